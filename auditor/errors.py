@@ -1,0 +1,44 @@
+"""What can go wrong for the administrator, said in one line: what, where, and what to do next."""
+
+from __future__ import annotations
+
+
+class AuditorError(Exception):
+    """An error that is meant to be read by a person, never shown as a traceback.
+
+    what: what went wrong; where: the file, option or row it happened in; hint: the next step.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(what, where, hint)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.what}" + (f" - {self.hint}" if self.hint else "")
+
+
+class SourceError(AuditorError):
+    """A source that cannot be audited at all: missing, unreadable, or of another format."""
+
+
+class RulesetError(AuditorError):
+    """A ruleset, or a port given for it, that cannot be used."""
+
+    exit_code = 2
+
+
+class ArgumentError(AuditorError):
+    """An argument that cannot be understood, such as a role without an address."""
+
+    exit_code = 2
+
+
+class OutputError(AuditorError):
+    """An output that cannot be written, or that exists already."""
+
+    exit_code = 2

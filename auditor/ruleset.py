@@ -1,0 +1,389 @@
+"""Rulesets: which ports each client installation method needs, loaded from TOML files and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from auditor.errors import RulesetError
+from auditor.ruleset_lint import (
+    HIGHEST_PORT,
+    PORTS_PLACEHOLDER,
+    Fault,
+    Table,
+    is_port,
+    nearest,
+    read_and_check,
+)
+from auditor.shipped import rulesets_folder
+
+__all__ = [
+    "DEFAULT_RULESET",
+    "Condition",
+    "Fault",
+    "Method",
+    "Requirement",
+    "Ruleset",
+    "SiteFacts",
+    "TiedPorts",
+    "check_ruleset",
+    "load_ruleset",
+    "shipped_rulesets",
+    "with_ports",
+]
+
+DEFAULT_RULESET = "configmgr-2007"
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One row of a method's table: who must reach whom, by which protocol, at which port.
+
+    id: `method/row`. Exactly one of `ports` (not empty), `dynamic` and `icmp_echo` holds. necessity:
+    `required` counts unless one of its conditions is known to be off; `conditional` counts once all of them
+    are known to hold; `informational` never decides a result.
+    """
+
+    id: str
+    method: str
+    row: str
+    description: str
+    from_role: str
+    to_role: str
+    direction: str
+    protocol: str
+    ports: tuple[int, ...]
+    dynamic: bool
+    icmp_echo: bool
+    alternate_port: str | None
+    fixed_because: str
+    necessity: str
+    conditions: tuple[str, ...]
+    either_or: str | None
+    remedy_text: str
+    reference: str
+    see_notes: tuple[str, ...]
+    notes: str
+
+    @property
+    def ports_text(self) -> str:
+        """Return the ports as a person writes them: numbers joined by "or", `dynamic` or `echo request`."""
+        if self.icmp_echo:
+            return "echo request"
+        return "dynamic" if self.dynamic else " or ".join(map(str, self.ports))
+
+    @property
+    def remedy(self) -> str:
+        """Return what to open and in which direction, with the port numbers that hold at this site."""
+        return self.remedy_text.replace(PORTS_PLACEHOLDER, self.ports_text)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One installation method: its own requirements, then those that hold for all methods."""
+
+    id: str
+    title: str
+    summary: str
+    reference: str
+    requirements: tuple[Requirement, ...]
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a requirement depends on, and what decides it.
+
+    decided_by: `mode` (of the site), `property` (of CCMSetup), `role` (in use or not) or `site` (only the
+    site file can tell); empty when the condition holds exactly if `opposite` does not.
+    """
+
+    id: str
+    text: str
+    decided_by: str
+    value: str
+    opposite: str
+
+
+@dataclass(frozen=True)
+class TiedPorts:
+    """Two alternate ports, one from the other: a pair in `pairs`, else https = http + otherwise_add."""
+
+    http: str
+    https: str
+    pairs: tuple[tuple[int, int], ...]
+    otherwise_add: int
+    note: str
+
+    def https_for(self, http: int) -> int:
+        """Return the HTTPS port that goes with an HTTP port; it may lie outside the range of ports."""
+        return dict(self.pairs).get(http, http + self.otherwise_add)
+
+    def http_for(self, https: int) -> int:
+        """Return the HTTP port that goes with an HTTPS port; it may lie outside the range of ports."""
+        return {second: first for first, second in self.pairs}.get(https, https - self.otherwise_add)
+
+
+@dataclass(frozen=True)
+class SiteFacts:
+    """What is known about the site and the command line when conditions are decided.
+
+    mode: `native`, `mixed` or None if not known; properties: CCMSetup properties such as `/source:PATH`;
+    roles: the roles that are given or were found; stated: what the site file says of a condition, by its id
+    - it wins over everything else.
+    """
+
+    mode: str | None = None
+    properties: tuple[str, ...] = ()
+    roles: frozenset[str] = frozenset()
+    stated: Mapping[str, bool] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Ruleset:
+    """One published document as data: methods with their requirements, conditions, notes by name."""
+
+    id: str
+    title: str
+    reference: str
+    url: str
+    methods: tuple[Method, ...]
+    conditions: tuple[Condition, ...]
+    notes: Mapping[str, str] = field(hash=False)
+    dynamic_ports: tuple[tuple[int, int], ...]
+    fixed_dynamic_ports: tuple[int, ...]
+    tied_ports: tuple[TiedPorts, ...]
+    path: Path
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """Return the requirements of all methods, in the order of the document."""
+        return tuple(requirement for method in self.methods for requirement in method.requirements)
+
+    @property
+    def port_names(self) -> tuple[str, ...]:
+        """Return the names of the ports that can be replaced, in alphabetical order."""
+        return tuple(sorted({r.alternate_port for r in self.requirements if r.alternate_port is not None}))
+
+    def method(self, method_id: str) -> Method:
+        """Return one method by its id, such as `client-push`; raise RulesetError if there is none."""
+        methods = {method.id: method for method in self.methods}
+        return methods.get(method_id) or self._unknown("method", method_id, methods)
+
+    def requirement(self, requirement_id: str) -> Requirement:
+        """Return one requirement by its id, such as `client-push/smb`; raise RulesetError if none."""
+        requirements = {requirement.id: requirement for requirement in self.requirements}
+        return requirements.get(requirement_id) or self._unknown("requirement", requirement_id, requirements)
+
+    def condition(self, condition_id: str) -> Condition:
+        """Return one condition by its id, such as `native-mode`; raise RulesetError if there is none."""
+        conditions = {condition.id: condition for condition in self.conditions}
+        return conditions.get(condition_id) or self._unknown("condition", condition_id, conditions)
+
+    def is_dynamic(self, port: int) -> bool:
+        """Tell whether the endpoint mapper may hand out this port."""
+        return port in self.fixed_dynamic_ports or any(
+            low <= port <= high for low, high in self.dynamic_ports
+        )
+
+    def holds(self, condition_id: str, facts: SiteFacts) -> bool | None:
+        """Tell whether a condition holds, None if not known; a property or role not named is not there."""
+        condition = self.condition(condition_id)
+        if condition_id in facts.stated:
+            return facts.stated[condition_id]
+        if condition.opposite:
+            other = self.holds(condition.opposite, facts)
+            return None if other is None else not other
+        if condition.decided_by == "mode":
+            return None if facts.mode is None else facts.mode == condition.value
+        if condition.decided_by == "role":
+            return condition.value in facts.roles
+        if condition.decided_by == "property":
+            return _property_name(condition.value) in map(_property_name, facts.properties)
+        return None
+
+    def applies(self, requirement: Requirement, facts: SiteFacts) -> bool | None:
+        """Tell whether a requirement counts: False if a condition is off, None if conditional and unknown."""
+        answers = [self.holds(condition, facts) for condition in requirement.conditions]
+        if False in answers:
+            return False
+        return None if None in answers and requirement.necessity == "conditional" else True
+
+    def _unknown(self, what: str, word: str, known: Iterable[str]) -> Any:
+        names = list(known)
+        raise RulesetError(f"no {what} {word!r} in ruleset {self.id}", hint=_choices(word, names))
+
+
+def shipped_rulesets() -> tuple[str, ...]:
+    """Return the ids of the rulesets that come with auditor, in alphabetical order."""
+    return tuple(sorted(path.stem for path in rulesets_folder().glob("*.toml")))
+
+
+def load_ruleset(id_or_path: str | Path = DEFAULT_RULESET) -> Ruleset:
+    """Load a shipped ruleset by its id, or one of your own by its path.
+
+    Raises RulesetError for an unknown id (it names the known ones) and for a file with faults (it holds all
+    of them, one a line). The format is described in rulesets/README.md.
+    """
+    path = _find(id_or_path)
+    document, faults = read_and_check(path)
+    if faults:
+        raise _refusal(faults)
+    return _build(document, path)
+
+
+def check_ruleset(path: str | Path) -> list[Fault]:
+    """Check a ruleset file and return every fault in it at once; an empty list means that it is sound."""
+    return read_and_check(Path(path))[1]
+
+
+def with_ports(ruleset: Ruleset, ports: Mapping[str, int]) -> Ruleset:
+    """Return the ruleset with alternate ports put in wherever their names stand, in every method.
+
+    ports: port number by name (`ruleset.port_names`), such as that of `http-management-point`. Of two tied
+    ports (note 2 of the documents) the one not given follows from the other. Raises RulesetError, with
+    everything that is wrong, for an unknown name, a fixed port, a number that is no port, and a pair that
+    contradicts its note.
+    """
+    wrong = [text for name, port in ports.items() for text in _wrong_port(ruleset, name, port)]
+    given = dict(ports)
+    if not wrong:
+        for tie in ruleset.tied_ports:
+            wrong += _complete(given, tie, ruleset.notes[tie.note])
+    if wrong:
+        raise RulesetError("\n".join(wrong), where=f"ports for ruleset {ruleset.id}")
+    methods = tuple(
+        replace(
+            method, requirements=tuple(_with_port(requirement, given) for requirement in method.requirements)
+        )
+        for method in ruleset.methods
+    )
+    return replace(ruleset, methods=methods)
+
+
+def _find(id_or_path: str | Path) -> Path:
+    word = str(id_or_path)
+    shipped = shipped_rulesets()
+    if isinstance(id_or_path, str) and word in shipped:
+        return rulesets_folder() / f"{word}.toml"
+    path = Path(id_or_path)
+    if isinstance(id_or_path, Path) or path.suffix or len(path.parts) != 1 or path.exists():
+        return path
+    hint = (
+        _choices(word, shipped) + ", or the path of a file"
+        if shipped
+        else "install auditor again, its rulesets are missing"
+    )
+    raise RulesetError(f"no ruleset {word!r}", hint=hint)
+
+
+def _refusal(faults: list[Fault]) -> RulesetError:
+    if len(faults) == 1:
+        place = ": ".join(part for part in (faults[0].file, faults[0].requirement, faults[0].field) if part)
+        return RulesetError(faults[0].message, where=place, hint=faults[0].recommendation)
+    lines = "".join(f"\n  {replace(fault, file='')}" for fault in faults)
+    return RulesetError(f"{len(faults)} faults in this ruleset:{lines}", where=faults[0].file)
+
+
+def _choices(word: str, known: Iterable[str]) -> str:
+    names = list(known)
+    guess = nearest(word, names)
+    return (f"did you mean {guess}? " if guess else "") + f"known: {', '.join(names)}"
+
+
+def _property_name(text: str) -> str:
+    return text.strip().lstrip("/-").split(":", 1)[0].split("=", 1)[0].lower()
+
+
+def _wrong_port(ruleset: Ruleset, name: str, port: object) -> list[str]:
+    if name in ruleset.port_names:
+        return (
+            [] if is_port(port) else [f"{name}: {port!r} is no port, give a number from 1 to {HIGHEST_PORT}"]
+        )
+    meant = [r for r in ruleset.requirements if name in (r.row, r.id, *map(str, r.ports))]
+    names = sorted({r.alternate_port for r in meant if r.alternate_port is not None})
+    if meant and not names:
+        because = meant[0].fixed_because or "The document offers no alternate port for it."
+        return [f"{name}: the port of {meant[0].row} ({meant[0].ports_text}) is fixed. {because}"]
+    hint = f"name the service: {', '.join(names)}" if names else _choices(name, ruleset.port_names)
+    return [f"{name}: no port has this name - {hint}"]
+
+
+def _complete(given: dict[str, int], tie: TiedPorts, note: str) -> list[str]:
+    """Add the tied port that is missing; return what contradicts the note."""
+    if tie.http not in given and tie.https not in given:
+        return []
+    if tie.http not in given:
+        given[tie.http] = tie.http_for(given[tie.https])
+    http = given[tie.http]
+    https = given.setdefault(tie.https, tie.https_for(http))
+    if is_port(http) and is_port(https) and tie.https_for(http) == https:
+        return []
+    return [f"{tie.http} {http} and {tie.https} {https} cannot go together. Note {tie.note}: {note}"]
+
+
+def _with_port(requirement: Requirement, ports: Mapping[str, int]) -> Requirement:
+    name = requirement.alternate_port
+    if name is None or name not in ports:
+        return requirement
+    return replace(requirement, ports=(ports[name],))
+
+
+def _build(document: Table, path: Path) -> Ruleset:
+    common = document.get("for_all_methods", [])
+    source = document["reference"]
+    return Ruleset(
+        id=document["id"],
+        title=document["title"],
+        reference=f"{source['publisher']}: {source['document']} ({source['version']})",
+        url=source.get("url", ""),
+        methods=tuple(_build_method(method, common) for method in document["method"]),
+        conditions=tuple(_build_condition(condition) for condition in document.get("condition", [])),
+        notes={name: text.strip() for name, text in document.get("notes", {}).items()},
+        dynamic_ports=tuple((low, high) for low, high in document.get("dynamic_ports", [])),
+        fixed_dynamic_ports=tuple(document.get("fixed_dynamic_ports", [])),
+        tied_ports=tuple(_build_tie(tie) for tie in document.get("tied_ports", [])),
+        path=path,
+    )
+
+
+def _build_method(method: Table, common: list[Table]) -> Method:
+    rows = [*method["requirement"], *common]
+    requirements = tuple(_build_requirement(row, method["id"]) for row in rows)
+    return Method(method["id"], method["title"], method["summary"], method["reference"], requirements)
+
+
+def _build_condition(table: Table) -> Condition:
+    optional = (table.get(key, "") for key in ("decided_by", "value", "opposite"))
+    return Condition(table["id"], table["text"], *optional)
+
+
+def _build_tie(table: Table) -> TiedPorts:
+    pairs = tuple((http, https) for http, https in table["pairs"])
+    return TiedPorts(table["http"], table["https"], pairs, table["otherwise_add"], table["note"])
+
+
+def _build_requirement(row: Table, method: str) -> Requirement:
+    return Requirement(
+        id=f"{method}/{row['row']}",
+        method=method,
+        row=row["row"],
+        description=row["description"],
+        from_role=row["from"],
+        to_role=row["to"],
+        direction=row.get("direction", "documented"),
+        protocol=row["protocol"],
+        ports=tuple(row.get("ports", ())),
+        dynamic=row.get("dynamic", False),
+        icmp_echo=row.get("icmp_echo", False),
+        alternate_port=row.get("alternate_port"),
+        fixed_because=row.get("fixed_because", ""),
+        necessity=row["necessity"],
+        conditions=tuple(row.get("conditions", ())),
+        either_or=row.get("either_or"),
+        remedy_text=row["remedy"],
+        reference=row["reference"],
+        see_notes=tuple(row.get("see_notes", ())),
+        notes=row.get("notes", ""),
+    )

@@ -1,0 +1,326 @@
+"""Find the network layer behind the link headers and inside tunnels, many packets at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.sources.capture import NO_LINK_TYPE, Records
+from auditor.sources.tally import Tally
+
+IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
+VLANS = (0x8100, 0x88A8, 0x9100, 0x9200)
+MPLS = (0x8847, 0x8848)
+PPPOE = 0x8864
+ETHERNET_BRIDGED = 0x6558
+GRE_PPP = 0x880B
+LLC = 1  # not an EtherType: an 802.2 header follows, as it does where Ethernet gives a length instead of a type
+NOTHING = 0
+SMALLEST_ETHER_TYPE = 0x0600
+STEPS = (*VLANS, *MPLS, PPPOE, LLC)
+MOST_STEPS = 8  # tags, labels and session headers that may lie on one another
+NFLOG_PAYLOAD = 9
+
+Network = NDArray[np.uint16]
+
+
+class Layer(NamedTuple):
+    """One header of many packets.
+
+    row: index of the record; at: where the header begins; end: end of what was captured; wire: where it would end had
+    everything been captured. All count in bytes from the start of the batch.
+    """
+
+    row: NDArray[np.int64]
+    at: NDArray[np.int64]
+    end: NDArray[np.int64]
+    wire: NDArray[np.int64]
+
+    def keep(self, mask: NDArray[np.bool_]) -> Layer:
+        """Return the packets that the mask names."""
+        return self if mask.all() else Layer(*(column[mask] for column in self))
+
+    def forward(self, by: int | NDArray[np.int64]) -> Layer:
+        """Return the layers that lie `by` bytes further on."""
+        return self._replace(at=self.at + by)
+
+
+LinkReader = Callable[[Layer, "Words"], tuple[Layer, Network]]
+
+
+class Words:
+    """Look up big-endian numbers at any offsets of a batch."""
+
+    def __init__(self, data: NDArray[np.uint8]) -> None:
+        self._used = len(data)
+        self._view(data)
+
+    def _view(self, data: NDArray[np.uint8]) -> None:
+        self.bytes = data
+        self._u16 = np.ndarray((len(data) - 1,), ">u2", buffer=data, strides=(1,))
+        self._u32 = np.ndarray((len(data) - 3,), ">u4", buffer=data, strides=(1,))
+        self._u64 = np.ndarray((len(data) - 7,), ">u8", buffer=data, strides=(1,))
+
+    def u8(self, at: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return the byte at each offset."""
+        return self.bytes[at]
+
+    def u16(self, at: NDArray[np.int64]) -> NDArray[np.uint16]:
+        """Return the 16-bit number at each offset."""
+        return self._u16[at].astype(np.uint16)
+
+    def u32(self, at: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Return the 32-bit number at each offset."""
+        return self._u32[at].astype(np.uint32)
+
+    def u64(self, at: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Return the 64-bit number at each offset."""
+        return self._u64[at].astype(np.uint64)
+
+    def append(self, extra: bytes) -> int:
+        """Put bytes behind the batch (a reassembled header) and return where."""
+        at = self._used
+        if at + len(extra) + 64 > len(self.bytes):
+            self._view(np.concatenate([self.bytes, np.zeros(1024 * 1024, np.uint8)]))
+        self.bytes[at : at + len(extra)] = np.frombuffer(extra, np.uint8)
+        self._used = at + len(extra)
+        return at
+
+
+def network_layers(records: Records, words: Words, tally: Tally) -> tuple[Layer, Network]:
+    """Return where the network layer of each record begins and its EtherType (NOTHING where there is none)."""
+    start = records.start
+    rows = np.arange(len(start))
+    layer = Layer(rows, start, start + records.captured, start + records.original)
+    types = records.link_type
+    if (types == types[0]).all():
+        return _read_link(int(types[0]), layer, words, tally)
+    parts = [_read_link(int(kind), layer.keep(types == kind), words, tally) for kind in np.unique(types)]
+    joined = Layer(*(np.concatenate(columns) for columns in zip(*(part for part, _ in parts), strict=True)))
+    network = np.concatenate([kinds for _, kinds in parts])
+    order = np.argsort(joined.row, kind="stable")
+    return Layer(*(column[order] for column in joined)), network[order]
+
+
+def _read_link(link_type: int, layer: Layer, words: Words, tally: Tally) -> tuple[Layer, Network]:
+    if link_type == NO_LINK_TYPE:
+        return layer.keep(np.zeros(len(layer.row), np.bool_)), np.array([], np.uint16)
+    reader = LINK_READERS.get(link_type)
+    if reader is None:
+        tally.add(f"link type {link_type}", len(layer.row))
+        return layer.keep(np.zeros(len(layer.row), np.bool_)), np.array([], np.uint16)
+    layer, network = reader(layer, words)
+    layer, network = ether_types(layer, network, words)
+    known = (network == IPV4) | (network == IPV6) | (network == ARP)
+    tally.add("neither IP nor ARP", len(known) - int(np.count_nonzero(known)))
+    return layer, network
+
+
+def ether_types(layer: Layer, network: Network, words: Words) -> tuple[Layer, Network]:
+    """Step over VLAN tags, MPLS labels and PPPoE sessions that lie between the link and the network layer."""
+    for _ in range(MOST_STEPS):
+        tagged = (network != IPV4) & np.isin(network, STEPS)
+        if not tagged.any():
+            break
+        network = np.where(tagged & (layer.at + 8 > layer.end), NOTHING, network).astype(np.uint16)
+        vlan, mpls, pppoe = np.isin(network, VLANS), np.isin(network, MPLS), network == PPPOE
+        at = np.where(vlan | mpls | pppoe, layer.at, layer.row * 0)
+        inside_vlan = words.u16(at + 2)
+        length_field = inside_vlan < SMALLEST_ETHER_TYPE
+        inside_mpls = np.where(words.u8(at + 2) & 1, _by_version(words.u8(at + 4)), MPLS[0])
+        inside_pppoe = _by_ppp(words.u16(at + 6))
+        new = np.where(vlan, np.where(length_field, LLC, inside_vlan), network)
+        new = np.where(mpls, inside_mpls, np.where(pppoe, inside_pppoe, new))
+        step = np.where(vlan | mpls, 4, np.where(pppoe, 8, 0))
+        snap = network == LLC
+        new = np.where(snap, _snap(words, np.where(snap, layer.at, 0)), new)
+        layer, network = layer.forward(step + np.where(snap, 8, 0)), new.astype(np.uint16)
+    return layer, network
+
+
+def _snap(words: Words, at: NDArray[np.int64]) -> Network:
+    """Return the EtherType behind an LLC and SNAP header, NOTHING if it is another kind of LLC."""
+    is_snap = (words.u32(at) >> 8) == 0xAAAA03
+    return np.where(is_snap, words.u16(at + 6), NOTHING).astype(np.uint16)
+
+
+def _by_version(first_byte: NDArray[np.uint8]) -> Network:
+    version = first_byte >> 4
+    return np.where(version == 4, IPV4, np.where(version == 6, IPV6, NOTHING)).astype(np.uint16)
+
+
+def _by_ppp(protocol: NDArray[np.uint16]) -> Network:
+    table = {0x0021: IPV4, 0x0057: IPV6, 0x0281: MPLS[0], 0x0283: MPLS[1]}
+    result = np.full(len(protocol), NOTHING, np.uint16)
+    for ppp, ether in table.items():
+        result[protocol == ppp] = ether
+    return result
+
+
+def _room(layer: Layer, size: int) -> Layer:
+    return layer.keep(layer.at + size <= layer.end)
+
+
+def _ethernet(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    layer = _room(layer, 14)
+    kind = words.u16(layer.at + 12)
+    if (kind < SMALLEST_ETHER_TYPE).any():
+        kind = np.where(kind < SMALLEST_ETHER_TYPE, LLC, kind).astype(np.uint16)
+    return layer.forward(14), kind
+
+
+def _fixed(size: int, protocol_at: int) -> LinkReader:
+    """Return a reader of a link header of fixed size with an EtherType at a fixed place."""
+
+    def read(layer: Layer, words: Words) -> tuple[Layer, Network]:
+        layer = _room(layer, size)
+        return layer.forward(size), words.u16(layer.at + protocol_at)
+
+    return read
+
+
+def _null(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    """BSD loopback: the address family in the byte order of the host that captured."""
+    layer = _room(layer, 4)
+    family = words.u32(layer.at)
+    family = np.where(family > 0xFFFF, family.byteswap(), family)
+    network = np.where(family == 2, IPV4, np.where(np.isin(family, (10, 24, 28, 30)), IPV6, NOTHING))
+    return layer.forward(4), network.astype(np.uint16)
+
+
+def _raw(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    layer = _room(layer, 1)
+    return layer, _by_version(words.u8(layer.at))
+
+
+def _ppp(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    layer = _room(layer, 4)
+    framed = words.u16(layer.at) == 0xFF03
+    layer = layer.forward(np.where(framed, 2, 0))
+    first = words.u8(layer.at)
+    short = (first & 1) == 1  # protocol field compression: an odd first byte is all of it
+    protocol = np.where(short, first, words.u16(layer.at)).astype(np.uint16)
+    return layer.forward(np.where(short, 1, 2)), _by_ppp(protocol)
+
+
+def _wireless(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    """802.11 data frames that are not encrypted."""
+    layer = _room(layer, 24)
+    control, flags = words.u8(layer.at), words.u8(layer.at + 1)
+    quality = (control & 0x80) != 0
+    header = 24 + np.where((flags & 3) == 3, 6, 0) + np.where(quality, 2, 0)
+    header += np.where(quality & ((flags & 0x80) != 0), 4, 0)
+    readable = ((control & 0x0C) == 8) & ((control & 0x40) == 0) & ((flags & 0x40) == 0)
+    readable &= layer.at + header + 8 <= layer.end
+    layer = Layer(*(column[readable] for column in layer)).forward(header[readable])
+    return layer, np.full(len(layer.row), LLC, np.uint16)
+
+
+def _radiotap(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    layer = _room(layer, 8)
+    length = words.u16(layer.at + 2).byteswap().astype(np.int64)
+    return _wireless(layer.forward(length), words)
+
+
+def _netfilter_log(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    """NFLOG: attributes of a length and a type each, one of which is the packet."""
+    layer = _room(layer, 8)
+    at, found = layer.at + 4, np.zeros(len(layer.row), np.bool_)
+    for _ in range(32):
+        inside = ~found & (at + 4 <= layer.end)
+        safe = np.where(inside, at, layer.at)
+        length, kind = (words.u16(safe + offset).byteswap() for offset in (0, 2))
+        found |= inside & ((kind & 0x7FFF) == NFLOG_PAYLOAD)
+        at = np.where(inside & ~found, at + np.maximum((length.astype(np.int64) + 3) // 4 * 4, 4), at)
+    return _raw(Layer(layer.row, at + 4, layer.end, layer.wire).keep(found), words)
+
+
+def _arcnet(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    layer = _room(layer, 8)
+    protocol = words.u8(layer.at + 4)
+    network = np.where(protocol == 212, IPV4, np.where(protocol == 213, ARP, NOTHING))
+    return layer.forward(8), network.astype(np.uint16)
+
+
+def _always(network: int) -> LinkReader:
+    def read(layer: Layer, words: Words) -> tuple[Layer, Network]:
+        return layer, np.full(len(layer.row), network, np.uint16)
+
+    return read
+
+
+def gre(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    """Return what generic routing encapsulation carries (versions 0 and 1)."""
+    layer = _room(layer, 4)
+    flags, protocol = words.u16(layer.at), words.u16(layer.at + 2)
+    size = 4 + np.where(flags & 0x8000, 4, 0) + np.where(flags & 0x2000, 4, 0) + np.where(flags & 0x1000, 4, 0)
+    version_1 = (flags & 7) == 1
+    size = size + np.where(version_1 & ((flags & 0x80) != 0), 4, 0)
+    layer = layer.forward(size)
+    is_ppp = protocol == GRE_PPP
+    bridged, network = _bridged(Layer(*(column[~is_ppp] for column in layer)), protocol[~is_ppp], words)
+    inside_ppp, ppp_network = _ppp(Layer(*(column[is_ppp] for column in layer)), words)
+    joined = Layer(*(np.concatenate(columns) for columns in zip(bridged, inside_ppp, strict=True)))
+    return joined, np.concatenate([network, ppp_network])
+
+
+def vxlan(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    """Return what VXLAN carries: an Ethernet frame."""
+    layer = _room(layer, 8)
+    layer = layer.keep((words.u8(layer.at) & 0x08) != 0).forward(8)
+    return _bridged(layer, np.full(len(layer.row), ETHERNET_BRIDGED, np.uint16), words)
+
+
+def geneve(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    """Return what Geneve carries behind its options."""
+    layer = _room(layer, 8)
+    protocol = words.u16(layer.at + 2)
+    options = (words.u8(layer.at) & 0x3F).astype(np.int64) * 4
+    return _bridged(layer.forward(8 + options), protocol, words)
+
+
+def teredo(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    """Return the IPv6 packet in a Teredo one, past its authentication and origin indications."""
+    for indicator, size in ((1, None), (0, 8)):
+        layer = _room(layer, 8)
+        marked = words.u16(layer.at) == indicator
+        identity = words.u8(layer.at + 2).astype(np.int64) + words.u8(layer.at + 3)
+        layer = layer.forward(np.where(marked, 13 + identity if size is None else size, 0))
+    layer = _room(layer, 1)
+    version = _by_version(words.u8(layer.at))
+    return layer, np.where(version == IPV6, IPV6, NOTHING).astype(np.uint16)
+
+
+def _bridged(layer: Layer, network: Network, words: Words) -> tuple[Layer, Network]:
+    bridged = network == ETHERNET_BRIDGED
+    inner, kinds = _ethernet(Layer(*(column[bridged] for column in layer)), words)
+    rest = Layer(*(column[~bridged] for column in layer))
+    joined = Layer(*(np.concatenate(columns) for columns in zip(inner, rest, strict=True)))
+    layer, network = ether_types(joined, np.concatenate([kinds, network[~bridged]]), words)
+    inside = layer.at < layer.end
+    return Layer(*(column[inside] for column in layer)), network[inside]
+
+
+LINK_READERS: dict[int, LinkReader] = {
+    0: _null,
+    1: _ethernet,
+    9: _ppp,
+    12: _raw,
+    14: _raw,
+    50: _ppp,
+    51: _fixed(0, 0),
+    101: _raw,
+    105: _wireless,
+    108: _null,
+    113: _fixed(16, 14),
+    127: _radiotap,
+    129: _arcnet,
+    228: _always(IPV4),
+    229: _always(IPV6),
+    239: _netfilter_log,
+    242: _fixed(44, 40),
+    276: _fixed(20, 0),
+}

@@ -1,0 +1,191 @@
+"""Open a source, tell what it is by its first bytes, and read it whole."""
+
+from __future__ import annotations
+
+import gzip
+import stat
+import tomllib
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from auditor.errors import SourceError
+from auditor.flows import FlowBuilder, Flows
+from auditor.shipped import rulesets_folder
+from auditor.sources.capture import GZIP_MAGIC, PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
+from auditor.sources.packets import AH, ESP, PacketReader, Tunnels
+from auditor.sources.tally import Tally
+from auditor.sources.warnings import SourceWarning
+
+# Formats that are often mistaken for captures: first bytes, what it is, what to do.
+KNOWN_FORMATS = (
+    (b"snoop\0\0\0", "a Solaris snoop capture", "convert it: editcap -F pcapng IN OUT"),
+    (b"GMBU", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
+    (b"RTSS", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
+    (b"ElfFile", "a Windows event log (.evtx)", "this version reads captures only"),
+    (b"#Version:", "a Windows Firewall log", "this version reads captures only"),
+    (b"PK\x03\x04", "a ZIP archive", "unpack it and name the capture inside"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and name the capture inside"),
+    (b"\xfd7zXZ\0", "an XZ-compressed file", "unpack it: xz -d FILE"),
+    (b"BZh", "a bzip2-compressed file", "unpack it: bzip2 -d FILE"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard-compressed file", "unpack it: zstd -d FILE"),
+    (b"\x04\x22\x4d\x18", "an LZ4-compressed file", "unpack it: lz4 -d FILE"),
+    (b"\xa1\xb2\xcd\x34", "a pcap variant that nobody writes any more", "convert it: editcap -F pcapng IN OUT"),
+    (b"\x34\xcd\xb2\xa1", "a pcap variant that nobody writes any more", "convert it: editcap -F pcapng IN OUT"),
+    (b"\x89PNG", "a picture", "name the capture itself"),
+    (b"%PDF", "a PDF document", "name the capture itself"),
+)
+ETL_HINT = "a Windows trace (.etl)? Convert it with etl2pcapng, or take the capture with Wireshark"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input that was read.
+
+    kind: "capture"; format: "pcap" or "pcapng", with " (gzip)" behind it when packed; bytes: size of the file;
+    records: frames read; skipped: frames that could not be read; first_ns, last_ns: earliest and latest time in
+    nanoseconds since 1970 UTC, None when it is empty; tally: frames that hold nothing to audit, by what they are.
+    """
+
+    path: str
+    kind: str
+    format: str
+    bytes: int
+    records: int
+    skipped: int
+    first_ns: int | None
+    last_ns: int | None
+    warnings: tuple[SourceWarning, ...]
+    tally: Tally
+    details: Flows
+
+    @property
+    def flows(self) -> pd.DataFrame:
+        """The flow table: one row a flow, the same columns and types also when it is empty."""
+        return self.details.table
+
+
+def read(path: str | Path) -> Source:
+    """Read a capture and return its flows, counts and warnings.
+
+    path: a pcap or pcapng file, plain or gzipped. What can be read of a cut or damaged file is kept and the rest told
+    as a warning. Raises SourceError when the file is missing, no capture, or its header cannot be read.
+    """
+    file = Path(path)
+    head = _head(file)
+    if head[:4] not in PCAP_MAGICS and head[:4] != PCAPNG_MAGIC:
+        raise _not_a_capture(file, head)
+    return _read_capture(file)
+
+
+def _read_capture(path: Path) -> Source:
+    reader = CaptureReader(path)
+    packets = PacketReader(known_tunnels())
+    builder = FlowBuilder(str(path), packets.addresses)
+    span = _Span()
+    try:
+        for records in reader:
+            span.add(records)
+            builder.add(packets.read(records))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    details = builder.finish()
+    return Source(
+        path=str(path),
+        kind="capture",
+        format=reader.format + (" (gzip)" if reader.gzipped else ""),
+        bytes=path.stat().st_size,
+        records=reader.records,
+        skipped=reader.skipped,
+        first_ns=span.first,
+        last_ns=span.last,
+        warnings=tuple(reader.warnings + _told_of(packets.tally, details, builder.quotes_dropped, reader.records)),
+        tally=packets.tally,
+        details=details,
+    )
+
+
+class _Span:
+    """The earliest and the latest time of all records."""
+
+    first: int | None = None
+    last: int | None = None
+
+    def add(self, records: Records) -> None:
+        low, high = int(np.min(records.time_ns)), int(np.max(records.time_ns))
+        self.first = low if self.first is None else min(low, self.first)
+        self.last = high if self.last is None else max(high, self.last)
+
+
+def _told_of(tally: Tally, details: Flows, quotes_dropped: int, records: int) -> list[SourceWarning]:
+    """Return warnings for what was in the capture but could not be looked into."""
+    warnings = []
+    for what, count in sorted(tally.frames.items()):
+        if what.startswith("link type"):
+            warnings.append(SourceWarning("unknown-link-type", f"{count:,} frames are of {what}, which is not known here."))
+        elif what.startswith(("a cut", "a broken", "a tunnel within")):
+            warnings.append(SourceWarning("unreadable-headers", f"{count:,} frames hold {what}; they were not used."))
+    pairs = sorted({(src, dst) for src, dst, protocol in details.others if protocol in (ESP, AH)})
+    if pairs or tally.frames["tunnel IPsec"]:
+        between = ", ".join(f"{src} and {dst}" for src, dst in pairs[:5]) or "some hosts"
+        text = f"IPsec between {between}: nobody can see which ports these packets use."
+        warnings.append(SourceWarning("ipsec", text))
+    for name in ("GTP", "AYIYA"):
+        if count := tally.frames[f"tunnel {name}"]:
+            warnings.append(SourceWarning("tunnel", f"{count:,} packets look like {name} tunnels: not looked into."))
+    if quotes_dropped:
+        warnings.append(SourceWarning("too-many-errors", f"{quotes_dropped:,} ICMP errors were not kept as evidence."))
+    if not records:
+        warnings.append(SourceWarning("no-packets", "The file holds no packets."))
+    return warnings
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes, unpacked; raise SourceError when there are none to be had."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise SourceError("this is a folder", where=str(path), hint="name the capture files in it")
+        if not stat.S_ISREG(mode):
+            raise SourceError("this is not an ordinary file", where=str(path), hint="save the capture to a file first")
+        with path.open("rb") as file:
+            head = file.read(64)
+        if head[:2] == GZIP_MAGIC:
+            with gzip.open(path) as packed:
+                head = packed.read(64)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise SourceError(f"the gzip data cannot be unpacked ({error})", where=str(path), hint="copy it again") from error
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+    if not head:
+        raise SourceError("the file is empty", where=str(path), hint="was the capture stopped before it was copied?")
+    return head
+
+
+def _unreadable(path: Path, error: Exception) -> SourceError:
+    if isinstance(error, FileNotFoundError):
+        return SourceError("no such file", where=str(path), hint="check the path")
+    if isinstance(error, PermissionError):
+        return SourceError("no permission to read it", where=str(path), hint="copy it, or run as a user who may")
+    reason = getattr(error, "strerror", None) or str(error)
+    return SourceError(f"cannot be read ({reason})", where=str(path), hint="copy the file to a local disk and try again")
+
+
+def _not_a_capture(path: Path, head: bytes) -> SourceError:
+    for magic, what, hint in KNOWN_FORMATS:
+        if head.startswith(magic) or head.removeprefix(b"\xef\xbb\xbf").startswith(magic):
+            return SourceError(f"this is {what}, not a pcap or pcapng capture", where=str(path), hint=hint)
+    hint = ETL_HINT if path.suffix.lower() == ".etl" else "save it as pcapng in Wireshark, or with tcpdump -w"
+    return SourceError("this is no pcap or pcapng capture", where=str(path), hint=hint)
+
+
+@cache
+def known_tunnels() -> Tunnels:
+    """Return the UDP ports of tunnels (rulesets/well-known/tunnels.toml)."""
+    text = (rulesets_folder() / "well-known" / "tunnels.toml").read_text(encoding="utf-8")
+    tables = tomllib.loads(text)
+    return Tunnels(dict(tables["read"]), dict(tables["unread"]))

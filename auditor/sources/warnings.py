@@ -1,0 +1,13 @@
+"""What the administrator must know about a source that was read all the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class SourceWarning:
+    """One warning about one source: a code that `auditor explain` knows, and a sentence."""
+
+    code: str
+    text: str
