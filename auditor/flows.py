@@ -179,7 +179,7 @@ class FlowBuilder:
         begin = np.append(begin, np.full(len(table) + 1 - len(begin), begin[-1]))
         table["answer"] = _answers(table, errors)
         table["stream"] = _stream_numbers(table, quotes)
-        return Flows(table.astype(TABLE), events, begin, errors, self._asked(), self._heard(table), tuple(sorted(self._others)))
+        return Flows(table[list(TABLE)].astype(TABLE), events, begin, errors, self._asked(), self._heard(table), tuple(sorted(self._others)))
 
     def _table(self, protocol: int, flows: Streams) -> pd.DataFrame:
         columns, flip = flows.columns, flows.flipped

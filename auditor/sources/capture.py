@@ -337,7 +337,7 @@ class _Window:
         got = 0
         while got < len(room):
             try:
-                piece = packed.read(min(GZIP_PIECE, len(room) - got))
+                piece = packed.read1(min(GZIP_PIECE, len(room) - got))
             except (EOFError, gzip.BadGzipFile, zlib.error) as error:
                 return self._stop(got, "cut-short", f"The gzip data ends or breaks early ({error}).")
             if not piece:

@@ -311,7 +311,7 @@ LINK_READERS: dict[int, LinkReader] = {
     12: _raw,
     14: _raw,
     50: _ppp,
-    51: _fixed(0, 0),
+    51: _always(PPPOE),
     101: _raw,
     105: _wireless,
     108: _null,

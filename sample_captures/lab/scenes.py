@@ -85,6 +85,7 @@ class Scene:
     ipv6: bool = False
     addresses: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[str, int] = field(default_factory=dict)
+    mode: str = ""  # native or mixed, where the administrator would know and say so
     roles: Sequence[Host] = (SITE_SERVER, CLIENT, MANAGEMENT_POINT)
     quiet_seconds: float = SHORTLY
 
@@ -482,10 +483,11 @@ MANAGEMENT_POINT_BLOCKED = (
         done="nft rule on the router: forward tcp dport 80 drop, client to management point; an administrator's ping "
         "of the management point from the client is answered; a push",
         because="Something between client and management point drops HTTP (TCP 80).",
-        requirements=OPEN | {"http-management-point": "blocked"},
+        requirements=OPEN | {"http-management-point": "blocked", "https-management-point": "not-applicable"},
         result="fails",
         blocked_at="between",
         failed=INSTALLER,
+        mode="mixed",
         taps=(AT_CLIENT,),
         story=push_after_echo_to_management_point,
         router_rules=(f"{TO_MANAGEMENT_POINT} tcp dport 80 drop",),

@@ -40,13 +40,14 @@ def truth_text(scene: Scene) -> str:
 
 
 def _facts(scene: Scene) -> dict[str, str | list[str]]:
-    return {
+    facts: dict[str, str | list[str]] = {
         "title": scene.title,
         "captures": capture_names(scene),
         "taken_at": [tap.place for tap in scene.taps],
         "done": scene.done,
         "ruleset": RULESET,
     }
+    return facts | ({"mode": scene.mode} if scene.mode else {})
 
 
 def _outcome(scene: Scene) -> dict[str, str]:

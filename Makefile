@@ -1,0 +1,49 @@
+# make demo   audit a shipped capture (sets up everything in .venv first)
+# make test   run the tests             make lint   ruff and mypy
+# make lab    make the sample captures again (Linux, as root)      make wheel   build and try the wheel
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := sample_captures/smb-dropped.pcap
+
+.PHONY: demo test lint lab wheel format clean
+
+demo: $(VENV)/.installed
+	@# Exit code 3 is the answer here: the capture is of a push that fails.
+	@$(BIN)/auditor analyze $(DEMO); code=$$?; test $$code -eq 3
+
+test: $(VENV)/.tools
+	@command -v tshark >/dev/null || echo "tshark is not installed: the comparisons with Wireshark will be skipped (Debian: apt install tshark)"
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy --strict sample_captures/lab benchmarks
+
+format: $(VENV)/.tools
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lab:
+	$(PYTHON) sample_captures/lab/make.py all
+
+wheel: $(VENV)/.tools
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "auditor needs Python 3.11 or later: make PYTHON=python3.11 demo"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "this Python cannot make a virtual environment (Debian: apt install python3-venv)"; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/.tools: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
+	@touch $@ $(VENV)/.installed

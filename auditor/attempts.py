@@ -1,0 +1,146 @@
+"""What was tried between two hosts: the flows of all sources, as attempts that can be judged one by one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from auditor.flows import Asked, Event
+from auditor.sources.reading import Source
+from auditor.sources.packets import Quote
+
+SAME_PACKET_NS = 100_000_000  # a SYN that comes again within this is the same one seen twice (router, mirror port)
+SURELY_ONE_WAY = 3  # frames one way and none back, in mid-connection, that show a one-sided capture
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One flow from the host that tried, seen in one source.
+
+    reversed: the flow's originator is unknown (no SYN) and this reads it the other way round. answer: as in the flow
+    table. events, errors: the packets that say so.
+    """
+
+    source: int
+    protocol: str
+    src: str
+    src_port: int | None
+    dst: str
+    dst_port: int | None
+    start_ns: int
+    end_ns: int
+    answer: str
+    frames_src: int
+    frames_dst: int
+    first_frame: int
+    stream: int | None
+    reversed: bool
+    events: tuple[Event, ...]
+    errors: tuple[Quote, ...]
+
+    @property
+    def syns(self) -> list[Event]:
+        """The SYNs of the host that tried, each once even if it was captured twice on its way."""
+        kept: list[Event] = []
+        for event in self.events:
+            if event.what == "SYN" and event.from_src:
+                if not kept or event.time_ns - kept[-1].time_ns >= SAME_PACKET_NS:
+                    kept.append(event)
+        return kept
+
+    @property
+    def identity(self) -> tuple[object, ...] | None:
+        """What two captures of this attempt have in common; None when it cannot be told from others."""
+        syns = [event for event in self.events if event.what == "SYN" and event.from_src]
+        if self.protocol == "tcp" and syns:
+            return self.src, self.src_port, self.dst, self.dst_port, syns[0].sequence
+        return None
+
+
+class Traffic:
+    """The attempts between hosts of interest in all sources, and what else was heard of those hosts."""
+
+    def __init__(self, sources: Sequence[Source], hosts: Iterable[str]) -> None:
+        self.sources = sources
+        self._hosts = frozenset(hosts)
+        self._attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
+        self._deaf: list[tuple[set[tuple[str, str]], set[str]]] = []
+        for number, source in enumerate(sources):
+            self._add(number, source)
+
+    def _add(self, number: int, source: Source) -> None:
+        table = source.flows
+        self._deaf.append(_one_sided(table))
+        near = table[table["src_ip"].isin(self._hosts) & table["dst_ip"].isin(self._hosts)]
+        names = ("protocol", "src_ip", "src_port", "dst_ip", "dst_port", "answer", "frames_src", "frames_dst")
+        names += ("first_frame", "stream", "syn", "syn_ack")
+        rows = zip(near.index.tolist(), *(_plain(near[name]) for name in names), strict=True)
+        times = zip(near["start"].astype("int64").tolist(), near["end"].astype("int64").tolist(), strict=True)
+        for (flow, protocol, src, src_port, dst, dst_port, answer, sent, received, frame, stream, syn, syn_ack), (
+            start,
+            end,
+        ) in zip(rows, times, strict=True):
+            one = Attempt(
+                source=number,
+                protocol=protocol,
+                src=src,
+                src_port=src_port,
+                dst=dst,
+                dst_port=dst_port,
+                start_ns=start,
+                end_ns=end,
+                answer=answer,
+                frames_src=sent,
+                frames_dst=received,
+                first_frame=frame,
+                stream=stream,
+                reversed=False,
+                events=tuple(source.details.events(flow)),
+                errors=tuple(source.details.errors.get(flow, ())),
+            )
+            self._attempts[src, dst].append(one)
+            if protocol == "tcp" and not syn and not syn_ack:
+                self._attempts[dst, src].append(_turned(one))
+
+    def between(self, src: str, dst: str) -> list[Attempt]:
+        """Return what one host tried to reach on another, in order of source and frame."""
+        return self._attempts.get((src, dst), [])
+
+    def heard(self, host: str) -> bool:
+        """Tell whether any packet of this host is in any source."""
+        return any(host in source.details.heard for source in self.sources)
+
+    def one_sided(self, attempt: Attempt) -> bool:
+        """Tell whether the source holds only what the host that tried sent, so that silence means nothing."""
+        pairs, hosts = self._deaf[attempt.source]
+        return (attempt.src, attempt.dst) in pairs or attempt.src in hosts
+
+    def asked_in_vain(self, host: str) -> list[tuple[int, Asked]]:
+        """Return unanswered requests for a host's hardware address, by source."""
+        found = [(number, asked) for number, source in enumerate(self.sources) for asked in source.details.asked]
+        return [(number, asked) for number, asked in found if asked.target == host]
+
+
+def _plain(column: pd.Series) -> list[object]:
+    """Return a column as Python values, None where there is nothing."""
+    return [None if value is pd.NA else value for value in column.tolist()]
+
+
+def _turned(one: Attempt) -> Attempt:
+    turned = {"src": one.dst, "src_port": one.dst_port, "dst": one.src, "dst_port": one.src_port}
+    turned |= {"frames_src": one.frames_dst, "frames_dst": one.frames_src, "reversed": True}
+    events = tuple(event._replace(from_src=not event.from_src) for event in one.events)
+    return Attempt(**{**one.__dict__, **turned, "events": events})  # type: ignore[arg-type]
+
+
+def _one_sided(table: pd.DataFrame) -> tuple[set[tuple[str, str]], set[str]]:
+    """Return the pairs of hosts, and the hosts, of which only one side's packets were captured."""
+    tcp = table[table["protocol"] == "tcp"]
+    silent = (tcp["frames_dst"] == 0) & (tcp["frames_src"] >= SURELY_ONE_WAY)
+    odd = tcp[(tcp["answer"] == "one-sided") | ((tcp["answer"] == "mid-stream") & silent)]
+    pairs = set(zip(odd["src_ip"], odd["dst_ip"], strict=True))
+    spoken_to = set(table["src_ip"][table["frames_dst"] > 0]) | set(table["dst_ip"][table["frames_src"] > 0])
+    return pairs, set(odd["src_ip"]) - spoken_to

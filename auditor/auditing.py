@@ -1,0 +1,90 @@
+"""The whole way in one call: read the sources, find out who is who, judge, report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from auditor import verdicts
+from auditor.errors import ArgumentError, SourceError
+from auditor.report import Report, SourceSummary
+from auditor.roles import assign, parse_roles
+from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
+from auditor.site import Site, known_site
+from auditor.sources.reading import Source, read
+from auditor.version import VERSION
+
+TOOL = ("auditor", VERSION)
+
+
+def audit(
+    *paths: str | Path,
+    ruleset: str | Path | Ruleset = DEFAULT_RULESET,
+    methods: Iterable[str] | None = None,
+    roles: Mapping[str, str | Iterable[str]] | None = None,
+    mode: str | None = None,
+    ports: Mapping[str, int] | None = None,
+    properties: Iterable[str] = (),
+    site: str | Path | None = None,
+) -> Report:
+    """Audit captures of one installation, or of many, and return the report.
+
+    paths: captures, from either end and in any order. ruleset: id or file of a ruleset, or a loaded one. methods: ids of
+    the methods asked for; all if None. roles: role to address or network, or several. mode: "native" or "mixed".
+    ports: port by name, such as {"http-management-point": 8080}. properties: of CCMSetup, such as "/source:PATH".
+    site: a TOML file with the same facts.
+
+    A source that cannot be read is named in the report; when none can, SourceError is raised. RulesetError and
+    ArgumentError tell what is wrong with the other arguments.
+    """
+    if not paths:
+        raise ArgumentError("no source to audit", hint="name at least one capture")
+    facts = known_site(site, roles=roles, mode=mode, ports=ports, properties=properties)
+    rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
+    rules = with_ports(rules, facts.ports)
+    asked = _asked(rules, methods)
+    given = parse_roles(facts.roles)
+    _check_conditions(rules, facts)
+    sources, unreadable = read_all(paths)
+    cast = assign(sources, rules, given)
+    report = verdicts.audit(sources, rules, cast, facts.facts(), asked, TOOL)
+    summaries = {source.path: source for source in report.sources} | {one.path: one for one in unreadable}
+    if not unreadable:
+        return report
+    limits = [f"{one.path} was not audited: {one.warnings[0][1]}" for one in unreadable]
+    ordered = [*report.sources, *(summaries[one.path] for one in unreadable)]
+    return replace(report, sources=tuple(ordered), limitations=(*limits, *report.limitations))
+
+
+def _asked(rules: Ruleset, methods: Iterable[str] | None) -> tuple[str, ...]:
+    wanted = list(methods or ())
+    return tuple(rules.method(one).id for one in wanted) or tuple(method.id for method in rules.methods)
+
+
+def _check_conditions(rules: Ruleset, facts: Site) -> None:
+    for name in facts.conditions:
+        rules.condition(name)
+
+
+def read_all(paths: Iterable[str | Path]) -> tuple[list[Source], list[SourceSummary]]:
+    """Read every source once; return those read and those that could not be.
+
+    Raises the first SourceError when none can be read.
+    """
+    sources: list[Source] = []
+    unreadable: list[SourceSummary] = []
+    errors: list[SourceError] = []
+    for path in dict.fromkeys(map(str, paths)):
+        try:
+            source = read(path)
+            if not source.records:
+                raise SourceError("the file holds no packets", where=path, hint="take the capture again")
+            sources.append(source)
+        except SourceError as error:
+            errors.append(error)
+            warning = (("unreadable", f"{error.what} - {error.hint}"),)
+            unreadable.append(SourceSummary(path, "unknown", "", 0, 0, 0, None, None, warning))
+    if not sources:
+        raise errors[0]
+    return sources, unreadable

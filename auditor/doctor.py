@@ -1,0 +1,51 @@
+"""Find out what of auditor works on this computer."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+
+from auditor.ruleset import check_ruleset, shipped_rulesets
+from auditor.shipped import rulesets_folder
+from auditor.tshark import find_tshark, tshark_version
+from auditor.version import VERSION
+
+PACKAGES = ("click", "numpy", "pandas", "pyshark", "rich")
+OPTIONAL = {"pyarrow": "flow tables as Parquet"}
+TSHARK_HINT = "install Wireshark (Windows: wireshark.org; Debian: apt install tshark)"
+
+
+def examine() -> tuple[str, bool]:
+    """Return a text, one line a finding, and whether everything needed is there."""
+    findings = [(True, f"auditor {VERSION}"), (True, f"Python {platform.python_version()} ({sys.executable})")]
+    findings += [_package(name) for name in PACKAGES]
+    findings += [_ruleset(name) for name in shipped_rulesets()]
+    lines = [f"{'ok' if good else 'MISSING':8}{text}" for good, text in findings]
+    lines += [f"{'ok' if found else 'optional':8}{text}" for found, text in (_tshark(), *map(_optional, OPTIONAL))]
+    return "\n".join(lines) + "\n", all(good for good, _ in findings)
+
+
+def _package(name: str) -> tuple[bool, str]:
+    try:
+        return True, f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return False, f"{name}: install it with: pip install {name}"
+
+
+def _optional(name: str) -> tuple[bool, str]:
+    found, text = _package(name)
+    return found, f"{text} ({OPTIONAL[name]})"
+
+
+def _tshark() -> tuple[bool, str]:
+    path = find_tshark()
+    found = tshark_version(path) if path else None
+    if found:
+        return True, f"tshark {found} ({path})"
+    return False, f"tshark not found; captures are audited without it. To open the evidence, {TSHARK_HINT}"
+
+
+def _ruleset(name: str) -> tuple[bool, str]:
+    faults = check_ruleset(rulesets_folder() / f"{name}.toml")
+    return not faults, f"ruleset {name}" + (f": {len(faults)} faults, see auditor rulesets check" if faults else "")

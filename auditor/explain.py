@@ -1,0 +1,96 @@
+"""Say in plain words what a term of the report means, and what to do."""
+
+from __future__ import annotations
+
+import textwrap
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from auditor.errors import ArgumentError
+from auditor.ruleset import Requirement, load_ruleset, shipped_rulesets
+from auditor.ruleset_lint import nearest
+
+WIDTH = 88
+
+
+def explain(term: str | None) -> str:
+    """Return what a verdict, result, requirement, method, warning or state means; all terms if None.
+
+    Raises ArgumentError, which names the nearest term, if it is not known.
+    """
+    if term is None:
+        return _all_terms()
+    parts = _words(term) + _from_rulesets(term)
+    if not parts:
+        meant = nearest(term, [*_terms(), *_ruleset_terms()])
+        hint = f"did you mean {meant}?" if meant else "auditor explain, without a term, lists all of them"
+        raise ArgumentError(f"nothing is known of {term!r}", hint=hint)
+    return "\n".join(parts)
+
+
+@cache
+def _tables() -> dict[str, dict[str, dict[str, str]]]:
+    text = (Path(__file__).parent / "explanations.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+def _terms() -> list[str]:
+    return [term for table in _tables().values() for term in table]
+
+
+def _words(term: str) -> list[str]:
+    found = []
+    for kind, table in _tables().items():
+        for name, entry in table.items():
+            if name.lower() == term.lower():
+                found.append(f"{name} ({kind})\n{_wrapped(entry['means'])}\n{_wrapped('What to do: ' + entry['do'])}\n")
+    return found
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
+def _ruleset_terms() -> list[str]:
+    rulesets = [load_ruleset(name) for name in shipped_rulesets()]
+    methods = [method.id for ruleset in rulesets for method in ruleset.methods]
+    requirements = [requirement.id for ruleset in rulesets for requirement in ruleset.requirements]
+    rows = [requirement.row for ruleset in rulesets for requirement in ruleset.requirements]
+    return [*methods, *requirements, *rows, *(one.id for ruleset in rulesets for one in ruleset.conditions)]
+
+
+def _from_rulesets(term: str) -> list[str]:
+    found = []
+    for name in shipped_rulesets():
+        ruleset = load_ruleset(name)
+        found += [
+            f"{method.id} (method, {name})\n{_wrapped(method.summary)}\n"
+            + _wrapped("Requires: " + ", ".join(one.row for one in method.requirements))
+            + "\n"
+            for method in ruleset.methods
+            if method.id == term
+        ]
+        found += [_requirement(one, name) for one in ruleset.requirements if term in (one.id, one.row)]
+        found += [f"{one.id} (condition, {name})\n{_wrapped(one.text)}\n" for one in ruleset.conditions if one.id == term]
+    return found
+
+
+def _requirement(one: Requirement, ruleset: str) -> str:
+    ports = one.ports_text if one.icmp_echo or one.dynamic else f"port {one.ports_text}"
+    lines = [
+        f"{one.id} (requirement, {ruleset})",
+        _wrapped(one.description),
+        _wrapped(f"From {one.from_role} to {one.to_role}, {one.protocol.upper()} {ports}; {one.necessity}."),
+        _wrapped(f"What to do: {one.remedy}"),
+        _wrapped(f"Documented in: {one.reference}"),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _all_terms() -> str:
+    lines = [f"{kind}: {', '.join(table)}" for kind, table in _tables().items()]
+    ruleset = load_ruleset(shipped_rulesets()[0])
+    lines.append("method: " + ", ".join(method.id for method in ruleset.methods))
+    lines.append("requirement: " + ", ".join(dict.fromkeys(one.row for one in ruleset.requirements)))
+    return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines) + "\n"

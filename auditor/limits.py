@@ -1,0 +1,75 @@
+"""What the sources cannot show, in sentences for the head of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from auditor import report as r
+from auditor.roles import CLIENT, SITE_SERVER, Cast
+from auditor.ruleset import Ruleset
+from auditor.sources.reading import Source
+
+
+def limitations(
+    sources: Sequence[Source], cast: Cast, clients: Sequence[r.ClientReport], ruleset: Ruleset
+) -> tuple[str, ...]:
+    """Return every limitation of this audit, the gravest first."""
+    found = [*_nobody(cast), *cast.notes, *_warned(sources)]
+    verdicts = [one for client in clients for method in client.methods for one in method.requirements]
+    if _silent_blocks(verdicts):
+        found.append(
+            "A Windows computer whose firewall is on is as silent about a port on which nobody listens as about a blocked "
+            "one: where silence is the evidence, check also that the service runs."
+        )
+    if _one_end(clients, cast):
+        found.append(
+            "Nothing between client and management point is in these sources. A capture taken at the site server cannot "
+            "show it: take one at the client too."
+        )
+    if any(one.verdict in r.GOOD | r.BAD and _is_dynamic(one, ruleset) for one in verdicts):
+        found.append(
+            "Which dynamic port belongs to which RPC interface was not looked up: ports of the dynamic range, used soon "
+            "after the endpoint mapper answered, were taken for those of the push."
+        )
+    found.append(
+        "Only ports were judged, not what was said on them: an open port can still fail (wrong password, missing share, "
+        "HTTP error)."
+    )
+    return tuple(dict.fromkeys(found))
+
+
+def _nobody(cast: Cast) -> list[str]:
+    if not cast.clients:
+        return [
+            "No client installation is in these sources: no computer connects to another as a push does. Name the computers "
+            "to audit anyway: --role client=ADDRESS --role site-server=ADDRESS."
+        ]
+    if SITE_SERVER not in cast.roles:
+        return ["No site server is known, so nothing of a push can be judged. Name it: --role site-server=ADDRESS."]
+    return []
+
+
+def _warned(sources: Sequence[Source]) -> list[str]:
+    codes = ("ipsec", "tunnel", "unknown-link-type", "cut-short", "damaged", "no-times")
+    return [
+        f"{source.path}: {warning.text}" for source in sources for warning in source.warnings if warning.code in codes
+    ]
+
+
+def _silent_blocks(verdicts: Sequence[r.RequirementVerdict]) -> bool:
+    return any(one.verdict == r.BLOCKED and one.confidence == r.LIKELY for one in verdicts)
+
+
+def _one_end(clients: Sequence[r.ClientReport], cast: Cast) -> bool:
+    """Tell whether a push was seen but nothing that its clients sent to a management point."""
+    for client in clients:
+        rows = [one for method in client.methods for one in method.requirements if one.necessity == "required"]
+        pushed = any(one.source.role == SITE_SERVER and one.attempts for one in rows)
+        fetched = any(one.source.role == CLIENT and one.attempts for one in rows)
+        if pushed and not fetched:
+            return True
+    return False
+
+
+def _is_dynamic(verdict: r.RequirementVerdict, ruleset: Ruleset) -> bool:
+    return ruleset.requirement(verdict.id).dynamic

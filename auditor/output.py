@@ -1,0 +1,61 @@
+"""Write results: to standard output, or to a file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from auditor.errors import OutputError
+
+STANDARD = "-"
+
+
+@contextmanager
+def opened(path: str, *, force: bool) -> Iterator[BinaryIO]:
+    """Yield a binary file to write to. Raises OutputError if the output exists (without force) or cannot be written.
+
+    A file is written beside its place under another name and put there only when everything went well.
+    """
+    if path == STANDARD:
+        sys.stdout.flush()
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    target = Path(path)
+    check(path, force=force)
+    try:
+        number, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        with os.fdopen(number, "wb") as file:
+            yield file
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, target)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def check(path: str, *, force: bool) -> None:
+    """Raise OutputError if the output exists already and may not be replaced, before any work is done."""
+    if path != STANDARD and Path(path).is_dir():
+        raise OutputError("this is a folder", where=path, hint="name a file in it")
+    if path != STANDARD and Path(path).exists() and not force:
+        raise OutputError("the output exists already", where=path, hint="choose another name, or add --force")
+
+
+def _unwritable(path: str, error: OSError) -> OutputError:
+    return OutputError(f"cannot be written ({error.strerror})", where=path, hint="choose a folder that you may write to")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

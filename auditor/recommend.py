@@ -1,0 +1,69 @@
+"""Which installation methods the evidence does not contradict, best proven first, and what each still needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from auditor import report as r
+from auditor.ruleset import Requirement, Ruleset, SiteFacts
+
+
+def recommend(methods: Sequence[r.MethodResult], ruleset: Ruleset, facts: SiteFacts) -> tuple[r.Recommendation, ...]:
+    """Return the methods that do not fail: those that work first, then those that need the fewest things more."""
+    possible = [method for method in methods if method.result != r.FAILS]
+    found = [(method, _needs(method, ruleset, facts)) for method in possible]
+    order = {method.id: place for place, method in enumerate(methods)}
+    found.sort(key=lambda one: (one[0].result != r.WORKS, -_proven(one[0]), len(one[1]), order[one[0].id]))
+    return tuple(r.Recommendation(method.id, _why(method), tuple(needs)) for method, needs in found)
+
+
+def _proven(method: r.MethodResult) -> int:
+    return sum(one.verdict in r.GOOD for one in method.requirements if one.necessity != "informational")
+
+
+def _why(method: r.MethodResult) -> str:
+    good = [one for one in method.requirements if one.verdict in r.GOOD and one.necessity != "informational"]
+    if method.result == r.WORKS:
+        return "everything that it requires was seen to be open"
+    if good:
+        return "seen to be open: " + ", ".join(_short(one) for one in good)
+    return "not tried here, so nothing speaks against it"
+
+
+def _short(verdict: r.RequirementVerdict) -> str:
+    ports = "echo request" if verdict.protocol == "icmp" else "/".join(map(str, verdict.ports)) or "dynamic ports"
+    return f"{verdict.protocol.upper()} {ports} to {verdict.destination.role.replace('-', ' ')}"
+
+
+def _needs(method: r.MethodResult, ruleset: Ruleset, facts: SiteFacts) -> list[str]:
+    """Return in words what is not yet proven; the members of an either-or group in one sentence."""
+    groups: dict[str, list[r.RequirementVerdict]] = {}
+    for verdict in method.requirements:
+        requirement = ruleset.requirement(verdict.id)
+        if verdict.necessity == "informational" or verdict.verdict == r.NOT_APPLICABLE:
+            continue
+        groups.setdefault(requirement.either_or or requirement.id, []).append(verdict)
+    needs = []
+    for group in groups.values():
+        if not any(one.verdict in r.GOOD for one in group):
+            needs.append(_need(group, [ruleset.requirement(one.id) for one in group], ruleset, facts))
+    return needs
+
+
+def _need(
+    group: Sequence[r.RequirementVerdict], requirements: Sequence[Requirement], ruleset: Ruleset, facts: SiteFacts
+) -> str:
+    usable = [(one, what) for one, what in zip(group, requirements, strict=True) if one.verdict not in r.BAD]
+    first = requirements[0]
+    words = f"{' or '.join(_port(what) for _, what in usable)} from {_end(usable[0][0].source)} to {_end(usable[0][0].destination)}"
+    if ruleset.applies(first, facts) is None:
+        words += ", if " + " and ".join(ruleset.condition(one).text for one in first.conditions)
+    return words
+
+
+def _port(requirement: Requirement) -> str:
+    return "an answered echo request" if requirement.icmp_echo else f"{requirement.protocol.upper()} {requirement.ports_text}"
+
+
+def _end(end: r.End) -> str:
+    return end.address or f"the {end.role.replace('-', ' ')}"

@@ -1,0 +1,91 @@
+"""The report as plain dictionaries and lists: what `--format json` writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from auditor import report as r
+
+
+def as_dict(report: r.Report) -> dict[str, Any]:
+    """Return the document; its form is that of report.schema.json beside this module."""
+    return {
+        "format_version": r.FORMAT_VERSION,
+        "tool": {"name": report.tool[0], "version": report.tool[1]},
+        "ruleset": dict(zip(("id", "title", "reference"), report.ruleset, strict=True)),
+        "sources": [_source(source) for source in report.sources],
+        "roles": [{"role": one.role, "address": one.address, "how": one.how, "why": one.why} for one in report.roles],
+        "clients": [_client(client) for client in report.clients],
+        "limitations": list(report.limitations),
+    }
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of the document."""
+    text = (Path(__file__).parent / "report.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def _source(source: r.SourceSummary) -> dict[str, Any]:
+    names = ("path", "kind", "format", "bytes", "records", "skipped", "first_time", "last_time")
+    warnings = [{"code": code, "text": text} for code, text in source.warnings]
+    return {name: getattr(source, name) for name in names} | {"warnings": warnings}
+
+
+def _client(client: r.ClientReport) -> dict[str, Any]:
+    recommendation = [
+        {"method": one.method, "why": one.why, "still_needs": list(one.still_needs)} for one in client.recommendation
+    ]
+    methods = [_method(method) for method in client.methods]
+    return {"address": client.address, "methods": methods, "recommendation": recommendation}
+
+
+def _method(method: r.MethodResult) -> dict[str, Any]:
+    reasons = [{"kind": one.kind, "requirement": one.requirement, "text": one.text} for one in method.reasons]
+    requirements = [_requirement(one) for one in method.requirements]
+    return {"id": method.id, "title": method.title, "result": method.result, "reasons": reasons, "requirements": requirements}
+
+
+def _requirement(one: r.RequirementVerdict) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "description": one.description,
+        "necessity": one.necessity,
+        "from": {"role": one.source.role, "address": one.source.address},
+        "to": {"role": one.destination.role, "address": one.destination.address},
+        "protocol": one.protocol,
+        "ports": list(one.ports),
+        "verdict": one.verdict,
+        "confidence": one.confidence,
+        "blocked_at": one.blocked_at,
+        "changed": _change(one.changed),
+        "attempts": one.attempts,
+        "first_time": one.first_time,
+        "last_time": one.last_time,
+        "explanation": one.explanation,
+        "evidence": [_evidence(evidence) for evidence in one.evidence],
+        "problems": [
+            {"layer": p.layer, "code": p.code, "text": p.text, "frame": p.frame, "fatal": p.fatal} for p in one.problems
+        ],
+        "remedy": one.remedy,
+    }
+
+
+def _change(change: r.Change | None) -> dict[str, str] | None:
+    if change is None:
+        return None
+    names = ("before", "before_time", "after", "after_time")
+    return {name: getattr(change, name) for name in names}
+
+
+def _evidence(evidence: r.Evidence) -> dict[str, Any]:
+    return {
+        "source": evidence.source,
+        "frames": list(evidence.frames),
+        "lines": list(evidence.lines),
+        "text": evidence.text,
+        "display_filter": evidence.display_filter,
+    }

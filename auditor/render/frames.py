@@ -1,0 +1,98 @@
+"""The report as pandas tables: the same columns and types also when they are empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from auditor import report as r
+
+FRAME_COLUMNS = {
+    "client": "str",
+    "method": "str",
+    "result": "str",
+    "requirement": "str",
+    "necessity": "str",
+    "from_role": "str",
+    "from_ip": "str",
+    "to_role": "str",
+    "to_ip": "str",
+    "protocol": "str",
+    "ports": "str",
+    "verdict": "str",
+    "confidence": "str",
+    "blocked_at": "str",
+    "attempts": "int64",
+    "first_time": "datetime64[ns, UTC]",
+    "last_time": "datetime64[ns, UTC]",
+    "explanation": "str",
+    "remedy": "str",
+}
+EVIDENCE_COLUMNS = {
+    "client": "str",
+    "requirement": "str",
+    "verdict": "str",
+    "source": "str",
+    "frame": "int64",
+    "text": "str",
+    "display_filter": "str",
+}
+
+
+def requirements_frame(report: r.Report) -> pd.DataFrame:
+    """Return one row per client, method and requirement, with the columns of FRAME_COLUMNS."""
+    rows = [_row(client, method, one) for client, method, one in _requirements(report)]
+    return _typed(rows, FRAME_COLUMNS)
+
+
+def evidence_frame(report: r.Report) -> pd.DataFrame:
+    """Return one row per frame of evidence, with the columns of EVIDENCE_COLUMNS."""
+    rows = [
+        {
+            "client": client.address,
+            "requirement": one.id,
+            "verdict": one.verdict,
+            "source": report.sources[evidence.source].path,
+            "frame": frame,
+            "text": evidence.text,
+            "display_filter": evidence.display_filter,
+        }
+        for client, _, one in _requirements(report)
+        for evidence in one.evidence
+        for frame in evidence.frames
+    ]
+    return _typed(rows, EVIDENCE_COLUMNS)
+
+
+def _requirements(report: r.Report) -> Iterator[tuple[r.ClientReport, r.MethodResult, r.RequirementVerdict]]:
+    for client in report.clients:
+        for method in client.methods:
+            for one in method.requirements:
+                yield client, method, one
+
+
+def _row(client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict) -> dict[str, Any]:
+    names = ("necessity", "protocol", "verdict", "attempts", "first_time", "last_time", "explanation", "remedy")
+    return {name: getattr(one, name) for name in names} | {
+        "client": client.address,
+        "method": method.id,
+        "result": method.result,
+        "requirement": one.id,
+        "from_role": one.source.role,
+        "from_ip": one.source.address or "",
+        "to_role": one.destination.role,
+        "to_ip": one.destination.address or "",
+        "ports": " ".join(map(str, one.ports)),
+        "confidence": one.confidence or "",
+        "blocked_at": one.blocked_at or "",
+    }
+
+
+def _typed(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=list(columns))
+    for name, kind in columns.items():
+        if kind.startswith("datetime"):
+            frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601")
+    return frame.astype(columns)

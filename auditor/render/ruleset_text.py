@@ -1,0 +1,42 @@
+"""A ruleset for a person to read."""
+
+from __future__ import annotations
+
+import textwrap
+
+from auditor.ruleset import Requirement, Ruleset, load_ruleset, shipped_rulesets
+
+WIDTH = 100
+
+
+def list_text() -> str:
+    """Return one line for each ruleset that comes with the package."""
+    rulesets = [load_ruleset(name) for name in shipped_rulesets()]
+    return "".join(f"{one.id:28}{one.title}\n" for one in rulesets)
+
+
+def ruleset_text(ruleset: Ruleset) -> str:
+    """Return methods, requirements, conditions and notes."""
+    lines = [f"{ruleset.id}: {ruleset.title}", *_wrapped(ruleset.reference, "  ")]
+    for method in ruleset.methods:
+        lines += ["", f"{method.id}: {method.title}", *_wrapped(method.summary, "  ")]
+        lines += [line for requirement in method.requirements for line in _requirement(requirement)]
+    lines += ["", "Conditions"]
+    lines += [line for one in ruleset.conditions for line in _wrapped(f"{one.id}: {one.text}", "  ")]
+    lines += ["", "Notes"]
+    lines += [line for name, text in ruleset.notes.items() for line in _wrapped(f"{name}: {text}", "  ")]
+    return "\n".join(lines) + "\n"
+
+
+def _requirement(one: Requirement) -> list[str]:
+    conditions = f", if {' and '.join(one.conditions)}" if one.conditions else ""
+    either = f", one of {one.either_or}" if one.either_or else ""
+    what = one.ports_text if one.icmp_echo else f"{one.protocol} {one.ports_text}"
+    return [
+        f"  {one.row:30}{what:18}{one.from_role} > {one.to_role}",
+        *_wrapped(f"{one.necessity}{conditions}{either}", " " * 32),
+    ]
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)

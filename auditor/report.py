@@ -1,0 +1,237 @@
+"""The one document that an audit results in; renderers turn it into text, JSON and the rest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT_VERSION = 1
+
+OPEN, ALLOWED, BLOCKED, NO_ANSWER = "open", "allowed", "blocked", "no-answer"
+REFUSED, UNREACHABLE, INCONCLUSIVE = "refused", "unreachable", "inconclusive"
+NOT_SEEN, NOT_APPLICABLE = "not-seen", "not-applicable"
+VERDICTS = (OPEN, ALLOWED, BLOCKED, NO_ANSWER, REFUSED, UNREACHABLE, INCONCLUSIVE, NOT_SEEN, NOT_APPLICABLE)
+GOOD = frozenset((OPEN, ALLOWED))
+BAD = frozenset((BLOCKED, NO_ANSWER, REFUSED, UNREACHABLE))
+PROVEN, LIKELY = "proven", "likely"
+WORKS, FAILS, UNPROVEN = "works", "fails", "unproven"
+UNKNOWN, BETWEEN = "unknown", "between"
+
+
+@dataclass(frozen=True)
+class SourceSummary:
+    """One source: what it was, how much of it was read, and what was wrong with it."""
+
+    path: str
+    kind: str
+    format: str
+    bytes: int
+    records: int
+    skipped: int
+    first_time: str | None
+    last_time: str | None
+    warnings: tuple[tuple[str, str], ...]  # code, text
+
+
+@dataclass(frozen=True)
+class RoleAssignment:
+    """Who plays a role, whether that was given or inferred, and from what."""
+
+    role: str
+    address: str
+    how: str
+    why: str
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of a requirement; address is None while nobody is known to play the role."""
+
+    role: str
+    address: str | None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Frames or lines that justify a verdict. source: index in Report.sources."""
+
+    source: int
+    frames: tuple[int, ...]
+    lines: tuple[int, ...]
+    text: str
+    display_filter: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The port is open but the protocol on it failed."""
+
+    layer: str
+    code: str
+    text: str
+    frame: int | None
+    fatal: bool
+
+
+@dataclass(frozen=True)
+class Change:
+    """Decisive evidence that changed over time: the earlier verdict, the later one, and when each was seen."""
+
+    before: str
+    before_time: str
+    after: str
+    after_time: str
+
+
+@dataclass(frozen=True)
+class RequirementVerdict:
+    """The outcome of one requirement for one client. No verdict on traffic is made without evidence."""
+
+    id: str
+    description: str
+    necessity: str
+    source: End
+    destination: End
+    protocol: str
+    ports: tuple[int, ...]
+    verdict: str
+    confidence: str | None
+    blocked_at: str | None
+    changed: Change | None
+    attempts: int
+    first_time: str | None
+    last_time: str | None
+    explanation: str
+    evidence: tuple[Evidence, ...]
+    problems: tuple[Problem, ...]
+    remedy: str
+
+    def __post_init__(self) -> None:
+        if self.verdict not in VERDICTS:
+            raise ValueError(f"{self.id}: no such verdict: {self.verdict}")
+        if self.verdict not in (NOT_SEEN, NOT_APPLICABLE) and not self.evidence:
+            raise ValueError(f"{self.id}: verdict {self.verdict} without evidence")
+
+    @property
+    def row(self) -> str:
+        """The requirement's name without its method."""
+        return self.id.partition("/")[2]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a method has its result. kind: network, problem or missing."""
+
+    kind: str
+    requirement: str
+    text: str
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """The outcome of one installation method for one client."""
+
+    id: str
+    title: str
+    result: str
+    reasons: tuple[Reason, ...]
+    requirements: tuple[RequirementVerdict, ...]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A method that the evidence does not contradict, and what it still needs to be sure."""
+
+    method: str
+    why: str
+    still_needs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClientReport:
+    """All that was found about one client."""
+
+    address: str
+    methods: tuple[MethodResult, ...]
+    recommendation: tuple[Recommendation, ...]
+
+    def method(self, method_id: str) -> MethodResult:
+        """Return the result of one method."""
+        return next(method for method in self.methods if method.id == method_id)
+
+
+@dataclass(frozen=True)
+class Report:
+    """The one document: sources, roles, clients with methods and requirements, limitations.
+
+    asked: the methods whose results decide the exit code. flows: the flow table of all sources (pandas), left out of
+    the saved forms.
+    """
+
+    tool: tuple[str, str]  # name, version
+    ruleset: tuple[str, str, str]  # id, title, reference
+    sources: tuple[SourceSummary, ...]
+    roles: tuple[RoleAssignment, ...]
+    clients: tuple[ClientReport, ...]
+    limitations: tuple[str, ...]
+    asked: tuple[str, ...] = ()
+    flows: pd.DataFrame | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def skipped(self) -> int:
+        """How many records of all sources could not be read."""
+        return sum(source.skipped for source in self.sources)
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether any source or record was skipped."""
+        codes = {code for source in self.sources for code, _ in source.warnings}
+        return self.skipped > 0 or bool(codes & {"cut-short", "damaged", "unreadable", "expands-too-much"})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document as plain dictionaries and lists, as its published JSON Schema describes it."""
+        from auditor.render.document import as_dict
+
+        return as_dict(self)
+
+    def to_json(self) -> str:
+        """Return the document as JSON text that ends with a line break."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+
+    def to_text(self, *, width: int = 100) -> str:
+        """Return the report for a terminal, without colours."""
+        from auditor.render.text import render_text
+
+        return render_text(self, width=width)
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per client, method and requirement (columns: FRAME_COLUMNS of auditor.render.frames)."""
+        from auditor.render.frames import requirements_frame
+
+        return requirements_frame(self)
+
+    def evidence_frame(self) -> pd.DataFrame:
+        """Return one row per frame of evidence: client, requirement, verdict, source and frame number."""
+        from auditor.render.frames import evidence_frame
+
+        return evidence_frame(self)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+
+def utc_text(time_ns: int | None) -> str | None:
+    """Return a time in nanoseconds since 1970 as ISO 8601 in UTC with microseconds, None for None."""
+    if time_ns is None:
+        return None
+    try:
+        moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+    return moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ns % 1_000_000_000 // 1000:06d}Z"

@@ -1,0 +1,244 @@
+"""Who is who: the roles that were given, and the rest inferred from who connects to whom, with the reason."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from auditor.errors import ArgumentError
+from auditor.report import RoleAssignment
+from auditor.ruleset import Requirement, Ruleset
+from auditor.ruleset_lint import ROLES, nearest
+from auditor.sources.reading import Source
+
+SITE_SERVER, CLIENT, MANAGEMENT_POINT = "site-server", "client", "management-point"
+ENOUGH_REQUESTS = 3  # for a host's hardware address, to take them for an attempt to reach it
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True)
+class Given:
+    """The roles that the administrator named: for each role, addresses or networks."""
+
+    networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
+
+    def names(self, role: str) -> bool:
+        """Tell whether anybody was named for a role."""
+        return bool(self.networks.get(role))
+
+    def covers(self, role: str, address: str) -> bool:
+        """Tell whether an address may play a role: yes if it was named for it, or nobody was."""
+        networks = self.networks.get(role, ())
+        return not networks or any(ipaddress.ip_address(address) in network for network in networks)
+
+    def hosts(self, role: str) -> list[str]:
+        """Return the single addresses (not the networks) named for a role."""
+        networks = self.networks.get(role, ())
+        return [str(network.network_address) for network in networks if network.num_addresses == 1]
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who plays which role. clients: in order of address; notes: what could not be told, for the limitations."""
+
+    assignments: tuple[RoleAssignment, ...]
+    clients: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def addresses(self, role: str) -> tuple[str, ...]:
+        """Return everybody who plays a role."""
+        return tuple(one.address for one in self.assignments if one.role == role)
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The roles that somebody plays."""
+        return frozenset(one.role for one in self.assignments)
+
+
+def parse_roles(roles: Mapping[str, str | Iterable[str]]) -> Given:
+    """Return the given roles, checked. Raises ArgumentError for an unknown role or what is no address."""
+    networks: dict[str, tuple[Network, ...]] = {}
+    for role, values in roles.items():
+        if role not in ROLES:
+            raise ArgumentError(f"no such role: {role!r}", where="--role", hint=_role_hint(role))
+        words = [values] if isinstance(values, str) else list(values)
+        networks[role] = tuple(_network(role, word) for word in words)
+    return Given(networks)
+
+
+def _role_hint(word: str) -> str:
+    meant = nearest(word, ROLES)
+    return (f"did you mean {meant}? " if meant else "") + "the roles are " + ", ".join(ROLES)
+
+
+def _network(role: str, word: str) -> Network:
+    try:
+        return ipaddress.ip_network(word.strip(), strict=False)
+    except ValueError:
+        hint = "give an address such as 10.0.0.5 or a network such as 10.0.0.0/24"
+        raise ArgumentError(f"{word!r} is no IP address or network", where=f"--role {role}", hint=hint) from None
+
+
+def assign(sources: Sequence[Source], ruleset: Ruleset, given: Given) -> Cast:
+    """Return who plays which role: as given, else inferred from the flows of the sources."""
+    pushes = _contacts(sources, _rows(ruleset, SITE_SERVER, CLIENT))
+    servers, notes = _site_servers(pushes, given)
+    clients = _clients(pushes, servers, given)
+    if not servers and not clients:
+        servers, clients = _asking_in_vain(sources, given)
+    assignments = [_named(given, role, address) for role in ROLES for address in given.hosts(role)]
+    assignments += [one for one in servers if one.address not in given.hosts(SITE_SERVER)]
+    assignments += [one for one in clients if one.address not in given.hosts(CLIENT)]
+    addresses = sorted({one.address for one in assignments if one.role == CLIENT}, key=_order)
+    points, point_notes = _management_points(sources, ruleset, addresses, given)
+    assignments += points
+    ordered = sorted(set(assignments), key=lambda one: (ROLES.index(one.role), _order(one.address)))
+    return Cast(tuple(ordered), tuple(addresses), tuple(notes + point_notes))
+
+
+def _named(given: Given, role: str, address: str) -> RoleAssignment:
+    return RoleAssignment(role, address, "given", "named on the command line")
+
+
+def _order(address: str) -> tuple[int, int]:
+    parsed = ipaddress.ip_address(address)
+    return parsed.version, int(parsed)
+
+
+def _rows(ruleset: Ruleset, source: str, destination: str) -> dict[int, set[str]]:
+    """Return the fixed TCP ports between two roles, each with the rows that ask for it."""
+    ports: dict[int, set[str]] = defaultdict(set)
+    for requirement in ruleset.requirements:
+        if (requirement.from_role, requirement.to_role, requirement.protocol) == (source, destination, "tcp"):
+            for port in requirement.ports:
+                ports[port].add(_short(requirement))
+    return ports
+
+
+def _short(requirement: Requirement) -> str:
+    return f"TCP {requirement.ports_text}"
+
+
+@dataclass(frozen=True)
+class Contact:
+    """One host connects to another at some of the documented ports."""
+
+    src: str
+    dst: str
+    rows: frozenset[str]
+    first_ns: int
+
+
+def _contacts(sources: Sequence[Source], ports: Mapping[int, set[str]]) -> list[Contact]:
+    tables = [source.flows[["protocol", "src_ip", "dst_ip", "dst_port", "start"]] for source in sources]
+    table = pd.concat(tables, ignore_index=True)
+    table = table[(table["protocol"] == "tcp") & table["dst_port"].isin(list(ports))]
+    found: dict[tuple[str, str], tuple[set[str], int]] = {}
+    times = table["start"].astype("int64").tolist()
+    columns = (table[name].tolist() for name in ("src_ip", "dst_ip", "dst_port"))
+    for src, dst, port, time in zip(*columns, times, strict=True):
+        rows, first = found.get((src, dst), (set(), time))
+        found[src, dst] = rows | ports[port], min(first, time)
+    return [Contact(src, dst, frozenset(rows), first) for (src, dst), (rows, first) in sorted(found.items())]
+
+
+def _site_servers(pushes: list[Contact], given: Given) -> tuple[list[RoleAssignment], list[str]]:
+    """Return the site servers among the hosts that connect to others as a push does."""
+    fitting = [one for one in pushes if given.covers(SITE_SERVER, one.src) and given.covers(CLIENT, one.dst)]
+    if not fitting:
+        return [], []
+    if given.names(SITE_SERVER):
+        chosen = sorted({one.src for one in fitting})
+        return [RoleAssignment(SITE_SERVER, src, "given", "named on the command line") for src in chosen], []
+    by_source: dict[str, list[Contact]] = defaultdict(list)
+    for one in fitting:
+        by_source[one.src].append(one)
+    rank = {
+        src: (max(len(one.rows) for one in found), len(found), -min(one.first_ns for one in found))
+        for src, found in by_source.items()
+    }
+    best = max(rank, key=lambda src: rank[src])
+    rows = " and ".join(sorted(set().union(*(one.rows for one in by_source[best]))))
+    why = f"it connects to {_several(len(by_source[best]), 'computer')} at {rows}, as a push does"
+    return [RoleAssignment(SITE_SERVER, best, "inferred", why)], _other_servers(by_source, best)
+
+
+def _other_servers(by_source: Mapping[str, list[Contact]], best: str) -> list[str]:
+    others = sorted(set(by_source) - {best}, key=_order)
+    if not others:
+        return []
+    shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
+    return [
+        f"{shown} also connect to others at the ports of a push; {best} was taken for the site server. "
+        "If that is wrong, name it: --role site-server=ADDRESS."
+    ]
+
+
+def _clients(pushes: list[Contact], servers: list[RoleAssignment], given: Given) -> list[RoleAssignment]:
+    sources = {one.address for one in servers}
+    found: dict[str, set[str]] = defaultdict(set)
+    for one in pushes:
+        if one.src in sources and given.covers(CLIENT, one.dst):
+            found[one.dst] |= one.rows
+    how = "given" if given.names(CLIENT) else "inferred"
+    return [
+        RoleAssignment(
+            CLIENT,
+            address,
+            how,
+            "named on the command line" if how == "given" else f"the site server connects to it at {' and '.join(sorted(rows))}",
+        )
+        for address, rows in sorted(found.items())
+    ]
+
+
+def _asking_in_vain(
+    sources: Sequence[Source], given: Given
+) -> tuple[list[RoleAssignment], list[RoleAssignment]]:
+    """Return site server and client when all that is left of a push is one host asking in vain for another's address."""
+    asked = [one for source in sources for one in source.details.asked if len(one.frames) >= ENOUGH_REQUESTS]
+    fitting = {
+        (one.asker, one.target)
+        for one in asked
+        if given.covers(SITE_SERVER, one.asker) and given.covers(CLIENT, one.target)
+    }
+    if len(fitting) != 1:
+        return [], []
+    ((asker, target),) = fitting
+    why = "no connection is in these sources, only {} on the local network for the address of {}, in vain"
+    return (
+        [RoleAssignment(SITE_SERVER, asker, "inferred", why.format("its questions", target))],
+        [RoleAssignment(CLIENT, target, "inferred", why.format(f"the questions of {asker}", target))],
+    )
+
+
+def _management_points(
+    sources: Sequence[Source], ruleset: Ruleset, clients: Sequence[str], given: Given
+) -> tuple[list[RoleAssignment], list[str]]:
+    """Return the management point: the one web server that the clients connect to, if it is only one."""
+    ports = _rows(ruleset, CLIENT, MANAGEMENT_POINT)
+    taken = {host for role in ROLES if role not in (SITE_SERVER, CLIENT) for host in given.hosts(role)}
+    contacts = [one for one in _contacts(sources, ports) if one.src in set(clients)] if clients else []
+    fitting = [one for one in contacts if given.covers(MANAGEMENT_POINT, one.dst)]
+    if given.names(MANAGEMENT_POINT):
+        chosen = sorted({one.dst for one in fitting} | set(given.hosts(MANAGEMENT_POINT)))
+        return [RoleAssignment(MANAGEMENT_POINT, one, "given", "named on the command line") for one in chosen], []
+    callers = Counter(one.dst for one in fitting if one.dst not in taken)
+    if not callers:
+        return [], []
+    (best, count), *rest = callers.most_common()
+    if rest and rest[0][1] == count:
+        names = ", ".join(sorted(callers, key=_order)[:5])
+        text = f"The clients connect to several web servers ({names}): which is the management point cannot be told."
+        return [], [f"{text} Name it: --role management-point=ADDRESS."]
+    rows = " and ".join(sorted(set().union(*(one.rows for one in fitting if one.dst == best))))
+    why = f"{_several(count, 'client')} connected to it at {rows}"
+    return [RoleAssignment(MANAGEMENT_POINT, best, "inferred", why)], []
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("" if count == 1 else "s")

@@ -1,0 +1,110 @@
+"""What is known about the site: from the command line, from Python, or from a site file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from auditor.errors import ArgumentError
+from auditor.ruleset import SiteFacts
+from auditor.ruleset_lint import MODES, nearest
+
+KEYS = ("roles", "mode", "ports", "properties", "conditions")
+
+
+@dataclass(frozen=True)
+class Site:
+    """Roles (addresses or networks), mode, ports by name, CCMSetup properties and stated conditions."""
+
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    mode: str | None = None
+    ports: Mapping[str, int] = field(default_factory=dict)
+    properties: tuple[str, ...] = ()
+    conditions: Mapping[str, bool] = field(default_factory=dict)
+
+    def facts(self) -> SiteFacts:
+        """Return what decides the conditions of a ruleset; roles that were inferred come on top."""
+        return SiteFacts(mode=self.mode, properties=self.properties, stated=dict(self.conditions))
+
+
+def known_site(
+    path: str | Path | None,
+    *,
+    roles: Mapping[str, str | Iterable[str]] | None,
+    mode: str | None,
+    ports: Mapping[str, int] | None,
+    properties: Iterable[str],
+) -> Site:
+    """Return what the site file says, with what was given directly on top. Raises ArgumentError."""
+    filed = load_site(path) if path is not None else Site()
+    if mode is not None and mode not in MODES:
+        raise ArgumentError(f"no such mode: {mode!r}", where="--mode", hint=f"the modes are {', '.join(MODES)}")
+    given = {role: (words,) if isinstance(words, str) else tuple(words) for role, words in (roles or {}).items()}
+    return Site(
+        roles={**filed.roles, **given},
+        mode=mode or filed.mode,
+        ports={**filed.ports, **(ports or {})},
+        properties=(*filed.properties, *properties),
+        conditions=filed.conditions,
+    )
+
+
+def load_site(path: str | Path) -> Site:
+    """Return the site described by a TOML file. Raises ArgumentError that names the file and the key."""
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise _fault(path, f"the site file cannot be read ({error.strerror})", "check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _fault(path, f"the site file is no TOML ({error})", "see README.md for an example") from error
+    for key in table:
+        if key not in KEYS:
+            meant = nearest(key, KEYS)
+            hint = f"did you mean {meant}?" if meant else f"the keys are {', '.join(KEYS)}"
+            raise _fault(path, f"unknown key {key!r}", hint)
+    return Site(
+        roles={str(role): _words(path, f"roles.{role}", value) for role, value in _table(path, table, "roles").items()},
+        mode=_mode(path, table.get("mode")),
+        ports={str(name): _port(path, name, value) for name, value in _table(path, table, "ports").items()},
+        properties=_words(path, "properties", table.get("properties", [])),
+        conditions={str(name): _flag(path, name, value) for name, value in _table(path, table, "conditions").items()},
+    )
+
+
+def _fault(path: str | Path, what: str, hint: str) -> ArgumentError:
+    return ArgumentError(what, where=str(path), hint=hint)
+
+
+def _table(path: str | Path, table: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = table.get(key, {})
+    if not isinstance(value, dict):
+        raise _fault(path, f"{key} is no table", f"write [{key}] and one NAME = VALUE a line")
+    return value
+
+
+def _words(path: str | Path, key: str, value: Any) -> tuple[str, ...]:
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise _fault(path, f"{key} is no text or list of texts", 'write "..." or ["...", "..."]')
+    return tuple(words)
+
+
+def _mode(path: str | Path, value: Any) -> str | None:
+    if value is not None and value not in MODES:
+        raise _fault(path, f"no such mode: {value!r}", f"the modes are {', '.join(MODES)}")
+    return None if value is None else str(value)
+
+
+def _port(path: str | Path, name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise _fault(path, f"ports.{name} is no number", "write a port number without quotes")
+    return value
+
+
+def _flag(path: str | Path, name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _fault(path, f"conditions.{name} is neither true nor false", "write true or false")
+    return value

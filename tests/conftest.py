@@ -1,0 +1,69 @@
+"""What several test files share: reading a capture that a test makes up, Wireshark, and the real captures."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from packets import At, pcap
+
+from auditor.sources.reading import Source
+from auditor.sources.reading import read as read_source
+
+# The same examples each time, and no time limit each: a test must not fail because a machine is busy.
+settings.register_profile("auditor", derandomize=True, deadline=None)
+settings.load_profile("auditor")
+
+Write = Callable[[bytes], Path]
+Read = Callable[..., Source]
+
+
+@pytest.fixture(scope="session")
+def write(tmp_path_factory: pytest.TempPathFactory) -> Write:
+    """Write bytes to a new file and return its path."""
+    folder, numbers = tmp_path_factory.mktemp("captures"), itertools.count()
+
+    def write(content: bytes) -> Path:
+        path = folder / f"capture-{next(numbers)}"
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def read(write: Write) -> Read:
+    """Read a capture, given as its bytes or as packets (see packets.pcap for how they can be packed)."""
+
+    def read(content: bytes | Iterable[bytes | At], *args: object, **options: object) -> Source:
+        data = content if isinstance(content, bytes) else pcap(content, *args, **options)
+        path = write(data)
+        try:
+            return read_source(path)
+        finally:
+            path.unlink()
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def tshark() -> str:
+    """Return the path of tshark."""
+    path = shutil.which("tshark")
+    if path is None:
+        pytest.skip("tshark is not installed, so there is nothing to compare with")
+    return path
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """Return the folder of real captures, which are not ours to publish."""
+    folder = os.environ.get("AUDITOR_CORPUS")
+    if not folder:
+        pytest.skip("AUDITOR_CORPUS does not name a folder of real captures")
+    return Path(folder)

@@ -1,0 +1,364 @@
+"""Flows: who began, what belongs together, and how the responder answered; each case in a few packets."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from packets import At, Link, arp, echo, ethernet, icmp_error, ip, neighbour, talk, tcp, told, turned, udp
+
+from auditor import flows
+from auditor.sources import capture
+
+WHO = "10.0.0.1:50000 > 10.0.0.5:445"
+SIX = "[fd00::1]:50000 > [fd00::5]:445"
+ASK = "10.0.0.1:50000 > 10.0.0.5:53"
+PING = "10.0.0.1 > 10.0.0.5"
+ROUTER = "10.0.0.254"
+
+
+def answers(source) -> list[str]:
+    return source.flows["answer"].tolist()
+
+
+# who began
+
+
+def test_the_sender_of_the_syn_is_the_originator(read):
+    who = "10.0.0.9:445 > 10.0.0.5:50000"  # neither address nor port says so
+    assert told(read(talk(who, "S <SA A")).flows) == [f"{who}/tcp S1 answered"]
+
+
+def test_a_syn_ack_first_means_that_its_receiver_began(read):
+    assert told(read([tcp(turned(WHO), "SA"), tcp(WHO, "A")]).flows)[0].startswith(WHO)
+
+
+def test_without_a_syn_the_higher_port_began(read):
+    assert told(read([tcp(turned(WHO), "PA", payload=5), tcp(WHO, "A")]).flows)[0].startswith(WHO)
+
+
+@pytest.mark.parametrize("first", ["10.0.0.1:500 > 10.0.0.5:500", "10.0.0.5:500 > 10.0.0.1:500"])
+def test_with_equal_ports_the_first_sender_began(first, read):
+    assert told(read([tcp(first, "PA", payload=5), tcp(turned(first), "A")]).flows)[0].startswith(first)
+
+
+@pytest.mark.parametrize("first", ["10.0.0.1:500 > 10.0.0.5:500", "10.0.0.5:500 > 10.0.0.1:500"])
+def test_equal_ports_are_kept_apart_by_the_syn(first, read):
+    source = read(talk(first, "S <SA A 5PA"))
+    assert told(source.flows) == [f"{first}/tcp S1 answered"]
+    assert source.flows[["frames_src", "frames_dst"]].values.tolist() == [[3, 1]]
+
+
+def test_the_first_sender_of_udp_began(read):
+    assert told(read([udp(turned(ASK)), udp(ASK)]).flows) == [f"{turned(ASK)}/udp SF answered"]
+
+
+def test_a_host_that_talks_to_itself(read):
+    assert told(read(talk("127.0.0.1:50000 > 127.0.0.1:445", "S <SA A")).flows) == [
+        "127.0.0.1:50000 > 127.0.0.1:445/tcp S1 answered"
+    ]
+
+
+# what belongs together
+
+
+def test_a_retransmitted_syn_is_the_same_flow(read):
+    assert read(talk(WHO, "S S S")).flows.syn.tolist() == [3]
+
+
+def test_a_syn_with_a_new_sequence_number_is_a_new_flow(read):
+    source = read(talk(WHO, "S S S@5000 <SA A"))
+    assert told(source.flows) == [f"{WHO}/tcp S0 unanswered", f"{WHO}/tcp S1 answered"]
+    assert source.flows.stream.tolist() == [0, 1]
+
+
+def test_a_port_used_again_later_is_a_new_flow(read):
+    source = read(talk(WHO, "S <SA A FA <FA A") + talk(WHO, "S@700000 <RA"))
+    assert told(source.flows) == [f"{WHO}/tcp SF answered", f"{WHO}/tcp REJ refused"]
+
+
+def test_the_first_syn_may_come_after_its_own_connection_was_seen(read):
+    source = read([*talk(WHO, "5PA <A"), *talk(WHO, "S@700000 <SA")])
+    assert answers(source) == ["answered", "answered"]
+
+
+def test_the_two_directions_are_counted_apart(read):
+    flow = read(talk(WHO, "S <SA A 100PA <A <300PA <200PA A")).flows.iloc[0]
+    assert (flow.frames_src, flow.frames_dst, flow.payload_src, flow.payload_dst) == (4, 4, 100, 500)
+
+
+def test_bytes_are_those_of_the_whole_frame(read):
+    assert read([tcp(WHO)]).flows.bytes_src.tolist() == [len(ethernet(tcp(WHO)))]
+
+
+def test_flags_are_counted(read):
+    flow = read(talk(WHO, "S S <SA A FA FA <RA")).flows.iloc[0]
+    assert (flow.syn, flow.syn_ack, flow.fin, flow.rst) == (2, 1, 2, 1)
+
+
+def test_start_and_end_are_those_of_its_first_and_last_frame(read):
+    flow = read([At(1.5, tcp(WHO)), At(2.5, udp(ASK)), At(4.5, tcp(WHO))]).flows.iloc[0]
+    assert flow.end - flow.start == pd.Timedelta(seconds=3)
+
+
+def test_ipv4_and_ipv6_are_never_mixed_up(read):
+    four, six = "0.0.0.0:50000 > 0.0.0.1:445", "[::]:50000 > [::1]:445"
+    assert len(read([tcp(four), tcp(six)]).flows) == 2
+
+
+def test_flows_are_in_the_order_of_their_first_frame(read):
+    source = read([udp(ASK), tcp(WHO), echo(PING), udp(turned(ASK))])
+    assert source.flows.protocol.tolist() == ["udp", "tcp", "icmp"]
+    assert source.flows.first_frame.tolist() == [1, 2, 3]
+
+
+def test_a_packet_seen_twice_changes_no_answer(read):
+    """As where a switch mirrors both ports that it passed through."""
+    twice = [packet for packet in talk(WHO, "S <SA A FA <FA A") for _ in range(2)]
+    assert told(read(twice).flows) == [f"{WHO}/tcp SF answered"]
+
+
+# how the responder answered: TCP
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("S", "unanswered"),
+        ("S S S", "unanswered"),
+        ("S R", "one-sided"),
+        ("S <SA", "answered"),
+        ("S <SA A 5PA <7PA FA <FA A", "answered"),
+        ("<SA A", "answered"),
+        ("S <SA <RA", "answered"),
+        ("S <RA", "refused"),
+        ("S <RA S <RA S <RA", "refused"),
+        ("S <R", "refused"),
+        ("S A 5PA A FA A", "one-sided"),  # it goes on, so an answer must have reached it
+        ("S A 5PA <RA", "one-sided"),
+        ("S <A", "answered"),
+        ("5PA <7PA", "answered"),
+        ("A <A", "answered"),
+        ("5PA A", "mid-stream"),
+        ("<5PA <A", "mid-stream"),
+        ("5PA <RA", "mid-stream"),
+        ("R", "mid-stream"),
+    ],
+    ids=str,
+)
+def test_answer_of_a_tcp_flow(words, answer, read):
+    assert answers(read(talk(WHO, words))) == [answer]
+
+
+ERRORS = [
+    (4, 3, 0, "unreachable"),
+    (4, 3, 1, "unreachable"),
+    (4, 3, 2, "refused"),
+    (4, 3, 3, "refused"),
+    (4, 3, 4, "unanswered"),  # fragmentation needed: about the size, not about the port
+    (4, 3, 6, "unreachable"),
+    (4, 3, 7, "unreachable"),
+    (4, 3, 9, "prohibited"),
+    (4, 3, 10, "prohibited"),
+    (4, 3, 13, "prohibited"),
+    (4, 11, 0, "unanswered"),
+    (6, 1, 0, "unreachable"),
+    (6, 1, 1, "prohibited"),
+    (6, 1, 3, "unreachable"),
+    (6, 1, 4, "refused"),
+    (6, 1, 5, "prohibited"),
+    (6, 1, 6, "prohibited"),
+    (6, 2, 0, "unanswered"),
+]
+
+
+@pytest.mark.parametrize(("version", "kind", "code", "answer"), ERRORS)
+def test_an_icmp_error_answers_the_flow_that_it_quotes(version, kind, code, answer, read):
+    who, router = (WHO, ROUTER) if version == 4 else (SIX, "fd00::fe")
+    syn = tcp(who)
+    source = read([syn, icmp_error(router, kind, code, quoting=syn, room=28 if version == 4 else 60)])
+    assert (answers(source), source.flows.icmp_error.tolist()) == ([answer], [f"{kind}/{code}"])
+
+
+def test_the_sender_of_an_icmp_error_is_known(read):
+    source = read([tcp(WHO), icmp_error(ROUTER, 3, 13, quoting=tcp(WHO))])
+    assert [(quote.sender, quote.frame) for quote in source.details.errors[0]] == [(ROUTER, 2)]
+
+
+def test_an_icmp_error_about_the_answers_says_nothing_about_the_port(read):
+    there, back = talk(WHO, "5PA <A")
+    assert answers(read([there, icmp_error(ROUTER, 3, 13, quoting=back)])) == ["mid-stream"]
+
+
+def test_an_icmp_error_does_not_undo_an_answer(read):
+    packets = talk(WHO, "S <SA A 5PA")
+    assert answers(read([*packets, icmp_error(ROUTER, 3, 1, quoting=packets[-1])])) == ["answered"]
+
+
+def test_the_last_telling_icmp_error_decides(read):
+    errors = [icmp_error(ROUTER, 3, code, quoting=tcp(WHO)) for code in (13, 1, 4)]
+    assert answers(read([tcp(WHO), *errors])) == ["unreachable"]
+
+
+def test_an_icmp_error_belongs_to_the_attempt_before_it(read):
+    first, second = talk(WHO, "S S@5000")
+    source = read([first, icmp_error(ROUTER, 3, 13, quoting=first), second])
+    assert answers(source) == ["prohibited", "unanswered"]
+
+
+def test_a_flow_of_which_only_the_error_was_captured_has_a_row_without_frames(read):
+    source = read([icmp_error(ROUTER, 3, 13, quoting=tcp(WHO))])
+    assert told(source.flows) == [f"{WHO}/tcp OTH prohibited"]
+    assert source.flows[["frames_src", "frames_dst", "first_frame"]].values.tolist() == [[0, 0, 1]]
+    assert source.flows.stream.isna().all()
+
+
+def test_an_icmp_error_is_no_flow_of_its_own(read):
+    assert len(read([tcp(WHO), icmp_error(ROUTER, 3, 13, quoting=tcp(WHO))]).flows) == 1
+
+
+def test_an_icmp_error_without_a_quotation_is_ignored(read):
+    assert len(read([ip(f"{ROUTER} > 10.0.0.1", 1, bytes([3, 13]) + bytes(6))]).flows) == 0
+
+
+# UDP and ping
+
+
+def test_udp_that_is_answered(read):
+    assert told(read([udp(ASK), udp(turned(ASK))]).flows) == [f"{ASK}/udp SF answered"]
+
+
+def test_udp_that_is_not_answered(read):
+    assert told(read([udp(ASK), udp(ASK)]).flows) == [f"{ASK}/udp S0 unanswered"]
+
+
+def test_udp_where_nobody_listens(read):
+    assert answers(read([udp(ASK), icmp_error("10.0.0.5", 3, 3, quoting=udp(ASK))])) == ["refused"]
+
+
+def test_ping_that_is_answered(read):
+    source = read([echo(PING), echo(turned(PING), reply=True)])
+    assert told(source.flows) == [f"{PING}/icmp OTH answered"]
+    assert source.flows.icmp_type.tolist() == [8]
+
+
+def test_ping_that_is_not_answered(read):
+    assert answers(read([echo(PING, number=1), echo(PING, number=2)])) == ["unanswered"]
+
+
+def test_ping_of_ipv6(read):
+    ping = "fd00::1 > fd00::5"
+    source = read([echo(ping), echo(turned(ping), reply=True)])
+    assert (answers(source), source.flows.icmp_type.tolist()) == (["answered"], [128])
+
+
+def test_a_ping_that_a_router_refuses_is_not_answered_by_the_refusal(read):
+    source = read([echo(PING), icmp_error(ROUTER, 3, 10, quoting=echo(PING))])
+    assert told(source.flows) == [f"{PING}/icmp OTH prohibited"]
+
+
+def test_the_answer_to_a_ping_alone_tells_who_asked(read):
+    assert told(read([echo(turned(PING), reply=True)]).flows) == [f"{PING}/icmp OTH answered"]
+
+
+def test_pings_of_two_programs_are_two_flows(read):
+    assert len(read([echo(PING, identifier=1), echo(PING, identifier=2)]).flows) == 2
+
+
+def test_pings_both_ways_at_once_are_two_flows(read):
+    packets = [echo(PING, identifier=1), echo(turned(PING), identifier=2)]
+    assert answers(read(packets)) == ["unanswered", "unanswered"]
+
+
+# neighbours
+
+
+def asked(source) -> list[tuple[str, str]]:
+    return [(one.asker, one.target) for one in source.details.asked]
+
+
+def test_a_neighbour_that_never_answers(read):
+    source = read([arp("10.0.0.1 asks 10.0.0.5")] * 3)
+    assert asked(source) == [("10.0.0.1", "10.0.0.5")]
+    assert source.details.asked[0].frames == (1, 2, 3)
+
+
+def test_a_neighbour_that_answers(read):
+    assert asked(read([arp("10.0.0.1 asks 10.0.0.5"), arp("10.0.0.5 answers 10.0.0.1")])) == []
+
+
+def test_a_neighbour_that_asks_itself_is_there(read):
+    assert asked(read([arp("10.0.0.1 asks 10.0.0.5"), arp("10.0.0.5 asks 10.0.0.9")])) == [("10.0.0.5", "10.0.0.9")]
+
+
+def test_a_neighbour_of_ipv6_that_never_answers(read):
+    assert asked(read([neighbour("fe80::1 asks fe80::5")])) == [("fe80::1", "fe80::5")]
+
+
+def test_a_neighbour_of_ipv6_that_answers(read):
+    assert asked(read([neighbour("fe80::1 asks fe80::5"), neighbour("fe80::5 answers fe80::1")])) == []
+
+
+def test_whoever_sent_anything_was_heard(read):
+    source = read([tcp(WHO), arp("10.0.0.7 asks 10.0.0.8"), icmp_error(ROUTER, 3, 1, quoting=tcp(WHO))])
+    assert source.details.heard == {"10.0.0.1", "10.0.0.7", ROUTER}
+
+
+# evidence
+
+
+def test_the_events_of_a_flow_are_its_proof(read):
+    source = read(talk(WHO, "S S <SA A 5PA 5PA <RA"))
+    assert [(event.frame, event.from_src, event.what) for event in source.details.events(0)] == [
+        (1, True, "SYN"),
+        (2, True, "SYN"),
+        (3, False, "SYN-ACK"),
+        (4, True, "ACK"),
+        (5, True, "data"),
+        (7, False, "RST"),
+    ]
+
+
+def test_the_events_of_a_ping(read):
+    source = read([echo(PING), echo(turned(PING), reply=True)])
+    assert [(event.from_src, event.what) for event in source.details.events(0)] == [(True, "request"), (False, "reply")]
+
+
+def test_the_size_of_the_window_does_not_change_the_flows(monkeypatch, read):
+    packets = [*talk(WHO, "S <SA A 5PA <7PA S@90000 <RA"), *talk(SIX, "S S"), udp(ASK), udp(ASK), udp(turned(ASK))]
+    whole = read(packets)
+    for size in (100, 150, 333):
+        monkeypatch.setattr(capture, "WINDOW", size)
+        cut = read(packets)
+        columns = [name for name in whole.flows if name != "source"]
+        pd.testing.assert_frame_equal(cut.flows[columns], whole.flows[columns])
+        for flow in range(len(whole.flows)):
+            assert cut.details.events(flow) == whole.details.events(flow)
+
+
+# the table
+
+
+def test_an_empty_table_has_the_same_columns_and_types(read):
+    full = read([tcp(WHO), udp(ASK), echo(PING), icmp_error(ROUTER, 3, 1, quoting=tcp(WHO))]).flows
+    for packets in ([], [bytes(60)], [arp("10.0.0.1 asks 10.0.0.5")], [tcp(WHO)], [udp(ASK)], [echo(PING)]):
+        link = Link(1, bytes) if packets == [bytes(60)] else Link(1, ethernet)
+        table = read(packets, link).flows
+        assert {name: str(kind) for name, kind in table.dtypes.items()} == flows.TABLE
+        assert table.dtypes.equals(full.dtypes)
+
+
+def test_every_answer_is_one_of_those_that_are_documented(read):
+    packets = [*talk(WHO, "S <RA"), udp(ASK), echo(PING)]
+    assert set(answers(read(packets))) <= set(flows.ANSWERS)
+
+
+def test_ports_of_ping_and_icmp_types_of_tcp_are_missing_not_zero(read):
+    table = read([tcp(WHO), echo(PING)]).flows
+    assert table.loc[0, ["icmp_type", "icmp_code"]].isna().all()
+    assert table.loc[1, ["src_port", "dst_port", "stream"]].isna().all()
+
+
+def test_the_same_bytes_give_the_same_table(read):
+    packets = [*talk(WHO, "S <SA A"), udp(ASK), echo(PING)]
+    one, other = (read(packets).flows.drop(columns="source") for _ in range(2))
+    pd.testing.assert_frame_equal(one, other)

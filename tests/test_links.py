@@ -1,0 +1,201 @@
+"""Link headers and tunnels: the same conversation is the same flow, whatever it is wrapped in."""
+
+from __future__ import annotations
+
+import pytest
+import wireshark
+from packets import (
+    BEGIN,
+    ETHERNET,
+    LINKS,
+    RAW,
+    TUNNELS,
+    Link,
+    arp,
+    authenticated,
+    enhanced,
+    ethernet,
+    extended,
+    fragments,
+    icmp_error,
+    interface,
+    ip,
+    pcapng,
+    talk,
+    tcp,
+    teredo,
+    told,
+    udp,
+)
+
+FOUR = "10.0.0.1:50000 > 10.0.0.5:445"
+SIX = "[fd00::1]:50000 > [fd00::5]:445"
+WORDS = "S <SA A 5PA <7PA FA <FA A"
+HOP_BY_HOP, ROUTING, AUTHENTICATION, DESTINATION = 0, 43, 51, 60
+
+
+def flow(who: str) -> list[str]:
+    return [f"{who}/tcp SF answered"]
+
+
+def inner(source) -> list[str]:
+    """Return the flows but those between the ends of the tunnel."""
+    return [line for line in told(source.flows) if not line.startswith("192.0.2.")]
+
+
+@pytest.mark.parametrize("who", [FOUR, SIX], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("name", LINKS)
+def test_every_link_carries_the_same_flow(name, who, read):
+    source = read(talk(who, WORDS), LINKS[name])
+    assert (told(source.flows), source.warnings) == (flow(who), ())
+
+
+@pytest.mark.parametrize("who", [FOUR, SIX], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("name", TUNNELS)
+def test_every_tunnel_carries_the_same_flow(name, who, read):
+    source = read([TUNNELS[name](packet) for packet in talk(who, WORDS)])
+    assert (inner(source), source.warnings) == (flow(who), ())
+
+
+def test_teredo_carries_ipv6(read):
+    assert inner(read([teredo(packet) for packet in talk(SIX, WORDS)])) == flow(SIX)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[HOP_BY_HOP], [ROUTING], [DESTINATION], [AUTHENTICATION], [HOP_BY_HOP, ROUTING, AUTHENTICATION, DESTINATION]],
+    ids=str,
+)
+def test_ipv6_extension_headers_are_stepped_over(headers, read):
+    assert told(read([extended(packet, *headers) for packet in talk(SIX, WORDS)]).flows) == flow(SIX)
+
+
+def test_an_ipv4_authentication_header_is_stepped_over(read):
+    assert told(read([authenticated(packet) for packet in talk(FOUR, WORDS)]).flows) == flow(FOUR)
+
+
+def test_ipsec_encryption_is_told(read):
+    source = read([ip("10.0.0.1 > 10.0.0.5", 50, bytes(40))])
+    assert [warning.code for warning in source.warnings] == ["ipsec"]
+
+
+def test_wireshark_sees_the_same_in_every_link_and_tunnel(write, read, tshark):
+    """One capture holds them all: an interface for each link type, a client port for each way of wrapping."""
+    ways = [link for link in LINKS.values() if link.number not in UNKNOWN_TO_WIRESHARK]
+    ways += [Link(ETHERNET.number, lambda p, tunnel=tunnel: ethernet(tunnel(p))) for tunnel in TUNNELS.values()]
+    content = pcapng(
+        *(interface(link) for link in ways),
+        *(
+            enhanced(link.wrap(packet), (BEGIN + number) * 1_000_000, interface=number)
+            for number, link in enumerate(ways)
+            for packet in talk(FOUR.replace("50000", str(50000 + number)), WORDS)
+        ),
+    )
+    theirs = wireshark.dissect(tshark, write(content)).streams
+    assert wireshark.differences(wireshark.ours(read(content).flows), theirs) == []
+
+
+UNKNOWN_TO_WIRESHARK = (12,)  # DLT_RAW of some BSDs; another link type to the others
+
+
+# what is not looked into is counted
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ([b"\x45" + bytes(10)], "a cut IPv4 header"),
+        ([b"\x60" + bytes(10)], "a cut IPv6 header"),
+        ([b"\x41" + bytes(30)], "a broken IPv4 header"),
+        ([tcp(FOUR)[:30]], "a cut TCP header"),
+        ([udp(FOUR)[:24]], "a cut UDP header"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_headers_that_cannot_be_read_are_told(content, what, read):
+    source = read(content, RAW)
+    assert what in source.warnings[0].text
+    assert (source.records, len(source.flows)) == (1, 0)
+
+
+def test_a_frame_that_is_neither_ip_nor_arp_is_counted(read):
+    source = read([bytes(60)], Link(1, lambda p: ethernet(p, kind=0x88CC)))
+    assert source.tally.frames == {"neither IP nor ARP": 1}
+
+
+def test_tunnels_deeper_than_anyone_builds_are_told(read):
+    packet = tcp(FOUR)
+    for _ in range(9):
+        packet = TUNNELS["IP in IP"](packet)
+    assert "a tunnel within more tunnels" in read([packet]).warnings[0].text
+
+
+def test_padding_behind_a_short_packet_is_no_payload(read):
+    source = read([tcp(FOUR)], Link(1, lambda p: ethernet(p) + b"pad" * 6))
+    assert source.flows.payload_src.tolist() == [0]
+
+
+def test_a_packet_that_the_network_card_will_cut_up_has_no_length_yet(read):
+    """Segmentation offload: the IPv4 total length is 0, so the packet is as long as its frame."""
+    packet = bytearray(tcp(FOUR, "PA", payload=60_000))
+    packet[2:4] = b"\0\0"
+    assert read([bytes(packet)]).flows.payload_src.tolist() == [60_000]
+
+
+# fragments
+
+
+@pytest.mark.parametrize("who", [FOUR, SIX], ids=["IPv4", "IPv6"])
+def test_a_packet_in_fragments_is_one_packet(who, read):
+    source = read(fragments(tcp(who, "PA", payload=40)))
+    assert source.flows[["frames_src", "payload_src"]].values.tolist() == [[1, 40]]
+
+
+def test_fragments_may_arrive_in_any_order(read):
+    assert len(read(fragments(tcp(FOUR, payload=40))[::-1]).flows) == 1
+
+
+def test_a_fragmented_packet_stands_where_wireshark_shows_it(read):
+    first, *rest = fragments(tcp(FOUR, payload=40), size=24)
+    assert read([udp("10.0.0.9:1 > 10.0.0.8:53"), first, *rest]).flows.first_frame.tolist() == [1, 2 + len(rest)]
+
+
+def test_fragments_of_two_packets_are_kept_apart(read):
+    one = fragments(tcp(FOUR, payload=40), number=1)
+    other = fragments(tcp(FOUR.replace("50000", "50001"), payload=40), number=2)
+    mixed = [piece for pair in zip(one, other, strict=True) for piece in pair]
+    assert read(mixed).flows.src_port.tolist() == [50000, 50001]
+
+
+def test_fragments_of_which_one_is_missing_are_no_packet(read):
+    first, *_, last = fragments(tcp(FOUR, payload=40))
+    assert len(read([first, last]).flows) == 0
+
+
+def test_fragments_are_put_together_across_batches(monkeypatch, read):
+    from auditor.sources import capture
+
+    pieces = fragments(tcp(FOUR, payload=40))
+    monkeypatch.setattr(capture, "WINDOW", 100)
+    assert read(pieces).flows.payload_src.tolist() == [40]
+
+
+def test_a_tunnel_may_be_fragmented_too(read):
+    assert inner(read(fragments(TUNNELS["GRE"](tcp(FOUR)), size=24))) == [f"{FOUR}/tcp S0 unanswered"]
+
+
+# errors and neighbours behind other links
+
+
+@pytest.mark.parametrize("name", ["Linux cooked", "VLAN", "raw IP"])
+def test_an_icmp_error_is_found_behind_any_link(name, read):
+    syn = tcp(FOUR)
+    assert told(read([syn, icmp_error("10.0.0.254", 3, 13, quoting=syn)], LINKS[name]).flows) == [
+        f"{FOUR}/tcp S0 prohibited"
+    ]
+
+
+@pytest.mark.parametrize("name", ["Ethernet", "VLAN", "Linux cooked", "Linux cooked, second version"])
+def test_arp_is_found_behind_any_link(name, read):
+    source = read([arp("10.0.0.1 asks 10.0.0.5")], LINKS[name])
+    assert [(one.asker, one.target) for one in source.details.asked] == [("10.0.0.1", "10.0.0.5")]
