@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from auditor.version import VERSION as __version__
+from auditor import version
 
 if TYPE_CHECKING:
     from auditor.auditing import audit
@@ -21,15 +21,14 @@ if TYPE_CHECKING:
     from auditor.ruleset import load_ruleset
     from auditor.sources.reading import Source, read
 
+__version__ = version.VERSION
 _HOMES = {
     "audit": "auditor.auditing",
     "read": "auditor.sources.reading",
     "Source": "auditor.sources.reading",
     "Report": "auditor.report",
     "load_ruleset": "auditor.ruleset",
-    **dict.fromkeys(
-        ("AuditorError", "SourceError", "RulesetError", "ArgumentError", "OutputError"), "auditor.errors"
-    ),
+    **dict.fromkeys(("AuditorError", "SourceError", "RulesetError", "ArgumentError", "OutputError"), "auditor.errors"),
 }
 
 __all__ = [

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
 from auditor.flows import Asked, Event
-from auditor.sources.reading import Source
 from auditor.sources.packets import Quote
+from auditor.sources.reading import Source
 
 SAME_PACKET_NS = 100_000_000  # a SYN that comes again within this is the same one seen twice (router, mirror port)
 SURELY_ONE_WAY = 3  # frames one way and none back, in mid-connection, that show a one-sided capture
@@ -45,19 +46,20 @@ class Attempt:
     def syns(self) -> list[Event]:
         """The SYNs of the host that tried, each once even if it was captured twice on its way."""
         kept: list[Event] = []
-        for event in self.events:
-            if event.what == "SYN" and event.from_src:
-                if not kept or event.time_ns - kept[-1].time_ns >= SAME_PACKET_NS:
-                    kept.append(event)
+        for event in self._all_syns:
+            if not kept or event.time_ns - kept[-1].time_ns >= SAME_PACKET_NS:
+                kept.append(event)
         return kept
+
+    @property
+    def _all_syns(self) -> list[Event]:
+        return [event for event in self.events if event.what == "SYN" and event.from_src]
 
     @property
     def identity(self) -> tuple[object, ...] | None:
         """What two captures of this attempt have in common; None when it cannot be told from others."""
-        syns = [event for event in self.events if event.what == "SYN" and event.from_src]
-        if self.protocol == "tcp" and syns:
-            return self.src, self.src_port, self.dst, self.dst_port, syns[0].sequence
-        return None
+        syns = self._all_syns
+        return (self.src, self.src_port, self.dst, self.dst_port, syns[0].sequence) if syns else None
 
 
 class Traffic:
@@ -75,35 +77,11 @@ class Traffic:
         table = source.flows
         self._deaf.append(_one_sided(table))
         near = table[table["src_ip"].isin(self._hosts) & table["dst_ip"].isin(self._hosts)]
-        names = ("protocol", "src_ip", "src_port", "dst_ip", "dst_port", "answer", "frames_src", "frames_dst")
-        names += ("first_frame", "stream", "syn", "syn_ack")
-        rows = zip(near.index.tolist(), *(_plain(near[name]) for name in names), strict=True)
-        times = zip(near["start"].astype("int64").tolist(), near["end"].astype("int64").tolist(), strict=True)
-        for (flow, protocol, src, src_port, dst, dst_port, answer, sent, received, frame, stream, syn, syn_ack), (
-            start,
-            end,
-        ) in zip(rows, times, strict=True):
-            one = Attempt(
-                source=number,
-                protocol=protocol,
-                src=src,
-                src_port=src_port,
-                dst=dst,
-                dst_port=dst_port,
-                start_ns=start,
-                end_ns=end,
-                answer=answer,
-                frames_src=sent,
-                frames_dst=received,
-                first_frame=frame,
-                stream=stream,
-                reversed=False,
-                events=tuple(source.details.events(flow)),
-                errors=tuple(source.details.errors.get(flow, ())),
-            )
-            self._attempts[src, dst].append(one)
-            if protocol == "tcp" and not syn and not syn_ack:
-                self._attempts[dst, src].append(_turned(one))
+        for row in near.itertuples():
+            one = _attempt(number, source, row)
+            self._attempts[one.src, one.dst].append(one)
+            if one.protocol == "tcp" and not row.syn and not row.syn_ack:
+                self._attempts[one.dst, one.src].append(_turned(one))
 
     def between(self, src: str, dst: str) -> list[Attempt]:
         """Return what one host tried to reach on another, in order of source and frame."""
@@ -124,16 +102,44 @@ class Traffic:
         return [(number, asked) for number, asked in found if asked.target == host]
 
 
-def _plain(column: pd.Series) -> list[object]:
-    """Return a column as Python values, None where there is nothing."""
-    return [None if value is pd.NA else value for value in column.tolist()]
+def _attempt(number: int, source: Source, row: Any) -> Attempt:
+    return Attempt(
+        source=number,
+        protocol=row.protocol,
+        src=row.src_ip,
+        src_port=_number(row.src_port),
+        dst=row.dst_ip,
+        dst_port=_number(row.dst_port),
+        start_ns=row.start.value,
+        end_ns=row.end.value,
+        answer=row.answer,
+        frames_src=int(row.frames_src),
+        frames_dst=int(row.frames_dst),
+        first_frame=int(row.first_frame),
+        stream=_number(row.stream),
+        reversed=False,
+        events=tuple(source.details.events(row.Index)),
+        errors=tuple(source.details.errors.get(row.Index, ())),
+    )
+
+
+def _number(value: Any) -> int | None:
+    return None if value is pd.NA else int(value)
 
 
 def _turned(one: Attempt) -> Attempt:
-    turned = {"src": one.dst, "src_port": one.dst_port, "dst": one.src, "dst_port": one.src_port}
-    turned |= {"frames_src": one.frames_dst, "frames_dst": one.frames_src, "reversed": True}
-    events = tuple(event._replace(from_src=not event.from_src) for event in one.events)
-    return Attempt(**{**one.__dict__, **turned, "events": events})  # type: ignore[arg-type]
+    """Return a flow whose originator is unknown as an attempt of the other side."""
+    return replace(
+        one,
+        src=one.dst,
+        src_port=one.dst_port,
+        dst=one.src,
+        dst_port=one.src_port,
+        frames_src=one.frames_dst,
+        frames_dst=one.frames_src,
+        reversed=True,
+        events=tuple(event._replace(from_src=not event.from_src) for event in one.events),
+    )
 
 
 def _one_sided(table: pd.DataFrame) -> tuple[set[tuple[str, str]], set[str]]:

@@ -19,7 +19,7 @@ Exit codes: 0 nothing required is blocked; 1 nothing could be audited; 2 bad arg
 3 a method fails; 4 some sources or packets could not be read."""
 
 
-class Pair(click.ParamType):
+class Pair(click.ParamType[tuple[str, str]]):
     """NAME=VALUE on the command line."""
 
     name = "name=value"
@@ -48,12 +48,38 @@ def site_options(function: Function) -> Function:
     for option in reversed(
         (
             click.option("--ruleset", default="configmgr-2007", show_default=True, help="Id or file of the ruleset."),
-            click.option("--method", "methods", multiple=True, metavar="ID", help="Only this installation method (repeatable)."),
-            click.option("--role", "roles", multiple=True, type=Pair(), metavar="ROLE=ADDRESS", help="Who is who; an address or a network such as 10.0.0.0/24 (repeatable)."),
+            click.option(
+                "--method", "methods", multiple=True, metavar="ID", help="Only this installation method (repeatable)."
+            ),
+            click.option(
+                "--role",
+                "roles",
+                multiple=True,
+                type=Pair(),
+                metavar="ROLE=ADDRESS",
+                help="Who is who; an address or a network such as 10.0.0.0/24 (repeatable).",
+            ),
             click.option("--site", metavar="FILE", help="TOML file with roles, mode, ports and properties."),
-            click.option("--port", "ports", multiple=True, type=Pair(), metavar="NAME=NUMBER", help="Another port than documented, such as http-management-point=8080 (repeatable)."),
-            click.option("--mode", type=click.Choice(("native", "mixed")), help="Mode of the site: native uses HTTPS, mixed HTTP."),
-            click.option("--property", "properties", multiple=True, metavar="/NAME:VALUE", help="CCMSetup property that was used, such as /source:PATH (repeatable)."),
+            click.option(
+                "--port",
+                "ports",
+                multiple=True,
+                type=Pair(),
+                metavar="NAME=NUMBER",
+                help="Another port than documented, such as http-management-point=8080 (repeatable).",
+            ),
+            click.option(
+                "--mode",
+                type=click.Choice(("native", "mixed")),
+                help="Mode of the site: native uses HTTPS, mixed HTTP.",
+            ),
+            click.option(
+                "--property",
+                "properties",
+                multiple=True,
+                metavar="/NAME:VALUE",
+                help="CCMSetup property that was used, such as /source:PATH (repeatable).",
+            ),
         )
     ):
         function = option(function)
@@ -65,19 +91,28 @@ def output_options(*forms: str) -> Callable[[Function], Function]:
 
     def add(function: Function) -> Function:
         function = click.option("--force", is_flag=True, help="Replace an output that exists.")(function)
-        function = click.option("-o", "--output", "target", default="-", metavar="FILE", help="Write here; - is standard output.")(function)
+        function = click.option(
+            "-o", "--output", "target", default="-", metavar="FILE", help="Write here; - is standard output."
+        )(function)
         return click.option("--format", "form", type=click.Choice(forms), default=forms[0], show_default=True)(function)
 
     return add
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the versions of auditor and tshark.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the versions of auditor and tshark.",
+)
 def cli() -> None:
     """Tell why a Configuration Manager client installation failed.
 
-    Reads packet captures and says which documented port was blocked, in which direction and by whom, with the frames that
-    prove it - and which other installation method would have worked.
+    Reads packet captures and says which documented port was blocked, in which direction and by whom, with the frames
+    that prove it - and which other installation method would have worked.
     """
 
 
@@ -85,10 +120,14 @@ def cli() -> None:
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @site_options
 @output_options("text", "json")
-@click.option("--no-dissect", is_flag=True, help="Judge ports only, without Wireshark's dissectors (this version always does).")
+@click.option(
+    "--no-dissect", is_flag=True, help="Judge ports only, without Wireshark's dissectors (this version always does)."
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show every client, method and requirement in full.")
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing; only the exit code tells.")
-def analyze(sources: tuple[str, ...], form: str, target: str, force: bool, verbose: bool, quiet: bool, **site: Any) -> int:
+def analyze(
+    sources: tuple[str, ...], form: str, target: str, force: bool, verbose: bool, quiet: bool, **site: Any
+) -> int:
     """Audit captures of one installation, or of many, from either end."""
     from auditor.auditing import audit
 
@@ -96,7 +135,9 @@ def analyze(sources: tuple[str, ...], form: str, target: str, force: bool, verbo
     report = audit(*sources, **_arguments(site))
     if not quiet:
         _write_report(report, form, target, force, verbose)
-    failed = any(method.result == "fails" for client in report.clients for method in client.methods if method.id in report.asked)
+    failed = any(
+        method.result == "fails" for client in report.clients for method in client.methods if method.id in report.asked
+    )
     return FAILS if failed else INCOMPLETE if report.incomplete else WORKS
 
 

@@ -72,7 +72,9 @@ def _from_rulesets(term: str) -> list[str]:
             if method.id == term
         ]
         found += [_requirement(one, name) for one in ruleset.requirements if term in (one.id, one.row)]
-        found += [f"{one.id} (condition, {name})\n{_wrapped(one.text)}\n" for one in ruleset.conditions if one.id == term]
+        found += [
+            f"{one.id} (condition, {name})\n{_wrapped(one.text)}\n" for one in ruleset.conditions if one.id == term
+        ]
     return found
 
 

@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 
 from auditor import conn_state, segments
 from auditor.segments import Partial, Streams
-from auditor.sources.packets import ECHO_REPLY, ECHO_REQUEST, ICMP, ICMPV6, TCP, UDP, Addresses, Headers, Neighbour, Quote
+from auditor.sources.packets import (
+    ECHO_REPLY,
+    ECHO_REQUEST,
+    ICMP,
+    ICMPV6,
+    TCP,
+    UDP,
+    Addresses,
+    Headers,
+    Neighbour,
+    Quote,
+)
 
 MOST_QUOTES = 100_000
 MOST_LIKE_IT = 8  # errors of one kind about one flow that are kept as evidence
@@ -111,7 +122,9 @@ class Flows:
     def events(self, flow: int) -> list[Event]:
         """Return the events of one flow in file order."""
         begin, end = int(self._event_begin[flow]), int(self._event_begin[flow + 1])
-        columns = (self._events[name][begin:end].tolist() for name in ("frame", "time_ns", "from_src", "packet", "sequence"))
+        columns = (
+            self._events[name][begin:end].tolist() for name in ("frame", "time_ns", "from_src", "packet", "sequence")
+        )
         protocol = self.table["protocol"].iat[flow]
         return [
             Event(frame, time, from_src, _what(packet, protocol), sequence)
@@ -179,7 +192,15 @@ class FlowBuilder:
         begin = np.append(begin, np.full(len(table) + 1 - len(begin), begin[-1]))
         table["answer"] = _answers(table, errors)
         table["stream"] = _stream_numbers(table, quotes)
-        return Flows(table[list(TABLE)].astype(TABLE), events, begin, errors, self._asked(), self._heard(table), tuple(sorted(self._others)))
+        return Flows(
+            table[list(TABLE)].astype(TABLE),
+            events,
+            begin,
+            errors,
+            self._asked(),
+            self._heard(table),
+            tuple(sorted(self._others)),
+        )
 
     def _table(self, protocol: int, flows: Streams) -> pd.DataFrame:
         columns, flip = flows.columns, flows.flipped
@@ -386,7 +407,9 @@ def _answers(table: pd.DataFrame, errors: dict[int, list[Quote]]) -> Any:
 def _told(table: pd.DataFrame, place: int, kept: Iterable[Quote]) -> str:
     """Return what the last telling ICMP error about the originator's packets means."""
     src = table["src_ip"].iat[place]
-    meanings = [MEANING[quote.version].get((quote.icmp_type, quote.icmp_code), "") for quote in kept if quote.src == src]
+    meanings = [
+        MEANING[quote.version].get((quote.icmp_type, quote.icmp_code), "") for quote in kept if quote.src == src
+    ]
     return next((meaning for meaning in reversed(meanings) if meaning), "")
 
 
@@ -405,7 +428,10 @@ def _stream_numbers(table: pd.DataFrame, quotes: list[Quote]) -> Any:
 
 def _with_quoted(table: pd.DataFrame, rows: NDArray[np.int64], quoted: list[Quote]) -> list[int]:
     columns = (table.loc[rows, name].tolist() for name in ("first_frame", "src_ip", "src_port", "dst_ip", "dst_port"))
-    packets = [(frame, 0, frozenset(((src, sport), (dst, dport)))) for frame, src, sport, dst, dport in zip(*columns, strict=True)]
+    packets = [
+        (frame, 0, frozenset(((src, sport), (dst, dport))))
+        for frame, src, sport, dst, dport in zip(*columns, strict=True)
+    ]
     errors = [(one.frame, 1, frozenset(((one.src, one.src_port), (one.dst, one.dst_port)))) for one in quoted]
     known: set[Any] = set()
     reserved: dict[Any, int] = {}

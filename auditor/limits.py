@@ -18,18 +18,18 @@ def limitations(
     verdicts = [one for client in clients for method in client.methods for one in method.requirements]
     if _silent_blocks(verdicts):
         found.append(
-            "A Windows computer whose firewall is on is as silent about a port on which nobody listens as about a blocked "
-            "one: where silence is the evidence, check also that the service runs."
+            "A Windows computer whose firewall is on is as silent about a port on which nobody listens as about a "
+            "blocked one: where silence is the evidence, check also that the service runs."
         )
-    if _one_end(clients, cast):
+    if _one_end(clients):
         found.append(
-            "Nothing between client and management point is in these sources. A capture taken at the site server cannot "
-            "show it: take one at the client too."
+            "Nothing between client and management point is in these sources. A capture taken at the site server "
+            "cannot show it: take one at the client too."
         )
     if any(one.verdict in r.GOOD | r.BAD and _is_dynamic(one, ruleset) for one in verdicts):
         found.append(
-            "Which dynamic port belongs to which RPC interface was not looked up: ports of the dynamic range, used soon "
-            "after the endpoint mapper answered, were taken for those of the push."
+            "Which dynamic port belongs to which RPC interface was not looked up: ports of the dynamic range, used "
+            "soon after the endpoint mapper answered, were taken for those of the push."
         )
     found.append(
         "Only ports were judged, not what was said on them: an open port can still fail (wrong password, missing share, "
@@ -41,8 +41,8 @@ def limitations(
 def _nobody(cast: Cast) -> list[str]:
     if not cast.clients:
         return [
-            "No client installation is in these sources: no computer connects to another as a push does. Name the computers "
-            "to audit anyway: --role client=ADDRESS --role site-server=ADDRESS."
+            "No client installation is in these sources: no computer connects to another as a push does. Name the "
+            "computers to audit anyway: --role client=ADDRESS --role site-server=ADDRESS."
         ]
     if SITE_SERVER not in cast.roles:
         return ["No site server is known, so nothing of a push can be judged. Name it: --role site-server=ADDRESS."]
@@ -60,7 +60,7 @@ def _silent_blocks(verdicts: Sequence[r.RequirementVerdict]) -> bool:
     return any(one.verdict == r.BLOCKED and one.confidence == r.LIKELY for one in verdicts)
 
 
-def _one_end(clients: Sequence[r.ClientReport], cast: Cast) -> bool:
+def _one_end(clients: Sequence[r.ClientReport]) -> bool:
     """Tell whether a push was seen but nothing that its clients sent to a management point."""
     for client in clients:
         rows = [one for method in client.methods for one in method.requirements if one.necessity == "required"]

@@ -52,7 +52,9 @@ def check(path: str, *, force: bool) -> None:
 
 
 def _unwritable(path: str, error: OSError) -> OutputError:
-    return OutputError(f"cannot be written ({error.strerror})", where=path, hint="choose a folder that you may write to")
+    return OutputError(
+        f"cannot be written ({error.strerror})", where=path, hint="choose a folder that you may write to"
+    )
 
 
 def _umask() -> int:

@@ -55,14 +55,19 @@ def _need(
 ) -> str:
     usable = [(one, what) for one, what in zip(group, requirements, strict=True) if one.verdict not in r.BAD]
     first = requirements[0]
-    words = f"{' or '.join(_port(what) for _, what in usable)} from {_end(usable[0][0].source)} to {_end(usable[0][0].destination)}"
+    ports, pair = " or ".join(_port(what) for _, what in usable), usable[0][0]
+    words = f"{ports} from {_end(pair.source)} to {_end(pair.destination)}"
     if ruleset.applies(first, facts) is None:
         words += ", if " + " and ".join(ruleset.condition(one).text for one in first.conditions)
     return words
 
 
 def _port(requirement: Requirement) -> str:
-    return "an answered echo request" if requirement.icmp_echo else f"{requirement.protocol.upper()} {requirement.ports_text}"
+    return (
+        "an answered echo request"
+        if requirement.icmp_echo
+        else f"{requirement.protocol.upper()} {requirement.ports_text}"
+    )
 
 
 def _end(end: r.End) -> str:

@@ -90,7 +90,7 @@ def assign(sources: Sequence[Source], ruleset: Ruleset, given: Given) -> Cast:
     clients = _clients(pushes, servers, given)
     if not servers and not clients:
         servers, clients = _asking_in_vain(sources, given)
-    assignments = [_named(given, role, address) for role in ROLES for address in given.hosts(role)]
+    assignments = [_named(role, address) for role in ROLES for address in given.hosts(role)]
     assignments += [one for one in servers if one.address not in given.hosts(SITE_SERVER)]
     assignments += [one for one in clients if one.address not in given.hosts(CLIENT)]
     addresses = sorted({one.address for one in assignments if one.role == CLIENT}, key=_order)
@@ -100,7 +100,7 @@ def assign(sources: Sequence[Source], ruleset: Ruleset, given: Given) -> Cast:
     return Cast(tuple(ordered), tuple(addresses), tuple(notes + point_notes))
 
 
-def _named(given: Given, role: str, address: str) -> RoleAssignment:
+def _named(role: str, address: str) -> RoleAssignment:
     return RoleAssignment(role, address, "given", "named on the command line")
 
 
@@ -163,7 +163,8 @@ def _site_servers(pushes: list[Contact], given: Given) -> tuple[list[RoleAssignm
     }
     best = max(rank, key=lambda src: rank[src])
     rows = " and ".join(sorted(set().union(*(one.rows for one in by_source[best]))))
-    why = f"it connects to {_several(len(by_source[best]), 'computer')} at {rows}, as a push does"
+    who = by_source[best][0].dst if len(by_source[best]) == 1 else _several(len(by_source[best]), "computer")
+    why = f"it connects to {who} at {rows}, as a push does"
     return [RoleAssignment(SITE_SERVER, best, "inferred", why)], _other_servers(by_source, best)
 
 
@@ -190,16 +191,16 @@ def _clients(pushes: list[Contact], servers: list[RoleAssignment], given: Given)
             CLIENT,
             address,
             how,
-            "named on the command line" if how == "given" else f"the site server connects to it at {' and '.join(sorted(rows))}",
+            "named on the command line"
+            if how == "given"
+            else f"the site server connects to it at {' and '.join(sorted(rows))}",
         )
         for address, rows in sorted(found.items())
     ]
 
 
-def _asking_in_vain(
-    sources: Sequence[Source], given: Given
-) -> tuple[list[RoleAssignment], list[RoleAssignment]]:
-    """Return site server and client when all that is left of a push is one host asking in vain for another's address."""
+def _asking_in_vain(sources: Sequence[Source], given: Given) -> tuple[list[RoleAssignment], list[RoleAssignment]]:
+    """Return site server and client when all there is of a push is one host asking in vain for another's address."""
     asked = [one for source in sources for one in source.details.asked if len(one.frames) >= ENOUGH_REQUESTS]
     fitting = {
         (one.asker, one.target)

@@ -183,9 +183,7 @@ class Ruleset:
 
     def is_dynamic(self, port: int) -> bool:
         """Tell whether the endpoint mapper may hand out this port."""
-        return port in self.fixed_dynamic_ports or any(
-            low <= port <= high for low, high in self.dynamic_ports
-        )
+        return port in self.fixed_dynamic_ports or any(low <= port <= high for low, high in self.dynamic_ports)
 
     def holds(self, condition_id: str, facts: SiteFacts) -> bool | None:
         """Tell whether a condition holds, None if not known; a property or role not named is not there."""
@@ -254,9 +252,7 @@ def with_ports(ruleset: Ruleset, ports: Mapping[str, int]) -> Ruleset:
     if wrong:
         raise RulesetError("\n".join(wrong), where=f"ports for ruleset {ruleset.id}")
     methods = tuple(
-        replace(
-            method, requirements=tuple(_with_port(requirement, given) for requirement in method.requirements)
-        )
+        replace(method, requirements=tuple(_with_port(requirement, given) for requirement in method.requirements))
         for method in ruleset.methods
     )
     return replace(ruleset, methods=methods)
@@ -298,9 +294,7 @@ def _property_name(text: str) -> str:
 
 def _wrong_port(ruleset: Ruleset, name: str, port: object) -> list[str]:
     if name in ruleset.port_names:
-        return (
-            [] if is_port(port) else [f"{name}: {port!r} is no port, give a number from 1 to {HIGHEST_PORT}"]
-        )
+        return [] if is_port(port) else [f"{name}: {port!r} is no port, give a number from 1 to {HIGHEST_PORT}"]
     meant = [r for r in ruleset.requirements if name in (r.row, r.id, *map(str, r.ports))]
     names = sorted({r.alternate_port for r in meant if r.alternate_port is not None})
     if meant and not names:

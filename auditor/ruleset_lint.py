@@ -90,9 +90,7 @@ def _read(path: Path) -> str:
         if path.is_dir():
             raise _UnreadableError("this is a folder", "Name one ruleset file in it")
         if not path.is_file():
-            raise _UnreadableError(
-                "there is no such file", "Check the path, or name a shipped ruleset by its id"
-            )
+            raise _UnreadableError("there is no such file", "Check the path, or name a shipped ruleset by its id")
         if path.stat().st_size > LARGEST_BYTES:
             raise _UnreadableError("the file is too large for a ruleset", "Name a ruleset, not a source")
         text = path.read_bytes().decode("utf-8-sig")
@@ -139,12 +137,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_list(value: Any, accepts: Callable[[Any], bool]) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(map(accepts, value))
-        and len(_distinct(value)) == len(value)
-    )
+    return isinstance(value, list) and bool(value) and all(map(accepts, value)) and len(_distinct(value)) == len(value)
 
 
 def _is_pair(value: Any) -> bool:
@@ -167,9 +160,7 @@ _RANGES = _Kind(
     f"a list of pairs, lowest and highest port {_PORT_RANGE}",
 )
 _STEP = _Kind(is_port, "a whole number above 0")
-_VERSION = _Kind(
-    lambda v: type(v) is int and v == FORMAT_VERSION, f"{FORMAT_VERSION}, the only format there is so far"
-)
+_VERSION = _Kind(lambda v: type(v) is int and v == FORMAT_VERSION, f"{FORMAT_VERSION}, the only format there is so far")
 _TABLE = _Kind(lambda v: isinstance(v, dict), "a table")
 _TABLES = _Kind(
     lambda v: isinstance(v, list) and bool(v) and all(isinstance(t, dict) for t in v),
@@ -197,13 +188,9 @@ _RULESET = _Schema(
     },
 )
 _REFERENCE = _Schema({"publisher": _TEXT, "document": _TEXT, "version": _TEXT}, {"url": _TEXT})
-_CONDITION = _Schema(
-    {"id": _ID, "text": _TEXT}, {"decided_by": _one_of(DECIDERS), "value": _TEXT, "opposite": _ID}
-)
+_CONDITION = _Schema({"id": _ID, "text": _TEXT}, {"decided_by": _one_of(DECIDERS), "value": _TEXT, "opposite": _ID})
 _TIED = _Schema({"http": _ID, "https": _ID, "pairs": _PAIRS, "otherwise_add": _STEP, "note": _TEXT}, {})
-_METHOD = _Schema(
-    {"id": _ID, "title": _TEXT, "summary": _TEXT, "reference": _TEXT, "requirement": _TABLES}, {}
-)
+_METHOD = _Schema({"id": _ID, "title": _TEXT, "summary": _TEXT, "reference": _TEXT, "requirement": _TABLES}, {})
 _REQUIREMENT = _Schema(
     {
         "row": _ID,
@@ -323,9 +310,7 @@ def _check_conditions(document: Table) -> Iterator[Fault]:
                 "Give either decided_by or opposite, not both",
             )
         if isinstance(opposite, str) and (opposite not in known or opposite == condition.get("id")):
-            yield _unknown(
-                where, "opposite", opposite, "condition", [c for c in known if c != condition.get("id")]
-            )
+            yield _unknown(where, "opposite", opposite, "condition", [c for c in known if c != condition.get("id")])
         if decider in ("mode", "property", "role") and "value" not in condition:
             yield _fault(
                 where,
@@ -342,24 +327,18 @@ def _check_conditions(document: Table) -> Iterator[Fault]:
 
 
 def _check_opposites(document: Table) -> Iterator[Fault]:
-    opposites = {
-        c["id"]: c.get("opposite") for c in _tables(document, "condition") if isinstance(c.get("id"), str)
-    }
+    opposites = {c["id"]: c.get("opposite") for c in _tables(document, "condition") if isinstance(c.get("id"), str)}
     for condition_id, opposite in opposites.items():
         if isinstance(opposite, str) and opposite != condition_id and opposites.get(opposite) is not None:
             message = f"{opposite} is itself the opposite of another condition"
-            yield _fault(
-                f"condition {condition_id}", "opposite", message, "Name a condition that has decided_by"
-            )
+            yield _fault(f"condition {condition_id}", "opposite", message, "Name a condition that has decided_by")
 
 
 def _unknown(where: str, field: str, word: str, what: str, known: Iterable[str]) -> Fault:
     words = sorted(known)
     guess = nearest(word, words)
     advice = f"Did you mean {guess}? " if guess else ""
-    return _fault(
-        where, field, f"{word} is no {what} of this ruleset", f"{advice}Known: {', '.join(words) or 'none'}"
-    )
+    return _fault(where, field, f"{word} is no {what} of this ruleset", f"{advice}Known: {', '.join(words) or 'none'}")
 
 
 def _check_repeats(document: Table) -> Iterator[Fault]:
@@ -391,9 +370,7 @@ def _check_protocols(document: Table) -> Iterator[Fault]:
                 "icmp goes with icmp_echo only",
             )
         if "dynamic" in row and "dynamic_ports" not in document:
-            yield _fault(
-                where, "dynamic", "the range is not known", "Add dynamic_ports at the top of the file"
-            )
+            yield _fault(where, "dynamic", "the range is not known", "Add dynamic_ports at the top of the file")
         for key in ("alternate_port", "fixed_because"):
             if key == "alternate_port" and key in row and "ports" not in row:
                 yield _fault(where, key, "there is no port to replace", "Remove it, or give ports")
@@ -468,17 +445,11 @@ def _check_remedies(document: Table) -> Iterator[Fault]:
         if not isinstance(remedy, str):
             continue
         if re.search(r"[{}]", remedy.replace(PORTS_PLACEHOLDER, "")):
-            yield _fault(
-                where, "remedy", "there is a brace in it", f"Only {PORTS_PLACEHOLDER} may stand in braces"
-            )
+            yield _fault(where, "remedy", "there is a brace in it", f"Only {PORTS_PLACEHOLDER} may stand in braces")
         if PORTS_PLACEHOLDER in remedy and "ports" not in row:
-            yield _fault(
-                where, "remedy", f"{PORTS_PLACEHOLDER} stands for nothing here", "Name the ports in words"
-            )
+            yield _fault(where, "remedy", f"{PORTS_PLACEHOLDER} stands for nothing here", "Name the ports in words")
         ports = row["ports"] if isinstance(row.get("ports"), list) else []
-        if "alternate_port" in row and any(
-            re.search(rf"\b{re.escape(str(port))}\b", remedy) for port in ports
-        ):
+        if "alternate_port" in row and any(re.search(rf"\b{re.escape(str(port))}\b", remedy) for port in ports):
             message = "it names the port as a number, which is wrong once an alternate port is given"
             yield _fault(where, "remedy", message, f"Write {PORTS_PLACEHOLDER} instead of the number")
 

@@ -88,9 +88,7 @@ class Partial:
         mine, theirs = self.segments, after.segments
         if not theirs.length:
             return self
-        keys = list(
-            zip(theirs["pair"].tolist(), theirs["ports"].tolist(), theirs["version"].tolist(), strict=True)
-        )
+        keys = list(zip(theirs["pair"].tolist(), theirs["ports"].tolist(), theirs["version"].tolist(), strict=True))
         last = self._last
         previous = np.array([last.get(key, UNSET) for key in keys], np.int64)
         _, first_of_key = np.unique(previous, return_index=True)  # a five-tuple's later segments never continue
@@ -170,8 +168,7 @@ class _Group:
         self.first[self.number[::-1]] = self.index[::-1]
         flags = packets.flags
         self.control = np.flatnonzero(flags & (SYN | FIN | RST))
-        begins = self.control[(flags[self.control] & (SYN | ACK)) == SYN]
-        self.syns: I64 = begins
+        self.syns: I64 = self.control[(flags[self.control] & SYN) != 0]
 
 
 def _segments(group: _Group) -> tuple[I64, I64]:
@@ -202,14 +199,17 @@ def _by_time(segment: I64, begins: I64) -> tuple[I64, I64]:
 
 
 def _boundaries(group: _Group) -> I64:
-    """Return the SYNs, other than a five-tuple's first packet, that do not repeat the SYN before them."""
-    syns = group.syns
-    number = group.number[syns] * 2 + group.from_b[syns]
+    """Return the SYNs, other than a five-tuple's first packet, that do not repeat the SYN before them.
+
+    A SYN-ACK of the same side in between tells another number to count from, so the SYN behind it has to be looked at.
+    """
+    number = group.number[group.syns] * 2 + group.from_b[group.syns]
     order = np.argsort(number, kind="stable")
-    number, sequence = number[order], group.packets.sequence[syns][order]
+    number, syns = number[order], group.syns[order]
+    opens, sequence = (group.packets.flags[syns] & ACK) == 0, group.packets.sequence[syns]
     repeated = np.zeros(len(syns), np.bool_)
-    repeated[1:] = (number[1:] == number[:-1]) & (sequence[1:] == sequence[:-1])
-    candidates = np.sort(syns[order][~repeated])
+    repeated[1:] = (number[1:] == number[:-1]) & (sequence[1:] == sequence[:-1]) & opens[:-1]
+    candidates = np.sort(syns[opens & ~repeated])
     return candidates[group.first[group.number[candidates]] != candidates]
 
 
@@ -257,19 +257,21 @@ def _events(group: _Group, segment: I64, count: int) -> dict[str, NDArray[Any]]:
     reply = (packets.kind == 0) | (packets.kind == 129 << 8)
     acknowledges |= reply if packets.kind.any() else False
     kind = group.from_b + 2 * acknowledges + 4 * data
-    slot = segment * 8 + kind
+    control = np.zeros(len(flags), np.bool_)
+    control[group.control] = True
+    plain = np.flatnonzero(~control)
+    slot = segment[plain] * 8 + kind[plain]
     first = np.full(count * 8, UNSET, np.int64)
-    first[slot[::-1]] = group.index[::-1]
-    chosen = np.zeros(len(flags), np.bool_)
+    first[slot[::-1]] = plain[::-1]
+    chosen = control
     chosen[first[first >= 0]] = True
-    chosen[group.control] = True
     at = np.flatnonzero(chosen)
-    control = flags[at].astype(np.int64)
+    letters = flags[at].astype(np.int64)
     packet = (
         group.from_b[at] * conn_state.FROM_B
-        + ((control & SYN) != 0) * conn_state.HAS_SYN
-        + ((control & FIN) != 0) * conn_state.HAS_FIN
-        + ((control & RST) != 0) * conn_state.HAS_RST
+        + ((letters & SYN) != 0) * conn_state.HAS_SYN
+        + ((letters & FIN) != 0) * conn_state.HAS_FIN
+        + ((letters & RST) != 0) * conn_state.HAS_RST
         + acknowledges[at] * conn_state.HAS_ACK
         + data[at] * conn_state.HAS_DATA
         + (((group.ports[at] >> 16) == (group.ports[at] & 0xFFFF)) * conn_state.EQUAL_PORTS)
@@ -340,13 +342,23 @@ def finish(whole: Partial) -> Streams:
     columns["end"] = segments["end"][last]
     for name in SUMS:
         columns[name] = np.bincount(flow, segments[name], count).astype(np.int64)
-    events = {name: whole.events[name] for name in EVENT_COLUMNS}
-    owner = flow[events["segment"]]
+    owner = flow[whole.events["segment"]]
+    chosen = _first_of_each(owner, whole.events["packet"])
+    owner, events = owner[chosen], {name: whole.events[name][chosen] for name in EVENT_COLUMNS}
     state = conn_state.follow(owner, events["packet"], count)
     order = np.argsort(owner, kind="stable")
     events = {name: column[order] for name, column in events.items()}
     begin = np.searchsorted(owner[order], np.arange(count + 1))
     return Streams(columns, state, conn_state.ORIGINATOR[state] == conn_state.B_ORIGINATES, events, begin)
+
+
+def _first_of_each(owner: I64, packet: NDArray[np.uint8]) -> Bools:
+    """Choose each SYN, FIN and RST, and of every other kind of packet the first of a flow: what one batch would hold."""
+    chosen = (packet & (conn_state.HAS_SYN | conn_state.HAS_FIN | conn_state.HAS_RST)) != 0
+    plain = np.flatnonzero(~chosen)
+    _, first = np.unique(owner[plain] * conn_state.PACKETS + packet[plain], return_index=True)
+    chosen[plain[first]] = True
+    return chosen
 
 
 def _flows_of(segments: Columns) -> I64:
@@ -359,7 +371,9 @@ def _flows_of(segments: Columns) -> I64:
     repeated = np.flatnonzero(same)
     joins_previous = np.zeros(segments.length, np.int64) - 1
     base: list[int] = []
-    table = {name: segments[name] for name in ("base_a", "base_b", "override_a", "override_b", "syn_side", "syn_number")}
+    table = {
+        name: segments[name] for name in ("base_a", "base_b", "override_a", "override_b", "syn_side", "syn_number")
+    }
     for place in repeated.tolist():
         here, before = int(order[place]), int(order[place - 1])
         if not same[place - 1] or not base:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -13,6 +13,7 @@ from auditor.attempts import Attempt, Traffic
 from auditor.flows import MEANING
 from auditor.limits import limitations
 from auditor.recommend import recommend
+from auditor.results import method_result
 from auditor.roles import CLIENT, Cast
 from auditor.ruleset import Method, Requirement, Ruleset, SiteFacts
 from auditor.sources.reading import Source
@@ -43,13 +44,18 @@ class Finding:
 
 
 def audit(
-    sources: Sequence[Source], ruleset: Ruleset, cast: Cast, facts: SiteFacts, asked: Sequence[str], tool: tuple[str, str]
+    sources: Sequence[Source],
+    ruleset: Ruleset,
+    cast: Cast,
+    facts: SiteFacts,
+    asked: Sequence[str],
+    tool: tuple[str, str],
 ) -> r.Report:
     """Judge every method of the ruleset for every client; `asked` are the methods that decide the exit code."""
     facts = replace(facts, roles=facts.roles | cast.roles)
     hosts = {one.address for one in cast.assignments}
     traffic = Traffic(sources, hosts)
-    clients = tuple(_client(client, traffic, ruleset, cast, facts, asked) for client in cast.clients)
+    clients = tuple(_client(client, traffic, ruleset, cast, facts) for client in cast.clients)
     return r.Report(
         tool=tool,
         ruleset=(ruleset.id, ruleset.title, ruleset.reference),
@@ -76,9 +82,7 @@ def _summary(source: Source) -> r.SourceSummary:
     )
 
 
-def _client(
-    client: str, traffic: Traffic, ruleset: Ruleset, cast: Cast, facts: SiteFacts, asked: Sequence[str]
-) -> r.ClientReport:
+def _client(client: str, traffic: Traffic, ruleset: Ruleset, cast: Cast, facts: SiteFacts) -> r.ClientReport:
     judged = _Judge(client, traffic, ruleset, cast, facts)
     methods = tuple(judged.method(method) for method in ruleset.methods)
     return r.ClientReport(client, methods, recommend(methods, ruleset, facts))
@@ -117,7 +121,9 @@ class _Judge:
         if not findings:
             findings = self._from_neighbours(requirement, destinations)
         if not findings:
-            return self._without_traffic(requirement, r.NOT_SEEN, self._why_not_seen(requirement, sources, destinations))
+            return self._without_traffic(
+                requirement, r.NOT_SEEN, self._why_not_seen(requirement, sources, destinations)
+            )
         return self._decided(requirement, findings)
 
     def _addresses(self, role: str) -> tuple[str, ...]:
@@ -250,8 +256,8 @@ class _Judge:
                 continue
             for number, asked in self._traffic.asked_in_vain(host)[:1]:
                 text = (
-                    f"Nothing could be sent to {host}: {asked.asker} asked {len(asked.frames)} times on the local network "
-                    "who has that address, and nobody answered."
+                    f"Nothing could be sent to {host}: {asked.asker} asked {len(asked.frames)} times on the local "
+                    "network who has that address, and nobody answered."
                 )
                 shown = f"arp.dst.proto_ipv4 == {host}" if ":" not in host else f"icmpv6.nd.ns.target_address == {host}"
                 evidence = r.Evidence(number, asked.frames[:MOST_FRAMES], (), text, shown)
@@ -271,7 +277,9 @@ class _Judge:
             answered = next(one for one in seen if one.verdict == r.OPEN)
             names = [self._traffic.sources[one.attempts[0].source].path for one in (answered, silent[0])]
             text = f"{_where(attempts[0])} was answered in {names[0]}, but the answer never arrives in {names[1]}."
-            return replace(silent[0], verdict=r.BLOCKED, confidence=r.LIKELY, text=text, attempts=attempts, evidence=evidence)
+            return replace(
+                silent[0], verdict=r.BLOCKED, confidence=r.LIKELY, text=text, attempts=attempts, evidence=evidence
+            )
         chosen = (proven_bad or [one for one in seen if one.decides] or seen)[0]
         return replace(chosen, attempts=attempts, evidence=evidence)
 
@@ -339,9 +347,7 @@ class _Judge:
 
     def _why_not_seen(self, requirement: Requirement, sources: Sequence[str], destinations: Sequence[str]) -> str:
         unknown = [
-            role
-            for role, found in ((requirement.from_role, sources), (requirement.to_role, destinations))
-            if not found
+            role for role, found in ((requirement.from_role, sources), (requirement.to_role, destinations)) if not found
         ]
         if unknown:
             name = unknown[0]
@@ -436,52 +442,3 @@ def display_filter(attempt: Attempt) -> str:
     shown = f"{attempt.protocol}.stream eq {attempt.stream}"
     errors = sorted({one.frame for one in attempt.errors})
     return shown + (f" || frame.number in {{{', '.join(map(str, errors[:MOST_FRAMES]))}}}" if errors else "")
-
-
-# results
-
-
-def method_result(
-    method: Method, verdicts: Iterable[r.RequirementVerdict], ruleset: Ruleset, facts: SiteFacts
-) -> tuple[str, tuple[r.Reason, ...]]:
-    """Return a method's result and its reasons, by design: one bad requirement fails it, all good ones let it work."""
-    counted = _counted(method, {one.id: one for one in verdicts}, ruleset, facts)
-    reasons: list[r.Reason] = []
-    states = []
-    for group in counted:
-        state = _group_state(group)
-        states.append(state)
-        reasons += _reasons(group, state)
-    if r.FAILS in states:
-        return r.FAILS, tuple(sorted(reasons, key=lambda one: one.kind == "missing"))
-    result = r.WORKS if states and all(state == r.WORKS for state in states) else r.UNPROVEN
-    return result, tuple(reasons)
-
-
-def _counted(
-    method: Method, verdicts: Mapping[str, r.RequirementVerdict], ruleset: Ruleset, facts: SiteFacts
-) -> list[list[r.RequirementVerdict]]:
-    """Return the requirements that decide, those of one either-or group together."""
-    groups: dict[str, list[r.RequirementVerdict]] = {}
-    for requirement in method.requirements:
-        verdict = verdicts[requirement.id]
-        applies = ruleset.applies(requirement, facts)
-        undecided = applies is None and verdict.verdict in (r.NOT_SEEN, r.INCONCLUSIVE)
-        if requirement.necessity == "informational" or applies is False or undecided:
-            continue
-        groups.setdefault(requirement.either_or or requirement.id, []).append(verdict)
-    return list(groups.values())
-
-
-def _group_state(group: Sequence[r.RequirementVerdict]) -> str:
-    if any(one.verdict in r.GOOD for one in group):
-        return r.WORKS
-    return r.FAILS if all(one.verdict in r.BAD for one in group) else r.UNPROVEN
-
-
-def _reasons(group: Sequence[r.RequirementVerdict], state: str) -> list[r.Reason]:
-    if state == r.WORKS:
-        return []
-    bad = [r.Reason("network", one.id, one.explanation) for one in group if one.verdict in r.BAD]
-    missing = [r.Reason("missing", one.id, one.explanation) for one in group if one.verdict not in r.BAD]
-    return bad + missing

@@ -73,7 +73,9 @@ def encode(rows: dict[str, np.ndarray], base_time: float) -> np.ndarray:
     head = np.zeros((n, HEADERS), np.uint8)
     size = rows["length"] + ETHERNET + IPV4 + TCP
     seconds = rows["time"] + base_time
-    stamp = np.stack([seconds.astype("<u4"), ((seconds % 1) * 1e6).astype("<u4"), size.astype("<u4"), size.astype("<u4")], 1)
+    stamp = np.stack(
+        [seconds.astype("<u4"), ((seconds % 1) * 1e6).astype("<u4"), size.astype("<u4"), size.astype("<u4")], 1
+    )
     head[:, :16] = stamp.astype("<u4").view(np.uint8)
     head[:, 28:30] = (0x08, 0x00)
     head[:, 30] = 0x45
@@ -85,7 +87,10 @@ def encode(rows: dict[str, np.ndarray], base_time: float) -> np.ndarray:
     reply = rows["reply"][:, None]
     head[:, 42:46], head[:, 46:50] = np.where(reply, server, client), np.where(reply, client, server)
     client_port, server_port = big_endian(rows["client_port"], 2), big_endian(rows["server_port"], 2)
-    head[:, 50:52], head[:, 52:54] = np.where(reply, server_port, client_port), np.where(reply, client_port, server_port)
+    head[:, 50:52], head[:, 52:54] = (
+        np.where(reply, server_port, client_port),
+        np.where(reply, client_port, server_port),
+    )
     head[:, 54:58] = big_endian(rows["sequence"], 4)
     head[:, 62], head[:, 63] = 0x50, rows["flags"]
     head[:, 64:66] = 0xFF

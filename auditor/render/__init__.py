@@ -1,0 +1,1 @@
+"""One module per form of the report, each a pure function of it."""

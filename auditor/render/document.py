@@ -46,7 +46,13 @@ def _client(client: r.ClientReport) -> dict[str, Any]:
 def _method(method: r.MethodResult) -> dict[str, Any]:
     reasons = [{"kind": one.kind, "requirement": one.requirement, "text": one.text} for one in method.reasons]
     requirements = [_requirement(one) for one in method.requirements]
-    return {"id": method.id, "title": method.title, "result": method.result, "reasons": reasons, "requirements": requirements}
+    return {
+        "id": method.id,
+        "title": method.title,
+        "result": method.result,
+        "reasons": reasons,
+        "requirements": requirements,
+    }
 
 
 def _requirement(one: r.RequirementVerdict) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from auditor.sources.reading import Source
 FORMATS = ("text", "csv", "jsonl", "parquet")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 BLOCK = 20_000
-HEADER = f"{'first':>9} {'start (UTC)':26} {'proto':5} {'from':>45}   {'to':45} {'state':6} {'answer':11} {'frames':>13}\n"
+WIDEST = 47  # an IPv6 address and a port
 
 
 def flow_table(sources: Sequence[Source]) -> pd.DataFrame:
@@ -30,11 +30,13 @@ def write(table: pd.DataFrame, out: BinaryIO, form: str) -> None:
 
 def _text(table: pd.DataFrame, out: BinaryIO) -> None:
     several = table["source"].nunique() > 1
-    out.write(HEADER.encode())
+    width = _width(table)
+    head = ("frame", "start (UTC)", "proto", "from", "", "to", "state", "frames", "answer")
+    out.write(_line(width, head).encode())
     source = None
     for block in _blocks(table):
         lines = []
-        for path, line in zip(block["source"].tolist(), _lines(block), strict=True):
+        for path, line in zip(block["source"].tolist(), _lines(block, width), strict=True):
             if several and path != source:
                 source = path
                 lines.append(f"-- {clean(path)}\n")
@@ -42,18 +44,28 @@ def _text(table: pd.DataFrame, out: BinaryIO) -> None:
         out.write("".join(lines).encode())
 
 
-def _lines(block: pd.DataFrame) -> Iterator[str]:
+def _width(table: pd.DataFrame) -> int:
+    """Return how wide an address with its port gets."""
+    lengths = [table[name].str.len().max() for name in ("src_ip", "dst_ip")] if len(table) else [0]
+    return min(int(max(lengths)) + len(":65535"), WIDEST)
+
+
+def _line(width: int, cells: tuple[object, ...]) -> str:
+    frame, start, protocol, left, arrow, right, state, frames, answer = cells
+    ends = f"{left:{width}} {arrow:1} {right:{width}}"
+    return f"{frame:>9}  {start:26}  {protocol:5}  {ends}  {state:6}  {frames:>11}  {answer}\n"
+
+
+def _lines(block: pd.DataFrame, width: int) -> Iterator[str]:
     starts = block["start"].dt.strftime("%Y-%m-%d %H:%M:%S.%f").fillna("").tolist()
-    names = ("protocol", "src_ip", "src_port", "dst_ip", "dst_port", "conn_state", "answer", "icmp_error")
-    names += ("frames_src", "frames_dst", "first_frame")
-    columns = (block[name].tolist() for name in names)
-    for start, (protocol, src, sport, dst, dport, state, answer, error, sent, received, frame) in zip(
-        starts, zip(*columns, strict=True), strict=True
-    ):
-        left = src if protocol == "icmp" else f"{src}:{sport}"
-        right = dst if protocol == "icmp" else f"{dst}:{dport}"
-        told = f"{answer} {error}" if error else answer
-        yield f"{frame:>9} {start:26} {protocol:5} {left:>45} > {right:45} {state:6} {told:11} {sent:>6}/{received:<6}\n"
+    names = ["protocol", "src_ip", "src_port", "dst_ip", "dst_port", "conn_state", "answer", "icmp_error"]
+    names += ["frames_src", "frames_dst", "first_frame"]
+    rows = zip(*(block[name].tolist() for name in names), strict=True)
+    for start, row in zip(starts, rows, strict=True):
+        protocol, src, src_port, dst, dst_port, state, answer, error, sent, received, frame = row
+        left, right = (src, dst) if protocol == "icmp" else (f"{src}:{src_port}", f"{dst}:{dst_port}")
+        told = f"{answer} (ICMP {error})" if error else answer
+        yield _line(width, (frame, start, protocol, left, ">", right, state, f"{sent}/{received}", told))
 
 
 def _blocks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:

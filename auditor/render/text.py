@@ -108,7 +108,7 @@ def _client(report: r.Report, client: r.ClientReport, details: bool) -> Iterator
         yield _indented(f"not applicable here: {', '.join(left_out)}", style="dim")
     yield Text()
     yield from _proofs(main, report, details)
-    yield from _others(report, client, main, details)
+    yield from _others(client, main, details)
 
 
 def main_method(client: r.ClientReport, asked: Sequence[str]) -> r.MethodResult:
@@ -144,7 +144,13 @@ def _table(method: r.MethodResult) -> Padding:
     for one in method.requirements:
         if one.verdict == r.NOT_APPLICABLE or (one.necessity == "informational" and not one.attempts):
             continue
-        cells = (_name(one), _port(one), Text(_verdict(one), style=STYLES[one.verdict]), _end(one.source), _end(one.destination))
+        cells = (
+            _name(one),
+            _port(one),
+            Text(_verdict(one), style=STYLES[one.verdict]),
+            _end(one.source),
+            _end(one.destination),
+        )
         table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in cells))
     return Padding(table, (0, 0, 0, INDENT))
 
@@ -184,7 +190,9 @@ def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator
         yield head
         yield _indented(one.explanation)
         if one.blocked_at and one.blocked_at != r.UNKNOWN:
-            yield _indented(f"stopped {'between the two' if one.blocked_at == r.BETWEEN else 'at the ' + one.blocked_at}")
+            yield _indented(
+                f"stopped {'between the two' if one.blocked_at == r.BETWEEN else 'at the ' + one.blocked_at}"
+            )
         for evidence in one.evidence:
             yield _indented(_proof(evidence, report))
         if one.remedy:
@@ -195,12 +203,12 @@ def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator
 def _proof(evidence: r.Evidence, report: r.Report) -> str:
     name = f"[{evidence.source}] " if len(report.sources) > 1 else ""
     frames = ", ".join(map(str, evidence.frames))
-    return f"proof: {name}frame{'s' if len(evidence.frames) > 1 else ''} {frames}   Wireshark: {evidence.display_filter}"
+    return (
+        f"proof: {name}frame{'s' if len(evidence.frames) > 1 else ''} {frames}   Wireshark: {evidence.display_filter}"
+    )
 
 
-def _others(
-    report: r.Report, client: r.ClientReport, main: r.MethodResult, details: bool
-) -> Iterator[Part]:
+def _others(client: r.ClientReport, main: r.MethodResult, details: bool) -> Iterator[Part]:
     instead = [one for one in client.recommendation if one.method != main.id]
     if main.result != r.WORKS and instead:
         yield Text("What would work instead", style="bold")
@@ -238,7 +246,9 @@ def _fleet(report: r.Report) -> Iterator[Part]:
     failing = [client for client, method in mains if method.result == r.FAILS]
     if failing:
         yield Text(f"Failing clients ({len(failing):,})", style="bold")
-        yield Padding(_client_table([one for one in mains if one[1].result == r.FAILS][:MOST_LISTED]), (0, 0, 0, INDENT))
+        yield Padding(
+            _client_table([one for one in mains if one[1].result == r.FAILS][:MOST_LISTED]), (0, 0, 0, INDENT)
+        )
         if len(failing) > MOST_LISTED:
             yield _indented(f"and {len(failing) - MOST_LISTED:,} more: --format json or -v lists all of them")
         yield Text()

@@ -1,0 +1,67 @@
+"""Zeek's connection states, each from the packets that make it ("<" is from the responder)."""
+
+from __future__ import annotations
+
+import pytest
+from packets import talk, turned
+
+from auditor import conn_state
+
+WHO = "10.0.0.1:50000 > 10.0.0.5:445"
+
+CASES = [
+    ("S0", "S", "a SYN and no answer"),
+    ("S0", "S S S", "nor to its repetitions"),
+    ("S1", "S <SA", "a SYN that was answered"),
+    ("S1", "S <SA A 5PA <7PA", "established, not ended"),
+    ("SF", "S <SA A FA <FA A", "ended by both"),
+    ("SF", "S <SA A <FA A FA <A", "ended by both, the responder first"),
+    ("REJ", "S <RA", "refused"),
+    ("REJ", "S S <RA", "refused after a repetition"),
+    ("S2", "S <SA A FA <A", "the originator wants to end"),
+    ("S3", "S <SA A <FA A", "the responder wants to end"),
+    ("RSTO", "S <SA A 5PA RA", "the originator breaks it off"),
+    ("RSTR", "S <SA A 5PA <RA", "the responder breaks it off"),
+    ("RSTO", "S <SA R", "a port scanner that leaves after the answer"),
+    ("RSTOS0", "S R", "the originator gives up before any answer"),
+    ("RSTOS0", "S S R", "the same after a repetition"),
+    ("RSTRH", "<SA <RA", "the responder's answer and reset, but no SYN"),
+    ("SH", "S FA", "a SYN, then a FIN, but no answer: half open"),
+    ("SHR", "<SA <FA", "an answer, then a FIN, but no SYN"),
+    ("OTH", "5PA <7PA", "no beginning, no end"),
+    ("OTH", "A", "one side in mid-stream"),
+    ("OTH", "<SA", "an answer alone"),
+    ("S1", "S <SA A 5PA <7PA S", "an old SYN that comes again"),
+    ("SF", "S <SA A FA <FA A RA", "a reset after the end"),
+    ("SF", "S <SA A FA FA <FA <FA A", "an end said twice"),
+]
+
+
+@pytest.mark.parametrize(("state", "words", "meaning"), CASES, ids=lambda value: value)
+def test_state_of_a_connection(state, words, meaning, read):  # noqa: ARG001 - the meaning is for the reader
+    assert read(talk(WHO, words)).flows.conn_state.tolist() == [state]
+
+
+@pytest.mark.parametrize(("state", "words", "meaning"), CASES, ids=lambda value: value)
+def test_the_state_does_not_hang_on_which_port_is_higher(state, words, meaning, read):  # noqa: ARG001
+    if "S" not in words.replace("<SA", ""):
+        pytest.skip("without a SYN the higher port is taken for the originator's")
+    assert read(talk("10.0.0.1:80 > 10.0.0.5:50000", words)).flows.conn_state.tolist() == [state]
+
+
+def test_every_state_has_a_case():
+    assert {state for state, _, _ in CASES} == set(conn_state.NAMES.ravel())
+
+
+def test_every_packet_leads_from_every_state_to_a_state():
+    assert conn_state.TRANSITIONS.shape == (len(conn_state.STATES), conn_state.PACKETS)
+    assert conn_state.TRANSITIONS.max() < len(conn_state.STATES)
+
+
+def test_a_connection_of_very_many_packets_is_followed_to_its_end(read):
+    words = "S <SA A " + "FA " * 200 + "<FA A"
+    assert read(talk(WHO, words)).flows.conn_state.tolist() == ["SF"]
+
+
+def test_the_far_end_of_a_connection_is_not_its_originator(read):
+    assert read(talk(turned(WHO), "S <SA A")).flows.src_port.tolist() == [445]

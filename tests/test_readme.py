@@ -1,0 +1,76 @@
+"""What the README shows is what the program does. AUDITOR_UPDATE_GOLD=1 writes its outputs anew."""
+
+from __future__ import annotations
+
+import doctest
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from auditor.auditing import audit
+from auditor.site import load_site
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+CONSOLE = re.compile(r"```console\n\$ (?P<command>[^\n]+)\n(?P<output>.*?)```", re.DOTALL)
+
+
+def printed_by(command: str) -> str:
+    program, *arguments = shlex.split(command)
+    assert program == "auditor"
+    done = subprocess.run(
+        [sys.executable, "-m", "auditor", *arguments], cwd=ROOT, capture_output=True, text=True, encoding="utf-8"
+    )
+    return done.stdout + done.stderr
+
+
+def update() -> None:
+    text = README.read_text(encoding="utf-8")
+    README.write_text(
+        CONSOLE.sub(lambda found: f"```console\n$ {found['command']}\n{printed_by(found['command'])}```", text),
+        encoding="utf-8",
+    )
+
+
+if os.environ.get("AUDITOR_UPDATE_GOLD"):
+    update()
+BLOCKS = [(found["command"], found["output"]) for found in CONSOLE.finditer(README.read_text(encoding="utf-8"))]
+
+
+def test_it_shows_commands_with_their_output() -> None:
+    assert len(BLOCKS) >= 4
+
+
+@pytest.mark.parametrize(("command", "output"), BLOCKS, ids=[command for command, _ in BLOCKS])
+def test_a_command_prints_what_the_readme_says(command: str, output: str) -> None:
+    assert printed_by(command) == output
+
+
+def test_its_python_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    blocks = re.findall(r"```pycon\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    examples = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "README", str(README), 0)
+    assert examples.examples
+    assert doctest.DocTestRunner(verbose=False).run(examples).failed == 0
+
+
+def test_its_site_file_is_one(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert tomllib.loads(text)
+    path = tmp_path / "site.toml"
+    path.write_text(text, encoding="utf-8")
+    assert load_site(path).ports == {"http-management-point": 8080}
+    assert (
+        audit(ROOT / "sample_captures/mp-other-port.pcap", site=path).clients[0].method("client-push").result == "works"
+    )
+
+
+def test_every_file_it_links_to_exists() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README.read_text(encoding="utf-8")):
+        assert (ROOT / target).exists(), target
