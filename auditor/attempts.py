@@ -93,13 +93,24 @@ class Traffic:
 
     def one_sided(self, attempt: Attempt) -> bool:
         """Tell whether the source holds only what the host that tried sent, so that silence means nothing."""
-        pairs, hosts = self._deaf[attempt.source]
-        return (attempt.src, attempt.dst) in pairs or attempt.src in hosts
+        return self._deaf_to(attempt.source, attempt.src, attempt.dst)
+
+    def _deaf_to(self, source: int, src: str, dst: str) -> bool:
+        pairs, hosts = self._deaf[source]
+        return (src, dst) in pairs or src in hosts
 
     def asked_in_vain(self, host: str) -> list[tuple[int, Asked]]:
-        """Return unanswered requests for a host's hardware address, by source."""
+        """Return requests for a host's hardware address that were repeated and never answered, by source.
+
+        One request may have been answered where only requests can be seen, as by a bystander; and in a source that
+        holds one direction only, no answer means nothing.
+        """
         found = [(number, asked) for number, source in enumerate(self.sources) for asked in source.details.asked]
-        return [(number, asked) for number, asked in found if asked.target == host]
+        return [
+            (number, asked)
+            for number, asked in found
+            if asked.target == host and len(asked.frames) > 1 and not self._deaf_to(number, asked.asker, host)
+        ]
 
 
 def _attempt(number: int, source: Source, row: Any) -> Attempt:

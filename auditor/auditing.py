@@ -31,8 +31,9 @@ def audit(
     """Audit captures of one installation, or of many, and return the report.
 
     paths: captures, from either end and in any order. ruleset: id or file of a ruleset, or a loaded one.
-    methods: ids of the methods asked for; all if None. roles: role to address or network, or several. mode: "native" or "mixed".
-    ports: port by name, such as {"http-management-point": 8080}. properties: of CCMSetup, such as "/source:PATH".
+    methods: ids of the methods asked for; all if None. roles: role to address or network, or several.
+    mode: "native" or "mixed". ports: port by name, such as {"http-management-point": 8080}.
+    properties: of CCMSetup, such as "/source:PATH".
     site: a TOML file with the same facts.
 
     A source that cannot be read is named in the report; when none can, SourceError is raised. RulesetError and

@@ -35,14 +35,13 @@ START = State(NO_FLIP, INACTIVE, INACTIVE, NO_SYN_YET)
 
 
 def _step(state: State, packet: int) -> State:
-    if state.originator == NO_FLIP:
-        state = state._replace(originator=_who_began(packet))
-    from_orig = bool(packet & FROM_B) == (state.originator == B_ORIGINATES)
-    if from_orig:
+    """Return where a connection stands after one more packet."""
+    originator = state.originator or _who_began(packet)
+    if bool(packet & FROM_B) == (originator == B_ORIGINATES):
         orig, resp = _endpoint(state.orig, state.resp, packet, True)
-        return state._replace(orig=orig, resp=resp, history=_history(state.history, packet))
+        return State(originator, orig, resp, _history(state.history, packet))
     resp, orig = _endpoint(state.resp, state.orig, packet, False)
-    return state._replace(orig=orig, resp=resp)
+    return State(originator, orig, resp, state.history)
 
 
 def _who_began(packet: int) -> int:
@@ -107,19 +106,15 @@ def _history(history: int, packet: int) -> int:
 
 
 def _closed_table() -> tuple[list[State], NDArray[np.uint8]]:
-    states = [START]
+    """Return every state that can be reached, and for each the number of the state that each packet leads to."""
     number = {START: 0}
     rows: list[list[int]] = []
-    while len(rows) < len(states):
-        row = []
-        for packet in range(PACKETS):
-            after = _step(states[len(rows)], packet)
-            if after not in number:
-                number[after] = len(states)
-                states.append(after)
-            row.append(number[after])
-        rows.append(row)
-    return states, np.array(rows, np.uint8 if len(states) <= 256 else np.uint16)
+    while len(rows) < len(number):
+        state = list(number)[len(rows)]
+        packets = PACKETS if state == START else EQUAL_PORTS  # ports tell only who began, so only once
+        row = [number.setdefault(_step(state, packet), len(number)) for packet in range(packets)]
+        rows.append(row * (PACKETS // packets))
+    return list(number), np.array(rows, np.uint8)
 
 
 def name(state: State, payload: int) -> str:
@@ -145,33 +140,35 @@ def name(state: State, payload: int) -> str:
 
 
 STATES, TRANSITIONS = _closed_table()
-NAMES = np.array([[name(state, payload) for payload in (0, 1)] for state in STATES])
+NAMES = np.array([[name(state, payload) for payload in (0, 1)] for state in STATES], object)
 ORIGINATOR = np.array([state.originator for state in STATES], np.uint8)
+ROUNDS = 64
 
 
-def follow(flow: NDArray[np.int64], packet: NDArray[np.uint8], flows: int) -> NDArray[np.int64]:
-    """Return each flow's last state (an index into STATES), given its packets: flow number and packet, in order.
+def flipped(state: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Tell for which of these states (indices into STATES) the originator is B."""
+    return np.equal(ORIGINATOR[state], B_ORIGINATES)
 
-    Packets go in rounds (first packet of every flow, second of every flow, ...); the few flows with very many
-    packets are finished one by one.
+
+def follow(packet: NDArray[np.uint8], begin: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return each flow's last state (an index into STATES).
+
+    packet: packets of all flows, flow by flow, in order; begin: where each flow's begin, and where the last one's end.
+    Packets go in rounds (first packet of every flow, second of every flow, ...); the few flows with very many packets
+    are finished one by one.
     """
-    states = np.zeros(flows, np.int64)
-    order = np.argsort(flow, kind="stable")
-    flow, packet = flow[order], packet[order]
-    begins = np.flatnonzero(np.diff(flow, prepend=-1))
-    counts = np.diff(np.append(begins, len(flow)))
-    owner = flow[begins]
-    for turn in range(64):
-        if not len(begins):
+    states = np.zeros(len(begin) - 1, np.int64)
+    counts = np.diff(begin)
+    owner = np.flatnonzero(counts)
+    for turn in range(ROUNDS):
+        if not len(owner):
             return states
-        states[owner] = TRANSITIONS[states[owner], packet[begins + turn]]
-        more = counts > turn + 1
-        if not more.all():
-            begins, counts, owner = begins[more], counts[more], owner[more]
+        states[owner] = TRANSITIONS[states[owner], packet[begin[owner] + turn]]
+        owner = owner[counts[owner] > turn + 1]
     table = TRANSITIONS.tolist()
-    for begin, count, who in zip(begins.tolist(), counts.tolist(), owner.tolist(), strict=True):
+    for who in owner.tolist():
         state = int(states[who])
-        for one in packet[begin + 64 : begin + count].tolist():
+        for one in packet[begin[who] + ROUNDS : begin[who + 1]].tolist():
             state = table[state][one]
         states[who] = state
     return states

@@ -21,8 +21,8 @@ def examine() -> tuple[str, bool]:
     findings = [(True, f"auditor {VERSION}"), (True, f"Python {platform.python_version()} ({sys.executable})")]
     findings += [_package(name) for name in PACKAGES]
     findings += [_ruleset(name) for name in shipped_rulesets()]
-    lines = [f"{'ok' if good else 'MISSING':8}{text}" for good, text in findings]
-    lines += [f"{'ok' if found else 'optional':8}{text}" for found, text in (_tshark(), *map(_optional, OPTIONAL))]
+    lines = [f"{'ok' if good else 'MISSING':9}{text}" for good, text in findings]
+    lines += [f"{'ok' if found else 'optional':9}{text}" for found, text in (_tshark(), *map(_optional, OPTIONAL))]
     return "\n".join(lines) + "\n", all(good for good, _ in findings)
 
 

@@ -49,7 +49,7 @@ def _words(term: str) -> list[str]:
 
 
 def _wrapped(text: str) -> str:
-    return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    return textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _ruleset_terms() -> list[str]:
@@ -95,4 +95,6 @@ def _all_terms() -> str:
     ruleset = load_ruleset(shipped_rulesets()[0])
     lines.append("method: " + ", ".join(method.id for method in ruleset.methods))
     lines.append("requirement: " + ", ".join(dict.fromkeys(one.row for one in ruleset.requirements)))
-    return "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ") for line in lines) + "\n"
+    return (
+        "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in lines) + "\n"
+    )

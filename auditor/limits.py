@@ -26,14 +26,14 @@ def limitations(
             "Nothing between client and management point is in these sources. A capture taken at the site server "
             "cannot show it: take one at the client too."
         )
-    if any(one.verdict in r.GOOD | r.BAD and _is_dynamic(one, ruleset) for one in verdicts):
+    if any(one.attempts and one.verdict in r.GOOD | r.BAD and _is_dynamic(one, ruleset) for one in verdicts):
         found.append(
             "Which dynamic port belongs to which RPC interface was not looked up: ports of the dynamic range, used "
             "soon after the endpoint mapper answered, were taken for those of the push."
         )
     found.append(
-        "Only ports were judged, not what was said on them: an open port can still fail (wrong password, missing share, "
-        "HTTP error)."
+        "Only ports were judged, not what was said on them: an open port can still fail (wrong password, missing "
+        "share, HTTP error)."
     )
     return tuple(dict.fromkeys(found))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -45,9 +46,19 @@ def opened(path: str, *, force: bool) -> Iterator[BinaryIO]:
 
 def check(path: str, *, force: bool) -> None:
     """Raise OutputError if the output exists already and may not be replaced, before any work is done."""
-    if path != STANDARD and Path(path).is_dir():
+    if path == STANDARD:
+        return
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    if stat.S_ISDIR(mode):
         raise OutputError("this is a folder", where=path, hint="name a file in it")
-    if path != STANDARD and Path(path).exists() and not force:
+    if not stat.S_ISREG(mode):
+        raise OutputError("this is a device, not a file", where=path, hint="name a file, or - for standard output")
+    if not force:
         raise OutputError("the output exists already", where=path, hint="choose another name, or add --force")
 
 

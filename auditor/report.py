@@ -202,7 +202,8 @@ class Report:
 
     def to_json(self) -> str:
         """Return the document as JSON text that ends with a line break."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")  # a file name need not be Unicode
 
     def to_text(self, *, width: int = 100) -> str:
         """Return the report for a terminal, without colours."""

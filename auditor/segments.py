@@ -7,6 +7,7 @@ what `absorb(a, absorb(b, c))` holds. `finish` joins segments into flows as Wire
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,7 @@ from auditor.sources.packets import Packets
 
 FIN, SYN, RST, PUSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 UNSET = -1
-REPLY = 1  # of an ICMP message, in Partial.control
+SETTLE_AT = 65_536  # segments that are kept before they are joined
 
 I64 = NDArray[np.int64]
 U64 = NDArray[np.uint64]
@@ -42,7 +43,7 @@ COLUMNS: dict[str, Any] = {
     "base_b": np.int64,
     "override_a": np.int64,  # the same as told by a SYN-ACK, which replaces what was told before
     "override_b": np.int64,
-} | dict.fromkeys(SUMS, np.int64)
+} | {name: np.int64 if name.startswith(("frames", "bytes", "payload")) else np.int32 for name in SUMS}
 EVENT_COLUMNS: dict[str, Any] = {
     "segment": np.int64,
     "packet": np.uint8,  # as conn_state counts packets
@@ -68,11 +69,20 @@ class Columns:
         needed = self.length + count
         for name, array in self._arrays.items():
             if needed > len(array):
-                grown = np.empty(max(needed, len(array) * 3 // 2), array.dtype)
-                grown[: self.length] = array[: self.length]
-                array = self._arrays[name] = grown
-            array[self.length : needed] = more[name]
+                self._arrays[name] = np.empty(max(needed, len(array) * 3 // 2), array.dtype)
+                self._arrays[name][: self.length] = array[: self.length]
+            self._arrays[name][self.length : needed] = more[name]
         self.length = needed
+
+    def pop(self, name: str) -> NDArray[Any]:
+        """Return a column and let go of it."""
+        return self._arrays.pop(name)[: self.length]
+
+    def replace(self, columns: Iterable[tuple[str, NDArray[Any]]]) -> None:
+        """Put other rows in the place of all."""
+        arrays = dict(columns)
+        self.length = len(next(iter(arrays.values())))
+        self._arrays = arrays
 
 
 class Partial:
@@ -81,45 +91,86 @@ class Partial:
     def __init__(self) -> None:
         self.segments = Columns(COLUMNS)
         self.events = Columns(EVENT_COLUMNS)
-        self._last: dict[tuple[int, int, int], int] = {}
+        self._settled = 0
 
     def absorb(self, after: Partial) -> Partial:
         """Add what came after; return self."""
-        mine, theirs = self.segments, after.segments
-        if not theirs.length:
-            return self
-        keys = list(zip(theirs["pair"].tolist(), theirs["ports"].tolist(), theirs["version"].tolist(), strict=True))
-        last = self._last
-        previous = np.array([last.get(key, UNSET) for key in keys], np.int64)
-        _, first_of_key = np.unique(previous, return_index=True)  # a five-tuple's later segments never continue
-        first = np.zeros(theirs.length, np.bool_)
-        first[first_of_key] = True
-        joins = first & (previous >= 0)
-        at = np.where(joins, previous, 0)
-        same_syn = (mine["syn_side"][at] if mine.length else at) == theirs["syn_side"]
-        same_syn &= (mine["syn_number"][at] if mine.length else at) == theirs["syn_number"]
-        joins &= (theirs["syn_side"] == UNSET) | same_syn
-        place = np.where(joins, at, mine.length - 1 + np.cumsum(~joins))
-        if joins.any():
-            _join_segments(mine, at[joins], theirs, joins)
-        mine.extend({name: theirs[name][~joins] for name in COLUMNS})
+        offset = self.segments.length
+        self.segments.extend({name: after.segments[name] for name in COLUMNS})
         events = {name: after.events[name] for name in EVENT_COLUMNS}
-        self.events.extend(events | {"segment": place[events["segment"]]})
-        last.update(zip(keys, place.tolist(), strict=True))
+        self.events.extend(events | {"segment": events["segment"] + offset})
+        if self.segments.length > max(2 * self._settled, SETTLE_AT):
+            self.settle()
         return self
 
+    def settle(self) -> None:
+        """Join segments that continue others; afterwards those of one five-tuple lie side by side, in order."""
+        if not self.segments.length:
+            return
+        number, _ = _five_tuples(*(self.segments[name] for name in ("pair", "ports", "version")))
+        order = stable_order(number)
+        begins = _begins(self.segments, number, order)
+        place = np.empty(len(order), np.int64)
+        place[order] = np.cumsum(begins) - 1
+        self.segments.replace(_joined(self.segments, order, np.flatnonzero(begins)))
+        self.events["segment"][:] = place[self.events["segment"]]
+        self._settled = self.segments.length
 
-def _join_segments(mine: Columns, at: I64, theirs: Columns, which: Bools) -> None:
-    """Add segments to those that they continue; `at` holds no index twice."""
-    for name in SUMS:
-        mine[name][at] += theirs[name][which]
-    mine["end"][at] = theirs["end"][which]
-    for side in "ab":
-        override = theirs[f"override_{side}"][which]
-        base = mine[f"base_{side}"][at]
-        base = np.where(base == UNSET, theirs[f"base_{side}"][which], base)
-        mine[f"base_{side}"][at] = np.where(override == UNSET, base, override)
-        mine[f"override_{side}"][at] = np.where(override == UNSET, mine[f"override_{side}"][at], override)
+
+def _begins(segments: Columns, number: I64, order: I64) -> Bools:
+    """Tell which segments, sorted by five-tuple, do not continue the one before: those with a SYN of their own.
+
+    As in `_boundaries`, a SYN that repeats the last one is no new one, unless a SYN-ACK lies in between.
+    """
+    number, side, sequence = number[order], segments["syn_side"][order], segments["syn_number"][order]
+    opens = np.append(True, number[1:] != number[:-1])
+    before = _last_before(side != UNSET)
+    same = (before >= np.maximum.accumulate(np.where(opens, np.arange(len(order)), 0))) & (side == side[before])
+    same &= sequence == sequence[before]
+    answered = (segments["override_a"] != UNSET) | (segments["override_b"] != UNSET)
+    same &= _last_before(answered[order]) < before
+    begins: Bools = opens | ((side != UNSET) & ~same)
+    return begins
+
+
+def _last_before(mask: Bools) -> I64:
+    """Return, for each place, the last place before it where the mask is true, -1 where there is none."""
+    last = np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
+    return np.append(-1, last[:-1])
+
+
+def _joined(segments: Columns, order: I64, begins: I64) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the columns of the runs of segments that begin at these places of the order."""
+    ends = np.append(begins[1:], len(order)) - 1
+    for name in COLUMNS:
+        column = segments[name][order]
+        if name in SUMS:
+            yield name, np.add.reduceat(column, begins)
+        elif name.startswith("override"):
+            yield name, _last_set(column, begins)
+        elif name.startswith("base"):
+            override = _last_set(segments[name.replace("base", "override")][order], begins)
+            yield name, np.where(override == UNSET, _first_set(column, begins), override)
+        else:
+            yield name, column[ends if name == "end" else begins]
+
+
+def _first_set(column: I64, begins: I64) -> I64:
+    none = len(column)
+    first = np.minimum.reduceat(np.where(column == UNSET, none, np.arange(none)), begins)
+    return np.append(column, UNSET)[first]
+
+
+def _last_set(column: I64, begins: I64) -> I64:
+    last = np.maximum.reduceat(np.where(column == UNSET, -1, np.arange(len(column))), begins)
+    return np.where(last < 0, UNSET, column[last])
+
+
+def stable_order(number: I64) -> I64:
+    """Return the stable order of numbers below 2**32, in two rounds because NumPy sorts 16 bits fastest."""
+    order = np.argsort((number & 0xFFFF).astype(np.uint16), kind="stable")
+    high = (number >> 16).astype(np.uint16)
+    return order[np.argsort(high[order], kind="stable")] if high.any() else order
 
 
 def partial(packets: Packets) -> Partial:
@@ -129,21 +180,21 @@ def partial(packets: Packets) -> Partial:
         return result
     group = _Group(packets)
     segment, begins = _segments(group)
-    result.segments.extend(_segment_columns(group, segment, begins))
+    columns = _segment_columns(group, segment, begins)
     events = _events(group, segment, len(begins))
-    result.events.extend({name: column for name, column in events.items() if name in EVENT_COLUMNS})
-    for name, value in _bases(events, group.packets.acknowledged, len(begins)).items():
-        result.segments[name][:] = value
-    for index, key in enumerate(
-        zip(
-            result.segments["pair"].tolist(),
-            result.segments["ports"].tolist(),
-            result.segments["version"].tolist(),
-            strict=True,
-        )
-    ):
-        result._last[key] = index
+    columns |= _bases(events, group.packets.acknowledged, len(begins))
+    result.segments.extend(columns)
+    result.events.extend(events)
     return result
+
+
+def _five_tuples(pair: U64, ports: NDArray[np.uint32], version: NDArray[np.uint8]) -> tuple[I64, int]:
+    """Number the five-tuples from 0 in order of appearance; return each packet's number, and how many there are."""
+    pair_number, _ = pd.factorize(pair)
+    key = (pair_number.astype(np.uint64) << np.uint64(33)) | ports
+    key |= (version == 6).astype(np.uint64) << np.uint64(32)
+    number, unique = pd.factorize(key)
+    return number, len(unique)
 
 
 class _Group:
@@ -157,12 +208,7 @@ class _Group:
         self.from_b = (high < low) | ((high == low) & (packets.pair < swapped))
         self.pair = np.where(self.from_b, swapped, packets.pair)
         self.ports = np.where(self.from_b, (low << np.uint32(16)) | high, packets.ports)
-        pair_number, _ = pd.factorize(self.pair)
-        key = (pair_number.astype(np.uint64) << np.uint64(33)) | self.ports
-        key |= (packets.version == 6).astype(np.uint64) << np.uint64(32)
-        number, unique = pd.factorize(key)
-        self.number: I64 = number.astype(np.int64)
-        self.count = len(unique)
+        self.number, self.count = _five_tuples(self.pair, self.ports, packets.version)
         self.index = np.arange(len(self.number))
         self.first = np.empty(self.count, np.int64)
         self.first[self.number[::-1]] = self.index[::-1]
@@ -199,18 +245,18 @@ def _by_time(segment: I64, begins: I64) -> tuple[I64, I64]:
 
 
 def _boundaries(group: _Group) -> I64:
-    """Return the SYNs, other than a five-tuple's first packet, that do not repeat the SYN before them.
+    """Return the SYNs, other than a five-tuple's first packet, that do not just repeat the SYN before them.
 
-    A SYN-ACK of the same side in between tells another number to count from, so the SYN behind it has to be looked at.
+    Behind a SYN or SYN-ACK of any other kind a SYN has to be looked at: what Wireshark counts from may have changed.
     """
-    number = group.number[group.syns] * 2 + group.from_b[group.syns]
-    order = np.argsort(number, kind="stable")
-    number, syns = number[order], group.syns[order]
-    opens, sequence = (group.packets.flags[syns] & ACK) == 0, group.packets.sequence[syns]
-    repeated = np.zeros(len(syns), np.bool_)
-    repeated[1:] = (number[1:] == number[:-1]) & (sequence[1:] == sequence[:-1]) & opens[:-1]
-    candidates = np.sort(syns[opens & ~repeated])
-    return candidates[group.first[group.number[candidates]] != candidates]
+    syns = group.syns[stable_order(group.number[group.syns])]
+    number, from_b, sequence = group.number[syns], group.from_b[syns], group.packets.sequence[syns]
+    opens = (group.packets.flags[syns] & ACK) == 0
+    new = opens.copy()
+    new[1:] &= (number[1:] != number[:-1]) | (from_b[1:] != from_b[:-1]) | (sequence[1:] != sequence[:-1]) | ~opens[:-1]
+    candidates = np.sort(syns[new])
+    boundaries: I64 = candidates[group.first[group.number[candidates]] != candidates]
+    return boundaries
 
 
 def _segment_columns(group: _Group, segment: I64, begins: I64) -> dict[str, NDArray[Any]]:
@@ -250,40 +296,39 @@ def _segment_columns(group: _Group, segment: I64, begins: I64) -> dict[str, NDAr
 def _events(group: _Group, segment: I64, count: int) -> dict[str, NDArray[Any]]:
     """Return the packets that can change what a flow is: SYN, FIN, RST, and the first of each other kind."""
     packets = group.packets
-    flags = packets.flags
+    acknowledges = (packets.flags & ACK) != 0
     data = packets.payload > 0
-    acknowledges = (flags & ACK) != 0
-    # For ICMP echo there are no flags: a reply takes the bit of an acknowledgement.
-    reply = (packets.kind == 0) | (packets.kind == 129 << 8)
-    acknowledges |= reply if packets.kind.any() else False
-    kind = group.from_b + 2 * acknowledges + 4 * data
-    control = np.zeros(len(flags), np.bool_)
-    control[group.control] = True
-    plain = np.flatnonzero(~control)
-    slot = segment[plain] * 8 + kind[plain]
-    first = np.full(count * 8, UNSET, np.int64)
-    first[slot[::-1]] = plain[::-1]
-    chosen = control
-    chosen[first[first >= 0]] = True
-    at = np.flatnonzero(chosen)
-    letters = flags[at].astype(np.int64)
-    packet = (
-        group.from_b[at] * conn_state.FROM_B
-        + ((letters & SYN) != 0) * conn_state.HAS_SYN
-        + ((letters & FIN) != 0) * conn_state.HAS_FIN
-        + ((letters & RST) != 0) * conn_state.HAS_RST
-        + acknowledges[at] * conn_state.HAS_ACK
-        + data[at] * conn_state.HAS_DATA
-        + (((group.ports[at] >> 16) == (group.ports[at] & 0xFFFF)) * conn_state.EQUAL_PORTS)
-    )
+    control = (packets.flags & (SYN | FIN | RST)) != 0
+    kind = _bits(group.from_b, acknowledges, data, control)
+    at = np.flatnonzero(_telling(segment, kind, control, count))
+    flags = packets.flags[at]
+    same_ports = (group.ports[at] >> 16) == (group.ports[at] & 0xFFFF)
+    syn, fin, rst = ((flags & flag) != 0 for flag in (SYN, FIN, RST))
     return {
         "segment": segment[at],
-        "packet": packet.astype(np.uint8),
+        "packet": _bits(group.from_b[at], syn, fin, rst, acknowledges[at], data[at], same_ports),
         "frame": packets.frame[at],
         "time_ns": packets.time_ns[at],
         "sequence": packets.sequence[at],
         "index": at,
     }
+
+
+def _bits(*columns: Bools) -> NDArray[np.uint8]:
+    """Return one number for each row: its first truth as bit 0, its second as bit 1, and so on."""
+    number = columns[0].astype(np.uint8)
+    for place, column in enumerate(columns[1:], 1):
+        number |= column.view(np.uint8) << place
+    return number
+
+
+def _telling(owner: I64, kind: NDArray[np.uint8], control: Bools, count: int) -> Bools:
+    """Choose each control packet, and of every other of 16 kinds the first packet of its owner."""
+    first = np.full(count * 16, UNSET)
+    first[(owner * 16 + kind)[::-1]] = np.arange(len(owner))[::-1]
+    chosen = control.copy()
+    chosen[first[first >= 0]] = True
+    return chosen
 
 
 def _bases(events: dict[str, NDArray[Any]], acknowledged: NDArray[np.uint32], count: int) -> dict[str, I64]:
@@ -330,71 +375,59 @@ class Streams:
 
 
 def finish(whole: Partial) -> Streams:
-    """Join segments into flows and tell each flow's state."""
+    """Join segments into flows and tell each flow's state; the partial is used up."""
+    whole.settle()
     segments = whole.segments
-    flow = _flows_of(segments)
-    count = int(flow.max()) + 1 if len(flow) else 0
-    first = np.full(count, 0, np.int64)
-    first[flow[::-1]] = np.arange(len(flow))[::-1]
-    last = np.full(count, 0, np.int64)
-    last[flow] = np.arange(len(flow))
-    columns = {name: segments[name][first] for name in COLUMNS if name not in SUMS}
-    columns["end"] = segments["end"][last]
+    begins = np.flatnonzero(_opens_flow(segments))
+    order = np.argsort(segments["first_frame"][begins], kind="stable")
+    ends = np.append(begins[1:], segments.length) - 1
+    columns = {name: segments[name][begins[order]] for name in COLUMNS if name not in SUMS}
+    columns["end"] = segments["end"][ends[order]]
     for name in SUMS:
-        columns[name] = np.bincount(flow, segments[name], count).astype(np.int64)
-    owner = flow[whole.events["segment"]]
-    chosen = _first_of_each(owner, whole.events["packet"])
-    owner, events = owner[chosen], {name: whole.events[name][chosen] for name in EVENT_COLUMNS}
-    state = conn_state.follow(owner, events["packet"], count)
-    order = np.argsort(owner, kind="stable")
-    events = {name: column[order] for name, column in events.items()}
-    begin = np.searchsorted(owner[order], np.arange(count + 1))
-    return Streams(columns, state, conn_state.ORIGINATOR[state] == conn_state.B_ORIGINATES, events, begin)
+        columns[name] = np.add.reduceat(segments[name], begins)[order] if len(begins) else segments[name]
+    flow = np.empty(len(begins), np.int64)
+    flow[order] = np.arange(len(begins))
+    owner = np.repeat(flow, ends - begins + 1)[whole.events["segment"]]
+    at = _telling_events(owner, whole.events["packet"], len(flow))
+    events = {name: whole.events.pop(name)[at] for name in EVENT_COLUMNS if name != "segment"}
+    begin = np.append(0, np.cumsum(np.bincount(owner[at], minlength=len(flow))))
+    state = conn_state.follow(events["packet"], begin)
+    return Streams(columns, state, conn_state.flipped(state), events, begin)
 
 
-def _first_of_each(owner: I64, packet: NDArray[np.uint8]) -> Bools:
-    """Choose each SYN, FIN and RST, and of every other kind of packet the first of a flow: what one batch would hold."""
-    chosen = (packet & (conn_state.HAS_SYN | conn_state.HAS_FIN | conn_state.HAS_RST)) != 0
-    plain = np.flatnonzero(~chosen)
-    _, first = np.unique(owner[plain] * conn_state.PACKETS + packet[plain], return_index=True)
-    chosen[plain[first]] = True
-    return chosen
+def _telling_events(owner: I64, packet: NDArray[np.uint8], count: int) -> I64:
+    """Return the events that one batch would hold had it held all packets, flow by flow."""
+    control = (packet & (conn_state.HAS_SYN | conn_state.HAS_FIN | conn_state.HAS_RST)) != 0
+    bits = (conn_state.FROM_B, conn_state.HAS_ACK, conn_state.HAS_DATA)
+    from_b, acknowledges, data = ((packet & bit) != 0 for bit in bits)
+    at = np.flatnonzero(_telling(owner, _bits(from_b, acknowledges, data, control), control, count))
+    return at[stable_order(owner[at])]
 
 
-def _flows_of(segments: Columns) -> I64:
-    """Return the flow number of each segment; flows are numbered in the order of their first packet."""
-    new = np.ones(segments.length, np.bool_)
-    keys = np.stack([segments["pair"], (segments["ports"].astype(np.uint64) << np.uint64(8)) | segments["version"]])
-    order = np.lexsort((segments["first_frame"], keys[1], keys[0]))
-    same = np.zeros(len(order), np.bool_)
-    same[1:] = (keys[:, order[1:]] == keys[:, order[:-1]]).all(axis=0)
-    repeated = np.flatnonzero(same)
-    joins_previous = np.zeros(segments.length, np.int64) - 1
-    base: list[int] = []
-    table = {
-        name: segments[name] for name in ("base_a", "base_b", "override_a", "override_b", "syn_side", "syn_number")
-    }
-    for place in repeated.tolist():
-        here, before = int(order[place]), int(order[place - 1])
-        if not same[place - 1] or not base:
-            base = [int(table["base_a"][before]), int(table["base_b"][before])]
-        side, number = int(table["syn_side"][here]), int(table["syn_number"][here])
+def _opens_flow(segments: Columns) -> Bools:
+    """Tell which of the settled segments begin a flow rather than go on with the one before."""
+    keys = [segments[name] for name in ("pair", "ports", "version")]
+    opens = np.ones(segments.length, np.bool_)
+    opens[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    names = ("base_a", "base_b", "override_a", "override_b", "syn_side", "syn_number")
+    table = [segments[name] for name in names]
+    base = [UNSET, UNSET]
+    previous = UNSET
+    for here in np.flatnonzero(~opens).tolist():
+        if here - 1 != previous:
+            base = [int(column[here - 1]) for column in table[:2]]
+        *bases, override_a, override_b, side, number = (int(column[here]) for column in table)
         if base[side] in (UNSET, number):
-            new[here] = False
-            joins_previous[here] = before
-            for which, letter in enumerate("ab"):
-                override = int(table[f"override_{letter}"][here])
-                base[which] = override if override != UNSET else base[which]
-                base[which] = int(table[f"base_{letter}"][here]) if base[which] == UNSET else base[which]
+            base = [_base(*one) for one in zip(base, bases, (override_a, override_b), strict=True)]
         else:
-            base = [int(table["base_a"][here]), int(table["base_b"][here])]
-    return _numbered(segments["first_frame"], new, joins_previous)
+            opens[here] = True
+            base = bases
+        previous = here
+    return opens
 
 
-def _numbered(first_frame: I64, new: Bools, joins_previous: I64) -> I64:
-    flow = np.empty(len(new), np.int64)
-    begins = np.flatnonzero(new)
-    flow[begins[np.argsort(first_frame[begins], kind="stable")]] = np.arange(len(begins))
-    for segment in np.flatnonzero(~new).tolist():
-        flow[segment] = flow[joins_previous[segment]]
-    return flow
+def _base(before: int, here: int, override: int) -> int:
+    """Return the base of one side of a flow when a segment is added to it."""
+    if override != UNSET:
+        return override
+    return here if before == UNSET else before

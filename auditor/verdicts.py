@@ -16,6 +16,7 @@ from auditor.recommend import recommend
 from auditor.results import method_result
 from auditor.roles import CLIENT, Cast
 from auditor.ruleset import Method, Requirement, Ruleset, SiteFacts
+from auditor.sources.packets import Quote
 from auditor.sources.reading import Source
 
 LONG_ENOUGH_NS = 3_000_000_000  # how long an answer may take before its absence counts
@@ -183,7 +184,8 @@ class _Judge:
 
     def _judged(self, attempt: Attempt) -> Finding:
         verdict, confidence, text, frames, place = self._told(attempt)
-        evidence = r.Evidence(attempt.source, tuple(frames[:MOST_FRAMES]), (), text, display_filter(attempt))
+        proof = tuple(frames[:MOST_FRAMES]) or (attempt.first_frame,)  # of some only an error about them was captured
+        evidence = r.Evidence(attempt.source, proof, (), text, display_filter(attempt, proof))
         return Finding(verdict, confidence, text, attempt.start_ns, (attempt,), (evidence,), place, attempt.dst_port)
 
     def _told(self, attempt: Attempt) -> tuple[str, str | None, str, list[int], str | None]:
@@ -191,8 +193,8 @@ class _Judge:
         where = _where(attempt)
         if attempt.answer == "answered":
             return r.OPEN, r.PROVEN, f"{where} was answered{_how_answered(attempt)}.", _answer_frames(attempt), None
-        if attempt.answer in ("prohibited", "refused", "unreachable") and attempt.errors:
-            return self._by_error(attempt, where)
+        if telling := _telling_errors(attempt):
+            return self._by_error(attempt, where, telling)
         if attempt.answer == "refused":
             frames = _frames(attempt, ("SYN", "RST"))
             text = f"{where} was reset at once: nothing listens there, or a device rejects it."
@@ -202,8 +204,7 @@ class _Judge:
         text = f"{where}: only one direction, or only the middle, of the connection was captured."
         return r.INCONCLUSIVE, None, text, _frames(attempt, None), None
 
-    def _by_error(self, attempt: Attempt, where: str) -> tuple[str, str, str, list[int], str]:
-        kept = [one for one in attempt.errors if (one.icmp_type, one.icmp_code) in MEANING[one.version]]
+    def _by_error(self, attempt: Attempt, where: str, kept: list[Quote]) -> tuple[str, str, str, list[int], str]:
         verdict = {"prohibited": r.BLOCKED, "refused": r.REFUSED, "unreachable": r.UNREACHABLE}[attempt.answer]
         said = kept[-1]
         by_itself = said.sender == attempt.dst
@@ -231,6 +232,9 @@ class _Judge:
         if self._traffic.one_sided(attempt):
             text = f"{where}: only packets of {attempt.src} are in this source, so its silence proves nothing."
             return r.INCONCLUSIVE, None, text, frames, None
+        if not attempt.frames_src:
+            text = f"{where}: it was not captured itself, only an ICMP error about it."
+            return r.INCONCLUSIVE, None, text, frames, None
         tries, last_ns = _tries(attempt)
         source_end = self._traffic.sources[attempt.source].last_ns or last_ns
         if tries < 2 and source_end - last_ns < LONG_ENOUGH_NS:
@@ -242,7 +246,8 @@ class _Judge:
             return r.BLOCKED, r.LIKELY, text, frames, r.UNKNOWN
         if vain := self._traffic.asked_in_vain(attempt.dst):
             text = f"{where}: no answer, and nobody on the local network answers for {attempt.dst}."
-            return r.UNREACHABLE, r.PROVEN, text, frames + list(vain[0][1].frames[:2]), r.UNKNOWN
+            asked = next((one.frames[:2] for number, one in vain if number == attempt.source), ())
+            return r.UNREACHABLE, r.PROVEN, text, sorted({*frames, *asked}), r.UNKNOWN
         text = f"{where}: {count} got no answer, and nothing at all from {attempt.dst} is in these sources."
         return r.NO_ANSWER, r.LIKELY, text, frames, r.UNKNOWN
 
@@ -286,10 +291,7 @@ class _Judge:
     # deciding
 
     def _decided(self, requirement: Requirement, findings: list[Finding]) -> r.RequirementVerdict:
-        if requirement.dynamic:
-            chosen, changed = _worst_port(findings)
-        else:
-            chosen, changed = _latest(findings)
+        chosen, changed = _worst_port(findings) if requirement.dynamic else _best_port(findings)
         attempts = [one for finding in findings for one in finding.attempts]
         shown = [chosen, *(one for one in reversed(findings) if one is not chosen)]
         evidence = [one for finding in shown for one in finding.evidence][:MOST_EVIDENCE]
@@ -380,13 +382,25 @@ def _latest(findings: list[Finding]) -> tuple[Finding, r.Change | None]:
 
 def _worst_port(findings: list[Finding]) -> tuple[Finding, r.Change | None]:
     """Judge each dynamic port by itself; one that is blocked decides, since each was handed out to be used."""
-    by_port: dict[int | None, list[Finding]] = defaultdict(list)
-    for finding in findings:
-        by_port[finding.port].append(finding)
-    decided = [_latest(found) for _, found in sorted(by_port.items(), key=lambda one: one[0] or 0)]
+    decided = _by_port(findings)
     bad = [one for one in decided if one[0].verdict in r.BAD]
     good = [one for one in decided if one[0].verdict in r.GOOD]
     return (bad or good or decided)[0]
+
+
+def _best_port(findings: list[Finding]) -> tuple[Finding, r.Change | None]:
+    """Judge each of the documented ports by itself; one that is open decides, since any one of them will do."""
+    decided = _by_port(findings)
+    good = [one for one in decided if one[0].verdict in r.GOOD]
+    decisive = [one for one in decided if one[0].decides]
+    return max(good or decisive or decided, key=lambda one: one[0].time_ns)
+
+
+def _by_port(findings: list[Finding]) -> list[tuple[Finding, r.Change | None]]:
+    by_port: dict[int | None, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_port[finding.port].append(finding)
+    return [_latest(found) for _, found in sorted(by_port.items(), key=lambda one: one[0] or 0)]
 
 
 def _told_change(change: r.Change | None) -> str:
@@ -408,6 +422,15 @@ def _how_answered(attempt: Attempt) -> str:
     if attempt.protocol == "tcp":
         return " (the capture begins in mid-connection, with data both ways)"
     return ""
+
+
+def _telling_errors(attempt: Attempt) -> list[Quote]:
+    """Return the ICMP errors about the packets of the host that tried, if they are what its attempt was answered by."""
+    return [
+        one
+        for one in attempt.errors
+        if one.src == attempt.src and MEANING[one.version].get((one.icmp_type, one.icmp_code)) == attempt.answer
+    ]
 
 
 def _frames(attempt: Attempt, whats: tuple[str, ...] | None) -> list[int]:
@@ -432,13 +455,17 @@ def _tries(attempt: Attempt) -> tuple[int, int]:
     return attempt.frames_src if again else 1, attempt.end_ns
 
 
-def display_filter(attempt: Attempt) -> str:
-    """Return a Wireshark display filter that shows the attempt and the ICMP errors about it."""
+def display_filter(attempt: Attempt, proof: Sequence[int]) -> str:
+    """Return a Wireshark display filter that shows an attempt, the ICMP errors about it and all frames of the proof."""
+    errors = {one.frame for one in attempt.errors}
+    others = (set(proof) | errors) - {event.frame for event in attempt.events}
+    shown = []
     if attempt.protocol == "icmp":
         version, address = ("icmpv6", "ipv6.addr") if ":" in attempt.dst else ("icmp", "ip.addr")
-        return f"{version} && {address} == {attempt.src} && {address} == {attempt.dst}"
-    if attempt.stream is None:
-        return f"frame.number == {attempt.first_frame}"
-    shown = f"{attempt.protocol}.stream eq {attempt.stream}"
-    errors = sorted({one.frame for one in attempt.errors})
-    return shown + (f" || frame.number in {{{', '.join(map(str, errors[:MOST_FRAMES]))}}}" if errors else "")
+        shown = [f"{version} && {address} == {attempt.src} && {address} == {attempt.dst}"]
+        others -= errors  # Wireshark finds the two addresses in what they quote
+    elif attempt.stream is not None:
+        shown = [f"{attempt.protocol}.stream eq {attempt.stream}"]
+    if others:
+        shown.append(f"frame.number in {{{', '.join(map(str, sorted(others)[:MOST_FRAMES]))}}}")
+    return " || ".join(shown)

@@ -67,3 +67,18 @@ def corpus() -> Path:
     if not folder:
         pytest.skip("AUDITOR_CORPUS does not name a folder of real captures")
     return Path(folder)
+
+
+TOLD = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Say something below the results of the run."""
+    return request.config.stash.setdefault(TOLD, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what tests had to tell."""
+    for line in config.stash.get(TOLD, []):
+        terminalreporter.write_line(line)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
+import pandas as pd
+
 BEGIN = 1_700_000_000  # the time of the first packet, seconds since 1970
 STEP = 0.01  # between packets that do not say when
 FLAGS = {letter: 1 << bit for bit, letter in enumerate("FSRPAUEC")}
@@ -35,16 +37,14 @@ def talk(who: str, words: str) -> list[bytes]:
     """
     first, following = [1000, 9000], [1000, 9000]
     packets = []
-    for word in words.split():
-        side = int(word.startswith("<"))
-        word, _, number = word.lstrip("<").partition("@")
+    for text in words.split():
+        side = int(text.startswith("<"))
+        word, _, number = text.lstrip("<").partition("@")
         flags, payload = word.lstrip("0123456789"), int("0" + "".join(c for c in word if c.isdigit()))
         if "S" in flags:
             first[side] = following[side] = int(number or first[side])
         ack = following[1 - side] if "A" in flags else 0
-        packets.append(
-            tcp(turned(who) if side else who, flags, seq=following[side], ack=ack, payload=payload)
-        )
+        packets.append(tcp(turned(who) if side else who, flags, seq=following[side], ack=ack, payload=payload))
         following[side] += payload + ("S" in flags) + ("F" in flags)
     return packets
 
@@ -175,7 +175,10 @@ def vxlan(packet: bytes) -> bytes:
 
 def geneve(packet: bytes) -> bytes:
     options = struct.pack(">HBBI", 0x0102, 0, 1, 0)
-    return udp("192.0.2.1:49999 > 192.0.2.2:6081", bytes([2, 0]) + b"\x65\x58" + bytes(4) + options + ethernet(packet))
+    return udp(
+        "192.0.2.1:49999 > 192.0.2.2:6081",
+        bytes([2, 0]) + b"\x65\x58" + bytes(4) + options + ethernet(packet),
+    )
 
 
 def teredo(packet: bytes) -> bytes:
@@ -225,7 +228,12 @@ def pppoe(packet: bytes) -> bytes:
 def netfilter(packet: bytes) -> bytes:
     """Return an NFLOG record: a prefix, then the packet."""
     family = 2 if packet[0] >> 4 == 4 else 10
-    return struct.pack("<BBH", family, 0, 0) + struct.pack("<HH4s", 8, 10, b"in\0") + struct.pack("<HH", 4 + len(packet), 9) + packet
+    return (
+        struct.pack("<BBH", family, 0, 0)
+        + struct.pack("<HH4s", 8, 10, b"in\0")
+        + struct.pack("<HH", 4 + len(packet), 9)
+        + packet
+    )
 
 
 def family(packet: bytes, order: str = "<", six: int = 30) -> bytes:
@@ -330,10 +338,14 @@ def pcapng(*blocks: Block, order: str = "<") -> bytes:
 def block(kind: int, body: bytes) -> Block:
     """Return a block of any type."""
     padded = body + bytes(-len(body) % 4)
-    return lambda order: struct.pack(order + "II", kind, len(padded) + 12) + padded + struct.pack(order + "I", len(padded) + 12)
+    return lambda order: (
+        struct.pack(order + "II", kind, len(padded) + 12) + padded + struct.pack(order + "I", len(padded) + 12)
+    )
 
 
-def interface(link: Link = ETHERNET, *, resolution: int | None = None, offset: int | None = None, snap: int = 0) -> Block:
+def interface(
+    link: Link = ETHERNET, *, resolution: int | None = None, offset: int | None = None, snap: int = 0
+) -> Block:
     """Describe an interface; resolution: as the option if_tsresol says it; offset: seconds to add to its times."""
 
     def write(order: str) -> bytes:
@@ -373,12 +385,13 @@ def obsolete(frame: bytes, ticks: int = BEGIN * 1_000_000, *, interface: int = 0
     return write
 
 
-def told(table: object) -> list[str]:
+def told(table: pd.DataFrame) -> list[str]:
     """Return a flow table in words: "10.0.0.1:50000 > 10.0.0.5:445/tcp S0 unanswered"."""
-    return [
-        f"{_side(row.src_ip, row.src_port)} > {_side(row.dst_ip, row.dst_port)}/{row.protocol} {row.conn_state} {row.answer}"
-        for row in table.itertuples()
-    ]
+    lines = []
+    for row in table.itertuples():
+        src, dst = _side(row.src_ip, row.src_port), _side(row.dst_ip, row.dst_port)
+        lines.append(f"{src} > {dst}/{row.protocol} {row.conn_state} {row.answer}")
+    return lines
 
 
 def _side(address: str, port: object) -> str:

@@ -111,7 +111,15 @@ def test_the_same_two_packets_come_out_of_every_container(name, pack, write):
 def test_wireshark_reads_the_same_out_of_every_container(name, write, tshark):
     path = write(CONTAINERS[name])
     fields = ("frame.number", "frame.time_epoch", "frame.cap_len", "frame.len")
-    command = [tshark, "-n", "-r", path, "-T", "fields", *(word for field in fields for word in ("-e", field))]
+    command = [
+        tshark,
+        "-n",
+        "-r",
+        path,
+        "-T",
+        "fields",
+        *(word for field in fields for word in ("-e", field)),
+    ]
     lines = subprocess.run(command, capture_output=True, check=True, text=True, timeout=30).stdout.splitlines()
     ours = [[frame, BEGIN + time / 1e9, len(content), wire] for frame, time, content, wire in records(path)]
     assert [[float(value) for value in line.split()] for line in lines] == ours
@@ -119,7 +127,13 @@ def test_wireshark_reads_the_same_out_of_every_container(name, write, tshark):
 
 def test_a_source_says_what_it_is(read):
     source = read(CONTAINERS["pcapng"])
-    assert (source.kind, source.format, source.records, source.skipped, source.warnings) == ("capture", "pcapng", 2, 0, ())
+    assert (source.kind, source.format, source.records, source.skipped, source.warnings) == (
+        "capture",
+        "pcapng",
+        2,
+        0,
+        (),
+    )
     assert (source.first_ns, source.last_ns) == (BEGIN * 10**9 + 250_000_000, BEGIN * 10**9 + 1_750_000_000)
 
 
@@ -145,7 +159,12 @@ def test_a_packet_cut_by_the_snap_length_counts_as_long_as_it_was(read):
 def test_interfaces_of_different_link_types_in_one_file(read):
     there, back = talk("10.0.0.1:50000 > 10.0.0.5:445", "S <SA")
     source = read(
-        pcapng(interface(ETHERNET), interface(RAW), enhanced(ethernet(there)), enhanced(back, TICKS + 1, interface=1))
+        pcapng(
+            interface(ETHERNET),
+            interface(RAW),
+            enhanced(ethernet(there)),
+            enhanced(back, TICKS + 1, interface=1),
+        )
     )
     assert told(source.flows) == ["10.0.0.1:50000 > 10.0.0.5:445/tcp S1 answered"]
 
@@ -260,7 +279,10 @@ def test_reserved_bits_of_the_link_type_are_told(read):
     content = bytearray(pcap([SYN]))
     content[22] |= 0x30
     source = read(bytes(content))
-    assert (told(source.flows), codes(source)) == (["10.0.0.1:50000 > 10.0.0.5:445/tcp S0 unanswered"], ["odd-header"])
+    assert (told(source.flows), codes(source)) == (
+        ["10.0.0.1:50000 > 10.0.0.5:445/tcp S0 unanswered"],
+        ["odd-header"],
+    )
 
 
 def test_a_later_section_of_an_unknown_version_ends_the_reading(read):

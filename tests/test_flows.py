@@ -320,11 +320,20 @@ def test_the_events_of_a_flow_are_its_proof(read):
 
 def test_the_events_of_a_ping(read):
     source = read([echo(PING), echo(turned(PING), reply=True)])
-    assert [(event.from_src, event.what) for event in source.details.events(0)] == [(True, "request"), (False, "reply")]
+    assert [(event.from_src, event.what) for event in source.details.events(0)] == [
+        (True, "request"),
+        (False, "reply"),
+    ]
 
 
 def test_the_size_of_the_window_does_not_change_the_flows(monkeypatch, read):
-    packets = [*talk(WHO, "S <SA A 5PA <7PA S@90000 <RA"), *talk(SIX, "S S"), udp(ASK), udp(ASK), udp(turned(ASK))]
+    packets = [
+        *talk(WHO, "S <SA A 5PA <7PA S@90000 <RA"),
+        *talk(SIX, "S S"),
+        udp(ASK),
+        udp(ASK),
+        udp(turned(ASK)),
+    ]
     whole = read(packets)
     for size in (100, 150, 333):
         monkeypatch.setattr(capture, "WINDOW", size)

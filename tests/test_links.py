@@ -63,7 +63,13 @@ def test_teredo_carries_ipv6(read):
 
 @pytest.mark.parametrize(
     "headers",
-    [[HOP_BY_HOP], [ROUTING], [DESTINATION], [AUTHENTICATION], [HOP_BY_HOP, ROUTING, AUTHENTICATION, DESTINATION]],
+    [
+        [HOP_BY_HOP],
+        [ROUTING],
+        [DESTINATION],
+        [AUTHENTICATION],
+        [HOP_BY_HOP, ROUTING, AUTHENTICATION, DESTINATION],
+    ],
     ids=str,
 )
 def test_ipv6_extension_headers_are_stepped_over(headers, read):
@@ -157,7 +163,10 @@ def test_fragments_may_arrive_in_any_order(read):
 
 def test_a_fragmented_packet_stands_where_wireshark_shows_it(read):
     first, *rest = fragments(tcp(FOUR, payload=40), size=24)
-    assert read([udp("10.0.0.9:1 > 10.0.0.8:53"), first, *rest]).flows.first_frame.tolist() == [1, 2 + len(rest)]
+    assert read([udp("10.0.0.9:1 > 10.0.0.8:53"), first, *rest]).flows.first_frame.tolist() == [
+        1,
+        2 + len(rest),
+    ]
 
 
 def test_fragments_of_two_packets_are_kept_apart(read):

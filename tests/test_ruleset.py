@@ -184,7 +184,7 @@ def test_an_installed_ruleset_lies_inside_the_package(tmp_path, monkeypatch):
     installed = tmp_path / "auditor" / "rulesets"
     installed.mkdir(parents=True)
     (installed / "mine.toml").write_text(SOUND)
-    monkeypatch.setattr("auditor.ruleset.__file__", str(tmp_path / "auditor" / "ruleset.py"))
+    monkeypatch.setattr("auditor.shipped.__file__", str(tmp_path / "auditor" / "shipped.py"))
     assert shipped_rulesets() == ("mine",)
     assert load_ruleset("mine").id == "small"
 
@@ -252,9 +252,7 @@ def test_the_readme_names_every_field_of_the_shipped_files():
         tables += [*document["method"], *document["for_all_methods"]]
         tables += [row for method in document["method"] for row in method["requirement"]]
         fields = {key for table in tables for key in table} - {"requirement"}
-        assert [
-            field for field in sorted(fields) if f"`{field}`" not in readme and f"[{field}]" not in readme
-        ] == []
+        assert [field for field in sorted(fields) if f"`{field}`" not in readme and f"[{field}]" not in readme] == []
 
 
 def test_the_readme_names_every_port_that_can_be_given():
@@ -396,12 +394,11 @@ FAULTS = [
 @pytest.mark.parametrize(("old", "new", "where", "field", "words"), FAULTS)
 def test_a_fault_is_told_with_its_place_and_what_to_do(write, old, new, where, field, words):
     path = write(changed(old, new))
-    faults = [
-        f for f in check_ruleset(path) if (f.requirement, f.field) == (where, field) and words in str(f)
-    ]
+    faults = [f for f in check_ruleset(path) if (f.requirement, f.field) == (where, field) and words in str(f)]
     assert len(faults) == 1, check_ruleset(path)
     assert faults[0].file == str(path)
-    assert faults[0].message and faults[0].recommendation
+    assert faults[0].message
+    assert faults[0].recommendation
     with pytest.raises(RulesetError):
         load_ruleset(path)
 
@@ -474,9 +471,7 @@ def test_a_fault_cannot_write_to_the_terminal(write):
 
 def _spots(value, path=()):
     yield path
-    children = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
         yield from _spots(child, (*path, key))
 
@@ -516,9 +511,7 @@ def test_a_wrong_value_anywhere_is_a_fault_and_never_a_crash(write, wrong):
             parent = parent[key]
         parent[spot[-1]] = wrong
         faults = check_ruleset(write("\n".join(f"{_toml(k)} = {_toml(v)}" for k, v in document.items())))
-        right_after_all = (
-            spot[-1] == "dynamic" if wrong is True else spot[-1] in FREE_TEXTS or spot[0] == "notes"
-        )
+        right_after_all = spot[-1] == "dynamic" if wrong is True else spot[-1] in FREE_TEXTS or spot[0] == "notes"
         assert faults or (right_after_all and wrong in (True, "no such word")), (spot, wrong)
 
 

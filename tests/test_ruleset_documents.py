@@ -27,16 +27,14 @@ SMB_SOURCE = (
     "CCMSetup command-line property /source:<Path>."
 )
 SMB_SHARE = (
-    "Server Message Block (SMB) between the client computer and a network share from which you run "
-    "CCMSetup.exe."
+    "Server Message Block (SMB) between the client computer and a network share from which you run CCMSetup.exe."
 )
 
 CONFIGMGR_2007: Tables = {
     "Ports that Are Used for all Installation Methods": [
         (HTTP + "to a server locator point.", "--", f"80 {NOTE_1}"),
         (
-            HTTP
-            + "computer to a fallback status point, when a fallback status point is assigned to the client.",
+            HTTP + "computer to a fallback status point, when a fallback status point is assigned to the client.",
             "--",
             f"80 {NOTE_1}",
         ),
@@ -61,15 +59,13 @@ CONFIGMGR_2007: Tables = {
     "Ports that are Used with Manual Installation and Logon Script-Based Installation": [
         (SMB_SHARE, "--", "445"),
         (
-            HTTP
-            + "computer to a mixed mode management point, and you do not specify the CCMSetup command-line "
+            HTTP + "computer to a mixed mode management point, and you do not specify the CCMSetup command-line "
             "property /source:<Path>.",
             "--",
             f"80 {NOTE_1}",
         ),
         (
-            HTTPS
-            + "computer to a native mode management point, and you do not specify the CCMSetup command-line "
+            HTTPS + "computer to a native mode management point, and you do not specify the CCMSetup command-line "
             "property /source:<Path>.",
             "--",
             f"443 {NOTE_1}",
@@ -86,8 +82,7 @@ CONFIGMGR_2007: Tables = {
 CURRENT_BRANCH: Tables = {
     "Ports that are used for all installation methods": [
         (
-            HTTP
-            + "computer to a fallback status point, when a fallback status point is assigned to the client.",
+            HTTP + "computer to a fallback status point, when a fallback status point is assigned to the client.",
             "--",
             f"80 {NOTE_1}",
         ),
@@ -112,15 +107,13 @@ CURRENT_BRANCH: Tables = {
     "Ports that are used with manual installation and logon script-based installation": [
         (SMB_SHARE, "--", "445"),
         (
-            HTTP
-            + "computer to a management point when the connection is over HTTP, and you do not specify the "
+            HTTP + "computer to a management point when the connection is over HTTP, and you do not specify the "
             "CCMSetup command-line property /source:<Path>.",
             "--",
             f"80 {NOTE_1}",
         ),
         (
-            HTTPS
-            + "computer to a management point when the connection is over HTTPS, and you do not specify the "
+            HTTPS + "computer to a management point when the connection is over HTTPS, and you do not specify the "
             "CCMSetup command-line property /source:<Path>.",
             "--",
             f"443 {NOTE_1}",
@@ -170,16 +163,12 @@ def test_every_row_of_the_document_is_a_requirement(ruleset_id, section, number,
     ruleset = load_ruleset(ruleset_id)
     for protocol, documented in zip(("udp", "tcp"), row[1:], strict=True):
         found = at(ruleset, f"{section}, row {number}", protocol)
-        assert [(r.description, cell(r)) for r in found] == (
-            [] if documented == "--" else [(row[0], documented)]
-        )
+        assert [(r.description, cell(r)) for r in found] == ([] if documented == "--" else [(row[0], documented)])
 
 
 @pytest.mark.parametrize("ruleset_id", DOCUMENTS)
 def test_every_requirement_is_a_row_of_the_document_but_for_the_echo_request(ruleset_id):
-    places = {
-        f"{section}, row {n + 1}" for section, rows in DOCUMENTS[ruleset_id].items() for n in range(len(rows))
-    }
+    places = {f"{section}, row {n + 1}" for section, rows in DOCUMENTS[ruleset_id].items() for n in range(len(rows))}
     beside = [r.id for r in load_ruleset(ruleset_id).requirements if r.reference not in places]
     assert beside == ["client-push/icmp-echo"]
 
@@ -227,9 +216,7 @@ def weight(requirement: Requirement) -> str:
     return OF_A_GROUP if requirement.either_or else requirement.necessity
 
 
-@pytest.mark.parametrize(
-    ("ruleset_id", "echo"), [("configmgr-2007", ALWAYS), ("configmgr-current-branch", NEVER)]
-)
+@pytest.mark.parametrize(("ruleset_id", "echo"), [("configmgr-2007", ALWAYS), ("configmgr-current-branch", NEVER)])
 def test_how_each_row_counts(ruleset_id, echo):
     ruleset = load_ruleset(ruleset_id)
     weights = {r.id: weight(r) for r in ruleset.requirements if not r.row.endswith(FOR_ALL)}
@@ -262,9 +249,7 @@ def test_how_each_row_counts(ruleset_id, echo):
 def test_only_client_push_reaches_into_the_client(ruleset_id):
     inbound = {r.method for r in load_ruleset(ruleset_id).requirements if r.to_role == "client"}
     assert inbound == {"client-push"}
-    assert all(
-        r.from_role == "client" for r in load_ruleset(ruleset_id).requirements if r.to_role != "client"
-    )
+    assert all(r.from_role == "client" for r in load_ruleset(ruleset_id).requirements if r.to_role != "client")
 
 
 @pytest.mark.parametrize("ruleset_id", DOCUMENTS)
@@ -332,9 +317,7 @@ def seed() -> str:
     """The text of the 2007 document."""
     path = os.environ.get("AUDITOR_SEED", "")
     if not path:
-        pytest.skip(
-            "AUDITOR_SEED does not name the text of the 2007 document; its tables above were compared"
-        )
+        pytest.skip("AUDITOR_SEED does not name the text of the 2007 document; its tables above were compared")
     return Path(path).read_text(encoding="utf-8")
 
 

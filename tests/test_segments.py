@@ -142,7 +142,12 @@ def packed(kind: str, sizes: list[int]) -> bytes:
 
 
 @settings(max_examples=150)
-@given(kind=st.sampled_from(["pcap", "pcapng"]), sizes=SIZES, lane=st.sampled_from([256, 700, 4096]), cut=st.integers(0, 40))
+@given(
+    kind=st.sampled_from(["pcap", "pcapng"]),
+    sizes=SIZES,
+    lane=st.sampled_from([256, 700, 4096]),
+    cut=st.integers(0, 40),
+)
 def test_lanes_find_what_one_walker_finds(kind, sizes, lane, cut):
     content = packed(kind, sizes)
     content = content[: max(len(content) - cut, 28)]
@@ -192,7 +197,11 @@ def test_the_window_does_not_change_what_is_read(window, kind, monkeypatch, writ
 
 
 def test_the_window_does_not_change_the_flows(monkeypatch, read):
-    packets = [packet for port in range(50_000, 50_040) for packet in talk(f"10.0.0.1:{port} > 10.0.0.5:445", "S <SA A FA <FA A")]
+    packets = [
+        packet
+        for port in range(50_000, 50_040)
+        for packet in talk(f"10.0.0.1:{port} > 10.0.0.5:445", "S <SA A FA <FA A")
+    ]
     packets += [udp("10.0.0.1:50000 > 10.0.0.5:53")] * 50
     whole = read(packets).flows.drop(columns="source")
     monkeypatch.setattr(capture, "WINDOW", 1000)

@@ -17,10 +17,21 @@ from typing import Any
 
 import pandas as pd
 
-FIELDS = (
-    "frame.number frame.protocols ip.src ip.dst ipv6.src ipv6.dst "
-    "tcp.stream tcp.srcport tcp.dstport tcp.flags udp.stream udp.srcport udp.dstport"
-).split()
+FIELDS = [
+    "frame.number",
+    "frame.protocols",
+    "ip.src",
+    "ip.dst",
+    "ipv6.src",
+    "ipv6.dst",
+    "tcp.stream",
+    "tcp.srcport",
+    "tcp.dstport",
+    "tcp.flags",
+    "udp.stream",
+    "udp.srcport",
+    "udp.dstport",
+]
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
 End = tuple[str, int]
@@ -40,6 +51,7 @@ class Stream:
     rst: int = 0
 
     def add(self, src: End, flags: int) -> None:
+        """Count one packet."""
         self.frames[src] = self.frames.get(src, 0) + 1
         if flags & SYN and not flags & ACK:
             self.began = self.began or src
@@ -94,7 +106,9 @@ def _packets(row: dict[str, str]) -> Iterator[tuple[tuple[str, int], End, End, i
 def ours(table: pd.DataFrame) -> dict[tuple[str, int], Stream]:
     """Return the flow table as streams; flows that only an ICMP error tells of have no packets and no stream."""
     streams = {}
-    for row in table[table["protocol"].isin(["tcp", "udp"]) & (table["frames_src"] + table["frames_dst"] > 0)].itertuples():
+    for row in table[
+        table["protocol"].isin(["tcp", "udp"]) & (table["frames_src"] + table["frames_dst"] > 0)
+    ].itertuples():
         ends: Any = ((row.src_ip, int(row.src_port)), (row.dst_ip, int(row.dst_port)))
         frames: dict[End, int] = {}
         for end, count in zip(ends, (row.frames_src, row.frames_dst), strict=True):

@@ -126,9 +126,9 @@ def _headline(client: r.ClientReport, method: r.MethodResult) -> Text:
 
 
 def _why(method: r.MethodResult) -> list[str]:
-    network = [one for one in method.reasons if one.kind == "network"]
+    network = [one.text for one in method.reasons if one.kind == "network"]
     if network:
-        return [one.text for one in network]
+        return list(dict.fromkeys(network))
     if method.result == r.WORKS:
         return ["Every port that it requires was seen to be open, so the network did not stop it."]
     missing = [one.requirement.partition("/")[2] for one in method.reasons]

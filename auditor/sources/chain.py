@@ -2,39 +2,43 @@
 
 The records of a pcap or pcapng file form a chain: only the length in one header tells where the next begins, so the
 obvious reader takes one Python step a packet. Here several hundred *lanes* walk the chain at once with NumPy: the
-first starts at the true beginning, each other at a guess further on. A lane is believed only if the lane before it
+first starts at the true beginning, each other at a guess further on. A lane is believed only if the walk before it
 arrives exactly at its start, so a wrong guess costs time and never changes the result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Container
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Positions = NDArray[np.int64]
 
+WORTH_LANES = 512 * 1024
 LANE_BYTES = 64 * 1024
-GUESS_WINDOW = 2048
-WORTH_LANES = 1024 * 1024
+GUESS_WINDOW = 4096  # how far into its lane the first record is looked for
+GUESSES = 4
+FEW_LANES = 8  # not worth walking together
+IMPOSSIBLE = 1 << 40  # the length of a record that cannot be
 
 
 class Format(NamedTuple):
     """How the records of one container are laid out.
 
     head: bytes of a record header, all of which must lie before the end.
-    sizes: whole length of the records that begin at these positions, header included; -1 where it cannot be.
+    size: whole length of the record that begins here, header included; IMPOSSIBLE where it cannot be. sizes: the
+    same of many.
     plausible: of these positions, which may well begin a record (used for guesses only).
-    likely_byte: offset and value of a byte that nearly every record has, which makes guessing cheap.
+    mark: offset and value of some bytes that nearly every record header has, which makes guessing cheap.
     """
 
     head: int
     size: Callable[[int], int]
     sizes: Callable[[Positions], Positions]
     plausible: Callable[[Positions], NDArray[np.bool_]]
-    likely_byte: tuple[int, int]
+    mark: tuple[int, bytes]
 
 
 class Walk(NamedTuple):
@@ -45,78 +49,85 @@ class Walk(NamedTuple):
     broken: bool
 
 
-def walk(layout: Format, data: NDArray[np.uint8], begin: int, end: int) -> Walk:
+class _Lanes(NamedTuple):
+    """What the lanes found: all starts, lane by lane; how many each lane has; where each lane arrived."""
+
+    starts: Positions
+    counts: Positions
+    ends: Positions
+
+
+def walk(layout: Format, data: bytearray, begin: int, end: int) -> Walk:
     """Return the starts of all records that lie whole in data[begin:end]."""
     if end - begin < WORTH_LANES:
         return _walk_one(layout, begin, end)
-    lanes = np.concatenate([[begin], _guesses(layout, data, begin + LANE_BYTES, end)])
-    return _walk_lanes(layout, lanes, end)
+    first = np.append(begin, _guesses(layout, data, begin, end))
+    return _joined(layout, first, _walk_lanes(layout, first, end), end)
 
 
-def _guesses(layout: Format, data: NDArray[np.uint8], begin: int, end: int) -> Positions:
-    """Return one likely record start in the window that follows each LANE_BYTES, where there is one."""
-    lanes = max(0, (end - GUESS_WINDOW - 256 - begin) // LANE_BYTES)
-    offset, value = layout.likely_byte
-    step = data.strides[0]
-    windows: Any = np.lib.stride_tricks.as_strided(
-        data[begin + offset :], (lanes, GUESS_WINDOW), (LANE_BYTES * step, step), writeable=False
-    )
-    lane, at = np.nonzero(windows == value)
-    found = begin + lane * LANE_BYTES + at
-    good = layout.plausible(found)
-    found, lane = found[good], lane[good]
-    size = layout.sizes(found)
-    follower = np.minimum(found + size, end - layout.head)
-    good = (size > 0) & (found + size <= end - layout.head) & layout.plausible(follower)
-    _, first = np.unique(lane[good], return_index=True)
-    return found[good][first].astype(np.int64)
+def _guesses(layout: Format, data: bytearray, begin: int, end: int) -> Positions:
+    """Return likely record starts, at most one for each LANE_BYTES behind the first, in order."""
+    offset, mark = layout.mark
+    at = np.arange(begin + LANE_BYTES, end - GUESS_WINDOW - layout.head, LANE_BYTES)
+    stop = at + GUESS_WINDOW
+    found: list[Positions] = []
+    for _ in range(GUESSES):
+        ranges = zip((at + offset).tolist(), stop.tolist(), strict=True)
+        hits = np.array([data.find(mark, *one) for one in ranges], np.int64)
+        at, stop = hits[hits >= 0] - offset, stop[hits >= 0]
+        good = layout.plausible(at)
+        follower = np.where(good, at + layout.sizes(at), end)
+        good &= follower <= end - layout.head
+        good[good] = layout.plausible(follower[good])
+        found.append(at[good])
+        at, stop = at[~good] + 1, stop[~good]
+    return np.unique(np.concatenate(found))
 
 
-def _walk_lanes(layout: Format, lanes: Positions, end: int) -> Walk:
-    """Walk all lanes at once; keep those that join up, then go on from the end of the last of them."""
-    limits = np.append(lanes[1:], end)
-    starts, ends = _step_together(layout, lanes, limits, end)
-    broken_joint = np.flatnonzero(ends[:-1] != lanes[1:])
-    kept = int(broken_joint[0]) + 1 if len(broken_joint) else len(lanes)
-    good = np.concatenate(starts[:kept])
-    rest = _walk_one(layout, int(ends[kept - 1]), end)
-    return Walk(np.concatenate([good, rest.starts]), rest.end, rest.broken)
+def _walk_lanes(layout: Format, first: Positions, end: int) -> _Lanes:
+    """Walk all lanes at once, each up to the next; stop when few are still on their way."""
+    limits = np.append(first[1:], end - layout.head + 1)
+    at = first
+    steps, active = [at], [np.zeros(len(first), np.bool_)]
+    few = max(len(first) // 32, FEW_LANES)
+    for _ in range(LANE_BYTES // layout.head):
+        following = at + layout.sizes(at)
+        go = (at < limits) & (following <= end)
+        if np.count_nonzero(go) <= few:
+            break
+        steps.append(at)
+        active.append(go)
+        at = np.where(go, following, at)
+    which = np.array(active).T
+    return _Lanes(np.array(steps).T[which], np.count_nonzero(which, axis=1), at)
 
 
-def _step_together(
-    layout: Format, lanes: Positions, limits: Positions, end: int
-) -> tuple[list[Positions], Positions]:
-    """Advance every lane to its limit; return the starts passed by each and where each stopped."""
-    at = lanes.astype(np.int64)
-    ends = at.copy()
-    active = np.arange(len(lanes))
-    steps: list[tuple[Positions, Positions]] = []
-    while len(active):
-        size = layout.sizes(at)
-        following = at + size
-        go = (size > 0) & (following <= end)
-        if not go.all():
-            ends[active[~go]] = at[~go]
-            active, at, following = active[go], at[go], following[go]
-        steps.append((active, at))
-        done = following >= np.minimum(limits[active], end - layout.head + 1)
-        if done.any():
-            ends[active[done]] = following[done]
-            active, following = active[~done], following[~done]
-        at = following
-    who = np.concatenate([lane for lane, _ in steps])
-    where = np.concatenate([position for _, position in steps])
-    where = where[np.argsort(who, kind="stable")]
-    return np.split(where, np.cumsum(np.bincount(who, minlength=len(lanes)))[:-1]), ends
+def _joined(layout: Format, first: Positions, lanes: _Lanes, end: int) -> Walk:
+    """Join lanes that meet; step over the gaps between the others one record at a time."""
+    begins = np.append(0, np.cumsum(lanes.counts))
+    gaps = np.flatnonzero(np.append(lanes.ends[:-1] != first[1:], True))
+    ahead = {at: lane for lane, at in enumerate(first.tolist())}
+    pieces: list[Positions] = []
+    lane = 0
+    while True:
+        last = int(gaps[np.searchsorted(gaps, lane)])
+        for passed in first[lane : last + 1].tolist():
+            del ahead[passed]
+        pieces.append(lanes.starts[begins[lane] : begins[last + 1]])
+        rest = _walk_one(layout, int(lanes.ends[last]), end, ahead)
+        pieces.append(rest.starts)
+        if rest.end not in ahead:
+            return Walk(np.concatenate(pieces), rest.end, rest.broken)
+        lane = ahead[rest.end]
 
 
-def _walk_one(layout: Format, begin: int, end: int) -> Walk:
+def _walk_one(layout: Format, begin: int, end: int, until: Container[int] = ()) -> Walk:
     """Walk the chain one record at a time: the plain way, for small files and whatever the lanes left over."""
     starts: list[int] = []
-    at, last = begin, end - layout.head
-    while at <= last:
-        size = layout.size(at)
-        if size < 0:
+    size_at, at, last = layout.size, begin, end - layout.head
+    while at <= last and at not in until:
+        size = size_at(at)
+        if size == IMPOSSIBLE:
             return Walk(np.array(starts, np.int64), at, True)
         if at + size > end:
             break

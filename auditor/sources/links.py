@@ -8,8 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.capture import NO_LINK_TYPE, Records
+from auditor.sources.records import NO_LINK_TYPE, Records
 from auditor.sources.tally import Tally
+from auditor.sources.words import Words
 
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
 VLANS = (0x8100, 0x88A8, 0x9100, 0x9200)
@@ -41,53 +42,18 @@ class Layer(NamedTuple):
 
     def keep(self, mask: NDArray[np.bool_]) -> Layer:
         """Return the packets that the mask names."""
-        return self if mask.all() else Layer(*(column[mask] for column in self))
+        count = np.count_nonzero(mask)
+        if count == len(mask):
+            return self
+        which = mask if count else slice(0)
+        return Layer(*(column[which] for column in self))
 
     def forward(self, by: int | NDArray[np.int64]) -> Layer:
         """Return the layers that lie `by` bytes further on."""
         return self._replace(at=self.at + by)
 
 
-LinkReader = Callable[[Layer, "Words"], tuple[Layer, Network]]
-
-
-class Words:
-    """Look up big-endian numbers at any offsets of a batch."""
-
-    def __init__(self, data: NDArray[np.uint8]) -> None:
-        self._used = len(data)
-        self._view(data)
-
-    def _view(self, data: NDArray[np.uint8]) -> None:
-        self.bytes = data
-        self._u16 = np.ndarray((len(data) - 1,), ">u2", buffer=data, strides=(1,))
-        self._u32 = np.ndarray((len(data) - 3,), ">u4", buffer=data, strides=(1,))
-        self._u64 = np.ndarray((len(data) - 7,), ">u8", buffer=data, strides=(1,))
-
-    def u8(self, at: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return the byte at each offset."""
-        return self.bytes[at]
-
-    def u16(self, at: NDArray[np.int64]) -> NDArray[np.uint16]:
-        """Return the 16-bit number at each offset."""
-        return self._u16[at].astype(np.uint16)
-
-    def u32(self, at: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """Return the 32-bit number at each offset."""
-        return self._u32[at].astype(np.uint32)
-
-    def u64(self, at: NDArray[np.int64]) -> NDArray[np.uint64]:
-        """Return the 64-bit number at each offset."""
-        return self._u64[at].astype(np.uint64)
-
-    def append(self, extra: bytes) -> int:
-        """Put bytes behind the batch (a reassembled header) and return where."""
-        at = self._used
-        if at + len(extra) + 64 > len(self.bytes):
-            self._view(np.concatenate([self.bytes, np.zeros(1024 * 1024, np.uint8)]))
-        self.bytes[at : at + len(extra)] = np.frombuffer(extra, np.uint8)
-        self._used = at + len(extra)
-        return at
+LinkReader = Callable[[Layer, Words], tuple[Layer, Network]]
 
 
 def network_layers(records: Records, words: Words, tally: Tally) -> tuple[Layer, Network]:
@@ -113,10 +79,17 @@ def _read_link(link_type: int, layer: Layer, words: Words, tally: Tally) -> tupl
         tally.add(f"link type {link_type}", len(layer.row))
         return layer.keep(np.zeros(len(layer.row), np.bool_)), np.array([], np.uint16)
     layer, network = reader(layer, words)
-    layer, network = ether_types(layer, network, words)
-    known = (network == IPV4) | (network == IPV6) | (network == ARP)
-    tally.add("neither IP nor ARP", len(known) - int(np.count_nonzero(known)))
+    known = _is_known(network)
+    if not known.all():
+        layer, network = ether_types(layer, network, words)
+        known = _is_known(network)
+    tally.add("neither IP nor ARP", len(known) - np.count_nonzero(known))
     return layer, network
+
+
+def _is_known(network: Network) -> NDArray[np.bool_]:
+    known: NDArray[np.bool_] = (network == IPV4) | (network == IPV6) | (network == ARP)
+    return known
 
 
 def ether_types(layer: Layer, network: Network, words: Words) -> tuple[Layer, Network]:
@@ -167,8 +140,7 @@ def _room(layer: Layer, size: int) -> Layer:
 def _ethernet(layer: Layer, words: Words) -> tuple[Layer, Network]:
     layer = _room(layer, 14)
     kind = words.u16(layer.at + 12)
-    if (kind < SMALLEST_ETHER_TYPE).any():
-        kind = np.where(kind < SMALLEST_ETHER_TYPE, LLC, kind).astype(np.uint16)
+    kind[kind < SMALLEST_ETHER_TYPE] = LLC
     return layer.forward(14), kind
 
 
@@ -246,7 +218,7 @@ def _arcnet(layer: Layer, words: Words) -> tuple[Layer, Network]:
 
 
 def _always(network: int) -> LinkReader:
-    def read(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    def read(layer: Layer, words: Words) -> tuple[Layer, Network]:  # noqa: ARG001 - as all link readers
         return layer, np.full(len(layer.row), network, np.uint16)
 
     return read

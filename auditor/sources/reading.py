@@ -85,7 +85,8 @@ def read(path: str | Path) -> Source:
 def _read_capture(path: Path) -> Source:
     reader = CaptureReader(path)
     packets = PacketReader(known_tunnels())
-    builder = FlowBuilder(str(path), packets.addresses)
+    name = _name(path)
+    builder = FlowBuilder(name, packets.addresses)
     span = _Span()
     try:
         for records in reader:
@@ -95,7 +96,7 @@ def _read_capture(path: Path) -> Source:
         raise _unreadable(path, error) from error
     details = builder.finish()
     return Source(
-        path=str(path),
+        path=name,
         kind="capture",
         format=reader.format + (" (gzip)" if reader.gzipped else ""),
         bytes=path.stat().st_size,
@@ -107,6 +108,11 @@ def _read_capture(path: Path) -> Source:
         tally=packets.tally,
         details=details,
     )
+
+
+def _name(path: Path) -> str:
+    """Return a path as text that can be written anywhere: a file name need not be Unicode, tables and JSON must be."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class _Span:
@@ -126,7 +132,9 @@ def _told_of(tally: Tally, details: Flows, quotes_dropped: int, records: int) ->
     warnings = []
     for what, count in sorted(tally.frames.items()):
         if what.startswith("link type"):
-            warnings.append(SourceWarning("unknown-link-type", f"{count:,} frames are of {what}, which is not known here."))
+            warnings.append(
+                SourceWarning("unknown-link-type", f"{count:,} frames are of {what}, which is not known here.")
+            )
         elif what.startswith(("a cut", "a broken", "a tunnel within")):
             warnings.append(SourceWarning("unreadable-headers", f"{count:,} frames hold {what}; they were not used."))
     pairs = sorted({(src, dst) for src, dst, protocol in details.others if protocol in (ESP, AH)})
@@ -158,7 +166,9 @@ def _head(path: Path) -> bytes:
             with gzip.open(path) as packed:
                 head = packed.read(64)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise SourceError(f"the gzip data cannot be unpacked ({error})", where=str(path), hint="copy it again") from error
+        raise SourceError(
+            f"the gzip data cannot be unpacked ({error})", where=str(path), hint="copy it again"
+        ) from error
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     if not head:
@@ -172,7 +182,9 @@ def _unreadable(path: Path, error: Exception) -> SourceError:
     if isinstance(error, PermissionError):
         return SourceError("no permission to read it", where=str(path), hint="copy it, or run as a user who may")
     reason = getattr(error, "strerror", None) or str(error)
-    return SourceError(f"cannot be read ({reason})", where=str(path), hint="copy the file to a local disk and try again")
+    return SourceError(
+        f"cannot be read ({reason})", where=str(path), hint="copy the file to a local disk and try again"
+    )
 
 
 def _not_a_capture(path: Path, head: bytes) -> SourceError:

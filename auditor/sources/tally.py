@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import SupportsInt
 
 
 @dataclass
@@ -12,7 +13,7 @@ class Tally:
 
     frames: Counter[str] = field(default_factory=Counter)
 
-    def add(self, what: str, count: int) -> None:
+    def add(self, what: str, count: SupportsInt) -> None:
         """Count some frames under a word."""
-        if count:
-            self.frames[what] += int(count)
+        if number := int(count):
+            self.frames[what] += number

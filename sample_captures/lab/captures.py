@@ -27,6 +27,7 @@ class Tap:
 
     @property
     def host(self) -> Host:
+        """The host on which this tap captures."""
         return PLACES[self.place]
 
 

@@ -52,21 +52,26 @@ class Host:
 
     @property
     def ipv4(self) -> str:
+        """The host's IPv4 address."""
         return f"10.20.{self.subnet}.{self.number}"
 
     @property
     def ipv6(self) -> str:
+        """The host's IPv6 address."""
         return f"fd20:{self.subnet}::{self.number}"
 
     @property
     def namespace(self) -> str:
+        """The name of the host's network namespace."""
         return PREFIX + self.role
 
     @property
     def router_interface(self) -> str:
+        """The router's interface to this host."""
         return f"to-{self.hostname}"
 
     def mac(self, side: int) -> str:
+        """Return the hardware address of one side of the link: made up, and the same in every run."""
         return f"02:20:{self.subnet:02d}:00:{side:02d}:{self.number:02d}"
 
 

@@ -50,6 +50,7 @@ def ask(host: str, rounds: int) -> None:
 
 
 def main() -> None:
+    """Ask for names and pages until told to stop."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ask")
     parser.add_argument("--rounds", type=int, default=10)

@@ -46,6 +46,7 @@ def file_copy(network: Network, password: str) -> list[str]:
 
 
 def copy_files(network: Network, password: str = PASSWORD) -> bool:
+    """Copy ccmsetup.exe and MobileClient.tcf to ADMIN$; tell whether it worked."""
     return network.try_run(SITE_SERVER, *file_copy(network, password))
 
 

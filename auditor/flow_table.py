@@ -1,0 +1,193 @@
+"""The flow table: finished streams of packets, each seen from its originator, as one pandas table."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from auditor import conn_state
+from auditor.segments import Streams
+from auditor.sources.packets import ECHO_REQUEST, ICMP, TCP, UDP, Addresses
+
+# Columns of the flow table and their types: the same for every source, also when it is empty.
+TABLE = {
+    "source": "str",
+    "protocol": "str",
+    "src_ip": "str",
+    "src_port": "Int64",
+    "dst_ip": "str",
+    "dst_port": "Int64",
+    "icmp_type": "Int64",
+    "icmp_code": "Int64",
+    "start": "datetime64[ns, UTC]",
+    "end": "datetime64[ns, UTC]",
+    "frames_src": "int64",
+    "frames_dst": "int64",
+    "bytes_src": "int64",
+    "bytes_dst": "int64",
+    "payload_src": "int64",
+    "payload_dst": "int64",
+    "syn": "int64",
+    "syn_ack": "int64",
+    "fin": "int64",
+    "rst": "int64",
+    "conn_state": "str",
+    "answer": "str",
+    "icmp_error": "str",
+    "first_frame": "int64",
+    "stream": "Int64",
+}
+ANSWERS = ("answered", "refused", "prohibited", "unreachable", "unanswered", "one-sided", "mid-stream")
+PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp"}
+EVENTS = ("frame", "time_ns", "from_src", "packet", "sequence")
+
+Columns = dict[str, NDArray[Any]]
+
+
+class Oriented(NamedTuple):
+    """Flows seen from their originators.
+
+    columns: most of TABLE, and `src` and `dst`, the numbers of the addresses with the IP version above them; events:
+    flow by flow, in order; event_begin: where each flow's events begin, and where the last one's end.
+    """
+
+    columns: Columns
+    events: Columns
+    event_begin: NDArray[np.int64]
+
+
+def oriented(protocol: int, flows: Streams) -> Oriented:
+    """Turn the flows of one protocol so that the originator comes first, and tell how each was answered."""
+    flip = _flipped(protocol, flows)
+    given = flows.columns
+
+    def turned(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        return np.where(flip, second, first), np.where(flip, first, second)
+
+    high_low = ((given["ports"] >> shift & 0xFFFF).astype(np.int64) for shift in (np.uint32(16), np.uint32(0)))
+    version = given["version"].astype(np.uint64) << np.uint64(32)
+    src, dst = turned(given["pair"] >> np.uint64(32), given["pair"] & np.uint64(0xFFFFFFFF))
+    columns = {name: given[name] for name in ("start", "end", "first_frame")}
+    columns |= {"src": src | version, "dst": dst | version, "protocol": np.full(len(flip), PROTOCOLS[protocol], object)}
+    columns["src_port"], columns["dst_port"] = turned(*high_low)
+    for name in ("frames", "bytes", "payload"):
+        columns[f"{name}_src"], columns[f"{name}_dst"] = turned(given[f"{name}_a"], given[f"{name}_b"])
+    for name in ("syn", "syn_ack", "fin", "rst"):
+        columns[name] = given[f"{name}_a"] + given[f"{name}_b"]
+    columns["icmp_type"] = np.where(given["version"] == 4, ECHO_REQUEST[4], ECHO_REQUEST[6])
+    columns["conn_state"] = _states(protocol, flows, columns)
+    told = [turned(given[f"{name}_a"], given[f"{name}_b"]) for name in ("syn", "syn_ack", "rst")]
+    columns["answer"] = _tcp_answers(columns, *told) if protocol == TCP else _other_answers(columns)
+    from_b = (flows.events["packet"] & conn_state.FROM_B) != 0
+    from_src = from_b == np.repeat(flip, np.diff(flows.event_begin))
+    return Oriented(columns, flows.events | {"from_src": from_src}, flows.event_begin)
+
+
+def _flipped(protocol: int, flows: Streams) -> NDArray[np.bool_]:
+    """Tell of which flows B is the originator.
+
+    Of TCP the SYN decides; else who sent the first packet, but of ICMP a reply makes its receiver the originator.
+    """
+    if protocol == TCP:
+        return flows.flipped
+    first = flows.events["packet"][flows.event_begin[:-1]]
+    from_b, reply = (first & conn_state.FROM_B) != 0, (first & conn_state.HAS_ACK) != 0
+    return np.not_equal(from_b, reply) if protocol == ICMP else np.asarray(from_b, np.bool_)
+
+
+def _states(protocol: int, flows: Streams, columns: Columns) -> NDArray[Any]:
+    if protocol == TCP:
+        payload = (columns["payload_src"] + columns["payload_dst"] > 0).astype(np.int64)
+        return conn_state.NAMES[flows.state, payload]
+    state = np.full(len(flows), "OTH", object)
+    if protocol == UDP:
+        state[columns["frames_src"] > 0] = "S0"
+        state[columns["frames_dst"] > 0] = "SF"
+    return state
+
+
+def _tcp_answers(
+    columns: Columns,
+    syn: tuple[NDArray[Any], NDArray[Any]],
+    syn_ack: tuple[NDArray[Any], NDArray[Any]],
+    rst: tuple[NDArray[Any], NDArray[Any]],
+) -> NDArray[Any]:
+    """Say of each flow whether, and how, its responder answered; syn, syn_ack, rst: sent by originator, responder."""
+    frames_src, frames_dst = columns["frames_src"], columns["frames_dst"]
+    tried, accepted, resets = syn[0] > 0, syn_ack[1] > 0, rst[1]
+    went_on = frames_src > syn[0]  # the originator sent more than SYNs, so an answer must have reached it
+    spoke = frames_dst > resets
+    answer = np.full(len(tried), "mid-stream", object)
+    answer[spoke & (frames_src > 0)] = "answered"
+    answer[tried] = "unanswered"
+    answer[tried & (went_on | (frames_dst > 0))] = "one-sided"
+    answer[tried & spoke] = "answered"
+    answer[tried & ~went_on & (resets > 0) & (resets == frames_dst)] = "refused"
+    answer[accepted] = "answered"
+    return answer
+
+
+def _other_answers(columns: Columns) -> NDArray[Any]:
+    answer = np.full(len(columns["frames_dst"]), "unanswered", object)
+    answer[columns["frames_dst"] > 0] = "answered"
+    return answer
+
+
+def in_order(parts: list[Oriented]) -> Oriented:
+    """Put the flows of all protocols together, in the order of their first frames."""
+    parts = [part for part in parts if len(part.event_begin) > 1] or parts[:1]
+    columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
+    events = {name: np.concatenate([part.events[name] for part in parts]) for name in EVENTS}
+    counts = np.concatenate([np.diff(part.event_begin) for part in parts])
+    order = np.argsort(columns["first_frame"], kind="stable")
+    begin = np.append(0, np.cumsum(counts))
+    if len(parts) == 1:  # which is in order
+        return Oriented(columns, events, begin)
+    new_begin = np.append(0, np.cumsum(counts[order]))
+    at = np.repeat(begin[:-1][order] - new_begin[:-1], counts[order]) + np.arange(int(new_begin[-1]))
+    return Oriented(
+        {name: column[order] for name, column in columns.items()},
+        {name: column[at] for name, column in events.items()},
+        new_begin,
+    )
+
+
+def table(columns: Columns, addresses: Addresses, source: str) -> pd.DataFrame:
+    """Return the flow table; `icmp_error` is empty and `stream` missing, since both depend on ICMP errors."""
+    count = len(columns["src"])
+    icmp = columns["protocol"] == PROTOCOLS[ICMP]
+    texts = _texts(np.concatenate([columns["src"], columns["dst"]]), addresses)
+    columns = columns | {
+        "source": np.full(count, source, object),
+        "src_ip": texts[:count],
+        "dst_ip": texts[count:],
+        "icmp_code": np.zeros(count, np.int64),
+        "icmp_error": np.full(count, "", object),
+        "stream": np.zeros(count, np.int64),
+    }
+    missing = dict.fromkeys(("src_port", "dst_port"), icmp) | dict.fromkeys(("icmp_type", "icmp_code"), ~icmp)
+    missing["stream"] = np.ones(count, np.bool_)
+    typed = {name: _column(columns[name], kind, missing.get(name)) for name, kind in TABLE.items()}
+    return pd.DataFrame(typed, copy=False)
+
+
+def _column(values: NDArray[Any], kind: str, missing: NDArray[np.bool_] | None) -> Any:
+    if missing is not None:
+        return nullable(values, missing)
+    if kind.startswith("datetime"):
+        return pd.DatetimeIndex(values.view("datetime64[ns]"), tz="UTC")
+    return pd.Series(values, dtype=kind)
+
+
+def nullable(values: NDArray[np.int64], missing: NDArray[np.bool_]) -> pd.arrays.IntegerArray:
+    """Return integers of which some are missing."""
+    return pd.arrays.IntegerArray(np.where(missing, 1, values), missing.copy())
+
+
+def _texts(numbers: NDArray[np.uint64], addresses: Addresses) -> NDArray[Any]:
+    codes, unique = pd.factorize(numbers)
+    texts = [addresses.text(number & 0xFFFFFFFF, number >> 32) for number in unique.tolist()]
+    return np.array(texts, object)[codes]

@@ -1,0 +1,163 @@
+"""ICMP errors and the flows that they quote: which flow each is about, what it means, which streams Wireshark makes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from auditor.flow_table import PROTOCOLS, TABLE, nullable
+from auditor.sources.packets import ECHO_REQUEST, ICMP, ICMPV6, TCP, UDP, Quote
+
+STREAM_HEADER = {TCP: 20, UDP: 8}  # bytes of a quoted header from which Wireshark makes a stream
+
+# What an ICMP error tells about the flow that it quotes (RFC 792, 1122, 1812, 4443).
+MEANING = {
+    4: dict.fromkeys(((3, 9), (3, 10), (3, 13)), "prohibited")
+    | dict.fromkeys(((3, 2), (3, 3)), "refused")
+    | dict.fromkeys(((3, 0), (3, 1), (3, 6), (3, 7)), "unreachable"),
+    6: dict.fromkeys(((1, 1), (1, 5), (1, 6)), "prohibited")
+    | {(1, 4): "refused"}
+    | dict.fromkeys(((1, 0), (1, 3)), "unreachable"),
+}
+
+Ends = tuple[str, str, int, str, int]  # protocol, source and its port, destination and its port
+Errors = dict[int, list[Quote]]
+
+
+def attach(table: pd.DataFrame, quotes: list[Quote], source: str) -> tuple[pd.DataFrame, Errors]:
+    """Give each ICMP error to the flow that it quotes, and tell what it means there.
+
+    quotes: in order of their frames. Returns the table, with a row for each flow that is not in the capture itself
+    but quoted, and the errors by row.
+    """
+    if not quotes:
+        return table, {}
+    errors, missing = _matched(table, quotes)
+    if missing:
+        rows = pd.DataFrame([_quoted_row(source, kept) for kept in missing.values()], columns=list(TABLE)).astype(TABLE)
+        errors |= {len(table) + index: kept for index, kept in enumerate(missing.values())}
+        table = pd.concat([table, rows], ignore_index=True)
+    names, answers, sources = (table[name].to_numpy(object).copy() for name in ("icmp_error", "answer", "src_ip"))
+    for place, kept in errors.items():
+        names[place] = f"{kept[-1].icmp_type}/{kept[-1].icmp_code}"
+        told = _told(sources[place], kept)
+        if told and answers[place] in ("unanswered", "mid-stream"):
+            answers[place] = told
+    told_of = {"icmp_error": pd.Series(names, dtype="str"), "answer": pd.Series(answers, dtype="str")}
+    return table.assign(**told_of), errors
+
+
+def _matched(table: pd.DataFrame, quotes: list[Quote]) -> tuple[Errors, dict[Ends, list[Quote]]]:
+    """Return the errors by row, and those about flows that have no row."""
+    places: dict[Ends, list[int]] = defaultdict(list)
+    for place, ends in _rows(table, {address for quote in quotes for address in (quote.src, quote.dst)}):
+        places[ends].append(place)
+    first_frames = table["first_frame"].to_numpy()
+    errors: Errors = defaultdict(list)
+    missing: dict[Ends, list[Quote]] = defaultdict(list)
+    for quote in quotes:
+        ends = _ends(quote)
+        candidates = places.get(ends) or places.get(_reverse(ends)) or []
+        before = [place for place in candidates if first_frames[place] <= quote.frame]
+        if candidates:
+            errors[(before or candidates[:1])[-1]].append(quote)
+        elif quote.protocol in (TCP, UDP, ICMP, ICMPV6):
+            missing[ends].append(quote)
+    return dict(errors), missing
+
+
+def _rows(table: pd.DataFrame, addresses: set[str]) -> Iterator[tuple[int, Ends]]:
+    """Yield place and ends of each flow that one of these addresses began."""
+    chosen = np.flatnonzero(table["src_ip"].isin(addresses).to_numpy())
+    names = ("protocol", "src_ip", "src_port", "dst_ip", "dst_port")
+    columns = (table[name].iloc[chosen].tolist() for name in names)
+    for place, protocol, src, src_port, dst, dst_port in zip(chosen.tolist(), *columns, strict=True):
+        icmp = protocol == PROTOCOLS[ICMP]
+        yield place, (protocol, src, 0, dst, 0) if icmp else (protocol, src, src_port, dst, dst_port)
+
+
+def _ends(quote: Quote) -> Ends:
+    protocol = PROTOCOLS.get(quote.protocol, PROTOCOLS[ICMP])
+    ports = (quote.src_port, quote.dst_port) if protocol != PROTOCOLS[ICMP] else (0, 0)
+    return protocol, quote.src, ports[0], quote.dst, ports[1]
+
+
+def _reverse(ends: Ends) -> Ends:
+    return ends[0], ends[3], ends[4], ends[1], ends[2]
+
+
+def _quoted_row(source: str, kept: list[Quote]) -> dict[str, Any]:
+    """Return a row without frames for a flow of which only the ICMP errors about it were captured."""
+    protocol, src, src_port, dst, dst_port = _ends(kept[0])
+    icmp = protocol == PROTOCOLS[ICMP]
+    return dict.fromkeys(TABLE, 0) | {
+        "source": source,
+        "protocol": protocol,
+        "src_ip": src,
+        "src_port": pd.NA if icmp else src_port,
+        "dst_ip": dst,
+        "dst_port": pd.NA if icmp else dst_port,
+        "icmp_type": ECHO_REQUEST[kept[0].version] if icmp else pd.NA,
+        "icmp_code": 0 if icmp else pd.NA,
+        "start": pd.Timestamp(kept[0].time_ns, tz="UTC"),
+        "end": pd.Timestamp(kept[-1].time_ns, tz="UTC"),
+        "conn_state": "OTH",
+        "answer": "mid-stream" if protocol == PROTOCOLS[TCP] else "unanswered",
+        "first_frame": kept[0].frame,
+        "stream": pd.NA,
+    }
+
+
+def _told(src: str, kept: Iterable[Quote]) -> str:
+    """Return what the last telling ICMP error about the originator's packets means."""
+    about_it = (quote for quote in kept if quote.src == src)
+    meanings = [MEANING[quote.version].get((quote.icmp_type, quote.icmp_code), "") for quote in about_it]
+    return next((meaning for meaning in reversed(meanings) if meaning), "")
+
+
+def stream_numbers(table: pd.DataFrame, quotes: list[Quote]) -> pd.arrays.IntegerArray:
+    """Return tcp.stream and udp.stream of each flow as Wireshark counts them.
+
+    Wireshark makes a stream of a header quoted in an ICMP error too, if it is whole and not yet known.
+    """
+    numbers = np.full(len(table), -1, np.int64)
+    seen = (table["frames_src"] + table["frames_dst"]).to_numpy() > 0
+    for protocol, header in STREAM_HEADER.items():
+        rows = np.flatnonzero((table["protocol"] == PROTOCOLS[protocol]).to_numpy() & seen)
+        quoted = [quote for quote in quotes if quote.protocol == protocol and quote.header_bytes >= header]
+        numbers[rows] = np.arange(len(rows)) if not quoted else _numbers_among(table.iloc[rows], quoted)
+    return nullable(numbers, numbers < 0)
+
+
+def _numbers_among(flows: pd.DataFrame, quoted: list[Quote]) -> NDArray[np.int64]:
+    """Return the numbers of these flows when streams of quoted headers are counted in between."""
+    names = ("first_frame", "src_ip", "src_port", "dst_ip", "dst_port")
+    columns = (flows[name].tolist() for name in names)
+    packets = [(row[0], 0, _both_ends(*row[1:])) for row in zip(*columns, strict=True)]
+    errors = [(one.frame, 1, _both_ends(one.src, one.src_port, one.dst, one.dst_port)) for one in quoted]
+    known: set[Any] = set()
+    reserved: dict[Any, int] = {}
+    numbers: list[int] = []
+    following = 0
+    for _, is_error, ends in sorted(packets + errors, key=lambda one: one[:2]):
+        if not is_error and ends in reserved:
+            numbers.append(reserved.pop(ends))
+            continue
+        if is_error and ends in known:
+            continue
+        if is_error:
+            reserved[ends] = following
+        else:
+            numbers.append(following)
+        known.add(ends)
+        following += 1
+    return np.array(numbers, np.int64)
+
+
+def _both_ends(src: str, src_port: int, dst: str, dst_port: int) -> frozenset[tuple[str, int]]:
+    return frozenset(((src, src_port), (dst, dst_port)))

@@ -1,0 +1,41 @@
+"""Numbers for addresses, so that they fit into columns."""
+
+from __future__ import annotations
+
+import ipaddress
+
+import numpy as np
+from numpy.typing import NDArray
+
+U64 = NDArray[np.uint64]
+
+
+class Addresses:
+    """Numbers for addresses: an IPv4 address is its own number, an IPv6 address gets the next free one.
+
+    The two families are kept apart by the flag that goes with each number.
+    """
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[int, int], int] = {}
+        self._known: list[tuple[int, int]] = []
+
+    def numbers(self, high: U64, low: U64) -> U64:
+        """Return the number of each IPv6 address, given as its upper and lower 64 bits."""
+        pairs = np.empty(len(high), [("high", np.uint64), ("low", np.uint64)])
+        pairs["high"], pairs["low"] = high, low
+        unique, inverse = np.unique(pairs, return_inverse=True)
+        return np.array([self._number(*pair) for pair in unique.tolist()], np.uint64)[inverse]
+
+    def _number(self, high: int, low: int) -> int:
+        number = self._numbers.setdefault((high, low), len(self._known))
+        if number == len(self._known):
+            self._known.append((high, low))
+        return number
+
+    def text(self, number: int, version: int) -> str:
+        """Return the address as text, IPv6 in its short form."""
+        if version == 4:
+            return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+        high, low = self._known[number]
+        return str(ipaddress.IPv6Address(high << 64 | low))

@@ -1,0 +1,261 @@
+"""Read IP headers, version 4 and 6, many packets at a time: fragments put together, tunnels looked into.
+
+References: RFC 791, 8200, 4302, 2784, 7348, 8926, 4380.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.sources import links
+from auditor.sources.addresses import U64, Addresses
+from auditor.sources.fragments import HEAD, Fragments
+from auditor.sources.links import Layer, Network
+from auditor.sources.tally import Tally
+from auditor.sources.words import Words
+
+ICMP, IP_IN_IP, TCP, UDP, IPV6_IN_IP, ROUTING, FRAGMENT, GRE, ESP, AH, ICMPV6 = 1, 4, 6, 17, 41, 43, 44, 47, 50, 51, 58
+EXTENSIONS = (0, ROUTING, 60, 135, 139, 140)  # hop-by-hop, routing, destination, mobility, HIP, shim6
+MOST_EXTENSIONS = 8
+MOST_TUNNELS = 4
+
+I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+class Ip(NamedTuple):
+    """IP packets: the transport layer's place, who sends to whom, and what it carries."""
+
+    layer: Layer
+    pair: U64
+    version: NDArray[np.uint8]
+    protocol: NDArray[np.uint8]
+
+    def keep(self, mask: NDArray[np.bool_]) -> Ip:
+        """Return the packets that the mask names."""
+        count = np.count_nonzero(mask)
+        if count == len(mask):
+            return self
+        which = mask if count else slice(0)
+        return Ip(self.layer.keep(mask), self.pair[which], self.version[which], self.protocol[which])
+
+
+class Tunnels(NamedTuple):
+    """UDP ports of tunnels by name: those that are looked into, and those that are only counted."""
+
+    read: dict[str, int]
+    unread: dict[str, int]
+
+
+class _Pieces(NamedTuple):
+    """Which packets are fragments; where each belongs in the whole, whether more follow, and of which packet."""
+
+    fragment: Bools
+    offset: I64
+    more: Bools
+    number: U64
+
+
+class IpReader:
+    """Read the IP headers of batch after batch of one capture; holds the fragments that wait for others."""
+
+    def __init__(self, addresses: Addresses, tally: Tally, tunnels: Tunnels) -> None:
+        self.addresses = addresses
+        self.tally = tally
+        self._tunnels = tunnels
+        self._fragments: Fragments | None = Fragments()
+
+    def read(self, layer: Layer, network: Network, words: Words) -> Ip:
+        """Return the IP packets of a batch and those inside their tunnels, in file order."""
+        parts: list[Ip] = []
+        for depth in range(MOST_TUNNELS + 1):
+            four = self._ip4(layer.keep(network == links.IPV4), words)
+            six = self._ip6(layer.keep(network == links.IPV6), words)
+            parts += [part for part in (four, six) if part.layer.row.size]
+            found = joined([four, six])
+            tunnelled = _among(found.protocol, (IP_IN_IP, IPV6_IN_IP, GRE))
+            if depth == MOST_TUNNELS:
+                self.tally.add("a tunnel within more tunnels than are looked into", np.count_nonzero(tunnelled))
+            if not (tunnelled | (found.protocol == UDP)).any():
+                break
+            layer, network = self._inner(found, words)
+        return joined(parts)
+
+    def quoted(self, layer: Layer, version: int, words: Words) -> Ip:
+        """Return the IP packets that ICMP errors quote: cut ones are the rule, and no pieces of anything."""
+        reader = IpReader(self.addresses, Tally(), self._tunnels)
+        reader._fragments = None
+        return reader._ip4(layer, words) if version == 4 else reader._ip6(layer, words)
+
+    def texts(self, found: Ip, index: int) -> tuple[str, str]:
+        """Return source and destination address of one packet."""
+        pair, version = int(found.pair[index]), int(found.version[index])
+        return self.addresses.text(pair >> 32, version), self.addresses.text(pair & 0xFFFFFFFF, version)
+
+    def _ip4(self, layer: Layer, words: Words) -> Ip:
+        layer = self._long_enough(layer, 20, "a cut IPv4 header")
+        head = words.heads(layer.at, 20)
+        first, total = head.u8(0), head.u16(2).astype(np.int64)
+        header = (first & 15).astype(np.int64) * 4
+        good = (first >> 4 == 4) & (header >= 20) & ((total >= header) | (total == 0))
+        good &= layer.at + header <= layer.end
+        if not good.all():
+            self.tally.add("a broken IPv4 header", np.count_nonzero(~good))
+            return self._ip4(layer.keep(good), words)
+        # Total length 0: the sender's card was to cut this packet up (segmentation offload), so take what is there.
+        wire = np.minimum(layer.wire, np.where(total == 0, layer.wire, layer.at + total))
+        inside = Layer(layer.row, layer.at + header, np.minimum(layer.end, wire), wire)
+        found = Ip(inside, head.u64(12), np.full(len(wire), 4, np.uint8), head.u8(9))
+        if (found.protocol == AH).any():
+            found = self._past_authentication(found, words)
+        bits = head.u16(6)
+        fragment = (bits & 0x3FFF) != 0
+        if not fragment.any():
+            return found
+        offset, more = (bits & 0x1FFF).astype(np.int64) * 8, (bits & 0x2000) != 0
+        return self._whole_packets(found, _Pieces(fragment, offset, more, head.u16(4).astype(np.uint64)), words)
+
+    def _ip6(self, layer: Layer, words: Words) -> Ip:
+        layer = self._long_enough(layer, 40, "a cut IPv6 header")
+        good = (words.u8(layer.at) >> 4) == 6
+        self.tally.add("a broken IPv6 header", np.count_nonzero(~good))
+        layer = layer.keep(good)
+        at = layer.at
+        length = words.u16(at + 4).astype(np.int64)
+        wire = np.where(length == 0, layer.wire, np.minimum(layer.wire, at + 40 + length))
+        high = words.u64(np.concatenate([at + 8, at + 24]))
+        low = words.u64(np.concatenate([at + 16, at + 32]))
+        number = self.addresses.numbers(high, low)
+        pair = (number[: len(at)] << np.uint64(32)) | number[len(at) :]
+        inside = Layer(layer.row, at + 40, np.minimum(layer.end, wire), wire)
+        found = Ip(inside, pair, np.full(len(at), 6, np.uint8), words.u8(at + 6))
+        return self._past_fragment_header(self._past_extensions(found, words), words)
+
+    def _past_authentication(self, found: Ip, words: Words) -> Ip:
+        """Step over IPv4 authentication headers, behind which everything is readable."""
+        for _ in range(2):
+            step = (found.protocol == AH) & (found.layer.at + 12 <= found.layer.end)
+            at = np.where(step, found.layer.at, 0)
+            length = np.where(step, (words.u8(at + 1).astype(np.int64) + 2) * 4, 0)
+            protocol = np.where(step, words.u8(at), found.protocol)
+            found = found._replace(layer=found.layer.forward(length), protocol=protocol)
+        return found
+
+    def _past_extensions(self, found: Ip, words: Words) -> Ip:
+        """Step over IPv6 extension headers; AH too, since what follows it is readable."""
+        for _ in range(MOST_EXTENSIONS):
+            option = np.isin(found.protocol, EXTENSIONS)
+            authentication = found.protocol == AH
+            step = option | authentication
+            if not step.any():
+                break
+            room = ~step | (found.layer.at + 8 <= found.layer.end)
+            self.tally.add("a cut IPv6 extension header", np.count_nonzero(~room))
+            found, option, step = found.keep(room), option[room], step[room]
+            units = words.u8(found.layer.at + 1).astype(np.int64)
+            length = np.where(option, (units + 1) * 8, (units + 2) * 4)
+            following = words.u8(found.layer.at)
+            layer = found.layer._replace(at=found.layer.at + np.where(step, length, 0))
+            found = found._replace(layer=layer, protocol=np.where(step, following, found.protocol))
+            found = found.keep(found.layer.at <= found.layer.end)
+        return found
+
+    def _past_fragment_header(self, found: Ip, words: Words) -> Ip:
+        fragment = found.protocol == FRAGMENT
+        if not fragment.any():
+            return found
+        found = found.keep(~fragment | (found.layer.at + 8 <= found.layer.end))
+        fragment = found.protocol == FRAGMENT
+        head = words.heads(np.where(fragment, found.layer.at, 0), 8)
+        bits = head.u16(2)
+        offset, more = (bits & 0xFFF8).astype(np.int64), (bits & 1) != 0
+        layer = found.layer.forward(np.where(fragment, 8, 0))
+        found = found._replace(layer=layer, protocol=np.where(fragment, head.u8(0), found.protocol))
+        split = fragment & ((offset > 0) | more)  # an "atomic" fragment is a whole packet
+        return self._whole_packets(found, _Pieces(split, offset, more, head.u32(4).astype(np.uint64)), words)
+
+    def _whole_packets(self, found: Ip, pieces: _Pieces, words: Words) -> Ip:
+        """Replace the fragments of a packet by its first one, put where the last arrived, as Wireshark shows it."""
+        if self._fragments is None:
+            return found.keep(~pieces.fragment | (pieces.offset == 0))
+        keep = ~pieces.fragment
+        row, at, end, wire = (column.copy() for column in found.layer)
+        for index in np.flatnonzero(pieces.fragment).tolist():
+            self.tally.add("fragments", 1)
+            key = (
+                int(found.pair[index]),
+                int(found.version[index]),
+                int(found.protocol[index]),
+                int(pieces.number[index]),
+            )
+            head = words.bytes[at[index] : min(end[index], at[index] + HEAD)].tobytes()
+            length = int(wire[index] - at[index])
+            whole = self._fragments.add(key, int(pieces.offset[index]), length, bool(pieces.more[index]), head)
+            if whole is not None:
+                keep[index] = True
+                at[index] = words.append(whole.head)
+                end[index], wire[index] = at[index] + len(whole.head), at[index] + whole.length
+        return found._replace(layer=Layer(row, at, end, wire)).keep(keep)
+
+    # tunnels
+
+    def _inner(self, found: Ip, words: Words) -> tuple[Layer, Network]:
+        """Return the network layers inside tunnels: IP in IP, GRE, VXLAN, Geneve and Teredo."""
+        layers: list[Layer] = []
+        kinds: list[NDArray[np.uint16]] = []
+        for protocol, network in ((IP_IN_IP, links.IPV4), (IPV6_IN_IP, links.IPV6)):
+            inside = found.layer.keep(found.protocol == protocol)
+            layers.append(inside)
+            kinds.append(np.full(len(inside.row), network, np.uint16))
+        for layer, network_kind in (
+            links.gre(found.layer.keep(found.protocol == GRE), words),
+            *self._inside_udp(found, words),
+        ):
+            layers.append(layer)
+            kinds.append(network_kind)
+        joined = Layer(*(np.concatenate(column) for column in zip(*layers, strict=True)))
+        self.tally.add("tunnelled", len(joined.row))
+        return joined, np.concatenate(kinds)
+
+    def _inside_udp(self, found: Ip, words: Words) -> list[tuple[Layer, NDArray[np.uint16]]]:
+        udp = found.layer.keep((found.protocol == UDP) & (found.layer.at + 16 <= found.layer.end))
+        if not udp.row.size:
+            return []
+        ports = words.u32(udp.at)
+        source, destination = ports >> 16, ports & 0xFFFF
+        found_layers = []
+        for name, reader in (("vxlan", links.vxlan), ("geneve", links.geneve), ("teredo", links.teredo)):
+            port = self._tunnels.read[name]
+            matches = (destination == port) | ((source == port) if name == "teredo" else False)
+            found_layers.append(reader(Layer(*(column[matches] for column in udp)).forward(8), words))
+        return found_layers
+
+    def _long_enough(self, layer: Layer, size: int, otherwise: str) -> Layer:
+        enough = layer.at + size <= layer.end
+        self.tally.add(otherwise, len(enough) - np.count_nonzero(enough))
+        return layer.keep(enough)
+
+
+def joined(parts: list[Ip]) -> Ip:
+    """Put packets together in file order."""
+    filled = [part for part in parts if part.layer.row.size]
+    if len(filled) == 1:
+        return filled[0]
+    if not filled:
+        nothing = np.array([], np.int64)
+        empty = Layer(nothing, nothing, nothing, nothing)
+        return Ip(empty, nothing.astype(np.uint64), nothing.astype(np.uint8), nothing.astype(np.uint8))
+    order = np.argsort(np.concatenate([part.layer.row for part in filled]), kind="stable")
+    layers = zip(*(part.layer for part in filled), strict=True)
+    layer = Layer(*(np.concatenate(columns)[order] for columns in layers))
+    return Ip(layer, *(np.concatenate([part[i] for part in filled])[order] for i in (1, 2, 3)))
+
+
+def _among(protocol: NDArray[np.uint8], wanted: tuple[int, ...]) -> Bools:
+    found = np.zeros(len(protocol), np.bool_)
+    for one in wanted:
+        found |= protocol == one
+    return found

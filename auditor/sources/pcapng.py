@@ -1,0 +1,305 @@
+"""Read pcapng, the newer container: blocks of many kinds, in sections that each have interfaces and a byte order.
+
+Reference: draft-ietf-opsawg-pcapng.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.sources import chain
+from auditor.sources.records import MAX_PACKET, NO_LINK_TYPE, Account, Records
+from auditor.sources.warnings import SourceWarning
+from auditor.sources.window import Window
+from auditor.sources.words import Heads, Words
+
+PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
+BYTE_ORDER = 0x1A2B3C4D
+SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, ENHANCED_PACKET, JOURNAL = 0x0A0D0D0A, 1, 2, 3, 6, 9
+CUSTOM = (0x0BAD, 0x40000BAD)
+SYSDIG_EVENTS = (0x204, 0x208, 0x216, 0x217, 0x221, 0x222, 0x223)
+PACKET_KINDS = (ENHANCED_PACKET, SIMPLE_PACKET, OLD_PACKET)
+FRAME_KINDS = (*PACKET_KINDS, JOURNAL, *CUSTOM, *SYSDIG_EVENTS)  # what Wireshark gives a frame number
+
+SMALLEST_BLOCK = 12  # type, length, and the length again behind what is between
+SECTION_HEAD = 16  # of it, as far as byte order and version
+SECTION_KNOWN = (BYTE_ORDER, 1)
+PACKET_HEAD = 28
+MAX_BLOCK = 16 * 1024 * 1024
+MOST_INTERFACES = 65_536
+MOST_TURNS = 1_000  # changes of byte order in one file
+
+TIME_RESOLUTION, TIME_OFFSET = 9, 14  # options of an interface
+MOST_SECONDS = 9_000_000_000
+
+I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+class Interface(NamedTuple):
+    """One interface: link type, snap length, and what its time stamps count: parts of a second, since when."""
+
+    link_type: int = NO_LINK_TYPE
+    snap_length: int = 0
+    ticks_a_second: int = 1_000_000
+    offset_seconds: int = 0
+
+
+class Pcapng:
+    """The records of one pcapng file."""
+
+    def __init__(self, window: Window, account: Account) -> None:
+        self._window = window
+        self._account = account
+        self._order = "<"
+        self._turns = 0
+        self._interfaces: list[Interface] = []  # of the section that is being read
+        self._last_time = 0
+        self._untimed = self._orphans = self._broken = 0
+
+    def batches(self) -> Iterator[Records]:
+        """Yield the records, one window full or the rest of a byte order at a time."""
+        window = self._window
+        while self._enter_section():
+            found = self._whole(chain.walk(layout(window, self._order), window.data, window.begin, window.end))
+            if len(found.starts):
+                yield self._batch(found.starts)
+            window.begin = found.end
+            if found.broken and not self._at_other_section():
+                self._account.damaged(window)
+                break
+            if not found.broken and not window.fill():
+                self._account.ended(window)
+                break
+        self._tell()
+
+    # sections
+
+    def _at_section(self) -> bool:
+        begin = self._window.begin
+        return self._window.data[begin : begin + 4] == PCAPNG_MAGIC
+
+    def _at_other_section(self) -> bool:
+        """Tell whether a section begins here that is not of the byte order and version so far."""
+        head = struct.unpack_from(self._order + "IH", self._window.data, self._window.begin + 8)
+        return self._at_section() and head != SECTION_KNOWN
+
+    def _enter_section(self) -> bool:
+        """Take on the byte order of the section that begins here, if one does; False when it cannot be read."""
+        window = self._window
+        if not self._at_section():
+            return True
+        while window.end - window.begin < SECTION_HEAD:
+            if not window.fill():
+                self._account.ended(window)
+                return False
+        order = self._section_order()
+        if order is None or self._turns > MOST_TURNS:
+            self._account.damaged(window)
+            return False
+        version: int = struct.unpack_from(order + "H", window.data, window.begin + 12)[0]
+        if version != 1:
+            text = f"pcapng version {version} after {self._account.records:,} packets; only 1 is known."
+            self._account.warnings.append(SourceWarning("damaged", text))
+            self._account.skipped += 1
+            return False
+        self._turns += order != self._order
+        self._order = order
+        return True
+
+    def _section_order(self) -> str | None:
+        for order in "<>":
+            if struct.unpack_from(order + "I", self._window.data, self._window.begin + 8)[0] == BYTE_ORDER:
+                return order
+        return None
+
+    def _whole(self, found: chain.Walk) -> chain.Walk:
+        """Stop before the first block whose length at its end is not that at its beginning: it swallows others."""
+        words = Words(self._window.bytes, self._order)
+        length = words.u32(found.starts + 4)
+        wrong = np.flatnonzero(words.u32(found.starts + length - 4) != length)
+        if not len(wrong):
+            return found
+        return chain.Walk(found.starts[: wrong[0]], int(found.starts[wrong[0]]), True)
+
+    # packets
+
+    def _batch(self, at: chain.Positions) -> Records:
+        kinds = Words(self._window.bytes, self._order).u32(at)
+        first, described, interfaces = self._describe(at, kinds)
+        frames = _among(kinds, FRAME_KINDS)
+        if not frames.all():
+            at, kinds, first, described = at[frames], kinds[frames], first[frames], described[frames]
+        head = Words(self._window.bytes, self._order).heads(at, PACKET_HEAD)
+        number = _interface_numbers(head, kinds)
+        known = (number < described) & _among(kinds, PACKET_KINDS)
+        table = _Interfaces(interfaces, np.where(known, first + number, 0))
+        simple = kinds == SIMPLE_PACKET
+        captured, original, room = _lengths(head, simple, table.column("snap_length"))
+        whole = ~known | ((captured <= room) & (captured <= MAX_PACKET))
+        time = self._times(head, table, simple | ~known)
+        frame = np.arange(len(at)) + self._account.records + self._account.skipped + 1
+        self._orphans += int(np.count_nonzero(~known & _among(kinds, PACKET_KINDS)))
+        broken = len(whole) - int(np.count_nonzero(whole))
+        self._broken += broken
+        self._account.skipped += broken
+        every = slice(None) if whole.all() else whole
+        return Records(
+            data=self._window.bytes,
+            start=(at + np.where(simple, 12, PACKET_HEAD))[every],
+            captured=np.where(known, captured, 0)[every],
+            original=np.where(known, original, 0)[every],
+            time_ns=time[every],
+            link_type=np.where(known, table.column("link_type"), NO_LINK_TYPE)[every].astype(np.uint16),
+            frame=frame[every],
+        )
+
+    def _describe(self, at: chain.Positions, kinds: NDArray[np.uint32]) -> tuple[I64, I64, list[Interface]]:
+        """Read the interfaces among these blocks, and keep those of the last section.
+
+        Return, for each block, the index of its section's first interface and how many the section has up to here;
+        and all interfaces that these point to.
+        """
+        before = len(self._interfaces)
+        sections, news = np.flatnonzero(kinds == SECTION), np.flatnonzero(kinds == INTERFACE)
+        news = news[: MOST_INTERFACES - before]
+        self._interfaces += [self._interface(place) for place in at[news].tolist()]
+        described, first = np.zeros(len(at), np.int64), np.zeros(len(at), np.int64)
+        described[news] = 1
+        described = np.cumsum(described) + before
+        first[sections] = described[sections]
+        first = np.maximum.accumulate(first)
+        interfaces = self._interfaces
+        self._interfaces = interfaces[int(first[-1]) :]
+        return first, described - first, interfaces
+
+    def _interface(self, at: int) -> Interface:
+        size = struct.unpack_from(self._order + "I", self._window.data, at + 4)[0]
+        return _interface(bytes(self._window.data[at : at + size]), self._order)
+
+    def _times(self, head: Heads, table: _Interfaces, untimed: Bools) -> I64:
+        ticks = (head.u32(12).astype(np.uint64) << np.uint64(32)) | head.column("u4", 16)
+        a_second = table.column("ticks_a_second")
+        seconds, rest = np.divmod(ticks, a_second.astype(np.uint64))
+        time = seconds.astype(np.int64) * 1_000_000_000
+        time += (rest.astype(np.float64) * (1_000_000_000 / a_second)).astype(np.int64)
+        time += table.column("offset_seconds") * 1_000_000_000
+        if untimed.any():
+            self._untimed += int(np.count_nonzero(untimed))
+            last = np.maximum.accumulate(np.where(untimed, -1, np.arange(len(time))))
+            time = np.where(last >= 0, time[last], self._last_time)
+        self._last_time = int(time[-1]) if len(time) else self._last_time
+        return time
+
+    def _tell(self) -> None:
+        """Warn of packets that were read in part or not at all."""
+        orphans = f"{self._orphans:,} packets name an interface that the file does not describe."
+        broken = f"{self._broken:,} packets claim more bytes than their block holds: skipped."
+        untimed = f"{self._untimed:,} packets carry no time; the time of the packet before each is taken."
+        if self._orphans:
+            self._account.warnings.append(SourceWarning("unknown-interface", orphans))
+        if self._broken:
+            self._account.warnings.append(SourceWarning("damaged", broken))
+        if self._untimed:
+            self._account.warnings.append(SourceWarning("no-times", untimed))
+
+
+def layout(window: Window, order: str) -> chain.Format:
+    """Return how to walk over what the window holds now, up to a section that has to be entered first."""
+    data, words = window.data, Words(window.bytes, order)
+    kind_and_length, section_head = struct.Struct(order + "II"), struct.Struct(order + "IH")
+
+    def size(at: int) -> int:
+        kind, length = kind_and_length.unpack_from(data, at)
+        if kind == SECTION and section_head.unpack_from(data, at + 8) != SECTION_KNOWN:
+            return chain.IMPOSSIBLE
+        return int(length) if SMALLEST_BLOCK <= length <= MAX_BLOCK and length % 4 == 0 else chain.IMPOSSIBLE
+
+    def sizes(at: chain.Positions) -> chain.Positions:
+        head = words.heads(at, 8)
+        length = head.u32(4).astype(np.int64)
+        good = (length >= SMALLEST_BLOCK) & (length <= MAX_BLOCK) & (length & 3 == 0)
+        section = head.column("u4", 0) == SECTION
+        if section.any():
+            good &= ~section | ((words.u32(at + 8) == BYTE_ORDER) & (words.u16(at + 12) == 1))
+        return np.where(good, length, chain.IMPOSSIBLE)
+
+    def plausible(at: chain.Positions) -> Bools:
+        length = np.clip(words.u32(at + 4).astype(np.int64), SMALLEST_BLOCK, MAX_PACKET)
+        trailer = np.minimum(at + length - 4, window.end)
+        good: Bools = (words.u32(at) == ENHANCED_PACKET) & (words.u32(trailer) == length)
+        return good
+
+    return chain.Format(SMALLEST_BLOCK, size, sizes, plausible, (0, struct.pack(order + "I", ENHANCED_PACKET)))
+
+
+class _Interfaces:
+    """What the interface of each packet says; one value for all where there is but one interface."""
+
+    def __init__(self, interfaces: list[Interface], index: I64) -> None:
+        self._interfaces = interfaces or [Interface()]
+        self._index = index if len(self._interfaces) > 1 else np.zeros(1, np.int64)
+
+    def column(self, name: str) -> I64:
+        """Return one property: an array as long as the packets are many, or of one element."""
+        return np.array([getattr(one, name) for one in self._interfaces], np.int64)[self._index]
+
+
+def _among(kinds: NDArray[np.uint32], wanted: tuple[int, ...]) -> Bools:
+    found: Bools = kinds == wanted[0]
+    if not found.all():
+        for kind in wanted[1:]:
+            found |= kinds == kind
+    return found
+
+
+def _interface_numbers(head: Heads, kinds: NDArray[np.uint32]) -> I64:
+    number = head.u32(8).astype(np.int64)
+    old, simple = kinds == OLD_PACKET, kinds == SIMPLE_PACKET
+    if old.any():
+        number[old] = head.column("u2", 8)[old]
+    number[simple] = 0
+    return number
+
+
+def _lengths(head: Heads, simple: Bools, snap: I64) -> tuple[I64, I64, I64]:
+    """Return bytes captured, bytes on the wire, and bytes that the block has room for."""
+    captured, original = head.u32(20).astype(np.int64), head.u32(24).astype(np.int64)
+    room = head.u32(4).astype(np.int64) - 4 - PACKET_HEAD
+    if simple.any():
+        room[simple] += PACKET_HEAD - 12
+        original[simple] = head.column("u4", 8)[simple]
+        most = np.where(snap > 0, np.minimum(snap, room), room)
+        captured[simple] = np.minimum(original, most)[simple]
+    return captured, original, room
+
+
+def _interface(block: bytes, order: str) -> Interface:
+    """Read an interface description block; what its options do not say is as the format's default."""
+    if len(block) < 20:
+        return Interface()
+    link_type, _, snap_length = struct.unpack_from(order + "HHI", block, 8)
+    found = Interface(link_type, snap_length)
+    at = 16
+    while at + 4 <= len(block) - 4:
+        code, length = struct.unpack_from(order + "HH", block, at)
+        value = block[at + 4 : at + 4 + length]
+        if code == 0:
+            break
+        if code == TIME_RESOLUTION and len(value) == 1:
+            found = found._replace(ticks_a_second=_ticks_a_second(value[0]))
+        if code == TIME_OFFSET and len(value) == 8:
+            offset = int(struct.unpack(order + "q", value)[0])
+            found = found._replace(offset_seconds=max(-MOST_SECONDS, min(MOST_SECONDS, offset)))
+        at += 4 + (length + 3) // 4 * 4
+    return found
+
+
+def _ticks_a_second(resolution: int) -> int:
+    power = resolution & 0x7F
+    return 1 << min(power, 62) if resolution & 0x80 else int(10 ** min(power, 18))

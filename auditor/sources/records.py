@@ -1,0 +1,56 @@
+"""Packet records as every container gives them, and the account of what was read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.sources.warnings import SourceWarning
+from auditor.sources.window import Window
+
+NO_LINK_TYPE = 0xFFFF  # a frame that Wireshark counts but that holds no packet, such as a journal entry
+MAX_PACKET = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Records:
+    """A batch of packet records in file order: arrays of one length, over one buffer.
+
+    data: bytes of the batch, followed by zeros that headers of a cut packet may reach into; start: offset of each
+    packet's first byte in data; captured: bytes of it that are in the file; original: bytes of it on the wire;
+    time_ns: nanoseconds since 1970, UTC; link_type: LINKTYPE_ value; frame: number as Wireshark counts, from 1.
+    """
+
+    data: NDArray[np.uint8]
+    start: NDArray[np.int64]
+    captured: NDArray[np.int64]
+    original: NDArray[np.int64]
+    time_ns: NDArray[np.int64]
+    link_type: NDArray[np.uint16]
+    frame: NDArray[np.int64]
+
+
+@dataclass
+class Account:
+    """How many records of a file were read and skipped so far, and what the administrator must know about it."""
+
+    records: int = 0
+    skipped: int = 0
+    warnings: list[SourceWarning] = field(default_factory=list)
+
+    def damaged(self, window: Window) -> None:
+        """Tell that the record at the window's beginning cannot be read."""
+        self.skipped += 1
+        where = f"Damaged after packet {self.records:,} (byte {window.passed + window.begin:,})"
+        text = f"{where}: the next record cannot be read, and nothing behind it."
+        self.warnings.append(SourceWarning("damaged", text))
+
+    def ended(self, window: Window) -> None:
+        """Tell that bytes are left at the end which are no whole record, if there are any."""
+        left = window.end - window.begin
+        if left > 0:
+            self.skipped += 1
+            text = f"Cut in mid-packet: the last {left:,} bytes, after packet {self.records:,}, are no whole record."
+            self.warnings.append(SourceWarning("cut-short", text))

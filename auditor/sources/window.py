@@ -1,0 +1,107 @@
+"""Read a file, packed or not, through a window that moves over it."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import zlib
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from auditor.sources.warnings import SourceWarning
+
+HEADROOM = 512 * 1024  # in front of what is read, for what was left over before
+PADDING = bytes(4096)  # zeros behind the window, so that reading the headers of a short last packet stays inside
+GZIP_MAGIC = b"\x1f\x8b"
+GZIP_PIECE = 1024 * 1024
+GZIP_FREE = 64 * 1024 * 1024  # below this any ratio is fine
+GZIP_RATIO = 200
+GZIP_MOST = 64 * 1024**3
+
+
+class Window:
+    """A stretch of a file in memory: data[begin:end] is unread, data[0] would be at byte `passed` of the file.
+
+    Two buffers take turns: while one is looked at, a thread fills the other; what is left over in the one is put in
+    front of what was read into the other. The file is read, not mapped: a mapped file that shrinks (a live capture, a
+    network share) ends the process.
+    """
+
+    def __init__(self, raw: io.BufferedReader, size: int, warnings: list[SourceWarning]) -> None:
+        self.gzipped = raw.peek(2)[:2] == GZIP_MAGIC
+        self._raw = raw
+        self._packed = gzip.GzipFile(fileobj=raw) if self.gzipped else None
+        self._unpacked = 0
+        self._warnings = warnings
+        self._size = size if self.gzipped else min(size, os.fstat(raw.fileno()).st_size + 1)
+        self.data = bytearray()
+        self.begin = self.end = self.passed = 0
+        self._reader = ThreadPoolExecutor(1)
+        self._coming: Future[int] | None = None
+        self._read_ahead(self._new_buffer())
+        self.fill()
+
+    def __enter__(self) -> Window:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.shutdown()
+
+    def fill(self) -> bool:
+        """Move on to what was read meanwhile, with what is unread in front of it; False when there is no more."""
+        if self._coming is None:
+            return False
+        got = self._coming.result()
+        unread, used, data = self.data[self.begin : self.end], self.data, self._other
+        if len(unread) > HEADROOM:
+            data = bytearray(len(unread) - HEADROOM) + data
+        room = max(len(unread), HEADROOM)
+        data[room - len(unread) : room] = unread
+        data[room + got : room + got + len(PADDING)] = PADDING
+        self.passed += self.begin - (room - len(unread))
+        self.begin, self.end = room - len(unread), room + got
+        self.data, self.bytes = data, np.frombuffer(data, np.uint8)
+        self._coming = None
+        if got == self._size:
+            self._read_ahead(used if len(used) == len(self._other) else self._new_buffer())
+        return got > 0
+
+    def _new_buffer(self) -> bytearray:
+        return bytearray(HEADROOM + self._size + len(PADDING))
+
+    def _read_ahead(self, buffer: bytearray) -> None:
+        self._other = buffer
+        room = memoryview(buffer)[HEADROOM : HEADROOM + self._size]
+        self._coming = self._reader.submit(self._read, room)
+
+    def _read(self, room: memoryview) -> int:
+        return self._raw.readinto(room) if self._packed is None else self._unpack(self._packed, room)
+
+    def _unpack(self, packed: gzip.GzipFile, room: memoryview) -> int:
+        got = 0
+        while got < len(room):
+            try:
+                piece = packed.read1(min(GZIP_PIECE, len(room) - got))
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                return self._stop(got, "cut-short", f"The gzip data ends or breaks early ({error}).")
+            if not piece:
+                break
+            room[got : got + len(piece)] = piece
+            got += len(piece)
+            self._unpacked += len(piece)
+            if self._grows_without_end():
+                text = f"Unpacking was stopped at {self._unpacked:,} bytes: it grows without end."
+                return self._stop(got, "expands-too-much", text)
+        return got
+
+    def _grows_without_end(self) -> bool:
+        most = min(max(GZIP_FREE, GZIP_RATIO * self._raw.tell()), GZIP_MOST)
+        return self._unpacked > most
+
+    def _stop(self, got: int, code: str, text: str) -> int:
+        self._warnings.append(SourceWarning(code, text))
+        self._packed = None
+        self._raw = io.BufferedReader(io.BytesIO())
+        return got

@@ -1,0 +1,85 @@
+"""Look up numbers at any offsets of a buffer, many at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Positions = NDArray[np.int64]
+SPARE = 1024 * 1024  # room for what is appended
+
+
+class Heads:
+    """The first bytes of many headers, copied side by side: cheaper than one look-up for each field."""
+
+    def __init__(self, rows: NDArray[Any], order: str) -> None:
+        self._rows = rows
+        self._order = order
+
+    def column(self, kind: str, offset: int) -> NDArray[Any]:
+        """Return the number of this kind ("u4", "u8", ...) at this offset of each header, without a copy."""
+        size = self._rows.itemsize
+        if not len(self._rows):
+            return np.empty(0, self._order + kind)
+        return np.ndarray((len(self._rows),), self._order + kind, self._rows, offset, (size,))
+
+    def u8(self, offset: int) -> NDArray[np.uint8]:
+        """Return the byte at this offset of each header."""
+        return self.column("u1", offset).copy()
+
+    def u16(self, offset: int) -> NDArray[np.uint16]:
+        """Return the 16-bit number at this offset of each header."""
+        return self.column("u2", offset).astype(np.uint16)
+
+    def u32(self, offset: int) -> NDArray[np.uint32]:
+        """Return the 32-bit number at this offset of each header."""
+        return self.column("u4", offset).astype(np.uint32)
+
+    def u64(self, offset: int) -> NDArray[np.uint64]:
+        """Return the 64-bit number at this offset of each header."""
+        return self.column("u8", offset).astype(np.uint64)
+
+
+class Words:
+    """Numbers at any offsets of a buffer; `order` is "<" or ">", big-endian as networks have it."""
+
+    def __init__(self, data: NDArray[np.uint8], order: str = ">") -> None:
+        self.bytes = data
+        self._order = order
+        self._used = len(data)
+
+    def view(self, kind: str, offset: int = 0) -> NDArray[Any]:
+        """Return the numbers of this kind ("u4", "u8", ...) that begin at each byte, so that they overlap."""
+        size = int(kind[1:])
+        return np.ndarray((len(self.bytes) - size - offset + 1,), self._order + kind, self.bytes, offset, (1,))
+
+    def heads(self, at: Positions, size: int) -> Heads:
+        """Return the `size` bytes that begin at each offset."""
+        return Heads(self.view(f"V{size}")[at], self._order)
+
+    def u8(self, at: Positions) -> NDArray[np.uint8]:
+        """Return the byte at each offset."""
+        return self.bytes[at]
+
+    def u16(self, at: Positions) -> NDArray[np.uint16]:
+        """Return the 16-bit number at each offset."""
+        return self.view("u2")[at].astype(np.uint16)
+
+    def u32(self, at: Positions) -> NDArray[np.uint32]:
+        """Return the 32-bit number at each offset."""
+        return self.view("u4")[at].astype(np.uint32)
+
+    def u64(self, at: Positions) -> NDArray[np.uint64]:
+        """Return the 64-bit number at each offset."""
+        return self.view("u8")[at].astype(np.uint64)
+
+    def append(self, extra: bytes) -> int:
+        """Put bytes behind the buffer, which becomes a copy, and return where."""
+        at = self._used
+        if at + len(extra) + 64 > len(self.bytes):
+            self.bytes = np.concatenate([self.bytes, np.zeros(SPARE, np.uint8)])
+        self.bytes[at : at + len(extra)] = np.frombuffer(extra, np.uint8)
+        self._used = at + len(extra)
+        return at

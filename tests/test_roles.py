@@ -1,0 +1,219 @@
+"""Who is who: what was given, what is inferred from the flows and why, and what cannot be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from packets import pcap
+from scenario import scene
+
+import auditor
+from auditor.errors import ArgumentError
+from auditor.roles import parse_roles
+
+PUSH = ["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF", "1 10.0.0.5:50001 > 10.0.0.20:135/tcp SF"]
+FETCH = ["9 10.0.0.20:51000 > 10.0.0.80:80/tcp SF"]
+
+
+@pytest.fixture
+def audited(write) -> Callable[..., auditor.Report]:
+    def audited(*lines: str, **known: object) -> auditor.Report:
+        return auditor.audit(write(pcap(scene(lines))), **known)
+
+    return audited
+
+
+def who(report: auditor.Report) -> dict[str, list[str]]:
+    """Return the roles in words: role and how it is known, then addresses."""
+    found: dict[str, list[str]] = {}
+    for one in report.roles:
+        found.setdefault(f"{one.role} {one.how}", []).append(one.address)
+    return found
+
+
+def reasons(report: auditor.Report) -> dict[str, str]:
+    return {one.role: one.why for one in report.roles}
+
+
+def clients(report: auditor.Report) -> list[str]:
+    return [client.address for client in report.clients]
+
+
+# inferred
+
+
+def test_a_push_tells_who_is_who(audited):
+    assert who(audited(*PUSH, *FETCH)) == {
+        "site-server inferred": ["10.0.0.5"],
+        "client inferred": ["10.0.0.20"],
+        "management-point inferred": ["10.0.0.80"],
+    }
+
+
+def test_what_is_inferred_says_from_what(audited):
+    told = reasons(audited(*PUSH, *FETCH))
+    assert told["site-server"] == "it connects to 10.0.0.20 at TCP 135 and TCP 445, as a push does"
+    assert told["client"] == "the site server connects to it at TCP 135 and TCP 445"
+    assert told["management-point"] == "1 client connected to it at TCP 80"
+
+
+def test_a_push_that_fails_at_once_tells_it_too(audited):
+    report = audited("0 10.0.0.5:50000 > 10.0.0.20:445/tcp S0")
+    assert who(report) == {"site-server inferred": ["10.0.0.5"], "client inferred": ["10.0.0.20"]}
+
+
+def test_the_direction_of_the_connection_tells_it_not_the_address(audited):
+    report = audited("0 10.0.0.200:50000 > 10.0.0.20:445/tcp S0")
+    assert who(report) == {"site-server inferred": ["10.0.0.200"], "client inferred": ["10.0.0.20"]}
+
+
+def test_clients_are_in_the_order_of_their_addresses(audited):
+    report = audited(*(f"0 10.0.0.5:{50000 + n} > 10.0.0.{n}:445/tcp SF" for n in (100, 20, 9)))
+    assert clients(report) == ["10.0.0.9", "10.0.0.20", "10.0.0.100"]
+
+
+def test_questions_for_an_address_are_all_that_is_left_of_a_push(audited):
+    report = audited("0 10.0.0.5 asks 10.0.0.20")
+    assert who(report) == {"site-server inferred": ["10.0.0.5"], "client inferred": ["10.0.0.20"]}
+    assert "in vain" in reasons(report)["client"]
+
+
+def test_questions_for_several_addresses_tell_nothing(audited):
+    assert who(audited("0 10.0.0.5 asks 10.0.0.20", "0 10.0.0.6 asks 10.0.0.21")) == {}
+
+
+def test_questions_that_were_answered_tell_nothing(audited):
+    assert who(audited("0 10.0.0.5 asks 10.0.0.20", "3 10.0.0.5 asks 10.0.0.20 answered")) == {}
+
+
+def test_one_server_may_play_two_roles(audited):
+    report = audited(*PUSH, "9 10.0.0.20:51000 > 10.0.0.5:80/tcp SF")
+    assert who(report) == {
+        "site-server inferred": ["10.0.0.5"],
+        "client inferred": ["10.0.0.20"],
+        "management-point inferred": ["10.0.0.5"],
+    }
+
+
+def test_whoever_connects_as_a_push_does_to_most_is_the_site_server(audited):
+    others = [f"{n} 10.0.0.5:{50000 + n} > 10.0.0.{n}:445/tcp SF" for n in range(21, 25)]
+    report = audited("0 10.0.0.6:50000 > 10.0.0.30:445/tcp SF", *others)
+    assert reasons(report)["site-server"] == "it connects to 4 computers at TCP 445, as a push does"
+    assert who(report)["site-server inferred"] == ["10.0.0.5"]
+
+
+def test_of_two_that_do_the_same_the_earlier_is_the_site_server(audited):
+    report = audited("0 10.0.0.6:50000 > 10.0.0.30:445/tcp SF", "1 10.0.0.5:50000 > 10.0.0.20:445/tcp SF")
+    assert who(report)["site-server inferred"] == ["10.0.0.6"]
+
+
+def test_other_site_servers_are_told(audited):
+    report = audited(*PUSH, "2 10.0.0.6:50000 > 10.0.0.30:445/tcp SF")
+    assert clients(report) == ["10.0.0.20"]
+    assert report.limitations[0].startswith(
+        "10.0.0.6 also connect to others at the ports of a push; 10.0.0.5 was taken for the site server."
+    )
+    assert "--role site-server=ADDRESS" in report.limitations[0]
+
+
+def test_an_ambiguous_management_point_is_not_guessed(audited):
+    report = audited(*PUSH, *FETCH, "9 10.0.0.20:51001 > 10.0.0.90:443/tcp SF")
+    assert "management-point" not in reasons(report)
+    told = next(text for text in report.limitations if "management-point" in text)
+    assert "10.0.0.80, 10.0.0.90" in told
+    assert "--role management-point=ADDRESS" in told
+
+
+def test_the_web_server_of_most_clients_is_the_management_point(audited):
+    report = audited(
+        *PUSH,
+        "2 10.0.0.5:50002 > 10.0.0.21:445/tcp SF",
+        *FETCH,
+        "9 10.0.0.21:51000 > 10.0.0.80:80/tcp SF",
+        "9 10.0.0.21:51001 > 10.0.0.90:80/tcp SF",
+    )
+    assert who(report)["management-point inferred"] == ["10.0.0.80"]
+    assert reasons(report)["management-point"] == "2 clients connected to it at TCP 80"
+
+
+def test_a_web_server_that_has_another_role_is_not_the_management_point(audited):
+    report = audited(*PUSH, *FETCH, roles={"distribution-point": "10.0.0.80"})
+    assert "management-point" not in reasons(report)
+
+
+def test_the_alternate_port_finds_the_management_point(audited):
+    report = audited(*PUSH, "9 10.0.0.20:51000 > 10.0.0.80:8080/tcp SF", ports={"http-management-point": 8080})
+    assert reasons(report)["management-point"] == "1 client connected to it at TCP 8080"
+
+
+def test_a_quiet_capture_has_nobody(audited):
+    report = audited("0 10.0.0.6:50000 > 10.0.0.7:3389/tcp SF", "1 10.0.0.6:50001 > 10.0.0.7:53/udp answered")
+    assert (report.roles, report.clients) == ((), ())
+    assert report.limitations[0].startswith("No client installation is in these sources")
+    assert "--role client=ADDRESS --role site-server=ADDRESS" in report.limitations[0]
+
+
+# given
+
+
+def test_given_beats_inferred(audited):
+    other = "2 10.0.0.6:50000 > 10.0.0.30:445/tcp SF"
+    report = audited(*PUSH, *FETCH, other, roles={"site-server": "10.0.0.6", "management-point": "10.0.0.81"})
+    assert who(report) == {
+        "site-server given": ["10.0.0.6"],
+        "client inferred": ["10.0.0.30"],
+        "management-point given": ["10.0.0.81"],
+    }
+    assert not any("also connect" in text for text in report.limitations)
+
+
+def test_a_given_client_is_audited_even_if_nothing_was_seen_of_it(audited):
+    report = audited(*PUSH, roles={"client": "10.0.0.99"})
+    assert clients(report) == ["10.0.0.99"]
+    assert who(report) == {"client given": ["10.0.0.99"]}
+    assert any(text.startswith("No site server is known") for text in report.limitations)
+
+
+def test_several_addresses_of_one_role(audited):
+    report = audited(*PUSH, roles={"client": ["10.0.0.20", "10.0.0.21"]})
+    assert who(report)["client given"] == ["10.0.0.20", "10.0.0.21"]
+
+
+def test_a_network_covers_those_that_were_seen_in_it(audited):
+    lines = [f"0 10.0.0.5:{50000 + n} > 10.0.{n}.20:445/tcp SF" for n in (1, 2, 3)]
+    report = audited(*lines, roles={"client": ["10.0.1.0/24", "10.0.2.0/24"]})
+    assert who(report) == {"site-server inferred": ["10.0.0.5"], "client given": ["10.0.1.20", "10.0.2.20"]}
+
+
+def test_a_network_of_site_servers(audited):
+    report = audited(*PUSH, "2 10.0.0.6:50000 > 10.0.0.30:445/tcp SF", roles={"site-server": "10.0.0.0/29"})
+    assert who(report) == {
+        "site-server given": ["10.0.0.5", "10.0.0.6"],
+        "client inferred": ["10.0.0.20", "10.0.0.30"],
+    }
+
+
+def test_a_network_in_which_nobody_was_seen(audited):
+    assert clients(audited(*PUSH, roles={"client": "192.168.0.0/16"})) == []
+
+
+def test_an_address_of_ipv6_in_any_spelling(audited):
+    report = audited("0 [fd00::5]:50000 > [fd00::20]:445/tcp SF", roles={"client": "FD00:0:0::0020"})
+    assert who(report) == {"site-server inferred": ["fd00::5"], "client given": ["fd00::20"]}
+
+
+def test_networks_of_one_version_do_not_cover_the_other(audited):
+    report = audited("0 [fd00::5]:50000 > [fd00::20]:445/tcp SF", *PUSH, roles={"client": "10.0.0.0/8"})
+    assert clients(report) == ["10.0.0.20"]
+
+
+def test_an_unknown_role_names_the_nearest():
+    with pytest.raises(ArgumentError, match=r"no such role: 'site-sever' - did you mean site-server\?"):
+        parse_roles({"site-sever": "10.0.0.5"})
+
+
+@pytest.mark.parametrize("word", ["", "server1", "10.0.0", "10.0.0.256", "10.0.0.0/33", "10.0.0.5:445", "fe80::1::2"])
+def test_what_is_no_address_is_refused(word):
+    with pytest.raises(ArgumentError, match="is no IP address or network"):
+        parse_roles({"client": word})

@@ -1,0 +1,237 @@
+"""The report as text: whole outputs, many clients, and names that would harm a terminal.
+
+The whole outputs are kept in tests/gold. After a change that is meant, write them anew and read the difference:
+
+    AUDITOR_UPDATE_GOLD=1 python -m pytest tests/test_text.py && git diff tests/gold
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+import unicodedata
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from packets import pcap
+from rich.console import Console
+from scenario import scene
+from test_scenes import FOLDER, SCENES, each
+
+import auditor
+from auditor.cli import cli
+from auditor.render.clean import MOST, clean
+from auditor.render.text import print_text, render_text
+
+GOLD = Path(__file__).parent / "gold"
+UPDATE = os.environ.get("AUDITOR_UPDATE_GOLD") == "1"
+ESCAPE, BELL, BIDI = "\x1b", "\x07", "\u202e"
+
+
+def gold(name: str, text: str) -> str:
+    """Return what is kept under a name, after writing it anew if that was asked for."""
+    path = GOLD / f"{name}.txt"
+    if UPDATE:
+        GOLD.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+    return path.read_text(encoding="utf-8")
+
+
+# whole outputs
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [
+        ("smb-dropped", 100),
+        ("smb-dropped", 80),
+        ("rpc-135-prohibited", 100),
+        ("client-off-same-subnet", 100),
+        ("both-ends-dropped-on-client", 100),
+    ],
+)
+def test_the_whole_text(name, width, monkeypatch):
+    monkeypatch.chdir(FOLDER)
+    (captures,) = (scene.captures for scene in SCENES if scene.name == name)
+    text = auditor.audit(*(Path(capture).name for capture in captures)).to_text(width=width)
+    assert text == gold(f"{name}-{width}", text)
+
+
+def test_the_whole_text_of_many_clients(many, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("twelve.pcap").write_bytes(many)
+    text = auditor.audit("twelve.pcap").to_text()
+    assert text == gold("twelve-clients-100", text)
+
+
+@pytest.mark.parametrize("width", [100, 80, 60])
+@each(SCENES)
+def test_no_line_is_wider_than_the_terminal(scene, width):
+    text = scene.audit(**scene.known).to_text(width=width)
+    assert [line for line in text.splitlines() if len(line) > width] == []
+    assert [line for line in text.splitlines() if line != line.rstrip()] == []
+
+
+# what stands where
+
+
+def lines_of(*lines: str, write, **known: object) -> list[str]:
+    return auditor.audit(write(pcap(scene(lines))), **known).to_text(width=200).splitlines()
+
+
+def test_the_answer_comes_first(write):
+    text = lines_of("0 10.0.0.5:50000 > 10.0.0.20:445/tcp prohibited by 10.0.0.1", write=write)
+    assert text[:2] == [
+        "10.0.0.20: Client push installation: FAILS",
+        "  TCP 445 from 10.0.0.5 to 10.0.0.20: 10.0.0.1 forbids it (ICMP 3/13).",
+    ]
+
+
+def test_the_same_reason_is_told_once(write):
+    text = lines_of("0 10.0.0.5 asks 10.0.0.20", write=write)
+    assert text[1].startswith("  Nothing could be sent to 10.0.0.20")
+    assert text[2] == ""
+
+
+def test_the_proof_names_frames_and_filter(write):
+    text = lines_of("0 10.0.0.5:50000 > 10.0.0.20:445/tcp prohibited by 10.0.0.1", write=write)
+    assert "  stopped between the two" in text
+    assert "  proof: frames 1, 2   Wireshark: tcp.stream eq 0 || frame.number in {2}" in text
+
+
+def test_a_change_is_told(write):
+    text = lines_of("0 10.0.0.5:50000 > 10.0.0.20:445/tcp REJ", "9 10.0.0.5:50001 > 10.0.0.20:445/tcp SF", write=write)
+    assert any(re.fullmatch(r"  smb +tcp 445 +open, changed +10.0.0.5 +10.0.0.20", line) for line in text)
+
+
+def test_an_informational_row_that_was_tried_is_marked(write):
+    text = lines_of(
+        "0 10.0.0.5:50000 > 10.0.0.20:135/udp answered",
+        write=write,
+        roles={"client": "10.0.0.20", "site-server": "10.0.0.5"},
+    )
+    assert any(line.startswith("  rpc-endpoint-mapper-udp (informational)") for line in text)
+
+
+def test_an_informational_row_that_was_not_tried_is_left_out(write):
+    text = lines_of("0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF", write=write)
+    assert "rpc-endpoint-mapper-udp" not in "\n".join(text)
+
+
+def test_details_show_every_method(write):
+    report = auditor.audit(write(pcap(scene(["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF"]))))
+    (client,) = report.clients
+    text = render_text(report, details=True)
+    assert [method.title for method in client.methods if f"10.0.0.20: {method.title}: " not in text] == []
+
+
+def test_the_method_asked_for_is_shown(write):
+    line = "0 10.0.0.5:50000 > 10.0.0.20:445/tcp REJ"
+    text = lines_of(line, write=write, methods=["group-policy"])
+    assert text[0] == "10.0.0.20: Group Policy-based installation: UNPROVEN"
+    assert "  Client push installation: smb refused." in text
+
+
+# many clients
+
+
+@pytest.fixture(scope="module")
+def many() -> bytes:
+    """Return a capture of twelve clients: SMB of nine is dropped, that of the others is open."""
+    lines = [f"{n} 10.0.0.5 > 10.0.0.{n}/icmp answered" for n in range(21, 33)]
+    lines += [f"{n} 10.0.0.5:{50000 + n} > 10.0.0.{n}:445/tcp {'S0' if n < 30 else 'SF'}" for n in range(21, 33)]
+    return pcap(scene(lines))
+
+
+def test_many_clients_begin_with_a_summary(many, write):
+    text = auditor.audit(write(many)).to_text().splitlines()
+    assert text[0] == "12 clients: 9 fails, 3 unproven"
+    assert re.fullmatch(r"  client-push/smb +blocked +9", text[text.index("What is blocked most") + 2])
+    assert "Failing clients (9)" in text
+
+
+def test_many_clients_are_shown_in_detail_only_the_first_that_fail(many, write):
+    text = auditor.audit(write(many)).to_text()
+    assert re.findall(r"^(\S+): Client push installation: FAILS$", text, re.MULTILINE) == [
+        f"10.0.0.{n}" for n in (21, 22, 23)
+    ]
+
+
+def test_details_show_all_of_many_clients(many, write):
+    text = render_text(auditor.audit(write(many)), details=True)
+    assert len(re.findall(r"^\S+: Client push installation: \w+$", text, re.MULTILINE)) == 12
+
+
+# names that would do harm
+
+HOSTILE = {
+    "terminal escape": f"{ESCAPE}[31mred{ESCAPE}[0m.pcap",
+    "terminal title": f"{ESCAPE}]0;owned{BELL}.pcap",
+    "one-byte escape": "\x9b31m.pcap",
+    "markup": "[/bad][link=x].pcap",
+    "emoji code": ":warning:.pcap",
+    "newline": "a\nWORKS.pcap",
+    "carriage return": "a\rWORKS.pcap",
+    "bidi": f"{BIDI}pacp.exe",
+    "invisible": "a\u200b\u2028b\ufeff.pcap",
+}
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows allows no such file names")
+
+
+def harmful(text: str) -> list[str]:
+    """Return the characters of a text that a terminal would obey."""
+    return [c for c in text if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
+
+
+@pytest.fixture(params=HOSTILE.values(), ids=HOSTILE)
+def hostile(request, tmp_path, monkeypatch) -> str:
+    """Write a capture under a hostile name in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    Path(request.param).parent.mkdir(exist_ok=True)
+    Path(request.param).write_bytes(pcap(scene(["0 10.0.0.5:50000 > 10.0.0.20:445/tcp REJ"])))
+    return request.param
+
+
+@posix
+def test_a_hostile_name_is_shown_but_not_obeyed(hostile):
+    text = auditor.audit(hostile).to_text(width=200)
+    assert harmful(text) == []
+    assert f"\n  {clean(hostile)}: pcap, 2 packets\n" in text
+
+
+@posix
+def test_a_hostile_name_in_colours(hostile):
+    out = io.StringIO()
+    print_text(auditor.audit(hostile), Console(file=out, width=200, force_terminal=True, color_system="standard"))
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
+    assert harmful(plain) == []
+    assert "\x1b[31mred" not in out.getvalue()
+    assert clean(hostile) in plain
+
+
+@posix
+def test_a_hostile_name_on_standard_error(hostile):
+    Path("good.pcap").write_bytes(Path(hostile).read_bytes())
+    Path(hostile).write_bytes(b"no capture")
+    done = CliRunner().invoke(cli, ["flows", hostile, "good.pcap"], standalone_mode=False, color=True)
+    assert harmful(done.stderr) == []
+    assert done.stderr.count("\n") == 1
+
+
+@posix
+def test_a_hostile_name_over_the_flow_table(hostile):
+    Path("good.pcap").write_bytes(Path(hostile).read_bytes())
+    done = CliRunner().invoke(cli, ["flows", hostile, "good.pcap"], standalone_mode=False, color=True)
+    assert harmful(done.stdout) == []
+    assert clean(hostile) in done.stdout
+
+
+def test_plain_text_stays_as_it_is():
+    assert clean("Büro-Süd 東京 [1] (a) <b> & c") == "Büro-Süd 東京 [1] (a) <b> & c"
+
+
+def test_endless_text_is_cut():
+    assert len(clean("x" * 10_000)) == MOST
