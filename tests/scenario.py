@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from packets import At, arp, echo, icmp_error, neighbour, talk, tcp, turned, udp
 
@@ -94,7 +95,7 @@ def _first(who: str, protocol: str) -> bytes:
 
 def _error(first: bytes, found: re.Match[str]) -> list[tuple[float, bytes]]:
     version = first[0] >> 4
-    kind, code = (int(found["kind"]), int(found["code"])) if found["kind"] else ERRORS[found["word"]][version]
+    kind, code = (int(found["kind"]), int(found["code"])) if found["kind"] else _one_of(ERRORS, found["word"])[version]
     error = icmp_error(found["sender"], kind, code, quoting=first, room=28 if version == 4 else 48)
     return [(0, error)] if found["alone"] else [(0, first), (STEP, error)]
 
@@ -104,7 +105,7 @@ def _tcp(who: str, outcome: str) -> list[tuple[float, bytes]]:
         packets = talk(who, _numbered(who, CONVERSATIONS[outcome]))
         return [(STEP * place, packet) for place, packet in enumerate(packets)]
     state, tries = _tries(outcome)
-    words = {"S0": "S", "answered in vain": "S <SA"}[state]
+    words = _one_of({"S0": "S", "answered in vain": "S <SA"}, state)
     packets = talk(who, _numbered(who, " ".join([words] * len(tries))))
     times = [second + STEP * place for second in tries for place in range(len(words.split()))]
     return list(zip(times, packets, strict=True))
@@ -128,6 +129,10 @@ def _datagrams(who: str, protocol: str, outcome: str) -> list[tuple[float, bytes
     if outcome == "answered":
         return [(0, asked), (STEP, udp(turned(who)) if protocol == "udp" else echo(turned(who), reply=True))]
     state, tries = _tries(outcome)
-    if state != "silent":
-        raise ValueError(f"not understood: {outcome!r}")
-    return [(second, asked) for second in tries]
+    return [(second, _one_of({"silent": asked}, state)) for second in tries]
+
+
+def _one_of(choices: dict[str, Any], word: str) -> Any:
+    if word not in choices:
+        raise ValueError(f"not understood: {word!r}")
+    return choices[word]

@@ -140,6 +140,23 @@ def test_a_case_with_a_key_that_nobody_knows_is_refused():
         Case(name="", description="", verdikt="open")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "10.0.0.5:50000 > 10.0.0.20:445/tcp S0",
+        "0 10.0.0.5:50000 > 10.0.0.20:445/tcp S9",
+        "0 10.0.0.5:50000 > 10.0.0.20:445/sctp S0",
+        "0 10.0.0.5 > 10.0.0.20/icmp S0",
+        "0 10.0.0.5:50000 > 10.0.0.20:445/tcp forbidden by 10.0.0.1",
+        "0 10.0.0.5 asks 10.0.0.20 twice",
+        "until then",
+    ],
+)
+def test_a_line_that_nobody_understands_is_refused(line):
+    with pytest.raises(ValueError, match="not understood"):
+        scene([line])
+
+
 def test_every_case_expects_something():
     told = ("expect", "result", "results", "reasons", "recommendation")
     assert [one.id for one in cases() if not any(getattr(one.values[0], name) for name in told)] == []
