@@ -28,6 +28,10 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader (head, less) is gone: say nothing
         code = 0
+    except OSError as error:
+        code = _told(
+            f"{error.filename or 'the output'}: {error.strerror or error} - make room or choose another place", 1
+        )
     except MemoryError:
         code = _told("not enough memory for this source: split it with editcap -c 1000000 IN OUT", 1)
     except Exception as error:

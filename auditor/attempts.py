@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from auditor.flows import Asked, Event
+from auditor.said import HandedOut, Said, Step
 from auditor.sources.packets import Quote
 from auditor.sources.reading import Source
 
@@ -57,7 +58,13 @@ class Attempt:
 
     @property
     def identity(self) -> tuple[object, ...] | None:
-        """What two captures of this attempt have in common; None when it cannot be told from others."""
+        """What two captures of this attempt have in common; None when it cannot be told from others.
+
+        Of pings it is the first one's sequence number; the same number may come again in one capture.
+        """
+        if self.protocol == "icmp":
+            asked = [event.sequence for event in self.events if event.what == "request"]
+            return (self.src, self.dst, asked[0]) if asked else None
         syns = self._all_syns
         return (self.src, self.src_port, self.dst, self.dst_port, syns[0].sequence) if syns else None
 
@@ -65,8 +72,9 @@ class Attempt:
 class Traffic:
     """The attempts between hosts of interest in all sources, and what else was heard of those hosts."""
 
-    def __init__(self, sources: Sequence[Source], hosts: Iterable[str]) -> None:
+    def __init__(self, sources: Sequence[Source], hosts: Iterable[str], said: Sequence[Said] = ()) -> None:
         self.sources = sources
+        self.said = said or (Said(),) * len(sources)
         self._hosts = frozenset(hosts)
         self._attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
         self._deaf: list[tuple[set[tuple[str, str]], set[str]]] = []
@@ -94,6 +102,26 @@ class Traffic:
     def one_sided(self, attempt: Attempt) -> bool:
         """Tell whether the source holds only what the host that tried sent, so that silence means nothing."""
         return self._deaf_to(attempt.source, attempt.src, attempt.dst)
+
+    def handed_out(self, attempt: Attempt) -> HandedOut | None:
+        """Return how the port that was tried came to be known: the last announcement before the attempt."""
+        found = [
+            one
+            for one in self.said[attempt.source].handed_out
+            if (one.server, one.port) == (attempt.dst, attempt.dst_port)
+        ]
+        before = [one for one in found if one.frame < attempt.first_frame]
+        return (before or found)[-1] if found else None
+
+    def steps(self, attempt: Attempt) -> list[Step]:
+        """Return what was answered on this side's connections in the attempt's source."""
+        side = (attempt.src, attempt.dst, attempt.dst_port)
+        return [one for one in self.said[attempt.source].steps if tuple(one.side) == side]
+
+    def reset_by_other(self, attempt: Attempt) -> bool | None:
+        """Tell whether another device than the host sent the reset of an attempt, None if that is unknown."""
+        side = (attempt.src, attempt.dst, attempt.dst_port)
+        return next((one.forged for one in self.said[attempt.source].resets if tuple(one.side) == side), None)
 
     def _deaf_to(self, source: int, src: str, dst: str) -> bool:
         pairs, hosts = self._deaf[source]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from auditor import verdicts
 from auditor.errors import ArgumentError, SourceError
+from auditor.listening import hear
 from auditor.report import Report, SourceSummary
-from auditor.roles import assign, parse_roles
+from auditor.roles import assign, parse_roles, with_content
 from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
 from auditor.site import Site, known_site
 from auditor.sources.reading import Source, read
@@ -27,6 +28,8 @@ def audit(
     ports: Mapping[str, int] | None = None,
     properties: Iterable[str] = (),
     site: str | Path | None = None,
+    dissect: bool = True,
+    tshark: str | Path | None = None,
 ) -> Report:
     """Audit captures of one installation, or of many, and return the report.
 
@@ -34,7 +37,8 @@ def audit(
     methods: ids of the methods asked for; all if None. roles: role to address or network, or several.
     mode: "native" or "mixed". ports: port by name, such as {"http-management-point": 8080}.
     properties: of CCMSetup, such as "/source:PATH".
-    site: a TOML file with the same facts.
+    site: a TOML file with the same facts. dissect: let Wireshark's dissectors (tshark) read what was said on the ports;
+    without it, or without tshark, only ports are judged. tshark: where it is, if not found by itself.
 
     A source that cannot be read is named in the report; when none can, SourceError is raised. RulesetError and
     ArgumentError tell what is wrong with the other arguments.
@@ -49,7 +53,11 @@ def audit(
     _check_conditions(rules, facts)
     sources, unreadable = read_all(paths)
     cast = assign(sources, rules, given)
-    report = verdicts.audit(sources, rules, cast, facts.facts(), asked, TOOL)
+    heard = None
+    if dissect:
+        heard = hear(sources, cast, rules, Path(tshark) if tshark else None)
+        cast = with_content(cast, heard.said, given)
+    report = verdicts.audit(sources, rules, cast, facts.facts(), asked, TOOL, heard)
     summaries = {source.path: source for source in report.sources} | {one.path: one for one in unreadable}
     if not unreadable:
         return report

@@ -121,18 +121,27 @@ def cli() -> None:
 @site_options
 @output_options("text", "json")
 @click.option(
-    "--no-dissect", is_flag=True, help="Judge ports only, without Wireshark's dissectors (this version always does)."
+    "--no-dissect", is_flag=True, help="Judge ports only: do not let Wireshark's dissectors read what was said on them."
 )
+@click.option("--tshark", metavar="PATH", help="Where tshark is, if it is not found by itself.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every client, method and requirement in full.")
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing; only the exit code tells.")
 def analyze(
-    sources: tuple[str, ...], form: str, target: str, force: bool, verbose: bool, quiet: bool, **site: Any
+    sources: tuple[str, ...],
+    form: str,
+    target: str,
+    force: bool,
+    no_dissect: bool,
+    tshark: str | None,
+    verbose: bool,
+    quiet: bool,
+    **site: Any,
 ) -> int:
     """Audit captures of one installation, or of many, from either end."""
     from auditor.auditing import audit
 
     output.check(target, force=force)
-    report = audit(*sources, **_arguments(site))
+    report = audit(*sources, dissect=not no_dissect, tshark=tshark, **_arguments(site))
     if not quiet:
         _write_report(report, form, target, force, verbose)
     failed = any(
@@ -157,6 +166,24 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool) -> int:
     with output.opened(target, force=force) as out:
         write(flow_table(read), out, form)
     return INCOMPLETE if unreadable or any(source.skipped for source in read) else WORKS
+
+
+@cli.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@site_options
+@click.option("-o", "--output", "target", required=True, metavar="FILE", help="The pcapng to write.")
+@click.option("--force", is_flag=True, help="Replace an output that exists.")
+def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) -> int:
+    """Write only the packets that prove the report, each with a comment that Wireshark shows."""
+    from auditor.auditing import audit
+    from auditor.evidence import write_evidence
+
+    output.check(target, force=force)
+    report = audit(*sources, **_arguments(site))
+    with output.opened(target, force=force) as out:
+        count = write_evidence(report, out)
+    click.echo(f"{count} packets", err=True)
+    return INCOMPLETE if report.incomplete else WORKS
 
 
 @cli.group()

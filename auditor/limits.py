@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from auditor import report as r
+from auditor.listening import Heard
 from auditor.roles import CLIENT, SITE_SERVER, Cast
 from auditor.ruleset import Ruleset
 from auditor.sources.reading import Source
 
 
 def limitations(
-    sources: Sequence[Source], cast: Cast, clients: Sequence[r.ClientReport], ruleset: Ruleset
+    sources: Sequence[Source],
+    cast: Cast,
+    clients: Sequence[r.ClientReport],
+    ruleset: Ruleset,
+    heard: Heard | None,
 ) -> tuple[str, ...]:
     """Return every limitation of this audit, the gravest first."""
     found = [*_nobody(cast), *cast.notes, *_warned(sources)]
@@ -26,6 +31,10 @@ def limitations(
             "Nothing between client and management point is in these sources. A capture taken at the site server "
             "cannot show it: take one at the client too."
         )
+    if heard is not None and not heard.obstacle:
+        return tuple(dict.fromkeys(found))
+    if heard is not None:
+        found.append(f"Not everything that was said on the ports could be read: {heard.obstacle}.")
     if any(one.attempts and one.verdict in r.GOOD | r.BAD and _is_dynamic(one, ruleset) for one in verdicts):
         found.append(
             "Which dynamic port belongs to which RPC interface was not looked up: ports of the dynamic range, used "

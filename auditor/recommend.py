@@ -45,7 +45,7 @@ def _needs(method: r.MethodResult, ruleset: Ruleset, facts: SiteFacts) -> list[s
         groups.setdefault(requirement.either_or or requirement.id, []).append(verdict)
     needs = []
     for group in groups.values():
-        if not any(one.verdict in r.GOOD for one in group):
+        if not any(one.verdict in r.GOOD for one in group) and any(one.verdict not in r.BAD for one in group):
             needs.append(_need(group, [ruleset.requirement(one.id) for one in group], ruleset, facts))
     return needs
 

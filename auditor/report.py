@@ -20,6 +20,7 @@ VERDICTS = (OPEN, ALLOWED, BLOCKED, NO_ANSWER, REFUSED, UNREACHABLE, INCONCLUSIV
 GOOD = frozenset((OPEN, ALLOWED))
 BAD = frozenset((BLOCKED, NO_ANSWER, REFUSED, UNREACHABLE))
 PROVEN, LIKELY = "proven", "likely"
+INCOMPLETE_CODES = frozenset(("cut-short", "damaged", "unreadable", "expands-too-much", "unknown-link-type"))
 WORKS, FAILS, UNPROVEN = "works", "fails", "unproven"
 UNKNOWN, BETWEEN = "unknown", "between"
 
@@ -192,7 +193,7 @@ class Report:
     def incomplete(self) -> bool:
         """Whether any source or record was skipped."""
         codes = {code for source in self.sources for code, _ in source.warnings}
-        return self.skipped > 0 or bool(codes & {"cut-short", "damaged", "unreadable", "expands-too-much"})
+        return self.skipped > 0 or bool(codes & INCOMPLETE_CODES)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document as plain dictionaries and lists, as its published JSON Schema describes it."""

@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from auditor import report as r
 from auditor.ruleset import Method, Ruleset, SiteFacts
 
+SERVICE_CONTROLLER = "svcctl"
+
+
+def excused_of(
+    method: Method,
+    verdicts: Iterable[r.RequirementVerdict],
+    interfaces_of: Callable[[r.RequirementVerdict], set[str]],
+) -> frozenset[str]:
+    """Return the dynamic requirements that are stopped and do not matter.
+
+    If the service controller is the only interface whose port is stopped, the caller falls back to the named pipe on
+    SMB after a time-out of 21 seconds (Microsoft: "Services and RPC/TCP"), provided that SMB is open.
+    """
+    dynamic = {one.id for one in method.requirements if one.dynamic}
+    fixed = {one.id for one in method.requirements if one.protocol == "tcp" and one.to_role == "client"} - dynamic
+    judged = list(verdicts)
+    pipe = any(one.id in fixed and one.verdict in r.GOOD for one in judged)
+    return frozenset(
+        one.id
+        for one in judged
+        if one.id in dynamic and one.verdict in r.BAD and pipe and interfaces_of(one) == {SERVICE_CONTROLLER}
+    )
+
 
 def method_result(
-    method: Method, verdicts: Iterable[r.RequirementVerdict], ruleset: Ruleset, facts: SiteFacts
+    method: Method,
+    verdicts: Iterable[r.RequirementVerdict],
+    ruleset: Ruleset,
+    facts: SiteFacts,
+    excused: frozenset[str] = frozenset(),
 ) -> tuple[str, tuple[r.Reason, ...]]:
-    """Return a method's result and its reasons, by design: one bad requirement fails it, all good ones let it work."""
-    counted = _counted(method, {one.id: one for one in verdicts}, ruleset, facts)
+    """Return a method's result and its reasons: one bad requirement fails it, all good ones let it work.
+
+    excused: ids of requirements that are stopped without harm.
+    """
+    counted = _counted(method, {one.id: one for one in verdicts if one.id not in excused}, ruleset, facts)
     reasons: list[r.Reason] = []
     states = []
     for group in counted:
@@ -31,24 +61,30 @@ def _counted(
     """Return the requirements that decide, those of one either-or group together."""
     groups: dict[str, list[r.RequirementVerdict]] = {}
     for requirement in method.requirements:
-        verdict = verdicts[requirement.id]
-        applies = ruleset.applies(requirement, facts)
-        undecided = applies is None and verdict.verdict in (r.NOT_SEEN, r.INCONCLUSIVE)
-        if requirement.necessity == "informational" or applies is False or undecided:
+        if requirement.id not in verdicts:
             continue
-        groups.setdefault(requirement.either_or or requirement.id, []).append(verdict)
+        counts = requirement.necessity != "informational" and ruleset.applies(requirement, facts)
+        if counts:
+            groups.setdefault(requirement.either_or or requirement.id, []).append(verdicts[requirement.id])
     return list(groups.values())
 
 
 def _group_state(group: Sequence[r.RequirementVerdict]) -> str:
-    if any(one.verdict in r.GOOD for one in group):
+    if any(one.verdict in r.GOOD and not _fatal(one) for one in group):
         return r.WORKS
+    if any(_fatal(one) for one in group):
+        return r.FAILS
     return r.FAILS if all(one.verdict in r.BAD for one in group) else r.UNPROVEN
+
+
+def _fatal(verdict: r.RequirementVerdict) -> list[r.Problem]:
+    return [problem for problem in verdict.problems if problem.fatal]
 
 
 def _reasons(group: Sequence[r.RequirementVerdict], state: str) -> list[r.Reason]:
     if state == r.WORKS:
         return []
     bad = [r.Reason("network", one.id, one.explanation) for one in group if one.verdict in r.BAD]
-    missing = [r.Reason("missing", one.id, one.explanation) for one in group if one.verdict not in r.BAD]
-    return bad + missing
+    failed = [r.Reason("problem", one.id, problem.text) for one in group for problem in _fatal(one)]
+    rest = [one for one in group if one.verdict not in r.BAD and not _fatal(one)]
+    return bad + failed + [r.Reason("missing", one.id, one.explanation) for one in rest]

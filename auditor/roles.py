@@ -5,17 +5,22 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from auditor.errors import ArgumentError
+from auditor.flows import Asked
 from auditor.report import RoleAssignment
 from auditor.ruleset import Requirement, Ruleset
 from auditor.ruleset_lint import ROLES, nearest
+from auditor.said import Said
 from auditor.sources.reading import Source
 
 SITE_SERVER, CLIENT, MANAGEMENT_POINT = "site-server", "client", "management-point"
+NO_MANAGEMENT_POINT = "which is the management point cannot be told."
+NAMED = "named by you"
+AGAIN_NS = 5_000_000_000
 ENOUGH_REQUESTS = 3  # for a host's hardware address, to take them for an attempt to reach it
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -100,8 +105,34 @@ def assign(sources: Sequence[Source], ruleset: Ruleset, given: Given) -> Cast:
     return Cast(tuple(ordered), tuple(addresses), tuple(notes + point_notes))
 
 
+def with_content(cast: Cast, said: Sequence[Said], given: Given) -> Cast:
+    """Return the cast with the roles that web paths show, and the names by which hosts called themselves."""
+    assignments = list(cast.assignments)
+    for role in ROLES:
+        shown = sorted({(address, path) for one in said for address, of, path in one.roles if of == role})
+        for address, path in shown if role not in cast.roles and not given.names(role) else ():
+            assignments.append(RoleAssignment(role, address, "inferred", f"it was asked for {path}"))
+    names: dict[str, set[str]] = defaultdict(set)
+    for address, name in (pair for one in said for pair in one.names):
+        names[address].add(name)
+    ordered = sorted(set(assignments), key=lambda one: (ROLES.index(one.role), _order(one.address)))
+    notes = cast.notes if MANAGEMENT_POINT in cast.roles else _still_true(cast.notes, assignments)
+    called = tuple(_called(one, names.get(one.address, set())) for one in ordered)
+    return Cast(called, cast.clients, notes)
+
+
+def _still_true(notes: Sequence[str], assignments: Sequence[RoleAssignment]) -> tuple[str, ...]:
+    """Return the notes without the one that a management point cannot be told, when its paths told it."""
+    told = any(one.role == MANAGEMENT_POINT for one in assignments)
+    return tuple(note for note in notes if not (told and NO_MANAGEMENT_POINT in note))
+
+
+def _called(one: RoleAssignment, names: set[str]) -> RoleAssignment:
+    return replace(one, why=f"{one.why}; called {', '.join(sorted(names)[:3])}") if names else one
+
+
 def _named(role: str, address: str) -> RoleAssignment:
-    return RoleAssignment(role, address, "given", "named on the command line")
+    return RoleAssignment(role, address, "given", NAMED)
 
 
 def _order(address: str) -> tuple[int, int]:
@@ -153,9 +184,9 @@ def _site_servers(pushes: list[Contact], given: Given) -> tuple[list[RoleAssignm
         return [], []
     if given.names(SITE_SERVER):
         chosen = sorted({one.src for one in fitting})
-        return [RoleAssignment(SITE_SERVER, src, "given", "named on the command line") for src in chosen], []
+        return [RoleAssignment(SITE_SERVER, src, "given", NAMED) for src in chosen], []
     by_source: dict[str, list[Contact]] = defaultdict(list)
-    for one in fitting:
+    for one in _from_roots(fitting):
         by_source[one.src].append(one)
     rank = {
         src: (max(len(one.rows) for one in found), len(found), -min(one.first_ns for one in found))
@@ -166,6 +197,12 @@ def _site_servers(pushes: list[Contact], given: Given) -> tuple[list[RoleAssignm
     who = by_source[best][0].dst if len(by_source[best]) == 1 else _several(len(by_source[best]), "computer")
     why = f"it connects to {who} at {rows}, as a push does"
     return [RoleAssignment(SITE_SERVER, best, "inferred", why)], _other_servers(by_source, best)
+
+
+def _from_roots(contacts: list[Contact]) -> list[Contact]:
+    """Return the contacts of hosts that nobody contacts so: a client asks its domain controller at the same ports."""
+    targets = {one.dst for one in contacts}
+    return [one for one in contacts if one.src not in targets] or contacts
 
 
 def _other_servers(by_source: Mapping[str, list[Contact]], best: str) -> list[str]:
@@ -191,9 +228,7 @@ def _clients(pushes: list[Contact], servers: list[RoleAssignment], given: Given)
             CLIENT,
             address,
             how,
-            "named on the command line"
-            if how == "given"
-            else f"the site server connects to it at {' and '.join(sorted(rows))}",
+            NAMED if how == "given" else f"the site server connects to it at {' and '.join(sorted(rows))}",
         )
         for address, rows in sorted(found.items())
     ]
@@ -201,7 +236,7 @@ def _clients(pushes: list[Contact], servers: list[RoleAssignment], given: Given)
 
 def _asking_in_vain(sources: Sequence[Source], given: Given) -> tuple[list[RoleAssignment], list[RoleAssignment]]:
     """Return site server and client when all there is of a push is one host asking in vain for another's address."""
-    asked = [one for source in sources for one in source.details.asked if len(one.frames) >= ENOUGH_REQUESTS]
+    asked = [one for source in sources for one in source.details.asked if _insistent(one)]
     fitting = {
         (one.asker, one.target)
         for one in asked
@@ -217,6 +252,12 @@ def _asking_in_vain(sources: Sequence[Source], given: Given) -> tuple[list[RoleA
     )
 
 
+def _insistent(asked: Asked) -> bool:
+    """Tell whether a host asked as one does that wants to send: again within seconds, not now and then."""
+    between = (asked.last_ns - asked.first_ns) / max(1, len(asked.frames) - 1)
+    return len(asked.frames) >= ENOUGH_REQUESTS and between <= AGAIN_NS
+
+
 def _management_points(
     sources: Sequence[Source], ruleset: Ruleset, clients: Sequence[str], given: Given
 ) -> tuple[list[RoleAssignment], list[str]]:
@@ -227,14 +268,14 @@ def _management_points(
     fitting = [one for one in contacts if given.covers(MANAGEMENT_POINT, one.dst)]
     if given.names(MANAGEMENT_POINT):
         chosen = sorted({one.dst for one in fitting} | set(given.hosts(MANAGEMENT_POINT)))
-        return [RoleAssignment(MANAGEMENT_POINT, one, "given", "named on the command line") for one in chosen], []
+        return [RoleAssignment(MANAGEMENT_POINT, one, "given", NAMED) for one in chosen], []
     callers = Counter(one.dst for one in fitting if one.dst not in taken)
     if not callers:
         return [], []
     (best, count), *rest = callers.most_common()
     if rest and rest[0][1] == count:
         names = ", ".join(sorted(callers, key=_order)[:5])
-        text = f"The clients connect to several web servers ({names}): which is the management point cannot be told."
+        text = f"The clients connect to several web servers ({names}): {NO_MANAGEMENT_POINT}"
         return [], [f"{text} Name it: --role management-point=ADDRESS."]
     rows = " and ".join(sorted(set().union(*(one.rows for one in fitting if one.dst == best))))
     why = f"{_several(count, 'client')} connected to it at {rows}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,14 +10,17 @@ import pandas as pd
 
 from auditor import report as r
 from auditor.attempts import Attempt, Traffic
+from auditor.conversation import NOTHING_SAID, conversation
 from auditor.flows import MEANING
 from auditor.limits import limitations
+from auditor.listening import Heard
 from auditor.recommend import recommend
-from auditor.results import method_result
+from auditor.results import SERVICE_CONTROLLER, excused_of, method_result
 from auditor.roles import CLIENT, Cast
 from auditor.ruleset import Method, Requirement, Ruleset, SiteFacts
 from auditor.sources.packets import Quote
 from auditor.sources.reading import Source
+from auditor.vantage import where_stopped
 
 LONG_ENOUGH_NS = 3_000_000_000  # how long an answer may take before its absence counts
 AFTER_ENDPOINT_MAPPER_NS = 60_000_000_000  # a dynamic port is used soon after it was handed out
@@ -51,11 +54,15 @@ def audit(
     facts: SiteFacts,
     asked: Sequence[str],
     tool: tuple[str, str],
+    heard: Heard | None = None,
 ) -> r.Report:
-    """Judge every method of the ruleset for every client; `asked` are the methods that decide the exit code."""
+    """Judge every method of the ruleset for every client.
+
+    asked: the methods that decide the exit code. heard: what the dissectors told, None if they were not asked.
+    """
     facts = replace(facts, roles=facts.roles | cast.roles)
     hosts = {one.address for one in cast.assignments}
-    traffic = Traffic(sources, hosts)
+    traffic = Traffic(sources, hosts, heard.said if heard else ())
     clients = tuple(_client(client, traffic, ruleset, cast, facts) for client in cast.clients)
     return r.Report(
         tool=tool,
@@ -63,7 +70,7 @@ def audit(
         sources=tuple(_summary(source) for source in sources),
         roles=cast.assignments,
         clients=clients,
-        limitations=limitations(sources, cast, clients, ruleset),
+        limitations=limitations(sources, cast, clients, ruleset, heard),
         asked=tuple(asked),
         flows=pd.concat([source.flows for source in sources], ignore_index=True),
     )
@@ -98,12 +105,31 @@ class _Judge:
         self._ruleset = ruleset
         self._cast = cast
         self._facts = facts
+        self._stopped_ports: dict[str, set[int]] = {}
 
     def method(self, method: Method) -> r.MethodResult:
         """Return the result of one method."""
         verdicts = tuple(self._requirement(requirement) for requirement in method.requirements)
-        result, reasons = method_result(method, verdicts, self._ruleset, self._facts)
-        return r.MethodResult(method.id, method.title, result, reasons, verdicts)
+        excused = excused_of(method, verdicts, self._interfaces)
+        result, reasons = method_result(method, verdicts, self._ruleset, self._facts, excused)
+        told = tuple(self._excused(one) if one.id in excused else one for one in verdicts)
+        return r.MethodResult(method.id, method.title, result, reasons, told)
+
+    def _excused(self, verdict: r.RequirementVerdict) -> r.RequirementVerdict:
+        """Add why a stopped requirement does no harm, and whether that was seen."""
+        pair = (verdict.source.address, verdict.destination.address)
+        pipes = [
+            step.frame
+            for said in self._traffic.said
+            for step in said.steps
+            if tuple(step.side)[:2] == pair and step.good and step.step == f"open {SERVICE_CONTROLLER}"
+        ]
+        seen = f", as it did in frame {pipes[-1]}" if pipes else ""
+        text = (
+            "This does not end the push: only the service controller was to be called there, and Windows calls it "
+            f"through the named pipe on SMB instead{seen}, after a time-out of about 21 seconds."
+        )
+        return replace(verdict, explanation=f"{verdict.explanation} {text}")
 
     # one requirement
 
@@ -140,11 +166,13 @@ class _Judge:
         return not attempt.reversed and self._is_dynamic(requirement, attempt)
 
     def _is_dynamic(self, requirement: Requirement, attempt: Attempt) -> bool:
-        """Tell whether an attempt may be to a port that the endpoint mapper handed out.
+        """Tell whether an attempt is to a port that the endpoint mapper or DCOM handed out, or may be.
 
-        Without a look into the packets only the port and the time tell: it lies in the dynamic range, and the same two
-        hosts spoke at the endpoint mapper shortly before (or nothing of that is in the capture).
+        Where the announcement cannot be read, only port and time tell: the port lies in the dynamic range, and the same
+        two hosts spoke at the endpoint mapper shortly before.
         """
+        if self._traffic.handed_out(attempt):
+            return True
         port = attempt.dst_port
         if port is None or not self._ruleset.is_dynamic(port):
             return False
@@ -157,11 +185,7 @@ class _Judge:
             for one in self._traffic.between(attempt.src, attempt.dst)
             if one.protocol == "tcp" and one.dst_port == mapper and one.answer in ("answered", "one-sided")
         ]
-        return any(
-            one.start_ns <= attempt.start_ns <= one.end_ns + AFTER_ENDPOINT_MAPPER_NS
-            for one in asked
-            if one.source == attempt.source
-        )
+        return any(one.start_ns <= attempt.start_ns <= one.end_ns + AFTER_ENDPOINT_MAPPER_NS for one in asked)
 
     def _mapper_port(self, requirement: Requirement) -> int | None:
         """Return the endpoint mapper's port: the fixed TCP row that goes before the dynamic one in its method."""
@@ -177,8 +201,11 @@ class _Judge:
 
     def _findings(self, attempts: list[Attempt]) -> list[Finding]:
         groups: dict[object, list[Attempt]] = defaultdict(list)
+        again: Counter[object] = Counter()
         for index, attempt in enumerate(attempts):
-            groups[attempt.identity or index].append(attempt)
+            key = attempt.identity or index
+            again[key, attempt.source] += 1
+            groups[key, again[key, attempt.source]].append(attempt)  # the same again in one source is another attempt
         found = [self._joined([self._judged(one) for one in group]) for group in groups.values()]
         return sorted(found, key=lambda one: (one.time_ns, one.attempts[0].source, one.attempts[0].first_frame))
 
@@ -190,19 +217,45 @@ class _Judge:
 
     def _told(self, attempt: Attempt) -> tuple[str, str | None, str, list[int], str | None]:
         """Return verdict, confidence, sentence, frames and place of one attempt."""
-        where = _where(attempt)
+        where = self._where(attempt)
         if attempt.answer == "answered":
             return r.OPEN, r.PROVEN, f"{where} was answered{_how_answered(attempt)}.", _answer_frames(attempt), None
         if telling := _telling_errors(attempt):
             return self._by_error(attempt, where, telling)
         if attempt.answer == "refused":
             frames = _frames(attempt, ("SYN", "RST"))
-            text = f"{where} was reset at once: nothing listens there, or a device rejects it."
-            return r.REFUSED, r.PROVEN, text, frames, r.UNKNOWN
+            return r.REFUSED, r.PROVEN, *self._reset(attempt, where, frames)
         if attempt.answer == "unanswered":
             return self._silence(attempt, where)
         text = f"{where}: only one direction, or only the middle, of the connection was captured."
         return r.INCONCLUSIVE, None, text, _frames(attempt, None), None
+
+    def _reset(self, attempt: Attempt, where: str, frames: list[int]) -> tuple[str, list[int], str]:
+        """Return sentence, frames and place of a reset, by the hop count that it has left."""
+        forged = self._traffic.reset_by_other(attempt)
+        if forged is None:
+            return f"{where} was reset at once: nothing listens there, or a device rejects it.", frames, r.UNKNOWN
+        if forged:
+            text = f"{where} was reset by a device between: the reset came another way than {attempt.dst}'s packets do."
+            return text, frames, r.BETWEEN
+        text = f"{where} was reset by {attempt.dst} itself: nothing listens there."
+        return text, frames, self._role_of(attempt.dst)
+
+    def _where(self, attempt: Attempt) -> str:
+        """Return which attempt, and for which interface its port was handed out."""
+        announced = self._traffic.handed_out(attempt)
+        if announced is None:
+            return _where(attempt)
+        return f"{_where(attempt)} (handed out for {announced.interface} in frame {announced.frame})"
+
+    def _interfaces(self, verdict: r.RequirementVerdict) -> set[str]:
+        """Return the interfaces of the dynamic ports of a requirement that were stopped."""
+        return {
+            one.interface
+            for said in self._traffic.said
+            for one in said.handed_out
+            if one.server == verdict.destination.address and one.port in self._stopped_ports.get(verdict.id, ())
+        }
 
     def _by_error(self, attempt: Attempt, where: str, kept: list[Quote]) -> tuple[str, str, str, list[int], str]:
         verdict = {"prohibited": r.BLOCKED, "refused": r.REFUSED, "unreachable": r.UNREACHABLE}[attempt.answer]
@@ -282,9 +335,8 @@ class _Judge:
             answered = next(one for one in seen if one.verdict == r.OPEN)
             names = [self._traffic.sources[one.attempts[0].source].path for one in (answered, silent[0])]
             text = f"{_where(attempts[0])} was answered in {names[0]}, but the answer never arrives in {names[1]}."
-            return replace(
-                silent[0], verdict=r.BLOCKED, confidence=r.LIKELY, text=text, attempts=attempts, evidence=evidence
-            )
+            joined = replace(silent[0], verdict=r.BLOCKED, text=text, attempts=attempts, evidence=evidence)
+            return replace(joined, confidence=r.LIKELY, blocked_at=r.BETWEEN)
         chosen = (proven_bad or [one for one in seen if one.decides] or seen)[0]
         return replace(chosen, attempts=attempts, evidence=evidence)
 
@@ -292,9 +344,14 @@ class _Judge:
 
     def _decided(self, requirement: Requirement, findings: list[Finding]) -> r.RequirementVerdict:
         chosen, changed = _worst_port(findings) if requirement.dynamic else _best_port(findings)
+        chosen = self._placed(requirement, chosen)
+        if requirement.dynamic:
+            decided = [one for one, _ in _by_port(findings) if one.verdict in r.BAD and one.port is not None]
+            self._stopped_ports[requirement.id] = {one.port for one in decided if one.port is not None}
         attempts = [one for finding in findings for one in finding.attempts]
+        told = conversation(attempts, self._traffic) if chosen.verdict in r.GOOD else NOTHING_SAID
         shown = [chosen, *(one for one in reversed(findings) if one is not chosen)]
-        evidence = [one for finding in shown for one in finding.evidence][:MOST_EVIDENCE]
+        evidence = [*told.evidence, *(one for finding in shown for one in finding.evidence)][:MOST_EVIDENCE]
         tried = {finding.port for finding in findings if finding.port is not None}
         times = [moment for one in attempts for moment in (one.start_ns, one.end_ns)] or [chosen.time_ns]
         pair = chosen.attempts[0] if chosen.attempts else None
@@ -310,11 +367,18 @@ class _Judge:
             attempts=len(findings) if attempts else 0,
             first_time=r.utc_text(min(times)),
             last_time=r.utc_text(max(times)),
-            explanation=chosen.text + _told_change(changed),
+            explanation=" ".join(filter(None, (chosen.text + _told_change(changed), told.text))),
             evidence=tuple(sorted(evidence, key=lambda one: (one.source, one.frames, one.text))),
-            problems=(),
-            remedy=requirement.remedy if chosen.verdict in r.BAD else "",
+            problems=told.problems,
+            remedy=_remedy(requirement, chosen.verdict) or told.remedy,
         )
+
+    def _placed(self, requirement: Requirement, finding: Finding) -> Finding:
+        """Add where it was stopped, if a second capture of the attempt tells."""
+        if finding.verdict not in (r.BLOCKED, r.NO_ANSWER) or finding.blocked_at != r.UNKNOWN or not finding.attempts:
+            return finding
+        found = where_stopped(finding.attempts, self._traffic, requirement.to_role)
+        return replace(finding, blocked_at=found[0], text=f"{finding.text} {found[1]}") if found else finding
 
     def _without_traffic(self, requirement: Requirement, verdict: str, text: str) -> r.RequirementVerdict:
         return r.RequirementVerdict(
@@ -397,10 +461,22 @@ def _best_port(findings: list[Finding]) -> tuple[Finding, r.Change | None]:
 
 
 def _by_port(findings: list[Finding]) -> list[tuple[Finding, r.Change | None]]:
-    by_port: dict[int | None, list[Finding]] = defaultdict(list)
+    """Return what decides for each port of each host that was tried."""
+    by_port: dict[tuple[int, str], list[Finding]] = defaultdict(list)
     for finding in findings:
-        by_port[finding.port].append(finding)
-    return [_latest(found) for _, found in sorted(by_port.items(), key=lambda one: one[0] or 0)]
+        host = finding.attempts[0].dst if finding.attempts else ""
+        by_port[finding.port or 0, host].append(finding)
+    return [_latest(found) for _, found in sorted(by_port.items())]
+
+
+def _remedy(requirement: Requirement, verdict: str) -> str:
+    """Return what to do first: a computer that may be off is no question of ports."""
+    if verdict in (r.UNREACHABLE, r.NO_ANSWER):
+        return (
+            "Find out whether the computer is on and has this address (DNS may be old), and whether a way leads to it. "
+            f"If it is on: {requirement.remedy}"
+        )
+    return requirement.remedy if verdict in r.BAD else ""
 
 
 def _told_change(change: r.Change | None) -> str:

@@ -94,7 +94,7 @@ def test_a_report_about_nobody_is_as_the_schema_says(nobody):
 
 
 def test_a_report_with_an_unreadable_source_is_as_the_schema_says(tmp_path):
-    document = auditor.audit(*QUIET.captures, tmp_path / "missing.pcap").to_dict()
+    document = auditor.audit(*QUIET.captures, tmp_path / "missing.pcap", dissect=False).to_dict()
     Draft202012Validator(schema()).validate(document)
     assert [one["kind"] for one in document["sources"]] == ["capture", "unknown"]
 
@@ -188,7 +188,7 @@ def test_same_bytes_in_another_process_whatever_its_hash_seed():
 def test_a_file_name_that_is_no_text_makes_sound_json(tmp_path):
     path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.pcap")
     Path(path).write_bytes(Path(QUIET.captures[0]).read_bytes())
-    text = auditor.audit(path).to_json()
+    text = auditor.audit(path, dissect=False).to_json()
     (source,) = json.loads(text.encode("utf-8"))["sources"]
     assert re.fullmatch(r".*/caf.+\.pcap", source["path"])
 
@@ -217,14 +217,14 @@ def test_a_report_knows_whether_anything_was_skipped(report, skipped, codes, inc
 def test_what_a_warning_takes_away_is_a_limitation(tmp_path):
     path = tmp_path / "cut.pcap"
     path.write_bytes(Path(BOTH_ENDS.captures[0]).read_bytes()[:-10])
-    report = auditor.audit(path)
+    report = auditor.audit(path, dissect=False)
     ((code, text),) = report.sources[0].warnings
     assert code == "cut-short"
     assert f"{path}: {text}" in report.limitations
 
 
 def test_an_unreadable_source_is_a_limitation(tmp_path):
-    report = auditor.audit(*QUIET.captures, tmp_path / "missing.pcap")
+    report = auditor.audit(*QUIET.captures, tmp_path / "missing.pcap", dissect=False)
     assert report.limitations[0] == f"{tmp_path / 'missing.pcap'} was not audited: no such file - check the path"
 
 
@@ -318,7 +318,7 @@ FILTERED = {
 def test_wireshark_shows_the_cited_frames_with_the_cited_filter(lines, tshark, write):
     path = write(pcap(scene(lines)))
     version = "fd00::" if "fd00::" in lines[0] else "10.0.0."
-    report = auditor.audit(path, roles={"site-server": f"{version}5", "client": f"{version}20"})
+    report = auditor.audit(path, roles={"site-server": f"{version}5", "client": f"{version}20"}, dissect=False)
     requirements = report.clients[0].method("client-push").requirements
     proofs = {(one.display_filter, one.frames) for requirement in requirements for one in requirement.evidence}
     assert proofs

@@ -19,7 +19,7 @@ FETCH = ["9 10.0.0.20:51000 > 10.0.0.80:80/tcp SF"]
 @pytest.fixture
 def audited(write) -> Callable[..., auditor.Report]:
     def audited(*lines: str, **known: object) -> auditor.Report:
-        return auditor.audit(write(pcap(scene(lines))), **known)
+        return auditor.audit(write(pcap(scene(lines))), **known, dissect=False)
 
     return audited
 

@@ -36,9 +36,9 @@ class Scene:
         """Whether nobody tried to push."""
         return set(self.truth["requirements"].values()) == {"not-seen"}
 
-    def audit(self, **known: Any) -> auditor.Report:
-        """Audit the captures, with what is known of the site."""
-        return auditor.audit(*self.captures, ruleset=self.truth["ruleset"], **known)
+    def audit(self, *, dissect: bool = False, **known: Any) -> auditor.Report:
+        """Audit the captures, with what is known of the site; by ports only unless told otherwise."""
+        return auditor.audit(*self.captures, ruleset=self.truth["ruleset"], dissect=dissect, **known)
 
 
 def scenes() -> list[Scene]:
@@ -97,7 +97,7 @@ def test_with_the_roles_inferred(scene):
 
 @each(TAKEN_AT_BOTH_ENDS)
 def test_the_captures_in_the_other_order(scene):
-    report = auditor.audit(*reversed(scene.captures), ruleset=scene.truth["ruleset"], **scene.known)
+    report = auditor.audit(*reversed(scene.captures), ruleset=scene.truth["ruleset"], dissect=False, **scene.known)
     assert told(scene, report) == truth(scene)
 
 

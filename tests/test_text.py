@@ -56,14 +56,14 @@ def gold(name: str, text: str) -> str:
 def test_the_whole_text(name, width, monkeypatch):
     monkeypatch.chdir(FOLDER)
     (captures,) = (scene.captures for scene in SCENES if scene.name == name)
-    text = auditor.audit(*(Path(capture).name for capture in captures)).to_text(width=width)
+    text = auditor.audit(*(Path(capture).name for capture in captures), dissect=False).to_text(width=width)
     assert text == gold(f"{name}-{width}", text)
 
 
 def test_the_whole_text_of_many_clients(many, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("twelve.pcap").write_bytes(many)
-    text = auditor.audit("twelve.pcap").to_text()
+    text = auditor.audit("twelve.pcap", dissect=False).to_text()
     assert text == gold("twelve-clients-100", text)
 
 
@@ -79,7 +79,7 @@ def test_no_line_is_wider_than_the_terminal(scene, width):
 
 
 def lines_of(*lines: str, write, **known: object) -> list[str]:
-    return auditor.audit(write(pcap(scene(lines))), **known).to_text(width=200).splitlines()
+    return auditor.audit(write(pcap(scene(lines))), **known, dissect=False).to_text(width=200).splitlines()
 
 
 def test_the_answer_comes_first(write):
@@ -122,7 +122,7 @@ def test_an_informational_row_that_was_not_tried_is_left_out(write):
 
 
 def test_details_show_every_method(write):
-    report = auditor.audit(write(pcap(scene(["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF"]))))
+    report = auditor.audit(write(pcap(scene(["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF"]))), dissect=False)
     (client,) = report.clients
     text = render_text(report, details=True)
     assert [method.title for method in client.methods if f"10.0.0.20: {method.title}: " not in text] == []
@@ -147,21 +147,21 @@ def many() -> bytes:
 
 
 def test_many_clients_begin_with_a_summary(many, write):
-    text = auditor.audit(write(many)).to_text().splitlines()
+    text = auditor.audit(write(many), dissect=False).to_text().splitlines()
     assert text[0] == "12 clients: 9 fails, 3 unproven"
     assert re.fullmatch(r"  client-push/smb +blocked +9", text[text.index("What is blocked most") + 2])
     assert "Failing clients (9)" in text
 
 
 def test_many_clients_are_shown_in_detail_only_the_first_that_fail(many, write):
-    text = auditor.audit(write(many)).to_text()
+    text = auditor.audit(write(many), dissect=False).to_text()
     assert re.findall(r"^(\S+): Client push installation: FAILS$", text, re.MULTILINE) == [
         f"10.0.0.{n}" for n in (21, 22, 23)
     ]
 
 
 def test_details_show_all_of_many_clients(many, write):
-    text = render_text(auditor.audit(write(many)), details=True)
+    text = render_text(auditor.audit(write(many), dissect=False), details=True)
     assert len(re.findall(r"^\S+: Client push installation: \w+$", text, re.MULTILINE)) == 12
 
 
@@ -197,7 +197,7 @@ def hostile(request, tmp_path, monkeypatch) -> str:
 
 @posix
 def test_a_hostile_name_is_shown_but_not_obeyed(hostile):
-    text = auditor.audit(hostile).to_text(width=200)
+    text = auditor.audit(hostile, dissect=False).to_text(width=200)
     assert harmful(text) == []
     assert f"\n  {clean(hostile)}: pcap, 2 packets\n" in text
 
@@ -205,7 +205,10 @@ def test_a_hostile_name_is_shown_but_not_obeyed(hostile):
 @posix
 def test_a_hostile_name_in_colours(hostile):
     out = io.StringIO()
-    print_text(auditor.audit(hostile), Console(file=out, width=200, force_terminal=True, color_system="standard"))
+    print_text(
+        auditor.audit(hostile, dissect=False),
+        Console(file=out, width=200, force_terminal=True, color_system="standard"),
+    )
     plain = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue())
     assert harmful(plain) == []
     assert "\x1b[31mred" not in out.getvalue()

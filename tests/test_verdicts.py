@@ -71,7 +71,7 @@ def audited(case: Case, write: Any, tmp_path: Path) -> auditor.Report:
     stated = (f"{name} = {str(holds).lower()}\n" for name, holds in case.conditions.items())
     site.write_text("[conditions]\n" + "".join(stated), encoding="utf-8")
     known = {name: getattr(case, name) for name in ("ruleset", "roles", "mode", "properties", "ports")}
-    return auditor.audit(*paths, site=site, **known)
+    return auditor.audit(*paths, site=site, **known, dissect=False)
 
 
 def requirement(client: ClientReport, name: str) -> RequirementVerdict:

@@ -127,14 +127,17 @@ def _headline(client: r.ClientReport, method: r.MethodResult) -> Text:
 
 def _why(method: r.MethodResult) -> list[str]:
     network = [one.text for one in method.reasons if one.kind == "network"]
-    if network:
-        return list(dict.fromkeys(network))
+    problems = [f"The port is open, but {one.text}" for one in method.reasons if one.kind == "problem"]
+    if network or problems:
+        return list(dict.fromkeys(network + problems))
     if method.result == r.WORKS:
-        return ["Every port that it requires was seen to be open, so the network did not stop it."]
+        return ["Everything that it requires was seen to work, so the network did not stop it."]
     missing = [one.requirement.partition("/")[2] for one in method.reasons]
     seen = any(one.attempts for one in method.requirements)
+    harmless = [one.row for one in method.requirements if one.verdict in r.BAD and one.necessity == "required"]
     what = "Nothing that it requires was seen to be blocked" if seen else "Nothing of it was seen"
-    return [f"{what}; not proven: {', '.join(missing)}."]
+    what = f"What was blocked ({', '.join(harmless)}) does not end it" if harmless else what
+    return [f"{what}; not proven: {', '.join(dict.fromkeys(missing))}."]
 
 
 def _table(method: r.MethodResult) -> Padding:
@@ -147,7 +150,7 @@ def _table(method: r.MethodResult) -> Padding:
         cells = (
             _name(one),
             _port(one),
-            Text(_verdict(one), style=STYLES[one.verdict]),
+            Text(_verdict(one), style=_style(one)),
             _end(one.source),
             _end(one.destination),
         )
@@ -171,13 +174,19 @@ def _port(one: r.RequirementVerdict) -> str:
 
 
 def _verdict(one: r.RequirementVerdict) -> str:
+    if any(problem.fatal for problem in one.problems):
+        return f"{one.verdict}, but failed"
     sure = f", {one.confidence}" if one.confidence == r.LIKELY else ""
     changed = ", changed" if one.changed else ""
     return one.verdict + sure + changed
 
 
+def _style(one: r.RequirementVerdict) -> str:
+    return STYLES[r.FAILS] if any(problem.fatal for problem in one.problems) else STYLES[one.verdict]
+
+
 def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator[Part]:
-    shown = [one for one in method.requirements if one.verdict in r.BAD or one.verdict == r.INCONCLUSIVE]
+    shown = [one for one in method.requirements if one.verdict in {*r.BAD, r.INCONCLUSIVE} or one.problems]
     if details:
         shown = [one for one in method.requirements if one.verdict != r.NOT_APPLICABLE]
     elif not shown:
@@ -186,9 +195,13 @@ def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator
         head = Text()
         head.append(one.id, style="bold")
         head.append(": ")
-        head.append(_verdict(one), style=STYLES[one.verdict])
+        head.append(_verdict(one), style=_style(one))
         yield head
         yield _indented(one.explanation)
+        for problem in one.problems:
+            yield _indented(
+                f"{'problem' if problem.fatal else 'also'}: {problem.text}", style="red" if problem.fatal else ""
+            )
         if one.blocked_at and one.blocked_at != r.UNKNOWN:
             yield _indented(
                 f"stopped {'between the two' if one.blocked_at == r.BETWEEN else 'at the ' + one.blocked_at}"

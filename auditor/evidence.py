@@ -1,0 +1,67 @@
+"""The packets that prove a report, each with a comment that says what it proves, as one small pcapng."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from auditor import report as r
+from auditor.errors import AuditorError, SourceError
+from auditor.sources.extract import Record, frames_of, write_pcapng
+
+Comments = dict[int, list[str]]
+
+
+class NoEvidenceError(AuditorError):
+    """A report in which nothing was judged by packets."""
+
+
+def write_evidence(report: r.Report, out: BinaryIO) -> int:
+    """Write every frame that the report cites, once, and return how many; Wireshark shows the comments.
+
+    The packets are taken from the report's sources, which must still lie where they were. Raises NoEvidenceError if the
+    report cites none, SourceError if a source has changed.
+    """
+    cited = comments(report)
+    if not cited:
+        raise NoEvidenceError("nothing in these sources proves or disproves a requirement", hint="see auditor analyze")
+    records = list(_records(report, cited))
+    write_pcapng(out, [record for record, _ in records], [comment for _, comment in records])
+    return len(records)
+
+
+def comments(report: r.Report) -> dict[int, Comments]:
+    """Return what each cited frame proves: by source number, then by frame number."""
+    found: dict[int, Comments] = defaultdict(lambda: defaultdict(list))
+    for client, one in _verdicts(report):
+        name = f"{client.address} {one.id}"
+        for evidence in one.evidence:
+            for frame in evidence.frames:
+                found[evidence.source][frame].append(f"{name}: {_verdict(one)}. {evidence.text}")
+    return found
+
+
+def _verdicts(report: r.Report) -> Iterator[tuple[r.ClientReport, r.RequirementVerdict]]:
+    for client in report.clients:
+        for method in client.methods:
+            for one in method.requirements:
+                yield client, one
+
+
+def _verdict(one: r.RequirementVerdict) -> str:
+    return f"{one.verdict} ({one.confidence})" if one.confidence else one.verdict
+
+
+def _records(report: r.Report, cited: dict[int, Comments]) -> Iterator[tuple[Record, str]]:
+    for number, wanted in sorted(cited.items()):
+        path = report.sources[number].path
+        name = f"{path}, frame {{}}\n" if len(report.sources) > 1 else "frame {}\n"
+        found = 0
+        for record in frames_of(Path(path), wanted):
+            found += 1
+            yield record, name.format(record.frame) + "\n".join(dict.fromkeys(wanted[record.frame]))
+        if found != len(wanted):
+            hint = "audit it again: auditor evidence SOURCE..."
+            raise SourceError("the source is no longer what the report was made of", where=path, hint=hint)

@@ -1,0 +1,218 @@
+"""Let Wireshark's dissectors read chosen packets: what was said on the ports, as plain facts.
+
+tshark runs through pyshark, on a small temporary capture, in a thread and an event loop of its own: so it works in a
+script, in a running event loop (Jupyter), and on Windows. Neither process nor file outlives the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from auditor.sources.extract import Wanted, packets_of, write_pcapng
+from auditor.sources.packets import Tunnels
+
+SECONDS = 60.0
+SECONDS_TO_GO = 5.0
+OLDEST_TSHARK = (3, 0)
+
+# Only packets that can say something are handed to pyshark, which is slow; Wireshark's display filter chooses them.
+TELLING = " or ".join(
+    (
+        "smb2.cmd in {0, 1, 3, 5}",
+        "(smb2.nt_status != 0 and smb2.nt_status != 0x103)",
+        "smb.cmd in {0x72, 0x73, 0x75, 0xa2}",
+        "(smb.nt_status != 0)",
+        "dcerpc.pkt_type in {2, 3, 11, 12, 13, 14, 15}",
+        "epm",
+        "svcctl",
+        "dcom",
+        "tls.alert_message",
+        "tls.handshake.type in {1, 2, 11}",
+        "http.request",
+        "http.response",
+        "kerberos.error_code",
+        "(tcp.flags.reset == 1)",
+    )
+)
+LAYERS = "frame ip ipv6 tcp smb smb2 ntlmssp dcerpc epm svcctl isystemactivator dcom tls x509af x509ce http kerberos"
+
+
+class Told(NamedTuple):
+    """One dissected packet: where it stands, who sent it to whom, and every field that Wireshark found in it.
+
+    fields: by Wireshark's name, all values in order, such as {"smb2.nt_status": ["0xc000006d"]}.
+    """
+
+    frame: int
+    src: str
+    src_port: int
+    dst: str
+    dst_port: int
+    fields: dict[str, list[str]]
+
+    def first(self, name: str) -> str | None:
+        """Return the first value of a field, None if the packet does not have it."""
+        values = self.fields.get(name)
+        return values[0] if values else None
+
+    def number(self, name: str) -> int | None:
+        """Return the first value of a field as a number (decimal or 0x), None if there is none."""
+        value = self.first(name)
+        try:
+            return None if value is None else int(value, 0)
+        except ValueError:
+            return None
+
+
+class Dissection(NamedTuple):
+    """What the dissectors told of one source. obstacle: why they told nothing or not all, empty if they did."""
+
+    told: tuple[Told, ...]
+    obstacle: str
+
+
+def dissect(
+    path: Path, flows: Collection[Wanted], tunnels: Tunnels, tshark: Path, *, seconds: float = SECONDS
+) -> Dissection:
+    """Return what tshark tells of the heads of these flows; never raises for what tshark does."""
+    if not flows:
+        return Dissection((), "")
+    with tempfile.TemporaryDirectory(prefix="auditor-", ignore_cleanup_errors=True) as folder:
+        small = Path(folder) / "chosen.pcapng"
+        with small.open("wb") as out:
+            frames = write_pcapng(out, packets_of(path, flows, tunnels))
+        with _empty_configuration(Path(folder)):
+            packets, obstacle = _in_own_loop(lambda: _read(small, tshark, seconds))
+    return Dissection(tuple(_told(packet, frames) for packet in packets), obstacle)
+
+
+def _in_own_loop(work: Callable[[], Any]) -> tuple[list[Any], str]:
+    """Run a coroutine in a thread with an event loop of its own, and end it when the caller is interrupted."""
+    result: Future[tuple[list[Any], str]] = Future()
+    started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
+    thread = threading.Thread(target=_run_loop, args=(work, started, result), name="auditor-tshark", daemon=True)
+    thread.start()
+    try:
+        while not result.done():
+            thread.join(0.1)  # short, so that Ctrl-C gets through
+            if not thread.is_alive():
+                break
+    except BaseException:
+        if started.done():
+            loop, task = started.result()
+            loop.call_soon_threadsafe(task.cancel)
+        thread.join(10)
+        raise
+    thread.join(10)
+    return result.result(0)
+
+
+def _run_loop(work: Callable[[], Any], started: Future[Any], result: Future[Any]) -> None:
+    loop = asyncio.ProactorEventLoop() if os.name == "nt" else asyncio.new_event_loop()  # type: ignore[attr-defined,unused-ignore]
+    asyncio.set_event_loop(loop)
+    try:
+        task = loop.create_task(work())
+        started.set_result((loop, task))
+        result.set_result(loop.run_until_complete(task))
+    except asyncio.CancelledError:
+        result.set_result(([], "stopped"))
+    except BaseException as error:
+        result.set_exception(error)
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+async def _read(path: Path, tshark: Path, seconds: float) -> tuple[list[Any], str]:
+    """Return pyshark's packets, and what went wrong."""
+    try:
+        import pyshark
+        from pyshark.capture.capture import TSharkCrashException
+    except Exception as error:  # pyshark breaks in its own ways on new versions of Python
+        return [], f"pyshark cannot be used here ({type(error).__name__}: {error})"
+    packets: list[Any] = []
+    capture = pyshark.FileCapture(
+        str(path),
+        display_filter=TELLING,
+        tshark_path=str(tshark),
+        use_json=True,
+        eventloop=asyncio.get_running_loop(),
+        custom_parameters=["-J", LAYERS],
+    )
+    try:
+        reading = capture.packets_from_tshark(packets.append, close_tshark=False)
+        await asyncio.wait_for(reading, seconds)
+        await _left(capture)
+    except TimeoutError:
+        return packets, f"tshark took longer than {seconds:.0f} seconds and was stopped"
+    except TSharkCrashException as error:
+        return packets, f"tshark ended with an error ({str(error).splitlines()[0]})"
+    except Exception as error:
+        return packets, f"what tshark printed could not be read ({type(error).__name__})"
+    finally:
+        await _end(capture)
+    return packets, ""
+
+
+async def _left(capture: Any) -> None:
+    """Wait until tshark has gone by itself, which it does when its last line was read."""
+    for process in list(capture._running_processes):
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), SECONDS_TO_GO)
+
+
+async def _end(capture: Any) -> None:
+    """Kill what is left of tshark and wait until it is gone."""
+    for process in list(capture._running_processes):
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    capture._running_processes.clear()
+    await asyncio.gather(*capture._stderr_handling_tasks, return_exceptions=True)
+
+
+@contextmanager
+def _empty_configuration(folder: Path) -> Iterator[None]:
+    """Keep a personal Wireshark profile from changing what tshark prints."""
+    name = "WIRESHARK_CONFIG_DIR"
+    before = os.environ.get(name)
+    os.environ[name] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before
+
+
+# from pyshark's packets to facts
+
+
+def _told(packet: Any, frames: list[int]) -> Told:
+    fields: dict[str, list[str]] = {}
+    for layer in packet.layers:
+        _flatten(layer._all_fields, fields)
+    ip = "ipv6" if "ipv6.src" in fields else "ip"
+    ports = [int(fields.get(f"tcp.{side}port", ["0"])[-1]) for side in ("src", "dst")]
+    ends = [fields.get(f"{ip}.{side}", [""])[-1] for side in ("src", "dst")]
+    return Told(frames[int(packet.number) - 1], ends[0], ports[0], ends[1], ports[1], fields)
+
+
+def _flatten(value: Any, into: dict[str, list[str]], name: str = "") -> None:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _flatten(inner, into, key)
+    elif isinstance(value, list):
+        for inner in value:
+            _flatten(inner, into, name)
+    elif value is not None:
+        into.setdefault(name, []).append(str(value))
