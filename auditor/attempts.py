@@ -77,6 +77,13 @@ class Traffic:
         self.said = said or (Said(),) * len(sources)
         self._hosts = frozenset(hosts)
         self._attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
+        self._handed_out: dict[tuple[object, ...], list[HandedOut]] = defaultdict(list)
+        self._steps: dict[tuple[object, ...], list[Step]] = defaultdict(list)
+        for number, one in enumerate(self.said):
+            for port in one.handed_out:
+                self._handed_out[number, port.server, port.port].append(port)
+            for step in one.steps:
+                self._steps[number, *step.side].append(step)
         self._deaf: list[tuple[set[tuple[str, str]], set[str]]] = []
         for number, source in enumerate(sources):
             self._add(number, source)
@@ -105,18 +112,13 @@ class Traffic:
 
     def handed_out(self, attempt: Attempt) -> HandedOut | None:
         """Return how the port that was tried came to be known: the last announcement before the attempt."""
-        found = [
-            one
-            for one in self.said[attempt.source].handed_out
-            if (one.server, one.port) == (attempt.dst, attempt.dst_port)
-        ]
+        found = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
         before = [one for one in found if one.frame < attempt.first_frame]
         return (before or found)[-1] if found else None
 
     def steps(self, attempt: Attempt) -> list[Step]:
         """Return what was answered on this side's connections in the attempt's source."""
-        side = (attempt.src, attempt.dst, attempt.dst_port)
-        return [one for one in self.said[attempt.source].steps if tuple(one.side) == side]
+        return self._steps.get((attempt.source, attempt.src, attempt.dst, attempt.dst_port), [])
 
     def reset_by_other(self, attempt: Attempt) -> bool | None:
         """Tell whether another device than the host sent the reset of an attempt, None if that is unknown."""

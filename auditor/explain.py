@@ -10,6 +10,7 @@ from pathlib import Path
 from auditor.errors import ArgumentError
 from auditor.ruleset import Requirement, load_ruleset, shipped_rulesets
 from auditor.ruleset_lint import nearest
+from auditor.said import problems
 
 WIDTH = 88
 
@@ -21,9 +22,9 @@ def explain(term: str | None) -> str:
     """
     if term is None:
         return _all_terms()
-    parts = _words(term) + _from_rulesets(term)
+    parts = _words(term) + _problems(term) + _from_rulesets(term)
     if not parts:
-        meant = nearest(term, [*_terms(), *_ruleset_terms()])
+        meant = nearest(term, [*_terms(), *_problem_names(), *_ruleset_terms()])
         hint = f"did you mean {meant}?" if meant else "auditor explain, without a term, lists all of them"
         raise ArgumentError(f"nothing is known of {term!r}", hint=hint)
     return "\n".join(parts)
@@ -46,6 +47,21 @@ def _words(term: str) -> list[str]:
             if name.lower() == term.lower():
                 found.append(f"{name} ({kind})\n{_wrapped(entry['means'])}\n{_wrapped('What to do: ' + entry['do'])}\n")
     return found
+
+
+def _problem_names() -> list[str]:
+    return [known.name for table in problems().values() for known in table.values()]
+
+
+def _problems(term: str) -> list[str]:
+    """Return what answers of protocols mean, by their name or code."""
+    return [
+        f"{known.name} (problem, {layer} {code})\n{_wrapped(known.means.capitalize() + '.')}\n"
+        f"{_wrapped('What to do: ' + known.do)}\n"
+        for layer, table in problems().items()
+        for code, known in table.items()
+        if term.lower() in (known.name.lower(), code.lower(), f"{layer} {code}".lower())
+    ]
 
 
 def _wrapped(text: str) -> str:
@@ -92,6 +108,7 @@ def _requirement(one: Requirement, ruleset: str) -> str:
 
 def _all_terms() -> str:
     lines = [f"{kind}: {', '.join(table)}" for kind, table in _tables().items()]
+    lines.append("problem: " + ", ".join(dict.fromkeys(_problem_names())))
     ruleset = load_ruleset(shipped_rulesets()[0])
     lines.append("method: " + ", ".join(method.id for method in ruleset.methods))
     lines.append("requirement: " + ", ".join(dict.fromkeys(one.row for one in ruleset.requirements)))
