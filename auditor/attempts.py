@@ -187,7 +187,8 @@ def _one_sided(table: pd.DataFrame) -> tuple[set[tuple[str, str]], set[str]]:
     """Return the pairs of hosts, and the hosts, of which only one side's packets were captured."""
     tcp = table[table["protocol"] == "tcp"]
     silent = (tcp["frames_dst"] == 0) & (tcp["frames_src"] >= SURELY_ONE_WAY)
-    odd = tcp[(tcp["answer"] == "one-sided") | ((tcp["answer"] == "mid-stream") & silent)]
+    went_on = tcp["frames_src"] > tcp["syn"] + tcp["rst"]
+    odd = tcp[((tcp["answer"] == "one-sided") & went_on) | ((tcp["answer"] == "mid-stream") & silent)]
     pairs = set(zip(odd["src_ip"], odd["dst_ip"], strict=True))
     spoken_to = set(table["src_ip"][table["frames_dst"] > 0]) | set(table["dst_ip"][table["frames_src"] > 0])
     return pairs, set(odd["src_ip"]) - spoken_to

@@ -58,16 +58,14 @@ def audit(
         heard = hear(sources, cast, rules, Path(tshark) if tshark else None)
         cast = with_content(cast, heard.said, given)
     report = verdicts.audit(sources, rules, cast, facts.facts(), asked, TOOL, heard)
-    summaries = {source.path: source for source in report.sources} | {one.path: one for one in unreadable}
     if not unreadable:
         return report
     limits = [f"{one.path} was not audited: {one.warnings[0][1]}" for one in unreadable]
-    ordered = [*report.sources, *(summaries[one.path] for one in unreadable)]
-    return replace(report, sources=tuple(ordered), limitations=(*limits, *report.limitations))
+    return replace(report, sources=(*report.sources, *unreadable), limitations=(*limits, *report.limitations))
 
 
 def _asked(rules: Ruleset, methods: Iterable[str] | None) -> tuple[str, ...]:
-    wanted = list(methods or ())
+    wanted = [methods] if isinstance(methods, str) else list(methods or ())
     return tuple(rules.method(one).id for one in wanted) or tuple(method.id for method in rules.methods)
 
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from auditor import output
 from auditor.version import VERSION
 
+if TYPE_CHECKING:
+    from auditor.report import Report
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-WORKS, NOTHING_READABLE, FAILS, INCOMPLETE = 0, 1, 3, 4
+if TYPE_CHECKING:
+    PairType = click.ParamType[tuple[str, str]]
+else:
+    PairType = click.ParamType  # older versions of click cannot be subscripted
+
+WORKS, NOTHING_AUDITED, FAILS, INCOMPLETE = 0, 1, 3, 4
 EXIT_CODES = """\b
 Exit codes: 0 nothing required is blocked; 1 nothing could be audited; 2 bad arguments;
-3 a method fails; 4 some sources or packets could not be read."""
+3 a method fails or something required is blocked; 4 some sources or packets could not be read."""
 
 
-class Pair(click.ParamType[tuple[str, str]]):
+class Pair(PairType):
     """NAME=VALUE on the command line."""
 
     name = "name=value"
@@ -70,7 +78,7 @@ def site_options(function: Function) -> Function:
             ),
             click.option(
                 "--mode",
-                type=click.Choice(("native", "mixed")),
+                type=click.Choice(("native", "mixed"), case_sensitive=False),
                 help="Mode of the site: native uses HTTPS, mixed HTTP.",
             ),
             click.option(
@@ -140,14 +148,12 @@ def analyze(
     """Audit captures of one installation, or of many, from either end."""
     from auditor.auditing import audit
 
-    output.check(target, force=force)
+    output.check(target, force=force, inputs=_inputs(sources, site))
     report = audit(*sources, dissect=not no_dissect, tshark=tshark, **_arguments(site))
-    if not quiet:
+    if not quiet or target != output.STANDARD:
         _write_report(report, form, target, force, verbose)
-    failed = any(
-        method.result == "fails" for client in report.clients for method in client.methods if method.id in report.asked
-    )
-    return FAILS if failed else INCOMPLETE if report.incomplete else WORKS
+    _tell_unaudited(report)
+    return _exit_code(report)
 
 
 @cli.command()
@@ -159,7 +165,7 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool) -> int:
     from auditor.render.clean import clean
     from auditor.render.flow_table import flow_table, write
 
-    output.check(target, force=force)
+    output.check(target, force=force, inputs=sources)
     read, unreadable = read_all(sources)
     for one in unreadable:
         click.echo(clean(f"auditor: {one.path}: {one.warnings[0][1]}"), err=True)
@@ -178,7 +184,7 @@ def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) ->
     from auditor.auditing import audit
     from auditor.evidence import write_evidence
 
-    output.check(target, force=force)
+    output.check(target, force=force, inputs=_inputs(sources, site))
     report = audit(*sources, **_arguments(site))
     with output.opened(target, force=force) as out:
         count = write_evidence(report, out)
@@ -241,6 +247,32 @@ def doctor() -> int:
     return 0 if healthy else 1
 
 
+def _exit_code(report: Report) -> int:
+    """Return the exit code that a report stands for (README.md)."""
+    if not report.clients:
+        return NOTHING_AUDITED
+    asked = [method for client in report.clients for method in client.methods if method.id in report.asked]
+    if any(method.result == "fails" or any(one.kind == "network" for one in method.reasons) for method in asked):
+        return FAILS
+    return INCOMPLETE if report.incomplete else WORKS
+
+
+def _tell_unaudited(report: Report) -> None:
+    """Say on standard error what the report itself says only below its answer."""
+    from auditor.render.clean import clean
+
+    for source in report.sources:
+        for code, text in source.warnings:
+            if code == "unreadable":
+                click.echo(clean(f"auditor: {source.path} was not audited: {text}"), err=True)
+    if not report.clients:
+        click.echo("auditor: no client installation was found in these sources, so nothing was judged", err=True)
+
+
+def _inputs(sources: Iterable[str], site: dict[str, Any]) -> list[str]:
+    return [*sources, *(str(site[name]) for name in ("site", "ruleset") if site.get(name))]
+
+
 def _arguments(site: dict[str, Any]) -> dict[str, Any]:
     """Turn command-line values into arguments of `auditor.audit`."""
     roles: dict[str, list[str]] = {}
@@ -257,7 +289,7 @@ def _number(name: str, value: str) -> int:
     return int(value)
 
 
-def _write_report(report: Any, form: str, target: str, force: bool, verbose: bool) -> None:
+def _write_report(report: Report, form: str, target: str, force: bool, verbose: bool) -> None:
     from rich.console import Console
 
     from auditor.render.text import print_text, render_text

@@ -20,7 +20,7 @@ def examine() -> tuple[str, bool]:
     """Return a text, one line a finding, and whether everything needed is there."""
     findings = [(True, f"auditor {VERSION}"), (True, f"Python {platform.python_version()} ({sys.executable})")]
     findings += [_package(name) for name in PACKAGES]
-    findings += [_ruleset(name) for name in shipped_rulesets()]
+    findings += [_ruleset(name) for name in shipped_rulesets()] or [(False, "no ruleset: install auditor again")]
     lines = [f"{'ok' if good else 'MISSING':9}{text}" for good, text in findings]
     lines += [f"{'ok' if found else 'optional':9}{text}" for found, text in (_tshark(), *map(_optional, OPTIONAL))]
     return "\n".join(lines) + "\n", all(good for good, _ in findings)

@@ -28,7 +28,7 @@ def limitations(
         )
     if _one_end(clients):
         found.append(
-            "Nothing between client and management point is in these sources. A capture taken at the site server "
+            "Nothing from the client to a management point is in these sources. A capture taken at the site server "
             "cannot show it: take one at the client too."
         )
     if heard is not None and not heard.obstacle:
@@ -70,8 +70,13 @@ def _silent_blocks(verdicts: Sequence[r.RequirementVerdict]) -> bool:
 
 
 def _one_end(clients: Sequence[r.ClientReport]) -> bool:
-    """Tell whether a push was seen but nothing that its clients sent to a management point."""
+    """Tell whether a push got through but nothing that its clients sent to a management point was seen.
+
+    A push that fails before does not come to that.
+    """
     for client in clients:
+        if any(method.result == r.FAILS for method in client.methods):
+            continue
         rows = [one for method in client.methods for one in method.requirements if one.necessity == "required"]
         pushed = any(one.source.role == SITE_SERVER and one.attempts for one in rows)
         fetched = any(one.source.role == CLIENT and one.attempts for one in rows)

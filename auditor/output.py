@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -44,10 +44,15 @@ def opened(path: str, *, force: bool) -> Iterator[BinaryIO]:
         Path(name).unlink(missing_ok=True)
 
 
-def check(path: str, *, force: bool) -> None:
-    """Raise OutputError if the output exists already and may not be replaced, before any work is done."""
+def check(path: str, *, force: bool, inputs: Iterable[str] = ()) -> None:
+    """Raise OutputError if the output exists already and may not be replaced, before any work is done.
+
+    inputs: files that are never replaced, whatever is said, by this name or another.
+    """
     if path == STANDARD:
         return
+    if any(_same(path, one) for one in inputs):
+        raise OutputError("this is one of the files being read", where=path, hint="choose another name")
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -60,6 +65,13 @@ def check(path: str, *, force: bool) -> None:
         raise OutputError("this is a device, not a file", where=path, hint="name a file, or - for standard output")
     if not force:
         raise OutputError("the output exists already", where=path, hint="choose another name, or add --force")
+
+
+def _same(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False
 
 
 def _unwritable(path: str, error: OSError) -> OutputError:

@@ -43,7 +43,8 @@ def _needs(method: r.MethodResult, ruleset: Ruleset, facts: SiteFacts) -> list[s
         if verdict.necessity == "informational" or verdict.verdict == r.NOT_APPLICABLE:
             continue
         groups.setdefault(requirement.either_or or requirement.id, []).append(verdict)
-    needs = []
+    only_if = ruleset.method(method.id).only_if
+    needs = [f"that {only_if}"] if only_if else []
     for group in groups.values():
         if not any(one.verdict in r.GOOD for one in group) and any(one.verdict not in r.BAD for one in group):
             needs.append(_need(group, [ruleset.requirement(one.id) for one in group], ruleset, facts))

@@ -167,7 +167,7 @@ class ClientReport:
         return next(method for method in self.methods if method.id == method_id)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """The one document: sources, roles, clients with methods and requirements, limitations.
 
@@ -226,6 +226,8 @@ class Report:
 
     def __str__(self) -> str:
         return self.to_text()
+
+    __repr__ = __str__  # shows itself in a shell
 
 
 def utc_text(time_ns: int | None) -> str | None:

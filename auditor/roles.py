@@ -6,6 +6,7 @@ import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import pandas as pd
 
@@ -56,12 +57,19 @@ class Cast:
 
     def addresses(self, role: str) -> tuple[str, ...]:
         """Return everybody who plays a role."""
-        return tuple(one.address for one in self.assignments if one.role == role)
+        return self._by_role.get(role, ())
 
-    @property
+    @cached_property
     def roles(self) -> frozenset[str]:
         """The roles that somebody plays."""
-        return frozenset(one.role for one in self.assignments)
+        return frozenset(self._by_role)
+
+    @cached_property
+    def _by_role(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for one in self.assignments:
+            found[one.role].append(one.address)
+        return {role: tuple(addresses) for role, addresses in found.items()}
 
 
 def parse_roles(roles: Mapping[str, str | Iterable[str]]) -> Given:
@@ -72,7 +80,11 @@ def parse_roles(roles: Mapping[str, str | Iterable[str]]) -> Given:
             raise ArgumentError(f"no such role: {role!r}", where="--role", hint=_role_hint(role))
         words = [values] if isinstance(values, str) else list(values)
         networks[role] = tuple(_network(role, word) for word in words)
-    return Given(networks)
+    given = Given(networks)
+    if both := set(given.hosts(SITE_SERVER)) & set(given.hosts(CLIENT)):
+        hint = "the site server pushes to the client: name two computers"
+        raise ArgumentError(f"{min(both)} cannot be site server and client at once", where="--role", hint=hint)
+    return given
 
 
 def _role_hint(word: str) -> str:
@@ -99,6 +111,7 @@ def assign(sources: Sequence[Source], ruleset: Ruleset, given: Given) -> Cast:
     assignments += [one for one in servers if one.address not in given.hosts(SITE_SERVER)]
     assignments += [one for one in clients if one.address not in given.hosts(CLIENT)]
     addresses = sorted({one.address for one in assignments if one.role == CLIENT}, key=_order)
+    assignments += _within_networks(sources, addresses, given)
     points, point_notes = _management_points(sources, ruleset, addresses, given)
     assignments += points
     ordered = sorted(set(assignments), key=lambda one: (ROLES.index(one.role), _order(one.address)))
@@ -129,6 +142,22 @@ def _still_true(notes: Sequence[str], assignments: Sequence[RoleAssignment]) -> 
 
 def _called(one: RoleAssignment, names: set[str]) -> RoleAssignment:
     return replace(one, why=f"{one.why}; called {', '.join(sorted(names)[:3])}") if names else one
+
+
+def _within_networks(sources: Sequence[Source], clients: Sequence[str], given: Given) -> list[RoleAssignment]:
+    """Return the hosts that clients connect to and that lie in a network named for a role."""
+    roles = [role for role in given.networks if role not in (SITE_SERVER, CLIENT, MANAGEMENT_POINT)]
+    if not roles:
+        return []
+    reached: set[str] = set()
+    for source in sources:
+        reached |= set(source.flows["dst_ip"][source.flows["src_ip"].isin(list(clients))])
+    return [
+        RoleAssignment(role, host, "given", NAMED)
+        for role in roles
+        for host in sorted(reached - set(given.hosts(role)))
+        if given.covers(role, host)
+    ]
 
 
 def _named(role: str, address: str) -> RoleAssignment:
@@ -265,7 +294,7 @@ def _management_points(
     ports = _rows(ruleset, CLIENT, MANAGEMENT_POINT)
     taken = {host for role in ROLES if role not in (SITE_SERVER, CLIENT) for host in given.hosts(role)}
     contacts = [one for one in _contacts(sources, ports) if one.src in set(clients)] if clients else []
-    fitting = [one for one in contacts if given.covers(MANAGEMENT_POINT, one.dst)]
+    fitting = [one for one in contacts if given.covers(MANAGEMENT_POINT, one.dst) and _plausible(one.dst, given)]
     if given.names(MANAGEMENT_POINT):
         chosen = sorted({one.dst for one in fitting} | set(given.hosts(MANAGEMENT_POINT)))
         return [RoleAssignment(MANAGEMENT_POINT, one, "given", NAMED) for one in chosen], []
@@ -280,6 +309,11 @@ def _management_points(
     rows = " and ".join(sorted(set().union(*(one.rows for one in fitting if one.dst == best))))
     why = f"{_several(count, 'client')} connected to it at {rows}"
     return [RoleAssignment(MANAGEMENT_POINT, best, "inferred", why)], []
+
+
+def _plausible(address: str, given: Given) -> bool:
+    """Tell whether a web server may be the management point: one on the Internet is not taken for it unasked."""
+    return given.names(MANAGEMENT_POINT) or not ipaddress.ip_address(address).is_global
 
 
 def _several(count: int, what: str) -> str:

@@ -82,13 +82,17 @@ class Requirement:
 
 @dataclass(frozen=True)
 class Method:
-    """One installation method: its own requirements, then those that hold for all methods."""
+    """One installation method: its own requirements, then those that hold for all methods.
+
+    only_if: what must be so for the method to be any use, empty if nothing.
+    """
 
     id: str
     title: str
     summary: str
     reference: str
     requirements: tuple[Requirement, ...]
+    only_if: str = ""
 
 
 @dataclass(frozen=True)
@@ -345,7 +349,8 @@ def _build(document: Table, path: Path) -> Ruleset:
 def _build_method(method: Table, common: list[Table]) -> Method:
     rows = [*method["requirement"], *common]
     requirements = tuple(_build_requirement(row, method["id"]) for row in rows)
-    return Method(method["id"], method["title"], method["summary"], method["reference"], requirements)
+    texts = (method["id"], method["title"], method["summary"], method["reference"])
+    return Method(*texts, requirements, method.get("only_if", ""))
 
 
 def _build_condition(table: Table) -> Condition:

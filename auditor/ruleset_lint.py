@@ -190,7 +190,9 @@ _RULESET = _Schema(
 _REFERENCE = _Schema({"publisher": _TEXT, "document": _TEXT, "version": _TEXT}, {"url": _TEXT})
 _CONDITION = _Schema({"id": _ID, "text": _TEXT}, {"decided_by": _one_of(DECIDERS), "value": _TEXT, "opposite": _ID})
 _TIED = _Schema({"http": _ID, "https": _ID, "pairs": _PAIRS, "otherwise_add": _STEP, "note": _TEXT}, {})
-_METHOD = _Schema({"id": _ID, "title": _TEXT, "summary": _TEXT, "reference": _TEXT, "requirement": _TABLES}, {})
+_METHOD = _Schema(
+    {"id": _ID, "title": _TEXT, "summary": _TEXT, "reference": _TEXT, "requirement": _TABLES}, {"only_if": _TEXT}
+)
 _REQUIREMENT = _Schema(
     {
         "row": _ID,

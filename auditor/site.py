@@ -47,7 +47,7 @@ def known_site(
         roles={**filed.roles, **given},
         mode=mode or filed.mode,
         ports={**filed.ports, **(ports or {})},
-        properties=(*filed.properties, *properties),
+        properties=(*filed.properties, *((properties,) if isinstance(properties, str) else properties)),
         conditions=filed.conditions,
     )
 

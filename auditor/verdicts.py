@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pandas as pd
 
 from auditor import report as r
 from auditor.attempts import Attempt, Traffic
 from auditor.conversation import NOTHING_SAID, conversation
-from auditor.flows import MEANING
+from auditor.findings import Finding, Witness
 from auditor.limits import limitations
 from auditor.listening import Heard
 from auditor.recommend import recommend
 from auditor.results import SERVICE_CONTROLLER, excused_of, method_result
 from auditor.roles import CLIENT, Cast
 from auditor.ruleset import Method, Requirement, Ruleset, SiteFacts
-from auditor.sources.packets import Quote
 from auditor.sources.reading import Source
 from auditor.vantage import where_stopped
 
-LONG_ENOUGH_NS = 3_000_000_000  # how long an answer may take before its absence counts
 AFTER_ENDPOINT_MAPPER_NS = 60_000_000_000  # a dynamic port is used soon after it was handed out
-MOST_FRAMES = 8
 MOST_EVIDENCE = 6
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one attempt (seen in one source, or in several) shows of a requirement."""
-
-    verdict: str
-    confidence: str | None
-    text: str
-    time_ns: int
-    attempts: tuple[Attempt, ...]
-    evidence: tuple[r.Evidence, ...]
-    blocked_at: str | None = None
-    port: int | None = None
-
-    @property
-    def decides(self) -> bool:
-        """Whether it is decisive rather than inconclusive."""
-        return self.verdict != r.INCONCLUSIVE
 
 
 def audit(
@@ -105,6 +83,8 @@ class _Judge:
         self._ruleset = ruleset
         self._cast = cast
         self._facts = facts
+        self._witness = Witness(traffic, lambda address: _role_of(address, client, cast))
+        self._fixed_ports = {port for requirement in ruleset.requirements for port in requirement.ports}
         self._stopped_ports: dict[str, set[int]] = {}
 
     def method(self, method: Method) -> r.MethodResult:
@@ -144,9 +124,9 @@ class _Judge:
             for one in self._traffic.between(src, dst)
             if self._concerns(requirement, one)
         ]
-        findings = self._findings(attempts)
-        if not findings:
-            findings = self._from_neighbours(requirement, destinations)
+        findings = self._witness.findings(attempts)
+        if not findings and requirement.necessity != "informational":
+            findings = self._witness.unanswered_questions(destinations)
         if not findings:
             return self._without_traffic(
                 requirement, r.NOT_SEEN, self._why_not_seen(requirement, sources, destinations)
@@ -176,9 +156,8 @@ class _Judge:
         port = attempt.dst_port
         if port is None or not self._ruleset.is_dynamic(port):
             return False
-        fixed = {one for other in self._ruleset.requirements for one in other.ports}
         mapper = self._mapper_port(requirement)
-        if port in fixed:
+        if port in self._fixed_ports:
             return False
         asked = [
             one
@@ -199,54 +178,7 @@ class _Judge:
 
     # findings
 
-    def _findings(self, attempts: list[Attempt]) -> list[Finding]:
-        groups: dict[object, list[Attempt]] = defaultdict(list)
-        again: Counter[object] = Counter()
-        for index, attempt in enumerate(attempts):
-            key = attempt.identity or index
-            again[key, attempt.source] += 1
-            groups[key, again[key, attempt.source]].append(attempt)  # the same again in one source is another attempt
-        found = [self._joined([self._judged(one) for one in group]) for group in groups.values()]
-        return sorted(found, key=lambda one: (one.time_ns, one.attempts[0].source, one.attempts[0].first_frame))
-
-    def _judged(self, attempt: Attempt) -> Finding:
-        verdict, confidence, text, frames, place = self._told(attempt)
-        proof = tuple(frames[:MOST_FRAMES]) or (attempt.first_frame,)  # of some only an error about them was captured
-        evidence = r.Evidence(attempt.source, proof, (), text, display_filter(attempt, proof))
-        return Finding(verdict, confidence, text, attempt.start_ns, (attempt,), (evidence,), place, attempt.dst_port)
-
-    def _told(self, attempt: Attempt) -> tuple[str, str | None, str, list[int], str | None]:
-        """Return verdict, confidence, sentence, frames and place of one attempt."""
-        where = self._where(attempt)
-        if attempt.answer == "answered":
-            return r.OPEN, r.PROVEN, f"{where} was answered{_how_answered(attempt)}.", _answer_frames(attempt), None
-        if telling := _telling_errors(attempt):
-            return self._by_error(attempt, where, telling)
-        if attempt.answer == "refused":
-            frames = _frames(attempt, ("SYN", "RST"))
-            return r.REFUSED, r.PROVEN, *self._reset(attempt, where, frames)
-        if attempt.answer == "unanswered":
-            return self._silence(attempt, where)
-        text = f"{where}: only one direction, or only the middle, of the connection was captured."
-        return r.INCONCLUSIVE, None, text, _frames(attempt, None), None
-
-    def _reset(self, attempt: Attempt, where: str, frames: list[int]) -> tuple[str, list[int], str]:
-        """Return sentence, frames and place of a reset, by the hop count that it has left."""
-        forged = self._traffic.reset_by_other(attempt)
-        if forged is None:
-            return f"{where} was reset at once: nothing listens there, or a device rejects it.", frames, r.UNKNOWN
-        if forged:
-            text = f"{where} was reset by a device between: the reset came another way than {attempt.dst}'s packets do."
-            return text, frames, r.BETWEEN
-        text = f"{where} was reset by {attempt.dst} itself: nothing listens there."
-        return text, frames, self._role_of(attempt.dst)
-
-    def _where(self, attempt: Attempt) -> str:
-        """Return which attempt, and for which interface its port was handed out."""
-        announced = self._traffic.handed_out(attempt)
-        if announced is None:
-            return _where(attempt)
-        return f"{_where(attempt)} (handed out for {announced.interface} in frame {announced.frame})"
+    # deciding
 
     def _interfaces(self, verdict: r.RequirementVerdict) -> set[str]:
         """Return the interfaces of the dynamic ports of a requirement that were stopped."""
@@ -256,91 +188,6 @@ class _Judge:
             for one in said.handed_out
             if one.server == verdict.destination.address and one.port in self._stopped_ports.get(verdict.id, ())
         }
-
-    def _by_error(self, attempt: Attempt, where: str, kept: list[Quote]) -> tuple[str, str, str, list[int], str]:
-        verdict = {"prohibited": r.BLOCKED, "refused": r.REFUSED, "unreachable": r.UNREACHABLE}[attempt.answer]
-        said = kept[-1]
-        by_itself = said.sender == attempt.dst
-        sender = "that host itself" if by_itself else said.sender
-        what = {
-            "prohibited": "forbids it",
-            "refused": "says that nothing listens there",
-            "unreachable": "has no way to that host",
-        }[attempt.answer]
-        text = f"{where}: {sender} {what} (ICMP{'v6' if said.version == 6 else ''} {said.icmp_type}/{said.icmp_code})."
-        frames = sorted({*_frames(attempt, ("SYN", "request", "datagram"))[:3], *(one.frame for one in kept)})
-        place = (self._role_of(attempt.dst) if by_itself else r.BETWEEN) if verdict == r.BLOCKED else r.UNKNOWN
-        return verdict, r.PROVEN, text, frames, place
-
-    def _role_of(self, address: str) -> str:
-        if address == self._client:
-            return CLIENT
-        return next((one.role for one in self._cast.assignments if one.address == address), r.UNKNOWN)
-
-    def _silence(self, attempt: Attempt, where: str) -> tuple[str, str | None, str, list[int], str | None]:
-        frames = _frames(attempt, ("SYN", "request", "datagram"))
-        if attempt.protocol == "udp":
-            text = f"{where} was not answered, which over UDP proves nothing."
-            return r.INCONCLUSIVE, None, text, frames, None
-        if self._traffic.one_sided(attempt):
-            text = f"{where}: only packets of {attempt.src} are in this source, so its silence proves nothing."
-            return r.INCONCLUSIVE, None, text, frames, None
-        if not attempt.frames_src:
-            text = f"{where}: it was not captured itself, only an ICMP error about it."
-            return r.INCONCLUSIVE, None, text, frames, None
-        tries, last_ns = _tries(attempt)
-        source_end = self._traffic.sources[attempt.source].last_ns or last_ns
-        if tries < 2 and source_end - last_ns < LONG_ENOUGH_NS:
-            text = f"{where}: the capture ends too soon after the only attempt to say that it was not answered."
-            return r.INCONCLUSIVE, None, text, frames, None
-        count = f"{tries} {'echo requests' if attempt.protocol == 'icmp' else 'SYNs'}" if tries > 1 else "it"
-        if self._traffic.heard(attempt.dst):
-            text = f"{where}: {count} got no answer, although {attempt.dst} is there and talks otherwise."
-            return r.BLOCKED, r.LIKELY, text, frames, r.UNKNOWN
-        if vain := self._traffic.asked_in_vain(attempt.dst):
-            text = f"{where}: no answer, and nobody on the local network answers for {attempt.dst}."
-            asked = next((one.frames[:2] for number, one in vain if number == attempt.source), ())
-            return r.UNREACHABLE, r.PROVEN, text, sorted({*frames, *asked}), r.UNKNOWN
-        text = f"{where}: {count} got no answer, and nothing at all from {attempt.dst} is in these sources."
-        return r.NO_ANSWER, r.LIKELY, text, frames, r.UNKNOWN
-
-    def _from_neighbours(self, requirement: Requirement, destinations: Sequence[str]) -> list[Finding]:
-        """Return a finding when nothing could be tried because nobody answers for the host on the local network."""
-        if requirement.necessity == "informational":
-            return []
-        findings = []
-        for host in destinations:
-            if self._traffic.heard(host):
-                continue
-            for number, asked in self._traffic.asked_in_vain(host)[:1]:
-                text = (
-                    f"Nothing could be sent to {host}: {asked.asker} asked {len(asked.frames)} times on the local "
-                    "network who has that address, and nobody answered."
-                )
-                shown = f"arp.dst.proto_ipv4 == {host}" if ":" not in host else f"icmpv6.nd.ns.target_address == {host}"
-                evidence = r.Evidence(number, asked.frames[:MOST_FRAMES], (), text, shown)
-                findings.append(Finding(r.UNREACHABLE, r.PROVEN, text, asked.first_ns, (), (evidence,), r.UNKNOWN))
-        return findings
-
-    def _joined(self, seen: list[Finding]) -> Finding:
-        """Put together what several sources show of one and the same attempt."""
-        if len(seen) == 1:
-            return seen[0]
-        verdicts = {one.verdict for one in seen}
-        evidence = tuple(one for finding in seen for one in finding.evidence)
-        attempts = tuple(one for finding in seen for one in finding.attempts)
-        proven_bad = [one for one in seen if one.verdict in r.BAD and one.confidence == r.PROVEN]
-        silent = [one for one in seen if one.verdict in r.BAD]
-        if r.OPEN in verdicts and silent and not proven_bad:
-            answered = next(one for one in seen if one.verdict == r.OPEN)
-            names = [self._traffic.sources[one.attempts[0].source].path for one in (answered, silent[0])]
-            text = f"{_where(attempts[0])} was answered in {names[0]}, but the answer never arrives in {names[1]}."
-            joined = replace(silent[0], verdict=r.BLOCKED, text=text, attempts=attempts, evidence=evidence)
-            return replace(joined, confidence=r.LIKELY, blocked_at=r.BETWEEN)
-        chosen = (proven_bad or [one for one in seen if one.decides] or seen)[0]
-        return replace(chosen, attempts=attempts, evidence=evidence)
-
-    # deciding
 
     def _decided(self, requirement: Requirement, findings: list[Finding]) -> r.RequirementVerdict:
         chosen, changed = _worst_port(findings) if requirement.dynamic else _best_port(findings)
@@ -370,7 +217,7 @@ class _Judge:
             explanation=" ".join(filter(None, (chosen.text + _told_change(changed), told.text))),
             evidence=tuple(sorted(evidence, key=lambda one: (one.source, one.frames, one.text))),
             problems=told.problems,
-            remedy=_remedy(requirement, chosen.verdict) or told.remedy,
+            remedy=_remedy(requirement, chosen) or told.remedy,
         )
 
     def _placed(self, requirement: Requirement, finding: Finding) -> Finding:
@@ -418,7 +265,25 @@ class _Judge:
         if unknown:
             name = unknown[0]
             return f"Nobody is known as {name.replace('-', ' ')}; name it: --role {name}=ADDRESS."
-        return f"No attempt from {_list(sources)} to {_list(destinations)} is in these sources."
+        ports = "" if requirement.icmp_echo else f" at {requirement.protocol.upper()} {requirement.ports_text}"
+        text = f"No attempt from {_list(sources)} to {_list(destinations)}{ports} is in these sources."
+        return text + self._other_ports(requirement, sources, destinations)
+
+    def _other_ports(self, requirement: Requirement, sources: Sequence[str], destinations: Sequence[str]) -> str:
+        """Return a hint when the two talk, but at another port than the documented one."""
+        if requirement.alternate_port is None:
+            return ""
+        talked = {
+            one.dst_port
+            for src in sources
+            for dst in destinations
+            for one in self._traffic.between(src, dst)
+            if one.protocol == "tcp" and one.answer == "answered" and one.dst_port not in self._fixed_ports
+        }
+        if not talked:
+            return ""
+        ports = ", ".join(map(str, sorted(port for port in talked if port is not None)[:3]))
+        return f" They talk at TCP {ports}: if that is its port, say --port {requirement.alternate_port}=NUMBER."
 
 
 def _common(requirement: Requirement) -> dict[str, str]:
@@ -439,17 +304,41 @@ def _latest(findings: list[Finding]) -> tuple[Finding, r.Change | None]:
     others = [one for one in decisive if (one.verdict in r.GOOD) != (last.verdict in r.GOOD)]
     if not others:
         return last, None
-    before = others[-1]
-    times = (r.utc_text(before.time_ns) or "", r.utc_text(last.time_ns) or "")
-    return last, r.Change(before.verdict, times[0], last.verdict, times[1])
+    return last, _change(others[-1], last)
+
+
+def _change(before: Finding, after: Finding) -> r.Change:
+    times = (r.utc_text(before.time_ns) or "", r.utc_text(after.time_ns) or "")
+    return r.Change(before.verdict, times[0], after.verdict, times[1])
 
 
 def _worst_port(findings: list[Finding]) -> tuple[Finding, r.Change | None]:
-    """Judge each dynamic port by itself; one that is blocked decides, since each was handed out to be used."""
-    decided = _by_port(findings)
-    bad = [one for one in decided if one[0].verdict in r.BAD]
-    good = [one for one in decided if one[0].verdict in r.GOOD]
+    """Return what decides about dynamic ports: in the latest push, one that is blocked, since each was to be used."""
+    pushes = _pushes(findings)
+    *earlier, latest = [_worst(push) for push in pushes]
+    before = [one for one in earlier if (one.verdict in r.GOOD) != (latest.verdict in r.GOOD) and one.decides]
+    if before and latest.decides:
+        return latest, _change(before[-1], latest)
+    if latest.decides or not before:
+        return _latest([one for one in pushes[-1] if one.port == latest.port])
+    return before[-1], None
+
+
+def _worst(push: list[Finding]) -> Finding:
+    decided = [one for one, _ in _by_port(push)]
+    bad = [one for one in decided if one.verdict in r.BAD]
+    good = [one for one in decided if one.verdict in r.GOOD]
     return (bad or good or decided)[0]
+
+
+def _pushes(findings: list[Finding]) -> list[list[Finding]]:
+    """Return the attempts at dynamic ports, those of one push together: ports are handed out anew for each."""
+    pushes: list[list[Finding]] = []
+    for finding in findings:
+        if not pushes or finding.time_ns - pushes[-1][-1].time_ns > AFTER_ENDPOINT_MAPPER_NS:
+            pushes.append([])
+        pushes[-1].append(finding)
+    return pushes
 
 
 def _best_port(findings: list[Finding]) -> tuple[Finding, r.Change | None]:
@@ -469,79 +358,22 @@ def _by_port(findings: list[Finding]) -> list[tuple[Finding, r.Change | None]]:
     return [_latest(found) for _, found in sorted(by_port.items())]
 
 
-def _remedy(requirement: Requirement, verdict: str) -> str:
-    """Return what to do first: a computer that may be off is no question of ports."""
-    if verdict in (r.UNREACHABLE, r.NO_ANSWER):
-        return (
-            "Find out whether the computer is on and has this address (DNS may be old), and whether a way leads to it. "
-            f"If it is on: {requirement.remedy}"
-        )
-    return requirement.remedy if verdict in r.BAD else ""
+def _remedy(requirement: Requirement, finding: Finding) -> str:
+    """Return what to do: as the finding itself says, else as the ruleset does."""
+    if finding.verdict not in r.BAD:
+        return ""
+    if finding.verdict == r.NO_ANSWER:
+        return f"{finding.remedy} If it is on: {requirement.remedy}"
+    return finding.remedy or requirement.remedy
+
+
+def _role_of(address: str, client: str, cast: Cast) -> str:
+    if address == client:
+        return CLIENT
+    return next((one.role for one in cast.assignments if one.address == address), r.UNKNOWN)
 
 
 def _told_change(change: r.Change | None) -> str:
     if change is None:
         return ""
     return f" Earlier, at {change.before_time}, it was {change.before}."
-
-
-def _where(attempt: Attempt) -> str:
-    if attempt.protocol == "icmp":
-        return f"The echo request from {attempt.src} to {attempt.dst}"
-    return f"{attempt.protocol.upper()} {attempt.dst_port} from {attempt.src} to {attempt.dst}"
-
-
-def _how_answered(attempt: Attempt) -> str:
-    whats = {event.what for event in attempt.events if not event.from_src}
-    if "SYN-ACK" in whats:
-        return " (SYN-ACK)"
-    if attempt.protocol == "tcp":
-        return " (the capture begins in mid-connection, with data both ways)"
-    return ""
-
-
-def _telling_errors(attempt: Attempt) -> list[Quote]:
-    """Return the ICMP errors about the packets of the host that tried, if they are what its attempt was answered by."""
-    return [
-        one
-        for one in attempt.errors
-        if one.src == attempt.src and MEANING[one.version].get((one.icmp_type, one.icmp_code)) == attempt.answer
-    ]
-
-
-def _frames(attempt: Attempt, whats: tuple[str, ...] | None) -> list[int]:
-    return [event.frame for event in attempt.events if whats is None or event.what in whats]
-
-
-def _answer_frames(attempt: Attempt) -> list[int]:
-    """Return the first frame of each side that shows the exchange."""
-    handshake = [event for event in attempt.events if event.what in ("SYN", "SYN-ACK")]
-    asked = next((one.frame for one in handshake or attempt.events if one.from_src), None)
-    answered = next((one.frame for one in handshake if not one.from_src), None)
-    answered = answered or next((one.frame for one in attempt.events if not one.from_src), None)
-    return sorted(frame for frame in {asked, answered} if frame is not None)
-
-
-def _tries(attempt: Attempt) -> tuple[int, int]:
-    """Return how often an unanswered attempt was made, and when last."""
-    if attempt.protocol == "tcp":
-        syns = attempt.syns
-        return len(syns), syns[-1].time_ns if syns else attempt.end_ns
-    again = attempt.end_ns - attempt.start_ns >= 100_000_000  # not merely one packet seen twice
-    return attempt.frames_src if again else 1, attempt.end_ns
-
-
-def display_filter(attempt: Attempt, proof: Sequence[int]) -> str:
-    """Return a Wireshark display filter that shows an attempt, the ICMP errors about it and all frames of the proof."""
-    errors = {one.frame for one in attempt.errors}
-    others = (set(proof) | errors) - {event.frame for event in attempt.events}
-    shown = []
-    if attempt.protocol == "icmp":
-        version, address = ("icmpv6", "ipv6.addr") if ":" in attempt.dst else ("icmp", "ip.addr")
-        shown = [f"{version} && {address} == {attempt.src} && {address} == {attempt.dst}"]
-        others -= errors  # Wireshark finds the two addresses in what they quote
-    elif attempt.stream is not None:
-        shown = [f"{attempt.protocol}.stream eq {attempt.stream}"]
-    if others:
-        shown.append(f"frame.number in {{{', '.join(map(str, sorted(others)[:MOST_FRAMES]))}}}")
-    return " || ".join(shown)

@@ -406,7 +406,7 @@ def test_a_row_is_explained_for_each_method_that_has_it(run):
 def test_a_requirement_is_explained_with_its_remedy_and_its_document(run):
     out = run("explain", "client-push/smb").out
     assert "From site-server to client, TCP port 445; required." in out
-    assert "What to do: Let the site server open TCP 445 to the client" in out
+    assert "What to do: Allow TCP 445 from the site server to the client" in out
     assert "Documented in: " in out
 
 

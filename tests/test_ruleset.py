@@ -234,7 +234,9 @@ def test_the_example_of_the_readme_loads(write):
     example = text.split("```toml\n")[1].split("```")[0]
     ruleset = load_ruleset(write(example))
     assert [r.row for r in ruleset.method("client-push").requirements] == [
+        "smb",
         "icmp-echo",
+        "rpc-endpoint-mapper",
         "rpc-dynamic",
         "http-management-point",
         "https-management-point",
@@ -538,7 +540,7 @@ def test_an_alternate_port_holds_in_every_method():
     for method in ("client-push", "group-policy", "manual"):
         requirement = ruleset.requirement(f"{method}/http-management-point")
         assert requirement.ports == (8080,)
-        assert "TCP 8080 to the management point" in requirement.remedy
+        assert "TCP 8080 from the client to the management point" in requirement.remedy
     assert ports_of(ruleset, "https-management-point") == {(443,)}
     assert ports_of(load_ruleset(), "http-management-point") == {(80,)}
 

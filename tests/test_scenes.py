@@ -128,6 +128,8 @@ def test_nobody_is_found_in_a_quiet_capture():
     assert report.to_text().startswith("No client installation was audited.\n")
 
 
-def test_a_quiet_capture_is_no_failure():
+def test_a_capture_without_any_push_is_never_all_fine():
     quiet = next(scene for scene in SCENES if scene.name == "quiet")
-    assert CliRunner().invoke(cli, ["analyze", *quiet.captures], standalone_mode=False).return_value == 0
+    done = CliRunner().invoke(cli, ["analyze", *quiet.captures], standalone_mode=False)
+    assert done.return_value == 1
+    assert "no client installation was found" in done.stderr

@@ -14,8 +14,11 @@ from packets import BEGIN, FLAGS, Link, enhanced, interface, pcap, pcapng, talk,
 from auditor import segments
 from auditor.segments import Partial, Streams
 from auditor.sources import capture, chain
+from auditor.sources import pcap as pcap_container
+from auditor.sources import pcapng as pcapng_container
 from auditor.sources.capture import CaptureReader
 from auditor.sources.packets import Packets
+from auditor.sources.window import PADDING
 
 # A packet: who (one of three five-tuples, either way), flags, sequence number, payload. Few values, so that they meet.
 FIVE_TUPLES = [((1, 50000), (2, 445)), ((1, 500), (2, 500)), ((3, 135), (1, 50001))]
@@ -114,20 +117,21 @@ def test_nothing_changes_when_nothing_is_joined(packets):
 # lanes
 
 
-def layouts(content: bytes) -> tuple[chain.Format, np.ndarray, int, int]:
+def layouts(content: bytes) -> tuple[chain.Format, bytearray, int, int]:
     """Return how to walk a capture: its layout, its bytes, and where its records begin and end."""
     window = _Held(content)
-    pcapng_ = content[:4] == capture.PCAPNG_MAGIC
-    make = capture._pcapng_layout if pcapng_ else capture._pcap_layout
-    return make(window, "<"), window.bytes, 0 if pcapng_ else 24, len(content)
+    container = pcapng_container if content[:4] == pcapng_container.PCAPNG_MAGIC else pcap_container
+    window.begin = 0 if container is pcapng_container else pcap_container.FILE_HEAD
+    return container.layout(window, "<"), window.data, window.begin, len(content)
 
 
 class _Held:
     """A whole capture in memory, as the reader's window holds it."""
 
     def __init__(self, content: bytes) -> None:
-        self.data = bytearray(content + bytes(capture.PADDING))
+        self.data = bytearray(content + PADDING)
         self.bytes = np.frombuffer(self.data, np.uint8)
+        self.begin, self.end = 0, len(content)
 
 
 SIZES = st.lists(st.integers(0, 400), min_size=1, max_size=200)

@@ -32,7 +32,7 @@ def _text(table: pd.DataFrame, out: BinaryIO) -> None:
     several = table["source"].nunique() > 1
     width = _width(table)
     row, ping = _forms(width)
-    head = ("frame", "start (UTC)", "proto", "from", "", "to", "", "state", "frames", "answer")
+    head = ("frame", "stream", "start (UTC)", "proto", "from", "", "to", "", "state", "frames", "answer")
     out.write((row.replace(":", " ") % head).replace(">", " ").encode())
     for path, part in table.groupby("source", sort=False) if several else [("", table)]:
         if several:
@@ -52,7 +52,7 @@ def _width(table: pd.DataFrame) -> int:
 def _forms(width: int) -> tuple[str, str]:
     """Return how a row is written, and how one without ports is."""
     ends = f"%{width}s:%-5s > %{width}s:%-5s"
-    row = f"%9s  %-26s  %-5s  {ends}  %-6s  %11s  %s\n"
+    row = f"%9s  %6s  %-26s  %-5s  {ends}  %-6s  %11s  %s\n"
     return row, row.replace("s:%-5s", "s %-5s")
 
 
@@ -66,20 +66,21 @@ def _cells(block: pd.DataFrame) -> list[list[Any]]:
     told[quoted] = told[quoted] + " (ICMP " + errors[quoted] + ")"
     return [
         block["first_frame"].tolist(),
+        _numbers(block["stream"]),
         [start.replace("T", " ") for start in starts.tolist()],
         block["protocol"].tolist(),
         block["src_ip"].tolist(),
-        _ports(block["src_port"]),
+        _numbers(block["src_port"]),
         block["dst_ip"].tolist(),
-        _ports(block["dst_port"]),
+        _numbers(block["dst_port"]),
         block["conn_state"].tolist(),
         [f"{sent}/{received}" for sent, received in frames],
         told.tolist(),
     ]
 
 
-def _ports(column: pd.Series) -> list[Any]:
-    return ["" if port < 0 else port for port in column.to_numpy("int64", na_value=-1).tolist()]
+def _numbers(column: pd.Series) -> list[Any]:
+    return ["" if number < 0 else number for number in column.to_numpy("int64", na_value=-1).tolist()]
 
 
 def _blocks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -109,5 +110,5 @@ def _parquet(table: pd.DataFrame, out: BinaryIO) -> None:
     try:
         table.to_parquet(out, index=False)
     except ImportError:
-        hint = 'install it with: pip install "auditor[parquet]"'
+        hint = "install it with: pipx inject auditor pyarrow (or pip install pyarrow)"
         raise ArgumentError("Parquet needs the package pyarrow", where="--format parquet", hint=hint) from None

@@ -67,10 +67,9 @@ def _parts(report: r.Report, details: bool) -> Iterator[Part]:
 def _sources(report: r.Report) -> Iterator[Part]:
     yield Text()
     yield Text("What was audited", style="bold")
-    for number, source in enumerate(report.sources):
-        label = f"[{number}] " if len(report.sources) > 1 else ""
+    for source in report.sources:
         skipped = f", {source.skipped:,} skipped" if source.skipped else ""
-        yield _indented(f"{label}{source.path}: {source.format or 'not read'}, {source.records:,} packets{skipped}")
+        yield _indented(f"{source.path}: {source.format or 'not read'}, {source.records:,} packets{skipped}")
         for code, text in source.warnings:
             yield _indented(f"  warning ({code}): {text}", style="yellow")
     for role, shown in _roles(report):
@@ -131,7 +130,10 @@ def _why(method: r.MethodResult) -> list[str]:
     if network or problems:
         return list(dict.fromkeys(network + problems))
     if method.result == r.WORKS:
-        return ["Everything that it requires was seen to work, so the network did not stop it."]
+        changed = [(one.row, one.changed) for one in method.requirements if one.changed]
+        earlier = [f"{row}: earlier, at {change.before_time}, it was {change.before}." for row, change in changed]
+        text = "Everything that it requires was seen to be open, so the network does not stop it. If the installation"
+        return [f"{text} failed all the same: ccm.log on the site server, then ccmsetup.log on the client.", *earlier]
     missing = [one.requirement.partition("/")[2] for one in method.reasons]
     seen = any(one.attempts for one in method.requirements)
     harmless = [one.row for one in method.requirements if one.verdict in r.BAD and one.necessity == "required"]
@@ -214,17 +216,25 @@ def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator
 
 
 def _proof(evidence: r.Evidence, report: r.Report) -> str:
-    name = f"[{evidence.source}] " if len(report.sources) > 1 else ""
-    frames = ", ".join(map(str, evidence.frames))
-    return (
-        f"proof: {name}frame{'s' if len(evidence.frames) > 1 else ''} {frames}   Wireshark: {evidence.display_filter}"
-    )
+    where = f" of {report.sources[evidence.source].path}" if len(report.sources) > 1 else ""
+    frames = f"frame{'s' if len(evidence.frames) > 1 else ''} {', '.join(map(str, evidence.frames))}"
+    return f"proof: {frames}{where}   Wireshark: {evidence.display_filter}"
+
+
+def _unreached(method: r.MethodResult) -> bool:
+    """Tell whether nothing at all of the client was heard, so that no method can work."""
+    tried = [one for one in method.requirements if one.destination.role == "client" and one.verdict != r.NOT_SEEN]
+    return bool(tried) and all(one.verdict in (r.UNREACHABLE, r.NO_ANSWER) for one in tried)
 
 
 def _others(client: r.ClientReport, main: r.MethodResult, details: bool) -> Iterator[Part]:
     instead = [one for one in client.recommendation if one.method != main.id]
-    if main.result != r.WORKS and instead:
+    if _unreached(main):
         yield Text("What would work instead", style="bold")
+        yield _indented("Nothing yet: the computer itself was not reached.")
+        yield Text()
+    elif main.result != r.WORKS and instead:
+        yield Text("What would work instead" if main.result == r.FAILS else "Other methods", style="bold")
         for place, one in enumerate(instead, 1):
             title = next(method.title for method in client.methods if method.id == one.method)
             needs = f" Still needs {'; '.join(one.still_needs)}." if one.still_needs else ""

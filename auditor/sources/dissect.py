@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from auditor.sources.extract import Wanted, packets_of, write_pcapng
 from auditor.sources.packets import Tunnels
 
 SECONDS = 60.0
 SECONDS_TO_GO = 5.0
-OLDEST_TSHARK = (3, 0)
+A_MOMENT = 0.2
+ONE_AT_A_TIME = threading.Lock()  # the environment belongs to the whole process
+VERSION = re.compile(rb"\d+\.\d+\.\d+")
 
 # Only packets that can say something are handed to pyshark, which is slow; Wireshark's display filter chooses them.
 TELLING = " or ".join(
@@ -89,7 +93,7 @@ def dissect(
         small = Path(folder) / "chosen.pcapng"
         with small.open("wb") as out:
             frames = write_pcapng(out, packets_of(path, flows, tunnels))
-        with _empty_configuration(Path(folder)):
+        with ONE_AT_A_TIME, _empty_configuration(Path(folder)), _own_child_watcher():
             packets, obstacle = _in_own_loop(lambda: _read(small, tshark, seconds))
     return Dissection(tuple(_told(packet, frames) for packet in packets), obstacle)
 
@@ -135,6 +139,7 @@ async def _read(path: Path, tshark: Path, seconds: float) -> tuple[list[Any], st
     """Return pyshark's packets, and what went wrong."""
     try:
         import pyshark
+        from packaging.version import Version
         from pyshark.capture.capture import TSharkCrashException
     except Exception as error:  # pyshark breaks in its own ways on new versions of Python
         return [], f"pyshark cannot be used here ({type(error).__name__}: {error})"
@@ -148,35 +153,67 @@ async def _read(path: Path, tshark: Path, seconds: float) -> tuple[list[Any], st
         custom_parameters=["-J", LAYERS],
     )
     try:
-        reading = capture.packets_from_tshark(packets.append, close_tshark=False)
-        await asyncio.wait_for(reading, seconds)
-        await _left(capture)
+        async with asyncio.timeout(seconds):
+            version = await _version(tshark)
+            if version is None:
+                return [], f"{tshark} does not say which tshark it is"
+            # pyshark itself would look for another tshark in the same folder and on the PATH, and wait for ever
+            capture._get_tshark_path = lambda: str(tshark)
+            capture._get_tshark_version = lambda: Version(version)
+            await capture.packets_from_tshark(packets.append, close_tshark=False)
+        return packets, await _left(capture)
     except TimeoutError:
         return packets, f"tshark took longer than {seconds:.0f} seconds and was stopped"
-    except TSharkCrashException as error:
-        return packets, f"tshark ended with an error ({str(error).splitlines()[0]})"
+    except TSharkCrashException:
+        return packets, "tshark ended with an error at once"
+    except OSError as error:
+        return packets, f"{tshark} cannot be run ({error.strerror})"
     except Exception as error:
         return packets, f"what tshark printed could not be read ({type(error).__name__})"
     finally:
         await _end(capture)
-    return packets, ""
 
 
-async def _left(capture: Any) -> None:
-    """Wait until tshark has gone by itself, which it does when its last line was read."""
+async def _version(tshark: Path) -> str | None:
+    """Return the version that a program says it has, None if it says none."""
+    pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(tshark, "-v", stdin=nowhere, stdout=pipe, stderr=nowhere)
+    try:
+        printed, _ = await process.communicate()
+    finally:
+        await _gone(process)
+    found = VERSION.search(printed)
+    return found.group().decode() if found else None
+
+
+async def _left(capture: Any) -> str:
+    """Wait until tshark has gone by itself, as it does when its last line was read, and return what it complains of."""
     for process in list(capture._running_processes):
         with suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), SECONDS_TO_GO)
+        if process.returncode:
+            return f"tshark ended with an error (exit code {process.returncode})"
+    return ""
 
 
 async def _end(capture: Any) -> None:
     """Kill what is left of tshark and wait until it is gone."""
     for process in list(capture._running_processes):
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        await _gone(process)
     capture._running_processes.clear()
-    await asyncio.gather(*capture._stderr_handling_tasks, return_exceptions=True)
+    if capture._stderr_handling_tasks:
+        await asyncio.wait(capture._stderr_handling_tasks, timeout=SECONDS_TO_GO)
+
+
+async def _gone(process: asyncio.subprocess.Process) -> None:
+    """Kill a process, unless it is about to end: asyncio would complain of a child that it no longer knows."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), A_MOMENT)
+    if process.returncode is None:
+        process.kill()
+        while process.returncode is None:
+            await asyncio.sleep(A_MOMENT / 10)
+    cast(Any, process)._transport.close()  # a process that it started may still hold its pipes open
 
 
 @contextmanager
@@ -192,6 +229,27 @@ def _empty_configuration(folder: Path) -> Iterator[None]:
             os.environ.pop(name, None)
         else:
             os.environ[name] = before
+
+
+@contextmanager
+def _own_child_watcher() -> Iterator[None]:
+    """Let asyncio learn in a thread of its own that tshark has ended.
+
+    A caller who uses pyshark too has a watcher of children that needs the caller's event loop, which waits for us.
+    """
+    if os.name == "nt" or not hasattr(asyncio, "set_child_watcher"):
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        before = asyncio.get_child_watcher()
+        asyncio.set_child_watcher(asyncio.ThreadedChildWatcher())
+    try:
+        yield
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            asyncio.set_child_watcher(before)
 
 
 # from pyshark's packets to facts

@@ -1,0 +1,295 @@
+"""What each attempt shows: from flows to findings, one for each attempt in however many sources it was seen."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from auditor import report as r
+from auditor.attempts import Attempt, Traffic
+from auditor.flows import MEANING
+from auditor.sources.packets import Quote
+from auditor.vantage import clock_offset
+
+LONG_ENOUGH_NS = 3_000_000_000  # how long an answer may take before its absence counts
+MOST_FRAMES = 8
+IS_IT_ON = (
+    "Find out whether the computer is on and has this address (DNS may be old), and whether a way leads to it; no "
+    "firewall rule helps before that."
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one attempt (seen in one source, or in several) shows of a requirement.
+
+    time_ns: by the clock of the first source that shares attempts with the others. remedy: what to do where the
+    ruleset's own remedy does not fit; empty where it does.
+    """
+
+    verdict: str
+    confidence: str | None
+    text: str
+    time_ns: int
+    attempts: tuple[Attempt, ...]
+    evidence: tuple[r.Evidence, ...]
+    blocked_at: str | None = None
+    port: int | None = None
+    remedy: str = ""
+
+    @property
+    def decides(self) -> bool:
+        """Whether it is decisive rather than inconclusive."""
+        return self.verdict != r.INCONCLUSIVE
+
+
+class Told(NamedTuple):
+    """What one attempt in one source says: verdict, confidence, a sentence, the frames that show it, place, remedy."""
+
+    verdict: str
+    confidence: str | None
+    text: str
+    frames: Sequence[int]
+    place: str | None = None
+    remedy: str = ""
+
+
+class Witness:
+    """Says of attempts what they show. role_of: the role that a host plays."""
+
+    def __init__(self, traffic: Traffic, role_of: Callable[[str], str]) -> None:
+        self._traffic = traffic
+        self._role_of = role_of
+        self._offsets: dict[tuple[int, str, str], int] = {}
+
+    def findings(self, attempts: Sequence[Attempt]) -> list[Finding]:
+        """Return one finding for each attempt, in order of time."""
+        groups: dict[object, list[Attempt]] = defaultdict(list)
+        again: Counter[object] = Counter()
+        for index, attempt in enumerate(attempts):
+            key = attempt.identity or index
+            again[key, attempt.source] += 1
+            groups[key, again[key, attempt.source]].append(attempt)  # the same again in one source is another attempt
+        found = [self._joined([self._judged(one) for one in group]) for group in groups.values()]
+        return sorted(found, key=lambda one: (one.time_ns, one.attempts[0].source, one.attempts[0].first_frame))
+
+    def unanswered_questions(self, hosts: Sequence[str]) -> list[Finding]:
+        """Return findings for hosts to which nothing could be sent: nobody on the local network answers for them."""
+        findings = []
+        for host in hosts:
+            if self._traffic.heard(host):
+                continue
+            for number, asked in self._traffic.asked_in_vain(host)[:1]:
+                text = (
+                    f"Nothing could be sent to {host}: {asked.asker} asked {len(asked.frames)} times on the local "
+                    "network who has that address, and nobody answered."
+                )
+                shown = f"arp.dst.proto_ipv4 == {host}" if ":" not in host else f"icmpv6.nd.ns.target_address == {host}"
+                proof = r.Evidence(number, asked.frames[:MOST_FRAMES], (), text, shown)
+                finding = Finding(r.UNREACHABLE, r.PROVEN, text, asked.first_ns, (), (proof,), r.UNKNOWN)
+                findings.append(replace(finding, remedy=IS_IT_ON))
+        return findings
+
+    def _judged(self, attempt: Attempt) -> Finding:
+        told = self._told(attempt)
+        proof = tuple(told.frames[:MOST_FRAMES]) or (attempt.first_frame,)  # of some only an error was captured
+        evidence = r.Evidence(attempt.source, proof, (), told.text, display_filter(attempt, proof))
+        return Finding(
+            verdict=told.verdict,
+            confidence=told.confidence,
+            text=told.text,
+            time_ns=attempt.start_ns - self._ahead(attempt),
+            attempts=(attempt,),
+            evidence=(evidence,),
+            blocked_at=told.place,
+            port=attempt.dst_port,
+            remedy=told.remedy,
+        )
+
+    def _ahead(self, attempt: Attempt) -> int:
+        """Return how far the clock of the attempt's source is ahead of the first source that saw the same attempts."""
+        key = (attempt.source, attempt.src, attempt.dst)
+        if key not in self._offsets:
+            offsets = (clock_offset(first, *key, self._traffic) for first in range(attempt.source))
+            self._offsets[key] = next((offset for offset in offsets if offset is not None), 0)
+        return self._offsets[key]
+
+    def _told(self, attempt: Attempt) -> Told:
+        where = self._where(attempt)
+        if attempt.answer == "answered":
+            return Told(r.OPEN, r.PROVEN, f"{where} was answered{_how_answered(attempt)}.", _answer_frames(attempt))
+        if telling := _telling_errors(attempt):
+            return self._by_error(attempt, where, telling)
+        if attempt.answer == "refused":
+            return self._reset(attempt, where)
+        if attempt.answer == "unanswered":
+            return self._silence(attempt, where)
+        text = f"{where}: only one direction, or only the middle, of the connection was captured."
+        return Told(r.INCONCLUSIVE, None, text, _frames(attempt, None))
+
+    def _where(self, attempt: Attempt) -> str:
+        """Return which attempt it was, and for which interface its port was handed out."""
+        announced = self._traffic.handed_out(attempt)
+        if announced is None:
+            return _where(attempt)
+        return f"{_where(attempt)} (handed out for {announced.interface} in frame {announced.frame})"
+
+    def _reset(self, attempt: Attempt, where: str) -> Told:
+        """Judge a reset: the hop count that it has left tells whether the host itself sent it."""
+        frames = _frames(attempt, ("SYN", "RST"))
+        forged = self._traffic.reset_by_other(attempt)
+        remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."
+        if forged is None:
+            text = f"{where} was reset at once: nothing listens there, or a device rejects it."
+            either = f"{remedy} If it runs, a device between sends the reset."
+            return Told(r.REFUSED, r.PROVEN, text, frames, r.UNKNOWN, either)
+        if forged:
+            text = f"{where} was reset by a device between: the reset came another way than {attempt.dst}'s packets do."
+            allow = f"On the devices between, allow {_port(attempt)} from {attempt.src} to {attempt.dst}."
+            return Told(r.REFUSED, r.PROVEN, text, frames, r.BETWEEN, allow)
+        text = f"{where} was reset by {attempt.dst} itself: nothing listens there."
+        return Told(r.REFUSED, r.PROVEN, text, frames, self._role_of(attempt.dst), remedy)
+
+    def _by_error(self, attempt: Attempt, where: str, kept: list[Quote]) -> Told:
+        said = kept[-1]
+        by_itself = said.sender == attempt.dst
+        sender = "that host itself" if by_itself else said.sender
+        code = f"ICMP{'v6' if said.version == 6 else ''} {said.icmp_type}/{said.icmp_code}"
+        frames = sorted({*_frames(attempt, ("SYN", "request", "datagram"))[:3], *(one.frame for one in kept)})
+        place = self._role_of(attempt.dst) if by_itself else r.BETWEEN
+        if attempt.answer == "prohibited":
+            text = f"{where}: {sender} forbids it ({code})."
+            way = f"allow {_port(attempt)} from {attempt.src} to {attempt.dst}"
+            remedy = "" if by_itself else f"On {said.sender}, and on every further device, {way}."
+            return Told(r.BLOCKED, r.PROVEN, text, frames, place, remedy)
+        if attempt.answer == "refused":
+            text = f"{where}: {sender} says that nothing listens there ({code})."
+            remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."
+            return Told(r.REFUSED, r.PROVEN, text, frames, place, remedy)
+        text = f"{where}: {sender} has no way to that host ({code})."
+        return Told(r.UNREACHABLE, r.PROVEN, text, frames, r.UNKNOWN, IS_IT_ON)
+
+    def _silence(self, attempt: Attempt, where: str) -> Told:
+        frames = _frames(attempt, ("SYN", "request", "datagram"))
+        tries, last_ns = _tries(attempt)
+        if reason := self._means_nothing(attempt, tries, last_ns):
+            return Told(r.INCONCLUSIVE, None, f"{where}{reason}", frames)
+        count = "it" if attempt.protocol == "icmp" else f"{tries} SYN{'s' if tries > 1 else ''}"
+        if self._traffic.heard(attempt.dst):
+            text = f"{where}: {count} got no answer, although {attempt.dst} is there and talks otherwise."
+            return Told(r.BLOCKED, r.LIKELY, text, frames, r.UNKNOWN)
+        if vain := self._traffic.asked_in_vain(attempt.dst):
+            text = f"{where}: no answer, and nobody on the local network answers for {attempt.dst}."
+            asked = next((one.frames[:2] for number, one in vain if number == attempt.source), ())
+            return Told(r.UNREACHABLE, r.PROVEN, text, sorted({*frames, *asked}), r.UNKNOWN, IS_IT_ON)
+        text = f"{where}: {count} got no answer, and nothing at all from {attempt.dst} is in these sources."
+        return Told(r.NO_ANSWER, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
+
+    def _means_nothing(self, attempt: Attempt, tries: int, last_ns: int) -> str:
+        """Return why the silence after an attempt proves nothing, empty if it does."""
+        if attempt.protocol == "udp":
+            return " was not answered, which over UDP proves nothing."
+        if self._traffic.one_sided(attempt):
+            return f": only packets of {attempt.src} are in this source, so its silence proves nothing."
+        if not attempt.frames_src:
+            return ": it was not captured itself, only an ICMP error about it."
+        source_end = self._traffic.sources[attempt.source].last_ns or last_ns
+        if tries < 2 and source_end - last_ns < LONG_ENOUGH_NS:
+            return ": the capture ends too soon after the only attempt to say that it was not answered."
+        return ""
+
+    def _joined(self, seen: list[Finding]) -> Finding:
+        """Put together what several sources show of one and the same attempt."""
+        if len(seen) == 1:
+            return seen[0]
+        evidence = tuple(one for finding in seen for one in finding.evidence)
+        attempts = tuple(one for finding in seen for one in finding.attempts)
+        time = min(one.time_ns for one in seen)
+        proven_bad = [one for one in seen if one.verdict in r.BAD and one.confidence == r.PROVEN]
+        silent = [one for one in seen if one.verdict in r.BAD]
+        answered = [one for one in seen if one.verdict == r.OPEN]
+        if answered and silent and not proven_bad:
+            lost = self._lost_answer(answered[0], silent[0])
+            return replace(lost, time_ns=time, attempts=attempts, evidence=evidence)
+        chosen = (proven_bad or [one for one in seen if one.decides] or seen)[0]
+        return replace(chosen, time_ns=time, attempts=attempts, evidence=evidence)
+
+    def _lost_answer(self, answered: Finding, silent: Finding) -> Finding:
+        """Return the finding of an attempt whose answer one source has and the other never gets."""
+        one = answered.attempts[0]
+        names = [self._traffic.sources[finding.attempts[0].source].path for finding in (answered, silent)]
+        text = f"{_where(one)} was answered in {names[0]}, but the answer never arrives in {names[1]}."
+        remedy = (
+            f"Something between drops the answers on their way back (from {one.dst} to {one.src}): look for asymmetric "
+            f"routing or a rule that does not know connections. Nothing is to be done on {one.dst}."
+        )
+        joined = replace(silent, verdict=r.BLOCKED, confidence=r.LIKELY, text=text)
+        return replace(joined, blocked_at=r.BETWEEN, remedy=remedy)
+
+
+def _where(attempt: Attempt) -> str:
+    if attempt.protocol == "icmp":
+        return f"The echo request from {attempt.src} to {attempt.dst}"
+    return f"{_port(attempt)} from {attempt.src} to {attempt.dst}"
+
+
+def _port(attempt: Attempt) -> str:
+    return "ICMP echo requests" if attempt.protocol == "icmp" else f"{attempt.protocol.upper()} {attempt.dst_port}"
+
+
+def _how_answered(attempt: Attempt) -> str:
+    whats = {event.what for event in attempt.events if not event.from_src}
+    if "SYN-ACK" in whats:
+        return " (SYN-ACK)"
+    if attempt.protocol == "tcp":
+        return " (the capture begins in mid-connection, with data both ways)"
+    return ""
+
+
+def _telling_errors(attempt: Attempt) -> list[Quote]:
+    """Return the ICMP errors about the packets of the host that tried, if they are what its attempt was answered by."""
+    return [
+        one
+        for one in attempt.errors
+        if one.src == attempt.src and MEANING[one.version].get((one.icmp_type, one.icmp_code)) == attempt.answer
+    ]
+
+
+def _frames(attempt: Attempt, whats: tuple[str, ...] | None) -> list[int]:
+    return [event.frame for event in attempt.events if whats is None or event.what in whats]
+
+
+def _answer_frames(attempt: Attempt) -> list[int]:
+    """Return the first frame of each side that shows the exchange."""
+    handshake = [event for event in attempt.events if event.what in ("SYN", "SYN-ACK")]
+    asked = next((one.frame for one in handshake or attempt.events if one.from_src), None)
+    answered = next((one.frame for one in handshake if not one.from_src), None)
+    answered = answered or next((one.frame for one in attempt.events if not one.from_src), None)
+    return sorted(frame for frame in {asked, answered} if frame is not None)
+
+
+def _tries(attempt: Attempt) -> tuple[int, int]:
+    """Return how often an unanswered attempt was made, and when last."""
+    if attempt.protocol == "tcp":
+        syns = attempt.syns
+        return len(syns), syns[-1].time_ns if syns else attempt.end_ns
+    again = attempt.end_ns - attempt.start_ns >= 100_000_000  # not merely one packet seen twice
+    return attempt.frames_src if again else 1, attempt.end_ns
+
+
+def display_filter(attempt: Attempt, proof: Sequence[int]) -> str:
+    """Return a Wireshark display filter that shows an attempt, the ICMP errors about it and all frames of the proof."""
+    errors = {one.frame for one in attempt.errors}
+    others = (set(proof) | errors) - {event.frame for event in attempt.events}
+    shown = []
+    if attempt.protocol == "icmp":
+        version, address = ("icmpv6", "ipv6.addr") if ":" in attempt.dst else ("icmp", "ip.addr")
+        shown = [f"{version} && {address} == {attempt.src} && {address} == {attempt.dst}"]
+        others -= errors  # Wireshark finds the two addresses in what they quote
+    elif attempt.stream is not None:
+        shown = [f"{attempt.protocol}.stream eq {attempt.stream}"]
+    if others:
+        shown.append(f"frame.number in {{{', '.join(map(str, sorted(others)[:MOST_FRAMES]))}}}")
+    return " || ".join(shown)

@@ -1,0 +1,360 @@
+"""Running tshark: in any event loop, with any kind of tshark, and nothing of it stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+import auditor
+from auditor.sources.dissect import TELLING, Dissection, dissect
+from auditor.sources.extract import Wanted
+from auditor.sources.reading import known_tunnels
+
+ROOT = Path(__file__).parent.parent
+CAPTURE = ROOT / "sample_captures" / "wrong-password.pcap"
+CONFIGURATION = "WIRESHARK_CONFIG_DIR"
+PATIENCE = 60  # seconds until a test gives up waiting; none takes as long
+
+pytestmark = [
+    pytest.mark.usefixtures("tshark", "nothing_stays"),
+    pytest.mark.skipif(os.name == "nt", reason="the false tsharks here are shell scripts"),
+]
+
+
+@pytest.fixture
+def nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> Iterator[None]:
+    """Hold after every test here: no child process, no temporary file, no word of asyncio's, no configuration."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    children = children_of(os.getpid())
+    yield
+    assert children_of(os.getpid()) == children
+    assert list(folder.iterdir()) == []
+    assert not os.environ.get(CONFIGURATION, "").startswith(str(folder))
+    assert capfd.readouterr() == ("", "")
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
+def children_of(process: int) -> set[int]:
+    """Return the ids of the processes that a process started and that are not gone, the dead ones included."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (OSError, IndexError):
+            continue  # gone while we looked
+        if parent == process:
+            found.add(int(stat.parent.name))
+    return found
+
+
+def flows(path: Path = CAPTURE) -> list[Wanted]:
+    """Return every TCP flow of a capture."""
+    table = auditor.read(path).flows
+    ends = ["protocol", "src_ip", "src_port", "dst_ip", "dst_port", "first_frame"]
+    return [Wanted(*row) for row in table[table["protocol"] == "tcp"][ends].itertuples(index=False)]
+
+
+def listen(tshark: object, **options: float) -> Dissection:
+    return dissect(CAPTURE, flows(), known_tunnels(), Path(str(tshark)), **options)
+
+
+@pytest.fixture
+def false(tmp_path: Path) -> Callable[..., Path]:
+    """Write a false tshark that does this; by default it says its version as the true one does."""
+
+    def write(script: str, *, version: bool = True, name: str = "tshark") -> Path:
+        path = tmp_path / name
+        answer = 'if [ "$1" = -v ]; then echo "TShark (Wireshark) 4.0.17"; exit 0; fi\n' if version else ""
+        path.write_text(f"#!/bin/sh\n{answer}{script}\n")
+        path.chmod(0o755)
+        return path
+
+    return write
+
+
+def in_own_process(script: str, folder: Path, *arguments: object) -> str:
+    """Run a Python script in a folder of its own and return what it prints; it must not say anything on stderr."""
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(auditor.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+# what it reads
+
+
+def test_what_is_told_stands_in_the_frames_where_wireshark_has_it(tshark):
+    command = [tshark, "-n", "-r", str(CAPTURE), "-Y", TELLING, "-T", "fields", "-e", "frame.number"]
+    frames = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert [str(one.frame) for one in listen(tshark).told] == frames
+
+
+def test_a_packet_is_told_with_both_ends_and_all_its_fields(tshark):
+    (refused,) = [one for one in listen(tshark).told if "0xc000006d" in one.fields.get("smb2.nt_status", [])]
+    assert (refused.src, refused.src_port, refused.dst) == ("10.20.2.20", 445, "10.20.1.5")
+    assert (refused.frame, refused.number("smb2.cmd"), refused.number("ip.ttl")) == (18, 1, 63)
+
+
+def test_only_the_flows_asked_for_are_read(tshark):
+    wanted = [one for one in flows() if one.dst_port == 445]
+    told = dissect(CAPTURE, wanted, known_tunnels(), Path(tshark)).told
+    assert {min(one.src_port, one.dst_port) for one in told} == {445}
+
+
+def test_without_flows_nothing_is_run():
+    assert dissect(CAPTURE, [], known_tunnels(), Path("/no/tshark")) == Dissection((), "")
+
+
+# any event loop
+
+
+def report_of_capture() -> str:
+    return auditor.audit(CAPTURE).to_json()
+
+
+async def in_a_coroutine() -> str:
+    return report_of_capture()
+
+
+def test_a_running_event_loop_gives_the_same_report():
+    assert asyncio.run(in_a_coroutine()) == report_of_capture()
+
+
+def test_the_caller_s_event_loop_can_be_used_afterwards():
+    async def main() -> list[str]:
+        report_of_capture()
+        return await asyncio.gather(in_a_coroutine(), asyncio.sleep(0, "still there"))
+
+    assert asyncio.run(main())[1] == "still there"
+
+
+def test_threads_give_the_same_report():
+    with ThreadPoolExecutor(3) as pool:
+        assert set(pool.map(lambda _: report_of_capture(), range(3))) == {report_of_capture()}
+
+
+AFTER_PYSHARK = """
+import asyncio, sys, pyshark, auditor
+def used(path):
+    capture = pyshark.FileCapture(path)
+    try:
+        capture.load_packets()
+    except RuntimeError:
+        pass  # it cannot be used in a running event loop
+def main():
+    used(sys.argv[1])
+    sys.stdout.write(auditor.audit(sys.argv[1]).to_json())
+async def coroutine():
+    main()
+asyncio.run(coroutine()) if sys.argv[2] == "in a loop" else main()
+"""
+
+
+@pytest.mark.parametrize("where", ["in a script", "in a loop"])
+def test_a_caller_who_used_pyshark_itself_gets_the_same_report(where, tmp_path):
+    """pyshark leaves a watcher of child processes behind that needs the caller's loop, which waits for us."""
+    script = "import warnings; warnings.simplefilter('ignore')\n" + AFTER_PYSHARK
+    assert in_own_process(script, tmp_path, CAPTURE, where) == report_of_capture()
+
+
+def test_in_a_jupyter_kernel():
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    pytest.importorskip("ipykernel")
+    cell = f"import auditor; print(auditor.audit({str(CAPTURE)!r}).to_json(), end='')"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    nbclient.NotebookClient(notebook, timeout=PATIENCE, kernel_name="python3").execute(cwd=str(ROOT))
+    assert [(one["name"], one["text"]) for one in notebook.cells[0].outputs] == [("stdout", report_of_capture())]
+
+
+def test_nothing_is_printed_in_a_script_even_if_python_shows_all_its_warnings(tmp_path):
+    script = f"import sys, auditor; sys.stdout.write(auditor.audit({str(CAPTURE)!r}).to_json())"
+    shown = "import warnings; warnings.simplefilter('always', ResourceWarning)\n"
+    assert in_own_process(shown + script, tmp_path) == report_of_capture()
+
+
+# any tshark
+
+BROKEN = {
+    "ends with an error": "exit 1",
+    "is killed": "kill -9 $$",
+    "prints what is no packet": "printf '[\\n  {\\n  },\\n  {\\n  }\\n]\\n'",
+    "prints half a packet and is killed": "printf '[\\n  {\\n'; kill -9 $$",
+    "prints a lot of errors": "yes error | head -c 300000 >&2; exit 2",
+}
+NO_TSHARK = {
+    "ends with an error": "exit 1",
+    "prints garbage": "head -c 100000 /dev/urandom",
+    "prints nothing": "",
+    "prints a version and fails": "echo 4.0.17; exit 1",
+}
+
+
+@pytest.mark.parametrize("script", BROKEN.values(), ids=BROKEN)
+def test_a_tshark_that_breaks_is_told_of(script, false):
+    dissection = listen(false(script))
+    assert dissection.told == ()
+    assert dissection.obstacle.startswith(("tshark ended with an error", "what tshark printed could not be read"))
+
+
+@pytest.mark.parametrize("script", NO_TSHARK.values(), ids=NO_TSHARK)
+def test_a_program_that_is_no_tshark_is_told_of(script, false):
+    dissection = listen(false(script, version=False))
+    assert dissection.told == ()
+    assert dissection.obstacle != ""
+
+
+def test_what_was_told_before_tshark_broke_is_kept(tshark, false):
+    """Packets are printed as they are read: a dissector that crashes at the last one spoils only that."""
+    whole = listen(tshark)
+    broken = listen(false(f'"{tshark}" "$@"; exit 3'))
+    assert broken == (whole.told, "tshark ended with an error (exit code 3)")
+
+
+@pytest.mark.parametrize("what", ["missing", "not executable", "a folder"])
+def test_a_tshark_that_cannot_be_run_is_told_of(what, false, tmp_path):
+    path = tmp_path / "elsewhere"
+    if what == "a folder":
+        path.mkdir()
+    elif what == "not executable":
+        false("exit 0").rename(path)
+        path.chmod(0o644)
+    assert listen(path).obstacle.startswith(f"{path} cannot be run (")
+
+
+def test_the_tshark_that_was_named_is_run_not_another_of_its_folder(tshark, false):
+    false("exit 1", name="tshark")
+    assert listen(false(f'exec "{tshark}" "$@"', name="tshark-4.0")).told == listen(tshark).told
+
+
+def test_a_file_config_ini_where_auditor_is_run_is_not_pyshark_s(tmp_path):
+    (tmp_path / "config.ini").write_text("[another program]\nname = value\n")
+    script = f"import sys, auditor; sys.stdout.write(auditor.audit({str(CAPTURE)!r}).to_json())"
+    assert in_own_process(script, tmp_path) == report_of_capture()
+
+
+def test_a_broken_tshark_leaves_the_verdicts_on_the_ports(false):
+    report = auditor.audit(CAPTURE, tshark=false("exit 1"))
+    assert verdicts(report) == verdicts(auditor.audit(CAPTURE, dissect=False))
+    assert [text for text in report.limitations if f"{CAPTURE}: tshark ended with an error" in text]
+
+
+def verdicts(report: auditor.Report) -> list[tuple[str, ...]]:
+    return [
+        (client.address, one.id, one.verdict, str(one.confidence), str(one.blocked_at), one.explanation)
+        for client in report.clients
+        for method in client.methods
+        for one in method.requirements
+    ]
+
+
+def test_without_tshark_the_report_says_once_what_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    report, by_ports = auditor.audit(CAPTURE), auditor.audit(CAPTURE, dissect=False)
+    assert verdicts(report) == verdicts(by_ports)
+    (missing,) = set(report.limitations) - set(by_ports.limitations)
+    assert "tshark was not found" in missing
+    assert "install Wireshark" in missing
+
+
+# any length of time
+
+
+@pytest.mark.parametrize("asked", ["for its version", "for packets"])
+def test_a_tshark_that_takes_too_long_is_stopped(asked, false):
+    slow = false("exec sleep 600", version=asked == "for packets")
+    assert listen(slow, seconds=1) == ((), "tshark took longer than 1 seconds and was stopped")
+
+
+def test_what_was_told_in_time_is_kept(tshark, false):
+    whole, slow = listen(tshark), listen(false(f'"{tshark}" "$@"; exec sleep 600'), seconds=5)
+    assert slow == (whole.told, "tshark took longer than 5 seconds and was stopped")
+
+
+def test_nobody_waits_for_what_a_false_tshark_started(false, tmp_path):
+    """A script that calls tshark may be killed before tshark is."""
+    started = tmp_path / "started"
+    slow = false(f'sleep 600 & echo $! > "{started}"; wait')
+    assert listen(slow, seconds=1).obstacle == "tshark took longer than 1 seconds and was stopped"
+    os.kill(int(started.read_text()), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("asked", ["for its version", "for packets"])
+def test_ctrl_c_stops_tshark_too(asked, false, tmp_path):
+    started, folder = tmp_path / "started", tmp_path / "folder"
+    folder.mkdir()
+    slow = false(f'echo $$ > "{started}.new"; mv "{started}.new" "{started}"; exec sleep 600', version="pack" in asked)
+    audit = subprocess.Popen(
+        [sys.executable, "-m", "auditor", "analyze", str(CAPTURE), "--tshark", str(slow)],
+        env={**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(Path(auditor.__file__).parent.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(lambda: started.exists() or audit.poll() is not None)
+    audit.send_signal(signal.SIGINT)
+    printed, complaint = audit.communicate(timeout=PATIENCE)
+    assert (audit.returncode, printed, complaint.strip()) == (130, "", "auditor: stopped")
+    assert not Path(f"/proc/{started.read_text().strip()}").exists()
+    assert list(folder.iterdir()) == []
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+# any configuration of Wireshark
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Path:
+    """A personal configuration of Wireshark that lets it dissect neither SMB nor connections in the middle."""
+    folder = tmp_path / "wireshark"
+    folder.mkdir()
+    (folder / "disabled_protos").write_text("smb2\ndcerpc\n")
+    (folder / "preferences").write_text("tcp.desegment_tcp_streams: FALSE\nnbss.desegment_nbss_commands: FALSE\n")
+    return folder
+
+
+def test_a_personal_profile_does_not_change_the_report(profile, monkeypatch):
+    before = report_of_capture()
+    monkeypatch.setenv("HOME", str(profile.parent))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(profile.parent))
+    assert wireshark_sees("smb2") == 0  # the profile counts where nobody prevents it
+    assert report_of_capture() == before
+
+
+def test_a_configuration_named_in_the_environment_does_not_change_the_report_and_stays_there(profile, monkeypatch):
+    before = report_of_capture()
+    monkeypatch.setenv(CONFIGURATION, str(profile))
+    assert wireshark_sees("smb2") == 0
+    assert report_of_capture() == before
+    assert os.environ[CONFIGURATION] == str(profile)
+
+
+def wireshark_sees(what: str) -> int:
+    done = subprocess.run(["tshark", "-n", "-r", str(CAPTURE), "-Y", what], capture_output=True, check=True)
+    return len(done.stdout.splitlines())

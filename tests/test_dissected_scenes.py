@@ -1,0 +1,155 @@
+"""The sample captures with what was said on the ports: the truth about each, problems and places included."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+from test_scenes import PUSHES, SCENES, TAKEN_AT_BOTH_ENDS, Scene, each, without_roles
+
+import auditor
+from auditor.cli import cli
+from auditor.report import UNKNOWN, MethodResult
+
+pytestmark = pytest.mark.usefixtures("tshark")
+
+# What ended the push although the ports were open: the row, and the code of a fatal problem on it.
+PROBLEMS = {
+    "access-denied": ("smb", "STATUS_ACCESS_DENIED"),
+    "mp-500": ("http-management-point", "Internal Server Error"),
+    "mp-untrusted-certificate": ("https-management-point", "unknown_ca"),
+    "no-admin-share": ("smb", "STATUS_BAD_NETWORK_NAME"),
+    "wrong-password": ("smb", "STATUS_LOGON_FAILURE"),
+}
+# Where one capture, or both, must be enough to say where it was stopped.
+PLACE_IS_TOLD = (
+    "both-ends-dropped-between",
+    "both-ends-dropped-on-client",
+    "return-path-dropped",
+    "rpc-135-prohibited",
+    "rpc-dynamic-reset",
+    "smb-not-listening",
+    "smb-reset",
+)
+REPORTS: dict[str, auditor.Report] = {}
+
+
+def report_of(scene: Scene) -> auditor.Report:
+    """Audit a scene with dissection, once."""
+    if scene.name not in REPORTS:
+        REPORTS[scene.name] = scene.audit(dissect=True, **scene.known)
+    return REPORTS[scene.name]
+
+
+def push(report: auditor.Report) -> MethodResult:
+    (client,) = report.clients
+    return client.method("client-push")
+
+
+def told(scene: Scene, report: auditor.Report) -> dict[str, str]:
+    method = push(report)
+    verdicts = {one.row: one.verdict for one in method.requirements if one.row in scene.truth["requirements"]}
+    return {"result": method.result, **verdicts}
+
+
+def truth(scene: Scene) -> dict[str, str]:
+    return {"result": scene.truth["result"], **scene.truth["requirements"]}
+
+
+def named(names: object) -> pytest.MarkDecorator:
+    """Run a test for these scenes; a name that is no scene fails at once."""
+    by_name = {scene.name: scene for scene in SCENES}
+    return each([by_name[name] for name in names])
+
+
+def places(method: MethodResult) -> set[str]:
+    return {one.blocked_at for one in method.requirements if one.blocked_at}
+
+
+@each(SCENES)
+def test_with_the_roles_given(scene):
+    assert told(scene, report_of(scene)) == truth(scene)
+
+
+@each(PUSHES)
+def test_with_the_roles_inferred(scene):
+    assert told(scene, scene.audit(dissect=True, **without_roles(scene))) == truth(scene)
+
+
+@each(TAKEN_AT_BOTH_ENDS)
+def test_the_captures_in_the_other_order(scene):
+    report = auditor.audit(*reversed(scene.captures), ruleset=scene.truth["ruleset"], **scene.known)
+    assert told(scene, report) == truth(scene)
+    assert places(push(report)) == {scene.truth["blocked_at"]}
+
+
+@each(SCENES)
+def test_everything_that_was_said_could_be_read(scene):
+    assert [text for text in report_of(scene).limitations if "could be read" in text or "Only ports" in text] == []
+
+
+# where it was stopped
+
+
+@each(SCENES)
+def test_a_place_that_is_named_is_the_right_one(scene):
+    assert places(push(report_of(scene))) <= {UNKNOWN, scene.truth["blocked_at"]}
+
+
+@named(PLACE_IS_TOLD)
+def test_the_place_is_told(scene):
+    assert places(push(report_of(scene))) == {scene.truth["blocked_at"]}
+
+
+# problems
+
+
+@named(PROBLEMS)
+def test_the_problem_is_named_and_fatal(scene):
+    row, code = PROBLEMS[scene.name]
+    fatal = [(one.row, problem.code) for one in push(report_of(scene)).requirements for problem in one.problems]
+    assert (row, code) in fatal
+    assert all(problem.fatal for one in push(report_of(scene)).requirements for problem in one.problems)
+
+
+@named(PROBLEMS)
+def test_the_problem_is_a_reason_and_the_network_is_not_blamed(scene):
+    row, code = PROBLEMS[scene.name]
+    reasons = push(report_of(scene)).reasons
+    assert [one.text for one in reasons if one.requirement == f"client-push/{row}" and code in one.text]
+    assert {one.kind for one in reasons} <= {"problem", "missing"}
+
+
+@named(PROBLEMS)
+def test_a_problem_has_a_remedy(scene):
+    row, _ = PROBLEMS[scene.name]
+    assert [one.remedy for one in push(report_of(scene)).requirements if one.row == row] != [""]
+
+
+@each([scene for scene in SCENES if scene.truth["blocked_at"] != "nowhere" or scene.truth["result"] == "works"])
+def test_a_push_that_the_network_stopped_or_that_went_well_has_no_fatal_problem(scene):
+    problems = [problem for one in push(report_of(scene)).requirements for problem in one.problems]
+    assert [problem.text for problem in problems if problem.fatal] == []
+
+
+@each([scene for scene in SCENES if scene.truth["result"] != scene.truth["result_without_dissection"]])
+def test_a_scene_that_needs_dissection_has_a_fatal_problem(scene):
+    assert [problem for one in push(report_of(scene)).requirements for problem in one.problems if problem.fatal]
+
+
+# proof
+
+
+@each(SCENES)
+def test_every_problem_is_proven_by_a_frame_that_exists(scene):
+    report = report_of(scene)
+    for one in push(report).requirements:
+        cited = {(proof.source, frame) for proof in one.evidence for frame in proof.frames}
+        assert all(frame <= report.sources[source].records for source, frame in cited)
+        assert {problem.frame for problem in one.problems if problem.fatal} <= {frame for _, frame in cited}
+
+
+@named(PROBLEMS)
+def test_on_the_command_line(scene):
+    done = CliRunner().invoke(cli, ["analyze", *scene.captures], standalone_mode=False, catch_exceptions=False)
+    assert done.return_value == 3
+    assert PROBLEMS[scene.name][1] in done.stdout
