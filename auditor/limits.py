@@ -19,7 +19,7 @@ def limitations(
     heard: Heard | None,
 ) -> tuple[str, ...]:
     """Return every limitation of this audit, the gravest first."""
-    found = [*_nobody(cast), *cast.notes, *_warned(sources)]
+    found = [*_nobody(cast), *_absent(sources, cast), *cast.notes, *_warned(sources)]
     verdicts = [one for client in clients for method in client.methods for one in method.requirements]
     if _silent_blocks(verdicts):
         found.append(
@@ -56,6 +56,22 @@ def _nobody(cast: Cast) -> list[str]:
     if SITE_SERVER not in cast.roles:
         return ["No site server is known, so nothing of a push can be judged. Name it: --role site-server=ADDRESS."]
     return []
+
+
+def _absent(sources: Sequence[Source], cast: Cast) -> list[str]:
+    """Return a sentence on each host that was named for a role and does not occur at all."""
+    given = {one.address: one.role for one in cast.assignments if one.how == "given"}
+    if not given:
+        return []
+    asked = {one.target for source in sources for one in source.details.asked}
+    present = asked.union(*(source.details.heard for source in sources))
+    for source in sources:
+        present |= set(source.flows["dst_ip"][source.flows["dst_ip"].isin(list(given))])
+    return [
+        f"{address}, named as {role.replace('-', ' ')}, does not occur in these sources: is that its address?"
+        for address, role in given.items()
+        if address not in present
+    ]
 
 
 def _warned(sources: Sequence[Source]) -> list[str]:

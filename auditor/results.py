@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from auditor import report as r
 from auditor.ruleset import Method, Ruleset, SiteFacts
-
-SERVICE_CONTROLLER = "svcctl"
+from auditor.said import SERVICE_CONTROLLER
 
 
 def excused_of(

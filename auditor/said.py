@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -22,7 +22,9 @@ SMB1_STEPS = {0x72: NEGOTIATE, 0x73: SESSION_SETUP, 0x75: TREE_CONNECT, 0xA2: CR
 BIND, BIND_ACK, BIND_NAK, ALTER, ALTER_ACK, FAULT, RESPONSE = 11, 12, 13, 14, 15, 3, 2
 EPT_MAP = "3"
 ACCEPTED = "0"
-FATAL_ALERT = 2
+CLIENT_HELLO, CERTIFICATE_REQUEST = "1", "13"
+FATAL_ALERT, HANDSHAKE_FAILURE, CERTIFICATE_REQUIRED = 2, "40", "116"
+SERVICE_CONTROLLER = "svcctl"
 HTTP_ERROR = 400
 CCM_POST = "CCM_POST"
 STRING_BINDING = re.compile(r"^(?P<host>[^\[]+)\[(?P<port>\d{1,5})\]$")
@@ -205,29 +207,49 @@ def _is_pipe(name: str) -> bool:
 
 
 def _rpc(packets: list[Told]) -> Iterator[Step]:
+    asked: dict[frozenset[tuple[str, int]], str] = {}
     for packet in packets:
         kinds = [int(kind) for kind in packet.fields.get("dcerpc.pkt_type", [])]
-        side = _answered_side(packet)
-        if BIND_NAK in kinds:
-            yield Step(side, "rpc-bind", "open an RPC interface", packet.frame, "nak", _known("rpc-bind", "nak"))
-        elif BIND_ACK in kinds or ALTER_ACK in kinds:
-            accepted = ACCEPTED in packet.fields.get("dcerpc.cn_ack_result", [ACCEPTED])
-            known = None if accepted else _known("rpc-bind", "rejected")
-            yield Step(side, "rpc-bind", "open an RPC interface", packet.frame, "" if accepted else "rejected", known)
-        if RESPONSE in kinds and "epm.opnum" not in packet.fields:
-            yield Step(side, "rpc-fault", "call an RPC interface", packet.frame, "", None)
-        if FAULT in kinds and (code := packet.first("dcerpc.cn_status")):
-            yield Step(side, "rpc-fault", "call an RPC interface", packet.frame, code, _known("rpc-fault", code))
-        yield from _endpoint_mapper(packet, side)
+        asked[_ends(packet)] = _asked_interface(packet) or asked.get(_ends(packet), "")
+        for step in _rpc_steps(packet, kinds):
+            yield _harmless_for(asked[_ends(packet)], step, packet)
 
 
-def _endpoint_mapper(packet: Told, side: Side) -> Iterator[Step]:
-    code = packet.first("epm.rc")
-    if code is None or RESPONSE not in [int(kind) for kind in packet.fields.get("dcerpc.pkt_type", [])]:
-        return
-    good = int(code, 16) == 0
-    known = None if good else _known("endpoint-mapper", code)
-    yield Step(side, "endpoint-mapper", "ask for a dynamic port", packet.frame, code, known)
+def _ends(packet: Told) -> frozenset[tuple[str, int]]:
+    return frozenset(((packet.src, packet.src_port), (packet.dst, packet.dst_port)))
+
+
+def _asked_interface(packet: Told) -> str:
+    """Return the interface that a bind or a question to the endpoint mapper is about, empty for other packets."""
+    uuids = packet.fields.get("epm.uuid") or packet.fields.get("dcerpc.cn_bind_to_uuid") or []
+    names = [interfaces().get(uuid, uuid) for uuid in uuids if uuid != NO_INTERFACE]
+    return names[0] if names else ""
+
+
+def _rpc_steps(packet: Told, kinds: list[int]) -> Iterator[Step]:
+    side = _answered_side(packet)
+    if BIND_NAK in kinds:
+        yield Step(side, "rpc-bind", "open an RPC interface", packet.frame, "nak", _known("rpc-bind", "nak"))
+    elif BIND_ACK in kinds or ALTER_ACK in kinds:
+        accepted = ACCEPTED in packet.fields.get("dcerpc.cn_ack_result", [ACCEPTED])
+        known = None if accepted else _known("rpc-bind", "rejected")
+        yield Step(side, "rpc-bind", "open an RPC interface", packet.frame, "" if accepted else "rejected", known)
+    if RESPONSE in kinds and "epm.opnum" not in packet.fields:
+        yield Step(side, "rpc-fault", "call an RPC interface", packet.frame, "", None)
+    if FAULT in kinds and (code := packet.first("dcerpc.cn_status")):
+        yield Step(side, "rpc-fault", "call an RPC interface", packet.frame, code, _known("rpc-fault", code))
+    if RESPONSE in kinds and (code := packet.first("epm.rc")):
+        known = None if int(code, 16) == 0 else _known("endpoint-mapper", code)
+        yield Step(side, "endpoint-mapper", "ask for a dynamic port", packet.frame, code, known)
+
+
+def _harmless_for(interface: str, step: Step, packet: Told) -> Step:
+    """Return the step as not fatal if it is the service controller over TCP that fails: the named pipe takes over."""
+    over_pipe = "smb2.cmd" in packet.fields or "smb.cmd" in packet.fields
+    if step.known is None or interface != SERVICE_CONTROLLER or over_pipe:
+        return step
+    means = f"{step.known.means}; the service controller is then called through the named pipe on SMB"
+    return replace(step, known=step.known._replace(fatal=False, means=means))
 
 
 def _handed_out(packets: list[Told]) -> Iterator[HandedOut]:
@@ -253,26 +275,34 @@ def _interface_of(packet: Told) -> str:
 
 def _tls(packets: list[Told]) -> Iterator[Step]:
     began: dict[frozenset[tuple[str, int]], Side] = {}
+    certificate_wanted: set[frozenset[tuple[str, int]]] = set()
     for packet in packets:
-        ends = frozenset(((packet.src, packet.src_port), (packet.dst, packet.dst_port)))
-        if "1" in packet.fields.get("tls.handshake.type", []):
+        ends, types = _ends(packet), packet.fields.get("tls.handshake.type", [])
+        if CLIENT_HELLO in types:
             began[ends] = Side(packet.src, packet.dst, packet.dst_port)
-        side = began.get(ends)
-        if side is None:
+        if CERTIFICATE_REQUEST in types:
+            certificate_wanted.add(ends)
+        if side := began.get(ends):
+            yield from _alerts(packet, side, ends in certificate_wanted)
+
+
+def _alerts(packet: Told, side: Side, certificate_wanted: bool) -> Iterator[Step]:
+    levels, codes = (packet.fields.get(f"tls.alert_message.{name}", []) for name in ("level", "desc"))
+    from_server = packet.src == side.responder
+    for level, code in zip(levels, codes, strict=False):
+        if int(level) != FATAL_ALERT:
             continue
-        levels, codes = (packet.fields.get(f"tls.alert_message.{name}", []) for name in ("level", "desc"))
-        for level, code in zip(levels, codes, strict=False):
-            if int(level) == FATAL_ALERT:
-                who = "client" if packet.src == side.initiator else "server"
-                known = _known("tls", code)
-                known = known._replace(means=f"the {who} says: {known.means}")
-                yield Step(side, "tls", "agree on encryption", packet.frame, code, known)
+        known = _known("tls", code)
+        if code == HANDSHAKE_FAILURE and from_server and certificate_wanted:
+            known = _known("tls", CERTIFICATE_REQUIRED)._replace(name=known.name)
+        known = known._replace(means=f"the {'server' if from_server else 'client'} says: {known.means}")
+        yield Step(side, "tls", "agree on encryption", packet.frame, code, known)
 
 
 def _http(packets: list[Told]) -> Iterator[Step]:
     asked: dict[frozenset[tuple[str, int]], tuple[str, str]] = {}
     for packet in packets:
-        ends = frozenset(((packet.src, packet.src_port), (packet.dst, packet.dst_port)))
+        ends = _ends(packet)
         if method := packet.first("http.request.method"):
             asked[ends] = method, (packet.first("http.request.uri") or "").partition("?")[0]
         code = packet.number("http.response.code")
@@ -281,9 +311,7 @@ def _http(packets: list[Told]) -> Iterator[Step]:
         method, path = asked.get(ends, ("", ""))
         known = None if code < HTTP_ERROR else _known("http", str(code))
         if known is not None and method == CCM_POST and str(code) in ("400", "405", "501"):
-            known = known._replace(
-                means=f"the verb CCM_POST was refused, as by a proxy that does not know it: {known.means}"
-            )
+            known = known._replace(means="the verb CCM_POST was refused, as by a proxy that does not know it")
         step = f"{method} {path}".strip() or "request"
         yield Step(_answered_side(packet), "http", step, packet.frame, str(code), known)
 
@@ -330,8 +358,8 @@ def _is_reset(packet: Told) -> bool:
 
 def _hops(packet: Told) -> int | None:
     """Return the hop count that is left in a packet (time to live, hop limit)."""
-    count = packet.number("ip.ttl")
-    return packet.number("ipv6.hlim") if count is None else count
+    counts = packet.fields.get("ipv6.hlim" if ":" in packet.src else "ip.ttl")
+    return int(counts[-1], 0) if counts else None  # of a packet in a tunnel, its own
 
 
 # names

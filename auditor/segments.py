@@ -324,7 +324,7 @@ def _bits(*columns: Bools) -> NDArray[np.uint8]:
 
 def _telling(owner: I64, kind: NDArray[np.uint8], control: Bools, count: int) -> Bools:
     """Choose each control packet, and of every other of 16 kinds the first packet of its owner."""
-    first = np.full(count * 16, UNSET)
+    first = np.full(count * 16, UNSET, np.int32)
     first[(owner * 16 + kind)[::-1]] = np.arange(len(owner))[::-1]
     chosen = control.copy()
     chosen[first[first >= 0]] = True

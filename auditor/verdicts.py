@@ -15,9 +15,10 @@ from auditor.findings import Finding, Witness
 from auditor.limits import limitations
 from auditor.listening import Heard
 from auditor.recommend import recommend
-from auditor.results import SERVICE_CONTROLLER, excused_of, method_result
+from auditor.results import excused_of, method_result
 from auditor.roles import CLIENT, Cast
 from auditor.ruleset import Method, Requirement, Ruleset, SiteFacts
+from auditor.said import SERVICE_CONTROLLER
 from auditor.sources.reading import Source
 from auditor.vantage import where_stopped
 
@@ -109,7 +110,11 @@ class _Judge:
             "This does not end the push: only the service controller was to be called there, and Windows calls it "
             f"through the named pipe on SMB instead{seen}, after a time-out of about 21 seconds."
         )
-        return replace(verdict, explanation=f"{verdict.explanation} {text}")
+        remedy = (
+            "Nothing has to be opened. To save the delay, enable the Windows Firewall group "
+            '"Remote Service Management (RPC)" on the client.'
+        )
+        return replace(verdict, explanation=f"{verdict.explanation} {text}", remedy=remedy)
 
     # one requirement
 

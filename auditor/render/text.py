@@ -126,12 +126,15 @@ def _headline(client: r.ClientReport, method: r.MethodResult) -> Text:
 
 def _why(method: r.MethodResult) -> list[str]:
     network = [one.text for one in method.reasons if one.kind == "network"]
-    problems = [f"The port is open, but {one.text}" for one in method.reasons if one.kind == "problem"]
+    problems = [f"The port is open, but a step failed: {one.text}" for one in method.reasons if one.kind == "problem"]
     if network or problems:
         return list(dict.fromkeys(network + problems))
     if method.result == r.WORKS:
         changed = [(one.row, one.changed) for one in method.requirements if one.changed]
         earlier = [f"{row}: earlier, at {change.before_time}, it was {change.before}." for row, change in changed]
+        delayed = [one.explanation for one in method.requirements if one.verdict in r.BAD and _of_push(one)]
+        if delayed:
+            return delayed
         text = "Everything that it requires was seen to be open, so the network does not stop it. If the installation"
         return [f"{text} failed all the same: ccm.log on the site server, then ccmsetup.log on the client.", *earlier]
     missing = [one.requirement.partition("/")[2] for one in method.reasons]
@@ -221,6 +224,11 @@ def _proof(evidence: r.Evidence, report: r.Report) -> str:
     return f"proof: {frames}{where}   Wireshark: {evidence.display_filter}"
 
 
+def _of_push(one: r.RequirementVerdict) -> bool:
+    """Tell whether a requirement is one of those to the client, of which each stands alone."""
+    return one.necessity == "required" and one.destination.role == "client"
+
+
 def _unreached(method: r.MethodResult) -> bool:
     """Tell whether nothing at all of the client was heard, so that no method can work."""
     tried = [one for one in method.requirements if one.destination.role == "client" and one.verdict != r.NOT_SEEN]
@@ -244,9 +252,9 @@ def _others(client: r.ClientReport, main: r.MethodResult, details: bool) -> Iter
     if failing:
         yield Text("What would fail too", style="bold")
         for method in failing:
-            bad = [one for one in method.requirements if one.verdict in r.BAD and one.necessity != "informational"]
-            reasons = ", ".join(f"{one.row} {one.verdict}" for one in bad)
-            yield _indented(f"{method.title}: {reasons}.")
+            rows = dict.fromkeys(one.requirement for one in method.reasons if one.kind != "missing")
+            bad = [one for one in method.requirements if one.id in rows]
+            yield _indented(f"{method.title}: {', '.join(f'{one.row} {_verdict(one)}' for one in bad)}.")
         yield Text()
     if details:
         for method in client.methods:

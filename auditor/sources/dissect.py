@@ -102,37 +102,38 @@ def _in_own_loop(work: Callable[[], Any]) -> tuple[list[Any], str]:
     """Run a coroutine in a thread with an event loop of its own, and end it when the caller is interrupted."""
     result: Future[tuple[list[Any], str]] = Future()
     started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Task[Any]]] = Future()
-    thread = threading.Thread(target=_run_loop, args=(work, started, result), name="auditor-tshark", daemon=True)
-    thread.start()
+    over = threading.Event()  # Thread.join would not do: once interrupted, it takes the thread for ended
+    arguments = (work, started, result, over)
+    threading.Thread(target=_run_loop, args=arguments, name="auditor-tshark", daemon=True).start()
     try:
-        while not result.done():
-            thread.join(0.1)  # short, so that Ctrl-C gets through
-            if not thread.is_alive():
-                break
+        while not over.wait(0.1):
+            pass  # waits are short, so that Ctrl-C gets through
     except BaseException:
-        if started.done():
-            loop, task = started.result()
+        with suppress(Exception):
+            loop, task = started.result(SECONDS_TO_GO)
             loop.call_soon_threadsafe(task.cancel)
-        thread.join(10)
+        over.wait(2 * SECONDS_TO_GO)
         raise
-    thread.join(10)
     return result.result(0)
 
 
-def _run_loop(work: Callable[[], Any], started: Future[Any], result: Future[Any]) -> None:
-    loop = asyncio.ProactorEventLoop() if os.name == "nt" else asyncio.new_event_loop()  # type: ignore[attr-defined,unused-ignore]
-    asyncio.set_event_loop(loop)
+def _run_loop(work: Callable[[], Any], started: Future[Any], result: Future[Any], over: threading.Event) -> None:
     try:
-        task = loop.create_task(work())
-        started.set_result((loop, task))
-        result.set_result(loop.run_until_complete(task))
+        loop = asyncio.ProactorEventLoop() if os.name == "nt" else asyncio.new_event_loop()  # type: ignore[attr-defined,unused-ignore]
+        asyncio.set_event_loop(loop)
+        try:
+            task = loop.create_task(work())
+            started.set_result((loop, task))
+            result.set_result(loop.run_until_complete(task))
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
     except asyncio.CancelledError:
         result.set_result(([], "stopped"))
     except BaseException as error:
         result.set_exception(error)
     finally:
-        asyncio.set_event_loop(None)
-        loop.close()
+        over.set()
 
 
 async def _read(path: Path, tshark: Path, seconds: float) -> tuple[list[Any], str]:
@@ -141,9 +142,11 @@ async def _read(path: Path, tshark: Path, seconds: float) -> tuple[list[Any], st
         import pyshark
         from packaging.version import Version
         from pyshark.capture.capture import TSharkCrashException
+        from pyshark.tshark.output_parser.tshark_json import TsharkJsonParser
     except Exception as error:  # pyshark breaks in its own ways on new versions of Python
         return [], f"pyshark cannot be used here ({type(error).__name__}: {error})"
     packets: list[Any] = []
+    unread: list[str] = []
     capture = pyshark.FileCapture(
         str(path),
         display_filter=TELLING,
@@ -160,8 +163,9 @@ async def _read(path: Path, tshark: Path, seconds: float) -> tuple[list[Any], st
             # pyshark itself would look for another tshark in the same folder and on the PATH, and wait for ever
             capture._get_tshark_path = lambda: str(tshark)
             capture._get_tshark_version = lambda: Version(version)
+            capture._setup_tshark_output_parser = lambda: _patient(TsharkJsonParser(Version(version)), unread)
             await capture.packets_from_tshark(packets.append, close_tshark=False)
-        return packets, await _left(capture)
+        return packets, await _left(capture) or _told_of(unread)
     except TimeoutError:
         return packets, f"tshark took longer than {seconds:.0f} seconds and was stopped"
     except TSharkCrashException:
@@ -172,6 +176,25 @@ async def _read(path: Path, tshark: Path, seconds: float) -> tuple[list[Any], st
         return packets, f"what tshark printed could not be read ({type(error).__name__})"
     finally:
         await _end(capture)
+
+
+def _patient(parser: Any, unread: list[str]) -> Any:
+    """Let a parser go on after a packet that it cannot read: names in packets are not always valid UTF-8."""
+    read = parser._parse_single_packet
+
+    def _parse(packet: bytes) -> Any:
+        try:
+            return read(packet.decode(errors="replace").encode())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            unread.append(type(error).__name__)
+            return None
+
+    parser._parse_single_packet = _parse
+    return parser
+
+
+def _told_of(unread: list[str]) -> str:
+    return f"what tshark printed of {len(unread)} packets could not be read ({unread[0]})" if unread else ""
 
 
 async def _version(tshark: Path) -> str | None:
@@ -258,8 +281,10 @@ def _own_child_watcher() -> Iterator[None]:
 def _told(packet: Any, frames: list[int]) -> Told:
     fields: dict[str, list[str]] = {}
     for layer in packet.layers:
-        _flatten(layer._all_fields, fields)
-    ip = "ipv6" if "ipv6.src" in fields else "ip"
+        for one in (layer, *layer.duplicate_layers):  # several messages in one packet, or a packet in a tunnel
+            _flatten(one._all_fields, fields)
+    protocols = packet.frame_info._all_fields["frame.protocols"].split(":")
+    ip = next((name for name in reversed(protocols) if name in ("ip", "ipv6")), "ip")
     ports = [int(fields.get(f"tcp.{side}port", ["0"])[-1]) for side in ("src", "dst")]
     ends = [fields.get(f"{ip}.{side}", [""])[-1] for side in ("src", "dst")]
     return Told(frames[int(packet.number) - 1], ends[0], ports[0], ends[1], ports[1], fields)

@@ -16,6 +16,7 @@ from pathlib import Path
 from captures import end_captures, start_captures, store
 from hosts import SAMBA_PROGRAMS, start_client, start_management_point
 from network import CLIENT, ROUTER, LabError, open_network
+from push import DEBIAN_PYTHON
 from scenes import SCENES, Scene
 from truth import addresses, capture_names, truth_text
 
@@ -35,6 +36,8 @@ DEBIAN_PACKAGES = {
     "smbclient": "smbclient",
     "rpcclient": "smbclient",
     "smbpasswd": "samba-common-bin",
+    "net": "samba-common-bin",
+    DEBIAN_PYTHON: "python3-samba",
     **dict.fromkeys(SAMBA_PROGRAMS, "samba"),
 }
 
@@ -63,8 +66,8 @@ def make_scene(scene: Scene, destination: Path) -> None:
         directory = Path(name)
         with open_network(directory, addresses(scene), scene.absent) as network:
             if CLIENT not in scene.absent:
-                start_client(network, scene.services.share)
-            start_management_point(network, scene.services.http, scene.services.https, scene.services.status)
+                start_client(network, scene.services)
+            start_management_point(network, scene.services)
             network.set_rules(ROUTER, "forward", scene.router_rules)
             network.set_rules(CLIENT, "input", scene.client_rules)
             recordings = start_captures(network, scene.taps)

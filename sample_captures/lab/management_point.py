@@ -6,6 +6,7 @@ import argparse
 import socket
 import ssl
 import threading
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CABINET = b"MSCF" + b"a dummy cabinet file of the lab\n" * 160
@@ -37,6 +38,9 @@ class ManagementPoint(BaseHTTPRequestHandler):
         status = 404 if body is None else self.status
         body = body if body is not None and status == 200 else b"error\n"
         self.send_response(status)
+        if status == HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", "Negotiate")
+            self.send_header("WWW-Authenticate", "NTLM")
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -49,12 +53,15 @@ class DualStackServer(ThreadingHTTPServer):
     address_family = socket.AF_INET6
 
 
-def serve(port: int, certificate: str | None) -> None:
-    """Answer on one port, with TLS if there is a certificate."""
+def serve(port: int, certificate: str | None, *, ask_client: bool = False) -> None:
+    """Answer on one port, with TLS if there is a certificate; `ask_client` wants the client's certificate too."""
     server = DualStackServer(("::", port), ManagementPoint)
     if certificate is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
+        if ask_client:
+            context.load_verify_locations(certificate)
+            context.verify_mode = ssl.CERT_REQUIRED
         server.socket = context.wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever).start()
 
@@ -65,13 +72,14 @@ def main() -> None:
     parser.add_argument("--http", type=int)
     parser.add_argument("--https", type=int)
     parser.add_argument("--certificate")
+    parser.add_argument("--client-certificate", action="store_true")
     parser.add_argument("--status", type=int, default=200)
     options = parser.parse_args()
     ManagementPoint.status = options.status
     if options.http is not None:
         serve(options.http, None)
     if options.https is not None:
-        serve(options.https, options.certificate)
+        serve(options.https, options.certificate, ask_client=options.client_certificate)
 
 
 if __name__ == "__main__":

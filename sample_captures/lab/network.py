@@ -128,12 +128,13 @@ class Network:
         self.processes.append(process)
         return process
 
-    def set_rules(self, host: Host, hook: str, rules: Sequence[str]) -> None:
-        """Replace the nftables rules of a host; none means that everything passes."""
+    def set_rules(self, host: Host, hook: str, rules: Sequence[str], kind: str = "filter") -> None:
+        """Replace the nftables rules of one kind (filter, nat) of a host; none means that everything passes."""
         chain = "".join(f"    {rule}\n" for rule in rules)
+        table = f"table inet lab-{kind}"
         text = (
-            "table inet lab {}\ndelete table inet lab\n"
-            f"table inet lab {{\n  chain lab {{\n    type filter hook {hook} priority 0;\n{chain}  }}\n}}\n"
+            f"{table} {{}}\ndelete {table}\n"
+            f"{table} {{\n  chain lab {{\n    type {kind} hook {hook} priority 0;\n{chain}  }}\n}}\n"
         )
         _output(["ip", "netns", "exec", host.namespace, "nft", "-f", "-"], text)
 

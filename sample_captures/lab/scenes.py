@@ -7,16 +7,19 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from captures import Tap
-from hosts import ADMIN_SHARE, ADMIN_SHARE_FOR_OTHERS, NO_ADMIN_SHARE
+from hosts import ADMIN_SHARE_FOR_OTHERS, NO_ADMIN_SHARE, USUAL_SERVICES, Services
 from network import CLIENT, MANAGEMENT_POINT, OTHER_HOST, SITE_SERVER, Host, Network
-from push import HTTP, HTTP_8080, HTTPS, Failed, push
+from push import HTTP, HTTP_8080, HTTPS, Failed, Trust, ask_service_controller, push, read_registry
 from stories import (
+    WRONG_PASSWORD,
     begin_only,
     other_traffic,
     push_after_echo_to_management_point,
+    push_after_wrong_password,
     push_again_without_rules,
     push_in_other_traffic,
     push_to_client_switched_off,
+    push_with_disabled_account,
 )
 
 AT_SITE_SERVER = Tap("site-server")
@@ -43,6 +46,8 @@ NOTHING_SEEN = dict.fromkeys(OPEN, "not-seen")
 NOT_INSTALLED = OPEN | {"http-management-point": "not-seen"}
 NO_RPC = NOT_INSTALLED | {"rpc-dynamic": "not-seen"}
 SMB_BLOCKED = NOT_INSTALLED | {"smb": "blocked"}
+OVER_HTTPS = OPEN | {"http-management-point": "not-seen", "https-management-point": "open"}
+SERVICE_PORT = 49664
 
 FILE_COPY = ("file copy",)
 REMOTE_CALL = ("remote call",)
@@ -50,16 +55,6 @@ INSTALLER = ("installer",)
 EVERYTHING = ("echo", *FILE_COPY, *REMOTE_CALL)
 
 AT_ONCE, SHORTLY, AFTER_SILENCE = 0.1, 0.7, 4.5  # seconds without a packet that end a capture
-
-
-@dataclass(frozen=True)
-class Services:
-    """The programs that run: the client's share and RPC, and the management point's ports."""
-
-    share: str | None = ADMIN_SHARE
-    http: int | None = 80
-    https: int | None = None
-    status: int = 200
 
 
 @dataclass(frozen=True)
@@ -78,7 +73,7 @@ class Scene:
     story: Callable[[Network], Failed] = push
     taps: Sequence[Tap] = (AT_SITE_SERVER,)
     form: str = "pcap"
-    services: Services = Services()
+    services: Services = USUAL_SERVICES
     router_rules: Sequence[str] = ()
     client_rules: Sequence[str] = ()
     absent: Sequence[Host] = ()
@@ -126,7 +121,7 @@ WORKING = (
         title="A push that works; the management point uses HTTPS only",
         done="no rules anywhere; the management point listens on 443 only; a push",
         because="Nothing was blocked; the management point answered over HTTPS.",
-        requirements=OPEN | {"http-management-point": "not-seen", "https-management-point": "open"},
+        requirements=OVER_HTTPS,
         result="works",
         taps=(AT_CLIENT,),
         services=Services(http=None, https=443),
@@ -424,7 +419,7 @@ PROBLEMS = (
         result="fails",
         result_without_dissection="unproven",
         failed=("file copy", "remote call"),
-        story=partial(push, password="Wrong-Passw0rd"),
+        story=partial(push, password=WRONG_PASSWORD),
     ),
     Scene(
         name="access-denied",
@@ -466,13 +461,145 @@ PROBLEMS = (
         title="All ports open, but the client does not trust the management point's certificate",
         done="no rules anywhere; the management point's certificate is self-signed and the client checks it; a push",
         because="The network is fine: the client does not trust the management point's certificate.",
-        requirements=OPEN | {"http-management-point": "not-seen", "https-management-point": "open"},
+        requirements=OVER_HTTPS,
         result="fails",
         result_without_dissection="works",
         failed=INSTALLER,
         taps=(AT_CLIENT,),
         services=Services(http=None, https=443),
-        story=partial(push, urls=(HTTPS,), trust=False),
+        story=partial(push, urls=(HTTPS,), trust=Trust.PUBLIC),
+    ),
+)
+
+ACCOUNT_PROBLEMS = (
+    Scene(
+        name="account-disabled",
+        title="All ports open, but the push account is disabled",
+        done="no rules anywhere; smbpasswd -d disables the account on the client; a push",
+        because="The network is fine: the client says that the account is disabled.",
+        requirements=NOT_INSTALLED,
+        result="fails",
+        result_without_dissection="unproven",
+        failed=("file copy", "remote call"),
+        story=push_with_disabled_account,
+    ),
+    Scene(
+        name="wrong-password-then-right",
+        title="The first push account's password is wrong, the second account works",
+        done="no rules anywhere; a file copy with one account and a wrong password; a push with another account",
+        because="The client refused the first account (logon failure); with the second one every step succeeded.",
+        requirements=OPEN,
+        result="works",
+        taps=(AT_CLIENT,),
+        story=push_after_wrong_password,
+    ),
+)
+
+SERVICE_PROBLEMS = (
+    Scene(
+        name="endpoint-not-registered",
+        title="All ports open, but the service that is called is not registered with the endpoint mapper",
+        done="no rules anywhere; the program for the interface called (samr) does not run on the client; a push",
+        because="The network is fine: the endpoint mapper knows no port for the service, because it does not run.",
+        requirements=NO_RPC,
+        result="fails",
+        result_without_dissection="unproven",
+        failed=REMOTE_CALL,
+        services=Services(rpc_without="rpcd_lsad"),
+    ),
+    Scene(
+        name="winreg-pipe-missing",
+        title="All ports open, but the Remote Registry service does not run: its pipe is missing",
+        done="no rules anywhere; the program that serves winreg does not run on the client; a push that reads the "
+        "client's registry too",
+        because="The network is fine: there is no pipe winreg, because the Remote Registry service does not run.",
+        requirements=NOT_INSTALLED,
+        result="fails",
+        result_without_dissection="unproven",
+        failed=("registry",),
+        services=Services(rpc_without="rpcd_winreg"),
+        story=partial(push, more={"registry": read_registry}),
+    ),
+    Scene(
+        name="service-port-dropped",
+        title="The service controller's dynamic port dropped by the client; its pipe on 445 works, so does the push",
+        done=f"nft rule on the client: input tcp dport {SERVICE_PORT} drop; a push that asks the service controller "
+        "(svcctl) too: over TCP in vain, then through its pipe",
+        because="The client's own firewall drops the service controller's dynamic port; that costs time only, because "
+        "it is reached through its pipe on TCP 445 then.",
+        requirements=OPEN | {"rpc-dynamic": "blocked"},
+        result="works",
+        result_without_dissection="fails",
+        blocked_at="client",
+        taps=(AT_CLIENT,),
+        services=Services(service_port=SERVICE_PORT),
+        story=partial(push, more={"service": ask_service_controller}),
+        client_rules=(f"tcp dport {SERVICE_PORT} drop",),
+    ),
+)
+
+
+def _refusing(status: int, because: str) -> Scene:
+    """A management point that answers everything with one HTTP status."""
+    return Scene(
+        name=f"mp-{status}",
+        title=f"All ports open, but the management point answers HTTP {status}",
+        done=f"no rules anywhere; the management point answers everything with HTTP {status}; a push",
+        because=f"The network is fine: {because} (HTTP {status}).",
+        requirements=OPEN,
+        result="fails",
+        result_without_dissection="works",
+        failed=INSTALLER,
+        taps=(AT_CLIENT,),
+        services=Services(status=status),
+    )
+
+
+MANAGEMENT_POINT_PROBLEMS = (
+    _refusing(401, "the management point wants the client to log on"),
+    _refusing(403, "the management point forbids the client what it asks for"),
+    _refusing(404, "the web server answers, but no management point is installed there"),
+    Scene(
+        name="proxy-refuses-ccm-post",
+        title="All ports open, but a proxy between client and management point refuses CCM_POST (HTTP 405)",
+        done="nft rule on the router: prerouting tcp dport 80 redirect to a proxy, from the client; the proxy passes "
+        "GET on and answers CCM_POST with HTTP 405; a push",
+        because="TCP 80 is open and GET passes, but an inspecting proxy between client and management point does not "
+        "allow the method CCM_POST.",
+        requirements=OPEN,
+        result="fails",
+        result_without_dissection="works",
+        blocked_at="between",
+        failed=INSTALLER,
+        taps=(AT_CLIENT,),
+        services=Services(proxy=True),
+    ),
+    Scene(
+        name="mp-client-certificate",
+        title="All ports open, but the client has no certificate to show to the management point",
+        done="no rules anywhere; the management point asks for a client certificate and the client has none; a push",
+        because="The network is fine: the management point ends the TLS handshake for want of a client certificate.",
+        requirements=OVER_HTTPS,
+        result="fails",
+        result_without_dissection="works",
+        failed=INSTALLER,
+        taps=(AT_CLIENT,),
+        services=Services(http=None, https=443, client_certificate=True),
+        story=partial(push, urls=(HTTPS,)),
+    ),
+    Scene(
+        name="mp-expired-certificate",
+        title="All ports open, but the management point's certificate has expired",
+        done="no rules anywhere; the client trusts the management point's certificate, which ended 2025-01-01, and "
+        "checks it; a push",
+        because="The network is fine: the management point's certificate has expired.",
+        requirements=OVER_HTTPS,
+        result="fails",
+        result_without_dissection="works",
+        failed=INSTALLER,
+        taps=(AT_CLIENT,),
+        services=Services(http=None, https=443, expired=True),
+        story=partial(push, urls=(HTTPS,), trust=Trust.OURS),
     ),
 )
 
@@ -568,6 +695,9 @@ GROUPS = (
     REJECTED,
     CLIENT_AWAY,
     PROBLEMS,
+    ACCOUNT_PROBLEMS,
+    SERVICE_PROBLEMS,
+    MANAGEMENT_POINT_PROBLEMS,
     MANAGEMENT_POINT_BLOCKED,
     NOT_ENOUGH,
 )

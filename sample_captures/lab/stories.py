@@ -6,10 +6,12 @@ import sys
 import time
 from pathlib import Path
 
+from hosts import OTHER_USER, client_configuration
 from network import CLIENT, DOMAIN, MANAGEMENT_POINT, OTHER_HOST, ROUTER, Network
-from push import Failed, push, send_echo, start_file_copy
+from push import Failed, copy_files, push, send_echo, start_file_copy
 
 OTHER_TRAFFIC = str(Path(__file__).with_name("other_traffic.py"))
+WRONG_PASSWORD = "Wrong-Passw0rd"
 ROUNDS = 15
 
 
@@ -33,6 +35,17 @@ def push_again_without_rules(network: Network) -> Failed:
         return ("first push",)
     network.set_rules(CLIENT, "input", ())
     return push(network)
+
+
+def push_with_disabled_account(network: Network) -> Failed:
+    """Disable the push account on the client, then push with it."""
+    network.run(CLIENT, "smbpasswd", "-c", str(client_configuration(network)), "-d", "root")
+    return push(network)
+
+
+def push_after_wrong_password(network: Network) -> Failed:
+    """Try the file copy with a first account and its wrong password, then push with the second account."""
+    return ("wrong password",) if copy_files(network, WRONG_PASSWORD, OTHER_USER) else push(network)
 
 
 def begin_only(network: Network) -> Failed:
