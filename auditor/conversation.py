@@ -27,40 +27,58 @@ NOTHING_SAID = Conversation("", (), (), "")
 
 def conversation(attempts: Sequence[Attempt], traffic: Traffic) -> Conversation:
     """Return what was said on the connections of these attempts."""
-    sides = {(one.source, one.src, one.dst, one.dst_port): one for one in attempts}
-    steps = [(number, step) for (number, *_), one in sorted(sides.items(), key=str) for step in traffic.steps(one)]
+    steps = _in_turn(attempts, traffic)
     if not steps:
         return NOTHING_SAID
     last = {(step.layer, step.step): step for _, step in steps}
-    bad = [(number, step, last[step.layer, step.step] is step) for number, step in steps if not step.good]
-    shown = _each_once(bad)
+    bad = [Failed(number, step, last[step.layer, step.step] is step) for number, step in steps if not step.good]
+    shown = _gravest(bad)
     return Conversation(
         _reached([step for _, step in steps]),
-        tuple(_problem(step, decides) for _, step, decides in shown),
-        tuple(_evidence(number, step) for number, step, _ in shown if step.known and step.known.fatal),
-        " ".join(
-            dict.fromkeys(step.known.do for _, step, decides in shown if step.known and decides and step.known.fatal)
-        ),
+        tuple(_problem(one) for one in sorted(shown, key=lambda one: (one.step.frame, one.step.layer))),
+        tuple(_evidence(one) for one in shown if one.step.known and one.step.known.fatal),
+        " ".join(dict.fromkeys(one.step.known.do for one in shown if one.step.known and one.fatal)),
     )
 
 
-def _each_once(bad: list[tuple[int, Step, bool]]) -> list[tuple[int, Step, bool]]:
-    """Return each failure of a step once, the last one, which decides."""
-    kept = {(step.layer, step.step, step.code): (number, step, decides) for number, step, decides in bad}
-    return sorted(kept.values(), key=lambda one: (one[1].frame, one[1].layer))[:MOST_PROBLEMS]
+class Failed(NamedTuple):
+    """A step that failed, the source that shows it, and whether it never went well afterwards."""
+
+    source: int
+    step: Step
+    decides: bool
+
+    @property
+    def fatal(self) -> bool:
+        """Whether it ends the push."""
+        return self.decides and self.step.known is not None and self.step.known.fatal
 
 
-def _problem(step: Step, decides: bool) -> r.Problem:
-    known = step.known
+def _in_turn(attempts: Sequence[Attempt], traffic: Traffic) -> list[tuple[int, Step]]:
+    """Return source and step of all that was answered, the earlier source first."""
+    sides = {(one.source, one.src, one.dst, one.dst_port): one for one in attempts}
+    steps = [(one.source, step) for one in sides.values() for step in traffic.steps(one)]
+    return sorted(steps, key=lambda one: (traffic.sources[one[0]].first_ns or 0, one[0], one[1].frame))
+
+
+def _gravest(bad: list[Failed]) -> list[Failed]:
+    """Return each failure of a step once, the last one; first those that end the push, which are never left out."""
+    kept = {(one.step.layer, one.step.step, one.step.code): one for one in bad}
+    return sorted(kept.values(), key=lambda one: (not one.fatal, one.step.frame, one.step.layer))[:MOST_PROBLEMS]
+
+
+def _problem(failed: Failed) -> r.Problem:
+    step, known = failed.step, failed.step.known
     if known is None:
         raise ValueError("a step that went well is no problem")
     text = f"{step.step}: {known.name} (frame {step.frame}): {known.means}."
-    return r.Problem(step.layer, known.name, text, step.frame, known.fatal and decides)
+    return r.Problem(step.layer, known.name, text, step.frame, failed.fatal)
 
 
-def _evidence(number: int, step: Step) -> r.Evidence:
+def _evidence(failed: Failed) -> r.Evidence:
+    step = failed.step
     name = step.known.name if step.known else step.code
-    return r.Evidence(number, (step.frame,), (), f"{step.step}: {name}.", f"frame.number == {step.frame}")
+    return r.Evidence(failed.source, (step.frame,), (), f"{step.step}: {name}.", f"frame.number == {step.frame}")
 
 
 def _reached(steps: list[Step]) -> str:

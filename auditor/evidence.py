@@ -12,6 +12,7 @@ from auditor.errors import AuditorError, SourceError
 from auditor.sources.extract import Record, frames_of, write_pcapng
 
 Comments = dict[int, list[str]]
+AGAIN = "audit it again: auditor evidence SOURCE..."
 
 
 class NoEvidenceError(AuditorError):
@@ -57,11 +58,13 @@ def _verdict(one: r.RequirementVerdict) -> str:
 def _records(report: r.Report, cited: dict[int, Comments]) -> Iterator[tuple[Record, str]]:
     for number, wanted in sorted(cited.items()):
         path = report.sources[number].path
-        name = f"{path}, frame {{}}\n" if len(report.sources) > 1 else "frame {}\n"
+        source = f"{path}, " if len(report.sources) > 1 else ""
         found = 0
-        for record in frames_of(Path(path), wanted):
-            found += 1
-            yield record, name.format(record.frame) + "\n".join(dict.fromkeys(wanted[record.frame]))
+        try:
+            for record in frames_of(Path(path), wanted):
+                found += 1
+                yield record, "\n".join((f"{source}frame {record.frame}", *dict.fromkeys(wanted[record.frame])))
+        except OSError as error:
+            raise SourceError(f"cannot be read again ({error.strerror})", where=path, hint=AGAIN) from error
         if found != len(wanted):
-            hint = "audit it again: auditor evidence SOURCE..."
-            raise SourceError("the source is no longer what the report was made of", where=path, hint=hint)
+            raise SourceError("the source is no longer what the report was made of", where=path, hint=AGAIN)

@@ -155,9 +155,9 @@ def _smb(packets: list[Told]) -> Iterator[Step]:
             if not response:
                 about = (packet.fields.get("smb2.tree") or packet.fields.get("smb.path") or [""])[-1]
                 name = (packet.fields.get("smb2.filename") or packet.fields.get("smb.file") or [""])[-1]
-                asked[(*ends, message)] = name if command == CREATE else about
+                asked[(*ends, command, message)] = name if command == CREATE else about
                 continue
-            about = asked.get((packet.dst, packet.dst_port, packet.src, packet.src_port, message), "")
+            about = asked.get((packet.dst, packet.dst_port, packet.src, packet.src_port, command, message), "")
             yield from _smb_step(packet, command, status, about)
 
 
@@ -238,7 +238,7 @@ def _rpc_steps(packet: Told, kinds: list[int]) -> Iterator[Step]:
         yield Step(side, "rpc-fault", "call an RPC interface", packet.frame, "", None)
     if FAULT in kinds and (code := packet.first("dcerpc.cn_status")):
         yield Step(side, "rpc-fault", "call an RPC interface", packet.frame, code, _known("rpc-fault", code))
-    if RESPONSE in kinds and (code := packet.first("epm.rc")):
+    if _is_mapping(packet) and (code := packet.first("epm.rc")):
         known = None if int(code, 16) == 0 else _known("endpoint-mapper", code)
         yield Step(side, "endpoint-mapper", "ask for a dynamic port", packet.frame, code, known)
 
@@ -256,13 +256,19 @@ def _handed_out(packets: list[Told]) -> Iterator[HandedOut]:
     for packet in packets:
         if RESPONSE not in [int(kind) for kind in packet.fields.get("dcerpc.pkt_type", [])]:
             continue
-        interface = _interface_of(packet)
+        interface = _interface_of(packet) if _is_mapping(packet) else ""
         for port in packet.fields.get("epm.proto.tcp_port", []):
             if interface and int(port):
                 yield HandedOut(packet.src, int(port), interface, packet.frame, "endpoint mapper")
         for binding in packet.fields.get("dcom.dualstringarray.network_addr", []):
             if found := STRING_BINDING.match(binding):
                 yield HandedOut(packet.src, int(found["port"]), "DCOM (WMI)", packet.frame, "DCOM activation")
+
+
+def _is_mapping(packet: Told) -> bool:
+    """Tell whether a packet answers which port an interface has, rather than with a page of the whole map."""
+    kinds = [int(kind) for kind in packet.fields.get("dcerpc.pkt_type", [])]
+    return RESPONSE in kinds and EPT_MAP in packet.fields.get("epm.opnum", [])
 
 
 def _interface_of(packet: Told) -> str:
@@ -374,8 +380,10 @@ def _names(packets: list[Told]) -> Iterator[tuple[str, str]]:
             yield packet.src, name
         for name in packet.fields.get("tls.handshake.extensions_server_name", []):
             yield packet.dst, name
-        for name in packet.fields.get("http.host", []):
-            yield packet.dst, name.partition(":")[0]
+        for host in packet.fields.get("http.host", []):
+            name = host.partition(":")[0]
+            if not host.startswith("[") and not name.replace(".", "").isdigit():  # an address is no name
+                yield packet.dst, name
 
 
 def _roles(packets: list[Told]) -> Iterator[tuple[str, str, str]]:

@@ -46,7 +46,10 @@ TELLING = " or ".join(
         "(tcp.flags.reset == 1)",
     )
 )
-LAYERS = "frame ip ipv6 tcp smb smb2 ntlmssp dcerpc epm svcctl isystemactivator dcom tls x509af x509ce http kerberos"
+LAYERS = (
+    "frame ip ipv6 tcp smb smb2 ntlmssp dcerpc epm svcctl isystemactivator oxid remact dcom "
+    "tls x509af x509ce http kerberos"
+)
 
 
 class Told(NamedTuple):

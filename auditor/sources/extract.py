@@ -63,8 +63,8 @@ def packets_of(path: Path, flows: Collection[Wanted], tunnels: Tunnels) -> Itera
 
 
 def frames_of(path: Path, frames: Collection[int]) -> Iterator[Record]:
-    """Yield the packets with these frame numbers."""
-    wanted = np.array(sorted(frames), np.int64)
+    """Yield the packets with these frame numbers, in file order."""
+    wanted = np.array(sorted(set(frames)), np.int64)
     for records in CaptureReader(path):
         here = wanted[(wanted >= records.frame[0]) & (wanted <= records.frame[-1])]
         at = np.searchsorted(records.frame, here)

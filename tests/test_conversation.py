@@ -1,0 +1,155 @@
+"""What answers on an open port mean: a failure ends the push only if the same step did not go well afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from packets import pcap
+from scenario import scene
+
+from auditor.attempts import Traffic
+from auditor.conversation import MOST_PROBLEMS, NOTHING_SAID, Conversation, conversation
+from auditor.said import Known, Said, Side, Step
+
+SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
+SMB = Side(SERVER, CLIENT, 445)
+DENIED = Known("STATUS_ACCESS_DENIED", "the account has no rights there", True, "Make it an administrator.")
+FAILURE = Known("STATUS_LOGON_FAILURE", "the password is wrong", True, "Check the password.")
+NOTICE = Known("0xc0001234", "an answer that is not known here", False, "Look it up.")
+
+Talked = Callable[..., Conversation]
+
+
+def good(frame: int, step: str, side: Side = SMB) -> Step:
+    return Step(side, "smb", step, frame, "0x00000000", None)
+
+
+def bad(frame: int, step: str, known: Known = DENIED, side: Side = SMB) -> Step:
+    return Step(side, "smb", step, frame, known.name, known)
+
+
+@pytest.fixture
+def talked(read) -> Talked:
+    """Return what is made of these steps on one open connection; each list is of one source, begun a minute later."""
+
+    def talked(*sources: list[Step], order: int = 1) -> Conversation:
+        captures = [
+            read(pcap(scene([f"{60 * place} {SERVER}:{50000 + place} > {CLIENT}:445/tcp SF"])))
+            for place in range(len(sources))
+        ]
+        said = [Said(steps=tuple(steps)) for steps in sources]
+        traffic = Traffic(captures[::order], (SERVER, CLIENT), said[::order])
+        return conversation(traffic.between(SERVER, CLIENT), traffic)
+
+    return talked
+
+
+def problems(told: Conversation) -> list[tuple[int | None, str, bool]]:
+    return [(one.frame, one.code, one.fatal) for one in told.problems]
+
+
+# which failure decides
+
+
+def test_a_failure_is_fatal(talked):
+    assert problems(talked([bad(9, "log on", FAILURE)])) == [(9, "STATUS_LOGON_FAILURE", True)]
+
+
+def test_a_failure_after_which_the_same_step_goes_well_is_told_and_not_fatal(talked):
+    told = talked([bad(9, "log on", FAILURE), good(20, "log on")])
+    assert problems(told) == [(9, "STATUS_LOGON_FAILURE", False)]
+
+
+def test_another_step_that_goes_well_afterwards_does_not_mend_it(talked):
+    told = talked([bad(9, "connect to ADMIN$"), good(20, "connect to IPC$")])
+    assert problems(told) == [(9, "STATUS_ACCESS_DENIED", True)]
+
+
+def test_a_step_that_went_well_before_does_not_mend_it(talked):
+    told = talked([good(5, "log on"), bad(9, "log on", FAILURE)])
+    assert problems(told) == [(9, "STATUS_LOGON_FAILURE", True)]
+
+
+def test_the_last_of_several_failures_of_a_step_decides(talked):
+    told = talked([bad(9, "log on", FAILURE), bad(20, "log on", DENIED)])
+    assert problems(told) == [(9, "STATUS_LOGON_FAILURE", False), (20, "STATUS_ACCESS_DENIED", True)]
+
+
+def test_the_same_failure_again_and_again_is_told_once_where_it_was_last(talked):
+    told = talked([bad(frame, "log on", FAILURE) for frame in (9, 20, 31)])
+    assert problems(told) == [(31, "STATUS_LOGON_FAILURE", True)]
+
+
+def test_an_answer_that_ends_nothing_is_not_fatal_even_if_it_is_the_last(talked):
+    assert problems(talked([bad(9, "log on", NOTICE)])) == [(9, "0xc0001234", False)]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_a_later_capture_shows_decides_whichever_was_named_first(order, talked):
+    told = talked([bad(9, "log on", FAILURE)], [good(9, "log on")], order=order)
+    assert problems(told) == [(9, "STATUS_LOGON_FAILURE", False)]
+
+
+def test_what_is_fatal_is_told_however_much_was_mended_before(talked):
+    steps = [bad(frame, f"open {frame}") for frame in range(2 * MOST_PROBLEMS)]
+    mended = [good(100 + frame, f"open {frame}") for frame in range(2 * MOST_PROBLEMS)]
+    told = talked([*steps, *mended, bad(300, "connect to ADMIN$")])
+    assert len(told.problems) == MOST_PROBLEMS
+    assert [one for one in problems(told) if one[2]] == [(300, "STATUS_ACCESS_DENIED", True)]
+    assert told.evidence[0].frames == (300,)
+
+
+def test_problems_are_in_the_order_of_their_frames(talked):
+    told = talked([bad(9, "log on", NOTICE), bad(20, "connect to ADMIN$"), bad(31, "open svcctl", NOTICE)])
+    assert [one.frame for one in told.problems] == [9, 20, 31]
+
+
+# whose steps
+
+
+def test_steps_of_another_port_or_another_host_are_not_of_this_connection(talked):
+    others = [
+        bad(9, "log on", side=Side(SERVER, CLIENT, 139)),
+        bad(10, "log on", side=Side(SERVER, "10.0.0.21", 445)),
+        bad(11, "log on", side=Side(CLIENT, SERVER, 445)),
+    ]
+    assert talked(others) == NOTHING_SAID
+
+
+def test_where_nothing_was_said_nothing_is_told(talked):
+    assert talked([]) == NOTHING_SAID
+
+
+# what is told
+
+
+def test_a_problem_says_step_name_frame_and_meaning(talked):
+    (problem,) = talked([bad(9, "connect to ADMIN$")]).problems
+    assert problem.text == "connect to ADMIN$: STATUS_ACCESS_DENIED (frame 9): the account has no rights there."
+    assert problem.layer == "smb"
+
+
+def test_what_went_well_is_told_each_step_once(talked):
+    told = talked([good(2, "log on"), good(4, "log on"), good(6, "connect to IPC$")])
+    assert told == Conversation("Went well there: log on, connect to IPC$.", (), (), "")
+
+
+def test_the_remedy_is_that_of_what_decides(talked):
+    told = talked([bad(9, "log on", FAILURE), good(12, "log on"), bad(20, "connect to ADMIN$"), bad(31, "open x")])
+    assert told.remedy == "Make it an administrator."
+
+
+def test_nothing_fatal_needs_no_remedy(talked):
+    assert talked([bad(9, "log on", NOTICE)]).remedy == ""
+
+
+def test_what_is_fatal_is_proven_by_its_frame(talked):
+    (proof,) = talked([good(5, "log on"), bad(9, "connect to ADMIN$")]).evidence
+    assert (proof.source, proof.frames, proof.display_filter) == (0, (9,), "frame.number == 9")
+    assert proof.text == "connect to ADMIN$: STATUS_ACCESS_DENIED."
+
+
+def test_the_proof_is_in_the_source_that_shows_it(talked):
+    told = talked([good(5, "log on")], [bad(9, "connect to ADMIN$")])
+    assert [(proof.source, proof.frames) for proof in told.evidence] == [(1, (9,))]

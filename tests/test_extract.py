@@ -1,0 +1,274 @@
+"""Chosen packets of a capture: the right ones, no more than wanted, and written so that they read back the same."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packets import (
+    BEGIN,
+    LINKS,
+    TUNNELS,
+    At,
+    enhanced,
+    ethernet,
+    interface,
+    ip,
+    ip_in_ip,
+    pcap,
+    pcapng,
+    talk,
+    tcp,
+    turned,
+    udp,
+)
+
+from auditor.sources import capture, extract
+from auditor.sources.extract import Record, Wanted, frames_of, packets_of, write_pcapng
+from auditor.sources.reading import known_tunnels
+
+SMB = "10.0.0.5:50000 > 10.0.0.20:445"
+WEB = "10.0.0.20:50001 > 10.0.0.80:80"
+SIX = "[fd00::5]:50000 > [fd00::20]:445"
+FLOWS = {
+    SMB: Wanted("tcp", "10.0.0.5", 50000, "10.0.0.20", 445, 1),
+    WEB: Wanted("tcp", "10.0.0.20", 50001, "10.0.0.80", 80, 1),
+    SIX: Wanted("tcp", "fd00::5", 50000, "fd00::20", 445, 1),
+}
+TALK = "S <SA A 5PA <5PA A FA <FA A"
+
+Chosen = Callable[..., list[int]]
+
+
+@pytest.fixture
+def chosen(write) -> Chosen:
+    """Return the frame numbers that are taken of packets for these flows."""
+
+    def chosen(packets: Iterable[bytes | At], *flows: Wanted, **options: object) -> list[int]:
+        path = write(pcap(packets, **options))
+        return [one.frame for one in packets_of(path, flows, known_tunnels())]
+
+    return chosen
+
+
+# the flows that are wanted
+
+
+def test_a_flow_s_packets_are_taken_in_both_directions(chosen):
+    assert chosen(talk(SMB, TALK), FLOWS[SMB]) == list(range(1, 10))
+
+
+def test_nothing_is_taken_of_other_flows(chosen):
+    packets = [
+        tcp(WEB),
+        tcp(SMB),
+        udp(SMB),
+        tcp(SMB.replace("50000", "50009")),
+        tcp(SMB.replace(".20", ".21")),
+        tcp(SMB),
+    ]
+    assert chosen(packets, FLOWS[SMB]) == [2, 6]
+
+
+def test_it_does_not_matter_which_end_is_named_first(chosen):
+    wanted = Wanted("tcp", "10.0.0.20", 445, "10.0.0.5", 50000, 1)
+    assert chosen(talk(SMB, "S <SA A"), wanted) == [1, 2, 3]
+
+
+def test_several_flows_are_taken_in_the_order_of_the_file(chosen):
+    packets = [tcp(SMB), tcp(WEB), tcp(SIX), tcp(turned(SMB), "SA"), tcp(turned(SIX), "SA")]
+    assert chosen(packets, FLOWS[SIX], FLOWS[SMB]) == [1, 3, 4, 5]
+
+
+def test_udp(chosen):
+    wanted = Wanted("udp", "10.0.0.5", 50000, "10.0.0.20", 135, 1)
+    packets = [udp("10.0.0.5:50000 > 10.0.0.20:135"), tcp("10.0.0.5:50000 > 10.0.0.20:135")]
+    assert chosen(packets, wanted) == [1]
+
+
+def test_no_flows_no_packets(chosen):
+    assert chosen(talk(SMB, TALK)) == []
+
+
+@pytest.mark.parametrize("wrap", TUNNELS.values(), ids=TUNNELS)
+def test_a_flow_in_a_tunnel_is_that_of_the_hosts_inside(wrap, chosen):
+    assert chosen([wrap(packet) for packet in talk(SMB, "S <SA A")], FLOWS[SMB]) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("link", LINKS.values(), ids=LINKS)
+def test_every_link_type(link, chosen):
+    assert chosen(talk(SMB, "S <SA A"), FLOWS[SMB], link=link) == [1, 2, 3]
+
+
+# no more than its head
+
+
+def test_of_a_long_flow_only_the_first_packets_are_taken(chosen, monkeypatch):
+    monkeypatch.setattr(extract, "MOST_PACKETS", 3)
+    packets = [*talk(SMB, "S <SA A A A"), *talk(WEB, "S <SA")]
+    assert chosen(packets, FLOWS[SMB], FLOWS[WEB]) == [1, 2, 3, 6, 7]
+
+
+def test_of_a_fat_flow_only_the_first_bytes_are_taken_but_its_end_is(chosen, monkeypatch):
+    """A reset after a large file was copied still tells something."""
+    monkeypatch.setattr(extract, "MOST_BYTES", 2000)
+    packets = talk(SMB, "S <SA A 900PA 900PA 900PA 900PA 900PA FA <FA <R")
+    assert chosen(packets, FLOWS[SMB]) == [1, 2, 3, 4, 5, 9, 10, 11]
+
+
+def test_of_many_flows_together_no_more_than_some_are_taken(chosen, monkeypatch):
+    monkeypatch.setattr(extract, "MOST_IN_ALL", 4)
+    assert chosen([*talk(SMB, "S <SA A"), *talk(WEB, "S <SA A")], FLOWS[SMB], FLOWS[WEB]) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("window", [1000, 100_000])
+def test_the_batches_in_which_a_file_is_read_do_not_matter(window, chosen, monkeypatch):
+    packets = [packet for _ in range(20) for packet in (*talk(WEB, TALK), *talk(SMB, TALK))]
+    frames = chosen(packets, FLOWS[SMB])
+    monkeypatch.setattr(capture, "WINDOW", window)
+    assert chosen(packets, FLOWS[SMB]) == frames
+    assert len(frames) == 20 * 9
+
+
+def test_batches_before_the_first_wanted_frame_are_not_looked_into(chosen, monkeypatch):
+    monkeypatch.setattr(capture, "WINDOW", 1000)
+    packets = [tcp(SMB) for _ in range(60)]
+    taken = chosen(packets, FLOWS[SMB]._replace(first_frame=50))
+    assert taken[-11:] == list(range(50, 61))
+    assert taken[0] > 1
+
+
+# frames by their numbers
+
+
+@pytest.fixture
+def three(write) -> Path:
+    return write(pcap(talk(SMB, "S <SA A")))
+
+
+@pytest.mark.parametrize("frames", [[1], [2], [3], [1, 3], [1, 2, 3], []])
+def test_exactly_the_frames_that_are_named(frames, three):
+    assert [one.frame for one in frames_of(three, frames)] == frames
+
+
+def test_in_the_order_of_the_file_and_each_once(three):
+    assert [one.frame for one in frames_of(three, [3, 1, 3])] == [1, 3]
+
+
+@pytest.mark.parametrize("frames", [[4], [2, 4, 99], [0, 2]])
+def test_frames_that_are_not_there_are_left_out(frames, three):
+    assert [one.frame for one in frames_of(three, frames)] == [one for one in frames if one in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("window", [300, 1000, 100_000])
+def test_frames_of_any_batch(window, write, monkeypatch):
+    path = write(pcap([tcp(SMB, seq=number) for number in range(200)]))
+    monkeypatch.setattr(capture, "WINDOW", window)
+    assert [one.frame for one in frames_of(path, [1, 2, 17, 99, 100, 200])] == [1, 2, 17, 99, 100, 200]
+
+
+def test_a_record_holds_what_the_capture_holds(write):
+    packet = ethernet(tcp(SMB, payload=100))
+    path = write(
+        pcapng(interface(resolution=9), enhanced(packet[:60], BEGIN * 10**9 + 123_456_789, original=len(packet)))
+    )
+    assert list(frames_of(path, [1])) == [Record(1, BEGIN * 10**9 + 123_456_789, 1, len(packet), packet[:60])]
+
+
+# written and read back
+
+
+def written(records: Iterable[Record], comments: Iterable[str] = ()) -> bytes:
+    out = io.BytesIO()
+    write_pcapng(out, records, comments)
+    return out.getvalue()
+
+
+def read_back(path: Path, count: int) -> list[Record]:
+    return list(frames_of(path, range(1, count + 1)))
+
+
+records = st.lists(
+    st.builds(
+        Record,
+        frame=st.just(0),
+        time_ns=st.integers(0, 2**62),
+        link_type=st.sampled_from(sorted({link.number for link in LINKS.values()})),
+        original=st.integers(0, 70_000),
+        data=st.binary(min_size=1, max_size=90),
+    ),
+    max_size=8,
+)
+
+
+@given(found=records)
+def test_what_was_written_reads_back_the_same(found, write):
+    numbered = [
+        one._replace(frame=number, original=max(one.original, len(one.data))) for number, one in enumerate(found, 1)
+    ]
+    path = write(written(numbered))
+    assert read_back(path, len(numbered)) == numbered
+    path.unlink()
+
+
+def test_the_frame_numbers_are_told_in_the_order_written(three):
+    out = io.BytesIO()
+    assert write_pcapng(out, frames_of(three, [1, 3])) == [1, 3]
+
+
+@pytest.mark.parametrize("link", LINKS.values(), ids=LINKS)
+def test_a_copy_has_the_same_flows(link, read, write):
+    path = write(pcap(talk(SMB, TALK), link, nano=True))
+    original = read(path.read_bytes()).flows
+    copied = read(written(packets_of(path, [FLOWS[SMB]], known_tunnels()))).flows
+    assert copied.drop(columns="source").equals(original.drop(columns="source"))
+
+
+def test_several_link_types_in_one_file(write):
+    parts = [write(pcap(talk(SMB, "S <SA"), link)) for link in (LINKS["Ethernet"], LINKS["raw IP"], LINKS["802.11"])]
+    found = [record for part in parts for record in frames_of(part, [1, 2])]
+    assert [one.link_type for one in read_back(write(written(found)), 6)] == [1, 1, 101, 101, 105, 105]
+
+
+def test_a_time_before_1970_becomes_the_first_there_is(write):
+    path = write(written([Record(1, -5, 1, 60, bytes(60))]))
+    assert [one.time_ns for one in read_back(path, 1)] == [0]
+
+
+def test_a_copy_of_a_fragment_and_of_a_tunnel_is_the_same_bytes(write):
+    packets = [ip_in_ip(tcp(SMB)), ip("10.0.0.5 > 10.0.0.20", 6, bytes(30), fragment=0x2000)]
+    path = write(pcap(packets))
+    found = list(frames_of(path, [1, 2]))
+    assert [one.data for one in found] == [ethernet(packet) for packet in packets]
+    assert read_back(write(written(found)), 2) == found
+
+
+# as Wireshark reads it
+
+COMMENTS = ["first", "zwei Wörter", "three\nlines\nof it", "x" * 70_000, ""]
+
+
+def test_wireshark_shows_times_lengths_and_comments(tshark, write, tmp_path):
+    times = [BEGIN * 10**9 + number * 111_111_111 for number in range(5)]
+    packets = [ethernet(tcp(SMB, payload=size)) for size in range(5)]  # every length that needs another padding
+    found = [Record(1, time, 1, len(one) + 7, one) for time, one in zip(times, packets, strict=True)]
+    path = write(written(found, COMMENTS))
+    columns = ("frame.time_epoch", "frame.cap_len", "frame.len", "frame.comment")
+    done = subprocess.run(
+        [tshark, "-n", "-r", str(path), "-T", "fields", *(word for one in columns for word in ("-e", one))],
+        env={**os.environ, "WIRESHARK_CONFIG_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows] == [f"{time // 10**9}.{time % 10**9:09}" for time in times]
+    assert [row[1:3] for row in rows] == [[str(len(one)), str(len(one) + 7)] for one in packets]
+    assert [row[3].replace("\\n", "\n") for row in rows[:3]] == COMMENTS[:3]
+    assert [row[3].strip("x") for row in rows[3:]] == ["", ""]
