@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from auditor import verdicts
-from auditor.errors import ArgumentError, SourceError
+from auditor.errors import ArgumentError
+from auditor.intake import read_all
 from auditor.listening import hear
-from auditor.report import Report, SourceSummary
+from auditor.report import Report
 from auditor.roles import assign, parse_roles, with_content
 from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
 from auditor.site import Site, known_site
-from auditor.sources.reading import Source, read
 from auditor.version import VERSION
 
 TOOL = ("auditor", VERSION)
@@ -72,26 +72,3 @@ def _asked(rules: Ruleset, methods: Iterable[str] | None) -> tuple[str, ...]:
 def _check_conditions(rules: Ruleset, facts: Site) -> None:
     for name in facts.conditions:
         rules.condition(name)
-
-
-def read_all(paths: Iterable[str | Path]) -> tuple[list[Source], list[SourceSummary]]:
-    """Read every source once; return those read and those that could not be.
-
-    Raises the first SourceError when none can be read.
-    """
-    sources: list[Source] = []
-    unreadable: list[SourceSummary] = []
-    errors: list[SourceError] = []
-    for path in dict.fromkeys(map(str, paths)):
-        try:
-            source = read(path)
-            if not source.records:
-                raise SourceError("the file holds no packets", where=path, hint="take the capture again")
-            sources.append(source)
-        except SourceError as error:
-            errors.append(error)
-            warning = (("unreadable", f"{error.what} - {error.hint}"),)
-            unreadable.append(SourceSummary(path, "unknown", "", 0, 0, 0, None, None, warning))
-    if not sources:
-        raise errors[0]
-    return sources, unreadable

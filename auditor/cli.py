@@ -161,7 +161,7 @@ def analyze(
 @output_options("text", "csv", "jsonl", "parquet")
 def flows(sources: tuple[str, ...], form: str, target: str, force: bool) -> int:
     """Write the flow table: one row a flow, numbered and oriented as Wireshark and Zeek do."""
-    from auditor.auditing import read_all
+    from auditor.intake import read_all
     from auditor.render.clean import clean
     from auditor.render.flow_table import flow_table, write
 

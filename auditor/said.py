@@ -318,8 +318,15 @@ def _http(packets: list[Told]) -> Iterator[Step]:
         known = None if code < HTTP_ERROR else _known("http", str(code))
         if known is not None and method == CCM_POST and str(code) in ("400", "405", "501"):
             known = known._replace(means="the verb CCM_POST was refused, as by a proxy that does not know it")
+        if known is not None and not _of_site_system(method, path):
+            known = known._replace(fatal=False, means=f"{known.means} - if that is one: the path is not one of its own")
         step = f"{method} {path}".strip() or "request"
         yield Step(_answered_side(packet), "http", step, packet.frame, str(code), known)
+
+
+def _of_site_system(method: str, path: str) -> bool:
+    """Tell whether CCMSetup makes such a request of a site system; what other web servers answer is no matter."""
+    return not path or method == CCM_POST or any(path.lower().startswith(one) for one in web_paths())
 
 
 def _kerberos(packets: list[Told]) -> Iterator[Step]:

@@ -2,9 +2,10 @@
 
     python benchmarks/make_capture.py OUT.pcap --gigabytes 1 [--clients 0] [--seed 1]
 
-The mix: TCP conversations of 4 to about 120 packets among some thousand hosts (web, file and directory servers), DNS
-lookups, a few refused and a few unanswered connections, and, with --clients N, a site server that pushes to N
-clients, every tenth of which silently drops SMB. About 1.5 million packets a gigabyte.
+The mix: TCP conversations of 4 to about 120 packets among some thousand hosts (web over HTTP and TLS, SMB and directory
+servers), with sequence numbers that go on and the protocols' own headers at the beginning of segments; a few refused
+and a few unanswered connections; and, with --clients N, a site server that pushes to N clients, every tenth of which
+silently drops SMB. About 1.6 million packets a gigabyte.
 """
 
 from __future__ import annotations
@@ -48,18 +49,58 @@ def conversations(rng: np.random.Generator, flows: int, first_flow: int) -> dict
     time -= np.repeat(time[np.cumsum(count) - count], count)
     time += start[flow]
     order = np.argsort(time, kind="stable")
+    sequence, acknowledged = numbers(flow, flags, reply, length, (number * 2654435761) % (1 << 32))
     rows = {
         "time": time,
         "flags": flags,
         "reply": reply,
         "length": length,
+        "acknowledged": acknowledged,
         "client": number % 60000,
         "server": rng.integers(0, SERVERS, flows)[flow],
         "client_port": 1024 + (number // 7) % 64000,
         "server_port": rng.choice([80, 443, 445, 389, 88, 8080], flows)[flow],
-        "sequence": (number * 2654435761) % (1 << 32),
+        "sequence": sequence,
     }
     return {name: column[order] for name, column in rows.items()}
+
+
+def numbers(
+    flow: np.ndarray, flags: np.ndarray, reply: np.ndarray, length: np.ndarray, begin: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return sequence and acknowledgement numbers of packets that are sorted by flow and turn."""
+    takes = length + np.isin(flags, (SYN, SYN_ACK, FIN_ACK))
+    sent = []
+    for side in (False, True):
+        total = np.cumsum(np.where(reply == side, takes, 0))
+        before = total - np.where(reply == side, takes, 0)
+        first = np.flatnonzero(np.diff(flow, prepend=-1))
+        sent.append(before - np.repeat(before[first], np.diff(np.append(first, len(flow)))))
+    own, other = np.where(reply, sent[1], sent[0]), np.where(reply, sent[0], sent[1])
+    silent = ~np.isin(flags, (SYN_ACK, ACK, FIN_ACK, RST_ACK))
+    return (begin + own) % (1 << 32), np.where(silent, 0, (begin + other) % (1 << 32))
+
+
+BEGINNINGS = {  # of a segment's payload, by server port: request, reply
+    80: (
+        b"GET /CCM_Client/ccmsetup.cab HTTP/1.1\r\nHost: mp\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nabcd",
+    ),
+    8080: (b"GET /index.html HTTP/1.1\r\nHost: web\r\n\r\n", b"HTTP/1.1 304 Not Modified\r\nETag: 1\r\n\r\n"),
+    443: (b"\x17\x03\x03\x00\x40", b"\x17\x03\x03\x05\xa0"),
+    445: (
+        b"\0\0\0\x60\xfeSMB\x40\0\1\0\0\0\0\0\x08\0\1\0\0\0\0\0",
+        b"\0\0\0\x60\xfeSMB\x40\0\1\0\0\0\0\0\x08\0\1\0\1\0\0\0",
+    ),
+}
+
+
+def put_beginnings(out: np.ndarray, payload_at: np.ndarray, rows: dict[str, np.ndarray]) -> None:
+    """Write what the protocols begin with into the payloads that are long enough for it."""
+    for port, sides in BEGINNINGS.items():
+        for reply, text in enumerate(sides):
+            which = (rows["server_port"] == port) & (rows["reply"] == bool(reply)) & (rows["length"] >= len(text))
+            out[payload_at[which][:, None] + np.arange(len(text))] = np.frombuffer(text, np.uint8)
 
 
 def big_endian(values: np.ndarray, size: int) -> np.ndarray:
@@ -92,12 +133,14 @@ def encode(rows: dict[str, np.ndarray], base_time: float) -> np.ndarray:
         np.where(reply, client_port, server_port),
     )
     head[:, 54:58] = big_endian(rows["sequence"], 4)
+    head[:, 58:62] = big_endian(rows["acknowledged"], 4)
     head[:, 62], head[:, 63] = 0x50, rows["flags"]
     head[:, 64:66] = 0xFF
     total = RECORD + size
     offset = np.cumsum(total) - total
     out = np.full(int(total.sum()), 0x5A, np.uint8)
     out[offset[:, None] + np.arange(HEADERS)] = head
+    put_beginnings(out, offset + HEADERS, rows)
     return out
 
 
@@ -124,6 +167,7 @@ def pushes(rng: np.random.Generator, clients: int) -> dict[str, np.ndarray]:
                 "client_port": 50000 + flow % 15000,
                 "server_port": np.full(len(flow), port),
                 "sequence": (flow * 40503 + port) % (1 << 32),
+                "acknowledged": np.where(flags == SYN, 0, (flow * 40503 + port + 1) % (1 << 32)),
             }
         )
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

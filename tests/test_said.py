@@ -398,7 +398,7 @@ def test_a_verb_that_a_proxy_does_not_know(code):
 
 def test_requests_on_one_connection_are_answered_in_turn():
     told = steps(asks(1, "GET", "/a"), answers(2, 200), asks(3, "GET", "/b"), answers(4, 404))
-    assert told == ["2 GET /a", "4 GET /b: 404 Not Found!"]
+    assert told == ["2 GET /a", "4 GET /b: 404 Not Found"]
 
 
 def test_an_answer_without_its_request():
