@@ -203,7 +203,17 @@ def _contacts(sources: Sequence[Source], ports: Mapping[int, set[str]]) -> list[
     for src, dst, port, time in zip(*columns, times, strict=True):
         rows, first = found.get((src, dst), (set(), time))
         found[src, dst] = rows | ports[port], min(first, time)
-    return [Contact(src, dst, frozenset(rows), first) for (src, dst), (rows, first) in sorted(found.items())]
+    return [
+        Contact(src, dst, frozenset(rows), first)
+        for (src, dst), (rows, first) in sorted(found.items())
+        if src != dst and _one_host(dst)
+    ]
+
+
+def _one_host(address: str) -> bool:
+    """Tell whether an address is that of one other computer."""
+    parsed = ipaddress.ip_address(address)
+    return not (parsed.is_multicast or parsed.is_loopback or parsed.is_unspecified or address == "255.255.255.255")
 
 
 def _site_servers(pushes: list[Contact], given: Given) -> tuple[list[RoleAssignment], list[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from auditor.errors import SourceError
 from auditor.sources.pcap import PCAP_MAGICS, Pcap
 from auditor.sources.pcapng import PCAPNG_MAGIC, Pcapng
 from auditor.sources.records import MAX_PACKET, NO_LINK_TYPE, Account, Records
@@ -50,6 +51,10 @@ class CaptureReader:
     def __iter__(self) -> Iterator[Records]:
         """Yield batches of records; the bytes of a batch stay as they are until the next one is asked for."""
         with self.path.open("rb") as raw, Window(raw, WINDOW, self._account.warnings) as window:
+            magic = bytes(window.data[window.begin : window.begin + 4])
+            if magic != PCAPNG_MAGIC and magic not in PCAP_MAGICS:
+                hint = "copy the file again; it is damaged, or it changed while it was read"
+                raise SourceError("nothing of the capture can be read", where=str(self.path), hint=hint)
             is_pcapng = window.data[window.begin : window.begin + 4] == PCAPNG_MAGIC
             self.gzipped, self.format = window.gzipped, "pcapng" if is_pcapng else "pcap"
             container = Pcapng(window, self._account) if is_pcapng else Pcap(window, self._account)

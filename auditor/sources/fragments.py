@@ -23,6 +23,7 @@ class _Pieces:
     lengths: dict[int, int] = field(default_factory=dict)
     heads: dict[int, bytes] = field(default_factory=dict)
     total: int | None = None
+    seen: int = 0  # bytes of all pieces: sorting them is worth it only when there are enough
 
 
 class Fragments:
@@ -34,12 +35,14 @@ class Fragments:
     def add(self, key: Key, offset: int, length: int, more: bool, head: bytes) -> Whole | None:
         """Add one piece; return the packet when this piece makes it whole."""
         pieces = self._pending.setdefault(key, _Pieces())
-        pieces.lengths[offset] = max(length, pieces.lengths.get(offset, 0))
+        known = pieces.lengths.get(offset, 0)
+        pieces.lengths[offset] = max(length, known)
+        pieces.seen += pieces.lengths[offset] - known
         if offset < HEAD:
             pieces.heads[offset] = head[: HEAD - offset]
         if not more:
             pieces.total = offset + length
-        if pieces.total is None or not _covered(pieces.lengths, pieces.total):
+        if pieces.total is None or pieces.seen < pieces.total or not _covered(pieces.lengths, pieces.total):
             if len(self._pending) > MOST_PENDING:
                 del self._pending[next(iter(self._pending))]
             return None
@@ -48,8 +51,6 @@ class Fragments:
 
 
 def _covered(lengths: dict[int, int], total: int) -> bool:
-    if sum(lengths.values()) < total:
-        return False
     reached = 0
     for offset in sorted(lengths):
         if offset > reached:
