@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from auditor.flows import Asked, Event
-from auditor.said import HandedOut, Said, Step
+from auditor.said import HandedOut, Said, Side, Step, by_side
 from auditor.sources.packets import Quote
 from auditor.sources.reading import Source
 
@@ -78,12 +78,10 @@ class Traffic:
         self._hosts = frozenset(hosts)
         self._attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
         self._handed_out: dict[tuple[object, ...], list[HandedOut]] = defaultdict(list)
-        self._steps: dict[tuple[object, ...], list[Step]] = defaultdict(list)
+        self._steps = [by_side(one.steps) for one in self.said]
         for number, one in enumerate(self.said):
             for port in one.handed_out:
                 self._handed_out[number, port.server, port.port].append(port)
-            for step in one.steps:
-                self._steps[number, *step.side].append(step)
         self._deaf: list[tuple[set[tuple[str, str]], set[str]]] = []
         for number, source in enumerate(sources):
             self._add(number, source)
@@ -118,7 +116,8 @@ class Traffic:
 
     def steps(self, attempt: Attempt) -> list[Step]:
         """Return what was answered on this side's connections in the attempt's source."""
-        return self._steps.get((attempt.source, attempt.src, attempt.dst, attempt.dst_port), [])
+        side = Side(attempt.src, attempt.dst, attempt.dst_port or 0)
+        return self._steps[attempt.source].get(side, [])
 
     def reset_by_other(self, attempt: Attempt) -> bool | None:
         """Tell whether another device than the host sent the reset of an attempt, None if that is unknown."""

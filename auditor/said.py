@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from auditor.shipped import rulesets_folder
 from auditor.sources.dissect import Told
@@ -98,13 +98,17 @@ class Said:
 
 
 @cache
+def _tables() -> dict[str, dict[str, Any]]:
+    return tomllib.loads((Path(__file__).parent / "problems.toml").read_text(encoding="utf-8"))
+
+
+@cache
 def problems() -> dict[str, dict[str, Known]]:
     """Return the known answers by layer and code (auditor/problems.toml)."""
-    tables = tomllib.loads((Path(__file__).parent / "problems.toml").read_text(encoding="utf-8"))
     return {
         layer: {code: Known(**entry) for code, entry in table.items()}
-        for layer, table in tables.items()
-        if layer not in ("harmless", "interface")
+        for layer, table in _tables().items()
+        if layer != "harmless"
     }
 
 
@@ -117,8 +121,7 @@ def interfaces() -> dict[str, str]:
 
 @cache
 def _harmless(layer: str) -> frozenset[str]:
-    tables = tomllib.loads((Path(__file__).parent / "problems.toml").read_text(encoding="utf-8"))
-    return frozenset(tables["harmless"].get(layer, ()))
+    return frozenset(_tables()["harmless"].get(layer, ()))
 
 
 def listen(told: Iterable[Told]) -> Said:

@@ -86,6 +86,7 @@ class _Judge:
         self._facts = facts
         self._witness = Witness(traffic, lambda address: _role_of(address, client, cast))
         self._fixed_ports = {port for requirement in ruleset.requirements for port in requirement.ports}
+        self._mapper_talks: dict[tuple[str, str, str], list[Attempt]] = {}
         self._stopped_ports: dict[str, set[int]] = {}
 
     def method(self, method: Method) -> r.MethodResult:
@@ -159,17 +160,22 @@ class _Judge:
         if self._traffic.handed_out(attempt):
             return True
         port = attempt.dst_port
-        if port is None or not self._ruleset.is_dynamic(port):
+        if port is None or port in self._fixed_ports or not self._ruleset.is_dynamic(port):
             return False
-        mapper = self._mapper_port(requirement)
-        if port in self._fixed_ports:
-            return False
-        asked = [
-            one
-            for one in self._traffic.between(attempt.src, attempt.dst)
-            if one.protocol == "tcp" and one.dst_port == mapper and one.answer in ("answered", "one-sided")
-        ]
+        asked = self._asked_mapper(requirement, attempt.src, attempt.dst)
         return any(one.start_ns <= attempt.start_ns <= one.end_ns + AFTER_ENDPOINT_MAPPER_NS for one in asked)
+
+    def _asked_mapper(self, requirement: Requirement, src: str, dst: str) -> list[Attempt]:
+        """Return when one host spoke at the other's endpoint mapper; looked up once for each pair."""
+        key = (requirement.id, src, dst)
+        if key not in self._mapper_talks:
+            mapper = self._mapper_port(requirement)
+            self._mapper_talks[key] = [
+                one
+                for one in self._traffic.between(src, dst)
+                if one.protocol == "tcp" and one.dst_port == mapper and one.answer in ("answered", "one-sided")
+            ]
+        return self._mapper_talks[key]
 
     def _mapper_port(self, requirement: Requirement) -> int | None:
         """Return the endpoint mapper's port: the fixed TCP row that goes before the dynamic one in its method."""
@@ -180,8 +186,6 @@ class _Judge:
             if other.protocol == "tcp" and len(other.ports) == 1:
                 before = other.ports[0]
         return before
-
-    # findings
 
     # deciding
 
