@@ -77,6 +77,7 @@ class Traffic:
         self.said = said or (Said(),) * len(sources)
         self._hosts = frozenset(hosts)
         self._attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
+        self._partners: dict[str, set[str]] = defaultdict(set)
         self._handed_out: dict[tuple[object, ...], list[HandedOut]] = defaultdict(list)
         self._steps = [by_side(one.steps) for one in self.said]
         for number, one in enumerate(self.said):
@@ -85,6 +86,9 @@ class Traffic:
         self._deaf: list[tuple[set[tuple[str, str]], set[str]]] = []
         for number, source in enumerate(sources):
             self._add(number, source)
+        for src, dst in self._attempts:
+            self._partners[src].add(dst)
+            self._partners[dst].add(src)
 
     def _add(self, number: int, source: Source) -> None:
         table = source.flows
@@ -99,6 +103,10 @@ class Traffic:
     def between(self, src: str, dst: str) -> list[Attempt]:
         """Return what one host tried to reach on another, in order of source and frame."""
         return self._attempts.get((src, dst), [])
+
+    def partners(self, host: str) -> set[str]:
+        """Return the hosts of interest that a host exchanged packets with, or tried to."""
+        return self._partners.get(host, set())
 
     def heard(self, host: str) -> bool:
         """Tell whether any packet of this host is in any source."""

@@ -189,6 +189,14 @@ class Ruleset:
         """Tell whether the endpoint mapper may hand out this port."""
         return port in self.fixed_dynamic_ports or any(low <= port <= high for low, high in self.dynamic_ports)
 
+    def is_usual_dynamic(self, port: int) -> bool:
+        """Tell whether a port is one of the first range of dynamic ports, which today's Windows uses, or a fixed one.
+
+        Ports of the further ranges are used by many other services too.
+        """
+        first = self.dynamic_ports[:1]
+        return port in self.fixed_dynamic_ports or any(low <= port <= high for low, high in first)
+
     def holds(self, condition_id: str, facts: SiteFacts) -> bool | None:
         """Tell whether a condition holds, None if not known; a property or role not named is not there."""
         condition = self.condition(condition_id)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -11,19 +10,20 @@ import pandas as pd
 from auditor import report as r
 from auditor.attempts import Attempt, Traffic
 from auditor.conversation import NOTHING_SAID, conversation
+from auditor.deciding import AFTER_ENDPOINT_MAPPER_NS, best_port, by_port, worst_port
 from auditor.findings import Finding, Witness
 from auditor.limits import limitations
 from auditor.listening import Heard
 from auditor.recommend import recommend
 from auditor.results import excused_of, method_result
-from auditor.roles import CLIENT, Cast
+from auditor.roles import CLIENT, SITE_SERVER, Cast
 from auditor.ruleset import Method, Requirement, Ruleset, SiteFacts
 from auditor.said import SERVICE_CONTROLLER
 from auditor.sources.reading import Source
 from auditor.vantage import where_stopped
 
-AFTER_ENDPOINT_MAPPER_NS = 60_000_000_000  # a dynamic port is used soon after it was handed out
 MOST_EVIDENCE = 6
+MOST_OTHERS = 3  # hosts of the same role of which a verdict tells besides its own
 
 
 def audit(
@@ -87,15 +87,40 @@ class _Judge:
         self._witness = Witness(traffic, lambda address: _role_of(address, client, cast))
         self._fixed_ports = {port for requirement in ruleset.requirements for port in requirement.ports}
         self._mapper_talks: dict[tuple[str, str, str], list[Attempt]] = {}
-        self._stopped_ports: dict[str, set[int]] = {}
+        self._stopped_ports: dict[tuple[str, str | None, str | None], set[int | None]] = {}
 
     def method(self, method: Method) -> r.MethodResult:
         """Return the result of one method."""
-        verdicts = tuple(self._requirement(requirement) for requirement in method.requirements)
+        rows: dict[str, r.RequirementVerdict] = {}
+        for role in dict.fromkeys(_other_role(one) for one in method.requirements):
+            rows |= self._of_role(method, role)
+        verdicts = tuple(rows[one.id] for one in method.requirements)
         excused = excused_of(method, verdicts, self._interfaces)
         result, reasons = method_result(method, verdicts, self._ruleset, self._facts, excused)
         told = tuple(self._excused(one) if one.id in excused else one for one in verdicts)
         return r.MethodResult(method.id, method.title, result, reasons, told)
+
+    def _of_role(self, method: Method, role: str) -> dict[str, r.RequirementVerdict]:
+        """Judge the requirements between the client and one role, for each host of that role by itself.
+
+        What one site server can do says nothing of another, so one that fails decides. Of the servers that a client
+        turns to, one that works is enough.
+        """
+        requirements = [one for one in method.requirements if _other_role(one) == role]
+        hosts = self._cast.addresses(role)
+        partners = [one for one in hosts if one in self._traffic.partners(self._client)]
+        if len(partners) < 2:
+            return {one.id: self._requirement(one, partners or hosts) for one in requirements}
+        judged = [{one.id: self._requirement(one, (host,)) for one in requirements} for host in partners]
+        order = (r.FAILS, r.WORKS, r.UNPROVEN) if role == SITE_SERVER else (r.WORKS, r.FAILS, r.UNPROVEN)
+        judged.sort(key=lambda rows: (order.index(self._result(method, rows)), -_good(rows)))
+        chosen, *others = judged
+        return {name: _with_others(verdict, [rows[name] for rows in others]) for name, verdict in chosen.items()}
+
+    def _result(self, method: Method, rows: Mapping[str, r.RequirementVerdict]) -> str:
+        """Return the result that a method would have if it asked for nothing but these requirements."""
+        excused = excused_of(method, rows.values(), self._interfaces)
+        return method_result(method, rows.values(), self._ruleset, self._facts, excused)[0]
 
     def _excused(self, verdict: r.RequirementVerdict) -> r.RequirementVerdict:
         """Add why a stopped requirement does no harm, and whether that was seen."""
@@ -119,10 +144,12 @@ class _Judge:
 
     # one requirement
 
-    def _requirement(self, requirement: Requirement) -> r.RequirementVerdict:
-        sources, destinations = self._addresses(requirement.from_role), self._addresses(requirement.to_role)
+    def _requirement(self, requirement: Requirement, hosts: Sequence[str]) -> r.RequirementVerdict:
+        """Judge one requirement between the client and these hosts of the other role."""
+        pushed = requirement.to_role == CLIENT
+        sources, destinations = (hosts, (self._client,)) if pushed else ((self._client,), hosts)
         if self._ruleset.applies(requirement, self._facts) is False:
-            return self._without_traffic(requirement, r.NOT_APPLICABLE, self._why_off(requirement))
+            return _untried(requirement, sources, destinations, r.NOT_APPLICABLE, self._why_off(requirement))
         attempts = [
             one
             for src in sources
@@ -131,16 +158,14 @@ class _Judge:
             if self._concerns(requirement, one)
         ]
         findings = self._witness.findings(attempts)
+        if requirement.dynamic:
+            findings = [self._unless_guessed(one) for one in findings]
         if not findings and requirement.necessity != "informational":
             findings = self._witness.unanswered_questions(destinations)
         if not findings:
-            return self._without_traffic(
-                requirement, r.NOT_SEEN, self._why_not_seen(requirement, sources, destinations)
-            )
-        return self._decided(requirement, findings)
-
-    def _addresses(self, role: str) -> tuple[str, ...]:
-        return (self._client,) if role == CLIENT else self._cast.addresses(role)
+            why = self._why_not_seen(requirement, sources, destinations)
+            return _untried(requirement, sources, destinations, r.NOT_SEEN, why)
+        return self._decided(requirement, findings, sources, destinations)
 
     def _concerns(self, requirement: Requirement, attempt: Attempt) -> bool:
         if attempt.protocol != requirement.protocol:
@@ -150,6 +175,17 @@ class _Judge:
         if not requirement.dynamic:
             return attempt.dst_port in requirement.ports
         return not attempt.reversed and self._is_dynamic(requirement, attempt)
+
+    def _unless_guessed(self, finding: Finding) -> Finding:
+        """Return a finding as inconclusive if only its time ties a port to the push that other services use too."""
+        ports = {one.dst_port for one in finding.attempts if not self._traffic.handed_out(one)}
+        if not any(port is not None and not self._ruleset.is_usual_dynamic(port) for port in ports):
+            return finding
+        text = (
+            f"{finding.text} Nothing shows that the endpoint mapper handed out this port: it lies in a range of old "
+            "versions of Windows, where many other services listen."
+        )
+        return replace(finding, verdict=r.INCONCLUSIVE, confidence=None, text=text, blocked_at=None, remedy="")
 
     def _is_dynamic(self, requirement: Requirement, attempt: Attempt) -> bool:
         """Tell whether an attempt is to a port that the endpoint mapper or DCOM handed out, or may be.
@@ -191,30 +227,35 @@ class _Judge:
 
     def _interfaces(self, verdict: r.RequirementVerdict) -> set[str]:
         """Return the interfaces of the dynamic ports of a requirement that were stopped."""
+        pair = (verdict.source.address, verdict.destination.address)
+        stopped = self._stopped_ports.get((verdict.id, *pair), ())
         return {
             one.interface
             for said in self._traffic.said
             for one in said.handed_out
-            if one.server == verdict.destination.address and one.port in self._stopped_ports.get(verdict.id, ())
+            if one.server == pair[1] and one.port in stopped
         }
 
-    def _decided(self, requirement: Requirement, findings: list[Finding]) -> r.RequirementVerdict:
-        chosen, changed = _worst_port(findings) if requirement.dynamic else _best_port(findings)
+    def _decided(
+        self, requirement: Requirement, findings: list[Finding], sources: Sequence[str], destinations: Sequence[str]
+    ) -> r.RequirementVerdict:
+        chosen, changed = worst_port(findings) if requirement.dynamic else best_port(findings)
         chosen = self._placed(requirement, chosen)
+        tried_by = chosen.attempts[0] if chosen.attempts else None
+        pair = (tried_by.src, tried_by.dst) if tried_by else (_one(sources), _one(destinations))
         if requirement.dynamic:
-            decided = [one for one, _ in _by_port(findings) if one.verdict in r.BAD and one.port is not None]
-            self._stopped_ports[requirement.id] = {one.port for one in decided if one.port is not None}
+            stopped = {one.port for one, _ in by_port(findings) if one.verdict in r.BAD}
+            self._stopped_ports[requirement.id, *pair] = stopped
         attempts = [one for finding in findings for one in finding.attempts]
         told = conversation(attempts, self._traffic) if chosen.verdict in r.GOOD else NOTHING_SAID
         shown = [chosen, *(one for one in reversed(findings) if one is not chosen)]
         evidence = [*told.evidence, *(one for finding in shown for one in finding.evidence)][:MOST_EVIDENCE]
         tried = {finding.port for finding in findings if finding.port is not None}
         times = [moment for one in attempts for moment in (one.start_ns, one.end_ns)] or [chosen.time_ns]
-        pair = chosen.attempts[0] if chosen.attempts else None
         return r.RequirementVerdict(
             **_common(requirement),
-            source=r.End(requirement.from_role, pair.src if pair else self._one_address(requirement.from_role)),
-            destination=r.End(requirement.to_role, pair.dst if pair else self._one_address(requirement.to_role)),
+            source=r.End(requirement.from_role, pair[0]),
+            destination=r.End(requirement.to_role, pair[1]),
             ports=tuple(sorted(tried)) if requirement.dynamic else requirement.ports,
             verdict=chosen.verdict,
             confidence=chosen.confidence,
@@ -224,7 +265,7 @@ class _Judge:
             first_time=r.utc_text(min(times)),
             last_time=r.utc_text(max(times)),
             explanation=" ".join(filter(None, (chosen.text + _told_change(changed), told.text))),
-            evidence=tuple(sorted(evidence, key=lambda one: (one.source, one.frames, one.text))),
+            evidence=tuple(sorted(evidence, key=_in_order)),
             problems=told.problems,
             remedy=_remedy(requirement, chosen) or told.remedy,
         )
@@ -235,29 +276,6 @@ class _Judge:
             return finding
         found = where_stopped(finding.attempts, self._traffic, requirement.to_role)
         return replace(finding, blocked_at=found[0], text=f"{finding.text} {found[1]}") if found else finding
-
-    def _without_traffic(self, requirement: Requirement, verdict: str, text: str) -> r.RequirementVerdict:
-        return r.RequirementVerdict(
-            **_common(requirement),
-            source=r.End(requirement.from_role, self._one_address(requirement.from_role)),
-            destination=r.End(requirement.to_role, self._one_address(requirement.to_role)),
-            ports=requirement.ports,
-            verdict=verdict,
-            confidence=None,
-            blocked_at=None,
-            changed=None,
-            attempts=0,
-            first_time=None,
-            last_time=None,
-            explanation=text,
-            evidence=(),
-            problems=(),
-            remedy="",
-        )
-
-    def _one_address(self, role: str) -> str | None:
-        addresses = self._addresses(role)
-        return addresses[0] if len(addresses) == 1 else None
 
     def _why_off(self, requirement: Requirement) -> str:
         texts = [
@@ -300,71 +318,67 @@ def _common(requirement: Requirement) -> dict[str, str]:
     return {name: getattr(requirement, name) for name in names}
 
 
+def _untried(
+    requirement: Requirement, sources: Sequence[str], destinations: Sequence[str], verdict: str, text: str
+) -> r.RequirementVerdict:
+    return r.RequirementVerdict(
+        **_common(requirement),
+        source=r.End(requirement.from_role, _one(sources)),
+        destination=r.End(requirement.to_role, _one(destinations)),
+        ports=requirement.ports,
+        verdict=verdict,
+        confidence=None,
+        blocked_at=None,
+        changed=None,
+        attempts=0,
+        first_time=None,
+        last_time=None,
+        explanation=text,
+        evidence=(),
+        problems=(),
+        remedy="",
+    )
+
+
+def _one(addresses: Sequence[str]) -> str | None:
+    return addresses[0] if len(addresses) == 1 else None
+
+
+def _other_role(requirement: Requirement) -> str:
+    """Return the role at the other end than the client."""
+    return requirement.from_role if requirement.to_role == CLIENT else requirement.to_role
+
+
+def _good(rows: Mapping[str, r.RequirementVerdict]) -> int:
+    return sum(one.verdict in r.GOOD for one in rows.values())
+
+
+def _with_others(verdict: r.RequirementVerdict, others: Iterable[r.RequirementVerdict]) -> r.RequirementVerdict:
+    """Add what the same requirement came to with other hosts of the role, where that differs."""
+    pushed = verdict.destination.role == CLIENT
+    differing = [one for one in others if one.verdict in r.GOOD | r.BAD and one.verdict != verdict.verdict]
+    if not differing:
+        return verdict
+    told = [
+        f"From {one.source.address} it is {one.verdict}."
+        if pushed
+        else f"To {one.destination.address} it is {one.verdict}."
+        for one in differing
+    ]
+    proof = (one.evidence[0] for one in differing)
+    return replace(
+        verdict,
+        explanation=" ".join((verdict.explanation, *told[:MOST_OTHERS])),
+        evidence=tuple(sorted((*verdict.evidence, *list(proof)[:MOST_OTHERS]), key=_in_order)),
+    )
+
+
+def _in_order(one: r.Evidence) -> tuple[int, tuple[int, ...], str]:
+    return one.source, one.frames, one.text
+
+
 def _list(addresses: Sequence[str]) -> str:
     return ", ".join(addresses[:3]) + (f" and {len(addresses) - 3} more" if len(addresses) > 3 else "")
-
-
-def _latest(findings: list[Finding]) -> tuple[Finding, r.Change | None]:
-    """Return the finding that decides, and the change before it: the latest decisive one counts."""
-    decisive = [one for one in findings if one.decides]
-    if not decisive:
-        return findings[-1], None
-    last = decisive[-1]
-    others = [one for one in decisive if (one.verdict in r.GOOD) != (last.verdict in r.GOOD)]
-    if not others:
-        return last, None
-    return last, _change(others[-1], last)
-
-
-def _change(before: Finding, after: Finding) -> r.Change:
-    times = (r.utc_text(before.time_ns) or "", r.utc_text(after.time_ns) or "")
-    return r.Change(before.verdict, times[0], after.verdict, times[1])
-
-
-def _worst_port(findings: list[Finding]) -> tuple[Finding, r.Change | None]:
-    """Return what decides about dynamic ports: in the latest push, one that is blocked, since each was to be used."""
-    pushes = _pushes(findings)
-    *earlier, latest = [_worst(push) for push in pushes]
-    before = [one for one in earlier if (one.verdict in r.GOOD) != (latest.verdict in r.GOOD) and one.decides]
-    if before and latest.decides:
-        return latest, _change(before[-1], latest)
-    if latest.decides or not before:
-        return _latest([one for one in pushes[-1] if one.port == latest.port])
-    return before[-1], None
-
-
-def _worst(push: list[Finding]) -> Finding:
-    decided = [one for one, _ in _by_port(push)]
-    bad = [one for one in decided if one.verdict in r.BAD]
-    good = [one for one in decided if one.verdict in r.GOOD]
-    return (bad or good or decided)[0]
-
-
-def _pushes(findings: list[Finding]) -> list[list[Finding]]:
-    """Return the attempts at dynamic ports, those of one push together: ports are handed out anew for each."""
-    pushes: list[list[Finding]] = []
-    for finding in findings:
-        if not pushes or finding.time_ns - pushes[-1][-1].time_ns > AFTER_ENDPOINT_MAPPER_NS:
-            pushes.append([])
-        pushes[-1].append(finding)
-    return pushes
-
-
-def _best_port(findings: list[Finding]) -> tuple[Finding, r.Change | None]:
-    """Judge each of the documented ports by itself; one that is open decides, since any one of them will do."""
-    decided = _by_port(findings)
-    good = [one for one in decided if one[0].verdict in r.GOOD]
-    decisive = [one for one in decided if one[0].decides]
-    return max(good or decisive or decided, key=lambda one: one[0].time_ns)
-
-
-def _by_port(findings: list[Finding]) -> list[tuple[Finding, r.Change | None]]:
-    """Return what decides for each port of each host that was tried."""
-    by_port: dict[tuple[int, str], list[Finding]] = defaultdict(list)
-    for finding in findings:
-        host = finding.attempts[0].dst if finding.attempts else ""
-        by_port[finding.port or 0, host].append(finding)
-    return [_latest(found) for _, found in sorted(by_port.items())]
 
 
 def _remedy(requirement: Requirement, finding: Finding) -> str:
