@@ -50,7 +50,7 @@ def wanted(source: Source, cast: Cast, ruleset: Ruleset) -> list[Wanted]:
     pushes = _between(tcp, servers, clients)
     pushes = pushes[_known_port(pushes, ruleset)]
     fetches = _between(tcp, clients, others)
-    if MANAGEMENT_POINT not in cast.roles:
+    if not any(one.role == MANAGEMENT_POINT and one.how == "given" for one in cast.assignments):
         fetches = pd.concat([fetches, tcp[_from(tcp, clients) & tcp["dst_port"].isin(_web_ports(ruleset))]])
     chosen = pd.concat([pushes, fetches]).drop_duplicates("first_frame").sort_values("first_frame")
     rows: Any = chosen.itertuples()

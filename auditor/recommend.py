@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from auditor import report as r
+from auditor.results import either_or
 from auditor.ruleset import Requirement, Ruleset, SiteFacts
 
 
@@ -22,12 +23,18 @@ def _proven(method: r.MethodResult) -> int:
 
 
 def _why(method: r.MethodResult) -> str:
-    good = [one for one in method.requirements if one.verdict in r.GOOD and one.necessity != "informational"]
+    decisive = [one for one in method.requirements if one.necessity != "informational"]
+    good, bad = ([one for one in decisive if one.verdict in which] for which in (r.GOOD, r.BAD))
     if method.result == r.WORKS:
         return "everything that it requires was seen to be open"
+    told = []
     if good:
-        return "seen to be open: " + ", ".join(_short(one) for one in good)
-    return "not tried here, so nothing speaks against it"
+        told.append("seen to be open: " + ", ".join(_short(one) for one in good))
+    if bad:
+        told.append("another way is left beside what is stopped: " + ", ".join(_short(one) for one in bad))
+    if not told and any(one.verdict == r.INCONCLUSIVE for one in decisive):
+        return "tried here, but these sources do not show how it ended"
+    return "; ".join(told) or "not tried here, so nothing speaks against it"
 
 
 def _short(verdict: r.RequirementVerdict) -> str:
@@ -37,15 +44,12 @@ def _short(verdict: r.RequirementVerdict) -> str:
 
 def _needs(method: r.MethodResult, ruleset: Ruleset, facts: SiteFacts) -> list[str]:
     """Return in words what is not yet proven; the members of an either-or group in one sentence."""
-    groups: dict[str, list[r.RequirementVerdict]] = {}
-    for verdict in method.requirements:
-        requirement = ruleset.requirement(verdict.id)
-        if verdict.necessity == "informational" or verdict.verdict == r.NOT_APPLICABLE:
-            continue
-        groups.setdefault(requirement.either_or or requirement.id, []).append(verdict)
+    counted = [
+        one for one in method.requirements if one.necessity != "informational" and one.verdict != r.NOT_APPLICABLE
+    ]
     only_if = ruleset.method(method.id).only_if
     needs = [f"that {only_if}"] if only_if else []
-    for group in groups.values():
+    for group in either_or(counted, ruleset):
         if not any(one.verdict in r.GOOD for one in group) and any(one.verdict not in r.BAD for one in group):
             needs.append(_need(group, [ruleset.requirement(one.id) for one in group], ruleset, facts))
     return needs

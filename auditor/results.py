@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from auditor import report as r
 from auditor.ruleset import Method, Ruleset, SiteFacts
@@ -31,20 +31,27 @@ def excused_of(
 
 
 def method_result(
-    method: Method,
     verdicts: Iterable[r.RequirementVerdict],
     ruleset: Ruleset,
     facts: SiteFacts,
     excused: frozenset[str] = frozenset(),
 ) -> tuple[str, tuple[r.Reason, ...]]:
-    """Return a method's result and its reasons: one bad requirement fails it, all good ones let it work.
+    """Return a method's result and its reasons, from the verdicts of its requirements.
+
+    One bad requirement fails it, all good ones let it work.
 
     excused: ids of requirements that are stopped without harm.
     """
-    counted = _counted(method, {one.id: one for one in verdicts if one.id not in excused}, ruleset, facts)
+    counted = [
+        one
+        for one in verdicts
+        if one.id not in excused
+        and one.necessity != "informational"
+        and ruleset.applies(ruleset.requirement(one.id), facts)
+    ]
     reasons: list[r.Reason] = []
     states = []
-    for group in counted:
+    for group in either_or(counted, ruleset):
         state = _group_state(group)
         states.append(state)
         reasons += _reasons(group, state)
@@ -54,17 +61,11 @@ def method_result(
     return result, tuple(reasons)
 
 
-def _counted(
-    method: Method, verdicts: Mapping[str, r.RequirementVerdict], ruleset: Ruleset, facts: SiteFacts
-) -> list[list[r.RequirementVerdict]]:
-    """Return the requirements that decide, those of one either-or group together."""
+def either_or(verdicts: Iterable[r.RequirementVerdict], ruleset: Ruleset) -> list[list[r.RequirementVerdict]]:
+    """Return verdicts with those of one either-or group together, in order."""
     groups: dict[str, list[r.RequirementVerdict]] = {}
-    for requirement in method.requirements:
-        if requirement.id not in verdicts:
-            continue
-        counts = requirement.necessity != "informational" and ruleset.applies(requirement, facts)
-        if counts:
-            groups.setdefault(requirement.either_or or requirement.id, []).append(verdicts[requirement.id])
+    for verdict in verdicts:
+        groups.setdefault(ruleset.requirement(verdict.id).either_or or verdict.id, []).append(verdict)
     return list(groups.values())
 
 

@@ -119,19 +119,36 @@ def assign(sources: Sequence[Source], ruleset: Ruleset, given: Given) -> Cast:
 
 
 def with_content(cast: Cast, said: Sequence[Said], given: Given) -> Cast:
-    """Return the cast with the roles that web paths show, and the names by which hosts called themselves."""
-    assignments = list(cast.assignments)
-    for role in ROLES:
-        shown = sorted({(address, path) for one in said for address, of, path in one.roles if of == role})
-        for address, path in shown if role not in cast.roles and not given.names(role) else ():
-            assignments.append(RoleAssignment(role, address, "inferred", f"it was asked for {path}"))
+    """Return the cast with the roles that web paths show, and the names by which hosts called themselves.
+
+    What a server was asked for counts more than that it listens at a web port.
+    """
+    shown = {(role, address): path for one in reversed(said) for address, role, path in reversed(one.roles)}
+    told = [
+        RoleAssignment(role, address, "inferred", f"it was asked for {path}")
+        for (role, address), path in shown.items()
+        if not given.names(role)
+    ]
+    asked_otherwise = {address for one in said for address in one.other_web}
+    kept, notes = [], list(cast.notes)
+    for one in cast.assignments:
+        if one.role != MANAGEMENT_POINT or one.how != "inferred":
+            kept.append(one)
+        elif any(other.role == MANAGEMENT_POINT for other in told):
+            notes = [note for note in notes if one.address not in note]
+        elif one.address in asked_otherwise:
+            notes.append(
+                f"{one.address} is a web server, but was asked for nothing that a management point has: "
+                f"{NO_MANAGEMENT_POINT} Name it: --role management-point=ADDRESS."
+            )
+        else:
+            kept.append(one)
     names: dict[str, set[str]] = defaultdict(set)
     for address, name in (pair for one in said for pair in one.names):
         names[address].add(name)
-    ordered = sorted(set(assignments), key=lambda one: (ROLES.index(one.role), _order(one.address)))
-    notes = cast.notes if MANAGEMENT_POINT in cast.roles else _still_true(cast.notes, assignments)
+    ordered = sorted({*kept, *told}, key=lambda one: (ROLES.index(one.role), _order(one.address)))
     called = tuple(_called(one, names.get(one.address, set())) for one in ordered)
-    return Cast(called, cast.clients, notes)
+    return Cast(called, cast.clients, _still_true(notes, ordered))
 
 
 def _still_true(notes: Sequence[str], assignments: Sequence[RoleAssignment]) -> tuple[str, ...]:
@@ -248,9 +265,8 @@ def _other_servers(by_source: Mapping[str, list[Contact]], best: str) -> list[st
     others = sorted(set(by_source) - {best}, key=_order)
     if not others:
         return []
-    shown = ", ".join(others[:5]) + (f" and {len(others) - 5} more" if len(others) > 5 else "")
     return [
-        f"{shown} also connect to others at the ports of a push; {best} was taken for the site server. "
+        f"{_some(others)} also connect to others at the ports of a push; {best} was taken for the site server. "
         "If that is wrong, name it: --role site-server=ADDRESS."
     ]
 
@@ -302,7 +318,7 @@ def _management_points(
 ) -> tuple[list[RoleAssignment], list[str]]:
     """Return the management point: the one web server that the clients connect to, if it is only one."""
     ports = _rows(ruleset, CLIENT, MANAGEMENT_POINT)
-    taken = {host for role in ROLES if role not in (SITE_SERVER, CLIENT) for host in given.hosts(role)}
+    taken = {host for role in ROLES if role not in (SITE_SERVER, CLIENT) for host in given.hosts(role)} | set(clients)
     contacts = [one for one in _contacts(sources, ports) if one.src in set(clients)] if clients else []
     fitting = [one for one in contacts if given.covers(MANAGEMENT_POINT, one.dst) and _plausible(one.dst, given)]
     if given.names(MANAGEMENT_POINT):
@@ -313,12 +329,26 @@ def _management_points(
         return [], []
     (best, count), *rest = callers.most_common()
     if rest and rest[0][1] == count:
-        names = ", ".join(sorted(callers, key=_order)[:5])
-        text = f"The clients connect to several web servers ({names}): {NO_MANAGEMENT_POINT}"
+        text = f"The clients connect to several web servers ({_some(callers)}): {NO_MANAGEMENT_POINT}"
         return [], [f"{text} Name it: --role management-point=ADDRESS."]
     rows = " and ".join(sorted(set().union(*(one.rows for one in fitting if one.dst == best))))
     why = f"{_several(count, 'client')} connected to it at {rows}"
-    return [RoleAssignment(MANAGEMENT_POINT, best, "inferred", why)], []
+    return [RoleAssignment(MANAGEMENT_POINT, best, "inferred", why)], [_only_by_port(best, [one for one, _ in rest])]
+
+
+def _only_by_port(best: str, others: Sequence[str]) -> str:
+    """Return that a web server was taken for the management point, and which others were not."""
+    rest = f", rather than {_some(others)}, to which fewer connect" if others else ""
+    return (
+        f"{best} was taken for the management point because clients connect to it at a web port{rest}. If it is "
+        "another web server or a proxy, what is said of the management point is wrong; name it: "
+        "--role management-point=ADDRESS."
+    )
+
+
+def _some(addresses: Iterable[str]) -> str:
+    ordered = sorted(addresses, key=_order)
+    return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")
 
 
 def _plausible(address: str, given: Given) -> bool:

@@ -87,7 +87,11 @@ class Reset:
 
 @dataclass(frozen=True)
 class Said:
-    """All that the packets of one source told. names: address and name; roles: address, role and web path."""
+    """All that the packets of one source told.
+
+    names: address and name. roles: address, role and web path. other_web: addresses of web servers that were asked
+    for other paths only.
+    """
 
     steps: tuple[Step, ...] = ()
     handed_out: tuple[HandedOut, ...] = ()
@@ -95,6 +99,7 @@ class Said:
     hops: tuple[tuple[str, int], ...] = ()  # address and the hop count that most of its packets have left
     names: tuple[tuple[str, str], ...] = ()
     roles: tuple[tuple[str, str, str], ...] = ()
+    other_web: tuple[str, ...] = ()
 
 
 @cache
@@ -128,13 +133,16 @@ def listen(told: Iterable[Told]) -> Said:
     """Return what the dissected packets of one source tell, in order of frames."""
     packets = sorted(told, key=lambda one: one.frame)
     steps = [step for reader in (_smb, _rpc, _tls, _http, _kerberos) for step in reader(packets)]
+    roles = sorted(set(_roles(packets)))
+    web = {packet.dst for packet in packets if packet.first("http.request.uri")}
     return Said(
         steps=tuple(sorted(steps, key=lambda one: (one.frame, one.layer, one.step))),
         handed_out=tuple(_handed_out(packets)),
         resets=tuple(_resets(packets)),
         hops=tuple((host, counts.most_common(1)[0][0]) for host, counts in sorted(_hop_counts(packets).items())),
         names=tuple(sorted(set(_names(packets)))),
-        roles=tuple(sorted(set(_roles(packets)))),
+        roles=tuple(roles),
+        other_web=tuple(sorted(web - {address for address, _, _ in roles})),
     )
 
 

@@ -96,7 +96,7 @@ class _Judge:
             rows |= self._of_role(method, role)
         verdicts = tuple(rows[one.id] for one in method.requirements)
         excused = excused_of(method, verdicts, self._interfaces)
-        result, reasons = method_result(method, verdicts, self._ruleset, self._facts, excused)
+        result, reasons = method_result(verdicts, self._ruleset, self._facts, excused)
         told = tuple(self._excused(one) if one.id in excused else one for one in verdicts)
         return r.MethodResult(method.id, method.title, result, reasons, told)
 
@@ -120,7 +120,7 @@ class _Judge:
     def _result(self, method: Method, rows: Mapping[str, r.RequirementVerdict]) -> str:
         """Return the result that a method would have if it asked for nothing but these requirements."""
         excused = excused_of(method, rows.values(), self._interfaces)
-        return method_result(method, rows.values(), self._ruleset, self._facts, excused)[0]
+        return method_result(rows.values(), self._ruleset, self._facts, excused)[0]
 
     def _excused(self, verdict: r.RequirementVerdict) -> r.RequirementVerdict:
         """Add why a stopped requirement does no harm, and whether that was seen."""

@@ -10,7 +10,9 @@ from scenario import scene
 
 import auditor
 from auditor.errors import ArgumentError
-from auditor.roles import parse_roles
+from auditor.report import RoleAssignment
+from auditor.roles import Cast, Given, parse_roles, with_content
+from auditor.said import Said
 
 PUSH = ["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF", "1 10.0.0.5:50001 > 10.0.0.20:135/tcp SF"]
 FETCH = ["9 10.0.0.20:51000 > 10.0.0.80:80/tcp SF"]
@@ -137,6 +139,24 @@ def test_the_web_server_of_most_clients_is_the_management_point(audited):
     assert reasons(report)["management-point"] == "2 clients connected to it at TCP 80"
 
 
+def test_the_web_servers_that_were_not_taken_are_named(audited):
+    more = ["9 10.0.0.21:51000 > 10.0.0.80:80/tcp SF", "9 10.0.0.21:51001 > 10.0.0.90:80/tcp SF"]
+    report = audited(*PUSH, "2 10.0.0.5:50002 > 10.0.0.21:445/tcp SF", *FETCH, *more)
+    told = next(text for text in report.limitations if "was taken for the management point" in text)
+    assert told.startswith("10.0.0.80 was taken")
+    assert "rather than 10.0.0.90" in told
+
+
+def test_a_management_point_that_was_named_raises_no_doubt(audited):
+    report = audited(*PUSH, *FETCH, roles={"management-point": "10.0.0.80"})
+    assert not any("was taken for the management point" in text for text in report.limitations)
+
+
+def test_a_client_is_not_its_own_management_point(audited):
+    report = audited(*PUSH, "2 10.0.0.5:50002 > 10.0.0.21:445/tcp SF", "9 10.0.0.20:51000 > 10.0.0.21:80/tcp SF")
+    assert "management-point" not in reasons(report)
+
+
 def test_a_web_server_that_has_another_role_is_not_the_management_point(audited):
     report = audited(*PUSH, *FETCH, roles={"distribution-point": "10.0.0.80"})
     assert "management-point" not in reasons(report)
@@ -217,3 +237,32 @@ def test_an_unknown_role_names_the_nearest():
 def test_what_is_no_address_is_refused(word):
     with pytest.raises(ArgumentError, match="is no IP address or network"):
         parse_roles({"client": word})
+
+
+# what was said there
+
+
+GUESSED = Cast(
+    (
+        RoleAssignment("client", "10.0.0.20", "inferred", "the site server connects to it"),
+        RoleAssignment("management-point", "10.0.0.90", "inferred", "1 client connected to it at TCP 80"),
+    ),
+    ("10.0.0.20",),
+    ("10.0.0.90 was taken for the management point because clients connect to it at a web port.",),
+)
+
+
+def test_the_paths_of_a_management_point_count_more_than_its_port():
+    cast = with_content(GUESSED, [Said(roles=(("10.0.0.80", "management-point", "/ccm_system"),))], Given())
+    assert cast.addresses("management-point") == ("10.0.0.80",)
+    assert cast.notes == ()
+
+
+def test_a_web_server_that_is_asked_for_other_paths_is_not_the_management_point():
+    cast = with_content(GUESSED, [Said(other_web=("10.0.0.90",))], Given())
+    assert cast.addresses("management-point") == ()
+    assert any("asked for nothing that a management point has" in note for note in cast.notes)
+
+
+def test_a_web_server_that_says_nothing_readable_stays():
+    assert with_content(GUESSED, [Said()], Given()) == GUESSED

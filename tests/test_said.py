@@ -505,7 +505,8 @@ def test_roles_by_the_path_that_is_asked_for(path, role):
 
 
 def test_other_paths_show_no_role():
-    assert listen([asks(1, "GET", "/index.html"), asks(2, "GET", "/old/ccm_system")]).roles == ()
+    said = listen([asks(1, "GET", "/index.html"), asks(2, "GET", "/old/ccm_system")])
+    assert (said.roles, said.other_web) == ((), ("10.0.0.80",))
 
 
 # the whole
