@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,9 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from auditor import output
+from auditor.render.clean import clean
 from auditor.version import VERSION
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from auditor.report import Report
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -22,6 +27,8 @@ else:
     PairType = click.ParamType  # older versions of click cannot be subscripted
 
 WORKS, NOTHING_AUDITED, FAILS, INCOMPLETE = 0, 1, 3, 4
+DIGITS = 20  # of a number that is worth looking at
+NARROWEST, USUAL, WIDEST = 80, 100, 200  # columns of the report on a terminal; in fewer its table loses words
 EXIT_CODES = """\b
 Exit codes: 0 nothing required is blocked; 1 nothing could be audited; 2 bad arguments;
 3 a method fails or something required is blocked; 4 some sources or packets could not be read."""
@@ -36,8 +43,34 @@ class Pair(PairType):
         """Return the two sides of the equals sign."""
         name, equals, rest = str(value).partition("=")
         if not equals or not name.strip() or not rest.strip():
-            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
+            self.fail(f"{_shown(value)} is not NAME=VALUE", param, ctx)
         return name.strip(), rest.strip()
+
+
+class Commands(click.Group):
+    """The commands; a capture that stands where a command should is answered with the command that reads it."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first word names."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if args and _is_path(args[0]):
+                capture = f'"{args[0]}"' if " " in args[0] else args[0]
+                message = f"No such command {_shown(args[0])}. To audit it: auditor analyze {capture}"
+                raise click.UsageError(message, ctx) from error
+            raise
+
+
+def _is_path(word: str) -> bool:
+    return os.path.exists(word) or bool(os.path.dirname(word)) or bool(os.path.splitext(word)[1])
+
+
+def _shown(value: object, most: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -107,7 +140,7 @@ def output_options(*forms: str) -> Callable[[Function], Function]:
     return add
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.option(
     "--version",
     is_flag=True,
@@ -149,7 +182,10 @@ def analyze(
     from auditor.auditing import audit
 
     output.check(target, force=force, inputs=_inputs(sources, site))
-    report = audit(*sources, dissect=not no_dissect, tshark=tshark, **_arguments(site))
+    sources = _each_once(sources)
+    arguments = _arguments(site)
+    _tell_idle_properties(site)
+    report = audit(*sources, dissect=not no_dissect, tshark=tshark, **arguments)
     if not quiet or target != output.STANDARD:
         _write_report(report, form, target, force, verbose)
     _tell_unaudited(report)
@@ -162,13 +198,12 @@ def analyze(
 def flows(sources: tuple[str, ...], form: str, target: str, force: bool) -> int:
     """Write the flow table: one row a flow, numbered and oriented as Wireshark and Zeek do."""
     from auditor.intake import read_all
-    from auditor.render.clean import clean
     from auditor.render.flow_table import flow_table, write
 
     output.check(target, force=force, inputs=sources)
-    read, unreadable = read_all(sources)
+    read, unreadable = read_all(_each_once(sources))
     for one in unreadable:
-        click.echo(clean(f"auditor: {one.path}: {one.warnings[0][1]}"), err=True)
+        output.tell(f"{one.path}: {one.warnings[0][1]}")
     with output.opened(target, force=force) as out:
         write(flow_table(read), out, form)
     return INCOMPLETE if unreadable or any(source.skipped for source in read) else WORKS
@@ -185,10 +220,13 @@ def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) ->
     from auditor.evidence import write_evidence
 
     output.check(target, force=force, inputs=_inputs(sources, site))
-    report = audit(*sources, **_arguments(site))
+    arguments = _arguments(site)
+    _tell_idle_properties(site)
+    report = audit(*_each_once(sources), **arguments)
+    _tell_unread(report)
     with output.opened(target, force=force) as out:
         count = write_evidence(report, out)
-    click.echo(f"{count} packets", err=True)
+    output.tell(f"{count} packets", before="")
     return INCOMPLETE if report.incomplete else WORKS
 
 
@@ -224,17 +262,17 @@ def check(file: str) -> int:
     faults = check_ruleset(file)
     for fault in faults:
         click.echo(str(fault))
-    click.echo(f"{file}: {len(faults)} faults" if faults else f"{file}: no faults")
+    click.echo(f"{clean(file)}: {len(faults)} faults" if faults else f"{clean(file)}: no faults")
     return 2 if faults else 0
 
 
 @cli.command()
-@click.argument("term", required=False)
-def explain(term: str | None) -> None:
-    """Explain a verdict, result, requirement, method, warning or state."""
+@click.argument("term", nargs=-1)
+def explain(term: tuple[str, ...]) -> None:
+    """Explain a verdict, result, requirement, method, role, mode, warning, state or ICMP code (3/13, or 1/1 v6)."""
     from auditor.explain import explain as explained
 
-    click.echo(explained(term), nl=False)
+    click.echo(explained(" ".join(term) if term else None), nl=False)
 
 
 @cli.command()
@@ -259,14 +297,44 @@ def _exit_code(report: Report) -> int:
 
 def _tell_unaudited(report: Report) -> None:
     """Say on standard error what the report itself says only below its answer."""
-    from auditor.render.clean import clean
+    _tell_unread(report)
+    if not report.clients:
+        output.tell("no client installation was found in these sources, so nothing was judged")
 
+
+def _tell_unread(report: Report) -> None:
     for source in report.sources:
         for code, text in source.warnings:
             if code == "unreadable":
-                click.echo(clean(f"auditor: {source.path} was not audited: {text}"), err=True)
-    if not report.clients:
-        click.echo("auditor: no client installation was found in these sources, so nothing was judged", err=True)
+                output.tell(f"{source.path} was not audited: {text}")
+
+
+def _tell_idle_properties(site: dict[str, Any]) -> None:
+    """Say which properties decide nothing: one that is misspelt would otherwise be left out without a word."""
+    from auditor.ruleset import idle_properties, load_ruleset
+
+    if site["properties"]:
+        for text in idle_properties(load_ruleset(site["ruleset"]), site["properties"]):
+            output.tell(text)
+
+
+def _each_once(sources: Iterable[str]) -> tuple[str, ...]:
+    """Return the sources without those that are the same file once more, and say which are."""
+    kept: dict[object, str] = {}
+    for source in sources:
+        first = kept.setdefault(_identity(source), source)
+        if first is not source:
+            again = "" if first == source else f", as {first}"
+            output.tell(f"{source} was named twice{again}: it is read once")
+    return tuple(kept.values())
+
+
+def _identity(path: str) -> object:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return path
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
 def _inputs(sources: Iterable[str], site: dict[str, Any]) -> list[str]:
@@ -284,19 +352,27 @@ def _arguments(site: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(name: str, value: str) -> int:
-    if not value.isascii() or not value.isdigit():
-        raise click.BadParameter(f"{value!r} is no port number", param_hint=f"--port {name}")
+    if not value.isascii() or not value.isdigit() or len(value) > DIGITS:
+        raise click.BadParameter(f"{_shown(value)} is no port number", param_hint=f"--port {_shown(name)}")
     return int(value)
 
 
 def _write_report(report: Report, form: str, target: str, force: bool, verbose: bool) -> None:
-    from rich.console import Console
-
+    from auditor.render.document import json_text
     from auditor.render.text import print_text, render_text
 
     if form == "text" and target == output.STANDARD and sys.stdout.isatty():
-        print_text(report, Console(highlight=False, emoji=False, markup=False), details=verbose)
+        print_text(report, _terminal(), details=verbose)
         return
-    text = report.to_json() if form == "json" else render_text(report, details=verbose)
+    text = json_text(report) if form == "json" else render_text(report, details=verbose)
     with output.opened(target, force=force) as out:
         out.write(text.encode())
+
+
+def _terminal() -> Console:
+    """Return the terminal; COLUMNS and LINES are read here, since they may hold anything."""
+    from rich.console import Console
+
+    columns, lines = shutil.get_terminal_size((USUAL, 25))
+    width = min(max(columns or USUAL, NARROWEST), WIDEST)
+    return Console(width=width, height=max(lines, 1), highlight=False, emoji=False, markup=False)
