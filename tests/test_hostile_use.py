@@ -35,7 +35,9 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     call = f'auditor() {{ "{sys.executable}" -m auditor "$@"; }}\n{line}'
     inherited = {**os.environ, "PYTHONPATH": str(CODE.parent), **environment}
     words = ["bash", "-c", call]
-    return subprocess.run(words, env=inherited, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        words, env=inherited, capture_output=True, text=True, errors="replace", timeout=60, check=False
+    )
 
 
 def one_line(text: str) -> bool:
@@ -395,7 +397,9 @@ def test_every_role_and_mode_is_explained():
 
 
 def test_every_icmp_code_that_gives_a_verdict_is_explained():
-    codes = {f"{kind}/{code}" + (" v6" if version == 6 else "") for version in MEANING for kind, code in MEANING[version]}
+    codes = {
+        f"{kind}/{code}" + (" v6" if version == 6 else "") for version in MEANING for kind, code in MEANING[version]
+    }
     assert codes - set(explain._tables()["icmp"]) == set()
 
 
