@@ -23,12 +23,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
     PairType = click.ParamType[tuple[str, str]]
+    WordType = click.ParamType[str]
 else:
-    PairType = click.ParamType  # older versions of click cannot be subscripted
+    PairType = WordType = click.ParamType  # older versions of click cannot be subscripted
 
 WORKS, NOTHING_AUDITED, FAILS, INCOMPLETE = 0, 1, 3, 4
 DIGITS = 20  # of a number that is worth looking at
-NARROWEST, USUAL, WIDEST = 80, 100, 200  # columns of the report on a terminal; in fewer its table loses words
+NARROWEST, USUAL, WIDEST = 79, 100, 200  # columns of the report on a terminal; in fewer its table loses words
 EXIT_CODES = """\b
 Exit codes: 0 nothing required is blocked; 1 nothing could be audited; 2 bad arguments;
 3 a method fails or something required is blocked; 4 some sources or packets could not be read."""
@@ -68,9 +69,21 @@ def _is_path(word: str) -> bool:
     return os.path.exists(word) or bool(os.path.dirname(word)) or bool(os.path.splitext(word)[1])
 
 
-def _shown(value: object, most: int = 80) -> str:
+def _shown(value: object, most: int = 60) -> str:
     text = repr(value)
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+class Named(WordType):
+    """The name of a file or a word; not an empty one, which an unset variable of a script leaves behind."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name."""
+        if not str(value).strip():
+            self.fail("no name was given; is a variable of the script empty?", param, ctx)
+        return str(value)
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -88,9 +101,21 @@ def site_options(function: Function) -> Function:
     """Add the options that say what is known about the site."""
     for option in reversed(
         (
-            click.option("--ruleset", default="configmgr-2007", show_default=True, help="Id or file of the ruleset."),
             click.option(
-                "--method", "methods", multiple=True, metavar="ID", help="Only this installation method (repeatable)."
+                "--ruleset",
+                type=Named(),
+                default="configmgr-2007",
+                show_default=True,
+                metavar="ID|FILE",
+                help="Id or file of the ruleset.",
+            ),
+            click.option(
+                "--method",
+                "methods",
+                multiple=True,
+                type=Named(),
+                metavar="ID",
+                help="Only this installation method (repeatable).",
             ),
             click.option(
                 "--role",
@@ -100,7 +125,9 @@ def site_options(function: Function) -> Function:
                 metavar="ROLE=ADDRESS",
                 help="Who is who; an address or a network such as 10.0.0.0/24 (repeatable).",
             ),
-            click.option("--site", metavar="FILE", help="TOML file with roles, mode, ports and properties."),
+            click.option(
+                "--site", type=Named(), metavar="FILE", help="TOML file with roles, mode, ports and properties."
+            ),
             click.option(
                 "--port",
                 "ports",
@@ -118,6 +145,7 @@ def site_options(function: Function) -> Function:
                 "--property",
                 "properties",
                 multiple=True,
+                type=Named(),
                 metavar="/NAME:VALUE",
                 help="CCMSetup property that was used, such as /source:PATH (repeatable).",
             ),
@@ -158,13 +186,13 @@ def cli() -> None:
 
 
 @cli.command(epilog=EXIT_CODES)
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, required=True, type=Named(), metavar="SOURCE...")
 @site_options
 @output_options("text", "json")
 @click.option(
     "--no-dissect", is_flag=True, help="Judge ports only: do not let Wireshark's dissectors read what was said on them."
 )
-@click.option("--tshark", metavar="PATH", help="Where tshark is, if it is not found by itself.")
+@click.option("--tshark", type=Named(), metavar="PATH", help="Where tshark is, if it is not found by itself.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every client, method and requirement in full.")
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing; only the exit code tells.")
 def analyze(
@@ -193,7 +221,7 @@ def analyze(
 
 
 @cli.command()
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, required=True, type=Named(), metavar="SOURCE...")
 @output_options("text", "csv", "jsonl", "parquet")
 def flows(sources: tuple[str, ...], form: str, target: str, force: bool) -> int:
     """Write the flow table: one row a flow, numbered and oriented as Wireshark and Zeek do."""
@@ -210,7 +238,7 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool) -> int:
 
 
 @cli.command()
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, required=True, type=Named(), metavar="SOURCE...")
 @site_options
 @click.option("-o", "--output", "target", required=True, metavar="FILE", help="The pcapng to write.")
 @click.option("--force", is_flag=True, help="Replace an output that exists.")
@@ -244,7 +272,7 @@ def list_rulesets() -> None:
 
 
 @rulesets.command("show")
-@click.argument("ruleset", metavar="ID")
+@click.argument("ruleset", type=Named(), metavar="ID")
 def show_ruleset(ruleset: str) -> None:
     """Show a ruleset: methods, requirements, ports and notes."""
     from auditor.render.ruleset_text import ruleset_text
@@ -254,7 +282,7 @@ def show_ruleset(ruleset: str) -> None:
 
 
 @rulesets.command("check")
-@click.argument("file")
+@click.argument("file", type=Named())
 def check(file: str) -> int:
     """Check a ruleset of your own and name all its faults at once."""
     from auditor.ruleset import check_ruleset
@@ -262,7 +290,8 @@ def check(file: str) -> int:
     faults = check_ruleset(file)
     for fault in faults:
         click.echo(str(fault))
-    click.echo(f"{clean(file)}: {len(faults)} faults" if faults else f"{clean(file)}: no faults")
+    count = "1 fault" if len(faults) == 1 else f"{len(faults) or 'no'} faults"
+    click.echo(f"{clean(file)}: {count}")
     return 2 if faults else 0
 
 

@@ -37,7 +37,7 @@ def opened(path: str, *, force: bool) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     check(path, force=force)
-    target = Path(os.path.realpath(path))
+    target = _place(path)
     try:
         number, name = tempfile.mkstemp(prefix=".auditor-", dir=target.parent)
     except OSError as error:
@@ -81,9 +81,17 @@ def check(path: str, *, force: bool, inputs: Iterable[str] = ()) -> None:
 
 def _check_folder(path: str) -> None:
     """Raise OutputError if a file that is not there yet cannot be made either."""
-    folder = Path(os.path.realpath(path)).parent
+    folder = _place(path).parent
     if path.endswith((os.sep, os.altsep or os.sep)) or not folder.is_dir():
         raise OutputError("cannot be written (there is no such folder)", where=path, hint="make the folder first")
+
+
+def _place(path: str) -> Path:
+    """Return where a path leads to, through all links, whether anything is there or not."""
+    try:
+        return Path(os.path.realpath(path))
+    except OSError as error:  # the current folder was removed
+        raise _unwritable(path, error) from error
 
 
 def _same(path: str, other: str) -> bool:

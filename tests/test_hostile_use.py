@@ -346,6 +346,18 @@ def test_a_port_that_is_no_number_is_one_line(run: Run, value):
     assert len(done.err) < 600
 
 
+@pytest.mark.parametrize("option", ["--site", "--ruleset", "--method", "--property", "--tshark"])
+def test_an_empty_value_is_told_for_what_it_is(run: Run, option):
+    done = run("analyze", WORKS, option, "")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.endswith("no name was given; is a variable of the script empty?\n")
+
+
+def test_an_empty_source_is_told_for_what_it_is(run: Run):
+    for words in (["analyze", ""], ["flows", WORKS, " "], ["rulesets", "show", ""], ["rulesets", "check", ""]):
+        assert run(*words).code == 2
+
+
 # hints
 
 
