@@ -387,13 +387,12 @@ def _number(name: str, value: str) -> int:
 
 
 def _write_report(report: Report, form: str, target: str, force: bool, verbose: bool) -> None:
-    from auditor.render.document import json_text
     from auditor.render.text import print_text, render_text
 
     if form == "text" and target == output.STANDARD and sys.stdout.isatty():
         print_text(report, _terminal(), details=verbose)
         return
-    text = json_text(report) if form == "json" else render_text(report, details=verbose)
+    text = report.to_json() if form == "json" else render_text(report, details=verbose)
     with output.opened(target, force=force) as out:
         out.write(text.encode())
 

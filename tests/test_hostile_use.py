@@ -368,6 +368,14 @@ def test_a_capture_without_a_command_is_answered_with_the_command(run: Run, word
     assert done.err.endswith(f"To audit it: auditor analyze {word}\n")
 
 
+def test_a_windows_trace_is_answered_with_both_converters(run: Run, tmp_path):
+    trace = tmp_path / "push.etl"
+    trace.write_bytes(bytes(100))
+    told = run("analyze", trace).err
+    assert "pktmon etl2pcap" in told
+    assert "etl2pcapng" in told
+
+
 def test_a_property_that_decides_nothing_is_told(run: Run):
     done = run("analyze", WORKS, "-q", "--no-dissect", "--property", "/sorce:x", "--property", "/source:x")
     assert one_line(done.err)
