@@ -57,6 +57,9 @@ def _code_of(error: BaseException) -> int:
         for one in (error, *(error.further if isinstance(error, SourceError) else ())):
             _told(str(one), one.exit_code)
         return error.exit_code
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # older versions show help by themselves
+        error.show()
+        return error.exit_code
     if isinstance(error, click.UsageError) and error.ctx is not None:
         usage = f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n\nError: "
         return _told(error.format_message(), error.exit_code, usage)

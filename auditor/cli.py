@@ -228,7 +228,7 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool) -> int:
     from auditor.intake import read_all
     from auditor.render.flow_table import flow_table, write
 
-    output.check(target, force=force, inputs=sources)
+    output.check(target, force=force, inputs=sources, binary=form == "parquet")
     read, unreadable = read_all(_each_once(sources))
     for one in unreadable:
         output.tell(f"{one.path}: {one.warnings[0][1]}")
@@ -247,7 +247,7 @@ def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) ->
     from auditor.auditing import audit
     from auditor.evidence import write_evidence
 
-    output.check(target, force=force, inputs=_inputs(sources, site))
+    output.check(target, force=force, inputs=_inputs(sources, site), binary=True)
     arguments = _arguments(site)
     _tell_idle_properties(site)
     report = audit(*_each_once(sources), **arguments)

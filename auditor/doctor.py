@@ -23,7 +23,8 @@ def examine() -> tuple[str, bool]:
     findings += [_package(name) for name in PACKAGES]
     findings += [_ruleset(name) for name in shipped_rulesets()] or [(False, "no ruleset: install auditor again")]
     lines = [f"{'ok' if good else 'MISSING':9}{clean(text)}" for good, text in findings]
-    lines += [f"{'ok' if found else 'optional':9}{clean(text)}" for found, text in (_tshark(), *map(_optional, OPTIONAL))]
+    optional = (_tshark(), *map(_optional, OPTIONAL))
+    lines += [f"{'ok' if found else 'optional':9}{clean(text)}" for found, text in optional]
     return "\n".join(lines) + "\n", all(good for good, _ in findings)
 
 

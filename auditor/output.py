@@ -53,12 +53,14 @@ def opened(path: str, *, force: bool) -> Iterator[BinaryIO]:
         Path(name).unlink(missing_ok=True)
 
 
-def check(path: str, *, force: bool, inputs: Iterable[str] = ()) -> None:
+def check(path: str, *, force: bool, inputs: Iterable[str] = (), binary: bool = False) -> None:
     """Raise OutputError if the output exists already and may not be replaced, before any work is done.
 
-    inputs: files that are never replaced, whatever is said, by this name or another.
+    inputs: files that are never replaced, whatever is said, by this name or another. binary: nothing for a terminal.
     """
     if path == STANDARD:
+        if binary and sys.stdout.isatty():
+            raise OutputError("this form is not for a terminal", where="-o", hint="name a file: -o FILE")
         return
     if not path.strip():
         raise OutputError("the output has no name", where="-o", hint="name a file, or - for standard output")

@@ -113,6 +113,12 @@ def test_any_width_shows_the_whole_report(columns):
         assert word in done
 
 
+@posix
+@pytest.mark.parametrize("words", [["evidence", FAILS, "-o", "-"], ["flows", FAILS, "--format", "parquet"]])
+def test_what_is_not_for_a_terminal_is_not_shown_on_one(words):
+    assert terminal(words) == "auditor: -o: this form is not for a terminal - name a file: -o FILE\r\n"
+
+
 def terminal(words: list[str], **environment: str) -> str:
     """Return what a command shows on a terminal."""
     import pty
@@ -356,6 +362,13 @@ def test_an_empty_value_is_told_for_what_it_is(run: Run, option):
 def test_an_empty_source_is_told_for_what_it_is(run: Run):
     for words in (["analyze", ""], ["flows", WORKS, " "], ["rulesets", "show", ""], ["rulesets", "check", ""]):
         assert run(*words).code == 2
+
+
+@pytest.mark.parametrize("words", [[], ["rulesets"]])
+def test_nothing_at_all_is_answered_with_the_help(run: Run, words):
+    done = run(*words)
+    assert "Commands:\n" in done.out + done.err
+    assert "Error" not in done.err
 
 
 # hints
