@@ -57,7 +57,7 @@ def _code_of(error: BaseException) -> int:
         for one in (error, *(error.further if isinstance(error, SourceError) else ())):
             _told(str(one), one.exit_code)
         return error.exit_code
-    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # older versions show help by themselves
+    if isinstance(error, click.UsageError) and type(error).__name__ == "NoArgsIsHelpError":  # not in all versions
         error.show()
         return error.exit_code
     if isinstance(error, click.UsageError) and error.ctx is not None:
