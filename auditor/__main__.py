@@ -2,55 +2,144 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
-
-import click
-
-from auditor.cli import cli
-from auditor.errors import AuditorError
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import TextIO
 
 INTERRUPTED = 130
+READER_GONE = 141  # what the shell reports of grep, cat and the like when head has seen enough
+CLOSED_BY_READER = frozenset({errno.EPIPE} | ({errno.EINVAL} if os.name == "nt" else set()))
+
+
+class Stopped(BaseException):
+    """The program was told to end, by the signal of this number; not an Exception, so that nothing takes it for one."""
 
 
 def main() -> None:
     """Run `auditor` and exit with its code; no error ever shows as a traceback."""
+    sys.exit(_code() or 0)
+
+
+def _code() -> int | None:
+    """Return the exit code. Everything else is imported here, so that even an early Ctrl-C is told in one line."""
     try:
-        code = cli.main(standalone_mode=False, prog_name="auditor")
-        sys.stdout.flush()
-    except AuditorError as error:
-        code = _told(str(error), error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        code = _told("stopped", INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader (head, less) is gone: say nothing
-        code = 0
+        with _stoppable():
+            _open_standard_streams()
+            from auditor.cli import cli
+
+            code: int | None = cli.main(standalone_mode=False, prog_name="auditor")
+            sys.stdout.flush()
+            return code
+    except KeyboardInterrupt:
+        return _told("stopped", INTERRUPTED)
+    except Stopped as stop:
+        return _told("stopped", 128 + int(stop.args[0]))
+    except SystemExit:  # click ends so when the reader of a pipe is gone, and at nothing else
+        return _silently(READER_GONE)
     except OSError as error:
-        code = _told(
-            f"{error.filename or 'the output'}: {error.strerror or error} - make room or choose another place", 1
-        )
-    except MemoryError:
-        code = _told("not enough memory for this source: split it with editcap -c 1000000 IN OUT", 1)
-    except Exception as error:
-        if os.environ.get("AUDITOR_DEBUG"):
-            raise
-        code = _told(
-            f"this is a fault of auditor itself ({type(error).__name__}: {error}) - please report it; "
-            "AUDITOR_DEBUG=1 shows where it happened",
-            1,
-        )
-    sys.exit(code or 0)
+        return _output_failed(error)
+    except BaseException as error:
+        return _code_of(error)
 
 
-def _told(text: str, code: int) -> int:
-    from auditor.render.clean import clean
+def _code_of(error: BaseException) -> int:
+    """Tell an error and return its exit code."""
+    import click
 
-    lines = [clean(line) for line in text.splitlines()]
-    print("auditor: " + "\n".join(lines), file=sys.stderr)  # noqa: T201 - this is where errors are told
+    from auditor.errors import AuditorError, SourceError
+
+    if isinstance(error, AuditorError):
+        for one in (error, *(error.further if isinstance(error, SourceError) else ())):
+            _told(str(one), one.exit_code)
+        return error.exit_code
+    if isinstance(error, click.UsageError) and type(error).__name__ == "NoArgsIsHelpError":  # not in all versions
+        error.show()
+        return error.exit_code
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        usage = f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n\nError: "
+        return _told(error.format_message(), error.exit_code, usage)
+    if isinstance(error, click.ClickException):
+        return _told(error.format_message(), error.exit_code)
+    if isinstance(error, click.Abort):
+        return _told("stopped", INTERRUPTED)
+    if isinstance(error, MemoryError):
+        return _told("not enough memory for this source: split it with editcap -c 1000000 IN OUT", 1)
+    if isinstance(error, ImportError) and not os.environ.get("AUDITOR_DEBUG"):
+        return _told(f"a part of auditor cannot be loaded ({error}) - install it again; auditor doctor tells more", 1)
+    if os.environ.get("AUDITOR_DEBUG"):
+        raise error
+    what = f"this is a fault of auditor itself ({type(error).__name__}: {error}) - please report it; "
+    return _told(f"{what}AUDITOR_DEBUG=1 shows where it happened", 1)
+
+
+def _output_failed(error: OSError) -> int:
+    if error.errno in CLOSED_BY_READER:
+        return _silently(READER_GONE)
+    if error.errno == errno.EBADF and not error.filename:
+        return _silently(_told("standard output is closed - leave it open, or use -o FILE", 1))
+    where = error.filename or "the output"
+    return _silently(_told(f"{where}: {error.strerror or error} - make room or choose another place", 1))
+
+
+def _silently(code: int) -> int:
+    """Let go of what could not be written: Python would try it again at its end, and complain."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
+
+
+def _told(text: str, code: int, before: str = "auditor: ") -> int:
+    from auditor.output import tell
+
+    tell(text, before=before)
+    return code
+
+
+def _open_standard_streams() -> None:
+    """Put something in the place of streams that the caller closed, and let no character stop a message.
+
+    Otherwise the next file opened would become standard output. The substitute cannot be written to, so a result that
+    nobody gets is an error; messages that nobody gets are not.
+    """
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)
+    sys.stdout = sys.stdout or _stream(1)
+    sys.stderr = sys.stderr or _stream(2)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # a stream that a test or a program put there
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _stream(number: int) -> TextIO:
+    return open(number, "w", encoding="utf-8", closefd=False)
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let the signals that end a program end it in order, so that it leaves no temporary file behind."""
+    before = {}
+    for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):  # each of them is missing somewhere
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            with suppress(ValueError):  # not the main thread: then signals are somebody else's business
+                before[number] = signal.signal(number, _stop)
+    try:
+        yield
+    finally:
+        for number, what in before.items():
+            signal.signal(number, what)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    raise Stopped(number)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -9,19 +11,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from auditor import output
+from auditor.render.clean import clean
 from auditor.version import VERSION
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from auditor.report import Report
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 if TYPE_CHECKING:
     PairType = click.ParamType[tuple[str, str]]
+    WordType = click.ParamType[str]
 else:
-    PairType = click.ParamType  # older versions of click cannot be subscripted
+    PairType = WordType = click.ParamType  # older versions of click cannot be subscripted
 
 WORKS, NOTHING_AUDITED, FAILS, INCOMPLETE = 0, 1, 3, 4
+DIGITS = 20  # of a number that is worth looking at
+NARROWEST, USUAL, WIDEST = 79, 100, 200  # columns of the report on a terminal; in fewer its table loses words
 EXIT_CODES = """\b
 Exit codes: 0 nothing required is blocked; 1 nothing could be audited; 2 bad arguments;
 3 a method fails or something required is blocked; 4 some sources or packets could not be read."""
@@ -36,8 +44,46 @@ class Pair(PairType):
         """Return the two sides of the equals sign."""
         name, equals, rest = str(value).partition("=")
         if not equals or not name.strip() or not rest.strip():
-            self.fail(f"{value!r} is not NAME=VALUE", param, ctx)
+            self.fail(f"{_shown(value)} is not NAME=VALUE", param, ctx)
         return name.strip(), rest.strip()
+
+
+class Commands(click.Group):
+    """The commands; a capture that stands where a command should is answered with the command that reads it."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that the first word names."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            if args and _is_path(args[0]):
+                capture = f'"{args[0]}"' if " " in args[0] else args[0]
+                message = f"No such command {_shown(args[0])}. To audit it: auditor analyze {capture}"
+                raise click.UsageError(message, ctx) from error
+            raise
+
+
+def _is_path(word: str) -> bool:
+    return os.path.exists(word) or bool(os.path.dirname(word)) or bool(os.path.splitext(word)[1])
+
+
+def _shown(value: object, most: int = 60) -> str:
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+class Named(WordType):
+    """The name of a file or a word; not an empty one, which an unset variable of a script leaves behind."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name."""
+        if not str(value).strip():
+            self.fail("no name was given; is a variable of the script empty?", param, ctx)
+        return str(value)
 
 
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -55,9 +101,21 @@ def site_options(function: Function) -> Function:
     """Add the options that say what is known about the site."""
     for option in reversed(
         (
-            click.option("--ruleset", default="configmgr-2007", show_default=True, help="Id or file of the ruleset."),
             click.option(
-                "--method", "methods", multiple=True, metavar="ID", help="Only this installation method (repeatable)."
+                "--ruleset",
+                type=Named(),
+                default="configmgr-2007",
+                show_default=True,
+                metavar="ID|FILE",
+                help="Id or file of the ruleset.",
+            ),
+            click.option(
+                "--method",
+                "methods",
+                multiple=True,
+                type=Named(),
+                metavar="ID",
+                help="Only this installation method (repeatable).",
             ),
             click.option(
                 "--role",
@@ -67,7 +125,9 @@ def site_options(function: Function) -> Function:
                 metavar="ROLE=ADDRESS",
                 help="Who is who; an address or a network such as 10.0.0.0/24 (repeatable).",
             ),
-            click.option("--site", metavar="FILE", help="TOML file with roles, mode, ports and properties."),
+            click.option(
+                "--site", type=Named(), metavar="FILE", help="TOML file with roles, mode, ports and properties."
+            ),
             click.option(
                 "--port",
                 "ports",
@@ -85,6 +145,7 @@ def site_options(function: Function) -> Function:
                 "--property",
                 "properties",
                 multiple=True,
+                type=Named(),
                 metavar="/NAME:VALUE",
                 help="CCMSetup property that was used, such as /source:PATH (repeatable).",
             ),
@@ -107,7 +168,7 @@ def output_options(*forms: str) -> Callable[[Function], Function]:
     return add
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.option(
     "--version",
     is_flag=True,
@@ -125,13 +186,13 @@ def cli() -> None:
 
 
 @cli.command(epilog=EXIT_CODES)
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, required=True, type=Named(), metavar="SOURCE...")
 @site_options
 @output_options("text", "json")
 @click.option(
     "--no-dissect", is_flag=True, help="Judge ports only: do not let Wireshark's dissectors read what was said on them."
 )
-@click.option("--tshark", metavar="PATH", help="Where tshark is, if it is not found by itself.")
+@click.option("--tshark", type=Named(), metavar="PATH", help="Where tshark is, if it is not found by itself.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every client, method and requirement in full.")
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing; only the exit code tells.")
 def analyze(
@@ -149,7 +210,10 @@ def analyze(
     from auditor.auditing import audit
 
     output.check(target, force=force, inputs=_inputs(sources, site))
-    report = audit(*sources, dissect=not no_dissect, tshark=tshark, **_arguments(site))
+    sources = _each_once(sources)
+    arguments = _arguments(site)
+    _tell_idle_properties(site)
+    report = audit(*sources, dissect=not no_dissect, tshark=tshark, **arguments)
     if not quiet or target != output.STANDARD:
         _write_report(report, form, target, force, verbose)
     _tell_unaudited(report)
@@ -157,25 +221,24 @@ def analyze(
 
 
 @cli.command()
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, required=True, type=Named(), metavar="SOURCE...")
 @output_options("text", "csv", "jsonl", "parquet")
 def flows(sources: tuple[str, ...], form: str, target: str, force: bool) -> int:
     """Write the flow table: one row a flow, numbered and oriented as Wireshark and Zeek do."""
     from auditor.intake import read_all
-    from auditor.render.clean import clean
     from auditor.render.flow_table import flow_table, write
 
-    output.check(target, force=force, inputs=sources)
-    read, unreadable = read_all(sources)
+    output.check(target, force=force, inputs=sources, binary=form == "parquet")
+    read, unreadable = read_all(_each_once(sources))
     for one in unreadable:
-        click.echo(clean(f"auditor: {one.path}: {one.warnings[0][1]}"), err=True)
+        output.tell(f"{one.path}: {one.warnings[0][1]}")
     with output.opened(target, force=force) as out:
         write(flow_table(read), out, form)
     return INCOMPLETE if unreadable or any(source.skipped for source in read) else WORKS
 
 
 @cli.command()
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, required=True, type=Named(), metavar="SOURCE...")
 @site_options
 @click.option("-o", "--output", "target", required=True, metavar="FILE", help="The pcapng to write.")
 @click.option("--force", is_flag=True, help="Replace an output that exists.")
@@ -184,11 +247,14 @@ def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) ->
     from auditor.auditing import audit
     from auditor.evidence import write_evidence
 
-    output.check(target, force=force, inputs=_inputs(sources, site))
-    report = audit(*sources, **_arguments(site))
+    output.check(target, force=force, inputs=_inputs(sources, site), binary=True)
+    arguments = _arguments(site)
+    _tell_idle_properties(site)
+    report = audit(*_each_once(sources), **arguments)
+    _tell_unread(report)
     with output.opened(target, force=force) as out:
         count = write_evidence(report, out)
-    click.echo(f"{count} packets", err=True)
+    output.tell(f"{count} packets", before="")
     return INCOMPLETE if report.incomplete else WORKS
 
 
@@ -206,7 +272,7 @@ def list_rulesets() -> None:
 
 
 @rulesets.command("show")
-@click.argument("ruleset", metavar="ID")
+@click.argument("ruleset", type=Named(), metavar="ID")
 def show_ruleset(ruleset: str) -> None:
     """Show a ruleset: methods, requirements, ports and notes."""
     from auditor.render.ruleset_text import ruleset_text
@@ -216,7 +282,7 @@ def show_ruleset(ruleset: str) -> None:
 
 
 @rulesets.command("check")
-@click.argument("file")
+@click.argument("file", type=Named())
 def check(file: str) -> int:
     """Check a ruleset of your own and name all its faults at once."""
     from auditor.ruleset import check_ruleset
@@ -224,17 +290,18 @@ def check(file: str) -> int:
     faults = check_ruleset(file)
     for fault in faults:
         click.echo(str(fault))
-    click.echo(f"{file}: {len(faults)} faults" if faults else f"{file}: no faults")
+    count = "1 fault" if len(faults) == 1 else f"{len(faults) or 'no'} faults"
+    click.echo(f"{clean(file)}: {count}")
     return 2 if faults else 0
 
 
 @cli.command()
-@click.argument("term", required=False)
-def explain(term: str | None) -> None:
-    """Explain a verdict, result, requirement, method, warning or state."""
+@click.argument("term", nargs=-1)
+def explain(term: tuple[str, ...]) -> None:
+    """Explain a verdict, result, requirement, method, role, mode, warning, state or ICMP code (3/13, or 1/1 v6)."""
     from auditor.explain import explain as explained
 
-    click.echo(explained(term), nl=False)
+    click.echo(explained(" ".join(term) if term else None), nl=False)
 
 
 @cli.command()
@@ -259,14 +326,44 @@ def _exit_code(report: Report) -> int:
 
 def _tell_unaudited(report: Report) -> None:
     """Say on standard error what the report itself says only below its answer."""
-    from auditor.render.clean import clean
+    _tell_unread(report)
+    if not report.clients:
+        output.tell("no client installation was found in these sources, so nothing was judged")
 
+
+def _tell_unread(report: Report) -> None:
     for source in report.sources:
         for code, text in source.warnings:
             if code == "unreadable":
-                click.echo(clean(f"auditor: {source.path} was not audited: {text}"), err=True)
-    if not report.clients:
-        click.echo("auditor: no client installation was found in these sources, so nothing was judged", err=True)
+                output.tell(f"{source.path} was not audited: {text}")
+
+
+def _tell_idle_properties(site: dict[str, Any]) -> None:
+    """Say which properties decide nothing: one that is misspelt would otherwise be left out without a word."""
+    from auditor.ruleset import idle_properties, load_ruleset
+
+    if site["properties"]:
+        for text in idle_properties(load_ruleset(site["ruleset"]), site["properties"]):
+            output.tell(text)
+
+
+def _each_once(sources: Iterable[str]) -> tuple[str, ...]:
+    """Return the sources without those that are the same file once more, and say which are."""
+    kept: dict[object, str] = {}
+    for source in sources:
+        first = kept.setdefault(_identity(source), source)
+        if first is not source:
+            again = "" if first == source else f", as {first}"
+            output.tell(f"{source} was named twice{again}: it is read once")
+    return tuple(kept.values())
+
+
+def _identity(path: str) -> object:
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return path
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
 def _inputs(sources: Iterable[str], site: dict[str, Any]) -> list[str]:
@@ -284,19 +381,26 @@ def _arguments(site: dict[str, Any]) -> dict[str, Any]:
 
 
 def _number(name: str, value: str) -> int:
-    if not value.isascii() or not value.isdigit():
-        raise click.BadParameter(f"{value!r} is no port number", param_hint=f"--port {name}")
+    if not value.isascii() or not value.isdigit() or len(value) > DIGITS:
+        raise click.BadParameter(f"{_shown(value)} is no port number", param_hint=f"--port {_shown(name)}")
     return int(value)
 
 
 def _write_report(report: Report, form: str, target: str, force: bool, verbose: bool) -> None:
-    from rich.console import Console
-
     from auditor.render.text import print_text, render_text
 
     if form == "text" and target == output.STANDARD and sys.stdout.isatty():
-        print_text(report, Console(highlight=False, emoji=False, markup=False), details=verbose)
+        print_text(report, _terminal(), details=verbose)
         return
     text = report.to_json() if form == "json" else render_text(report, details=verbose)
     with output.opened(target, force=force) as out:
         out.write(text.encode())
+
+
+def _terminal() -> Console:
+    """Return the terminal; COLUMNS and LINES are read here, since they may hold anything."""
+    from rich.console import Console
+
+    columns, lines = shutil.get_terminal_size((USUAL, 25))
+    width = min(max(columns or USUAL, NARROWEST), WIDEST)
+    return Console(width=width, height=max(lines, 1), highlight=False, emoji=False, markup=False)

@@ -6,6 +6,7 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
+from auditor.render.clean import clean
 from auditor.ruleset import check_ruleset, shipped_rulesets
 from auditor.shipped import rulesets_folder
 from auditor.tshark import find_tshark, tshark_version
@@ -21,8 +22,9 @@ def examine() -> tuple[str, bool]:
     findings = [(True, f"auditor {VERSION}"), (True, f"Python {platform.python_version()} ({sys.executable})")]
     findings += [_package(name) for name in PACKAGES]
     findings += [_ruleset(name) for name in shipped_rulesets()] or [(False, "no ruleset: install auditor again")]
-    lines = [f"{'ok' if good else 'MISSING':9}{text}" for good, text in findings]
-    lines += [f"{'ok' if found else 'optional':9}{text}" for found, text in (_tshark(), *map(_optional, OPTIONAL))]
+    lines = [f"{'ok' if good else 'MISSING':9}{clean(text)}" for good, text in findings]
+    optional = (_tshark(), *map(_optional, OPTIONAL))
+    lines += [f"{'ok' if found else 'optional':9}{clean(text)}" for found, text in optional]
     return "\n".join(lines) + "\n", all(good for good, _ in findings)
 
 

@@ -19,11 +19,17 @@ class AuditorError(Exception):
 
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
-        return f"{place}{self.what}" + (f" - {self.hint}" if self.hint else "")
+        between = "\n  " if "\n" in self.what else " - "
+        return f"{place}{self.what}" + (f"{between}{self.hint}" if self.hint else "")
 
 
 class SourceError(AuditorError):
-    """A source that cannot be audited at all: missing, unreadable, or of another format."""
+    """A source that cannot be audited at all: missing, unreadable, or of another format.
+
+    further: the same of the other sources, where none of several can be audited.
+    """
+
+    further: tuple[SourceError, ...] = ()
 
 
 class RulesetError(AuditorError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import tomllib
 from functools import cache
@@ -13,21 +14,34 @@ from auditor.ruleset_lint import nearest
 from auditor.said import problems
 
 WIDTH = 88
+ICMP_CODE = re.compile(r"(?:icmp *(?P<before>v6)? *)?(?P<code>\d{1,3}/\d{1,3}) *(?:v4|(?P<behind>v6))?", re.IGNORECASE)
 
 
 def explain(term: str | None) -> str:
-    """Return what a verdict, result, requirement, method, warning or state means; all terms if None.
+    """Return what a verdict, result, requirement, method, role, warning, state or ICMP code means; all terms if None.
 
     Raises ArgumentError, which names the nearest term, if it is not known.
     """
     if term is None:
         return _all_terms()
-    parts = _words(term) + _problems(term) + _from_rulesets(term)
+    parts = _words(_plain(term)) + _problems(term) + _from_rulesets(term)
     if not parts:
         meant = nearest(term, [*_terms(), *_problem_names(), *_ruleset_terms()])
         hint = f"did you mean {meant}?" if meant else "auditor explain, without a term, lists all of them"
-        raise ArgumentError(f"nothing is known of {term!r}", hint=hint)
+        raise ArgumentError(f"nothing is known of {_shown(term)}", hint=hint)
     return "\n".join(parts)
+
+
+def _plain(term: str) -> str:
+    """Return an ICMP code, however it is written (ICMP 3/13, icmpv6 1/1), by its name here; another term as it is."""
+    code = ICMP_CODE.fullmatch(term.strip())
+    if code is None:
+        return term
+    return f"{code['code']} v6" if code["before"] or code["behind"] else code["code"]
+
+
+def _shown(term: str) -> str:
+    return repr(term) if len(term) <= WIDTH else f"{term[:WIDTH]!r}..."
 
 
 @cache
@@ -44,7 +58,7 @@ def _words(term: str) -> list[str]:
     found = []
     for kind, table in _tables().items():
         for name, entry in table.items():
-            if name.lower() == term.lower():
+            if term.lower() in (name.lower(), name.removesuffix(" v6")):
                 found.append(f"{name} ({kind})\n{_wrapped(entry['means'])}\n{_wrapped('What to do: ' + entry['do'])}\n")
     return found
 

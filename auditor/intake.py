@@ -13,7 +13,7 @@ from auditor.sources.reading import Source, read
 def read_all(paths: Iterable[str | Path]) -> tuple[list[Source], list[SourceSummary]]:
     """Read every source once; return those read and those that could not be.
 
-    Raises the first SourceError when none can be read.
+    Raises the first SourceError, with the others as its `further`, when none can be read.
     """
     sources: list[Source] = []
     unreadable: list[SourceSummary] = []
@@ -29,5 +29,6 @@ def read_all(paths: Iterable[str | Path]) -> tuple[list[Source], list[SourceSumm
             warning = (("unreadable", f"{error.what} - {error.hint}"),)
             unreadable.append(SourceSummary(path, "unknown", "", 0, 0, 0, None, None, warning))
     if not sources:
+        errors[0].further = tuple(errors[1:])
         raise errors[0]
     return sources, unreadable

@@ -7,30 +7,39 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from auditor.errors import OutputError
+from auditor.render.clean import clean
 
 STANDARD = "-"
+
+
+def tell(text: str, *, before: str = "auditor: ") -> None:
+    """Write one line to standard error, whatever the text holds; the audit goes on if nobody can read it."""
+    line = clean(text.strip().replace(":\n  ", ": ").replace("\n  ", "; "))  # the lines of a list of faults
+    with suppress(OSError, ValueError):
+        print(f"{before}{line}", file=sys.stderr, flush=True)  # noqa: T201 - this is where people are told
 
 
 @contextmanager
 def opened(path: str, *, force: bool) -> Iterator[BinaryIO]:
     """Yield a binary file to write to. Raises OutputError if the output exists (without force) or cannot be written.
 
-    A file is written beside its place under another name and put there only when everything went well.
+    A file is written beside its place under another name and put there only when everything went well. Where the path
+    is a symbolic link, what it points to is written, whether that is there already or not.
     """
     if path == STANDARD:
         sys.stdout.flush()
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    target = Path(path)
     check(path, force=force)
+    target = _place(path)
     try:
-        number, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        number, name = tempfile.mkstemp(prefix=".auditor-", dir=target.parent)
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
@@ -44,20 +53,25 @@ def opened(path: str, *, force: bool) -> Iterator[BinaryIO]:
         Path(name).unlink(missing_ok=True)
 
 
-def check(path: str, *, force: bool, inputs: Iterable[str] = ()) -> None:
+def check(path: str, *, force: bool, inputs: Iterable[str] = (), binary: bool = False) -> None:
     """Raise OutputError if the output exists already and may not be replaced, before any work is done.
 
-    inputs: files that are never replaced, whatever is said, by this name or another.
+    inputs: files that are never replaced, whatever is said, by this name or another. binary: nothing for a terminal.
     """
     if path == STANDARD:
+        if binary and sys.stdout.isatty():
+            raise OutputError("this form is not for a terminal", where="-o", hint="name a file: -o FILE")
         return
+    if not path.strip():
+        raise OutputError("the output has no name", where="-o", hint="name a file, or - for standard output")
     if any(_same(path, one) for one in inputs):
         raise OutputError("this is one of the files being read", where=path, hint="choose another name")
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
+        _check_folder(path)
         return
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _unwritable(path, error) from error
     if stat.S_ISDIR(mode):
         raise OutputError("this is a folder", where=path, hint="name a file in it")
@@ -67,17 +81,31 @@ def check(path: str, *, force: bool, inputs: Iterable[str] = ()) -> None:
         raise OutputError("the output exists already", where=path, hint="choose another name, or add --force")
 
 
+def _check_folder(path: str) -> None:
+    """Raise OutputError if a file that is not there yet cannot be made either."""
+    folder = _place(path).parent
+    if path.endswith((os.sep, os.altsep or os.sep)) or not folder.is_dir():
+        raise OutputError("cannot be written (there is no such folder)", where=path, hint="make the folder first")
+
+
+def _place(path: str) -> Path:
+    """Return where a path leads to, through all links, whether anything is there or not."""
+    try:
+        return Path(os.path.realpath(path))
+    except OSError as error:  # the current folder was removed
+        raise _unwritable(path, error) from error
+
+
 def _same(path: str, other: str) -> bool:
     try:
         return os.path.samefile(path, other)
-    except OSError:
+    except (OSError, ValueError):
         return False
 
 
-def _unwritable(path: str, error: OSError) -> OutputError:
-    return OutputError(
-        f"cannot be written ({error.strerror})", where=path, hint="choose a folder that you may write to"
-    )
+def _unwritable(path: str, error: Exception) -> OutputError:
+    reason = getattr(error, "strerror", None) or error
+    return OutputError(f"cannot be written ({reason})", where=path, hint="choose a folder that you may write to")
 
 
 def _umask() -> int:

@@ -29,6 +29,7 @@ __all__ = [
     "SiteFacts",
     "TiedPorts",
     "check_ruleset",
+    "idle_properties",
     "load_ruleset",
     "shipped_rulesets",
     "with_ports",
@@ -248,6 +249,23 @@ def check_ruleset(path: str | Path) -> list[Fault]:
     return read_and_check(Path(path))[1]
 
 
+def idle_properties(ruleset: Ruleset, properties: Iterable[str]) -> list[str]:
+    """Return a sentence on each CCMSetup property that decides nothing in a ruleset, such as one that is misspelt."""
+    known = [one.value for one in ruleset.conditions if one.decided_by == "property"]
+    names = [_property_name(one) for one in known]
+    idle = [one for one in properties if _property_name(one) not in names]
+    hints = [f"/{word}" if (word := nearest(_property_name(one), names)) else "" for one in idle]
+    return [
+        f"--property {_short(one)} decides nothing in ruleset {ruleset.id} - "
+        + (f"did you mean {hint}?" if hint else f"known: {', '.join(known) or 'none'}")
+        for one, hint in zip(idle, hints, strict=True)
+    ]
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def with_ports(ruleset: Ruleset, ports: Mapping[str, int]) -> Ruleset:
     """Return the ruleset with alternate ports put in wherever their names stand, in every method.
 
@@ -262,7 +280,7 @@ def with_ports(ruleset: Ruleset, ports: Mapping[str, int]) -> Ruleset:
         for tie in ruleset.tied_ports:
             wrong += _complete(given, tie, ruleset.notes[tie.note])
     if wrong:
-        raise RulesetError("\n".join(wrong), where=f"ports for ruleset {ruleset.id}")
+        raise RulesetError("\n  ".join(wrong), where=f"ports for ruleset {ruleset.id}")
     methods = tuple(
         replace(method, requirements=tuple(_with_port(requirement, given) for requirement in method.requirements))
         for method in ruleset.methods
@@ -291,7 +309,8 @@ def _refusal(faults: list[Fault]) -> RulesetError:
         place = ": ".join(part for part in (faults[0].file, faults[0].requirement, faults[0].field) if part)
         return RulesetError(faults[0].message, where=place, hint=faults[0].recommendation)
     lines = "".join(f"\n  {replace(fault, file='')}" for fault in faults)
-    return RulesetError(f"{len(faults)} faults in this ruleset:{lines}", where=faults[0].file)
+    hint = f"auditor rulesets check {faults[0].file} tells one a line"
+    return RulesetError(f"{len(faults)} faults in this ruleset:{lines}", where=faults[0].file, hint=hint)
 
 
 def _choices(word: str, known: Iterable[str]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from auditor.toml_file import TomlFault, read_toml
 
 FORMAT_VERSION = 1
 ROLES = (
@@ -29,7 +30,6 @@ MODES = ("native", "mixed")
 DECIDERS = ("mode", "property", "role", "site")
 PORTS_PLACEHOLDER = "{ports}"
 HIGHEST_PORT = 2**16 - 1
-LARGEST_BYTES = 1_000_000
 
 Table = dict[str, Any]
 Rule = Callable[[Table], Iterator["Fault"]]
@@ -70,48 +70,16 @@ def is_port(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= HIGHEST_PORT
 
 
-class _UnreadableError(Exception):
-    """The file cannot be checked at all; the arguments are a message and a recommendation."""
-
-
 def read_and_check(path: Path) -> tuple[Table, list[Fault]]:
     """Read a ruleset file; return its content, or an empty table and every fault that was found in it."""
     try:
-        document = _parse(_read(path))
-    except _UnreadableError as error:
-        message, recommendation = error.args
-        return {}, [Fault(str(path), "", "", message, recommendation)]
+        document = read_toml(path)
+        if not document:
+            raise TomlFault("the file is empty", "Start from a copy of a shipped ruleset")
+    except TomlFault as fault:
+        return {}, [Fault(str(path), "", "", fault.what, fault.hint)]
     faults = [replace(fault, file=str(path)) for rule in _RULES for fault in rule(document)]
     return ({} if faults else document), faults
-
-
-def _read(path: Path) -> str:
-    try:
-        if path.is_dir():
-            raise _UnreadableError("this is a folder", "Name one ruleset file in it")
-        if not path.is_file():
-            raise _UnreadableError("there is no such file", "Check the path, or name a shipped ruleset by its id")
-        if path.stat().st_size > LARGEST_BYTES:
-            raise _UnreadableError("the file is too large for a ruleset", "Name a ruleset, not a source")
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        message = f"the file is not UTF-8 text (byte {error.start + 1})"
-        raise _UnreadableError(message, "Save it with the encoding UTF-8") from error
-    except OSError as error:
-        message = f"the file cannot be read ({error.strerror or error})"
-        raise _UnreadableError(message, "Check the path and your rights") from error
-    if not text.strip():
-        raise _UnreadableError("the file is empty", "Start from a copy of a shipped ruleset")
-    return text
-
-
-def _parse(text: str) -> Table:
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        advice = "Correct the file there; every text needs quotation marks"
-        raise _UnreadableError(f"this is not TOML: {reason}", advice) from error
 
 
 # What each table may hold: kinds of values first, then the fields by name.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from auditor.errors import ArgumentError
 from auditor.ruleset import SiteFacts
 from auditor.ruleset_lint import MODES, nearest
+from auditor.toml_file import TomlFault, read_toml
 
 KEYS = ("roles", "mode", "ports", "properties", "conditions")
 
@@ -55,11 +55,10 @@ def known_site(
 def load_site(path: str | Path) -> Site:
     """Return the site described by a TOML file. Raises ArgumentError that names the file and the key."""
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise _fault(path, f"the site file cannot be read ({error.strerror})", "check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise _fault(path, f"the site file is no TOML ({error})", "see README.md for an example") from error
+        table = read_toml(Path(path))
+    except TomlFault as fault:
+        hint = f"{fault.hint[0].lower()}{fault.hint[1:]}; README.md has an example"
+        raise _fault(path, f"the site file cannot be read: {fault.what}", hint) from fault
     for key in table:
         if key not in KEYS:
             meant = nearest(key, KEYS)

@@ -14,7 +14,8 @@ SECONDS = 20
 
 def find_tshark() -> Path | None:
     """Return the path of tshark: on the PATH, or where Wireshark's installer puts it on Windows."""
-    if found := shutil.which("tshark"):
+    found = shutil.which("tshark")
+    if found and os.path.isabs(found):  # Windows looks into the current folder first: where the captures lie
         return Path(found)
     folders = [os.environ[name] for name in WINDOWS_FOLDERS if os.environ.get(name)]
     places = [Path(folder) / "Wireshark" / "tshark.exe" for folder in folders]
@@ -24,7 +25,15 @@ def find_tshark() -> Path | None:
 def tshark_version(path: Path) -> str | None:
     """Return tshark's version such as "4.0.17", None if it does not run."""
     try:
-        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=SECONDS, check=False)
+        done = subprocess.run(
+            [path, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=SECONDS,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     found = re.search(r"\b(\d+\.\d+\.\d+)", done.stdout)

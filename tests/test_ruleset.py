@@ -463,7 +463,8 @@ def test_all_faults_are_told_at_once(write):
         "management-point, distribution-point, software-update-point, fallback-status-point, "
         "server-locator-point, source-server; did you mean client?"
     )
-    assert len(lines) == 6
+    assert len(lines) == 7
+    assert lines[6] == f"  auditor rulesets check {path} tells one a line"
 
 
 def test_a_fault_cannot_write_to_the_terminal(write):

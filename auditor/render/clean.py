@@ -5,13 +5,32 @@ from __future__ import annotations
 import unicodedata
 
 MOST = 2000
+TAIL = 200
 DIRECTION_MARKS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
+FORMULA_STARTS = ("=", "+", "-", "@")
 
 
 def clean(text: str, *, most: int = MOST) -> str:
-    """Return text on one line without control characters, terminal escapes or marks that turn its direction."""
-    shortened = text if len(text) <= most else text[: most - 1] + "…"
+    """Return text on one line without control characters, terminal escapes or marks that turn its direction.
+
+    Of a text that is too long the middle is left out: at the end stands what to do.
+    """
+    tail = min(TAIL, most // 4)
+    shortened = text if len(text) <= most else f"{text[: most - tail - 1]}…{text[len(text) - tail :]}"
+    if shortened.isprintable():
+        return shortened
     return "".join(one if _harmless(one) else _visible(one) for one in shortened)
+
+
+def clean_cell(text: str) -> str:
+    """Return text for a cell of a table that a spreadsheet may open: clean, and never run as a formula."""
+    harmless = clean(text)
+    return f"'{harmless}" if harmless.startswith(FORMULA_STARTS) else harmless
+
+
+def needs_escapes(text: str) -> bool:
+    """Tell whether JSON must write a text in ASCII, so that nothing of it reaches a terminal as it is."""
+    return not text.replace("\n", "").isprintable()
 
 
 def _harmless(character: str) -> bool:

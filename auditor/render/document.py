@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor import report as r
+from auditor.render.clean import needs_escapes
 
 
 def as_dict(report: r.Report) -> dict[str, Any]:
@@ -20,6 +21,13 @@ def as_dict(report: r.Report) -> dict[str, Any]:
         "clients": [_client(client) for client in report.clients],
         "limitations": list(report.limitations),
     }
+
+
+def json_text(report: r.Report) -> str:
+    """Return the document as JSON text that ends with a line break; what a terminal might obey is escaped."""
+    document = as_dict(report)
+    text = json.dumps(document, indent=2, ensure_ascii=False)
+    return (json.dumps(document, indent=2) if needs_escapes(text) else text) + "\n"
 
 
 def schema() -> dict[str, Any]:

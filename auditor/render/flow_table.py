@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from auditor.errors import ArgumentError
-from auditor.render.clean import clean
+from auditor.render.clean import clean, clean_cell, needs_escapes
 from auditor.sources.reading import Source
 
 FORMATS = ("text", "csv", "jsonl", "parquet")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 BLOCK = 20_000
 
 
@@ -89,21 +88,18 @@ def _blocks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def _csv(table: pd.DataFrame, out: BinaryIO) -> None:
-    safe = table.assign(source=[_no_formula(path) for path in table["source"].tolist()])
+    names = {path: clean_cell(path) for path in table["source"].unique().tolist()}
+    safe = table.assign(source=table["source"].map(names).astype("str"))
     safe.to_csv(out, index=False, lineterminator="\r\n", date_format="%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _no_formula(text: str) -> str:
-    """Keep a spreadsheet from running a file name as a formula."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
-
-
 def _jsonl(table: pd.DataFrame, out: BinaryIO) -> None:
+    ascii_only = any(map(needs_escapes, table["source"].unique().tolist()))
     for block in _blocks(table):
         times = {name: block[name].dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ") for name in ("start", "end")}
         rows = block.assign(**times).astype(object)
         rows = rows.where(rows.notna(), None)
-        out.writelines((json.dumps(row, ensure_ascii=False) + "\n").encode() for row in rows.to_dict("records"))
+        out.writelines((json.dumps(row, ensure_ascii=ascii_only) + "\n").encode() for row in rows.to_dict("records"))
 
 
 def _parquet(table: pd.DataFrame, out: BinaryIO) -> None:

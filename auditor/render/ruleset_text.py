@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
+from auditor.render.clean import clean
 from auditor.ruleset import Requirement, Ruleset, load_ruleset, shipped_rulesets
 
 WIDTH = 100
@@ -12,14 +13,14 @@ WIDTH = 100
 def list_text() -> str:
     """Return one line for each ruleset that comes with the package."""
     rulesets = [load_ruleset(name) for name in shipped_rulesets()]
-    return "".join(f"{one.id:28}{one.title}\n" for one in rulesets)
+    return "".join(f"{one.id:28}{clean(one.title)}\n" for one in rulesets)
 
 
 def ruleset_text(ruleset: Ruleset) -> str:
     """Return methods, requirements, conditions and notes."""
-    lines = [f"{ruleset.id}: {ruleset.title}", *_wrapped(ruleset.reference, "  ")]
+    lines = [f"{ruleset.id}: {clean(ruleset.title)}", *_wrapped(ruleset.reference, "  ")]
     for method in ruleset.methods:
-        lines += ["", f"{method.id}: {method.title}", *_wrapped(method.summary, "  ")]
+        lines += ["", f"{method.id}: {clean(method.title)}", *_wrapped(method.summary, "  ")]
         lines += [line for requirement in method.requirements for line in _requirement(requirement)]
     lines += ["", "Conditions"]
     lines += [line for one in ruleset.conditions for line in _wrapped(f"{one.id}: {one.text}", "  ")]
@@ -39,4 +40,5 @@ def _requirement(one: Requirement) -> list[str]:
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent)
+    line = clean(" ".join(text.split()), most=len(text))
+    return textwrap.wrap(line, WIDTH, initial_indent=indent, subsequent_indent=indent)

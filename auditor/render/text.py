@@ -118,8 +118,8 @@ def main_method(client: r.ClientReport, asked: Sequence[str]) -> r.MethodResult:
 
 def _headline(client: r.ClientReport, method: r.MethodResult) -> Text:
     text = Text()
-    text.append(f"{client.address}: ", style="bold")
-    text.append(f"{method.title}: ")
+    text.append(f"{clean(client.address)}: ", style="bold")
+    text.append(f"{clean(method.title)}: ")
     text.append(method.result.upper(), style=STYLES[method.result])
     return text
 
@@ -198,7 +198,7 @@ def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator
         shown = [one for one in method.requirements if one.evidence]
     for one in shown:
         head = Text()
-        head.append(one.id, style="bold")
+        head.append(clean(one.id), style="bold")
         head.append(": ")
         head.append(_verdict(one), style=_style(one))
         yield head
@@ -301,7 +301,7 @@ def _most_blocked(mains: Iterable[tuple[r.ClientReport, r.MethodResult]]) -> Ite
     for name in ("requirement", "verdict", "clients"):
         table.add_column(name, justify="right" if name == "clients" else "left")
     for (requirement, verdict), count in sorted(bad.items(), key=lambda one: (-one[1], one[0])):
-        table.add_row(Text(requirement), Text(verdict, style=STYLES[verdict]), Text(f"{count:,}"))
+        table.add_row(Text(clean(requirement)), Text(verdict, style=STYLES[verdict]), Text(f"{count:,}"))
     yield Text("What is blocked most", style="bold")
     yield Padding(table, (0, 0, 0, INDENT))
     yield Text()
@@ -313,7 +313,7 @@ def _client_table(mains: Iterable[tuple[r.ClientReport, r.MethodResult]]) -> Tab
         table.add_column(name)
     for client, method in mains:
         bad = [f"{one.row} {one.verdict}" for one in method.requirements if one.verdict in r.BAD]
-        table.add_row(Text(client.address), Text(method.id), Text(", ".join(bad)))
+        table.add_row(Text(clean(client.address)), Text(clean(method.id)), Text(", ".join(bad)))
     return table
 
 

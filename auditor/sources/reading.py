@@ -39,7 +39,9 @@ KNOWN_FORMATS = (
     (b"\x89PNG", "a picture", "name the capture itself"),
     (b"%PDF", "a PDF document", "name the capture itself"),
 )
-ETL_HINT = "a Windows trace (.etl)? Convert it with etl2pcapng, or take the capture with Wireshark"
+ETL_HINT = (
+    "a Windows trace (.etl)? Convert it: pktmon etl2pcap FILE.etl -o FILE.pcapng, or etl2pcapng if netsh trace made it"
+)
 
 
 @dataclass(frozen=True)
