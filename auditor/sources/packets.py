@@ -52,8 +52,8 @@ class Packets:
 
     pair: source and destination address numbers (32 bits each); version: 4 or 6; ports: source and destination port
     (16 bits each; for ICMP echo the identifier twice); size: bytes on the wire, link header included; payload: bytes
-    above the transport header; flags, sequence, acknowledged: TCP only, but an echo reply has the flag ACK;
-    kind: ICMP type and code (8 bits each).
+    above the transport header; flags, sequence, acknowledged: TCP only, but echo has its sequence number too and a
+    reply the flag ACK; kind: ICMP type and code (8 bits each).
     """
 
     frame: I64
