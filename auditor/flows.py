@@ -101,6 +101,12 @@ def _what(packet: int, protocol: str) -> str:
     return "data" if packet & conn_state.HAS_DATA else "ACK"
 
 
+def _marks(columns: flow_table.Columns, events: flow_table.Columns, begin: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what tells flows between the same ends apart: the number of the SYN, of pings the identifier."""
+    icmp = columns["protocol"] == flow_table.PROTOCOLS[ICMP]
+    return np.where(icmp, columns["src_port"], events["sequence"][begin[:-1]])
+
+
 class FlowBuilder:
     """Collect the headers of batch after batch; `finish` makes the flows of them."""
 
@@ -143,7 +149,9 @@ class FlowBuilder:
         parts = [flow_table.oriented(protocol, streams.pop(protocol)) for protocol in list(streams)]
         columns, events, begin = flow_table.in_order(parts)
         table = flow_table.table(columns, self._addresses, self._source)
-        table, errors = quoted.attach(table, quotes, self._source)
+        errors: dict[int, list[Quote]] = {}
+        if quotes:
+            table, errors = quoted.attach(table, quotes, self._source, _marks(columns, events, begin))
         table["stream"] = quoted.stream_numbers(table, quotes)
         begin = np.append(begin, np.full(len(table) + 1 - len(begin), begin[-1]))
         return Flows(table, events, begin, errors, self._asked(), self._heard(table), tuple(sorted(self._others)))

@@ -243,6 +243,64 @@ def test_an_icmp_error_about_the_answers_says_nothing_about_the_port(read):
     assert answers(read([there, icmp_error(ROUTER, 3, 13, quoting=back)])) == ["mid-stream"]
 
 
+@pytest.mark.parametrize("room", [28, 40], ids=["its first bytes", "its whole header"])
+def test_an_icmp_error_about_the_answer_says_that_there_was_one(room, read):
+    """The way back is closed, not the way there."""
+    syn, syn_ack = talk(WHO, "S <SA")
+    source = read([syn, syn, syn, icmp_error(ROUTER, 3, 13, quoting=syn_ack, room=room)])
+    assert told(source.flows) == [f"{WHO}/tcp S0 one-sided"]
+
+
+@pytest.mark.parametrize("ping", [PING, "fd00::1 > fd00::5"])
+def test_an_icmp_error_about_the_reply_to_a_ping_says_that_there_was_one(ping, read):
+    kind, code, router, room = (1, 1, "fd00::fe", 48) if ":" in ping else (3, 13, ROUTER, 28)
+    error = icmp_error(router, kind, code, quoting=echo(turned(ping), reply=True), room=room)
+    assert told(read([echo(ping), error]).flows) == [f"{ping}/icmp OTH one-sided"]
+    own = echo(turned(ping), number=5)
+    assert answers(read([echo(ping), own, error])) == ["one-sided", "unanswered"]
+
+
+def test_an_icmp_error_about_an_answer_alone_blocks_nobody(read):
+    syn_ack = icmp_error(ROUTER, 3, 13, quoting=talk(WHO, "S <SA")[1], room=40)
+    assert told(read([syn_ack]).flows) == [f"{WHO}/tcp OTH mid-stream"]
+    data = icmp_error(ROUTER, 3, 13, quoting=talk(WHO, "5PA <5PA")[1], room=40)
+    assert told(read([data]).flows) == [f"{WHO}/tcp OTH mid-stream"]
+    reply = icmp_error(ROUTER, 3, 13, quoting=echo(turned(PING), reply=True))
+    assert told(read([reply]).flows) == [f"{PING}/icmp OTH one-sided"]
+
+
+def test_an_icmp_error_about_data_in_mid_connection_is_about_its_sender(read):
+    there, back = talk(WHO, "5PA <A")
+    assert answers(read([there, icmp_error(ROUTER, 3, 13, quoting=there, room=40)])) == ["prohibited"]
+    assert answers(read([back, icmp_error(ROUTER, 3, 13, quoting=there, room=40)])) == ["prohibited"]
+
+
+def test_an_icmp_error_that_comes_late_belongs_to_the_syn_that_it_quotes(read):
+    first, second = talk(WHO, "S S@5000")
+    assert answers(read([first, second, icmp_error(ROUTER, 3, 13, quoting=first)])) == ["prohibited", "unanswered"]
+
+
+def test_an_icmp_error_belongs_to_the_program_whose_ping_it_quotes(read):
+    one, other = echo(PING, identifier=1), echo(PING, identifier=2)
+    assert answers(read([one, other, icmp_error(ROUTER, 3, 13, quoting=one)])) == ["prohibited", "unanswered"]
+
+
+@pytest.mark.parametrize("packet", [ip(PING, 1, bytes([13]) + bytes(19)), ip(PING, 50, bytes(20))])
+def test_an_icmp_error_about_neither_ports_nor_echo_is_about_no_flow(packet, read):
+    assert answers(read([echo(PING), icmp_error(ROUTER, 3, 13, quoting=packet)])) == ["unanswered"]
+    assert len(read([icmp_error(ROUTER, 3, 13, quoting=packet)]).flows) == 0
+
+
+def test_an_icmp_error_that_tells_nothing_hides_none_that_does(read):
+    errors = [icmp_error(ROUTER, 3, code, quoting=tcp(WHO)) for code in (13, 4)]
+    assert read([tcp(WHO), *errors]).flows.icmp_error.tolist() == ["3/13"]
+
+
+def test_an_icmp_error_tells_more_than_a_reset_of_the_originators_own(read):
+    syn, reset = talk(WHO, "S R")
+    assert answers(read([syn, icmp_error(ROUTER, 3, 13, quoting=syn), reset])) == ["prohibited"]
+
+
 def test_an_icmp_error_does_not_undo_an_answer(read):
     packets = talk(WHO, "S <SA A 5PA")
     assert answers(read([*packets, icmp_error(ROUTER, 3, 1, quoting=packets[-1])])) == ["answered"]
