@@ -343,19 +343,28 @@ def _telling(owner: I64, kind: NDArray[np.uint8], control: Bools, count: int) ->
 
 
 def _until_answered(owner: I64, reply: Bools, number: NDArray[np.uint32], count: int) -> I64:
-    """Choose echo requests and replies until one of the replies bears a number that its owner has asked with.
-
-    Of those that are the same the first is enough.
-    """
-    index = np.arange(len(owner))
-    asked_with, _ = pd.factorize(owner << 16 | number)
-    kind = asked_with * 2 + reply
-    first = np.full(2 * (len(kind) + 1), len(owner))
-    first[kind[::-1]] = index[::-1]
-    answering = np.flatnonzero(reply & (first[asked_with * 2] < index))
+    """Choose echo requests and replies until one of the replies bears a number that its owner has asked with."""
+    at = np.flatnonzero(_among(owner, owner[reply], count))  # without a reply nothing ends
+    asked_with, unique = pd.factorize(_asked_with(owner[at], number[at], count))
+    request = ~reply[at]
+    asked_at = np.full(len(unique), len(owner))
+    asked_at[asked_with[request][::-1]] = at[request][::-1]
+    answering = at[~request & (asked_at[asked_with] < at)]
     last = np.full(count, len(owner))
     last[owner[answering[::-1]]] = answering[::-1]
-    return np.flatnonzero((first[kind] == index) & (index <= last[owner]))
+    return np.flatnonzero(np.arange(len(owner)) <= last[owner])
+
+
+def _asked_with(owner: I64, number: NDArray[np.uint32], count: int) -> I64:
+    """Return one number for an echo's owner and sequence number together."""
+    return number.astype(np.int64) * count + owner
+
+
+def _among(owner: I64, others: I64, count: int) -> Bools:
+    """Tell which owners are among the others."""
+    known = np.zeros(count, np.bool_)
+    known[others] = True
+    return known[owner]
 
 
 def _bases(events: dict[str, NDArray[Any]], count: int) -> dict[str, I64]:
@@ -437,16 +446,17 @@ def _telling_echoes(owner: I64, events: Columns, count: int) -> I64:
 
     Where no request was captured any reply will do. A reply to what was never asked is no event: it answers nothing.
     """
-    reply = (events["packet"] & conn_state.FROM_B) != 0
-    at = _until_answered(owner, reply, events["sequence"], count)
-    owner, reply, number = owner[at], reply[at], events["sequence"][at]
-    asked = np.zeros(count, np.bool_)
-    asked[owner[~reply]] = True
-    key = owner << 16 | number
-    telling = np.flatnonzero(~reply | ~asked[owner] | np.isin(key, key[~reply]))
-    _, first = np.unique(owner[telling] * 2 + reply[telling], return_index=True)
-    chosen = telling[first]
-    return at[chosen[np.lexsort((chosen, owner[chosen]))]]
+    reply, number = (events["packet"] & conn_state.FROM_B) != 0, events["sequence"]
+    at = _until_answered(owner, reply, number, count)
+    requests, replies = at[~reply[at]], at[reply[at]]
+    concerned = requests[_among(owner[requests], owner[replies], count)]
+    asked_with, replied_with = (pd.Series(_asked_with(owner[one], number[one], count)) for one in (concerned, replies))
+    fits = replied_with.isin(asked_with).to_numpy() | ~_among(owner[replies], owner[requests], count)
+    first = np.full((2, count), UNSET)
+    for which, kind in zip(first, (requests, replies[fits]), strict=True):
+        which[owner[kind[::-1]]] = kind[::-1]
+    chosen = np.sort(first[first != UNSET])
+    return chosen[stable_order(owner[chosen])]
 
 
 def _opens_flow(segments: Columns) -> Bools:
