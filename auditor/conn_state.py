@@ -18,6 +18,7 @@ NO_SYN_YET, ONLY_SYN, SYN_THEN_RESET, MORE = range(4)
 # A packet as one number, which is also how evidence is kept.
 FROM_B, HAS_SYN, HAS_FIN, HAS_RST, HAS_ACK, HAS_DATA, EQUAL_PORTS = (1 << bit for bit in range(7))
 PACKETS = 128
+STRAY = 128  # one that belongs to no attempt, as of an old connection; states know nothing of that
 
 NO_FLIP, A_ORIGINATES, B_ORIGINATES = range(3)
 

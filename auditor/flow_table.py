@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from auditor import conn_state
+from auditor import answers, conn_state
 from auditor.segments import Streams
 from auditor.sources.packets import ECHO_REQUEST, ICMP, TCP, UDP, Addresses
 
@@ -40,7 +40,6 @@ TABLE = {
     "first_frame": "int64",
     "stream": "Int64",
 }
-ANSWERS = ("answered", "refused", "prohibited", "unreachable", "unanswered", "one-sided", "mid-stream")
 PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp"}
 EVENTS = ("frame", "time_ns", "from_src", "packet", "sequence")
 
@@ -79,23 +78,29 @@ def oriented(protocol: int, flows: Streams) -> Oriented:
         columns[name] = given[f"{name}_a"] + given[f"{name}_b"]
     columns["icmp_type"] = np.where(given["version"] == 4, ECHO_REQUEST[4], ECHO_REQUEST[6])
     columns["conn_state"] = _states(protocol, flows, columns)
-    told = [turned(given[f"{name}_a"], given[f"{name}_b"]) for name in ("syn", "syn_ack", "rst")]
-    columns["answer"] = _tcp_answers(columns, *told) if protocol == TCP else _other_answers(columns)
     from_b = (flows.events["packet"] & conn_state.FROM_B) != 0
     from_src = from_b == np.repeat(flip, np.diff(flows.event_begin))
-    return Oriented(columns, flows.events | {"from_src": from_src}, flows.event_begin)
+    events = flows.events | {"from_src": from_src}
+    if protocol == TCP:
+        sent = {f"{name}_src": turned(given[f"{name}_a"], given[f"{name}_b"])[0] for name in ("syn", "rst")}
+        columns["answer"], stray = answers.of_tcp(columns | sent, events, flows.event_begin)
+        events["packet"][stray] |= conn_state.STRAY
+    else:
+        columns["answer"] = answers.of_datagrams(events, flows.event_begin)
+    return Oriented(columns, events, flows.event_begin)
 
 
 def _flipped(protocol: int, flows: Streams) -> NDArray[np.bool_]:
     """Tell of which flows B is the originator.
 
-    Of TCP the SYN decides; else who sent the first packet, but of ICMP a reply makes its receiver the originator.
+    Of TCP the SYN decides, of UDP who sent the first packet; of ICMP it is always A that asks.
     """
     if protocol == TCP:
         return flows.flipped
-    first = flows.events["packet"][flows.event_begin[:-1]]
-    from_b, reply = (first & conn_state.FROM_B) != 0, (first & conn_state.HAS_ACK) != 0
-    return np.not_equal(from_b, reply) if protocol == ICMP else np.asarray(from_b, np.bool_)
+    if protocol == ICMP:
+        return np.zeros(len(flows), np.bool_)
+    from_b: NDArray[np.bool_] = (flows.events["packet"][flows.event_begin[:-1]] & conn_state.FROM_B) != 0
+    return from_b
 
 
 def _states(protocol: int, flows: Streams, columns: Columns) -> NDArray[Any]:
@@ -107,33 +112,6 @@ def _states(protocol: int, flows: Streams, columns: Columns) -> NDArray[Any]:
         state[columns["frames_src"] > 0] = "S0"
         state[columns["frames_dst"] > 0] = "SF"
     return state
-
-
-def _tcp_answers(
-    columns: Columns,
-    syn: tuple[NDArray[Any], NDArray[Any]],
-    syn_ack: tuple[NDArray[Any], NDArray[Any]],
-    rst: tuple[NDArray[Any], NDArray[Any]],
-) -> NDArray[Any]:
-    """Say of each flow whether, and how, its responder answered; syn, syn_ack, rst: sent by originator, responder."""
-    frames_src, frames_dst = columns["frames_src"], columns["frames_dst"]
-    tried, accepted, resets = syn[0] > 0, syn_ack[1] > 0, rst[1]
-    went_on = frames_src > syn[0]  # the originator sent more than SYNs, so an answer must have reached it
-    spoke = frames_dst > resets
-    answer = np.full(len(tried), "mid-stream", object)
-    answer[spoke & (frames_src > 0)] = "answered"
-    answer[tried] = "unanswered"
-    answer[tried & (went_on | (frames_dst > 0))] = "one-sided"
-    answer[tried & spoke] = "answered"
-    answer[tried & ~went_on & (resets > 0) & (resets == frames_dst)] = "refused"
-    answer[accepted] = "answered"
-    return answer
-
-
-def _other_answers(columns: Columns) -> NDArray[Any]:
-    answer = np.full(len(columns["frames_dst"]), "unanswered", object)
-    answer[columns["frames_dst"] > 0] = "answered"
-    return answer
 
 
 def in_order(parts: list[Oriented]) -> Oriented:

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from auditor import conn_state, flow_table, quoted, segments
-from auditor.flow_table import ANSWERS, TABLE
+from auditor.answers import ANSWERS
+from auditor.flow_table import TABLE
 from auditor.quoted import MEANING
 from auditor.segments import Partial
 from auditor.sources.packets import ICMP, TCP, UDP, Addresses, Headers, Neighbour, Quote
@@ -25,7 +26,8 @@ MOST_LIKE_IT = 8  # errors of one kind about one flow that are kept as evidence
 class Event(NamedTuple):
     """A packet that says what a flow is: its frame, time, whether the originator sent it, and what it is.
 
-    what: "SYN", "SYN-ACK", "RST", "FIN", "data", "ACK", "request", "reply" or "datagram".
+    what: "SYN", "SYN-ACK", "RST", "FIN", "data", "ACK", "request", "reply" or "datagram"; "stray" is what the
+    responder sent, but not to this attempt.
     """
 
     frame: int
@@ -88,6 +90,8 @@ def _what(packet: int, protocol: str) -> str:
         return "datagram"
     if protocol == "icmp":
         return "reply" if packet & conn_state.HAS_ACK else "request"
+    if packet & conn_state.STRAY:
+        return "stray"
     if packet & conn_state.HAS_SYN:
         return "SYN-ACK" if packet & conn_state.HAS_ACK else "SYN"
     if packet & conn_state.HAS_RST:
@@ -95,6 +99,12 @@ def _what(packet: int, protocol: str) -> str:
     if packet & conn_state.HAS_FIN:
         return "FIN"
     return "data" if packet & conn_state.HAS_DATA else "ACK"
+
+
+def _marks(columns: flow_table.Columns, events: flow_table.Columns, begin: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return what tells flows between the same ends apart: the number of the SYN, of pings the identifier."""
+    icmp = columns["protocol"] == flow_table.PROTOCOLS[ICMP]
+    return np.where(icmp, columns["src_port"], events["sequence"][begin[:-1]])
 
 
 class FlowBuilder:
@@ -113,7 +123,7 @@ class FlowBuilder:
     def add(self, headers: Headers) -> None:
         """Take in the headers of one batch."""
         for protocol, packets in ((TCP, headers.tcp), (UDP, headers.udp), (ICMP, headers.icmp)):
-            self._partials[protocol].absorb(segments.partial(packets))
+            self._partials[protocol].absorb(segments.partial(packets, echo=protocol == ICMP))
         for quote in headers.quotes:
             self._add_quote(quote)
         for neighbour in headers.neighbours:
@@ -132,11 +142,16 @@ class FlowBuilder:
     def finish(self) -> Flows:
         """Return the flows; the builder is used up."""
         quotes = sorted(quote for kept in self._quotes.values() for quote in kept)
-        streams = {protocol: segments.finish(self._partials.pop(protocol)) for protocol in list(self._partials)}
+        streams = {
+            protocol: segments.finish(self._partials.pop(protocol), echo=protocol == ICMP)
+            for protocol in list(self._partials)
+        }
         parts = [flow_table.oriented(protocol, streams.pop(protocol)) for protocol in list(streams)]
         columns, events, begin = flow_table.in_order(parts)
         table = flow_table.table(columns, self._addresses, self._source)
-        table, errors = quoted.attach(table, quotes, self._source)
+        errors: dict[int, list[Quote]] = {}
+        if quotes:
+            table, errors = quoted.attach(table, quotes, self._source, _marks(columns, events, begin))
         table["stream"] = quoted.stream_numbers(table, quotes)
         begin = np.append(begin, np.full(len(table) + 1 - len(begin), begin[-1]))
         return Flows(table, events, begin, errors, self._asked(), self._heard(table), tuple(sorted(self._others)))

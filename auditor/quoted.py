@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from auditor.flow_table import PROTOCOLS, TABLE, nullable
 from auditor.sources.packets import ECHO_REQUEST, ICMP, ICMPV6, TCP, UDP, Quote
 
+SENT_BACK = ("SYN-ACK", "reply")  # what only a responder sends
+FLAGS_QUOTED = 14  # bytes of a quoted TCP header from which it would be seen that it is a SYN
 STREAM_HEADER = {TCP: 20, UDP: 8}  # bytes of a quoted header from which Wireshark makes a stream
 
 # What an ICMP error tells about the flow that it quotes (RFC 792, 1122, 1812, 4443).
@@ -29,31 +31,51 @@ Ends = tuple[str, str, int, str, int]  # protocol, source and its port, destinat
 Errors = dict[int, list[Quote]]
 
 
-def attach(table: pd.DataFrame, quotes: list[Quote], source: str) -> tuple[pd.DataFrame, Errors]:
+def attach(
+    table: pd.DataFrame, quotes: list[Quote], source: str, marks: NDArray[np.int64]
+) -> tuple[pd.DataFrame, Errors]:
     """Give each ICMP error to the flow that it quotes, and tell what it means there.
 
-    quotes: in order of their frames. Returns the table, with a row for each flow that is not in the capture itself
-    but quoted, and the errors by row.
+    quotes: in order of their frames; marks: what tells each flow from others between the same ends, the number of a
+    SYN or the identifier of pings. Returns the table, with a row for each flow that is not in the capture itself but
+    quoted, and the errors by row.
     """
-    if not quotes:
-        return table, {}
-    errors, missing = _matched(table, quotes)
+    errors, missing = _matched(table, quotes, marks)
     if missing:
-        rows = pd.DataFrame([_quoted_row(source, kept) for kept in missing.values()], columns=list(TABLE)).astype(TABLE)
+        found = [_quoted_row(source, *one) for one in missing.items()]
+        rows = pd.DataFrame(found, columns=list(TABLE)).astype(TABLE)
         errors |= {len(table) + index: kept for index, kept in enumerate(missing.values())}
         table = pd.concat([table, rows], ignore_index=True)
     names, answers, sources = (table[name].to_numpy(object).copy() for name in ("icmp_error", "answer", "src_ip"))
+    went_on = (table["frames_src"] > table["syn"] + table["rst"]).to_numpy()
     for place, kept in errors.items():
-        names[place] = f"{kept[-1].icmp_type}/{kept[-1].icmp_code}"
-        told = _told(sources[place], kept)
-        if told and answers[place] in ("unanswered", "mid-stream"):
-            answers[place] = told
+        forth = [one for one in kept if one.src == sources[place] and one.what not in SENT_BACK]
+        last = ([one for one in forth if _meaning(one)] or kept)[-1]
+        names[place] = f"{last.icmp_type}/{last.icmp_code}"
+        if answers[place] in ("unanswered", "mid-stream") or (answers[place] == "one-sided" and not went_on[place]):
+            answers[place] = _answer(answers[place], forth, len(kept) - len(forth))
     told_of = {"icmp_error": pd.Series(names, dtype="str"), "answer": pd.Series(answers, dtype="str")}
     return table.assign(**told_of), errors
 
 
-def _matched(table: pd.DataFrame, quotes: list[Quote]) -> tuple[Errors, dict[Ends, list[Quote]]]:
-    """Return the errors by row, and those about flows that have no row."""
+def _answer(otherwise: str, forth: list[Quote], back: int) -> str:
+    """Return what the errors say of a flow that was not answered: the last that tells decides.
+
+    otherwise: what the flow says itself; forth: errors about its originator's packets; back: how many there are about
+    the responder's. Those say that it did answer, which was stopped on its way back.
+    """
+    if told := [_meaning(one) for one in forth if _meaning(one)]:
+        return told[-1]
+    return "one-sided" if back and otherwise == "unanswered" else otherwise
+
+
+def _matched(
+    table: pd.DataFrame, quotes: list[Quote], marks: NDArray[np.int64]
+) -> tuple[Errors, dict[Ends, list[Quote]]]:
+    """Return the errors by row, and those about flows that have no row.
+
+    Of several flows an error is about the one with its mark; where no mark fits (devices change them), the last one.
+    """
     places: dict[Ends, list[int]] = defaultdict(list)
     for place, ends in _rows(table, {address for quote in quotes for address in (quote.src, quote.dst)}):
         places[ends].append(place)
@@ -61,13 +83,17 @@ def _matched(table: pd.DataFrame, quotes: list[Quote]) -> tuple[Errors, dict[End
     errors: Errors = defaultdict(list)
     missing: dict[Ends, list[Quote]] = defaultdict(list)
     for quote in quotes:
-        ends = _ends(quote)
-        candidates = places.get(ends) or places.get(_reverse(ends)) or []
+        about = _ends(quote)
+        if about is None:
+            continue
+        echo = about[0] == PROTOCOLS[ICMP]
+        candidates = places.get(about) or (not echo and places.get(_reverse(about))) or []
         before = [place for place in candidates if first_frames[place] <= quote.frame]
+        same = [place for place in before if marks[place] == (quote.src_port if echo else quote.sequence)]
         if candidates:
-            errors[(before or candidates[:1])[-1]].append(quote)
-        elif quote.protocol in (TCP, UDP, ICMP, ICMPV6):
-            missing[ends].append(quote)
+            errors[(same or before or candidates[:1])[-1]].append(quote)
+        else:
+            missing[_likely_ends(quote, about)].append(quote)
     return dict(errors), missing
 
 
@@ -81,19 +107,30 @@ def _rows(table: pd.DataFrame, addresses: set[str]) -> Iterator[tuple[int, Ends]
         yield place, (protocol, src, 0, dst, 0) if icmp else (protocol, src, src_port, dst, dst_port)
 
 
-def _ends(quote: Quote) -> Ends:
-    protocol = PROTOCOLS.get(quote.protocol, PROTOCOLS[ICMP])
-    ports = (quote.src_port, quote.dst_port) if protocol != PROTOCOLS[ICMP] else (0, 0)
-    return protocol, quote.src, ports[0], quote.dst, ports[1]
+def _ends(quote: Quote) -> Ends | None:
+    """Return the ends of the flow that is quoted, its originator first if that can be told; None if there is none."""
+    if quote.protocol in (TCP, UDP):
+        ends = (PROTOCOLS[quote.protocol], quote.src, quote.src_port, quote.dst, quote.dst_port)
+    elif quote.protocol in (ICMP, ICMPV6) and quote.what:
+        ends = (PROTOCOLS[ICMP], quote.src, 0, quote.dst, 0)
+    else:
+        return None
+    return _reverse(ends) if quote.what in SENT_BACK else ends
+
+
+def _likely_ends(quote: Quote, ends: Ends) -> Ends:
+    """Return the ends, originator first: what is seen to be no SYN is taken to go from or to the higher port."""
+    middle = quote.protocol == TCP and not quote.what and quote.header_bytes >= FLAGS_QUOTED
+    return _reverse(ends) if middle and quote.src_port < quote.dst_port else ends
 
 
 def _reverse(ends: Ends) -> Ends:
     return ends[0], ends[3], ends[4], ends[1], ends[2]
 
 
-def _quoted_row(source: str, kept: list[Quote]) -> dict[str, Any]:
+def _quoted_row(source: str, ends: Ends, kept: list[Quote]) -> dict[str, Any]:
     """Return a row without frames for a flow of which only the ICMP errors about it were captured."""
-    protocol, src, src_port, dst, dst_port = _ends(kept[0])
+    protocol, src, src_port, dst, dst_port = ends
     icmp = protocol == PROTOCOLS[ICMP]
     return dict.fromkeys(TABLE, 0) | {
         "source": source,
@@ -113,11 +150,8 @@ def _quoted_row(source: str, kept: list[Quote]) -> dict[str, Any]:
     }
 
 
-def _told(src: str, kept: Iterable[Quote]) -> str:
-    """Return what the last telling ICMP error about the originator's packets means."""
-    about_it = (quote for quote in kept if quote.src == src)
-    meanings = [MEANING[quote.version].get((quote.icmp_type, quote.icmp_code), "") for quote in about_it]
-    return next((meaning for meaning in reversed(meanings) if meaning), "")
+def _meaning(error: Quote) -> str:
+    return MEANING[error.version].get((error.icmp_type, error.icmp_code), "")
 
 
 def stream_numbers(table: pd.DataFrame, quotes: list[Quote]) -> pd.arrays.IntegerArray:

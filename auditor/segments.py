@@ -50,6 +50,7 @@ EVENT_COLUMNS: dict[str, Any] = {
     "frame": np.int64,
     "time_ns": np.int64,
     "sequence": np.uint32,
+    "acknowledged": np.uint32,
 }
 
 
@@ -173,16 +174,16 @@ def stable_order(number: I64) -> I64:
     return order[np.argsort(high[order], kind="stable")] if high.any() else order
 
 
-def partial(packets: Packets) -> Partial:
-    """Return the segments and events of one batch of packets."""
+def partial(packets: Packets, *, echo: bool = False) -> Partial:
+    """Return the segments and events of one batch of packets; echo: they are echo requests and replies."""
     result = Partial()
     if not len(packets.frame):
         return result
-    group = _Group(packets)
+    group = _Group(packets, echo=echo)
     segment, begins = _segments(group)
     columns = _segment_columns(group, segment, begins)
     events = _events(group, segment, len(begins))
-    columns |= _bases(events, group.packets.acknowledged, len(begins))
+    columns |= _bases(events, len(begins))
     result.segments.extend(columns)
     result.events.extend(events)
     return result
@@ -198,14 +199,18 @@ def _five_tuples(pair: U64, ports: NDArray[np.uint32], version: NDArray[np.uint8
 
 
 class _Group:
-    """Packets with their five-tuples put in canonical order and numbered; `from_b` tells the direction."""
+    """Packets with their five-tuples put in canonical order and numbered; `from_b` tells the direction.
 
-    def __init__(self, packets: Packets) -> None:
+    Of echo A is the side that asks: two hosts that ping each other with the same identifier are two flows.
+    """
+
+    def __init__(self, packets: Packets, *, echo: bool) -> None:
         self.packets = packets
+        self.echo = echo
         low, high = packets.ports & np.uint32(0xFFFF), packets.ports >> np.uint32(16)
         half = np.uint64(32)
         swapped = (packets.pair << half) | (packets.pair >> half)
-        self.from_b = (high < low) | ((high == low) & (packets.pair < swapped))
+        self.from_b = (packets.flags & ACK) != 0 if echo else (high < low) | ((high == low) & (packets.pair < swapped))
         self.pair = np.where(self.from_b, swapped, packets.pair)
         self.ports = np.where(self.from_b, (low << np.uint32(16)) | high, packets.ports)
         self.number, self.count = _five_tuples(self.pair, self.ports, packets.version)
@@ -294,13 +299,19 @@ def _segment_columns(group: _Group, segment: I64, begins: I64) -> dict[str, NDAr
 
 
 def _events(group: _Group, segment: I64, count: int) -> dict[str, NDArray[Any]]:
-    """Return the packets that can change what a flow is: SYN, FIN, RST, and the first of each other kind."""
+    """Return the packets that can change what a flow is: SYN, FIN, RST, and the first of each other kind.
+
+    Of echo these are all until the first reply that was asked for.
+    """
     packets = group.packets
     acknowledges = (packets.flags & ACK) != 0
     data = packets.payload > 0
     control = (packets.flags & (SYN | FIN | RST)) != 0
-    kind = _bits(group.from_b, acknowledges, data, control)
-    at = np.flatnonzero(_telling(segment, kind, control, count))
+    if group.echo:
+        at = _until_answered(segment, group.from_b, packets.sequence, count)
+    else:
+        kind = _bits(group.from_b, acknowledges, data, control)
+        at = np.flatnonzero(_telling(segment, kind, control, count))
     flags = packets.flags[at]
     same_ports = (group.ports[at] >> 16) == (group.ports[at] & 0xFFFF)
     syn, fin, rst = ((flags & flag) != 0 for flag in (SYN, FIN, RST))
@@ -310,7 +321,7 @@ def _events(group: _Group, segment: I64, count: int) -> dict[str, NDArray[Any]]:
         "frame": packets.frame[at],
         "time_ns": packets.time_ns[at],
         "sequence": packets.sequence[at],
-        "index": at,
+        "acknowledged": packets.acknowledged[at],
     }
 
 
@@ -331,7 +342,32 @@ def _telling(owner: I64, kind: NDArray[np.uint8], control: Bools, count: int) ->
     return chosen
 
 
-def _bases(events: dict[str, NDArray[Any]], acknowledged: NDArray[np.uint32], count: int) -> dict[str, I64]:
+def _until_answered(owner: I64, reply: Bools, number: NDArray[np.uint32], count: int) -> I64:
+    """Choose echo requests and replies until one of the replies bears a number that its owner has asked with."""
+    at = np.flatnonzero(_among(owner, owner[reply], count))  # without a reply nothing ends
+    asked_with, unique = pd.factorize(_asked_with(owner[at], number[at], count))
+    request = ~reply[at]
+    asked_at = np.full(len(unique), len(owner))
+    asked_at[asked_with[request][::-1]] = at[request][::-1]
+    answering = at[~request & (asked_at[asked_with] < at)]
+    last = np.full(count, len(owner))
+    last[owner[answering[::-1]]] = answering[::-1]
+    return np.flatnonzero(np.arange(len(owner)) <= last[owner])
+
+
+def _asked_with(owner: I64, number: NDArray[np.uint32], count: int) -> I64:
+    """Return one number for an echo's owner and sequence number together."""
+    return number.astype(np.int64) * count + owner
+
+
+def _among(owner: I64, others: I64, count: int) -> Bools:
+    """Tell which owners are among the others."""
+    known = np.zeros(count, np.bool_)
+    known[others] = True
+    return known[owner]
+
+
+def _bases(events: dict[str, NDArray[Any]], count: int) -> dict[str, I64]:
     """Return what Wireshark would take as each side's first sequence number, from one batch.
 
     A side's own first packet tells it (one less when that is no SYN), or the first acknowledgement of the other side,
@@ -339,7 +375,7 @@ def _bases(events: dict[str, NDArray[Any]], acknowledged: NDArray[np.uint32], co
     """
     segment, packet = events["segment"], events["packet"]
     own = events["sequence"].astype(np.int64)
-    told = acknowledged[events["index"]].astype(np.int64)
+    told = events["acknowledged"].astype(np.int64)
     from_b = packet & conn_state.FROM_B
     has_ack, has_syn = (packet & conn_state.HAS_ACK) != 0, (packet & conn_state.HAS_SYN) != 0
     columns: dict[str, I64] = {}
@@ -374,7 +410,7 @@ class Streams:
         return len(self.state)
 
 
-def finish(whole: Partial) -> Streams:
+def finish(whole: Partial, *, echo: bool = False) -> Streams:
     """Join segments into flows and tell each flow's state; the partial is used up."""
     whole.settle()
     segments = whole.segments
@@ -388,20 +424,39 @@ def finish(whole: Partial) -> Streams:
     flow = np.empty(len(begins), np.int64)
     flow[order] = np.arange(len(begins))
     owner = np.repeat(flow, ends - begins + 1)[whole.events["segment"]]
-    at = _telling_events(owner, whole.events["packet"], len(flow))
+    at = (_telling_echoes if echo else _telling_events)(owner, whole.events, len(flow))
     events = {name: whole.events.pop(name)[at] for name in EVENT_COLUMNS if name != "segment"}
     begin = np.append(0, np.cumsum(np.bincount(owner[at], minlength=len(flow))))
     state = conn_state.follow(events["packet"], begin)
     return Streams(columns, state, conn_state.flipped(state), events, begin)
 
 
-def _telling_events(owner: I64, packet: NDArray[np.uint8], count: int) -> I64:
+def _telling_events(owner: I64, events: Columns, count: int) -> I64:
     """Return the events that one batch would hold had it held all packets, flow by flow."""
+    packet = events["packet"]
     control = (packet & (conn_state.HAS_SYN | conn_state.HAS_FIN | conn_state.HAS_RST)) != 0
     bits = (conn_state.FROM_B, conn_state.HAS_ACK, conn_state.HAS_DATA)
     from_b, acknowledges, data = ((packet & bit) != 0 for bit in bits)
     at = np.flatnonzero(_telling(owner, _bits(from_b, acknowledges, data, control), control, count))
     return at[stable_order(owner[at])]
+
+
+def _telling_echoes(owner: I64, events: Columns, count: int) -> I64:
+    """Return each flow's first request and the first reply to any of its requests, flow by flow.
+
+    Where no request was captured any reply will do. A reply to what was never asked is no event: it answers nothing.
+    """
+    reply, number = (events["packet"] & conn_state.FROM_B) != 0, events["sequence"]
+    at = _until_answered(owner, reply, number, count)
+    requests, replies = at[~reply[at]], at[reply[at]]
+    concerned = requests[_among(owner[requests], owner[replies], count)]
+    asked_with, replied_with = (pd.Series(_asked_with(owner[one], number[one], count)) for one in (concerned, replies))
+    fits = replied_with.isin(asked_with).to_numpy() | ~_among(owner[replies], owner[requests], count)
+    first = np.full((2, count), UNSET)
+    for which, kind in zip(first, (requests, replies[fits]), strict=True):
+        which[owner[kind[::-1]]] = kind[::-1]
+    chosen = np.sort(first[first != UNSET])
+    return chosen[stable_order(owner[chosen])]
 
 
 def _opens_flow(segments: Columns) -> Bools:

@@ -77,7 +77,7 @@ def test_a_port_used_again_later_is_a_new_flow(read):
 
 
 def test_the_first_syn_may_come_after_its_own_connection_was_seen(read):
-    source = read([*talk(WHO, "5PA <A"), *talk(WHO, "S@700000 <SA")])
+    source = read([*talk(WHO, "5PA <5PA"), *talk(WHO, "S@700000 <SA")])
     assert answers(source) == ["answered", "answered"]
 
 
@@ -133,11 +133,19 @@ def test_a_packet_seen_twice_changes_no_answer(read):
         ("S <RA", "refused"),
         ("S <RA S <RA S <RA", "refused"),
         ("S <R", "refused"),
+        ("S S S R", "unanswered"),
+        ("S R <RA", "refused"),
+        ("S <RA R", "refused"),
+        ("<R S S S", "unanswered"),
         ("S A 5PA A FA A", "one-sided"),  # it goes on, so an answer must have reached it
         ("S A 5PA <RA", "one-sided"),
         ("S <A", "answered"),
         ("5PA <7PA", "answered"),
-        ("A <A", "answered"),
+        ("A <A", "mid-stream"),
+        ("5PA <A", "mid-stream"),
+        ("FA <5PA", "mid-stream"),
+        ("5PA <FA", "mid-stream"),
+        ("5PA <7RA", "mid-stream"),  # some resets say why
         ("5PA A", "mid-stream"),
         ("<5PA <A", "mid-stream"),
         ("5PA <RA", "mid-stream"),
@@ -147,6 +155,52 @@ def test_a_packet_seen_twice_changes_no_answer(read):
 )
 def test_answer_of_a_tcp_flow(words, answer, read):
     assert answers(read(talk(WHO, words))) == [answer]
+
+
+OLD = 777_000  # what a packet acknowledges that knows nothing of the attempt
+
+
+@pytest.mark.parametrize(
+    ("flags", "answer"),
+    [("RA", "unanswered"), ("A", "one-sided"), ("PA", "one-sided"), ("FA", "one-sided"), ("SA", "one-sided")],
+)
+@pytest.mark.parametrize("acknowledged", [OLD, 1000, 1002, 0], ids=["old", "one less", "one more", "nothing"])
+def test_what_does_not_acknowledge_the_syn_does_not_answer_it(flags, answer, acknowledged, read):
+    stray = tcp(turned(WHO), flags, seq=5, ack=acknowledged, payload=9 * ("P" in flags))
+    assert answers(read([tcp(WHO), stray, tcp(WHO)])) == [answer]
+
+
+def test_a_reset_before_the_first_syn_refuses_nothing(read):
+    early = tcp(turned(WHO), "RA", ack=1001)
+    assert answers(read([early, tcp(WHO), tcp(WHO)])) == ["unanswered"]
+
+
+def test_a_syn_ack_may_be_captured_before_its_syn(read):
+    assert answers(read([tcp(turned(WHO), "SA", seq=9000, ack=1001), tcp(WHO)])) == ["answered"]
+
+
+def test_a_host_that_remembers_an_old_connection_has_not_answered_the_new_one(read):
+    """It acknowledges the old one, is reset, and takes the SYN only when that comes again."""
+    challenged = [tcp(WHO), tcp(turned(WHO), "A", seq=5, ack=OLD), tcp(WHO, "R", seq=OLD)]
+    assert answers(read(challenged)) == ["one-sided"]
+    assert answers(read(challenged + talk(WHO, "S <SA A"))) == ["answered"]
+
+
+def test_data_in_the_syn_may_be_acknowledged_with_it(read):
+    syn = tcp(WHO, payload=9)
+    assert answers(read([syn, tcp(turned(WHO), "RA", ack=1010)])) == ["refused"]
+    assert answers(read([syn, tcp(turned(WHO), "SA", ack=1010)])) == ["answered"]
+
+
+def test_sequence_numbers_begin_anew_after_the_last(read):
+    last = 2**32 - 1
+    assert answers(read([tcp(WHO, seq=last), tcp(turned(WHO), "RA", ack=0)])) == ["refused"]
+
+
+def test_what_belongs_to_another_connection_is_told_as_stray(read):
+    stray = tcp(turned(WHO), "SA", seq=5, ack=OLD)
+    source = read([tcp(WHO), stray, *talk(WHO, "S <SA")])
+    assert [event.what for event in source.details.events(0)] == ["SYN", "stray", "SYN", "SYN-ACK"]
 
 
 ERRORS = [
@@ -187,6 +241,64 @@ def test_the_sender_of_an_icmp_error_is_known(read):
 def test_an_icmp_error_about_the_answers_says_nothing_about_the_port(read):
     there, back = talk(WHO, "5PA <A")
     assert answers(read([there, icmp_error(ROUTER, 3, 13, quoting=back)])) == ["mid-stream"]
+
+
+@pytest.mark.parametrize("room", [28, 40], ids=["its first bytes", "its whole header"])
+def test_an_icmp_error_about_the_answer_says_that_there_was_one(room, read):
+    """The way back is closed, not the way there."""
+    syn, syn_ack = talk(WHO, "S <SA")
+    source = read([syn, syn, syn, icmp_error(ROUTER, 3, 13, quoting=syn_ack, room=room)])
+    assert told(source.flows) == [f"{WHO}/tcp S0 one-sided"]
+
+
+@pytest.mark.parametrize("ping", [PING, "fd00::1 > fd00::5"])
+def test_an_icmp_error_about_the_reply_to_a_ping_says_that_there_was_one(ping, read):
+    kind, code, router, room = (1, 1, "fd00::fe", 48) if ":" in ping else (3, 13, ROUTER, 28)
+    error = icmp_error(router, kind, code, quoting=echo(turned(ping), reply=True), room=room)
+    assert told(read([echo(ping), error]).flows) == [f"{ping}/icmp OTH one-sided"]
+    own = echo(turned(ping), number=5)
+    assert answers(read([echo(ping), own, error])) == ["one-sided", "unanswered"]
+
+
+def test_an_icmp_error_about_an_answer_alone_blocks_nobody(read):
+    syn_ack = icmp_error(ROUTER, 3, 13, quoting=talk(WHO, "S <SA")[1], room=40)
+    assert told(read([syn_ack]).flows) == [f"{WHO}/tcp OTH mid-stream"]
+    data = icmp_error(ROUTER, 3, 13, quoting=talk(WHO, "5PA <5PA")[1], room=40)
+    assert told(read([data]).flows) == [f"{WHO}/tcp OTH mid-stream"]
+    reply = icmp_error(ROUTER, 3, 13, quoting=echo(turned(PING), reply=True))
+    assert told(read([reply]).flows) == [f"{PING}/icmp OTH one-sided"]
+
+
+def test_an_icmp_error_about_data_in_mid_connection_is_about_its_sender(read):
+    there, back = talk(WHO, "5PA <A")
+    assert answers(read([there, icmp_error(ROUTER, 3, 13, quoting=there, room=40)])) == ["prohibited"]
+    assert answers(read([back, icmp_error(ROUTER, 3, 13, quoting=there, room=40)])) == ["prohibited"]
+
+
+def test_an_icmp_error_that_comes_late_belongs_to_the_syn_that_it_quotes(read):
+    first, second = talk(WHO, "S S@5000")
+    assert answers(read([first, second, icmp_error(ROUTER, 3, 13, quoting=first)])) == ["prohibited", "unanswered"]
+
+
+def test_an_icmp_error_belongs_to_the_program_whose_ping_it_quotes(read):
+    one, other = echo(PING, identifier=1), echo(PING, identifier=2)
+    assert answers(read([one, other, icmp_error(ROUTER, 3, 13, quoting=one)])) == ["prohibited", "unanswered"]
+
+
+@pytest.mark.parametrize("packet", [ip(PING, 1, bytes([13]) + bytes(19)), ip(PING, 50, bytes(20))])
+def test_an_icmp_error_about_neither_ports_nor_echo_is_about_no_flow(packet, read):
+    assert answers(read([echo(PING), icmp_error(ROUTER, 3, 13, quoting=packet)])) == ["unanswered"]
+    assert len(read([icmp_error(ROUTER, 3, 13, quoting=packet)]).flows) == 0
+
+
+def test_an_icmp_error_that_tells_nothing_hides_none_that_does(read):
+    errors = [icmp_error(ROUTER, 3, code, quoting=tcp(WHO)) for code in (13, 4)]
+    assert read([tcp(WHO), *errors]).flows.icmp_error.tolist() == ["3/13"]
+
+
+def test_an_icmp_error_tells_more_than_a_reset_of_the_originators_own(read):
+    syn, reset = talk(WHO, "S R")
+    assert answers(read([syn, icmp_error(ROUTER, 3, 13, quoting=syn), reset])) == ["prohibited"]
 
 
 def test_an_icmp_error_does_not_undo_an_answer(read):
@@ -264,9 +376,33 @@ def test_pings_of_two_programs_are_two_flows(read):
     assert len(read([echo(PING, identifier=1), echo(PING, identifier=2)]).flows) == 2
 
 
-def test_pings_both_ways_at_once_are_two_flows(read):
-    packets = [echo(PING, identifier=1), echo(turned(PING), identifier=2)]
-    assert answers(read(packets)) == ["unanswered", "unanswered"]
+@pytest.mark.parametrize("identifiers", [(1, 2), (1, 1)], ids=["two identifiers", "as of Windows, always 1"])
+@pytest.mark.parametrize("ping", [PING, "fd00::1 > fd00::5"])
+def test_pings_both_ways_at_once_are_two_flows(ping, identifiers, read):
+    one, other = identifiers
+    source = read([echo(ping, identifier=one), echo(turned(ping), identifier=other)])
+    assert told(source.flows) == [f"{ping}/icmp OTH unanswered", f"{turned(ping)}/icmp OTH unanswered"]
+
+
+def test_only_the_ping_that_is_replied_to_is_answered(read):
+    both = [echo(PING), echo(turned(PING)), echo(PING, reply=True), echo(PING, number=2)]
+    assert told(read(both).flows) == [f"{PING}/icmp OTH unanswered", f"{turned(PING)}/icmp OTH answered"]
+
+
+def test_a_reply_to_what_was_not_asked_is_no_answer(read):
+    source = read([echo(PING, number=1), echo(turned(PING), reply=True, number=9), echo(PING, number=2)])
+    assert answers(source) == ["unanswered"]
+    assert [event.what for event in source.details.events(0)] == ["request"]
+
+
+def test_a_ping_may_be_answered_after_others_were_not(read):
+    packets = [*(echo(PING, number=number) for number in (1, 2, 3)), echo(turned(PING), reply=True, number=3)]
+    assert answers(read(packets)) == ["answered"]
+
+
+def test_a_host_that_pings_itself(read):
+    itself = "127.0.0.1 > 127.0.0.1"
+    assert answers(read([echo(itself), echo(itself, reply=True)])) == ["answered"]
 
 
 # neighbours
@@ -333,6 +469,11 @@ def test_the_size_of_the_window_does_not_change_the_flows(monkeypatch, read):
         udp(ASK),
         udp(ASK),
         udp(turned(ASK)),
+        echo(PING, number=1),
+        echo(turned(PING), reply=True, number=7),
+        echo(PING, number=2),
+        echo(turned(PING), reply=True, number=2),
+        echo(turned(PING), number=2),
     ]
     whole = read(packets)
     for size in (100, 150, 333):

@@ -103,6 +103,23 @@ def test_every_packet_is_in_exactly_one_flow(packets):
     assert int(streams.columns["frames_a"].sum() + streams.columns["frames_b"].sum()) == len(packets)
 
 
+ECHO = st.tuples(st.sampled_from([((1, 7), (2, 7)), ((1, 7), (1, 7))]), st.booleans(), st.booleans(), st.integers(0, 3))
+
+
+@given(st.lists(ECHO, min_size=1, max_size=30), st.data())
+def test_any_split_of_pings_joined_in_any_grouping_equals_the_whole(echoes, data):
+    packets = table([(who, turn, "A" * reply, number, 0, 9) for who, turn, reply, number in echoes])
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(echoes))), label="cuts"))
+    whole = segments.finish(segments.partial(packets, echo=True), echo=True)
+    parts = [
+        segments.partial(packets.select(slice(begin, end)), echo=True)
+        for begin, end in zip([0, *cuts], [*cuts, len(echoes)], strict=True)
+    ]
+    split = segments.finish(joined(parts, data), echo=True)
+    assert described(split) == described(whole)
+    assert events(split) == events(whole)
+
+
 def test_nothing_joined_with_nothing_is_nothing():
     assert len(segments.finish(Partial().absorb(Partial()))) == 0
 

@@ -15,14 +15,19 @@ from auditor.sources.links import Layer
 from auditor.sources.records import Records
 from auditor.sources.words import Words
 
+ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
 ICMP_ERRORS = {4: (3, 4, 5, 11, 12), 6: (1, 2, 3, 4)}
 NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
 ARP_REQUEST, ARP_REPLY = 1, 2
 LONGEST = 65_535
+TCP_FLAGS_AT, SYN, ACK = 13, 0x02, 0x10
 
 
 class Quote(NamedTuple):
-    """An ICMP error and the packet that it quotes; `sender` is who sent the error, addresses as text."""
+    """An ICMP error and the packet that it quotes; `sender` is who sent the error, addresses as text.
+
+    what: "SYN", "SYN-ACK", "request" or "reply" (of ping) if the quoted packet is seen to be one, else empty.
+    """
 
     frame: int
     time_ns: int
@@ -31,6 +36,7 @@ class Quote(NamedTuple):
     icmp_type: int
     icmp_code: int
     protocol: int
+    what: str
     src: str
     src_port: int
     dst: str
@@ -81,6 +87,7 @@ def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpRead
             icmp_type=int(words.bytes[message]),
             icmp_code=int(words.bytes[message + 1]),
             protocol=protocol,
+            what=_what(head, protocol, version),
             src=src,
             src_port=src_port,
             dst=dst,
@@ -90,6 +97,13 @@ def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpRead
         )
         found.append((row, quote))
     return found
+
+
+def _what(head: bytes, protocol: int, version: int) -> str:
+    if protocol in (ICMP, ICMPV6):
+        return {ECHO_REQUEST[version]: "request", ECHO_REPLY[version]: "reply"}.get(head[0], "")
+    flags = head[TCP_FLAGS_AT] if protocol == TCP and len(head) > TCP_FLAGS_AT else 0
+    return {SYN: "SYN", SYN | ACK: "SYN-ACK"}.get(flags & (SYN | ACK), "")
 
 
 def _ports(head: bytes, protocol: int) -> tuple[int, int]:

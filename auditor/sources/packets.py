@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from auditor.sources import links, messages
 from auditor.sources.addresses import U64, Addresses
 from auditor.sources.internet import AH, ESP, ICMP, ICMPV6, TCP, UDP, Ip, IpReader, Tunnels
-from auditor.sources.messages import Neighbour, Quote
+from auditor.sources.messages import ECHO_REPLY, ECHO_REQUEST, Neighbour, Quote
 from auditor.sources.records import Records
 from auditor.sources.tally import Tally
 from auditor.sources.words import Words
@@ -41,7 +41,6 @@ __all__ = [
 ]
 
 ACKNOWLEDGES = 0x10  # the flag of TCP; an echo reply takes it too
-ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
 
 I64 = NDArray[np.int64]
 
@@ -52,8 +51,8 @@ class Packets:
 
     pair: source and destination address numbers (32 bits each); version: 4 or 6; ports: source and destination port
     (16 bits each; for ICMP echo the identifier twice); size: bytes on the wire, link header included; payload: bytes
-    above the transport header; flags, sequence, acknowledged: TCP only, but an echo reply has the flag ACK;
-    kind: ICMP type and code (8 bits each).
+    above the transport header; flags, sequence, acknowledged: TCP only, but echo has its sequence number too and a
+    reply the flag ACK; kind: ICMP type and code (8 bits each).
     """
 
     frame: I64

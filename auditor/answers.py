@@ -1,0 +1,95 @@
+"""How the responder answered each flow: packets of an old connection, and forged ones, answer nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.conn_state import HAS_ACK, HAS_DATA, HAS_RST, HAS_SYN
+
+ANSWERS = ("answered", "refused", "prohibited", "unreachable", "unanswered", "one-sided", "mid-stream")
+NONE = -1
+MAY_BE_MISSING = 1 << 24  # bytes that an originator may have sent although the capture does not hold them
+
+Columns = dict[str, NDArray[Any]]
+I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+def of_datagrams(events: Columns, begin: I64) -> NDArray[Any]:
+    """Say of flows of UDP and of echo whether anything came back; of echo only fitting replies are events."""
+    answer = np.full(len(begin) - 1, "unanswered", object)
+    back = np.flatnonzero(~events["from_src"])
+    answer[np.searchsorted(begin, back, side="right") - 1] = "answered"
+    return answer
+
+
+def of_tcp(columns: Columns, events: Columns, begin: I64) -> tuple[NDArray[Any], I64]:
+    """Say of flows of TCP whether, and how, the responder answered, and which events are stray.
+
+    columns: frames_src, payload_src, and the originator's SYNs and RSTs as syn_src and rst_src. Where the originator's
+    SYN is there an answer has to acknowledge it; what does not is stray. Without a SYN, a SYN-ACK or data both ways
+    show that the responder answered: acknowledgements alone may be those of a host that has forgotten the connection.
+    """
+    count = len(begin) - 1
+    owner = np.repeat(np.arange(count), np.diff(begin))
+    syns = np.flatnonzero(events["packet"] & HAS_SYN)
+    kind, from_src = events["packet"][syns], events["from_src"][syns]
+    opening = np.full(count, NONE)
+    opens = syns[from_src & ((kind & HAS_ACK) == 0)]
+    opening[owner[opens[::-1]]] = opens[::-1]
+    accepts = syns[~from_src & ((kind & (HAS_ACK | HAS_RST)) == HAS_ACK)]
+    fits = _acknowledges(events, accepts, opening[owner[accepts]], columns["payload_src"][owner[accepts]])
+    answer = np.full(count, "mid-stream", object)
+    accepted = np.zeros(count, np.bool_)
+    accepted[owner[accepts[fits]]] = True
+    answer[accepted] = "answered"
+    open_still = np.flatnonzero(~accepted[owner])
+    tried = opening[owner[open_still]] != NONE
+    _judge_without_syn(answer, events, owner, open_still[~tried])
+    stray = _judge_with_syn(answer, columns, events, owner, open_still[tried], opening)
+    return answer, np.union1d(stray, accepts[~fits])
+
+
+def _acknowledges(events: Columns, at: I64, opening: I64, most: I64) -> Bools:
+    """Tell which of these events acknowledge the SYN that opens their flow, with at most so many bytes behind it.
+
+    Where that SYN is not in the capture nobody can tell, and they are believed.
+    """
+    beyond = events["acknowledged"][at] - events["sequence"][opening] - np.uint32(1)
+    has_ack = (events["packet"][at] & HAS_ACK) != 0
+    told: Bools = has_ack & ((beyond <= most) | (opening == NONE))
+    return told
+
+
+def _judge_without_syn(answer: NDArray[Any], events: Columns, owner: I64, at: I64) -> None:
+    """Find among flows in mid-connection, to which these events belong, those with data both ways."""
+    at = at[(events["packet"][at] & (HAS_DATA | HAS_RST)) == HAS_DATA]
+    there, back = (np.zeros(len(answer), np.bool_) for _ in range(2))
+    from_src = events["from_src"][at]
+    there[owner[at[from_src]]] = True
+    back[owner[at[~from_src]]] = True
+    answer[there & back] = "answered"
+
+
+def _judge_with_syn(answer: NDArray[Any], columns: Columns, events: Columns, owner: I64, at: I64, opening: I64) -> I64:
+    """Say how the flows to which these events belong were answered, none by a SYN-ACK; return which are stray."""
+    went_on = columns["frames_src"] > columns["syn_src"] + columns["rst_src"]  # so an answer must have reached it
+    gave_up = (columns["rst_src"] > 0) & (columns["syn_src"] == 1)  # at once: it may reset an answer that is not here
+    back = at[~events["from_src"][at]]
+    whose = owner[back]
+    most = np.where(went_on, MAY_BE_MISSING, columns["payload_src"])
+    fits = _acknowledges(events, back, opening[whose], most[whose])
+    kind = events["packet"][back]
+    reset = (kind & HAS_RST) != 0
+    speaks = fits & ~reset
+    refuses = reset & (back > opening[whose]) & (fits | ((kind & HAS_ACK) == 0))
+    answer[owner[at]] = "unanswered"
+    answer[owner[at[(went_on | gave_up)[owner[at]]]]] = "one-sided"
+    answer[whose[~fits & ~reset]] = "one-sided"  # the responder is there, but speaks of another connection
+    answer[whose[refuses & ~went_on[whose]]] = "refused"
+    answer[whose[speaks]] = "answered"
+    stray: I64 = back[~refuses & ~speaks]
+    return stray
