@@ -63,8 +63,8 @@ def _absent(sources: Sequence[Source], cast: Cast) -> list[str]:
     given = {one.address: one.role for one in cast.assignments if one.how == "given"}
     if not given:
         return []
-    asked = {one.target for source in sources for one in source.details.asked}
-    present = asked.union(*(source.details.heard for source in sources))
+    present = {one.target for source in sources for one in source.details.asked}
+    present |= {address for address in given for source in sources if address in source.details.heard}
     for source in sources:
         present |= set(source.flows["dst_ip"][source.flows["dst_ip"].isin(list(given))])
     return [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import stat
 import tomllib
 import zlib
@@ -16,8 +15,9 @@ import pandas as pd
 from auditor.errors import SourceError
 from auditor.flows import FlowBuilder, Flows
 from auditor.shipped import rulesets_folder
-from auditor.sources.capture import GZIP_MAGIC, PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
-from auditor.sources.packets import AH, ESP, PacketReader, Tunnels
+from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
+from auditor.sources.gzipped import GZIP_MAGIC, ExpandsTooMuch, Unpacked
+from auditor.sources.packets import PacketReader, Tunnels
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
 
@@ -28,6 +28,7 @@ KNOWN_FORMATS = (
     (b"RTSS", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
     (b"ElfFile", "a Windows event log (.evtx)", "this version reads captures only"),
     (b"#Version:", "a Windows Firewall log", "this version reads captures only"),
+    (GZIP_MAGIC, "a gzip file within a gzip file", "unpack it once (gzip -d FILE) and name what comes out"),
     (b"PK\x03\x04", "a ZIP archive", "unpack it and name the capture inside"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and name the capture inside"),
     (b"\xfd7zXZ\0", "an XZ-compressed file", "unpack it: xz -d FILE"),
@@ -39,6 +40,7 @@ KNOWN_FORMATS = (
     (b"\x89PNG", "a picture", "name the capture itself"),
     (b"%PDF", "a PDF document", "name the capture itself"),
 )
+HEAD = 64  # bytes that tell what a file is
 ETL_HINT = "a Windows trace (.etl)? Convert it with etl2pcapng, or take the capture with Wireshark"
 
 
@@ -99,7 +101,7 @@ def _read_capture(path: Path) -> Source:
         path=name,
         kind="capture",
         format=reader.format + (" (gzip)" if reader.gzipped else ""),
-        bytes=path.stat().st_size,
+        bytes=reader.bytes,
         records=reader.records,
         skipped=reader.skipped,
         first_ns=span.first,
@@ -137,9 +139,8 @@ def _told_of(tally: Tally, details: Flows, quotes_dropped: int, records: int) ->
             )
         elif what.startswith(("a cut", "a broken", "a tunnel within")):
             warnings.append(SourceWarning("unreadable-headers", f"{count:,} frames hold {what}; they were not used."))
-    pairs = sorted({(src, dst) for src, dst, protocol in details.others if protocol in (ESP, AH)})
-    if pairs or tally.frames["tunnel IPsec"]:
-        between = ", ".join(f"{src} and {dst}" for src, dst in pairs[:5]) or "some hosts"
+    if details.hidden or tally.frames["tunnel IPsec"]:
+        between = ", ".join(f"{src} and {dst}" for src, dst in details.hidden[:5]) or "some hosts"
         text = f"IPsec between {between}: nobody can see which ports these packets use."
         warnings.append(SourceWarning("ipsec", text))
     for name in ("GTP", "AYIYA"):
@@ -161,11 +162,11 @@ def _head(path: Path) -> bytes:
         if not stat.S_ISREG(mode):
             raise SourceError("this is not an ordinary file", where=str(path), hint="save the capture to a file first")
         with path.open("rb") as file:
-            head = file.read(64)
-        if head[:2] == GZIP_MAGIC:
-            with gzip.open(path) as packed:
-                head = packed.read(64)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            head = file.read(HEAD)
+            if head[:2] == GZIP_MAGIC:
+                file.seek(0)
+                head = _unpacked_head(Unpacked(file))
+    except (EOFError, zlib.error, ExpandsTooMuch) as error:
         raise SourceError(
             f"the gzip data cannot be unpacked ({error})", where=str(path), hint="copy it again"
         ) from error
@@ -173,6 +174,13 @@ def _head(path: Path) -> bytes:
         raise _unreadable(path, error) from error
     if not head:
         raise SourceError("the file is empty", where=str(path), hint="was the capture stopped before it was copied?")
+    return head
+
+
+def _unpacked_head(packed: Unpacked) -> bytes:
+    head = b""
+    while len(head) < HEAD and (piece := packed.read(HEAD - len(head))):
+        head += piece
     return head
 
 
