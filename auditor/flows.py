@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from auditor import conn_state, flow_table, quoted, segments
+from auditor.admission import Admission
 from auditor.flow_table import ANSWERS, TABLE
 from auditor.neighbourhood import Asked, Neighbourhood
 from auditor.quoted import MEANING
@@ -91,24 +93,36 @@ def _what(packet: int, protocol: str) -> str:
 class FlowBuilder:
     """Collect the headers of batch after batch; `finish` makes the flows of them.
 
-    quotes_dropped, flows_dropped: ICMP errors and packets that were left out because there were too many.
+    ports: called when there are too many flows, returns the ports that are documented. events_dropped, quotes_dropped:
+    packets and ICMP errors that were too many to be kept as evidence.
     """
 
-    def __init__(self, source: str, addresses: Addresses) -> None:
+    def __init__(self, source: str, addresses: Addresses, ports: Callable[[], Collection[int]] = frozenset) -> None:
         self._source = source
         self._addresses = addresses
         self._partials = {TCP: Partial(), UDP: Partial(), ICMP: Partial()}
         self._quotes: dict[tuple[Any, ...], list[Quote]] = defaultdict(list)
         self._quote_count = 0
-        self.quotes_dropped = 0
+        self.events_dropped = self.quotes_dropped = 0
         self.neighbours = Neighbourhood(addresses)
         self._heard = Hosts(addresses)
         self._hidden: dict[tuple[str, str], None] = {}
+        self.admission = Admission(self._partials, ports, self._heard)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for anything more."""
+        return self.admission.full or self._addresses.full
+
+    @property
+    def wants_quotes(self) -> bool:
+        """Whether there is room for ICMP errors."""
+        return self._quote_count < MOST_QUOTES
 
     def add(self, headers: Headers) -> None:
         """Take in the headers of one batch."""
         for protocol, packets in ((TCP, headers.tcp), (UDP, headers.udp), (ICMP, headers.icmp)):
-            self._partials[protocol].absorb(segments.partial(packets))
+            self.admission.add(protocol, segments.partial(packets))
         for quote in headers.quotes:
             self._add_quote(quote)
         for found in headers.neighbours:
@@ -119,7 +133,7 @@ class FlowBuilder:
 
     def _add_quote(self, quote: Quote) -> None:
         key = quote._replace(frame=0, time_ns=0, sequence=None, header_bytes=0)
-        if self._quote_count >= MOST_QUOTES and key not in self._quotes:
+        if not self.wants_quotes:
             self.quotes_dropped += 1
         elif len(self._quotes[key]) < MOST_LIKE_IT:
             self._quotes[key].append(quote)
@@ -129,6 +143,7 @@ class FlowBuilder:
         """Return the flows; the builder is used up."""
         quotes = sorted(quote for kept in self._quotes.values() for quote in kept)
         streams = {protocol: segments.finish(self._partials.pop(protocol)) for protocol in list(self._partials)}
+        self.events_dropped = sum(one.events_dropped for one in streams.values())
         parts = [flow_table.oriented(protocol, streams.pop(protocol)) for protocol in list(streams)]
         columns, events, begin = flow_table.in_order(parts)
         for side in ("src", "dst"):

@@ -75,7 +75,7 @@ def _absent(sources: Sequence[Source], cast: Cast) -> list[str]:
 
 
 def _warned(sources: Sequence[Source]) -> list[str]:
-    codes = ("ipsec", "tunnel", "unknown-link-type", "cut-short", "damaged", "no-times")
+    codes = r.INCOMPLETE_CODES | {"ipsec", "tunnel", "no-times"}
     return [
         f"{source.path}: {warning.text}" for source in sources for warning in source.warnings if warning.code in codes
     ]

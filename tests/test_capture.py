@@ -28,7 +28,7 @@ from packets import (
 )
 
 from auditor.errors import SourceError
-from auditor.sources import capture, window
+from auditor.sources import capture, gzipped
 from auditor.sources.capture import CaptureReader
 
 SYN = tcp("10.0.0.1:50000 > 10.0.0.5:445")

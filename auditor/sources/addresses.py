@@ -81,7 +81,7 @@ class Hosts(Set[str]):
 
     def add(self, hosts: U64) -> None:
         """Add hosts; those that make the set too large are left out."""
-        self._new.append(np.unique(hosts))
+        self._new.append(unique(hosts))
         self._waiting += len(self._new[-1])
         if self._waiting > max(SORT_AT, len(self._sorted)):
             self.numbers()
@@ -89,7 +89,7 @@ class Hosts(Set[str]):
     def numbers(self) -> U64:
         """Return the numbers of all hosts, sorted."""
         if self._new:
-            known = np.unique(np.concatenate([self._sorted, *self._new]))
+            known = unique(np.concatenate([self._sorted, *self._new]))
             self._new, self._waiting = [], 0
             if self.full or len(known) > MOST_HOSTS:
                 self.full = True
@@ -112,6 +112,12 @@ class Hosts(Set[str]):
 
     def __len__(self) -> int:
         return len(self.numbers())
+
+
+def unique(numbers: U64) -> U64:
+    """Return the numbers sorted, each once: what np.unique returns, faster where nearly all differ."""
+    ordered = np.sort(numbers)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
 
 def hosts(numbers: U64, version: NDArray[np.uint8]) -> U64:

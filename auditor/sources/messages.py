@@ -65,6 +65,13 @@ def quotes(icmp: Ip, words: Words, records: Records, ip: IpReader) -> list[Quote
     return [quote for _, quote in sorted(found, key=lambda row: row[0])]
 
 
+def count_errors(icmp: Ip, words: Words) -> int:
+    """Return how many of these ICMP messages are errors."""
+    types = words.u8(icmp.layer.at)
+    found = [(icmp.version == version) & np.isin(types, errors) for version, errors in ICMP_ERRORS.items()]
+    return int(np.count_nonzero(np.any(found, axis=0)))
+
+
 def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpReader) -> list[tuple[int, Quote]]:
     """Return rows and quotations of the errors of one IP version."""
     at, end = errors.layer.at + 8, errors.layer.end

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources import links, messages
-from auditor.sources.addresses import U64, Addresses, Hosts, hosts
+from auditor.sources.addresses import U64, Addresses, Hosts, hosts, unique
 from auditor.sources.internet import AH, ESP, ICMP, ICMPV6, TCP, UDP, Ip, IpReader, Tunnels
 from auditor.sources.messages import Neighbours, Quote
 from auditor.sources.records import Records
@@ -31,6 +31,7 @@ __all__ = [
     "MOST_HIDDEN",
     "TCP",
     "UDP",
+    "UNWANTED_ERRORS",
     "Addresses",
     "Headers",
     "Hosts",
@@ -39,10 +40,13 @@ __all__ = [
     "Packets",
     "Quote",
     "Tunnels",
+    "hosts",
+    "unique",
 ]
 
 ACKNOWLEDGES = 0x10  # the flag of TCP; an echo reply takes it too
 ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
+UNWANTED_ERRORS = "ICMP errors beyond those that are kept"
 MOST_HIDDEN = 1_000  # pairs of hosts between which IPsec is named
 
 I64 = NDArray[np.int64]
@@ -117,6 +121,8 @@ class PacketReader:
         icmp = ((found.protocol == ICMP) & (found.version == 4)) | ((found.protocol == ICMPV6) & (found.version == 6))
         self.understood += len(found.protocol) + len(neighbours.frame)
         told = self._long_enough(found.keep(icmp), 8, "a cut ICMP header")
+        if not quotes:
+            self.tally.add(UNWANTED_ERRORS, messages.count_errors(told, words))
         return Headers(
             tcp=self._tcp(found.keep(tcp), words, records),
             udp=self._udp(found.keep(udp), words, records),
@@ -181,7 +187,7 @@ class PacketReader:
 
 
 def _senders(found: Ip) -> U64:
-    return np.unique(hosts(found.pair >> np.uint64(32), found.version))
+    return unique(hosts(found.pair >> np.uint64(32), found.version))
 
 
 def _packets(

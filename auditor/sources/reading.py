@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 import tomllib
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,12 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from auditor.admission import MOST_FLOWS
 from auditor.errors import SourceError
 from auditor.flows import FlowBuilder, Flows
+from auditor.ruleset import load_ruleset, shipped_rulesets
 from auditor.shipped import rulesets_folder
 from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
 from auditor.sources.gzipped import GZIP_MAGIC, ExpandsTooMuch, Unpacked
-from auditor.sources.packets import PacketReader, Tunnels
+from auditor.sources.packets import UNWANTED_ERRORS, PacketReader, Tunnels
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
 
@@ -50,7 +53,8 @@ class Source:
 
     kind: "capture"; format: "pcap" or "pcapng", with " (gzip)" behind it when packed; bytes: size of the file;
     records: frames read; skipped: frames that could not be read; first_ns, last_ns: earliest and latest time in
-    nanoseconds since 1970 UTC, None when it is empty; tally: frames that hold nothing to audit, by what they are.
+    nanoseconds since 1970 UTC, None when it is empty; understood: ARP messages and IP packets read, also those inside
+    others; tally: frames that hold nothing to audit, by what they are.
     """
 
     path: str
@@ -61,6 +65,7 @@ class Source:
     skipped: int
     first_ns: int | None
     last_ns: int | None
+    understood: int
     warnings: tuple[SourceWarning, ...]
     tally: Tally
     details: Flows
@@ -88,12 +93,15 @@ def _read_capture(path: Path) -> Source:
     reader = CaptureReader(path)
     packets = PacketReader(known_tunnels())
     name = _name(path)
-    builder = FlowBuilder(name, packets.addresses)
+    builder = FlowBuilder(name, packets.addresses, documented_ports)
     span = _Span()
     try:
         for records in reader:
+            if builder.full:
+                span.left_out += len(records.frame)
+                continue
             span.add(records)
-            builder.add(packets.read(records))
+            builder.add(packets.read(records, quotes=builder.wants_quotes))
     except OSError as error:
         raise _unreadable(path, error) from error
     details = builder.finish()
@@ -102,11 +110,12 @@ def _read_capture(path: Path) -> Source:
         kind="capture",
         format=reader.format + (" (gzip)" if reader.gzipped else ""),
         bytes=reader.bytes,
-        records=reader.records,
-        skipped=reader.skipped,
+        records=reader.records - span.left_out,
+        skipped=reader.skipped + span.left_out,
         first_ns=span.first,
         last_ns=span.last,
-        warnings=tuple(reader.warnings + _told_of(packets.tally, details, builder.quotes_dropped, reader.records)),
+        understood=packets.understood,
+        warnings=tuple([*reader.warnings, *_told_of(packets, details), *_left_out(builder, packets, span, reader)]),
         tally=packets.tally,
         details=details,
     )
@@ -118,10 +127,11 @@ def _name(path: Path) -> str:
 
 
 class _Span:
-    """The earliest and the latest time of all records."""
+    """The earliest and the latest time of the records that were looked into, and how many were not."""
 
     first: int | None = None
     last: int | None = None
+    left_out: int = 0
 
     def add(self, records: Records) -> None:
         low, high = int(np.min(records.time_ns)), int(np.max(records.time_ns))
@@ -129,16 +139,24 @@ class _Span:
         self.last = high if self.last is None else max(high, self.last)
 
 
-def _told_of(tally: Tally, details: Flows, quotes_dropped: int, records: int) -> list[SourceWarning]:
+CUT_IT = "Cut the capture to the time of the push (editcap -A START -B STOP IN OUT), or to the hosts that matter."
+NOT_USED = ("a cut", "a broken", "a tunnel within", "more ")  # how words of the tally begin for what was not read
+
+
+def _told_of(packets: PacketReader, details: Flows) -> list[SourceWarning]:
     """Return warnings for what was in the capture but could not be looked into."""
     warnings = []
+    tally = packets.tally
     for what, count in sorted(tally.frames.items()):
         if what.startswith("link type"):
             warnings.append(
                 SourceWarning("unknown-link-type", f"{count:,} frames are of {what}, which is not known here.")
             )
-        elif what.startswith(("a cut", "a broken", "a tunnel within")):
+        elif what.startswith(NOT_USED):
             warnings.append(SourceWarning("unreadable-headers", f"{count:,} frames hold {what}; they were not used."))
+    if packets.lone_fragments:
+        text = f"{packets.lone_fragments:,} fragments belong to packets of which other pieces are missing; not used."
+        warnings.append(SourceWarning("lone-fragments", text))
     if details.hidden or tally.frames["tunnel IPsec"]:
         between = ", ".join(f"{src} and {dst}" for src, dst in details.hidden[:5]) or "some hosts"
         text = f"IPsec between {between}: nobody can see which ports these packets use."
@@ -146,11 +164,31 @@ def _told_of(tally: Tally, details: Flows, quotes_dropped: int, records: int) ->
     for name in ("GTP", "AYIYA"):
         if count := tally.frames[f"tunnel {name}"]:
             warnings.append(SourceWarning("tunnel", f"{count:,} packets look like {name} tunnels: not looked into."))
-    if quotes_dropped:
-        warnings.append(SourceWarning("too-many-errors", f"{quotes_dropped:,} ICMP errors were not kept as evidence."))
-    if not records:
-        warnings.append(SourceWarning("no-packets", "The file holds no packets."))
     return warnings
+
+
+def _left_out(
+    builder: FlowBuilder, packets: PacketReader, span: _Span, reader: CaptureReader
+) -> Iterator[SourceWarning]:
+    """Yield warnings for what was too much to be kept, and for a file that holds nothing."""
+    if span.left_out:
+        text = f"It holds more connections than fit into memory: its last {span.left_out:,} frames were not read."
+        yield SourceWarning("too-many-flows", f"{text} {CUT_IT}")
+    if count := builder.admission.dropped:
+        text = f"More than {MOST_FLOWS:,} connections: {count:,} packets of others, at ports that no ruleset asks for, "
+        yield SourceWarning("too-many-flows", f"{text}were left out. {CUT_IT}")
+    if count := builder.quotes_dropped + packets.tally.frames[UNWANTED_ERRORS]:
+        yield SourceWarning("too-many-errors", f"{count:,} ICMP errors were too many to be looked into. {CUT_IT}")
+    if count := builder.events_dropped:
+        yield SourceWarning("too-many-events", f"{count:,} SYN, FIN and RST packets were too many to be kept as evidence.")
+    if builder.neighbours.spoke.full:
+        text = "More hosts speak ARP or IPv6 neighbour discovery than can be remembered: who did not answer is unknown."
+        yield SourceWarning("too-many-neighbours", f"{text} {CUT_IT}")
+    elif count := builder.neighbours.dropped:
+        text = f"{count:,} requests for hardware addresses were too many to be looked into."
+        yield SourceWarning("too-many-neighbours", f"{text} {CUT_IT}")
+    if not reader.records:
+        yield SourceWarning("no-packets", "The file holds no packets.")
 
 
 def _head(path: Path) -> bytes:
@@ -209,3 +247,10 @@ def known_tunnels() -> Tunnels:
     text = (rulesets_folder() / "well-known" / "tunnels.toml").read_text(encoding="utf-8")
     tables = tomllib.loads(text)
     return Tunnels(dict(tables["read"]), dict(tables["unread"]))
+
+
+@cache
+def documented_ports() -> frozenset[int]:
+    """Return the ports of all shipped rulesets: what is read first when not everything can be."""
+    rulesets = [load_ruleset(name) for name in shipped_rulesets()]
+    return frozenset(port for ruleset in rulesets for one in ruleset.requirements for port in one.ports)
