@@ -117,13 +117,13 @@ def _states(protocol: int, flows: Streams, columns: Columns) -> NDArray[Any]:
 def in_order(parts: list[Oriented]) -> Oriented:
     """Put the flows of all protocols together, in the order of their first frames."""
     parts = [part for part in parts if len(part.event_begin) > 1] or parts[:1]
+    if len(parts) == 1:  # which is in order
+        return parts[0]
     columns = {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns}
     events = {name: np.concatenate([part.events[name] for part in parts]) for name in EVENTS}
     counts = np.concatenate([np.diff(part.event_begin) for part in parts])
     order = np.argsort(columns["first_frame"], kind="stable")
     begin = np.append(0, np.cumsum(counts))
-    if len(parts) == 1:  # which is in order
-        return Oriented(columns, events, begin)
     new_begin = np.append(0, np.cumsum(counts[order]))
     at = np.repeat(begin[:-1][order] - new_begin[:-1], counts[order]) + np.arange(int(new_begin[-1]))
     return Oriented(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,11 +11,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from auditor import conn_state, flow_table, quoted, segments
+from auditor.admission import Admission
 from auditor.answers import ANSWERS
 from auditor.flow_table import TABLE
+from auditor.neighbourhood import Asked, Neighbourhood
 from auditor.quoted import MEANING
 from auditor.segments import Partial
-from auditor.sources.packets import ICMP, TCP, UDP, Addresses, Headers, Neighbour, Quote
+from auditor.sources.packets import ICMP, MOST_HIDDEN, TCP, UDP, Addresses, Headers, Hosts, Quote
 
 __all__ = ["ANSWERS", "MEANING", "TABLE", "Asked", "Event", "FlowBuilder", "Flows"]
 
@@ -37,21 +39,12 @@ class Event(NamedTuple):
     sequence: int
 
 
-@dataclass(frozen=True)
-class Asked:
-    """Requests on the local network for the hardware address of `target`, and whether anybody answered."""
-
-    asker: str
-    target: str
-    frames: tuple[int, ...]
-    first_ns: int
-    last_ns: int
-
-
 class Flows:
     """All flows of one source: the table, and for each row its events and the ICMP errors about it.
 
     table: one row a flow, columns and types as TABLE, in order of the first frame; row numbers are flow numbers.
+    asked: who was asked for on the local network in vain; heard: everybody who sent anything; hidden: the ends of
+    IPsec packets, source and destination.
     """
 
     def __init__(
@@ -61,14 +54,14 @@ class Flows:
         event_begin: NDArray[np.int64],
         errors: dict[int, list[Quote]],
         asked: tuple[Asked, ...],
-        heard: frozenset[str],
-        others: tuple[tuple[str, str, int], ...],
+        heard: Hosts,
+        hidden: tuple[tuple[str, str], ...],
     ) -> None:
         self.table = table
         self.errors = errors
         self.asked = asked
         self.heard = heard
-        self.others = others
+        self.hidden = hidden
         self._events = events
         self._event_begin = event_begin
 
@@ -108,32 +101,49 @@ def _marks(columns: flow_table.Columns, events: flow_table.Columns, begin: NDArr
 
 
 class FlowBuilder:
-    """Collect the headers of batch after batch; `finish` makes the flows of them."""
+    """Collect the headers of batch after batch; `finish` makes the flows of them.
 
-    def __init__(self, source: str, addresses: Addresses) -> None:
+    ports: called when there are too many flows, returns the ports that are documented. events_dropped, quotes_dropped:
+    packets and ICMP errors that were too many to be kept as evidence.
+    """
+
+    def __init__(self, source: str, addresses: Addresses, ports: Callable[[], Collection[int]] = frozenset) -> None:
         self._source = source
         self._addresses = addresses
         self._partials = {TCP: Partial(), UDP: Partial(), ICMP: Partial()}
         self._quotes: dict[tuple[Any, ...], list[Quote]] = defaultdict(list)
         self._quote_count = 0
-        self.quotes_dropped = 0
-        self._neighbours: dict[tuple[str, str, bool], list[Neighbour]] = defaultdict(list)
-        self._others: set[tuple[str, str, int]] = set()
+        self.events_dropped = self.quotes_dropped = 0
+        self.neighbours = Neighbourhood(addresses)
+        self._heard = Hosts(addresses)
+        self._hidden: dict[tuple[str, str], None] = {}
+        self.admission = Admission(self._partials, ports, self._heard)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for anything more."""
+        return self.admission.full or self._addresses.full
+
+    @property
+    def wants_quotes(self) -> bool:
+        """Whether there is room for ICMP errors."""
+        return self._quote_count < MOST_QUOTES
 
     def add(self, headers: Headers) -> None:
         """Take in the headers of one batch."""
         for protocol, packets in ((TCP, headers.tcp), (UDP, headers.udp), (ICMP, headers.icmp)):
-            self._partials[protocol].absorb(segments.partial(packets, echo=protocol == ICMP))
+            self.admission.add(protocol, segments.partial(packets, echo=protocol == ICMP))
         for quote in headers.quotes:
             self._add_quote(quote)
-        for neighbour in headers.neighbours:
-            kept = self._neighbours[neighbour.sender, neighbour.target, neighbour.answer]
-            kept[MOST_LIKE_IT - 1 :] = [*kept[MOST_LIKE_IT - 1 : MOST_LIKE_IT - 1], neighbour]
-        self._others.update(headers.others)
+        for found in headers.neighbours:
+            self.neighbours.add(found)
+        self._heard.add(headers.others)
+        if len(self._hidden) < MOST_HIDDEN:
+            self._hidden |= dict.fromkeys(headers.hidden)
 
     def _add_quote(self, quote: Quote) -> None:
         key = quote._replace(frame=0, time_ns=0, sequence=None, header_bytes=0)
-        if self._quote_count >= MOST_QUOTES and key not in self._quotes:
+        if not self.wants_quotes:
             self.quotes_dropped += 1
         elif len(self._quotes[key]) < MOST_LIKE_IT:
             self._quotes[key].append(quote)
@@ -146,32 +156,16 @@ class FlowBuilder:
             protocol: segments.finish(self._partials.pop(protocol), echo=protocol == ICMP)
             for protocol in list(self._partials)
         }
+        self.events_dropped = sum(one.events_dropped for one in streams.values())
         parts = [flow_table.oriented(protocol, streams.pop(protocol)) for protocol in list(streams)]
         columns, events, begin = flow_table.in_order(parts)
+        for side in ("src", "dst"):
+            self._heard.add(columns[side][columns[f"frames_{side}"] > 0])
+        self._heard.add(self.neighbours.spoke.numbers())
         table = flow_table.table(columns, self._addresses, self._source)
         errors: dict[int, list[Quote]] = {}
         if quotes:
             table, errors = quoted.attach(table, quotes, self._source, _marks(columns, events, begin))
         table["stream"] = quoted.stream_numbers(table, quotes)
         begin = np.append(begin, np.full(len(table) + 1 - len(begin), begin[-1]))
-        return Flows(table, events, begin, errors, self._asked(), self._heard(table), tuple(sorted(self._others)))
-
-    def _asked(self) -> tuple[Asked, ...]:
-        """Return the hosts that were asked for on the local network and never answered there."""
-        answered = {sender for sender, _, _ in self._neighbours}
-        waiting: dict[tuple[str, str], list[Neighbour]] = defaultdict(list)
-        for (sender, target, answer), kept in self._neighbours.items():
-            if not answer and target not in answered and target != sender:
-                waiting[sender, target] += kept
-        return tuple(
-            Asked(asker, target, tuple(one.frame for one in kept), kept[0].time_ns, kept[-1].time_ns)
-            for (asker, target), kept in sorted(waiting.items())
-        )
-
-    def _heard(self, table: pd.DataFrame) -> frozenset[str]:
-        """Return every address that sent at least one packet."""
-        talking = [table[f"{side}_ip"][table[f"frames_{side}"] > 0].unique() for side in ("src", "dst")]
-        errors = {kept[0].sender for kept in self._quotes.values()}
-        neighbours = {sender for sender, _, _ in self._neighbours}
-        others = {source for source, _, _ in self._others}
-        return frozenset(errors.union(neighbours, others, *talking))
+        return Flows(table, events, begin, errors, self.neighbours.asked(), self._heard, tuple(sorted(self._hidden)))

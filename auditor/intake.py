@@ -21,8 +21,7 @@ def read_all(paths: Iterable[str | Path]) -> tuple[list[Source], list[SourceSumm
     for path in dict.fromkeys(map(str, paths)):
         try:
             source = read(path)
-            if not source.records:
-                raise SourceError("the file holds no packets", where=path, hint="take the capture again")
+            _check(source)
             sources.append(source)
         except SourceError as error:
             errors.append(error)
@@ -32,3 +31,18 @@ def read_all(paths: Iterable[str | Path]) -> tuple[list[Source], list[SourceSumm
         errors[0].further = tuple(errors[1:])
         raise errors[0]
     return sources, unreadable
+
+
+def _check(source: Source) -> None:
+    """Raise SourceError for a capture that holds nothing to audit."""
+    if not source.records:
+        raise SourceError("the file holds no packets", where=source.path, hint="take the capture again")
+    if source.understood or source.tally.frames["fragments"]:
+        return
+    hints = {
+        "unknown-interface": "run the file through editcap: editcap IN OUT",
+        "unreadable-headers": "capture with the whole packet: snap length 0 or 262144",
+    }
+    found = [hint for code, hint in hints.items() if any(warning.code == code for warning in source.warnings)]
+    hint = (found or ["capture on an Ethernet, Wi-Fi, tunnel or 'any' interface"])[0]
+    raise SourceError(f"none of its {source.records:,} frames can be read as IP or ARP", where=source.path, hint=hint)

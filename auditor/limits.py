@@ -63,8 +63,8 @@ def _absent(sources: Sequence[Source], cast: Cast) -> list[str]:
     given = {one.address: one.role for one in cast.assignments if one.how == "given"}
     if not given:
         return []
-    asked = {one.target for source in sources for one in source.details.asked}
-    present = asked.union(*(source.details.heard for source in sources))
+    present = {one.target for source in sources for one in source.details.asked}
+    present |= {address for address in given for source in sources if address in source.details.heard}
     for source in sources:
         present |= set(source.flows["dst_ip"][source.flows["dst_ip"].isin(list(given))])
     return [
@@ -75,7 +75,7 @@ def _absent(sources: Sequence[Source], cast: Cast) -> list[str]:
 
 
 def _warned(sources: Sequence[Source]) -> list[str]:
-    codes = ("ipsec", "tunnel", "unknown-link-type", "cut-short", "damaged", "no-times")
+    codes = r.INCOMPLETE_CODES | {"ipsec", "tunnel", "no-times"}
     return [
         f"{source.path}: {warning.text}" for source in sources for warning in source.warnings if warning.code in codes
     ]

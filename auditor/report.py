@@ -19,7 +19,21 @@ VERDICTS = (OPEN, ALLOWED, BLOCKED, NO_ANSWER, REFUSED, UNREACHABLE, INCONCLUSIV
 GOOD = frozenset((OPEN, ALLOWED))
 BAD = frozenset((BLOCKED, NO_ANSWER, REFUSED, UNREACHABLE))
 PROVEN, LIKELY = "proven", "likely"
-INCOMPLETE_CODES = frozenset(("cut-short", "damaged", "unreadable", "expands-too-much", "unknown-link-type"))
+INCOMPLETE_CODES = frozenset(
+    (
+        "cut-short",
+        "damaged",
+        "expands-too-much",
+        "lone-fragments",
+        "too-many-errors",
+        "too-many-flows",
+        "too-many-neighbours",
+        "unknown-interface",
+        "unknown-link-type",
+        "unreadable",
+        "unreadable-headers",
+    )
+)
 WORKS, FAILS, UNPROVEN = "works", "fails", "unproven"
 UNKNOWN, BETWEEN = "unknown", "between"
 

@@ -20,7 +20,8 @@ from auditor.sources.packets import Packets
 
 FIN, SYN, RST, PUSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 UNSET = -1
-SETTLE_AT = 65_536  # segments that are kept before they are joined
+SETTLE_AT, SETTLE_MOST = 65_536, 1_000_000  # segments that are kept before they are joined, at least and at most
+MOST_EVENTS = 1_024  # of one segment: a connection needs a dozen, a storm of resets none of its middle
 
 I64 = NDArray[np.int64]
 U64 = NDArray[np.uint64]
@@ -80,10 +81,10 @@ class Columns:
         return self._arrays.pop(name)[: self.length]
 
     def replace(self, columns: Iterable[tuple[str, NDArray[Any]]]) -> None:
-        """Put other rows in the place of all."""
-        arrays = dict(columns)
-        self.length = len(next(iter(arrays.values())))
-        self._arrays = arrays
+        """Put other rows in the place of all, column by column: each comes from this one or those behind it."""
+        for name, array in columns:
+            self._arrays[name] = array
+        self.length = len(array)
 
 
 class Partial:
@@ -92,7 +93,9 @@ class Partial:
     def __init__(self) -> None:
         self.segments = Columns(COLUMNS)
         self.events = Columns(EVENT_COLUMNS)
-        self._settled = 0
+        self.settled = 0  # segments when they were last joined
+        self.events_dropped = 0
+        self._few_events = 0
 
     def absorb(self, after: Partial) -> Partial:
         """Add what came after; return self."""
@@ -100,9 +103,21 @@ class Partial:
         self.segments.extend({name: after.segments[name] for name in COLUMNS})
         events = {name: after.events[name] for name in EVENT_COLUMNS}
         self.events.extend(events | {"segment": events["segment"] + offset})
-        if self.segments.length > max(2 * self._settled, SETTLE_AT):
+        self.events_dropped += after.events_dropped
+        if self.segments.length > min(max(2 * self.settled, SETTLE_AT), self.settled + SETTLE_MOST):
             self.settle()
+        if self.events.length > 2 * self._few_events + MOST_EVENTS * 256:
+            self._drop_events()
         return self
+
+    def _drop_events(self) -> None:
+        """Keep of very many events of one segment the first and the last."""
+        self.settle()
+        at = _without_middle(self.events["segment"])
+        self.events_dropped += self.events.length - len(at)
+        if len(at) < self.events.length:
+            self.events.replace((name, self.events[name][at]) for name in EVENT_COLUMNS)
+        self._few_events = self.events.length
 
     def settle(self) -> None:
         """Join segments that continue others; afterwards those of one five-tuple lie side by side, in order."""
@@ -115,7 +130,18 @@ class Partial:
         place[order] = np.cumsum(begins) - 1
         self.segments.replace(_joined(self.segments, order, np.flatnonzero(begins)))
         self.events["segment"][:] = place[self.events["segment"]]
-        self._settled = self.segments.length
+        self.settled = self.segments.length
+
+
+def _without_middle(owner: I64) -> I64:
+    """Return which events are left, in order, when no owner keeps more than its first and last MOST_EVENTS / 2."""
+    counts = np.bincount(owner)
+    if not len(counts) or counts.max() <= MOST_EVENTS:
+        return np.arange(len(owner))
+    order = stable_order(owner)
+    rank = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    middle = (rank >= MOST_EVENTS // 2) & (rank < np.repeat(counts, counts) - MOST_EVENTS // 2)
+    return np.sort(order[~middle])
 
 
 def _begins(segments: Columns, number: I64, order: I64) -> Bools:
@@ -397,7 +423,8 @@ class Streams:
     """Finished flows of one protocol, oriented: `a` is now the originator where `flipped` is False, else `b`.
 
     columns: as COLUMNS, summed over the segments of each flow; state: index into conn_state.STATES;
-    events: sorted by flow, then in file order; event_begin: where each flow's events begin (one more than flows).
+    events: sorted by flow, then in file order; event_begin: where each flow's events begin (one more than flows);
+    events_dropped: those that were too many to be kept.
     """
 
     columns: dict[str, NDArray[Any]]
@@ -405,6 +432,7 @@ class Streams:
     flipped: Bools
     events: dict[str, NDArray[Any]]
     event_begin: I64
+    events_dropped: int = 0
 
     def __len__(self) -> int:
         return len(self.state)
@@ -417,18 +445,21 @@ def finish(whole: Partial, *, echo: bool = False) -> Streams:
     begins = np.flatnonzero(_opens_flow(segments))
     order = np.argsort(segments["first_frame"][begins], kind="stable")
     ends = np.append(begins[1:], segments.length) - 1
-    columns = {name: segments[name][begins[order]] for name in COLUMNS if name not in SUMS}
-    columns["end"] = segments["end"][ends[order]]
+    columns = {name: segments.pop(name)[begins[order]] for name in COLUMNS if name not in (*SUMS, "end")}
+    columns["end"] = segments.pop("end")[ends[order]]
     for name in SUMS:
-        columns[name] = np.add.reduceat(segments[name], begins)[order] if len(begins) else segments[name]
+        column = segments.pop(name)
+        columns[name] = np.add.reduceat(column, begins)[order] if len(begins) else column
     flow = np.empty(len(begins), np.int64)
     flow[order] = np.arange(len(begins))
     owner = np.repeat(flow, ends - begins + 1)[whole.events["segment"]]
     at = (_telling_echoes if echo else _telling_events)(owner, whole.events, len(flow))
+    few = _without_middle(owner[at])
+    dropped, at = whole.events_dropped + len(at) - len(few), at[few]
     events = {name: whole.events.pop(name)[at] for name in EVENT_COLUMNS if name != "segment"}
     begin = np.append(0, np.cumsum(np.bincount(owner[at], minlength=len(flow))))
     state = conn_state.follow(events["packet"], begin)
-    return Streams(columns, state, conn_state.flipped(state), events, begin)
+    return Streams(columns, state, conn_state.flipped(state), events, begin, dropped)
 
 
 def _telling_events(owner: I64, events: Columns, count: int) -> I64:

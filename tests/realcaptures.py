@@ -8,7 +8,8 @@ import os
 from functools import cache
 from pathlib import Path
 
-from auditor.sources.capture import GZIP_MAGIC, PCAP_MAGICS, PCAPNG_MAGIC
+from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC
+from auditor.sources.gzipped import GZIP_MAGIC
 from auditor.sources.reading import Source, read
 
 FOLDER = Path(os.environ.get("AUDITOR_CORPUS") or "no-corpus")

@@ -28,7 +28,7 @@ from packets import (
 )
 
 from auditor.errors import SourceError
-from auditor.sources import capture, window
+from auditor.sources import capture, gzipped
 from auditor.sources.capture import CaptureReader
 
 SYN = tcp("10.0.0.1:50000 > 10.0.0.5:445")
@@ -302,7 +302,7 @@ def test_a_block_that_wireshark_counts_though_it_is_no_packet_keeps_its_number(k
 
 
 def test_gzip_that_expands_without_end_is_stopped(monkeypatch, read):
-    monkeypatch.setattr(window, "GZIP_FREE", 100_000)
+    monkeypatch.setattr(gzipped, "FREE", 100_000)
     zeros = struct.pack("<IIII", BEGIN, 0, 200_000, 200_000) + bytes(200_000)
     assert "expands-too-much" in codes(read(gzip.compress(pcap([SYN]) + zeros * 50)))
 

@@ -5,6 +5,7 @@ Link types are listed at https://www.tcpdump.org/linktypes.html.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from auditor.sources.pcap import PCAP_MAGICS, Pcap
 from auditor.sources.pcapng import PCAPNG_MAGIC, Pcapng
 from auditor.sources.records import MAX_PACKET, NO_LINK_TYPE, Account, Records
 from auditor.sources.warnings import SourceWarning
-from auditor.sources.window import GZIP_MAGIC, Window
+from auditor.sources.window import Window
 
-__all__ = ["GZIP_MAGIC", "MAX_PACKET", "NO_LINK_TYPE", "PCAPNG_MAGIC", "PCAP_MAGICS", "CaptureReader", "Records"]
+__all__ = ["MAX_PACKET", "NO_LINK_TYPE", "PCAPNG_MAGIC", "PCAP_MAGICS", "CaptureReader", "Records"]
 
 WINDOW = 16 * 1024 * 1024
 
@@ -24,13 +25,14 @@ class CaptureReader:
     """Iterate over the records of one capture; afterwards tell how many were read and what was wrong.
 
     format: "pcap" or "pcapng"; gzipped: whether it was packed; records: frames read; skipped: frames that could not
-    be; warnings: what the administrator must know about this file.
+    be; bytes: size of the file when it was opened; warnings: what the administrator must know about this file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.gzipped = False
         self.format = ""
+        self.bytes = 0
         self._account = Account()
 
     @property
@@ -51,6 +53,7 @@ class CaptureReader:
     def __iter__(self) -> Iterator[Records]:
         """Yield batches of records; the bytes of a batch stay as they are until the next one is asked for."""
         with self.path.open("rb") as raw, Window(raw, WINDOW, self._account.warnings) as window:
+            self.bytes = os.fstat(raw.fileno()).st_size
             magic = bytes(window.data[window.begin : window.begin + 4])
             if magic != PCAPNG_MAGIC and magic not in PCAP_MAGICS:
                 hint = "copy the file again; it is damaged, or it changed while it was read"

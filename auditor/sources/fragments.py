@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from typing import NamedTuple
 
-MOST_PENDING = 4096
+MOST_PENDING = 4096  # packets
+MOST_PIECES = 65_536  # of all of them
 HEAD = 256  # bytes of a packet that the transport headers can need
 
 Key = tuple[int, int, int, int]
@@ -20,43 +22,55 @@ class Whole(NamedTuple):
 
 @dataclass
 class _Pieces:
-    lengths: dict[int, int] = field(default_factory=dict)
+    """The pieces of one packet: those that follow a gap wait in a heap, so that each piece is looked at once."""
+
+    count: int = 0
+    reached: int = 0  # bytes from the beginning without a gap
+    behind: list[tuple[int, int]] = field(default_factory=list)  # where each piece behind the gap begins and ends
     heads: dict[int, bytes] = field(default_factory=dict)
     total: int | None = None
-    seen: int = 0  # bytes of all pieces: sorting them is worth it only when there are enough
+
+    def add(self, begin: int, end: int) -> None:
+        self.count += 1
+        heappush(self.behind, (begin, end))
+        while self.behind and self.behind[0][0] <= self.reached:
+            self.reached = max(self.reached, heappop(self.behind)[1])
 
 
 class Fragments:
-    """The packets of which only some pieces were seen so far; the oldest are given up beyond MOST_PENDING."""
+    """The packets of which only some pieces were seen so far; the oldest are given up beyond the limits."""
 
     def __init__(self) -> None:
         self._pending: dict[Key, _Pieces] = {}
+        self._given_up = 0
+        self._waiting = 0
+
+    @property
+    def lost(self) -> int:
+        """Pieces so far of packets that were never seen whole."""
+        return self._given_up + self._waiting
 
     def add(self, key: Key, offset: int, length: int, more: bool, head: bytes) -> Whole | None:
         """Add one piece; return the packet when this piece makes it whole."""
         pieces = self._pending.setdefault(key, _Pieces())
-        known = pieces.lengths.get(offset, 0)
-        pieces.lengths[offset] = max(length, known)
-        pieces.seen += pieces.lengths[offset] - known
+        pieces.add(offset, offset + length)
+        self._waiting += 1
         if offset < HEAD:
             pieces.heads[offset] = head[: HEAD - offset]
         if not more:
             pieces.total = offset + length
-        if pieces.total is None or pieces.seen < pieces.total or not _covered(pieces.lengths, pieces.total):
-            if len(self._pending) > MOST_PENDING:
-                del self._pending[next(iter(self._pending))]
+        if pieces.total is None or pieces.reached < pieces.total:
+            self._limit()
             return None
-        del self._pending[key]
+        self._waiting -= self._pending.pop(key).count
         return Whole(_assembled(pieces.heads), pieces.total)
 
-
-def _covered(lengths: dict[int, int], total: int) -> bool:
-    reached = 0
-    for offset in sorted(lengths):
-        if offset > reached:
-            return False
-        reached = max(reached, offset + lengths[offset])
-    return reached >= total
+    def _limit(self) -> None:
+        """Give up the oldest packets when there are too many."""
+        while len(self._pending) > MOST_PENDING or self._waiting > MOST_PIECES:
+            count = self._pending.pop(next(iter(self._pending))).count
+            self._waiting -= count
+            self._given_up += count
 
 
 def _assembled(heads: dict[int, bytes]) -> bytes:

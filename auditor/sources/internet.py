@@ -76,19 +76,26 @@ class IpReader:
             six = self._ip6(layer.keep(network == links.IPV6), words)
             parts += [part for part in (four, six) if part.layer.row.size]
             found = joined([four, six])
-            tunnelled = _among(found.protocol, (IP_IN_IP, IPV6_IN_IP, GRE))
-            if depth == MOST_TUNNELS:
-                self.tally.add("a tunnel within more tunnels than are looked into", np.count_nonzero(tunnelled))
-            if not (tunnelled | (found.protocol == UDP)).any():
+            if not _among(found.protocol, (IP_IN_IP, IPV6_IN_IP, GRE, UDP)).any():
                 break
             layer, network = self._inner(found, words)
+            if depth == MOST_TUNNELS:
+                inside = np.count_nonzero((network == links.IPV4) | (network == links.IPV6))
+                self.tally.add("a tunnel within more tunnels than are looked into", inside)
         return joined(parts)
 
     def quoted(self, layer: Layer, version: int, words: Words) -> Ip:
         """Return the IP packets that ICMP errors quote: cut ones are the rule, and no pieces of anything."""
         reader = IpReader(self.addresses, Tally(), self._tunnels)
         reader._fragments = None
-        return reader._ip4(layer, words) if version == 4 else reader._ip6(layer, words)
+        found = reader._ip4(layer, words) if version == 4 else reader._ip6(layer, words)
+        self.tally.add("a cut quotation in an ICMP error", reader.tally.frames.total())
+        return found
+
+    @property
+    def lone_fragments(self) -> int:
+        """Fragments so far of packets of which other pieces are missing."""
+        return self._fragments.lost if self._fragments else 0
 
     def texts(self, found: Ip, index: int) -> tuple[str, str]:
         """Return source and destination address of one packet."""
@@ -132,7 +139,10 @@ class IpReader:
         pair = (number[: len(at)] << np.uint64(32)) | number[len(at) :]
         inside = Layer(layer.row, at + 40, np.minimum(layer.end, wire), wire)
         found = Ip(inside, pair, np.full(len(at), 6, np.uint8), words.u8(at + 6))
-        return self._past_fragment_header(self._past_extensions(found, words), words)
+        found = self._past_extensions(found, words)
+        if not (found.protocol == FRAGMENT).any():
+            return found
+        return self._past_extensions(self._past_fragment_header(found, words), words)
 
     def _past_authentication(self, found: Ip, words: Words) -> Ip:
         """Step over IPv4 authentication headers, behind which everything is readable."""
@@ -160,14 +170,17 @@ class IpReader:
             following = words.u8(found.layer.at)
             layer = found.layer._replace(at=found.layer.at + np.where(step, length, 0))
             found = found._replace(layer=layer, protocol=np.where(step, following, found.protocol))
-            found = found.keep(found.layer.at <= found.layer.end)
-        return found
+            inside = found.layer.at <= found.layer.end
+            self.tally.add("a cut IPv6 extension header", np.count_nonzero(~inside))
+            found = found.keep(inside)
+        deep = np.isin(found.protocol, EXTENSIONS)
+        self.tally.add("more IPv6 extension headers than are looked into", np.count_nonzero(deep))
+        return found.keep(~deep)
 
     def _past_fragment_header(self, found: Ip, words: Words) -> Ip:
-        fragment = found.protocol == FRAGMENT
-        if not fragment.any():
-            return found
-        found = found.keep(~fragment | (found.layer.at + 8 <= found.layer.end))
+        room = (found.protocol != FRAGMENT) | (found.layer.at + 8 <= found.layer.end)
+        self.tally.add("a cut IPv6 extension header", np.count_nonzero(~room))
+        found = found.keep(room)
         fragment = found.protocol == FRAGMENT
         head = words.heads(np.where(fragment, found.layer.at, 0), 8)
         bits = head.u16(2)
@@ -217,8 +230,16 @@ class IpReader:
             layers.append(layer)
             kinds.append(network_kind)
         joined = Layer(*(np.concatenate(column) for column in zip(*layers, strict=True)))
+        network = np.concatenate(kinds)
         self.tally.add("tunnelled", len(joined.row))
-        return joined, np.concatenate(kinds)
+        self.tally.add("more tags or labels than are looked into", np.count_nonzero(np.isin(network, links.STEPS)))
+        self.tally.add("a cut tunnel header", np.count_nonzero(network == links.CUT) + self._lost(found, layers[2]))
+        return joined, network
+
+    def _lost(self, found: Ip, inside: Layer) -> int:
+        """Return how many GRE packets were cut before what they carry; some carry nothing."""
+        cut = found.layer.keep((found.protocol == GRE) & (found.layer.end < found.layer.wire))
+        return int(np.count_nonzero(~np.isin(cut.row, inside.row)))
 
     def _inside_udp(self, found: Ip, words: Words) -> list[tuple[Layer, NDArray[np.uint16]]]:
         udp = found.layer.keep((found.protocol == UDP) & (found.layer.at + 16 <= found.layer.end))

@@ -19,7 +19,7 @@ PPPOE = 0x8864
 ETHERNET_BRIDGED = 0x6558
 GRE_PPP = 0x880B
 LLC = 1  # not an EtherType: an 802.2 header follows, as it does where Ethernet gives a length instead of a type
-NOTHING = 0
+NOTHING, CUT = 0, 0x05FF  # no EtherTypes either: something else follows, or what follows was not captured
 SMALLEST_ETHER_TYPE = 0x0600
 STEPS = (*VLANS, *MPLS, PPPOE, LLC)
 MOST_STEPS = 8  # tags, labels and session headers that may lie on one another
@@ -60,7 +60,8 @@ def network_layers(records: Records, words: Words, tally: Tally) -> tuple[Layer,
     """Return where the network layer of each record begins and its EtherType (NOTHING where there is none)."""
     start = records.start
     rows = np.arange(len(start))
-    layer = Layer(rows, start, start + records.captured, start + records.original)
+    wire = start + np.maximum(records.original, records.captured)  # some writers leave the length on the wire at zero
+    layer = Layer(rows, start, start + records.captured, wire)
     types = records.link_type
     if (types == types[0]).all():
         return _read_link(int(types[0]), layer, words, tally)
@@ -78,13 +79,24 @@ def _read_link(link_type: int, layer: Layer, words: Words, tally: Tally) -> tupl
     if reader is None:
         tally.add(f"link type {link_type}", len(layer.row))
         return layer.keep(np.zeros(len(layer.row), np.bool_)), np.array([], np.uint16)
+    count = len(layer.row)
     layer, network = reader(layer, words)
-    known = _is_known(network)
-    if not known.all():
+    tally.add("a cut link header", count - len(layer.row))
+    if not _is_known(network).all():
         layer, network = ether_types(layer, network, words)
-        known = _is_known(network)
-    tally.add("neither IP nor ARP", len(known) - np.count_nonzero(known))
+    count_unknown(network, tally)
     return layer, network
+
+
+def count_unknown(network: Network, tally: Tally) -> None:
+    """Count the frames that are neither IP nor ARP, and those of which nobody can tell."""
+    known = _is_known(network)
+    if known.all():
+        return
+    cut, deep = np.count_nonzero(network == CUT), np.count_nonzero(np.isin(network, STEPS))
+    tally.add("a cut link header", cut)
+    tally.add("more tags or labels than are looked into", deep)
+    tally.add("neither IP nor ARP", len(known) - np.count_nonzero(known) - cut - deep)
 
 
 def _is_known(network: Network) -> NDArray[np.bool_]:
@@ -98,7 +110,9 @@ def ether_types(layer: Layer, network: Network, words: Words) -> tuple[Layer, Ne
         tagged = (network != IPV4) & np.isin(network, STEPS)
         if not tagged.any():
             break
-        network = np.where(tagged & (layer.at + 8 > layer.end), NOTHING, network).astype(np.uint16)
+        short = tagged & (layer.at + 8 > layer.end)
+        cut = np.where((network == LLC) & (layer.end >= layer.wire), NOTHING, CUT)  # there are shorter 802.2 frames
+        network = np.where(short, cut, network).astype(np.uint16)
         vlan, mpls, pppoe = np.isin(network, VLANS), np.isin(network, MPLS), network == PPPOE
         at = np.where(vlan | mpls | pppoe, layer.at, layer.row * 0)
         inside_vlan = words.u16(at + 2)
@@ -180,15 +194,16 @@ def _ppp(layer: Layer, words: Words) -> tuple[Layer, Network]:
 
 def _wireless(layer: Layer, words: Words) -> tuple[Layer, Network]:
     """802.11 data frames that are not encrypted."""
-    layer = _room(layer, 24)
-    control, flags = words.u8(layer.at), words.u8(layer.at + 1)
+    short = layer.at + 24 > layer.end  # an acknowledgement has no more than 10 bytes
+    at = np.where(short, 0, layer.at)
+    control, flags = words.u8(at), words.u8(at + 1)
     quality = (control & 0x80) != 0
     header = 24 + np.where((flags & 3) == 3, 6, 0) + np.where(quality, 2, 0)
     header += np.where(quality & ((flags & 0x80) != 0), 4, 0)
     readable = ((control & 0x0C) == 8) & ((control & 0x40) == 0) & ((flags & 0x40) == 0)
-    readable &= layer.at + header + 8 <= layer.end
-    layer = Layer(*(column[readable] for column in layer)).forward(header[readable])
-    return layer, np.full(len(layer.row), LLC, np.uint16)
+    network = np.where(readable, LLC, NOTHING)
+    network[short] = np.where(layer.end < layer.wire, CUT, NOTHING)[short]
+    return layer.forward(header), network.astype(np.uint16)
 
 
 def _radiotap(layer: Layer, words: Words) -> tuple[Layer, Network]:

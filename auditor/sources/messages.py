@@ -5,14 +5,16 @@ References: RFC 792, 4443, 826, 4861.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from auditor.sources.addresses import U64, hosts
 from auditor.sources.internet import ICMP, ICMPV6, TCP, Ip, IpReader
-from auditor.sources.links import Layer
+from auditor.sources.links import IPV4, Layer
 from auditor.sources.records import Records
+from auditor.sources.tally import Tally
 from auditor.sources.words import Words
 
 ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
@@ -45,14 +47,17 @@ class Quote(NamedTuple):
     header_bytes: int  # how much of the quoted transport header is there
 
 
-class Neighbour(NamedTuple):
-    """An ARP or neighbour-discovery message: who asks for, or answers as, which address."""
+class Neighbours(NamedTuple):
+    """ARP and neighbour-discovery messages: who asks for, or answers as, which address; arrays of one length.
 
-    frame: int
-    time_ns: int
-    answer: bool
-    sender: str
-    target: str
+    sender, target: hosts as `addresses.hosts` numbers them.
+    """
+
+    frame: NDArray[np.int64]
+    time_ns: NDArray[np.int64]
+    answer: NDArray[np.bool_]
+    sender: U64
+    target: U64
 
 
 def quotes(icmp: Ip, words: Words, records: Records, ip: IpReader) -> list[Quote]:
@@ -64,6 +69,13 @@ def quotes(icmp: Ip, words: Words, records: Records, ip: IpReader) -> list[Quote
         if one.layer.row.size:
             found += _quotes(one, version, words, records, ip)
     return [quote for _, quote in sorted(found, key=lambda row: row[0])]
+
+
+def count_errors(icmp: Ip, words: Words) -> int:
+    """Return how many of these ICMP messages are errors."""
+    types = words.u8(icmp.layer.at)
+    found = [(icmp.version == version) & np.isin(types, errors) for version, errors in ICMP_ERRORS.items()]
+    return int(np.count_nonzero(np.any(found, axis=0)))
 
 
 def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpReader) -> list[tuple[int, Quote]]:
@@ -113,35 +125,37 @@ def _ports(head: bytes, protocol: int) -> tuple[int, int]:
     return int.from_bytes(head[:2], "big"), int.from_bytes(head[2:4], "big")
 
 
-def arp(layer: Layer, words: Words, records: Records) -> list[Neighbour]:
+def arp(layer: Layer, words: Words, records: Records, tally: Tally) -> Neighbours:
     """Return the ARP messages about IPv4 addresses."""
-    layer = layer.keep(layer.at + 8 <= layer.end)
-    found: list[Neighbour] = []
-    for row, at, end, _ in zip(*(column.tolist() for column in layer), strict=True):
-        head = words.bytes[at:end].tobytes()
-        hardware, operation = head[4], int.from_bytes(head[6:8], "big")
-        if head[2:4] != b"\x08\x00" or head[5] != 4 or operation not in (ARP_REQUEST, ARP_REPLY):
-            continue
-        sender, target = head[8 + hardware : 12 + hardware], head[12 + 2 * hardware : 16 + 2 * hardware]
-        if len(target) == 4 and sender != bytes(4):
-            texts = (str(ipaddress.IPv4Address(sender)), str(ipaddress.IPv4Address(target)))
-            answer = operation == ARP_REPLY or sender == target
-            found.append(Neighbour(int(records.frame[row]), int(records.time_ns[row]), answer, *texts))
-    return found
+    whole = layer.at + 8 <= layer.end
+    hardware = words.u8(np.where(whole, layer.at, 0) + 4).astype(np.int64)
+    whole &= layer.at + 16 + 2 * hardware <= layer.end
+    tally.add("a cut ARP message", np.count_nonzero(~whole))
+    layer, hardware = layer.keep(whole), hardware[whole]
+    operation = words.u16(layer.at + 6)
+    sender, target = words.u32(layer.at + 8 + hardware), words.u32(layer.at + 12 + 2 * hardware)
+    wanted = (words.u16(layer.at + 2) == IPV4) & (words.u8(layer.at + 5) == 4) & (sender != 0)
+    wanted &= (operation == ARP_REQUEST) | (operation == ARP_REPLY)
+    answer = (operation == ARP_REPLY) | (sender == target)
+    four = np.full(len(sender), 4, np.uint8)
+    sender, target = (hosts(one.astype(np.uint64), four) for one in (sender, target))
+    row = layer.row
+    found = Neighbours(records.frame[row], records.time_ns[row], answer, sender, target)
+    return Neighbours(*(column[wanted] for column in found))
 
 
-def neighbour_discovery(icmp: Ip, words: Words, records: Records, ip: IpReader) -> list[Neighbour]:
+def neighbour_discovery(icmp: Ip, words: Words, records: Records, ip: IpReader) -> Neighbours:
     """Return the neighbour solicitations and advertisements among these ICMP messages."""
     types = words.u8(icmp.layer.at)
-    about = (types == NEIGHBOUR_SOLICITATION) | (types == NEIGHBOUR_ADVERTISEMENT)
-    icmp = icmp.keep((icmp.version == 6) & about & (icmp.layer.at + 24 <= icmp.layer.end))
-    found: list[Neighbour] = []
-    for index, (row, at) in enumerate(zip(icmp.layer.row.tolist(), icmp.layer.at.tolist(), strict=True)):
-        target = str(ipaddress.IPv6Address(words.bytes[at + 8 : at + 24].tobytes()))
-        sender, _ = ip.texts(icmp, index)
-        if sender == "::":
-            continue  # a host that checks whether its own address is free asks nothing of anybody
-        answer = int(words.bytes[at]) == NEIGHBOUR_ADVERTISEMENT
-        who = target if answer else sender
-        found.append(Neighbour(int(records.frame[row]), int(records.time_ns[row]), answer, who, target))
-    return found
+    icmp = icmp.keep((icmp.version == 6) & ((types == NEIGHBOUR_SOLICITATION) | (types == NEIGHBOUR_ADVERTISEMENT)))
+    whole = icmp.layer.at + 24 <= icmp.layer.end
+    ip.tally.add("a cut ICMP header", np.count_nonzero(~whole))
+    icmp = icmp.keep(whole)
+    at, row = icmp.layer.at, icmp.layer.row
+    target = hosts(ip.addresses.numbers(words.u64(at + 8), words.u64(at + 16)), icmp.version)
+    sender = hosts(icmp.pair >> np.uint64(32), icmp.version)
+    answer = words.u8(at) == NEIGHBOUR_ADVERTISEMENT
+    # A host that checks whether its own address is free asks nothing of anybody.
+    known = sender != (ip.addresses.host("::") or 0)
+    found = Neighbours(records.frame[row], records.time_ns[row], answer, np.where(answer, target, sender), target)
+    return Neighbours(*(column[known] for column in found))

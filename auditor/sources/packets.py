@@ -7,7 +7,6 @@ References: RFC 9293, 768, 792, 4443.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources import links, messages
-from auditor.sources.addresses import U64, Addresses
+from auditor.sources.addresses import U64, Addresses, Hosts, hosts, unique
 from auditor.sources.internet import AH, ESP, ICMP, ICMPV6, TCP, UDP, Ip, IpReader, Tunnels
-from auditor.sources.messages import ECHO_REPLY, ECHO_REQUEST, Neighbour, Quote
+from auditor.sources.messages import ECHO_REPLY, ECHO_REQUEST, Neighbours, Quote
 from auditor.sources.records import Records
 from auditor.sources.tally import Tally
 from auditor.sources.words import Words
@@ -29,18 +28,25 @@ __all__ = [
     "ESP",
     "ICMP",
     "ICMPV6",
+    "MOST_HIDDEN",
     "TCP",
     "UDP",
+    "UNWANTED_ERRORS",
     "Addresses",
     "Headers",
-    "Neighbour",
+    "Hosts",
+    "Neighbours",
     "PacketReader",
     "Packets",
     "Quote",
     "Tunnels",
+    "hosts",
+    "unique",
 ]
 
 ACKNOWLEDGES = 0x10  # the flag of TCP; an echo reply takes it too
+UNWANTED_ERRORS = "ICMP errors beyond those that are kept"
+MOST_HIDDEN = 1_000  # pairs of hosts between which IPsec is named
 
 I64 = NDArray[np.int64]
 
@@ -74,41 +80,56 @@ class Packets:
 
 @dataclass(frozen=True)
 class Headers:
-    """All that one batch of records says below the application."""
+    """All that one batch of records says below the application.
+
+    neighbours: of ARP and of IPv6 neighbour discovery; others: hosts that sent anything else than TCP, UDP or echoes;
+    hidden: source and destination of IPsec packets.
+    """
 
     tcp: Packets
     udp: Packets
     icmp: Packets
     quotes: tuple[Quote, ...]
-    neighbours: tuple[Neighbour, ...]
-    others: tuple[tuple[str, str, int], ...]  # source, destination, IP protocol: neither TCP, UDP nor ICMP
+    neighbours: tuple[Neighbours, ...]
+    others: U64
+    hidden: tuple[tuple[str, str], ...]
 
 
 class PacketReader:
     """Read the headers of batch after batch of one capture; holds what lives longer than a batch."""
 
     def __init__(self, tunnels: Tunnels) -> None:
+        self.understood = 0  # ARP messages and IP packets so far, also those inside others
         self.addresses = Addresses()
         self.tally = Tally()
         self._tunnels = tunnels
         self._ip = IpReader(self.addresses, self.tally, tunnels)
 
-    def read(self, records: Records) -> Headers:
-        """Return the headers of one batch of records."""
+    @property
+    def lone_fragments(self) -> int:
+        """Fragments so far of packets of which other pieces are missing."""
+        return self._ip.lone_fragments
+
+    def read(self, records: Records, *, quotes: bool = True) -> Headers:
+        """Return the headers of one batch of records; without what ICMP errors quote if that is not wanted."""
         words = Words(records.data)
         layer, network = links.network_layers(records, words, self.tally)
-        neighbours = messages.arp(layer.keep(network == links.ARP), words, records)
+        neighbours = messages.arp(layer.keep(network == links.ARP), words, records, self.tally)
         found = self._ip.read(layer, network, words)
         tcp, udp = found.protocol == TCP, found.protocol == UDP
         icmp = ((found.protocol == ICMP) & (found.version == 4)) | ((found.protocol == ICMPV6) & (found.version == 6))
+        self.understood += len(found.protocol) + len(neighbours.frame)
         told = self._long_enough(found.keep(icmp), 8, "a cut ICMP header")
+        if not quotes:
+            self.tally.add(UNWANTED_ERRORS, messages.count_errors(told, words))
         return Headers(
             tcp=self._tcp(found.keep(tcp), words, records),
             udp=self._udp(found.keep(udp), words, records),
             icmp=self._echo(told, words, records),
-            quotes=tuple(messages.quotes(told, words, records, self._ip)),
-            neighbours=(*neighbours, *messages.neighbour_discovery(told, words, records, self._ip)),
-            others=self._others(found.keep(~(tcp | udp | icmp))),
+            quotes=tuple(messages.quotes(told, words, records, self._ip)) if quotes else (),
+            neighbours=(neighbours, messages.neighbour_discovery(told, words, records, self._ip)),
+            others=_senders(found.keep(~(tcp | udp))),
+            hidden=self._others(found.keep(~(tcp | udp | icmp))),
         )
 
     def _tcp(self, found: Ip, words: Words, records: Records) -> Packets:
@@ -150,17 +171,22 @@ class PacketReader:
             flags=np.where(kind >> 8 == reply, ACKNOWLEDGES, 0).astype(np.uint8),
         )
 
-    def _others(self, found: Ip) -> tuple[tuple[str, str, int], ...]:
-        for protocol, count in Counter(found.protocol.tolist()).items():
+    def _others(self, found: Ip) -> tuple[tuple[str, str], ...]:
+        """Count the packets of other protocols; return the ends of those that IPsec hides."""
+        for protocol, count in enumerate(np.bincount(found.protocol).tolist()):
             self.tally.add(f"IP protocol {protocol}", count)
-        keys = np.stack([found.pair, found.version.astype(np.uint64), found.protocol.astype(np.uint64)])
-        _, first = np.unique(keys, axis=1, return_index=True)
-        return tuple((*self._ip.texts(found, index), int(found.protocol[index])) for index in first.tolist())
+        found = found.keep((found.protocol == ESP) | (found.protocol == AH))
+        _, first = np.unique(found.pair, return_index=True)
+        return tuple(self._ip.texts(found, index) for index in first[:MOST_HIDDEN].tolist())
 
     def _long_enough(self, found: Ip, size: int, otherwise: str) -> Ip:
         enough = found.layer.at + size <= found.layer.end
         self.tally.add(otherwise, len(enough) - np.count_nonzero(enough))
         return found.keep(enough)
+
+
+def _senders(found: Ip) -> U64:
+    return unique(hosts(found.pair >> np.uint64(32), found.version))
 
 
 def _packets(

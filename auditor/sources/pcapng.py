@@ -33,9 +33,10 @@ PACKET_HEAD = 28
 MAX_BLOCK = 16 * 1024 * 1024
 MOST_INTERFACES = 65_536
 MOST_TURNS = 1_000  # changes of byte order in one file
+STRETCH = 256 * 1024  # how far is looked ahead behind such a change; doubled as long as none follows
 
 TIME_RESOLUTION, TIME_OFFSET = 9, 14  # options of an interface
-MOST_SECONDS = 9_000_000_000
+MOST_SECONDS = 9_000_000_000  # since 1970, or before: in nanoseconds they still fit into 64 bits
 
 I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -58,25 +59,33 @@ class Pcapng:
         self._account = account
         self._order = "<"
         self._turns = 0
+        self._stretch = len(window.data)
         self._interfaces: list[Interface] = []  # of the section that is being read
-        self._last_time = 0
-        self._untimed = self._orphans = self._broken = 0
+        self._last_time: int | None = None
+        self._numbered = 0  # interfaces that this section describes, also those beyond MOST_INTERFACES
+        self._untimed = self._mistimed = self._orphans = self._broken = 0
 
     def batches(self) -> Iterator[Records]:
         """Yield the records, one window full or the rest of a byte order at a time."""
         window = self._window
         while self._enter_section():
-            found = self._whole(chain.walk(layout(window, self._order), window.data, window.begin, window.end))
+            until = min(window.begin + self._stretch, window.end)
+            found = self._whole(chain.walk(layout(window, self._order), window.data, window.begin, until))
             if len(found.starts):
                 yield self._batch(found.starts)
             window.begin = found.end
             if found.broken and not self._at_other_section():
                 self._account.damaged(window)
                 break
-            if not found.broken and not window.fill():
+            if not found.broken and not self._further(until):
                 self._account.ended(window)
                 break
         self._tell()
+
+    def _further(self, until: int) -> bool:
+        """Look further ahead: in the window as far as it goes, then in the next one."""
+        self._stretch = min(2 * self._stretch, len(self._window.data))
+        return until < self._window.end or self._window.fill()
 
     # sections
 
@@ -108,7 +117,9 @@ class Pcapng:
             self._account.warnings.append(SourceWarning("damaged", text))
             self._account.skipped += 1
             return False
-        self._turns += order != self._order
+        if order != self._order:
+            self._turns += 1
+            self._stretch = STRETCH
         self._order = order
         return True
 
@@ -142,7 +153,7 @@ class Pcapng:
         simple = kinds == SIMPLE_PACKET
         captured, original, room = _lengths(head, simple, table.column("snap_length"))
         whole = ~known | ((captured <= room) & (captured <= MAX_PACKET))
-        time = self._times(head, table, simple | ~known)
+        time = self._times(head, table, simple, known)
         frame = np.arange(len(at)) + self._account.records + self._account.skipped + 1
         self._orphans += int(np.count_nonzero(~known & _among(kinds, PACKET_KINDS)))
         broken = len(whole) - int(np.count_nonzero(whole))
@@ -165,16 +176,16 @@ class Pcapng:
         Return, for each block, the index of its section's first interface and how many the section has up to here;
         and all interfaces that these point to.
         """
+        sections, news = kinds == SECTION, kinds == INTERFACE
+        number = np.cumsum(news) + self._numbered
+        first_number = np.maximum.accumulate(np.where(sections, number, 0))
+        number -= first_number  # how many the section has described up to here
+        self._numbered = int(number[-1])
+        news &= number <= MOST_INTERFACES
         before = len(self._interfaces)
-        sections, news = np.flatnonzero(kinds == SECTION), np.flatnonzero(kinds == INTERFACE)
-        news = news[: MOST_INTERFACES - before]
-        self._interfaces += [self._interface(place) for place in at[news].tolist()]
-        described, first = np.zeros(len(at), np.int64), np.zeros(len(at), np.int64)
-        described[news] = 1
-        described = np.cumsum(described) + before
-        first[sections] = described[sections]
-        first = np.maximum.accumulate(first)
-        interfaces = self._interfaces
+        interfaces = [*self._interfaces, *(self._interface(place) for place in at[news].tolist())]
+        described = np.cumsum(news) + before
+        first = np.maximum.accumulate(np.where(sections, described, 0))
         self._interfaces = interfaces[int(first[-1]) :]
         return first, described - first, interfaces
 
@@ -182,31 +193,48 @@ class Pcapng:
         size = struct.unpack_from(self._order + "I", self._window.data, at + 4)[0]
         return _interface(bytes(self._window.data[at : at + size]), self._order)
 
-    def _times(self, head: Heads, table: _Interfaces, untimed: Bools) -> I64:
+    def _times(self, head: Heads, table: _Interfaces, simple: Bools, known: Bools) -> I64:
+        """Return the time of each packet; those without one, or with one that cannot be, take that of the one before.
+
+        Of frames without an interface nobody can tell what their time counts in.
+        """
         ticks = (head.u32(12).astype(np.uint64) << np.uint64(32)) | head.column("u4", 16)
         a_second = table.column("ticks_a_second")
         seconds, rest = np.divmod(ticks, a_second.astype(np.uint64))
-        time = seconds.astype(np.int64) * 1_000_000_000
+        since = np.minimum(seconds, 3 * MOST_SECONDS).astype(np.int64) + table.column("offset_seconds")
+        mistimed = (np.abs(since) > MOST_SECONDS) & known & ~simple
+        untimed = simple | ~known | mistimed
+        time = np.where(untimed, 0, since) * 1_000_000_000
         time += (rest.astype(np.float64) * (1_000_000_000 / a_second)).astype(np.int64)
-        time += table.column("offset_seconds") * 1_000_000_000
         if untimed.any():
-            self._untimed += int(np.count_nonzero(untimed))
+            self._mistimed += int(np.count_nonzero(mistimed))
+            self._untimed += int(np.count_nonzero(untimed)) - int(np.count_nonzero(mistimed))
             last = np.maximum.accumulate(np.where(untimed, -1, np.arange(len(time))))
-            time = np.where(last >= 0, time[last], self._last_time)
-        self._last_time = int(time[-1]) if len(time) else self._last_time
+            time = np.where(last >= 0, time[last], self._time_before(time[~untimed]))
+        if not untimed.all():
+            self._last_time = int(time[-1])
         return time
+
+    def _time_before(self, following: I64) -> int:
+        """Return the last time before this batch; where there is none, the first that follows."""
+        if self._last_time is not None:
+            return self._last_time
+        return int(following[0]) if len(following) else 0
 
     def _tell(self) -> None:
         """Warn of packets that were read in part or not at all."""
         orphans = f"{self._orphans:,} packets name an interface that the file does not describe."
         broken = f"{self._broken:,} packets claim more bytes than their block holds: skipped."
         untimed = f"{self._untimed:,} packets carry no time; the time of the packet before each is taken."
+        mistimed = f"{self._mistimed:,} packets carry a time centuries away; that of the packet before each is taken."
         if self._orphans:
             self._account.warnings.append(SourceWarning("unknown-interface", orphans))
         if self._broken:
             self._account.warnings.append(SourceWarning("damaged", broken))
         if self._untimed:
             self._account.warnings.append(SourceWarning("no-times", untimed))
+        if self._mistimed:
+            self._account.warnings.append(SourceWarning("no-times", mistimed))
 
 
 def layout(window: Window, order: str) -> chain.Format:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import stat
 import tomllib
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,11 +13,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from auditor.admission import MOST_FLOWS
 from auditor.errors import SourceError
 from auditor.flows import FlowBuilder, Flows
+from auditor.ruleset import load_ruleset, shipped_rulesets
 from auditor.shipped import rulesets_folder
-from auditor.sources.capture import GZIP_MAGIC, PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
-from auditor.sources.packets import AH, ESP, PacketReader, Tunnels
+from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
+from auditor.sources.gzipped import GZIP_MAGIC, ExpandsTooMuch, Unpacked
+from auditor.sources.packets import UNWANTED_ERRORS, PacketReader, Tunnels
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
 
@@ -28,6 +31,7 @@ KNOWN_FORMATS = (
     (b"RTSS", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
     (b"ElfFile", "a Windows event log (.evtx)", "this version reads captures only"),
     (b"#Version:", "a Windows Firewall log", "this version reads captures only"),
+    (GZIP_MAGIC, "a gzip file within a gzip file", "unpack it once (gzip -d FILE) and name what comes out"),
     (b"PK\x03\x04", "a ZIP archive", "unpack it and name the capture inside"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and name the capture inside"),
     (b"\xfd7zXZ\0", "an XZ-compressed file", "unpack it: xz -d FILE"),
@@ -39,6 +43,7 @@ KNOWN_FORMATS = (
     (b"\x89PNG", "a picture", "name the capture itself"),
     (b"%PDF", "a PDF document", "name the capture itself"),
 )
+HEAD = 64  # bytes that tell what a file is
 ETL_HINT = (
     "a Windows trace (.etl)? Convert it: pktmon etl2pcap FILE.etl -o FILE.pcapng, or etl2pcapng if netsh trace made it"
 )
@@ -50,7 +55,8 @@ class Source:
 
     kind: "capture"; format: "pcap" or "pcapng", with " (gzip)" behind it when packed; bytes: size of the file;
     records: frames read; skipped: frames that could not be read; first_ns, last_ns: earliest and latest time in
-    nanoseconds since 1970 UTC, None when it is empty; tally: frames that hold nothing to audit, by what they are.
+    nanoseconds since 1970 UTC, None when it is empty; understood: ARP messages and IP packets read, also those inside
+    others; tally: frames that hold nothing to audit, by what they are.
     """
 
     path: str
@@ -61,6 +67,7 @@ class Source:
     skipped: int
     first_ns: int | None
     last_ns: int | None
+    understood: int
     warnings: tuple[SourceWarning, ...]
     tally: Tally
     details: Flows
@@ -88,12 +95,15 @@ def _read_capture(path: Path) -> Source:
     reader = CaptureReader(path)
     packets = PacketReader(known_tunnels())
     name = _name(path)
-    builder = FlowBuilder(name, packets.addresses)
+    builder = FlowBuilder(name, packets.addresses, documented_ports)
     span = _Span()
     try:
         for records in reader:
+            if builder.full:
+                span.left_out += len(records.frame)
+                continue
             span.add(records)
-            builder.add(packets.read(records))
+            builder.add(packets.read(records, quotes=builder.wants_quotes))
     except OSError as error:
         raise _unreadable(path, error) from error
     details = builder.finish()
@@ -101,12 +111,13 @@ def _read_capture(path: Path) -> Source:
         path=name,
         kind="capture",
         format=reader.format + (" (gzip)" if reader.gzipped else ""),
-        bytes=path.stat().st_size,
-        records=reader.records,
-        skipped=reader.skipped,
+        bytes=reader.bytes,
+        records=reader.records - span.left_out,
+        skipped=reader.skipped + span.left_out,
         first_ns=span.first,
         last_ns=span.last,
-        warnings=tuple(reader.warnings + _told_of(packets.tally, details, builder.quotes_dropped, reader.records)),
+        understood=packets.understood,
+        warnings=tuple([*reader.warnings, *_told_of(packets, details), *_left_out(builder, packets, span, reader)]),
         tally=packets.tally,
         details=details,
     )
@@ -118,10 +129,11 @@ def _name(path: Path) -> str:
 
 
 class _Span:
-    """The earliest and the latest time of all records."""
+    """The earliest and the latest time of the records that were looked into, and how many were not."""
 
     first: int | None = None
     last: int | None = None
+    left_out: int = 0
 
     def add(self, records: Records) -> None:
         low, high = int(np.min(records.time_ns)), int(np.max(records.time_ns))
@@ -129,29 +141,58 @@ class _Span:
         self.last = high if self.last is None else max(high, self.last)
 
 
-def _told_of(tally: Tally, details: Flows, quotes_dropped: int, records: int) -> list[SourceWarning]:
+CUT_IT = "Cut the capture to the time of the push (editcap -A START -B STOP IN OUT), or to the hosts that matter."
+NOT_USED = ("a cut", "a broken", "a tunnel within", "more ")  # how words of the tally begin for what was not read
+
+
+def _told_of(packets: PacketReader, details: Flows) -> list[SourceWarning]:
     """Return warnings for what was in the capture but could not be looked into."""
     warnings = []
+    tally = packets.tally
     for what, count in sorted(tally.frames.items()):
         if what.startswith("link type"):
             warnings.append(
                 SourceWarning("unknown-link-type", f"{count:,} frames are of {what}, which is not known here.")
             )
-        elif what.startswith(("a cut", "a broken", "a tunnel within")):
+        elif what.startswith(NOT_USED):
             warnings.append(SourceWarning("unreadable-headers", f"{count:,} frames hold {what}; they were not used."))
-    pairs = sorted({(src, dst) for src, dst, protocol in details.others if protocol in (ESP, AH)})
-    if pairs or tally.frames["tunnel IPsec"]:
-        between = ", ".join(f"{src} and {dst}" for src, dst in pairs[:5]) or "some hosts"
+    if packets.lone_fragments:
+        text = f"{packets.lone_fragments:,} fragments belong to packets of which other pieces are missing; not used."
+        warnings.append(SourceWarning("lone-fragments", text))
+    if details.hidden or tally.frames["tunnel IPsec"]:
+        between = ", ".join(f"{src} and {dst}" for src, dst in details.hidden[:5]) or "some hosts"
         text = f"IPsec between {between}: nobody can see which ports these packets use."
         warnings.append(SourceWarning("ipsec", text))
     for name in ("GTP", "AYIYA"):
         if count := tally.frames[f"tunnel {name}"]:
             warnings.append(SourceWarning("tunnel", f"{count:,} packets look like {name} tunnels: not looked into."))
-    if quotes_dropped:
-        warnings.append(SourceWarning("too-many-errors", f"{quotes_dropped:,} ICMP errors were not kept as evidence."))
-    if not records:
-        warnings.append(SourceWarning("no-packets", "The file holds no packets."))
     return warnings
+
+
+def _left_out(
+    builder: FlowBuilder, packets: PacketReader, span: _Span, reader: CaptureReader
+) -> Iterator[SourceWarning]:
+    """Yield warnings for what was too much to be kept, and for a file that holds nothing."""
+    if span.left_out:
+        text = f"It holds more connections than fit into memory: its last {span.left_out:,} frames were not read."
+        yield SourceWarning("too-many-flows", f"{text} {CUT_IT}")
+    if count := builder.admission.dropped:
+        text = f"More than {MOST_FLOWS:,} connections: {count:,} packets of others, at ports that no ruleset asks for, "
+        yield SourceWarning("too-many-flows", f"{text}were left out. {CUT_IT}")
+    if count := builder.quotes_dropped + packets.tally.frames[UNWANTED_ERRORS]:
+        yield SourceWarning("too-many-errors", f"{count:,} ICMP errors were too many to be looked into. {CUT_IT}")
+    if count := builder.events_dropped:
+        yield SourceWarning(
+            "too-many-events", f"{count:,} SYN, FIN and RST packets were too many to be kept as evidence."
+        )
+    if builder.neighbours.spoke.full:
+        text = "More hosts speak ARP or IPv6 neighbour discovery than can be remembered: who did not answer is unknown."
+        yield SourceWarning("too-many-neighbours", f"{text} {CUT_IT}")
+    elif count := builder.neighbours.dropped:
+        text = f"{count:,} requests for hardware addresses were too many to be looked into."
+        yield SourceWarning("too-many-neighbours", f"{text} {CUT_IT}")
+    if not reader.records:
+        yield SourceWarning("no-packets", "The file holds no packets.")
 
 
 def _head(path: Path) -> bytes:
@@ -163,11 +204,11 @@ def _head(path: Path) -> bytes:
         if not stat.S_ISREG(mode):
             raise SourceError("this is not an ordinary file", where=str(path), hint="save the capture to a file first")
         with path.open("rb") as file:
-            head = file.read(64)
-        if head[:2] == GZIP_MAGIC:
-            with gzip.open(path) as packed:
-                head = packed.read(64)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            head = file.read(HEAD)
+            if head[:2] == GZIP_MAGIC:
+                file.seek(0)
+                head = _unpacked_head(Unpacked(file))
+    except (EOFError, zlib.error, ExpandsTooMuch) as error:
         raise SourceError(
             f"the gzip data cannot be unpacked ({error})", where=str(path), hint="copy it again"
         ) from error
@@ -175,6 +216,13 @@ def _head(path: Path) -> bytes:
         raise _unreadable(path, error) from error
     if not head:
         raise SourceError("the file is empty", where=str(path), hint="was the capture stopped before it was copied?")
+    return head
+
+
+def _unpacked_head(packed: Unpacked) -> bytes:
+    head = b""
+    while len(head) < HEAD and (piece := packed.read(HEAD - len(head))):
+        head += piece
     return head
 
 
@@ -203,3 +251,10 @@ def known_tunnels() -> Tunnels:
     text = (rulesets_folder() / "well-known" / "tunnels.toml").read_text(encoding="utf-8")
     tables = tomllib.loads(text)
     return Tunnels(dict(tables["read"]), dict(tables["unread"]))
+
+
+@cache
+def documented_ports() -> frozenset[int]:
+    """Return the ports of all shipped rulesets: what is read first when not everything can be."""
+    rulesets = [load_ruleset(name) for name in shipped_rulesets()]
+    return frozenset(port for ruleset in rulesets for one in ruleset.requirements for port in one.ports)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import zlib
@@ -10,15 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from auditor.sources.gzipped import GZIP_MAGIC, ExpandsTooMuch, Unpacked
 from auditor.sources.warnings import SourceWarning
 
 HEADROOM = 512 * 1024  # in front of what is read, for what was left over before
 PADDING = bytes(4096)  # zeros behind the window, so that reading the headers of a short last packet stays inside
-GZIP_MAGIC = b"\x1f\x8b"
-GZIP_PIECE = 1024 * 1024
-GZIP_FREE = 64 * 1024 * 1024  # below this any ratio is fine
-GZIP_RATIO = 200
-GZIP_MOST = 64 * 1024**3
+UNPACKED_PIECE = 1024 * 1024
 
 
 class Window:
@@ -32,8 +28,7 @@ class Window:
     def __init__(self, raw: io.BufferedReader, size: int, warnings: list[SourceWarning]) -> None:
         self.gzipped = raw.peek(2)[:2] == GZIP_MAGIC
         self._raw = raw
-        self._packed = gzip.GzipFile(fileobj=raw) if self.gzipped else None
-        self._unpacked = 0
+        self._packed = Unpacked(raw) if self.gzipped else None
         self._warnings = warnings
         self._size = size if self.gzipped else min(size, os.fstat(raw.fileno()).st_size + 1)
         self.data = bytearray()
@@ -79,26 +74,19 @@ class Window:
     def _read(self, room: memoryview) -> int:
         return self._raw.readinto(room) if self._packed is None else self._unpack(self._packed, room)
 
-    def _unpack(self, packed: gzip.GzipFile, room: memoryview) -> int:
+    def _unpack(self, packed: Unpacked, room: memoryview) -> int:
         got = 0
-        while got < len(room):
-            try:
-                piece = packed.read1(min(GZIP_PIECE, len(room) - got))
-            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                return self._stop(got, "cut-short", f"The gzip data ends or breaks early ({error}).")
-            if not piece:
-                break
-            room[got : got + len(piece)] = piece
-            got += len(piece)
-            self._unpacked += len(piece)
-            if self._grows_without_end():
-                text = f"Unpacking was stopped at {self._unpacked:,} bytes: it grows without end."
-                return self._stop(got, "expands-too-much", text)
+        try:
+            while piece := packed.read(min(UNPACKED_PIECE, len(room) - got)):
+                room[got : got + len(piece)] = piece
+                got += len(piece)
+                if got == len(room):
+                    break
+        except (EOFError, zlib.error) as error:
+            return self._stop(got, "cut-short", f"The gzip data ends or breaks early ({error}).")
+        except ExpandsTooMuch as error:
+            return self._stop(got, "expands-too-much", str(error))
         return got
-
-    def _grows_without_end(self) -> bool:
-        most = min(max(GZIP_FREE, GZIP_RATIO * self._raw.tell()), GZIP_MOST)
-        return self._unpacked > most
 
     def _stop(self, got: int, code: str, text: str) -> int:
         self._warnings.append(SourceWarning(code, text))

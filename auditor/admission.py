@@ -1,0 +1,120 @@
+"""Which flows are still taken in when a capture holds more than fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.segments import COLUMNS, EVENT_COLUMNS, Columns, Partial
+from auditor.sources.packets import TCP, Hosts
+from auditor.sources.packets import hosts as numbered
+from auditor.sources.packets import unique
+
+MOST_FLOWS = 1_000_000  # beyond these only flows are taken in that an audit may ask for
+MOST_IN_ALL = 2_000_000  # beyond these the capture is not read on
+
+U64 = NDArray[np.uint64]
+Bools = NDArray[np.bool_]
+HALF = np.uint64(32)
+
+
+class Admission:
+    """Takes in all flows while there is room, then those at documented ports and between hosts that have such flows.
+
+    A flow is taken in with its first packet or not at all, so none looks as if it had begun in the middle. ports:
+    called when room gets scarce, returns the documented ports. dropped: packets of flows that were not taken in.
+    """
+
+    def __init__(self, partials: dict[int, Partial], ports: Callable[[], Collection[int]], heard: Hosts) -> None:
+        self.dropped = 0
+        self._partials = partials
+        self._ports = ports
+        self._documented: NDArray[np.int64] = np.empty(0, np.int64)
+        self._heard = heard
+        self._known: dict[int, U64] = {}  # five-tuples by protocol, sorted; empty while there is room
+        self._near: U64 = np.empty(0, np.uint64)
+
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for any flow at all."""
+        return sum(partial.settled for partial in self._partials.values()) > MOST_IN_ALL
+
+    def add(self, protocol: int, batch: Partial) -> None:
+        """Add what one batch says of one protocol, or as much as there is room for."""
+        if not self._known and sum(partial.settled for partial in self._partials.values()) > MOST_FLOWS:
+            self._close()
+        self._partials[protocol].absorb(self._chosen(protocol, batch) if self._known else batch)
+
+    def _close(self) -> None:
+        self._documented = np.array(sorted(self._ports()), np.int64)
+        for protocol, partial in self._partials.items():
+            self._known[protocol] = unique(_five_tuples(partial.segments))
+        tcp = self._partials[TCP].segments
+        self._near = unique(_pairs(tcp)[self._asked_for(tcp)])
+
+    def _asked_for(self, segments: Columns) -> Bools:
+        ports = segments["ports"]
+        found: Bools = np.isin(ports >> np.uint32(16), self._documented)
+        return found | np.isin(ports & np.uint32(0xFFFF), self._documented)
+
+    def _chosen(self, protocol: int, batch: Partial) -> Partial:
+        segments = batch.segments
+        tuples, pairs = _five_tuples(segments), _pairs(segments)
+        asked_for = self._asked_for(segments)
+        if protocol == TCP:
+            self._near = _with(self._near, pairs[asked_for])
+        keep = _among(tuples, self._known[protocol]) | asked_for | _among(pairs, self._near)
+        self._known[protocol] = _with(self._known[protocol], tuples[keep])
+        self._leave_out(segments, ~keep)
+        return _only(batch, keep)
+
+    def _leave_out(self, segments: Columns, which: Bools) -> None:
+        """Count the packets of these segments, and remember who sent them."""
+        pair, version = segments["pair"][which], segments["version"][which]
+        for side, number in (("a", pair >> HALF), ("b", pair & np.uint64(0xFFFFFFFF))):
+            frames = segments[f"frames_{side}"][which]
+            self.dropped += int(frames.sum())
+            self._heard.add(numbered(number, version)[frames > 0])
+
+
+def _five_tuples(segments: Columns) -> U64:
+    """Return a number for each five-tuple; that two share one is as unlikely as that a packet's checksum is by chance.
+
+    The multiplications spread the bits, so that pairs and ports do not cancel out.
+    """
+    mixed: U64 = segments["pair"] * np.uint64(0x9E3779B97F4A7C15)
+    ports = segments["ports"].astype(np.uint64) | (segments["version"].astype(np.uint64) << HALF)
+    return (mixed ^ (mixed >> HALF)) + ports * np.uint64(0xC2B2AE3D27D4EB4F)
+
+
+def _pairs(segments: Columns) -> U64:
+    """Return the pair of hosts of each segment, the same in both directions."""
+    pair = segments["pair"]
+    return np.minimum(pair, (pair << HALF) | (pair >> HALF))
+
+
+def _among(wanted: U64, known: U64) -> Bools:
+    found: Bools = np.searchsorted(known, wanted, side="right") > np.searchsorted(known, wanted)
+    return found
+
+
+def _with(known: U64, more: U64) -> U64:
+    new = more[~_among(more, known)]
+    return unique(np.concatenate([known, new])) if len(new) else known
+
+
+def _only(batch: Partial, keep: Bools) -> Partial:
+    """Return these segments of a batch, with their events."""
+    if keep.all():
+        return batch
+    result = Partial()
+    place = np.cumsum(keep) - 1
+    events: dict[str, NDArray[Any]] = {name: batch.events[name] for name in EVENT_COLUMNS}
+    kept = keep[events["segment"]]
+    events = {name: column[kept] for name, column in events.items()}
+    result.segments.extend({name: batch.segments[name][keep] for name in COLUMNS})
+    result.events.extend(events | {"segment": place[events["segment"]]})
+    return result
