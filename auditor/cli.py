@@ -164,14 +164,18 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool) -> int:
     from auditor.intake import read_all
     from auditor.render.clean import clean
     from auditor.render.flow_table import flow_table, write
+    from auditor.report import INCOMPLETE_CODES
 
     output.check(target, force=force, inputs=sources)
     read, unreadable = read_all(sources)
     for one in unreadable:
         click.echo(clean(f"auditor: {one.path}: {one.warnings[0][1]}"), err=True)
+    lacking = [(one.path, warning.text) for one in read for warning in one.warnings if warning.code in INCOMPLETE_CODES]
+    for path, text in lacking:
+        click.echo(clean(f"auditor: {path}: {text}"), err=True)
     with output.opened(target, force=force) as out:
         write(flow_table(read), out, form)
-    return INCOMPLETE if unreadable or any(source.skipped for source in read) else WORKS
+    return INCOMPLETE if unreadable or lacking or any(source.skipped for source in read) else WORKS
 
 
 @cli.command()

@@ -11,14 +11,16 @@ import zlib
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_FORMAT = 31  # what zlib calls a gzip member with header and checksum
 PACKED_PIECE = 64 * 1024
-MOST_TINY_MEMBERS = 100_000  # each costs as much as thousands of bytes; beyond this they must hold TINY bytes on average
+MOST_TINY_MEMBERS = (
+    100_000  # each costs as much as thousands of bytes; beyond this they must hold TINY bytes on average
+)
 TINY = 512
 FREE = 64 * 1024 * 1024  # below this any ratio is fine
 MOST_RATIO = 200
 MOST_BYTES = 64 * 1024**3
 
 
-class ExpandsTooMuch(Exception):
+class EndlessError(Exception):
     """The data grows, or goes on, without end."""
 
 
@@ -36,7 +38,7 @@ class Unpacked:
     def read(self, most: int) -> bytes:
         """Return up to `most` bytes, at least one before the end.
 
-        Raises EOFError where the data is cut, zlib.error where it is broken, ExpandsTooMuch where it leads to no end.
+        Raises EOFError where the data is cut, zlib.error where it is broken, EndlessError where it leads to no end.
         """
         piece = b""
         while not piece and (self._packed or self._more()):
@@ -69,7 +71,7 @@ class Unpacked:
 
     def _check(self) -> None:
         if self._given > min(max(FREE, MOST_RATIO * self._taken), MOST_BYTES):
-            raise ExpandsTooMuch(f"Unpacking was stopped at {self._given:,} bytes: it grows without end.")
+            raise EndlessError(f"Unpacking was stopped at {self._given:,} bytes: it grows without end.")
         if self._members > MOST_TINY_MEMBERS and self._given < TINY * self._members:
             text = f"Unpacking was stopped at {self._given:,} bytes: the gzip data is pieces of next to nothing."
-            raise ExpandsTooMuch(text)
+            raise EndlessError(text)
