@@ -10,7 +10,8 @@ from packets import RAW, arp, echo, icmp_error, ip, neighbour, pcap, talk, tcp, 
 from auditor import admission, flows, neighbourhood, segments
 from auditor.flows import FlowBuilder
 from auditor.report import INCOMPLETE_CODES
-from auditor.sources import addresses, capture
+from auditor.sources import addresses, capture, fragments
+from auditor.sources.fragments import Fragments
 from auditor.sources.reading import Source, documented_ports
 
 PUSH = talk("10.0.0.1:50000 > 10.0.0.5:445", "S <SA A 5PA <7PA FA <FA A")
@@ -175,6 +176,42 @@ def test_icmp_errors_beyond_the_limit_are_counted(read, monkeypatch):
     assert codes(source) == ["too-many-errors"]
     assert source.warnings[0].text.startswith("170 ICMP errors")
     assert sum(map(len, source.details.errors.values())) == 30
+
+
+# fragments
+
+
+class Compared(int):
+    """A number that counts how often it is compared."""
+
+    count = 0
+
+    def __lt__(self, other: object) -> bool:
+        Compared.count += 1
+        return int(self) < int(other)
+
+
+def comparisons(pieces: int) -> int:
+    """Add pieces of a packet that lacks its second one, so that it never gets whole, though its end is known."""
+    Compared.count = 0
+    waiting = Fragments()
+    waiting.add((1, 4, 6, 7), Compared(8), 8, False, b"")
+    for number in range(2, pieces):
+        assert waiting.add((1, 4, 6, 7), Compared(8 * number), 8, True, b"") is None
+    return Compared.count
+
+
+def test_pieces_of_a_packet_with_a_gap_are_not_sorted_again_for_each():
+    assert comparisons(4000) < 3 * comparisons(2000)
+
+
+def test_pieces_beyond_the_limit_are_given_up_and_counted(monkeypatch):
+    monkeypatch.setattr(fragments, "MOST_PIECES", 10)
+    waiting = Fragments()
+    for number in range(40):
+        waiting.add((number // 4, 4, 6, 7), 8 * (number % 4 + 1), 8, True, b"")
+    assert waiting.lost == 40
+    assert len(waiting._pending) <= 3
 
 
 def test_what_was_left_out_makes_an_audit_incomplete():
