@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.segments import COLUMNS, EVENT_COLUMNS, Columns, Partial
-from auditor.sources.packets import TCP, Hosts
-from auditor.sources.packets import hosts as numbered
-from auditor.sources.packets import unique
+from auditor.sources.addresses import U64, Hosts, among, unique
+from auditor.sources.addresses import hosts as numbered
+from auditor.sources.packets import TCP
 
 MOST_FLOWS = 1_000_000  # beyond these only flows are taken in that an audit may ask for
 MOST_IN_ALL = 2_000_000  # beyond these the capture is not read on
 
-U64 = NDArray[np.uint64]
 Bools = NDArray[np.bool_]
 HALF = np.uint64(32)
 
@@ -66,7 +65,7 @@ class Admission:
         asked_for = self._asked_for(segments)
         if protocol == TCP:
             self._near = _with(self._near, pairs[asked_for])
-        keep = _among(tuples, self._known[protocol]) | asked_for | _among(pairs, self._near)
+        keep = among(tuples, self._known[protocol]) | asked_for | among(pairs, self._near)
         self._known[protocol] = _with(self._known[protocol], tuples[keep])
         self._leave_out(segments, ~keep)
         return _only(batch, keep)
@@ -86,23 +85,20 @@ def _five_tuples(segments: Columns) -> U64:
     The multiplications spread the bits, so that pairs and ports do not cancel out.
     """
     mixed: U64 = segments["pair"] * np.uint64(0x9E3779B97F4A7C15)
-    ports = segments["ports"].astype(np.uint64) | (segments["version"].astype(np.uint64) << HALF)
-    return (mixed ^ (mixed >> HALF)) + ports * np.uint64(0xC2B2AE3D27D4EB4F)
+    ports: U64 = segments["ports"].astype(np.uint64) | (segments["version"].astype(np.uint64) << HALF)
+    number: U64 = (mixed ^ (mixed >> HALF)) + ports * np.uint64(0xC2B2AE3D27D4EB4F)
+    return number
 
 
 def _pairs(segments: Columns) -> U64:
     """Return the pair of hosts of each segment, the same in both directions."""
     pair = segments["pair"]
-    return np.minimum(pair, (pair << HALF) | (pair >> HALF))
-
-
-def _among(wanted: U64, known: U64) -> Bools:
-    found: Bools = np.searchsorted(known, wanted, side="right") > np.searchsorted(known, wanted)
-    return found
+    both: U64 = np.minimum(pair, (pair << HALF) | (pair >> HALF))
+    return both
 
 
 def _with(known: U64, more: U64) -> U64:
-    new = more[~_among(more, known)]
+    new = more[~among(more, known)]
     return unique(np.concatenate([known, new])) if len(new) else known
 
 

@@ -227,14 +227,18 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool) -> int:
     """Write the flow table: one row a flow, numbered and oriented as Wireshark and Zeek do."""
     from auditor.intake import read_all
     from auditor.render.flow_table import flow_table, write
+    from auditor.report import INCOMPLETE_CODES
 
     output.check(target, force=force, inputs=sources, binary=form == "parquet")
     read, unreadable = read_all(_each_once(sources))
     for one in unreadable:
         output.tell(f"{one.path}: {one.warnings[0][1]}")
+    lacking = [(one.path, warning.text) for one in read for warning in one.warnings if warning.code in INCOMPLETE_CODES]
+    for path, text in lacking:
+        output.tell(f"{path}: {text}")
     with output.opened(target, force=force) as out:
         write(flow_table(read), out, form)
-    return INCOMPLETE if unreadable or any(source.skipped for source in read) else WORKS
+    return INCOMPLETE if unreadable or lacking or any(source.skipped for source in read) else WORKS
 
 
 @cli.command()

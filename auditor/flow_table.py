@@ -59,7 +59,10 @@ class Oriented(NamedTuple):
 
 
 def oriented(protocol: int, flows: Streams) -> Oriented:
-    """Turn the flows of one protocol so that the originator comes first, and tell how each was answered."""
+    """Turn the flows of one protocol so that the originator comes first, and tell how each was answered.
+
+    The flows are used up: there may be so many that the same numbers do not fit into memory twice.
+    """
     flip = _flipped(protocol, flows)
     given = flows.columns
 
@@ -73,7 +76,7 @@ def oriented(protocol: int, flows: Streams) -> Oriented:
     columns |= {"src": src | version, "dst": dst | version, "protocol": np.full(len(flip), PROTOCOLS[protocol], object)}
     columns["src_port"], columns["dst_port"] = turned(*high_low)
     for name in ("frames", "bytes", "payload"):
-        columns[f"{name}_src"], columns[f"{name}_dst"] = turned(given[f"{name}_a"], given[f"{name}_b"])
+        columns[f"{name}_src"], columns[f"{name}_dst"] = turned(given.pop(f"{name}_a"), given.pop(f"{name}_b"))
     for name in ("syn", "syn_ack", "fin", "rst"):
         columns[name] = given[f"{name}_a"] + given[f"{name}_b"]
     columns["icmp_type"] = np.where(given["version"] == 4, ECHO_REQUEST[4], ECHO_REQUEST[6])
@@ -134,11 +137,14 @@ def in_order(parts: list[Oriented]) -> Oriented:
 
 
 def table(columns: Columns, addresses: Addresses, source: str) -> pd.DataFrame:
-    """Return the flow table; `icmp_error` is empty and `stream` missing, since both depend on ICMP errors."""
+    """Return the flow table; `icmp_error` is empty and `stream` missing, since both depend on ICMP errors.
+
+    The columns are used up, as in `oriented`.
+    """
     count = len(columns["src"])
     icmp = columns["protocol"] == PROTOCOLS[ICMP]
-    texts = _texts(np.concatenate([columns["src"], columns["dst"]]), addresses)
-    columns = columns | {
+    texts = _texts(np.concatenate([columns.pop("src"), columns.pop("dst")]), addresses)
+    columns |= {
         "source": np.full(count, source, object),
         "src_ip": texts[:count],
         "dst_ip": texts[count:],
@@ -148,7 +154,7 @@ def table(columns: Columns, addresses: Addresses, source: str) -> pd.DataFrame:
     }
     missing = dict.fromkeys(("src_port", "dst_port"), icmp) | dict.fromkeys(("icmp_type", "icmp_code"), ~icmp)
     missing["stream"] = np.ones(count, np.bool_)
-    typed = {name: _column(columns[name], kind, missing.get(name)) for name, kind in TABLE.items()}
+    typed = {name: _column(columns.pop(name), kind, missing.get(name)) for name, kind in TABLE.items()}
     return pd.DataFrame(typed, copy=False)
 
 

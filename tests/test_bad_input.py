@@ -15,6 +15,9 @@ from hypothesis import strategies as st
 from packets import RAW, block, enhanced, ethernet, interface, pcap, pcapng, talk, tcp
 
 from auditor.errors import SourceError
+from auditor.flows import FlowBuilder
+from auditor.sources import reading
+from auditor.sources.packets import Headers
 from auditor.sources.reading import Source
 from auditor.sources.reading import read as read_path
 
@@ -53,6 +56,7 @@ NO_CAPTURES = {
     "event log": b"ElfFile\0" + bytes(100),
     "text, gzipped": gzip.compress(b"The network path was not found.\n"),
     "half a gzip header": b"\x1f\x8b\x08",
+    "gzip within gzip": gzip.compress(gzip.compress(SAMPLE)),
     "broken gzip": gzip.compress(SAMPLE)[:20] + b"\xff" * 50,
 }
 
@@ -111,6 +115,30 @@ def test_an_operating_system_that_refuses(write, monkeypatch):
 def test_the_name_of_a_file_does_not_matter(write):
     path = write(SAMPLE).rename(write(b"").with_suffix(".txt"))
     assert read_path(path).format == "pcap"
+
+
+def test_gzip_within_gzip_says_what_to_do(write):
+    with pytest.raises(SourceError, match=r"a gzip file within a gzip file.* - unpack it once"):
+        read_path(write(gzip.compress(gzip.compress(SAMPLE))))
+
+
+def test_a_file_that_is_deleted_while_it_is_read(write, monkeypatch):
+    path, add = write(SAMPLE), FlowBuilder.add
+
+    def delete_and_add(self: FlowBuilder, headers: Headers) -> None:
+        path.unlink()
+        add(self, headers)
+
+    monkeypatch.setattr(FlowBuilder, "add", delete_and_add)
+    assert read_path(path).bytes == len(SAMPLE)
+
+
+def test_a_file_that_is_replaced_while_it_is_read(write, monkeypatch):
+    path = write(SAMPLE)
+    monkeypatch.setattr(reading, "_head", lambda _: SAMPLE[:64])
+    path.write_bytes(b"#Version: 1.5\r\n")
+    with pytest.raises(SourceError, match="nothing of the capture can be read"):
+        read_path(path)
 
 
 # captures that were damaged

@@ -28,9 +28,12 @@ from packets import (
 )
 
 from auditor.errors import SourceError
-from auditor.sources import capture, gzipped
+from auditor.sources import capture, chain, gzipped
+from auditor.sources import pcapng as pcapng_container
 from auditor.sources.capture import CaptureReader
+from auditor.sources.window import Window
 
+WHO = "10.0.0.1:50000 > 10.0.0.5:445"
 SYN = tcp("10.0.0.1:50000 > 10.0.0.5:445")
 FRAME = ethernet(SYN)
 LONG = ethernet(tcp("10.0.0.1:50000 > 10.0.0.5:445", "PA", payload=101))
@@ -299,6 +302,63 @@ def test_a_block_that_wireshark_counts_though_it_is_no_packet_keeps_its_number(k
 
 
 # how a file is read does not matter
+
+
+def test_gzip_of_many_pieces_of_nothing_is_stopped(monkeypatch, read):
+    """Each piece costs as much as thousands of bytes, however little it holds."""
+    monkeypatch.setattr(gzipped, "MOST_TINY_MEMBERS", 100)
+    source = read(gzip.compress(pcap(talk(WHO, "S <SA A"))) + gzip.compress(b"") * 200)
+    assert [one.code for one in source.warnings] == ["expands-too-much"]
+    assert source.records == 3
+
+
+def test_zeros_behind_gzip_data_mean_nothing(read):
+    assert read(gzip.compress(pcap(talk(WHO, "S <SA A"))) + bytes(100_000)).warnings == ()
+
+
+def test_changes_of_byte_order_do_not_cost_a_look_at_the_rest_of_the_file(monkeypatch, read):
+    """As many packets in ten times as many sections: what is looked at ahead must not grow with their number."""
+    looked_at = 0
+    plain = pcapng_container.layout
+
+    def counting(window: Window, order: str) -> chain.Format:
+        found = plain(window, order)
+
+        def sizes(at: chain.Positions) -> chain.Positions:
+            nonlocal looked_at
+            looked_at += len(at)
+            return found.sizes(at)
+
+        return found._replace(sizes=sizes)
+
+    def cost(sections: int) -> int:
+        nonlocal looked_at
+        looked_at = 0
+        frame = enhanced(ethernet(tcp(WHO)))
+        parts = [pcapng(interface(), order=order) + frame(order) * (40_000 // sections) for order in "<>"]
+        assert read(b"".join(parts) * (sections // 2)).records == 40_000 // sections * sections
+        return looked_at
+
+    monkeypatch.setattr(pcapng_container, "layout", counting)
+    assert cost(40) < 3 * cost(4)
+
+
+@pytest.mark.parametrize("ticks", [2**64 - 1, 10_000_000_000])
+def test_a_time_that_does_not_fit_is_told_and_never_a_wrong_date(ticks, read):
+    first, odd, last = (enhanced(ethernet(tcp(WHO)), when) for when in (BEGIN, ticks, BEGIN + 1))
+    for blocks in ([first, odd, last], [odd, first, last]):
+        source = read(pcapng(interface(resolution=0), *blocks))
+        assert [(one.code, one.text[:9]) for one in source.warnings] == [("no-times", "1 packets")]
+        assert (source.first_ns, source.last_ns) == (BEGIN * 10**9, (BEGIN + 1) * 10**9)
+
+
+def test_interfaces_are_limited_by_section(monkeypatch, read):
+    monkeypatch.setattr(pcapng_container, "MOST_INTERFACES", 2)
+    frame = ethernet(tcp(WHO))
+    section = pcapng(*[interface()] * 3, *[enhanced(frame, interface=number) for number in range(3)])
+    source = read(section * 3)
+    assert [(one.code, one.text[:9]) for one in source.warnings] == [("unknown-interface", "3 packets")]
+    assert source.flows["frames_src"].tolist() == [6]
 
 
 def test_gzip_that_expands_without_end_is_stopped(monkeypatch, read):

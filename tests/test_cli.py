@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import click
 import pytest
-from packets import pcap
+from packets import Link, enhanced, ethernet, interface, pcap, pcapng, talk, tcp
 from scenario import scene
 from test_scenes import FOLDER
 
@@ -30,6 +30,7 @@ from auditor.ruleset import load_ruleset, shipped_rulesets
 from auditor.version import VERSION
 
 WORKS, FAILS = str(FOLDER / "all-open.pcap"), str(FOLDER / "smb-dropped.pcap")
+WHO = "10.0.0.1:50000 > 10.0.0.5:445"
 CODE = Path(auditor.__file__).parent
 
 
@@ -91,6 +92,43 @@ def test_4_when_a_source_was_skipped(run, tmp_path):
 
 def test_4_when_a_capture_is_cut(run, cut):
     assert run("analyze", cut).code == 4
+
+
+UNREADABLE = {
+    "undescribed interfaces": (pcapng(enhanced(ethernet(tcp(WHO)))), "editcap IN OUT"),
+    "junk in the headers": (pcap([b"\x4f" + bytes(30)] * 3, Link(228)), "snap length"),
+    "packets of no bytes": (pcap([tcp(WHO)], snap=0), "snap length"),
+    "an unknown kind of network": (pcap([tcp(WHO)], Link(147)), "capture on an Ethernet"),
+}
+
+
+@pytest.mark.parametrize(("content", "hint"), UNREADABLE.values(), ids=UNREADABLE)
+def test_1_when_nothing_in_a_capture_can_be_read(run, tmp_path, content, hint):
+    path = tmp_path / "push.pcap"
+    path.write_bytes(content)
+    done = run("analyze", path, "--role", "client=10.0.0.5", "--role", "site-server=10.0.0.1")
+    assert done.code == 1
+    assert is_one_line(done)
+    assert "can be read as IP or ARP" in done.err
+    assert hint in done.err
+
+
+@pytest.mark.parametrize("content", [content for content, _ in UNREADABLE.values()], ids=UNREADABLE)
+def test_4_when_some_packets_cannot_be_read(run, tmp_path, content):
+    """In a capture beside one that is whole, and in one file with packets that can be read."""
+    path = tmp_path / "push.pcap"
+    path.write_bytes(content)
+    assert run("analyze", path, WORKS, "--no-dissect").code == 4
+
+
+def test_4_when_packets_lie_on_an_interface_that_is_not_described(run, tmp_path):
+    path = tmp_path / "push.pcapng"
+    frames = [enhanced(ethernet(packet)) for packet in talk(WHO, "S <SA A FA <FA A")]
+    path.write_bytes(pcapng(interface(), *frames, enhanced(ethernet(tcp(WHO)), interface=1)))
+    assert run("analyze", path, "--no-dissect").code == 4
+    done = run("flows", path)
+    assert done.code == 4
+    assert "1 packets name an interface that the file does not describe" in done.err
 
 
 def test_3_wins_over_4(run, cut):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 import wireshark
 from packets import (
@@ -20,6 +22,7 @@ from packets import (
     icmp_error,
     interface,
     ip,
+    pcap,
     pcapng,
     talk,
     tcp,
@@ -191,6 +194,71 @@ def test_fragments_are_put_together_across_batches(monkeypatch, read):
 
 def test_a_tunnel_may_be_fragmented_too(read):
     assert inner(read(fragments(TUNNELS["GRE"](tcp(FOUR)), size=24))) == [f"{FOUR}/tcp S0 unanswered"]
+
+
+# what is cut, or deeper than is looked into, is counted
+
+CUT_AT = LINKS | {
+    f"{name} in Ethernet": Link(1, lambda p, wrap=wrap: ethernet(wrap(p))) for name, wrap in TUNNELS.items()
+}
+
+
+@pytest.mark.parametrize("name", CUT_AT)
+def test_a_packet_cut_anywhere_is_a_flow_or_told(name, read):
+    """By a snap length: no packet may vanish without a word."""
+    packet, link = tcp(FOUR, "S"), CUT_AT[name]
+    for snap in range(len(link.wrap(packet))):
+        source = read([packet], link, snap=snap)
+        found = [line for line in told(source.flows) if line.startswith(FOUR)]
+        assert found or any(one.code == "unreadable-headers" for one in source.warnings), snap
+
+
+@pytest.mark.parametrize("label", ["8100 0064", "8847 00010040"])
+def test_more_tags_than_are_looked_into_are_told(label, read):
+    kind, tag = (bytes.fromhex(part) for part in label.split())
+    vlan = len(tag) == 2
+    frame = ethernet(tcp(FOUR), before=(kind + tag) * 9) if vlan else ethernet(tag * 9 + tcp(FOUR), kind=0x8847)
+    source = read([frame], Link(1))
+    assert [one.code for one in source.warnings] == ["unreadable-headers"]
+    assert "1 frames hold more tags or labels" in source.warnings[0].text
+
+
+@pytest.mark.parametrize("header", [HOP_BY_HOP, ROUTING, DESTINATION])
+def test_more_extension_headers_than_are_looked_into_are_told(header, read):
+    assert told(read([extended(tcp(SIX), *[header] * 8)]).flows) == [f"{SIX}/tcp S0 unanswered"]
+    source = read([extended(tcp(SIX), *[header] * 9)])
+    assert [one.code for one in source.warnings] == ["unreadable-headers"]
+    assert "1 frames hold more IPv6 extension headers" in source.warnings[0].text
+
+
+def test_an_extension_header_behind_the_fragment_header_is_stepped_over(read):
+    pieces = fragments(extended(tcp(SIX), DESTINATION))
+    assert told(read(pieces).flows) == [f"{SIX}/tcp S0 unanswered"]
+
+
+def test_more_tunnels_than_are_looked_into_are_told_also_in_udp(read):
+    packet = tcp(FOUR)
+    for _ in range(6):
+        packet = TUNNELS["VXLAN"](packet)
+    assert "a tunnel within more tunnels" in " ".join(one.text for one in read([packet]).warnings)
+
+
+def test_fragments_without_the_others_are_told(read):
+    whole = fragments(tcp(FOUR, payload=100))
+    source = read([*whole, *fragments(tcp(FOUR, payload=100), number=78)[1:]])
+    assert [(one.code, one.text[:2]) for one in source.warnings] == [("lone-fragments", f"{len(whole) - 1} ")]
+    assert not read(whole).warnings
+
+
+def test_an_acknowledgement_on_the_air_is_not_taken_for_a_cut_frame(read):
+    source = read([bytes.fromhex("d400 0000 020000000001")], Link(105))
+    assert (source.tally.frames, source.warnings) == ({"neither IP nor ARP": 1}, ())
+
+
+def test_a_frame_whose_length_on_the_wire_was_left_out_is_read(read):
+    frame = ethernet(tcp(FOUR))
+    record = struct.pack("<IIII", BEGIN, 0, len(frame), 0) + frame
+    assert told(read(pcap([]) + record).flows) == [f"{FOUR}/tcp S0 unanswered"]
 
 
 # errors and neighbours behind other links

@@ -99,9 +99,7 @@ class Hosts(Set[str]):
 
     def has(self, hosts: U64) -> NDArray[np.bool_]:
         """Tell which of these hosts are in the set."""
-        known = self.numbers()
-        found: NDArray[np.bool_] = np.searchsorted(known, hosts, side="right") > np.searchsorted(known, hosts)
-        return found
+        return among(hosts, self.numbers())
 
     def __contains__(self, text: object) -> bool:
         number = self._addresses.host(text) if isinstance(text, str) else None
@@ -118,6 +116,12 @@ def unique(numbers: U64) -> U64:
     """Return the numbers sorted, each once: what np.unique returns, faster where nearly all differ."""
     ordered = np.sort(numbers)
     return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
+
+
+def among(wanted: U64, known: U64) -> NDArray[np.bool_]:
+    """Tell which of these numbers are known; known: sorted."""
+    found: NDArray[np.bool_] = np.searchsorted(known, wanted, side="right") > np.searchsorted(known, wanted)
+    return found
 
 
 def hosts(numbers: U64, version: NDArray[np.uint8]) -> U64:

@@ -20,7 +20,7 @@ MOST_RATIO = 200
 MOST_BYTES = 64 * 1024**3
 
 
-class ExpandsTooMuch(Exception):
+class EndlessError(Exception):
     """The data grows, or goes on, without end."""
 
 
@@ -38,7 +38,7 @@ class Unpacked:
     def read(self, most: int) -> bytes:
         """Return up to `most` bytes, at least one before the end.
 
-        Raises EOFError where the data is cut, zlib.error where it is broken, ExpandsTooMuch where it leads to no end.
+        Raises EOFError where the data is cut, zlib.error where it is broken, EndlessError where it leads to no end.
         """
         piece = b""
         while not piece and (self._packed or self._more()):
@@ -71,7 +71,7 @@ class Unpacked:
 
     def _check(self) -> None:
         if self._given > min(max(FREE, MOST_RATIO * self._taken), MOST_BYTES):
-            raise ExpandsTooMuch(f"Unpacking was stopped at {self._given:,} bytes: it grows without end.")
+            raise EndlessError(f"Unpacking was stopped at {self._given:,} bytes: it grows without end.")
         if self._members > MOST_TINY_MEMBERS and self._given < TINY * self._members:
             text = f"Unpacking was stopped at {self._given:,} bytes: the gzip data is pieces of next to nothing."
-            raise ExpandsTooMuch(text)
+            raise EndlessError(text)

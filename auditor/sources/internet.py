@@ -219,30 +219,29 @@ class IpReader:
         """Return the network layers inside tunnels: IP in IP, GRE, VXLAN, Geneve and Teredo."""
         layers: list[Layer] = []
         kinds: list[NDArray[np.uint16]] = []
-        for protocol, network in ((IP_IN_IP, links.IPV4), (IPV6_IN_IP, links.IPV6)):
+        for protocol, network_kind in ((IP_IN_IP, links.IPV4), (IPV6_IN_IP, links.IPV6)):
             inside = found.layer.keep(found.protocol == protocol)
             layers.append(inside)
-            kinds.append(np.full(len(inside.row), network, np.uint16))
-        for layer, network_kind in (
-            links.gre(found.layer.keep(found.protocol == GRE), words),
-            *self._inside_udp(found, words),
-        ):
-            layers.append(layer)
-            kinds.append(network_kind)
+            kinds.append(np.full(len(inside.row), network_kind, np.uint16))
+        gre = found.layer.keep(found.protocol == GRE)
+        for outer, (inside, network) in ((gre, links.gre(gre, words)), *self._inside_udp(found, words)):
+            layers.append(inside)
+            kinds.append(network)
+            self._count_unread(outer, inside, network)
         joined = Layer(*(np.concatenate(column) for column in zip(*layers, strict=True)))
-        network = np.concatenate(kinds)
         self.tally.add("tunnelled", len(joined.row))
-        self.tally.add("more tags or labels than are looked into", np.count_nonzero(np.isin(network, links.STEPS)))
-        self.tally.add("a cut tunnel header", np.count_nonzero(network == links.CUT) + self._lost(found, layers[2]))
-        return joined, network
+        return joined, np.concatenate(kinds)
 
-    def _lost(self, found: Ip, inside: Layer) -> int:
-        """Return how many GRE packets were cut before what they carry; some carry nothing."""
-        cut = found.layer.keep((found.protocol == GRE) & (found.layer.end < found.layer.wire))
-        return int(np.count_nonzero(~np.isin(cut.row, inside.row)))
+    def _count_unread(self, outer: Layer, inside: Layer, network: Network) -> None:
+        """Count the packets of a tunnel that were cut before what they carry; some carry nothing."""
+        cut = outer.row[outer.end < outer.wire]
+        lost = np.count_nonzero(~np.isin(cut, inside.row)) + np.count_nonzero(network == links.CUT)
+        self.tally.add("a cut tunnel header", lost)
+        self.tally.add(links.TOO_DEEP, np.count_nonzero(np.isin(network, links.STEPS)))
 
-    def _inside_udp(self, found: Ip, words: Words) -> list[tuple[Layer, NDArray[np.uint16]]]:
-        udp = found.layer.keep((found.protocol == UDP) & (found.layer.at + 16 <= found.layer.end))
+    def _inside_udp(self, found: Ip, words: Words) -> list[tuple[Layer, tuple[Layer, Network]]]:
+        """Return the UDP packets at ports of tunnels, one layer a kind, each with what is inside."""
+        udp = found.layer.keep((found.protocol == UDP) & (found.layer.at + 8 <= found.layer.end))
         if not udp.row.size:
             return []
         ports = words.u32(udp.at)
@@ -251,7 +250,8 @@ class IpReader:
         for name, reader in (("vxlan", links.vxlan), ("geneve", links.geneve), ("teredo", links.teredo)):
             port = self._tunnels.read[name]
             matches = (destination == port) | ((source == port) if name == "teredo" else False)
-            found_layers.append(reader(Layer(*(column[matches] for column in udp)).forward(8), words))
+            outer = udp.keep(matches)
+            found_layers.append((outer, reader(outer.forward(8), words)))
         return found_layers
 
     def _long_enough(self, layer: Layer, size: int, otherwise: str) -> Layer:

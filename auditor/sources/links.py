@@ -22,6 +22,7 @@ LLC = 1  # not an EtherType: an 802.2 header follows, as it does where Ethernet 
 NOTHING, CUT = 0, 0x05FF  # no EtherTypes either: something else follows, or what follows was not captured
 SMALLEST_ETHER_TYPE = 0x0600
 STEPS = (*VLANS, *MPLS, PPPOE, LLC)
+TOO_DEEP = "more tags or labels than are looked into"
 MOST_STEPS = 8  # tags, labels and session headers that may lie on one another
 NFLOG_PAYLOAD = 9
 
@@ -95,7 +96,7 @@ def count_unknown(network: Network, tally: Tally) -> None:
         return
     cut, deep = np.count_nonzero(network == CUT), np.count_nonzero(np.isin(network, STEPS))
     tally.add("a cut link header", cut)
-    tally.add("more tags or labels than are looked into", deep)
+    tally.add(TOO_DEEP, deep)
     tally.add("neither IP nor ARP", len(known) - np.count_nonzero(known) - cut - deep)
 
 

@@ -138,9 +138,8 @@ def arp(layer: Layer, words: Words, records: Records, tally: Tally) -> Neighbour
     wanted &= (operation == ARP_REQUEST) | (operation == ARP_REPLY)
     answer = (operation == ARP_REPLY) | (sender == target)
     four = np.full(len(sender), 4, np.uint8)
-    sender, target = (hosts(one.astype(np.uint64), four) for one in (sender, target))
-    row = layer.row
-    found = Neighbours(records.frame[row], records.time_ns[row], answer, sender, target)
+    ends = (hosts(one.astype(np.uint64), four) for one in (sender, target))
+    found = Neighbours(records.frame[layer.row], records.time_ns[layer.row], answer, *ends)
     return Neighbours(*(column[wanted] for column in found))
 
 

@@ -40,8 +40,6 @@ __all__ = [
     "Packets",
     "Quote",
     "Tunnels",
-    "hosts",
-    "unique",
 ]
 
 ACKNOWLEDGES = 0x10  # the flag of TCP; an echo reply takes it too

@@ -208,7 +208,7 @@ class Pcapng:
         time += (rest.astype(np.float64) * (1_000_000_000 / a_second)).astype(np.int64)
         if untimed.any():
             self._mistimed += int(np.count_nonzero(mistimed))
-            self._untimed += int(np.count_nonzero(untimed)) - int(np.count_nonzero(mistimed))
+            self._untimed += int(np.count_nonzero(simple & known))
             last = np.maximum.accumulate(np.where(untimed, -1, np.arange(len(time))))
             time = np.where(last >= 0, time[last], self._time_before(time[~untimed]))
         if not untimed.all():

@@ -19,7 +19,7 @@ from auditor.flows import FlowBuilder, Flows
 from auditor.ruleset import load_ruleset, shipped_rulesets
 from auditor.shipped import rulesets_folder
 from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
-from auditor.sources.gzipped import GZIP_MAGIC, ExpandsTooMuch, Unpacked
+from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.packets import UNWANTED_ERRORS, PacketReader, Tunnels
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
@@ -117,7 +117,7 @@ def _read_capture(path: Path) -> Source:
         first_ns=span.first,
         last_ns=span.last,
         understood=packets.understood,
-        warnings=tuple([*reader.warnings, *_told_of(packets, details), *_left_out(builder, packets, span, reader)]),
+        warnings=(*reader.warnings, *_told_of(packets, details), *_left_out(builder, packets, span, reader)),
         tally=packets.tally,
         details=details,
     )
@@ -208,7 +208,7 @@ def _head(path: Path) -> bytes:
             if head[:2] == GZIP_MAGIC:
                 file.seek(0)
                 head = _unpacked_head(Unpacked(file))
-    except (EOFError, zlib.error, ExpandsTooMuch) as error:
+    except (EOFError, zlib.error, EndlessError) as error:
         raise SourceError(
             f"the gzip data cannot be unpacked ({error})", where=str(path), hint="copy it again"
         ) from error

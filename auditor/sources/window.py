@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from auditor.sources.gzipped import GZIP_MAGIC, ExpandsTooMuch, Unpacked
+from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.warnings import SourceWarning
 
 HEADROOM = 512 * 1024  # in front of what is read, for what was left over before
@@ -84,7 +84,7 @@ class Window:
                     break
         except (EOFError, zlib.error) as error:
             return self._stop(got, "cut-short", f"The gzip data ends or breaks early ({error}).")
-        except ExpandsTooMuch as error:
+        except EndlessError as error:
             return self._stop(got, "expands-too-much", str(error))
         return got
 
