@@ -10,11 +10,13 @@ from typing import NamedTuple
 from auditor import report as r
 from auditor.attempts import Attempt, Traffic
 from auditor.flows import MEANING
+from auditor.quoted import SENT_BACK
 from auditor.sources.packets import Quote
 from auditor.vantage import clock_offset
 
 LONG_ENOUGH_NS = 3_000_000_000  # how long an answer may take before its absence counts
 MOST_FRAMES = 8
+MOST_TRIES = 3  # of which are shown beside the ICMP errors about them
 IS_IT_ON = (
     "Find out whether the computer is on and has this address (DNS may be old), and whether a way leads to it; no "
     "firewall rule helps before that."
@@ -126,6 +128,11 @@ class Witness:
             return self._reset(attempt, where)
         if attempt.answer == "unanswered":
             return self._silence(attempt, where)
+        if stopped := _stopped_on_the_way_back(attempt):
+            return self._by_error_on_the_way_back(attempt, where, stopped)
+        if stray := _frames(attempt, ("stray",)):
+            text = f"{where}: what came back (frame {stray[0]}) belongs to another connection, so it answers nothing."
+            return Told(r.INCONCLUSIVE, None, text, _frames(attempt, ("SYN", "stray")))
         text = f"{where}: only one direction, or only the middle, of the connection was captured."
         return Told(r.INCONCLUSIVE, None, text, _frames(attempt, None))
 
@@ -156,9 +163,15 @@ class Witness:
         said = kept[-1]
         by_itself = said.sender == attempt.dst
         sender = "that host itself" if by_itself else said.sender
-        code = f"ICMP{'v6' if said.version == 6 else ''} {said.icmp_type}/{said.icmp_code}"
-        frames = sorted({*_frames(attempt, ("SYN", "request", "datagram"))[:3], *(one.frame for one in kept)})
+        code = _code(said)
+        latest = kept[MOST_TRIES - MOST_FRAMES :]  # the last one decides, so it must be among those shown
+        tries = _frames(attempt, ("SYN", "request", "datagram"))[:MOST_TRIES]
+        frames = sorted({*tries, *(one.frame for one in latest)})
         place = self._role_of(attempt.dst) if by_itself else r.BETWEEN
+        if attempt.answer == "prohibited" and said.sender == attempt.src:
+            text = f"{where}: the firewall of {attempt.src} itself forbids it to leave ({code})."
+            remedy = f"On {attempt.src} itself, allow {_port(attempt)} to {attempt.dst} outbound."
+            return Told(r.BLOCKED, r.PROVEN, text, frames, self._role_of(attempt.src), remedy)
         if attempt.answer == "prohibited":
             text = f"{where}: {sender} forbids it ({code})."
             way = f"allow {_port(attempt)} from {attempt.src} to {attempt.dst}"
@@ -170,6 +183,19 @@ class Witness:
             return Told(r.REFUSED, r.PROVEN, text, frames, place, remedy)
         text = f"{where}: {sender} has no way to that host ({code})."
         return Told(r.UNREACHABLE, r.PROVEN, text, frames, r.UNKNOWN, IS_IT_ON)
+
+    def _by_error_on_the_way_back(self, attempt: Attempt, where: str, kept: list[Quote]) -> Told:
+        said = kept[-1]
+        itself = said.sender == attempt.dst
+        who = "its own firewall" if itself else said.sender
+        text = f"{where}: {attempt.dst} answered, but {who} stops the answer on its way back ({_code(said)})."
+        frames = sorted({*_frames(attempt, ("SYN", "request"))[:MOST_TRIES], *(one.frame for one in kept)})
+        remedy = (
+            f"On {attempt.dst if itself else said.sender}, allow the answers from {attempt.dst} to {attempt.src}: a "
+            "rule there does not know the connection that they belong to."
+        )
+        place = self._role_of(attempt.dst) if itself else r.BETWEEN
+        return Told(r.BLOCKED, r.PROVEN, text, frames, place, remedy)
 
     def _silence(self, attempt: Attempt, where: str) -> Told:
         frames = _frames(attempt, ("SYN", "request", "datagram"))
@@ -243,9 +269,13 @@ def _how_answered(attempt: Attempt) -> str:
     whats = {event.what for event in attempt.events if not event.from_src}
     if "SYN-ACK" in whats:
         return " (SYN-ACK)"
-    if attempt.protocol == "tcp":
+    if attempt.protocol == "tcp" and not attempt.syns:
         return " (the capture begins in mid-connection, with data both ways)"
     return ""
+
+
+def _code(said: Quote) -> str:
+    return f"ICMP{'v6' if said.version == 6 else ''} {said.icmp_type}/{said.icmp_code}"
 
 
 def _telling_errors(attempt: Attempt) -> list[Quote]:
@@ -253,7 +283,21 @@ def _telling_errors(attempt: Attempt) -> list[Quote]:
     return [
         one
         for one in attempt.errors
-        if one.src == attempt.src and MEANING[one.version].get((one.icmp_type, one.icmp_code)) == attempt.answer
+        if one.src == attempt.src
+        and one.what not in SENT_BACK
+        and MEANING[one.version].get((one.icmp_type, one.icmp_code)) == attempt.answer
+    ]
+
+
+def _stopped_on_the_way_back(attempt: Attempt) -> list[Quote]:
+    """Return the ICMP errors that forbid what the host that was tried sent back, if nothing of it arrived."""
+    if attempt.answer != "one-sided" or (not attempt.syns and attempt.protocol == "tcp"):
+        return []
+    return [
+        one
+        for one in attempt.errors
+        if (one.src == attempt.dst or one.what in SENT_BACK)
+        and MEANING[one.version].get((one.icmp_type, one.icmp_code)) == "prohibited"
     ]
 
 
@@ -281,15 +325,16 @@ def _tries(attempt: Attempt) -> tuple[int, int]:
 
 def display_filter(attempt: Attempt, proof: Sequence[int]) -> str:
     """Return a Wireshark display filter that shows an attempt, the ICMP errors about it and all frames of the proof."""
-    errors = {one.frame for one in attempt.errors}
-    others = (set(proof) | errors) - {event.frame for event in attempt.events}
+    errors = {one.frame for one in attempt.errors} - set(proof)
+    cited = set(proof) - {event.frame for event in attempt.events}
     shown = []
     if attempt.protocol == "icmp":
         version, address = ("icmpv6", "ipv6.addr") if ":" in attempt.dst else ("icmp", "ip.addr")
         shown = [f"{version} && {address} == {attempt.src} && {address} == {attempt.dst}"]
-        others -= errors  # Wireshark finds the two addresses in what they quote
+        cited -= {one.frame for one in attempt.errors}  # Wireshark finds the two addresses in what they quote
+        errors = set()
     elif attempt.stream is not None:
         shown = [f"{attempt.protocol}.stream eq {attempt.stream}"]
-    if others:
-        shown.append(f"frame.number in {{{', '.join(map(str, sorted(others)[:MOST_FRAMES]))}}}")
+    if others := [*sorted(cited), *sorted(errors)][: max(MOST_FRAMES, len(cited))]:  # every cited frame is shown
+        shown.append(f"frame.number in {{{', '.join(map(str, sorted(others)))}}}")
     return " || ".join(shown)

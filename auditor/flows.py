@@ -162,10 +162,11 @@ class FlowBuilder:
         for side in ("src", "dst"):
             self._heard.add(columns[side][columns[f"frames_{side}"] > 0])
         self._heard.add(self.neighbours.spoke.numbers())
+        marks = _marks(columns, events, begin) if quotes else None
         table = flow_table.table(columns, self._addresses, self._source)
         errors: dict[int, list[Quote]] = {}
-        if quotes:
-            table, errors = quoted.attach(table, quotes, self._source, _marks(columns, events, begin))
+        if marks is not None:
+            table, errors = quoted.attach(table, quotes, self._source, marks)
         table["stream"] = quoted.stream_numbers(table, quotes)
         begin = np.append(begin, np.full(len(table) + 1 - len(begin), begin[-1]))
         return Flows(table, events, begin, errors, self.neighbours.asked(), self._heard, tuple(sorted(self._hidden)))

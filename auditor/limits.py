@@ -19,7 +19,7 @@ def limitations(
     heard: Heard | None,
 ) -> tuple[str, ...]:
     """Return every limitation of this audit, the gravest first."""
-    found = [*_nobody(cast), *_absent(sources, cast), *cast.notes, *_warned(sources)]
+    found = [*_nobody(cast), *_absent(sources, cast), *_swapped(sources, cast, ruleset), *cast.notes, *_warned(sources)]
     verdicts = [one for client in clients for method in client.methods for one in method.requirements]
     if _silent_blocks(verdicts):
         found.append(
@@ -72,6 +72,23 @@ def _absent(sources: Sequence[Source], cast: Cast) -> list[str]:
         for address, role in given.items()
         if address not in present
     ]
+
+
+def _swapped(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> list[str]:
+    """Return a sentence when the computer named as client pushes to the one named as site server."""
+    rows = [one for one in ruleset.requirements if (one.from_role, one.to_role) == (SITE_SERVER, CLIENT)]
+    ports = {port for one in rows if one.protocol == "tcp" for port in one.ports}
+    servers, clients = ({one.address for one in cast.assignments if one.role == role} for role in (SITE_SERVER, CLIENT))
+    tables = [source.flows[source.flows["dst_port"].isin(list(ports))] for source in sources]
+    pairs = {pair for table in tables for pair in zip(table["src_ip"].tolist(), table["dst_ip"].tolist(), strict=True)}
+    if any(src in servers and dst in clients for src, dst in pairs):
+        return []
+    return [
+        f"{src}, named as client, connects to {dst}, named as site server, as a push does: are the two swapped? Try "
+        f"--role site-server={src} --role client={dst}."
+        for src, dst in sorted(pairs)[:1000]
+        if src in clients and dst in servers
+    ][:1]
 
 
 def _warned(sources: Sequence[Source]) -> list[str]:

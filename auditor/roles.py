@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,7 @@ NO_MANAGEMENT_POINT = "which is the management point cannot be told."
 NAMED = "named by you"
 AGAIN_NS = 5_000_000_000
 ENOUGH_REQUESTS = 3  # for a host's hardware address, to take them for an attempt to reach it
+IPV4_MAPPED_BITS = 96  # of ::ffff:10.0.0.5, before the IPv4 address (RFC 4291, 2.5.5.2)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -94,10 +96,14 @@ def _role_hint(word: str) -> str:
 
 def _network(role: str, word: str) -> Network:
     try:
-        return ipaddress.ip_network(word.strip(), strict=False)
+        network = ipaddress.ip_network(re.sub("%[^/]*", "", word.strip()), strict=False)  # without the scope id
     except ValueError:
         hint = "give an address such as 10.0.0.5 or a network such as 10.0.0.0/24"
         raise ArgumentError(f"{word!r} is no IP address or network", where=f"--role {role}", hint=hint) from None
+    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
+    if mapped is None or network.prefixlen < IPV4_MAPPED_BITS:
+        return network
+    return ipaddress.ip_network((mapped, network.prefixlen - IPV4_MAPPED_BITS))
 
 
 def assign(sources: Sequence[Source], ruleset: Ruleset, given: Given) -> Cast:

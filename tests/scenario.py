@@ -7,7 +7,8 @@ A line is "SECOND WHO/PROTOCOL OUTCOME", "SECOND HOST asks HOST [once|answered]"
     3 10.0.0.5 asks 10.0.0.20                        until 30
 
 What is silent is tried three times (0, 1 and 3 seconds later), "twice" or "once". `ERRORS` are outcomes too, with
-"by HOST" behind them; "icmp 3/10 by HOST" says type and code itself, and "alone" leaves out the packet it is about.
+"by HOST" behind them; "icmp 3/10 by HOST" says type and code itself, "alone" leaves out the packet it is about, and
+"answer prohibited by HOST" is about the SYN-ACK, which is nowhere else in the capture.
 " seen twice" at the end of a line shows each of its packets twice, as a router's own capture does. An originator's
 first sequence number follows from its port, so the same line in two captures is the same attempt. "until" adds a
 packet of hosts that have nothing to do with it.
@@ -45,7 +46,9 @@ FLOW = re.compile(
 )
 NEIGHBOURS = re.compile(r"(?P<at>[\d.]+) (?P<asker>\S+) asks (?P<target>\S+)(?P<how>| once| answered)")
 UNTIL = re.compile(r"until (?P<at>[\d.]+)")
-ERROR = re.compile(r"(icmp (?P<kind>\d+)/(?P<code>\d+)|(?P<word>\w+)) by (?P<sender>\S+)(?P<alone> alone)?")
+ERROR = re.compile(
+    r"(?P<answer>answer )?(icmp (?P<kind>\d+)/(?P<code>\d+)|(?P<word>\w+)) by (?P<sender>\S+)(?P<alone> alone)?"
+)
 
 
 def scene(lines: Iterable[str]) -> list[At]:
@@ -81,7 +84,8 @@ def _asking(asker: str, target: str, how: str) -> list[tuple[float, bytes]]:
 
 def _flow(who: str, protocol: str, outcome: str) -> list[tuple[float, bytes]]:
     if found := ERROR.fullmatch(outcome):
-        return _error(_first(who, protocol), found)
+        answer = talk(who, _numbered(who, "S <SA"))[1] if found["answer"] else None
+        return _error(_first(who, protocol), found, answer)
     if protocol == "tcp":
         return _tcp(who, outcome)
     return _datagrams(who, protocol, outcome)
@@ -93,10 +97,12 @@ def _first(who: str, protocol: str) -> bytes:
     return udp(who) if protocol == "udp" else echo(who)
 
 
-def _error(first: bytes, found: re.Match[str]) -> list[tuple[float, bytes]]:
+def _error(first: bytes, found: re.Match[str], answer: bytes | None) -> list[tuple[float, bytes]]:
     version = first[0] >> 4
     kind, code = (int(found["kind"]), int(found["code"])) if found["kind"] else _one_of(ERRORS, found["word"])[version]
-    error = icmp_error(found["sender"], kind, code, quoting=first, room=28 if version == 4 else 48)
+    error = icmp_error(
+        found["sender"], kind, code, quoting=answer or first, room=(28 if version == 4 else 48) + 12 * bool(answer)
+    )
     return [(0, error)] if found["alone"] else [(0, first), (STEP, error)]
 
 

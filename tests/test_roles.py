@@ -239,6 +239,14 @@ def test_what_is_no_address_is_refused(word):
         parse_roles({"client": word})
 
 
+@pytest.mark.parametrize(
+    ("word", "address"),
+    [("fe80::1%eth0", "fe80::1"), ("::ffff:10.0.0.5", "10.0.0.5"), ("FD00::5", "fd00::5"), (" 10.0.0.5 ", "10.0.0.5")],
+)
+def test_an_address_may_be_written_as_windows_shows_it(word, address):
+    assert parse_roles({"client": word}).hosts("client") == [address]
+
+
 # what was said there
 
 
@@ -266,3 +274,15 @@ def test_a_web_server_that_is_asked_for_other_paths_is_not_the_management_point(
 
 def test_a_web_server_that_says_nothing_readable_stays():
     assert with_content(GUESSED, [Said()], Given()) == GUESSED
+
+
+def test_two_roles_given_the_wrong_way_round_are_told(audited):
+    report = audited(*PUSH, roles={"site-server": "10.0.0.20", "client": "10.0.0.5"})
+    told = next(text for text in report.limitations if "swapped" in text)
+    assert told.startswith("10.0.0.5, named as client, connects to 10.0.0.20")
+    assert "--role site-server=10.0.0.5 --role client=10.0.0.20" in told
+
+
+def test_roles_given_the_right_way_round_are_not(audited):
+    report = audited(*PUSH, roles={"site-server": "10.0.0.5", "client": "10.0.0.20"})
+    assert not any("swapped" in text for text in report.limitations)
