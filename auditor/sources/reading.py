@@ -80,8 +80,8 @@ def read(path: str | Path, ports: Ports = frozenset) -> Source:
 
     path: a pcap or pcapng file, plain or gzipped. ports: called when there are more connections than fit into memory,
     returns the ports at which they are wanted all the same. What can be read of a cut or damaged file is
-    kept and the rest told as a warning. Raises SourceError when the file is missing, no capture, or its header cannot be
-    read.
+    kept and the rest told as a warning. Raises SourceError when the file is missing, no capture, or its header
+    cannot be read.
     """
     file = Path(path)
     head = _head(file)
