@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auditor.errors import SourceError
 from auditor.report import SourceSummary
 from auditor.sources.reading import Source, read
 
+if TYPE_CHECKING:
+    from auditor.ruleset import Ruleset
 
-def read_all(paths: Iterable[str | Path]) -> tuple[list[Source], list[SourceSummary]]:
+
+def read_all(paths: Iterable[str | Path], ruleset: Ruleset | None = None) -> tuple[list[Source], list[SourceSummary]]:
     """Read every source once; return those read and those that could not be.
 
+    ruleset: whose ports come first where a source holds too many connections; all shipped ones if None.
     Raises the first SourceError, with the others as its `further`, when none can be read.
     """
     sources: list[Source] = []
@@ -20,7 +25,7 @@ def read_all(paths: Iterable[str | Path]) -> tuple[list[Source], list[SourceSumm
     errors: list[SourceError] = []
     for path in dict.fromkeys(map(str, paths)):
         try:
-            source = read(path)
+            source = read(path, lambda: documented_ports(ruleset))
             _check(source)
             sources.append(source)
         except SourceError as error:
@@ -46,3 +51,11 @@ def _check(source: Source) -> None:
     found = [hint for code, hint in hints.items() if any(warning.code == code for warning in source.warnings)]
     hint = (found or ["capture on an Ethernet, Wi-Fi, tunnel or 'any' interface"])[0]
     raise SourceError(f"none of its {source.records:,} frames can be read as IP or ARP", where=source.path, hint=hint)
+
+
+def documented_ports(ruleset: Ruleset | None) -> frozenset[int]:
+    """Return the ports of a ruleset, or of all shipped ones."""
+    from auditor.ruleset import load_ruleset, shipped_rulesets  # seldom needed, and slow to load
+
+    rulesets = [ruleset] if ruleset else [load_ruleset(name) for name in shipped_rulesets()]
+    return frozenset(port for one in rulesets for row in one.requirements for port in row.ports)

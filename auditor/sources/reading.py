@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from auditor.admission import MOST_FLOWS
+from auditor.admission import MOST_FLOWS, Ports
 from auditor.errors import SourceError
 from auditor.flows import FlowBuilder, Flows
-from auditor.ruleset import load_ruleset, shipped_rulesets
 from auditor.shipped import rulesets_folder
 from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
 from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
@@ -78,24 +77,26 @@ class Source:
         return self.details.table
 
 
-def read(path: str | Path) -> Source:
+def read(path: str | Path, ports: Ports = frozenset) -> Source:
     """Read a capture and return its flows, counts and warnings.
 
-    path: a pcap or pcapng file, plain or gzipped. What can be read of a cut or damaged file is kept and the rest told
-    as a warning. Raises SourceError when the file is missing, no capture, or its header cannot be read.
+    path: a pcap or pcapng file, plain or gzipped. ports: called when there are more connections than fit into memory,
+    returns the ports at which they are wanted all the same. What can be read of a cut or damaged file is
+    kept and the rest told as a warning. Raises SourceError when the file is missing, no capture, or its header
+    cannot be read.
     """
     file = Path(path)
     head = _head(file)
     if head[:4] not in PCAP_MAGICS and head[:4] != PCAPNG_MAGIC:
         raise _not_a_capture(file, head)
-    return _read_capture(file)
+    return _read_capture(file, ports)
 
 
-def _read_capture(path: Path) -> Source:
+def _read_capture(path: Path, ports: Ports) -> Source:
     reader = CaptureReader(path)
     packets = PacketReader(known_tunnels())
     name = _name(path)
-    builder = FlowBuilder(name, packets.addresses, documented_ports)
+    builder = FlowBuilder(name, packets.addresses, ports)
     span = _Span()
     try:
         for records in reader:
@@ -251,10 +252,3 @@ def known_tunnels() -> Tunnels:
     text = (rulesets_folder() / "well-known" / "tunnels.toml").read_text(encoding="utf-8")
     tables = tomllib.loads(text)
     return Tunnels(dict(tables["read"]), dict(tables["unread"]))
-
-
-@cache
-def documented_ports() -> frozenset[int]:
-    """Return the ports of all shipped rulesets: what is read first when not everything can be."""
-    rulesets = [load_ruleset(name) for name in shipped_rulesets()]
-    return frozenset(port for ruleset in rulesets for one in ruleset.requirements for port in one.ports)
