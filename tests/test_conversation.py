@@ -10,7 +10,8 @@ from scenario import scene
 
 from auditor.attempts import Traffic
 from auditor.conversation import MOST_PROBLEMS, NOTHING_SAID, Conversation, conversation
-from auditor.said import Known, Said, Side, Step
+from auditor.known import Known
+from auditor.said import Said, Side, Step
 
 SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
 SMB = Side(SERVER, CLIENT, 445)
