@@ -30,8 +30,8 @@ def conversation(attempts: Sequence[Attempt], traffic: Traffic) -> Conversation:
     steps = _in_turn(attempts, traffic)
     if not steps:
         return NOTHING_SAID
-    last = {(step.layer, step.step): step for _, step in steps}
-    bad = [Failed(number, step, last[step.layer, step.step] is step) for number, step in steps if not step.good]
+    last = {_same(step): step for _, step in steps}
+    bad = [Failed(number, step, last[_same(step)] is step) for number, step in steps if not step.good]
     shown = _gravest(bad)
     return Conversation(
         _reached([step for _, step in steps]),
@@ -52,6 +52,11 @@ class Failed(NamedTuple):
     def fatal(self) -> bool:
         """Whether it ends the push."""
         return self.decides and self.step.known is not None and self.step.known.fatal
+
+
+def _same(step: Step) -> tuple[str, str]:
+    """Return what a later try of the same step has in common with it; Windows does not tell capital letters apart."""
+    return step.layer, step.step.casefold()
 
 
 def _in_turn(attempts: Sequence[Attempt], traffic: Traffic) -> list[tuple[int, Step]]:

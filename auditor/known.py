@@ -66,8 +66,11 @@ def known(layer: str, code: str) -> Known:
 
 def explained(code: str) -> list[tuple[str, Known]]:
     """Return layer and meaning of a code without an entry of its own, by its form: a web status or a number."""
-    if HTTP_CODE.fullmatch(code):
-        return [("http", known("http", code))]
+    for layer in ("http", "tls", "kerberos"):  # written as the names of such codes are
+        word = problems()[layer]["other"].name.removesuffix("CODE").strip()
+        number = code.lower().removeprefix(word.lower()).strip()
+        if number.isdecimal() and (number != code or HTTP_CODE.fullmatch(code)):
+            return [(layer, known(layer, number))]
     if re.fullmatch(r"0x[0-9a-f]{1,8}", code.lower()):
         written = f"0x{int(code, 16):08x}"
         return [(layer, known(layer, written)) for layer in ("smb", "rpc-fault", "endpoint-mapper")]

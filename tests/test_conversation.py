@@ -72,6 +72,11 @@ def test_a_step_that_went_well_before_does_not_mend_it(talked):
     assert problems(told) == [(9, "STATUS_LOGON_FAILURE", True)]
 
 
+def test_windows_does_not_tell_capital_letters_apart(talked):
+    told = talked([bad(9, "GET /SMS_MP/.sms_aut"), good(20, "GET /sms_mp/.SMS_AUT")])
+    assert [one.fatal for one in told.problems] == [False]
+
+
 def test_the_last_of_several_failures_of_a_step_decides(talked):
     told = talked([bad(9, "log on", FAILURE), bad(20, "log on", DENIED)])
     assert problems(told) == [(9, "STATUS_LOGON_FAILURE", False), (20, "STATUS_ACCESS_DENIED", True)]
