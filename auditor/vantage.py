@@ -71,11 +71,10 @@ def _starts(traffic: Traffic) -> dict[object, dict[int, int]]:
 
 def _clock_note(first: str, second: str, ahead: int) -> str:
     """Return the sentence on two clocks. ahead: how many nanoseconds the second is ahead, the way between included."""
-    how = "ahead of" if ahead > 0 else "behind"
-    clocks = f"the clock of {second} is {abs(ahead) / 1e9:,.3f} s {how} that of {first}"
+    clocks = f"the second clock is {abs(ahead) / 1e9:,.3f} s {'ahead of' if ahead > 0 else 'behind'} the first"
     if abs(ahead) < SAME_CLOCK_NS:
-        clocks = f"the clocks of {first} and {second} agree to the millisecond"
-    return f"Both hold the same attempts, matched by ports and sequence numbers, not by time: {clocks}."
+        clocks = "their clocks agree to the millisecond"
+    return f"{first} and {second} hold the same attempts, matched by ports and sequence numbers, not by time: {clocks}."
 
 
 def clock_offset(first: int, second: int, src: str, dst: str, traffic: Traffic) -> int | None:
