@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from auditor import report as r
 from auditor.attempts import Attempt, Traffic
-from auditor.said import Step
+from auditor.said import CALL, OPEN, Step
 
 MOST_PROBLEMS = 8
 MOST_STEPS = 12
@@ -87,5 +87,9 @@ def _evidence(failed: Failed) -> r.Evidence:
 
 
 def _reached(steps: list[Step]) -> str:
+    """Return what went well, in order; of a long list its end, which is how far it came."""
     done = list(dict.fromkeys(step.step for step in steps if step.good))
-    return f"Went well there: {', '.join(done[:MOST_STEPS])}." if done else ""
+    called = {step.removeprefix(CALL) for step in done if step.startswith(CALL)}
+    done = [step for step in done if not (step.startswith(OPEN) and step.removeprefix(OPEN) in called)]
+    shown = [*(["..."] if len(done) > MOST_STEPS else []), *done[-MOST_STEPS:]]
+    return f"Went well there: {', '.join(shown)}." if done else ""

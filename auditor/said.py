@@ -27,6 +27,7 @@ APPLICATION_DATA = "23"
 LONGER_THAN_ALERT = 24  # bytes of an encrypted record: of TLS 1.3, an alert has 19, the end of a handshake 53 or more
 FATAL_ALERT, HANDSHAKE_FAILURE, CERTIFICATE_REQUIRED = 2, "40", "116"
 SERVICE_CONTROLLER = "svcctl"
+OPEN, CALL = "open the RPC interface ", "call the RPC interface "
 DCOM_ACTIVATION = "DCOM activation"
 HTTP_ERROR = 400
 CCM_POST = "CCM_POST"
@@ -239,6 +240,9 @@ def _rpc(packets: list[Told]) -> Iterator[Step]:
             yield _rpc_step(packet, one, ends)
 
 
+LAST = object()  # instead of a pipe: whichever was opened last on a connection
+
+
 class _Spoken:
     """Which interface a conversation speaks: on one connection, or in one pipe of it, by the number of its context."""
 
@@ -255,7 +259,7 @@ class _Spoken:
             names = [interfaces().get(uuid, uuid) for uuid in uuids]
             for number, name in zip(packet.fields.get("dcerpc.cn_ctx_id", []), names, strict=False):
                 self._contexts[(*talk, number)] = name
-            self._offered[talk] = next(iter(names), "")
+            self._offered[talk] = self._offered[_ends(packet), LAST] = next(iter(names), "")
         if name := _interface_of(packet):
             self._mapped[talk] = name
 
@@ -267,7 +271,7 @@ class _Spoken:
         if RESPONSE in kinds or FAULT in kinds:
             found = self._contexts.get((*talk, packet.first("dcerpc.cn_ctx_id")))
             return found or self._offered.get(talk, "")
-        return self._offered.get(talk, "")
+        return self._offered.get(talk) or self._offered.get((_ends(packet), LAST), "")  # read from a pipe, unnamed
 
     @staticmethod
     def _talk(packet: Told) -> tuple[object, ...]:
@@ -284,13 +288,13 @@ class _Answer(NamedTuple):
 
 
 def _rpc_answers(packet: Told, kinds: list[int], interface: str) -> Iterator[_Answer]:
-    opening = f"open the RPC interface {interface}" if interface else "open an RPC interface"
+    opening = f"{OPEN}{interface}" if interface else "open an RPC interface"
     if BIND_NAK in kinds:
         yield _Answer("rpc-bind", opening, interface, "nak")
     elif BIND_ACK in kinds or ALTER_ACK in kinds:
         accepted = ACCEPTED in packet.fields.get("dcerpc.cn_ack_result", [ACCEPTED])
         yield _Answer("rpc-bind", opening, interface, "" if accepted else "rejected")
-    calling = f"call the RPC interface {interface}" if interface else "call an RPC interface"
+    calling = f"{CALL}{interface}" if interface else "call an RPC interface"
     calling = push().calls.get(interface, {}).get(packet.first("dcerpc.opnum") or "", calling)
     if RESPONSE in kinds and "epm.opnum" not in packet.fields:
         code = packet.first("svcctl.rc") or packet.first("winreg.werror") or ""

@@ -394,6 +394,15 @@ def test_two_pipes_on_one_connection_are_told_apart_by_their_files():
     assert [line.endswith("!") for line in told] == [False, True]
 
 
+@pytest.mark.parametrize(("interface", "fatal"), [(SVCCTL, True), (SRVSVC, False)])
+def test_an_answer_that_is_read_from_a_pipe_does_not_name_it(interface, fatal):
+    """Wireshark shows the pipe of a question, and of an answer that comes with it, but not of one read later."""
+    told = [asks_for(interface, SMB, "smb2.cmd=9 smb2.fid=aaaa"), packet(5, f"<{SMB}", "dcerpc.pkt_type=13 smb2.cmd=8")]
+    (step,) = listen(told).steps
+    assert step.step == f"open the RPC interface {interfaces()[interface]}"
+    assert step.known.fatal is fatal
+
+
 @pytest.mark.parametrize(
     ("interface", "number", "step"),
     [
