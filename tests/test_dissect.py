@@ -18,6 +18,7 @@ import pytest
 from packets import TUNNELS, ends, ip, pcap, talk, tcp, turned
 
 import auditor
+from auditor.sources import extract
 from auditor.sources.dissect import TELLING, Dissection, dissect
 from auditor.sources.extract import Record, Wanted, packets_of
 from auditor.sources.reading import known_tunnels
@@ -291,6 +292,11 @@ def test_a_tshark_that_ends_well_before_the_end_is_told_of(tshark, false):
     dissection = listen(false(f'exec "{tshark}" -c 30 "$@"'))
     assert 0 < len(dissection.told) < len(listen(tshark).told)
     assert "gave not all of what it was to read back" in dissection.obstacle
+
+
+def test_that_not_all_of_many_packets_were_read_is_told_of(tshark, monkeypatch):
+    monkeypatch.setattr(extract, "MOST_IN_ALL", 20)
+    assert listen(tshark).obstacle.startswith("only the first 20 packets of what was said were read")
 
 
 def test_that_nothing_came_back_is_a_limitation_of_the_report(false):

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from auditor.sources import extract
 from auditor.sources.extract import Record, Wanted, packets_of, write_pcapng
 from auditor.sources.packets import Tunnels
 
@@ -103,6 +104,8 @@ def dissect(
             frames = write_pcapng(out, _timed(packets_of(path, flows, tunnels), times))
         with ONE_AT_A_TIME, _empty_configuration(Path(folder)), _own_child_watcher():
             packets, obstacle = _in_own_loop(lambda: _read(small, tshark, seconds, len(frames)))
+    if not obstacle and len(frames) >= extract.MOST_IN_ALL:
+        obstacle = f"only the first {len(frames):,} packets of what was said were read: audit fewer clients at once"
     return Dissection(tuple(_told(packet, frames, times) for packet in packets), obstacle)
 
 
