@@ -108,6 +108,10 @@ class Traffic:
         """Return the hosts of interest that a host exchanged packets with, or tried to."""
         return self._partners.get(host, set())
 
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return who tried to reach whom, in order."""
+        return sorted(self._attempts)
+
     def heard(self, host: str) -> bool:
         """Tell whether any packet of this host is in any source."""
         return any(host in source.details.heard for source in self.sources)
@@ -129,8 +133,8 @@ class Traffic:
 
     def reset_by_other(self, attempt: Attempt) -> bool | None:
         """Tell whether another device than the host sent the reset of an attempt, None if that is unknown."""
-        side = (attempt.src, attempt.dst, attempt.dst_port)
-        return next((one.forged for one in self.said[attempt.source].resets if tuple(one.side) == side), None)
+        frames = {event.frame for event in attempt.events if event.what == "RST"}
+        return next((one.forged for one in self.said[attempt.source].resets if one.frame in frames), None)
 
     def _deaf_to(self, source: int, src: str, dst: str) -> bool:
         pairs, hosts = self._deaf[source]

@@ -246,7 +246,8 @@ class Witness:
         """Return the finding of an attempt whose answer one source has and the other never gets."""
         one = answered.attempts[0]
         names = [self._traffic.sources[finding.attempts[0].source].path for finding in (answered, silent)]
-        text = f"{_where(one)} was answered in {names[0]}, but the answer never arrives in {names[1]}."
+        lost = f"but the answer never arrives in {names[1]}: the way out is open, the return path is not."
+        text = f"{_where(one)} was answered in {names[0]}, {lost}"
         remedy = (
             f"Something between drops the answers on their way back (from {one.dst} to {one.src}): look for asymmetric "
             f"routing or a rule that does not know connections. Nothing is to be done on {one.dst}."
