@@ -48,6 +48,9 @@ ETL_HINT = (
 )
 
 
+CAPTURE = "capture"
+
+
 @dataclass(frozen=True)
 class Source:
     """One input that was read.
@@ -70,6 +73,7 @@ class Source:
     warnings: tuple[SourceWarning, ...]
     tally: Tally
     details: Flows
+    clock: str = "utc"
 
     @property
     def flows(self) -> pd.DataFrame:
@@ -110,7 +114,7 @@ def _read_capture(path: Path, ports: Ports) -> Source:
     details = builder.finish()
     return Source(
         path=name,
-        kind="capture",
+        kind=CAPTURE,
         format=reader.format + (" (gzip)" if reader.gzipped else ""),
         bytes=reader.bytes,
         records=reader.records - span.left_out,
