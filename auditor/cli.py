@@ -107,6 +107,13 @@ def output_options(*forms: str) -> Callable[[Function], Function]:
     return add
 
 
+def zone_option(function: Function) -> Function:
+    """Add the option that says in which time zone a firewall log was written."""
+    return click.option(
+        "--tz", metavar="ZONE", help="Time zone of a firewall log's local times, such as +02:00 or Europe/Berlin."
+    )(function)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.option(
     "--version",
@@ -159,14 +166,15 @@ def analyze(
 @cli.command()
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @output_options("text", "csv", "jsonl", "parquet")
-def flows(sources: tuple[str, ...], form: str, target: str, force: bool) -> int:
-    """Write the flow table: one row a flow, numbered and oriented as Wireshark and Zeek do."""
+@zone_option
+def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str | None) -> int:
+    """Write the flow table of captures and firewall logs: one row a flow, oriented as Wireshark and Zeek do."""
     from auditor.intake import read_all
     from auditor.render.clean import clean
     from auditor.render.flow_table import flow_table, write
 
     output.check(target, force=force, inputs=sources)
-    read, unreadable = read_all(sources)
+    read, unreadable = read_all(sources, tz=tz)
     for one in unreadable:
         click.echo(clean(f"auditor: {one.path}: {one.warnings[0][1]}"), err=True)
     with output.opened(target, force=force) as out:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import io
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -12,12 +14,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import FIELDS, HEADER, HEADER_PID, log, plain
+from packets import tcp
 
 from auditor import log_flows
 from auditor.errors import ArgumentError, SourceError
 from auditor.flow_table import TABLE
 from auditor.intake import read_all
 from auditor.log_flows import LOG_COLUMNS
+from auditor.render.flow_table import flow_table
+from auditor.render.flow_table import write as write_table
 from auditor.sources import pfirewall
 from auditor.sources.reading import Source
 from auditor.sources.reading import read as read_path
@@ -574,3 +579,36 @@ def test_numbers_of_up_to_sixteen_digits():
     column = Column(np.append(0, ends[:-1]), ends - 1)
     numbers, good = Text(" ".join(words).encode() + b" " + PADDING).numbers(column)
     assert [int(number) for number in numbers[good]] == [int(word) for word in words[:7]]
+
+
+# the flow table in other forms
+
+
+def written(form: str, *sources: Source) -> str:
+    out = io.BytesIO()
+    write_table(flow_table(sources), out, form)
+    return out.getvalue().decode()
+
+
+def test_the_flow_table_as_text(read):
+    source = read(log(PUSH[0] + " 4", PUSH[1] + " 4", PING + " -", header=HEADER_PID))
+    head, syn, ping = (line.split() for line in written("text", source).splitlines())
+    assert head == ["line", "rows", "start", "(local)", "proto", "from", "to", "action", "direction", "process"]
+    assert syn == ["6", "2", "2024-06-05", "10:00:00.000000", "tcp", "10.0.0.5:50000", ">", "10.0.0.20:445", "DROP", "RECEIVE", "4"]
+    assert ping == ["8", "1", "2024-06-05", "10:00:01.000000", "icmp", "10.0.0.5", ">", "10.0.0.20", "DROP", "RECEIVE"]
+
+
+def test_local_times_are_written_without_a_zone(read):
+    source = read(log(*PUSH))
+    assert ",2024-06-05T10:00:00.000000,2024-06-05T10:00:09.000000," in written("csv", source)
+    assert '"start": "2024-06-05T10:00:00.000000"' in written("jsonl", source)
+
+
+def test_a_log_beside_a_capture(read):
+    both = (read([tcp("10.0.0.5:50000 > 10.0.0.20:445")]), read(log(*PUSH)))
+    first, second = map(json.loads, written("jsonl", *both).splitlines())
+    assert first.keys() == second.keys() == (TABLE | LOG_COLUMNS).keys()
+    assert (first["start"][-1], second["start"]) == ("Z", "2024-06-05T10:00:00.000000")
+    assert (first["action"], first["rows"], second["action"], second["rows"]) == (None, None, "DROP", 3)
+    assert written("csv", *both).count("\r\n") == 3
+    assert [line.split()[0] for line in written("text", *both).splitlines()] == ["frame", "--", "1", "line", "--", "6"]
