@@ -23,7 +23,7 @@ from auditor.sources.pfirewall import ACK, ACTIONS, DROP, LOST, PATHS, RECEIVE, 
 LOG_COLUMNS = {"action": "str", "direction": "str", "first_line": "int64", "rows": "int64", "process_id": "Int64"}
 SAME_ATTEMPT_S = 64  # a SYN is sent again after 32 seconds at most (Windows: 12), so this pause begins another attempt
 MOST_OPEN = 200_000  # attempts to which more rows may come
-MOST_FLOWS = 500_000  # beyond this, attempts in the middle of very many alike are put together
+MOST_FLOWS = 400_000  # beyond this, attempts in the middle of very many alike are put together
 KEPT_OF_EACH = (64, 16, 4)  # how many attempts between two hosts at one port are then still kept apart
 ATTEMPT, ANSWER, LATER = range(3)  # what the packet of a row was: a first one, the answer to one, or of a connection
 NOT_SAID = -1
@@ -210,6 +210,8 @@ class LogFlowBuilder:
         if not len(rows):
             return
         new = _single(rows)
+        if self._kept_of_each:
+            new = _folded(new, self._kept_of_each)
         merged = _merged(new if self._open is None else _joined([self._open, new]))
         recent = np.abs(merged.end - int(rows.time_s[-1])) <= 2 * SAME_ATTEMPT_S
         recent[: max(0, len(merged) - MOST_OPEN)] = False
@@ -294,8 +296,6 @@ class LogFlowBuilder:
                 self.unused[f"ICMP type {kind}" if protocol == ICMP else f"IP protocol {protocol}"] += 1
 
     def _close(self, attempts: Attempts) -> None:
-        if self._kept_of_each:
-            attempts = _folded(attempts, self._kept_of_each)
         self._closed.append(attempts)
         self._count += len(attempts)
         if self._count <= self._most:

@@ -7,7 +7,6 @@ behind the field is masked away. So comparing a word or reading a decimal number
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, lru_cache
@@ -133,26 +132,24 @@ class Text:
         ends = zip(column.begin[rows].tolist(), column.end[rows].tolist(), strict=True)
         return [self._data[begin:end] for begin, end in ends]
 
-    def addresses(self, columns: Iterable[Column]) -> tuple[list[NDArray[np.int64]], list[str | None]]:
-        """Return numbers for the addresses of some columns, and by number the address, None for what is none."""
-        columns = list(columns)
-        both = Column(np.concatenate([one.begin for one in columns]), np.concatenate([one.end for one in columns]))
-        codes, texts = self._distinct(both)
-        counts = np.cumsum([len(one.begin) for one in columns])[:-1]
-        return np.split(codes, counts), [_address(text) for text in texts]
-
-    def _distinct(self, column: Column) -> tuple[NDArray[np.int64], list[bytes]]:
-        """Number the different texts of a column."""
-        codes = np.empty(len(column.begin), np.int64)
-        texts: list[bytes] = []
+    def addresses(self, column: Column) -> tuple[NDArray[np.int64], list[str | None]]:
+        """Return numbers for the addresses of a column, and by number the address, None for what is none."""
         long = column.length > 2 * WORD
+        if not long.any():
+            codes, texts = self._distinct(column, 2 * WORD)
+            return codes, [_address(text) for text in texts]
+        codes = np.empty(len(long), np.int64)
+        every: list[bytes] = []
         for rows, most in ((np.flatnonzero(~long), 2 * WORD), (np.flatnonzero(long), LONGEST_ADDRESS)):
-            part = column.at(rows)
-            words = [self.words(part, at) for at in range(0, most, WORD)]
-            found, sample = _same(words)
-            codes[rows] = found + len(texts)
-            texts += self.texts(part, sample)
-        return codes, texts
+            found, texts = self._distinct(column.at(rows), most)
+            codes[rows] = found + len(every)
+            every += texts
+        return codes, [_address(text) for text in every]
+
+    def _distinct(self, column: Column, most: int) -> tuple[NDArray[np.int64], list[bytes]]:
+        """Number the different texts of a column, told by this many bytes."""
+        codes, sample = _same([self.words(column, at) for at in range(0, most, WORD)])
+        return codes, self.texts(column, sample)
 
 
 def _same(words: list[U64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -29,7 +29,7 @@ from auditor.sources.packets import ICMP, ICMPV6, TCP, UDP
 from auditor.sources.warnings import SourceWarning
 from auditor.sources.window import GZIP_MAGIC, Window
 
-PIECE = 8 * 1024 * 1024
+PIECE = 4 * 1024 * 1024
 HEAD = 64 * 1024
 LONGEST_LINE = 64 * 1024
 AT_ONCE = 2  # pieces that are read at the same time
@@ -47,8 +47,8 @@ CANONICAL = tuple(USUAL_COLUMNS.split())
 NEEDED = CANONICAL[:8]
 ACTIONS = ("DROP", "ALLOW", "OPEN", "OPEN-INBOUND", "CLOSE", "INFO-EVENTS-LOST")
 DROP, LOST = ACTIONS.index("DROP"), ACTIONS.index("INFO-EVENTS-LOST")
-PATHS = ("-", "SEND", "RECEIVE", "FORWARD", "UNKNOWN")
-SEND, RECEIVE = PATHS.index("SEND"), PATHS.index("RECEIVE")
+PATHS = ("SEND", "RECEIVE", "FORWARD", "UNKNOWN", "-")
+SEND, RECEIVE, NO_PATH = (PATHS.index(path) for path in ("SEND", "RECEIVE", "-"))
 IMPLIED_PATH = {ACTIONS.index("OPEN"): SEND, ACTIONS.index("OPEN-INBOUND"): RECEIVE}  # XP and 2003 leave it out
 PROTOCOLS = {b"TCP": TCP, b"UDP": UDP, b"ICMP": ICMP}
 FLAGS = {letter: 1 << bit for bit, letter in enumerate(b"SAFRPUEC")}
@@ -487,8 +487,7 @@ class _Lines:
         returned = (
             self.bytes[self.end - 1] == RETURN
         )  # of an empty first line this is the last byte: not regular anyway
-        regular: Mask = (self._count == self._fields + returned) & (self.bytes[self.begin] != HASH)
-        regular &= ~self._is_blank[self.begin]
+        regular: Mask = (self._count == self._fields + returned) & (self.bytes[self.begin] > HASH)
         controls, pairs = len(self) + np.count_nonzero(returned), np.count_nonzero(returned)
         if np.count_nonzero(self.bytes < BLANK) != controls:
             regular[self._lines_of(np.flatnonzero((self.bytes < BLANK) & ~self._ends_line()))] = False
@@ -585,7 +584,9 @@ class _Batch:
         action = self._action()
         lost = action == LOST
         protocol, path = self._protocol(lost), self._path(action)
-        (src, dst), addresses = self._text.addresses([self._of("src-ip"), self._of("dst-ip")])
+        src, addresses = self._text.addresses(self._of("src-ip"))
+        dst, others = self._text.addresses(self._of("dst-ip"))
+        dst, addresses = dst + len(addresses), addresses + others
         if None in addresses:  # also where events were lost: there it is right
             known = np.array([one is not None for one in addresses], np.bool_)
             self._unless(lost | (known[src] & known[dst]), ADDRESS)
@@ -628,15 +629,20 @@ class _Batch:
         column = self._of(name)
         words = self._text.words(column)
         index = np.full(len(words), -1, np.int8)
+        left = len(index)
         for number, word in enumerate(known):
-            index[self._text.is_word(column, words, word.encode())] = number
+            found = self._text.is_word(column, words, word.encode())
+            index[found] = number
+            left -= int(np.count_nonzero(found))
+            if not left:
+                break
         self._unless(index >= 0, kind)
         return index
 
     def _path(self, action: Small) -> Small:
-        path = self._word("path", PATHS, PATH) if "path" in self._names else np.zeros(len(action), np.int8)
-        for number, implied in IMPLIED_PATH.items():
-            path[(action == number) & (path == 0)] = implied
+        path = self._word("path", PATHS, PATH) if "path" in self._names else np.full(len(action), NO_PATH, np.int8)
+        for number, implied in IMPLIED_PATH.items() if NO_PATH in path else ():
+            path[(action == number) & (path == NO_PATH)] = implied
         return path
 
     def _protocol(self, lost: Mask) -> NDArray[np.int16]:
