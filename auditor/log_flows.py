@@ -27,6 +27,7 @@ MOST_FLOWS = 400_000  # beyond this, attempts in the middle of very many alike a
 KEPT_OF_EACH = (64, 16, 4)  # how many attempts between two hosts at one port are then still kept apart
 ATTEMPT, ANSWER, LATER = range(3)  # what the packet of a row was: a first one, the answer to one, or of a connection
 NOT_SAID = -1
+ICMP_TYPE = 8  # bits of the code behind it
 INDEX = np.uint64((1 << 21) - 1)
 HALF = np.uint64(31)
 SPREAD = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)))
@@ -39,7 +40,7 @@ class Attempts:
     """What was tried, one attempt a place: arrays of one length.
 
     src, dst: numbers of addresses, of the host that tried and the one that was tried; src_port: NOT_SAID where several
-    attempts were put together; dst_port: of ICMP the code; kind: protocol, path, direction and action as one number;
+    attempts were put together; dst_port: of ICMP type and code; kind: protocol, path, packet and action as one number;
     sequence: of the SYN, 0 where the log does not say; process: its id, NOT_SAID where the log does not say;
     rows: how many tell of it; start, second, end: the seconds of the first, the second and the last of them;
     first_line, second_line, last_line: their lines.
@@ -182,17 +183,20 @@ class LogFlows:
 
 
 class LogFlowBuilder:
-    """Collect the rows of batch after batch, in file order; `finish` makes the flows of them."""
+    """Collect the rows of batch after batch, in file order; `finish` makes the flows of them.
+
+    unused: rows that are in no flow, by what they are; first_s, last_s: the earliest and the latest time of a row.
+    """
 
     def __init__(self) -> None:
         self._closed: list[Attempts] = []
-        self._open: Attempts | None = None
+        self._open = _nothing()
+        self._now = 0
         self._count = 0
         self._most = MOST_FLOWS
         self._kept_of_each = 0
         self._counts = np.zeros(len(ACTIONS) * len(PATHS) << 8, np.int64)
-        self._sent_from = np.zeros(0, np.int64)
-        self._received_at = np.zeros(0, np.int64)
+        self._local: tuple[LocalAddress, ...] = ()
         self.unused: Counter[str] = Counter()
         self.first_s: int | None = None
         self.last_s: int | None = None
@@ -202,31 +206,30 @@ class LogFlowBuilder:
         if not len(rows):
             return
         self._count_classes(rows)
-        self._take_times(rows)
-        used = _used(rows)
-        if not used.all():
-            self._tell_unused(rows, np.flatnonzero(~used))
-            rows = rows.at(np.flatnonzero(used))
-        if not len(rows):
-            return
         new = _single(rows)
         if self._kept_of_each:
             new = _folded(new, self._kept_of_each)
-        merged = _merged(new if self._open is None else _joined([self._open, new]))
-        recent = np.abs(merged.end - int(rows.time_s[-1])) <= 2 * SAME_ATTEMPT_S
+        merged = _merged(_joined([self._open, new]))
+        seen = np.flatnonzero(rows.action != LOST)  # that events were lost is written later than the rows behind it
+        now = int(rows.time_s[seen[-1]]) if len(seen) else self._now
+        self._now = now
+        recent = np.abs(merged.end - now) <= 2 * SAME_ATTEMPT_S
         recent[: max(0, len(merged) - MOST_OPEN)] = False
         self._close(merged.at(np.flatnonzero(~recent)))
         self._open = merged.at(np.flatnonzero(recent))
 
-    def finish(self) -> Attempts:
-        """Return the attempts in order of their first lines; the builder is used up."""
-        if self._open is not None:
-            self._close(self._open)
-        if not self._closed:
-            return _nothing()
-        every = _joined(self._closed)
-        self._closed = []
-        return _in_order(every)
+    def finish(self, addresses: Sequence[str]) -> Attempts:
+        """Return the attempts in order of their first lines; the builder is used up. addresses: by number."""
+        self._close(self._open)
+        every = _in_order(_joined(self._closed))
+        self._closed, self._open = [], _nothing()
+        seen = every.action != LOST
+        if seen.any():
+            self.first_s, self.last_s = int(every.start[seen].min()), int(every.end[seen].max())
+        self._local = _local(every, addresses)
+        used = _used(every)
+        self._tell_unused(every.at(np.flatnonzero(~used)))
+        return every.at(np.flatnonzero(used))
 
     def _by_class(self) -> dict[tuple[str, str, str], int]:
         """Return how many rows there were of each action, protocol and path."""
@@ -249,37 +252,11 @@ class LogFlowBuilder:
             malformed=dict(account.malformed),
             lost=account.lost,
             lost_rows=account.lost_rows,
-            local=self._local(reader.addresses),
+            local=self._local,
             clock="utc" if reader.in_utc else "local",
             fields=reader.schema.names,
             folded=int(attempts.rows[attempts.src_port == NOT_SAID].sum()),
         )
-
-    def _local(self, addresses: Sequence[str]) -> tuple[LocalAddress, ...]:
-        """Return the addresses of the computer whose firewall it is, told by who sends and who receives.
-
-        Only the computer itself can send from an address; what is received may be meant for a group or for everybody.
-        """
-        sent, received = (
-            np.append(one, np.zeros(len(addresses) - len(one), np.int64))
-            for one in (self._sent_from, self._received_at)
-        )
-        found = []
-        for number in np.flatnonzero(sent + received).tolist():
-            address = addresses[number]
-            if _is_one_host(address) and (sent[number] or not address.endswith((".255", ".0"))):
-                rows = int(sent[number] + received[number])
-                found.append(LocalAddress(address, rows, bool(sent[number])))
-        return tuple(sorted(found, key=lambda one: (not one.sure, -one.rows, one.address)))
-
-    def _take_times(self, rows: Rows) -> None:
-        told = rows.time_s[rows.action != LOST]  # that events were lost is written later than the rows behind it
-        if len(told):
-            first, last = int(told.min()), int(told.max())
-            self.first_s = first if self.first_s is None else min(self.first_s, first)
-            self.last_s = last if self.last_s is None else max(self.last_s, last)
-        self._sent_from = _counted(self._sent_from, rows.src[rows.path == SEND])
-        self._received_at = _counted(self._received_at, rows.dst[rows.path == RECEIVE])
 
     def _count_classes(self, rows: Rows) -> None:
         seen = rows.action != LOST
@@ -287,13 +264,11 @@ class LogFlowBuilder:
         codes = (kind << 8) + np.maximum(rows.protocol, 0)
         self._counts += np.bincount(codes if seen.all() else codes[seen], minlength=len(self._counts))
 
-    def _tell_unused(self, rows: Rows, places: Ints) -> None:
-        for place in places.tolist():
-            protocol, kind = int(rows.protocol[place]), int(rows.src_port[place])
-            if rows.action[place] == LOST:
-                self.unused["lost events"] += 1
-            else:
-                self.unused[f"ICMP type {kind}" if protocol == ICMP else f"IP protocol {protocol}"] += 1
+    def _tell_unused(self, unused: Attempts) -> None:
+        kinds = zip(unused.action.tolist(), unused.protocol.tolist(), unused.dst_port.tolist(), strict=True)
+        for (action, protocol, icmp), rows in zip(kinds, unused.rows.tolist(), strict=True):
+            name = f"ICMP type {icmp >> ICMP_TYPE}" if protocol == ICMP else f"IP protocol {protocol}"
+            self.unused["lost events" if action == LOST else name] += rows
 
     def _close(self, attempts: Attempts) -> None:
         self._closed.append(attempts)
@@ -309,17 +284,30 @@ class LogFlowBuilder:
         self._most = max(MOST_FLOWS, 2 * len(every))
 
 
-def _used(rows: Rows) -> NDArray[np.bool_]:
-    """Tell which rows belong into the flow table: TCP, UDP and echo requests, as of a capture."""
-    echo = (rows.protocol == ICMP) & ((rows.src_port == ECHO_REQUEST[4]) | (rows.src_port == ECHO_REQUEST[6]))
-    used: NDArray[np.bool_] = ((rows.protocol == TCP) | (rows.protocol == UDP) | echo) & (rows.action != LOST)
+def _used(found: Attempts) -> NDArray[np.bool_]:
+    """Tell which belong into the flow table: TCP, UDP and echo requests, as of a capture."""
+    protocol, icmp = found.protocol, found.dst_port >> ICMP_TYPE
+    echo = (protocol == ICMP) & ((icmp == ECHO_REQUEST[4]) | (icmp == ECHO_REQUEST[6]))
+    used: NDArray[np.bool_] = ((protocol == TCP) | (protocol == UDP) | echo) & (found.action != LOST)
     return used
 
 
-def _counted(so_far: Ints, numbers: Ints) -> Ints:
-    more = np.bincount(numbers, minlength=len(so_far))
-    more[: len(so_far)] += so_far
-    return more
+def _local(found: Attempts, addresses: Sequence[str]) -> tuple[LocalAddress, ...]:
+    """Return the addresses of the computer whose firewall it is, told by who sends and who receives.
+
+    Only the computer itself can send from an address; what is received may be meant for a group or for everybody.
+    """
+    sender, receiver = np.where(found.turned, found.dst, found.src), np.where(found.turned, found.src, found.dst)
+    sent, received = (
+        np.bincount(who[found.path == path], found.rows[found.path == path], len(addresses)).astype(np.int64)
+        for who, path in ((sender, SEND), (receiver, RECEIVE))
+    )
+    told = []
+    for number in np.flatnonzero(sent + received).tolist():
+        address = addresses[number]
+        if _is_one_host(address) and (sent[number] or not address.endswith((".255", ".0"))):
+            told.append(LocalAddress(address, int(sent[number] + received[number]), bool(sent[number])))
+    return tuple(sorted(told, key=lambda one: (not one.sure, -one.rows, one.address)))
 
 
 def _is_one_host(address: str) -> bool:
@@ -336,8 +324,12 @@ def _single(rows: Rows) -> Attempts:
     syn, ack = rows.flags & SYN != 0, rows.flags & ACK != 0
     packet = np.where((rows.flags == 0) | (syn & ~ack), ATTEMPT, np.where(syn, ANSWER, LATER))
     turned = (packet == ANSWER) | ((packet == LATER) & (rows.src_port < rows.dst_port))
+    icmp = rows.protocol == ICMP
     kind = rows.protocol.astype(np.int64) << 16 | rows.path.astype(np.int64) << 8 | packet << 4 | rows.action
     src, dst, src_port, dst_port = rows.src, rows.dst, rows.src_port, rows.dst_port
+    if icmp.any():
+        dst_port = np.where(icmp, src_port << ICMP_TYPE | dst_port, dst_port)
+        src_port = np.where(icmp, 0, src_port)
     if turned.any():
         kind |= turned.astype(np.int64) << 7
         src, dst = np.where(turned, dst, src), np.where(turned, src, dst)
@@ -415,32 +407,32 @@ def _differ(columns: Sequence[Ints]) -> NDArray[np.bool_]:
 def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> Attempts:
     """Put those that stand together in an order into one each, from one that is new up to the next.
 
-    Each goes to the place of its first, so that the order of the log stays.
+    Each stays at the place of its first, so that the order of the log stays.
     """
     begin = np.flatnonzero(new)
-    last = np.append(begin[1:], len(new)) - 1
-    more = np.flatnonzero(last > begin)
+    size = np.diff(begin, append=len(new))
+    more = np.flatnonzero(size > 1)
+    heads = np.zeros(len(attempts), np.bool_)
+    heads[order[begin]] = True
+    kept = attempts.at(np.flatnonzero(heads))
     if not len(more):
-        return attempts.at(np.sort(order))
-    heads, ends = order[begin], order[last]
-    some = np.flatnonzero(np.repeat(last > begin, last - begin + 1))  # places in `order` of those that are several
-    start = np.append(0, np.cumsum((last - begin + 1)[more])[:-1])
-    rows = {name: getattr(attempts, name)[order[some]] for name in ("rows", "start", "end")}
-    first, second = heads[more], order[begin[more] + 1]
+        return kept
+    some = order[np.repeat(size > 1, size)]
+    start = np.append(0, np.cumsum(size[more])[:-1])
+    first, second, last = order[begin[more]], order[begin[more] + 1], order[begin[more] + size[more] - 1]
     alone = attempts.rows[first] == 1
+    place = (np.cumsum(heads) - 1)[first]
     changed = {
-        "rows": np.add.reduceat(rows["rows"], start),
-        "start": np.minimum.reduceat(rows["start"], start),
-        "end": np.maximum.reduceat(rows["end"], start),
+        "rows": np.add.reduceat(attempts.rows[some], start),
+        "start": np.minimum.reduceat(attempts.start[some], start),
+        "end": np.maximum.reduceat(attempts.end[some], start),
         "second": np.where(alone, attempts.start[second], attempts.second[first]),
         "second_line": np.where(alone, attempts.first_line[second], attempts.second_line[first]),
-        "last_line": attempts.last_line[ends[more]],
+        "last_line": attempts.last_line[last],
     }
-    columns = dict(vars(attempts))
     for name, values in changed.items():
-        columns[name] = columns[name].copy()
-        columns[name][first] = values
-    return Attempts(**columns).at(np.sort(heads))
+        getattr(kept, name)[place] = values  # its own copy: `at` made it
+    return kept
 
 
 def _in_order(attempts: Attempts) -> Attempts:
@@ -464,11 +456,12 @@ def _folded(attempts: Attempts, kept_of_each: int) -> Attempts:
     middle |= attempts.src_port[order] == NOT_SAID
     heads = new | ~middle
     heads[1:] |= ~middle[:-1]  # those in the middle stand together, behind the first ones
-    several = np.flatnonzero(heads & middle)
-    several = several[np.diff(np.append(np.flatnonzero(heads), len(heads)))[np.cumsum(heads)[several] - 1] > 1]
-    folded = {"src_port": attempts.src_port.copy(), "sequence": attempts.sequence.copy()}
-    folded["src_port"][order[several]], folded["sequence"][order[several]] = NOT_SAID, 0
-    return _put_together(Attempts(**(vars(attempts) | folded)), order, heads)
+    folded = _put_together(attempts, order, heads)
+    begin = np.flatnonzero(heads)
+    several = order[begin[np.diff(begin, append=len(heads)) > 1]]
+    place = np.searchsorted(folded.first_line, attempts.first_line[several])
+    folded.src_port[place], folded.sequence[place] = NOT_SAID, 0
+    return folded
 
 
 # the table
@@ -480,8 +473,6 @@ def _table(found: Attempts, addresses: Sequence[str], source: str, is_utc: bool)
     icmp, tcp = found.protocol == ICMP, found.protocol == TCP
     first, answered = found.packet == ATTEMPT, found.packet == ANSWER
     dropped = (found.action == DROP) & first
-    version_6 = np.array([":" in address for address in addresses], np.bool_)
-    echo = np.where(version_6[found.dst], ECHO_REQUEST[6], ECHO_REQUEST[4]) if count else zeros
     columns: dict[str, Any] = dict.fromkeys(TABLE, zeros)
     columns |= {
         "source": _words([source], zeros),
@@ -490,8 +481,8 @@ def _table(found: Attempts, addresses: Sequence[str], source: str, is_utc: bool)
         "src_port": nullable(found.src_port, icmp | (found.src_port == NOT_SAID)),
         "dst_ip": _words(addresses, found.dst),
         "dst_port": nullable(found.dst_port, icmp),
-        "icmp_type": nullable(echo, ~icmp),
-        "icmp_code": nullable(found.dst_port, ~icmp),
+        "icmp_type": nullable(found.dst_port >> ICMP_TYPE, ~icmp),
+        "icmp_code": nullable(found.dst_port & 0xFF, ~icmp),
         "start": _moments(found.start, is_utc),
         "end": _moments(found.end, is_utc),
         "syn": np.where(tcp & first, found.rows, 0),

@@ -99,7 +99,7 @@ def _read_log(path: Path, schema: Schema, clock: Clock) -> Source:
     builder = LogFlowBuilder()
     for rows in reader:
         builder.add(rows)
-    attempts = builder.finish()
+    attempts = builder.finish(reader.addresses)
     details = LogFlows(_name(path), attempts, reader.addresses, builder.facts(reader, attempts))
     notes = ", ".join(filter(None, (reader.encoding, "gzip" * reader.gzipped)))
     return Source(
