@@ -32,6 +32,7 @@ from auditor.sources.window import GZIP_MAGIC, Window
 PIECE = 4 * 1024 * 1024
 HEAD = 64 * 1024
 LONGEST_LINE = 64 * 1024
+KEEP_MEMORY = 31 * 1024 * 1024
 AT_ONCE = 2  # pieces that are read at the same time
 MOST_SAMPLES = 3
 SAMPLE_LENGTH = 120
@@ -224,6 +225,9 @@ class LogReader:
         if len(begin) < 2:
             yield from (self._numbered(read_section(one)) for one in begin)
             return
+        # The C library of Linux gives memory back at once, and has to be given it again for the next piece; to free one
+        # large block is what teaches it to keep some. That is a fifth of the time.
+        np.empty(KEEP_MEMORY, np.uint8)
         with ThreadPoolExecutor(AT_ONCE) as readers:
             coming: deque[Future[Read]] = deque()
             for section in itertools.chain(begin, sections):
