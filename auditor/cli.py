@@ -168,6 +168,13 @@ def output_options(*forms: str) -> Callable[[Function], Function]:
     return add
 
 
+def zone_option(function: Function) -> Function:
+    """Add the option that says in which time zone a firewall log was written."""
+    return click.option(
+        "--tz", metavar="ZONE", help="Time zone of a firewall log's local times, such as +02:00 or Europe/Berlin."
+    )(function)
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.option(
     "--version",
@@ -223,14 +230,15 @@ def analyze(
 @cli.command()
 @click.argument("sources", nargs=-1, required=True, type=Named(), metavar="SOURCE...")
 @output_options("text", "csv", "jsonl", "parquet")
-def flows(sources: tuple[str, ...], form: str, target: str, force: bool) -> int:
-    """Write the flow table: one row a flow, numbered and oriented as Wireshark and Zeek do."""
+@zone_option
+def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str | None) -> int:
+    """Write the flow table of captures and firewall logs: one row a flow, oriented as Wireshark and Zeek do."""
     from auditor.intake import read_all
     from auditor.render.flow_table import flow_table, write
     from auditor.report import INCOMPLETE_CODES
 
     output.check(target, force=force, inputs=sources, binary=form == "parquet")
-    read, unreadable = read_all(_each_once(sources))
+    read, unreadable = read_all(_each_once(sources), tz=tz)
     for one in unreadable:
         output.tell(f"{one.path}: {one.warnings[0][1]}")
     lacking = [(one.path, warning.text) for one in read for warning in one.warnings if warning.code in INCOMPLETE_CODES]

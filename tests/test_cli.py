@@ -176,7 +176,7 @@ NO_SOURCES = {
     "only the header of a pcap": (pcap([]), "the file holds no packets"),
     "half a header": (pcap([])[:10], "the file holds no packets"),
     "gzip of nothing": (b"\x1f\x8b\x08\x00", "the gzip data cannot be unpacked"),
-    "firewall log": (b"#Version: 1.5\r\n", "this is a Windows Firewall log"),
+    "firewall log": (b"#Version: 1.5\r\n", "this is the beginning of a Windows log"),
 }
 
 

@@ -10,16 +10,45 @@ import numpy as np
 import pandas as pd
 
 from auditor.errors import ArgumentError
+from auditor.flow_table import TABLE
+from auditor.log_flows import LOG_COLUMNS
 from auditor.render.clean import clean, clean_cell, needs_escapes
 from auditor.sources.reading import Source
 
 FORMATS = ("text", "csv", "jsonl", "parquet")
 BLOCK = 20_000
+TIMES = ("start", "end")
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%f"
+HEAD = ("frame", "stream", "start (UTC)", "proto", "from", "", "to", "", "state", "frames", "answer")
 
 
 def flow_table(sources: Sequence[Source]) -> pd.DataFrame:
-    """Return the flows of several sources in one table."""
-    return pd.concat([source.flows for source in sources], ignore_index=True) if len(sources) > 1 else sources[0].flows
+    """Return the flows of several sources in one table.
+
+    Beside logs, captures have the columns of logs too, without values. Where some times are local and nobody said of
+    which zone, all times are text: those that are UTC end with Z.
+    """
+    if len(sources) == 1:
+        return sources[0].flows
+    tables = [source.flows for source in sources]
+    if any("action" in table for table in tables):
+        tables = [_with_columns_of_logs(table) for table in tables]
+    if len({source.clock for source in sources}) > 1:
+        tables = [_with_texts_for_times(table) for table in tables]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _with_columns_of_logs(table: pd.DataFrame) -> pd.DataFrame:
+    kinds = {name: kind.replace("int64", "Int64") for name, kind in LOG_COLUMNS.items()}
+    return table.reindex(columns=[*TABLE, *LOG_COLUMNS]).astype(kinds)
+
+
+def _with_texts_for_times(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(**{name: table[name].dt.strftime(_time_format(table[name])).astype("str") for name in TIMES})
+
+
+def _time_format(times: pd.Series) -> str:
+    return TIME_FORMAT if times.dt.tz is None else f"{TIME_FORMAT}Z"
 
 
 def write(table: pd.DataFrame, out: BinaryIO, form: str) -> None:
@@ -30,15 +59,18 @@ def write(table: pd.DataFrame, out: BinaryIO, form: str) -> None:
 def _text(table: pd.DataFrame, out: BinaryIO) -> None:
     several = table["source"].nunique() > 1
     width = _width(table)
-    row, ping = _forms(width)
-    head = ("frame", "stream", "start (UTC)", "proto", "from", "", "to", "", "state", "frames", "answer")
-    out.write((row.replace(":", " ") % head).replace(">", " ").encode())
+    shown = ""
     for path, part in table.groupby("source", sort=False) if several else [("", table)]:
+        of_log = "action" in part and bool(part["action"].notna().all())
+        row, ping = (_log_forms if of_log else _forms)(width)
+        head = (row.replace(":", " ") % (_log_head(part) if of_log else HEAD)).replace(">", " ")
+        out.write((head if head != shown else "").encode())
+        shown = head
         if several:
             out.write(f"-- {clean(str(path))}\n".encode())
         for block in _blocks(part):
             icmp = (block["protocol"] == "icmp").tolist()
-            cells = zip(icmp, zip(*_cells(block), strict=True), strict=True)
+            cells = zip(icmp, zip(*(_log_cells if of_log else _cells)(block), strict=True), strict=True)
             out.write("".join((ping if is_icmp else row) % one for is_icmp, one in cells).encode())
 
 
@@ -55,9 +87,48 @@ def _forms(width: int) -> tuple[str, str]:
     return row, row.replace("s:%-5s", "s %-5s")
 
 
+def _log_head(table: pd.DataFrame) -> tuple[str, ...]:
+    zone = "UTC" if str(table["start"].dtype).endswith("UTC]") or _texts_in_utc(table) else "local"
+    return ("line", "rows", f"start ({zone})", "proto", "from", "", "to", "", "action", "direction", "process")
+
+
+def _texts_in_utc(table: pd.DataFrame) -> bool:
+    return not len(table) or str(table["start"].iat[0]).endswith("Z")
+
+
+def _log_forms(width: int) -> tuple[str, str]:
+    """Return how a row of a log's flow is written, and how one without ports is."""
+    ends = f"%{width}s:%-5s > %{width}s:%-5s"
+    row = f"%9s  %6s  %-26s  %-5s  {ends}  %-12s  %-9s  %s\n"
+    return row, row.replace("s:%-5s", "s %-5s")
+
+
+def _log_cells(block: pd.DataFrame) -> list[list[Any]]:
+    return [
+        block["first_line"].tolist(),
+        block["rows"].tolist(),
+        _starts(block),
+        block["protocol"].tolist(),
+        block["src_ip"].tolist(),
+        _numbers(block["src_port"]),
+        block["dst_ip"].tolist(),
+        _numbers(block["dst_port"]),
+        block["action"].tolist(),
+        block["direction"].tolist(),
+        _numbers(block["process_id"]),
+    ]
+
+
+def _starts(block: pd.DataFrame) -> list[str]:
+    """Return when each flow began, to the microsecond."""
+    if block["start"].dtype == "str":
+        return [start.replace("T", " ").removesuffix("Z") for start in block["start"].tolist()]
+    starts = np.datetime_as_string(block["start"].to_numpy("datetime64[us]"), unit="us")
+    return [start.replace("T", " ") for start in starts.tolist()]
+
+
 def _cells(block: pd.DataFrame) -> list[list[Any]]:
     """Return the columns of the text form, one value a flow; one operation a row is what makes it fast."""
-    starts = np.datetime_as_string(block["start"].to_numpy("datetime64[us]"), unit="us")
     frames = zip(block["frames_src"].tolist(), block["frames_dst"].tolist(), strict=True)
     told = block["answer"].to_numpy(object)
     errors = block["icmp_error"].to_numpy(object)
@@ -66,7 +137,7 @@ def _cells(block: pd.DataFrame) -> list[list[Any]]:
     return [
         block["first_frame"].tolist(),
         _numbers(block["stream"]),
-        [start.replace("T", " ") for start in starts.tolist()],
+        _starts(block),
         block["protocol"].tolist(),
         block["src_ip"].tolist(),
         _numbers(block["src_port"]),
@@ -90,14 +161,15 @@ def _blocks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
 def _csv(table: pd.DataFrame, out: BinaryIO) -> None:
     names = {path: clean_cell(path) for path in table["source"].unique().tolist()}
     safe = table.assign(source=table["source"].map(names).astype("str"))
-    safe.to_csv(out, index=False, lineterminator="\r\n", date_format="%Y-%m-%dT%H:%M:%S.%fZ")
+    form = TIME_FORMAT if table["start"].dtype == "str" else _time_format(table["start"])
+    safe.to_csv(out, index=False, lineterminator="\r\n", date_format=form)
 
 
 def _jsonl(table: pd.DataFrame, out: BinaryIO) -> None:
     ascii_only = any(map(needs_escapes, table["source"].unique().tolist()))
     for block in _blocks(table):
-        times = {name: block[name].dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ") for name in ("start", "end")}
-        rows = block.assign(**times).astype(object)
+        told = block if block["start"].dtype == "str" else _with_texts_for_times(block)
+        rows = told.astype(object)
         rows = rows.where(rows.notna(), None)
         out.writelines((json.dumps(row, ensure_ascii=ascii_only) + "\n").encode() for row in rows.to_dict("records"))
 

@@ -16,10 +16,13 @@ import pandas as pd
 from auditor.admission import MOST_FLOWS, Ports
 from auditor.errors import SourceError
 from auditor.flows import FlowBuilder, Flows
+from auditor.log_flows import LogFlowBuilder, LogFlows
 from auditor.shipped import rulesets_folder
 from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
+from auditor.sources.clock import Clock, parse_zone
 from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.packets import UNWANTED_ERRORS, PacketReader, Tunnels
+from auditor.sources.pfirewall import CANONICAL, LogReader, Schema, recognise
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
 
@@ -28,8 +31,7 @@ KNOWN_FORMATS = (
     (b"snoop\0\0\0", "a Solaris snoop capture", "convert it: editcap -F pcapng IN OUT"),
     (b"GMBU", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
     (b"RTSS", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
-    (b"ElfFile", "a Windows event log (.evtx)", "this version reads captures only"),
-    (b"#Version:", "a Windows Firewall log", "this version reads captures only"),
+    (b"ElfFile", "a Windows event log (.evtx)", "export the log as text, or take a capture"),
     (GZIP_MAGIC, "a gzip file within a gzip file", "unpack it once (gzip -d FILE) and name what comes out"),
     (b"PK\x03\x04", "a ZIP archive", "unpack it and name the capture inside"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and name the capture inside"),
@@ -48,17 +50,18 @@ ETL_HINT = (
 )
 
 
-CAPTURE = "capture"
+CAPTURE, FIREWALL_LOG = "capture", "firewall-log"
 
 
 @dataclass(frozen=True)
 class Source:
     """One input that was read.
 
-    kind: "capture"; format: "pcap" or "pcapng", with " (gzip)" behind it when packed; bytes: size of the file;
-    records: frames read; skipped: frames that could not be read; first_ns, last_ns: earliest and latest time in
-    nanoseconds since 1970 UTC, None when it is empty; understood: ARP messages and IP packets read, also those inside
-    others; tally: frames that hold nothing to audit, by what they are.
+    kind: "capture" or "firewall-log"; format: "pcap", "pcapng" or "pfirewall", with " (gzip)" behind it when packed;
+    bytes: size of the file; records: frames or rows read; skipped: frames or lines that could not be read; first_ns,
+    last_ns: earliest and latest time in nanoseconds since 1970, None when it is empty; clock: "utc", or "local" for the
+    times of a log whose zone nobody said; understood: rows, or ARP messages and IP packets read, also those inside
+    others; tally: frames or rows that hold nothing to audit, by what they are.
     """
 
     path: str
@@ -72,7 +75,7 @@ class Source:
     understood: int
     warnings: tuple[SourceWarning, ...]
     tally: Tally
-    details: Flows
+    details: Flows | LogFlows
     clock: str = "utc"
 
     @property
@@ -81,19 +84,84 @@ class Source:
         return self.details.table
 
 
-def read(path: str | Path, ports: Ports = frozenset) -> Source:
-    """Read a capture and return its flows, counts and warnings.
+def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None) -> Source:
+    """Read a capture or a Windows Firewall log and return its flows, counts and warnings.
 
-    path: a pcap or pcapng file, plain or gzipped. ports: called when there are more connections than fit into memory,
-    returns the ports at which they are wanted all the same. What can be read of a cut or damaged file is
-    kept and the rest told as a warning. Raises SourceError when the file is missing, no capture, or its header
-    cannot be read.
+    path: a pcap or pcapng file or a pfirewall.log, plain or gzipped; what it is, its content tells. ports: called when
+    there are more connections than fit into memory, returns the ports at which they are wanted all the same. tz: the
+    time zone of a log's local times, such as +02:00 or Europe/Berlin; without it they stay local. What can be read of
+    a cut or damaged file is kept and the rest told as a warning. Raises SourceError when the file is missing, of
+    another kind, or its header cannot be read, and ArgumentError when tz is no time zone.
     """
-    file = Path(path)
+    file, clock = Path(path), Clock(parse_zone(tz))
     head = _head(file)
-    if head[:4] not in PCAP_MAGICS and head[:4] != PCAPNG_MAGIC:
-        raise _not_a_capture(file, head)
-    return _read_capture(file, ports)
+    if head[:4] in PCAP_MAGICS or head[:4] == PCAPNG_MAGIC:
+        return _read_capture(file, ports)
+    try:
+        schema = None if _known_format(head) else recognise(file)
+        if schema is not None:
+            return _read_log(file, schema, clock)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    raise _not_a_source(file, head)
+
+
+def _read_log(path: Path, schema: Schema, clock: Clock) -> Source:
+    reader = LogReader(path, schema, clock)
+    builder = LogFlowBuilder()
+    for rows in reader:
+        builder.add(rows)
+    attempts = builder.finish(reader.addresses)
+    details = LogFlows(_name(path), attempts, reader.addresses, builder.facts(reader, attempts))
+    notes = ", ".join(filter(None, (reader.encoding, "gzip" * reader.gzipped)))
+    return Source(
+        path=_name(path),
+        kind=FIREWALL_LOG,
+        format="pfirewall" + (f" ({notes})" if notes else ""),
+        bytes=path.stat().st_size,
+        records=reader.account.rows,
+        skipped=reader.account.skipped,
+        first_ns=None if builder.first_s is None else builder.first_s * 10**9,
+        last_ns=None if builder.last_s is None else builder.last_s * 10**9,
+        understood=reader.account.rows,
+        warnings=tuple(reader.warnings + _told_of_log(reader, details)),
+        tally=Tally(builder.unused),
+        details=details,
+        clock=details.facts.clock,
+    )
+
+
+def _told_of_log(reader: LogReader, details: LogFlows) -> list[SourceWarning]:
+    """Return warnings for what is wrong with a log, or missing from it."""
+    account, warnings = reader.account, reader.clock.warnings()
+    if account.skipped:
+        kinds = "; ".join(
+            f"{count:,} with {kind}, such as line {account.samples[kind][0][0]:,}: {account.samples[kind][0][1]}"
+            for kind, count in account.malformed.most_common()
+        )
+        text = f"{account.skipped:,} of {account.lines:,} lines could not be read: {kinds}"
+        warnings.append(SourceWarning("malformed-lines", text))
+    if account.lost_rows:
+        text = (
+            f"Windows did not write {account.lost:,} events (it says so in {account.lost_rows:,} rows): what is "
+            "missing here may have been among them."
+        )
+        warnings.append(SourceWarning("lost-events", text))
+    if not reader.headed:
+        text = "No #Fields line names the columns: they were taken for those that Windows writes."
+        warnings.append(SourceWarning("no-header", text))
+    if unknown := [name for name in reader.schema.names if name not in CANONICAL]:
+        text = f"Columns that are not known here were not used: {', '.join(unknown[:5])}."
+        warnings.append(SourceWarning("unknown-columns", text))
+    if details.facts.folded:
+        text = (
+            f"The log is very large: {details.facts.folded:,} of its rows are of attempts that are many times the "
+            "same, and were put together; the first and the last of each are kept."
+        )
+        warnings.append(SourceWarning("folded", text))
+    if not account.rows:
+        warnings.append(SourceWarning("no-rows", "The log holds no rows."))
+    return warnings
 
 
 def _read_capture(path: Path, ports: Ports) -> Source:
@@ -242,12 +310,16 @@ def _unreadable(path: Path, error: Exception) -> SourceError:
     )
 
 
-def _not_a_capture(path: Path, head: bytes) -> SourceError:
-    for magic, what, hint in KNOWN_FORMATS:
-        if head.startswith(magic) or head.removeprefix(b"\xef\xbb\xbf").startswith(magic):
-            return SourceError(f"this is {what}, not a pcap or pcapng capture", where=str(path), hint=hint)
+def _known_format(head: bytes) -> tuple[str, str] | None:
+    """Return what a file is that is neither a capture nor a log, and what to do; None if it is not known."""
+    return next(((what, hint) for magic, what, hint in KNOWN_FORMATS if head.startswith(magic)), None)
+
+
+def _not_a_source(path: Path, head: bytes) -> SourceError:
+    if known := _known_format(head):
+        return SourceError(f"this is {known[0]}, not a capture or firewall log", where=str(path), hint=known[1])
     hint = ETL_HINT if path.suffix.lower() == ".etl" else "save it as pcapng in Wireshark, or with tcpdump -w"
-    return SourceError("this is no pcap or pcapng capture", where=str(path), hint=hint)
+    return SourceError("this is no pcap or pcapng capture, and no Windows Firewall log", where=str(path), hint=hint)
 
 
 @cache
