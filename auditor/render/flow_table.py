@@ -64,8 +64,13 @@ def _cells(block: pd.DataFrame) -> list[list[Any]]:
     errors = block["icmp_error"].to_numpy(object)
     quoted = errors != ""
     told[quoted] = told[quoted] + " (ICMP " + errors[quoted] + ")"
+    first = block["first_frame"].to_numpy(object)
+    if "action" in block:
+        logged = block["action"].notna().to_numpy()
+        told[logged] = (block["action"] + " " + block["direction"]).to_numpy(object)[logged]
+        first[logged] = block["first_line"].to_numpy(object)[logged]
     return [
-        block["first_frame"].tolist(),
+        first.tolist(),
         _numbers(block["stream"]),
         [start.replace("T", " ") for start in starts.tolist()],
         block["protocol"].tolist(),
@@ -89,13 +94,14 @@ def _blocks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def _csv(table: pd.DataFrame, out: BinaryIO) -> None:
-    safe = table.assign(source=[_no_formula(path) for path in table["source"].tolist()])
+    hostile = [name for name in ("source", "computer", "application", "filter_origin") if name in table]
+    safe = table.assign(**{name: [_no_formula(text) for text in table[name].tolist()] for name in hostile})
     safe.to_csv(out, index=False, lineterminator="\r\n", date_format="%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _no_formula(text: str) -> str:
-    """Keep a spreadsheet from running a file name as a formula."""
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+def _no_formula(text: Any) -> Any:
+    """Keep a spreadsheet from running a text, such as a file name, as a formula; a missing one stays so."""
+    return f"'{text}" if isinstance(text, str) and text.startswith(FORMULA_STARTS) else text
 
 
 def _jsonl(table: pd.DataFrame, out: BinaryIO) -> None:

@@ -17,6 +17,8 @@ from auditor.errors import SourceError
 from auditor.flows import FlowBuilder, Flows
 from auditor.shipped import rulesets_folder
 from auditor.sources.capture import GZIP_MAGIC, PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
+from auditor.sources.event_log import is_event_log
+from auditor.sources.events import read_events
 from auditor.sources.packets import AH, ESP, PacketReader, Tunnels
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
@@ -26,7 +28,8 @@ KNOWN_FORMATS = (
     (b"snoop\0\0\0", "a Solaris snoop capture", "convert it: editcap -F pcapng IN OUT"),
     (b"GMBU", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
     (b"RTSS", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
-    (b"ElfFile", "a Windows event log (.evtx)", "this version reads captures only"),
+    (b"<?xml", "an XML file", "save an event log as .evtx: wevtutil epl Security security.evtx"),
+    (b"<Event", "an event log as XML", "save it as .evtx: wevtutil epl Security security.evtx"),
     (b"#Version:", "a Windows Firewall log", "this version reads captures only"),
     (b"PK\x03\x04", "a ZIP archive", "unpack it and name the capture inside"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and name the capture inside"),
@@ -46,9 +49,10 @@ ETL_HINT = "a Windows trace (.etl)? Convert it with etl2pcapng, or take the capt
 class Source:
     """One input that was read.
 
-    kind: "capture"; format: "pcap" or "pcapng", with " (gzip)" behind it when packed; bytes: size of the file;
-    records: frames read; skipped: frames that could not be read; first_ns, last_ns: earliest and latest time in
-    nanoseconds since 1970 UTC, None when it is empty; tally: frames that hold nothing to audit, by what they are.
+    kind: "capture" or "event-log"; format: "pcap" or "pcapng", "evtx" or "JSON", with " (gzip)" behind it when packed;
+    bytes: size of the file; records: frames or events read; skipped: those that could not be read; first_ns, last_ns:
+    earliest and latest time in nanoseconds since 1970 UTC, None when it is empty; tally: frames that hold nothing to
+    audit, by what they are, or events by their number.
     """
 
     path: str
@@ -70,13 +74,16 @@ class Source:
 
 
 def read(path: str | Path) -> Source:
-    """Read a capture and return its flows, counts and warnings.
+    """Read a capture or an event log and return its flows, counts and warnings.
 
-    path: a pcap or pcapng file, plain or gzipped. What can be read of a cut or damaged file is kept and the rest told
-    as a warning. Raises SourceError when the file is missing, no capture, or its header cannot be read.
+    path: a pcap or pcapng file, plain or gzipped; or a Windows Security event log, as .evtx or exported as JSON. What can
+    be read of a cut or damaged file is kept and the rest told as a warning. Raises SourceError when the file is missing,
+    none of these, or its header cannot be read.
     """
     file = Path(path)
     head = _head(file)
+    if is_event_log(head):
+        return _read_event_log(file)
     if head[:4] not in PCAP_MAGICS and head[:4] != PCAPNG_MAGIC:
         raise _not_a_capture(file, head)
     return _read_capture(file)
@@ -107,6 +114,27 @@ def _read_capture(path: Path) -> Source:
         warnings=tuple(reader.warnings + _told_of(packets.tally, details, builder.quotes_dropped, reader.records)),
         tally=packets.tally,
         details=details,
+    )
+
+
+def _read_event_log(path: Path) -> Source:
+    name = _name(path)
+    try:
+        log = read_events(path, name)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    return Source(
+        path=name,
+        kind="event-log",
+        format=log.format,
+        bytes=path.stat().st_size,
+        records=log.records,
+        skipped=log.skipped,
+        first_ns=log.first_ns,
+        last_ns=log.last_ns,
+        warnings=log.warnings,
+        tally=log.tally,
+        details=log.details,
     )
 
 
