@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from auditor.errors import ArgumentError
-from auditor.render.clean import clean
+from auditor.render.clean import clean, no_formula
 from auditor.sources.reading import Source
 
 FORMATS = ("text", "csv", "jsonl", "parquet")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 BLOCK = 20_000
 
 
@@ -95,13 +94,13 @@ def _blocks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 def _csv(table: pd.DataFrame, out: BinaryIO) -> None:
     hostile = [name for name in ("source", "computer", "application", "filter_origin") if name in table]
-    safe = table.assign(**{name: [_no_formula(text) for text in table[name].tolist()] for name in hostile})
+    safe = table.assign(
+        **{
+            name: [no_formula(text) if isinstance(text, str) else text for text in table[name].tolist()]
+            for name in hostile
+        }
+    )
     safe.to_csv(out, index=False, lineterminator="\r\n", date_format="%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _no_formula(text: Any) -> Any:
-    """Keep a spreadsheet from running a text, such as a file name, as a formula; a missing one stays so."""
-    return f"'{text}" if isinstance(text, str) and text.startswith(FORMULA_STARTS) else text
 
 
 def _jsonl(table: pd.DataFrame, out: BinaryIO) -> None:

@@ -39,7 +39,7 @@ def is_event_log(head: bytes) -> bool:
     if head.startswith(EVTX_MAGIC):
         return True
     text = head.decode(_encoding(head), "replace").lstrip("\ufeff \t\r\n")
-    return text.startswith("{") or text.startswith("[") and text[1:].lstrip().startswith(("{", "]"))
+    return text.startswith("{") or (text.startswith("[") and text[1:].lstrip().startswith(("{", "]")))
 
 
 class EventReader:
@@ -216,7 +216,9 @@ def _evtx_records(path: Path, broken: list[str]) -> Iterator[dict[str, Any]]:
         records = PyEvtxParser(str(path), number_of_threads=1).records_json()
     except (RuntimeError, OSError) as error:
         raise SourceError(
-            f"the event log cannot be read ({error})", where=str(path), hint="export it again: wevtutil epl Security FILE"
+            f"the event log cannot be read ({error})",
+            where=str(path),
+            hint="export it again: wevtutil epl Security FILE",
         ) from error
     while True:
         try:

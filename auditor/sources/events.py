@@ -121,7 +121,19 @@ class _Traffic(NamedTuple):
 
 
 _INTEGERS = ("time", "line", "filter")
-_SMALL = ("event", "computer", "direction", "protocol", "ip_a", "port_a", "ip_b", "port_b", "process", "application", "origin")
+_SMALL = (
+    "event",
+    "computer",
+    "direction",
+    "protocol",
+    "ip_a",
+    "port_a",
+    "ip_b",
+    "port_b",
+    "process",
+    "application",
+    "origin",
+)
 
 
 @dataclass
@@ -221,7 +233,9 @@ def _traffic(event: Event) -> _Traffic | None:
     written = values.get("protocol")
     protocol = NUMBERS.get(written.strip().lower()) if isinstance(written, str) else None
     protocol = whole(written) if protocol is None else protocol
-    ends = tuple((_address(values.get(f"{side}address")), _port(values.get(f"{side}port"))) for side in ("source", "dest"))
+    ends = tuple(
+        (_address(values.get(f"{side}address")), _port(values.get(f"{side}port"))) for side in ("source", "dest")
+    )
     (ip_a, port_a), (ip_b, port_b) = ends
     if protocol is None or protocol > 255 or not ip_a or not ip_b or port_a is None or port_b is None:
         return None
@@ -402,11 +416,17 @@ def _no_traffic(path: Path, reader: EventReader, collected: _Collected) -> Sourc
     where = str(path)
     if not reader.records:
         if reader.skipped:
-            what = "nothing of this event log can be read" if reader.format == "evtx" else "no Windows event is in this JSON"
+            what = (
+                "nothing of this event log can be read"
+                if reader.format == "evtx"
+                else "no Windows event is in this JSON"
+            )
             return SourceError(f"{what} ({_first_warning(reader)})", where=where, hint="export the log again")
         return SourceError("this event log is empty", where=where, hint="was it cleared before it was exported?")
     if collected.unreadable:
-        what = f"none of its {collected.unreadable:,} events about blocked or allowed connections has addresses and ports"
+        what = (
+            f"none of its {collected.unreadable:,} events about blocked or allowed connections has addresses and ports"
+        )
         return SourceError(what, where=where, hint="export it with all values, or save the log as .evtx")
     log = collected.logs.most_common(1)[0][0]
     if log and log.lower() != SECURITY_LOG and SECURITY_LOG not in map(str.lower, collected.logs):
