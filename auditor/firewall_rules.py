@@ -33,8 +33,8 @@ class FirewallRule:
     on: the role of the computer whose firewall gets it. direction: "in" or "out". protocol: "tcp", "udp", "icmpv4" or
     "icmpv6". ports: single ports and ranges as text, of the computer that is reached; empty for ICMP. dynamic: the RPC
     run-time knows the ports, which are then only their documented range. own, peers: addresses and networks of this
-    computer and of the other one, empty if they are not known. alternatives: there is a rule for HTTP and one for HTTPS,
-    and one of them is enough. only_if: what must be so for the rule to be needed, empty if it always is.
+    computer and of the other one, empty if they are not known. alternatives: there is a rule for HTTP and one for
+    HTTPS, and one of them is enough. only_if: what must be so for the rule to be needed, empty if it always is.
     """
 
     name: str
@@ -87,9 +87,7 @@ def rule_name(requirement: Requirement, *, direction: str = IN, protocol: str = 
     direction: "in" on the computer that is reached, "out" on the one that connects. protocol: "icmpv6" for the second
     rule of an echo request.
     """
-    marks = [
-        mark for mark in ("outbound" if direction == OUT else "", "ICMPv6" if protocol == "icmpv6" else "") if mark
-    ]
+    marks = ["outbound"] * (direction == OUT) + ["ICMPv6"] * (protocol == "icmpv6")
     return f"auditor: {requirement.id}" + (f" ({', '.join(marks)})" if marks else "")
 
 
@@ -107,8 +105,8 @@ def firewall_rules(
 ) -> RuleList:
     """Return the Windows Firewall rules for a method, or for all methods of a ruleset.
 
-    what: id of a method of `ruleset`, or id or file of a ruleset. methods: of a ruleset, only these. outbound: also rules
-    for the computers that connect. The other arguments are those of `auditor.audit`. Raises RulesetError and
+    what: id of a method of `ruleset`, or id or file of a ruleset. methods: of a ruleset, only these. outbound: also
+    rules for the computers that connect. The other arguments are those of `auditor.audit`. Raises RulesetError and
     ArgumentError.
     """
     facts = known_site(site, roles=roles, mode=mode, ports=ports, properties=properties)
@@ -126,6 +124,10 @@ def firewall_rules(
             left_out.append(LeftOut(requirement, why))
         else:
             made += _rules(requirement, rules, given, known, (IN, OUT) if outbound else (IN,))
+    if not made:
+        raise ArgumentError(
+            f"nothing of {what} has to be allowed here", hint="say less of the site, or name other methods"
+        )
     return RuleList(rules, wanted, _with_alternatives(made), tuple(left_out), outbound)
 
 

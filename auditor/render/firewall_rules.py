@@ -58,22 +58,20 @@ def _header(rules: RuleList, usage: list[str]) -> list[str]:
     paragraphs = [
         f"Windows Firewall rules for: {methods}.",
         f"By ruleset {rules.ruleset.id} ({rules.ruleset.title}), written by auditor {VERSION}.",
-        "Read them before you use them. They only ever allow, one rule for each requirement and computer: inbound on the "
-        "computer that is reached"
+        "Read them before you use them. They only ever allow, one rule for each requirement and computer: inbound on "
+        "the computer that is reached"
         + (
             ", outbound on the one that connects."
             if rules.outbound
             else ". Windows lets outbound connections pass unless a policy says otherwise; if yours does, export again "
             "with --outbound."
         ),
-        "They hold for the domain profile, and replace no rule that blocks: a block rule wins over any of them. Devices "
-        "between the computers need the same openings; --to csv is made for those who run them.",
+        "They hold for the domain profile, and replace no rule that blocks: a block rule wins over any of them. "
+        "Devices between the computers need the same openings; --to csv is made for those who run them.",
     ]
     if rules.unknown_peers:
         options = " ".join(f"--role {role}=ADDRESS" for role in rules.unknown_peers)
-        paragraphs.append(
-            f"Open to any remote address where the other computer was not named. To narrow them: {options}."
-        )
+        paragraphs.append(f"Open to any address where the other computer was not named. To narrow them: {options}.")
     paragraphs += [f"No rule for {one.requirement.id}: {one.why}." for one in rules.left_out]
     return [line for one in [*paragraphs, *usage] for line in _wrapped(one)]
 
@@ -164,9 +162,7 @@ def _powershell_rule(rule: FirewallRule) -> list[str]:
         "DisplayName": _single_quoted(rule.name),
         "Description": _single_quoted(_description(rule)),
         "Direction": "'Inbound'" if rule.direction == IN else "'Outbound'",
-        "Protocol": {"icmpv4": "'ICMPv4'", "icmpv6": "'ICMPv6'"}.get(
-            rule.protocol, _single_quoted(rule.protocol.upper())
-        ),
+        "Protocol": _single_quoted(rule.protocol.upper().replace("ICMPV", "ICMPv")),
     }
     if rule.icmp_type is not None:
         parameters["IcmpType"] = _single_quoted(str(rule.icmp_type))

@@ -94,13 +94,12 @@ def _blocks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 def _csv(table: pd.DataFrame, out: BinaryIO) -> None:
     hostile = [name for name in ("source", "computer", "application", "filter_origin") if name in table]
-    safe = table.assign(
-        **{
-            name: [no_formula(text) if isinstance(text, str) else text for text in table[name].tolist()]
-            for name in hostile
-        }
-    )
+    safe = table.assign(**{name: list(map(_no_formula, table[name].tolist())) for name in hostile})
     safe.to_csv(out, index=False, lineterminator="\r\n", date_format="%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _no_formula(text: Any) -> Any:
+    return no_formula(text) if isinstance(text, str) else text  # what captures do not have is missing
 
 
 def _jsonl(table: pd.DataFrame, out: BinaryIO) -> None:

@@ -32,8 +32,9 @@ _QUARTER = 15 * 60
 class Event(NamedTuple):
     """One event. number: its record number, or the line it begins in; zone: how its time was brought to UTC.
 
-    zone: "" when the event says so itself, "collector" when two times of the collector told the difference, "none" when
-    nothing told and the time was taken as UTC. time_ns: None if it has no time at all. values: by name in small letters.
+    zone: "" when the event says so itself, "collector" when two times of the collector told the difference, "none"
+    when nothing told and the time was taken as UTC. time_ns: None if it has no time at all. values: by name in small
+    letters.
     """
 
     number: int

@@ -213,13 +213,10 @@ def _evtx_records(path: Path, broken: list[str]) -> Iterator[dict[str, Any]]:
             "to read a Windows event log (.evtx) the package evtx is needed", where=str(path), hint=NO_PACKAGE
         ) from None
     try:
-        records = PyEvtxParser(str(path), number_of_threads=1).records_json()
+        records: Any = PyEvtxParser(str(path), number_of_threads=1).records_json()
     except (RuntimeError, OSError) as error:
-        raise SourceError(
-            f"the event log cannot be read ({error})",
-            where=str(path),
-            hint="export it again: wevtutil epl Security FILE",
-        ) from error
+        hint = "export it again: wevtutil epl Security security.evtx"
+        raise SourceError(f"the event log cannot be read ({error})", where=str(path), hint=hint) from error
     while True:
         try:
             yield next(records)

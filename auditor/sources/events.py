@@ -42,8 +42,8 @@ EVENT_TABLE = {
     "filter_id": "Int64",
     "filter_origin": "str",
 }
-# Events that tell of a connection or packet, and what was done with it. An event that stands further right tells more of
-# the program: of several about one attempt it is the one that is shown.
+# Events that tell of a connection or packet, and what was done with it. Of several about one attempt the one that
+# stands further right here tells more of the program, and is shown.
 ACTIONS = {5152: BLOCKED, 5153: BLOCKED, 5157: BLOCKED, 5156: ALLOWED}
 # Their neighbours, which tell of no traffic between two computers.
 NO_TRAFFIC = {
@@ -69,8 +69,9 @@ ONE_ATTEMPT_NS = 60_000_000_000  # Windows gives up a connection after about 21 
 HIGHEST_PORT = 0xFFFF
 MOST_SAMPLES = 5
 AUDIT_HINT = (
-    'turn their auditing on, try again, export again: auditpol /set /subcategory:"{0CCE9225-69AE-11D9-BED3-505054503030}",'
-    '"{0CCE9226-69AE-11D9-BED3-505054503030}" /success:enable /failure:enable'
+    "turn their auditing on, try again, export again: "
+    'auditpol /set /subcategory:"{0CCE9225-69AE-11D9-BED3-505054503030}","{0CCE9226-69AE-11D9-BED3-505054503030}" '
+    "/success:enable /failure:enable"
 )
 
 
@@ -201,7 +202,8 @@ class _Collected:
         """Return what the administrator must know about these events."""
         found = []
         if self.unreadable:
-            text = f"{self.unreadable:,} events lack an address, port or time and were not used (first: {', '.join(self.samples)})."
+            numbers = ", ".join(self.samples)
+            text = f"{self.unreadable:,} events lack an address, port or time and were not used (first: {numbers})."
             found.append(SourceWarning("damaged", text))
         if count := self.zones["none"]:
             text = f"The times of {count:,} events name no zone and were taken as UTC: they may be off by hours."
@@ -233,10 +235,8 @@ def _traffic(event: Event) -> _Traffic | None:
     written = values.get("protocol")
     protocol = NUMBERS.get(written.strip().lower()) if isinstance(written, str) else None
     protocol = whole(written) if protocol is None else protocol
-    ends = tuple(
-        (_address(values.get(f"{side}address")), _port(values.get(f"{side}port"))) for side in ("source", "dest")
-    )
-    (ip_a, port_a), (ip_b, port_b) = ends
+    ip_a, ip_b = _address(values.get("sourceaddress")), _address(values.get("destaddress"))
+    port_a, port_b = _port(values.get("sourceport")), _port(values.get("destport"))
     if protocol is None or protocol > 255 or not ip_a or not ip_b or port_a is None or port_b is None:
         return None
     if protocol in (ICMP, ICMPV6):
@@ -416,17 +416,11 @@ def _no_traffic(path: Path, reader: EventReader, collected: _Collected) -> Sourc
     where = str(path)
     if not reader.records:
         if reader.skipped:
-            what = (
-                "nothing of this event log can be read"
-                if reader.format == "evtx"
-                else "no Windows event is in this JSON"
-            )
+            what = "no event can be read" if reader.format == "evtx" else "no Windows event is in this JSON"
             return SourceError(f"{what} ({_first_warning(reader)})", where=where, hint="export the log again")
         return SourceError("this event log is empty", where=where, hint="was it cleared before it was exported?")
     if collected.unreadable:
-        what = (
-            f"none of its {collected.unreadable:,} events about blocked or allowed connections has addresses and ports"
-        )
+        what = f"none of its {collected.unreadable:,} events about connections has addresses and ports"
         return SourceError(what, where=where, hint="export it with all values, or save the log as .evtx")
     log = collected.logs.most_common(1)[0][0]
     if log and log.lower() != SECURITY_LOG and SECURITY_LOG not in map(str.lower, collected.logs):

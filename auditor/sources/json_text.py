@@ -1,4 +1,4 @@
-"""Read JSON objects one after the other out of a text of any size: one a line, in one array, or printed over many lines.
+"""Read JSON objects one after the other out of a text of any size: one a line, in an array, or over many lines.
 
 What is broken is counted and told by its line, and reading goes on at the next object.
 """

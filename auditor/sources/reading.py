@@ -76,9 +76,9 @@ class Source:
 def read(path: str | Path) -> Source:
     """Read a capture or an event log and return its flows, counts and warnings.
 
-    path: a pcap or pcapng file, plain or gzipped; or a Windows Security event log, as .evtx or exported as JSON. What can
-    be read of a cut or damaged file is kept and the rest told as a warning. Raises SourceError when the file is missing,
-    none of these, or its header cannot be read.
+    path: a pcap or pcapng file, plain or gzipped; or a Windows Security event log, as .evtx or exported as JSON. What
+    can be read of a cut or damaged file is kept and the rest told as a warning. Raises SourceError when the file is
+    missing, none of these, or its header cannot be read.
     """
     file = Path(path)
     head = _head(file)
