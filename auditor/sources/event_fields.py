@@ -7,7 +7,7 @@ Shapes that are known: the `evtx` package and evtx_dump, Winlogbeat and Elastic 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -30,77 +30,89 @@ _QUARTER = 15 * 60
 
 
 class Event(NamedTuple):
-    """One event. number: its record number, or the line it begins in; zone: how its time was brought to UTC.
+    """One event. number: its record number, or the line it begins in; values: by name in small letters.
 
-    zone: "" when the event says so itself, "collector" when two times of the collector told the difference, "none"
-    when nothing told and the time was taken as UTC. time_ns: None if it has no time at all. values: by name in small
-    letters.
+    time_ns: when, None if it has no time; zone: how that was brought to UTC: "" when the event says so itself,
+    "collector" when two times of the collector told the difference, "none" when nothing told and it was taken as UTC.
+    Of events that nobody asked for, time and values are left out.
     """
 
     number: int
     event_id: int
-    time_ns: int | None
-    zone: str
-    computer: str
     log: str
     provider: str
-    values: Mapping[str, Any]
+    computer: str = ""
+    time_ns: int | None = None
+    zone: str = ""
+    values: Mapping[str, Any] = {}
 
 
-def event_of(document: Mapping[str, Any], number: int) -> Event | None:
-    """Return the event that a JSON object holds, None if it holds none."""
-    fields = _lower(document)
+def event_of(document: Mapping[str, Any], number: int, wanted: Container[int]) -> Event | None:
+    """Return the event that a JSON object holds, None if it holds none.
+
+    number: the line it begins in, used where the event has no record number. wanted: ids whose values are asked for.
+    """
+    fields = document
     for wrapper in WRAPPERS:
         if isinstance(fields.get(wrapper), dict):
-            fields = _lower(fields[wrapper])
-    if isinstance(fields.get("event"), dict) and "System" in fields["event"]:
-        fields = _lower(fields["event"])
-    if isinstance(fields.get("system"), dict):
-        return _native(fields, number)
+            fields = fields[wrapper]
+    event = fields.get("Event")
+    if isinstance(event, dict):
+        fields = event
+    if isinstance(fields.get("System"), dict):
+        return _native(fields, number, wanted)
     if isinstance(fields.get("winlog"), dict):
-        return _winlogbeat(fields, number)
-    return _flat(fields, number)
+        return _winlogbeat(fields, number, wanted)
+    return _flat(fields, number, wanted)
 
 
-def _native(fields: Mapping[str, Any], number: int) -> Event | None:
-    system = _lower(fields["system"])
-    created = system.get("timecreated") or system.get("timecreated_attributes")
-    time = _attribute(created, "systemtime") or _plain(created)
-    provider = _attribute(system.get("provider") or system.get("provider_attributes"), "name")
-    data = fields.get("eventdata") or fields.get("userdata") or {}
-    record = whole(_plain(system.get("eventrecordid")))
-    texts = (_text(system.get("computer")), _text(system.get("channel")), _text(provider))
-    return _event(record or number, _plain(system.get("eventid")), _time(time), texts, _named(data))
+def _native(fields: Mapping[str, Any], number: int, wanted: Container[int]) -> Event | None:
+    """Return an event that is laid out as Windows' own XML is."""
+    system = fields["System"]
+    event_id = whole(_plain(system.get("EventID")))
+    if event_id is None:
+        return None
+    provider = _attribute(system.get("Provider") or system.get("Provider_attributes"), "Name")
+    number = whole(_plain(system.get("EventRecordID"))) or number
+    event = Event(number, event_id, _text(system.get("Channel")), _text(provider))
+    if event_id not in wanted:
+        return event
+    created = system.get("TimeCreated") or system.get("TimeCreated_attributes")
+    time, zone = _time(_attribute(created, "SystemTime") or _plain(created))
+    values = _named(fields.get("EventData") or fields.get("UserData"))
+    return event._replace(computer=_text(system.get("Computer")), time_ns=time, zone=zone, values=values)
 
 
-def _winlogbeat(fields: Mapping[str, Any], number: int) -> Event | None:
-    log = _lower(fields["winlog"])
-    texts = (_text(log.get("computer_name")), _text(log.get("channel")), _text(log.get("provider_name")))
-    data = log.get("event_data") or {}
-    return _event(number, log.get("event_id"), _time(fields.get("@timestamp")), texts, _named(data))
+def _winlogbeat(fields: Mapping[str, Any], number: int, wanted: Container[int]) -> Event | None:
+    log = fields["winlog"]
+    event_id = whole(log.get("event_id"))
+    if event_id is None:
+        return None
+    event = Event(number, event_id, _text(log.get("channel")), _text(log.get("provider_name")))
+    if event_id not in wanted:
+        return event
+    time, zone = _time(fields.get("@timestamp"))
+    values = _named(log.get("event_data"))
+    return event._replace(computer=_text(log.get("computer_name")), time_ns=time, zone=zone, values=values)
 
 
-def _flat(fields: Mapping[str, Any], number: int) -> Event | None:
+def _flat(fields: Mapping[str, Any], number: int, wanted: Container[int]) -> Event | None:
     """Return an event whose values lie beside what is said about it."""
-    event_id = next((fields[name] for name in ("eventid", "event_id", "eventcode", "id") if name in fields), None)
-    computer = _first(fields, "hostname", "computer", "computername", "computer_name", "machinename")
-    log = _first(fields, "channel", "logname", "log_name", "log")
-    provider = _first(fields, "sourcename", "providername", "source_name", "provider", "source")
-    values = dict(fields)
-    for name in ("eventdata", "event_data"):
-        values |= _named(fields.get(name))
-    properties = fields.get("properties")
+    event_id = whole(_plain(_first(fields, "EventID", "EventId", "event_id", "EventCode", "Id")))
+    if event_id is None:
+        return None
+    log = _first(fields, "Channel", "LogName", "log_name", "Log")
+    provider = _first(fields, "SourceName", "ProviderName", "source_name", "Provider")
+    event = Event(number, event_id, _text(log), _text(provider))
+    if event_id not in wanted:
+        return event
+    values = _lower(fields) | _named(_first(fields, "EventData", "event_data"))
+    properties = fields.get("Properties")
     if isinstance(properties, list) and "direction" not in values:
         values |= dict(zip(PROPERTIES, map(_plain, properties), strict=False))
-    texts = (_text(computer), _text(log), _text(provider))
-    return _event(number, _plain(event_id), _flat_time(fields), texts, values)
-
-
-def _event(
-    number: int, event_id: Any, time: tuple[int | None, str], texts: tuple[str, str, str], values: Mapping[str, Any]
-) -> Event | None:
-    known = whole(event_id)
-    return None if known is None else Event(number, known, *time, *texts, values)
+    computer = _first(fields, "Hostname", "Computer", "ComputerName", "computer_name", "MachineName")
+    time, zone = _flat_time(fields)
+    return event._replace(computer=_text(computer), time_ns=time, zone=zone, values=values)
 
 
 # values
@@ -122,10 +134,8 @@ def _attribute(value: Any, name: str) -> Any:
     """Return an attribute of an element, wherever the converter put it."""
     if not isinstance(value, dict):
         return None
-    known = _lower(value)
-    inner = known.get("#attributes") or known.get("@attributes")
-    known |= _lower(inner) if isinstance(inner, dict) else {}
-    return known.get(name, known.get(f"@{name}"))
+    inner = value.get("#attributes") or value.get("@attributes") or value
+    return inner.get(name, inner.get(f"@{name}")) if isinstance(inner, dict) else None
 
 
 def _named(data: Any) -> dict[str, Any]:
@@ -136,7 +146,7 @@ def _named(data: Any) -> dict[str, Any]:
     listed = known.get("data")
     if not isinstance(listed, list):
         return {name: _plain(value) for name, value in known.items()}
-    pairs = ((_attribute(one, "name"), _plain(one)) for one in listed)
+    pairs = ((_attribute(one, "Name"), _plain(one)) for one in listed)
     return {name.lower(): value for name, value in pairs if isinstance(name, str)}
 
 
@@ -189,11 +199,11 @@ def _flat_time(fields: Mapping[str, Any]) -> tuple[int | None, str]:
     NXLog writes EventTime without a zone, in the computer's own. Where the collector stamped the receipt twice, once in
     that zone and once in UTC, the difference is the zone.
     """
-    named = _first(fields, "eventtime", "timecreated", "systemtime", "timegenerated", "@timestamp")
+    named = _first(fields, "EventTime", "TimeCreated", "SystemTime", "TimeGenerated", "@timestamp")
     time, zone = _time(named)
     if time is None or zone != "none":
         return time, zone
-    received, stamped = _moment(fields.get("eventreceivedtime")), _moment(fields.get("@timestamp"))
+    received, stamped = _moment(fields.get("EventReceivedTime")), _moment(fields.get("@timestamp"))
     if received is None or stamped is None or received.tzinfo is not None or stamped.tzinfo is None:
         return time, zone
     ahead = (stamped - received.replace(tzinfo=UTC)).total_seconds()

@@ -9,9 +9,10 @@ import codecs
 import gzip
 import io
 import json
+import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ FILE_HEADER, CHUNK = 4096, 65536
 MOST_IN_CHUNK = CHUNK // 24  # the header and the closing length of a record take that much
 NO_RECORD = (1 << 64) - 1  # the number of the last record in a chunk that has none yet
 MOST_SAMPLES = 5
+BEFORE_JSON = re.compile(r"\A\s*(?:Record \d+\s+)?")  # evtx_dump numbers its records
 NO_PACKAGE = (
     "install it with: pipx inject auditor evtx (or pip install evtx) - or export the log as JSON: "
     "Get-WinEvent -Path FILE | ConvertTo-Json > FILE.json"
@@ -38,19 +40,21 @@ def is_event_log(head: bytes) -> bool:
     """Tell from a file's first bytes whether it is an .evtx file or a text of JSON objects."""
     if head.startswith(EVTX_MAGIC):
         return True
-    text = head.decode(_encoding(head), "replace").lstrip("\ufeff \t\r\n")
+    text = BEFORE_JSON.sub("", head.decode(_encoding(head), "replace"))
     return text.startswith("{") or (text.startswith("[") and text[1:].lstrip().startswith(("{", "]")))
 
 
 class EventReader:
     """Iterate over the events of one log; afterwards tell how many were read and what was wrong.
 
+    wanted: ids of the events whose values are asked for. After reading:
     format: "evtx" or "JSON"; gzipped: whether it was packed; records: events read; skipped: events that could not be;
     warnings: what the administrator must know about this file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, wanted: Container[int]) -> None:
         self.path = path
+        self._wanted = wanted
         self.gzipped = False
         self.format = ""
         self.records = 0
@@ -74,7 +78,7 @@ class EventReader:
         expected = _expected(raw)
         broken: list[str] = []
         for record in _evtx_records(self.path, broken):
-            event = _event_of_record(record)
+            event = _event_of_record(record, self._wanted)
             if event is None:
                 broken.append(f"record {record['event_record_id']} is no event")
             else:
@@ -102,7 +106,7 @@ class EventReader:
         lost = 0
         with self._text(raw) as text:
             for found in objects(text):
-                event = None if found.fault else event_of(found.value, found.line)
+                event = None if found.fault else event_of(found.value, found.line, self._wanted)
                 if event is not None:
                     self.records += 1
                     yield event
@@ -226,9 +230,9 @@ def _evtx_records(path: Path, broken: list[str]) -> Iterator[dict[str, Any]]:
             broken.append(str(error).partition("\n")[0])
 
 
-def _event_of_record(record: dict[str, Any]) -> Event | None:
+def _event_of_record(record: dict[str, Any], wanted: Container[int]) -> Event | None:
     try:
         document = json.loads(record["data"], strict=False)
     except (ValueError, RecursionError):
         return None
-    return event_of(document, record["event_record_id"]) if isinstance(document, dict) else None
+    return event_of(document, record["event_record_id"], wanted) if isinstance(document, dict) else None

@@ -94,7 +94,7 @@ def read_events(path: Path, name: str) -> EventLog:
 
     name: what the flow table calls the source. Raises SourceError if the log holds no such events.
     """
-    reader = EventReader(path)
+    reader = EventReader(path, ACTIONS)
     collected = _Collected()
     for event in reader:
         collected.add(event)
@@ -121,8 +121,8 @@ class _Traffic(NamedTuple):
     ends: tuple[tuple[str, int], tuple[str, int]]
 
 
-_INTEGERS = ("time", "line", "filter")
-_SMALL = (
+_LARGE = ("time", "line", "filter")
+_SMALL = (  # in the order in which _append gives their values, behind _LARGE
     "event",
     "computer",
     "direction",
@@ -142,7 +142,7 @@ class _Collected:
     """Events about traffic, a number in each column; texts are numbered in `texts`, the empty one is 0."""
 
     column: dict[str, array[int]] = field(
-        default_factory=lambda: {name: array("q") for name in _INTEGERS} | {name: array("i") for name in _SMALL}
+        default_factory=lambda: {name: array("q") for name in _LARGE} | {name: array("i") for name in _SMALL}
     )
     texts: dict[str, int] = field(default_factory=lambda: {"": 0})
     tally: Tally = field(default_factory=Tally)
@@ -151,6 +151,9 @@ class _Collected:
     others: set[tuple[str, str, int]] = field(default_factory=set)
     unreadable: int = 0
     samples: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._adders = [column.append for column in self.column.values()]
 
     def add(self, event: Event) -> None:
         """Take in one event, or count what it is."""
@@ -176,24 +179,24 @@ class _Collected:
     def _append(self, event: Event, traffic: _Traffic) -> None:
         (ip_a, port_a), (ip_b, port_b) = traffic.ends
         values = event.values
-        row = {
-            "time": event.time_ns or 0,
-            "line": event.number,
-            "filter": _or(whole(values.get("filterrtid")), -1),
-            "event": event.event_id,
-            "computer": self._number(event.computer.lower()),
-            "direction": self._number(traffic.direction),
-            "protocol": traffic.protocol,
-            "ip_a": self._number(ip_a),
-            "port_a": port_a,
-            "ip_b": self._number(ip_b),
-            "port_b": port_b,
-            "process": min(_or(whole(values.get("processid")), -1), 0x7FFFFFFF),
-            "application": self._number(_shown(values.get("application"))),
-            "origin": self._number(_shown(values.get("filterorigin"))),
-        }
-        for name, value in row.items():
-            self.column[name].append(value)
+        row = (
+            event.time_ns or 0,
+            event.number,
+            _or(whole(values.get("filterrtid")), -1),
+            event.event_id,
+            self._number(event.computer.lower()),
+            self._number(traffic.direction),
+            traffic.protocol,
+            self._number(ip_a),
+            port_a,
+            self._number(ip_b),
+            port_b,
+            min(_or(whole(values.get("processid")), -1), 0x7FFFFFFF),
+            self._number(_shown(values.get("application"))),
+            self._number(_shown(values.get("filterorigin"))),
+        )
+        for add, value in zip(self._adders, row, strict=True):
+            add(value)
 
     def _number(self, text: str) -> int:
         return self.texts.setdefault(text, len(self.texts))
