@@ -194,7 +194,7 @@ def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) ->
 
 @cli.group()
 def rulesets() -> None:
-    """Show or check the documented ports that are judged by."""
+    """Show or check the documented ports that are judged by, or turn them into firewall rules."""
 
 
 @rulesets.command("list")

@@ -9,6 +9,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -335,3 +336,25 @@ def test_flows_shows_what_the_firewall_did(tmp_path: Path):
     result = CliRunner().invoke(cli, ["flows", str(log)], standalone_mode=False)
     assert "10.0.0.5:50000 > 10.0.0.20:445" in result.output
     assert result.output.rstrip().endswith("blocked inbound")
+
+
+def test_a_panic_of_the_package_ends_the_log_and_is_told(read: Read, monkeypatch: pytest.MonkeyPatch):
+    class PanicException(BaseException):
+        """As the package raises it."""
+
+    class Parser:
+        def __init__(self, *_: object, **__: object) -> None:
+            self.events = iter([blocked(), allowed()])
+
+        def records_json(self) -> Parser:
+            return self
+
+        def __next__(self) -> Table:
+            for event in self.events:
+                return {"event_record_id": 1, "data": json.dumps(event)}
+            raise PanicException("index out of bounds\nbacktrace")
+
+    monkeypatch.setitem(sys.modules, "evtx", SimpleNamespace(PyEvtxParser=Parser))
+    source = read(EVTX_MAGIC + bytes(4088))
+    assert (source.format, source.records, source.skipped) == ("evtx", 2, 1)
+    assert "the package evtx gave up (index out of bounds" in source.warnings[0].text

@@ -26,6 +26,7 @@ WRAPPERS = ("_source", "result", "_raw")  # what an export puts around the event
 LONGEST_TEXT = 1000
 LATEST_NS = 1 << 62  # in 2116; what claims to be later is no time
 _TICKS = re.compile(r"/Date\((-?\d{1,17})(?:[+-]\d{4})?\)/")
+_NUMBER = re.compile(r"[0-9]{1,19}|0[xX][0-9A-Fa-f]{1,16}")
 _QUARTER = 15 * 60
 
 
@@ -166,13 +167,10 @@ def whole(value: Any) -> int | None:
     if isinstance(value, int):
         return value if 0 <= value < 1 << 63 else None
     text = value.strip()
-    if not text.isascii() or len(text) > 20:
+    if not _NUMBER.fullmatch(text):
         return None
-    try:
-        number = int(text, 16) if text[:2].lower() == "0x" else int(text)
-    except ValueError:
-        return None
-    return number if 0 <= number < 1 << 63 else None
+    number = int(text, 16 if text[:2].lower() == "0x" else 10)
+    return number if number < 1 << 63 else None
 
 
 # times

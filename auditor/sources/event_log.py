@@ -228,6 +228,11 @@ def _evtx_records(path: Path, broken: list[str]) -> Iterator[dict[str, Any]]:
             return
         except (RuntimeError, OSError) as error:
             broken.append(str(error).partition("\n")[0])
+        except BaseException as error:  # so a panic of the Rust code arrives, and no more records follow
+            if type(error).__name__ != "PanicException":
+                raise
+            broken.append(f"the package evtx gave up ({error})".partition("\n")[0])
+            return
 
 
 def _event_of_record(record: dict[str, Any], wanted: Container[int]) -> Event | None:

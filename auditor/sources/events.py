@@ -68,6 +68,8 @@ NUMBERS = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmpv6": ICMPV6, "ipv6-icmp": 
 ONE_ATTEMPT_NS = 60_000_000_000  # Windows gives up a connection after about 21 seconds; a port is used again later
 HIGHEST_PORT = 0xFFFF
 MOST_SAMPLES = 5
+MOST_TEXTS = 200_000
+
 AUDIT_HINT = (
     "turn their auditing on, try again, export again: "
     'auditpol /set /subcategory:"{0CCE9225-69AE-11D9-BED3-505054503030}","{0CCE9226-69AE-11D9-BED3-505054503030}" '
@@ -184,7 +186,7 @@ class _Collected:
             event.number,
             _or(whole(values.get("filterrtid")), -1),
             event.event_id,
-            self._number(event.computer.lower()),
+            self._optional(event.computer.lower()),
             self._number(traffic.direction),
             traffic.protocol,
             self._number(ip_a),
@@ -192,14 +194,18 @@ class _Collected:
             self._number(ip_b),
             port_b,
             min(_or(whole(values.get("processid")), -1), 0x7FFFFFFF),
-            self._number(_shown(values.get("application"))),
-            self._number(_shown(values.get("filterorigin"))),
+            self._optional(_shown(values.get("application"))),
+            self._optional(_shown(values.get("filterorigin"))),
         )
         for add, value in zip(self._adders, row, strict=True):
             add(value)
 
     def _number(self, text: str) -> int:
         return self.texts.setdefault(text, len(self.texts))
+
+    def _optional(self, text: str) -> int:
+        """Return the number of a text that can be done without, should a log hold a new one in every event."""
+        return self._number(text) if len(self.texts) < MOST_TEXTS or text in self.texts else 0
 
     def warnings(self) -> list[SourceWarning]:
         """Return what the administrator must know about these events."""
