@@ -11,7 +11,7 @@ import realcaptures
 
 from auditor.errors import SourceError
 from auditor.sources.event_log import EVTX_MAGIC, EventReader
-from auditor.sources.events import ACTIONS
+from auditor.sources.events import ACTIONS, DIRECTIONS
 
 LOGS = sorted(realcaptures.FOLDER.glob("evtx/*"))
 EVTX = [path for path in LOGS if path.read_bytes()[: len(EVTX_MAGIC)] == EVTX_MAGIC]
@@ -80,7 +80,10 @@ def test_the_flows_are_those_of_the_capture_of_the_same_run(log: str):
     table = realcaptures.source(f"evtx/{log}").flows
     for row in (row for row in TRUTH if row["log"] == log):
         wanted = {"src_ip": row["src"], "src_port": int(row["sport"]), "dst_ip": row["dst"]}
-        wanted |= {"dst_port": int(row["dport"]), "direction": row["direction"]}
+        wanted |= {
+            "dst_port": int(row["dport"]),
+            "direction": {"inbound": "RECEIVE", "outbound": "SEND"}[row["direction"]],
+        }
         wanted |= {"action": ACTIONS[int(row["event_id"])], "computer": row["host"].lower()}
         (found,) = (one for one in table.itertuples() if all(getattr(one, key) == wanted[key] for key in wanted))
         for stream in row["matching_tcp_streams"].split():
@@ -96,5 +99,5 @@ def started(stream: str):
 def test_the_older_order_of_the_ends_is_turned():
     name = "evtx/EVTX-ATTACK-SAMPLES__dicovery_4661_net_group_domain_admins_target.evtx"
     flows = realcaptures.source(name).flows
-    pushed = flows[(flows.dst_port == 445) & (flows.direction == "inbound")]
+    pushed = flows[(flows.dst_port == 445) & (flows.direction == "RECEIVE")]
     assert ("10.0.2.17", "10.0.2.15") in set(zip(pushed.src_ip, pushed.dst_ip, strict=True))

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from auditor.cli import cli
 from auditor.errors import SourceError
 from auditor.sources.event_log import EVTX_MAGIC
+from auditor.sources.events import LocalAddress
 from auditor.sources.reading import Source
 
 IN, OUT = "%%14592", "%%14593"
@@ -107,7 +108,7 @@ PUSH = ("10.0.0.5", 50000, "10.0.0.20", 445)
 def test_every_export_of_an_event_gives_the_same_flow(read: Read, shape: Callable[..., Table]):
     source = read(lines(shape(5157, BLOCKED)))
     assert (source.kind, source.format, source.records, source.skipped) == ("event-log", "JSON", 1, 0)
-    assert rows(source, *ENDS, "protocol", "action", "direction", "rows") == [(*PUSH, "tcp", "blocked", "inbound", 1)]
+    assert rows(source, *ENDS, "protocol", "action", "direction", "rows") == [(*PUSH, "tcp", "DROP", "RECEIVE", 1)]
     assert rows(source, "computer", "application", "process_id") == [("client01.contoso.example", "System", 4)]
     assert source.flows.start[0].isoformat() == "2026-03-01T08:00:00+00:00"
 
@@ -125,12 +126,12 @@ def test_every_export_of_an_event_gives_the_same_flow(read: Read, shape: Callabl
 @pytest.mark.parametrize("indent", [None, 4])
 def test_it_does_not_matter_how_the_text_is_written(read: Read, packed: Callable[[str], bytes], indent: int | None):
     text = "\n".join(json.dumps(one, indent=indent) for one in (blocked(), allowed()))
-    assert sorted(rows(read(packed(text)), "action")) == [("allowed",), ("blocked",)]
+    assert sorted(rows(read(packed(text)), "action")) == [("ALLOW",), ("DROP",)]
 
 
 def test_an_array_as_powershell_prints_it_is_read(read: Read):
     source = read(json.dumps([blocked(), allowed()], indent=4).encode())
-    assert rows(source, *ENDS, "action") == [(*PUSH, "blocked"), (*PUSH, "allowed")]
+    assert rows(source, *ENDS, "action") == [(*PUSH, "DROP"), (*PUSH, "ALLOW")]
 
 
 def test_values_that_newer_windows_adds_are_kept(read: Read):
@@ -173,8 +174,8 @@ def test_the_same_connection_logged_at_both_ends_is_two_rows(read: Read):
     here = native(5156, BLOCKED | {"Direction": OUT}, Computer="server.contoso.example")
     found = rows(read(lines(here, there)), "computer", "direction", "action", *ENDS)
     assert found == [
-        ("server.contoso.example", "outbound", "allowed", *PUSH),
-        ("client01.contoso.example", "inbound", "blocked", *PUSH),
+        ("server.contoso.example", "SEND", "ALLOW", *PUSH),
+        ("client01.contoso.example", "RECEIVE", "DROP", *PUSH),
     ]
 
 
@@ -335,7 +336,7 @@ def test_flows_shows_what_the_firewall_did(tmp_path: Path):
     log.write_bytes(lines(blocked()))
     result = CliRunner().invoke(cli, ["flows", str(log)], standalone_mode=False)
     assert "10.0.0.5:50000 > 10.0.0.20:445" in result.output
-    assert result.output.rstrip().endswith("blocked inbound")
+    assert result.output.rstrip().endswith("DROP RECEIVE")
 
 
 def test_a_panic_of_the_package_ends_the_log_and_is_told(read: Read, monkeypatch: pytest.MonkeyPatch):
@@ -358,3 +359,16 @@ def test_a_panic_of_the_package_ends_the_log_and_is_told(read: Read, monkeypatch
     source = read(EVTX_MAGIC + bytes(4088))
     assert (source.format, source.records, source.skipped) == ("evtx", 2, 1)
     assert "the package evtx gave up (index out of bounds" in source.warnings[0].text
+
+
+def test_the_log_tells_whose_firewall_it_is_and_what_it_can_show(read: Read):
+    outbound = native(5156, BLOCKED | {"Direction": OUT, "SourceAddress": "10.0.0.20", "DestAddress": "10.0.0.1"})
+    facts = read(lines(outbound, blocked(), blocked())).details.facts
+    assert (facts.drops, facts.allows) == (2, 1)
+    assert facts.local == (LocalAddress("client01.contoso.example", "10.0.0.20", rows=3, sure=True),)
+
+
+def test_icmp_that_is_no_echo_request_is_no_flow(read: Read):
+    source = read(lines(blocked(), blocked(Protocol=1, SourcePort=3, DestPort=1)))
+    assert rows(source, "protocol") == [("tcp",)]
+    assert source.records == 2

@@ -17,25 +17,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from auditor import conn_state
 from auditor.errors import SourceError
 from auditor.flow_table import PROTOCOLS, TABLE
 from auditor.flows import Flows
 from auditor.sources.event_fields import LONGEST_TEXT, Event, whole
 from auditor.sources.event_log import EventReader
 from auditor.sources.internet import ICMPV6
-from auditor.sources.packets import ICMP, TCP, UDP
+from auditor.sources.packets import ECHO_REQUEST, ICMP, TCP, UDP
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
 
-BLOCKED, ALLOWED = "blocked", "allowed"
-INBOUND, OUTBOUND, FORWARD, UNTOLD = "inbound", "outbound", "forward", ""
+# The words of a firewall log, so that both kinds of log make one table.
+BLOCKED, ALLOWED = "DROP", "ALLOW"
+INBOUND, OUTBOUND, FORWARD, UNTOLD = "RECEIVE", "SEND", "FORWARD", "-"
+MEANING = {BLOCKED: "blocked", ALLOWED: "allowed"}
 
 # What the table of an event log has beside the columns of every flow table.
 EVENT_TABLE = {
     "action": "str",
     "direction": "str",
-    "first_line": "Int64",
-    "rows": "Int64",
+    "first_line": "int64",
+    "rows": "int64",
     "process_id": "Int64",
     "computer": "str",
     "application": "str",
@@ -88,7 +91,33 @@ class EventLog:
     last_ns: int | None
     warnings: tuple[SourceWarning, ...]
     tally: Tally
-    details: Flows
+    details: EventFlows
+
+
+@dataclass(frozen=True)
+class LocalAddress:
+    """An address of a computer whose firewall told of something. rows: events that say so; sure: it sent from there."""
+
+    computer: str
+    address: str
+    rows: int
+    sure: bool
+
+
+@dataclass(frozen=True)
+class EventFacts:
+    """What an event log can show at all: how many events of each action it holds, and of whose firewall."""
+
+    drops: int
+    allows: int
+    local: tuple[LocalAddress, ...]
+    clock: str = "utc"
+
+
+class EventFlows(Flows):
+    """The flows of an event log: record numbers (of JSON, lines) stand where those of a capture have frames."""
+
+    facts: EventFacts
 
 
 def read_events(path: Path, name: str) -> EventLog:
@@ -171,9 +200,11 @@ class _Collected:
             if len(self.samples) < MOST_SAMPLES:
                 self.samples.append(f"{event.number:,}")
             return
-        self.tally.add(f"event {event.event_id} ({ACTIONS[event.event_id]})", 1)
+        self.tally.add(f"event {event.event_id} ({MEANING[ACTIONS[event.event_id]]})", 1)
         self.zones[event.zone] += 1
         (ip_a, _), (ip_b, _) = traffic.ends
+        if traffic.protocol == ICMP and not _is_echo(traffic):
+            return
         if traffic.protocol not in PROTOCOLS:
             self.others.add((ip_a, ip_b, traffic.protocol))
         self._append(event, traffic)
@@ -220,7 +251,7 @@ class _Collected:
         if self.zones["collector"]:
             text = "Times are local ones in this file; the collector's own two times told how far they are from UTC."
             found.append(SourceWarning("local-times", text))
-        ids = {event for event in ACTIONS if self.tally.frames[f"event {event} ({ACTIONS[event]})"]}
+        ids = {event for event in ACTIONS if self.tally.frames[f"event {event} ({MEANING[ACTIONS[event]]})"]}
         if not any(ACTIONS[one] == BLOCKED for one in ids):
             text = "It holds no blocked connection (5152, 5157): none was blocked, or failures are not audited there."
             found.append(SourceWarning("no-blocked-events", text))
@@ -255,6 +286,12 @@ def _traffic(event: Event) -> _Traffic | None:
     return _Traffic(protocol, direction, ((ip_a, port_a), (ip_b, port_b)))
 
 
+def _is_echo(traffic: _Traffic) -> bool:
+    """Tell whether this is an echo request; type and code stand in the ports, in the order of the ends."""
+    (ip, first), (_, second) = traffic.ends
+    return sorted((first, second)) == [0, ECHO_REQUEST[6 if ":" in ip else 4]]
+
+
 def _address(value: Any) -> str:
     return _known_address(value.strip()) if isinstance(value, str) and len(value) <= 64 else ""
 
@@ -282,7 +319,7 @@ def _port(value: Any) -> int | None:
 Ints = NDArray[np.int64]
 
 
-def _flows(collected: _Collected, name: str) -> Flows:
+def _flows(collected: _Collected, name: str) -> EventFlows:
     """Return one flow for each attempt that one computer's firewall told of: the same ends, direction and action."""
     column = {key: np.frombuffer(values, values.typecode) for key, values in collected.column.items()}
     texts = np.array(list(collected.texts), object)
@@ -294,13 +331,28 @@ def _flows(collected: _Collected, name: str) -> Flows:
         "frame": column["line"],
         "time_ns": column["time"],
         "from_src": np.ones(len(order), np.bool_),
-        "packet": np.zeros(len(order), np.int64),
-        "sequence": np.zeros(len(order), np.int64),
+        "packet": np.where(column["protocol"] == TCP, conn_state.HAS_SYN, 0),
+        "sequence": np.zeros(len(order), np.int8),
     }
     table = _table(column, begin, texts, name)
     local = set(table["dst_ip"][table["direction"] == INBOUND])  # a computer that writes a log is there
     heard = frozenset(one for one in local.union(table["src_ip"]) if not _for_everybody(one))
-    return Flows(table, events, begin, {}, (), heard, tuple(sorted(collected.others)))
+    flows = EventFlows(table, events, begin, {}, (), heard, tuple(sorted(collected.others)))
+    flows.facts = _facts(table)
+    return flows
+
+
+def _facts(table: pd.DataFrame) -> EventFacts:
+    rows = table["rows"].groupby(table["action"]).sum()
+    found: dict[tuple[str, str], tuple[int, bool]] = {}
+    for direction, end in ((OUTBOUND, "src_ip"), (INBOUND, "dst_ip")):
+        some = table[table["direction"] == direction]
+        for key, count in some.groupby(["computer", end])["rows"].sum().items():
+            before, sure = found.get(key, (0, False))  # type: ignore[call-overload]  # the key is a pair of texts
+            found[key] = before + int(count), sure or direction == OUTBOUND  # type: ignore[index]  # the same
+    local = [LocalAddress(*key, *told) for key, told in found.items() if not _for_everybody(key[1])]
+    local.sort(key=lambda one: (one.computer, not one.sure, -one.rows, one.address))
+    return EventFacts(int(rows.get(BLOCKED, 0)), int(rows.get(ALLOWED, 0)), tuple(local))
 
 
 def _oriented(column: dict[str, Ints], texts: NDArray[Any]) -> dict[str, Ints]:
@@ -381,7 +433,11 @@ def _table(column: dict[str, Ints], begin: Ints, texts: NDArray[Any], name: str)
     all_missing = np.ones(count, np.bool_)
     first, last = column["time"][begin[:-1]], column["time"][begin[1:] - 1]
     values: dict[str, Any] = dict.fromkeys(TABLE, none)
-    values |= dict.fromkeys(("conn_state", "answer", "icmp_error"), np.full(count, "", object))
+    dropped = one["action"] == 0
+    values["syn"] = np.where(one["protocol"] == TCP, np.diff(begin), 0)
+    values["conn_state"] = np.where(dropped & no_icmp, "S0", "OTH").astype(object)
+    values["answer"] = np.where(dropped, "unanswered", "one-sided").astype(object)
+    values["icmp_error"] = np.full(count, "", object)
     values |= {
         "source": np.full(count, name, object),
         "protocol": np.array([PROTOCOLS[number] for number in one["protocol"].tolist()], object),
@@ -397,8 +453,8 @@ def _table(column: dict[str, Ints], begin: Ints, texts: NDArray[Any], name: str)
         "stream": _nullable(none, all_missing),
         "action": np.where(one["action"] == 1, ALLOWED, BLOCKED).astype(object),
         "direction": texts[one["direction"]],
-        "first_line": _nullable(np.minimum.reduceat(column["line"], begin[:-1]) if count else none, ~all_missing),
-        "rows": _nullable(np.diff(begin), ~all_missing),
+        "first_line": np.minimum.reduceat(column["line"], begin[:-1]) if count else none,
+        "rows": np.diff(begin),
         "process_id": _nullable(one["process"], one["process"] < 0),
         "computer": texts[one["computer"]],
         "application": texts[one["application"]],
