@@ -80,10 +80,7 @@ def test_the_flows_are_those_of_the_capture_of_the_same_run(log: str):
     table = realcaptures.source(f"evtx/{log}").flows
     for row in (row for row in TRUTH if row["log"] == log):
         wanted = {"src_ip": row["src"], "src_port": int(row["sport"]), "dst_ip": row["dst"]}
-        wanted |= {
-            "dst_port": int(row["dport"]),
-            "direction": {"inbound": "RECEIVE", "outbound": "SEND"}[row["direction"]],
-        }
+        wanted |= {"dst_port": int(row["dport"]), "direction": DIRECTIONS[row["direction"]]}
         wanted |= {"action": ACTIONS[int(row["event_id"])], "computer": row["host"].lower()}
         (found,) = (one for one in table.itertuples() if all(getattr(one, key) == wanted[key] for key in wanted))
         for stream in row["matching_tcp_streams"].split():
