@@ -272,7 +272,7 @@ def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) ->
 
 @cli.group()
 def rulesets() -> None:
-    """Show or check the documented ports that are judged by."""
+    """Show or check the documented ports that are judged by, or turn them into firewall rules."""
 
 
 @rulesets.command("list")
@@ -305,6 +305,24 @@ def check(file: str) -> int:
     count = "1 fault" if len(faults) == 1 else f"{len(faults) or 'no'} faults"
     click.echo(f"{clean(file)}: {count}")
     return 2 if faults else 0
+
+
+@rulesets.command("export")
+@click.argument("what", metavar="METHOD|RULESET")
+@click.option("--to", "form", type=click.Choice(("powershell", "netsh", "csv")), required=True, help="What to write.")
+@click.option("--outbound", is_flag=True, help="Also rules for the computers that connect, where outbound is closed.")
+@site_options
+@click.option("-o", "--output", "target", default="-", metavar="FILE", help="Write here; - is standard output.")
+@click.option("--force", is_flag=True, help="Replace an output that exists.")
+def export(what: str, form: str, outbound: bool, target: str, force: bool, **site: Any) -> None:
+    """Write the Windows Firewall rules that let a method, or all of a ruleset, through; nothing is changed here."""
+    from auditor.firewall_rules import firewall_rules
+    from auditor.render.firewall_rules import rules_text
+
+    output.check(target, force=force, inputs=_inputs((what,), site))
+    text = rules_text(firewall_rules(what, outbound=outbound, **_arguments(site)), form)
+    with output.opened(target, force=force) as out:
+        out.write(text.encode())
 
 
 @cli.command()

@@ -35,6 +35,9 @@ def hear(sources: Sequence[Source], cast: Cast, ruleset: Ruleset, tshark: Path |
         return Heard((NOTHING,) * len(sources), f"tshark was not found: {HINT}")
     said, obstacles = [], []
     for source in sources:
+        if source.kind != "capture":
+            said.append(NOTHING)
+            continue
         found = dissect(Path(source.path), wanted(source, cast, ruleset), known_tunnels(), program)
         said.append(listen(found.told))
         if found.obstacle:

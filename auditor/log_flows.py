@@ -150,7 +150,7 @@ class LogFlows:
 
     errors: Mapping[int, list[Quote]] = MappingProxyType({})  # a log quotes no packets
     asked: tuple[Asked, ...] = ()
-    others: tuple[tuple[str, str, int], ...] = ()
+    hidden: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, source: str, attempts: Attempts, addresses: Sequence[str], facts: LogFacts) -> None:
         self.attempts = attempts

@@ -159,10 +159,16 @@ def _blocks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
 
 
 def _csv(table: pd.DataFrame, out: BinaryIO) -> None:
-    names = {path: clean_cell(path) for path in table["source"].unique().tolist()}
-    safe = table.assign(source=table["source"].map(names).astype("str"))
+    texts = [name for name in ("source", "computer", "application", "filter_origin") if name in table]
+    safe = table.assign(
+        **{name: table[name].map({one: clean_cell(one) for one in _texts(table[name])}) for name in texts}
+    )
     form = TIME_FORMAT if table["start"].dtype == "str" else _time_format(table["start"])
     safe.to_csv(out, index=False, lineterminator="\r\n", date_format=form)
+
+
+def _texts(column: pd.Series) -> list[str]:
+    return [one for one in column.unique().tolist() if isinstance(one, str)]
 
 
 def _jsonl(table: pd.DataFrame, out: BinaryIO) -> None:

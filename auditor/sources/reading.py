@@ -20,6 +20,8 @@ from auditor.log_flows import LogFlowBuilder, LogFlows
 from auditor.shipped import rulesets_folder
 from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
 from auditor.sources.clock import Clock, parse_zone
+from auditor.sources.event_log import is_event_log
+from auditor.sources.events import EventFlows, read_events
 from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.packets import UNWANTED_ERRORS, PacketReader, Tunnels
 from auditor.sources.pfirewall import CANONICAL, LogReader, Schema, recognise
@@ -31,8 +33,9 @@ KNOWN_FORMATS = (
     (b"snoop\0\0\0", "a Solaris snoop capture", "convert it: editcap -F pcapng IN OUT"),
     (b"GMBU", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
     (b"RTSS", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
-    (b"ElfFile", "a Windows event log (.evtx)", "export the log as text, or take a capture"),
     (GZIP_MAGIC, "a gzip file within a gzip file", "unpack it once (gzip -d FILE) and name what comes out"),
+    (b"<?xml", "an XML file", "save an event log as .evtx: wevtutil epl Security security.evtx"),
+    (b"<Event", "an event log as XML", "save it as .evtx: wevtutil epl Security security.evtx"),
     (b"PK\x03\x04", "a ZIP archive", "unpack it and name the capture inside"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and name the capture inside"),
     (b"\xfd7zXZ\0", "an XZ-compressed file", "unpack it: xz -d FILE"),
@@ -50,18 +53,19 @@ ETL_HINT = (
 )
 
 
-CAPTURE, FIREWALL_LOG = "capture", "firewall-log"
+CAPTURE, FIREWALL_LOG, EVENT_LOG = "capture", "firewall-log", "event-log"
 
 
 @dataclass(frozen=True)
 class Source:
     """One input that was read.
 
-    kind: "capture" or "firewall-log"; format: "pcap", "pcapng" or "pfirewall", with " (gzip)" behind it when packed;
-    bytes: size of the file; records: frames or rows read; skipped: frames or lines that could not be read; first_ns,
-    last_ns: earliest and latest time in nanoseconds since 1970, None when it is empty; clock: "utc", or "local" for the
-    times of a log whose zone nobody said; understood: rows, or ARP messages and IP packets read, also those inside
-    others; tally: frames or rows that hold nothing to audit, by what they are.
+    kind: "capture", "firewall-log" or "event-log"; format: "pcap", "pcapng", "pfirewall", "evtx" or "JSON", with
+    " (gzip)" behind it when packed; bytes: size of the file; records: frames, rows or events read; skipped: those that
+    could not be read; first_ns, last_ns: earliest and latest time in nanoseconds since 1970, None when it is empty;
+    clock: "utc", or "local" for the times of a log whose zone nobody said; understood: rows and events, or ARP messages
+    and IP packets read, also those inside others; tally: frames, rows or events that hold nothing to audit, by what
+    they are.
     """
 
     path: str
@@ -75,7 +79,7 @@ class Source:
     understood: int
     warnings: tuple[SourceWarning, ...]
     tally: Tally
-    details: Flows | LogFlows
+    details: Flows | LogFlows | EventFlows
     clock: str = "utc"
 
     @property
@@ -85,19 +89,22 @@ class Source:
 
 
 def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None) -> Source:
-    """Read a capture or a Windows Firewall log and return its flows, counts and warnings.
+    """Read a capture, a Windows Firewall log or an event log and return its flows, counts and warnings.
 
-    path: a pcap or pcapng file or a pfirewall.log, plain or gzipped; what it is, its content tells. ports: called when
-    there are more connections than fit into memory, returns the ports at which they are wanted all the same. tz: the
-    time zone of a log's local times, such as +02:00 or Europe/Berlin; without it they stay local. What can be read of
-    a cut or damaged file is kept and the rest told as a warning. Raises SourceError when the file is missing, of
-    another kind, or its header cannot be read, and ArgumentError when tz is no time zone.
+    path: a pcap or pcapng file, a pfirewall.log, plain or gzipped, or a Windows Security event log, as .evtx or
+    exported as JSON; what it is, its content tells. ports: called when there are more connections than fit into
+    memory, returns the ports at which they are wanted all the same. tz: the time zone of a firewall log's local times,
+    such as +02:00 or Europe/Berlin; without it they stay local. What can be read of a cut or damaged file is kept and
+    the rest told as a warning. Raises SourceError when the file is missing, of another kind, or its header cannot be
+    read, and ArgumentError when tz is no time zone.
     """
     file, clock = Path(path), Clock(parse_zone(tz))
     head = _head(file)
     if head[:4] in PCAP_MAGICS or head[:4] == PCAPNG_MAGIC:
         return _read_capture(file, ports)
     try:
+        if is_event_log(head):
+            return _read_event_log(file)
         schema = None if _known_format(head) else recognise(file)
         if schema is not None:
             return _read_log(file, schema, clock)
@@ -193,6 +200,25 @@ def _read_capture(path: Path, ports: Ports) -> Source:
         warnings=(*reader.warnings, *_told_of(packets, details), *_left_out(builder, packets, span, reader)),
         tally=packets.tally,
         details=details,
+    )
+
+
+def _read_event_log(path: Path) -> Source:
+    name = _name(path)
+    log = read_events(path, name)
+    return Source(
+        path=name,
+        kind=EVENT_LOG,
+        format=log.format,
+        bytes=path.stat().st_size,
+        records=log.records,
+        skipped=log.skipped,
+        first_ns=log.first_ns,
+        last_ns=log.last_ns,
+        understood=log.records,
+        warnings=log.warnings,
+        tally=log.tally,
+        details=log.details,
     )
 
 
