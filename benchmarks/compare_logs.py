@@ -19,17 +19,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 MAKE = Path(__file__).parent / "make_firewall_log.py"
-NAMES = ["date", "time", "action", "protocol", "src_ip", "dst_ip", "src_port", "dst_port", "size", "tcpflags", "tcpsyn", "tcpack", "tcpwin", "icmptype", "icmpcode", "info", "path"]
+COLUMNS = (
+    "date time action protocol src_ip dst_ip src_port dst_port size tcpflags tcpsyn tcpack tcpwin icmptype icmpcode "
+    "info path"
+)
 HEADER_LINES = 5
 COUNT = """
 import duckdb, sys
-columns = dict.fromkeys(sys.argv[2].split(","), "VARCHAR")
+columns = dict.fromkeys(sys.argv[2].split(), "VARCHAR")
 options = f"delim=' ', header=false, skip={sys.argv[3]}, auto_detect=false, quote='', escape='', columns={columns}"
-print(duckdb.sql(f"select count(*) from read_csv('{sys.argv[1]}', {options})").fetchone()[0])
+print(duckdb.sql(f"select count(*) from read_csv('{sys.argv[1]}', {options})").fetchall())
 """
 GROUP = """
 import pandas, sys
-names = sys.argv[2].split(",")
+names = sys.argv[2].split()
 rows = pandas.read_csv(sys.argv[1], sep=" ", names=names, skiprows=int(sys.argv[3]))
 print(len(rows.groupby(names[2:8]).size()))
 """
@@ -57,7 +60,7 @@ def run(command: list[str]) -> Run:
 
 def compare(path: Path, runs: int, without_pandas: bool) -> None:
     """Run all commands in turn and print a table."""
-    given = [str(path), ",".join(NAMES), str(HEADER_LINES)]
+    given = [str(path), COLUMNS, str(HEADER_LINES)]
     todo = {
         "DuckDB, count(*) alone": [sys.executable, "-c", COUNT, *given],
         "auditor, rows to flows": [sys.executable, "-c", READ, str(path)],

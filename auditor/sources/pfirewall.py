@@ -516,7 +516,8 @@ class _Lines:
 
         @cache
         def end(position: int) -> NDArray[np.int64]:
-            return self._blanks[first + position] if alike is None else alike[position]
+            found: NDArray[np.int64] = self._blanks[first + position] if alike is None else alike[position]
+            return found
 
         @cache
         def column(position: int) -> Column:
