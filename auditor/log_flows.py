@@ -6,7 +6,7 @@ import ipaddress
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -310,6 +310,7 @@ def _local(found: Attempts, addresses: Sequence[str]) -> tuple[LocalAddress, ...
     return tuple(sorted(told, key=lambda one: (not one.sure, -one.rows, one.address)))
 
 
+@lru_cache(maxsize=1 << 16)
 def _is_one_host(address: str) -> bool:
     parsed = ipaddress.ip_address(address)
     return not (parsed.is_multicast or parsed.is_unspecified or parsed.is_loopback or address == "255.255.255.255")

@@ -513,11 +513,12 @@ class _Lines:
     def columns(self, rows: NDArray[np.int64]) -> Callable[[int], Column]:
         """Return how to get the fields at one position of some regular lines."""
         first, begin = self._first[rows], self.begin[rows]
-        alike = self._blanks.reshape(-1, self._each) if self._each and len(rows) == len(self) else None
+        alike = self._blanks.reshape(-1, self._each).T.copy() if self._each and len(rows) == len(self) else None
 
         @cache
         def end(position: int) -> NDArray[np.int64]:
-            return self._blanks[first + position] if alike is None else alike[:, position].copy()
+            found: NDArray[np.int64] = self._blanks[first + position] if alike is None else alike[position]
+            return found
 
         @cache
         def column(position: int) -> Column:
