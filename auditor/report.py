@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -203,8 +202,9 @@ class Report:
 
     def to_json(self) -> str:
         """Return the document as JSON text that ends with a line break."""
-        text = json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
-        return text.encode("utf-8", "backslashreplace").decode("utf-8")  # a file name need not be Unicode
+        from auditor.render.document import json_text
+
+        return json_text(self.to_dict())
 
     def to_text(self, *, width: int = 100) -> str:
         """Return the report for a terminal, without colours."""

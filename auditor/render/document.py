@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from auditor import report as r
+
+# Control and formatting characters that a terminal obeys, and halves of characters; JSON has escapes for all of them.
+UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")
 
 
 def as_dict(report: r.Report) -> dict[str, Any]:
@@ -15,11 +19,18 @@ def as_dict(report: r.Report) -> dict[str, Any]:
         "format_version": r.FORMAT_VERSION,
         "tool": {"name": report.tool[0], "version": report.tool[1]},
         "ruleset": dict(zip(("id", "title", "reference"), report.ruleset, strict=True)),
+        "asked": list(report.asked),
         "sources": [_source(source) for source in report.sources],
         "roles": [{"role": one.role, "address": one.address, "how": one.how, "why": one.why} for one in report.roles],
         "clients": [_client(client) for client in report.clients],
         "limitations": list(report.limitations),
     }
+
+
+def json_text(document: dict[str, Any]) -> str:
+    """Return a document as JSON text that ends with a line break and is safe to show."""
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def schema() -> dict[str, Any]:
