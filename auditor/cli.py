@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from auditor import output
+from auditor.render.forms import FORMS
 from auditor.version import VERSION
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ WORKS, NOTHING_AUDITED, FAILS, INCOMPLETE = 0, 1, 3, 4
 EXIT_CODES = """\b
 Exit codes: 0 nothing required is blocked; 1 nothing could be audited; 2 bad arguments;
 3 a method fails or something required is blocked; 4 some sources or packets could not be read."""
+
+DIFF_EXIT_CODES = """\b
+Exit codes: 0 nothing got worse; 1 the reports could not be compared; 2 bad arguments;
+3 something got worse: it fails or is blocked now, and did not before."""
 
 
 class Pair(PairType):
@@ -107,6 +112,16 @@ def output_options(*forms: str) -> Callable[[Function], Function]:
     return add
 
 
+def redact_option(function: Function) -> Function:
+    """Add --redact."""
+    text = (
+        "Replace addresses, host names, accounts and paths by pseudonyms, numbered by role in order of appearance "
+        "(client-1, site-server-1, device-1): the same one everywhere in this output; in another report of other "
+        "computers it may mean another one."
+    )
+    return click.option("--redact", is_flag=True, help=text)(function)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.option(
     "--version",
@@ -127,7 +142,8 @@ def cli() -> None:
 @cli.command(epilog=EXIT_CODES)
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @site_options
-@output_options("text", "json")
+@output_options(*FORMS)
+@redact_option
 @click.option(
     "--no-dissect", is_flag=True, help="Judge ports only: do not let Wireshark's dissectors read what was said on them."
 )
@@ -139,6 +155,7 @@ def analyze(
     form: str,
     target: str,
     force: bool,
+    redact: bool,
     no_dissect: bool,
     tshark: str | None,
     verbose: bool,
@@ -149,11 +166,50 @@ def analyze(
     from auditor.auditing import audit
 
     output.check(target, force=force, inputs=_inputs(sources, site))
-    report = audit(*sources, dissect=not no_dissect, tshark=tshark, **_arguments(site))
+    report = _redacted(audit(*sources, dissect=not no_dissect, tshark=tshark, **_arguments(site)), redact)
     if not quiet or target != output.STANDARD:
         _write_report(report, form, target, force, verbose)
     _tell_unaudited(report)
     return _exit_code(report)
+
+
+@cli.command()
+@click.argument("report", metavar="REPORT.json")
+@output_options(*FORMS)
+@redact_option
+@click.option("-v", "--verbose", is_flag=True, help="Show every client, method and requirement in full.")
+def render(report: str, form: str, target: str, force: bool, redact: bool, verbose: bool) -> int:
+    """Write a saved report (analyze --format json) in another form, without its sources; - is standard input.
+
+    The output is the same as analyze would have given in that form.
+    """
+    from auditor.saved import load_report
+
+    output.check(target, force=force, inputs=(report,))
+    saved = _redacted(load_report(report), redact)
+    _write_report(saved, form, target, force, verbose)
+    _tell_unaudited(saved)
+    return WORKS
+
+
+@cli.command(epilog=DIFF_EXIT_CODES)
+@click.argument("before", metavar="BEFORE.json")
+@click.argument("after", metavar="AFTER.json")
+@output_options("text", "json", "markdown")
+@redact_option
+def diff(before: str, after: str, form: str, target: str, force: bool, redact: bool) -> int:
+    """Tell what is mended and what is broken between two saved reports (analyze --format json)."""
+    from auditor.comparison import compare
+    from auditor.redaction import redact_all
+    from auditor.render.comparison import render as rendered
+    from auditor.saved import load_report
+
+    output.check(target, force=force, inputs=(before, after))
+    reports = (load_report(before), load_report(after))
+    comparison = compare(*(redact_all(reports) if redact else reports))
+    with output.opened(target, force=force) as out:
+        out.write(rendered(comparison, form).encode())
+    return FAILS if comparison.worse else WORKS
 
 
 @cli.command()
@@ -269,6 +325,14 @@ def _tell_unaudited(report: Report) -> None:
         click.echo("auditor: no client installation was found in these sources, so nothing was judged", err=True)
 
 
+def _redacted(report: Report, wanted: bool) -> Report:
+    if not wanted:
+        return report
+    from auditor.redaction import redact
+
+    return redact(report)
+
+
 def _inputs(sources: Iterable[str], site: dict[str, Any]) -> list[str]:
     return [*sources, *(str(site[name]) for name in ("site", "ruleset") if site.get(name))]
 
@@ -290,13 +354,15 @@ def _number(name: str, value: str) -> int:
 
 
 def _write_report(report: Report, form: str, target: str, force: bool, verbose: bool) -> None:
-    from rich.console import Console
-
-    from auditor.render.text import print_text, render_text
+    from auditor.render.forms import render as rendered
 
     if form == "text" and target == output.STANDARD and sys.stdout.isatty():
+        from rich.console import Console
+
+        from auditor.render.text import print_text
+
         print_text(report, Console(highlight=False, emoji=False, markup=False), details=verbose)
         return
-    text = report.to_json() if form == "json" else render_text(report, details=verbose)
+    text = rendered(report, form, details=verbose)
     with output.opened(target, force=force) as out:
         out.write(text.encode())

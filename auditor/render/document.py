@@ -27,9 +27,18 @@ def as_dict(report: r.Report) -> dict[str, Any]:
     }
 
 
+def render_json(report: r.Report) -> str:
+    """Return the document as JSON text."""
+    return json_text(as_dict(report))
+
+
 def json_text(document: dict[str, Any]) -> str:
     """Return a document as JSON text that ends with a line break and is safe to show."""
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    return safe_json(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
+
+
+def safe_json(text: str) -> str:
+    """Return JSON text with escapes for what a terminal would obey; it means the same."""
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
