@@ -206,7 +206,8 @@ def diff(before: str, after: str, form: str, target: str, force: bool, redact: b
 
     output.check(target, force=force, inputs=(before, after))
     reports = (load_report(before), load_report(after))
-    comparison = compare(*(redact_all(reports) if redact else reports))
+    first, second = redact_all(reports) if redact else reports
+    comparison = compare(first, second, redacted_together=redact)
     with output.opened(target, force=force) as out:
         out.write(rendered(comparison, form).encode())
     return FAILS if comparison.worse else WORKS

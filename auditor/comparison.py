@@ -63,13 +63,19 @@ class Comparison:
 
     @property
     def worse(self) -> bool:
-        """Whether something got worse: a requirement or method that fails now and did not, or a new client that fails."""
+        """Whether anything fails now that did not before: a requirement, a method, or a client that is new."""
         changed = any(one.worse for one in self.changes) or any(one.worse for one in self.results)
         return changed or any(one.fails for one in self.only_after)
 
+    def of_kind(self, kind: str) -> list[RequirementChange]:
+        """Return the changes of one of KINDS."""
+        return [one for one in self.changes if one.kind == kind]
 
-def compare(before: r.Report, after: r.Report) -> Comparison:
+
+def compare(before: r.Report, after: r.Report, *, redacted_together: bool = False) -> Comparison:
     """Return what is different in the later of two reports. Raises ReportError if they have no client in common.
+
+    redacted_together: they come from one call of redact_all, so that a pseudonym means the same in both.
 
     kinds: mended (was stopped, is open), broken (was open, is stopped), still-broken, no-longer-seen (was seen, is not
     in these sources), new (was not seen, is now). Stopped is what is blocked, refused, unreachable or unanswered, and
@@ -85,7 +91,7 @@ def compare(before: r.Report, after: r.Report) -> Comparison:
         changes=tuple(one for address in both for one in _changes(earlier[address], later[address])),
         only_before=_only(earlier, later),
         only_after=_only(later, earlier),
-        notes=tuple(_notes(before, after)),
+        notes=tuple(_notes(before, after, redacted_together)),
     )
 
 
@@ -142,7 +148,7 @@ def _only(clients: Mapping[str, r.ClientReport], others: Mapping[str, r.ClientRe
     )
 
 
-def _notes(before: r.Report, after: r.Report) -> Iterator[str]:
+def _notes(before: r.Report, after: r.Report, redacted_together: bool) -> Iterator[str]:
     if before.ruleset != after.ruleset:
         yield (
             f"The first report was judged by the ruleset {before.ruleset[0]} ({before.ruleset[1]}), the second by "
@@ -159,7 +165,9 @@ def _notes(before: r.Report, after: r.Report) -> Iterator[str]:
     for name, report in (("first", before), ("second", after)):
         if report.incomplete:
             yield f"Some sources or records of the {name} report could not be read, so something may be missing in it."
-    if not all(_is_address(one.address) for report in (before, after) for one in report.clients):
+    if not redacted_together and not all(
+        _is_address(one.address) for report in (before, after) for one in report.clients
+    ):
         yield (
             "Reports are redacted: a name such as client-1 may mean another computer in each of them. Compare the "
             "reports before redaction: auditor diff A B --redact."
