@@ -29,7 +29,7 @@ Exit codes: 0 nothing required is blocked; 1 nothing could be audited; 2 bad arg
 
 DIFF_EXIT_CODES = """\b
 Exit codes: 0 nothing got worse; 1 the reports could not be compared; 2 bad arguments;
-3 something got worse: it fails or is blocked now, and did not before."""
+3 something got worse: what was open is stopped, or a method or a new client fails that did not."""
 
 
 class Pair(PairType):

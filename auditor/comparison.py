@@ -16,7 +16,10 @@ _BAD, _GOOD, _UNSEEN = "bad", "good", "unseen"
 
 @dataclass(frozen=True)
 class RequirementChange:
-    """One requirement of one client in two reports. kind: one of KINDS; worse: it is stopped now and was not before."""
+    """One requirement of one client in two reports. kind: one of KINDS; worse: it was open and is stopped.
+
+    What is newly seen to be stopped is not worse by itself: often the push merely comes further than it did before.
+    """
 
     client: str
     method: str
@@ -63,7 +66,7 @@ class Comparison:
 
     @property
     def worse(self) -> bool:
-        """Whether anything fails now that did not before: a requirement, a method, or a client that is new."""
+        """Whether a requirement was broken, a method fails that did not, or a client fails that is new."""
         changed = any(one.worse for one in self.changes) or any(one.worse for one in self.results)
         return changed or any(one.fails for one in self.only_after)
 
@@ -119,7 +122,7 @@ def _changes(before: r.ClientReport, after: r.ClientReport) -> Iterator[Requirem
         for now in method.requirements:
             was = earlier.get((method.id, now.id))
             if was is not None and (kind := _kind(_state(was), _state(now))):
-                worse = _state(now) == _BAD != _state(was) and now.necessity != "informational"
+                worse = kind == BROKEN and now.necessity != "informational"
                 yield RequirementChange(after.address, method.id, kind, worse, was, now)
 
 
