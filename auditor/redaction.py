@@ -15,11 +15,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 
 from auditor import report as r
 from auditor.ruleset_lint import ROLES
 from auditor.said import web_paths
+from auditor.shipped import rulesets_folder
 
 CALLED = "; called "
 WENT_WELL = "Went well there: "
@@ -41,7 +43,6 @@ SHARES = frozenset(("admin$", "ipc$", "c$", "d$"))
 PIPES = frozenset(("svcctl", "winreg", "srvsvc", "wkssvc", "lsarpc", "samr", "netlogon", "atsvc", "epmapper"))
 PRODUCT_FILES = frozenset(("ccmsetup", "ccmsetup.exe", "ccmsetup.cab", "mobileclient.tcf", "client.msi", "request"))
 OWN_NAMES = PRODUCT_FILES | {"ccm.log", "ccmsetup.log", "mpsetup.log", "mpcontrol.log", "readme.md", "e.g", "i.e"}
-OWN_WORDS = frozenset(("client", "server", "site", "point", "management", "distribution", "source", "host", "device"))
 
 HTTP_STEP = re.compile(r"(?P<verb>[A-Z_]{2,20}) (?P<path>/.*)", re.DOTALL)
 MORE = re.compile(r"\.(?: (?:From|To) \S+ it is [a-z-]+\.)*(?: This does not end the push: .*)?\Z", re.DOTALL)
@@ -58,7 +59,8 @@ TOKEN = re.compile(r"""[^\s,;()"'<>|{}=]+""")
 END_OF_TOKEN = ".:!?]"
 NAME = re.compile(r"[\w-]+(?:\.[\w-]+)*\.[^\W\d][\w-]*")
 SHORTEST_LABEL = 3
-LONG = 4096
+LONG = 4096  # no word of auditor's own, and no path, is as long as that
+WORD = re.compile("[a-z]{2,}")
 
 
 def redact(report: r.Report) -> r.Report:
@@ -70,6 +72,14 @@ def redact_all(reports: Sequence[r.Report]) -> tuple[r.Report, ...]:
     """Return reports with pseudonyms; what is equal in two of them stays equal."""
     pseudonyms = Pseudonyms(reports)
     return tuple(_report(one, pseudonyms) for one in reports)
+
+
+@cache
+def own_words() -> frozenset[str]:
+    """Return the words of the rulesets and explanations: a host that calls itself "blocked" must not change them."""
+    folder = Path(__file__).parent
+    files = [*rulesets_folder().glob("*.toml"), folder / "explanations.toml", folder / "problems.toml"]
+    return frozenset(WORD.findall(" ".join(file.read_text(encoding="utf-8").lower() for file in files)))
 
 
 class Pseudonyms:
@@ -130,7 +140,7 @@ class Pseudonyms:
         before, marker, after = text.partition(WENT_WELL)
         if not marker:
             return self.text(text)
-        more = MORE.search(after)
+        more = MORE.search(after) if len(after) < LONG else None
         steps = after[: more.start()] if more else after
         told = ", ".join(self.step(one) for one in steps.split(", "))
         return self.text(before) + marker + told + (self.text(more[0]) if more else ".")
@@ -155,8 +165,11 @@ class Pseudonyms:
         return sorted((path for path in self._paths if len(path) >= LONG), key=len, reverse=True)
 
     def _token(self, token: str, is_filter: bool) -> str:
+        if len(token) > LONG:
+            return self._other("text", token)
         core = token.rstrip(END_OF_TOKEN) or token
-        if replaced := self._names.get(_name_key(core)):
+        replaced = self._names.get(_name_key(core))
+        if replaced and core.lower() not in own_words():
             return replaced + token[len(core) :]
         found = ADDRESS.sub(self._address, token)
         if found != token or is_filter:
@@ -185,20 +198,20 @@ class Pseudonyms:
         pseudonym = f"{self.host(address)}-name"
         self._names.setdefault(_name_key(name), pseudonym)
         label, dot, domain = name.partition(".")
-        if len(label) >= SHORTEST_LABEL and label.lower() not in OWN_WORDS:
+        if len(label) >= SHORTEST_LABEL:
             self._names.setdefault(_name_key(label), pseudonym)
         if dot and "." in domain:
             first = domain.partition(".")[0]
             known = self._other("domain", domain)
             self._names.setdefault(_name_key(domain), known)
-            if len(first) >= SHORTEST_LABEL and first.lower() not in OWN_WORDS:
+            if len(first) >= SHORTEST_LABEL:
                 self._names.setdefault(_name_key(first), known)
 
     def _learn_path(self, path: str) -> None:
         pseudonym = self._paths.get(path) or self._next("source")
         self._paths[path] = pseudonym
         name = re.split(r"[/\\]", path)[-1]
-        if name and name.lower() not in OWN_WORDS:
+        if name and name.lower() not in own_words():
             self._paths.setdefault(name, pseudonym)
 
     def _other(self, kind: str, what: str) -> str:

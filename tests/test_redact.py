@@ -243,6 +243,15 @@ def test_a_host_called_like_another_ones_pseudonym():
     assert (one.why, two.why) == ("it answers; called client-1-name", "it answers like client-1")
 
 
+def test_a_host_cannot_change_verdicts_by_its_name():
+    """A word that auditor itself uses tells nothing of a host, and stays where auditor said it."""
+    role = r.RoleAssignment("client", "10.20.2.20", "inferred", "it answers; called blocked, jdoe-pc")
+    report = dataclasses.replace(rich(), roles=(role,), limitations=("What was blocked is blocked on jdoe-pc.",))
+    redacted = redact(report)
+    assert redacted.roles[0].why == "it answers; called client-1-name"
+    assert redacted.limitations == ("What was blocked is blocked on client-1-name.",)
+
+
 # on the command line
 
 

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from auditor import report as r
 from auditor.render.clean import clean
@@ -47,8 +48,9 @@ def render_csv(report: r.Report) -> str:
     out = io.StringIO()
     writer = csv.writer(out)  # commas, quotes only where needed, CRLF
     writer.writerow(COLUMNS)
+    once = lru_cache(maxsize=4096)(cell)  # most cells are the same in many rows
     for row in rows(report):
-        writer.writerow([one if isinstance(one, int) else cell(one) for one in row.values()])
+        writer.writerow([one if isinstance(one, int) else once(one) for one in row.values()])
     return out.getvalue()
 
 
