@@ -74,6 +74,12 @@ def test_proof_remedy_and_other_ways_are_told():
     assert "## What these sources cannot show" in text
 
 
+def test_a_filter_can_be_copied_in_one_piece():
+    assert "Wireshark filter: `tcp.stream eq 1 || frame.number in {55}`" in render_markdown(
+        of_scene("rpc-135-prohibited")
+    )
+
+
 @each(SCENES)
 def test_nothing_but_text_and_code_is_made_of_a_scene(scene):
     assert harm(render_markdown(of_scene(scene.name))) == []

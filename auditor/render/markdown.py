@@ -116,7 +116,8 @@ def _proof(one: r.RequirementVerdict, report: r.Report) -> Iterator[str]:
     if stopped := wording.stopped(one):
         yield f"- {prose(stopped)}"
     for evidence in one.evidence:
-        shown = f"; Wireshark filter: {code(evidence.display_filter)}" if evidence.display_filter else ""
+        # In one piece, to be copied: a list is no table, so that a vertical bar does no harm.
+        shown = f"; Wireshark filter: {_span(clean(evidence.display_filter))}" if evidence.display_filter else ""
         yield f"- proof: {prose(wording.frames(evidence, report))}{shown}"
     if one.remedy:
         yield f"- remedy: {prose(one.remedy)}"
