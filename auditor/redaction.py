@@ -37,11 +37,13 @@ STEPS = frozenset(
         "ask for a dynamic port",
         "agree on encryption",
         "request",
+        "...",
     )
 )
 SHARES = frozenset(("admin$", "ipc$", "c$", "d$"))
 PIPES = frozenset(("svcctl", "winreg", "srvsvc", "wkssvc", "lsarpc", "samr", "netlogon", "atsvc", "epmapper"))
 PRODUCT_FILES = frozenset(("ccmsetup", "ccmsetup.exe", "ccmsetup.cab", "mobileclient.tcf", "client.msi", "request"))
+NAMING = (("connect to ", SHARES, "share"), ("copy to ", SHARES, "share"), ("open ", PIPES | PRODUCT_FILES, "file"))
 OWN_NAMES = PRODUCT_FILES | {"ccm.log", "ccmsetup.log", "mpsetup.log", "mpcontrol.log", "readme.md", "e.g", "i.e"}
 
 HTTP_STEP = re.compile(r"(?P<verb>[A-Z_]{2,20}) (?P<path>/.*)", re.DOTALL)
@@ -78,7 +80,7 @@ def redact_all(reports: Sequence[r.Report]) -> tuple[r.Report, ...]:
 def own_words() -> frozenset[str]:
     """Return the words of the rulesets and explanations: a host that calls itself "blocked" must not change them."""
     folder = Path(__file__).parent
-    files = [*rulesets_folder().glob("*.toml"), folder / "explanations.toml", folder / "problems.toml"]
+    files = [*rulesets_folder().rglob("*.toml"), folder / "explanations.toml", folder / "problems.toml"]
     return frozenset(WORD.findall(" ".join(file.read_text(encoding="utf-8").lower() for file in files)))
 
 
@@ -125,12 +127,14 @@ class Pseudonyms:
 
     def step(self, step: str) -> str:
         """Return a step of a conversation; what it names is kept only if it is known to be no secret."""
-        if step in STEPS:
+        verb, known, kind = next((one for one in NAMING if step.startswith(one[0])), ("", frozenset(), ""))
+        what = step.removeprefix(verb)
+        if step in STEPS or (verb and known.issuperset(what.lower().split("\\"))):
             return step
-        for verb, known, kind in (("connect to ", SHARES, "share"), ("open ", PIPES | PRODUCT_FILES, "file")):
-            if step.startswith(verb):
-                what = step.removeprefix(verb)
-                return step if known.issuperset(what.lower().split("\\")) else verb + self._other(kind, what)
+        if own_words().issuperset(WORD.findall(step.lower())):  # it names nothing but what auditor ships
+            return self.text(step)
+        if verb:
+            return verb + self._other(kind, what)
         if found := HTTP_STEP.fullmatch(step):
             return f"{found['verb']} {self._web_path(found['path'])}"
         return self._other("step", step)

@@ -207,9 +207,11 @@ STEPS = {
     "open payroll\\jdoe.xlsx": "open file-1",
     "open svcctl": "open svcctl",
     "open ccmsetup\\ccmsetup.exe": "open ccmsetup\\ccmsetup.exe",
+    "open IRemUnknown": "open IRemUnknown",
+    "open 10.9.8.7": "open device-1",
     "connect to JDOE$": "connect to share-1",
     "connect to ADMIN$": "connect to ADMIN$",
-    "GET /jdoe/private": "GET /jdoe/private",
+    "GET /jdoe/private": "GET path-1",
     "GET /CCM_Client/ccmsetup.cab": "GET /CCM_Client/ccmsetup.cab",
     "CCM_POST /ccm_system/jdoe": "CCM_POST /ccm_system/path-1",
     "jdoe did something new": "step-1",
@@ -218,12 +220,12 @@ STEPS = {
 
 @pytest.mark.parametrize(("step", "shown"), STEPS.items(), ids=STEPS)
 def test_what_packets_named_is_kept_only_if_it_is_known(step, shown):
-    shown = "GET path-1" if step == "GET /jdoe/private" else shown
-    old, told = VERDICT.explanation, f"It was answered. Went well there: log on, {step}. From 10.0.0.6 it is blocked."
+    told = f"It was answered. Went well there: log on, {step}. From 10.0.0.6 it is blocked."
     method = r.MethodResult("client-push", "Push", "works", (), (dataclasses.replace(VERDICT, explanation=told),))
     report = dataclasses.replace(rich(), clients=(r.ClientReport("10.0.0.20", (method,), ()),))
-    assert old != told
-    expected = f"It was answered. Went well there: log on, {shown}. From device-1 it is blocked."
+    expected = (
+        f"It was answered. Went well there: log on, {shown}. From device-{1 + ('device' in shown)} it is blocked."
+    )
     assert redact(report).clients[0].methods[0].requirements[0].explanation == expected
 
 
