@@ -16,9 +16,12 @@ from auditor import version
 
 if TYPE_CHECKING:
     from auditor.auditing import audit
-    from auditor.errors import ArgumentError, AuditorError, OutputError, RulesetError, SourceError
+    from auditor.comparison import Comparison, compare
+    from auditor.errors import ArgumentError, AuditorError, OutputError, ReportError, RulesetError, SourceError
+    from auditor.redaction import redact
     from auditor.report import Report
     from auditor.ruleset import load_ruleset
+    from auditor.saved import load_report
     from auditor.sources.reading import Source, read
 
 __version__ = version.VERSION
@@ -28,21 +31,32 @@ _HOMES = {
     "Source": "auditor.sources.reading",
     "Report": "auditor.report",
     "load_ruleset": "auditor.ruleset",
-    **dict.fromkeys(("AuditorError", "SourceError", "RulesetError", "ArgumentError", "OutputError"), "auditor.errors"),
+    "load_report": "auditor.saved",
+    "redact": "auditor.redaction",
+    "compare": "auditor.comparison",
+    "Comparison": "auditor.comparison",
+    **dict.fromkeys(
+        ("AuditorError", "SourceError", "ReportError", "RulesetError", "ArgumentError", "OutputError"), "auditor.errors"
+    ),
 }
 
 __all__ = [
     "ArgumentError",
     "AuditorError",
+    "Comparison",
     "OutputError",
     "Report",
+    "ReportError",
     "RulesetError",
     "Source",
     "SourceError",
     "__version__",
     "audit",
+    "compare",
+    "load_report",
     "load_ruleset",
     "read",
+    "redact",
 ]
 
 

@@ -12,6 +12,7 @@ import click
 
 from auditor import output
 from auditor.render.clean import clean
+from auditor.render.forms import FORMS
 from auditor.version import VERSION
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ NARROWEST, USUAL, WIDEST = 79, 100, 200  # columns of the report on a terminal; 
 EXIT_CODES = """\b
 Exit codes: 0 nothing required is blocked; 1 nothing could be audited; 2 bad arguments;
 3 a method fails or something required is blocked; 4 some sources or packets could not be read."""
+
+DIFF_EXIT_CODES = """\b
+Exit codes: 0 nothing got worse; 1 the reports could not be compared; 2 bad arguments;
+3 something got worse: what was open is stopped, or a method or a new client fails that did not."""
 
 
 class Pair(PairType):
@@ -175,6 +180,16 @@ def zone_option(function: Function) -> Function:
     )(function)
 
 
+def redact_option(function: Function) -> Function:
+    """Add --redact."""
+    text = (
+        "Replace addresses, host names, accounts and paths by pseudonyms, numbered by role in order of appearance "
+        "(client-1, site-server-1, device-1): the same one everywhere in this output; in another report of other "
+        "computers it may mean another one."
+    )
+    return click.option("--redact", is_flag=True, help=text)(function)
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.option(
     "--version",
@@ -195,7 +210,8 @@ def cli() -> None:
 @cli.command(epilog=EXIT_CODES)
 @click.argument("sources", nargs=-1, required=True, type=Named(), metavar="SOURCE...")
 @site_options
-@output_options("text", "json")
+@output_options(*FORMS)
+@redact_option
 @click.option(
     "--no-dissect", is_flag=True, help="Judge ports only: do not let Wireshark's dissectors read what was said on them."
 )
@@ -207,6 +223,7 @@ def analyze(
     form: str,
     target: str,
     force: bool,
+    redact: bool,
     no_dissect: bool,
     tshark: str | None,
     verbose: bool,
@@ -220,11 +237,51 @@ def analyze(
     sources = _each_once(sources)
     arguments = _arguments(site)
     _tell_idle_properties(site)
-    report = audit(*sources, dissect=not no_dissect, tshark=tshark, **arguments)
+    report = _redacted(audit(*sources, dissect=not no_dissect, tshark=tshark, **arguments), redact)
     if not quiet or target != output.STANDARD:
         _write_report(report, form, target, force, verbose)
     _tell_unaudited(report)
     return _exit_code(report)
+
+
+@cli.command()
+@click.argument("report", metavar="REPORT.json")
+@output_options(*FORMS)
+@redact_option
+@click.option("-v", "--verbose", is_flag=True, help="Show every client, method and requirement in full.")
+def render(report: str, form: str, target: str, force: bool, redact: bool, verbose: bool) -> int:
+    """Write a saved report (analyze --format json) in another form, without its sources; - is standard input.
+
+    The output is the same as analyze would have given in that form.
+    """
+    from auditor.saved import load_report
+
+    output.check(target, force=force, inputs=(report,))
+    saved = _redacted(load_report(report), redact)
+    _write_report(saved, form, target, force, verbose)
+    _tell_unaudited(saved)
+    return WORKS
+
+
+@cli.command(epilog=DIFF_EXIT_CODES)
+@click.argument("before", metavar="BEFORE.json")
+@click.argument("after", metavar="AFTER.json")
+@output_options("text", "json", "markdown")
+@redact_option
+def diff(before: str, after: str, form: str, target: str, force: bool, redact: bool) -> int:
+    """Tell what is mended and what is broken between two saved reports (analyze --format json)."""
+    from auditor.comparison import compare
+    from auditor.redaction import redact_all
+    from auditor.render.comparison import render as rendered
+    from auditor.saved import load_report
+
+    output.check(target, force=force, inputs=(before, after))
+    reports = (load_report(before), load_report(after))
+    first, second = redact_all(reports) if redact else reports
+    comparison = compare(first, second, redacted_together=redact)
+    with output.opened(target, force=force) as out:
+        out.write(rendered(comparison, form).encode())
+    return FAILS if comparison.worse else WORKS
 
 
 @cli.command()
@@ -396,6 +453,14 @@ def _identity(path: str) -> object:
     return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
+def _redacted(report: Report, wanted: bool) -> Report:
+    if not wanted:
+        return report
+    from auditor.redaction import redact
+
+    return redact(report)
+
+
 def _inputs(sources: Iterable[str], site: dict[str, Any]) -> list[str]:
     return [*sources, *(str(site[name]) for name in ("site", "ruleset") if site.get(name))]
 
@@ -417,12 +482,13 @@ def _number(name: str, value: str) -> int:
 
 
 def _write_report(report: Report, form: str, target: str, force: bool, verbose: bool) -> None:
-    from auditor.render.text import print_text, render_text
+    from auditor.render.forms import render as rendered
+    from auditor.render.text import print_text
 
     if form == "text" and target == output.STANDARD and sys.stdout.isatty():
         print_text(report, _terminal(), details=verbose)
         return
-    text = report.to_json() if form == "json" else render_text(report, details=verbose)
+    text = rendered(report, form, details=verbose)
     with output.opened(target, force=force) as out:
         out.write(text.encode())
 

@@ -32,6 +32,10 @@ class SourceError(AuditorError):
     further: tuple[SourceError, ...] = ()
 
 
+class ReportError(AuditorError):
+    """A saved report that cannot be used: missing, cut short, no report, or changed so that it makes no sense."""
+
+
 class RulesetError(AuditorError):
     """A ruleset, or a port given for it, that cannot be used."""
 

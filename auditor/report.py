@@ -216,9 +216,9 @@ class Report:
 
     def to_json(self) -> str:
         """Return the document as JSON text that ends with a line break."""
-        from auditor.render.document import json_text
+        from auditor.render.document import render_json
 
-        return json_text(self)
+        return render_json(self)
 
     def to_text(self, *, width: int = 100) -> str:
         """Return the report for a terminal, without colours."""

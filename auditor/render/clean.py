@@ -34,9 +34,11 @@ def needs_escapes(text: str) -> bool:
 
 
 def _harmless(character: str) -> bool:
-    return character == " " or (
-        unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") and character not in DIRECTION_MARKS
-    )
+    if (
+        character in DIRECTION_MARKS or ord(character) & 0xFFFE == 0xFFFE
+    ):  # the last two of a plane are never characters
+        return False
+    return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 
 
 def _visible(character: str) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from auditor import report as r
-from auditor.render.clean import needs_escapes
+
+# Control and formatting characters that a terminal obeys, and halves of characters; JSON has escapes for all of them.
+UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")
 
 
 def as_dict(report: r.Report) -> dict[str, Any]:
@@ -16,6 +19,7 @@ def as_dict(report: r.Report) -> dict[str, Any]:
         "format_version": r.FORMAT_VERSION,
         "tool": {"name": report.tool[0], "version": report.tool[1]},
         "ruleset": dict(zip(("id", "title", "reference"), report.ruleset, strict=True)),
+        "asked": list(report.asked),
         "sources": [_source(source) for source in report.sources],
         "roles": [{"role": one.role, "address": one.address, "how": one.how, "why": one.why} for one in report.roles],
         "clients": [_client(client) for client in report.clients],
@@ -23,11 +27,19 @@ def as_dict(report: r.Report) -> dict[str, Any]:
     }
 
 
-def json_text(report: r.Report) -> str:
-    """Return the document as JSON text that ends with a line break; what a terminal might obey is escaped."""
-    document = as_dict(report)
-    text = json.dumps(document, indent=2, ensure_ascii=False)
-    return (json.dumps(document, indent=2) if needs_escapes(text) else text) + "\n"
+def render_json(report: r.Report) -> str:
+    """Return the document as JSON text."""
+    return json_text(as_dict(report))
+
+
+def json_text(document: dict[str, Any]) -> str:
+    """Return a document as JSON text that ends with a line break and is safe to show."""
+    return safe_json(json.dumps(document, indent=2, ensure_ascii=False)) + "\n"
+
+
+def safe_json(text: str) -> str:
+    """Return JSON text with escapes for what a terminal would obey; it means the same."""
+    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def schema() -> dict[str, Any]:

@@ -1,0 +1,193 @@
+"""What a change of the network mended or broke: two reports held against each other, requirement by requirement."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from auditor import report as r
+from auditor.errors import ReportError
+
+BROKEN, NEW, STILL_BROKEN, NO_LONGER_SEEN, MENDED = "broken", "new", "still-broken", "no-longer-seen", "mended"
+KINDS = (BROKEN, NEW, STILL_BROKEN, NO_LONGER_SEEN, MENDED)
+_BAD, _GOOD, _UNSEEN = "bad", "good", "unseen"
+
+
+@dataclass(frozen=True)
+class RequirementChange:
+    """One requirement of one client in two reports. kind: one of KINDS; worse: it was open and is stopped.
+
+    What is newly seen to be stopped is not worse by itself: often the push merely comes further than it did before.
+    """
+
+    client: str
+    method: str
+    kind: str
+    worse: bool
+    before: r.RequirementVerdict
+    after: r.RequirementVerdict
+
+
+@dataclass(frozen=True)
+class ResultChange:
+    """A method whose result is another one now. worse: it fails now, and did not before."""
+
+    client: str
+    method: str
+    title: str
+    before: str
+    after: str
+    worse: bool
+
+
+@dataclass(frozen=True)
+class OneSided:
+    """A client that only one of the reports has, with the methods that fail for it."""
+
+    client: str
+    fails: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is different in two reports. notes: what makes the comparison less sure.
+
+    changes: in order of client, method and requirement; what is as it was, and was not stopped, is left out.
+    compared: how many clients are in both reports.
+    """
+
+    compared: int
+    results: tuple[ResultChange, ...]
+    changes: tuple[RequirementChange, ...]
+    only_before: tuple[OneSided, ...]
+    only_after: tuple[OneSided, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def worse(self) -> bool:
+        """Whether a requirement was broken, a method fails that did not, or a client fails that is new."""
+        changed = any(one.worse for one in self.changes) or any(one.worse for one in self.results)
+        return changed or any(one.fails for one in self.only_after)
+
+    def of_kind(self, kind: str) -> list[RequirementChange]:
+        """Return the changes of one of KINDS."""
+        return [one for one in self.changes if one.kind == kind]
+
+
+def compare(before: r.Report, after: r.Report, *, redacted_together: bool = False) -> Comparison:
+    """Return what is different in the later of two reports. Raises ReportError if they have no client in common.
+
+    redacted_together: they come from one call of redact_all, so that a pseudonym means the same in both.
+
+    kinds: mended (was stopped, is open), broken (was open, is stopped), still-broken, no-longer-seen (was seen, is not
+    in these sources), new (was not seen, is now). Stopped is what is blocked, refused, unreachable or unanswered, and
+    what is open but failed for a problem that ends the installation.
+    """
+    earlier, later = ({one.address: one for one in report.clients} for report in (before, after))
+    both = [address for address in earlier if address in later]
+    if not both:
+        _nothing_in_common(before, after)
+    return Comparison(
+        compared=len(both),
+        results=tuple(one for address in both for one in _results(earlier[address], later[address])),
+        changes=tuple(one for address in both for one in _changes(earlier[address], later[address])),
+        only_before=_only(earlier, later),
+        only_after=_only(later, earlier),
+        notes=tuple(_notes(before, after, redacted_together)),
+    )
+
+
+def _nothing_in_common(before: r.Report, after: r.Report) -> None:
+    for name, report in (("first", before), ("second", after)):
+        if not report.clients:
+            what = f"no client installation is in the {name} report, so there is nothing to compare"
+            raise ReportError(what, hint="audit the sources again and name the client: --role client=ADDRESS")
+    hint = "compare reports of the same computers; if one is redacted, redact both in one go: auditor diff A B --redact"
+    raise ReportError("the two reports have no client in common", hint=hint)
+
+
+def _results(before: r.ClientReport, after: r.ClientReport) -> Iterator[ResultChange]:
+    earlier = {method.id: method for method in before.methods}
+    for now in after.methods:
+        was = earlier.get(now.id)
+        if was is not None and was.result != now.result:
+            worse = now.result == r.FAILS
+            yield ResultChange(after.address, now.id, now.title, was.result, now.result, worse)
+
+
+def _changes(before: r.ClientReport, after: r.ClientReport) -> Iterator[RequirementChange]:
+    earlier = {(method.id, one.id): one for method in before.methods for one in method.requirements}
+    for method in after.methods:
+        for now in method.requirements:
+            was = earlier.get((method.id, now.id))
+            if was is not None and (kind := _kind(_state(was), _state(now))):
+                worse = kind == BROKEN and now.necessity != "informational"
+                yield RequirementChange(after.address, method.id, kind, worse, was, now)
+
+
+def _state(one: r.RequirementVerdict) -> str:
+    if one.verdict in r.BAD or any(problem.fatal for problem in one.problems):
+        return _BAD
+    return _GOOD if one.verdict in r.GOOD else _UNSEEN
+
+
+def _kind(before: str, after: str) -> str:
+    """Return what kind of change it is, empty if there is nothing to tell."""
+    if before == after:
+        return STILL_BROKEN if after == _BAD else ""
+    if after == _UNSEEN:
+        return NO_LONGER_SEEN
+    if before == _UNSEEN:
+        return NEW
+    return BROKEN if after == _BAD else MENDED
+
+
+def _only(clients: Mapping[str, r.ClientReport], others: Mapping[str, r.ClientReport]) -> tuple[OneSided, ...]:
+    return tuple(
+        OneSided(address, tuple(method.id for method in client.methods if method.result == r.FAILS))
+        for address, client in clients.items()
+        if address not in others
+    )
+
+
+def _notes(before: r.Report, after: r.Report, redacted_together: bool) -> Iterator[str]:
+    if before.ruleset != after.ruleset:
+        yield (
+            f"The first report was judged by the ruleset {before.ruleset[0]} ({before.ruleset[1]}), the second by "
+            f"{after.ruleset[0]} ({after.ruleset[1]}): a change may come from the rules, not from the network."
+        )
+    if before.tool != after.tool:
+        versions = f"{before.tool[1]} and {after.tool[1]}"
+        yield f"The reports are of different versions of auditor ({versions}): audit both sources with the same one."
+    one_sided = sorted(_rows(before) ^ _rows(after))
+    if one_sided:
+        yield f"Only one of the reports has these requirements, so they were not compared: {', '.join(one_sided)}."
+    if min(_times(after), default="") < min(_times(before), default=""):
+        yield "The sources of the second report are older than those of the first: are the reports in the right order?"
+    for name, report in (("first", before), ("second", after)):
+        if report.incomplete:
+            yield f"Some sources or records of the {name} report could not be read, so something may be missing in it."
+    if not redacted_together and not all(
+        _is_address(one.address) for report in (before, after) for one in report.clients
+    ):
+        yield (
+            "Reports are redacted: a name such as client-1 may mean another computer in each of them. Compare the "
+            "reports before redaction: auditor diff A B --redact."
+        )
+
+
+def _rows(report: r.Report) -> set[str]:
+    return {one.id for client in report.clients for method in client.methods for one in method.requirements}
+
+
+def _times(report: r.Report) -> list[str]:
+    return [one.first_time for one in report.sources if one.first_time]
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

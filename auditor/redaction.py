@@ -1,0 +1,374 @@
+"""Take addresses, names, accounts and paths out of a report, each replaced by the same pseudonym everywhere.
+
+A host is called by its role and a number (client-1, site-server-1), in the order of the report's roles; a host without
+a role is a device, in order of appearance. Equal things stay equal within a report, and between reports that are
+redacted together; of reports that were redacted one by one nothing can be said.
+
+Free text holds what packets said. Where it does, only what auditor itself is known to say is kept; everywhere else
+whatever looks like an address, a host name, an account or a path goes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache, cached_property
+from pathlib import Path
+
+from auditor import report as r
+from auditor.known import web_paths
+from auditor.ruleset_lint import ROLES
+from auditor.shipped import rulesets_folder
+
+CALLED = "; called "
+WENT_WELL = "Went well there: "
+STEPS = frozenset(
+    (
+        "agree on an SMB version",
+        "log on",
+        "log on by Kerberos",
+        "connect to a share",
+        "open a file",
+        "open an RPC interface",
+        "call an RPC interface",
+        "ask for a dynamic port",
+        "agree on encryption",
+        "request",
+        "...",
+    )
+)
+SHARES = frozenset(("admin$", "ipc$", "c$", "d$"))
+PIPES = frozenset(("svcctl", "winreg", "srvsvc", "wkssvc", "lsarpc", "samr", "netlogon", "atsvc", "epmapper"))
+PRODUCT_FILES = frozenset(("ccmsetup", "ccmsetup.exe", "ccmsetup.cab", "mobileclient.tcf", "client.msi", "request"))
+NAMING = (("connect to ", SHARES, "share"), ("copy to ", SHARES, "share"), ("open ", PIPES | PRODUCT_FILES, "file"))
+OWN_NAMES = PRODUCT_FILES | {"ccm.log", "ccmsetup.log", "mpsetup.log", "mpcontrol.log", "readme.md", "e.g", "i.e"}
+
+HTTP_STEP = re.compile(r"(?P<verb>[A-Z_]{2,20}) (?P<path>/.*)", re.DOTALL)
+MORE = re.compile(r"\.(?: (?:From|To) \S+ it is [a-z-]+\.)*(?: This does not end the push: .*)?\Z", re.DOTALL)
+ADDRESS = re.compile(
+    r"""(?<![\w.])(?:
+        [0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}(?![\w:-])                                # hardware address
+        | [0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}(?![\w.])                        # the same, as Cisco writes it
+        | [0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,8}(?:\.\d{1,3}){0,3}(?:%[\w.-]+)?      # IPv6
+        | \d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)                                             # IPv4
+    )""",
+    re.VERBOSE,
+)
+TOKEN = re.compile(r"""[^\s,;()"'<>|{}=]+""")
+END_OF_TOKEN = ".:!?]"
+NAME = re.compile(r"[\w-]+(?:\.[\w-]+)*\.[^\W\d][\w-]*")
+SHORTEST_LABEL = 3
+LONG = 4096  # no word of auditor's own, and no path, is as long as that
+WORD = re.compile("[a-z]{2,}")
+
+
+def redact(report: r.Report) -> r.Report:
+    """Return the report with pseudonyms for all addresses, host names, accounts and paths, and without flow table."""
+    return redact_all((report,))[0]
+
+
+def redact_all(reports: Sequence[r.Report]) -> tuple[r.Report, ...]:
+    """Return reports with pseudonyms; what is equal in two of them stays equal."""
+    pseudonyms = Pseudonyms(reports)
+    return tuple(_report(one, pseudonyms) for one in reports)
+
+
+@cache
+def own_words() -> frozenset[str]:
+    """Return the words of the rulesets and explanations: a host that calls itself "blocked" must not change them."""
+    folder = Path(__file__).parent
+    files = [*rulesets_folder().rglob("*.toml"), folder / "explanations.toml", folder / "problems.toml"]
+    return frozenset(WORD.findall(" ".join(file.read_text(encoding="utf-8").lower() for file in files)))
+
+
+class Pseudonyms:
+    """Which pseudonym stands for what; a new one is made for what has none yet."""
+
+    def __init__(self, reports: Sequence[r.Report]) -> None:
+        self._numbers: Counter[str] = Counter()
+        self._hosts: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        self._others: dict[tuple[str, str], str] = {}
+        self._paths: dict[str, str] = {}
+        self._texts: dict[tuple[str, bool], str] = {}
+        for role, address in _cast(reports):
+            self.host(address, role)
+        for report in reports:
+            for one in report.roles:
+                for name in _called(one.why):
+                    self._learn(name, one.address)
+            for source in report.sources:
+                self._learn_path(source.path)
+
+    def host(self, address: str, role: str = "device") -> str:
+        """Return the pseudonym of a host; a new one is named after the role."""
+        key = _normal(address)
+        if key not in self._hosts:
+            self._hosts[key] = self._next(role if role in ROLES else "device")
+        return self._hosts[key]
+
+    def path(self, path: str) -> str:
+        """Return the pseudonym of a source's path."""
+        return self._paths[path]
+
+    def names(self, names: Iterable[str]) -> str:
+        """Return the pseudonyms of the names by which a host called itself."""
+        return ", ".join(dict.fromkeys(self._names[_name_key(name)] for name in names))
+
+    def text(self, text: str, *, is_filter: bool = False) -> str:
+        """Return free text without anything that identifies. is_filter: its words with dots are Wireshark's fields."""
+        key = (text, is_filter)
+        if key not in self._texts:
+            self._texts[key] = self._swept(text, is_filter)
+        return self._texts[key]
+
+    def step(self, step: str) -> str:
+        """Return a step of a conversation; what it names is kept only if it is known to be no secret."""
+        verb, known, kind = next((one for one in NAMING if step.startswith(one[0])), ("", frozenset(), ""))
+        what = step.removeprefix(verb)
+        if step in STEPS or (verb and known.issuperset(what.lower().split("\\"))):
+            return step
+        if own_words().issuperset(WORD.findall(step.lower())):  # it names nothing but what auditor ships
+            return self.text(step)
+        if verb:
+            return verb + self._other(kind, what)
+        if found := HTTP_STEP.fullmatch(step):
+            return f"{found['verb']} {self._web_path(found['path'])}"
+        return self._other("step", step)
+
+    def explanation(self, text: str) -> str:
+        """Return an explanation; what went well was named by packets."""
+        before, marker, after = text.partition(WENT_WELL)
+        if not marker:
+            return self.text(text)
+        more = MORE.search(after) if len(after) < LONG else None
+        steps = after[: more.start()] if more else after
+        told = ", ".join(self.step(one) for one in steps.split(", "))
+        return self.text(before) + marker + told + (self.text(more[0]) if more else ".")
+
+    def _swept(self, text: str, is_filter: bool) -> str:
+        for path in self._long_paths:
+            text = text.replace(path, self._paths[path])
+        return self._pattern.sub(
+            lambda found: self._paths.get(found[0]) or self._token(found[0], is_filter),
+            text,
+        )
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        """What is looked at in a text: the known paths, then one token at a time."""
+        known = sorted((path for path in self._paths if path and len(path) < LONG), key=len, reverse=True)
+        literals = [rf"(?<!\w){re.escape(path)}(?!\w)" for path in known]
+        return re.compile("|".join((*literals, TOKEN.pattern)))
+
+    @cached_property
+    def _long_paths(self) -> list[str]:
+        return sorted((path for path in self._paths if len(path) >= LONG), key=len, reverse=True)
+
+    def _token(self, token: str, is_filter: bool) -> str:
+        if len(token) > LONG:
+            return self._other("text", token)
+        core = token.rstrip(END_OF_TOKEN) or token
+        replaced = self._names.get(_name_key(core))
+        if replaced and core.lower() not in own_words():
+            return replaced + token[len(core) :]
+        found = ADDRESS.sub(self._address, token)
+        if found != token or is_filter:
+            return found
+        kind = _kind(core)
+        return self._other(kind, core) + token[len(core) :] if kind else token
+
+    def _address(self, found: re.Match[str]) -> str:
+        whole = found[0]
+        address = whole.rstrip(".:") if whole.endswith((".", ":")) and not _is_address(whole) else whole
+        if not _is_address(address):
+            return whole
+        return self.host(address) + whole[len(address) :]
+
+    def _web_path(self, path: str) -> str:
+        known = next((one for one in web_paths() if path.lower().startswith(one)), None)
+        if known is None:
+            return self._other("path", path)
+        rest = path[len(known) :]
+        if PRODUCT_FILES.issuperset(filter(None, rest.lower().split("/"))):
+            return path
+        return f"{path[: len(known)]}/{self._other('path', rest)}"
+
+    def _learn(self, name: str, address: str) -> None:
+        """Remember a host's name, its first label alone, and its domain."""
+        pseudonym = f"{self.host(address)}-name"
+        self._names.setdefault(_name_key(name), pseudonym)
+        label, dot, domain = name.partition(".")
+        if len(label) >= SHORTEST_LABEL:
+            self._names.setdefault(_name_key(label), pseudonym)
+        if dot and "." in domain:
+            first = domain.partition(".")[0]
+            known = self._other("domain", domain)
+            self._names.setdefault(_name_key(domain), known)
+            if len(first) >= SHORTEST_LABEL:
+                self._names.setdefault(_name_key(first), known)
+
+    def _learn_path(self, path: str) -> None:
+        pseudonym = self._paths.get(path) or self._next("source")
+        self._paths[path] = pseudonym
+        name = re.split(r"[/\\]", path)[-1]
+        if name and name.lower() not in own_words():
+            self._paths.setdefault(name, pseudonym)
+
+    def _other(self, kind: str, what: str) -> str:
+        key = (kind, what.casefold())
+        if key not in self._others:
+            self._others[key] = self._next(kind)
+        return self._others[key]
+
+    def _next(self, kind: str) -> str:
+        self._numbers[kind] += 1
+        return f"{kind}-{self._numbers[kind]}"
+
+
+def _cast(reports: Sequence[r.Report]) -> Iterator[tuple[str, str]]:
+    """Yield role and address of every host that plays one, role by role."""
+    for role in ROLES:
+        for report in reports:
+            yield from ((role, one.address) for one in report.roles if one.role == role)
+    for report in reports:
+        yield from (("client", client.address) for client in report.clients)
+    for report in reports:
+        for client in report.clients:
+            for method in client.methods:
+                for one in method.requirements:
+                    for end in (one.source, one.destination):
+                        if end.address is not None:
+                            yield end.role, end.address
+
+
+def _called(why: str) -> list[str]:
+    """Return the names by which a host called itself; they end the sentence."""
+    _, marker, names = why.partition(CALLED)
+    return names.split(", ") if marker else []
+
+
+def _name_key(name: str) -> str:
+    return name.casefold()
+
+
+def _is_address(text: str) -> bool:
+    if re.fullmatch(
+        r"\d{1,3}(\.\d{1,3}){3}|[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{4}(\.[0-9A-Fa-f]{4}){2}", text
+    ):
+        return True
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _normal(address: str) -> str:
+    """Return one spelling for all spellings of an address."""
+    if re.fullmatch(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{4}(\.[0-9A-Fa-f]{4}){2}", address):
+        return re.sub("[:.-]", "", address).lower()
+    try:
+        return str(ipaddress.ip_address(address.partition("%")[0]))
+    except ValueError:
+        return address
+
+
+def _kind(core: str) -> str:
+    """Return what a word looks like: path, account or name; empty if it is just a word."""
+    if "\\" in core:
+        return "account" if re.fullmatch(r"[\w.-]+\\[\w.$-]+", core) else "path"
+    if "@" in core:
+        return "account"
+    if re.match(r"/\w|[A-Za-z]:/|~/|\.{1,2}/", core) or re.search(r"\w/.*\.\w{1,8}$", core):
+        known = core.lower() in web_paths() or core in ("/source", "/source:")
+        return "" if known else "path"
+    return "name" if NAME.fullmatch(core) and core.lower() not in OWN_NAMES else ""
+
+
+# the document, part by part
+
+
+def _report(report: r.Report, known: Pseudonyms) -> r.Report:
+    return replace(
+        report,
+        ruleset=(report.ruleset[0], known.text(report.ruleset[1]), known.text(report.ruleset[2])),
+        sources=tuple(_source(one, known) for one in report.sources),
+        roles=tuple(_role(one, known) for one in report.roles),
+        clients=tuple(_client(one, known) for one in report.clients),
+        limitations=tuple(known.text(one) for one in report.limitations),
+        flows=None,
+    )
+
+
+def _source(source: r.SourceSummary, known: Pseudonyms) -> r.SourceSummary:
+    warnings = tuple((code, known.text(text)) for code, text in source.warnings)
+    return replace(source, path=known.path(source.path), warnings=warnings)
+
+
+def _role(one: r.RoleAssignment, known: Pseudonyms) -> r.RoleAssignment:
+    why, marker, _ = one.why.partition(CALLED)
+    return replace(one, address=known.host(one.address), why=known.text(why) + marker + known.names(_called(one.why)))
+
+
+def _client(client: r.ClientReport, known: Pseudonyms) -> r.ClientReport:
+    return r.ClientReport(
+        address=known.host(client.address),
+        methods=tuple(_method(one, known) for one in client.methods),
+        recommendation=tuple(
+            replace(one, why=known.text(one.why), still_needs=tuple(known.text(need) for need in one.still_needs))
+            for one in client.recommendation
+        ),
+    )
+
+
+def _method(method: r.MethodResult, known: Pseudonyms) -> r.MethodResult:
+    rows = {one.id: one for one in method.requirements}
+    return replace(
+        method,
+        title=known.text(method.title),
+        reasons=tuple(_reason(one, rows.get(one.requirement), known) for one in method.reasons),
+        requirements=tuple(_requirement(one, known) for one in method.requirements),
+    )
+
+
+def _reason(reason: r.Reason, row: r.RequirementVerdict | None, known: Pseudonyms) -> r.Reason:
+    """Return a reason; it repeats the explanation, or the text of a problem, of its requirement."""
+    problem = next((one for one in row.problems if one.text == reason.text), None) if row else None
+    if problem is not None:
+        return replace(reason, text=_problem(problem, known).text)
+    return replace(reason, text=known.explanation(reason.text))
+
+
+def _requirement(one: r.RequirementVerdict, known: Pseudonyms) -> r.RequirementVerdict:
+    return replace(
+        one,
+        description=known.text(one.description),
+        source=_end(one.source, known),
+        destination=_end(one.destination, known),
+        explanation=known.explanation(one.explanation),
+        evidence=tuple(_evidence(proof, one.problems, known) for proof in one.evidence),
+        problems=tuple(_problem(problem, known) for problem in one.problems),
+        remedy=known.text(one.remedy),
+    )
+
+
+def _end(end: r.End, known: Pseudonyms) -> r.End:
+    return end if end.address is None else replace(end, address=known.host(end.address, end.role))
+
+
+def _problem(problem: r.Problem, known: Pseudonyms) -> r.Problem:
+    """Return a problem; its text is the step, what was answered, and what that means."""
+    step, marker, means = problem.text.partition(f": {problem.code} (frame {problem.frame}): ")
+    text = known.step(step) + marker + known.text(means) if marker else known.text(problem.text)
+    return replace(problem, text=text)
+
+
+def _evidence(proof: r.Evidence, problems: Iterable[r.Problem], known: Pseudonyms) -> r.Evidence:
+    """Return a proof; that of a problem is the step and what was answered."""
+    ending = next((f": {one.code}." for one in problems if proof.text.endswith(f": {one.code}.")), "")
+    text = known.step(proof.text.removesuffix(ending)) + ending if ending else known.explanation(proof.text)
+    return replace(proof, text=text, display_filter=known.text(proof.display_filter, is_filter=True))

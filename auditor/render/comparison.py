@@ -1,0 +1,201 @@
+"""A comparison of two reports as text, JSON and Markdown: what got worse first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from textwrap import wrap
+from typing import Any
+
+from auditor import comparison as c
+from auditor import report as r
+from auditor.render import markdown, wording
+from auditor.render.clean import clean
+from auditor.render.document import json_text
+
+FORMAT_VERSION = 1
+WIDTH = 100
+MOST_LISTED = 200
+HEADINGS = {
+    c.BROKEN: "Broken: was open, is stopped",
+    c.NEW: "New: was not seen before",
+    c.STILL_BROKEN: "Still broken",
+    c.NO_LONGER_SEEN: "No longer seen",
+    c.MENDED: "Mended: was stopped, is open",
+}
+
+
+def render(comparison: c.Comparison, form: str) -> str:
+    """Return a comparison in one of FORMS."""
+    return RENDERERS[form](comparison)
+
+
+def _headline(of: c.Comparison) -> str:
+    counts = [f"{len(of.of_kind(kind)):,} {kind.replace('-', ' ')}" for kind in c.KINDS if of.of_kind(kind)]
+    clients = f"{of.compared:,} client{'' if of.compared == 1 else 's'} compared"
+    return (
+        f"{'Something got worse' if of.worse else 'Nothing got worse'}: {', '.join(counts) or 'no change'}; {clients}"
+    )
+
+
+def _moves(one: c.RequirementChange) -> str:
+    return f"{wording.verdict(one.before)} -> {wording.verdict(one.after)}"
+
+
+def _why(one: c.RequirementChange) -> list[str]:
+    """Return what the later report says of a requirement that is stopped."""
+    if one.kind not in (c.BROKEN, c.NEW, c.STILL_BROKEN) or (one.kind == c.NEW and not _stopped(one.after)):
+        return []
+    remedy = [f"remedy: {one.after.remedy}"] if one.after.remedy else []
+    return [one.after.explanation, *(problem.text for problem in wording.fatal(one.after)), *remedy]
+
+
+def _stopped(one: r.RequirementVerdict) -> bool:
+    return one.verdict in r.BAD or bool(wording.fatal(one))
+
+
+def _only(of: c.Comparison) -> Iterator[tuple[str, list[str]]]:
+    for heading, found in (("Only in the first report", of.only_before), ("Only in the second report", of.only_after)):
+        if found:
+            yield heading, [f"{one.client}: {_fails(one)}" for one in found]
+
+
+def _fails(one: c.OneSided) -> str:
+    return f"fails: {', '.join(one.fails)}" if one.fails else "no method fails"
+
+
+def _listed(lines: list[str]) -> list[str]:
+    if len(lines) <= MOST_LISTED:
+        return lines
+    return [*lines[:MOST_LISTED], f"and {len(lines) - MOST_LISTED:,} more: --format json lists all of them"]
+
+
+# text
+
+
+def _text(of: c.Comparison) -> str:
+    return "\n".join(_lines(of)) + "\n"
+
+
+def _lines(of: c.Comparison) -> Iterator[str]:
+    yield from _wrapped(_headline(of), 0)
+    yield from (line for note in of.notes for line in _wrapped(f"note: {note}", 0))
+    if of.results:
+        yield from ("", "Results")
+        told = [f"{one.client}: {one.title}: {one.before} -> {one.after}" for one in of.results]
+        yield from (line for one in _listed(told) for line in _wrapped(one, 2))
+    for kind in c.KINDS:
+        if found := of.of_kind(kind):
+            yield from ("", HEADINGS[kind])
+            yield from _told(found)
+    for heading, clients in _only(of):
+        yield from ("", heading)
+        yield from (line for one in _listed(clients) for line in _wrapped(one, 2))
+
+
+def _told(found: list[c.RequirementChange]) -> Iterator[str]:
+    for one in found[:MOST_LISTED]:
+        yield from _wrapped(f"{one.client} {one.after.id}: {_moves(one)}", 2)
+        yield from (line for text in _why(one) for line in _wrapped(text, 4))
+    if len(found) > MOST_LISTED:
+        yield f"  and {len(found) - MOST_LISTED:,} more: --format json lists all of them"
+
+
+def _wrapped(text: str, indent: int) -> list[str]:
+    room = " " * indent
+    return wrap(clean(text), WIDTH, initial_indent=room, subsequent_indent=room, break_on_hyphens=False) or [""]
+
+
+# Markdown
+
+
+def _markdown(of: c.Comparison) -> str:
+    return "\n".join(_markdown_lines(of)) + "\n"
+
+
+def _markdown_lines(of: c.Comparison) -> Iterator[str]:
+    yield from (f"# {_headline(of)}", "")
+    for note in of.notes:
+        yield from (f"Note: {markdown.prose(note)}", "")
+    if of.results:
+        yield from ("## Results", "")
+        cells = (
+            (markdown.code(one.client), markdown.prose(one.title), f"{one.before}, now {one.after}")
+            for one in of.results[:MOST_LISTED]
+        )
+        yield from markdown.table(("client", "method", "result"), cells)
+    for kind in c.KINDS:
+        if found := of.of_kind(kind):
+            yield from (f"## {HEADINGS[kind]}", "")
+            yield from markdown.table(("client", "requirement", "before", "after"), _cells(found[:MOST_LISTED]))
+            told = dict.fromkeys(markdown.prose(" ".join(_why(one))) for one in found[:MOST_LISTED] if _why(one))
+            yield from (f"- {one}" for one in told)
+            yield from ("",) if told else ()
+            if len(found) > MOST_LISTED:
+                yield from (f"and {len(found) - MOST_LISTED:,} more: the JSON form lists all of them", "")
+    for heading, clients in _only(of):
+        yield from (f"## {heading}", "", *(f"- {markdown.prose(one)}" for one in _listed(clients)), "")
+
+
+def _cells(found: Iterable[c.RequirementChange]) -> Iterator[tuple[str, ...]]:
+    for one in found:
+        verdicts = (markdown.prose(wording.verdict(side)) for side in (one.before, one.after))
+        yield (markdown.code(one.client), markdown.prose(one.after.id), *verdicts)
+
+
+# JSON
+
+
+def _json(of: c.Comparison) -> str:
+    return json_text(as_dict(of))
+
+
+def as_dict(of: c.Comparison) -> dict[str, Any]:
+    """Return the comparison as plain dictionaries and lists."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "worse": of.worse,
+        "clients_compared": of.compared,
+        "notes": list(of.notes),
+        "results": [
+            {
+                "client": one.client,
+                "method": one.method,
+                "title": one.title,
+                "before": one.before,
+                "after": one.after,
+                "worse": one.worse,
+            }
+            for one in of.results
+        ],
+        "requirements": [_change(one) for one in of.changes],
+        "only_before": [{"client": one.client, "fails": list(one.fails)} for one in of.only_before],
+        "only_after": [{"client": one.client, "fails": list(one.fails)} for one in of.only_after],
+    }
+
+
+def _change(one: c.RequirementChange) -> dict[str, Any]:
+    return {
+        "client": one.client,
+        "method": one.method,
+        "requirement": one.after.id,
+        "necessity": one.after.necessity,
+        "change": one.kind,
+        "worse": one.worse,
+        "before": _side(one.before),
+        "after": _side(one.after),
+        "remedy": one.after.remedy,
+    }
+
+
+def _side(one: r.RequirementVerdict) -> dict[str, Any]:
+    return {
+        "verdict": one.verdict,
+        "confidence": one.confidence,
+        "blocked_at": one.blocked_at,
+        "explanation": one.explanation,
+        "problems": [problem.text for problem in one.problems],
+    }
+
+
+RENDERERS: dict[str, Callable[[c.Comparison], str]] = {"text": _text, "json": _json, "markdown": _markdown}
+FORMS = tuple(RENDERERS)

@@ -1,0 +1,104 @@
+"""The report as JUnit XML for a pipeline: a test suite a client, a test case a requirement of the methods asked for.
+
+failure: it is blocked, refused, unreachable or unanswered, and its method fails for that, or would. error: the port is
+open but what was said on it ends the installation. skipped: not seen, inconclusive or not applicable, or stopped
+without harm. A suite of its own holds the sources, with an error for each that was not read in full; if no client was
+found it holds an error for that, so that nothing never looks like success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from xml.etree import ElementTree as ET
+
+from auditor import report as r
+from auditor.render import wording
+from auditor.render.clean import clean
+
+NO_TIME = "1970-01-01T00:00:00"
+NOTHING = "no client installation was found in these sources, so nothing was judged"
+
+
+def render_junit(report: r.Report) -> str:
+    """Return the report as JUnit XML, in the form that Jenkins, GitLab and Azure DevOps read."""
+    root = ET.Element("testsuites", name="auditor")
+    for number, client in enumerate(report.clients):
+        cases = [
+            _case(method, one, report)
+            for method in wording.asked_methods(client, report.asked)
+            for one in method.requirements
+            if one.necessity != "informational"
+        ]
+        times = [one.first_time for method in client.methods for one in method.requirements if one.first_time]
+        _suite(root, number, client.address, min(times, default=""), cases, report)
+    first = min((one.first_time for one in report.sources if one.first_time), default="")
+    _suite(root, len(report.clients), "sources", first, _sources(report), report)
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _suite(root: ET.Element, number: int, name: str, first: str, cases: Sequence[ET.Element], report: r.Report) -> None:
+    kinds = {kind: sum(case.find(kind) is not None for case in cases) for kind in ("failure", "error", "skipped")}
+    suite = ET.SubElement(
+        root,
+        "testsuite",
+        name=clean(name),
+        tests=str(len(cases)),
+        failures=str(kinds["failure"]),
+        errors=str(kinds["error"]),
+        skipped=str(kinds["skipped"]),
+        time="0",
+        timestamp=first[: len(NO_TIME)] or NO_TIME,
+        hostname=clean(name),
+        id=str(number),
+        package="auditor",
+    )
+    properties = ET.SubElement(suite, "properties")
+    for key, value in (("ruleset", report.ruleset[0]), ("auditor", report.tool[1])):
+        ET.SubElement(properties, "property", name=key, value=clean(value))
+    for case in cases:
+        case.set("classname", clean(f"{name}.{case.get('classname')}"))
+        suite.append(case)
+    ET.SubElement(suite, "system-out")
+    ET.SubElement(suite, "system-err")
+
+
+def _case(method: r.MethodResult, one: r.RequirementVerdict, report: r.Report) -> ET.Element:
+    case = ET.Element("testcase", name=clean(one.id), classname=method.id, time="0")
+    if one.verdict in r.BAD and wording.counts(method, one):
+        _outcome(case, "failure", one.verdict, one.explanation, _proof(one, report))
+    elif problems := wording.fatal(one):
+        _outcome(case, "error", "problem", " ".join(problem.text for problem in problems), _proof(one, report))
+    elif one.verdict in r.BAD:
+        _outcome(case, "skipped", "", f"{one.verdict}, which does no harm here: {one.explanation}")
+    elif one.verdict not in r.GOOD:
+        _outcome(case, "skipped", "", f"{one.verdict}: {one.explanation}")
+    return case
+
+
+def _outcome(case: ET.Element, kind: str, what: str, message: str, lines: Sequence[str] = ()) -> None:
+    outcome = ET.SubElement(case, kind, {"type": what} if what else {}, message=clean(message))
+    outcome.text = "\n".join(map(clean, lines)) or None
+
+
+def _proof(one: r.RequirementVerdict, report: r.Report) -> list[str]:
+    lines = [f"verdict: {wording.verdict(one)}", one.explanation, *(problem.text for problem in one.problems)]
+    lines += [f"proof: {wording.frames(proof, report)}; Wireshark: {proof.display_filter}" for proof in one.evidence]
+    return lines + ([f"remedy: {one.remedy}"] if one.remedy else [])
+
+
+def _sources(report: r.Report) -> list[ET.Element]:
+    cases = []
+    for source in report.sources:
+        case = ET.Element("testcase", name=clean(source.path), classname="reading", time="0")
+        lost = [text for code, text in source.warnings if code in r.INCOMPLETE_CODES]
+        if source.skipped:
+            lost.append(f"{source.skipped:,} records could not be read.")
+        if lost:
+            _outcome(case, "error", "incomplete", " ".join(lost))
+        cases.append(case)
+    if not report.clients:
+        case = ET.Element("testcase", name="a client installation is in the sources", classname="reading", time="0")
+        _outcome(case, "error", "nothing", NOTHING, report.limitations)
+        cases.append(case)
+    return cases

@@ -1,0 +1,155 @@
+"""The report as SARIF 2.1.0 (OASIS): what is wrong, as results that code-scanning pages and editors list.
+
+Results are findings: what is open, or was not seen, is none; the other forms have the whole. level: error if a method
+that was asked for fails for it, or would; warning if another method does, or if it is inconclusive; note otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+from auditor import report as r
+from auditor.render import wording
+from auditor.render.clean import MOST, clean
+from auditor.render.document import json_text
+
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+ROOT_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+MARKED = re.compile(r"[\\\[\]]")
+NOTHING = "No client installation was found in these sources, so nothing was judged."
+
+
+def render_sarif(report: r.Report) -> str:
+    """Return the report as a SARIF log with one run."""
+    rules = _rules(report)
+    places = {rule["id"]: place for place, rule in enumerate(rules)}
+    run = {
+        "tool": {"driver": {"name": report.tool[0], "version": clean(report.tool[1]), "rules": rules}},
+        "invocations": [_invocation(report)],
+        "artifacts": [
+            {"location": {"uri": uri(one.path)}, "length": one.bytes, "roles": ["analysisTarget"]}
+            for one in report.sources
+        ],
+        "results": [
+            _result(client, method, one, report) | {"ruleIndex": places[clean(one.id)]}
+            for client in report.clients
+            for method in client.methods
+            for one in method.requirements
+            if _level(method, one, report)
+        ],
+        "columnKind": "utf16CodeUnits",
+    }
+    return json_text({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]})
+
+
+def uri(path: str) -> str:
+    """Return a path of any system as a URI reference (RFC 3986)."""
+    if len(path) > MOST:
+        path = clean(path)
+    if ROOT_DRIVE.match(path):
+        return f"file:///{path[0]}:/{_quoted(path[3:].replace(chr(92), '/'))}"
+    if path.startswith("\\\\"):
+        return f"file:{_quoted(path.replace(chr(92), '/'))}"
+    if path.startswith("/"):
+        return f"file:///{_quoted(path.lstrip('/'))}"
+    return _quoted(path)
+
+
+def message(text: str) -> dict[str, str]:
+    """Return text as a message in which nothing is a link or a placeholder (SARIF 2.1.0, 3.11.5 and 3.11.6)."""
+    escaped = MARKED.sub(lambda found: "\\" + found[0], clean(text))
+    return {"text": escaped.replace("{", "{{").replace("}", "}}") or "-"}
+
+
+def _quoted(path: str) -> str:
+    return quote(path.encode("utf-8", "surrogatepass"), safe="/")
+
+
+def _rules(report: r.Report) -> list[dict[str, Any]]:
+    """Return each requirement once, in order of the ruleset."""
+    rules: dict[str, dict[str, Any]] = {}
+    for client in report.clients:
+        for method in client.methods:
+            for one in method.requirements:
+                rules.setdefault(one.id, _rule(method, one, report))
+    return list(rules.values())
+
+
+def _rule(method: r.MethodResult, one: r.RequirementVerdict, report: r.Report) -> dict[str, Any]:
+    ends = " to the ".join(end.role.replace("-", " ") for end in (one.source, one.destination))
+    ports = "echo request" if one.protocol == "icmp" else one.protocol.upper()
+    text = (
+        f"{one.description} It goes from the {ends} ({ports}) and is {one.necessity} for: {method.title}. "
+        f"Source: {report.ruleset[1]} ({report.ruleset[2]})."
+    )
+    return {
+        "id": clean(one.id),
+        "name": "".join(word.capitalize() for word in re.findall(r"[A-Za-z0-9]+", one.id)) or "Requirement",
+        "shortDescription": {"text": clean(f"{method.title}: {one.row}")},
+        "fullDescription": {"text": clean(one.description) or "-"},
+        "help": {"text": clean(text)},
+        "properties": {"necessity": one.necessity},
+    }
+
+
+def _level(method: r.MethodResult, one: r.RequirementVerdict, report: r.Report) -> str:
+    """Return how grave a requirement's verdict is; empty if it is no finding."""
+    if wording.counts(method, one):
+        return "error" if not report.asked or method.id in report.asked else "warning"
+    if one.verdict == r.INCONCLUSIVE and one.necessity != "informational":
+        return "warning"
+    return "note" if one.verdict in {*r.BAD, r.INCONCLUSIVE} or one.problems else ""
+
+
+def _result(
+    client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict, report: r.Report
+) -> dict[str, Any]:
+    problems = [problem.text for problem in one.problems]
+    told = [f"{client.address}: {wording.verdict(one)}.", one.explanation, *problems]
+    told += [f"What to do: {one.remedy}"] if one.remedy else []
+    return {
+        "ruleId": clean(one.id),
+        "level": _level(method, one, report),
+        "message": message(" ".join(told)),
+        "locations": [
+            {
+                "physicalLocation": _place(report, one.evidence[0].source, one.evidence[0].lines),
+                "logicalLocations": [{"fullyQualifiedName": clean(client.address), "kind": "resource"}],
+            }
+        ],
+        "relatedLocations": list(_proofs(one, report)),
+        "partialFingerprints": {"clientAndRequirement/v1": clean(f"{client.address} {one.id}")},
+        "properties": {
+            "verdict": one.verdict,
+            "confidence": one.confidence or "",
+            "blockedAt": clean(one.blocked_at or ""),
+            "displayFilters": list(dict.fromkeys(clean(proof.display_filter) for proof in one.evidence)),
+        },
+    }
+
+
+def _proofs(one: r.RequirementVerdict, report: r.Report) -> Iterator[dict[str, Any]]:
+    for number, proof in enumerate(one.evidence):
+        text = f"{wording.frames(proof, report)}: {proof.text}"
+        place = _place(report, proof.source, proof.lines)
+        yield {"id": number, "physicalLocation": place, "message": message(text)}
+
+
+def _place(report: r.Report, source: int, lines: tuple[int, ...]) -> dict[str, Any]:
+    place: dict[str, Any] = {"artifactLocation": {"uri": uri(report.sources[source].path), "index": source}}
+    return place | {"region": {"startLine": min(lines)}} if lines else place
+
+
+def _invocation(report: r.Report) -> dict[str, Any]:
+    told = [
+        {"level": "error" if code in r.INCOMPLETE_CODES else "warning", "message": message(f"{source.path}: {text}")}
+        for source in report.sources
+        for code, text in source.warnings
+    ]
+    told += [{"level": "note", "message": message(text)} for text in report.limitations]
+    if not report.clients:
+        told.append({"level": "error", "message": message(NOTHING)})
+    return {"executionSuccessful": bool(report.clients), "toolExecutionNotifications": told}

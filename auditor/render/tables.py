@@ -1,0 +1,103 @@
+"""The report as a table, one row per client, method and requirement: CSV for spreadsheets, JSON Lines for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from auditor import report as r
+from auditor.render.clean import clean
+from auditor.render.document import safe_json
+
+COLUMNS = {
+    "client": "address of the client",
+    "method": "installation method",
+    "result": "result of that method: works, fails or unproven",
+    "requirement": "id of the requirement, as the ruleset has it",
+    "necessity": "required, conditional or informational (never decides)",
+    "from_role": "role of the computer that opens the connection",
+    "from_ip": "its address, empty if nobody is known",
+    "to_role": "role of the computer that is reached",
+    "to_ip": "its address, empty if nobody is known",
+    "protocol": "tcp, udp or icmp",
+    "ports": "documented ports, or the dynamic ones that were tried, with blanks between",
+    "verdict": "verdict on the requirement (auditor explain VERDICT)",
+    "confidence": "proven or likely; empty if nothing was seen",
+    "blocked_at": "where it was stopped: a role, between, unknown; empty if it was not",
+    "attempts": "how often it was tried",
+    "first_time": "first packet of it, UTC",
+    "last_time": "last packet of it, UTC",
+    "explanation": "the verdict in a sentence",
+    "remedy": "what to do",
+    "problems": "what failed although the port is open",
+    "changed": "the earlier verdict and its time, if the verdict changed",
+    "evidence": "frames or lines that prove it, and their source",
+    "display_filter": "shows them in Wireshark",
+}
+MOST = 30_000  # a cell of Excel holds 32,767 characters
+# Excel runs a cell that begins with one of these; where lists are separated by semicolons, what follows one is a cell.
+FORMULA = re.compile(r"""(^|;)(["'\s]*)(?=[=+\-@\t\r\uff1d\uff0b\uff0d\uff20])""")
+
+
+def render_csv(report: r.Report) -> str:
+    """Return the table as CSV (RFC 4180); no cell is run as a formula."""
+    out = io.StringIO()
+    writer = csv.writer(out)  # commas, quotes only where needed, CRLF
+    writer.writerow(COLUMNS)
+    once = lru_cache(maxsize=4096)(cell)  # most cells are the same in many rows
+    for row in rows(report):
+        writer.writerow([one if isinstance(one, int) else once(one) for one in row.values()])
+    return out.getvalue()
+
+
+def render_jsonl(report: r.Report) -> str:
+    """Return the table as JSON Lines: one object a row, with the same columns as the CSV."""
+    return "".join(safe_json(json.dumps(row, ensure_ascii=False)) + "\n" for row in rows(report))
+
+
+def rows(report: r.Report) -> Iterator[dict[str, str | int]]:
+    """Yield the rows of the table, with the keys of COLUMNS in their order."""
+    for client in report.clients:
+        for method in client.methods:
+            for one in method.requirements:
+                row = _row(client, method, one, report)
+                yield {name: row[name] for name in COLUMNS}
+
+
+def cell(text: str) -> str:
+    """Return text for a cell: on one line, not too long, and with an apostrophe before what would be a formula."""
+    return FORMULA.sub(r"\1'\2", clean(text, most=MOST))
+
+
+def _row(
+    client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict, report: r.Report
+) -> dict[str, str | int]:
+    same = ("necessity", "protocol", "verdict", "attempts", "explanation", "remedy")
+    return {name: getattr(one, name) for name in same} | {
+        "client": client.address,
+        "method": method.id,
+        "result": method.result,
+        "requirement": one.id,
+        "from_role": one.source.role,
+        "from_ip": one.source.address or "",
+        "to_role": one.destination.role,
+        "to_ip": one.destination.address or "",
+        "ports": " ".join(map(str, one.ports)),
+        "confidence": one.confidence or "",
+        "blocked_at": one.blocked_at or "",
+        "first_time": one.first_time or "",
+        "last_time": one.last_time or "",
+        "problems": " ".join(problem.text for problem in one.problems),
+        "changed": f"{one.changed.before} at {one.changed.before_time}" if one.changed else "",
+        "evidence": "; ".join(_proof(proof, report) for proof in one.evidence),
+        "display_filter": " || ".join(dict.fromkeys(proof.display_filter for proof in one.evidence)),
+    }
+
+
+def _proof(proof: r.Evidence, report: r.Report) -> str:
+    what, numbers = ("frames", proof.frames) if proof.frames else ("lines", proof.lines)
+    return f"{what} {' '.join(map(str, numbers))} of {report.sources[proof.source].path}"

@@ -1,0 +1,200 @@
+"""What every form for people tells in the same words: which method comes first, why, by what proof, what instead."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from auditor import report as r
+
+MANY_CLIENTS = 5  # beyond this a summary comes first, and details only of those that fail
+MOST_DETAILED = 3
+MOST_LISTED = 40
+
+Main = tuple[r.ClientReport, r.MethodResult]
+
+
+def main_method(client: r.ClientReport, asked: Sequence[str]) -> r.MethodResult:
+    """Return the method to show in full: the first one asked for of which most was tried."""
+    return max(asked_methods(client, asked), key=lambda method: sum(one.attempts > 0 for one in method.requirements))
+
+
+def asked_methods(client: r.ClientReport, asked: Sequence[str]) -> list[r.MethodResult]:
+    """Return the methods that were asked for; all if none was named."""
+    return [method for method in client.methods if method.id in asked] or list(client.methods)
+
+
+def counts(method: r.MethodResult, one: r.RequirementVerdict) -> bool:
+    """Tell whether a requirement is one of those for which its method fails, or would."""
+    return any(reason.requirement == one.id and reason.kind != "missing" for reason in method.reasons)
+
+
+def fatal(one: r.RequirementVerdict) -> list[r.Problem]:
+    """Return the problems that end the installation although the port is open."""
+    return [problem for problem in one.problems if problem.fatal]
+
+
+def why(method: r.MethodResult) -> list[str]:
+    """Return why a method has its result, in sentences."""
+    network = [one.text for one in method.reasons if one.kind == "network"]
+    problems = [f"The port is open, but a step failed: {one.text}" for one in method.reasons if one.kind == "problem"]
+    if network or problems:
+        return list(dict.fromkeys(network + problems))
+    if method.result == r.WORKS:
+        changed = [(one.row, one.changed) for one in method.requirements if one.changed]
+        earlier = [f"{row}: earlier, at {change.before_time}, it was {change.before}." for row, change in changed]
+        delayed = [one.explanation for one in method.requirements if one.verdict in r.BAD and _of_push(one)]
+        if delayed:
+            return delayed
+        text = "Everything that it requires was seen to be open, so the network does not stop it. If the installation"
+        return [f"{text} failed all the same: ccm.log on the site server, then ccmsetup.log on the client.", *earlier]
+    missing = [one.requirement.partition("/")[2] for one in method.reasons]
+    seen = any(one.attempts for one in method.requirements)
+    harmless = [one.row for one in method.requirements if one.verdict in r.BAD and one.necessity == "required"]
+    what = "Nothing that it requires was seen to be blocked" if seen else "Nothing of it was seen"
+    what = f"What was blocked ({', '.join(harmless)}) does not end it" if harmless else what
+    return [f"{what}; not proven: {', '.join(dict.fromkeys(missing))}."]
+
+
+def in_table(method: r.MethodResult) -> list[r.RequirementVerdict]:
+    """Return the requirements that a table shows: those that apply, informational ones only if they were tried."""
+    return [
+        one
+        for one in method.requirements
+        if one.verdict != r.NOT_APPLICABLE and (one.necessity != "informational" or one.attempts)
+    ]
+
+
+def not_applicable(method: r.MethodResult) -> list[str]:
+    """Return the rows of a method that do not apply here."""
+    return [one.row for one in method.requirements if one.verdict == r.NOT_APPLICABLE]
+
+
+def to_prove(method: r.MethodResult, *, details: bool = False) -> list[r.RequirementVerdict]:
+    """Return the requirements whose proof is shown: what was stopped, or else all that was seen."""
+    if details:
+        return [one for one in method.requirements if one.verdict != r.NOT_APPLICABLE]
+    shown = [one for one in method.requirements if one.verdict in {*r.BAD, r.INCONCLUSIVE} or one.problems]
+    return shown or [one for one in method.requirements if one.evidence]
+
+
+def name(one: r.RequirementVerdict) -> str:
+    """Return a requirement's row, marked if it never decides."""
+    return one.row + (" (informational)" if one.necessity == "informational" else "")
+
+
+def port(one: r.RequirementVerdict) -> str:
+    """Return protocol and ports, the first four of many."""
+    if one.protocol == "icmp":
+        return "icmp"
+    shown = list(map(str, one.ports[:4])) + (["..."] if len(one.ports) > 4 else [])
+    return f"{one.protocol} " + (", ".join(shown) or "dynamic")
+
+
+def end(one: r.End) -> str:
+    """Return an address, or that nobody is known."""
+    return one.address or "?"
+
+
+def verdict(one: r.RequirementVerdict) -> str:
+    """Return a verdict with what must be known beside it."""
+    if fatal(one):
+        return f"{one.verdict}, but failed"
+    sure = f", {one.confidence}" if one.confidence == r.LIKELY else ""
+    changed = ", changed" if one.changed else ""
+    return one.verdict + sure + changed
+
+
+def stopped(one: r.RequirementVerdict) -> str:
+    """Return where a requirement was stopped, empty if nobody knows."""
+    if not one.blocked_at or one.blocked_at == r.UNKNOWN:
+        return ""
+    return f"stopped {'between the two' if one.blocked_at == r.BETWEEN else 'at the ' + one.blocked_at}"
+
+
+def frames(evidence: r.Evidence, report: r.Report) -> str:
+    """Return which frames or lines of which source are the proof."""
+    where = f" of {report.sources[evidence.source].path}" if len(report.sources) > 1 else ""
+    numbers, what = (evidence.frames, "frame") if evidence.frames else (evidence.lines, "line")
+    return f"{what}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}{where}"
+
+
+def unreached(method: r.MethodResult) -> bool:
+    """Tell whether nothing at all of the client was heard, so that no method can work."""
+    tried = [one for one in method.requirements if one.destination.role == "client" and one.verdict != r.NOT_SEEN]
+    return bool(tried) and all(one.verdict in (r.UNREACHABLE, r.NO_ANSWER) for one in tried)
+
+
+def instead(client: r.ClientReport, main: r.MethodResult) -> tuple[str, list[str]]:
+    """Return a heading and a sentence for each other method that may work; an empty heading if there is none to tell.
+
+    Without sentences nothing can work yet.
+    """
+    found = [one for one in client.recommendation if one.method != main.id]
+    if unreached(main):
+        return "What would work instead", []
+    if main.result == r.WORKS or not found:
+        return "", []
+    told = []
+    for one in found:
+        needs = f" Still needs {'; '.join(one.still_needs)}." if one.still_needs else ""
+        told.append(f"{client.method(one.method).title}: {one.why}.{needs}")
+    return ("What would work instead" if main.result == r.FAILS else "Other methods"), told
+
+
+def fails_too(client: r.ClientReport, main: r.MethodResult) -> list[str]:
+    """Return a sentence on each other method that fails."""
+    told = []
+    for method in client.methods:
+        if method.result == r.FAILS and method.id != main.id:
+            bad = [one for one in method.requirements if counts(method, one)]
+            told.append(f"{method.title}: {', '.join(f'{one.row} {verdict(one)}' for one in bad)}.")
+    return told
+
+
+def roles(report: r.Report) -> Iterator[tuple[str, str]]:
+    """Yield each role with who plays it and from what that is known."""
+    by_role: dict[str, list[r.RoleAssignment]] = {}
+    for one in report.roles:
+        by_role.setdefault(one.role, []).append(one)
+    for role, found in by_role.items():
+        if len(found) > 2:
+            yield role, f"{found[0].address} and {len(found) - 1:,} more ({found[0].how}: {found[0].why})"
+        else:
+            yield role, "; ".join(f"{one.address} ({one.how}: {one.why})" for one in found)
+
+
+# many clients
+
+
+def mains(report: r.Report) -> list[Main]:
+    """Return each client with its main method."""
+    return [(client, main_method(client, report.asked)) for client in report.clients]
+
+
+def tally(of: Sequence[Main]) -> str:
+    """Return how many clients there are, and how many of them fail, are unproven and work."""
+    results = Counter(method.result for _, method in of)
+    told = ", ".join(f"{results[result]:,} {result}" for result in (r.FAILS, r.UNPROVEN, r.WORKS) if results[result])
+    return f"{len(of):,} clients: {told}"
+
+
+def most_blocked(of: Iterable[Main]) -> list[tuple[str, str, int]]:
+    """Return requirement, verdict and number of clients of all that is stopped, the most frequent first."""
+    bad = Counter(
+        (one.id, one.verdict)
+        for _, method in of
+        for one in method.requirements
+        if one.verdict in r.BAD and one.necessity != "informational"
+    )
+    return [(*key, count) for key, count in sorted(bad.items(), key=lambda one: (-one[1], one[0]))]
+
+
+def blocked(method: r.MethodResult) -> str:
+    """Return all that is stopped of a method in a few words."""
+    return ", ".join(f"{one.row} {one.verdict}" for one in method.requirements if one.verdict in r.BAD)
+
+
+def _of_push(one: r.RequirementVerdict) -> bool:
+    """Tell whether a requirement is one of those to the client, of which each stands alone."""
+    return one.necessity == "required" and one.destination.role == "client"

@@ -1,0 +1,201 @@
+"""Read a saved report back: the JSON that `auditor analyze --format json` wrote, checked, as the same document."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+from auditor import report as r
+from auditor.errors import ReportError
+from auditor.render.document import schema
+from auditor.schema_check import Check, FaultError, compiled
+
+STANDARD = "-"
+MOST_BYTES = 1024**3  # a report of 4,000 clients has a tenth of it
+BROKEN_OFF = 8  # characters before the end where half a word of JSON may begin
+ANEW = "save it anew: auditor analyze SOURCE... --format json -o FILE"
+
+
+def load_report(path: str | Path) -> r.Report:
+    """Return the report that was saved in a file; "-" is standard input.
+
+    It equals the one that was saved, but has no flow table. Raises ReportError in one line that says what is wrong:
+    no such file, no report, one of a later version, cut short, or changed by hand so that it no longer makes sense.
+    """
+    return from_dict(_parsed(_read(str(path)), str(path)), str(path))
+
+
+def from_dict(document: Any, where: str = "report") -> r.Report:
+    """Return the report that `Report.to_dict` gave this document of. Raises ReportError; where: its name there."""
+    _check_version(document, where)
+    try:
+        _checker()(document)
+        report = _report(document)
+        _check_sense(report)
+    except FaultError as fault:
+        place = f"{fault.where} " if fault.path else "it "
+        raise ReportError(f"this is not as auditor wrote it: {place}{fault.what}", where=where, hint=ANEW) from None
+    return report
+
+
+@cache
+def _checker() -> Check:
+    return compiled(schema())
+
+
+# from bytes to JSON
+
+
+def _read(path: str) -> bytes:
+    try:
+        if path == STANDARD:
+            content = sys.stdin.buffer.read(MOST_BYTES + 1)
+        else:
+            with open(path, "rb") as file:
+                content = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise ReportError("no such file", where=path, hint="check the path") from None
+    except IsADirectoryError:
+        raise ReportError("this is a folder", where=path, hint="name a saved report in it") from None
+    except OSError as error:
+        hint = "check that you may read it"
+        raise ReportError(f"cannot be read ({error.strerror})", where=path, hint=hint) from error
+    if len(content) > MOST_BYTES:
+        raise ReportError("this is larger than 1 GiB, far too large for a saved report", where=path, hint=ANEW)
+    return content
+
+
+def _parsed(content: bytes, path: str) -> Any:
+    if not content.strip(b"\0 \t\r\n"):
+        raise ReportError("the file is empty", where=path, hint=ANEW)
+    try:
+        text = content.decode(json.detect_encoding(content)).removeprefix("\ufeff")
+    except UnicodeDecodeError:
+        _no_json(path, "this is no text")
+    if not text.lstrip().startswith(("{", "[")):
+        _no_json(path, "this is no JSON")
+    try:
+        return json.loads(text, parse_constant=_no_number)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text.rstrip()) - BROKEN_OFF or error.msg.startswith("Unterminated string"):
+            what = f"the report ends in the middle, in line {error.lineno}"
+        else:
+            what = f"this is no sound JSON: {error.msg} in line {error.lineno}, column {error.colno}"
+        raise ReportError(what, where=path, hint=ANEW) from None
+    except MemoryError:
+        hint = "render it on a computer with more memory"
+        raise ReportError("this report is too large for the memory of this computer", where=path, hint=hint) from None
+    except RecursionError:
+        raise ReportError("this is nested too deeply for a report", where=path, hint=ANEW) from None
+    except ValueError as error:  # a number with thousands of digits, or one that is none
+        raise ReportError(f"this is no sound JSON: {error}", where=path, hint=ANEW) from None
+
+
+def _no_json(path: str, what: str) -> NoReturn:
+    hint = "saved reports come from auditor analyze --format json; a capture itself is read by auditor analyze"
+    raise ReportError(what, where=path, hint=hint) from None
+
+
+def _no_number(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no number")
+
+
+def _check_version(document: Any, where: str) -> None:
+    version = document.get("format_version") if isinstance(document, dict) else None
+    if type(version) is not int or "clients" not in document:
+        _no_json(where, "this is JSON, but no report of auditor")
+    if version > r.FORMAT_VERSION:
+        what = f"this report is of a later auditor (format_version {version}; this one reads {r.FORMAT_VERSION})"
+        raise ReportError(what, where=where, hint="install the later auditor")
+
+
+# from JSON to the document
+
+
+def _report(document: dict[str, Any]) -> r.Report:
+    return r.Report(
+        tool=(document["tool"]["name"], document["tool"]["version"]),
+        ruleset=(document["ruleset"]["id"], document["ruleset"]["title"], document["ruleset"]["reference"]),
+        sources=tuple(_source(one) for one in document["sources"]),
+        roles=tuple(r.RoleAssignment(**one) for one in document["roles"]),
+        clients=tuple(_client(one) for one in document["clients"]),
+        limitations=tuple(document["limitations"]),
+        asked=tuple(document.get("asked", ())),
+    )
+
+
+def _source(table: dict[str, Any]) -> r.SourceSummary:
+    warnings = tuple((one["code"], one["text"]) for one in table["warnings"])
+    return r.SourceSummary(**table | {"warnings": warnings})
+
+
+def _client(table: dict[str, Any]) -> r.ClientReport:
+    recommendation = tuple(
+        r.Recommendation(one["method"], one["why"], tuple(one["still_needs"])) for one in table["recommendation"]
+    )
+    return r.ClientReport(table["address"], tuple(_method(one) for one in table["methods"]), recommendation)
+
+
+def _method(table: dict[str, Any]) -> r.MethodResult:
+    reasons = tuple(r.Reason(**one) for one in table["reasons"])
+    requirements = tuple(_requirement(one) for one in table["requirements"])
+    return r.MethodResult(table["id"], table["title"], table["result"], reasons, requirements)
+
+
+def _requirement(table: dict[str, Any]) -> r.RequirementVerdict:
+    rest = {name: value for name, value in table.items() if name not in ("from", "to")}
+    made = {
+        "source": r.End(**table["from"]),
+        "destination": r.End(**table["to"]),
+        "ports": tuple(table["ports"]),
+        "changed": r.Change(**table["changed"]) if table["changed"] else None,
+        "evidence": tuple(
+            r.Evidence(**one | {"frames": tuple(one["frames"]), "lines": tuple(one["lines"])})
+            for one in table["evidence"]
+        ),
+        "problems": tuple(r.Problem(**one) for one in table["problems"]),
+    }
+    return r.RequirementVerdict(**rest | made)
+
+
+# what a schema cannot say
+
+
+def _check_sense(report: r.Report) -> None:
+    """Raise FaultError where parts of the report contradict each other, so that no form of it would be true."""
+    _once("clients", (client.address for client in report.clients))
+    for client in report.clients:
+        methods = {method.id for method in client.methods}
+        if not methods:
+            raise FaultError(f"says of client {client.address} nothing of any method")
+        _once(f"the methods of {client.address}", (method.id for method in client.methods))
+        for one in client.recommendation:
+            if one.method not in methods:
+                raise FaultError(
+                    f"recommends to client {client.address} a method that it does not tell of: {one.method}"
+                )
+        for method in client.methods:
+            _check_method(method, client.address, len(report.sources))
+
+
+def _check_method(method: r.MethodResult, client: str, sources: int) -> None:
+    ids = {one.id for one in method.requirements}
+    _once(f"the requirements of {method.id} for {client}", (one.id for one in method.requirements))
+    for reason in method.reasons:
+        if reason.requirement not in ids:
+            raise FaultError(f"gives {reason.requirement} as a reason, which {method.id} for {client} does not have")
+    for one in method.requirements:
+        for proof in one.evidence:
+            if proof.source >= sources:
+                raise FaultError(f"proves {one.id} for {client} by source {proof.source}, but has only {sources}")
+
+
+def _once(what: str, names: Iterable[str]) -> None:
+    name, count = next(iter(Counter(names).most_common(1)), ("", 1))
+    if count > 1:
+        raise FaultError(f"has {name} more than once among {what}")

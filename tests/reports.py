@@ -1,0 +1,74 @@
+"""Reports for the tests of what is made from them: of every scene, of one push, and with any text in every field."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from test_scenes import FOLDER, SCENES, Scene
+
+import auditor
+from auditor import report as r
+from auditor.render.document import schema
+from auditor.saved import from_dict
+
+
+@cache
+def of_scene(name: str) -> auditor.Report:
+    """Return the report of a scene, with what the protocols said if tshark is installed; its sources as file names."""
+    scene = next(one for one in SCENES if one.name == name)
+    return dissected(scene)
+
+
+def dissected(scene: Scene) -> auditor.Report:
+    before = os.getcwd()
+    os.chdir(FOLDER)
+    try:
+        captures = [os.path.basename(capture) for capture in scene.captures]
+        return auditor.audit(*captures, ruleset=scene.truth["ruleset"])
+    finally:
+        os.chdir(before)
+
+
+@cache
+def rich() -> auditor.Report:
+    """Return a report with something in every field: two sources, a warning, a problem, a change."""
+    report = of_scene("return-path-dropped")
+    source = dataclasses.replace(report.sources[0], skipped=2, warnings=(("damaged", "Something is broken."),))
+    (client,) = report.clients
+    method = client.methods[0]
+    first, *rest = method.requirements
+    problem = r.Problem("smb", "STATUS_ACCESS_DENIED", "log on: STATUS_ACCESS_DENIED (frame 27): no rights.", 27, True)
+    change = r.Change("blocked", "2026-11-23T06:50:01.000000Z", "open", "2026-11-23T06:51:01.000000Z")
+    first = dataclasses.replace(first, problems=(problem,), changed=change, remedy="Give the account rights.")
+    reasons = (*method.reasons, r.Reason("problem", first.id, problem.text))
+    method = dataclasses.replace(method, requirements=(first, *rest), reasons=reasons)
+    client = dataclasses.replace(client, methods=(method, *client.methods[1:]))
+    return dataclasses.replace(
+        report, sources=(source, *report.sources[1:]), clients=(client,), limitations=("Not all was seen.",), flows=None
+    )
+
+
+def fleet(count: int, report: auditor.Report | None = None) -> auditor.Report:
+    """Return a report with the one client of another report, again and again under other addresses."""
+    report = report or rich()
+    (client,) = report.clients
+    clients = tuple(dataclasses.replace(client, address=f"10.20.{n // 250}.{n % 250 + 1}") for n in range(count))
+    return dataclasses.replace(report, clients=clients)
+
+
+def planted(report: auditor.Report, change: Callable[[str], str]) -> auditor.Report:
+    """Return the report with every free text of its document changed, equal ones equally."""
+    return from_dict(_changed(report.to_dict(), schema(), change))
+
+
+def _changed(value: Any, described: dict[str, Any], change: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _changed(one, described["properties"][name], change) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_changed(one, described["items"], change) for one in value]
+    free = isinstance(value, str) and not described.keys() & {"enum", "const", "pattern"}
+    return change(value) if free else value

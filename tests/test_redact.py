@@ -1,0 +1,297 @@
+"""Redaction: nothing that identifies is left in any form of any scene, and equal things stay equal."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from reports import fleet, of_scene, planted, rich
+from test_report import VERDICT
+from test_scenes import SCENES, Scene, each
+
+import auditor
+from auditor import report as r
+from auditor.cli import cli
+from auditor.comparison import compare
+from auditor.redaction import redact, redact_all
+from auditor.render import comparison
+from auditor.render.forms import FORMS, render
+from auditor.saved import load_report
+
+# What the lab calls its hosts, domain and accounts (sample_captures/lab/network.py and hosts.py).
+LAB_NAMES = ("contoso", "client01", "sitesrv", "mp01", "svc-push")
+
+
+def secrets(scene: Scene) -> frozenset[str]:
+    """Return every address, name, account and path of a scene, in lower case, whatever the report tells of it."""
+    return secrets_of(scene.name)
+
+
+@cache
+def secrets_of(name: str) -> frozenset[str]:
+    scene = next(one for one in SCENES if one.name == name)
+    found = {*LAB_NAMES, *(path.lower() for path in scene.captures), *(Path(path).name for path in scene.captures)}
+    for path in scene.captures:
+        source = auditor.read(path)
+        found |= set(source.flows["src_ip"]) | set(source.flows["dst_ip"]) | set(source.details.heard)
+        found |= {address for one in source.details.asked for address in (one.asker, one.target)}
+    for one in of_scene(scene.name).roles:
+        found |= {name.lower() for name in one.why.partition("; called ")[2].split(", ") if name}
+    return frozenset(found)
+
+
+def leaks(text: str, words: Iterable[str]) -> list[str]:
+    return [word for word in words if re.search(rf"(?<![\w.]){re.escape(word)}(?!\w)", text.lower())]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@each(SCENES)
+def test_nothing_that_identifies_is_left_in_any_form_of_any_scene(scene, form):
+    assert leaks(render(redact(of_scene(scene.name)), form), secrets(scene)) == []
+
+
+@each(SCENES)
+def test_what_is_searched_for_is_there_without_redaction(scene):
+    report = of_scene(scene.name)
+    found = leaks(render(report, "json"), secrets(scene))
+    assert {Path(path).name for path in scene.captures} <= set(found)
+    assert {client.address for client in report.clients} <= set(found)
+
+
+@pytest.mark.parametrize("form", comparison.FORMS)
+@each(SCENES)
+def test_nothing_that_identifies_is_left_in_a_comparison(scene, form):
+    reports = [of_scene("all-open"), of_scene(scene.name)]
+    clients = [{client.address for client in one.clients} for one in reports]
+    if not clients[0] & clients[1]:
+        pytest.skip("these two have no client in common")
+    text = comparison.render(compare(*redact_all(reports), redacted_together=True), form)
+    assert leaks(text, secrets(scene)) == []
+
+
+@each(SCENES)
+def test_verdicts_and_frames_stay(scene):
+    report, redacted = of_scene(scene.name), redact(of_scene(scene.name))
+    for client, other in zip(report.clients, redacted.clients, strict=True):
+        for method, same in zip(client.methods, other.methods, strict=True):
+            assert (method.id, method.result) == (same.id, same.result)
+            for one, two in zip(method.requirements, same.requirements, strict=True):
+                assert (one.id, one.verdict, one.ports) == (two.id, two.verdict, two.ports)
+                assert [proof.frames for proof in one.evidence] == [proof.frames for proof in two.evidence]
+
+
+@each(SCENES)
+def test_redacting_again_changes_nothing(scene):
+    once = redact(of_scene(scene.name))
+    assert redact(once) == once
+
+
+@each(SCENES)
+def test_equal_addresses_stay_equal_and_others_stay_apart(scene):
+    def ends(report: auditor.Report) -> list[str | None]:
+        verdicts = [one for client in report.clients for method in client.methods for one in method.requirements]
+        roles = [one.address for one in report.roles]
+        return roles + [end.address for one in verdicts for end in (one.source, one.destination)]
+
+    pairs = set(zip(ends(of_scene(scene.name)), ends(redact(of_scene(scene.name))), strict=True))
+    assert len({real for real, _ in pairs}) == len(pairs) == len({pseudonym for _, pseudonym in pairs})
+
+
+def test_hosts_are_called_by_role_and_number():
+    report = redact(of_scene("smb-dropped"))
+    assert [(one.role, one.address) for one in report.roles] == [
+        ("site-server", "site-server-1"),
+        ("client", "client-1"),
+    ]
+    assert [one.path for one in report.sources] == ["source-1"]
+
+
+def test_a_device_without_a_role_is_a_device():
+    text = redact(of_scene("rpc-135-prohibited")).to_text(width=300)
+    assert "TCP 135 from site-server-1 to client-1: device-1 forbids it (ICMP 3/13)." in text
+
+
+def test_the_filter_of_a_stream_still_works():
+    text = redact(of_scene("smb-dropped")).to_text(width=300)
+    assert "proof: frames 8, 9, 10   Wireshark: tcp.stream eq 0" in text
+
+
+@pytest.mark.usefixtures("tshark")
+def test_a_host_is_called_the_same_by_all_its_names():
+    (why,) = [one.why for one in redact(of_scene("wrong-password")).roles if one.role == "client"]
+    assert why == "the site server connects to it at TCP 135 and TCP 445; called client-1-name"
+
+
+def test_a_fleet_is_numbered_in_its_order():
+    report = redact(dataclasses.replace(fleet(300), roles=()))
+    assert [client.address for client in report.clients] == [f"client-{n}" for n in range(1, 301)]
+
+
+def test_two_reports_redacted_together_agree():
+    first, second = fleet(3), fleet(5)
+    one, two = redact_all((dataclasses.replace(first, clients=first.clients[1:]), second))
+    names = {client.address for client in one.clients} & {client.address for client in two.clients}
+    assert len(names) == 2
+
+
+# free text
+
+TEXTS = {
+    "an address": ("10.9.8.7 forbids it.", "10.9.8.7"),
+    "an address at the end": ("It was forbidden by 10.9.8.7.", "10.9.8.7"),
+    "address and port": ("It came from 10.9.8.7:50000.", "10.9.8.7"),
+    "a network": ("It lies in 10.9.8.0/24.", "10.9.8.0"),
+    "IPv6": ("From fd12:3456::7: no answer.", "fd12"),
+    "IPv6 in capitals": ("FD12:3456::7 forbids it", "FD12"),
+    "IPv6 in brackets": ("[fd12:3456::7]:443 forbids it", "fd12"),
+    "IPv6 of a link": ("fe80::1234%eth7 forbids it", "1234"),
+    "IPv4 in IPv6": ("::ffff:10.9.8.7 forbids it", "9.8"),
+    "a hardware address": ("00:0c:29:ab:cd:ef asked", "ab:cd"),
+    "of Windows": ("00-0C-29-AB-CD-EF asked", "AB-CD"),
+    "of Cisco": ("000c.29ab.cdef asked", "29ab"),
+    "a name": ("asked fileserver7.corp.example for it", "corp"),
+    "an account": ("logged on as CORP\\svc-admin.", "svc-admin"),
+    "a mail name": ("logged on as svc-admin@corp.example.", "corp"),
+    "a share": ("connected to \\\\fileserver7\\install$", "fileserver7"),
+    "a Windows path": ("C:\\Users\\jdoe\\push.etl could not be read", "jdoe"),
+    "a path": ("/home/jdoe/captures/push.pcap could not be read", "jdoe"),
+    "a path in quotes": ("'/home/jdoe/x' could not be read", "jdoe"),
+    "a path from here": ("captures/jdoe.pcap could not be read", "jdoe"),
+}
+
+
+@pytest.mark.parametrize(("text", "secret"), TEXTS.values(), ids=TEXTS)
+def test_free_text_is_covered(text, secret):
+    verdict = dataclasses.replace(
+        VERDICT,
+        explanation=text,
+        remedy=text,
+        evidence=(dataclasses.replace(VERDICT.evidence[0], text=text, display_filter=text),),
+        problems=(r.Problem("smb", "X", text, 1, True),),
+    )
+    method = r.MethodResult("client-push", text, "fails", (r.Reason("network", VERDICT.id, text),), (verdict,))
+    recommendation = (r.Recommendation("client-push", text, (text,)),)
+    source = dataclasses.replace(rich().sources[0], warnings=(("damaged", text),))
+    roles = (r.RoleAssignment("client", "10.0.0.20", "inferred", text),)
+    client = r.ClientReport("10.0.0.20", (method,), recommendation)
+    ruleset = ("mine", text, text)
+    report = r.Report(("auditor", "1"), ruleset, (source,), roles, (client,), (text,))
+    filters = [proof.display_filter for proof in redact(report).clients[0].methods[0].requirements[0].evidence]
+    rest = [line for line in redact(report).to_json().splitlines() if '"display_filter"' not in line]
+    assert [line for line in rest if secret.lower() in line.lower()] == []
+    if re.search(r"\d\.\d|:.*:", secret):
+        assert secret not in filters[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Allow TCP 80/443 from the site server to the client, then look at ccmsetup.log.",
+        "It was asked for /ccm_client at 2026-11-23T06:50:01.327673Z, frames 3, 4 (ICMP 3/13, ICMPv6 1/1).",
+        "name it: --role management-point=ADDRESS.",
+        "CCMSetup is run with the property /source:<Path>; 06:50:01 is no address, nor is 1.2.3.",
+    ],
+)
+def test_what_auditor_says_itself_stays(text):
+    assert redact(planted(rich(), lambda old: text if old == "Not all was seen." else old)).limitations == (text,)
+
+
+STEPS = {
+    "open payroll\\jdoe.xlsx": "open file-1",
+    "open svcctl": "open svcctl",
+    "open ccmsetup\\ccmsetup.exe": "open ccmsetup\\ccmsetup.exe",
+    "open IRemUnknown": "open IRemUnknown",
+    "open 10.9.8.7": "open device-1",
+    "connect to JDOE$": "connect to share-1",
+    "connect to ADMIN$": "connect to ADMIN$",
+    "GET /jdoe/private": "GET path-1",
+    "GET /CCM_Client/ccmsetup.cab": "GET /CCM_Client/ccmsetup.cab",
+    "CCM_POST /ccm_system/jdoe": "CCM_POST /ccm_system/path-1",
+    "jdoe did something new": "step-1",
+}
+
+
+@pytest.mark.parametrize(("step", "shown"), STEPS.items(), ids=STEPS)
+def test_what_packets_named_is_kept_only_if_it_is_known(step, shown):
+    told = f"It was answered. Went well there: log on, {step}. From 10.0.0.6 it is blocked."
+    method = r.MethodResult("client-push", "Push", "works", (), (dataclasses.replace(VERDICT, explanation=told),))
+    report = dataclasses.replace(rich(), clients=(r.ClientReport("10.0.0.20", (method,), ()),))
+    expected = (
+        f"It was answered. Went well there: log on, {shown}. From device-{1 + ('device' in shown)} it is blocked."
+    )
+    assert redact(report).clients[0].methods[0].requirements[0].explanation == expected
+
+
+@given(st.text(max_size=40))
+def test_any_name_by_which_a_host_calls_itself_is_replaced(name):
+    role = r.RoleAssignment("client", "10.20.2.20", "inferred", f"it answers; called {name}")
+    (redacted,) = redact(dataclasses.replace(rich(), roles=(role,))).roles
+    assert redacted.why == "it answers; called client-1-name"
+
+
+def test_a_host_called_like_another_ones_pseudonym():
+    roles = (
+        r.RoleAssignment("client", "10.20.2.20", "inferred", "it answers; called client-2"),
+        r.RoleAssignment("client", "10.20.2.21", "inferred", "it answers like 10.20.2.20"),
+    )
+    one, two = redact(dataclasses.replace(rich(), roles=roles)).roles
+    assert (one.why, two.why) == ("it answers; called client-1-name", "it answers like client-1")
+
+
+def test_a_host_cannot_change_verdicts_by_its_name():
+    """A word that auditor itself uses tells nothing of a host, and stays where auditor said it."""
+    role = r.RoleAssignment("client", "10.20.2.20", "inferred", "it answers; called blocked, jdoe-pc")
+    report = dataclasses.replace(rich(), roles=(role,), limitations=("What was blocked is blocked on jdoe-pc.",))
+    redacted = redact(report)
+    assert redacted.roles[0].why == "it answers; called client-1-name"
+    assert redacted.limitations == ("What was blocked is blocked on client-1-name.",)
+
+
+# on the command line
+
+
+def run(*arguments: str) -> str:
+    done = CliRunner().invoke(cli, arguments, standalone_mode=False, catch_exceptions=False)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_analyze_and_render_redact_alike(form, tmp_path):
+    scene = next(one for one in SCENES if one.name == "smb-dropped")
+    saved = str(tmp_path / "report.json")
+    run("analyze", *scene.captures, "--no-dissect", "--format", "json", "-o", saved)
+    direct = run("analyze", *scene.captures, "--no-dissect", "--redact", "--format", form)
+    assert leaks(direct, secrets(scene)) == []
+    assert run("render", saved, "--redact", "--format", form) == direct
+
+
+def test_a_redacted_report_is_a_report(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text(redact(rich()).to_json(), encoding="utf-8")
+    assert load_report(path) == redact(rich())
+
+
+def test_diff_redacts(tmp_path):
+    paths = [tmp_path / "before.json", tmp_path / "after.json"]
+    for path, name in zip(paths, ("smb-dropped", "all-open"), strict=True):
+        path.write_text(of_scene(name).to_json(), encoding="utf-8")
+    text = run("diff", *map(str, paths), "--redact")
+    assert "client-1 client-push/smb: blocked, likely -> open" in text
+    assert leaks(text, ("10.20.2.20", "10.20.1.5", *LAB_NAMES)) == []
+
+
+def test_the_help_says_how_far_pseudonyms_go():
+    for command in ("analyze", "render", "diff"):
+        text = " ".join(run(command, "--help").split())
+        assert "the same one everywhere in this output" in text
+
+
+def test_a_report_without_flows_is_left():
+    assert redact(auditor.audit(*SCENES[0].captures, dissect=False)).flows is None

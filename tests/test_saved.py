@@ -1,0 +1,254 @@
+"""A saved report: read back as it was, and clear words for a file that is none."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from reports import of_scene, rich
+from test_scenes import SCENES, each
+
+import auditor
+from auditor.cli import cli
+from auditor.errors import ReportError
+from auditor.render.document import schema
+from auditor.render.forms import FORMS, render
+from auditor.saved import _parsed, from_dict, load_report
+from auditor.schema_check import FaultError, compiled
+
+
+@each(SCENES)
+def test_a_report_is_the_same_when_it_comes_back(scene, tmp_path):
+    report, path = of_scene(scene.name), tmp_path / "report.json"
+    path.write_text(report.to_json(), encoding="utf-8")
+    assert load_report(path) == report
+
+
+@pytest.mark.parametrize("form", FORMS)
+@each(SCENES)
+def test_a_saved_report_gives_the_same_bytes_in_every_form(scene, form, tmp_path):
+    report, path = of_scene(scene.name), tmp_path / "report.json"
+    path.write_bytes(report.to_json().encode())
+    assert render(load_report(path), form) == render(report, form)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_render_and_analyze_write_the_same(form, tmp_path):
+    capture, saved = next(one for one in SCENES if one.name == "smb-dropped").captures[0], str(tmp_path / "report.json")
+    asked = ["--no-dissect", "--method", "group-policy"]
+    run("analyze", capture, *asked, "--format", "json", "-o", saved)
+    assert run("render", saved, "--format", form) == run("analyze", capture, *asked, "--format", form)
+
+
+def run(*arguments: str) -> bytes:
+    return CliRunner().invoke(cli, arguments, standalone_mode=False, catch_exceptions=False).stdout_bytes
+
+
+def test_render_reads_standard_input():
+    text = rich().to_json()
+    done = CliRunner().invoke(cli, ["render", "-", "--format", "json"], input=text, standalone_mode=False)
+    assert done.stdout == text
+
+
+def test_render_never_writes_over_the_report(tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text(rich().to_json(), encoding="utf-8")
+    done = CliRunner().invoke(cli, ["render", str(path), "-o", str(path), "--force"], standalone_mode=False)
+    assert "one of the files being read" in str(done.exception)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_report_that_windows_saved_in_its_own_way(encoding, tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text(rich().to_json(), encoding=encoding)
+    assert load_report(path) == rich()
+
+
+def test_a_report_of_before_methods_could_be_asked_for():
+    document = rich().to_dict()
+    del document["asked"]
+    assert from_dict(document).asked == ()
+
+
+def test_a_file_name_that_is_no_text_comes_back():
+    document = json.loads(rich().to_json().replace("return-path-dropped-client.pcap", r"caf\udce9.pcap"))
+    assert json.loads(from_dict(document).to_json()) == document
+
+
+# what is no report
+
+
+def told(path: Path) -> str:
+    with pytest.raises(ReportError) as caught:
+        load_report(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ")
+    assert "\n" not in text
+    return text.removeprefix(f"{path}: ")
+
+
+SAVED = rich().to_json().encode()
+NO_REPORTS = {
+    "empty": (b"", "the file is empty"),
+    "blank": (b" \n\0", "the file is empty"),
+    "capture": (b"\xd4\xc3\xb2\xa1\x02\x00\x04\x00" + bytes(16), "this is no"),
+    "text": (b"10.20.2.20: Client push installation: FAILS", "this is no JSON"),
+    "other JSON": (b'{"clients": []}', "this is JSON, but no report of auditor"),
+    "a list": (b"[1, 2]", "this is JSON, but no report of auditor"),
+    "a later one": (
+        SAVED.replace(b'"format_version": 1', b'"format_version": 2'),
+        "this report is of a later auditor (format_version 2; this one reads 1) - install the later auditor",
+    ),
+    "cut in a text": (SAVED[: SAVED.index(b"Client push") + 5], "the report ends in the middle, in line"),
+    "cut after a value": (SAVED[:-40], "the report ends in the middle, in line"),
+    "a comma lost": (SAVED.replace(b'"asked": [', b'"asked" [', 1), "this is no sound JSON: Expecting ':' delimiter"),
+    "deep": (
+        b'{"format_version": 1, "clients": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        "this is nested too deeply",
+    ),
+    "a long number": (b'{"format_version": ' + b"1" * 10_000 + b"}", "this is no sound JSON"),
+    "no number": (b'{"format_version": NaN}', "this is no sound JSON: NaN is no number"),
+}
+
+
+@pytest.mark.parametrize(("content", "what"), NO_REPORTS.values(), ids=NO_REPORTS)
+def test_what_is_no_report_is_told_in_one_line(content, what, tmp_path):
+    path = tmp_path / "file.json"
+    path.write_bytes(content)
+    assert told(path).startswith(what)
+
+
+def test_a_missing_file_and_a_folder(tmp_path):
+    assert told(tmp_path / "missing.json") == "no such file - check the path"
+    if sys.platform != "win32":
+        assert told(tmp_path) == "this is a folder - name a saved report in it"
+
+
+def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
+    monkeypatch.setattr("auditor.saved.MOST_BYTES", 1000)
+    path = tmp_path / "huge.json"
+    path.write_bytes(SAVED)
+    assert told(path).startswith("this is larger than 1 GiB")
+
+
+@pytest.mark.parametrize("cut", range(1, len(SAVED) - 2, len(SAVED) // 60))
+def test_a_report_cut_anywhere_is_never_read(cut, tmp_path):
+    path = tmp_path / "cut.json"
+    path.write_bytes(SAVED[:cut])
+    assert told(path)
+
+
+# what was changed by hand
+
+Edit = Callable[[dict[str, Any]], object]
+EDITED: dict[str, tuple[Edit, str]] = {
+    "a verdict": (
+        lambda one: row(one).update(verdict="closed"),
+        "clients[0].methods[0].requirements[1].verdict is 'closed', not one of open",
+    ),
+    "no evidence": (
+        lambda one: row(one).update(evidence=[]),
+        "clients[0].methods[0].requirements[1].evidence holds fewer than 1",
+    ),
+    "a port": (
+        lambda one: row(one).update(ports=[70000]),
+        "clients[0].methods[0].requirements[1].ports[0] is 70000, more than 65535",
+    ),
+    "a flag as number": (
+        lambda one: row(one).update(attempts=True),
+        "clients[0].methods[0].requirements[1].attempts is true, not a whole number",
+    ),
+    "a text as list": (lambda one: one.update(limitations="none"), "limitations is 'none', not a list [...]"),
+    "a key lost": (lambda one: one.pop("roles"), "it has no 'roles'"),
+    "a key more": (lambda one: one.update(note="mine"), "it has the unknown key 'note'"),
+    "a time": (
+        lambda one: one["sources"][0].update(first_time="yesterday"),
+        "sources[0].first_time is 'yesterday', which is not in the form",
+    ),
+    "a source of nowhere": (
+        lambda one: row(one)["evidence"][0].update(source=9),
+        "it proves client-push/smb for 10.20.2.20 by source 9, but has only 2",
+    ),
+    "no methods": (
+        lambda one: one["clients"][0].update(methods=[], recommendation=[]),
+        "it says of client 10.20.2.20 nothing of any method",
+    ),
+    "an unknown method": (
+        lambda one: one["clients"][0]["recommendation"][0].update(method="magic"),
+        "it recommends to client 10.20.2.20 a method that it does not tell of: magic",
+    ),
+    "a client twice": (
+        lambda one: one["clients"].append(one["clients"][0]),
+        "it has 10.20.2.20 more than once among clients",
+    ),
+    "an unknown reason": (
+        lambda one: one["clients"][0]["methods"][0]["reasons"][0].update(requirement="x/y"),
+        "it gives x/y as a reason, which client-push for 10.20.2.20 does not have",
+    ),
+}
+
+
+def row(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the requirement client-push/smb."""
+    return document["clients"][0]["methods"][0]["requirements"][1]
+
+
+@pytest.mark.parametrize(("edit", "what"), EDITED.values(), ids=EDITED)
+def test_a_report_changed_by_hand_is_told_where(edit, what):
+    document = copy.deepcopy(rich().to_dict())
+    edit(document)
+    with pytest.raises(ReportError, match="not as auditor wrote it") as caught:
+        from_dict(document)
+    assert str(caught.value).startswith(f"report: this is not as auditor wrote it: {what}")
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, one in inner for place in places(one, (*path, key)))]
+
+
+PLACES = places(rich().to_dict())
+OTHERS = st.sampled_from(
+    [None, True, 0, -1, 70000, "", "x", "open", "2026-11-23T06:50:01.000000Z", [], {}, ["x"], [0], 10**30]
+)
+
+
+@given(st.sampled_from(PLACES[1:]), OTHERS)
+def test_our_check_says_the_same_as_a_json_schema_library(path, other):
+    document = copy.deepcopy(rich().to_dict())
+    *way, last = path
+    inner: Any = document
+    for step in way:
+        inner = inner[step]
+    inner[last] = other
+    try:
+        compiled(schema())(document)
+    except FaultError:
+        sound = False
+    else:
+        sound = True
+    assert sound == Draft202012Validator(schema()).is_valid(document)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_told_in_one_line(content):
+    with pytest.raises(ReportError, match=r"^file: "):
+        from_dict(_parsed(content, "file"), "file")
+
+
+def test_an_unknown_word_of_json_schema_is_never_ignored():
+    with pytest.raises(KeyError):
+        compiled({"type": "string", "maxLength": 3})
+
+
+def test_it_is_part_of_the_public_api():
+    assert auditor.load_report is load_report
