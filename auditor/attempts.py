@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from auditor.flows import Asked, Event
+from auditor.flows import Asked, Event, Flows
 from auditor.said import HandedOut, Said, Side, Step, by_side
 from auditor.sources.packets import Quote
 from auditor.sources.reading import CAPTURE, Source
@@ -158,6 +158,11 @@ class Traffic:
     def between(self, src: str, dst: str) -> list[Attempt]:
         """Return what one host tried to reach on another, in order of source and frame."""
         return self._attempts.get((src, dst), [])
+
+    def tells_only_drops(self, source: int) -> bool:
+        """Tell whether a source is a log that holds nothing of what was let through."""
+        details = self.sources[source].details
+        return not isinstance(details, Flows) and not details.facts.allows
 
     def partners(self, host: str) -> set[str]:
         """Return the hosts of interest that a host exchanged packets with, or tried to."""

@@ -28,17 +28,19 @@ def audit(
     ports: Mapping[str, int] | None = None,
     properties: Iterable[str] = (),
     site: str | Path | None = None,
+    tz: str | None = None,
     dissect: bool = True,
     tshark: str | Path | None = None,
 ) -> Report:
-    """Audit captures of one installation, or of many, and return the report.
+    """Audit captures and logs of one installation, or of many, and return the report.
 
-    paths: captures, from either end and in any order. ruleset: id or file of a ruleset, or a loaded one.
-    methods: ids of the methods asked for; all if None. roles: role to address or network, or several.
+    paths: captures, firewall logs and event logs, from either end and in any order. ruleset: id or file of a ruleset,
+    or a loaded one. methods: ids of the methods asked for; all if None. roles: role to address or network, or several.
     mode: "native" or "mixed". ports: port by name, such as {"http-management-point": 8080}.
     properties: of CCMSetup, such as "/source:PATH".
-    site: a TOML file with the same facts. dissect: let Wireshark's dissectors (tshark) read what was said on the ports;
-    without it, or without tshark, only ports are judged. tshark: where it is, if not found by itself.
+    site: a TOML file with the same facts. tz: the time zone of a firewall log's local times, such as "+02:00" or
+    "Europe/Berlin"; without it they stay local. dissect: let Wireshark's dissectors (tshark) read what was said on the
+    ports; without it, or without tshark, only ports are judged. tshark: where it is, if not found by itself.
 
     A source that cannot be read is named in the report; when none can, SourceError is raised. RulesetError and
     ArgumentError tell what is wrong with the other arguments.
@@ -51,7 +53,7 @@ def audit(
     asked = _asked(rules, methods)
     given = parse_roles(facts.roles)
     _check_conditions(rules, facts)
-    sources, unreadable = read_all(paths, rules)
+    sources, unreadable = read_all(paths, rules, tz=tz)
     cast = assign(sources, rules, given)
     heard = None
     if dissect:

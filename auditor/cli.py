@@ -212,6 +212,7 @@ def cli() -> None:
 @site_options
 @output_options(*FORMS)
 @redact_option
+@zone_option
 @click.option(
     "--no-dissect", is_flag=True, help="Judge ports only: do not let Wireshark's dissectors read what was said on them."
 )
@@ -230,7 +231,7 @@ def analyze(
     quiet: bool,
     **site: Any,
 ) -> int:
-    """Audit captures of one installation, or of many, from either end."""
+    """Audit captures and logs of one installation, or of many, from either end."""
     from auditor.auditing import audit
 
     output.check(target, force=force, inputs=_inputs(sources, site))
@@ -309,6 +310,7 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
 @cli.command()
 @click.argument("sources", nargs=-1, required=True, type=Named(), metavar="SOURCE...")
 @site_options
+@zone_option
 @click.option("-o", "--output", "target", required=True, metavar="FILE", help="The pcapng to write.")
 @click.option("--force", is_flag=True, help="Replace an output that exists.")
 def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) -> int:
@@ -470,9 +472,10 @@ def _arguments(site: dict[str, Any]) -> dict[str, Any]:
     roles: dict[str, list[str]] = {}
     for role, address in site["roles"]:
         roles.setdefault(role, []).append(address)
-    names = ("ruleset", "site", "mode", "properties")
+    names = ("ruleset", "site", "mode", "properties", "tz")
     ports = {name: _number(name, value) for name, value in site["ports"]}
-    return {name: site[name] for name in names} | {"roles": roles, "ports": ports, "methods": site["methods"] or None}
+    given = {name: site[name] for name in names if name in site}
+    return given | {"roles": roles, "ports": ports, "methods": site["methods"] or None}
 
 
 def _number(name: str, value: str) -> int:

@@ -23,7 +23,7 @@ def _latest(findings: list[Finding]) -> tuple[Finding, r.Change | None]:
 
 
 def _change(before: Finding, after: Finding) -> r.Change:
-    times = (r.utc_text(before.time_ns) or "", r.utc_text(after.time_ns) or "")
+    times = tuple(r.utc_text(one.time_ns, local=one.local) or "" for one in (before, after))
     return r.Change(before.verdict, times[0], after.verdict, times[1])
 
 

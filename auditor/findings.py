@@ -27,7 +27,8 @@ IS_IT_ON = (
 class Finding:
     """What one attempt (seen in one source, or in several) shows of a requirement.
 
-    time_ns: by the clock of the first source that shares attempts with the others. remedy: what to do where the
+    time_ns, end_ns: by the clock of the first source that shares attempts with the others; local: that is the local
+    clock of a log, of which nobody said the zone. remedy: what to do where the
     ruleset's own remedy does not fit; empty where it does.
     """
 
@@ -40,6 +41,8 @@ class Finding:
     blocked_at: str | None = None
     port: int | None = None
     remedy: str = ""
+    end_ns: int = 0
+    local: bool = False
 
     @property
     def decides(self) -> bool:
@@ -54,7 +57,7 @@ class Witness:
         self._traffic = traffic
         self._role_of = role_of
         self._offsets: dict[tuple[int, str, str], int] = {}
-        self._logs_ahead: dict[int, int] = {}
+        self._logs_ahead: dict[int, int | None] = {}
 
     def findings(self, attempts: Sequence[Attempt]) -> list[Finding]:
         """Return one finding for each attempt, in order of time."""
@@ -75,7 +78,7 @@ class Witness:
                 shown = f"arp.dst.proto_ipv4 == {host}" if ":" not in host else f"icmpv6.nd.ns.target_address == {host}"
                 proof = r.Evidence(number, asked.frames[:MOST_FRAMES], (), text, shown)
                 finding = Finding(r.UNREACHABLE, r.PROVEN, text, asked.first_ns, (), (proof,), r.UNKNOWN)
-                findings.append(replace(finding, remedy=IS_IT_ON))
+                findings.append(replace(finding, remedy=IS_IT_ON, end_ns=asked.last_ns))
         return findings
 
     def _judged(self, attempt: Attempt) -> Finding:
@@ -90,6 +93,8 @@ class Witness:
             confidence=told.confidence,
             text=told.text,
             time_ns=attempt.start_ns - self._ahead(attempt),
+            end_ns=attempt.end_ns - self._ahead(attempt),
+            local=self._is_local(attempt),
             attempts=(attempt,),
             evidence=(evidence,),
             blocked_at=told.place,
@@ -100,14 +105,17 @@ class Witness:
     def _ahead(self, attempt: Attempt) -> int:
         """Return how far the clock of the attempt's source is ahead of the first source that saw the same attempts."""
         if attempt.row is not None:
-            return self._log_ahead(attempt.source)
+            return self._log_ahead(attempt.source) or 0
         key = (attempt.source, attempt.src, attempt.dst)
         if key not in self._offsets:
             offsets = (clock_offset(first, *key, self._traffic) for first in range(attempt.source))
             self._offsets[key] = next((offset for offset in offsets if offset is not None), 0)
         return self._offsets[key]
 
-    def _log_ahead(self, number: int) -> int:
+    def _is_local(self, attempt: Attempt) -> bool:
+        return self._traffic.sources[attempt.source].clock == "local" and self._log_ahead(attempt.source) is None
+
+    def _log_ahead(self, number: int) -> int | None:
         if number not in self._logs_ahead:
             self._logs_ahead[number] = log_ahead(number, self._traffic)
         return self._logs_ahead[number]
@@ -229,7 +237,9 @@ class Witness:
         evidence = tuple(one for finding in seen for one in finding.evidence)
         attempts = tuple(one for finding in seen for one in finding.attempts)
         chosen = self._of_several(seen)
-        return replace(chosen, time_ns=min(one.time_ns for one in seen), attempts=attempts, evidence=evidence)
+        begin, end = min(one.time_ns for one in seen), max(one.end_ns for one in seen)
+        local = all(one.local for one in seen)
+        return replace(chosen, time_ns=begin, end_ns=end, local=local, attempts=attempts, evidence=evidence)
 
     def _of_several(self, seen: list[Finding]) -> Finding:
         """Return what several accounts of one attempt come to.

@@ -35,8 +35,8 @@ def together(attempts: Sequence[Attempt], ahead: Callable[[Attempt], int]) -> li
     return groups
 
 
-def log_ahead(number: int, traffic: Traffic) -> int:
-    """Return how many nanoseconds the clock of a log is ahead of the captures, 0 where they share no attempt.
+def log_ahead(number: int, traffic: Traffic) -> int | None:
+    """Return how many nanoseconds the clock of a log is ahead of the captures, None where they share no attempt.
 
     The times of a log may be local, and nobody says of which zone: then what most attempts between the same ends say
     is taken, in quarters of an hour.
@@ -53,7 +53,7 @@ def log_ahead(number: int, traffic: Traffic) -> int:
     for one in logged:
         found.update(_zones(one.start_ns - start for start in captured.get(one.ends, [])[:MOST_TIMES]))
     likely = [(count, -abs(zone), zone) for zone, count in found.items() if abs(zone) <= farthest]
-    return max(likely)[2] if likely else 0
+    return max(likely)[2] if likely else None
 
 
 def _zones(differences: Iterable[int]) -> set[int]:

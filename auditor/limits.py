@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from auditor import report as r
+from auditor.flows import Flows
 from auditor.listening import Heard
 from auditor.roles import CLIENT, SITE_SERVER, Cast
 from auditor.ruleset import Ruleset
-from auditor.sources.reading import Source
+from auditor.sources.reading import CAPTURE, Source
 
 
 def limitations(
@@ -21,6 +22,7 @@ def limitations(
     """Return every limitation of this audit, the gravest first."""
     found = [*_nobody(cast), *_absent(sources, cast), *_swapped(sources, cast, ruleset), *cast.notes, *_warned(sources)]
     verdicts = [one for client in clients for method in client.methods for one in method.requirements]
+    found += _of_logs(sources, verdicts)
     if _silent_blocks(verdicts):
         found.append(
             "A Windows computer whose firewall is on is as silent about a port on which nobody listens as about a "
@@ -31,9 +33,10 @@ def limitations(
             "Nothing from the client to a management point is in these sources. A capture taken at the site server "
             "cannot show it: take one at the client too."
         )
-    if heard is not None and not heard.obstacle:
+    captured = any(source.kind == CAPTURE for source in sources)
+    if heard is not None and not heard.obstacle and captured:
         return tuple(dict.fromkeys(found))
-    if heard is not None:
+    if heard is not None and heard.obstacle:
         found.append(f"Not everything that was said on the ports could be read: {heard.obstacle}.")
     if any(one.attempts and one.verdict in r.GOOD | r.BAD and _is_dynamic(one, ruleset) for one in verdicts):
         found.append(
@@ -96,6 +99,39 @@ def _warned(sources: Sequence[Source]) -> list[str]:
     return [
         f"{source.path}: {warning.text}" for source in sources for warning in source.warnings if warning.code in codes
     ]
+
+
+def _of_logs(sources: Sequence[Source], verdicts: Sequence[r.RequirementVerdict]) -> list[str]:
+    """Return what the logs among the sources cannot show."""
+    found = []
+    for source in sources:
+        if isinstance(source.details, Flows):
+            continue
+        if not source.details.facts.drops:
+            found.append(
+                f"{source.path} holds nothing that was dropped: nothing was, or that is not logged there, so it cannot "
+                "show what is blocked."
+            )
+        if not source.details.facts.allows:
+            found.append(
+                f"{source.path} holds nothing that was let through: that is not logged there, so what got through is "
+                "not in it."
+            )
+        if source.clock == "local":
+            found.append(
+                f"The times of {source.path} are local ones, and it does not say of which zone: --tz ZONE tells."
+            )
+    if any(source.kind != CAPTURE for source in sources):
+        found.append(
+            "What is missing from a log proves nothing: Windows does not log what it drops where nobody listens, and "
+            "may lose events."
+        )
+    if any(one.verdict == r.ALLOWED for one in verdicts):
+        found.append(
+            '"Allowed" means that one firewall let it through. Whether another one did, and whether it was answered, a '
+            "log does not show."
+        )
+    return found
 
 
 def _silent_blocks(verdicts: Sequence[r.RequirementVerdict]) -> bool:

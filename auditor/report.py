@@ -244,12 +244,15 @@ class Report:
     __repr__ = __str__  # shows itself in a shell
 
 
-def utc_text(time_ns: int | None) -> str | None:
-    """Return a time in nanoseconds since 1970 as ISO 8601 in UTC with microseconds, None for None."""
+def utc_text(time_ns: int | None, *, local: bool = False) -> str | None:
+    """Return a time in nanoseconds since 1970 as ISO 8601 in UTC with microseconds, None for None.
+
+    local: it is a log's local time, of which nobody said the zone, so no Z is written.
+    """
     if time_ns is None:
         return None
     try:
         moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
     except (OverflowError, OSError, ValueError):
         return None
-    return moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ns % 1_000_000_000 // 1000:06d}Z"
+    return moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ns % 1_000_000_000 // 1000:06d}" + "Z" * (not local)

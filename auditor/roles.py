@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
-import pandas as pd
-
 from auditor.errors import ArgumentError
 from auditor.flows import Asked
 from auditor.report import RoleAssignment
@@ -243,15 +241,15 @@ class Contact:
 
 
 def _contacts(sources: Sequence[Source], ports: Mapping[int, set[str]]) -> list[Contact]:
-    tables = [source.flows[["protocol", "src_ip", "dst_ip", "dst_port", "start"]] for source in sources]
-    table = pd.concat(tables, ignore_index=True)
-    table = table[(table["protocol"] == "tcp") & table["dst_port"].isin(list(ports))]
     found: dict[tuple[str, str], tuple[set[str], int]] = {}
-    times = table["start"].astype("int64").tolist()
-    columns = (table[name].tolist() for name in ("src_ip", "dst_ip", "dst_port"))
-    for src, dst, port, time in zip(*columns, times, strict=True):
-        rows, first = found.get((src, dst), (set(), time))
-        found[src, dst] = rows | ports[port], min(first, time)
+    for source in sources:
+        table = source.flows
+        table = table[(table["protocol"] == "tcp") & table["dst_port"].isin(list(ports))]
+        times = table["start"].astype("int64").tolist()
+        columns = (table[name].tolist() for name in ("src_ip", "dst_ip", "dst_port"))
+        for src, dst, port, time in zip(*columns, times, strict=True):
+            rows, first = found.get((src, dst), (set(), time))
+            found[src, dst] = rows | ports[port], min(first, time)
     return [
         Contact(src, dst, frozenset(rows), first)
         for (src, dst), (rows, first) in sorted(found.items())

@@ -12,6 +12,7 @@ from auditor.attempts import Attempt, Traffic
 from auditor.conversation import NOTHING_SAID, conversation
 from auditor.deciding import AFTER_ENDPOINT_MAPPER_NS, best_port, by_port, worst_port
 from auditor.findings import Finding, Witness
+from auditor.firewall_rules import rule_name
 from auditor.limits import limitations
 from auditor.listening import Heard
 from auditor.recommend import recommend
@@ -63,8 +64,8 @@ def _summary(source: Source) -> r.SourceSummary:
         bytes=source.bytes,
         records=source.records,
         skipped=source.skipped,
-        first_time=r.utc_text(source.first_ns),
-        last_time=r.utc_text(source.last_ns),
+        first_time=r.utc_text(source.first_ns, local=source.clock == "local"),
+        last_time=r.utc_text(source.last_ns, local=source.clock == "local"),
         warnings=tuple(sorted((warning.code, warning.text) for warning in source.warnings)),
     )
 
@@ -198,6 +199,8 @@ class _Judge:
         port = attempt.dst_port
         if port is None or port in self._fixed_ports or not self._ruleset.is_dynamic(port):
             return False
+        if attempt.row is not None and self._traffic.tells_only_drops(attempt.source):
+            return True  # that the endpoint mapper answered would not be in this log
         asked = self._asked_mapper(requirement, attempt.src, attempt.dst)
         return any(one.start_ns <= attempt.start_ns <= one.end_ns + AFTER_ENDPOINT_MAPPER_NS for one in asked)
 
@@ -253,7 +256,7 @@ class _Judge:
         more = [one for finding in shown if finding is not chosen for one in finding.evidence]
         evidence = needed + more[: max(0, MOST_EVIDENCE - len(needed))]
         tried = {finding.port for finding in findings if finding.port is not None}
-        times = [moment for one in attempts for moment in (one.start_ns, one.end_ns)] or [chosen.time_ns]
+        timed = [one for one in findings if one.local == chosen.local]
         return r.RequirementVerdict(
             **_common(requirement),
             source=r.End(requirement.from_role, pair[0]),
@@ -264,8 +267,8 @@ class _Judge:
             blocked_at=chosen.blocked_at if chosen.verdict in r.BAD else None,
             changed=changed,
             attempts=len(findings) if attempts else 0,
-            first_time=r.utc_text(min(times)),
-            last_time=r.utc_text(max(times)),
+            first_time=r.utc_text(min(one.time_ns for one in timed), local=chosen.local),
+            last_time=r.utc_text(max(one.end_ns for one in timed), local=chosen.local),
             explanation=" ".join(filter(None, (chosen.text + _told_change(changed), told.text))),
             evidence=tuple(sorted(evidence, key=_in_order)),
             problems=told.problems,
@@ -389,6 +392,9 @@ def _remedy(requirement: Requirement, finding: Finding) -> str:
         return ""
     if finding.verdict == r.NO_ANSWER:
         return f"{finding.remedy} If it is on: {requirement.remedy}"
+    if finding.verdict == r.BLOCKED and finding.blocked_at in (requirement.to_role, r.UNKNOWN) and not finding.remedy:
+        export = f"auditor rulesets export {requirement.method} --to powershell"
+        return f'{requirement.remedy} In Windows Firewall it is the rule "{rule_name(requirement)}" of: {export}'
     return finding.remedy or requirement.remedy
 
 

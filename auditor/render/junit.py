@@ -83,7 +83,9 @@ def _outcome(case: ET.Element, kind: str, what: str, message: str, lines: Sequen
 
 def _proof(one: r.RequirementVerdict, report: r.Report) -> list[str]:
     lines = [f"verdict: {wording.verdict(one)}", one.explanation, *(problem.text for problem in one.problems)]
-    lines += [f"proof: {wording.frames(proof, report)}; Wireshark: {proof.display_filter}" for proof in one.evidence]
+    for proof in one.evidence:
+        shown = f"; Wireshark: {proof.display_filter}" if proof.display_filter else ""
+        lines.append(f"proof: {wording.frames(proof, report)}{shown}")
     return lines + ([f"remedy: {one.remedy}"] if one.remedy else [])
 
 

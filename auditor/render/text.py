@@ -67,7 +67,7 @@ def _sources(report: r.Report) -> Iterator[Part]:
     yield Text("What was audited", style="bold")
     for source in report.sources:
         skipped = f", {source.skipped:,} skipped" if source.skipped else ""
-        what = "events" if source.kind == "event-log" else "packets"
+        what = {"event-log": "events", "firewall-log": "rows"}.get(source.kind, "packets")
         yield _indented(f"{source.path}: {source.format or 'not read'}, {source.records:,} {what}{skipped}")
         for code, text in source.warnings:
             yield _indented(f"  warning ({code}): {text}", style="yellow")
@@ -141,7 +141,8 @@ def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator
         if stopped := wording.stopped(one):
             yield _indented(stopped)
         for evidence in one.evidence:
-            yield _indented(f"proof: {wording.frames(evidence, report)}   Wireshark: {evidence.display_filter}")
+            shown = f"   Wireshark: {evidence.display_filter}" if evidence.display_filter else ""
+            yield _indented(f"proof: {wording.frames(evidence, report)}{shown}")
         if one.remedy:
             yield _indented(f"remedy: {one.remedy}")
         yield Text()

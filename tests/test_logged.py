@@ -1,0 +1,181 @@
+"""Verdicts from the rows of logs, alone and beside captures of the same attempt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from packets import BEGIN, pcap
+from scenario import scene
+
+import auditor
+from auditor.report import RequirementVerdict
+
+HEADER = """#Version: 1.5
+#Software: Microsoft Windows Firewall
+#Time Format: Local
+#Fields: date time action protocol src-ip dst-ip src-port dst-port size tcpflags tcpsyn tcpack tcpwin \
+icmptype icmpcode info path pid
+
+"""
+ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
+SMB = "10.0.0.5:50000 > 10.0.0.20:445/tcp"
+
+Audited = Callable[..., auditor.Report]
+
+
+@pytest.fixture
+def audited(tmp_path: Path, write: Callable[[bytes], Path]) -> Audited:
+    """Return how to audit rows ("TIME ACTION FROM > TO FLAGS PATH") beside lines of a scene."""
+
+    def audited(*rows: str, lines: list[str] | None = None, **known: object) -> auditor.Report:
+        log = tmp_path / "pfirewall.log"
+        log.write_text(HEADER + "\n".join(map(row, rows)) + "\n", encoding="ascii")
+        sources = [log, write(pcap(scene(lines)))] if lines else [log]
+        return auditor.audit(*sources, dissect=False, **({"roles": ROLES} | known))
+
+    return audited
+
+
+def row(text: str) -> str:
+    """Return a row as Windows writes it: of a dropped packet received, size, flags and numbers are told."""
+    time, action, src, _, dst, flags, path = text.split()
+    ip_src, _, port_src = src.partition(":")
+    ip_dst, _, port_dst = dst.partition(":")
+    if not port_src:
+        return f"2023-11-14 {time} {action} ICMP {ip_src} {ip_dst} - - 60 - - - - 8 0 - {path} 4"
+    told = f"52 {flags} 1000 0 65535" if (action, path) == ("DROP", "RECEIVE") else "0 - 0 0 0"
+    return f"2023-11-14 {time} {action} TCP {ip_src} {ip_dst} {port_src} {port_dst} {told} - - - {path} 4"
+
+
+def verdict(report: auditor.Report, name: str) -> RequirementVerdict:
+    return next(one for one in report.clients[0].method("client-push").requirements if one.row == name)
+
+
+def said(one: RequirementVerdict) -> str:
+    return " ".join(filter(None, (one.verdict, one.confidence, one.blocked_at)))
+
+
+# alone
+
+
+def test_a_dropped_row_is_proof_and_names_the_firewall(audited):
+    smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE"), "smb")
+    assert said(smb) == "blocked proven client"
+    assert smb.explanation == "TCP 445 from 10.0.0.5 to 10.0.0.20: the firewall of 10.0.0.20 dropped it."
+    assert [one.lines for one in smb.evidence] == [(6,)]
+    assert '"auditor: client-push/smb"' in smb.remedy
+
+
+def test_the_syns_of_one_attempt_are_one_attempt(audited):
+    times = ("08:00:00", "08:00:03", "08:00:09")
+    smb = verdict(audited(*(f"{time} DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE" for time in times)), "smb")
+    assert (smb.attempts, smb.evidence[0].lines) == (1, (6, 7, 8))
+    assert "dropped it 3 times" in smb.explanation
+
+
+def test_what_the_site_server_may_not_send_is_blocked_there(audited):
+    smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 - SEND"), "smb")
+    assert said(smb) == "blocked proven site-server"
+    assert smb.remedy == "On 10.0.0.5 itself, allow TCP 445 to 10.0.0.20 outbound."
+
+
+def test_an_allowed_row_says_that_it_passed_and_no_more(audited):
+    report = audited("08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE")
+    assert said(verdict(report, "smb")) == "allowed proven"
+    assert "let it in; whether it was answered a log does not say" in verdict(report, "smb").explanation
+    assert any(text.startswith('"Allowed" means') for text in report.limitations)
+
+
+def test_a_push_that_is_allowed_everywhere_works(audited):
+    report = audited(
+        "08:00:00 ALLOW 10.0.0.5 > 10.0.0.20 - RECEIVE",
+        "08:00:01 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE",
+        "08:00:02 ALLOW 10.0.0.5:50001 > 10.0.0.20:135 - RECEIVE",
+        "08:00:03 ALLOW 10.0.0.5:50002 > 10.0.0.20:49670 - RECEIVE",
+        "08:00:09 ALLOW 10.0.0.20:51000 > 10.0.0.80:80 - SEND",
+    )
+    assert report.clients[0].method("client-push").result == "works"
+
+
+def test_the_answer_that_the_site_server_drops_is_blocked_there(audited):
+    smb = verdict(audited("08:00:00 DROP 10.0.0.20:445 > 10.0.0.5:50000 SA RECEIVE"), "smb")
+    assert said(smb) == "blocked proven site-server"
+    assert "10.0.0.20 answered, but the firewall of 10.0.0.5 dropped the answer" in smb.explanation
+
+
+def test_a_late_packet_of_a_connection_proves_nothing(audited):
+    smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 RA RECEIVE"), "smb")
+    assert said(smb) == "inconclusive"
+
+
+def test_dropped_first_and_let_in_later(audited):
+    report = audited(
+        "08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE",
+        "09:00:00 ALLOW 10.0.0.5:50001 > 10.0.0.20:445 - RECEIVE",
+    )
+    change = verdict(report, "smb").changed
+    assert (change.before, change.after) == ("blocked", "allowed")
+
+
+def test_a_dynamic_port_in_a_log_that_holds_only_drops(audited):
+    dynamic = verdict(audited("08:00:03 DROP 10.0.0.5:50002 > 10.0.0.20:49670 S RECEIVE"), "rpc-dynamic")
+    assert said(dynamic) == "blocked proven client"
+
+
+def test_local_times_stay_local_and_a_zone_makes_them_utc(audited):
+    drop = "08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE"
+    assert verdict(audited(drop), "smb").first_time == "2023-11-14T08:00:00.000000"
+    assert verdict(audited(drop, tz="+02:00"), "smb").first_time == "2023-11-14T06:00:00.000000Z"
+
+
+def test_what_a_log_cannot_show_is_said(audited):
+    only_drops = audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE").limitations
+    assert any("holds nothing that was let through" in text for text in only_drops)
+    only_allowed = audited("08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE").limitations
+    assert any("holds nothing that was dropped" in text for text in only_allowed)
+
+
+# beside a capture, which begins at 22:13:20 UTC
+
+assert BEGIN == 1_700_000_000
+
+SILENT = ["0 10.0.0.5 > 10.0.0.20/icmp answered", f"1 {SMB} S0"]
+DROPPED = tuple(f"22:13:{second} DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE" for second in (21, 22, 24))
+
+
+def test_silence_is_only_likely(audited):
+    elsewhere = "22:13:21 DROP 10.0.0.9:50000 > 10.0.0.20:445 S RECEIVE"
+    assert said(verdict(audited(elsewhere, lines=SILENT), "smb")) == "blocked likely unknown"
+
+
+def test_the_log_of_the_same_attempt_proves_it_and_says_where(audited):
+    smb = verdict(audited(*DROPPED, lines=SILENT), "smb")
+    assert said(smb) == "blocked proven client"
+    assert smb.attempts == 1
+    assert [(one.lines, one.frames) for one in smb.evidence] == [((6, 7, 8), ()), ((), (3, 4, 5))]
+
+
+def test_the_clock_of_a_log_may_be_in_another_zone(audited):
+    shifted = tuple(text.replace("22:13", "23:43") for text in DROPPED)
+    smb = verdict(audited(*shifted, lines=SILENT), "smb")
+    assert (said(smb), smb.attempts) == ("blocked proven client", 1)
+    assert smb.first_time == "2023-11-14T22:13:21.000000Z"
+
+
+def test_the_same_ports_at_another_time_are_another_attempt(audited):
+    later = tuple(text.replace("22:13", "22:20") for text in DROPPED)
+    assert verdict(audited(*later, lines=SILENT), "smb").attempts == 2
+
+
+def test_an_answer_in_the_capture_counts_more_than_a_drop_of_the_syn(audited):
+    report = audited(DROPPED[0], lines=[f"1 {SMB} SF"])
+    assert said(verdict(report, "smb")) == "open proven"
+
+
+def test_silence_behind_a_firewall_that_let_it_in(audited):
+    smb = verdict(audited("22:13:21 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE", lines=SILENT), "smb")
+    assert said(smb) == "blocked likely unknown"
+    assert "the firewall of 10.0.0.20 let it in" in smb.explanation
+    assert "the service itself" in smb.explanation
