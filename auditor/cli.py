@@ -163,14 +163,14 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool) -> int:
     """Write the flow table: one row a flow, numbered and oriented as Wireshark and Zeek do."""
     from auditor.intake import read_all
     from auditor.render.clean import clean
-    from auditor.render.flow_table import flow_table, write
+    from auditor.render.table import write
 
     output.check(target, force=force, inputs=sources)
     read, unreadable = read_all(sources)
     for one in unreadable:
         click.echo(clean(f"auditor: {one.path}: {one.warnings[0][1]}"), err=True)
     with output.opened(target, force=force) as out:
-        write(flow_table(read), out, form)
+        write(read, out, form)
     return INCOMPLETE if unreadable or any(source.skipped for source in read) else WORKS
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from auditor import conn_state, flow_table, quoted, segments
-from auditor.flow_table import ANSWERS, TABLE
+from auditor.flow_table import ANSWERS, TABLE, Columns
 from auditor.quoted import MEANING
 from auditor.segments import Partial
 from auditor.sources.packets import ICMP, TCP, UDP, Addresses, Headers, Neighbour, Quote
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["ANSWERS", "MEANING", "TABLE", "Asked", "Event", "FlowBuilder", "Flows"]
 
@@ -49,34 +52,50 @@ class Asked:
 class Flows:
     """All flows of one source: the table, and for each row its events and the ICMP errors about it.
 
-    table: one row a flow, columns and types as TABLE, in order of the first frame; row numbers are flow numbers.
+    columns: the flow table as NumPy columns (auditor.flow_table.TABLE), in order of the first frame; row numbers are
+    flow numbers; errors: the ICMP errors about a flow, by its number; asked: who was asked for in vain on the local
+    network; others: source, destination and IP protocol of packets that are neither TCP, UDP nor ICMP.
     """
 
     def __init__(
         self,
-        table: pd.DataFrame,
-        events: dict[str, NDArray[Any]],
+        columns: Columns,
+        events: Columns,
         event_begin: NDArray[np.int64],
         errors: dict[int, list[Quote]],
         asked: tuple[Asked, ...],
-        heard: frozenset[str],
+        heard: set[str],
         others: tuple[tuple[str, str, int], ...],
     ) -> None:
-        self.table = table
+        self.columns = columns
         self.errors = errors
         self.asked = asked
-        self.heard = heard
         self.others = others
+        self._heard_besides = heard
         self._events = events
         self._event_begin = event_begin
+
+    def __len__(self) -> int:
+        return len(self.columns["first_frame"])
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The flow table: one row a flow, columns and types as TABLE."""
+        from auditor.flow_frame import flow_frame
+
+        return flow_frame(self.columns)
+
+    @cached_property
+    def heard(self) -> frozenset[str]:
+        """Every address that sent at least one packet."""
+        sides = (self.columns[f"{side}_ip"][self.columns[f"frames_{side}"] > 0].tolist() for side in ("src", "dst"))
+        return frozenset(self._heard_besides.union(*sides))
 
     def events(self, flow: int) -> list[Event]:
         """Return the events of one flow in file order."""
         begin, end = int(self._event_begin[flow]), int(self._event_begin[flow + 1])
-        columns = (
-            self._events[name][begin:end].tolist() for name in ("frame", "time_ns", "from_src", "packet", "sequence")
-        )
-        protocol = str(self.table["protocol"].iat[flow])
+        columns = (self._events[name][begin:end].tolist() for name in flow_table.EVENTS)
+        protocol = self.columns["protocol"][flow]
         return [
             Event(frame, time, from_src, _what(packet, protocol), sequence)
             for frame, time, from_src, packet, sequence in zip(*columns, strict=True)
@@ -138,8 +157,8 @@ class FlowBuilder:
         table = flow_table.table(columns, self._addresses, self._source)
         table, errors = quoted.attach(table, quotes, self._source)
         table["stream"] = quoted.stream_numbers(table, quotes)
-        begin = np.append(begin, np.full(len(table) + 1 - len(begin), begin[-1]))
-        return Flows(table, events, begin, errors, self._asked(), self._heard(table), tuple(sorted(self._others)))
+        begin = np.append(begin, np.full(len(table["stream"]) + 1 - len(begin), begin[-1]))
+        return Flows(table, events, begin, errors, self._asked(), self._heard(), tuple(sorted(self._others)))
 
     def _asked(self) -> tuple[Asked, ...]:
         """Return the hosts that were asked for on the local network and never answered there."""
@@ -153,10 +172,8 @@ class FlowBuilder:
             for (asker, target), kept in sorted(waiting.items())
         )
 
-    def _heard(self, table: pd.DataFrame) -> frozenset[str]:
-        """Return every address that sent at least one packet."""
-        talking = [table[f"{side}_ip"][table[f"frames_{side}"] > 0].unique() for side in ("src", "dst")]
+    def _heard(self) -> set[str]:
+        """Return the addresses that sent a packet of no flow."""
         errors = {kept[0].sender for kept in self._quotes.values()}
         neighbours = {sender for sender, _, _ in self._neighbours}
-        others = {source for source, _, _ in self._others}
-        return frozenset(errors.union(neighbours, others, *talking))
+        return errors | neighbours | {source for source, _, _ in self._others}

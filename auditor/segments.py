@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from auditor import conn_state
+from auditor.numbering import numbered
 from auditor.sources.packets import Packets
 
 FIN, SYN, RST, PUSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
@@ -188,13 +188,12 @@ def partial(packets: Packets) -> Partial:
     return result
 
 
-def _five_tuples(pair: U64, ports: NDArray[np.uint32], version: NDArray[np.uint8]) -> tuple[I64, int]:
-    """Number the five-tuples from 0 in order of appearance; return each packet's number, and how many there are."""
-    pair_number, _ = pd.factorize(pair)
+def _five_tuples(pair: U64, ports: NDArray[np.uint32], version: NDArray[np.uint8]) -> tuple[I64, I64]:
+    """Number the five-tuples from 0 in order of appearance; return each packet's number, and each one's first."""
+    pair_number, _ = numbered(pair)
     key = (pair_number.astype(np.uint64) << np.uint64(33)) | ports
     key |= (version == 6).astype(np.uint64) << np.uint64(32)
-    number, unique = pd.factorize(key)
-    return number, len(unique)
+    return numbered(key)
 
 
 class _Group:
@@ -208,10 +207,9 @@ class _Group:
         self.from_b = (high < low) | ((high == low) & (packets.pair < swapped))
         self.pair = np.where(self.from_b, swapped, packets.pair)
         self.ports = np.where(self.from_b, (low << np.uint32(16)) | high, packets.ports)
-        self.number, self.count = _five_tuples(self.pair, self.ports, packets.version)
+        self.number, self.first = _five_tuples(self.pair, self.ports, packets.version)
+        self.count = len(self.first)
         self.index = np.arange(len(self.number))
-        self.first = np.empty(self.count, np.int64)
-        self.first[self.number[::-1]] = self.index[::-1]
         flags = packets.flags
         self.control = np.flatnonzero(flags & (SYN | FIN | RST))
         self.syns: I64 = self.control[(flags[self.control] & SYN) != 0]

@@ -9,9 +9,9 @@ import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from auditor.errors import SourceError
 from auditor.flows import FlowBuilder, Flows
@@ -20,6 +20,9 @@ from auditor.sources.capture import GZIP_MAGIC, PCAP_MAGICS, PCAPNG_MAGIC, Captu
 from auditor.sources.packets import AH, ESP, PacketReader, Tunnels
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Formats that are often mistaken for captures: first bytes, what it is, what to do.
 KNOWN_FORMATS = (
