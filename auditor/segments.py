@@ -190,10 +190,14 @@ def partial(packets: Packets) -> Partial:
 
 def _five_tuples(pair: U64, ports: NDArray[np.uint32], version: NDArray[np.uint8]) -> tuple[I64, I64]:
     """Number the five-tuples from 0 in order of appearance; return each packet's number, and each one's first."""
-    pair_number, _ = numbered(pair)
-    key = (pair_number.astype(np.uint64) << np.uint64(33)) | ports
-    key |= (version == 6).astype(np.uint64) << np.uint64(32)
-    return numbered(key)
+    return numbered(pair, ports | version.astype(np.uint64) << np.uint64(32))
+
+
+def _swapped(values: NDArray[Any], half: int) -> NDArray[Any]:
+    """Exchange the upper and the lower half of each number."""
+    swapped = values << values.dtype.type(half)
+    swapped |= values >> values.dtype.type(half)
+    return swapped
 
 
 class _Group:
@@ -201,17 +205,17 @@ class _Group:
 
     def __init__(self, packets: Packets) -> None:
         self.packets = packets
-        low, high = packets.ports & np.uint32(0xFFFF), packets.ports >> np.uint32(16)
-        half = np.uint64(32)
-        swapped = (packets.pair << half) | (packets.pair >> half)
-        self.from_b = (high < low) | ((high == low) & (packets.pair < swapped))
-        self.pair = np.where(self.from_b, swapped, packets.pair)
-        self.ports = np.where(self.from_b, (low << np.uint32(16)) | high, packets.ports)
+        swapped, swapped_ports = _swapped(packets.pair, 32), _swapped(packets.ports, 16)
+        self.from_b = (swapped_ports > packets.ports) | ((swapped_ports == packets.ports) & (packets.pair < swapped))
+        swapped ^= packets.pair
+        swapped *= self.from_b
+        self.pair = packets.pair ^ swapped  # where it is from B swapped: faster than np.where, which cannot guess
+        self.ports = np.maximum(packets.ports, swapped_ports)
         self.number, self.first = _five_tuples(self.pair, self.ports, packets.version)
         self.count = len(self.first)
         self.index = np.arange(len(self.number))
         flags = packets.flags
-        self.control = np.flatnonzero(flags & (SYN | FIN | RST))
+        self.control = np.flatnonzero((flags & (SYN | FIN | RST)) != 0)
         self.syns: I64 = self.control[(flags[self.control] & SYN) != 0]
 
 
@@ -323,7 +327,7 @@ def _bits(*columns: Bools) -> NDArray[np.uint8]:
 def _telling(owner: I64, kind: NDArray[np.uint8], control: Bools, count: int) -> Bools:
     """Choose each control packet, and of every other of 16 kinds the first packet of its owner."""
     first = np.full(count * 16, UNSET, np.int32)
-    first[(owner * 16 + kind)[::-1]] = np.arange(len(owner))[::-1]
+    first[(owner * 16 + kind)[::-1]] = np.arange(len(owner), dtype=np.int32)[::-1]
     chosen = control.copy()
     chosen[first[first >= 0]] = True
     return chosen
@@ -336,14 +340,14 @@ def _bases(events: dict[str, NDArray[Any]], acknowledged: NDArray[np.uint32], co
     whichever comes first; a SYN-ACK replaces it.
     """
     segment, packet = events["segment"], events["packet"]
-    own = events["sequence"].astype(np.int64)
-    told = acknowledged[events["index"]].astype(np.int64)
+    own = events["sequence"]
+    told = acknowledged[events["index"]]
     from_b = packet & conn_state.FROM_B
     has_ack, has_syn = (packet & conn_state.HAS_ACK) != 0, (packet & conn_state.HAS_SYN) != 0
     columns: dict[str, I64] = {}
     for side, mine in (("a", from_b == 0), ("b", from_b != 0)):
         relevant = np.flatnonzero(mine | has_ack)
-        value = np.where(mine, np.where(has_syn, own, own - 1), told - 1)[relevant] % (1 << 32)
+        value = np.where(mine, own - ~has_syn, told - np.uint32(1))[relevant]
         base = np.full(count, UNSET)
         base[segment[relevant][::-1]] = value[::-1]
         override = np.full(count, UNSET)
