@@ -81,7 +81,7 @@ def _guesses(layout: Format, data: bytearray, begin: int, end: int) -> Positions
         good[good] = layout.plausible(follower[good])
         found.append(at[good])
         at, stop = at[~good] + 1, stop[~good]
-    return np.unique(np.concatenate(found))
+    return np.sort(np.concatenate(found))
 
 
 def _walk_lanes(layout: Format, first: Positions, end: int) -> _Lanes:

@@ -72,10 +72,10 @@ class IpReader:
         """Return the IP packets of a batch and those inside their tunnels, in file order."""
         parts: list[Ip] = []
         for depth in range(MOST_TUNNELS + 1):
-            four = self._ip4(layer.keep(network == links.IPV4), words)
-            six = self._ip6(layer.keep(network == links.IPV6), words)
-            parts += [part for part in (four, six) if part.layer.row.size]
-            found = joined([four, six])
+            both = ((links.IPV4, self._ip4), (links.IPV6, self._ip6))
+            kept = ((layer.keep(network == kind), read) for kind, read in both)
+            found = joined([read(inside, words) for inside, read in kept if inside.row.size])
+            parts.append(found)
             tunnelled = _among(found.protocol, (IP_IN_IP, IPV6_IN_IP, GRE))
             if depth == MOST_TUNNELS:
                 self.tally.add("a tunnel within more tunnels than are looked into", np.count_nonzero(tunnelled))

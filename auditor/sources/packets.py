@@ -152,6 +152,8 @@ class PacketReader:
         )
 
     def _others(self, found: Ip) -> tuple[tuple[str, str, int], ...]:
+        if not found.layer.row.size:
+            return ()
         for protocol, count in Counter(found.protocol.tolist()).items():
             self.tally.add(f"IP protocol {protocol}", count)
         keys = np.stack([found.pair, found.version.astype(np.uint64), found.protocol.astype(np.uint64)])

@@ -66,7 +66,7 @@ class Pcap:
 
     def _batch(self, at: chain.Positions, link_type: int) -> Records:
         head = Words(self._window.bytes, self._order).heads(at, HEAD)
-        seconds, fraction, captured, original = (head.u32(4 * i).astype(np.int64) for i in range(4))
+        seconds, fraction, captured, original = (head.column("u4", 4 * i).astype(np.int64) for i in range(4))
         first = self._account.records + 1
         return Records(
             data=self._window.bytes,
