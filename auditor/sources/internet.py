@@ -88,6 +88,7 @@ class IpReader:
         """Return the IP packets that ICMP errors quote: cut ones are the rule, and no pieces of anything."""
         reader = IpReader(self.addresses, Tally(), self._tunnels)
         reader._fragments = None
+        words = Words(words.bytes)  # the rows of this layer are errors, not packets
         return reader._ip4(layer, words) if version == 4 else reader._ip6(layer, words)
 
     def texts(self, found: Ip, index: int) -> tuple[str, str]:
@@ -97,7 +98,7 @@ class IpReader:
 
     def _ip4(self, layer: Layer, words: Words) -> Ip:
         layer = self._long_enough(layer, 20, "a cut IPv4 header")
-        head = words.heads(layer.at, 20)
+        head = words.packet_heads(layer.row, layer.at, 20)
         first, total = head.u8(0), head.u16(2).astype(np.int64)
         header = (first & 15).astype(np.int64) * 4
         good = (first >> 4 == 4) & (header >= 20) & ((total >= header) | (total == 0))

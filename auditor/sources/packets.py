@@ -96,7 +96,7 @@ class PacketReader:
 
     def read(self, records: Records) -> Headers:
         """Return the headers of one batch of records."""
-        words = Words(records.data)
+        words = Words(records.data, packets=records.start)
         layer, network = links.network_layers(records, words, self.tally)
         neighbours = messages.arp(layer.keep(network == links.ARP), words, records)
         found = self._ip.read(layer, network, words)
@@ -114,7 +114,7 @@ class PacketReader:
 
     def _tcp(self, found: Ip, words: Words, records: Records) -> Packets:
         found = self._long_enough(found, 16, "a cut TCP header")
-        head = words.heads(found.layer.at, 16)
+        head = words.packet_heads(found.layer.row, found.layer.at, 16)
         header = (head.u8(12) >> 4).astype(np.int64) * 4
         return _packets(
             found,

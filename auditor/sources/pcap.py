@@ -90,7 +90,8 @@ def layout(window: Window, order: str) -> chain.Format:
 
     def sizes(at: chain.Positions) -> chain.Positions:
         captured = lengths[at].astype(np.int64)
-        return np.where(captured <= MAX_PACKET, captured + HEAD, chain.IMPOSSIBLE)
+        captured[captured > MAX_PACKET] = chain.IMPOSSIBLE
+        return captured + HEAD
 
     def plausible(at: chain.Positions) -> NDArray[np.bool_]:
         fraction, captured, original = (words.u32(at + offset) for offset in (4, 8, 12))
