@@ -12,6 +12,9 @@ from auditor.errors import AuditorError
 
 INTERRUPTED = 130
 
+# NumPy's linear algebra is not used here, and starting its threads takes as long as reading many a capture.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 def main() -> None:
     """Run `auditor` and exit with its code; no error ever shows as a traceback."""

@@ -177,6 +177,5 @@ def table(columns: Columns, addresses: Addresses, source: str) -> Columns:
 
 
 def _texts(numbers: NDArray[np.uint64], addresses: Addresses) -> NDArray[Any]:
-    codes, first = numbered(numbers)
-    texts = [addresses.text(number & 0xFFFFFFFF, number >> 32) for number in numbers[first].tolist()]
-    return np.array(texts, object)[codes]
+    which, first = numbered(numbers)
+    return addresses.texts(numbers[first])[which]

@@ -27,8 +27,9 @@ U64 = NDArray[np.uint64]
 Bools = NDArray[np.bool_]
 
 # Columns of a segment that are added up, by direction where there are two (from A, from B).
-SUMS = tuple(
-    f"{what}_{side}" for what in ("frames", "bytes", "payload", "syn", "syn_ack", "fin", "rst") for side in "ab"
+SUMS = (
+    "parts",  # segments of a batch that this one was joined of
+    *(f"{what}_{side}" for what in ("frames", "bytes", "payload", "syn", "syn_ack", "fin", "rst") for side in "ab"),
 )
 COLUMNS: dict[str, Any] = {
     "pair": np.uint64,  # address numbers of A and B; A is the side with the higher port
@@ -143,16 +144,16 @@ def _joined(segments: Columns, order: I64, begins: I64) -> Iterator[tuple[str, N
     """Yield the columns of the runs of segments that begin at these places of the order."""
     ends = np.append(begins[1:], len(order)) - 1
     for name in COLUMNS:
-        column = segments[name][order]
+        column = segments[name]
         if name in SUMS:
-            yield name, np.add.reduceat(column, begins)
+            yield name, np.add.reduceat(column[order], begins)
         elif name.startswith("override"):
-            yield name, _last_set(column, begins)
+            yield name, _last_set(column[order], begins)
         elif name.startswith("base"):
             override = _last_set(segments[name.replace("base", "override")][order], begins)
-            yield name, np.where(override == UNSET, _first_set(column, begins), override)
+            yield name, np.where(override == UNSET, _first_set(column[order], begins), override)
         else:
-            yield name, column[ends if name == "end" else begins]
+            yield name, column[order[ends if name == "end" else begins]]
 
 
 def _first_set(column: I64, begins: I64) -> I64:
@@ -167,10 +168,12 @@ def _last_set(column: I64, begins: I64) -> I64:
 
 
 def stable_order(number: I64) -> I64:
-    """Return the stable order of numbers below 2**32, in two rounds because NumPy sorts 16 bits fastest."""
-    order = np.argsort((number & 0xFFFF).astype(np.uint16), kind="stable")
-    high = (number >> 16).astype(np.uint16)
-    return order[np.argsort(high[order], kind="stable")] if high.any() else order
+    """Return the stable order of numbers below 2**31, which are sorted as one with their places: faster by far."""
+    keys = number << 32
+    keys |= np.arange(len(number))
+    keys.sort()
+    keys &= 0xFFFFFFFF
+    return keys
 
 
 def partial(packets: Packets) -> Partial:
@@ -292,7 +295,7 @@ def _segment_columns(group: _Group, segment: I64, begins: I64) -> dict[str, NDAr
         total = np.bincount(control[which], minlength=count * 2)
         columns[f"{name}_a"], columns[f"{name}_b"] = total[::2], total[1::2]
     unset = np.full(count, UNSET)
-    return columns | dict.fromkeys(("base_a", "base_b", "override_a", "override_b"), unset)
+    return columns | {"parts": np.ones(count, np.int32)} | dict.fromkeys(("base_a", "base_b", "override_a", "override_b"), unset)
 
 
 def _events(group: _Group, segment: I64, count: int) -> dict[str, NDArray[Any]]:
@@ -390,19 +393,23 @@ def finish(whole: Partial) -> Streams:
     flow = np.empty(len(begins), np.int64)
     flow[order] = np.arange(len(begins))
     owner = np.repeat(flow, ends - begins + 1)[whole.events["segment"]]
-    at = _telling_events(owner, whole.events["packet"], len(flow))
+    at = _telling_events(owner, whole.events["packet"], columns["parts"] > 1)
     events = {name: whole.events.pop(name)[at] for name in EVENT_COLUMNS if name != "segment"}
     begin = np.append(0, np.cumsum(np.bincount(owner[at], minlength=len(flow))))
     state = conn_state.follow(events["packet"], begin)
     return Streams(columns, state, conn_state.flipped(state), events, begin)
 
 
-def _telling_events(owner: I64, packet: NDArray[np.uint8], count: int) -> I64:
-    """Return the events that one batch would hold had it held all packets, flow by flow."""
+def _telling_events(owner: I64, packet: NDArray[np.uint8], joined: Bools) -> I64:
+    """Return the events that one batch would hold had it held all packets, flow by flow; joined: flows of many."""
+    concerned = np.flatnonzero(joined[owner])
+    of, packet = owner[concerned], packet[concerned]
     control = (packet & (conn_state.HAS_SYN | conn_state.HAS_FIN | conn_state.HAS_RST)) != 0
     bits = (conn_state.FROM_B, conn_state.HAS_ACK, conn_state.HAS_DATA)
     from_b, acknowledges, data = ((packet & bit) != 0 for bit in bits)
-    at = np.flatnonzero(_telling(owner, _bits(from_b, acknowledges, data, control), control, count))
+    telling = np.ones(len(owner), np.bool_)
+    telling[concerned] = _telling(of, _bits(from_b, acknowledges, data, control), control, len(joined))
+    at = np.flatnonzero(telling)
     return at[stable_order(owner[at])]
 
 

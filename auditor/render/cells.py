@@ -37,12 +37,8 @@ def numbers(values: NDArray[Any], missing: str = "") -> Cells:
 
 
 def texts(values: NDArray[Any]) -> Cells:
-    """Return texts, of which few should differ."""
-    given = values.tolist()
-    place = {text: number for number, text in enumerate(dict.fromkeys(given))}
-    which = np.fromiter(map(place.__getitem__, given), np.int64, len(given))
-    unique = np.array([text.encode() for text in place])
-    return unique.view(np.uint8).reshape(len(unique), -1)[which]
+    """Return texts of ASCII characters."""
+    return values.astype("S").view(np.uint8).reshape(len(values), -1)
 
 
 def times(nanoseconds: NDArray[np.int64], between: str = "T") -> Cells:

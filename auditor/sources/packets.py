@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.numbering import numbered
 from auditor.sources import links, messages
 from auditor.sources.addresses import U64, Addresses
 from auditor.sources.internet import AH, ESP, ICMP, ICMPV6, TCP, UDP, Ip, IpReader, Tunnels
@@ -156,8 +157,7 @@ class PacketReader:
             return ()
         for protocol, count in Counter(found.protocol.tolist()).items():
             self.tally.add(f"IP protocol {protocol}", count)
-        keys = np.stack([found.pair, found.version.astype(np.uint64), found.protocol.astype(np.uint64)])
-        _, first = np.unique(keys, axis=1, return_index=True)
+        _, first = numbered(found.pair, found.version.astype(np.uint64) << np.uint64(8) | found.protocol)
         return tuple((*self._ip.texts(found, index), int(found.protocol[index])) for index in first.tolist())
 
     def _long_enough(self, found: Ip, size: int, otherwise: str) -> Ip:
