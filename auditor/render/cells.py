@@ -12,28 +12,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.numbering import numbered
+
 Cells = NDArray[np.uint8]
 
-SPACE, ZERO = ord(" "), ord("0")
-DATE = len("2008-05-01")
+SPACE, ZERO = np.uint8(ord(" ")), np.uint8(ord("0"))
+DAY = 24 * 60 * 60 * 1_000_000_000
 
 
 def numbers(values: NDArray[Any], missing: str = "") -> Cells:
     """Return whole numbers in decimal digits; those below zero are missing."""
     most = int(values.max(initial=0))
-    width = max(len(str(most)), len(missing))
-    rest = np.maximum(values, 0).astype(np.uint32 if most < 1 << 32 else np.uint64)
-    digits = np.zeros((width, len(values)), np.uint8)
-    for place in reversed(range(width)):
-        tens = rest // 10
-        digit = (rest - tens * 10).astype(np.uint8) + np.uint8(ZERO)
-        digits[place] = digit if place == width - 1 else np.where(rest > 0, digit, 0)
-        rest = tens
-    cells = digits.T
+    cells = _digits(np.maximum(values, 0), max(len(str(most)), len(missing)))
+    cells[:, :-1][np.maximum(values, 0)[:, np.newaxis] < 10 ** np.arange(cells.shape[1] - 1, 0, -1)] = 0
     absent = values < 0
     if absent.any():
-        cells[absent] = constant(missing.ljust(width, "\0"))
+        cells[absent] = constant(missing.ljust(cells.shape[1], "\0"))
     return cells
+
+
+def _digits(values: NDArray[Any], width: int) -> Cells:
+    """Return the last decimal digits of numbers, zeros in front too."""
+    rest = values.astype(np.uint32 if values.max(initial=0) < 1 << 32 else np.uint64)
+    digits = np.empty((width, len(values)), np.uint8)
+    for place in reversed(range(width)):
+        tens = rest // 10
+        digits[place] = rest - tens * 10
+        rest = tens
+    digits += ZERO
+    return digits.T
 
 
 def texts(values: NDArray[Any]) -> Cells:
@@ -43,11 +50,14 @@ def texts(values: NDArray[Any]) -> Cells:
 
 def times(nanoseconds: NDArray[np.int64], between: str = "T") -> Cells:
     """Return times since 1970 UTC, to the microsecond, as in 2008-05-01T12:30:00.000000."""
-    microseconds = nanoseconds.view("datetime64[ns]").astype("datetime64[us]")
-    written = np.datetime_as_string(microseconds, unit="us").view(np.uint32).reshape(len(microseconds), -1)
-    cells = written.astype(np.uint8)
-    cells[:, DATE] = ord(between)
-    return cells
+    days, rest = np.divmod(nanoseconds, DAY)
+    which, first = numbered(days.view(np.uint64))
+    dates = np.datetime_as_string(days[first].astype("datetime64[D]")).view(np.uint32).reshape(len(first), -1)
+    seconds, fraction = np.divmod(rest, 1_000_000_000)
+    minutes, second = np.divmod(seconds, 60)
+    hour, minute = np.divmod(minutes, 60)
+    clock = [_digits(hour, 2), COLON, _digits(minute, 2), COLON, _digits(second, 2), POINT, _digits(fraction // 1000, 6)]
+    return beside([dates.astype(np.uint8)[which], constant(between), *clock])
 
 
 def constant(text: str) -> Cells:
@@ -55,10 +65,13 @@ def constant(text: str) -> Cells:
     return np.frombuffer(text.encode(), np.uint8)[np.newaxis]
 
 
+COLON, POINT = constant(":"), constant(".")
+
+
 def padded(cells: Cells, width: int, *, left: bool = False) -> Cells:
     """Return cells with spaces in front, or behind where they stand on the left, that make them so wide at least."""
     lacking = width - np.count_nonzero(cells, axis=1)
-    spaces = np.where(np.arange(width) < lacking[:, np.newaxis], SPACE, 0).astype(np.uint8)
+    spaces = np.multiply(np.arange(width) < lacking[:, np.newaxis], SPACE, dtype=np.uint8)
     return beside([cells, spaces] if left else [spaces, cells])
 
 
