@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Positions = NDArray[np.int64]
 SPARE = 1024 * 1024  # room for what is appended
-NEAR = 64  # bytes of a packet that hold link, IP and transport header of nearly all
+NEAR = 56  # bytes of a packet that hold link, IP and transport header of nearly all
 
 
 class Heads:
