@@ -198,7 +198,7 @@ def _five_tuples(pair: U64, ports: NDArray[np.uint32], version: NDArray[np.uint8
 
 def _swapped(values: NDArray[Any], half: int) -> NDArray[Any]:
     """Exchange the upper and the lower half of each number."""
-    swapped = values << values.dtype.type(half)
+    swapped: NDArray[Any] = values << values.dtype.type(half)
     swapped |= values >> values.dtype.type(half)
     return swapped
 
@@ -294,8 +294,9 @@ def _segment_columns(group: _Group, segment: I64, begins: I64) -> dict[str, NDAr
     ):
         total = np.bincount(control[which], minlength=count * 2)
         columns[f"{name}_a"], columns[f"{name}_b"] = total[::2], total[1::2]
+    columns["parts"] = np.ones(count, np.int32)
     unset = np.full(count, UNSET)
-    return columns | {"parts": np.ones(count, np.int32)} | dict.fromkeys(("base_a", "base_b", "override_a", "override_b"), unset)
+    return columns | dict.fromkeys(("base_a", "base_b", "override_a", "override_b"), unset)
 
 
 def _events(group: _Group, segment: I64, count: int) -> dict[str, NDArray[Any]]:
@@ -393,7 +394,7 @@ def finish(whole: Partial) -> Streams:
     flow = np.empty(len(begins), np.int64)
     flow[order] = np.arange(len(begins))
     owner = np.repeat(flow, ends - begins + 1)[whole.events["segment"]]
-    at = _telling_events(owner, whole.events["packet"], columns["parts"] > 1)
+    at = _telling_events(owner, whole.events["packet"], columns.pop("parts") > 1)
     events = {name: whole.events.pop(name)[at] for name in EVENT_COLUMNS if name != "segment"}
     begin = np.append(0, np.cumsum(np.bincount(owner[at], minlength=len(flow))))
     state = conn_state.follow(events["packet"], begin)

@@ -51,8 +51,8 @@ def _width(columns: Columns) -> int:
 
 
 def _head(width: int) -> str:
-    ends = f"{'from':>{width}} {'':<5}   {'to':>{width}} {'':<5}"
-    return f"{'frame':>9}  {'stream':>6}  {'start (UTC)':<26}  {'proto':<5}  {ends}  {'state':<6}  {'frames':>11}  answer\n"
+    begin = f"{'frame':>9}  {'stream':>6}  {'start (UTC)':26}  {'proto':5}"
+    return f"{begin}  {'from':>{width}} {'':5}   {'to':>{width}} {'':5}  {'state':6}  {'frames':>11}  answer\n"
 
 
 def _text_cells(block: Columns, width: int) -> list[Cells]:

@@ -40,7 +40,8 @@ class Addresses:
         result = np.empty(len(numbers), object)
         four = numbers >> np.uint64(32) == 4
         octets = np.frombuffer(numbers[four].astype(">u4").tobytes(), np.uint8).reshape(-1, 4)
-        result[four] = list(map(".".join, zip(*(map(OCTETS.__getitem__, column.tolist()) for column in octets.T))))
+        columns = (map(OCTETS.__getitem__, column.tolist()) for column in octets.T)
+        result[four] = list(map(".".join, zip(*columns, strict=True)))
         result[~four] = [self.text(number & 0xFFFFFFFF, 6) for number in numbers[~four].tolist()]
         return result
 
