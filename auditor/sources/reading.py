@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from auditor.admission import MOST_FLOWS
 from auditor.errors import SourceError
@@ -23,6 +23,9 @@ from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.packets import UNWANTED_ERRORS, PacketReader, Tunnels
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Formats that are often mistaken for captures: first bytes, what it is, what to do.
 KNOWN_FORMATS = (
