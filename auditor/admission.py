@@ -17,6 +17,7 @@ MOST_FLOWS = 1_000_000  # beyond these only flows are taken in that an audit may
 MOST_IN_ALL = 2_000_000  # beyond these the capture is not read on
 
 Bools = NDArray[np.bool_]
+Ports = Callable[[], Collection[int]]
 HALF = np.uint64(32)
 
 
@@ -27,7 +28,7 @@ class Admission:
     called when room gets scarce, returns the documented ports. dropped: packets of flows that were not taken in.
     """
 
-    def __init__(self, partials: dict[int, Partial], ports: Callable[[], Collection[int]], heard: Hosts) -> None:
+    def __init__(self, partials: dict[int, Partial], ports: Ports, heard: Hosts) -> None:
         self.dropped = 0
         self._partials = partials
         self._ports = ports

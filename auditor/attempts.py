@@ -5,17 +5,46 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from auditor.flows import Asked, Event
 from auditor.said import HandedOut, Said, Side, Step, by_side
 from auditor.sources.packets import Quote
-from auditor.sources.reading import Source
+from auditor.sources.reading import CAPTURE, Source
 
 SAME_PACKET_NS = 100_000_000  # a SYN that comes again within this is the same one seen twice (router, mirror port)
 SURELY_ONE_WAY = 3  # frames one way and none back, in mid-connection, that show a one-sided capture
+
+
+class Row(NamedTuple):
+    """What rows of a firewall or event log say of an attempt.
+
+    action, direction: the log's own words (DROP, ALLOW; SEND, RECEIVE). rows: how many say so. firewall: the address
+    of the computer whose firewall it is, None if that cannot be told. by: program and rule, as far as the log names
+    them.
+    """
+
+    action: str
+    direction: str
+    rows: int
+    firewall: str | None
+    by: str
+
+
+class Told(NamedTuple):
+    """What one attempt in one source says: verdict, confidence, a sentence, what shows it, place, remedy.
+
+    frames: of a capture; of a log the lines.
+    """
+
+    verdict: str
+    confidence: str | None
+    text: str
+    frames: Sequence[int]
+    place: str | None = None
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -23,7 +52,8 @@ class Attempt:
     """One flow from the host that tried, seen in one source.
 
     reversed: the flow's originator is unknown (no SYN) and this reads it the other way round. answer: as in the flow
-    table. events, errors: the packets that say so.
+    table. events, errors: the packets that say so; of a log the events are rows, with lines for frames. row: None of
+    captures.
     """
 
     source: int
@@ -42,6 +72,29 @@ class Attempt:
     reversed: bool
     events: tuple[Event, ...]
     errors: tuple[Quote, ...]
+    row: Row | None = None
+
+    @property
+    def port_text(self) -> str:
+        """What was tried, in words: "TCP 445"."""
+        return "ICMP echo requests" if self.protocol == "icmp" else f"{self.protocol.upper()} {self.dst_port}"
+
+    @property
+    def text(self) -> str:
+        """The whole attempt in words: "TCP 445 from 10.0.0.5 to 10.0.0.20"."""
+        if self.protocol == "icmp":
+            return f"The echo request from {self.src} to {self.dst}"
+        return f"{self.port_text} from {self.src} to {self.dst}"
+
+    @property
+    def ends(self) -> tuple[object, ...]:
+        """The five-tuple: all that a log and a capture of one attempt have in common."""
+        return (self.protocol, self.src, self.src_port, self.dst, self.dst_port)
+
+    @property
+    def firewall(self) -> str | None:
+        """Whose firewall tells of it, None of captures and where that is unknown."""
+        return self.row.firewall if self.row else None
 
     @property
     def syns(self) -> list[Event]:
@@ -62,6 +115,8 @@ class Attempt:
 
         Of pings it is the first one's sequence number; the same number may come again in one capture.
         """
+        if self.row is not None:
+            return None
         if self.protocol == "icmp":
             asked = [event.sequence for event in self.events if event.what == "request"]
             return (self.src, self.dst, asked[0]) if asked else None
@@ -92,7 +147,7 @@ class Traffic:
 
     def _add(self, number: int, source: Source) -> None:
         table = source.flows
-        self._deaf.append(_one_sided(table))
+        self._deaf.append(_one_sided(table) if source.kind == CAPTURE else (set(), set()))
         near = table[table["src_ip"].isin(self._hosts) & table["dst_ip"].isin(self._hosts)]
         for row in near.itertuples():
             one = _attempt(number, source, row)
@@ -107,6 +162,10 @@ class Traffic:
     def partners(self, host: str) -> set[str]:
         """Return the hosts of interest that a host exchanged packets with, or tried to."""
         return self._partners.get(host, set())
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return who tried to reach whom, in order."""
+        return sorted(self._attempts)
 
     def heard(self, host: str) -> bool:
         """Tell whether any packet of this host is in any source."""
@@ -129,8 +188,8 @@ class Traffic:
 
     def reset_by_other(self, attempt: Attempt) -> bool | None:
         """Tell whether another device than the host sent the reset of an attempt, None if that is unknown."""
-        side = (attempt.src, attempt.dst, attempt.dst_port)
-        return next((one.forged for one in self.said[attempt.source].resets if tuple(one.side) == side), None)
+        frames = {event.frame for event in attempt.events if event.what == "RST"}
+        return next((one.forged for one in self.said[attempt.source].resets if one.frame in frames), None)
 
     def _deaf_to(self, source: int, src: str, dst: str) -> bool:
         pairs, hosts = self._deaf[source]
@@ -151,6 +210,7 @@ class Traffic:
 
 
 def _attempt(number: int, source: Source, row: Any) -> Attempt:
+    events = tuple(source.details.events(row.Index))
     return Attempt(
         source=number,
         protocol=row.protocol,
@@ -166,8 +226,23 @@ def _attempt(number: int, source: Source, row: Any) -> Attempt:
         first_frame=int(row.first_frame),
         stream=_number(row.stream),
         reversed=False,
-        events=tuple(source.details.events(row.Index)),
+        events=events,
         errors=tuple(source.details.errors.get(row.Index, ())),
+        row=None if source.kind == CAPTURE else _row(row, sent_by_src=events[0].from_src),
+    )
+
+
+def _row(row: Any, *, sent_by_src: bool) -> Row:
+    """Return what a log says. sent_by_src: whether its rows are about packets of the host that tried."""
+    sender, receiver = (row.src_ip, row.dst_ip) if sent_by_src else (row.dst_ip, row.src_ip)
+    named = [str(getattr(row, name, "") or "") for name in ("application", "filter_origin")]
+    words = [f"program {named[0]}" if named[0] else "", f"rule {named[1]}" if named[1] else ""]
+    return Row(
+        action=row.action,
+        direction=row.direction,
+        rows=int(row.rows),
+        firewall={"SEND": sender, "RECEIVE": receiver}.get(row.direction),
+        by=", ".join(filter(None, words)),
     )
 
 

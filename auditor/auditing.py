@@ -51,7 +51,7 @@ def audit(
     asked = _asked(rules, methods)
     given = parse_roles(facts.roles)
     _check_conditions(rules, facts)
-    sources, unreadable = read_all(paths)
+    sources, unreadable = read_all(paths, rules)
     cast = assign(sources, rules, given)
     heard = None
     if dissect:

@@ -168,6 +168,13 @@ def output_options(*forms: str) -> Callable[[Function], Function]:
     return add
 
 
+def zone_option(function: Function) -> Function:
+    """Add the option that says in which time zone a firewall log was written."""
+    return click.option(
+        "--tz", metavar="ZONE", help="Time zone of a firewall log's local times, such as +02:00 or Europe/Berlin."
+    )(function)
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
 @click.option(
     "--version",
@@ -223,14 +230,15 @@ def analyze(
 @cli.command()
 @click.argument("sources", nargs=-1, required=True, type=Named(), metavar="SOURCE...")
 @output_options("text", "csv", "jsonl", "parquet")
-def flows(sources: tuple[str, ...], form: str, target: str, force: bool) -> int:
-    """Write the flow table: one row a flow, numbered and oriented as Wireshark and Zeek do."""
+@zone_option
+def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str | None) -> int:
+    """Write the flow table of captures and firewall logs: one row a flow, oriented as Wireshark and Zeek do."""
     from auditor.intake import read_all
     from auditor.render.table import write
     from auditor.report import INCOMPLETE_CODES
 
     output.check(target, force=force, inputs=sources, binary=form == "parquet")
-    read, unreadable = read_all(_each_once(sources))
+    read, unreadable = read_all(_each_once(sources), tz=tz)
     for one in unreadable:
         output.tell(f"{one.path}: {one.warnings[0][1]}")
     lacking = [(one.path, warning.text) for one in read for warning in one.warnings if warning.code in INCOMPLETE_CODES]
@@ -264,7 +272,7 @@ def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) ->
 
 @cli.group()
 def rulesets() -> None:
-    """Show or check the documented ports that are judged by."""
+    """Show or check the documented ports that are judged by, or turn them into firewall rules."""
 
 
 @rulesets.command("list")
@@ -297,6 +305,24 @@ def check(file: str) -> int:
     count = "1 fault" if len(faults) == 1 else f"{len(faults) or 'no'} faults"
     click.echo(f"{clean(file)}: {count}")
     return 2 if faults else 0
+
+
+@rulesets.command("export")
+@click.argument("what", metavar="METHOD|RULESET")
+@click.option("--to", "form", type=click.Choice(("powershell", "netsh", "csv")), required=True, help="What to write.")
+@click.option("--outbound", is_flag=True, help="Also rules for the computers that connect, where outbound is closed.")
+@site_options
+@click.option("-o", "--output", "target", default="-", metavar="FILE", help="Write here; - is standard output.")
+@click.option("--force", is_flag=True, help="Replace an output that exists.")
+def export(what: str, form: str, outbound: bool, target: str, force: bool, **site: Any) -> None:
+    """Write the Windows Firewall rules that let a method, or all of a ruleset, through; nothing is changed here."""
+    from auditor.firewall_rules import firewall_rules
+    from auditor.render.firewall_rules import rules_text
+
+    output.check(target, force=force, inputs=_inputs((what,), site))
+    text = rules_text(firewall_rules(what, outbound=outbound, **_arguments(site)), form)
+    with output.opened(target, force=force) as out:
+        out.write(text.encode())
 
 
 @cli.command()

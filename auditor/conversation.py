@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from auditor import report as r
 from auditor.attempts import Attempt, Traffic
-from auditor.said import Step
+from auditor.said import CALL, OPEN, Step
 
 MOST_PROBLEMS = 8
 MOST_STEPS = 12
@@ -30,8 +30,8 @@ def conversation(attempts: Sequence[Attempt], traffic: Traffic) -> Conversation:
     steps = _in_turn(attempts, traffic)
     if not steps:
         return NOTHING_SAID
-    last = {(step.layer, step.step): step for _, step in steps}
-    bad = [Failed(number, step, last[step.layer, step.step] is step) for number, step in steps if not step.good]
+    last = {_same(step): step for _, step in steps}
+    bad = [Failed(number, step, last[_same(step)] is step) for number, step in steps if not step.good]
     shown = _gravest(bad)
     return Conversation(
         _reached([step for _, step in steps]),
@@ -52,6 +52,11 @@ class Failed(NamedTuple):
     def fatal(self) -> bool:
         """Whether it ends the push."""
         return self.decides and self.step.known is not None and self.step.known.fatal
+
+
+def _same(step: Step) -> tuple[str, str]:
+    """Return what a later try of the same step has in common with it; Windows does not tell capital letters apart."""
+    return step.layer, step.step.casefold()
 
 
 def _in_turn(attempts: Sequence[Attempt], traffic: Traffic) -> list[tuple[int, Step]]:
@@ -82,5 +87,9 @@ def _evidence(failed: Failed) -> r.Evidence:
 
 
 def _reached(steps: list[Step]) -> str:
+    """Return what went well, in order; of a long list its end, which is how far it came."""
     done = list(dict.fromkeys(step.step for step in steps if step.good))
-    return f"Went well there: {', '.join(done[:MOST_STEPS])}." if done else ""
+    called = {step.removeprefix(CALL) for step in done if step.startswith(CALL)}
+    done = [step for step in done if not (step.startswith(OPEN) and step.removeprefix(OPEN) in called)]
+    shown = [*(["..."] if len(done) > MOST_STEPS else []), *done[-MOST_STEPS:]]
+    return f"Went well there: {', '.join(shown)}." if done else ""

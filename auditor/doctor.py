@@ -13,7 +13,7 @@ from auditor.tshark import find_tshark, tshark_version
 from auditor.version import VERSION
 
 PACKAGES = ("click", "numpy", "pandas", "pyshark", "rich")
-OPTIONAL = {"pyarrow": "flow tables as Parquet"}
+OPTIONAL = {"evtx": "Windows event logs (.evtx)", "pyarrow": "flow tables as Parquet"}
 TSHARK_HINT = "install Wireshark (Windows: wireshark.org; Debian: apt install tshark)"
 
 

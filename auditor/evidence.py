@@ -39,6 +39,8 @@ def comments(report: r.Report) -> dict[int, Comments]:
     for client, one in _verdicts(report):
         name = f"{client.address} {one.id}"
         for evidence in one.evidence:
+            if report.sources[evidence.source].kind != "capture":
+                continue  # a log has no packets
             for frame in evidence.frames:
                 found[evidence.source][frame].append(f"{name}: {_verdict(one)}. {evidence.text}")
     return found

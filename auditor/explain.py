@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 
 from auditor.errors import ArgumentError
+from auditor.known import explained, problems
 from auditor.ruleset import Requirement, load_ruleset, shipped_rulesets
 from auditor.ruleset_lint import nearest
-from auditor.said import problems
 
 WIDTH = 88
 ICMP_CODE = re.compile(r"(?:icmp *(?P<before>v6)? *)?(?P<code>\d{1,3}/\d{1,3}) *(?:v4|(?P<behind>v6))?", re.IGNORECASE)
@@ -68,13 +68,18 @@ def _problem_names() -> list[str]:
 
 
 def _problems(term: str) -> list[str]:
-    """Return what answers of protocols mean, by their name or code."""
+    """Return what answers of protocols mean, by name or code; of a code that is not listed, what its kind means."""
+    listed = [(layer, code, known) for layer, table in problems().items() for code, known in table.items()]
+    found = [
+        (layer, code, known)
+        for layer, code, known in listed
+        if term.lower() in (known.name.lower(), code.lower(), f"{layer} {code}".lower())
+    ]
+    found = found or [(layer, term.lower(), known) for layer, known in explained(term)]
     return [
         f"{known.name} (problem, {layer} {code})\n{_wrapped(known.means.capitalize() + '.')}\n"
         f"{_wrapped('What to do: ' + known.do)}\n"
-        for layer, table in problems().items()
-        for code, known in table.items()
-        if term.lower() in (known.name.lower(), code.lower(), f"{layer} {code}".lower())
+        for layer, code, known in found
     ]
 
 

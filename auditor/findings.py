@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from auditor import report as r
-from auditor.attempts import Attempt, Traffic
+from auditor.attempts import Attempt, Told, Traffic
 from auditor.flows import MEANING
+from auditor.joining import log_ahead, together
+from auditor.logged import told_by_log
 from auditor.quoted import SENT_BACK
 from auditor.sources.packets import Quote
 from auditor.vantage import clock_offset
@@ -47,17 +47,6 @@ class Finding:
         return self.verdict != r.INCONCLUSIVE
 
 
-class Told(NamedTuple):
-    """What one attempt in one source says: verdict, confidence, a sentence, the frames that show it, place, remedy."""
-
-    verdict: str
-    confidence: str | None
-    text: str
-    frames: Sequence[int]
-    place: str | None = None
-    remedy: str = ""
-
-
 class Witness:
     """Says of attempts what they show. role_of: the role that a host plays."""
 
@@ -65,16 +54,11 @@ class Witness:
         self._traffic = traffic
         self._role_of = role_of
         self._offsets: dict[tuple[int, str, str], int] = {}
+        self._logs_ahead: dict[int, int] = {}
 
     def findings(self, attempts: Sequence[Attempt]) -> list[Finding]:
         """Return one finding for each attempt, in order of time."""
-        groups: dict[object, list[Attempt]] = defaultdict(list)
-        again: Counter[object] = Counter()
-        for index, attempt in enumerate(attempts):
-            key = attempt.identity or index
-            again[key, attempt.source] += 1
-            groups[key, again[key, attempt.source]].append(attempt)  # the same again in one source is another attempt
-        found = [self._joined([self._judged(one) for one in group]) for group in groups.values()]
+        found = [self._joined([self._judged(one) for one in group]) for group in together(attempts, self._ahead)]
         return sorted(found, key=lambda one: (one.time_ns, one.attempts[0].source, one.attempts[0].first_frame))
 
     def unanswered_questions(self, hosts: Sequence[str]) -> list[Finding]:
@@ -97,7 +81,10 @@ class Witness:
     def _judged(self, attempt: Attempt) -> Finding:
         told = self._told(attempt)
         proof = tuple(told.frames[:MOST_FRAMES]) or (attempt.first_frame,)  # of some only an error was captured
-        evidence = r.Evidence(attempt.source, proof, (), told.text, display_filter(attempt, proof))
+        if attempt.row is None:
+            evidence = r.Evidence(attempt.source, proof, (), told.text, display_filter(attempt, proof))
+        else:
+            evidence = r.Evidence(attempt.source, (), proof, told.text, "")
         return Finding(
             verdict=told.verdict,
             confidence=told.confidence,
@@ -112,14 +99,23 @@ class Witness:
 
     def _ahead(self, attempt: Attempt) -> int:
         """Return how far the clock of the attempt's source is ahead of the first source that saw the same attempts."""
+        if attempt.row is not None:
+            return self._log_ahead(attempt.source)
         key = (attempt.source, attempt.src, attempt.dst)
         if key not in self._offsets:
             offsets = (clock_offset(first, *key, self._traffic) for first in range(attempt.source))
             self._offsets[key] = next((offset for offset in offsets if offset is not None), 0)
         return self._offsets[key]
 
+    def _log_ahead(self, number: int) -> int:
+        if number not in self._logs_ahead:
+            self._logs_ahead[number] = log_ahead(number, self._traffic)
+        return self._logs_ahead[number]
+
     def _told(self, attempt: Attempt) -> Told:
         where = self._where(attempt)
+        if attempt.row is not None:
+            return told_by_log(attempt, attempt.row, where, self._role_of)
         if attempt.answer == "answered":
             return Told(r.OPEN, r.PROVEN, f"{where} was answered{_how_answered(attempt)}.", _answer_frames(attempt))
         if telling := _telling_errors(attempt):
@@ -140,8 +136,8 @@ class Witness:
         """Return which attempt it was, and for which interface its port was handed out."""
         announced = self._traffic.handed_out(attempt)
         if announced is None:
-            return _where(attempt)
-        return f"{_where(attempt)} (handed out for {announced.interface} in frame {announced.frame})"
+            return attempt.text
+        return f"{attempt.text} (handed out for {announced.interface} in frame {announced.frame})"
 
     def _reset(self, attempt: Attempt, where: str) -> Told:
         """Judge a reset: the hop count that it has left tells whether the host itself sent it."""
@@ -154,7 +150,7 @@ class Witness:
             return Told(r.REFUSED, r.PROVEN, text, frames, r.UNKNOWN, either)
         if forged:
             text = f"{where} was reset by a device between: the reset came another way than {attempt.dst}'s packets do."
-            allow = f"On the devices between, allow {_port(attempt)} from {attempt.src} to {attempt.dst}."
+            allow = f"On the devices between, allow {attempt.port_text} from {attempt.src} to {attempt.dst}."
             return Told(r.REFUSED, r.PROVEN, text, frames, r.BETWEEN, allow)
         text = f"{where} was reset by {attempt.dst} itself: nothing listens there."
         return Told(r.REFUSED, r.PROVEN, text, frames, self._role_of(attempt.dst), remedy)
@@ -170,11 +166,11 @@ class Witness:
         place = self._role_of(attempt.dst) if by_itself else r.BETWEEN
         if attempt.answer == "prohibited" and said.sender == attempt.src:
             text = f"{where}: the firewall of {attempt.src} itself forbids it to leave ({code})."
-            remedy = f"On {attempt.src} itself, allow {_port(attempt)} to {attempt.dst} outbound."
+            remedy = f"On {attempt.src} itself, allow {attempt.port_text} to {attempt.dst} outbound."
             return Told(r.BLOCKED, r.PROVEN, text, frames, self._role_of(attempt.src), remedy)
         if attempt.answer == "prohibited":
             text = f"{where}: {sender} forbids it ({code})."
-            way = f"allow {_port(attempt)} from {attempt.src} to {attempt.dst}"
+            way = f"allow {attempt.port_text} from {attempt.src} to {attempt.dst}"
             remedy = "" if by_itself else f"On {said.sender}, and on every further device, {way}."
             return Told(r.BLOCKED, r.PROVEN, text, frames, place, remedy)
         if attempt.answer == "refused":
@@ -232,21 +228,34 @@ class Witness:
             return seen[0]
         evidence = tuple(one for finding in seen for one in finding.evidence)
         attempts = tuple(one for finding in seen for one in finding.attempts)
-        time = min(one.time_ns for one in seen)
-        proven_bad = [one for one in seen if one.verdict in r.BAD and one.confidence == r.PROVEN]
-        silent = [one for one in seen if one.verdict in r.BAD]
+        chosen = self._of_several(seen)
+        return replace(chosen, time_ns=min(one.time_ns for one in seen), attempts=attempts, evidence=evidence)
+
+    def _of_several(self, seen: list[Finding]) -> Finding:
+        """Return what several accounts of one attempt come to.
+
+        A capture that shows the answer counts more than a row about the SYN, which Windows may drop once and then let
+        in; a row about the answer itself counts more than that capture.
+        """
         answered = [one for one in seen if one.verdict == r.OPEN]
+        silent = [one for one in seen if one.verdict in r.BAD]
+        proven_bad = [one for one in silent if one.confidence == r.PROVEN and not (answered and _is_of_logged_syn(one))]
         if answered and silent and not proven_bad:
-            lost = self._lost_answer(answered[0], silent[0])
-            return replace(lost, time_ns=time, attempts=attempts, evidence=evidence)
-        chosen = (proven_bad or [one for one in seen if one.decides] or seen)[0]
-        return replace(chosen, time_ns=time, attempts=attempts, evidence=evidence)
+            captured = [one for one in silent if one.attempts[0].row is None]
+            return self._lost_answer(answered[0], captured[0]) if captured else answered[0]
+        chosen = (proven_bad or answered or silent or [one for one in seen if one.decides] or seen)[0]
+        let_in = [one for one in seen if one.verdict == r.ALLOWED]
+        if chosen.confidence != r.LIKELY or not let_in:
+            return chosen
+        beyond = "so look at what comes behind it: the service itself, devices between, and the way back."
+        return replace(chosen, text=f"{chosen.text} {let_in[0].text.partition(';')[0]}, {beyond}")
 
     def _lost_answer(self, answered: Finding, silent: Finding) -> Finding:
         """Return the finding of an attempt whose answer one source has and the other never gets."""
         one = answered.attempts[0]
         names = [self._traffic.sources[finding.attempts[0].source].path for finding in (answered, silent)]
-        text = f"{_where(one)} was answered in {names[0]}, but the answer never arrives in {names[1]}."
+        lost = f"but the answer never arrives in {names[1]}: the way out is open, the return path is not."
+        text = f"{one.text} was answered in {names[0]}, {lost}"
         remedy = (
             f"Something between drops the answers on their way back (from {one.dst} to {one.src}): look for asymmetric "
             f"routing or a rule that does not know connections. Nothing is to be done on {one.dst}."
@@ -255,14 +264,9 @@ class Witness:
         return replace(joined, blocked_at=r.BETWEEN, remedy=remedy)
 
 
-def _where(attempt: Attempt) -> str:
-    if attempt.protocol == "icmp":
-        return f"The echo request from {attempt.src} to {attempt.dst}"
-    return f"{_port(attempt)} from {attempt.src} to {attempt.dst}"
-
-
-def _port(attempt: Attempt) -> str:
-    return "ICMP echo requests" if attempt.protocol == "icmp" else f"{attempt.protocol.upper()} {attempt.dst_port}"
+def _is_of_logged_syn(finding: Finding) -> bool:
+    first = finding.attempts[0]
+    return first.row is not None and first.events[0].from_src
 
 
 def _how_answered(attempt: Attempt) -> str:

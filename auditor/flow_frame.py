@@ -23,11 +23,15 @@ def flow_columns(frame: pd.DataFrame) -> Columns:
 
 def _column(values: NDArray[Any], kind: str) -> Any:
     if kind == "Int64":
-        missing = values < 0
-        return pd.arrays.IntegerArray(np.where(missing, 1, values), missing)
+        return nullable(values, values < 0)
     if kind.startswith("datetime"):
         return pd.DatetimeIndex(values.view("datetime64[ns]"), tz="UTC")
     return pd.Series(values, dtype=kind)
+
+
+def nullable(values: NDArray[np.int64], missing: NDArray[np.bool_]) -> pd.arrays.IntegerArray:
+    """Return integers of which some are missing."""
+    return pd.arrays.IntegerArray(np.where(missing, 1, values), missing.copy())
 
 
 def _values(column: pd.Series, kind: str) -> NDArray[Any]:

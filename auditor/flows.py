@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor import conn_state, flow_table, quoted, segments
-from auditor.admission import Admission
+from auditor.admission import Admission, Ports
 from auditor.answers import ANSWERS
 from auditor.flow_table import TABLE, Columns
 from auditor.neighbourhood import Asked, Neighbourhood
@@ -128,7 +127,7 @@ class FlowBuilder:
     packets and ICMP errors that were too many to be kept as evidence.
     """
 
-    def __init__(self, source: str, addresses: Addresses, ports: Callable[[], Collection[int]] = frozenset) -> None:
+    def __init__(self, source: str, addresses: Addresses, ports: Ports = frozenset) -> None:
         self._source = source
         self._addresses = addresses
         self._partials = {TCP: Partial(), UDP: Partial(), ICMP: Partial()}

@@ -4,36 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auditor.errors import SourceError
 from auditor.report import SourceSummary
-from auditor.sources.reading import Source, read
+from auditor.sources.reading import CAPTURE, FIREWALL_LOG, Source, read
+
+if TYPE_CHECKING:
+    from auditor.ruleset import Ruleset
+
+ROLLED_OVER = ".old"  # what Windows adds to the name of a log that has grown to its limit
 
 
-def read_all(paths: Iterable[str | Path]) -> tuple[list[Source], list[SourceSummary]]:
+def read_all(
+    paths: Iterable[str | Path], ruleset: Ruleset | None = None, *, tz: str | None = None
+) -> tuple[list[Source], list[SourceSummary]]:
     """Read every source once; return those read and those that could not be.
 
-    Raises the first SourceError, with the others as its `further`, when none can be read.
+    A firewall log that was rolled over is read first, as a source of its own: pfirewall.log.old before pfirewall.log.
+    ruleset: whose ports come first where a source holds too many connections; all shipped ones if None. tz: the time
+    zone of local times in logs. Raises the first SourceError, with the others as its `further`, when none can be read.
     """
     sources: list[Source] = []
     unreadable: list[SourceSummary] = []
     errors: list[SourceError] = []
-    for path in dict.fromkeys(map(str, paths)):
+    named = list(dict.fromkeys(map(str, paths)))
+    waiting = named[::-1]
+    while waiting:
+        path = waiting.pop()
         try:
-            source = read(path)
-            _check(source)
+            source = _read(path, ruleset, tz)
+            older = path + ROLLED_OVER
+            if source.kind == FIREWALL_LOG and older not in named and Path(older).is_file():
+                named.append(older)
+                sources += _older(older, tz, unreadable)
             sources.append(source)
         except SourceError as error:
             errors.append(error)
-            warning = (("unreadable", f"{error.what} - {error.hint}"),)
-            unreadable.append(SourceSummary(path, "unknown", "", 0, 0, 0, None, None, warning))
+            unreadable.append(_unreadable(path, error))
     if not sources:
         errors[0].further = tuple(errors[1:])
         raise errors[0]
     return sources, unreadable
 
 
-def _check(source: Source) -> None:
+def _read(path: str, ruleset: Ruleset | None, tz: str | None) -> Source:
+    source = read(path, lambda: documented_ports(ruleset), tz=tz)
+    (_check_capture if source.kind == CAPTURE else _check_log)(source)
+    return source
+
+
+def _check_log(source: Source) -> None:
+    """Raise SourceError for a log that holds nothing to audit."""
+    if source.records:
+        return
+    if source.skipped:
+        raise SourceError(source.warnings[0].text, where=source.path, hint="copy the log again, unchanged")
+    hint = "switch the logging of dropped and of allowed connections on, and try the installation again"
+    raise SourceError("the log holds no rows", where=source.path, hint=hint)
+
+
+def _check_capture(source: Source) -> None:
     """Raise SourceError for a capture that holds nothing to audit."""
     if not source.records:
         raise SourceError("the file holds no packets", where=source.path, hint="take the capture again")
@@ -46,3 +77,25 @@ def _check(source: Source) -> None:
     found = [hint for code, hint in hints.items() if any(warning.code == code for warning in source.warnings)]
     hint = (found or ["capture on an Ethernet, Wi-Fi, tunnel or 'any' interface"])[0]
     raise SourceError(f"none of its {source.records:,} frames can be read as IP or ARP", where=source.path, hint=hint)
+
+
+def documented_ports(ruleset: Ruleset | None) -> frozenset[int]:
+    """Return the ports of a ruleset, or of all shipped ones."""
+    from auditor.ruleset import load_ruleset, shipped_rulesets  # seldom needed, and slow to load
+
+    rulesets = [ruleset] if ruleset else [load_ruleset(name) for name in shipped_rulesets()]
+    return frozenset(port for one in rulesets for row in one.requirements for port in row.ports)
+
+
+def _older(path: str, tz: str | None, unreadable: list[SourceSummary]) -> list[Source]:
+    """Return the older half of a log that was rolled over, if it can be read; else say why not."""
+    try:
+        return [_read(path, None, tz)]
+    except SourceError as error:
+        unreadable.append(_unreadable(path, error))
+        return []
+
+
+def _unreadable(path: str, error: SourceError) -> SourceSummary:
+    warning = (("unreadable", f"{error.what} - {error.hint}"),)
+    return SourceSummary(path, "unknown", "", 0, 0, 0, None, None, warning)

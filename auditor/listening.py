@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +35,9 @@ def hear(sources: Sequence[Source], cast: Cast, ruleset: Ruleset, tshark: Path |
         return Heard((NOTHING,) * len(sources), f"tshark was not found: {HINT}")
     said, obstacles = [], []
     for source in sources:
+        if source.kind != "capture":
+            said.append(NOTHING)
+            continue
         found = dissect(Path(source.path), wanted(source, cast, ruleset), known_tunnels(), program)
         said.append(listen(found.told))
         if found.obstacle:
@@ -50,8 +54,9 @@ def wanted(source: Source, cast: Cast, ruleset: Ruleset) -> list[Wanted]:
     pushes = _between(tcp, servers, clients)
     pushes = pushes[_known_port(pushes, ruleset)]
     fetches = _between(tcp, clients, others)
-    if not any(one.role == MANAGEMENT_POINT and one.how == "given" for one in cast.assignments):
-        fetches = pd.concat([fetches, tcp[_from(tcp, clients) & tcp["dst_port"].isin(_web_ports(ruleset))]])
+    web = tcp[tcp["src_ip"].isin(clients) & tcp["dst_port"].isin(_web_ports(ruleset))]
+    near = [host for host in web["dst_ip"].unique() if MANAGEMENT_POINT not in cast.roles or not _on_the_internet(host)]
+    fetches = pd.concat([fetches, web[web["dst_ip"].isin(near)]])  # their paths may show further roles
     chosen = pd.concat([pushes, fetches]).drop_duplicates("first_frame").sort_values("first_frame")
     rows: Any = chosen.itertuples()
     return [
@@ -66,8 +71,8 @@ def _between(tcp: pd.DataFrame, first: list[str], second: list[str]) -> pd.DataF
     return tcp[forth | back]
 
 
-def _from(tcp: pd.DataFrame, hosts: list[str]) -> pd.Series:
-    return tcp["src_ip"].isin(hosts)
+def _on_the_internet(host: str) -> bool:
+    return ipaddress.ip_address(host).is_global
 
 
 def _known_port(flows: pd.DataFrame, ruleset: Ruleset) -> pd.Series:
@@ -80,5 +85,6 @@ def _known_port(flows: pd.DataFrame, ruleset: Ruleset) -> pd.Series:
 
 
 def _web_ports(ruleset: Ruleset) -> list[int]:
-    rows = [one for one in ruleset.requirements if one.from_role == CLIENT and one.to_role == MANAGEMENT_POINT]
+    """Return the ports of web servers: those with another port for HTTP or HTTPS, unlike that of file sharing."""
+    rows = [one for one in ruleset.requirements if one.from_role == CLIENT and one.alternate_port]
     return sorted({port for requirement in rows for port in requirement.ports})

@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import pandas as pd
 
@@ -41,12 +41,32 @@ class Given:
     def covers(self, role: str, address: str) -> bool:
         """Tell whether an address may play a role: yes if it was named for it, or nobody was."""
         networks = self.networks.get(role, ())
-        return not networks or any(ipaddress.ip_address(address) in network for network in networks)
+        return (
+            not networks
+            or address in self._single(role)
+            or any(_parsed(address) in network for network in self._wide(role))
+        )
 
     def hosts(self, role: str) -> list[str]:
         """Return the single addresses (not the networks) named for a role."""
-        networks = self.networks.get(role, ())
-        return [str(network.network_address) for network in networks if network.num_addresses == 1]
+        return list(self._single(role))
+
+    def _single(self, role: str) -> dict[str, None]:
+        return self._by_width.get(role, ({}, ()))[0]
+
+    def _wide(self, role: str) -> Sequence[Network]:
+        return self._by_width.get(role, ({}, ()))[1]
+
+    @cached_property
+    def _by_width(self) -> dict[str, tuple[dict[str, None], list[Network]]]:
+        """For each role its single addresses, to be looked up, and its networks."""
+        return {
+            role: (
+                {str(one.network_address): None for one in networks if one.num_addresses == 1},
+                [one for one in networks if one.num_addresses > 1],
+            )
+            for role, networks in self.networks.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -114,8 +134,9 @@ def assign(sources: Sequence[Source], ruleset: Ruleset, given: Given) -> Cast:
     if not servers and not clients:
         servers, clients = _asking_in_vain(sources, given)
     assignments = [_named(role, address) for role in ROLES for address in given.hosts(role)]
-    assignments += [one for one in servers if one.address not in given.hosts(SITE_SERVER)]
-    assignments += [one for one in clients if one.address not in given.hosts(CLIENT)]
+    for role, found in ((SITE_SERVER, servers), (CLIENT, clients)):
+        named = set(given.hosts(role))
+        assignments += [one for one in found if one.address not in named]
     addresses = sorted({one.address for one in assignments if one.role == CLIENT}, key=_order)
     assignments += _within_networks(sources, addresses, given)
     points, point_notes = _management_points(sources, ruleset, addresses, given)
@@ -187,8 +208,13 @@ def _named(role: str, address: str) -> RoleAssignment:
     return RoleAssignment(role, address, "given", NAMED)
 
 
+@lru_cache(maxsize=100_000)
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(address)  # which takes longer than all else that is asked of an address
+
+
 def _order(address: str) -> tuple[int, int]:
-    parsed = ipaddress.ip_address(address)
+    parsed = _parsed(address)
     return parsed.version, int(parsed)
 
 
@@ -235,7 +261,7 @@ def _contacts(sources: Sequence[Source], ports: Mapping[int, set[str]]) -> list[
 
 def _one_host(address: str) -> bool:
     """Tell whether an address is that of one other computer."""
-    parsed = ipaddress.ip_address(address)
+    parsed = _parsed(address)
     return not (parsed.is_multicast or parsed.is_loopback or parsed.is_unspecified or address == "255.255.255.255")
 
 
@@ -359,7 +385,7 @@ def _some(addresses: Iterable[str]) -> str:
 
 def _plausible(address: str, given: Given) -> bool:
     """Tell whether a web server may be the management point: one on the Internet is not taken for it unasked."""
-    return given.names(MANAGEMENT_POINT) or not ipaddress.ip_address(address).is_global
+    return given.names(MANAGEMENT_POINT) or not _parsed(address).is_global
 
 
 def _several(count: int, what: str) -> str:

@@ -272,7 +272,8 @@ def with_ports(ruleset: Ruleset, ports: Mapping[str, int]) -> Ruleset:
     ports: port number by name (`ruleset.port_names`), such as that of `http-management-point`. Of two tied
     ports (note 2 of the documents) the one not given follows from the other. Raises RulesetError, with
     everything that is wrong, for an unknown name, a fixed port, a number that is no port, and a pair that
-    contradicts its note.
+    contradicts its note. By the name of a row of dynamic ports, a port to which the service is bound (as WMI by
+    `winmgmt -standalonehost`) is counted among them.
     """
     wrong = [text for name, port in ports.items() for text in _wrong_port(ruleset, name, port)]
     given = dict(ports)
@@ -285,7 +286,12 @@ def with_ports(ruleset: Ruleset, ports: Mapping[str, int]) -> Ruleset:
         replace(method, requirements=tuple(_with_port(requirement, given) for requirement in method.requirements))
         for method in ruleset.methods
     )
-    return replace(ruleset, methods=methods)
+    bound = tuple(port for name, port in ports.items() if name in _dynamic_rows(ruleset))
+    return replace(ruleset, methods=methods, fixed_dynamic_ports=(*ruleset.fixed_dynamic_ports, *bound))
+
+
+def _dynamic_rows(ruleset: Ruleset) -> set[str]:
+    return {requirement.row for requirement in ruleset.requirements if requirement.dynamic}
 
 
 def _find(id_or_path: str | Path) -> Path:
@@ -324,7 +330,7 @@ def _property_name(text: str) -> str:
 
 
 def _wrong_port(ruleset: Ruleset, name: str, port: object) -> list[str]:
-    if name in ruleset.port_names:
+    if name in ruleset.port_names or name in _dynamic_rows(ruleset):
         return [] if is_port(port) else [f"{name}: {port!r} is no port, give a number from 1 to {HIGHEST_PORT}"]
     meant = [r for r in ruleset.requirements if name in (r.row, r.id, *map(str, r.ports))]
     names = sorted({r.alternate_port for r in meant if r.alternate_port is not None})

@@ -6,28 +6,36 @@ Everything is told of a *side*: the host that began the connection and the host 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import NamedTuple
 
-from auditor.shipped import rulesets_folder
+from auditor.known import Known, harmless, interfaces, known, problems, push, web_paths
 from auditor.sources.dissect import Told
 
-NEGOTIATE, SESSION_SETUP, TREE_CONNECT, CREATE = 0, 1, 3, 5
+NEGOTIATE, SESSION_SETUP, TREE_CONNECT, CREATE, CLOSE, WRITE = 0, 1, 3, 5, 6, 9
+OPEN_EXISTING, IS_FOLDER = "1", "1"
 SMB1_STEPS = {0x72: NEGOTIATE, 0x73: SESSION_SETUP, 0x75: TREE_CONNECT, 0xA2: CREATE}
-BIND, BIND_ACK, BIND_NAK, ALTER, ALTER_ACK, FAULT, RESPONSE = 11, 12, 13, 14, 15, 3, 2
+REQUEST, BIND, BIND_ACK, BIND_NAK, ALTER, ALTER_ACK, FAULT, RESPONSE = 0, 11, 12, 13, 14, 15, 3, 2
 EPT_MAP = "3"
 ACCEPTED = "0"
 CLIENT_HELLO, CERTIFICATE_REQUEST = "1", "13"
+APPLICATION_DATA = "23"
+LONGER_THAN_ALERT = 24  # bytes of an encrypted record: of TLS 1.3, an alert has 19, the end of a handshake 53 or more
 FATAL_ALERT, HANDSHAKE_FAILURE, CERTIFICATE_REQUIRED = 2, "40", "116"
 SERVICE_CONTROLLER = "svcctl"
+OPEN, CALL = "open the RPC interface ", "call the RPC interface "
+DCOM_ACTIVATION = "DCOM activation"
 HTTP_ERROR = 400
 CCM_POST = "CCM_POST"
 STRING_BINDING = re.compile(r"^(?P<host>[^\[]+)\[(?P<port>\d{1,5})\]$")
+DATE = re.compile(r"(\d{2,4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)")
+UTC_TIME = "0"  # the two ways in which a certificate writes a date
+ENOUGH_TO_COUNT = 4
+FEW_PACKETS = 2_000  # between two packets of a host that counts them all
 NO_INTERFACE = "00000000-0000-0000-0000-000000000000"
 
 
@@ -37,15 +45,6 @@ class Side(NamedTuple):
     initiator: str
     responder: str
     port: int
-
-
-class Known(NamedTuple):
-    """What is known of one answer: its name, meaning, whether it ends a push, and what to do."""
-
-    name: str
-    means: str
-    fatal: bool
-    do: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,10 @@ class HandedOut:
 
 @dataclass(frozen=True)
 class Reset:
-    """A reset of a connection; forged: whether its hop count shows that another device sent it, None if unknown."""
+    """A reset of a connection; forged: whether its hop count shows that another device sent it, None if unknown.
+
+    Unknown too is one that has the host's hop count, but not the next of the numbers that the host gives its packets.
+    """
 
     side: Side
     frame: int
@@ -102,33 +104,6 @@ class Said:
     other_web: tuple[str, ...] = ()
 
 
-@cache
-def _tables() -> dict[str, dict[str, Any]]:
-    return tomllib.loads((Path(__file__).parent / "problems.toml").read_text(encoding="utf-8"))
-
-
-@cache
-def problems() -> dict[str, dict[str, Known]]:
-    """Return the known answers by layer and code (auditor/problems.toml)."""
-    return {
-        layer: {code: Known(**entry) for code, entry in table.items()}
-        for layer, table in _tables().items()
-        if layer != "harmless"
-    }
-
-
-@cache
-def interfaces() -> dict[str, str]:
-    """Return names of RPC interfaces by UUID (rulesets/well-known/interfaces.toml)."""
-    text = (rulesets_folder() / "well-known" / "interfaces.toml").read_text(encoding="utf-8")
-    return {str(uuid): str(name) for uuid, name in tomllib.loads(text)["interface"].items()}
-
-
-@cache
-def _harmless(layer: str) -> frozenset[str]:
-    return frozenset(_tables()["harmless"].get(layer, ()))
-
-
 def listen(told: Iterable[Told]) -> Said:
     """Return what the dissected packets of one source tell, in order of frames."""
     packets = sorted(told, key=lambda one: one.frame)
@@ -146,10 +121,6 @@ def listen(told: Iterable[Told]) -> Said:
     )
 
 
-def _known(layer: str, code: str) -> Known:
-    return problems().get(layer, {}).get(code) or Known(code, "an answer that is not known here", False, "Look it up.")
-
-
 def _answered_side(packet: Told) -> Side:
     """Return the side that a packet of the responder answers."""
     return Side(packet.dst, packet.src, packet.src_port)
@@ -159,17 +130,65 @@ def _answered_side(packet: Told) -> Side:
 
 
 def _smb(packets: list[Told]) -> Iterator[Step]:
-    asked: dict[tuple[object, ...], str] = {}
+    asked: dict[tuple[object, ...], _Asked] = {}
+    files: dict[tuple[object, ...], _Asked] = {}  # by connection and the number that the server gave the open file
     for packet in packets:
+        ends = _ends(packet)
         for command, response, status, message in _smb_messages(packet):
-            ends = (packet.src, packet.src_port, packet.dst, packet.dst_port)
             if not response:
-                about = (packet.fields.get("smb2.tree") or packet.fields.get("smb.path") or [""])[-1]
-                name = (packet.fields.get("smb2.filename") or packet.fields.get("smb.file") or [""])[-1]
-                asked[(*ends, command, message)] = name if command == CREATE else about
+                of_file = files.pop((ends, _last(packet, FILE_IDS)), None) if command == CLOSE else None
+                asked[ends, command, message] = of_file or _asked(packet, command)
                 continue
-            about = asked.get((packet.dst, packet.dst_port, packet.src, packet.src_port, command, message), "")
+            about = asked.get((ends, command, message)) or _asked(packet, WRITE)
+            if command == CREATE and about.written and about.of_push:
+                files[ends, _last(packet, FILE_IDS)] = about
+            if command == WRITE and _failed(status):  # what is closed then is no copy
+                files = {key: one for key, one in files.items() if key[0] != ends}
             yield from _smb_step(packet, command, status, about)
+
+
+class _Asked(NamedTuple):
+    """What a question is about: the share, the file or pipe, and whether it is opened to write a file."""
+
+    share: str
+    name: str
+    written: bool
+
+    @property
+    def is_pipe(self) -> bool:
+        return self._pipe in push().pipes | push().other_pipes
+
+    @property
+    def of_push(self) -> bool:
+        """Whether a push needs it: its pipes, its files, its shares."""
+        if not self.name:
+            return self.share.lower() in push().shares
+        return self._pipe in push().pipes or any(one in self.name.lower() for one in push().files)
+
+    @property
+    def _pipe(self) -> str:
+        return self.name.rpartition("\\")[2].lower()
+
+
+FILE_IDS, TREES, NAMES = ("smb2.fid", "smb.fid"), ("smb2.tree", "smb.path"), ("smb2.filename", "smb.file")
+
+
+def _asked(packet: Told, command: int) -> _Asked:
+    share = _last(packet, TREES).rpartition("\\")[2].upper()
+    if command != CREATE:
+        return _Asked(share, "", False)
+    written = packet.first("smb2.create.disposition") not in (None, OPEN_EXISTING)
+    folder = packet.first("smb.nt.create_options.directory") in (IS_FOLDER, "True")
+    return _Asked(share, _last(packet, NAMES), written and not folder)
+
+
+def _last(packet: Told, names: Iterable[str]) -> str:
+    """Return the last value of the first of these fields that a packet has, empty if it has none."""
+    return next((packet.fields[name][-1] for name in names if packet.fields.get(name)), "")
+
+
+def _failed(status: str) -> bool:
+    return bool(status) and int(status, 16) >= 0x80000000
 
 
 def _smb_messages(packet: Told) -> Iterator[tuple[int, bool, str, str]]:
@@ -188,79 +207,132 @@ def _smb_messages(packet: Told) -> Iterator[tuple[int, bool, str, str]]:
             yield step, flag == "1", (fields.get("smb.nt_status") or [""])[0], f"1:{message}"
 
 
-def _smb_step(packet: Told, command: int, status: str, about: str) -> Iterator[Step]:
-    if not status or status in _harmless("smb"):
-        return
-    share = about.rpartition("\\")[2].upper()
+def _smb_step(packet: Told, command: int, status: str, about: _Asked) -> Iterator[Step]:
     step = {
         NEGOTIATE: "agree on an SMB version",
         SESSION_SETUP: "log on",
-        TREE_CONNECT: f"connect to {share or 'a share'}",
-        CREATE: f"open {about or 'a file'}",
+        TREE_CONNECT: f"connect to {about.share or 'a share'}",
+        CREATE: f"open {about.name or 'a file'}",
+        CLOSE: f"copy to {about.share or 'a share'}" if about.written else None,
+        WRITE: f"copy to {about.share or 'a share'}",
     }.get(command)
-    if step is None:
+    if step is None or not status or status in harmless("smb"):
         return
-    good = int(status, 16) < 0x80000000
-    layer = "pipe" if command == CREATE and status in problems()["pipe"] and _is_pipe(about) else "smb"
-    known = None if good else _known(layer, status)
-    if known is not None and command == CREATE and layer == "smb" and status not in problems()["smb"]:
+    if not _failed(status):
+        if command != WRITE:  # a file is copied when it is closed
+            yield Step(_answered_side(packet), "smb", step, packet.frame, status, None)
+        return
+    layer = "pipe" if about.is_pipe and status in problems()["pipe"] else "smb"
+    if command in (CREATE, CLOSE, WRITE) and layer == "smb" and status not in problems()["smb"]:
         return  # looking for a file that is not there is part of every push
-    if known is not None and command == TREE_CONNECT and share not in ("ADMIN$", "IPC$"):
-        known = known._replace(fatal=False)
-    yield Step(_answered_side(packet), "smb", step, packet.frame, status, known)
-
-
-def _is_pipe(name: str) -> bool:
-    return name.lower() in ("svcctl", "winreg", "srvsvc", "wkssvc", "lsarpc", "samr", "netlogon", "atsvc")
+    meant = known(layer, status)
+    unseen = command == CREATE and not about.name
+    if command not in (NEGOTIATE, SESSION_SETUP) and (unseen or not about.of_push):
+        meant = meant._replace(fatal=False)
+    yield Step(_answered_side(packet), "smb", step, packet.frame, status, meant)
 
 
 # RPC
 
 
 def _rpc(packets: list[Told]) -> Iterator[Step]:
-    asked: dict[frozenset[tuple[str, int]], str] = {}
+    activated = {one.server for one in _handed_out(packets) if one.by == DCOM_ACTIVATION}
+    spoken = _Spoken()
     for packet in packets:
         kinds = [int(kind) for kind in packet.fields.get("dcerpc.pkt_type", [])]
-        asked[_ends(packet)] = _asked_interface(packet) or asked.get(_ends(packet), "")
-        for step in _rpc_steps(packet, kinds):
-            yield _harmless_for(asked[_ends(packet)], step, packet)
+        spoken.hear(packet, kinds)
+        for one in _rpc_answers(packet, kinds, spoken.interface(packet, kinds)):
+            ends = one.interface in push().interfaces
+            if one.layer == "endpoint-mapper":  # who asks for one port of many is not a push that has its own
+                ends |= packet.src not in activated
+            yield _rpc_step(packet, one, ends)
+
+
+LAST = object()  # instead of a pipe: whichever was opened last on a connection
+
+
+class _Spoken:
+    """Which interface a conversation speaks: on one connection, or in one pipe of it, by the number of its context."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[tuple[object, ...], str] = {}
+        self._offered: dict[tuple[object, ...], str] = {}
+        self._mapped: dict[tuple[object, ...], str] = {}
+
+    def hear(self, packet: Told, kinds: list[int]) -> None:
+        """Keep what a question is about."""
+        talk = self._talk(packet)
+        if BIND in kinds or ALTER in kinds:
+            uuids = packet.fields.get("dcerpc.cn_bind_to_uuid", [])
+            names = [interfaces().get(uuid, uuid) for uuid in uuids]
+            for number, name in zip(packet.fields.get("dcerpc.cn_ctx_id", []), names, strict=False):
+                self._contexts[(*talk, number)] = name
+            self._offered[talk] = self._offered[_ends(packet), LAST] = next(iter(names), "")
+        if name := _interface_of(packet):
+            self._mapped[talk] = name
+
+    def interface(self, packet: Told, kinds: list[int]) -> str:
+        """Return the interface that an answer is about, empty if that was not seen."""
+        talk = self._talk(packet)
+        if "epm.opnum" in packet.fields:
+            return self._mapped.get(talk, "")
+        if RESPONSE in kinds or FAULT in kinds:
+            found = self._contexts.get((*talk, packet.first("dcerpc.cn_ctx_id")))
+            return found or self._offered.get(talk, "")
+        return self._offered.get(talk) or self._offered.get((_ends(packet), LAST), "")  # read from a pipe, unnamed
+
+    @staticmethod
+    def _talk(packet: Told) -> tuple[object, ...]:
+        return _ends(packet), _last(packet, FILE_IDS)
+
+
+class _Answer(NamedTuple):
+    """One answer over RPC: layer, what was asked for, about which interface, and the code, empty if it went well."""
+
+    layer: str
+    step: str
+    interface: str
+    code: str
+
+
+def _rpc_answers(packet: Told, kinds: list[int], interface: str) -> Iterator[_Answer]:
+    opening = f"{OPEN}{interface}" if interface else "open an RPC interface"
+    if BIND_NAK in kinds:
+        yield _Answer("rpc-bind", opening, interface, "nak")
+    elif BIND_ACK in kinds or ALTER_ACK in kinds:
+        accepted = ACCEPTED in packet.fields.get("dcerpc.cn_ack_result", [ACCEPTED])
+        yield _Answer("rpc-bind", opening, interface, "" if accepted else "rejected")
+    calling = f"{CALL}{interface}" if interface else "call an RPC interface"
+    calling = push().calls.get(interface, {}).get(packet.first("dcerpc.opnum") or "", calling)
+    if RESPONSE in kinds and "epm.opnum" not in packet.fields:
+        code = packet.first("svcctl.rc") or packet.first("winreg.werror") or ""
+        refused = code in problems()["service"]
+        yield _Answer("service" if refused else "rpc-fault", calling, interface, code if refused else "")
+    if FAULT in kinds and (status := packet.first("dcerpc.cn_status")):
+        yield _Answer("rpc-fault", calling, interface, status)
+    if _is_mapping(packet) and (found := packet.first("epm.rc")):
+        asking = f"ask for the dynamic port of {interface}" if interface else "ask for a dynamic port"
+        yield _Answer("endpoint-mapper", asking, interface, found if int(found, 16) else "")
+
+
+def _rpc_step(packet: Told, one: _Answer, ends: bool) -> Step:
+    """Return the step of an answer. ends: whether the push needs it.
+
+    The service controller that fails over TCP ends nothing: the named pipe takes over.
+    """
+    side, layer = _answered_side(packet), "rpc-fault" if one.layer == "service" else one.layer
+    if not one.code:
+        return Step(side, layer, one.step, packet.frame, packet.first("epm.rc") or "", None)
+    meant = known(one.layer, one.code)
+    over_pipe = "smb2.cmd" in packet.fields or "smb.cmd" in packet.fields
+    if one.interface == SERVICE_CONTROLLER and not over_pipe:
+        means = f"{meant.means}; the service controller is then called through the named pipe on SMB"
+        meant = meant._replace(fatal=False, means=means)
+    return Step(side, layer, one.step, packet.frame, one.code, meant._replace(fatal=meant.fatal and ends))
 
 
 def _ends(packet: Told) -> frozenset[tuple[str, int]]:
     return frozenset(((packet.src, packet.src_port), (packet.dst, packet.dst_port)))
-
-
-def _asked_interface(packet: Told) -> str:
-    """Return the interface that a bind or a question to the endpoint mapper is about, empty for other packets."""
-    uuids = packet.fields.get("epm.uuid") or packet.fields.get("dcerpc.cn_bind_to_uuid") or []
-    names = [interfaces().get(uuid, uuid) for uuid in uuids if uuid != NO_INTERFACE]
-    return names[0] if names else ""
-
-
-def _rpc_steps(packet: Told, kinds: list[int]) -> Iterator[Step]:
-    side = _answered_side(packet)
-    if BIND_NAK in kinds:
-        yield Step(side, "rpc-bind", "open an RPC interface", packet.frame, "nak", _known("rpc-bind", "nak"))
-    elif BIND_ACK in kinds or ALTER_ACK in kinds:
-        accepted = ACCEPTED in packet.fields.get("dcerpc.cn_ack_result", [ACCEPTED])
-        known = None if accepted else _known("rpc-bind", "rejected")
-        yield Step(side, "rpc-bind", "open an RPC interface", packet.frame, "" if accepted else "rejected", known)
-    if RESPONSE in kinds and "epm.opnum" not in packet.fields:
-        yield Step(side, "rpc-fault", "call an RPC interface", packet.frame, "", None)
-    if FAULT in kinds and (code := packet.first("dcerpc.cn_status")):
-        yield Step(side, "rpc-fault", "call an RPC interface", packet.frame, code, _known("rpc-fault", code))
-    if _is_mapping(packet) and (code := packet.first("epm.rc")):
-        known = None if int(code, 16) == 0 else _known("endpoint-mapper", code)
-        yield Step(side, "endpoint-mapper", "ask for a dynamic port", packet.frame, code, known)
-
-
-def _harmless_for(interface: str, step: Step, packet: Told) -> Step:
-    """Return the step as not fatal if it is the service controller over TCP that fails: the named pipe takes over."""
-    over_pipe = "smb2.cmd" in packet.fields or "smb.cmd" in packet.fields
-    if step.known is None or interface != SERVICE_CONTROLLER or over_pipe:
-        return step
-    means = f"{step.known.means}; the service controller is then called through the named pipe on SMB"
-    return replace(step, known=step.known._replace(fatal=False, means=means))
 
 
 def _handed_out(packets: list[Told]) -> Iterator[HandedOut]:
@@ -273,7 +345,7 @@ def _handed_out(packets: list[Told]) -> Iterator[HandedOut]:
                 yield HandedOut(packet.src, int(port), interface, packet.frame, "endpoint mapper")
         for binding in packet.fields.get("dcom.dualstringarray.network_addr", []):
             if found := STRING_BINDING.match(binding):
-                yield HandedOut(packet.src, int(found["port"]), "DCOM (WMI)", packet.frame, "DCOM activation")
+                yield HandedOut(packet.src, int(found["port"]), "DCOM (WMI)", packet.frame, DCOM_ACTIVATION)
 
 
 def _is_mapping(packet: Told) -> bool:
@@ -283,6 +355,7 @@ def _is_mapping(packet: Told) -> bool:
 
 
 def _interface_of(packet: Told) -> str:
+    """Return the interface that a question to the endpoint mapper, or its answer, is about."""
     uuids = [uuid for uuid in packet.fields.get("epm.uuid", []) if uuid != NO_INTERFACE]
     return interfaces().get(uuids[0], uuids[0]) if uuids else ""
 
@@ -290,30 +363,105 @@ def _interface_of(packet: Told) -> str:
 # TLS and HTTP
 
 
+@dataclass
+class _Handshake:
+    """One TLS connection as far as it was seen. certificates: each with its sender."""
+
+    side: Side
+    certificate_wanted: bool = False
+    certificates: tuple[Told, ...] = ()
+    client_spoke: bool = False
+    agreed: bool = False
+
+
 def _tls(packets: list[Told]) -> Iterator[Step]:
-    began: dict[frozenset[tuple[str, int]], Side] = {}
-    certificate_wanted: set[frozenset[tuple[str, int]]] = set()
+    handshakes: dict[frozenset[tuple[str, int]], _Handshake] = {}
     for packet in packets:
         ends, types = _ends(packet), packet.fields.get("tls.handshake.type", [])
         if CLIENT_HELLO in types:
-            began[ends] = Side(packet.src, packet.dst, packet.dst_port)
-        if CERTIFICATE_REQUEST in types:
-            certificate_wanted.add(ends)
-        if side := began.get(ends):
-            yield from _alerts(packet, side, ends in certificate_wanted)
+            if ends in handshakes:
+                yield from _certificates(handshakes[ends])
+            handshakes[ends] = _Handshake(Side(packet.src, packet.dst, packet.dst_port))
+        if one := handshakes.get(ends):
+            one.certificate_wanted |= CERTIFICATE_REQUEST in types
+            if "x509af.notBefore" in packet.fields:
+                one.certificates += (packet,)
+            yield from _alerts(packet, one)
+            yield from _agreed(packet, one)
+    for one in handshakes.values():
+        yield from _certificates(one)
 
 
-def _alerts(packet: Told, side: Side, certificate_wanted: bool) -> Iterator[Step]:
+def _alerts(packet: Told, one: _Handshake) -> Iterator[Step]:
     levels, codes = (packet.fields.get(f"tls.alert_message.{name}", []) for name in ("level", "desc"))
-    from_server = packet.src == side.responder
+    from_server = packet.src == one.side.responder
     for level, code in zip(levels, codes, strict=False):
         if int(level) != FATAL_ALERT:
             continue
-        known = _known("tls", code)
-        if code == HANDSHAKE_FAILURE and from_server and certificate_wanted:
-            known = _known("tls", CERTIFICATE_REQUIRED)._replace(name=known.name)
-        known = known._replace(means=f"the {'server' if from_server else 'client'} says: {known.means}")
-        yield Step(side, "tls", "agree on encryption", packet.frame, code, known)
+        meant = known("tls", code)
+        if code == HANDSHAKE_FAILURE and from_server and one.certificate_wanted:
+            meant = known("tls", CERTIFICATE_REQUIRED)._replace(name=meant.name)
+        meant = meant._replace(means=f"the {'server' if from_server else 'client'} says: {meant.means}")
+        yield Step(one.side, "tls", "agree on encryption", packet.frame, code, meant)
+
+
+def _agreed(packet: Told, one: _Handshake) -> Iterator[Step]:
+    """Yield the step that a handshake went well: the server sends data after the client did, each more than an alert.
+
+    Of TLS 1.3 too, where all but the beginning is encrypted: a server sends nothing but an alert after a client's last
+    message that it does not accept, and a client that does not accept the server sends no more than an alert.
+    """
+    types = [kind for name in ("content_type", "opaque_type") for kind in packet.fields.get(f"tls.record.{name}", [])]
+    longest = max((int(length) for length in packet.fields.get("tls.record.length", [])), default=0)
+    if APPLICATION_DATA not in types or longest <= LONGER_THAN_ALERT or one.agreed:
+        return
+    if packet.src == one.side.initiator:
+        one.client_spoke = True
+    elif one.client_spoke:
+        one.agreed = True
+        yield Step(one.side, "tls", "agree on encryption", packet.frame, "", None)
+
+
+def _certificates(one: _Handshake) -> Iterator[Step]:
+    """Yield whether the certificates of a handshake were valid when it was captured.
+
+    Where the two agreed all the same, whoever got the certificate did not mind.
+    """
+    for packet in one.certificates:
+        validity = _validity(packet)
+        if validity is None or packet.time_ns <= 0:
+            continue
+        whose = "server" if packet.src == one.side.responder else "client"
+        began, ended = validity
+        when = datetime.fromtimestamp(packet.time_ns // 1_000_000_000, UTC)
+        code = "not-yet-valid" if when < began else "expired" if when > ended else ""
+        meant = None
+        if code:
+            found = known("certificate", code)
+            dates = f"it is valid from {began:%Y-%m-%d} to {ended:%Y-%m-%d}, and the capture is of {when:%Y-%m-%d}"
+            agreed = "; the two agreed all the same" if one.agreed else ""
+            meant = found._replace(means=f"{found.means}: {dates}{agreed}", fatal=found.fatal and not one.agreed)
+        yield Step(one.side, "certificate", f"show the certificate of the {whose}", packet.frame, code, meant)
+
+
+def _validity(packet: Told) -> tuple[datetime, datetime] | None:
+    """Return from when to when the first certificate of a packet, the owner's, is valid; None if it does not tell."""
+    written = {
+        True: iter(packet.fields.get("x509af.utcTime", [])),
+        False: iter(packet.fields.get("x509af.generalizedTime", [])),
+    }
+    dates = []
+    for name in ("x509af.notBefore", "x509af.notAfter"):
+        found = DATE.match(next(written[packet.first(name) == UTC_TIME], ""))
+        if found is None:
+            return None
+        year, *rest = map(int, found.groups())
+        century = 0 if year > 99 else 1900 if year >= 50 else 2000
+        try:
+            dates.append(datetime(century + year, *rest, tzinfo=UTC))  # type: ignore[arg-type,misc]
+        except ValueError:
+            return None
+    return dates[0], dates[1]
 
 
 def _http(packets: list[Told]) -> Iterator[Step]:
@@ -326,13 +474,18 @@ def _http(packets: list[Told]) -> Iterator[Step]:
         if code is None:
             continue
         method, path = asked.get(ends, ("", ""))
-        known = None if code < HTTP_ERROR else _known("http", str(code))
-        if known is not None and method == CCM_POST and str(code) in ("400", "405", "501"):
-            known = known._replace(means="the verb CCM_POST was refused, as by a proxy that does not know it")
-        if known is not None and not _of_site_system(method, path):
-            known = known._replace(fatal=False, means=f"{known.means} - if that is one: the path is not one of its own")
         step = f"{method} {path}".strip() or "request"
-        yield Step(_answered_side(packet), "http", step, packet.frame, str(code), known)
+        meant = None if code < HTTP_ERROR else _failed_request(method, path, str(code))
+        yield Step(_answered_side(packet), "http", step, packet.frame, str(code), meant)
+
+
+def _failed_request(method: str, path: str, code: str) -> Known:
+    meant = known("http", code)
+    if method == CCM_POST and code in ("400", "405", "501"):
+        meant = meant._replace(means="the verb CCM_POST was refused, as by a proxy that does not know it")
+    if not _of_site_system(method, path):
+        meant = meant._replace(fatal=False, means=f"{meant.means} - if that is one: the path is not one of its own")
+    return meant
 
 
 def _of_site_system(method: str, path: str) -> bool:
@@ -343,14 +496,14 @@ def _of_site_system(method: str, path: str) -> bool:
 def _kerberos(packets: list[Told]) -> Iterator[Step]:
     for packet in packets:
         for code in packet.fields.get("kerberos.error_code", []):
-            if code not in _harmless("kerberos"):
+            if code not in harmless("kerberos"):
                 yield Step(
                     _answered_side(packet),
                     "kerberos",
                     "log on by Kerberos",
                     packet.frame,
                     code,
-                    _known("kerberos", code),
+                    known("kerberos", code),
                 )
 
 
@@ -358,13 +511,45 @@ def _kerberos(packets: list[Told]) -> Iterator[Step]:
 
 
 def _resets(packets: list[Told]) -> Iterator[Reset]:
-    """Yield resets sent by the side that was reached, held against the hop counts of its other packets."""
+    """Yield resets sent by the side that was reached, held against the hop counts and numbers of its other packets."""
     hops = _hop_counts(packets)
+    numbers = _packet_numbers(packets)
     for packet in packets:
         if _is_reset(packet):
             usual, own = hops[packet.src], _hops(packet)
             forged = own not in usual if usual and own is not None else None
+            if forged is False and not _in_count(packet, numbers[packet.src, packet.dst]):
+                forged = None
             yield Reset(_answered_side(packet), packet.frame, forged)
+
+
+def _packet_numbers(packets: list[Told]) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    """Return, for each host and whom it speaks to, frame and IP identification of its packets, resets apart."""
+    numbers: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for packet in packets:
+        if not _is_reset(packet) and (number := _packet_number(packet)) is not None:
+            numbers[packet.src, packet.dst].append((packet.frame, number))
+    return numbers
+
+
+def _packet_number(packet: Told) -> int | None:
+    numbers = packet.fields.get("ip.id")
+    return int(numbers[-1], 0) if numbers and ":" not in packet.src else None
+
+
+def _in_count(reset: Told, others: list[tuple[int, int]]) -> bool:
+    """Tell whether a reset's IP identification fits those of the host's packets before and after it.
+
+    Only where the host counts its packets up, as Windows does, can it contradict; Linux writes 0 into such a reset.
+    """
+    number = _packet_number(reset)
+    steps = [(after - before) % 65536 for (_, before), (_, after) in pairwise(others)]
+    if not number or len(steps) < ENOUGH_TO_COUNT or any(not 0 < step <= FEW_PACKETS for step in steps):
+        return True
+    before = [own for frame, own in others if frame < reset.frame]
+    after = [own for frame, own in others if frame > reset.frame]
+    near = [(number - own) % 65536 for own in before[-1:]] + [(own - number) % 65536 for own in after[:1]]
+    return all(step <= FEW_PACKETS for step in near)
 
 
 def _hop_counts(packets: list[Told]) -> dict[str, Counter[int]]:
@@ -410,13 +595,6 @@ def _roles(packets: list[Told]) -> Iterator[tuple[str, str, str]]:
         for beginning, role in web_paths().items():
             if path.startswith(beginning):
                 yield packet.dst, role, beginning
-
-
-@cache
-def web_paths() -> dict[str, str]:
-    """Return roles by the beginning of a web path (rulesets/well-known/web-paths.toml)."""
-    text = (rulesets_folder() / "well-known" / "web-paths.toml").read_text(encoding="utf-8")
-    return dict(tomllib.loads(text)["paths"])
 
 
 def by_side(steps: Iterable[Step]) -> dict[Side, list[Step]]:

@@ -20,7 +20,7 @@ from auditor.roles import CLIENT, SITE_SERVER, Cast
 from auditor.ruleset import Method, Requirement, Ruleset, SiteFacts
 from auditor.said import SERVICE_CONTROLLER
 from auditor.sources.reading import Source
-from auditor.vantage import where_stopped
+from auditor.vantage import clock_notes, where_stopped
 
 MOST_EVIDENCE = 6
 MOST_OTHERS = 3  # hosts of the same role of which a verdict tells besides its own
@@ -49,7 +49,7 @@ def audit(
         sources=tuple(_summary(source) for source in sources),
         roles=cast.assignments,
         clients=clients,
-        limitations=limitations(sources, cast, clients, ruleset, heard),
+        limitations=(*limitations(sources, cast, clients, ruleset, heard), *clock_notes(traffic)),
         asked=tuple(asked),
         flows=pd.concat([source.flows for source in sources], ignore_index=True),
     )
@@ -249,7 +249,9 @@ class _Judge:
         attempts = [one for finding in findings for one in finding.attempts]
         told = conversation(attempts, self._traffic) if chosen.verdict in r.GOOD else NOTHING_SAID
         shown = [chosen, *(one for one in reversed(findings) if one is not chosen)]
-        evidence = [*told.evidence, *(one for finding in shown for one in finding.evidence)][:MOST_EVIDENCE]
+        needed = [*chosen.evidence, *told.evidence]  # never left out: what proves the verdict, what failed for good
+        more = [one for finding in shown if finding is not chosen for one in finding.evidence]
+        evidence = needed + more[: max(0, MOST_EVIDENCE - len(needed))]
         tried = {finding.port for finding in findings if finding.port is not None}
         times = [moment for one in attempts for moment in (one.start_ns, one.end_ns)] or [chosen.time_ns]
         return r.RequirementVerdict(

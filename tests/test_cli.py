@@ -24,6 +24,7 @@ import auditor
 from auditor import __main__ as command
 from auditor import doctor, explain
 from auditor.flows import TABLE
+from auditor.known import problems
 from auditor.render.clean import clean
 from auditor.report import VERDICTS
 from auditor.ruleset import load_ruleset, shipped_rulesets
@@ -175,7 +176,7 @@ NO_SOURCES = {
     "only the header of a pcap": (pcap([]), "the file holds no packets"),
     "half a header": (pcap([])[:10], "the file holds no packets"),
     "gzip of nothing": (b"\x1f\x8b\x08\x00", "the gzip data cannot be unpacked"),
-    "firewall log": (b"#Version: 1.5\r\n", "this is a Windows Firewall log"),
+    "firewall log": (b"#Version: 1.5\r\n", "this is the beginning of a Windows log"),
 }
 
 
@@ -441,6 +442,34 @@ def test_a_row_is_explained_for_each_method_that_has_it(run):
     ruleset = load_ruleset("configmgr-2007")
     named = [one.id for one in ruleset.requirements if f"{one.id} (requirement, configmgr-2007)" in out]
     assert named == [one.id for one in ruleset.requirements if one.row == "http-management-point"]
+
+
+KNOWN = [(layer, code, one) for layer, table in problems().items() for code, one in table.items()]
+
+
+@pytest.mark.parametrize(("layer", "code", "one"), KNOWN, ids=[f"{layer} {code}" for layer, code, _ in KNOWN])
+def test_every_problem_is_explained_by_its_name_and_by_its_code(layer, code, one, run):
+    for term in (one.name, one.name.lower(), f"{layer} {code}"):
+        out = " ".join(run("explain", term).out.split())
+        assert f"{one.name} (problem, {layer} {code})" in out
+        assert " ".join(one.do.split()) in out
+
+
+@pytest.mark.parametrize(
+    ("term", "means"),
+    [
+        ("0xc0001234", "an answer that is not listed here"),
+        ("0xC0001234", "an answer that is not listed here"),
+        ("0x1234", "a fault that is not listed here"),
+        ("418", "the request was refused"),
+        ("HTTP 599", "the server, or a proxy before it, failed"),
+        ("alert 99", "an alert that is not listed here"),
+        ("Kerberos error 60", "an error that is not listed here"),
+    ],
+)
+def test_a_code_that_is_not_listed_is_explained_by_its_kind(term, means, run):
+    """Whatever a report may name as the code of a problem, explain knows."""
+    assert means in " ".join(run("explain", term).out.lower().split())
 
 
 def test_a_requirement_is_explained_with_its_remedy_and_its_document(run):

@@ -9,8 +9,9 @@ from packets import pcap
 from scenario import scene
 
 from auditor.attempts import Traffic
-from auditor.conversation import MOST_PROBLEMS, NOTHING_SAID, Conversation, conversation
-from auditor.said import Known, Said, Side, Step
+from auditor.conversation import MOST_PROBLEMS, MOST_STEPS, NOTHING_SAID, Conversation, conversation
+from auditor.known import Known
+from auditor.said import Said, Side, Step
 
 SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
 SMB = Side(SERVER, CLIENT, 445)
@@ -69,6 +70,11 @@ def test_another_step_that_goes_well_afterwards_does_not_mend_it(talked):
 def test_a_step_that_went_well_before_does_not_mend_it(talked):
     told = talked([good(5, "log on"), bad(9, "log on", FAILURE)])
     assert problems(told) == [(9, "STATUS_LOGON_FAILURE", True)]
+
+
+def test_windows_does_not_tell_capital_letters_apart(talked):
+    told = talked([bad(9, "GET /SMS_MP/.sms_aut"), good(20, "GET /sms_mp/.SMS_AUT")])
+    assert [one.fatal for one in told.problems] == [False]
 
 
 def test_the_last_of_several_failures_of_a_step_decides(talked):
@@ -133,6 +139,17 @@ def test_a_problem_says_step_name_frame_and_meaning(talked):
 def test_what_went_well_is_told_each_step_once(talked):
     told = talked([good(2, "log on"), good(4, "log on"), good(6, "connect to IPC$")])
     assert told == Conversation("Went well there: log on, connect to IPC$.", (), (), "")
+
+
+def test_of_many_steps_the_last_are_told_which_is_how_far_it_came(talked):
+    told = talked([good(frame, f"step {frame}") for frame in range(1, MOST_STEPS + 4)])
+    assert told.text.startswith("Went well there: ..., step 4, ")
+    assert told.text.endswith(f"step {MOST_STEPS + 3}.")
+
+
+def test_an_interface_that_was_called_was_opened(talked):
+    told = talked([good(2, "open the RPC interface svcctl"), good(4, "call the RPC interface svcctl")])
+    assert told.text == "Went well there: call the RPC interface svcctl."
 
 
 def test_the_remedy_is_that_of_what_decides(talked):

@@ -18,8 +18,9 @@ import pytest
 from packets import TUNNELS, ends, ip, pcap, talk, tcp, turned
 
 import auditor
+from auditor.sources import extract
 from auditor.sources.dissect import TELLING, Dissection, dissect
-from auditor.sources.extract import Wanted
+from auditor.sources.extract import Record, Wanted, packets_of
 from auditor.sources.reading import known_tunnels
 
 ROOT = Path(__file__).parent.parent
@@ -70,6 +71,11 @@ def flows(path: Path = CAPTURE) -> list[Wanted]:
     return [Wanted(*row) for row in table[table["protocol"] == "tcp"][ends].itertuples(index=False)]
 
 
+def packets() -> list[Record]:
+    """Return all packets of the capture's TCP flows."""
+    return list(packets_of(CAPTURE, flows(), known_tunnels()))
+
+
 def listen(tshark: object, **options: float) -> Dissection:
     return dissect(CAPTURE, flows(), known_tunnels(), Path(str(tshark)), **options)
 
@@ -109,13 +115,19 @@ def in_own_process(script: str, folder: Path, *arguments: object) -> str:
 def test_what_is_told_stands_in_the_frames_where_wireshark_has_it(tshark):
     command = [tshark, "-n", "-r", str(CAPTURE), "-Y", TELLING, "-T", "fields", "-e", "frame.number"]
     frames = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    assert [str(one.frame) for one in listen(tshark).told] == frames
+    *told, last = [str(one.frame) for one in listen(tshark).told]
+    assert (told, int(last)) == (frames, max(one.frame for one in packets()))
 
 
 def test_a_packet_is_told_with_both_ends_and_all_its_fields(tshark):
     (refused,) = [one for one in listen(tshark).told if "0xc000006d" in one.fields.get("smb2.nt_status", [])]
     assert (refused.src, refused.src_port, refused.dst) == ("10.20.2.20", 445, "10.20.1.5")
     assert (refused.frame, refused.number("smb2.cmd"), refused.number("ip.ttl")) == (18, 1, 63)
+
+
+def test_a_packet_is_told_with_its_time(tshark):
+    times = {one.frame: one.time_ns for one in packets()}
+    assert {one.frame: one.time_ns for one in listen(tshark).told}.items() <= times.items()
 
 
 def test_only_the_flows_asked_for_are_read(tshark):
@@ -265,6 +277,33 @@ def test_a_tshark_that_breaks_is_told_of(script, false):
     assert dissection.obstacle.startswith(("tshark ended with an error", "what tshark printed"))
 
 
+NOTHING_BACK = {"prints nothing": "exit 0", "prints no packet": "echo '['; echo; echo ']'"}
+
+
+@pytest.mark.parametrize("script", NOTHING_BACK.values(), ids=NOTHING_BACK)
+def test_a_tshark_that_ends_well_and_gives_nothing_back_is_told_of(script, false):
+    dissection = listen(false(script))
+    assert dissection.told == ()
+    assert dissection.obstacle.startswith("tshark ended without an error, but gave nothing of what it was to read back")
+
+
+def test_a_tshark_that_ends_well_before_the_end_is_told_of(tshark, false):
+    """As one does that somebody put a limit of packets on."""
+    dissection = listen(false(f'exec "{tshark}" -c 30 "$@"'))
+    assert 0 < len(dissection.told) < len(listen(tshark).told)
+    assert "gave not all of what it was to read back" in dissection.obstacle
+
+
+def test_that_not_all_of_many_packets_were_read_is_told_of(tshark, monkeypatch):
+    monkeypatch.setattr(extract, "MOST_IN_ALL", 20)
+    assert listen(tshark).obstacle.startswith("only the first 20 packets of what was said were read")
+
+
+def test_that_nothing_came_back_is_a_limitation_of_the_report(false):
+    limitations = auditor.audit(CAPTURE, tshark=false("exit 0")).limitations
+    assert len([text for text in limitations if f"{CAPTURE}: tshark ended without an error, but gave" in text]) == 1
+
+
 @pytest.mark.parametrize("script", NO_TSHARK.values(), ids=NO_TSHARK)
 def test_a_program_that_is_no_tshark_is_told_of(script, false):
     dissection = listen(false(script, version=False))
@@ -339,12 +378,29 @@ def test_what_was_told_in_time_is_kept(tshark, false):
     assert slow == (whole.told, "tshark took longer than 5 seconds and was stopped")
 
 
-def test_nobody_waits_for_what_a_false_tshark_started(false, tmp_path):
-    """A script that calls tshark may be killed before tshark is."""
+WRAPPERS = {
+    "waits for it": 'sleep 600 & echo $! > "{started}"; wait',
+    "has it in the foreground": "sh -c 'echo $$ > \"{started}\"; exec sleep 600'; true",
+    "ends before it": 'sleep 600 & echo $! > "{started}"',
+}
+
+
+@pytest.mark.parametrize("script", WRAPPERS.values(), ids=WRAPPERS)
+@pytest.mark.parametrize("asked", ["for its version", "for packets"])
+def test_what_a_false_tshark_started_is_stopped_with_it(script, asked, false, tmp_path):
+    """A script that calls tshark may be killed, or end, before tshark does."""
     started = tmp_path / "started"
-    slow = false(f'sleep 600 & echo $! > "{started}"; wait')
+    slow = false(script.format(started=started), version=asked == "for packets")
     assert listen(slow, seconds=1).obstacle == "tshark took longer than 1 seconds and was stopped"
-    os.kill(int(started.read_text()), signal.SIGKILL)
+    wait_for(lambda: is_gone(int(started.read_text())))
+
+
+def is_gone(process: int) -> bool:
+    """Tell whether a process has ended; one that nobody asks for its exit code stays as a zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 @pytest.mark.parametrize("asked", ["for its version", "for packets"])

@@ -143,6 +143,20 @@ def test_a_problem_has_a_remedy(scene):
     assert [one.remedy for one in push(report_of(scene)).requirements if one.row == row] != [""]
 
 
+@named(["mp-expired-certificate"])
+def test_the_dates_of_a_certificate_are_told_in_plain_words(scene):
+    texts = [one.text for one in push(report_of(scene)).reasons]
+    day = report_of(scene).sources[0].first_time[:10]
+    dates = f"it is valid from 2024-01-01 to 2025-01-01, and the capture is of {day}."
+    assert [text for text in texts if text.endswith(f"the certificate has expired: {dates}")] != []
+
+
+@named(["mp-https"])
+def test_two_that_agreed_on_encryption_did_so_whatever_came_before(scene):
+    told = [one.explanation for one in push(report_of(scene)).requirements if one.row == "https-management-point"]
+    assert "agree on encryption" in told[0]
+
+
 @named(MENDED)
 def test_a_problem_that_went_away_is_told_and_ends_nothing(scene):
     row, code = MENDED[scene.name]

@@ -118,8 +118,16 @@ def test_of_a_long_flow_only_the_first_packets_are_taken(chosen, monkeypatch):
 def test_of_a_fat_flow_only_the_first_bytes_are_taken_but_its_end_is(chosen, monkeypatch):
     """A reset after a large file was copied still tells something."""
     monkeypatch.setattr(extract, "MOST_BYTES", 2000)
-    packets = talk(SMB, "S <SA A 900PA 900PA 900PA 900PA 900PA FA <FA <R")
+    packets = talk(SMB, "S <SA A 1400PA 1400PA 1400PA <A 1400PA FA <FA <R")
     assert chosen(packets, FLOWS[SMB]) == [1, 2, 3, 4, 5, 9, 10, 11]
+
+
+def test_of_a_fat_flow_what_is_said_after_the_data_is_taken(chosen, monkeypatch):
+    """A push starts the service on the connection on which it copied the installer."""
+    monkeypatch.setattr(extract, "MOST_BYTES", 2000)
+    monkeypatch.setattr(extract, "MOST_AFTER", 3)
+    packets = talk(SMB, "S <SA A 1400PA 1400PA 1400PA <A 120PA <80PA 1400PA 300PA <80PA")
+    assert chosen(packets, FLOWS[SMB]) == [1, 2, 3, 4, 5, 8, 9, 11]
 
 
 def test_of_many_flows_together_no_more_than_some_are_taken(chosen, monkeypatch):

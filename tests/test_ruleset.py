@@ -570,7 +570,7 @@ def test_an_unknown_name_is_refused_with_the_names_that_can_be_given():
         ("445", "fixed"),
         ("rpc-endpoint-mapper", "Every RPC caller asks"),
         ("135", "Every RPC caller asks"),
-        ("rpc-dynamic", "dynamic_ports"),
+        ("client-push/rpc-dynamic", "dynamic_ports"),
         ("icmp-echo", "no alternate port"),
     ],
 )
@@ -579,6 +579,13 @@ def test_a_fixed_port_is_refused_with_the_reason(name, because):
         with_ports(load_ruleset(), {name: 4445})
     assert "is fixed" in str(error.value)
     assert because in str(error.value)
+
+
+def test_the_port_to_which_wmi_is_bound_counts_as_a_dynamic_one():
+    ruleset = with_ports(load_ruleset(), {"rpc-dynamic": 7001})
+    assert (load_ruleset().is_dynamic(7001), ruleset.is_dynamic(7001), ruleset.is_dynamic(24158)) == (False, True, True)
+    with pytest.raises(RulesetError, match="is no port"):
+        with_ports(load_ruleset(), {"rpc-dynamic": 0})
 
 
 def test_a_number_instead_of_a_name_is_answered_with_the_names():

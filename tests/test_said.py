@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.said import HandedOut, Reset, Said, Side, by_side, interfaces, listen, problems, web_paths
+from auditor.known import interfaces, known, problems, push, web_paths
+from auditor.said import HandedOut, Reset, Said, Side, by_side, listen
 from auditor.sources.dissect import Told
 
 SMB = "10.0.0.5:50000 > 10.0.0.20:445"
@@ -17,6 +18,11 @@ WEB = "10.0.0.20:50002 > 10.0.0.80:80"
 TLS = "10.0.0.20:50003 > 10.0.0.80:443"
 SVCCTL = "367abb81-9844-35f1-ad32-98f038001003"
 NOBODY = "00000000-0000-0000-0000-000000000000"
+ACTIVATOR = "000001a0-0000-0000-c000-000000000046"
+WBEM = "9556dc99-828c-11cf-a37e-00aa003240c7"
+SAMR = "12345778-1234-abcd-ef00-0123456789ac"
+LSARPC = "12345778-1234-abcd-ef00-0123456789ab"
+SRVSVC = "4b324fc8-1670-01d3-1278-5a47bf6ee188"
 
 
 def packet(frame: int, who: str, words: str = "", **more: str) -> Told:
@@ -52,7 +58,7 @@ def smb_says(frame: int, command: int, message: int, status: str, who: str = SMB
 
 
 FINE, HALF_WAY, DENIED = "0x00000000", "0xc0000016", "0xc0000022"
-NEGOTIATE, LOG_ON, CONNECT, OPEN = 0, 1, 3, 5
+NEGOTIATE, LOG_ON, CONNECT, OPEN, CLOSE, WRITE = 0, 1, 3, 5, 6, 9
 ADMIN = r"smb2.tree=\\CLIENT\ADMIN$"
 
 
@@ -157,9 +163,62 @@ def test_a_pipe_that_is_not_there_is_a_service_that_does_not_run():
     assert steps(*told) == ["2 open winreg: STATUS_OBJECT_NAME_NOT_FOUND!"]
 
 
-@pytest.mark.parametrize("command", [2, 6, 8, 9, 11, 16])
+@pytest.mark.parametrize("command", [2, 6, 8, 11, 16])
 def test_other_commands_are_no_steps(command):
     assert steps(smb_says(2, command, 5, DENIED)) == []
+
+
+@pytest.mark.parametrize("pipe", ["lsarpc", "samr", "srvsvc", "wkssvc", "netlogon", "spoolss"])
+@pytest.mark.parametrize("status", [DENIED, "0xc0000034", "0xc00000ac"])
+def test_a_pipe_that_no_push_opens_ends_nothing(pipe, status):
+    (step,) = listen([smb_asks(1, OPEN, 4, f"smb2.filename={pipe}"), smb_says(2, OPEN, 4, status)]).steps
+    assert (step.good, step.known.fatal) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "fatal"),
+    [
+        ("svcctl", "!"),
+        (r"ccmsetup\ccmsetup.exe", "!"),
+        ("SMSClientInstall.LAB", "!"),
+        ("MobileClient.tcf", "!"),
+        (r"system32\config\SAM", ""),
+        ("desktop.ini", ""),
+    ],
+)
+def test_only_the_files_and_pipes_of_a_push_end_it(name, fatal):
+    told = steps(smb_asks(1, OPEN, 4, f"smb2.filename={name} {ADMIN}"), smb_says(2, OPEN, 4, DENIED))
+    assert told == [f"2 open {name}: STATUS_ACCESS_DENIED{fatal}"]
+
+
+def test_a_file_whose_name_was_not_seen_ends_nothing():
+    assert steps(smb_says(2, OPEN, 4, DENIED)) == ["2 open a file: STATUS_ACCESS_DENIED"]
+
+
+def copies(*more: Told, close: int = 20, disposition: int = 5) -> list[str]:
+    """Return the steps of a copy; more: packets between opening and closing the file."""
+    words = rf"{ADMIN} smb2.filename=ccmsetup\ccmsetup.exe smb2.create.disposition={disposition}"
+    opened = smb_says(2, OPEN, 4, FINE)
+    opened.fields["smb2.fid"] = ["aaaa"]
+    closes = smb_asks(close, CLOSE, 9, f"{ADMIN} smb2.fid=aaaa")
+    return steps(smb_asks(1, OPEN, 4, words), opened, *more, closes, smb_says(close + 1, CLOSE, 9, FINE))
+
+
+OPENED = r"2 open ccmsetup\ccmsetup.exe"
+
+
+def test_a_file_that_was_written_and_closed_is_copied():
+    assert copies() == [OPENED, "21 copy to ADMIN$"]
+
+
+def test_a_file_that_was_only_opened_is_not_copied():
+    assert copies(disposition=1) == [OPENED]
+
+
+def test_a_disk_that_is_full_ends_the_copy():
+    full = smb_says(5, WRITE, 6, "0xc000007f")
+    full.fields["smb2.tree"] = [r"\\CLIENT\ADMIN$"]
+    assert copies(full) == [OPENED, "5 copy to ADMIN$: STATUS_DISK_FULL!"]
 
 
 # SMB, its first dialect
@@ -211,7 +270,7 @@ def maps(frame: int, words: str, code: str = FINE, server: str = RPC) -> Told:
 def test_the_endpoint_mapper_hands_out_a_port():
     said = listen([maps(5, f"epm.uuid={SVCCTL} epm.proto.tcp_port=49700")])
     assert said.handed_out == (HandedOut("10.0.0.20", 49700, "svcctl", 5, "endpoint mapper"),)
-    assert steps(maps(5, f"epm.uuid={SVCCTL} epm.proto.tcp_port=49700")) == ["5 ask for a dynamic port"]
+    assert steps(maps(5, f"epm.uuid={SVCCTL} epm.proto.tcp_port=49700")) == ["5 ask for the dynamic port of svcctl"]
 
 
 def test_the_endpoint_mapper_hands_out_several_ports_of_one_interface():
@@ -273,7 +332,7 @@ def test_string_bindings_in_a_question_hand_out_nothing():
 )
 def test_a_fault(code, name):
     told = packet(5, f"<{RPC}", f"dcerpc.pkt_type=3 dcerpc.cn_status={code}")
-    assert steps(told) == [f"5 call an RPC interface: {name}!"]
+    assert steps(asks_for(ACTIVATOR, RPC), told) == [f"5 call the RPC interface IRemoteSCMActivator: {name}!"]
 
 
 def test_a_call_that_was_answered():
@@ -281,32 +340,127 @@ def test_a_call_that_was_answered():
 
 
 def test_an_interface_that_was_refused():
-    assert steps(packet(5, f"<{RPC}", "dcerpc.pkt_type=13")) == ["5 open an RPC interface: bind_nak!"]
+    told = [asks_for(ACTIVATOR, RPC), packet(5, f"<{RPC}", "dcerpc.pkt_type=13")]
+    assert steps(*told) == ["5 open the RPC interface IRemoteSCMActivator: bind_nak!"]
 
 
 @pytest.mark.parametrize("kind", [12, 15])
 @pytest.mark.parametrize(("results", "end"), [("0 3", ""), ("2 0 3", ""), ("", ""), ("2 2", ": provider_rejection!")])
 def test_an_interface_is_open_if_any_encoding_was_accepted(kind, results, end):
     words = " ".join(f"dcerpc.cn_ack_result={result}" for result in results.split())
-    told = packet(5, f"<{RPC}", f"dcerpc.pkt_type={kind} {words}")
-    assert steps(told) == [f"5 open an RPC interface{end}"]
+    told = [asks_for(ACTIVATOR, RPC), packet(5, f"<{RPC}", f"dcerpc.pkt_type={kind} {words}")]
+    assert steps(*told) == [f"5 open the RPC interface IRemoteSCMActivator{end}"]
 
 
-def asks_for(interface: str, who: str, words: str = "") -> Told:
-    return packet(4, who, f"dcerpc.pkt_type=11 dcerpc.cn_bind_to_uuid={interface} {words}")
+def asks_for(interface: str, who: str, words: str = "", *, context: int = 0) -> Told:
+    return packet(4, who, f"dcerpc.pkt_type=11 dcerpc.cn_bind_to_uuid={interface} dcerpc.cn_ctx_id={context} {words}")
+
+
+FAULT = "dcerpc.pkt_type=3 dcerpc.cn_status=0x00000005"
+
+
+@pytest.mark.parametrize("interface", [SAMR, LSARPC, SRVSVC, "0a74ef1c-41a4-4e06-83ae-dc74fb1cdd53"])
+@pytest.mark.parametrize("words", [FAULT, "dcerpc.pkt_type=13", "dcerpc.pkt_type=12 dcerpc.cn_ack_result=2"])
+def test_an_interface_that_no_push_calls_ends_nothing(interface, words):
+    (step,) = listen([asks_for(interface, RPC), packet(5, f"<{RPC}", words)]).steps
+    assert (step.good, step.known.fatal) == (False, False)
+
+
+def test_a_fault_on_an_interface_that_was_not_seen_ends_nothing():
+    assert steps(packet(5, f"<{RPC}", FAULT)) == ["5 call an RPC interface: nca_s_fault_access_denied"]
+
+
+def test_two_interfaces_on_one_connection_are_told_apart_by_their_contexts():
+    told = steps(
+        asks_for(WBEM, RPC, context=0),
+        asks_for(SAMR, RPC, context=1),
+        packet(5, f"<{RPC}", f"{FAULT} dcerpc.cn_ctx_id=1"),
+        packet(6, f"<{RPC}", f"{FAULT} dcerpc.cn_ctx_id=0"),
+    )
+    assert told == [
+        "5 call the RPC interface samr: nca_s_fault_access_denied",
+        "6 call the RPC interface IWbemServices: nca_s_fault_access_denied!",
+    ]
+
+
+def test_two_pipes_on_one_connection_are_told_apart_by_their_files():
+    command, one, other = "smb2.cmd=11", "smb2.fid=aaaa", "smb2.fid=bbbb"
+    told = steps(
+        asks_for(SVCCTL, SMB, f"{command} {one}"),
+        asks_for(SRVSVC, SMB, f"{command} {other}"),
+        packet(5, f"<{SMB}", f"{FAULT} {command} {other}"),
+        packet(6, f"<{SMB}", f"{FAULT} {command} {one}"),
+    )
+    assert [line.endswith("!") for line in told] == [False, True]
+
+
+@pytest.mark.parametrize(("interface", "fatal"), [(SVCCTL, True), (SRVSVC, False)])
+def test_an_answer_that_is_read_from_a_pipe_does_not_name_it(interface, fatal):
+    """Wireshark shows the pipe of a question, and of an answer that comes with it, but not of one read later."""
+    told = [asks_for(interface, SMB, "smb2.cmd=9 smb2.fid=aaaa"), packet(5, f"<{SMB}", "dcerpc.pkt_type=13 smb2.cmd=8")]
+    (step,) = listen(told).steps
+    assert step.step == f"open the RPC interface {interfaces()[interface]}"
+    assert step.known.fatal is fatal
+
+
+@pytest.mark.parametrize(
+    ("interface", "number", "step"),
+    [
+        (SVCCTL, 12, "create the service"),
+        (SVCCTL, 19, "start the service"),
+        (WBEM, 20, "ask WMI"),
+        (ACTIVATOR, 4, "activate WMI"),
+        (SVCCTL, 6, "call the RPC interface svcctl"),
+    ],
+)
+def test_calls_that_are_steps_of_a_push_have_their_own_words(interface, number, step):
+    told = [asks_for(interface, RPC), packet(5, f"<{RPC}", f"dcerpc.pkt_type=2 dcerpc.opnum={number}")]
+    assert steps(*told) == [f"5 {step}"]
+
+
+def test_the_service_controller_says_no():
+    command = "smb2.cmd=11 smb2.fid=aaaa"
+    answer = packet(5, f"<{SMB}", f"dcerpc.pkt_type=2 dcerpc.opnum=19 svcctl.rc=0x00000422 {command}")
+    assert steps(asks_for(SVCCTL, SMB, command), answer) == ["5 start the service: ERROR_SERVICE_DISABLED!"]
+
+
+def test_a_service_that_is_there_already_is_no_failure():
+    answer = packet(5, f"<{SMB}", "dcerpc.pkt_type=2 dcerpc.opnum=12 svcctl.rc=0x00000431 smb2.cmd=11")
+    assert steps(asks_for(SVCCTL, SMB, "smb2.cmd=11"), answer) == ["5 create the service"]
+
+
+def asks_mapper(interface: str, frame: int = 4) -> Told:
+    return packet(frame, RPC, f"dcerpc.pkt_type=0 epm.opnum=3 epm.uuid={interface}")
+
+
+def test_a_question_to_the_mapper_is_told_with_its_interface():
+    told = steps(asks_mapper(SAMR), maps(5, "", code="0x16c9a0d6"))
+    assert told == ["5 ask for the dynamic port of samr: ept_s_not_registered!"]
+
+
+def test_beside_a_push_that_has_its_port_by_dcom_another_service_that_is_not_registered_ends_nothing():
+    activated = packet(9, f"<{RPC}", "dcerpc.pkt_type=2")
+    activated.fields["dcom.dualstringarray.network_addr"] = ["CLIENT[49913]"]
+    told = steps(asks_mapper(SAMR), maps(5, "", code="0x16c9a0d6"), activated)
+    assert told[0] == "5 ask for the dynamic port of samr: ept_s_not_registered"
+
+
+def test_the_service_controller_that_is_not_registered_ends_nothing():
+    told = steps(asks_mapper(SVCCTL), maps(5, "", code="0x16c9a0d6"))
+    assert told == ["5 ask for the dynamic port of svcctl: ept_s_not_registered"]
 
 
 def test_the_service_controller_that_fails_over_tcp_ends_nothing():
     """Windows calls it through the named pipe on SMB instead."""
     refused = packet(5, f"<{RPC}", "dcerpc.pkt_type=3 dcerpc.cn_status=0x00000005")
-    assert steps(asks_for(SVCCTL, RPC), refused) == ["5 call an RPC interface: nca_s_fault_access_denied"]
+    assert steps(asks_for(SVCCTL, RPC), refused) == ["5 call the RPC interface svcctl: nca_s_fault_access_denied"]
 
 
 def test_the_service_controller_that_fails_on_its_pipe_ends_the_push():
     words = "dcerpc.pkt_type=3 dcerpc.cn_status=0x00000005 smb2.cmd=11 smb2.flags.response=1"
     refused = packet(5, f"<{SMB}", words)
     told = steps(asks_for(SVCCTL, SMB, "smb2.cmd=11"), refused)
-    assert told == ["5 call an RPC interface: nca_s_fault_access_denied!"]
+    assert told == ["5 call the RPC interface svcctl: nca_s_fault_access_denied!"]
 
 
 # TLS
@@ -352,6 +506,101 @@ def test_a_handshake_that_fails_otherwise_says_nothing_of_the_client_s_certifica
 
 def test_a_warning_ends_nothing():
     assert steps(hello(), alert(5, TLS, 0, level=1)) == []
+
+
+def data(frame: int, who: str, length: int, *, tls: str = "content_type") -> Told:
+    return packet(frame, who, f"tls.record.{tls}=23 tls.record.length={length}")
+
+
+@pytest.mark.parametrize("tls", ["content_type", "opaque_type"])
+def test_two_that_send_each_other_data_agreed(tls):
+    told = [hello(), data(4, TLS, 69, tls=tls), data(5, f"<{TLS}", 250, tls=tls), data(6, f"<{TLS}", 900, tls=tls)]
+    assert steps(*told) == ["5 agree on encryption"]
+
+
+def test_in_tls_1_3_data_of_the_server_before_the_client_s_is_its_half_of_the_handshake():
+    told = [hello(), data(4, f"<{TLS}", 813, tls="opaque_type"), data(5, TLS, 69, tls="opaque_type")]
+    assert steps(*told) == []
+
+
+@pytest.mark.parametrize(("client", "server"), [(19, 250), (69, 19)])
+def test_in_tls_1_3_what_is_no_longer_than_an_alert_may_be_one(client, server):
+    told = [hello(), data(4, TLS, client, tls="opaque_type"), data(5, f"<{TLS}", server, tls="opaque_type")]
+    assert steps(*told) == []
+
+
+def test_a_new_connection_on_the_same_ports_begins_anew():
+    told = [hello(), data(4, TLS, 100), hello()._replace(frame=6), data(8, f"<{TLS}", 100)]
+    assert steps(*told) == []
+
+
+# certificates
+
+NOON = 1_717_200_000_000_000_000  # 2024-06-01 00:00 UTC
+
+
+def certificate(began: str, ended: str, who: str = f"<{TLS}", *, kinds: str = "00", time_ns: int = NOON) -> Told:
+    """Return a packet that shows a certificate; kinds: how its dates are written, 0 UTCTime and 1 GeneralizedTime."""
+    told = packet(3, who, f"tls.handshake.type=11 x509af.notBefore={kinds[0]} x509af.notAfter={kinds[1]}")
+    for kind, date in zip(kinds, (began, ended), strict=True):
+        name = "x509af.utcTime" if kind == "0" else "x509af.generalizedTime"
+        told.fields.setdefault(name, []).append(f"{date} 00:00:00 (UTC)")
+    return told._replace(time_ns=time_ns)
+
+
+def test_a_certificate_that_is_valid_at_the_time_of_the_capture():
+    told = steps(hello(), certificate("2024-01-01", "2025-01-01"))
+    assert told == ["3 show the certificate of the server"]
+
+
+@pytest.mark.parametrize(
+    ("began", "ended", "name", "means"),
+    [
+        ("2023-01-01", "2024-01-01", "expired certificate", "the certificate has expired"),
+        ("2024-07-01", "2034-01-01", "not yet valid certificate", "the certificate is not yet valid"),
+    ],
+)
+def test_a_certificate_that_is_not_valid_is_told_with_its_dates(began, ended, name, means):
+    (step,) = listen([hello(), certificate(began, ended)]).steps
+    dates = f"it is valid from {began} to {ended}, and the capture is of 2024-06-01"
+    assert (step.known.name, step.known.means, step.known.fatal) == (name, f"{means}: {dates}", True)
+
+
+def test_dates_after_2049_are_written_in_another_way():
+    told = steps(hello(), certificate("2024-01-01", "2099-01-01", kinds="01"))
+    assert told == ["3 show the certificate of the server"]
+    assert steps(hello(), certificate("2060-01-01", "2099-01-01", kinds="11"))[0].endswith("not yet valid certificate!")
+
+
+def test_a_year_of_two_digits():
+    assert steps(hello(), certificate("99-01-01", "01-01-01"))[0].endswith("expired certificate!")
+
+
+def test_of_a_chain_the_first_certificate_is_the_owner_s():
+    told = certificate("2024-01-01", "2025-01-01")
+    told.fields["x509af.utcTime"] += ["2001-01-01 00:00:00 (UTC)", "2011-01-01 00:00:00 (UTC)"]
+    told.fields["x509af.notBefore"].append("0")
+    told.fields["x509af.notAfter"].append("0")
+    assert steps(hello(), told) == ["3 show the certificate of the server"]
+
+
+def test_an_expired_certificate_that_the_client_does_not_mind_ends_nothing():
+    told = [hello(), certificate("2023-01-01", "2024-01-01"), data(4, TLS, 100), data(5, f"<{TLS}", 200)]
+    assert steps(*told) == ["3 show the certificate of the server: expired certificate", "5 agree on encryption"]
+
+
+def test_the_certificate_of_the_client_is_told_as_its_own():
+    told = steps(hello(), certificate("2023-01-01", "2024-01-01", who=TLS))
+    assert told == ["3 show the certificate of the client: expired certificate!"]
+
+
+@pytest.mark.parametrize("date", ["soon", "2024-13-45"])
+def test_a_date_that_cannot_be_read_says_nothing(date):
+    assert steps(hello(), certificate("2023-01-01", date)) == []
+
+
+def test_without_the_time_of_the_capture_no_certificate_is_judged():
+    assert steps(hello(), certificate("2023-01-01", "2024-01-01", time_ns=0)) == []
 
 
 def test_without_the_beginning_nobody_knows_whose_alert_it_is():
@@ -403,6 +652,30 @@ def test_requests_on_one_connection_are_answered_in_turn():
 
 def test_an_answer_without_its_request():
     assert steps(answers(2, 200)) == ["2 request"]
+
+
+@pytest.mark.parametrize(("code", "name"), [(418, "HTTP 418"), (499, "HTTP 499"), (599, "HTTP 599")])
+def test_a_status_that_is_not_listed_has_the_meaning_of_its_class(code, name):
+    assert steps(asks(1, "GET"), answers(2, code)) == [f"2 GET /ccm_system/request: {name}!"]
+
+
+@pytest.mark.parametrize(
+    ("role", "path"),
+    [
+        ("distribution-point", "/SMS_DP_SMSPKG$/LAB00001/client.msi"),
+        ("distribution-point", "/NOCERT_SMS_DP_SMSPKG$/LAB00001"),
+        ("software-update-point", "/SimpleAuthWebService/SimpleAuth.asmx"),
+        ("fallback-status-point", "/SMS_FSP/.sms_fsp"),
+        ("server-locator-point", "/SMS_SLP/slp.dll"),
+    ],
+)
+def test_every_site_system_s_status_counts(role, path):
+    assert steps(asks(1, "GET", path), answers(2, 500)) == [f"2 GET {path}: 500 Internal Server Error!"]
+    assert [found for _, found, _ in listen([asks(1, "GET", path)]).roles] == [role]
+
+
+def test_another_web_server_s_status_ends_nothing():
+    assert steps(asks(1, "GET", "/news"), answers(2, 404)) == ["2 GET /news: 404 Not Found"]
 
 
 # Kerberos
@@ -457,6 +730,38 @@ def test_hop_limits_of_ipv6():
 def test_in_a_tunnel_the_inner_hop_count_is_the_host_s():
     usual = packet(1, f"<{SMB}", "ip.ttl=250 ip.ttl=127")
     assert forged(usual, packet(2, f"<{SMB}", "ip.ttl=249 ip.ttl=127 tcp.flags.reset=1")) == [False]
+
+
+def numbered(frame: int, number: int, *, reset: bool = False) -> Told:
+    told = hops(frame, f"<{SMB}", 127, reset=reset)
+    told.fields["ip.id"] = [f"0x{number:04x}"]
+    return told
+
+
+COUNTED = [numbered(frame, 500 + 10 * frame) for frame in range(1, 8)]
+
+
+@pytest.mark.parametrize(("number", "told"), [(0x0300, False), (600, False), (40_000, None), (100, None), (0, False)])
+def test_a_reset_whose_number_does_not_fit_the_host_s_count_may_be_another_s(number, told):
+    assert forged(*COUNTED, numbered(9, number, reset=True)) == [told]
+
+
+def test_the_numbers_of_a_host_begin_again_after_65535():
+    counted = [numbered(frame, (65_500 + 10 * frame) % 65_536) for frame in range(1, 8)]
+    assert forged(*counted, numbered(9, 60, reset=True)) == [False]
+    assert forged(*counted, numbered(9, 30_000, reset=True)) == [None]
+
+
+@pytest.mark.parametrize("numbers", [[0] * 8, [5, 40_000, 17, 61_000, 333, 28_000]], ids=["zero", "random"])
+def test_the_numbers_of_a_host_that_does_not_count_say_nothing(numbers):
+    told = [numbered(frame, number) for frame, number in enumerate(numbers, 1)]
+    assert forged(*told, numbered(20, 40_000, reset=True)) == [False]
+
+
+def test_a_reset_with_another_hop_count_is_another_s_whatever_its_number():
+    told = numbered(9, 590, reset=True)
+    told.fields["ip.ttl"] = ["63"]
+    assert forged(*COUNTED, told) == [True]
 
 
 def test_the_hop_count_of_a_host_is_that_of_most_of_its_packets():
@@ -532,8 +837,24 @@ def test_every_known_answer_says_what_it_means_and_what_to_do():
     assert empty == []
 
 
+@pytest.mark.parametrize("layer", sorted(problems()))
+def test_a_code_that_is_not_listed_means_something_in_every_layer(layer):
+    found = known(layer, "0x0badc0de")
+    assert "CODE" not in found.name
+    assert found.means
+    assert found.do
+
+
+def test_what_belongs_to_a_push_is_written_as_it_is_looked_for():
+    words = [*push().shares, *push().pipes, *push().other_pipes, *push().files]
+    assert [word for word in words if word != word.lower()] == []
+    assert push().interfaces | set(push().calls) <= set(interfaces().values())
+    assert not push().pipes & push().other_pipes
+
+
 def test_codes_are_written_as_wireshark_prints_them():
-    written = [code for layer in ("smb", "pipe", "rpc-fault", "endpoint-mapper") for code in problems()[layer]]
+    layers = ("smb", "pipe", "rpc-fault", "service", "endpoint-mapper")
+    written = {code for layer in layers for code in problems()[layer]} - {"other"}
     assert [code for code in written if code != f"0x{int(code, 16):08x}"] == []
     assert [uuid for uuid in interfaces() if uuid != uuid.lower()] == []
     assert [path for path in web_paths() if path != path.lower()] == []

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 import pytest
 from packets import RAW, arp, echo, icmp_error, ip, neighbour, pcap, talk, tcp, told, udp
 
 from auditor import admission, flows, neighbourhood, segments
 from auditor.flows import FlowBuilder
+from auditor.intake import documented_ports, read_all
 from auditor.report import INCOMPLETE_CODES
+from auditor.ruleset import load_ruleset, with_ports
 from auditor.sources import addresses, capture, fragments
 from auditor.sources.fragments import Fragments
-from auditor.sources.reading import Source, documented_ports
+from auditor.sources.reading import Source
+from auditor.sources.reading import read as read_path
 
 PUSH = talk("10.0.0.1:50000 > 10.0.0.5:445", "S <SA A 5PA <7PA FA <FA A")
+
+
+@pytest.fixture
+def read_documented(write: Callable[[bytes], Path]) -> Callable[..., Source]:
+    """Read packets of raw IP as an audit does: documented ports first."""
+    return lambda packets: read_path(write(pcap(packets, RAW)), lambda: documented_ports(None))
 
 
 @pytest.fixture
@@ -43,28 +53,30 @@ def packets_of(table_of: Source) -> int:
 
 
 @pytest.mark.usefixtures("small")
-def test_a_push_behind_a_flood_is_still_read(read):
-    source = read([*flood(400), *PUSH], RAW)
+def test_a_push_behind_a_flood_is_still_read(read_documented):
+    source = read_documented([*flood(400), *PUSH])
     assert told(source.flows)[-1] == "10.0.0.1:50000 > 10.0.0.5:445/tcp SF answered"
     assert codes(source) == ["too-many-flows"]
     assert len(source.flows) < 200
 
 
 @pytest.mark.usefixtures("small")
-def test_every_packet_is_in_a_flow_or_counted(read, monkeypatch):
+def test_every_packet_is_in_a_flow_or_counted(read_documented, monkeypatch):
     builders = []
     finish = FlowBuilder.finish
     monkeypatch.setattr(FlowBuilder, "finish", lambda self: builders.append(self) or finish(self))
-    source = read([*flood(400), *PUSH], RAW)
+    source = read_documented([*flood(400), *PUSH])
     assert packets_of(source) + builders[0].admission.dropped == source.records == 408
     assert f"{builders[0].admission.dropped:,} packets of others" in source.warnings[0].text
 
 
 @pytest.mark.usefixtures("small")
-def test_what_else_the_hosts_of_a_push_say_is_still_read(read):
+def test_what_else_the_hosts_of_a_push_say_is_still_read(read_documented):
     """Dynamic ports are in no ruleset, but the hosts have spoken at a documented one before."""
     dynamic = talk("10.0.0.1:50001 > 10.0.0.5:49152", "S S S")
-    source = read([*flood(400), *PUSH, *dynamic, echo("10.0.0.1 > 10.0.0.5"), udp("10.0.0.7:1 > 10.0.0.8:53")], RAW)
+    source = read_documented(
+        [*flood(400), *PUSH, *dynamic, echo("10.0.0.1 > 10.0.0.5"), udp("10.0.0.7:1 > 10.0.0.8:53")]
+    )
     assert told(source.flows)[-3:] == [
         "10.0.0.1:50000 > 10.0.0.5:445/tcp SF answered",
         "10.0.0.1:50001 > 10.0.0.5:49152/tcp S0 unanswered",
@@ -73,26 +85,26 @@ def test_what_else_the_hosts_of_a_push_say_is_still_read(read):
 
 
 @pytest.mark.usefixtures("small")
-def test_a_flow_that_was_left_out_does_not_come_back_without_its_beginning(read):
+def test_a_flow_that_was_left_out_does_not_come_back_without_its_beginning(read_documented):
     late = talk("10.0.0.7:50000 > 10.0.0.8:25", "S <SA A" + " 5PA <7PA" * 100)
-    source = read([*flood(400), *late], RAW)
+    source = read_documented([*flood(400), *late])
     assert not any("10.0.0.8" in line for line in told(source.flows))
     assert "10.0.0.8" in source.details.heard
 
 
 @pytest.mark.usefixtures("small")
-def test_a_flow_that_was_known_before_is_read_to_its_end(read):
+def test_a_flow_that_was_known_before_is_read_to_its_end(read_documented):
     known = talk("10.0.0.7:50000 > 10.0.0.8:25", "S <SA A 5PA <7PA FA <FA A")
-    source = read([*known[:4], *flood(400), *known[4:]], RAW)
+    source = read_documented([*known[:4], *flood(400), *known[4:]])
     assert told(source.flows)[0] == "10.0.0.7:50000 > 10.0.0.8:25/tcp SF answered"
 
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("limit", [(admission, "MOST_IN_ALL"), (addresses, "MOST_ADDRESSES")])
-def test_beyond_all_limits_the_rest_is_counted_as_skipped(read, monkeypatch, limit):
+def test_beyond_all_limits_the_rest_is_counted_as_skipped(read_documented, monkeypatch, limit):
     monkeypatch.setattr(*limit, 100)
     packets = [tcp(f"[fd00::{one:x}]:40000 > [fd00:1::{one:x}]:445") for one in range(400)]
-    source = read(packets, RAW)
+    source = read_documented(packets)
     assert codes(source) == ["too-many-flows"]
     assert source.skipped > 0
     assert source.records + source.skipped == 400
@@ -100,8 +112,17 @@ def test_beyond_all_limits_the_rest_is_counted_as_skipped(read, monkeypatch, lim
     assert f"its last {source.skipped} frames were not read" in source.warnings[0].text
 
 
-def test_documented_ports_are_those_of_the_rulesets():
-    assert {135, 443, 445} <= documented_ports()
+def test_documented_ports_are_those_of_the_ruleset_in_use():
+    assert {135, 443, 445, 8530} <= documented_ports(None)
+    changed = with_ports(load_ruleset("configmgr-2007"), {"http-management-point": 8088})
+    assert 8088 in documented_ports(changed)
+
+
+@pytest.mark.usefixtures("small")
+def test_an_audit_keeps_what_its_ruleset_asks_for(write):
+    path = write(pcap([*flood(400), *PUSH], RAW))
+    assert any(line.startswith("10.0.0.1") for line in told(read_all([path])[0][0].flows))
+    assert not any(line.startswith("10.0.0.1") for line in told(read_path(path).flows))
 
 
 # a flow of very many packets

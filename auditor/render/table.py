@@ -1,4 +1,4 @@
-"""The flow table as text, CSV, JSON Lines or Parquet."""
+"""The flow table as text, CSV, JSON Lines or Parquet; that of captures without pandas, as fast as it is read."""
 
 from __future__ import annotations
 
@@ -6,25 +6,34 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.errors import ArgumentError
 from auditor.flow_table import TABLE, Columns
 from auditor.flows import Flows
 from auditor.render.cells import Cells, beside, constant, numbers, padded, rows, texts, times
 from auditor.render.clean import clean, clean_cell, needs_escapes
 from auditor.sources.reading import Source
 
-FORMATS = ("text", "csv", "jsonl", "parquet")
 BLOCK = 4096  # rows that are written at once: few enough to stay in the processor's cache
 
 
 def write(sources: Sequence[Source], out: BinaryIO, form: str) -> None:
-    """Write the flows of several sources in one of FORMATS."""
-    {"text": _text, "csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[form](sources, out)
+    """Write the flows of several sources as text, csv, jsonl or parquet."""
+    captures = [_Capture(source.path, source.details) for source in sources if isinstance(source.details, Flows)]
+    if form in WRITERS and len(captures) == len(sources):
+        WRITERS[form](captures, out)
+    else:
+        from auditor.render import flow_table
+
+        flow_table.write(flow_table.flow_table(sources), out, form)
+
+
+class _Capture(NamedTuple):
+    path: str
+    flows: Flows
 
 
 def _blocks(flows: Flows) -> Iterator[Columns]:
@@ -33,14 +42,14 @@ def _blocks(flows: Flows) -> Iterator[Columns]:
         yield {name: column[begin : begin + BLOCK] for name, column in flows.columns.items()}
 
 
-def _text(sources: Sequence[Source], out: BinaryIO) -> None:
-    filled = [source for source in sources if len(source.details)]
-    width = max((_width(source.details.columns) for source in filled), default=len("from"))
+def _text(sources: Sequence[_Capture], out: BinaryIO) -> None:
+    filled = [source for source in sources if len(source.flows)]
+    width = max((_width(source.flows.columns) for source in filled), default=len("from"))
     out.write(_head(width).encode())
     for source in filled:
         if len(filled) > 1:
             out.write(f"-- {clean(source.path)}\n".encode())
-        for block in _blocks(source.details):
+        for block in _blocks(source.flows):
             out.write(rows(_text_cells(block, width)))
 
 
@@ -91,22 +100,22 @@ def _chosen(which: NDArray[np.bool_], yes: str, no: str) -> Cells:
     return np.where(which, ord(yes), ord(no)).astype(np.uint8)[:, np.newaxis]
 
 
-def _csv(sources: Sequence[Source], out: BinaryIO) -> None:
+def _csv(sources: Sequence[_Capture], out: BinaryIO) -> None:
     out.write((",".join(TABLE) + "\r\n").encode())
     for source in sources:
         named = io.StringIO(newline="")
         csv.writer(named).writerow([clean_cell(source.path), ""])
         between = dict.fromkeys(TABLE, constant(",")) | {list(TABLE)[-1]: constant("\r\n")}
-        for block in _blocks(source.details):
+        for block in _blocks(source.flows):
             values = _values(block, constant(named.getvalue().removesuffix(",\r\n")), missing="")
             out.write(rows([cells for name, value in values for cells in (value, between[name])]))
 
 
-def _jsonl(sources: Sequence[Source], out: BinaryIO) -> None:
+def _jsonl(sources: Sequence[_Capture], out: BinaryIO) -> None:
     ascii_only = any(needs_escapes(source.path) for source in sources)
     for source in sources:
         path = constant(json.dumps(source.path, ensure_ascii=ascii_only))
-        for block in _blocks(source.details):
+        for block in _blocks(source.flows):
             columns = [constant("{")]
             for name, value in _values(block, path, missing="null"):
                 quote = constant('"' if name != "source" and not TABLE[name].lower().startswith("int") else "")
@@ -126,11 +135,4 @@ def _values(block: Columns, source: Cells, missing: str) -> Iterator[tuple[str, 
             yield name, numbers(block[name], missing)
 
 
-def _parquet(sources: Sequence[Source], out: BinaryIO) -> None:
-    import pandas as pd
-
-    try:
-        pd.concat([source.flows for source in sources], ignore_index=True).to_parquet(out, index=False)
-    except ImportError:
-        hint = "install it with: pipx inject auditor pyarrow (or pip install pyarrow)"
-        raise ArgumentError("Parquet needs the package pyarrow", where="--format parquet", hint=hint) from None
+WRITERS = {"text": _text, "csv": _csv, "jsonl": _jsonl}

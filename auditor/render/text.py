@@ -69,7 +69,8 @@ def _sources(report: r.Report) -> Iterator[Part]:
     yield Text("What was audited", style="bold")
     for source in report.sources:
         skipped = f", {source.skipped:,} skipped" if source.skipped else ""
-        yield _indented(f"{source.path}: {source.format or 'not read'}, {source.records:,} packets{skipped}")
+        what = "events" if source.kind == "event-log" else "packets"
+        yield _indented(f"{source.path}: {source.format or 'not read'}, {source.records:,} {what}{skipped}")
         for code, text in source.warnings:
             yield _indented(f"  warning ({code}): {text}", style="yellow")
     for role, shown in _roles(report):

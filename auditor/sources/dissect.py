@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import tempfile
 import threading
 import warnings
@@ -18,7 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from auditor.sources.extract import Wanted, packets_of, write_pcapng
+from auditor.sources import extract
+from auditor.sources.extract import Record, Wanted, packets_of, write_pcapng
 from auditor.sources.packets import Tunnels
 
 SECONDS = 60.0
@@ -30,7 +32,7 @@ VERSION = re.compile(rb"\d+\.\d+\.\d+")
 # Only packets that can say something are handed to pyshark, which is slow; Wireshark's display filter chooses them.
 TELLING = " or ".join(
     (
-        "smb2.cmd in {0, 1, 3, 5}",
+        "smb2.cmd in {0, 1, 3, 5, 6}",
         "(smb2.nt_status != 0 and smb2.nt_status != 0x103)",
         "smb.cmd in {0x72, 0x73, 0x75, 0xa2}",
         "(smb.nt_status != 0)",
@@ -40,6 +42,7 @@ TELLING = " or ".join(
         "dcom",
         "tls.alert_message",
         "tls.handshake.type in {1, 2, 11}",
+        "(tls.app_data and tcp.seq < 40000)",  # whether the two agreed; what they say then is encrypted
         "http.request",
         "http.response",
         "kerberos.error_code",
@@ -55,7 +58,8 @@ LAYERS = (
 class Told(NamedTuple):
     """One dissected packet: where it stands, who sent it to whom, and every field that Wireshark found in it.
 
-    fields: by Wireshark's name, all values in order, such as {"smb2.nt_status": ["0xc000006d"]}.
+    fields: by Wireshark's name, all values in order, such as {"smb2.nt_status": ["0xc000006d"]}. time_ns: when it was
+    captured, 0 if that is not known.
     """
 
     frame: int
@@ -64,6 +68,7 @@ class Told(NamedTuple):
     dst: str
     dst_port: int
     fields: dict[str, list[str]]
+    time_ns: int = 0
 
     def first(self, name: str) -> str | None:
         """Return the first value of a field, None if the packet does not have it."""
@@ -92,13 +97,23 @@ def dissect(
     """Return what tshark tells of the heads of these flows; never raises for what tshark does."""
     if not flows:
         return Dissection((), "")
+    times: list[int] = []
     with tempfile.TemporaryDirectory(prefix="auditor-", ignore_cleanup_errors=True) as folder:
         small = Path(folder) / "chosen.pcapng"
         with small.open("wb") as out:
-            frames = write_pcapng(out, packets_of(path, flows, tunnels))
+            frames = write_pcapng(out, _timed(packets_of(path, flows, tunnels), times))
         with ONE_AT_A_TIME, _empty_configuration(Path(folder)), _own_child_watcher():
-            packets, obstacle = _in_own_loop(lambda: _read(small, tshark, seconds))
-    return Dissection(tuple(_told(packet, frames) for packet in packets), obstacle)
+            packets, obstacle = _in_own_loop(lambda: _read(small, tshark, seconds, len(frames)))
+    if not obstacle and len(frames) >= extract.MOST_IN_ALL:
+        obstacle = f"only the first {len(frames):,} packets of what was said were read: audit fewer clients at once"
+    return Dissection(tuple(_told(packet, frames, times) for packet in packets), obstacle)
+
+
+def _timed(records: Iterator[Record], times: list[int]) -> Iterator[Record]:
+    """Pass packets on and note when each was captured."""
+    for record in records:
+        times.append(record.time_ns)
+        yield record
 
 
 def _in_own_loop(work: Callable[[], Any]) -> tuple[list[Any], str]:
@@ -139,8 +154,13 @@ def _run_loop(work: Callable[[], Any], started: Future[Any], result: Future[Any]
         over.set()
 
 
-async def _read(path: Path, tshark: Path, seconds: float) -> tuple[list[Any], str]:
-    """Return pyshark's packets, and what went wrong."""
+async def _read(path: Path, tshark: Path, seconds: float, count: int) -> tuple[list[Any], str]:
+    """Return pyshark's packets, and what went wrong. count: how many packets the file holds.
+
+    The last packet is always asked for: a tshark that does not print it has not read the file.
+    """
+    if not count:
+        return [], ""
     try:
         import pyshark
         from packaging.version import Version
@@ -152,7 +172,7 @@ async def _read(path: Path, tshark: Path, seconds: float) -> tuple[list[Any], st
     unread: list[str] = []
     capture = pyshark.FileCapture(
         str(path),
-        display_filter=TELLING,
+        display_filter=f"{TELLING} or frame.number == {count}",
         tshark_path=str(tshark),
         use_json=True,
         eventloop=asyncio.get_running_loop(),
@@ -166,9 +186,10 @@ async def _read(path: Path, tshark: Path, seconds: float) -> tuple[list[Any], st
             # pyshark itself would look for another tshark in the same folder and on the PATH, and wait for ever
             capture._get_tshark_path = lambda: str(tshark)
             capture._get_tshark_version = lambda: Version(version)
+            capture._get_tshark_process = lambda **_: _started(capture, tshark)
             capture._setup_tshark_output_parser = lambda: _patient(TsharkJsonParser(Version(version)), unread)
             await capture.packets_from_tshark(packets.append, close_tshark=False)
-        return packets, await _left(capture) or _told_of(unread)
+        return packets, await _left(capture) or _told_of(unread) or _unread_end(packets, count)
     except TimeoutError:
         return packets, f"tshark took longer than {seconds:.0f} seconds and was stopped"
     except TSharkCrashException:
@@ -200,10 +221,31 @@ def _told_of(unread: list[str]) -> str:
     return f"what tshark printed of {len(unread)} packets could not be read ({unread[0]})" if unread else ""
 
 
+def _unread_end(packets: list[Any], count: int) -> str:
+    if packets and int(packets[-1].number) == count:
+        return ""
+    how = "not all" if packets else "nothing"
+    return f"tshark ended without an error, but gave {how} of what it was to read back; is it the tshark of Wireshark?"
+
+
+async def _started(capture: Any, tshark: Path) -> asyncio.subprocess.Process:
+    """Start tshark as pyshark would, but in a group of its own: a script that calls tshark is killed with it."""
+    arguments = ["-l", "-n", "-T", "json", *capture.get_parameters(), "--no-duplicate-keys"]
+    pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(
+        tshark, *arguments, stdin=nowhere, stdout=pipe, stderr=pipe, start_new_session=True
+    )
+    capture._create_stderr_handling_task(process.stderr)
+    capture._created_new_process([str(tshark), *arguments], process)
+    return process
+
+
 async def _version(tshark: Path) -> str | None:
     """Return the version that a program says it has, None if it says none."""
     pipe, nowhere = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-    process = await asyncio.create_subprocess_exec(tshark, "-v", stdin=nowhere, stdout=pipe, stderr=nowhere)
+    process = await asyncio.create_subprocess_exec(
+        tshark, "-v", stdin=nowhere, stdout=pipe, stderr=nowhere, start_new_session=True
+    )
     try:
         printed, _ = await process.communicate()
     finally:
@@ -232,14 +274,25 @@ async def _end(capture: Any) -> None:
 
 
 async def _gone(process: asyncio.subprocess.Process) -> None:
-    """Kill a process, unless it is about to end: asyncio would complain of a child that it no longer knows."""
+    """Kill a process, unless it is about to end: asyncio would complain of a child that it no longer knows.
+
+    What it started goes with it, also when it has ended itself and left others behind that hold its output open.
+    """
     with suppress(TimeoutError):
         await asyncio.wait_for(process.wait(), A_MOMENT)
-    if process.returncode is None:
-        process.kill()
+    if process.returncode is None or not cast(Any, process.stdout).at_eof():
+        _kill(process)
         while process.returncode is None:
             await asyncio.sleep(A_MOMENT / 10)
     cast(Any, process)._transport.close()  # a process that it started may still hold its pipes open
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        if os.name == "nt":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
 
 
 @contextmanager
@@ -281,7 +334,7 @@ def _own_child_watcher() -> Iterator[None]:
 # from pyshark's packets to facts
 
 
-def _told(packet: Any, frames: list[int]) -> Told:
+def _told(packet: Any, frames: list[int], times: list[int]) -> Told:
     fields: dict[str, list[str]] = {}
     for layer in packet.layers:
         for one in (layer, *layer.duplicate_layers):  # several messages in one packet, or a packet in a tunnel
@@ -290,7 +343,8 @@ def _told(packet: Any, frames: list[int]) -> Told:
     ip = next((name for name in reversed(protocols) if name in ("ip", "ipv6")), "ip")
     ports = [int(fields.get(f"tcp.{side}port", ["0"])[-1]) for side in ("src", "dst")]
     ends = [fields.get(f"{ip}.{side}", [""])[-1] for side in ("src", "dst")]
-    return Told(frames[int(packet.number) - 1], ends[0], ports[0], ends[1], ports[1], fields)
+    place = int(packet.number) - 1
+    return Told(frames[place], ends[0], ports[0], ends[1], ports[1], fields, max(times[place], 0))
 
 
 def _flatten(value: Any, into: dict[str, list[str]], name: str = "") -> None:

@@ -19,6 +19,9 @@ from auditor.sources.packets import Addresses, Headers, PacketReader, Packets, T
 
 MOST_PACKETS = 2_000  # of one flow
 MOST_BYTES = 2 * 1024 * 1024
+MOST_AFTER = 1_000  # further packets of one flow: only short ones, which begin and end what is said between large data
+SHORT = 1_200  # bytes of payload
+ENDS = 0x01 | 0x04  # the flags FIN and RST
 MOST_IN_ALL = 60_000
 COMMENT = 1  # code of the option opt_comment
 NANOSECONDS = 9  # value of the option if_tsresol
@@ -46,9 +49,10 @@ class Record(NamedTuple):
 
 
 def packets_of(path: Path, flows: Collection[Wanted], tunnels: Tunnels) -> Iterator[Record]:
-    """Yield the packets of these flows in file order: the head of each, bounded in packets and bytes.
+    """Yield the packets of these flows in file order: the head of each, bounded in packets and bytes, then short ones.
 
-    Batches that lie before the first of them, or after all heads are full, are not looked into.
+    A push starts a service on the connection on which it copied some megabytes before. Batches that lie before the
+    first of the flows, or after all are full, are not looked into.
     """
     heads = _Heads(flows)
     reader = PacketReader(tunnels)
@@ -94,12 +98,13 @@ class _Heads:
         self._hosts = {address for one in flows for address in (one.src, one.dst)}
         self._packets: dict[object, int] = defaultdict(int)
         self._bytes: dict[object, int] = defaultdict(int)
+        self._after: dict[object, int] = defaultdict(int)
         self._in_all = 0
 
     @property
     def full(self) -> bool:
         """Whether no more packets are taken of any flow."""
-        closed = sum(1 for count in self._packets.values() if count >= MOST_PACKETS)
+        closed = sum(1 for count in self._after.values() if count >= MOST_AFTER)
         return self._in_all >= MOST_IN_ALL or (bool(self._flows) and closed >= len(self._flows))
 
     def choose(self, headers: Headers, addresses: Addresses) -> NDArray[np.int64]:
@@ -128,10 +133,13 @@ class _Heads:
         first = (addresses.text(pair >> 32, version), ports >> 16)
         second = (addresses.text(pair & 0xFFFFFFFF, version), ports & 0xFFFF)
         flow = frozenset((first, second, protocol))
-        if flow not in self._flows or self._packets[flow] >= MOST_PACKETS or self._in_all >= MOST_IN_ALL:
+        if flow not in self._flows or self._in_all >= MOST_IN_ALL:
             return False
-        if self._bytes[flow] >= MOST_BYTES and int(packets.payload[index]) > 0:
-            return False
+        if self._packets[flow] >= MOST_PACKETS or self._bytes[flow] >= MOST_BYTES:
+            short = 0 < int(packets.payload[index]) <= SHORT or int(packets.flags[index]) & ENDS
+            if self._after[flow] >= MOST_AFTER or not short:
+                return False
+            self._after[flow] += 1
         self._packets[flow] += 1
         self._bytes[flow] += int(packets.size[index])
         self._in_all += 1

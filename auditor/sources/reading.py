@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from auditor.admission import MOST_FLOWS
+from auditor.admission import MOST_FLOWS, Ports
 from auditor.errors import SourceError
 from auditor.flows import FlowBuilder, Flows
-from auditor.ruleset import load_ruleset, shipped_rulesets
 from auditor.shipped import rulesets_folder
 from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
+from auditor.sources.clock import Clock, parse_zone
+from auditor.sources.event_log import is_event_log
 from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.packets import UNWANTED_ERRORS, PacketReader, Tunnels
 from auditor.sources.tally import Tally
@@ -27,14 +28,20 @@ from auditor.sources.warnings import SourceWarning
 if TYPE_CHECKING:
     import pandas as pd
 
+    from auditor.log_flows import LogFlows
+    from auditor.sources.events import EventFlows
+    from auditor.sources.pfirewall import LogReader, Schema
+
+# What reads logs is imported where it is needed: it needs pandas, which takes longer to load than many a capture.
+
 # Formats that are often mistaken for captures: first bytes, what it is, what to do.
 KNOWN_FORMATS = (
     (b"snoop\0\0\0", "a Solaris snoop capture", "convert it: editcap -F pcapng IN OUT"),
     (b"GMBU", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
     (b"RTSS", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
-    (b"ElfFile", "a Windows event log (.evtx)", "this version reads captures only"),
-    (b"#Version:", "a Windows Firewall log", "this version reads captures only"),
     (GZIP_MAGIC, "a gzip file within a gzip file", "unpack it once (gzip -d FILE) and name what comes out"),
+    (b"<?xml", "an XML file", "save an event log as .evtx: wevtutil epl Security security.evtx"),
+    (b"<Event", "an event log as XML", "save it as .evtx: wevtutil epl Security security.evtx"),
     (b"PK\x03\x04", "a ZIP archive", "unpack it and name the capture inside"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and name the capture inside"),
     (b"\xfd7zXZ\0", "an XZ-compressed file", "unpack it: xz -d FILE"),
@@ -52,14 +59,19 @@ ETL_HINT = (
 )
 
 
+CAPTURE, FIREWALL_LOG, EVENT_LOG = "capture", "firewall-log", "event-log"
+
+
 @dataclass(frozen=True)
 class Source:
     """One input that was read.
 
-    kind: "capture"; format: "pcap" or "pcapng", with " (gzip)" behind it when packed; bytes: size of the file;
-    records: frames read; skipped: frames that could not be read; first_ns, last_ns: earliest and latest time in
-    nanoseconds since 1970 UTC, None when it is empty; understood: ARP messages and IP packets read, also those inside
-    others; tally: frames that hold nothing to audit, by what they are.
+    kind: "capture", "firewall-log" or "event-log"; format: "pcap", "pcapng", "pfirewall", "evtx" or "JSON", with
+    " (gzip)" behind it when packed; bytes: size of the file; records: frames, rows or events read; skipped: those that
+    could not be read; first_ns, last_ns: earliest and latest time in nanoseconds since 1970, None when it is empty;
+    clock: "utc", or "local" for the times of a log whose zone nobody said; understood: rows and events, or ARP messages
+    and IP packets read, also those inside others; tally: frames, rows or events that hold nothing to audit, by what
+    they are.
     """
 
     path: str
@@ -73,7 +85,8 @@ class Source:
     understood: int
     warnings: tuple[SourceWarning, ...]
     tally: Tally
-    details: Flows
+    details: Flows | LogFlows | EventFlows
+    clock: str = "utc"
 
     @property
     def flows(self) -> pd.DataFrame:
@@ -81,24 +94,101 @@ class Source:
         return self.details.table
 
 
-def read(path: str | Path) -> Source:
-    """Read a capture and return its flows, counts and warnings.
+def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None) -> Source:
+    """Read a capture, a Windows Firewall log or an event log and return its flows, counts and warnings.
 
-    path: a pcap or pcapng file, plain or gzipped. What can be read of a cut or damaged file is kept and the rest told
-    as a warning. Raises SourceError when the file is missing, no capture, or its header cannot be read.
+    path: a pcap or pcapng file, a pfirewall.log, plain or gzipped, or a Windows Security event log, as .evtx or
+    exported as JSON; what it is, its content tells. ports: called when there are more connections than fit into
+    memory, returns the ports at which they are wanted all the same. tz: the time zone of a firewall log's local times,
+    such as +02:00 or Europe/Berlin; without it they stay local. What can be read of a cut or damaged file is kept and
+    the rest told as a warning. Raises SourceError when the file is missing, of another kind, or its header cannot be
+    read, and ArgumentError when tz is no time zone.
     """
-    file = Path(path)
+    file, clock = Path(path), Clock(parse_zone(tz))
     head = _head(file)
-    if head[:4] not in PCAP_MAGICS and head[:4] != PCAPNG_MAGIC:
-        raise _not_a_capture(file, head)
-    return _read_capture(file)
+    if head[:4] in PCAP_MAGICS or head[:4] == PCAPNG_MAGIC:
+        return _read_capture(file, ports)
+    from auditor.sources.pfirewall import recognise
+
+    try:
+        if is_event_log(head):
+            return _read_event_log(file)
+        schema = None if _known_format(head) else recognise(file)
+        if schema is not None:
+            return _read_log(file, schema, clock)
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    raise _not_a_source(file, head)
 
 
-def _read_capture(path: Path) -> Source:
+def _read_log(path: Path, schema: Schema, clock: Clock) -> Source:
+    from auditor.log_flows import LogFlowBuilder, LogFlows
+    from auditor.sources.pfirewall import LogReader
+
+    reader = LogReader(path, schema, clock)
+    builder = LogFlowBuilder()
+    for rows in reader:
+        builder.add(rows)
+    attempts = builder.finish(reader.addresses)
+    details = LogFlows(_name(path), attempts, reader.addresses, builder.facts(reader, attempts))
+    notes = ", ".join(filter(None, (reader.encoding, "gzip" * reader.gzipped)))
+    return Source(
+        path=_name(path),
+        kind=FIREWALL_LOG,
+        format="pfirewall" + (f" ({notes})" if notes else ""),
+        bytes=path.stat().st_size,
+        records=reader.account.rows,
+        skipped=reader.account.skipped,
+        first_ns=None if builder.first_s is None else builder.first_s * 10**9,
+        last_ns=None if builder.last_s is None else builder.last_s * 10**9,
+        understood=reader.account.rows,
+        warnings=tuple(reader.warnings + _told_of_log(reader, details)),
+        tally=Tally(builder.unused),
+        details=details,
+        clock=details.facts.clock,
+    )
+
+
+def _told_of_log(reader: LogReader, details: LogFlows) -> list[SourceWarning]:
+    """Return warnings for what is wrong with a log, or missing from it."""
+    from auditor.sources.pfirewall import CANONICAL
+
+    account, warnings = reader.account, reader.clock.warnings()
+    if account.skipped:
+        kinds = "; ".join(
+            f"{count:,} with {kind}, such as line {account.samples[kind][0][0]:,}: {account.samples[kind][0][1]}"
+            for kind, count in account.malformed.most_common()
+        )
+        text = f"{account.skipped:,} of {account.lines:,} lines could not be read: {kinds}"
+        warnings.append(SourceWarning("malformed-lines", text))
+    if account.lost_rows:
+        text = (
+            f"Windows did not write {account.lost:,} events (it says so in {account.lost_rows:,} rows): what is "
+            "missing here may have been among them."
+        )
+        warnings.append(SourceWarning("lost-events", text))
+    if not reader.headed:
+        text = "No #Fields line names the columns: they were taken for those that Windows writes."
+        warnings.append(SourceWarning("no-header", text))
+    if unknown := [name for name in reader.schema.names if name not in CANONICAL]:
+        text = f"Columns that are not known here were not used: {', '.join(unknown[:5])}."
+        warnings.append(SourceWarning("unknown-columns", text))
+    if details.facts.folded:
+        text = (
+            f"The log is very large: {details.facts.folded:,} of its rows are of attempts that are many times the "
+            "same, and were put together; the first and the last of each are kept."
+        )
+        warnings.append(SourceWarning("folded", text))
+    if not account.rows:
+        warnings.append(SourceWarning("no-rows", "The log holds no rows."))
+    return warnings
+
+
+def _read_capture(path: Path, ports: Ports) -> Source:
     reader = CaptureReader(path)
     packets = PacketReader(known_tunnels())
     name = _name(path)
-    builder = FlowBuilder(name, packets.addresses, documented_ports)
+    builder = FlowBuilder(name, packets.addresses, ports)
     span = _Span()
     try:
         for records in reader:
@@ -112,7 +202,7 @@ def _read_capture(path: Path) -> Source:
     details = builder.finish()
     return Source(
         path=name,
-        kind="capture",
+        kind=CAPTURE,
         format=reader.format + (" (gzip)" if reader.gzipped else ""),
         bytes=reader.bytes,
         records=reader.records - span.left_out,
@@ -123,6 +213,27 @@ def _read_capture(path: Path) -> Source:
         warnings=(*reader.warnings, *_told_of(packets, details), *_left_out(builder, packets, span, reader)),
         tally=packets.tally,
         details=details,
+    )
+
+
+def _read_event_log(path: Path) -> Source:
+    from auditor.sources.events import read_events
+
+    name = _name(path)
+    log = read_events(path, name)
+    return Source(
+        path=name,
+        kind=EVENT_LOG,
+        format=log.format,
+        bytes=path.stat().st_size,
+        records=log.records,
+        skipped=log.skipped,
+        first_ns=log.first_ns,
+        last_ns=log.last_ns,
+        understood=log.records,
+        warnings=log.warnings,
+        tally=log.tally,
+        details=log.details,
     )
 
 
@@ -240,12 +351,16 @@ def _unreadable(path: Path, error: Exception) -> SourceError:
     )
 
 
-def _not_a_capture(path: Path, head: bytes) -> SourceError:
-    for magic, what, hint in KNOWN_FORMATS:
-        if head.startswith(magic) or head.removeprefix(b"\xef\xbb\xbf").startswith(magic):
-            return SourceError(f"this is {what}, not a pcap or pcapng capture", where=str(path), hint=hint)
+def _known_format(head: bytes) -> tuple[str, str] | None:
+    """Return what a file is that is neither a capture nor a log, and what to do; None if it is not known."""
+    return next(((what, hint) for magic, what, hint in KNOWN_FORMATS if head.startswith(magic)), None)
+
+
+def _not_a_source(path: Path, head: bytes) -> SourceError:
+    if known := _known_format(head):
+        return SourceError(f"this is {known[0]}, not a capture or firewall log", where=str(path), hint=known[1])
     hint = ETL_HINT if path.suffix.lower() == ".etl" else "save it as pcapng in Wireshark, or with tcpdump -w"
-    return SourceError("this is no pcap or pcapng capture", where=str(path), hint=hint)
+    return SourceError("this is no pcap or pcapng capture, and no Windows Firewall log", where=str(path), hint=hint)
 
 
 @cache
@@ -254,10 +369,3 @@ def known_tunnels() -> Tunnels:
     text = (rulesets_folder() / "well-known" / "tunnels.toml").read_text(encoding="utf-8")
     tables = tomllib.loads(text)
     return Tunnels(dict(tables["read"]), dict(tables["unread"]))
-
-
-@cache
-def documented_ports() -> frozenset[int]:
-    """Return the ports of all shipped rulesets: what is read first when not everything can be."""
-    rulesets = [load_ruleset(name) for name in shipped_rulesets()]
-    return frozenset(port for ruleset in rulesets for one in ruleset.requirements for port in one.ports)

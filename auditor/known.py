@@ -1,0 +1,101 @@
+"""What is known of protocols: answers and what they mean, names of interfaces, what a push calls, web paths."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from auditor.shipped import rulesets_folder
+
+ANY_CLASS = "xx"  # stands for the last two digits of a web status that has no entry of its own
+HTTP_CODE = re.compile(r"[45]\d\d")
+
+
+class Known(NamedTuple):
+    """What is known of one answer: its name, meaning, whether it ends a push, and what to do."""
+
+    name: str
+    means: str
+    fatal: bool
+    do: str
+
+
+class Push(NamedTuple):
+    """What a client push opens and calls on the client, in lower case but for the names of interfaces."""
+
+    shares: frozenset[str]
+    pipes: frozenset[str]
+    other_pipes: frozenset[str]
+    files: tuple[str, ...]
+    interfaces: frozenset[str]
+    calls: dict[str, dict[str, str]]
+
+
+@cache
+def _tables() -> dict[str, dict[str, Any]]:
+    return tomllib.loads((Path(__file__).parent / "problems.toml").read_text(encoding="utf-8"))
+
+
+@cache
+def problems() -> dict[str, dict[str, Known]]:
+    """Return the known answers by layer and code (auditor/problems.toml)."""
+    return {
+        layer: {code: Known(**entry) for code, entry in table.items()}
+        for layer, table in _tables().items()
+        if layer != "harmless"
+    }
+
+
+@cache
+def harmless(layer: str) -> frozenset[str]:
+    """Return the codes of a layer that look like errors and are part of every conversation."""
+    return frozenset(_tables()["harmless"].get(layer, ()))
+
+
+def known(layer: str, code: str) -> Known:
+    """Return what an answer means; of one without an entry, what its class or layer means."""
+    table = problems().get(layer, {})
+    if code in table:
+        return table[code]
+    of_class = table.get(f"{code[:1]}{ANY_CLASS}") or table["other"]
+    return of_class._replace(name=of_class.name.replace("CODE", code))
+
+
+def explained(code: str) -> list[tuple[str, Known]]:
+    """Return layer and meaning of a code without an entry of its own, by its form: a web status or a number."""
+    for layer in ("http", "tls", "kerberos"):  # written as the names of such codes are
+        word = problems()[layer]["other"].name.removesuffix("CODE").strip()
+        number = code.lower().removeprefix(word.lower()).strip()
+        if number.isdecimal() and (number != code or HTTP_CODE.fullmatch(code)):
+            return [(layer, known(layer, number))]
+    if re.fullmatch(r"0x[0-9a-f]{1,8}", code.lower()):
+        written = f"0x{int(code, 16):08x}"
+        return [(layer, known(layer, written)) for layer in ("smb", "rpc-fault", "endpoint-mapper")]
+    return []
+
+
+@cache
+def interfaces() -> dict[str, str]:
+    """Return names of RPC interfaces by UUID (rulesets/well-known/interfaces.toml)."""
+    return {str(uuid): str(name) for uuid, name in _well_known("interfaces")["interface"].items()}
+
+
+@cache
+def push() -> Push:
+    """Return what belongs to a push (rulesets/well-known/push.toml)."""
+    table = _well_known("push")
+    names = {name: frozenset(table[name]) for name in ("shares", "pipes", "other_pipes", "interfaces")}
+    return Push(**names, files=tuple(table["files"]), calls=table["calls"])
+
+
+@cache
+def web_paths() -> dict[str, str]:
+    """Return roles by the beginning of a web path (rulesets/well-known/web-paths.toml)."""
+    return dict(_well_known("web-paths")["paths"])
+
+
+def _well_known(name: str) -> dict[str, Any]:
+    return tomllib.loads((rulesets_folder() / "well-known" / f"{name}.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,513 @@
+"""The flow table of a firewall log: its rows, those of one attempt together, each seen from the host that tried."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from auditor.flow_frame import nullable
+from auditor.flow_table import PROTOCOLS, TABLE
+from auditor.flows import Asked, Event
+from auditor.sources.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
+from auditor.sources.pfirewall import ACK, ACTIONS, DROP, LOST, PATHS, RECEIVE, SEND, SYN, LogReader, Rows
+
+# The columns that a log has beyond those of a capture. action and direction are the log's own words.
+LOG_COLUMNS = {"action": "str", "direction": "str", "first_line": "int64", "rows": "int64", "process_id": "Int64"}
+SAME_ATTEMPT_S = 64  # a SYN is sent again after 32 seconds at most (Windows: 12), so this pause begins another attempt
+MOST_OPEN = 200_000  # attempts to which more rows may come
+MOST_FLOWS = 400_000  # beyond this, attempts in the middle of very many alike are put together
+KEPT_OF_EACH = (64, 16, 4)  # how many attempts between two hosts at one port are then still kept apart
+ATTEMPT, ANSWER, LATER = range(3)  # what the packet of a row was: a first one, the answer to one, or of a connection
+NOT_SAID = -1
+ICMP_TYPE = 8  # bits of the code behind it
+INDEX = np.uint64((1 << 21) - 1)
+HALF = np.uint64(31)
+SPREAD = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)))
+ALLOWED = ("ALLOW", "OPEN", "OPEN-INBOUND")
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """What was tried, one attempt a place: arrays of one length.
+
+    src, dst: numbers of addresses, of the host that tried and the one that was tried; src_port: NOT_SAID where several
+    attempts were put together; dst_port: of ICMP type and code; kind: protocol, path, packet and action as one number;
+    sequence: of the SYN, 0 where the log does not say; process: its id, NOT_SAID where the log does not say;
+    rows: how many tell of it; start, second, end: the seconds of the first, the second and the last of them;
+    first_line, second_line, last_line: their lines.
+    """
+
+    src: Ints
+    dst: Ints
+    src_port: Ints
+    dst_port: Ints
+    kind: Ints
+    sequence: Ints
+    process: Ints
+    rows: Ints
+    start: Ints
+    second: Ints
+    end: Ints
+    first_line: Ints
+    second_line: Ints
+    last_line: Ints
+
+    def __len__(self) -> int:
+        return len(self.src)
+
+    def at(self, places: NDArray[Any]) -> Attempts:
+        """Return some of them."""
+        return Attempts(*(column[places] for column in vars(self).values()))
+
+    @property
+    def protocol(self) -> Ints:
+        """IP protocol numbers."""
+        return self.kind >> 16
+
+    @property
+    def path(self) -> Ints:
+        """Indices in PATHS."""
+        return self.kind >> 8 & 0xFF
+
+    @property
+    def turned(self) -> NDArray[np.bool_]:
+        """Whether the packet was sent by `dst`."""
+        turned: NDArray[np.bool_] = self.kind & 0x80 != 0
+        return turned
+
+    @property
+    def packet(self) -> Ints:
+        """ATTEMPT, ANSWER or LATER."""
+        return self.kind >> 4 & 7
+
+    @property
+    def action(self) -> Ints:
+        """Indices in ACTIONS."""
+        return self.kind & 0xF
+
+
+@dataclass(frozen=True)
+class LocalAddress:
+    """An address of the computer that wrote the log. rows: that say so; sure: it sent from there itself."""
+
+    address: str
+    rows: int
+    sure: bool
+
+
+@dataclass(frozen=True)
+class LogFacts:
+    """What a log can show at all.
+
+    counts: rows by action, protocol ("TCP", "UDP", "ICMP" or a number) and path, "-" where the log does not say;
+    lines, comments, blanks, malformed: what the lines were that are no rows; lost, lost_rows: events that Windows did
+    not write, and how often it says so; local: the computer's own addresses, the likeliest first; clock: "utc" or
+    "local", what the times are; fields: the columns of the last header; folded: rows of attempts that were put
+    together.
+    """
+
+    counts: Mapping[tuple[str, str, str], int]
+    lines: int
+    comments: int
+    blanks: int
+    malformed: Mapping[str, int]
+    lost: int
+    lost_rows: int
+    local: tuple[LocalAddress, ...]
+    clock: str
+    fields: tuple[str, ...]
+    folded: int
+
+    @property
+    def drops(self) -> int:
+        """Rows that say that something was dropped."""
+        return self._count(("DROP",))
+
+    @property
+    def allows(self) -> int:
+        """Rows that say that something was let through (XP and 2003: opened)."""
+        return self._count(ALLOWED)
+
+    def _count(self, actions: Sequence[str]) -> int:
+        return sum(count for (action, _, _), count in self.counts.items() if action in actions)
+
+
+class LogFlows:
+    """All flows of one log: it has the same face as auditor.flows.Flows, with lines where that has frames.
+
+    table: one row a flow, columns and types of TABLE and LOG_COLUMNS, in order of the first line; `start` and `end`
+    have no zone where the log's times are local and nobody said which zone that is.
+    """
+
+    errors: Mapping[int, list[Quote]] = MappingProxyType({})  # a log quotes no packets
+    asked: tuple[Asked, ...] = ()
+    hidden: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self, source: str, attempts: Attempts, addresses: Sequence[str], facts: LogFacts) -> None:
+        self.attempts = attempts
+        self.facts = facts
+        self._source = source
+        self._addresses = addresses
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The flow table; it is made when it is first asked for."""
+        return _table(self.attempts, self._addresses, self._source, self.facts.clock == "utc")
+
+    @cached_property
+    def heard(self) -> frozenset[str]:
+        """Every address that something came from: this computer, and whoever's packets reached its firewall."""
+        found = self.attempts
+        senders = np.where(found.turned, found.dst, found.src)[found.path == RECEIVE]
+        return frozenset(self._addresses[one] for one in np.unique(senders).tolist()).union(
+            one.address for one in self.facts.local
+        )
+
+    def events(self, flow: int) -> list[Event]:
+        """Return the first, the second and the last row of a flow as events, whose `frame` is the line."""
+        one = Attempts(*(column[flow : flow + 1] for column in vars(self.attempts).values()))
+        what = {UDP: "datagram", ICMP: "request"}.get(int(one.protocol[0]), ("SYN", "SYN-ACK", "data")[one.packet[0]])
+        rows = [(one.first_line, one.start), (one.second_line, one.second), (one.last_line, one.end)]
+        times = {int(line[0]): int(time[0]) for line, time in rows}
+        from_src, sequence = not one.turned[0], int(one.sequence[0])
+        return [Event(line, time * 10**9, from_src, what, sequence) for line, time in sorted(times.items())]
+
+
+class LogFlowBuilder:
+    """Collect the rows of batch after batch, in file order; `finish` makes the flows of them.
+
+    unused: rows that are in no flow, by what they are; first_s, last_s: the earliest and the latest time of a row.
+    """
+
+    def __init__(self) -> None:
+        self._closed: list[Attempts] = []
+        self._open = _nothing()
+        self._now = 0
+        self._count = 0
+        self._most = MOST_FLOWS
+        self._kept_of_each = 0
+        self._counts = np.zeros(len(ACTIONS) * len(PATHS) << 8, np.int64)
+        self._local: tuple[LocalAddress, ...] = ()
+        self.unused: Counter[str] = Counter()
+        self.first_s: int | None = None
+        self.last_s: int | None = None
+
+    def add(self, rows: Rows) -> None:
+        """Take in one batch."""
+        if not len(rows):
+            return
+        self._count_classes(rows)
+        new = _single(rows)
+        if self._kept_of_each:
+            new = _folded(new, self._kept_of_each)
+        merged = _merged(_joined([self._open, new]))
+        seen = np.flatnonzero(rows.action != LOST)  # that events were lost is written later than the rows behind it
+        now = int(rows.time_s[seen[-1]]) if len(seen) else self._now
+        self._now = now
+        recent = np.abs(merged.end - now) <= 2 * SAME_ATTEMPT_S
+        recent[: max(0, len(merged) - MOST_OPEN)] = False
+        self._close(merged.at(np.flatnonzero(~recent)))
+        self._open = merged.at(np.flatnonzero(recent))
+
+    def finish(self, addresses: Sequence[str]) -> Attempts:
+        """Return the attempts in order of their first lines; the builder is used up. addresses: by number."""
+        self._close(self._open)
+        every = _in_order(_joined(self._closed))
+        self._closed, self._open = [], _nothing()
+        seen = every.action != LOST
+        if seen.any():
+            self.first_s, self.last_s = int(every.start[seen].min()), int(every.end[seen].max())
+        self._local = _local(every, addresses)
+        used = _used(every)
+        self._tell_unused(every.at(np.flatnonzero(~used)))
+        return every.at(np.flatnonzero(used))
+
+    def _by_class(self) -> dict[tuple[str, str, str], int]:
+        """Return how many rows there were of each action, protocol and path."""
+        found = {}
+        for code in np.flatnonzero(self._counts).tolist():
+            kind, protocol = divmod(code, 256)
+            action, path = divmod(kind, len(PATHS))
+            name = PROTOCOLS[protocol].upper() if protocol in PROTOCOLS else str(protocol)
+            found[ACTIONS[action], name, PATHS[path]] = int(self._counts[code])
+        return found
+
+    def facts(self, reader: LogReader, attempts: Attempts) -> LogFacts:
+        """Return what the log can show; reader: as it is when all was read."""
+        account = reader.account
+        return LogFacts(
+            counts=self._by_class(),
+            lines=account.lines,
+            comments=account.comments,
+            blanks=account.blanks,
+            malformed=dict(account.malformed),
+            lost=account.lost,
+            lost_rows=account.lost_rows,
+            local=self._local,
+            clock="utc" if reader.in_utc else "local",
+            fields=reader.schema.names,
+            folded=int(attempts.rows[attempts.src_port == NOT_SAID].sum()),
+        )
+
+    def _count_classes(self, rows: Rows) -> None:
+        seen = rows.action != LOST
+        kind = rows.action.astype(np.int64) * len(PATHS) + rows.path
+        codes = (kind << 8) + np.maximum(rows.protocol, 0)
+        self._counts += np.bincount(codes if seen.all() else codes[seen], minlength=len(self._counts))
+
+    def _tell_unused(self, unused: Attempts) -> None:
+        kinds = zip(unused.action.tolist(), unused.protocol.tolist(), unused.dst_port.tolist(), strict=True)
+        for (action, protocol, icmp), rows in zip(kinds, unused.rows.tolist(), strict=True):
+            name = f"ICMP type {icmp >> ICMP_TYPE}" if protocol == ICMP else f"IP protocol {protocol}"
+            self.unused["lost events" if action == LOST else name] += rows
+
+    def _close(self, attempts: Attempts) -> None:
+        self._closed.append(attempts)
+        self._count += len(attempts)
+        if self._count <= self._most:
+            return
+        every = _in_order(_joined(self._closed))
+        for self._kept_of_each in KEPT_OF_EACH:
+            every = _folded(every, self._kept_of_each)
+            if len(every) <= MOST_FLOWS // 2:
+                break
+        self._closed, self._count = [every], len(every)
+        self._most = max(MOST_FLOWS, 2 * len(every))
+
+
+def _used(found: Attempts) -> NDArray[np.bool_]:
+    """Tell which belong into the flow table: TCP, UDP and echo requests, as of a capture."""
+    protocol, icmp = found.protocol, found.dst_port >> ICMP_TYPE
+    echo = (protocol == ICMP) & ((icmp == ECHO_REQUEST[4]) | (icmp == ECHO_REQUEST[6]))
+    used: NDArray[np.bool_] = ((protocol == TCP) | (protocol == UDP) | echo) & (found.action != LOST)
+    return used
+
+
+def _local(found: Attempts, addresses: Sequence[str]) -> tuple[LocalAddress, ...]:
+    """Return the addresses of the computer whose firewall it is, told by who sends and who receives.
+
+    Only the computer itself can send from an address; what is received may be meant for a group or for everybody.
+    """
+    sender, receiver = np.where(found.turned, found.dst, found.src), np.where(found.turned, found.src, found.dst)
+    sent, received = (
+        np.bincount(who[found.path == path], found.rows[found.path == path], len(addresses)).astype(np.int64)
+        for who, path in ((sender, SEND), (receiver, RECEIVE))
+    )
+    told = []
+    for number in np.flatnonzero(sent + received).tolist():
+        address = addresses[number]
+        if _is_one_host(address) and (sent[number] or not address.endswith((".255", ".0"))):
+            told.append(LocalAddress(address, int(sent[number] + received[number]), bool(sent[number])))
+    return tuple(sorted(told, key=lambda one: (not one.sure, -one.rows, one.address)))
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_one_host(address: str) -> bool:
+    parsed = ipaddress.ip_address(address)
+    return not (parsed.is_multicast or parsed.is_unspecified or parsed.is_loopback or address == "255.255.255.255")
+
+
+def _single(rows: Rows) -> Attempts:
+    """Return each row as an attempt, seen from the host that tried.
+
+    The sender of a SYN tried; the sender of its answer did not; of any other packet of a connection the side with the
+    higher port is taken for the one that tried, as of captures.
+    """
+    syn, ack = rows.flags & SYN != 0, rows.flags & ACK != 0
+    packet = np.where((rows.flags == 0) | (syn & ~ack), ATTEMPT, np.where(syn, ANSWER, LATER))
+    turned = (packet == ANSWER) | ((packet == LATER) & (rows.src_port < rows.dst_port))
+    icmp = rows.protocol == ICMP
+    kind = rows.protocol.astype(np.int64) << 16 | rows.path.astype(np.int64) << 8 | packet << 4 | rows.action
+    src, dst, src_port, dst_port = rows.src, rows.dst, rows.src_port, rows.dst_port
+    if icmp.any():
+        dst_port = np.where(icmp, src_port << ICMP_TYPE | dst_port, dst_port)
+        src_port = np.where(icmp, 0, src_port)
+    if turned.any():
+        kind |= turned.astype(np.int64) << 7
+        src, dst = np.where(turned, dst, src), np.where(turned, src, dst)
+        src_port, dst_port = np.where(turned, dst_port, src_port), np.where(turned, src_port, dst_port)
+    return Attempts(
+        src=src,
+        dst=dst,
+        src_port=src_port,
+        dst_port=dst_port,
+        kind=kind,
+        sequence=rows.sequence,
+        process=rows.process,
+        rows=np.ones(len(rows), np.int64),
+        start=rows.time_s,
+        second=rows.time_s,
+        end=rows.time_s,
+        first_line=rows.line,
+        second_line=rows.line,
+        last_line=rows.line,
+    )
+
+
+def _nothing() -> Attempts:
+    return Attempts(*(np.zeros(0, np.int64) for _ in Attempts.__dataclass_fields__))
+
+
+def _joined(parts: Sequence[Attempts]) -> Attempts:
+    if len(parts) == 1:
+        return parts[0]
+    return Attempts(*(np.concatenate(columns) for columns in zip(*(vars(one).values() for one in parts), strict=True)))
+
+
+def _merged(attempts: Attempts) -> Attempts:
+    """Put the rows of one attempt together. Those given, in the order of the log, may be several rows already.
+
+    A new attempt begins where the firewall decides otherwise, the SYN has another number, another process is named, or
+    after a pause.
+    """
+    ends = [attempts.src << 32 | attempts.dst, attempts.src_port << 32 | attempts.dst_port, attempts.kind & ~0xF]
+    order, new = _sorted(ends)
+    again = np.flatnonzero(~new)  # few rows have the same ends as another
+    here, before = order[again], order[again - 1]
+    other = np.abs(attempts.start[here] - attempts.end[before]) > SAME_ATTEMPT_S
+    for column in (attempts.kind, attempts.sequence, attempts.process):
+        other |= column[here] != column[before]
+    new[again[other]] = True
+    return _put_together(attempts, order, new)
+
+
+def _sorted(columns: Sequence[Ints]) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return an order in which equal places stand together, each in the order given, and where others begin."""
+    mixed = columns[0].view(np.uint64) * SPREAD[0]
+    for column, spread in zip(columns[1:], SPREAD[1:], strict=False):
+        mixed = (mixed ^ mixed >> HALF ^ column.view(np.uint64)) * spread
+    mixed ^= mixed >> HALF
+    if len(mixed) > int(INDEX):
+        order = np.lexsort(columns)
+        return order, _differ([column[order] for column in columns])
+    both = np.sort(mixed & ~INDEX | np.arange(len(mixed), dtype=np.uint64))
+    order = (both & INDEX).view(np.int64)
+    new = _differ([column[order] for column in columns])
+    if (new[1:] & ((both[1:] ^ both[:-1]) <= INDEX)).any():  # two different places were mixed to the same number
+        order = np.lexsort(columns)
+        new = _differ([column[order] for column in columns])
+    return order, new
+
+
+def _differ(columns: Sequence[Ints]) -> NDArray[np.bool_]:
+    """Tell which places differ from the one before."""
+    new = np.ones(len(columns[0]), np.bool_)
+    new[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return new
+
+
+def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> Attempts:
+    """Put those that stand together in an order into one each, from one that is new up to the next.
+
+    Each stays at the place of its first, so that the order of the log stays.
+    """
+    begin = np.flatnonzero(new)
+    size = np.diff(begin, append=len(new))
+    more = np.flatnonzero(size > 1)
+    heads = np.zeros(len(attempts), np.bool_)
+    heads[order[begin]] = True
+    kept = attempts.at(np.flatnonzero(heads))
+    if not len(more):
+        return kept
+    some = order[np.repeat(size > 1, size)]
+    start = np.append(0, np.cumsum(size[more])[:-1])
+    first, second, last = order[begin[more]], order[begin[more] + 1], order[begin[more] + size[more] - 1]
+    alone = attempts.rows[first] == 1
+    place = (np.cumsum(heads) - 1)[first]
+    changed = {
+        "rows": np.add.reduceat(attempts.rows[some], start),
+        "start": np.minimum.reduceat(attempts.start[some], start),
+        "end": np.maximum.reduceat(attempts.end[some], start),
+        "second": np.where(alone, attempts.start[second], attempts.second[first]),
+        "second_line": np.where(alone, attempts.first_line[second], attempts.second_line[first]),
+        "last_line": attempts.last_line[last],
+    }
+    for name, values in changed.items():
+        getattr(kept, name)[place] = values  # its own copy: `at` made it
+    return kept
+
+
+def _in_order(attempts: Attempts) -> Attempts:
+    """Return attempts in order of their first lines."""
+    return attempts.at(np.argsort(attempts.first_line))  # no two are of the same line
+
+
+def _folded(attempts: Attempts, kept_of_each: int) -> Attempts:
+    """Keep the first and the last attempts between two hosts at one port; put those between together.
+
+    attempts: in order of their first lines. A log that is far larger than Windows makes them holds millions of look-ups
+    and web connections that are all alike; what decides, the latest attempts and those before a change, stays.
+    """
+    order, new = _sorted([attempts.src << 32 | attempts.dst, attempts.dst_port, attempts.kind])
+    begin = np.flatnonzero(new)
+    size = np.diff(begin, append=len(new))
+    if not len(size) or int(size.max()) <= kept_of_each:
+        return attempts
+    rank = np.arange(len(new)) - np.repeat(begin, size)
+    middle = (rank >= kept_of_each // 2) & (rank < np.repeat(size, size) - kept_of_each // 2)
+    middle |= attempts.src_port[order] == NOT_SAID
+    heads = new | ~middle
+    heads[1:] |= ~middle[:-1]  # those in the middle stand together, behind the first ones
+    folded = _put_together(attempts, order, heads)
+    begin = np.flatnonzero(heads)
+    several = order[begin[np.diff(begin, append=len(heads)) > 1]]
+    place = np.searchsorted(folded.first_line, attempts.first_line[several])
+    folded.src_port[place], folded.sequence[place] = NOT_SAID, 0
+    return folded
+
+
+# the table
+
+
+def _table(found: Attempts, addresses: Sequence[str], source: str, is_utc: bool) -> pd.DataFrame:
+    count = len(found)
+    zeros = np.zeros(count, np.int64)
+    icmp, tcp = found.protocol == ICMP, found.protocol == TCP
+    first, answered = found.packet == ATTEMPT, found.packet == ANSWER
+    dropped = (found.action == DROP) & first
+    columns: dict[str, Any] = dict.fromkeys(TABLE, zeros)
+    columns |= {
+        "source": _words([source], zeros),
+        "protocol": _words([PROTOCOLS[one] for one in (TCP, UDP, ICMP)], np.where(tcp, 0, np.where(icmp, 2, 1))),
+        "src_ip": _words(addresses, found.src),
+        "src_port": nullable(found.src_port, icmp | (found.src_port == NOT_SAID)),
+        "dst_ip": _words(addresses, found.dst),
+        "dst_port": nullable(found.dst_port, icmp),
+        "icmp_type": nullable(found.dst_port >> ICMP_TYPE, ~icmp),
+        "icmp_code": nullable(found.dst_port & 0xFF, ~icmp),
+        "start": _moments(found.start, is_utc),
+        "end": _moments(found.end, is_utc),
+        "syn": np.where(tcp & first, found.rows, 0),
+        "syn_ack": np.where(tcp & answered, found.rows, 0),
+        "conn_state": _words(["OTH", "S0"], (dropped & ~icmp).astype(np.int64)),
+        "answer": _words(
+            ["one-sided", "unanswered", "mid-stream"], np.where(dropped, 1, np.where(found.packet == LATER, 2, 0))
+        ),
+        "icmp_error": _words([""], zeros),
+        "stream": nullable(zeros, np.ones(count, np.bool_)),
+        "action": _words(ACTIONS, found.action),
+        "direction": _words(PATHS, found.path),
+        "first_line": found.first_line,
+        "rows": found.rows,
+        "process_id": nullable(found.process, found.process == NOT_SAID),
+    }
+    return pd.DataFrame(columns, copy=False)
+
+
+def _words(words: Sequence[str], codes: Ints) -> Any:
+    return pd.array(list(words) or [""], dtype="str").take(codes)
+
+
+def _moments(time_s: Ints, is_utc: bool) -> pd.DatetimeIndex:
+    moments = pd.DatetimeIndex((time_s * 10**9).view("datetime64[ns]"))
+    return moments.tz_localize("UTC") if is_utc else moments

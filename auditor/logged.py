@@ -1,0 +1,43 @@
+"""What the rows of a firewall or event log show: what that firewall let through or dropped, and nothing beyond."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from auditor import report as r
+from auditor.attempts import Attempt, Row, Told
+
+LET_THROUGH = frozenset(("ALLOW", "OPEN", "OPEN-INBOUND"))  # the last two of Windows XP and Server 2003
+
+
+def told_by_log(attempt: Attempt, row: Row, where: str, role_of: Callable[[str], str]) -> Told:
+    """Return what a log shows of an attempt. where: the attempt in words; role_of: the role that a host plays."""
+    lines = [event.frame for event in attempt.events]
+    whose = f"the firewall of {row.firewall}" if row.firewall else "the firewall whose log it is"
+    by = f" ({row.by})" if row.by else ""
+    if row.action in LET_THROUGH:
+        text = f"{where}: {whose} let it {_way(row)}{by}; whether it was answered a log does not say."
+        return Told(r.ALLOWED, r.PROVEN, text, lines)
+    if row.action != "DROP":
+        return Told(r.INCONCLUSIVE, None, f"{where}: the log tells only of the end of a connection.", lines)
+    if attempt.answer == "mid-stream":
+        text = f"{where}: {whose} dropped a late packet of a connection, which says nothing of new ones."
+        return Told(r.INCONCLUSIVE, None, text, lines)
+    place = role_of(row.firewall) if row.firewall else r.UNKNOWN
+    times = f" {row.rows} times" if row.rows > 1 else ""
+    if row.firewall is None:
+        return Told(r.BLOCKED, r.PROVEN, f"{where}: {whose} dropped it{times}{by}.", lines, place)
+    if not attempt.events[0].from_src:
+        text = f"{where}: {attempt.dst} answered, but {whose} dropped the answer{times}{by}."
+        return Told(r.BLOCKED, r.PROVEN, text, lines, place, f"On {row.firewall}, {_allow(attempt)}.")
+    text = f"{where}: {whose} dropped it{times}{by}."
+    remedy = f"On {row.firewall} itself, {_allow(attempt)} outbound." if row.firewall == attempt.src else ""
+    return Told(r.BLOCKED, r.PROVEN, text, lines, place, remedy)
+
+
+def _way(row: Row) -> str:
+    return {"SEND": "out", "RECEIVE": "in"}.get(row.direction, "through")
+
+
+def _allow(attempt: Attempt) -> str:
+    return f"allow {attempt.port_text} to {attempt.dst}"

@@ -1,0 +1,505 @@
+"""Flows from the events in which Windows says what its filtering platform blocked or allowed.
+
+The events are documented in Microsoft's "Audit Filtering Platform Packet Drop" and "... Connection".
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from auditor.errors import SourceError
+from auditor.flow_table import PROTOCOLS, TABLE
+from auditor.flows import Asked
+from auditor.flows import Event as Traced
+from auditor.sources.event_fields import LONGEST_TEXT, Event, whole
+from auditor.sources.event_log import EventReader
+from auditor.sources.internet import ICMPV6
+from auditor.sources.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
+from auditor.sources.tally import Tally
+from auditor.sources.warnings import SourceWarning
+
+# The words of a firewall log, so that both kinds of log make one table.
+Ints = NDArray[np.int64]
+BLOCKED, ALLOWED = "DROP", "ALLOW"
+INBOUND, OUTBOUND, FORWARD, UNTOLD = "RECEIVE", "SEND", "FORWARD", "-"
+MEANING = {BLOCKED: "blocked", ALLOWED: "allowed"}
+
+# What the table of an event log has beside the columns of every flow table.
+EVENT_TABLE = {
+    "action": "str",
+    "direction": "str",
+    "first_line": "int64",
+    "rows": "int64",
+    "process_id": "Int64",
+    "computer": "str",
+    "application": "str",
+    "filter_id": "Int64",
+    "filter_origin": "str",
+}
+# Events that tell of a connection or packet, and what was done with it. Of several about one attempt the one that
+# stands further right here tells more of the program, and is shown.
+ACTIONS = {5152: BLOCKED, 5153: BLOCKED, 5157: BLOCKED, 5156: ALLOWED}
+# Their neighbours, which tell of no traffic between two computers.
+NO_TRAFFIC = {
+    5150: "a frame blocked below IP",
+    5151: "a frame blocked below IP",
+    5154: "allowed to listen",
+    5155: "blocked from listening",
+    5158: "allowed to bind",
+    5159: "blocked from binding",
+}
+PROVIDER = "microsoft-windows-security-auditing"
+SECURITY_LOG = "security"
+DIRECTIONS = {
+    "%%14592": INBOUND,
+    "inbound": INBOUND,
+    "%%14593": OUTBOUND,
+    "outbound": OUTBOUND,
+    "%%14594": FORWARD,
+    "forward": FORWARD,
+}
+NUMBERS = {"tcp": TCP, "udp": UDP, "icmp": ICMP, "icmpv6": ICMPV6, "ipv6-icmp": ICMPV6}
+ONE_ATTEMPT_NS = 60_000_000_000  # Windows gives up a connection after about 21 seconds; a port is used again later
+HIGHEST_PORT = 0xFFFF
+MOST_SAMPLES = 5
+MOST_TEXTS = 200_000
+
+AUDIT_HINT = (
+    "turn their auditing on, try again, export again: "
+    'auditpol /set /subcategory:"{0CCE9225-69AE-11D9-BED3-505054503030}","{0CCE9226-69AE-11D9-BED3-505054503030}" '
+    "/success:enable /failure:enable"
+)
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """What was read of one log. format: "evtx" or "JSON"; times in nanoseconds since 1970 UTC; details: its flows."""
+
+    format: str
+    records: int
+    skipped: int
+    first_ns: int | None
+    last_ns: int | None
+    warnings: tuple[SourceWarning, ...]
+    tally: Tally
+    details: EventFlows
+
+
+@dataclass(frozen=True)
+class LocalAddress:
+    """An address of a computer whose firewall told of something. rows: events that say so; sure: it sent from there."""
+
+    computer: str
+    address: str
+    rows: int
+    sure: bool
+
+
+@dataclass(frozen=True)
+class EventFacts:
+    """What an event log can show at all: how many events of each action it holds, and of whose firewall."""
+
+    drops: int
+    allows: int
+    local: tuple[LocalAddress, ...]
+    clock: str = "utc"
+
+
+class EventFlows:
+    """All flows of one event log: it has the same face as auditor.flows.Flows.
+
+    Where that has frames there are record numbers, of JSON the lines.
+    """
+
+    errors: Mapping[int, list[Quote]] = MappingProxyType({})  # a log quotes no packets
+    asked: tuple[Asked, ...] = ()
+    hidden: tuple[tuple[str, str], ...] = ()
+
+    def __init__(self, table: pd.DataFrame, lines: Ints, times: Ints, begin: Ints, heard: frozenset[str]) -> None:
+        self.table = table
+        self.heard = heard
+        self.facts = _facts(table)
+        self._lines, self._times, self._begin = lines, times, begin
+
+    def events(self, flow: int) -> list[Traced]:
+        """Return the events of one flow in file order, each as a packet of the host that tried."""
+        what = {"udp": "datagram", "icmp": "request"}.get(str(self.table["protocol"].iat[flow]), "SYN")
+        one = slice(int(self._begin[flow]), int(self._begin[flow + 1]))
+        told = zip(self._lines[one].tolist(), self._times[one].tolist(), strict=True)
+        return [Traced(line, time, from_src=True, what=what, sequence=0) for line, time in told]
+
+
+def read_events(path: Path, name: str) -> EventLog:
+    """Read an event log and return its flows; memory grows with the number of events about filtered traffic.
+
+    name: what the flow table calls the source. Raises SourceError if the log holds no such events.
+    """
+    reader = EventReader(path, ACTIONS)
+    collected = _Collected()
+    for event in reader:
+        collected.add(event)
+    if not len(collected.column["time"]):
+        raise _no_traffic(path, reader, collected)
+    times = np.frombuffer(collected.column["time"], np.int64)
+    return EventLog(
+        format=reader.format + (" (gzip)" if reader.gzipped else ""),
+        records=reader.records - collected.unreadable,
+        skipped=reader.skipped + collected.unreadable,
+        first_ns=int(times.min()),
+        last_ns=int(times.max()),
+        warnings=tuple(reader.warnings + collected.warnings()),
+        tally=collected.tally,
+        details=_flows(collected, name),
+    )
+
+
+class _Traffic(NamedTuple):
+    """One event about traffic between two ends, as written: which is the local one depends on Windows' version."""
+
+    protocol: int
+    direction: str
+    ends: tuple[tuple[str, int], tuple[str, int]]
+
+
+_LARGE = ("time", "line", "filter")
+_SMALL = (  # in the order in which _append gives their values, behind _LARGE
+    "event",
+    "computer",
+    "direction",
+    "protocol",
+    "ip_a",
+    "port_a",
+    "ip_b",
+    "port_b",
+    "process",
+    "application",
+    "origin",
+)
+
+
+@dataclass
+class _Collected:
+    """Events about traffic, a number in each column; texts are numbered in `texts`, the empty one is 0."""
+
+    column: dict[str, array[int]] = field(
+        default_factory=lambda: {name: array("q") for name in _LARGE} | {name: array("i") for name in _SMALL}
+    )
+    texts: dict[str, int] = field(default_factory=lambda: {"": 0})
+    tally: Tally = field(default_factory=Tally)
+    logs: Counter[str] = field(default_factory=Counter)
+    zones: Counter[str] = field(default_factory=Counter)
+    unreadable: int = 0
+    samples: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._adders = [column.append for column in self.column.values()]
+
+    def add(self, event: Event) -> None:
+        """Take in one event, or count what it is."""
+        self.logs[event.log] += 1
+        ours = event.provider.lower() in (PROVIDER, "") and event.log.lower() in (SECURITY_LOG, "")
+        if not ours or event.event_id not in ACTIONS:
+            meaning = NO_TRAFFIC.get(event.event_id, "") if ours else ""
+            self.tally.add(f"event {event.event_id} ({meaning})" if meaning else "other events", 1)
+            return
+        traffic = _traffic(event)
+        if traffic is None or event.time_ns is None:
+            self.unreadable += 1
+            if len(self.samples) < MOST_SAMPLES:
+                self.samples.append(f"{event.number:,}")
+            return
+        self.tally.add(f"event {event.event_id} ({MEANING[ACTIONS[event.event_id]]})", 1)
+        self.zones[event.zone] += 1
+        if traffic.protocol == ICMP and not _is_echo(traffic):
+            return
+        self._append(event, traffic)
+
+    def _append(self, event: Event, traffic: _Traffic) -> None:
+        (ip_a, port_a), (ip_b, port_b) = traffic.ends
+        values = event.values
+        row = (
+            event.time_ns or 0,
+            event.number,
+            _or(whole(values.get("filterrtid")), -1),
+            event.event_id,
+            self._optional(event.computer.lower()),
+            self._number(traffic.direction),
+            traffic.protocol,
+            self._number(ip_a),
+            port_a,
+            self._number(ip_b),
+            port_b,
+            min(_or(whole(values.get("processid")), -1), 0x7FFFFFFF),
+            self._optional(_shown(values.get("application"))),
+            self._optional(_shown(values.get("filterorigin"))),
+        )
+        for add, value in zip(self._adders, row, strict=True):
+            add(value)
+
+    def _number(self, text: str) -> int:
+        return self.texts.setdefault(text, len(self.texts))
+
+    def _optional(self, text: str) -> int:
+        """Return the number of a text that can be done without, should a log hold a new one in every event."""
+        return self._number(text) if len(self.texts) < MOST_TEXTS or text in self.texts else 0
+
+    def warnings(self) -> list[SourceWarning]:
+        """Return what the administrator must know about these events."""
+        found = []
+        if self.unreadable:
+            numbers = ", ".join(self.samples)
+            text = f"{self.unreadable:,} events lack an address, port or time and were not used (first: {numbers})."
+            found.append(SourceWarning("damaged", text))
+        if count := self.zones["none"]:
+            text = f"The times of {count:,} events name no zone and were taken as UTC: they may be off by hours."
+            found.append(SourceWarning("no-zone", text))
+        if self.zones["collector"]:
+            text = "Times are local ones in this file; the collector's own two times told how far they are from UTC."
+            found.append(SourceWarning("local-times", text))
+        ids = {event for event in ACTIONS if self.tally.frames[f"event {event} ({MEANING[ACTIONS[event]]})"]}
+        if not any(ACTIONS[one] == BLOCKED for one in ids):
+            text = "It holds no blocked connection (5152, 5157): none was blocked, or failures are not audited there."
+            found.append(SourceWarning("no-blocked-events", text))
+        if not any(ACTIONS[one] == ALLOWED for one in ids):
+            text = "It holds no allowed connection (5156): none was allowed, or successes are not audited there."
+            found.append(SourceWarning("no-allowed-events", text))
+        return found
+
+
+def _or(value: int | None, other: int) -> int:
+    return other if value is None else value
+
+
+def _shown(value: Any) -> str:
+    return value[:LONGEST_TEXT] if isinstance(value, str) and value.strip() != "-" else ""
+
+
+def _traffic(event: Event) -> _Traffic | None:
+    """Return what an event tells, None where an address, port or protocol is missing or impossible."""
+    values = event.values
+    written = values.get("protocol")
+    protocol = NUMBERS.get(written.strip().lower()) if isinstance(written, str) else None
+    protocol = whole(written) if protocol is None else protocol
+    ip_a, ip_b = _address(values.get("sourceaddress")), _address(values.get("destaddress"))
+    port_a, port_b = _port(values.get("sourceport")), _port(values.get("destport"))
+    if protocol is None or protocol > 255 or not ip_a or not ip_b or port_a is None or port_b is None:
+        return None
+    if protocol in (ICMP, ICMPV6):
+        protocol = ICMP
+    word = values.get("direction")
+    direction = DIRECTIONS.get(word.strip().lower(), UNTOLD) if isinstance(word, str) else UNTOLD
+    return _Traffic(protocol, direction, ((ip_a, port_a), (ip_b, port_b)))
+
+
+def _is_echo(traffic: _Traffic) -> bool:
+    """Tell whether this is an echo request; type and code stand in the ports, in the order of the ends."""
+    (ip, first), (_, second) = traffic.ends
+    return sorted((first, second)) == [0, ECHO_REQUEST[6 if ":" in ip else 4]]
+
+
+def _address(value: Any) -> str:
+    return _known_address(value.strip()) if isinstance(value, str) and len(value) <= 64 else ""
+
+
+@lru_cache(maxsize=100_000)
+def _known_address(text: str) -> str:
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def _port(value: Any) -> int | None:
+    """Return a port; where there is none (protocols without ports) Windows writes 0, a dash or nothing."""
+    if value is None or (isinstance(value, str) and value.strip() in ("", "-")):
+        return 0
+    number = whole(value)
+    return number if number is not None and number <= HIGHEST_PORT else None
+
+
+# from events to flows
+
+
+def _flows(collected: _Collected, name: str) -> EventFlows:
+    """Return one flow for each attempt that one computer's firewall told of: the same ends, direction and action."""
+    column = {key: np.frombuffer(values, values.typecode) for key, values in collected.column.items()}
+    texts = np.array(list(collected.texts), object)
+    known = np.isin(column["protocol"], list(PROTOCOLS))
+    column = _oriented({key: values[known] for key, values in column.items()}, texts)
+    order, begin = _attempts(column)
+    column = {key: values[order] for key, values in column.items()}
+    table = _table(column, begin, texts, name)
+    local = set(table["dst_ip"][table["direction"] == INBOUND])  # a computer that writes a log is there
+    heard = frozenset(one for one in local.union(table["src_ip"]) if not _for_everybody(one))
+    return EventFlows(table, column["line"], column["time"], begin, heard)
+
+
+def _facts(table: pd.DataFrame) -> EventFacts:
+    rows = table["rows"].groupby(table["action"]).sum()
+    found: dict[tuple[str, str], tuple[int, bool]] = {}
+    for direction, end in ((OUTBOUND, "src_ip"), (INBOUND, "dst_ip")):
+        some = table[table["direction"] == direction]
+        for key, count in some.groupby(["computer", end])["rows"].sum().items():
+            before, sure = found.get(key, (0, False))  # type: ignore[call-overload]  # the key is a pair of texts
+            found[key] = before + int(count), sure or direction == OUTBOUND  # type: ignore[index]  # the same
+    local = [LocalAddress(*key, *told) for key, told in found.items() if not _for_everybody(key[1])]
+    local.sort(key=lambda one: (one.computer, not one.sure, -one.rows, one.address))
+    return EventFacts(int(rows.get(BLOCKED, 0)), int(rows.get(ALLOWED, 0)), tuple(local))
+
+
+def _oriented(column: dict[str, Ints], texts: NDArray[Any]) -> dict[str, Ints]:
+    """Add who began: src and dst.
+
+    Windows' word differs by version: of an inbound connection it writes the local end first (Windows 7, 2008), or the
+    remote one (Windows 10, 2016). Of an outbound one the local end always comes first, and that tells a computer's own
+    addresses. What is left is decided as most of that computer's events are; else the lower port is the service.
+    """
+    direction = texts[column["direction"]]
+    inbound, outbound = direction == INBOUND, direction == OUTBOUND
+    own = _pairs(column["computer"][outbound], column["ip_a"][outbound])
+    own_a = np.isin(_pairs(column["computer"], column["ip_a"]), own)
+    own_b = np.isin(_pairs(column["computer"], column["ip_b"]), own)
+    everybody = np.array([_for_everybody(text) for text in texts], np.bool_)
+    first_is_local = (everybody[column["ip_a"]] & ~everybody[column["ip_b"]]) | (own_a & ~own_b)
+    second_is_local = (everybody[column["ip_b"]] & ~everybody[column["ip_a"]]) | (own_b & ~own_a)
+    leaning = np.where(inbound, first_is_local.astype(np.int64) - second_is_local, 0)
+    habit = np.bincount(column["computer"], leaning, len(texts))[column["computer"]]
+    unsure = inbound & (leaning == 0)
+    by_port = column["port_a"] < column["port_b"]
+    swapped = (inbound & (leaning > 0)) | (unsure & np.where(habit == 0, by_port, habit > 0))
+    column = dict(column)
+    for kind in ("ip", "port"):
+        first, second = column[f"{kind}_a"], column[f"{kind}_b"]
+        column[f"{kind}_src"] = np.where(swapped, second, first)
+        column[f"{kind}_dst"] = np.where(swapped, first, second)
+    return column
+
+
+def _pairs(first: Ints, second: Ints) -> Ints:
+    return first.astype(np.int64) << 32 | second
+
+
+def _for_everybody(text: str) -> bool:
+    """Tell whether this is an address that packets are sent to, but none is sent from: multicast or broadcast."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return address.is_multicast or text == "255.255.255.255"
+
+
+_SAME = ("computer", "direction", "action", "protocol", "ip_src", "port_src", "ip_dst", "port_dst")
+
+
+def _attempts(column: dict[str, Ints]) -> tuple[Ints, Ints]:
+    """Return the order in which the events of each attempt follow each other, and where each attempt begins.
+
+    Attempts are in the order of their first events in the file.
+    """
+    column["action"] = np.isin(column["event"], [one for one in ACTIONS if ACTIONS[one] == ALLOWED]).astype(np.int64)
+    count = len(column["time"])
+    by_key = np.lexsort([column["time"], *(column[name] for name in _SAME)])
+    new = np.ones(count, np.bool_)
+    if count:
+        same = np.all([np.diff(column[name][by_key]) == 0 for name in _SAME], axis=0)
+        new[1:] = ~same | (np.diff(column["time"][by_key]) > ONE_ATTEMPT_NS)
+    group = np.empty(count, np.int64)
+    group[by_key] = np.cumsum(new) - 1
+    first = np.full(int(new.sum()), count, np.int64)
+    np.minimum.at(first, group, np.arange(count))
+    order = np.lexsort([column["time"], first[group]])
+    sizes = np.bincount(group)[np.argsort(first)] if count else np.zeros(0, np.int64)
+    return order, np.append(0, np.cumsum(sizes))
+
+
+def _table(column: dict[str, Ints], begin: Ints, texts: NDArray[Any], name: str) -> pd.DataFrame:
+    """Return the flow table: of the values that differ within an attempt, those of its most telling event."""
+    count = len(begin) - 1
+    flow = np.repeat(np.arange(count), np.diff(begin))
+    rank = {event: place for place, event in enumerate(ACTIONS)}
+    telling = np.array([rank[event] for event in column["event"].tolist()], np.int64)
+    best = np.lexsort([np.arange(len(flow)), -telling, flow])[begin[:-1]]
+    one = {key: values[best] for key, values in column.items()}
+    icmp, no_icmp = one["protocol"] == ICMP, one["protocol"] != ICMP
+    none = np.zeros(count, np.int64)
+    all_missing = np.ones(count, np.bool_)
+    first, last = column["time"][begin[:-1]], column["time"][begin[1:] - 1]
+    values: dict[str, Any] = dict.fromkeys(TABLE, none)
+    dropped = one["action"] == 0
+    values["syn"] = np.where(one["protocol"] == TCP, np.diff(begin), 0)
+    values["conn_state"] = np.where(dropped & no_icmp, "S0", "OTH").astype(object)
+    values["answer"] = np.where(dropped, "unanswered", "one-sided").astype(object)
+    values["icmp_error"] = np.full(count, "", object)
+    values |= {
+        "source": np.full(count, name, object),
+        "protocol": np.array([PROTOCOLS[number] for number in one["protocol"].tolist()], object),
+        "src_ip": texts[one["ip_src"]],
+        "dst_ip": texts[one["ip_dst"]],
+        "src_port": _nullable(one["port_src"], icmp),
+        "dst_port": _nullable(one["port_dst"], icmp),
+        # Of ICMP the two ports are type and code, in the order of the ends; the code of an echo is 0.
+        "icmp_type": _nullable(np.maximum(one["port_src"], one["port_dst"]), no_icmp),
+        "icmp_code": _nullable(np.minimum(one["port_src"], one["port_dst"]), no_icmp),
+        "start": pd.DatetimeIndex(first.view("datetime64[ns]"), tz="UTC"),
+        "end": pd.DatetimeIndex(last.view("datetime64[ns]"), tz="UTC"),
+        "stream": _nullable(none, all_missing),
+        "action": np.where(one["action"] == 1, ALLOWED, BLOCKED).astype(object),
+        "direction": texts[one["direction"]],
+        "first_line": np.minimum.reduceat(column["line"], begin[:-1]) if count else none,
+        "rows": np.diff(begin),
+        "process_id": _nullable(one["process"], one["process"] < 0),
+        "computer": texts[one["computer"]],
+        "application": texts[one["application"]],
+        "filter_id": _nullable(one["filter"], one["filter"] < 0),
+        "filter_origin": texts[one["origin"]],
+    }
+    typed = {key: _typed(values[key], kind) for key, kind in (TABLE | EVENT_TABLE).items()}
+    return pd.DataFrame(typed, copy=False)
+
+
+def _typed(values: Any, kind: str) -> Any:
+    return pd.Series(values, dtype=kind) if isinstance(values, np.ndarray) else values
+
+
+def _nullable(values: Ints, missing: NDArray[np.bool_]) -> pd.arrays.IntegerArray:
+    return pd.arrays.IntegerArray(np.where(missing, 1, values), missing.copy())
+
+
+# a log without such events
+
+
+def _no_traffic(path: Path, reader: EventReader, collected: _Collected) -> SourceError:
+    """Return in one line why nothing of this log can be audited."""
+    where = str(path)
+    if not reader.records:
+        if reader.skipped:
+            what = "no event can be read" if reader.format == "evtx" else "no Windows event is in this JSON"
+            return SourceError(f"{what} ({_first_warning(reader)})", where=where, hint="export the log again")
+        return SourceError("this event log is empty", where=where, hint="was it cleared before it was exported?")
+    if collected.unreadable:
+        what = f"none of its {collected.unreadable:,} events about connections has addresses and ports"
+        return SourceError(what, where=where, hint="export it with all values, or save the log as .evtx")
+    log = collected.logs.most_common(1)[0][0]
+    if log and log.lower() != SECURITY_LOG and SECURITY_LOG not in map(str.lower, collected.logs):
+        what = f"this is the log {log[:80]!r}, which tells of no traffic"
+        return SourceError(what, where=where, hint="export the Security log: wevtutil epl Security security.evtx")
+    what = f"none of its {reader.records:,} events tells of a blocked or allowed connection (5152, 5156, 5157)"
+    return SourceError(what, where=where, hint=AUDIT_HINT)
+
+
+def _first_warning(reader: EventReader) -> str:
+    return reader.warnings[0].text.rstrip(".") if reader.warnings else "no record is whole"

@@ -1,0 +1,194 @@
+"""Read the fields of many text lines at once: words, numbers, times and addresses, as arrays.
+
+A field is looked at eight bytes at a time, as one little-endian number whose lowest byte is the field's first; what is
+behind the field is masked away. So comparing a word or reading a decimal number are a few operations on whole arrays.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property, lru_cache
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+U64 = NDArray[np.uint64]
+Mask = NDArray[np.bool_]
+PADDING = bytes(64)  # behind the text, so that the last fields can be read in eights
+WORD = 8
+LONGEST_ADDRESS = 48
+ASCII_ZEROS = np.uint64(0x3030303030303030)
+NINE_AT_MOST = np.uint64(0x0606060606060606)  # added to a digit, stays below 16
+UPPER_HALVES = np.uint64(0xF0F0F0F0F0F0F0F0)
+CLOCK = np.uint64(int.from_bytes(b"00:00:00", "little"))
+CLOCK_COLONS = np.uint64(0x0000FF0000FF0000)
+KEEP = np.array([(1 << 8 * length) - 1 for length in range(WORD + 1)], np.uint64)
+SHIFT = np.array([min(8 * (WORD - length), 63) for length in range(WORD + 1)], np.uint64)
+LEADING_ZEROS = np.array([int(ASCII_ZEROS) >> 8 * length for length in range(WORD + 1)], np.uint64)
+DATE_LENGTH = 10
+YEARS = range(1970, 2200)
+TEN = np.uint64(10)
+MIX = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)))
+
+
+@dataclass(frozen=True)
+class Column:
+    """One field of each line: where it begins in the text, and where it ends (behind its last byte)."""
+
+    begin: NDArray[np.int64]
+    end: NDArray[np.int64]
+
+    @cached_property
+    def length(self) -> NDArray[np.int64]:
+        """Bytes of each field."""
+        return self.end - self.begin
+
+    @cached_property
+    def short(self) -> NDArray[np.int64]:
+        """Bytes of each field, WORD at most."""
+        return np.minimum(self.length, WORD)
+
+    def at(self, rows: NDArray[np.int64] | Mask) -> Column:
+        """Return the fields of some lines only."""
+        return Column(self.begin[rows], self.end[rows])
+
+
+class Text:
+    """The text of many lines, from which fields are read. data: its bytes, with PADDING behind them."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._eights = np.ndarray((len(data) - WORD + 1,), "<u8", data, strides=(1,))
+
+    def words(self, column: Column, at: int = 0) -> U64:
+        """Return eight bytes of each field, from its byte `at` on; zeros behind its end."""
+        if at == 0:
+            return self._eights[column.begin] & KEEP[column.short]
+        left = np.minimum(np.maximum(column.length - at, 0), WORD)
+        return self._eights[np.minimum(column.begin + at, column.end)] & KEEP[left]
+
+    def is_word(self, column: Column, words: U64, word: bytes) -> Mask:
+        """Tell which fields are this word; words: their first eight bytes."""
+        same: Mask = words == _number(word[:WORD])
+        if len(word) < WORD:
+            return same
+        rows = np.flatnonzero(same & (column.length == len(word)))
+        same = np.zeros(len(words), np.bool_)
+        same[rows] = self.words(column.at(rows), WORD) == _number(word[WORD:])
+        return same
+
+    def numbers(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
+        """Return each field as a decimal number of up to 16 digits, and which are one (the rest are nonsense)."""
+        length = column.length
+        if (length > WORD).any():
+            cut = np.maximum(length - WORD, 0) + column.begin
+            low, low_good = self._eight_digits(Column(cut, column.end))
+            high, high_good = self._eight_digits(Column(column.begin, cut))
+            return np.where(high_good, high, 0) * 10**WORD + low, low_good & (high_good | (cut == column.begin)) & (
+                length <= 2 * WORD
+            )
+        return self._eight_digits(column)
+
+    def _eight_digits(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
+        digit = (self._eights[column.begin] << SHIFT[column.short] | LEADING_ZEROS[column.short]) ^ ASCII_ZEROS
+        good = (digit | digit + NINE_AT_MOST) & UPPER_HALVES == 0
+        good &= (column.length > 0) & (column.length <= WORD)
+        pairs = (digit * TEN + (digit >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
+        fours = (pairs * np.uint64(100) + (pairs >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
+        eights = (fours * np.uint64(10000) + (fours >> np.uint64(32))) & np.uint64(0xFFFFFFFF)
+        return eights.view(np.int64), good
+
+    def days(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
+        """Return each date (YYYY-MM-DD) as days since 1970, and which fields are one."""
+        words = [self.words(column), self.words(column, WORD)]
+        changes = np.logical_or.reduce([word[1:] != word[:-1] for word in words])
+        first = np.append(0, np.flatnonzero(changes) + 1)[: len(changes) + 1 if len(words[0]) else 0]
+        known = [_day(text) for text in self.texts(column, first)]
+        again = np.diff(first, append=len(words[0]))
+        days = np.repeat(np.array([day or 0 for day in known], np.int64), again)
+        good = np.repeat(np.array([day is not None for day in known], np.bool_), again)
+        return days, good & (column.length == DATE_LENGTH)
+
+    def seconds(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
+        """Return each time of day (HH:MM:SS) in seconds, and which fields are one."""
+        digit = self._eights[column.begin] ^ CLOCK
+        good = ((digit | digit + NINE_AT_MOST) & UPPER_HALVES == 0) & (digit & CLOCK_COLONS == 0)
+        pairs = digit * TEN + (digit >> np.uint64(8))
+        hours, minutes, seconds = (pairs >> np.uint64(shift) & np.uint64(0xFF) for shift in (0, 24, 48))
+        good &= (hours < 24) & (minutes < 60) & (seconds < 60) & (column.length == WORD)
+        return (hours * np.uint64(3600) + minutes * np.uint64(60) + seconds).astype(np.int64), good
+
+    def is_dash(self, column: Column) -> Mask:
+        """Tell which fields are "-", which stands for what a row does not say."""
+        first: Mask = self._eights[column.begin] & KEEP[1] == ord("-")
+        first &= column.length == 1
+        return first
+
+    def texts(self, column: Column, rows: NDArray[np.int64]) -> list[bytes]:
+        """Return some fields as they stand."""
+        ends = zip(column.begin[rows].tolist(), column.end[rows].tolist(), strict=True)
+        return [self._data[begin:end] for begin, end in ends]
+
+    def addresses(self, column: Column) -> tuple[NDArray[np.int64], list[str | None]]:
+        """Return numbers for the addresses of a column, and by number the address, None for what is none."""
+        long = column.length > 2 * WORD
+        if not long.any():
+            codes, texts = self._distinct(column, 2 * WORD)
+            return codes, [_address(text) for text in texts]
+        codes = np.empty(len(long), np.int64)
+        every: list[bytes] = []
+        for rows, most in ((np.flatnonzero(~long), 2 * WORD), (np.flatnonzero(long), LONGEST_ADDRESS)):
+            found, texts = self._distinct(column.at(rows), most)
+            codes[rows] = found + len(every)
+            every += texts
+        return codes, [_address(text) for text in every]
+
+    def _distinct(self, column: Column, most: int) -> tuple[NDArray[np.int64], list[bytes]]:
+        """Number the different texts of a column, told by this many bytes."""
+        codes, sample = _same([self.words(column, at) for at in range(0, most, WORD)])
+        return codes, self.texts(column, sample)
+
+
+def _same(words: list[U64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number the different rows of some columns; return the numbers, and for each number a row that has it."""
+    if not len(words[0]):
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    mixed = words[0] * MIX[0]
+    for place, word in enumerate(words[1:], 1):
+        mixed = (mixed ^ mixed >> np.uint64(29) ^ word) * MIX[place % len(MIX)]
+    codes, unique = pd.factorize(mixed)
+    sample = np.empty(len(unique), np.int64)
+    sample[codes] = np.arange(len(codes))
+    if all(np.array_equal(word, word[sample][codes]) for word in words):
+        return codes.astype(np.int64, copy=False), sample
+    rows = np.rec.fromarrays(words)  # two different texts were mixed to the same number: compare them whole
+    _, sample, found = np.unique(rows, return_index=True, return_inverse=True)
+    return found.reshape(-1), sample
+
+
+def _number(word: bytes) -> np.uint64:
+    return np.uint64(int.from_bytes(word, "little"))
+
+
+@lru_cache(maxsize=1 << 12)
+def _day(text: bytes) -> int | None:
+    """Return a date as days since 1970; None for what is none, and for years in which no log was written."""
+    try:
+        day = date.fromisoformat(text.decode("ascii"))
+    except ValueError:
+        return None
+    return day.toordinal() - date(1970, 1, 1).toordinal() if day.year in YEARS else None
+
+
+@lru_cache(maxsize=1 << 16)
+def _address(text: bytes) -> str | None:
+    """Return an address in its usual short form, without the interface behind %; None if it is none."""
+    if len(text) > LONGEST_ADDRESS:
+        return None
+    try:
+        return str(ipaddress.ip_address(text.decode("ascii").partition("%")[0]))
+    except ValueError:
+        return None

@@ -1,0 +1,100 @@
+"""Real event logs: their counts are those of the library itself, their flows those of the captures of the same runs."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import realcaptures
+
+from auditor.errors import SourceError
+from auditor.sources.event_log import EVTX_MAGIC, EventReader
+from auditor.sources.events import ACTIONS, DIRECTIONS
+
+LOGS = sorted(realcaptures.FOLDER.glob("evtx/*"))
+EVTX = [path for path in LOGS if path.read_bytes()[: len(EVTX_MAGIC)] == EVTX_MAGIC]
+TRUTH = realcaptures.rows("oracle/WFP_TRUTH.tsv")
+DAMAGED = "evtx__sample_with_a_bad_chunk_magic.evtx"
+EVENT_ID = re.compile(r"<EventID[^>]*>(\d+)</EventID>")
+
+pytestmark = pytest.mark.skipif(not LOGS, reason="AUDITOR_CORPUS is not set, so there are no real event logs")
+
+
+def ids_by_library(path: Path) -> Counter[int]:
+    """Count the events by id in the XML that the library writes, which auditor does not read."""
+    evtx = pytest.importorskip("evtx")
+    found: Counter[int] = Counter()
+    records = evtx.PyEvtxParser(str(path)).records()
+    while True:
+        try:
+            match = EVENT_ID.search(next(records)["data"])
+        except StopIteration:
+            return found
+        except RuntimeError:
+            continue
+        found[int(match[1]) if match else -1] += 1
+
+
+@pytest.mark.parametrize("path", EVTX, ids=lambda path: path.name)
+def test_events_are_counted_as_the_library_counts_them(path: Path):
+    reader = EventReader(path, ACTIONS)
+    assert Counter(event.event_id for event in reader) == ids_by_library(path)
+    assert reader.records + reader.skipped == events_by_chunk_headers(path)
+
+
+def events_by_chunk_headers(path: Path) -> int:
+    """Add up what each chunk says it holds, and one for each chunk that says nothing but is not empty."""
+    content, total = path.read_bytes(), 0
+    for begin in range(4096, len(content), 65536):
+        chunk = content[begin : begin + 65536]
+        first, last = (int.from_bytes(chunk[at : at + 8], "little") for at in (8, 16))
+        total += last - first + 1 if chunk.startswith(b"ElfChnk\0") else any(chunk)
+    return total
+
+
+def test_a_damaged_log_says_how_much_of_it_is_lost():
+    reader = EventReader(realcaptures.FOLDER / "evtx" / DAMAGED, ACTIONS)
+    assert sum(1 for _ in reader) == reader.records
+    assert reader.skipped > 0
+    assert [warning.code for warning in reader.warnings] == ["damaged"]
+
+
+@pytest.mark.parametrize("path", LOGS, ids=lambda path: path.name)
+def test_the_events_about_connections_are_the_rows_of_the_table(path: Path):
+    name = path.relative_to(realcaptures.FOLDER).as_posix()
+    if path in EVTX and not ids_by_library(path) & Counter(dict.fromkeys(ACTIONS, 1)):
+        with pytest.raises(SourceError, match=" - "):  # and what to do
+            realcaptures.source(name)
+        return
+    source = realcaptures.source(name)
+    counted = {int(name.split()[1]): count for name, count in source.tally.frames.items() if name.startswith("event ")}
+    assert source.flows.rows.sum() == sum(count for event_id, count in counted.items() if event_id in ACTIONS)
+    assert sum(source.tally.frames.values()) == source.records
+    assert (source.flows.application != "").all()
+
+
+@pytest.mark.parametrize("log", sorted({row["log"] for row in TRUTH}))
+def test_the_flows_are_those_of_the_capture_of_the_same_run(log: str):
+    table = realcaptures.source(f"evtx/{log}").flows
+    for row in (row for row in TRUTH if row["log"] == log):
+        wanted = {"src_ip": row["src"], "src_port": int(row["sport"]), "dst_ip": row["dst"]}
+        wanted |= {"dst_port": int(row["dport"]), "direction": DIRECTIONS[row["direction"]]}
+        wanted |= {"action": ACTIONS[int(row["event_id"])], "computer": row["host"].lower()}
+        (found,) = (one for one in table.itertuples() if all(getattr(one, key) == wanted[key] for key in wanted))
+        for stream in row["matching_tcp_streams"].split():
+            assert abs(found.start - started(stream)).total_seconds() < 3
+
+
+def started(stream: str):
+    name, _, number = stream.partition("#stream")
+    flows = realcaptures.source(name).flows
+    return flows.start[(flows.stream == int(number.partition("=")[0])) & (flows.protocol == "tcp")].iloc[0]
+
+
+def test_the_older_order_of_the_ends_is_turned():
+    name = "evtx/EVTX-ATTACK-SAMPLES__dicovery_4661_net_group_domain_admins_target.evtx"
+    flows = realcaptures.source(name).flows
+    pushed = flows[(flows.dst_port == 445) & (flows.direction == "RECEIVE")]
+    assert ("10.0.2.17", "10.0.2.15") in set(zip(pushed.src_ip, pushed.dst_ip, strict=True))
