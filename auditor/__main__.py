@@ -15,6 +15,9 @@ INTERRUPTED = 130
 READER_GONE = 141  # what the shell reports of grep, cat and the like when head has seen enough
 CLOSED_BY_READER = frozenset({errno.EPIPE} | ({errno.EINVAL} if os.name == "nt" else set()))
 
+# NumPy's linear algebra is not used here, and starting its threads takes as long as reading many a capture.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 class Stopped(BaseException):
     """The program was told to end, by the signal of this number; not an Exception, so that nothing takes it for one."""

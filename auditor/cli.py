@@ -292,7 +292,7 @@ def diff(before: str, after: str, form: str, target: str, force: bool, redact: b
 def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str | None) -> int:
     """Write the flow table of captures and firewall logs: one row a flow, oriented as Wireshark and Zeek do."""
     from auditor.intake import read_all
-    from auditor.render.flow_table import flow_table, write
+    from auditor.render.table import write
     from auditor.report import INCOMPLETE_CODES
 
     output.check(target, force=force, inputs=sources, binary=form == "parquet")
@@ -303,7 +303,7 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
     for path, text in lacking:
         output.tell(f"{path}: {text}")
     with output.opened(target, force=force) as out:
-        write(flow_table(read), out, form)
+        write(read, out, form)
     return INCOMPLETE if unreadable or lacking or any(source.skipped for source in read) else WORKS
 
 

@@ -1,18 +1,19 @@
-"""The flow table: finished streams of packets, each seen from its originator, as one pandas table."""
+"""The flow table: finished streams of packets, each seen from its originator, as one table of NumPy columns."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from auditor import answers, conn_state
+from auditor.numbering import numbered
 from auditor.segments import Streams
 from auditor.sources.packets import ECHO_REQUEST, ICMP, TCP, UDP, Addresses
 
-# Columns of the flow table and their types: the same for every source, also when it is empty.
+# Columns of the flow table and their types in pandas: the same for every source, also when it is empty. As NumPy
+# columns texts are objects, times are nanoseconds since 1970 UTC, and an Int64 that is missing is MISSING.
 TABLE = {
     "source": "str",
     "protocol": "str",
@@ -40,6 +41,7 @@ TABLE = {
     "first_frame": "int64",
     "stream": "Int64",
 }
+MISSING = -1
 PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp"}
 EVENTS = ("frame", "time_ns", "from_src", "packet", "sequence")
 
@@ -136,8 +138,8 @@ def in_order(parts: list[Oriented]) -> Oriented:
     )
 
 
-def table(columns: Columns, addresses: Addresses, source: str) -> pd.DataFrame:
-    """Return the flow table; `icmp_error` is empty and `stream` missing, since both depend on ICMP errors.
+def table(columns: Columns, addresses: Addresses, source: str) -> Columns:
+    """Return the columns of TABLE; `icmp_error` is empty and `stream` missing, since both depend on ICMP errors.
 
     The columns are used up, as in `oriented`.
     """
@@ -148,30 +150,16 @@ def table(columns: Columns, addresses: Addresses, source: str) -> pd.DataFrame:
         "source": np.full(count, source, object),
         "src_ip": texts[:count],
         "dst_ip": texts[count:],
-        "icmp_code": np.zeros(count, np.int64),
+        "src_port": np.where(icmp, MISSING, columns.pop("src_port")),
+        "dst_port": np.where(icmp, MISSING, columns.pop("dst_port")),
+        "icmp_type": np.where(icmp, columns.pop("icmp_type"), MISSING),
+        "icmp_code": np.where(icmp, 0, MISSING),
         "icmp_error": np.full(count, "", object),
-        "stream": np.zeros(count, np.int64),
+        "stream": np.full(count, MISSING),
     }
-    missing = dict.fromkeys(("src_port", "dst_port"), icmp) | dict.fromkeys(("icmp_type", "icmp_code"), ~icmp)
-    missing["stream"] = np.ones(count, np.bool_)
-    typed = {name: _column(columns.pop(name), kind, missing.get(name)) for name, kind in TABLE.items()}
-    return pd.DataFrame(typed, copy=False)
-
-
-def _column(values: NDArray[Any], kind: str, missing: NDArray[np.bool_] | None) -> Any:
-    if missing is not None:
-        return nullable(values, missing)
-    if kind.startswith("datetime"):
-        return pd.DatetimeIndex(values.view("datetime64[ns]"), tz="UTC")
-    return pd.Series(values, dtype=kind)
-
-
-def nullable(values: NDArray[np.int64], missing: NDArray[np.bool_]) -> pd.arrays.IntegerArray:
-    """Return integers of which some are missing."""
-    return pd.arrays.IntegerArray(np.where(missing, 1, values), missing.copy())
+    return {name: columns.pop(name) for name in TABLE}
 
 
 def _texts(numbers: NDArray[np.uint64], addresses: Addresses) -> NDArray[Any]:
-    codes, unique = pd.factorize(numbers)
-    texts = [addresses.text(number & 0xFFFFFFFF, number >> 32) for number in unique.tolist()]
-    return np.array(texts, object)[codes]
+    which, first = numbered(numbers)
+    return addresses.texts(numbers[first])[which]

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from auditor import conn_state, flow_table, quoted, segments
 from auditor.admission import Admission, Ports
 from auditor.answers import ANSWERS
-from auditor.flow_table import TABLE
+from auditor.flow_table import TABLE, Columns
 from auditor.neighbourhood import Asked, Neighbourhood
 from auditor.quoted import MEANING
 from auditor.segments import Partial
 from auditor.sources.packets import ICMP, MOST_HIDDEN, TCP, UDP, Addresses, Headers, Hosts, Quote
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["ANSWERS", "MEANING", "TABLE", "Asked", "Event", "FlowBuilder", "Flows"]
 
@@ -41,36 +44,54 @@ class Event(NamedTuple):
 class Flows:
     """All flows of one source: the table, and for each row its events and the ICMP errors about it.
 
-    table: one row a flow, columns and types as TABLE, in order of the first frame; row numbers are flow numbers.
-    asked: who was asked for on the local network in vain; heard: everybody who sent anything; hidden: the ends of
-    IPsec packets, source and destination.
+    columns, table: the flow table, in order of the first frame; row numbers are flow numbers, and only one of the two
+    forms is held in memory. errors: the ICMP errors about a flow, by its number; asked: who was asked for on the local
+    network in vain; heard: everybody who sent anything; hidden: the ends of IPsec packets, source and destination.
     """
 
     def __init__(
         self,
-        table: pd.DataFrame,
-        events: dict[str, NDArray[Any]],
+        columns: Columns,
+        events: Columns,
         event_begin: NDArray[np.int64],
         errors: dict[int, list[Quote]],
         asked: tuple[Asked, ...],
         heard: Hosts,
         hidden: tuple[tuple[str, str], ...],
     ) -> None:
-        self.table = table
         self.errors = errors
         self.asked = asked
         self.heard = heard
         self.hidden = hidden
+        self._columns = columns
+        self._protocols = columns["protocol"]
         self._events = events
         self._event_begin = event_begin
+
+    def __len__(self) -> int:
+        return len(self._protocols)
+
+    @property
+    def columns(self) -> Columns:
+        """The flow table as NumPy columns (auditor.flow_table.TABLE)."""
+        if self._columns:
+            return self._columns
+        from auditor.flow_frame import flow_columns
+
+        return flow_columns(self.table)
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """The flow table: one row a flow, columns and types as TABLE."""
+        from auditor.flow_frame import flow_frame
+
+        return flow_frame(self._columns)
 
     def events(self, flow: int) -> list[Event]:
         """Return the events of one flow in file order."""
         begin, end = int(self._event_begin[flow]), int(self._event_begin[flow + 1])
-        columns = (
-            self._events[name][begin:end].tolist() for name in ("frame", "time_ns", "from_src", "packet", "sequence")
-        )
-        protocol = str(self.table["protocol"].iat[flow])
+        columns = (self._events[name][begin:end].tolist() for name in flow_table.EVENTS)
+        protocol = self._protocols[flow]
         return [
             Event(frame, time, from_src, _what(packet, protocol), sequence)
             for frame, time, from_src, packet, sequence in zip(*columns, strict=True)
@@ -93,7 +114,7 @@ def _what(packet: int, protocol: str) -> str:
     return "data" if packet & conn_state.HAS_DATA else "ACK"
 
 
-def _marks(columns: flow_table.Columns, events: flow_table.Columns, begin: NDArray[np.int64]) -> NDArray[np.int64]:
+def _marks(columns: Columns, events: Columns, begin: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return what tells flows between the same ends apart: the number of the SYN, of pings the identifier."""
     icmp = columns["protocol"] == flow_table.PROTOCOLS[ICMP]
     return np.where(icmp, columns["src_port"], events["sequence"][begin[:-1]])
@@ -167,5 +188,5 @@ class FlowBuilder:
         if marks is not None:
             table, errors = quoted.attach(table, quotes, self._source, marks)
         table["stream"] = quoted.stream_numbers(table, quotes)
-        begin = np.append(begin, np.full(len(table) + 1 - len(begin), begin[-1]))
+        begin = np.append(begin, np.full(len(table["stream"]) + 1 - len(begin), begin[-1]))
         return Flows(table, events, begin, errors, self.neighbours.asked(), self._heard, tuple(sorted(self._hidden)))

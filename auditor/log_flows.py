@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from auditor.flow_table import PROTOCOLS, TABLE, nullable
+from auditor.flow_frame import nullable
+from auditor.flow_table import PROTOCOLS, TABLE
 from auditor.flows import Asked, Event
 from auditor.sources.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
 from auditor.sources.pfirewall import ACK, ACTIONS, DROP, LOST, PATHS, RECEIVE, SEND, SYN, LogReader, Rows

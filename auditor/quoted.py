@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from auditor.flow_table import PROTOCOLS, TABLE, nullable
+from auditor.flow_table import MISSING, PROTOCOLS, TABLE, Columns
 from auditor.sources.packets import ECHO_REQUEST, ICMP, ICMPV6, TCP, UDP, Quote
 
 SENT_BACK = ("SYN-ACK", "reply")  # what only a responder sends
@@ -31,9 +30,7 @@ Ends = tuple[str, str, int, str, int]  # protocol, source and its port, destinat
 Errors = dict[int, list[Quote]]
 
 
-def attach(
-    table: pd.DataFrame, quotes: list[Quote], source: str, marks: NDArray[np.int64]
-) -> tuple[pd.DataFrame, Errors]:
+def attach(table: Columns, quotes: list[Quote], source: str, marks: NDArray[np.int64]) -> tuple[Columns, Errors]:
     """Give each ICMP error to the flow that it quotes, and tell what it means there.
 
     quotes: in order of their frames; marks: what tells each flow from others between the same ends, the number of a
@@ -42,20 +39,21 @@ def attach(
     """
     errors, missing = _matched(table, quotes, marks)
     if missing:
-        found = [_quoted_row(source, *one) for one in missing.items()]
-        rows = pd.DataFrame(found, columns=list(TABLE)).astype(TABLE)
-        errors |= {len(table) + index: kept for index, kept in enumerate(missing.values())}
-        table = pd.concat([table, rows], ignore_index=True)
-    names, answers, sources = (table[name].to_numpy(object).copy() for name in ("icmp_error", "answer", "src_ip"))
-    went_on = (table["frames_src"] > table["syn"] + table["rst"]).to_numpy()
+        rows = [_quoted_row(source, *one) for one in missing.items()]
+        errors |= {len(table["first_frame"]) + index: kept for index, kept in enumerate(missing.values())}
+        table = {
+            name: np.append(column, np.array([row[name] for row in rows], column.dtype))
+            for name, column in table.items()
+        }
+    names, answers, sources = table["icmp_error"].copy(), table["answer"].copy(), table["src_ip"]
+    went_on = table["frames_src"] > table["syn"] + table["rst"]
     for place, kept in errors.items():
         forth = [one for one in kept if one.src == sources[place] and one.what not in SENT_BACK]
         last = ([one for one in forth if _meaning(one)] or kept)[-1]
         names[place] = f"{last.icmp_type}/{last.icmp_code}"
         if answers[place] in ("unanswered", "mid-stream") or (answers[place] == "one-sided" and not went_on[place]):
             answers[place] = _answer(answers[place], forth, len(kept) - len(forth))
-    told_of = {"icmp_error": pd.Series(names, dtype="str"), "answer": pd.Series(answers, dtype="str")}
-    return table.assign(**told_of), errors
+    return table | {"icmp_error": names, "answer": answers}, errors
 
 
 def _answer(otherwise: str, forth: list[Quote], back: int) -> str:
@@ -69,9 +67,7 @@ def _answer(otherwise: str, forth: list[Quote], back: int) -> str:
     return "one-sided" if back and otherwise == "unanswered" else otherwise
 
 
-def _matched(
-    table: pd.DataFrame, quotes: list[Quote], marks: NDArray[np.int64]
-) -> tuple[Errors, dict[Ends, list[Quote]]]:
+def _matched(table: Columns, quotes: list[Quote], marks: NDArray[np.int64]) -> tuple[Errors, dict[Ends, list[Quote]]]:
     """Return the errors by row, and those about flows that have no row.
 
     Of several flows an error is about the one with its mark; where no mark fits (devices change them), the last one.
@@ -79,7 +75,7 @@ def _matched(
     places: dict[Ends, list[int]] = defaultdict(list)
     for place, ends in _rows(table, {address for quote in quotes for address in (quote.src, quote.dst)}):
         places[ends].append(place)
-    first_frames = table["first_frame"].to_numpy()
+    first_frames = table["first_frame"]
     errors: Errors = defaultdict(list)
     missing: dict[Ends, list[Quote]] = defaultdict(list)
     for quote in quotes:
@@ -97,12 +93,12 @@ def _matched(
     return dict(errors), missing
 
 
-def _rows(table: pd.DataFrame, addresses: set[str]) -> Iterator[tuple[int, Ends]]:
+def _rows(table: Columns, addresses: set[str]) -> Iterator[tuple[int, Ends]]:
     """Yield place and ends of each flow that one of these addresses began."""
-    chosen = np.flatnonzero(table["src_ip"].isin(addresses).to_numpy())
+    chosen = [place for place, address in enumerate(table["src_ip"].tolist()) if address in addresses]
     names = ("protocol", "src_ip", "src_port", "dst_ip", "dst_port")
-    columns = (table[name].iloc[chosen].tolist() for name in names)
-    for place, protocol, src, src_port, dst, dst_port in zip(chosen.tolist(), *columns, strict=True):
+    columns = (table[name][chosen].tolist() for name in names)
+    for place, protocol, src, src_port, dst, dst_port in zip(chosen, *columns, strict=True):
         icmp = protocol == PROTOCOLS[ICMP]
         yield place, (protocol, src, 0, dst, 0) if icmp else (protocol, src, src_port, dst, dst_port)
 
@@ -136,17 +132,17 @@ def _quoted_row(source: str, ends: Ends, kept: list[Quote]) -> dict[str, Any]:
         "source": source,
         "protocol": protocol,
         "src_ip": src,
-        "src_port": pd.NA if icmp else src_port,
+        "src_port": MISSING if icmp else src_port,
         "dst_ip": dst,
-        "dst_port": pd.NA if icmp else dst_port,
-        "icmp_type": ECHO_REQUEST[kept[0].version] if icmp else pd.NA,
-        "icmp_code": 0 if icmp else pd.NA,
-        "start": pd.Timestamp(kept[0].time_ns, tz="UTC"),
-        "end": pd.Timestamp(kept[-1].time_ns, tz="UTC"),
+        "dst_port": MISSING if icmp else dst_port,
+        "icmp_type": ECHO_REQUEST[kept[0].version] if icmp else MISSING,
+        "icmp_code": 0 if icmp else MISSING,
+        "start": kept[0].time_ns,
+        "end": kept[-1].time_ns,
         "conn_state": "OTH",
         "answer": "mid-stream" if protocol == PROTOCOLS[TCP] else "unanswered",
         "first_frame": kept[0].frame,
-        "stream": pd.NA,
+        "stream": MISSING,
     }
 
 
@@ -154,24 +150,24 @@ def _meaning(error: Quote) -> str:
     return MEANING[error.version].get((error.icmp_type, error.icmp_code), "")
 
 
-def stream_numbers(table: pd.DataFrame, quotes: list[Quote]) -> pd.arrays.IntegerArray:
-    """Return tcp.stream and udp.stream of each flow as Wireshark counts them.
+def stream_numbers(table: Columns, quotes: list[Quote]) -> NDArray[np.int64]:
+    """Return tcp.stream and udp.stream of each flow as Wireshark counts them, MISSING where there is none.
 
     Wireshark makes a stream of a header quoted in an ICMP error too, if it is whole and not yet known.
     """
-    numbers = np.full(len(table), -1, np.int64)
-    seen = (table["frames_src"] + table["frames_dst"]).to_numpy() > 0
+    seen = table["frames_src"] + table["frames_dst"] > 0
+    numbers = np.full(len(seen), MISSING)
     for protocol, header in STREAM_HEADER.items():
-        rows = np.flatnonzero((table["protocol"] == PROTOCOLS[protocol]).to_numpy() & seen)
+        rows = np.flatnonzero((table["protocol"] == PROTOCOLS[protocol]) & seen)
         quoted = [quote for quote in quotes if quote.protocol == protocol and quote.header_bytes >= header]
-        numbers[rows] = np.arange(len(rows)) if not quoted else _numbers_among(table.iloc[rows], quoted)
-    return nullable(numbers, numbers < 0)
+        numbers[rows] = np.arange(len(rows)) if not quoted else _numbers_among(table, rows, quoted)
+    return numbers
 
 
-def _numbers_among(flows: pd.DataFrame, quoted: list[Quote]) -> NDArray[np.int64]:
+def _numbers_among(table: Columns, rows: NDArray[np.int64], quoted: list[Quote]) -> NDArray[np.int64]:
     """Return the numbers of these flows when streams of quoted headers are counted in between."""
     names = ("first_frame", "src_ip", "src_port", "dst_ip", "dst_port")
-    columns = (flows[name].tolist() for name in names)
+    columns = (table[name][rows].tolist() for name in names)
     packets = [(row[0], 0, _both_ends(*row[1:])) for row in zip(*columns, strict=True)]
     errors = [(one.frame, 1, _both_ends(one.src, one.src_port, one.dst, one.dst_port)) for one in quoted]
     known: set[Any] = set()

@@ -20,6 +20,14 @@ def answers(source) -> list[str]:
     return source.flows["answer"].tolist()
 
 
+def test_the_columns_are_the_same_before_and_after_a_table_is_made_of_them(read):
+    packets = [echo(PING), *talk(WHO, "S <SA A"), icmp_error(ROUTER, 3, 13, quoting=tcp(WHO.replace("445", "135")))]
+    details = read(packets).details
+    before = {name: column.tolist() for name, column in details.columns.items()}
+    assert len(details) == len(details.table) == 3
+    assert {name: column.tolist() for name, column in details.columns.items()} == before
+
+
 # who began
 
 

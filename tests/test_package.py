@@ -105,6 +105,13 @@ def test_what_is_heavy_is_not_loaded_before_it_is_used(words, tmp_path):
     assert python(code, path=ROOT, cwd=tmp_path).endswith("[]")
 
 
+@pytest.mark.parametrize("form", ["text", "csv", "jsonl"])
+def test_the_flow_table_is_written_without_pandas(form, tmp_path):
+    words = ["flows", str(ROOT / "sample_captures" / "all-open.pcap"), "--format", form, "-o", "flows"]
+    code = f"import sys; from auditor.cli import cli; cli.main({words}, standalone_mode=False); "
+    assert python(code + "print('pandas' in sys.modules)", path=ROOT, cwd=tmp_path) == "False"
+
+
 def test_every_public_name_is_there():
     assert [name for name in auditor.__all__ if getattr(auditor, name, None) is None] == []
 

@@ -1,4 +1,4 @@
-"""The flow table as text, CSV, JSON Lines or Parquet."""
+"""The flow table of logs, also beside captures, as text, CSV, JSON Lines or Parquet."""
 
 from __future__ import annotations
 

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.numbering import numbered
+
 U64 = NDArray[np.uint64]
 MOST_ADDRESSES = 2_000_000  # of IPv6, each of which has to be remembered
 MOST_HOSTS = 4_000_000
 SORT_AT = 65_536
 FAMILY = np.uint64(32)  # bits above which a host's number says its IP version
+OCTETS = tuple(map(str, range(256)))
 
 
 class Addresses:
@@ -33,16 +36,25 @@ class Addresses:
 
     def numbers(self, high: U64, low: U64) -> U64:
         """Return the number of each IPv6 address, given as its upper and lower 64 bits."""
-        pairs = np.empty(len(high), [("high", np.uint64), ("low", np.uint64)])
-        pairs["high"], pairs["low"] = high, low
-        unique, inverse = np.unique(pairs, return_inverse=True)
-        return np.array([self._number(*pair) for pair in unique.tolist()], np.uint64)[inverse]
+        which, first = numbered(high, low)
+        pairs = zip(high[first].tolist(), low[first].tolist(), strict=True)
+        return np.array([self._number(*pair) for pair in pairs], np.uint64)[which]
 
     def _number(self, high: int, low: int) -> int:
         number = self._numbers.setdefault((high, low), len(self._known))
         if number == len(self._known):
             self._known.append((high, low))
         return number
+
+    def texts(self, numbers: U64) -> NDArray[np.object_]:
+        """Return many addresses as text; the version of each is in the upper half of its number."""
+        result = np.empty(len(numbers), object)
+        four = numbers >> np.uint64(32) == 4
+        octets = np.frombuffer(numbers[four].astype(">u4").tobytes(), np.uint8).reshape(-1, 4)
+        columns = (map(OCTETS.__getitem__, column.tolist()) for column in octets.T)
+        result[four] = list(map(".".join, zip(*columns, strict=True)))
+        result[~four] = [self.text(number & 0xFFFFFFFF, 6) for number in numbers[~four].tolist()]
+        return result
 
     def text(self, number: int, version: int) -> str:
         """Return the address as text, IPv6 in its short form."""

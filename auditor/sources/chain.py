@@ -21,6 +21,7 @@ LANE_BYTES = 64 * 1024
 GUESS_WINDOW = 4096  # how far into its lane the first record is looked for
 GUESSES = 4
 FEW_LANES = 8  # not worth walking together
+STRIDE = 8  # steps of all lanes before it is looked whether they have arrived
 IMPOSSIBLE = 1 << 40  # the length of a record that cannot be
 
 
@@ -81,25 +82,27 @@ def _guesses(layout: Format, data: bytearray, begin: int, end: int) -> Positions
         good[good] = layout.plausible(follower[good])
         found.append(at[good])
         at, stop = at[~good] + 1, stop[~good]
-    return np.unique(np.concatenate(found))
+    return np.sort(np.concatenate(found))
 
 
 def _walk_lanes(layout: Format, first: Positions, end: int) -> _Lanes:
-    """Walk all lanes at once, each up to the next; stop when few are still on their way."""
+    """Walk all lanes at once, each up to the next; stop when few are still on their way.
+
+    Lanes that have arrived walk on until then, which takes less time than to hold them back; what they find is dropped.
+    """
     limits = np.append(first[1:], end - layout.head + 1)
-    at = first
-    steps, active = [at], [np.zeros(len(first), np.bool_)]
+    steps = [first]
     few = max(len(first) // 32, FEW_LANES)
-    for _ in range(LANE_BYTES // layout.head):
-        following = at + layout.sizes(at)
-        go = (at < limits) & (following <= end)
-        if np.count_nonzero(go) <= few:
+    while len(steps) <= LANE_BYTES // layout.head:
+        for _ in range(STRIDE):
+            at = steps[-1]
+            steps.append(np.minimum(at + layout.sizes(at), end + 1))  # end + 1: what begins here does not end inside
+        if np.count_nonzero(steps[-1] < limits) <= few:
             break
-        steps.append(at)
-        active.append(go)
-        at = np.where(go, following, at)
-    which = np.array(active).T
-    return _Lanes(np.array(steps).T[which], np.count_nonzero(which, axis=1), at)
+    path = np.array(steps).T
+    go = (path[:, :-1] < limits[:, np.newaxis]) & (path[:, 1:] <= end)
+    counts = np.count_nonzero(go, axis=1)
+    return _Lanes(path[:, :-1][go], counts, path[np.arange(len(first)), counts])
 
 
 def _joined(layout: Format, first: Positions, lanes: _Lanes, end: int) -> Walk:

@@ -72,10 +72,10 @@ class IpReader:
         """Return the IP packets of a batch and those inside their tunnels, in file order."""
         parts: list[Ip] = []
         for depth in range(MOST_TUNNELS + 1):
-            four = self._ip4(layer.keep(network == links.IPV4), words)
-            six = self._ip6(layer.keep(network == links.IPV6), words)
-            parts += [part for part in (four, six) if part.layer.row.size]
-            found = joined([four, six])
+            both = ((links.IPV4, self._ip4), (links.IPV6, self._ip6))
+            kept = ((layer.keep(network == kind), read) for kind, read in both)
+            found = joined([read(inside, words) for inside, read in kept if inside.row.size])
+            parts.append(found)
             if not _among(found.protocol, (IP_IN_IP, IPV6_IN_IP, GRE, UDP)).any():
                 break
             layer, network = self._inner(found, words)
@@ -88,6 +88,7 @@ class IpReader:
         """Return the IP packets that ICMP errors quote: cut ones are the rule, and no pieces of anything."""
         reader = IpReader(self.addresses, Tally(), self._tunnels)
         reader._fragments = None
+        words = Words(words.bytes)  # the rows of this layer are errors, not packets
         found = reader._ip4(layer, words) if version == 4 else reader._ip6(layer, words)
         self.tally.add("a cut quotation in an ICMP error", reader.tally.frames.total())
         return found
@@ -104,7 +105,7 @@ class IpReader:
 
     def _ip4(self, layer: Layer, words: Words) -> Ip:
         layer = self._long_enough(layer, 20, "a cut IPv4 header")
-        head = words.heads(layer.at, 20)
+        head = words.packet_heads(layer.row, layer.at, 20)
         first, total = head.u8(0), head.u16(2).astype(np.int64)
         header = (first & 15).astype(np.int64) * 4
         good = (first >> 4 == 4) & (header >= 20) & ((total >= header) | (total == 0))

@@ -154,7 +154,7 @@ def _room(layer: Layer, size: int) -> Layer:
 
 def _ethernet(layer: Layer, words: Words) -> tuple[Layer, Network]:
     layer = _room(layer, 14)
-    kind = words.u16(layer.at + 12)
+    kind = words.packet_heads(layer.row, layer.at, 14).u16(12)
     kind[kind < SMALLEST_ETHER_TYPE] = LLC
     return layer.forward(14), kind
 

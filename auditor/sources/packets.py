@@ -110,7 +110,7 @@ class PacketReader:
 
     def read(self, records: Records, *, quotes: bool = True) -> Headers:
         """Return the headers of one batch of records; without what ICMP errors quote if that is not wanted."""
-        words = Words(records.data)
+        words = Words(records.data, packets=records.start)
         layer, network = links.network_layers(records, words, self.tally)
         neighbours = messages.arp(layer.keep(network == links.ARP), words, records, self.tally)
         found = self._ip.read(layer, network, words)
@@ -132,7 +132,7 @@ class PacketReader:
 
     def _tcp(self, found: Ip, words: Words, records: Records) -> Packets:
         found = self._long_enough(found, 16, "a cut TCP header")
-        head = words.heads(found.layer.at, 16)
+        head = words.packet_heads(found.layer.row, found.layer.at, 16)
         header = (head.u8(12) >> 4).astype(np.int64) * 4
         return _packets(
             found,
@@ -171,6 +171,8 @@ class PacketReader:
 
     def _others(self, found: Ip) -> tuple[tuple[str, str], ...]:
         """Count the packets of other protocols; return the ends of those that IPsec hides."""
+        if not found.layer.row.size:
+            return ()
         for protocol, count in enumerate(np.bincount(found.protocol).tolist()):
             self.tally.add(f"IP protocol {protocol}", count)
         found = found.keep((found.protocol == ESP) | (found.protocol == AH))

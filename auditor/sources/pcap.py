@@ -66,7 +66,7 @@ class Pcap:
 
     def _batch(self, at: chain.Positions, link_type: int) -> Records:
         head = Words(self._window.bytes, self._order).heads(at, HEAD)
-        seconds, fraction, captured, original = (head.u32(4 * i).astype(np.int64) for i in range(4))
+        seconds, fraction, captured, original = (head.column("u4", 4 * i).astype(np.int64) for i in range(4))
         first = self._account.records + 1
         return Records(
             data=self._window.bytes,
@@ -90,7 +90,8 @@ def layout(window: Window, order: str) -> chain.Format:
 
     def sizes(at: chain.Positions) -> chain.Positions:
         captured = lengths[at].astype(np.int64)
-        return np.where(captured <= MAX_PACKET, captured + HEAD, chain.IMPOSSIBLE)
+        captured[captured > MAX_PACKET] = chain.IMPOSSIBLE
+        return captured + HEAD
 
     def plausible(at: chain.Positions) -> NDArray[np.bool_]:
         fraction, captured, original = (words.u32(at + offset) for offset in (4, 8, 12))

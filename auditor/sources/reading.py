@@ -9,24 +9,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from auditor.admission import MOST_FLOWS, Ports
 from auditor.errors import SourceError
 from auditor.flows import FlowBuilder, Flows
-from auditor.log_flows import LogFlowBuilder, LogFlows
 from auditor.shipped import rulesets_folder
 from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
 from auditor.sources.clock import Clock, parse_zone
 from auditor.sources.event_log import is_event_log
-from auditor.sources.events import EventFlows, read_events
 from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.packets import UNWANTED_ERRORS, PacketReader, Tunnels
-from auditor.sources.pfirewall import CANONICAL, LogReader, Schema, recognise
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from auditor.log_flows import LogFlows
+    from auditor.sources.events import EventFlows
+    from auditor.sources.pfirewall import LogReader, Schema
+
+# What reads logs is imported where it is needed: it needs pandas, which takes longer to load than many a capture.
 
 # Formats that are often mistaken for captures: first bytes, what it is, what to do.
 KNOWN_FORMATS = (
@@ -102,6 +108,8 @@ def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None) -
     head = _head(file)
     if head[:4] in PCAP_MAGICS or head[:4] == PCAPNG_MAGIC:
         return _read_capture(file, ports)
+    from auditor.sources.pfirewall import recognise
+
     try:
         if is_event_log(head):
             return _read_event_log(file)
@@ -114,6 +122,9 @@ def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None) -
 
 
 def _read_log(path: Path, schema: Schema, clock: Clock) -> Source:
+    from auditor.log_flows import LogFlowBuilder, LogFlows
+    from auditor.sources.pfirewall import LogReader
+
     reader = LogReader(path, schema, clock)
     builder = LogFlowBuilder()
     for rows in reader:
@@ -140,6 +151,8 @@ def _read_log(path: Path, schema: Schema, clock: Clock) -> Source:
 
 def _told_of_log(reader: LogReader, details: LogFlows) -> list[SourceWarning]:
     """Return warnings for what is wrong with a log, or missing from it."""
+    from auditor.sources.pfirewall import CANONICAL
+
     account, warnings = reader.account, reader.clock.warnings()
     if account.skipped:
         kinds = "; ".join(
@@ -204,6 +217,8 @@ def _read_capture(path: Path, ports: Ports) -> Source:
 
 
 def _read_event_log(path: Path) -> Source:
+    from auditor.sources.events import read_events
+
     name = _name(path)
     log = read_events(path, name)
     return Source(

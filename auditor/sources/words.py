@@ -9,21 +9,23 @@ from numpy.typing import NDArray
 
 Positions = NDArray[np.int64]
 SPARE = 1024 * 1024  # room for what is appended
+NEAR = 56  # bytes of a packet that hold link, IP and transport header of nearly all
 
 
 class Heads:
     """The first bytes of many headers, copied side by side: cheaper than one look-up for each field."""
 
-    def __init__(self, rows: NDArray[Any], order: str) -> None:
+    def __init__(self, rows: NDArray[Any], order: str, begin: int = 0) -> None:
         self._rows = rows
         self._order = order
+        self._begin = begin
 
     def column(self, kind: str, offset: int) -> NDArray[Any]:
         """Return the number of this kind ("u4", "u8", ...) at this offset of each header, without a copy."""
         size = self._rows.itemsize
         if not len(self._rows):
             return np.empty(0, self._order + kind)
-        return np.ndarray((len(self._rows),), self._order + kind, self._rows, offset, (size,))
+        return np.ndarray((len(self._rows),), self._order + kind, self._rows, self._begin + offset, (size,))
 
     def u8(self, offset: int) -> NDArray[np.uint8]:
         """Return the byte at this offset of each header."""
@@ -43,12 +45,18 @@ class Heads:
 
 
 class Words:
-    """Numbers at any offsets of a buffer; `order` is "<" or ">", big-endian as networks have it."""
+    """Numbers at any offsets of a buffer; `order` is "<" or ">", big-endian as networks have it.
 
-    def __init__(self, data: NDArray[np.uint8], order: str = ">") -> None:
+    packets: where packets begin, row by row. Their first bytes are copied side by side: looking for each header of
+    each packet in a large buffer takes long, so it is done once for all headers.
+    """
+
+    def __init__(self, data: NDArray[np.uint8], order: str = ">", packets: Positions | None = None) -> None:
         self.bytes = data
         self._order = order
         self._used = len(data)
+        self._packets = np.empty(0, np.int64) if packets is None else packets
+        self._near = self.view(f"V{NEAR}")[self._packets]
 
     def view(self, kind: str, offset: int = 0) -> NDArray[Any]:
         """Return the numbers of this kind ("u4", "u8", ...) that begin at each byte, so that they overlap."""
@@ -58,6 +66,19 @@ class Words:
     def heads(self, at: Positions, size: int) -> Heads:
         """Return the `size` bytes that begin at each offset."""
         return Heads(self.view(f"V{size}")[at], self._order)
+
+    def packet_heads(self, row: Positions, at: Positions, size: int) -> Heads:
+        """Return the `size` bytes that begin at each offset, in the packets of these rows."""
+        packets, near = self._packets, self._near
+        if not len(packets):
+            return self.heads(at, size)
+        if len(row) != len(packets):
+            packets, near = packets[row], near[row]
+        offsets = at - packets
+        offset = int(offsets[0]) if len(offsets) else 0
+        if 0 <= offset <= NEAR - size and (offsets == offset).all():
+            return Heads(near, self._order, offset)
+        return self.heads(at, size)
 
     def u8(self, at: Positions) -> NDArray[np.uint8]:
         """Return the byte at each offset."""
