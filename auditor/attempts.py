@@ -92,6 +92,14 @@ class Attempt:
         return (self.protocol, self.src, self.src_port, self.dst, self.dst_port)
 
     @property
+    def first_sequence(self) -> int | None:
+        """The number of the first SYN, or of the first request of a ping; None where a log does not say it."""
+        if self.row is not None:
+            return self.events[0].sequence or None
+        first = self._all_syns or [event for event in self.events if event.what == "request"]
+        return first[0].sequence if first else None
+
+    @property
     def firewall(self) -> str | None:
         """Whose firewall tells of it, None of captures and where that is unknown."""
         return self.row.firewall if self.row else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from statistics import median
 
 from auditor.attempts import Attempt, Traffic
 
@@ -16,8 +17,9 @@ MOST_TIMES = 100  # of attempts between the same ends that are compared
 def together(attempts: Sequence[Attempt], ahead: Callable[[Attempt], int]) -> list[list[Attempt]]:
     """Return attempts with those together that are one and the same.
 
-    ahead: how many nanoseconds the clock of an attempt's source is ahead of the others. A log has no sequence numbers:
-    the ends and the time, on a common clock, tell. Of each firewall there is one account of an attempt.
+    ahead: how many nanoseconds the clock of an attempt's source is ahead of the others. Few rows of a log have a
+    sequence number: where there is none, the ends and the time, on a common clock, tell. Of each firewall there is one
+    account of an attempt.
     """
     groups = _captured([one for one in attempts if one.row is None])
     near: dict[tuple[object, ...], list[list[Attempt]]] = defaultdict(list)
@@ -38,22 +40,37 @@ def together(attempts: Sequence[Attempt], ahead: Callable[[Attempt], int]) -> li
 def log_ahead(number: int, traffic: Traffic) -> int | None:
     """Return how many nanoseconds the clock of a log is ahead of the captures, None where they share no attempt.
 
-    The times of a log may be local, and nobody says of which zone: then what most attempts between the same ends say
-    is taken, in quarters of an hour.
+    Attempts with the same ends and sequence number tell exactly. Else, the times of a log may be local, and nobody says
+    of which zone: then what most attempts between the same ends say is taken, in quarters of an hour.
     """
-    captured: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    captured: dict[tuple[object, ...], list[Attempt]] = defaultdict(list)
     logged: list[Attempt] = []
     for one in (attempt for pair in traffic.pairs() for attempt in traffic.between(*pair)):
         if one.source == number:
             logged.append(one)
         elif one.row is None:
-            captured[one.ends].append(one.start_ns)
+            captured[one.ends].append(one)
+    exact = [
+        one.start_ns - other.start_ns
+        for one in logged
+        for other in captured.get(one.ends, [])[:MOST_TIMES]
+        if one.first_sequence is not None and one.first_sequence == other.first_sequence
+    ]
+    if exact:
+        return int(median(exact))
     farthest = FARTHEST_ZONE_NS if traffic.sources[number].clock == "local" else 0
     found: Counter[int] = Counter()
     for one in logged:
-        found.update(_zones(one.start_ns - start for start in captured.get(one.ends, [])[:MOST_TIMES]))
+        others = captured.get(one.ends, [])[:MOST_TIMES]
+        found.update(_zones(one.start_ns - other.start_ns for other in others if _may_be_same(one, other)))
     likely = [(count, -abs(zone), zone) for zone, count in found.items() if abs(zone) <= farthest]
     return max(likely)[2] if likely else None
+
+
+def _may_be_same(one: Attempt, other: Attempt) -> bool:
+    """Tell whether nothing speaks against two accounts being of the same attempt: the numbers, where both have some."""
+    numbers = {one.first_sequence, other.first_sequence} - {None}
+    return one.protocol == "icmp" or len(numbers) < 2
 
 
 def _zones(differences: Iterable[int]) -> set[int]:
@@ -85,7 +102,8 @@ def _nearest(
     apart = [
         (abs(group[0].start_ns - ahead(group[0]) - time), place)
         for place, group in enumerate(groups)
-        if not any(one.source == attempt.source and one.firewall == attempt.firewall for one in group)
+        if _may_be_same(attempt, group[0])
+        and not any(one.source == attempt.source and one.firewall == attempt.firewall for one in group)
     ]
     best = min(apart, default=None)
     return groups[best[1]] if best is not None and best[0] <= CLOCKS_DIFFER_NS else None

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import realcaptures
+from realcaptures import FOLDER, rows
 
+import auditor
 from auditor.errors import SourceError
 from auditor.sources.event_log import EVTX_MAGIC, EventReader
 from auditor.sources.events import ACTIONS, DIRECTIONS
@@ -16,6 +18,7 @@ from auditor.sources.events import ACTIONS, DIRECTIONS
 LOGS = sorted(realcaptures.FOLDER.glob("evtx/*"))
 EVTX = [path for path in LOGS if path.read_bytes()[: len(EVTX_MAGIC)] == EVTX_MAGIC]
 TRUTH = realcaptures.rows("oracle/WFP_TRUTH.tsv")
+MAPPER = "135"
 DAMAGED = "evtx__sample_with_a_bad_chunk_magic.evtx"
 EVENT_ID = re.compile(r"<EventID[^>]*>(\d+)</EventID>")
 
@@ -98,3 +101,36 @@ def test_the_older_order_of_the_ends_is_turned():
     flows = realcaptures.source(name).flows
     pushed = flows[(flows.dst_port == 445) & (flows.direction == "RECEIVE")]
     assert ("10.0.2.17", "10.0.2.15") in set(zip(pushed.src_ip, pushed.dst_ip, strict=True))
+
+
+# the same push in a capture and in what Windows logged of it
+
+
+def pushes() -> list[object]:
+    """Return each push that the target's firewall blocked: log, capture, the two hosts, the requirement."""
+    found: dict[tuple[str, ...], None] = {}
+    for row in rows("oracle/WFP_TRUTH.tsv"):
+        if (row["event_id"], row["direction"]) == ("5157", "inbound"):
+            capture = row["matching_tcp_streams"].split("#")[0]
+            name = "rpc-endpoint-mapper" if row["dport"] == MAPPER else "rpc-dynamic"
+            found[f"evtx/{row['log']}", capture, row["src"], row["dst"], name] = None
+    return [pytest.param(*one, id=Path(one[1]).stem) for one in found]
+
+
+def judged(paths: list[str], src: str, dst: str, name: str) -> str:
+    roles = {"site-server": src, "client": dst}
+    report = auditor.audit(*(FOLDER / path for path in paths), roles=roles, dissect=False)
+    one = next(one for one in report.clients[0].method("client-push").requirements if one.row == name)
+    return f"{one.verdict} {one.confidence} {one.blocked_at}"
+
+
+@pytest.mark.parametrize(("log", "capture", "src", "dst", "name"), pushes())
+def test_the_events_of_a_capture_prove_what_it_can_only_show_to_be_likely(log, capture, src, dst, name):
+    alone = judged([capture], src, dst, name)
+    assert alone in ("blocked likely unknown", "no-answer likely unknown")  # the target may be silent in all of it
+    assert judged([capture, log], src, dst, name) == "blocked proven client"
+    assert judged([log, capture], src, dst, name) == "blocked proven client"
+
+
+def test_there_are_four_such_pushes():
+    assert len(pushes()) == 4

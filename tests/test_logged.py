@@ -45,7 +45,8 @@ def row(text: str) -> str:
     ip_dst, _, port_dst = dst.partition(":")
     if not port_src:
         return f"2023-11-14 {time} {action} ICMP {ip_src} {ip_dst} - - 60 - - - - 8 0 - {path} 4"
-    told = f"52 {flags} 1000 0 65535" if (action, path) == ("DROP", "RECEIVE") else "0 - 0 0 0"
+    number = 1000 + int(port_src)  # as scenario.py has it
+    told = f"52 {flags} {number} 0 65535" if (action, path) == ("DROP", "RECEIVE") else "0 - 0 0 0"
     return f"2023-11-14 {time} {action} TCP {ip_src} {ip_dst} {port_src} {port_dst} {told} - - - {path} 4"
 
 
@@ -164,9 +165,16 @@ def test_the_clock_of_a_log_may_be_in_another_zone(audited):
     assert smb.first_time == "2023-11-14T22:13:21.000000Z"
 
 
+def test_the_clock_of_a_log_may_be_wrong_by_any_time(audited):
+    """A dropped SYN is logged with its sequence number."""
+    shifted = tuple(text.replace("22:13", "22:20") for text in DROPPED)
+    smb = verdict(audited(*shifted, lines=SILENT), "smb")
+    assert (said(smb), smb.attempts) == ("blocked proven client", 1)
+
+
 def test_the_same_ports_at_another_time_are_another_attempt(audited):
-    later = tuple(text.replace("22:13", "22:20") for text in DROPPED)
-    assert verdict(audited(*later, lines=SILENT), "smb").attempts == 2
+    later = "22:20:21 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE"
+    assert verdict(audited(later, lines=SILENT), "smb").attempts == 2
 
 
 def test_an_answer_in_the_capture_counts_more_than_a_drop_of_the_syn(audited):
