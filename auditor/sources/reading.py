@@ -19,8 +19,9 @@ from auditor.log_flows import LogFlowBuilder, LogFlows
 from auditor.shipped import rulesets_folder
 from auditor.sources.capture import GZIP_MAGIC, PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
 from auditor.sources.clock import Clock, parse_zone
+from auditor.sources.log_rows import CANONICAL, Schema
 from auditor.sources.packets import AH, ESP, PacketReader, Tunnels
-from auditor.sources.pfirewall import CANONICAL, LogReader, Schema, recognise
+from auditor.sources.pfirewall import LogReader, recognise
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
 
