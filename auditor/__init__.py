@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from auditor.report import Report
     from auditor.ruleset import load_ruleset
     from auditor.saved import load_report
-    from auditor.sources.reading import Source, read
+    from auditor.sources.reading import read
+    from auditor.sources.source import Source
 
 __version__ = version.VERSION
 _HOMES = {
     "audit": "auditor.auditing",
     "read": "auditor.sources.reading",
-    "Source": "auditor.sources.reading",
+    "Source": "auditor.sources.source",
     "Report": "auditor.report",
     "load_ruleset": "auditor.ruleset",
     "load_report": "auditor.saved",

@@ -12,7 +12,7 @@ import pandas as pd
 from auditor.flows import Asked, Event, Flows
 from auditor.said import HandedOut, Said, Side, Step, by_side
 from auditor.sources.packets import Quote
-from auditor.sources.reading import CAPTURE, Source
+from auditor.sources.source import CAPTURE, Source
 
 SAME_PACKET_NS = 100_000_000  # a SYN that comes again within this is the same one seen twice (router, mirror port)
 SURELY_ONE_WAY = 3  # frames one way and none back, in mid-connection, that show a one-sided capture

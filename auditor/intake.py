@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from auditor.errors import SourceError
 from auditor.report import SourceSummary
-from auditor.sources.reading import CAPTURE, FIREWALL_LOG, Source, read
+from auditor.sources.reading import read
+from auditor.sources.source import CAPTURE, FIREWALL_LOG, Source
 
 if TYPE_CHECKING:
     from auditor.ruleset import Ruleset

@@ -9,7 +9,7 @@ from auditor.flows import Flows
 from auditor.listening import Heard
 from auditor.roles import CLIENT, SITE_SERVER, Cast
 from auditor.ruleset import Ruleset
-from auditor.sources.reading import CAPTURE, Source
+from auditor.sources.source import CAPTURE, Source
 
 
 def limitations(

@@ -14,7 +14,8 @@ from auditor.ruleset import Ruleset
 from auditor.said import Said, listen
 from auditor.sources.dissect import dissect
 from auditor.sources.extract import Wanted
-from auditor.sources.reading import Source, known_tunnels
+from auditor.sources.reading import known_tunnels
+from auditor.sources.source import Source
 from auditor.tshark import find_tshark
 
 HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"

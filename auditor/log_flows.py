@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from auditor.flow_frame import nullable
 from auditor.flow_table import PROTOCOLS, TABLE
 from auditor.flows import Asked, Event
+from auditor.sources.log_rows import ACK, ACTIONS, DROP, LOST, PATHS, RECEIVE, SEND, SYN, Rows
 from auditor.sources.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
-from auditor.sources.pfirewall import ACK, ACTIONS, DROP, LOST, PATHS, RECEIVE, SEND, SYN, LogReader, Rows
+from auditor.sources.pfirewall import LogReader
 
 # The columns that a log has beyond those of a capture. action and direction are the log's own words.
 LOG_COLUMNS = {"action": "str", "direction": "str", "first_line": "int64", "rows": "int64", "process_id": "Int64"}

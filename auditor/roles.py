@@ -15,7 +15,7 @@ from auditor.report import RoleAssignment
 from auditor.ruleset import Requirement, Ruleset
 from auditor.ruleset_lint import ROLES, nearest
 from auditor.said import Said
-from auditor.sources.reading import Source
+from auditor.sources.source import Source
 
 SITE_SERVER, CLIENT, MANAGEMENT_POINT = "site-server", "client", "management-point"
 NO_MANAGEMENT_POINT = "which is the management point cannot be told."

@@ -20,7 +20,7 @@ from auditor.results import excused_of, method_result
 from auditor.roles import CLIENT, SITE_SERVER, Cast
 from auditor.ruleset import Method, Requirement, Ruleset, SiteFacts
 from auditor.said import SERVICE_CONTROLLER
-from auditor.sources.reading import Source
+from auditor.sources.source import Source
 from auditor.vantage import clock_notes, where_stopped
 
 MOST_EVIDENCE = 6

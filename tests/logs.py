@@ -44,7 +44,7 @@ def plain(content: bytes) -> Plain:
     for line in lines:
         text = line.strip(JUNK).decode("latin-1")
         if text.startswith("#Fields:"):
-            names = text.removeprefix("#Fields:").lower().split()
+            names = [word.decode("latin-1") for word in text.encode("latin-1")[len("#Fields:") :].lower().split()]
         if not text or text.startswith("#"):
             found["comments" if text else "blanks"] += 1
             continue

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC
 from auditor.sources.gzipped import GZIP_MAGIC
-from auditor.sources.reading import Source, read
+from auditor.sources.reading import read
+from auditor.sources.source import Source
 
 FOLDER = Path(os.environ.get("AUDITOR_CORPUS") or "no-corpus")
 

@@ -18,8 +18,8 @@ from auditor.errors import SourceError
 from auditor.flows import FlowBuilder
 from auditor.sources import reading
 from auditor.sources.packets import Headers
-from auditor.sources.reading import Source
 from auditor.sources.reading import read as read_path
+from auditor.sources.source import Source
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_captures"
 SAMPLE = (SAMPLES / "client-unreachable.pcap").read_bytes()

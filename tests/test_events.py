@@ -21,7 +21,7 @@ from auditor.cli import cli
 from auditor.errors import SourceError
 from auditor.sources.event_log import EVTX_MAGIC
 from auditor.sources.events import LocalAddress
-from auditor.sources.reading import Source
+from auditor.sources.source import Source
 
 IN, OUT = "%%14592", "%%14593"
 Read = Callable[..., Source]

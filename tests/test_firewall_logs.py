@@ -10,7 +10,8 @@ import pytest
 from logs import plain
 
 from auditor.errors import SourceError
-from auditor.sources.reading import Source, read
+from auditor.sources.reading import read
+from auditor.sources.source import Source
 
 FOLDER = Path(os.environ.get("AUDITOR_FIREWALL_LOGS") or "no-logs")
 OTHER_FORM = "appctrl__pfirewall.log"

@@ -24,8 +24,8 @@ from auditor.log_flows import LOG_COLUMNS
 from auditor.render.flow_table import flow_table
 from auditor.render.flow_table import write as write_table
 from auditor.sources import pfirewall
-from auditor.sources.reading import Source
 from auditor.sources.reading import read as read_path
+from auditor.sources.source import Source
 
 SYN = "2024-06-05 10:00:{:02} DROP TCP 10.0.0.5 10.0.0.20 50000 445 52 S 2738703890 0 8192 - - - RECEIVE"
 PUSH = [SYN.format(second) for second in (0, 3, 9)]

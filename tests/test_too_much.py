@@ -15,8 +15,8 @@ from auditor.report import INCOMPLETE_CODES
 from auditor.ruleset import load_ruleset, with_ports
 from auditor.sources import addresses, capture, fragments
 from auditor.sources.fragments import Fragments
-from auditor.sources.reading import Source
 from auditor.sources.reading import read as read_path
+from auditor.sources.source import Source
 
 PUSH = talk("10.0.0.1:50000 > 10.0.0.5:445", "S <SA A 5PA <7PA FA <FA A")
 

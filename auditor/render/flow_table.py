@@ -13,7 +13,7 @@ from auditor.errors import ArgumentError
 from auditor.flow_table import TABLE
 from auditor.log_flows import LOG_COLUMNS
 from auditor.render.clean import clean, clean_cell, needs_escapes
-from auditor.sources.reading import Source
+from auditor.sources.source import Source
 
 FORMATS = ("text", "csv", "jsonl", "parquet")
 BLOCK = 20_000

@@ -15,7 +15,7 @@ from auditor.flow_table import TABLE, Columns
 from auditor.flows import Flows
 from auditor.render.cells import Cells, beside, constant, numbers, padded, rows, texts, times
 from auditor.render.clean import clean, clean_cell, needs_escapes
-from auditor.sources.reading import Source
+from auditor.sources.source import Source
 
 BLOCK = 4096  # rows that are written at once: few enough to stay in the processor's cache
 

@@ -6,10 +6,8 @@ import stat
 import tomllib
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,15 +20,8 @@ from auditor.sources.clock import Clock, parse_zone
 from auditor.sources.event_log import is_event_log
 from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.packets import UNWANTED_ERRORS, PacketReader, Tunnels
-from auditor.sources.tally import Tally
+from auditor.sources.source import CAPTURE, EVENT_LOG, Source, name_of
 from auditor.sources.warnings import SourceWarning
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from auditor.log_flows import LogFlows
-    from auditor.sources.events import EventFlows
-    from auditor.sources.pfirewall import LogReader, Schema
 
 # What reads logs is imported where it is needed: it needs pandas, which takes longer to load than many a capture.
 
@@ -59,41 +50,6 @@ ETL_HINT = (
 )
 
 
-CAPTURE, FIREWALL_LOG, EVENT_LOG = "capture", "firewall-log", "event-log"
-
-
-@dataclass(frozen=True)
-class Source:
-    """One input that was read.
-
-    kind: "capture", "firewall-log" or "event-log"; format: "pcap", "pcapng", "pfirewall", "evtx" or "JSON", with
-    " (gzip)" behind it when packed; bytes: size of the file; records: frames, rows or events read; skipped: those that
-    could not be read; first_ns, last_ns: earliest and latest time in nanoseconds since 1970, None when it is empty;
-    clock: "utc", or "local" for the times of a log whose zone nobody said; understood: rows and events, or ARP messages
-    and IP packets read, also those inside others; tally: frames, rows or events that hold nothing to audit, by what
-    they are.
-    """
-
-    path: str
-    kind: str
-    format: str
-    bytes: int
-    records: int
-    skipped: int
-    first_ns: int | None
-    last_ns: int | None
-    understood: int
-    warnings: tuple[SourceWarning, ...]
-    tally: Tally
-    details: Flows | LogFlows | EventFlows
-    clock: str = "utc"
-
-    @property
-    def flows(self) -> pd.DataFrame:
-        """The flow table: one row a flow, the same columns and types also when it is empty."""
-        return self.details.table
-
-
 def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None) -> Source:
     """Read a capture, a Windows Firewall log or an event log and return its flows, counts and warnings.
 
@@ -108,86 +64,31 @@ def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None) -
     head = _head(file)
     if head[:4] in PCAP_MAGICS or head[:4] == PCAPNG_MAGIC:
         return _read_capture(file, ports)
-    from auditor.sources.pfirewall import recognise
-
     try:
-        if is_event_log(head):
-            return _read_event_log(file)
-        schema = None if _known_format(head) else recognise(file)
-        if schema is not None:
-            return _read_log(file, schema, clock)
+        source = _read_event_log(file) if is_event_log(head) else _read_firewall_log(file, head, clock)
     except OSError as error:
         raise _unreadable(file, error) from error
-    raise _not_a_source(file, head)
+    if source is None:
+        raise _not_a_source(file, head)
+    return source
 
 
-def _read_log(path: Path, schema: Schema, clock: Clock) -> Source:
-    from auditor.log_flows import LogFlowBuilder, LogFlows
-    from auditor.sources.pfirewall import LogReader
+def _read_firewall_log(path: Path, head: bytes, clock: Clock) -> Source | None:
+    """Return what a firewall log holds, None if it is none."""
+    from auditor.sources.pfirewall import recognise
 
-    reader = LogReader(path, schema, clock)
-    builder = LogFlowBuilder()
-    for rows in reader:
-        builder.add(rows)
-    attempts = builder.finish(reader.addresses)
-    details = LogFlows(_name(path), attempts, reader.addresses, builder.facts(reader, attempts))
-    notes = ", ".join(filter(None, (reader.encoding, "gzip" * reader.gzipped)))
-    return Source(
-        path=_name(path),
-        kind=FIREWALL_LOG,
-        format="pfirewall" + (f" ({notes})" if notes else ""),
-        bytes=path.stat().st_size,
-        records=reader.account.rows,
-        skipped=reader.account.skipped,
-        first_ns=None if builder.first_s is None else builder.first_s * 10**9,
-        last_ns=None if builder.last_s is None else builder.last_s * 10**9,
-        understood=reader.account.rows,
-        warnings=tuple(reader.warnings + _told_of_log(reader, details)),
-        tally=Tally(builder.unused),
-        details=details,
-        clock=details.facts.clock,
-    )
+    schema = None if _known_format(head) else recognise(path)
+    if schema is None:
+        return None
+    from auditor.sources.firewall_log import read_firewall_log
 
-
-def _told_of_log(reader: LogReader, details: LogFlows) -> list[SourceWarning]:
-    """Return warnings for what is wrong with a log, or missing from it."""
-    from auditor.sources.pfirewall import CANONICAL
-
-    account, warnings = reader.account, reader.clock.warnings()
-    if account.skipped:
-        kinds = "; ".join(
-            f"{count:,} with {kind}, such as line {account.samples[kind][0][0]:,}: {account.samples[kind][0][1]}"
-            for kind, count in account.malformed.most_common()
-        )
-        text = f"{account.skipped:,} of {account.lines:,} lines could not be read: {kinds}"
-        warnings.append(SourceWarning("malformed-lines", text))
-    if account.lost_rows:
-        text = (
-            f"Windows did not write {account.lost:,} events (it says so in {account.lost_rows:,} rows): what is "
-            "missing here may have been among them."
-        )
-        warnings.append(SourceWarning("lost-events", text))
-    if not reader.headed:
-        text = "No #Fields line names the columns: they were taken for those that Windows writes."
-        warnings.append(SourceWarning("no-header", text))
-    if unknown := [name for name in reader.schema.names if name not in CANONICAL]:
-        text = f"Columns that are not known here were not used: {', '.join(unknown[:5])}."
-        warnings.append(SourceWarning("unknown-columns", text))
-    if details.facts.folded:
-        text = (
-            f"The log is very large: {details.facts.folded:,} of its rows are of attempts that are many times the "
-            "same, and were put together; the first and the last of each are kept."
-        )
-        warnings.append(SourceWarning("folded", text))
-    if not account.rows:
-        warnings.append(SourceWarning("no-rows", "The log holds no rows."))
-    return warnings
+    return read_firewall_log(path, schema, clock)
 
 
 def _read_capture(path: Path, ports: Ports) -> Source:
     reader = CaptureReader(path)
     packets = PacketReader(known_tunnels())
-    name = _name(path)
+    name = name_of(path)
     builder = FlowBuilder(name, packets.addresses, ports)
     span = _Span()
     try:
@@ -219,7 +120,7 @@ def _read_capture(path: Path, ports: Ports) -> Source:
 def _read_event_log(path: Path) -> Source:
     from auditor.sources.events import read_events
 
-    name = _name(path)
+    name = name_of(path)
     log = read_events(path, name)
     return Source(
         path=name,
@@ -235,11 +136,6 @@ def _read_event_log(path: Path) -> Source:
         tally=log.tally,
         details=log.details,
     )
-
-
-def _name(path: Path) -> str:
-    """Return a path as text that can be written anywhere: a file name need not be Unicode, tables and JSON must be."""
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 class _Span:

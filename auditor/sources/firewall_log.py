@@ -1,0 +1,72 @@
+"""Read a Windows Firewall log as a source: its rows become flows, its lines are accounted for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from auditor.log_flows import LogFlowBuilder, LogFlows
+from auditor.sources.clock import Clock
+from auditor.sources.log_rows import CANONICAL, Schema
+from auditor.sources.pfirewall import LogReader
+from auditor.sources.source import FIREWALL_LOG, Source, name_of
+from auditor.sources.tally import Tally
+from auditor.sources.warnings import SourceWarning
+
+
+def read_firewall_log(path: Path, schema: Schema, clock: Clock) -> Source:
+    """Return the flows, counts and warnings of one log. schema, clock: as for LogReader."""
+    reader = LogReader(path, schema, clock)
+    builder = LogFlowBuilder()
+    for rows in reader:
+        builder.add(rows)
+    attempts = builder.finish(reader.addresses)
+    details = LogFlows(name_of(path), attempts, reader.addresses, builder.facts(reader, attempts))
+    notes = ", ".join(filter(None, (reader.encoding, "gzip" * reader.gzipped)))
+    return Source(
+        path=name_of(path),
+        kind=FIREWALL_LOG,
+        format="pfirewall" + (f" ({notes})" if notes else ""),
+        bytes=path.stat().st_size,
+        records=reader.account.rows,
+        skipped=reader.account.skipped,
+        first_ns=None if builder.first_s is None else builder.first_s * 10**9,
+        last_ns=None if builder.last_s is None else builder.last_s * 10**9,
+        understood=reader.account.rows,
+        warnings=tuple(reader.warnings + _warnings(reader, details)),
+        tally=Tally(builder.unused),
+        details=details,
+        clock=details.facts.clock,
+    )
+
+
+def _warnings(reader: LogReader, details: LogFlows) -> list[SourceWarning]:
+    """Return warnings for what is wrong with a log, or missing from it."""
+    account, warnings = reader.account, reader.clock.warnings()
+    if account.skipped:
+        kinds = "; ".join(
+            f"{count:,} with {kind}, such as line {account.samples[kind][0][0]:,}: {account.samples[kind][0][1]}"
+            for kind, count in account.malformed.most_common()
+        )
+        text = f"{account.skipped:,} of {account.lines:,} lines could not be read: {kinds}"
+        warnings.append(SourceWarning("malformed-lines", text))
+    if account.lost_rows:
+        text = (
+            f"Windows did not write {account.lost:,} events (it says so in {account.lost_rows:,} rows): what is "
+            "missing here may have been among them."
+        )
+        warnings.append(SourceWarning("lost-events", text))
+    if not reader.headed:
+        text = "No #Fields line names the columns: they were taken for those that Windows writes."
+        warnings.append(SourceWarning("no-header", text))
+    if unknown := [name for name in reader.schema.names if name not in CANONICAL]:
+        text = f"Columns that are not known here were not used: {', '.join(unknown[:5])}."
+        warnings.append(SourceWarning("unknown-columns", text))
+    if details.facts.folded:
+        text = (
+            f"The log is very large: {details.facts.folded:,} of its rows are of attempts that are many times the "
+            "same, and were put together; the first and the last of each are kept."
+        )
+        warnings.append(SourceWarning("folded", text))
+    if not account.rows:
+        warnings.append(SourceWarning("no-rows", "The log holds no rows."))
+    return warnings

@@ -1,0 +1,483 @@
+"""Read the rows of a Windows Firewall log from whole lines of it: many at once, the odd ones one by one.
+
+Lines as Windows writes them are read as columns of the text. Any other line is tidied up by itself (padding, tabs, a
+process id left out) and read after that, or counted as malformed. The fields are described on TechNet,
+"Interpreting the Windows Firewall Log" (cc758040).
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from auditor.sources.fields import PADDING, Column, Mask, Text
+from auditor.sources.packets import ICMP, ICMPV6, TCP, UDP
+
+MOST_SAMPLES = 3
+SAMPLE_LENGTH = 120
+NEW_LINE, RETURN, BLANK, HASH = b"\n\r #"
+JUNK = b"\0 \t\r\x0b\x0c\x1a"  # what may stand around a row: the file is allocated before it is written
+USUAL_COLUMNS = (
+    "date time action protocol src-ip dst-ip src-port dst-port size tcpflags tcpsyn tcpack tcpwin "
+    "icmptype icmpcode info path pid"
+)
+CANONICAL = tuple(USUAL_COLUMNS.split())
+NEEDED = CANONICAL[:8]
+ACTIONS = ("DROP", "ALLOW", "OPEN", "OPEN-INBOUND", "CLOSE", "INFO-EVENTS-LOST")
+DROP, LOST = ACTIONS.index("DROP"), ACTIONS.index("INFO-EVENTS-LOST")
+PATHS = ("SEND", "RECEIVE", "FORWARD", "UNKNOWN", "-")
+SEND, RECEIVE, NO_PATH = (PATHS.index(path) for path in ("SEND", "RECEIVE", "-"))
+IMPLIED_PATH = {ACTIONS.index("OPEN"): SEND, ACTIONS.index("OPEN-INBOUND"): RECEIVE}  # XP and 2003 leave it out
+PROTOCOLS = {b"TCP": TCP, b"UDP": UDP, b"ICMP": ICMP}
+FLAGS = {letter: 1 << bit for bit, letter in enumerate(b"SAFRPUEC")}
+SYN, ACK = FLAGS[ord("S")], FLAGS[ord("A")]
+Small = NDArray[np.int8]
+MOST_PORT, MOST_ICMP, MOST_SEQUENCE = 0xFFFF, 0xFF, 0xFFFFFFFF
+
+# What is wrong with a line that is not read; the first that applies counts.
+MALFORMED = (
+    "too few fields",
+    "too many fields",
+    "no date or time",
+    "an unknown action",
+    "an unknown protocol",
+    "an unknown path",
+    "no address",
+    "no port",
+    "no ICMP type and code",
+    "no TCP flags or sequence number",
+    "no process id",
+    "no count of lost events",
+    "control characters",
+    "a header that lacks columns",
+)
+TOO_FEW, TOO_MANY, TIME, ACTION, PROTOCOL, PATH, ADDRESS, PORT, ICMP_KIND, TCP_KIND, PROCESS, COUNT, CONTROL, HEADER = (
+    range(1, len(MALFORMED) + 1)
+)
+
+
+class Schema(NamedTuple):
+    """What the header says: the names of the columns, in order, and whether times are UTC rather than local."""
+
+    names: tuple[str, ...]
+    utc: bool = False
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch of rows in file order, also those that tell of lost events: arrays of one length.
+
+    line: its number, from 1; time_s: seconds since 1970, by the clock that the log was written by; action: index in
+    ACTIONS; path: index in PATHS; protocol: its IP number; src, dst: numbers of addresses (LogReader.addresses);
+    src_port, dst_port: ports, of ICMP type and code; flags: of a dropped TCP packet, as bits of FLAGS, 0 where the log
+    does not say; sequence: its sequence number, else 0; process: its id, -1 where the log does not say.
+    """
+
+    line: NDArray[np.int64]
+    time_s: NDArray[np.int64]
+    action: Small
+    path: Small
+    protocol: NDArray[np.int16]
+    src: NDArray[np.int64]
+    dst: NDArray[np.int64]
+    src_port: NDArray[np.int64]
+    dst_port: NDArray[np.int64]
+    flags: NDArray[np.int64]
+    sequence: NDArray[np.int64]
+    process: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.line)
+
+    def at(self, rows: NDArray[Any]) -> Rows:
+        """Return some of the rows."""
+        return Rows(**{name: column[rows] for name, column in vars(self).items()})
+
+
+_nothing = np.zeros(0, np.int64)
+NO_ROWS = Rows(
+    line=_nothing,
+    time_s=_nothing,
+    action=_nothing.astype(np.int8),
+    path=_nothing.astype(np.int8),
+    protocol=_nothing.astype(np.int16),
+    src=_nothing,
+    dst=_nothing,
+    src_port=_nothing,
+    dst_port=_nothing,
+    flags=_nothing,
+    sequence=_nothing,
+    process=_nothing,
+)
+
+
+@dataclass
+class LogAccount:
+    """What the lines of a log were: lines = rows + comments + blanks + malformed, always.
+
+    malformed: how many of each kind of MALFORMED; samples: number and text of the first ones; lost: events that
+    Windows says it did not write; lost_rows: how often it says so.
+    """
+
+    lines: int = 0
+    rows: int = 0
+    comments: int = 0
+    blanks: int = 0
+    lost_rows: int = 0
+    lost: int = 0
+    malformed: Counter[str] = field(default_factory=Counter)
+    samples: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+
+    @property
+    def skipped(self) -> int:
+        """Lines that could not be read."""
+        return self.malformed.total()
+
+    def wrong(self, kind: int, lines: Sequence[tuple[int, bytes]], count: int) -> None:
+        """Count malformed lines of one kind, of which `lines` are the first: their numbers and texts."""
+        name = MALFORMED[kind - 1]
+        self.malformed[name] += count
+        samples = [(line, text[:SAMPLE_LENGTH].decode("ascii", "backslashreplace")) for line, text in lines]
+        self.samples[name] = sorted([*self.samples.get(name, ()), *samples])[:MOST_SAMPLES]
+
+    def add(self, other: LogAccount) -> None:
+        """Add what was counted in the next part of the log, whose lines are numbered from 1."""
+        before = self.lines
+        for name in ("lines", "rows", "comments", "blanks", "lost_rows", "lost"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.malformed.update(other.malformed)
+        for name, samples in other.samples.items():
+            moved = [(before + line, text) for line, text in samples]
+            self.samples[name] = [*self.samples.get(name, ()), *moved][:MOST_SAMPLES]
+
+
+class Section(NamedTuple):
+    """Whole lines under one schema, PADDING behind the last line break."""
+
+    data: bytes
+    schema: Schema
+
+
+class Read(NamedTuple):
+    """What one section holds: its rows, with numbers of lines and addresses of its own, and what its lines were."""
+
+    rows: Rows
+    addresses: list[str | None]
+    account: LogAccount
+    utc: bool
+
+
+def read_section(section: Section) -> Read:
+    """Read the lines of one section."""
+    data, names = section.data, section.schema.names
+    account = LogAccount()
+    lines = _Lines(data, len(data) - len(PADDING), len(names))
+    account.lines = len(lines)
+    regular = lines.regular() if set(NEEDED) <= set(names) else np.zeros(len(lines), np.bool_)
+    tidy, numbers = _tidied(section, lines, np.flatnonzero(~regular), account)
+    columns = lines.columns(np.flatnonzero(regular))
+    batches = [_Batch(Text(data), names, columns, np.flatnonzero(regular) + 1, account)] if regular.any() else []
+    if numbers:
+        again = _Lines(tidy + PADDING, len(tidy), len(names))
+        places = again.columns(np.arange(len(numbers)))
+        batches.append(_Batch(Text(tidy + PADDING), names, places, np.array(numbers), account))
+    rows, addresses = _together([one.read() for one in batches])
+    return Read(rows, addresses, account, section.schema.utc)
+
+
+def _together(parts: list[tuple[Rows, list[str | None]]]) -> tuple[Rows, list[str | None]]:
+    if not parts:
+        return NO_ROWS, []
+    (rows, addresses), *more = parts
+    for others, further in more:
+        moved = replace(others, src=others.src + len(addresses), dst=others.dst + len(addresses))
+        both = [np.concatenate([vars(rows)[name], vars(moved)[name]]) for name in vars(rows)]
+        rows, addresses = Rows(*both), addresses + further
+        rows = rows.at(np.argsort(rows.line, kind="stable"))
+    return rows, addresses
+
+
+class _Lines:
+    """Where the lines of a text are, and the blanks in them."""
+
+    def __init__(self, data: bytes, size: int, fields: int) -> None:
+        self.bytes = np.frombuffer(data, np.uint8, size)
+        self._fields = fields
+        self._is_blank = self.bytes <= BLANK
+        self._blanks = np.flatnonzero(self._is_blank)
+        count = int(np.count_nonzero(self.bytes == NEW_LINE))
+        self._each = len(self._blanks) // count  # as many in each line, nearly always
+        self.end = self._blanks[self._each - 1 :: self._each]
+        if len(self.end) == count and bool((self.bytes[self.end] == NEW_LINE).all()):
+            last = np.arange(self._each - 1, len(self._blanks), self._each)
+        else:
+            self._each = 0
+            self.end = np.flatnonzero(self.bytes == NEW_LINE)
+            last = np.searchsorted(self._blanks, self.end)
+        self.begin = np.append(0, self.end[:-1] + 1)
+        self._first = np.append(0, last[:-1] + 1)
+        self._count = np.diff(last, prepend=-1)
+
+    def __len__(self) -> int:
+        return len(self.end)
+
+    def regular(self) -> Mask:
+        """Tell which lines are fields with one space between them and nothing else: no comment, tab, padding."""
+        returned = (
+            self.bytes[self.end - 1] == RETURN
+        )  # of an empty first line this is the last byte: not regular anyway
+        regular: Mask = (self._count == self._fields + returned) & (self.bytes[self.begin] > HASH)
+        controls, pairs = len(self) + np.count_nonzero(returned), np.count_nonzero(returned)
+        if np.count_nonzero(self.bytes < BLANK) != controls:
+            regular[self._lines_of(np.flatnonzero((self.bytes < BLANK) & ~self._ends_line()))] = False
+        side_by_side = self._is_blank[1:] & self._is_blank[:-1]
+        if np.count_nonzero(side_by_side) != pairs:
+            regular[self._lines_of(np.flatnonzero(side_by_side & ~self._ends_line()[:-1]))] = False
+        return regular
+
+    def _ends_line(self) -> Mask:
+        """Tell which bytes are line breaks."""
+        breaks: Mask = self.bytes == NEW_LINE
+        breaks[:-1] |= (self.bytes[:-1] == RETURN) & breaks[1:]
+        return breaks
+
+    def _lines_of(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.searchsorted(self.end, places)
+
+    def columns(self, rows: NDArray[np.int64]) -> Callable[[int], Column]:
+        """Return how to get the fields at one position of some regular lines."""
+        first, begin = self._first[rows], self.begin[rows]
+        alike = self._blanks.reshape(-1, self._each).T.copy() if self._each and len(rows) == len(self) else None
+
+        @cache
+        def end(position: int) -> NDArray[np.int64]:
+            found: NDArray[np.int64] = self._blanks[first + position] if alike is None else alike[position]
+            return found
+
+        @cache
+        def column(position: int) -> Column:
+            return Column(begin if position == 0 else end(position - 1) + 1, end(position))
+
+        return column
+
+
+def _tidied(section: Section, lines: _Lines, odd: NDArray[np.int64], account: LogAccount) -> tuple[bytes, list[int]]:
+    """Count the lines that are no rows, and return those that are, their fields with one space between."""
+    names, tidy, numbers = section.schema.names, [], []
+    wrong: dict[int, list[tuple[int, bytes]]] = defaultdict(list)
+    for index, begin, end in zip(odd.tolist(), lines.begin[odd].tolist(), lines.end[odd].tolist(), strict=True):
+        text = section.data[begin:end].strip(JUNK)
+        if not text or text.startswith(b"#"):
+            account.comments += bool(text)
+            account.blanks += not text
+            continue
+        words = _completed(text.split(), names)
+        if kind := _misshapen(words, names):
+            wrong[kind].append((index + 1, text))
+            continue
+        tidy.append(b" ".join(words))
+        numbers.append(index + 1)
+    for kind, found in wrong.items():
+        account.wrong(kind, found[:MOST_SAMPLES], len(found))
+    return b"".join(one + b"\n" for one in tidy), numbers
+
+
+def _completed(words: list[bytes], names: tuple[str, ...]) -> list[bytes]:
+    """Add the process id to a row that tells of lost events: Windows leaves it out there."""
+    if len(words) == len(names) - 1 and names[-1:] == ("pid",) and ACTIONS[LOST].encode() in words[:4]:
+        return [*words, b"-"]
+    return words
+
+
+def _misshapen(words: list[bytes], names: tuple[str, ...]) -> int:
+    """Return what is wrong with the shape of a row, 0 if nothing is."""
+    if not set(NEEDED) <= set(names):
+        return HEADER
+    if len(words) != len(names):
+        return TOO_FEW if len(words) < len(names) else TOO_MANY
+    return CONTROL if any(one < BLANK for one in b"".join(words)) else 0
+
+
+class _Batch:
+    """Lines of the right shape, whose fields are read into rows; those that cannot be are counted."""
+
+    def __init__(
+        self,
+        text: Text,
+        names: tuple[str, ...],
+        column: Callable[[int], Column],
+        lines: NDArray[np.int64],
+        account: LogAccount,
+    ) -> None:
+        self._text = text
+        self._names = names
+        self._column = column
+        self._lines = lines
+        self._account = account
+        self._fault = np.zeros(len(lines), np.uint8)
+
+    def read(self) -> tuple[Rows, list[str | None]]:
+        """Return the rows in order and the addresses by their numbers."""
+        days, is_date = self._text.days(self._of("date"))
+        seconds, is_time = self._text.seconds(self._of("time"))
+        self._unless(is_date & is_time, TIME)
+        action = self._action()
+        lost = action == LOST
+        protocol, path = self._protocol(lost), self._path(action)
+        src, addresses = self._text.addresses(self._of("src-ip"))
+        dst, others = self._text.addresses(self._of("dst-ip"))
+        dst, addresses = dst + len(addresses), addresses + others
+        if None in addresses:  # also where events were lost: there it is right
+            known = np.array([one is not None for one in addresses], np.bool_)
+            self._unless(lost | (known[src] & known[dst]), ADDRESS)
+        src_port, dst_port = self._ports(protocol)
+        flags, sequence = self._tcp(np.flatnonzero((action == DROP) & (protocol == TCP)))
+        process = self._process(lost)
+        self._count_lost(lost)
+        good = self._fault == 0
+        self._account.rows += int(np.count_nonzero(good))
+        self._tell_faults()
+        rows = Rows(
+            self._lines,
+            days * 86400 + seconds,
+            action,
+            path,
+            protocol,
+            src,
+            dst,
+            src_port,
+            dst_port,
+            flags,
+            sequence,
+            process,
+        )
+        return (rows if good.all() else rows.at(np.flatnonzero(good))), addresses
+
+    def _of(self, name: str) -> Column:
+        return self._column(self._names.index(name))
+
+    def _unless(self, good: Mask, kind: int) -> None:
+        """Tell what is wrong with lines of which nothing is known to be wrong yet."""
+        if not good.all():
+            self._fault[~good & (self._fault == 0)] = kind
+
+    def _action(self) -> Small:
+        return self._word("action", ACTIONS, ACTION)
+
+    def _word(self, name: str, known: Sequence[str], kind: int) -> Small:
+        """Return each field as an index in the known words."""
+        column = self._of(name)
+        words = self._text.words(column)
+        index = np.full(len(words), -1, np.int8)
+        left = len(index)
+        for number, word in enumerate(known):
+            found = self._text.is_word(column, words, word.encode())
+            index[found] = number
+            left -= int(np.count_nonzero(found))
+            if not left:
+                break
+        self._unless(index >= 0, kind)
+        return index
+
+    def _path(self, action: Small) -> Small:
+        path = self._word("path", PATHS, PATH) if "path" in self._names else np.full(len(action), NO_PATH, np.int8)
+        for number, implied in IMPLIED_PATH.items() if NO_PATH in path else ():
+            path[(action == number) & (path == NO_PATH)] = implied
+        return path
+
+    def _protocol(self, lost: Mask) -> NDArray[np.int16]:
+        """Return each row's protocol by its IP number, ICMP for that of either family."""
+        column = self._of("protocol")
+        words = self._text.words(column)
+        protocol = np.full(len(words), -1, np.int16)
+        for word, number in PROTOCOLS.items():
+            protocol[self._text.is_word(column, words, word)] = number
+        rest = np.flatnonzero((protocol < 0) & ~lost)
+        numbers, good = self._text.numbers(column.at(rest))
+        protocol[rest] = np.where(good & (numbers <= 0xFF), numbers, -1)
+        protocol[protocol == ICMPV6] = ICMP
+        self._unless(lost | (protocol >= 0), PROTOCOL)
+        return protocol
+
+    def _ports(self, protocol: NDArray[np.int16]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the two ports, or type and code, of each row; zeros where it has none."""
+        has_ports = (protocol == TCP) | (protocol == UDP)
+        icmp = np.flatnonzero(protocol == ICMP)
+        both = []
+        for port, kind in (("src-port", "icmptype"), ("dst-port", "icmpcode")):
+            numbers, good = self._text.numbers(self._of(port))
+            self._unless(~has_ports | (good & (numbers <= MOST_PORT)), PORT)
+            numbers[~has_ports] = 0
+            if len(icmp) and kind in self._names:
+                told, good = self._text.numbers(self._of(kind).at(icmp))
+                self._unless_of(icmp, good & (told <= MOST_ICMP), ICMP_KIND)
+                numbers[icmp] = told
+            elif len(icmp):
+                self._unless_of(icmp, np.zeros(len(icmp), np.bool_), ICMP_KIND)
+            both.append(numbers)
+        return both[0], both[1]
+
+    def _unless_of(self, rows: NDArray[np.int64], good: Mask, kind: int) -> None:
+        everywhere = np.ones(len(self._fault), np.bool_)
+        everywhere[rows] = good
+        self._unless(everywhere, kind)
+
+    def _tcp(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the flags and sequence number of dropped TCP packets; zeros where the log does not say."""
+        flags, sequence = np.zeros(len(self._fault), np.int64), np.zeros(len(self._fault), np.int64)
+        if not len(rows) or not {"tcpflags", "tcpsyn"} <= set(self._names):
+            return flags, sequence
+        letters, numbers = self._of("tcpflags").at(rows), self._of("tcpsyn").at(rows)
+        codes, words = pd.factorize(self._text.words(letters))
+        known = [_flags(int(word).to_bytes(8, "little").rstrip(b"\0")) for word in words.tolist()]
+        told = np.array(known, np.int64)[codes]
+        number, is_number = self._text.numbers(numbers)
+        is_number = (is_number & (number <= MOST_SEQUENCE)) | self._text.is_dash(numbers)
+        self._unless_of(rows, is_number & (told >= 0) & (letters.length <= len(FLAGS)), TCP_KIND)
+        flags[rows], sequence[rows] = told, np.where(self._text.is_dash(numbers), 0, number)
+        return flags, sequence
+
+    def _process(self, lost: Mask) -> NDArray[np.int64]:
+        if "pid" not in self._names:
+            return np.full(len(lost), -1, np.int64)
+        column = self._of("pid")
+        number, good = self._text.numbers(column)
+        good &= number <= MOST_SEQUENCE
+        self._unless(lost | good | self._text.is_dash(column), PROCESS)
+        return np.where(good, number, -1)
+
+    def _count_lost(self, lost: Mask) -> None:
+        rows = np.flatnonzero(lost)
+        if not len(rows):
+            return
+        number, good = np.zeros(len(rows), np.int64), np.ones(len(rows), np.bool_)
+        if "info" in self._names:
+            number, good = self._text.numbers(self._of("info").at(rows))
+            self._unless_of(rows, good, COUNT)
+        good &= self._fault[rows] == 0
+        self._account.lost_rows += int(np.count_nonzero(good))
+        self._account.lost += int(number[good].sum())
+
+    def _tell_faults(self) -> None:
+        for kind in np.unique(self._fault[self._fault > 0]).tolist():
+            found = np.flatnonzero(self._fault == kind)
+            whole = Column(self._column(0).begin, self._column(len(self._names) - 1).end)
+            first = found[:MOST_SAMPLES]
+            samples = zip(self._lines[first].tolist(), self._text.texts(whole, first), strict=True)
+            self._account.wrong(kind, list(samples), len(found))
+
+
+def _flags(letters: bytes) -> int:
+    """Return TCP flags as bits; 0 where the log does not say, -1 for what are no flags."""
+    if letters == b"-":
+        return 0
+    if not letters or any(one not in FLAGS for one in letters):
+        return -1
+    return sum({FLAGS[one] for one in letters})

@@ -1,0 +1,56 @@
+"""One input that was read: what it is, how much of it was read, and the flows in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditor.flows import Flows
+from auditor.sources.tally import Tally
+from auditor.sources.warnings import SourceWarning
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from auditor.log_flows import LogFlows
+    from auditor.sources.events import EventFlows
+
+CAPTURE, FIREWALL_LOG, EVENT_LOG = "capture", "firewall-log", "event-log"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input that was read.
+
+    kind: "capture", "firewall-log" or "event-log"; format: "pcap", "pcapng", "pfirewall", "evtx" or "JSON", with
+    " (gzip)" behind it when packed; bytes: size of the file; records: frames, rows or events read; skipped: those that
+    could not be read; first_ns, last_ns: earliest and latest time in nanoseconds since 1970, None when it is empty;
+    clock: "utc", or "local" for the times of a log whose zone nobody said; understood: rows and events, or ARP messages
+    and IP packets read, also those inside others; tally: frames, rows or events that hold nothing to audit, by what
+    they are.
+    """
+
+    path: str
+    kind: str
+    format: str
+    bytes: int
+    records: int
+    skipped: int
+    first_ns: int | None
+    last_ns: int | None
+    understood: int
+    warnings: tuple[SourceWarning, ...]
+    tally: Tally
+    details: Flows | LogFlows | EventFlows
+    clock: str = "utc"
+
+    @property
+    def flows(self) -> pd.DataFrame:
+        """The flow table: one row a flow, the same columns and types also when it is empty."""
+        return self.details.table
+
+
+def name_of(path: Path) -> str:
+    """Return a path as text that can be written anywhere: a file name need not be Unicode, tables and JSON must be."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
