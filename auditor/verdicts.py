@@ -394,7 +394,7 @@ def _remedy(requirement: Requirement, finding: Finding) -> str:
         return f"{finding.remedy} If it is on: {requirement.remedy}"
     if finding.verdict == r.BLOCKED and finding.blocked_at in (requirement.to_role, r.UNKNOWN) and not finding.remedy:
         export = f"auditor rulesets export {requirement.method} --to powershell"
-        return f'{requirement.remedy} In Windows Firewall it is the rule "{rule_name(requirement)}" of: {export}'
+        return f'{requirement.remedy} The rule "{rule_name(requirement)}" of "{export}" does it in Windows Firewall.'
     return finding.remedy or requirement.remedy
 
 
