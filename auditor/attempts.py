@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
     action, direction: the log's own words (DROP, ALLOW; SEND, RECEIVE). rows: how many say so. firewall: the address
     of the computer whose firewall it is, None if that cannot be told. by: program and rule, as far as the log names
-    them.
+    them. program: its path in lower case, empty if unknown.
     """
 
     action: str
@@ -31,12 +31,14 @@ class Row(NamedTuple):
     rows: int
     firewall: str | None
     by: str
+    program: str
 
 
 class Told(NamedTuple):
     """What one attempt in one source says: verdict, confidence, a sentence, what shows it, place, remedy.
 
-    frames: of a capture; of a log the lines.
+    frames: of a capture; of a log the lines. weak: it says nothing of what lies behind the host that tried, and so
+    decides nothing where anything else is known.
     """
 
     verdict: str
@@ -45,6 +47,7 @@ class Told(NamedTuple):
     frames: Sequence[int]
     place: str | None = None
     remedy: str = ""
+    weak: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Attempt:
 
     reversed: the flow's originator is unknown (no SYN) and this reads it the other way round. answer: as in the flow
     table. events, errors: the packets that say so; of a log the events are rows, with lines for frames. row: None of
-    captures.
+    captures. identifier: of a ping in a capture, else 0.
     """
 
     source: int
@@ -73,6 +76,7 @@ class Attempt:
     events: tuple[Event, ...]
     errors: tuple[Quote, ...]
     row: Row | None = None
+    identifier: int = 0
 
     @property
     def port_text(self) -> str:
@@ -95,7 +99,8 @@ class Attempt:
     def first_sequence(self) -> int | None:
         """The number of the first SYN, or of the first request of a ping; None where a log does not say it."""
         if self.row is not None:
-            return self.events[0].sequence or None
+            first_row = self.events[0]
+            return first_row.sequence or None if first_row.from_src else None
         first = self._all_syns or [event for event in self.events if event.what == "request"]
         return first[0].sequence if first else None
 
@@ -121,13 +126,13 @@ class Attempt:
     def identity(self) -> tuple[object, ...] | None:
         """What two captures of this attempt have in common; None when it cannot be told from others.
 
-        Of pings it is the first one's sequence number; the same number may come again in one capture.
+        Of pings it is the identifier and the first one's sequence number; both may come again in one capture.
         """
         if self.row is not None:
             return None
         if self.protocol == "icmp":
             asked = [event.sequence for event in self.events if event.what == "request"]
-            return (self.src, self.dst, asked[0]) if asked else None
+            return (self.src, self.dst, self.identifier, asked[0]) if asked else None
         syns = self._all_syns
         return (self.src, self.src_port, self.dst, self.dst_port, syns[0].sequence) if syns else None
 
@@ -242,6 +247,7 @@ def _attempt(number: int, source: Source, row: Any) -> Attempt:
         events=events,
         errors=tuple(source.details.errors.get(row.Index, ())),
         row=None if source.kind == CAPTURE else _row(row, sent_by_src=events[0].from_src),
+        identifier=source.details.identifier(row.Index) if isinstance(source.details, Flows) else 0,
     )
 
 
@@ -256,6 +262,7 @@ def _row(row: Any, *, sent_by_src: bool) -> Row:
         rows=int(row.rows),
         firewall={"SEND": sender, "RECEIVE": receiver}.get(row.direction),
         by=", ".join(filter(None, words)),
+        program=named[0].lower(),
     )
 
 

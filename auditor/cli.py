@@ -18,7 +18,7 @@ from auditor.version import VERSION
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from auditor.report import Report
+    from auditor.report import MethodResult, Report
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -407,10 +407,25 @@ def _exit_code(report: Report) -> int:
     """Return the exit code that a report stands for (README.md)."""
     if not report.clients:
         return NOTHING_AUDITED
-    asked = [method for client in report.clients for method in client.methods if method.id in report.asked]
+    asked = _asked(report)
+    if not _present(report):
+        return NOTHING_AUDITED
     if any(method.result == "fails" or any(one.kind == "network" for one in method.reasons) for method in asked):
         return FAILS
     return INCOMPLETE if report.incomplete else WORKS
+
+
+def _asked(report: Report) -> list[MethodResult]:
+    return [method for client in report.clients for method in client.methods if method.id in report.asked]
+
+
+def _present(report: Report) -> bool:
+    """Tell whether anything at all of a client is in the sources: one that was named may be nowhere."""
+    methods = (method for client in report.clients for method in client.methods)
+    if any(one.attempts or one.evidence for method in methods for one in method.requirements) or report.flows is None:
+        return True
+    clients = [client.address for client in report.clients]
+    return any(bool(report.flows[end].isin(clients).any()) for end in ("src_ip", "dst_ip"))
 
 
 def _tell_unaudited(report: Report) -> None:
@@ -418,6 +433,10 @@ def _tell_unaudited(report: Report) -> None:
     _tell_unread(report)
     if not report.clients:
         output.tell("no client installation was found in these sources, so nothing was judged")
+    elif not _present(report):
+        shown = ", ".join(client.address for client in report.clients[:3])
+        more = f" and {len(report.clients) - 3} more" if len(report.clients) > 3 else ""
+        output.tell(f"{shown}{more} does not occur in these sources, so nothing was judged: is that the address?")
 
 
 def _tell_unread(report: Report) -> None:

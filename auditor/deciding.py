@@ -3,32 +3,83 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
 
 from auditor import report as r
 from auditor.findings import Finding
 
 AFTER_ENDPOINT_MAPPER_NS = 60_000_000_000  # a dynamic port is used soon after it was handed out
 
+Decided = tuple[Finding, r.Change | None]
 
-def _latest(findings: list[Finding]) -> tuple[Finding, r.Change | None]:
+
+def worst_port(findings: list[Finding]) -> Decided:
+    """Return what decides about dynamic ports: in the latest push, one that is blocked, since each was to be used."""
+    return _by_clock(findings, _worst_of_latest_push)
+
+
+def best_port(findings: list[Finding]) -> Decided:
+    """Judge each of the documented ports by itself; one that is open decides, since any one of them will do."""
+    decided = by_port(findings)
+    good = [one for one in decided if one[0].verdict in r.GOOD]
+    decisive = [one for one in decided if one[0].decides]
+    sure = [one for one in good if one[0].decides]
+    return max(sure or decisive or good or decided, key=lambda one: one[0].time_ns)
+
+
+def by_port(findings: list[Finding]) -> list[Decided]:
+    """Return what decides for each port of each host that was tried."""
+    by_port: dict[tuple[int, str], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        host = finding.attempts[0].dst if finding.attempts else ""
+        by_port[finding.port or 0, host].append(finding)
+    return [_by_clock(found, _latest) for _, found in sorted(by_port.items())]
+
+
+def _by_clock(findings: list[Finding], decide: Callable[[list[Finding]], Decided]) -> Decided:
+    """Decide by each clock for itself; where they cannot be compared, nobody knows which is the latest.
+
+    A stop then counts more than what went well, so that nothing is called fine that may not be.
+    """
+    clocks: dict[int | None, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        clocks[finding.clock].append(finding)
+    decided = [decide(found) for found in clocks.values()]
+    if len(decided) == 1:
+        return decided[0]
+    decisive = [one for one in decided if one[0].decides] or decided
+    bad = [one for one in decisive if one[0].verdict in r.BAD]
+    chosen, change = (bad or decisive)[0]
+    others = sorted({one.verdict for one, _ in decisive if (one.verdict in r.GOOD) != (chosen.verdict in r.GOOD)})
+    if not others:
+        return chosen, change
+    text = (
+        f"{chosen.text} Another source says {' and '.join(others)}, but which was later cannot be told: the times of a "
+        "log are local. Name its zone: --tz ZONE."
+    )
+    return replace(chosen, text=text), change
+
+
+def _latest(findings: list[Finding]) -> Decided:
     """Return the finding that decides, and the change before it: the latest decisive one counts."""
     decisive = [one for one in findings if one.decides]
     if not decisive:
-        return findings[-1], None
+        return ([one for one in findings if one.verdict in r.GOOD] or findings)[-1], None
     last = decisive[-1]
-    others = [one for one in decisive if (one.verdict in r.GOOD) != (last.verdict in r.GOOD)]
-    if not others:
-        return last, None
-    return last, _change(others[-1], last)
+    others = [place for place, one in enumerate(decisive) if (one.verdict in r.GOOD) != (last.verdict in r.GOOD)]
+    since = decisive[others[-1] + 1 :] if others else decisive
+    answered = [one for one in since if one.verdict == r.OPEN]  # which says more than that a firewall let it through
+    chosen = answered[-1] if answered else last
+    return chosen, _change(decisive[others[-1]], chosen) if others else None
 
 
 def _change(before: Finding, after: Finding) -> r.Change:
-    times = tuple(r.utc_text(one.time_ns, local=one.local) or "" for one in (before, after))
+    times = tuple(r.utc_text(one.time_ns, local=one.clock is not None) or "" for one in (before, after))
     return r.Change(before.verdict, times[0], after.verdict, times[1])
 
 
-def worst_port(findings: list[Finding]) -> tuple[Finding, r.Change | None]:
-    """Return what decides about dynamic ports: in the latest push, one that is blocked, since each was to be used."""
+def _worst_of_latest_push(findings: list[Finding]) -> Decided:
     pushes = _pushes(findings)
     *earlier, latest = [_worst(push) for push in pushes]
     before = [one for one in earlier if (one.verdict in r.GOOD) != (latest.verdict in r.GOOD) and one.decides]
@@ -54,20 +105,3 @@ def _pushes(findings: list[Finding]) -> list[list[Finding]]:
             pushes.append([])
         pushes[-1].append(finding)
     return pushes
-
-
-def best_port(findings: list[Finding]) -> tuple[Finding, r.Change | None]:
-    """Judge each of the documented ports by itself; one that is open decides, since any one of them will do."""
-    decided = by_port(findings)
-    good = [one for one in decided if one[0].verdict in r.GOOD]
-    decisive = [one for one in decided if one[0].decides]
-    return max(good or decisive or decided, key=lambda one: one[0].time_ns)
-
-
-def by_port(findings: list[Finding]) -> list[tuple[Finding, r.Change | None]]:
-    """Return what decides for each port of each host that was tried."""
-    by_port: dict[tuple[int, str], list[Finding]] = defaultdict(list)
-    for finding in findings:
-        host = finding.attempts[0].dst if finding.attempts else ""
-        by_port[finding.port or 0, host].append(finding)
-    return [_latest(found) for _, found in sorted(by_port.items())]

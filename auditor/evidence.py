@@ -10,6 +10,7 @@ from typing import BinaryIO
 from auditor import report as r
 from auditor.errors import AuditorError, SourceError
 from auditor.sources.extract import Record, frames_of, write_pcapng
+from auditor.sources.source import CAPTURE
 
 Comments = dict[int, list[str]]
 AGAIN = "audit it again: auditor evidence SOURCE..."
@@ -27,6 +28,10 @@ def write_evidence(report: r.Report, out: BinaryIO) -> int:
     """
     cited = comments(report)
     if not cited:
+        if any(source.kind != CAPTURE for source in report.sources):
+            hint = "auditor analyze names the lines of a log; attach the log itself"
+            what = "no packets prove this report, and lines of a log cannot be written as packets"
+            raise NoEvidenceError(what, hint=hint)
         raise NoEvidenceError("nothing in these sources proves or disproves a requirement", hint="see auditor analyze")
     records = list(_records(report, cited))
     write_pcapng(out, [record for record, _ in records], [comment for _, comment in records])

@@ -27,8 +27,8 @@ IS_IT_ON = (
 class Finding:
     """What one attempt (seen in one source, or in several) shows of a requirement.
 
-    time_ns, end_ns: by the clock of the first source that shares attempts with the others; local: that is the local
-    clock of a log, of which nobody said the zone. remedy: what to do where the
+    time_ns, end_ns: by the common clock; clock: the number of a log whose local clock it is instead, since nobody said
+    of which zone. weak: as in Told. remedy: what to do where the
     ruleset's own remedy does not fit; empty where it does.
     """
 
@@ -42,12 +42,13 @@ class Finding:
     port: int | None = None
     remedy: str = ""
     end_ns: int = 0
-    local: bool = False
+    clock: int | None = None
+    weak: bool = False
 
     @property
     def decides(self) -> bool:
         """Whether it is decisive rather than inconclusive."""
-        return self.verdict != r.INCONCLUSIVE
+        return self.verdict != r.INCONCLUSIVE and not self.weak
 
 
 class Witness:
@@ -94,7 +95,8 @@ class Witness:
             text=told.text,
             time_ns=attempt.start_ns - self._ahead(attempt),
             end_ns=attempt.end_ns - self._ahead(attempt),
-            local=self._is_local(attempt),
+            clock=self.clock(attempt),
+            weak=told.weak,
             attempts=(attempt,),
             evidence=(evidence,),
             blocked_at=told.place,
@@ -112,12 +114,18 @@ class Witness:
             self._offsets[key] = next((offset for offset in offsets if offset is not None), 0)
         return self._offsets[key]
 
-    def _is_local(self, attempt: Attempt) -> bool:
-        return self._traffic.sources[attempt.source].clock == "local" and self._log_ahead(attempt.source) is None
+    def begin(self, attempt: Attempt) -> int:
+        """Return when an attempt began, by the common clock or by that which `clock` names."""
+        return attempt.start_ns - self._ahead(attempt)
+
+    def clock(self, attempt: Attempt) -> int | None:
+        """Return the number of the log by whose local clock an attempt is timed, None for the common one."""
+        local = self._traffic.sources[attempt.source].clock == "local"
+        return attempt.source if local and self._log_ahead(attempt.source) is None else None
 
     def _log_ahead(self, number: int) -> int | None:
         if number not in self._logs_ahead:
-            self._logs_ahead[number] = log_ahead(number, self._traffic)
+            self._logs_ahead[number] = log_ahead(number, self._traffic, self._ahead)
         return self._logs_ahead[number]
 
     def _told(self, attempt: Attempt) -> Told:
@@ -238,8 +246,8 @@ class Witness:
         attempts = tuple(one for finding in seen for one in finding.attempts)
         chosen = self._of_several(seen)
         begin, end = min(one.time_ns for one in seen), max(one.end_ns for one in seen)
-        local = all(one.local for one in seen)
-        return replace(chosen, time_ns=begin, end_ns=end, local=local, attempts=attempts, evidence=evidence)
+        clock = seen[0].clock if all(one.clock is not None for one in seen) else None
+        return replace(chosen, time_ns=begin, end_ns=end, clock=clock, attempts=attempts, evidence=evidence)
 
     def _of_several(self, seen: list[Finding]) -> Finding:
         """Return what several accounts of one attempt come to.
@@ -249,16 +257,28 @@ class Witness:
         """
         answered = [one for one in seen if one.verdict == r.OPEN]
         silent = [one for one in seen if one.verdict in r.BAD]
-        proven_bad = [one for one in silent if one.confidence == r.PROVEN and not (answered and _is_of_logged_syn(one))]
+        went_on = any(_went_on(one) for one in answered)
+        proven_bad = [
+            one
+            for one in silent
+            if one.confidence == r.PROVEN
+            and not (answered and _is_of_logged_syn(one))
+            and not (went_on and one.attempts[0].row is not None)
+        ]
         if answered and silent and not proven_bad:
             captured = [one for one in silent if one.attempts[0].row is None]
             return self._lost_answer(answered[0], captured[0]) if captured else answered[0]
-        chosen = (proven_bad or answered or silent or [one for one in seen if one.decides] or seen)[0]
-        let_in = [one for one in seen if one.verdict == r.ALLOWED]
+        let_through = [one for one in seen if one.verdict == r.ALLOWED]
+        let_in = [one for one in let_through if not one.weak]
+        chosen = (proven_bad or answered or silent or let_in or let_through or seen)[0]
         if chosen.confidence != r.LIKELY or not let_in:
             return chosen
-        beyond = "so look at what comes behind it: the service itself, devices between, and the way back."
-        return replace(chosen, text=f"{chosen.text} {let_in[0].text.partition(';')[0]}, {beyond}")
+        passed = let_in[0].text.partition(";")[0]
+        remedy = (
+            "Nothing has to be opened in that firewall. Check that the service behind the port runs, and what may stop "
+            "the answer on its way back."
+        )
+        return replace(chosen, text=f"{chosen.text} {passed}: it is not what stops it.", remedy=remedy)
 
     def _lost_answer(self, answered: Finding, silent: Finding) -> Finding:
         """Return the finding of an attempt whose answer one source has and the other never gets."""
@@ -272,6 +292,12 @@ class Witness:
         )
         joined = replace(silent, verdict=r.BLOCKED, confidence=r.LIKELY, text=text)
         return replace(joined, blocked_at=r.BETWEEN, remedy=remedy)
+
+
+def _went_on(finding: Finding) -> bool:
+    """Tell whether the host that tried sent more than SYNs after it was answered."""
+    one = finding.attempts[0]
+    return one.row is None and one.frames_src > sum(event.what == "SYN" and event.from_src for event in one.events)
 
 
 def _is_of_logged_syn(finding: Finding) -> bool:

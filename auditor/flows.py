@@ -58,11 +58,13 @@ class Flows:
         asked: tuple[Asked, ...],
         heard: Hosts,
         hidden: tuple[tuple[str, str], ...],
+        identifiers: NDArray[np.int64],
     ) -> None:
         self.errors = errors
         self.asked = asked
         self.heard = heard
         self.hidden = hidden
+        self._identifiers = identifiers
         self._columns = columns
         self._protocols = columns["protocol"]
         self._events = events
@@ -86,6 +88,10 @@ class Flows:
         from auditor.flow_frame import flow_frame
 
         return flow_frame(self._columns)
+
+    def identifier(self, flow: int) -> int:
+        """Return the identifier of the pings of a flow, 0 for other flows."""
+        return int(self._identifiers[flow]) if flow < len(self._identifiers) else 0
 
     def events(self, flow: int) -> list[Event]:
         """Return the events of one flow in file order."""
@@ -183,10 +189,13 @@ class FlowBuilder:
             self._heard.add(columns[side][columns[f"frames_{side}"] > 0])
         self._heard.add(self.neighbours.spoke.numbers())
         marks = _marks(columns, events, begin) if quotes else None
+        identifiers = np.where(columns["protocol"] == flow_table.PROTOCOLS[ICMP], columns["src_port"], 0)
         table = flow_table.table(columns, self._addresses, self._source)
         errors: dict[int, list[Quote]] = {}
         if marks is not None:
             table, errors = quoted.attach(table, quotes, self._source, marks)
         table["stream"] = quoted.stream_numbers(table, quotes)
         begin = np.append(begin, np.full(len(table["stream"]) + 1 - len(begin), begin[-1]))
-        return Flows(table, events, begin, errors, self.neighbours.asked(), self._heard, tuple(sorted(self._hidden)))
+        return Flows(
+            table, events, begin, errors, self.neighbours.asked(), self._heard, tuple(sorted(self._hidden)), identifiers
+        )

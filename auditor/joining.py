@@ -11,72 +11,114 @@ from auditor.attempts import Attempt, Traffic
 QUARTER_NS = 15 * 60 * 1_000_000_000  # by which time zones differ
 FARTHEST_ZONE_NS = 14 * 3600 * 1_000_000_000
 CLOCKS_DIFFER_NS = 60 * 1_000_000_000  # how far two clocks may be off besides, and how long an attempt is logged
+ENOUGH_TO_SHIFT = 2  # attempts that must agree on another zone: the same port comes again within hours
 MOST_TIMES = 100  # of attempts between the same ends that are compared
 
+Ahead = Callable[[Attempt], int]
 
-def together(attempts: Sequence[Attempt], ahead: Callable[[Attempt], int]) -> list[list[Attempt]]:
+
+def together(attempts: Sequence[Attempt], ahead: Ahead) -> list[list[Attempt]]:
     """Return attempts with those together that are one and the same.
 
     ahead: how many nanoseconds the clock of an attempt's source is ahead of the others. Few rows of a log have a
     sequence number: where there is none, the ends and the time, on a common clock, tell. Of each firewall there is one
     account of an attempt.
     """
-    groups = _captured([one for one in attempts if one.row is None])
-    near: dict[tuple[object, ...], list[list[Attempt]]] = defaultdict(list)
-    for group in groups:
-        near[_slot(group[0], ahead, 0)].append(group)
+    near = _Near(ahead)
+    for group in _captured([one for one in attempts if one.row is None]):
+        near.add(group)
     for attempt in attempts:
-        if attempt.row is None:
-            continue
-        found = [one for step in (0, -1, 1) for one in near.get(_slot(attempt, ahead, step), ())]
-        if same := _nearest(attempt, found, ahead):
-            same.append(attempt)
-        else:
-            groups.append([attempt])
-            near[_slot(attempt, ahead, 0)].append(groups[-1])
-    return groups
+        if attempt.row is not None:
+            near.join(attempt)
+    return near.groups
 
 
-def log_ahead(number: int, traffic: Traffic) -> int | None:
+class _Near:
+    """Groups of accounts, to be found by their ends, time and sequence number."""
+
+    def __init__(self, ahead: Ahead) -> None:
+        self.groups: list[list[Attempt]] = []
+        self._ahead = ahead
+        self._accounts: list[set[tuple[int, str | None]]] = []  # of each group: source and firewall
+        self._places: dict[tuple[object, ...], list[int]] = defaultdict(list)
+        self._passed: Counter[tuple[object, ...]] = Counter()  # of a list of places: those used up by one account
+
+    def add(self, group: list[Attempt]) -> None:
+        """Add a group, to be found by its first account."""
+        first, place = group[0], len(self.groups)
+        self.groups.append(group)
+        self._accounts.append({(one.source, one.firewall) for one in group})
+        slot = (*first.ends, self._slot(first))
+        self._places[(*slot, "any")].append(place)
+        self._places[(*slot, first.first_sequence)].append(place)
+
+    def join(self, logged: Attempt) -> None:
+        """Put what a log tells to the group that it fits, else into one of its own."""
+        account = (logged.source, logged.firewall)
+        numbers = ["any"] if logged.first_sequence is None else [logged.first_sequence, None]
+        slot = self._slot(logged)
+        for key in ((*logged.ends, slot + step, number) for step in (0, -1, 1) for number in numbers):
+            place = self._free(key, account)
+            if place is not None:
+                self.groups[place].append(logged)
+                self._accounts[place].add(account)
+                return
+        self.add([logged])
+
+    def _free(self, key: tuple[object, ...], account: tuple[int, str | None]) -> int | None:
+        """Return the first group in a list that has no account of this firewall yet; each is passed but once."""
+        places, counter = self._places.get(key, []), (key, account)
+        while self._passed[counter] < len(places):
+            place = places[self._passed[counter]]
+            if account not in self._accounts[place]:
+                return place
+            self._passed[counter] += 1
+        return None
+
+    def _slot(self, attempt: Attempt) -> int:
+        return (attempt.start_ns - self._ahead(attempt)) // CLOCKS_DIFFER_NS
+
+
+def log_ahead(number: int, traffic: Traffic, ahead: Ahead) -> int | None:
     """Return how many nanoseconds the clock of a log is ahead of the captures, None where they share no attempt.
 
-    Attempts with the same ends and sequence number tell exactly. Else, the times of a log may be local, and nobody says
-    of which zone: then what most attempts between the same ends say is taken, in quarters of an hour.
+    ahead: how far the clocks of the captures are ahead. Attempts with the same ends and sequence number tell exactly.
+    Else, the times of a log may be local, and nobody says of which zone: then what most attempts between the same ends
+    say is taken, in quarters of an hour. Pings tell nothing, since all between two hosts have the same ends.
     """
     captured: dict[tuple[object, ...], list[Attempt]] = defaultdict(list)
     logged: list[Attempt] = []
     for one in (attempt for pair in traffic.pairs() for attempt in traffic.between(*pair)):
+        if one.protocol == "icmp":
+            continue
         if one.source == number:
             logged.append(one)
         elif one.row is None:
             captured[one.ends].append(one)
+    pairs = [(one, other) for one in logged for other in captured.get(one.ends, [])[:MOST_TIMES]]
     exact = [
-        one.start_ns - other.start_ns
-        for one in logged
-        for other in captured.get(one.ends, [])[:MOST_TIMES]
+        one.start_ns - other.start_ns + ahead(other)
+        for one, other in pairs
         if one.first_sequence is not None and one.first_sequence == other.first_sequence
     ]
     if exact:
         return int(median(exact))
-    farthest = FARTHEST_ZONE_NS if traffic.sources[number].clock == "local" else 0
     found: Counter[int] = Counter()
-    for one in logged:
-        others = captured.get(one.ends, [])[:MOST_TIMES]
-        found.update(_zones(one.start_ns - other.start_ns for other in others if _may_be_same(one, other)))
+    for one, other in pairs:
+        if one.first_sequence is None or other.first_sequence is None:
+            found.update(_zone(one.start_ns - other.start_ns + ahead(other)))
+    if found[0]:
+        return 0
+    farthest = FARTHEST_ZONE_NS if traffic.sources[number].clock == "local" else 0
     likely = [(count, -abs(zone), zone) for zone, count in found.items() if abs(zone) <= farthest]
-    return max(likely)[2] if likely else None
+    best = max(likely, default=(0, 0, 0))
+    return best[2] if best[0] >= ENOUGH_TO_SHIFT else None
 
 
-def _may_be_same(one: Attempt, other: Attempt) -> bool:
-    """Tell whether nothing speaks against two accounts being of the same attempt: the numbers, where both have some."""
-    numbers = {one.first_sequence, other.first_sequence} - {None}
-    return one.protocol == "icmp" or len(numbers) < 2
-
-
-def _zones(differences: Iterable[int]) -> set[int]:
-    """Return the whole quarters of an hour that differences come to, but for a little."""
-    rounded = ((one, round(one / QUARTER_NS) * QUARTER_NS) for one in differences)
-    return {zone for one, zone in rounded if abs(one - zone) <= CLOCKS_DIFFER_NS}
+def _zone(difference: int) -> Iterable[int]:
+    """Return the whole quarters of an hour that a difference comes to, but for a little; nothing if it does not."""
+    zone = round(difference / QUARTER_NS) * QUARTER_NS
+    return [zone] if abs(difference - zone) <= CLOCKS_DIFFER_NS else []
 
 
 def _captured(attempts: Sequence[Attempt]) -> list[list[Attempt]]:
@@ -88,22 +130,3 @@ def _captured(attempts: Sequence[Attempt]) -> list[list[Attempt]]:
         again[key, attempt.source] += 1
         groups[key, again[key, attempt.source]].append(attempt)  # the same again in one source is another attempt
     return list(groups.values())
-
-
-def _slot(attempt: Attempt, ahead: Callable[[Attempt], int], step: int) -> tuple[object, ...]:
-    return (*attempt.ends, (attempt.start_ns - ahead(attempt)) // CLOCKS_DIFFER_NS + step)
-
-
-def _nearest(
-    attempt: Attempt, groups: Sequence[list[Attempt]], ahead: Callable[[Attempt], int]
-) -> list[Attempt] | None:
-    """Return the group that is nearest in time and has no account of the same firewall yet."""
-    time = attempt.start_ns - ahead(attempt)
-    apart = [
-        (abs(group[0].start_ns - ahead(group[0]) - time), place)
-        for place, group in enumerate(groups)
-        if _may_be_same(attempt, group[0])
-        and not any(one.source == attempt.source and one.firewall == attempt.firewall for one in group)
-    ]
-    best = min(apart, default=None)
-    return groups[best[1]] if best is not None and best[0] <= CLOCKS_DIFFER_NS else None

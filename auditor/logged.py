@@ -17,7 +17,7 @@ def told_by_log(attempt: Attempt, row: Row, where: str, role_of: Callable[[str],
     by = f" ({row.by})" if row.by else ""
     if row.action in LET_THROUGH:
         text = f"{where}: {whose} let it {_way(row)}{by}; whether it was answered a log does not say."
-        return Told(r.ALLOWED, r.PROVEN, text, lines)
+        return Told(r.ALLOWED, r.PROVEN, text, lines, weak=row.firewall == attempt.src)
     if row.action != "DROP":
         return Told(r.INCONCLUSIVE, None, f"{where}: the log tells only of the end of a connection.", lines)
     if attempt.answer == "mid-stream":

@@ -19,7 +19,7 @@ STANDARD = "-"
 
 def tell(text: str, *, before: str = "auditor: ") -> None:
     """Write one line to standard error, whatever the text holds; the audit goes on if nobody can read it."""
-    line = clean(text.strip().replace(":\n  ", ": ").replace("\n  ", "; "))  # the lines of a list of faults
+    line = clean(" ".join(text.strip().replace(":\n  ", ": ").replace("\n  ", "; ").replace("\t", " ").split("\n")))
     with suppress(OSError, ValueError):
         print(f"{before}{line}", file=sys.stderr, flush=True)  # noqa: T201 - this is where people are told
 

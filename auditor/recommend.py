@@ -26,12 +26,18 @@ def _why(method: r.MethodResult) -> str:
     decisive = [one for one in method.requirements if one.necessity != "informational"]
     good, bad = ([one for one in decisive if one.verdict in which] for which in (r.GOOD, r.BAD))
     if method.result == r.WORKS:
-        return "everything that it requires was seen to be open"
+        if all(one.verdict == r.OPEN for one in good):
+            return "everything that it requires was seen to be open"
+        return "everything that it requires was seen to be open, or let through by a firewall whose log is here"
     told = []
-    if good:
-        told.append("seen to be open: " + ", ".join(_short(one) for one in good))
+    for verdict, words in (
+        (r.OPEN, "seen to be open"),
+        (r.ALLOWED, "let through by a firewall, whether answered or not"),
+    ):
+        if some := [one for one in good if one.verdict == verdict]:
+            told.append(f"{words}: " + ", ".join(_short(one) for one in some))
     if bad:
-        told.append("another way is left beside what is stopped: " + ", ".join(_short(one) for one in bad))
+        told.append(", ".join(_short(one) for one in bad) + " is stopped, another way is left")
     if not told and any(one.verdict == r.INCONCLUSIVE for one in decisive):
         return "tried here, but these sources do not show how it ended"
     return "; ".join(told) or "not tried here, so nothing speaks against it"

@@ -382,8 +382,9 @@ def _some(addresses: Iterable[str]) -> str:
 
 
 def _plausible(address: str, given: Given) -> bool:
-    """Tell whether a web server may be the management point: one on the Internet is not taken for it unasked."""
-    return given.names(MANAGEMENT_POINT) or not _parsed(address).is_global
+    """Tell whether a web server may be the management point: not one on the Internet or without a router."""
+    parsed = _parsed(address)
+    return given.names(MANAGEMENT_POINT) or not (parsed.is_global or parsed.is_link_local)
 
 
 def _several(count: int, what: str) -> str:

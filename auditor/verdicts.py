@@ -13,17 +13,20 @@ from auditor.conversation import NOTHING_SAID, conversation
 from auditor.deciding import AFTER_ENDPOINT_MAPPER_NS, best_port, by_port, worst_port
 from auditor.findings import Finding, Witness
 from auditor.firewall_rules import rule_name
+from auditor.joining import CLOCKS_DIFFER_NS
 from auditor.limits import limitations
 from auditor.listening import Heard
 from auditor.recommend import recommend
-from auditor.results import excused_of, method_result
+from auditor.results import either_or, excused_of, method_result
 from auditor.roles import CLIENT, SITE_SERVER, Cast
-from auditor.ruleset import Method, Requirement, Ruleset, SiteFacts
+from auditor.ruleset import DEFAULT_RULESET, Method, Requirement, Ruleset, SiteFacts
 from auditor.said import SERVICE_CONTROLLER
 from auditor.sources.source import Source
 from auditor.vantage import clock_notes, where_stopped
 
+AFTER_MAPPER_IN_LOG_NS = 300_000_000_000  # a connection to the endpoint mapper may stay for minutes
 MOST_EVIDENCE = 6
+SERVICES_PROGRAM = "\\services.exe"  # in which the service controller runs
 MOST_OTHERS = 3  # hosts of the same role of which a verdict tells besides its own
 
 
@@ -99,7 +102,7 @@ class _Judge:
         excused = excused_of(method, verdicts, self._interfaces)
         result, reasons = method_result(verdicts, self._ruleset, self._facts, excused)
         told = tuple(self._excused(one) if one.id in excused else one for one in verdicts)
-        return r.MethodResult(method.id, method.title, result, reasons, told)
+        return r.MethodResult(method.id, method.title, result, reasons, _spared(told, self._ruleset))
 
     def _of_role(self, method: Method, role: str) -> dict[str, r.RequirementVerdict]:
         """Judge the requirements between the client and one role, for each host of that role by itself.
@@ -177,32 +180,42 @@ class _Judge:
             return attempt.dst_port in requirement.ports
         return not attempt.reversed and self._is_dynamic(requirement, attempt)
 
-    def _unless_guessed(self, finding: Finding) -> Finding:
-        """Return a finding as inconclusive if only its time ties a port to the push that other services use too."""
-        ports = {one.dst_port for one in finding.attempts if not self._traffic.handed_out(one)}
-        if not any(port is not None and not self._ruleset.is_usual_dynamic(port) for port in ports):
-            return finding
-        text = (
-            f"{finding.text} Nothing shows that the endpoint mapper handed out this port: it lies in a range of old "
-            "versions of Windows, where many other services listen."
-        )
-        return replace(finding, verdict=r.INCONCLUSIVE, confidence=None, text=text, blocked_at=None, remedy="")
-
     def _is_dynamic(self, requirement: Requirement, attempt: Attempt) -> bool:
         """Tell whether an attempt is to a port that the endpoint mapper or DCOM handed out, or may be.
 
-        Where the announcement cannot be read, only port and time tell: the port lies in the dynamic range, and the same
-        two hosts spoke at the endpoint mapper shortly before.
+        Where the announcement cannot be read, only port and time tell: the port lies in the dynamic range of today's
+        Windows (in that of old versions many other services listen), and the same two hosts spoke at the endpoint
+        mapper shortly before.
         """
         if self._traffic.handed_out(attempt):
             return True
         port = attempt.dst_port
-        if port is None or port in self._fixed_ports or not self._ruleset.is_dynamic(port):
+        if port is None or port in self._fixed_ports or not self._ruleset.is_usual_dynamic(port):
             return False
-        if attempt.row is not None and self._traffic.tells_only_drops(attempt.source):
-            return True  # that the endpoint mapper answered would not be in this log
         asked = self._asked_mapper(requirement, attempt.src, attempt.dst)
-        return any(one.start_ns <= attempt.start_ns <= one.end_ns + AFTER_ENDPOINT_MAPPER_NS for one in asked)
+        if not asked:
+            return attempt.row is not None and self._traffic.tells_only_drops(attempt.source)
+        return any(self._soon_after(one, attempt) for one in asked)
+
+    def _soon_after(self, mapper: Attempt, attempt: Attempt) -> bool:
+        """Tell whether an attempt came soon after another; where their clocks cannot be compared, it may have."""
+        if self._witness.clock(mapper) != self._witness.clock(attempt):
+            return True
+        begin, asked = self._witness.begin(attempt), self._witness.begin(mapper)
+        if mapper.row is not None or attempt.row is not None:  # a log tells when a connection began, not its end
+            return asked - CLOCKS_DIFFER_NS <= begin <= asked + AFTER_MAPPER_IN_LOG_NS
+        return asked <= begin <= asked + (mapper.end_ns - mapper.start_ns) + AFTER_ENDPOINT_MAPPER_NS
+
+    def _unless_guessed(self, finding: Finding) -> Finding:
+        """Return a finding as likely if nothing but the port ties it to the push: its log holds only drops."""
+        rows = [one for one in finding.attempts if one.row is not None and not self._traffic.handed_out(one)]
+        guessed = rows and len(rows) == len(finding.attempts)
+        if not guessed or not all(self._traffic.tells_only_drops(one.source) for one in rows):
+            return finding
+        if finding.verdict != r.BLOCKED:
+            return finding
+        text = f"{finding.text} That it is an RPC port is taken from its number: what was let through is not logged."
+        return replace(finding, confidence=r.LIKELY, text=text)
 
     def _asked_mapper(self, requirement: Requirement, src: str, dst: str) -> list[Attempt]:
         """Return when one host spoke at the other's endpoint mapper; looked up once for each pair."""
@@ -232,7 +245,12 @@ class _Judge:
         """Return the interfaces of the dynamic ports of a requirement that were stopped."""
         pair = (verdict.source.address, verdict.destination.address)
         stopped = self._stopped_ports.get((verdict.id, *pair), ())
-        return {
+        by_program = {
+            SERVICE_CONTROLLER
+            for one in self._traffic.between(pair[0] or "", pair[1] or "")
+            if one.row and one.dst_port in stopped and one.row.program.endswith(SERVICES_PROGRAM)
+        }
+        return by_program | {
             one.interface
             for said in self._traffic.said
             for one in said.handed_out
@@ -256,7 +274,8 @@ class _Judge:
         more = [one for finding in shown if finding is not chosen for one in finding.evidence]
         evidence = needed + more[: max(0, MOST_EVIDENCE - len(needed))]
         tried = {finding.port for finding in findings if finding.port is not None}
-        timed = [one for one in findings if one.local == chosen.local]
+        timed = [one for one in findings if one.clock == chosen.clock]
+        local = chosen.clock is not None
         return r.RequirementVerdict(
             **_common(requirement),
             source=r.End(requirement.from_role, pair[0]),
@@ -267,12 +286,12 @@ class _Judge:
             blocked_at=chosen.blocked_at if chosen.verdict in r.BAD else None,
             changed=changed,
             attempts=len(findings) if attempts else 0,
-            first_time=r.utc_text(min(one.time_ns for one in timed), local=chosen.local),
-            last_time=r.utc_text(max(one.end_ns for one in timed), local=chosen.local),
+            first_time=r.utc_text(min(one.time_ns for one in timed), local=local),
+            last_time=r.utc_text(max(one.end_ns for one in timed), local=local),
             explanation=" ".join(filter(None, (chosen.text + _told_change(changed), told.text))),
             evidence=tuple(sorted(evidence, key=_in_order)),
             problems=told.problems,
-            remedy=_remedy(requirement, chosen) or told.remedy,
+            remedy=_remedy(requirement, chosen, self._ruleset) or told.remedy,
         )
 
     def _placed(self, requirement: Requirement, finding: Finding) -> Finding:
@@ -299,7 +318,26 @@ class _Judge:
             return f"Nobody is known as {name.replace('-', ' ')}; name it: --role {name}=ADDRESS."
         ports = "" if requirement.icmp_echo else f" at {requirement.protocol.upper()} {requirement.ports_text}"
         text = f"No attempt from {_list(sources)} to {_list(destinations)}{ports} is in these sources."
+        if requirement.dynamic:
+            return text + self._old_ports(requirement, sources, destinations)
         return text + self._other_ports(requirement, sources, destinations)
+
+    def _old_ports(self, requirement: Requirement, sources: Sequence[str], destinations: Sequence[str]) -> str:
+        """Return a hint on ports that old versions of Windows hand out, where many other services listen too."""
+        tried = {
+            one.dst_port
+            for src in sources
+            for dst in destinations
+            for one in self._traffic.between(src, dst)
+            if one.protocol == "tcp" and not one.reversed and one.dst_port and self._asked_mapper(requirement, src, dst)
+        }
+        old = sorted(port for port in tried - self._fixed_ports if self._ruleset.is_dynamic(port))
+        if not old:
+            return ""
+        return (
+            f" TCP {', '.join(map(str, old[:3]))} was tried, in the range of versions before Windows Vista: it counts "
+            "only where a capture shows that the endpoint mapper handed it out."
+        )
 
     def _other_ports(self, requirement: Requirement, sources: Sequence[str], destinations: Sequence[str]) -> str:
         """Return a hint when the two talk, but at another port than the documented one."""
@@ -354,6 +392,21 @@ def _other_role(requirement: Requirement) -> str:
     return requirement.from_role if requirement.to_role == CLIENT else requirement.to_role
 
 
+def _spared(verdicts: Sequence[r.RequirementVerdict], ruleset: Ruleset) -> tuple[r.RequirementVerdict, ...]:
+    """Say of what is stopped that it does no harm where another member of its either-or group is open."""
+    told = {one.id: one for one in verdicts}
+    for group in either_or(verdicts, ruleset):
+        good = [one for one in group if one.verdict in r.GOOD and not any(problem.fatal for problem in one.problems)]
+        for one in group if good else ():
+            if one.verdict in r.BAD:
+                ports = "/".join(map(str, good[0].ports))
+                text = f"{one.explanation} This does no harm here: TCP {ports} does the same and is {good[0].verdict}."
+                told[one.id] = replace(
+                    one, explanation=text, remedy="Nothing has to be opened while the other port works."
+                )
+    return tuple(told.values())
+
+
 def _good(rows: Mapping[str, r.RequirementVerdict]) -> int:
     return sum(one.verdict in r.GOOD for one in rows.values())
 
@@ -386,7 +439,7 @@ def _list(addresses: Sequence[str]) -> str:
     return ", ".join(addresses[:3]) + (f" and {len(addresses) - 3} more" if len(addresses) > 3 else "")
 
 
-def _remedy(requirement: Requirement, finding: Finding) -> str:
+def _remedy(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> str:
     """Return what to do: as the finding itself says, else as the ruleset does."""
     if finding.verdict not in r.BAD:
         return ""
@@ -394,6 +447,10 @@ def _remedy(requirement: Requirement, finding: Finding) -> str:
         return f"{finding.remedy} If it is on: {requirement.remedy}"
     if finding.verdict == r.BLOCKED and finding.blocked_at in (requirement.to_role, r.UNKNOWN) and not finding.remedy:
         export = f"auditor rulesets export {requirement.method} --to powershell"
+        if ruleset.id != DEFAULT_RULESET:
+            export += f" --ruleset {ruleset.id}"
+        if finding.attempts and requirement.to_role == CLIENT:
+            export += f" --role {requirement.from_role}={finding.attempts[0].src}"
         return f'{requirement.remedy} The rule "{rule_name(requirement)}" of "{export}" does it in Windows Firewall.'
     return finding.remedy or requirement.remedy
 

@@ -35,7 +35,8 @@ EVIDENCE_COLUMNS = {
     "requirement": "str",
     "verdict": "str",
     "source": "str",
-    "frame": "int64",
+    "frame": "Int64",
+    "line": "Int64",
     "text": "str",
     "display_filter": "str",
 }
@@ -48,20 +49,21 @@ def requirements_frame(report: r.Report) -> pd.DataFrame:
 
 
 def evidence_frame(report: r.Report) -> pd.DataFrame:
-    """Return one row per frame of evidence, with the columns of EVIDENCE_COLUMNS."""
+    """Return one row per frame or line of evidence, with the columns of EVIDENCE_COLUMNS."""
     rows = [
         {
             "client": client.address,
             "requirement": one.id,
             "verdict": one.verdict,
             "source": report.sources[evidence.source].path,
-            "frame": frame,
+            "frame": number if evidence.frames else None,
+            "line": None if evidence.frames else number,
             "text": evidence.text,
             "display_filter": evidence.display_filter,
         }
         for client, _, one in _requirements(report)
         for evidence in one.evidence
-        for frame in evidence.frames
+        for number in evidence.frames or evidence.lines
     ]
     return _typed(rows, EVIDENCE_COLUMNS)
 

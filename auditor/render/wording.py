@@ -115,7 +115,8 @@ def stopped(one: r.RequirementVerdict) -> str:
 def frames(evidence: r.Evidence, report: r.Report) -> str:
     """Return which frames or lines of which source are the proof."""
     where = f" of {report.sources[evidence.source].path}" if len(report.sources) > 1 else ""
-    numbers, what = (evidence.frames, "frame") if evidence.frames else (evidence.lines, "line")
+    name = "event record" if report.sources[evidence.source].kind == "event-log" else "line"
+    numbers, what = (evidence.frames, "frame") if evidence.frames else (evidence.lines, name)
     return f"{what}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}{where}"
 
 
