@@ -126,7 +126,9 @@ def _result(
             "verdict": one.verdict,
             "confidence": one.confidence or "",
             "blockedAt": clean(one.blocked_at or ""),
-            "displayFilters": list(dict.fromkeys(clean(proof.display_filter) for proof in one.evidence)),
+            "displayFilters": list(
+                dict.fromkeys(clean(proof.display_filter) for proof in one.evidence if proof.display_filter)
+            ),
         },
     }
 
