@@ -17,10 +17,13 @@ from auditor.saved import from_dict
 
 
 @cache
-def of_scene(name: str) -> auditor.Report:
-    """Return the report of a scene, with what the protocols said if tshark is installed; its sources as file names."""
+def of_scene(name: str, *, logs: bool = False) -> auditor.Report:
+    """Return the report of a scene, with what the protocols said if tshark is installed; its sources as file names.
+
+    logs: whether its firewall logs are read beside the captures.
+    """
     scene = next(one for one in SCENES if one.name == name)
-    return dissected(scene)
+    return dissected(dataclasses.replace(scene, captures=scene.captures + scene.logs) if logs else scene)
 
 
 def dissected(scene: Scene) -> auditor.Report:

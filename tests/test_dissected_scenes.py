@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from click.testing import CliRunner
-from test_scenes import PUSHES, SCENES, TAKEN_AT_BOTH_ENDS, Scene, each, without_roles
+from test_scenes import LOGGED, PUSHES, SCENES, TAKEN_AT_BOTH_ENDS, Scene, each, without_roles
 
 import auditor
 from auditor.cli import cli
@@ -113,6 +113,16 @@ def test_a_place_that_is_named_is_the_right_one(scene):
 @named(PLACE_IS_TOLD)
 def test_the_place_is_told(scene):
     assert places(push(report_of(scene))) == {scene.truth["blocked_at"]}
+
+
+@each(LOGGED)
+def test_beside_the_log_of_the_clients_own_firewall(scene):
+    report = scene.audit(dissect=True, sources=scene.captures + scene.logs, **scene.known)
+    with_logs = scene.truth["with-logs"]
+    assert told(scene, report) == {"result": with_logs["result"], **with_logs["requirements"]}
+    assert places(push(report)) == {scene.truth["blocked_at"]} - {"nowhere"}
+    proven = {one.row: one.confidence for one in push(report).requirements if one.row in with_logs["confidence"]}
+    assert proven == with_logs["confidence"]
 
 
 # problems

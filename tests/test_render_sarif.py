@@ -41,6 +41,11 @@ def strings(value: Any, name: str) -> list[str]:
     return [one for inner in value for one in strings(inner, name)] if isinstance(value, list) else []
 
 
+def test_lines_of_a_log_have_no_display_filter():
+    (smb,) = (one for one in run(of_scene("smb-dropped-and-logged", logs=True))["results"] if "smb" in one["ruleId"])
+    assert smb["properties"]["displayFilters"] == ["tcp.stream eq 0"]
+
+
 @each(SCENES)
 def test_another_reader_understands_it(scene):
     text = render_sarif(of_scene(scene.name))

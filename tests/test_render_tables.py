@@ -38,6 +38,13 @@ def test_a_row():
     assert row["display_filter"] == "tcp.stream eq 0"
 
 
+def test_lines_of_a_log_have_no_display_filter():
+    header, *rows = read(render_csv(of_scene("smb-dropped-and-logged", logs=True)))
+    row = dict(zip(header, next(row for row in rows if "client-push/smb" in row), strict=True))
+    assert row["evidence"] == "frames 7 8 9 of smb-dropped-and-logged.pcap; lines 8 9 10 of smb-dropped-and-logged.log"
+    assert row["display_filter"] == "tcp.stream eq 0"
+
+
 @each(SCENES)
 def test_it_has_the_rows_and_columns_of_the_frame(scene):
     report = of_scene(scene.name)

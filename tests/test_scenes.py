@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,18 @@ from click.testing import CliRunner
 
 import auditor
 from auditor.cli import cli
-from auditor.report import UNKNOWN
+from auditor.report import UNKNOWN, RequirementVerdict
 
 FOLDER = Path(__file__).parent.parent / "sample_captures"
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One sample: its captures, what is known of the site, and the truth about the client push."""
+    """One sample: its captures and firewall logs, what is known of the site, and the truth about the client push."""
 
     name: str
     captures: list[str]
+    logs: list[str]
     known: dict[str, Any]
     truth: dict[str, Any]
 
@@ -36,9 +38,9 @@ class Scene:
         """Whether nobody tried to push."""
         return set(self.truth["requirements"].values()) == {"not-seen"}
 
-    def audit(self, *, dissect: bool = False, **known: Any) -> auditor.Report:
-        """Audit the captures, with what is known of the site; by ports only unless told otherwise."""
-        return auditor.audit(*self.captures, ruleset=self.truth["ruleset"], dissect=dissect, **known)
+    def audit(self, *, dissect: bool = False, sources: list[str] | None = None, **known: Any) -> auditor.Report:
+        """Audit the captures, or some sources, with what is known of the site; by ports only unless told otherwise."""
+        return auditor.audit(*(sources or self.captures), ruleset=self.truth["ruleset"], dissect=dissect, **known)
 
 
 def scenes() -> list[Scene]:
@@ -47,6 +49,7 @@ def scenes() -> list[Scene]:
         Scene(
             name,
             [str(FOLDER / capture) for capture in table["captures"]],
+            [str(FOLDER / log) for log in table.get("logs", ())],
             {"roles": table["roles"], "mode": table.get("mode"), "ports": table.get("ports", {})},
             {**table["client-push"], "ruleset": table["ruleset"]},
         )
@@ -57,6 +60,7 @@ def scenes() -> list[Scene]:
 SCENES = scenes()
 PUSHES = [scene for scene in SCENES if not scene.nothing_happened]
 TAKEN_AT_BOTH_ENDS = [scene for scene in SCENES if len(scene.captures) > 1]
+LOGGED = [scene for scene in SCENES if scene.logs]
 
 
 def each(scenes: list[Scene]) -> pytest.MarkDecorator:
@@ -80,9 +84,9 @@ def truth(scene: Scene) -> dict[str, str]:
     return {"client": scene.client, "result": result, **scene.truth["requirements"]}
 
 
-def test_every_capture_has_its_truth():
-    captures = {path.name for path in FOLDER.glob("*.pcap*")}
-    assert captures == {Path(capture).name for scene in SCENES for capture in scene.captures}
+def test_every_capture_and_every_log_has_its_truth():
+    sources = {path.name for pattern in ("*.pcap*", "*.log*") for path in FOLDER.glob(pattern)}
+    assert sources == {Path(source).name for scene in SCENES for source in scene.captures + scene.logs}
 
 
 @each(SCENES)
@@ -133,3 +137,76 @@ def test_a_capture_without_any_push_is_never_all_fine():
     done = CliRunner().invoke(cli, ["analyze", *quiet.captures], standalone_mode=False)
     assert done.return_value == 1
     assert "no client installation was found" in done.stderr
+
+
+# beside the log of the client's own firewall
+
+
+def rows(report: auditor.Report) -> dict[str, RequirementVerdict]:
+    """Return what is said of each requirement of the client push, by its name."""
+    (client,) = report.clients
+    return {one.row: one for one in client.method("client-push").requirements}
+
+
+def confidence(report: auditor.Report, names: Iterable[str]) -> dict[str, str]:
+    """Return the confidence of these requirements; empty where there is none."""
+    return {name: rows(report)[name].confidence or "" for name in names}
+
+
+def in_any_order(scene: Scene) -> list[auditor.Report]:
+    """Audit captures and logs together, whichever is named first, with the roles given and inferred."""
+    orders = (scene.captures + scene.logs, scene.logs + scene.captures)
+    known = (scene.known, without_roles(scene))
+    return [scene.audit(sources=sources, **facts) for sources in orders for facts in known]
+
+
+def test_there_are_logs_of_what_was_dropped_and_of_what_was_allowed():
+    assert {scene.truth["blocked_at"] for scene in LOGGED} >= {"client", "nowhere"}
+
+
+@each(LOGGED)
+def test_a_log_says_that_windows_did_not_write_it(scene):
+    for log in scene.logs:
+        comments = [line for line in Path(log).read_text(encoding="ascii").splitlines() if line.startswith("# ")]
+        assert comments == ["# Made by the lab of auditor from what nftables logged; not written by Windows"]
+
+
+@each(LOGGED)
+def test_the_log_adds_what_the_capture_cannot_show(scene):
+    truth = scene.truth["with-logs"]
+    whole = {"client": scene.client, "result": truth["result"], **truth["requirements"]}
+    assert [told(scene, report) for report in in_any_order(scene)] == [whole] * 4
+
+
+@each(LOGGED)
+def test_the_log_proves_what_is_likely_or_unseen_without_it(scene):
+    alone, beside = scene.truth["confidence"], scene.truth["with-logs"]["confidence"]
+    assert confidence(scene.audit(**scene.known), alone) == alone
+    assert [confidence(report, beside) for report in in_any_order(scene)] == [beside] * 4
+
+
+@each(LOGGED)
+def test_what_the_capture_does_not_tell_the_log_does_where_it_was_stopped(scene):
+    def places(report: auditor.Report) -> set[str]:
+        return {one.blocked_at for one in rows(report).values() if one.blocked_at}
+
+    stopped = scene.truth["blocked_at"] != "nowhere"
+    assert places(scene.audit(**scene.known)) == ({UNKNOWN} if stopped else set())
+    assert [places(one) for one in in_any_order(scene)] == [{scene.truth["blocked_at"]} if stopped else set()] * 4
+
+
+@each(LOGGED)
+def test_capture_and_log_are_of_the_same_attempts_although_the_log_has_local_times(scene):
+    alone = {name: one.attempts for name, one in rows(scene.audit(**scene.known)).items() if one.attempts}
+    for report in in_any_order(scene):
+        assert {name: rows(report)[name].attempts for name in alone} == alone
+        assert all(len({proof.source for proof in rows(report)[name].evidence}) == 2 for name in alone)
+
+
+@each(LOGGED)
+def test_the_log_alone(scene):
+    """What passed the firewall is allowed; whether it was answered a log does not know."""
+    truth = scene.truth["with-logs"]["requirements"]
+    report = scene.audit(sources=scene.logs, **scene.known)
+    allowed = {name: "allowed" if verdict == "open" else verdict for name, verdict in truth.items()}
+    assert {name: rows(report)[name].verdict for name in truth} == allowed

@@ -94,9 +94,7 @@ def _row(
         "problems": " ".join(problem.text for problem in one.problems),
         "changed": f"{one.changed.before} at {one.changed.before_time}" if one.changed else "",
         "evidence": "; ".join(_proof(proof, report) for proof in one.evidence),
-        "display_filter": " || ".join(
-            dict.fromkeys(proof.display_filter for proof in one.evidence if proof.display_filter)
-        ),
+        "display_filter": " || ".join(filter(None, dict.fromkeys(proof.display_filter for proof in one.evidence))),
     }
 
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from network import CLIENT, ROUTER, SITE_SERVER, Host, LabError, Network, stop
 
 READY_SECONDS = 10
-PLACES = {"site-server": SITE_SERVER, "client": CLIENT, "router": ROUTER}
+PLACES = {"site-server": SITE_SERVER, "client": CLIENT, "client-firewall": CLIENT, "router": ROUTER}
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class Recording:
 def start_captures(network: Network, taps: Sequence[Tap]) -> list[Recording]:
     """Start tcpdump at every tap; return when all of them listen."""
     recordings = [_start(network, tap) for tap in taps]
-    for tap in taps:
-        _wait_until_listening(network.directory / f"{tap.host.role}-tcpdump.log")
+    for role, count in Counter(tap.host.role for tap in taps).items():
+        _wait_until_listening(network.directory / f"{role}-tcpdump.log", count)
     return recordings
 
 
@@ -78,10 +79,10 @@ def _start(network: Network, tap: Tap) -> Recording:
     return Recording(network.start(tap.host, "tcpdump", "-i", tap.interface, *options, "-w", str(path)), path)
 
 
-def _wait_until_listening(log: Path) -> None:
+def _wait_until_listening(log: Path, captures: int) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
-        if b"listening on" in log.read_bytes():
+        if log.read_bytes().count(b"listening on") == captures:
             return
         time.sleep(0.02)
     raise LabError(f"tcpdump does not start: {log.read_text(errors='replace').strip()}")

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from captures import end_captures, start_captures, store
+from firewall_log import AT_FIREWALL, write_log
 from hosts import SAMBA_PROGRAMS, start_client, start_management_point
 from network import CLIENT, ROUTER, LabError, open_network
 from push import DEBIAN_PYTHON
 from scenes import SCENES, Scene
-from truth import addresses, capture_names, truth_text
+from truth import addresses, capture_names, log_names, truth_text
 
 DESTINATION = Path(__file__).resolve().parent.parent
 DEBIAN_PACKAGES = {
@@ -30,6 +31,7 @@ DEBIAN_PACKAGES = {
     "ethtool": "ethtool",
     "tcpdump": "tcpdump",
     "editcap": "wireshark-common",
+    "tshark": "tshark",
     "ping": "iputils-ping",
     "curl": "curl",
     "openssl": "openssl",
@@ -61,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_scene(scene: Scene, destination: Path) -> None:
-    """Set a scene up, let it happen, and write its captures and its truth."""
+    """Set a scene up, let it happen, and write its captures, its log and its truth."""
     with tempfile.TemporaryDirectory(prefix="auditor-lab-") as name:
         directory = Path(name)
         with open_network(directory, addresses(scene), scene.absent) as network:
@@ -70,14 +72,18 @@ def make_scene(scene: Scene, destination: Path) -> None:
             start_management_point(network, scene.services)
             network.set_rules(ROUTER, "forward", scene.router_rules)
             network.set_rules(CLIENT, "input", scene.client_rules)
+            network.set_rules(CLIENT, "output", scene.client_outbound_rules)
+            logged = start_captures(network, [AT_FIREWALL] if scene.with_log else [])
             recordings = start_captures(network, scene.taps)
             failed = scene.story(network)
-            end_captures(recordings, scene.quiet_seconds)
+            end_captures([*recordings, *logged], scene.quiet_seconds)
         if failed != scene.failed:
             steps = (directory / "steps.log").read_text(errors="replace")
             raise LabError(f"{failed} failed instead of {scene.failed}\n{steps}")
         for recording, file_name in zip(recordings, capture_names(scene), strict=True):
             store(recording, destination / file_name)
+        for recording, file_name in zip(logged, log_names(scene), strict=True):
+            write_log(recording.path, destination / file_name)
     (destination / f"{scene.name}.toml").write_text(truth_text(scene))
 
 
@@ -108,7 +114,10 @@ def _make_all(scenes: Sequence[Scene], destination: Path) -> int:
         except KeyboardInterrupt:
             print("interrupted; everything was taken down", file=sys.stderr)
             return 1
-        print(f"{scene.name}: {', '.join(capture_names(scene))} ({time.monotonic() - started:.0f} s)", flush=True)
+        print(
+            f"{scene.name}: {', '.join(capture_names(scene) + log_names(scene))} ({time.monotonic() - started:.0f} s)",
+            flush=True,
+        )
     return 0
 
 

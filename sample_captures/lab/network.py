@@ -129,9 +129,9 @@ class Network:
         return process
 
     def set_rules(self, host: Host, hook: str, rules: Sequence[str], kind: str = "filter") -> None:
-        """Replace the nftables rules of one kind (filter, nat) of a host; none means that everything passes."""
+        """Replace the nftables rules of one kind (filter, nat) at one hook of a host; none lets everything pass."""
         chain = "".join(f"    {rule}\n" for rule in rules)
-        table = f"table inet lab-{kind}"
+        table = f"table inet lab-{kind}-{hook}"
         text = (
             f"{table} {{}}\ndelete {table}\n"
             f"{table} {{\n  chain lab {{\n    type {kind} hook {hook} priority 0;\n{chain}  }}\n}}\n"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from captures import Tap
+from firewall_log import ALLOWED_IN, ALLOWED_OUT, DROP
 from hosts import ADMIN_SHARE_FOR_OTHERS, NO_ADMIN_SHARE, USUAL_SERVICES, Services
 from network import CLIENT, MANAGEMENT_POINT, OTHER_HOST, SITE_SERVER, Host, Network
 from push import HTTP, HTTP_8080, HTTPS, Failed, Trust, ask_service_controller, push, read_registry
@@ -58,6 +59,15 @@ AT_ONCE, SHORTLY, AFTER_SILENCE = 0.1, 0.7, 4.5  # seconds without a packet that
 
 
 @dataclass(frozen=True)
+class WithLog:
+    """What is true of a scene once the log of the client's own firewall is read beside its captures."""
+
+    requirements: Mapping[str, str]
+    result: str
+    confidence: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Scene:
     """One failed or successful push: its set-up, and the truth about it."""
 
@@ -76,6 +86,7 @@ class Scene:
     services: Services = USUAL_SERVICES
     router_rules: Sequence[str] = ()
     client_rules: Sequence[str] = ()
+    client_outbound_rules: Sequence[str] = ()
     absent: Sequence[Host] = ()
     ipv6: bool = False
     addresses: Mapping[str, str] = field(default_factory=dict)
@@ -83,6 +94,8 @@ class Scene:
     mode: str = ""  # native or mixed, where the administrator would know and say so
     roles: Sequence[Host] = (SITE_SERVER, CLIENT, MANAGEMENT_POINT)
     quiet_seconds: float = SHORTLY
+    confidence: Mapping[str, str] = field(default_factory=dict)  # of the captures alone, where a log adds to it
+    with_log: WithLog | None = None  # None: the client's firewall has no log
 
 
 WORKING = (
@@ -652,6 +665,36 @@ MANAGEMENT_POINT_BLOCKED = (
     ),
 )
 
+LOGGED = (
+    Scene(
+        name="smb-dropped-and-logged",
+        title="SMB (TCP 445) silently dropped by the client's own firewall, which logs it",
+        done="nft rules on the client: input tcp dport 445 log, drop; every other new connection log, accept; a push",
+        because="The client's own firewall drops SMB (TCP 445): the site server sees only silence.",
+        requirements=SMB_BLOCKED,
+        result="fails",
+        blocked_at="client",
+        failed=FILE_COPY,
+        client_rules=(f"{SMB} {DROP}", ALLOWED_IN),
+        client_outbound_rules=(ALLOWED_OUT,),
+        quiet_seconds=AFTER_SILENCE,
+        confidence={"smb": "likely"},
+        with_log=WithLog(SMB_BLOCKED, "fails", {"smb": "proven"}),
+    ),
+    Scene(
+        name="all-open-and-logged",
+        title="A push that works; only the client's log shows that it went to its management point",
+        done="nft rules on the client: every new connection log, accept, in and out; a push",
+        because="Nothing was blocked and every step of the push succeeded.",
+        requirements=NOT_INSTALLED,
+        result="unproven",
+        client_rules=(ALLOWED_IN,),
+        client_outbound_rules=(ALLOWED_OUT,),
+        confidence={"http-management-point": ""},
+        with_log=WithLog(OPEN | {"http-management-point": "allowed"}, "works", {"http-management-point": "proven"}),
+    ),
+)
+
 INCONCLUSIVE = dict.fromkeys(("icmp-echo", "smb", "rpc-endpoint-mapper", "rpc-dynamic"), "inconclusive")
 NOT_ENOUGH = (
     Scene(
@@ -699,6 +742,7 @@ GROUPS = (
     SERVICE_PROBLEMS,
     MANAGEMENT_POINT_PROBLEMS,
     MANAGEMENT_POINT_BLOCKED,
+    LOGGED,
     NOT_ENOUGH,
 )
 SCENES = {scene.name: scene for group in GROUPS for scene in group}

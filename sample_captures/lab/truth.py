@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from network import LEAVES
+from network import CLIENT, LEAVES
 from scenes import Scene
 
 HEADING = "# What truly happened in this capture; written by sample_captures/lab, checked by the tests.\n"
@@ -17,6 +17,11 @@ def capture_names(scene: Scene) -> list[str]:
     if len(scene.taps) == 1:
         return [f"{scene.name}.{scene.form}"]
     return [f"{scene.name}-{tap.place}.{scene.form}" for tap in scene.taps]
+
+
+def log_names(scene: Scene) -> list[str]:
+    """Name the firewall logs of a scene: the client's, or none."""
+    return [f"{scene.name}.log"] if scene.with_log else []
 
 
 def addresses(scene: Scene) -> dict[str, str]:
@@ -36,6 +41,7 @@ def truth_text(scene: Scene) -> str:
         + ports
         + _table("client-push", _outcome(scene))
         + _table("client-push.requirements", scene.requirements)
+        + _truth_with_log(scene)
     )
 
 
@@ -47,6 +53,8 @@ def _facts(scene: Scene) -> dict[str, str | list[str]]:
         "done": scene.done,
         "ruleset": RULESET,
     }
+    if scene.with_log:
+        facts |= {"logs": log_names(scene), "logged_at": [CLIENT.role]}
     return facts | ({"mode": scene.mode} if scene.mode else {})
 
 
@@ -57,6 +65,18 @@ def _outcome(scene: Scene) -> dict[str, str]:
         "blocked_at": scene.blocked_at,
         "because": scene.because,
     }
+
+
+def _truth_with_log(scene: Scene) -> str:
+    """Tell what the log of the scene adds to its captures."""
+    if scene.with_log is None:
+        return ""
+    return (
+        _table("client-push.confidence", scene.confidence)
+        + _table("client-push.with-logs", {"result": scene.with_log.result})
+        + _table("client-push.with-logs.requirements", scene.with_log.requirements)
+        + _table("client-push.with-logs.confidence", scene.with_log.confidence)
+    )
 
 
 def _table(name: str | None, rows: Mapping[str, str | int | Sequence[str]]) -> str:
