@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from auditor.flow_frame import nullable
 from auditor.flow_table import PROTOCOLS, TABLE
 from auditor.flows import Asked, Event
-from auditor.sources.log_rows import ACK, ACTIONS, DROP, LOST, PATHS, RECEIVE, SEND, SYN, Rows
+from auditor.late import GIVEN_UP_S, RETRY_S, allowed_before, is_answer
+from auditor.sources.log_rows import ACK, ACTIONS, DROP, FIN, LOST, PATHS, RECEIVE, RST, SEND, SYN, Rows
 from auditor.sources.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
 from auditor.sources.pfirewall import LogReader
 
 # The columns that a log has beyond those of a capture. action and direction are the log's own words.
 LOG_COLUMNS = {"action": "str", "direction": "str", "first_line": "int64", "rows": "int64", "process_id": "Int64"}
-SAME_ATTEMPT_S = 64  # a SYN is sent again after 32 seconds at most (Windows: 12), so this pause begins another attempt
+SAME_ATTEMPT_S = RETRY_S  # a pause that begins another attempt
 MOST_OPEN = 200_000  # attempts to which more rows may come
 MOST_FLOWS = 400_000  # beyond this, attempts in the middle of very many alike are put together
 KEPT_OF_EACH = (64, 16, 4)  # how many attempts between two hosts at one port are then still kept apart
@@ -85,6 +86,13 @@ class Attempts:
         """Whether the packet was sent by `dst`."""
         turned: NDArray[np.bool_] = self.kind & 0x80 != 0
         return turned
+
+    @property
+    def side(self) -> Ints:
+        """1 where it is the firewall of `src`, -1 where it is that of `dst`, 0 where the log does not say."""
+        way = (self.path == SEND).astype(np.int64) - (self.path == RECEIVE)
+        told: Ints = np.where(self.turned, -way, way)
+        return told
 
     @property
     def packet(self) -> Ints:
@@ -223,7 +231,7 @@ class LogFlowBuilder:
     def finish(self, addresses: Sequence[str]) -> Attempts:
         """Return the attempts in order of their first lines; the builder is used up. addresses: by number."""
         self._close(self._open)
-        every = _in_order(_joined(self._closed))
+        every = _without_late(_in_order(_joined(self._closed)))
         self._closed, self._open = [], _nothing()
         seen = every.action != LOST
         if seen.any():
@@ -322,10 +330,14 @@ def _single(rows: Rows) -> Attempts:
     """Return each row as an attempt, seen from the host that tried.
 
     The sender of a SYN tried; the sender of its answer did not; of any other packet of a connection the side with the
-    higher port is taken for the one that tried, as of captures.
+    higher port is taken for the one that tried, as of captures. Windows gives no flags of what it drops on the way out:
+    there the ports tell answers. What it allows it logs once a connection, when that begins.
     """
-    syn, ack = rows.flags & SYN != 0, rows.flags & ACK != 0
-    packet = np.where((rows.flags == 0) | (syn & ~ack), ATTEMPT, np.where(syn, ANSWER, LATER))
+    opening, ack = rows.flags & (SYN | RST | FIN) == SYN, rows.flags & ACK != 0
+    has_ports = (rows.protocol == TCP) | (rows.protocol == UDP)
+    late = (rows.flags == 0) & (rows.action == DROP) & has_ports & is_answer(rows.src_port, rows.dst_port)
+    first = ((rows.flags == 0) & ~late) | (opening & ~ack)
+    packet = np.where(first, ATTEMPT, np.where(opening, ANSWER, LATER))
     turned = (packet == ANSWER) | ((packet == LATER) & (rows.src_port < rows.dst_port))
     icmp = rows.protocol == ICMP
     kind = rows.protocol.astype(np.int64) << 16 | rows.path.astype(np.int64) << 8 | packet << 4 | rows.action
@@ -436,6 +448,33 @@ def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> At
     for name, values in changed.items():
         getattr(kept, name)[place] = values  # its own copy: `at` made it
     return kept
+
+
+def _without_late(attempts: Attempts) -> Attempts:
+    """Make dropped packets of connections that the same firewall had let through what they are: later ones.
+
+    attempts: in order of their first lines. Where the log tells the flags it is a SYN, which with the same ports may
+    also be a new connection, some time later.
+    """
+    tcp = np.flatnonzero((attempts.protocol == TCP) & (attempts.action != LOST) & (attempts.src_port != NOT_SAID))
+    some = attempts.at(tcp)
+    forth, back = some.src << 16 | some.src_port, some.dst << 16 | some.dst_port
+    side, is_turned = some.side, forth > back
+    same = [np.minimum(forth, back), np.maximum(forth, back), np.where(is_turned, -side, side)]
+    before = allowed_before(same, np.isin(some.action, [ACTIONS.index(one) for one in ALLOWED]))
+    pause = some.start - some.end[before]
+    soon = (pause <= RETRY_S) & ((some.packet == ATTEMPT) | (pause > GIVEN_UP_S))
+    late = (before >= 0) & (some.action == DROP) & (some.packet != LATER) & (some.start >= some.start[before])
+    late = np.flatnonzero(late & (soon | ((some.sequence == 0) & (some.packet == ATTEMPT))))
+    if not len(late):
+        return attempts
+    place, ends = tcp[late], ("src", "dst", "src_port", "dst_port")
+    told = {name: getattr(attempts, name).copy() for name in (*ends, "kind")}
+    other_way = forth[late] != forth[before[late]]
+    told["kind"][place] = (told["kind"][place] & ~0x70 | LATER << 4) ^ other_way.astype(np.int64) << 7
+    for name in ends:
+        told[name][place] = getattr(some, name)[before[late]]
+    return replace(attempts, **told)
 
 
 def _in_order(attempts: Attempts) -> Attempts:

@@ -116,6 +116,61 @@ def test_a_late_packet_of_a_connection_is_no_attempt(read):
     assert source.flows["answer"].tolist() == ["mid-stream"]
 
 
+@pytest.mark.parametrize("flags", ["SR", "SF", "SRA", "SFRPUA"])
+def test_a_syn_that_also_ends_a_connection_is_no_attempt(flags, read):
+    assert read(log(SYN.format(0).replace(" S ", f" {flags} "))).flows["answer"].tolist() == ["mid-stream"]
+
+
+FLAGLESS = "2024-06-05 10:00:00 {} {} 10.0.0.7 10.0.0.20 {} {} 0 - 0 0 0 - - - SEND"
+
+
+@pytest.mark.parametrize(
+    ("row", "ends", "answer"),
+    [
+        (("DROP", "TCP", 443, 50100), "10.0.0.20:50100 > 10.0.0.7:443", "mid-stream"),
+        (("DROP", "UDP", 53, 50100), "10.0.0.20:50100 > 10.0.0.7:53", "mid-stream"),
+        (("DROP", "UDP", 137, 137), "10.0.0.7:137 > 10.0.0.20:137", "unanswered"),
+        (("DROP", "TCP", 50100, 443), "10.0.0.7:50100 > 10.0.0.20:443", "unanswered"),
+        (("ALLOW", "TCP", 443, 50100), "10.0.0.7:443 > 10.0.0.20:50100", "one-sided"),
+    ],
+)
+def test_what_a_service_sends_back_is_no_attempt(row, ends, answer, read):
+    source = read(log(FLAGLESS.format(*row)))
+    assert ends in told(source)[0]
+    assert source.flows["answer"].tolist() == [answer]
+
+
+LET_IN = "2024-06-05 10:00:00 ALLOW TCP 10.0.0.5 10.0.0.20 50000 445 0 - 0 0 0 - - - RECEIVE"
+LET_OUT = LET_IN.replace("RECEIVE", "SEND")
+OUT = "2024-06-05 1{}:00:30 DROP TCP 10.0.0.5 10.0.0.20 50000 445 0 - 0 0 0 - - - SEND"
+BACK = "2024-06-05 10:00:{:02} DROP TCP 10.0.0.20 10.0.0.5 445 50000 52 SA 7 8 8192 - - - RECEIVE"
+
+
+@pytest.mark.parametrize(
+    ("let", "dropped", "answer"),
+    [
+        (LET_IN, SYN.format(3), "mid-stream"),  # sent again
+        (LET_IN, SYN.format(3).replace("10:00", "10:02"), "unanswered"),  # the port is used again
+        (LET_OUT, SYN.format(3), "unanswered"),  # of two computers
+        (LET_OUT, OUT.format(0), "mid-stream"),
+        (LET_OUT, OUT.format(3), "mid-stream"),  # no flags, at any time
+        (LET_OUT, BACK.format(3), "one-sided"),  # the answer that is waited for
+        (LET_OUT, BACK.format(33), "mid-stream"),  # nobody waits any more
+    ],
+)
+def test_what_is_dropped_of_a_connection_that_was_let_through(let, dropped, answer, read):
+    assert read(log(let, dropped)).flows["answer"].tolist() == ["one-sided", answer]
+    assert read(log(dropped, let)).flows["answer"].tolist()[0] != "mid-stream"
+
+
+def test_the_other_side_of_a_connection_that_was_let_through_is_turned(read):
+    let = LET_IN.replace(" 445 ", " 49670 ")
+    source = read(log(let, "2024-06-05 12:00:00 DROP TCP 10.0.0.20 10.0.0.5 49670 50000 0 - 0 0 0 - - - SEND"))
+    assert told(source)[1] == "tcp 10.0.0.5:50000 > 10.0.0.20:49670 DROP SEND 1"
+    assert source.flows["answer"].tolist()[1] == "mid-stream"
+    assert not source.details.events(1)[0].from_src
+
+
 def test_only_echo_requests_are_flows_as_of_a_capture(read):
     neighbour = "2024-06-05 10:00:01 ALLOW ICMP fe80::5 ff02::1 - - 0 - - - - 135 0 - SEND"
     source = read(log(PING, PING6, neighbour, IGMP))

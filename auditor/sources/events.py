@@ -23,6 +23,7 @@ from auditor.errors import SourceError
 from auditor.flow_table import PROTOCOLS, TABLE
 from auditor.flows import Asked
 from auditor.flows import Event as Traced
+from auditor.late import RETRY_S, SYSTEM_PORTS, allowed_before, is_answer
 from auditor.sources.event_fields import LONGEST_TEXT, Event, whole
 from auditor.sources.event_log import EventReader
 from auditor.sources.internet import ICMPV6
@@ -51,6 +52,13 @@ EVENT_TABLE = {
 # Events that tell of a connection or packet, and what was done with it. Of several about one attempt the one that
 # stands further right here tells more of the program, and is shown.
 ACTIONS = {5152: BLOCKED, 5153: BLOCKED, 5157: BLOCKED, 5156: ALLOWED}
+PACKETS = (5152, 5153)  # of these, and what allows or blocks connections, Windows wrote the ends in an order each
+# Where in Windows it was decided: where packets go that nobody waits for, or where connections are let in. An export
+# gives the layer's number or name.
+DISCARDED, ACCEPTING = 1, 2
+LAYERS = {"%%14597": DISCARDED, "transport": DISCARDED, "%%14610": ACCEPTING, "receive/accept": ACCEPTING}
+LAYER_NUMBERS = {13: DISCARDED, 15: DISCARDED, 44: ACCEPTING, 46: ACCEPTING}
+STEALTH = "Stealth (nobody listens)"  # Windows' own word for the filter there; older versions do not name it
 # Their neighbours, which tell of no traffic between two computers.
 NO_TRAFFIC = {
     5150: "a frame blocked below IP",
@@ -127,10 +135,19 @@ class EventFlows:
     asked: tuple[Asked, ...] = ()
     hidden: tuple[tuple[str, str], ...] = ()
 
-    def __init__(self, table: pd.DataFrame, lines: Ints, times: Ints, begin: Ints, heard: frozenset[str]) -> None:
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        lines: Ints,
+        times: Ints,
+        begin: Ints,
+        turned: NDArray[np.bool_],
+        heard: frozenset[str],
+    ) -> None:
         self.table = table
+        self._turned = turned  # whether a flow's packets were sent by the host that was tried
         self.heard = heard
-        self.facts = _facts(table)
+        self.facts = _facts(table, turned)
         self._lines, self._times, self._begin = lines, times, begin
 
     def events(self, flow: int) -> list[Traced]:
@@ -138,7 +155,9 @@ class EventFlows:
         what = {"udp": "datagram", "icmp": "request"}.get(str(self.table["protocol"].iat[flow]), "SYN")
         one = slice(int(self._begin[flow]), int(self._begin[flow + 1]))
         told = zip(self._lines[one].tolist(), self._times[one].tolist(), strict=True)
-        return [Traced(line, time, from_src=True, what=what, sequence=0) for line, time in told]
+        from_src = not self._turned[flow]
+        what = what if from_src or what == "datagram" else "data"
+        return [Traced(line, time, from_src=from_src, what=what, sequence=0) for line, time in told]
 
 
 def read_events(path: Path, name: str) -> EventLog:
@@ -186,6 +205,7 @@ _SMALL = (  # in the order in which _append gives their values, behind _LARGE
     "process",
     "application",
     "origin",
+    "layer",
 )
 
 
@@ -196,7 +216,7 @@ class _Collected:
     column: dict[str, array[int]] = field(
         default_factory=lambda: {name: array("q") for name in _LARGE} | {name: array("i") for name in _SMALL}
     )
-    texts: dict[str, int] = field(default_factory=lambda: {"": 0})
+    texts: dict[str, int] = field(default_factory=lambda: {"": 0, UNTOLD: 1})
     tally: Tally = field(default_factory=Tally)
     logs: Counter[str] = field(default_factory=Counter)
     zones: Counter[str] = field(default_factory=Counter)
@@ -244,6 +264,7 @@ class _Collected:
             min(_or(whole(values.get("processid")), -1), 0x7FFFFFFF),
             self._optional(_shown(values.get("application"))),
             self._optional(_shown(values.get("filterorigin"))),
+            _layer(values),
         )
         for add, value in zip(self._adders, row, strict=True):
             add(value)
@@ -284,6 +305,13 @@ def _or(value: int | None, other: int) -> int:
 
 def _shown(value: Any) -> str:
     return value[:LONGEST_TEXT] if isinstance(value, str) and value.strip() != "-" else ""
+
+
+def _layer(values: Mapping[str, Any]) -> int:
+    """Return where it was decided, 0 if that is told nowhere or does not matter."""
+    name = values.get("layername")
+    named = LAYERS.get(name.strip().lower(), 0) if isinstance(name, str) else 0
+    return named or LAYER_NUMBERS.get(_or(whole(values.get("layerrtid")), -1), 0)
 
 
 def _traffic(event: Event) -> _Traffic | None:
@@ -339,21 +367,29 @@ def _flows(collected: _Collected, name: str) -> EventFlows:
     column = {key: np.frombuffer(values, values.typecode) for key, values in collected.column.items()}
     texts = np.array(list(collected.texts), object)
     known = np.isin(column["protocol"], list(PROTOCOLS))
-    column = _oriented({key: values[known] for key, values in column.items()}, texts)
+    column = _oriented({key: values[known] for key, values in column.items()}, texts, collected.texts[UNTOLD])
+    column["action"] = _is_allowed(column["event"]).astype(np.int64)
+    column = _without_late(column, texts)
     order, begin = _attempts(column)
     column = {key: values[order] for key, values in column.items()}
     table = _table(column, begin, texts, name)
-    local = set(table["dst_ip"][table["direction"] == INBOUND])  # a computer that writes a log is there
-    heard = frozenset(one for one in local.union(table["src_ip"]) if not _for_everybody(one))
-    return EventFlows(table, column["line"], column["time"], begin, heard)
+    turned = column["turned"][begin[:-1]]
+    sender, receiver = _sender_and_receiver(table, turned)
+    local = set(receiver[table["direction"] == INBOUND])  # a computer that writes a log is there
+    heard = frozenset(one for one in local.union(sender) if not _for_everybody(one))
+    return EventFlows(table, column["line"], column["time"], begin, turned, heard)
 
 
-def _facts(table: pd.DataFrame) -> EventFacts:
+def _sender_and_receiver(table: pd.DataFrame, turned: NDArray[np.bool_]) -> tuple[pd.Series, pd.Series]:
+    return table["src_ip"].mask(turned, table["dst_ip"]), table["dst_ip"].mask(turned, table["src_ip"])
+
+
+def _facts(table: pd.DataFrame, turned: NDArray[np.bool_]) -> EventFacts:
     rows = table["rows"].groupby(table["action"]).sum()
     found: dict[tuple[str, str], tuple[int, bool]] = {}
-    for direction, end in ((OUTBOUND, "src_ip"), (INBOUND, "dst_ip")):
+    for direction, end in zip((OUTBOUND, INBOUND), _sender_and_receiver(table, turned), strict=True):
         some = table[table["direction"] == direction]
-        for key, count in some.groupby(["computer", end])["rows"].sum().items():
+        for key, count in some.groupby(["computer", end[some.index]])["rows"].sum().items():
             before, sure = found.get(key, (0, False))  # type: ignore[call-overload]  # the key is a pair of texts
             found[key] = before + int(count), sure or direction == OUTBOUND  # type: ignore[index]  # the same
     local = [LocalAddress(*key, *told) for key, told in found.items() if not _for_everybody(key[1])]
@@ -361,12 +397,13 @@ def _facts(table: pd.DataFrame) -> EventFacts:
     return EventFacts(int(rows.get(BLOCKED, 0)), int(rows.get(ALLOWED, 0)), tuple(local))
 
 
-def _oriented(column: dict[str, Ints], texts: NDArray[Any]) -> dict[str, Ints]:
-    """Add who began: src and dst.
+def _oriented(column: dict[str, Ints], texts: NDArray[Any], untold: int) -> dict[str, Ints]:
+    """Add who sent: src and dst. Where it cannot be known whose firewall it is, the direction becomes `untold`.
 
     Windows' word differs by version: of an inbound connection it writes the local end first (Windows 7, 2008), or the
-    remote one (Windows 10, 2016). Of an outbound one the local end always comes first, and that tells a computer's own
-    addresses. What is left is decided as most of that computer's events are; else the lower port is the service.
+    remote one (Windows 10, 2016); of a packet the sender. Of an outbound one the local end always comes first, and that
+    tells a computer's own addresses. What is left is decided as most of that computer's events are; else a connection
+    comes from no system port, and anything else is taken as today's Windows writes it.
     """
     direction = texts[column["direction"]]
     inbound, outbound = direction == INBOUND, direction == OUTBOUND
@@ -377,16 +414,56 @@ def _oriented(column: dict[str, Ints], texts: NDArray[Any]) -> dict[str, Ints]:
     first_is_local = (everybody[column["ip_a"]] & ~everybody[column["ip_b"]]) | (own_a & ~own_b)
     second_is_local = (everybody[column["ip_b"]] & ~everybody[column["ip_a"]]) | (own_b & ~own_a)
     leaning = np.where(inbound, first_is_local.astype(np.int64) - second_is_local, 0)
-    habit = np.bincount(column["computer"], leaning, len(texts))[column["computer"]]
+    packet = np.isin(column["event"], PACKETS)
+    habits = [np.bincount(column["computer"], leaning * some, len(texts)) for some in (packet, ~packet)]
+    of_packets, of_connections = (one[column["computer"]] for one in habits)
     unsure = inbound & (leaning == 0)
-    by_port = column["port_a"] < column["port_b"]
-    swapped = (inbound & (leaning > 0)) | (unsure & np.where(habit == 0, by_port, habit > 0))
+    unknown = unsure & np.where(packet, (of_packets == 0) & (of_connections >= 0), of_connections == 0)
+    habit = np.where(packet, of_packets, of_connections)
+    icmp, by_port = column["protocol"] == ICMP, column["port_a"] < column["port_b"]
+    accepted = (column["layer"] == ACCEPTING) | _is_allowed(column["event"])
+    from_service = (column["port_a"] < SYSTEM_PORTS) & (column["port_b"] >= SYSTEM_PORTS) & accepted & ~packet
+    surely = icmp | from_service
+    swapped = (inbound & (leaning > 0)) | (unsure & np.where(unknown, by_port & surely, habit > 0))
     column = dict(column)
     for kind in ("ip", "port"):
         first, second = column[f"{kind}_a"], column[f"{kind}_b"]
         column[f"{kind}_src"] = np.where(swapped, second, first)
         column[f"{kind}_dst"] = np.where(swapped, first, second)
+    column["direction"] = np.where(unknown & by_port & ~surely, untold, column["direction"])
     return column
+
+
+def _without_late(column: dict[str, Ints], texts: NDArray[Any]) -> dict[str, Ints]:
+    """Add which events are of packets that are late, and which of them were turned: seen from who began.
+
+    Late are answers of services, and what is dropped of a connection that the same firewall had let through. Of a
+    connection that is blocked that holds for a while only: its port is used again.
+    """
+    dropped, icmp = column["action"] == 0, column["protocol"] == ICMP
+    answer = dropped & ~icmp & is_answer(column["port_src"], column["port_dst"])
+    forth, back = (_pairs(column[f"ip_{end}"], column[f"port_{end}"]) for end in ("src", "dst"))
+    by_time = np.lexsort([column["time"]])
+    direction = texts[column["direction"]]
+    side = np.where(direction == OUTBOUND, 1, np.where(direction == INBOUND, -1, 0))
+    side = np.where(forth > back, -side, side)
+    ends = [column["computer"], side, np.minimum(forth, back), np.maximum(forth, back), column["protocol"]]
+    before = np.full(len(forth), -1, np.int64)
+    found = allowed_before([one[by_time] for one in ends], ~dropped[by_time])
+    before[by_time] = np.where(found >= 0, by_time[found], -1)
+    soon = column["time"] - column["time"][before] <= RETRY_S * 10**9
+    of_allowed = dropped & (column["protocol"] == TCP) & (before >= 0) & (soon | np.isin(column["event"], PACKETS))
+    other_way = of_allowed & (forth != forth[before])
+    turned = np.where(of_allowed, other_way, answer)
+    column = column | {"late": answer | of_allowed, "turned": turned}
+    for kind in ("ip", "port"):
+        src, dst = column[f"{kind}_src"], column[f"{kind}_dst"]
+        column[f"{kind}_src"], column[f"{kind}_dst"] = np.where(turned, dst, src), np.where(turned, src, dst)
+    return column
+
+
+def _is_allowed(event: Ints) -> NDArray[np.bool_]:
+    return np.isin(event, [one for one, action in ACTIONS.items() if action == ALLOWED])
 
 
 def _pairs(first: Ints, second: Ints) -> Ints:
@@ -402,7 +479,7 @@ def _for_everybody(text: str) -> bool:
     return address.is_multicast or text == "255.255.255.255"
 
 
-_SAME = ("computer", "direction", "action", "protocol", "ip_src", "port_src", "ip_dst", "port_dst")
+_SAME = ("computer", "direction", "action", "protocol", "ip_src", "port_src", "ip_dst", "port_dst", "late", "turned")
 
 
 def _attempts(column: dict[str, Ints]) -> tuple[Ints, Ints]:
@@ -410,12 +487,11 @@ def _attempts(column: dict[str, Ints]) -> tuple[Ints, Ints]:
 
     Attempts are in the order of their first events in the file.
     """
-    column["action"] = np.isin(column["event"], [one for one in ACTIONS if ACTIONS[one] == ALLOWED]).astype(np.int64)
     count = len(column["time"])
     by_key = np.lexsort([column["time"], *(column[name] for name in _SAME)])
     new = np.ones(count, np.bool_)
     if count:
-        same = np.all([np.diff(column[name][by_key]) == 0 for name in _SAME], axis=0)
+        same = np.all([column[name][by_key][1:] == column[name][by_key][:-1] for name in _SAME], axis=0)
         new[1:] = ~same | (np.diff(column["time"][by_key]) > ONE_ATTEMPT_NS)
     group = np.empty(count, np.int64)
     group[by_key] = np.cumsum(new) - 1
@@ -439,10 +515,11 @@ def _table(column: dict[str, Ints], begin: Ints, texts: NDArray[Any], name: str)
     all_missing = np.ones(count, np.bool_)
     first, last = column["time"][begin[:-1]], column["time"][begin[1:] - 1]
     values: dict[str, Any] = dict.fromkeys(TABLE, none)
-    dropped = one["action"] == 0
-    values["syn"] = np.where(one["protocol"] == TCP, np.diff(begin), 0)
+    late = one["late"]
+    dropped = (one["action"] == 0) & ~late
+    values["syn"] = np.where((one["protocol"] == TCP) & ~late, np.diff(begin), 0)
     values["conn_state"] = np.where(dropped & no_icmp, "S0", "OTH").astype(object)
-    values["answer"] = np.where(dropped, "unanswered", "one-sided").astype(object)
+    values["answer"] = np.where(late, "mid-stream", np.where(dropped, "unanswered", "one-sided")).astype(object)
     values["icmp_error"] = np.full(count, "", object)
     values |= {
         "source": np.full(count, name, object),
@@ -465,10 +542,18 @@ def _table(column: dict[str, Ints], begin: Ints, texts: NDArray[Any], name: str)
         "computer": texts[one["computer"]],
         "application": texts[one["application"]],
         "filter_id": _nullable(one["filter"], one["filter"] < 0),
-        "filter_origin": texts[one["origin"]],
+        "filter_origin": np.where(dropped & _discarded(column, begin, texts), STEALTH, texts[one["origin"]]),
     }
     typed = {key: _typed(values[key], kind) for key, kind in (TABLE | EVENT_TABLE).items()}
     return pd.DataFrame(typed, copy=False)
+
+
+def _discarded(column: dict[str, Ints], begin: Ints, texts: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which attempts got as far as where nobody listens, while Windows does not say which filter stopped them."""
+    here = np.isin(column["event"], PACKETS) & (column["layer"] == DISCARDED)
+    here &= (column["application"] == 0) & (column["origin"] == 0) & (texts[column["direction"]] != OUTBOUND)
+    all_of_it: NDArray[np.bool_] = np.logical_and.reduceat(here, begin[:-1]) if len(here) else here
+    return all_of_it
 
 
 def _typed(values: Any, kind: str) -> Any:

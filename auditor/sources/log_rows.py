@@ -37,7 +37,7 @@ SEND, RECEIVE, NO_PATH = (PATHS.index(path) for path in ("SEND", "RECEIVE", "-")
 IMPLIED_PATH = {ACTIONS.index("OPEN"): SEND, ACTIONS.index("OPEN-INBOUND"): RECEIVE}  # XP and 2003 leave it out
 PROTOCOLS = {b"TCP": TCP, b"UDP": UDP, b"ICMP": ICMP}
 FLAGS = {letter: 1 << bit for bit, letter in enumerate(b"SAFRPUEC")}
-SYN, ACK = FLAGS[ord("S")], FLAGS[ord("A")]
+SYN, ACK, FIN, RST = (FLAGS[letter] for letter in b"SAFR")
 Small = NDArray[np.int8]
 MOST_PORT, MOST_ICMP, MOST_SEQUENCE = 0xFFFF, 0xFF, 0xFFFFFFFF
 
