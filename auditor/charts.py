@@ -20,7 +20,7 @@ WIDTH = 640
 ROW = 28  # pixels a rung of a ladder
 MOST_ROWS = 60  # of a ladder
 MOST_BARS = 240
-LABEL = 80  # characters
+LABEL = 78  # characters
 MOST_SAID = 400
 NANOSECONDS = 1_000_000_000
 

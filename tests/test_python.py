@@ -189,6 +189,12 @@ def test_a_report_shows_its_answer():
     assert "3 SYNs got no answer" in text
 
 
+def test_the_text_of_a_report_is_returned_in_a_notebook_too(monkeypatch):
+    text = of_scene("smb-dropped").to_text()
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)  # so rich recognises a notebook
+    assert of_scene("smb-dropped").to_text() == str(of_scene("smb-dropped")) == text
+
+
 def test_hostile_text_stays_text_in_a_notebook():
     text = planted(rich(), lambda word: f"{word}<script>alert(1)</script><img src=http://evil.example/>")._repr_html_()
     assert "<script>alert" not in text
