@@ -17,7 +17,15 @@ from auditor import version
 if TYPE_CHECKING:
     from auditor.auditing import audit
     from auditor.comparison import Comparison, compare
-    from auditor.errors import ArgumentError, AuditorError, OutputError, ReportError, RulesetError, SourceError
+    from auditor.errors import (
+        ArgumentError,
+        AuditorError,
+        MissingPackageError,
+        OutputError,
+        ReportError,
+        RulesetError,
+        SourceError,
+    )
     from auditor.redaction import redact
     from auditor.report import Report
     from auditor.ruleset import load_ruleset
@@ -37,7 +45,16 @@ _HOMES = {
     "compare": "auditor.comparison",
     "Comparison": "auditor.comparison",
     **dict.fromkeys(
-        ("AuditorError", "SourceError", "ReportError", "RulesetError", "ArgumentError", "OutputError"), "auditor.errors"
+        (
+            "AuditorError",
+            "SourceError",
+            "ReportError",
+            "RulesetError",
+            "ArgumentError",
+            "OutputError",
+            "MissingPackageError",
+        ),
+        "auditor.errors",
     ),
 }
 
@@ -45,6 +62,7 @@ __all__ = [
     "ArgumentError",
     "AuditorError",
     "Comparison",
+    "MissingPackageError",
     "OutputError",
     "Report",
     "ReportError",

@@ -13,7 +13,12 @@ from auditor.tshark import find_tshark, tshark_version
 from auditor.version import VERSION
 
 PACKAGES = ("click", "numpy", "pandas", "pyshark", "rich")
-OPTIONAL = {"evtx": "Windows event logs (.evtx)", "pyarrow": "flow tables as Parquet"}
+OPTIONAL = {
+    "evtx": "Windows event logs (.evtx)",
+    "pyarrow": "flow tables as Parquet",
+    "altair": "charts in notebooks",
+    "vl-convert-python": "charts without a network",
+}
 TSHARK_HINT = "install Wireshark (Windows: wireshark.org; Debian: apt install tshark)"
 
 

@@ -52,3 +52,7 @@ class OutputError(AuditorError):
     """An output that cannot be written, or that exists already."""
 
     exit_code = 2
+
+
+class MissingPackageError(AuditorError):
+    """Something that needs a package or program that is not installed here; the hint says which."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from auditor.errors import ArgumentError
+
 if TYPE_CHECKING:
+    import altair
     import pandas as pd
 
 FORMAT_VERSION = 1
@@ -36,6 +40,7 @@ INCOMPLETE_CODES = frozenset(
 )
 WORKS, FAILS, UNPROVEN = "works", "fails", "unproven"
 UNKNOWN, BETWEEN = "unknown", "between"
+MOST_NAMED = 12  # in an error
 
 
 @dataclass(frozen=True)
@@ -176,8 +181,20 @@ class ClientReport:
     recommendation: tuple[Recommendation, ...]
 
     def method(self, method_id: str) -> MethodResult:
-        """Return the result of one method."""
-        return next(method for method in self.methods if method.id == method_id)
+        """Return the result of one method. Raises ArgumentError if the ruleset has none of this id."""
+        for method in self.methods:
+            if method.id == method_id:
+                return method
+        raise ArgumentError(f"there is no method {method_id!r}", hint=_choose(method.id for method in self.methods))
+
+    def requirement(self, requirement_id: str) -> RequirementVerdict:
+        """Return the verdict on one requirement, such as "client-push/smb". Raises ArgumentError if there is none."""
+        method = self.method(requirement_id.partition("/")[0])
+        for one in method.requirements:
+            if one.id == requirement_id:
+                return one
+        names = _choose(one.id for one in method.requirements)
+        raise ArgumentError(f"there is no requirement {requirement_id!r}", hint=names)
 
 
 @dataclass(frozen=True, repr=False)
@@ -226,6 +243,39 @@ class Report:
 
         return render_text(self, width=width)
 
+    def _repr_html_(self) -> str:
+        from auditor.render.notebook import render_part
+
+        return render_part(self)
+
+    def client(self, address: str | None = None) -> ClientReport:
+        """Return what was found about one client; without an address the only one.
+
+        Raises ArgumentError if the report is not about that address, or about none or several and no address is given.
+        """
+        found = [one for one in self.clients if address is None or one.address == address]
+        if len(found) == 1:
+            return found[0]
+        if not self.clients:
+            raise ArgumentError("the report is about no client", hint="see report.limitations")
+        what = (
+            f"the report is about {len(self.clients):,} clients" if address is None else f"there is no client {address}"
+        )
+        raise ArgumentError(what, hint=_choose(one.address for one in self.clients))
+
+    def assert_works(self, method: str = "client-push", client: str | None = None) -> None:
+        """Raise AssertionError unless a method works: the message says for whom, what failed, why, and what to do.
+
+        For tests of a network, with pytest or anything else. method: its id; client: an address, all clients if None.
+        A result "unproven" does not pass: the message says what was not seen. Raises ArgumentError if there is no such
+        method or client.
+        """
+        from auditor.render.assertion import failures
+
+        __tracebackhide__ = True  # pytest shows the line of the test
+        if told := failures(self, method, client):
+            raise AssertionError(told)
+
     def frame(self) -> pd.DataFrame:
         """Return one row per client, method and requirement (columns: FRAME_COLUMNS of auditor.render.frames)."""
         from auditor.render.frames import requirements_frame
@@ -233,15 +283,56 @@ class Report:
         return requirements_frame(self)
 
     def evidence_frame(self) -> pd.DataFrame:
-        """Return one row per frame of evidence: client, requirement, verdict, source and frame number."""
+        """Return one row per frame or line of evidence (columns: EVIDENCE_COLUMNS of auditor.render.frames)."""
         from auditor.render.frames import evidence_frame
 
         return evidence_frame(self)
+
+    def timeline(self, method: str | None = None, client: str | None = None) -> altair.LayerChart:
+        """Return an Altair chart: when each requirement of a method was tried, coloured by its verdict.
+
+        method: its id, such as "client-push"; the one of which most was tried if None. client: an address, all if None.
+        The chart needs no network. Raises ArgumentError if nothing was tried, or there is no such method or client, and
+        MissingPackageError where Altair is not installed.
+        """
+        from auditor.charts import timeline
+
+        return timeline(self, method, client)
+
+    def ladder(self, requirement: str | None = None, client: str | None = None) -> altair.LayerChart:
+        """Return an Altair chart of what proves a verdict: who sent what to whom, and that nothing came back.
+
+        requirement: its id, such as "client-push/smb"; the first that was stopped if None. client: an address, needed
+        if the report is about several. The packets are read from the sources again: SourceError says if they are not
+        there any more. Else raises as `timeline` does.
+        """
+        from auditor.charts import ladder
+
+        return ladder(self, requirement, client)
+
+    def packets(self, requirement: str, client: str | None = None) -> list[Any]:
+        """Return the packets that prove a verdict as pyshark has them: every field that Wireshark knows.
+
+        requirement: its id, such as "client-push/smb"; client: an address, needed if the report is about several.
+        `number` of a packet is its frame number in the capture. Works in a notebook as well. Raises ArgumentError if
+        there is no such requirement or client, SourceError if a capture is not there any more, and MissingPackageError
+        without tshark.
+        """
+        from auditor.proof import dissected
+
+        return dissected(self, self.client(client).requirement(requirement))
 
     def __str__(self) -> str:
         return self.to_text()
 
     __repr__ = __str__  # shows itself in a shell
+
+
+def _choose(names: Iterable[str]) -> str:
+    """Return a hint that lists what there is, the first of many."""
+    listed = list(names)
+    more = f" and {len(listed) - MOST_NAMED:,} more" if len(listed) > MOST_NAMED else ""
+    return f"choose from {', '.join(listed[:MOST_NAMED])}{more}"
 
 
 def utc_text(time_ns: int | None, *, local: bool = False) -> str | None:

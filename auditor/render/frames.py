@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from auditor import report as r
+from auditor.comparison import Comparison
 
 FRAME_COLUMNS = {
     "client": "str",
@@ -35,10 +36,20 @@ EVIDENCE_COLUMNS = {
     "requirement": "str",
     "verdict": "str",
     "source": "str",
-    "frame": "Int64",
-    "line": "Int64",
+    "frame": "Int64",  # of a capture
+    "line": "Int64",  # of a log
     "text": "str",
     "display_filter": "str",
+}
+CHANGE_COLUMNS = {
+    "client": "str",
+    "requirement": "str",
+    "kind": "str",
+    "worse": "bool",
+    "before": "str",
+    "after": "str",
+    "explanation": "str",
+    "remedy": "str",
 }
 
 
@@ -56,16 +67,37 @@ def evidence_frame(report: r.Report) -> pd.DataFrame:
             "requirement": one.id,
             "verdict": one.verdict,
             "source": report.sources[evidence.source].path,
-            "frame": number if evidence.frames else None,
-            "line": None if evidence.frames else number,
+            **place,
             "text": evidence.text,
             "display_filter": evidence.display_filter,
         }
         for client, _, one in _requirements(report)
         for evidence in one.evidence
-        for number in evidence.frames or evidence.lines
+        for place in _places(evidence)
     ]
     return _typed(rows, EVIDENCE_COLUMNS)
+
+
+def changes_frame(found: Comparison) -> pd.DataFrame:
+    """Return one row per change between two reports, with the columns of CHANGE_COLUMNS."""
+    rows = [
+        {
+            "client": one.client,
+            "requirement": one.after.id,
+            "kind": one.kind,
+            "worse": one.worse,
+            "before": one.before.verdict,
+            "after": one.after.verdict,
+            "explanation": one.after.explanation,
+            "remedy": one.after.remedy,
+        }
+        for one in found.changes
+    ]
+    return _typed(rows, CHANGE_COLUMNS)
+
+
+def _places(evidence: r.Evidence) -> list[dict[str, int]]:
+    return [{"frame": frame} for frame in evidence.frames] + [{"line": line} for line in evidence.lines]
 
 
 def _requirements(report: r.Report) -> Iterator[tuple[r.ClientReport, r.MethodResult, r.RequirementVerdict]]:

@@ -37,7 +37,9 @@ INDENT = 2
 def render_text(report: r.Report, *, width: int = 100, details: bool = False) -> str:
     """Return the report as plain text. details: show every client and requirement in full."""
     out = io.StringIO()
-    print_text(report, Console(file=out, width=width, color_system=None, highlight=False, emoji=False), details=details)
+    # In a notebook rich would show the text there, piece by piece, and return nothing of it.
+    plain = Console(file=out, width=width, color_system=None, highlight=False, emoji=False, force_jupyter=False)
+    print_text(report, plain, details=details)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 

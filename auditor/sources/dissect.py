@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from auditor.sources import extract
-from auditor.sources.extract import Record, Wanted, packets_of, write_pcapng
+from auditor.sources.extract import Record, Wanted, frames_of, packets_of, write_pcapng
 from auditor.sources.packets import Tunnels
 
 SECONDS = 60.0
@@ -98,15 +98,37 @@ def dissect(
     if not flows:
         return Dissection((), "")
     times: list[int] = []
-    with tempfile.TemporaryDirectory(prefix="auditor-", ignore_cleanup_errors=True) as folder:
-        small = Path(folder) / "chosen.pcapng"
-        with small.open("wb") as out:
-            frames = write_pcapng(out, _timed(packets_of(path, flows, tunnels), times))
-        with ONE_AT_A_TIME, _empty_configuration(Path(folder)), _own_child_watcher():
-            packets, obstacle = _in_own_loop(lambda: _read(small, tshark, seconds, len(frames)))
+    records = _timed(packets_of(path, flows, tunnels), times)
+    frames, packets, obstacle = _dissected(records, tshark, seconds, TELLING, LAYERS)
     if not obstacle and len(frames) >= extract.MOST_IN_ALL:
         obstacle = f"only the first {len(frames):,} packets of what was said were read: audit fewer clients at once"
     return Dissection(tuple(_told(packet, frames, times) for packet in packets), obstacle)
+
+
+def whole_packets(
+    path: Path, frames: Collection[int], tshark: Path, *, seconds: float = SECONDS
+) -> tuple[list[Any], str]:
+    """Return pyshark's packets of these frames with all that tshark knows, and why not all of them, empty if they are.
+
+    The `number` of each is that of its frame in the capture.
+    """
+    numbers, packets, obstacle = _dissected(frames_of(path, frames), tshark, seconds)
+    for packet in packets:
+        packet.number = str(numbers[int(packet.number) - 1])
+    return packets, obstacle
+
+
+def _dissected(
+    records: Iterator[Record], tshark: Path, seconds: float, telling: str = "", layers: str = ""
+) -> tuple[list[int], list[Any], str]:
+    """Return the frame numbers of packets, what pyshark made of those that are telling, and what went wrong."""
+    with tempfile.TemporaryDirectory(prefix="auditor-", ignore_cleanup_errors=True) as folder:
+        small = Path(folder) / "chosen.pcapng"
+        with small.open("wb") as out:
+            frames = write_pcapng(out, records)
+        with ONE_AT_A_TIME, _empty_configuration(Path(folder)), _own_child_watcher():
+            packets, obstacle = _in_own_loop(lambda: _read(small, tshark, seconds, len(frames), telling, layers))
+    return frames, packets, obstacle
 
 
 def _timed(records: Iterator[Record], times: list[int]) -> Iterator[Record]:
@@ -154,8 +176,12 @@ def _run_loop(work: Callable[[], Any], started: Future[Any], result: Future[Any]
         over.set()
 
 
-async def _read(path: Path, tshark: Path, seconds: float, count: int) -> tuple[list[Any], str]:
+async def _read(
+    path: Path, tshark: Path, seconds: float, count: int, telling: str, layers: str
+) -> tuple[list[Any], str]:
     """Return pyshark's packets, and what went wrong. count: how many packets the file holds.
+
+    telling: a display filter, layers: the names of protocols; all packets and protocols if empty.
 
     The last packet is always asked for: a tshark that does not print it has not read the file.
     """
@@ -172,11 +198,11 @@ async def _read(path: Path, tshark: Path, seconds: float, count: int) -> tuple[l
     unread: list[str] = []
     capture = pyshark.FileCapture(
         str(path),
-        display_filter=f"{TELLING} or frame.number == {count}",
+        display_filter=f"{telling} or frame.number == {count}" if telling else None,
         tshark_path=str(tshark),
         use_json=True,
         eventloop=asyncio.get_running_loop(),
-        custom_parameters=["-J", LAYERS],
+        custom_parameters=["-J", layers] if layers else [],
     )
     try:
         async with asyncio.timeout(seconds):

@@ -1,0 +1,227 @@
+"""Charts of a report, drawn by Altair without a network: when what was tried, and one attempt as a ladder."""
+
+from __future__ import annotations
+
+import textwrap
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from auditor import proof
+from auditor import report as r
+from auditor.errors import ArgumentError, MissingPackageError
+from auditor.render import wording
+from auditor.render.clean import clean
+
+if TYPE_CHECKING:
+    import altair
+
+COLOURS = {"good": "#1a7f37", "bad": "#cf222e", "unsure": "#9a6700", "none": "#6e7781"}
+WIDTH = 640
+ROW = 28  # pixels a rung of a ladder
+MOST_ROWS = 60  # of a ladder
+MOST_BARS = 240
+LABEL = 78  # characters
+MOST_SAID = 400
+NANOSECONDS = 1_000_000_000
+
+
+def timeline(report: r.Report, method: str | None = None, client: str | None = None) -> altair.LayerChart:
+    """Return an Altair chart: when each requirement of a method was tried, coloured by its verdict.
+
+    method: its id; without it the one that was tried most. client: an address; without it all clients, as far as they
+    can be told apart in one chart.
+    """
+    alt = _altair()
+    clients = [report.client(client)] if client else list(report.clients)
+    bars = [bar for one in clients for bar in _bars(report, one, method, many=len(clients) > 1)]
+    if not bars:
+        raise ArgumentError("nothing of it was tried, so there is no time to draw", hint="see report.frame()")
+    shown, left_out = bars[:MOST_BARS], max(len(bars) - MOST_BARS, 0)
+    utc = all(bar["begin"].endswith("Z") for bar in shown)
+    title = f"time ({'UTC' if utc else 'local, as in the log'})" + (
+        f"; {left_out:,} more are not shown" * bool(left_out)
+    )
+    base = alt.Chart(alt.Data(values=shown)).encode(
+        y=alt.Y("label:N", sort=list(dict.fromkeys(bar["label"] for bar in shown)), title=None, axis=_axis(alt)),
+        color=_colour(alt, [bar["verdict"] for bar in shown]),
+        tooltip=["label:N", "verdict:N", "attempts:Q", "begin:N", "end:N", "explanation:N"],
+    )
+    axis = alt.Axis(format="%H:%M:%S", tickCount=6, labelOverlap=True)
+    when = alt.X("begin:T", title=title, axis=axis, scale=alt.Scale(type="utc", padding=10))
+    spans = base.mark_bar(height=8).encode(x=when, x2="end:T")
+    ends = base.mark_tick(thickness=2, size=16).encode(x=when)
+    chart: altair.LayerChart = alt.layer(spans, ends).properties(width=WIDTH)
+    return chart
+
+
+def _bars(report: r.Report, client: r.ClientReport, method: str | None, *, many: bool) -> list[dict[str, Any]]:
+    chosen = client.method(method) if method else wording.main_method(client, report.asked)
+    return [
+        {
+            "label": clean(f"{client.address} {one.row}" if many else one.row, most=LABEL),
+            "verdict": wording.verdict(one),
+            "attempts": one.attempts,
+            "begin": one.first_time,
+            "end": one.last_time or one.first_time,
+            "explanation": clean(one.explanation),
+        }
+        for one in chosen.requirements
+        if one.first_time
+    ]
+
+
+def ladder(report: r.Report, requirement: str | None = None, client: str | None = None) -> altair.LayerChart:
+    """Return an Altair chart of what proves one verdict: who sent what to whom, and that nothing came back.
+
+    requirement: an id such as "client-push/smb"; without it the first that was stopped, else the first that was seen.
+    client: an address, needed where the report has several.
+    """
+    alt = _altair()
+    one = chosen(report, requirement, client)
+    rows = proof.proof(report, one)
+    if not rows:
+        raise ArgumentError(f"{one.id} was not seen in these sources: there is nothing to draw", hint=one.explanation)
+    hosts = _hosts(one, rows)
+    rungs = _rungs(report, one, rows, hosts)
+    size = {"width": WIDTH, "height": ROW * (len(rungs) + 1)}
+    chart: altair.LayerChart = _drawn(alt, rungs, hosts).properties(**size, title=_title(alt, one))
+    return chart
+
+
+def chosen(report: r.Report, requirement: str | None, client: str | None) -> r.RequirementVerdict:
+    """Return one verdict of one client; without a name the first of its main method that needs to be proven."""
+    of = report.client(client)
+    if requirement is not None:
+        return of.requirement(requirement)
+    main = wording.main_method(of, report.asked)
+    shown = wording.to_prove(main)
+    if not shown:
+        raise ArgumentError(f"nothing of {main.id} was seen", where=of.address, hint="see report.limitations")
+    return min(shown, key=lambda one: (one.verdict not in r.BAD, not wording.fatal(one), not one.changed))
+
+
+def _hosts(one: r.RequirementVerdict, rows: list[proof.Row]) -> list[str]:
+    """Return the lifelines from left to right: who asks, the devices between that said something, who was asked."""
+    ends = [end.address for end in (one.source, one.destination) if end.address]
+    seen = dict.fromkeys(host for row in rows for host in (row.sender, row.receiver))
+    between = [host for host in seen if host not in ends]
+    return [*ends[:1], *between, *ends[1:]]
+
+
+def _rungs(
+    report: r.Report, one: r.RequirementVerdict, rows: list[proof.Row], hosts: list[str]
+) -> list[dict[str, Any]]:
+    state = _state(wording.verdict(one))
+    stop = next((row.sender for row in rows if row.sender not in (one.source.address, one.destination.address)), "")
+    several = len({row.source for row in rows}) > 1
+    begin = {row.source: row.time_ns for row in reversed(rows)}  # of each source the earliest
+    rungs = []
+    for place, row in enumerate(rows[:MOST_ROWS]):
+        asks = row.sender == one.source.address
+        end = stop if asks and stop and row.receiver == one.destination.address else row.receiver
+        left, right = hosts.index(row.sender), hosts.index(end)
+        number = f"frame {row.frame:,}" if row.frame else f"line {row.line:,}"
+        source = f" of {report.sources[row.source].path}" if several else ""
+        rungs.append(
+            {
+                "place": place,
+                "from": left,
+                "to": right,
+                "middle": (left + right) / 2,
+                "label": clean(f"{row.what}, {number}{source}", most=LABEL),
+                "when": f"+{(row.time_ns - begin[row.source]) / NANOSECONDS:.3f} s",
+                "state": state if asks else "answer",
+                "right": right > left,
+            }
+        )
+    if len(rows) > MOST_ROWS:
+        rungs.append(_remark(len(rungs), f"{len(rows) - MOST_ROWS:,} more: report.evidence_frame()", hosts))
+    elif one.verdict in r.BAD and all(row.frame and row.sender == one.source.address for row in rows):
+        rungs.append(_remark(len(rungs), "nothing came back", hosts))
+    return rungs
+
+
+def _remark(place: int, text: str, hosts: list[str]) -> dict[str, Any]:
+    last = len(hosts) - 1
+    return {"place": place, "middle": last / 2, "label": text, "when": "", "state": "remark", "from": 0, "to": 0}
+
+
+def _drawn(alt: Any, rungs: list[dict[str, Any]], hosts: list[str]) -> Any:
+    names = [clean(host, most=LABEL) for host in hosts]
+    text = " : ".join(f"datum.value == {place} ? {_quoted(name)}" for place, name in enumerate(names)) + " : ''"
+    across = alt.Scale(domain=[-0.25, len(hosts) - 0.75], nice=False)
+    places = alt.Axis(values=list(range(len(hosts))), labelExpr=text, orient="top", grid=True, title=None, labelLimit=0)
+    x = alt.X("from:Q", scale=across, axis=places)
+    y = alt.Y(
+        "place:O",
+        title=None,
+        scale=alt.Scale(type="point", padding=0.9),
+        axis=alt.Axis(labels=False, ticks=False, domain=False),
+    )
+    states = ["good", "bad", "unsure", "answer", "remark"]
+    ranges = [COLOURS["good"], COLOURS["bad"], COLOURS["unsure"], COLOURS["none"], COLOURS["bad"]]
+    colour = alt.Color("state:N", scale=alt.Scale(domain=states, range=ranges), legend=None)
+    base = alt.Chart(alt.Data(values=rungs)).encode(y=y, color=colour, tooltip=["label:N", "when:N"])
+    packets = base.transform_filter("datum.state != 'remark'")
+    heads = [
+        packets.transform_filter(f"datum.right == {str(right).lower()}")
+        .mark_point(shape=shape, filled=True, size=90, opacity=1)
+        .encode(x=alt.X("to:Q", scale=across, axis=places))
+        for right, shape in ((True, "triangle-right"), (False, "triangle-left"))
+    ]
+    lines = [
+        packets.transform_filter(f"datum.state {sign} 'bad'")
+        .mark_rule(strokeWidth=1.5, strokeDash=dash)
+        .encode(x=x, x2="to:Q")
+        for sign, dash in (("!=", [1, 0]), ("==", [6, 4]))  # dashed: nobody saw that it arrived
+    ]
+    words = base.mark_text(dy=-8, fontSize=11).encode(x=alt.X("middle:Q", scale=across), text="label:N")
+    times = base.mark_text(align="left", fontSize=10).encode(
+        x=alt.value(2), text="when:N", color=alt.value(COLOURS["none"])
+    )
+    return alt.layer(*lines, *heads, words, times)
+
+
+def _quoted(text: str) -> str:
+    """Return text as a string of Vega's expressions, in which nothing else can begin."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _title(alt: Any, one: r.RequirementVerdict) -> Any:
+    lines = textwrap.wrap(clean(one.explanation, most=MOST_SAID), WIDTH // 6)
+    return alt.Title(clean(f"{one.id}: {wording.verdict(one)}"), subtitle=lines, anchor="start")
+
+
+def _state(told: str) -> str:
+    """Return what colour a verdict has, as wording.verdict tells it."""
+    verdict, *beside = told.split(", ")
+    if "but failed" in beside:
+        return "bad"
+    if "changed" in beside:
+        return "unsure"
+    return "good" if verdict in r.GOOD else "bad" if verdict in r.BAD else "unsure"
+
+
+def _colour(alt: Any, verdicts: list[str]) -> Any:
+    domain = list(dict.fromkeys(verdicts))
+    ranges = [COLOURS[_state(one)] for one in domain]
+    return alt.Color("verdict:N", scale=alt.Scale(domain=domain, range=ranges), title="verdict")
+
+
+def _axis(alt: Any) -> Any:
+    return alt.Axis(labelLimit=0, grid=True)
+
+
+def _altair() -> Any:
+    """Return Altair, set to draw without a network unless the user chose how it draws.
+
+    By default its charts load scripts from the Internet, and stay empty where there is none.
+    """
+    try:
+        import altair
+    except ImportError:
+        what = "charts need Altair, which is not installed"
+        raise MissingPackageError(what, hint="pip install altair vl-convert-python (or auditor[notebook])") from None
+    if altair.renderers.active == "default":
+        altair.renderers.enable("svg" if find_spec("vl_convert") else "mimetype")
+    return altair

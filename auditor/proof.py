@@ -1,0 +1,180 @@
+"""The packets and log rows that prove a verdict, taken again from the sources: who sent what to whom, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from auditor import report as r
+from auditor.errors import MissingPackageError, SourceError
+from auditor.sources.addresses import Addresses
+from auditor.sources.capture import CaptureReader
+from auditor.sources.dissect import whole_packets
+from auditor.sources.messages import Neighbours, Quote
+from auditor.sources.packets import Headers, PacketReader, Packets
+from auditor.sources.reading import known_tunnels
+from auditor.tshark import find_tshark
+
+DOCTOR = "install Wireshark; auditor doctor tells whether it is found"
+AGAIN = "audit it again, with the sources at hand"
+ECHO_REPLIES = frozenset((0, 129))
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
+
+
+class Row(NamedTuple):
+    """One packet, or the rows of one attempt in a log.
+
+    source: index in Report.sources; frame: its number in a capture, line: the first line in a log, the other is None;
+    time_ns: nanoseconds since 1970, of a log without a known zone as it stands there; what: such as SYN, or DROP.
+    """
+
+    source: int
+    frame: int | None
+    line: int | None
+    time_ns: int
+    sender: str
+    receiver: str
+    what: str
+
+
+def proof(report: r.Report, one: r.RequirementVerdict) -> list[Row]:
+    """Return what proves one verdict, source by source in order of time.
+
+    Captures are read again and must still lie where they were; SourceError says if they do not, or if the report was
+    loaded from a file and its proof is in a log.
+    """
+    found: list[Row] = []
+    for number, source in enumerate(report.sources):
+        cited = [evidence for evidence in one.evidence if evidence.source == number]
+        frames = {frame for evidence in cited for frame in evidence.frames}
+        lines = {line for evidence in cited for line in evidence.lines}
+        here = list(_packets(number, source.path, frames)) if frames else []
+        here += _logged(report, number, lines) if lines else []
+        found += sorted(here, key=lambda row: (row.time_ns, row.frame or row.line or 0))
+    return found
+
+
+def dissected(report: r.Report, one: r.RequirementVerdict) -> list[Any]:
+    """Return the packets that prove one verdict as pyshark has them, source by source; logs have none.
+
+    Raises SourceError as `proof` does, and MissingPackageError where tshark cannot be used.
+    """
+    program = find_tshark()
+    if program is None:
+        raise MissingPackageError("packets are read by tshark, which was not found", hint=DOCTOR)
+    found: list[Any] = []
+    for number, source in enumerate(report.sources):
+        frames = {frame for evidence in one.evidence if evidence.source == number for frame in evidence.frames}
+        if source.kind != "capture" or not frames:
+            continue
+        with _read_again(source.path):
+            packets, obstacle = whole_packets(Path(source.path), frames, program)
+        if obstacle:
+            raise MissingPackageError(f"tshark did not read the packets: {obstacle}", where=source.path, hint=DOCTOR)
+        _check_whole(source.path, len(frames) - len(packets))
+        found += packets
+    return found
+
+
+@contextmanager
+def _read_again(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(f"cannot be read again ({error.strerror})", where=path, hint=AGAIN) from error
+
+
+def _check_whole(path: str, missing: int) -> None:
+    if missing:
+        raise SourceError("the source is no longer what the report was made of", where=path, hint=AGAIN)
+
+
+# packets of a capture
+
+
+def _packets(number: int, path: str, frames: Set[int]) -> Iterator[Row]:
+    reader = PacketReader(known_tunnels())
+    left = set(frames)
+    with _read_again(path):
+        for records in CaptureReader(Path(path)):
+            if not left:
+                break
+            for row in _read(number, reader.read(records), reader.addresses, frozenset(left)):
+                if row.frame in left:  # a packet may hold others
+                    left.discard(row.frame)
+                    yield row
+    _check_whole(path, len(left))
+
+
+def _read(number: int, headers: Headers, addresses: Addresses, frames: Set[int]) -> Iterator[Row]:
+    for quote in headers.quotes:
+        if quote.frame in frames:
+            yield Row(number, quote.frame, None, quote.time_ns, quote.sender, quote.src, _error(quote))
+    for protocol, packets in (("tcp", headers.tcp), ("udp", headers.udp), ("icmp", headers.icmp)):
+        for index in _at(packets.frame, frames):
+            yield _row(number, protocol, packets, index, addresses)
+    for asked in headers.neighbours:
+        yield from _neighbours(number, asked, addresses, frames)
+
+
+def _at(numbers: Any, frames: Set[int]) -> list[int]:
+    import numpy as np
+
+    return np.flatnonzero(np.isin(numbers, list(frames))).tolist()
+
+
+def _row(number: int, protocol: str, packets: Packets, index: int, addresses: Addresses) -> Row:
+    pair, version = int(packets.pair[index]), int(packets.version[index])
+    ends = (addresses.text(pair >> 32, version), addresses.text(pair & 0xFFFFFFFF, version))
+    payload = int(packets.payload[index])
+    if protocol == "tcp":
+        what = _segment(int(packets.flags[index]), payload)
+    elif protocol == "udp":
+        what = f"UDP, {payload:,} bytes"
+    else:
+        what = "echo reply" if int(packets.kind[index]) >> 8 in ECHO_REPLIES else "echo request"
+    return Row(number, int(packets.frame[index]), None, int(packets.time_ns[index]), *ends, what)
+
+
+def _segment(flags: int, payload: int) -> str:
+    if flags & SYN:
+        return "SYN-ACK" if flags & ACK else "SYN"
+    if flags & RST:
+        return "RST"
+    return f"data, {payload:,} bytes" if payload else "FIN" if flags & FIN else "ACK"
+
+
+def _error(quote: Quote) -> str:
+    version = "v6" if quote.version == 6 else ""
+    about = f" about the {quote.what}" if quote.what else ""
+    return f"ICMP{version} {quote.icmp_type}/{quote.icmp_code}{about}"
+
+
+def _neighbours(number: int, asked: Neighbours, addresses: Addresses, frames: Set[int]) -> Iterator[Row]:
+    for index in _at(asked.frame, frames):
+        sender, target = (
+            addresses.text(int(host) & 0xFFFFFFFF, int(host) >> 32)
+            for host in (asked.sender[index], asked.target[index])
+        )
+        what = "I am here" if asked.answer[index] else "who has this address?"
+        yield Row(number, int(asked.frame[index]), None, int(asked.time_ns[index]), sender, target, what)
+
+
+# rows of a log
+
+
+def _logged(report: r.Report, number: int, lines: Set[int]) -> list[Row]:
+    """Return the attempts of which one of these lines is the first; the flow table holds what the log said of them."""
+    path = report.sources[number].path
+    if report.flows is None:
+        raise SourceError("a saved report does not hold the rows of its logs", where=path, hint=AGAIN)
+    table = report.flows
+    table = table[(table["source"] == path) & table["first_line"].isin(list(lines))]
+    found = []
+    for row in table.to_dict("records"):
+        many = f", {int(row['rows'])} rows" if row["rows"] > 1 else ""
+        what = f"{row['action']} ({str(row['direction']).lower()}{many})"
+        found.append(Row(number, None, int(row["first_line"]), row["start"].value, row["src_ip"], row["dst_ip"], what))
+    return found

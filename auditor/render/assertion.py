@@ -1,0 +1,35 @@
+"""Why an installation method does not work, as the message of a failed test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from auditor import report as r
+from auditor.render import wording
+from auditor.render.clean import clean
+
+MOST_TOLD = 10  # clients
+LINE = 400  # characters
+
+
+def failures(report: r.Report, method: str, client: str | None) -> str:
+    """Return what keeps a method from working, empty if it works for the client, or for all if None is given."""
+    if not report.clients:
+        return "The report is about no client."
+    clients = report.clients if client is None else (report.client(client),)
+    bad = [(one, one.method(method)) for one in clients if one.method(method).result != r.WORKS]
+    lines = [line for one, result in bad[:MOST_TOLD] for line in _failure(report, one, result)]
+    if len(bad) > MOST_TOLD:
+        lines.append(f"and {len(bad) - MOST_TOLD:,} more of {len(clients):,} clients")
+    return "\n".join(clean(line, most=LINE) for line in lines)
+
+
+def _failure(report: r.Report, client: r.ClientReport, method: r.MethodResult) -> Iterator[str]:
+    yield f"{client.address}: {method.title}: {method.result.upper()}"
+    yield from (f"  {text}" for text in wording.why(method))
+    for one in method.requirements:
+        if wording.counts(method, one):
+            places = "; ".join(wording.frames(evidence, report) for evidence in one.evidence)
+            yield f"  {one.id}: {wording.verdict(one)}; proof: {places}"
+            if one.remedy:
+                yield f"    remedy: {one.remedy}"
