@@ -445,14 +445,18 @@ def _remedy(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> str
         return ""
     if finding.verdict == r.NO_ANSWER:
         return f"{finding.remedy} If it is on: {requirement.remedy}"
-    if finding.verdict == r.BLOCKED and finding.blocked_at in (requirement.to_role, r.UNKNOWN) and not finding.remedy:
-        export = f"auditor rulesets export {requirement.method} --to powershell"
-        if ruleset.id != DEFAULT_RULESET:
-            export += f" --ruleset {ruleset.id}"
-        if finding.attempts and requirement.to_role == CLIENT:
-            export += f" --role {requirement.from_role}={finding.attempts[0].src}"
-        return f'{requirement.remedy} The rule "{rule_name(requirement)}" of "{export}" does it in Windows Firewall.'
-    return finding.remedy or requirement.remedy
+    if finding.verdict != r.BLOCKED or finding.blocked_at not in (requirement.to_role, r.UNKNOWN) or finding.remedy:
+        return finding.remedy or requirement.remedy
+    export = f"auditor rulesets export {requirement.method} --to powershell"
+    if ruleset.id != DEFAULT_RULESET:
+        export += f" --ruleset {ruleset.id}"
+    tried = finding.attempts[0] if finding.attempts else None
+    if tried and requirement.to_role == CLIENT:
+        export += f" --role {requirement.from_role}={tried.src}"
+    rule = f'The rule "{rule_name(requirement)}" of "{export}" does it in Windows Firewall.'
+    if tried and finding.blocked_at == requirement.to_role and finding.confidence == r.PROVEN:
+        return f"On {tried.dst} itself, allow {tried.port_text} inbound from {tried.src}. {rule}"
+    return f"{requirement.remedy} {rule}"
 
 
 def _role_of(address: str, client: str, cast: Cast) -> str:

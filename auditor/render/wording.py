@@ -46,8 +46,13 @@ def why(method: r.MethodResult) -> list[str]:
         delayed = [one.explanation for one in method.requirements if one.verdict in r.BAD and _of_push(one)]
         if delayed:
             return delayed
-        text = "Everything that it requires was seen to be open, so the network does not stop it. If the installation"
-        return [f"{text} failed all the same: ccm.log on the site server, then ccmsetup.log on the client.", *earlier]
+        text = "Everything that it requires was seen to be open, so the network does not stop it."
+        if any(one.verdict == r.ALLOWED for one in method.requirements):
+            text = (
+                "Everything that it requires was seen to be open, or was let through by a firewall whose log is here."
+            )
+        more = "If the installation failed all the same: ccm.log on the site server, then ccmsetup.log on the client."
+        return [f"{text} {more}", *earlier]
     missing = [one.requirement.partition("/")[2] for one in method.reasons]
     seen = any(one.attempts for one in method.requirements)
     harmless = [one.row for one in method.requirements if one.verdict in r.BAD and one.necessity == "required"]
