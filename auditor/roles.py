@@ -15,7 +15,7 @@ from auditor.report import RoleAssignment
 from auditor.ruleset import Requirement, Ruleset
 from auditor.ruleset_lint import ROLES, nearest
 from auditor.said import Said
-from auditor.sources.source import Source
+from auditor.sources.source import CAPTURE, Source
 
 SITE_SERVER, CLIENT, MANAGEMENT_POINT = "site-server", "client", "management-point"
 NO_MANAGEMENT_POINT = "which is the management point cannot be told."
@@ -245,6 +245,8 @@ def _contacts(sources: Sequence[Source], ports: Mapping[int, set[str]]) -> list[
     for source in sources:
         table = source.flows
         table = table[(table["protocol"] == "tcp") & table["dst_port"].isin(list(ports))]
+        if source.kind != CAPTURE:  # a late packet that was dropped shows nobody who connects, nor does a broadcast
+            table = table[(table["answer"] != "mid-stream") & ~table["dst_ip"].str.endswith(".255")]
         times = table["start"].astype("int64").tolist()
         columns = (table[name].tolist() for name in ("src_ip", "dst_ip", "dst_port"))
         for src, dst, port, time in zip(*columns, times, strict=True):
