@@ -1,5 +1,6 @@
 # make demo   audit a shipped capture (sets up everything in .venv first)
 # make test   run the tests             make lint   ruff and mypy
+# make docs   the Python API as HTML pages, in build/docs
 # make lab    make the sample captures again (Linux, as root)      make wheel   build and try the wheel
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := sample_captures/smb-dropped.pcap
 
-.PHONY: demo test lint lab wheel format clean
+.PHONY: demo test lint docs lab wheel format clean
 
 demo: $(VENV)/.installed
 	@# Exit code 3 is the answer here: the capture is of a push that fails.
@@ -26,6 +27,9 @@ lint: $(VENV)/.tools
 format: $(VENV)/.tools
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.tools
+	$(BIN)/python docs/make.py
 
 lab:
 	$(PYTHON) sample_captures/lab/make.py all

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,6 +68,15 @@ def test_its_python_examples_run(monkeypatch: pytest.MonkeyPatch) -> None:
     examples = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "README", str(README), 0)
     assert examples.examples
     assert doctest.DocTestRunner(verbose=False).run(examples).failed == 0
+
+
+def test_its_test_of_a_network_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (text,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(text, names)
+    (test,) = (one for name, one in names.items() if name.startswith("test_"))
+    test()
 
 
 def test_its_site_file_is_one(tmp_path: Path) -> None:
