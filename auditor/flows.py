@@ -42,8 +42,17 @@ class Asked:
     asker: str
     target: str
     frames: tuple[int, ...]
-    first_ns: int
-    last_ns: int
+    times_ns: tuple[int, ...]
+
+    @property
+    def first_ns(self) -> int:
+        """When it was asked first."""
+        return self.times_ns[0]
+
+    @property
+    def last_ns(self) -> int:
+        """When it was asked last."""
+        return self.times_ns[-1]
 
 
 class Flows:
@@ -149,7 +158,7 @@ class FlowBuilder:
             if not answer and target not in answered and target != sender:
                 waiting[sender, target] += kept
         return tuple(
-            Asked(asker, target, tuple(one.frame for one in kept), kept[0].time_ns, kept[-1].time_ns)
+            Asked(asker, target, tuple(one.frame for one in kept), tuple(one.time_ns for one in kept))
             for (asker, target), kept in sorted(waiting.items())
         )
 
