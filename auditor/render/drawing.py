@@ -32,7 +32,10 @@ class Host:
 
 @dataclass(frozen=True)
 class Arrow:
-    """A requirement between two hosts. stop: where it is stopped; known: whether the sources tell that place."""
+    """A requirement between two hosts.
+
+    stop: where it is stopped, if it is; known: whether the sources tell that place; back: it is the answer that is lost.
+    """
 
     y: float
     name: str
@@ -41,6 +44,7 @@ class Arrow:
     state: str
     stop: float | None = None
     known: bool = True
+    back: bool = False
 
     @property
     def sign(self) -> str:
@@ -166,7 +170,17 @@ def _told(one: r.RequirementVerdict) -> str:
 
 def _arrow(one: r.RequirementVerdict, y: float) -> Arrow:
     stop, known = _stop(one) if one.verdict in r.BAD else (None, True)
-    return Arrow(y, one.row, wording.port(one), wording.verdict(one), state(one), stop, known)
+    back = stop is not None and one.blocked_at == r.BETWEEN and _answered(one)
+    return Arrow(y, one.row, wording.port(one), wording.verdict(one), state(one), stop, known, back)
+
+
+def _answered(one: r.RequirementVerdict) -> bool:
+    """Tell whether a source saw what the other end answered, although it never arrived."""
+    answers = ("SYN-ACK", "reply")
+    packets = (packet for proof in one.evidence for packet in proof.packets)
+    return one.changed is None and any(
+        packet.sender == one.destination.address and packet.what in answers for packet in packets
+    )
 
 
 def _stop(one: r.RequirementVerdict) -> tuple[float, bool]:
@@ -263,6 +277,8 @@ def _ladder(one: r.RequirementVerdict, proof: r.Evidence, answers: Sequence[r.Pr
     top = LINE * max(len(host.lines) for host in hosts) + 8
     silent = all(packet.sender == source.address for packet in packets) and not answers
     places = {source.address: FIRST, destination.address: LAST}
+    if forged or (third and not any(packet.sender == destination.address for packet in packets)):
+        places[destination.address] = (FIRST + LAST) / 2  # the device between answers, so it went no further
     rungs = [
         _rung(packet, packets[0], places, top + RUNG * place + 24, silent=silent, forged=forged)
         for place, packet in enumerate(packets)
@@ -270,13 +286,14 @@ def _ladder(one: r.RequirementVerdict, proof: r.Evidence, answers: Sequence[r.Pr
     for problem in answers:
         label = f"{problem.code[:MOST_LABEL]} · frame {problem.frame}"
         rungs.append(Rung(_next(rungs, top), LAST, FIRST, label, "", BAD if problem.fatal else UNTRIED))
-    if silent and one.verdict in r.BAD:
+    silence = silent and (one.verdict in r.BAD or one.changed is not None)
+    if silence:
         rungs.append(Rung(_next(rungs, top), LAST, FIRST, "no answer", "", BAD, arrived=False, is_nothing=True))
     where = f" in {report.sources[proof.source].path}" if len(report.sources) > 1 else ""
     title = f"{wording.port(one)} from {_name(source)} to {_name(destination)}{where}"
     told = [_spoken(packet, packets[0]) for packet in packets]
     told += [f"frame {problem.frame}: {problem.text}" for problem in answers]
-    end = "; then no answer." if silent and one.verdict in r.BAD else "."
+    end = "; then no answer." if silence else "."
     return Ladder(title, "; ".join(told) + end, tuple(hosts), tuple(rungs), top, _next(rungs, top) - 12)
 
 
@@ -299,8 +316,6 @@ def _rung(
     stops = packet.what == "RST" or packet.what.startswith("ICMP")
     begin = middle if forged and packet.what == "RST" else places.get(packet.sender, middle)
     end = places.get(packet.receiver, FIRST)
-    if begin == end:
-        begin, end = FIRST, LAST
     what = f"who has {packet.receiver}?" if packet.what == "who has" else packet.what
     label = f"{what[:MOST_LABEL]} · frame {packet.frame}"
     return Rung(y, begin, end, label, _since(packet, first), BAD if stops else UNTRIED, arrived=not silent)
