@@ -7,7 +7,7 @@ and the narrowest telephone shows them whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,7 +16,7 @@ from auditor.render import wording
 
 WIDTH = 400
 GOOD, BAD, UNSURE, UNTRIED = "good", "bad", "unsure", "untried"
-SIGNS = {GOOD: "✓", BAD: "✕", UNSURE: "?", UNTRIED: "–"}
+SIGNS = {GOOD: "✓", BAD: "✕", UNSURE: "?", UNTRIED: "\N{EN DASH}"}
 
 LINE = 15  # height of a line of text
 MOST_LETTERS = 64  # of a name in a drawing; whole names stand in its description and in the tables
@@ -34,7 +34,7 @@ class Host:
 class Arrow:
     """A requirement between two hosts.
 
-    stop: where it is stopped, if it is; known: whether the sources tell that place; back: it is the answer that is lost.
+    stop: where it is stopped, if it is; known: whether the sources tell that place; back: its answer is lost there.
     """
 
     y: float
@@ -269,14 +269,16 @@ def _answers(one: r.RequirementVerdict, proofs: Sequence[r.Evidence]) -> dict[in
 def _ladder(one: r.RequirementVerdict, proof: r.Evidence, answers: Sequence[r.Problem], report: r.Report) -> Ladder:
     packets = proof.packets[:MOST_RUNGS]
     source, destination = _ends(one, packets)
-    third = list(dict.fromkeys(one.sender for one in packets if one.sender not in (source.address, destination.address)))
+    third = list(
+        dict.fromkeys(one.sender for one in packets if one.sender not in (source.address, destination.address))
+    )
     forged = one.verdict == r.REFUSED and one.blocked_at == r.BETWEEN
     hosts = [_host(source, FIRST, 14), _host(destination, LAST, 14)]
     if third or forged:
         hosts.insert(1, Host(tuple(_lines(third[0] if third else "a device between", 14)), (FIRST + LAST) / 2))
     top = LINE * max(len(host.lines) for host in hosts) + 8
     silent = all(packet.sender == source.address for packet in packets) and not answers
-    places = {source.address: FIRST, destination.address: LAST}
+    places: dict[str | None, float] = {source.address: FIRST, destination.address: LAST}
     if forged or (third and not any(packet.sender == destination.address for packet in packets)):
         places[destination.address] = (FIRST + LAST) / 2  # the device between answers, so it went no further
     rungs = [
@@ -309,7 +311,7 @@ def _ends(one: r.RequirementVerdict, packets: Sequence[r.Packet]) -> tuple[r.End
 
 
 def _rung(
-    packet: r.Packet, first: r.Packet, places: dict[str | None, float], y: float, *, silent: bool, forged: bool
+    packet: r.Packet, first: r.Packet, places: Mapping[str | None, float], y: float, *, silent: bool, forged: bool
 ) -> Rung:
     """Return one packet; a reset in the name of another host comes from the middle, as an error does."""
     middle = (FIRST + LAST) / 2

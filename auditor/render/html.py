@@ -22,7 +22,7 @@ from auditor.render.clean import clean
 
 FOLDER = Path(__file__).parent / "page"
 MOST_DRAWN = 100  # of many clients, how many are shown with drawings
-MOST_CHARACTERS = 12_000_000  # of details of many clients; a browser opens that at once
+MOST_BYTES = 13_500_000  # of details of many clients: what a browser opens within three seconds
 RESULTS = (r.FAILS, r.UNPROVEN, r.WORKS)
 STATES = {r.WORKS: drawing.GOOD, r.FAILS: drawing.BAD, r.UNPROVEN: drawing.UNSURE}
 MOST_LISTED_IN_NOTEBOOK = 10
@@ -48,6 +48,14 @@ class Details:
         """The drawing of when what was tried."""
         return drawing.time_line(self.main) if self.drawn else None
 
+    def proofs(self, report: r.Report) -> Iterator[tuple[r.RequirementVerdict, list[drawing.Ladder]]]:
+        """Yield what is proven, with the ladders of its attempts; the same packets are drawn once."""
+        drawn: set[tuple[drawing.Rung, ...]] = set()
+        for one in wording.to_prove(self.main):
+            found = drawing.ladders(one, report) if self.drawn else []
+            yield one, [ladder for ladder in found if ladder.rungs not in drawn]
+            drawn |= {ladder.rungs for ladder in found}
+
     @property
     def instead(self) -> tuple[str, list[str]]:
         """A heading and the other methods that may work."""
@@ -66,7 +74,8 @@ def render_html(report: r.Report) -> str:
     style, script = _file("page.css"), _file("page.js")
     ordered = sorted(mains, key=lambda one: RESULTS.index(one[1].result)) if many else mains
     told, left_out = _within(_many(report, ordered)) if many else ("", 0)
-    return _template("page.html.jinja").render(
+    return _rendered(
+        "page.html.jinja",
         report=report,
         mains=ordered,
         many=many,
@@ -85,7 +94,8 @@ def render_part(report: r.Report) -> str:
     """Return the answer alone as part of a page, such as a notebook: verdict, picture, requirements, other methods."""
     mains = wording.mains(report)
     many = len(mains) > wording.MANY_CLIENTS
-    return _template("part.html.jinja").render(
+    return _rendered(
+        "part.html.jinja",
         report=report,
         mains=mains,
         many=many,
@@ -106,9 +116,15 @@ def _heading(mains: Sequence[wording.Main]) -> str:
     return f"{client.address}: {main.title}: {main.result.upper()}"
 
 
+def stopped(main: r.MethodResult) -> str:
+    """Return all that is stopped of a method, or failed on an open port, in a few words."""
+    bad = [one for one in main.requirements if drawing.state(one) == drawing.BAD]
+    return ", ".join(f"{one.row} {wording.verdict(one)}" for one in bad)
+
+
 def _many(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[Markup]:
     """Yield the details of each of many clients; drawings make a page slow, so only the first have them."""
-    show = _template("client.html.jinja").module.folded  # type: ignore[attr-defined]  # jinja2 does not type its macros
+    show = _template("client.html.jinja").module.folded
     for place, (client, main) in enumerate(mains, 1):
         drawn = place <= MOST_DRAWN and main.result != r.WORKS
         yield show(Details(client, main, place, 3, drawn), report)
@@ -117,9 +133,9 @@ def _many(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[Markup]:
 def _within(parts: Iterator[Markup]) -> tuple[Markup, int]:
     """Return as many parts as a page holds, and how many are left out."""
     kept: list[Markup] = []
-    room, left_out = MOST_CHARACTERS, 0
+    room, left_out = MOST_BYTES, 0
     for part in parts:
-        room -= len(part)
+        room -= len(part.encode())
         if room < 0:
             left_out += 1
         else:
@@ -140,8 +156,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"wording": wording, "drawing": drawing, "r": r, "states": STATES}
+    made.globals |= {"stopped": stopped, "wording": wording, "drawing": drawing, "r": r, "states": STATES}
     return made
+
+
+def _rendered(name: str, **values: Any) -> str:
+    text: str = _template(name).render(**values)
+    return text
 
 
 def _template(name: str) -> Any:
@@ -156,7 +177,7 @@ def _harmless(value: Any) -> Any:
 @cache
 def _file(name: str) -> Markup:
     """Return one of our own files that goes into the page as it is."""
-    return Markup((FOLDER / name).read_text(encoding="utf-8"))  # noqa: S704  # it is ours
+    return Markup((FOLDER / name).read_text(encoding="utf-8"))  # autoescape would spoil it
 
 
 def _hash(of: str) -> str:
