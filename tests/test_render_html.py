@@ -8,6 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from xml.etree.ElementTree import Element
 
 import pytest
@@ -95,7 +96,7 @@ def test_a_device_that_forbids_stands_between_and_what_it_forbids_goes_no_furthe
     title = "tcp 135 from site server 10.20.1.5 to client 10.20.2.20"
     assert labels(drawing_of(page, title)) == ["SYN · frame 54", "ICMP 3/13 · frame 55"]
     ladder = drawn_ladder("rpc-135-prohibited", "client-push/rpc-endpoint-mapper")
-    assert [host.lines[-1] for host in ladder.hosts] == ["10.20.1.5", "10.20.1.1", "10.20.2.20"]
+    assert [host.address[-1] for host in ladder.hosts] == ["10.20.1.5", "10.20.1.1", "10.20.2.20"]
     assert [rung.end for rung in ladder.rungs] == [ladder.hosts[1].x, ladder.hosts[0].x]
 
 
@@ -218,7 +219,7 @@ def test_headings_tables_and_drawings_are_told_to_those_who_cannot_see(scene):
     levels = [int(one.tag[-1]) for one in page.iter() if re.fullmatch(rf"{HTML}h[1-6]", one.tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
     for table in all_of(page, "table"):
         assert all_of(table, "caption")
         assert all(one.get("scope") in ("row", "col") for one in all_of(table, "th"))
@@ -329,7 +330,7 @@ def test_nothing_is_obeyed_or_lost(payload, before, many):
     page, benign = (parsed(render_html(planted(report, place(what)))) for what in (payload, MARK))
     assert outline(page) == outline(benign)
     assert {one.tag for one in page.iter() if SVG in str(one.tag)} <= {
-        SVG + name for name in "svg title desc g text tspan line rect path polygon".split()
+        SVG + name for name in ("svg", "title", "desc", "g", "text", "tspan", "line", "rect", "path", "polygon")
     }
     told, expected = ("".join(one.text or "" for one in outside_drawings(tree)) for tree in (page, benign))
     assert told.count(MARK) >= expected.count(MARK) > 0

@@ -24,10 +24,16 @@ MOST_LETTERS = 64  # of a name in a drawing; whole names stand in its descriptio
 
 @dataclass(frozen=True)
 class Host:
-    """A host in a drawing: its name line by line, and the middle of it."""
+    """A host in a drawing: its role and address line by line, and the middle of it."""
 
-    lines: tuple[str, ...]
+    role: tuple[str, ...]
+    address: tuple[str, ...]
     x: float
+
+    @property
+    def height(self) -> int:
+        """The room that it takes."""
+        return LINE * (len(self.role) + len(self.address))
 
 
 @dataclass(frozen=True)
@@ -155,9 +161,9 @@ def legs(method: r.MethodResult) -> list[Leg]:
 
 def _leg(source: r.End, destination: r.End, found: Sequence[r.RequirementVerdict]) -> Leg:
     device = _device(found)
-    top = LINE * len(device.lines) + 6 if device else 0
+    top = device.height + 6 if device else 0
     left, right = _host(source, SIDE / 2), _host(destination, WIDTH - SIDE / 2)
-    height = top + max(ROW * len(found) + 8, LINE * max(len(left.lines), len(right.lines)) + 20)
+    height = top + max(ROW * len(found) + 8, max(left.height, right.height) + 20)
     arrows = tuple(_arrow(one, top + ROW * place + 28) for place, one in enumerate(found))
     told = (f"{wording.name(one)} ({wording.port(one)}): {_told(one)}" for one in found)
     title = f"From {_name(source)} to {_name(destination)}"
@@ -198,8 +204,8 @@ def _device(found: Iterable[r.RequirementVerdict]) -> Host | None:
     named = list(dict.fromkeys(name for one in bad for name in _third(one)))
     if named:
         more = [f"and {len(named) - 1} more"] if len(named) > 1 else []
-        return Host((*_lines(named[0], 24), *more), MIDDLE)
-    return Host(("a device between",), MIDDLE) if any(one.blocked_at == r.BETWEEN for one in bad) else None
+        return Host((), (*_lines(named[0], 24), *more), MIDDLE)
+    return Host(("a device between",), (), MIDDLE) if any(one.blocked_at == r.BETWEEN for one in bad) else None
 
 
 def _third(one: r.RequirementVerdict) -> list[str]:
@@ -213,9 +219,9 @@ def _third(one: r.RequirementVerdict) -> list[str]:
     ]
 
 
-def _host(end: r.End, x: float, room: int = 15) -> Host:
-    role = _lines(end.role.replace("-", " "), room)
-    return Host((*role, *_lines(end.address or "not known", room)), x)
+def _host(end: r.End, x: float) -> Host:
+    role = _lines(end.role.replace("-", " "), 14)  # its letters are wider
+    return Host(tuple(role), tuple(_lines(end.address or "not known", 15)), x)
 
 
 def _name(end: r.End) -> str:
@@ -238,6 +244,7 @@ def _lines(text: str, room: int) -> list[str]:
 
 TIMES = 58  # room for the times
 FIRST, LAST = TIMES + 42, WIDTH - 50
+HALFWAY = (FIRST + LAST) / 2
 RUNG = 34
 MOST_RUNGS = 12
 MOST_LABEL = 34
@@ -269,18 +276,14 @@ def _answers(one: r.RequirementVerdict, proofs: Sequence[r.Evidence]) -> dict[in
 def _ladder(one: r.RequirementVerdict, proof: r.Evidence, answers: Sequence[r.Problem], report: r.Report) -> Ladder:
     packets = proof.packets[:MOST_RUNGS]
     source, destination = _ends(one, packets)
-    third = list(
-        dict.fromkeys(one.sender for one in packets if one.sender not in (source.address, destination.address))
-    )
+    third = [packet.sender for packet in packets if packet.sender not in (source.address, destination.address)]
     forged = one.verdict == r.REFUSED and one.blocked_at == r.BETWEEN
-    hosts = [_host(source, FIRST, 14), _host(destination, LAST, 14)]
-    if third or forged:
-        hosts.insert(1, Host(tuple(_lines(third[0] if third else "a device between", 14)), (FIRST + LAST) / 2))
-    top = LINE * max(len(host.lines) for host in hosts) + 8
+    hosts = [_host(source, FIRST), *_between(third, forged), _host(destination, LAST)]
+    top = max(host.height for host in hosts) + 8
     silent = all(packet.sender == source.address for packet in packets) and not answers
     places: dict[str | None, float] = {source.address: FIRST, destination.address: LAST}
     if forged or (third and not any(packet.sender == destination.address for packet in packets)):
-        places[destination.address] = (FIRST + LAST) / 2  # the device between answers, so it went no further
+        places[destination.address] = HALFWAY  # the device between answers, so it went no further
     rungs = [
         _rung(packet, packets[0], places, top + RUNG * place + 24, silent=silent, forged=forged)
         for place, packet in enumerate(packets)
@@ -299,6 +302,13 @@ def _ladder(one: r.RequirementVerdict, proof: r.Evidence, answers: Sequence[r.Pr
     return Ladder(title, "; ".join(told) + end, tuple(hosts), tuple(rungs), top, _next(rungs, top) - 12)
 
 
+def _between(third: Sequence[str], forged: bool) -> list[Host]:
+    """Return the device that sent errors, or a reset in the name of another; none if there is none."""
+    if third:
+        return [Host((), tuple(_lines(third[0], 15)), HALFWAY)]
+    return [Host(("a device", "between"), (), HALFWAY)] if forged else []
+
+
 def _ends(one: r.RequirementVerdict, packets: Sequence[r.Packet]) -> tuple[r.End, r.End]:
     """Return whose packets these are: the two hosts of the verdict, or others of their roles that it also tells of."""
     own = next((packet for packet in packets if not packet.what.startswith("ICMP")), None)
@@ -314,9 +324,8 @@ def _rung(
     packet: r.Packet, first: r.Packet, places: Mapping[str | None, float], y: float, *, silent: bool, forged: bool
 ) -> Rung:
     """Return one packet; a reset in the name of another host comes from the middle, as an error does."""
-    middle = (FIRST + LAST) / 2
     stops = packet.what == "RST" or packet.what.startswith("ICMP")
-    begin = middle if forged and packet.what == "RST" else places.get(packet.sender, middle)
+    begin = HALFWAY if forged and packet.what == "RST" else places.get(packet.sender, HALFWAY)
     end = places.get(packet.receiver, FIRST)
     what = f"who has {packet.receiver}?" if packet.what == "who has" else packet.what
     label = f"{what[:MOST_LABEL]} · frame {packet.frame}"
