@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from auditor import report as r
 from auditor.attempts import Attempt, Told, Traffic
-from auditor.flows import MEANING
+from auditor.flows import MEANING, Asked
 from auditor.joining import log_ahead, together
 from auditor.logged import told_by_log
 from auditor.quoted import SENT_BACK
@@ -77,7 +77,8 @@ class Witness:
                     "network who has that address, and nobody answered."
                 )
                 shown = f"arp.dst.proto_ipv4 == {host}" if ":" not in host else f"icmpv6.nd.ns.target_address == {host}"
-                proof = r.Evidence(number, asked.frames[:MOST_FRAMES], (), text, shown)
+                questions = tuple(_questions(asked))[:MOST_FRAMES]
+                proof = r.Evidence(number, asked.frames[:MOST_FRAMES], (), text, shown, questions)
                 finding = Finding(r.UNREACHABLE, r.PROVEN, text, asked.first_ns, (), (proof,), r.UNKNOWN)
                 findings.append(replace(finding, remedy=IS_IT_ON, end_ns=asked.last_ns))
         return findings
@@ -86,7 +87,8 @@ class Witness:
         told = self._told(attempt)
         proof = tuple(told.frames[:MOST_FRAMES]) or (attempt.first_frame,)  # of some only an error was captured
         if attempt.row is None:
-            evidence = r.Evidence(attempt.source, proof, (), told.text, display_filter(attempt, proof))
+            shown, packets = display_filter(attempt, proof), self._packets(attempt, frozenset(proof))
+            evidence = r.Evidence(attempt.source, proof, (), told.text, shown, packets)
         else:
             evidence = r.Evidence(attempt.source, (), proof, told.text, "")
         return Finding(
@@ -103,6 +105,28 @@ class Witness:
             port=attempt.dst_port,
             remedy=told.remedy,
         )
+
+    def _packets(self, attempt: Attempt, proof: frozenset[int]) -> tuple[r.Packet, ...]:
+        """Return what the frames of a proof are: of the attempt itself, errors about it, questions for its host."""
+        ends = (attempt.src, attempt.dst)
+        sent = [
+            r.Packet(one.frame, r.utc_text(one.time_ns) or "", *(ends if one.from_src else ends[::-1]), one.what)
+            for one in attempt.events
+        ]
+        errors = [
+            r.Packet(
+                one.frame,
+                r.utc_text(one.time_ns) or "",
+                one.sender,
+                one.src,
+                f"ICMP{'v6' if one.version == 6 else ''} {one.icmp_type}/{one.icmp_code}",
+            )
+            for one in attempt.errors
+        ]
+        vain = self._traffic.asked_in_vain(attempt.dst) if proof - {one.frame for one in (*sent, *errors)} else ()
+        asked = [one for number, asked in vain if number == attempt.source for one in _questions(asked)]
+        known = {one.frame: one for one in (*asked, *errors, *sent) if one.frame in proof and one.time}
+        return tuple(known[frame] for frame in sorted(known))
 
     def _ahead(self, attempt: Attempt) -> int:
         """Return how far the clock of the attempt's source is ahead of the first source that saw the same attempts."""
@@ -292,6 +316,15 @@ class Witness:
         )
         joined = replace(silent, verdict=r.BLOCKED, confidence=r.LIKELY, text=text)
         return replace(joined, blocked_at=r.BETWEEN, remedy=remedy)
+
+
+def _questions(asked: Asked) -> list[r.Packet]:
+    """Return the questions for a host's hardware address as packets."""
+    return [
+        r.Packet(frame, time, asked.asker, asked.target, "who has")
+        for frame, time_ns in zip(asked.frames, asked.times_ns, strict=True)
+        if (time := r.utc_text(time_ns))
+    ]
 
 
 def _went_on(finding: Finding) -> bool:

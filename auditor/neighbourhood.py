@@ -24,8 +24,17 @@ class Asked:
     asker: str
     target: str
     frames: tuple[int, ...]
-    first_ns: int
-    last_ns: int
+    times_ns: tuple[int, ...]
+
+    @property
+    def first_ns(self) -> int:
+        """When it was asked first."""
+        return self.times_ns[0]
+
+    @property
+    def last_ns(self) -> int:
+        """When it was asked last."""
+        return self.times_ns[-1]
 
 
 class Neighbourhood:
@@ -64,7 +73,7 @@ class Neighbourhood:
         texts = [self._texts(rows[name][begins]) for name in ("sender", "target")]
         frames, times = rows["frame"].tolist(), rows["time_ns"].tolist()
         found = [
-            Asked(asker, target, tuple(frames[begin:end]), times[begin], times[end - 1])
+            Asked(asker, target, tuple(frames[begin:end]), tuple(times[begin:end]))
             for asker, target, begin, end in zip(*texts, begins.tolist(), ends, strict=True)
         ]
         return tuple(sorted(found, key=lambda one: (one.asker, one.target)))

@@ -371,4 +371,8 @@ def _evidence(proof: r.Evidence, problems: Iterable[r.Problem], known: Pseudonym
     """Return a proof; that of a problem is the step and what was answered."""
     ending = next((f": {one.code}." for one in problems if proof.text.endswith(f": {one.code}.")), "")
     text = known.step(proof.text.removesuffix(ending)) + ending if ending else known.explanation(proof.text)
-    return replace(proof, text=text, display_filter=known.text(proof.display_filter, is_filter=True))
+    shown = known.text(proof.display_filter, is_filter=True)
+    packets = tuple(
+        replace(one, sender=known.host(one.sender), receiver=known.host(one.receiver)) for one in proof.packets
+    )
+    return replace(proof, text=text, display_filter=shown, packets=packets)

@@ -154,13 +154,18 @@ def _requirement(table: dict[str, Any]) -> r.RequirementVerdict:
         "destination": r.End(**table["to"]),
         "ports": tuple(table["ports"]),
         "changed": r.Change(**table["changed"]) if table["changed"] else None,
-        "evidence": tuple(
-            r.Evidence(**one | {"frames": tuple(one["frames"]), "lines": tuple(one["lines"])})
-            for one in table["evidence"]
-        ),
+        "evidence": tuple(_evidence(one) for one in table["evidence"]),
         "problems": tuple(r.Problem(**one) for one in table["problems"]),
     }
     return r.RequirementVerdict(**rest | made)
+
+
+def _evidence(table: dict[str, Any]) -> r.Evidence:
+    packets = tuple(
+        r.Packet(one["frame"], one["time"], one["from"], one["to"], one["what"]) for one in table.get("packets", ())
+    )
+    made = {"frames": tuple(table["frames"]), "lines": tuple(table["lines"]), "packets": packets}
+    return r.Evidence(**table | made)
 
 
 # what a schema cannot say

@@ -48,11 +48,18 @@ def widely(report: auditor.Report, form: str) -> str:
 
 @each_place
 @each_payload
-@pytest.mark.parametrize("form", [form for form in FORMS if form != "sarif"])
+@pytest.mark.parametrize("form", [form for form in FORMS if form not in ("sarif", "html")])
 def test_no_form_obeys_or_loses_it(form, payload, place):
     report, benign = full_of(payload, place), full_of(MARK, place)
     assert harmful(render(report, form).replace("\r\n", "\n")) == []
     assert marks(widely(report, form)) >= marks(widely(benign, form)) > 0
+
+
+@each_place
+@each_payload
+def test_html_holds_nothing_harmful(payload, place):
+    """What it obeys and what it loses: test_render_html.py and, in a browser, test_html_in_chromium.py."""
+    assert harmful(render(full_of(payload, place), "html")) == []
 
 
 @each_place

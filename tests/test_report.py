@@ -150,7 +150,7 @@ def test_the_keys_are_in_their_published_order(report):
         " last_time explanation evidence problems remedy",
         "role address",
         "role address",
-        "source frames lines text display_filter",
+        "source frames lines text display_filter packets",
         "method why still_needs",
     ]
 

@@ -114,4 +114,8 @@ def _evidence(evidence: r.Evidence) -> dict[str, Any]:
         "lines": list(evidence.lines),
         "text": evidence.text,
         "display_filter": evidence.display_filter,
+        "packets": [
+            {"frame": one.frame, "time": one.time, "from": one.sender, "to": one.receiver, "what": one.what}
+            for one in evidence.packets
+        ],
     }

@@ -15,6 +15,7 @@ RENDERERS = {
     "jsonl": ("auditor.render.tables", "render_jsonl"),
     "csv": ("auditor.render.tables", "render_csv"),
     "markdown": ("auditor.render.markdown", "render_markdown"),
+    "html": ("auditor.render.html", "render_html"),
     "junit": ("auditor.render.junit", "render_junit"),
     "sarif": ("auditor.render.sarif", "render_sarif"),
 }

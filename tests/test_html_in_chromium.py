@@ -1,0 +1,170 @@
+"""The HTML page in a real browser: it loads nothing, complains of nothing, works without scripts and for everybody."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostile import PAYLOADS
+from reports import fleet, of_scene, planted, rich
+
+from auditor.render.html import render_html
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: no browser to look with")
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+SCENES = (
+    "smb-dropped",
+    "rpc-135-prohibited",
+    "return-path-dropped",
+    "wrong-password",
+    "ipv6-client-unreachable",
+    "dropped-then-open",
+)
+WIDTHS = {"phone": 390, "laptop": 1280}
+SECONDS_TO_OPEN = 3.0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = os.environ.get("AUDITOR_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip("Chromium is not installed (Debian: apt install chromium), so no page can be opened")
+    rights = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # root has no sandbox
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=path, args=rights)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(page: str) -> Path:
+        path = tmp_path / "report.html"
+        path.write_text(page, encoding="utf-8", newline="\n")
+        return path
+
+    return write
+
+
+class Opened:
+    """A page that was opened, and all that it asked for or complained of. It is cut off from every network."""
+
+    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
+        self.context = browser.new_context(offline=True, **options)
+        self.page = self.context.new_page()
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(f"dialog: {dialog.message}"))
+        self.page.goto(path.as_uri(), wait_until="load")
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.context.close()
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+@pytest.mark.parametrize("scene", SCENES)
+def test_nothing_is_loaded_and_nothing_sticks_out(browser, written, scene, width):
+    path = written(render_html(of_scene(scene)))
+    with Opened(browser, path, viewport={"width": width, "height": 900}) as opened:
+        for one in opened.page.query_selector_all("summary"):
+            one.click()
+        assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert opened.requests == [path.as_uri()]
+        assert opened.complaints == []
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("scene", [*SCENES, "three clients", "ten clients"])
+def test_axe_finds_no_fault(browser, written, scene, colours):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    report = fleet(int(scene == "three clients") * 3 or 10) if scene.endswith("clients") else of_scene(scene)
+    # axe is a script of its own, which the page's policy would rightly forbid
+    with Opened(browser, written(render_html(report)), color_scheme=colours, bypass_csp=True) as opened:
+        opened.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        found = axe.Axe().run(opened.page).response
+        assert [(one["impact"], one["id"], one["nodes"][0]["html"]) for one in found["violations"]] == []
+        assert len(found["passes"]) > 20
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_without_scripts_all_is_there(browser, written, scene):
+    path = written(render_html(of_scene(scene)))
+    shown = "one => [...document.querySelectorAll('main, header')].map(one => one.innerText).join()"
+    with Opened(browser, path) as with_scripts, Opened(browser, path, java_script_enabled=False) as without:
+        told = with_scripts.page.evaluate(shown).replace("Copy", "")
+        # scripts are off in the page, not for whoever looks at it
+        assert "".join(without.page.evaluate(shown).split()) == "".join(told.split())
+        assert without.page.query_selector_all("button") == []
+        assert without.page.is_visible("svg")
+
+
+def test_a_filter_is_selected_by_one_click_and_copied_by_a_button(browser, written):
+    path = written(render_html(of_scene("smb-dropped")))
+    with Opened(browser, path, java_script_enabled=False) as opened:
+        opened.page.click("code.filter")
+        assert opened.page.evaluate("getSelection().toString()") == "tcp.stream eq 0"
+    with Opened(browser, path, permissions=["clipboard-read", "clipboard-write"]) as opened:
+        opened.page.focus("button.copy")
+        opened.page.keyboard.press("Enter")
+        opened.page.wait_for_function("document.querySelector('button.copy').textContent != 'Copy'")
+        assert opened.page.inner_text("button.copy") == "Copied"
+        assert opened.page.evaluate("navigator.clipboard.readText()") == "tcp.stream eq 0"
+
+
+def test_a_client_of_many_opens_from_the_table(browser, written):
+    with Opened(browser, written(render_html(fleet(30)))) as opened:
+        assert not opened.page.is_visible("#client-17 p")
+        opened.page.focus("table.clients tr:nth-child(17) a")
+        opened.page.keyboard.press("Enter")
+        assert opened.page.is_visible("#client-17 p")
+
+
+def test_dark_and_paper(browser, written):
+    path = written(render_html(of_scene("smb-dropped")))
+    colour = "getComputedStyle(document.body).backgroundColor"
+    with Opened(browser, path, color_scheme="dark") as opened:
+        assert opened.page.evaluate(colour) == "rgb(23, 24, 28)"
+        opened.page.emulate_media(media="print")
+        assert opened.page.evaluate(colour) == "rgb(255, 255, 255)"
+        assert not opened.page.is_visible("button.copy")
+        assert opened.page.is_visible("details table")
+        assert opened.page.pdf(format="A4").startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["one client", "many clients"])
+@pytest.mark.parametrize("payload", ["script", "image", "end of CDATA", "template", "all of them"])
+def test_no_payload_is_executed(browser, written, payload, many):
+    text = PAYLOADS.get(payload) or "".join(PAYLOADS.values())
+    path = written(render_html(planted(fleet(7) if many else rich(), lambda old: text + old)))
+    with Opened(browser, path) as opened:
+        opened.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+        assert opened.page.query_selector_all("img, iframe, script:not(:last-child)") == []
+        assert (opened.requests, opened.complaints) == ([path.as_uri()], [])
+
+
+def test_four_thousand_clients_open_at_once(browser, written, tell):
+    page = render_html(fleet(4000))
+    path = written(page)
+    took = min(seconds_to_open(browser, path) for _ in range(3))
+    tell(f"HTML of 4,000 clients: {len(page.encode()) / 1e6:.1f} MB, opens in {took:.1f} s")
+    assert took < SECONDS_TO_OPEN
+
+
+def seconds_to_open(browser: Any, path: Path) -> float:
+    """Return how long it takes until the page is drawn and answers."""
+    began = time.monotonic()
+    with Opened(browser, path) as opened:
+        opened.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return time.monotonic() - began
