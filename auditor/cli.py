@@ -292,7 +292,7 @@ def diff(before: str, after: str, form: str, target: str, force: bool, redact: b
 def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str | None) -> int:
     """Write the flow table of captures and firewall logs: one row a flow, oriented as Wireshark and Zeek do."""
     from auditor.intake import read_all
-    from auditor.render.table import write
+    from auditor.render.flows import write
     from auditor.report import INCOMPLETE_CODES
 
     output.check(target, force=force, inputs=sources, binary=form == "parquet")

@@ -149,7 +149,7 @@ def test_a_stopped_program_leaves_no_temporary_file(tmp_path, number):
         "import sys, time; from auditor import output; from auditor.__main__ import main; from auditor import cli;"
         "cli.audit_slowly = None\n"
         "def slow(table, out, form): out.write(b'half'); out.flush(); print('now', flush=True); time.sleep(60)\n"
-        "import auditor.render.table as shown; shown.write = slow\n"
+        "import auditor.render.flows as shown; shown.write = slow\n"
         f"sys.argv = ['auditor', 'flows', {WORKS!r}, '-o', {str(tmp_path / 'out')!r}]; main()"
     )
     with subprocess.Popen(

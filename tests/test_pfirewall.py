@@ -21,8 +21,8 @@ from auditor.errors import ArgumentError, SourceError
 from auditor.flow_table import TABLE
 from auditor.intake import read_all
 from auditor.log_flows import LOG_COLUMNS
-from auditor.render.flow_table import flow_table
-from auditor.render.flow_table import write as write_table
+from auditor.render.log_flows import flow_table
+from auditor.render.log_flows import write as write_table
 from auditor.sources import pfirewall
 from auditor.sources.reading import read as read_path
 from auditor.sources.source import Source

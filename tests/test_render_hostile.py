@@ -22,7 +22,7 @@ from auditor.comparison import compare
 from auditor.redaction import redact
 from auditor.render import comparison
 from auditor.render.forms import FORMS, render
-from auditor.render.tables import COLUMNS
+from auditor.render.requirement_rows import COLUMNS
 
 each_payload = pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 each_place = pytest.mark.parametrize(

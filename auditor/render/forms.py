@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 RENDERERS = {
     "text": ("auditor.render.text", "render_text"),
     "json": ("auditor.render.document", "render_json"),
-    "jsonl": ("auditor.render.tables", "render_jsonl"),
-    "csv": ("auditor.render.tables", "render_csv"),
+    "jsonl": ("auditor.render.requirement_rows", "render_jsonl"),
+    "csv": ("auditor.render.requirement_rows", "render_csv"),
     "markdown": ("auditor.render.markdown", "render_markdown"),
     "html": ("auditor.render.html", "render_html"),
     "junit": ("auditor.render.junit", "render_junit"),

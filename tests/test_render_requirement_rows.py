@@ -13,7 +13,7 @@ from reports import fleet, of_scene, rich
 from test_scenes import SCENES, each
 
 from auditor.render.frames import FRAME_COLUMNS
-from auditor.render.tables import COLUMNS, cell, render_csv, render_jsonl
+from auditor.render.requirement_rows import COLUMNS, cell, render_csv, render_jsonl
 
 README = Path(__file__).parent.parent / "README.md"
 

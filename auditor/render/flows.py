@@ -26,9 +26,9 @@ def write(sources: Sequence[Source], out: BinaryIO, form: str) -> None:
     if form in WRITERS and len(captures) == len(sources):
         WRITERS[form](captures, out)
     else:
-        from auditor.render import flow_table
+        from auditor.render import log_flows
 
-        flow_table.write(flow_table.flow_table(sources), out, form)
+        log_flows.write(log_flows.flow_table(sources), out, form)
 
 
 class _Capture(NamedTuple):
