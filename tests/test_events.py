@@ -327,6 +327,11 @@ def test_of_an_array_in_one_line_only_what_is_broken_is_lost(read: Read):
     assert (source.records, source.skipped, len(source.flows)) == (3, 2, 3)
 
 
+@pytest.mark.parametrize("zeros", [10, 5_000])
+def test_a_file_that_was_allocated_before_it_was_written(read: Read, zeros: int):
+    assert read(b"\0" * zeros + lines(blocked())).records == 1
+
+
 def test_a_line_of_brackets_is_counted(read: Read):
     source = read(lines(blocked(), "[" * 100_000, blocked()))
     assert (source.records, source.skipped) == (2, 1)
