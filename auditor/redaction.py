@@ -22,6 +22,7 @@ from auditor import report as r
 from auditor.known import web_paths
 from auditor.ruleset_lint import ROLES
 from auditor.shipped import rulesets_folder
+from auditor.sources.warnings import THEY_READ
 
 CALLED = "; called "
 WENT_WELL = "Went well there: "
@@ -46,6 +47,11 @@ PRODUCT_FILES = frozenset(("ccmsetup", "ccmsetup.exe", "ccmsetup.cab", "mobilecl
 NAMING = (("connect to ", SHARES, "share"), ("copy to ", SHARES, "share"), ("open ", PIPES | PRODUCT_FILES, "file"))
 OWN_NAMES = PRODUCT_FILES | {"ccm.log", "ccmsetup.log", "mpsetup.log", "mpcontrol.log", "readme.md", "e.g", "i.e"}
 
+# What a firewall's log calls a program or rule is any text. It ends the sentence; what it ends with may be in it too.
+BY = re.compile(r"\((?P<what>(?:program|rule) .*)\)", re.DOTALL)
+NOBODY_IN_PARTICULAR = "program System"
+# Where in a warning a text begins that is the source's own.
+QUOTING = {"malformed-lines": THEY_READ, "unknown-columns": ": "}
 HTTP_STEP = re.compile(r"(?P<verb>[A-Z_]{2,20}) (?P<path>/.*)", re.DOTALL)
 MORE = re.compile(r"\.(?: (?:From|To) \S+ it is [a-z-]+\.)*(?: This does not end the push: .*)?\Z", re.DOTALL)
 ADDRESS = re.compile(
@@ -140,7 +146,8 @@ class Pseudonyms:
         return self._other("step", step)
 
     def explanation(self, text: str) -> str:
-        """Return an explanation; what went well was named by packets."""
+        """Return an explanation; what went well was named by packets, programs and rules by a firewall's log."""
+        text = BY.sub(self._by, text)
         before, marker, after = text.partition(WENT_WELL)
         if not marker:
             return self.text(text)
@@ -148,6 +155,10 @@ class Pseudonyms:
         steps = after[: more.start()] if more else after
         told = ", ".join(self.step(one) for one in steps.split(", "))
         return self.text(before) + marker + told + (self.text(more[0]) if more else ".")
+
+    def _by(self, found: re.Match[str]) -> str:
+        what = found["what"]
+        return found[0] if what == NOBODY_IN_PARTICULAR else f"({self._other(what.partition(' ')[0], what)})"
 
     def _swept(self, text: str, is_filter: bool) -> str:
         for path in self._long_paths:
@@ -305,8 +316,14 @@ def _report(report: r.Report, known: Pseudonyms) -> r.Report:
 
 
 def _source(source: r.SourceSummary, known: Pseudonyms) -> r.SourceSummary:
-    warnings = tuple((code, known.text(text)) for code, text in source.warnings)
+    warnings = tuple((code, known.text(_unquoted(code, text))) for code, text in source.warnings)
     return replace(source, path=known.path(source.path), warnings=warnings)
+
+
+def _unquoted(code: str, text: str) -> str:
+    """Return a warning without what it quotes."""
+    marker = QUOTING.get(code)
+    return text.partition(marker)[0] if marker else text
 
 
 def _role(one: r.RoleAssignment, known: Pseudonyms) -> r.RoleAssignment:

@@ -44,9 +44,10 @@ def plain(content: bytes) -> Plain:
     for line in lines:
         text = line.strip(JUNK).decode("latin-1")
         if text.startswith("#Fields:"):
-            names = [word.decode("latin-1") for word in text.encode("latin-1")[len("#Fields:") :].lower().split()]
+            header = text.partition("\r")[0].encode("latin-1")
+            names = [word.decode("latin-1") for word in header[len("#Fields:") :].lower().split()]
         if not text or text.startswith("#"):
-            found["comments" if text else "blanks"] += 1
+            found["blanks" if not text else "malformed" if "\r" in text else "comments"] += 1
             continue
         words = text.encode("latin-1").split()
         if names is None:

@@ -321,6 +321,23 @@ def test_an_event_that_cannot_be_true_is_skipped_and_told(read: Read, values: Ta
 BROKEN = ("", "{", '{"a": "x', "nonsense", "[" * 50, '{"a": ' * 3, '{"EventID": "?"}', "\x00\x00", "null")
 
 
+def test_of_an_array_in_one_line_only_what_is_broken_is_lost(read: Read):
+    good = [json.dumps(blocked(SourcePort=50000 + n)) for n in range(3)]
+    source = read(f"[{good[0]}, {{bad}}, {good[1]},1, {good[2]}]".encode())
+    assert (source.records, source.skipped, len(source.flows)) == (3, 2, 3)
+
+
+@pytest.mark.parametrize("zeros", [10, 5_000])
+def test_a_file_that_was_allocated_before_it_was_written(read: Read, zeros: int):
+    assert read(b"\0" * zeros + lines(blocked())).records == 1
+
+
+def test_a_line_of_brackets_is_counted(read: Read):
+    source = read(lines(blocked(), "[" * 100_000, blocked()))
+    assert (source.records, source.skipped) == (2, 1)
+    assert "line 2: brackets that hold no object" in source.warnings[0].text
+
+
 @given(st.lists(st.sampled_from(BROKEN) | st.integers(0, 3), max_size=30))
 def test_whatever_stands_between_them_no_event_is_lost_or_invented(read: Read, parts: list[str | int]):
     mixed = [blocked(SourcePort=40000 + n) if isinstance(one, int) else one for n, one in enumerate(parts)]

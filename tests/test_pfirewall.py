@@ -337,7 +337,7 @@ def test_what_is_wrong_with_a_line_is_said_with_its_number(row, kind, read):
     assert source.details.facts.malformed == {kind: 1}
     assert sums(source) == plain(content)[:5]
     assert codes(source) == ["malformed-lines"]
-    assert f"1 with {kind}, such as line 7: 2024" in source.warnings[0].text.replace("05.06.2024", "2024")
+    assert f"1 with {kind}, such as line 7. They read: 2024" in source.warnings[0].text.replace("05.06.2024", "2024")
 
 
 def test_a_process_that_is_no_number(read):
@@ -369,6 +369,27 @@ def test_encodings(encoding, read):
     source = read(content.decode().encode(encoding))
     assert sums(source) == plain(content)[:5]
     assert told(source) == told(read(content))
+
+
+@pytest.mark.parametrize("first", ["ascii", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("then", ["ascii", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_log_to_which_another_program_appended_in_its_own_encoding(first, then, read):
+    """As `>>` of PowerShell does."""
+    more = "".join(f"{row}\r\n" for row in MIX[1:4])
+    source = read(log(*MIX).decode().encode(first) + more.encode(then))
+    assert (source.records, source.skipped) == (len(MIX) + 3, 0)
+
+
+def test_rows_behind_a_comment_that_ends_as_on_old_macs_are_counted(read):
+    source = read(log(f"# copied\r{PUSH[0]}", PUSH[1]))
+    assert (source.records, source.skipped) == (1, 1)
+    assert "1 with control characters, such as line 6" in source.warnings[0].text
+
+
+def test_a_header_that_does_not_end_is_refused_for_what_it_is(write):
+    header = HEADER.replace(" path", " path" + " more" * 20_000)
+    with pytest.raises(SourceError, match=r"its #Fields line has more than 65,536 characters"):
+        read_path(write(log(*PUSH, header=header[header.index("#Fields") :])))
 
 
 def test_the_encoding_and_packing_are_named(read):

@@ -20,7 +20,7 @@ import auditor
 from auditor import report as r
 from auditor.cli import cli
 from auditor.comparison import compare
-from auditor.redaction import redact, redact_all
+from auditor.redaction import Pseudonyms, redact, redact_all
 from auditor.render import comparison
 from auditor.render.forms import FORMS, render
 from auditor.saved import load_report
@@ -188,6 +188,34 @@ def test_free_text_is_covered(text, secret):
     assert [line for line in rest if secret.lower() in line.lower()] == []
     if re.search(r"\d\.\d|:.*:", secret):
         assert secret not in filters[0]
+
+
+BY = "TCP 445: the firewall of 10.0.0.20 dropped it 2 times ({}). Earlier, at 10:00:00, it was allowed."
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        r"program \device\users\j doe\my tool\agent.exe, rule Contoso block (jdoe)",
+        "rule Payroll) of Contoso (jdoe). Went well there: log on",
+    ],
+)
+def test_what_a_log_calls_a_program_or_rule_goes_as_one_thing(by):
+    told = Pseudonyms(()).explanation(BY.format(by).replace("10.0.0.20", "client"))
+    assert told == BY.format(f"{by.partition(' ')[0]}-1").replace("10.0.0.20", "client")
+
+
+def test_a_program_that_every_computer_has_stays():
+    text = BY.format("program System").replace("10.0.0.20", "client")
+    assert Pseudonyms(()).explanation(text) == text
+
+
+def test_lines_that_a_warning_quotes_go():
+    text = "1 of 9 lines could not be read: 1 with too few fields, such as line 8. They read: jdoe was here"
+    source = dataclasses.replace(rich().sources[0], warnings=(("malformed-lines", text),))
+    kept = "1 of 9 lines could not be read: 1 with too few fields, such as line 8."
+    redacted = redact(dataclasses.replace(rich(), sources=(source,)))
+    assert redacted.sources[0].warnings == (("malformed-lines", kept),)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ FILE_HEADER, CHUNK = 4096, 65536
 MOST_IN_CHUNK = CHUNK // 24  # the header and the closing length of a record take that much
 NO_RECORD = (1 << 64) - 1  # the number of the last record in a chunk that has none yet
 MOST_SAMPLES = 5
-BEFORE_JSON = re.compile(r"\A\s*(?:Record \d+\s+)?")  # evtx_dump numbers its records
+BEFORE_JSON = re.compile(r"\A[\s\x00]*(?:Record \d+\s+)?")  # evtx_dump numbers its records
 NO_PACKAGE = (
     "install it with: pipx inject auditor evtx (or pip install evtx) - or export the log as JSON: "
     "Get-WinEvent -Path FILE | ConvertTo-Json > FILE.json"

@@ -10,7 +10,7 @@ from auditor.sources.log_rows import CANONICAL, Schema
 from auditor.sources.pfirewall import LogReader
 from auditor.sources.source import FIREWALL_LOG, Source, name_of
 from auditor.sources.tally import Tally
-from auditor.sources.warnings import SourceWarning
+from auditor.sources.warnings import THEY_READ, SourceWarning
 
 
 def read_firewall_log(path: Path, schema: Schema, clock: Clock) -> Source:
@@ -43,11 +43,11 @@ def _warnings(reader: LogReader, details: LogFlows) -> list[SourceWarning]:
     """Return warnings for what is wrong with a log, or missing from it."""
     account, warnings = reader.account, reader.clock.warnings()
     if account.skipped:
-        kinds = "; ".join(
-            f"{count:,} with {kind}, such as line {account.samples[kind][0][0]:,}: {account.samples[kind][0][1]}"
-            for kind, count in account.malformed.most_common()
-        )
-        text = f"{account.skipped:,} of {account.lines:,} lines could not be read: {kinds}"
+        every = account.malformed.most_common()
+        first = {kind: account.samples[kind][0] for kind, _ in every}
+        kinds = "; ".join(f"{count:,} with {kind}, such as line {first[kind][0]:,}" for kind, count in every)
+        texts = " | ".join(text for _, text in first.values())
+        text = f"{account.skipped:,} of {account.lines:,} lines could not be read: {kinds}.{THEY_READ}{texts}"
         warnings.append(SourceWarning("malformed-lines", text))
     if account.lost_rows:
         text = (

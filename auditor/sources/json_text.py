@@ -15,6 +15,9 @@ LONGEST = 4 * PIECE  # characters of one object; a Windows event is at most 64 K
 
 # evtx_dump writes "Record 7" above each event unless told not to.
 _BETWEEN = re.compile(r"(?:[\s,\[\]\x00\ufeff]|Record \d+$)*", re.MULTILINE)
+MOST_OPEN = 100  # brackets that open one after the other; more hold no list of events
+_BEHIND = re.compile(r"[\s,\]\x00]|\Z")  # what may follow a value
+_FIRST_KEY = re.compile(r'\{\s*"[^"\\]{0,100}"')
 _DECODER = json.JSONDecoder()
 
 
@@ -43,12 +46,26 @@ class _Objects:
         self._ended = False
         self._one_a_line = True  # until an object is seen that takes several
         self._seen = False  # any object yet
+        self._key = ""  # how the last object begins, up to its first name
+        self._in_array = False  # whether the value that comes next follows a comma or bracket in its line
+        self._only_brackets: list[int] = []  # lines that are not told yet
 
     def __iter__(self) -> Iterator[Found]:
-        while self._more_to_read():
+        more = True
+        while more:
+            more = self._more_to_read()
+            yield from (Found(line, {}, "brackets that hold no object") for line in self._only_brackets)
+            self._only_brackets = []
+            if not more:
+                return
             value, fault = self._next_value()
             if isinstance(value, dict):
                 yield Found(self._line, value)
+                begun = _FIRST_KEY.match(self._buffer, self._at)
+                self._key = begun[0] if begun else self._key
+                self._pass(self._end)
+            elif not fault and self._in_array and _BEHIND.match(self._buffer, self._end):
+                yield Found(self._line, {}, "no JSON object", 1)
                 self._pass(self._end)
             else:
                 line = self._line
@@ -59,6 +76,12 @@ class _Objects:
         """Move to the first character of the next value; False at the end of the text."""
         while True:
             between = _BETWEEN.match(self._buffer, self._at)
+            passed = between[0] if between else ""
+            if passed.count("[") > MOST_OPEN:
+                lines = enumerate(passed.split("\n"), self._line)
+                self._only_brackets += [line for line, one in lines if one.count("[") > MOST_OPEN]
+            if passed:
+                self._in_array = any(one in passed.rpartition("\n")[2] for one in ",[")
             self._pass(between.end() if between else self._at)
             if self._at < len(self._buffer):
                 return True
@@ -94,7 +117,9 @@ class _Objects:
         return value
 
     def _skip_broken(self) -> int:
-        """Move to the next line that begins an object as this one was begun; return how many objects were passed."""
+        """Move to the next object that begins as those before did; return how many objects were passed."""
+        if self._in_array and self._key and self._skip_in_line():
+            return 1
         line_begin = self._buffer.rfind("\n", 0, self._at) + 1
         before = self._buffer[line_begin : self._at]
         margin = before if before.isspace() else ""
@@ -112,6 +137,16 @@ class _Objects:
             if not self._fill():
                 self._pass(len(self._buffer))
                 return lost
+
+    def _skip_in_line(self) -> bool:
+        """Move to the next object of an array that is written in one line, if there is one in what was read of it."""
+        line_end = self._buffer.find("\n", self._at)
+        follower = re.compile(rf",\s*(?={re.escape(self._key)})")
+        found = follower.search(self._buffer, self._at, line_end if line_end >= 0 else len(self._buffer))
+        if found:
+            self._pass(found.end())
+            self._in_array = True
+        return bool(found)
 
     def _pass(self, end: int) -> None:
         self._line += self._buffer.count("\n", self._at, end)

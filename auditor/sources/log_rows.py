@@ -275,8 +275,11 @@ def _tidied(section: Section, lines: _Lines, odd: NDArray[np.int64], account: Lo
     for index, begin, end in zip(odd.tolist(), lines.begin[odd].tolist(), lines.end[odd].tolist(), strict=True):
         text = section.data[begin:end].strip(JUNK)
         if not text or text.startswith(b"#"):
-            account.comments += bool(text)
+            hidden = b"\r" in text  # rows may stand there
+            account.comments += bool(text) and not hidden
             account.blanks += not text
+            if hidden:
+                wrong[CONTROL].append((index + 1, text))
             continue
         words = _completed(text.split(), names)
         if kind := _misshapen(words, names):

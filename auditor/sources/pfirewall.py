@@ -9,6 +9,7 @@ import codecs
 import io
 import itertools
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,6 +46,10 @@ FIELDS, TIME_FORMAT = b"#Fields:", b"#Time Format:"
 BOM_IN_UTF_8 = "\ufeff".encode()
 NOBODY = -1  # the number of what is no address
 WHERE_IT_IS = r"name the file that Windows wrote: C:\Windows\System32\LogFiles\Firewall\pfirewall.log"
+SURELY = 16  # as many letters of UTF-16 in a row, or twice as many bytes without zeros, are no chance
+_WIDE = re.compile(rb"(?:\xff\xfe|\xfe\xff\0?)?(?:[\x01-\x7f]\0){%d,}" % SURELY)
+_NARROW = re.compile(rb"[\t\r\n -~]{%d}" % (2 * SURELY))
+_SWAPPED = re.compile(f"[{''.join(chr(one << 8) for one in range(1, 0x80))}]{{{SURELY}}}")
 Bytes = bytes | memoryview
 
 
@@ -163,12 +168,31 @@ def decoder(first: Bytes) -> tuple[str, Callable[[Bytes, bool], Bytes]]:
     """
     if bytes(first[:3]) == codecs.BOM_UTF8:
         skip = [len(codecs.BOM_UTF8)]
-        return "UTF-8", lambda piece, _: piece[skip.pop() :] if skip else piece
+        return "UTF-8", lambda piece, _: _narrowed(piece[skip.pop() :] if skip else piece)
     name = _utf_16(bytes(first))
     if not name:
-        return "", lambda piece, _: piece
-    incremental = codecs.getincrementaldecoder(name)("replace")
-    return "UTF-16", lambda piece, last: incremental.decode(piece, last).encode("utf-8").replace(BOM_IN_UTF_8, b"")
+        return "", lambda piece, _: _narrowed(piece)
+    return "UTF-16", _Utf16(name)
+
+
+class _Utf16:
+    """Makes single bytes of a text in UTF-16, to which another program may have appended text of another encoding."""
+
+    def __init__(self, name: str) -> None:
+        self._decoder = codecs.getincrementaldecoder(name)("replace")
+        self._mixed = False
+
+    def __call__(self, piece: Bytes, last: bool) -> Bytes:
+        text = self._decoder.decode(piece, last)
+        self._mixed = self._mixed or _NARROW.search(piece) is not None or _SWAPPED.search(text) is not None
+        return _narrowed(piece) if self._mixed else text.encode("utf-8").replace(BOM_IN_UTF_8, b"")
+
+
+def _narrowed(piece: Bytes) -> Bytes:
+    """Return a piece with single bytes for what is in UTF-16, of either kind."""
+    if not len(piece) or np.frombuffer(piece, np.uint8).min():
+        return piece
+    return _WIDE.sub(lambda found: found[0].lstrip(b"\xff\xfe").replace(b"\0", b""), piece)
 
 
 def _utf_16(first: bytes) -> str:
@@ -180,7 +204,7 @@ def _utf_16(first: bytes) -> str:
     sample = first[begin - begin % 2 :][:HEAD]
     zeros = [sample[parity::2].count(0) for parity in (0, 1)]
     for parity, name in ((1, "utf-16-le"), (0, "utf-16-be")):
-        if zeros[parity] > len(sample) // 4 > 4 * zeros[1 - parity]:
+        if zeros[parity] > len(sample) // 4 > 4 * zeros[1 - parity] and not any(sample[parity : 2 * SURELY : 2]):
             return name
     return ""
 
@@ -229,7 +253,8 @@ def _places(text: bytes, word: bytes) -> Iterator[int]:
 def _schema(schema: Schema, header: bytes, value: bytes) -> Schema:
     if header == TIME_FORMAT:
         return schema._replace(utc=value.strip(JUNK).upper() == b"UTC")
-    names = value.strip(JUNK).decode("ascii", "backslashreplace").lower().split()
+    line = value.strip(JUNK).partition(b"\r")[0]  # a program that ends lines so may have written rows behind it
+    names = line.decode("ascii", "backslashreplace").lower().split()
     return schema._replace(names=tuple(names))
 
 
@@ -245,6 +270,9 @@ def recognise(path: Path) -> Schema | None:
     headers = [line for line in lines if line.startswith(FIELDS)]
     rows = [line.split() for line in lines if line and not line.startswith(b"#")]
     if headers:
+        if len(headers[0]) >= HEAD - 1:
+            what = f"its #Fields line has more than {HEAD:,} characters: not Windows' own"
+            raise SourceError(what, where=str(path), hint=WHERE_IT_IS)
         names = _schema(Schema(()), FIELDS, headers[0][len(FIELDS) :]).names
         if missing := [name for name in NEEDED if name not in names]:
             what = f"this is a log with other columns than the Windows Firewall's (no {missing[0]})"
@@ -276,7 +304,7 @@ def _beginning(path: Path) -> bytes:
             for begin in range(0, len(piece), HEAD):
                 head = (head + bytes(decode(piece[begin : begin + HEAD], False))).lstrip(JUNK + b"\n")
                 if len(head) >= HEAD:
-                    return head[:HEAD].rpartition(b"\n")[0]
+                    return head[:HEAD].rpartition(b"\n")[0] or head[:HEAD]
     return head
 
 

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -44,6 +45,7 @@ KNOWN_FORMATS = (
     (b"\x89PNG", "a picture", "name the capture itself"),
     (b"%PDF", "a PDF document", "name the capture itself"),
 )
+PADDING_PIECE = 1024 * 1024
 HEAD = 64  # bytes that tell what a file is
 ETL_HINT = (
     "a Windows trace (.etl)? Convert it: pktmon etl2pcap FILE.etl -o FILE.pcapng, or etl2pcapng if netsh trace made it"
@@ -215,6 +217,9 @@ def _head(path: Path) -> bytes:
             raise SourceError("this is not an ordinary file", where=str(path), hint="save the capture to a file first")
         with path.open("rb") as file:
             head = file.read(HEAD)
+            if len(head) == HEAD and not head.strip(b"\0"):
+                behind = _behind_padding(file)
+                head = behind if is_event_log(behind) else head
             if head[:2] == GZIP_MAGIC:
                 file.seek(0)
                 head = _unpacked_head(Unpacked(file))
@@ -227,6 +232,14 @@ def _head(path: Path) -> bytes:
     if not head:
         raise SourceError("the file is empty", where=str(path), hint="was the capture stopped before it was copied?")
     return head
+
+
+def _behind_padding(file: BinaryIO) -> bytes:
+    """Return the first bytes behind the zeros of a file that was allocated before it was written, empty if none are."""
+    while piece := file.read(PADDING_PIECE):
+        if behind := piece.lstrip(b"\0"):
+            return behind[:HEAD] if len(behind) >= HEAD else behind + file.read(HEAD - len(behind))
+    return b""
 
 
 def _unpacked_head(packed: Unpacked) -> bytes:

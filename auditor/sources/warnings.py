@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+THEY_READ = " They read: "  # ends what auditor says in a warning; what follows is the source's own text
+
 
 @dataclass(frozen=True, order=True)
 class SourceWarning:
