@@ -114,6 +114,10 @@ def _rungs(
     state = _state(wording.verdict(one))
     stop = next((row.sender for row in rows if row.sender not in (one.source.address, one.destination.address)), "")
     several = len({row.source for row in rows}) > 1
+    arrived = {row.source for row in rows if row.sender == one.destination.address}
+    asked = {
+        source: "unsure" if source in arrived and state == "bad" else state for source in range(len(report.sources))
+    }
     begin = {row.source: row.time_ns for row in reversed(rows)}  # of each source the earliest
     rungs = []
     for place, row in enumerate(rows[:MOST_ROWS]):
@@ -121,7 +125,7 @@ def _rungs(
         end = stop if asks and stop and row.receiver == one.destination.address else row.receiver
         left, right = hosts.index(row.sender), hosts.index(end)
         number = f"frame {row.frame:,}" if row.frame else f"line {row.line:,}"
-        source = f" of {report.sources[row.source].path}" if several else ""
+        source = f" of {_file(report.sources[row.source].path)}" if several else ""
         rungs.append(
             {
                 "place": place,
@@ -130,7 +134,7 @@ def _rungs(
                 "middle": (left + right) / 2,
                 "label": clean(f"{row.what}, {number}{source}", most=LABEL),
                 "when": f"+{(row.time_ns - begin[row.source]) / NANOSECONDS:.3f} s",
-                "state": state if asks else "answer",
+                "state": asked[row.source] if asks else "answer",
                 "right": right > left,
             }
         )
@@ -139,6 +143,11 @@ def _rungs(
     elif one.verdict in r.BAD and all(row.frame and row.sender == one.source.address for row in rows):
         rungs.append(_remark(len(rungs), "nothing came back", hosts))
     return rungs
+
+
+def _file(path: str) -> str:
+    """Return the last part of a path, of whichever system it is."""
+    return path.replace("\\", "/").rpartition("/")[2]
 
 
 def _remark(place: int, text: str, hosts: list[str]) -> dict[str, Any]:
