@@ -37,8 +37,8 @@ def timeline(report: r.Report, method: str | None = None, client: str | None = N
     if not bars:
         raise ArgumentError("nothing of it was tried, so there is no time to draw", hint="see report.frame()")
     shown, left_out = bars[:MOST_BARS], max(len(bars) - MOST_BARS, 0)
-    utc = all(bar["begin"].endswith("Z") for bar in shown)
-    title = f"time ({'UTC' if utc else 'local, as in the log'})" + (
+    utc = all((source.first_time or "Z").endswith("Z") for source in report.sources)
+    title = f"time ({'UTC' if utc else 'local where a log does not tell its zone'})" + (
         f"; {left_out:,} more are not shown" * bool(left_out)
     )
     base = alt.Chart(alt.Data(values=shown)).encode(
@@ -61,13 +61,18 @@ def _bars(report: r.Report, client: r.ClientReport, method: str | None, *, many:
             "label": clean(f"{client.address} {one.row}" if many else one.row, most=LABEL),
             "verdict": wording.verdict(one),
             "attempts": one.attempts,
-            "begin": one.first_time,
-            "end": one.last_time or one.first_time,
+            "begin": _drawable(one.first_time),
+            "end": _drawable(one.last_time or one.first_time),
             "explanation": clean(one.explanation),
         }
         for one in chosen.requirements
         if one.first_time
     ]
+
+
+def _drawable(time: str) -> str:
+    """Return a time marked as UTC, also that of a log without a zone: else it is moved by the zone of this computer."""
+    return time.removesuffix("Z") + "Z"
 
 
 def ladder(report: r.Report, requirement: str | None = None, client: str | None = None) -> altair.LayerChart:

@@ -96,7 +96,14 @@ def test_rows_of_a_log(tmp_path: Path):
     log.write_text(HEADER + "\n".join(map(row, dropped)) + "\n", encoding="ascii")
     report = auditor.audit(log, roles=ROLES)
     assert rungs(report.ladder()) == ["0>1 DROP (receive, 2 rows), line 6"]
-    assert "local, as in the log" in str(report.timeline().to_dict())
+
+
+def test_local_times_of_a_log_stay_what_they_are_wherever_it_is_read(tmp_path: Path):
+    log = tmp_path / "pfirewall.log"
+    log.write_text(HEADER + row("10:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE") + "\n", encoding="ascii")
+    chart = auditor.audit(log, roles=ROLES).timeline()
+    assert [one["begin"] for one in drawn_of(chart)] == ["2023-11-14T10:00:00.000000Z"]  # as if UTC: not moved
+    assert "local where a log does not tell its zone" in str(chart.to_dict())
 
 
 def test_lines_that_no_flow_begins_with_are_not_lost(tmp_path: Path):
