@@ -37,8 +37,8 @@ def timeline(report: r.Report, method: str | None = None, client: str | None = N
     if not bars:
         raise ArgumentError("nothing of it was tried, so there is no time to draw", hint="see report.frame()")
     shown, left_out = bars[:MOST_BARS], max(len(bars) - MOST_BARS, 0)
-    utc = all(bar["begin"].endswith("Z") for bar in shown)
-    title = f"time ({'UTC' if utc else 'local, as in the log'})" + (
+    utc = all((source.first_time or "Z").endswith("Z") for source in report.sources)
+    title = f"time ({'UTC' if utc else 'local where a log does not tell its zone'})" + (
         f"; {left_out:,} more are not shown" * bool(left_out)
     )
     base = alt.Chart(alt.Data(values=shown)).encode(
@@ -61,13 +61,18 @@ def _bars(report: r.Report, client: r.ClientReport, method: str | None, *, many:
             "label": clean(f"{client.address} {one.row}" if many else one.row, most=LABEL),
             "verdict": wording.verdict(one),
             "attempts": one.attempts,
-            "begin": one.first_time,
-            "end": one.last_time or one.first_time,
+            "begin": _drawable(one.first_time),
+            "end": _drawable(one.last_time or one.first_time),
             "explanation": clean(one.explanation),
         }
         for one in chosen.requirements
         if one.first_time
     ]
+
+
+def _drawable(time: str) -> str:
+    """Return a time marked as UTC, also that of a log without a zone: else it is moved by the zone of this computer."""
+    return time.removesuffix("Z") + "Z"
 
 
 def ladder(report: r.Report, requirement: str | None = None, client: str | None = None) -> altair.LayerChart:
@@ -114,6 +119,10 @@ def _rungs(
     state = _state(wording.verdict(one))
     stop = next((row.sender for row in rows if row.sender not in (one.source.address, one.destination.address)), "")
     several = len({row.source for row in rows}) > 1
+    arrived = {row.source for row in rows if row.sender == one.destination.address}
+    asked = {
+        source: "unsure" if source in arrived and state == "bad" else state for source in range(len(report.sources))
+    }
     begin = {row.source: row.time_ns for row in reversed(rows)}  # of each source the earliest
     rungs = []
     for place, row in enumerate(rows[:MOST_ROWS]):
@@ -121,7 +130,7 @@ def _rungs(
         end = stop if asks and stop and row.receiver == one.destination.address else row.receiver
         left, right = hosts.index(row.sender), hosts.index(end)
         number = f"frame {row.frame:,}" if row.frame else f"line {row.line:,}"
-        source = f" of {report.sources[row.source].path}" if several else ""
+        source = f" of {_file(report.sources[row.source].path)}" if several else ""
         rungs.append(
             {
                 "place": place,
@@ -130,7 +139,7 @@ def _rungs(
                 "middle": (left + right) / 2,
                 "label": clean(f"{row.what}, {number}{source}", most=LABEL),
                 "when": f"+{(row.time_ns - begin[row.source]) / NANOSECONDS:.3f} s",
-                "state": state if asks else "answer",
+                "state": asked[row.source] if asks else "answer",
                 "right": right > left,
             }
         )
@@ -139,6 +148,11 @@ def _rungs(
     elif one.verdict in r.BAD and all(row.frame and row.sender == one.source.address for row in rows):
         rungs.append(_remark(len(rungs), "nothing came back", hosts))
     return rungs
+
+
+def _file(path: str) -> str:
+    """Return the last part of a path, of whichever system it is."""
+    return path.replace("\\", "/").rpartition("/")[2]
 
 
 def _remark(place: int, text: str, hosts: list[str]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from auditor.sources.packets import Headers, PacketReader, Packets
 from auditor.sources.reading import known_tunnels
 from auditor.tshark import find_tshark
 
+UNKNOWN = "?"
 DOCTOR = "install Wireshark; auditor doctor tells whether it is found"
 AGAIN = "audit it again, with the sources at hand"
 ECHO_REPLIES = frozenset((0, 129))
@@ -49,9 +51,10 @@ def proof(report: r.Report, one: r.RequirementVerdict) -> list[Row]:
     for number, source in enumerate(report.sources):
         cited = [evidence for evidence in one.evidence if evidence.source == number]
         frames = {frame for evidence in cited for frame in evidence.frames}
-        lines = {line for evidence in cited for line in evidence.lines}
         here = list(_packets(number, source.path, frames)) if frames else []
-        here += _logged(report, number, lines) if lines else []
+        for evidence in cited:
+            if evidence.lines:
+                here += _logged(report, number, evidence.lines) or [_lines_of(number, evidence.lines, one)]
         found += sorted(here, key=lambda row: (row.time_ns, row.frame or row.line or 0))
     return found
 
@@ -165,7 +168,7 @@ def _neighbours(number: int, asked: Neighbours, addresses: Addresses, frames: Se
 # rows of a log
 
 
-def _logged(report: r.Report, number: int, lines: Set[int]) -> list[Row]:
+def _logged(report: r.Report, number: int, lines: Sequence[int]) -> list[Row]:
     """Return the attempts of which one of these lines is the first; the flow table holds what the log said of them."""
     path = report.sources[number].path
     if report.flows is None:
@@ -178,3 +181,11 @@ def _logged(report: r.Report, number: int, lines: Set[int]) -> list[Row]:
         what = f"{row['action']} ({str(row['direction']).lower()}{many})"
         found.append(Row(number, None, int(row["first_line"]), row["start"].value, row["src_ip"], row["dst_ip"], what))
     return found
+
+
+def _lines_of(number: int, lines: Sequence[int], one: r.RequirementVerdict) -> Row:
+    """Return what is known of lines with which no flow of the table begins."""
+    sender, receiver = (end.address or UNKNOWN for end in (one.source, one.destination))
+    begin = (one.first_time or "1970-01-01T00:00:00").removesuffix("Z")
+    time_ns = round(datetime.fromisoformat(f"{begin}+00:00").timestamp() * 1e9)
+    return Row(number, None, lines[0], time_ns, sender, receiver, f"{one.verdict}, see the log")

@@ -6,6 +6,7 @@ import dataclasses
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from reports import fleet, of_scene, planted
@@ -32,17 +33,20 @@ def in_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(FOLDER)
 
 
+def drawn_of(chart) -> list[dict[str, Any]]:
+    """Return what a chart draws, from top to bottom."""
+    described = chart.to_dict()
+    (rows,) = described["datasets"].values() if "datasets" in described else (described["data"]["values"],)
+    return rows
+
+
 def rungs(chart) -> list[str]:
     """Return the labels of a ladder from top to bottom, with who sent it to whom."""
-    chart = chart.to_dict()
-    (rows,) = chart["datasets"].values() if "datasets" in chart else (chart["data"]["values"],)
-    return [f"{one['from']}>{one['to']} {one['label']}" if one["when"] else one["label"] for one in rows]
+    return [f"{one['from']}>{one['to']} {one['label']}" if one["when"] else one["label"] for one in drawn_of(chart)]
 
 
 def bars(chart) -> dict[str, str]:
-    chart = chart.to_dict()
-    (rows,) = chart["datasets"].values() if "datasets" in chart else (chart["data"]["values"],)
-    return {one["label"]: one["verdict"] for one in rows}
+    return {one["label"]: one["verdict"] for one in drawn_of(chart)}
 
 
 # the ladder
@@ -67,6 +71,16 @@ def test_an_attempt_that_is_answered():
 
 
 @pytest.mark.usefixtures("in_samples")
+def test_of_two_captures_each_packet_says_which_and_a_request_that_was_answered_there_arrived():
+    chart = of_scene("return-path-dropped").ladder("client-push/smb")
+    first = "return-path-dropped-site-server.pcap"
+    assert rungs(chart)[0] == f"0>1 SYN, frame 7 of {first}"
+    requests = [one for one in drawn_of(chart) if one["label"].startswith("SYN,")]
+    states = {one["label"].rpartition(" of ")[2]: one["state"] for one in requests}
+    assert states == {first: "bad", "return-path-dropped-client.pcap": "unsure"}
+
+
+@pytest.mark.usefixtures("in_samples")
 def test_every_verdict_with_evidence_can_be_drawn():
     for name in ("smb-reset", "client-off-same-subnet", "ipv6-smb-prohibited", "return-path-dropped", "echo-dropped"):
         report = of_scene(name)
@@ -82,7 +96,22 @@ def test_rows_of_a_log(tmp_path: Path):
     log.write_text(HEADER + "\n".join(map(row, dropped)) + "\n", encoding="ascii")
     report = auditor.audit(log, roles=ROLES)
     assert rungs(report.ladder()) == ["0>1 DROP (receive, 2 rows), line 6"]
-    assert "local, as in the log" in str(report.timeline().to_dict())
+
+
+def test_local_times_of_a_log_stay_what_they_are_wherever_it_is_read(tmp_path: Path):
+    log = tmp_path / "pfirewall.log"
+    log.write_text(HEADER + row("10:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE") + "\n", encoding="ascii")
+    chart = auditor.audit(log, roles=ROLES).timeline()
+    assert [one["begin"] for one in drawn_of(chart)] == ["2023-11-14T10:00:00.000000Z"]  # as if UTC: not moved
+    assert "local where a log does not tell its zone" in str(chart.to_dict())
+
+
+def test_lines_that_no_flow_begins_with_are_not_lost(tmp_path: Path):
+    log = tmp_path / "pfirewall.log"
+    log.write_text(HEADER + row("10:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE") + "\n", encoding="ascii")
+    report = auditor.audit(log, roles=ROLES)
+    report.flows["first_line"] += 1
+    assert rungs(report.ladder()) == ["0>1 blocked, see the log, line 6"]
 
 
 def test_a_ladder_of_what_was_not_seen():
