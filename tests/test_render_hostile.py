@@ -14,7 +14,7 @@ from lxml import etree
 from reports import fleet, planted, rich
 from test_render_markdown import PARSER, harm
 from test_render_sarif import LINK, URI, strings
-from test_render_tables import read
+from test_render_requirement_rows import read
 from test_text import harmful
 
 import auditor
