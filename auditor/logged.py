@@ -10,6 +10,9 @@ from auditor.attempts import Attempt, Row, Told
 LET_THROUGH = frozenset(("ALLOW", "OPEN", "OPEN-INBOUND"))  # the last two of Windows XP and Server 2003
 
 
+STEALTH = "rule Stealth"  # the filter that keeps port scans from seeing where nobody listens
+
+
 def told_by_log(attempt: Attempt, row: Row, where: str, role_of: Callable[[str], str]) -> Told:
     """Return what a log shows of an attempt. where: the attempt in words; role_of: the role that a host plays."""
     lines = [event.frame for event in attempt.events]
@@ -30,6 +33,10 @@ def told_by_log(attempt: Attempt, row: Row, where: str, role_of: Callable[[str],
     if not attempt.events[0].from_src:
         text = f"{where}: {attempt.dst} answered, but {whose} dropped the answer{times}{by}."
         return Told(r.BLOCKED, r.PROVEN, text, lines, place, f"On {row.firewall}, {_allow(attempt)}.")
+    if STEALTH in row.by:
+        text = f"{where}: {whose} dropped it{times}, as Windows does where nobody listens."
+        remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."
+        return Told(r.BLOCKED, r.PROVEN, text, lines, place, remedy)
     text = f"{where}: {whose} dropped it{times}{by}."
     remedy = f"On {row.firewall} itself, {_allow(attempt)} outbound." if row.firewall == attempt.src else ""
     return Told(r.BLOCKED, r.PROVEN, text, lines, place, remedy)

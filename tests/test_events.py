@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+import auditor
 from auditor.cli import cli
 from auditor.errors import SourceError
 from auditor.sources.event_log import EVTX_MAGIC
@@ -453,3 +454,12 @@ def test_icmp_that_is_no_echo_request_is_no_flow(read: Read):
     source = read(lines(blocked(), blocked(Protocol=1, SourcePort=3, DestPort=1)))
     assert rows(source, "protocol") == [("tcp",)]
     assert source.records == 2
+
+
+def test_what_windows_drops_where_nobody_listens_asks_for_the_service_not_for_a_rule(tmp_path: Path):
+    log = tmp_path / "security.jsonl"
+    log.write_bytes(lines(blocked(FilterOrigin="Stealth")))
+    report = auditor.audit(log, roles={"site-server": "10.0.0.5", "client": "10.0.0.20"}, dissect=False)
+    smb = next(one for one in report.clients[0].method("client-push").requirements if one.row == "smb")
+    assert smb.explanation.endswith("the firewall of 10.0.0.20 dropped it, as Windows does where nobody listens.")
+    assert smb.remedy.startswith("Check that the service behind the port runs on 10.0.0.20")

@@ -13,8 +13,8 @@ from hostile import MARK, PAYLOADS
 from lxml import etree
 from reports import fleet, planted, rich
 from test_render_markdown import PARSER, harm
-from test_render_sarif import LINK, URI, strings
 from test_render_requirement_rows import read
+from test_render_sarif import LINK, URI, strings
 from test_text import harmful
 
 import auditor
