@@ -81,13 +81,14 @@ def _change(before: Finding, after: Finding) -> r.Change:
 
 def _worst_of_latest_push(findings: list[Finding]) -> Decided:
     pushes = _pushes(findings)
-    *earlier, latest = [_worst(push) for push in pushes]
-    before = [one for one in earlier if (one.verdict in r.GOOD) != (latest.verdict in r.GOOD) and one.decides]
-    if before and latest.decides:
-        return latest, _change(before[-1], latest)
-    if latest.decides or not before:
-        return _latest([one for one in pushes[-1] if one.port == latest.port])
-    return before[-1], None
+    worst = [_worst(push) for push in pushes]
+    decisive = [number for number, one in enumerate(worst) if one.decides]
+    latest = decisive[-1] if decisive else len(worst) - 1
+    good = worst[latest].verdict in r.GOOD
+    before = [worst[number] for number in decisive[:-1] if (worst[number].verdict in r.GOOD) != good]
+    if before:
+        return worst[latest], _change(before[-1], worst[latest])
+    return _latest([one for one in pushes[latest] if one.port == worst[latest].port])
 
 
 def _worst(push: list[Finding]) -> Finding:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from auditor import report as r
 from auditor.attempts import Attempt, Told, Traffic
+from auditor.clocks import Clocks
 from auditor.flows import MEANING, Asked
-from auditor.joining import log_ahead, together
+from auditor.joining import together
 from auditor.logged import told_by_log
 from auditor.quoted import SENT_BACK
 from auditor.sources.packets import Quote
-from auditor.vantage import clock_offset
 
 LONG_ENOUGH_NS = 3_000_000_000  # how long an answer may take before its absence counts
 MOST_FRAMES = 8
@@ -54,15 +54,14 @@ class Finding:
 class Witness:
     """Says of attempts what they show. role_of: the role that a host plays."""
 
-    def __init__(self, traffic: Traffic, role_of: Callable[[str], str]) -> None:
+    def __init__(self, traffic: Traffic, clocks: Clocks, role_of: Callable[[str], str]) -> None:
         self._traffic = traffic
+        self._clocks = clocks
         self._role_of = role_of
-        self._offsets: dict[tuple[int, str, str], int] = {}
-        self._logs_ahead: dict[int, int | None] = {}
 
     def findings(self, attempts: Sequence[Attempt]) -> list[Finding]:
         """Return one finding for each attempt, in order of time."""
-        found = [self._joined([self._judged(one) for one in group]) for group in together(attempts, self._ahead)]
+        found = [self._joined([self._judged(one) for one in group]) for group in together(attempts, self._clocks.ahead)]
         return sorted(found, key=lambda one: (one.time_ns, one.attempts[0].source, one.attempts[0].first_frame))
 
     def unanswered_questions(self, hosts: Sequence[str]) -> list[Finding]:
@@ -95,9 +94,9 @@ class Witness:
             verdict=told.verdict,
             confidence=told.confidence,
             text=told.text,
-            time_ns=attempt.start_ns - self._ahead(attempt),
-            end_ns=attempt.end_ns - self._ahead(attempt),
-            clock=self.clock(attempt),
+            time_ns=self._clocks.begin(attempt),
+            end_ns=attempt.end_ns - self._clocks.ahead(attempt),
+            clock=self._clocks.clock(attempt),
             weak=told.weak,
             attempts=(attempt,),
             evidence=(evidence,),
@@ -127,30 +126,6 @@ class Witness:
         asked = [one for number, asked in vain if number == attempt.source for one in _questions(asked)]
         known = {one.frame: one for one in (*asked, *errors, *sent) if one.frame in proof and one.time}
         return tuple(known[frame] for frame in sorted(known))
-
-    def _ahead(self, attempt: Attempt) -> int:
-        """Return how far the clock of the attempt's source is ahead of the first source that saw the same attempts."""
-        if attempt.row is not None:
-            return self._log_ahead(attempt.source) or 0
-        key = (attempt.source, attempt.src, attempt.dst)
-        if key not in self._offsets:
-            offsets = (clock_offset(first, *key, self._traffic) for first in range(attempt.source))
-            self._offsets[key] = next((offset for offset in offsets if offset is not None), 0)
-        return self._offsets[key]
-
-    def begin(self, attempt: Attempt) -> int:
-        """Return when an attempt began, by the common clock or by that which `clock` names."""
-        return attempt.start_ns - self._ahead(attempt)
-
-    def clock(self, attempt: Attempt) -> int | None:
-        """Return the number of the log by whose local clock an attempt is timed, None for the common one."""
-        local = self._traffic.sources[attempt.source].clock == "local"
-        return attempt.source if local and self._log_ahead(attempt.source) is None else None
-
-    def _log_ahead(self, number: int) -> int | None:
-        if number not in self._logs_ahead:
-            self._logs_ahead[number] = log_ahead(number, self._traffic, self._ahead)
-        return self._logs_ahead[number]
 
     def _told(self, attempt: Attempt) -> Told:
         where = self._where(attempt)
@@ -281,6 +256,8 @@ class Witness:
         """
         answered = [one for one in seen if one.verdict == r.OPEN]
         silent = [one for one in seen if one.verdict in r.BAD]
+        let_through = [one for one in seen if one.verdict == r.ALLOWED]
+        let_in = [one for one in let_through if not one.weak]
         went_on = any(_went_on(one) for one in answered)
         proven_bad = [
             one
@@ -288,13 +265,13 @@ class Witness:
             if one.confidence == r.PROVEN
             and not (answered and _is_of_logged_syn(one))
             and not (went_on and one.attempts[0].row is not None)
+            and not (_is_of_logged_syn(one) and _let_in_later(one, let_in))
         ]
         if answered and silent and not proven_bad:
             captured = [one for one in silent if one.attempts[0].row is None]
             return self._lost_answer(answered[0], captured[0]) if captured else answered[0]
-        let_through = [one for one in seen if one.verdict == r.ALLOWED]
-        let_in = [one for one in let_through if not one.weak]
-        chosen = (proven_bad or answered or silent or let_in or let_through or seen)[0]
+        unanswered = [one for one in silent if one.attempts[0].row is None]
+        chosen = (proven_bad or answered or unanswered or let_in or silent or let_through or seen)[0]
         if chosen.confidence != r.LIKELY or not let_in:
             return chosen
         passed = let_in[0].text.partition(";")[0]
@@ -325,6 +302,12 @@ def _questions(asked: Asked) -> list[r.Packet]:
         for frame, time_ns in zip(asked.frames, asked.times_ns, strict=True)
         if (time := r.utc_text(time_ns))
     ]
+
+
+def _let_in_later(dropped: Finding, let_in: Sequence[Finding]) -> bool:
+    """Tell whether the firewall that dropped a SYN let the same attempt in afterwards."""
+    whose = dropped.attempts[0].firewall
+    return any(one.attempts[0].firewall == whose and one.time_ns >= dropped.time_ns for one in let_in)
 
 
 def _went_on(finding: Finding) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +10,10 @@ from typing import TYPE_CHECKING
 from auditor.errors import SourceError
 from auditor.report import SourceSummary
 from auditor.sources.reading import read
-from auditor.sources.source import CAPTURE, FIREWALL_LOG, Source
+from auditor.sources.source import CAPTURE, FIREWALL_LOG, ROLLED_OVER, Source
 
 if TYPE_CHECKING:
     from auditor.ruleset import Ruleset
-
-ROLLED_OVER = ".old"  # what Windows adds to the name of a log that has grown to its limit
 
 
 def read_all(
@@ -36,7 +35,8 @@ def read_all(
         try:
             source = _read(path, ruleset, tz)
             older = path + ROLLED_OVER
-            if source.kind == FIREWALL_LOG and older not in named and Path(older).is_file():
+            known = {os.path.realpath(one) for one in named}
+            if source.kind == FIREWALL_LOG and os.path.realpath(older) not in known and Path(older).is_file():
                 named.append(older)
                 sources += _older(older, tz, unreadable)
             sources.append(source)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from statistics import median
 
 from auditor.attempts import Attempt, Traffic
 
 QUARTER_NS = 15 * 60 * 1_000_000_000  # by which time zones differ
 FARTHEST_ZONE_NS = 14 * 3600 * 1_000_000_000
-CLOCKS_DIFFER_NS = 60 * 1_000_000_000  # how far two clocks may be off besides, and how long an attempt is logged
+CLOCKS_DIFFER_NS = 60 * 1_000_000_000  # by about how much two clocks may be off besides
 ENOUGH_TO_SHIFT = 2  # attempts that must agree on another zone: the same port comes again within hours
 MOST_TIMES = 100  # of attempts between the same ends that are compared
 
 Ahead = Callable[[Attempt], int]
+Account = tuple[int, str | None, str | None]  # source, whose firewall, what it did
+
+
+def _account(one: Attempt) -> Account:
+    return one.source, one.firewall, one.row.action if one.row else None
 
 
 def together(attempts: Sequence[Attempt], ahead: Ahead) -> list[list[Attempt]]:
@@ -39,7 +44,7 @@ class _Near:
     def __init__(self, ahead: Ahead) -> None:
         self.groups: list[list[Attempt]] = []
         self._ahead = ahead
-        self._accounts: list[set[tuple[int, str | None]]] = []  # of each group: source and firewall
+        self._accounts: list[set[Account]] = []
         self._places: dict[tuple[object, ...], list[int]] = defaultdict(list)
         self._passed: Counter[tuple[object, ...]] = Counter()  # of a list of places: those used up by one account
 
@@ -47,14 +52,14 @@ class _Near:
         """Add a group, to be found by its first account."""
         first, place = group[0], len(self.groups)
         self.groups.append(group)
-        self._accounts.append({(one.source, one.firewall) for one in group})
+        self._accounts.append({_account(one) for one in group})
         slot = (*first.ends, self._slot(first))
         self._places[(*slot, "any")].append(place)
         self._places[(*slot, first.first_sequence)].append(place)
 
     def join(self, logged: Attempt) -> None:
         """Put what a log tells to the group that it fits, else into one of its own."""
-        account = (logged.source, logged.firewall)
+        account = _account(logged)
         numbers = ["any"] if logged.first_sequence is None else [logged.first_sequence, None]
         slot = self._slot(logged)
         for key in ((*logged.ends, slot + step, number) for step in (0, -1, 1) for number in numbers):
@@ -65,7 +70,7 @@ class _Near:
                 return
         self.add([logged])
 
-    def _free(self, key: tuple[object, ...], account: tuple[int, str | None]) -> int | None:
+    def _free(self, key: tuple[object, ...], account: Account) -> int | None:
         """Return the first group in a list that has no account of this firewall yet; each is passed but once."""
         places, counter = self._places.get(key, []), (key, account)
         while self._passed[counter] < len(places):
@@ -79,19 +84,20 @@ class _Near:
         return (attempt.start_ns - self._ahead(attempt)) // CLOCKS_DIFFER_NS
 
 
-def log_ahead(number: int, traffic: Traffic, ahead: Ahead) -> int | None:
+def log_ahead(halves: Collection[int], traffic: Traffic, ahead: Ahead) -> int | None:
     """Return how many nanoseconds the clock of a log is ahead of the captures, None where they share no attempt.
 
-    ahead: how far the clocks of the captures are ahead. Attempts with the same ends and sequence number tell exactly.
-    Else, the times of a log may be local, and nobody says of which zone: then what most attempts between the same ends
-    say is taken, in quarters of an hour. Pings tell nothing, since all between two hosts have the same ends.
+    halves: the numbers of its sources, two if it was rolled over. ahead: how far the clocks of the captures are ahead.
+    Attempts with the same ends and sequence number tell exactly. Else, the times of a log may be local, and nobody
+    says of which zone: then what most attempts between the same ends say is taken, in quarters of an hour. Pings tell
+    nothing, since all between two hosts have the same ends.
     """
     captured: dict[tuple[object, ...], list[Attempt]] = defaultdict(list)
     logged: list[Attempt] = []
     for one in (attempt for pair in traffic.pairs() for attempt in traffic.between(*pair)):
         if one.protocol == "icmp":
             continue
-        if one.source == number:
+        if one.source in halves:
             logged.append(one)
         elif one.row is None:
             captured[one.ends].append(one)
@@ -109,7 +115,7 @@ def log_ahead(number: int, traffic: Traffic, ahead: Ahead) -> int | None:
             found.update(_zone(one.start_ns - other.start_ns + ahead(other)))
     if found[0]:
         return 0
-    farthest = FARTHEST_ZONE_NS if traffic.sources[number].clock == "local" else 0
+    farthest = FARTHEST_ZONE_NS if any(traffic.sources[one].clock == "local" for one in halves) else 0
     likely = [(count, -abs(zone), zone) for zone, count in found.items() if abs(zone) <= farthest]
     best = max(likely, default=(0, 0, 0))
     return best[2] if best[0] >= ENOUGH_TO_SHIFT else None

@@ -28,7 +28,7 @@ def limitations(
             "A Windows computer whose firewall is on is as silent about a port on which nobody listens as about a "
             "blocked one: where silence is the evidence, check also that the service runs."
         )
-    if _one_end(clients):
+    if _one_end(clients) and any(source.kind == CAPTURE for source in sources):
         found.append(
             "Nothing from the client to a management point is in these sources. A capture taken at the site server "
             "cannot show it: take one at the client too."
@@ -69,7 +69,8 @@ def _absent(sources: Sequence[Source], cast: Cast) -> list[str]:
     present = {one.target for source in sources for one in source.details.asked}
     present |= {address for address in given for source in sources if address in source.details.heard}
     for source in sources:
-        present |= set(source.flows["dst_ip"][source.flows["dst_ip"].isin(list(given))])
+        for end in ("dst_ip",) if source.kind == CAPTURE else ("src_ip", "dst_ip"):
+            present |= set(source.flows[end][source.flows[end].isin(list(given))])
     return [
         f"{address}, named as {role.replace('-', ' ')}, does not occur in these sources: is that its address?"
         for address, role in given.items()
@@ -89,13 +90,12 @@ def _swapped(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> list[st
     return [
         f"{src}, named as client, connects to {dst}, named as site server, as a push does: are the two swapped? Try "
         f"--role site-server={src} --role client={dst}."
-        for src, dst in sorted(pairs)[:1000]
-        if src in clients and dst in servers
+        for src, dst in sorted(pair for pair in pairs if pair[0] in clients and pair[1] in servers)
     ][:1]
 
 
 def _warned(sources: Sequence[Source]) -> list[str]:
-    codes = r.INCOMPLETE_CODES | {"ipsec", "tunnel", "no-times"}
+    codes = r.INCOMPLETE_CODES | {"ipsec", "tunnel", "no-times", "lost-events", "malformed-lines", "folded", "no-zone"}
     return [
         f"{source.path}: {warning.text}" for source in sources for warning in source.warnings if warning.code in codes
     ]

@@ -26,13 +26,15 @@ def told_by_log(attempt: Attempt, row: Row, where: str, role_of: Callable[[str],
     if attempt.answer == "mid-stream":
         text = f"{where}: {whose} dropped a late packet of a connection, which says nothing of new ones."
         return Told(r.INCONCLUSIVE, None, text, lines)
-    place = role_of(row.firewall) if row.firewall else r.UNKNOWN
+    place = role_of(row.firewall) if row.firewall else r.BETWEEN if row.direction == "FORWARD" else r.UNKNOWN
     times = f" {row.rows} times" if row.rows > 1 else ""
-    if row.firewall is None:
-        return Told(r.BLOCKED, r.PROVEN, f"{where}: {whose} dropped it{times}{by}.", lines, place)
+    at = row.firewall or "the computer whose log it is"
     if not attempt.events[0].from_src:
         text = f"{where}: {attempt.dst} answered, but {whose} dropped the answer{times}{by}."
-        return Told(r.BLOCKED, r.PROVEN, text, lines, place, f"On {row.firewall}, {_allow(attempt)}.")
+        return Told(r.BLOCKED, r.PROVEN, text, lines, place, f"On {at}, {_allow(attempt)}.")
+    if row.firewall is None:
+        remedy = f"On {at}, {_allow(attempt)}." if row.direction == "FORWARD" else ""
+        return Told(r.BLOCKED, r.PROVEN, f"{where}: {whose} dropped it{times}{by}.", lines, place, remedy)
     if STEALTH in row.by:
         text = f"{where}: {whose} dropped it{times}, as Windows does where nobody listens."
         remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-
-import pandas as pd
+from itertools import accumulate
 
 from auditor import report as r
+from auditor.all_flows import flow_table
 from auditor.attempts import Attempt, Traffic
+from auditor.clocks import Clocks
 from auditor.conversation import NOTHING_SAID, conversation
 from auditor.deciding import AFTER_ENDPOINT_MAPPER_NS, best_port, by_port, worst_port
 from auditor.findings import Finding, Witness
@@ -46,7 +49,8 @@ def audit(
     facts = replace(facts, roles=facts.roles | cast.roles)
     hosts = {one.address for one in cast.assignments}
     traffic = Traffic(sources, hosts, heard.said if heard else ())
-    clients = tuple(_client(client, traffic, ruleset, cast, facts) for client in cast.clients)
+    clocks = Clocks(traffic)
+    clients = tuple(_client(client, traffic, clocks, ruleset, cast, facts) for client in cast.clients)
     return r.Report(
         tool=tool,
         ruleset=(ruleset.id, ruleset.title, ruleset.reference),
@@ -55,7 +59,7 @@ def audit(
         clients=clients,
         limitations=(*limitations(sources, cast, clients, ruleset, heard), *clock_notes(traffic)),
         asked=tuple(asked),
-        flows=pd.concat([source.flows for source in sources], ignore_index=True),
+        flows=flow_table(sources),
     )
 
 
@@ -73,24 +77,47 @@ def _summary(source: Source) -> r.SourceSummary:
     )
 
 
-def _client(client: str, traffic: Traffic, ruleset: Ruleset, cast: Cast, facts: SiteFacts) -> r.ClientReport:
-    judged = _Judge(client, traffic, ruleset, cast, facts)
+def _client(
+    client: str, traffic: Traffic, clocks: Clocks, ruleset: Ruleset, cast: Cast, facts: SiteFacts
+) -> r.ClientReport:
+    judged = _Judge(client, traffic, clocks, ruleset, cast, facts)
     methods = tuple(judged.method(method) for method in ruleset.methods)
     return r.ClientReport(client, methods, recommend(methods, ruleset, facts))
+
+
+class _Talks:
+    """Connections of one host to the endpoint mapper of another, to be asked whether one was shortly before."""
+
+    def __init__(self, talks: Sequence[Attempt], clocks: Clocks) -> None:
+        timed = sorted((clocks.begin(one), one.end_ns - one.start_ns, one.row is not None) for one in talks)
+        self._logged = any(logged for _, _, logged in timed)
+        self._begins = [begin for begin, _, _ in timed]
+        ends = [begin + (0 if logged else lasted) for begin, lasted, logged in timed]
+        self._ends = list(accumulate(ends, max))  # the latest end of all that began by then
+
+    def soon_before(self, attempt: Attempt, begin: int) -> bool:
+        """Tell whether an attempt came soon after; a log tells when a connection began, not its end."""
+        logged = self._logged or attempt.row is not None
+        place = bisect_right(self._begins, begin + (CLOCKS_DIFFER_NS if logged else 0))
+        after = AFTER_MAPPER_IN_LOG_NS if logged else AFTER_ENDPOINT_MAPPER_NS
+        return place > 0 and begin <= self._ends[place - 1] + after
 
 
 class _Judge:
     """Judges the requirements of one client."""
 
-    def __init__(self, client: str, traffic: Traffic, ruleset: Ruleset, cast: Cast, facts: SiteFacts) -> None:
+    def __init__(
+        self, client: str, traffic: Traffic, clocks: Clocks, ruleset: Ruleset, cast: Cast, facts: SiteFacts
+    ) -> None:
         self._client = client
         self._traffic = traffic
         self._ruleset = ruleset
         self._cast = cast
         self._facts = facts
-        self._witness = Witness(traffic, lambda address: _role_of(address, client, cast))
+        self._clocks = clocks
+        self._witness = Witness(traffic, clocks, lambda address: _role_of(address, client, cast))
         self._fixed_ports = {port for requirement in ruleset.requirements for port in requirement.ports}
-        self._mapper_talks: dict[tuple[str, str, str], list[Attempt]] = {}
+        self._mapper_talks: dict[tuple[str, str, str], dict[int | None, _Talks]] = {}
         self._stopped_ports: dict[tuple[str, str | None, str | None], set[int | None]] = {}
 
     def method(self, method: Method) -> r.MethodResult:
@@ -195,16 +222,10 @@ class _Judge:
         asked = self._asked_mapper(requirement, attempt.src, attempt.dst)
         if not asked:
             return attempt.row is not None and self._traffic.tells_only_drops(attempt.source)
-        return any(self._soon_after(one, attempt) for one in asked)
-
-    def _soon_after(self, mapper: Attempt, attempt: Attempt) -> bool:
-        """Tell whether an attempt came soon after another; where their clocks cannot be compared, it may have."""
-        if self._witness.clock(mapper) != self._witness.clock(attempt):
-            return True
-        begin, asked = self._witness.begin(attempt), self._witness.begin(mapper)
-        if mapper.row is not None or attempt.row is not None:  # a log tells when a connection began, not its end
-            return asked - CLOCKS_DIFFER_NS <= begin <= asked + AFTER_MAPPER_IN_LOG_NS
-        return asked <= begin <= asked + (mapper.end_ns - mapper.start_ns) + AFTER_ENDPOINT_MAPPER_NS
+        clock = self._clocks.clock(attempt)
+        if clock not in asked or len(asked) > 1:
+            return True  # clocks that cannot be compared: it may have been shortly before
+        return asked[clock].soon_before(attempt, self._clocks.begin(attempt))
 
     def _unless_guessed(self, finding: Finding) -> Finding:
         """Return a finding as likely if nothing but the port ties it to the push: its log holds only drops."""
@@ -217,16 +238,16 @@ class _Judge:
         text = f"{finding.text} That it is an RPC port is taken from its number: what was let through is not logged."
         return replace(finding, confidence=r.LIKELY, text=text)
 
-    def _asked_mapper(self, requirement: Requirement, src: str, dst: str) -> list[Attempt]:
-        """Return when one host spoke at the other's endpoint mapper; looked up once for each pair."""
+    def _asked_mapper(self, requirement: Requirement, src: str, dst: str) -> dict[int | None, _Talks]:
+        """Return by each clock when one host spoke at the other's endpoint mapper; looked up once for each pair."""
         key = (requirement.id, src, dst)
         if key not in self._mapper_talks:
             mapper = self._mapper_port(requirement)
-            self._mapper_talks[key] = [
-                one
-                for one in self._traffic.between(src, dst)
-                if one.protocol == "tcp" and one.dst_port == mapper and one.answer in ("answered", "one-sided")
-            ]
+            by_clock: dict[int | None, list[Attempt]] = defaultdict(list)
+            for one in self._traffic.between(src, dst):
+                if one.protocol == "tcp" and one.dst_port == mapper and one.answer in ("answered", "one-sided"):
+                    by_clock[self._clocks.clock(one)].append(one)
+            self._mapper_talks[key] = {clock: _Talks(found, self._clocks) for clock, found in by_clock.items()}
         return self._mapper_talks[key]
 
     def _mapper_port(self, requirement: Requirement) -> int | None:
@@ -431,8 +452,8 @@ def _with_others(verdict: r.RequirementVerdict, others: Iterable[r.RequirementVe
     )
 
 
-def _in_order(one: r.Evidence) -> tuple[int, tuple[int, ...], str]:
-    return one.source, one.frames, one.text
+def _in_order(one: r.Evidence) -> tuple[int, tuple[int, ...], tuple[int, ...], str]:
+    return one.source, one.frames, one.lines, one.text
 
 
 def _list(addresses: Sequence[str]) -> str:
@@ -454,7 +475,8 @@ def _remedy(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> str
     if tried and requirement.to_role == CLIENT:
         export += f" --role {requirement.from_role}={tried.src}"
     rule = f'The rule "{rule_name(requirement)}" of "{export}" does it in Windows Firewall.'
-    if tried and finding.blocked_at == requirement.to_role and finding.confidence == r.PROVEN:
+    itself = finding.blocked_at == requirement.to_role and finding.confidence == r.PROVEN
+    if tried and itself and not requirement.dynamic:  # the next push uses another dynamic port
         return f"On {tried.dst} itself, allow {tried.port_text} inbound from {tried.src}. {rule}"
     return f"{requirement.remedy} {rule}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def row(text: str) -> str:
     if not port_src:
         return f"2023-11-14 {time} {action} ICMP {ip_src} {ip_dst} - - 60 - - - - 8 0 - {path} 4"
     number = 1000 + int(port_src)  # as scenario.py has it
-    told = f"52 {flags} {number} 0 65535" if (action, path) == ("DROP", "RECEIVE") else "0 - 0 0 0"
+    told = f"52 {flags} {number} 0 65535" if action == "DROP" and path != "SEND" else "0 - 0 0 0"
     return f"2023-11-14 {time} {action} TCP {ip_src} {ip_dst} {port_src} {port_dst} {told} - - - {path} 4"
 
 
@@ -209,10 +210,10 @@ def test_that_a_packet_left_its_sender_undoes_no_silence(audited):
 
 def test_local_times_are_not_held_against_utc(audited):
     """By its face the row is later than the capture; which of the two is, nobody knows."""
-    for row in ("23:00:00 DROP 10.0.0.5:50009 > 10.0.0.20:445 S RECEIVE",):
-        smb = verdict(audited(row, lines=[f"1 {SMB} SF"]), "smb")
-        assert (smb.verdict, smb.changed) == ("blocked", None)
-        assert "which was later cannot be told" in smb.explanation
+    drop = "23:00:00 DROP 10.0.0.5:50009 > 10.0.0.20:445 S RECEIVE"
+    smb = verdict(audited(drop, lines=[f"1 {SMB} SF"]), "smb")
+    assert (smb.verdict, smb.changed) == ("blocked", None)
+    assert "which was later cannot be told" in smb.explanation
     smb = verdict(audited("23:00:00 ALLOW 10.0.0.5:50009 > 10.0.0.20:445 - RECEIVE", lines=SILENT), "smb")
     assert (smb.verdict, smb.changed) == ("blocked", None)
 
@@ -229,17 +230,66 @@ def test_a_dropped_copy_of_an_answer_does_not_undo_a_connection(audited):
     assert said(verdict(audited(row, lines=[f"1 {SMB} SF"]), "smb")) == "open proven"
 
 
-def test_many_attempts_with_the_same_ends_are_joined_in_linear_time(audited, monkeypatch):
-    rows = [f"08:{n // 60 % 60:02}:{n % 60:02} ALLOW 10.0.0.5 > 10.0.0.20 - RECEIVE" for n in range(3000)]
-    looked: list[object] = []
-    monkeypatch.setattr(joining._Near, "_free", counted(joining._Near._free, looked))
-    audited(*(text.replace("ALLOW", "DROP") if n % 2 else text for n, text in enumerate(rows)))
-    assert len(looked) <= 60 * len(rows)  # a few for each row, requirement and method
+class Counting(list):
+    """A list that counts how often something is taken from it."""
+
+    taken = 0
+
+    def __getitem__(self, index):
+        Counting.taken += 1
+        return super().__getitem__(index)
 
 
-def counted(function: Callable[..., object], calls: list[object]) -> Callable[..., object]:
-    def counting(*arguments: object) -> object:
-        calls.append(arguments[1])
-        return function(*arguments)
+@pytest.mark.parametrize("count", [200, 400])
+def test_many_attempts_with_the_same_ends_are_joined_in_linear_time(audited, monkeypatch, count):
+    """All pings of one second have the same ends and time; the log of another computer tells of the same."""
+    monkeypatch.setattr(joining, "defaultdict", lambda _: collections.defaultdict(Counting))
+    Counting.taken = 0
+    pings = ["08:00:00 DROP 10.0.0.5 > 10.0.0.20 - RECEIVE", "08:00:00 ALLOW 10.0.0.5 > 10.0.0.20 - SEND"]
+    audited(*(pings[n % 2] for n in range(count)))
+    assert 0 < Counting.taken <= 100 * count
 
-    return counting
+
+def test_the_two_halves_of_a_log_have_one_clock(audited, tmp_path):
+    """Windows renames a full log to pfirewall.log.old; what is in it was before."""
+    older = HEADER + row("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE") + "\n"
+    (tmp_path / "pfirewall.log.old").write_text(older, encoding="ascii")
+    smb = verdict(audited("09:00:00 ALLOW 10.0.0.5:50001 > 10.0.0.20:445 - RECEIVE"), "smb")
+    assert (smb.verdict, smb.changed.before) == ("allowed", "blocked")
+
+
+def test_a_syn_that_was_dropped_and_then_let_in_but_never_answered(audited):
+    rows = (DROPPED[0], "22:13:22 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE")
+    smb = verdict(audited(*rows, lines=SILENT), "smb")
+    assert (said(smb), smb.attempts) == ("blocked likely unknown", 1)
+
+
+def test_an_answer_that_some_firewall_dropped(audited):
+    """Logs of Windows XP do not say which way a packet went."""
+    smb = verdict(audited("08:00:00 DROP 10.0.0.20:445 > 10.0.0.5:50000 SA -"), "smb")
+    assert said(smb) == "blocked proven unknown"
+    assert smb.remedy == "On the computer whose log it is, allow TCP 445 to 10.0.0.20."
+
+
+def test_a_computer_that_forwards_is_between(audited):
+    smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S FORWARD"), "smb")
+    assert said(smb) == "blocked proven between"
+
+
+def test_the_remedy_of_a_dynamic_port_names_no_port(audited):
+    rows = (
+        "08:00:02 ALLOW 10.0.0.5:50001 > 10.0.0.20:135 - RECEIVE",
+        "08:00:03 DROP 10.0.0.5:50002 > 10.0.0.20:49670 S RECEIVE",
+    )
+    assert "49670" not in verdict(audited(*rows), "rpc-dynamic").remedy
+
+
+def test_lines_are_cited_in_order(audited):
+    rows = [f"{hour:02}:00:00 DROP 10.0.0.5:5000{hour} > 10.0.0.20:445 S RECEIVE" for hour in (6, 7, 8)]
+    assert [one.lines for one in verdict(audited(*rows), "smb").evidence] == [(6,), (7,), (8,)]
+
+
+def test_the_flow_table_of_a_capture_beside_a_log_can_be_sorted(audited):
+    flows = audited(*DROPPED, lines=SILENT).flows
+    assert flows.sort_values("start")["action"].notna().sum() == 1
+    assert str(flows["rows"].dtype) == "Int64"

@@ -17,11 +17,11 @@ from logs import FIELDS, HEADER, HEADER_PID, log, plain
 from packets import tcp
 
 from auditor import log_flows
+from auditor.all_flows import flow_table
 from auditor.errors import ArgumentError, SourceError
 from auditor.flow_table import TABLE
 from auditor.intake import read_all
 from auditor.log_flows import LOG_COLUMNS
-from auditor.render.log_flows import flow_table
 from auditor.render.log_flows import write as write_table
 from auditor.sources import pfirewall
 from auditor.sources.reading import read as read_path

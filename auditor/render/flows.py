@@ -26,9 +26,10 @@ def write(sources: Sequence[Source], out: BinaryIO, form: str) -> None:
     if form in WRITERS and len(captures) == len(sources):
         WRITERS[form](captures, out)
     else:
+        from auditor.all_flows import flow_table
         from auditor.render import log_flows
 
-        log_flows.write(log_flows.flow_table(sources), out, form)
+        log_flows.write(flow_table(sources), out, form)
 
 
 class _Capture(NamedTuple):

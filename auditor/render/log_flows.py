@@ -3,52 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
 
+from auditor.all_flows import TIME_FORMAT, time_format, with_texts_for_times
 from auditor.errors import ArgumentError
-from auditor.flow_table import TABLE
-from auditor.log_flows import LOG_COLUMNS
 from auditor.render.clean import clean, clean_cell, needs_escapes
-from auditor.sources.source import Source
 
 FORMATS = ("text", "csv", "jsonl", "parquet")
 BLOCK = 20_000
-TIMES = ("start", "end")
-TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%f"
 HEAD = ("frame", "stream", "start (UTC)", "proto", "from", "", "to", "", "state", "frames", "answer")
-
-
-def flow_table(sources: Sequence[Source]) -> pd.DataFrame:
-    """Return the flows of several sources in one table.
-
-    Beside logs, captures have the columns of logs too, without values. Where some times are local and nobody said of
-    which zone, all times are text: those that are UTC end with Z.
-    """
-    if len(sources) == 1:
-        return sources[0].flows
-    tables = [source.flows for source in sources]
-    if any("action" in table for table in tables):
-        tables = [_with_columns_of_logs(table) for table in tables]
-    if len({source.clock for source in sources}) > 1:
-        tables = [_with_texts_for_times(table) for table in tables]
-    return pd.concat(tables, ignore_index=True)
-
-
-def _with_columns_of_logs(table: pd.DataFrame) -> pd.DataFrame:
-    kinds = {name: kind.replace("int64", "Int64") for name, kind in LOG_COLUMNS.items()}
-    return table.reindex(columns=[*TABLE, *LOG_COLUMNS]).astype(kinds)
-
-
-def _with_texts_for_times(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(**{name: table[name].dt.strftime(_time_format(table[name])).astype("str") for name in TIMES})
-
-
-def _time_format(times: pd.Series) -> str:
-    return TIME_FORMAT if times.dt.tz is None else f"{TIME_FORMAT}Z"
 
 
 def write(table: pd.DataFrame, out: BinaryIO, form: str) -> None:
@@ -163,7 +130,7 @@ def _csv(table: pd.DataFrame, out: BinaryIO) -> None:
     safe = table.assign(
         **{name: table[name].map({one: clean_cell(one) for one in _texts(table[name])}) for name in texts}
     )
-    form = TIME_FORMAT if table["start"].dtype == "str" else _time_format(table["start"])
+    form = TIME_FORMAT if table["start"].dtype == "str" else time_format(table["start"])
     safe.to_csv(out, index=False, lineterminator="\r\n", date_format=form)
 
 
@@ -174,7 +141,7 @@ def _texts(column: pd.Series) -> list[str]:
 def _jsonl(table: pd.DataFrame, out: BinaryIO) -> None:
     ascii_only = any(map(needs_escapes, table["source"].unique().tolist()))
     for block in _blocks(table):
-        told = block if block["start"].dtype == "str" else _with_texts_for_times(block)
+        told = block if block["start"].dtype == "str" else with_texts_for_times(block)
         rows = told.astype(object)
         rows = rows.where(rows.notna(), None)
         out.writelines((json.dumps(row, ensure_ascii=ascii_only) + "\n").encode() for row in rows.to_dict("records"))

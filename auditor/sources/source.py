@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from auditor.log_flows import LogFlows
     from auditor.sources.events import EventFlows
 
+ROLLED_OVER = ".old"  # what Windows adds to the name of a log that has grown to its limit
 CAPTURE, FIREWALL_LOG, EVENT_LOG = "capture", "firewall-log", "event-log"
 
 

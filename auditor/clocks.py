@@ -1,0 +1,48 @@
+"""The clocks of the sources: how far each is ahead of the common one, found out once for all clients."""
+
+from __future__ import annotations
+
+from auditor.attempts import Attempt, Traffic
+from auditor.joining import log_ahead
+from auditor.sources.source import FIREWALL_LOG, ROLLED_OVER
+from auditor.vantage import clock_offset
+
+
+class Clocks:
+    """Tells when an attempt began, and by which clock."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+        self._offsets: dict[tuple[int, str, str], int] = {}
+        self._logs_ahead: dict[int, int | None] = {}
+        first: dict[str, int] = {}
+        self._clock_of = [
+            first.setdefault(one.path.removesuffix(ROLLED_OVER) if one.kind == FIREWALL_LOG else str(number), number)
+            for number, one in enumerate(traffic.sources)
+        ]  # the two halves of a log that was rolled over have one clock
+
+    def ahead(self, attempt: Attempt) -> int:
+        """Return how far the clock of the attempt's source is ahead of the first source that saw the same attempts."""
+        if attempt.row is not None:
+            return self._log_ahead(attempt.source) or 0
+        key = (attempt.source, attempt.src, attempt.dst)
+        if key not in self._offsets:
+            offsets = (clock_offset(first, *key, self._traffic) for first in range(attempt.source))
+            self._offsets[key] = next((offset for offset in offsets if offset is not None), 0)
+        return self._offsets[key]
+
+    def begin(self, attempt: Attempt) -> int:
+        """Return when an attempt began, by the common clock or by that which `clock` names."""
+        return attempt.start_ns - self.ahead(attempt)
+
+    def clock(self, attempt: Attempt) -> int | None:
+        """Return the number of the log by whose local clock an attempt is timed, None for the common one."""
+        local = self._traffic.sources[attempt.source].clock == "local"
+        return self._clock_of[attempt.source] if local and self._log_ahead(attempt.source) is None else None
+
+    def _log_ahead(self, number: int) -> int | None:
+        clock = self._clock_of[number]
+        if clock not in self._logs_ahead:
+            halves = {one for one, shared in enumerate(self._clock_of) if shared == clock}
+            self._logs_ahead[clock] = log_ahead(halves, self._traffic, self.ahead)
+        return self._logs_ahead[clock]
