@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.tools
 	@command -v tshark >/dev/null || echo "tshark is not installed: the comparisons with Wireshark will be skipped (Debian: apt install tshark)"
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .
