@@ -10,6 +10,7 @@ from auditor import verdicts
 from auditor.errors import ArgumentError
 from auditor.intake import read_all
 from auditor.listening import hear
+from auditor.progress import Told, silent
 from auditor.report import Report
 from auditor.roles import assign, parse_roles, with_content
 from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
@@ -31,6 +32,7 @@ def audit(
     tz: str | None = None,
     dissect: bool = True,
     tshark: str | Path | None = None,
+    told: Told = silent,
 ) -> Report:
     """Audit captures and logs of one installation, or of many, and return the report.
 
@@ -39,8 +41,9 @@ def audit(
     mode: "native" or "mixed". ports: port by name, such as {"http-management-point": 8080}.
     properties: of CCMSetup, such as "/source:PATH".
     site: a TOML file with the same facts. tz: the time zone of a firewall log's local times, such as "+02:00" or
-    "Europe/Berlin"; without it they stay local. dissect: let Wireshark's dissectors (tshark) read what was said on the
-    ports; without it, or without tshark, only ports are judged. tshark: where it is, if not found by itself.
+    "Europe/Berlin"; without it they stay local. dissect: let Wireshark's dissectors (tshark) read what was said
+    on the ports; without it, or without tshark, only ports are judged. tshark: where it is, if not found by
+    itself. told: called now and then with a source, how many bytes of it are read, and how many it has.
 
     A source that cannot be read is named in the report; when none can, SourceError is raised. RulesetError and
     ArgumentError tell what is wrong with the other arguments.
@@ -53,7 +56,7 @@ def audit(
     asked = _asked(rules, methods)
     given = parse_roles(facts.roles)
     _check_conditions(rules, facts)
-    sources, unreadable = read_all(paths, rules, tz=tz)
+    sources, unreadable = read_all(paths, rules, tz=tz, told=told)
     cast = assign(sources, rules, given)
     heard = None
     if dissect:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -18,6 +19,7 @@ from auditor.version import VERSION
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from auditor.progress import Told
     from auditor.report import MethodResult, Report
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -238,7 +240,9 @@ def analyze(
     sources = _each_once(sources)
     arguments = _arguments(site)
     _tell_idle_properties(site)
-    report = _redacted(audit(*sources, dissect=not no_dissect, tshark=tshark, **arguments), redact)
+    with _progress(quiet=quiet) as told:
+        report = audit(*sources, dissect=not no_dissect, tshark=tshark, told=told, **arguments)
+    report = _redacted(report, redact)
     if not quiet or target != output.STANDARD:
         _write_report(report, form, target, force, verbose)
     _tell_unaudited(report)
@@ -296,7 +300,8 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
     from auditor.report import INCOMPLETE_CODES
 
     output.check(target, force=force, inputs=sources, binary=form == "parquet")
-    read, unreadable = read_all(_each_once(sources), tz=tz)
+    with _progress() as told:
+        read, unreadable = read_all(_each_once(sources), tz=tz, told=told)
     for one in unreadable:
         output.tell(f"{one.path}: {one.warnings[0][1]}")
     lacking = [(one.path, warning.text) for one in read for warning in one.warnings if warning.code in INCOMPLETE_CODES]
@@ -472,6 +477,21 @@ def _identity(path: str) -> object:
     except (OSError, ValueError):
         return path
     return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
+
+
+@contextmanager
+def _progress(*, quiet: bool = False) -> Iterator[Told]:
+    """Yield what tells on a terminal how far large sources are read; elsewhere it tells nothing."""
+    from auditor.progress import Progress, silent
+
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
+        yield silent
+        return
+    progress = Progress(sys.stderr)
+    try:
+        yield progress
+    finally:
+        progress.close()
 
 
 def _redacted(report: Report, wanted: bool) -> Report:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.errors import SourceError
+from auditor.progress import Told, silent
 from auditor.report import SourceSummary
 from auditor.sources.reading import read
 from auditor.sources.source import CAPTURE, FIREWALL_LOG, ROLLED_OVER, Source
@@ -17,13 +19,14 @@ if TYPE_CHECKING:
 
 
 def read_all(
-    paths: Iterable[str | Path], ruleset: Ruleset | None = None, *, tz: str | None = None
+    paths: Iterable[str | Path], ruleset: Ruleset | None = None, *, tz: str | None = None, told: Told = silent
 ) -> tuple[list[Source], list[SourceSummary]]:
     """Read every source once; return those read and those that could not be.
 
     A firewall log that was rolled over is read first, as a source of its own: pfirewall.log.old before pfirewall.log.
-    ruleset: whose ports come first where a source holds too many connections; all shipped ones if None. tz: the time
-    zone of local times in logs. Raises the first SourceError, with the others as its `further`, when none can be read.
+    ruleset: whose ports come first where a source holds too many connections; all shipped ones if None. tz: the
+    time zone of local times in logs. told: how far each source is. Raises the first SourceError, with the
+    others as its `further`, when none can be read.
     """
     sources: list[Source] = []
     unreadable: list[SourceSummary] = []
@@ -33,12 +36,12 @@ def read_all(
     while waiting:
         path = waiting.pop()
         try:
-            source = _read(path, ruleset, tz)
+            source = _read(path, ruleset, tz, told)
             older = path + ROLLED_OVER
             known = {os.path.realpath(one) for one in named}
             if source.kind == FIREWALL_LOG and os.path.realpath(older) not in known and Path(older).is_file():
                 named.append(older)
-                sources += _older(older, tz, unreadable)
+                sources += _older(older, tz, told, unreadable)
             sources.append(source)
         except SourceError as error:
             errors.append(error)
@@ -49,8 +52,8 @@ def read_all(
     return sources, unreadable
 
 
-def _read(path: str, ruleset: Ruleset | None, tz: str | None) -> Source:
-    source = read(path, lambda: documented_ports(ruleset), tz=tz)
+def _read(path: str, ruleset: Ruleset | None, tz: str | None, told: Told) -> Source:
+    source = read(path, lambda: documented_ports(ruleset), tz=tz, advance=partial(told, path))
     (_check_capture if source.kind == CAPTURE else _check_log)(source)
     return source
 
@@ -88,10 +91,10 @@ def documented_ports(ruleset: Ruleset | None) -> frozenset[int]:
     return frozenset(port for one in rulesets for row in one.requirements for port in row.ports)
 
 
-def _older(path: str, tz: str | None, unreadable: list[SourceSummary]) -> list[Source]:
+def _older(path: str, tz: str | None, told: Told, unreadable: list[SourceSummary]) -> list[Source]:
     """Return the older half of a log that was rolled over, if it can be read; else say why not."""
     try:
-        return [_read(path, None, tz)]
+        return [_read(path, None, tz, told)]
     except SourceError as error:
         unreadable.append(_unreadable(path, error))
         return []

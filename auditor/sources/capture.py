@@ -25,14 +25,15 @@ class CaptureReader:
     """Iterate over the records of one capture; afterwards tell how many were read and what was wrong.
 
     format: "pcap" or "pcapng"; gzipped: whether it was packed; records: frames read; skipped: frames that could not
-    be; bytes: size of the file when it was opened; warnings: what the administrator must know about this file.
+    be; bytes: size of the file when it was opened; position: bytes of it read so far; warnings: what the
+    administrator must know about this file.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.gzipped = False
         self.format = ""
-        self.bytes = 0
+        self.bytes = self.position = 0
         self._account = Account()
 
     @property
@@ -62,6 +63,7 @@ class CaptureReader:
             self.gzipped, self.format = window.gzipped, "pcapng" if is_pcapng else "pcap"
             container = Pcapng(window, self._account) if is_pcapng else Pcap(window, self._account)
             for batch in container.batches():
+                self.position = raw.tell()
                 if len(batch.start):
                     self._account.records += len(batch.start)
                     yield batch

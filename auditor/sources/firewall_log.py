@@ -8,17 +8,18 @@ from auditor.log_flows import LogFlowBuilder, LogFlows
 from auditor.sources.clock import Clock
 from auditor.sources.log_rows import CANONICAL, Schema
 from auditor.sources.pfirewall import LogReader
-from auditor.sources.source import FIREWALL_LOG, Source, name_of
+from auditor.sources.source import FIREWALL_LOG, Advance, Source, name_of
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import THEY_READ, SourceWarning
 
 
-def read_firewall_log(path: Path, schema: Schema, clock: Clock) -> Source:
+def read_firewall_log(path: Path, schema: Schema, clock: Clock, advance: Advance) -> Source:
     """Return the flows, counts and warnings of one log. schema, clock: as for LogReader."""
     reader = LogReader(path, schema, clock)
     builder = LogFlowBuilder()
     for rows in reader:
         builder.add(rows)
+        advance(reader.position, reader.bytes)
     attempts = builder.finish(reader.addresses)
     details = LogFlows(name_of(path), attempts, reader.addresses, builder.facts(reader, attempts))
     notes = ", ".join(filter(None, (reader.encoding, "gzip" * reader.gzipped)))

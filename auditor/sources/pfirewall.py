@@ -66,6 +66,7 @@ class LogReader:
         self.schema = schema
         self.clock = clock
         self.gzipped = False
+        self.bytes = self.position = 0
         self.encoding = ""
         self.headed = False
         self.addresses: list[str] = []
@@ -140,10 +141,12 @@ class LogReader:
         with self.path.open("rb") as raw:
             pieces = _whole_or_windows(raw, self.warnings)
             self.gzipped = raw.peek(2)[:2] == GZIP_MAGIC
+            self.bytes = os.fstat(raw.fileno()).st_size
             first = next(pieces, b"")
             self.encoding, decode = decoder(first)
             yield decode(first, False)
             for piece in pieces:
+                self.position = raw.tell()
                 yield decode(piece, False)
             yield decode(b"", True)
 

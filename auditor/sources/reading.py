@@ -21,7 +21,7 @@ from auditor.sources.clock import Clock, parse_zone
 from auditor.sources.event_log import is_event_log
 from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.packets import UNWANTED_ERRORS, PacketReader, Tunnels
-from auditor.sources.source import CAPTURE, EVENT_LOG, Source, name_of
+from auditor.sources.source import CAPTURE, EVENT_LOG, Advance, Source, name_of, silent
 from auditor.sources.warnings import SourceWarning
 
 # What reads logs is imported where it is needed: it needs pandas, which takes longer to load than many a capture.
@@ -52,22 +52,22 @@ ETL_HINT = (
 )
 
 
-def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None) -> Source:
+def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None, advance: Advance = silent) -> Source:
     """Read a capture, a Windows Firewall log or an event log and return its flows, counts and warnings.
 
     path: a pcap or pcapng file, a pfirewall.log, plain or gzipped, or a Windows Security event log, as .evtx or
     exported as JSON; what it is, its content tells. ports: called when there are more connections than fit into
-    memory, returns the ports at which they are wanted all the same. tz: the time zone of a firewall log's local times,
-    such as +02:00 or Europe/Berlin; without it they stay local. What can be read of a cut or damaged file is kept and
-    the rest told as a warning. Raises SourceError when the file is missing, of another kind, or its header cannot be
-    read, and ArgumentError when tz is no time zone.
+    memory, returns the ports at which they are wanted all the same. tz: the time zone of a firewall log's local
+    times, such as +02:00 or Europe/Berlin; without it they stay local. advance: told how far it is. What can be
+    read of a cut or damaged file is kept and the rest told as a warning. Raises SourceError when the file is
+    missing, of another kind, or its header cannot be read, and ArgumentError when tz is no time zone.
     """
     file, clock = Path(path), Clock(parse_zone(tz))
     head = _head(file)
     if head[:4] in PCAP_MAGICS or head[:4] == PCAPNG_MAGIC:
-        return _read_capture(file, ports)
+        return _read_capture(file, ports, advance)
     try:
-        source = _read_event_log(file) if is_event_log(head) else _read_firewall_log(file, head, clock)
+        source = _read_event_log(file) if is_event_log(head) else _read_firewall_log(file, head, clock, advance)
     except OSError as error:
         raise _unreadable(file, error) from error
     if source is None:
@@ -75,7 +75,7 @@ def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None) -
     return source
 
 
-def _read_firewall_log(path: Path, head: bytes, clock: Clock) -> Source | None:
+def _read_firewall_log(path: Path, head: bytes, clock: Clock, advance: Advance) -> Source | None:
     """Return what a firewall log holds, None if it is none."""
     from auditor.sources.pfirewall import recognise
 
@@ -84,10 +84,10 @@ def _read_firewall_log(path: Path, head: bytes, clock: Clock) -> Source | None:
         return None
     from auditor.sources.firewall_log import read_firewall_log
 
-    return read_firewall_log(path, schema, clock)
+    return read_firewall_log(path, schema, clock, advance)
 
 
-def _read_capture(path: Path, ports: Ports) -> Source:
+def _read_capture(path: Path, ports: Ports, advance: Advance) -> Source:
     reader = CaptureReader(path)
     packets = PacketReader(known_tunnels())
     name = name_of(path)
@@ -95,6 +95,7 @@ def _read_capture(path: Path, ports: Ports) -> Source:
     span = _Span()
     try:
         for records in reader:
+            advance(reader.position, reader.bytes)
             if builder.full:
                 span.left_out += len(records.frame)
                 continue

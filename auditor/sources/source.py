@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from auditor.log_flows import LogFlows
     from auditor.sources.events import EventFlows
 
+Advance = Callable[[int, int], None]  # told now and then: bytes read, bytes in all
 ROLLED_OVER = ".old"  # what Windows adds to the name of a log that has grown to its limit
 CAPTURE, FIREWALL_LOG, EVENT_LOG = "capture", "firewall-log", "event-log"
 
@@ -55,3 +57,7 @@ class Source:
 def name_of(path: Path) -> str:
     """Return a path as text that can be written anywhere: a file name need not be Unicode, tables and JSON must be."""
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def silent(_done: int, _total: int) -> None:
+    """Tell nobody how far the reading is."""
