@@ -136,7 +136,7 @@ def texts(outputs: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def addresses_in(text: str) -> Iterator[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    for word in re.findall(r"(?<![\w.])\d+(?:\.\d+){3}(?![\w.]*\d)|(?<![\w:])[0-9a-f:]*::[0-9a-f:]*", text):
+    for word in re.findall(r"(?<![\w.])\d+(?:\.\d+){3}(?![\w.]*\d)|(?<![\w:])[0-9a-f:]*::[0-9a-f:]*(?![\w:-])", text):
         try:
             yield ipaddress.ip_address(word)
         except ValueError:
