@@ -63,7 +63,7 @@ class CaptureReader:
             self.gzipped, self.format = window.gzipped, "pcapng" if is_pcapng else "pcap"
             container = Pcapng(window, self._account) if is_pcapng else Pcap(window, self._account)
             for batch in container.batches():
-                self.position = raw.tell()
+                self.position = window.position
                 if len(batch.start):
                     self._account.records += len(batch.start)
                     yield batch

@@ -25,7 +25,7 @@ class EndlessError(Exception):
 
 
 class Unpacked:
-    """The bytes behind gzip data of one or many members, as an unbroken stream."""
+    """The bytes behind gzip data of one or many members, as an unbroken stream; taken: packed bytes so far."""
 
     def __init__(self, raw: io.BufferedIOBase) -> None:
         self._raw = raw
@@ -33,7 +33,7 @@ class Unpacked:
         self._packed = b""
         self._began = False
         self._members = 0
-        self._taken = self._given = 0  # bytes packed, bytes unpacked
+        self.taken = self._given = 0  # bytes packed, bytes unpacked
 
     def read(self, most: int) -> bytes:
         """Return up to `most` bytes, at least one before the end.
@@ -61,7 +61,7 @@ class Unpacked:
     def _more(self) -> bool:
         """Read on; False where the file ends as it should, behind a member."""
         while piece := self._raw.read(PACKED_PIECE):
-            self._taken += len(piece)
+            self.taken += len(piece)
             self._packed = piece if self._began or not self._members else piece.lstrip(b"\0")
             if self._packed:
                 return True
@@ -70,7 +70,7 @@ class Unpacked:
         return False
 
     def _check(self) -> None:
-        if self._given > min(max(FREE, MOST_RATIO * self._taken), MOST_BYTES):
+        if self._given > min(max(FREE, MOST_RATIO * self.taken), MOST_BYTES):
             raise EndlessError(f"Unpacking was stopped at {self._given:,} bytes: it grows without end.")
         if self._members > MOST_TINY_MEMBERS and self._given < TINY * self._members:
             text = f"Unpacking was stopped at {self._given:,} bytes: the gzip data is pieces of next to nothing."

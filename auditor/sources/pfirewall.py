@@ -146,7 +146,7 @@ class LogReader:
             self.encoding, decode = decoder(first)
             yield decode(first, False)
             for piece in pieces:
-                self.position = raw.tell()
+                self.position = min(self.bytes, self.position + len(piece))  # roughly, of a packed log
                 yield decode(piece, False)
             yield decode(b"", True)
 

@@ -44,6 +44,11 @@ class Window:
     def __exit__(self, *_: object) -> None:
         self._reader.shutdown()
 
+    @property
+    def position(self) -> int:
+        """How many bytes of the file are in use or behind; asking the file itself would wait for the thread."""
+        return self.passed + self.end if self._packed is None else self._packed.taken
+
     def fill(self) -> bool:
         """Move on to what was read meanwhile, with what is unread in front of it; False when there is no more."""
         if self._coming is None:
