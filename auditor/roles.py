@@ -240,11 +240,16 @@ class Contact:
     first_ns: int
 
 
-def _contacts(sources: Sequence[Source], ports: Mapping[int, set[str]]) -> list[Contact]:
+def _contacts(
+    sources: Sequence[Source], ports: Mapping[int, set[str]], among: Sequence[str] | None = None
+) -> list[Contact]:
+    """Return who connects to whom at these ports. among: the hosts that connect, all if None."""
     found: dict[tuple[str, str], tuple[set[str], int]] = {}
     for source in sources:
         table = source.flows
         table = table[(table["protocol"] == "tcp") & table["dst_port"].isin(list(ports))]
+        if among is not None:
+            table = table[table["src_ip"].isin(list(among))]
         if source.kind != CAPTURE:  # a late packet that was dropped shows nobody who connects, nor does a broadcast
             table = table[(table["answer"] != "mid-stream") & ~table["dst_ip"].str.endswith(".255")]
         times = table["start"].astype("int64").tolist()
@@ -351,7 +356,7 @@ def _management_points(
     """Return the management point: the one web server that the clients connect to, if it is only one."""
     ports = _rows(ruleset, CLIENT, MANAGEMENT_POINT)
     taken = {host for role in ROLES if role not in (SITE_SERVER, CLIENT) for host in given.hosts(role)} | set(clients)
-    contacts = [one for one in _contacts(sources, ports) if one.src in set(clients)] if clients else []
+    contacts = _contacts(sources, ports, clients)
     fitting = [one for one in contacts if given.covers(MANAGEMENT_POINT, one.dst) and _plausible(one.dst, given)]
     if given.names(MANAGEMENT_POINT):
         chosen = sorted({one.dst for one in fitting} | set(given.hosts(MANAGEMENT_POINT)))

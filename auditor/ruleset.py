@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -161,7 +162,7 @@ class Ruleset:
     tied_ports: tuple[TiedPorts, ...]
     path: Path
 
-    @property
+    @cached_property
     def requirements(self) -> tuple[Requirement, ...]:
         """Return the requirements of all methods, in the order of the document."""
         return tuple(requirement for method in self.methods for requirement in method.requirements)
@@ -178,8 +179,12 @@ class Ruleset:
 
     def requirement(self, requirement_id: str) -> Requirement:
         """Return one requirement by its id, such as `client-push/smb`; raise RulesetError if none."""
-        requirements = {requirement.id: requirement for requirement in self.requirements}
-        return requirements.get(requirement_id) or self._unknown("requirement", requirement_id, requirements)
+        found = self._requirements_by_id.get(requirement_id)
+        return found or self._unknown("requirement", requirement_id, self._requirements_by_id)
+
+    @cached_property
+    def _requirements_by_id(self) -> dict[str, Requirement]:
+        return {requirement.id: requirement for requirement in self.requirements}
 
     def condition(self, condition_id: str) -> Condition:
         """Return one condition by its id, such as `native-mode`; raise RulesetError if there is none."""
