@@ -18,7 +18,7 @@ from auditor.flow_frame import nullable
 from auditor.flow_table import PROTOCOLS, TABLE
 from auditor.flows import Asked, Event
 from auditor.late import GIVEN_UP_S, RETRY_S, allowed_before, is_answer
-from auditor.sources.log_rows import ACK, ACTIONS, DROP, FIN, LOST, PATHS, RECEIVE, RST, SEND, SYN, Rows
+from auditor.sources.log_rows import ACK, ACTIONS, DROP, FIN, LET_THROUGH, LOST, PATHS, RECEIVE, RST, SEND, SYN, Rows
 from auditor.sources.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
 from auditor.sources.pfirewall import LogReader
 
@@ -34,7 +34,6 @@ ICMP_TYPE = 8  # bits of the code behind it
 INDEX = np.uint64((1 << 21) - 1)
 HALF = np.uint64(31)
 SPREAD = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)))
-ALLOWED = ("ALLOW", "OPEN", "OPEN-INBOUND")
 Ints = NDArray[np.int64]
 
 
@@ -145,7 +144,7 @@ class LogFacts:
     @property
     def allows(self) -> int:
         """Rows that say that something was let through (XP and 2003: opened)."""
-        return self._count(ALLOWED)
+        return self._count(LET_THROUGH)
 
     def _count(self, actions: Sequence[str]) -> int:
         return sum(count for (action, _, _), count in self.counts.items() if action in actions)
@@ -461,7 +460,7 @@ def _without_late(attempts: Attempts) -> Attempts:
     forth, back = some.src << 16 | some.src_port, some.dst << 16 | some.dst_port
     side, is_turned = some.side, forth > back
     same = [np.minimum(forth, back), np.maximum(forth, back), np.where(is_turned, -side, side)]
-    before = allowed_before(same, np.isin(some.action, [ACTIONS.index(one) for one in ALLOWED]))
+    before = allowed_before(same, np.isin(some.action, [ACTIONS.index(one) for one in LET_THROUGH]))
     pause = some.start - some.end[before]
     soon = (pause <= RETRY_S) & ((some.packet == ATTEMPT) | (pause > GIVEN_UP_S))
     late = (before >= 0) & (some.action == DROP) & (some.packet != LATER) & (some.start >= some.start[before])

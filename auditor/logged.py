@@ -6,9 +6,7 @@ from collections.abc import Callable
 
 from auditor import report as r
 from auditor.attempts import Attempt, Row, Told
-
-LET_THROUGH = frozenset(("ALLOW", "OPEN", "OPEN-INBOUND"))  # the last two of Windows XP and Server 2003
-
+from auditor.sources.log_rows import LET_THROUGH
 
 STEALTH = "rule Stealth"  # the filter that keeps port scans from seeing where nobody listens
 

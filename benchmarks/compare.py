@@ -24,9 +24,10 @@ FILTER = "tcp[tcpflags] & (tcp-syn|tcp-rst|tcp-fin) != 0 or icmp"
 
 
 class Run(NamedTuple):
-    """One finished process: seconds of wall time, peak memory in megabytes."""
+    """One finished process: seconds of wall time and of processor time, peak memory in megabytes."""
 
     seconds: float
+    processor: float
     megabytes: float
 
 
@@ -38,7 +39,7 @@ def run(command: list[str]) -> Run:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"exit code {process.returncode}: {' '.join(command)}")
-    return Run(time.perf_counter() - begin, usage.ru_maxrss / 1024)
+    return Run(time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def commands(path: Path, tshark: bool) -> dict[str, list[str]]:

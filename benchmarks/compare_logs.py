@@ -10,13 +10,12 @@ memory, and the ratio of wall time to DuckDB's. Linux; needs the packages duckdb
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import NamedTuple
+
+from compare import Run, run
 
 MAKE = Path(__file__).parent / "make_firewall_log.py"
 COLUMNS = (
@@ -37,25 +36,6 @@ rows = pandas.read_csv(sys.argv[1], sep=" ", names=names, skiprows=int(sys.argv[
 print(len(rows.groupby(names[2:8]).size()))
 """
 READ = "import sys; from auditor import read; print(len(read(sys.argv[1]).flows))"
-
-
-class Run(NamedTuple):
-    """One finished process: seconds of wall time and of processor time, peak memory in megabytes."""
-
-    seconds: float
-    processor: float
-    megabytes: float
-
-
-def run(command: list[str]) -> Run:
-    """Run a command, throw away what it prints, and return what it took."""
-    begin = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"exit code {process.returncode}: {' '.join(command)}")
-    return Run(time.perf_counter() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def compare(path: Path, runs: int, without_pandas: bool) -> None:

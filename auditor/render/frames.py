@@ -9,6 +9,7 @@ import pandas as pd
 
 from auditor import report as r
 from auditor.comparison import Comparison
+from auditor.render.requirement_rows import plain_row
 
 FRAME_COLUMNS = {
     "client": "str",
@@ -55,7 +56,10 @@ CHANGE_COLUMNS = {
 
 def requirements_frame(report: r.Report) -> pd.DataFrame:
     """Return one row per client, method and requirement, with the columns of FRAME_COLUMNS."""
-    rows = [_row(client, method, one) for client, method, one in _requirements(report)]
+    rows = [
+        plain_row(client, method, one) | {"first_time": one.first_time, "last_time": one.last_time}
+        for client, method, one in _requirements(report)
+    ]
     return _typed(rows, FRAME_COLUMNS)
 
 
@@ -105,23 +109,6 @@ def _requirements(report: r.Report) -> Iterator[tuple[r.ClientReport, r.MethodRe
         for method in client.methods:
             for one in method.requirements:
                 yield client, method, one
-
-
-def _row(client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict) -> dict[str, Any]:
-    names = ("necessity", "protocol", "verdict", "attempts", "first_time", "last_time", "explanation", "remedy")
-    return {name: getattr(one, name) for name in names} | {
-        "client": client.address,
-        "method": method.id,
-        "result": method.result,
-        "requirement": one.id,
-        "from_role": one.source.role,
-        "from_ip": one.source.address or "",
-        "to_role": one.destination.role,
-        "to_ip": one.destination.address or "",
-        "ports": " ".join(map(str, one.ports)),
-        "confidence": one.confidence or "",
-        "blocked_at": one.blocked_at or "",
-    }
 
 
 def _typed(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:

@@ -29,7 +29,7 @@ def _text(table: pd.DataFrame, out: BinaryIO) -> None:
     shown = ""
     for path, part in table.groupby("source", sort=False) if several else [("", table)]:
         of_log = "action" in part and bool(part["action"].notna().all())
-        row, ping = (_log_forms if of_log else _forms)(width)
+        row, ping = _forms(width, LOG_TAIL if of_log else FLOW_TAIL)
         head = (row.replace(":", " ") % (_log_head(part) if of_log else HEAD)).replace(">", " ")
         out.write((head if head != shown else "").encode())
         shown = head
@@ -47,10 +47,13 @@ def _width(table: pd.DataFrame) -> int:
     return max(map(len, addresses), default=0) or len("from")
 
 
-def _forms(width: int) -> tuple[str, str]:
+FLOW_TAIL, LOG_TAIL = "%-6s  %11s  %s", "%-12s  %-9s  %s"
+
+
+def _forms(width: int, tail: str) -> tuple[str, str]:
     """Return how a row is written, and how one without ports is."""
     ends = f"%{width}s:%-5s > %{width}s:%-5s"
-    row = f"%9s  %6s  %-26s  %-5s  {ends}  %-6s  %11s  %s\n"
+    row = f"%9s  %6s  %-26s  %-5s  {ends}  {tail}\n"
     return row, row.replace("s:%-5s", "s %-5s")
 
 
@@ -61,13 +64,6 @@ def _log_head(table: pd.DataFrame) -> tuple[str, ...]:
 
 def _texts_in_utc(table: pd.DataFrame) -> bool:
     return not len(table) or str(table["start"].iat[0]).endswith("Z")
-
-
-def _log_forms(width: int) -> tuple[str, str]:
-    """Return how a row of a log's flow is written, and how one without ports is."""
-    ends = f"%{width}s:%-5s > %{width}s:%-5s"
-    row = f"%9s  %6s  %-26s  %-5s  {ends}  %-12s  %-9s  %s\n"
-    return row, row.replace("s:%-5s", "s %-5s")
 
 
 def _log_cells(block: pd.DataFrame) -> list[list[Any]]:

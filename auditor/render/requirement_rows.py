@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 from auditor import report as r
 from auditor.render.clean import clean
@@ -73,9 +74,8 @@ def cell(text: str) -> str:
     return FORMULA.sub(r"\1'\2", clean(text, most=MOST))
 
 
-def _row(
-    client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict, report: r.Report
-) -> dict[str, str | int]:
+def plain_row(client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict) -> dict[str, Any]:
+    """Return what every table of requirements says of one: who, what, from where to where, and the verdict."""
     same = ("necessity", "protocol", "verdict", "attempts", "explanation", "remedy")
     return {name: getattr(one, name) for name in same} | {
         "client": client.address,
@@ -89,6 +89,13 @@ def _row(
         "ports": " ".join(map(str, one.ports)),
         "confidence": one.confidence or "",
         "blocked_at": one.blocked_at or "",
+    }
+
+
+def _row(
+    client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict, report: r.Report
+) -> dict[str, str | int]:
+    return plain_row(client, method, one) | {
         "first_time": one.first_time or "",
         "last_time": one.last_time or "",
         "problems": " ".join(problem.text for problem in one.problems),

@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from auditor.errors import SourceError
+from auditor.flow_frame import nullable
 from auditor.flow_table import PROTOCOLS, TABLE
 from auditor.flows import Asked
 from auditor.flows import Event as Traced
@@ -526,22 +527,22 @@ def _table(column: dict[str, Ints], begin: Ints, texts: NDArray[Any], name: str)
         "protocol": np.array([PROTOCOLS[number] for number in one["protocol"].tolist()], object),
         "src_ip": texts[one["ip_src"]],
         "dst_ip": texts[one["ip_dst"]],
-        "src_port": _nullable(one["port_src"], icmp),
-        "dst_port": _nullable(one["port_dst"], icmp),
+        "src_port": nullable(one["port_src"], icmp),
+        "dst_port": nullable(one["port_dst"], icmp),
         # Of ICMP the two ports are type and code, in the order of the ends; the code of an echo is 0.
-        "icmp_type": _nullable(np.maximum(one["port_src"], one["port_dst"]), no_icmp),
-        "icmp_code": _nullable(np.minimum(one["port_src"], one["port_dst"]), no_icmp),
+        "icmp_type": nullable(np.maximum(one["port_src"], one["port_dst"]), no_icmp),
+        "icmp_code": nullable(np.minimum(one["port_src"], one["port_dst"]), no_icmp),
         "start": pd.DatetimeIndex(first.view("datetime64[ns]"), tz="UTC"),
         "end": pd.DatetimeIndex(last.view("datetime64[ns]"), tz="UTC"),
-        "stream": _nullable(none, all_missing),
+        "stream": nullable(none, all_missing),
         "action": np.where(one["action"] == 1, ALLOWED, BLOCKED).astype(object),
         "direction": texts[one["direction"]],
         "first_line": np.minimum.reduceat(column["line"], begin[:-1]) if count else none,
         "rows": np.diff(begin),
-        "process_id": _nullable(one["process"], one["process"] < 0),
+        "process_id": nullable(one["process"], one["process"] < 0),
         "computer": texts[one["computer"]],
         "application": texts[one["application"]],
-        "filter_id": _nullable(one["filter"], one["filter"] < 0),
+        "filter_id": nullable(one["filter"], one["filter"] < 0),
         "filter_origin": np.where(dropped & _discarded(column, begin, texts), STEALTH, texts[one["origin"]]),
     }
     typed = {key: _typed(values[key], kind) for key, kind in (TABLE | EVENT_TABLE).items()}
@@ -558,13 +559,6 @@ def _discarded(column: dict[str, Ints], begin: Ints, texts: NDArray[Any]) -> NDA
 
 def _typed(values: Any, kind: str) -> Any:
     return pd.Series(values, dtype=kind) if isinstance(values, np.ndarray) else values
-
-
-def _nullable(values: Ints, missing: NDArray[np.bool_]) -> pd.arrays.IntegerArray:
-    return pd.arrays.IntegerArray(np.where(missing, 1, values), missing.copy())
-
-
-# a log without such events
 
 
 def _no_traffic(path: Path, reader: EventReader, collected: _Collected) -> SourceError:
