@@ -1,0 +1,229 @@
+"""The one document that the audit of a fleet results in; renderers turn it into text, HTML, tables and JSON.
+
+Every list has a full order, so that the same summaries give the same bytes, however they were come by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from auditor.report import End, Problem, RoleAssignment
+
+FORMAT_VERSION = 1
+NO_EVIDENCE = "no-evidence"  # beside works, fails and unproven: nothing of this method is in the host's sources
+
+
+@dataclass(frozen=True, order=True)
+class Proof:
+    """Lines or frames of one file that justify a verdict. text: what they show, in one sentence."""
+
+    path: str
+    lines: tuple[int, ...]
+    frames: tuple[int, ...]
+    display_filter: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one requirement came to for one host, of those of which anything was seen.
+
+    requirement: its id, such as "client-push/smb"; ports: those that were tried, of dynamic ones, else the documented;
+    blocked_at: where it was stopped: a role, "between" or "unknown", None if it was not; device: the address of what
+    stopped it, as far as the sources tell; first_time, last_time: UTC with a Z, local times of a log without;
+    problems: what failed on an open port; proof: at most a handful.
+    """
+
+    requirement: str
+    necessity: str
+    source: End
+    destination: End
+    protocol: str
+    ports: tuple[int, ...]
+    verdict: str
+    confidence: str | None
+    blocked_at: str | None
+    device: str | None
+    attempts: int
+    first_time: str | None
+    last_time: str | None
+    explanation: str
+    remedy: str
+    problems: tuple[Problem, ...]
+    proof: tuple[Proof, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one method came to for one host. result: works, fails, unproven or no-evidence.
+
+    blamed: ids of the requirements that make it fail; missing: of those that keep it unproven.
+    """
+
+    method: str
+    result: str
+    blamed: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class HostResult:
+    """All that is known of one host.
+
+    host: its name, or its address if nobody said its name; site: "" if nobody said it; addresses: its own, the likeliest
+    first; subnet: that of the first address, "" if none is known; files: paths of its sources; records: rows, events and
+    frames of them; first_time, last_time: of these; seen: in the order of the ruleset; recommended: methods that the
+    evidence does not contradict, best proven first; warnings: what is wrong with its sources.
+    """
+
+    host: str
+    site: str
+    addresses: tuple[str, ...]
+    subnet: str
+    files: tuple[str, ...]
+    records: int
+    first_time: str | None
+    last_time: str | None
+    outcomes: tuple[Outcome, ...]
+    seen: tuple[Seen, ...]
+    recommended: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+    def outcome(self, method: str) -> Outcome:
+        """Return what a method came to. Raises KeyError if the ruleset has none of this id."""
+        for one in self.outcomes:
+            if one.method == method:
+                return one
+        raise KeyError(method)
+
+
+@dataclass(frozen=True, order=True)
+class Quarantined:
+    """A file that could not be read, or whose reading ended its worker. host: "" if nobody said whose it is."""
+
+    path: str
+    host: str
+    what: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class MethodCount:
+    """How many hosts a method has which result for."""
+
+    id: str
+    title: str
+    works: int
+    fails: int
+    unproven: int
+    no_evidence: int
+
+
+@dataclass(frozen=True)
+class RequirementCount:
+    """How many hosts a requirement of the main method is stopped for, in one way at one place; most hosts first.
+
+    verdict: blocked, no-answer, refused, unreachable, or "problem" for an open port on which something failed for good;
+    hosts: how many; proven: of how many of them it is proven.
+    """
+
+    id: str
+    description: str
+    verdict: str
+    blocked_at: str
+    hosts: int
+    proven: int
+
+
+@dataclass(frozen=True)
+class GroupCount:
+    """The result of the main method for the hosts of one subnet or site, those of most failures first.
+
+    name: such as "10.1.2.0/24"; most: the id of the requirement that most of them fail for, "" if none fails.
+    """
+
+    name: str
+    works: int
+    fails: int
+    unproven: int
+    no_evidence: int
+    most: str
+
+
+@dataclass(frozen=True)
+class StopCount:
+    """How many hosts are stopped in one direction, or by one device. name: such as "site-server to client"."""
+
+    name: str
+    hosts: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change to ask for, in the order in which it pays most.
+
+    requirements: ids that it opens, together: hosts that need several are helped only by all of them; place: whose
+    firewall ("client": that of each host itself; "between" with a device; "unknown"); device: its address, "" if it is
+    each host's own or unknown; ports: in words, such as "TCP 445"; helps: hosts that no longer fail once this and all
+    changes before it are made; remaining: hosts that still fail then; remedy: what to do, in a sentence.
+    """
+
+    requirements: tuple[str, ...]
+    place: str
+    device: str
+    ports: str
+    helps: int
+    remaining: int
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of the fleet this is about. Hosts without evidence are not fine: nobody knows.
+
+    files: named or found; read: of them; quarantined: could not be read; duplicates: the same content again for the
+    same host; bytes, records, skipped: of the files read; hosts: known at all; with_evidence: of which at least one
+    requirement of the main method was seen; without_evidence: that have sources, but nothing of it in them;
+    without_source: that were expected and have no readable source.
+    """
+
+    files: int
+    read: int
+    quarantined: int
+    duplicates: int
+    bytes: int
+    records: int
+    skipped: int
+    hosts: int
+    with_evidence: int
+    without_evidence: int
+    without_source: int
+    first_time: str | None
+    last_time: str | None
+
+
+@dataclass(frozen=True)
+class FleetReport:
+    """The one document: counts for the whole fleet, then every host.
+
+    main: the method that counts, groups and changes are about; asked: the methods that decide the exit code; hosts: in
+    the order of their names; expected: hosts of a map file of which there is no readable source.
+    """
+
+    tool: tuple[str, str]
+    ruleset: tuple[str, str, str]  # id, title, reference
+    main: str
+    asked: tuple[str, ...]
+    roles: tuple[RoleAssignment, ...]
+    coverage: Coverage
+    methods: tuple[MethodCount, ...]
+    requirements: tuple[RequirementCount, ...]
+    subnets: tuple[GroupCount, ...]
+    sites: tuple[GroupCount, ...]
+    directions: tuple[StopCount, ...]
+    devices: tuple[StopCount, ...]
+    changes: tuple[Change, ...]
+    hosts: tuple[HostResult, ...]
+    expected: tuple[str, ...]
+    quarantine: tuple[Quarantined, ...]
+    limitations: tuple[str, ...]
