@@ -70,10 +70,10 @@ class Outcome:
 class HostResult:
     """All that is known of one host.
 
-    host: its name, or its address if nobody said its name; site: "" if nobody said it; addresses: its own, the likeliest
-    first; subnet: that of the first address, "" if none is known; files: paths of its sources; records: rows, events and
-    frames of them; first_time, last_time: of these; seen: in the order of the ruleset; recommended: methods that the
-    evidence does not contradict, best proven first; warnings: what is wrong with its sources.
+    host: its name, or its address if nobody said its name; site: "" if nobody said it; addresses: its own, the
+    likeliest first; subnet: that of the first address, "" if none is known; files: paths of its sources; records: rows,
+    events and frames of them; first_time, last_time: of these; seen: in the order of the ruleset; recommended: methods
+    that the evidence does not contradict, best proven first; warnings: what is wrong with its sources.
     """
 
     host: str
