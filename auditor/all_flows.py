@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import pandas as pd
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from auditor.flow_table import TABLE
 from auditor.sources.source import Source
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TIMES = ("start", "end")
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%f"
 
 
-def flow_table(sources: Sequence[Source]) -> pd.DataFrame:
-    """Return the flows of several sources in one table.
+class AllFlows:
+    """The flow tables of several sources, put together when the one table is first asked for."""
 
-    Beside logs, captures have the columns of logs too, without values. Where some times are local and nobody said of
-    which zone, all times are text: those that are UTC end with Z.
-    """
-    if len(sources) == 1:
-        return sources[0].flows
-    tables = [source.flows for source in sources]
-    more = {name: str(kind) for table in tables for name, kind in table.dtypes.items() if name not in TABLE}
-    if more:
-        kinds = {name: kind.replace("int64", "Int64") for name, kind in more.items()}
-        tables = [table.reindex(columns=[*TABLE, *kinds]).astype(kinds) for table in tables]
-    if len({source.clock for source in sources}) > 1:
-        tables = [with_texts_for_times(table) for table in tables]
-    return pd.concat(tables, ignore_index=True)
+    def __init__(self, sources: Iterable[Source]) -> None:
+        self._tables = [(source.table, source.clock) for source in sources]
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One table of all flows.
+
+        Beside logs, captures have the columns of logs too, without values. Where some times are local and nobody said
+        of which zone, all times are text: those that are UTC end with Z.
+        """
+        import pandas as pd
+
+        tables, clocks = [one.frame for one, _ in self._tables], {clock for _, clock in self._tables}
+        self._tables.clear()  # many flows do not fit into memory twice
+        if len(tables) == 1:
+            return tables[0]
+        more = {name: str(kind) for table in tables for name, kind in table.dtypes.items() if name not in TABLE}
+        if more:
+            kinds = {name: kind.replace("int64", "Int64") for name, kind in more.items()}
+            tables = [table.reindex(columns=[*TABLE, *kinds]).astype(kinds) for table in tables]
+        if len(clocks) > 1:
+            tables = [with_texts_for_times(table) for table in tables]
+        return pd.concat(tables, ignore_index=True)
 
 
 def with_texts_for_times(table: pd.DataFrame) -> pd.DataFrame:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import pandas as pd
+import numpy as np
+from numpy.typing import NDArray
 
+from auditor.flow_table import MISSING, is_among
 from auditor.flows import Asked, Event, Flows
 from auditor.said import HandedOut, Said, Side, Step, by_side
 from auditor.sources.packets import Quote
@@ -159,13 +161,14 @@ class Traffic:
             self._partners[dst].add(src)
 
     def _add(self, number: int, source: Source) -> None:
-        table = source.flows
-        self._deaf.append(_one_sided(table) if source.kind == CAPTURE else (set(), set()))
-        near = table[table["src_ip"].isin(self._hosts) & table["dst_ip"].isin(self._hosts)]
-        for row in near.itertuples():
-            one = _attempt(number, source, row)
+        columns = source.table.columns
+        self._deaf.append(_one_sided(columns) if source.kind == CAPTURE else (set(), set()))
+        near = is_among(columns["src_ip"], self._hosts) & is_among(columns["dst_ip"], self._hosts)
+        flows = np.flatnonzero(near)
+        for flow, row in zip(flows.tolist(), source.table.rows(flows), strict=True):
+            one = _attempt(number, source, flow, row)
             self._attempts[one.src, one.dst].append(one)
-            if one.protocol == "tcp" and not row.syn and not row.syn_ack:
+            if one.protocol == "tcp" and not row["syn"] and not row["syn_ack"]:
                 self._attempts[one.dst, one.src].append(_turned(one))
 
     def between(self, src: str, dst: str) -> list[Attempt]:
@@ -227,47 +230,48 @@ class Traffic:
         ]
 
 
-def _attempt(number: int, source: Source, row: Any) -> Attempt:
-    events = tuple(source.details.events(row.Index))
+def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> Attempt:
+    events = tuple(source.details.events(flow))
     return Attempt(
         source=number,
-        protocol=row.protocol,
-        src=row.src_ip,
-        src_port=_number(row.src_port),
-        dst=row.dst_ip,
-        dst_port=_number(row.dst_port),
-        start_ns=row.start.value,
-        end_ns=row.end.value,
-        answer=row.answer,
-        frames_src=int(row.frames_src),
-        frames_dst=int(row.frames_dst),
-        first_frame=int(row.first_frame),
-        stream=_number(row.stream),
+        protocol=row["protocol"],
+        src=row["src_ip"],
+        src_port=_number(row["src_port"]),
+        dst=row["dst_ip"],
+        dst_port=_number(row["dst_port"]),
+        start_ns=row["start"],
+        end_ns=row["end"],
+        answer=row["answer"],
+        frames_src=row["frames_src"],
+        frames_dst=row["frames_dst"],
+        first_frame=row["first_frame"],
+        stream=_number(row["stream"]),
         reversed=False,
         events=events,
-        errors=tuple(source.details.errors.get(row.Index, ())),
+        errors=tuple(source.details.errors.get(flow, ())),
         row=None if source.kind == CAPTURE else _row(row, sent_by_src=events[0].from_src),
-        identifier=source.details.identifier(row.Index) if isinstance(source.details, Flows) else 0,
+        identifier=source.details.identifier(flow) if isinstance(source.details, Flows) else 0,
     )
 
 
-def _row(row: Any, *, sent_by_src: bool) -> Row:
+def _row(row: Mapping[str, Any], *, sent_by_src: bool) -> Row:
     """Return what a log says. sent_by_src: whether its rows are about packets of the host that tried."""
-    sender, receiver = (row.src_ip, row.dst_ip) if sent_by_src else (row.dst_ip, row.src_ip)
-    named = [str(getattr(row, name, "") or "") for name in ("application", "filter_origin")]
+    ends = (row["src_ip"], row["dst_ip"])
+    sender, receiver = ends if sent_by_src else ends[::-1]
+    named = [str(row.get(name) or "") for name in ("application", "filter_origin")]
     words = [f"program {named[0]}" if named[0] else "", f"rule {named[1]}" if named[1] else ""]
     return Row(
-        action=row.action,
-        direction=row.direction,
-        rows=int(row.rows),
-        firewall={"SEND": sender, "RECEIVE": receiver}.get(row.direction),
+        action=row["action"],
+        direction=row["direction"],
+        rows=row["rows"],
+        firewall={"SEND": sender, "RECEIVE": receiver}.get(row["direction"]),
         by=", ".join(filter(None, words)),
         program=named[0].lower(),
     )
 
 
-def _number(value: Any) -> int | None:
-    return None if value is pd.NA else int(value)
+def _number(value: int) -> int | None:
+    return None if value == MISSING else value
 
 
 def _turned(one: Attempt) -> Attempt:
@@ -285,12 +289,13 @@ def _turned(one: Attempt) -> Attempt:
     )
 
 
-def _one_sided(table: pd.DataFrame) -> tuple[set[tuple[str, str]], set[str]]:
+def _one_sided(flows: Mapping[str, NDArray[Any]]) -> tuple[set[tuple[str, str]], set[str]]:
     """Return the pairs of hosts, and the hosts, of which only one side's packets were captured."""
-    tcp = table[table["protocol"] == "tcp"]
-    silent = (tcp["frames_dst"] == 0) & (tcp["frames_src"] >= SURELY_ONE_WAY)
-    went_on = tcp["frames_src"] > tcp["syn"] + tcp["rst"]
-    odd = tcp[((tcp["answer"] == "one-sided") & went_on) | ((tcp["answer"] == "mid-stream") & silent)]
-    pairs = set(zip(odd["src_ip"], odd["dst_ip"], strict=True))
-    spoken_to = set(table["src_ip"][table["frames_dst"] > 0]) | set(table["dst_ip"][table["frames_src"] > 0])
-    return pairs, set(odd["src_ip"]) - spoken_to
+    src, dst, answer = flows["src_ip"], flows["dst_ip"], flows["answer"]
+    silent = (flows["frames_dst"] == 0) & (flows["frames_src"] >= SURELY_ONE_WAY)
+    went_on = flows["frames_src"] > flows["syn"] + flows["rst"]
+    odd = ((answer == "one-sided") & went_on) | ((answer == "mid-stream") & silent)
+    odd &= flows["protocol"] == "tcp"
+    pairs = set(zip(src[odd].tolist(), dst[odd].tolist(), strict=True))
+    spoken_to = set(src[flows["frames_dst"] > 0].tolist()) | set(dst[flows["frames_src"] > 0].tolist())
+    return pairs, {one for one, _ in pairs} - spoken_to

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,20 @@ def flow_frame(columns: Columns) -> pd.DataFrame:
     return pd.DataFrame({name: _column(columns.pop(name), kind) for name, kind in TABLE.items()}, copy=False)
 
 
-def flow_columns(frame: pd.DataFrame) -> Columns:
-    """Return the columns that a flow table was made of."""
-    return {name: _values(frame[name], kind) for name, kind in TABLE.items()}
+class FrameColumns(Mapping[str, NDArray[Any]]):
+    """The columns that a flow table was made of, each made again when it is asked for."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self._frame = frame
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return _values(self._frame[name], str(self._frame.dtypes[name]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._frame.columns)
+
+    def __len__(self) -> int:
+        return len(self._frame.columns)
 
 
 def _column(values: NDArray[Any], kind: str) -> Any:
@@ -39,4 +51,4 @@ def _values(column: pd.Series, kind: str) -> NDArray[Any]:
         return column.to_numpy("int64", na_value=MISSING)
     if kind.startswith("datetime"):
         return column.to_numpy("datetime64[ns]").view(np.int64)
-    return column.to_numpy(object if kind == "str" else kind)
+    return column.to_numpy(kind if kind == "int64" else object)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from auditor import answers, conn_state
 from auditor.numbering import numbered
 from auditor.segments import Streams
 from auditor.sources.packets import ECHO_REQUEST, ICMP, TCP, UDP, Addresses
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Columns of the flow table and their types in pandas: the same for every source, also when it is empty. As NumPy
 # columns texts are objects, times are nanoseconds since 1970 UTC, and an Int64 that is missing is MISSING.
@@ -46,6 +50,50 @@ PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp"}
 EVENTS = ("frame", "time_ns", "from_src", "packet", "sequence")
 
 Columns = dict[str, NDArray[Any]]
+
+
+class FlowTable:
+    """The flow table of one source: as NumPy columns, which the judging works on, or as pandas has it.
+
+    Only one of the two is held in memory. A capture's are columns until pandas is asked for, because that takes longer
+    to load than many a capture takes to read.
+    """
+
+    def __init__(self, held: Columns | pd.DataFrame) -> None:
+        self._held = held
+
+    @property
+    def columns(self) -> Mapping[str, NDArray[Any]]:
+        """The columns of TABLE by name, and those that only logs have."""
+        if isinstance(self._held, dict):
+            return self._held
+        from auditor.flow_frame import FrameColumns
+
+        return FrameColumns(self._held)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a flow, columns and types as TABLE, and those that only logs have."""
+        if isinstance(self._held, dict):
+            from auditor.flow_frame import flow_frame
+
+            self._held = flow_frame(self._held)
+        return self._held
+
+    def rows(self, flows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
+        """Yield the values of some flows by name."""
+        if isinstance(self._held, dict):
+            some: Mapping[str, NDArray[Any]] = {name: column[flows] for name, column in self._held.items()}
+        else:
+            some = FlowTable(self._held.iloc[flows]).columns
+        names = list(some)
+        for values in zip(*(some[name].tolist() for name in names), strict=True):
+            yield dict(zip(names, values, strict=True))
+
+
+def is_among(column: NDArray[Any], texts: Collection[str]) -> NDArray[np.bool_]:
+    """Tell which texts of a column are among these."""
+    return np.fromiter(map(frozenset(texts).__contains__, column.tolist()), np.bool_, len(column))
 
 
 class Oriented(NamedTuple):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +11,11 @@ from numpy.typing import NDArray
 from auditor import conn_state, flow_table, quoted, segments
 from auditor.admission import Admission, Ports
 from auditor.answers import ANSWERS
-from auditor.flow_table import TABLE, Columns
+from auditor.flow_table import TABLE, Columns, FlowTable
 from auditor.neighbourhood import Asked, Neighbourhood
 from auditor.quoted import MEANING
 from auditor.segments import Partial
 from auditor.sources.packets import ICMP, MOST_HIDDEN, TCP, UDP, Addresses, Headers, Hosts, Quote
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["ANSWERS", "MEANING", "TABLE", "Asked", "Event", "FlowBuilder", "Flows"]
 
@@ -44,9 +40,9 @@ class Event(NamedTuple):
 class Flows:
     """All flows of one source: the table, and for each row its events and the ICMP errors about it.
 
-    columns, table: the flow table, in order of the first frame; row numbers are flow numbers, and only one of the two
-    forms is held in memory. errors: the ICMP errors about a flow, by its number; asked: who was asked for on the local
-    network in vain; heard: everybody who sent anything; hidden: the ends of IPsec packets, source and destination.
+    table: in order of the first frame; row numbers are flow numbers. errors: the ICMP errors about a flow, by its
+    number; asked: who was asked for on the local network in vain; heard: everybody who sent anything; hidden: the ends
+    of IPsec packets, source and destination.
     """
 
     def __init__(
@@ -65,29 +61,13 @@ class Flows:
         self.heard = heard
         self.hidden = hidden
         self._identifiers = identifiers
-        self._columns = columns
+        self.table = FlowTable(columns)
         self._protocols = columns["protocol"]
         self._events = events
         self._event_begin = event_begin
 
     def __len__(self) -> int:
         return len(self._protocols)
-
-    @property
-    def columns(self) -> Columns:
-        """The flow table as NumPy columns (auditor.flow_table.TABLE)."""
-        if self._columns:
-            return self._columns
-        from auditor.flow_frame import flow_columns
-
-        return flow_columns(self.table)
-
-    @cached_property
-    def table(self) -> pd.DataFrame:
-        """The flow table: one row a flow, columns and types as TABLE."""
-        from auditor.flow_frame import flow_frame
-
-        return flow_frame(self._columns)
 
     def identifier(self, flow: int) -> int:
         """Return the identifier of the pings of a flow, 0 for other flows."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+import numpy as np
 
 from auditor import report as r
 from auditor.flows import Flows
@@ -70,7 +72,7 @@ def _absent(sources: Sequence[Source], cast: Cast) -> list[str]:
     present |= {address for address in given for source in sources if address in source.details.heard}
     for source in sources:
         for end in ("dst_ip",) if source.kind == CAPTURE else ("src_ip", "dst_ip"):
-            present |= set(source.flows[end][source.flows[end].isin(list(given))])
+            present |= given.keys() & set(source.table.columns[end].tolist())
     return [
         f"{address}, named as {role.replace('-', ' ')}, does not occur in these sources: is that its address?"
         for address, role in given.items()
@@ -83,8 +85,7 @@ def _swapped(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> list[st
     rows = [one for one in ruleset.requirements if (one.from_role, one.to_role) == (SITE_SERVER, CLIENT)]
     ports = {port for one in rows if one.protocol == "tcp" for port in one.ports}
     servers, clients = ({one.address for one in cast.assignments if one.role == role} for role in (SITE_SERVER, CLIENT))
-    tables = [source.flows[source.flows["dst_port"].isin(list(ports))] for source in sources]
-    pairs = {pair for table in tables for pair in zip(table["src_ip"].tolist(), table["dst_ip"].tolist(), strict=True)}
+    pairs = {pair for source in sources for pair in _ends(source, ports)}
     if any(src in servers and dst in clients for src, dst in pairs):
         return []
     return [
@@ -92,6 +93,13 @@ def _swapped(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> list[st
         f"--role site-server={src} --role client={dst}."
         for src, dst in sorted(pair for pair in pairs if pair[0] in clients and pair[1] in servers)
     ][:1]
+
+
+def _ends(source: Source, ports: Collection[int]) -> set[tuple[str, str]]:
+    """Return who tried to reach whom at these ports."""
+    columns = source.table.columns
+    which = np.isin(columns["dst_port"], list(ports))
+    return set(zip(columns["src_ip"][which].tolist(), columns["dst_ip"][which].tolist(), strict=True))
 
 
 def _warned(sources: Sequence[Source]) -> list[str]:

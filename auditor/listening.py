@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pandas as pd
+import numpy as np
+from numpy.typing import NDArray
 
+from auditor.flow_table import is_among
 from auditor.roles import CLIENT, MANAGEMENT_POINT, SITE_SERVER, Cast
 from auditor.ruleset import Ruleset
 from auditor.said import Said, listen
@@ -20,6 +22,7 @@ from auditor.tshark import find_tshark
 
 HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"
 NOTHING = Said()
+SPOKE = ("answered", "refused", "mid-stream", "one-sided")  # answers of connections in which something was said
 
 
 class Heard(NamedTuple):
@@ -48,41 +51,37 @@ def hear(sources: Sequence[Source], cast: Cast, ruleset: Ruleset, tshark: Path |
 
 def wanted(source: Source, cast: Cast, ruleset: Ruleset) -> list[Wanted]:
     """Return the flows that may say something: between hosts that play a role, at ports that the ruleset knows."""
-    table = source.flows
-    tcp = table[(table["protocol"] == "tcp") & table["answer"].isin(("answered", "refused", "mid-stream", "one-sided"))]
-    clients, servers = list(cast.clients), list(cast.addresses(SITE_SERVER))
-    others = sorted({one.address for one in cast.assignments} - set(clients) - set(servers))
-    pushes = _between(tcp, servers, clients)
-    pushes = pushes[_known_port(pushes, ruleset)]
-    fetches = _between(tcp, clients, others)
-    web = tcp[tcp["src_ip"].isin(clients) & tcp["dst_port"].isin(_web_ports(ruleset))]
-    near = [host for host in web["dst_ip"].unique() if MANAGEMENT_POINT not in cast.roles or not _on_the_internet(host)]
-    fetches = pd.concat([fetches, web[web["dst_ip"].isin(near)]])  # their paths may show further roles
-    chosen = pd.concat([pushes, fetches]).drop_duplicates("first_frame").sort_values("first_frame")
-    rows: Any = chosen.itertuples()
+    flows = source.table.columns
+    clients, servers = set(cast.clients), set(cast.addresses(SITE_SERVER))
+    others = {one.address for one in cast.assignments} - clients - servers
+    spoke = (flows["protocol"] == "tcp") & is_among(flows["answer"], SPOKE)
+    pushes = _between(flows, servers, clients) & _at_known_port(flows, ruleset)
+    web = spoke & is_among(flows["src_ip"], clients) & np.isin(flows["dst_port"], _web_ports(ruleset))
+    hosts = set(flows["dst_ip"][web].tolist())
+    near = {host for host in hosts if MANAGEMENT_POINT not in cast.roles or not _on_the_internet(host)}
+    fetches = _between(flows, clients, others) | (web & is_among(flows["dst_ip"], near))  # may show further roles
+    chosen = np.flatnonzero(spoke & (pushes | fetches))
     return [
-        Wanted("tcp", row.src_ip, int(row.src_port), row.dst_ip, int(row.dst_port), int(row.first_frame))
-        for row in rows
+        Wanted("tcp", row["src_ip"], row["src_port"], row["dst_ip"], row["dst_port"], row["first_frame"])
+        for row in source.table.rows(chosen[np.argsort(flows["first_frame"][chosen])])
     ]
 
 
-def _between(tcp: pd.DataFrame, first: list[str], second: list[str]) -> pd.DataFrame:
-    forth = tcp["src_ip"].isin(first) & tcp["dst_ip"].isin(second)
-    back = tcp["src_ip"].isin(second) & tcp["dst_ip"].isin(first)
-    return tcp[forth | back]
+def _between(flows: Mapping[str, NDArray[Any]], first: Collection[str], second: Collection[str]) -> NDArray[np.bool_]:
+    forth = is_among(flows["src_ip"], first) & is_among(flows["dst_ip"], second)
+    back = is_among(flows["src_ip"], second) & is_among(flows["dst_ip"], first)
+    return forth | back
 
 
 def _on_the_internet(host: str) -> bool:
     return ipaddress.ip_address(host).is_global
 
 
-def _known_port(flows: pd.DataFrame, ruleset: Ruleset) -> pd.Series:
-    fixed = {port for requirement in ruleset.requirements for port in requirement.ports}
-    known = [
-        port in fixed or other in fixed or ruleset.is_dynamic(port)
-        for port, other in zip(flows["dst_port"].tolist(), flows["src_port"].tolist(), strict=True)
-    ]
-    return pd.Series(known, index=flows.index, dtype=bool)
+def _at_known_port(flows: Mapping[str, NDArray[Any]], ruleset: Ruleset) -> NDArray[np.bool_]:
+    fixed = [port for requirement in ruleset.requirements for port in requirement.ports]
+    dynamic = [port for port in np.unique(flows["dst_port"]).tolist() if ruleset.is_dynamic(port)]
+    known: NDArray[np.bool_] = np.isin(flows["dst_port"], fixed + dynamic) | np.isin(flows["src_port"], fixed)
+    return known
 
 
 def _web_ports(ruleset: Ruleset) -> list[int]:

@@ -311,7 +311,7 @@ def _report(report: r.Report, known: Pseudonyms) -> r.Report:
         roles=tuple(_role(one, known) for one in report.roles),
         clients=tuple(_client(one, known) for one in report.clients),
         limitations=tuple(known.text(one) for one in report.limitations),
-        flows=None,
+        all_flows=None,
     )
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import altair
     import pandas as pd
 
+    from auditor.all_flows import AllFlows
+
 FORMAT_VERSION = 1
 
 OPEN, ALLOWED, BLOCKED, NO_ANSWER = "open", "allowed", "blocked", "no-answer"
@@ -220,8 +222,8 @@ class ClientReport:
 class Report:
     """The one document: sources, roles, clients with methods and requirements, limitations.
 
-    asked: the methods whose results decide the exit code. flows: the flow table of all sources (pandas), left out of
-    the saved forms.
+    asked: the methods whose results decide the exit code. all_flows: what `flows` is made of, left out of the saved
+    forms.
     """
 
     tool: tuple[str, str]  # name, version
@@ -231,7 +233,12 @@ class Report:
     clients: tuple[ClientReport, ...]
     limitations: tuple[str, ...]
     asked: tuple[str, ...] = ()
-    flows: pd.DataFrame | None = field(default=None, compare=False, repr=False)
+    all_flows: AllFlows | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def flows(self) -> pd.DataFrame | None:
+        """The flow table of all sources, None if the report was saved or redacted."""
+        return self.all_flows.frame if self.all_flows else None
 
     @cached_property
     def skipped(self) -> int:

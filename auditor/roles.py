@@ -9,7 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
+import numpy as np
+
 from auditor.errors import ArgumentError
+from auditor.flow_table import is_among
 from auditor.flows import Asked
 from auditor.report import RoleAssignment
 from auditor.ruleset import Requirement, Ruleset
@@ -193,7 +196,8 @@ def _within_networks(sources: Sequence[Source], clients: Sequence[str], given: G
         return []
     reached: set[str] = set()
     for source in sources:
-        reached |= set(source.flows["dst_ip"][source.flows["src_ip"].isin(list(clients))])
+        columns = source.table.columns
+        reached |= set(columns["dst_ip"][is_among(columns["src_ip"], clients)].tolist())
     return [
         RoleAssignment(role, host, "given", NAMED)
         for role in roles
@@ -246,15 +250,16 @@ def _contacts(
     """Return who connects to whom at these ports. among: the hosts that connect, all if None."""
     found: dict[tuple[str, str], tuple[set[str], int]] = {}
     for source in sources:
-        table = source.flows
-        table = table[(table["protocol"] == "tcp") & table["dst_port"].isin(list(ports))]
+        columns, logged = source.table.columns, source.kind != CAPTURE
+        which = (columns["protocol"] == "tcp") & np.isin(columns["dst_port"], list(ports))
         if among is not None:
-            table = table[table["src_ip"].isin(list(among))]
-        if source.kind != CAPTURE:  # a late packet that was dropped shows nobody who connects, nor does a broadcast
-            table = table[(table["answer"] != "mid-stream") & ~table["dst_ip"].str.endswith(".255")]
-        times = table["start"].astype("int64").tolist()
-        columns = (table[name].tolist() for name in ("src_ip", "dst_ip", "dst_port"))
-        for src, dst, port, time in zip(*columns, times, strict=True):
+            which &= is_among(columns["src_ip"], among)
+        if logged:  # a late packet that was dropped shows nobody who connects, nor does a broadcast
+            which &= columns["answer"] != "mid-stream"
+        chosen = (columns[name][which].tolist() for name in ("src_ip", "dst_ip", "dst_port", "start"))
+        for src, dst, port, time in zip(*chosen, strict=True):
+            if logged and dst.endswith(".255"):
+                continue
             rows, first = found.get((src, dst), (set(), time))
             found[src, dst] = rows | ports[port], min(first, time)
     return [

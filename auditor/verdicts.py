@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import accumulate
 
 from auditor import report as r
-from auditor.all_flows import flow_table
+from auditor.all_flows import AllFlows
 from auditor.attempts import Attempt, Traffic
 from auditor.clocks import Clocks
 from auditor.conversation import NOTHING_SAID, conversation
@@ -59,7 +59,7 @@ def audit(
         clients=clients,
         limitations=(*limitations(sources, cast, clients, ruleset, heard), *clock_notes(traffic)),
         asked=tuple(asked),
-        flows=flow_table(sources),
+        all_flows=AllFlows(sources),
     )
 
 

@@ -51,7 +51,11 @@ def rich() -> auditor.Report:
     method = dataclasses.replace(method, requirements=(first, *rest), reasons=reasons)
     client = dataclasses.replace(client, methods=(method, *client.methods[1:]))
     return dataclasses.replace(
-        report, sources=(source, *report.sources[1:]), clients=(client,), limitations=("Not all was seen.",), flows=None
+        report,
+        sources=(source, *report.sources[1:]),
+        clients=(client,),
+        limitations=("Not all was seen.",),
+        all_flows=None,
     )
 
 

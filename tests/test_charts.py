@@ -135,7 +135,7 @@ def test_a_ladder_whose_capture_is_another_now(tmp_path, monkeypatch):
 def test_a_ladder_of_rows_that_a_saved_report_does_not_hold(tmp_path):
     log = tmp_path / "pfirewall.log"
     log.write_text(HEADER + row("10:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE") + "\n", encoding="ascii")
-    saved = dataclasses.replace(auditor.audit(log, roles=ROLES), flows=None)
+    saved = dataclasses.replace(auditor.audit(log, roles=ROLES), all_flows=None)
     with pytest.raises(auditor.SourceError, match="a saved report does not hold the rows of its logs"):
         saved.ladder()
 

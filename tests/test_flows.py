@@ -23,9 +23,9 @@ def answers(source) -> list[str]:
 def test_the_columns_are_the_same_before_and_after_a_table_is_made_of_them(read):
     packets = [echo(PING), *talk(WHO, "S <SA A"), icmp_error(ROUTER, 3, 13, quoting=tcp(WHO.replace("445", "135")))]
     details = read(packets).details
-    before = {name: column.tolist() for name, column in details.columns.items()}
-    assert len(details) == len(details.table) == 3
-    assert {name: column.tolist() for name, column in details.columns.items()} == before
+    before = {name: column.tolist() for name, column in details.table.columns.items()}
+    assert len(details) == len(details.table.frame) == 3
+    assert {name: column.tolist() for name, column in details.table.columns.items()} == before
 
 
 # who began

@@ -112,6 +112,12 @@ def test_the_flow_table_is_written_without_pandas(form, tmp_path):
     assert python(code + "print('pandas' in sys.modules)", path=ROOT, cwd=tmp_path) == "False"
 
 
+def test_a_capture_is_judged_without_pandas(tmp_path):
+    words = ["analyze", "--no-dissect", str(ROOT / "sample_captures" / "smb-dropped.pcap"), "-o", "report"]
+    code = f"import sys; from auditor.cli import cli; cli.main({words}, standalone_mode=False); "
+    assert python(code + "print('pandas' in sys.modules)", path=ROOT, cwd=tmp_path) == "False"
+
+
 def test_every_public_name_is_there():
     assert [name for name in auditor.__all__ if getattr(auditor, name, None) is None] == []
 

@@ -17,7 +17,7 @@ from logs import FIELDS, HEADER, HEADER_PID, log, plain
 from packets import tcp
 
 from auditor import log_flows
-from auditor.all_flows import flow_table
+from auditor.all_flows import AllFlows
 from auditor.errors import ArgumentError, SourceError
 from auditor.flow_table import TABLE
 from auditor.intake import read_all
@@ -662,7 +662,7 @@ def test_numbers_of_up_to_sixteen_digits():
 
 def written(form: str, *sources: Source) -> str:
     out = io.BytesIO()
-    write_table(flow_table(sources), out, form)
+    write_table(AllFlows(sources).frame, out, form)
     return out.getvalue().decode()
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +26,10 @@ def write(sources: Sequence[Source], out: BinaryIO, form: str) -> None:
     if form in WRITERS and len(captures) == len(sources):
         WRITERS[form](captures, out)
     else:
-        from auditor.all_flows import flow_table
+        from auditor.all_flows import AllFlows
         from auditor.render import log_flows
 
-        log_flows.write(flow_table(sources), out, form)
+        log_flows.write(AllFlows(sources).frame, out, form)
 
 
 class _Capture(NamedTuple):
@@ -39,13 +39,14 @@ class _Capture(NamedTuple):
 
 def _blocks(flows: Flows) -> Iterator[Columns]:
     """Yield the flow table block by block."""
+    columns = dict(flows.table.columns)
     for begin in range(0, len(flows), BLOCK):
-        yield {name: column[begin : begin + BLOCK] for name, column in flows.columns.items()}
+        yield {name: column[begin : begin + BLOCK] for name, column in columns.items()}
 
 
 def _text(sources: Sequence[_Capture], out: BinaryIO) -> None:
     filled = [source for source in sources if len(source.flows)]
-    width = max((_width(source.flows.columns) for source in filled), default=len("from"))
+    width = max((_width(source.flows.table.columns) for source in filled), default=len("from"))
     out.write(_head(width).encode())
     for source in filled:
         if len(filled) > 1:
@@ -54,7 +55,7 @@ def _text(sources: Sequence[_Capture], out: BinaryIO) -> None:
             out.write(rows(_text_cells(block, width)))
 
 
-def _width(columns: Columns) -> int:
+def _width(columns: Mapping[str, NDArray[Any]]) -> int:
     """Return how wide an address gets."""
     return max(max(map(len, set(columns[name].tolist()))) for name in ("src_ip", "dst_ip"))
 

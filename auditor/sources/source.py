@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditor.flow_table import FlowTable
 from auditor.flows import Flows
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
@@ -48,10 +50,16 @@ class Source:
     details: Flows | LogFlows | EventFlows
     clock: str = "utc"
 
+    @cached_property
+    def table(self) -> FlowTable:
+        """The flow table as the judging works on it."""
+        table = self.details.table
+        return table if isinstance(table, FlowTable) else FlowTable(table)
+
     @property
     def flows(self) -> pd.DataFrame:
         """The flow table: one row a flow, the same columns and types also when it is empty."""
-        return self.details.table
+        return self.table.frame
 
 
 def name_of(path: Path) -> str:
