@@ -8,16 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from auditor.flow_table import MISSING, is_among
-from auditor.flows import Asked, Event, Flows
+from auditor.flows import Asked, Event, OneSided
 from auditor.said import HandedOut, Said, Side, Step, by_side
 from auditor.sources.packets import Quote
 from auditor.sources.source import CAPTURE, Source
 
 SAME_PACKET_NS = 100_000_000  # a SYN that comes again within this is the same one seen twice (router, mirror port)
-SURELY_ONE_WAY = 3  # frames one way and none back, in mid-connection, that show a one-sided capture
 
 
 class Row(NamedTuple):
@@ -58,7 +56,7 @@ class Attempt:
 
     reversed: the flow's originator is unknown (no SYN) and this reads it the other way round. answer: as in the flow
     table. events, errors: the packets that say so; of a log the events are rows, with lines for frames. row: None of
-    captures. identifier: of a ping in a capture, else 0.
+    captures. identifier: of a ping in a capture, else 0. stands_for: how many attempts like it were put together.
     """
 
     source: int
@@ -79,6 +77,7 @@ class Attempt:
     errors: tuple[Quote, ...]
     row: Row | None = None
     identifier: int = 0
+    stands_for: int = 1
 
     @property
     def port_text(self) -> str:
@@ -153,7 +152,7 @@ class Traffic:
         for number, one in enumerate(self.said):
             for port in one.handed_out:
                 self._handed_out[number, port.server, port.port].append(port)
-        self._deaf: list[tuple[set[tuple[str, str]], set[str]]] = []
+        self._deaf: list[OneSided] = []
         for number, source in enumerate(sources):
             self._add(number, source)
         for src, dst in self._attempts:
@@ -162,7 +161,7 @@ class Traffic:
 
     def _add(self, number: int, source: Source) -> None:
         columns = source.table.columns
-        self._deaf.append(_one_sided(columns) if source.kind == CAPTURE else (set(), set()))
+        self._deaf.append(source.details.one_sided)
         near = is_among(columns["src_ip"], self._hosts) & is_among(columns["dst_ip"], self._hosts)
         flows = np.flatnonzero(near)
         for flow, row in zip(flows.tolist(), source.table.rows(flows), strict=True):
@@ -178,7 +177,7 @@ class Traffic:
     def tells_only_drops(self, source: int) -> bool:
         """Tell whether a source is a log that holds nothing of what was let through."""
         details = self.sources[source].details
-        return not isinstance(details, Flows) and not details.facts.allows
+        return details.facts is not None and not details.facts.allows
 
     def partners(self, host: str) -> set[str]:
         """Return the hosts of interest that a host exchanged packets with, or tried to."""
@@ -250,7 +249,8 @@ def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> 
         events=events,
         errors=tuple(source.details.errors.get(flow, ())),
         row=None if source.kind == CAPTURE else _row(row, sent_by_src=events[0].from_src),
-        identifier=source.details.identifier(flow) if isinstance(source.details, Flows) else 0,
+        identifier=source.details.identifier(flow),
+        stands_for=row.get("stands_for", 1),
     )
 
 
@@ -287,15 +287,3 @@ def _turned(one: Attempt) -> Attempt:
         reversed=True,
         events=tuple(event._replace(from_src=not event.from_src) for event in one.events),
     )
-
-
-def _one_sided(flows: Mapping[str, NDArray[Any]]) -> tuple[set[tuple[str, str]], set[str]]:
-    """Return the pairs of hosts, and the hosts, of which only one side's packets were captured."""
-    src, dst, answer = flows["src_ip"], flows["dst_ip"], flows["answer"]
-    silent = (flows["frames_dst"] == 0) & (flows["frames_src"] >= SURELY_ONE_WAY)
-    went_on = flows["frames_src"] > flows["syn"] + flows["rst"]
-    odd = ((answer == "one-sided") & went_on) | ((answer == "mid-stream") & silent)
-    odd &= flows["protocol"] == "tcp"
-    pairs = set(zip(src[odd].tolist(), dst[odd].tolist(), strict=True))
-    spoken_to = set(src[flows["frames_dst"] > 0].tolist()) | set(dst[flows["frames_src"] > 0].tolist())
-    return pairs, {one for one, _ in pairs} - spoken_to

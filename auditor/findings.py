@@ -46,6 +46,11 @@ class Finding:
     weak: bool = False
 
     @property
+    def tries(self) -> int:
+        """How many attempts it is about, none where only questions for a hardware address were seen."""
+        return max((one.stands_for for one in self.attempts), default=0)
+
+    @property
     def decides(self) -> bool:
         """Whether it is decisive rather than inconclusive."""
         return self.verdict != r.INCONCLUSIVE and not self.weak

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from auditor.sources.packets import ICMP, MOST_HIDDEN, TCP, UDP, Addresses, Head
 __all__ = ["ANSWERS", "MEANING", "TABLE", "Asked", "Event", "FlowBuilder", "Flows"]
 
 MOST_QUOTES = 100_000
+SURELY_ONE_WAY = 3  # frames one way and none back, in mid-connection, that show a one-sided capture
 MOST_LIKE_IT = 8  # errors of one kind about one flow that are kept as evidence
 
 
@@ -37,6 +39,13 @@ class Event(NamedTuple):
     sequence: int
 
 
+class OneSided(NamedTuple):
+    """Pairs of hosts, and hosts, of which only one side's packets were captured: their silence means nothing."""
+
+    pairs: frozenset[tuple[str, str]] = frozenset()
+    hosts: frozenset[str] = frozenset()
+
+
 class Flows:
     """All flows of one source: the table, and for each row its events and the ICMP errors about it.
 
@@ -44,6 +53,8 @@ class Flows:
     number; asked: who was asked for on the local network in vain; heard: everybody who sent anything; hidden: the ends
     of IPsec packets, source and destination.
     """
+
+    facts = None  # only a log says what it can show at all
 
     def __init__(
         self,
@@ -68,6 +79,19 @@ class Flows:
 
     def __len__(self) -> int:
         return len(self._protocols)
+
+    @cached_property
+    def one_sided(self) -> OneSided:
+        """Of whom only one direction was captured."""
+        flows = self.table.columns
+        src, dst, answer = flows["src_ip"], flows["dst_ip"], flows["answer"]
+        silent = (flows["frames_dst"] == 0) & (flows["frames_src"] >= SURELY_ONE_WAY)
+        went_on = flows["frames_src"] > flows["syn"] + flows["rst"]
+        odd = ((answer == "one-sided") & went_on) | ((answer == "mid-stream") & silent)
+        odd &= flows["protocol"] == "tcp"
+        pairs = frozenset(zip(src[odd].tolist(), dst[odd].tolist(), strict=True))
+        spoken_to = {*src[flows["frames_dst"] > 0].tolist(), *dst[flows["frames_src"] > 0].tolist()}
+        return OneSided(pairs, frozenset(one for one, _ in pairs) - spoken_to)
 
     def identifier(self, flow: int) -> int:
         """Return the identifier of the pings of a flow, 0 for other flows."""

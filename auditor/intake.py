@@ -54,8 +54,13 @@ def read_all(
 
 def _read(path: str, ruleset: Ruleset | None, tz: str | None, told: Told) -> Source:
     source = read(path, lambda: documented_ports(ruleset), tz=tz, advance=partial(told, path))
-    (_check_capture if source.kind == CAPTURE else _check_log)(source)
+    check(source)
     return source
+
+
+def check(source: Source) -> None:
+    """Raise SourceError for a source that holds nothing to audit."""
+    (_check_capture if source.kind == CAPTURE else _check_log)(source)
 
 
 def _check_log(source: Source) -> None:

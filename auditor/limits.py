@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from auditor import report as r
-from auditor.flows import Flows
 from auditor.listening import Heard
 from auditor.roles import CLIENT, SITE_SERVER, Cast
 from auditor.ruleset import Ruleset
@@ -113,7 +112,7 @@ def _of_logs(sources: Sequence[Source], verdicts: Sequence[r.RequirementVerdict]
     """Return what the logs among the sources cannot show."""
     found = []
     for source in sources:
-        if isinstance(source.details, Flows):
+        if source.details.facts is None:
             continue
         if not source.details.facts.drops:
             found.append(

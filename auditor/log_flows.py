@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from auditor.flow_frame import nullable
 from auditor.flow_table import PROTOCOLS, TABLE
-from auditor.flows import Asked, Event
+from auditor.flows import Asked, Event, OneSided
 from auditor.late import GIVEN_UP_S, RETRY_S, allowed_before, is_answer
 from auditor.sources.log_rows import ACK, ACTIONS, DROP, FIN, LET_THROUGH, LOST, PATHS, RECEIVE, RST, SEND, SYN, Rows
 from auditor.sources.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
@@ -160,6 +160,7 @@ class LogFlows:
     errors: Mapping[int, list[Quote]] = MappingProxyType({})  # a log quotes no packets
     asked: tuple[Asked, ...] = ()
     hidden: tuple[tuple[str, str], ...] = ()
+    one_sided = OneSided()
 
     def __init__(self, source: str, attempts: Attempts, addresses: Sequence[str], facts: LogFacts) -> None:
         self.attempts = attempts
@@ -180,6 +181,10 @@ class LogFlows:
         return frozenset(self._addresses[one] for one in np.unique(senders).tolist()).union(
             one.address for one in self.facts.local
         )
+
+    def identifier(self, _flow: int) -> int:
+        """Return 0: a log does not tell pings apart."""
+        return 0
 
     def events(self, flow: int) -> list[Event]:
         """Return the first, the second and the last row of a flow as events, whose `frame` is the line."""

@@ -8,17 +8,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from typing import Protocol
 
 import numpy as np
 
 from auditor.errors import ArgumentError
-from auditor.flow_table import is_among
+from auditor.flow_table import FlowTable, is_among
 from auditor.flows import Asked
 from auditor.report import RoleAssignment
 from auditor.ruleset import Requirement, Ruleset
 from auditor.ruleset_lint import ROLES, nearest
 from auditor.said import Said
-from auditor.sources.source import CAPTURE, Source
+from auditor.sources.source import CAPTURE
 
 SITE_SERVER, CLIENT, MANAGEMENT_POINT = "site-server", "client", "management-point"
 NO_MANAGEMENT_POINT = "which is the management point cannot be told."
@@ -70,6 +71,22 @@ class Given:
         }
 
 
+class Observed(Protocol):
+    """What roles are inferred from: a source, or the contacts of many."""
+
+    @property
+    def kind(self) -> str:
+        """As of a source."""
+
+    @property
+    def table(self) -> FlowTable:
+        """Who connected to whom."""
+
+    @property
+    def asked(self) -> Sequence[Asked]:
+        """Who was asked for on the local network in vain."""
+
+
 @dataclass(frozen=True)
 class Cast:
     """Who plays which role. clients: in order of address; notes: what could not be told, for the limitations."""
@@ -81,6 +98,11 @@ class Cast:
     def addresses(self, role: str) -> tuple[str, ...]:
         """Return everybody who plays a role."""
         return self._by_role.get(role, ())
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """Everybody who plays a role."""
+        return frozenset(one.address for one in self.assignments)
 
     @cached_property
     def roles(self) -> frozenset[str]:
@@ -127,8 +149,8 @@ def _network(role: str, word: str) -> Network:
     return ipaddress.ip_network((mapped, network.prefixlen - IPV4_MAPPED_BITS))
 
 
-def assign(sources: Sequence[Source], ruleset: Ruleset, given: Given) -> Cast:
-    """Return who plays which role: as given, else inferred from the flows of the sources."""
+def assign(sources: Sequence[Observed], ruleset: Ruleset, given: Given) -> Cast:
+    """Return who plays which role: as given, else inferred from who connects to whom."""
     pushes = _contacts(sources, _rows(ruleset, SITE_SERVER, CLIENT))
     servers, notes = _site_servers(pushes, given)
     clients = _clients(pushes, servers, given)
@@ -189,7 +211,7 @@ def _called(one: RoleAssignment, names: set[str]) -> RoleAssignment:
     return replace(one, why=f"{one.why}; called {', '.join(sorted(names)[:3])}") if names else one
 
 
-def _within_networks(sources: Sequence[Source], clients: Sequence[str], given: Given) -> list[RoleAssignment]:
+def _within_networks(sources: Sequence[Observed], clients: Sequence[str], given: Given) -> list[RoleAssignment]:
     """Return the hosts that clients connect to and that lie in a network named for a role."""
     roles = [role for role in given.networks if role not in (SITE_SERVER, CLIENT, MANAGEMENT_POINT)]
     if not roles:
@@ -208,6 +230,11 @@ def _within_networks(sources: Sequence[Source], clients: Sequence[str], given: G
 
 def _named(role: str, address: str) -> RoleAssignment:
     return RoleAssignment(role, address, "given", NAMED)
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an address is one of the Internet's."""
+    return _parsed(address).is_global
 
 
 @lru_cache(maxsize=100_000)
@@ -245,7 +272,7 @@ class Contact:
 
 
 def _contacts(
-    sources: Sequence[Source], ports: Mapping[int, set[str]], among: Sequence[str] | None = None
+    sources: Sequence[Observed], ports: Mapping[int, set[str]], among: Sequence[str] | None = None
 ) -> list[Contact]:
     """Return who connects to whom at these ports. among: the hosts that connect, all if None."""
     found: dict[tuple[str, str], tuple[set[str], int]] = {}
@@ -331,9 +358,9 @@ def _clients(pushes: list[Contact], servers: list[RoleAssignment], given: Given)
     ]
 
 
-def _asking_in_vain(sources: Sequence[Source], given: Given) -> tuple[list[RoleAssignment], list[RoleAssignment]]:
+def _asking_in_vain(sources: Sequence[Observed], given: Given) -> tuple[list[RoleAssignment], list[RoleAssignment]]:
     """Return site server and client when all there is of a push is one host asking in vain for another's address."""
-    asked = [one for source in sources for one in source.details.asked if _insistent(one)]
+    asked = [one for source in sources for one in source.asked if _insistent(one)]
     fitting = {
         (one.asker, one.target)
         for one in asked
@@ -356,7 +383,7 @@ def _insistent(asked: Asked) -> bool:
 
 
 def _management_points(
-    sources: Sequence[Source], ruleset: Ruleset, clients: Sequence[str], given: Given
+    sources: Sequence[Observed], ruleset: Ruleset, clients: Sequence[str], given: Given
 ) -> tuple[list[RoleAssignment], list[str]]:
     """Return the management point: the one web server that the clients connect to, if it is only one."""
     ports = _rows(ruleset, CLIENT, MANAGEMENT_POINT)
@@ -395,8 +422,7 @@ def _some(addresses: Iterable[str]) -> str:
 
 def _plausible(address: str, given: Given) -> bool:
     """Tell whether a web server may be the management point: not one on the Internet or without a router."""
-    parsed = _parsed(address)
-    return given.names(MANAGEMENT_POINT) or not (parsed.is_global or parsed.is_link_local)
+    return given.names(MANAGEMENT_POINT) or not (is_public(address) or _parsed(address).is_link_local)
 
 
 def _several(count: int, what: str) -> str:

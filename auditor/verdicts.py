@@ -46,11 +46,8 @@ def audit(
 
     asked: the methods that decide the exit code. heard: what the dissectors told, None if they were not asked.
     """
-    facts = replace(facts, roles=facts.roles | cast.roles)
-    hosts = {one.address for one in cast.assignments}
-    traffic = Traffic(sources, hosts, heard.said if heard else ())
-    clocks = Clocks(traffic)
-    clients = tuple(_client(client, traffic, clocks, ruleset, cast, facts) for client in cast.clients)
+    traffic = Traffic(sources, cast.hosts, heard.said if heard else ())
+    clients = judge(traffic, ruleset, cast, facts)
     return r.Report(
         tool=tool,
         ruleset=(ruleset.id, ruleset.title, ruleset.reference),
@@ -61,6 +58,13 @@ def audit(
         asked=tuple(asked),
         all_flows=AllFlows(sources),
     )
+
+
+def judge(traffic: Traffic, ruleset: Ruleset, cast: Cast, facts: SiteFacts) -> tuple[r.ClientReport, ...]:
+    """Judge every method of the ruleset for every client of the cast. facts: without the roles that the cast has."""
+    facts = replace(facts, roles=facts.roles | cast.roles)
+    clocks = Clocks(traffic)
+    return tuple(_client(client, traffic, clocks, ruleset, cast, facts) for client in cast.clients)
 
 
 def _summary(source: Source) -> r.SourceSummary:
@@ -306,7 +310,7 @@ class _Judge:
             confidence=chosen.confidence,
             blocked_at=chosen.blocked_at if chosen.verdict in r.BAD else None,
             changed=changed,
-            attempts=len(findings) if attempts else 0,
+            attempts=sum(finding.tries for finding in findings),
             first_time=r.utc_text(min(one.time_ns for one in timed), local=local),
             last_time=r.utc_text(max(one.end_ns for one in timed), local=local),
             explanation=" ".join(filter(None, (chosen.text + _told_change(changed), told.text))),

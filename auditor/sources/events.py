@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from auditor.errors import SourceError
 from auditor.flow_frame import nullable
 from auditor.flow_table import PROTOCOLS, TABLE
-from auditor.flows import Asked
+from auditor.flows import Asked, OneSided
 from auditor.flows import Event as Traced
 from auditor.late import RETRY_S, SYSTEM_PORTS, allowed_before, is_answer
 from auditor.sources.event_fields import LONGEST_TEXT, Event, whole
@@ -135,6 +135,7 @@ class EventFlows:
     errors: Mapping[int, list[Quote]] = MappingProxyType({})  # a log quotes no packets
     asked: tuple[Asked, ...] = ()
     hidden: tuple[tuple[str, str], ...] = ()
+    one_sided = OneSided()
 
     def __init__(
         self,
@@ -150,6 +151,10 @@ class EventFlows:
         self.heard = heard
         self.facts = _facts(table, turned)
         self._lines, self._times, self._begin = lines, times, begin
+
+    def identifier(self, _flow: int) -> int:
+        """Return 0: a log does not tell pings apart."""
+        return 0
 
     def events(self, flow: int) -> list[Traced]:
         """Return the events of one flow in file order, each as a packet of the host that tried."""

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.flow_table import FlowTable
-from auditor.flows import Flows
+from auditor.flows import Asked, Flows
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from auditor.fleet.kept import KeptFlows
     from auditor.log_flows import LogFlows
     from auditor.sources.events import EventFlows
 
@@ -47,7 +48,7 @@ class Source:
     understood: int
     warnings: tuple[SourceWarning, ...]
     tally: Tally
-    details: Flows | LogFlows | EventFlows
+    details: Flows | LogFlows | EventFlows | KeptFlows
     clock: str = "utc"
 
     @cached_property
@@ -55,6 +56,11 @@ class Source:
         """The flow table as the judging works on it."""
         table = self.details.table
         return table if isinstance(table, FlowTable) else FlowTable(table)
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """Who was asked for on the local network in vain."""
+        return self.details.asked
 
     @property
     def flows(self) -> pd.DataFrame:

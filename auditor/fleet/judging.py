@@ -1,0 +1,229 @@
+"""Judge every host of a fleet by what all of its sources say, just as one installation is judged."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from auditor import report as r
+from auditor import verdicts
+from auditor.attempts import Traffic
+from auditor.fleet.document import NO_EVIDENCE, HostResult, Outcome, Proof, Seen
+from auditor.fleet.kept import KeptFlows
+from auditor.fleet.summary import Entry, Question
+from auditor.flow_table import FlowTable
+from auditor.flows import Asked
+from auditor.roles import CLIENT, Cast, assign
+from auditor.ruleset import SiteFacts
+from auditor.sources.source import FIREWALL_LOG
+
+MOST_PROOF = 3  # of each requirement
+MOST_WARNINGS = 5
+SUBNET_BITS = {4: 24, 6: 64}
+ITS_LOG = "its own log or capture is among the sources"
+
+
+class Contact(NamedTuple):
+    """That one host tried to reach another. site: of whose source; start_ns: nanoseconds since 1970, of the first."""
+
+    site: str
+    src: str
+    dst: str
+    port: int
+    start_ns: int
+
+
+@dataclass(frozen=True)
+class _Contacts:
+    """Who connected to whom, in all sources of one site: what roles are inferred from."""
+
+    table: FlowTable
+    kind: str = FIREWALL_LOG
+    asked: tuple[Asked, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bench:
+    """All that judging one host needs beside its own sources.
+
+    facts: what is known of the site; asked: ids of the methods that are reported, the main one first; casts: who plays
+    which role, by site.
+    """
+
+    question: Question
+    facts: SiteFacts
+    asked: tuple[str, ...]
+    casts: Mapping[str, Cast]
+
+
+def casts(found: Iterable[Contact], sites: Iterable[str], question: Question) -> dict[str, Cast]:
+    """Return who plays which role at each site: as named, else inferred from all of its hosts together."""
+    by_site: dict[str, list[Contact]] = {site: [] for site in sites}
+    for one in found:
+        by_site[one.site].append(one)
+    return {site: assign([_Contacts(_table(some))], question.ruleset, question.given) for site, some in by_site.items()}
+
+
+def _table(found: Sequence[Contact]) -> FlowTable:
+    count = len(found)
+    return FlowTable(
+        {
+            "protocol": np.full(count, "tcp", object),
+            "answer": np.full(count, "one-sided", object),
+            "src_ip": np.array([one.src for one in found], object),
+            "dst_ip": np.array([one.dst for one in found], object),
+            "dst_port": np.array([one.port for one in found], np.int64),
+            "start": np.array([one.start_ns for one in found], np.int64),
+        }
+    )
+
+
+def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostResult:
+    """Return what every method comes to for one host. entries: what all of its sources say, at least one."""
+    once = _once(entries)
+    addresses = tuple(dict.fromkeys(address for one in once for address in one.addresses))
+    cast = _cast(addresses, once, bench.casts[site])
+    sources = [one.source for one in once]
+    clients = verdicts.judge(Traffic(sources, cast.hosts), bench.question.ruleset, cast, bench.facts)
+    told = min(clients, key=lambda one: _rank(one, bench.asked[0]), default=None)
+    methods = [told.method(one) for one in bench.asked] if told else []
+    times = [(one.first_ns, one.last_ns, one.clock == "local") for one in sources if one.first_ns is not None]
+    first = min(times, key=lambda one: one[0] or 0, default=(None, None, False))
+    last = max(times, key=lambda one: one[1] or 0, default=(None, None, False))
+    own = told.address if told else next(iter(addresses), "")
+    return HostResult(
+        host=host,
+        site=site,
+        addresses=tuple(dict.fromkeys((own, *addresses))) if own else (),
+        subnet=subnet_of(own),
+        files=tuple(sorted({one.source.path for one in entries})),
+        records=sum(one.records for one in sources),
+        first_time=r.utc_text(first[0], local=first[2]),
+        last_time=r.utc_text(last[1], local=last[2]),
+        outcomes=tuple(_outcome(one) for one in methods),
+        seen=tuple(_seen(methods, sources_of=[one.path for one in sources])),
+        recommended=tuple(one.method for one in told.recommendation) if told else (),
+        warnings=tuple(_warnings(once))[:MOST_WARNINGS],
+    )
+
+
+def report(site: str, entries: Sequence[Entry], bench: Bench, tool: tuple[str, str]) -> r.Report:
+    """Return the report on one host, as `auditor analyze` of its sources would give it."""
+    once = _once(entries)
+    addresses = tuple(dict.fromkeys(address for one in once for address in one.addresses))
+    cast = _cast(addresses, once, bench.casts[site])
+    sources = [one.source for one in once]
+    return verdicts.audit(sources, bench.question.ruleset, cast, bench.facts, bench.asked, tool)
+
+
+def servers(cast: Cast) -> dict[str, str]:
+    """Return who is no target of an installation, with the role."""
+    return {one.address: one.role for one in cast.assignments if one.role != CLIENT}
+
+
+def subnet_of(address: str) -> str:
+    """Return the network of an address as networks are usually cut, empty if there is none."""
+    if not address:
+        return ""
+    bits = SUBNET_BITS[ipaddress.ip_address(address).version]
+    return str(ipaddress.ip_network(f"{address}/{bits}", strict=False))
+
+
+def _kept(entry: Entry) -> KeptFlows:
+    assert isinstance(entry.source.details, KeptFlows)
+    return entry.source.details
+
+
+def _once(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries, of those with one content the first by path, in the order of their times."""
+    once = {one.digest: one for one in sorted(entries, key=lambda one: one.source.path, reverse=True)}
+    return sorted(once.values(), key=lambda one: (one.source.first_ns or 0, one.source.path))
+
+
+def _cast(addresses: Sequence[str], entries: Sequence[Entry], whole: Cast) -> Cast:
+    """Return the roles as one host meets them: it is the client, by those of its addresses that deal with others."""
+    others = tuple(one for one in whole.assignments if one.role != CLIENT)
+    known = {one.address for one in others}
+    met: dict[str, None] = {}
+    for entry in entries:
+        for flow in _kept(entry).flows:
+            ends = flow.values["src_ip"], flow.values["dst_ip"]
+            met |= dict.fromkeys(own for own, other in (ends, ends[::-1]) if other in known)
+    own = [one for one in addresses if one in met] or list(addresses[:1])
+    clients = tuple(r.RoleAssignment(CLIENT, one, "inferred", ITS_LOG) for one in own)
+    return replace(whole, assignments=(*clients, *others), clients=tuple(own))
+
+
+def _rank(client: r.ClientReport, main: str) -> tuple[int, int, str]:
+    """Order the addresses of a host: what fails for one of them counts, as a push may use that one."""
+    method = client.method(main)
+    tried = sum(one.attempts for one in method.requirements)
+    return (r.FAILS, r.WORKS, r.UNPROVEN).index(method.result), -tried, client.address
+
+
+def _outcome(method: r.MethodResult) -> Outcome:
+    seen = any(one.verdict not in (r.NOT_SEEN, r.NOT_APPLICABLE) for one in method.requirements)
+    result = method.result if seen else NO_EVIDENCE
+    kinds: dict[bool, list[str]] = defaultdict(list)
+    for one in method.reasons:
+        kinds[one.kind == "missing"].append(one.requirement)
+    blamed = tuple(dict.fromkeys(kinds[False])) if result == r.FAILS else ()
+    missing = tuple(dict.fromkeys(kinds[True])) if result == r.UNPROVEN else ()
+    return Outcome(method.id, result, blamed, missing)
+
+
+def _seen(methods: Sequence[r.MethodResult], sources_of: Sequence[str]) -> Iterable[Seen]:
+    """Yield what was seen of the requirements, those that several methods share once."""
+    told: set[tuple[object, ...]] = set()
+    for method in methods:
+        for one in method.requirements:
+            shared = (one.row, one.source, one.destination, one.verdict)
+            if one.verdict in (r.NOT_SEEN, r.NOT_APPLICABLE) or shared in told:
+                continue
+            told.add(shared)
+            yield Seen(
+                requirement=one.id,
+                necessity=one.necessity,
+                source=one.source,
+                destination=one.destination,
+                protocol=one.protocol,
+                ports=one.ports,
+                verdict=one.verdict,
+                confidence=one.confidence,
+                blocked_at=one.blocked_at,
+                device=_device(one),
+                attempts=one.attempts,
+                first_time=one.first_time,
+                last_time=one.last_time,
+                explanation=one.explanation,
+                remedy=one.remedy,
+                problems=one.problems,
+                proof=tuple(
+                    Proof(sources_of[proof.source], proof.lines, proof.frames, proof.display_filter, proof.text)
+                    for proof in one.evidence[:MOST_PROOF]
+                ),
+            )
+
+
+def _device(verdict: r.RequirementVerdict) -> str | None:
+    """Return the address of what stopped it: the sender of the error that says so, or the end whose firewall it was."""
+    if verdict.verdict not in r.BAD:
+        return None
+    packets = [packet for one in verdict.evidence for packet in one.packets if packet.what.startswith("ICMP")]
+    if packets:
+        return packets[-1].sender
+    ends = {one.role: one.address for one in (verdict.source, verdict.destination)}
+    return ends.get(verdict.blocked_at or "")
+
+
+def _warnings(entries: Sequence[Entry]) -> Iterable[str]:
+    codes = r.INCOMPLETE_CODES | {"lost-events", "malformed-lines", "folded", "ipsec", "no-times"}
+    for entry in entries:
+        for one in entry.source.warnings:
+            if one.code in codes:
+                yield f"{entry.source.path}: {one.text}"

@@ -1,0 +1,331 @@
+"""Summaries as Parquet files: one row for what one source says of one host, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from auditor.errors import MissingPackageError, ReportError
+from auditor.fleet.judging import Contact
+from auditor.fleet.kept import NUMBERS, TEXTS, Facts, KeptFlow, KeptFlows
+from auditor.fleet.summary import Entry, Summary, Unread
+from auditor.fleet.hosts import Known
+from auditor.flows import Event, OneSided
+from auditor.neighbourhood import Asked
+from auditor.sources.packets import Quote
+from auditor.sources.source import Source
+from auditor.sources.tally import Tally
+from auditor.sources.warnings import SourceWarning
+
+if TYPE_CHECKING:
+    import pyarrow
+
+FORMAT_VERSION = 1
+VERSION_KEY, QUESTION_KEY, UNREAD_KEY = b"auditor.summary", b"auditor.question", b"auditor.unread"
+SUFFIX = ".parquet"
+SOURCE_FIELDS = {
+    "path": "string",
+    "kind": "string",
+    "format": "string",
+    "bytes": "int64",
+    "records": "int64",
+    "skipped": "int64",
+    "first_ns": "int64",
+    "last_ns": "int64",
+    "understood": "int64",
+    "clock": "string",
+}
+ENTRY_FIELDS = {"host": "string", "site": "string", "size": "int64", "modified_ns": "int64", "digest": "string"}
+EVENT_FIELDS = {"frame": "int64", "time_ns": "int64", "from_src": "bool", "what": "string", "sequence": "int64"}
+QUOTE_FIELDS = {
+    "frame": "int64",
+    "time_ns": "int64",
+    "sender": "string",
+    "version": "int64",
+    "icmp_type": "int64",
+    "icmp_code": "int64",
+    "protocol": "int64",
+    "what": "string",
+    "src": "string",
+    "src_port": "int64",
+    "dst": "string",
+    "dst_port": "int64",
+    "sequence": "int64",
+    "header_bytes": "int64",
+}
+KEPT_FIELDS = {"identifier": "int64", "stands_for": "int64"}
+WARNING_FIELDS = {"code": "string", "text": "string"}
+ASKED_FIELDS = {"asker": "string", "target": "string"}
+
+
+def parquet() -> Any:
+    """Return pyarrow's Parquet module. Raises MissingPackageError where it is not installed."""
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingPackageError(
+            "summaries are Parquet files, and pyarrow is not installed", hint="pip install 'auditor[parquet]'"
+        ) from error
+    return pyarrow.parquet
+
+
+def write(path: Path, summary: Summary, question: str) -> None:
+    """Write a summary to a Parquet file that appears whole. question: what it answers, in the words of `batch`."""
+    lost = json.dumps([one.__dict__ for one in summary.unread])
+    about = {VERSION_KEY: str(FORMAT_VERSION), QUESTION_KEY: question, UNREAD_KEY: lost}
+    table = _table(summary.entries).replace_schema_metadata(about)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        parquet().write_table(table, beside, compression="zstd")
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read(path: Path) -> Summary:
+    """Return the summary in a Parquet file. Raises ReportError if it is none, is broken, or of another version."""
+    file = opened(path)
+    return Summary(tuple(_entries(_columns_of(file, path))), _unread(file))
+
+
+def entries(path: Path, rows: Iterable[int]) -> list[Entry]:
+    """Return some entries of a summary, by their rows. Raises ReportError as `read` does."""
+    return list(_entries(_columns_of(opened(path), path).take(list(rows))))
+
+
+def outline(path: Path) -> tuple[list[Known], tuple[Unread, ...]]:
+    """Return what is to be known of a summary's rows before they are read, and the files that could not be read."""
+    file = opened(path)
+    asking = _about(file, QUESTION_KEY)
+    names = Known._fields[: -len(("shard", "row", "asking"))]
+    columns = _columns_of(file, path, names).to_pydict()
+    rows = zip(*(columns[name] for name in names), strict=True)
+    known = [Known(*plain, tuple(addresses), str(path), row, asking) for row, (*plain, addresses) in enumerate(rows)]
+    return known, _unread(file)
+
+
+def question_of(path: Path) -> str:
+    """Return what a summary was made for, as it was given to `write`."""
+    return _about(opened(path), QUESTION_KEY)
+
+
+def contacts(path: Path) -> set[Contact]:
+    """Return who tried to reach whom by TCP, in all sources of a summary. Raises ReportError as `read` does."""
+    names = ("src_ip", "dst_ip", "dst_port", "start", "protocol", "answer")
+    table = _columns_of(opened(path), path, ("site", *(f"flows.list.element.{name}" for name in names)))
+    flows = table.column("flows").combine_chunks()
+    counts = flows.value_lengths().to_pylist()
+    sites = [site for site, count in zip(table.column("site").to_pylist(), counts, strict=True) for _ in range(count)]
+    found = zip(sites, *(flows.values.field(name).to_pylist() for name in names), strict=True)
+    return {Contact(*one) for *one, protocol, answer in found if protocol == "tcp" and answer != "mid-stream"}
+
+
+def _columns_of(file: pyarrow.parquet.ParquetFile, path: Path, names: Sequence[str] | None = None) -> pyarrow.Table:
+    import pyarrow
+
+    try:
+        return file.read(columns=None if names is None else list(names))
+    except (OSError, pyarrow.ArrowException) as error:
+        raise ReportError("this summary is broken", where=str(path), hint="copy it again") from error
+
+
+def _about(file: pyarrow.parquet.ParquetFile, key: bytes) -> str:
+    return str((file.schema_arrow.metadata or {}).get(key, b"").decode("utf-8", "replace"))
+
+
+def _unread(file: pyarrow.parquet.ParquetFile) -> tuple[Unread, ...]:
+    return tuple(Unread(**one) for one in json.loads(_about(file, UNREAD_KEY) or "[]"))
+
+
+def opened(path: Path) -> pyarrow.parquet.ParquetFile:
+    """Open a summary. Raises ReportError if the file is none, is broken, or of a newer version."""
+    import pyarrow
+
+    try:
+        file = parquet().ParquetFile(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise ReportError(
+            "this is no summary that `auditor batch` wrote, or a broken one", where=str(path), hint="copy it again"
+        ) from error
+    version = (file.schema_arrow.metadata or {}).get(VERSION_KEY)
+    if version is None:
+        what = "this Parquet file is no summary that `auditor batch` wrote"
+        raise ReportError(what, where=str(path), hint="name the files in the folder `summaries` of its output")
+    if version != str(FORMAT_VERSION).encode():
+        what = (
+            f"this summary is of format {version.decode('ascii', 'replace')}, and this auditor reads {FORMAT_VERSION}"
+        )
+        raise ReportError(what, where=str(path), hint="run `auditor batch` and `auditor merge` of one version")
+    return file
+
+
+# rows; columns are built and taken apart as a whole, which is many times as fast as row by row
+
+
+def _table(entries: Sequence[Entry]) -> pyarrow.Table:
+    """Return the entries as a table."""
+    import pyarrow as pa
+
+    sources = [entry.source for entry in entries]
+    kept = [_kept(source) for source in sources]
+    columns = {
+        **_columns(entries, ENTRY_FIELDS),
+        "addresses": _lists([entry.addresses for entry in entries], _texts),
+        **_columns(sources, SOURCE_FIELDS),
+        "warnings": _lists([source.warnings for source in sources], _structs(WARNING_FIELDS)),
+        "drops": pa.array([one.facts and one.facts.drops for one in kept], pa.int64()),
+        "allows": pa.array([one.facts and one.facts.allows for one in kept], pa.int64()),
+        "heard": _lists([sorted(one.heard) for one in kept], _texts),
+        "asked": _lists([one.asked for one in kept], _asked_columns),
+        "one_sided_pairs": _lists([list(map(" ".join, sorted(one.one_sided.pairs))) for one in kept], _texts),
+        "one_sided_hosts": _lists([sorted(one.one_sided.hosts) for one in kept], _texts),
+        "flows": _lists([one.flows for one in kept], _flow_columns),
+    }
+    return pa.table(columns)
+
+
+def _kept(source: Source) -> KeptFlows:
+    assert isinstance(source.details, KeptFlows)
+    return source.details
+
+
+def _columns(things: Sequence[Any], fields: Mapping[str, str]) -> dict[str, Any]:
+    import pyarrow as pa
+
+    kinds = {"string": pa.string(), "int64": pa.int64(), "bool": pa.bool_()}
+    return {name: pa.array([getattr(one, name) for one in things], kinds[kind]) for name, kind in fields.items()}
+
+
+def _texts(values: Sequence[str]) -> Any:
+    import pyarrow as pa
+
+    return pa.array(values, pa.string())
+
+
+def _numbers(values: Sequence[int]) -> Any:
+    import pyarrow as pa
+
+    return pa.array(values, pa.int64())
+
+
+def _structs(fields: Mapping[str, str]) -> Callable[[Sequence[Any]], Any]:
+    return lambda things: _struct(_columns(things, fields))
+
+
+def _struct(columns: Mapping[str, Any]) -> Any:
+    import pyarrow as pa
+
+    return pa.StructArray.from_arrays(list(columns.values()), list(columns))
+
+
+def _lists(lists: Sequence[Sequence[Any]], column: Callable[[Sequence[Any]], Any]) -> Any:
+    """Return a column of lists. column: makes a column of what is in all of them."""
+    import pyarrow as pa
+
+    ends = pa.array([0, *accumulate(map(len, lists))], pa.int32())
+    return pa.ListArray.from_arrays(ends, column([one for some in lists for one in some]))
+
+
+def _flow_columns(flows: Sequence[KeptFlow]) -> Any:
+    return _struct(
+        {
+            **{name: _numbers([one.values.get(name) for one in flows]) for name in NUMBERS},  # type: ignore[misc]  # absent where there is none
+            **{name: _texts([one.values.get(name) for one in flows]) for name in TEXTS},  # type: ignore[misc]  # the same
+            **_columns(flows, KEPT_FIELDS),
+            "events": _lists([one.events for one in flows], _structs(EVENT_FIELDS)),
+            "errors": _lists([one.errors for one in flows], _structs(QUOTE_FIELDS)),
+        }
+    )
+
+
+def _asked_columns(asked: Sequence[Asked]) -> Any:
+    times = {name: _lists([getattr(one, name) for one in asked], _numbers) for name in ("frames", "times_ns")}
+    return _struct({**_columns(asked, ASKED_FIELDS), **times})
+
+
+def _entries(table: pyarrow.Table) -> Iterator[Entry]:
+    """Yield the entries of a table."""
+    table = table.combine_chunks()
+    column = {name: table.column(name).combine_chunks() for name in table.column_names}
+    plain = {name: column[name].to_pylist() for name in (*ENTRY_FIELDS, *SOURCE_FIELDS, "drops", "allows")}
+    addresses, heard, hosts, pairs = (
+        _unlisted(column[name], _values) for name in ("addresses", "heard", "one_sided_hosts", "one_sided_pairs")
+    )
+    warnings = _unlisted(column["warnings"], _made(SourceWarning, WARNING_FIELDS))
+    asked = _unlisted(column["asked"], _asked)
+    flows = _unlisted(column["flows"], _flows)
+    for number in range(len(table)):
+        row = {name: values[number] for name, values in plain.items()}
+        kept = KeptFlows(
+            flows=tuple(flows[number]),
+            heard=frozenset(heard[number]),
+            asked=tuple(asked[number]),
+            one_sided=OneSided(
+                frozenset(_pair(one) for one in pairs[number]),
+                frozenset(hosts[number]),
+            ),
+            facts=None if row["drops"] is None else Facts(row["drops"], row["allows"]),
+        )
+        source = Source(
+            **{name: row[name] for name in SOURCE_FIELDS},
+            warnings=tuple(warnings[number]),
+            tally=Tally(),
+            details=kept,
+        )
+        own = {name: row[name] for name in ENTRY_FIELDS}
+        yield Entry(**own, addresses=tuple(addresses[number]), source=source)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    src, _, dst = text.partition(" ")
+    return src, dst
+
+
+def _unlisted(column: Any, made: Callable[[Any], list[Any]]) -> list[list[Any]]:
+    """Return the lists of a column. made: makes things of a column of all that is in the lists."""
+    ends = column.offsets.to_pylist()
+    values = made(column.values)
+    return [values[begin:end] for begin, end in pairwise(ends)]
+
+
+def _values(column: Any) -> list[Any]:
+    found: list[Any] = column.to_pylist()
+    return found
+
+
+def _made(kind: Callable[..., Any], fields: Iterable[str]) -> Callable[[Any], list[Any]]:
+    return lambda column: [kind(*one) for one in _zipped(column, fields)]
+
+
+def _zipped(column: Any, fields: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    return zip(*(column.field(name).to_pylist() for name in fields), strict=True)
+
+
+def _flows(column: Any) -> list[KeptFlow]:
+    events = _unlisted(column.field("events"), _made(Event, EVENT_FIELDS))
+    errors = _unlisted(column.field("errors"), _made(Quote, QUOTE_FIELDS))
+    names = (*NUMBERS, *TEXTS)
+    return [
+        KeptFlow(
+            {name: value for name, value in zip(names, values, strict=True) if value is not None},
+            tuple(some_events),
+            tuple(some_errors),
+            *own,
+        )
+        for values, own, some_events, some_errors in zip(
+            _zipped(column, names), _zipped(column, KEPT_FIELDS), events, errors, strict=True
+        )
+    ]
+
+
+def _asked(column: Any) -> list[Asked]:
+    frames, times = (_unlisted(column.field(name), _values) for name in ("frames", "times_ns"))
+    hosts = _zipped(column, ASKED_FIELDS)
+    return [
+        Asked(asker, target, tuple(at), tuple(when))
+        for (asker, target), at, when in zip(hosts, frames, times, strict=True)
+    ]

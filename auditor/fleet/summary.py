@@ -1,0 +1,177 @@
+"""What sources say, in kilobytes: made near the files, put together anywhere, in any order and any number of times."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+from auditor.errors import SourceError
+from auditor.fleet.kept import KeptFlows, Wanted
+from auditor.fleet.naming import Name, Names
+from auditor.intake import check, documented_ports
+from auditor.roles import Given, assign, parse_roles
+from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
+from auditor.sources.reading import read
+from auditor.sources.source import CAPTURE, Source, name_of
+from auditor.sources.tally import Tally
+
+MOST_ADDRESSES = 16
+NOBODY = Name("")
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is to be asked of a fleet, as far as it decides what is kept of each source.
+
+    given: the roles that the administrator named; tz: the time zone of local times in logs.
+    """
+
+    ruleset: Ruleset
+    given: Given = field(default_factory=Given)
+    tz: str | None = None
+
+    @cached_property
+    def wanted(self) -> Wanted:
+        """Which flows can matter."""
+        return Wanted(self.ruleset, self.given)
+
+
+@dataclass(frozen=True, order=True)
+class Unread:
+    """A file that could not be read, or whose reading ended its worker. size, modified_ns: of it, as of an entry."""
+
+    path: str
+    host: str
+    what: str
+    hint: str
+    size: int
+    modified_ns: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one source says of one host.
+
+    host, site: as somebody said, "" if nobody did; addresses: the host's own, the likeliest first; size, modified_ns,
+    digest: of the file (bytes, nanoseconds since 1970, SHA-256); source: what of it is kept (kilobytes).
+    """
+
+    host: str
+    site: str
+    addresses: tuple[str, ...]
+    size: int
+    modified_ns: int
+    digest: str
+    source: Source
+
+    @property
+    def key(self) -> tuple[str, str, str, str, tuple[str, ...]]:
+        """What no two entries of a summary have in common: the file, its content, and whom it is about."""
+        return self.site, self.host, self.source.path, self.digest, self.addresses
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What any number of sources say: `merge` puts two together; the empty one changes nothing."""
+
+    entries: tuple[Entry, ...] = ()
+    unread: tuple[Unread, ...] = ()
+
+    def merge(self, *others: Summary) -> Summary:
+        """Return what all of them say. The order does not matter, nor whether one is given twice."""
+        every = (self, *others)
+        entries = {entry.key: entry for one in every for entry in one.entries}
+        unread = {lost for one in every for lost in one.unread}
+        return Summary(tuple(entries[key] for key in sorted(entries)), tuple(sorted(unread)))
+
+
+def summarise(
+    path: str | Path,
+    *,
+    ruleset: str | Path | Ruleset = DEFAULT_RULESET,
+    roles: Mapping[str, str | Iterable[str]] | None = None,
+    tz: str | None = None,
+    host: str = "",
+    site: str = "",
+) -> Summary:
+    """Summarise one capture, firewall log or event log: what of it can matter to a verdict, in kilobytes.
+
+    ruleset, roles, tz: as for `auditor.audit`. host, site: whose it is; without it, the source's own addresses tell.
+    A file that cannot be read is told of in `unread`; this raises for wrong arguments only.
+    """
+    rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
+    question = Question(rules, parse_roles(roles or {}), tz)
+    found = summarised(path, question)
+    entries = tuple(replace(one, host=host or one.host, site=site or one.site) for one in found.entries)
+    return Summary(entries, tuple(replace(one, host=host) for one in found.unread))
+
+
+def summarised(path: str | Path, question: Question, names: Names | None = None) -> Summary:
+    """Summarise one source for a question. names: tells whose it is, if anybody said so."""
+    file, names = Path(path), names or Names()
+    name = names.of(str(path)) or NOBODY
+    size = modified_ns = 0
+    try:
+        with suppress(OSError, ValueError):  # `read` says better what is wrong with it
+            before = file.stat()
+            size, modified_ns = before.st_size, before.st_mtime_ns
+        source = read(file, lambda: documented_ports(question.ruleset), tz=question.tz)
+        if source.records or source.skipped:
+            check(source)
+        digest = digest_of(file)
+    except SourceError as error:
+        return Summary((), (Unread(name_of(file), name.host, error.what, error.hint or "", size, modified_ns),))
+    kept, more = question.wanted.kept(source)
+    whole = Entry(
+        host=name.host,
+        site=name.site,
+        addresses=_own_addresses(source),
+        size=size,
+        modified_ns=modified_ns,
+        digest=digest,
+        source=replace(source, details=kept, warnings=(*source.warnings, *more), tally=Tally()),
+    )
+    entries = [whole] if source.kind != CAPTURE else _of_clients(whole, question)
+    return Summary(tuple(_named(one, names) for one in entries))
+
+
+def _named(entry: Entry, names: Names) -> Entry:
+    """Return an entry with the name that goes with its addresses, where its path told none."""
+    if entry.host:
+        return entry
+    found = next(filter(None, map(names.of_address, entry.addresses)), NOBODY)
+    return replace(entry, host=found.host, site=entry.site or found.site)
+
+
+def digest_of(file: Path) -> str:
+    """Return what tells one content from another (SHA-256). Raises SourceError if it cannot be read any more."""
+    try:
+        with file.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        hint = "copy the file to a local disk and try again"
+        raise SourceError(f"cannot be read ({error.strerror})", where=str(file), hint=hint) from error
+
+
+def _own_addresses(source: Source) -> tuple[str, ...]:
+    facts = source.details.facts
+    return () if facts is None else tuple(one.address for one in facts.local[:MOST_ADDRESSES])
+
+
+def _of_clients(whole: Entry, question: Question) -> list[Entry]:
+    """Return what a capture says of each client in it; where one with several was taken is of no use."""
+    clients = assign([whole.source], question.ruleset, question.given).clients
+    if len(clients) < 2:
+        return [replace(whole, addresses=clients)]
+    return [_of_client(replace(whole, host=""), client) for client in clients]
+
+
+def _of_client(whole: Entry, client: str) -> Entry:
+    kept = whole.source.details
+    assert isinstance(kept, KeptFlows)
+    flows = tuple(one for one in kept.flows if client in (one.values["src_ip"], one.values["dst_ip"]))
+    return replace(whole, addresses=(client,), source=replace(whole.source, details=replace(kept, flows=flows)))
