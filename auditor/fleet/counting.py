@@ -10,6 +10,7 @@ from typing import TypeVar
 from auditor import report as r
 from auditor.fleet.document import (
     NO_EVIDENCE,
+    RESULTS,
     Coverage,
     FleetReport,
     GroupCount,
@@ -128,8 +129,7 @@ def _moment(time: str) -> tuple[str, str]:
 
 def _methods(hosts: Sequence[HostResult], ruleset: Ruleset) -> tuple[MethodCount, ...]:
     counts = Counter((one.method, one.result) for host in hosts for one in host.outcomes)
-    results = (r.WORKS, r.FAILS, r.UNPROVEN, NO_EVIDENCE)
-    return tuple(MethodCount(one.id, one.title, *(counts[one.id, what] for what in results)) for one in ruleset.methods)
+    return tuple(MethodCount(one.id, one.title, *(counts[one.id, what] for what in RESULTS)) for one in ruleset.methods)
 
 
 def _requirements(hosts: Sequence[HostResult], main: str, ruleset: Ruleset) -> tuple[RequirementCount, ...]:
