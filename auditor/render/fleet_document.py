@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,7 +16,9 @@ from auditor.render.document import safe_json
 
 KIND = "fleet"  # tells this document from the report of one audit
 RENAMED = {"source": "from", "destination": "to"}  # as in that report
-PLAIN = (str, int, type(None))
+PLAIN = (str, int)
+PLAIN_TYPES = ("str", "int", "bool", "str | None", "int | None")
+ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def fleet_as_dict(report: FleetReport) -> dict[str, Any]:
@@ -71,18 +74,26 @@ def _document(report: FleetReport) -> Iterator[tuple[str, Any]]:
 def _table(record: Any) -> dict[str, Any]:
     """Return a record with the names of its fields, those of RENAMED under their other name."""
     kind: Any = type(record)
-    return {shown: _value(getattr(record, name)) for name, shown in _names(kind)}
+    names, values_of, nested = _fields(kind)
+    table = dict(zip(names, values_of(record), strict=True))
+    for name in nested:
+        table[name] = _value(table[name])
+    return table
 
 
 def _value(value: Any) -> Any:
-    if isinstance(value, PLAIN):
-        return value
-    return [_value(one) for one in value] if isinstance(value, tuple) else _table(value)
+    """Return a record or a tuple, of records or of plain values, as JSON has it."""
+    if not isinstance(value, tuple):
+        return _table(value)
+    return list(value) if not value or isinstance(value[0], PLAIN) else [_table(one) for one in value]
 
 
 @cache
-def _names(kind: Any) -> tuple[tuple[str, str], ...]:
-    return tuple((one.name, RENAMED.get(one.name, one.name)) for one in fields(kind))
+def _fields(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[str, ...]]:
+    """Return the names of a record's fields, how their values are got, and the names of those that are not plain."""
+    names = {one.name: RENAMED.get(one.name, one.name) for one in fields(kind)}
+    nested = tuple(names[one.name] for one in fields(kind) if one.type not in PLAIN_TYPES)
+    return tuple(names.values()), attrgetter(*names), nested
 
 
 def _write_lines(values: Iterable[Any], out: BinaryIO) -> None:
@@ -94,4 +105,4 @@ def _write_lines(values: Iterable[Any], out: BinaryIO) -> None:
 
 
 def _line(value: Any) -> bytes:
-    return safe_json(json.dumps(value, ensure_ascii=False)).encode()
+    return safe_json(ENCODER.encode(value)).encode()
