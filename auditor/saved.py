@@ -8,12 +8,16 @@ from collections import Counter
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from auditor import report as r
 from auditor.errors import ReportError
 from auditor.render.document import schema
+from auditor.render.fleet_document import KIND
 from auditor.schema_check import Check, FaultError, compiled
+
+if TYPE_CHECKING:
+    from auditor.fleet.document import FleetReport
 
 STANDARD = "-"
 MOST_BYTES = 1024**3  # a report of 4,000 clients has a tenth of it
@@ -27,7 +31,7 @@ def load_report(path: str | Path) -> r.Report:
     It equals the one that was saved, but has no flow table. Raises ReportError in one line that says what is wrong:
     no such file, no report, one of a later version, cut short, or changed by hand so that it no longer makes sense.
     """
-    return from_dict(_parsed(_read(str(path)), str(path)), str(path))
+    return from_dict(read_json(str(path)), str(path))
 
 
 def from_dict(document: Any, where: str = "report") -> r.Report:
@@ -43,6 +47,17 @@ def from_dict(document: Any, where: str = "report") -> r.Report:
     return report
 
 
+def load_saved(path: str | Path) -> r.Report | FleetReport:
+    """Return a saved report, of one audit or of a fleet, whichever the file holds; "-" is standard input.
+
+    Raises ReportError as `load_report` and `load_fleet` do.
+    """
+    from auditor.fleet.saved import fleet_from_dict, is_fleet
+
+    document = read_json(str(path))
+    return fleet_from_dict(document, str(path)) if is_fleet(document) else from_dict(document, str(path))
+
+
 @cache
 def _checker() -> Check:
     return compiled(schema())
@@ -51,7 +66,12 @@ def _checker() -> Check:
 # from bytes to JSON
 
 
-def _read(path: str) -> bytes:
+def read_json(path: str, anew: str = ANEW) -> Any:
+    """Return the JSON in a file, "-" for standard input. Raises ReportError; anew: how such a file is made again."""
+    return _parsed(_read(path, anew), path, anew)
+
+
+def _read(path: str, anew: str) -> bytes:
     try:
         if path == STANDARD:
             content = sys.stdin.buffer.read(MOST_BYTES + 1)
@@ -66,13 +86,13 @@ def _read(path: str) -> bytes:
         hint = "check that you may read it"
         raise ReportError(f"cannot be read ({error.strerror})", where=path, hint=hint) from error
     if len(content) > MOST_BYTES:
-        raise ReportError("this is larger than 1 GiB, far too large for a saved report", where=path, hint=ANEW)
+        raise ReportError("this is larger than 1 GiB, far too large for a saved report", where=path, hint=anew)
     return content
 
 
-def _parsed(content: bytes, path: str) -> Any:
+def _parsed(content: bytes, path: str, anew: str = ANEW) -> Any:
     if not content.strip(b"\0 \t\r\n"):
-        raise ReportError("the file is empty", where=path, hint=ANEW)
+        raise ReportError("the file is empty", where=path, hint=anew)
     try:
         text = content.decode(json.detect_encoding(content)).removeprefix("\ufeff")
     except UnicodeDecodeError:
@@ -86,14 +106,14 @@ def _parsed(content: bytes, path: str) -> Any:
             what = f"the report ends in the middle, in line {error.lineno}"
         else:
             what = f"this is no sound JSON: {error.msg} in line {error.lineno}, column {error.colno}"
-        raise ReportError(what, where=path, hint=ANEW) from None
+        raise ReportError(what, where=path, hint=anew) from None
     except MemoryError:
         hint = "render it on a computer with more memory"
         raise ReportError("this report is too large for the memory of this computer", where=path, hint=hint) from None
     except RecursionError:
-        raise ReportError("this is nested too deeply for a report", where=path, hint=ANEW) from None
+        raise ReportError("this is nested too deeply for a report", where=path, hint=anew) from None
     except ValueError as error:  # a number with thousands of digits, or one that is none
-        raise ReportError(f"this is no sound JSON: {error}", where=path, hint=ANEW) from None
+        raise ReportError(f"this is no sound JSON: {error}", where=path, hint=anew) from None
 
 
 def _no_json(path: str, what: str) -> NoReturn:
@@ -107,6 +127,9 @@ def _no_number(word: str) -> NoReturn:
 
 def _check_version(document: Any, where: str) -> None:
     version = document.get("format_version") if isinstance(document, dict) else None
+    if version is not None and document.get("kind") == KIND:
+        what, hint = "this is the report of a fleet, not of one audit", "name a report of auditor analyze"
+        raise ReportError(what, where=where, hint=hint)
     if type(version) is not int or "clients" not in document:
         _no_json(where, "this is JSON, but no report of auditor")
     if version > r.FORMAT_VERSION:
@@ -173,12 +196,12 @@ def _evidence(table: dict[str, Any]) -> r.Evidence:
 
 def _check_sense(report: r.Report) -> None:
     """Raise FaultError where parts of the report contradict each other, so that no form of it would be true."""
-    _once("clients", (client.address for client in report.clients))
+    once("clients", (client.address for client in report.clients))
     for client in report.clients:
         methods = {method.id for method in client.methods}
         if not methods:
             raise FaultError(f"says of client {client.address} nothing of any method")
-        _once(f"the methods of {client.address}", (method.id for method in client.methods))
+        once(f"the methods of {client.address}", (method.id for method in client.methods))
         for one in client.recommendation:
             if one.method not in methods:
                 raise FaultError(
@@ -190,7 +213,7 @@ def _check_sense(report: r.Report) -> None:
 
 def _check_method(method: r.MethodResult, client: str, sources: int) -> None:
     ids = {one.id for one in method.requirements}
-    _once(f"the requirements of {method.id} for {client}", (one.id for one in method.requirements))
+    once(f"the requirements of {method.id} for {client}", (one.id for one in method.requirements))
     for reason in method.reasons:
         if reason.requirement not in ids:
             raise FaultError(f"gives {reason.requirement} as a reason, which {method.id} for {client} does not have")
@@ -200,7 +223,8 @@ def _check_method(method: r.MethodResult, client: str, sources: int) -> None:
                 raise FaultError(f"proves {one.id} for {client} by source {proof.source}, but has only {sources}")
 
 
-def _once(what: str, names: Iterable[str]) -> None:
+def once(what: str, names: Iterable[str]) -> None:
+    """Raise FaultError if a name comes twice. what: where, as in "among the methods"."""
     name, count = next(iter(Counter(names).most_common(1)), ("", 1))
     if count > 1:
         raise FaultError(f"has {name} more than once among {what}")

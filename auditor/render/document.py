@@ -39,6 +39,8 @@ def json_text(document: dict[str, Any]) -> str:
 
 def safe_json(text: str) -> str:
     """Return JSON text with escapes for what a terminal would obey; it means the same."""
+    if text.isascii() and "\x7f" not in text:  # JSON has escapes for the rest of ASCII by itself
+        return text
     return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -71,7 +71,10 @@ def rows(report: r.Report) -> Iterator[dict[str, str | int]]:
 
 def cell(text: str) -> str:
     """Return text for a cell: on one line, not too long, and with an apostrophe before what would be a formula."""
-    return FORMULA.sub(r"\1'\2", clean(text, most=MOST))
+    harmless = clean(text, most=MOST)
+    if ";" not in harmless and harmless[:1].isalnum():  # most are; a formula begins a cell
+        return harmless
+    return FORMULA.sub(r"\1'\2", harmless)
 
 
 def plain_row(client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict) -> dict[str, Any]:

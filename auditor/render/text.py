@@ -36,16 +36,26 @@ INDENT = 2
 
 def render_text(report: r.Report, *, width: int = 100, details: bool = False) -> str:
     """Return the report as plain text. details: show every client and requirement in full."""
-    out = io.StringIO()
-    # In a notebook rich would show the text there, piece by piece, and return nothing of it.
-    plain = Console(file=out, width=width, color_system=None, highlight=False, emoji=False, force_jupyter=False)
-    print_text(report, plain, details=details)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+    return plain(_parts(report, details), width)
 
 
 def print_text(report: r.Report, console: Console, *, details: bool = False) -> None:
     """Print the report on a console, with its width and colours."""
-    for part in _parts(report, details):
+    print_parts(_parts(report, details), console)
+
+
+def plain(parts: Iterable[Part], width: int) -> str:
+    """Return what a text is made of as plain text, with no blanks at the end of a line."""
+    out = io.StringIO()
+    # In a notebook rich would show the text there, piece by piece, and return nothing of it.
+    console = Console(file=out, width=width, color_system=None, highlight=False, emoji=False, force_jupyter=False)
+    print_parts(parts, console)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def print_parts(parts: Iterable[Part], console: Console) -> None:
+    """Print what a text is made of on a console."""
+    for part in parts:
         console.print(part, markup=False, highlight=False, soft_wrap=False)
 
 
@@ -70,12 +80,12 @@ def _sources(report: r.Report) -> Iterator[Part]:
     for source in report.sources:
         skipped = f", {source.skipped:,} skipped" if source.skipped else ""
         what = {"event-log": "events", "firewall-log": "rows"}.get(source.kind, "packets")
-        yield _indented(f"{source.path}: {source.format or 'not read'}, {source.records:,} {what}{skipped}")
+        yield indented(f"{source.path}: {source.format or 'not read'}, {source.records:,} {what}{skipped}")
         for code, text in source.warnings:
-            yield _indented(f"  warning ({code}): {text}", style="yellow")
+            yield indented(f"  warning ({code}): {text}", style="yellow")
     for role, shown in wording.roles(report):
-        yield _indented(f"{role}: {shown}")
-    yield _indented(f"ruleset {report.ruleset[0]}: {report.ruleset[1]}")
+        yield indented(f"{role}: {shown}")
+    yield indented(f"ruleset {report.ruleset[0]}: {report.ruleset[1]}")
 
 
 # one client
@@ -90,11 +100,11 @@ def _client(report: r.Report, client: r.ClientReport, details: bool) -> Iterator
     main = wording.main_method(client, report.asked)
     yield _headline(client, main)
     for text in wording.why(main):
-        yield _indented(text)
+        yield indented(text)
     yield Text()
     yield _table(main)
     if left_out := wording.not_applicable(main):
-        yield _indented(f"not applicable here: {', '.join(left_out)}", style="dim")
+        yield indented(f"not applicable here: {', '.join(left_out)}", style="dim")
     yield Text()
     yield from _proofs(main, report, details)
     yield from _others(client, main, details)
@@ -135,18 +145,18 @@ def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator
         head.append(": ")
         head.append(wording.verdict(one), style=_style(one))
         yield head
-        yield _indented(one.explanation)
+        yield indented(one.explanation)
         for problem in one.problems:
-            yield _indented(
+            yield indented(
                 f"{'problem' if problem.fatal else 'also'}: {problem.text}", style="red" if problem.fatal else ""
             )
         if stopped := wording.stopped(one):
-            yield _indented(stopped)
+            yield indented(stopped)
         for evidence in one.evidence:
             shown = f"   Wireshark: {evidence.display_filter}" if evidence.display_filter else ""
-            yield _indented(f"proof: {wording.frames(evidence, report)}{shown}")
+            yield indented(f"proof: {wording.frames(evidence, report)}{shown}")
         if one.remedy:
-            yield _indented(f"remedy: {one.remedy}")
+            yield indented(f"remedy: {one.remedy}")
         yield Text()
 
 
@@ -155,14 +165,14 @@ def _others(client: r.ClientReport, main: r.MethodResult, details: bool) -> Iter
     if heading:
         yield Text(heading, style="bold")
         for place, told in enumerate(instead, 1):
-            yield _indented(f"{place}. {told}")
+            yield indented(f"{place}. {told}")
         if not instead:
-            yield _indented("Nothing yet: the computer itself was not reached.")
+            yield indented("Nothing yet: the computer itself was not reached.")
         yield Text()
     if failing := wording.fails_too(client, main):
         yield Text("What would fail too", style="bold")
         for told in failing:
-            yield _indented(told)
+            yield indented(told)
         yield Text()
     if details:
         for method in client.methods:
@@ -187,7 +197,7 @@ def _fleet(report: r.Report) -> Iterator[Part]:
             _client_table([one for one in mains if one[1].result == r.FAILS][:MOST_LISTED]), (0, 0, 0, INDENT)
         )
         if len(failing) > MOST_LISTED:
-            yield _indented(f"and {len(failing) - MOST_LISTED:,} more: --format json or -v lists all of them")
+            yield indented(f"and {len(failing) - MOST_LISTED:,} more: --format json or -v lists all of them")
         yield Text()
         yield Text(f"In detail: the first {min(len(failing), MOST_DETAILED)} of them (-v shows all)", style="bold")
         yield Text()
@@ -224,8 +234,9 @@ def _limitations(report: r.Report) -> Iterator[Part]:
     if report.limitations:
         yield Text("What these sources cannot show", style="bold")
         for text in report.limitations:
-            yield _indented(f"- {text}")
+            yield indented(f"- {text}")
 
 
-def _indented(text: str, *, style: str = "") -> Padding:
+def indented(text: str, *, style: str = "") -> Padding:
+    """Return a line that is cleaned and stands a little to the right, also where it is wrapped."""
     return Padding(Text(clean(text), style=style), (0, 0, 0, INDENT))

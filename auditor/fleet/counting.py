@@ -1,0 +1,198 @@
+"""From the results of all hosts to the report of the fleet: counts, groups, changes and coverage."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from auditor import report as r
+from auditor.fleet.document import (
+    NO_EVIDENCE,
+    RESULTS,
+    Coverage,
+    FleetReport,
+    GroupCount,
+    HostResult,
+    MethodCount,
+    Quarantined,
+    RequirementCount,
+    Seen,
+    StopCount,
+)
+from auditor.fleet.mending import blamed, mend, place_of, stopped_by_rule, way_of_failing
+from auditor.roles import CLIENT
+from auditor.ruleset import Ruleset
+
+OWN_FIREWALL = "each host's own firewall"
+UNKNOWN_DEVICE = "a device that nobody knows"
+DECISIVE = r.GOOD | r.BAD
+Key = TypeVar("Key", bound=tuple[str, ...])
+
+
+@dataclass(frozen=True)
+class FilesRead:
+    """How much was read. files: named or found; duplicates: the same content again for the same host; bytes, records,
+    skipped: of the files that were read.
+    """
+
+    files: int = 0
+    read: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    bytes: int = 0
+    records: int = 0
+    skipped: int = 0
+
+
+def fleet_report(
+    hosts: Iterable[HostResult],
+    *,
+    tool: tuple[str, str],
+    ruleset: Ruleset,
+    main: str,
+    asked: Sequence[str],
+    roles: Iterable[r.RoleAssignment] = (),
+    files: FilesRead | None = None,
+    expected: Iterable[str] = (),
+    quarantine: Iterable[Quarantined] = (),
+    limitations: Iterable[str] = (),
+) -> FleetReport:
+    """Return the report of a fleet, the same whatever order the hosts come in.
+
+    ruleset: that the hosts were judged by, with its ports; main: id of the method that counts, groups and changes are
+    about; expected: names of all hosts that should have a source. A method that is said to work for a host of which
+    nothing decisive of it was seen counts as without evidence. Raises RulesetError if the ruleset has no method main.
+    """
+    method = ruleset.method(main)
+    known = sorted((_proven(host) for host in hosts), key=lambda one: (one.host, one.site, one.addresses, one.files))
+    kept = tuple(sorted(quarantine))
+    missing = {*expected, *(one.host for one in kept if one.host)} - {host.host for host in known}
+    order = {one.id: number for number, one in enumerate(method.requirements)}
+    changes, causes = mend(known, main, ruleset)
+    return FleetReport(
+        tool=tool,
+        ruleset=(ruleset.id, ruleset.title, ruleset.reference),
+        main=main,
+        asked=tuple(asked),
+        roles=tuple(roles),
+        coverage=_coverage(known, main, files or FilesRead(), len(missing)),
+        methods=_methods(known, ruleset),
+        requirements=_requirements(known, main, ruleset),
+        subnets=_grouped(known, main, order, lambda host: host.subnet),
+        sites=_grouped(known, main, order, lambda host: host.site),
+        directions=_stops(known, main, _direction),
+        devices=_stops(known, main, _device),
+        changes=changes,
+        hosts=tuple(known),
+        expected=tuple(sorted(missing)),
+        quarantine=kept,
+        limitations=tuple(limitations),
+        causes=causes,
+    )
+
+
+def has_evidence(host: HostResult, method: str) -> bool:
+    """Tell whether any requirement of a method was seen with a decisive verdict."""
+    return any(one.verdict in DECISIVE and one.requirement.startswith(f"{method}/") for one in host.seen)
+
+
+def _proven(host: HostResult) -> HostResult:
+    """Return a host of which no method is said to work without evidence."""
+    if all(one.result != r.WORKS or has_evidence(host, one.method) for one in host.outcomes):
+        return host
+    honest = (
+        replace(one, result=NO_EVIDENCE) if one.result == r.WORKS and not has_evidence(host, one.method) else one
+        for one in host.outcomes
+    )
+    return replace(host, outcomes=tuple(honest))
+
+
+def _coverage(hosts: Sequence[HostResult], main: str, files: FilesRead, missing: int) -> Coverage:
+    times = [(one.first_time, one.last_time) for one in hosts]
+    seen = sum(has_evidence(host, main) for host in hosts)
+    return Coverage(
+        **{name: getattr(files, name) for name in FilesRead.__dataclass_fields__},
+        hosts=len(hosts) + missing,
+        with_evidence=seen,
+        without_evidence=len(hosts) - seen,
+        without_source=missing,
+        first_time=min((first for first, _ in times if first), key=_moment, default=None),
+        last_time=max((last for _, last in times if last), key=_moment, default=None),
+    )
+
+
+def _moment(time: str) -> tuple[str, str]:
+    return time.removesuffix("Z"), time
+
+
+def _methods(hosts: Sequence[HostResult], ruleset: Ruleset) -> tuple[MethodCount, ...]:
+    counts = Counter((one.method, one.result) for host in hosts for one in host.outcomes)
+    return tuple(MethodCount(one.id, one.title, *(counts[one.id, what] for what in RESULTS)) for one in ruleset.methods)
+
+
+def _requirements(hosts: Sequence[HostResult], main: str, ruleset: Ruleset) -> tuple[RequirementCount, ...]:
+    counts: Counter[tuple[str, str, str]] = Counter()
+    proven: Counter[tuple[str, str, str]] = Counter()
+    for host in hosts:
+        for one in blamed(host, main):
+            how = way_of_failing(one)
+            key = (one.requirement, how, (one.blocked_at or "") if how in r.BAD else "")
+            counts[key] += 1
+            proven[key] += one.confidence == r.PROVEN
+    return tuple(
+        RequirementCount(key[0], ruleset.requirement(key[0]).description, *key[1:], count, proven[key])
+        for key, count in _most_first(counts)
+    )
+
+
+def _grouped(
+    hosts: Sequence[HostResult], main: str, order: Mapping[str, int], name_of: Callable[[HostResult], str]
+) -> tuple[GroupCount, ...]:
+    results: dict[str, Counter[str]] = defaultdict(Counter)
+    reasons: dict[str, Counter[str]] = defaultdict(Counter)
+    for host in hosts:
+        results[name_of(host)][host.outcome(main).result] += 1
+        reasons[name_of(host)].update(one.requirement for one in blamed(host, main))
+    if not any(results):
+        return ()
+    groups = [
+        GroupCount(
+            name=name,
+            works=found[r.WORKS],
+            fails=found[r.FAILS],
+            unproven=found[r.UNPROVEN],
+            no_evidence=found[NO_EVIDENCE],
+            most=min(reasons[name], key=lambda one: (-reasons[name][one], order[one]), default=""),
+        )
+        for name, found in results.items()
+    ]
+    return tuple(sorted(groups, key=lambda one: (-one.fails, one.name)))
+
+
+def _stops(
+    hosts: Sequence[HostResult], main: str, names_of: Callable[[HostResult, Seen], Iterable[str]]
+) -> tuple[StopCount, ...]:
+    counts: Counter[tuple[str]] = Counter()
+    for host in hosts:
+        counts.update({(name,) for one in blamed(host, main) for name in names_of(host, one)})
+    return tuple(StopCount(name, count) for (name,), count in _most_first(counts))
+
+
+def _direction(_: HostResult, one: Seen) -> Iterable[str]:
+    return [f"{one.source.role} to {one.destination.role}"] if one.verdict in r.BAD else []
+
+
+def _device(host: HostResult, one: Seen) -> Iterable[str]:
+    if not stopped_by_rule(one):
+        return []
+    place, device = place_of(one, host)
+    if place == CLIENT:
+        return [OWN_FIREWALL]
+    where = f"{place}, address unknown" if place not in (r.UNKNOWN, "") else UNKNOWN_DEVICE
+    return [device or where]
+
+
+def _most_first(counts: Counter[Key]) -> list[tuple[Key, int]]:
+    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))

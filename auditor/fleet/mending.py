@@ -1,0 +1,218 @@
+"""What would mend the hosts that fail: the changes of firewalls to ask for, and what no such change helps."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import product
+
+from auditor import report as r
+from auditor.fleet.changes import Needs, Opening, Openings, in_order
+from auditor.fleet.document import Cause, Change, HostResult, Seen
+from auditor.known import Known, explained, problems
+from auditor.roles import CLIENT
+from auditor.ruleset import Requirement, Ruleset
+
+PROBLEM = "problem"  # beside the verdicts: the port is open, and something failed on it for good
+UNREACHED = (r.UNREACHABLE, r.NO_ANSWER)
+# So `findings` and `logged` begin what to do where nobody listens, and where a firewall is known to let it in.
+NO_RULE_HELPS = ("Check that the service behind the port runs", "Nothing has to be opened")
+CauseKey = tuple[str, str, str, str]  # verdict, layer and code of a problem, requirement
+
+
+def blamed(host: HostResult, method: str) -> list[Seen]:
+    """Return the requirements that make a method fail for a host, in the order of the ruleset."""
+    outcome = host.outcome(method)
+    return [one for one in host.seen if one.requirement in outcome.blamed] if outcome.result == r.FAILS else []
+
+
+def way_of_failing(one: Seen) -> str:
+    """Return how a requirement fails: its verdict if it was stopped, "problem" if something failed on an open port."""
+    return one.verdict if one.verdict in r.BAD else PROBLEM
+
+
+def stopped_by_rule(one: Seen) -> bool:
+    """Tell whether a rule of a firewall stops it, as far as anybody knows, so that another rule lets it through."""
+    rejected = one.verdict == r.REFUSED and one.blocked_at == r.BETWEEN
+    return (one.verdict == r.BLOCKED or rejected) and not one.remedy.startswith(NO_RULE_HELPS)
+
+
+def place_of(one: Seen, host: HostResult) -> tuple[str, str]:
+    """Return place and device of what stopped a requirement, as Change has them."""
+    if one.blocked_at == CLIENT or (one.device and one.device in host.addresses):
+        return CLIENT, ""
+    return one.blocked_at or r.UNKNOWN, one.device or ""
+
+
+def mend(hosts: Iterable[HostResult], method: str, ruleset: Ruleset) -> tuple[tuple[Change, ...], tuple[Cause, ...]]:
+    """Return the changes that help hosts for which a method fails, and why the others fail, each in full order."""
+    need: Counter[Needs] = Counter()
+    opens: dict[Opening, set[str]] = defaultdict(set)
+    causes: Counter[CauseKey] = Counter()
+    for host in hosts:
+        if host.outcome(method).result != r.FAILS:
+            continue
+        groups = _groups(blamed(host, method), ruleset)
+        if others := [one for group in groups.values() if not _mendable(group) for one in group]:
+            causes[_cause(others)] += 1
+        elif not groups:
+            causes[(PROBLEM, "", "", "")] += 1
+        else:
+            need[_needs(groups, host, opens)] += 1
+    return tuple(_changes(need, opens, causes.total(), ruleset)), _causes(causes, ruleset)
+
+
+def _groups(seen: Iterable[Seen], ruleset: Ruleset) -> dict[str, list[Seen]]:
+    """Return what failed with the members of one either-or group together."""
+    groups: dict[str, list[Seen]] = {}
+    for one in seen:
+        groups.setdefault(ruleset.requirement(one.requirement).either_or or one.requirement, []).append(one)
+    return groups
+
+
+def _mendable(group: Iterable[Seen]) -> bool:
+    """Tell whether a rule lets one of a group through; where one is open and fails, that one is in use."""
+    members = list(group)
+    return any(map(stopped_by_rule, members)) and all(one.verdict in r.BAD for one in members)
+
+
+def _needs(groups: dict[str, list[Seen]], host: HostResult, opens: dict[Opening, set[str]]) -> Needs:
+    """Return what would let a host work; note in opens which requirements each opening is about."""
+    choices: list[list[Opening]] = []
+    for key, group in groups.items():
+        found: dict[Opening, None] = {}
+        for one in filter(stopped_by_rule, group):
+            opening = Opening(*place_of(one, host), key)
+            opens[opening].add(one.requirement)
+            found[opening] = None
+        choices.append(list(found))
+    return frozenset(frozenset(chosen) for chosen in product(*choices))
+
+
+# changes, in words
+
+
+def _changes(need: Counter[Needs], opens: dict[Opening, set[str]], unhelped: int, ruleset: Ruleset) -> Iterator[Change]:
+    order = {one.id: number for number, one in enumerate(ruleset.requirements)}
+    remaining = need.total() + unhelped
+    for openings, helped in in_order(need):
+        remaining -= helped
+        yield _change(openings, opens, ruleset, order, (helped, remaining))
+
+
+def _change(
+    openings: Openings,
+    opens: dict[Opening, set[str]],
+    ruleset: Ruleset,
+    order: dict[str, int],
+    counts: tuple[int, int],
+) -> Change:
+    place, device, _ = next(iter(openings))
+    groups = sorted((sorted(opens[one], key=order.__getitem__) for one in openings), key=lambda ids: order[ids[0]])
+    wanted = [[ruleset.requirement(one) for one in ids] for ids in groups]
+    return Change(
+        requirements=tuple(one for ids in groups for one in ids),
+        place=place,
+        device=device,
+        ports=", ".join(" or ".join(port(one, ruleset) for one in group) for group in wanted),
+        helps=counts[0],
+        remaining=counts[1],
+        remedy=_remedy(place, device, wanted, ruleset),
+    )
+
+
+def port(requirement: Requirement, ruleset: Ruleset) -> str:
+    """Return what a requirement needs open as an administrator of firewalls says it, such as "TCP 445"."""
+    if requirement.icmp_echo:
+        return "ICMP echo requests"
+    if requirement.dynamic:
+        today = "".join(f" {low}-{high}" for low, high in ruleset.dynamic_ports[:1])
+        return f"{requirement.protocol.upper()} dynamic{today}"
+    return f"{requirement.protocol.upper()} {requirement.ports_text}"
+
+
+def _remedy(place: str, device: str, wanted: list[list[Requirement]], ruleset: Ruleset) -> str:
+    """Return what to do at a place, in a sentence or two."""
+    ways: dict[tuple[str, str], list[str]] = {}
+    for group in wanted:
+        either = " or ".join(f"{port(one, ruleset)} ({one.row})" for one in group)
+        either += ", whichever the site uses," if len(group) > 1 else ""
+        ways.setdefault((group[0].from_role, group[0].to_role), []).append(either)
+    if place == CLIENT:
+        told = [f"{_listed(ports)} {_bound(place, *way)}" for way, ports in ways.items()]
+        return f"In the firewall of each client, allow {_listed(told)}. One Group Policy does it for all of them."
+    told = [f"{_listed(ports)} from {_those(way[0])} to {_those(way[1])}" for way, ports in ways.items()]
+    if place == r.UNKNOWN and not device:
+        where = "Where it is stopped nobody knows: begin with the firewall of a client, then the devices between."
+        return f"Allow {_listed(told)}. {where}"
+    if place in (r.BETWEEN, r.UNKNOWN):
+        at = f"On {device}, and on every further device on the way" if device else "On the devices between"
+        return f"{at}, allow {_listed(told)}."
+    told = [f"{_listed(ports)} {_bound(place, *way)}" for way, ports in ways.items()]
+    return f"In the firewall of {_those(place)}{f' {device}' if device else ''} itself, allow {_listed(told)}."
+
+
+def _bound(place: str, source: str, destination: str) -> str:
+    return f"outbound to {_those(destination)}" if place == source else f"inbound from {_those(source)}"
+
+
+def _those(role: str) -> str:
+    return "the clients" if role == CLIENT else f"the {role.replace('-', ' ')}"
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}".replace(",,", ",")
+
+
+# what no rule helps
+
+
+def _cause(others: list[Seen]) -> CauseKey:
+    """Return why a host fails whatever is opened: that it is not reached at all, if so, else the first that failed."""
+    for one in others:
+        if one.verdict in UNREACHED and one.destination.role == CLIENT:
+            return one.verdict, "", "", ""
+    first = next((one for one in others if not stopped_by_rule(one)), others[0])
+    if first.verdict in r.BAD:
+        return first.verdict, "", "", first.requirement
+    fatal = next((problem for problem in first.problems if problem.fatal), None)
+    return PROBLEM, fatal.layer if fatal else "", fatal.code if fatal else "", first.requirement
+
+
+def _causes(causes: Counter[CauseKey], ruleset: Ruleset) -> tuple[Cause, ...]:
+    merged: Counter[tuple[str, str, str, str]] = Counter()
+    for (verdict, layer, code, requirement), count in causes.items():
+        merged[verdict, code, requirement, _advice(verdict, layer, code, requirement, ruleset)] += count
+    made = [Cause(verdict, code, name, count, advice) for (verdict, code, name, advice), count in merged.items()]
+    return tuple(sorted(made, key=lambda one: (-one.hosts, one.verdict, one.code, one.requirement, one.remedy)))
+
+
+def _advice(verdict: str, layer: str, code: str, requirement: str, ruleset: Ruleset) -> str:
+    """Return what to do where no rule helps."""
+    if not requirement:
+        return _UNREACHED.get(verdict, "See what is said of the host itself: why it fails these sources do not tell.")
+    one = ruleset.requirement(requirement)
+    what = f"{port(one, ruleset)} ({one.row})"
+    if verdict == PROBLEM:
+        known = _known(layer, code)
+        said = f"{known.means[:1].upper()}{known.means[1:]}: {known.do[:1].lower()}{known.do[1:]}" if known else ""
+        return f"{what} is open, but a step failed. {said}".strip()
+    if verdict in UNREACHED:
+        target = _those(one.to_role)
+        return f"Find out whether {target} is on, has this address, and whether a way leads to it from the clients."
+    return f"Check that the service behind {what} runs on {_those(one.to_role)}: an allow rule does not start it."
+
+
+_UNREACHED = {
+    r.UNREACHABLE: "No way leads to these computers: find out whether they are on and have these addresses (DNS may be "
+    "old), and whether their networks have a route.",
+    r.NO_ANSWER: "Nothing at all is heard of these computers: find out whether they are on and have these addresses "
+    "(DNS may be old). If they are, everything to them is blocked: capture at one of them.",
+}
+
+
+def _known(layer: str, code: str) -> Known | None:
+    for one in problems().get(layer, {}).values():
+        if one.name == code:
+            return one
+    return next((known for of, known in explained(code) if of == layer), None)

@@ -1,0 +1,147 @@
+"""Read the saved report of a fleet back: the fleet.json that `auditor batch` wrote, checked, as the same document."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from auditor import report as r
+from auditor.errors import ReportError
+from auditor.fleet import document as f
+from auditor.render.fleet_document import KIND, RENAMED, fleet_schema
+from auditor.saved import once, read_json
+from auditor.schema_check import Check, FaultError, compiled
+
+ANEW = "make it anew: auditor batch PATH... -o DIR"
+OWN_NAMES = {shown: name for name, shown in RENAMED.items()}
+Record = TypeVar("Record")
+
+
+def load_fleet(path: str | Path) -> f.FleetReport:
+    """Return the report of a fleet that was saved in a file; "-" is standard input.
+
+    It equals the one that was saved. Raises ReportError in one line that says what is wrong: no such file, no report of
+    a fleet, one of a later version, cut short, or changed by hand so that it no longer makes sense.
+    """
+    return fleet_from_dict(read_json(str(path), ANEW), str(path))
+
+
+def fleet_from_dict(document: Any, where: str = "report") -> f.FleetReport:
+    """Return the report that `fleet_as_dict` gave this document of. Raises ReportError; where: its name there."""
+    _check_kind(document, where)
+    try:
+        _checker()(document)
+        report = _report(document)
+        _check_sense(report)
+    except FaultError as fault:
+        place = f"{fault.where} " if fault.path else "it "
+        raise ReportError(f"this is not as auditor wrote it: {place}{fault.what}", where=where, hint=ANEW) from None
+    return report
+
+
+def is_fleet(document: Any) -> bool:
+    """Tell whether JSON is the report of a fleet, sound or not."""
+    return isinstance(document, dict) and document.get("kind") == KIND
+
+
+@cache
+def _checker() -> Check:
+    return compiled(fleet_schema())
+
+
+def _check_kind(document: Any, where: str) -> None:
+    version = document.get("format_version") if is_fleet(document) else None
+    if type(version) is not int:
+        what = "this is JSON, but not the report of a fleet"
+        raise ReportError(what, where=where, hint="name the fleet.json that auditor batch wrote")
+    if version > f.FORMAT_VERSION:
+        what = f"this report is of a later auditor (format_version {version}; this one reads {f.FORMAT_VERSION})"
+        raise ReportError(what, where=where, hint="install the later auditor")
+
+
+# from JSON to the document
+
+
+def _report(document: dict[str, Any]) -> f.FleetReport:
+    return f.FleetReport(
+        tool=(document["tool"]["name"], document["tool"]["version"]),
+        ruleset=(document["ruleset"]["id"], document["ruleset"]["title"], document["ruleset"]["reference"]),
+        main=document["main"],
+        asked=tuple(document["asked"]),
+        roles=_records(r.RoleAssignment, document["roles"]),
+        coverage=f.Coverage(**document["coverage"]),
+        methods=_records(f.MethodCount, document["methods"]),
+        requirements=_records(f.RequirementCount, document["requirements"]),
+        subnets=_records(f.GroupCount, document["subnets"]),
+        sites=_records(f.GroupCount, document["sites"]),
+        directions=_records(f.StopCount, document["directions"]),
+        devices=_records(f.StopCount, document["devices"]),
+        changes=_records(f.Change, document["changes"]),
+        hosts=tuple(_host(one) for one in document["hosts"]),
+        expected=tuple(document["expected"]),
+        quarantine=_records(f.Quarantined, document["quarantine"]),
+        limitations=tuple(document["limitations"]),
+        causes=_records(f.Cause, document["causes"]),
+    )
+
+
+def _records(kind: type[Record], tables: Iterable[dict[str, Any]]) -> tuple[Record, ...]:
+    return tuple(_record(kind, one) for one in tables)
+
+
+def _record(kind: type[Record], table: dict[str, Any], **made: Any) -> Record:
+    """Return one record; lists of plain values become tuples, made: those fields that hold records."""
+    plain = {
+        OWN_NAMES.get(name, name): tuple(value) if isinstance(value, list) else value for name, value in table.items()
+    }
+    return kind(**plain | made)
+
+
+def _host(table: dict[str, Any]) -> f.HostResult:
+    seen = tuple(_seen(one) for one in table["seen"])
+    return _record(f.HostResult, table, outcomes=_records(f.Outcome, table["outcomes"]), seen=seen)
+
+
+def _seen(table: dict[str, Any]) -> f.Seen:
+    return _record(
+        f.Seen,
+        table,
+        source=r.End(**table["from"]),
+        destination=r.End(**table["to"]),
+        problems=_records(r.Problem, table["problems"]),
+        proof=_records(f.Proof, table["proof"]),
+    )
+
+
+# what a schema cannot say
+
+
+def _check_sense(report: f.FleetReport) -> None:
+    """Raise FaultError where parts of the report contradict each other, so that no form of it would be true."""
+    methods = [one.id for one in report.methods]
+    once("methods", methods)
+    if report.main not in methods:
+        raise FaultError(f"is about the method {report.main}, of which it does not tell")
+    once("hosts", (one.host for one in report.hosts))
+    results: Counter[tuple[str, str]] = Counter()
+    for host in report.hosts:
+        if sorted(one.method for one in host.outcomes) != sorted(methods):
+            raise FaultError(f"does not tell of host {host.host} what each method came to, once")
+        results.update((one.method, one.result) for one in host.outcomes)
+        _check_blamed(host)
+    for one in report.methods:
+        counted = (one.works, one.fails, one.unproven, one.no_evidence)
+        if counted != tuple(results[one.id, result] for result in f.RESULTS):
+            raise FaultError(f"counts other results of {one.id} than its hosts have")
+    if report.coverage.hosts != len(report.hosts) + len(report.expected):
+        raise FaultError("counts other hosts than it tells of")
+
+
+def _check_blamed(host: f.HostResult) -> None:
+    seen = {one.requirement for one in host.seen}
+    for outcome in host.outcomes:
+        if other := sorted(set(outcome.blamed) - seen):
+            raise FaultError(f"blames {other[0]} for host {host.host}, but does not tell that it was seen")

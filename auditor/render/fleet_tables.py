@@ -1,0 +1,260 @@
+"""The report of a fleet as tables, CSV for spreadsheets and Parquet for DuckDB.
+
+One row a host, requirement seen, proof or file in quarantine; the same columns and types also when there are none.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from auditor.errors import MissingPackageError
+from auditor.fleet.document import NO_EVIDENCE, FleetReport, HostResult, Seen
+from auditor.render.clean import clean
+from auditor.render.requirement_rows import MOST, cell
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TEXT, NUMBER, FLAG, TEXTS, NUMBERS = "text", "number", "flag", "texts", "numbers"
+METHODS = "METHODS"  # stands for a column for each method of the ruleset
+
+# Times are text: UTC with a Z, and local ones of logs of which nobody said the zone without.
+# Lists are lists in Parquet; in CSV there are blanks between numbers, ids and addresses, semicolons between texts.
+HOSTS = {
+    "host": TEXT,
+    "site": TEXT,
+    "addresses": TEXTS,
+    "subnet": TEXT,
+    METHODS: TEXT,
+    "blamed": TEXTS,
+    "missing": TEXTS,
+    "recommended": TEXTS,
+    "first_time": TEXT,
+    "last_time": TEXT,
+    "records": NUMBER,
+    "files": TEXTS,
+    "warnings": TEXTS,
+}
+REQUIREMENTS = {
+    "host": TEXT,
+    "site": TEXT,
+    "subnet": TEXT,
+    "method": TEXT,
+    "result": TEXT,
+    "blamed": FLAG,
+    "requirement": TEXT,
+    "necessity": TEXT,
+    "from_role": TEXT,
+    "from_ip": TEXT,
+    "to_role": TEXT,
+    "to_ip": TEXT,
+    "protocol": TEXT,
+    "ports": NUMBERS,
+    "verdict": TEXT,
+    "confidence": TEXT,
+    "blocked_at": TEXT,
+    "device": TEXT,
+    "attempts": NUMBER,
+    "first_time": TEXT,
+    "last_time": TEXT,
+    "explanation": TEXT,
+    "remedy": TEXT,
+    "problem_codes": TEXTS,
+    "problems": TEXTS,
+}
+EVIDENCE = {
+    "host": TEXT,
+    "requirement": TEXT,
+    "verdict": TEXT,
+    "path": TEXT,
+    "lines": NUMBERS,
+    "frames": NUMBERS,
+    "display_filter": TEXT,
+    "text": TEXT,
+}
+QUARANTINE = {"path": TEXT, "host": TEXT, "what": TEXT, "hint": TEXT}
+SENTENCES = frozenset(("files", "warnings", "problems"))  # have blanks in them
+NO_SOURCE = "no source of this computer could be read"
+ROW_GROUP = 20_000
+
+Row = tuple[Any, ...]
+
+
+def columns(report: FleetReport, table: str) -> dict[str, str]:
+    """Return the columns of one of TABLES with their types: text, number, flag, texts and numbers (lists of them)."""
+    kinds, _ = TABLES[table]
+    names: dict[str, str] = {}
+    for name, kind in kinds.items():
+        if name == METHODS:
+            names |= {_method_column(one.id): kind for one in report.methods}
+        else:
+            names[name] = kind
+    return names
+
+
+def rows(report: FleetReport, table: str) -> Iterator[Row]:
+    """Yield the rows of one of TABLES, with values in the order of its columns; None for what is not known."""
+    _, made = TABLES[table]
+    yield from made(report)
+
+
+def write_csv(report: FleetReport, table: str, out: BinaryIO) -> None:
+    """Write one of TABLES as CSV (RFC 4180, UTF-8); no cell is run as a formula."""
+    kinds = columns(report, table)
+    joints = ["; " if name in SENTENCES else " " for name in kinds]
+    text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=False)
+    writer = csv.writer(text)
+    writer.writerow(kinds)
+    once = lru_cache(maxsize=4096, typed=True)(_cell)  # most cells are the same in many rows
+    for row in rows(report, table):
+        writer.writerow(map(once, row, joints))
+    text.flush()
+    text.detach()
+
+
+def write_parquet(report: FleetReport, table: str, out: BinaryIO) -> None:
+    """Write one of TABLES as Parquet. Raises MissingPackageError without pyarrow."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        hint = "install it with: pipx inject auditor pyarrow (or pip install pyarrow)"
+        raise MissingPackageError("Parquet needs the package pyarrow", hint=hint) from None
+    kinds = columns(report, table)
+    schema = pa.schema([(name, _arrow_type(kind, pa)) for name, kind in kinds.items()])
+    left = rows(report, table)
+    with pq.ParquetWriter(out, schema) as writer:
+        while some := list(islice(left, ROW_GROUP)):
+            values = zip(*some, strict=True)
+            arrays = [pa.array(map(_storable, column), one.type) for column, one in zip(values, schema, strict=True)]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def _hosts(report: FleetReport) -> Iterator[Row]:
+    """Yield a row for each host, those without a source among them: they are not fine."""
+    known = {one.host: one for one in report.hosts}
+    for name in sorted([*known, *report.expected]):
+        if name in known:
+            yield _host(known[name], report)
+        else:
+            results = [NO_EVIDENCE] * len(report.methods)
+            yield name, None, (), None, *results, (), (), (), None, None, 0, (), (NO_SOURCE,)
+
+
+def _host(host: HostResult, report: FleetReport) -> Row:
+    main = host.outcome(report.main)
+    return (
+        host.host,
+        host.site or None,
+        host.addresses,
+        host.subnet or None,
+        *(host.outcome(one.id).result for one in report.methods),
+        main.blamed,
+        main.missing,
+        host.recommended,
+        host.first_time,
+        host.last_time,
+        host.records,
+        host.files,
+        host.warnings,
+    )
+
+
+def _requirements(report: FleetReport) -> Iterator[Row]:
+    for host in report.hosts:
+        outcomes = {one.method: one for one in host.outcomes}
+        for one in host.seen:
+            method = one.requirement.partition("/")[0]
+            outcome = outcomes.get(method)
+            yield (
+                host.host,
+                host.site or None,
+                host.subnet or None,
+                method,
+                outcome.result if outcome else None,
+                outcome is not None and one.requirement in outcome.blamed,
+                *_seen(one),
+            )
+
+
+def _seen(one: Seen) -> Row:
+    return (
+        one.requirement,
+        one.necessity,
+        one.source.role,
+        one.source.address,
+        one.destination.role,
+        one.destination.address,
+        one.protocol,
+        one.ports,
+        one.verdict,
+        one.confidence,
+        one.blocked_at,
+        one.device,
+        one.attempts,
+        one.first_time,
+        one.last_time,
+        one.explanation,
+        one.remedy,
+        tuple(problem.code for problem in one.problems),
+        tuple(problem.text for problem in one.problems),
+    )
+
+
+def _evidence(report: FleetReport) -> Iterator[Row]:
+    for host in report.hosts:
+        for one in host.seen:
+            for proof in one.proof:
+                what = (proof.path, proof.lines, proof.frames, proof.display_filter or None, proof.text)
+                yield host.host, one.requirement, one.verdict, *what
+
+
+def _quarantine(report: FleetReport) -> Iterator[Row]:
+    for one in report.quarantine:
+        yield one.path, one.host or None, one.what, one.hint
+
+
+TABLES: dict[str, tuple[dict[str, str], Callable[[FleetReport], Iterable[Row]]]] = {
+    "hosts": (HOSTS, _hosts),
+    "requirements": (REQUIREMENTS, _requirements),
+    "evidence": (EVIDENCE, _evidence),
+    "quarantine": (QUARANTINE, _quarantine),
+}
+
+
+def _method_column(method: str) -> str:
+    """Return the column of a method, such as client_push; that of a name which another column has is marked."""
+    name = method.replace("-", "_")
+    return f"method_{name}" if name in HOSTS else name
+
+
+def _cell(value: Any, joint: str) -> str:
+    """Return a cell for any value; empty for what is not known. joint: within a list."""
+    if isinstance(value, str):
+        return cell(value)
+    if isinstance(value, tuple):
+        return cell(joint.join(map(str, value)))
+    return "" if value is None else str(value).lower()  # whole numbers too
+
+
+def _arrow_type(kind: str, pa: Any) -> pa.DataType:
+    plain = {TEXT: pa.string(), NUMBER: pa.int64(), FLAG: pa.bool_()}
+    lists = {TEXTS: pa.list_(pa.string()), NUMBERS: pa.list_(pa.int64())}
+    return (plain | lists)[kind]
+
+
+def _storable(value: Any) -> Any:
+    """Return a value as Parquet can hold it: a path that is no Unicode is cleaned."""
+    if isinstance(value, tuple):
+        return [_storable(one) for one in value]
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return clean(value, most=MOST)
+    return value

@@ -1,0 +1,304 @@
+"""The report of a fleet for a terminal: how many fail, what to change, where, and of whom nobody knows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from auditor import report as r
+from auditor.fleet.document import Change, FleetReport, GroupCount, HostResult, StopCount
+from auditor.render.clean import clean
+from auditor.render.text import INDENT, STYLES, Part, indented, plain, print_parts
+from auditor.ruleset import DEFAULT_RULESET
+
+MOST_LISTED = 10
+MOST_CHANGES = 5
+UNNAMED = "(not known)"
+SIMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")  # one word for every shell
+AGAIN = "What comes after a stop was never tried, so it is not known to be open: audit again after each change."
+UNITS = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def render_fleet_text(report: FleetReport, *, width: int = 100) -> str:
+    """Return the report as plain text, with the worst few of every list."""
+    return plain(_parts(report), width)
+
+
+def print_fleet_text(report: FleetReport, console: Console) -> None:
+    """Print the report on a console, with its width and colours."""
+    print_parts(_parts(report), console)
+
+
+def _parts(report: FleetReport) -> Iterator[Part]:
+    yield from _answer(report)
+    yield from _changes(report)
+    yield from _causes(report)
+    yield from _requirements(report)
+    yield from _groups("By subnet", "subnet", report.subnets)
+    yield from _groups("By site", "site", report.sites)
+    yield from _stops("In which direction", "direction", report.directions)
+    yield from _stops("What stops it, where a rule can be changed", "device", report.devices)
+    yield from _failing(report)
+    yield from _methods(report)
+    yield from _coverage(report)
+    yield from _quarantine(report)
+    if report.limitations:
+        yield from _section("What these sources cannot show", [indented(f"- {text}") for text in report.limitations])
+    yield from _next(report)
+
+
+# the answer
+
+
+def _answer(report: FleetReport) -> Iterator[Part]:
+    yield Text(_headline(report), style="bold")
+    cover = report.coverage
+    if cover.hosts and (unknown := cover.without_evidence + cover.without_source):
+        told = [_count(cover.without_evidence, "has", "have") + " sources without evidence of it"] * bool(
+            cover.without_evidence
+        )
+        told += [_count(cover.without_source, "has", "have") + " no source that could be read"] * bool(
+            cover.without_source
+        )
+        yield Text(f"Of {_computers(unknown)} nobody knows: {', '.join(told)}.", style="yellow")
+    if cover.quarantined or cover.skipped:
+        told = [f"{_count(cover.quarantined, 'file', 'files')} could not be read"] * bool(cover.quarantined)
+        told += [f"{_count(cover.skipped, 'record', 'records')} of others were skipped"] * bool(cover.skipped)
+        yield Text(f"Not all was read: {', '.join(told)}.", style="yellow")
+    if failing := report.method(report.main).fails:
+        yield from _best(report, failing)
+    yield Text()
+
+
+def _headline(report: FleetReport) -> str:
+    counts, total = report.method(report.main), report.coverage.hosts
+    title = clean(counts.title)
+    if not total:
+        return "No computer was audited."
+    if not counts.works + counts.fails + counts.unproven:
+        return f"Nothing of {title} was seen of {_computers(total)}: nobody knows whether it works."
+    rest = f"it would work on {counts.works:,}, and it is unproven on {counts.unproven:,}"
+    if counts.fails:
+        return f"{title} would fail on {counts.fails:,} of {_computers(total)}; {rest}."
+    return f"{title} is not seen to fail on any of {_computers(total)}; {rest}."
+
+
+def _best(report: FleetReport, failing: int) -> Iterator[Part]:
+    if not report.changes:
+        yield Text("No change of a firewall helps any of those that fail: see below what does.", style="bold")
+        return
+    together, best = _until_it_helps(report.changes)
+    what = "One change helps most" if len(together) == 1 else f"{len(together)} changes help most, together"
+    yield Text(f"{what}: {best.helps:,} of the {failing:,} no longer fail.", style="bold")
+    for one in together:
+        yield indented(one.remedy, style="green")
+
+
+def _until_it_helps(changes: Sequence[Change]) -> tuple[Sequence[Change], Change]:
+    """Return the first changes, until one of them helps anybody, and that one."""
+    place = next(number for number, one in enumerate(changes) if one.helps)
+    return changes[: place + 1], changes[place]
+
+
+# what to do
+
+
+def _changes(report: FleetReport) -> Iterator[Part]:
+    if not report.changes:
+        return
+    lines: list[Part] = []
+    for number, one in enumerate(report.changes[:MOST_CHANGES], 1):
+        helps = f"helps {one.helps:,} more" if number > 1 else f"helps {one.helps:,}"
+        helps = helps if one.helps else "helps only together with the next"
+        lines.append(indented(f"{number}. {helps}, {one.remaining:,} still fail: {one.remedy}"))
+    yield from _section(
+        "The changes to ask for, in the order in which they pay most",
+        [*lines, *_more(len(report.changes), MOST_CHANGES, "fleet.json"), indented(AGAIN, style="dim")],
+    )
+
+
+def _causes(report: FleetReport) -> Iterator[Part]:
+    if not report.causes:
+        return
+    lines = [
+        indented(f"{one.hosts:,} {_one_cause(one.verdict, one.code, one.requirement)}: {one.remedy}")
+        for one in report.causes[:MOST_LISTED]
+    ]
+    title = f"No change of a firewall helps {_computers(report.unhelped)}"
+    yield from _section(title, [*lines, *_more(len(report.causes), MOST_LISTED, "fleet.json")])
+
+
+def _one_cause(verdict: str, code: str, requirement: str) -> str:
+    row = _row(requirement)
+    how = "blocked, but nobody listens there" if verdict == r.BLOCKED else code or verdict
+    return f"{row} {how}" if row else how
+
+
+# where
+
+
+def _requirements(report: FleetReport) -> Iterator[Part]:
+    cells = [
+        (_row(one.id), Text(one.verdict, style=STYLES[r.FAILS]), one.blocked_at, one.hosts, one.proven)
+        for one in report.requirements[:MOST_LISTED]
+    ]
+    if cells:
+        table = _table(("requirement", "how", "stopped at", "computers", "proven"), cells, numbers=2)
+        yield from _section(
+            "What fails most", [table, *_more(len(report.requirements), MOST_LISTED, "requirements.csv")]
+        )
+
+
+def _groups(title: str, name: str, groups: Sequence[GroupCount]) -> Iterator[Part]:
+    cells = [
+        (one.name or UNNAMED, _row(one.most), one.fails, one.works, one.unproven, one.no_evidence)
+        for one in groups[:MOST_LISTED]
+    ]
+    if cells:
+        table = _table((name, "fails most", "fails", "works", "unproven", "no evidence"), cells, numbers=4)
+        yield from _section(title, [table, *_more(len(groups), MOST_LISTED, "hosts.csv")])
+
+
+def _stops(title: str, name: str, stops: Sequence[StopCount]) -> Iterator[Part]:
+    if stops:
+        table = _table((name, "computers"), [(one.name, one.hosts) for one in stops[:MOST_LISTED]], numbers=1)
+        yield from _section(title, [table, *_more(len(stops), MOST_LISTED, "requirements.csv")])
+
+
+def _failing(report: FleetReport) -> Iterator[Part]:
+    failing = _that_fail(report)
+    cells = [
+        (
+            one.host,
+            ", ".join(one.addresses[:1]) if one.addresses[:1] != (one.host,) else "",
+            one.site,
+            ", ".join(map(_row, one.outcome(report.main).blamed)),
+        )
+        for one in failing[:MOST_LISTED]
+    ]
+    if cells:
+        table = _table(("computer", "address", "site", "fails for"), cells)
+        yield from _section(
+            f"Computers that fail ({len(failing):,})", [table, *_more(len(failing), MOST_LISTED, "hosts.csv")]
+        )
+
+
+def _that_fail(report: FleetReport) -> list[HostResult]:
+    return [one for one in report.hosts if one.outcome(report.main).result == r.FAILS]
+
+
+def _methods(report: FleetReport) -> Iterator[Part]:
+    cells = [(one.title, one.fails, one.works, one.unproven, one.no_evidence) for one in report.methods]
+    if cells:
+        table = _table(("method", "fails", "works", "unproven", "no evidence"), cells, numbers=4)
+        yield from _section("Every method", [table])
+
+
+# the end
+
+
+def _coverage(report: FleetReport) -> Iterator[Part]:
+    cover = report.coverage
+    told = [f"{_count(cover.files, 'file', 'files')} found: {cover.read:,} read"]
+    told += [f"{cover.duplicates:,} the same again"] * bool(cover.duplicates)
+    told += [f"{cover.quarantined:,} in quarantine"] * bool(cover.quarantined)
+    skipped = f", {cover.skipped:,} skipped" if cover.skipped else ""
+    lines = [
+        f"{', '.join(told)}; {_size(cover.bytes)}, {_count(cover.records, 'record', 'records')}{skipped}",
+        f"{_computers(cover.hosts)}: {cover.with_evidence:,} with evidence, {cover.without_evidence:,} without, "
+        f"{cover.without_source:,} without a source",
+    ]
+    if cover.first_time and cover.last_time:
+        lines.append(f"from {cover.first_time} to {cover.last_time}")
+    if report.expected:
+        shown = ", ".join(report.expected[:MOST_LISTED])
+        more = len(report.expected) - MOST_LISTED
+        lines.append(f"without a source: {shown}" + (f" and {more:,} more (fleet.json)" if more > 0 else ""))
+    roles: dict[str, list[str]] = {}
+    for one in report.roles:
+        roles.setdefault(one.role, []).append(f"{one.address} ({one.how}: {one.why})")
+    for role, players in roles.items():
+        rest = f" and {len(players) - 1:,} more" if len(players) > 2 else "; ".join(["", *players[1:]])
+        lines.append(f"{role}: {players[0]}{rest}")
+    lines.append(f"ruleset {report.ruleset[0]}: {report.ruleset[1]}")
+    yield from _section("What was audited", map(indented, lines))
+
+
+def _quarantine(report: FleetReport) -> Iterator[Part]:
+    if not report.quarantine:
+        return
+    lines = [
+        indented(f"{one.path}: {one.what}" + (f" - {one.hint}" if one.hint else ""))
+        for one in report.quarantine[:MOST_LISTED]
+    ]
+    title = f"In quarantine ({_count(len(report.quarantine), 'file', 'files')})"
+    yield from _section(title, [*lines, *_more(len(report.quarantine), MOST_LISTED, "quarantine.csv")])
+
+
+def _next(report: FleetReport) -> Iterator[Part]:
+    yield Text("What to do next", style="bold")
+    failing = _that_fail(report)
+    name = next((one.host for one in failing or report.hosts if SIMPLE_NAME.fullmatch(one.host)), "NAME")
+    if report.hosts:
+        yield indented(f"one computer, with the lines that prove it: auditor render DIR --host {name}")
+    if report.changes:
+        ruleset = "" if report.ruleset[0] == DEFAULT_RULESET else f" --ruleset {report.ruleset[0]}"
+        export = f"auditor rulesets export {report.main}{ruleset} --to powershell"
+        yield indented(f"the rules for Windows Firewall: {export}")
+    if report.quarantine or report.expected:
+        yield indented("the computers of which nobody knows: bring their logs, then run auditor batch again")
+    if not report.hosts and not report.expected:
+        yield indented("name files or folders with logs or captures: auditor batch PATH... -o DIR")
+
+
+# words and tables
+
+
+def _section(title: str, parts: Iterable[Part]) -> Iterator[Part]:
+    yield Text(title, style="bold")
+    yield from parts
+    yield Text()
+
+
+def _more(count: int, most: int, file: str) -> list[Part]:
+    return [indented(f"and {count - most:,} more ({file})", style="dim")] if count > most else []
+
+
+def _table(names: Sequence[str], rows: Iterable[Sequence[str | int | Text]], numbers: int = 0) -> Padding:
+    """Return a table. numbers: how many of its last columns hold numbers."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim", pad_edge=False)
+    for place, name in enumerate(names):
+        right = place >= len(names) - numbers
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(one if isinstance(one, Text) else Text(_cell(one)) for one in row))
+    return Padding(table, (0, 0, 0, INDENT))
+
+
+def _cell(value: str | int) -> str:
+    return f"{value:,}" if isinstance(value, int) else clean(value)
+
+
+def _row(requirement: str) -> str:
+    return requirement.partition("/")[2]
+
+
+def _computers(count: int) -> str:
+    return _count(count, "computer", "computers")
+
+
+def _count(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
+
+
+def _size(count: int) -> str:
+    """Return a number of bytes in three digits or so."""
+    size, unit = float(count), 0
+    while size >= 1000 and unit < len(UNITS) - 1:
+        size, unit = size / 1000, unit + 1
+    return f"{size:,.0f} {UNITS[unit]}" if unit == 0 or size >= 100 else f"{size:,.1f} {UNITS[unit]}"
