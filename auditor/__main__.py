@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import sys
@@ -19,12 +20,18 @@ CLOSED_BY_READER = frozenset({errno.EPIPE} | ({errno.EINVAL} if os.name == "nt" 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+# Nearly all that an audit makes lives to its end. Looking for garbage after every 700 objects, as Python does, takes a
+# tenth of the time of a large audit and finds none.
+NEW_OBJECTS = 100_000
+
+
 class Stopped(BaseException):
     """The program was told to end, by the signal of this number; not an Exception, so that nothing takes it for one."""
 
 
 def main() -> None:
     """Run `auditor` and exit with its code; no error ever shows as a traceback."""
+    gc.set_threshold(NEW_OBJECTS)
     sys.exit(_code() or 0)
 
 

@@ -27,7 +27,7 @@ def of_datagrams(events: Columns, begin: I64) -> NDArray[Any]:
 
 
 def of_tcp(columns: Columns, events: Columns, begin: I64) -> tuple[NDArray[Any], I64]:
-    """Say of flows of TCP whether, and how, the responder answered, and which events are stray.
+    """Say of flows of TCP whether, and how, the responder answered, and which events are stray, some of them twice.
 
     columns: frames_src, payload_src, and the originator's SYNs and RSTs as syn_src and rst_src. Where the originator's
     SYN is there an answer has to acknowledge it; what does not is stray. Without a SYN, a SYN-ACK or data both ways
@@ -50,7 +50,7 @@ def of_tcp(columns: Columns, events: Columns, begin: I64) -> tuple[NDArray[Any],
     tried = opening[owner[open_still]] != NONE
     _judge_without_syn(answer, events, owner, open_still[~tried])
     stray = _judge_with_syn(answer, columns, events, owner, open_still[tried], opening)
-    return answer, np.union1d(stray, accepts[~fits])
+    return answer, np.concatenate([stray, accepts[~fits]])
 
 
 def _acknowledges(events: Columns, at: I64, opening: I64, most: I64) -> Bools:

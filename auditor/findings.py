@@ -66,6 +66,8 @@ class Witness:
 
     def findings(self, attempts: Sequence[Attempt]) -> list[Finding]:
         """Return one finding for each attempt, in order of time."""
+        if not attempts:
+            return []
         found = [self._joined([self._judged(one) for one in group]) for group in together(attempts, self._clocks.ahead)]
         return sorted(found, key=lambda one: (one.time_ns, one.attempts[0].source, one.attempts[0].first_frame))
 
@@ -116,6 +118,7 @@ class Witness:
         sent = [
             r.Packet(one.frame, r.utc_text(one.time_ns) or "", *(ends if one.from_src else ends[::-1]), one.what)
             for one in attempt.events
+            if one.frame in proof
         ]
         errors = [
             r.Packet(
@@ -126,11 +129,12 @@ class Witness:
                 f"ICMP{'v6' if one.version == 6 else ''} {one.icmp_type}/{one.icmp_code}",
             )
             for one in attempt.errors
+            if one.frame in proof
         ]
         vain = self._traffic.asked_in_vain(attempt.dst) if proof - {one.frame for one in (*sent, *errors)} else ()
         asked = [one for number, asked in vain if number == attempt.source for one in _questions(asked)]
-        known = {one.frame: one for one in (*asked, *errors, *sent) if one.frame in proof and one.time}
-        return tuple(known[frame] for frame in sorted(known))
+        known = {one.frame: one for one in (*asked, *errors, *sent) if one.time}
+        return tuple(known[frame] for frame in sorted(proof & known.keys()))
 
     def _told(self, attempt: Attempt) -> Told:
         where = self._where(attempt)

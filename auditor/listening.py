@@ -14,7 +14,6 @@ from auditor.flow_table import is_among
 from auditor.roles import CLIENT, MANAGEMENT_POINT, SITE_SERVER, Cast
 from auditor.ruleset import Ruleset
 from auditor.said import Said, listen
-from auditor.sources.dissect import dissect
 from auditor.sources.extract import Wanted
 from auditor.sources.reading import known_tunnels
 from auditor.sources.source import Source
@@ -34,6 +33,8 @@ class Heard(NamedTuple):
 
 def hear(sources: Sequence[Source], cast: Cast, ruleset: Ruleset, tshark: Path | None) -> Heard:
     """Dissect what the hosts that play a role said to each other; says what is missing where that cannot be done."""
+    from auditor.sources.dissect import dissect  # loads much that is not needed where only ports are judged
+
     program = tshark or find_tshark()
     if program is None:
         return Heard((NOTHING,) * len(sources), f"tshark was not found: {HINT}")

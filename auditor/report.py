@@ -379,4 +379,5 @@ def utc_text(time_ns: int | None, *, local: bool = False) -> str | None:
         moment = datetime.fromtimestamp(time_ns // 1_000_000_000, UTC)
     except (OverflowError, OSError, ValueError):
         return None
-    return moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{time_ns % 1_000_000_000 // 1000:06d}" + "Z" * (not local)
+    seconds = moment.isoformat()[: len("1970-01-01T00:00:00")]
+    return f"{seconds}.{time_ns % 1_000_000_000 // 1000:06d}" + "Z" * (not local)

@@ -188,8 +188,12 @@ class Ruleset:
 
     def condition(self, condition_id: str) -> Condition:
         """Return one condition by its id, such as `native-mode`; raise RulesetError if there is none."""
-        conditions = {condition.id: condition for condition in self.conditions}
-        return conditions.get(condition_id) or self._unknown("condition", condition_id, conditions)
+        found = self._conditions_by_id.get(condition_id)
+        return found or self._unknown("condition", condition_id, self._conditions_by_id)
+
+    @cached_property
+    def _conditions_by_id(self) -> dict[str, Condition]:
+        return {condition.id: condition for condition in self.conditions}
 
     def is_dynamic(self, port: int) -> bool:
         """Tell whether the endpoint mapper may hand out this port."""

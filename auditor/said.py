@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.known import Known, harmless, interfaces, known, problems, push, web_paths
-from auditor.sources.dissect import Told
+
+if TYPE_CHECKING:
+    from auditor.sources.dissect import Told
 
 NEGOTIATE, SESSION_SETUP, TREE_CONNECT, CREATE, CLOSE, WRITE = 0, 1, 3, 5, 6, 9
 OPEN_EXISTING, IS_FOLDER = "1", "1"
