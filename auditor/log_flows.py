@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from types import MappingProxyType
@@ -25,15 +25,19 @@ from auditor.sources.pfirewall import LogReader
 # The columns that a log has beyond those of a capture. action and direction are the log's own words.
 LOG_COLUMNS = {"action": "str", "direction": "str", "first_line": "int64", "rows": "int64", "process_id": "Int64"}
 SAME_ATTEMPT_S = RETRY_S  # a pause that begins another attempt
+AT_ONCE = 64_000  # rows that are put together at the same time: more do not fit into the processor's cache
 MOST_OPEN = 200_000  # attempts to which more rows may come
 MOST_FLOWS = 400_000  # beyond this, attempts in the middle of very many alike are put together
 KEPT_OF_EACH = (64, 16, 4)  # how many attempts between two hosts at one port are then still kept apart
 ATTEMPT, ANSWER, LATER = range(3)  # what the packet of a row was: a first one, the answer to one, or of a connection
 NOT_SAID = -1
 ICMP_TYPE = 8  # bits of the code behind it
+PORT_BITS, KIND_BITS = 16, 25
+ANY_KIND = (1 << KIND_BITS) - 1
+OTHER_KIND = ANY_KIND & ~0xF  # whatever the action is
 INDEX = np.uint64((1 << 21) - 1)
 HALF = np.uint64(31)
-SPREAD = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)))
+SPREAD = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)))
 Ints = NDArray[np.int64]
 
 
@@ -68,7 +72,7 @@ class Attempts:
 
     def at(self, places: NDArray[Any]) -> Attempts:
         """Return some of them."""
-        return Attempts(*(column[places] for column in vars(self).values()))
+        return _by_column(lambda one: one[0][places], self)
 
     @property
     def protocol(self) -> Ints:
@@ -203,13 +207,14 @@ class LogFlowBuilder:
     """
 
     def __init__(self) -> None:
+        self._waiting: list[Attempts] = []
         self._closed: list[Attempts] = []
         self._open = _nothing()
         self._now = 0
         self._count = 0
         self._most = MOST_FLOWS
-        self._kept_of_each = 0
-        self._counts = np.zeros(len(ACTIONS) * len(PATHS) << 8, np.int64)
+        self._kept_of_each: int | None = None
+        self._counts: Mapping[tuple[str, str, str], int] = {}
         self._local: tuple[LocalAddress, ...] = ()
         self.unused: Counter[str] = Counter()
         self.first_s: int | None = None
@@ -219,47 +224,46 @@ class LogFlowBuilder:
         """Take in one batch."""
         if not len(rows):
             return
-        self._count_classes(rows)
-        new = _single(rows)
+        seen = rows.action != LOST  # that events were lost is written later than the rows behind it
+        if seen.any():
+            self._now = int(rows.time_s[len(rows) - 1 - int(seen[::-1].argmax())])
+        self._waiting.append(_single(rows))
+        if sum(map(len, self._waiting)) >= AT_ONCE:
+            self._put_together()
+
+    def _put_together(self) -> None:
+        """Put the rows that wait to the attempts that they belong to."""
+        if not self._waiting:
+            return
+        new = _joined(self._waiting)
+        self._waiting.clear()
         if self._kept_of_each:
             new = _folded(new, self._kept_of_each)
         merged = _merged(_joined([self._open, new]))
-        seen = np.flatnonzero(rows.action != LOST)  # that events were lost is written later than the rows behind it
-        now = int(rows.time_s[seen[-1]]) if len(seen) else self._now
-        self._now = now
-        recent = np.abs(merged.end - now) <= 2 * SAME_ATTEMPT_S
+        recent = np.abs(merged.end - self._now) <= 2 * SAME_ATTEMPT_S
         recent[: max(0, len(merged) - MOST_OPEN)] = False
         self._close(merged.at(np.flatnonzero(~recent)))
         self._open = merged.at(np.flatnonzero(recent))
 
     def finish(self, addresses: Sequence[str]) -> Attempts:
         """Return the attempts in order of their first lines; the builder is used up. addresses: by number."""
+        self._put_together()
         self._close(self._open)
         every = _without_late(_in_order(_joined(self._closed)))
         self._closed, self._open = [], _nothing()
         seen = every.action != LOST
         if seen.any():
             self.first_s, self.last_s = int(every.start[seen].min()), int(every.end[seen].max())
-        self._local = _local(every, addresses)
+        self._counts, self._local = _by_class(every), _local(every, addresses)
         used = _used(every)
         self._tell_unused(every.at(np.flatnonzero(~used)))
         return every.at(np.flatnonzero(used))
-
-    def _by_class(self) -> dict[tuple[str, str, str], int]:
-        """Return how many rows there were of each action, protocol and path."""
-        found = {}
-        for code in np.flatnonzero(self._counts).tolist():
-            kind, protocol = divmod(code, 256)
-            action, path = divmod(kind, len(PATHS))
-            name = PROTOCOLS[protocol].upper() if protocol in PROTOCOLS else str(protocol)
-            found[ACTIONS[action], name, PATHS[path]] = int(self._counts[code])
-        return found
 
     def facts(self, reader: LogReader, attempts: Attempts) -> LogFacts:
         """Return what the log can show; reader: as it is when all was read."""
         account = reader.account
         return LogFacts(
-            counts=self._by_class(),
+            counts=self._counts,
             lines=account.lines,
             comments=account.comments,
             blanks=account.blanks,
@@ -271,12 +275,6 @@ class LogFlowBuilder:
             fields=reader.schema.names,
             folded=int(attempts.rows[attempts.src_port == NOT_SAID].sum()),
         )
-
-    def _count_classes(self, rows: Rows) -> None:
-        seen = rows.action != LOST
-        kind = rows.action.astype(np.int64) * len(PATHS) + rows.path
-        codes = (kind << 8) + np.maximum(rows.protocol, 0)
-        self._counts += np.bincount(codes if seen.all() else codes[seen], minlength=len(self._counts))
 
     def _tell_unused(self, unused: Attempts) -> None:
         kinds = zip(unused.action.tolist(), unused.protocol.tolist(), unused.dst_port.tolist(), strict=True)
@@ -290,12 +288,25 @@ class LogFlowBuilder:
         if self._count <= self._most:
             return
         every = _in_order(_joined(self._closed))
-        for self._kept_of_each in KEPT_OF_EACH:
-            every = _folded(every, self._kept_of_each)
+        for most in KEPT_OF_EACH[KEPT_OF_EACH.index(self._kept_of_each or KEPT_OF_EACH[0]) :]:
+            self._kept_of_each = most
+            every = _folded(every, most)
             if len(every) <= MOST_FLOWS // 2:
                 break
         self._closed, self._count = [every], len(every)
         self._most = max(MOST_FLOWS, 2 * len(every))
+
+
+def _by_class(found: Attempts) -> dict[tuple[str, str, str], int]:
+    """Return how many rows there were of each action, protocol and path."""
+    classes, which = np.unique(found.kind & ~0xFF | found.action, return_inverse=True)
+    counts = {}
+    for one, rows in zip(classes.tolist(), np.bincount(which, found.rows, len(classes)).tolist(), strict=True):
+        protocol, path, action = one >> 16, one >> 8 & 0xFF, one & 0xF
+        if action != LOST:
+            name = PROTOCOLS[protocol].upper() if protocol in PROTOCOLS else str(protocol)
+            counts[ACTIONS[action], name, PATHS[path]] = int(rows)
+    return counts
 
 
 def _used(found: Attempts) -> NDArray[np.bool_]:
@@ -376,9 +387,21 @@ def _nothing() -> Attempts:
 
 
 def _joined(parts: Sequence[Attempts]) -> Attempts:
-    if len(parts) == 1:
-        return parts[0]
-    return Attempts(*(np.concatenate(columns) for columns in zip(*(vars(one).values() for one in parts), strict=True)))
+    return parts[0] if len(parts) == 1 else _by_column(np.concatenate, *parts)
+
+
+def _by_column(made: Callable[[tuple[Ints, ...]], Ints], *parts: Attempts) -> Attempts:
+    """Return attempts of which each column is made of those of the parts.
+
+    Where a row is an attempt, three columns are its time and three its line: what is made of one array stays one.
+    """
+    columns, known = [], {}
+    for given in zip(*(vars(one).values() for one in parts), strict=True):
+        which = tuple(map(id, given))
+        if which not in known:
+            known[which] = made(given)
+        columns.append(known[which])
+    return Attempts(*columns)
 
 
 def _merged(attempts: Attempts) -> Attempts:
@@ -387,8 +410,8 @@ def _merged(attempts: Attempts) -> Attempts:
     A new attempt begins where the firewall decides otherwise, the SYN has another number, another process is named, or
     after a pause.
     """
-    ends = [attempts.src << 32 | attempts.dst, attempts.src_port << 32 | attempts.dst_port, attempts.kind & ~0xF]
-    order, new = _sorted(ends)
+    ports = attempts.src_port << PORT_BITS | attempts.dst_port
+    order, new = _sorted(attempts.src << 32 | attempts.dst, ports << KIND_BITS | attempts.kind & OTHER_KIND)
     again = np.flatnonzero(~new)  # few rows have the same ends as another
     here, before = order[again], order[again - 1]
     other = np.abs(attempts.start[here] - attempts.end[before]) > SAME_ATTEMPT_S
@@ -398,28 +421,30 @@ def _merged(attempts: Attempts) -> Attempts:
     return _put_together(attempts, order, new)
 
 
-def _sorted(columns: Sequence[Ints]) -> tuple[Ints, NDArray[np.bool_]]:
-    """Return an order in which equal places stand together, each in the order given, and where others begin."""
-    mixed = columns[0].view(np.uint64) * SPREAD[0]
-    for column, spread in zip(columns[1:], SPREAD[1:], strict=False):
-        mixed = (mixed ^ mixed >> HALF ^ column.view(np.uint64)) * spread
+def _sorted(first: Ints, second: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return an order in which places equal in both stand together, each in the order given, and where others begin."""
+    mixed = first.view(np.uint64) * SPREAD[0]
+    mixed = (mixed ^ mixed >> HALF ^ second.view(np.uint64)) * SPREAD[1]
     mixed ^= mixed >> HALF
     if len(mixed) > int(INDEX):
-        order = np.lexsort(columns)
-        return order, _differ([column[order] for column in columns])
+        return _sorted_slowly(first, second)
     both = np.sort(mixed & ~INDEX | np.arange(len(mixed), dtype=np.uint64))
     order = (both & INDEX).view(np.int64)
-    new = _differ([column[order] for column in columns])
+    new = _differ(first[order], second[order])
     if (new[1:] & ((both[1:] ^ both[:-1]) <= INDEX)).any():  # two different places were mixed to the same number
-        order = np.lexsort(columns)
-        new = _differ([column[order] for column in columns])
+        return _sorted_slowly(first, second)
     return order, new
 
 
-def _differ(columns: Sequence[Ints]) -> NDArray[np.bool_]:
+def _sorted_slowly(first: Ints, second: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    order = np.lexsort((first, second))
+    return order, _differ(first[order], second[order])
+
+
+def _differ(first: Ints, second: Ints) -> NDArray[np.bool_]:
     """Tell which places differ from the one before."""
-    new = np.ones(len(columns[0]), np.bool_)
-    new[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    new = np.ones(len(first), np.bool_)
+    new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
     return new
 
 
@@ -449,9 +474,13 @@ def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> At
         "second_line": np.where(alone, attempts.first_line[second], attempts.second_line[first]),
         "last_line": attempts.last_line[last],
     }
-    for name, values in changed.items():
-        getattr(kept, name)[place] = values  # its own copy: `at` made it
-    return kept
+    return replace(kept, **{name: _changed(getattr(kept, name), place, values) for name, values in changed.items()})
+
+
+def _changed(column: Ints, place: Ints, values: Ints | int) -> Ints:
+    column = column.copy()
+    column[place] = values
+    return column
 
 
 def _without_late(attempts: Attempts) -> Attempts:
@@ -483,7 +512,8 @@ def _without_late(attempts: Attempts) -> Attempts:
 
 def _in_order(attempts: Attempts) -> Attempts:
     """Return attempts in order of their first lines."""
-    return attempts.at(np.argsort(attempts.first_line))  # no two are of the same line
+    order = np.argsort(attempts.first_line, kind="stable")  # which is quick where most are in order, as here
+    return attempts.at(order)
 
 
 def _folded(attempts: Attempts, kept_of_each: int) -> Attempts:
@@ -492,7 +522,7 @@ def _folded(attempts: Attempts, kept_of_each: int) -> Attempts:
     attempts: in order of their first lines. A log that is far larger than Windows makes them holds millions of look-ups
     and web connections that are all alike; what decides, the latest attempts and those before a change, stays.
     """
-    order, new = _sorted([attempts.src << 32 | attempts.dst, attempts.dst_port, attempts.kind])
+    order, new = _sorted(attempts.src << 32 | attempts.dst, attempts.dst_port << KIND_BITS | attempts.kind & ANY_KIND)
     begin = np.flatnonzero(new)
     size = np.diff(begin, append=len(new))
     if not len(size) or int(size.max()) <= kept_of_each:
@@ -506,8 +536,9 @@ def _folded(attempts: Attempts, kept_of_each: int) -> Attempts:
     begin = np.flatnonzero(heads)
     several = order[begin[np.diff(begin, append=len(heads)) > 1]]
     place = np.searchsorted(folded.first_line, attempts.first_line[several])
-    folded.src_port[place], folded.sequence[place] = NOT_SAID, 0
-    return folded
+    return replace(
+        folded, src_port=_changed(folded.src_port, place, NOT_SAID), sequence=_changed(folded.sequence, place, 0)
+    )
 
 
 # the table

@@ -6,20 +6,17 @@ behind the field is masked away. So comparing a word or reading a decimal number
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, lru_cache
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 U64 = NDArray[np.uint64]
 Mask = NDArray[np.bool_]
 PADDING = bytes(64)  # behind the text, so that the last fields can be read in eights
 WORD = 8
-LONGEST_ADDRESS = 48
 ASCII_ZEROS = np.uint64(0x3030303030303030)
 NINE_AT_MOST = np.uint64(0x0606060606060606)  # added to a digit, stays below 16
 UPPER_HALVES = np.uint64(0xF0F0F0F0F0F0F0F0)
@@ -31,7 +28,6 @@ LEADING_ZEROS = np.array([int(ASCII_ZEROS) >> 8 * length for length in range(WOR
 DATE_LENGTH = 10
 YEARS = range(1970, 2200)
 TEN = np.uint64(10)
-MIX = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)))
 
 
 @dataclass(frozen=True)
@@ -103,10 +99,10 @@ class Text:
 
     def days(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
         """Return each date (YYYY-MM-DD) as days since 1970, and which fields are one."""
-        words = [self.words(column), self.words(column, WORD)]
+        words = [self._eights[column.begin], self._eights[column.begin + (DATE_LENGTH - WORD)]]
         changes = np.logical_or.reduce([word[1:] != word[:-1] for word in words])
         first = np.append(0, np.flatnonzero(changes) + 1)[: len(changes) + 1 if len(words[0]) else 0]
-        known = [_day(text) for text in self.texts(column, first)]
+        known = [_day(text) for text in self.texts(Column(column.begin, column.begin + DATE_LENGTH), first)]
         again = np.diff(first, append=len(words[0]))
         days = np.repeat(np.array([day or 0 for day in known], np.int64), again)
         good = np.repeat(np.array([day is not None for day in known], np.bool_), again)
@@ -132,42 +128,6 @@ class Text:
         ends = zip(column.begin[rows].tolist(), column.end[rows].tolist(), strict=True)
         return [self._data[begin:end] for begin, end in ends]
 
-    def addresses(self, column: Column) -> tuple[NDArray[np.int64], list[str | None]]:
-        """Return numbers for the addresses of a column, and by number the address, None for what is none."""
-        long = column.length > 2 * WORD
-        if not long.any():
-            codes, texts = self._distinct(column, 2 * WORD)
-            return codes, [_address(text) for text in texts]
-        codes = np.empty(len(long), np.int64)
-        every: list[bytes] = []
-        for rows, most in ((np.flatnonzero(~long), 2 * WORD), (np.flatnonzero(long), LONGEST_ADDRESS)):
-            found, texts = self._distinct(column.at(rows), most)
-            codes[rows] = found + len(every)
-            every += texts
-        return codes, [_address(text) for text in every]
-
-    def _distinct(self, column: Column, most: int) -> tuple[NDArray[np.int64], list[bytes]]:
-        """Number the different texts of a column, told by this many bytes."""
-        codes, sample = _same([self.words(column, at) for at in range(0, most, WORD)])
-        return codes, self.texts(column, sample)
-
-
-def _same(words: list[U64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Number the different rows of some columns; return the numbers, and for each number a row that has it."""
-    if not len(words[0]):
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    mixed = words[0] * MIX[0]
-    for place, word in enumerate(words[1:], 1):
-        mixed = (mixed ^ mixed >> np.uint64(29) ^ word) * MIX[place % len(MIX)]
-    codes, unique = pd.factorize(mixed)
-    sample = np.empty(len(unique), np.int64)
-    sample[codes] = np.arange(len(codes))
-    if all(np.array_equal(word, word[sample][codes]) for word in words):
-        return codes.astype(np.int64, copy=False), sample
-    rows = np.rec.fromarrays(words)  # two different texts were mixed to the same number: compare them whole
-    _, sample, found = np.unique(rows, return_index=True, return_inverse=True)
-    return found.reshape(-1), sample
-
 
 def _number(word: bytes) -> np.uint64:
     return np.uint64(int.from_bytes(word, "little"))
@@ -181,14 +141,3 @@ def _day(text: bytes) -> int | None:
     except ValueError:
         return None
     return day.toordinal() - date(1970, 1, 1).toordinal() if day.year in YEARS else None
-
-
-@lru_cache(maxsize=1 << 16)
-def _address(text: bytes) -> str | None:
-    """Return an address in its usual short form, without the interface behind %; None if it is none."""
-    if len(text) > LONGEST_ADDRESS:
-        return None
-    try:
-        return str(ipaddress.ip_address(text.decode("ascii").partition("%")[0]))
-    except ValueError:
-        return None

@@ -8,16 +8,15 @@ process id left out) and read after that, or counted as malformed. The fields ar
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from auditor.sources.fields import PADDING, Column, Mask, Text
+from auditor.sources.log_addresses import NOBODY, LogAddresses
 from auditor.sources.packets import ICMP, ICMPV6, TCP, UDP
 
 MOST_SAMPLES = 3
@@ -167,15 +166,14 @@ class Section(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What one section holds: its rows, with numbers of lines and addresses of its own, and what its lines were."""
+    """What one section holds: its rows, with numbers of lines of its own, and what its lines were."""
 
     rows: Rows
-    addresses: list[str | None]
     account: LogAccount
     utc: bool
 
 
-def read_section(section: Section) -> Read:
+def read_section(section: Section, addresses: LogAddresses) -> Read:
     """Read the lines of one section."""
     data, names = section.data, section.schema.names
     account = LogAccount()
@@ -183,26 +181,21 @@ def read_section(section: Section) -> Read:
     account.lines = len(lines)
     regular = lines.regular() if set(NEEDED) <= set(names) else np.zeros(len(lines), np.bool_)
     tidy, numbers = _tidied(section, lines, np.flatnonzero(~regular), account)
-    columns = lines.columns(np.flatnonzero(regular))
-    batches = [_Batch(Text(data), names, columns, np.flatnonzero(regular) + 1, account)] if regular.any() else []
+    rows = np.flatnonzero(regular)
+    batches = [_Batch(Text(data), names, lines.fields(rows), rows + 1, account)] if len(rows) else []
     if numbers:
         again = _Lines(tidy + PADDING, len(tidy), len(names))
-        places = again.columns(np.arange(len(numbers)))
+        places = again.fields(np.arange(len(numbers)))
         batches.append(_Batch(Text(tidy + PADDING), names, places, np.array(numbers), account))
-    rows, addresses = _together([one.read() for one in batches])
-    return Read(rows, addresses, account, section.schema.utc)
+    return Read(_together([one.read(addresses) for one in batches]), account, section.schema.utc)
 
 
-def _together(parts: list[tuple[Rows, list[str | None]]]) -> tuple[Rows, list[str | None]]:
-    if not parts:
-        return NO_ROWS, []
-    (rows, addresses), *more = parts
-    for others, further in more:
-        moved = replace(others, src=others.src + len(addresses), dst=others.dst + len(addresses))
-        both = [np.concatenate([vars(rows)[name], vars(moved)[name]]) for name in vars(rows)]
-        rows, addresses = Rows(*both), addresses + further
-        rows = rows.at(np.argsort(rows.line, kind="stable"))
-    return rows, addresses
+def _together(parts: list[Rows]) -> Rows:
+    """Put the rows of a section in the order of their lines."""
+    if len(parts) < 2:
+        return parts[0] if parts else NO_ROWS
+    rows = Rows(*(np.concatenate(columns) for columns in zip(*(vars(one).values() for one in parts), strict=True)))
+    return rows.at(np.argsort(rows.line, kind="stable"))
 
 
 class _Lines:
@@ -213,14 +206,16 @@ class _Lines:
         self._fields = fields
         self._is_blank = self.bytes <= BLANK
         self._blanks = np.flatnonzero(self._is_blank)
-        count = int(np.count_nonzero(self.bytes == NEW_LINE))
-        self._each = len(self._blanks) // count  # as many in each line, nearly always
-        self.end = self._blanks[self._each - 1 :: self._each]
-        if len(self.end) == count and bool((self.bytes[self.end] == NEW_LINE).all()):
+        self._controls = int(np.count_nonzero(self.bytes < BLANK))
+        self._each = int(np.searchsorted(self._blanks, data.index(b"\n"))) + 1
+        self.end = self._blanks[self._each - 1 :: self._each].copy()
+        self._returned = self.bytes[self.end - 1] == RETURN  # wrong of an empty first line, which is not regular anyway
+        if self._alike():
             last = np.arange(self._each - 1, len(self._blanks), self._each)
         else:
             self._each = 0
             self.end = np.flatnonzero(self.bytes == NEW_LINE)
+            self._returned = self.bytes[self.end - 1] == RETURN
             last = np.searchsorted(self._blanks, self.end)
         self.begin = np.append(0, self.end[:-1] + 1)
         self._first = np.append(0, last[:-1] + 1)
@@ -229,14 +224,19 @@ class _Lines:
     def __len__(self) -> int:
         return len(self.end)
 
+    def _alike(self) -> bool:
+        """Tell whether every line has as many blanks as the first, which is so nearly always."""
+        return (
+            len(self._blanks) == len(self.end) * self._each
+            and self._controls == len(self.end) + int(np.count_nonzero(self._returned))
+            and bool((self.bytes[self.end] == NEW_LINE).all())
+        )
+
     def regular(self) -> Mask:
         """Tell which lines are fields with one space between them and nothing else: no comment, tab, padding."""
-        returned = (
-            self.bytes[self.end - 1] == RETURN
-        )  # of an empty first line this is the last byte: not regular anyway
-        regular: Mask = (self._count == self._fields + returned) & (self.bytes[self.begin] > HASH)
-        controls, pairs = len(self) + np.count_nonzero(returned), np.count_nonzero(returned)
-        if np.count_nonzero(self.bytes < BLANK) != controls:
+        regular: Mask = (self._count == self._fields + self._returned) & (self.bytes[self.begin] > HASH)
+        pairs = int(np.count_nonzero(self._returned))
+        if self._controls != len(self) + pairs:
             regular[self._lines_of(np.flatnonzero((self.bytes < BLANK) & ~self._ends_line()))] = False
         side_by_side = self._is_blank[1:] & self._is_blank[:-1]
         if np.count_nonzero(side_by_side) != pairs:
@@ -252,21 +252,43 @@ class _Lines:
     def _lines_of(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.searchsorted(self.end, places)
 
-    def columns(self, rows: NDArray[np.int64]) -> Callable[[int], Column]:
-        """Return how to get the fields at one position of some regular lines."""
-        first, begin = self._first[rows], self.begin[rows]
-        alike = self._blanks.reshape(-1, self._each).T.copy() if self._each and len(rows) == len(self) else None
+    def fields(self, rows: NDArray[np.int64]) -> _Fields:
+        """Return how to get the fields of some regular lines."""
+        if len(rows) < len(self):
+            return _Fields(self._blanks, self.begin[rows], self._first[rows])
+        return _Fields(self._blanks, self.begin, self._first, self._each)
 
-        @cache
-        def end(position: int) -> NDArray[np.int64]:
-            found: NDArray[np.int64] = self._blanks[first + position] if alike is None else alike[position]
-            return found
 
-        @cache
-        def column(position: int) -> Column:
-            return Column(begin if position == 0 else end(position - 1) + 1, end(position))
+class _Fields:
+    """The fields of some regular lines, by their position in the line.
 
-        return column
+    begin: of the lines; first: which of all blanks are the first of them; each: how many blanks every line has, 0 if
+    they have not all as many, or not all lines are among them.
+    """
+
+    def __init__(
+        self, blanks: NDArray[np.int64], begin: NDArray[np.int64], first: NDArray[np.int64], each: int = 0
+    ) -> None:
+        self._blanks = blanks
+        self._begin = begin
+        self._first = first
+        self._each = each
+        self._ends: dict[int, NDArray[np.int64]] = {}
+
+    def at(self, position: int) -> Column:
+        """Return the fields at one position."""
+        return Column(self._end(position - 1) + 1 if position else self._begin, self._end(position))
+
+    def of(self, rows: NDArray[np.int64], position: int) -> Column:
+        """Return the fields at one position of few of the lines."""
+        blank = self._first[rows] + position
+        return Column(self._blanks[blank - 1] + 1 if position else self._begin[rows], self._blanks[blank])
+
+    def _end(self, position: int) -> NDArray[np.int64]:
+        if position not in self._ends:
+            where = slice(position, None, self._each) if self._each else self._first + position
+            self._ends[position] = self._blanks[where].copy()
+        return self._ends[position]
 
 
 def _tidied(section: Section, lines: _Lines, odd: NDArray[np.int64], account: LogAccount) -> tuple[bytes, list[int]]:
@@ -316,38 +338,33 @@ class _Batch:
         self,
         text: Text,
         names: tuple[str, ...],
-        column: Callable[[int], Column],
+        fields: _Fields,
         lines: NDArray[np.int64],
         account: LogAccount,
     ) -> None:
         self._text = text
         self._names = names
-        self._column = column
+        self._fields = fields
         self._lines = lines
         self._account = account
         self._fault = np.zeros(len(lines), np.uint8)
 
-    def read(self) -> tuple[Rows, list[str | None]]:
-        """Return the rows in order and the addresses by their numbers."""
+    def read(self, addresses: LogAddresses) -> Rows:
+        """Return the rows in order. addresses: where theirs are numbered."""
         days, is_date = self._text.days(self._of("date"))
         seconds, is_time = self._text.seconds(self._of("time"))
         self._unless(is_date & is_time, TIME)
         action = self._action()
         lost = action == LOST
         protocol, path = self._protocol(lost), self._path(action)
-        src, addresses = self._text.addresses(self._of("src-ip"))
-        dst, others = self._text.addresses(self._of("dst-ip"))
-        dst, addresses = dst + len(addresses), addresses + others
-        if None in addresses:  # also where events were lost: there it is right
-            known = np.array([one is not None for one in addresses], np.bool_)
-            self._unless(lost | (known[src] & known[dst]), ADDRESS)
+        src, dst = (addresses.numbers(self._text, self._of(name)) for name in ("src-ip", "dst-ip"))
+        self._unless(lost | ((src != NOBODY) & (dst != NOBODY)), ADDRESS)
         src_port, dst_port = self._ports(protocol)
         flags, sequence = self._tcp(np.flatnonzero((action == DROP) & (protocol == TCP)))
         process = self._process(lost)
         self._count_lost(lost)
         good = self._fault == 0
         self._account.rows += int(np.count_nonzero(good))
-        self._tell_faults()
         rows = Rows(
             self._lines,
             days * 86400 + seconds,
@@ -362,10 +379,16 @@ class _Batch:
             sequence,
             process,
         )
-        return (rows if good.all() else rows.at(np.flatnonzero(good))), addresses
+        if good.all():
+            return rows
+        self._tell_faults()
+        return rows.at(np.flatnonzero(good))
 
     def _of(self, name: str) -> Column:
-        return self._column(self._names.index(name))
+        return self._fields.at(self._names.index(name))
+
+    def _of_rows(self, rows: NDArray[np.int64], name: str) -> Column:
+        return self._fields.of(rows, self._names.index(name))
 
     def _unless(self, good: Mask, kind: int) -> None:
         """Tell what is wrong with lines of which nothing is known to be wrong yet."""
@@ -383,7 +406,7 @@ class _Batch:
         left = len(index)
         for number, word in enumerate(known):
             found = self._text.is_word(column, words, word.encode())
-            index[found] = number
+            index += found.view(np.int8) * np.int8(number + 1)
             left -= int(np.count_nonzero(found))
             if not left:
                 break
@@ -402,7 +425,7 @@ class _Batch:
         words = self._text.words(column)
         protocol = np.full(len(words), -1, np.int16)
         for word, number in PROTOCOLS.items():
-            protocol[self._text.is_word(column, words, word)] = number
+            protocol += self._text.is_word(column, words, word) * np.int16(number + 1)
         rest = np.flatnonzero((protocol < 0) & ~lost)
         numbers, good = self._text.numbers(column.at(rest))
         protocol[rest] = np.where(good & (numbers <= 0xFF), numbers, -1)
@@ -420,7 +443,7 @@ class _Batch:
             self._unless(~has_ports | (good & (numbers <= MOST_PORT)), PORT)
             numbers[~has_ports] = 0
             if len(icmp) and kind in self._names:
-                told, good = self._text.numbers(self._of(kind).at(icmp))
+                told, good = self._text.numbers(self._of_rows(icmp, kind))
                 self._unless_of(icmp, good & (told <= MOST_ICMP), ICMP_KIND)
                 numbers[icmp] = told
             elif len(icmp):
@@ -438,8 +461,8 @@ class _Batch:
         flags, sequence = np.zeros(len(self._fault), np.int64), np.zeros(len(self._fault), np.int64)
         if not len(rows) or not {"tcpflags", "tcpsyn"} <= set(self._names):
             return flags, sequence
-        letters, numbers = self._of("tcpflags").at(rows), self._of("tcpsyn").at(rows)
-        codes, words = pd.factorize(self._text.words(letters))
+        letters, numbers = self._of_rows(rows, "tcpflags"), self._of_rows(rows, "tcpsyn")
+        words, codes = np.unique(self._text.words(letters), return_inverse=True)
         known = [_flags(int(word).to_bytes(8, "little").rstrip(b"\0")) for word in words.tolist()]
         told = np.array(known, np.int64)[codes]
         number, is_number = self._text.numbers(numbers)
@@ -463,7 +486,7 @@ class _Batch:
             return
         number, good = np.zeros(len(rows), np.int64), np.ones(len(rows), np.bool_)
         if "info" in self._names:
-            number, good = self._text.numbers(self._of("info").at(rows))
+            number, good = self._text.numbers(self._of_rows(rows, "info"))
             self._unless_of(rows, good, COUNT)
         good &= self._fault[rows] == 0
         self._account.lost_rows += int(np.count_nonzero(good))
@@ -472,9 +495,10 @@ class _Batch:
     def _tell_faults(self) -> None:
         for kind in np.unique(self._fault[self._fault > 0]).tolist():
             found = np.flatnonzero(self._fault == kind)
-            whole = Column(self._column(0).begin, self._column(len(self._names) - 1).end)
             first = found[:MOST_SAMPLES]
-            samples = zip(self._lines[first].tolist(), self._text.texts(whole, first), strict=True)
+            begin, end = self._fields.of(first, 0).begin, self._fields.of(first, len(self._names) - 1).end
+            texts = self._text.texts(Column(begin, end), np.arange(len(first)))
+            samples = zip(self._lines[first].tolist(), texts, strict=True)
             self._account.wrong(kind, list(samples), len(found))
 
 

@@ -22,6 +22,7 @@ from auditor.errors import SourceError
 from auditor.sources.clock import Clock
 from auditor.sources.fields import PADDING
 from auditor.sources.gzipped import GZIP_MAGIC
+from auditor.sources.log_addresses import LogAddresses
 from auditor.sources.log_rows import (
     ACTIONS,
     CANONICAL,
@@ -37,14 +38,13 @@ from auditor.sources.log_rows import (
 from auditor.sources.warnings import SourceWarning
 from auditor.sources.window import Window
 
-PIECE = 4 * 1024 * 1024
+PIECE = 1024 * 1024
 HEAD = 64 * 1024
 LONGEST_LINE = 64 * 1024
 KEEP_MEMORY = 31 * 1024 * 1024
 AT_ONCE = 2  # pieces that are read at the same time
 FIELDS, TIME_FORMAT = b"#Fields:", b"#Time Format:"
 BOM_IN_UTF_8 = "\ufeff".encode()
-NOBODY = -1  # the number of what is no address
 WHERE_IT_IS = r"name the file that Windows wrote: C:\Windows\System32\LogFiles\Firewall\pfirewall.log"
 SURELY = 16  # as many letters of UTF-16 in a row, or twice as many bytes without zeros, are no chance
 _WIDE = re.compile(rb"(?:\xff\xfe|\xfe\xff\0?)?(?:[\x01-\x7f]\0){%d,}" % SURELY)
@@ -69,10 +69,14 @@ class LogReader:
         self.bytes = self.position = 0
         self.encoding = ""
         self.headed = False
-        self.addresses: list[str] = []
+        self._addresses = LogAddresses()
         self.account = LogAccount()
         self.warnings: list[SourceWarning] = []
-        self._numbers: dict[str, int] = {}
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses of the rows read so far, by number."""
+        return self._addresses.names
 
     @property
     def in_utc(self) -> bool:
@@ -84,7 +88,7 @@ class LogReader:
         sections = self._sections()
         begin = list(itertools.islice(sections, 2))
         if len(begin) < 2:
-            yield from (self._numbered(read_section(one)) for one in begin)
+            yield from (self._numbered(read_section(one, self._addresses)) for one in begin)
             return
         # The C library of Linux gives memory back at once, and has to be given it again for the next piece; to free one
         # large block is what teaches it to keep some. That is a fifth of the time.
@@ -92,28 +96,20 @@ class LogReader:
         with ThreadPoolExecutor(AT_ONCE) as readers:
             coming: deque[Future[Read]] = deque()
             for section in itertools.chain(begin, sections):
-                coming.append(readers.submit(read_section, section))
+                coming.append(readers.submit(read_section, section, self._addresses))
                 if len(coming) > AT_ONCE:
                     yield self._numbered(coming.popleft().result())
             while coming:
                 yield self._numbered(coming.popleft().result())
 
     def _numbered(self, read: Read) -> Rows:
-        """Give the lines and addresses of a section the numbers that they have in the whole log, its times the zone."""
+        """Give the lines of a section the numbers that they have in the whole log, its times the zone."""
         before = self.account.lines
         self.account.add(read.account)
-        numbers = np.array([NOBODY if one is None else self._number(one) for one in read.addresses], np.int64)
         rows = read.rows
         if not len(rows):
             return rows
-        time = self.clock.utc(rows.time_s, read.utc)
-        return replace(rows, line=rows.line + before, src=numbers[rows.src], dst=numbers[rows.dst], time_s=time)
-
-    def _number(self, address: str) -> int:
-        number = self._numbers.setdefault(address, len(self.addresses))
-        if number == len(self.addresses):
-            self.addresses.append(address)
-        return number
+        return replace(rows, line=rows.line + before, time_s=self.clock.utc(rows.time_s, read.utc))
 
     def _sections(self) -> Iterator[Section]:
         """Cut the log into sections of whole lines, each under one schema."""

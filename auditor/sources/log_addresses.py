@@ -1,0 +1,142 @@
+"""Number the addresses of a log: those met before are looked up many at once, each new one is read by itself."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.sources.fields import U64, WORD, Column, Mask, Text
+
+NOBODY = -1  # the number of what is no address
+LONGEST_ADDRESS = 48
+SHORT = 2 * WORD  # bytes in which every IPv4 address fits
+FEWEST_SLOTS = 1 << 12
+SLOTS_EACH = 32  # so that hardly ever two texts want the same one
+MOST_SLOTS = 1 << 22
+MIX = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)))
+HALF = np.uint64(29)
+Ints = NDArray[np.int64]
+
+
+class LogAddresses:
+    """The addresses of one log. names: by number; several threads may ask for numbers at once."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._short, self._long = _Met(SHORT // WORD), _Met(LONGEST_ADDRESS // WORD)
+        self._lock = Lock()
+
+    def numbers(self, text: Text, column: Column) -> Ints:
+        """Return the number of each address of a column, NOBODY for what is none."""
+        numbers = self._numbered(text, column, self._short)
+        long = np.flatnonzero(column.length > SHORT)
+        if len(long):
+            numbers[long] = self._numbered(text, column.at(long), self._long)
+        return numbers
+
+    def _numbered(self, text: Text, column: Column, met: _Met) -> Ints:
+        """Return numbers, right for the texts that are no longer than what was met has words."""
+        words = [text.words(column, WORD * at) for at in range(met.width)]
+        mixed = _mixed(words)
+        numbers, known = met.find(words, mixed)
+        if known.all():
+            return numbers
+        new = np.flatnonzero(~known & (column.length <= WORD * met.width))
+        while len(new):
+            _, sample, which = np.unique(mixed[new], return_index=True, return_inverse=True)
+            sample = new[sample]
+            with self._lock:
+                told = np.array([self._number(one) for one in text.texts(column, sample)], np.int64)
+                met.add([word[sample] for word in words], mixed[sample], told)
+            numbers[new] = told[which]
+            # Different texts may be mixed to the same number: those are left for the next round.
+            new = new[_differ([word[new] for word in words], [word[sample[which]] for word in words])]
+        return numbers
+
+    def _number(self, text: bytes) -> int:
+        name = _address(text)
+        if name is None:
+            return NOBODY
+        number = self._numbers.setdefault(name, len(self.names))
+        if number == len(self.names):
+            self.names.append(name)
+        return number
+
+
+class _Met:
+    """Texts of some words each that were met before, with their numbers.
+
+    What a thread finds here is right also while another one adds: a place is told only after it is filled, it does not
+    change any more, and arrays that got too small are replaced, all at once.
+    """
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self._clear(FEWEST_SLOTS)
+
+    def _clear(self, slots: int) -> None:
+        places = slots // SLOTS_EACH
+        held = [np.zeros(places, np.uint64) for _ in range(self.width)]  # at place 0 is nobody
+        self._arrays = np.zeros(slots, np.int32), held, np.full(places, NOBODY, np.int64)
+        self._count = 1
+
+    def find(self, words: list[U64], mixed: U64) -> tuple[Ints, Mask]:
+        """Return the numbers of some texts, and for which they are right."""
+        slots, held, numbers = self._arrays
+        place = slots[_slots(mixed, len(slots))]
+        return numbers[place], ~_differ([one[place] for one in held], words)
+
+    def add(self, words: list[U64], mixed: U64, numbers: Ints) -> None:
+        """Keep texts, as long as there is room and where their slots are free. mixed: a number made of the words."""
+        slots, held, kept = self._arrays
+        if self._count + len(numbers) > len(kept) and len(slots) < MOST_SLOTS:
+            before = slice(1, self._count)
+            self._clear(2 * len(slots))
+            old = [one[before] for one in held]
+            self.add(old, _mixed(old), kept[before])
+            self.add(words, mixed, numbers)
+            return
+        slot = _slots(mixed, len(slots))
+        new = np.flatnonzero((slots[slot] == 0) & (numbers != NOBODY))[: len(kept) - self._count]
+        places = np.arange(self._count, self._count + len(new))
+        for one, word in zip(held, words, strict=True):
+            one[places] = word[new]
+        kept[places] = numbers[new]
+        slots[slot[new]] = places
+        self._count += len(new)
+
+
+def _mixed(words: list[U64]) -> U64:
+    """Return one number for each text, which tells nearly all of them apart."""
+    mixed = words[0] * MIX[0]
+    for place, word in enumerate(words[1:], 1):
+        mixed = (mixed ^ mixed >> HALF ^ word) * MIX[place % len(MIX)]
+    return mixed
+
+
+def _slots(mixed: U64, count: int) -> Ints:
+    return (mixed >> np.uint64(65 - count.bit_length())).view(np.int64)
+
+
+def _differ(some: list[U64], others: list[U64]) -> Mask:
+    """Tell where texts are not the same."""
+    differ: Mask = some[0] != others[0]
+    for one, other in zip(some[1:], others[1:], strict=True):
+        differ |= one != other
+    return differ
+
+
+@lru_cache(maxsize=1 << 16)
+def _address(text: bytes) -> str | None:
+    """Return an address in its usual short form, without the interface behind %; None if it is none."""
+    if len(text) > LONGEST_ADDRESS:
+        return None
+    try:
+        return str(ipaddress.ip_address(text.decode("ascii").partition("%")[0]))
+    except ValueError:
+        return None
