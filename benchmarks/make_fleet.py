@@ -4,6 +4,7 @@
 
     OUT/logs/SITE/PC00001/pfirewall.log     and pfirewall.log.old of some
     OUT/truth.csv                           a line for each computer, see Truth
+    OUT/hosts.csv                           who should be there: auditor batch ... --host-map OUT/hosts.csv
     OUT/site.toml                           site servers and management points: auditor ... --site OUT/site.toml
 
 The same bytes for the same arguments, in constant memory. Every computer is in one of STATES; how its log was written,
@@ -23,7 +24,7 @@ import shutil
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import IO, Any
@@ -480,18 +481,26 @@ def make(out: Path, hosts: int, total: int, seed: int, tiny: bool) -> Truth:
     counted = [one.name for one in fields(Truth) if isinstance(getattr(sums, one.name), int)]
     servers: dict[str, str] = {}
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "truth.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.DictWriter(file, [one.name for one in fields(Truth)], lineterminator="\n")
-        rows.writeheader()
+    with ExitStack() as stack:
+        rows = _table(out / "truth.csv", [one.name for one in fields(Truth)], stack)
+        names = _table(out / "hosts.csv", ["host", "site", "address"], stack)
         for host in fleet(hosts, hosts * TINY_BYTES if tiny else total, seed, tiny):
             truth = write(host, out / "logs" / host.site / host.name)
             servers[host.site_server] = host.management_point
             rows.writerow(asdict(truth))
+            names.writerow(asdict(truth))
             sums = replace(sums, **{name: getattr(sums, name) + getattr(truth, name) for name in counted})
     named = {"site-server": list(servers), "management-point": list(servers.values())}
     lines = [f"{role} = {json.dumps(those)}" for role, those in named.items()]
     (out / "site.toml").write_text("[roles]\n" + "\n".join(lines) + "\n", encoding="utf-8")
     return sums
+
+
+def _table(path: Path, columns: list[str], stack: ExitStack) -> csv.DictWriter[str]:
+    file = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+    table = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+    table.writeheader()
+    return table
 
 
 def main() -> None:

@@ -79,6 +79,11 @@ def test_an_audit_of_each_computer_finds_what_is_true_of_it(fleet):
     assert [audited(fleet, row) for row in every] == every
 
 
+def test_the_map_of_hosts_names_all_of_them(fleet):
+    expected = ["host,site,address", *(",".join((row["host"], row["site"], row["address"])) for row in truth(fleet))]
+    assert (fleet / "hosts.csv").read_text(encoding="utf-8").splitlines() == expected
+
+
 def test_the_files_are_those_that_the_truth_counts(fleet):
     for row in truth(fleet):
         found = files(fleet, row)
