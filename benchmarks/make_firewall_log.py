@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -22,21 +23,32 @@ HEADER = (
     "#Fields: date time action protocol src-ip dst-ip src-port dst-port size tcpflags tcpsyn tcpack tcpwin "
     "icmptype icmpcode info path\r\n\r\n"
 )
-ME, GATEWAY, SITE_SERVER = "192.168.100.10", "192.168.100.1", "192.168.100.5"
-ME6, GROUP6 = "fe80::86:562d:8cda:d91e", "ff02::fb"
 BEGIN = datetime(2024, 6, 5, 10, 35, 6)
 BATCH = 20_000
 TCP_SEEN, UDP_SEEN = "0 - 0 0 0 - - -", "0 - - - - - - -"
 
 
+@dataclass(frozen=True)
+class Network:
+    """The addresses of one computer (IPv4, link-local, global IPv6) and of those around it."""
+
+    me: str = "192.168.100.10"
+    me_link_local: str = "fe80::86:562d:8cda:d91e"
+    me_global: str = "2a01:110:20:10::4a9"
+    gateway: str = "192.168.100.1"
+    broadcast: str = "192.168.100.255"
+    site_server: str = "192.168.100.5"
+    neighbours: tuple[str, ...] = tuple(f"192.168.100.{number}" for number in range(20, 90))
+
+
 class Computer:
     """One computer and its network: what its firewall logs."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, network: Network | None = None) -> None:
         self.random = random.Random(seed)
+        self.network = network or Network()
         self.servers = [self._address() for _ in range(4000)]
         self.weights = [1 / (number + 3) for number in range(len(self.servers))]
-        self.neighbours = [f"192.168.100.{number}" for number in range(20, 90)]
         self.port = 49152
 
     def _address(self) -> str:
@@ -60,21 +72,22 @@ class Computer:
         return [row for kind in kinds for row in kind(next(servers))]
 
     def _web(self, server: str) -> Iterator[str]:
-        own = "2a01:110:20:10::4a9" if ":" in server else ME
+        own = self.network.me_global if ":" in server else self.network.me
         port = self.random.choice((443, 443, 443, 80))
         yield f"ALLOW TCP {own} {server} {self._own_port()} {port} {TCP_SEEN} SEND"
 
     def _name(self, _: str) -> Iterator[str]:
-        yield f"ALLOW UDP {ME} {GATEWAY} {self._own_port()} 53 {UDP_SEEN} SEND"
+        yield f"ALLOW UDP {self.network.me} {self.network.gateway} {self._own_port()} 53 {UDP_SEEN} SEND"
 
     def _group(self, _: str) -> Iterator[str]:
-        neighbour, size = self.random.choice(self.neighbours), self.random.randint(60, 400)
-        group, port = self.random.choice((("224.0.0.251", 5353), ("239.255.255.250", 1900), ("192.168.100.255", 137)))
+        neighbour, size = self.random.choice(self.network.neighbours), self.random.randint(60, 400)
+        groups = (("224.0.0.251", 5353), ("239.255.255.250", 1900), (self.network.broadcast, 137))
+        group, port = self.random.choice(groups)
         row = f"DROP UDP {neighbour} {group} {port} {port} {size} - - - - - - - RECEIVE"
         yield row
         if self.random.random() < 0.3:
             yield row
-            yield f"DROP UDP {ME6} {GROUP6} 5353 5353 {size + 20} - - - - - - - RECEIVE"
+            yield f"DROP UDP {self.network.me_link_local} ff02::fb 5353 5353 {size + 20} - - - - - - - RECEIVE"
 
     def _loopback(self, _: str) -> Iterator[str]:
         row = f"ALLOW TCP 127.0.0.1 127.0.0.1 {self._own_port()} 1120 {TCP_SEEN}"
@@ -82,20 +95,21 @@ class Computer:
         yield f"{row} RECEIVE"
 
     def _ping(self, server: str) -> Iterator[str]:
-        yield f"ALLOW ICMP {ME} {server} - - 0 - - - - {128 if ':' in server else 8} 0 - SEND"
+        yield f"ALLOW ICMP {self.network.me} {server} - - 0 - - - - {128 if ':' in server else 8} 0 - SEND"
 
     def _igmp(self, _: str) -> Iterator[str]:
-        yield f"ALLOW 2 {ME} 224.0.0.22 - - 0 - - - - - - - SEND"
+        yield f"ALLOW 2 {self.network.me} 224.0.0.22 - - 0 - - - - - - - SEND"
 
     def _scan(self, server: str) -> Iterator[str]:
         port, sequence = self.random.randint(1024, 65535), self.random.randrange(1 << 32)
-        yield f"DROP TCP {server} {ME} {port} 3389 48 S {sequence} 0 65535 - - - RECEIVE"
+        yield f"DROP TCP {server} {self.network.me} {port} 3389 48 S {sequence} 0 65535 - - - RECEIVE"
 
     def push(self) -> list[tuple[int, str]]:
         """Return the rows of a push that is dropped at SMB, each with its second."""
         port, sequence = self._own_port(), self.random.randrange(1 << 32)
+        ends = f"{self.network.site_server} {self.network.me}"
         return [
-            (second, f"DROP TCP {SITE_SERVER} {ME} {port} 445 {size} S {sequence} 0 8192 - - - RECEIVE")
+            (second, f"DROP TCP {ends} {port} 445 {size} S {sequence} 0 8192 - - - RECEIVE")
             for second, size in ((0, 52), (3, 52), (9, 48))
         ]
 
