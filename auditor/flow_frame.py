@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from auditor.flow_table import MISSING, TABLE, Columns
+from auditor.flow_table import MISSING, Columns
 
 
-def flow_frame(columns: Columns) -> pd.DataFrame:
-    """Return the columns of a flow table, named and typed as TABLE; they are used up, to need no memory twice."""
-    return pd.DataFrame({name: _column(columns.pop(name), kind) for name, kind in TABLE.items()}, copy=False)
+def flow_frame(columns: Columns, kinds: Mapping[str, str]) -> pd.DataFrame:
+    """Return the columns of a flow table. kinds: their types. They are used up, to need no memory twice."""
+    return pd.DataFrame({name: _column(columns.pop(name), kind) for name, kind in kinds.items()}, copy=False)
 
 
 class FrameColumns(Mapping[str, NDArray[Any]]):
@@ -40,7 +40,7 @@ def _column(values: NDArray[Any], kind: str) -> Any:
     if kind == "Int64":
         return nullable(values, values < 0)
     if kind.startswith("datetime"):
-        return pd.DatetimeIndex(values.view("datetime64[ns]"), tz="UTC")
+        return pd.DatetimeIndex(values.view("datetime64[ns]"), tz="UTC" if "UTC" in kind else None)
     return pd.Series(values, dtype=kind)
 
 
@@ -57,4 +57,5 @@ def _values(column: pd.Series, kind: str) -> NDArray[Any]:
     if kind == "int64":
         return column.to_numpy()
     codes, texts = column.factorize()  # so that each text is but once in memory
-    return texts.to_numpy(object)[codes]
+    found: NDArray[Any] = np.asarray(texts, object)[codes]
+    return found

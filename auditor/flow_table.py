@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -56,12 +57,13 @@ Columns = dict[str, NDArray[Any]]
 class FlowTable:
     """The flow table of one source: as NumPy columns, which the judging works on, or as pandas has it.
 
-    Only one of the two is held in memory. A capture's are columns until pandas is asked for, because that takes longer
-    to load than many a capture takes to read.
+    Only one of the two is held in memory: columns until pandas is asked for, because that takes longer to load than
+    many a source takes to read. kinds: the types that the columns have in pandas.
     """
 
-    def __init__(self, held: Columns | pd.DataFrame) -> None:
+    def __init__(self, held: Columns | pd.DataFrame, kinds: Mapping[str, str] = MappingProxyType(TABLE)) -> None:
         self._held = held
+        self._kinds = kinds
 
     @property
     def columns(self) -> Mapping[str, NDArray[Any]]:
@@ -80,7 +82,7 @@ class FlowTable:
         if isinstance(self._held, dict):
             from auditor.flow_frame import flow_frame
 
-            self._held = flow_frame(self._held)
+            self._held = flow_frame(self._held, self._kinds)
         return self._held
 
     def rows(self, flows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:

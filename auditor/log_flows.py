@@ -11,11 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from auditor.flow_frame import nullable
-from auditor.flow_table import PROTOCOLS, TABLE
+from auditor.flow_table import MISSING, PROTOCOLS, TABLE, Columns, FlowTable
 from auditor.flows import Asked, Event, OneSided
 from auditor.late import GIVEN_UP_S, RETRY_S, allowed_before, is_answer
 from auditor.sources.log_rows import ACK, ACTIONS, DROP, FIN, LET_THROUGH, LOST, PATHS, RECEIVE, RST, SEND, SYN, Rows
@@ -173,9 +171,12 @@ class LogFlows:
         self._addresses = addresses
 
     @cached_property
-    def table(self) -> pd.DataFrame:
+    def table(self) -> FlowTable:
         """The flow table; it is made when it is first asked for."""
-        return _table(self.attempts, self._addresses, self._source, self.facts.clock == "utc")
+        kinds = TABLE | LOG_COLUMNS
+        if self.facts.clock != "utc":
+            kinds |= dict.fromkeys(("start", "end"), "datetime64[ns]")
+        return FlowTable(_columns(self.attempts, self._addresses, self._source), kinds)
 
     @cached_property
     def heard(self) -> frozenset[str]:
@@ -544,24 +545,24 @@ def _folded(attempts: Attempts, kept_of_each: int) -> Attempts:
 # the table
 
 
-def _table(found: Attempts, addresses: Sequence[str], source: str, is_utc: bool) -> pd.DataFrame:
-    count = len(found)
-    zeros = np.zeros(count, np.int64)
+def _columns(found: Attempts, addresses: Sequence[str], source: str) -> Columns:
+    """Return the flow table of a log as NumPy columns, as of a capture, with those of LOG_COLUMNS."""
+    zeros = np.zeros(len(found), np.int64)
     icmp, tcp = found.protocol == ICMP, found.protocol == TCP
     first, answered = found.packet == ATTEMPT, found.packet == ANSWER
     dropped = (found.action == DROP) & first
-    columns: dict[str, Any] = dict.fromkeys(TABLE, zeros)
-    columns |= {
+    columns: Columns = dict.fromkeys(TABLE, zeros)
+    return columns | {
         "source": _words([source], zeros),
         "protocol": _words([PROTOCOLS[one] for one in (TCP, UDP, ICMP)], np.where(tcp, 0, np.where(icmp, 2, 1))),
         "src_ip": _words(addresses, found.src),
-        "src_port": nullable(found.src_port, icmp | (found.src_port == NOT_SAID)),
+        "src_port": np.where(icmp | (found.src_port == NOT_SAID), MISSING, found.src_port),
         "dst_ip": _words(addresses, found.dst),
-        "dst_port": nullable(found.dst_port, icmp),
-        "icmp_type": nullable(found.dst_port >> ICMP_TYPE, ~icmp),
-        "icmp_code": nullable(found.dst_port & 0xFF, ~icmp),
-        "start": _moments(found.start, is_utc),
-        "end": _moments(found.end, is_utc),
+        "dst_port": np.where(icmp, MISSING, found.dst_port),
+        "icmp_type": np.where(icmp, found.dst_port >> ICMP_TYPE, MISSING),
+        "icmp_code": np.where(icmp, found.dst_port & 0xFF, MISSING),
+        "start": found.start * 10**9,
+        "end": found.end * 10**9,
         "syn": np.where(tcp & first, found.rows, 0),
         "syn_ack": np.where(tcp & answered, found.rows, 0),
         "conn_state": _words(["OTH", "S0"], (dropped & ~icmp).astype(np.int64)),
@@ -569,20 +570,14 @@ def _table(found: Attempts, addresses: Sequence[str], source: str, is_utc: bool)
             ["one-sided", "unanswered", "mid-stream"], np.where(dropped, 1, np.where(found.packet == LATER, 2, 0))
         ),
         "icmp_error": _words([""], zeros),
-        "stream": nullable(zeros, np.ones(count, np.bool_)),
+        "stream": zeros + MISSING,
         "action": _words(ACTIONS, found.action),
         "direction": _words(PATHS, found.path),
         "first_line": found.first_line,
         "rows": found.rows,
-        "process_id": nullable(found.process, found.process == NOT_SAID),
+        "process_id": np.where(found.process == NOT_SAID, MISSING, found.process),
     }
-    return pd.DataFrame(columns, copy=False)
 
 
-def _words(words: Sequence[str], codes: Ints) -> Any:
-    return pd.array(list(words) or [""], dtype="str").take(codes)
-
-
-def _moments(time_s: Ints, is_utc: bool) -> pd.DatetimeIndex:
-    moments = pd.DatetimeIndex((time_s * 10**9).view("datetime64[ns]"))
-    return moments.tz_localize("UTC") if is_utc else moments
+def _words(words: Sequence[str], codes: Ints) -> NDArray[Any]:
+    return np.array(list(words) or [""], object)[codes]

@@ -201,7 +201,8 @@ def read_new(files: Sequence[FoundFile], asking: Asking, names: Names, folder: P
         half.unlink(missing_ok=True)
     wanted = {(file.path, file.bytes, file.mtime_ns) for file in files}
     known, unread = _usable(folder, asking, names, wanted)
-    done = {(one.path, one.size, one.modified_ns) for one in (*known, *unread)}
+    done = {(one.path, one.size, one.modified_ns) for one in known}
+    done |= {(one.path, one.size, one.modified_ns) for one in unread}
     new = [file for file in files if (file.path, file.bytes, file.mtime_ns) not in done]
     if new:
         for task, result in runner(tasks_of(new), Reading(asking, names, folder)):

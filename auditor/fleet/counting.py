@@ -23,7 +23,7 @@ from auditor.fleet.document import (
 )
 from auditor.fleet.mending import blamed, mend, place_of, stopped_by_rule, way_of_failing
 from auditor.roles import CLIENT
-from auditor.ruleset import Ruleset
+from auditor.ruleset import Method, Ruleset
 
 OWN_FIREWALL = "each host's own firewall"
 UNKNOWN_DEVICE = "a device that nobody knows"
@@ -66,7 +66,9 @@ def fleet_report(
     nothing decisive of it was seen counts as without evidence. Raises RulesetError if the ruleset has no method main.
     """
     method = ruleset.method(main)
-    known = sorted((_proven(host) for host in hosts), key=lambda one: (one.host, one.site, one.addresses, one.files))
+    known = sorted(
+        (_proven(host, ruleset) for host in hosts), key=lambda one: (one.host, one.site, one.addresses, one.files)
+    )
     kept = tuple(sorted(quarantine))
     missing = {*expected, *(one.host for one in kept if one.host)} - {host.host for host in known}
     order = {one.id: number for number, one in enumerate(method.requirements)}
@@ -77,7 +79,7 @@ def fleet_report(
         main=main,
         asked=tuple(asked),
         roles=tuple(roles),
-        coverage=_coverage(known, main, files or FilesRead(), len(missing)),
+        coverage=_coverage(known, method, files or FilesRead(), len(missing)),
         methods=_methods(known, ruleset),
         requirements=_requirements(known, main, ruleset),
         subnets=_grouped(known, main, order, lambda host: host.subnet),
@@ -93,23 +95,26 @@ def fleet_report(
     )
 
 
-def has_evidence(host: HostResult, method: str) -> bool:
-    """Tell whether any requirement of a method was seen with a decisive verdict."""
-    return any(one.verdict in DECISIVE and one.requirement.startswith(f"{method}/") for one in host.seen)
+def has_evidence(host: HostResult, method: Method) -> bool:
+    """Tell whether any requirement of a method was seen with a decisive verdict; what methods share is told once."""
+    rows = {one.row for one in method.requirements}
+    return any(one.verdict in DECISIVE and one.requirement.partition("/")[2] in rows for one in host.seen)
 
 
-def _proven(host: HostResult) -> HostResult:
+def _proven(host: HostResult, ruleset: Ruleset) -> HostResult:
     """Return a host of which no method is said to work without evidence."""
-    if all(one.result != r.WORKS or has_evidence(host, one.method) for one in host.outcomes):
-        return host
-    honest = (
-        replace(one, result=NO_EVIDENCE) if one.result == r.WORKS and not has_evidence(host, one.method) else one
+    idle = {
+        one.method
         for one in host.outcomes
-    )
+        if one.result == r.WORKS and not has_evidence(host, ruleset.method(one.method))
+    }
+    if not idle:
+        return host
+    honest = (replace(one, result=NO_EVIDENCE) if one.method in idle else one for one in host.outcomes)
     return replace(host, outcomes=tuple(honest))
 
 
-def _coverage(hosts: Sequence[HostResult], main: str, files: FilesRead, missing: int) -> Coverage:
+def _coverage(hosts: Sequence[HostResult], main: Method, files: FilesRead, missing: int) -> Coverage:
     times = [(one.first_time, one.last_time) for one in hosts]
     seen = sum(has_evidence(host, main) for host in hosts)
     return Coverage(

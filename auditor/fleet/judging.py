@@ -105,7 +105,8 @@ def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostR
         records=sum(one.records for one in sources),
         first_time=r.utc_text(first[0], local=first[2]),
         last_time=r.utc_text(last[1], local=last[2]),
-        outcomes=tuple(_outcome(one) for one in methods),
+        outcomes=tuple(_outcome(one) for one in methods)
+        or tuple(Outcome(one, NO_EVIDENCE, (), ()) for one in bench.asked),
         seen=tuple(_seen(methods, sources_of=[one.path for one in sources])),
         recommended=tuple(one.method for one in told.recommendation) if told else (),
         warnings=tuple(_warnings(once))[:MOST_WARNINGS],

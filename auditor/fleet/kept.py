@@ -136,7 +136,8 @@ class Wanted:
         self._fixed = frozenset(self._ports["tcp"].tolist())
         self._dynamic = ruleset.dynamic_ports if any(one.dynamic for one in pushed) else ()
         self._given = given
-        self._named = {role for role in given.networks if role != CLIENT}
+        self._roles = [role for role in given.networks if role != CLIENT]
+        self._named: dict[str, bool] = {}  # asked again and again of the same addresses
 
     def kept(self, source: Source) -> tuple[KeptFlows, tuple[SourceWarning, ...]]:
         """Return what is kept of a source, and warnings about what had to be left out."""
@@ -187,7 +188,9 @@ class Wanted:
         return sorted(chosen, key=lambda one: one.number), max(0, len(pairs) - MOST_PAIRS)
 
     def _may_matter(self, one: Alike, own: frozenset[str]) -> bool:
-        if one.protocol == "icmp" or one.dst_port in self._pushed or self._is_named(one.src_ip, one.dst_ip):
+        if one.protocol == "icmp" or one.dst_port in self._pushed or self._is_named(one.src_ip):
+            return True
+        if self._is_named(one.dst_ip):
             return True
         if self._port(one) == DYNAMIC:
             return not own or one.dst_ip in own
@@ -197,10 +200,12 @@ class Wanted:
 
     def _rank(self, pair: tuple[str, str], flows: Sequence[Alike]) -> tuple[bool, int, int, tuple[str, str]]:
         ports = {one.dst_port for one in flows} & self._pushed
-        return not self._is_named(*pair), -len(ports), -len(flows), pair
+        return not (self._is_named(pair[0]) or self._is_named(pair[1])), -len(ports), -len(flows), pair
 
-    def _is_named(self, *addresses: str) -> bool:
-        return any(self._given.covers(role, one) for role in self._named for one in addresses)
+    def _is_named(self, address: str) -> bool:
+        if address not in self._named:
+            self._named[address] = any(self._given.covers(role, address) for role in self._roles)
+        return self._named[address]
 
     def _port(self, one: Alike) -> int:
         """Return the port at which a flow counts: a documented one, or DYNAMIC."""

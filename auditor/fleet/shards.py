@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import MissingPackageError, ReportError
+from auditor.fleet.hosts import Known
 from auditor.fleet.judging import Contact
 from auditor.fleet.kept import NUMBERS, TEXTS, Facts, KeptFlow, KeptFlows
 from auditor.fleet.summary import Entry, Summary, Unread
-from auditor.fleet.hosts import Known
 from auditor.flows import Event, OneSided
 from auditor.neighbourhood import Asked
 from auditor.sources.packets import Quote
@@ -103,8 +103,15 @@ def outline(path: Path) -> tuple[list[Known], tuple[Unread, ...]]:
     asking = _about(file, QUESTION_KEY)
     names = Known._fields[: -len(("shard", "row", "asking"))]
     columns = _columns_of(file, path, names).to_pydict()
-    rows = zip(*(columns[name] for name in names), strict=True)
-    known = [Known(*plain, tuple(addresses), str(path), row, asking) for row, (*plain, addresses) in enumerate(rows)]
+    known = [
+        Known(
+            **dict(zip(names, values, strict=True)) | {"addresses": tuple(values[-1])},
+            shard=str(path),
+            row=row,
+            asking=asking,
+        )
+        for row, values in enumerate(zip(*(columns[name] for name in names), strict=True))
+    ]
     return known, _unread(file)
 
 
