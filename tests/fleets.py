@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from reports import changed
 
 from auditor import report as r
 from auditor.fleet.counting import FilesRead, fleet_report
 from auditor.fleet.document import NO_EVIDENCE, FleetReport, HostResult, Outcome, Proof, Quarantined, Seen
+from auditor.fleet.saved import fleet_from_dict
+from auditor.render.fleet_document import fleet_as_dict, fleet_schema
 from auditor.ruleset import load_ruleset
 
 RULESET = load_ruleset()
@@ -120,3 +124,8 @@ def site() -> FleetReport:
     roles = (r.RoleAssignment("site-server", SERVER, "given", "named by you"),)
     limits = ("A log says nothing of what was never tried.",)
     return fleet(hosts, files=files, expected=["OLD-3", "HQ-01"], quarantine=[lost], roles=roles, limitations=limits)
+
+
+def planted(report: FleetReport, change: Callable[[str], str]) -> FleetReport:
+    """Return the report with every free text of its document changed, equal ones equally."""
+    return fleet_from_dict(changed(fleet_as_dict(report), fleet_schema(), change))

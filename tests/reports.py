@@ -69,13 +69,14 @@ def fleet(count: int, report: auditor.Report | None = None) -> auditor.Report:
 
 def planted(report: auditor.Report, change: Callable[[str], str]) -> auditor.Report:
     """Return the report with every free text of its document changed, equal ones equally."""
-    return from_dict(_changed(report.to_dict(), schema(), change))
+    return from_dict(changed(report.to_dict(), schema(), change))
 
 
-def _changed(value: Any, described: dict[str, Any], change: Callable[[str], str]) -> Any:
+def changed(value: Any, described: dict[str, Any], change: Callable[[str], str]) -> Any:
+    """Return JSON with every text changed that its schema leaves free."""
     if isinstance(value, dict):
-        return {name: _changed(one, described["properties"][name], change) for name, one in value.items()}
+        return {name: changed(one, described["properties"][name], change) for name, one in value.items()}
     if isinstance(value, list):
-        return [_changed(one, described["items"], change) for one in value]
+        return [changed(one, described["items"], change) for one in value]
     free = isinstance(value, str) and not described.keys() & {"enum", "const", "pattern"}
     return change(value) if free else value

@@ -3,24 +3,361 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections import Counter
+from pathlib import Path
 
 import pytest
-from fleets import MAIN, SERVER, fleet, host, site
+from fleets import MAIN, RULESET, SERVER, fleet, host, site
 from hypothesis import given
 from hypothesis import strategies as st
-from test_logged import LOGGED
+from packets import pcap
+from scenario import scene
+from test_events import blocked, lines
 
+import auditor
 from auditor import report as r
+from auditor.errors import RulesetError
 from auditor.fleet.changes import Opening, in_order
-from auditor.fleet.document import NO_EVIDENCE, FleetReport, Outcome, Quarantined, StopCount
+from auditor.fleet.document import NO_EVIDENCE, FleetReport, HostResult, Outcome, Quarantined, StopCount
 from auditor.fleet.mending import NO_RULE_HELPS
-from auditor.render.fleet_text import render_fleet_text
 
 OWN = "blocked at client"
+ROWS = (
+    "icmp-echo allowed",
+    "icmp-echo blocked at client",
+    "icmp-echo inconclusive",
+    "smb allowed",
+    "smb blocked at client",
+    "smb blocked at between by 10.9.0.1",
+    "smb blocked at between by 10.9.0.2",
+    "smb blocked at client unserved",
+    "smb refused at client",
+    "smb no-answer",
+    "smb STATUS_ACCESS_DENIED",
+    "rpc-dynamic blocked at client",
+    "rpc-dynamic blocked at unknown",
+    "http-management-point blocked at client",
+    "http-management-point blocked at management-point by 10.0.0.7",
+    "https-management-point blocked at client",
+    "https-management-point unreachable",
+)
 
 
-def changes(*hosts: object) -> list[tuple[str, str, str, int, int]]:
+def hosts_of(chosen: list[set[str]]) -> list[HostResult]:
+    """Return a host for each set of rows, with at most one row for each requirement."""
+    made = []
+    for number, rows in enumerate(chosen):
+        by_requirement = {row.split()[0]: row for row in sorted(rows)}
+        address = f" 10.1.{number % 3}.{number + 1}" if number % 4 else ""
+        works = not any("blocked" in row or "allowed" not in row for row in rows)
+        site = ("", "Berlin", "Lyon")[number % 3]
+        made.append(host(f"PC{number:03}{address}", *by_requirement.values(), site=site, works=works))
+    return made
+
+
+fleets = st.lists(st.sets(st.sampled_from(ROWS), max_size=4), max_size=12).map(hosts_of)
+
+
+def changes(*hosts: HostResult) -> list[tuple[str, str, str, int, int]]:
     """Return place, device, ports and counts of the changes for some hosts."""
     return [(one.place, one.device, one.ports, one.helps, one.remaining) for one in fleet(hosts).changes]
+
+
+def causes(*hosts: HostResult) -> list[tuple[str, str, str, int]]:
+    return [(one.verdict, one.code, one.requirement, one.hosts) for one in fleet(hosts).causes]
+
+
+# counts
+
+
+def test_the_results_are_counted_for_every_method():
+    report = fleet([host("A", "smb " + OWN), host("B", "smb allowed"), host("C", "smb open", works=True), host("D")])
+    push, *others = report.methods
+    assert (push.id, push.fails, push.unproven, push.works, push.no_evidence) == (MAIN, 1, 1, 1, 1)
+    assert {(one.works, one.fails, one.unproven, one.no_evidence) for one in others} == {(0, 0, 0, 4)}
+
+
+def test_requirements_that_fail_most_come_first_each_way_and_place_apart():
+    report = fleet(
+        [
+            *(host(f"A{n}", "smb " + OWN, "rpc-endpoint-mapper blocked at unknown") for n in range(3)),
+            host("B", "smb blocked at between by 10.9.0.1"),
+            host("C", "smb STATUS_ACCESS_DENIED"),
+        ]
+    )
+    assert [(one.id, one.verdict, one.blocked_at, one.hosts, one.proven) for one in report.requirements] == [
+        ("client-push/rpc-endpoint-mapper", "blocked", "unknown", 3, 0),
+        ("client-push/smb", "blocked", "client", 3, 3),
+        ("client-push/smb", "blocked", "between", 1, 1),
+        ("client-push/smb", "problem", "", 1, 1),
+    ]
+
+
+def test_what_is_stopped_and_not_blamed_is_not_counted():
+    assert fleet([host("A", "http-management-point open", "https-management-point " + OWN)]).requirements == ()
+
+
+def test_subnets_and_sites_with_most_failures_come_first():
+    report = fleet(
+        [
+            host("A 10.1.1.1", "smb allowed", site="Berlin"),
+            host("B 10.2.2.1", "smb " + OWN, "icmp-echo " + OWN, site="Lyon"),
+            host("C 10.2.2.2", "smb " + OWN, site="Lyon"),
+            host("D"),
+        ]
+    )
+    assert [dataclasses.astuple(one) for one in report.subnets] == [
+        ("10.2.2.0/24", 0, 2, 0, 0, "client-push/smb"),
+        ("", 0, 0, 0, 1, ""),
+        ("10.1.1.0/24", 0, 0, 1, 0, ""),
+    ]
+    assert [one.name for one in report.sites] == ["Lyon", "", "Berlin"]
+
+
+def test_there_are_no_groups_of_what_nobody_knows_of_any_host():
+    report = fleet([host("A", "smb " + OWN)])
+    assert (report.subnets, report.sites) == ((), ())
+
+
+def test_directions_and_devices():
+    report = fleet(
+        [
+            host(
+                "A 10.1.1.1", "smb " + OWN, "icmp-echo " + OWN, "http-management-point blocked at between by 10.9.0.1"
+            ),
+            host("B 10.1.1.2", "smb blocked at site-server"),
+            host("C 10.1.1.3", "smb blocked at unknown"),
+            host("D 10.1.1.4", "smb no-answer"),
+        ]
+    )
+    assert report.directions == (StopCount("site-server to client", 4), StopCount("client to management-point", 1))
+    assert report.devices == (
+        StopCount("10.9.0.1", 1),
+        StopCount("a device that nobody knows", 1),
+        StopCount("each host's own firewall", 1),
+        StopCount("site-server, address unknown", 1),
+    )
+
+
+@given(fleets)
+def test_counts_add_up_for_any_fleet(hosts):
+    report = fleet(hosts)
+    for one in report.methods:
+        assert one.works + one.fails + one.unproven + one.no_evidence == len(hosts)
+    failing = report.method(MAIN).fails
+    assert sum(one.helps for one in report.changes) + report.unhelped == failing
+    for groups in filter(None, (report.subnets, report.sites)):
+        assert sum(one.works + one.fails + one.unproven + one.no_evidence for one in groups) == len(hosts)
+        assert sum(one.fails for one in groups) == failing
+    cover = report.coverage
+    assert cover.with_evidence + cover.without_evidence + cover.without_source == cover.hosts
+
+
+@given(fleets, st.randoms(use_true_random=False))
+def test_the_order_of_the_hosts_does_not_matter(hosts, random):
+    shuffled = list(hosts)
+    random.shuffle(shuffled)
+    assert fleet(shuffled) == fleet(hosts)
+
+
+# nobody knows
+
+
+def test_a_host_without_evidence_is_never_counted_as_working():
+    seen_nothing, unclear = host("A"), host("B", "smb inconclusive")
+    claims = [
+        dataclasses.replace(one, outcomes=tuple(Outcome(had.method, r.WORKS, (), ()) for had in one.outcomes))
+        for one in (seen_nothing, unclear)
+    ]
+    report = fleet(claims)
+    assert {(one.works, one.no_evidence) for one in report.methods} == {(0, 2)}
+    assert {one.result for each in report.hosts for one in each.outcomes} == {NO_EVIDENCE}
+    assert report.coverage.without_evidence == 2
+
+
+def test_expected_hosts_and_those_whose_only_file_is_in_quarantine_are_told():
+    lost = Quarantined("c.log", "C", "its reading ended the worker", "")
+    report = fleet([host("A", "smb allowed")], expected=["A", "B"], quarantine=[lost])
+    assert report.expected == ("B", "C")
+    assert (report.coverage.hosts, report.coverage.without_source) == (3, 2)
+
+
+def test_the_span_of_all_times():
+    report = fleet(
+        [
+            host("A", "smb allowed", first_time="2026-11-23T06:00:00.000000", last_time="2026-11-23T06:30:00.000000"),
+            host("B", "smb allowed", first_time="2026-11-23T05:00:00.000000Z", last_time="2026-11-23T05:30:00.000000Z"),
+            host("C"),
+        ]
+    )
+    span = (report.coverage.first_time, report.coverage.last_time)
+    assert span == ("2026-11-23T05:00:00.000000Z", "2026-11-23T06:30:00.000000")
+
+
+def test_no_hosts_at_all():
+    report = fleet([])
+    assert (report.changes, report.causes, report.requirements, report.hosts) == ((), (), (), ())
+
+
+def test_a_main_method_that_is_none():
+    with pytest.raises(RulesetError, match="no method 'pull'"):
+        fleet([], main="pull")
+
+
+# the changes that help most
+
+
+def test_the_own_firewall_of_all_hosts_is_one_change():
+    assert changes(*(host(f"PC{n} 10.1.1.{n}", "smb " + OWN) for n in range(1, 6))) == [("client", "", "TCP 445", 5, 0)]
+
+
+def test_a_device_that_is_the_host_itself_is_its_own_firewall():
+    one = host("A 10.1.1.1", "smb blocked at unknown by 10.1.1.1")
+    assert changes(one) == [("client", "", "TCP 445", 1, 0)]
+
+
+def test_what_helps_most_comes_first():
+    hosts = [host(f"A{n}", "smb blocked at between by 10.9.0.1") for n in range(2)]
+    hosts += [host(f"B{n}", "smb " + OWN) for n in range(3)]
+    assert changes(*hosts) == [("client", "", "TCP 445", 3, 2), ("between", "10.9.0.1", "TCP 445", 2, 0)]
+
+
+def test_a_host_that_needs_two_is_helped_by_both_only():
+    both = host("A", "smb " + OWN, "icmp-echo " + OWN)
+    assert changes(both) == [("client", "", "ICMP echo requests, TCP 445", 1, 0)]
+    assert changes(both, host("B", "smb " + OWN), host("C", "smb " + OWN)) == [
+        ("client", "", "TCP 445", 2, 1),
+        ("client", "", "ICMP echo requests", 1, 0),
+    ]
+
+
+def test_two_places_that_help_only_together_are_two_changes():
+    two = host("A", "smb " + OWN, "rpc-endpoint-mapper blocked at between by 10.9.0.1")
+    assert changes(two) == [("between", "10.9.0.1", "TCP 135", 0, 1), ("client", "", "TCP 445", 1, 0)]
+
+
+def test_of_an_either_or_group_one_is_enough():
+    at_one_place = host("A", "http-management-point " + OWN, "https-management-point " + OWN)
+    assert changes(at_one_place) == [("client", "", "TCP 80 or TCP 443", 1, 0)]
+    at_two = host("B", "http-management-point " + OWN, "https-management-point blocked at between by 10.9.0.1")
+    assert changes(at_two, at_one_place) == [("client", "", "TCP 80 or TCP 443", 2, 0)]
+
+
+def test_the_remedies_say_where_which_way_and_how():
+    told = fleet(
+        [
+            *(host(f"A{n}", "smb " + OWN, "http-management-point " + OWN) for n in range(4)),
+            *(host(f"B{n}", "smb blocked at between by 10.9.0.1") for n in range(3)),
+            *(host(f"C{n}", f"smb blocked at site-server by {SERVER}") for n in range(2)),
+            host("D", "rpc-dynamic blocked at unknown"),
+        ]
+    )
+    assert [one.remedy for one in told.changes] == [
+        "On 10.9.0.1, and on every further device on the way, allow TCP 445 (smb) from the site server to the clients.",
+        "In the firewall of each client, allow TCP 445 (smb) inbound from the site server and TCP 80 "
+        "(http-management-point) outbound to the management point. One Group Policy does it for all of them.",
+        "In the firewall of the site server 10.0.0.5 itself, allow TCP 445 (smb) outbound to the clients.",
+        "Allow TCP dynamic 49152-65535 (rpc-dynamic) from the site server to the clients. Where it is stopped nobody "
+        "knows: begin with the firewall of a client, then the devices between.",
+    ]
+
+
+@given(fleets)
+def test_every_host_that_a_rule_can_help_is_helped_in_the_end(hosts):
+    report = fleet(hosts)
+    left = [one.remaining for one in report.changes]
+    assert left == sorted(left, reverse=True)
+    assert left[-1:] in ([], [report.unhelped])
+
+
+NEEDS = st.frozensets(
+    st.frozensets(st.builds(Opening, st.sampled_from("pq"), st.sampled_from("xy"), st.sampled_from("ab")), min_size=1),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(st.dictionaries(NEEDS, st.integers(1, 50), max_size=8))
+def test_the_steps_are_those_of_a_plain_search(hosts):
+    made: set[Opening] = set()
+    steps = iter(in_order(hosts))
+    left = dict(hosts)
+    while left:
+        sets = {one - made for needs in hosts for one in needs} - {frozenset()}
+        best = min(sets, key=lambda one: (-helped(left, made | one) / len(one), -helped(left, made | one), sorted(one)))
+        count = sum(step[1] for step in places(steps, best))
+        assert count == helped(left, made | best)
+        made |= best
+        left = {needs: count for needs, count in left.items() if not any(one <= made for one in needs)}
+    assert list(steps) == []
+
+
+def helped(hosts, opened):
+    return sum(count for needs, count in hosts.items() if any(one <= opened for one in needs))
+
+
+def places(steps, wanted):
+    """Take the steps, a place each, that open what is wanted."""
+    taken: set[Opening] = set()
+    while taken != wanted:
+        step = next(steps)
+        assert len({(one.place, one.device) for one in step[0]}) == 1
+        taken |= step[0]
+        yield step
+
+
+# what no rule helps
+
+
+def test_computers_that_nothing_is_heard_of_are_one_cause_and_no_change():
+    off = host("A", "icmp-echo no-answer", "smb no-answer")
+    assert (changes(off), causes(off)) == ([], [("no-answer", "", "", 1)])
+
+
+def test_a_problem_on_an_open_port_is_no_matter_of_firewalls():
+    denied = host("A", "smb STATUS_ACCESS_DENIED", "icmp-echo " + OWN)
+    assert changes(denied) == []
+    (cause,) = fleet([denied]).causes
+    assert (cause.verdict, cause.code, cause.requirement) == ("problem", "STATUS_ACCESS_DENIED", "client-push/smb")
+    assert "make the client push account a local administrator" in cause.remedy
+
+
+def test_where_nobody_listens_no_rule_helps():
+    told = causes(host("A", "smb refused at client"), host("B", "smb blocked at client unserved"))
+    assert told == [("blocked", "", "client-push/smb", 1), ("refused", "", "client-push/smb", 1)]
+
+
+def test_a_device_that_rejects_is_a_matter_of_firewalls():
+    assert changes(host("A", "smb refused at between by 10.9.0.1")) == [("between", "10.9.0.1", "TCP 445", 1, 0)]
+
+
+def test_a_silent_management_point_is_not_a_silent_computer():
+    told = fleet([host("A", "http-management-point no-answer")]).causes
+    assert [(one.verdict, one.requirement) for one in told] == [("no-answer", "client-push/http-management-point")]
+    assert told[0].remedy.startswith("Find out whether the management point is on")
+
+
+def test_each_host_that_no_rule_helps_counts_once():
+    report = site()
+    assert [one.hosts for one in report.causes] == [1, 1]
+    assert report.unhelped == report.changes[-1].remaining == 2
+
+
+def test_the_words_for_where_no_rule_helps_are_those_of_the_verdicts(tmp_path: Path):
+    known = {"roles": {"site-server": "10.0.0.5", "client": "10.0.0.20"}, "dissect": False}
+    log, capture = tmp_path / "security.jsonl", tmp_path / "refused.pcap"
+    log.write_bytes(lines(blocked(FilterOrigin="Stealth")))
+    capture.write_bytes(pcap(scene(["0 10.0.0.5:50000 > 10.0.0.20:445/tcp REJ"])))
+    for source in (log, capture):
+        smb = auditor.audit(source, **known).client().requirement("client-push/smb")
+        assert smb.remedy.startswith(NO_RULE_HELPS)
+
+
+def test_rules_of_the_ruleset_do_not_sound_as_if_no_rule_helped():
+    remedies = [one.remedy for one in RULESET.requirements if one.necessity != "informational"]
+    assert [one for one in remedies if one.startswith(NO_RULE_HELPS)] == []
+
+
+def test_counts_of_devices_are_of_hosts_not_of_requirements():
+    report: FleetReport = fleet([host("A 10.1.1.1", "smb " + OWN, "icmp-echo " + OWN)])
+    assert Counter({one.name: one.hosts for one in report.devices}) == {"each host's own firewall": 1}

@@ -24,9 +24,10 @@ Key = tuple[float, int, tuple[Opening, ...]]
 def in_order(hosts: Mapping[Needs, int]) -> Iterator[tuple[Openings, int]]:
     """Yield what to open at one place, and how many more hosts are helped then, in the order in which it pays most.
 
-    hosts: how many of them need what. Each time the set is taken, of all that some host needs, which helps most hosts
-    for each opening in it; of equal ones that which helps more, then the first by name. One that takes several places
-    is yielded place by place: the hosts that need all of them count at the last. All hosts are helped in the end.
+    hosts: how many of them need what. Each time the set is taken, of all that some host needs or needed, which helps
+    most hosts for each opening in it that is still to be made; of equal ones that which helps more, then the first by
+    name. One that takes several places is yielded place by place: the hosts that need all of them count at the last.
+    All hosts are helped in the end.
     """
     failing = _Failing(hosts)
     while chosen := failing.best():
@@ -114,14 +115,15 @@ class _Failing:
                     self._file(number, alternative - opened)
 
     def _rank(self, openings: Openings) -> None:
-        gain = self.gain(openings)
-        if not gain or openings in self._keys:
+        if openings in self._keys:
             return
+        gain = self.gain(openings)
         key = (-gain / len(openings), -gain, tuple(sorted(openings)))
         self._keys[openings] = key
         for opening in openings:
             self._sets_with[opening].add(openings)
-        heapq.heappush(self._heap, key)
+        if gain:
+            heapq.heappush(self._heap, key)
 
     def _forget(self, openings: Openings) -> None:
         del self._keys[openings]

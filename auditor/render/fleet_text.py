@@ -82,10 +82,11 @@ def _headline(report: FleetReport) -> str:
         return "No computer was audited."
     if not counts.works + counts.fails + counts.unproven:
         return f"Nothing of {title} was seen of {_computers(total)}: nobody knows whether it works."
-    rest = f"it would work on {counts.works:,}, and it is unproven on {counts.unproven:,}"
+    others = [f"{count:,} {what}" for count, what in ((counts.works, "works"), (counts.unproven, "unproven")) if count]
+    rest = f" ({', '.join(others)})" if others else ""
     if counts.fails:
-        return f"{title} would fail on {counts.fails:,} of {_computers(total)}; {rest}."
-    return f"{title} is not seen to fail on any of {_computers(total)}; {rest}."
+        return f"{title} would fail on {counts.fails:,} of {_computers(total)}{rest}."
+    return f"{title} is not seen to fail on any of {_computers(total)}{rest}."
 
 
 def _best(report: FleetReport, failing: int) -> Iterator[Part]:
@@ -115,7 +116,8 @@ def _changes(report: FleetReport) -> Iterator[Part]:
     for number, one in enumerate(report.changes[:MOST_CHANGES], 1):
         helps = f"helps {one.helps:,} more" if number > 1 else f"helps {one.helps:,}"
         helps = helps if one.helps else "helps only together with the next"
-        lines.append(indented(f"{number}. {helps}, {one.remaining:,} still fail: {one.remedy}"))
+        left = f"{one.remaining:,} still fail{'s' if one.remaining == 1 else ''}"
+        lines.append(indented(f"{number}. {helps}, {left}: {one.remedy}"))
     yield from _section(
         "The changes to ask for, in the order in which they pay most",
         [*lines, *_more(len(report.changes), MOST_CHANGES, "fleet.json"), indented(AGAIN, style="dim")],
