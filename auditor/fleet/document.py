@@ -13,7 +13,7 @@ FORMAT_VERSION = 1
 NO_EVIDENCE = "no-evidence"  # beside works, fails and unproven: nothing of this method is in the host's sources
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Proof:
     """Lines or frames of one file that justify a verdict. text: what they show, in one sentence."""
 
@@ -24,7 +24,7 @@ class Proof:
     text: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # of a large fleet there are millions
 class Seen:
     """What one requirement came to for one host, of those of which anything was seen.
 
@@ -53,7 +53,7 @@ class Seen:
     proof: tuple[Proof, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # of a large fleet there are millions
 class Outcome:
     """What one method came to for one host. result: works, fails, unproven or no-evidence.
 
@@ -66,7 +66,7 @@ class Outcome:
     missing: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # of a large fleet there are millions
 class HostResult:
     """All that is known of one host.
 
@@ -162,10 +162,11 @@ class StopCount:
 class Change:
     """One change to ask for, in the order in which it pays most.
 
-    requirements: ids that it opens, together: hosts that need several are helped only by all of them; place: whose
-    firewall ("client": that of each host itself; "between" with a device; "unknown"); device: its address, "" if it is
-    each host's own or unknown; ports: in words, such as "TCP 445"; helps: hosts that no longer fail once this and all
-    changes before it are made; remaining: hosts that still fail then; remedy: what to do, in a sentence.
+    requirements: ids that it opens, together: hosts that need several are helped only by all of them (of an either-or
+    group by one); place: whose firewall ("client": that of each host itself; "between" with a device; "unknown");
+    device: its address, "" if it is each host's own or unknown; ports: in words, such as "TCP 445"; helps: hosts that
+    no longer fail once this and all changes before it are made, and failed before it; remaining: hosts that still fail
+    then; remedy: what to do, in a sentence.
     """
 
     requirements: tuple[str, ...]
@@ -174,6 +175,22 @@ class Change:
     ports: str
     helps: int
     remaining: int
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What lets hosts fail whatever is opened in firewalls, those of most hosts first; each host counts once.
+
+    verdict: unreachable, no-answer, refused, blocked (dropped where nobody listens) or "problem"; code: of the problem,
+    such as STATUS_ACCESS_DENIED, else ""; requirement: its id, "" if the whole computer was not reached; remedy: what
+    to do, in a sentence.
+    """
+
+    verdict: str
+    code: str
+    requirement: str
+    hosts: int
     remedy: str
 
 
@@ -206,8 +223,11 @@ class Coverage:
 class FleetReport:
     """The one document: counts for the whole fleet, then every host.
 
-    main: the method that counts, groups and changes are about; asked: the methods that decide the exit code; hosts: in
-    the order of their names; expected: hosts of a map file of which there is no readable source.
+    main: the method that counts, groups, changes and causes are about; asked: the methods that decide the exit code;
+    subnets, sites: with one of the name "" for hosts of which nobody knows it, none at all if it is known of no host;
+    devices: what stopped hosts where a rule can be changed, such as an address or "each host's own firewall"; hosts: in
+    the order of their names; expected: hosts of a map file, or named with a file in quarantine, of which there is no
+    readable source.
     """
 
     tool: tuple[str, str]
@@ -227,3 +247,16 @@ class FleetReport:
     expected: tuple[str, ...]
     quarantine: tuple[Quarantined, ...]
     limitations: tuple[str, ...]
+    causes: tuple[Cause, ...] = ()
+
+    def method(self, method_id: str) -> MethodCount:
+        """Return the counts of a method. Raises KeyError if the ruleset has none of this id."""
+        for one in self.methods:
+            if one.id == method_id:
+                return one
+        raise KeyError(method_id)
+
+    @property
+    def unhelped(self) -> int:
+        """How many hosts fail whatever is opened in firewalls."""
+        return sum(cause.hosts for cause in self.causes)
