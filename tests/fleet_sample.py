@@ -1,8 +1,8 @@
 """A made-up fleet of any size, the same each time.
 
-Of twenty computers nine drop SMB and the endpoint mapper at their own firewall, three lose the dynamic ports at a device,
-one does not answer, one is refused by the management point, one denies access, two work, one is unproven, two have no
-evidence.
+Of twenty computers nine drop SMB and the endpoint mapper at their own firewall, three lose the dynamic ports at a
+device, one does not answer, one is refused by the management point, one denies access, two work, one is unproven and
+two have no evidence.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from auditor.report import End, Problem, RoleAssignment
 PUSH, MANUAL = "client-push", "manual"
 SITE_SERVER, MANAGEMENT_POINT, DEVICE = "10.0.0.5", "10.0.0.6", "10.9.0.1"
 SITES = ("Berlin", "Bonn", "Gera", "Ulm", "")
+OWN = "each host's own firewall"
 ROWS = {
     "icmp-echo": ("icmp", (), "Let ICMP echo requests from the site server reach the client and the replies return."),
     "smb": (
@@ -73,7 +74,11 @@ def planted(report: d.FleetReport, change: Callable[[str], str]) -> d.FleetRepor
     return changed
 
 
-FIXED = {"main", "asked", "result", "method", "verdict", "confidence", "necessity", "protocol", "blocked_at", "id"}
+# words of ours and ids of the ruleset
+FIXED = {
+    *("main", "asked", "result", "method", "recommended", "verdict", "confidence", "necessity", "protocol"),
+    *("blocked_at", "place", "id", "requirement", "blamed", "missing", "most"),
+}
 
 
 def _changed(value: Any, change: Callable[[str], str]) -> Any:
@@ -82,7 +87,8 @@ def _changed(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, tuple):
         return tuple(_changed(one, change) for one in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        free = [field.name for field in dataclasses.fields(value) if field.name not in FIXED]
+        fixed = FIXED | ({"requirements"} if isinstance(value, d.Change) else set())
+        free = [field.name for field in dataclasses.fields(value) if field.name not in fixed]
         return dataclasses.replace(value, **{name: _changed(getattr(value, name), change) for name in free})
     return value
 
@@ -211,7 +217,7 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> d.Flee
         subnets=_groups(hosts, lambda host: host.subnet),
         sites=_groups(hosts, lambda host: host.site),
         directions=_stops((host, f"{one.source.role} to {one.destination.role}") for host, one in stops),
-        devices=_stops((host, one.device) for host, one in stops if one.device),
+        devices=_stops((host, one.device or OWN) for host, one in stops if one.device or one.blocked_at == "client"),
         changes=_changes(hosts),
         hosts=tuple(hosts),
         expected=expected,

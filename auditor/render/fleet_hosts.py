@@ -126,7 +126,7 @@ def _stops(host: HostResult) -> Iterator[tuple[str, ...]]:
 
 def _details(hosts: Sequence[HostResult], report: FleetReport, texts: _Table[str]) -> list[str]:
     """Return what is told of each host, as long as there is room: first of those that fail."""
-    told = [_NOTHING] * len(hosts)
+    told: list[str] = [_NOTHING] * len(hosts)
     methods = [method.id for method in report.methods]
     room = MOST_BYTES
     for n in sorted(range(len(hosts)), key=lambda n: RESULTS.index(hosts[n].outcome(report.main).result)):
