@@ -74,21 +74,19 @@
 
   function go(to) {
     const hash = written(to);
-    if (hash === location.hash.slice(1)) {
-      apply(to);
-    } else if (hash) {
+    if (hash && hash !== location.hash.slice(1)) {
       asked = true;
       location.hash = hash;
-    } else {
-      settle(to);
-      apply(to);
+    } else if (location.hash && !hash) {
+      settle(to, "pushState");
     }
+    apply(to);
   }
 
-  function settle(to) {
+  function settle(to, how) {
     const hash = written(to);
     try {
-      history.replaceState(null, "", hash ? "#" + hash : location.pathname + location.search);
+      history[how || "replaceState"](null, "", hash ? "#" + hash : location.pathname + location.search);
     } catch (error) {
       location.hash = hash; // where a page from a disk may not do that
     }
@@ -197,18 +195,16 @@
 
   // sorting
 
-  function ranked(values) {
-    const compare = new Intl.Collator("en", { numeric: true }).compare;
-    const sorted = values.map((value, n) => n).sort((a, b) =>
-      (values[a] === "") - (values[b] === "") || compare(values[a], values[b]) || a - b);
+  function ranked(values, compare) {
+    const sorted = values.map((value, n) => n).sort((a, b) => compare(values[a], values[b]) || a - b);
     const ranks = new Uint32Array(values.length);
-    sorted.forEach((n, rank) => { ranks[n] = rank; });
+    sorted.forEach((n, at) => { ranks[n] = at && compare(values[sorted[at - 1]], values[n]) === 0 ? ranks[sorted[at - 1]] : at; });
     return ranks;
   }
 
   function addressKey(text) {
     const own = text.split(" ", 1)[0];
-    return own === "" ? "~" : own.includes(":") ? ":" + own : own.split(".").map((part) => part.padStart(3, "0")).join(".");
+    return own.includes(":") ? ":" + own : own.split(".").map((part) => part.padStart(3, "0")).join(".");
   }
 
   function sorting() {
@@ -224,23 +220,26 @@
     if (!orders.has(cached)) {
       const numbers = Uint32Array.from({ length: count }, (_, n) => n);
       const sign = down ? -1 : 1;
-      if (key === "address") {
-        const keys = all.addresses.map(addressKey);
-        numbers.sort((a, b) => sign * (keys[a] < keys[b] ? -1 : keys[a] > keys[b] ? 1 : 0) || a - b);
-      } else if (key === "name") {
-        numbers.sort((a, b) => sign * (a - b));
-      } else {
-        const rank = key === "result" ? (n) => resultOf(n, method) : rankOf(key);
-        numbers.sort((a, b) => sign * (rank(a) - rank(b)) || a - b);
-      }
+      const [rank, empty] = ranking(key, method);
+      numbers.sort((a, b) => empty(a) - empty(b) || sign * (rank(a) - rank(b)) || a - b); // what is not known stays last
       orders.set(cached, numbers);
     }
     return orders.get(cached);
   }
 
-  function rankOf(key) {
-    const ranks = ranked(all[key + "s"]);
-    return (n) => ranks[all[key][n]];
+  function ranking(key, method) {
+    if (key === "result") {
+      return [(n) => resultOf(n, method), () => 0];
+    }
+    if (key === "name") {
+      return [(n) => n, () => 0]; // they come in this order
+    }
+    if (key === "address") {
+      const ranks = ranked(all.addresses.map(addressKey), (a, b) => (a < b ? -1 : a > b ? 1 : 0));
+      return [(n) => ranks[n], (n) => all.addresses[n] === ""];
+    }
+    const names = all[key + "s"], ranks = ranked(names, new Intl.Collator("en", { numeric: true }).compare);
+    return [(n) => ranks[all[key][n]], (n) => names[all[key][n]] === ""];
   }
 
   // the list
@@ -267,8 +266,9 @@
   function typed() {
     state = Object.assign({}, state, { q: input.value });
     draw();
+    const before = location.hash;
     clearTimeout(timer);
-    timer = setTimeout(() => settle(state), TYPED);
+    timer = setTimeout(() => { if (location.hash === before) { settle(state); } }, TYPED);
   }
 
   function turn(key) {
@@ -506,7 +506,7 @@
   // all together
 
   function apply(to) {
-    state = to;
+    state = read("#" + written(to)); // without what is not set
     draw();
     if (state.host) {
       open(state.host);
@@ -541,9 +541,12 @@
   document.querySelectorAll("[data-show]").forEach(equip);
   document.querySelectorAll(".needs-scripts").forEach((one) => { one.hidden = false; });
   dialog.addEventListener("close", () => {
-    if (state.host !== undefined) {
+    const open = state.host;
+    if (open !== undefined) {
       state = Object.assign({}, state, { host: undefined });
-      settle(state);
+      if (read(location.hash).host === open) {
+        settle(state);
+      }
     }
   });
   dialog.addEventListener("click", (event) => {
@@ -554,14 +557,16 @@
     }
   });
   window.addEventListener("hashchange", () => {
-    if (!location.hash || location.hash.includes("=")) {
-      const to = read(location.hash);
-      apply(to);
-      if (!asked && to.host === undefined && location.hash) {
-        jump();
-      }
-    }
+    const own = asked;
     asked = false;
+    if (own || location.hash && !location.hash.includes("=")) {
+      return; // done already, or a place in the page
+    }
+    const to = read(location.hash);
+    apply(to);
+    if (to.host === undefined && location.hash) {
+      jump();
+    }
   });
   const list = document.getElementById("list");
   list.append(
