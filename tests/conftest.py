@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -67,6 +68,36 @@ def corpus() -> Path:
     if not folder:
         pytest.skip("AUDITOR_CORPUS does not name a folder of real captures")
     return Path(folder)
+
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
+
+
+@pytest.fixture(scope="module")  # it keeps an event loop running, which tests of other modules could not stand
+def browser() -> Iterator[Any]:
+    """Return a browser without a window."""
+    reason = "playwright is not installed: no browser to look with"
+    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
+    path = os.environ.get("AUDITOR_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if path is None:
+        pytest.skip("Chromium is not installed (Debian: apt install chromium), so no page can be opened")
+    rights = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # root has no sandbox
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=path, args=rights)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a page to a file and return its path."""
+
+    def written(page: str) -> Path:
+        path = tmp_path / "report.html"
+        path.write_text(page, encoding="utf-8", newline="\n")
+        return path
+
+    return written
 
 
 TOLD = pytest.StashKey[list[str]]()

@@ -1,30 +1,18 @@
-"""The report as one HTML page: no network, no need of scripts, safe whatever the packets said.
-
-Every value that a template shows goes through `clean` and is escaped; nobody can forget either.
-"""
+"""The report as one HTML page: no network, no need of scripts, safe whatever the packets said."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from auditor import report as r
-from auditor.render import drawing, wording
-from auditor.render.clean import clean
+from auditor.render import drawing, pages, wording
 
-FOLDER = Path(__file__).parent / "page"
 MOST_DRAWN = 100  # of many clients, how many are shown with drawings
 MOST_BYTES = 13_500_000  # of details of many clients: what a browser opens within three seconds
 RESULTS = (r.FAILS, r.UNPROVEN, r.WORKS)
-STATES = {r.WORKS: drawing.GOOD, r.FAILS: drawing.BAD, r.UNPROVEN: drawing.UNSURE}
 MOST_LISTED_IN_NOTEBOOK = 10
 
 
@@ -71,12 +59,13 @@ def render_html(report: r.Report) -> str:
     """Return the report as an HTML page that needs nothing but itself."""
     mains = wording.mains(report)
     many = len(mains) > wording.MANY_CLIENTS
-    style, script = _file("page.css"), _file("page.js")
+    style, script = pages.own("page.css"), pages.own("page.js")
     ordered = sorted(mains, key=lambda one: RESULTS.index(one[1].result)) if many else mains
     told, left_out = _within(_many(report, ordered)) if many else ("", 0)
-    return _rendered(
+    return pages.rendered(
         "page.html.jinja",
         report=report,
+        stopped=stopped,
         mains=ordered,
         many=many,
         heading=_heading(mains),
@@ -85,8 +74,7 @@ def render_html(report: r.Report) -> str:
         left_out=left_out,
         style=style,
         script=script,
-        policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; "
-        "form-action 'none'",
+        policy=pages.policy(style, script),
     )
 
 
@@ -94,16 +82,17 @@ def render_part(report: r.Report) -> str:
     """Return the answer alone as part of a page, such as a notebook: verdict, picture, requirements, other methods."""
     mains = wording.mains(report)
     many = len(mains) > wording.MANY_CLIENTS
-    return _rendered(
+    return pages.rendered(
         "part.html.jinja",
         report=report,
+        stopped=stopped,
         mains=mains,
         many=many,
         heading=_heading(mains),
         few=[] if many else [Details(*one, n, 3, True) for n, one in enumerate(mains, 1)],
         failing=[one for one in mains if one[1].result == r.FAILS],
         most=MOST_LISTED_IN_NOTEBOOK,
-        style=_file("page.css"),
+        style=pages.own("page.css"),
     )
 
 
@@ -124,7 +113,7 @@ def stopped(main: r.MethodResult) -> str:
 
 def _many(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[Markup]:
     """Yield the details of each of many clients; drawings make a page slow, so only the first have them."""
-    show = _template("client.html.jinja").module.folded
+    show = pages.template("client.html.jinja").module.folded
     for place, (client, main) in enumerate(mains, 1):
         drawn = place <= MOST_DRAWN and main.result != r.WORKS
         yield show(Details(client, main, place, 3, drawn), report)
@@ -141,44 +130,3 @@ def _within(parts: Iterator[Markup]) -> tuple[Markup, int]:
         else:
             kept.append(part)
     return Markup("").join(kept), left_out
-
-
-# templates
-
-
-@cache
-def _environment() -> Environment:
-    made = Environment(
-        loader=FileSystemLoader(FOLDER),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_harmless,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    made.globals |= {"stopped": stopped, "wording": wording, "drawing": drawing, "r": r, "states": STATES}
-    return made
-
-
-def _rendered(name: str, **values: Any) -> str:
-    text: str = _template(name).render(**values)
-    return text
-
-
-def _template(name: str) -> Any:
-    return _environment().get_template(name)
-
-
-def _harmless(value: Any) -> Any:
-    """Return what a template shows; Jinja escapes it afterwards."""
-    return value if isinstance(value, Markup | int | float) else clean(str(value))
-
-
-@cache
-def _file(name: str) -> Markup:
-    """Return one of our own files that goes into the page as it is."""
-    return Markup((FOLDER / name).read_text(encoding="utf-8"))  # autoescape would spoil it
-
-
-def _hash(of: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(of.encode()).digest()).decode()}'"

@@ -1,0 +1,228 @@
+"""The hosts of a fleet as compact JSON, from which the script of the page makes its list and the view of one host.
+
+What the list needs of all hosts is one block; what is told of one host lies in blocks of BLOCK hosts, which are only
+parsed when one of them is opened. Texts that many hosts share are written once. All text is cleaned before it goes in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from markupsafe import Markup
+
+from auditor import report as r
+from auditor.fleet.document import NO_EVIDENCE, FleetReport, HostResult, Outcome, Proof, Seen
+from auditor.render.clean import clean
+
+BLOCK = 100  # hosts
+MOST_BYTES = 32_000_000  # of details: what a browser opens within four seconds, also on an older computer
+RESULTS = (r.FAILS, r.UNPROVEN, NO_EVIDENCE, r.WORKS)  # in the order in which details are kept
+OWN_FIREWALL = "each host's own firewall"
+# Stand for the host's own address and name in the texts that hosts share. Cleaned text never holds such a character.
+ADDRESS, NAME = "\ue000", "\ue001"
+SHORTEST_NAME = 4  # that is worth to be replaced
+
+T = TypeVar("T", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """JSON that may stand in a page. listed: of all hosts; texts: those that details share; details: block by block.
+
+    left_out: of how many hosts there was no room for details.
+    """
+
+    listed: Markup
+    texts: Markup
+    details: tuple[Markup, ...]
+    left_out: int
+
+
+def blocks(report: FleetReport) -> Blocks:
+    """Return all hosts of a report, also those that were expected and have no source."""
+    hosts = [*report.hosts, *_without_source(report)]
+    texts: _Table[str] = _Table()
+    details = _details(hosts, report, texts)
+    return Blocks(
+        listed=_json(_listed(hosts, report)),
+        texts=_json(texts.rows),
+        details=tuple(_array(details[n : n + BLOCK]) for n in range(0, len(hosts), BLOCK)),
+        left_out=details.count(_NOTHING),
+    )
+
+
+def _without_source(report: FleetReport) -> Iterator[HostResult]:
+    known = {host.host for host in report.hosts}
+    outcomes = tuple(Outcome(method.id, NO_EVIDENCE, (), ()) for method in report.methods)
+    for name in dict.fromkeys(report.expected):
+        if name not in known:
+            yield HostResult(name, "", (), "", (), 0, None, None, outcomes, (), (), ())
+
+
+# the list
+
+
+def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
+    subnets, sites, requirements = _Table[str](), _Table[str](), _Table[str]()
+    outcomes: _Table[tuple[Any, ...]] = _Table()
+    stops, stopped = _Table[tuple[str, ...]](), _Table[tuple[int, ...]]()
+    methods = [method.id for method in report.methods]
+
+    def outcome(one: Outcome) -> tuple[Any, ...]:
+        blamed, missing = (
+            tuple(requirements.add(clean(name)) for name in names) for names in (one.blamed, one.missing)
+        )
+        return RESULTS.index(one.result), blamed, missing
+
+    columns = {
+        "names": [clean(host.host) for host in hosts],
+        "addresses": [" ".join(map(clean, host.addresses)) for host in hosts],
+        "subnet": [subnets.add(clean(host.subnet)) for host in hosts],
+        "site": [sites.add(clean(host.site)) for host in hosts],
+        "outcome": [outcomes.add(tuple(outcome(host.outcome(method)) for method in methods)) for host in hosts],
+        "stopped": [stopped.add(tuple(map(stops.add, dict.fromkeys(_stops(host))))) for host in hosts],
+        "files": [len(host.files) for host in hosts],
+    }
+    return {
+        "block": BLOCK,
+        "results": RESULTS,
+        "methods": [[clean(method.id), clean(method.title)] for method in report.methods],
+        "main": methods.index(report.main),
+        "subnets": subnets.rows,
+        "sites": sites.rows,
+        "requirements": requirements.rows,
+        "outcomes": outcomes.rows,
+        "stops": stops.rows,
+        "stopSets": stopped.rows,
+        **columns,
+    }
+
+
+def _stops(host: HostResult) -> Iterator[tuple[str, ...]]:
+    """Yield requirement, verdict, place, direction and device of all that makes a method fail."""
+    blamed = {name for outcome in host.outcomes for name in outcome.blamed}
+    for one in host.seen:
+        if one.requirement in blamed:
+            place = one.blocked_at or r.UNKNOWN
+            yield tuple(
+                map(
+                    clean,
+                    (
+                        one.requirement,
+                        one.verdict if one.verdict in r.BAD else "problem",
+                        place,
+                        f"{one.source.role} to {one.destination.role}",
+                        one.device or (OWN_FIREWALL if place == "client" else ""),
+                    ),
+                )
+            )
+
+
+# one host
+
+
+def _details(hosts: Sequence[HostResult], report: FleetReport, texts: _Table[str]) -> list[str]:
+    """Return what is told of each host, as long as there is room: first of those that fail."""
+    told: list[str] = [_NOTHING] * len(hosts)
+    methods = [method.id for method in report.methods]
+    room = MOST_BYTES
+    for n in sorted(range(len(hosts)), key=lambda n: RESULTS.index(hosts[n].outcome(report.main).result)):
+        before = texts.letters
+        one = _json(_Details(hosts[n], texts).told(methods))
+        room -= len(one) + texts.letters - before
+        if room < 0:
+            break
+        told[n] = one
+    return told
+
+
+class _Details:
+    """What is told of one host. Its texts are numbers of rows in the table of texts."""
+
+    def __init__(self, host: HostResult, texts: _Table[str]) -> None:
+        self._host, self._texts = host, texts
+        self._address = clean(host.addresses[0]) if host.addresses else ""
+        name = clean(host.host)
+        self._name = name if len(name) >= SHORTEST_NAME and name != self._address else ""
+
+    def told(self, methods: Sequence[str]) -> list[Any]:
+        """Return the host as lists; the script knows what stands where."""
+        host = self._host
+        return [
+            self._all(host.files),
+            host.records,
+            self._text(host.first_time),
+            self._text(host.last_time),
+            [methods.index(one) for one in host.recommended],
+            self._all(host.warnings),
+            [self._seen(one) for one in host.seen],
+        ]
+
+    def _seen(self, one: Seen) -> list[Any]:
+        ends = (one.source.role, one.source.address, one.destination.role, one.destination.address)
+        return [
+            *map(self._text, (one.requirement, one.necessity, *ends, one.protocol)),
+            one.ports,
+            *map(self._text, (one.verdict, one.confidence, one.blocked_at, one.device)),
+            one.attempts,
+            *map(self._text, (one.first_time, one.last_time, one.explanation, one.remedy)),
+            [[self._text(problem.text), int(problem.fatal)] for problem in one.problems],
+            [self._proof(proof) for proof in one.proof],
+        ]
+
+    def _proof(self, one: Proof) -> list[Any]:
+        path, display_filter, text = map(self._text, (one.path, one.display_filter, one.text))
+        return [path, one.lines, one.frames, display_filter, text]
+
+    def _all(self, texts: Sequence[str]) -> list[int]:
+        return [self._texts.add(self._shared(text)) for text in texts]
+
+    def _text(self, text: str | None) -> int:
+        return self._texts.add(self._shared(text or ""))
+
+    def _shared(self, text: str) -> str:
+        """Return a text as hosts share it."""
+        harmless = clean(text)
+        if self._address:
+            harmless = harmless.replace(self._address, ADDRESS)
+        return harmless.replace(self._name, NAME) if self._name else harmless
+
+
+# JSON
+
+
+class _Table(Generic[T]):
+    """Values that are written once and then named by their number."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[T, int] = {}
+        self.letters = 0
+
+    def add(self, value: T) -> int:
+        """Return the number of a value."""
+        number = self._numbers.get(value)
+        if number is None:
+            number = self._numbers[value] = len(self._numbers)
+            self.letters += len(value) if isinstance(value, str) else 0
+        return number
+
+    @property
+    def rows(self) -> list[T]:
+        """All values by their numbers."""
+        return list(self._numbers)
+
+
+_NOTHING = Markup("0")
+
+
+def _array(of: Sequence[str]) -> Markup:
+    return Markup(f"[{','.join(of)}]")
+
+
+def _json(value: Any) -> Markup:
+    """Return JSON in ASCII in which nothing can end the element that it stands in."""
+    text = json.dumps(value, separators=(",", ":"))
+    return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))

@@ -1,0 +1,160 @@
+"""The report on a fleet as one HTML page: the answer and what to ask for first, then every host to filter and open.
+
+The summary needs no scripts. The list of hosts does, because ten thousand rows in a page open slowly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+from auditor.fleet.document import Change, FleetReport, GroupCount, MethodCount
+from auditor.render import fleet_hosts, pages
+from auditor.render.clean import clean
+
+MOST_SHOWN = 10  # rows of a table that are seen at once; the rest is folded
+MOST_LISTED = 500  # rows of a table at all
+RESULTS = {"fails": "bad", "unproven": "unsure", "no-evidence": "untried", "works": "good"}
+
+
+def render_fleet_html(report: FleetReport) -> str:
+    """Return the report on a fleet as an HTML page that needs nothing but itself."""
+    style, copying, script = pages.own("page.css", "fleet.css"), pages.own("page.js"), pages.own("fleet.js")
+    return pages.rendered(
+        "fleet.html.jinja",
+        report=report,
+        main=report.method(report.main),
+        heading=headline(report),
+        why=why(report),
+        hosts=fleet_hosts.blocks(report),
+        bar=bar,
+        helped=helped,
+        show=show,
+        where=where,
+        stopped_at=stopped_at,
+        results=RESULTS,
+        total=total,
+        most_shown=MOST_SHOWN,
+        most_listed=MOST_LISTED,
+        style=style,
+        scripts=(copying, script),
+        policy=pages.policy(style, copying, script),
+    )
+
+
+# what it tells
+
+
+def headline(report: FleetReport) -> str:
+    """Return the answer in one sentence."""
+    main = report.method(report.main)
+    count = total(main)
+    if not count:
+        return "No computer was audited"
+    if main.fails:
+        return f"{main.title} would fail on {main.fails:,} of {_computers(count)}"
+    if main.works == count:
+        return f"Nothing in the network stops {_lower(main.title)} on any of {_computers(count)}"
+    return f"{main.title} is not known to fail, but nobody knows of {count - main.works:,} of {_computers(count)}"
+
+
+def why(report: FleetReport) -> list[str]:
+    """Return what stands below the answer: the change that helps most, all changes together, and what is not known."""
+    main, told = report.method(report.main), []
+    if report.changes:
+        best, last = report.changes[0], report.changes[-1]
+        told.append(f"This one change helps {best.helps:,} of them: allow {best.ports} {where(best)}.")
+        if len(report.changes) > 1:
+            helped = sum(one.helps for one in report.changes)
+            rest = f"{last.remaining:,} would still fail" if last.remaining else "none would fail"
+            told.append(f"All {len(report.changes)} changes below help {helped:,}; after them {rest}.")
+    if report.unhelped:
+        told.append(f"{report.unhelped:,} fail whatever is opened in firewalls.")
+    known = [f"on {main.works:,} it works"] * bool(main.works) + [f"{main.unproven:,} are unproven"] * bool(
+        main.unproven
+    )
+    if main.no_evidence:
+        known.append(f"of {main.no_evidence:,} nobody knows, for lack of evidence")
+    if known and total(main) != main.works:
+        rest = ", ".join(known)
+        told.append(f"{rest[0].upper()}{rest[1:]}.")
+    return told
+
+
+def where(change: Change) -> str:
+    """Return on whose firewall a change has to be made."""
+    if change.device:
+        return f"on {change.device}"
+    known = {
+        "client": "on each computer's own firewall",
+        "between": "on the devices between the two",
+        "unknown": "(where it is stopped is not known)",
+    }
+    return known.get(change.place) or f"on the {change.place.replace('-', ' ')}"
+
+
+def stopped_at(place: str) -> str:
+    """Return where something was stopped, in words."""
+    known = {"client": "the computer's own firewall", "between": "between the two", "unknown": "not known"}
+    return known.get(place) or f"the {place.replace('-', ' ')}"
+
+
+def total(count: MethodCount | GroupCount) -> int:
+    """Return of how many hosts this is."""
+    return count.works + count.fails + count.unproven + count.no_evidence
+
+
+def show(**wanted: str) -> str:
+    """Return the part of an address behind # that shows only some hosts."""
+    return urlencode({name: clean(value) for name, value in wanted.items()}, quote_via=quote, safe="/:")
+
+
+# bars
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a bar: from x, so wide, both of 100; state: its colour; result: "" if it stands for none."""
+
+    state: str
+    x: float
+    width: float
+    result: str = ""
+
+
+def bar(counts: GroupCount | MethodCount | int, whole: int) -> Sequence[Part]:
+    """Return a bar: the results of a group, or one number, as parts of a whole."""
+    if isinstance(counts, int):
+        return [Part("bad", 0, _share(counts, whole))]
+    begin, parts = 0, []
+    for result, state in RESULTS.items():
+        number: int = getattr(counts, result.replace("-", "_"))
+        if number:
+            parts.append(Part(state, _share(begin, whole), _share(number, whole), result))
+        begin += number
+    return parts
+
+
+def helped(change: Change, failing: int) -> Sequence[Part]:
+    """Return a bar of those that failed at first: helped by earlier changes, by this one, by none so far."""
+    before = failing - change.helps - change.remaining
+    counts = (("good earlier", before), ("good", change.helps), ("bad", change.remaining))
+    begin, parts = 0, []
+    for state, number in counts:
+        if number > 0:
+            parts.append(Part(state, _share(begin, failing), _share(number, failing)))
+        begin += number
+    return parts
+
+
+def _share(count: int, whole: int) -> float:
+    return round(100 * count / whole, 2) if whole else 0
+
+
+def _computers(count: int) -> str:
+    return f"{count:,} computer{'' if count == 1 else 's'}"
+
+
+def _lower(title: str) -> str:
+    return title[:1].lower() + title[1:]
