@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 Heard = Callable[[str], None]
 
-_hearing: list[Heard] = []
+_hearing: ContextVar[Heard | None] = ContextVar("hearing", default=None)  # one for each thread
 
 
 def begin(path: str) -> None:
@@ -16,15 +17,16 @@ def begin(path: str) -> None:
     Then its time limit begins anew, and if the worker process dies, it is this file that is suspected. Where nobody
     hears it, nothing happens.
     """
-    for heard in _hearing[-1:]:
+    heard = _hearing.get()
+    if heard is not None:
         heard(path)
 
 
 @contextmanager
 def hearing(heard: Heard) -> Iterator[None]:
-    """Let a function hear which file the work is at."""
-    _hearing.append(heard)
+    """Let a function hear which file the work of this thread is at."""
+    before = _hearing.set(heard)
     try:
         yield
     finally:
-        _hearing.pop()
+        _hearing.reset(before)
