@@ -1,0 +1,359 @@
+"""The same as running.run on a cluster that Dask holds together: of this computer, or of many with a shared folder.
+
+Dask tries a task again when its worker dies, and gives it up as killed when that happened too often; which of the
+files it was, and whether not another task of the same worker, the plan finds out as it does for our own processes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import queue
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from auditor.errors import ArgumentError, AuditorError, MissingPackageError, SourceError
+from auditor.fleet.begun import hearing
+from auditor.fleet.capacity import usual_workers
+from auditor.fleet.plan import Attempt, Failure, Lost, Plan, Task
+from auditor.fleet.running import NOT_ENOUGH_MEMORY, REPORT_IT, SLOW_HINT, TimeLimit, Told, Work, silent, usual_limit
+from auditor.fleet.written import printable
+from auditor.version import VERSION
+
+if TYPE_CHECKING:
+    from distributed import Client, Future, LocalCluster
+
+Result = TypeVar("Result")
+Note = Callable[[str], None]
+
+CONNECT_S = 8
+FIRST_WORKER_S = 30
+WITHOUT_WORKERS_S = 60.0  # a nanny takes some seconds for a new worker
+RESTART_S = 30
+TICK_S = 0.5
+ALLOWED_FAILURES = 2
+WAITING_EACH = 2  # tasks for each thread of a worker, at work or on their way
+DONE, RAISED, HUNG, REFUSED = "done", "raised", "hung", "refused"
+SETTINGS = {
+    "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
+    "distributed.comm.timeouts.connect": f"{CONNECT_S}s",
+    "distributed.worker.daemon": True,
+    "distributed.logging": {"distributed": "critical"},
+    "logging": {"distributed": "critical"},
+}
+
+
+def run_on_cluster(
+    tasks: Iterable[Task],
+    work: Work[Result],
+    *,
+    scheduler: str | None = None,
+    workers: int | None = None,
+    visible: Sequence[str] = (),
+    told: Told = silent,
+    note: Note | None = None,
+    limit: TimeLimit | None = usual_limit,
+) -> Iterator[tuple[Task, Result | Lost]]:
+    """Yield what the work returns for every task, or for parts of it, as running.run does.
+
+    scheduler: address of a Dask scheduler, such as tcp://10.0.0.5:8786; without it a cluster on this computer with
+    so many workers is started, and ended with this iterator. visible: further paths that every worker must see; the
+    files of the first task are looked for too. note: told, in sentences, what is not as it should be with the cluster.
+    What hangs in C code and lets no thread run is ended only when Dask misses the worker (worker-ttl, five minutes).
+    Raises MissingPackageError without Dask, ArgumentError for what is no address, and AuditorError if the scheduler
+    does not answer, its workers see other folders or have another auditor, or all of them are gone.
+    """
+    _check_installed()
+    if scheduler is not None and "://" not in scheduler and ":" not in scheduler:
+        hint = "write it as the scheduler tells it when it starts, such as tcp://10.0.0.5:8786"
+        raise ArgumentError(f"{scheduler!r} is no address of a scheduler", where="--scheduler", hint=hint)
+    with _quiet(), _client(scheduler, workers) as client:
+        coming = iter(tasks)
+        first = next(coming, None)
+        if first is None:
+            return
+        _check(client, scheduler, [*first.files, *visible], note or (lambda _: None))
+        yield from _Run(client, Plan(chain([first], coming)), work, told, limit).results()
+
+
+def _check_installed() -> None:
+    try:
+        import distributed  # noqa: F401 - only whether it can be
+    except ImportError as error:
+        hint = "pip install 'auditor[cluster]', also where the workers run"
+        raise MissingPackageError(f"a cluster needs Dask, which is not installed ({error})", hint=hint) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask from telling what we tell better: that a worker died, and was started again."""
+    import dask
+
+    logger = logging.getLogger("distributed")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with dask.config.set(SETTINGS):
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+@contextmanager
+def _client(scheduler: str | None, workers: int | None) -> Iterator[Client]:
+    from distributed import Client, LocalCluster
+
+    if scheduler is None:
+        try:
+            cluster = LocalCluster(
+                n_workers=workers or usual_workers(),
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL + 1,
+            )
+        except (OSError, RuntimeError) as error:
+            hint = "without --scheduler and Dask, auditor batch needs no cluster at all"
+            raise AuditorError(f"no cluster can be started on this computer ({error})", hint=hint) from error
+        with cluster, Client(cluster) as client:
+            try:
+                yield client
+            except BaseException:
+                _kill(cluster)
+                raise
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # other versions of Dask are told in one line below
+            client = Client(scheduler, timeout=CONNECT_S)
+    except (OSError, ValueError, TypeError) as error:
+        hint = "check the address, whether `dask scheduler` runs there, and whether a firewall lets its port through"
+        raise AuditorError("no Dask scheduler answers there", where=scheduler, hint=hint) from error
+    with client:
+        yield client
+
+
+def _kill(cluster: LocalCluster) -> None:
+    """End the workers at once, whatever they are at: to close them in order takes as long as that."""
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        with suppress(Exception):
+            nanny.process.process.kill()
+
+
+def _check(client: Client, scheduler: str | None, paths: list[str], note: Note) -> None:
+    """Check that there are workers, with this auditor, that see these paths. Raises AuditorError."""
+    where = scheduler or "the cluster"
+    try:
+        client.wait_for_workers(1, timeout=FIRST_WORKER_S)
+    except TimeoutError as error:
+        hint = f"start some: dask worker {scheduler or 'ADDRESS'}"
+        raise AuditorError("this scheduler has no workers", where=where, hint=hint) from error
+    install = f"install the same on all of them: pip install 'auditor[cluster]=={VERSION}'"
+    answers: dict[str, Any] = client.run(_examined, paths, on_error="return")
+    for address, answer in sorted(answers.items()):
+        if isinstance(answer, BaseException):
+            raise AuditorError(f"auditor cannot be loaded there ({answer})", where=address, hint=install)
+        if answer.version != VERSION:
+            what = f"auditor is version {answer.version} there and {VERSION} here"
+            raise AuditorError(what, where=address, hint=install)
+        if answer.unseen:
+            raise _unseen(address, answer.unseen, answer.folder)
+    for text in _doubts(client, answers):
+        note(text)
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """What a worker has and sees."""
+
+    version: str
+    others: str
+    unseen: list[str]
+    folder: str
+    nanny: bool
+
+
+def _examined(paths: list[str], dask_worker: Any) -> _Examined:
+    """Return what a worker has and sees: run there."""
+    unseen = [path for path in paths if not os.path.exists(path)]
+    return _Examined(VERSION, _others(), unseen, os.getcwd(), bool(dask_worker.nanny))
+
+
+def _others() -> str:
+    from distributed import __version__  # type: ignore[attr-defined] # half of Dask is typed
+
+    return f"Python {'.'.join(platform.python_version_tuple()[:2])} with Dask {__version__}"
+
+
+def _doubts(client: Client, answers: dict[str, _Examined]) -> Iterator[str]:
+    """Yield what may go wrong with these workers, in sentences; each for the first of those that it is true of."""
+    other = [f"{address} has {one.others}" for address, one in sorted(answers.items()) if one.others != _others()]
+    if other:
+        yield f"{_first(other)}, but here it is {_others()}: the same on all is safer"
+    alone = [address for address, one in sorted(answers.items()) if not one.nanny]
+    if alone:
+        yield f"{_first(alone)}: a worker that dies there is not started again; start it without --no-nanny"
+    with suppress(Exception):  # a scheduler need not allow that it is asked
+        allowed = client.run_on_scheduler(lambda dask_scheduler: dask_scheduler.allowed_failures)
+        if allowed != ALLOWED_FAILURES:
+            setting = f"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES={ALLOWED_FAILURES}"
+            yield f"a file may end {allowed + 1} workers before it is given up: start the scheduler with {setting}"
+
+
+def _first(texts: list[str]) -> str:
+    return texts[0] + (f" (and {len(texts) - 1:,} more)" if len(texts) > 1 else "")
+
+
+def _unseen(address: str, paths: list[str], folder: str) -> AuditorError:
+    hint = "all workers need the same folders under the same paths: name the files by a share that all of them have"
+    if not os.path.isabs(paths[0]):
+        hint = f"its current folder is {folder}: name the files by their whole paths, on a share that all workers have"
+    return AuditorError(
+        f"this worker cannot see {_first([printable(path) for path in paths])}", where=address, hint=hint
+    )
+
+
+class _Run:
+    """What is under way."""
+
+    def __init__(self, client: Client, plan: Plan, work: Work[Any], told: Told, limit: TimeLimit | None) -> None:
+        self._client, self._plan, self._work, self._told, self._limit = client, plan, work, told, limit
+        self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._attempts: dict[Future[Any], Attempt] = {}
+        self._seen = time.monotonic()  # when there was a worker
+
+    def results(self) -> Iterator[tuple[Task, Any]]:
+        """Yield all results."""
+        try:
+            while self._submit():
+                future = self._next()
+                if future is not None:
+                    yield from self._take(future)
+        finally:
+            with suppress(Exception):
+                self._client.cancel(list(self._attempts), force=True)
+
+    def _submit(self) -> bool:
+        """Send as many tasks as the workers can take; tell whether any is under way."""
+        most = WAITING_EACH * max(1, sum(self._client.nthreads().values()))
+        while len(self._attempts) < most:
+            attempt = self._plan.next(len(self._attempts))
+            if attempt is None:
+                break
+            future = self._client.submit(_attempt, self._work, attempt.task.files, self._limit, pure=False)
+            self._attempts[future] = attempt
+            future.add_done_callback(self._ended.put)
+        return bool(self._attempts)
+
+    def _next(self) -> Future[Any] | None:
+        """Wait for a moment for a task to end. Raises AuditorError if none can any more."""
+        with suppress(queue.Empty):
+            return self._ended.get(timeout=TICK_S)
+        now = time.monotonic()
+        hint = "start it again, and the same command goes on where it was"
+        if self._client.status not in ("running", "connecting"):
+            raise AuditorError("the Dask scheduler is gone", hint=hint)
+        if self._client.nthreads():
+            self._seen = now
+        elif now - self._seen > WITHOUT_WORKERS_S:
+            raise AuditorError("no worker of the cluster is left", hint="start some, without --no-nanny")
+        return None
+
+    def _take(self, future: Future[Any]) -> Iterator[tuple[Task, Any]]:
+        """Take in how a task ended."""
+        from distributed import KilledWorker
+
+        attempt = self._attempts.pop(future)
+        try:
+            kind, *words = future.result(timeout=WITHOUT_WORKERS_S)
+        except KilledWorker:
+            kind, words = RAISED, ["ended its worker several times", "", NOT_ENOUGH_MEMORY]
+        except Exception as error:  # of Dask itself: ours are told as results
+            if future.cancelled() or isinstance(error, TimeoutError):
+                hint = "start it again, and the same command goes on where it was"
+                raise AuditorError("the Dask scheduler is gone", hint=hint) from error
+            kind, words = RAISED, [f"{type(error).__name__}: {error}", "", REPORT_IT]
+        yield from self._judged(attempt, kind, *words)
+
+    def _judged(self, attempt: Attempt, kind: str, *words: Any) -> Iterator[tuple[Task, Any]]:
+        if kind == DONE:
+            result, size = words
+            self._told(attempt.task.files[-1], len(attempt.task.files), size)
+            yield attempt.task, result
+            return
+        if kind == REFUSED:
+            error, what, where, hint = words
+            raise error(what, where=where, hint=hint)
+        how, suspect, hint = words[:3]
+        if kind == HUNG:
+            with suppress(Exception):  # without a nanny it goes on hanging, beside what else it gets
+                self._client.restart_workers([words[3]], timeout=RESTART_S, raise_for_error=False)
+        lost = self._plan.failed(attempt, Failure(how, hint, suspect, hung=kind == HUNG))
+        if lost:
+            self._told(lost[1].path, 1, 0)
+            yield lost
+
+
+def _attempt(work: Work[Any], files: tuple[str, ...], limit: TimeLimit | None) -> tuple[Any, ...]:
+    """Do the work, on a worker, in a thread that can be given up; return what came of it, never raise."""
+    reading = _Reading(files, limit)
+    answers: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
+    threading.Thread(target=_work, args=(work, files, reading, answers), daemon=True).start()
+    while True:
+        with suppress(queue.Empty):
+            return answers.get(timeout=reading.left())
+        if reading.left() <= 0:
+            from distributed import get_worker
+
+            how = f"took longer than {reading.allowed:,.3g} seconds"
+            return HUNG, how, reading.path, SLOW_HINT, get_worker().address
+
+
+def _work(work: Work[Any], files: tuple[str, ...], reading: _Reading, answers: queue.SimpleQueue[Any]) -> None:
+    try:
+        with hearing(reading.begin):
+            answers.put((DONE, work(files), reading.size))
+    except SourceError as error:
+        answers.put((RAISED, str(error), reading.path, REPORT_IT))
+    except AuditorError as error:
+        answers.put((REFUSED, type(error), error.what, error.where, error.hint))
+    except BaseException as error:
+        answers.put((RAISED, f"{type(error).__name__}: {error}", reading.path, REPORT_IT))
+
+
+class _Reading:
+    """Which file the work is at, and until when it may be."""
+
+    def __init__(self, files: tuple[str, ...], limit: TimeLimit | None) -> None:
+        self._limit = limit or (lambda _: threading.TIMEOUT_MAX / 2)
+        self.path = ""
+        self.size = sum(map(_size, files))
+        self._allow(self.size)
+
+    def begin(self, path: str) -> None:
+        """Note that a file is begun."""
+        self.path = path
+        self._allow(_size(path))
+
+    def left(self) -> float:
+        """Return the seconds that the file may still take."""
+        return max(0.0, self._due - time.monotonic())
+
+    def _allow(self, size: int) -> None:
+        self.allowed = self._limit(size)
+        self._due = time.monotonic() + self.allowed
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except (OSError, ValueError):
+        return 0

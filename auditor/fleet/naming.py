@@ -1,0 +1,330 @@
+"""Whose a source is: told by its path (--host-from) or by a table (--host-map).
+
+Names of computers are written in capital letters, as Windows writes them, so that PC0001 and pc0001 are one host.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import ipaddress
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from auditor.errors import ArgumentError
+from auditor.fleet.wildcards import ANY_FOLDERS, SLASHES, is_pattern, path_regex
+from auditor.fleet.written import printable, read_written
+
+FROM, MAP = "--host-from", "--host-map"
+PLACES = ("host", "site")
+COLUMNS = ("host", "site", "path", "address")
+RIGHT_PATTERN = "write it like {host}/pfirewall.log, logs/{site}/{host}/*.log or {host}-pfirewall.log"
+RIGHT_MAP = "its first line names the columns: host, and any of site, path, address"
+DELIMITERS = ",;\t"
+MOST_FAULTS = 20
+# What is added to the name of a log when the next one is begun, or when it is packed: all of them are of one host.
+ROTATED = r"(?:\.old|\.bak|\.gz|\.\d{1,3}|[-_.]\d{8}(?:[-_T]?\d{4,6})?|[-_.]\d{4}-\d\d-\d\d)*"
+ROTATED_LOG = r"\.(?:log|old)"  # pfirewall.old instead of pfirewall.log.old
+KNOWN_ENDING = r"(?:\.(?:log|txt|json|evtx|etl|cap|pcap|pcapng))?"
+PLACE = re.compile(r"\{([^{}]*)\}")
+PIECES = re.compile(r"[\\/]+")
+
+
+@dataclass(frozen=True, order=True)
+class Name:
+    """Whose a source is. host: in capital letters; site: "" if nobody said it."""
+
+    host: str
+    site: str = ""
+
+
+class _Row(NamedTuple):
+    line: int
+    host: str
+    site: str
+    path: str
+    addresses: tuple[str, ...]
+
+
+class _Place(NamedTuple):
+    """A path of the map: what matches it, how exactly, names that stand in it, and whose it is."""
+
+    regex: re.Pattern[str]
+    exact: int
+    words: tuple[str, ...]
+    line: int
+    name: Name
+
+
+class Names:
+    """Tells whose a file or an address is.
+
+    A path that the map names goes before the pattern, a more exact path of the map (more letters that are not
+    wildcards) before a less exact one, and the map's site of a host before one in the path. notes: what could not be
+    used of the map, in sentences.
+    """
+
+    def __init__(self, pattern: re.Pattern[str] | None = None, rows: Sequence[_Row] = (), where: str = "") -> None:
+        self._pattern = pattern
+        self._sites = {row.host: row.site for row in rows if row.site}
+        self._places = _Places([_place(row, self._sites.get(row.host, "")) for row in rows if row.path])
+        self.notes, self._addresses = _addresses(rows, self._sites, where)
+        self._hosts = tuple(sorted({row.host for row in rows}))
+
+    @property
+    def expected(self) -> tuple[str, ...]:
+        """Return the hosts of the map, in order: of each there should be a source."""
+        return self._hosts
+
+    def of(self, path: str) -> Name | None:
+        """Return whose a file is by its path; None if neither map nor pattern tells."""
+        return self._places.of(path) or self._by_pattern(path)
+
+    def of_address(self, address: str) -> Name | None:
+        """Return which host of the map has an address; None if it does not tell, or names several."""
+        return self._addresses.get(_address(address) or "")
+
+    def check(self, paths: Iterable[str]) -> None:
+        """Raise ArgumentError if there is a pattern and it fits none of these paths: then it is wrong."""
+        example = ""
+        for path in paths if self._pattern else ():
+            if self.of(path):
+                return
+            example = example or path
+        if example:
+            what = f"the pattern fits none of the files, such as {printable(example)}"
+            raise ArgumentError(what, where=FROM, hint=RIGHT_PATTERN)
+
+    def _by_pattern(self, path: str) -> Name | None:
+        found = self._pattern.search(_slashed(path)) if self._pattern else None
+        if found is None:
+            return None
+        host, words = _host(found["host"]), found.groupdict()
+        return Name(host, self._sites.get(host) or words.get("site") or "")
+
+
+def load_names(host_from: str | None = None, host_map: str | None = None) -> Names:
+    """Return what tells whose a source is.
+
+    host_from: the end of the paths, with {host} and perhaps {site} in it, either slash, any case, wildcards; each takes
+    as few letters as possible, none of them a slash. What is added to the name of a rotated or packed log (.old, .1,
+    .gz, a date) need not be written. host_map: a CSV file with the columns host and any of site, path and address; path
+    is a file, a folder with all in it, or a pattern with wildcards; unless it is absolute it may begin at any folder.
+    Raises ArgumentError.
+    """
+    pattern = _pattern(host_from) if host_from is not None else None
+    return Names(pattern, _rows(host_map), host_map) if host_map is not None else Names(pattern)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    _check_pattern(text)
+    names = [name for name in PIECES.split(text.strip()) if name not in ("", ".")]
+    last = names[-1]
+    pieces = [_with_places(path_regex([name])) if name != ANY_FOLDERS else "(?:[^/]+/)*" for name in names]
+    pieces = [piece if name == ANY_FOLDERS else f"{piece}/" for piece, name in zip(pieces, names, strict=True)]
+    body = "".join(pieces).removesuffix("/")
+    if last.endswith("}"):
+        body += KNOWN_ENDING
+    elif last.lower().endswith(".log"):
+        body = body[: -len(r"\.log")] + ROTATED_LOG
+    return re.compile(f"(?:^|/){body}{ROTATED}$", re.IGNORECASE)
+
+
+def _with_places(regex: str) -> str:
+    for place in PLACES:
+        regex = regex.replace(re.escape(f"{{{place}}}"), f"(?P<{place}>[^{SLASHES}]+?)")
+    return regex
+
+
+def _check_pattern(text: str) -> None:
+    places = PLACE.findall(text)
+    rest = PLACE.sub("", text)
+    what = ""
+    if "{" in rest or "}" in rest:
+        what = f"a brace in {text!r} has no partner"
+    elif unknown := [place for place in places if place not in PLACES]:
+        what = f"{{{unknown[0]}}} means nothing in {text!r}: there are {{host}} and {{site}}"
+    elif "host" not in places:
+        what = f"there is no {{host}} in {text!r}"
+    elif twice := [place for place, count in Counter(places).items() if count > 1]:
+        what = f"{{{twice[0]}}} stands twice in {text!r}"
+    elif "}{" in text:
+        what = f"nothing stands between {{host}} and {{site}} in {text!r}, so nobody knows where one ends"
+    elif PIECES.split(text)[-1] == ANY_FOLDERS:
+        what = f"{text!r} ends with folders"
+    if what:
+        raise ArgumentError(what, where=FROM, hint=RIGHT_PATTERN)
+
+
+class _Places:
+    """The paths of a map, found by a name that stands in them: there may be as many of them as files."""
+
+    def __init__(self, places: Sequence[_Place]) -> None:
+        common = Counter(word for place in places for word in place.words)
+        self._by_word: dict[str, list[_Place]] = defaultdict(list)
+        for place in places:
+            self._by_word[min(place.words, key=lambda word: (common[word], word), default="")].append(place)
+        self._lengths = {len(word) - 1 for word in self._by_word if word.endswith("*")}
+
+    def of(self, path: str) -> Name | None:
+        """Return whose a file is by the path of the map that fits it most exactly."""
+        if not self._by_word:
+            return None
+        whole = _whole(path)
+        names = whole.split("/")
+        words = {"", *names, *(f"{name[:length]}*" for name in names for length in self._lengths)}
+        likely = [place for word in words for place in self._by_word.get(word, ())]
+        fitting = [place for place in likely if place.regex.search(whole)]
+        best = min(fitting, key=lambda place: (-place.exact, place.line), default=None)
+        return best.name if best else None
+
+
+def _place(row: _Row, site: str) -> _Place:
+    names = _pieces(row.path)
+    start = "^" if _is_absolute(row.path) else "(?:^|/)"
+    body = path_regex(names)
+    if body.endswith(r"\.log"):
+        body = body.removesuffix(r"\.log") + ROTATED_LOG
+    words = (name if not is_pattern(name) else re.split(r"[*?\[]", name)[0] + "*" for name in names)
+    return _Place(
+        regex=re.compile(f"{start}{body}(?:/|{ROTATED}$)"),
+        exact=sum(len(re.sub(r"[*?]", "", name)) for name in names),
+        words=tuple(word for word in words if word != "*"),
+        line=row.line,
+        name=Name(row.host, row.site or site),
+    )
+
+
+def _whole(path: str) -> str:
+    """Return a path from its root on, with / between the names, in small letters."""
+    return "/".join(_pieces(path if _is_absolute(path) else os.path.abspath(path)))
+
+
+def _pieces(path: str) -> list[str]:
+    return [name for name in PIECES.split(_slashed(path).lower()) if name not in ("", ".")]
+
+
+def _slashed(path: str) -> str:
+    """Return a path as it is compared: its slashes go before letters that cannot be written."""
+    return printable(path.replace("\\", "/"))
+
+
+def _is_absolute(path: str) -> bool:
+    return path.startswith(("/", "\\")) or path[1:2] == ":"
+
+
+def _host(text: str) -> str:
+    """Return a host's name in capital letters; one that is an address, as addresses are written."""
+    return _address(text) or text.strip().upper()
+
+
+def _address(text: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(text.strip()))
+    except ValueError:
+        return None
+
+
+def _addresses(rows: Sequence[_Row], sites: dict[str, str], where: str) -> tuple[tuple[str, ...], dict[str, Name]]:
+    """Return whose each address is; several hosts with one address are told: leases change hands."""
+    owners: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in rows:
+        for address in row.addresses:
+            owners[address].setdefault(row.host, row.line)
+    notes = [
+        f"{where}: {address} is given to {' and '.join(sorted(hosts))} "
+        f"(lines {', '.join(map(str, sorted(hosts.values())))}), so it names none of them"
+        for address, hosts in owners.items()
+        if len(hosts) > 1
+    ]
+    names = {
+        address: Name(host, sites.get(host, ""))
+        for address, hosts in owners.items()
+        if len(hosts) == 1
+        for host in hosts
+    }
+    return tuple(notes), names
+
+
+def _rows(path: str) -> tuple[_Row, ...]:
+    """Return the rows of a map file. Raises ArgumentError with all its faults at once."""
+    text = read_written(path, what="table of hosts", hint=RIGHT_MAP)
+    faults: list[str] = []
+    try:
+        table = _table(text)
+        columns = _columns(next(table, (1, []))[1], path)
+        rows = tuple(row for line, cells in table if (row := _row(line, cells, columns, faults)))
+    except csv.Error as error:
+        raise ArgumentError(f"this is no CSV file ({error})", where=path, hint=RIGHT_MAP) from error
+    faults += [*_contested(rows), *_in_two_sites(rows)]
+    if faults:
+        more = f" and {len(faults) - MOST_FAULTS:,} more" if len(faults) > MOST_FAULTS else ""
+        raise ArgumentError("; ".join(faults[:MOST_FAULTS]) + more, where=path, hint="correct these lines")
+    if not rows:
+        raise ArgumentError("there is no host in it", where=path, hint="write one host a line below the first line")
+    return rows
+
+
+def _table(text: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number and the cells of each line that is not empty; as Excel writes them anywhere."""
+    said = re.match(r"sep=(.)[\r\n]+", text)
+    head = text[said.end() if said else 0 :].lstrip("\r\n").partition("\n")[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=said[1] if said else max(DELIMITERS, key=head.count))
+    for cells in reader:
+        if any(cell.strip() for cell in cells) and not (said and reader.line_num == 1):
+            yield reader.line_num, [cell.strip() for cell in cells]
+
+
+def _columns(cells: list[str], path: str) -> dict[str, int]:
+    words = [cell.lower() for cell in cells]
+    twice = [word for word, count in Counter(words).items() if count > 1 and word in COLUMNS]
+    if twice:
+        raise ArgumentError(f"the column {twice[0]} is there twice", where=path, hint=RIGHT_MAP)
+    for word in words:
+        near = difflib.get_close_matches(word, COLUMNS, n=1, cutoff=0.75)
+        if near and word not in COLUMNS and near[0] not in words:
+            raise ArgumentError(f"unknown column {word!r}", where=path, hint=f"did you mean {near[0]}? {RIGHT_MAP}")
+    if "host" not in words:
+        shown = ", ".join(cells)[:100] or "nothing"
+        raise ArgumentError(f"no column is called host; the first line says {shown}", where=path, hint=RIGHT_MAP)
+    return {word: at for at, word in enumerate(words) if word in COLUMNS}
+
+
+def _row(line: int, cells: list[str], columns: dict[str, int], faults: list[str]) -> _Row | None:
+    """Return what a line says of a host; None, and a fault more, if it cannot be understood."""
+    found = {word: cells[at] if at < len(cells) else "" for word, at in columns.items()}
+    words = re.split(r"[\s,;|]+", found.get("address", "").strip())
+    addresses = {word: _address(word) for word in words if word}
+    wrong = [word for word, address in addresses.items() if address is None]
+    if not found["host"]:
+        faults.append(f"line {line}: there is no host")
+    elif re.search(r"[\\/\x00-\x1f]", found["host"]):
+        faults.append(f"line {line}: {found['host']!r} is no name of a host")
+    elif wrong:
+        faults.append(f"line {line}: {wrong[0]!r} is no address")
+    else:
+        owned = tuple(address for address in addresses.values() if address)
+        return _Row(line, _host(found["host"]), found.get("site", ""), found.get("path", ""), owned)
+    return None
+
+
+def _contested(rows: Sequence[_Row]) -> Iterator[str]:
+    """Yield a fault for each path that is given to two hosts."""
+    owners: dict[tuple[bool, str], _Row] = {}
+    for row in rows:
+        if row.path:
+            first = owners.setdefault((_is_absolute(row.path), "/".join(_pieces(row.path))), row)
+            if first.host != row.host:
+                yield f"lines {first.line} and {row.line}: {row.path} is given to {first.host} and to {row.host}"
+
+
+def _in_two_sites(rows: Sequence[_Row]) -> Iterator[str]:
+    first: dict[str, _Row] = {}
+    for row in rows:
+        if row.site and first.setdefault(row.host, row).site != row.site:
+            yield f"lines {first[row.host].line} and {row.line}: {row.host} is in {first[row.host].site} and {row.site}"

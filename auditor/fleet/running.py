@@ -1,0 +1,361 @@
+"""Work on many tasks at once in processes of our own; whatever a file does to one of them, all others get done.
+
+Not concurrent.futures: its pool breaks as a whole when one process dies, and nobody knows whose task it was.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from auditor.errors import AuditorError, SourceError
+from auditor.fleet import worker
+from auditor.fleet.begun import hearing
+from auditor.fleet.capacity import usual_workers
+from auditor.fleet.channel import receive, send, send_bytes
+from auditor.fleet.plan import Attempt, Failure, Lost, Plan, Task
+
+Result = TypeVar("Result")
+Work = Callable[[tuple[str, ...]], Result]
+Told = Callable[[str, int, int], None]  # the file that is begun, or ""; files and bytes that are done since; may shrink
+TimeLimit = Callable[[int], float]  # seconds that a file of so many bytes may take
+
+LIMIT_S = 600.0
+SLOWEST_BYTES_PER_S = 200_000
+START_S = 120.0  # to load what the work needs; a computer that has other things to do takes its time
+TICK_S = 0.25
+END_S = 5.0
+MOST_FAILED_STARTS = 3
+NOT_ENOUGH_MEMORY = (
+    "perhaps there is not enough memory for it: try it alone, auditor analyze FILE; else please report it"
+)
+REPORT_IT = "auditor analyze FILE tells more; please report it"
+SLOW_HINT = "copy it to this computer and try it alone: auditor analyze FILE"
+CRASHES = {0xC0000005: "access violation", 0xC00000FD: "stack overflow", 0xC0000017: "out of memory"}  # NTSTATUS
+
+
+def usual_limit(size: int) -> float:
+    """Return the seconds that a file of so many bytes may take unless somebody says: ten minutes and more if large."""
+    return LIMIT_S + size / SLOWEST_BYTES_PER_S
+
+
+def silent(_path: str, _files: int, _bytes: int) -> None:
+    """Tell nothing."""
+
+
+def run(
+    tasks: Iterable[Task],
+    work: Work[Result],
+    *,
+    workers: int | None = None,
+    told: Told = silent,
+    limit: TimeLimit | None = usual_limit,
+) -> Iterator[tuple[Task, Result | Lost]]:
+    """Yield what the work returns for every task, or for parts of it, in any order; each file is in exactly one.
+
+    work: a function of a module, with a small result; it may tell by begun.begin which file it is at. A task whose
+    work dies, raises or hangs is tried again in parts; a file that does it twice, or that takes too long, comes as
+    Lost, in a task of its own. Only an AuditorError that is no SourceError, such as a full disk, is raised here.
+    workers: processes; None for as many as there is room for; 0 to work in this process, for comparison: then a file
+    that ends its process ends this one. limit: how long a file may take, None for ever; not with 0 workers. Tasks are
+    asked for one by one. All processes end with this iterator, also when it is given up, and when this process dies.
+    Raises AuditorError if no process can be started.
+    """
+    if workers == 0:
+        return _in_turn(Plan(tasks), work, told)
+    return _Pool(Plan(tasks), pickle.dumps(work), workers or usual_workers(), told, limit).results()
+
+
+def _in_turn(plan: Plan, work: Work[Result], told: Told) -> Iterator[tuple[Task, Result | Lost]]:
+    """Work in this process."""
+    while (attempt := plan.next(0)) is not None:
+        reading = _Reading(told)
+        try:
+            with hearing(reading.hear):
+                result = work(attempt.task.files)
+        except Exception as error:
+            if isinstance(error, AuditorError) and not isinstance(error, SourceError):
+                raise
+            reading.undo()
+            how = str(error) if isinstance(error, SourceError) else f"{type(error).__name__}: {error}"
+            lost = plan.failed(attempt, Failure(how, REPORT_IT, reading.path))
+            if lost:
+                told("", 1, _size(lost[1].path))
+                yield lost
+            continue
+        waiting = [path for path in attempt.task.files if path not in reading.begun]
+        reading.end(len(waiting), sum(map(_size, waiting)))
+        yield attempt.task, result
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except (OSError, ValueError):
+        return 0
+
+
+class _Reading:
+    """How far the work on one task is, told so that files and bytes add up in the end."""
+
+    def __init__(self, told: Told) -> None:
+        self._told = told
+        self._files = self._bytes = 0
+        self._size = 0
+        self.path = ""
+        self.begun: set[str] = set()
+
+    def begin(self, path: str, size: int) -> None:
+        """Note that a file is begun, and so the one before it done."""
+        self._tell(path, 1 if self.path else 0, self._size)
+        self.path, self._size = path, size
+        self.begun.add(path)
+
+    def hear(self, path: str) -> None:
+        """Note that a file is begun whose size nobody has told."""
+        self.begin(path, _size(path))
+
+    def end(self, files: int, size: int) -> None:
+        """Note that all is done, also these files that were not begun one by one."""
+        self._tell("", files + (1 if self.path else 0), size + self._size)
+
+    def undo(self) -> None:
+        """Take back what was told: it has to be done again."""
+        self._told("", -self._files, -self._bytes)
+
+    def _tell(self, path: str, files: int, size: int) -> None:
+        self._files += files
+        self._bytes += size
+        self._told(path, files, size)
+
+
+class _Worker:
+    """One process, and what it is at. heard: where its answers go, each with the worker; None when it has ended."""
+
+    def __init__(self, work: bytes, heard: queue.SimpleQueue[tuple[_Worker, Any]]) -> None:
+        quiet = None if os.environ.get("AUDITOR_DEBUG") else subprocess.DEVNULL
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", worker.START, *sys.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=quiet,
+        )
+        assert self._process.stdin is not None
+        self._tasks = self._process.stdin
+        self.attempt: Attempt | None = None
+        self.started = False  # whether it has begun with the attempt
+        self.due = float("inf")
+        self.allowed = 0.0
+        self.reading = _Reading(silent)
+        threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
+        with suppress(OSError):  # it has died already, and will be heard to
+            send_bytes(self._tasks, work)
+
+    def _listen(self, heard: queue.SimpleQueue[tuple[_Worker, Any]]) -> None:
+        assert self._process.stdout is not None
+        with suppress(EOFError, OSError), self._process.stdout as answers:
+            while True:
+                heard.put((self, receive(answers)))
+        heard.put((self, None))
+
+    def take(self, attempt: Attempt, told: Told) -> None:
+        """Begin with an attempt."""
+        self.attempt, self.started, self.reading = attempt, False, _Reading(told)
+        with suppress(OSError):  # it has died, and will be heard to
+            send(self._tasks, attempt.task.files)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        with suppress(OSError):
+            self._process.kill()
+
+    def dismiss(self) -> None:
+        """Let the process end: it does when nothing can come any more."""
+        with suppress(OSError):
+            self._tasks.close()
+
+    def ended(self) -> int | None:
+        """Return how the process ended, at last by force; None if not even that helps: it waits for a dead drive."""
+        for _ in range(2):
+            with suppress(subprocess.TimeoutExpired):
+                return self._process.wait(END_S)
+            self.kill()
+        return None
+
+
+class _Pool:
+    """The processes, and the tasks that they are at."""
+
+    def __init__(self, plan: Plan, work: bytes, workers: int, told: Told, limit: TimeLimit | None) -> None:
+        self._plan, self._work, self._workers, self._told, self._limit = plan, work, workers, told, limit
+        self._heard: queue.SimpleQueue[tuple[_Worker, Any]] = queue.SimpleQueue()
+        self._busy: set[_Worker] = set()
+        self._idle: list[_Worker] = []
+        self._failed_starts = 0
+        self._worked_s = 0.0  # while this process runs: neither asleep, nor stopped, nor left alone by its user
+        self._looked = self._checked = time.monotonic()
+
+    def results(self) -> Iterator[tuple[Task, Any]]:
+        """Yield all results; no process is left when this ends, however it ends."""
+        try:
+            while self._dispatch():
+                yield from self._next_results()
+            for one in self._idle:
+                one.dismiss()
+            for one in self._idle:
+                one.ended()
+        finally:
+            everyone = [*self._busy, *self._idle]
+            for one in everyone:
+                one.kill()
+            for one in everyone:
+                one.dismiss()
+                one.ended()
+
+    def _dispatch(self) -> bool:
+        """Give everyone something to do; tell whether anyone is at work."""
+        while len(self._busy) < self._workers:
+            attempt = self._plan.next(len(self._busy))
+            if attempt is None:
+                break
+            one = self._free_worker(attempt)
+            if one is None:
+                self._plan.put_back(attempt)
+                break
+            one.take(attempt, self._told)
+            self._busy.add(one)
+            one.due = self._worked_s + START_S
+        return bool(self._busy)
+
+    def _free_worker(self, attempt: Attempt) -> _Worker | None:
+        """Return a worker for an attempt; None if no further one can be started now."""
+        if attempt.alone:
+            for one in self._idle:
+                one.dismiss()
+                one.ended()
+            self._idle.clear()
+        if self._idle:
+            return self._idle.pop()
+        try:
+            return _Worker(self._work, self._heard)
+        except OSError as error:
+            if self._busy:
+                return None
+            raise _cannot_start(error.strerror or str(error)) from error
+
+    def _next_results(self) -> Iterator[tuple[Task, Any]]:
+        """Wait for a moment, and yield what has come."""
+        one: _Worker | None
+        try:
+            one, content = self._heard.get(timeout=TICK_S)
+        except queue.Empty:
+            one, content = None, None
+        now = time.monotonic()
+        self._worked_s += min(now - self._looked, 2 * TICK_S)
+        self._looked = now
+        if one in self._busy:
+            message = (None,) if content is None else pickle.loads(content)
+            yield from self._hear(one, *message)
+        elif one in self._idle:
+            self._idle.remove(one)  # it has ended, and nothing is lost
+            one.ended()
+        if now - self._checked >= TICK_S:
+            self._checked = now
+            yield from self._end_late_ones()
+
+    def _hear(self, one: _Worker, kind: str | None, *words: Any) -> Iterator[tuple[Task, Any]]:
+        """Take in one message of a worker; without a kind it has ended."""
+        assert one.attempt is not None
+        if kind == worker.SIZE:
+            one.started = True
+            self._allow(one, *words)
+        elif kind == worker.BEGUN:
+            one.reading.begin(*words)
+            self._allow(one, words[1])
+        elif kind == worker.DONE:
+            result, files, size = words
+            one.reading.end(files, size)
+            self._failed_starts = 0
+            self._release(one)
+            yield one.attempt.task, result
+        elif kind == worker.RAISED:
+            self._release(one)
+            yield from self._failed(one, Failure(words[0], REPORT_IT, one.reading.path))
+        elif kind == worker.REFUSED:
+            error, what, where, hint = words
+            raise error(what, where=where, hint=hint)
+        elif kind == worker.BROKEN:
+            raise _cannot_start(words[0])
+        elif kind is None:
+            yield from self._died(one)
+
+    def _release(self, one: _Worker) -> None:
+        self._busy.remove(one)
+        self._idle.append(one)
+
+    def _died(self, one: _Worker) -> Iterator[tuple[Task, Any]]:
+        assert one.attempt is not None
+        self._busy.remove(one)
+        one.kill()
+        how = _how(one.ended())
+        if one.started:
+            yield from self._failed(
+                one, Failure(f"ended its process twice ({how})", NOT_ENOUGH_MEMORY, one.reading.path)
+            )
+            return
+        self._failed_starts += 1
+        if self._failed_starts >= MOST_FAILED_STARTS:
+            raise _cannot_start(how)
+        self._plan.put_back(one.attempt)
+
+    def _allow(self, one: _Worker, size: int) -> None:
+        one.allowed = self._limit(size) if self._limit else float("inf")
+        one.due = self._worked_s + one.allowed
+
+    def _end_late_ones(self) -> Iterator[tuple[Task, Any]]:
+        for one in [one for one in self._busy if one.due < self._worked_s]:
+            if not one.started:
+                yield from self._died(one)
+                continue
+            self._busy.remove(one)
+            one.kill()
+            one.ended()
+            how = f"took longer than {_seconds(one.allowed)}"
+            yield from self._failed(one, Failure(how, SLOW_HINT, one.reading.path, hung=True))
+
+    def _failed(self, one: _Worker, failure: Failure) -> Iterator[tuple[Task, Any]]:
+        assert one.attempt is not None
+        one.reading.undo()
+        lost = self._plan.failed(one.attempt, failure)
+        if lost:
+            self._told("", 1, _size(lost[1].path))
+            yield lost
+
+
+def _cannot_start(why: str) -> AuditorError:
+    hint = "auditor doctor tells whether auditor is whole; --workers 0 works without further processes"
+    return AuditorError(f"the processes that read the sources cannot be started ({why})", hint=hint)
+
+
+def _how(code: int | None) -> str:
+    """Return how a process ended, in words."""
+    if code is None:
+        return "no answer"
+    if code < 0:
+        with suppress(ValueError):
+            return f"signal {-code}, {signal.Signals(-code).name}"
+        return f"signal {-code}"
+    return f"{CRASHES[code]}, {code:#x}" if code in CRASHES else f"exit code {code}"
+
+
+def _seconds(count: float) -> str:
+    return f"{count / 60:,.0f} minutes" if count >= 120 else f"{count:,.3g} seconds"

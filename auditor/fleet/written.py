@@ -1,0 +1,66 @@
+"""Text that a person, Excel or PowerShell wrote, in whichever encoding each of them likes, and paths as text."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import stat
+from pathlib import Path
+
+from auditor.errors import ArgumentError
+
+LARGEST_BYTES = 200_000_000  # a million paths
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),  # Out-File and Export-Csv of Windows PowerShell
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+WESTERN = "cp1252"  # Excel and Set-Content on most Windows computers of Europe and America
+
+
+def read_written(path: str, *, what: str, hint: str) -> str:
+    """Return the text of a file: UTF-8 or UTF-16, with or without a byte-order mark, else as this system writes it.
+
+    what: what the file should be, such as "list of paths"; hint: the next step if it is none. Raises ArgumentError.
+    """
+    content = _content(path, what, hint)
+    text = _decoded(content)
+    if text is None or "\0" in text:
+        raise ArgumentError(f"this is no {what}: not even a text file", where=path, hint=hint)
+    return text
+
+
+def _decoded(content: bytes) -> str | None:
+    try:
+        for mark, encoding in BYTE_ORDER_MARKS:
+            if content.startswith(mark):
+                return content.decode(encoding)
+        if content[1:2] == b"\0" or content[:1] == b"\0":
+            return content.decode("utf-16-le" if content[1:2] == b"\0" else "utf-16-be")
+        return content.decode()
+    except UnicodeDecodeError:
+        pass
+    # On Linux a path is any bytes, and a list holds them as they are; the tables of Windows are in its code page.
+    return os.fsdecode(content) if os.name != "nt" else content.decode(WESTERN, "replace")
+
+
+def _content(path: str, what: str, hint: str) -> bytes:
+    try:
+        mode = os.stat(path).st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "not an ordinary file"
+            raise ArgumentError(f"this is {kind}, not a {what}", where=path, hint=hint)
+        content = Path(path).read_bytes() if os.path.getsize(path) <= LARGEST_BYTES else None
+    except FileNotFoundError as error:
+        raise ArgumentError(f"there is no such {what}", where=path, hint="check the path") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ArgumentError(f"the {what} cannot be read ({reason})", where=path, hint=hint) from error
+    if content is None:
+        raise ArgumentError(f"this is too large for a {what}", where=path, hint=hint)
+    return content
+
+
+def printable(path: str) -> str:
+    """Return a path as text that can be written anywhere: a file name need not be Unicode."""
+    return path.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,261 @@
+"""A pool delivers every file exactly once, whatever some of them do to its processes, and leaves none behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import fleet_work
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from auditor.errors import AuditorError, OutputError
+from auditor.fleet.begun import begin
+from auditor.fleet.capacity import usable_processors, usual_workers
+from auditor.fleet.plan import Attempt, Failure, Lost, Plan, Task
+from auditor.fleet.running import run, usual_limit
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as Linux knows them")
+
+
+def done(*tasks: tuple[str, ...], work=fleet_work.told_names, workers: int = 2, **options) -> dict[str, str]:
+    """Run tasks; return what became of each file, by its name. Every file must be delivered exactly once."""
+    given = [Task(number, files) for number, files in enumerate(tasks)]
+    delivered, fates = [], {}
+    for task, result in run(iter(given), work, workers=workers, **options):
+        assert set(task.files) <= set(given[task.number].files)
+        delivered += task.files
+        if isinstance(result, Lost):
+            assert task.files == (result.path,)
+            fates[os.path.basename(result.path)] = result.how
+        else:
+            assert result == tuple(map(os.path.basename, task.files))
+            fates |= dict.fromkeys(result, "done")
+    assert Counter(delivered) == Counter(path for files in tasks for path in files)
+    return fates
+
+
+def test_every_task_is_done_in_another_process():
+    tasks = [Task(number, (f"{number}",)) for number in range(40)]
+    results = list(run(tasks, fleet_work.process, workers=2))
+    assert sorted(task.number for task, _ in results) == list(range(40))
+    pids = {pid for _, result in results for pid in result}
+    assert len(pids) == 2
+    assert os.getpid() not in pids
+    assert not any(_lives(pid) for pid in pids)
+
+
+def test_without_workers_all_is_done_here():
+    assert list(run([Task(7, ("a", "b"))], fleet_work.process, workers=0)) == [
+        (Task(7, ("a", "b")), (os.getpid(),) * 2)
+    ]
+    assert done(("a", "raise", "b"), workers=0) == {"a": "done", "raise": "ValueError: fault in raise", "b": "done"}
+
+
+def test_nothing_to_do_needs_no_process():
+    assert list(run([], fleet_work.names, workers=2)) == []
+
+
+@pytest.mark.parametrize("work", [fleet_work.names, fleet_work.told_names])
+@pytest.mark.parametrize(
+    ("fate", "how"),
+    [
+        ("kill", "ended its process twice (signal 9, SIGKILL)"),
+        ("crash", "ended its process twice (signal 11, SIGSEGV)"),
+        ("exit", "ended its process twice (exit code 7)"),
+        ("raise", "ValueError: fault in raise"),
+        ("quit", "SystemExit: 5"),
+    ],
+)
+def test_a_file_that_ends_its_process_is_lost_and_nothing_else_is(work, fate, how):
+    fates = done(("a", "b", fate, "c"), ("d", "e"), ("f",), work=work)
+    assert fates == {**dict.fromkeys("abcdef", "done"), fate: how}
+
+
+@pytest.mark.parametrize("work", [fleet_work.names, fleet_work.told_names])
+def test_a_file_that_ends_its_process_once_is_done(tmp_path, work):
+    path = tmp_path / "once"
+    path.touch()
+    assert done(("a", str(path), "b"), work=work) == {"a": "done", "once": "done", "b": "done"}
+
+
+@pytest.mark.parametrize("fate", ["hang", "stuck"])
+def test_a_file_that_hangs_is_lost_in_time(fate):
+    fates = done(("a", fate, "b"), ("c",), limit=lambda _: 0.8)
+    assert fates == {"a": "done", fate: "took longer than 0.8 seconds", "b": "done", "c": "done"}
+
+
+def test_many_slow_files_are_not_one_that_hangs():
+    assert done(tuple(f"slow{number}" for number in range(6)), limit=lambda _: 0.9)["slow5"] == "done"
+
+
+def test_a_hang_is_found_while_others_keep_the_pool_busy():
+    began = time.monotonic()
+    fates = done(("hang",), *((f"{number}",) for number in range(3000)), limit=lambda _: 1)
+    assert fates["hang"].startswith("took longer")
+    assert time.monotonic() - began < 20
+
+
+def test_what_the_work_prints_does_no_harm():
+    assert done(("print", "a"), ("print2",)) == {"print": "done", "a": "done", "print2": "done"}
+
+
+def test_a_full_disk_is_no_fault_of_a_file():
+    with pytest.raises(OutputError, match="full: the disk is full - make room"):
+        done(("a", "full"))
+
+
+def test_work_that_no_process_can_load_is_told():
+    work = type("Local", (), {"__reduce__": lambda _: (__import__, ("no_such_module",))})()
+    with pytest.raises(AuditorError, match=r"cannot be started \(ModuleNotFoundError: .*no_such_module"):
+        list(run([Task(0, ("a",))], work, workers=1))
+
+
+def test_processes_that_cannot_start_are_told(monkeypatch):
+    monkeypatch.setattr("auditor.fleet.worker.START", "import os; os._exit(3)")
+    with pytest.raises(AuditorError, match=r"cannot be started \(exit code 3\)"):
+        list(run([Task(0, ("a",))], fleet_work.names, workers=2))
+
+
+def test_tasks_are_asked_for_one_by_one():
+    asked = []
+
+    def tasks():
+        for number in range(1000):
+            asked.append(number)
+            yield Task(number, ("a",))
+
+    results = run(tasks(), fleet_work.names, workers=2)
+    next(results)
+    assert len(asked) < 6
+    results.close()
+
+
+def test_progress_adds_up_also_when_something_dies(tmp_path):
+    for name in ("a", "b", "kill", "c", "raise"):
+        (tmp_path / name).write_bytes(b"x" * 100)
+    paths = tuple(str(path) for path in sorted(tmp_path.iterdir()))
+    for work in (fleet_work.names, fleet_work.told_names):
+        told = []
+        done(paths, work=work, told=lambda *words, told=told: told.append(words))
+        assert (sum(files for _, files, _ in told), sum(size for _, _, size in told)) == (5, 500)
+    assert {path for path, _, _ in told if path} == set(paths)
+
+
+def test_giving_up_ends_all_processes():
+    results = run([Task(0, ("a",)), Task(1, ("hang",)), Task(2, ("stuck",))], fleet_work.told_names, workers=3)
+    next(results)
+    mine = _children(os.getpid())
+    assert len(mine) >= 1
+    began = time.monotonic()
+    results.close()
+    assert time.monotonic() - began < 3
+    assert not any(_lives(pid) for pid in mine)
+
+
+COORDINATOR = """
+import sys
+sys.path[:0] = {path!r}
+import fleet_work
+from auditor.fleet.plan import Task
+from auditor.fleet.running import run
+tasks = [Task(0, ("hang",)), Task(1, ("stuck",)), Task(2, ("a",))]
+for _ in run(tasks, fleet_work.told_names, workers=3):
+    print("running", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_process_is_left_when_the_one_that_started_them_dies(number):
+    """No guard `if __name__ == "__main__"` is needed either."""
+    with subprocess.Popen(
+        [sys.executable, "-c", COORDINATOR.format(path=sys.path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as coordinator:
+        assert coordinator.stdout.readline() == b"running\n"
+        workers = _children(coordinator.pid)
+        assert len(workers) >= 2
+        coordinator.send_signal(number)
+        coordinator.wait(10)
+        until = time.monotonic() + 2
+        while any(map(_lives, workers)) and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not any(map(_lives, workers))
+        said = coordinator.stderr.read().decode().splitlines()
+    assert said[-1:] == (["KeyboardInterrupt"] if number == signal.SIGINT else [])
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@settings(max_examples=6)
+@given(
+    tasks=st.lists(st.lists(st.sampled_from(["ok", "kill", "exit", "raise"]), min_size=1, max_size=5), max_size=5),
+    telling=st.booleans(),
+)
+def test_every_file_is_delivered_once_whatever_dies(tasks, telling):
+    named = [tuple(f"{number}-{at}-{fate}" for at, fate in enumerate(fates)) for number, fates in enumerate(tasks)]
+    fates = done(*named, work=fleet_work.told_names if telling else fleet_work.names)
+    assert {name for name, how in fates.items() if how == "done"} == {
+        name for files in named for name in files if name.endswith("ok")
+    }
+
+
+@given(data=st.data(), sizes=st.lists(st.integers(1, 9), max_size=8), telling=st.booleans())
+def test_the_plan_loses_only_what_failed_alone(data, sizes, telling):
+    """All orders of events, without processes: what is guilty always fails, others sometimes, when not alone."""
+    tasks = [Task(number, tuple(f"{number}-{at}" for at in range(size))) for number, size in enumerate(sizes)]
+    files = [path for task in tasks for path in task.files]
+    guilty = set(data.draw(st.lists(st.sampled_from(files), max_size=5))) if files else set()
+    plan, running, delivered, lost = Plan(tasks), list[Attempt](), list[str](), list[str]()
+    unlucky = data.draw(st.integers(0, 5))
+    while True:
+        while len(running) < 3 and (attempt := plan.next(len(running))):
+            running.append(attempt)
+        if not running:
+            break
+        assert len(running) == 1 or not any(attempt.alone for attempt in running)
+        attempt = running.pop(data.draw(st.integers(0, len(running) - 1)))
+        wrong = [path for path in attempt.task.files if path in guilty]
+        innocent = not wrong and not attempt.alone and unlucky > 0
+        unlucky -= innocent
+        if wrong or innocent:
+            suspect = (wrong or attempt.task.files)[0] if telling else ""
+            found = plan.failed(attempt, Failure("died", suspect=suspect))
+            lost += [found[1].path] if found else []
+        else:
+            delivered += attempt.task.files
+    assert sorted(delivered + lost) == sorted(files)
+    assert set(lost) == guilty
+
+
+def test_a_large_file_may_take_longer():
+    assert usual_limit(0) == 600
+    assert usual_limit(64_000_000) > 900
+
+
+def test_begin_is_for_any_place():
+    begin("a")
+
+
+def test_workers_are_as_many_as_the_container_may_use(tmp_path):
+    known = len(os.sched_getaffinity(0))
+    assert usable_processors(tmp_path) == known
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    assert usable_processors(tmp_path) == known
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert usable_processors(tmp_path) == 1
+    assert 1 <= usual_workers() <= 8
