@@ -1,388 +1,186 @@
-"""Audit a fleet: read what is new, put all summaries together, judge every host, report once.
-
-The folder of a fleet holds `summaries`: Parquet files, each about a hundred sources or so, each there whole or not at
-all. A second run reads only files that are new or have changed.
-"""
+"""The way of a fleet in one call: find the sources, read what is new, judge, write the report."""
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import glob
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from auditor.errors import ReportError
-from auditor.fleet import judging, shards
-from auditor.fleet.asking import Asking, asking_of, only_one_ruleset
-from auditor.fleet.counting import FilesRead, fleet_report
-from auditor.fleet.document import FleetReport, HostResult, Quarantined
-from auditor.fleet.finding import FoundFile
-from auditor.fleet.hosts import Host, Known, by_host
-from auditor.fleet.judging import Bench, Contact
-from auditor.fleet.naming import Names
-from auditor.fleet.running import Lost, Task
-from auditor.fleet.summary import Entry, Summary, Unread, summarised
-from auditor.report import Report, RoleAssignment
-from auditor.roles import CLIENT
-from auditor.ruleset import Ruleset
-from auditor.version import VERSION
+from auditor.errors import OutputError, ReportError, SourceError
+from auditor.fleet.asking import Asking, methods_of
+from auditor.fleet.cluster import run_on_cluster
+from auditor.fleet.document import FleetReport
+from auditor.fleet.finding import find_files
+from auditor.fleet.fleet import Runner, put_together, read_new, summaries_in
+from auditor.fleet.folder import FleetFolder, told_of
+from auditor.fleet.naming import load_names
+from auditor.fleet.running import Told, run, silent
+from auditor.fleet.shards import SUFFIX, opened
+from auditor.fleet.summary import digest_of
+from auditor.report import Report
+from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
+from auditor.site import known_site
 
-TOOL = ("auditor", VERSION)
-SUMMARIES = "summaries"
-FILES_IN_SHARD = 100
-BYTES_IN_SHARD = 256 * 1024 * 1024  # so that a few large logs do not make one worker wait for another
-Work = Callable[[tuple[str, ...]], Any]
-Runner = Callable[[Sequence[Task], Work], Iterable[tuple[Task, Any]]]
-BY_PORTS = (
-    "Only ports were judged, not what was said on them: an open port can still fail (wrong password, missing share, "
-    "HTTP error). `auditor analyze` looks into the captures of one computer."
-)
-SILENCE = (
-    "What is missing from a log proves nothing: Windows does not log what it drops where nobody listens, logs only "
-    "what it was told to, and may lose events."
-)
+Note = Callable[[str], None]
+
+
+def _tell_nobody(_: str) -> None:
+    pass
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a worker does with some files: it reads them and writes their summaries, a shard."""
+class Audited:
+    """A fleet that was audited: the folder with everything, and whether anything new was in it.
 
-    asking: Asking
-    names: Names
-    folder: Path
-
-    def __call__(self, files: tuple[str, ...]) -> str:
-        """Return the path of the shard."""
-        found = [summarised(file, self.asking.question, self.names) for file in files]
-        path = self.folder / shard_name(files)
-        shards.write(path, Summary().merge(*found), self.asking.text)
-        return str(path)
-
-
-class Place(NamedTuple):
-    """Where the summaries of one host stand: rows of shards. asking: what the host is judged by."""
-
-    host: Host
-    rows: tuple[tuple[str, tuple[int, ...]], ...]
-    asking: str
-
-    @classmethod
-    def of(cls, host: Host, known: Iterable[Known]) -> Place:
-        """Return where what is known of a host stands."""
-        newest = {one.path: one for one in sorted(known, key=lambda one: (one.modified_ns, one.digest, one.shard))}
-        once = {
-            (one.path, one.addresses): one
-            for one in sorted(known, key=lambda one: (one.shard, one.row))
-            if one.digest == newest[one.path].digest
-        }.values()
-        rows: dict[str, list[int]] = defaultdict(list)
-        for one in once:
-            rows[one.shard].append(one.row)
-        ordered = tuple((shard, tuple(sorted(rows[shard]))) for shard in sorted(rows))
-        return cls(host, ordered, min(one.asking for one in once))
-
-
-@dataclass(frozen=True)
-class Judging:
-    """What a worker does with some hosts: it judges them. blocks: hosts by number; benches: by what was asked."""
-
-    blocks: Mapping[str, tuple[Place, ...]]
-    benches: Mapping[str, Bench]
-
-    def __call__(self, numbers: tuple[str, ...]) -> list[HostResult]:
-        """Return the results of the hosts of some blocks."""
-        return [one for number in numbers for one in self._block(self.blocks[number])]
-
-    def _block(self, places: Sequence[Place]) -> Iterator[HostResult]:
-        read = _entries(places)
-        for place in places:
-            entries = [read[shard, row] for shard, rows in place.rows for row in rows]
-            yield judging.judge(place.host.name, place.host.site, entries, self.benches[place.asking])
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """All summaries of a fleet, known by their outlines, and what they are asked.
-
-    askings: by their text; expected: names of hosts that should have a source; notes: what else is to be told at the
-    head of the report; files: how many were named or found.
+    lacking: paths that may hold evidence and were not read.
     """
 
-    known: tuple[Known, ...]
-    unread: tuple[Unread, ...]
-    askings: Mapping[str, Asking]
-    expected: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    files: int = 0
+    folder: FleetFolder
+    new: bool
+    lacking: int = 0
 
     @property
-    def ruleset(self) -> Ruleset:
-        """The one ruleset that all was made for."""
-        return self._first.ruleset
-
-    @property
-    def _first(self) -> Asking:
-        return self.askings[min(self.askings)]
-
-    def report(self, runner: Runner) -> FleetReport:
-        """Judge every host and return the report."""
-        benches = self._benches()
-        places, servers = _targets(by_host(self.known), benches)
-        judge = Judging(_blocks(places), benches)
-        tasks = [Task(number, (name,)) for number, name in enumerate(judge.blocks)]
-        hosts = [host for _, results in runner(tasks, judge) for host in _judged(results)]
-        casts = [cast for bench in benches.values() for cast in bench.casts.values()]
-        notes = [note for cast in casts for note in cast.notes]
-        return fleet_report(
-            hosts,
-            tool=TOOL,
-            ruleset=self.ruleset,
-            main=self._first.methods[0],
-            asked=self._first.methods,
-            roles=_servers_of(one for cast in casts for one in cast.assignments),
-            files=self._files_read(),
-            expected=self.expected,
-            quarantine=(Quarantined(one.path, one.host, one.what, one.hint) for one in self.unread),
-            limitations=dict.fromkeys([*self.notes, *servers, *sorted(set(notes)), SILENCE, BY_PORTS]),
-        )
-
-    def host(self, name: str) -> Report:
-        """Return the report on one host, as `auditor analyze` would give it. Raises ReportError if there is none."""
-        benches = self._benches()
-        found = [(host, known) for host, known in by_host(self.known).items() if _is_called(name, host, known)]
-        if not found:
-            some = ", ".join(sorted(host.name for host in by_host(self.known))[:5])
-            raise ReportError(f"there is no computer {name!r} in this fleet", hint=f"such as {some}; hosts.csv has all")
-        if len(found) > 1:
-            sites = ", ".join(repr(host.site) for host, _ in found)
-            raise ReportError(f"{name!r} is at several sites: {sites}", hint="name it as SITE/HOST")
-        place = Place.of(*found[0])
-        return judging.report(place.host.site, list(_entries([place]).values()), benches[place.asking], TOOL)
-
-    def _benches(self) -> dict[str, Bench]:
-        """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""
-        sites: dict[str, set[str]] = {text: set() for text in self.askings}
-        wanted: dict[str, set[str]] = defaultdict(set)
-        for one in self.known:
-            sites[one.asking].add(one.site)
-            wanted[one.asking].add(one.shard)
-        benches = {}
-        for text, asking in self.askings.items():
-            met = _met(shards.contacts(Path(shard)) for shard in sorted(wanted[text]))
-            casts = judging.casts(met, sites[text], asking.question)
-            benches[text] = Bench(asking.question, asking.facts, asking.methods, casts)
-        return benches
-
-    def _files_read(self) -> FilesRead:
-        paths = {one.path: one for one in self.known}
-        contents = {(one.site, one.host, one.path, one.digest) for one in self.known}
-        once = {(one.site, one.host or one.path, one.digest) for one in self.known}
-        return FilesRead(
-            files=self.files or len(paths) + len(self.unread),
-            read=len(paths),
-            quarantined=len(self.unread),
-            duplicates=len(contents) - len(once),
-            bytes=sum(one.size for one in paths.values()),
-            records=sum(one.records for one in paths.values()),
-            skipped=sum(one.skipped for one in paths.values()),
-        )
+    def report(self) -> FleetReport:
+        """The report of the whole fleet."""
+        return self.folder.report()
 
 
-def read_new(files: Sequence[FoundFile], asking: Asking, names: Names, folder: Path, runner: Runner) -> Fleet:
-    """Read the files that no summary in the folder is about, and return the fleet of all of these files.
+def batch(
+    *paths: str | Path,
+    out: str | Path,
+    ruleset: str | Path | Ruleset = DEFAULT_RULESET,
+    methods: Iterable[str] | None = None,
+    roles: Mapping[str, str | Iterable[str]] | None = None,
+    mode: str | None = None,
+    ports: Mapping[str, int] | None = None,
+    properties: Iterable[str] = (),
+    site: str | Path | None = None,
+    tz: str | None = None,
+    host_from: str | None = None,
+    host_map: str | Path | None = None,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    dask: bool = False,
+    force: bool = False,
+    told: Told = silent,
+    note: Note = _tell_nobody,
+) -> Audited:
+    """Audit the logs and captures of a fleet and write the report in every form into a folder.
 
-    folder: of the summaries; it is made if it is not there. What another run left half done is removed, and what does
-    not answer this question.
+    paths: files, folders, patterns, or @FILE for a list of them. out: the folder; a second run with the same one reads
+    only what is new. ruleset to tz: as for `auditor.audit`. host_from: pattern that tells the host by the path, such
+    as "{host}/pfirewall.log"; host_map: CSV file with the columns host and any of path, address and site. workers:
+    processes, as many as there is room for if None; 0 for this one alone. scheduler: address of a Dask scheduler;
+    dask: use Dask on this computer. force: use a folder that holds other files. told: how far the reading is. note:
+    told, in sentences, what is left out.
+
+    Raises SourceError if nothing is to be read, and ArgumentError, RulesetError, OutputError and MissingPackageError
+    as `auditor.audit` does. A file that cannot be read is in the report's quarantine.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for half in folder.glob(".*"):
-        half.unlink(missing_ok=True)
-    wanted = {(file.path, file.bytes, file.mtime_ns) for file in files}
-    known, unread = _usable(folder, asking, names, wanted)
-    done = {(one.path, one.size, one.modified_ns) for one in known}
-    done |= {(one.path, one.size, one.modified_ns) for one in unread}
-    new = [file for file in files if (file.path, file.bytes, file.mtime_ns) not in done]
-    if new:
-        for task, result in runner(tasks_of(new), Reading(asking, names, folder)):
-            if isinstance(result, Lost):
-                shards.write(folder / shard_name(task.files), _lost(task, result, names), asking.text)
-        known, unread = _usable(folder, asking, names, wanted)
-    known = [one._replace(asking=asking.text) for one in known]
-    return Fleet(tuple(known), tuple(unread), {asking.text: asking}, names.expected, names.notes, len(files))
+    rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
+    facts = known_site(site, roles=roles, mode=mode, ports=ports, properties=properties)
+    wanted = [methods] if isinstance(methods, str) else list(methods or ())
+    asking = Asking(rules, facts, methods_of(rules, wanted), tz)
+    _ = asking.question.wanted  # what is wrong with them is told before anything is read
+    names = load_names(host_from, None if host_map is None else str(host_map))
+    found = find_files([str(path) for path in paths], output=str(out))
+    names.check(file.path for file in found.files)
+    for text in (*found.told(), *names.notes):
+        note(text)
+    if not found.files:
+        raise SourceError(
+            "there is no file to read", where=str(paths[0]) if paths else "", hint="name logs, or a folder"
+        )
+    folder = FleetFolder(Path(out))
+    folder.make(force=force)
+    labels = ((file.path, file.bytes, file.mtime_ns, names.of(file.path)) for file in found.files)
+    what = told_of((asking.text, facts, names.expected, names.notes, found.left_out, *labels))
+    if folder.is_about(what):
+        return Audited(folder, new=False, lacking=len(found.lacking))
+    reader: Runner = partial(run, workers=workers, told=told)
+    if dask or scheduler is not None:
+        reader = partial(
+            run_on_cluster, scheduler=scheduler, workers=workers, visible=[str(folder.summaries)], told=told, note=note
+        )
+    fleet = read_new(found.files, asking, names, folder.summaries, reader)
+    folder.write(fleet.report(partial(run, workers=workers)), what)
+    return Audited(folder, new=True, lacking=len(found.lacking))
 
 
-def put_together(paths: Iterable[str], rules: Ruleset | None = None) -> Fleet:
-    """Return the fleet of summaries that were made elsewhere, each judged by what it was made for.
+def merge(
+    *paths: str | Path,
+    out: str | Path,
+    ruleset: str | Path | Ruleset | None = None,
+    workers: int | None = None,
+    force: bool = False,
+) -> Audited:
+    """Put the summaries of several runs of `batch` together and write one report of all into a folder.
 
-    rules: the ruleset of all, if it is none of those shipped. Raises ReportError for what is no summary, and if they
-    were made for several rulesets.
+    paths: summaries, folders that `batch` wrote, or patterns. Each is judged by what it was made for: the roles of its
+    own site. ruleset: the file of a ruleset of your own. Raises ReportError for what is no summary.
     """
-    known: list[Known] = []
-    unread: set[Unread] = set()
-    askings: dict[str, Asking] = {}
-    for path in dict.fromkeys(paths):
-        some, lost = shards.outline(Path(path))
-        text = shards.question_of(Path(path))
-        if text not in askings:
-            askings[text] = asking_of(text, Path(path), rules)
-        known += some
-        unread.update(lost)
-    only_one_ruleset(list(askings.values()))
-    read = {(one.site, one.path) for one in known}
-    return Fleet(tuple(known), tuple(sorted(one for one in unread if ("", one.path) not in read)), askings)
+    rules = ruleset if ruleset is None or isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
+    summaries = [summary for path in paths for summary in _summaries(str(path))]
+    folder = FleetFolder(Path(out))
+    folder.make(force=force)
+    kept = _copied(summaries, folder, force=force)
+    fleet = put_together(map(str, kept), rules)
+    folder.write(fleet.report(partial(run, workers=workers)), told_of([fleet.known, fleet.unread]))
+    return Audited(folder, new=True)
 
 
-def tasks_of(files: Sequence[FoundFile]) -> list[Task]:
-    """Return the files in portions for the workers: few enough to manage, small enough to share evenly."""
-    portions: list[list[FoundFile]] = [[]]
-    size = 0
-    for file in files:
-        if portions[-1] and (len(portions[-1]) >= FILES_IN_SHARD or size + file.bytes > BYTES_IN_SHARD):
-            portions.append([])
-            size = 0
-        portions[-1].append(file)
-        size += file.bytes
-    return [Task(number, tuple(file.path for file in some)) for number, some in enumerate(portions) if some]
+def host_report(folder: str | Path, host: str, ruleset: str | Path | None = None) -> Report:
+    """Return the report on one host of a fleet, as `auditor analyze` of its sources gives it.
+
+    folder: that `batch` or `merge` wrote; host: its name or address, or SITE/NAME. Raises ReportError if there is none.
+    """
+    summaries = summaries_in(FleetFolder(Path(folder)).summaries)
+    if not summaries:
+        hint = "name the folder that `auditor batch` wrote (-o)"
+        raise ReportError("there is no fleet in this folder", where=str(folder), hint=hint)
+    rules = None if ruleset is None else load_ruleset(ruleset)
+    return put_together(map(str, summaries), rules).host(host)
 
 
-def shard_name(files: Sequence[str]) -> str:
-    """Return the name of the summary of some files: another one each time they have changed."""
-    told = hashlib.sha256()
-    for file in files:
-        try:
-            status = Path(file).stat()
-            told.update(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
-        except (OSError, ValueError):
-            told.update(file.encode("utf-8", "surrogateescape"))
-    return told.hexdigest()[:24] + shards.SUFFIX
+def _summaries(path: str) -> list[Path]:
+    """Return the summaries that a path stands for. Raises SourceError if there are none."""
+    whole = Path(path)
+    found = [whole] if whole.is_file() else [Path(one) for one in sorted(glob.glob(path, recursive=True))]
+    if whole.is_dir():
+        found = summaries_in(FleetFolder(whole).summaries) or summaries_in(whole)
+    if not found:
+        hint = "name the files in the folder `summaries` that `auditor batch` wrote, or its whole folder"
+        raise SourceError("there are no summaries here", where=path, hint=hint)
+    return found
 
 
-def summaries_in(folder: Path) -> list[Path]:
-    """Return the summaries in a folder, in the order of their names."""
-    return sorted(folder.glob("[!.]*" + shards.SUFFIX))
+def _copied(summaries: Sequence[Path], folder: FleetFolder, *, force: bool) -> list[Path]:
+    """Copy summaries into a folder, each once, under names that tell their content; return where they are.
 
-
-def _usable(
-    folder: Path, asking: Asking, names: Names, wanted: set[tuple[str, int, int]]
-) -> tuple[list[Known], list[Unread]]:
-    """Return what the summaries of a folder say of the wanted files, under the names that these have now."""
-    known: list[Known] = []
-    unread: list[Unread] = []
-    for path in summaries_in(folder):
-        some, lost = _outline(path, asking, names)
-        some = [one for one in some if (one.path, one.size, one.modified_ns) in wanted]
-        lost = tuple(one for one in lost if (one.path, one.size, one.modified_ns) in wanted)
-        if not some and not lost:
-            path.unlink()
-        known += some
-        unread += lost
-    return known, unread
-
-
-def _outline(path: Path, asking: Asking, names: Names) -> tuple[list[Known], tuple[Unread, ...]]:
-    """Return the outline of a summary under the names that hosts have now, an empty one if it is of no use."""
+    Raises ReportError for what is no summary and OutputError if the folder holds others (without force).
+    """
+    kept: dict[str, Path] = {}
+    for one in summaries:
+        opened(one)
+        kept.setdefault(digest_of(one)[:24] + SUFFIX, one)
+    others = [one for one in summaries_in(folder.summaries) if one.name not in kept]
+    if others and not force:
+        hint = "name a new folder, or add --force to replace them"
+        raise OutputError("the folder holds the summaries of another fleet", where=str(folder.path), hint=hint)
     try:
-        some, lost = shards.outline(path)
-        if not asking.can_use(shards.question_of(path)):
-            return [], ()
-    except ReportError:  # broken: its files are read again
-        return [], ()
-    renamed = any(named(one, names) != (one.host, one.site) for one in some)
-    return (_renamed(path, names) if renamed else some), lost
-
-
-def named(one: Known, names: Names) -> tuple[str, str]:
-    """Return name and site of the host that a source is of."""
-    by_address = (names.of_address(address) for address in one.addresses)
-    name = names.of(one.path) or next(filter(None, by_address), None)
-    return (name.host, name.site) if name else ("", "")
-
-
-def _renamed(path: Path, names: Names) -> list[Known]:
-    """Write a summary again under the names that hosts have now, and return its outline."""
-    summary, question = shards.read(path), shards.question_of(path)
-    known, _ = shards.outline(path)
-    entries = [
-        replace(entry, host=name[0], site=name[1])
-        for entry, name in zip(summary.entries, (named(one, names) for one in known), strict=True)
-    ]
-    shards.write(path, replace(summary, entries=tuple(entries)), question)
-    return shards.outline(path)[0]
-
-
-def _lost(task: Task, lost: Lost, names: Names) -> Summary:
-    """Return the summary of a file whose reading ended its worker."""
-    (path,) = task.files
-    name, status = names.of(path), Path(path).stat()
-    hint = "look into the file; if it is an ordinary log or capture, please report this"
-    what = f"reading it ended the process that read it ({lost.how})"
-    return Summary((), (Unread(path, name.host if name else "", what, hint, status.st_size, status.st_mtime_ns),))
-
-
-def _entries(places: Sequence[Place]) -> dict[tuple[str, int], Entry]:
-    """Return the rows of some hosts, each shard read once."""
-    wanted: dict[str, set[int]] = defaultdict(set)
-    for place in places:
-        for shard, rows in place.rows:
-            wanted[shard].update(rows)
-    read: dict[tuple[str, int], Entry] = {}
-    for shard in sorted(wanted):
-        ordered = sorted(wanted[shard])
-        read |= zip(((shard, row) for row in ordered), shards.entries(Path(shard), ordered), strict=True)
-    return read
-
-
-def _met(contacts: Iterable[Iterable[Contact]]) -> list[Contact]:
-    """Return each contact once, at its first time."""
-    first: dict[tuple[str, str, str, int], int] = {}
-    for some in contacts:
-        for site, src, dst, port, start in some:
-            key = (site, src, dst, port)
-            first[key] = min(first.get(key, start), start)
-    return [Contact(*key, start) for key, start in sorted(first.items())]
-
-
-def _targets(hosts: Mapping[Host, Sequence[Known]], benches: Mapping[str, Bench]) -> tuple[list[Place], list[str]]:
-    """Return where the hosts stand on which a client is installed, and a sentence on each that is a server."""
-    places, servers = [], []
-    for host, known in hosts.items():
-        place = Place.of(host, known)
-        roles = judging.servers(benches[place.asking].casts[host.site])
-        addresses = [one.addresses[0] for one in known if one.addresses]
-        role = next((roles[address] for address in addresses if address in roles), None)
-        if role is None:
-            places.append(place)
-        else:
-            what = role.replace("-", " ")
-            servers.append(f"{host.name} is the {what}: it is not counted among the computers to install on.")
-    return places, servers
-
-
-def _blocks(places: Sequence[Place]) -> dict[str, tuple[Place, ...]]:
-    """Return the hosts in portions for the workers: those that stand in one shard first are judged together."""
-    blocks: dict[str, list[Place]] = defaultdict(list)
-    for place in places:
-        blocks[place.rows[0][0]].append(place)
-    return {name: tuple(blocks[name]) for name in sorted(blocks)}
-
-
-def _judged(results: list[HostResult] | Lost) -> list[HostResult]:
-    if isinstance(results, Lost):
-        raise ReportError(f"the process that judged some computers ended ({results.how})", hint="run it again")
-    return results
-
-
-def _servers_of(assignments: Iterable[RoleAssignment]) -> list[RoleAssignment]:
-    """Return who serves the fleet, each once."""
-    return sorted(
-        {one for one in assignments if one.role != CLIENT}, key=lambda one: (one.role, one.address, one.how, one.why)
-    )
-
-
-def _is_called(name: str, host: Host, known: Iterable[Known]) -> bool:
-    site, _, alone = name.rpartition("/")
-    if site and (site.casefold(), alone.casefold()) == (host.site.casefold(), host.name.casefold()):
-        return True
-    return name.casefold() == host.name.casefold() or any(name == one.addresses[0] for one in known if one.addresses)
+        for name, one in kept.items():
+            place = folder.summaries / name
+            if not place.exists():
+                beside = place.with_name(f".{name}")
+                shutil.copyfile(one, beside)
+                os.replace(beside, place)
+        for one in others:
+            one.unlink()
+    except OSError as error:
+        hint = "choose a folder that you may write to"
+        raise OutputError(f"cannot be written ({error.strerror})", where=str(folder.path), hint=hint) from error
+    return [folder.summaries / name for name in sorted(kept)]

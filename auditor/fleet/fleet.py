@@ -1,0 +1,391 @@
+"""A fleet: what is new is read, all summaries are put together, every host is judged, all is reported once.
+
+Summaries are Parquet files, each of a hundred sources or so, each there whole or not at all. A second run reads only
+files that are new or have changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from auditor.errors import ReportError
+from auditor.fleet import judging, shards
+from auditor.fleet.asking import Asking, asking_of, only_one_ruleset
+from auditor.fleet.begun import begin
+from auditor.fleet.counting import FilesRead, fleet_report
+from auditor.fleet.document import FleetReport, HostResult, Quarantined
+from auditor.fleet.finding import FoundFile
+from auditor.fleet.hosts import Host, Known, by_host
+from auditor.fleet.judging import Bench, Contact
+from auditor.fleet.naming import Names
+from auditor.fleet.plan import Lost, Task
+from auditor.fleet.summary import Entry, Summary, Unread, summarised
+from auditor.report import Report, RoleAssignment
+from auditor.roles import CLIENT
+from auditor.ruleset import Ruleset
+from auditor.version import VERSION
+
+TOOL = ("auditor", VERSION)
+FILES_IN_SHARD = 100
+BYTES_IN_SHARD = 256 * 1024 * 1024  # so that a few large logs do not make one worker wait for another
+Work = Callable[[tuple[str, ...]], Any]
+Runner = Callable[[Sequence[Task], Work], Iterable[tuple[Task, Any]]]
+BY_PORTS = (
+    "Only ports were judged, not what was said on them: an open port can still fail (wrong password, missing share, "
+    "HTTP error). `auditor analyze` looks into the captures of one computer."
+)
+SILENCE = (
+    "What is missing from a log proves nothing: Windows does not log what it drops where nobody listens, logs only "
+    "what it was told to, and may lose events."
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a worker does with some files: it reads them and writes their summaries, a shard."""
+
+    asking: Asking
+    names: Names
+    folder: Path
+
+    def __call__(self, files: tuple[str, ...]) -> str:
+        """Return the path of the shard."""
+        found = [self._summarised(file) for file in files]
+        path = self.folder / shard_name(files)
+        shards.write(path, Summary().merge(*found), self.asking.text)
+        return str(path)
+
+    def _summarised(self, file: str) -> Summary:
+        begin(file)
+        return summarised(file, self.asking.question, self.names)
+
+
+class Place(NamedTuple):
+    """Where the summaries of one host stand: rows of shards. asking: what the host is judged by."""
+
+    host: Host
+    rows: tuple[tuple[str, tuple[int, ...]], ...]
+    asking: str
+
+    @classmethod
+    def of(cls, host: Host, known: Iterable[Known]) -> Place:
+        """Return where what is known of a host stands."""
+        newest = {one.path: one for one in sorted(known, key=lambda one: (one.modified_ns, one.digest, one.shard))}
+        once = {
+            (one.path, one.addresses): one
+            for one in sorted(known, key=lambda one: (one.shard, one.row))
+            if one.digest == newest[one.path].digest
+        }.values()
+        rows: dict[str, list[int]] = defaultdict(list)
+        for one in once:
+            rows[one.shard].append(one.row)
+        ordered = tuple((shard, tuple(sorted(rows[shard]))) for shard in sorted(rows))
+        return cls(host, ordered, min(one.asking for one in once))
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What a worker does with some hosts: it judges them. blocks: hosts by number; benches: by what was asked."""
+
+    blocks: Mapping[str, tuple[Place, ...]]
+    benches: Mapping[str, Bench]
+
+    def __call__(self, numbers: tuple[str, ...]) -> list[HostResult]:
+        """Return the results of the hosts of some blocks."""
+        return [one for number in numbers for one in self._block(self.blocks[number])]
+
+    def _block(self, places: Sequence[Place]) -> Iterator[HostResult]:
+        read = _entries(places)
+        for place in places:
+            entries = [read[shard, row] for shard, rows in place.rows for row in rows]
+            yield judging.judge(place.host.name, place.host.site, entries, self.benches[place.asking])
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """All summaries of a fleet, known by their outlines, and what they are asked.
+
+    askings: by their text; expected: names of hosts that should have a source; notes: what else is to be told at the
+    head of the report; files: how many were named or found.
+    """
+
+    known: tuple[Known, ...]
+    unread: tuple[Unread, ...]
+    askings: Mapping[str, Asking]
+    expected: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    files: int = 0
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """The one ruleset that all was made for."""
+        return self._first.ruleset
+
+    @property
+    def _first(self) -> Asking:
+        return self.askings[min(self.askings)]
+
+    def report(self, runner: Runner) -> FleetReport:
+        """Judge every host and return the report."""
+        benches = self._benches()
+        places, servers = _targets(by_host(self.known), benches)
+        judge = Judging(_blocks(places), benches)
+        tasks = [Task(number, (name,)) for number, name in enumerate(judge.blocks)]
+        hosts = [host for _, results in runner(tasks, judge) for host in _judged(results)]
+        casts = [cast for bench in benches.values() for cast in bench.casts.values()]
+        notes = [note for cast in casts for note in cast.notes]
+        return fleet_report(
+            hosts,
+            tool=TOOL,
+            ruleset=self.ruleset,
+            main=self._first.methods[0],
+            asked=self._first.methods,
+            roles=_servers_of(one for cast in casts for one in cast.assignments),
+            files=self._files_read(),
+            expected=self.expected,
+            quarantine=(Quarantined(one.path, one.host, one.what, one.hint) for one in self.unread),
+            limitations=dict.fromkeys([*self.notes, *servers, *sorted(set(notes)), SILENCE, BY_PORTS]),
+        )
+
+    def host(self, name: str) -> Report:
+        """Return the report on one host, as `auditor analyze` would give it. Raises ReportError if there is none."""
+        benches = self._benches()
+        found = [(host, known) for host, known in by_host(self.known).items() if _is_called(name, host, known)]
+        if not found:
+            some = ", ".join(sorted(host.name for host in by_host(self.known))[:5])
+            raise ReportError(f"there is no computer {name!r} in this fleet", hint=f"such as {some}; hosts.csv has all")
+        if len(found) > 1:
+            sites = ", ".join(repr(host.site) for host, _ in found)
+            raise ReportError(f"{name!r} is at several sites: {sites}", hint="name it as SITE/HOST")
+        place = Place.of(*found[0])
+        return judging.report(place.host.site, list(_entries([place]).values()), benches[place.asking], TOOL)
+
+    def _benches(self) -> dict[str, Bench]:
+        """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""
+        sites: dict[str, set[str]] = {text: set() for text in self.askings}
+        wanted: dict[str, set[str]] = defaultdict(set)
+        for one in self.known:
+            sites[one.asking].add(one.site)
+            wanted[one.asking].add(one.shard)
+        benches = {}
+        for text, asking in self.askings.items():
+            met = _met(shards.contacts(Path(shard)) for shard in sorted(wanted[text]))
+            casts = judging.casts(met, sites[text], asking.question)
+            benches[text] = Bench(asking.question, asking.facts, asking.methods, casts)
+        return benches
+
+    def _files_read(self) -> FilesRead:
+        paths = {one.path: one for one in self.known}
+        contents = {(one.site, one.host, one.path, one.digest) for one in self.known}
+        once = {(one.site, one.host or one.path, one.digest) for one in self.known}
+        return FilesRead(
+            files=self.files or len(paths) + len(self.unread),
+            read=len(paths),
+            quarantined=len(self.unread),
+            duplicates=len(contents) - len(once),
+            bytes=sum(one.size for one in paths.values()),
+            records=sum(one.records for one in paths.values()),
+            skipped=sum(one.skipped for one in paths.values()),
+        )
+
+
+def read_new(files: Sequence[FoundFile], asking: Asking, names: Names, folder: Path, runner: Runner) -> Fleet:
+    """Read the files that no summary in the folder is about, and return the fleet of all of these files.
+
+    folder: of the summaries; it is made if it is not there. What another run left half done is removed, and what does
+    not answer this question.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for half in folder.glob(".*"):
+        half.unlink(missing_ok=True)
+    wanted = {(file.path, file.bytes, file.mtime_ns) for file in files}
+    known, unread = _usable(folder, asking, names, wanted)
+    done = {(one.path, one.size, one.modified_ns) for one in known}
+    done |= {(one.path, one.size, one.modified_ns) for one in unread}
+    new = [file for file in files if (file.path, file.bytes, file.mtime_ns) not in done]
+    if new:
+        for task, result in runner(tasks_of(new), Reading(asking, names, folder)):
+            if isinstance(result, Lost):
+                shards.write(folder / shard_name(task.files), _lost(task, result, names), asking.text)
+        known, unread = _usable(folder, asking, names, wanted)
+    known = [one._replace(asking=asking.text) for one in known]
+    return Fleet(tuple(known), tuple(unread), {asking.text: asking}, names.expected, names.notes, len(files))
+
+
+def put_together(paths: Iterable[str], rules: Ruleset | None = None) -> Fleet:
+    """Return the fleet of summaries that were made elsewhere, each judged by what it was made for.
+
+    rules: the ruleset of all, if it is none of those shipped. Raises ReportError for what is no summary, and if they
+    were made for several rulesets.
+    """
+    known: list[Known] = []
+    unread: set[Unread] = set()
+    askings: dict[str, Asking] = {}
+    for path in dict.fromkeys(paths):
+        some, lost = shards.outline(Path(path))
+        text = shards.question_of(Path(path))
+        if text not in askings:
+            askings[text] = asking_of(text, Path(path), rules)
+        known += some
+        unread.update(lost)
+    only_one_ruleset(list(askings.values()))
+    read = {(one.site, one.path) for one in known}
+    return Fleet(tuple(known), tuple(sorted(one for one in unread if ("", one.path) not in read)), askings)
+
+
+def tasks_of(files: Sequence[FoundFile]) -> list[Task]:
+    """Return the files in portions for the workers: few enough to manage, small enough to share evenly."""
+    portions: list[list[FoundFile]] = [[]]
+    size = 0
+    for file in files:
+        if portions[-1] and (len(portions[-1]) >= FILES_IN_SHARD or size + file.bytes > BYTES_IN_SHARD):
+            portions.append([])
+            size = 0
+        portions[-1].append(file)
+        size += file.bytes
+    return [Task(number, tuple(file.path for file in some)) for number, some in enumerate(portions) if some]
+
+
+def shard_name(files: Sequence[str]) -> str:
+    """Return the name of the summary of some files: another one each time they have changed."""
+    told = hashlib.sha256()
+    for file in files:
+        try:
+            status = Path(file).stat()
+            told.update(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+        except (OSError, ValueError):
+            told.update(file.encode("utf-8", "surrogateescape"))
+    return told.hexdigest()[:24] + shards.SUFFIX
+
+
+def summaries_in(folder: Path) -> list[Path]:
+    """Return the summaries in a folder, in the order of their names."""
+    return sorted(folder.glob("[!.]*" + shards.SUFFIX))
+
+
+def _usable(
+    folder: Path, asking: Asking, names: Names, wanted: set[tuple[str, int, int]]
+) -> tuple[list[Known], list[Unread]]:
+    """Return what the summaries of a folder say of the wanted files, under the names that these have now."""
+    known: list[Known] = []
+    unread: list[Unread] = []
+    for path in summaries_in(folder):
+        some, lost = _outline(path, asking, names)
+        some = [one for one in some if (one.path, one.size, one.modified_ns) in wanted]
+        lost = tuple(one for one in lost if (one.path, one.size, one.modified_ns) in wanted)
+        if not some and not lost:
+            path.unlink()
+        known += some
+        unread += lost
+    return known, unread
+
+
+def _outline(path: Path, asking: Asking, names: Names) -> tuple[list[Known], tuple[Unread, ...]]:
+    """Return the outline of a summary under the names that hosts have now, an empty one if it is of no use."""
+    try:
+        some, lost = shards.outline(path)
+        if not asking.can_use(shards.question_of(path)):
+            return [], ()
+    except ReportError:  # broken: its files are read again
+        return [], ()
+    renamed = any(named(one, names) != (one.host, one.site) for one in some)
+    return (_renamed(path, names) if renamed else some), lost
+
+
+def named(one: Known, names: Names) -> tuple[str, str]:
+    """Return name and site of the host that a source is of."""
+    by_address = (names.of_address(address) for address in one.addresses)
+    name = names.of(one.path) or next(filter(None, by_address), None)
+    return (name.host, name.site) if name else ("", "")
+
+
+def _renamed(path: Path, names: Names) -> list[Known]:
+    """Write a summary again under the names that hosts have now, and return its outline."""
+    summary, question = shards.read(path), shards.question_of(path)
+    known, _ = shards.outline(path)
+    entries = [
+        replace(entry, host=name[0], site=name[1])
+        for entry, name in zip(summary.entries, (named(one, names) for one in known), strict=True)
+    ]
+    shards.write(path, replace(summary, entries=tuple(entries)), question)
+    return shards.outline(path)[0]
+
+
+def _lost(task: Task, lost: Lost, names: Names) -> Summary:
+    """Return the summary of a file whose reading ended its worker."""
+    (path,) = task.files
+    name, status = names.of(path), Path(path).stat()
+    host = name.host if name else ""
+    return Summary((), (Unread(path, host, lost.how, lost.hint, status.st_size, status.st_mtime_ns),))
+
+
+def _entries(places: Sequence[Place]) -> dict[tuple[str, int], Entry]:
+    """Return the rows of some hosts, each shard read once."""
+    wanted: dict[str, set[int]] = defaultdict(set)
+    for place in places:
+        for shard, rows in place.rows:
+            wanted[shard].update(rows)
+    read: dict[tuple[str, int], Entry] = {}
+    for shard in sorted(wanted):
+        ordered = sorted(wanted[shard])
+        read |= zip(((shard, row) for row in ordered), shards.entries(Path(shard), ordered), strict=True)
+    return read
+
+
+def _met(contacts: Iterable[Iterable[Contact]]) -> list[Contact]:
+    """Return each contact once, at its first time."""
+    first: dict[tuple[str, str, str, int], int] = {}
+    for some in contacts:
+        for site, src, dst, port, start in some:
+            key = (site, src, dst, port)
+            first[key] = min(first.get(key, start), start)
+    return [Contact(*key, start) for key, start in sorted(first.items())]
+
+
+def _targets(hosts: Mapping[Host, Sequence[Known]], benches: Mapping[str, Bench]) -> tuple[list[Place], list[str]]:
+    """Return where the hosts stand on which a client is installed, and a sentence on each that is a server."""
+    places, servers = [], []
+    for host, known in hosts.items():
+        place = Place.of(host, known)
+        roles = judging.servers(benches[place.asking].casts[host.site])
+        addresses = [one.addresses[0] for one in known if one.addresses]
+        role = next((roles[address] for address in addresses if address in roles), None)
+        if role is None:
+            places.append(place)
+        else:
+            what = role.replace("-", " ")
+            servers.append(f"{host.name} is the {what}: it is not counted among the computers to install on.")
+    return places, servers
+
+
+def _blocks(places: Sequence[Place]) -> dict[str, tuple[Place, ...]]:
+    """Return the hosts in portions for the workers: those that stand in one shard first are judged together."""
+    blocks: dict[str, list[Place]] = defaultdict(list)
+    for place in places:
+        blocks[place.rows[0][0]].append(place)
+    return {name: tuple(blocks[name]) for name in sorted(blocks)}
+
+
+def _judged(results: list[HostResult] | Lost) -> list[HostResult]:
+    if isinstance(results, Lost):
+        raise ReportError(f"some computers could not be judged: {results.how}", hint=results.hint or "run it again")
+    return results
+
+
+def _servers_of(assignments: Iterable[RoleAssignment]) -> list[RoleAssignment]:
+    """Return who serves the fleet, each once."""
+    return sorted(
+        {one for one in assignments if one.role != CLIENT}, key=lambda one: (one.role, one.address, one.how, one.why)
+    )
+
+
+def _is_called(name: str, host: Host, known: Iterable[Known]) -> bool:
+    site, _, alone = name.rpartition("/")
+    if site and (site.casefold(), alone.casefold()) == (host.site.casefold(), host.name.casefold()):
+        return True
+    return name.casefold() == host.name.casefold() or any(name == one.addresses[0] for one in known if one.addresses)

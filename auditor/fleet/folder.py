@@ -1,0 +1,117 @@
+"""The folder of a fleet: its summaries, the report in every form, and what tells whether anything is new."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from auditor import output
+from auditor.errors import OutputError
+from auditor.fleet.document import FleetReport
+from auditor.fleet.saved import load_fleet
+from auditor.render.fleet_document import write_fleet_json
+from auditor.render.fleet_html import render_fleet_html
+from auditor.render.fleet_tables import TABLES, write_csv, write_parquet
+from auditor.render.fleet_text import render_fleet_text
+from auditor.version import VERSION
+
+SUMMARIES, STATE, TEXT, JSON = "summaries", "state.json", "report.txt", "fleet.json"
+Form = Callable[[FleetReport, BinaryIO], None]
+
+
+def _text(report: FleetReport, out: BinaryIO) -> None:
+    out.write(render_fleet_text(report).encode())
+
+
+def _html(report: FleetReport, out: BinaryIO) -> None:
+    out.write(render_fleet_html(report).encode())
+
+
+def _csv(table: str) -> Form:
+    return lambda report, out: write_csv(report, table, out)
+
+
+def _parquet(table: str) -> Form:
+    return lambda report, out: write_parquet(report, table, out)
+
+
+# Every file of the report and what writes it.
+FORMS: dict[str, Form] = {
+    TEXT: _text,
+    JSON: write_fleet_json,
+    "fleet.html": _html,
+    **{f"{table}.csv": _csv(table) for table in TABLES},
+    **{f"{table}.parquet": _parquet(table) for table in TABLES},
+}
+
+
+@dataclass(frozen=True)
+class FleetFolder:
+    """The folder that `batch` and `merge` write to."""
+
+    path: Path
+
+    @property
+    def summaries(self) -> Path:
+        """Where the summaries are."""
+        return self.path / SUMMARIES
+
+    def make(self, *, force: bool) -> None:
+        """Make the folder. Raises OutputError if it cannot be made, or holds other things (without force)."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            others = {one.name for one in os.scandir(self.path)} - {SUMMARIES, STATE, *FORMS}
+            self.summaries.mkdir(exist_ok=True)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(
+                f"the folder cannot be made ({reason})",
+                where=str(self.path),
+                hint="choose a folder that you may write to",
+            ) from error
+        if others and not force and not any(self.summaries.iterdir()):
+            self.summaries.rmdir()
+            what = f"the folder holds other files, such as {min(others)}"
+            raise OutputError(what, where=str(self.path), hint="name a new folder, or add --force")
+
+    def is_about(self, what: str) -> bool:
+        """Tell whether the report is there and is about this. what: as of `write`."""
+        try:
+            state = json.loads((self.path / STATE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return state == _state(what) and all((self.path / name).is_file() for name in FORMS)
+
+    def report(self) -> FleetReport:
+        """Return the report in the folder. Raises ReportError if there is none."""
+        return load_fleet(self.path / JSON)
+
+    def text(self) -> str:
+        """Return the report as text. Raises OSError if there is none."""
+        return (self.path / TEXT).read_text(encoding="utf-8")
+
+    def write(self, report: FleetReport, what: str) -> None:
+        """Write the report in every form. what: tells all that it is made of, so that it need not be made again."""
+        (self.path / STATE).unlink(missing_ok=True)
+        for name, form in FORMS.items():
+            with output.opened(str(self.path / name), force=True) as out:
+                form(report, out)
+        with output.opened(str(self.path / STATE), force=True) as out:
+            out.write(json.dumps(_state(what)).encode())
+
+
+def told_of(parts: Iterable[object]) -> str:
+    """Return what tells one set of parts from another."""
+    told = hashlib.sha256()
+    for part in parts:
+        told.update(repr(part).encode("utf-8", "surrogateescape") + b"\n")
+    return told.hexdigest()
+
+
+def _state(what: str) -> dict[str, str]:
+    return {"auditor": VERSION, "made_of": what}
