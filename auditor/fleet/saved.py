@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
-from functools import cache
+from dataclasses import replace
+from functools import cache, lru_cache
+from itertools import islice, takewhile
 from pathlib import Path
+from sys import intern
 from typing import Any, TypeVar
 
 from auditor import report as r
 from auditor.errors import ReportError
 from auditor.fleet import document as f
 from auditor.render.fleet_document import KIND, RENAMED, fleet_schema
-from auditor.saved import once, read_json
+from auditor.saved import STANDARD, once, read_json
 from auditor.schema_check import Check, FaultError, compiled
 
 ANEW = "make it anew: auditor batch PATH... -o DIR"
+# As write_fleet_json begins and divides the file.
+FIRST_LINES = ["{", f'"format_version": {f.FORMAT_VERSION},', f'"kind": "{KIND}",']
+HOSTS_BEGIN, HOSTS_END = '  "hosts": [\n', "  ],\n"
 OWN_NAMES = {shown: name for name, shown in RENAMED.items()}
 Record = TypeVar("Record")
 
@@ -26,7 +33,7 @@ def load_fleet(path: str | Path) -> f.FleetReport:
     It equals the one that was saved. Raises ReportError in one line that says what is wrong: no such file, no report of
     a fleet, one of a later version, cut short, or changed by hand so that it no longer makes sense.
     """
-    return fleet_from_dict(read_json(str(path), ANEW), str(path))
+    return _by_lines(str(path)) or fleet_from_dict(read_json(str(path), ANEW), str(path))
 
 
 def fleet_from_dict(document: Any, where: str = "report") -> f.FleetReport:
@@ -60,6 +67,36 @@ def _check_kind(document: Any, where: str) -> None:
     if version > f.FORMAT_VERSION:
         what = f"this report is of a later auditor (format_version {version}; this one reads {f.FORMAT_VERSION})"
         raise ReportError(what, where=where, hint="install the later auditor")
+
+
+def _by_lines(path: str) -> f.FleetReport | None:
+    """Return the report from a file with a host a line, as auditor writes it: so that only one is JSON at a time.
+
+    None for any other file: read as a whole it tells what is wrong, if anything is.
+    """
+    if path == STANDARD:
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            head = list(islice(file, len(FIRST_LINES)))
+            if [line.strip() for line in head] != FIRST_LINES:
+                return None
+            head += takewhile(lambda line: line != HOSTS_BEGIN, file)
+            check = compiled(fleet_schema()["properties"]["hosts"]["items"])
+            hosts = [_checked_host(line, check) for line in takewhile(lambda line: line != HOSTS_END, file)]
+            document = json.loads("".join(head) + '"hosts": [],' + file.read())
+        _checker()(document)
+        report = replace(_report(document), hosts=tuple(hosts))
+        _check_sense(report)
+    except (OSError, ValueError, RecursionError, FaultError):
+        return None
+    return report
+
+
+def _checked_host(line: str, check: Check) -> f.HostResult:
+    table = json.loads(line.rstrip().removesuffix(","))
+    check(table)
+    return _host(table)
 
 
 # from JSON to the document
@@ -101,19 +138,29 @@ def _record(kind: type[Record], table: dict[str, Any], **made: Any) -> Record:
 
 
 def _host(table: dict[str, Any]) -> f.HostResult:
-    seen = tuple(_seen(one) for one in table["seen"])
-    return _record(f.HostResult, table, outcomes=_records(f.Outcome, table["outcomes"]), seen=seen)
+    outcomes = tuple(
+        _outcome(one["method"], one["result"], tuple(one["blamed"]), tuple(one["missing"])) for one in table["outcomes"]
+    )
+    return _record(f.HostResult, table, outcomes=outcomes, seen=tuple(_seen(one) for one in table["seen"]))
 
 
 def _seen(table: dict[str, Any]) -> f.Seen:
+    same = {name: intern(table[name]) for name in ALIKE if table[name]}
     return _record(
         f.Seen,
         table,
-        source=r.End(**table["from"]),
-        destination=r.End(**table["to"]),
+        **same,
+        source=_end(**table["from"]),
+        destination=_end(**table["to"]),
         problems=_records(r.Problem, table["problems"]),
         proof=_records(f.Proof, table["proof"]),
     )
+
+
+# Of a large fleet most of these are alike: one of each is kept.
+ALIKE = ("requirement", "necessity", "protocol", "verdict", "confidence", "blocked_at", "remedy")
+_outcome = lru_cache(maxsize=4096)(f.Outcome)
+_end = lru_cache(maxsize=4096)(r.End)
 
 
 # what a schema cannot say
