@@ -164,7 +164,7 @@ def test_a_scheduler_without_workers_is_told(monkeypatch):
 
     monkeypatch.setattr(cluster, "FIRST_WORKER_S", 0.5)
     with (
-        LocalCluster(n_workers=0, dashboard_address=None) as empty,
+        LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as empty,
         pytest.raises(AuditorError, match=r"this scheduler has no workers - start some: dask worker tcp://"),
     ):
         list(run_on_cluster([Task(0, ("a",))], fleet_work.names, scheduler=empty.scheduler_address))

@@ -117,6 +117,7 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[Client]:
                 threads_per_worker=1,
                 processes=True,
                 dashboard_address=None,
+                scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # of the web server that it cannot do without
                 silence_logs=logging.CRITICAL + 1,
             )
         except (OSError, RuntimeError) as error:
