@@ -19,6 +19,8 @@ from auditor.version import VERSION
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from auditor.fleet.batch import Audited
+    from auditor.fleet.progress import FleetProgress
     from auditor.progress import Told
     from auditor.report import MethodResult, Report
 
@@ -249,20 +251,78 @@ def analyze(
     return _exit_code(report)
 
 
+@cli.command(epilog=EXIT_CODES)
+@click.argument("paths", nargs=-1, required=True, type=Named(), metavar="PATH...")
+@click.option(
+    "-o", "--output", "target", required=True, type=Named(), metavar="DIR", help="Folder of the fleet's report."
+)
+@click.option(
+    "--host-from",
+    type=Named(),
+    metavar="PATTERN",
+    help="How a path tells whose log it is, such as {host}/pfirewall.log or logs/{site}/{host}/*.log.",
+)
+@click.option(
+    "--host-map",
+    type=Named(),
+    metavar="FILE",
+    help="CSV file with the columns host and any of path, address, site: whose is what, and who should have logs.",
+)
+@click.option("--workers", type=click.IntRange(0, 1024), metavar="N", help="Processes; 0 works in this one.")
+@click.option("--dask", is_flag=True, help="Read with Dask on this computer (--workers processes).")
+@click.option(
+    "--scheduler", type=Named(), metavar="ADDRESS", help="Read on a Dask cluster, such as tcp://10.0.0.5:8786."
+)
+@site_options
+@zone_option
+@click.option("--force", is_flag=True, help="Use a folder that holds other files.")
+@click.option("-q", "--quiet", is_flag=True, help="Show nothing; only the folder and the exit code tell.")
+def batch(paths: tuple[str, ...], target: str, quiet: bool, site: str | None, **options: Any) -> int:
+    """Audit a fleet: files, folders, patterns or @LIST, of one host each; a second run reads only what is new.
+
+    Logs and captures are judged by ports only. The folder holds the report as text, HTML, CSV, Parquet and JSON, and
+    the summaries, which auditor merge puts together with those of other sites.
+    """
+    from auditor.fleet.batch import batch as audit_fleet
+
+    kept = ("host_from", "host_map", "workers", "dask", "scheduler", "force")
+    arguments = _arguments(options | {"site": site}) | {name: options[name] for name in kept}
+    with _fleet_progress(quiet=quiet) as telling:
+        audited = audit_fleet(*paths, out=target, telling=telling, note=_quietly(quiet), **arguments)
+    return _tell_fleet(audited, quiet=quiet)
+
+
+@cli.command(epilog=EXIT_CODES)
+@click.argument("summaries", nargs=-1, required=True, type=Named(), metavar="SUMMARIES...")
+@click.option(
+    "-o", "--output", "target", required=True, type=Named(), metavar="DIR", help="Folder of the fleet's report."
+)
+@click.option("--ruleset", type=Named(), metavar="FILE", help="The ruleset, if it is none of those shipped.")
+@click.option(
+    "--workers", type=click.IntRange(0, 1024), metavar="N", help="Processes that judge; 0 judges in this one."
+)
+@click.option("--force", is_flag=True, help="Replace the summaries of another fleet in the folder.")
+@click.option("-q", "--quiet", is_flag=True, help="Show nothing; only the folder and the exit code tell.")
+def merge(summaries: tuple[str, ...], target: str, quiet: bool, **options: Any) -> int:
+    """Put fleets together: the summaries that auditor batch wrote at each site, or its whole folders."""
+    from auditor.fleet.batch import merge as put_together
+
+    return _tell_fleet(put_together(*summaries, out=target, **options), quiet=quiet)
+
+
 @cli.command()
-@click.argument("report", metavar="REPORT.json")
+@click.argument("report", metavar="REPORT.json|DIR")
+@click.option("--host", type=Named(), metavar="NAME", help="The report on one host of a fleet; REPORT is its folder.")
 @output_options(*FORMS)
 @redact_option
 @click.option("-v", "--verbose", is_flag=True, help="Show every client, method and requirement in full.")
-def render(report: str, form: str, target: str, force: bool, redact: bool, verbose: bool) -> int:
+def render(report: str, host: str | None, form: str, target: str, force: bool, redact: bool, verbose: bool) -> int:
     """Write a saved report (analyze --format json) in another form, without its sources; - is standard input.
 
-    The output is the same as analyze would have given in that form.
+    The output is the same as analyze would have given in that form. Of a fleet it is the report on one host.
     """
-    from auditor.saved import load_report
-
     output.check(target, force=force, inputs=(report,))
-    saved = _redacted(load_report(report), redact)
+    saved = _redacted(_saved(report, host), redact)
     _write_report(saved, form, target, force, verbose)
     _tell_unaudited(saved)
     return WORKS
@@ -406,6 +466,57 @@ def doctor() -> int:
     text, healthy = examine()
     click.echo(text, nl=False)
     return 0 if healthy else 1
+
+
+def _saved(report: str, host: str | None) -> Report:
+    """Return a saved report, or that on one host of a fleet."""
+    from auditor.fleet.batch import host_report
+    from auditor.saved import load_report
+
+    if host is None and os.path.isdir(report):
+        raise click.UsageError("this is a folder: name one host of the fleet in it, --host NAME (hosts.csv lists them)")
+    return load_report(report) if host is None else host_report(report, host)
+
+
+def _tell_fleet(audited: Audited, *, quiet: bool) -> int:
+    """Show the report of a fleet and return the exit code that it stands for."""
+    state = audited.folder.state()
+    if not quiet:
+        click.echo(audited.folder.text(), nl=False)
+        output.tell(f"written to {audited.folder.path}: fleet.html, report.txt, hosts.csv and more", before="")
+    if not audited.new and not quiet:
+        output.tell("nothing is new since the last run: nothing had to be read", before="")
+    if state is None or not state.evidence:
+        output.tell("no client installation was found in these sources, so nothing was judged")
+        return NOTHING_AUDITED
+    if state.fails:
+        return FAILS
+    return INCOMPLETE if state.incomplete else WORKS
+
+
+def _quietly(quiet: bool) -> Callable[[str], None]:
+    return (lambda _: None) if quiet else output.tell
+
+
+@contextmanager
+def _fleet_progress(*, quiet: bool) -> Iterator[Callable[[int, int], FleetProgress]]:
+    """Yield what begins to tell on a terminal how far the reading of a fleet is."""
+    from auditor.fleet.progress import FleetProgress
+
+    terminal = None if quiet or sys.stderr is None or not sys.stderr.isatty() else sys.stderr
+    begun: list[FleetProgress] = []
+
+    def begin(files: int, size: int) -> FleetProgress:
+        begun.append(FleetProgress(files, size, terminal))
+        return begun[-1]
+
+    try:
+        yield begin
+    finally:
+        for one in begun:
+            one.close()
+            if not quiet:
+                output.tell(one.summary(), before="read: ")
 
 
 def _exit_code(report: Report) -> int:

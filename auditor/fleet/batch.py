@@ -14,7 +14,7 @@ from auditor.errors import OutputError, ReportError, SourceError
 from auditor.fleet.asking import Asking, methods_of
 from auditor.fleet.cluster import run_on_cluster
 from auditor.fleet.document import FleetReport
-from auditor.fleet.finding import find_files
+from auditor.fleet.finding import FoundFile, find_files
 from auditor.fleet.fleet import Runner, put_together, read_new, summaries_in
 from auditor.fleet.folder import FleetFolder, told_of
 from auditor.fleet.naming import load_names
@@ -26,22 +26,23 @@ from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.site import known_site
 
 Note = Callable[[str], None]
+Telling = Callable[[int, int], Told]  # from how many files and bytes are to be read to what is told how far it is
 
 
 def _tell_nobody(_: str) -> None:
     pass
 
 
+def _tell_nothing(_files: int, _bytes: int) -> Told:
+    return silent
+
+
 @dataclass(frozen=True)
 class Audited:
-    """A fleet that was audited: the folder with everything, and whether anything new was in it.
-
-    lacking: paths that may hold evidence and were not read.
-    """
+    """A fleet that was audited: the folder with everything, and whether anything new was in it."""
 
     folder: FleetFolder
     new: bool
-    lacking: int = 0
 
     @property
     def report(self) -> FleetReport:
@@ -66,7 +67,7 @@ def batch(
     scheduler: str | None = None,
     dask: bool = False,
     force: bool = False,
-    told: Told = silent,
+    telling: Telling = _tell_nothing,
     note: Note = _tell_nobody,
 ) -> Audited:
     """Audit the logs and captures of a fleet and write the report in every form into a folder.
@@ -75,8 +76,8 @@ def batch(
     only what is new. ruleset to tz: as for `auditor.audit`. host_from: pattern that tells the host by the path, such
     as "{host}/pfirewall.log"; host_map: CSV file with the columns host and any of path, address and site. workers:
     processes, as many as there is room for if None; 0 for this one alone. scheduler: address of a Dask scheduler;
-    dask: use Dask on this computer. force: use a folder that holds other files. told: how far the reading is. note:
-    told, in sentences, what is left out.
+    dask: use Dask on this computer. force: use a folder that holds other files. telling: from how many files and bytes
+    are to be read to what is told how far that is. note: told, in sentences, what is left out.
 
     Raises SourceError if nothing is to be read, and ArgumentError, RulesetError, OutputError and MissingPackageError
     as `auditor.audit` does. A file that cannot be read is in the report's quarantine.
@@ -100,15 +101,18 @@ def batch(
     labels = ((file.path, file.bytes, file.mtime_ns, names.of(file.path)) for file in found.files)
     what = told_of((asking.text, facts, names.expected, names.notes, found.left_out, *labels))
     if folder.is_about(what):
-        return Audited(folder, new=False, lacking=len(found.lacking))
-    reader: Runner = partial(run, workers=workers, told=told)
-    if dask or scheduler is not None:
-        reader = partial(
-            run_on_cluster, scheduler=scheduler, workers=workers, visible=[str(folder.summaries)], told=told, note=note
-        )
+        return Audited(folder, new=False)
+
+    def reader(new: Sequence[FoundFile]) -> Runner:
+        told = telling(len(new), sum(file.bytes for file in new))
+        if not dask and scheduler is None:
+            return partial(run, workers=workers, told=told)
+        seen = [str(folder.summaries)]
+        return partial(run_on_cluster, scheduler=scheduler, workers=workers, visible=seen, told=told, note=note)
+
     fleet = read_new(found.files, asking, names, folder.summaries, reader)
-    folder.write(fleet.report(partial(run, workers=workers)), what)
-    return Audited(folder, new=True, lacking=len(found.lacking))
+    folder.write(fleet.report(partial(run, workers=workers)), what, lacking=bool(found.lacking))
+    return Audited(folder, new=True)
 
 
 def merge(

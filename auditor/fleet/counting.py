@@ -20,6 +20,7 @@ from auditor.fleet.document import (
     RequirementCount,
     Seen,
     StopCount,
+    row_of,
 )
 from auditor.fleet.mending import blamed, mend, place_of, stopped_by_rule, way_of_failing
 from auditor.roles import CLIENT
@@ -98,7 +99,7 @@ def fleet_report(
 def has_evidence(host: HostResult, method: Method) -> bool:
     """Tell whether any requirement of a method was seen with a decisive verdict; what methods share is told once."""
     rows = {one.row for one in method.requirements}
-    return any(one.verdict in DECISIVE and one.requirement.partition("/")[2] in rows for one in host.seen)
+    return any(one.verdict in DECISIVE and row_of(one.requirement) in rows for one in host.seen)
 
 
 def _proven(host: HostResult, ruleset: Ruleset) -> HostResult:

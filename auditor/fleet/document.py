@@ -14,6 +14,11 @@ NO_EVIDENCE = "no-evidence"  # beside works, fails and unproven: nothing of this
 RESULTS = (WORKS, FAILS, UNPROVEN, NO_EVIDENCE)
 
 
+def row_of(requirement: str) -> str:
+    """Return the name of a requirement without its method: several methods have the same row."""
+    return requirement.partition("/")[2]
+
+
 @dataclass(frozen=True, order=True, slots=True)
 class Proof:
     """Lines or frames of one file that justify a verdict. text: what they show, in one sentence."""
@@ -73,8 +78,9 @@ class HostResult:
 
     host: its name, or its address if nobody said its name; site: "" if nobody said it; addresses: its own, the
     likeliest first; subnet: that of the first address, "" if none is known; files: paths of its sources; records: rows,
-    events and frames of them; first_time, last_time: of these; seen: in the order of the ruleset; recommended: methods
-    that the evidence does not contradict, best proven first; warnings: what is wrong with its sources.
+    events and frames of them; first_time, last_time: of these; seen: in the order of the ruleset, what several methods
+    share but once; recommended: methods that the evidence does not contradict, best proven first; warnings: what is
+    wrong with its sources.
     """
 
     host: str

@@ -35,6 +35,7 @@ FILES_IN_SHARD = 100
 BYTES_IN_SHARD = 256 * 1024 * 1024  # so that a few large logs do not make one worker wait for another
 Work = Callable[[tuple[str, ...]], Any]
 Runner = Callable[[Sequence[Task], Work], Iterable[tuple[Task, Any]]]
+RunnerOf = Callable[[Sequence[FoundFile]], Runner]
 BY_PORTS = (
     "Only ports were judged, not what was said on them: an open port can still fail (wrong password, missing share, "
     "HTTP error). `auditor analyze` looks into the captures of one computer."
@@ -194,11 +195,11 @@ class Fleet:
         )
 
 
-def read_new(files: Sequence[FoundFile], asking: Asking, names: Names, folder: Path, runner: Runner) -> Fleet:
+def read_new(files: Sequence[FoundFile], asking: Asking, names: Names, folder: Path, runner_of: RunnerOf) -> Fleet:
     """Read the files that no summary in the folder is about, and return the fleet of all of these files.
 
     folder: of the summaries; it is made if it is not there. What another run left half done is removed, and what does
-    not answer this question.
+    not answer this question. runner_of: gives, for the files that are to be read, what does the work.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for half in folder.glob(".*"):
@@ -209,7 +210,7 @@ def read_new(files: Sequence[FoundFile], asking: Asking, names: Names, folder: P
     done |= {(one.path, one.size, one.modified_ns) for one in unread}
     new = [file for file in files if (file.path, file.bytes, file.mtime_ns) not in done]
     if new:
-        for task, result in runner(tasks_of(new), Reading(asking, names, folder)):
+        for task, result in runner_of(new)(tasks_of(new), Reading(asking, names, folder)):
             if isinstance(result, Lost):
                 shards.write(folder / shard_name(task.files), _lost(task, result, names), asking.text)
         known, unread = _usable(folder, asking, names, wanted)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -51,6 +51,21 @@ FORMS: dict[str, Form] = {
 
 
 @dataclass(frozen=True)
+class State:
+    """What a finished report is made of, and how it ended.
+
+    auditor: the version that wrote it; made_of: as of `FleetFolder.write`; evidence: whether anything was judged;
+    fails: whether a method fails for a host; incomplete: whether something could not be read.
+    """
+
+    auditor: str
+    made_of: str
+    evidence: bool
+    fails: bool
+    incomplete: bool
+
+
+@dataclass(frozen=True)
 class FleetFolder:
     """The folder that `batch` and `merge` write to."""
 
@@ -81,11 +96,16 @@ class FleetFolder:
 
     def is_about(self, what: str) -> bool:
         """Tell whether the report is there and is about this. what: as of `write`."""
+        state = self.state()
+        return state is not None and state.made_of == what and all((self.path / name).is_file() for name in FORMS)
+
+    def state(self) -> State | None:
+        """Return what is known of the report without reading it, None if there is none of this version."""
         try:
-            state = json.loads((self.path / STATE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return False
-        return state == _state(what) and all((self.path / name).is_file() for name in FORMS)
+            found = State(**json.loads((self.path / STATE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+        return found if found.auditor == VERSION else None
 
     def report(self) -> FleetReport:
         """Return the report in the folder. Raises ReportError if there is none."""
@@ -95,14 +115,26 @@ class FleetFolder:
         """Return the report as text. Raises OSError if there is none."""
         return (self.path / TEXT).read_text(encoding="utf-8")
 
-    def write(self, report: FleetReport, what: str) -> None:
-        """Write the report in every form. what: tells all that it is made of, so that it need not be made again."""
+    def write(self, report: FleetReport, what: str, *, lacking: bool = False) -> None:
+        """Write the report in every form.
+
+        what: tells all that it is made of, so that it need not be made again; lacking: whether anything was left out
+        that may hold evidence.
+        """
         (self.path / STATE).unlink(missing_ok=True)
         for name, form in FORMS.items():
             with output.opened(str(self.path / name), force=True) as out:
                 form(report, out)
+        cover = report.coverage
+        state = State(
+            auditor=VERSION,
+            made_of=what,
+            evidence=cover.with_evidence > 0,
+            fails=any(one.fails for one in report.methods if one.id in report.asked),
+            incomplete=lacking or cover.quarantined > 0 or cover.skipped > 0,
+        )
         with output.opened(str(self.path / STATE), force=True) as out:
-            out.write(json.dumps(_state(what)).encode())
+            out.write(json.dumps(asdict(state)).encode())
 
 
 def told_of(parts: Iterable[object]) -> str:
@@ -111,7 +143,3 @@ def told_of(parts: Iterable[object]) -> str:
     for part in parts:
         told.update(repr(part).encode("utf-8", "surrogateescape") + b"\n")
     return told.hexdigest()
-
-
-def _state(what: str) -> dict[str, str]:
-    return {"auditor": VERSION, "made_of": what}

@@ -188,7 +188,7 @@ def _check_sense(report: f.FleetReport) -> None:
 
 
 def _check_blamed(host: f.HostResult) -> None:
-    seen = {one.requirement for one in host.seen}
+    seen = {f.row_of(one.requirement) for one in host.seen}  # what methods share is told once
     for outcome in host.outcomes:
-        if other := sorted(set(outcome.blamed) - seen):
+        if other := sorted(one for one in outcome.blamed if f.row_of(one) not in seen):
             raise FaultError(f"blames {other[0]} for host {host.host}, but does not tell that it was seen")
