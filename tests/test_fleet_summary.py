@@ -1,0 +1,133 @@
+"""Summaries: kilobytes that say the same as their sources, whatever the order in which they are put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from logs import log
+from test_scenes import SCENES
+
+import auditor
+from auditor import report as r
+from auditor.fleet import judging, shards
+from auditor.fleet.asking import Asking, methods_of
+from auditor.fleet.summary import Summary, summarise
+from auditor.ruleset import load_ruleset
+from auditor.site import Site
+
+RULES = load_ruleset()
+SERVER = "10.0.0.5"
+
+
+def row(action: str, port: int, client: str, *, second: int = 0, source_port: int = 50000) -> str:
+    times = f"2024-06-05 10:{second // 60:02}:{second % 60:02}"
+    return f"{times} {action} TCP {SERVER} {client} {source_port} {port} 52 S 7 0 8192 - - - RECEIVE"
+
+
+def written(folder: Path, name: str, *rows: str) -> Path:
+    path = folder / name
+    path.write_bytes(log(*rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def summaries(tmp_path_factory: pytest.TempPathFactory) -> list[Summary]:
+    folder = tmp_path_factory.mktemp("logs")
+    paths = [
+        written(folder, f"{number}.log", row("DROP" if number % 2 else "ALLOW", 445, f"10.0.1.{number}"))
+        for number in range(6)
+    ]
+    return [summarise(path) for path in (*paths, folder / "missing.log")]
+
+
+@given(st.data())
+@settings(max_examples=50, deadline=None)
+def test_any_split_in_any_order_put_together_is_the_whole(summaries, data):
+    whole = Summary().merge(*summaries)
+    order = data.draw(st.permutations(range(len(summaries))))
+    cut = data.draw(st.integers(0, len(order)))
+    left, right = (Summary().merge(*(summaries[number] for number in part)) for part in (order[:cut], order[cut:]))
+
+    assert left.merge(right) == right.merge(left) == whole
+    assert whole.merge(left) == whole, "what is given twice counts once"
+    assert whole.merge(Summary()) == Summary().merge(whole) == whole
+
+
+def test_a_summary_is_the_same_when_it_was_written_and_read(summaries, tmp_path):
+    whole = Summary().merge(*summaries)
+    shards.write(tmp_path / "one.parquet", whole, "what was asked")
+
+    assert shards.read(tmp_path / "one.parquet") == whole
+    assert shards.question_of(tmp_path / "one.parquet") == "what was asked"
+
+
+def test_a_file_that_cannot_be_read_is_told_of(summaries):
+    (lost,) = summaries[-1].unread
+
+    assert (lost.what, lost.hint) == ("no such file", "check the path")
+
+
+@pytest.mark.parametrize("source", [one for scene in SCENES for one in scene.captures], ids=lambda one: Path(one).stem)
+def test_a_summary_of_a_capture_is_judged_like_the_capture(source):
+    whole = auditor.audit(source, dissect=False)
+    asking = Asking(RULES, Site(), methods_of(RULES, ()))
+    entries = summarise(source).entries
+    casts = judging.casts(_contacts(entries), [""], asking.question)
+    bench = judging.Bench(asking.question, asking.facts, asking.methods, casts)
+
+    told = {}
+    for entry in entries:
+        if entry.addresses:
+            host = judging.judge("host", "", [entry], bench)
+            told[host.addresses[0]] = {one.requirement: _outcome(one) for one in host.seen}
+    assert told == {
+        client.address: {one.id: _outcome(one) for one in _once(client) if one.verdict not in _UNTRIED}
+        for client in whole.clients
+    }
+
+
+_UNTRIED = (r.NOT_SEEN, r.NOT_APPLICABLE)
+
+
+def _outcome(one):
+    return one.verdict, one.confidence, one.blocked_at, one.attempts, one.first_time, one.last_time, one.explanation
+
+
+def _once(client):
+    """Return the requirements of a client, those that methods share once."""
+    every = [one for method in client.methods for one in method.requirements]
+    return list({(one.row, one.source, one.destination, one.verdict): one for one in reversed(every)}.values())
+
+
+def _contacts(entries):
+    for entry in entries:
+        for flow in entry.source.details.flows:
+            one = flow.values
+            if one["protocol"] == "tcp" and one["answer"] != "mid-stream":
+                yield judging.Contact(entry.site, one["src_ip"], one["dst_ip"], one["dst_port"], one["start"])
+
+
+def test_of_many_attempts_that_are_alike_few_are_kept_and_all_are_counted(tmp_path):
+    rows = [row("DROP", 445, "10.0.1.1", second=40 * number, source_port=50000 + number) for number in range(80)]
+    path = written(tmp_path, "many.log", *rows)
+    (entry,) = summarise(path, roles={"site-server": SERVER}).entries
+
+    flows = entry.source.details.flows
+    assert len(flows) == 8
+    assert sum(one.stands_for for one in flows) == 80
+    assert [flows[0].events[0].frame, flows[-1].events[-1].frame] == [6, 85], "the first and the last line"
+
+
+def test_what_others_serve_on_the_internet_is_not_kept(tmp_path):
+    web = "2024-06-05 10:00:00 ALLOW TCP 10.0.1.1 {} 50000 443 0 - 0 0 0 - - - SEND"
+    path = written(tmp_path, "web.log", web.format("8.8.8.8"), web.format("10.0.9.9"), web.format("9.9.9.9"))
+
+    def served(**roles: str) -> list[str]:
+        (entry,) = summarise(path, roles=roles).entries
+        return [one.values["dst_ip"] for one in entry.source.details.flows]
+
+    assert served() == ["10.0.9.9"]
+    assert served(**{"management-point": "9.9.9.9"}) == ["9.9.9.9"]
