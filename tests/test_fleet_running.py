@@ -191,7 +191,9 @@ def test_no_process_is_left_when_the_one_that_started_them_dies(number):
 
 
 def _children(pid: int) -> list[int]:
-    return [int(word) for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
+    """Return the workers that a process has started."""
+    words = [word for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
+    return [int(word) for word in words if b"fleet.worker" in Path(f"/proc/{word}/cmdline").read_bytes()]
 
 
 def _lives(pid: int) -> bool:
@@ -259,3 +261,16 @@ def test_workers_are_as_many_as_the_container_may_use(tmp_path):
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     assert usable_processors(tmp_path) == 1
     assert 1 <= usual_workers() <= 8
+
+
+def test_workers_that_somebody_kills_in_mid_run_cost_nothing():
+    tasks = [Task(number, tuple(f"{number}-{at}-slow" for at in range(2))) for number in range(12)]
+    delivered, killed = [], []
+    for task, result in run(tasks, fleet_work.told_names, workers=2):
+        assert not isinstance(result, Lost)
+        delivered += task.files
+        if len(killed) < 3:
+            killed.append(_children(os.getpid())[0])
+            os.kill(killed[-1], signal.SIGKILL)
+    assert sorted(delivered) == sorted(path for task in tasks for path in task.files)
+    assert len(set(killed)) == 3

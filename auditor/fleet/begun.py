@@ -1,7 +1,8 @@
-"""Which file the work is at: told by the work itself, heard by whoever runs it."""
+"""Which file the work is at, and how large it is: told by the work itself, heard by whoever runs it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -30,3 +31,11 @@ def hearing(heard: Heard) -> Iterator[None]:
         yield
     finally:
         _hearing.reset(before)
+
+
+def size_of(path: str) -> int:
+    """Return the bytes of a file, 0 if nobody can tell: then its work says why."""
+    try:
+        return os.path.getsize(path)
+    except (OSError, ValueError):
+        return 0

@@ -20,10 +20,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from auditor.errors import ArgumentError, AuditorError, MissingPackageError, SourceError
-from auditor.fleet.begun import hearing
+from auditor.fleet.begun import hearing, size_of
 from auditor.fleet.capacity import usual_workers
-from auditor.fleet.plan import Attempt, Failure, Lost, Plan, Task
-from auditor.fleet.running import NOT_ENOUGH_MEMORY, REPORT_IT, SLOW_HINT, TimeLimit, Told, Work, silent, usual_limit
+from auditor.fleet.plan import NOT_ENOUGH_MEMORY, Attempt, Failure, Lost, Plan, Task
+from auditor.fleet.running import TimeLimit, Told, Work, silent, too_slow, usual_limit
 from auditor.fleet.written import printable
 from auditor.version import VERSION
 
@@ -40,7 +40,7 @@ RESTART_S = 30
 TICK_S = 0.5
 ALLOWED_FAILURES = 2
 WAITING_EACH = 2  # tasks for each thread of a worker, at work or on their way
-DONE, RAISED, HUNG, REFUSED = "done", "raised", "hung", "refused"
+DONE, FAILED, REFUSED = "done", "failed", "refused"
 SETTINGS = {
     "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
     "distributed.comm.timeouts.connect": f"{CONNECT_S}s",
@@ -276,12 +276,12 @@ class _Run:
         try:
             kind, *words = future.result(timeout=WITHOUT_WORKERS_S)
         except KilledWorker:
-            kind, words = RAISED, ["ended its worker several times", "", NOT_ENOUGH_MEMORY]
+            kind, words = FAILED, [Failure("ended its worker several times", NOT_ENOUGH_MEMORY), ""]
         except Exception as error:  # of Dask itself: ours are told as results
             if future.cancelled() or isinstance(error, TimeoutError):
                 hint = "start it again, and the same command goes on where it was"
                 raise AuditorError("the Dask scheduler is gone", hint=hint) from error
-            kind, words = RAISED, [f"{type(error).__name__}: {error}", "", REPORT_IT]
+            kind, words = FAILED, [Failure.of(error, ""), ""]
         yield from self._judged(attempt, kind, *words)
 
     def _judged(self, attempt: Attempt, kind: str, *words: Any) -> Iterator[tuple[Task, Any]]:
@@ -293,56 +293,54 @@ class _Run:
         if kind == REFUSED:
             error, what, where, hint = words
             raise error(what, where=where, hint=hint)
-        how, suspect, hint = words[:3]
-        if kind == HUNG:
+        failure, address = words
+        if failure.hung:
             with suppress(Exception):  # without a nanny it goes on hanging, beside what else it gets
-                self._client.restart_workers([words[3]], timeout=RESTART_S, raise_for_error=False)
-        lost = self._plan.failed(attempt, Failure(how, hint, suspect, hung=kind == HUNG))
+                self._client.restart_workers([address], timeout=RESTART_S, raise_for_error=False)
+        lost = self._plan.failed(attempt, failure)
         if lost:
-            self._told(lost[1].path, 1, 0)
+            self._told(lost[1].path, 1, size_of(lost[1].path))
             yield lost
 
 
 def _attempt(work: Work[Any], files: tuple[str, ...], limit: TimeLimit | None) -> tuple[Any, ...]:
     """Do the work, on a worker, in a thread that can be given up; return what came of it, never raise."""
-    reading = _Reading(files, limit)
+    deadline = _Deadline(files, limit)
     answers: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()
-    threading.Thread(target=_work, args=(work, files, reading, answers), daemon=True).start()
+    threading.Thread(target=_work, args=(work, files, deadline, answers), daemon=True).start()
     while True:
         with suppress(queue.Empty):
-            return answers.get(timeout=reading.left())
-        if reading.left() <= 0:
+            return answers.get(timeout=deadline.left())
+        if deadline.left() <= 0:
             from distributed import get_worker
 
-            how = f"took longer than {reading.allowed:,.3g} seconds"
-            return HUNG, how, reading.path, SLOW_HINT, get_worker().address
+            return FAILED, too_slow(deadline.allowed, deadline.path), get_worker().address
 
 
-def _work(work: Work[Any], files: tuple[str, ...], reading: _Reading, answers: queue.SimpleQueue[Any]) -> None:
+def _work(work: Work[Any], files: tuple[str, ...], deadline: _Deadline, answers: queue.SimpleQueue[Any]) -> None:
     try:
-        with hearing(reading.begin):
-            answers.put((DONE, work(files), reading.size))
-    except SourceError as error:
-        answers.put((RAISED, str(error), reading.path, REPORT_IT))
-    except AuditorError as error:
-        answers.put((REFUSED, type(error), error.what, error.where, error.hint))
+        with hearing(deadline.begin):
+            answers.put((DONE, work(files), deadline.size))
     except BaseException as error:
-        answers.put((RAISED, f"{type(error).__name__}: {error}", reading.path, REPORT_IT))
+        if isinstance(error, AuditorError) and not isinstance(error, SourceError):
+            answers.put((REFUSED, type(error), error.what, error.where, error.hint))
+        else:
+            answers.put((FAILED, Failure.of(error, deadline.path), ""))
 
 
-class _Reading:
+class _Deadline:
     """Which file the work is at, and until when it may be."""
 
     def __init__(self, files: tuple[str, ...], limit: TimeLimit | None) -> None:
         self._limit = limit or (lambda _: threading.TIMEOUT_MAX / 2)
         self.path = ""
-        self.size = sum(map(_size, files))
+        self.size = sum(map(size_of, files))
         self._allow(self.size)
 
     def begin(self, path: str) -> None:
         """Note that a file is begun."""
         self.path = path
-        self._allow(_size(path))
+        self._allow(size_of(path))
 
     def left(self) -> float:
         """Return the seconds that the file may still take."""
@@ -351,10 +349,3 @@ class _Reading:
     def _allow(self, size: int) -> None:
         self.allowed = self._limit(size)
         self._due = time.monotonic() + self.allowed
-
-
-def _size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except (OSError, ValueError):
-        return 0

@@ -11,6 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from auditor.errors import SourceError
+
+NOT_ENOUGH_MEMORY = "perhaps it needs more memory than there is: try it alone, auditor analyze FILE, or report it"
+REPORT_IT = "auditor analyze FILE tells more; please report it"
+
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -40,6 +45,14 @@ class Failure:
     hint: str = ""
     suspect: str = ""
     hung: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException, suspect: str) -> Failure:
+        """Return how an error that the work raised is told."""
+        if isinstance(error, SourceError):
+            return cls(error.what, error.hint or REPORT_IT, suspect)
+        hint = NOT_ENOUGH_MEMORY if isinstance(error, MemoryError) else REPORT_IT
+        return cls(f"{type(error).__name__}: {error}".removesuffix(": "), hint, suspect)
 
 
 class Stage(Enum):

@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 
 from auditor.errors import AuditorError, SourceError
 from auditor.fleet import worker
-from auditor.fleet.begun import hearing
+from auditor.fleet.begun import hearing, size_of
 from auditor.fleet.capacity import usual_workers
 from auditor.fleet.channel import receive, send, send_bytes
-from auditor.fleet.plan import Attempt, Failure, Lost, Plan, Task
+from auditor.fleet.plan import NOT_ENOUGH_MEMORY, Attempt, Failure, Lost, Plan, Task
 
 Result = TypeVar("Result")
 Work = Callable[[tuple[str, ...]], Result]
@@ -35,10 +35,6 @@ START_S = 120.0  # to load what the work needs; a computer that has other things
 TICK_S = 0.25
 END_S = 5.0
 MOST_FAILED_STARTS = 3
-NOT_ENOUGH_MEMORY = (
-    "perhaps there is not enough memory for it: try it alone, auditor analyze FILE; else please report it"
-)
-REPORT_IT = "auditor analyze FILE tells more; please report it"
 SLOW_HINT = "copy it to this computer and try it alone: auditor analyze FILE"
 CRASHES = {0xC0000005: "access violation", 0xC00000FD: "stack overflow", 0xC0000017: "out of memory"}  # NTSTATUS
 
@@ -46,6 +42,12 @@ CRASHES = {0xC0000005: "access violation", 0xC00000FD: "stack overflow", 0xC0000
 def usual_limit(size: int) -> float:
     """Return the seconds that a file of so many bytes may take unless somebody says: ten minutes and more if large."""
     return LIMIT_S + size / SLOWEST_BYTES_PER_S
+
+
+def too_slow(seconds: float, suspect: str) -> Failure:
+    """Return how it is told that a file took longer than it may."""
+    allowed = f"{seconds / 60:,.0f} minutes" if seconds >= 120 else f"{seconds:,.3g} seconds"
+    return Failure(f"took longer than {allowed}", SLOW_HINT, suspect, hung=True)
 
 
 def silent(_path: str, _files: int, _bytes: int) -> None:
@@ -86,22 +88,14 @@ def _in_turn(plan: Plan, work: Work[Result], told: Told) -> Iterator[tuple[Task,
             if isinstance(error, AuditorError) and not isinstance(error, SourceError):
                 raise
             reading.undo()
-            how = str(error) if isinstance(error, SourceError) else f"{type(error).__name__}: {error}"
-            lost = plan.failed(attempt, Failure(how, REPORT_IT, reading.path))
+            lost = plan.failed(attempt, Failure.of(error, reading.path))
             if lost:
-                told("", 1, _size(lost[1].path))
+                told("", 1, size_of(lost[1].path))
                 yield lost
             continue
         waiting = [path for path in attempt.task.files if path not in reading.begun]
-        reading.end(len(waiting), sum(map(_size, waiting)))
+        reading.end(len(waiting), sum(map(size_of, waiting)))
         yield attempt.task, result
-
-
-def _size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except (OSError, ValueError):
-        return 0
 
 
 class _Reading:
@@ -122,7 +116,7 @@ class _Reading:
 
     def hear(self, path: str) -> None:
         """Note that a file is begun whose size nobody has told."""
-        self.begin(path, _size(path))
+        self.begin(path, size_of(path))
 
     def end(self, files: int, size: int) -> None:
         """Note that all is done, also these files that were not begun one by one."""
@@ -144,7 +138,7 @@ class _Worker:
     def __init__(self, work: bytes, heard: queue.SimpleQueue[tuple[_Worker, Any]]) -> None:
         quiet = None if os.environ.get("AUDITOR_DEBUG") else subprocess.DEVNULL
         self._process = subprocess.Popen(
-            [sys.executable, "-c", worker.START, *sys.path],
+            [sys.executable, "-c", worker.START, *map(str, sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=quiet,
@@ -156,7 +150,11 @@ class _Worker:
         self.due = float("inf")
         self.allowed = 0.0
         self.reading = _Reading(silent)
-        threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
+        try:
+            threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
+        except RuntimeError as error:  # there are as many threads as this system allows
+            self.kill()
+            raise OSError(str(error)) from error
         with suppress(OSError):  # it has died already, and will be heard to
             send_bytes(self._tasks, work)
 
@@ -289,7 +287,7 @@ class _Pool:
             yield one.attempt.task, result
         elif kind == worker.RAISED:
             self._release(one)
-            yield from self._failed(one, Failure(words[0], REPORT_IT, one.reading.path))
+            yield from self._failed(one, words[0])
         elif kind == worker.REFUSED:
             error, what, where, hint = words
             raise error(what, where=where, hint=hint)
@@ -329,15 +327,14 @@ class _Pool:
             self._busy.remove(one)
             one.kill()
             one.ended()
-            how = f"took longer than {_seconds(one.allowed)}"
-            yield from self._failed(one, Failure(how, SLOW_HINT, one.reading.path, hung=True))
+            yield from self._failed(one, too_slow(one.allowed, one.reading.path))
 
     def _failed(self, one: _Worker, failure: Failure) -> Iterator[tuple[Task, Any]]:
         assert one.attempt is not None
         one.reading.undo()
         lost = self._plan.failed(one.attempt, failure)
         if lost:
-            self._told("", 1, _size(lost[1].path))
+            self._told("", 1, size_of(lost[1].path))
             yield lost
 
 
@@ -355,7 +352,3 @@ def _how(code: int | None) -> str:
             return f"signal {-code}, {signal.Signals(-code).name}"
         return f"signal {-code}"
     return f"{CRASHES[code]}, {code:#x}" if code in CRASHES else f"exit code {code}"
-
-
-def _seconds(count: float) -> str:
-    return f"{count / 60:,.0f} minutes" if count >= 120 else f"{count:,.3g} seconds"

@@ -14,11 +14,12 @@ import signal
 import sys
 import threading
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from auditor.errors import AuditorError, SourceError
-from auditor.fleet.begun import hearing
+from auditor.fleet.begun import hearing, size_of
 from auditor.fleet.channel import receive, send
+from auditor.fleet.plan import Failure
 
 START = "import sys; sys.path[:] = sys.argv[1:]; from auditor.fleet.worker import main; main()"
 READY, BROKEN, SIZE, BEGUN, DONE, RAISED, REFUSED = "ready", "broken", "size", "begun", "done", "raised", "refused"
@@ -46,17 +47,17 @@ def main() -> None:
         _answer(answers, work, files)
 
 
-def _streams() -> tuple[BinaryIO, BinaryIO]:
+def _streams() -> tuple[IO[bytes], IO[bytes]]:
     """Return the pipes, and put nothing in their place: the work may print, and start programs that do."""
     tasks, answers = (os.fdopen(os.dup(number), mode) for number, mode in ((0, "rb"), (1, "wb")))
     nothing = os.open(os.devnull, os.O_RDWR)
     for number in (0, 1):
         os.dup2(nothing, number)
     os.close(nothing)
-    return tasks, answers  # type: ignore[return-value]
+    return tasks, answers
 
 
-def _take(tasks: BinaryIO, inbox: queue.SimpleQueue[bytes]) -> None:
+def _take(tasks: IO[bytes], inbox: queue.SimpleQueue[bytes]) -> None:
     """Take in what is sent; when the other side is gone, end at once, whatever the work is at."""
     with suppress(EOFError, OSError):
         while True:
@@ -85,30 +86,23 @@ def _prepare(parent: int) -> None:
         os._exit(0)
 
 
-def _answer(answers: BinaryIO, work: Any, files: tuple[str, ...]) -> None:
+def _answer(answers: IO[bytes], work: Any, files: tuple[str, ...]) -> None:
     send(answers, (SIZE, 0))  # to ask for the sizes may take long itself, on a drive that is far away
-    sizes = {path: _size(path) for path in files}
-    waiting = dict(sizes)
+    sizes = {path: size_of(path) for path in files}
+    send(answers, (SIZE, sum(sizes.values())))
+    begun = [""]
 
-    def begun(path: str) -> None:
-        waiting.pop(path, None)
+    def hear(path: str) -> None:
+        begun.append(path)
         send(answers, (BEGUN, path, sizes.get(path, 0)))
 
-    send(answers, (SIZE, sum(sizes.values())))
     try:
-        with hearing(begun):
+        with hearing(hear):
             result = work(files)
-        send(answers, (DONE, result, len(waiting), sum(waiting.values())))
-    except SourceError as error:
-        send(answers, (RAISED, str(error)))
-    except AuditorError as error:
-        send(answers, (REFUSED, type(error), error.what, error.where, error.hint))
+        waiting = set(files).difference(begun)
+        send(answers, (DONE, result, len(waiting), sum(sizes[path] for path in waiting)))
     except BaseException as error:
-        send(answers, (RAISED, f"{type(error).__name__}: {error}"))
-
-
-def _size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except (OSError, ValueError):
-        return 0
+        if isinstance(error, AuditorError) and not isinstance(error, SourceError):
+            send(answers, (REFUSED, type(error), error.what, error.where, error.hint))
+        else:
+            send(answers, (RAISED, Failure.of(error, begun[-1])))
