@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from auditor.report import End, Problem, RoleAssignment
+from auditor.report import FAILS, UNPROVEN, WORKS, End, Problem, RoleAssignment
 
 FORMAT_VERSION = 1
 NO_EVIDENCE = "no-evidence"  # beside works, fails and unproven: nothing of this method is in the host's sources
+RESULTS = (WORKS, FAILS, UNPROVEN, NO_EVIDENCE)
 
 
 @dataclass(frozen=True, order=True, slots=True)

@@ -131,7 +131,7 @@
       const rows = new Map(); // those that are stopped alike together
       for (const one of blamed) {
         const stop = stops.find((stop) => stop[0] === all.requirements[one]);
-        const how = !stop ? "" : stop[1] === "problem" ? " open, but failed" : " " + stop[1] + at(stop[2], stop[4]);
+        const how = !stop ? "" : stop[1] === "problem" ? " open, but failed" : " " + stop[1] + at(stop[2], stop[5]);
         rows.set(how, (rows.get(how) || []).concat([row(all.requirements[one])]));
       }
       return Array.from(rows, ([how, names]) => names.join(", ") + how).join("; ");
@@ -157,13 +157,13 @@
   }
 
   function wordFlags(word, method) {
-    const has = (text) => text.toLowerCase().includes(word);
+    const has = (text) => text !== null && text.toLowerCase().includes(word); // null: it has no source
     return {
       word: word,
       subnets: all.subnets.map(has),
       sites: all.sites.map(has),
       results: all.results.map((one) => has(one) || has(label(one))),
-      stopSets: stopFlags(method, (stop) => has([row(stop[0]), stop[1], stop[4]].join(" "))),
+      stopSets: stopFlags(method, (stop) => has([row(stop[0]), stop[1], stop[4], stop[5]].join(" "))),
     };
   }
 
@@ -238,8 +238,9 @@
       const ranks = ranked(all.addresses.map(addressKey), (a, b) => (a < b ? -1 : a > b ? 1 : 0));
       return [(n) => ranks[n], (n) => all.addresses[n] === ""];
     }
-    const names = all[key + "s"], ranks = ranked(names, new Intl.Collator("en", { numeric: true }).compare);
-    return [(n) => ranks[all[key][n]], (n) => names[all[key][n]] === ""];
+    const compare = new Intl.Collator("en", { numeric: true }).compare;
+    const names = all[key + "s"], ranks = ranked(names, (a, b) => compare(a || "", b || ""));
+    return [(n) => ranks[all[key][n]], (n) => !names[all[key][n]]];
   }
 
   // the list
