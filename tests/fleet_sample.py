@@ -200,7 +200,10 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> d.Flee
         ),
         methods=tuple(
             d.MethodCount(method, title, *_results(hosts, method))
-            for method, title in ((PUSH, "Client push installation"), (MANUAL, "Manual installation"))
+            for method, title in (
+                (PUSH, "Client push installation"),
+                (MANUAL, "Manual installation and logon script-based installation"),
+            )
         ),
         requirements=tuple(
             d.RequirementCount(name, ROWS[name.partition("/")[2]][2], verdict, place, count, count * (sure == "proven"))

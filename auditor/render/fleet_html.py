@@ -38,6 +38,7 @@ def render_fleet_html(report: FleetReport) -> str:
         stopper=fleet_hosts.stopper,
         results=RESULTS,
         total=total,
+        moment=moment,
         most_shown=MOST_SHOWN,
         most_listed=MOST_LISTED,
         style=style,
@@ -124,6 +125,11 @@ def stopped_at(place: str) -> str:
     """Return where something was stopped, in words."""
     known = {"client": "the computer's own firewall", "between": "between the two", "unknown": "not known", "": ""}
     return known[place] if place in known else f"the {place.replace('-', ' ')}"
+
+
+def moment(time: str | None) -> str:
+    """Return a time as people read it, without a fraction of a second that is nothing."""
+    return time.replace("T", " ").replace(".000000", "") if time else "?"
 
 
 def total(count: MethodCount | GroupCount) -> int:

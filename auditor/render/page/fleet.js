@@ -339,7 +339,7 @@
       return make("button", { type: "button", "aria-label": "Remove the filter " + text,
         click: () => { change({ [name]: undefined }); input.focus(); } }, text + " ✕");
     }));
-    if (written(state)) {
+    if (written(Object.assign({}, state, { host: undefined, sort: undefined }))) {
       chosen.append(make("button", { type: "button", click: () => { go({}); input.focus(); } }, "Show all"));
     }
   }
@@ -436,6 +436,10 @@
     return /^[\w.:-]+$/.test(name) ? name : '"' + name.replace(/["\\$`]/g, "\\$&") + '"';
   }
 
+  function moment(time) {
+    return time.replace("T", " ").replace(/\.0+(?=Z?$)/, "");
+  }
+
   function facts(n, told, text) {
     const found = [];
     const add = (name, ...value) => found.push(make("dt", {}, name), make("dd", {}, ...value));
@@ -449,7 +453,7 @@
     }
     if (told) {
       add("sources", told[0].length ? make("span", {}, ...told[0].flatMap((one) => [make("code", {}, text(one)), " "])) : "none that could be read");
-      add("records", told[1].toLocaleString("en") + (text(told[2]) ? ", " + text(told[2]) + " to " + text(told[3]) : ""));
+      add("records", told[1].toLocaleString("en") + (text(told[2]) ? ", " + moment(text(told[2])) + " to " + moment(text(told[3])) : ""));
       for (const one of told[5]) {
         add("warning", make("span", { class: "warning" }, text(one)));
       }
@@ -485,7 +489,7 @@
       (ports.slice(0, 4).join(", ") + (ports.length > 4 ? ", ..." : "") || "dynamic");
     const stopped = text(place) && text(place) !== "unknown" || text(device) ? at(text(place), text(device)) : "";
     const ends = text(fromRole) + " " + (text(from) || "?") + " → " + text(toRole) + " " + (text(to) || "?");
-    const times = text(begin) ? ", " + text(begin) + (text(end) && text(end) !== text(begin) ? " to " + text(end) : "") : "";
+    const times = text(begin) ? ", " + moment(text(begin)) + (text(end) && text(end) !== text(begin) ? " to " + moment(text(end)) : "") : "";
     const tried = attempts.toLocaleString("en") + (attempts === 1 ? " attempt" : " attempts");
     return make("details", { class: "judged " + kind, open: blamed || kind === "bad" },
       make("summary", {}, row(name) + (text(necessity) === "informational" ? " (informational)" : "") + ": ", verdict(judged, kind)),
