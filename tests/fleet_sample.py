@@ -199,8 +199,11 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> d.Flee
             last_time="2026-11-23T23:59:07",
         ),
         methods=tuple(
-            d.MethodCount(method, title, *_results(hosts, method, len(expected)))
-            for method, title in ((PUSH, "Client push installation"), (MANUAL, "Manual installation"))
+            d.MethodCount(method, title, *_results(hosts, method))
+            for method, title in (
+                (PUSH, "Client push installation"),
+                (MANUAL, "Manual installation and logon script-based installation"),
+            )
         ),
         requirements=tuple(
             d.RequirementCount(name, ROWS[name.partition("/")[2]][2], verdict, place, count, count * (sure == "proven"))
@@ -208,7 +211,7 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> d.Flee
                 (
                     one.requirement,
                     "problem" if one.verdict == "open" else one.verdict,
-                    one.blocked_at or "unknown",
+                    one.blocked_at or "",
                     one.confidence,
                 )
                 for _, one in stops
@@ -216,19 +219,22 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> d.Flee
         ),
         subnets=_groups(hosts, lambda host: host.subnet),
         sites=_groups(hosts, lambda host: host.site),
-        directions=_stops((host, f"{one.source.role} to {one.destination.role}") for host, one in stops),
-        devices=_stops((host, one.device or OWN) for host, one in stops if one.device or one.blocked_at == "client"),
+        directions=_stops(
+            (host, f"{one.source.role} to {one.destination.role}") for host, one in stops if one.verdict != "open"
+        ),
+        devices=_stops((host, one.device or OWN) for host, one in stops if one.verdict == "blocked"),
         changes=_changes(hosts),
         hosts=tuple(hosts),
         expected=expected,
         quarantine=(d.Quarantined("logs/PC000001/broken.log", "PC000001", "holds no rows", "copy it again"),),
         limitations=("A firewall log does not tell whether what was let through was answered.",),
+        causes=_causes(stops),
     )
 
 
-def _results(hosts: Iterable[d.HostResult], method: str = PUSH, unknown: int = 0) -> tuple[int, int, int, int]:
+def _results(hosts: Iterable[d.HostResult], method: str = PUSH) -> tuple[int, int, int, int]:
     found = Counter(host.outcome(method).result for host in hosts)
-    return found["works"], found["fails"], found["unproven"], found[d.NO_EVIDENCE] + unknown
+    return found["works"], found["fails"], found["unproven"], found[d.NO_EVIDENCE]
 
 
 def _groups(hosts: Iterable[d.HostResult], name: Callable[[d.HostResult], str]) -> tuple[d.GroupCount, ...]:
@@ -252,18 +258,34 @@ def _most(of: Iterable[Any]) -> list[tuple[Any, int]]:
 
 def _changes(hosts: Iterable[d.HostResult]) -> tuple[d.Change, ...]:
     failing = [host for host in hosts if host.outcome(PUSH).result == "fails"]
-    needs = _most(
-        tuple((one.requirement, one.blocked_at or "unknown", one.device or "") for one in host.seen
-              if one.requirement in host.outcome(PUSH).blamed and one.verdict != "open")
-        for host in failing
-    )  # fmt: skip
     remaining, changes = len(failing), []
-    for need, count in needs:
+    for need, count in _most(
+        tuple((one.requirement, one.blocked_at, one.device) for one in _blocked(host)) for host in failing
+    ):
         if need:
             remaining -= count
             names = tuple(one[0] for one in need)
             rows = [name.partition("/")[2] for name in names]
             ports = ", ".join(" ".join([ROWS[row][0].upper(), *map(str, ROWS[row][1])]) for row in rows)
             remedies = " ".join(ROWS[row][2] for row in rows)
-            changes.append(d.Change(names, need[0][1], need[0][2], ports, count, remaining, remedies))
+            changes.append(d.Change(names, need[0][1] or "", need[0][2] or "", ports, count, remaining, remedies))
     return tuple(changes)
+
+
+def _blocked(host: d.HostResult) -> list[d.Seen]:
+    return [one for one in host.seen if one.requirement.startswith(PUSH) and one.verdict == "blocked"]
+
+
+def _causes(stops: Iterable[tuple[d.HostResult, d.Seen]]) -> tuple[d.Cause, ...]:
+    """Return why the others fail, whatever is opened."""
+    found = _most(
+        (
+            "problem" if one.problems else one.verdict,
+            one.problems[0].code if one.problems else "",
+            one.requirement if one.verdict != "no-answer" else "",
+            one.remedy,
+        )
+        for _, one in stops
+        if one.verdict != "blocked"
+    )
+    return tuple(d.Cause(verdict, code, name, count, remedy) for (verdict, code, name, remedy), count in found)

@@ -143,7 +143,9 @@ def test_a_bar_leads_to_its_computers(browser, fleet):
 
 def test_another_method_has_other_results(browser, fleet):
     with Opened(browser, fleet) as opened:
-        opened.page.select_option("label:has-text('Method') select", label="Manual installation")
+        opened.page.select_option(
+            "label:has-text('Method') select", value="Manual installation and logon script-based installation"
+        )
         chips = opened.page.query_selector_all("[aria-label='Results to show'] button")
         assert [one.inner_text() for one in chips] == ["fails 20", "unproven 0", "no evidence 40", "works 340"]
 

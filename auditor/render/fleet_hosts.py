@@ -16,11 +16,15 @@ from markupsafe import Markup
 from auditor import report as r
 from auditor.fleet.document import NO_EVIDENCE, FleetReport, HostResult, Outcome, Proof, Seen
 from auditor.render.clean import clean
+from auditor.roles import CLIENT
 
 BLOCK = 100  # hosts
 MOST_BYTES = 32_000_000  # of details: what a browser opens within four seconds, also on an older computer
 RESULTS = (r.FAILS, r.UNPROVEN, NO_EVIDENCE, r.WORKS)  # in the order in which details are kept
 OWN_FIREWALL = "each host's own firewall"
+UNKNOWN_DEVICE = "a device that nobody knows"
+NO_RULE_HELPS = ("Check that the service behind the port runs", "Nothing has to be opened")
+PROBLEM = "problem"  # beside the verdicts: the port is open, and something failed on it for good
 # Stand for the host's own address and name in the texts that hosts share. Cleaned text never holds such a character.
 ADDRESS, NAME = "\ue000", "\ue001"
 SHORTEST_NAME = 4  # that is worth to be replaced
@@ -43,7 +47,7 @@ class Blocks:
 
 def blocks(report: FleetReport) -> Blocks:
     """Return all hosts of a report, also those that were expected and have no source."""
-    hosts = [*report.hosts, *_without_source(report)]
+    hosts = [*report.hosts, *without_source(report)]
     texts: _Table[str] = _Table()
     details = _details(hosts, report, texts)
     return Blocks(
@@ -54,7 +58,8 @@ def blocks(report: FleetReport) -> Blocks:
     )
 
 
-def _without_source(report: FleetReport) -> Iterator[HostResult]:
+def without_source(report: FleetReport) -> Iterator[HostResult]:
+    """Yield the hosts that were expected and have no readable source."""
     known = {host.host for host in report.hosts}
     outcomes = tuple(Outcome(method.id, NO_EVIDENCE, (), ()) for method in report.methods)
     for name in dict.fromkeys(report.expected):
@@ -66,10 +71,11 @@ def _without_source(report: FleetReport) -> Iterator[HostResult]:
 
 
 def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
-    subnets, sites, requirements = _Table[str](), _Table[str](), _Table[str]()
+    subnets, sites, requirements = _Table[str | None](), _Table[str | None](), _Table[str]()
     outcomes: _Table[tuple[Any, ...]] = _Table()
     stops, stopped = _Table[tuple[str, ...]](), _Table[tuple[int, ...]]()
     methods = [method.id for method in report.methods]
+    missing = len(hosts) - len(report.hosts)  # without a source: of no subnet and no site
 
     def outcome(one: Outcome) -> tuple[Any, ...]:
         blamed, missing = (
@@ -80,8 +86,8 @@ def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
     columns = {
         "names": [clean(host.host) for host in hosts],
         "addresses": [" ".join(map(clean, host.addresses)) for host in hosts],
-        "subnet": [subnets.add(clean(host.subnet)) for host in hosts],
-        "site": [sites.add(clean(host.site)) for host in hosts],
+        "subnet": [subnets.add(clean(host.subnet)) for host in report.hosts] + [subnets.add(None)] * missing,
+        "site": [sites.add(clean(host.site)) for host in report.hosts] + [sites.add(None)] * missing,
         "outcome": [outcomes.add(tuple(outcome(host.outcome(method)) for method in methods)) for host in hosts],
         "stopped": [stopped.add(tuple(map(stops.add, dict.fromkeys(_stops(host))))) for host in hosts],
         "files": [len(host.files) for host in hosts],
@@ -102,23 +108,37 @@ def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
 
 
 def _stops(host: HostResult) -> Iterator[tuple[str, ...]]:
-    """Yield requirement, verdict, place, direction and device of all that makes a method fail."""
-    blamed = {name for outcome in host.outcomes for name in outcome.blamed}
+    """Yield what makes a method fail: requirement, how, where, direction, what to change, address of the device."""
+    blamed = {name for outcome in host.outcomes if outcome.result == r.FAILS for name in outcome.blamed}
     for one in host.seen:
         if one.requirement in blamed:
-            place = one.blocked_at or r.UNKNOWN
-            yield tuple(
-                map(
-                    clean,
-                    (
-                        one.requirement,
-                        one.verdict if one.verdict in r.BAD else "problem",
-                        place,
-                        f"{one.source.role} to {one.destination.role}",
-                        one.device or (OWN_FIREWALL if place == "client" else ""),
-                    ),
-                )
-            )
+            stopped = one.verdict in r.BAD
+            how, place = (one.verdict, one.blocked_at or "") if stopped else (PROBLEM, "")
+            direction = f"{one.source.role} to {one.destination.role}" if stopped else ""
+            to_change = stopper(*_place(one, host)) if _by_rule(one) else ""
+            yield tuple(map(clean, (one.requirement, how, place, direction, to_change, one.device or "")))
+
+
+# The names by which the report counts directions and devices.
+
+
+def stopper(place: str, device: str) -> str:
+    """Return what stopped hosts, as the report counts it, of place and device as a change has them."""
+    if place == CLIENT:
+        return OWN_FIREWALL
+    return device or (f"{place}, address unknown" if place not in (r.UNKNOWN, "") else UNKNOWN_DEVICE)
+
+
+def _place(one: Seen, host: HostResult) -> tuple[str, str]:
+    if one.blocked_at == CLIENT or (one.device and one.device in host.addresses):
+        return CLIENT, ""
+    return one.blocked_at or r.UNKNOWN, one.device or ""
+
+
+def _by_rule(one: Seen) -> bool:
+    """Tell whether a rule of a firewall stops it, so that another rule lets it through."""
+    rejected = one.verdict == r.REFUSED and one.blocked_at == r.BETWEEN
+    return (one.verdict == r.BLOCKED or rejected) and not one.remedy.startswith(NO_RULE_HELPS)
 
 
 # one host

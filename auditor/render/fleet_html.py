@@ -6,7 +6,7 @@ The summary needs no scripts. The list of hosts does, because ten thousand rows 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import quote, urlencode
 
 from auditor.fleet.document import Change, FleetReport, GroupCount, MethodCount
@@ -21,10 +21,12 @@ RESULTS = {"fails": "bad", "unproven": "unsure", "no-evidence": "untried", "work
 def render_fleet_html(report: FleetReport) -> str:
     """Return the report on a fleet as an HTML page that needs nothing but itself."""
     style, copying, script = pages.own("page.css", "fleet.css"), pages.own("page.js"), pages.own("fleet.js")
+    methods = _methods(report)
     return pages.rendered(
         "fleet.html.jinja",
         report=report,
-        main=report.method(report.main),
+        methods=methods,
+        main=_main(report),
         heading=headline(report),
         why=why(report),
         hosts=fleet_hosts.blocks(report),
@@ -33,8 +35,10 @@ def render_fleet_html(report: FleetReport) -> str:
         show=show,
         where=where,
         stopped_at=stopped_at,
+        stopper=fleet_hosts.stopper,
         results=RESULTS,
         total=total,
+        moment=moment,
         most_shown=MOST_SHOWN,
         most_listed=MOST_LISTED,
         style=style,
@@ -43,12 +47,22 @@ def render_fleet_html(report: FleetReport) -> str:
     )
 
 
+def _methods(report: FleetReport) -> list[MethodCount]:
+    """Return the counts of all methods. Hosts without a source count as hosts without evidence."""
+    missing = sum(1 for _ in fleet_hosts.without_source(report))
+    return [replace(one, no_evidence=one.no_evidence + missing) for one in report.methods]
+
+
+def _main(report: FleetReport) -> MethodCount:
+    return next(one for one in _methods(report) if one.id == report.main)
+
+
 # what it tells
 
 
 def headline(report: FleetReport) -> str:
     """Return the answer in one sentence."""
-    main = report.method(report.main)
+    main = _main(report)
     count = total(main)
     if not count:
         return "No computer was audited"
@@ -61,25 +75,38 @@ def headline(report: FleetReport) -> str:
 
 def why(report: FleetReport) -> list[str]:
     """Return what stands below the answer: the change that helps most, all changes together, and what is not known."""
-    main, told = report.method(report.main), []
-    if report.changes:
-        best, last = report.changes[0], report.changes[-1]
-        told.append(f"This one change helps {best.helps:,} of them: allow {best.ports} {where(best)}.")
-        if len(report.changes) > 1:
-            helped = sum(one.helps for one in report.changes)
-            rest = f"{last.remaining:,} would still fail" if last.remaining else "none would fail"
-            told.append(f"All {len(report.changes)} changes below help {helped:,}; after them {rest}.")
-    if report.unhelped:
-        told.append(f"{report.unhelped:,} fail whatever is opened in firewalls.")
-    known = [f"on {main.works:,} it works"] * bool(main.works) + [f"{main.unproven:,} are unproven"] * bool(
-        main.unproven
-    )
-    if main.no_evidence:
-        known.append(f"of {main.no_evidence:,} nobody knows, for lack of evidence")
-    if known and total(main) != main.works:
-        rest = ", ".join(known)
-        told.append(f"{rest[0].upper()}{rest[1:]}.")
+    main, told = _main(report), []
+    if first := _until_it_helps(report.changes):
+        wanted = "; ".join(f"allow {one.ports} {where(one)}" for one in first)
+        what = "This one change helps" if len(first) == 1 else f"These {len(first)} changes together help"
+        told.append(f"{what} {first[-1].helps:,} of them: {wanted}.")
+        told += [_all_together(report)] * (len(report.changes) > len(first) or bool(report.changes[-1].remaining))
+    elif main.fails:
+        told.append("No change of a firewall helps any of them.")
+    if (rest := _not_failing(main)) and main.works != total(main):
+        told.append(f"{rest[:1].upper()}{rest[1:]}.")
     return told
+
+
+def _until_it_helps(changes: Sequence[Change]) -> Sequence[Change]:
+    """Return the first changes, until one of them helps anybody."""
+    place = next((number for number, one in enumerate(changes) if one.helps), -1)
+    return changes[: place + 1]
+
+
+def _all_together(report: FleetReport) -> str:
+    last, helped = report.changes[-1], sum(one.helps for one in report.changes)
+    what = f"All {len(report.changes)} changes below help {helped:,}" if len(report.changes) > 1 else "With it"
+    rest = f"{last.remaining:,} still fail{'s' * (last.remaining == 1)}" if last.remaining else "none fails any more"
+    whatever = ", whatever is opened in firewalls" if last.remaining and last.remaining == report.unhelped else ""
+    return f"{what}; after them {rest}{whatever}." if len(report.changes) > 1 else f"{what} {rest}{whatever}."
+
+
+def _not_failing(main: MethodCount) -> str:
+    told = [f"on {main.works:,} it works"] * bool(main.works)
+    told += [f"{main.unproven:,} {'is' if main.unproven == 1 else 'are'} unproven"] * bool(main.unproven)
+    told += [f"of {main.no_evidence:,} nobody knows, for lack of evidence"] * bool(main.no_evidence)
+    return ", ".join(told)
 
 
 def where(change: Change) -> str:
@@ -96,8 +123,13 @@ def where(change: Change) -> str:
 
 def stopped_at(place: str) -> str:
     """Return where something was stopped, in words."""
-    known = {"client": "the computer's own firewall", "between": "between the two", "unknown": "not known"}
-    return known.get(place) or f"the {place.replace('-', ' ')}"
+    known = {"client": "the computer's own firewall", "between": "between the two", "unknown": "not known", "": ""}
+    return known[place] if place in known else f"the {place.replace('-', ' ')}"
+
+
+def moment(time: str | None) -> str:
+    """Return a time as people read it, without a fraction of a second that is nothing."""
+    return time.replace("T", " ").replace(".000000", "") if time else "?"
 
 
 def total(count: MethodCount | GroupCount) -> int:

@@ -131,7 +131,7 @@
       const rows = new Map(); // those that are stopped alike together
       for (const one of blamed) {
         const stop = stops.find((stop) => stop[0] === all.requirements[one]);
-        const how = !stop ? "" : stop[1] === "problem" ? " open, but failed" : " " + stop[1] + at(stop[2], stop[4]);
+        const how = !stop ? "" : stop[1] === "problem" ? " open, but failed" : " " + stop[1] + at(stop[2], stop[5]);
         rows.set(how, (rows.get(how) || []).concat([row(all.requirements[one])]));
       }
       return Array.from(rows, ([how, names]) => names.join(", ") + how).join("; ");
@@ -157,13 +157,13 @@
   }
 
   function wordFlags(word, method) {
-    const has = (text) => text.toLowerCase().includes(word);
+    const has = (text) => text !== null && text.toLowerCase().includes(word); // null: it has no source
     return {
       word: word,
       subnets: all.subnets.map(has),
       sites: all.sites.map(has),
       results: all.results.map((one) => has(one) || has(label(one))),
-      stopSets: stopFlags(method, (stop) => has([row(stop[0]), stop[1], stop[4]].join(" "))),
+      stopSets: stopFlags(method, (stop) => has([row(stop[0]), stop[1], stop[4], stop[5]].join(" "))),
     };
   }
 
@@ -238,8 +238,9 @@
       const ranks = ranked(all.addresses.map(addressKey), (a, b) => (a < b ? -1 : a > b ? 1 : 0));
       return [(n) => ranks[n], (n) => all.addresses[n] === ""];
     }
-    const names = all[key + "s"], ranks = ranked(names, new Intl.Collator("en", { numeric: true }).compare);
-    return [(n) => ranks[all[key][n]], (n) => names[all[key][n]] === ""];
+    const compare = new Intl.Collator("en", { numeric: true }).compare;
+    const names = all[key + "s"], ranks = ranked(names, (a, b) => compare(a || "", b || ""));
+    return [(n) => ranks[all[key][n]], (n) => !names[all[key][n]]];
   }
 
   // the list
@@ -338,7 +339,7 @@
       return make("button", { type: "button", "aria-label": "Remove the filter " + text,
         click: () => { change({ [name]: undefined }); input.focus(); } }, text + " ✕");
     }));
-    if (written(state)) {
+    if (written(Object.assign({}, state, { host: undefined, sort: undefined }))) {
       chosen.append(make("button", { type: "button", click: () => { go({}); input.focus(); } }, "Show all"));
     }
   }
@@ -435,6 +436,10 @@
     return /^[\w.:-]+$/.test(name) ? name : '"' + name.replace(/["\\$`]/g, "\\$&") + '"';
   }
 
+  function moment(time) {
+    return time.replace("T", " ").replace(/\.0+(?=Z?$)/, "");
+  }
+
   function facts(n, told, text) {
     const found = [];
     const add = (name, ...value) => found.push(make("dt", {}, name), make("dd", {}, ...value));
@@ -448,7 +453,7 @@
     }
     if (told) {
       add("sources", told[0].length ? make("span", {}, ...told[0].flatMap((one) => [make("code", {}, text(one)), " "])) : "none that could be read");
-      add("records", told[1].toLocaleString("en") + (text(told[2]) ? ", " + text(told[2]) + " to " + text(told[3]) : ""));
+      add("records", told[1].toLocaleString("en") + (text(told[2]) ? ", " + moment(text(told[2])) + " to " + moment(text(told[3])) : ""));
       for (const one of told[5]) {
         add("warning", make("span", { class: "warning" }, text(one)));
       }
@@ -484,7 +489,7 @@
       (ports.slice(0, 4).join(", ") + (ports.length > 4 ? ", ..." : "") || "dynamic");
     const stopped = text(place) && text(place) !== "unknown" || text(device) ? at(text(place), text(device)) : "";
     const ends = text(fromRole) + " " + (text(from) || "?") + " → " + text(toRole) + " " + (text(to) || "?");
-    const times = text(begin) ? ", " + text(begin) + (text(end) && text(end) !== text(begin) ? " to " + text(end) : "") : "";
+    const times = text(begin) ? ", " + moment(text(begin)) + (text(end) && text(end) !== text(begin) ? " to " + moment(text(end)) : "") : "";
     const tried = attempts.toLocaleString("en") + (attempts === 1 ? " attempt" : " attempts");
     return make("details", { class: "judged " + kind, open: blamed || kind === "bad" },
       make("summary", {}, row(name) + (text(necessity) === "informational" ? " (informational)" : "") + ": ", verdict(judged, kind)),

@@ -9,7 +9,7 @@
     button.type = "button";
     button.className = "copy";
     button.textContent = "Copy";
-    button.setAttribute("aria-label", "Copy the filter " + code.textContent);
+    button.setAttribute("aria-label", "Copy " + code.textContent);
     button.addEventListener("click", function () {
       navigator.clipboard.writeText(code.textContent).then(
         function () { button.textContent = "Copied"; },
