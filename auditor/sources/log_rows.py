@@ -210,16 +210,12 @@ class _Lines:
         self._each = int(np.searchsorted(self._blanks, data.index(b"\n"))) + 1
         self.end = self._blanks[self._each - 1 :: self._each].copy()
         self._returned = self.bytes[self.end - 1] == RETURN  # wrong of an empty first line, which is not regular anyway
-        if self._alike():
-            last = np.arange(self._each - 1, len(self._blanks), self._each)
-        else:
+        if not self._alike():
             self._each = 0
             self.end = np.flatnonzero(self.bytes == NEW_LINE)
             self._returned = self.bytes[self.end - 1] == RETURN
-            last = np.searchsorted(self._blanks, self.end)
+            self._last = np.searchsorted(self._blanks, self.end)
         self.begin = np.append(0, self.end[:-1] + 1)
-        self._first = np.append(0, last[:-1] + 1)
-        self._count = np.diff(last, prepend=-1)
 
     def __len__(self) -> int:
         return len(self.end)
@@ -234,7 +230,8 @@ class _Lines:
 
     def regular(self) -> Mask:
         """Tell which lines are fields with one space between them and nothing else: no comment, tab, padding."""
-        regular: Mask = (self._count == self._fields + self._returned) & (self.bytes[self.begin] > HASH)
+        count = self._each or np.diff(self._last, prepend=-1)
+        regular: Mask = (count - self._returned == self._fields) & (self.bytes[self.begin] > HASH)
         pairs = int(np.count_nonzero(self._returned))
         if self._controls != len(self) + pairs:
             regular[self._lines_of(np.flatnonzero((self.bytes < BLANK) & ~self._ends_line()))] = False
@@ -254,9 +251,9 @@ class _Lines:
 
     def fields(self, rows: NDArray[np.int64]) -> _Fields:
         """Return how to get the fields of some regular lines."""
-        if len(rows) < len(self):
-            return _Fields(self._blanks, self.begin[rows], self._first[rows])
-        return _Fields(self._blanks, self.begin, self._first, self._each)
+        begin = self.begin if len(rows) == len(self) else self.begin[rows]
+        first = rows * self._each if self._each else np.append(0, self._last + 1)[rows]
+        return _Fields(self._blanks, begin, first, self._each if len(rows) == len(self) else 0)
 
 
 class _Fields:
@@ -436,12 +433,12 @@ class _Batch:
     def _ports(self, protocol: NDArray[np.int16]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the two ports, or type and code, of each row; zeros where it has none."""
         has_ports = (protocol == TCP) | (protocol == UDP)
-        icmp = np.flatnonzero(protocol == ICMP)
+        without, icmp = np.flatnonzero(~has_ports), np.flatnonzero(protocol == ICMP)
         both = []
         for port, kind in (("src-port", "icmptype"), ("dst-port", "icmpcode")):
             numbers, good = self._text.numbers(self._of(port))
             self._unless(~has_ports | (good & (numbers <= MOST_PORT)), PORT)
-            numbers[~has_ports] = 0
+            numbers[without] = 0
             if len(icmp) and kind in self._names:
                 told, good = self._text.numbers(self._of_rows(icmp, kind))
                 self._unless_of(icmp, good & (told <= MOST_ICMP), ICMP_KIND)
