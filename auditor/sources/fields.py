@@ -64,6 +64,10 @@ class Column:
         """Return the fields of some lines only."""
         return Column(self.begin[rows], self.end[rows])
 
+    def and_then(self, other: Column) -> Column:
+        """Return these fields and others behind them, to be looked at together."""
+        return Column(np.concatenate([self.begin, other.begin]), np.concatenate([self.end, other.end]))
+
 
 class Text:
     """The text of many lines, from which fields are read. data: its bytes, with PADDING behind them."""
@@ -71,12 +75,23 @@ class Text:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._eights = np.ndarray((len(data) - WORD + 1,), "<u8", data, strides=(1,))
+        self._sixteens = np.ndarray((len(data) - 2 * WORD + 1,), "V16", data, strides=(1,))
 
-    def words(self, column: Column, at: int = 0) -> U64:
-        """Return eight bytes of each field, from its byte `at` on, a multiple of eight; zeros behind its end."""
-        words: U64 = self._eights[column.begin + at if at else column.begin]
-        words &= KEEP[at // WORD][column.short]
+    def words(self, column: Column) -> U64:
+        """Return the first eight bytes of each field; zeros behind its end."""
+        words: U64 = self._eights[column.begin]
+        words &= KEEP[0][column.short]
         return words
+
+    def two_words(self, column: Column, at: int = 0) -> tuple[U64, U64]:
+        """Return eight bytes of each field, from its word `at` on, and the eight behind them; zeros behind its end."""
+        both = self._two_words(column.begin + at * WORD if at else column.begin)
+        first, second = both[:, 0] & KEEP[at][column.short], both[:, 1] & KEEP[at + 1][column.short]
+        return first, second
+
+    def _two_words(self, begin: NDArray[np.int64]) -> U64:
+        """Return sixteen bytes from each place as two words: to fetch them at once takes half the time."""
+        return self._sixteens[begin].view("<u8").reshape(-1, 2)
 
     def is_word(self, column: Column, words: U64, word: bytes) -> Mask:
         """Tell which fields are this word; words: their first eight bytes."""
@@ -85,7 +100,7 @@ class Text:
             return same
         rows = np.flatnonzero(same & (column.length == len(word)))
         same = np.zeros(len(words), np.bool_)
-        same[rows] = self.words(column.at(rows), WORD) == _number(word[WORD:])
+        same[rows] = self.two_words(column.at(rows))[1] == _number(word[WORD:])
         return same
 
     def numbers(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
@@ -115,11 +130,12 @@ class Text:
 
     def days(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
         """Return each date (YYYY-MM-DD) as days since 1970, and which fields are one."""
-        words = [self._eights[column.begin], self._eights[column.begin + (DATE_LENGTH - WORD)]]
-        changes = np.logical_or.reduce([word[1:] != word[:-1] for word in words])
-        first = np.append(0, np.flatnonzero(changes) + 1)[: len(changes) + 1 if len(words[0]) else 0]
-        known = [_day(text) for text in self.texts(Column(column.begin, column.begin + DATE_LENGTH), first)]
-        again = np.diff(first, append=len(words[0]))
+        both = self._two_words(column.begin)
+        first, second = both[:, 0], both[:, 1] & KEEP[1][DATE_LENGTH]
+        changes = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+        heads = np.append(0, np.flatnonzero(changes) + 1)[: len(first)]
+        known = [_day(text) for text in self.texts(Column(column.begin, column.begin + DATE_LENGTH), heads)]
+        again = np.diff(heads, append=len(first))
         days = np.repeat(np.array([day or 0 for day in known], np.int64), again)
         good = np.repeat(np.array([day is not None for day in known], np.bool_), again)
         return days, good & (column.length == DATE_LENGTH)

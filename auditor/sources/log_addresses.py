@@ -41,7 +41,7 @@ class LogAddresses:
 
     def _numbered(self, text: Text, column: Column, met: _Met) -> Ints:
         """Return numbers, right for the texts that are no longer than what was met has words."""
-        words = [text.words(column, WORD * at) for at in range(met.width)]
+        words = [word for at in range(0, met.width, 2) for word in text.two_words(column, at)]
         mixed = _mixed(words)
         numbers, known = met.find(words, mixed)
         if known.all():

@@ -360,7 +360,8 @@ class _Batch:
         action = self._action()
         lost = action == LOST
         protocol, path = self._protocol(lost), self._path(action)
-        src, dst = (addresses.numbers(self._text, self._of(name)) for name in ("src-ip", "dst-ip"))
+        both = addresses.numbers(self._text, self._of("src-ip").and_then(self._of("dst-ip")))
+        src, dst = both[: len(lost)], both[len(lost) :]
         self._unless(lost | ((src != NOBODY) & (dst != NOBODY)), ADDRESS)
         src_port, dst_port = self._ports(protocol)
         flags, sequence = self._tcp(np.flatnonzero((action == DROP) & (protocol == TCP)))
