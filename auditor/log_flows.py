@@ -23,7 +23,7 @@ from auditor.sources.pfirewall import LogReader
 # The columns that a log has beyond those of a capture. action and direction are the log's own words.
 LOG_COLUMNS = {"action": "str", "direction": "str", "first_line": "int64", "rows": "int64", "process_id": "Int64"}
 SAME_ATTEMPT_S = RETRY_S  # a pause that begins another attempt
-AT_ONCE = 64_000  # rows that are put together at the same time: more do not fit into the processor's cache
+AT_ONCE = 128_000  # rows that are put together at the same time: the more, the fewer remain, but they should stay cached
 MOST_OPEN = 200_000  # attempts to which more rows may come
 MOST_FLOWS = 400_000  # beyond this, attempts in the middle of very many alike are put together
 KEPT_OF_EACH = (64, 16, 4)  # how many attempts between two hosts at one port are then still kept apart
@@ -349,22 +349,24 @@ def _single(rows: Rows) -> Attempts:
     higher port is taken for the one that tried, as of captures. Windows gives no flags of what it drops on the way out:
     there the ports tell answers. What it allows it logs once a connection, when that begins.
     """
-    opening, ack = rows.flags & (SYN | RST | FIN) == SYN, rows.flags & ACK != 0
-    has_ports = (rows.protocol == TCP) | (rows.protocol == UDP)
-    late = (rows.flags == 0) & (rows.action == DROP) & has_ports & is_answer(rows.src_port, rows.dst_port)
-    first = ((rows.flags == 0) & ~late) | (opening & ~ack)
-    packet = np.where(first, ATTEMPT, np.where(opening, ANSWER, LATER))
-    turned = (packet == ANSWER) | ((packet == LATER) & (rows.src_port < rows.dst_port))
-    icmp = rows.protocol == ICMP
-    kind = rows.protocol.astype(np.int64) << 16 | rows.path.astype(np.int64) << 8 | packet << 4 | rows.action
+    has_ports, silent = (rows.protocol == TCP) | (rows.protocol == UDP), rows.flags == 0
+    late = silent & (rows.action == DROP) & has_ports & is_answer(rows.src_port, rows.dst_port)
+    kind = rows.protocol.astype(np.int64) << 16 | rows.path.astype(np.int64) << 8 | rows.action
     src, dst, src_port, dst_port = rows.src, rows.dst, rows.src_port, rows.dst_port
-    if icmp.any():
-        dst_port = np.where(icmp, src_port << ICMP_TYPE | dst_port, dst_port)
-        src_port = np.where(icmp, 0, src_port)
-    if turned.any():
-        kind |= turned.astype(np.int64) << 7
-        src, dst = np.where(turned, dst, src), np.where(turned, src, dst)
-        src_port, dst_port = np.where(turned, dst_port, src_port), np.where(turned, src_port, dst_port)
+    icmp = np.flatnonzero(rows.protocol == ICMP)
+    if len(icmp):
+        dst_port = _changed(dst_port, icmp, src_port[icmp] << ICMP_TYPE | dst_port[icmp])
+        src_port = _changed(src_port, icmp, 0)
+    odd = np.flatnonzero(late | ~silent)  # all others are first ones
+    if len(odd):
+        flags = rows.flags[odd]
+        opening, ack = flags & (SYN | RST | FIN) == SYN, flags & ACK != 0
+        packet = np.where(opening, np.where(ack, ANSWER, ATTEMPT), LATER)
+        turned = (packet == ANSWER) | ((packet == LATER) & (src_port[odd] < dst_port[odd]))
+        kind[odd] |= packet << 4 | turned.astype(np.int64) << 7
+        back = odd[turned]
+        src, dst = _changed(src, back, dst[back]), _changed(dst, back, src[back])
+        src_port, dst_port = _changed(src_port, back, dst_port[back]), _changed(dst_port, back, src_port[back])
     return Attempts(
         src=src,
         dst=dst,
@@ -419,7 +421,7 @@ def _merged(attempts: Attempts) -> Attempts:
     for column in (attempts.kind, attempts.sequence, attempts.process):
         other |= column[here] != column[before]
     new[again[other]] = True
-    return _put_together(attempts, order, new)
+    return _put_together(attempts, order, new)[0]
 
 
 def _sorted(first: Ints, second: Ints) -> tuple[Ints, NDArray[np.bool_]]:
@@ -449,10 +451,11 @@ def _differ(first: Ints, second: Ints) -> NDArray[np.bool_]:
     return new
 
 
-def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> Attempts:
+def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> tuple[Attempts, Ints]:
     """Put those that stand together in an order into one each, from one that is new up to the next.
 
-    Each stays at the place of its first, so that the order of the log stays.
+    Each stays at the place of its first, so that the order of the log stays. Return also the places of those that are
+    made of several.
     """
     begin = np.flatnonzero(new)
     size = np.diff(begin, append=len(new))
@@ -461,7 +464,7 @@ def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> At
     heads[order[begin]] = True
     kept = attempts.at(np.flatnonzero(heads))
     if not len(more):
-        return kept
+        return kept, more
     some = order[np.repeat(size > 1, size)]
     start = np.append(0, np.cumsum(size[more])[:-1])
     first, second, last = order[begin[more]], order[begin[more] + 1], order[begin[more] + size[more] - 1]
@@ -475,7 +478,8 @@ def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> At
         "second_line": np.where(alone, attempts.first_line[second], attempts.second_line[first]),
         "last_line": attempts.last_line[last],
     }
-    return replace(kept, **{name: _changed(getattr(kept, name), place, values) for name, values in changed.items()})
+    told = {name: _changed(getattr(kept, name), place, values) for name, values in changed.items()}
+    return replace(kept, **told), place
 
 
 def _changed(column: Ints, place: Ints, values: Ints | int) -> Ints:
@@ -528,15 +532,17 @@ def _folded(attempts: Attempts, kept_of_each: int) -> Attempts:
     size = np.diff(begin, append=len(new))
     if not len(size) or int(size.max()) <= kept_of_each:
         return attempts
-    rank = np.arange(len(new)) - np.repeat(begin, size)
-    middle = (rank >= kept_of_each // 2) & (rank < np.repeat(size, size) - kept_of_each // 2)
-    middle |= attempts.src_port[order] == NOT_SAID
+    many, half = np.flatnonzero(size > kept_of_each), kept_of_each // 2
+    edges = np.zeros(len(new), np.int8)
+    edges[begin[many] + half] += 1
+    edges[begin[many] + size[many] - half] -= 1
+    middle = np.cumsum(edges, dtype=np.int8).view(np.bool_)
+    said = attempts.src_port != NOT_SAID
+    if not said.all():
+        middle |= ~said[order]
     heads = new | ~middle
     heads[1:] |= ~middle[:-1]  # those in the middle stand together, behind the first ones
-    folded = _put_together(attempts, order, heads)
-    begin = np.flatnonzero(heads)
-    several = order[begin[np.diff(begin, append=len(heads)) > 1]]
-    place = np.searchsorted(folded.first_line, attempts.first_line[several])
+    folded, place = _put_together(attempts, order, heads)
     return replace(
         folded, src_port=_changed(folded.src_port, place, NOT_SAID), sequence=_changed(folded.sequence, place, 0)
     )

@@ -22,12 +22,25 @@ NINE_AT_MOST = np.uint64(0x0606060606060606)  # added to a digit, stays below 16
 UPPER_HALVES = np.uint64(0xF0F0F0F0F0F0F0F0)
 CLOCK = np.uint64(int.from_bytes(b"00:00:00", "little"))
 CLOCK_COLONS = np.uint64(0x0000FF0000FF0000)
-KEEP = np.array([(1 << 8 * length) - 1 for length in range(WORD + 1)], np.uint64)
-SHIFT = np.array([min(8 * (WORD - length), 63) for length in range(WORD + 1)], np.uint64)
-LEADING_ZEROS = np.array([int(ASCII_ZEROS) >> 8 * length for length in range(WORD + 1)], np.uint64)
+# By the length of a field, up to LONGEST: what to keep of each of its words, and how its digits become eight. What is
+# empty or longer becomes eight bytes of which none is a digit.
+LONGEST = len(PADDING) - 1
+KEEP = np.array(
+    [[(1 << 8 * min(max(length - at, 0), WORD)) - 1 for length in range(LONGEST + 1)] for at in range(0, LONGEST, WORD)],
+    np.uint64,
+)
+IS_NUMBER = range(1, WORD + 1)
+SHIFT = np.array([8 * (WORD - length) if length in IS_NUMBER else 0 for length in range(LONGEST + 1)], np.uint64)
+LEADING_ZEROS = np.array(
+    [int(ASCII_ZEROS) >> 8 * length if length in IS_NUMBER else (1 << 64) - 1 for length in range(LONGEST + 1)], np.uint64
+)
 DATE_LENGTH = 10
 YEARS = range(1970, 2200)
 TEN = np.uint64(10)
+PAIRED = tuple(
+    tuple(map(np.uint64, one))
+    for one in ((10, 8, 0x00FF00FF00FF00FF), (100, 16, 0x0000FFFF0000FFFF), (10000, 32, 0xFFFFFFFF))
+)
 
 
 @dataclass(frozen=True)
@@ -44,12 +57,16 @@ class Column:
 
     @cached_property
     def short(self) -> NDArray[np.int64]:
-        """Bytes of each field, WORD at most."""
-        return np.minimum(self.length, WORD)
+        """Bytes of each field, LONGEST at most."""
+        return np.minimum(self.length, LONGEST)
 
     def at(self, rows: NDArray[np.int64] | Mask) -> Column:
         """Return the fields of some lines only."""
         return Column(self.begin[rows], self.end[rows])
+
+    def and_then(self, other: Column) -> Column:
+        """Return these fields and others behind them, to be looked at together."""
+        return Column(np.concatenate([self.begin, other.begin]), np.concatenate([self.end, other.end]))
 
 
 class Text:
@@ -58,13 +75,23 @@ class Text:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._eights = np.ndarray((len(data) - WORD + 1,), "<u8", data, strides=(1,))
+        self._sixteens = np.ndarray((len(data) - 2 * WORD + 1,), "V16", data, strides=(1,))
 
-    def words(self, column: Column, at: int = 0) -> U64:
-        """Return eight bytes of each field, from its byte `at` on; zeros behind its end."""
-        if at == 0:
-            return self._eights[column.begin] & KEEP[column.short]
-        left = np.minimum(np.maximum(column.length - at, 0), WORD)
-        return self._eights[np.minimum(column.begin + at, column.end)] & KEEP[left]
+    def words(self, column: Column) -> U64:
+        """Return the first eight bytes of each field; zeros behind its end."""
+        words: U64 = self._eights[column.begin]
+        words &= KEEP[0][column.short]
+        return words
+
+    def two_words(self, column: Column, at: int = 0) -> tuple[U64, U64]:
+        """Return eight bytes of each field, from its word `at` on, and the eight behind them; zeros behind its end."""
+        both = self._two_words(column.begin + at * WORD if at else column.begin)
+        first, second = both[:, 0] & KEEP[at][column.short], both[:, 1] & KEEP[at + 1][column.short]
+        return first, second
+
+    def _two_words(self, begin: NDArray[np.int64]) -> U64:
+        """Return sixteen bytes from each place as two words: to fetch them at once takes half the time."""
+        return self._sixteens[begin].view("<u8").reshape(-1, 2)
 
     def is_word(self, column: Column, words: U64, word: bytes) -> Mask:
         """Tell which fields are this word; words: their first eight bytes."""
@@ -73,7 +100,7 @@ class Text:
             return same
         rows = np.flatnonzero(same & (column.length == len(word)))
         same = np.zeros(len(words), np.bool_)
-        same[rows] = self.words(column.at(rows), WORD) == _number(word[WORD:])
+        same[rows] = self.two_words(column.at(rows))[1] == _number(word[WORD:])
         return same
 
     def numbers(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
@@ -89,21 +116,26 @@ class Text:
         return self._eight_digits(column)
 
     def _eight_digits(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
-        digit = (self._eights[column.begin] << SHIFT[column.short] | LEADING_ZEROS[column.short]) ^ ASCII_ZEROS
+        digit = self._eights[column.begin]
+        digit <<= SHIFT[column.short]
+        digit |= LEADING_ZEROS[column.short]
+        digit ^= ASCII_ZEROS
         good = (digit | digit + NINE_AT_MOST) & UPPER_HALVES == 0
-        good &= (column.length > 0) & (column.length <= WORD)
-        pairs = (digit * TEN + (digit >> np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
-        fours = (pairs * np.uint64(100) + (pairs >> np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
-        eights = (fours * np.uint64(10000) + (fours >> np.uint64(32))) & np.uint64(0xFFFFFFFF)
-        return eights.view(np.int64), good
+        for ten, bits, keep in PAIRED:  # of each pair of numbers one
+            upper = digit >> bits
+            digit *= ten
+            digit += upper
+            digit &= keep
+        return digit.view(np.int64), good
 
     def days(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
         """Return each date (YYYY-MM-DD) as days since 1970, and which fields are one."""
-        words = [self._eights[column.begin], self._eights[column.begin + (DATE_LENGTH - WORD)]]
-        changes = np.logical_or.reduce([word[1:] != word[:-1] for word in words])
-        first = np.append(0, np.flatnonzero(changes) + 1)[: len(changes) + 1 if len(words[0]) else 0]
-        known = [_day(text) for text in self.texts(Column(column.begin, column.begin + DATE_LENGTH), first)]
-        again = np.diff(first, append=len(words[0]))
+        both = self._two_words(column.begin)
+        first, second = both[:, 0], both[:, 1] & KEEP[1][DATE_LENGTH]
+        changes = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+        heads = np.append(0, np.flatnonzero(changes) + 1)[: len(first)]
+        known = [_day(text) for text in self.texts(Column(column.begin, column.begin + DATE_LENGTH), heads)]
+        again = np.diff(heads, append=len(first))
         days = np.repeat(np.array([day or 0 for day in known], np.int64), again)
         good = np.repeat(np.array([day is not None for day in known], np.bool_), again)
         return days, good & (column.length == DATE_LENGTH)
@@ -115,11 +147,11 @@ class Text:
         pairs = digit * TEN + (digit >> np.uint64(8))
         hours, minutes, seconds = (pairs >> np.uint64(shift) & np.uint64(0xFF) for shift in (0, 24, 48))
         good &= (hours < 24) & (minutes < 60) & (seconds < 60) & (column.length == WORD)
-        return (hours * np.uint64(3600) + minutes * np.uint64(60) + seconds).astype(np.int64), good
+        return (hours * np.uint64(3600) + minutes * np.uint64(60) + seconds).view(np.int64), good
 
     def is_dash(self, column: Column) -> Mask:
         """Tell which fields are "-", which stands for what a row does not say."""
-        first: Mask = self._eights[column.begin] & KEEP[1] == ord("-")
+        first: Mask = self._eights[column.begin] & np.uint64(0xFF) == ord("-")
         first &= column.length == 1
         return first
 

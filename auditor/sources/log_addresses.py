@@ -14,9 +14,9 @@ from auditor.sources.fields import U64, WORD, Column, Mask, Text
 NOBODY = -1  # the number of what is no address
 LONGEST_ADDRESS = 48
 SHORT = 2 * WORD  # bytes in which every IPv4 address fits
-FEWEST_SLOTS = 1 << 12
-SLOTS_EACH = 32  # so that hardly ever two texts want the same one
-MOST_SLOTS = 1 << 22
+FEWEST_SLOTS = 1 << 13
+SLOTS_EACH = 128  # so that hardly ever two texts want the same one
+MOST_SLOTS = 1 << 24
 MIX = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)))
 HALF = np.uint64(29)
 Ints = NDArray[np.int64]
@@ -41,7 +41,7 @@ class LogAddresses:
 
     def _numbered(self, text: Text, column: Column, met: _Met) -> Ints:
         """Return numbers, right for the texts that are no longer than what was met has words."""
-        words = [text.words(column, WORD * at) for at in range(met.width)]
+        words = [word for at in range(0, met.width, 2) for word in text.two_words(column, at)]
         mixed = _mixed(words)
         numbers, known = met.find(words, mixed)
         if known.all():

@@ -29,6 +29,7 @@ USUAL_COLUMNS = (
 )
 CANONICAL = tuple(USUAL_COLUMNS.split())
 NEEDED = CANONICAL[:8]
+OF_ALL_ROWS = (*NEEDED, "path", "pid")  # all other columns are read of few rows
 ACTIONS = ("DROP", "ALLOW", "OPEN", "OPEN-INBOUND", "CLOSE", "INFO-EVENTS-LOST")
 LET_THROUGH = ("ALLOW", "OPEN", "OPEN-INBOUND")  # the last two of Windows XP and Server 2003
 DROP, LOST = ACTIONS.index("DROP"), ACTIONS.index("INFO-EVENTS-LOST")
@@ -179,7 +180,7 @@ def read_section(section: Section, addresses: LogAddresses) -> Read:
     account = LogAccount()
     lines = _Lines(data, len(data) - len(PADDING), len(names))
     account.lines = len(lines)
-    regular = lines.regular() if set(NEEDED) <= set(names) else np.zeros(len(lines), np.bool_)
+    regular = lines.regular if set(NEEDED) <= set(names) else np.zeros(len(lines), np.bool_)
     tidy, numbers = _tidied(section, lines, np.flatnonzero(~regular), account)
     rows = np.flatnonzero(regular)
     batches = [_Batch(Text(data), names, lines.fields(rows), rows + 1, account)] if len(rows) else []
@@ -199,27 +200,27 @@ def _together(parts: list[Rows]) -> Rows:
 
 
 class _Lines:
-    """Where the lines of a text are, and the blanks in them."""
+    """Where the lines of a text are, and the blanks in them.
+
+    regular: which lines are fields with one space between them and nothing else: no comment, tab, padding.
+    """
 
     def __init__(self, data: bytes, size: int, fields: int) -> None:
         self.bytes = np.frombuffer(data, np.uint8, size)
         self._fields = fields
-        self._is_blank = self.bytes <= BLANK
-        self._blanks = np.flatnonzero(self._is_blank)
+        is_blank = self.bytes <= BLANK
+        self._blanks = np.flatnonzero(is_blank)
         self._controls = int(np.count_nonzero(self.bytes < BLANK))
         self._each = int(np.searchsorted(self._blanks, data.index(b"\n"))) + 1
         self.end = self._blanks[self._each - 1 :: self._each].copy()
         self._returned = self.bytes[self.end - 1] == RETURN  # wrong of an empty first line, which is not regular anyway
-        if self._alike():
-            last = np.arange(self._each - 1, len(self._blanks), self._each)
-        else:
+        if not self._alike():
             self._each = 0
             self.end = np.flatnonzero(self.bytes == NEW_LINE)
             self._returned = self.bytes[self.end - 1] == RETURN
-            last = np.searchsorted(self._blanks, self.end)
+            self._last = np.searchsorted(self._blanks, self.end)
         self.begin = np.append(0, self.end[:-1] + 1)
-        self._first = np.append(0, last[:-1] + 1)
-        self._count = np.diff(last, prepend=-1)
+        self.regular = self._regular(is_blank)
 
     def __len__(self) -> int:
         return len(self.end)
@@ -232,13 +233,13 @@ class _Lines:
             and bool((self.bytes[self.end] == NEW_LINE).all())
         )
 
-    def regular(self) -> Mask:
-        """Tell which lines are fields with one space between them and nothing else: no comment, tab, padding."""
-        regular: Mask = (self._count == self._fields + self._returned) & (self.bytes[self.begin] > HASH)
+    def _regular(self, is_blank: Mask) -> Mask:
+        count = self._each or np.diff(self._last, prepend=-1)
+        regular: Mask = (count - self._returned == self._fields) & (self.bytes[self.begin] > HASH)
         pairs = int(np.count_nonzero(self._returned))
         if self._controls != len(self) + pairs:
             regular[self._lines_of(np.flatnonzero((self.bytes < BLANK) & ~self._ends_line()))] = False
-        side_by_side = self._is_blank[1:] & self._is_blank[:-1]
+        side_by_side = is_blank[1:] & is_blank[:-1]
         if np.count_nonzero(side_by_side) != pairs:
             regular[self._lines_of(np.flatnonzero(side_by_side & ~self._ends_line()[:-1]))] = False
         return regular
@@ -254,9 +255,9 @@ class _Lines:
 
     def fields(self, rows: NDArray[np.int64]) -> _Fields:
         """Return how to get the fields of some regular lines."""
-        if len(rows) < len(self):
-            return _Fields(self._blanks, self.begin[rows], self._first[rows])
-        return _Fields(self._blanks, self.begin, self._first, self._each)
+        begin = self.begin if len(rows) == len(self) else self.begin[rows]
+        first = rows * self._each if self._each else np.append(0, self._last + 1)[rows]
+        return _Fields(self._blanks, begin, first, self._each if len(rows) == len(self) else 0)
 
 
 class _Fields:
@@ -348,6 +349,8 @@ class _Batch:
         self._lines = lines
         self._account = account
         self._fault = np.zeros(len(lines), np.uint8)
+        # All at once, as long as the processor's cache holds where the blanks are.
+        self._columns = {name: fields.at(names.index(name)) for name in OF_ALL_ROWS if name in names}
 
     def read(self, addresses: LogAddresses) -> Rows:
         """Return the rows in order. addresses: where theirs are numbered."""
@@ -357,7 +360,8 @@ class _Batch:
         action = self._action()
         lost = action == LOST
         protocol, path = self._protocol(lost), self._path(action)
-        src, dst = (addresses.numbers(self._text, self._of(name)) for name in ("src-ip", "dst-ip"))
+        both = addresses.numbers(self._text, self._of("src-ip").and_then(self._of("dst-ip")))
+        src, dst = both[: len(lost)], both[len(lost) :]
         self._unless(lost | ((src != NOBODY) & (dst != NOBODY)), ADDRESS)
         src_port, dst_port = self._ports(protocol)
         flags, sequence = self._tcp(np.flatnonzero((action == DROP) & (protocol == TCP)))
@@ -385,7 +389,7 @@ class _Batch:
         return rows.at(np.flatnonzero(good))
 
     def _of(self, name: str) -> Column:
-        return self._fields.at(self._names.index(name))
+        return self._columns[name]
 
     def _of_rows(self, rows: NDArray[np.int64], name: str) -> Column:
         return self._fields.of(rows, self._names.index(name))
@@ -436,12 +440,12 @@ class _Batch:
     def _ports(self, protocol: NDArray[np.int16]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the two ports, or type and code, of each row; zeros where it has none."""
         has_ports = (protocol == TCP) | (protocol == UDP)
-        icmp = np.flatnonzero(protocol == ICMP)
+        without, icmp = np.flatnonzero(~has_ports), np.flatnonzero(protocol == ICMP)
         both = []
         for port, kind in (("src-port", "icmptype"), ("dst-port", "icmpcode")):
             numbers, good = self._text.numbers(self._of(port))
             self._unless(~has_ports | (good & (numbers <= MOST_PORT)), PORT)
-            numbers[~has_ports] = 0
+            numbers[without] = 0
             if len(icmp) and kind in self._names:
                 told, good = self._text.numbers(self._of_rows(icmp, kind))
                 self._unless_of(icmp, good & (told <= MOST_ICMP), ICMP_KIND)
