@@ -18,13 +18,16 @@ def flow_frame(columns: Columns) -> pd.DataFrame:
 
 
 class FrameColumns(Mapping[str, NDArray[Any]]):
-    """The columns that a flow table was made of, each made again when it is asked for."""
+    """The columns of a flow table that pandas holds, each made when it is first asked for."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self._frame = frame
+        self._made: Columns = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        return _values(self._frame[name], str(self._frame.dtypes[name]))
+        if name not in self._made:
+            self._made[name] = _values(self._frame[name], str(self._frame.dtypes[name]))
+        return self._made[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._frame.columns)
@@ -47,8 +50,10 @@ def nullable(values: NDArray[np.int64], missing: NDArray[np.bool_]) -> pd.arrays
 
 
 def _values(column: pd.Series, kind: str) -> NDArray[Any]:
-    if kind == "Int64":
+    if kind.lower().startswith("int"):
         return column.to_numpy("int64", na_value=MISSING)
     if kind.startswith("datetime"):
         return column.to_numpy("datetime64[ns]").view(np.int64)
-    return column.to_numpy(kind if kind == "int64" else object)
+    codes, texts = column.factorize(use_na_sentinel=False)  # so that each text is but once in memory
+    shared: NDArray[Any] = np.asarray(texts, object)[codes]
+    return shared

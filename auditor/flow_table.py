@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -65,11 +66,13 @@ class FlowTable:
     @property
     def columns(self) -> Mapping[str, NDArray[Any]]:
         """The columns of TABLE by name, and those that only logs have."""
-        if isinstance(self._held, dict):
-            return self._held
+        return self._held if isinstance(self._held, dict) else self._frame_columns
+
+    @cached_property
+    def _frame_columns(self) -> Mapping[str, NDArray[Any]]:
         from auditor.flow_frame import FrameColumns
 
-        return FrameColumns(self._held)
+        return FrameColumns(self.frame)
 
     @property
     def frame(self) -> pd.DataFrame:

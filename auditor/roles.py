@@ -248,7 +248,7 @@ def _contacts(
     sources: Sequence[Source], ports: Mapping[int, set[str]], among: Sequence[str] | None = None
 ) -> list[Contact]:
     """Return who connects to whom at these ports. among: the hosts that connect, all if None."""
-    found: dict[tuple[str, str], tuple[set[str], int]] = {}
+    first_times: dict[tuple[str, str, int], int] = {}
     for source in sources:
         columns, logged = source.table.columns, source.kind != CAPTURE
         which = (columns["protocol"] == "tcp") & np.isin(columns["dst_port"], list(ports))
@@ -256,12 +256,14 @@ def _contacts(
             which &= is_among(columns["src_ip"], among)
         if logged:  # a late packet that was dropped shows nobody who connects, nor does a broadcast
             which &= columns["answer"] != "mid-stream"
-        chosen = (columns[name][which].tolist() for name in ("src_ip", "dst_ip", "dst_port", "start"))
-        for src, dst, port, time in zip(*chosen, strict=True):
-            if logged and dst.endswith(".255"):
-                continue
-            rows, first = found.get((src, dst), (set(), time))
-            found[src, dst] = rows | ports[port], min(first, time)
+        *ends, times = (columns[name][which].tolist() for name in ("src_ip", "dst_ip", "dst_port", "start"))
+        for key, time in zip(zip(*ends, strict=True), times, strict=True):
+            if time < first_times.get(key, time + 1) and not (logged and key[1].endswith(".255")):
+                first_times[key] = time
+    found: dict[tuple[str, str], tuple[set[str], int]] = {}
+    for (src, dst, port), time in first_times.items():
+        rows, first = found.get((src, dst), (set(), time))
+        found[src, dst] = rows | ports[port], min(first, time)
     return [
         Contact(src, dst, frozenset(rows), first)
         for (src, dst), (rows, first) in sorted(found.items())
