@@ -50,12 +50,12 @@ def nullable(values: NDArray[np.int64], missing: NDArray[np.bool_]) -> pd.arrays
 
 
 def _values(column: pd.Series, kind: str) -> NDArray[Any]:
-    if kind == "Int64":
+    if kind.lower().startswith("int"):
         return column.to_numpy("int64", na_value=MISSING)
     if kind.startswith("datetime"):
         return column.to_numpy("datetime64[ns]").view(np.int64)
     if kind == "int64":
         return column.to_numpy()
-    codes, texts = column.factorize()  # so that each text is but once in memory
-    found: NDArray[Any] = np.asarray(texts, object)[codes]
-    return found
+    codes, texts = column.factorize(use_na_sentinel=False)  # so that each text is but once in memory
+    shared: NDArray[Any] = np.asarray(texts, object)[codes]
+    return shared

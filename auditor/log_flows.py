@@ -23,7 +23,9 @@ from auditor.sources.pfirewall import LogReader
 # The columns that a log has beyond those of a capture. action and direction are the log's own words.
 LOG_COLUMNS = {"action": "str", "direction": "str", "first_line": "int64", "rows": "int64", "process_id": "Int64"}
 SAME_ATTEMPT_S = RETRY_S  # a pause that begins another attempt
-AT_ONCE = 128_000  # rows that are put together at the same time: the more, the fewer remain, but they should stay cached
+AT_ONCE = (
+    128_000  # rows that are put together at the same time: the more, the fewer remain, but they should stay cached
+)
 MOST_OPEN = 200_000  # attempts to which more rows may come
 MOST_FLOWS = 400_000  # beyond this, attempts in the middle of very many alike are put together
 KEPT_OF_EACH = (64, 16, 4)  # how many attempts between two hosts at one port are then still kept apart

@@ -26,13 +26,17 @@ CLOCK_COLONS = np.uint64(0x0000FF0000FF0000)
 # empty or longer becomes eight bytes of which none is a digit.
 LONGEST = len(PADDING) - 1
 KEEP = np.array(
-    [[(1 << 8 * min(max(length - at, 0), WORD)) - 1 for length in range(LONGEST + 1)] for at in range(0, LONGEST, WORD)],
+    [
+        [(1 << 8 * min(max(length - at, 0), WORD)) - 1 for length in range(LONGEST + 1)]
+        for at in range(0, LONGEST, WORD)
+    ],
     np.uint64,
 )
 IS_NUMBER = range(1, WORD + 1)
 SHIFT = np.array([8 * (WORD - length) if length in IS_NUMBER else 0 for length in range(LONGEST + 1)], np.uint64)
 LEADING_ZEROS = np.array(
-    [int(ASCII_ZEROS) >> 8 * length if length in IS_NUMBER else (1 << 64) - 1 for length in range(LONGEST + 1)], np.uint64
+    [int(ASCII_ZEROS) >> 8 * length if length in IS_NUMBER else (1 << 64) - 1 for length in range(LONGEST + 1)],
+    np.uint64,
 )
 DATE_LENGTH = 10
 YEARS = range(1970, 2200)
