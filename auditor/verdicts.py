@@ -122,6 +122,7 @@ class _Judge:
         self._witness = Witness(traffic, clocks, lambda address: _role_of(address, client, cast))
         self._fixed_ports = {port for requirement in ruleset.requirements for port in requirement.ports}
         self._mapper_talks: dict[tuple[str, str, str], dict[int | None, _Talks]] = {}
+        self._found: dict[tuple[object, ...], list[Finding]] = {}
         self._stopped_ports: dict[tuple[str, str | None, str | None], set[int | None]] = {}
 
     def method(self, method: Method) -> r.MethodResult:
@@ -185,22 +186,29 @@ class _Judge:
         sources, destinations = (hosts, (self._client,)) if pushed else ((self._client,), hosts)
         if self._ruleset.applies(requirement, self._facts) is False:
             return _untried(requirement, sources, destinations, r.NOT_APPLICABLE, self._why_off(requirement))
-        attempts = [
-            one
-            for src in sources
-            for dst in destinations
-            for one in self._traffic.between(src, dst)
-            if self._concerns(requirement, one)
-        ]
-        findings = self._witness.findings(attempts)
-        if requirement.dynamic:
-            findings = [self._unless_guessed(one) for one in findings]
+        findings = self._findings(requirement, sources, destinations)
         if not findings and requirement.necessity != "informational":
             findings = self._witness.unanswered_questions(destinations)
         if not findings:
             why = self._why_not_seen(requirement, sources, destinations)
             return _untried(requirement, sources, destinations, r.NOT_SEEN, why)
         return self._decided(requirement, findings, sources, destinations)
+
+    def _findings(self, requirement: Requirement, sources: Sequence[str], destinations: Sequence[str]) -> list[Finding]:
+        """Return what the attempts show that concern a requirement; several methods ask for the same ports."""
+        what = (requirement.protocol, requirement.ports, requirement.dynamic and requirement.method)
+        key = (*what, tuple(sources), tuple(destinations))
+        if key not in self._found:
+            attempts = [
+                one
+                for src in sources
+                for dst in destinations
+                for one in self._traffic.between(src, dst)
+                if self._concerns(requirement, one)
+            ]
+            findings = self._witness.findings(attempts)
+            self._found[key] = [self._unless_guessed(one) for one in findings] if requirement.dynamic else findings
+        return self._found[key]
 
     def _concerns(self, requirement: Requirement, attempt: Attempt) -> bool:
         if attempt.protocol != requirement.protocol:

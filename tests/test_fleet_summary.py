@@ -104,10 +104,9 @@ def _once(client):
 
 def _contacts(entries):
     for entry in entries:
-        for flow in entry.source.details.flows:
-            one = flow.values
-            if one["protocol"] == "tcp" and one["answer"] != "mid-stream":
-                yield judging.Contact(entry.site, one["src_ip"], one["dst_ip"], one["dst_port"], one["start"])
+        for one in entry.source.details.flows:
+            if one.protocol == "tcp" and one.answer != "mid-stream":
+                yield judging.Contact(entry.site, one.src_ip, one.dst_ip, one.dst_port, one.start)
 
 
 def test_of_many_attempts_that_are_alike_few_are_kept_and_all_are_counted(tmp_path):
@@ -127,7 +126,7 @@ def test_what_others_serve_on_the_internet_is_not_kept(tmp_path):
 
     def served(**roles: str) -> list[str]:
         (entry,) = summarise(path, roles=roles).entries
-        return [one.values["dst_ip"] for one in entry.source.details.flows]
+        return [one.dst_ip for one in entry.source.details.flows]
 
     assert served() == ["10.0.9.9"]
     assert served(**{"management-point": "9.9.9.9"}) == ["9.9.9.9"]

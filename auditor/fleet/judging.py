@@ -153,7 +153,7 @@ def _cast(addresses: Sequence[str], entries: Sequence[Entry], whole: Cast) -> Ca
     met: dict[str, None] = {}
     for entry in entries:
         for flow in _kept(entry).flows:
-            ends = flow.values["src_ip"], flow.values["dst_ip"]
+            ends = flow.src_ip, flow.dst_ip
             met |= dict.fromkeys(own for own, other in (ends, ends[::-1]) if other in known)
     own = [one for one in addresses if one in met] or list(addresses[:1])
     clients = tuple(r.RoleAssignment(CLIENT, one, "inferred", ITS_LOG) for one in own)

@@ -31,35 +31,43 @@ MOST_PAIRS = 256  # of hosts in one source; beyond that those that say least are
 MOST_EVENTS = 16
 DYNAMIC = -2  # stands for any port of the dynamic range
 
-# What is kept of a flow: of TABLE what verdicts need, and what only logs have.
-NUMBERS = (
-    "src_port",
-    "dst_port",
-    "start",
-    "end",
-    "frames_src",
-    "frames_dst",
-    "syn",
-    "syn_ack",
-    "rst",
-    "first_frame",
-    "stream",
-    "rows",
-)
-TEXTS = ("protocol", "src_ip", "dst_ip", "answer", "action", "direction", "application", "filter_origin")
-
 
 class KeptFlow(NamedTuple):
-    """One flow: its values by column, the packets or rows that show it, the ICMP errors about it.
+    """One flow: of the flow table what verdicts need, then what shows it.
 
-    identifier: of pings; stands_for: how many flows like it there were.
+    A number is MISSING and a text empty where there is none. rows, action, direction, application, filter_origin: of
+    logs; stands_for: how many flows like it there were; events, errors: the packets or rows that show it, the ICMP
+    errors about it; identifier: of pings.
     """
 
-    values: Mapping[str, Any]
+    protocol: str
+    src_ip: str
+    dst_ip: str
+    src_port: int
+    dst_port: int
+    start: int
+    end: int
+    frames_src: int
+    frames_dst: int
+    syn: int
+    syn_ack: int
+    rst: int
+    first_frame: int
+    stream: int
+    rows: int
+    answer: str
+    action: str
+    direction: str
+    application: str
+    filter_origin: str
+    stands_for: int
     events: tuple[Event, ...]
     errors: tuple[Quote, ...]
     identifier: int
-    stands_for: int
+
+
+COLUMNS = KeptFlow._fields[: KeptFlow._fields.index("events")]
+TEXTS = ("protocol", "src_ip", "dst_ip", "answer", "action", "direction", "application", "filter_origin")
 
 
 class Alike(NamedTuple):
@@ -99,14 +107,14 @@ class KeptFlows:
 
     @cached_property
     def table(self) -> FlowTable:
-        """Their table, with the columns NUMBERS and TEXTS, and `stands_for`."""
-        columns: dict[str, NDArray[Any]] = {
-            name: np.array([one.values.get(name, MISSING) for one in self.flows], np.int64) for name in NUMBERS
-        }
-        for name in TEXTS:
-            columns[name] = np.array([one.values.get(name) or "" for one in self.flows], object)
-        columns["stands_for"] = np.array([one.stands_for for one in self.flows], np.int64)
-        return FlowTable(columns)
+        """Their table, with the columns COLUMNS."""
+        values = list(zip(*self.flows, strict=True)) or [()] * len(COLUMNS)
+        return FlowTable(
+            {
+                name: np.array(column, object if name in TEXTS else np.int64)
+                for name, column in zip(COLUMNS, values, strict=False)
+            }
+        )
 
     @cached_property
     def errors(self) -> Mapping[int, Sequence[Quote]]:
@@ -145,7 +153,7 @@ class Wanted:
         numbers = dict(self._first_and_last(chosen))
         rows = source.table.rows(np.array(list(numbers), np.int64))
         flows = tuple(_kept(source, number, row, numbers[number]) for number, row in zip(numbers, rows, strict=True))
-        hosts = {one.values[end] for one in flows for end in ("src_ip", "dst_ip")}
+        hosts = {host for one in flows for host in (one.src_ip, one.dst_ip)}
         deaf, facts = source.details.one_sided, source.details.facts
         kept = KeptFlows(
             flows,
@@ -232,15 +240,13 @@ def _own(source: Source) -> frozenset[str]:
 
 
 def _kept(source: Source, number: int, row: Mapping[str, Any], stands_for: int) -> KeptFlow:
-    values = {name: row[name] for name in (*NUMBERS, *TEXTS) if name in row}
     details = source.details
-    errors = details.errors.get(number, ())
+    known = {**dict.fromkeys(COLUMNS, MISSING), **dict.fromkeys(TEXTS, ""), **row, "stands_for": stands_for}
     return KeptFlow(
-        values,
-        tuple(_begin_and_end(details.events(number))),
-        tuple(_begin_and_end(errors)),
-        details.identifier(number),
-        stands_for,
+        **{name: known[name] for name in COLUMNS},
+        events=tuple(_begin_and_end(details.events(number))),
+        errors=tuple(_begin_and_end(details.errors.get(number, ()))),
+        identifier=details.identifier(number),
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from auditor.errors import MissingPackageError, ReportError
 from auditor.fleet.hosts import Known
 from auditor.fleet.judging import Contact
-from auditor.fleet.kept import NUMBERS, TEXTS, Facts, KeptFlow, KeptFlows
+from auditor.fleet.kept import COLUMNS, TEXTS, Facts, KeptFlow, KeptFlows
 from auditor.fleet.summary import Entry, Summary, Unread
 from auditor.flows import Event, OneSided
 from auditor.neighbourhood import Asked
@@ -57,7 +57,7 @@ QUOTE_FIELDS = {
     "sequence": "int64",
     "header_bytes": "int64",
 }
-KEPT_FIELDS = {"identifier": "int64", "stands_for": "int64"}
+KEPT_FIELDS = {name: "string" if name in TEXTS else "int64" for name in (*COLUMNS, "identifier")}
 WARNING_FIELDS = {"code": "string", "text": "string"}
 ASKED_FIELDS = {"asker": "string", "target": "string"}
 
@@ -240,8 +240,6 @@ def _lists(lists: Sequence[Sequence[Any]], column: Callable[[Sequence[Any]], Any
 def _flow_columns(flows: Sequence[KeptFlow]) -> Any:
     return _struct(
         {
-            **{name: _numbers([one.values.get(name) for one in flows]) for name in NUMBERS},  # type: ignore[misc]  # absent where there is none
-            **{name: _texts([one.values.get(name) for one in flows]) for name in TEXTS},  # type: ignore[misc]  # the same
             **_columns(flows, KEPT_FIELDS),
             "events": _lists([one.events for one in flows], _structs(EVENT_FIELDS)),
             "errors": _lists([one.errors for one in flows], _structs(QUOTE_FIELDS)),
@@ -305,7 +303,7 @@ def _values(column: Any) -> list[Any]:
 
 
 def _made(kind: Callable[..., Any], fields: Iterable[str]) -> Callable[[Any], list[Any]]:
-    return lambda column: [kind(*one) for one in _zipped(column, fields)]
+    return lambda column: list(map(kind, *(column.field(name).to_pylist() for name in fields)))
 
 
 def _zipped(column: Any, fields: Iterable[str]) -> Iterator[tuple[Any, ...]]:
@@ -313,20 +311,10 @@ def _zipped(column: Any, fields: Iterable[str]) -> Iterator[tuple[Any, ...]]:
 
 
 def _flows(column: Any) -> list[KeptFlow]:
-    events = _unlisted(column.field("events"), _made(Event, EVENT_FIELDS))
-    errors = _unlisted(column.field("errors"), _made(Quote, QUOTE_FIELDS))
-    names = (*NUMBERS, *TEXTS)
-    return [
-        KeptFlow(
-            {name: value for name, value in zip(names, values, strict=True) if value is not None},
-            tuple(some_events),
-            tuple(some_errors),
-            *own,
-        )
-        for values, own, some_events, some_errors in zip(
-            _zipped(column, names), _zipped(column, KEPT_FIELDS), events, errors, strict=True
-        )
-    ]
+    events = map(tuple, _unlisted(column.field("events"), _made(Event, EVENT_FIELDS)))
+    errors = map(tuple, _unlisted(column.field("errors"), _made(Quote, QUOTE_FIELDS)))
+    plain = (column.field(name).to_pylist() for name in COLUMNS)
+    return list(map(KeptFlow, *plain, events, errors, column.field("identifier").to_pylist()))
 
 
 def _asked(column: Any) -> list[Asked]:

@@ -173,5 +173,5 @@ def _of_clients(whole: Entry, question: Question) -> list[Entry]:
 def _of_client(whole: Entry, client: str) -> Entry:
     kept = whole.source.details
     assert isinstance(kept, KeptFlows)
-    flows = tuple(one for one in kept.flows if client in (one.values["src_ip"], one.values["dst_ip"]))
+    flows = tuple(one for one in kept.flows if client in (one.src_ip, one.dst_ip))
     return replace(whole, addresses=(client,), source=replace(whole.source, details=replace(kept, flows=flows)))
