@@ -104,12 +104,15 @@ def methods_of(rules: Ruleset, wanted: Iterable[str]) -> tuple[str, ...]:
     return tuple(rules.method(one).id for one in wanted) or tuple(method.id for method in rules.methods)
 
 
-def only_one_ruleset(askings: Sequence[Asking]) -> None:
-    """Raise ReportError if summaries were made for several rulesets: their requirements are not the same."""
-    found = sorted({one.rules.id for one in askings})
-    if len(found) > 1:
-        what = f"the summaries were made for several rulesets: {', '.join(found)}"
-        raise ReportError(what, hint="run `auditor batch` with the same --ruleset at every site")
+def check_alike(askings: Sequence[Asking]) -> None:
+    """Raise ReportError if summaries were made for several rulesets or methods: what they say cannot be counted."""
+    for what, option, values in (
+        ("rulesets", "--ruleset", {one.rules.id for one in askings}),
+        ("methods", "--method", {" and ".join(one.methods) for one in askings}),
+    ):
+        if len(values) > 1:
+            hint = f"run `auditor batch` with the same {option} at every site"
+            raise ReportError(f"the summaries were made for several {what}: {'; '.join(sorted(values))}", hint=hint)
 
 
 def _told(text: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from auditor.errors import ReportError
 from auditor.fleet import judging, shards
-from auditor.fleet.asking import Asking, asking_of, only_one_ruleset
+from auditor.fleet.asking import Asking, asking_of, check_alike
 from auditor.fleet.begun import begin
 from auditor.fleet.counting import FilesRead, fleet_report
 from auditor.fleet.document import FleetReport, HostResult, Quarantined
@@ -26,12 +26,13 @@ from auditor.fleet.naming import Names
 from auditor.fleet.plan import Lost, Task
 from auditor.fleet.summary import Entry, Summary, Unread, summarised
 from auditor.report import Report, RoleAssignment
-from auditor.roles import CLIENT
+from auditor.roles import CLIENT, SITE_SERVER
 from auditor.ruleset import Ruleset
 from auditor.version import VERSION
 
 TOOL = ("auditor", VERSION)
 FILES_IN_SHARD = 100
+MOST_SITES = 5  # that are named in a sentence
 BYTES_IN_SHARD = 256 * 1024 * 1024  # so that a few large logs do not make one worker wait for another
 Work = Callable[[tuple[str, ...]], Any]
 Runner = Callable[[Sequence[Task], Work], Iterable[tuple[Task, Any]]]
@@ -139,7 +140,7 @@ class Fleet:
         tasks = [Task(number, (name,)) for number, name in enumerate(judge.blocks)]
         hosts = [host for _, results in runner(tasks, judge) for host in _judged(results)]
         casts = [cast for bench in benches.values() for cast in bench.casts.values()]
-        notes = [note for cast in casts for note in cast.notes]
+        notes = sorted({note for cast in casts for note in cast.notes})
         return fleet_report(
             hosts,
             tool=TOOL,
@@ -150,7 +151,7 @@ class Fleet:
             files=self._files_read(),
             expected=self.expected,
             quarantine=(Quarantined(one.path, one.host, one.what, one.hint) for one in self.unread),
-            limitations=dict.fromkeys([*self.notes, *servers, *sorted(set(notes)), SILENCE, BY_PORTS]),
+            limitations=[*_without_server(benches.values()), *self.notes, *servers, *notes, SILENCE, BY_PORTS],
         )
 
     def host(self, name: str) -> Report:
@@ -234,7 +235,7 @@ def put_together(paths: Iterable[str], rules: Ruleset | None = None) -> Fleet:
             askings[text] = asking_of(text, Path(path), rules)
         known += some
         unread.update(lost)
-    only_one_ruleset(list(askings.values()))
+    check_alike(list(askings.values()))
     read = {(one.site, one.path) for one in known}
     return Fleet(tuple(known), tuple(sorted(one for one in unread if ("", one.path) not in read)), askings)
 
@@ -362,6 +363,19 @@ def _targets(hosts: Mapping[Host, Sequence[Known]], benches: Mapping[str, Bench]
             what = role.replace("-", " ")
             servers.append(f"{host.name} is the {what}: it is not counted among the computers to install on.")
     return places, servers
+
+
+def _without_server(benches: Iterable[Bench]) -> list[str]:
+    """Return a sentence on the sites of which nobody knows the site server."""
+    sites = sorted({site for one in benches for site, cast in one.casts.items() if SITE_SERVER not in cast.roles})
+    if not sites:
+        return []
+    named = [site for site in sites if site]
+    more = f" and {len(named) - MOST_SITES} more" if len(named) > MOST_SITES else ""
+    where = f" at {', '.join(named[:MOST_SITES])}{more}" if named else ""
+    return [
+        f"No site server is known{where}, so nothing of a push is judged there. Name it: --role site-server=ADDRESS."
+    ]
 
 
 def _blocks(places: Sequence[Place]) -> dict[str, tuple[Place, ...]]:
