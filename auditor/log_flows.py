@@ -23,9 +23,7 @@ from auditor.sources.pfirewall import LogReader
 # The columns that a log has beyond those of a capture. action and direction are the log's own words.
 LOG_COLUMNS = {"action": "str", "direction": "str", "first_line": "int64", "rows": "int64", "process_id": "Int64"}
 SAME_ATTEMPT_S = RETRY_S  # a pause that begins another attempt
-AT_ONCE = (
-    128_000  # rows that are put together at the same time: the more, the fewer remain, but they should stay cached
-)
+TOGETHER = 96_000  # rows that are taken in at once: the more, the fewer remain; but they should stay in the cache
 MOST_OPEN = 200_000  # attempts to which more rows may come
 MOST_FLOWS = 400_000  # beyond this, attempts in the middle of very many alike are put together
 KEPT_OF_EACH = (64, 16, 4)  # how many attempts between two hosts at one port are then still kept apart
@@ -231,10 +229,10 @@ class LogFlowBuilder:
         if seen.any():
             self._now = int(rows.time_s[len(rows) - 1 - int(seen[::-1].argmax())])
         self._waiting.append(_single(rows))
-        if sum(map(len, self._waiting)) >= AT_ONCE:
-            self._put_together()
+        if sum(map(len, self._waiting)) >= TOGETHER:
+            self._take_in()
 
-    def _put_together(self) -> None:
+    def _take_in(self) -> None:
         """Put the rows that wait to the attempts that they belong to."""
         if not self._waiting:
             return
@@ -250,9 +248,12 @@ class LogFlowBuilder:
 
     def finish(self, addresses: Sequence[str]) -> Attempts:
         """Return the attempts in order of their first lines; the builder is used up. addresses: by number."""
-        self._put_together()
+        self._take_in()
         self._close(self._open)
-        every = _without_late(_in_order(_joined(self._closed)))
+        every = _in_order(_joined(self._closed))
+        if self._kept_of_each:
+            every = _folded(every, self._kept_of_each)
+        every = _without_late(every)
         self._closed, self._open = [], _nothing()
         seen = every.action != LOST
         if seen.any():

@@ -513,7 +513,7 @@ def whole_and_divided(write):
 
 def test_attempts_in_the_middle_of_very_many_are_put_together_and_told(read, monkeypatch):
     monkeypatch.setattr(log_flows, "MOST_FLOWS", 400)
-    monkeypatch.setattr(log_flows, "AT_ONCE", 200)
+    monkeypatch.setattr(log_flows, "TOGETHER", 200)
     monkeypatch.setattr(pfirewall, "PIECE", 20_000)
     web = [WEB.format(number // 100, 20_000 + number) for number in range(3000)]
     source = read(log(*web[:1500], *PUSH, *web[1500:]))

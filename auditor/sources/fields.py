@@ -25,18 +25,13 @@ CLOCK_COLONS = np.uint64(0x0000FF0000FF0000)
 # By the length of a field, up to LONGEST: what to keep of each of its words, and how its digits become eight. What is
 # empty or longer becomes eight bytes of which none is a digit.
 LONGEST = len(PADDING) - 1
+LENGTHS, IS_NUMBER = range(LONGEST + 1), range(1, WORD + 1)
 KEEP = np.array(
-    [
-        [(1 << 8 * min(max(length - at, 0), WORD)) - 1 for length in range(LONGEST + 1)]
-        for at in range(0, LONGEST, WORD)
-    ],
-    np.uint64,
+    [[(1 << 8 * min(max(length - at, 0), WORD)) - 1 for length in LENGTHS] for at in range(0, LONGEST, WORD)], np.uint64
 )
-IS_NUMBER = range(1, WORD + 1)
-SHIFT = np.array([8 * (WORD - length) if length in IS_NUMBER else 0 for length in range(LONGEST + 1)], np.uint64)
+SHIFT = np.array([8 * (WORD - length) if length in IS_NUMBER else 0 for length in LENGTHS], np.uint64)
 LEADING_ZEROS = np.array(
-    [int(ASCII_ZEROS) >> 8 * length if length in IS_NUMBER else (1 << 64) - 1 for length in range(LONGEST + 1)],
-    np.uint64,
+    [int(ASCII_ZEROS) >> 8 * length if length in IS_NUMBER else (1 << 64) - 1 for length in LENGTHS], np.uint64
 )
 DATE_LENGTH = 10
 YEARS = range(1970, 2200)

@@ -40,13 +40,16 @@ class LogAddresses:
         return numbers
 
     def _numbered(self, text: Text, column: Column, met: _Met) -> Ints:
-        """Return numbers, right for the texts that are no longer than what was met has words."""
+        """Return numbers; NOBODY also for texts that have more bytes than the words of those met."""
         words = [word for at in range(0, met.width, 2) for word in text.two_words(column, at)]
-        mixed = _mixed(words)
+        mixed, fits = _mixed(words), column.length <= WORD * met.width
         numbers, known = met.find(words, mixed)
+        known &= fits
         if known.all():
             return numbers
-        new = np.flatnonzero(~known & (column.length <= WORD * met.width))
+        new = np.flatnonzero(~known)
+        numbers[new] = NOBODY
+        new = new[fits[new]]
         while len(new):
             _, sample, which = np.unique(mixed[new], return_index=True, return_inverse=True)
             sample = new[sample]
