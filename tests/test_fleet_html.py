@@ -185,6 +185,13 @@ def test_names_that_are_within_other_texts(name):
     )
 
 
+def test_addresses_with_blanks_stay_whole():
+    report = sample(20)
+    host = dataclasses.replace(report.hosts[0], addresses=("10.1.0.20 and more", "fe80::1"))
+    page = parsed(render_fleet_html(dataclasses.replace(report, hosts=(host,))))
+    assert data(page, "hosts")["addresses"][0].split("\n") == ["10.1.0.20 and more", "fe80::1"]
+
+
 # the page itself
 
 

@@ -15,7 +15,6 @@ from auditor.render.clean import clean
 
 MOST_SHOWN = 10  # rows of a table that are seen at once; the rest is folded
 MOST_LISTED = 500  # rows of a table at all
-RESULTS = {"fails": "bad", "unproven": "unsure", "no-evidence": "untried", "works": "good"}
 
 
 def render_fleet_html(report: FleetReport) -> str:
@@ -36,7 +35,7 @@ def render_fleet_html(report: FleetReport) -> str:
         where=where,
         stopped_at=stopped_at,
         stopper=fleet_hosts.stopper,
-        results=RESULTS,
+        results=pages.STATES,
         total=total,
         moment=moment,
         most_shown=MOST_SHOWN,
@@ -160,7 +159,7 @@ def bar(counts: GroupCount | MethodCount | int, whole: int) -> Sequence[Part]:
     if isinstance(counts, int):
         return [Part("bad", 0, _share(counts, whole))]
     begin, parts = 0, []
-    for result, state in RESULTS.items():
+    for result, state in pages.STATES.items():
         number: int = getattr(counts, result.replace("-", "_"))
         if number:
             parts.append(Part(state, _share(begin, whole), _share(number, whole), result))
