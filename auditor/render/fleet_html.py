@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote, urlencode
 
-from auditor.fleet.document import Change, FleetReport, GroupCount, MethodCount
+from auditor import report as r
+from auditor.fleet.document import Cause, Change, FleetReport, GroupCount, MethodCount
 from auditor.render import fleet_hosts, pages
 from auditor.render.clean import clean
 
@@ -34,6 +35,7 @@ def render_fleet_html(report: FleetReport) -> str:
         show=show,
         where=where,
         stopped_at=stopped_at,
+        cause=cause,
         stopper=fleet_hosts.stopper,
         results=pages.STATES,
         total=total,
@@ -124,6 +126,15 @@ def stopped_at(place: str) -> str:
     """Return where something was stopped, in words."""
     known = {"client": "the computer's own firewall", "between": "between the two", "unknown": "not known", "": ""}
     return known[place] if place in known else f"the {place.replace('-', ' ')}"
+
+
+def cause(of: Cause) -> str:
+    """Return why hosts fail that no change of a firewall helps, in a few words; empty if nobody knows."""
+    if not of.requirement:
+        return "" if of.verdict == fleet_hosts.PROBLEM else f"the whole computer: {of.verdict}."
+    how = {fleet_hosts.PROBLEM: "open, but failed", r.BLOCKED: "blocked, but nobody listens there"}
+    code = f" ({of.code})" if of.code else ""
+    return f"{of.requirement.partition('/')[2]}: {how.get(of.verdict, of.verdict)}{code}."
 
 
 def moment(time: str | None) -> str:
