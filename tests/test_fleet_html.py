@@ -17,10 +17,10 @@ from fleet_sample import planted, sample
 from hostile import MARK, PAYLOADS
 from test_render_html import HTML, SVG, all_of, one_of, outline, parsed, words
 
-from auditor.fleet.document import MethodCount
+from auditor.fleet.document import Cause, MethodCount
 from auditor.render import fleet_hosts
 from auditor.render.clean import clean
-from auditor.render.fleet_html import headline, render_fleet_html, why
+from auditor.render.fleet_html import cause, headline, render_fleet_html, why
 
 
 @cache
@@ -86,6 +86,20 @@ def test_hosts_without_evidence_are_never_fine(report, told):
     assert headline(report) == told
     assert ("nobody knows" in " ".join(why(report))) == bool(report.methods[0].no_evidence)
     parsed(render_fleet_html(report))
+
+
+@pytest.mark.parametrize(
+    ("of", "told"),
+    [
+        (Cause("unreachable", "", "", 1, ""), "the whole computer: unreachable."),
+        (Cause("problem", "STATUS_X", "client-push/smb", 1, ""), "smb: open, but failed (STATUS_X)."),
+        (Cause("blocked", "", "client-push/smb", 1, ""), "smb: blocked, but nobody listens there."),
+        (Cause("problem", "", "", 1, ""), ""),
+    ],
+    ids=["not reached", "a problem", "nobody listens", "nothing is told"],
+)
+def test_what_no_change_of_a_firewall_helps(of, told):
+    assert cause(of) == told
 
 
 def test_the_sections():
@@ -183,6 +197,13 @@ def test_names_that_are_within_other_texts(name):
     assert texts[told].replace(fleet_hosts.NAME, name).replace(fleet_hosts.ADDRESS, "10.1.0.20") == (
         host.seen[1].explanation
     )
+
+
+def test_addresses_with_blanks_stay_whole():
+    report = sample(20)
+    host = dataclasses.replace(report.hosts[0], addresses=("10.1.0.20 and more", "fe80::1"))
+    page = parsed(render_fleet_html(dataclasses.replace(report, hosts=(host,))))
+    assert data(page, "hosts")["addresses"][0].split("\n") == ["10.1.0.20 and more", "fe80::1"]
 
 
 # the page itself

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import quote, urlencode
 
-from auditor.fleet.document import Change, FleetReport, GroupCount, MethodCount
+from auditor import report as r
+from auditor.fleet.document import Cause, Change, FleetReport, GroupCount, MethodCount
 from auditor.render import fleet_hosts, pages
 from auditor.render.clean import clean
 
 MOST_SHOWN = 10  # rows of a table that are seen at once; the rest is folded
 MOST_LISTED = 500  # rows of a table at all
-RESULTS = {"fails": "bad", "unproven": "unsure", "no-evidence": "untried", "works": "good"}
 
 
 def render_fleet_html(report: FleetReport) -> str:
@@ -35,8 +35,9 @@ def render_fleet_html(report: FleetReport) -> str:
         show=show,
         where=where,
         stopped_at=stopped_at,
+        cause=cause,
         stopper=fleet_hosts.stopper,
-        results=RESULTS,
+        results=pages.STATES,
         total=total,
         moment=moment,
         most_shown=MOST_SHOWN,
@@ -127,6 +128,15 @@ def stopped_at(place: str) -> str:
     return known[place] if place in known else f"the {place.replace('-', ' ')}"
 
 
+def cause(of: Cause) -> str:
+    """Return why hosts fail that no change of a firewall helps, in a few words; empty if nobody knows."""
+    if not of.requirement:
+        return "" if of.verdict == fleet_hosts.PROBLEM else f"the whole computer: {of.verdict}."
+    how = {fleet_hosts.PROBLEM: "open, but failed", r.BLOCKED: "blocked, but nobody listens there"}
+    code = f" ({of.code})" if of.code else ""
+    return f"{of.requirement.partition('/')[2]}: {how.get(of.verdict, of.verdict)}{code}."
+
+
 def moment(time: str | None) -> str:
     """Return a time as people read it, without a fraction of a second that is nothing."""
     return time.replace("T", " ").replace(".000000", "") if time else "?"
@@ -160,7 +170,7 @@ def bar(counts: GroupCount | MethodCount | int, whole: int) -> Sequence[Part]:
     if isinstance(counts, int):
         return [Part("bad", 0, _share(counts, whole))]
     begin, parts = 0, []
-    for result, state in RESULTS.items():
+    for result, state in pages.STATES.items():
         number: int = getattr(counts, result.replace("-", "_"))
         if number:
             parts.append(Part(state, _share(begin, whole), _share(number, whole), result))

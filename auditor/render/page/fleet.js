@@ -203,7 +203,7 @@
   }
 
   function addressKey(text) {
-    const own = text.split(" ", 1)[0];
+    const own = text.split("\n", 1)[0];
     return own.includes(":") ? ":" + own : own.split(".").map((part) => part.padStart(3, "0")).join(".");
   }
 
@@ -348,7 +348,7 @@
     const method = methodNumber();
     body.replaceChildren(...shown.slice(first, first + PAGE).map((n) => {
       const name = all.names[n], result = all.results[resultOf(n, method)];
-      const own = all.addresses[n].split(" ", 1)[0], subnet = all.subnets[all.subnet[n]], site = all.sites[all.site[n]];
+      const own = all.addresses[n].split("\n", 1)[0], subnet = all.subnets[all.subnet[n]], site = all.sites[all.site[n]];
       const opens = link(name, Object.assign({}, state, { host: name }));
       const why = reasons(n, method);
       const small = [own === name ? "" : own, site].filter(Boolean).join(" · ");
@@ -382,7 +382,7 @@
 
   function teller(n) {
     texts = texts || parsed("texts");
-    const own = all.addresses[n].split(" ", 1)[0];
+    const own = all.addresses[n].split("\n", 1)[0];
     return (number) => texts[number].split(NAME).join(all.names[n]).split(ADDRESS).join(own);
   }
 
@@ -393,7 +393,7 @@
     }
     const lower = name.toLowerCase();
     const like = all.names.findIndex((one) => one.toLowerCase() === lower);
-    return like >= 0 ? like : all.addresses.findIndex((one) => one.split(" ").includes(lower));
+    return like >= 0 ? like : all.addresses.findIndex((one) => one.split("\n").includes(lower));
   }
 
   function open(name) {
@@ -444,7 +444,7 @@
     const found = [];
     const add = (name, ...value) => found.push(make("dt", {}, name), make("dd", {}, ...value));
     const subnet = all.subnets[all.subnet[n]], site = all.sites[all.site[n]];
-    add("address", all.addresses[n].split(" ").join(", ") || "not known");
+    add("address", all.addresses[n].split("\n").join(", ") || "not known");
     if (subnet) {
       add("subnet", link(subnet, { subnet: subnet }));
     }
