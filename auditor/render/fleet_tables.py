@@ -113,8 +113,7 @@ def write_csv(report: FleetReport, table: str, out: BinaryIO) -> None:
     writer = csv.writer(text)
     writer.writerow(kinds)
     once = lru_cache(maxsize=4096, typed=True)(_cell)  # most cells are the same in many rows
-    for row in rows(report, table):
-        writer.writerow(map(once, row, joints))
+    writer.writerows(map(once, row, joints) for row in rows(report, table))
     text.flush()
     text.detach()
 
