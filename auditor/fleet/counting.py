@@ -33,8 +33,10 @@ Key = TypeVar("Key", bound=tuple[str, ...])
 
 @dataclass(frozen=True)
 class FilesRead:
-    """How much was read. files: named or found; duplicates: the same content again for the same host; bytes, records,
-    skipped: of the files that were read.
+    """How much was read.
+
+    files: named or found; duplicates: the same content again for the same host; bytes, records, skipped: of the files
+    that were read.
     """
 
     files: int = 0
