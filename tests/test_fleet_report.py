@@ -337,6 +337,13 @@ def test_a_silent_management_point_is_not_a_silent_computer():
     assert told[0].remedy.startswith("Find out whether the management point is on")
 
 
+def test_a_host_that_fails_for_nothing_that_is_told_is_not_helped():
+    untold = dataclasses.replace(host("A", "smb blocked at client"), seen=())
+    report = fleet([untold])
+    assert (report.changes, report.unhelped) == ((), 1)
+    assert report.causes[0].remedy == "See what is said of the host itself: why it fails these sources do not tell."
+
+
 def test_each_host_that_no_rule_helps_counts_once():
     report = site()
     assert [one.hosts for one in report.causes] == [1, 1]

@@ -22,7 +22,7 @@ from auditor.fleet.document import (
     StopCount,
     row_of,
 )
-from auditor.fleet.mending import blamed, mend, place_of, stopped_by_rule, way_of_failing
+from auditor.fleet.mending import Failing, blamed, mend, place_of, stopped_by_rule, way_of_failing
 from auditor.roles import CLIENT
 from auditor.ruleset import Method, Ruleset
 
@@ -34,8 +34,10 @@ Key = TypeVar("Key", bound=tuple[str, ...])
 
 @dataclass(frozen=True)
 class FilesRead:
-    """How much was read. files: named or found; duplicates: the same content again for the same host; bytes, records,
-    skipped: of the files that were read.
+    """How much was read.
+
+    files: named or found; duplicates: the same content again for the same host; bytes, records, skipped: of the files
+    that were read.
     """
 
     files: int = 0
@@ -73,7 +75,8 @@ def fleet_report(
     kept = tuple(sorted(quarantine))
     missing = {*expected, *(one.host for one in kept if one.host)} - {host.host for host in known}
     order = {one.id: number for number, one in enumerate(method.requirements)}
-    changes, causes = mend(known, main, ruleset)
+    failing = [(host, blamed(host, main)) for host in known if host.outcome(main).result == r.FAILS]
+    changes, causes = mend(failing, ruleset)
     return FleetReport(
         tool=tool,
         ruleset=(ruleset.id, ruleset.title, ruleset.reference),
@@ -82,11 +85,11 @@ def fleet_report(
         roles=tuple(roles),
         coverage=_coverage(known, method, files or FilesRead(), len(missing)),
         methods=_methods(known, ruleset),
-        requirements=_requirements(known, main, ruleset),
-        subnets=_grouped(known, main, order, lambda host: host.subnet),
-        sites=_grouped(known, main, order, lambda host: host.site),
-        directions=_stops(known, main, _direction),
-        devices=_stops(known, main, _device),
+        requirements=_requirements(failing, ruleset),
+        subnets=_grouped(known, failing, main, order, lambda host: host.subnet),
+        sites=_grouped(known, failing, main, order, lambda host: host.site),
+        directions=_stops(failing, _direction),
+        devices=_stops(failing, _device),
         changes=changes,
         hosts=tuple(known),
         expected=tuple(sorted(missing)),
@@ -138,11 +141,11 @@ def _methods(hosts: Sequence[HostResult], ruleset: Ruleset) -> tuple[MethodCount
     return tuple(MethodCount(one.id, one.title, *(counts[one.id, what] for what in RESULTS)) for one in ruleset.methods)
 
 
-def _requirements(hosts: Sequence[HostResult], main: str, ruleset: Ruleset) -> tuple[RequirementCount, ...]:
+def _requirements(failing: Sequence[Failing], ruleset: Ruleset) -> tuple[RequirementCount, ...]:
     counts: Counter[tuple[str, str, str]] = Counter()
     proven: Counter[tuple[str, str, str]] = Counter()
-    for host in hosts:
-        for one in blamed(host, main):
+    for _, seen in failing:
+        for one in seen:
             how = way_of_failing(one)
             key = (one.requirement, how, (one.blocked_at or "") if how in r.BAD else "")
             counts[key] += 1
@@ -154,13 +157,18 @@ def _requirements(hosts: Sequence[HostResult], main: str, ruleset: Ruleset) -> t
 
 
 def _grouped(
-    hosts: Sequence[HostResult], main: str, order: Mapping[str, int], name_of: Callable[[HostResult], str]
+    hosts: Sequence[HostResult],
+    failing: Sequence[Failing],
+    main: str,
+    order: Mapping[str, int],
+    name_of: Callable[[HostResult], str],
 ) -> tuple[GroupCount, ...]:
     results: dict[str, Counter[str]] = defaultdict(Counter)
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     for host in hosts:
         results[name_of(host)][host.outcome(main).result] += 1
-        reasons[name_of(host)].update(one.requirement for one in blamed(host, main))
+    for host, seen in failing:
+        reasons[name_of(host)].update(one.requirement for one in seen)
     if not any(results):
         return ()
     groups = [
@@ -177,12 +185,10 @@ def _grouped(
     return tuple(sorted(groups, key=lambda one: (-one.fails, one.name)))
 
 
-def _stops(
-    hosts: Sequence[HostResult], main: str, names_of: Callable[[HostResult, Seen], Iterable[str]]
-) -> tuple[StopCount, ...]:
+def _stops(failing: Sequence[Failing], names_of: Callable[[HostResult, Seen], Iterable[str]]) -> tuple[StopCount, ...]:
     counts: Counter[tuple[str]] = Counter()
-    for host in hosts:
-        counts.update({(name,) for one in blamed(host, main) for name in names_of(host, one)})
+    for host, seen in failing:
+        counts.update({(name,) for one in seen for name in names_of(host, one)})
     return tuple(StopCount(name, count) for (name,), count in _most_first(counts))
 
 

@@ -17,13 +17,14 @@ PROBLEM = "problem"  # beside the verdicts: the port is open, and something fail
 UNREACHED = (r.UNREACHABLE, r.NO_ANSWER)
 # So `findings` and `logged` begin what to do where nobody listens, and where a firewall is known to let it in.
 NO_RULE_HELPS = ("Check that the service behind the port runs", "Nothing has to be opened")
+Failing = tuple[HostResult, list[Seen]]  # a host for which the main method fails, and what makes it fail
 CauseKey = tuple[str, str, str, str]  # verdict, layer and code of a problem, requirement
 
 
 def blamed(host: HostResult, method: str) -> list[Seen]:
     """Return the requirements that make a method fail for a host, in the order of the ruleset."""
-    outcome = host.outcome(method)
-    return [one for one in host.seen if one.requirement in outcome.blamed] if outcome.result == r.FAILS else []
+    ids = host.outcome(method).blamed
+    return [one for one in host.seen if one.requirement in ids]
 
 
 def way_of_failing(one: Seen) -> str:
@@ -44,15 +45,13 @@ def place_of(one: Seen, host: HostResult) -> tuple[str, str]:
     return one.blocked_at or r.UNKNOWN, one.device or ""
 
 
-def mend(hosts: Iterable[HostResult], method: str, ruleset: Ruleset) -> tuple[tuple[Change, ...], tuple[Cause, ...]]:
-    """Return the changes that help hosts for which a method fails, and why the others fail, each in full order."""
+def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[Change, ...], tuple[Cause, ...]]:
+    """Return the changes that help the hosts that fail, and why no change helps the others, each in full order."""
     need: Counter[Needs] = Counter()
     opens: dict[Opening, set[str]] = defaultdict(set)
     causes: Counter[CauseKey] = Counter()
-    for host in hosts:
-        if host.outcome(method).result != r.FAILS:
-            continue
-        groups = _groups(blamed(host, method), ruleset)
+    for host, seen in failing:
+        groups = _groups(seen, ruleset)
         if others := [one for group in groups.values() if not _mendable(group) for one in group]:
             causes[_cause(others)] += 1
         elif not groups:

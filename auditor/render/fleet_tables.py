@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import islice
@@ -81,6 +82,7 @@ QUARANTINE = {"path": TEXT, "host": TEXT, "what": TEXT, "hint": TEXT}
 SENTENCES = frozenset(("files", "warnings", "problems"))  # have blanks in them
 NO_SOURCE = "no source of this computer could be read"
 ROW_GROUP = 20_000
+NO_WORD = re.compile("[^0-9A-Za-z_]")
 
 Row = tuple[Any, ...]
 
@@ -91,7 +93,7 @@ def columns(report: FleetReport, table: str) -> dict[str, str]:
     names: dict[str, str] = {}
     for name, kind in kinds.items():
         if name == METHODS:
-            names |= {_method_column(one.id): kind for one in report.methods}
+            names |= dict.fromkeys(_method_columns(one.id for one in report.methods), kind)
         else:
             names[name] = kind
     return names
@@ -111,8 +113,7 @@ def write_csv(report: FleetReport, table: str, out: BinaryIO) -> None:
     writer = csv.writer(text)
     writer.writerow(kinds)
     once = lru_cache(maxsize=4096, typed=True)(_cell)  # most cells are the same in many rows
-    for row in rows(report, table):
-        writer.writerow(map(once, row, joints))
+    writer.writerows(map(once, row, joints) for row in rows(report, table))
     text.flush()
     text.detach()
 
@@ -227,10 +228,15 @@ TABLES: dict[str, tuple[dict[str, str], Callable[[FleetReport], Iterable[Row]]]]
 }
 
 
-def _method_column(method: str) -> str:
-    """Return the column of a method, such as client_push; that of a name which another column has is marked."""
-    name = method.replace("-", "_")
-    return f"method_{name}" if name in HOSTS else name
+def _method_columns(methods: Iterable[str]) -> list[str]:
+    """Return the columns of methods, such as client_push; a name that another column has is marked."""
+    names: list[str] = []
+    for method in methods:
+        name = NO_WORD.sub("_", method)
+        while name in HOSTS or name in names:
+            name = f"method_{name}"
+        names.append(name)
+    return names
 
 
 def _cell(value: Any, joint: str) -> str:
