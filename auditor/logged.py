@@ -6,14 +6,13 @@ from collections.abc import Callable
 
 from auditor import report as r
 from auditor.attempts import Attempt, Row, Told
+from auditor.sources.log_rows import LET_THROUGH
 
 STEALTH = "rule Stealth"  # the filter that keeps port scans from seeing where nobody listens
 
 
 def told_by_log(attempt: Attempt, row: Row, where: str, role_of: Callable[[str], str]) -> Told:
     """Return what a log shows of an attempt. where: the attempt in words; role_of: the role that a host plays."""
-    from auditor.sources.log_rows import LET_THROUGH  # loads pandas, which captures are judged without
-
     lines = [event.frame for event in attempt.events]
     whose = f"the firewall of {row.firewall}" if row.firewall else "the firewall whose log it is"
     by = f" ({row.by})" if row.by else ""
