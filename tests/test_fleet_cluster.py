@@ -64,7 +64,7 @@ def test_a_file_that_ends_its_worker_hangs_or_raises_is_lost_and_nothing_else_is
         iter(tasks),
         fleet_work.told_names,
         workers=2,
-        limit=lambda _: 2,
+        limit=lambda _: 4,
         told=lambda *words: told.append(words),
         note=notes.append,
     )
@@ -72,7 +72,7 @@ def test_a_file_that_ends_its_worker_hangs_or_raises_is_lost_and_nothing_else_is
         **dict.fromkeys(("a", "b", "c", "d", "e", "once"), "done"),
         "kill": "ended its worker several times",
         "raise": "ValueError: fault in raise",
-        "hang": "took longer than 2 seconds",
+        "hang": "took longer than 4 seconds",
     }
     assert sum(files for _, files, _ in told) == 9
     assert notes == []

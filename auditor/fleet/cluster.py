@@ -13,6 +13,7 @@ import queue
 import threading
 import time
 import warnings
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -35,16 +36,16 @@ Note = Callable[[str], None]
 
 CONNECT_S = 8
 FIRST_WORKER_S = 30
-WITHOUT_WORKERS_S = 60.0  # a nanny takes some seconds for a new worker
-RESTART_S = 30
+WITHOUT_WORKERS_S = 120.0  # a nanny takes some seconds for a new worker, more where much else runs
+FETCH_S = 10
 TICK_S = 0.5
 ALLOWED_FAILURES = 2
 WAITING_EACH = 2  # tasks for each thread of a worker, at work or on their way
 DONE, FAILED, REFUSED = "done", "failed", "refused"
 SETTINGS = {
     "distributed.scheduler.allowed-failures": ALLOWED_FAILURES,
-    "distributed.comm.timeouts.connect": f"{CONNECT_S}s",
-    "distributed.worker.daemon": True,
+    # Otherwise a worker that is away at the wrong moment, a quarter of a minute after it died, is never started again.
+    "distributed.deploy.lost-worker-timeout": "1 day",
     "distributed.logging": {"distributed": "critical"},
     "logging": {"distributed": "critical"},
 }
@@ -258,30 +259,40 @@ class _Run:
         """Wait for a moment for a task to end. Raises AuditorError if none can any more."""
         with suppress(queue.Empty):
             return self._ended.get(timeout=TICK_S)
+        self._check_alive()
+        return None
+
+    def _check_alive(self) -> None:
+        """Raise AuditorError if nothing can come any more."""
         now = time.monotonic()
-        hint = "start it again, and the same command goes on where it was"
         if self._client.status not in ("running", "connecting"):
+            hint = "start it again, and the same command goes on where it was"
             raise AuditorError("the Dask scheduler is gone", hint=hint)
         if self._client.nthreads():
             self._seen = now
         elif now - self._seen > WITHOUT_WORKERS_S:
             raise AuditorError("no worker of the cluster is left", hint="start some, without --no-nanny")
-        return None
 
     def _take(self, future: Future[Any]) -> Iterator[tuple[Task, Any]]:
-        """Take in how a task ended."""
+        """Take in how a task ended; what ended with the worker that still had it is done again."""
         from distributed import KilledWorker
 
-        attempt = self._attempts.pop(future)
+        attempt = self._attempts[future]
         try:
-            kind, *words = future.result(timeout=WITHOUT_WORKERS_S)
+            kind, *words = future.result(timeout=FETCH_S)
         except KilledWorker:
             kind, words = FAILED, [Failure("ended its worker several times", NOT_ENOUGH_MEMORY), ""]
-        except Exception as error:  # of Dask itself: ours are told as results
-            if future.cancelled() or isinstance(error, TimeoutError):
-                hint = "start it again, and the same command goes on where it was"
-                raise AuditorError("the Dask scheduler is gone", hint=hint) from error
+        except TimeoutError:  # Dask does it again itself
+            self._check_alive()
+            future.add_done_callback(self._ended.put)
+            return
+        except (Exception, CancelledError) as error:  # of Dask itself: ours are told as results
+            self._check_alive()
+            if future.cancelled():
+                self._plan.put_back(self._attempts.pop(future))
+                return
             kind, words = FAILED, [Failure.of(error, ""), ""]
+        del self._attempts[future]
         yield from self._judged(attempt, kind, *words)
 
     def _judged(self, attempt: Attempt, kind: str, *words: Any) -> Iterator[tuple[Task, Any]]:
@@ -295,12 +306,17 @@ class _Run:
             raise error(what, where=where, hint=hint)
         failure, address = words
         if failure.hung:
-            with suppress(Exception):  # without a nanny it goes on hanging, beside what else it gets
-                self._client.restart_workers([address], timeout=RESTART_S, raise_for_error=False)
+            with suppress(Exception):  # then it goes on hanging, beside what else it gets
+                self._client.run(_end, workers=[address], on_error="return")
         lost = self._plan.failed(attempt, failure)
         if lost:
             self._told(lost[1].path, 1, size_of(lost[1].path))
             yield lost
+
+
+def _end() -> None:
+    """End a worker, which its nanny starts again: run there."""
+    os._exit(1)
 
 
 def _attempt(work: Work[Any], files: tuple[str, ...], limit: TimeLimit | None) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from auditor.errors import ArgumentError
@@ -29,6 +30,7 @@ DELIMITERS = ",;\t"
 MOST_FAULTS = 20
 # What is added to the name of a log when the next one is begun, or when it is packed: all of them are of one host.
 ROTATED = r"(?:\.old|\.bak|\.gz|\.\d{1,3}|[-_.]\d{8}(?:[-_T]?\d{4,6})?|[-_.]\d{4}-\d\d-\d\d)*"
+ROTATED_END = re.compile(ROTATED + "$")
 ROTATED_LOG = r"\.(?:log|old)"  # pfirewall.old instead of pfirewall.log.old
 KNOWN_ENDING = r"(?:\.(?:log|txt|json|evtx|etl|cap|pcap|pcapng))?"
 PLACE = re.compile(r"\{([^{}]*)\}")
@@ -51,14 +53,38 @@ class _Row(NamedTuple):
     addresses: tuple[str, ...]
 
 
-class _Place(NamedTuple):
-    """A path of the map: what matches it, how exactly, names that stand in it, and whose it is."""
+@dataclass(frozen=True)
+class _Place:
+    """A path of the map. names: those in it; absolute: whether it begins at the root; name: whose it is."""
 
-    regex: re.Pattern[str]
-    exact: int
-    words: tuple[str, ...]
+    names: tuple[str, ...]
+    absolute: bool
     line: int
     name: Name
+
+    @cached_property
+    def exact(self) -> int:
+        """Return how many letters are no wildcards."""
+        return sum(len(re.sub(r"[*?]", "", name)) for name in self.names)
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """Return names that stand in every path that this one matches, or the beginnings of them with a * behind."""
+        words = (name if not is_pattern(name) else re.split(r"[*?\[]", name)[0] + "*" for name in self.names)
+        return tuple(word for word in words if word != "*")
+
+    def matches(self, paths: Iterable[str]) -> bool:
+        """Tell whether one of these paths, each between slashes, is this one or lies below it."""
+        if self._regex is not None:
+            return any(self._regex.search(path) for path in paths)
+        text = f"/{'/'.join(self.names)}/"  # a large map is seldom one of patterns, and to compile them takes long
+        return any(path.startswith(text) if self.absolute else text in path for path in paths)
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str] | None:
+        if not any(map(is_pattern, self.names)):
+            return None
+        return re.compile(f"{'^' if self.absolute else ''}/{path_regex(list(self.names))}/")
 
 
 class Names:
@@ -177,27 +203,23 @@ class _Places:
             return None
         whole = _whole(path)
         names = whole.split("/")
+        names += [f"{before}.log", before] if (before := ROTATED_END.sub("", names[-1])) != names[-1] else []
         words = {"", *names, *(f"{name[:length]}*" for name in names for length in self._lengths)}
         likely = [place for word in words for place in self._by_word.get(word, ())]
-        fitting = [place for place in likely if place.regex.search(whole)]
+        paths = _forms(whole)
+        fitting = [place for place in likely if place.matches(paths)]
         best = min(fitting, key=lambda place: (-place.exact, place.line), default=None)
         return best.name if best else None
 
 
 def _place(row: _Row, site: str) -> _Place:
-    names = _pieces(row.path)
-    start = "^" if _is_absolute(row.path) else "(?:^|/)"
-    body = path_regex(names)
-    if body.endswith(r"\.log"):
-        body = body.removesuffix(r"\.log") + ROTATED_LOG
-    words = (name if not is_pattern(name) else re.split(r"[*?\[]", name)[0] + "*" for name in names)
-    return _Place(
-        regex=re.compile(f"{start}{body}(?:/|{ROTATED}$)"),
-        exact=sum(len(re.sub(r"[*?]", "", name)) for name in names),
-        words=tuple(word for word in words if word != "*"),
-        line=row.line,
-        name=Name(row.host, row.site or site),
-    )
+    return _Place(tuple(_pieces(row.path)), _is_absolute(row.path), row.line, Name(row.host, row.site or site))
+
+
+def _forms(whole: str) -> tuple[str, ...]:
+    """Return a path between slashes: as it is, and as it was before it was rotated or packed."""
+    before = ROTATED_END.sub("", whole)
+    return tuple(f"/{path}/" for path in dict.fromkeys((whole, before, f"{before}.log")))
 
 
 def _whole(path: str) -> str:
