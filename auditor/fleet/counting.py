@@ -199,11 +199,14 @@ def _direction(_: HostResult, one: Seen) -> Iterable[str]:
 def _device(host: HostResult, one: Seen) -> Iterable[str]:
     if not stopped_by_rule(one):
         return []
-    place, device = place_of(one, host)
+    return [stopper(*place_of(one, host))]
+
+
+def stopper(place: str, device: str) -> str:
+    """Return the name of what stopped hosts. place, device: as Change has them."""
     if place == CLIENT:
-        return [OWN_FIREWALL]
-    where = f"{place}, address unknown" if place not in (r.UNKNOWN, "") else UNKNOWN_DEVICE
-    return [device or where]
+        return OWN_FIREWALL
+    return device or (f"{place}, address unknown" if place not in (r.UNKNOWN, "") else UNKNOWN_DEVICE)
 
 
 def _most_first(counts: Counter[Key]) -> list[tuple[Key, int]]:

@@ -14,17 +14,14 @@ from typing import Any, Generic, TypeVar
 from markupsafe import Markup
 
 from auditor import report as r
+from auditor.fleet.counting import stopper
 from auditor.fleet.document import NO_EVIDENCE, FleetReport, HostResult, Outcome, Proof, Seen
+from auditor.fleet.mending import place_of, stopped_by_rule, way_of_failing
 from auditor.render.clean import clean
-from auditor.roles import CLIENT
 
 BLOCK = 100  # hosts
 MOST_BYTES = 32_000_000  # of details: with the list of 100,000 hosts a browser opens that in a second or two
 RESULTS = (r.FAILS, r.UNPROVEN, NO_EVIDENCE, r.WORKS)  # in the order in which details are kept
-OWN_FIREWALL = "each host's own firewall"
-UNKNOWN_DEVICE = "a device that nobody knows"
-NO_RULE_HELPS = ("Check that the service behind the port runs", "Nothing has to be opened")
-PROBLEM = "problem"  # beside the verdicts: the port is open, and something failed on it for good
 # Stand for the host's own address and name in the texts that hosts share. Cleaned text never holds such a character.
 ADDRESS, NAME = "\ue000", "\ue001"
 SHORTEST_NAME = 4  # that is worth to be replaced
@@ -113,32 +110,11 @@ def _stops(host: HostResult) -> Iterator[tuple[str, ...]]:
     for one in host.seen:
         if one.requirement in blamed:
             stopped = one.verdict in r.BAD
-            how, place = (one.verdict, one.blocked_at or "") if stopped else (PROBLEM, "")
+            place = (one.blocked_at or "") if stopped else ""
             direction = f"{one.source.role} to {one.destination.role}" if stopped else ""
-            to_change = stopper(*_place(one, host)) if _by_rule(one) else ""
-            yield tuple(map(clean, (one.requirement, how, place, direction, to_change, one.device or "")))
-
-
-# The names by which the report counts directions and devices.
-
-
-def stopper(place: str, device: str) -> str:
-    """Return what stopped hosts, as the report counts it, of place and device as a change has them."""
-    if place == CLIENT:
-        return OWN_FIREWALL
-    return device or (f"{place}, address unknown" if place not in (r.UNKNOWN, "") else UNKNOWN_DEVICE)
-
-
-def _place(one: Seen, host: HostResult) -> tuple[str, str]:
-    if one.blocked_at == CLIENT or (one.device and one.device in host.addresses):
-        return CLIENT, ""
-    return one.blocked_at or r.UNKNOWN, one.device or ""
-
-
-def _by_rule(one: Seen) -> bool:
-    """Tell whether a rule of a firewall stops it, so that another rule lets it through."""
-    rejected = one.verdict == r.REFUSED and one.blocked_at == r.BETWEEN
-    return (one.verdict == r.BLOCKED or rejected) and not one.remedy.startswith(NO_RULE_HELPS)
+            to_change = stopper(*place_of(one, host)) if stopped_by_rule(one) else ""
+            told = (one.requirement, way_of_failing(one), place, direction, to_change, one.device or "")
+            yield tuple(map(clean, told))
 
 
 # one host

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from urllib.parse import quote, urlencode
 
 from auditor import report as r
+from auditor.fleet.counting import stopper
 from auditor.fleet.document import Cause, Change, FleetReport, GroupCount, MethodCount
+from auditor.fleet.mending import PROBLEM
 from auditor.render import fleet_hosts, pages
 from auditor.render.clean import clean
 
@@ -36,7 +38,7 @@ def render_fleet_html(report: FleetReport) -> str:
         where=where,
         stopped_at=stopped_at,
         cause=cause,
-        stopper=fleet_hosts.stopper,
+        stopper=stopper,
         results=pages.STATES,
         total=total,
         moment=moment,
@@ -131,8 +133,8 @@ def stopped_at(place: str) -> str:
 def cause(of: Cause) -> str:
     """Return why hosts fail that no change of a firewall helps, in a few words; empty if nobody knows."""
     if not of.requirement:
-        return "" if of.verdict == fleet_hosts.PROBLEM else f"the whole computer: {of.verdict}."
-    how = {fleet_hosts.PROBLEM: "open, but failed", r.BLOCKED: "blocked, but nobody listens there"}
+        return "" if of.verdict == PROBLEM else f"the whole computer: {of.verdict}."
+    how = {PROBLEM: "open, but failed", r.BLOCKED: "blocked, but nobody listens there"}
     code = f" ({of.code})" if of.code else ""
     return f"{of.requirement.partition('/')[2]}: {how.get(of.verdict, of.verdict)}{code}."
 
