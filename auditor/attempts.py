@@ -153,6 +153,7 @@ class Traffic:
             for port in one.handed_out:
                 self._handed_out[number, port.server, port.port].append(port)
         self._deaf: list[OneSided] = []
+        self._asked: dict[str, list[tuple[int, Asked]]] = defaultdict(list)
         for number, source in enumerate(sources):
             self._add(number, source)
         for src, dst in self._attempts:
@@ -162,6 +163,9 @@ class Traffic:
     def _add(self, number: int, source: Source) -> None:
         columns = source.table.columns
         self._deaf.append(source.details.one_sided)
+        for asked in source.details.asked:
+            if len(asked.frames) > 1:
+                self._asked[asked.target].append((number, asked))
         near = is_among(columns["src_ip"], self._hosts) & is_among(columns["dst_ip"], self._hosts)
         flows = np.flatnonzero(near)
         for flow, row in zip(flows.tolist(), source.table.rows(flows), strict=True):
@@ -221,11 +225,10 @@ class Traffic:
         One request may have been answered where only requests can be seen, as by a bystander; and in a source that
         holds one direction only, no answer means nothing.
         """
-        found = [(number, asked) for number, source in enumerate(self.sources) for asked in source.details.asked]
         return [
             (number, asked)
-            for number, asked in found
-            if asked.target == host and len(asked.frames) > 1 and not self._deaf_to(number, asked.asker, host)
+            for number, asked in self._asked.get(host, ())
+            if not self._deaf_to(number, asked.asker, host)
         ]
 
 

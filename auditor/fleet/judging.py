@@ -147,17 +147,22 @@ def _once(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _cast(addresses: Sequence[str], entries: Sequence[Entry], whole: Cast) -> Cast:
-    """Return the roles as one host meets them: it is the client, by those of its addresses that deal with others."""
-    others = tuple(one for one in whole.assignments if one.role != CLIENT)
+    """Return the roles as one host meets them: it is the client, by those of its addresses that deal with others.
+
+    Of those who play another role only who dealt with it counts, if anybody did: other sites have servers of their own.
+    """
+    others = [one for one in whole.assignments if one.role != CLIENT]
     known = {one.address for one in others}
     met: dict[str, None] = {}
     for entry in entries:
         for flow in _kept(entry).flows:
-            ends = flow.src_ip, flow.dst_ip
-            met |= dict.fromkeys(own for own, other in (ends, ends[::-1]) if other in known)
+            if flow.src_ip in known or flow.dst_ip in known:
+                met |= {flow.src_ip: None, flow.dst_ip: None}
     own = [one for one in addresses if one in met] or list(addresses[:1])
-    clients = tuple(r.RoleAssignment(CLIENT, one, "inferred", ITS_LOG) for one in own)
-    return replace(whole, assignments=(*clients, *others), clients=tuple(own))
+    roles = {one.role for one in others if one.address in met}
+    near = [one for one in others if one.address in met or one.role not in roles]
+    clients = [r.RoleAssignment(CLIENT, one, "inferred", ITS_LOG) for one in own]
+    return replace(whole, assignments=(*clients, *near), clients=tuple(own))
 
 
 def _rank(client: r.ClientReport, main: str) -> tuple[int, int, str]:

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -204,7 +205,8 @@ def _columns(things: Sequence[Any], fields: Mapping[str, str]) -> dict[str, Any]
     import pyarrow as pa
 
     kinds = {"string": pa.string(), "int64": pa.int64(), "bool": pa.bool_()}
-    return {name: pa.array([getattr(one, name) for one in things], kinds[kind]) for name, kind in fields.items()}
+    values = zip(*map(attrgetter(*fields), things), strict=True) if things else ((),) * len(fields)
+    return {name: pa.array(column, kinds[kind]) for (name, kind), column in zip(fields.items(), values, strict=True)}
 
 
 def _texts(values: Sequence[str]) -> Any:
