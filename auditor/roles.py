@@ -294,11 +294,11 @@ def _contacts(
     return [
         Contact(src, dst, frozenset(rows), first)
         for (src, dst), (rows, first) in sorted(found.items())
-        if src != dst and _one_host(dst)
+        if src != dst and is_one_host(dst)
     ]
 
 
-def _one_host(address: str) -> bool:
+def is_one_host(address: str) -> bool:
     """Tell whether an address is that of one other computer."""
     parsed = _parsed(address)
     return not (parsed.is_multicast or parsed.is_loopback or parsed.is_unspecified or address == "255.255.255.255")

@@ -73,7 +73,9 @@ def test_a_file_that_cannot_be_read_is_told_of(summaries):
 @pytest.mark.parametrize("source", [one for scene in SCENES for one in scene.captures], ids=lambda one: Path(one).stem)
 def test_a_summary_of_a_capture_is_judged_like_the_capture(source):
     whole = auditor.audit(source, dissect=False)
-    asking = Asking(RULES, Site(), methods_of(RULES, ()))
+    played = {one.role for one in whole.roles if one.role != "client"}
+    roles = {role: tuple(one.address for one in whole.roles if one.role == role) for role in played}
+    asking = Asking(RULES, Site(roles=roles), methods_of(RULES, ()))
     entries = summarise(source).entries
     casts = judging.casts(_contacts(entries), [""], asking.question)
     bench = judging.Bench(asking.question, asking.facts, asking.methods, casts)
@@ -107,6 +109,23 @@ def _contacts(entries):
         for one in entry.source.details.flows:
             if one.protocol == "tcp" and one.answer != "mid-stream":
                 yield judging.Contact(entry.site, one.src_ip, one.dst_ip, one.dst_port, one.start)
+
+
+def test_site_servers_are_those_that_together_push_to_all():
+    def pushes(src: str, *clients: int) -> list[judging.Contact]:
+        return [judging.Contact("", src, f"10.0.1.{one}", port, 0) for one in clients for port in (135, 445)]
+
+    asking = Asking(RULES, Site(), methods_of(RULES, ()))
+
+    def inferred(*contacts: judging.Contact) -> list[str]:
+        cast = judging.casts(contacts, [""], asking.question)[""]
+        return [one.address for one in cast.assignments]
+
+    berlin, boston = pushes("10.1.0.5", 1, 2, 3), pushes("10.2.0.5", 7, 8)
+    assert inferred(*berlin, *boston) == ["10.1.0.5", "10.2.0.5"]
+    assert inferred(*berlin, *pushes("10.3.0.5", 2, 3)) == ["10.1.0.5"], "reaches nobody else"
+    assert inferred(*berlin, *pushes("10.0.1.1", 9, 10)) == ["10.1.0.5"], "is pushed to itself"
+    assert inferred() == []
 
 
 def test_of_many_attempts_that_are_alike_few_are_kept_and_all_are_counted(tmp_path):

@@ -18,11 +18,13 @@ from auditor.fleet.kept import KeptFlows
 from auditor.fleet.summary import Entry, Question
 from auditor.flow_table import FlowTable
 from auditor.flows import Asked
-from auditor.roles import CLIENT, Cast, assign
-from auditor.ruleset import SiteFacts
+from auditor.roles import CLIENT, MANAGEMENT_POINT, SITE_SERVER, Cast, assign, is_one_host
+from auditor.ruleset import Ruleset, SiteFacts
 from auditor.sources.source import FIREWALL_LOG
 
 MOST_PROOF = 3  # of each requirement
+MOST_NAMED = 5  # site servers, in a sentence
+ENOUGH_COMPUTERS = 2  # to which nobody else connects, for one more site server
 MOST_WARNINGS = 5
 SUBNET_BITS = {4: 24, 6: 64}
 ITS_LOG = "its own log or capture is among the sources"
@@ -62,11 +64,64 @@ class Bench:
 
 
 def casts(found: Iterable[Contact], sites: Iterable[str], question: Question) -> dict[str, Cast]:
-    """Return who plays which role at each site: as named, else inferred from all of its hosts together."""
+    """Return who plays which role at each site: as named, else inferred from all of its hosts together.
+
+    A management point is not inferred: that many connect to it at a web port is as true of a proxy.
+    """
     by_site: dict[str, list[Contact]] = {site: [] for site in sites}
     for one in found:
         by_site[one.site].append(one)
-    return {site: assign([_Contacts(_table(some))], question.ruleset, question.given) for site, some in by_site.items()}
+    return {site: _cast_of(some, question) for site, some in by_site.items()}
+
+
+def _cast_of(found: Sequence[Contact], question: Question) -> Cast:
+    named = assign([_Contacts(_table(found))], question.ruleset, question.given)
+    assignments = [one for one in named.assignments if one.how == "given" and one.role != CLIENT]
+    notes = []
+    if not question.given.names(SITE_SERVER):
+        servers = _site_servers(found, question.ruleset)
+        assignments += servers
+        if servers:
+            some = ", ".join(one.address for one in servers[:MOST_NAMED])
+            more = f" and {len(servers) - MOST_NAMED} more" if len(servers) > MOST_NAMED else ""
+            notes.append(
+                f"Taken for a site server because of the ports at which it connects to the computers: {some}{more}. A "
+                "scanner does the same; if it is another server, name the right one: --role site-server=ADDRESS."
+            )
+    if not question.given.names(MANAGEMENT_POINT):
+        notes.append(
+            "No management point was named, so what goes there is not judged and nothing is said to work: "
+            "--role management-point=ADDRESS."
+        )
+    return Cast(tuple(assignments), (), tuple(notes))
+
+
+def _site_servers(found: Iterable[Contact], ruleset: Ruleset) -> list[r.RoleAssignment]:
+    """Return the fewest hosts that together push to all computers to which anybody does; nobody pushes to them.
+
+    One further site server must reach several computers that those before do not.
+    """
+    rows = [one for one in ruleset.requirements if (one.from_role, one.to_role) == (SITE_SERVER, CLIENT)]
+    ports = {port for one in rows if one.protocol == "tcp" for port in one.ports}
+    pushes = [one for one in found if one.port in ports and one.src != one.dst and is_one_host(one.dst)]
+    targets = {one.dst for one in pushes}
+    reached: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    for one in pushes:
+        if one.src not in targets:
+            reached[one.src][one.dst].add(one.port)
+    chosen: list[r.RoleAssignment] = []
+    left = targets
+    while reached:
+        best = max(
+            reached, key=lambda src: (max(map(len, reached[src].values())), len(left & reached[src].keys()), src)
+        )
+        new = left & reached.pop(best).keys()
+        if len(new) < (ENOUGH_COMPUTERS if chosen else 1):
+            continue
+        left = left - new
+        why = f"it connects to {len(new):,} computer{'s' * (len(new) > 1)} as a push does"
+        chosen.append(r.RoleAssignment(SITE_SERVER, best, "inferred", why))
+    return chosen
 
 
 def _table(found: Sequence[Contact]) -> FlowTable:
