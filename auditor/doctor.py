@@ -15,9 +15,11 @@ from auditor.version import VERSION
 PACKAGES = ("click", "numpy", "pandas", "pyshark", "rich")
 OPTIONAL = {
     "evtx": "Windows event logs (.evtx)",
-    "pyarrow": "flow tables as Parquet",
+    "pyarrow": "a fleet with auditor batch, flow tables as Parquet",
+    "distributed": "Dask, for auditor batch on many computers",
     "altair": "charts in notebooks",
     "vl-convert-python": "charts without a network",
+    "duckdb": "questions to the tables of a fleet, in notebooks",
 }
 TSHARK_HINT = "install Wireshark (Windows: wireshark.org; Debian: apt install tshark)"
 

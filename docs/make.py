@@ -9,8 +9,8 @@ import pdoc
 
 import auditor
 
-MODULES = ("auditor", "auditor.report", "auditor.render.frames")  # the rest is inside, and free to change
-OTHERS = r"!auditor\.(?!report$|render\.frames$).+"
+MODULES = ("auditor", "auditor.report", "auditor.render.frames", "auditor.fleet.document")  # the rest is inside, and free to change
+OTHERS = r"!auditor\.(?!report$|render\.frames$|fleet\.document$).+"
 
 
 def build(folder: Path) -> None:
