@@ -9,7 +9,8 @@ import pdoc
 
 import auditor
 
-MODULES = ("auditor", "auditor.report", "auditor.render.frames", "auditor.fleet.document")  # the rest is inside, and free to change
+# The rest is inside, and free to change.
+MODULES = ("auditor", "auditor.report", "auditor.render.frames", "auditor.fleet.document")
 OTHERS = r"!auditor\.(?!report$|render\.frames$|fleet\.document$).+"
 
 

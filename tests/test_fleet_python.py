@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -48,6 +49,15 @@ def test_sites_that_were_read_apart_are_put_together(audited, tmp_path):
     together = auditor.merge(*(tmp_path / site / "summaries" for site in ("LISBON", "BERLIN")), out=tmp_path / "all")
     assert [one.host for one in together.report.hosts] == [one.host for one in audited.report.hosts]
     assert together.report.changes == audited.report.changes
+
+
+def test_computers_of_the_same_name_at_two_sites_are_two(tmp_path):
+    for site, name in (("BERLIN", "PC00001"), ("LISBON", "PC00008")):
+        shutil.copytree(LOGS / site / name, tmp_path / "logs" / site / "SERVER")
+    report = batch(tmp_path / "fleet", tmp_path / "logs").report
+    found = report.frame()[["host", "site", "client_push"]].to_records(index=False).tolist()
+    assert found == [("SERVER", "BERLIN", "fails"), ("SERVER", "LISBON", "works")]
+    assert auditor.host_report(tmp_path / "fleet", "LISBON/SERVER").client().method("client-push").result == "works"
 
 
 def test_one_computer_of_a_fleet_is_a_report_like_any_other(audited):
