@@ -8,9 +8,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from fleet_sample import planted, sample
 
 import auditor
+from auditor.cli import cli
 from auditor.render.fleet_document import fleet_as_dict, fleet_schema
 from auditor.schema_check import compiled
 
@@ -63,6 +65,29 @@ def test_computers_of_the_same_name_at_two_sites_are_two(tmp_path):
 def test_one_computer_of_a_fleet_is_a_report_like_any_other(audited):
     report = auditor.host_report(audited.folder.path, "PC00007")
     assert report.client().requirement("client-push/rpc-dynamic").verdict == "blocked"
+
+
+def test_of_a_computer_without_evidence_there_is_a_report_that_proves_nothing(audited):
+    report = auditor.host_report(audited.folder.path, "PC00011")
+    assert report.client().method("client-push").result == "unproven"
+    assert report.flows is None
+    done = CliRunner().invoke(cli, ["render", str(audited.folder.path), "--host", "PC00011"])
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("pc00012", "no source of PC00012 could be read: the file is empty - was the capture"),
+        (
+            "PC00013",
+            "there is no source of a computer 'PC00013' in this fleet - of these there is, for example: PC00001",
+        ),
+    ],
+)
+def test_of_a_computer_without_a_source_it_is_told_why_there_is_no_report(audited, host, told):
+    with pytest.raises(auditor.ReportError, match=told):
+        auditor.host_report(audited.folder.path, host)
 
 
 def test_summaries_in_any_order_are_one():
