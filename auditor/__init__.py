@@ -1,8 +1,13 @@
-"""Why a Configuration Manager client installation failed, told from packet captures.
+"""Why a Configuration Manager client installation failed, told from packet captures and firewall logs.
 
     import auditor
     report = auditor.audit("push.pcapng", roles={"site-server": "10.0.0.5"})
     print(report)
+
+Of many computers at once, each with a log of its own:
+
+    fleet = auditor.batch("logs", out="fleet", host_from="{site}/{host}/*.log").report
+    print(fleet)
 
 What is heavy (pandas, NumPy) is loaded on first use, so that `auditor --help` answers at once.
 """
@@ -26,6 +31,10 @@ if TYPE_CHECKING:
         RulesetError,
         SourceError,
     )
+    from auditor.fleet.batch import Audited, batch, host_report, merge
+    from auditor.fleet.document import FleetReport
+    from auditor.fleet.saved import load_fleet
+    from auditor.fleet.summary import Summary, summarise
     from auditor.redaction import redact
     from auditor.report import Report
     from auditor.ruleset import load_ruleset
@@ -44,6 +53,10 @@ _HOMES = {
     "redact": "auditor.redaction",
     "compare": "auditor.comparison",
     "Comparison": "auditor.comparison",
+    **dict.fromkeys(("batch", "merge", "host_report", "Audited"), "auditor.fleet.batch"),
+    **dict.fromkeys(("summarise", "Summary"), "auditor.fleet.summary"),
+    "FleetReport": "auditor.fleet.document",
+    "load_fleet": "auditor.fleet.saved",
     **dict.fromkeys(
         (
             "AuditorError",
@@ -60,8 +73,10 @@ _HOMES = {
 
 __all__ = [
     "ArgumentError",
+    "Audited",
     "AuditorError",
     "Comparison",
+    "FleetReport",
     "MissingPackageError",
     "OutputError",
     "Report",
@@ -69,13 +84,19 @@ __all__ = [
     "RulesetError",
     "Source",
     "SourceError",
+    "Summary",
     "__version__",
     "audit",
+    "batch",
     "compare",
+    "host_report",
+    "load_fleet",
     "load_report",
     "load_ruleset",
+    "merge",
     "read",
     "redact",
+    "summarise",
 ]
 
 

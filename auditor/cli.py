@@ -452,7 +452,10 @@ def export(what: str, form: str, outbound: bool, target: str, force: bool, **sit
 @cli.command()
 @click.argument("term", nargs=-1)
 def explain(term: tuple[str, ...]) -> None:
-    """Explain a verdict, result, requirement, method, role, mode, warning, state or ICMP code (3/13, or 1/1 v6)."""
+    """Explain a verdict, result, requirement, method, role, mode, warning, state or ICMP code (3/13, or 1/1 v6).
+
+    Also the words of a fleet's report, such as coverage or quarantine.
+    """
     from auditor.explain import explain as explained
 
     click.echo(explained(" ".join(term) if term else None), nl=False)

@@ -12,12 +12,15 @@ from auditor.shipped import rulesets_folder
 from auditor.tshark import find_tshark, tshark_version
 from auditor.version import VERSION
 
-PACKAGES = ("click", "numpy", "pandas", "pyshark", "rich")
+PACKAGES = ("click", "jinja2", "numpy", "pandas", "pyshark", "rich")
+# what for, and how it is installed; what notebooks need goes where Jupyter is
 OPTIONAL = {
-    "evtx": "Windows event logs (.evtx)",
-    "pyarrow": "flow tables as Parquet",
-    "altair": "charts in notebooks",
-    "vl-convert-python": "charts without a network",
+    "evtx": ("Windows event logs (.evtx)", "pipx inject auditor evtx"),
+    "pyarrow": ("a fleet with auditor batch, flow tables as Parquet", "pipx inject auditor pyarrow"),
+    "distributed": ("Dask, for auditor batch on many computers", 'pipx inject auditor "dask[distributed]"'),
+    "altair": ("charts in notebooks", "pip install altair"),
+    "vl-convert-python": ("charts without a network", "pip install vl-convert-python"),
+    "duckdb": ("questions to the tables of a fleet, in notebooks", "pip install duckdb"),
 }
 TSHARK_HINT = "install Wireshark (Windows: wireshark.org; Debian: apt install tshark)"
 
@@ -33,16 +36,17 @@ def examine() -> tuple[str, bool]:
     return "\n".join(lines) + "\n", all(good for good, _ in findings)
 
 
-def _package(name: str) -> tuple[bool, str]:
+def _package(name: str, install: str = "") -> tuple[bool, str]:
     try:
         return True, f"{name} {version(name)}"
     except PackageNotFoundError:
-        return False, f"{name}: install it with: pip install {name}"
+        return False, f"{name}: install it with: {install or f'pip install {name}'}"
 
 
 def _optional(name: str) -> tuple[bool, str]:
-    found, text = _package(name)
-    return found, f"{text} ({OPTIONAL[name]})"
+    purpose, install = OPTIONAL[name]
+    found, text = _package(name, install)
+    return found, f"{text} ({purpose})"
 
 
 def _tshark() -> tuple[bool, str]:

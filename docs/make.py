@@ -9,8 +9,9 @@ import pdoc
 
 import auditor
 
-MODULES = ("auditor", "auditor.report", "auditor.render.frames")  # the rest is inside, and free to change
-OTHERS = r"!auditor\.(?!report$|render\.frames$).+"
+# The rest is inside, and free to change.
+MODULES = ("auditor", "auditor.report", "auditor.render.frames", "auditor.fleet.document")
+OTHERS = r"!auditor\.(?!report$|render\.frames$|fleet\.document$).+"
 
 
 def build(folder: Path) -> None:

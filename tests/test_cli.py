@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import NamedTuple
 
@@ -423,6 +424,11 @@ def test_every_explanation_says_what_to_do():
         ("client-push", "client-push (method, configmgr-2007)\n"),
         ("client-push/smb", "client-push/smb (requirement, configmgr-2007)\n"),
         ("native-mode", "native-mode (condition, configmgr-2007)\n"),
+        ("no-evidence", "no-evidence (result)\n"),
+        ("coverage", "coverage (fleet)\n"),
+        ("Quarantine", "quarantine (fleet)\n"),
+        ("summary", "summary (fleet)\n"),
+        ("host", "host (fleet)\n"),
     ],
 )
 def test_a_term_is_explained(run, term, words):
@@ -504,6 +510,20 @@ def test_the_doctor_finds_everything(run):
     assert lines[0] == f"ok       auditor {VERSION}"
     assert {"ok       ruleset configmgr-2007", "ok       ruleset configmgr-current-branch"} <= set(lines)
     assert any(re.match(r"(ok       tshark \d|optional tshark not found)", line) for line in lines)
+
+
+def test_the_doctor_says_what_a_fleet_needs(run, monkeypatch):
+    monkeypatch.setattr(doctor, "version", _missing)
+    assert {
+        "optional pyarrow: install it with: pipx inject auditor pyarrow (a fleet with auditor batch, "
+        "flow tables as Parquet)",
+        'optional distributed: install it with: pipx inject auditor "dask[distributed]" (Dask, for auditor batch on '
+        "many computers)",
+    } <= set(run("doctor").out.splitlines())
+
+
+def _missing(name: str) -> str:
+    raise PackageNotFoundError(name)
 
 
 def test_the_doctor_misses_a_package(run, monkeypatch):

@@ -23,13 +23,13 @@ from auditor.fleet.plan import Lost, Task
 
 def test_without_dask_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(MissingPackageError, match=r"pip install 'auditor\[cluster\]'"):
+    with pytest.raises(MissingPackageError, match=r'pip install "dask\[distributed\]"'):
         list(run_on_cluster([], fleet_work.names))
 
 
 needs_dask = pytest.mark.skipif(
     find_spec("distributed") is None,
-    reason="Dask is not installed (pip install 'auditor[cluster]')",
+    reason='Dask is not installed (pip install "dask[distributed]")',
 )
 
 
@@ -130,7 +130,7 @@ def test_workers_that_see_other_folders_are_told_before_anything_is_done(schedul
 @needs_dask
 def test_another_version_on_a_worker_is_told(scheduler, files, monkeypatch):
     monkeypatch.setattr(cluster, "VERSION", "0.0.1")
-    with pytest.raises(AuditorError, match=r"version .* there and 0\.0\.1 here - .*pip install 'auditor\[cluster\]==0"):
+    with pytest.raises(AuditorError, match=r"version .* there and 0\.0\.1 here - .*pip install \"\.\[cluster\]\""):
         list(run_on_cluster([files(0, "a")], fleet_work.names, scheduler=scheduler[0]))
 
 

@@ -155,7 +155,7 @@ WRONG = {
     "a host left out": (changed(hosts=[]), "counts other results of client-push than its hosts have"),
     "a missing host left out": (changed(expected=[]), "counts other hosts than it tells of"),
     "no main method": (changed(main="pull"), "is about the method pull"),
-    "a host twice": (changed(hosts=[changed()["hosts"][0]] * 2), "has HQ-01 more than once among hosts"),
+    "a host twice": (changed(hosts=[changed()["hosts"][0]] * 2), "has Berlin/HQ-01 more than once among hosts"),
 }
 
 

@@ -18,6 +18,7 @@ from auditor.cli import cli
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 MAKE = BENCHMARKS / "make_fleet.py"
+SAMPLE = BENCHMARKS.parent / "sample_captures" / "fleet"
 HOSTS = 40
 Row = dict[str, str]
 
@@ -25,6 +26,10 @@ Row = dict[str, str]
 def make(out: Path, *options: object) -> Path:
     subprocess.run([sys.executable, MAKE, out, "--hosts", str(HOSTS), *map(str, options)], check=True)
     return out
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
 
 
 def truth(fleet: Path) -> list[Row]:
@@ -101,9 +106,6 @@ def test_a_firewall_that_was_changed_is_told(fleet, name):
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(fleet, tmp_path):
-    def content(folder: Path) -> dict[str, bytes]:
-        return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*") if path.is_file()}
-
     assert content(make(tmp_path / "same", "--bytes", "3MB")) == content(fleet)
     assert content(make(tmp_path / "other", "--bytes", "3MB", "--seed", 2)) != content(fleet)
 
@@ -121,3 +123,9 @@ def test_tiny_logs_are_one_of_about_ten_kilobytes_for_each_computer(tmp_path):
 def test_a_folder_that_holds_something_is_left_alone(fleet):
     done = subprocess.run([sys.executable, MAKE, fleet], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.strip()) == (1, f"{fleet}: not empty; name a new folder")
+
+
+def test_the_sample_fleet_is_as_its_generator_makes_it(tmp_path):
+    subprocess.run([sys.executable, BENCHMARKS / "make_sample_fleet.py", tmp_path / "fleet"], check=True)
+    assert content(tmp_path / "fleet") == content(SAMPLE)
+    assert sum(map(len, content(SAMPLE).values())) < 150_000

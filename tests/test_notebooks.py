@@ -18,8 +18,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-LAB = [ipaddress.ip_network("10.20.0.0/16"), ipaddress.ip_network("fd20::/16"), ipaddress.ip_network("fe80::/10")]
-MODULES = {"auditor", "pandas", "pathlib", "tempfile"}
+LAB = [
+    ipaddress.ip_network("10.20.0.0/16"),
+    ipaddress.ip_network("10.120.0.0/16"),
+    ipaddress.ip_network("fd20::/16"),
+    ipaddress.ip_network("fe80::/10"),
+]
+MODULES = {"auditor", "altair", "duckdb", "pandas", "pathlib", "tempfile"}
 NEEDS_TSHARK = "follow-the-packets"
 SECONDS = 60
 
@@ -36,7 +41,14 @@ def sources(path: Path, kind: str) -> list[str]:
 
 
 def test_they_are_all_there():
-    names = {"a-failed-push", "which-method-would-work", "a-folder-of-logs", "before-and-after", NEEDS_TSHARK}
+    names = {
+        "a-failed-push",
+        "which-method-would-work",
+        "a-folder-of-logs",
+        "a-fleet",
+        "before-and-after",
+        NEEDS_TSHARK,
+    }
     assert {path.stem for path in NOTEBOOKS} == names
 
 
@@ -77,7 +89,7 @@ def test_every_file_that_a_notebook_reads_is_shipped(path):
 @pytest.fixture(scope="module", params=NOTEBOOKS, ids=lambda path: path.stem)
 def outputs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Run a notebook in a clean kernel, where it stands, and return what its cells show."""
-    for package in ("nbclient", "ipykernel", "altair", "vl_convert"):
+    for package in ("nbclient", "ipykernel", "altair", "vl_convert", "duckdb", "pyarrow"):
         pytest.importorskip(package, reason=f"{package} is not installed, so notebooks cannot be run")
     if request.param.stem == NEEDS_TSHARK and shutil.which("tshark") is None:
         pytest.skip("tshark is not installed, and this notebook shows packets as it sees them")

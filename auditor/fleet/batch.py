@@ -19,7 +19,7 @@ from auditor.fleet.fleet import Runner, put_together, read_new, summaries_in
 from auditor.fleet.folder import FleetFolder, told_of
 from auditor.fleet.naming import load_names
 from auditor.fleet.running import Told, run, silent
-from auditor.fleet.shards import SUFFIX, opened
+from auditor.fleet.shards import SUFFIX, opened, parquet
 from auditor.fleet.summary import digest_of
 from auditor.report import Report
 from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
@@ -37,9 +37,12 @@ def _tell_nothing(_files: int, _bytes: int) -> Told:
     return silent
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audited:
-    """A fleet that was audited: the folder with everything, and whether anything new was in it."""
+    """A fleet that was audited: the folder with everything, and whether anything new was in it.
+
+    folder: its `path` is where the report lies in every form; new: False if nothing had to be read.
+    """
 
     folder: FleetFolder
     new: bool
@@ -48,6 +51,15 @@ class Audited:
     def report(self) -> FleetReport:
         """The report of the whole fleet."""
         return self.folder.report()
+
+    def _repr_html_(self) -> str:
+        """Show the report in a notebook."""
+        return self.report._repr_html_()
+
+    def __str__(self) -> str:
+        return self.folder.text()
+
+    __repr__ = __str__  # shows itself in a shell
 
 
 def batch(
@@ -82,6 +94,7 @@ def batch(
     Raises SourceError if nothing is to be read, and ArgumentError, RulesetError, OutputError and MissingPackageError
     as `auditor.audit` does. A file that cannot be read is in the report's quarantine.
     """
+    parquet()  # if it is missing, that is told before hours of reading
     rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
     facts = known_site(site, roles=roles, mode=mode, ports=ports, properties=properties)
     wanted = [methods] if isinstance(methods, str) else list(methods or ())
@@ -127,6 +140,7 @@ def merge(
     paths: summaries, folders that `batch` wrote, or patterns. Each is judged by what it was made for: the roles of its
     own site. ruleset: the file of a ruleset of your own. Raises ReportError for what is no summary.
     """
+    parquet()
     rules = ruleset if ruleset is None or isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
     summaries = [summary for path in paths for summary in _summaries(str(path))]
     folder = FleetFolder(Path(out))

@@ -88,7 +88,8 @@ def _check_installed() -> None:
     try:
         import distributed  # noqa: F401 - only whether it can be
     except ImportError as error:
-        hint = "pip install 'auditor[cluster]', also where the workers run"
+        package = '"dask[distributed]"'
+        hint = f"install it with: pipx inject auditor {package} (or pip install {package}), also where the workers run"
         raise MissingPackageError(f"a cluster needs Dask, which is not installed ({error})", hint=hint) from error
 
 
@@ -158,7 +159,7 @@ def _check(client: Client, scheduler: str | None, paths: list[str], note: Note) 
     except TimeoutError as error:
         hint = f"start some: dask worker {scheduler or 'ADDRESS'}"
         raise AuditorError("this scheduler has no workers", where=where, hint=hint) from error
-    install = f"install the same on all of them: pip install 'auditor[cluster]=={VERSION}'"
+    install = 'install the same on all of them, in the folder of the project: pip install ".[cluster]"'
     answers: dict[str, Any] = client.run(_examined, paths, on_error="return")
     for address, answer in sorted(answers.items()):
         if isinstance(answer, BaseException):

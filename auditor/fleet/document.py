@@ -6,8 +6,12 @@ Every list has a full order, so that the same summaries give the same bytes, how
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from auditor.report import FAILS, UNPROVEN, WORKS, End, Problem, RoleAssignment
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT_VERSION = 1
 NO_EVIDENCE = "no-evidence"  # beside works, fails and unproven: nothing of this method is in the host's sources
@@ -226,7 +230,7 @@ class Coverage:
     last_time: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FleetReport:
     """The one document: counts for the whole fleet, then every host.
 
@@ -267,3 +271,50 @@ class FleetReport:
     def unhelped(self) -> int:
         """How many hosts fail whatever is opened in firewalls."""
         return sum(cause.hosts for cause in self.causes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the document as plain dictionaries and lists, as its published JSON Schema describes it."""
+        from auditor.render.fleet_document import fleet_as_dict
+
+        return fleet_as_dict(self)
+
+    def to_text(self, *, width: int = 100) -> str:
+        """Return the report for a terminal, without colours: the answer, then the worst few of every list."""
+        from auditor.render.fleet_text import render_fleet_text
+
+        return render_fleet_text(self, width=width)
+
+    def to_html(self) -> str:
+        """Return the report as one HTML page that loads nothing, with every host to filter and open."""
+        from auditor.render.fleet_html import render_fleet_html
+
+        return render_fleet_html(self)
+
+    def _repr_html_(self) -> str:
+        """Show the answer in a notebook."""
+        from auditor.render.fleet_html import render_fleet_part
+
+        return render_fleet_part(self)
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per host, those without a source among them: its result for every method, and why.
+
+        The columns are those of hosts.csv (docs/fleet.md).
+        """
+        from auditor.render.fleet_frames import hosts_frame
+
+        return hosts_frame(self)
+
+    def requirements_frame(self) -> pd.DataFrame:
+        """Return one row per host and requirement of which anything was seen.
+
+        The columns are those of requirements.csv (docs/fleet.md).
+        """
+        from auditor.render.fleet_frames import requirements_frame
+
+        return requirements_frame(self)
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    __repr__ = __str__  # shows itself in a shell

@@ -159,13 +159,21 @@ class Fleet:
         benches = self._benches()
         found = [(host, known) for host, known in by_host(self.known).items() if _is_called(name, host, known)]
         if not found:
+            self._check_read(name)
             some = ", ".join(sorted(host.name for host in by_host(self.known))[:5])
-            raise ReportError(f"there is no computer {name!r} in this fleet", hint=f"such as {some}; hosts.csv has all")
+            hint = f"of these there is, for example: {some}"
+            raise ReportError(f"there is no source of a computer {name!r} in this fleet", hint=hint)
         if len(found) > 1:
             sites = ", ".join(repr(host.site) for host, _ in found)
             raise ReportError(f"{name!r} is at several sites: {sites}", hint="name it as SITE/HOST")
         place = Place.of(*found[0])
         return judging.report(place.host.site, list(_entries([place]).values()), benches[place.asking], TOOL)
+
+    def _check_read(self, name: str) -> None:
+        """Raise ReportError if the only sources of a host could not be read."""
+        for one in self.unread:
+            if one.host.casefold() == name.rpartition("/")[2].casefold():
+                raise ReportError(f"no source of {one.host} could be read: {one.what}", where=one.path, hint=one.hint)
 
     def _benches(self) -> dict[str, Bench]:
         """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""

@@ -172,7 +172,7 @@ def _check_sense(report: f.FleetReport) -> None:
     once("methods", methods)
     if report.main not in methods:
         raise FaultError(f"is about the method {report.main}, of which it does not tell")
-    once("hosts", (one.host for one in report.hosts))
+    once("hosts", (f"{one.site}/{one.host}".removeprefix("/") for one in report.hosts))  # sites may share names
     results: Counter[tuple[str, str]] = Counter()
     for host in report.hosts:
         if sorted(one.method for one in host.outcomes) != sorted(methods):

@@ -68,8 +68,9 @@ def parquet() -> Any:
     try:
         import pyarrow.parquet
     except ImportError as error:
+        hint = "install it with: pipx inject auditor pyarrow (or pip install pyarrow)"
         raise MissingPackageError(
-            "summaries are Parquet files, and pyarrow is not installed", hint="pip install 'auditor[parquet]'"
+            "a fleet is kept in Parquet files, which need the package pyarrow", hint=hint
         ) from error
     return pyarrow.parquet
 
@@ -151,10 +152,11 @@ def _unread(file: pyarrow.parquet.ParquetFile) -> tuple[Unread, ...]:
 
 def opened(path: Path) -> pyarrow.parquet.ParquetFile:
     """Open a summary. Raises ReportError if the file is none, is broken, or of a newer version."""
+    reader = parquet()
     import pyarrow
 
     try:
-        file = parquet().ParquetFile(path)
+        file = reader.ParquetFile(path)
     except (OSError, pyarrow.ArrowException) as error:
         raise ReportError(
             "this is no summary that `auditor batch` wrote, or a broken one", where=str(path), hint="copy it again"

@@ -18,6 +18,8 @@ from auditor.render.clean import clean
 
 MOST_SHOWN = 10  # rows of a table that are seen at once; the rest is folded
 MOST_LISTED = 500  # rows of a table at all
+MOST_IN_NOTEBOOK = 5  # rows of a table, changes to ask for
+RESULTS = {"fails": "bad", "unproven": "unsure", "no-evidence": "untried", "works": "good"}
 
 
 def render_fleet_html(report: FleetReport) -> str:
@@ -47,6 +49,24 @@ def render_fleet_html(report: FleetReport) -> str:
         style=style,
         scripts=(copying, script),
         policy=pages.policy(style, copying, script),
+    )
+
+
+def render_fleet_part(report: FleetReport) -> str:
+    """Return the answer alone as part of a page, such as a notebook: what to ask for, and where it fails."""
+    return pages.rendered(
+        "fleet_part.html.jinja",
+        report=report,
+        main=_main(report),
+        heading=headline(report),
+        why=why(report),
+        bar=bar,
+        where=where,
+        stopped_at=stopped_at,
+        results=RESULTS,
+        total=total,
+        most=MOST_IN_NOTEBOOK,
+        style=pages.own("page.css", "fleet.css"),
     )
 
 

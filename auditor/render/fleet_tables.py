@@ -138,10 +138,12 @@ def write_parquet(report: FleetReport, table: str, out: BinaryIO) -> None:
 
 def _hosts(report: FleetReport) -> Iterator[Row]:
     """Yield a row for each host, those without a source among them: they are not fine."""
-    known = {one.host: one for one in report.hosts}
-    for name in sorted([*known, *report.expected]):
-        if name in known:
-            yield _host(known[name], report)
+    known = {one.host for one in report.hosts}
+    every: list[tuple[str, str, HostResult | None]] = [(one.host, one.site, one) for one in report.hosts]
+    every += [(name, "", None) for name in report.expected if name not in known]
+    for name, _, host in sorted(every, key=lambda one: one[:2]):
+        if host is not None:
+            yield _host(host, report)
         else:
             results = [NO_EVIDENCE] * len(report.methods)
             yield name, None, (), None, *results, (), (), (), None, None, 0, (), (NO_SOURCE,)
