@@ -225,11 +225,9 @@ class Traffic:
         One request may have been answered where only requests can be seen, as by a bystander; and in a source that
         holds one direction only, no answer means nothing.
         """
-        return [
-            (number, asked)
-            for number, asked in self._asked.get(host, ())
-            if not self._deaf_to(number, asked.asker, host)
-        ]
+        if host not in self._asked:
+            return []
+        return [one for one in self._asked[host] if not self._deaf_to(one[0], one[1].asker, host)]
 
 
 def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> Attempt:

@@ -75,7 +75,7 @@ class Witness:
         """Return findings for hosts to which nothing could be sent: nobody on the local network answers for them."""
         findings = []
         for host in hosts:
-            if self._traffic.heard(host):
+            if not self._traffic.asked_in_vain(host) or self._traffic.heard(host):
                 continue
             for number, asked in self._traffic.asked_in_vain(host)[:1]:
                 text = (
