@@ -24,7 +24,7 @@ import auditor
 from auditor.errors import OutputError, ReportError, SourceError
 from auditor.fleet import fleet as fleet_module
 from auditor.fleet import summary
-from auditor.fleet.batch import Audited, batch, merge
+from auditor.fleet.batch import Audited, batch, host_report, merge
 from auditor.fleet.document import NO_EVIDENCE, Coverage, FleetReport, Outcome, row_of
 from auditor.fleet.folder import FORMS, STATE, SUMMARIES, FleetFolder
 from auditor.fleet.running import Told
@@ -82,6 +82,12 @@ def fresh(**more: object) -> Files:
     shutil.rmtree("fresh", ignore_errors=True)
     audited("fresh", **more)
     return outputs("fresh")
+
+
+def merged(*outs: str) -> FleetReport:
+    """Return the report that the summaries of some runs give without their logs."""
+    shutil.rmtree("merged", ignore_errors=True)
+    return merge(*outs, out="merged", workers=0).report
 
 
 def every_log() -> list[str]:
@@ -352,11 +358,13 @@ def test_only_what_changed_is_read_and_the_report_is_as_if_all_had_been(change, 
     assert outputs("out") == fresh()
 
 
-def test_new_names_of_hosts_need_no_reading(fleet):
+@pytest.mark.parametrize("pattern", ["{host}/*.log", "{host}/*/*.log", None])
+def test_new_names_of_hosts_need_no_reading(fleet, pattern):
     watch = Watch()
-    audited("out", host_from="{host}/*.log", telling=watch)
+    audited("out", host_from=pattern, telling=watch)
     assert watch.begun == []
-    assert outputs("out") == fresh(host_from="{host}/*.log")
+    assert outputs("out") == fresh(host_from=pattern)
+    assert merged("out") == merged("fresh")
     audited("out", telling=watch)
     assert watch.begun == []
     assert outputs("out") == fleet.outputs
@@ -374,10 +382,14 @@ def test_new_names_of_hosts_need_no_reading(fleet):
     ids=["roles", "no roles", "method", "port", "zone"],
 )
 def test_another_question_gets_the_answer_of_a_first_run(fleet, other):
+    shutil.copytree("out", "first")
     audited("out", **other)
     assert outputs("out") == fresh(**other)
+    assert merged("out") == merged("fresh")
+    assert host_report("out", "PC00002") == host_report("fresh", "PC00002")
     audited("out")
     assert outputs("out") == fleet.outputs
+    assert merged("out") == merged("first")
 
 
 @pytest.mark.parametrize(
@@ -526,11 +538,9 @@ def test_what_was_read_in_parts_and_put_together_is_what_is_read_at_once(kind):
     parts = _parts(kind)
     for number, part in enumerate(parts):
         audited(f"part{number}", *part)
-    merge(*(f"part{number}" for number in reversed(range(len(parts)))), out="merged", workers=0)
-    audited("once", *sorted({path for part in parts for path in part}))
+    report = merged(*(f"part{number}" for number in reversed(range(len(parts)))))
+    assert report == audited("once", *sorted({path for part in parts for path in part})).report
     assert tables("merged") == tables("once")
-    merged, once = (FleetFolder(Path(name)).report() for name in ("merged", "once"))
-    assert merged == once
 
 
 @pytest.mark.usefixtures("fleet")
@@ -541,10 +551,10 @@ def test_the_same_path_at_two_sites_is_two_files():
         for number, host in enumerate(hosts):
             shutil.copytree(Path("logs", place, f"PC{host:05}"), Path(place, f"logs/{number}"))
         covers.append(_read_near(place, host_from=None))
-    merged = merge("BERLIN/out", "BOSTON/out", out="merged", workers=0).report
+    report = merged("BERLIN/out", "BOSTON/out")
     for name in ("files", "read", "quarantined", "records", "bytes", "skipped", "hosts", "with_evidence"):
-        assert getattr(merged.coverage, name) == sum(getattr(one, name) for one in covers), name
-    assert not [one for one in merged.limitations if "several contents" in one]
+        assert getattr(report.coverage, name) == sum(getattr(one, name) for one in covers), name
+    assert not [one for one in report.limitations if "several contents" in one]
 
 
 @pytest.mark.usefixtures("fleet")
@@ -555,7 +565,7 @@ def test_what_one_run_could_not_read_and_a_later_one_could_is_not_lost():
     audited("first", LOG)
     Path(LOG).write_bytes(whole)
     audited("second", LOG)
-    report = merge("second", "first", out="merged", workers=0).report
+    report = merged("second", "first")
     assert (report.coverage.files, report.coverage.read, report.quarantine) == (1, 1, ())
 
 
@@ -564,9 +574,9 @@ def test_two_computers_of_one_name_at_two_sites_are_told():
     for place, number in (("BERLIN", 8), ("BOSTON", 28)):
         shutil.copytree(Path("logs", place, f"PC{number:05}"), Path(place, "logs/PC1"))
         _read_near(place, host_from="{host}/*.log")
-    merged = merge("BERLIN/out", "BOSTON/out", out="merged", workers=0).report
-    assert [host.host for host in merged.hosts] == ["PC1"]
-    assert [one for one in merged.limitations if one.startswith("1 file stands in these summaries with several")]
+    report = merged("BERLIN/out", "BOSTON/out")
+    assert [host.host for host in report.hosts] == ["PC1"]
+    assert [one for one in report.limitations if one.startswith("1 file stands in these summaries with several")]
 
 
 def _read_near(place: str, **more: object) -> Coverage:

@@ -219,7 +219,6 @@ def read_new(files: Sequence[FoundFile], asking: Asking, names: Names, folder: P
                 shards.write(path, _lost(task, result, names), asking.text)
             written.add(path.name)
         known, unread = _usable(folder, asking, names, wanted, written)
-    known = [one._replace(asking=asking.text) for one in known]
     return Fleet(tuple(known), tuple(unread), {asking.text: asking}, names.expected, names.notes, len(files))
 
 
@@ -304,12 +303,17 @@ def _outline(path: Path, asking: Asking, names: Names) -> tuple[list[Known], tup
     """Return the outline of a summary under the names that hosts have now, an empty one if it is of no use."""
     try:
         some, lost = shards.outline(path)
-        if not asking.can_use(shards.question_of(path)):
+        question = shards.question_of(path)
+        if not asking.can_use(question):
             return [], ()
+        hosts = [named(one, names) for one in some]
+        unread = tuple(replace(one, host=_host_by_path(one.path, names)) for one in lost)
+        if (question, hosts, unread) != (asking.text, [(one.host, one.site) for one in some], lost):
+            shards.relabel(path, hosts, unread, asking.text)
+            return shards.outline(path)
     except ReportError:  # broken: its files are read again
         return [], ()
-    renamed = any(named(one, names) != (one.host, one.site) for one in some)
-    return (_renamed(path, names) if renamed else some), lost
+    return some, lost
 
 
 def named(one: Known, names: Names) -> tuple[str, str]:
@@ -319,27 +323,20 @@ def named(one: Known, names: Names) -> tuple[str, str]:
     return (name.host, name.site) if name else ("", "")
 
 
-def _renamed(path: Path, names: Names) -> list[Known]:
-    """Write a summary again under the names that hosts have now, and return its outline."""
-    summary, question = shards.read(path), shards.question_of(path)
-    known, _ = shards.outline(path)
-    entries = [
-        replace(entry, host=name[0], site=name[1])
-        for entry, name in zip(summary.entries, (named(one, names) for one in known), strict=True)
-    ]
-    shards.write(path, replace(summary, entries=tuple(entries)), question)
-    return shards.outline(path)[0]
+def _host_by_path(path: str, names: Names) -> str:
+    """Return the name of the host that a path tells, empty if it tells none."""
+    name = names.of(path)
+    return name.host if name else ""
 
 
 def _lost(task: Task, lost: Lost, names: Names) -> Summary:
     """Return the summary of a file whose reading ended its worker."""
     (path,) = task.files
-    name = names.of(path)
     size = modified_ns = 0
     with suppress(OSError):  # it is gone
         status = Path(path).stat()
         size, modified_ns = status.st_size, status.st_mtime_ns
-    return Summary((), (Unread(path, name.host if name else "", lost.how, lost.hint, size, modified_ns),))
+    return Summary((), (Unread(path, _host_by_path(path, names), lost.how, lost.hint, size, modified_ns),))
 
 
 def _versions(known: Iterable[Known]) -> tuple[str, ...]:

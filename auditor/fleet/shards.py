@@ -79,9 +79,25 @@ def write(path: Path, summary: Summary, question: str) -> None:
 
     Raises OutputError if it cannot be written: that is no fault of the files that it is of.
     """
-    lost = json.dumps([one.__dict__ for one in summary.unread])
+    _write(path, _table(summary.entries), summary.unread, question)
+
+
+def relabel(path: Path, hosts: Sequence[tuple[str, str]], unread: Sequence[Unread], question: str) -> None:
+    """Write a summary again for another question that it answers as well, and under other names.
+
+    hosts: name and site for each row; unread: the files that could not be read, under their new names.
+    """
+    table = _columns_of(opened(path), path)
+    for name, values in zip(("host", "site"), zip(*hosts, strict=True), strict=False):
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, table.schema.field(at), _texts(values))
+    _write(path, table, unread, question)
+
+
+def _write(path: Path, table: pyarrow.Table, unread: Sequence[Unread], question: str) -> None:
+    lost = json.dumps([one.__dict__ for one in unread])
     about = {VERSION_KEY: str(FORMAT_VERSION), QUESTION_KEY: question, UNREAD_KEY: lost}
-    table = _table(summary.entries).replace_schema_metadata(about)
+    table = table.replace_schema_metadata(about)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         parquet().write_table(table, beside, compression="zstd", write_page_checksum=True)
