@@ -123,8 +123,10 @@ def batch(
         seen = [str(folder.summaries)]
         return partial(run_on_cluster, scheduler=scheduler, workers=workers, visible=seen, told=told, note=note)
 
-    fleet = read_new(found.files, asking, names, folder.summaries, reader)
-    folder.write(fleet.report(partial(run, workers=workers)), what, lacking=bool(found.lacking))
+    with folder.kept_from_others():
+        fleet = read_new(found.files, asking, names, folder.summaries, reader)
+        report = fleet.report(partial(run, workers=workers))
+        folder.write(report, what if fleet.final else "", lacking=bool(found.lacking))
     return Audited(folder, new=True)
 
 
@@ -145,9 +147,10 @@ def merge(
     summaries = [summary for path in paths for summary in _summaries(str(path))]
     folder = FleetFolder(Path(out))
     folder.make(force=force)
-    kept = _copied(summaries, folder, force=force)
-    fleet = put_together(map(str, kept), rules)
-    folder.write(fleet.report(partial(run, workers=workers)), told_of([fleet.known, fleet.unread]))
+    with folder.kept_from_others():
+        kept = _copied(summaries, folder, force=force)
+        fleet = put_together(map(str, kept), rules)
+        folder.write(fleet.report(partial(run, workers=workers)), told_of([fleet.known, fleet.unread]))
     return Audited(folder, new=True)
 
 

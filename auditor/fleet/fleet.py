@@ -7,8 +7,9 @@ files that are new or have changed.
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -77,12 +78,7 @@ class Place(NamedTuple):
     @classmethod
     def of(cls, host: Host, known: Iterable[Known]) -> Place:
         """Return where what is known of a host stands."""
-        newest = {one.path: one for one in sorted(known, key=lambda one: (one.modified_ns, one.digest, one.shard))}
-        once = {
-            (one.path, one.addresses): one
-            for one in sorted(known, key=lambda one: (one.shard, one.row))
-            if one.digest == newest[one.path].digest
-        }.values()
+        once = {(one.path, one.addresses): one for one in _latest(known)}.values()
         rows: dict[str, list[int]] = defaultdict(list)
         for one in once:
             rows[one.shard].append(one.row)
@@ -127,6 +123,11 @@ class Fleet:
     def ruleset(self) -> Ruleset:
         """The one ruleset that all was made for."""
         return self._first.ruleset
+
+    @property
+    def final(self) -> bool:
+        """Tell whether the same files will say the same next time: none of them was out of reach."""
+        return not any(one.again for one in self.unread)
 
     @property
     def _first(self) -> Asking:
@@ -190,17 +191,18 @@ class Fleet:
         return benches
 
     def _files_read(self) -> FilesRead:
-        paths = {one.path: one for one in self.known}
-        contents = {(one.site, one.host, one.path, one.digest) for one in self.known}
-        once = {(one.site, one.host or one.path, one.digest) for one in self.known}
+        counted = [one for known in by_host(self.known).values() for one in _latest(known)]
+        files = {(one.path, one.digest): one for one in counted}.values()  # a capture may be of several hosts
+        contents = {(one.site, one.host, one.path, one.digest) for one in counted}
+        once = {(one.site, one.host or one.path, one.digest) for one in counted}
         return FilesRead(
-            files=self.files or len(paths) + len(self.unread),
-            read=len(paths),
+            files=self.files or len(files) + len(self.unread),
+            read=len(files),
             quarantined=len(self.unread),
             duplicates=len(contents) - len(once),
-            bytes=sum(one.size for one in paths.values()),
-            records=sum(one.records for one in paths.values()),
-            skipped=sum(one.skipped for one in paths.values()),
+            bytes=sum(one.size for one in files),
+            records=sum(one.records for one in files),
+            skipped=sum(one.skipped for one in files),
         )
 
 
@@ -219,11 +221,13 @@ def read_new(files: Sequence[FoundFile], asking: Asking, names: Names, folder: P
     done |= {(one.path, one.size, one.modified_ns) for one in unread}
     new = [file for file in files if (file.path, file.bytes, file.mtime_ns) not in done]
     if new:
+        written = set()
         for task, result in runner_of(new)(tasks_of(new), Reading(asking, names, folder)):
+            path = Path(result) if isinstance(result, str) else folder / shard_name(task.files)
             if isinstance(result, Lost):
-                shards.write(folder / shard_name(task.files), _lost(task, result, names), asking.text)
-        known, unread = _usable(folder, asking, names, wanted)
-    known = [one._replace(asking=asking.text) for one in known]
+                shards.write(path, _lost(task, result, names), asking.text)
+            written.add(path.name)
+        known, unread = _usable(folder, asking, names, wanted, written)
     return Fleet(tuple(known), tuple(unread), {asking.text: asking}, names.expected, names.notes, len(files))
 
 
@@ -244,8 +248,12 @@ def put_together(paths: Iterable[str], rules: Ruleset | None = None) -> Fleet:
         known += some
         unread.update(lost)
     check_alike(list(askings.values()))
-    read = {(one.site, one.path) for one in known}
-    return Fleet(tuple(known), tuple(sorted(one for one in unread if ("", one.path) not in read)), askings)
+    read: dict[tuple[str, str], int] = {}
+    for one in known:
+        read[one.path, one.host] = max(one.modified_ns, read.get((one.path, one.host), 0))
+    # What was read in a later run is no longer lost; without its host it may be a file of another site.
+    left = [one for one in unread if not one.host or read.get((one.path, one.host), -1) < one.modified_ns]
+    return Fleet(tuple(known), tuple(sorted(left)), askings, notes=_versions(known))
 
 
 def tasks_of(files: Sequence[FoundFile]) -> list[Task]:
@@ -279,32 +287,42 @@ def summaries_in(folder: Path) -> list[Path]:
 
 
 def _usable(
-    folder: Path, asking: Asking, names: Names, wanted: set[tuple[str, int, int]]
+    folder: Path, asking: Asking, names: Names, wanted: set[tuple[str, int, int]], written: Container[str] = ()
 ) -> tuple[list[Known], list[Unread]]:
-    """Return what the summaries of a folder say of the wanted files, under the names that these have now."""
+    """Return what the summaries of a folder say of the wanted files, under the names that these have now.
+
+    written: names of the summaries of this run. All in them counts: a log that is in use, or that was removed, is not
+    any more as it was found.
+    """
     known: list[Known] = []
-    unread: list[Unread] = []
+    unread: set[Unread] = set()
     for path in summaries_in(folder):
         some, lost = _outline(path, asking, names)
-        some = [one for one in some if (one.path, one.size, one.modified_ns) in wanted]
-        lost = tuple(one for one in lost if (one.path, one.size, one.modified_ns) in wanted)
+        if path.name not in written:
+            some = [one for one in some if (one.path, one.size, one.modified_ns) in wanted]
+            lost = tuple(one for one in lost if (one.path, one.size, one.modified_ns) in wanted)
         if not some and not lost:
             path.unlink()
         known += some
-        unread += lost
-    return known, unread
+        unread.update(lost)
+    return known, sorted(unread)
 
 
 def _outline(path: Path, asking: Asking, names: Names) -> tuple[list[Known], tuple[Unread, ...]]:
     """Return the outline of a summary under the names that hosts have now, an empty one if it is of no use."""
     try:
         some, lost = shards.outline(path)
-        if not asking.can_use(shards.question_of(path)):
+        question = shards.question_of(path)
+        if not asking.can_use(question):
             return [], ()
+        hosts = [named(one, names) for one in some]
+        unread = tuple(replace(one, host=_host_by_path(one.path, names)) for one in lost)
+        if (question, hosts, unread) != (asking.text, [(one.host, one.site) for one in some], lost):
+            shards.relabel(path, hosts, unread, asking.text)
+            return shards.outline(path)
     except ReportError:  # broken: its files are read again
         return [], ()
-    renamed = any(named(one, names) != (one.host, one.site) for one in some)
-    return (_renamed(path, names) if renamed else some), lost
+    return some, lost
 
 
 def named(one: Known, names: Names) -> tuple[str, str]:
@@ -314,24 +332,44 @@ def named(one: Known, names: Names) -> tuple[str, str]:
     return (name.host, name.site) if name else ("", "")
 
 
-def _renamed(path: Path, names: Names) -> list[Known]:
-    """Write a summary again under the names that hosts have now, and return its outline."""
-    summary, question = shards.read(path), shards.question_of(path)
-    known, _ = shards.outline(path)
-    entries = [
-        replace(entry, host=name[0], site=name[1])
-        for entry, name in zip(summary.entries, (named(one, names) for one in known), strict=True)
-    ]
-    shards.write(path, replace(summary, entries=tuple(entries)), question)
-    return shards.outline(path)[0]
+def _host_by_path(path: str, names: Names) -> str:
+    """Return the name of the host that a path tells, empty if it tells none."""
+    name = names.of(path)
+    return name.host if name else ""
 
 
 def _lost(task: Task, lost: Lost, names: Names) -> Summary:
     """Return the summary of a file whose reading ended its worker."""
     (path,) = task.files
-    name, status = names.of(path), Path(path).stat()
-    host = name.host if name else ""
-    return Summary((), (Unread(path, host, lost.how, lost.hint, status.st_size, status.st_mtime_ns),))
+    size = modified_ns = 0
+    with suppress(OSError):  # it is gone
+        status = Path(path).stat()
+        size, modified_ns = status.st_size, status.st_mtime_ns
+    return Summary((), (Unread(path, _host_by_path(path, names), lost.how, lost.hint, size, modified_ns),))
+
+
+def _versions(known: Iterable[Known]) -> tuple[str, ...]:
+    """Return a sentence on files that stand in summaries as they were at several times, if any do."""
+    several = sum(
+        len({one.digest for one in some if one.path == path}) > 1
+        for some in by_host(known).values()
+        for path, count in Counter(one.path for one in some).items()
+        if count > 1
+    )
+    if not several:
+        return ()
+    what = "1 file stands" if several == 1 else f"{several:,} files stand"
+    return (
+        f"{what} in these summaries with several contents: the latest counts. If they are of computers of one name at "
+        "several sites, run `auditor batch` with --host-from and {site}.",
+    )
+
+
+def _latest(known: Iterable[Known]) -> list[Known]:
+    """Return what is known of one host without what it says of files as they were before they changed."""
+    ordered = sorted(known, key=lambda one: (one.shard, one.row))
+    latest = {one.path: one for one in sorted(ordered, key=lambda one: (one.modified_ns, one.digest))}
+    return [one for one in ordered if one.digest == latest[one.path].digest]
 
 
 def _entries(places: Sequence[Place]) -> dict[tuple[str, int], Entry]:

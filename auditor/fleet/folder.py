@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +22,7 @@ from auditor.render.fleet_tables import TABLES, write_csv, write_parquet
 from auditor.render.fleet_text import render_fleet_text
 from auditor.version import VERSION
 
-SUMMARIES, STATE, TEXT, JSON = "summaries", "state.json", "report.txt", "fleet.json"
+SUMMARIES, STATE, TEXT, JSON, LOCK = "summaries", "state.json", "report.txt", "fleet.json", ".lock"
 Form = Callable[[FleetReport, BinaryIO], None]
 
 
@@ -80,7 +82,7 @@ class FleetFolder:
         """Make the folder. Raises OutputError if it cannot be made, or holds other things (without force)."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            others = {one.name for one in os.scandir(self.path)} - {SUMMARIES, STATE, *FORMS}
+            others = {one.name for one in os.scandir(self.path)} - {SUMMARIES, STATE, LOCK, *FORMS}
             self.summaries.mkdir(exist_ok=True)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -93,6 +95,27 @@ class FleetFolder:
             self.summaries.rmdir()
             what = f"the folder holds other files, such as {min(others)}"
             raise OutputError(what, where=str(self.path), hint="name a new folder, or add --force")
+
+    @contextmanager
+    def kept_from_others(self) -> Iterator[None]:
+        """Keep other runs from this folder meanwhile. Raises OutputError if one is at work in it.
+
+        The system lets go of it however this process ends. Where a drive knows no locks, nobody is kept from anything.
+        """
+        try:
+            file = (self.path / LOCK).open("ab")
+        except OSError as error:
+            hint = "choose a folder that you may write to"
+            raise OutputError(f"cannot be written ({error.strerror})", where=str(self.path), hint=hint) from error
+        with file:
+            try:
+                _lock(file.fileno())
+            except BlockingIOError as error:
+                what, hint = "another run is at work in this folder", "wait until it has ended, or name another folder"
+                raise OutputError(what, where=str(self.path), hint=hint) from error
+            except OSError:
+                pass
+            yield
 
     def is_about(self, what: str) -> bool:
         """Tell whether the report is there and is about this. what: as of `write`."""
@@ -135,6 +158,21 @@ class FleetFolder:
         )
         with output.opened(str(self.path / STATE), force=True) as out:
             out.write(json.dumps(asdict(state)).encode())
+
+
+def _lock(number: int) -> None:
+    """Lock an open file until it is closed. Raises BlockingIOError if another process has."""
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    import msvcrt
+
+    try:
+        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
+    except PermissionError as error:
+        raise BlockingIOError from error
 
 
 def told_of(parts: Iterable[object]) -> str:

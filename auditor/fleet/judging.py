@@ -53,8 +53,8 @@ class _Contacts:
 class Bench:
     """All that judging one host needs beside its own sources.
 
-    facts: what is known of the site; asked: ids of the methods that are reported, the main one first; casts: who plays
-    which role, by site.
+    facts: what is known of the site; asked: ids of the methods that were asked for, the main one first (the others are
+    judged too); casts: who plays which role, by site.
     """
 
     question: Question
@@ -146,7 +146,8 @@ def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostR
     sources = [one.source for one in once]
     clients = verdicts.judge(Traffic(sources, cast.hosts), bench.question.ruleset, cast, bench.facts)
     told = min(clients, key=lambda one: _rank(one, bench.asked[0]), default=None)
-    methods = [told.method(one) for one in bench.asked] if told else []
+    every = [one.id for one in bench.question.ruleset.methods]
+    methods = [told.method(one) for one in every] if told else []
     times = [(one.first_ns, one.last_ns, one.clock == "local") for one in sources if one.first_ns is not None]
     first = min(times, key=lambda one: one[0] or 0, default=(None, None, False))
     last = max(times, key=lambda one: one[1] or 0, default=(None, None, False))
@@ -160,8 +161,7 @@ def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostR
         records=sum(one.records for one in sources),
         first_time=r.utc_text(first[0], local=first[2]),
         last_time=r.utc_text(last[1], local=last[2]),
-        outcomes=tuple(_outcome(one) for one in methods)
-        or tuple(Outcome(one, NO_EVIDENCE, (), ()) for one in bench.asked),
+        outcomes=tuple(_outcome(one) for one in methods) or tuple(Outcome(one, NO_EVIDENCE, (), ()) for one in every),
         seen=tuple(_seen(methods, sources_of=[one.path for one in sources])),
         recommended=tuple(one.method for one in told.recommendation) if told else (),
         warnings=tuple(_warnings(once))[:MOST_WARNINGS],

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import accumulate, pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from auditor.errors import MissingPackageError, ReportError
+from auditor.errors import MissingPackageError, OutputError, ReportError
 from auditor.fleet.hosts import Known
 from auditor.fleet.judging import Contact
 from auditor.fleet.kept import COLUMNS, TEXTS, Facts, KeptFlow, KeptFlows
@@ -76,16 +77,40 @@ def parquet() -> Any:
 
 
 def write(path: Path, summary: Summary, question: str) -> None:
-    """Write a summary to a Parquet file that appears whole. question: what it answers, in the words of `batch`."""
-    lost = json.dumps([one.__dict__ for one in summary.unread])
+    """Write a summary to a Parquet file that appears whole. question: what it answers, in the words of `batch`.
+
+    Raises OutputError if it cannot be written: that is no fault of the files that it is of.
+    """
+    _write(path, _table(summary.entries), summary.unread, question)
+
+
+def relabel(path: Path, hosts: Sequence[tuple[str, str]], unread: Sequence[Unread], question: str) -> None:
+    """Write a summary again for another question that it answers as well, and under other names.
+
+    hosts: name and site for each row; unread: the files that could not be read, under their new names.
+    """
+    table = _columns_of(opened(path), path)
+    for name, values in zip(("host", "site"), zip(*hosts, strict=True), strict=False):
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, table.schema.field(at), _texts(values))
+    _write(path, table, unread, question)
+
+
+def _write(path: Path, table: pyarrow.Table, unread: Sequence[Unread], question: str) -> None:
+    lost = json.dumps([one.__dict__ for one in unread])
     about = {VERSION_KEY: str(FORMAT_VERSION), QUESTION_KEY: question, UNREAD_KEY: lost}
-    table = _table(summary.entries).replace_schema_metadata(about)
+    table = table.replace_schema_metadata(about)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        parquet().write_table(table, beside, compression="zstd")
+        parquet().write_table(table, beside, compression="zstd", write_page_checksum=True)
         os.replace(beside, path)
+    except OSError as error:
+        hint = "choose a folder that you may write to, make room; the same command goes on where it was"
+        reason = os.strerror(error.errno) if error.errno else error
+        raise OutputError(f"the summaries cannot be written ({reason})", where=str(path.parent), hint=hint) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Summary:
@@ -139,7 +164,8 @@ def _columns_of(file: pyarrow.parquet.ParquetFile, path: Path, names: Sequence[s
     try:
         return file.read(columns=None if names is None else list(names))
     except (OSError, pyarrow.ArrowException) as error:
-        raise ReportError("this summary is broken", where=str(path), hint="copy it again") from error
+        hint = "copy it again; if `auditor batch` wrote it here, remove it and run that again"
+        raise ReportError("this summary is broken", where=str(path), hint=hint) from error
 
 
 def _about(file: pyarrow.parquet.ParquetFile, key: bytes) -> str:
@@ -156,7 +182,7 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
     import pyarrow
 
     try:
-        file = reader.ParquetFile(path)
+        file = reader.ParquetFile(path, page_checksum_verification=True)
     except (OSError, pyarrow.ArrowException) as error:
         raise ReportError(
             "this is no summary that `auditor batch` wrote, or a broken one", where=str(path), hint="copy it again"

@@ -42,7 +42,11 @@ class Question:
 
 @dataclass(frozen=True, order=True)
 class Unread:
-    """A file that could not be read, or whose reading ended its worker. size, modified_ns: of it, as of an entry."""
+    """A file that could not be read, or whose reading ended its worker.
+
+    size, modified_ns: of it, as of an entry; both 0 if nobody can tell, or if the fault was not in what it holds but in
+    reaching it (no right to read it, a drive that was gone), so that it is worth another try.
+    """
 
     path: str
     host: str
@@ -50,6 +54,11 @@ class Unread:
     hint: str
     size: int
     modified_ns: int
+
+    @property
+    def again(self) -> bool:
+        """Tell whether it is worth another try, although nothing is known to have changed."""
+        return not self.modified_ns
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,8 @@ def summarised(path: str | Path, question: Question, names: Names | None = None)
             check(source)
         digest = digest_of(file)
     except SourceError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:
+            size = modified_ns = 0
         return Summary((), (Unread(name_of(file), name.host, error.what, error.hint or "", size, modified_ns),))
     kept, more = question.wanted.kept(source)
     whole = Entry(
