@@ -69,7 +69,8 @@ class Commands(click.Group):
         except click.UsageError as error:
             if args and _is_path(args[0]):
                 capture = f'"{args[0]}"' if " " in args[0] else args[0]
-                message = f"No such command {_shown(args[0])}. To audit it: auditor analyze {capture}"
+                words = f"auditor batch {capture} -o DIR" if os.path.isdir(args[0]) else f"auditor analyze {capture}"
+                message = f"No such command {_shown(args[0])}. To audit it: {words}"
                 raise click.UsageError(message, ctx) from error
             raise
 

@@ -213,7 +213,8 @@ def _head(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise SourceError("this is a folder", where=str(path), hint="name the capture files in it")
+            hint = "name the files in it, or audit many computers: auditor batch PATH... -o DIR"
+            raise SourceError("this is a folder", where=str(path), hint=hint)
         if not stat.S_ISREG(mode):
             raise SourceError("this is not an ordinary file", where=str(path), hint="save the capture to a file first")
         with path.open("rb") as file:
