@@ -207,8 +207,9 @@ def redact_option(function: Function) -> Function:
 def cli() -> None:
     """Tell why a Configuration Manager client installation failed.
 
-    Reads packet captures and says which documented port was blocked, in which direction and by whom, with the frames
-    that prove it - and which other installation method would have worked.
+    Reads packet captures and logs, of one computer or of a fleet, and says which documented port was blocked, in which
+    direction and by whom, with the frames or lines that prove it - and which other installation method would have
+    worked.
     """
 
 
@@ -269,7 +270,12 @@ def analyze(
     metavar="FILE",
     help="CSV file with the columns host and any of path, address, site: whose is what, and who should have logs.",
 )
-@click.option("--workers", type=click.IntRange(0, 1024), metavar="N", help="Processes; 0 works in this one.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 1024),
+    metavar="N",
+    help="Processes; without it one a processor, at most 8, as memory allows; 0 works in this one.",
+)
 @click.option("--dask", is_flag=True, help="Read with Dask on this computer (--workers processes).")
 @click.option(
     "--scheduler", type=Named(), metavar="ADDRESS", help="Read on a Dask cluster, such as tcp://10.0.0.5:8786."

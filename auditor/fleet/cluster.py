@@ -135,12 +135,7 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[Client]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # other versions of Dask are told in one line below
             client = Client(scheduler, timeout=CONNECT_S)
-    except (
-        OSError,
-        ValueError,
-        TypeError,
-        MemoryError,
-    ) as error:  # what no scheduler says may look like a huge message
+    except (OSError, ValueError, TypeError, MemoryError) as error:  # MemoryError: no scheduler, so no length either
         hint = "check the address, whether `dask scheduler` runs there, and whether a firewall lets its port through"
         raise AuditorError("no Dask scheduler answers there", where=scheduler, hint=hint) from error
     with client:
