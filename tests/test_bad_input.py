@@ -75,7 +75,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_a_folder(tmp_path):
-    with pytest.raises(SourceError, match="this is a folder - .*auditor batch"):
+    with pytest.raises(SourceError, match=r"this is a folder - .*auditor batch"):
         read_path(tmp_path)
 
 
@@ -83,7 +83,7 @@ def test_a_folder(tmp_path):
 def test_what_is_no_source_says_what_to_bring_instead(tmp_path, name, hint):
     (tmp_path / name).write_text("The log is in the folder of the predecessor, see ticket 4711.\n" * 9)
     with pytest.raises(SourceError, match=f"this is no pcap or pcapng capture, and no Windows Firewall log - .*{hint}"):
-        read(tmp_path / name)
+        read_path(tmp_path / name)
 
 
 def test_a_name_that_no_file_can_have():
