@@ -69,7 +69,8 @@ class Commands(click.Group):
         except click.UsageError as error:
             if args and _is_path(args[0]):
                 capture = f'"{args[0]}"' if " " in args[0] else args[0]
-                message = f"No such command {_shown(args[0])}. To audit it: auditor analyze {capture}"
+                words = f"auditor batch {capture} -o DIR" if os.path.isdir(args[0]) else f"auditor analyze {capture}"
+                message = f"No such command {_shown(args[0])}. To audit it: {words}"
                 raise click.UsageError(message, ctx) from error
             raise
 
@@ -206,8 +207,9 @@ def redact_option(function: Function) -> Function:
 def cli() -> None:
     """Tell why a Configuration Manager client installation failed.
 
-    Reads packet captures and says which documented port was blocked, in which direction and by whom, with the frames
-    that prove it - and which other installation method would have worked.
+    Reads packet captures and logs, of one computer or of a fleet, and says which documented port was blocked, in which
+    direction and by whom, with the frames or lines that prove it - and which other installation method would have
+    worked.
     """
 
 
@@ -268,7 +270,12 @@ def analyze(
     metavar="FILE",
     help="CSV file with the columns host and any of path, address, site: whose is what, and who should have logs.",
 )
-@click.option("--workers", type=click.IntRange(0, 1024), metavar="N", help="Processes; 0 works in this one.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0, 1024),
+    metavar="N",
+    help="Processes; without it one a processor, at most 8, as memory allows; 0 works in this one.",
+)
 @click.option("--dask", is_flag=True, help="Read with Dask on this computer (--workers processes).")
 @click.option(
     "--scheduler", type=Named(), metavar="ADDRESS", help="Read on a Dask cluster, such as tcp://10.0.0.5:8786."

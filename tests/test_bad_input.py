@@ -75,8 +75,15 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_a_folder(tmp_path):
-    with pytest.raises(SourceError, match="this is a folder"):
+    with pytest.raises(SourceError, match=r"this is a folder - .*auditor batch"):
         read_path(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "hint"), [("pfirewall.log.old", "LogFiles"), ("push.pcap", "as pcapng in Wireshark")])
+def test_what_is_no_source_says_what_to_bring_instead(tmp_path, name, hint):
+    (tmp_path / name).write_text("The log is in the folder of the predecessor, see ticket 4711.\n" * 9)
+    with pytest.raises(SourceError, match=f"this is no pcap or pcapng capture, and no Windows Firewall log - .*{hint}"):
+        read_path(tmp_path / name)
 
 
 def test_a_name_that_no_file_can_have():

@@ -376,6 +376,11 @@ def test_the_version_where_there_is_no_tshark(run, monkeypatch, tmp_path):
     assert run("--version") == Ran(0, f"auditor {VERSION}\ntshark not found\n", "")
 
 
+def test_a_folder_in_the_place_of_a_command_or_a_capture_is_what_batch_is_for(run, tmp_path):
+    assert f"To audit it: auditor batch {tmp_path} -o DIR" in run(str(tmp_path)).err
+    assert "auditor batch PATH... -o DIR" in run("analyze", str(tmp_path)).err
+
+
 # explain
 
 

@@ -7,8 +7,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -150,6 +152,25 @@ def test_a_scheduler_that_does_not_answer_is_told_soon(monkeypatch):
     with pytest.raises(AuditorError, match=rf"^tcp://127.0.0.1:{port}: no Dask scheduler answers there - check"):
         list(run_on_cluster([Task(0, ("a",))], fleet_work.names, scheduler=f"tcp://127.0.0.1:{port}"))
     assert time.monotonic() - began < 8
+
+
+@needs_dask
+def test_a_port_behind_which_something_else_listens_is_told(monkeypatch):
+    """Such as that of a web page: what it answers is no length of a message, and not worth all memory there is."""
+    monkeypatch.setattr(cluster, "CONNECT_S", 1)
+    with socket.create_server(("127.0.0.1", 0)) as web:
+        port = web.getsockname()[1]
+        threading.Thread(target=_answer, args=(web,), daemon=True).start()
+        with pytest.raises(AuditorError, match=rf"^tcp://127.0.0.1:{port}: no Dask scheduler answers there - check"):
+            list(run_on_cluster([Task(0, ("a",))], fleet_work.names, scheduler=f"tcp://127.0.0.1:{port}"))
+
+
+def _answer(server: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            caller, _ = server.accept()
+            with caller:
+                caller.sendall(b"HTTP/1.1 400 Bad Request\r\nServer: web\r\nConnection: close\r\n\r\n" * 9)
 
 
 @needs_dask

@@ -136,7 +136,7 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[Client]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # other versions of Dask are told in one line below
             client = Client(scheduler, timeout=CONNECT_S)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, MemoryError) as error:  # MemoryError: no scheduler, so no length either
         hint = "check the address, whether `dask scheduler` runs there, and whether a firewall lets its port through"
         raise AuditorError("no Dask scheduler answers there", where=scheduler, hint=hint) from error
     with client:

@@ -47,6 +47,8 @@ KNOWN_FORMATS = (
 )
 PADDING_PIECE = 1024 * 1024
 HEAD = 64  # bytes that tell what a file is
+CAPTURE_HINT = "save it as pcapng in Wireshark, or with tcpdump -w"
+LOG_HINT = r"copy the log itself, from C:\Windows\System32\LogFiles\Firewall: it begins with #Version"
 ETL_HINT = (
     "a Windows trace (.etl)? Convert it: pktmon etl2pcap FILE.etl -o FILE.pcapng, or etl2pcapng if netsh trace made it"
 )
@@ -213,7 +215,8 @@ def _head(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise SourceError("this is a folder", where=str(path), hint="name the capture files in it")
+            hint = "name the files in it, or audit many computers: auditor batch PATH... -o DIR"
+            raise SourceError("this is a folder", where=str(path), hint=hint)
         if not stat.S_ISREG(mode):
             raise SourceError("this is not an ordinary file", where=str(path), hint="save the capture to a file first")
         with path.open("rb") as file:
@@ -269,7 +272,8 @@ def _known_format(head: bytes) -> tuple[str, str] | None:
 def _not_a_source(path: Path, head: bytes) -> SourceError:
     if known := _known_format(head):
         return SourceError(f"this is {known[0]}, not a capture or firewall log", where=str(path), hint=known[1])
-    hint = ETL_HINT if path.suffix.lower() == ".etl" else "save it as pcapng in Wireshark, or with tcpdump -w"
+    name = path.name.lower()
+    hint = ETL_HINT if name.endswith(".etl") else LOG_HINT if ".log" in name else CAPTURE_HINT
     return SourceError("this is no pcap or pcapng capture, and no Windows Firewall log", where=str(path), hint=hint)
 
 
