@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +27,16 @@ CLOCK_COLONS = np.uint64(0x0000FF0000FF0000)
 LONGEST = len(PADDING) - 1
 LENGTHS, IS_NUMBER = range(LONGEST + 1), range(1, WORD + 1)
 KEEP = np.array(
-    [[(1 << 8 * min(max(length - at, 0), WORD)) - 1 for length in LENGTHS] for at in range(0, LONGEST, WORD)], np.uint64
+    [[(1 << 8 * min(max(length - at, 0), WORD)) - 1 for at in range(0, LONGEST, WORD)] for length in LENGTHS], np.uint64
 )
+KEEP_FIRST = KEEP[:, 0].copy()
 SHIFT = np.array([8 * (WORD - length) if length in IS_NUMBER else 0 for length in LENGTHS], np.uint64)
 LEADING_ZEROS = np.array(
     [int(ASCII_ZEROS) >> 8 * length if length in IS_NUMBER else (1 << 64) - 1 for length in LENGTHS], np.uint64
 )
 DATE_LENGTH = 10
 YEARS = range(1970, 2200)
+NO_DAY = -1
 TEN = np.uint64(10)
 PAIRED = tuple(
     tuple(map(np.uint64, one))
@@ -49,12 +51,12 @@ class Column:
     begin: NDArray[np.int64]
     end: NDArray[np.int64]
 
-    @cached_property
+    @property
     def length(self) -> NDArray[np.int64]:
         """Bytes of each field."""
         return self.end - self.begin
 
-    @cached_property
+    @property
     def short(self) -> NDArray[np.int64]:
         """Bytes of each field, LONGEST at most."""
         return np.minimum(self.length, LONGEST)
@@ -74,23 +76,23 @@ class Text:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._eights = np.ndarray((len(data) - WORD + 1,), "<u8", data, strides=(1,))
-        self._sixteens = np.ndarray((len(data) - 2 * WORD + 1,), "V16", data, strides=(1,))
 
     def words(self, column: Column) -> U64:
         """Return the first eight bytes of each field; zeros behind its end."""
         words: U64 = self._eights[column.begin]
-        words &= KEEP[0][column.short]
+        words &= KEEP_FIRST[column.short]
         return words
 
-    def two_words(self, column: Column, at: int = 0) -> tuple[U64, U64]:
-        """Return eight bytes of each field, from its word `at` on, and the eight behind them; zeros behind its end."""
-        both = self._two_words(column.begin + at * WORD if at else column.begin)
-        first, second = both[:, 0] & KEEP[at][column.short], both[:, 1] & KEEP[at + 1][column.short]
-        return first, second
+    def first_words(self, column: Column, count: int) -> list[U64]:
+        """Return the first so many words (of eight bytes) of each field; zeros behind its end."""
+        some, short = self._words_from(column.begin, count), column.short
+        return [some[:, at] & KEEP[:, at][short] for at in range(count)]
 
-    def _two_words(self, begin: NDArray[np.int64]) -> U64:
-        """Return sixteen bytes from each place as two words: to fetch them at once takes half the time."""
-        return self._sixteens[begin].view("<u8").reshape(-1, 2)
+    def _words_from(self, begin: NDArray[np.int64], count: int) -> U64:
+        """Return so many words from each place: to fetch them at once takes half the time."""
+        size = count * WORD
+        several = np.ndarray((len(self._data) - size + 1,), f"V{size}", self._data, strides=(1,))
+        return several[begin].view("<u8").reshape(-1, count)
 
     def is_word(self, column: Column, words: U64, word: bytes) -> Mask:
         """Tell which fields are this word; words: their first eight bytes."""
@@ -99,7 +101,7 @@ class Text:
             return same
         rows = np.flatnonzero(same & (column.length == len(word)))
         same = np.zeros(len(words), np.bool_)
-        same[rows] = self.two_words(column.at(rows))[1] == _number(word[WORD:])
+        same[rows] = self.first_words(column.at(rows), 2)[1] == _number(word[WORD:])
         return same
 
     def numbers(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
@@ -115,9 +117,9 @@ class Text:
         return self._eight_digits(column)
 
     def _eight_digits(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
-        digit = self._eights[column.begin]
-        digit <<= SHIFT[column.short]
-        digit |= LEADING_ZEROS[column.short]
+        digit, short = self._eights[column.begin], column.short
+        digit <<= SHIFT[short]
+        digit |= LEADING_ZEROS[short]
         digit ^= ASCII_ZEROS
         good = (digit | digit + NINE_AT_MOST) & UPPER_HALVES == 0
         for ten, bits, keep in PAIRED:  # of each pair of numbers one
@@ -129,15 +131,14 @@ class Text:
 
     def days(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
         """Return each date (YYYY-MM-DD) as days since 1970, and which fields are one."""
-        both = self._two_words(column.begin)
-        first, second = both[:, 0], both[:, 1] & KEEP[1][DATE_LENGTH]
-        changes = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
-        heads = np.append(0, np.flatnonzero(changes) + 1)[: len(first)]
-        known = [_day(text) for text in self.texts(Column(column.begin, column.begin + DATE_LENGTH), heads)]
-        again = np.diff(heads, append=len(first))
-        days = np.repeat(np.array([day or 0 for day in known], np.int64), again)
-        good = np.repeat(np.array([day is not None for day in known], np.bool_), again)
-        return days, good & (column.length == DATE_LENGTH)
+        both = self._words_from(column.begin, 2)
+        first, second = both[:, 0], both[:, 1] & KEEP[DATE_LENGTH, 1]
+        new = np.ones(len(first), np.bool_)
+        np.not_equal(first[1:], first[:-1], out=new[1:])
+        new[1:] |= second[1:] != second[:-1]
+        texts = self.texts(Column(column.begin, column.begin + DATE_LENGTH), new.nonzero()[0])
+        days = np.array([_day(text) for text in texts], np.int64)[np.cumsum(new) - 1]
+        return days, (days != NO_DAY) & (column.length == DATE_LENGTH)
 
     def seconds(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
         """Return each time of day (HH:MM:SS) in seconds, and which fields are one."""
@@ -165,10 +166,10 @@ def _number(word: bytes) -> np.uint64:
 
 
 @lru_cache(maxsize=1 << 12)
-def _day(text: bytes) -> int | None:
-    """Return a date as days since 1970; None for what is none, and for years in which no log was written."""
+def _day(text: bytes) -> int:
+    """Return a date as days since 1970; NO_DAY for what is none, and for years in which no log was written."""
     try:
         day = date.fromisoformat(text.decode("ascii"))
     except ValueError:
-        return None
-    return day.toordinal() - date(1970, 1, 1).toordinal() if day.year in YEARS else None
+        return NO_DAY
+    return day.toordinal() - date(1970, 1, 1).toordinal() if day.year in YEARS else NO_DAY

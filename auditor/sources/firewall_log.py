@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from auditor.log_flows import LogFlowBuilder, LogFlows
 from auditor.sources.clock import Clock
-from auditor.sources.log_rows import CANONICAL, Schema
-from auditor.sources.pfirewall import LogReader
+from auditor.sources.log_rows import CANONICAL
+from auditor.sources.pfirewall import LogReader, recognise
 from auditor.sources.source import FIREWALL_LOG, Advance, Source, name_of
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import THEY_READ, SourceWarning
 
 
-def read_firewall_log(path: Path, schema: Schema, clock: Clock, advance: Advance) -> Source:
-    """Return the flows, counts and warnings of one log. schema, clock: as for LogReader."""
-    reader = LogReader(path, schema, clock)
+def read_firewall_log(
+    raw: io.BufferedReader, path: Path, clock: Clock, advance: Advance
+) -> Source | None:
+    """Return the flows, counts and warnings of one log, None if the file is nothing like one.
+
+    raw: the file, at its beginning; path: its name. Raises SourceError as `recognise` does.
+    """
+    schema = recognise(raw, path)
+    if schema is None:
+        return None
+    raw.seek(0)
+    reader, name = LogReader(raw, schema, clock), name_of(path)
     builder = LogFlowBuilder()
     for rows in reader:
         builder.add(rows)
         advance(reader.position, reader.bytes)
     attempts = builder.finish(reader.addresses)
-    details = LogFlows(name_of(path), attempts, reader.addresses, builder.facts(reader, attempts))
+    details = LogFlows(name, attempts, reader.addresses, builder.facts(reader, attempts))
     notes = ", ".join(filter(None, (reader.encoding, "gzip" * reader.gzipped)))
     return Source(
-        path=name_of(path),
+        path=name,
         kind=FIREWALL_LOG,
         format="pfirewall" + (f" ({notes})" if notes else ""),
-        bytes=path.stat().st_size,
+        bytes=reader.bytes,
         records=reader.account.rows,
         skipped=reader.account.skipped,
         first_ns=None if builder.first_s is None else builder.first_s * 10**9,

@@ -234,8 +234,7 @@ class _Lines:
         )
 
     def _regular(self, is_blank: Mask) -> Mask:
-        count = self._each or np.diff(self._last, prepend=-1)
-        regular: Mask = (count - self._returned == self._fields) & (self.bytes[self.begin] > HASH)
+        regular: Mask = (self._count() - self._returned == self._fields) & (self.bytes[self.begin] > HASH)
         pairs = int(np.count_nonzero(self._returned))
         if self._controls != len(self) + pairs:
             regular[self._lines_of(np.flatnonzero((self.bytes < BLANK) & ~self._ends_line()))] = False
@@ -243,6 +242,15 @@ class _Lines:
         if np.count_nonzero(side_by_side) != pairs:
             regular[self._lines_of(np.flatnonzero(side_by_side & ~self._ends_line()[:-1]))] = False
         return regular
+
+    def _count(self) -> int | NDArray[np.int64]:
+        """Return how many blanks each line has."""
+        if self._each:
+            return self._each
+        count = self._last.copy()
+        count[0] += 1
+        count[1:] -= self._last[:-1]
+        return count
 
     def _ends_line(self) -> Mask:
         """Tell which bytes are line breaks."""
@@ -288,7 +296,7 @@ class _Fields:
     def _end(self, position: int) -> NDArray[np.int64]:
         if position not in self._ends:
             where = slice(position, None, self._each) if self._each else self._first + position
-            self._ends[position] = self._blanks[where].copy()
+            self._ends[position] = np.ascontiguousarray(self._blanks[where])
         return self._ends[position]
 
 
@@ -364,7 +372,7 @@ class _Batch:
         src, dst = both[: len(lost)], both[len(lost) :]
         self._unless(lost | ((src != NOBODY) & (dst != NOBODY)), ADDRESS)
         src_port, dst_port = self._ports(protocol)
-        flags, sequence = self._tcp(np.flatnonzero((action == DROP) & (protocol == TCP)))
+        flags, sequence = self._tcp(((action == DROP) & (protocol == TCP)).nonzero()[0])
         process = self._process(lost)
         self._count_lost(lost)
         good = self._fault == 0
@@ -430,30 +438,38 @@ class _Batch:
         protocol = np.full(len(words), -1, np.int16)
         for word, number in PROTOCOLS.items():
             protocol += self._text.is_word(column, words, word) * np.int16(number + 1)
-        rest = np.flatnonzero((protocol < 0) & ~lost)
-        numbers, good = self._text.numbers(column.at(rest))
-        protocol[rest] = np.where(good & (numbers <= 0xFF), numbers, -1)
-        protocol[protocol == ICMPV6] = ICMP
+        rest = ((protocol < 0) & ~lost).nonzero()[0]
+        if len(rest):
+            numbers, good = self._text.numbers(column.at(rest))
+            protocol[rest] = np.where(good & (numbers <= 0xFF), numbers, -1)
+            protocol[protocol == ICMPV6] = ICMP
         self._unless(lost | (protocol >= 0), PROTOCOL)
         return protocol
 
     def _ports(self, protocol: NDArray[np.int16]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the two ports, or type and code, of each row; zeros where it has none."""
-        has_ports = (protocol == TCP) | (protocol == UDP)
-        without, icmp = np.flatnonzero(~has_ports), np.flatnonzero(protocol == ICMP)
-        both = []
-        for port, kind in (("src-port", "icmptype"), ("dst-port", "icmpcode")):
-            numbers, good = self._text.numbers(self._of(port))
-            self._unless(~has_ports | (good & (numbers <= MOST_PORT)), PORT)
-            numbers[without] = 0
-            if len(icmp) and kind in self._names:
-                told, good = self._text.numbers(self._of_rows(icmp, kind))
-                self._unless_of(icmp, good & (told <= MOST_ICMP), ICMP_KIND)
-                numbers[icmp] = told
-            elif len(icmp):
-                self._unless_of(icmp, np.zeros(len(icmp), np.bool_), ICMP_KIND)
-            both.append(numbers)
-        return both[0], both[1]
+        without = ((protocol != TCP) & (protocol != UDP)).nonzero()[0]
+        both, good = self._text.numbers(self._of("src-port").and_then(self._of("dst-port")))
+        (src, dst), (src_good, dst_good) = both.reshape(2, -1), (good & (both <= MOST_PORT)).reshape(2, -1)
+        good = src_good & dst_good
+        if len(without):
+            good[without] = True
+            src[without] = dst[without] = 0
+            icmp = (protocol == ICMP).nonzero()[0]
+            src[icmp], dst[icmp] = self._icmp(icmp)
+        self._unless(good, PORT)
+        return src, dst
+
+    def _icmp(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return type and code of some rows."""
+        told, good = np.zeros((2, len(rows)), np.int64), np.zeros((2, len(rows)), np.bool_)
+        if {"icmptype", "icmpcode"} <= set(self._names):
+            both, is_number = self._text.numbers(
+                self._of_rows(rows, "icmptype").and_then(self._of_rows(rows, "icmpcode"))
+            )
+            told, good = both.reshape(2, -1), (is_number & (both <= MOST_ICMP)).reshape(2, -1)
+        self._unless_of(rows, good[0] & good[1], ICMP_KIND)
+        return told[0], told[1]
 
     def _unless_of(self, rows: NDArray[np.int64], good: Mask, kind: int) -> None:
         everywhere = np.ones(len(self._fault), np.bool_)
@@ -470,9 +486,10 @@ class _Batch:
         known = [_flags(int(word).to_bytes(8, "little").rstrip(b"\0")) for word in words.tolist()]
         told = np.array(known, np.int64)[codes]
         number, is_number = self._text.numbers(numbers)
-        is_number = (is_number & (number <= MOST_SEQUENCE)) | self._text.is_dash(numbers)
+        unsaid = self._text.is_dash(numbers)
+        is_number = (is_number & (number <= MOST_SEQUENCE)) | unsaid
         self._unless_of(rows, is_number & (told >= 0) & (letters.length <= len(FLAGS)), TCP_KIND)
-        flags[rows], sequence[rows] = told, np.where(self._text.is_dash(numbers), 0, number)
+        flags[rows], sequence[rows] = told, np.where(unsaid, 0, number)
         return flags, sequence
 
     def _process(self, lost: Mask) -> NDArray[np.int64]:
@@ -485,7 +502,7 @@ class _Batch:
         return np.where(good, number, -1)
 
     def _count_lost(self, lost: Mask) -> None:
-        rows = np.flatnonzero(lost)
+        rows = lost.nonzero()[0]
         if not len(rows):
             return
         number, good = np.zeros(len(rows), np.int64), np.ones(len(rows), np.bool_)

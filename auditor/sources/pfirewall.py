@@ -47,6 +47,7 @@ FIELDS, TIME_FORMAT = b"#Fields:", b"#Time Format:"
 BOM_IN_UTF_8 = "\ufeff".encode()
 WHERE_IT_IS = r"name the file that Windows wrote: C:\Windows\System32\LogFiles\Firewall\pfirewall.log"
 SURELY = 16  # as many letters of UTF-16 in a row, or twice as many bytes without zeros, are no chance
+_ZEROS_APART = re.compile(rb"\0(?:[\x01-\x7f]\0){%d}" % (SURELY - 1))  # soon found missing, and part of every _WIDE
 _WIDE = re.compile(rb"(?:\xff\xfe|\xfe\xff\0?)?(?:[\x01-\x7f]\0){%d,}" % SURELY)
 _NARROW = re.compile(rb"[\t\r\n -~]{%d}" % (2 * SURELY))
 _SWAPPED = re.compile(f"[{''.join(chr(one << 8) for one in range(1, 0x80))}]{{{SURELY}}}")
@@ -56,13 +57,14 @@ Bytes = bytes | memoryview
 class LogReader:
     """Iterate over the rows of one log; afterwards tell what its lines were.
 
-    schema: the columns until a #Fields line says better. encoding: "" for single bytes, else its name; gzipped:
-    whether it was packed; headed: whether a #Fields line was seen; addresses: by number; account: what the lines were;
-    warnings: what is wrong with the file as a whole; clock: turns local times into UTC.
+    raw: the file, at its beginning; schema: the columns until a #Fields line says better. bytes: size of the file;
+    encoding: "" for single bytes, else its name; gzipped: whether it was packed; headed: whether a #Fields line was
+    seen; addresses: by number; account: what the lines were; warnings: what is wrong with the file as a whole; clock:
+    turns local times into UTC.
     """
 
-    def __init__(self, path: Path, schema: Schema, clock: Clock) -> None:
-        self.path = path
+    def __init__(self, raw: io.BufferedReader, schema: Schema, clock: Clock) -> None:
+        self._raw = raw
         self.schema = schema
         self.clock = clock
         self.gzipped = False
@@ -134,22 +136,21 @@ class LogReader:
 
     def _pieces(self) -> Iterator[Bytes]:
         """Yield the log's bytes, unpacked, in an encoding in which a line break is one byte."""
-        with self.path.open("rb") as raw:
-            pieces = _whole_or_windows(raw, self.warnings)
-            self.gzipped = raw.peek(2)[:2] == GZIP_MAGIC
-            self.bytes = os.fstat(raw.fileno()).st_size
-            first = next(pieces, b"")
-            self.encoding, decode = decoder(first)
-            yield decode(first, False)
-            for piece in pieces:
-                self.position = min(self.bytes, self.position + len(piece))  # roughly, of a packed log
-                yield decode(piece, False)
-            yield decode(b"", True)
+        self.bytes = os.fstat(self._raw.fileno()).st_size
+        self.gzipped = self._raw.peek(2)[:2] == GZIP_MAGIC
+        pieces = _whole_or_windows(self._raw, self.bytes, self.warnings)
+        first = next(pieces, b"")
+        self.encoding, decode = decoder(first)
+        yield decode(first, False)
+        for piece in pieces:
+            self.position = min(self.bytes, self.position + len(piece))  # roughly, of a packed log
+            yield decode(piece, False)
+        yield decode(b"", True)
 
 
-def _whole_or_windows(raw: io.BufferedReader, warnings: list[SourceWarning]) -> Iterator[Bytes]:
+def _whole_or_windows(raw: io.BufferedReader, size: int, warnings: list[SourceWarning]) -> Iterator[Bytes]:
     """Yield a file's bytes, unpacked; a piece stays as it is until the next one is asked for."""
-    if raw.peek(2)[:2] != GZIP_MAGIC and os.fstat(raw.fileno()).st_size <= PIECE:
+    if size <= PIECE and raw.peek(2)[:2] != GZIP_MAGIC:
         yield raw.read()
         return
     with Window(raw, PIECE, warnings) as window:
@@ -189,7 +190,7 @@ class _Utf16:
 
 def _narrowed(piece: Bytes) -> Bytes:
     """Return a piece with single bytes for what is in UTF-16, of either kind."""
-    if not len(piece) or np.frombuffer(piece, np.uint8).min():
+    if not len(piece) or np.frombuffer(piece, np.uint8).min() or not _ZEROS_APART.search(piece):
         return piece
     return _WIDE.sub(lambda found: found[0].lstrip(b"\xff\xfe").replace(b"\0", b""), piece)
 
@@ -260,50 +261,52 @@ def _schema(schema: Schema, header: bytes, value: bytes) -> Schema:
 # what is a log
 
 
-def recognise(path: Path) -> Schema | None:
+def recognise(raw: io.BufferedReader, path: Path) -> Schema | None:
     """Return how the rows of a log are to be read until its first header, None if the file is nothing like a log.
 
-    Raises SourceError for logs of another kind, and for what is left of a log once its columns are unknown.
+    raw: the file, at its beginning. Raises SourceError for logs of another kind, and for what is left of a log once its
+    columns are unknown.
     """
-    lines = [line.strip(JUNK) for line in _beginning(path).split(b"\n")]
-    headers = [line for line in lines if line.startswith(FIELDS)]
-    rows = [line.split() for line in lines if line and not line.startswith(b"#")]
-    if headers:
-        if len(headers[0]) >= HEAD - 1:
+    lines = _beginning(raw).split(b"\n")
+    header = next((line for line in map(_bare, lines) if line.startswith(FIELDS)), None)
+    row = next((line.split() for line in map(_bare, lines) if line and not line.startswith(b"#")), [])
+    if header:
+        if len(header) >= HEAD - 1:
             what = f"its #Fields line has more than {HEAD:,} characters: not Windows' own"
             raise SourceError(what, where=str(path), hint=WHERE_IT_IS)
-        names = _schema(Schema(()), FIELDS, headers[0][len(FIELDS) :]).names
+        names = _schema(Schema(()), FIELDS, header[len(FIELDS) :]).names
         if missing := [name for name in NEEDED if name not in names]:
             what = f"this is a log with other columns than the Windows Firewall's (no {missing[0]})"
             raise SourceError(what, where=str(path), hint=WHERE_IT_IS)
-    usual = len(rows[0]) if rows and len(rows[0]) == len(CANONICAL) else len(CANONICAL) - 1
-    if headers or (rows and _is_row(rows[0]) and len(rows[0]) == usual):
+    usual = len(row) if len(row) == len(CANONICAL) else len(CANONICAL) - 1
+    if header or (_is_row(row) and len(row) == usual):
         return Schema(CANONICAL[:usual])
-    if rows and _is_row(rows[0]):
-        what = (
-            f"rows of a firewall log, but of {len(rows[0])} columns that no #Fields line names: not Windows' own form"
-        )
+    if _is_row(row):
+        what = f"rows of a firewall log, but of {len(row)} columns that no #Fields line names: not Windows' own form"
         raise SourceError(what, where=str(path), hint=WHERE_IT_IS)
-    if lines[0].startswith(b"#Version:") or any(
-        line.startswith(b"#Software: Microsoft Windows Fire") for line in lines
+    if _bare(lines[0]).startswith(b"#Version:") or any(
+        line.startswith(b"#Software: Microsoft Windows Fire") for line in map(_bare, lines)
     ):
         what = "this is the beginning of a Windows log, without the #Fields line that names its columns"
         raise SourceError(what, where=str(path), hint="copy the whole file again")
     return None
 
 
-def _beginning(path: Path) -> bytes:
+def _bare(line: bytes) -> bytes:
+    return line.strip(JUNK)
+
+
+def _beginning(raw: io.BufferedReader) -> bytes:
     """Return the first lines, without what stands before them in a file that was allocated before it was written."""
     head = b""
-    with path.open("rb") as raw:
-        pieces = _whole_or_windows(raw, [])
-        first = next(pieces, b"")
-        _, decode = decoder(first)
-        for piece in itertools.chain([first], pieces):
-            for begin in range(0, len(piece), HEAD):
-                head = (head + bytes(decode(piece[begin : begin + HEAD], False))).lstrip(JUNK + b"\n")
-                if len(head) >= HEAD:
-                    return head[:HEAD].rpartition(b"\n")[0] or head[:HEAD]
+    pieces = _whole_or_windows(raw, os.fstat(raw.fileno()).st_size, [])
+    first = next(pieces, b"")
+    _, decode = decoder(first)
+    for piece in itertools.chain([first], pieces):
+        for begin in range(0, len(piece), HEAD):
+            head = (head + bytes(decode(piece[begin : begin + HEAD], False))).lstrip(JUNK + b"\n")
+            if len(head) >= HEAD:
+                return head[:HEAD].rpartition(b"\n")[0] or head[:HEAD]
     return head
 
 

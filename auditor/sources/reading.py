@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import stat
 import tomllib
 import zlib
@@ -65,28 +67,30 @@ def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None, a
     missing, of another kind, or its header cannot be read, and ArgumentError when tz is no time zone.
     """
     file, clock = Path(path), Clock(parse_zone(tz))
-    head = _head(file)
-    if head[:4] in PCAP_MAGICS or head[:4] == PCAPNG_MAGIC:
-        return _read_capture(file, ports, advance)
-    try:
-        source = _read_event_log(file) if is_event_log(head) else _read_firewall_log(file, head, clock, advance)
-    except OSError as error:
-        raise _unreadable(file, error) from error
-    if source is None:
-        raise _not_a_source(file, head)
-    return source
+    with _opened(file) as raw:
+        head = _head(file, raw)
+        if not _is_capture(head) and not is_event_log(head):
+            return _read_firewall_log(file, raw, head, clock, advance)
+    return _read_capture(file, ports, advance) if _is_capture(head) else _read_event_log(file)
 
 
-def _read_firewall_log(path: Path, head: bytes, clock: Clock, advance: Advance) -> Source | None:
-    """Return what a firewall log holds, None if it is none."""
-    from auditor.sources.pfirewall import recognise
+def _is_capture(head: bytes) -> bool:
+    return head[:4] in PCAP_MAGICS or head[:4] == PCAPNG_MAGIC
 
-    schema = None if _known_format(head) else recognise(path)
-    if schema is None:
-        return None
+
+def _read_firewall_log(path: Path, raw: io.BufferedReader, head: bytes, clock: Clock, advance: Advance) -> Source:
+    """Return what a firewall log holds; raise SourceError if it is none."""
+    if _known_format(head):
+        raise _not_a_source(path, head)
     from auditor.sources.firewall_log import read_firewall_log
 
-    return read_firewall_log(path, schema, clock, advance)
+    try:
+        source = read_firewall_log(raw, path, clock, advance)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if source is None:
+        raise _not_a_source(path, head)
+    return source
 
 
 def _read_capture(path: Path, ports: Ports, advance: Advance) -> Source:
@@ -126,12 +130,15 @@ def _read_event_log(path: Path) -> Source:
     from auditor.sources.events import read_events
 
     name = name_of(path)
-    log = read_events(path, name)
+    try:
+        log, size = read_events(path, name), path.stat().st_size
+    except OSError as error:
+        raise _unreadable(path, error) from error
     return Source(
         path=name,
         kind=EVENT_LOG,
         format=log.format,
-        bytes=path.stat().st_size,
+        bytes=size,
         records=log.records,
         skipped=log.skipped,
         first_ns=log.first_ns,
@@ -210,28 +217,36 @@ def _left_out(
         yield SourceWarning("no-packets", "The file holds no packets.")
 
 
-def _head(path: Path) -> bytes:
-    """Return the first bytes, unpacked; raise SourceError when there are none to be had."""
+def _opened(path: Path) -> io.BufferedReader:
+    """Open a file; raise SourceError when it is none, or cannot be opened."""
     try:
-        mode = path.stat().st_mode
+        mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
             hint = "name the files in it, or audit many computers: auditor batch PATH... -o DIR"
             raise SourceError("this is a folder", where=str(path), hint=hint)
         if not stat.S_ISREG(mode):
             raise SourceError("this is not an ordinary file", where=str(path), hint="save the capture to a file first")
-        with path.open("rb") as file:
-            head = file.read(HEAD)
-            if len(head) == HEAD and not head.strip(b"\0"):
-                behind = _behind_padding(file)
-                head = behind if is_event_log(behind) else head
-            if head[:2] == GZIP_MAGIC:
-                file.seek(0)
-                head = _unpacked_head(Unpacked(file))
+        return path.open("rb")
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _head(path: Path, raw: io.BufferedReader) -> bytes:
+    """Return the first bytes, unpacked; raise SourceError when there are none to be had. The file is rewound."""
+    try:
+        head = raw.read(HEAD)
+        if len(head) == HEAD and not head.strip(b"\0"):
+            behind = _behind_padding(raw)
+            head = behind if is_event_log(behind) else head
+        raw.seek(0)
+        if head[:2] == GZIP_MAGIC:
+            head = _unpacked_head(Unpacked(raw))
+            raw.seek(0)
     except (EOFError, zlib.error, EndlessError) as error:
         raise SourceError(
             f"the gzip data cannot be unpacked ({error})", where=str(path), hint="copy it again"
         ) from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise _unreadable(path, error) from error
     if not head:
         raise SourceError("the file is empty", where=str(path), hint="was the capture stopped before it was copied?")
