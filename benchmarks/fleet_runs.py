@@ -49,6 +49,7 @@ LARGE, SMALLER, TINY = FLEETS
 MOST_MEMORY, LEAST_GAIN, LEAST_FILES_PER_S, LONGEST_RESUME_S = 1_000_000_000, 1.7, 500, 2.0
 ENDED = (0, 3, 4)  # exit codes of a run that audited something
 SAMPLE_S = 0.05
+KILL_AFTER = 3  # summaries
 PUSH = "client-push"
 PLAIN = "from auditor.__main__ import main; main()"
 IN_SHARDS = "from auditor.fleet import fleet; fleet.{name} = {value}; " + PLAIN
@@ -150,7 +151,7 @@ def kill_worker(out: Path) -> Callable[[int], None]:
     """Return what kills one worker when some of the work is done."""
 
     def kill(pid: int) -> None:
-        while len(shards_of(out)) < 5:
+        while len(shards_of(out)) < KILL_AFTER:
             time.sleep(SAMPLE_S)
         for one in below(pid):
             words = Path(f"/proc/{one}/cmdline").read_bytes()
@@ -165,7 +166,7 @@ def kill_run(out: Path) -> Callable[[int], None]:
     """Return what kills the run when some of the work is done."""
 
     def kill(pid: int) -> None:
-        while len(shards_of(out)) < 5:
+        while len(shards_of(out)) < KILL_AFTER:
             time.sleep(SAMPLE_S)
         os.kill(pid, signal.SIGKILL)
 
