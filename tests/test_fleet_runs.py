@@ -370,6 +370,20 @@ def test_new_names_of_hosts_need_no_reading(fleet, pattern):
     assert outputs("out") == fleet.outputs
 
 
+@linux_only
+@pytest.mark.usefixtures("fleet")
+@pytest.mark.parametrize("name", [b"PC\xff", b"PC\\1", b"PC\n1", "PC\u00e9".encode()])
+def test_a_path_of_any_bytes_is_read_once(name):
+    shutil.copytree(b"logs/BERLIN/PC00002", b"other/BERLIN/" + name)
+    shutil.copytree("logs/BERLIN/PC00003", "other/BERLIN/PC00003")
+    first = audited("strange", "other").report
+    assert len(first.hosts) == 2
+    Path("strange", STATE).unlink()
+    watch = Watch()
+    assert audited("strange", "other", telling=watch).report == first
+    assert watch.begun == []
+
+
 @pytest.mark.parametrize(
     "other",
     [

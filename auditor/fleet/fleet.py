@@ -29,6 +29,7 @@ from auditor.fleet.summary import Entry, Summary, Unread, summarised
 from auditor.report import Report, RoleAssignment
 from auditor.roles import CLIENT, SITE_SERVER
 from auditor.ruleset import Ruleset
+from auditor.sources.source import name_of
 from auditor.version import VERSION
 
 TOOL = ("auditor", VERSION)
@@ -206,6 +207,23 @@ class Fleet:
         )
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """The files of a run, by their paths as summaries hold them: as text that need not lead anywhere."""
+
+    files: Mapping[str, FoundFile]
+
+    def has(self, one: Known | Unread) -> bool:
+        """Tell whether a summary is about a file as it is now."""
+        file = self.files.get(one.path)
+        return file is not None and (file.bytes, file.mtime_ns) == (one.size, one.modified_ns)
+
+    def found(self, path: str) -> str:
+        """Return the path under which a file was found."""
+        file = self.files.get(path)
+        return file.path if file else path
+
+
 def read_new(files: Sequence[FoundFile], asking: Asking, names: Names, folder: Path, runner_of: RunnerOf) -> Fleet:
     """Read the files that no summary in the folder is about, and return the fleet of all of these files.
 
@@ -215,11 +233,10 @@ def read_new(files: Sequence[FoundFile], asking: Asking, names: Names, folder: P
     folder.mkdir(parents=True, exist_ok=True)
     for half in folder.glob(".*"):
         half.unlink(missing_ok=True)
-    wanted = {(file.path, file.bytes, file.mtime_ns) for file in files}
+    wanted = _Wanted({name_of(Path(file.path)): file for file in files})
     known, unread = _usable(folder, asking, names, wanted)
-    done = {(one.path, one.size, one.modified_ns) for one in known}
-    done |= {(one.path, one.size, one.modified_ns) for one in unread}
-    new = [file for file in files if (file.path, file.bytes, file.mtime_ns) not in done]
+    done = {one.path for one in known} | {one.path for one in unread}
+    new = [file for path, file in wanted.files.items() if path not in done]
     if new:
         written = set()
         for task, result in runner_of(new)(tasks_of(new), Reading(asking, names, folder)):
@@ -287,7 +304,7 @@ def summaries_in(folder: Path) -> list[Path]:
 
 
 def _usable(
-    folder: Path, asking: Asking, names: Names, wanted: set[tuple[str, int, int]], written: Container[str] = ()
+    folder: Path, asking: Asking, names: Names, wanted: _Wanted, written: Container[str] = ()
 ) -> tuple[list[Known], list[Unread]]:
     """Return what the summaries of a folder say of the wanted files, under the names that these have now.
 
@@ -297,10 +314,9 @@ def _usable(
     known: list[Known] = []
     unread: set[Unread] = set()
     for path in summaries_in(folder):
-        some, lost = _outline(path, asking, names)
+        some, lost = _outline(path, asking, names, wanted)
         if path.name not in written:
-            some = [one for one in some if (one.path, one.size, one.modified_ns) in wanted]
-            lost = tuple(one for one in lost if (one.path, one.size, one.modified_ns) in wanted)
+            some, lost = list(filter(wanted.has, some)), tuple(filter(wanted.has, lost))
         if not some and not lost:
             path.unlink()
         known += some
@@ -308,15 +324,15 @@ def _usable(
     return known, sorted(unread)
 
 
-def _outline(path: Path, asking: Asking, names: Names) -> tuple[list[Known], tuple[Unread, ...]]:
+def _outline(path: Path, asking: Asking, names: Names, wanted: _Wanted) -> tuple[list[Known], tuple[Unread, ...]]:
     """Return the outline of a summary under the names that hosts have now, an empty one if it is of no use."""
     try:
         some, lost = shards.outline(path)
         question = shards.question_of(path)
         if not asking.can_use(question):
             return [], ()
-        hosts = [named(one, names) for one in some]
-        unread = tuple(replace(one, host=_host_by_path(one.path, names)) for one in lost)
+        hosts = [named(one._replace(path=wanted.found(one.path)), names) for one in some]
+        unread = tuple(replace(one, host=_host_by_path(wanted.found(one.path), names)) for one in lost)
         if (question, hosts, unread) != (asking.text, [(one.host, one.site) for one in some], lost):
             shards.relabel(path, hosts, unread, asking.text)
             return shards.outline(path)
@@ -345,7 +361,8 @@ def _lost(task: Task, lost: Lost, names: Names) -> Summary:
     with suppress(OSError):  # it is gone
         status = Path(path).stat()
         size, modified_ns = status.st_size, status.st_mtime_ns
-    return Summary((), (Unread(path, _host_by_path(path, names), lost.how, lost.hint, size, modified_ns),))
+    host = _host_by_path(path, names)
+    return Summary((), (Unread(name_of(Path(path)), host, lost.how, lost.hint, size, modified_ns),))
 
 
 def _versions(known: Iterable[Known]) -> tuple[str, ...]:
