@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ MOST_FLOWS = 400_000  # beyond this, attempts in the middle of very many alike a
 KEPT_OF_EACH = (64, 16, 4)  # how many attempts between two hosts at one port are then still kept apart
 ATTEMPT, ANSWER, LATER = range(3)  # what the packet of a row was: a first one, the answer to one, or of a connection
 NOT_SAID = -1
+TURNED = 0x80  # bit of a kind: the packet was sent by `dst`
 ICMP_TYPE = 8  # bits of the code behind it
 PORT_BITS, KIND_BITS = 16, 25
 ANY_KIND = (1 << KIND_BITS) - 1
@@ -36,7 +37,9 @@ OTHER_KIND = ANY_KIND & ~0xF  # whatever the action is
 INDEX = np.uint64((1 << 21) - 1)
 HALF = np.uint64(31)
 SPREAD = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)))
+LETS_THROUGH = np.array([action in LET_THROUGH for action in ACTIONS])
 Ints = NDArray[np.int64]
+Kind = TypeVar("Kind", int, Ints)
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,15 @@ class Attempts:
         """Return some of them."""
         return _by_column(lambda one: one[0][places], self)
 
+    def only(self, some: NDArray[np.bool_]) -> Attempts:
+        """Return those of them for which this is true."""
+        places = some.nonzero()[0]
+        return self if len(places) == len(self) else self.at(places)
+
     @property
     def protocol(self) -> Ints:
         """IP protocol numbers."""
-        return self.kind >> 16
+        return _protocol(self.kind)
 
     @property
     def path(self) -> Ints:
@@ -85,20 +93,21 @@ class Attempts:
     @property
     def turned(self) -> NDArray[np.bool_]:
         """Whether the packet was sent by `dst`."""
-        turned: NDArray[np.bool_] = self.kind & 0x80 != 0
+        turned: NDArray[np.bool_] = self.kind & TURNED != 0
         return turned
 
     @property
     def side(self) -> Ints:
         """1 where it is the firewall of `src`, -1 where it is that of `dst`, 0 where the log does not say."""
-        way = (self.path == SEND).astype(np.int64) - (self.path == RECEIVE)
+        path = self.path
+        way = (path == SEND).astype(np.int64) - (path == RECEIVE)
         told: Ints = np.where(self.turned, -way, way)
         return told
 
     @property
     def packet(self) -> Ints:
         """ATTEMPT, ANSWER or LATER."""
-        return self.kind >> 4 & 7
+        return _packet(self.kind)
 
     @property
     def action(self) -> Ints:
@@ -182,8 +191,9 @@ class LogFlows:
     def heard(self) -> frozenset[str]:
         """Every address that something came from: this computer, and whoever's packets reached its firewall."""
         found = self.attempts
-        senders = np.where(found.turned, found.dst, found.src)[found.path == RECEIVE]
-        return frozenset(self._addresses[one] for one in np.unique(senders).tolist()).union(
+        sent = np.zeros(len(self._addresses), np.bool_)
+        sent[np.where(found.turned, found.dst, found.src)[found.path == RECEIVE]] = True
+        return frozenset(self._addresses[one] for one in sent.nonzero()[0].tolist()).union(
             one.address for one in self.facts.local
         )
 
@@ -193,11 +203,12 @@ class LogFlows:
 
     def events(self, flow: int) -> list[Event]:
         """Return the first, the second and the last row of a flow as events, whose `frame` is the line."""
-        one = Attempts(*(column[flow : flow + 1] for column in vars(self.attempts).values()))
-        what = {UDP: "datagram", ICMP: "request"}.get(int(one.protocol[0]), ("SYN", "SYN-ACK", "data")[one.packet[0]])
-        rows = [(one.first_line, one.start), (one.second_line, one.second), (one.last_line, one.end)]
-        times = {int(line[0]): int(time[0]) for line, time in rows}
-        from_src, sequence = not one.turned[0], int(one.sequence[0])
+        found = self.attempts
+        kind, sequence = int(found.kind[flow]), int(found.sequence[flow])
+        what = {UDP: "datagram", ICMP: "request"}.get(_protocol(kind)) or ("SYN", "SYN-ACK", "data")[_packet(kind)]
+        rows = ((found.first_line, found.start), (found.second_line, found.second), (found.last_line, found.end))
+        times = {int(line[flow]): int(time[flow]) for line, time in rows}
+        from_src = not kind & TURNED
         return [Event(line, time * 10**9, from_src, what, sequence) for line, time in sorted(times.items())]
 
 
@@ -233,35 +244,38 @@ class LogFlowBuilder:
             self._take_in()
 
     def _take_in(self) -> None:
-        """Put the rows that wait to the attempts that they belong to."""
+        """Put the rows that wait to the attempts that they belong to, and close those to which no more can come."""
+        merged = self._with_waiting()
+        recent = np.abs(merged.end - self._now) <= 2 * SAME_ATTEMPT_S
+        recent[: max(0, len(merged) - MOST_OPEN)] = False
+        self._close(merged.only(~recent))
+        self._open = merged.only(recent)
+
+    def _with_waiting(self) -> Attempts:
+        """Return the open attempts with the rows that wait put to them."""
         if not self._waiting:
-            return
+            return self._open
         new = _joined(self._waiting)
         self._waiting.clear()
         if self._kept_of_each:
             new = _folded(new, self._kept_of_each)
-        merged = _merged(_joined([self._open, new]))
-        recent = np.abs(merged.end - self._now) <= 2 * SAME_ATTEMPT_S
-        recent[: max(0, len(merged) - MOST_OPEN)] = False
-        self._close(merged.at(np.flatnonzero(~recent)))
-        self._open = merged.at(np.flatnonzero(recent))
+        return _merged(_joined([self._open, new]))
 
     def finish(self, addresses: Sequence[str]) -> Attempts:
         """Return the attempts in order of their first lines; the builder is used up. addresses: by number."""
-        self._take_in()
-        self._close(self._open)
+        self._close(self._with_waiting())
         every = _in_order(_joined(self._closed))
         if self._kept_of_each:
             every = _folded(every, self._kept_of_each)
         every = _without_late(every)
         self._closed, self._open = [], _nothing()
-        seen = every.action != LOST
-        if seen.any():
-            self.first_s, self.last_s = int(every.start[seen].min()), int(every.end[seen].max())
-        self._counts, self._local = _by_class(every), _local(every, addresses)
+        seen = every.only(every.action != LOST)
+        if len(seen):
+            self.first_s, self.last_s = int(seen.start.min()), int(seen.end.max())
+        self._counts, self._local = _by_class(seen), _local(every, addresses)
         used = _used(every)
-        self._tell_unused(every.at(np.flatnonzero(~used)))
-        return every.at(np.flatnonzero(used))
+        self._tell_unused(every.at((~used).nonzero()[0]))
+        return every.only(used)
 
     def facts(self, reader: LogReader, attempts: Attempts) -> LogFacts:
         """Return what the log can show; reader: as it is when all was read."""
@@ -303,13 +317,13 @@ class LogFlowBuilder:
 
 def _by_class(found: Attempts) -> dict[tuple[str, str, str], int]:
     """Return how many rows there were of each action, protocol and path."""
-    classes, which = np.unique(found.kind & ~0xFF | found.action, return_inverse=True)
+    rows = np.bincount(found.protocol << 6 | found.path << 3 | found.action, found.rows)
+    classes = rows.nonzero()[0]
     counts = {}
-    for one, rows in zip(classes.tolist(), np.bincount(which, found.rows, len(classes)).tolist(), strict=True):
-        protocol, path, action = one >> 16, one >> 8 & 0xFF, one & 0xF
-        if action != LOST:
-            name = PROTOCOLS[protocol].upper() if protocol in PROTOCOLS else str(protocol)
-            counts[ACTIONS[action], name, PATHS[path]] = int(rows)
+    for one, count in zip(classes.tolist(), rows[classes].tolist(), strict=True):
+        protocol, path, action = one >> 6, one >> 3 & 7, one & 7
+        name = PROTOCOLS[protocol].upper() if protocol in PROTOCOLS else str(protocol)
+        counts[ACTIONS[action], name, PATHS[path]] = int(count)
     return counts
 
 
@@ -326,13 +340,15 @@ def _local(found: Attempts, addresses: Sequence[str]) -> tuple[LocalAddress, ...
 
     Only the computer itself can send from an address; what is received may be meant for a group or for everybody.
     """
-    sender, receiver = np.where(found.turned, found.dst, found.src), np.where(found.turned, found.src, found.dst)
+    path, turned = found.path, found.turned
+    sending, receiving = (path == SEND).nonzero()[0], (path == RECEIVE).nonzero()[0]
+    sender, receiver = np.where(turned, found.dst, found.src), np.where(turned, found.src, found.dst)
     sent, received = (
-        np.bincount(who[found.path == path], found.rows[found.path == path], len(addresses)).astype(np.int64)
-        for who, path in ((sender, SEND), (receiver, RECEIVE))
+        np.bincount(who[rows], found.rows[rows], len(addresses))
+        for who, rows in ((sender, sending), (receiver, receiving))
     )
     told = []
-    for number in np.flatnonzero(sent + received).tolist():
+    for number in (sent + received).nonzero()[0].tolist():
         address = addresses[number]
         if _is_one_host(address) and (sent[number] or not address.endswith((".255", ".0"))):
             told.append(LocalAddress(address, int(sent[number] + received[number]), bool(sent[number])))
@@ -392,7 +408,16 @@ def _nothing() -> Attempts:
     return Attempts(*(np.zeros(0, np.int64) for _ in Attempts.__dataclass_fields__))
 
 
+def _protocol(kind: Kind) -> Kind:
+    return kind >> 16
+
+
+def _packet(kind: Kind) -> Kind:
+    return kind >> 4 & 7
+
+
 def _joined(parts: Sequence[Attempts]) -> Attempts:
+    parts = [one for one in parts if len(one)] or parts[:1]
     return parts[0] if len(parts) == 1 else _by_column(np.concatenate, *parts)
 
 
@@ -418,7 +443,7 @@ def _merged(attempts: Attempts) -> Attempts:
     """
     ports = attempts.src_port << PORT_BITS | attempts.dst_port
     order, new = _sorted(attempts.src << 32 | attempts.dst, ports << KIND_BITS | attempts.kind & OTHER_KIND)
-    again = np.flatnonzero(~new)  # few rows have the same ends as another
+    again = (~new).nonzero()[0]  # few rows have the same ends as another
     here, before = order[again], order[again - 1]
     other = np.abs(attempts.start[here] - attempts.end[before]) > SAME_ATTEMPT_S
     for column in (attempts.kind, attempts.sequence, attempts.process):
@@ -460,12 +485,11 @@ def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> tu
     Each stays at the place of its first, so that the order of the log stays. Return also the places of those that are
     made of several.
     """
-    begin = np.flatnonzero(new)
-    size = np.diff(begin, append=len(new))
-    more = np.flatnonzero(size > 1)
+    begin, size = _stretches(new)
+    more = (size > 1).nonzero()[0]
     heads = np.zeros(len(attempts), np.bool_)
     heads[order[begin]] = True
-    kept = attempts.at(np.flatnonzero(heads))
+    kept = attempts.only(heads)
     if not len(more):
         return kept, more
     some = order[np.repeat(size > 1, size)]
@@ -485,6 +509,12 @@ def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> tu
     return replace(kept, **told), place
 
 
+def _stretches(new: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """Return where each stretch begins, and how many places it has. new: where one begins; it does at the first."""
+    begin = new.nonzero()[0]
+    return begin, np.append(begin[1:], len(new))[: len(begin)] - begin
+
+
 def _changed(column: Ints, place: Ints, values: Ints | int) -> Ints:
     column = column.copy()
     column[place] = values
@@ -497,19 +527,23 @@ def _without_late(attempts: Attempts) -> Attempts:
     attempts: in order of their first lines. Where the log tells the flags it is a SYN, which with the same ports may
     also be a new connection, some time later.
     """
-    tcp = np.flatnonzero((attempts.protocol == TCP) & (attempts.action != LOST) & (attempts.src_port != NOT_SAID))
-    some = attempts.at(tcp)
+    tcp = (attempts.protocol == TCP) & (attempts.action != LOST) & (attempts.src_port != NOT_SAID)
+    some = attempts.only(tcp)
+    allowed, first = LETS_THROUGH[some.action], some.packet == ATTEMPT
+    dropped = (some.action == DROP) & (some.packet != LATER)
+    if not (allowed.any() and dropped.any()):
+        return attempts
     forth, back = some.src << 16 | some.src_port, some.dst << 16 | some.dst_port
     side, is_turned = some.side, forth > back
     same = [np.minimum(forth, back), np.maximum(forth, back), np.where(is_turned, -side, side)]
-    before = allowed_before(same, np.isin(some.action, [ACTIONS.index(one) for one in LET_THROUGH]))
+    before = allowed_before(same, allowed)
     pause = some.start - some.end[before]
-    soon = (pause <= RETRY_S) & ((some.packet == ATTEMPT) | (pause > GIVEN_UP_S))
-    late = (before >= 0) & (some.action == DROP) & (some.packet != LATER) & (some.start >= some.start[before])
-    late = np.flatnonzero(late & (soon | ((some.sequence == 0) & (some.packet == ATTEMPT))))
+    soon = (pause <= RETRY_S) & (first | (pause > GIVEN_UP_S))
+    late = (before >= 0) & dropped & (some.start >= some.start[before]) & (soon | ((some.sequence == 0) & first))
+    late = late.nonzero()[0]
     if not len(late):
         return attempts
-    place, ends = tcp[late], ("src", "dst", "src_port", "dst_port")
+    place, ends = tcp.nonzero()[0][late], ("src", "dst", "src_port", "dst_port")
     told = {name: getattr(attempts, name).copy() for name in (*ends, "kind")}
     other_way = forth[late] != forth[before[late]]
     told["kind"][place] = (told["kind"][place] & ~0x70 | LATER << 4) ^ other_way.astype(np.int64) << 7
@@ -520,7 +554,10 @@ def _without_late(attempts: Attempts) -> Attempts:
 
 def _in_order(attempts: Attempts) -> Attempts:
     """Return attempts in order of their first lines."""
-    order = np.argsort(attempts.first_line, kind="stable")  # which is quick where most are in order, as here
+    line = attempts.first_line
+    if (line[1:] >= line[:-1]).all():
+        return attempts
+    order = np.argsort(line, kind="stable")  # which is quick where most are in order, as here
     return attempts.at(order)
 
 
@@ -531,8 +568,7 @@ def _folded(attempts: Attempts, kept_of_each: int) -> Attempts:
     and web connections that are all alike; what decides, the latest attempts and those before a change, stays.
     """
     order, new = _sorted(attempts.src << 32 | attempts.dst, attempts.dst_port << KIND_BITS | attempts.kind & ANY_KIND)
-    begin = np.flatnonzero(new)
-    size = np.diff(begin, append=len(new))
+    begin, size = _stretches(new)
     if not len(size) or int(size.max()) <= kept_of_each:
         return attempts
     many, half = np.flatnonzero(size > kept_of_each), kept_of_each // 2
@@ -554,19 +590,29 @@ def _folded(attempts: Attempts, kept_of_each: int) -> Attempts:
 # the table
 
 
+def _words_of(words: Sequence[str]) -> NDArray[Any]:
+    return np.array(words or [""], object)
+
+
+PROTOCOL_WORDS = _words_of([PROTOCOLS.get(number, "") for number in range(max(PROTOCOLS) + 1)])
+STATE_WORDS, ANSWER_WORDS = _words_of(["OTH", "S0"]), _words_of(["one-sided", "unanswered", "mid-stream"])
+ACTION_WORDS, PATH_WORDS = _words_of(ACTIONS), _words_of(PATHS)
+
+
 def _columns(found: Attempts, addresses: Sequence[str], source: str) -> Columns:
     """Return the flow table of a log as NumPy columns, as of a capture, with those of LOG_COLUMNS."""
     zeros = np.zeros(len(found), np.int64)
-    icmp, tcp = found.protocol == ICMP, found.protocol == TCP
-    first, answered = found.packet == ATTEMPT, found.packet == ANSWER
-    dropped = (found.action == DROP) & first
+    protocol, packet, action, names = found.protocol, found.packet, found.action, _words_of(addresses)
+    icmp, tcp = protocol == ICMP, protocol == TCP
+    first, answered = packet == ATTEMPT, packet == ANSWER
+    dropped = (action == DROP) & first
     columns: Columns = dict.fromkeys(TABLE, zeros)
     return columns | {
-        "source": _words([source], zeros),
-        "protocol": _words([PROTOCOLS[one] for one in (TCP, UDP, ICMP)], np.where(tcp, 0, np.where(icmp, 2, 1))),
-        "src_ip": _words(addresses, found.src),
+        "source": np.full(len(found), source, object),
+        "protocol": PROTOCOL_WORDS[protocol],
+        "src_ip": names[found.src],
         "src_port": np.where(icmp | (found.src_port == NOT_SAID), MISSING, found.src_port),
-        "dst_ip": _words(addresses, found.dst),
+        "dst_ip": names[found.dst],
         "dst_port": np.where(icmp, MISSING, found.dst_port),
         "icmp_type": np.where(icmp, found.dst_port >> ICMP_TYPE, MISSING),
         "icmp_code": np.where(icmp, found.dst_port & 0xFF, MISSING),
@@ -574,19 +620,13 @@ def _columns(found: Attempts, addresses: Sequence[str], source: str) -> Columns:
         "end": found.end * 10**9,
         "syn": np.where(tcp & first, found.rows, 0),
         "syn_ack": np.where(tcp & answered, found.rows, 0),
-        "conn_state": _words(["OTH", "S0"], (dropped & ~icmp).astype(np.int64)),
-        "answer": _words(
-            ["one-sided", "unanswered", "mid-stream"], np.where(dropped, 1, np.where(found.packet == LATER, 2, 0))
-        ),
-        "icmp_error": _words([""], zeros),
+        "conn_state": STATE_WORDS[(dropped & ~icmp).view(np.int8)],
+        "answer": ANSWER_WORDS[np.where(dropped, 1, np.where(packet == LATER, 2, 0))],
+        "icmp_error": np.full(len(found), "", object),
         "stream": zeros + MISSING,
-        "action": _words(ACTIONS, found.action),
-        "direction": _words(PATHS, found.path),
+        "action": ACTION_WORDS[action],
+        "direction": PATH_WORDS[found.path],
         "first_line": found.first_line,
         "rows": found.rows,
         "process_id": np.where(found.process == NOT_SAID, MISSING, found.process),
     }
-
-
-def _words(words: Sequence[str], codes: Ints) -> NDArray[Any]:
-    return np.array(list(words) or [""], object)[codes]
