@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ SERVER = "10.0.0.5"
 
 
 def row(action: str, port: int, client: str, *, second: int = 0, source_port: int = 50000) -> str:
-    times = f"2024-06-05 10:{second // 60:02}:{second % 60:02}"
+    times = f"2024-06-05 {second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
     return f"{times} {action} TCP {SERVER} {client} {source_port} {port} 52 S 7 0 8192 - - - RECEIVE"
 
 
@@ -108,12 +109,12 @@ def _contacts(entries):
     for entry in entries:
         for one in entry.source.details.flows:
             if one.protocol == "tcp" and one.answer != "mid-stream":
-                yield judging.Contact(entry.site, one.src_ip, one.dst_ip, one.dst_port, one.start)
+                yield judging.Contact(entry.site, one.src_ip, one.dst_ip, one.dst_port, True, False, one.start)
 
 
 def test_site_servers_are_those_that_together_push_to_all():
-    def pushes(src: str, *clients: int) -> list[judging.Contact]:
-        return [judging.Contact("", src, f"10.0.1.{one}", port, 0) for one in clients for port in (135, 445)]
+    def pushes(src: str, *clients: int, stopped: bool = False, inbound: bool = True) -> list[judging.Contact]:
+        return [judging.Contact("", src, f"10.0.1.{one}", 445, inbound, stopped, 0) for one in clients]
 
     asking = Asking(RULES, Site(), methods_of(RULES, ()))
 
@@ -124,8 +125,59 @@ def test_site_servers_are_those_that_together_push_to_all():
     berlin, boston = pushes("10.1.0.5", 1, 2, 3), pushes("10.2.0.5", 7, 8)
     assert inferred(*berlin, *boston) == ["10.1.0.5", "10.2.0.5"]
     assert inferred(*berlin, *pushes("10.3.0.5", 2, 3)) == ["10.1.0.5"], "reaches nobody else"
-    assert inferred(*berlin, *pushes("10.0.1.1", 9, 10)) == ["10.1.0.5"], "is pushed to itself"
+    assert inferred(*berlin, *pushes("10.0.1.1", 9)) == ["10.1.0.5"], "one is not enough"
+    assert inferred(*berlin, *pushes("10.0.1.1", 7, 8, inbound=False)) == ["10.1.0.5"], "asks for shares"
+    scanner = pushes("10.9.9.9", 1, 2, 3)
+    assert inferred(*pushes("10.1.0.5", 1, 2, 3, stopped=True), *scanner) == ["10.1.0.5"], "is stopped"
     assert inferred() == []
+
+
+def test_what_gets_through_from_who_was_only_taken_for_a_site_server_is_not_said_to_work(tmp_path):
+    through = [row("ALLOW", port, "10.0.1.1") for port in (445, 135)] + [
+        row("ALLOW", 49670, "10.0.1.1", second=1),
+        f"2024-06-05 10:00:00 ALLOW ICMP {SERVER} 10.0.1.1 - - 60 - - - - 8 0 - RECEIVE",
+        "2024-06-05 10:00:00 ALLOW TCP 10.0.1.1 10.0.0.7 50000 80 0 - 0 0 0 - - - SEND",
+    ]
+    written(tmp_path, "PC1.log", *through)
+
+    def result(**roles: str) -> str:
+        out = tmp_path / f"out{len(roles)}"
+        audited = auditor.batch(tmp_path / "PC1.log", out=out, roles=roles, mode="mixed", workers=0)
+        return audited.report.hosts[0].outcome("client-push").result
+
+    point = {"management-point": "10.0.0.7"}
+    assert result(**point) == "unproven"
+    assert result(**point, **{"site-server": SERVER}) == "works"
+
+
+def any_log() -> st.SearchStrategy[list[str]]:
+    """Rows of one computer's log: pushes, pings and web connections, let through or dropped."""
+    ports = st.sampled_from((445, 135, 135, 49670, 49671, 49700, 50100, 50101))
+    one = st.tuples(st.sampled_from(("ALLOW", "DROP")), ports, st.sampled_from((1, 3, 20, 200, 900)))
+
+    def rows(drawn: list[tuple[str, int, int]]) -> list[str]:
+        seconds = list(accumulate(wait for _, _, wait in drawn))
+        return [
+            row(action, port, "10.0.1.1", second=at % 86_000, source_port=50000 + number)
+            for number, ((action, port, _), at) in enumerate(zip(drawn, seconds, strict=True))
+        ]
+
+    return st.lists(one, min_size=1, max_size=60).map(rows)
+
+
+@given(any_log())
+@settings(max_examples=60, deadline=None)
+def test_a_summary_of_any_log_is_judged_like_the_log(tmp_path_factory, rows):
+    path = written(tmp_path_factory.mktemp("any"), "PC1.log", *rows)
+    roles = {"site-server": (SERVER,), "client": ("10.0.1.1",)}
+    asking = Asking(RULES, Site(roles=roles), methods_of(RULES, ()))
+    bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts((), [""], asking.question))
+    entries = summarise(path, roles=roles).entries
+
+    whole = auditor.audit(path, roles=roles).client().method("client-push")
+    told = judging.report("", entries, bench, ("auditor", "")).client("10.0.1.1").method("client-push")
+    assert [_outcome(one) for one in told.requirements] == [_outcome(one) for one in whole.requirements]
+    assert told.result == whole.result
 
 
 def test_of_many_attempts_that_are_alike_few_are_kept_and_all_are_counted(tmp_path):

@@ -404,12 +404,11 @@ def _entries(places: Sequence[Place]) -> dict[tuple[str, int], Entry]:
 
 def _met(contacts: Iterable[Iterable[Contact]]) -> list[Contact]:
     """Return each contact once, at its first time."""
-    first: dict[tuple[str, str, str, int], int] = {}
-    for some in contacts:
-        for site, src, dst, port, start in some:
-            key = (site, src, dst, port)
-            first[key] = min(first.get(key, start), start)
-    return [Contact(*key, start) for key, start in sorted(first.items())]
+    first: dict[Contact, int] = {}
+    for one in (one for some in contacts for one in some):
+        key = one._replace(start_ns=0)
+        first[key] = min(first.get(key, one.start_ns), one.start_ns)
+    return [key._replace(start_ns=first[key]) for key in sorted(first)]
 
 
 def _targets(hosts: Mapping[Host, Sequence[Known]], benches: Mapping[str, Bench]) -> tuple[list[Place], list[str]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,25 +19,31 @@ from auditor.fleet.kept import KeptFlows
 from auditor.fleet.summary import Entry, Question
 from auditor.flow_table import FlowTable
 from auditor.flows import Asked
-from auditor.roles import CLIENT, MANAGEMENT_POINT, SITE_SERVER, Cast, assign, is_one_host
+from auditor.roles import CLIENT, MANAGEMENT_POINT, SITE_SERVER, Cast, assign
 from auditor.ruleset import Ruleset, SiteFacts
 from auditor.sources.source import FIREWALL_LOG
 
 MOST_PROOF = 3  # of each requirement
 MOST_NAMED = 5  # site servers, in a sentence
-ENOUGH_COMPUTERS = 2  # to which nobody else connects, for one more site server
+ENOUGH_COMPUTERS, PART_OF_COMPUTERS = 2, 0.02  # that only it reaches, for one more site server: so many, and that part
 MOST_WARNINGS = 5
 SUBNET_BITS = {4: 24, 6: 64}
 ITS_LOG = "its own log or capture is among the sources"
 
 
 class Contact(NamedTuple):
-    """That one host tried to reach another. site: of whose source; start_ns: nanoseconds since 1970, of the first."""
+    """That one host tried to reach another.
+
+    site: of whose source; inbound: whether the source is that of the host that was tried; stopped: whether it was not
+    answered, or dropped; start_ns: nanoseconds since 1970, of the first time.
+    """
 
     site: str
     src: str
     dst: str
     port: int
+    inbound: bool
+    stopped: bool
     start_ns: int
 
 
@@ -77,16 +84,19 @@ def casts(found: Iterable[Contact], sites: Iterable[str], question: Question) ->
 def _cast_of(found: Sequence[Contact], question: Question) -> Cast:
     named = assign([_Contacts(_table(found))], question.ruleset, question.given)
     assignments = [one for one in named.assignments if one.how == "given" and one.role != CLIENT]
-    notes = []
+    notes = list(_absent(assignments, found))
     if not question.given.names(SITE_SERVER):
-        servers = _site_servers(found, question.ruleset)
+        servers, others = _site_servers(found, question.ruleset)
         assignments += servers
         if servers:
-            some = ", ".join(one.address for one in servers[:MOST_NAMED])
-            more = f" and {len(servers) - MOST_NAMED} more" if len(servers) > MOST_NAMED else ""
             notes.append(
-                f"Taken for a site server because of the ports at which it connects to the computers: {some}{more}. A "
-                "scanner does the same; if it is another server, name the right one: --role site-server=ADDRESS."
+                "Taken for a site server because it connects to the computers at the ports of a push: "
+                f"{_some([one.address for one in servers])}. A scanner does the same, so nothing is said to work "
+                "before it is named: --role site-server=ADDRESS."
+            )
+        if others:
+            notes.append(
+                f"Connect to computers at the same ports and were not taken for site servers: {_some(others)}."
             )
     if not question.given.names(MANAGEMENT_POINT):
         notes.append(
@@ -96,32 +106,53 @@ def _cast_of(found: Sequence[Contact], question: Question) -> Cast:
     return Cast(tuple(assignments), (), tuple(notes))
 
 
-def _site_servers(found: Iterable[Contact], ruleset: Ruleset) -> list[r.RoleAssignment]:
-    """Return the fewest hosts that together push to all computers to which anybody does; nobody pushes to them.
+def _absent(named: Iterable[r.RoleAssignment], found: Iterable[Contact]) -> Iterable[str]:
+    """Yield a sentence on each host that was named for a role and is nowhere."""
+    present = {address for one in found for address in (one.src, one.dst)}
+    for one in named:
+        if one.address not in present:
+            role = one.role.replace("-", " ")
+            yield f"{one.address}, named as {role}, connects to nobody and nobody to it: is that its address?"
 
-    One further site server must reach several computers that those before do not.
+
+def _some(words: Sequence[str]) -> str:
+    more = f" and {len(words) - MOST_NAMED:,} more" if len(words) > MOST_NAMED else ""
+    return ", ".join(words[:MOST_NAMED]) + more
+
+
+def _site_servers(found: Iterable[Contact], ruleset: Ruleset) -> tuple[list[r.RoleAssignment], list[str]]:
+    """Return the fewest hosts that together push to the computers to which anybody does, and who else does the same.
+
+    What came in at the computers tells, not what they sent. Of hosts that reach as many computers, one that is stopped
+    goes before one that gets through. One further site server must reach a good part of the computers that those before
+    do not: somebody always connects to a server or two.
     """
     rows = [one for one in ruleset.requirements if (one.from_role, one.to_role) == (SITE_SERVER, CLIENT)]
     ports = {port for one in rows if one.protocol == "tcp" for port in one.ports}
-    pushes = [one for one in found if one.port in ports and one.src != one.dst and is_one_host(one.dst)]
-    targets = {one.dst for one in pushes}
-    reached: dict[str, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-    for one in pushes:
-        if one.src not in targets:
-            reached[one.src][one.dst].add(one.port)
+    reached: dict[str, set[str]] = defaultdict(set)
+    stopped: dict[str, set[str]] = defaultdict(set)
+    for one in found:
+        if one.inbound and one.port in ports and one.src != one.dst:
+            reached[one.src].add(one.dst)
+            stopped[one.src] |= {one.dst} if one.stopped else set()
+    left = set().union(*reached.values())
+    enough = max(ENOUGH_COMPUTERS, math.ceil(len(left) * PART_OF_COMPUTERS))
     chosen: list[r.RoleAssignment] = []
-    left = targets
-    while reached:
-        best = max(
-            reached, key=lambda src: (max(map(len, reached[src].values())), len(left & reached[src].keys()), src)
-        )
-        new = left & reached.pop(best).keys()
-        if len(new) < (ENOUGH_COMPUTERS if chosen else 1):
-            continue
-        left = left - new
-        why = f"it connects to {len(new):,} computer{'s' * (len(new) > 1)} as a push does"
+    others = dict(reached)
+    while others:
+        best = max(others, key=lambda src: (len(left & others[src]), len(left & stopped[src]), src))
+        new = left & others[best]
+        if len(new) < (enough if chosen else 1):
+            break
+        left = left - others.pop(best)
+        why = f"it connects to {_computers(new)} as a push does"
         chosen.append(r.RoleAssignment(SITE_SERVER, best, "inferred", why))
-    return chosen
+    ranked = sorted(others, key=lambda src: (-len(others[src]), src))
+    return chosen, [f"{src} (to {_computers(others[src])})" for src in ranked]
+
+
+def _computers(some: Collection[str]) -> str:
+    return f"{len(some):,} computer{'s' * (len(some) != 1)}"
 
 
 def _table(found: Sequence[Contact]) -> FlowTable:
@@ -161,7 +192,8 @@ def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostR
         records=sum(one.records for one in sources),
         first_time=r.utc_text(first[0], local=first[2]),
         last_time=r.utc_text(last[1], local=last[2]),
-        outcomes=tuple(_outcome(one) for one in methods) or tuple(Outcome(one, NO_EVIDENCE, (), ()) for one in every),
+        outcomes=tuple(_outcome(one, cast) for one in methods)
+        or tuple(Outcome(one, NO_EVIDENCE, (), ()) for one in every),
         seen=tuple(_seen(methods, sources_of=[one.path for one in sources])),
         recommended=tuple(one.method for one in told.recommendation) if told else (),
         warnings=tuple(_warnings(once))[:MOST_WARNINGS],
@@ -179,8 +211,8 @@ def report(site: str, entries: Sequence[Entry], bench: Bench, tool: tuple[str, s
 
 
 def servers(cast: Cast) -> dict[str, str]:
-    """Return who is no target of an installation, with the role."""
-    return {one.address: one.role for one in cast.assignments if one.role != CLIENT}
+    """Return who is no target of an installation, with the role; nobody is left out because of a guess."""
+    return {one.address: one.role for one in cast.assignments if one.role != CLIENT and one.how == "given"}
 
 
 def subnet_of(address: str) -> str:
@@ -228,12 +260,18 @@ def _rank(client: r.ClientReport, main: str) -> tuple[int, int, str]:
     return (r.FAILS, r.WORKS, r.UNPROVEN).index(method.result), -tried, client.address
 
 
-def _outcome(method: r.MethodResult) -> Outcome:
+def _outcome(method: r.MethodResult, cast: Cast) -> Outcome:
     seen = any(one.verdict not in (r.NOT_SEEN, r.NOT_APPLICABLE) for one in method.requirements)
     result = method.result if seen else NO_EVIDENCE
     kinds: dict[bool, list[str]] = defaultdict(list)
     for one in method.reasons:
         kinds[one.kind == "missing"].append(one.requirement)
+    if (
+        result == r.WORKS
+    ):  # who was only taken for a site server may be a scanner, which gets through where a push does not
+        guessed = {one.address for one in cast.assignments if one.how == "inferred" and one.role != CLIENT}
+        kinds[True] += [one.id for one in method.requirements if one.source.address in guessed and one.evidence]
+        result = r.UNPROVEN if kinds[True] else result
     blamed = tuple(dict.fromkeys(kinds[False])) if result == r.FAILS else ()
     missing = tuple(dict.fromkeys(kinds[True])) if result == r.UNPROVEN else ()
     return Outcome(method.id, result, blamed, missing)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from auditor.log_flows import LocalAddress
 
 FIRST_AND_LAST = 4  # of many attempts that are alike, as many of the first and of the last
+AT_BEGIN, AT_END = 64, 192  # attempts between a site server and a client that are kept whatever they are
 MOST_PAIRS = 256  # of hosts in one source; beyond that those that say least are left out, and told
 MOST_EVENTS = 16
 MOST_PORT = 0xFFFF
@@ -154,7 +155,8 @@ class Wanted:
     def kept(self, source: Source) -> tuple[KeptFlows, tuple[SourceWarning, ...]]:
         """Return what is kept of a source, and warnings about what had to be left out."""
         chosen, left_out = self._of_pairs(self._concerning(source))
-        flows = tuple(_kept(source, self._first_and_last(chosen)))
+        numbers, cut = self._first_and_last(chosen)
+        flows = tuple(_kept(source, numbers))
         hosts = {host for one in flows for host in (one.src_ip, one.dst_ip)}
         deaf, facts = source.details.one_sided, source.details.facts
         kept = KeptFlows(
@@ -164,7 +166,7 @@ class Wanted:
             OneSided(frozenset(pair for pair in deaf.pairs if hosts.issuperset(pair)), frozenset(hosts & deaf.hosts)),
             None if facts is None else Facts(facts.drops, facts.allows),
         )
-        return kept, _warnings(left_out)
+        return kept, tuple(_warnings(left_out, cut))
 
     def _concerning(self, source: Source) -> list[tuple[int, Alike]]:
         """Return the numbers of the flows that may matter, and what they are like."""
@@ -220,17 +222,48 @@ class Wanted:
             self._named[address] = any(self._given.covers(role, address) for role in self._roles)
         return self._named[address]
 
-    def _first_and_last(self, flows: Iterable[tuple[int, Alike]]) -> dict[int, int]:
-        """Return the numbers of the flows to keep, in their order, each with how many it stands for."""
-        groups: dict[Alike, list[int]] = defaultdict(list)
+    def _first_and_last(self, flows: Iterable[tuple[int, Alike]]) -> tuple[dict[int, int], int]:
+        """Return the numbers of the flows to keep, in their order, each with how many it stands for.
+
+        And between how many pairs of hosts that may be pushed from and to not all was kept.
+        """
+        pairs: dict[tuple[str, str], list[tuple[int, Alike]]] = defaultdict(list)
         for number, one in flows:
-            groups[one].append(number)
+            pairs[one.src_ip, one.dst_ip].append((number, one))
         kept: dict[int, int] = {}
-        for numbers in groups.values():
-            between = max(0, len(numbers) - 2 * FIRST_AND_LAST)
-            kept |= dict.fromkeys(numbers[:FIRST_AND_LAST] + numbers[FIRST_AND_LAST + between :], 1)
-            kept[numbers[:FIRST_AND_LAST][-1]] += between
-        return dict(sorted(kept.items()))
+        cut = 0
+        for some in pairs.values():
+            begin, end = (AT_BEGIN, AT_END) if self._is_push(some) else (0, 0)
+            if len(some) <= begin + end:
+                kept |= dict.fromkeys((number for number, _ in some), 1)
+                continue
+            middle = some[begin : len(some) - end]
+            kept |= dict.fromkeys((number for number, _ in (*some[:begin], *some[len(some) - end :])), 1)
+            kept |= _folded(middle)
+            cut += begin > 0
+        return dict(sorted(kept.items())), cut
+
+    def _is_push(self, flows: Sequence[tuple[int, Alike]]) -> bool:
+        """Tell whether the flows between two hosts may be those of pushes.
+
+        Then which dynamic port is one of RPC depends on what was tried shortly before, and all is kept, of very many
+        the beginning and, which decides, the end.
+        """
+        pushed = {one.dst_port for _, one in flows if one.dst_port in self._pushed or one.dst_port == DYNAMIC}
+        return len(pushed) > 1 or DYNAMIC in pushed
+
+
+def _folded(flows: Iterable[tuple[int, Alike]]) -> dict[int, int]:
+    """Return of flows that are alike the first and the last, each with how many it stands for."""
+    groups: dict[Alike, list[int]] = defaultdict(list)
+    for number, one in flows:
+        groups[one].append(number)
+    kept: dict[int, int] = {}
+    for numbers in groups.values():
+        between = max(0, len(numbers) - 2 * FIRST_AND_LAST)
+        kept |= dict.fromkeys(numbers[:FIRST_AND_LAST] + numbers[FIRST_AND_LAST + between :], 1)
+        kept[numbers[:FIRST_AND_LAST][-1]] += between
+    return kept
 
 
 def _among(ports: Iterable[int]) -> NDArray[np.bool_]:
@@ -252,12 +285,9 @@ def _kept(source: Source, numbers: Mapping[int, int]) -> Iterator[KeptFlow]:
     known["stands_for"] = list(numbers.values())
     values = (known.get(name) or [UNSAID[name]] * len(flows) for name in COLUMNS)
     for number, *row in zip(numbers, *values, strict=True):
-        yield KeptFlow(
-            *row,
-            events=tuple(_begin_and_end(details.events(number))),
-            errors=tuple(_begin_and_end(details.errors.get(number, ()))),
-            identifier=details.identifier(number),
-        )
+        events, errors = details.events(number), details.errors.get(number, ())
+        shown = tuple(_begin_and_end(events)), tuple(_begin_and_end(errors))
+        yield KeptFlow._make((*row, *shown, details.identifier(number)))
 
 
 def _begin_and_end(many: Sequence[Any]) -> Sequence[Any]:
@@ -266,11 +296,16 @@ def _begin_and_end(many: Sequence[Any]) -> Sequence[Any]:
     return [*many[: MOST_EVENTS // 2], *many[-MOST_EVENTS // 2 :]]
 
 
-def _warnings(left_out: int) -> tuple[SourceWarning, ...]:
-    if not left_out:
-        return ()
-    text = (
-        f"It tells of more than {MOST_PAIRS} pairs of computers at documented ports; the {left_out:,} that say least "
-        "were left out. Name site server and management point (--role): what is named is always kept."
-    )
-    return (SourceWarning("folded", text),)
+def _warnings(left_out: int, cut: int) -> Iterator[SourceWarning]:
+    if left_out:
+        text = (
+            f"It tells of more than {MOST_PAIRS} pairs of computers at documented ports; the {left_out:,} that say "
+            "least were left out. Name site server and management point (--role): what is named is always kept."
+        )
+        yield SourceWarning("folded", text)
+    if cut:
+        text = (
+            f"Between {cut:,} pairs of computers there are more than {AT_BEGIN + AT_END} attempts of pushes: the first "
+            "and the last are kept, which decide; how often dynamic ports were tried between them is about right."
+        )
+        yield SourceWarning("folded", text)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 VERSION_KEY, QUESTION_KEY, UNREAD_KEY = b"auditor.summary", b"auditor.question", b"auditor.unread"
 SUFFIX = ".parquet"
+STOPPED = frozenset(("unanswered", "refused", "prohibited", "unreachable"))  # as `answer` of the flow table has it
 SOURCE_FIELDS = {
     "path": "string",
     "kind": "string",
@@ -150,12 +151,16 @@ def question_of(path: Path) -> str:
 def contacts(path: Path) -> set[Contact]:
     """Return who tried to reach whom by TCP, in all sources of a summary. Raises ReportError as `read` does."""
     names = ("src_ip", "dst_ip", "dst_port", "start", "protocol", "answer")
-    table = _columns_of(opened(path), path, ("site", *(f"flows.list.element.{name}" for name in names)))
+    table = _columns_of(opened(path), path, ("site", "addresses", *(f"flows.list.element.{name}" for name in names)))
     flows = table.column("flows").combine_chunks()
-    counts = flows.value_lengths().to_pylist()
-    sites = [site for site, count in zip(table.column("site").to_pylist(), counts, strict=True) for _ in range(count)]
-    found = zip(sites, *(flows.values.field(name).to_pylist() for name in names), strict=True)
-    return {Contact(*one) for *one, protocol, answer in found if protocol == "tcp" and answer != "mid-stream"}
+    whose = zip(*(table.column(name).to_pylist() for name in ("site", "addresses")), strict=True)
+    each = [one for one, count in zip(whose, flows.value_lengths().to_pylist(), strict=True) for _ in range(count)]
+    found = zip(each, *(flows.values.field(name).to_pylist() for name in names), strict=True)
+    return {
+        Contact(site, src, dst, port, dst in own, answer in STOPPED, start)
+        for (site, own), src, dst, port, start, protocol, answer in found
+        if protocol == "tcp" and answer != "mid-stream"
+    }
 
 
 def _columns_of(file: pyarrow.parquet.ParquetFile, path: Path, names: Sequence[str] | None = None) -> pyarrow.Table:
