@@ -598,6 +598,7 @@ PROTOCOL_WORDS = _words_of([PROTOCOLS.get(number, "") for number in range(max(PR
 STATE_WORDS, ANSWER_WORDS = _words_of(["OTH", "S0"]), _words_of(["one-sided", "unanswered", "mid-stream"])
 ACTION_WORDS, PATH_WORDS = _words_of(ACTIONS), _words_of(PATHS)
 
+
 def _columns(found: Attempts, addresses: Sequence[str], source: str) -> Columns:
     """Return the flow table of a log as NumPy columns, as of a capture, with those of LOG_COLUMNS."""
     zeros = np.zeros(len(found), np.int64)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.flow_table import MISSING, FlowTable
+from auditor.flow_table import MISSING, FlowTable, is_among
 from auditor.flows import Asked, Event, OneSided
 from auditor.roles import CLIENT, MANAGEMENT_POINT, Given, is_public
 from auditor.ruleset import Ruleset
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 FIRST_AND_LAST = 4  # of many attempts that are alike, as many of the first and of the last
 MOST_PAIRS = 256  # of hosts in one source; beyond that those that say least are left out, and told
 MOST_EVENTS = 16
+MOST_PORT = 0xFFFF
 DYNAMIC = -2  # stands for any port of the dynamic range
 
 
@@ -68,12 +69,15 @@ class KeptFlow(NamedTuple):
 
 COLUMNS = KeptFlow._fields[: KeptFlow._fields.index("events")]
 TEXTS = ("protocol", "src_ip", "dst_ip", "answer", "action", "direction", "application", "filter_origin")
+UNSAID = {name: "" if name in TEXTS else MISSING for name in COLUMNS}
 
 
 class Alike(NamedTuple):
-    """A flow by what makes it like another: of many that differ in nothing but their number few are kept."""
+    """What makes a flow like another: of many of which all of this is the same few are kept.
 
-    number: int
+    dst_port: DYNAMIC for all ports of the dynamic range.
+    """
+
     protocol: str
     src_ip: str
     dst_ip: str
@@ -135,24 +139,22 @@ class Wanted:
 
     def __init__(self, ruleset: Ruleset, given: Given) -> None:
         rows = ruleset.requirements
-        self._ports = {
-            name: np.array(sorted({port for one in rows if one.protocol == name for port in one.ports}), np.int64)
-            for name in ("tcp", "udp")
-        }
+        self._tcp, self._udp = (
+            _among({port for one in rows if one.protocol == name for port in one.ports}) for name in ("tcp", "udp")
+        )
         pushed = [one for one in rows if one.to_role == CLIENT]
         self._pushed = frozenset(port for one in pushed for port in one.ports)
-        self._fixed = frozenset(self._ports["tcp"].tolist())
-        self._dynamic = ruleset.dynamic_ports if any(one.dynamic for one in pushed) else ()
+        self._is_pushed = _among(self._pushed)
+        ranges = ruleset.dynamic_ports if any(one.dynamic for one in pushed) else ()
+        self._dynamic = _among(port for low, high in ranges for port in range(low, high + 1)) & ~self._tcp
         self._given = given
         self._roles = [role for role in given.networks if role != CLIENT]
         self._named: dict[str, bool] = {}  # asked again and again of the same addresses
 
     def kept(self, source: Source) -> tuple[KeptFlows, tuple[SourceWarning, ...]]:
         """Return what is kept of a source, and warnings about what had to be left out."""
-        chosen, left_out = self._of_pairs(self._concerning(source), _own(source))
-        numbers = dict(self._first_and_last(chosen))
-        rows = source.table.rows(np.array(list(numbers), np.int64))
-        flows = tuple(_kept(source, number, row, numbers[number]) for number, row in zip(numbers, rows, strict=True))
+        chosen, left_out = self._of_pairs(self._concerning(source))
+        flows = tuple(_kept(source, self._first_and_last(chosen)))
         hosts = {host for one in flows for host in (one.src_ip, one.dst_ip)}
         deaf, facts = source.details.one_sided, source.details.facts
         kept = KeptFlows(
@@ -164,47 +166,50 @@ class Wanted:
         )
         return kept, _warnings(left_out)
 
-    def _concerning(self, source: Source) -> Iterator[Alike]:
-        """Yield flows whose protocol and port may be asked for."""
+    def _concerning(self, source: Source) -> list[tuple[int, Alike]]:
+        """Return the numbers of the flows that may matter, and what they are like."""
         columns = source.table.columns
         protocol, port = columns["protocol"], columns["dst_port"]
-        found: NDArray[np.bool_] = protocol == "icmp"
-        for name, ports in self._ports.items():
-            found |= (protocol == name) & np.isin(port, ports)
-        tcp = protocol == "tcp"
-        for low, high in self._dynamic:
-            found |= tcp & (port >= low) & (port <= high)
+        icmp, tcp, udp = (protocol == name for name in ("icmp", "tcp", "udp"))
+        dynamic = tcp & self._dynamic[port]
+        asked_for = icmp | (tcp & self._tcp[port]) | (udp & self._udp[port]) | dynamic
         if source.kind == CAPTURE:  # a connection captured in its middle may be read the other way round
             middle = (columns["syn"] == 0) & (columns["syn_ack"] == 0)
-            found |= tcp & middle & np.isin(columns["src_port"], self._ports["tcp"])
-        some = np.flatnonzero(found)
-        names = [name for name in Alike._fields[1:] if name in columns]
-        values = (columns[name][some].tolist() for name in names)
-        return (Alike(number, *one) for number, *one in zip(some.tolist(), *values, strict=True))
+            asked_for |= tcp & middle & self._tcp[columns["src_port"]]
+        some = asked_for.nonzero()[0]
+        src_ip, dst_ip = columns["src_ip"][some], columns["dst_ip"][some]
+        matters = icmp[some] | self._is_pushed[port[some]]
+        for ends in (src_ip, dst_ip):
+            matters |= is_among(ends, {one for one in set(ends.tolist()) if self._is_named(one)})
+        left = (~matters).nonzero()[0]
+        matters[left] = self._may_serve(dst_ip[left], dynamic[some[left]], _own(source))
+        some = some[matters]
+        like = {name: columns[name][some] for name in Alike._fields if name in columns}
+        like["dst_port"] = np.where(dynamic[some], DYNAMIC, like["dst_port"])
+        return list(zip(some.tolist(), map(Alike, *(one.tolist() for one in like.values())), strict=True))
 
-    def _of_pairs(self, flows: Iterable[Alike], own: frozenset[str]) -> tuple[list[Alike], int]:
-        """Return the flows between the pairs of hosts that say most, and how many pairs were left out.
+    def _may_serve(self, dst_ip: NDArray[Any], dynamic: NDArray[np.bool_], own: frozenset[str]) -> NDArray[np.bool_]:
+        """Tell which flows may be of a push, or to a management point, though nobody named their ends.
 
         own: the addresses of the computer whose log it is, none of captures.
         """
-        pairs: dict[tuple[str, str], list[Alike]] = defaultdict(list)
-        for one in flows:
-            if self._may_matter(one, own):
-                pairs[one.src_ip, one.dst_ip].append(one)
-        ranked = sorted(pairs, key=lambda pair: self._rank(pair, pairs[pair])) if len(pairs) > MOST_PAIRS else [*pairs]
-        chosen = [one for pair in ranked[:MOST_PAIRS] for one in pairs[pair]]
-        return sorted(chosen, key=lambda one: one.number), max(0, len(pairs) - MOST_PAIRS)
-
-    def _may_matter(self, one: Alike, own: frozenset[str]) -> bool:
-        if one.protocol == "icmp" or one.dst_port in self._pushed or self._is_named(one.src_ip):
-            return True
-        if self._is_named(one.dst_ip):
-            return True
-        if self._port(one) == DYNAMIC:
-            return not own or one.dst_ip in own
+        pushed = dynamic & is_among(dst_ip, own) if own else dynamic
         if self._given.names(MANAGEMENT_POINT):
-            return False  # who else serves the client is looked for nowhere
-        return not is_public(one.dst_ip)  # no server on the Internet is a management point unless it was named
+            return pushed  # who else serves the client is looked for nowhere
+        # No server on the Internet is a management point unless it was named.
+        near = {one for one in set(dst_ip[~dynamic].tolist()) if not is_public(one)}
+        return pushed | (~dynamic & is_among(dst_ip, near))
+
+    def _of_pairs(self, flows: list[tuple[int, Alike]]) -> tuple[list[tuple[int, Alike]], int]:
+        """Return the flows between the pairs of hosts that say most, and how many pairs were left out."""
+        pairs: dict[tuple[str, str], list[Alike]] = defaultdict(list)
+        for _, one in flows:
+            pairs[one.src_ip, one.dst_ip].append(one)
+        if len(pairs) <= MOST_PAIRS:
+            return flows, 0
+        ranked = sorted(pairs, key=lambda pair: self._rank(pair, pairs[pair]))
+        chosen = frozenset(ranked[:MOST_PAIRS])
+        return [(number, one) for number, one in flows if (one.src_ip, one.dst_ip) in chosen], len(pairs) - MOST_PAIRS
 
     def _rank(self, pair: tuple[str, str], flows: Sequence[Alike]) -> tuple[bool, int, int, tuple[str, str]]:
         ports = {one.dst_port for one in flows} & self._pushed
@@ -215,23 +220,24 @@ class Wanted:
             self._named[address] = any(self._given.covers(role, address) for role in self._roles)
         return self._named[address]
 
-    def _port(self, one: Alike) -> int:
-        """Return the port at which a flow counts: a documented one, or DYNAMIC."""
-        if one.protocol != "tcp" or one.dst_port in self._fixed:
-            return one.dst_port
-        return DYNAMIC if any(low <= one.dst_port <= high for low, high in self._dynamic) else one.dst_port
-
-    def _first_and_last(self, flows: Iterable[Alike]) -> Iterator[tuple[int, int]]:
-        """Yield the numbers of the flows to keep, in their order, each with how many it stands for."""
+    def _first_and_last(self, flows: Iterable[tuple[int, Alike]]) -> dict[int, int]:
+        """Return the numbers of the flows to keep, in their order, each with how many it stands for."""
         groups: dict[Alike, list[int]] = defaultdict(list)
-        for one in flows:
-            groups[one._replace(number=0, dst_port=self._port(one))].append(one.number)
+        for number, one in flows:
+            groups[one].append(number)
         kept: dict[int, int] = {}
         for numbers in groups.values():
             between = max(0, len(numbers) - 2 * FIRST_AND_LAST)
             kept |= dict.fromkeys(numbers[:FIRST_AND_LAST] + numbers[FIRST_AND_LAST + between :], 1)
             kept[numbers[:FIRST_AND_LAST][-1]] += between
-        yield from sorted(kept.items())
+        return dict(sorted(kept.items()))
+
+
+def _among(ports: Iterable[int]) -> NDArray[np.bool_]:
+    """Return for each port whether it is among these; the place behind the last one, MISSING, is of no port."""
+    among = np.zeros(MOST_PORT + 2, np.bool_)
+    among[list(ports)] = True
+    return among
 
 
 def _own(source: Source) -> frozenset[str]:
@@ -239,15 +245,19 @@ def _own(source: Source) -> frozenset[str]:
     return frozenset() if facts is None else frozenset(one.address for one in facts.local)
 
 
-def _kept(source: Source, number: int, row: Mapping[str, Any], stands_for: int) -> KeptFlow:
-    details = source.details
-    known = {**dict.fromkeys(COLUMNS, MISSING), **dict.fromkeys(TEXTS, ""), **row, "stands_for": stands_for}
-    return KeptFlow(
-        **{name: known[name] for name in COLUMNS},
-        events=tuple(_begin_and_end(details.events(number))),
-        errors=tuple(_begin_and_end(details.errors.get(number, ()))),
-        identifier=details.identifier(number),
-    )
+def _kept(source: Source, numbers: Mapping[int, int]) -> Iterator[KeptFlow]:
+    """Yield some flows. numbers: theirs, each with how many it stands for."""
+    details, columns, flows = source.details, source.table.columns, np.array(list(numbers), np.int64)
+    known = {name: columns[name][flows].tolist() for name in COLUMNS if name in columns}
+    known["stands_for"] = list(numbers.values())
+    values = (known.get(name) or [UNSAID[name]] * len(flows) for name in COLUMNS)
+    for number, *row in zip(numbers, *values, strict=True):
+        yield KeptFlow(
+            *row,
+            events=tuple(_begin_and_end(details.events(number))),
+            errors=tuple(_begin_and_end(details.errors.get(number, ()))),
+            identifier=details.identifier(number),
+        )
 
 
 def _begin_and_end(many: Sequence[Any]) -> Sequence[Any]:

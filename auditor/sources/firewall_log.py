@@ -14,9 +14,7 @@ from auditor.sources.tally import Tally
 from auditor.sources.warnings import THEY_READ, SourceWarning
 
 
-def read_firewall_log(
-    raw: io.BufferedReader, path: Path, clock: Clock, advance: Advance
-) -> Source | None:
+def read_firewall_log(raw: io.BufferedReader, path: Path, clock: Clock, advance: Advance) -> Source | None:
     """Return the flows, counts and warnings of one log, None if the file is nothing like one.
 
     raw: the file, at its beginning; path: its name. Raises SourceError as `recognise` does.

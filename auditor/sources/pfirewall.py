@@ -202,6 +202,8 @@ def _utf_16(first: bytes) -> str:
             return name
     begin = len(first) - len(first.lstrip(b"\0"))
     sample = first[begin - begin % 2 :][:HEAD]
+    if b"\0" not in sample:
+        return ""
     zeros = [sample[parity::2].count(0) for parity in (0, 1)]
     for parity, name in ((1, "utf-16-le"), (0, "utf-16-be")):
         if zeros[parity] > len(sample) // 4 > 4 * zeros[1 - parity] and not any(sample[parity : 2 * SURELY : 2]):
