@@ -202,6 +202,8 @@ class Wanted:
 
     def _of_pairs(self, flows: list[tuple[int, Alike]]) -> tuple[list[tuple[int, Alike]], int]:
         """Return the flows between the pairs of hosts that say most, and how many pairs were left out."""
+        if len(flows) <= MOST_PAIRS:
+            return flows, 0
         pairs: dict[tuple[str, str], list[Alike]] = defaultdict(list)
         for _, one in flows:
             pairs[one.src_ip, one.dst_ip].append(one)
@@ -252,12 +254,9 @@ def _kept(source: Source, numbers: Mapping[int, int]) -> Iterator[KeptFlow]:
     known["stands_for"] = list(numbers.values())
     values = (known.get(name) or [UNSAID[name]] * len(flows) for name in COLUMNS)
     for number, *row in zip(numbers, *values, strict=True):
-        yield KeptFlow(
-            *row,
-            events=tuple(_begin_and_end(details.events(number))),
-            errors=tuple(_begin_and_end(details.errors.get(number, ()))),
-            identifier=details.identifier(number),
-        )
+        events, errors = details.events(number), details.errors.get(number, ())
+        shown = (tuple(_begin_and_end(events)), tuple(_begin_and_end(errors)), details.identifier(number))
+        yield KeptFlow._make((*row, *shown))
 
 
 def _begin_and_end(many: Sequence[Any]) -> Sequence[Any]:
