@@ -115,6 +115,9 @@ class Attempts:
         return self.kind & 0xF
 
 
+NO_ATTEMPTS = Attempts(*[np.zeros(0, np.int64)] * len(Attempts.__dataclass_fields__))
+
+
 @dataclass(frozen=True)
 class LocalAddress:
     """An address of the computer that wrote the log. rows: that say so; sure: it sent from there itself."""
@@ -221,7 +224,7 @@ class LogFlowBuilder:
     def __init__(self) -> None:
         self._waiting: list[Attempts] = []
         self._closed: list[Attempts] = []
-        self._open = _nothing()
+        self._open = NO_ATTEMPTS
         self._now = 0
         self._count = 0
         self._most = MOST_FLOWS
@@ -268,7 +271,7 @@ class LogFlowBuilder:
         if self._kept_of_each:
             every = _folded(every, self._kept_of_each)
         every = _without_late(every)
-        self._closed, self._open = [], _nothing()
+        self._closed, self._open = [], NO_ATTEMPTS
         seen = every.only(every.action != LOST)
         if len(seen):
             self.first_s, self.last_s = int(seen.start.min()), int(seen.end.max())
@@ -291,7 +294,7 @@ class LogFlowBuilder:
             local=self._local,
             clock="utc" if reader.in_utc else "local",
             fields=reader.schema.names,
-            folded=int(attempts.rows[attempts.src_port == NOT_SAID].sum()),
+            folded=int(attempts.rows[attempts.src_port == NOT_SAID].sum()) if self._kept_of_each else 0,
         )
 
     def _tell_unused(self, unused: Attempts) -> None:
@@ -372,11 +375,11 @@ def _single(rows: Rows) -> Attempts:
     late = silent & (rows.action == DROP) & has_ports & is_answer(rows.src_port, rows.dst_port)
     kind = rows.protocol.astype(np.int64) << 16 | rows.path.astype(np.int64) << 8 | rows.action
     src, dst, src_port, dst_port = rows.src, rows.dst, rows.src_port, rows.dst_port
-    icmp = np.flatnonzero(rows.protocol == ICMP)
+    icmp = (rows.protocol == ICMP).nonzero()[0]
     if len(icmp):
         dst_port = _changed(dst_port, icmp, src_port[icmp] << ICMP_TYPE | dst_port[icmp])
         src_port = _changed(src_port, icmp, 0)
-    odd = np.flatnonzero(late | ~silent)  # all others are first ones
+    odd = (late | ~silent).nonzero()[0]  # all others are first ones
     if len(odd):
         flags = rows.flags[odd]
         opening, ack = flags & (SYN | RST | FIN) == SYN, flags & ACK != 0
@@ -402,10 +405,6 @@ def _single(rows: Rows) -> Attempts:
         second_line=rows.line,
         last_line=rows.line,
     )
-
-
-def _nothing() -> Attempts:
-    return Attempts(*(np.zeros(0, np.int64) for _ in Attempts.__dataclass_fields__))
 
 
 def _protocol(kind: Kind) -> Kind:

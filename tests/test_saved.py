@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+from logs import log
 from reports import of_scene, rich
 from test_scenes import SCENES, each
 
@@ -252,3 +253,12 @@ def test_an_unknown_word_of_json_schema_is_never_ignored():
 
 def test_it_is_part_of_the_public_api():
     assert auditor.load_report is load_report
+
+
+def test_a_report_on_a_log_of_local_times_is_read_back(tmp_path):
+    path = tmp_path / "pfirewall.log"
+    path.write_bytes(log("2024-06-05 10:00:00 DROP TCP 10.0.0.5 10.0.1.1 50000 445 52 S 7 0 8192 - - - RECEIVE"))
+    report = auditor.audit(path)
+
+    (tmp_path / "saved.json").write_text(report.to_json())
+    assert load_report(tmp_path / "saved.json") == report

@@ -204,6 +204,8 @@ class Wanted:
 
     def _of_pairs(self, flows: list[tuple[int, Alike]]) -> tuple[list[tuple[int, Alike]], int]:
         """Return the flows between the pairs of hosts that say most, and how many pairs were left out."""
+        if len(flows) <= MOST_PAIRS:
+            return flows, 0
         pairs: dict[tuple[str, str], list[Alike]] = defaultdict(list)
         for _, one in flows:
             pairs[one.src_ip, one.dst_ip].append(one)

@@ -20,6 +20,7 @@ from auditor.sources.source import CAPTURE, Source, name_of
 from auditor.sources.tally import Tally
 
 MOST_ADDRESSES = 16
+PIECE = 256 * 1024
 NOBODY = Name("")
 
 
@@ -161,8 +162,11 @@ def _named(entry: Entry, names: Names) -> Entry:
 def digest_of(file: Path) -> str:
     """Return what tells one content from another (SHA-256). Raises SourceError if it cannot be read any more."""
     try:
-        with file.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        with file.open("rb", buffering=0) as content:
+            while piece := content.read(PIECE):
+                digest.update(piece)
+        return digest.hexdigest()
     except OSError as error:
         hint = "copy the file to a local disk and try again"
         raise SourceError(f"cannot be read ({error.strerror})", where=str(file), hint=hint) from error

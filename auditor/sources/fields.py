@@ -6,9 +6,9 @@ behind the field is masked away. So comparing a word or reading a decimal number
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +44,7 @@ PAIRED = tuple(
 )
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """One field of each line: where it begins in the text, and where it ends (behind its last byte)."""
 
     begin: NDArray[np.int64]
@@ -85,8 +84,9 @@ class Text:
 
     def first_words(self, column: Column, count: int) -> list[U64]:
         """Return the first so many words (of eight bytes) of each field; zeros behind its end."""
-        some, short = self._words_from(column.begin, count), column.short
-        return [some[:, at] & KEEP[:, at][short] for at in range(count)]
+        some = self._words_from(column.begin, count)
+        some &= KEEP[:, :count][column.short]
+        return list(some.T)
 
     def _words_from(self, begin: NDArray[np.int64], count: int) -> U64:
         """Return so many words from each place: to fetch them at once takes half the time."""
@@ -161,6 +161,18 @@ class Text:
         return [self._data[begin:end] for begin, end in ends]
 
 
+def distinct(values: U64) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where each distinct value stands first, in order of value, and for each value which of these it is."""
+    order = values.argsort(kind="stable")
+    ordered = values[order]
+    new = np.ones(len(values), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
+    which = np.empty(len(values), np.int64)
+    which[order] = np.cumsum(new) - 1
+    return order[new], which
+
+
+@lru_cache
 def _number(word: bytes) -> np.uint64:
     return np.uint64(int.from_bytes(word, "little"))
 

@@ -28,8 +28,9 @@ def read_firewall_log(raw: io.BufferedReader, path: Path, clock: Clock, advance:
     for rows in reader:
         builder.add(rows)
         advance(reader.position, reader.bytes)
-    attempts = builder.finish(reader.addresses)
-    details = LogFlows(name, attempts, reader.addresses, builder.facts(reader, attempts))
+    addresses = reader.addresses
+    attempts = builder.finish(addresses)
+    details = LogFlows(name, attempts, addresses, builder.facts(reader, attempts))
     notes = ", ".join(filter(None, (reader.encoding, "gzip" * reader.gzipped)))
     return Source(
         path=name,

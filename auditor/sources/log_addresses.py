@@ -10,7 +10,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.fields import U64, WORD, Column, Mask, Text
+from auditor.sources.fields import U64, WORD, Column, Mask, Text, distinct
 
 NOBODY = -1  # the number of what is no address
 LONGEST_ADDRESS = 48
@@ -26,13 +26,17 @@ Ints = NDArray[np.int64]
 
 
 class LogAddresses:
-    """The addresses of one log. names: by number; several threads may ask for numbers at once."""
+    """The addresses of one log; several threads may ask for numbers at once."""
 
     def __init__(self) -> None:
-        self.names: list[str] = []
         self._numbers: dict[str, int] = {}
         self._short, self._long = _Met(SHORT // WORD), _Met(LONGEST_ADDRESS // WORD)
         self._lock = Lock()
+
+    @property
+    def names(self) -> list[str]:
+        """The addresses by number."""
+        return list(self._numbers)
 
     def numbers(self, text: Text, column: Column) -> Ints:
         """Return the number of each address of a column, NOBODY for what is none."""
@@ -54,24 +58,19 @@ class LogAddresses:
         numbers[new] = NOBODY
         new = new[fits[new]]
         while len(new):
-            _, sample, which = np.unique(mixed[new], return_index=True, return_inverse=True)
+            sample, which = distinct(mixed[new])
             sample = new[sample]
+            names = list(map(_address, text.texts(column, sample)))
             with self._lock:
-                told = np.array([self._number(one) for one in text.texts(column, sample)], np.int64)
+                told = np.array([self._number(one) for one in names], np.int64)
                 met.add([word[sample] for word in words], mixed[sample], told)
             numbers[new] = told[which]
             # Different texts may be mixed to the same number: those are left for the next round.
             new = new[_differ([word[new] for word in words], [word[sample[which]] for word in words])]
         return numbers
 
-    def _number(self, text: bytes) -> int:
-        name = _address(text)
-        if name is None:
-            return NOBODY
-        number = self._numbers.setdefault(name, len(self.names))
-        if number == len(self.names):
-            self.names.append(name)
-        return number
+    def _number(self, name: str | None) -> int:
+        return NOBODY if name is None else self._numbers.setdefault(name, len(self._numbers))
 
 
 class _Met:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.fields import PADDING, Column, Mask, Text
+from auditor.sources.fields import PADDING, WORD, Column, Mask, Text, distinct
 from auditor.sources.log_addresses import NOBODY, LogAddresses
 from auditor.sources.packets import ICMP, ICMPV6, TCP, UDP
 
@@ -181,8 +181,8 @@ def read_section(section: Section, addresses: LogAddresses) -> Read:
     lines = _Lines(data, len(data) - len(PADDING), len(names))
     account.lines = len(lines)
     regular = lines.regular if set(NEEDED) <= set(names) else np.zeros(len(lines), np.bool_)
-    tidy, numbers = _tidied(section, lines, np.flatnonzero(~regular), account)
-    rows = np.flatnonzero(regular)
+    tidy, numbers = _tidied(section, lines, (~regular).nonzero()[0], account)
+    rows = regular.nonzero()[0]
     batches = [_Batch(Text(data), names, lines.fields(rows), rows + 1, account)] if len(rows) else []
     if numbers:
         again = _Lines(tidy + PADDING, len(tidy), len(names))
@@ -209,14 +209,14 @@ class _Lines:
         self.bytes = np.frombuffer(data, np.uint8, size)
         self._fields = fields
         is_blank = self.bytes <= BLANK
-        self._blanks = np.flatnonzero(is_blank)
+        self._blanks = is_blank.nonzero()[0]
         self._controls = int(np.count_nonzero(self.bytes < BLANK))
         self._each = int(np.searchsorted(self._blanks, data.index(b"\n"))) + 1
         self.end = self._blanks[self._each - 1 :: self._each].copy()
         self._returned = self.bytes[self.end - 1] == RETURN  # wrong of an empty first line, which is not regular anyway
         if not self._alike():
             self._each = 0
-            self.end = np.flatnonzero(self.bytes == NEW_LINE)
+            self.end = (self.bytes == NEW_LINE).nonzero()[0]
             self._returned = self.bytes[self.end - 1] == RETURN
             self._last = np.searchsorted(self._blanks, self.end)
         self.begin = np.append(0, self.end[:-1] + 1)
@@ -482,9 +482,10 @@ class _Batch:
         if not len(rows) or not {"tcpflags", "tcpsyn"} <= set(self._names):
             return flags, sequence
         letters, numbers = self._of_rows(rows, "tcpflags"), self._of_rows(rows, "tcpsyn")
-        words, codes = np.unique(self._text.words(letters), return_inverse=True)
-        known = [_flags(int(word).to_bytes(8, "little").rstrip(b"\0")) for word in words.tolist()]
-        told = np.array(known, np.int64)[codes]
+        words = self._text.words(letters)
+        sample, which = distinct(words)
+        known = [_flags(word.to_bytes(WORD, "little").rstrip(b"\0")) for word in words[sample].tolist()]
+        told = np.array(known, np.int64)[which]
         number, is_number = self._text.numbers(numbers)
         unsaid = self._text.is_dash(numbers)
         is_number = (is_number & (number <= MOST_SEQUENCE)) | unsaid
