@@ -150,6 +150,24 @@ def test_what_gets_through_from_who_was_only_taken_for_a_site_server_is_not_said
     assert result(**point, **{"site-server": SERVER}) == "works"
 
 
+def test_of_a_host_that_got_another_address_the_latest_counts(tmp_path):
+    morning = row("DROP", 445, "10.0.1.1")
+    ping = f"2024-06-05 12:00:00 ALLOW ICMP {SERVER} 10.0.1.9 - - 60 - - - - 8 0 - RECEIVE"
+    noon = [row("ALLOW", port, "10.0.1.9", second=7200) for port in (445, 135)]
+    noon += [
+        row("ALLOW", 49670, "10.0.1.9", second=7201),
+        ping,
+        ping.replace("10.0.1.9", "10.0.1.1").replace("12", "00"),
+    ]
+    web = "2024-06-05 02:00:02 ALLOW TCP 10.0.1.9 10.0.0.7 50000 80 0 - 0 0 0 - - - SEND"
+    written(tmp_path, "PC1.log", morning, *noon, web)
+
+    roles = {"site-server": SERVER, "management-point": "10.0.0.7"}
+    audited = auditor.batch(tmp_path / "PC1.log", out=tmp_path / "out", roles=roles, mode="mixed", workers=0)
+    (host,) = audited.report.hosts
+    assert (host.addresses[0], host.outcome("client-push").result) == ("10.0.1.9", "works")
+
+
 def any_log() -> st.SearchStrategy[list[str]]:
     """Rows of one computer's log: pushes, pings and web connections, let through or dropped."""
     ports = st.sampled_from((445, 135, 135, 49670, 49671, 49700, 50100, 50101))

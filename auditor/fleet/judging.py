@@ -176,7 +176,7 @@ def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostR
     cast = _cast(addresses, once, bench.casts[site])
     sources = [one.source for one in once]
     clients = verdicts.judge(Traffic(sources, cast.hosts), bench.question.ruleset, cast, bench.facts)
-    told = min(clients, key=lambda one: _rank(one, bench.asked[0]), default=None)
+    told = max(clients, key=lambda one: _rank(one, bench.asked[0]), default=None)
     every = [one.id for one in bench.question.ruleset.methods]
     methods = [told.method(one) for one in every] if told else []
     times = [(one.first_ns, one.last_ns, one.clock == "local") for one in sources if one.first_ns is not None]
@@ -253,11 +253,14 @@ def _cast(addresses: Sequence[str], entries: Sequence[Entry], whole: Cast) -> Ca
     return replace(whole, assignments=(*clients, *near), clients=tuple(own))
 
 
-def _rank(client: r.ClientReport, main: str) -> tuple[int, int, str]:
-    """Order the addresses of a host: what fails for one of them counts, as a push may use that one."""
+def _rank(client: r.ClientReport, main: str) -> tuple[bool, str, int, str]:
+    """Order the addresses of a host: the one at which something was decided last counts, as it may have had another.
+
+    Of two that were tried at the same time the one of which more was tried.
+    """
     method = client.method(main)
-    tried = sum(one.attempts for one in method.requirements)
-    return (r.FAILS, r.WORKS, r.UNPROVEN).index(method.result), -tried, client.address
+    last = max((one.last_time for one in method.requirements if one.last_time), default="")
+    return method.result != r.UNPROVEN, last, sum(one.attempts for one in method.requirements), client.address
 
 
 def _outcome(method: r.MethodResult, cast: Cast) -> Outcome:
