@@ -14,6 +14,7 @@ from auditor import report as r
 from auditor.fleet.document import Change, FleetReport, GroupCount, HostResult, StopCount
 from auditor.render.clean import clean
 from auditor.render.text import INDENT, STYLES, Part, indented, plain, print_parts
+from auditor.roles import SITE_SERVER
 from auditor.ruleset import DEFAULT_RULESET
 
 MOST_LISTED = 10
@@ -250,7 +251,9 @@ def _next(report: FleetReport) -> Iterator[Part]:
         yield indented(f"one computer, with the lines that prove it: auditor render DIR --host {name}")
     if report.changes:
         ruleset = "" if report.ruleset[0] == DEFAULT_RULESET else f" --ruleset {report.ruleset[0]}"
-        export = f"auditor rulesets export {report.main}{ruleset} --to powershell"
+        servers = sorted({one.address for one in report.roles if one.role == SITE_SERVER})
+        roles = "".join(f" --role {SITE_SERVER}={address}" for address in servers)
+        export = f"auditor rulesets export {report.main}{ruleset} --to powershell{roles}"
         yield indented(f"the rules for Windows Firewall: {export}")
     if report.quarantine or report.expected:
         yield indented("the computers of which nobody knows: bring their logs, then run auditor batch again")
