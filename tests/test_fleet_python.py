@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from fleet_sample import planted, sample
+from logs import log
 
 import auditor
 from auditor.cli import cli
@@ -181,3 +182,20 @@ def test_hostile_text_stays_text_in_a_notebook():
     text = planted(sample(40), lambda word: f"{word}<script>alert(1)</script><img src=http://evil.example/>")
     assert "<script" not in text._repr_html_()
     assert "<img" not in text._repr_html_()
+
+
+def test_a_log_that_nobody_named_joins_the_named_computer_with_its_address(tmp_path):
+    """Each is judged by what it was read for, and only the run at the site knows the roles there."""
+    row = "2024-06-05 10:00:{:02} DROP TCP 10.0.0.5 10.0.1.1 50000 {} 52 S 7 0 8192 - - - RECEIVE"
+    for place, port in (("BERLIN/PC1", 445), ("more", 135)):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "fw.log").write_bytes(log(*(row.format(second, port) for second in range(5))))
+    asked = {"host_from": "{site}/{host}/*.log", "roles": {"site-server": "10.0.0.5"}, "workers": 0}
+    auditor.batch(tmp_path / "BERLIN", out=tmp_path / "named", **asked)
+    for server in ("10.0.0.5", "10.0.0.4", "10.0.0.6"):
+        roles = {"site-server": server}
+        auditor.batch(tmp_path / "more", out=tmp_path / server, roles=roles, workers=0)
+        report = auditor.merge(tmp_path / "named", tmp_path / server, out=tmp_path / f"{server}all", workers=0).report
+        (host,) = report.hosts
+        assert (host.site, host.host, len(host.files)) == ("BERLIN", "PC1", 2)
+        assert {one.requirement for one in host.seen} >= {"client-push/smb", "client-push/rpc-endpoint-mapper"}

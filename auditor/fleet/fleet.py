@@ -83,7 +83,7 @@ class Place(NamedTuple):
         for one in once:
             rows[one.shard].append(one.row)
         ordered = tuple((shard, tuple(sorted(rows[shard]))) for shard in sorted(rows))
-        return cls(host, ordered, min(one.asking for one in once))
+        return cls(host, ordered, min(one.asking for one in once if one.site == host.site))
 
 
 @dataclass(frozen=True)
