@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 from fleet_sample import planted, sample
 from logs import log
+from packets import pcap
+from scenario import scene
 
 import auditor
 from auditor.cli import cli
@@ -199,3 +201,33 @@ def test_a_log_that_nobody_named_joins_the_named_computer_with_its_address(tmp_p
         (host,) = report.hosts
         assert (host.site, host.host, len(host.files)) == ("BERLIN", "PC1", 2)
         assert {one.requirement for one in host.seen} >= {"client-push/smb", "client-push/rpc-endpoint-mapper"}
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """Return a capture of two addresses: at the first the push is refused, at the second it is not."""
+    path = tmp_path / "taken.pcap"
+    lines = [
+        *("0 10.0.0.5:50000 > 10.0.0.20:445/tcp REJ", "1 10.0.0.5:50001 > 10.0.0.20:135/tcp REJ"),
+        *("5 10.0.0.5:50002 > 10.0.0.21:445/tcp SF", "6 10.0.0.5:50003 > 10.0.0.21:135/tcp SF"),
+    ]
+    path.write_bytes(pcap(scene(lines)))
+    return path
+
+
+def test_a_capture_of_both_addresses_of_a_computer_tells_of_both(shared, tmp_path):
+    (tmp_path / "map.csv").write_text("host,address\nPC1,10.0.0.20 10.0.0.21\n")
+    asked = {"host_map": tmp_path / "map.csv", "roles": {"site-server": "10.0.0.5"}, "workers": 0}
+    report = auditor.batch(shared, out=tmp_path / "out", **asked).report
+    (host,) = report.hosts
+    assert sorted(host.addresses) == ["10.0.0.20", "10.0.0.21"]
+    assert host.outcome("client-push").result == "fails"
+    assert host.records == report.coverage.records, "counted once"
+
+
+def test_the_path_of_a_capture_of_several_computers_names_none_of_them(shared, tmp_path):
+    """Neither when it is read nor when another run names it again."""
+    asked = {"roles": {"site-server": "10.0.0.5"}, "workers": 0}
+    for pattern in ("{host}.pcap", None, "{host}.pcap"):
+        report = auditor.batch(shared, out=tmp_path / "out", host_from=pattern, **asked).report
+        assert [host.host for host in report.hosts] == ["10.0.0.20", "10.0.0.21"]

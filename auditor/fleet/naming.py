@@ -45,6 +45,9 @@ class Name:
     site: str = ""
 
 
+NOBODY = Name("")
+
+
 class _Row(NamedTuple):
     line: int
     host: str
@@ -114,6 +117,18 @@ class Names:
     def of_address(self, address: str) -> Name | None:
         """Return which host of the map has an address; None if it does not tell, or names several."""
         return self._addresses.get(_address(address) or "")
+
+    def whose(self, path: str, addresses: Iterable[str] = (), *, shared: bool = False) -> Name:
+        """Return whose a source is: by its path, else by its addresses; Name("") if nobody knows.
+
+        shared: whether it tells of several computers, as a capture of several clients does. Then its path says at most
+        at which site they are.
+        """
+        by_path = self.of(path) or NOBODY
+        if by_path.host and not shared:
+            return by_path
+        found = next(filter(None, map(self.of_address, addresses)), NOBODY)
+        return Name(found.host, found.site or by_path.site)
 
     def check(self, paths: Iterable[str]) -> None:
         """Raise ArgumentError if there is a pattern and it fits none of these paths: then it is wrong."""
