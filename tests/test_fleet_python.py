@@ -203,6 +203,17 @@ def test_a_log_that_nobody_named_joins_the_named_computer_with_its_address(tmp_p
         assert {one.requirement for one in host.seen} >= {"client-push/smb", "client-push/rpc-endpoint-mapper"}
 
 
+def test_a_file_that_one_run_named_and_a_later_one_did_not_is_one_file(tmp_path):
+    logs = shutil.copytree(LOGS, tmp_path / "logs")
+    named = batch(tmp_path / "named", logs)
+    for path in logs.rglob("*.log"):
+        path.touch()
+    plain = auditor.batch(logs, out=tmp_path / "plain", roles=ROLES, workers=0)
+    report = auditor.merge(named.folder.path, plain.folder.path, out=tmp_path / "all", workers=0).report
+    assert {one.host for one in report.hosts} >= {one.host for one in named.report.hosts}
+    assert report.coverage.read == named.report.coverage.read
+
+
 @pytest.fixture
 def shared(tmp_path):
     """Return a capture of two addresses: at the first the push is refused, at the second it is not."""

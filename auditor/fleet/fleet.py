@@ -76,14 +76,13 @@ class Place(NamedTuple):
     asking: str
 
     @classmethod
-    def of(cls, host: Host, known: Iterable[Known]) -> Place:
-        """Return where what is known of a host stands."""
-        once = _once(known)
+    def of(cls, host: Host, known: Sequence[Known]) -> Place:
+        """Return where what is known of a host stands. It is judged by what was asked of those at its site."""
         rows: dict[str, list[int]] = defaultdict(list)
-        for one in once:
+        for one in _once(known):
             rows[one.shard].append(one.row)
         ordered = tuple((shard, tuple(sorted(rows[shard]))) for shard in sorted(rows))
-        return cls(host, ordered, min(one.asking for one in once if one.site == host.site))
+        return cls(host, ordered, min(one.asking for one in known if one.site == host.site))
 
 
 @dataclass(frozen=True)
