@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from fleet_sample import planted, sample
+from logs import log
+from packets import pcap
+from scenario import scene
 
 import auditor
 from auditor.cli import cli
@@ -181,3 +184,61 @@ def test_hostile_text_stays_text_in_a_notebook():
     text = planted(sample(40), lambda word: f"{word}<script>alert(1)</script><img src=http://evil.example/>")
     assert "<script" not in text._repr_html_()
     assert "<img" not in text._repr_html_()
+
+
+def test_a_log_that_nobody_named_joins_the_named_computer_with_its_address(tmp_path):
+    """Each is judged by what it was read for, and only the run at the site knows the roles there."""
+    row = "2024-06-05 10:00:{:02} DROP TCP 10.0.0.5 10.0.1.1 50000 {} 52 S 7 0 8192 - - - RECEIVE"
+    for place, port in (("BERLIN/PC1", 445), ("more", 135)):
+        (tmp_path / place).mkdir(parents=True)
+        (tmp_path / place / "fw.log").write_bytes(log(*(row.format(second, port) for second in range(5))))
+    asked = {"host_from": "{site}/{host}/*.log", "roles": {"site-server": "10.0.0.5"}, "workers": 0}
+    auditor.batch(tmp_path / "BERLIN", out=tmp_path / "named", **asked)
+    for server in ("10.0.0.5", "10.0.0.4", "10.0.0.6"):
+        roles = {"site-server": server}
+        auditor.batch(tmp_path / "more", out=tmp_path / server, roles=roles, workers=0)
+        report = auditor.merge(tmp_path / "named", tmp_path / server, out=tmp_path / f"{server}all", workers=0).report
+        (host,) = report.hosts
+        assert (host.site, host.host, len(host.files)) == ("BERLIN", "PC1", 2)
+        assert {one.requirement for one in host.seen} >= {"client-push/smb", "client-push/rpc-endpoint-mapper"}
+
+
+def test_a_file_that_one_run_named_and_a_later_one_did_not_is_one_file(tmp_path):
+    logs = shutil.copytree(LOGS, tmp_path / "logs")
+    named = batch(tmp_path / "named", logs)
+    for path in logs.rglob("*.log"):
+        path.touch()
+    plain = auditor.batch(logs, out=tmp_path / "plain", roles=ROLES, workers=0)
+    report = auditor.merge(named.folder.path, plain.folder.path, out=tmp_path / "all", workers=0).report
+    assert {one.host for one in report.hosts} >= {one.host for one in named.report.hosts}
+    assert report.coverage.read == named.report.coverage.read
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """Return a capture of two addresses: at the first the push is refused, at the second it is not."""
+    path = tmp_path / "taken.pcap"
+    lines = [
+        *("0 10.0.0.5:50000 > 10.0.0.20:445/tcp REJ", "1 10.0.0.5:50001 > 10.0.0.20:135/tcp REJ"),
+        *("5 10.0.0.5:50002 > 10.0.0.21:445/tcp SF", "6 10.0.0.5:50003 > 10.0.0.21:135/tcp SF"),
+    ]
+    path.write_bytes(pcap(scene(lines)))
+    return path
+
+
+def test_a_capture_of_both_addresses_of_a_computer_tells_of_both(shared, tmp_path):
+    (tmp_path / "map.csv").write_text("host,address\nPC1,10.0.0.20 10.0.0.21\n")
+    asked = {"host_map": tmp_path / "map.csv", "roles": {"site-server": "10.0.0.5"}, "workers": 0}
+    report = auditor.batch(shared, out=tmp_path / "out", **asked).report
+    (host,) = report.hosts
+    assert sorted(host.addresses) == ["10.0.0.20", "10.0.0.21"]
+    assert host.outcome("client-push").result == "fails"
+    assert host.records == report.coverage.records, "counted once"
+
+
+def test_the_path_of_a_capture_of_several_computers_names_none_of_them(shared, tmp_path):
+    """Neither when it is read nor when another run names it again."""
+    asked = {"roles": {"site-server": "10.0.0.5"}, "workers": 0}
+    for pattern in ("{host}.pcap", None, "{host}.pcap"):
+        report = auditor.batch(shared, out=tmp_path / "out", host_from=pattern, **asked).report
+        assert [host.host for host in report.hosts] == ["10.0.0.20", "10.0.0.21"]

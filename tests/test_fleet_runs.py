@@ -27,6 +27,7 @@ from auditor.fleet import summary
 from auditor.fleet.batch import Audited, batch, host_report, merge
 from auditor.fleet.document import NO_EVIDENCE, Coverage, FleetReport, Outcome, row_of
 from auditor.fleet.folder import FORMS, STATE, SUMMARIES, FleetFolder
+from auditor.fleet.judging import subnet_of
 from auditor.fleet.running import Told
 from auditor.ruleset import load_ruleset
 
@@ -584,12 +585,40 @@ def test_what_one_run_could_not_read_and_a_later_one_could_is_not_lost():
 
 
 @pytest.mark.usefixtures("fleet")
+def test_what_one_site_could_not_read_is_lost_although_another_site_read_a_file_of_that_name():
+    for place, number in (("BERLIN", 2), ("BOSTON", 21)):
+        shutil.copytree(Path("logs", place, f"PC{number:05}"), Path(place, "logs/PC1"))
+    Path("BERLIN/logs/PC1/pfirewall.log").write_bytes(b"")
+    os.utime("BERLIN/logs/PC1/pfirewall.log", (1, 1))
+    for place in ("BERLIN", "BOSTON"):
+        Path(place, "map.csv").write_text(f"host,site,path\nPC1,{place},logs/PC1\n")
+        _read_near(place, host_from=None, host_map="map.csv")
+    report = merged("BERLIN/out", "BOSTON/out")
+    assert [one.path for one in report.quarantine] == ["logs/PC1/pfirewall.log"]
+
+
+@pytest.mark.usefixtures("fleet")
+@pytest.mark.parametrize("files", [1, 100])
+def test_what_a_file_said_before_it_changed_is_in_no_report(files, shards_of):
+    """Neither in that of the run that read it again nor in one that is made of its summaries."""
+    shards_of(files)
+    audited("other")
+    _grow()
+    audited("other")
+    fresh()
+    assert merged("other") == merged("fresh")
+    assert host_report("other", "PC00002") == host_report("fresh", "PC00002")
+
+
+@pytest.mark.usefixtures("fleet")
 def test_two_computers_of_one_name_at_two_sites_are_told():
     for place, number in (("BERLIN", 8), ("BOSTON", 28)):
         shutil.copytree(Path("logs", place, f"PC{number:05}"), Path(place, "logs/PC1"))
         _read_near(place, host_from="{host}/*.log")
     report = merged("BERLIN/out", "BOSTON/out")
-    assert [host.host for host in report.hosts] == ["PC1"]
+    (host,) = report.hosts
+    assert (host.host, len({subnet_of(one) for one in host.addresses})) == ("PC1", 2)
+    assert report.coverage.read == sum(len(list(Path(place, "logs/PC1").iterdir())) for place in ("BERLIN", "BOSTON"))
     assert [one for one in report.limitations if one.startswith("1 file stands in these summaries with several")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
@@ -41,7 +42,12 @@ def summaries(tmp_path_factory: pytest.TempPathFactory) -> list[Summary]:
         written(folder, f"{number}.log", row("DROP" if number % 2 else "ALLOW", 445, f"10.0.1.{number}"))
         for number in range(6)
     ]
-    return [summarise(path) for path in (*paths, folder / "missing.log")]
+    found = [summarise(path) for path in (*paths, folder / "missing.log")]
+    (named,) = summarise(paths[0], roles={"management-point": SERVER}).entries
+    (first,) = found[0].entries
+    later = replace(first, modified_ns=first.modified_ns + 1)
+    fewer = replace(first, source=replace(first.source, details=replace(first.source.details, flows=())))
+    return [*found, *(Summary((one,)) for one in (later, fewer, named))]
 
 
 @given(st.data())
@@ -57,6 +63,12 @@ def test_any_split_in_any_order_put_together_is_the_whole(summaries, data):
     assert whole.merge(Summary()) == Summary().merge(whole) == whole
 
 
+def test_of_one_content_that_was_read_twice_the_later_file_counts(summaries):
+    whole = Summary().merge(*summaries)
+    assert len(whole.entries) == 6
+    assert whole.entries[0].modified_ns == summaries[0].entries[0].modified_ns + 1
+
+
 def test_a_summary_is_the_same_when_it_was_written_and_read(summaries, tmp_path):
     whole = Summary().merge(*summaries)
     shards.write(tmp_path / "one.parquet", whole, "what was asked")
@@ -66,7 +78,7 @@ def test_a_summary_is_the_same_when_it_was_written_and_read(summaries, tmp_path)
 
 
 def test_a_file_that_cannot_be_read_is_told_of(summaries):
-    (lost,) = summaries[-1].unread
+    (lost,) = Summary().merge(*summaries).unread
 
     assert (lost.what, lost.hint) == ("no such file", "check the path")
 

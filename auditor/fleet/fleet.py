@@ -77,14 +77,13 @@ class Place(NamedTuple):
     asking: str
 
     @classmethod
-    def of(cls, host: Host, known: Iterable[Known]) -> Place:
-        """Return where what is known of a host stands."""
-        once = {(one.path, one.addresses): one for one in _latest(known)}.values()
+    def of(cls, host: Host, known: Sequence[Known]) -> Place:
+        """Return where what is known of a host stands. It is judged by what was asked of those at its site."""
         rows: dict[str, list[int]] = defaultdict(list)
-        for one in once:
+        for one in _once(known):
             rows[one.shard].append(one.row)
         ordered = tuple((shard, tuple(sorted(rows[shard]))) for shard in sorted(rows))
-        return cls(host, ordered, min(one.asking for one in once))
+        return cls(host, ordered, min(one.asking for one in known if one.site == host.site))
 
 
 @dataclass(frozen=True)
@@ -192,10 +191,9 @@ class Fleet:
         return benches
 
     def _files_read(self) -> FilesRead:
-        counted = [one for known in by_host(self.known).values() for one in _latest(known)]
-        files = {(one.path, one.digest): one for one in counted}.values()  # a capture may be of several hosts
-        contents = {(one.site, one.host, one.path, one.digest) for one in counted}
-        once = {(one.site, one.host or one.path, one.digest) for one in counted}
+        files = {(one.path, one.digest): one for one in self.known}.values()  # a capture may be of several hosts
+        contents = {(one.site, one.host, one.path, one.digest) for one in self.known}
+        once = {(one.site, one.host or one.path, one.digest) for one in self.known}
         return FilesRead(
             files=self.files or len(files) + len(self.unread),
             read=len(files),
@@ -265,11 +263,12 @@ def put_together(paths: Iterable[str], rules: Ruleset | None = None) -> Fleet:
         known += some
         unread.update(lost)
     check_alike(list(askings.values()))
-    read: dict[tuple[str, str], int] = {}
+    read: dict[tuple[str, str, str], int] = {}
     for one in known:
-        read[one.path, one.host] = max(one.modified_ns, read.get((one.path, one.host), 0))
+        file = (one.site, one.host, one.path)
+        read[file] = max(one.modified_ns, read.get(file, 0))
     # What was read in a later run is no longer lost; without its host it may be a file of another site.
-    left = [one for one in unread if not one.host or read.get((one.path, one.host), -1) < one.modified_ns]
+    left = [one for one in unread if not one.host or read.get((one.site, one.host, one.path), -1) < one.modified_ns]
     return Fleet(tuple(known), tuple(sorted(left)), askings, notes=_versions(known))
 
 
@@ -313,9 +312,14 @@ def _usable(
     """
     known: list[Known] = []
     unread: set[Unread] = set()
+
+    def is_old(one: Known | Unread) -> bool:
+        return one.path in wanted.files and not wanted.has(one)
+
     for path in summaries_in(folder):
         some, lost = _outline(path, asking, names, wanted)
         if path.name not in written:
+            some, lost = _without(is_old, path, some, lost)
             some, lost = list(filter(wanted.has, some)), tuple(filter(wanted.has, lost))
         if not some and not lost:
             path.unlink()
@@ -331,8 +335,8 @@ def _outline(path: Path, asking: Asking, names: Names, wanted: _Wanted) -> tuple
         question = shards.question_of(path)
         if not asking.can_use(question):
             return [], ()
-        hosts = [named(one._replace(path=wanted.found(one.path)), names) for one in some]
-        unread = tuple(replace(one, host=_host_by_path(wanted.found(one.path), names)) for one in lost)
+        hosts = named([one._replace(path=wanted.found(one.path)) for one in some], names)
+        unread = tuple(_unread_of(one, wanted.found(one.path), names) for one in lost)
         if (question, hosts, unread) != (asking.text, [(one.host, one.site) for one in some], lost):
             shards.relabel(path, hosts, unread, asking.text)
             return shards.outline(path)
@@ -341,17 +345,35 @@ def _outline(path: Path, asking: Asking, names: Names, wanted: _Wanted) -> tuple
     return some, lost
 
 
-def named(one: Known, names: Names) -> tuple[str, str]:
-    """Return name and site of the host that a source is of."""
-    by_address = (names.of_address(address) for address in one.addresses)
-    name = names.of(one.path) or next(filter(None, by_address), None)
-    return (name.host, name.site) if name else ("", "")
+def _without(
+    is_old: Callable[[Known | Unread], bool], path: Path, some: list[Known], lost: tuple[Unread, ...]
+) -> tuple[list[Known], tuple[Unread, ...]]:
+    """Return the outline of a summary from which is removed what files said before they changed.
+
+    So the summaries of one folder say one thing of a file, and what those of several say is of several files.
+    """
+    rows, left = [one.row for one in some if not is_old(one)], tuple(one for one in lost if not is_old(one))
+    if len(rows) + len(left) == len(some) + len(lost):
+        return some, lost
+    try:
+        entries = shards.entries(path, rows) if rows else []
+        shards.write(path, Summary(tuple(entries), left), shards.question_of(path))
+        return shards.outline(path)
+    except ReportError:  # broken: its files are read again
+        return [], ()
 
 
-def _host_by_path(path: str, names: Names) -> str:
-    """Return the name of the host that a path tells, empty if it tells none."""
-    name = names.of(path)
-    return name.host if name else ""
+def named(some: Sequence[Known], names: Names) -> list[tuple[str, str]]:
+    """Return name and site of the host that each row of a summary is of: what one file says stands in one summary."""
+    rows = Counter((one.path, one.digest) for one in some)
+    found = (names.whose(one.path, one.addresses, shared=rows[one.path, one.digest] > 1) for one in some)
+    return [(name.host, name.site) for name in found]
+
+
+def _unread_of(one: Unread, path: str, names: Names) -> Unread:
+    """Return a file that could not be read, under the name that its host has now. path: where it was found."""
+    name = names.whose(path)
+    return replace(one, host=name.host, site=name.site)
 
 
 def _lost(task: Task, lost: Lost, names: Names) -> Summary:
@@ -361,8 +383,8 @@ def _lost(task: Task, lost: Lost, names: Names) -> Summary:
     with suppress(OSError):  # it is gone
         status = Path(path).stat()
         size, modified_ns = status.st_size, status.st_mtime_ns
-    host = _host_by_path(path, names)
-    return Summary((), (Unread(name_of(Path(path)), host, lost.how, lost.hint, size, modified_ns),))
+    unread = Unread(name_of(Path(path)), "", lost.how, lost.hint, size, modified_ns)
+    return Summary((), (_unread_of(unread, path, names),))
 
 
 def _versions(known: Iterable[Known]) -> tuple[str, ...]:
@@ -377,16 +399,16 @@ def _versions(known: Iterable[Known]) -> tuple[str, ...]:
         return ()
     what = "1 file stands" if several == 1 else f"{several:,} files stand"
     return (
-        f"{what} in these summaries with several contents: the latest counts. If they are of computers of one name at "
-        "several sites, run `auditor batch` with --host-from and {site}.",
+        f"{what} in these summaries with several contents, and all of them count. If they are of computers of one name "
+        "at several sites, run `auditor batch` with --host-from and {site}; if they are of one computer at several "
+        "times, merge the latest summaries only.",
     )
 
 
-def _latest(known: Iterable[Known]) -> list[Known]:
-    """Return what is known of one host without what it says of files as they were before they changed."""
-    ordered = sorted(known, key=lambda one: (one.shard, one.row))
-    latest = {one.path: one for one in sorted(ordered, key=lambda one: (one.modified_ns, one.digest))}
-    return [one for one in ordered if one.digest == latest[one.path].digest]
+def _once(known: Iterable[Known]) -> list[Known]:
+    """Return the rows of a host; of those that say the same of one file, that of the later file, as `merge` does."""
+    ordered = sorted(known, key=lambda one: (one.modified_ns, one.asking, one.shard, one.row))
+    return list({(one.path, one.digest, one.addresses): one for one in ordered}.values())
 
 
 def _entries(places: Sequence[Place]) -> dict[tuple[str, int], Entry]:

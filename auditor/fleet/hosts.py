@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-ROTATED = re.compile(r"(\.log)?(\.old|\.gz|\.\d{1,3})*$", re.IGNORECASE)
+from auditor.fleet.naming import before_rotation
+
+ANY_SITE = ""  # nobody said which
 
 
 class Known(NamedTuple):
@@ -40,48 +41,75 @@ class Host(NamedTuple):
 def by_host(known: Iterable[Known]) -> dict[Host, list[Known]]:
     """Return the sources of every host, in the order of site and name.
 
-    A source without a name is of the named host that has its address, if only one has; else its first address stands
-    for its host. The halves of a log that was rolled over are of one host. Without an address the path stands for it.
+    A source without a name is of the named host that has its first address: at its site, at any site if nobody said
+    its own; but only if no second one has it. Else that address stands for its host. The parts of a log that was rolled
+    over are of one host if they have an address in common, or if one of two has none. Else the path stands for what is
+    without an address.
     """
     every = list(known)
     named, unnamed = [one for one in every if one.host], [one for one in every if not one.host]
-    owner = _owners(named)
+    owners = _owners(named)
     found: dict[Host, list[Known]] = defaultdict(list)
     for one in named:
         found[Host(one.site, one.host)].append(one)
-    for logs in _parts(unnamed).values():
-        for one in logs:
-            found[_host_of(one, logs, owner)].append(one)
+    for logs in _alike(unnamed).values():
+        for parts in _of_one_host(logs):
+            found[_host_of(parts, owners)] += parts
     return dict(sorted(found.items()))
 
 
-def _host_of(one: Known, parts: Sequence[Known], owner: dict[tuple[str, str], str]) -> Host:
-    names = {owner[one.site, address] for address in one.addresses[:1] if (one.site, address) in owner}
-    if names:
-        return Host(one.site, min(names))
-    first = Counter(part.addresses[0] for part in parts if part.addresses).most_common()
-    shared = sorted((-count, address) for address, count in first)
-    alone = one.addresses[:1] if len(first) > 1 and not _is_rolled(parts) else ()
-    return Host(one.site, next(iter(alone), shared[0][1] if shared else one.path))
+def _host_of(parts: Sequence[Known], owners: dict[tuple[str, str], Host]) -> Host:
+    """Return whose these parts of one log are."""
+    site = parts[0].site
+    first = Counter(part.addresses[0] for part in parts if part.addresses)
+    hosts = {owners[site, address] for address in first if (site, address) in owners}
+    if len(hosts) == 1:
+        return min(hosts)
+    likeliest = min(first, key=lambda address: (-first[address], address), default=parts[0].path)
+    return Host(site, likeliest)
 
 
-def _is_rolled(parts: Sequence[Known]) -> bool:
-    """Tell whether these are the parts of one log rather than what one capture says of several hosts."""
-    return len({part.path for part in parts}) == len(parts)
-
-
-def _owners(named: Iterable[Known]) -> dict[tuple[str, str], str]:
-    """Return which host has an address, at each site; none if several had it in turn."""
-    owners: dict[tuple[str, str], set[str]] = defaultdict(set)
+def _owners(named: Iterable[Known]) -> dict[tuple[str, str], Host]:
+    """Return which host has an address, at each site and at ANY_SITE; none if several had it in turn."""
+    owners: dict[tuple[str, str], set[Host]] = defaultdict(set)
     for one in named:
         for address in one.addresses:
-            owners[one.site, address].add(one.host)
-    return {key: min(names) for key, names in owners.items() if len(names) == 1}
+            for site in (one.site, ANY_SITE):
+                owners[site, address].add(Host(one.site, one.host))
+    return {key: min(hosts) for key, hosts in owners.items() if len(hosts) == 1}
 
 
-def _parts(known: Iterable[Known]) -> dict[tuple[str, str], list[Known]]:
-    """Return logs that are parts of one, by the name that they have in common."""
-    parts: dict[tuple[str, str], list[Known]] = defaultdict(list)
+def _alike(known: Iterable[Known]) -> dict[tuple[str, str], list[Known]]:
+    """Return what may be parts of one log: its names differ only in what is added when it is rolled over or packed."""
+    alike: dict[tuple[str, str], list[Known]] = defaultdict(list)
     for one in sorted(known):
-        parts[one.site, ROTATED.sub("", one.path)].append(one)
-    return parts
+        alike[one.site, before_rotation(one.path.lower()).removesuffix(".log")].append(one)
+    return alike
+
+
+def _of_one_host(logs: Sequence[Known]) -> Iterator[list[Known]]:
+    """Yield the parts of one log each: 10.0.1.1 and 10.0.1.2 are alike too, but have no address in common.
+
+    An address that is the first one of none does not count: it may be one at which all of a network receive.
+    """
+    firsts = {one.addresses[0] for one in logs if one.addresses}
+    joined: dict[str, str] = {}
+    for one in logs:
+        for address in firsts.intersection(one.addresses):
+            joined[_end(joined, address)] = _end(joined, one.addresses[0])
+    parts: dict[str, list[Known]] = defaultdict(list)
+    for one in logs:
+        parts[_end(joined, one.addresses[0]) if one.addresses else ""].append(one)
+    silent = parts.pop("", [])
+    if len(parts) == 1:
+        next(iter(parts.values())).extend(silent)
+    else:
+        yield from ([one] for one in silent)
+    yield from parts.values()
+
+
+def _end(joined: dict[str, str], address: str) -> str:
+    """Return what stands for all addresses that are joined with this one."""
+    while (after := joined.setdefault(address, address)) != address:
+        joined[address] = address = joined[after]
+    return address

@@ -229,9 +229,26 @@ def _kept(entry: Entry) -> KeptFlows:
 
 
 def _once(entries: Sequence[Entry]) -> list[Entry]:
-    """Return the entries, of those with one content the first by path, in the order of their times."""
-    once = {one.digest: one for one in sorted(entries, key=lambda one: one.source.path, reverse=True)}
-    return sorted(once.values(), key=lambda one: (one.source.first_ns or 0, one.source.path))
+    """Return the entries, one of each content, in the order of their times.
+
+    Of files with one content the first by path counts. What a capture says of several addresses of the host is one.
+    """
+    of_content: dict[str, dict[tuple[str, ...], Entry]] = defaultdict(dict)
+    for one in sorted(entries, key=lambda one: (one.source.path, one.addresses)):
+        of_content[one.digest].setdefault(one.addresses, one)
+    once = [_joined(list(parts.values())) for parts in of_content.values()]
+    return sorted(once, key=lambda one: (one.source.first_ns or 0, one.source.path))
+
+
+def _joined(parts: Sequence[Entry]) -> Entry:
+    """Return as one entry what one capture says of several addresses."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    addresses = tuple(dict.fromkeys(address for one in parts for address in one.addresses))
+    flows = dict.fromkeys(flow for one in parts for flow in _kept(one).flows)
+    kept = replace(_kept(first), flows=tuple(sorted(flows, key=lambda one: (one.first_frame, one.stream))))
+    return replace(first, addresses=addresses, source=replace(first.source, details=kept))
 
 
 def _cast(addresses: Sequence[str], entries: Sequence[Entry], whole: Cast) -> Cast:

@@ -30,7 +30,7 @@ DELIMITERS = ",;\t"
 MOST_FAULTS = 20
 # What is added to the name of a log when the next one is begun, or when it is packed: all of them are of one host.
 ROTATED = r"(?:\.old|\.bak|\.gz|\.\d{1,3}|[-_.]\d{8}(?:[-_T]?\d{4,6})?|[-_.]\d{4}-\d\d-\d\d)*"
-ROTATED_END = re.compile(ROTATED + "$")
+ROTATED_END = re.compile(ROTATED + "$", re.IGNORECASE)
 ROTATED_LOG = r"\.(?:log|old)"  # pfirewall.old instead of pfirewall.log.old
 KNOWN_ENDING = r"(?:\.(?:log|txt|json|evtx|etl|cap|pcap|pcapng))?"
 PLACE = re.compile(r"\{([^{}]*)\}")
@@ -43,6 +43,9 @@ class Name:
 
     host: str
     site: str = ""
+
+
+NOBODY = Name("")
 
 
 class _Row(NamedTuple):
@@ -115,6 +118,18 @@ class Names:
         """Return which host of the map has an address; None if it does not tell, or names several."""
         return self._addresses.get(_address(address) or "")
 
+    def whose(self, path: str, addresses: Iterable[str] = (), *, shared: bool = False) -> Name:
+        """Return whose a source is: by its path, else by its addresses; Name("") if nobody knows.
+
+        shared: whether it tells of several computers, as a capture of several clients does. Then its path says at most
+        at which site they are.
+        """
+        by_path = self.of(path) or NOBODY
+        if by_path.host and not shared:
+            return by_path
+        found = next(filter(None, map(self.of_address, addresses)), NOBODY)
+        return Name(found.host, found.site or by_path.site)
+
     def check(self, paths: Iterable[str]) -> None:
         """Raise ArgumentError if there is a pattern and it fits none of these paths: then it is wrong."""
         example = ""
@@ -132,6 +147,11 @@ class Names:
             return None
         host, words = _host(found["host"]), found.groupdict()
         return Name(host, self._sites.get(host) or words.get("site") or "")
+
+
+def before_rotation(path: str) -> str:
+    """Return a path without what is added to the name of a log when the next one is begun, or when it is packed."""
+    return ROTATED_END.sub("", path)
 
 
 def load_names(host_from: str | None = None, host_map: str | None = None) -> Names:
@@ -203,7 +223,7 @@ class _Places:
             return None
         whole = _whole(path)
         names = whole.split("/")
-        names += [f"{before}.log", before] if (before := ROTATED_END.sub("", names[-1])) != names[-1] else []
+        names += [f"{before}.log", before] if (before := before_rotation(names[-1])) != names[-1] else []
         words = {"", *names, *(f"{name[:length]}*" for name in names for length in self._lengths)}
         likely = [place for word in words for place in self._by_word.get(word, ())]
         paths = _forms(whole)
@@ -218,7 +238,7 @@ def _place(row: _Row, site: str) -> _Place:
 
 def _forms(whole: str) -> tuple[str, ...]:
     """Return a path between slashes: as it is, and as it was before it was rotated or packed."""
-    before = ROTATED_END.sub("", whole)
+    before = before_rotation(whole)
     return tuple(f"/{path}/" for path in dict.fromkeys((whole, before, f"{before}.log")))
 
 

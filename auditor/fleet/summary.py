@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from auditor.errors import SourceError
 from auditor.fleet.kept import KeptFlows, Wanted
-from auditor.fleet.naming import Name, Names
+from auditor.fleet.naming import Names
 from auditor.intake import check, documented_ports
 from auditor.roles import Given, assign, parse_roles
 from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
@@ -21,7 +22,6 @@ from auditor.sources.tally import Tally
 
 MOST_ADDRESSES = 16
 PIECE = 256 * 1024
-NOBODY = Name("")
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,7 @@ class Unread:
     hint: str
     size: int
     modified_ns: int
+    site: str = ""
 
     @property
     def again(self) -> bool:
@@ -84,6 +85,13 @@ class Entry:
         return self.site, self.host, self.source.path, self.digest, self.addresses
 
 
+def later(one: Entry, other: Entry) -> Entry:
+    """Return which of two entries with one key counts: that of the later file; of one file, always the same."""
+    if one == other:
+        return one
+    return max(one, other, key=lambda entry: (entry.modified_ns, json.dumps(asdict(entry), default=sorted)))
+
+
 @dataclass(frozen=True)
 class Summary:
     """What any number of sources say: `merge` puts two together; the empty one changes nothing."""
@@ -94,7 +102,9 @@ class Summary:
     def merge(self, *others: Summary) -> Summary:
         """Return what all of them say. The order does not matter, nor whether one is given twice."""
         every = (self, *others)
-        entries = {entry.key: entry for one in every for entry in one.entries}
+        entries: dict[tuple[str, str, str, str, tuple[str, ...]], Entry] = {}
+        for entry in (entry for one in every for entry in one.entries):
+            entries[entry.key] = later(entries.setdefault(entry.key, entry), entry)
         unread = {lost for one in every for lost in one.unread}
         return Summary(tuple(entries[key] for key in sorted(entries)), tuple(sorted(unread)))
 
@@ -117,13 +127,12 @@ def summarise(
     question = Question(rules, parse_roles(roles or {}), tz)
     found = summarised(path, question)
     entries = tuple(replace(one, host=host or one.host, site=site or one.site) for one in found.entries)
-    return Summary(entries, tuple(replace(one, host=host) for one in found.unread))
+    return Summary(entries, tuple(replace(one, host=host, site=site) for one in found.unread))
 
 
 def summarised(path: str | Path, question: Question, names: Names | None = None) -> Summary:
     """Summarise one source for a question. names: tells whose it is, if anybody said so."""
     file, names = Path(path), names or Names()
-    name = names.of(str(path)) or NOBODY
     size = modified_ns = 0
     try:
         with suppress(OSError, ValueError):  # `read` says better what is wrong with it
@@ -136,11 +145,13 @@ def summarised(path: str | Path, question: Question, names: Names | None = None)
     except SourceError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:
             size = modified_ns = 0
-        return Summary((), (Unread(name_of(file), name.host, error.what, error.hint or "", size, modified_ns),))
+        name = names.whose(str(path))
+        what, hint = error.what, error.hint or ""
+        return Summary((), (Unread(name_of(file), name.host, what, hint, size, modified_ns, name.site),))
     kept, more = question.wanted.kept(source)
     whole = Entry(
-        host=name.host,
-        site=name.site,
+        host="",
+        site="",
         addresses=_own_addresses(source),
         size=size,
         modified_ns=modified_ns,
@@ -148,15 +159,12 @@ def summarised(path: str | Path, question: Question, names: Names | None = None)
         source=replace(source, details=kept, warnings=(*source.warnings, *more), tally=Tally()),
     )
     entries = [whole] if source.kind != CAPTURE else _of_clients(whole, question)
-    return Summary(tuple(_named(one, names) for one in entries))
+    return Summary(tuple(_named(one, names, shared=len(entries) > 1) for one in entries))
 
 
-def _named(entry: Entry, names: Names) -> Entry:
-    """Return an entry with the name that goes with its addresses, where its path told none."""
-    if entry.host:
-        return entry
-    found = next(filter(None, map(names.of_address, entry.addresses)), NOBODY)
-    return replace(entry, host=found.host, site=entry.site or found.site)
+def _named(entry: Entry, names: Names, *, shared: bool) -> Entry:
+    name = names.whose(entry.source.path, entry.addresses, shared=shared)
+    return replace(entry, host=name.host, site=name.site)
 
 
 def digest_of(file: Path) -> str:
@@ -182,7 +190,7 @@ def _of_clients(whole: Entry, question: Question) -> list[Entry]:
     clients = assign([whole.source], question.ruleset, question.given).clients
     if len(clients) < 2:
         return [replace(whole, addresses=clients)]
-    return [_of_client(replace(whole, host=""), client) for client in clients]
+    return [_of_client(whole, client) for client in clients]
 
 
 def _of_client(whole: Entry, client: str) -> Entry:
