@@ -112,7 +112,8 @@ def batch(
     folder = FleetFolder(Path(out))
     folder.make(force=force)
     labels = ((file.path, file.bytes, file.mtime_ns, names.of(file.path)) for file in found.files)
-    what = told_of((asking.text, facts, names.expected, names.notes, found.left_out, *labels))
+    table = "" if host_map is None else digest_of(Path(host_map))  # also addresses, which decide whose a summary is
+    what = told_of((asking.text, rules, facts, table, names.notes, found.left_out, *labels))
     if folder.is_about(what):
         return Audited(folder, new=False)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -313,7 +312,7 @@ def _outline(path: Path, asking: Asking, names: Names) -> tuple[list[Known], tup
     try:
         some, lost = shards.outline(path)
         question = shards.question_of(path)
-        if not asking.can_use(question):
+        if shards.auditor_of(path) != VERSION or not asking.can_use(question):
             return [], ()
         hosts = [named(one, names) for one in some]
         unread = tuple(replace(one, host=_host_by_path(one.path, names)) for one in lost)
@@ -339,13 +338,9 @@ def _host_by_path(path: str, names: Names) -> str:
 
 
 def _lost(task: Task, lost: Lost, names: Names) -> Summary:
-    """Return the summary of a file whose reading ended its worker."""
+    """Return the summary of a file whose reading ended its worker: next time there may be memory, or a faster drive."""
     (path,) = task.files
-    size = modified_ns = 0
-    with suppress(OSError):  # it is gone
-        status = Path(path).stat()
-        size, modified_ns = status.st_size, status.st_mtime_ns
-    return Summary((), (Unread(path, _host_by_path(path, names), lost.how, lost.hint, size, modified_ns),))
+    return Summary((), (Unread(path, _host_by_path(path, names), lost.how, lost.hint, size=0, modified_ns=0),))
 
 
 def _versions(known: Iterable[Known]) -> tuple[str, ...]:
