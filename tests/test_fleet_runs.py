@@ -397,6 +397,13 @@ def test_another_question_gets_the_answer_of_a_first_run(fleet, other):
     assert merged("out") == merged("first")
 
 
+def _make_newer(shard: Path) -> None:
+    """Write a summary as a later auditor may."""
+    table = pyarrow.parquet.read_table(shard)
+    newer = {**(table.schema.metadata or {}), shards.VERSION_KEY: b"99"}
+    pyarrow.parquet.write_table(table.replace_schema_metadata(newer), shard)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -404,18 +411,24 @@ def test_another_question_gets_the_answer_of_a_first_run(fleet, other):
         lambda shard: shard.write_bytes(b""),
         lambda shard: shard.write_text("no Parquet file"),
         lambda shard: shutil.copyfile("out/hosts.parquet", shard),
+        _make_newer,
         lambda shard: shutil.copyfile(shard, shard.with_name("again.parquet")),
         lambda shard: shard.with_name(".half.parquet.1").write_text("half"),
         lambda shard: shard.unlink(),
     ],
-    ids=["cut", "empty", "text", "foreign", "copied", "half done", "removed"],
+    ids=["cut", "empty", "text", "foreign", "newer", "copied", "half done", "removed"],
 )
 def test_summaries_that_were_spoilt_are_made_again(fleet, spoil):
     (shard,) = Path("out", SUMMARIES).glob("[!.]*")
     spoil(shard)
+    spoilt = shard.read_bytes() if shard.exists() else None
     Path("out", STATE).unlink()
-    audited("out")
+    notes: list[str] = []
+    audited("out", note=notes.append)
     assert outputs("out") == fleet.outputs
+    aside = [one.read_bytes() for one in Path("out", SUMMARIES).glob("*.unreadable")]
+    assert aside in ([], [spoilt])
+    assert [f"it was set aside as {shard.name}.unreadable" in one for one in notes] == [True] * len(aside)
 
 
 @pytest.mark.parametrize("tenth", range(7))
@@ -472,7 +485,9 @@ def test_addresses_that_change_hands_in_the_map_are_new():
     table, log = Path("map.csv"), Path("some/a.log")
     log.parent.mkdir()
     log.write_bytes(Path(LOG).read_bytes())
-    (address,) = {one for host in audited("some/out", str(log), host_from=None).report.hosts for one in host.addresses[:1]}
+    (address,) = {
+        one for host in audited("some/out", str(log), host_from=None).report.hosts for one in host.addresses[:1]
+    }
     for mine, others in ((address, "10.9.9.9"), ("10.9.9.9", address)):
         table.write_text(f"host,address\nPC1,{mine}\nPC2,{others}\n")
         again = audited("some/out", str(log), host_from=None, host_map="map.csv")
@@ -491,7 +506,8 @@ def _edited(*changes: tuple[str, str]) -> Path:
     return Path("mine.toml")
 
 
-def test_a_ruleset_that_was_edited_is_another_question(fleet):
+@pytest.mark.usefixtures("fleet")
+def test_a_ruleset_that_was_edited_is_another_question():
     first = audited("out", ruleset=_edited()).report
     edited = audited("out", ruleset=_edited(('necessity = "required"', 'necessity = "informational"')))
     assert edited.new
@@ -565,6 +581,18 @@ def test_a_folder_with_other_files_is_left_alone_unless_forced(fleet):
     audited("mine", force=True)
     assert outputs("mine") == fleet.outputs
     assert Path("mine/notes.txt").read_text() == "something"
+
+
+@pytest.mark.usefixtures("fleet")
+def test_what_was_put_together_is_not_replaced_by_one_site_unless_forced():
+    for place in ("BERLIN", "BOSTON"):
+        audited(place, f"logs/{place}")
+    merge("BERLIN", "BOSTON", out="both", workers=0)
+    before = sorted(Path("both", SUMMARIES).iterdir())
+    with pytest.raises(OutputError, match="both: the folder holds the summaries that auditor merge put together"):
+        audited("both", "logs/BERLIN")
+    assert sorted(Path("both", SUMMARIES).iterdir()) == before
+    assert audited("both", "logs/BERLIN", force=True).report == audited("BERLIN", "logs/BERLIN").report
 
 
 # near the logs, and put together

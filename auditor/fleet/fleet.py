@@ -32,6 +32,7 @@ from auditor.version import VERSION
 
 TOOL = ("auditor", VERSION)
 FILES_IN_SHARD = 100
+ASIDE = ".unreadable"  # behind the name of a summary that was set aside
 MOST_SITES = 5  # that are named in a sentence
 BYTES_IN_SHARD = 256 * 1024 * 1024  # so that a few large logs do not make one worker wait for another
 Work = Callable[[tuple[str, ...]], Any]
@@ -205,15 +206,25 @@ class Fleet:
         )
 
 
-def read_new(files: Sequence[FoundFile], asking: Asking, names: Names, folder: Path, runner_of: RunnerOf) -> Fleet:
+def read_new(
+    files: Sequence[FoundFile],
+    asking: Asking,
+    names: Names,
+    folder: Path,
+    runner_of: RunnerOf,
+    note: Callable[[str], None],
+) -> Fleet:
     """Read the files that no summary in the folder is about, and return the fleet of all of these files.
 
     folder: of the summaries; it is made if it is not there. What another run left half done is removed, and what does
-    not answer this question. runner_of: gives, for the files that are to be read, what does the work.
+    not answer this question; what cannot be read as a summary is set aside under another name. runner_of: gives, for
+    the files that are to be read, what does the work. note: told what was set aside, in sentences.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for half in folder.glob(".*"):
         half.unlink(missing_ok=True)
+    for sentence in _set_aside(folder):
+        note(sentence)
     wanted = {(file.path, file.bytes, file.mtime_ns) for file in files}
     known, unread = _usable(folder, asking, names, wanted)
     done = {(one.path, one.size, one.modified_ns) for one in known}
@@ -283,6 +294,17 @@ def shard_name(files: Sequence[str]) -> str:
 def summaries_in(folder: Path) -> list[Path]:
     """Return the summaries in a folder, in the order of their names."""
     return sorted(folder.glob("[!.]*" + shards.SUFFIX))
+
+
+def _set_aside(folder: Path) -> Iterator[str]:
+    """Rename what cannot be read as a summary: broken, of a newer auditor, or of somebody else; tell each."""
+    for path in summaries_in(folder):
+        try:
+            shards.outline(path)
+        except ReportError as error:
+            aside = path.with_name(path.name + ASIDE)
+            path.replace(aside)
+            yield f"{path}: {error.what}; it was set aside as {aside.name}, and its logs are read again"
 
 
 def _usable(
