@@ -262,6 +262,25 @@ def test_the_remedies_say_where_which_way_and_how():
     ]
 
 
+def test_where_sites_use_several_ports_the_ports_of_all_of_them_are_asked_for():
+    one = host("A", "http-management-point " + OWN)
+    other = dataclasses.replace(
+        one, host="B", seen=tuple(dataclasses.replace(seen, ports=(8080,)) for seen in one.seen)
+    )
+    assert changes(other) == [("client", "", "TCP 8080", 1, 0)]
+    assert changes(one, other) == [("client", "", "TCP 80 and 8080", 2, 0)]
+    assert "allow TCP 80 and 8080 (http-management-point) outbound" in fleet([one, other]).changes[0].remedy
+
+
+def test_what_no_rule_helps_is_told_with_the_port_of_its_site():
+    one = host("A", "smb refused at client")
+    other = dataclasses.replace(
+        one, host="B", seen=tuple(dataclasses.replace(seen, ports=(4450,)) for seen in one.seen)
+    )
+    told = [cause.remedy for cause in fleet([one, other]).causes]
+    assert [("TCP 445 (smb)" in text, "TCP 4450 (smb)" in text) for text in told] == [(True, False), (False, True)]
+
+
 @given(fleets)
 def test_every_host_that_a_rule_can_help_is_helped_in_the_end(hosts):
     report = fleet(hosts)
