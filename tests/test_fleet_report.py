@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from auditor.errors import RulesetError
 from auditor.fleet.changes import Opening, in_order
 from auditor.fleet.document import NO_EVIDENCE, FleetReport, HostResult, Outcome, Quarantined, StopCount
 from auditor.fleet.mending import NO_RULE_HELPS
+from auditor.render.fleet_html import why
 
 OWN = "blocked at client"
 ROWS = (
@@ -173,6 +175,29 @@ def test_a_host_without_evidence_is_never_counted_as_working():
     assert {(one.works, one.no_evidence) for one in report.methods} == {(0, 2)}
     assert {one.result for each in report.hosts for one in each.outcomes} == {NO_EVIDENCE}
     assert report.coverage.without_evidence == 2
+
+
+def test_what_was_tried_and_shows_nothing_is_no_evidence():
+    report = fleet([host("A", "smb inconclusive"), host("B", "smb allowed")], expected=["C"])
+    push = report.method(MAIN)
+    assert (push.unproven, push.no_evidence) == (1, 2)
+    cover = report.coverage
+    assert (cover.with_evidence, cover.without_evidence, cover.without_source) == (1, 1, 1)
+
+
+def test_a_server_whose_log_was_read_is_not_without_a_source():
+    report = fleet([host("A", "smb allowed")], expected=["A", "SRV", "B"], servers=["SRV"])
+    assert (report.expected, report.coverage.hosts) == (("B",), 2)
+
+
+def test_all_forms_count_those_without_evidence_alike():
+    report = site()
+    count = report.method(MAIN).no_evidence
+    assert count == report.coverage.without_evidence + report.coverage.without_source
+    assert count == (report.frame().client_push == NO_EVIDENCE).sum()
+    assert count == next(one["no_evidence"] for one in report.to_dict()["methods"] if one["id"] == MAIN)
+    assert f"of {count} nobody knows" in " ".join(why(report))
+    assert re.search(rf"Client push installation +\d+ +\d+ +\d+ +{count}\n", report.to_text())
 
 
 def test_expected_hosts_and_those_whose_only_file_is_in_quarantine_are_told():

@@ -88,8 +88,8 @@ def batch(
     only what is new. ruleset to tz: as for `auditor.audit`. host_from: pattern that tells the host by the path, such
     as "{host}/pfirewall.log"; host_map: CSV file with the columns host and any of path, address and site. workers:
     processes, as many as there is room for if None; 0 for this one alone. scheduler: address of a Dask scheduler;
-    dask: use Dask on this computer. force: use a folder that holds other files, or that `merge` wrote. telling: from how
-    many files and bytes are to be read to what is told how far that is. note: told, in sentences, what is left out.
+    dask: use Dask on this computer. force: use a folder that holds other files, or that `merge` wrote. telling: from
+    how many files and bytes are to be read to what is told how far that is. note: told, in sentences, what is left out.
 
     Raises SourceError if nothing is to be read, and ArgumentError, RulesetError, OutputError and MissingPackageError
     as `auditor.audit` does. A file that cannot be read is in the report's quarantine.

@@ -137,6 +137,7 @@ class Fleet:
         """Judge every host and return the report."""
         benches = self._benches()
         places, servers = _targets(by_host(self.known), benches)
+        told = [f"{name} is the {role}: it is not counted among the computers to install on." for name, role in servers]
         judge = Judging(_blocks(places), benches)
         tasks = [Task(number, (name,)) for number, name in enumerate(judge.blocks)]
         hosts = [host for _, results in runner(tasks, judge) for host in _judged(results)]
@@ -151,8 +152,9 @@ class Fleet:
             roles=_servers_of(one for cast in casts for one in cast.assignments),
             files=self._files_read(),
             expected=self.expected,
+            servers=[name for name, _ in servers],
             quarantine=(Quarantined(one.path, one.host, one.what, one.hint) for one in self.unread),
-            limitations=[*_without_server(benches.values()), *self.notes, *servers, *notes, SILENCE, BY_PORTS],
+            limitations=[*_without_server(benches.values()), *self.notes, *told, *notes, SILENCE, BY_PORTS],
         )
 
     def host(self, name: str) -> Report:
@@ -412,8 +414,10 @@ def _met(contacts: Iterable[Iterable[Contact]]) -> list[Contact]:
     return [Contact(*key, start) for key, start in sorted(first.items())]
 
 
-def _targets(hosts: Mapping[Host, Sequence[Known]], benches: Mapping[str, Bench]) -> tuple[list[Place], list[str]]:
-    """Return where the hosts stand on which a client is installed, and a sentence on each that is a server."""
+def _targets(
+    hosts: Mapping[Host, Sequence[Known]], benches: Mapping[str, Bench]
+) -> tuple[list[Place], list[tuple[str, str]]]:
+    """Return where the hosts stand on which a client is installed, and name and role of each that is a server."""
     places, servers = [], []
     for host, known in hosts.items():
         place = Place.of(host, known)
@@ -423,8 +427,7 @@ def _targets(hosts: Mapping[Host, Sequence[Known]], benches: Mapping[str, Bench]
         if role is None:
             places.append(place)
         else:
-            what = role.replace("-", " ")
-            servers.append(f"{host.name} is the {what}: it is not counted among the computers to install on.")
+            servers.append((host.name, role.replace("-", " ")))
     return places, servers
 
 
