@@ -199,7 +199,7 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> d.Flee
             last_time="2026-11-23T23:59:07",
         ),
         methods=tuple(
-            d.MethodCount(method, title, *_results(hosts, method))
+            d.MethodCount(method, title, *_results(hosts, method, len(expected)))
             for method, title in (
                 (PUSH, "Client push installation"),
                 (MANUAL, "Manual installation and logon script-based installation"),
@@ -232,9 +232,9 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> d.Flee
     )
 
 
-def _results(hosts: Iterable[d.HostResult], method: str = PUSH) -> tuple[int, int, int, int]:
+def _results(hosts: Iterable[d.HostResult], method: str = PUSH, without: int = 0) -> tuple[int, int, int, int]:
     found = Counter(host.outcome(method).result for host in hosts)
-    return found["works"], found["fails"], found["unproven"], found[d.NO_EVIDENCE]
+    return found["works"], found["fails"], found["unproven"], found[d.NO_EVIDENCE] + without
 
 
 def _groups(hosts: Iterable[d.HostResult], name: Callable[[d.HostResult], str]) -> tuple[d.GroupCount, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from auditor.errors import RulesetError
 from auditor.fleet.changes import Opening, in_order
 from auditor.fleet.document import NO_EVIDENCE, FleetReport, HostResult, Outcome, Quarantined, StopCount
 from auditor.fleet.mending import NO_RULE_HELPS
+from auditor.render.fleet_html import why
 
 OWN = "blocked at client"
 ROWS = (
@@ -175,6 +177,29 @@ def test_a_host_without_evidence_is_never_counted_as_working():
     assert report.coverage.without_evidence == 2
 
 
+def test_what_was_tried_and_shows_nothing_is_no_evidence():
+    report = fleet([host("A", "smb inconclusive"), host("B", "smb allowed")], expected=["C"])
+    push = report.method(MAIN)
+    assert (push.unproven, push.no_evidence) == (1, 2)
+    cover = report.coverage
+    assert (cover.with_evidence, cover.without_evidence, cover.without_source) == (1, 1, 1)
+
+
+def test_a_server_whose_log_was_read_is_not_without_a_source():
+    report = fleet([host("A", "smb allowed")], expected=["A", "SRV", "B"], servers=["SRV"])
+    assert (report.expected, report.coverage.hosts) == (("B",), 2)
+
+
+def test_all_forms_count_those_without_evidence_alike():
+    report = site()
+    count = report.method(MAIN).no_evidence
+    assert count == report.coverage.without_evidence + report.coverage.without_source
+    assert count == (report.frame().client_push == NO_EVIDENCE).sum()
+    assert count == next(one["no_evidence"] for one in report.to_dict()["methods"] if one["id"] == MAIN)
+    assert f"of {count} nobody knows" in " ".join(why(report))
+    assert re.search(rf"Client push installation +\d+ +\d+ +\d+ +{count}\n", report.to_text())
+
+
 def test_expected_hosts_and_those_whose_only_file_is_in_quarantine_are_told():
     lost = Quarantined("c.log", "C", "its reading ended the worker", "")
     report = fleet([host("A", "smb allowed")], expected=["A", "B"], quarantine=[lost])
@@ -260,6 +285,25 @@ def test_the_remedies_say_where_which_way_and_how():
         "Allow TCP dynamic 49152-65535 (rpc-dynamic) from the site server to the clients. Where it is stopped nobody "
         "knows: begin with the firewall of a client, then the devices between.",
     ]
+
+
+def test_where_sites_use_several_ports_the_ports_of_all_of_them_are_asked_for():
+    one = host("A", "http-management-point " + OWN)
+    other = dataclasses.replace(
+        one, host="B", seen=tuple(dataclasses.replace(seen, ports=(8080,)) for seen in one.seen)
+    )
+    assert changes(other) == [("client", "", "TCP 8080", 1, 0)]
+    assert changes(one, other) == [("client", "", "TCP 80 and 8080", 2, 0)]
+    assert "allow TCP 80 and 8080 (http-management-point) outbound" in fleet([one, other]).changes[0].remedy
+
+
+def test_what_no_rule_helps_is_told_with_the_port_of_its_site():
+    one = host("A", "smb refused at client")
+    other = dataclasses.replace(
+        one, host="B", seen=tuple(dataclasses.replace(seen, ports=(4450,)) for seen in one.seen)
+    )
+    told = [cause.remedy for cause in fleet([one, other]).causes]
+    assert [("TCP 445 (smb)" in text, "TCP 4450 (smb)" in text) for text in told] == [(True, False), (False, True)]
 
 
 @given(fleets)

@@ -23,13 +23,14 @@ import pytest
 import auditor
 from auditor.errors import OutputError, ReportError, SourceError
 from auditor.fleet import fleet as fleet_module
-from auditor.fleet import summary
+from auditor.fleet import shards, summary
 from auditor.fleet.batch import Audited, batch, host_report, merge
 from auditor.fleet.document import NO_EVIDENCE, Coverage, FleetReport, Outcome, row_of
 from auditor.fleet.folder import FORMS, STATE, SUMMARIES, FleetFolder
 from auditor.fleet.judging import subnet_of
 from auditor.fleet.running import Told
 from auditor.ruleset import load_ruleset
+from auditor.shipped import rulesets_folder
 
 MAKE = Path(__file__).parent.parent / "benchmarks" / "make_fleet.py"
 ROOT = Path(auditor.__file__).parents[1]
@@ -253,6 +254,10 @@ def test_a_file_that_kills_whoever_reads_it_is_in_quarantine_and_nothing_else_is
     assert report.hosts == FleetFolder(Path("without")).report().hosts
     assert report.expected == ("POISON",)
 
+    watch = Watch()
+    assert audited("out", telling=watch).report.quarantine == ()  # what killed may have been a lack of memory
+    assert watch.begun == [str(poison)]
+
 
 # what adds up
 
@@ -407,6 +412,13 @@ def test_another_question_gets_the_answer_of_a_first_run(fleet, other):
     assert merged("out") == merged("first")
 
 
+def _make_newer(shard: Path) -> None:
+    """Write a summary as a later auditor may."""
+    table = pyarrow.parquet.read_table(shard)
+    newer = {**(table.schema.metadata or {}), shards.VERSION_KEY: b"99"}
+    pyarrow.parquet.write_table(table.replace_schema_metadata(newer), shard)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -414,18 +426,24 @@ def test_another_question_gets_the_answer_of_a_first_run(fleet, other):
         lambda shard: shard.write_bytes(b""),
         lambda shard: shard.write_text("no Parquet file"),
         lambda shard: shutil.copyfile("out/hosts.parquet", shard),
+        _make_newer,
         lambda shard: shutil.copyfile(shard, shard.with_name("again.parquet")),
         lambda shard: shard.with_name(".half.parquet.1").write_text("half"),
         lambda shard: shard.unlink(),
     ],
-    ids=["cut", "empty", "text", "foreign", "copied", "half done", "removed"],
+    ids=["cut", "empty", "text", "foreign", "newer", "copied", "half done", "removed"],
 )
 def test_summaries_that_were_spoilt_are_made_again(fleet, spoil):
     (shard,) = Path("out", SUMMARIES).glob("[!.]*")
     spoil(shard)
+    spoilt = shard.read_bytes() if shard.exists() else None
     Path("out", STATE).unlink()
-    audited("out")
+    notes: list[str] = []
+    audited("out", note=notes.append)
     assert outputs("out") == fleet.outputs
+    aside = [one.read_bytes() for one in Path("out", SUMMARIES).glob("*.unreadable")]
+    assert aside in ([], [spoilt])
+    assert [f"it was set aside as {shard.name}.unreadable" in one for one in notes] == [True] * len(aside)
 
 
 @pytest.mark.parametrize("tenth", range(7))
@@ -475,6 +493,53 @@ def test_what_could_not_be_reached_is_tried_again(monkeypatch):
     audited("out", telling=watch)
     assert watch.begun == [LOG]
     assert outputs("out") == fresh()
+
+
+@pytest.mark.usefixtures("fleet")
+def test_addresses_that_change_hands_in_the_map_are_new():
+    table, log = Path("map.csv"), Path("some/a.log")
+    log.parent.mkdir()
+    log.write_bytes(Path(LOG).read_bytes())
+    (address,) = {
+        one for host in audited("some/out", str(log), host_from=None).report.hosts for one in host.addresses[:1]
+    }
+    for mine, others in ((address, "10.9.9.9"), ("10.9.9.9", address)):
+        table.write_text(f"host,address\nPC1,{mine}\nPC2,{others}\n")
+        again = audited("some/out", str(log), host_from=None, host_map="map.csv")
+        assert again.new
+    assert [host.host for host in again.report.hosts] == ["PC2"]
+
+
+def _edited(*changes: tuple[str, str]) -> Path:
+    """Return a ruleset of our own, the shipped one with changes in the first row for SMB."""
+    text = (rulesets_folder() / "configmgr-2007.toml").read_text(encoding="utf-8")
+    at = text.index('row = "smb"')
+    for old, new in changes:
+        assert old in text[at:]
+        text = text[:at] + text[at:].replace(old, new, 1)
+    Path("mine.toml").write_text(text, encoding="utf-8")
+    return Path("mine.toml")
+
+
+@pytest.mark.usefixtures("fleet")
+def test_a_ruleset_that_was_edited_is_another_question():
+    first = audited("out", ruleset=_edited()).report
+    edited = audited("out", ruleset=_edited(('necessity = "required"', 'necessity = "informational"')))
+    assert edited.new
+    assert edited.report.method("client-push").fails < first.method("client-push").fails
+
+
+def test_what_an_earlier_version_left_out_is_read_by_this_one(fleet, monkeypatch):
+    with monkeypatch.context() as patch:
+        for module in (shards, fleet_module):
+            patch.setattr(module, "VERSION", "0.0.1")
+        audited("other")
+    assert merged("other") == merged("out")  # what it tells counts all the same
+    Path("other", STATE).unlink()
+    watch = Watch()
+    audited("other", telling=watch)
+    assert watch.to_read == len(every_log())
+    assert outputs("other") == fleet.outputs
 
 
 # the folder
@@ -531,6 +596,18 @@ def test_a_folder_with_other_files_is_left_alone_unless_forced(fleet):
     audited("mine", force=True)
     assert outputs("mine") == fleet.outputs
     assert Path("mine/notes.txt").read_text() == "something"
+
+
+@pytest.mark.usefixtures("fleet")
+def test_what_was_put_together_is_not_replaced_by_one_site_unless_forced():
+    for place in ("BERLIN", "BOSTON"):
+        audited(place, f"logs/{place}")
+    merge("BERLIN", "BOSTON", out="both", workers=0)
+    before = sorted(Path("both", SUMMARIES).iterdir())
+    with pytest.raises(OutputError, match="both: the folder holds the summaries that auditor merge put together"):
+        audited("both", "logs/BERLIN")
+    assert sorted(Path("both", SUMMARIES).iterdir()) == before
+    assert audited("both", "logs/BERLIN", force=True).report == audited("BERLIN", "logs/BERLIN").report
 
 
 # near the logs, and put together

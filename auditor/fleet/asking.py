@@ -43,7 +43,10 @@ class Asking:
     @cached_property
     def text(self) -> str:
         """The same as JSON, equal for what is equal."""
-        rows = [(one.id, one.protocol, one.ports, one.dynamic) for one in self.ruleset.requirements]
+        rows = [
+            (one.id, one.protocol, one.ports, one.dynamic, one.from_role, one.to_role)
+            for one in self.ruleset.requirements
+        ]
         told = {
             "ruleset": self.rules.id,
             "requirements": rows,

@@ -16,7 +16,7 @@ from auditor.fleet.cluster import run_on_cluster
 from auditor.fleet.document import FleetReport
 from auditor.fleet.finding import FoundFile, find_files
 from auditor.fleet.fleet import Runner, put_together, read_new, summaries_in
-from auditor.fleet.folder import FleetFolder, told_of
+from auditor.fleet.folder import MERGED, FleetFolder, told_of
 from auditor.fleet.naming import load_names
 from auditor.fleet.running import Told, run, silent
 from auditor.fleet.shards import SUFFIX, opened, parquet
@@ -88,8 +88,8 @@ def batch(
     only what is new. ruleset to tz: as for `auditor.audit`. host_from: pattern that tells the host by the path, such
     as "{host}/pfirewall.log"; host_map: CSV file with the columns host and any of path, address and site. workers:
     processes, as many as there is room for if None; 0 for this one alone. scheduler: address of a Dask scheduler;
-    dask: use Dask on this computer. force: use a folder that holds other files. telling: from how many files and bytes
-    are to be read to what is told how far that is. note: told, in sentences, what is left out.
+    dask: use Dask on this computer. force: use a folder that holds other files, or that `merge` wrote. telling: from
+    how many files and bytes are to be read to what is told how far that is. note: told, in sentences, what is left out.
 
     Raises SourceError if nothing is to be read, and ArgumentError, RulesetError, OutputError and MissingPackageError
     as `auditor.audit` does. A file that cannot be read is in the report's quarantine.
@@ -111,8 +111,10 @@ def batch(
         )
     folder = FleetFolder(Path(out))
     folder.make(force=force)
+    folder.check_own(force=force)
     labels = ((file.path, file.bytes, file.mtime_ns, names.of(file.path)) for file in found.files)
-    what = told_of((asking.text, facts, names.expected, names.notes, found.left_out, *labels))
+    table = "" if host_map is None else digest_of(Path(host_map))  # also addresses, which decide whose a summary is
+    what = told_of((asking.text, rules, facts, table, names.notes, found.left_out, *labels))
     if folder.is_about(what):
         return Audited(folder, new=False)
 
@@ -124,7 +126,7 @@ def batch(
         return partial(run_on_cluster, scheduler=scheduler, workers=workers, visible=seen, told=told, note=note)
 
     with folder.kept_from_others():
-        fleet = read_new(found.files, asking, names, folder.summaries, reader)
+        fleet = read_new(found.files, asking, names, folder.summaries, reader, note)
         report = fleet.report(partial(run, workers=workers))
         folder.write(report, what if fleet.final else "", lacking=bool(found.lacking))
     return Audited(folder, new=True)
@@ -187,7 +189,7 @@ def _copied(summaries: Sequence[Path], folder: FleetFolder, *, force: bool) -> l
     kept: dict[str, Path] = {}
     for one in summaries:
         opened(one)
-        kept.setdefault(digest_of(one)[:24] + SUFFIX, one)
+        kept.setdefault(MERGED + digest_of(one)[:24] + SUFFIX, one)
     others = [one for one in summaries_in(folder.summaries) if one.name not in kept]
     if others and not force:
         hint = "name a new folder, or add --force to replace them"

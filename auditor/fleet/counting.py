@@ -59,14 +59,16 @@ def fleet_report(
     roles: Iterable[r.RoleAssignment] = (),
     files: FilesRead | None = None,
     expected: Iterable[str] = (),
+    servers: Iterable[str] = (),
     quarantine: Iterable[Quarantined] = (),
     limitations: Iterable[str] = (),
 ) -> FleetReport:
     """Return the report of a fleet, the same whatever order the hosts come in.
 
     ruleset: that the hosts were judged by, with its ports; main: id of the method that counts, groups and changes are
-    about; expected: names of all hosts that should have a source. A method that is said to work for a host of which
-    nothing decisive of it was seen counts as without evidence. Raises RulesetError if the ruleset has no method main.
+    about; expected: names of all hosts that should have a source; servers: of those that have one and are no target of
+    an installation. Of a host of which nothing decisive of a method was seen, there is no evidence of it, unless it
+    fails. Raises RulesetError if the ruleset has no method main.
     """
     method = ruleset.method(main)
     known = sorted(
@@ -74,6 +76,7 @@ def fleet_report(
     )
     kept = tuple(sorted(quarantine))
     missing = {*expected, *(one.host for one in kept if one.host)} - {host.host for host in known}
+    missing -= set(servers)
     order = {one.id: number for number, one in enumerate(method.requirements)}
     failing = [(host, blamed(host, main)) for host in known if host.outcome(main).result == r.FAILS]
     changes, causes = mend(failing, ruleset)
@@ -83,8 +86,8 @@ def fleet_report(
         main=main,
         asked=tuple(asked),
         roles=tuple(roles),
-        coverage=_coverage(known, method, files or FilesRead(), len(missing)),
-        methods=_methods(known, ruleset),
+        coverage=_coverage(known, main, files or FilesRead(), len(missing)),
+        methods=_methods(known, ruleset, len(missing)),
         requirements=_requirements(failing, ruleset),
         subnets=_grouped(known, failing, main, order, lambda host: host.subnet),
         sites=_grouped(known, failing, main, order, lambda host: host.site),
@@ -106,21 +109,21 @@ def has_evidence(host: HostResult, method: Method) -> bool:
 
 
 def _proven(host: HostResult, ruleset: Ruleset) -> HostResult:
-    """Return a host of which no method is said to work without evidence."""
+    """Return a host of which no method is said to work, or to be worth a second look, without evidence."""
     idle = {
         one.method
         for one in host.outcomes
-        if one.result == r.WORKS and not has_evidence(host, ruleset.method(one.method))
+        if one.result in (r.WORKS, r.UNPROVEN) and not has_evidence(host, ruleset.method(one.method))
     }
     if not idle:
         return host
-    honest = (replace(one, result=NO_EVIDENCE) if one.method in idle else one for one in host.outcomes)
+    honest = (replace(one, result=NO_EVIDENCE, missing=()) if one.method in idle else one for one in host.outcomes)
     return replace(host, outcomes=tuple(honest))
 
 
-def _coverage(hosts: Sequence[HostResult], main: Method, files: FilesRead, missing: int) -> Coverage:
+def _coverage(hosts: Sequence[HostResult], main: str, files: FilesRead, missing: int) -> Coverage:
     times = [(one.first_time, one.last_time) for one in hosts]
-    seen = sum(has_evidence(host, main) for host in hosts)
+    seen = sum(host.outcome(main).result != NO_EVIDENCE for host in hosts)
     return Coverage(
         **{name: getattr(files, name) for name in FilesRead.__dataclass_fields__},
         hosts=len(hosts) + missing,
@@ -136,8 +139,11 @@ def _moment(time: str) -> tuple[str, str]:
     return time.removesuffix("Z"), time
 
 
-def _methods(hosts: Sequence[HostResult], ruleset: Ruleset) -> tuple[MethodCount, ...]:
+def _methods(hosts: Sequence[HostResult], ruleset: Ruleset, missing: int) -> tuple[MethodCount, ...]:
+    """Return the counts of every method. missing: how many hosts have no source, and so no evidence of any."""
     counts = Counter((one.method, one.result) for host in hosts for one in host.outcomes)
+    for one in ruleset.methods:
+        counts[one.id, NO_EVIDENCE] += missing
     return tuple(MethodCount(one.id, one.title, *(counts[one.id, what] for what in RESULTS)) for one in ruleset.methods)
 
 

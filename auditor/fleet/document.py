@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT_VERSION = 1
-NO_EVIDENCE = "no-evidence"  # beside works, fails and unproven: nothing of this method is in the host's sources
+NO_EVIDENCE = "no-evidence"  # beside works, fails and unproven: nothing decisive of this method is in any source
 RESULTS = (WORKS, FAILS, UNPROVEN, NO_EVIDENCE)
 
 
@@ -120,7 +120,7 @@ class Quarantined:
 
 @dataclass(frozen=True)
 class MethodCount:
-    """How many hosts a method has which result for."""
+    """How many hosts a method has which result for; those without a source count as no_evidence."""
 
     id: str
     title: str
@@ -148,7 +148,7 @@ class RequirementCount:
 
 @dataclass(frozen=True)
 class GroupCount:
-    """The result of the main method for the hosts of one subnet or site, those of most failures first.
+    """The result of the main method for the hosts of one subnet or site that have sources, most failures first.
 
     name: such as "10.1.2.0/24"; most: the id of the requirement that most of them fail for, "" if none fails.
     """
@@ -210,9 +210,10 @@ class Coverage:
     """How much of the fleet this is about. Hosts without evidence are not fine: nobody knows.
 
     files: named or found; read: of them; quarantined: could not be read; duplicates: the same content again for the
-    same host; bytes, records, skipped: of the files read; hosts: known at all; with_evidence: of which at least one
-    requirement of the main method was seen; without_evidence: that have sources, but nothing of it in them;
-    without_source: that were expected and have no readable source.
+    same host; bytes, records, skipped: of the files read; hosts: known at all; with_evidence: of which the
+    sources show whether anything that the main method requires is let through or stopped; without_evidence: that have
+    sources, but nothing of that in them; without_source: that were expected and have no readable source. The last two
+    together are the `no_evidence` of the main method.
     """
 
     files: int

@@ -7,9 +7,9 @@ files that are new or have changed.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +34,8 @@ from auditor.version import VERSION
 
 TOOL = ("auditor", VERSION)
 FILES_IN_SHARD = 100
+ASIDE = ".unreadable"  # behind the name of a summary that was set aside
+HALF_WRITTEN = re.compile(r"\.[0-9a-f]{24}\.parquet(\..+)?")
 MOST_SITES = 5  # that are named in a sentence
 BYTES_IN_SHARD = 256 * 1024 * 1024  # so that a few large logs do not make one worker wait for another
 Work = Callable[[tuple[str, ...]], Any]
@@ -137,6 +139,7 @@ class Fleet:
         """Judge every host and return the report."""
         benches = self._benches()
         places, servers = _targets(by_host(self.known), benches)
+        told = [f"{name} is the {role}: it is not counted among the computers to install on." for name, role in servers]
         judge = Judging(_blocks(places), benches)
         tasks = [Task(number, (name,)) for number, name in enumerate(judge.blocks)]
         hosts = [host for _, results in runner(tasks, judge) for host in _judged(results)]
@@ -151,8 +154,9 @@ class Fleet:
             roles=_servers_of(one for cast in casts for one in cast.assignments),
             files=self._files_read(),
             expected=self.expected,
+            servers=[name for name, _ in servers],
             quarantine=(Quarantined(one.path, one.host, one.what, one.hint) for one in self.unread),
-            limitations=[*_without_server(benches.values()), *self.notes, *servers, *notes, SILENCE, BY_PORTS],
+            limitations=[*_without_server(benches.values()), *self.notes, *told, *notes, SILENCE, BY_PORTS],
         )
 
     def host(self, name: str) -> Report:
@@ -222,15 +226,26 @@ class _Wanted:
         return file.path if file else path
 
 
-def read_new(files: Sequence[FoundFile], asking: Asking, names: Names, folder: Path, runner_of: RunnerOf) -> Fleet:
+def read_new(
+    files: Sequence[FoundFile],
+    asking: Asking,
+    names: Names,
+    folder: Path,
+    runner_of: RunnerOf,
+    note: Callable[[str], None],
+) -> Fleet:
     """Read the files that no summary in the folder is about, and return the fleet of all of these files.
 
     folder: of the summaries; it is made if it is not there. What another run left half done is removed, and what does
-    not answer this question. runner_of: gives, for the files that are to be read, what does the work.
+    not answer this question; what cannot be read as a summary is set aside under another name. runner_of: gives, for
+    the files that are to be read, what does the work. note: told what was set aside, in sentences.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for half in folder.glob(".*"):
-        half.unlink(missing_ok=True)
+        if HALF_WRITTEN.fullmatch(half.name):
+            half.unlink(missing_ok=True)
+    for sentence in _set_aside(folder):
+        note(sentence)
     wanted = _Wanted({name_of(Path(file.path)): file for file in files})
     known, unread = _usable(folder, asking, names, wanted)
     done = {one.path for one in known} | {one.path for one in unread}
@@ -302,6 +317,17 @@ def summaries_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("[!.]*" + shards.SUFFIX))
 
 
+def _set_aside(folder: Path) -> Iterator[str]:
+    """Rename what cannot be read as a summary: broken, of a newer auditor, or of somebody else; tell each."""
+    for path in summaries_in(folder):
+        try:
+            shards.outline(path)
+        except ReportError as error:
+            aside = path.with_name(path.name + ASIDE)
+            path.replace(aside)
+            yield f"{path}: {error.what}; it was set aside as {aside.name}, and its logs are read again"
+
+
 def _usable(
     folder: Path, asking: Asking, names: Names, wanted: _Wanted, written: Container[str] = ()
 ) -> tuple[list[Known], list[Unread]]:
@@ -333,7 +359,7 @@ def _outline(path: Path, asking: Asking, names: Names, wanted: _Wanted) -> tuple
     try:
         some, lost = shards.outline(path)
         question = shards.question_of(path)
-        if not asking.can_use(question):
+        if shards.auditor_of(path) != VERSION or not asking.can_use(question):
             return [], ()
         hosts = named([one._replace(path=wanted.found(one.path)) for one in some], names)
         unread = tuple(_unread_of(one, wanted.found(one.path), names) for one in lost)
@@ -377,13 +403,9 @@ def _unread_of(one: Unread, path: str, names: Names) -> Unread:
 
 
 def _lost(task: Task, lost: Lost, names: Names) -> Summary:
-    """Return the summary of a file whose reading ended its worker."""
+    """Return the summary of a file whose reading ended its worker: next time there may be memory, or a faster drive."""
     (path,) = task.files
-    size = modified_ns = 0
-    with suppress(OSError):  # it is gone
-        status = Path(path).stat()
-        size, modified_ns = status.st_size, status.st_mtime_ns
-    unread = Unread(name_of(Path(path)), "", lost.how, lost.hint, size, modified_ns)
+    unread = Unread(name_of(Path(path)), "", lost.how, lost.hint, size=0, modified_ns=0)
     return Summary((), (_unread_of(unread, path, names),))
 
 
@@ -433,8 +455,10 @@ def _met(contacts: Iterable[Iterable[Contact]]) -> list[Contact]:
     return [key._replace(start_ns=first[key]) for key in sorted(first)]
 
 
-def _targets(hosts: Mapping[Host, Sequence[Known]], benches: Mapping[str, Bench]) -> tuple[list[Place], list[str]]:
-    """Return where the hosts stand on which a client is installed, and a sentence on each that is a server."""
+def _targets(
+    hosts: Mapping[Host, Sequence[Known]], benches: Mapping[str, Bench]
+) -> tuple[list[Place], list[tuple[str, str]]]:
+    """Return where the hosts stand on which a client is installed, and name and role of each that is a server."""
     places, servers = [], []
     for host, known in hosts.items():
         place = Place.of(host, known)
@@ -444,8 +468,7 @@ def _targets(hosts: Mapping[Host, Sequence[Known]], benches: Mapping[str, Bench]
         if role is None:
             places.append(place)
         else:
-            what = role.replace("-", " ")
-            servers.append(f"{host.name} is the {what}: it is not counted among the computers to install on.")
+            servers.append((host.name, role.replace("-", " ")))
     return places, servers
 
 

@@ -23,6 +23,7 @@ from auditor.render.fleet_text import render_fleet_text
 from auditor.version import VERSION
 
 SUMMARIES, STATE, TEXT, JSON, LOCK = "summaries", "state.json", "report.txt", "fleet.json", ".lock"
+MERGED = "merged-"  # so begin the names of summaries that `merge` put together: they are of logs that are elsewhere
 Form = Callable[[FleetReport, BinaryIO], None]
 
 
@@ -95,6 +96,14 @@ class FleetFolder:
             self.summaries.rmdir()
             what = f"the folder holds other files, such as {min(others)}"
             raise OutputError(what, where=str(self.path), hint="name a new folder, or add --force")
+
+    def check_own(self, *, force: bool) -> None:
+        """Raise OutputError if the folder is one that `merge` wrote (without force), from logs that are elsewhere."""
+        if not force and any(self.summaries.glob(MERGED + "*")):
+            hint = "name a new folder, or add --force to have them replaced"
+            raise OutputError(
+                "the folder holds the summaries that auditor merge put together", where=str(self.path), hint=hint
+            )
 
     @contextmanager
     def kept_from_others(self) -> Iterator[None]:

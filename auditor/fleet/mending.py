@@ -13,12 +13,14 @@ from auditor.known import Known, explained, problems
 from auditor.roles import CLIENT
 from auditor.ruleset import Requirement, Ruleset
 
+Ports = tuple[int, ...]
 PROBLEM = "problem"  # beside the verdicts: the port is open, and something failed on it for good
 UNREACHED = (r.UNREACHABLE, r.NO_ANSWER)
 # So `findings` and `logged` begin what to do where nobody listens, and where a firewall is known to let it in.
 NO_RULE_HELPS = ("Check that the service behind the port runs", "Nothing has to be opened")
 Failing = tuple[HostResult, list[Seen]]  # a host for which the main method fails, and what makes it fail
-CauseKey = tuple[str, str, str, str]  # verdict, layer and code of a problem, requirement
+CauseKey = tuple[str, str, str, str, Ports]  # verdict, layer and code of a problem, requirement, its ports there
+Opens = dict[Opening, dict[str, set[Ports]]]  # the requirements that an opening is about, with their ports at each site
 
 
 def blamed(host: HostResult, method: str) -> list[Seen]:
@@ -48,14 +50,14 @@ def place_of(one: Seen, host: HostResult) -> tuple[str, str]:
 def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[Change, ...], tuple[Cause, ...]]:
     """Return the changes that help the hosts that fail, and why no change helps the others, each in full order."""
     need: Counter[Needs] = Counter()
-    opens: dict[Opening, set[str]] = defaultdict(set)
+    opens: Opens = defaultdict(lambda: defaultdict(set))
     causes: Counter[CauseKey] = Counter()
     for host, seen in failing:
         groups = _groups(seen, ruleset)
         if others := [one for group in groups.values() if not _mendable(group) for one in group]:
             causes[_cause(others)] += 1
         elif not groups:
-            causes[(PROBLEM, "", "", "")] += 1
+            causes[(PROBLEM, "", "", "", ())] += 1
         else:
             need[_needs(groups, host, opens)] += 1
     return tuple(_changes(need, opens, causes.total(), ruleset)), _causes(causes, ruleset)
@@ -75,14 +77,14 @@ def _mendable(group: Iterable[Seen]) -> bool:
     return any(map(stopped_by_rule, members)) and all(one.verdict in r.BAD for one in members)
 
 
-def _needs(groups: dict[str, list[Seen]], host: HostResult, opens: dict[Opening, set[str]]) -> Needs:
-    """Return what would let a host work; note in opens which requirements each opening is about."""
+def _needs(groups: dict[str, list[Seen]], host: HostResult, opens: Opens) -> Needs:
+    """Return what would let a host work; note in opens what each opening is about."""
     choices: list[list[Opening]] = []
     for key, group in groups.items():
         found: dict[Opening, None] = {}
         for one in filter(stopped_by_rule, group):
             opening = Opening(*place_of(one, host), key)
-            opens[opening].add(one.requirement)
+            opens[opening][one.requirement].add(one.ports)
             found[opening] = None
         choices.append(list(found))
     return frozenset(frozenset(chosen) for chosen in product(*choices))
@@ -91,7 +93,7 @@ def _needs(groups: dict[str, list[Seen]], host: HostResult, opens: dict[Opening,
 # changes, in words
 
 
-def _changes(need: Counter[Needs], opens: dict[Opening, set[str]], unhelped: int, ruleset: Ruleset) -> Iterator[Change]:
+def _changes(need: Counter[Needs], opens: Opens, unhelped: int, ruleset: Ruleset) -> Iterator[Change]:
     order = {one.id: number for number, one in enumerate(ruleset.requirements)}
     remaining = need.total() + unhelped
     for openings, helped in in_order(need):
@@ -101,42 +103,54 @@ def _changes(need: Counter[Needs], opens: dict[Opening, set[str]], unhelped: int
 
 def _change(
     openings: Openings,
-    opens: dict[Opening, set[str]],
+    opens: Opens,
     ruleset: Ruleset,
     order: dict[str, int],
     counts: tuple[int, int],
 ) -> Change:
     place, device, _ = next(iter(openings))
     groups = sorted((sorted(opens[one], key=order.__getitem__) for one in openings), key=lambda ids: order[ids[0]])
-    wanted = [[ruleset.requirement(one) for one in ids] for ids in groups]
+    ports: dict[str, set[Ports]] = defaultdict(set)
+    for opening in openings:
+        for one, some in opens[opening].items():
+            ports[one] |= some
+    wanted = [
+        [(ruleset.requirement(one), port(ruleset.requirement(one), ruleset, ports[one])) for one in ids]
+        for ids in groups
+    ]
     return Change(
         requirements=tuple(one for ids in groups for one in ids),
         place=place,
         device=device,
-        ports=", ".join(" or ".join(port(one, ruleset) for one in group) for group in wanted),
+        ports=", ".join(" or ".join(words for _, words in group) for group in wanted),
         helps=counts[0],
         remaining=counts[1],
-        remedy=_remedy(place, device, wanted, ruleset),
+        remedy=_remedy(place, device, wanted),
     )
 
 
-def port(requirement: Requirement, ruleset: Ruleset) -> str:
-    """Return what a requirement needs open as an administrator of firewalls says it, such as "TCP 445"."""
+def port(requirement: Requirement, ruleset: Ruleset, at_sites: Iterable[Ports]) -> str:
+    """Return what a requirement needs open as an administrator of firewalls says it, such as "TCP 445".
+
+    at_sites: its ports at each site: these may differ, so that "TCP 80 and 8080" have to be opened.
+    """
     if requirement.icmp_echo:
         return "ICMP echo requests"
     if requirement.dynamic:
         today = "".join(f" {low}-{high}" for low, high in ruleset.dynamic_ports[:1])
         return f"{requirement.protocol.upper()} dynamic{today}"
-    return f"{requirement.protocol.upper()} {requirement.ports_text}"
+    ports = " and ".join(" or ".join(map(str, one)) for one in sorted(at_sites))
+    return f"{requirement.protocol.upper()} {ports}"
 
 
-def _remedy(place: str, device: str, wanted: list[list[Requirement]], ruleset: Ruleset) -> str:
-    """Return what to do at a place, in a sentence or two."""
+def _remedy(place: str, device: str, wanted: list[list[tuple[Requirement, str]]]) -> str:
+    """Return what to do at a place, in a sentence or two. wanted: requirements, each with its ports in words."""
     ways: dict[tuple[str, str], list[str]] = {}
     for group in wanted:
-        either = " or ".join(f"{port(one, ruleset)} ({one.row})" for one in group)
+        either = " or ".join(f"{words} ({one.row})" for one, words in group)
         either += ", whichever the site uses," if len(group) > 1 else ""
-        ways.setdefault((group[0].from_role, group[0].to_role), []).append(either)
+        first, _ = group[0]
+        ways.setdefault((first.from_role, first.to_role), []).append(either)
     if place == CLIENT:
         told = [f"{_listed(ports)} {_bound(place, *way)}" for way, ports in ways.items()]
         return f"In the firewall of each client, allow {_listed(told)}. One Group Policy does it for all of them."
@@ -170,28 +184,30 @@ def _cause(others: list[Seen]) -> CauseKey:
     """Return why a host fails whatever is opened: that it is not reached at all, if so, else the first that failed."""
     for one in others:
         if one.verdict in UNREACHED and one.destination.role == CLIENT:
-            return one.verdict, "", "", ""
+            return one.verdict, "", "", "", ()
     first = next((one for one in others if not stopped_by_rule(one)), others[0])
     if first.verdict in r.BAD:
-        return first.verdict, "", "", first.requirement
+        return first.verdict, "", "", first.requirement, first.ports
     fatal = next((problem for problem in first.problems if problem.fatal), None)
-    return PROBLEM, fatal.layer if fatal else "", fatal.code if fatal else "", first.requirement
+    return PROBLEM, fatal.layer if fatal else "", fatal.code if fatal else "", first.requirement, first.ports
 
 
 def _causes(causes: Counter[CauseKey], ruleset: Ruleset) -> tuple[Cause, ...]:
     merged: Counter[tuple[str, str, str, str]] = Counter()
-    for (verdict, layer, code, requirement), count in causes.items():
-        merged[verdict, code, requirement, _advice(verdict, layer, code, requirement, ruleset)] += count
+    for key, count in causes.items():
+        verdict, _, code, requirement, _ = key
+        merged[verdict, code, requirement, _advice(key, ruleset)] += count
     made = [Cause(verdict, code, name, count, advice) for (verdict, code, name, advice), count in merged.items()]
     return tuple(sorted(made, key=lambda one: (-one.hosts, one.verdict, one.code, one.requirement, one.remedy)))
 
 
-def _advice(verdict: str, layer: str, code: str, requirement: str, ruleset: Ruleset) -> str:
+def _advice(key: CauseKey, ruleset: Ruleset) -> str:
     """Return what to do where no rule helps."""
+    verdict, layer, code, requirement, ports = key
     if not requirement:
         return _UNREACHED.get(verdict, "See what is said of the host itself: why it fails these sources do not tell.")
     one = ruleset.requirement(requirement)
-    what = f"{port(one, ruleset)} ({one.row})"
+    what = f"{port(one, ruleset, [ports])} ({one.row})"
     if verdict == PROBLEM:
         known = _known(layer, code)
         said = f"{known.means[:1].upper()}{known.means[1:]}: {known.do[:1].lower()}{known.do[1:]}" if known else ""

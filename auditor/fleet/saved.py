@@ -181,6 +181,7 @@ def _check_sense(report: f.FleetReport) -> None:
         _check_blamed(host)
     for one in report.methods:
         counted = (one.works, one.fails, one.unproven, one.no_evidence)
+        results[one.id, f.NO_EVIDENCE] += report.coverage.without_source
         if counted != tuple(results[one.id, result] for result in f.RESULTS):
             raise FaultError(f"counts other results of {one.id} than its hosts have")
     if report.coverage.hosts != len(report.hosts) + len(report.expected):

@@ -22,12 +22,14 @@ from auditor.sources.packets import Quote
 from auditor.sources.source import Source
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
+from auditor.version import VERSION
 
 if TYPE_CHECKING:
     import pyarrow
 
 FORMAT_VERSION = 1
 VERSION_KEY, QUESTION_KEY, UNREAD_KEY = b"auditor.summary", b"auditor.question", b"auditor.unread"
+AUDITOR_KEY = b"auditor.version"
 SUFFIX = ".parquet"
 STOPPED = frozenset(("unanswered", "refused", "prohibited", "unreachable"))  # as `answer` of the flow table has it
 SOURCE_FIELDS = {
@@ -99,7 +101,7 @@ def relabel(path: Path, hosts: Sequence[tuple[str, str]], unread: Sequence[Unrea
 
 def _write(path: Path, table: pyarrow.Table, unread: Sequence[Unread], question: str) -> None:
     lost = json.dumps([one.__dict__ for one in unread])
-    about = {VERSION_KEY: str(FORMAT_VERSION), QUESTION_KEY: question, UNREAD_KEY: lost}
+    about = {VERSION_KEY: str(FORMAT_VERSION), AUDITOR_KEY: VERSION, QUESTION_KEY: question, UNREAD_KEY: lost}
     table = table.replace_schema_metadata(about)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -146,6 +148,11 @@ def outline(path: Path) -> tuple[list[Known], tuple[Unread, ...]]:
 def question_of(path: Path) -> str:
     """Return what a summary was made for, as it was given to `write`."""
     return _about(opened(path), QUESTION_KEY)
+
+
+def auditor_of(path: Path) -> str:
+    """Return the version of the auditor that wrote a summary."""
+    return _about(opened(path), AUDITOR_KEY)
 
 
 def contacts(path: Path) -> set[Contact]:

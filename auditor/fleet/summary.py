@@ -45,8 +45,8 @@ class Question:
 class Unread:
     """A file that could not be read, or whose reading ended its worker.
 
-    size, modified_ns: of it, as of an entry; both 0 if nobody can tell, or if the fault was not in what it holds but in
-    reaching it (no right to read it, a drive that was gone), so that it is worth another try.
+    size, modified_ns: of it, as of an entry; both 0 if the fault need not be in what it holds (no right to read it, a
+    drive that was gone, too little memory, too little time), so that it is worth another try.
     """
 
     path: str

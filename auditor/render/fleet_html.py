@@ -6,7 +6,7 @@ The summary needs no scripts. The list of hosts does, because ten thousand rows 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from auditor import report as r
@@ -25,12 +25,11 @@ RESULTS = {"fails": "bad", "unproven": "unsure", "no-evidence": "untried", "work
 def render_fleet_html(report: FleetReport) -> str:
     """Return the report on a fleet as an HTML page that needs nothing but itself."""
     style, copying, script = pages.own("page.css", "fleet.css"), pages.own("page.js"), pages.own("fleet.js")
-    methods = _methods(report)
     return pages.rendered(
         "fleet.html.jinja",
         report=report,
-        methods=methods,
-        main=_main(report),
+        methods=report.methods,
+        main=report.method(report.main),
         heading=headline(report),
         why=why(report),
         hosts=fleet_hosts.blocks(report),
@@ -57,7 +56,7 @@ def render_fleet_part(report: FleetReport) -> str:
     return pages.rendered(
         "fleet_part.html.jinja",
         report=report,
-        main=_main(report),
+        main=report.method(report.main),
         heading=headline(report),
         why=why(report),
         bar=bar,
@@ -70,22 +69,12 @@ def render_fleet_part(report: FleetReport) -> str:
     )
 
 
-def _methods(report: FleetReport) -> list[MethodCount]:
-    """Return the counts of all methods. Hosts without a source count as hosts without evidence."""
-    missing = sum(1 for _ in fleet_hosts.without_source(report))
-    return [replace(one, no_evidence=one.no_evidence + missing) for one in report.methods]
-
-
-def _main(report: FleetReport) -> MethodCount:
-    return next(one for one in _methods(report) if one.id == report.main)
-
-
 # what it tells
 
 
 def headline(report: FleetReport) -> str:
     """Return the answer in one sentence."""
-    main = _main(report)
+    main = report.method(report.main)
     count = total(main)
     if not count:
         return "No computer was audited"
@@ -98,7 +87,7 @@ def headline(report: FleetReport) -> str:
 
 def why(report: FleetReport) -> list[str]:
     """Return what stands below the answer: the change that helps most, all changes together, and what is not known."""
-    main, told = _main(report), []
+    main, told = report.method(report.main), []
     if first := _until_it_helps(report.changes):
         wanted = "; ".join(f"allow {one.ports} {where(one)}" for one in first)
         what = "This one change helps" if len(first) == 1 else f"These {len(first)} changes together help"
