@@ -142,7 +142,7 @@ def test_a_file_that_is_deleted_while_it_is_read(write, monkeypatch):
 
 def test_a_file_that_is_replaced_while_it_is_read(write, monkeypatch):
     path = write(SAMPLE)
-    monkeypatch.setattr(reading, "_head", lambda _: SAMPLE[:64])
+    monkeypatch.setattr(reading, "_head", lambda *_: SAMPLE[:64])
     path.write_bytes(b"#Version: 1.5\r\n")
     with pytest.raises(SourceError, match="nothing of the capture can be read"):
         read_path(path)
