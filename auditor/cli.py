@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from auditor.fleet.batch import Audited
+    from auditor.fleet.document import FleetReport
     from auditor.fleet.progress import FleetProgress
     from auditor.progress import Told
     from auditor.report import MethodResult, Report
@@ -35,6 +36,7 @@ else:
 WORKS, NOTHING_AUDITED, FAILS, INCOMPLETE = 0, 1, 3, 4
 DIGITS = 20  # of a number that is worth looking at
 NARROWEST, USUAL, WIDEST = 79, 100, 200  # columns of the report on a terminal; in fewer its table loses words
+FLEET_FORMS = {"text": "report.txt", "html": "fleet.html", "json": "fleet.json", "csv": "hosts.csv"}  # as in its folder
 EXIT_CODES = """\b
 Exit codes: 0 nothing required is blocked; 1 nothing could be audited; 2 bad arguments;
 3 a method fails or something required is blocked; 4 some sources or packets could not be read."""
@@ -326,10 +328,18 @@ def merge(summaries: tuple[str, ...], target: str, quiet: bool, **options: Any) 
 def render(report: str, host: str | None, form: str, target: str, force: bool, redact: bool, verbose: bool) -> int:
     """Write a saved report (analyze --format json) in another form, without its sources; - is standard input.
 
-    The output is the same as analyze would have given in that form. Of a fleet it is the report on one host.
+    The output is the same as analyze would have given in that form. Of the fleet.json of a fleet it is text, html, json
+    or csv (a row a host); of its folder, with --host, the report on one host.
     """
+    from auditor.fleet.document import FleetReport
+
     output.check(target, force=force, inputs=(report,))
-    saved = _redacted(_saved(report, host), redact)
+    found = _saved(report, host)
+    if isinstance(found, FleetReport):
+        _check_fleet_form(form, redact=redact)
+        _write_fleet(found, form, target, force)
+        return WORKS
+    saved = _redacted(found, redact)
     _write_report(saved, form, target, force, verbose)
     _tell_unaudited(saved)
     return WORKS
@@ -478,14 +488,36 @@ def doctor() -> int:
     return 0 if healthy else 1
 
 
-def _saved(report: str, host: str | None) -> Report:
-    """Return a saved report, or that on one host of a fleet."""
+def _saved(report: str, host: str | None) -> Report | FleetReport:
+    """Return a saved report, of one audit or of a fleet, or that on one host of a fleet."""
     from auditor.fleet.batch import host_report
-    from auditor.saved import load_report
+    from auditor.saved import load_saved
 
     if host is None and os.path.isdir(report):
-        raise click.UsageError("this is a folder: name one host of the fleet in it, --host NAME (hosts.csv lists them)")
-    return load_report(report) if host is None else host_report(report, host)
+        hint = "name one host of the fleet in it, --host NAME (hosts.csv lists them), or the fleet.json in it"
+        raise click.UsageError(f"this is a folder: {hint}")
+    if host is not None and (report == output.STANDARD or os.path.isfile(report)):
+        raise click.UsageError("--host needs the folder of the fleet, which auditor batch or merge wrote, not a file")
+    return load_saved(report) if host is None else host_report(report, host)
+
+
+def _check_fleet_form(form: str, *, redact: bool) -> None:
+    if form not in FLEET_FORMS:
+        raise click.UsageError(f"the report of a fleet has no form {form}: choose {', '.join(FLEET_FORMS)}")
+    if redact:
+        raise click.UsageError("--redact is not there for a whole fleet; with --host NAME it is, for one host")
+
+
+def _write_fleet(report: FleetReport, form: str, target: str, force: bool) -> None:
+    """Write the report of a fleet in one of FLEET_FORMS."""
+    from auditor.fleet.folder import write_form
+    from auditor.render.fleet_text import print_fleet_text
+
+    if form == "text" and target == output.STANDARD and sys.stdout.isatty():
+        print_fleet_text(report, _terminal())
+        return
+    with output.opened(target, force=force) as out:
+        write_form(report, FLEET_FORMS[form], out)
 
 
 def _tell_fleet(audited: Audited, *, quiet: bool) -> int:

@@ -19,8 +19,10 @@ from types import SimpleNamespace
 
 import pyarrow.parquet
 import pytest
+from click.testing import CliRunner
 
 import auditor
+from auditor.cli import cli
 from auditor.errors import OutputError, ReportError, SourceError
 from auditor.fleet import fleet as fleet_module
 from auditor.fleet import shards, summary
@@ -608,6 +610,32 @@ def test_what_was_put_together_is_not_replaced_by_one_site_unless_forced():
         audited("both", "logs/BERLIN")
     assert sorted(Path("both", SUMMARIES).iterdir()) == before
     assert audited("both", "logs/BERLIN", force=True).report == audited("BERLIN", "logs/BERLIN").report
+
+
+@pytest.mark.parametrize(
+    ("form", "name"), [("text", "report.txt"), ("html", "fleet.html"), ("json", "fleet.json"), ("csv", "hosts.csv")]
+)
+def test_render_writes_the_report_of_a_fleet_as_its_run_did(fleet, form, name):
+    done = CliRunner().invoke(cli, ["render", "out/fleet.json", "--format", form, "-o", "again"])
+    assert (done.exit_code, Path("again").read_bytes()) == (0, fleet.outputs[name])
+
+
+@pytest.mark.usefixtures("fleet")
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["out/fleet.json", "--format", "sarif"],
+            "the report of a fleet has no form sarif: choose text, html, json, csv",
+        ),
+        (["out/fleet.json", "--redact"], "--redact is not there for a whole fleet"),
+        (["out/fleet.json", "--host", "PC00002"], "--host needs the folder of the fleet"),
+        (["out"], "or the fleet.json in it"),
+    ],
+)
+def test_what_render_cannot_do_with_a_fleet_is_one_clear_line(words, told):
+    done = CliRunner().invoke(cli, ["render", *words])
+    assert (done.exit_code, told in done.output) == (2, True), done.output
 
 
 # near the logs, and put together

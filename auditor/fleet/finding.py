@@ -73,11 +73,6 @@ class Found:
     left_out: tuple[LeftOut, ...]
 
     @property
-    def bytes(self) -> int:
-        """Return the size of all files together."""
-        return sum(file.bytes for file in self.files)
-
-    @property
     def lacking(self) -> tuple[LeftOut, ...]:
         """Return what was left out although it may hold evidence."""
         return tuple(one for one in self.left_out if one.lacking)

@@ -53,6 +53,11 @@ FORMS: dict[str, Form] = {
 }
 
 
+def write_form(report: FleetReport, name: str, out: BinaryIO) -> None:
+    """Write the report in the form that a file of FORMS has."""
+    FORMS[name](report, out)
+
+
 @dataclass(frozen=True)
 class State:
     """What a finished report is made of, and how it ended.
