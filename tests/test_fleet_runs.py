@@ -601,6 +601,27 @@ def test_a_folder_with_other_files_is_left_alone_unless_forced(fleet):
 
 
 @pytest.mark.usefixtures("fleet")
+@pytest.mark.parametrize("name", ["hosts.csv", "report.txt", "summaries/customers.parquet", "summaries/.bashrc"])
+def test_files_of_somebody_else_are_not_replaced_whatever_they_are_called(name):
+    path = Path("theirs", name)
+    path.parent.mkdir(parents=True)
+    path.write_text("something")
+    with pytest.raises(OutputError, match="theirs: the folder holds other files"):
+        audited("theirs")
+    assert path.read_text() == "something"
+
+
+@pytest.mark.usefixtures("fleet")
+def test_a_link_where_a_form_of_the_report_goes_is_not_followed():
+    Path("theirs").mkdir()
+    Path("precious.txt").write_text("something")
+    Path("theirs/report.txt").symlink_to(Path("precious.txt").resolve())
+    with pytest.raises(OutputError, match=r"such as report\.txt"):
+        audited("theirs", force=True)
+    assert Path("precious.txt").read_text() == "something"
+
+
+@pytest.mark.usefixtures("fleet")
 def test_what_was_put_together_is_not_replaced_by_one_site_unless_forced():
     for place in ("BERLIN", "BOSTON"):
         audited(place, f"logs/{place}")

@@ -11,7 +11,7 @@ from typing import Any
 
 from auditor.errors import ReportError
 from auditor.fleet.summary import Question
-from auditor.roles import CLIENT, is_public, parse_roles
+from auditor.roles import parse_roles
 from auditor.ruleset import DEFAULT_RULESET, Ruleset, SiteFacts, load_ruleset, with_ports
 from auditor.site import Site
 
@@ -64,18 +64,11 @@ class Asking:
     def can_use(self, text: str) -> bool:
         """Tell whether summaries that were made for another question answer this one.
 
-        They do if the same ports were asked for and nothing was left out that is wanted now: who else served a client
-        is left out when its management point was named, and servers on the Internet unless they were.
+        They do if the same ports were asked for and the same roles named: of many who connect, those who were named are
+        kept.
         """
-        if text == self.text:
-            return True
         before, now = _told(text), _told(self.text)
-        if any(before.get(key) != now[key] for key in ("requirements", "dynamic_ports", "tz")):
-            return False
-        if before["roles"] == now["roles"]:
-            return True
-        named = [word for role, words in now["roles"].items() if role != CLIENT for word in words]
-        return not before["roles"] and not any("/" in word or is_public(word) for word in named)
+        return all(before.get(key) == now[key] for key in ("requirements", "dynamic_ports", "tz", "roles"))
 
 
 def asking_of(text: str, path: Path, rules: Ruleset | None = None) -> Asking:

@@ -110,7 +110,8 @@ def batch(
             "there is no file to read", where=str(paths[0]) if paths else "", hint="name logs, or a folder"
         )
     folder = FleetFolder(Path(out))
-    folder.make(force=force)
+    read_too = [str(one) for one in (host_map, site, ruleset) if isinstance(one, str | Path)]
+    folder.make(force=force, spared=read_too)
     folder.check_own(force=force)
     labels = ((file.path, file.bytes, file.mtime_ns, names.of(file.path)) for file in found.files)
     table = "" if host_map is None else digest_of(Path(host_map))  # also addresses, which decide whose a summary is

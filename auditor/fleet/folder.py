@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ from auditor import output
 from auditor.errors import OutputError
 from auditor.fleet.document import FleetReport
 from auditor.fleet.saved import load_fleet
-from auditor.render.fleet_document import write_fleet_json
+from auditor.fleet.shards import SUFFIX
+from auditor.fleet.written import printable
+from auditor.render.fleet_document import KIND, write_fleet_json
 from auditor.render.fleet_html import render_fleet_html
 from auditor.render.fleet_tables import TABLES, write_csv, write_parquet
 from auditor.render.fleet_text import render_fleet_text
@@ -24,6 +27,8 @@ from auditor.version import VERSION
 
 SUMMARIES, STATE, TEXT, JSON, LOCK = "summaries", "state.json", "report.txt", "fleet.json", ".lock"
 MERGED = "merged-"  # so begin the names of summaries that `merge` put together: they are of logs that are elsewhere
+OWN_SUMMARY = re.compile(rf"(?:{MERGED})?[0-9a-f]{{24}}{re.escape(SUFFIX)}")
+HEAD = 256  # bytes in which a saved report says what it is
 Form = Callable[[FleetReport, BinaryIO], None]
 
 
@@ -84,23 +89,39 @@ class FleetFolder:
         """Where the summaries are."""
         return self.path / SUMMARIES
 
-    def make(self, *, force: bool) -> None:
-        """Make the folder. Raises OutputError if it cannot be made, or holds other things (without force)."""
+    def make(self, *, force: bool, spared: Iterable[str] = ()) -> None:
+        """Make the folder. Raises OutputError if it cannot be made, or holds other things (without force).
+
+        Without a report or summaries of ours all in it is somebody else's, whatever it is called. spared: files that
+        are read, and never written over.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            others = {one.name for one in os.scandir(self.path)} - {SUMMARIES, STATE, LOCK, *FORMS}
-            self.summaries.mkdir(exist_ok=True)
+            names = {one.name for one in os.scandir(self.path)}
+            ours = STATE in names or self._has_report() or any(map(_is_summary, self.summaries.glob("*")))
+            others = set() if ours or force else {one for one in names - {LOCK} if not self._is_empty(one)}
+            others |= {one for one in FORMS if one in names and self._is_spared(one, spared)}
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise OutputError(
-                f"the folder cannot be made ({reason})",
-                where=str(self.path),
-                hint="choose a folder that you may write to",
-            ) from error
-        if others and not force and not any(self.summaries.iterdir()):
-            self.summaries.rmdir()
-            what = f"the folder holds other files, such as {min(others)}"
+            hint = "choose a folder that you may write to"
+            raise OutputError(f"the folder cannot be made ({reason})", where=str(self.path), hint=hint) from error
+        if others:
+            what = f"the folder holds other files, such as {printable(min(others))}"
             raise OutputError(what, where=str(self.path), hint="name a new folder, or add --force")
+        self.summaries.mkdir(exist_ok=True)
+
+    def _has_report(self) -> bool:
+        path = self.path / JSON
+        return path.is_file() and KIND.encode() in path.open("rb").read(HEAD)
+
+    def _is_empty(self, name: str) -> bool:
+        """Tell whether what has this name is what a run leaves that ended before it read anything."""
+        return name == SUMMARIES and self.summaries.is_dir() and not any(self.summaries.iterdir())
+
+    def _is_spared(self, name: str, spared: Iterable[str]) -> bool:
+        """Tell whether a file of this name must not be replaced: one that is read, or a link to somewhere else."""
+        path = self.path / name
+        return path.is_symlink() or any(Path(one).exists() and path.samefile(one) for one in spared)
 
     def check_own(self, *, force: bool) -> None:
         """Raise OutputError if the folder is one that `merge` wrote (without force), from logs that are elsewhere."""
@@ -187,6 +208,10 @@ def _lock(number: int) -> None:
         msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
     except PermissionError as error:
         raise BlockingIOError from error
+
+
+def _is_summary(path: Path) -> bool:
+    return OWN_SUMMARY.fullmatch(path.name) is not None
 
 
 def told_of(parts: Iterable[object]) -> str:
