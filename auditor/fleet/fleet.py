@@ -313,8 +313,13 @@ def _usable(
     """
     known: list[Known] = []
     unread: set[Unread] = set()
-    for path in summaries_in(folder):
-        some, lost = _outline(path, asking, names, wanted)
+    for path in filter(Path.is_file, summaries_in(folder)):  # a pipe or a folder is none that a run wrote
+        try:
+            some, lost = _outline(path, asking, names, wanted)
+        except ReportError:
+            if path.name in written:
+                raise
+            some, lost = [], ()  # damaged: its files are read again
         if path.name not in written:
             some, lost = list(filter(wanted.has, some)), tuple(filter(wanted.has, lost))
         if not some and not lost:
@@ -325,19 +330,19 @@ def _usable(
 
 
 def _outline(path: Path, asking: Asking, names: Names, wanted: _Wanted) -> tuple[list[Known], tuple[Unread, ...]]:
-    """Return the outline of a summary under the names that hosts have now, an empty one if it is of no use."""
-    try:
-        some, lost = shards.outline(path)
-        question = shards.question_of(path)
-        if not asking.can_use(question):
-            return [], ()
-        hosts = [named(one._replace(path=wanted.found(one.path)), names) for one in some]
-        unread = tuple(replace(one, host=_host_by_path(wanted.found(one.path), names)) for one in lost)
-        if (question, hosts, unread) != (asking.text, [(one.host, one.site) for one in some], lost):
-            shards.relabel(path, hosts, unread, asking.text)
-            return shards.outline(path)
-    except ReportError:  # broken: its files are read again
+    """Return the outline of a summary under the names that hosts have now, an empty one if it answers something else.
+
+    Raises ReportError if it is damaged.
+    """
+    some, lost = shards.outline(path)
+    question = shards.question_of(path)
+    if not asking.can_use(question):
         return [], ()
+    hosts = [named(one._replace(path=wanted.found(one.path)), names) for one in some]
+    unread = tuple(replace(one, host=_host_by_path(wanted.found(one.path), names)) for one in lost)
+    if (question, hosts, unread) != (asking.text, [(one.host, one.site) for one in some], lost):
+        shards.relabel(path, hosts, unread, asking.text)
+        return shards.outline(path)
     return some, lost
 
 
