@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from auditor.errors import ReportError
+from auditor.errors import ArgumentError, ReportError, RulesetError
+from auditor.fleet.shards import is_text
 from auditor.fleet.summary import Question
 from auditor.roles import parse_roles
-from auditor.ruleset import DEFAULT_RULESET, Ruleset, SiteFacts, load_ruleset, with_ports
+from auditor.ruleset import Ruleset, SiteFacts, load_ruleset, shipped_rulesets, with_ports
+from auditor.ruleset_lint import MODES
 from auditor.site import Site
+from auditor.sources.clock import parse_zone
 
 
 @dataclass(frozen=True)
@@ -74,25 +77,66 @@ class Asking:
 def asking_of(text: str, path: Path, rules: Ruleset | None = None) -> Asking:
     """Return what a summary was made for. rules: the ruleset, if it is none of those shipped.
 
-    Raises ReportError if the ruleset has changed since, so that the summary does not answer it, and RulesetError if
-    there is none of this id.
+    Raises ReportError if that makes no sense, if there is no ruleset of its id, or if it has changed since, so that the
+    summary does not answer it.
     """
     told = _told(text)
     if not told:
         raise ReportError("the summary does not say what it was made for", where=str(path), hint="copy it again")
+    if wrong := [name for name, is_right in TOLD.items() if name not in told or not is_right(told[name])]:
+        raise _senseless(path, f"its {wrong[0]} make no sense")
     site = Site(
         roles={role: tuple(words) for role, words in told["roles"].items()},
         mode=told["mode"],
-        ports=dict(told["ports"]),
+        ports=told["ports"],
         properties=tuple(told["properties"]),
-        conditions=dict(told["conditions"]),
+        conditions=told["conditions"],
     )
-    known = rules or load_ruleset(told["ruleset"] or DEFAULT_RULESET)
-    found = Asking(known, site, tuple(told["methods"]), told["tz"])
-    if _told(found.text)["requirements"] != told["requirements"]:
+    known = rules or _shipped(told["ruleset"], path)
+    try:
+        parse_zone(told["tz"])
+        found = Asking(known, site, methods_of(known, told["methods"]), told["tz"])
+        _ = found.question
+        requirements = _told(found.text)["requirements"]
+    except (ArgumentError, RulesetError) as error:
+        raise _senseless(path, error.what) from error
+    if requirements != told.get("requirements"):
         what = f"the summary was made for another version of the ruleset {told['ruleset']}"
         raise ReportError(what, where=str(path), hint="name the ruleset that it was made for: --ruleset FILE")
     return found
+
+
+def _shipped(name: str, path: Path) -> Ruleset:
+    """Return a ruleset that comes with auditor: what a summary says must not make it open any other file."""
+    if name not in shipped_rulesets():
+        what = f"the summary was made for the ruleset {name!r}, which does not come with auditor"
+        raise ReportError(what, where=str(path), hint="name the ruleset that it was made for: --ruleset FILE")
+    return load_ruleset(name)
+
+
+def _senseless(path: Path, what: str) -> ReportError:
+    return ReportError(f"what the summary was made for makes no sense: {what}", where=str(path), hint=HINT)
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, list) and all(map(is_text, value))
+
+
+def _is_table(value: Any, is_right: Callable[[Any], bool]) -> bool:
+    return isinstance(value, dict) and all(map(is_text, value)) and all(map(is_right, value.values()))
+
+
+HINT = "copy it again, or run `auditor batch` again"
+TOLD: dict[str, Callable[[Any], bool]] = {
+    "ruleset": is_text,
+    "roles": lambda value: _is_table(value, _is_words),
+    "mode": lambda value: value is None or value in MODES,
+    "ports": lambda value: _is_table(value, lambda port: type(port) is int),
+    "properties": _is_words,
+    "conditions": lambda value: _is_table(value, lambda flag: isinstance(flag, bool)),
+    "methods": _is_words,
+    "tz": lambda value: value is None or is_text(value),
+}
 
 
 def methods_of(rules: Ruleset, wanted: Iterable[str]) -> tuple[str, ...]:
@@ -114,6 +158,6 @@ def check_alike(askings: Sequence[Asking]) -> None:
 def _told(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

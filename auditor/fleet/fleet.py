@@ -342,8 +342,13 @@ def _usable(
     def is_old(one: Known | Unread) -> bool:
         return one.path in wanted.files and not wanted.has(one)
 
-    for path in summaries_in(folder):
-        some, lost = _outline(path, asking, names, wanted)
+    for path in filter(Path.is_file, summaries_in(folder)):  # a pipe or a folder is none that a run wrote
+        try:
+            some, lost = _outline(path, asking, names, wanted)
+        except ReportError:
+            if path.name in written:
+                raise
+            some, lost = [], ()  # damaged: its files are read again
         if path.name not in written:
             some, lost = _without(is_old, path, some, lost)
             some, lost = list(filter(wanted.has, some)), tuple(filter(wanted.has, lost))
@@ -355,19 +360,19 @@ def _usable(
 
 
 def _outline(path: Path, asking: Asking, names: Names, wanted: _Wanted) -> tuple[list[Known], tuple[Unread, ...]]:
-    """Return the outline of a summary under the names that hosts have now, an empty one if it is of no use."""
-    try:
-        some, lost = shards.outline(path)
-        question = shards.question_of(path)
-        if shards.auditor_of(path) != VERSION or not asking.can_use(question):
-            return [], ()
-        hosts = named([one._replace(path=wanted.found(one.path)) for one in some], names)
-        unread = tuple(_unread_of(one, wanted.found(one.path), names) for one in lost)
-        if (question, hosts, unread) != (asking.text, [(one.host, one.site) for one in some], lost):
-            shards.relabel(path, hosts, unread, asking.text)
-            return shards.outline(path)
-    except ReportError:  # broken: its files are read again
+    """Return the outline of a summary under the names that hosts have now, an empty one if it answers something else.
+
+    Raises ReportError if it is damaged.
+    """
+    some, lost = shards.outline(path)
+    question = shards.question_of(path)
+    if shards.auditor_of(path) != VERSION or not asking.can_use(question):
         return [], ()
+    hosts = named([one._replace(path=wanted.found(one.path)) for one in some], names)
+    unread = tuple(_unread_of(one, wanted.found(one.path), names) for one in lost)
+    if (question, hosts, unread) != (asking.text, [(one.host, one.site) for one in some], lost):
+        shards.relabel(path, hosts, unread, asking.text)
+        return shards.outline(path)
     return some, lost
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from functools import cache, lru_cache
 from itertools import accumulate, pairwise
 from operator import attrgetter
 from pathlib import Path
@@ -14,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from auditor.errors import MissingPackageError, OutputError, ReportError
 from auditor.fleet.hosts import Known
 from auditor.fleet.judging import Contact
-from auditor.fleet.kept import COLUMNS, TEXTS, Facts, KeptFlow, KeptFlows
+from auditor.fleet.kept import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
 from auditor.fleet.summary import Entry, Summary, Unread
+from auditor.flow_table import MISSING
 from auditor.flows import Event, OneSided
 from auditor.neighbourhood import Asked
 from auditor.sources.packets import Quote
@@ -65,6 +69,17 @@ QUOTE_FIELDS = {
 KEPT_FIELDS = {name: "string" if name in TEXTS else "int64" for name in (*COLUMNS, "identifier")}
 WARNING_FIELDS = {"code": "string", "text": "string"}
 ASKED_FIELDS = {"asker": "string", "target": "string"}
+MAY_LACK = frozenset(("first_ns", "last_ns", "drops", "allows", "application", "filter_origin", "sequence"))
+NEVER_EMPTY = frozenset(("events", "frames", "times_ns"))
+ADDRESSES = frozenset(
+    ("addresses", "heard", "one_sided_hosts", "one_sided_pairs", "src_ip", "dst_ip", "asker", "target")
+) | {"sender", "src", "dst"}
+MOST = 2**53  # of bytes or rows: more are of no file, and their sum must go into the report
+COUNTS = ("size", "bytes", "records", "skipped", "understood", "drops", "allows", "stands_for")
+RANGES = dict.fromkeys(COUNTS, (0, MOST)) | dict.fromkeys(("src_port", "dst_port"), (MISSING, MOST_PORT))
+# What a portion of sources cannot exceed: rows, bytes unpacked, and values, which a small file can repeat without end.
+MOST_ROWS, MOST_BYTES, MOST_VALUES = 100_000, 2 * 10**9, 250_000_000
+BROKEN = "copy it again; if `auditor batch` wrote it here, remove it and run that again"
 
 
 def parquet() -> Any:
@@ -119,7 +134,7 @@ def _write(path: Path, table: pyarrow.Table, unread: Sequence[Unread], question:
 def read(path: Path) -> Summary:
     """Return the summary in a Parquet file. Raises ReportError if it is none, is broken, or of another version."""
     file = opened(path)
-    return Summary(tuple(_entries(_columns_of(file, path))), _unread(file))
+    return Summary(tuple(_entries(_checked(file, path))), _unread(file, path))
 
 
 def entries(path: Path, rows: Iterable[int]) -> list[Entry]:
@@ -128,11 +143,14 @@ def entries(path: Path, rows: Iterable[int]) -> list[Entry]:
 
 
 def outline(path: Path) -> tuple[list[Known], tuple[Unread, ...]]:
-    """Return what is to be known of a summary's rows before they are read, and the files that could not be read."""
+    """Return what is to be known of a summary's rows, and the files that could not be read.
+
+    All in it is checked, so that what is read of it later can be trusted. Raises ReportError as `read` does.
+    """
     file = opened(path)
     asking = _about(file, QUESTION_KEY)
     names = Known._fields[: -len(("shard", "row", "asking"))]
-    columns = _columns_of(file, path, names).to_pydict()
+    columns = _checked(file, path).select(names).to_pydict()
     known = [
         Known(
             **dict(zip(names, values, strict=True)) | {"addresses": tuple(values[-1])},
@@ -142,7 +160,7 @@ def outline(path: Path) -> tuple[list[Known], tuple[Unread, ...]]:
         )
         for row, values in enumerate(zip(*(columns[name] for name in names), strict=True))
     ]
-    return known, _unread(file)
+    return known, _unread(file, path)
 
 
 def question_of(path: Path) -> str:
@@ -171,35 +189,115 @@ def contacts(path: Path) -> set[Contact]:
 
 
 def _columns_of(file: pyarrow.parquet.ParquetFile, path: Path, names: Sequence[str] | None = None) -> pyarrow.Table:
+    with _intact(path, "this summary is broken", BROKEN):
+        return file.read(columns=None if names is None else list(names))
+
+
+def _checked(file: pyarrow.parquet.ParquetFile, path: Path) -> pyarrow.Table:
+    """Return all of a summary. Raises ReportError if anything in it is not as `write` writes it."""
+    table = _columns_of(file, path)
+    with _intact(path, "this summary is broken", BROKEN):
+        table.validate(full=True)
+        columns = zip(table.column_names, table.columns, strict=True)
+        fault = next((fault for name, column in columns for part in column.chunks for fault in _faults(name, part)), "")
+    if fault:
+        raise _broken(path, fault)
+    return table
+
+
+def _faults(name: str, column: Any) -> Iterator[str]:
+    """Yield what cannot be in a column, or in what stands in it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if column.null_count and name not in MAY_LACK:
+        yield f"there is no value for {name}"
+    elif pa.types.is_list(column.type):
+        if name in NEVER_EMPTY and pc.min(column.value_lengths()).as_py() == 0:
+            yield f"there is nothing in {name}"
+        yield from _faults(name, column.flatten())
+    elif pa.types.is_struct(column.type):
+        for field, values in zip(column.type, column.flatten(), strict=True):
+            yield from _faults(field.name, values)
+    elif name in RANGES and len(column) > column.null_count:
+        (low, high), found = RANGES[name], pc.min_max(column).as_py()
+        if wrong := [value for value in found.values() if not low <= value <= high]:
+            yield f"{name} is {wrong[0]}"
+    elif name in ADDRESSES:
+        words = [word for text in pc.unique(column).to_pylist() for word in _words(name, text)]
+        if not all(map(_is_address, words)):
+            yield f"in {name} is something that is no address"
+
+
+def _words(name: str, text: str) -> tuple[str, ...]:
+    return _pair(text) if name == "one_sided_pairs" else (text,)
+
+
+@lru_cache(maxsize=100_000)
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _broken(path: Path, fault: str) -> ReportError:
+    return ReportError(f"this summary is broken: {fault}", where=str(path), hint=BROKEN)
+
+
+@contextmanager
+def _intact(path: Path, what: str, hint: str) -> Iterator[None]:
+    """Raise ReportError for all that reading a damaged file ends in."""
     import pyarrow
 
     try:
-        return file.read(columns=None if names is None else list(names))
-    except (OSError, pyarrow.ArrowException) as error:
-        hint = "copy it again; if `auditor batch` wrote it here, remove it and run that again"
-        raise ReportError("this summary is broken", where=str(path), hint=hint) from error
+        yield
+    except (OSError, MemoryError, UnicodeDecodeError, pyarrow.ArrowException) as error:
+        raise ReportError(what, where=str(path), hint=hint) from error
 
 
 def _about(file: pyarrow.parquet.ParquetFile, key: bytes) -> str:
     return str((file.schema_arrow.metadata or {}).get(key, b"").decode("utf-8", "replace"))
 
 
-def _unread(file: pyarrow.parquet.ParquetFile) -> tuple[Unread, ...]:
-    return tuple(Unread(**one) for one in json.loads(_about(file, UNREAD_KEY) or "[]"))
+def _unread(file: pyarrow.parquet.ParquetFile, path: Path) -> tuple[Unread, ...]:
+    try:
+        found = json.loads(_about(file, UNREAD_KEY) or "[]")
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, list) or not all(map(_is_unread, found)):
+        raise _broken(path, "what it tells of files that could not be read makes no sense")
+    return tuple(Unread(**one) for one in found)
+
+
+def _is_unread(told: Any) -> bool:
+    if not isinstance(told, dict) or set(told) != set(Unread.__dataclass_fields__):
+        return False
+    numbers = told["size"], told["modified_ns"]
+    texts = [value for name, value in told.items() if name not in ("size", "modified_ns")]
+    return (
+        all(type(number) is int and abs(number) < 2**63 for number in numbers)
+        and 0 <= told["size"] <= MOST
+        and all(map(is_text, texts))
+    )
+
+
+def is_text(value: Any) -> bool:
+    """Tell whether something is text that can be written: JSON can hold halves of letters."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def opened(path: Path) -> pyarrow.parquet.ParquetFile:
-    """Open a summary. Raises ReportError if the file is none, is broken, or of a newer version."""
+    """Open a summary. Raises ReportError if the file is none, is broken, too large, or of a newer version."""
     reader = parquet()
-    import pyarrow
-
-    try:
+    with _intact(path, "this is no summary that `auditor batch` wrote, or a broken one", "copy it again"):
+        if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe or a device may take for ever
+            raise ReportError("this is no file", where=str(path), hint="name the summaries that `auditor batch` wrote")
         file = reader.ParquetFile(path, page_checksum_verification=True)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise ReportError(
-            "this is no summary that `auditor batch` wrote, or a broken one", where=str(path), hint="copy it again"
-        ) from error
-    version = (file.schema_arrow.metadata or {}).get(VERSION_KEY)
+        about, fields = file.schema_arrow.metadata or {}, file.schema_arrow.remove_metadata()
+        is_ours = fields.equals(_fields())
+    version = about.get(VERSION_KEY)
     if version is None:
         what = "this Parquet file is no summary that `auditor batch` wrote"
         raise ReportError(what, where=str(path), hint="name the files in the folder `summaries` of its output")
@@ -208,7 +306,33 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
             f"this summary is of format {version.decode('ascii', 'replace')}, and this auditor reads {FORMAT_VERSION}"
         )
         raise ReportError(what, where=str(path), hint="run `auditor batch` and `auditor merge` of one version")
+    if not is_ours:
+        raise _broken(path, "its columns are others than `auditor batch` writes")
+    _check_size(file.metadata, path)
     return file
+
+
+@cache
+def _fields() -> pyarrow.Schema:
+    """Return the columns of every summary."""
+    return _table(()).schema
+
+
+def _check_size(footer: Any, path: Path) -> None:
+    """Raise ReportError if a file holds more than `batch` puts into one: it may be small and fill all memory."""
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    values = sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
+    for count, most, what in (
+        (max(footer.num_rows, sum(group.num_rows for group in groups)), MOST_ROWS, "rows"),
+        (sum(group.total_byte_size for group in groups), MOST_BYTES, "bytes when unpacked"),
+        (values, MOST_VALUES, "values"),
+    ):
+        if not 0 <= count <= most:
+            raise ReportError(
+                f"this summary holds {count:,} {what}, and `auditor batch` writes {most:,} at most",
+                where=str(path),
+                hint="it was forged or is broken: leave it out, or copy it again",
+            )
 
 
 # rows; columns are built and taken apart as a whole, which is many times as fast as row by row

@@ -6,6 +6,8 @@ import re
 
 SLASHES = r"/\\"
 WILD = re.compile(r"\*|\?|\[[^\]/\\]+\]")
+PLACE = re.compile(r"\{\w+\}")  # of which a regular expression is made elsewhere
+ANY_LETTER = f"[^{SLASHES}]"
 ANY_FOLDERS = "**"
 
 
@@ -15,12 +17,18 @@ def is_pattern(text: str) -> bool:
 
 
 def name_regex(pattern: str) -> str:
-    """Return a regular expression for one name of a path: * and ? never match a slash; [abc] and [!abc] are sets."""
-    pieces, at = [], 0
-    for found in WILD.finditer(pattern):
-        pieces += [re.escape(pattern[at : found.start()]), _wild(found.group())]
-        at = found.end()
-    return "".join([*pieces, re.escape(pattern[at:])])
+    """Return a regular expression for one name of a path: * and ? never match a slash; [abc] and [!abc] are sets.
+
+    A star that only another star follows takes the fewest letters that do, for good: to try more could not make a fit
+    of what is none, and takes for ever on long names. The last one, and one before a place such as {host}, which
+    decides what the place holds, takes as many as fit.
+    """
+    first, *others = _between_stars(pattern)
+    pieces = [_fixed(first)]
+    for number, piece in enumerate(others, 1):
+        settled = number < len(others) and not PLACE.search(piece)
+        pieces.append(f"(?>{ANY_LETTER}*?{_fixed(piece)})" if settled else f"{ANY_LETTER}*{_fixed(piece)}")
+    return "".join(pieces)
 
 
 def matcher(pattern: str) -> re.Pattern[str]:
@@ -34,8 +42,23 @@ def path_regex(names: list[str]) -> str:
     return "".join(pieces)[:-1] if names and names[-1] != ANY_FOLDERS else "".join(pieces) + f"[^{SLASHES}]+"
 
 
+def _between_stars(pattern: str) -> list[str]:
+    ends = [found.span() for found in WILD.finditer(pattern) if found.group() == "*"]
+    begins = [0, *(after for _, after in ends)]
+    return [pattern[begin:end] for begin, end in zip(begins, [*(before for before, _ in ends), None], strict=True)]
+
+
+def _fixed(piece: str) -> str:
+    """Return a regular expression for what has no star in it."""
+    pieces, at = [], 0
+    for found in WILD.finditer(piece):
+        pieces += [re.escape(piece[at : found.start()]), _wild(found.group())]
+        at = found.end()
+    return "".join([*pieces, re.escape(piece[at:])])
+
+
 def _wild(word: str) -> str:
-    if word[0] == "[":
-        members = word[1:-1].replace("\\", r"\\").replace("^", r"\^").replace("[", r"\[")
-        return f"[^{SLASHES}{members[1:]}]" if members[0] == "!" and members[1:] else f"[{members}]"
-    return f"[^{SLASHES}]" + ("*" if word[0] == "*" else "")
+    if word == "?":
+        return ANY_LETTER
+    members = word[1:-1].replace("\\", r"\\").replace("^", r"\^").replace("[", r"\[")
+    return f"[^{SLASHES}{members[1:]}]" if members[0] == "!" and members[1:] else f"[{members}]"
