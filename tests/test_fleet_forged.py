@@ -27,6 +27,7 @@ def test_a_pattern_of_many_stars_takes_no_time():
 
     assert load_names("{host}" + many).of("a" * 200) is None
     assert load_names(many + "{host}.log").of("a" * 200) is None
+    assert load_names("*a{host}*a{site}*b").of("a" * 200) is None
     assert not matcher(many).fullmatch("a" * 200)
 
 

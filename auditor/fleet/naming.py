@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from auditor.errors import ArgumentError
-from auditor.fleet.wildcards import ANY_FOLDERS, SLASHES, is_pattern, path_regex
+from auditor.fleet.wildcards import ANY_FOLDERS, ANY_LETTER, is_pattern, path_regex
 from auditor.fleet.written import printable, read_written
 
 FROM, MAP = "--host-from", "--host-map"
@@ -183,7 +183,10 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 def _with_places(regex: str) -> str:
     for place in PLACES:
-        regex = regex.replace(re.escape(f"{{{place}}}"), f"(?P<{place}>[^{SLASHES}]+?)")
+        written = re.escape(f"{{{place}}}")
+        for star in (f"{ANY_LETTER}*", "(?>"):  # takes all but one letter; to try others takes for ever on long names
+            regex = regex.replace(written + star, f"(?P<{place}>{ANY_LETTER}){star}")
+        regex = regex.replace(written, f"(?P<{place}>{ANY_LETTER}+?)")
     return regex
 
 
