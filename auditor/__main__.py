@@ -32,7 +32,12 @@ class Stopped(BaseException):
 def main() -> None:
     """Run `auditor` and exit with its code; no error ever shows as a traceback."""
     gc.set_threshold(NEW_OBJECTS)
-    sys.exit(_code() or 0)
+    code = _code() or 0
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):  # nobody can read the messages, which changes nothing
+        _let_go(sys.stderr)
+    sys.exit(code)
 
 
 def _code() -> int | None:
@@ -97,10 +102,14 @@ def _output_failed(error: OSError) -> int:
 
 
 def _silently(code: int) -> int:
+    _let_go(sys.stdout)
+    return code
+
+
+def _let_go(stream: TextIO) -> None:
     """Let go of what could not be written: Python would try it again at its end, and complain."""
     with suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _told(text: str, code: int, before: str = "auditor: ") -> int:

@@ -19,7 +19,7 @@ from auditor.fleet.fleet import Runner, put_together, read_new, summaries_in
 from auditor.fleet.folder import MERGED, FleetFolder, told_of
 from auditor.fleet.naming import load_names
 from auditor.fleet.running import Told, run, silent
-from auditor.fleet.shards import SUFFIX, opened, parquet
+from auditor.fleet.shards import SUFFIX, outline, parquet
 from auditor.fleet.summary import digest_of
 from auditor.report import Report
 from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
@@ -189,7 +189,7 @@ def _copied(summaries: Sequence[Path], folder: FleetFolder, *, force: bool) -> l
     """
     kept: dict[str, Path] = {}
     for one in summaries:
-        opened(one)
+        outline(one)
         kept.setdefault(MERGED + digest_of(one)[:24] + SUFFIX, one)
     others = [one for one in summaries_in(folder.summaries) if one.name not in kept]
     if others and not force:

@@ -344,7 +344,7 @@ def _usable(
 
     for path in filter(Path.is_file, summaries_in(folder)):  # a pipe or a folder is none that a run wrote
         try:
-            some, lost = _outline(path, asking, names, wanted)
+            some, lost = _outline(path, asking, names, wanted, own=path.name in written)
         except ReportError:
             if path.name in written:
                 raise
@@ -359,12 +359,14 @@ def _usable(
     return known, sorted(unread)
 
 
-def _outline(path: Path, asking: Asking, names: Names, wanted: _Wanted) -> tuple[list[Known], tuple[Unread, ...]]:
+def _outline(
+    path: Path, asking: Asking, names: Names, wanted: _Wanted, *, own: bool
+) -> tuple[list[Known], tuple[Unread, ...]]:
     """Return the outline of a summary under the names that hosts have now, an empty one if it answers something else.
 
-    Raises ReportError if it is damaged.
+    own: whether this run wrote it. Raises ReportError if it is damaged.
     """
-    some, lost = shards.outline(path)
+    some, lost = shards.outline(path, own=own)
     question = shards.question_of(path)
     if shards.auditor_of(path) != VERSION or not asking.can_use(question):
         return [], ()

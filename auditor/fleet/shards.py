@@ -142,15 +142,16 @@ def entries(path: Path, rows: Iterable[int]) -> list[Entry]:
     return list(_entries(_columns_of(opened(path), path).take(list(rows))))
 
 
-def outline(path: Path) -> tuple[list[Known], tuple[Unread, ...]]:
+def outline(path: Path, *, own: bool = False) -> tuple[list[Known], tuple[Unread, ...]]:
     """Return what is to be known of a summary's rows, and the files that could not be read.
 
-    All in it is checked, so that what is read of it later can be trusted. Raises ReportError as `read` does.
+    All in it is checked, so that what is read of it later can be trusted, unless this very run wrote it (own). Raises
+    ReportError as `read` does.
     """
     file = opened(path)
     asking = _about(file, QUESTION_KEY)
     names = Known._fields[: -len(("shard", "row", "asking"))]
-    columns = _checked(file, path).select(names).to_pydict()
+    columns = (_columns_of(file, path, names) if own else _checked(file, path).select(names)).to_pydict()
     known = [
         Known(
             **dict(zip(names, values, strict=True)) | {"addresses": tuple(values[-1])},
