@@ -6,8 +6,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-MOST = 8  # of themselves: more of them seldom read faster, and all together keep below a gigabyte
-BYTES_EACH = 128 * 1024 * 1024
+MOST = 4  # of themselves: so all together keep below a gigabyte; who has more memory names more
+BYTES_EACH = 200 * 1024 * 1024
 CGROUP = Path("/sys/fs/cgroup")
 
 
