@@ -37,3 +37,12 @@ def faults(page: Any) -> list[tuple[str, str, str]]:
     found = axe.Axe().run(page).response
     assert len(found["passes"]) > 20
     return [(one["impact"], one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
+
+
+def wait_until(opened: Opened, true: str) -> None:
+    """Wait until an expression is true in the page; its policy forbids what Playwright waits with."""
+    for _ in range(200):
+        if opened.page.evaluate(true):
+            return
+        opened.page.wait_for_timeout(50)
+    raise AssertionError(f"not within ten seconds: {true}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from chromium import WIDTHS, Opened, faults
+from chromium import WIDTHS, Opened, faults, wait_until
 from fleet_sample import planted, sample
 from hostile import PAYLOADS
 
@@ -26,7 +28,7 @@ def tally(opened: Opened) -> str:
 
 def hash_of(opened: Opened, expected: str) -> str:
     """Return the part of the address behind #, which follows what is typed after a moment."""
-    opened.page.wait_for_function("expected => location.hash === expected", arg=expected)
+    wait_until(opened, f"location.hash === {json.dumps(expected)}")
     return opened.page.evaluate("location.hash")
 
 
@@ -236,9 +238,7 @@ def test_a_filter_is_copied_by_a_button(browser, fleet):
     with Opened(browser, fleet, fragment="#host=PC000009", permissions=["clipboard-read", "clipboard-write"]) as opened:
         opened.page.click("dialog >> text=icmp-echo")
         opened.page.click("dialog details[open] button.copy")
-        opened.page.wait_for_function(
-            "document.querySelector('dialog details[open] button.copy').textContent == 'Copied'"
-        )
+        wait_until(opened, "document.querySelector('dialog details[open] button.copy').textContent == 'Copied'")
         assert opened.page.evaluate("navigator.clipboard.readText()") == "icmp && ip.addr == 10.1.0.29"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import WIDTHS, Opened, faults
+from chromium import WIDTHS, Opened, faults, wait_until
 from hostile import PAYLOADS
 from reports import fleet, of_scene, planted, rich
 
@@ -66,7 +66,7 @@ def test_a_filter_is_selected_by_one_click_and_copied_by_a_button(browser, writt
     with Opened(browser, path, permissions=["clipboard-read", "clipboard-write"]) as opened:
         opened.page.focus("button.copy")
         opened.page.keyboard.press("Enter")
-        opened.page.wait_for_function("document.querySelector('button.copy').textContent != 'Copy'")
+        wait_until(opened, "document.querySelector('button.copy').textContent != 'Copy'")
         assert opened.page.inner_text("button.copy") == "Copied"
         assert opened.page.evaluate("navigator.clipboard.readText()") == "tcp.stream eq 0"
 
