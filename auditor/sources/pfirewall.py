@@ -38,11 +38,12 @@ from auditor.sources.log_rows import (
 from auditor.sources.warnings import SourceWarning
 from auditor.sources.window import Window
 
-PIECE = 1024 * 1024
+PIECE = 4 * 1024 * 1024
 HEAD = 64 * 1024
 LONGEST_LINE = 64 * 1024
 KEEP_MEMORY = 31 * 1024 * 1024
 AT_ONCE = 2  # pieces that are read at the same time
+AHEAD = 6  # pieces that may be read before they are asked for: what is made of them takes time in bursts
 FIELDS, TIME_FORMAT = b"#Fields:", b"#Time Format:"
 BOM_IN_UTF_8 = "\ufeff".encode()
 WHERE_IT_IS = r"name the file that Windows wrote: C:\Windows\System32\LogFiles\Firewall\pfirewall.log"
@@ -99,7 +100,7 @@ class LogReader:
             coming: deque[Future[Read]] = deque()
             for section in itertools.chain(begin, sections):
                 coming.append(readers.submit(read_section, section, self._addresses))
-                if len(coming) > AT_ONCE:
+                if len(coming) > AHEAD:
                     yield self._numbered(coming.popleft().result())
             while coming:
                 yield self._numbered(coming.popleft().result())
