@@ -7,6 +7,7 @@ helper processes behind. Whatever the work prints goes nowhere: the pipe is for 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import pickle
 import queue
@@ -24,6 +25,7 @@ from auditor.fleet.plan import Failure
 START = "import sys; sys.path[:] = sys.argv[1:]; from auditor.fleet.worker import main; main()"
 READY, BROKEN, SIZE, BEGUN, DONE, RAISED, REFUSED = "ready", "broken", "size", "begun", "done", "raised", "refused"
 
+NEW_OBJECTS = 100_000  # after which Python looks for garbage, as rarely as the command line does
 END_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 NO_DIALOGS = 0x1 | 0x2  # SEM_FAILCRITICALERRORS and SEM_NOGPFAULTERRORBOX of SetErrorMode
 KILL_ME_FIRST = "500"  # when memory runs out: rather a worker than the process that knows the results
@@ -31,6 +33,7 @@ KILL_ME_FIRST = "500"  # when memory runs out: rather a worker than the process 
 
 def main() -> None:
     """Take the work, then tasks, from standard input, and answer on standard output, until there are no more."""
+    gc.set_threshold(NEW_OBJECTS)
     parent = os.getppid()
     tasks, answers = _streams()
     _prepare(parent)
