@@ -278,13 +278,32 @@ def test_the_remedies_say_where_which_way_and_how():
         ]
     )
     assert [one.remedy for one in told.changes] == [
-        "On 10.9.0.1, and on every further device on the way, allow TCP 445 (smb) from the site server to the clients.",
-        "In the firewall of each client, allow TCP 445 (smb) inbound from the site server and TCP 80 "
-        "(http-management-point) outbound to the management point. One Group Policy does it for all of them.",
+        "On 10.9.0.1, and on every further device on the way, allow TCP 445 (smb) from the site server (10.0.0.5) to the "
+        "clients.",
+        "In the firewall of each client, allow TCP 445 (smb) inbound from the site server (10.0.0.5) and TCP 80 "
+        "(http-management-point) outbound to the management point (10.0.0.7). One Group Policy does it for all of "
+        "them.",
         "In the firewall of the site server 10.0.0.5 itself, allow TCP 445 (smb) outbound to the clients.",
-        "Allow TCP dynamic 49152-65535 (rpc-dynamic) from the site server to the clients. Where it is stopped nobody "
-        "knows: begin with the firewall of a client, then the devices between.",
+        "Allow TCP dynamic 49152-65535 (rpc-dynamic) from the site server (10.0.0.5) to the clients. Where it is stopped "
+        "nobody knows: begin with the firewall of a client, then the devices between.",
     ]
+
+
+def test_a_change_names_the_servers_of_few_sites_only():
+    one = host("A", "smb " + OWN)
+    sites = [
+        dataclasses.replace(
+            one,
+            host=f"A{n}",
+            seen=tuple(
+                dataclasses.replace(seen, source=dataclasses.replace(seen.source, address=f"10.{n}.0.5"))
+                for seen in one.seen
+            ),
+        )
+        for n in range(4)
+    ]
+    assert "inbound from the site server (10.0.0.5, 10.1.0.5, 10.2.0.5). " in fleet(sites[:3]).changes[0].remedy
+    assert "inbound from the site server. " in fleet(sites).changes[0].remedy
 
 
 def test_where_sites_use_several_ports_the_ports_of_all_of_them_are_asked_for():

@@ -45,7 +45,7 @@ def test_the_answer_comes_first():
     assert lines_of(fleet(hosts))[:3] == [
         "Client push installation would fail on 1,240 of 2,000 computers (760 unproven).",
         "One change helps most: 1,240 of the 1,240 no longer fail.",
-        "  In the firewall of each client, allow TCP 445 (smb) inbound from the site server. "
+        "  In the firewall of each client, allow TCP 445 (smb) inbound from the site server (10.0.0.5). "
         "One Group Policy does it for all of them.",
     ]
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import product
+from types import MappingProxyType
+from typing import NamedTuple
 
 from auditor import report as r
 from auditor.fleet.changes import Needs, Opening, Openings, in_order
@@ -20,7 +23,17 @@ UNREACHED = (r.UNREACHABLE, r.NO_ANSWER)
 NO_RULE_HELPS = ("Check that the service behind the port runs", "Nothing has to be opened")
 Failing = tuple[HostResult, list[Seen]]  # a host for which the main method fails, and what makes it fail
 CauseKey = tuple[str, str, str, str, Ports]  # verdict, layer and code of a problem, requirement, its ports there
-Opens = dict[Opening, dict[str, set[Ports]]]  # the requirements that an opening is about, with their ports at each site
+MOST_SERVERS = 3  # that a change names
+
+
+class Way(NamedTuple):
+    """How a requirement goes at one site: its ports, and the address of the server that it comes from or goes to."""
+
+    ports: Ports
+    server: str
+
+
+Opens = dict[Opening, dict[str, set[Way]]]  # the requirements that an opening is about, and their ways
 
 
 def blamed(host: HostResult, method: str) -> list[Seen]:
@@ -84,10 +97,15 @@ def _needs(groups: dict[str, list[Seen]], host: HostResult, opens: Opens) -> Nee
         found: dict[Opening, None] = {}
         for one in filter(stopped_by_rule, group):
             opening = Opening(*place_of(one, host), key)
-            opens[opening][one.requirement].add(one.ports)
+            opens[opening][one.requirement].add(Way(one.ports, _server(one)))
             found[opening] = None
         choices.append(list(found))
     return frozenset(frozenset(chosen) for chosen in product(*choices))
+
+
+def _server(one: Seen) -> str:
+    """Return the address of the end that is no client."""
+    return (one.source if one.destination.role == CLIENT else one.destination).address or ""
 
 
 # changes, in words
@@ -110,14 +128,14 @@ def _change(
 ) -> Change:
     place, device, _ = next(iter(openings))
     groups = sorted((sorted(opens[one], key=order.__getitem__) for one in openings), key=lambda ids: order[ids[0]])
-    ports: dict[str, set[Ports]] = defaultdict(set)
+    ways: dict[str, set[Way]] = defaultdict(set)
     for opening in openings:
         for one, some in opens[opening].items():
-            ports[one] |= some
-    wanted = [
-        [(ruleset.requirement(one), port(ruleset.requirement(one), ruleset, ports[one])) for one in ids]
-        for ids in groups
-    ]
+            ways[one] |= some
+    wanted = [[_wanted(ruleset.requirement(one), ruleset, ways[one]) for one in ids] for ids in groups]
+    servers: dict[str, set[str]] = defaultdict(set)
+    for one, some in ways.items():
+        servers[_server_role(ruleset.requirement(one))].update(way.server for way in some)
     return Change(
         requirements=tuple(one for ids in groups for one in ids),
         place=place,
@@ -125,8 +143,12 @@ def _change(
         ports=", ".join(" or ".join(words for _, words in group) for group in wanted),
         helps=counts[0],
         remaining=counts[1],
-        remedy=_remedy(place, device, wanted),
+        remedy=_remedy(place, device, wanted, servers),
     )
+
+
+def _wanted(requirement: Requirement, ruleset: Ruleset, ways: Iterable[Way]) -> tuple[Requirement, str]:
+    return requirement, port(requirement, ruleset, {way.ports for way in ways})
 
 
 def port(requirement: Requirement, ruleset: Ruleset, at_sites: Iterable[Ports]) -> str:
@@ -143,8 +165,14 @@ def port(requirement: Requirement, ruleset: Ruleset, at_sites: Iterable[Ports]) 
     return f"{requirement.protocol.upper()} {ports}"
 
 
-def _remedy(place: str, device: str, wanted: list[list[tuple[Requirement, str]]]) -> str:
-    """Return what to do at a place, in a sentence or two. wanted: requirements, each with its ports in words."""
+def _remedy(
+    place: str, device: str, wanted: list[list[tuple[Requirement, str]]], servers: Mapping[str, Collection[str]]
+) -> str:
+    """Return what to do at a place, in a sentence or two.
+
+    wanted: requirements, each with its ports in words; servers: the addresses of those who play a role.
+    """
+    those = partial(_those, servers=servers)
     ways: dict[tuple[str, str], list[str]] = {}
     for group in wanted:
         either = " or ".join(f"{words} ({one.row})" for one, words in group)
@@ -152,25 +180,35 @@ def _remedy(place: str, device: str, wanted: list[list[tuple[Requirement, str]]]
         first, _ = group[0]
         ways.setdefault((first.from_role, first.to_role), []).append(either)
     if place == CLIENT:
-        told = [f"{_listed(ports)} {_bound(place, *way)}" for way, ports in ways.items()]
+        told = [f"{_listed(ports)} {_bound(place, way, those)}" for way, ports in ways.items()]
         return f"In the firewall of each client, allow {_listed(told)}. One Group Policy does it for all of them."
-    told = [f"{_listed(ports)} from {_those(way[0])} to {_those(way[1])}" for way, ports in ways.items()]
+    told = [f"{_listed(ports)} from {those(way[0])} to {those(way[1])}" for way, ports in ways.items()]
     if place == r.UNKNOWN and not device:
         where = "Where it is stopped nobody knows: begin with the firewall of a client, then the devices between."
         return f"Allow {_listed(told)}. {where}"
     if place in (r.BETWEEN, r.UNKNOWN):
         at = f"On {device}, and on every further device on the way" if device else "On the devices between"
         return f"{at}, allow {_listed(told)}."
-    told = [f"{_listed(ports)} {_bound(place, *way)}" for way, ports in ways.items()]
+    told = [f"{_listed(ports)} {_bound(place, way, those)}" for way, ports in ways.items()]
     return f"In the firewall of {_those(place)}{f' {device}' if device else ''} itself, allow {_listed(told)}."
 
 
-def _bound(place: str, source: str, destination: str) -> str:
-    return f"outbound to {_those(destination)}" if place == source else f"inbound from {_those(source)}"
+def _bound(place: str, way: tuple[str, str], those: Callable[[str], str]) -> str:
+    source, destination = way
+    return f"outbound to {those(destination)}" if place == source else f"inbound from {those(source)}"
 
 
-def _those(role: str) -> str:
-    return "the clients" if role == CLIENT else f"the {role.replace('-', ' ')}"
+def _those(role: str, servers: Mapping[str, Collection[str]] = MappingProxyType({})) -> str:
+    """Return what is said for who plays a role, with the addresses if these are few."""
+    if role == CLIENT:
+        return "the clients"
+    addresses = sorted(filter(None, servers.get(role, ())))
+    named = f" ({', '.join(addresses)})" if 0 < len(addresses) <= MOST_SERVERS else ""
+    return f"the {role.replace('-', ' ')}{named}"
+
+
+def _server_role(requirement: Requirement) -> str:
+    return requirement.from_role if requirement.to_role == CLIENT else requirement.to_role
 
 
 def _listed(words: list[str]) -> str:
