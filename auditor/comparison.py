@@ -86,7 +86,9 @@ class Comparison:
 
 
 def compare(before: r.Report, after: r.Report, *, redacted_together: bool = False) -> Comparison:
-    """Return what is different in the later of two reports. Raises ReportError if they have no client in common.
+    """Return what is different in the later of two reports.
+
+    Raises ReportError if they have no client in common, and ArgumentError for the report of a fleet.
 
     redacted_together: they come from one call of redact_all, so that a pseudonym means the same in both.
 
@@ -94,6 +96,8 @@ def compare(before: r.Report, after: r.Report, *, redacted_together: bool = Fals
     in these sources), new (was not seen, is now). Stopped is what is blocked, refused, unreachable or unanswered, and
     what is open but failed for a problem that ends the installation.
     """
+    for report in (before, after):
+        r.check_of_one_audit(report, "compared")
     earlier, later = ({one.address: one for one in report.clients} for report in (before, after))
     both = [address for address in earlier if address in later]
     if not both:

@@ -72,7 +72,11 @@ WORD = re.compile("[a-z]{2,}")
 
 
 def redact(report: r.Report) -> r.Report:
-    """Return the report with pseudonyms for all addresses, host names, accounts and paths, and without flow table."""
+    """Return the report with pseudonyms for all addresses, host names, accounts and paths, and without flow table.
+
+    Raises ArgumentError for the report of a fleet.
+    """
+    r.check_of_one_audit(report, "redacted")
     return redact_all((report,))[0]
 
 

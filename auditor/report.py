@@ -361,6 +361,13 @@ class Report:
     __repr__ = __str__  # shows itself in a shell
 
 
+def check_of_one_audit(report: Any, what: str) -> None:
+    """Raise ArgumentError for what is no report of `audit`, as of a fleet. what: what cannot be done to it."""
+    if not isinstance(report, Report):
+        hint = "take the report of one of its computers: auditor.host_report(FOLDER, NAME)"
+        raise ArgumentError(f"a {type(report).__name__} cannot be {what}", hint=hint)
+
+
 def _choose(names: Iterable[str]) -> str:
     """Return a hint that lists what there is, the first of many."""
     listed = list(names)

@@ -134,6 +134,16 @@ def test_the_tables_have_their_columns_and_types_also_when_they_are_empty(name):
     assert "object" not in set(many.dtypes.astype(str))
 
 
+@pytest.mark.parametrize(
+    ("done", "to"), [("compared", lambda report: auditor.compare(report, report)), ("redacted", auditor.redact)]
+)
+def test_what_is_there_for_one_computer_only_says_so(audited, done, to):
+    with pytest.raises(
+        auditor.AuditorError, match=rf"a FleetReport cannot be {done}.*auditor\.host_report\(FOLDER, NAME\)"
+    ):
+        to(audited.report)
+
+
 # showing
 
 

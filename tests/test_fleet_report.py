@@ -278,14 +278,14 @@ def test_the_remedies_say_where_which_way_and_how():
         ]
     )
     assert [one.remedy for one in told.changes] == [
-        "On 10.9.0.1, and on every further device on the way, allow TCP 445 (smb) from the site server (10.0.0.5) to the "
-        "clients.",
+        "On 10.9.0.1, and on every further device on the way, allow TCP 445 (smb) from the site server (10.0.0.5) to "
+        "the clients.",
         "In the firewall of each client, allow TCP 445 (smb) inbound from the site server (10.0.0.5) and TCP 80 "
         "(http-management-point) outbound to the management point (10.0.0.7). One Group Policy does it for all of "
         "them.",
         "In the firewall of the site server 10.0.0.5 itself, allow TCP 445 (smb) outbound to the clients.",
-        "Allow TCP dynamic 49152-65535 (rpc-dynamic) from the site server (10.0.0.5) to the clients. Where it is stopped "
-        "nobody knows: begin with the firewall of a client, then the devices between.",
+        "Allow TCP dynamic 49152-65535 (rpc-dynamic) from the site server (10.0.0.5) to the clients. Where it is "
+        "stopped nobody knows: begin with the firewall of a client, then the devices between.",
     ]
 
 
