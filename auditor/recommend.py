@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from auditor import report as r
 from auditor.results import either_or
-from auditor.ruleset import Requirement, Ruleset, SiteFacts
+from auditor.ruleset import Requirement, SiteRules
 
 
-def recommend(methods: Sequence[r.MethodResult], ruleset: Ruleset, facts: SiteFacts) -> tuple[r.Recommendation, ...]:
+def recommend(methods: Sequence[r.MethodResult], rules: SiteRules) -> tuple[r.Recommendation, ...]:
     """Return the methods that do not fail: those that work first, then those that need the fewest things more."""
     possible = [method for method in methods if method.result != r.FAILS]
-    found = [(method, _needs(method, ruleset, facts)) for method in possible]
+    found = [(method, _needs(method, rules)) for method in possible]
     order = {method.id: place for place, method in enumerate(methods)}
     found.sort(key=lambda one: (one[0].result != r.WORKS, -_proven(one[0]), len(one[1]), order[one[0].id]))
     return tuple(r.Recommendation(method.id, _why(method), tuple(needs)) for method, needs in found)
@@ -48,28 +48,27 @@ def _short(verdict: r.RequirementVerdict) -> str:
     return f"{verdict.protocol.upper()} {ports} to {verdict.destination.role.replace('-', ' ')}"
 
 
-def _needs(method: r.MethodResult, ruleset: Ruleset, facts: SiteFacts) -> list[str]:
+def _needs(method: r.MethodResult, rules: SiteRules) -> list[str]:
     """Return in words what is not yet proven; the members of an either-or group in one sentence."""
     counted = [
         one for one in method.requirements if one.necessity != "informational" and one.verdict != r.NOT_APPLICABLE
     ]
+    ruleset = rules.ruleset
     only_if = ruleset.method(method.id).only_if
     needs = [f"that {only_if}"] if only_if else []
     for group in either_or(counted, ruleset):
         if not any(one.verdict in r.GOOD for one in group) and any(one.verdict not in r.BAD for one in group):
-            needs.append(_need(group, [ruleset.requirement(one.id) for one in group], ruleset, facts))
+            needs.append(_need(group, [ruleset.requirement(one.id) for one in group], rules))
     return needs
 
 
-def _need(
-    group: Sequence[r.RequirementVerdict], requirements: Sequence[Requirement], ruleset: Ruleset, facts: SiteFacts
-) -> str:
+def _need(group: Sequence[r.RequirementVerdict], requirements: Sequence[Requirement], rules: SiteRules) -> str:
     usable = [(one, what) for one, what in zip(group, requirements, strict=True) if one.verdict not in r.BAD]
     first = requirements[0]
     ports, pair = " or ".join(_port(what) for _, what in usable), usable[0][0]
     words = f"{ports} from {_end(pair.source)} to {_end(pair.destination)}"
-    if ruleset.applies(first, facts) is None:
-        words += ", if " + " and ".join(ruleset.condition(one).text for one in first.conditions)
+    if rules.applies[first.id] is None:
+        words += ", if " + " and ".join(rules.ruleset.condition(one).text for one in first.conditions)
     return words
 
 
