@@ -65,11 +65,10 @@ def either_or(verdicts: Iterable[r.RequirementVerdict], ruleset: Ruleset) -> lis
 
 
 def _group_state(group: Sequence[r.RequirementVerdict]) -> str:
-    if any(one.verdict in r.GOOD and not _fatal(one) for one in group):
+    failed = [bool(_fatal(one)) for one in group]
+    if any(one.verdict in r.GOOD and not ended for one, ended in zip(group, failed, strict=True)):
         return r.WORKS
-    if any(_fatal(one) for one in group):
-        return r.FAILS
-    return r.FAILS if all(one.verdict in r.BAD for one in group) else r.UNPROVEN
+    return r.FAILS if any(failed) or all(one.verdict in r.BAD for one in group) else r.UNPROVEN
 
 
 def _fatal(verdict: r.RequirementVerdict) -> list[r.Problem]:

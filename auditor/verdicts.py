@@ -5,8 +5,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
 from itertools import accumulate
+from typing import NamedTuple
 
 from auditor import report as r
 from auditor.all_flows import AllFlows
@@ -20,7 +22,7 @@ from auditor.joining import CLOCKS_DIFFER_NS
 from auditor.limits import limitations
 from auditor.listening import Heard
 from auditor.recommend import recommend
-from auditor.results import either_or, excused_of, method_result
+from auditor.results import excused_of, method_result
 from auditor.roles import CLIENT, SITE_SERVER, Cast
 from auditor.ruleset import DEFAULT_RULESET, Method, Requirement, Ruleset, SiteFacts, SiteRules
 from auditor.said import SERVICE_CONTROLLER
@@ -47,7 +49,9 @@ def audit(
     asked: the methods that decide the exit code. heard: what the dissectors told, None if they were not asked.
     """
     traffic = Traffic(sources, cast.hosts, heard.said if heard else ())
-    clients = judge(traffic, ruleset, cast, facts)
+    rules = rules_for(cast, ruleset, facts)
+    judged = judge(traffic, rules, cast).items()
+    clients = tuple(r.ClientReport(client, methods, recommend(methods, rules)) for client, methods in judged)
     return r.Report(
         tool=tool,
         ruleset=(ruleset.id, ruleset.title, ruleset.reference),
@@ -60,11 +64,16 @@ def audit(
     )
 
 
-def judge(traffic: Traffic, ruleset: Ruleset, cast: Cast, facts: SiteFacts) -> tuple[r.ClientReport, ...]:
-    """Judge every method of the ruleset for every client of the cast. facts: without the roles that the cast has."""
-    rules = ruleset.at(replace(facts, roles=facts.roles | cast.roles))
+def rules_for(cast: Cast, ruleset: Ruleset, facts: SiteFacts) -> SiteRules:
+    """Return the rules that hold for a cast. facts: without the roles that somebody plays in it."""
+    return ruleset.at(replace(facts, roles=facts.roles | cast.roles))
+
+
+def judge(traffic: Traffic, rules: SiteRules, cast: Cast) -> dict[str, tuple[r.MethodResult, ...]]:
+    """Return by the clients of the cast what every method of the ruleset comes to."""
     clocks = Clocks(traffic)
-    return tuple(_client(client, traffic, clocks, rules, cast) for client in cast.clients)
+    judges = {client: _Judge(client, traffic, clocks, rules, cast) for client in cast.clients}
+    return {client: tuple(map(one.method, rules.ruleset.methods)) for client, one in judges.items()}
 
 
 def _summary(source: Source) -> r.SourceSummary:
@@ -79,12 +88,6 @@ def _summary(source: Source) -> r.SourceSummary:
         last_time=r.utc_text(source.last_ns, local=source.clock == "local"),
         warnings=tuple(sorted((warning.code, warning.text) for warning in source.warnings)),
     )
-
-
-def _client(client: str, traffic: Traffic, clocks: Clocks, rules: SiteRules, cast: Cast) -> r.ClientReport:
-    judged = _Judge(client, traffic, clocks, rules, cast)
-    methods = tuple(judged.method(method) for method in rules.ruleset.methods)
-    return r.ClientReport(client, methods, recommend(methods, rules))
 
 
 class _Talks:
@@ -105,8 +108,7 @@ class _Talks:
         return place > 0 and begin <= self._ends[place - 1] + after
 
 
-@dataclass(frozen=True)
-class _Shown:
+class _Shown(NamedTuple):
     """What the findings about one requirement come to, whichever method asks for it.
 
     chosen: the finding that decides; told: what was said on the open port. The rest is as in a verdict.
@@ -150,8 +152,9 @@ class _Judge:
         verdicts = tuple(rows[one.id] for one in method.requirements)
         excused = excused_of(method, verdicts, self._interfaces)
         result, reasons = method_result(verdicts, self._rules, excused)
-        told = tuple(self._excused(one) if one.id in excused else one for one in verdicts)
-        return r.MethodResult(method.id, method.title, result, reasons, _spared(told, self._ruleset))
+        told = [self._excused(one) if one.id in excused else one for one in verdicts]
+        spared = tuple(_spared(one, told, self._ruleset) for one in told)
+        return r.MethodResult(method.id, method.title, result, reasons, spared)
 
     def _of_role(self, method: Method, role: str) -> dict[str, r.RequirementVerdict]:
         """Judge the requirements between the client and one role, for each host of that role by itself.
@@ -394,8 +397,8 @@ class _Judge:
             id=requirement.id,
             description=requirement.description,
             necessity=requirement.necessity,
-            source=r.End(requirement.from_role, _one(sources)),
-            destination=r.End(requirement.to_role, _one(destinations)),
+            source=_end(requirement.from_role, sources),
+            destination=_end(requirement.to_role, destinations),
             protocol=requirement.protocol,
             ports=requirement.ports,
             verdict=verdict,
@@ -465,23 +468,29 @@ class _Judge:
         return f" They talk at TCP {ports}: if that is its port, say --port {requirement.alternate_port}=NUMBER."
 
 
+@lru_cache(maxsize=1000)
+def _end(role: str, addresses: tuple[str, ...]) -> r.End:
+    """Return an end of a requirement; most rows of a host name the same ones."""
+    return r.End(role, _one(addresses))
+
+
 def _one(addresses: Sequence[str]) -> str | None:
     return addresses[0] if len(addresses) == 1 else None
 
 
-def _spared(verdicts: Sequence[r.RequirementVerdict], ruleset: Ruleset) -> tuple[r.RequirementVerdict, ...]:
+def _spared(
+    verdict: r.RequirementVerdict, verdicts: Sequence[r.RequirementVerdict], ruleset: Ruleset
+) -> r.RequirementVerdict:
     """Say of what is stopped that it does no harm where another member of its either-or group is open."""
-    told = {one.id: one for one in verdicts}
-    for group in either_or(verdicts, ruleset):
-        good = [one for one in group if one.verdict in r.GOOD and not any(problem.fatal for problem in one.problems)]
-        for one in group if good else ():
-            if one.verdict in r.BAD:
-                ports = "/".join(map(str, good[0].ports))
-                text = f"{one.explanation} This does no harm here: TCP {ports} does the same and is {good[0].verdict}."
-                told[one.id] = replace(
-                    one, explanation=text, remedy="Nothing has to be opened while the other port works."
-                )
-    return tuple(told.values())
+    if verdict.verdict not in r.BAD:
+        return verdict
+    group = [one for one in verdicts if ruleset.groups[one.id] == ruleset.groups[verdict.id]]
+    good = [one for one in group if one.verdict in r.GOOD and not any(problem.fatal for problem in one.problems)]
+    if not good:
+        return verdict
+    ports = "/".join(map(str, good[0].ports))
+    text = f"{verdict.explanation} This does no harm here: TCP {ports} does the same and is {good[0].verdict}."
+    return replace(verdict, explanation=text, remedy="Nothing has to be opened while the other port works.")
 
 
 def _good(rows: Mapping[str, r.RequirementVerdict]) -> int:
