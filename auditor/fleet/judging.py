@@ -277,11 +277,8 @@ def _cast(addresses: Sequence[str], entries: Sequence[Entry], whole: Cast) -> Ca
     """
     others = [one for one in whole.assignments if one.role != CLIENT]
     known = {one.address for one in others}
-    met: dict[str, None] = {}
-    for entry in entries:
-        for flow in _kept(entry).flows:
-            if flow.src_ip in known or flow.dst_ip in known:
-                met |= {flow.src_ip: None, flow.dst_ip: None}
+    pairs = {(flow.src_ip, flow.dst_ip) for entry in entries for flow in _kept(entry).flows}
+    met = {address for pair in pairs if not known.isdisjoint(pair) for address in pair}
     own = [one for one in addresses if one in met] or list(addresses[:1])
     roles = {one.role for one in others if one.address in met}
     near = [one for one in others if one.address in met or one.role not in roles]
@@ -320,8 +317,10 @@ def _seen(methods: Sequence[r.MethodResult], sources_of: Sequence[str]) -> Itera
     told: set[tuple[object, ...]] = set()
     for method in methods:
         for one in method.requirements:
+            if one.verdict in (r.NOT_SEEN, r.NOT_APPLICABLE):
+                continue
             shared = (one.row, one.source, one.destination, one.verdict)
-            if one.verdict in (r.NOT_SEEN, r.NOT_APPLICABLE) or shared in told:
+            if shared in told:
                 continue
             told.add(shared)
             yield Seen(
