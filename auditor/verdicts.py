@@ -72,8 +72,10 @@ def rules_for(cast: Cast, ruleset: Ruleset, facts: SiteFacts) -> SiteRules:
 def judge(traffic: Traffic, rules: SiteRules, cast: Cast) -> dict[str, tuple[r.MethodResult, ...]]:
     """Return by the clients of the cast what every method of the ruleset comes to."""
     clocks = Clocks(traffic)
-    judges = {client: _Judge(client, traffic, clocks, rules, cast) for client in cast.clients}
-    return {client: tuple(map(one.method, rules.ruleset.methods)) for client, one in judges.items()}
+    return {
+        client: tuple(map(_Judge(client, traffic, clocks, rules, cast).method, rules.ruleset.methods))
+        for client in cast.clients
+    }
 
 
 def _summary(source: Source) -> r.SourceSummary:
@@ -138,7 +140,7 @@ class _Judge:
         self._cast = cast
         self._clocks = clocks
         self._witness = Witness(traffic, clocks, lambda address: _role_of(address, client, cast))
-        self._together: dict[str, list[tuple[str, ...]]] = {}
+        self._hosts: dict[str, list[tuple[str, ...]]] = {}
         self._shown: dict[tuple[object, ...], _Shown | str] = {}
         self._mapper_talks: dict[tuple[str, str, str], dict[int | None, _Talks]] = {}
         self._found: dict[tuple[object, ...], list[Finding]] = {}
@@ -173,11 +175,11 @@ class _Judge:
 
     def _hosts_of(self, role: str) -> list[tuple[str, ...]]:
         """Return the hosts of a role that the client dealt with, each to be judged by itself; all as one if none."""
-        if role not in self._together:
+        if role not in self._hosts:
             hosts = self._cast.addresses(role)
             partners = self._traffic.partners(self._client)
-            self._together[role] = [(one,) for one in hosts if one in partners] or [hosts]
-        return self._together[role]
+            self._hosts[role] = [(one,) for one in hosts if one in partners] or [hosts]
+        return self._hosts[role]
 
     def _result(self, method: Method, rows: Mapping[str, r.RequirementVerdict]) -> str:
         """Return the result that a method would have if it asked for nothing but these requirements."""
@@ -343,9 +345,8 @@ class _Judge:
             self._stopped_ports[requirement.id, *pair] = stopped
         attempts = [one for finding in findings for one in finding.attempts]
         told = conversation(attempts, self._traffic) if chosen.verdict in r.GOOD else NOTHING_SAID
-        shown = [chosen, *(one for one in reversed(findings) if one is not chosen)]
         needed = [*chosen.evidence, *told.evidence]  # never left out: what proves the verdict, what failed for good
-        more = [one for finding in shown if finding is not chosen for one in finding.evidence]
+        more = [one for finding in reversed(findings) if finding is not chosen for one in finding.evidence]
         evidence = needed + more[: max(0, MOST_EVIDENCE - len(needed))]
         tried = {finding.port for finding in findings if finding.port is not None}
         timed = [one for one in findings if one.clock == chosen.clock]

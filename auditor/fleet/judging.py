@@ -23,6 +23,7 @@ from auditor.recommend import rank
 from auditor.roles import CLIENT, MANAGEMENT_POINT, SITE_SERVER, Cast, assign
 from auditor.ruleset import Ruleset, SiteFacts
 from auditor.sources.source import FIREWALL_LOG, Source
+from auditor.wording import first_of
 
 MOST_PROOF = 3  # of each requirement
 MOST_NAMED = 5  # site servers, in a sentence
@@ -90,15 +91,14 @@ def _cast_of(found: Sequence[Contact], question: Question) -> Cast:
         servers, others = _site_servers(found, question.ruleset)
         assignments += servers
         if servers:
+            taken = first_of([one.address for one in servers], MOST_NAMED)
             notes.append(
-                "Taken for a site server because it connects to the computers at the ports of a push: "
-                f"{_some([one.address for one in servers])}. A scanner does the same, so nothing is said to work "
-                "before it is named: --role site-server=ADDRESS."
+                f"Taken for a site server because it connects to the computers at the ports of a push: {taken}. A "
+                "scanner does the same, so nothing is said to work before it is named: --role site-server=ADDRESS."
             )
         if others:
-            notes.append(
-                f"Connect to computers at the same ports and were not taken for site servers: {_some(others)}."
-            )
+            some = first_of(others, MOST_NAMED)
+            notes.append(f"Connect to computers at the same ports and were not taken for site servers: {some}.")
     if not question.given.names(MANAGEMENT_POINT):
         notes.append(
             "No management point was named, so what goes there is not judged and nothing is said to work: "
@@ -114,11 +114,6 @@ def _absent(named: Iterable[r.RoleAssignment], found: Iterable[Contact]) -> Iter
         if one.address not in present:
             role = one.role.replace("-", " ")
             yield f"{one.address}, named as {role}, connects to nobody and nobody to it: is that its address?"
-
-
-def _some(words: Sequence[str]) -> str:
-    more = f" and {len(words) - MOST_NAMED:,} more" if len(words) > MOST_NAMED else ""
-    return ", ".join(words[:MOST_NAMED]) + more
 
 
 def _site_servers(found: Iterable[Contact], ruleset: Ruleset) -> tuple[list[r.RoleAssignment], list[str]]:
