@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from auditor.flow_table import MISSING, is_among
+from auditor.flow_table import MISSING
 from auditor.flows import Asked, Event, OneSided
 from auditor.said import HandedOut, Said, Side, Step, by_side
 from auditor.sources.packets import Quote
@@ -161,14 +159,11 @@ class Traffic:
             self._partners[dst].add(src)
 
     def _add(self, number: int, source: Source) -> None:
-        columns = source.table.columns
         self._deaf.append(source.details.one_sided)
         for asked in source.details.asked:
             if len(asked.frames) > 1:
                 self._asked[asked.target].append((number, asked))
-        near = is_among(columns["src_ip"], self._hosts) & is_among(columns["dst_ip"], self._hosts)
-        flows = np.flatnonzero(near)
-        for flow, row in zip(flows.tolist(), source.table.rows(flows), strict=True):
+        for flow, row in source.table.between(self._hosts):
             one = _attempt(number, source, flow, row)
             self._attempts[one.src, one.dst].append(one)
             if one.protocol == "tcp" and not row["syn"] and not row["syn_ack"]:

@@ -16,11 +16,13 @@ Decided = tuple[Finding, r.Change | None]
 
 def worst_port(findings: list[Finding]) -> Decided:
     """Return what decides about dynamic ports: in the latest push, one that is blocked, since each was to be used."""
-    return _by_clock(findings, _worst_of_latest_push)
+    return _by_clock(findings, _worst_of_latest_push) if len(findings) > 1 else (findings[0], None)
 
 
 def best_port(findings: list[Finding]) -> Decided:
     """Judge each of the documented ports by itself; one that is open decides, since any one of them will do."""
+    if len(findings) == 1:
+        return findings[0], None
     decided = by_port(findings)
     good = [one for one in decided if one[0].verdict in r.GOOD]
     decisive = [one for one in decided if one[0].decides]

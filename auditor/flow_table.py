@@ -85,10 +85,16 @@ class FlowTable:
             self._held = flow_frame(self._held, self._kinds)
         return self._held
 
+    def between(self, hosts: Collection[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the numbers of the flows between some hosts, and their values by name."""
+        columns = self.columns
+        flows = np.flatnonzero(is_among(columns["src_ip"], hosts) & is_among(columns["dst_ip"], hosts))
+        return zip(flows.tolist(), self.rows(flows), strict=True)
+
     def rows(self, flows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
         """Yield the values of some flows by name."""
         if isinstance(self._held, dict):
-            some: Mapping[str, NDArray[Any]] = {name: column[flows] for name, column in self._held.items()}
+            some: Mapping[str, NDArray[Any]] = {name: column[flows] for name, column in self.columns.items()}
         else:
             some = FlowTable(self._held.iloc[flows]).columns
         names = list(some)

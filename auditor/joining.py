@@ -29,6 +29,8 @@ def together(attempts: Sequence[Attempt], ahead: Ahead) -> list[list[Attempt]]:
     sequence number: where there is none, the ends and the time, on a common clock, tell. Of each firewall there is one
     account of an attempt.
     """
+    if len(attempts) == 1:
+        return [list(attempts)]
     near = _Near(ahead)
     for group in _captured([one for one in attempts if one.row is None]):
         near.add(group)

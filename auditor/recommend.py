@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from auditor import report as r
 from auditor.results import either_or
-from auditor.ruleset import Requirement, Ruleset, SiteFacts
+from auditor.ruleset import Requirement, SiteRules
+
+Group = Sequence[r.RequirementVerdict]  # one requirement, or the members of an either-or group
 
 
-def recommend(methods: Sequence[r.MethodResult], ruleset: Ruleset, facts: SiteFacts) -> tuple[r.Recommendation, ...]:
+def recommend(methods: Sequence[r.MethodResult], rules: SiteRules) -> tuple[r.Recommendation, ...]:
     """Return the methods that do not fail: those that work first, then those that need the fewest things more."""
-    possible = [method for method in methods if method.result != r.FAILS]
-    found = [(method, _needs(method, ruleset, facts)) for method in possible]
+    ranked = ((method, _needs(method, missing, rules)) for method, missing in rank(methods, rules))
+    return tuple(r.Recommendation(method.id, _why(method), tuple(needs)) for method, needs in ranked)
+
+
+def rank(methods: Sequence[r.MethodResult], rules: SiteRules) -> list[tuple[r.MethodResult, list[Group]]]:
+    """Return the methods that do not fail in the order in which they are recommended, each with what is not proven."""
+    found = [(method, _unproven(method, rules)) for method in methods if method.result != r.FAILS]
     order = {method.id: place for place, method in enumerate(methods)}
-    found.sort(key=lambda one: (one[0].result != r.WORKS, -_proven(one[0]), len(one[1]), order[one[0].id]))
-    return tuple(r.Recommendation(method.id, _why(method), tuple(needs)) for method, needs in found)
+
+    def key(one: tuple[r.MethodResult, list[Group]]) -> tuple[bool, int, int, int]:
+        method, missing = one
+        needs = len(missing) + bool(_only_if(method, rules))
+        return method.result != r.WORKS, -_proven(method), needs, order[method.id]
+
+    return sorted(found, key=key)
 
 
 def _proven(method: r.MethodResult) -> int:
@@ -48,28 +60,35 @@ def _short(verdict: r.RequirementVerdict) -> str:
     return f"{verdict.protocol.upper()} {ports} to {verdict.destination.role.replace('-', ' ')}"
 
 
-def _needs(method: r.MethodResult, ruleset: Ruleset, facts: SiteFacts) -> list[str]:
-    """Return in words what is not yet proven; the members of an either-or group in one sentence."""
+def _unproven(method: r.MethodResult, rules: SiteRules) -> list[Group]:
     counted = [
         one for one in method.requirements if one.necessity != "informational" and one.verdict != r.NOT_APPLICABLE
     ]
-    only_if = ruleset.method(method.id).only_if
+    return [
+        group
+        for group in either_or(counted, rules.ruleset)
+        if not any(one.verdict in r.GOOD for one in group) and any(one.verdict not in r.BAD for one in group)
+    ]
+
+
+def _only_if(method: r.MethodResult, rules: SiteRules) -> str:
+    return rules.ruleset.method(method.id).only_if
+
+
+def _needs(method: r.MethodResult, missing: Iterable[Group], rules: SiteRules) -> list[str]:
+    """Return in words what is not yet proven; the members of an either-or group in one sentence."""
+    only_if = _only_if(method, rules)
     needs = [f"that {only_if}"] if only_if else []
-    for group in either_or(counted, ruleset):
-        if not any(one.verdict in r.GOOD for one in group) and any(one.verdict not in r.BAD for one in group):
-            needs.append(_need(group, [ruleset.requirement(one.id) for one in group], ruleset, facts))
-    return needs
+    return needs + [_need(group, [rules.ruleset.requirement(one.id) for one in group], rules) for group in missing]
 
 
-def _need(
-    group: Sequence[r.RequirementVerdict], requirements: Sequence[Requirement], ruleset: Ruleset, facts: SiteFacts
-) -> str:
+def _need(group: Group, requirements: Sequence[Requirement], rules: SiteRules) -> str:
     usable = [(one, what) for one, what in zip(group, requirements, strict=True) if one.verdict not in r.BAD]
     first = requirements[0]
     ports, pair = " or ".join(_port(what) for _, what in usable), usable[0][0]
     words = f"{ports} from {_end(pair.source)} to {_end(pair.destination)}"
-    if ruleset.applies(first, facts) is None:
-        words += ", if " + " and ".join(ruleset.condition(one).text for one in first.conditions)
+    if rules.applies[first.id] is None:
+        words += ", if " + " and ".join(rules.ruleset.condition(one).text for one in first.conditions)
     return words
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import ArgumentError
+from auditor.wording import first_of
 
 if TYPE_CHECKING:
     import altair
@@ -370,9 +371,7 @@ def check_of_one_audit(report: Any, what: str) -> None:
 
 def _choose(names: Iterable[str]) -> str:
     """Return a hint that lists what there is, the first of many."""
-    listed = list(names)
-    more = f" and {len(listed) - MOST_NAMED:,} more" if len(listed) > MOST_NAMED else ""
-    return f"choose from {', '.join(listed[:MOST_NAMED])}{more}"
+    return f"choose from {first_of(list(names), MOST_NAMED)}"
 
 
 def utc_text(time_ns: int | None, *, local: bool = False) -> str | None:

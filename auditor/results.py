@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from auditor import report as r
-from auditor.ruleset import Method, Ruleset, SiteFacts
+from auditor.ruleset import Method, Ruleset, SiteRules
 from auditor.said import SERVICE_CONTROLLER
 
 
@@ -20,6 +20,8 @@ def excused_of(
     SMB after a time-out of 21 seconds (Microsoft: "Services and RPC/TCP"), provided that SMB is open.
     """
     dynamic = {one.id for one in method.requirements if one.dynamic}
+    if not dynamic:
+        return frozenset()
     fixed = {one.id for one in method.requirements if one.protocol == "tcp" and one.to_role == "client"} - dynamic
     judged = list(verdicts)
     pipe = any(one.id in fixed and one.verdict in r.GOOD for one in judged)
@@ -32,8 +34,7 @@ def excused_of(
 
 def method_result(
     verdicts: Iterable[r.RequirementVerdict],
-    ruleset: Ruleset,
-    facts: SiteFacts,
+    rules: SiteRules,
     excused: frozenset[str] = frozenset(),
 ) -> tuple[str, tuple[r.Reason, ...]]:
     """Return a method's result and its reasons, from the verdicts of its requirements.
@@ -42,16 +43,10 @@ def method_result(
 
     excused: ids of requirements that are stopped without harm.
     """
-    counted = [
-        one
-        for one in verdicts
-        if one.id not in excused
-        and one.necessity != "informational"
-        and ruleset.applies(ruleset.requirement(one.id), facts)
-    ]
+    counted = [one for one in verdicts if one.id in rules.counted and one.id not in excused]
     reasons: list[r.Reason] = []
     states = []
-    for group in either_or(counted, ruleset):
+    for group in either_or(counted, rules.ruleset):
         state = _group_state(group)
         states.append(state)
         reasons += _reasons(group, state)
@@ -65,16 +60,15 @@ def either_or(verdicts: Iterable[r.RequirementVerdict], ruleset: Ruleset) -> lis
     """Return verdicts with those of one either-or group together, in order."""
     groups: dict[str, list[r.RequirementVerdict]] = {}
     for verdict in verdicts:
-        groups.setdefault(ruleset.requirement(verdict.id).either_or or verdict.id, []).append(verdict)
+        groups.setdefault(ruleset.groups[verdict.id], []).append(verdict)
     return list(groups.values())
 
 
 def _group_state(group: Sequence[r.RequirementVerdict]) -> str:
-    if any(one.verdict in r.GOOD and not _fatal(one) for one in group):
+    failed = [bool(_fatal(one)) for one in group]
+    if any(one.verdict in r.GOOD and not ended for one, ended in zip(group, failed, strict=True)):
         return r.WORKS
-    if any(_fatal(one) for one in group):
-        return r.FAILS
-    return r.FAILS if all(one.verdict in r.BAD for one in group) else r.UNPROVEN
+    return r.FAILS if any(failed) or all(one.verdict in r.BAD for one in group) else r.UNPROVEN
 
 
 def _fatal(verdict: r.RequirementVerdict) -> list[r.Problem]:

@@ -28,6 +28,7 @@ __all__ = [
     "Requirement",
     "Ruleset",
     "SiteFacts",
+    "SiteRules",
     "TiedPorts",
     "check_ruleset",
     "idle_properties",
@@ -70,6 +71,21 @@ class Requirement:
     notes: str
 
     @property
+    def partner(self) -> str:
+        """Return the role at the other end than the client."""
+        return self.from_role if self.to_role == "client" else self.to_role
+
+    @cached_property
+    def asks(self) -> tuple[object, ...]:
+        """Return what has to be reached: rows of several methods that ask the same are judged alike at one host.
+
+        Which ports are dynamic ones depends on the rows before, so such a row is like none but itself.
+        """
+        alone = self.id if self.dynamic else ""
+        ends, ports = (self.from_role, self.to_role), (self.protocol, self.ports, self.alternate_port)
+        return (*ends, *ports, self.necessity == "informational", alone)
+
+    @cached_property
     def ports_text(self) -> str:
         """Return the ports as a person writes them: numbers joined by "or", `dynamic` or `echo request`."""
         if self.icmp_echo:
@@ -95,6 +111,12 @@ class Method:
     reference: str
     requirements: tuple[Requirement, ...]
     only_if: str = ""
+
+    @cached_property
+    def by_partner(self) -> Mapping[str, tuple[Requirement, ...]]:
+        """Return the requirements by the role at the other end than the client."""
+        roles = dict.fromkeys(one.partner for one in self.requirements)
+        return {role: tuple(one for one in self.requirements if one.partner == role) for role in roles}
 
 
 @dataclass(frozen=True)
@@ -174,8 +196,11 @@ class Ruleset:
 
     def method(self, method_id: str) -> Method:
         """Return one method by its id, such as `client-push`; raise RulesetError if there is none."""
-        methods = {method.id: method for method in self.methods}
-        return methods.get(method_id) or self._unknown("method", method_id, methods)
+        return self._methods_by_id.get(method_id) or self._unknown("method", method_id, self._methods_by_id)
+
+    @cached_property
+    def _methods_by_id(self) -> dict[str, Method]:
+        return {method.id: method for method in self.methods}
 
     def requirement(self, requirement_id: str) -> Requirement:
         """Return one requirement by its id, such as `client-push/smb`; raise RulesetError if none."""
@@ -194,6 +219,16 @@ class Ruleset:
     @cached_property
     def _conditions_by_id(self) -> dict[str, Condition]:
         return {condition.id: condition for condition in self.conditions}
+
+    @cached_property
+    def groups(self) -> Mapping[str, str]:
+        """Return by the id of a requirement its either-or group; one that is in none is a group of its own."""
+        return {requirement.id: requirement.either_or or requirement.id for requirement in self.requirements}
+
+    @cached_property
+    def fixed_ports(self) -> frozenset[int]:
+        """Return the ports that any requirement names, of whatever protocol."""
+        return frozenset(port for requirement in self.requirements for port in requirement.ports)
 
     def is_dynamic(self, port: int) -> bool:
         """Tell whether the endpoint mapper may hand out this port."""
@@ -230,9 +265,40 @@ class Ruleset:
             return False
         return None if None in answers and requirement.necessity == "conditional" else True
 
+    def at(self, facts: SiteFacts) -> SiteRules:
+        """Return the ruleset as it holds where this is known: the same one for every host of which that is true."""
+        if facts not in self._at:
+            self._at[facts] = SiteRules(self, facts)
+        return self._at[facts]
+
+    @cached_property
+    def _at(self) -> dict[SiteFacts, SiteRules]:
+        return {}
+
     def _unknown(self, what: str, word: str, known: Iterable[str]) -> Any:
         names = list(known)
         raise RulesetError(f"no {what} {word!r} in ruleset {self.id}", hint=_choices(word, names))
+
+
+class SiteRules:
+    """A ruleset as it holds at one site, worked out once for all of its hosts.
+
+    applies: by the id of a requirement whether it counts, as `Ruleset.applies` says; why_off: of those that do not, the
+    reason in a sentence; counted: ids of those that decide results.
+    """
+
+    def __init__(self, ruleset: Ruleset, facts: SiteFacts) -> None:
+        self.ruleset = ruleset
+        self.applies = {one.id: ruleset.applies(one, facts) for one in ruleset.requirements}
+        off = [one for one in ruleset.requirements if self.applies[one.id] is False]
+        self.why_off = {one.id: _why_off(one, ruleset, facts) for one in off}
+        decisive = {one.id for one in ruleset.requirements if one.necessity != "informational"}
+        self.counted = frozenset(one for one in decisive if self.applies[one])
+
+
+def _why_off(requirement: Requirement, ruleset: Ruleset, facts: SiteFacts) -> str:
+    off = [one for one in requirement.conditions if ruleset.holds(one, facts) is False]
+    return f"Counts only if {' and '.join(ruleset.condition(one).text for one in off)}."
 
 
 def shipped_rulesets() -> tuple[str, ...]:

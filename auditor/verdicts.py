@@ -6,13 +6,15 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import accumulate
+from typing import NamedTuple
 
 from auditor import report as r
 from auditor.all_flows import AllFlows
 from auditor.attempts import Attempt, Traffic
 from auditor.clocks import Clocks
-from auditor.conversation import NOTHING_SAID, conversation
+from auditor.conversation import NOTHING_SAID, Conversation, conversation
 from auditor.deciding import AFTER_ENDPOINT_MAPPER_NS, best_port, by_port, worst_port
 from auditor.findings import Finding, Witness
 from auditor.firewall_rules import rule_name
@@ -20,9 +22,9 @@ from auditor.joining import CLOCKS_DIFFER_NS
 from auditor.limits import limitations
 from auditor.listening import Heard
 from auditor.recommend import recommend
-from auditor.results import either_or, excused_of, method_result
+from auditor.results import excused_of, method_result
 from auditor.roles import CLIENT, SITE_SERVER, Cast
-from auditor.ruleset import DEFAULT_RULESET, Method, Requirement, Ruleset, SiteFacts
+from auditor.ruleset import DEFAULT_RULESET, Method, Requirement, Ruleset, SiteFacts, SiteRules
 from auditor.said import SERVICE_CONTROLLER
 from auditor.sources.source import Source
 from auditor.vantage import clock_notes, where_stopped
@@ -47,7 +49,9 @@ def audit(
     asked: the methods that decide the exit code. heard: what the dissectors told, None if they were not asked.
     """
     traffic = Traffic(sources, cast.hosts, heard.said if heard else ())
-    clients = judge(traffic, ruleset, cast, facts)
+    rules = rules_for(cast, ruleset, facts)
+    judged = judge(traffic, rules, cast).items()
+    clients = tuple(r.ClientReport(client, methods, recommend(methods, rules)) for client, methods in judged)
     return r.Report(
         tool=tool,
         ruleset=(ruleset.id, ruleset.title, ruleset.reference),
@@ -60,11 +64,18 @@ def audit(
     )
 
 
-def judge(traffic: Traffic, ruleset: Ruleset, cast: Cast, facts: SiteFacts) -> tuple[r.ClientReport, ...]:
-    """Judge every method of the ruleset for every client of the cast. facts: without the roles that the cast has."""
-    facts = replace(facts, roles=facts.roles | cast.roles)
+def rules_for(cast: Cast, ruleset: Ruleset, facts: SiteFacts) -> SiteRules:
+    """Return the rules that hold for a cast. facts: without the roles that somebody plays in it."""
+    return ruleset.at(replace(facts, roles=facts.roles | cast.roles))
+
+
+def judge(traffic: Traffic, rules: SiteRules, cast: Cast) -> dict[str, tuple[r.MethodResult, ...]]:
+    """Return by the clients of the cast what every method of the ruleset comes to."""
     clocks = Clocks(traffic)
-    return tuple(_client(client, traffic, clocks, ruleset, cast, facts) for client in cast.clients)
+    return {
+        client: tuple(map(_Judge(client, traffic, clocks, rules, cast).method, rules.ruleset.methods))
+        for client in cast.clients
+    }
 
 
 def _summary(source: Source) -> r.SourceSummary:
@@ -79,14 +90,6 @@ def _summary(source: Source) -> r.SourceSummary:
         last_time=r.utc_text(source.last_ns, local=source.clock == "local"),
         warnings=tuple(sorted((warning.code, warning.text) for warning in source.warnings)),
     )
-
-
-def _client(
-    client: str, traffic: Traffic, clocks: Clocks, ruleset: Ruleset, cast: Cast, facts: SiteFacts
-) -> r.ClientReport:
-    judged = _Judge(client, traffic, clocks, ruleset, cast, facts)
-    methods = tuple(judged.method(method) for method in ruleset.methods)
-    return r.ClientReport(client, methods, recommend(methods, ruleset, facts))
 
 
 class _Talks:
@@ -107,20 +110,38 @@ class _Talks:
         return place > 0 and begin <= self._ends[place - 1] + after
 
 
+class _Shown(NamedTuple):
+    """What the findings about one requirement come to, whichever method asks for it.
+
+    chosen: the finding that decides; told: what was said on the open port. The rest is as in a verdict.
+    """
+
+    chosen: Finding
+    told: Conversation
+    source: r.End
+    destination: r.End
+    ports: tuple[int, ...]
+    changed: r.Change | None
+    attempts: int
+    first_time: str | None
+    last_time: str | None
+    explanation: str
+    evidence: tuple[r.Evidence, ...]
+
+
 class _Judge:
     """Judges the requirements of one client."""
 
-    def __init__(
-        self, client: str, traffic: Traffic, clocks: Clocks, ruleset: Ruleset, cast: Cast, facts: SiteFacts
-    ) -> None:
+    def __init__(self, client: str, traffic: Traffic, clocks: Clocks, rules: SiteRules, cast: Cast) -> None:
         self._client = client
         self._traffic = traffic
-        self._ruleset = ruleset
+        self._rules = rules
+        self._ruleset = rules.ruleset
         self._cast = cast
-        self._facts = facts
         self._clocks = clocks
         self._witness = Witness(traffic, clocks, lambda address: _role_of(address, client, cast))
-        self._fixed_ports = {port for requirement in ruleset.requirements for port in requirement.ports}
+        self._hosts: dict[str, list[tuple[str, ...]]] = {}
+        self._shown: dict[tuple[object, ...], _Shown | str] = {}
         self._mapper_talks: dict[tuple[str, str, str], dict[int | None, _Talks]] = {}
         self._found: dict[tuple[object, ...], list[Finding]] = {}
         self._stopped_ports: dict[tuple[str, str | None, str | None], set[int | None]] = {}
@@ -128,13 +149,14 @@ class _Judge:
     def method(self, method: Method) -> r.MethodResult:
         """Return the result of one method."""
         rows: dict[str, r.RequirementVerdict] = {}
-        for role in dict.fromkeys(_other_role(one) for one in method.requirements):
+        for role in method.by_partner:
             rows |= self._of_role(method, role)
         verdicts = tuple(rows[one.id] for one in method.requirements)
         excused = excused_of(method, verdicts, self._interfaces)
-        result, reasons = method_result(verdicts, self._ruleset, self._facts, excused)
-        told = tuple(self._excused(one) if one.id in excused else one for one in verdicts)
-        return r.MethodResult(method.id, method.title, result, reasons, _spared(told, self._ruleset))
+        result, reasons = method_result(verdicts, self._rules, excused)
+        told = [self._excused(one) if one.id in excused else one for one in verdicts]
+        spared = tuple(_spared(one, told, self._ruleset) for one in told)
+        return r.MethodResult(method.id, method.title, result, reasons, spared)
 
     def _of_role(self, method: Method, role: str) -> dict[str, r.RequirementVerdict]:
         """Judge the requirements between the client and one role, for each host of that role by itself.
@@ -142,21 +164,27 @@ class _Judge:
         What one site server can do says nothing of another, so one that fails decides. Of the servers that a client
         turns to, one that works is enough.
         """
-        requirements = [one for one in method.requirements if _other_role(one) == role]
-        hosts = self._cast.addresses(role)
-        partners = [one for one in hosts if one in self._traffic.partners(self._client)]
-        if len(partners) < 2:
-            return {one.id: self._requirement(one, partners or hosts) for one in requirements}
-        judged = [{one.id: self._requirement(one, (host,)) for one in requirements} for host in partners]
+        requirements = method.by_partner[role]
+        judged = [{one.id: self._requirement(one, some) for one in requirements} for some in self._hosts_of(role)]
+        if len(judged) == 1:
+            return judged[0]
         order = (r.FAILS, r.WORKS, r.UNPROVEN) if role == SITE_SERVER else (r.WORKS, r.FAILS, r.UNPROVEN)
         judged.sort(key=lambda rows: (order.index(self._result(method, rows)), -_good(rows)))
         chosen, *others = judged
         return {name: _with_others(verdict, [rows[name] for rows in others]) for name, verdict in chosen.items()}
 
+    def _hosts_of(self, role: str) -> list[tuple[str, ...]]:
+        """Return the hosts of a role that the client dealt with, each to be judged by itself; all as one if none."""
+        if role not in self._hosts:
+            hosts = self._cast.addresses(role)
+            partners = self._traffic.partners(self._client)
+            self._hosts[role] = [(one,) for one in hosts if one in partners] or [hosts]
+        return self._hosts[role]
+
     def _result(self, method: Method, rows: Mapping[str, r.RequirementVerdict]) -> str:
         """Return the result that a method would have if it asked for nothing but these requirements."""
         excused = excused_of(method, rows.values(), self._interfaces)
-        return method_result(rows.values(), self._ruleset, self._facts, excused)[0]
+        return method_result(rows.values(), self._rules, excused)[0]
 
     def _excused(self, verdict: r.RequirementVerdict) -> r.RequirementVerdict:
         """Add why a stopped requirement does no harm, and whether that was seen."""
@@ -180,24 +208,39 @@ class _Judge:
 
     # one requirement
 
-    def _requirement(self, requirement: Requirement, hosts: Sequence[str]) -> r.RequirementVerdict:
+    def _requirement(self, requirement: Requirement, hosts: tuple[str, ...]) -> r.RequirementVerdict:
         """Judge one requirement between the client and these hosts of the other role."""
-        pushed = requirement.to_role == CLIENT
-        sources, destinations = (hosts, (self._client,)) if pushed else ((self._client,), hosts)
-        if self._ruleset.applies(requirement, self._facts) is False:
-            return _untried(requirement, sources, destinations, r.NOT_APPLICABLE, self._why_off(requirement))
+        if self._rules.applies[requirement.id] is False:
+            return self._untried(requirement, hosts, r.NOT_APPLICABLE, self._rules.why_off[requirement.id])
+        key = (requirement.asks, hosts)
+        if key not in self._shown:
+            self._shown[key] = self._seen(requirement, hosts)
+        shown = self._shown[key]
+        if isinstance(shown, str):
+            return self._untried(requirement, hosts, r.NOT_SEEN, shown)
+        return self._verdict(requirement, shown)
+
+    def _ends(self, requirement: Requirement, hosts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return who reaches whom."""
+        client = (self._client,)
+        return (hosts, client) if requirement.to_role == CLIENT else (client, hosts)
+
+    def _seen(self, requirement: Requirement, hosts: tuple[str, ...]) -> _Shown | str:
+        """Return what is seen of a requirement, or in a sentence why nothing is."""
+        sources, destinations = self._ends(requirement, hosts)
         findings = self._findings(requirement, sources, destinations)
         if not findings and requirement.necessity != "informational":
             findings = self._witness.unanswered_questions(destinations)
         if not findings:
-            why = self._why_not_seen(requirement, sources, destinations)
-            return _untried(requirement, sources, destinations, r.NOT_SEEN, why)
+            return self._why_not_seen(requirement, sources, destinations)
         return self._decided(requirement, findings, sources, destinations)
 
-    def _findings(self, requirement: Requirement, sources: Sequence[str], destinations: Sequence[str]) -> list[Finding]:
-        """Return what the attempts show that concern a requirement; several methods ask for the same ports."""
+    def _findings(
+        self, requirement: Requirement, sources: tuple[str, ...], destinations: tuple[str, ...]
+    ) -> list[Finding]:
+        """Return what the attempts show that concern a requirement; other roles may be asked for the same ports."""
         what = (requirement.protocol, requirement.ports, requirement.dynamic and requirement.method)
-        key = (*what, tuple(sources), tuple(destinations))
+        key = (*what, sources, destinations)
         if key not in self._found:
             attempts = [
                 one
@@ -229,7 +272,7 @@ class _Judge:
         if self._traffic.handed_out(attempt):
             return True
         port = attempt.dst_port
-        if port is None or port in self._fixed_ports or not self._ruleset.is_usual_dynamic(port):
+        if port is None or port in self._ruleset.fixed_ports or not self._ruleset.is_usual_dynamic(port):
             return False
         asked = self._asked_mapper(requirement, attempt.src, attempt.dst)
         if not asked:
@@ -292,7 +335,7 @@ class _Judge:
 
     def _decided(
         self, requirement: Requirement, findings: list[Finding], sources: Sequence[str], destinations: Sequence[str]
-    ) -> r.RequirementVerdict:
+    ) -> _Shown:
         chosen, changed = worst_port(findings) if requirement.dynamic else best_port(findings)
         chosen = self._placed(requirement, chosen)
         tried_by = chosen.attempts[0] if chosen.attempts else None
@@ -302,29 +345,74 @@ class _Judge:
             self._stopped_ports[requirement.id, *pair] = stopped
         attempts = [one for finding in findings for one in finding.attempts]
         told = conversation(attempts, self._traffic) if chosen.verdict in r.GOOD else NOTHING_SAID
-        shown = [chosen, *(one for one in reversed(findings) if one is not chosen)]
         needed = [*chosen.evidence, *told.evidence]  # never left out: what proves the verdict, what failed for good
-        more = [one for finding in shown if finding is not chosen for one in finding.evidence]
+        more = [one for finding in reversed(findings) if finding is not chosen for one in finding.evidence]
         evidence = needed + more[: max(0, MOST_EVIDENCE - len(needed))]
         tried = {finding.port for finding in findings if finding.port is not None}
         timed = [one for one in findings if one.clock == chosen.clock]
         local = chosen.clock is not None
-        return r.RequirementVerdict(
-            **_common(requirement),
+        return _Shown(
+            chosen=chosen,
+            told=told,
             source=r.End(requirement.from_role, pair[0]),
             destination=r.End(requirement.to_role, pair[1]),
             ports=tuple(sorted(tried)) if requirement.dynamic else requirement.ports,
-            verdict=chosen.verdict,
-            confidence=chosen.confidence,
-            blocked_at=chosen.blocked_at if chosen.verdict in r.BAD else None,
             changed=changed,
             attempts=sum(finding.tries for finding in findings),
             first_time=r.utc_text(min(one.time_ns for one in timed), local=local),
             last_time=r.utc_text(max(one.end_ns for one in timed), local=local),
             explanation=" ".join(filter(None, (chosen.text + _told_change(changed), told.text))),
             evidence=tuple(sorted(evidence, key=_in_order)),
-            problems=told.problems,
-            remedy=_remedy(requirement, chosen, self._ruleset) or told.remedy,
+        )
+
+    def _verdict(self, requirement: Requirement, shown: _Shown) -> r.RequirementVerdict:
+        """Return the verdict on a requirement of which something was seen."""
+        chosen = shown.chosen
+        return r.RequirementVerdict(
+            id=requirement.id,
+            description=requirement.description,
+            necessity=requirement.necessity,
+            source=shown.source,
+            destination=shown.destination,
+            protocol=requirement.protocol,
+            ports=shown.ports,
+            verdict=chosen.verdict,
+            confidence=chosen.confidence,
+            blocked_at=chosen.blocked_at if chosen.verdict in r.BAD else None,
+            changed=shown.changed,
+            attempts=shown.attempts,
+            first_time=shown.first_time,
+            last_time=shown.last_time,
+            explanation=shown.explanation,
+            evidence=shown.evidence,
+            problems=shown.told.problems,
+            remedy=_remedy(requirement, chosen, self._ruleset) or shown.told.remedy,
+        )
+
+    def _untried(
+        self, requirement: Requirement, hosts: tuple[str, ...], verdict: str, text: str
+    ) -> r.RequirementVerdict:
+        """Return the verdict on a requirement of which nothing was seen, or that does not count."""
+        sources, destinations = self._ends(requirement, hosts)
+        return r.RequirementVerdict(
+            id=requirement.id,
+            description=requirement.description,
+            necessity=requirement.necessity,
+            source=_end(requirement.from_role, sources),
+            destination=_end(requirement.to_role, destinations),
+            protocol=requirement.protocol,
+            ports=requirement.ports,
+            verdict=verdict,
+            confidence=None,
+            blocked_at=None,
+            changed=None,
+            attempts=0,
+            first_time=None,
+            last_time=None,
+            explanation=text,
+            evidence=(),
+            problems=(),
+            remedy="",
         )
 
     def _placed(self, requirement: Requirement, finding: Finding) -> Finding:
@@ -333,14 +421,6 @@ class _Judge:
             return finding
         found = where_stopped(finding.attempts, self._traffic, requirement.to_role)
         return replace(finding, blocked_at=found[0], text=f"{finding.text} {found[1]}") if found else finding
-
-    def _why_off(self, requirement: Requirement) -> str:
-        texts = [
-            self._ruleset.condition(one).text
-            for one in requirement.conditions
-            if self._ruleset.holds(one, self._facts) is False
-        ]
-        return f"Counts only if {' and '.join(texts)}."
 
     def _why_not_seen(self, requirement: Requirement, sources: Sequence[str], destinations: Sequence[str]) -> str:
         unknown = [
@@ -364,7 +444,7 @@ class _Judge:
             for one in self._traffic.between(src, dst)
             if one.protocol == "tcp" and not one.reversed and one.dst_port and self._asked_mapper(requirement, src, dst)
         }
-        old = sorted(port for port in tried - self._fixed_ports if self._ruleset.is_dynamic(port))
+        old = sorted(port for port in tried - self._ruleset.fixed_ports if self._ruleset.is_dynamic(port))
         if not old:
             return ""
         return (
@@ -381,7 +461,7 @@ class _Judge:
             for src in sources
             for dst in destinations
             for one in self._traffic.between(src, dst)
-            if one.protocol == "tcp" and one.answer == "answered" and one.dst_port not in self._fixed_ports
+            if one.protocol == "tcp" and one.answer == "answered" and one.dst_port not in self._ruleset.fixed_ports
         }
         if not talked:
             return ""
@@ -389,55 +469,29 @@ class _Judge:
         return f" They talk at TCP {ports}: if that is its port, say --port {requirement.alternate_port}=NUMBER."
 
 
-def _common(requirement: Requirement) -> dict[str, str]:
-    names = ("id", "description", "necessity", "protocol")
-    return {name: getattr(requirement, name) for name in names}
-
-
-def _untried(
-    requirement: Requirement, sources: Sequence[str], destinations: Sequence[str], verdict: str, text: str
-) -> r.RequirementVerdict:
-    return r.RequirementVerdict(
-        **_common(requirement),
-        source=r.End(requirement.from_role, _one(sources)),
-        destination=r.End(requirement.to_role, _one(destinations)),
-        ports=requirement.ports,
-        verdict=verdict,
-        confidence=None,
-        blocked_at=None,
-        changed=None,
-        attempts=0,
-        first_time=None,
-        last_time=None,
-        explanation=text,
-        evidence=(),
-        problems=(),
-        remedy="",
-    )
+@lru_cache(maxsize=1000)
+def _end(role: str, addresses: tuple[str, ...]) -> r.End:
+    """Return an end of a requirement; most rows of a host name the same ones."""
+    return r.End(role, _one(addresses))
 
 
 def _one(addresses: Sequence[str]) -> str | None:
     return addresses[0] if len(addresses) == 1 else None
 
 
-def _other_role(requirement: Requirement) -> str:
-    """Return the role at the other end than the client."""
-    return requirement.from_role if requirement.to_role == CLIENT else requirement.to_role
-
-
-def _spared(verdicts: Sequence[r.RequirementVerdict], ruleset: Ruleset) -> tuple[r.RequirementVerdict, ...]:
+def _spared(
+    verdict: r.RequirementVerdict, verdicts: Sequence[r.RequirementVerdict], ruleset: Ruleset
+) -> r.RequirementVerdict:
     """Say of what is stopped that it does no harm where another member of its either-or group is open."""
-    told = {one.id: one for one in verdicts}
-    for group in either_or(verdicts, ruleset):
-        good = [one for one in group if one.verdict in r.GOOD and not any(problem.fatal for problem in one.problems)]
-        for one in group if good else ():
-            if one.verdict in r.BAD:
-                ports = "/".join(map(str, good[0].ports))
-                text = f"{one.explanation} This does no harm here: TCP {ports} does the same and is {good[0].verdict}."
-                told[one.id] = replace(
-                    one, explanation=text, remedy="Nothing has to be opened while the other port works."
-                )
-    return tuple(told.values())
+    if verdict.verdict not in r.BAD:
+        return verdict
+    group = [one for one in verdicts if ruleset.groups[one.id] == ruleset.groups[verdict.id]]
+    good = [one for one in group if one.verdict in r.GOOD and not any(problem.fatal for problem in one.problems)]
+    if not good:
+        return verdict
+    ports = "/".join(map(str, good[0].ports))
+    text = f"{verdict.explanation} This does no harm here: TCP {ports} does the same and is {good[0].verdict}."
+    return replace(verdict, explanation=text, remedy="Nothing has to be opened while the other port works.")
 
 
 def _good(rows: Mapping[str, r.RequirementVerdict]) -> int:

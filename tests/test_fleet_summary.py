@@ -16,7 +16,9 @@ import auditor
 from auditor import report as r
 from auditor.fleet import judging, shards
 from auditor.fleet.asking import Asking, methods_of
+from auditor.fleet.kept import COLUMNS
 from auditor.fleet.summary import Summary, summarise
+from auditor.flow_table import FlowTable
 from auditor.ruleset import load_ruleset
 from auditor.site import Site
 
@@ -219,6 +221,29 @@ def test_of_many_attempts_that_are_alike_few_are_kept_and_all_are_counted(tmp_pa
     assert len(flows) == 8
     assert sum(one.stands_for for one in flows) == 80
     assert [flows[0].events[0].frame, flows[-1].events[-1].frame] == [6, 85], "the first and the last line"
+
+
+@pytest.mark.parametrize("hosts", [{SERVER, "10.0.1.1"}, {SERVER}, {SERVER, "10.0.1.1", "10.0.1.2"}], ids=len)
+def test_the_kept_flows_between_some_hosts_are_those_of_their_table(tmp_path, hosts):
+    rows = [row("DROP", port, client, source_port=port) for client in ("10.0.1.1", "10.0.1.2") for port in (135, 445)]
+    (entry,) = summarise(written(tmp_path, "PC1.log", *rows), roles={"site-server": SERVER}).entries[:1]
+
+    table = entry.source.table
+    plain = FlowTable(dict(table.columns)).between(hosts)
+    kept = [(number, {name: values[name] for name in COLUMNS}) for number, values in table.between(hosts)]
+    assert kept == list(plain)
+    assert len(kept) == 2 * (len(hosts) - 1)
+
+
+def test_a_fleet_recommends_the_methods_that_the_report_on_the_host_does(tmp_path):
+    asking = Asking(RULES, Site(roles={"site-server": (SERVER,)}), methods_of(RULES, ()))
+    bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts((), [""], asking.question))
+    entries = summarise(written(tmp_path, "PC1.log", row("DROP", 445, "10.0.1.1")), roles=asking.site.roles).entries
+
+    told = judging.report("", entries, bench, ("auditor", "")).client()
+    found = judging.judge("PC1", "", entries, bench)
+    assert found.recommended == tuple(one.method for one in told.recommendation)
+    assert "client-push" not in found.recommended
 
 
 def test_what_others_serve_on_the_internet_is_not_kept(tmp_path):

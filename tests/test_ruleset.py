@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -298,6 +299,45 @@ ON_A_SHARE = SiteFacts(stated={"run-from-share": True})
 def test_a_requirement_applies_when_its_conditions_hold(requirement, facts, expected):
     ruleset = load_ruleset("configmgr-2007")
     assert ruleset.applies(ruleset.requirement(requirement), facts) is expected
+    assert ruleset.at(facts).applies[requirement] is expected
+
+
+def test_what_holds_at_a_site_is_worked_out_once_for_all_that_know_the_same():
+    ruleset = load_ruleset("configmgr-2007")
+    known = ruleset.at(SiteFacts(stated={"run-from-share": True}))
+    assert ruleset.at(SiteFacts(stated={"run-from-share": True})) is known
+    assert ruleset.at(SiteFacts(stated={"run-from-share": False})) is not known
+    assert with_ports(ruleset, {"http-management-point": 8080}).at(ON_A_SHARE) is not known
+
+
+def test_a_row_that_is_off_says_which_of_its_conditions_is_off():
+    rules = load_ruleset("configmgr-2007").at(SiteFacts(mode="mixed", properties=("/source:x",)))
+    assert rules.why_off["client-push/https-management-point"] == (
+        "Counts only if the site is in native mode, so clients talk HTTPS to site systems."
+    )
+    assert rules.why_off["manual/http-management-point"] == (
+        "Counts only if CCMSetup is run without the property /source:<Path>."
+    )
+    assert "client-push/smb" not in rules.why_off
+
+
+def test_what_counts_is_what_applies_and_decides():
+    rules = load_ruleset("configmgr-2007").at(MIXED)
+    assert [one.row for one in rules.ruleset.method("client-push").requirements if one.id in rules.counted] == [
+        "icmp-echo",
+        "smb",
+        "rpc-endpoint-mapper",
+        "rpc-dynamic",
+        "http-management-point",
+    ]
+
+
+def test_rows_of_several_methods_ask_the_same_but_for_dynamic_ports():
+    ruleset = load_ruleset("configmgr-2007")
+    push, policy = (ruleset.requirement(f"{one}/http-management-point") for one in ("client-push", "group-policy"))
+    assert push.asks == policy.asks
+    dynamic = ruleset.requirement("client-push/rpc-dynamic")
+    assert dynamic.asks != replace(dynamic, id="other/rpc-dynamic", method="other").asks
 
 
 # ---------------------------------------------------------------- faults

@@ -165,3 +165,13 @@ def test_every_case_expects_something():
 def test_no_two_cases_have_the_same_name():
     names = [one.id for one in cases()]
     assert len(names) == len(set(names))
+
+
+def test_what_several_methods_ask_for_is_judged_alike_and_each_names_its_own_remedy(write, tmp_path):
+    flows = ["0 10.0.0.20 > 10.0.0.80/icmp answered", "1 10.0.0.20:50000 > 10.0.0.80:80/tcp S0"]
+    case = Case(name="", description="", flows=flows)
+    client = audited(case, write, tmp_path).client()
+    push, policy = (client.requirement(f"{one}/http-management-point") for one in ("client-push", "group-policy"))
+    assert (push.verdict, push.explanation, push.evidence) == (policy.verdict, policy.explanation, policy.evidence)
+    assert "auditor rulesets export client-push" in push.remedy
+    assert "auditor rulesets export group-policy" in policy.remedy

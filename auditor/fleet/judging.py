@@ -19,9 +19,11 @@ from auditor.fleet.kept import KeptFlows
 from auditor.fleet.summary import Entry, Question
 from auditor.flow_table import FlowTable
 from auditor.flows import Asked
+from auditor.recommend import rank
 from auditor.roles import CLIENT, MANAGEMENT_POINT, SITE_SERVER, Cast, assign
 from auditor.ruleset import Ruleset, SiteFacts
-from auditor.sources.source import FIREWALL_LOG
+from auditor.sources.source import FIREWALL_LOG, Source
+from auditor.wording import first_of
 
 MOST_PROOF = 3  # of each requirement
 MOST_NAMED = 5  # site servers, in a sentence
@@ -89,15 +91,14 @@ def _cast_of(found: Sequence[Contact], question: Question) -> Cast:
         servers, others = _site_servers(found, question.ruleset)
         assignments += servers
         if servers:
+            taken = first_of([one.address for one in servers], MOST_NAMED)
             notes.append(
-                "Taken for a site server because it connects to the computers at the ports of a push: "
-                f"{_some([one.address for one in servers])}. A scanner does the same, so nothing is said to work "
-                "before it is named: --role site-server=ADDRESS."
+                f"Taken for a site server because it connects to the computers at the ports of a push: {taken}. A "
+                "scanner does the same, so nothing is said to work before it is named: --role site-server=ADDRESS."
             )
         if others:
-            notes.append(
-                f"Connect to computers at the same ports and were not taken for site servers: {_some(others)}."
-            )
+            some = first_of(others, MOST_NAMED)
+            notes.append(f"Connect to computers at the same ports and were not taken for site servers: {some}.")
     if not question.given.names(MANAGEMENT_POINT):
         notes.append(
             "No management point was named, so what goes there is not judged and nothing is said to work: "
@@ -113,11 +114,6 @@ def _absent(named: Iterable[r.RoleAssignment], found: Iterable[Contact]) -> Iter
         if one.address not in present:
             role = one.role.replace("-", " ")
             yield f"{one.address}, named as {role}, connects to nobody and nobody to it: is that its address?"
-
-
-def _some(words: Sequence[str]) -> str:
-    more = f" and {len(words) - MOST_NAMED:,} more" if len(words) > MOST_NAMED else ""
-    return ", ".join(words[:MOST_NAMED]) + more
 
 
 def _site_servers(found: Iterable[Contact], ruleset: Ruleset) -> tuple[list[r.RoleAssignment], list[str]]:
@@ -169,44 +165,62 @@ def _table(found: Sequence[Contact]) -> FlowTable:
     )
 
 
-def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostResult:
-    """Return what every method comes to for one host. entries: what all of its sources say, at least one."""
+class _Case(NamedTuple):
+    """What one host is judged by.
+
+    entries: what its sources say, one of each content, in the order of their times; addresses: the host's own; cast:
+    the roles as it meets them.
+    """
+
+    entries: list[Entry]
+    addresses: tuple[str, ...]
+    cast: Cast
+
+    @property
+    def sources(self) -> list[Source]:
+        """What was kept of its sources."""
+        return [one.source for one in self.entries]
+
+
+def _case(site: str, entries: Sequence[Entry], bench: Bench) -> _Case:
     once = _once(entries)
     addresses = tuple(dict.fromkeys(address for one in once for address in one.addresses))
-    cast = _cast(addresses, once, bench.casts[site])
-    sources = [one.source for one in once]
-    clients = verdicts.judge(Traffic(sources, cast.hosts), bench.question.ruleset, cast, bench.facts)
-    told = max(clients, key=lambda one: _rank(one, bench.asked[0]), default=None)
-    every = [one.id for one in bench.question.ruleset.methods]
-    methods = [told.method(one) for one in every] if told else []
+    return _Case(once, addresses, _cast(addresses, once, bench.casts[site]))
+
+
+def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostResult:
+    """Return what every method comes to for one host. entries: what all of its sources say, at least one."""
+    case = _case(site, entries, bench)
+    sources, ruleset = case.sources, bench.question.ruleset
+    rules = verdicts.rules_for(case.cast, ruleset, bench.facts)
+    judged = verdicts.judge(Traffic(sources, case.cast.hosts), rules, case.cast)
+    own = max(judged, key=lambda address: _rank(address, judged[address], bench.asked[0]), default="")
+    methods = judged.get(own, ())
+    own = own or next(iter(case.addresses), "")
     times = [(one.first_ns, one.last_ns, one.clock == "local") for one in sources if one.first_ns is not None]
     first = min(times, key=lambda one: one[0] or 0, default=(None, None, False))
     last = max(times, key=lambda one: one[1] or 0, default=(None, None, False))
-    own = told.address if told else next(iter(addresses), "")
     return HostResult(
         host=host,
         site=site,
-        addresses=tuple(dict.fromkeys((own, *addresses))) if own else (),
+        addresses=tuple(dict.fromkeys((own, *case.addresses))) if own else (),
         subnet=subnet_of(own),
         files=tuple(sorted({one.source.path for one in entries})),
         records=sum(one.records for one in sources),
         first_time=r.utc_text(first[0], local=first[2]),
         last_time=r.utc_text(last[1], local=last[2]),
-        outcomes=tuple(_outcome(one, cast) for one in methods)
-        or tuple(Outcome(one, NO_EVIDENCE, (), ()) for one in every),
+        outcomes=tuple(_outcome(one, case.cast) for one in methods)
+        or tuple(Outcome(one.id, NO_EVIDENCE, (), ()) for one in ruleset.methods),
         seen=tuple(_seen(methods, sources_of=[one.path for one in sources])),
-        recommended=tuple(one.method for one in told.recommendation) if told else (),
-        warnings=tuple(_warnings(once))[:MOST_WARNINGS],
+        recommended=tuple(method.id for method, _ in rank(methods, rules)),
+        warnings=tuple(_warnings(case.entries))[:MOST_WARNINGS],
     )
 
 
 def report(site: str, entries: Sequence[Entry], bench: Bench, tool: tuple[str, str]) -> r.Report:
     """Return the report on one host, as `auditor analyze` of its sources would give it."""
-    once = _once(entries)
-    addresses = tuple(dict.fromkeys(address for one in once for address in one.addresses))
-    cast = _cast(addresses, once, bench.casts[site])
-    sources = [one.source for one in once]
-    told = verdicts.audit(sources, bench.question.ruleset, cast, bench.facts, bench.asked, tool)
+    case = _case(site, entries, bench)
+    told = verdicts.audit(case.sources, bench.question.ruleset, case.cast, bench.facts, bench.asked, tool)
     return replace(told, all_flows=None)  # a summary has too little of each flow for the table of flows
 
 
@@ -219,7 +233,7 @@ def subnet_of(address: str) -> str:
     """Return the network of an address as networks are usually cut, empty if there is none."""
     if not address:
         return ""
-    bits = SUBNET_BITS[ipaddress.ip_address(address).version]
+    bits = SUBNET_BITS[6 if ":" in address else 4]
     return str(ipaddress.ip_network(f"{address}/{bits}", strict=False))
 
 
@@ -258,11 +272,8 @@ def _cast(addresses: Sequence[str], entries: Sequence[Entry], whole: Cast) -> Ca
     """
     others = [one for one in whole.assignments if one.role != CLIENT]
     known = {one.address for one in others}
-    met: dict[str, None] = {}
-    for entry in entries:
-        for flow in _kept(entry).flows:
-            if flow.src_ip in known or flow.dst_ip in known:
-                met |= {flow.src_ip: None, flow.dst_ip: None}
+    pairs = {(flow.src_ip, flow.dst_ip) for entry in entries for flow in _kept(entry).flows}
+    met = {address for pair in pairs if not known.isdisjoint(pair) for address in pair}
     own = [one for one in addresses if one in met] or list(addresses[:1])
     roles = {one.role for one in others if one.address in met}
     near = [one for one in others if one.address in met or one.role not in roles]
@@ -270,14 +281,14 @@ def _cast(addresses: Sequence[str], entries: Sequence[Entry], whole: Cast) -> Ca
     return replace(whole, assignments=(*clients, *near), clients=tuple(own))
 
 
-def _rank(client: r.ClientReport, main: str) -> tuple[bool, str, int, str]:
+def _rank(address: str, methods: Iterable[r.MethodResult], main: str) -> tuple[bool, str, int, str]:
     """Order the addresses of a host: the one at which something was decided last counts, as it may have had another.
 
     Of two that were tried at the same time the one of which more was tried.
     """
-    method = client.method(main)
+    method = next(one for one in methods if one.id == main)
     last = max((one.last_time for one in method.requirements if one.last_time), default="")
-    return method.result != r.UNPROVEN, last, sum(one.attempts for one in method.requirements), client.address
+    return method.result != r.UNPROVEN, last, sum(one.attempts for one in method.requirements), address
 
 
 def _outcome(method: r.MethodResult, cast: Cast) -> Outcome:
@@ -286,9 +297,8 @@ def _outcome(method: r.MethodResult, cast: Cast) -> Outcome:
     kinds: dict[bool, list[str]] = defaultdict(list)
     for one in method.reasons:
         kinds[one.kind == "missing"].append(one.requirement)
-    if (
-        result == r.WORKS
-    ):  # who was only taken for a site server may be a scanner, which gets through where a push does not
+    if result == r.WORKS:
+        # Who was only taken for a site server may be a scanner, which gets through where a push does not.
         guessed = {one.address for one in cast.assignments if one.how == "inferred" and one.role != CLIENT}
         kinds[True] += [one.id for one in method.requirements if one.source.address in guessed and one.evidence]
         result = r.UNPROVEN if kinds[True] else result
@@ -302,8 +312,10 @@ def _seen(methods: Sequence[r.MethodResult], sources_of: Sequence[str]) -> Itera
     told: set[tuple[object, ...]] = set()
     for method in methods:
         for one in method.requirements:
+            if one.verdict in (r.NOT_SEEN, r.NOT_APPLICABLE):
+                continue
             shared = (one.row, one.source, one.destination, one.verdict)
-            if one.verdict in (r.NOT_SEEN, r.NOT_APPLICABLE) or shared in told:
+            if shared in told:
                 continue
             told.add(shared)
             yield Seen(

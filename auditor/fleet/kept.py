@@ -7,7 +7,7 @@ last, with how many stood between.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -99,6 +99,29 @@ class Facts(NamedTuple):
     local: tuple[LocalAddress, ...] = ()
 
 
+class KeptTable(FlowTable):
+    """The table of flows that were kept: they are there as rows, and columns are made only when asked for."""
+
+    def __init__(self, flows: tuple[KeptFlow, ...]) -> None:
+        super().__init__({})
+        self._flows = flows
+
+    @cached_property
+    def columns(self) -> Mapping[str, NDArray[Any]]:
+        """The columns COLUMNS by name."""
+        values = list(zip(*self._flows, strict=True)) or [()] * len(COLUMNS)
+        return {
+            name: np.array(column, object if name in TEXTS else np.int64)
+            for name, column in zip(COLUMNS, values, strict=False)
+        }
+
+    def between(self, hosts: Collection[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield the numbers of the flows between some hosts, and their values by name."""
+        for number, one in enumerate(self._flows):
+            if one.src_ip in hosts and one.dst_ip in hosts:
+                yield number, one._asdict()
+
+
 @dataclass(frozen=True)
 class KeptFlows:
     """The flows that were kept of one source, with the same face as auditor.flows.Flows."""
@@ -113,13 +136,7 @@ class KeptFlows:
     @cached_property
     def table(self) -> FlowTable:
         """Their table, with the columns COLUMNS."""
-        values = list(zip(*self.flows, strict=True)) or [()] * len(COLUMNS)
-        return FlowTable(
-            {
-                name: np.array(column, object if name in TEXTS else np.int64)
-                for name, column in zip(COLUMNS, values, strict=False)
-            }
-        )
+        return KeptTable(self.flows)
 
     @cached_property
     def errors(self) -> Mapping[int, Sequence[Quote]]:
