@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import ArgumentError
-from auditor.wording import first_of
+from auditor.sentence import first_of
 
 if TYPE_CHECKING:
     import altair

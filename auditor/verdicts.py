@@ -345,9 +345,10 @@ class _Judge:
             self._stopped_ports[requirement.id, *pair] = stopped
         attempts = [one for finding in findings for one in finding.attempts]
         told = conversation(attempts, self._traffic) if chosen.verdict in r.GOOD else NOTHING_SAID
-        needed = [*chosen.evidence, *told.evidence]  # never left out: what proves the verdict, what failed for good
-        more = [one for finding in reversed(findings) if finding is not chosen for one in finding.evidence]
-        evidence = needed + more[: max(0, MOST_EVIDENCE - len(needed))]
+        # Never left out: what proves the verdict, what failed for good.
+        needed = dict.fromkeys([*chosen.evidence, *told.evidence])
+        rest = dict.fromkeys(one for finding in reversed(findings) for one in finding.evidence if one not in needed)
+        evidence = [*needed, *list(rest)[: max(0, MOST_EVIDENCE - len(needed))]]
         tried = {finding.port for finding in findings if finding.port is not None}
         timed = [one for one in findings if one.clock == chosen.clock]
         local = chosen.clock is not None

@@ -106,6 +106,13 @@ def test_the_captures_in_the_other_order(scene):
 
 
 @each(SCENES)
+def test_no_piece_of_evidence_stands_twice_in_a_verdict(scene):
+    (client,) = scene.audit(**scene.known).clients
+    for one in (one for method in client.methods for one in method.requirements):
+        assert len(set(one.evidence)) == len(one.evidence), one.id
+
+
+@each(SCENES)
 def test_a_place_that_is_named_is_the_right_one(scene):
     """What the sources cannot tell is unknown; a wrong place would send the administrator to the wrong firewall."""
     (client,) = scene.audit(**scene.known).clients
