@@ -22,8 +22,8 @@ from auditor.flows import Asked
 from auditor.recommend import rank
 from auditor.roles import CLIENT, MANAGEMENT_POINT, SITE_SERVER, Cast, assign
 from auditor.ruleset import Ruleset, SiteFacts
-from auditor.sources.source import FIREWALL_LOG, Source
 from auditor.sentence import first_of
+from auditor.sources.source import FIREWALL_LOG, Source
 
 MOST_PROOF = 3  # of each requirement
 MOST_NAMED = 5  # site servers, in a sentence
