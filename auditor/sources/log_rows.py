@@ -519,7 +519,7 @@ class _Batch:
             found = np.flatnonzero(self._fault == kind)
             first = found[:MOST_SAMPLES]
             begin, end = self._fields.of(first, 0).begin, self._fields.of(first, len(self._names) - 1).end
-            texts = self._text.texts(Column(begin, end), np.arange(len(first)))
+            texts = self._text.texts(Column(begin, end))
             samples = zip(self._lines[first].tolist(), texts, strict=True)
             self._account.wrong(kind, list(samples), len(found))
 
