@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -73,12 +73,20 @@ class Attempts:
 
     def at(self, places: NDArray[Any]) -> Attempts:
         """Return some of them."""
-        return _by_column(lambda one: one[0][places], self)
+        made: dict[int, Ints] = {}
+        for column in vars(self).values():  # where a row is an attempt, several are one array: those stay one
+            if id(column) not in made:
+                made[id(column)] = column[places]
+        return Attempts(*(made[id(column)] for column in vars(self).values()))
 
     def only(self, some: NDArray[np.bool_]) -> Attempts:
         """Return those of them for which this is true."""
         places = some.nonzero()[0]
         return self if len(places) == len(self) else self.at(places)
+
+    def but(self, **columns: Ints) -> Attempts:
+        """Return the same with other columns of these names."""
+        return Attempts(**vars(self) | columns)
 
     @property
     def protocol(self) -> Ints:
@@ -112,7 +120,7 @@ class Attempts:
     @property
     def action(self) -> Ints:
         """Indices in ACTIONS."""
-        return self.kind & 0xF
+        return _action(self.kind)
 
 
 NO_ATTEMPTS = Attempts(*[np.zeros(0, np.int64)] * len(Attempts.__dataclass_fields__))
@@ -277,7 +285,7 @@ class LogFlowBuilder:
             self.first_s, self.last_s = int(seen.start.min()), int(seen.end.max())
         self._counts, self._local = _by_class(seen), _local(every, addresses)
         used = _used(every)
-        self._tell_unused(every.at((~used).nonzero()[0]))
+        self._tell_unused(every, (~used).nonzero()[0])
         return every.only(used)
 
     def facts(self, reader: LogReader, attempts: Attempts) -> LogFacts:
@@ -297,11 +305,12 @@ class LogFlowBuilder:
             folded=int(attempts.rows[attempts.src_port == NOT_SAID].sum()) if self._kept_of_each else 0,
         )
 
-    def _tell_unused(self, unused: Attempts) -> None:
-        kinds = zip(unused.action.tolist(), unused.protocol.tolist(), unused.dst_port.tolist(), strict=True)
-        for (action, protocol, icmp), rows in zip(kinds, unused.rows.tolist(), strict=True):
+    def _tell_unused(self, every: Attempts, unused: Ints) -> None:
+        columns = (column[unused].tolist() for column in (every.kind, every.dst_port, every.rows))
+        for kind, icmp, rows in zip(*columns, strict=True):
+            protocol = _protocol(kind)
             name = f"ICMP type {icmp >> ICMP_TYPE}" if protocol == ICMP else f"IP protocol {protocol}"
-            self.unused["lost events" if action == LOST else name] += rows
+            self.unused["lost events" if _action(kind) == LOST else name] += rows
 
     def _close(self, attempts: Attempts) -> None:
         self._closed.append(attempts)
@@ -415,22 +424,21 @@ def _packet(kind: Kind) -> Kind:
     return kind >> 4 & 7
 
 
+def _action(kind: Kind) -> Kind:
+    return kind & 0xF
+
+
 def _joined(parts: Sequence[Attempts]) -> Attempts:
     parts = [one for one in parts if len(one)] or parts[:1]
-    return parts[0] if len(parts) == 1 else _by_column(np.concatenate, *parts)
-
-
-def _by_column(made: Callable[[tuple[Ints, ...]], Ints], *parts: Attempts) -> Attempts:
-    """Return attempts of which each column is made of those of the parts.
-
-    Where a row is an attempt, three columns are its time and three its line: what is made of one array stays one.
-    """
-    columns, known = [], {}
-    for given in zip(*(vars(one).values() for one in parts), strict=True):
-        which = tuple(map(id, given))
-        if which not in known:
-            known[which] = made(given)
-        columns.append(known[which])
+    if len(parts) == 1:
+        return parts[0]
+    made: dict[tuple[int, ...], Ints] = {}
+    columns = []
+    for some in zip(*(vars(one).values() for one in parts), strict=True):
+        which = tuple(map(id, some))
+        if which not in made:  # as in `at`
+            made[which] = np.concatenate(some)
+        columns.append(made[which])
     return Attempts(*columns)
 
 
@@ -505,7 +513,7 @@ def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> tu
         "last_line": attempts.last_line[last],
     }
     told = {name: _changed(getattr(kept, name), place, values) for name, values in changed.items()}
-    return replace(kept, **told), place
+    return kept.but(**told), place
 
 
 def _stretches(new: NDArray[np.bool_]) -> tuple[Ints, Ints]:
@@ -526,12 +534,13 @@ def _without_late(attempts: Attempts) -> Attempts:
     attempts: in order of their first lines. Where the log tells the flags it is a SYN, which with the same ports may
     also be a new connection, some time later.
     """
-    tcp = (attempts.protocol == TCP) & (attempts.action != LOST) & (attempts.src_port != NOT_SAID)
-    some = attempts.only(tcp)
-    allowed, first = LETS_THROUGH[some.action], some.packet == ATTEMPT
-    dropped = (some.action == DROP) & (some.packet != LATER)
+    action, packet = attempts.action, attempts.packet
+    tcp = (attempts.protocol == TCP) & (action != LOST) & (attempts.src_port != NOT_SAID)
+    allowed, dropped = tcp & LETS_THROUGH[action], tcp & (action == DROP) & (packet != LATER)
     if not (allowed.any() and dropped.any()):
         return attempts
+    some = attempts.only(tcp)
+    allowed, dropped, first = allowed[tcp], dropped[tcp], packet[tcp] == ATTEMPT
     forth, back = some.src << 16 | some.src_port, some.dst << 16 | some.dst_port
     side, is_turned = some.side, forth > back
     same = [np.minimum(forth, back), np.maximum(forth, back), np.where(is_turned, -side, side)]
@@ -548,7 +557,7 @@ def _without_late(attempts: Attempts) -> Attempts:
     told["kind"][place] = (told["kind"][place] & ~0x70 | LATER << 4) ^ other_way.astype(np.int64) << 7
     for name in ends:
         told[name][place] = getattr(some, name)[before[late]]
-    return replace(attempts, **told)
+    return attempts.but(**told)
 
 
 def _in_order(attempts: Attempts) -> Attempts:
@@ -581,8 +590,8 @@ def _folded(attempts: Attempts, kept_of_each: int) -> Attempts:
     heads = new | ~middle
     heads[1:] |= ~middle[:-1]  # those in the middle stand together, behind the first ones
     folded, place = _put_together(attempts, order, heads)
-    return replace(
-        folded, src_port=_changed(folded.src_port, place, NOT_SAID), sequence=_changed(folded.sequence, place, 0)
+    return folded.but(
+        src_port=_changed(folded.src_port, place, NOT_SAID), sequence=_changed(folded.sequence, place, 0)
     )
 
 

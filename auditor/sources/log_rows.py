@@ -101,6 +101,10 @@ class Rows:
         """Return some of the rows."""
         return Rows(**{name: column[rows] for name, column in vars(self).items()})
 
+    def but(self, **columns: NDArray[np.int64]) -> Rows:
+        """Return the same with other columns of these names."""
+        return Rows(**vars(self) | columns)
+
 
 _nothing = np.zeros(0, np.int64)
 NO_ROWS = Rows(

@@ -13,7 +13,6 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +112,7 @@ class LogReader:
         rows = read.rows
         if not len(rows):
             return rows
-        return replace(rows, line=rows.line + before, time_s=self.clock.utc(rows.time_s, read.utc))
+        return rows.but(line=rows.line + before, time_s=self.clock.utc(rows.time_s, read.utc))
 
     def _sections(self) -> Iterator[Section]:
         """Cut the log into sections of whole lines, each under one schema."""
