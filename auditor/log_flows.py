@@ -590,9 +590,7 @@ def _folded(attempts: Attempts, kept_of_each: int) -> Attempts:
     heads = new | ~middle
     heads[1:] |= ~middle[:-1]  # those in the middle stand together, behind the first ones
     folded, place = _put_together(attempts, order, heads)
-    return folded.but(
-        src_port=_changed(folded.src_port, place, NOT_SAID), sequence=_changed(folded.sequence, place, 0)
-    )
+    return folded.but(src_port=_changed(folded.src_port, place, NOT_SAID), sequence=_changed(folded.sequence, place, 0))
 
 
 # the table

@@ -42,7 +42,10 @@ def plain(word: str) -> str | None:
         return None
 
 
-@pytest.fixture(params=["usual", "many at once", "few and many", "few slots", "all mixed to one number"], scope="module")
+WAYS = ("usual", "many at once", "few and many", "few slots", "all mixed to one number")
+
+
+@pytest.fixture(params=WAYS, scope="module")
 def slots(request):
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "usual":

@@ -58,9 +58,9 @@ class LogReader:
     """Iterate over the rows of one log; afterwards tell what its lines were.
 
     raw: the file, at its beginning; schema: the columns until a #Fields line says better, to be set before the rows are
-    asked for (`beginning` and `recognise` tell). bytes: size of the file; encoding: "" for single bytes, else its name; gzipped: whether it was packed; headed: whether a #Fields line was
-    seen; addresses: by number; account: what the lines were; warnings: what is wrong with the file as a whole; clock:
-    turns local times into UTC.
+    asked for (`beginning` and `recognise` tell). bytes: size of the file; encoding: "" for single bytes, else its name;
+    gzipped: whether it was packed; headed: whether a #Fields line was seen; addresses: by number; account: what the
+    lines were; warnings: what is wrong with the file as a whole; clock: turns local times into UTC.
     """
 
     def __init__(self, raw: io.BufferedReader, clock: Clock) -> None:
@@ -93,7 +93,7 @@ class LogReader:
         return self.clock.known if self.account.rows else self.schema.utc or self.clock.zone is not None
 
     def beginning(self) -> bytes:
-        """Return the first lines, without what stands before them in a file that was allocated before it was written."""
+        """Return the first lines, without what stands before them if the file was allocated before it was written."""
         head = bytes(self._first).lstrip(JUNK + b"\n")
         if len(head) < HEAD and self._is_longer:
             for piece in self._pieces:

@@ -22,8 +22,8 @@ class Window:
     """A stretch of a file in memory: data[begin:end] is unread, data[0] would be at byte `passed` of the file.
 
     Two buffers take turns: while one is looked at, a thread fills the other, if there is more than the first of them
-    holds; what is left over in the one is put in front of what was read into the other. The file is read, not mapped: a mapped file that shrinks (a live capture, a
-    network share) ends the process.
+    holds; what is left over in the one is put in front of what was read into the other. The file is read, not mapped:
+    a mapped file that shrinks (a live capture, a network share) ends the process.
     """
 
     def __init__(self, raw: io.BufferedReader, size: int, warnings: list[SourceWarning]) -> None:
