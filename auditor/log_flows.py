@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.flow_table import MISSING, PROTOCOLS, TABLE, Columns, FlowTable
+from auditor.flow_table import MISSING, PROTOCOLS, TABLE, AskedColumns, FlowTable
 from auditor.flows import Asked, Event, OneSided
 from auditor.late import GIVEN_UP_S, RETRY_S, allowed_before, is_answer
 from auditor.sources.log_rows import ACK, ACTIONS, DROP, FIN, LET_THROUGH, LOST, PATHS, RECEIVE, RST, SEND, SYN, Rows
@@ -34,6 +34,7 @@ ICMP_TYPE = 8  # bits of the code behind it
 PORT_BITS, KIND_BITS = 16, 25
 ANY_KIND = (1 << KIND_BITS) - 1
 OTHER_KIND = ANY_KIND & ~0xF  # whatever the action is
+FEW = 256  # places that are sooner sorted as they are than mixed
 INDEX = np.uint64((1 << 21) - 1)
 HALF = np.uint64(31)
 SPREAD = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)))
@@ -215,10 +216,10 @@ class LogFlows:
     def events(self, flow: int) -> list[Event]:
         """Return the first, the second and the last row of a flow as events, whose `frame` is the line."""
         found = self.attempts
-        kind, sequence = int(found.kind[flow]), int(found.sequence[flow])
+        kind, sequence = found.kind.item(flow), found.sequence.item(flow)
         what = {UDP: "datagram", ICMP: "request"}.get(_protocol(kind)) or ("SYN", "SYN-ACK", "data")[_packet(kind)]
         rows = ((found.first_line, found.start), (found.second_line, found.second), (found.last_line, found.end))
-        times = {int(line[flow]): int(time[flow]) for line, time in rows}
+        times = {line.item(flow): time.item(flow) for line, time in rows}
         from_src = not kind & TURNED
         return [Event(line, time * 10**9, from_src, what, sequence) for line, time in sorted(times.items())]
 
@@ -461,20 +462,22 @@ def _merged(attempts: Attempts) -> Attempts:
 
 def _sorted(first: Ints, second: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     """Return an order in which places equal in both stand together, each in the order given, and where others begin."""
+    if len(first) <= FEW:
+        return _sorted_as_they_are(first, second)
     mixed = first.view(np.uint64) * SPREAD[0]
     mixed = (mixed ^ mixed >> HALF ^ second.view(np.uint64)) * SPREAD[1]
     mixed ^= mixed >> HALF
     if len(mixed) > int(INDEX):
-        return _sorted_slowly(first, second)
+        return _sorted_as_they_are(first, second)
     both = np.sort(mixed & ~INDEX | np.arange(len(mixed), dtype=np.uint64))
     order = (both & INDEX).view(np.int64)
     new = _differ(first[order], second[order])
     if (new[1:] & ((both[1:] ^ both[:-1]) <= INDEX)).any():  # two different places were mixed to the same number
-        return _sorted_slowly(first, second)
+        return _sorted_as_they_are(first, second)
     return order, new
 
 
-def _sorted_slowly(first: Ints, second: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+def _sorted_as_they_are(first: Ints, second: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     order = np.lexsort((first, second))
     return order, _differ(first[order], second[order])
 
@@ -605,34 +608,36 @@ STATE_WORDS, ANSWER_WORDS = _words_of(["OTH", "S0"]), _words_of(["one-sided", "u
 ACTION_WORDS, PATH_WORDS = _words_of(ACTIONS), _words_of(PATHS)
 
 
-def _columns(found: Attempts, addresses: Sequence[str], source: str) -> Columns:
+def _columns(found: Attempts, addresses: Sequence[str], source: str) -> AskedColumns:
     """Return the flow table of a log as NumPy columns, as of a capture, with those of LOG_COLUMNS."""
     zeros = np.zeros(len(found), np.int64)
-    protocol, packet, action, names = found.protocol, found.packet, found.action, _words_of(addresses)
+    protocol, packet, names = found.protocol, found.packet, _words_of(addresses)
     icmp, tcp = protocol == ICMP, protocol == TCP
-    first, answered = packet == ATTEMPT, packet == ANSWER
-    dropped = (action == DROP) & first
-    columns: Columns = dict.fromkeys(TABLE, zeros)
-    return columns | {
-        "source": np.full(len(found), source, object),
-        "protocol": PROTOCOL_WORDS[protocol],
-        "src_ip": names[found.src],
-        "src_port": np.where(icmp | (found.src_port == NOT_SAID), MISSING, found.src_port),
-        "dst_ip": names[found.dst],
-        "dst_port": np.where(icmp, MISSING, found.dst_port),
-        "icmp_type": np.where(icmp, found.dst_port >> ICMP_TYPE, MISSING),
-        "icmp_code": np.where(icmp, found.dst_port & 0xFF, MISSING),
-        "start": found.start * 10**9,
-        "end": found.end * 10**9,
-        "syn": np.where(tcp & first, found.rows, 0),
-        "syn_ack": np.where(tcp & answered, found.rows, 0),
-        "conn_state": STATE_WORDS[(dropped & ~icmp).view(np.int8)],
-        "answer": ANSWER_WORDS[np.where(dropped, 1, np.where(packet == LATER, 2, 0))],
-        "icmp_error": np.full(len(found), "", object),
-        "stream": zeros + MISSING,
-        "action": ACTION_WORDS[action],
-        "direction": PATH_WORDS[found.path],
-        "first_line": found.first_line,
-        "rows": found.rows,
-        "process_id": np.where(found.process == NOT_SAID, MISSING, found.process),
-    }
+    dropped = (found.action == DROP) & (packet == ATTEMPT)
+    made: dict[str, Callable[[], NDArray[Any]]] = dict.fromkeys(TABLE, lambda: zeros)
+    return AskedColumns(
+        made
+        | {
+            "source": lambda: np.full(len(found), source, object),
+            "protocol": lambda: PROTOCOL_WORDS[protocol],
+            "src_ip": lambda: names[found.src],
+            "src_port": lambda: np.where(icmp | (found.src_port == NOT_SAID), MISSING, found.src_port),
+            "dst_ip": lambda: names[found.dst],
+            "dst_port": lambda: np.where(icmp, MISSING, found.dst_port),
+            "icmp_type": lambda: np.where(icmp, found.dst_port >> ICMP_TYPE, MISSING),
+            "icmp_code": lambda: np.where(icmp, found.dst_port & 0xFF, MISSING),
+            "start": lambda: found.start * 10**9,
+            "end": lambda: found.end * 10**9,
+            "syn": lambda: np.where(tcp & (packet == ATTEMPT), found.rows, 0),
+            "syn_ack": lambda: np.where(tcp & (packet == ANSWER), found.rows, 0),
+            "conn_state": lambda: STATE_WORDS[(dropped & ~icmp).view(np.int8)],
+            "answer": lambda: ANSWER_WORDS[np.where(dropped, 1, np.where(packet == LATER, 2, 0))],
+            "icmp_error": lambda: np.full(len(found), "", object),
+            "stream": lambda: zeros + MISSING,
+            "action": lambda: ACTION_WORDS[found.action],
+            "direction": lambda: PATH_WORDS[found.path],
+            "first_line": lambda: found.first_line,
+            "rows": lambda: found.rows,
+            "process_id": lambda: np.where(found.process == NOT_SAID, MISSING, found.process),
+        }
+    )

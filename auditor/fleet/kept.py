@@ -282,6 +282,8 @@ def _own(source: Source) -> frozenset[str]:
 
 def _kept(source: Source, numbers: Mapping[int, int]) -> Iterator[KeptFlow]:
     """Yield some flows. numbers: theirs, each with how many it stands for."""
+    if not numbers:
+        return
     details, columns, flows = source.details, source.table.columns, np.array(list(numbers), np.int64)
     known = {name: columns[name][flows].tolist() for name in COLUMNS if name in columns}
     known["stands_for"] = list(numbers.values())

@@ -306,7 +306,8 @@ class _Fields:
     def _ends(self, positions: list[int]) -> Iterable[NDArray[np.int64]]:
         if self._each:
             return (np.ascontiguousarray(self._blanks[one :: self._each]) for one in positions)
-        return self._blanks[self._first + np.array(positions)[:, np.newaxis]]
+        ends: NDArray[np.int64] = self._blanks[self._first + np.array(positions)[:, np.newaxis]]
+        return ends
 
 
 def _tidied(section: Section, lines: _Lines, odd: NDArray[np.int64], account: LogAccount) -> tuple[bytes, list[int]]:
