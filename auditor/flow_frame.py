@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from auditor.flow_table import MISSING, Columns
+from auditor.flow_table import MISSING, AskedColumns, Columns
 
 
-def flow_frame(columns: Columns, kinds: Mapping[str, str]) -> pd.DataFrame:
+def flow_frame(columns: Columns | AskedColumns, kinds: Mapping[str, str]) -> pd.DataFrame:
     """Return the columns of a flow table. kinds: their types. They are used up, to need no memory twice."""
     return pd.DataFrame({name: _column(columns.pop(name), kind) for name, kind in kinds.items()}, copy=False)
 
 
-class FrameColumns(Mapping[str, NDArray[Any]]):
-    """The columns of a flow table that pandas holds, each made when it is first asked for."""
-
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self._frame = frame
-        self._made: Columns = {}
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        if name not in self._made:
-            self._made[name] = _values(self._frame[name], str(self._frame.dtypes[name]))
-        return self._made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._frame.columns)
-
-    def __len__(self) -> int:
-        return len(self._frame.columns)
+def frame_columns(frame: pd.DataFrame) -> AskedColumns:
+    """Return the columns of a flow table that pandas holds as NumPy has them."""
+    return AskedColumns({name: partial(_values, frame, name) for name in frame.columns})
 
 
 def _column(values: NDArray[Any], kind: str) -> Any:
@@ -49,7 +36,8 @@ def nullable(values: NDArray[np.int64], missing: NDArray[np.bool_]) -> pd.arrays
     return pd.arrays.IntegerArray(np.where(missing, 1, values), missing.copy())
 
 
-def _values(column: pd.Series, kind: str) -> NDArray[Any]:
+def _values(frame: pd.DataFrame, name: str) -> NDArray[Any]:
+    column, kind = frame[name], str(frame.dtypes[name])
     if kind.lower().startswith("int"):
         return column.to_numpy("int64", na_value=MISSING)
     if kind.startswith("datetime"):

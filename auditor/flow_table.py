@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -54,6 +54,34 @@ EVENTS = ("frame", "time_ns", "from_src", "packet", "sequence")
 Columns = dict[str, NDArray[Any]]
 
 
+class AskedColumns(Mapping[str, NDArray[Any]]):
+    """Columns by name, each made when it is first asked for: of most tables few are. made: how to make each."""
+
+    def __init__(self, made: Mapping[str, Callable[[], NDArray[Any]]]) -> None:
+        self._made = made
+        self._columns: Columns = {}
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._columns:
+            self._columns[name] = self._made[name]()
+        return self._columns[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._made
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made)
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def pop(self, name: str) -> NDArray[Any]:
+        """Return a column and forget it."""
+        column = self[name]
+        del self._columns[name]
+        return column
+
+
 class FlowTable:
     """The flow table of one source: as NumPy columns, which the judging works on, or as pandas has it.
 
@@ -61,25 +89,27 @@ class FlowTable:
     many a source takes to read. kinds: the types that the columns have in pandas.
     """
 
-    def __init__(self, held: Columns | pd.DataFrame, kinds: Mapping[str, str] = MappingProxyType(TABLE)) -> None:
+    def __init__(
+        self, held: Columns | AskedColumns | pd.DataFrame, kinds: Mapping[str, str] = MappingProxyType(TABLE)
+    ) -> None:
         self._held = held
         self._kinds = kinds
 
     @property
     def columns(self) -> Mapping[str, NDArray[Any]]:
         """The columns of TABLE by name, and those that only logs have."""
-        return self._held if isinstance(self._held, dict) else self._frame_columns
+        return self._held if isinstance(self._held, Mapping) else self._frame_columns
 
     @cached_property
     def _frame_columns(self) -> Mapping[str, NDArray[Any]]:
-        from auditor.flow_frame import FrameColumns
+        from auditor.flow_frame import frame_columns
 
-        return FrameColumns(self.frame)
+        return frame_columns(self.frame)
 
     @property
     def frame(self) -> pd.DataFrame:
         """One row a flow, columns and types as TABLE, and those that only logs have."""
-        if isinstance(self._held, dict):
+        if isinstance(self._held, Mapping):
             from auditor.flow_frame import flow_frame
 
             self._held = flow_frame(self._held, self._kinds)
@@ -93,7 +123,7 @@ class FlowTable:
 
     def rows(self, flows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
         """Yield the values of some flows by name."""
-        if isinstance(self._held, dict):
+        if isinstance(self._held, Mapping):
             some: Mapping[str, NDArray[Any]] = {name: column[flows] for name, column in self.columns.items()}
         else:
             some = FlowTable(self._held.iloc[flows]).columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.flow_table import MISSING, PROTOCOLS, TABLE, Columns, FlowTable
+from auditor.flow_table import MISSING, PROTOCOLS, TABLE, AskedColumns, FlowTable
 from auditor.flows import Asked, Event, OneSided
 from auditor.late import GIVEN_UP_S, RETRY_S, allowed_before, is_answer
 from auditor.sources.log_rows import ACK, ACTIONS, DROP, FIN, LET_THROUGH, LOST, PATHS, RECEIVE, RST, SEND, SYN, Rows
@@ -34,6 +34,7 @@ ICMP_TYPE = 8  # bits of the code behind it
 PORT_BITS, KIND_BITS = 16, 25
 ANY_KIND = (1 << KIND_BITS) - 1
 OTHER_KIND = ANY_KIND & ~0xF  # whatever the action is
+FEW = 256  # places that are sooner sorted as they are than mixed
 INDEX = np.uint64((1 << 21) - 1)
 HALF = np.uint64(31)
 SPREAD = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)))
@@ -73,12 +74,20 @@ class Attempts:
 
     def at(self, places: NDArray[Any]) -> Attempts:
         """Return some of them."""
-        return _by_column(lambda one: one[0][places], self)
+        made: dict[int, Ints] = {}
+        for column in vars(self).values():  # where a row is an attempt, several are one array: those stay one
+            if id(column) not in made:
+                made[id(column)] = column[places]
+        return Attempts(*(made[id(column)] for column in vars(self).values()))
 
     def only(self, some: NDArray[np.bool_]) -> Attempts:
         """Return those of them for which this is true."""
         places = some.nonzero()[0]
         return self if len(places) == len(self) else self.at(places)
+
+    def but(self, **columns: Ints) -> Attempts:
+        """Return the same with other columns of these names."""
+        return Attempts(**vars(self) | columns)
 
     @property
     def protocol(self) -> Ints:
@@ -112,7 +121,7 @@ class Attempts:
     @property
     def action(self) -> Ints:
         """Indices in ACTIONS."""
-        return self.kind & 0xF
+        return _action(self.kind)
 
 
 NO_ATTEMPTS = Attempts(*[np.zeros(0, np.int64)] * len(Attempts.__dataclass_fields__))
@@ -207,10 +216,10 @@ class LogFlows:
     def events(self, flow: int) -> list[Event]:
         """Return the first, the second and the last row of a flow as events, whose `frame` is the line."""
         found = self.attempts
-        kind, sequence = int(found.kind[flow]), int(found.sequence[flow])
+        kind, sequence = found.kind.item(flow), found.sequence.item(flow)
         what = {UDP: "datagram", ICMP: "request"}.get(_protocol(kind)) or ("SYN", "SYN-ACK", "data")[_packet(kind)]
         rows = ((found.first_line, found.start), (found.second_line, found.second), (found.last_line, found.end))
-        times = {int(line[flow]): int(time[flow]) for line, time in rows}
+        times = {line.item(flow): time.item(flow) for line, time in rows}
         from_src = not kind & TURNED
         return [Event(line, time * 10**9, from_src, what, sequence) for line, time in sorted(times.items())]
 
@@ -277,7 +286,7 @@ class LogFlowBuilder:
             self.first_s, self.last_s = int(seen.start.min()), int(seen.end.max())
         self._counts, self._local = _by_class(seen), _local(every, addresses)
         used = _used(every)
-        self._tell_unused(every.at((~used).nonzero()[0]))
+        self._tell_unused(every, (~used).nonzero()[0])
         return every.only(used)
 
     def facts(self, reader: LogReader, attempts: Attempts) -> LogFacts:
@@ -297,11 +306,12 @@ class LogFlowBuilder:
             folded=int(attempts.rows[attempts.src_port == NOT_SAID].sum()) if self._kept_of_each else 0,
         )
 
-    def _tell_unused(self, unused: Attempts) -> None:
-        kinds = zip(unused.action.tolist(), unused.protocol.tolist(), unused.dst_port.tolist(), strict=True)
-        for (action, protocol, icmp), rows in zip(kinds, unused.rows.tolist(), strict=True):
+    def _tell_unused(self, every: Attempts, unused: Ints) -> None:
+        columns = (column[unused].tolist() for column in (every.kind, every.dst_port, every.rows))
+        for kind, icmp, rows in zip(*columns, strict=True):
+            protocol = _protocol(kind)
             name = f"ICMP type {icmp >> ICMP_TYPE}" if protocol == ICMP else f"IP protocol {protocol}"
-            self.unused["lost events" if action == LOST else name] += rows
+            self.unused["lost events" if _action(kind) == LOST else name] += rows
 
     def _close(self, attempts: Attempts) -> None:
         self._closed.append(attempts)
@@ -415,22 +425,21 @@ def _packet(kind: Kind) -> Kind:
     return kind >> 4 & 7
 
 
+def _action(kind: Kind) -> Kind:
+    return kind & 0xF
+
+
 def _joined(parts: Sequence[Attempts]) -> Attempts:
     parts = [one for one in parts if len(one)] or parts[:1]
-    return parts[0] if len(parts) == 1 else _by_column(np.concatenate, *parts)
-
-
-def _by_column(made: Callable[[tuple[Ints, ...]], Ints], *parts: Attempts) -> Attempts:
-    """Return attempts of which each column is made of those of the parts.
-
-    Where a row is an attempt, three columns are its time and three its line: what is made of one array stays one.
-    """
-    columns, known = [], {}
-    for given in zip(*(vars(one).values() for one in parts), strict=True):
-        which = tuple(map(id, given))
-        if which not in known:
-            known[which] = made(given)
-        columns.append(known[which])
+    if len(parts) == 1:
+        return parts[0]
+    made: dict[tuple[int, ...], Ints] = {}
+    columns = []
+    for some in zip(*(vars(one).values() for one in parts), strict=True):
+        which = tuple(map(id, some))
+        if which not in made:  # as in `at`
+            made[which] = np.concatenate(some)
+        columns.append(made[which])
     return Attempts(*columns)
 
 
@@ -453,20 +462,22 @@ def _merged(attempts: Attempts) -> Attempts:
 
 def _sorted(first: Ints, second: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     """Return an order in which places equal in both stand together, each in the order given, and where others begin."""
+    if len(first) <= FEW:
+        return _sorted_as_they_are(first, second)
     mixed = first.view(np.uint64) * SPREAD[0]
     mixed = (mixed ^ mixed >> HALF ^ second.view(np.uint64)) * SPREAD[1]
     mixed ^= mixed >> HALF
     if len(mixed) > int(INDEX):
-        return _sorted_slowly(first, second)
+        return _sorted_as_they_are(first, second)
     both = np.sort(mixed & ~INDEX | np.arange(len(mixed), dtype=np.uint64))
     order = (both & INDEX).view(np.int64)
     new = _differ(first[order], second[order])
     if (new[1:] & ((both[1:] ^ both[:-1]) <= INDEX)).any():  # two different places were mixed to the same number
-        return _sorted_slowly(first, second)
+        return _sorted_as_they_are(first, second)
     return order, new
 
 
-def _sorted_slowly(first: Ints, second: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+def _sorted_as_they_are(first: Ints, second: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     order = np.lexsort((first, second))
     return order, _differ(first[order], second[order])
 
@@ -505,7 +516,7 @@ def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> tu
         "last_line": attempts.last_line[last],
     }
     told = {name: _changed(getattr(kept, name), place, values) for name, values in changed.items()}
-    return replace(kept, **told), place
+    return kept.but(**told), place
 
 
 def _stretches(new: NDArray[np.bool_]) -> tuple[Ints, Ints]:
@@ -526,12 +537,13 @@ def _without_late(attempts: Attempts) -> Attempts:
     attempts: in order of their first lines. Where the log tells the flags it is a SYN, which with the same ports may
     also be a new connection, some time later.
     """
-    tcp = (attempts.protocol == TCP) & (attempts.action != LOST) & (attempts.src_port != NOT_SAID)
-    some = attempts.only(tcp)
-    allowed, first = LETS_THROUGH[some.action], some.packet == ATTEMPT
-    dropped = (some.action == DROP) & (some.packet != LATER)
+    action, packet = attempts.action, attempts.packet
+    tcp = (attempts.protocol == TCP) & (action != LOST) & (attempts.src_port != NOT_SAID)
+    allowed, dropped = tcp & LETS_THROUGH[action], tcp & (action == DROP) & (packet != LATER)
     if not (allowed.any() and dropped.any()):
         return attempts
+    some = attempts.only(tcp)
+    allowed, dropped, first = allowed[tcp], dropped[tcp], packet[tcp] == ATTEMPT
     forth, back = some.src << 16 | some.src_port, some.dst << 16 | some.dst_port
     side, is_turned = some.side, forth > back
     same = [np.minimum(forth, back), np.maximum(forth, back), np.where(is_turned, -side, side)]
@@ -548,7 +560,7 @@ def _without_late(attempts: Attempts) -> Attempts:
     told["kind"][place] = (told["kind"][place] & ~0x70 | LATER << 4) ^ other_way.astype(np.int64) << 7
     for name in ends:
         told[name][place] = getattr(some, name)[before[late]]
-    return replace(attempts, **told)
+    return attempts.but(**told)
 
 
 def _in_order(attempts: Attempts) -> Attempts:
@@ -581,9 +593,7 @@ def _folded(attempts: Attempts, kept_of_each: int) -> Attempts:
     heads = new | ~middle
     heads[1:] |= ~middle[:-1]  # those in the middle stand together, behind the first ones
     folded, place = _put_together(attempts, order, heads)
-    return replace(
-        folded, src_port=_changed(folded.src_port, place, NOT_SAID), sequence=_changed(folded.sequence, place, 0)
-    )
+    return folded.but(src_port=_changed(folded.src_port, place, NOT_SAID), sequence=_changed(folded.sequence, place, 0))
 
 
 # the table
@@ -598,34 +608,36 @@ STATE_WORDS, ANSWER_WORDS = _words_of(["OTH", "S0"]), _words_of(["one-sided", "u
 ACTION_WORDS, PATH_WORDS = _words_of(ACTIONS), _words_of(PATHS)
 
 
-def _columns(found: Attempts, addresses: Sequence[str], source: str) -> Columns:
+def _columns(found: Attempts, addresses: Sequence[str], source: str) -> AskedColumns:
     """Return the flow table of a log as NumPy columns, as of a capture, with those of LOG_COLUMNS."""
     zeros = np.zeros(len(found), np.int64)
-    protocol, packet, action, names = found.protocol, found.packet, found.action, _words_of(addresses)
+    protocol, packet, names = found.protocol, found.packet, _words_of(addresses)
     icmp, tcp = protocol == ICMP, protocol == TCP
-    first, answered = packet == ATTEMPT, packet == ANSWER
-    dropped = (action == DROP) & first
-    columns: Columns = dict.fromkeys(TABLE, zeros)
-    return columns | {
-        "source": np.full(len(found), source, object),
-        "protocol": PROTOCOL_WORDS[protocol],
-        "src_ip": names[found.src],
-        "src_port": np.where(icmp | (found.src_port == NOT_SAID), MISSING, found.src_port),
-        "dst_ip": names[found.dst],
-        "dst_port": np.where(icmp, MISSING, found.dst_port),
-        "icmp_type": np.where(icmp, found.dst_port >> ICMP_TYPE, MISSING),
-        "icmp_code": np.where(icmp, found.dst_port & 0xFF, MISSING),
-        "start": found.start * 10**9,
-        "end": found.end * 10**9,
-        "syn": np.where(tcp & first, found.rows, 0),
-        "syn_ack": np.where(tcp & answered, found.rows, 0),
-        "conn_state": STATE_WORDS[(dropped & ~icmp).view(np.int8)],
-        "answer": ANSWER_WORDS[np.where(dropped, 1, np.where(packet == LATER, 2, 0))],
-        "icmp_error": np.full(len(found), "", object),
-        "stream": zeros + MISSING,
-        "action": ACTION_WORDS[action],
-        "direction": PATH_WORDS[found.path],
-        "first_line": found.first_line,
-        "rows": found.rows,
-        "process_id": np.where(found.process == NOT_SAID, MISSING, found.process),
-    }
+    dropped = (found.action == DROP) & (packet == ATTEMPT)
+    made: dict[str, Callable[[], NDArray[Any]]] = dict.fromkeys(TABLE, lambda: zeros)
+    return AskedColumns(
+        made
+        | {
+            "source": lambda: np.full(len(found), source, object),
+            "protocol": lambda: PROTOCOL_WORDS[protocol],
+            "src_ip": lambda: names[found.src],
+            "src_port": lambda: np.where(icmp | (found.src_port == NOT_SAID), MISSING, found.src_port),
+            "dst_ip": lambda: names[found.dst],
+            "dst_port": lambda: np.where(icmp, MISSING, found.dst_port),
+            "icmp_type": lambda: np.where(icmp, found.dst_port >> ICMP_TYPE, MISSING),
+            "icmp_code": lambda: np.where(icmp, found.dst_port & 0xFF, MISSING),
+            "start": lambda: found.start * 10**9,
+            "end": lambda: found.end * 10**9,
+            "syn": lambda: np.where(tcp & (packet == ATTEMPT), found.rows, 0),
+            "syn_ack": lambda: np.where(tcp & (packet == ANSWER), found.rows, 0),
+            "conn_state": lambda: STATE_WORDS[(dropped & ~icmp).view(np.int8)],
+            "answer": lambda: ANSWER_WORDS[np.where(dropped, 1, np.where(packet == LATER, 2, 0))],
+            "icmp_error": lambda: np.full(len(found), "", object),
+            "stream": lambda: zeros + MISSING,
+            "action": lambda: ACTION_WORDS[found.action],
+            "direction": lambda: PATH_WORDS[found.path],
+            "first_line": lambda: found.first_line,
+            "rows": lambda: found.rows,
+            "process_id": lambda: np.where(found.process == NOT_SAID, MISSING, found.process),
+        }
+    )

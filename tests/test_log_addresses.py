@@ -42,10 +42,15 @@ def plain(word: str) -> str | None:
         return None
 
 
-@pytest.fixture(params=["usual", "few slots", "all mixed to one number"], scope="module")
+WAYS = ("usual", "many at once", "few and many", "few slots", "all mixed to one number")
+
+
+@pytest.fixture(params=WAYS, scope="module")
 def slots(request):
     with pytest.MonkeyPatch.context() as patch:
         if request.param != "usual":
+            patch.setattr(log_addresses, "FEW", 20 if request.param == "few and many" else 0)
+        if request.param in ("few slots", "all mixed to one number"):
             patch.setattr(log_addresses, "FEWEST_SLOTS", 8)
             patch.setattr(log_addresses, "SLOTS_EACH", 2)
         if request.param == "few slots":

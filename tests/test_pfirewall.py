@@ -429,6 +429,13 @@ def test_a_gzip_that_ends_early_keeps_what_was_read(read):
     assert 0 < source.records < 40_000
 
 
+def test_what_is_wrong_with_a_log_is_told_once_though_its_beginning_is_looked_for_behind_padding(read, monkeypatch):
+    monkeypatch.setattr(pfirewall, "PIECE", 4096)
+    packed = gzip.compress(bytes(20_000) + log(*MIX))
+    source = read(packed[:-4])
+    assert (source.records, codes(source).count("cut-short")) == (len(MIX), 1)
+
+
 def test_the_name_of_a_log_does_not_matter(write):
     path = write(log(*MIX)).rename(write(b"").with_suffix(".pcap"))
     assert read_path(path).kind == "firewall-log"

@@ -198,8 +198,9 @@ class Wanted:
         some = asked_for.nonzero()[0]
         src_ip, dst_ip = columns["src_ip"][some], columns["dst_ip"][some]
         matters = icmp[some] | self._is_pushed[port[some]]
-        for ends in (src_ip, dst_ip):
-            matters |= is_among(ends, {one for one in set(ends.tolist()) if self._is_named(one)})
+        named = {one for one in {*src_ip.tolist(), *dst_ip.tolist()} if self._is_named(one)}
+        for ends in (src_ip, dst_ip) if named else ():
+            matters |= is_among(ends, named)
         left = (~matters).nonzero()[0]
         matters[left] = self._may_serve(dst_ip[left], dynamic[some[left]], _own(source))
         some = some[matters]
@@ -299,6 +300,8 @@ def _own(source: Source) -> frozenset[str]:
 
 def _kept(source: Source, numbers: Mapping[int, int]) -> Iterator[KeptFlow]:
     """Yield some flows. numbers: theirs, each with how many it stands for."""
+    if not numbers:
+        return
     details, columns, flows = source.details, source.table.columns, np.array(list(numbers), np.int64)
     known = {name: columns[name][flows].tolist() for name in COLUMNS if name in columns}
     known["stands_for"] = list(numbers.values())

@@ -269,6 +269,8 @@ def _host(text: str) -> str:
 
 
 def _address(text: str) -> str | None:
+    if ":" not in text and text.count(".") != 3:  # which is soon known, of nearly every name
+        return None
     try:
         return str(ipaddress.ip_address(text.strip()))
     except ValueError:

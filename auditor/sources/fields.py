@@ -134,7 +134,8 @@ class Text:
         new = np.ones(len(first), np.bool_)
         np.not_equal(first[1:], first[:-1], out=new[1:])
         new[1:] |= second[1:] != second[:-1]
-        texts = self.texts(Column(column.begin, column.begin + DATE_LENGTH), new.nonzero()[0])
+        begin = column.begin[new]
+        texts = self.texts(Column(begin, begin + DATE_LENGTH))
         days = np.array([_day(text) for text in texts], np.int64)[np.cumsum(new) - 1]
         return days, (days != NO_DAY) & (column.length == DATE_LENGTH)
 
@@ -153,9 +154,9 @@ class Text:
         first &= column.length == 1
         return first
 
-    def texts(self, column: Column, rows: NDArray[np.int64]) -> list[bytes]:
-        """Return some fields as they stand."""
-        ends = zip(column.begin[rows].tolist(), column.end[rows].tolist(), strict=True)
+    def texts(self, column: Column) -> list[bytes]:
+        """Return fields as they stand."""
+        ends = zip(column.begin.tolist(), column.end.tolist(), strict=True)
         return [self._data[begin:end] for begin, end in ends]
 
 

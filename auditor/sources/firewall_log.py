@@ -19,16 +19,16 @@ def read_firewall_log(raw: io.BufferedReader, path: Path, clock: Clock, advance:
 
     raw: the file, at its beginning; path: its name. Raises SourceError as `recognise` does.
     """
-    schema = recognise(raw, path)
-    if schema is None:
-        return None
-    raw.seek(0)
-    reader, name = LogReader(raw, schema, clock), name_of(path)
     builder = LogFlowBuilder()
-    for rows in reader:
-        builder.add(rows)
-        advance(reader.position, reader.bytes)
-    addresses = reader.addresses
+    with LogReader(raw, clock) as reader:
+        schema = recognise(reader.beginning(), path)
+        if schema is None:
+            return None
+        reader.schema = schema
+        for rows in reader:
+            builder.add(rows)
+            advance(reader.position, reader.bytes)
+    addresses, name = reader.addresses, name_of(path)
     attempts = builder.finish(addresses)
     details = LogFlows(name, attempts, addresses, builder.facts(reader, attempts))
     notes = ", ".join(filter(None, (reader.encoding, "gzip" * reader.gzipped)))

@@ -1,4 +1,7 @@
-"""Number the addresses of a log: those met before are looked up many at once, each new one is read by itself."""
+"""Number the addresses of a log: where they are many, those met before are looked up all at once.
+
+Each new one is read by itself.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from numpy.typing import NDArray
 from auditor.sources.fields import U64, WORD, Column, Mask, Text, distinct
 
 NOBODY = -1  # the number of what is no address
+FEW = 512  # texts that are sooner read than looked up
 LONGEST_ADDRESS = 48
 SHORT = 2 * WORD  # bytes in which every IPv4 address fits
 FEWEST_SLOTS = 1 << 13
@@ -40,11 +44,18 @@ class LogAddresses:
 
     def numbers(self, text: Text, column: Column) -> Ints:
         """Return the number of each address of a column, NOBODY for what is none."""
+        if len(column.begin) <= FEW:
+            return self._one_by_one(text.texts(column))
         numbers = self._numbered(text, column, self._short)
         long = (column.length > SHORT).nonzero()[0]
         if len(long):
             numbers[long] = self._numbered(text, column.at(long), self._long)
         return numbers
+
+    def _one_by_one(self, texts: list[bytes]) -> Ints:
+        with self._lock:
+            told = {one: self._number(_address(one)) for one in dict.fromkeys(texts)}
+        return np.array([told[one] for one in texts], np.int64)
 
     def _numbered(self, text: Text, column: Column, met: _Met) -> Ints:
         """Return numbers; NOBODY also for texts that have more bytes than the words of those met."""
@@ -60,7 +71,7 @@ class LogAddresses:
         while len(new):
             sample, which = distinct(mixed[new])
             sample = new[sample]
-            names = list(map(_address, text.texts(column, sample)))
+            names = list(map(_address, text.texts(column.at(sample))))
             with self._lock:
                 told = np.array([self._number(one) for one in names], np.int64)
                 met.add([word[sample] for word in words], mixed[sample], told)

@@ -8,7 +8,7 @@ process id left out) and read after that, or counted as malformed. The fields ar
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -100,6 +100,10 @@ class Rows:
     def at(self, rows: NDArray[Any]) -> Rows:
         """Return some of the rows."""
         return Rows(**{name: column[rows] for name, column in vars(self).items()})
+
+    def but(self, **columns: NDArray[np.int64]) -> Rows:
+        """Return the same with other columns of these names."""
+        return Rows(**vars(self) | columns)
 
 
 _nothing = np.zeros(0, np.int64)
@@ -219,7 +223,7 @@ class _Lines:
             self.end = (self.bytes == NEW_LINE).nonzero()[0]
             self._returned = self.bytes[self.end - 1] == RETURN
             self._last = np.searchsorted(self._blanks, self.end)
-        self.begin = np.append(0, self.end[:-1] + 1)
+        self.begin = _behind(self.end)
         self.regular = self._regular(is_blank)
 
     def __len__(self) -> int:
@@ -247,10 +251,7 @@ class _Lines:
         """Return how many blanks each line has."""
         if self._each:
             return self._each
-        count = self._last.copy()
-        count[0] += 1
-        count[1:] -= self._last[:-1]
-        return count
+        return self._last + 1 - _behind(self._last)
 
     def _ends_line(self) -> Mask:
         """Tell which bytes are line breaks."""
@@ -264,8 +265,16 @@ class _Lines:
     def fields(self, rows: NDArray[np.int64]) -> _Fields:
         """Return how to get the fields of some regular lines."""
         begin = self.begin if len(rows) == len(self) else self.begin[rows]
-        first = rows * self._each if self._each else np.append(0, self._last + 1)[rows]
+        first = rows * self._each if self._each else _behind(self._last)[rows]
         return _Fields(self._blanks, begin, first, self._each if len(rows) == len(self) else 0)
+
+
+def _behind(last: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where each of some stretches begins that stand one behind the other. last: their last places."""
+    begin = np.empty_like(last)
+    begin[:1] = 0
+    np.add(last[:-1], 1, out=begin[1:])
+    return begin
 
 
 class _Fields:
@@ -282,22 +291,23 @@ class _Fields:
         self._begin = begin
         self._first = first
         self._each = each
-        self._ends: dict[int, NDArray[np.int64]] = {}
 
-    def at(self, position: int) -> Column:
-        """Return the fields at one position."""
-        return Column(self._end(position - 1) + 1 if position else self._begin, self._end(position))
+    def at(self, positions: Sequence[int]) -> list[Column]:
+        """Return the fields at some positions."""
+        needed = sorted({*positions, *(one - 1 for one in positions if one)})
+        ends = dict(zip(needed, self._ends(needed), strict=True))
+        return [Column(ends[one - 1] + 1 if one else self._begin, ends[one]) for one in positions]
 
     def of(self, rows: NDArray[np.int64], position: int) -> Column:
         """Return the fields at one position of few of the lines."""
         blank = self._first[rows] + position
         return Column(self._blanks[blank - 1] + 1 if position else self._begin[rows], self._blanks[blank])
 
-    def _end(self, position: int) -> NDArray[np.int64]:
-        if position not in self._ends:
-            where = slice(position, None, self._each) if self._each else self._first + position
-            self._ends[position] = np.ascontiguousarray(self._blanks[where])
-        return self._ends[position]
+    def _ends(self, positions: list[int]) -> Iterable[NDArray[np.int64]]:
+        if self._each:
+            return (np.ascontiguousarray(self._blanks[one :: self._each]) for one in positions)
+        ends: NDArray[np.int64] = self._blanks[self._first + np.array(positions)[:, np.newaxis]]
+        return ends
 
 
 def _tidied(section: Section, lines: _Lines, odd: NDArray[np.int64], account: LogAccount) -> tuple[bytes, list[int]]:
@@ -358,7 +368,8 @@ class _Batch:
         self._account = account
         self._fault = np.zeros(len(lines), np.uint8)
         # All at once, as long as the processor's cache holds where the blanks are.
-        self._columns = {name: fields.at(names.index(name)) for name in OF_ALL_ROWS if name in names}
+        present = [name for name in OF_ALL_ROWS if name in names]
+        self._columns = dict(zip(present, fields.at([names.index(name) for name in present]), strict=True))
 
     def read(self, addresses: LogAddresses) -> Rows:
         """Return the rows in order. addresses: where theirs are numbered."""
@@ -519,7 +530,7 @@ class _Batch:
             found = np.flatnonzero(self._fault == kind)
             first = found[:MOST_SAMPLES]
             begin, end = self._fields.of(first, 0).begin, self._fields.of(first, len(self._names) - 1).end
-            texts = self._text.texts(Column(begin, end), np.arange(len(first)))
+            texts = self._text.texts(Column(begin, end))
             samples = zip(self._lines[first].tolist(), texts, strict=True)
             self._account.wrong(kind, list(samples), len(found))
 

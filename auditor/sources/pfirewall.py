@@ -11,9 +11,8 @@ import itertools
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,15 +57,15 @@ Bytes = bytes | memoryview
 class LogReader:
     """Iterate over the rows of one log; afterwards tell what its lines were.
 
-    raw: the file, at its beginning; schema: the columns until a #Fields line says better. bytes: size of the file;
-    encoding: "" for single bytes, else its name; gzipped: whether it was packed; headed: whether a #Fields line was
-    seen; addresses: by number; account: what the lines were; warnings: what is wrong with the file as a whole; clock:
-    turns local times into UTC.
+    raw: the file, at its beginning; schema: the columns until a #Fields line says better, to be set before the rows are
+    asked for (`beginning` and `recognise` tell). bytes: size of the file; encoding: "" for single bytes, else its name;
+    gzipped: whether it was packed; headed: whether a #Fields line was seen; addresses: by number; account: what the
+    lines were; warnings: what is wrong with the file as a whole; clock: turns local times into UTC.
     """
 
-    def __init__(self, raw: io.BufferedReader, schema: Schema, clock: Clock) -> None:
+    def __init__(self, raw: io.BufferedReader, clock: Clock) -> None:
         self._raw = raw
-        self.schema = schema
+        self.schema = Schema(())
         self.clock = clock
         self.gzipped = False
         self.bytes = self.position = 0
@@ -75,6 +74,13 @@ class LogReader:
         self._addresses = LogAddresses()
         self.account = LogAccount()
         self.warnings: list[SourceWarning] = []
+        self._begin()
+
+    def __enter__(self) -> LogReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pieces.close()
 
     @property
     def addresses(self) -> list[str]:
@@ -85,6 +91,19 @@ class LogReader:
     def in_utc(self) -> bool:
         """Whether the times of all rows are UTC; without rows, what they would be."""
         return self.clock.known if self.account.rows else self.schema.utc or self.clock.zone is not None
+
+    def beginning(self) -> bytes:
+        """Return the first lines, without what stands before them if the file was allocated before it was written."""
+        head = bytes(self._first).lstrip(JUNK + b"\n")
+        if len(head) < HEAD and self._is_longer:
+            for piece in self._pieces:
+                head = (head + bytes(piece)).lstrip(JUNK + b"\n")
+                if len(head) >= HEAD:
+                    break
+            self._pieces.close()
+            self._raw.seek(0)
+            self._begin()
+        return head if len(head) < HEAD else head[:HEAD].rpartition(b"\n")[0] or head[:HEAD]
 
     def __iter__(self) -> Iterator[Rows]:
         """Yield batches of rows in file order; small logs are read here, the parts of large ones two at a time."""
@@ -113,11 +132,11 @@ class LogReader:
         rows = read.rows
         if not len(rows):
             return rows
-        return replace(rows, line=rows.line + before, time_s=self.clock.utc(rows.time_s, read.utc))
+        return rows.but(line=rows.line + before, time_s=self.clock.utc(rows.time_s, read.utc))
 
     def _sections(self) -> Iterator[Section]:
         """Cut the log into sections of whole lines, each under one schema."""
-        for data in whole_lines(self._pieces()):
+        for data in whole_lines(self._every_piece()):
             size = len(data) - len(PADDING)
             for begin, end in self._under_headers(data, size):
                 yield Section(data if end - begin == size else data[begin:end] + PADDING, self.schema)
@@ -136,12 +155,25 @@ class LogReader:
         if begin < size:
             yield begin, size
 
-    def _pieces(self) -> Iterator[Bytes]:
+    def _begin(self) -> None:
+        self.warnings.clear()
+        self._pieces = self._decoded()
+        self._first = next(self._pieces)
+
+    def _every_piece(self) -> Iterator[Bytes]:
+        first, self._first = self._first, b""
+        yield first
+        del first  # it may be of a window, which is to move on
+        yield from self._pieces
+
+    def _decoded(self) -> Generator[Bytes, None, None]:
         """Yield the log's bytes, unpacked, in an encoding in which a line break is one byte."""
         self.bytes = os.fstat(self._raw.fileno()).st_size
         self.gzipped = self._raw.peek(2)[:2] == GZIP_MAGIC
+        self.position = 0
         pieces = _whole_or_windows(self._raw, self.bytes, self.warnings)
         first = next(pieces, b"")
+        self._is_longer = len(first) >= PIECE
         self.encoding, decode = decoder(first)
         yield decode(first, False)
         for piece in pieces:
@@ -265,13 +297,13 @@ def _schema(schema: Schema, header: bytes, value: bytes) -> Schema:
 # what is a log
 
 
-def recognise(raw: io.BufferedReader, path: Path) -> Schema | None:
+def recognise(beginning: bytes, path: Path) -> Schema | None:
     """Return how the rows of a log are to be read until its first header, None if the file is nothing like a log.
 
-    raw: the file, at its beginning. Raises SourceError for logs of another kind, and for what is left of a log once its
+    beginning: its first lines. Raises SourceError for logs of another kind, and for what is left of a log once its
     columns are unknown.
     """
-    lines = _beginning(raw).split(b"\n")
+    lines = beginning.split(b"\n")
     header = next((line for line in map(_bare, lines) if line.startswith(FIELDS)), None)
     row = next((line.split() for line in map(_bare, lines) if line and not line.startswith(b"#")), [])
     if header:
@@ -298,20 +330,6 @@ def recognise(raw: io.BufferedReader, path: Path) -> Schema | None:
 
 def _bare(line: bytes) -> bytes:
     return line.strip(JUNK)
-
-
-def _beginning(raw: io.BufferedReader) -> bytes:
-    """Return the first lines, without what stands before them in a file that was allocated before it was written."""
-    head = b""
-    pieces = _whole_or_windows(raw, os.fstat(raw.fileno()).st_size, [])
-    first = next(pieces, b"")
-    _, decode = decoder(first)
-    for piece in itertools.chain([first], pieces):
-        for begin in range(0, len(piece), HEAD):
-            head = (head + bytes(decode(piece[begin : begin + HEAD], False))).lstrip(JUNK + b"\n")
-            if len(head) >= HEAD:
-                return head[:HEAD].rpartition(b"\n")[0] or head[:HEAD]
-    return head
 
 
 def _is_row(words: list[bytes]) -> bool:

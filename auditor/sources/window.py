@@ -15,14 +15,15 @@ from auditor.sources.warnings import SourceWarning
 HEADROOM = 512 * 1024  # in front of what is read, for what was left over before
 PADDING = bytes(4096)  # zeros behind the window, so that reading the headers of a short last packet stays inside
 UNPACKED_PIECE = 1024 * 1024
+MOST_EXPANDED = 1032  # bytes that one packed byte can hold, at most: so says zlib.net, "Maximum Compression Factor"
 
 
 class Window:
     """A stretch of a file in memory: data[begin:end] is unread, data[0] would be at byte `passed` of the file.
 
-    Two buffers take turns: while one is looked at, a thread fills the other; what is left over in the one is put in
-    front of what was read into the other. The file is read, not mapped: a mapped file that shrinks (a live capture, a
-    network share) ends the process.
+    Two buffers take turns: while one is looked at, a thread fills the other, if there is more than the first of them
+    holds; what is left over in the one is put in front of what was read into the other. The file is read, not mapped:
+    a mapped file that shrinks (a live capture, a network share) ends the process.
     """
 
     def __init__(self, raw: io.BufferedReader, size: int, warnings: list[SourceWarning]) -> None:
@@ -30,12 +31,14 @@ class Window:
         self._raw = raw
         self._packed = Unpacked(raw) if self.gzipped else None
         self._warnings = warnings
-        self._size = size if self.gzipped else min(size, os.fstat(raw.fileno()).st_size + 1)
+        most = os.fstat(raw.fileno()).st_size * (MOST_EXPANDED if self.gzipped else 1)
+        self._size = min(size, most + 1)
         self.data = bytearray()
         self.begin = self.end = self.passed = 0
         self._reader = ThreadPoolExecutor(1)
-        self._coming: Future[int] | None = None
-        self._read_ahead(self._new_buffer())
+        self._other = self._new_buffer()
+        self._coming: Future[int] | None = Future()
+        self._coming.set_result(self._read(self._room(self._other)))
         self.fill()
 
     def __enter__(self) -> Window:
@@ -73,8 +76,10 @@ class Window:
 
     def _read_ahead(self, buffer: bytearray) -> None:
         self._other = buffer
-        room = memoryview(buffer)[HEADROOM : HEADROOM + self._size]
-        self._coming = self._reader.submit(self._read, room)
+        self._coming = self._reader.submit(self._read, self._room(buffer))
+
+    def _room(self, buffer: bytearray) -> memoryview:
+        return memoryview(buffer)[HEADROOM : HEADROOM + self._size]
 
     def _read(self, room: memoryview) -> int:
         return self._raw.readinto(room) if self._packed is None else self._unpack(self._packed, room)
