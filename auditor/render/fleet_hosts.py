@@ -25,6 +25,7 @@ RESULTS = (r.FAILS, r.UNPROVEN, NO_EVIDENCE, r.WORKS)  # in the order in which d
 # Stand for the host's own address and name in the texts that hosts share. Cleaned text never holds such a character.
 ADDRESS, NAME = "\ue000", "\ue001"
 SHORTEST_NAME = 4  # that is worth to be replaced
+ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 T = TypeVar("T", bound=Hashable)
 
@@ -135,56 +136,61 @@ def _details(hosts: Sequence[HostResult], report: FleetReport, texts: _Table[str
     return told
 
 
-class _Details:
-    """What is told of one host. Its texts are numbers of rows in the table of texts."""
+class _Shared(dict[str | None, int]):
+    """The numbers of the texts that are told of one host, as rows of the table that all hosts share."""
 
     def __init__(self, host: HostResult, texts: _Table[str]) -> None:
-        self._host, self._texts = host, texts
+        self._texts = texts
         self._address = clean(host.addresses[0]) if host.addresses else ""
         name = clean(host.host)
         self._name = name if len(name) >= SHORTEST_NAME and name != self._address else ""
 
+    def __missing__(self, text: str | None) -> int:
+        harmless = clean(text or "")
+        if self._address:
+            harmless = harmless.replace(self._address, ADDRESS)
+        if self._name:
+            harmless = harmless.replace(self._name, NAME)
+        number = self[text] = self._texts.add(harmless)
+        return number
+
+
+class _Details:
+    """What is told of one host."""
+
+    def __init__(self, host: HostResult, texts: _Table[str]) -> None:
+        self._host = host
+        self._number = _Shared(host, texts).__getitem__
+
     def told(self, methods: Sequence[str]) -> list[Any]:
         """Return the host as lists; the script knows what stands where."""
-        host = self._host
+        host, number = self._host, self._number
         return [
-            self._all(host.files),
+            list(map(number, host.files)),
             host.records,
-            self._text(host.first_time),
-            self._text(host.last_time),
+            number(host.first_time),
+            number(host.last_time),
             [methods.index(one) for one in host.recommended],
-            self._all(host.warnings),
+            list(map(number, host.warnings)),
             [self._seen(one) for one in host.seen],
         ]
 
     def _seen(self, one: Seen) -> list[Any]:
+        number = self._number
         ends = (one.source.role, one.source.address, one.destination.role, one.destination.address)
         return [
-            *map(self._text, (one.requirement, one.necessity, *ends, one.protocol)),
+            *map(number, (one.requirement, one.necessity, *ends, one.protocol)),
             one.ports,
-            *map(self._text, (one.verdict, one.confidence, one.blocked_at, one.device)),
+            *map(number, (one.verdict, one.confidence, one.blocked_at, one.device)),
             one.attempts,
-            *map(self._text, (one.first_time, one.last_time, one.explanation, one.remedy)),
-            [[self._text(problem.text), int(problem.fatal)] for problem in one.problems],
+            *map(number, (one.first_time, one.last_time, one.explanation, one.remedy)),
+            [[number(problem.text), int(problem.fatal)] for problem in one.problems],
             [self._proof(proof) for proof in one.proof],
         ]
 
     def _proof(self, one: Proof) -> list[Any]:
-        path, display_filter, text = map(self._text, (one.path, one.display_filter, one.text))
+        path, display_filter, text = map(self._number, (one.path, one.display_filter, one.text))
         return [path, one.lines, one.frames, display_filter, text]
-
-    def _all(self, texts: Sequence[str]) -> list[int]:
-        return [self._texts.add(self._shared(text)) for text in texts]
-
-    def _text(self, text: str | None) -> int:
-        return self._texts.add(self._shared(text or ""))
-
-    def _shared(self, text: str) -> str:
-        """Return a text as hosts share it."""
-        harmless = clean(text)
-        if self._address:
-            harmless = harmless.replace(self._address, ADDRESS)
-        return harmless.replace(self._name, NAME) if self._name else harmless
 
 
 # JSON
@@ -220,5 +226,5 @@ def _array(of: Sequence[str]) -> Markup:
 
 def _json(value: Any) -> Markup:
     """Return JSON in ASCII in which nothing can end the element that it stands in."""
-    text = json.dumps(value, separators=(",", ":"))
+    text = ENCODER.encode(value)
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
