@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
@@ -76,18 +76,16 @@ def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
     missing = len(hosts) - len(report.hosts)  # without a source: of no subnet and no site
 
     def outcome(one: Outcome) -> tuple[Any, ...]:
-        blamed, missing = (
-            tuple(requirements.add(clean(name)) for name in names) for names in (one.blamed, one.missing)
-        )
+        blamed, missing = (tuple(requirements[clean(name)] for name in names) for names in (one.blamed, one.missing))
         return RESULTS.index(one.result), blamed, missing
 
     columns = {
         "names": [clean(host.host) for host in hosts],
         "addresses": ["\n".join(map(clean, host.addresses)) for host in hosts],  # clean text holds no such character
-        "subnet": [subnets.add(clean(host.subnet)) for host in report.hosts] + [subnets.add(None)] * missing,
-        "site": [sites.add(clean(host.site)) for host in report.hosts] + [sites.add(None)] * missing,
-        "outcome": [outcomes.add(tuple(outcome(host.outcome(method)) for method in methods)) for host in hosts],
-        "stopped": [stopped.add(tuple(map(stops.add, dict.fromkeys(_stops(host))))) for host in hosts],
+        "subnet": [subnets[clean(host.subnet)] for host in report.hosts] + [subnets[None]] * missing,
+        "site": [sites[clean(host.site)] for host in report.hosts] + [sites[None]] * missing,
+        "outcome": [outcomes[tuple(outcome(host.outcome(method)) for method in methods)] for host in hosts],
+        "stopped": [stopped[tuple(stops[one] for one in dict.fromkeys(_stops(host)))] for host in hosts],
         "files": [len(host.files) for host in hosts],
     }
     return {
@@ -151,7 +149,7 @@ class _Shared(dict[str | None, int]):
             harmless = harmless.replace(self._address, ADDRESS)
         if self._name:
             harmless = harmless.replace(self._name, NAME)
-        number = self[text] = self._texts.add(harmless)
+        number = self[text] = self._texts[harmless]
         return number
 
 
@@ -196,25 +194,20 @@ class _Details:
 # JSON
 
 
-class _Table(Generic[T]):
-    """Values that are written once and then named by their number."""
+class _Table(dict[T, int]):
+    """Values that are written once and then named by their number: the number of a new one is the next."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[T, int] = {}
-        self.letters = 0
+    letters = 0  # in all of them that are text
 
-    def add(self, value: T) -> int:
-        """Return the number of a value."""
-        number = self._numbers.get(value)
-        if number is None:
-            number = self._numbers[value] = len(self._numbers)
-            self.letters += len(value) if isinstance(value, str) else 0
+    def __missing__(self, value: T) -> int:
+        self.letters += len(value) if isinstance(value, str) else 0
+        number = self[value] = len(self)
         return number
 
     @property
     def rows(self) -> list[T]:
         """All values by their numbers."""
-        return list(self._numbers)
+        return list(self)
 
 
 _NOTHING = Markup("0")
