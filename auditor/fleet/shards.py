@@ -320,7 +320,32 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
 @cache
 def _fields() -> pyarrow.Schema:
     """Return the columns of every summary."""
-    return _table(()).schema
+    import pyarrow as pa
+
+    kinds = {"string": pa.string(), "int64": pa.int64(), "bool": pa.bool_()}
+    texts, numbers = pa.list_(pa.string()), pa.list_(pa.int64())
+
+    def plain(fields: Mapping[str, str]) -> list[tuple[str, Any]]:
+        return [(name, kinds[kind]) for name, kind in fields.items()]
+
+    def structs(fields: Mapping[str, str], *more: tuple[str, Any]) -> Any:
+        return pa.list_(pa.struct([*plain(fields), *more]))
+
+    return pa.schema(
+        [
+            *plain(ENTRY_FIELDS),
+            ("addresses", texts),
+            *plain(SOURCE_FIELDS),
+            ("warnings", structs(WARNING_FIELDS)),
+            ("drops", pa.int64()),
+            ("allows", pa.int64()),
+            ("heard", texts),
+            ("asked", structs(ASKED_FIELDS, ("frames", numbers), ("times_ns", numbers))),
+            ("one_sided_pairs", texts),
+            ("one_sided_hosts", texts),
+            ("flows", structs(KEPT_FIELDS, ("events", structs(EVENT_FIELDS)), ("errors", structs(QUOTE_FIELDS)))),
+        ]
+    )
 
 
 def _check_size(footer: Any, path: Path) -> None:
