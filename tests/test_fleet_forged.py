@@ -205,7 +205,7 @@ def test_what_a_damaged_summary_was_made_of_is_read_again(tmp_path):
     (shard,) = (out / "summaries").iterdir()
     flows = pq.ParquetFile(shard).metadata.row_group(0).column(50)
     content = bytearray(shard.read_bytes())
-    content[flows.data_page_offset + flows.total_compressed_size - 1] ^= 0xFF
+    content[flows.dictionary_page_offset + flows.total_compressed_size - 1] ^= 0xFF  # its last byte
     shard.write_bytes(content)
     (out / "state.json").unlink()
     with pytest.raises(ReportError, match="this summary is broken"):
