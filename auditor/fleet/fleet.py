@@ -31,9 +31,8 @@ from auditor.report import Report, RoleAssignment
 from auditor.roles import CLIENT, SITE_SERVER
 from auditor.ruleset import Ruleset
 from auditor.sources.source import name_of
-from auditor.version import VERSION
+from auditor.version import TOOL, VERSION
 
-TOOL = ("auditor", VERSION)
 FILES_IN_SHARD = 100
 ASIDE = ".unreadable"  # behind the name of a summary that was set aside
 HALF_WRITTEN = re.compile(r"\.[0-9a-f]{24}\.parquet(\..+)?")
