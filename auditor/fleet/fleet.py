@@ -162,10 +162,11 @@ class Fleet:
     def host(self, name: str) -> Report:
         """Return the report on one host, as `auditor analyze` would give it. Raises ReportError if there is none."""
         benches = self._benches()
-        found = [(host, known) for host, known in by_host(self.known).items() if _is_called(name, host, known)]
+        hosts = by_host(self.known)
+        found = [(host, known) for host, known in hosts.items() if _is_called(name, host, known)]
         if not found:
             self._check_read(name)
-            some = ", ".join(sorted(host.name for host in by_host(self.known))[:5])
+            some = ", ".join(sorted(host.name for host in hosts)[:5])
             hint = f"of these there is, for example: {some}"
             raise ReportError(f"there is no source of a computer {name!r} in this fleet", hint=hint)
         if len(found) > 1:
