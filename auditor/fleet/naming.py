@@ -269,6 +269,8 @@ def _host(text: str) -> str:
 
 
 def _address(text: str) -> str | None:
+    if "." not in text and ":" not in text:  # as most names of computers; to try them all takes long
+        return None
     try:
         return str(ipaddress.ip_address(text.strip()))
     except ValueError:
