@@ -184,13 +184,13 @@ class Fleet:
     def _benches(self) -> dict[str, Bench]:
         """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""
         sites: dict[str, set[str]] = {text: set() for text in self.askings}
-        wanted: dict[str, set[str]] = defaultdict(set)
+        rows: dict[str, dict[str, set[int]]] = {text: defaultdict(set) for text in self.askings}
         for one in self.known:
             sites[one.asking].add(one.site)
-            wanted[one.asking].add(one.shard)
+            rows[one.asking][one.shard].add(one.row)
         benches = {}
         for text, asking in self.askings.items():
-            met = _met(shards.contacts(Path(shard)) for shard in sorted(wanted[text]))
+            met = _met(shards.contacts(Path(shard), some) for shard, some in rows[text].items())
             casts = judging.casts(met, sites[text], asking.question)
             benches[text] = Bench(asking.question, asking.facts, asking.methods, casts)
         return benches

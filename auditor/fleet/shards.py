@@ -6,7 +6,7 @@ import ipaddress
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from itertools import accumulate, pairwise
@@ -175,20 +175,20 @@ def outline(path: Path, *, own: bool = False) -> Outline:
     return Outline(known, _unread(file, path), question, _about(file, AUDITOR_KEY))
 
 
-def contacts(path: Path) -> dict[Met, int]:
-    """Return who tried to reach whom by TCP, in all sources of a summary, and when first (nanoseconds since 1970).
+def contacts(path: Path, rows: Container[int]) -> dict[Met, int]:
+    """Return who tried to reach whom by TCP, in some sources of a summary, and when first (nanoseconds since 1970).
 
-    Raises ReportError as `read` does.
+    rows: of these sources. Raises ReportError as `read` does.
     """
     names = ("src_ip", "dst_ip", "dst_port", "start", "protocol", "answer")
     table = _columns_of(opened(path), path, ("site", "addresses", *(f"flows.list.element.{name}" for name in names)))
     flows = table.column("flows").combine_chunks()
-    whose = zip(*(table.column(name).to_pylist() for name in ("site", "addresses")), strict=True)
+    whose = enumerate(zip(*(table.column(name).to_pylist() for name in ("site", "addresses")), strict=True))
     each = [one for one, count in zip(whose, flows.value_lengths().to_pylist(), strict=True) for _ in range(count)]
     first: dict[Met, int] = {}
-    rows = zip(each, *(flows.values.field(name).to_pylist() for name in names), strict=True)
-    for (site, own), src, dst, port, start, protocol, answer in rows:
-        if protocol == "tcp" and answer != "mid-stream":
+    found = zip(each, *(flows.values.field(name).to_pylist() for name in names), strict=True)
+    for (row, (site, own)), src, dst, port, start, protocol, answer in found:
+        if row in rows and protocol == "tcp" and answer != "mid-stream":
             met = (site, src, dst, port, dst in own, answer in STOPPED)
             first[met] = min(start, first.get(met, start))
     return first
