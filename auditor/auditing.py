@@ -15,9 +15,7 @@ from auditor.report import Report
 from auditor.roles import assign, parse_roles, with_content
 from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
 from auditor.site import Site, known_site
-from auditor.version import VERSION
-
-TOOL = ("auditor", VERSION)
+from auditor.version import TOOL
 
 
 def audit(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -37,14 +38,21 @@ def load_report(path: str | Path) -> r.Report:
 def from_dict(document: Any, where: str = "report") -> r.Report:
     """Return the report that `Report.to_dict` gave this document of. Raises ReportError; where: its name there."""
     _check_version(document, where)
-    try:
+    with sound(where, ANEW):
         _checker()(document)
         report = _report(document)
         _check_sense(report)
+    return report
+
+
+@contextmanager
+def sound(where: str, anew: str) -> Iterator[None]:
+    """Raise ReportError for a fault in a saved report, the name of which is where. anew: how it is made again."""
+    try:
+        yield
     except FaultError as fault:
         place = f"{fault.where} " if fault.path else "it "
-        raise ReportError(f"this is not as auditor wrote it: {place}{fault.what}", where=where, hint=ANEW) from None
-    return report
+        raise ReportError(f"this is not as auditor wrote it: {place}{fault.what}", where=where, hint=anew) from None
 
 
 def load_saved(path: str | Path) -> r.Report | FleetReport:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ def test_a_document_of_nobody_is_as_its_schema_says_too():
 
 def test_the_text_and_the_dictionaries_are_the_same():
     assert json.loads(render_fleet_json(site())) == fleet_as_dict(site())
+
+
+def test_a_host_that_a_worker_sends_back_is_the_same_host():
+    assert pickle.loads(pickle.dumps(site().hosts)) == site().hosts
 
 
 def test_each_host_is_a_line():

@@ -154,7 +154,7 @@ def test_what_a_summary_was_made_for_is_checked(summary, tmp_path, question):
     + [{"tz": "Mars/Base"}, {"tz": 5}, {"tz": "\ud800"}, {"ruleset": 5}, {"requirements": None}],
 )
 def test_each_part_of_what_a_summary_was_made_for_is_checked(summary, tmp_path, change):
-    question = json.dumps(json.loads(shards.question_of(summary)) | change)
+    question = json.dumps(json.loads(shards.outline(summary).question) | change)
 
     assert "made for" in refused(forged(summary, tmp_path, question=question))
 
@@ -162,7 +162,7 @@ def test_each_part_of_what_a_summary_was_made_for_is_checked(summary, tmp_path, 
 def test_a_summary_never_makes_another_file_be_opened(summary, tmp_path):
     mine = tmp_path / "mine.toml"
     mine.write_text("no ruleset")
-    question = json.dumps(json.loads(shards.question_of(summary)) | {"ruleset": str(mine)})
+    question = json.dumps(json.loads(shards.outline(summary).question) | {"ruleset": str(mine)})
     with pytest.raises(ReportError, match="does not come with auditor") as error:
         merge(forged(summary, tmp_path, question=question), out=tmp_path / "merged", workers=0)
     assert "--ruleset FILE" in error.value.hint
@@ -205,7 +205,7 @@ def test_what_a_damaged_summary_was_made_of_is_read_again(tmp_path):
     (shard,) = (out / "summaries").iterdir()
     flows = pq.ParquetFile(shard).metadata.row_group(0).column(50)
     content = bytearray(shard.read_bytes())
-    content[flows.data_page_offset + flows.total_compressed_size - 1] ^= 0xFF
+    content[flows.dictionary_page_offset + flows.total_compressed_size - 1] ^= 0xFF  # its last byte
     shard.write_bytes(content)
     (out / "state.json").unlink()
     with pytest.raises(ReportError, match="this summary is broken"):

@@ -366,6 +366,18 @@ def test_only_what_changed_is_read_and_the_report_is_as_if_all_had_been(change, 
     assert outputs("out") == fresh()
 
 
+@pytest.mark.usefixtures("fleet")
+@pytest.mark.parametrize("part", ["logs/BERLIN", "logs/BERLIN/PC00002"])
+@pytest.mark.parametrize("site", ["site.toml", None])
+def test_of_a_part_of_the_files_is_told_what_they_say_alone(part, site):
+    audited("out", site=site)
+    watch = Watch()
+    audited("out", part, site=site, telling=watch)
+    assert watch.begun == []
+    audited("alone", part, site=site)
+    assert outputs("out") == outputs("alone")
+
+
 @pytest.mark.parametrize("pattern", ["{host}/*.log", "{host}/*/*.log", None])
 def test_new_names_of_hosts_need_no_reading(fleet, pattern):
     watch = Watch()

@@ -76,7 +76,7 @@ def test_a_summary_is_the_same_when_it_was_written_and_read(summaries, tmp_path)
     shards.write(tmp_path / "one.parquet", whole, "what was asked")
 
     assert shards.read(tmp_path / "one.parquet") == whole
-    assert shards.question_of(tmp_path / "one.parquet") == "what was asked"
+    assert shards.outline(tmp_path / "one.parquet").question == "what was asked"
 
 
 def test_a_file_that_cannot_be_read_is_told_of(summaries):

@@ -118,6 +118,13 @@ def test_a_capture_is_judged_without_pandas(tmp_path):
     assert python(code + "print('pandas' in sys.modules)", path=ROOT, cwd=tmp_path) == "False"
 
 
+def test_a_host_of_a_fleet_is_judged_without_pandas(tmp_path):
+    auditor.batch(ROOT / "sample_captures" / "smb-dropped.pcap", out=tmp_path / "out", workers=0)
+    (host,) = auditor.load_fleet(tmp_path / "out" / "fleet.json").hosts
+    code = f"import sys; from auditor.fleet.batch import host_report; host_report('out', {host.host!r}); "
+    assert python(code + "print('pandas' in sys.modules)", path=ROOT, cwd=tmp_path) == "False"
+
+
 def test_every_public_name_is_there():
     assert [name for name in auditor.__all__ if getattr(auditor, name, None) is None] == []
 

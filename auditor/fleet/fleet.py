@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,14 +25,14 @@ from auditor.fleet.hosts import Host, Known, by_host
 from auditor.fleet.judging import Bench, Contact
 from auditor.fleet.naming import Names
 from auditor.fleet.plan import Lost, Task
+from auditor.fleet.shards import Met, Outline
 from auditor.fleet.summary import Entry, Summary, Unread, summarised
 from auditor.report import Report, RoleAssignment
 from auditor.roles import CLIENT, SITE_SERVER
 from auditor.ruleset import Ruleset
 from auditor.sources.source import name_of
-from auditor.version import VERSION
+from auditor.version import TOOL, VERSION
 
-TOOL = ("auditor", VERSION)
 FILES_IN_SHARD = 100
 ASIDE = ".unreadable"  # behind the name of a summary that was set aside
 HALF_WRITTEN = re.compile(r"\.[0-9a-f]{24}\.parquet(\..+)?")
@@ -162,10 +162,11 @@ class Fleet:
     def host(self, name: str) -> Report:
         """Return the report on one host, as `auditor analyze` would give it. Raises ReportError if there is none."""
         benches = self._benches()
-        found = [(host, known) for host, known in by_host(self.known).items() if _is_called(name, host, known)]
+        hosts = by_host(self.known)
+        found = [(host, known) for host, known in hosts.items() if _is_called(name, host, known)]
         if not found:
             self._check_read(name)
-            some = ", ".join(sorted(host.name for host in by_host(self.known))[:5])
+            some = ", ".join(sorted(host.name for host in hosts)[:5])
             hint = f"of these there is, for example: {some}"
             raise ReportError(f"there is no source of a computer {name!r} in this fleet", hint=hint)
         if len(found) > 1:
@@ -183,13 +184,13 @@ class Fleet:
     def _benches(self) -> dict[str, Bench]:
         """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""
         sites: dict[str, set[str]] = {text: set() for text in self.askings}
-        wanted: dict[str, set[str]] = defaultdict(set)
+        rows: dict[str, dict[str, set[int]]] = {text: defaultdict(set) for text in self.askings}
         for one in self.known:
             sites[one.asking].add(one.site)
-            wanted[one.asking].add(one.shard)
+            rows[one.asking][one.shard].add(one.row)
         benches = {}
         for text, asking in self.askings.items():
-            met = _met(shards.contacts(Path(shard)) for shard in sorted(wanted[text]))
+            met = _met(shards.contacts(Path(shard), some) for shard, some in rows[text].items())
             casts = judging.casts(met, sites[text], asking.question)
             benches[text] = Bench(asking.question, asking.facts, asking.methods, casts)
         return benches
@@ -220,6 +221,10 @@ class _Wanted:
         file = self.files.get(one.path)
         return file is not None and (file.bytes, file.mtime_ns) == (one.size, one.modified_ns)
 
+    def is_past(self, one: Known | Unread) -> bool:
+        """Tell whether a summary is about a file as it no longer is."""
+        return one.path in self.files and not self.has(one)
+
     def found(self, path: str) -> str:
         """Return the path under which a file was found."""
         file = self.files.get(path)
@@ -244,11 +249,9 @@ def read_new(
     for half in folder.glob(".*"):
         if HALF_WRITTEN.fullmatch(half.name):
             half.unlink(missing_ok=True)
-    for sentence in _set_aside(folder):
-        note(sentence)
     wanted = _Wanted({name_of(Path(file.path)): file for file in files})
-    known, unread = _usable(folder, asking, names, wanted)
-    done = {one.path for one in known} | {one.path for one in unread}
+    found = _old(folder, asking, names, wanted, note)
+    done = {one.path for some in found.values() for each in (some.known, some.unread) for one in each}
     new = [file for path, file in wanted.files.items() if path not in done]
     if new:
         written = set()
@@ -257,7 +260,11 @@ def read_new(
             if isinstance(result, Lost):
                 shards.write(path, _lost(task, result, names), asking.text)
             written.add(path.name)
-        known, unread = _usable(folder, asking, names, wanted, written)
+        # All in these counts: a log that is in use, or that was removed, is not any more as it was found.
+        for path in (folder / name for name in written):
+            found[path] = _renamed(path, shards.outline(path, own=True), asking, names, wanted)
+    known = [one for path in sorted(found) for one in found[path].known]
+    unread = sorted({one for some in found.values() for one in some.unread})
     return Fleet(tuple(known), tuple(unread), {asking.text: asking}, names.expected, names.notes, len(files))
 
 
@@ -271,12 +278,11 @@ def put_together(paths: Iterable[str], rules: Ruleset | None = None) -> Fleet:
     unread: set[Unread] = set()
     askings: dict[str, Asking] = {}
     for path in dict.fromkeys(paths):
-        some, lost = shards.outline(Path(path))
-        text = shards.question_of(Path(path))
-        if text not in askings:
-            askings[text] = asking_of(text, Path(path), rules)
-        known += some
-        unread.update(lost)
+        outline = shards.outline(Path(path))
+        if outline.question not in askings:
+            askings[outline.question] = asking_of(outline.question, Path(path), rules)
+        known += outline.known
+        unread.update(outline.unread)
     check_alike(list(askings.values()))
     read: dict[tuple[str, str, str], int] = {}
     for one in known:
@@ -317,83 +323,56 @@ def summaries_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("[!.]*" + shards.SUFFIX))
 
 
-def _set_aside(folder: Path) -> Iterator[str]:
-    """Rename what cannot be read as a summary: broken, of a newer auditor, or of somebody else; tell each."""
+def _old(
+    folder: Path, asking: Asking, names: Names, wanted: _Wanted, note: Callable[[str], None]
+) -> dict[Path, Outline]:
+    """Return what the summaries of earlier runs say of the wanted files, under the names that these have now.
+
+    A summary that says nothing of them, or answers something else, is removed; what cannot be read as one (broken, of
+    a newer auditor, or of somebody else) is set aside under another name.
+    """
+    found = {}
     for path in summaries_in(folder):
         try:
-            shards.outline(path)
+            outline = shards.outline(path)
         except ReportError as error:
             aside = path.with_name(path.name + ASIDE)
             path.replace(aside)
-            yield f"{path}: {error.what}; it was set aside as {aside.name}, and its logs are read again"
-
-
-def _usable(
-    folder: Path, asking: Asking, names: Names, wanted: _Wanted, written: Container[str] = ()
-) -> tuple[list[Known], list[Unread]]:
-    """Return what the summaries of a folder say of the wanted files, under the names that these have now.
-
-    written: names of the summaries of this run. All in them counts: a log that is in use, or that was removed, is not
-    any more as it was found.
-    """
-    known: list[Known] = []
-    unread: set[Unread] = set()
-
-    def is_old(one: Known | Unread) -> bool:
-        return one.path in wanted.files and not wanted.has(one)
-
-    for path in filter(Path.is_file, summaries_in(folder)):  # a pipe or a folder is none that a run wrote
-        try:
-            some, lost = _outline(path, asking, names, wanted, own=path.name in written)
-        except ReportError:
-            if path.name in written:
-                raise
-            some, lost = [], ()  # damaged: its files are read again
-        if path.name not in written:
-            some, lost = _without(is_old, path, some, lost)
-            some, lost = list(filter(wanted.has, some)), tuple(filter(wanted.has, lost))
-        if not some and not lost:
+            note(f"{path}: {error.what}; it was set aside as {aside.name}, and its logs are read again")
+            continue
+        if outline.auditor == VERSION and asking.can_use(outline.question):
+            outline = _renamed(path, outline, asking, names, wanted)
+            outline = _without_changed(path, outline, wanted)
+            known, unread = list(filter(wanted.has, outline.known)), tuple(filter(wanted.has, outline.unread))
+            if known or unread:
+                found[path] = outline._replace(known=known, unread=unread)
+        if path not in found:
             path.unlink()
-        known += some
-        unread.update(lost)
-    return known, sorted(unread)
+    return found
 
 
-def _outline(
-    path: Path, asking: Asking, names: Names, wanted: _Wanted, *, own: bool
-) -> tuple[list[Known], tuple[Unread, ...]]:
-    """Return the outline of a summary under the names that hosts have now, an empty one if it answers something else.
-
-    own: whether this run wrote it. Raises ReportError if it is damaged.
-    """
-    some, lost = shards.outline(path, own=own)
-    question = shards.question_of(path)
-    if shards.auditor_of(path) != VERSION or not asking.can_use(question):
-        return [], ()
-    hosts = named([one._replace(path=wanted.found(one.path)) for one in some], names)
-    unread = tuple(_unread_of(one, wanted.found(one.path), names) for one in lost)
-    if (question, hosts, unread) != (asking.text, [(one.host, one.site) for one in some], lost):
-        shards.relabel(path, hosts, unread, asking.text)
-        return shards.outline(path)
-    return some, lost
+def _renamed(path: Path, outline: Outline, asking: Asking, names: Names, wanted: _Wanted) -> Outline:
+    """Return the outline of a summary under the names that hosts have now, which stand in it from now on."""
+    hosts = named([one._replace(path=wanted.found(one.path)) for one in outline.known], names)
+    unread = tuple(_unread_of(one, wanted.found(one.path), names) for one in outline.unread)
+    before = [(one.host, one.site) for one in outline.known]
+    if (outline.question, before, outline.unread) == (asking.text, hosts, unread):
+        return outline
+    shards.relabel(path, hosts, unread, asking.text)
+    return shards.outline(path)
 
 
-def _without(
-    is_old: Callable[[Known | Unread], bool], path: Path, some: list[Known], lost: tuple[Unread, ...]
-) -> tuple[list[Known], tuple[Unread, ...]]:
+def _without_changed(path: Path, outline: Outline, wanted: _Wanted) -> Outline:
     """Return the outline of a summary from which is removed what files said before they changed.
 
     So the summaries of one folder say one thing of a file, and what those of several say is of several files.
     """
-    rows, left = [one.row for one in some if not is_old(one)], tuple(one for one in lost if not is_old(one))
-    if len(rows) + len(left) == len(some) + len(lost):
-        return some, lost
-    try:
-        entries = shards.entries(path, rows) if rows else []
-        shards.write(path, Summary(tuple(entries), left), shards.question_of(path))
-        return shards.outline(path)
-    except ReportError:  # broken: its files are read again
-        return [], ()
+    rows = [one.row for one in outline.known if not wanted.is_past(one)]
+    left = tuple(one for one in outline.unread if not wanted.is_past(one))
+    if len(rows) + len(left) == len(outline.known) + len(outline.unread):
+        return outline
+    shards.write(path, Summary(tuple(shards.entries(path, rows)), left), outline.question)
+    return shards.outline(path)
 
 
 def named(some: Sequence[Known], names: Names) -> list[tuple[str, str]]:
@@ -453,13 +432,13 @@ def _entries(places: Sequence[Place]) -> dict[tuple[str, int], Entry]:
     return read
 
 
-def _met(contacts: Iterable[Iterable[Contact]]) -> list[Contact]:
+def _met(contacts: Iterable[Mapping[Met, int]]) -> list[Contact]:
     """Return each contact once, at its first time."""
-    first: dict[Contact, int] = {}
-    for one in (one for some in contacts for one in some):
-        key = one._replace(start_ns=0)
-        first[key] = min(first.get(key, one.start_ns), one.start_ns)
-    return [key._replace(start_ns=first[key]) for key in sorted(first)]
+    first: dict[Met, int] = {}
+    for some in contacts:
+        for met, start in some.items():
+            first[met] = min(start, first.get(met, start))
+    return [Contact(*met, first[met]) for met in sorted(first)]
 
 
 def _targets(

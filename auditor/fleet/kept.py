@@ -131,7 +131,6 @@ class KeptFlows:
     asked: tuple[Asked, ...]
     one_sided: OneSided
     facts: Facts | None
-    hidden: tuple[tuple[str, str], ...] = ()
 
     @cached_property
     def table(self) -> FlowTable:

@@ -16,7 +16,7 @@ from auditor import report as r
 from auditor.errors import ReportError
 from auditor.fleet import document as f
 from auditor.render.fleet_document import KIND, RENAMED, fleet_schema
-from auditor.saved import STANDARD, once, read_json
+from auditor.saved import STANDARD, once, read_json, sound
 from auditor.schema_check import Check, FaultError, compiled
 
 ANEW = "make it anew: auditor batch PATH... -o DIR"
@@ -39,13 +39,10 @@ def load_fleet(path: str | Path) -> f.FleetReport:
 def fleet_from_dict(document: Any, where: str = "report") -> f.FleetReport:
     """Return the report that `fleet_as_dict` gave this document of. Raises ReportError; where: its name there."""
     _check_kind(document, where)
-    try:
+    with sound(where, ANEW):
         _checker()(document)
         report = _report(document)
         _check_sense(report)
-    except FaultError as fault:
-        place = f"{fault.where} " if fault.path else "it "
-        raise ReportError(f"this is not as auditor wrote it: {place}{fault.what}", where=where, hint=ANEW) from None
     return report
 
 

@@ -6,17 +6,16 @@ import ipaddress
 import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
 from itertools import accumulate, pairwise
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from auditor.errors import MissingPackageError, OutputError, ReportError
 from auditor.fleet.hosts import Known
-from auditor.fleet.judging import Contact
 from auditor.fleet.kept import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
 from auditor.fleet.summary import Entry, Summary, Unread
 from auditor.flow_table import MISSING
@@ -30,6 +29,8 @@ from auditor.version import VERSION
 
 if TYPE_CHECKING:
     import pyarrow
+
+Met = tuple[str, str, str, int, bool, bool]  # all of judging.Contact but its time
 
 FORMAT_VERSION = 1
 VERSION_KEY, QUESTION_KEY, UNREAD_KEY = b"auditor.summary", b"auditor.question", b"auditor.unread"
@@ -120,7 +121,7 @@ def _write(path: Path, table: pyarrow.Table, unread: Sequence[Unread], question:
     table = table.replace_schema_metadata(about)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        parquet().write_table(table, beside, compression="zstd", write_page_checksum=True)
+        parquet().write_table(table, beside, compression="lz4", write_page_checksum=True)
         os.replace(beside, path)
     except OSError as error:
         hint = "choose a folder that you may write to, make room; the same command goes on where it was"
@@ -139,54 +140,58 @@ def read(path: Path) -> Summary:
 
 def entries(path: Path, rows: Iterable[int]) -> list[Entry]:
     """Return some entries of a summary, by their rows. Raises ReportError as `read` does."""
-    return list(_entries(_columns_of(opened(path), path).take(list(rows))))
+    table, wanted = _columns_of(opened(path), path), list(rows)
+    is_all = wanted == list(range(len(table)))
+    return list(_entries(table if is_all else table.take(_numbers(wanted))))
 
 
-def outline(path: Path, *, own: bool = False) -> tuple[list[Known], tuple[Unread, ...]]:
-    """Return what is to be known of a summary's rows, and the files that could not be read.
+class Outline(NamedTuple):
+    """What is to be known of a summary without reading all of it.
+
+    known: its rows; unread: the files that could not be read; question: what it was made for, as it was given to
+    `write`; auditor: the version that wrote it.
+    """
+
+    known: list[Known]
+    unread: tuple[Unread, ...]
+    question: str
+    auditor: str
+
+
+def outline(path: Path, *, own: bool = False) -> Outline:
+    """Return the outline of a summary.
 
     All in it is checked, so that what is read of it later can be trusted, unless this very run wrote it (own). Raises
     ReportError as `read` does.
     """
     file = opened(path)
-    asking = _about(file, QUESTION_KEY)
-    names = Known._fields[: -len(("shard", "row", "asking"))]
-    columns = (_columns_of(file, path, names) if own else _checked(file, path).select(names)).to_pydict()
-    known = [
-        Known(
-            **dict(zip(names, values, strict=True)) | {"addresses": tuple(values[-1])},
-            shard=str(path),
-            row=row,
-            asking=asking,
-        )
-        for row, values in enumerate(zip(*(columns[name] for name in names), strict=True))
-    ]
-    return known, _unread(file, path)
+    question = _about(file, QUESTION_KEY)
+    names = Known._fields[: Known._fields.index("shard")]
+    table = _columns_of(file, path, names) if own else _checked(file, path)
+    columns = {name: table.column(name).to_pylist() for name in names}
+    columns["addresses"] = list(map(tuple, columns["addresses"]))
+    rows = enumerate(zip(*columns.values(), strict=True))
+    known = [Known._make((*values, str(path), row, question)) for row, values in rows]
+    return Outline(known, _unread(file, path), question, _about(file, AUDITOR_KEY))
 
 
-def question_of(path: Path) -> str:
-    """Return what a summary was made for, as it was given to `write`."""
-    return _about(opened(path), QUESTION_KEY)
+def contacts(path: Path, rows: Container[int]) -> dict[Met, int]:
+    """Return who tried to reach whom by TCP, in some sources of a summary, and when first (nanoseconds since 1970).
 
-
-def auditor_of(path: Path) -> str:
-    """Return the version of the auditor that wrote a summary."""
-    return _about(opened(path), AUDITOR_KEY)
-
-
-def contacts(path: Path) -> set[Contact]:
-    """Return who tried to reach whom by TCP, in all sources of a summary. Raises ReportError as `read` does."""
+    rows: of these sources. Raises ReportError as `read` does.
+    """
     names = ("src_ip", "dst_ip", "dst_port", "start", "protocol", "answer")
     table = _columns_of(opened(path), path, ("site", "addresses", *(f"flows.list.element.{name}" for name in names)))
     flows = table.column("flows").combine_chunks()
-    whose = zip(*(table.column(name).to_pylist() for name in ("site", "addresses")), strict=True)
+    whose = enumerate(zip(*(table.column(name).to_pylist() for name in ("site", "addresses")), strict=True))
     each = [one for one, count in zip(whose, flows.value_lengths().to_pylist(), strict=True) for _ in range(count)]
+    first: dict[Met, int] = {}
     found = zip(each, *(flows.values.field(name).to_pylist() for name in names), strict=True)
-    return {
-        Contact(site, src, dst, port, dst in own, answer in STOPPED, start)
-        for (site, own), src, dst, port, start, protocol, answer in found
-        if protocol == "tcp" and answer != "mid-stream"
-    }
+    for (row, (site, own)), src, dst, port, start, protocol, answer in found:
+        if row in rows and protocol == "tcp" and answer != "mid-stream":
+            met = (site, src, dst, port, dst in own, answer in STOPPED)
+            first[met] = min(start, first.get(met, start))
+    return first
 
 
 def _columns_of(file: pyarrow.parquet.ParquetFile, path: Path, names: Sequence[str] | None = None) -> pyarrow.Table:
@@ -259,7 +264,7 @@ def _intact(path: Path, what: str, hint: str) -> Iterator[None]:
 
 
 def _about(file: pyarrow.parquet.ParquetFile, key: bytes) -> str:
-    return str((file.schema_arrow.metadata or {}).get(key, b"").decode("utf-8", "replace"))
+    return str((file.metadata.metadata or {}).get(key, b"").decode("utf-8", "replace"))
 
 
 def _unread(file: pyarrow.parquet.ParquetFile, path: Path) -> tuple[Unread, ...]:
@@ -296,9 +301,8 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
         if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe or a device may take for ever
             raise ReportError("this is no file", where=str(path), hint="name the summaries that `auditor batch` wrote")
         file = reader.ParquetFile(path, page_checksum_verification=True)
-        about, fields = file.schema_arrow.metadata or {}, file.schema_arrow.remove_metadata()
-        is_ours = fields.equals(_fields())
-    version = about.get(VERSION_KEY)
+        is_ours = file.schema_arrow.equals(_fields())
+    version = (file.metadata.metadata or {}).get(VERSION_KEY)
     if version is None:
         what = "this Parquet file is no summary that `auditor batch` wrote"
         raise ReportError(what, where=str(path), hint="name the files in the folder `summaries` of its output")
@@ -316,7 +320,32 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
 @cache
 def _fields() -> pyarrow.Schema:
     """Return the columns of every summary."""
-    return _table(()).schema
+    import pyarrow as pa
+
+    kinds = {"string": pa.string(), "int64": pa.int64(), "bool": pa.bool_()}
+    texts, numbers = pa.list_(pa.string()), pa.list_(pa.int64())
+
+    def plain(fields: Mapping[str, str]) -> list[tuple[str, Any]]:
+        return [(name, kinds[kind]) for name, kind in fields.items()]
+
+    def structs(fields: Mapping[str, str], *more: tuple[str, Any]) -> Any:
+        return pa.list_(pa.struct([*plain(fields), *more]))
+
+    return pa.schema(
+        [
+            *plain(ENTRY_FIELDS),
+            ("addresses", texts),
+            *plain(SOURCE_FIELDS),
+            ("warnings", structs(WARNING_FIELDS)),
+            ("drops", pa.int64()),
+            ("allows", pa.int64()),
+            ("heard", texts),
+            ("asked", structs(ASKED_FIELDS, ("frames", numbers), ("times_ns", numbers))),
+            ("one_sided_pairs", texts),
+            ("one_sided_hosts", texts),
+            ("flows", structs(KEPT_FIELDS, ("events", structs(EVENT_FIELDS)), ("errors", structs(QUOTE_FIELDS)))),
+        ]
+    )
 
 
 def _check_size(footer: Any, path: Path) -> None:

@@ -15,11 +15,12 @@ def clean(text: str, *, most: int = MOST) -> str:
 
     Of a text that is too long the middle is left out: at the end stands what to do.
     """
-    tail = min(TAIL, most // 4)
-    shortened = text if len(text) <= most else f"{text[: most - tail - 1]}…{text[len(text) - tail :]}"
-    if shortened.isprintable():
-        return shortened
-    return "".join(one if _harmless(one) else _visible(one) for one in shortened)
+    if len(text) > most:
+        tail = min(TAIL, most // 4)
+        text = f"{text[: most - tail - 1]}…{text[len(text) - tail :]}"
+    if text.isprintable():  # most is
+        return text
+    return "".join(one if _harmless(one) else _visible(one) for one in text)
 
 
 def clean_cell(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 from functools import cache
 from operator import attrgetter
@@ -15,15 +15,13 @@ from auditor.fleet.document import FORMAT_VERSION, FleetReport
 from auditor.render.document import safe_json
 
 KIND = "fleet"  # tells this document from the report of one audit
+LISTS = ("methods", "requirements", "subnets", "sites", "directions", "devices", "changes", "causes")
 RENAMED = {"source": "from", "destination": "to"}  # as in that report
-PLAIN = (str, int)
-PLAIN_TYPES = ("str", "int", "bool", "str | None", "int | None")
-ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def fleet_as_dict(report: FleetReport) -> dict[str, Any]:
     """Return the document; its form is that of fleet.schema.json beside this module."""
-    return {name: list(value) if isinstance(value, Iterator) else value for name, value in _document(report)}
+    return {name: _plain(value) for name, value in _document(report)}
 
 
 def render_fleet_json(report: FleetReport) -> str:
@@ -38,7 +36,7 @@ def write_fleet_json(report: FleetReport, out: BinaryIO) -> None:
     between = "{\n"
     for name, value in _document(report):
         out.write(f'{between}  "{name}": '.encode())
-        if isinstance(value, (list, Iterator)):
+        if isinstance(value, list | tuple):
             _write_lines(value, out)
         else:
             out.write(_line(value))
@@ -54,54 +52,44 @@ def fleet_schema() -> dict[str, Any]:
 
 
 def _document(report: FleetReport) -> Iterator[tuple[str, Any]]:
-    """Yield name and value of all that the document holds; the hosts one by one, because there are many."""
+    """Yield name and value of all that the document holds; what makes it JSON knows the records in it."""
     yield "format_version", FORMAT_VERSION
     yield "kind", KIND
     yield "tool", dict(zip(("name", "version"), report.tool, strict=True))
     yield "ruleset", dict(zip(("id", "title", "reference"), report.ruleset, strict=True))
-    yield "main", report.main
-    yield "asked", list(report.asked)
-    yield "roles", [_table(one) for one in report.roles]
-    yield "coverage", _table(report.coverage)
-    for name in ("methods", "requirements", "subnets", "sites", "directions", "devices", "changes", "causes"):
-        yield name, [_table(one) for one in getattr(report, name)]
-    yield "hosts", (_table(one) for one in report.hosts)
-    for name in ("expected", "limitations"):
-        yield name, list(getattr(report, name))
-    yield "quarantine", [_table(one) for one in report.quarantine]
+    for name in ("main", "asked", "roles", "coverage", *LISTS, "hosts", "expected", "limitations", "quarantine"):
+        yield name, getattr(report, name)
 
 
-def _table(record: Any) -> dict[str, Any]:
+def _record(record: Any) -> dict[str, Any]:
     """Return a record with the names of its fields, those of RENAMED under their other name."""
     kind: Any = type(record)
-    names, values_of, nested = _fields(kind)
-    table = dict(zip(names, values_of(record), strict=True))
-    for name in nested:
-        table[name] = _value(table[name])
-    return table
-
-
-def _value(value: Any) -> Any:
-    """Return a record or a tuple, of records or of plain values, as JSON has it."""
-    if not isinstance(value, tuple):
-        return _table(value)
-    return list(value) if not value or isinstance(value[0], PLAIN) else [_table(one) for one in value]
+    names, values_of = _fields(kind)
+    return dict(zip(names, values_of(record), strict=True))
 
 
 @cache
-def _fields(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]], tuple[str, ...]]:
-    """Return the names of a record's fields, how their values are got, and the names of those that are not plain."""
-    names = {one.name: RENAMED.get(one.name, one.name) for one in fields(kind)}
-    nested = tuple(names[one.name] for one in fields(kind) if one.type not in PLAIN_TYPES)
-    return tuple(names.values()), attrgetter(*names), nested
+def _fields(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """Return the names of a record's fields in the document, and what gets their values."""
+    names = [one.name for one in fields(kind)]
+    return tuple(RENAMED.get(name, name) for name in names), attrgetter(*names)
 
 
-def _write_lines(values: Iterable[Any], out: BinaryIO) -> None:
+# The one walk over a record and all in it is the encoder's, in C: of a large fleet there are millions of records.
+ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, default=_record)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value, and all in it, as dictionaries and lists."""
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else json.loads(ENCODER.encode(value))
+
+
+def _write_lines(values: Sequence[Any], out: BinaryIO) -> None:
     between = b"["
     for one in values:
         out.write(between + b"\n    " + _line(one))
         between = b","
-    out.write(b"[]" if between == b"[" else b"\n  ]")
+    out.write(b"\n  ]" if values else b"[]")
 
 
 def _line(value: Any) -> bytes:

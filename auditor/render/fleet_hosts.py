@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
@@ -25,6 +25,7 @@ RESULTS = (r.FAILS, r.UNPROVEN, NO_EVIDENCE, r.WORKS)  # in the order in which d
 # Stand for the host's own address and name in the texts that hosts share. Cleaned text never holds such a character.
 ADDRESS, NAME = "\ue000", "\ue001"
 SHORTEST_NAME = 4  # that is worth to be replaced
+ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 T = TypeVar("T", bound=Hashable)
 
@@ -75,18 +76,16 @@ def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
     missing = len(hosts) - len(report.hosts)  # without a source: of no subnet and no site
 
     def outcome(one: Outcome) -> tuple[Any, ...]:
-        blamed, missing = (
-            tuple(requirements.add(clean(name)) for name in names) for names in (one.blamed, one.missing)
-        )
+        blamed, missing = (tuple(requirements[clean(name)] for name in names) for names in (one.blamed, one.missing))
         return RESULTS.index(one.result), blamed, missing
 
     columns = {
         "names": [clean(host.host) for host in hosts],
         "addresses": ["\n".join(map(clean, host.addresses)) for host in hosts],  # clean text holds no such character
-        "subnet": [subnets.add(clean(host.subnet)) for host in report.hosts] + [subnets.add(None)] * missing,
-        "site": [sites.add(clean(host.site)) for host in report.hosts] + [sites.add(None)] * missing,
-        "outcome": [outcomes.add(tuple(outcome(host.outcome(method)) for method in methods)) for host in hosts],
-        "stopped": [stopped.add(tuple(map(stops.add, dict.fromkeys(_stops(host))))) for host in hosts],
+        "subnet": [subnets[clean(host.subnet)] for host in report.hosts] + [subnets[None]] * missing,
+        "site": [sites[clean(host.site)] for host in report.hosts] + [sites[None]] * missing,
+        "outcome": [outcomes[tuple(outcome(host.outcome(method)) for method in methods)] for host in hosts],
+        "stopped": [stopped[tuple(stops[one] for one in dict.fromkeys(_stops(host)))] for host in hosts],
         "files": [len(host.files) for host in hosts],
     }
     return {
@@ -135,80 +134,80 @@ def _details(hosts: Sequence[HostResult], report: FleetReport, texts: _Table[str
     return told
 
 
-class _Details:
-    """What is told of one host. Its texts are numbers of rows in the table of texts."""
+class _Shared(dict[str | None, int]):
+    """The numbers of the texts that are told of one host, as rows of the table that all hosts share."""
 
     def __init__(self, host: HostResult, texts: _Table[str]) -> None:
-        self._host, self._texts = host, texts
+        self._texts = texts
         self._address = clean(host.addresses[0]) if host.addresses else ""
         name = clean(host.host)
         self._name = name if len(name) >= SHORTEST_NAME and name != self._address else ""
 
+    def __missing__(self, text: str | None) -> int:
+        harmless = clean(text or "")
+        if self._address:
+            harmless = harmless.replace(self._address, ADDRESS)
+        if self._name:
+            harmless = harmless.replace(self._name, NAME)
+        number = self[text] = self._texts[harmless]
+        return number
+
+
+class _Details:
+    """What is told of one host."""
+
+    def __init__(self, host: HostResult, texts: _Table[str]) -> None:
+        self._host = host
+        self._number = _Shared(host, texts).__getitem__
+
     def told(self, methods: Sequence[str]) -> list[Any]:
         """Return the host as lists; the script knows what stands where."""
-        host = self._host
+        host, number = self._host, self._number
         return [
-            self._all(host.files),
+            list(map(number, host.files)),
             host.records,
-            self._text(host.first_time),
-            self._text(host.last_time),
+            number(host.first_time),
+            number(host.last_time),
             [methods.index(one) for one in host.recommended],
-            self._all(host.warnings),
+            list(map(number, host.warnings)),
             [self._seen(one) for one in host.seen],
         ]
 
     def _seen(self, one: Seen) -> list[Any]:
+        number = self._number
         ends = (one.source.role, one.source.address, one.destination.role, one.destination.address)
         return [
-            *map(self._text, (one.requirement, one.necessity, *ends, one.protocol)),
+            *map(number, (one.requirement, one.necessity, *ends, one.protocol)),
             one.ports,
-            *map(self._text, (one.verdict, one.confidence, one.blocked_at, one.device)),
+            *map(number, (one.verdict, one.confidence, one.blocked_at, one.device)),
             one.attempts,
-            *map(self._text, (one.first_time, one.last_time, one.explanation, one.remedy)),
-            [[self._text(problem.text), int(problem.fatal)] for problem in one.problems],
+            *map(number, (one.first_time, one.last_time, one.explanation, one.remedy)),
+            [[number(problem.text), int(problem.fatal)] for problem in one.problems],
             [self._proof(proof) for proof in one.proof],
         ]
 
     def _proof(self, one: Proof) -> list[Any]:
-        path, display_filter, text = map(self._text, (one.path, one.display_filter, one.text))
+        path, display_filter, text = map(self._number, (one.path, one.display_filter, one.text))
         return [path, one.lines, one.frames, display_filter, text]
-
-    def _all(self, texts: Sequence[str]) -> list[int]:
-        return [self._texts.add(self._shared(text)) for text in texts]
-
-    def _text(self, text: str | None) -> int:
-        return self._texts.add(self._shared(text or ""))
-
-    def _shared(self, text: str) -> str:
-        """Return a text as hosts share it."""
-        harmless = clean(text)
-        if self._address:
-            harmless = harmless.replace(self._address, ADDRESS)
-        return harmless.replace(self._name, NAME) if self._name else harmless
 
 
 # JSON
 
 
-class _Table(Generic[T]):
-    """Values that are written once and then named by their number."""
+class _Table(dict[T, int]):
+    """Values that are written once and then named by their number: the number of a new one is the next."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[T, int] = {}
-        self.letters = 0
+    letters = 0  # in all of them that are text
 
-    def add(self, value: T) -> int:
-        """Return the number of a value."""
-        number = self._numbers.get(value)
-        if number is None:
-            number = self._numbers[value] = len(self._numbers)
-            self.letters += len(value) if isinstance(value, str) else 0
+    def __missing__(self, value: T) -> int:
+        self.letters += len(value) if isinstance(value, str) else 0
+        number = self[value] = len(self)
         return number
 
     @property
     def rows(self) -> list[T]:
         """All values by their numbers."""
-        return list(self._numbers)
+        return list(self)
 
 
 _NOTHING = Markup("0")
@@ -220,5 +219,5 @@ def _array(of: Sequence[str]) -> Markup:
 
 def _json(value: Any) -> Markup:
     """Return JSON in ASCII in which nothing can end the element that it stands in."""
-    text = json.dumps(value, separators=(",", ":"))
+    text = ENCODER.encode(value)
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))

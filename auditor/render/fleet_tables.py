@@ -9,7 +9,6 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -112,8 +111,8 @@ def write_csv(report: FleetReport, table: str, out: BinaryIO) -> None:
     text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=False)
     writer = csv.writer(text)
     writer.writerow(kinds)
-    once = lru_cache(maxsize=4096, typed=True)(_cell)  # most cells are the same in many rows
-    writer.writerows(map(once, row, joints) for row in rows(report, table))
+    for portion in _portions(report, table):
+        writer.writerows(zip(*map(_cells, portion, joints), strict=True))
     text.flush()
     text.detach()
 
@@ -128,12 +127,17 @@ def write_parquet(report: FleetReport, table: str, out: BinaryIO) -> None:
         raise MissingPackageError("Parquet needs the package pyarrow", hint=hint) from None
     kinds = columns(report, table)
     schema = pa.schema([(name, _arrow_type(kind, pa)) for name, kind in kinds.items()])
-    left = rows(report, table)
     with pq.ParquetWriter(out, schema) as writer:
-        while some := list(islice(left, ROW_GROUP)):
-            values = zip(*some, strict=True)
-            arrays = [pa.array(map(_storable, column), one.type) for column, one in zip(values, schema, strict=True)]
+        for portion in _portions(report, table):
+            arrays = [_array(values, one.type, pa) for values, one in zip(portion, schema, strict=True)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+
+
+def _portions(report: FleetReport, table: str) -> Iterator[list[Row]]:
+    """Yield the columns of ROW_GROUP rows at a time: what is done to a whole column is quicker than cell by cell."""
+    left = rows(report, table)
+    while some := list(islice(left, ROW_GROUP)):
+        yield list(zip(*some, strict=True))
 
 
 def _hosts(report: FleetReport) -> Iterator[Row]:
@@ -241,6 +245,12 @@ def _method_columns(methods: Iterable[str]) -> list[str]:
     return names
 
 
+def _cells(values: Row, joint: str) -> Iterator[str]:
+    """Return the cells of a column, each value made into one once: most are the same in many rows."""
+    made = {value: _cell(value, joint) for value in set(values)}
+    return map(made.__getitem__, values)
+
+
 def _cell(value: Any, joint: str) -> str:
     """Return a cell for any value; empty for what is not known. joint: within a list."""
     if isinstance(value, str):
@@ -254,6 +264,13 @@ def _arrow_type(kind: str, pa: Any) -> pa.DataType:
     plain = {TEXT: pa.string(), NUMBER: pa.int64(), FLAG: pa.bool_()}
     lists = {TEXTS: pa.list_(pa.string()), NUMBERS: pa.list_(pa.int64())}
     return (plain | lists)[kind]
+
+
+def _array(values: Row, kind: pa.DataType, pa: Any) -> pa.Array:
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:
+        return pa.array(map(_storable, values), kind)
 
 
 def _storable(value: Any) -> Any:

@@ -70,15 +70,21 @@ def _log_cells(block: pd.DataFrame) -> list[list[Any]]:
     return [
         block["first_line"].tolist(),
         block["rows"].tolist(),
+        *_attempt(block),
+        block["action"].tolist(),
+        block["direction"].tolist(),
+        _numbers(block["process_id"]),
+    ]
+
+
+def _attempt(block: pd.DataFrame) -> list[list[Any]]:
+    return [
         _starts(block),
         block["protocol"].tolist(),
         block["src_ip"].tolist(),
         _numbers(block["src_port"]),
         block["dst_ip"].tolist(),
         _numbers(block["dst_port"]),
-        block["action"].tolist(),
-        block["direction"].tolist(),
-        _numbers(block["process_id"]),
     ]
 
 
@@ -100,12 +106,7 @@ def _cells(block: pd.DataFrame) -> list[list[Any]]:
     return [
         block["first_frame"].tolist(),
         _numbers(block["stream"]),
-        _starts(block),
-        block["protocol"].tolist(),
-        block["src_ip"].tolist(),
-        _numbers(block["src_port"]),
-        block["dst_ip"].tolist(),
-        _numbers(block["dst_port"]),
+        *_attempt(block),
         block["conn_state"].tolist(),
         [f"{sent}/{received}" for sent, received in frames],
         told.tolist(),
