@@ -30,7 +30,7 @@ from auditor.fleet.batch import Audited, batch, host_report, merge
 from auditor.fleet.document import NO_EVIDENCE, Coverage, FleetReport, Outcome, row_of
 from auditor.fleet.folder import FORMS, STATE, SUMMARIES, FleetFolder
 from auditor.fleet.judging import subnet_of
-from auditor.fleet.running import Told
+from auditor.pool.running import Told
 from auditor.ruleset import load_ruleset
 from auditor.shipped import rulesets_folder
 
@@ -168,7 +168,7 @@ def test_dask_changes_nothing(fleet, shards_of):
 def workers_of(pid: int) -> list[int]:
     """Return the worker processes that a process has started."""
     words = [word for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
-    return [int(word) for word in words if b"fleet.worker" in Path(f"/proc/{word}/cmdline").read_bytes()]
+    return [int(word) for word in words if b"pool.worker" in Path(f"/proc/{word}/cmdline").read_bytes()]
 
 
 @linux_only

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from auditor.errors import OutputError, ReportError, SourceError
 from auditor.fleet.asking import Asking, methods_of
-from auditor.fleet.cluster import run_on_cluster
 from auditor.fleet.document import FleetReport
 from auditor.fleet.finding import FoundFile, find_files
 from auditor.fleet.fleet import Runner, put_together, read_new, summaries_in
 from auditor.fleet.folder import MERGED, FleetFolder, told_of
 from auditor.fleet.naming import load_names
-from auditor.fleet.running import Told, run, silent
 from auditor.fleet.shards import SUFFIX, outline, parquet
 from auditor.fleet.summary import digest_of
+from auditor.pool.cluster import run_on_cluster
+from auditor.pool.running import Processes, Told, run, silent
 from auditor.report import Report
 from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.site import known_site
@@ -122,13 +122,14 @@ def batch(
     def reader(new: Sequence[FoundFile]) -> Runner:
         told = telling(len(new), sum(file.bytes for file in new))
         if not dask and scheduler is None:
-            return partial(run, workers=workers, told=told)
+            return partial(processes.run, told=told)
         seen = [str(folder.summaries)]
         return partial(run_on_cluster, scheduler=scheduler, workers=workers, visible=seen, told=told, note=note)
 
     with folder.kept_from_others():
-        fleet = read_new(found.files, asking, names, folder.summaries, reader, note)
-        report = fleet.report(partial(run, workers=workers))
+        with Processes(workers) as processes:
+            fleet = read_new(found.files, asking, names, folder.summaries, reader, note)
+            report = fleet.report(processes.run)
         folder.write(report, what if fleet.final else "", lacking=bool(found.lacking))
     return Audited(folder, new=True)
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 
 from auditor.errors import ArgumentError, SourceError
 from auditor.fleet.wildcards import ANY_FOLDERS, is_pattern, matcher
-from auditor.fleet.written import printable, read_written
+from auditor.fleet.written import read_written
+from auditor.sources.source import name_of
 
 ARCHIVE = re.compile(
     r"\.(?:zip|7z|rar|cab|wim|iso|tar|tgz|tbz2?|txz|tzst|tar\.(?:gz|bz2|xz|zst|lz4|z))$", re.IGNORECASE
@@ -82,7 +83,7 @@ class Found:
         kinds = Counter(one.kind for one in self.left_out)
         first = {one.kind: one for one in reversed(self.left_out)}
         return tuple(
-            f"left out: {printable(first[kind].path)} ({first[kind].why})" + (f" and {more:,} more" if more else "")
+            f"left out: {name_of(first[kind].path)} ({first[kind].why})" + (f" and {more:,} more" if more else "")
             for kind, more in sorted((kind, count - 1) for kind, count in kinds.items())
         )
 
@@ -232,7 +233,7 @@ class _Search:
             return False
         if identity in self._searched:
             if _key(self._searched[identity]) != _key(folder):
-                self._leave_out(folder, f"a folder that is searched already: {printable(self._searched[identity])}")
+                self._leave_out(folder, f"a folder that is searched already: {name_of(self._searched[identity])}")
             return False
         if identity is not None:
             self._searched[identity] = folder
@@ -365,6 +366,6 @@ def _reason(error: OSError) -> str:
 
 
 def _named(paths: Iterable[str]) -> str:
-    names = [printable(path) for path in paths]
+    names = [name_of(path) for path in paths]
     more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more

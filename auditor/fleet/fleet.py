@@ -17,16 +17,16 @@ from typing import Any, NamedTuple
 from auditor.errors import ReportError
 from auditor.fleet import judging, shards
 from auditor.fleet.asking import Asking, asking_of, check_alike
-from auditor.fleet.begun import begin
 from auditor.fleet.counting import FilesRead, fleet_report
 from auditor.fleet.document import FleetReport, HostResult, Quarantined
 from auditor.fleet.finding import FoundFile
 from auditor.fleet.hosts import Host, Known, by_host
 from auditor.fleet.judging import Bench, Contact
 from auditor.fleet.naming import Names
-from auditor.fleet.plan import Lost, Task
 from auditor.fleet.shards import Met, Outline
 from auditor.fleet.summary import Entry, Summary, Unread, summarised
+from auditor.pool.begun import begin
+from auditor.pool.plan import Lost, Task
 from auditor.report import Report, RoleAssignment
 from auditor.roles import CLIENT, SITE_SERVER
 from auditor.ruleset import Ruleset

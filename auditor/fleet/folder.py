@@ -18,11 +18,11 @@ from auditor.errors import OutputError
 from auditor.fleet.document import FleetReport
 from auditor.fleet.saved import load_fleet
 from auditor.fleet.shards import SUFFIX
-from auditor.fleet.written import printable
 from auditor.render.fleet_document import KIND, write_fleet_json
 from auditor.render.fleet_html import render_fleet_html
 from auditor.render.fleet_tables import TABLES, write_csv, write_parquet
 from auditor.render.fleet_text import render_fleet_text
+from auditor.sources.source import name_of
 from auditor.version import VERSION
 
 SUMMARIES, STATE, TEXT, JSON, LOCK = "summaries", "state.json", "report.txt", "fleet.json", ".lock"
@@ -106,7 +106,7 @@ class FleetFolder:
             hint = "choose a folder that you may write to"
             raise OutputError(f"the folder cannot be made ({reason})", where=str(self.path), hint=hint) from error
         if others:
-            what = f"the folder holds other files, such as {printable(min(others))}"
+            what = f"the folder holds other files, such as {name_of(min(others))}"
             raise OutputError(what, where=str(self.path), hint="name a new folder, or add --force")
         self.summaries.mkdir(exist_ok=True)
 

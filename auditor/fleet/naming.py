@@ -19,7 +19,8 @@ from typing import NamedTuple
 
 from auditor.errors import ArgumentError
 from auditor.fleet.wildcards import ANY_FOLDERS, ANY_LETTER, is_pattern, path_regex
-from auditor.fleet.written import printable, read_written
+from auditor.fleet.written import read_written
+from auditor.sources.source import name_of
 
 FROM, MAP = "--host-from", "--host-map"
 PLACES = ("host", "site")
@@ -138,7 +139,7 @@ class Names:
                 return
             example = example or path
         if example:
-            what = f"the pattern fits none of the files, such as {printable(example)}"
+            what = f"the pattern fits none of the files, such as {name_of(example)}"
             raise ArgumentError(what, where=FROM, hint=RIGHT_PATTERN)
 
     def _by_pattern(self, path: str) -> Name | None:
@@ -256,7 +257,7 @@ def _pieces(path: str) -> list[str]:
 
 def _slashed(path: str) -> str:
     """Return a path as it is compared: its slashes go before letters that cannot be written."""
-    return printable(path.replace("\\", "/"))
+    return name_of(path.replace("\\", "/"))
 
 
 def _is_absolute(path: str) -> bool:

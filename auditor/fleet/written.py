@@ -59,8 +59,3 @@ def _content(path: str, what: str, hint: str) -> bytes:
     if content is None:
         raise ArgumentError(f"this is too large for a {what}", where=path, hint=hint)
     return content
-
-
-def printable(path: str) -> str:
-    """Return a path as text that can be written anywhere: a file name need not be Unicode."""
-    return path.encode("utf-8", "backslashreplace").decode()

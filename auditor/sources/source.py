@@ -68,9 +68,9 @@ class Source:
         return self.table.frame
 
 
-def name_of(path: Path) -> str:
+def name_of(path: str | Path) -> str:
     """Return a path as text that can be written anywhere: a file name need not be Unicode, tables and JSON must be."""
-    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def silent(_done: int, _total: int) -> None:

@@ -18,11 +18,11 @@ from contextlib import suppress
 from typing import IO, Any
 
 from auditor.errors import AuditorError, SourceError
-from auditor.fleet.begun import hearing, size_of
-from auditor.fleet.channel import receive, send
-from auditor.fleet.plan import Failure
+from auditor.pool.begun import hearing, size_of
+from auditor.pool.channel import receive, send
+from auditor.pool.plan import Failure
 
-START = "import sys; sys.path[:] = sys.argv[1:]; from auditor.fleet.worker import main; main()"
+START = "import sys; sys.path[:] = sys.argv[1:]; from auditor.pool.worker import main; main()"
 READY, BROKEN, SIZE, BEGUN, DONE, RAISED, REFUSED = "ready", "broken", "size", "begun", "done", "raised", "refused"
 
 NEW_OBJECTS = 100_000  # after which Python looks for garbage, as rarely as the command line does
@@ -32,22 +32,25 @@ KILL_ME_FIRST = "500"  # when memory runs out: rather a worker than the process 
 
 
 def main() -> None:
-    """Take the work, then tasks, from standard input, and answer on standard output, until there are no more."""
+    """Take work, then its tasks, from standard input, and answer on standard output, until there are no more."""
     gc.set_threshold(NEW_OBJECTS)
     parent = os.getppid()
     tasks, answers = _streams()
     _prepare(parent)
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_take, args=(tasks, inbox), daemon=True).start()
-    try:
-        work = pickle.loads(inbox.get())
-    except BaseException as error:
-        send(answers, (BROKEN, f"{type(error).__name__}: {error}"))
-        return
-    send(answers, (READY,))
+    work = None
     while True:
-        files: tuple[str, ...] = pickle.loads(inbox.get())
-        _answer(answers, work, files)
+        try:
+            given = pickle.loads(inbox.get())
+        except BaseException as error:
+            send(answers, (BROKEN, f"{type(error).__name__}: {error}"))
+            return
+        if isinstance(given, tuple):
+            _answer(answers, work, given)
+        else:
+            work = given
+            send(answers, (READY,))
 
 
 def _streams() -> tuple[IO[bytes], IO[bytes]]:

@@ -18,11 +18,11 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from auditor.errors import AuditorError, SourceError
-from auditor.fleet import worker
-from auditor.fleet.begun import hearing, size_of
-from auditor.fleet.capacity import usual_workers
-from auditor.fleet.channel import receive, send, send_bytes
-from auditor.fleet.plan import NOT_ENOUGH_MEMORY, Attempt, Failure, Lost, Plan, Task
+from auditor.pool import worker
+from auditor.pool.begun import hearing, size_of
+from auditor.pool.capacity import usual_workers
+from auditor.pool.channel import receive, send, send_bytes
+from auditor.pool.plan import NOT_ENOUGH_MEMORY, Attempt, Failure, Lost, Plan, Task
 
 Result = TypeVar("Result")
 Work = Callable[[tuple[str, ...]], Result]
@@ -74,7 +74,50 @@ def run(
     """
     if workers == 0:
         return _in_turn(Plan(tasks), work, told)
-    return _Pool(Plan(tasks), pickle.dumps(work), workers or usual_workers(), told, limit).results()
+    return _kept_for_one(tasks, work, workers, told, limit)
+
+
+def _kept_for_one(
+    tasks: Iterable[Task], work: Work[Result], workers: int | None, told: Told, limit: TimeLimit | None
+) -> Iterator[tuple[Task, Result | Lost]]:
+    with Processes(workers) as processes:
+        yield from processes.run(tasks, work, told=told, limit=limit)
+
+
+class Processes:
+    """Processes that go on from one kind of work to the next: to start them takes as long as to read many a log.
+
+    workers: as of `run`. They are started when they are needed, and end with this context.
+    """
+
+    def __init__(self, workers: int | None = None) -> None:
+        self._workers = workers
+        self._heard: Heard = queue.SimpleQueue()
+        self._idle: list[_Worker] = []
+
+    def __enter__(self) -> Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self._idle:
+            one.dismiss()
+        for one in self._idle:
+            one.ended()
+        self._idle.clear()
+
+    def run(
+        self,
+        tasks: Iterable[Task],
+        work: Work[Result],
+        *,
+        told: Told = silent,
+        limit: TimeLimit | None = usual_limit,
+    ) -> Iterator[tuple[Task, Result | Lost]]:
+        """Do as the function `run`; those that have nothing to do wait for the next work."""
+        if self._workers == 0:
+            return _in_turn(Plan(tasks), work, told)
+        count = self._workers or usual_workers()
+        return _Pool(Plan(tasks), pickle.dumps(work), count, told, limit, self._heard, self._idle).results()
 
 
 def _in_turn(plan: Plan, work: Work[Result], told: Told) -> Iterator[tuple[Task, Result | Lost]]:
@@ -135,7 +178,7 @@ class _Reading:
 class _Worker:
     """One process, and what it is at. heard: where its answers go, each with the worker; None when it has ended."""
 
-    def __init__(self, work: bytes, heard: queue.SimpleQueue[tuple[_Worker, Any]]) -> None:
+    def __init__(self, work: bytes, heard: Heard) -> None:
         quiet = None if os.environ.get("AUDITOR_DEBUG") else subprocess.DEVNULL
         self._process = subprocess.Popen(
             [sys.executable, "-c", worker.START, *map(str, sys.path)],
@@ -155,10 +198,17 @@ class _Worker:
         except RuntimeError as error:  # there are as many threads as this system allows
             self.kill()
             raise OSError(str(error)) from error
-        with suppress(OSError):  # it has died already, and will be heard to
-            send_bytes(self._tasks, work)
+        self._work = b""
+        self.learn(work)
 
-    def _listen(self, heard: queue.SimpleQueue[tuple[_Worker, Any]]) -> None:
+    def learn(self, work: bytes) -> None:
+        """Prepare for a work, unless it is the one that it did before."""
+        if work is not self._work:
+            self._work = work
+            with suppress(OSError):  # it has died already, and will be heard to
+                send_bytes(self._tasks, work)
+
+    def _listen(self, heard: Heard) -> None:
         assert self._process.stdout is not None
         with suppress(EOFError, OSError), self._process.stdout as answers:
             while True:
@@ -190,32 +240,38 @@ class _Worker:
         return None
 
 
-class _Pool:
-    """The processes, and the tasks that they are at."""
+Heard = queue.SimpleQueue[tuple[_Worker, Any]]
 
-    def __init__(self, plan: Plan, work: bytes, workers: int, told: Told, limit: TimeLimit | None) -> None:
+
+class _Pool:
+    """The tasks of one work, and the processes that they are at. idle: the processes that wait, before and after."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        work: bytes,
+        workers: int,
+        told: Told,
+        limit: TimeLimit | None,
+        heard: Heard,
+        idle: list[_Worker],
+    ) -> None:
         self._plan, self._work, self._workers, self._told, self._limit = plan, work, workers, told, limit
-        self._heard: queue.SimpleQueue[tuple[_Worker, Any]] = queue.SimpleQueue()
+        self._heard, self._idle = heard, idle
         self._busy: set[_Worker] = set()
-        self._idle: list[_Worker] = []
         self._failed_starts = 0
         self._worked_s = 0.0  # while this process runs: neither asleep, nor stopped, nor left alone by its user
         self._looked = self._checked = time.monotonic()
 
     def results(self) -> Iterator[tuple[Task, Any]]:
-        """Yield all results; no process is left when this ends, however it ends."""
+        """Yield all results; no process is at work when this ends, however it ends."""
         try:
             while self._dispatch():
                 yield from self._next_results()
-            for one in self._idle:
-                one.dismiss()
-            for one in self._idle:
-                one.ended()
         finally:
-            everyone = [*self._busy, *self._idle]
-            for one in everyone:
+            for one in self._busy:
                 one.kill()
-            for one in everyone:
+            for one in self._busy:
                 one.dismiss()
                 one.ended()
 
@@ -242,7 +298,9 @@ class _Pool:
                 one.ended()
             self._idle.clear()
         if self._idle:
-            return self._idle.pop()
+            one = self._idle.pop()
+            one.learn(self._work)
+            return one
         try:
             return _Worker(self._work, self._heard)
         except OSError as error:

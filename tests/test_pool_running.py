@@ -10,21 +10,21 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import fleet_work
+import pool_work
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.errors import AuditorError, OutputError
-from auditor.fleet.begun import begin
-from auditor.fleet.capacity import usable_processors, usual_workers
-from auditor.fleet.plan import Attempt, Failure, Lost, Plan, Task
-from auditor.fleet.running import run, usual_limit
+from auditor.pool.begun import begin
+from auditor.pool.capacity import usable_processors, usual_workers
+from auditor.pool.plan import Attempt, Failure, Lost, Plan, Task
+from auditor.pool.running import Processes, run, usual_limit
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as Linux knows them")
 
 
-def done(*tasks: tuple[str, ...], work=fleet_work.told_names, workers: int = 2, **options) -> dict[str, str]:
+def done(*tasks: tuple[str, ...], work=pool_work.told_names, workers: int = 2, **options) -> dict[str, str]:
     """Run tasks; return what became of each file, by its name. Every file must be delivered exactly once."""
     given = [Task(number, files) for number, files in enumerate(tasks)]
     delivered, fates = [], {}
@@ -43,7 +43,7 @@ def done(*tasks: tuple[str, ...], work=fleet_work.told_names, workers: int = 2, 
 
 def test_every_task_is_done_in_another_process():
     tasks = [Task(number, (f"{number}",)) for number in range(40)]
-    results = list(run(tasks, fleet_work.process, workers=2))
+    results = list(run(tasks, pool_work.process, workers=2))
     assert sorted(task.number for task, _ in results) == list(range(40))
     pids = {pid for _, result in results for pid in result}
     assert len(pids) == 2
@@ -52,17 +52,15 @@ def test_every_task_is_done_in_another_process():
 
 
 def test_without_workers_all_is_done_here():
-    assert list(run([Task(7, ("a", "b"))], fleet_work.process, workers=0)) == [
-        (Task(7, ("a", "b")), (os.getpid(),) * 2)
-    ]
+    assert list(run([Task(7, ("a", "b"))], pool_work.process, workers=0)) == [(Task(7, ("a", "b")), (os.getpid(),) * 2)]
     assert done(("a", "raise", "b"), workers=0) == {"a": "done", "raise": "ValueError: fault in raise", "b": "done"}
 
 
 def test_nothing_to_do_needs_no_process():
-    assert list(run([], fleet_work.names, workers=2)) == []
+    assert list(run([], pool_work.names, workers=2)) == []
 
 
-@pytest.mark.parametrize("work", [fleet_work.names, fleet_work.told_names])
+@pytest.mark.parametrize("work", [pool_work.names, pool_work.told_names])
 @pytest.mark.parametrize(
     ("fate", "how"),
     [
@@ -78,7 +76,7 @@ def test_a_file_that_ends_its_process_is_lost_and_nothing_else_is(work, fate, ho
     assert fates == {**dict.fromkeys("abcdef", "done"), fate: how}
 
 
-@pytest.mark.parametrize("work", [fleet_work.names, fleet_work.told_names])
+@pytest.mark.parametrize("work", [pool_work.names, pool_work.told_names])
 def test_a_file_that_ends_its_process_once_is_done(tmp_path, work):
     path = tmp_path / "once"
     path.touch()
@@ -118,9 +116,9 @@ def test_work_that_no_process_can_load_is_told():
 
 
 def test_processes_that_cannot_start_are_told(monkeypatch):
-    monkeypatch.setattr("auditor.fleet.worker.START", "import os; os._exit(3)")
+    monkeypatch.setattr("auditor.pool.worker.START", "import os; os._exit(3)")
     with pytest.raises(AuditorError, match=r"cannot be started \(exit code 3\)"):
-        list(run([Task(0, ("a",))], fleet_work.names, workers=2))
+        list(run([Task(0, ("a",))], pool_work.names, workers=2))
 
 
 def test_tasks_are_asked_for_one_by_one():
@@ -131,17 +129,36 @@ def test_tasks_are_asked_for_one_by_one():
             asked.append(number)
             yield Task(number, ("a",))
 
-    results = run(tasks(), fleet_work.names, workers=2)
+    results = run(tasks(), pool_work.names, workers=2)
     next(results)
     assert len(asked) < 6
     results.close()
+
+
+def test_processes_go_on_with_the_next_work():
+    tasks = [Task(number, (str(number),)) for number in range(4)]
+    with Processes(2) as processes:
+        first = {pid for _, pids in processes.run(tasks, pool_work.process) for pid in pids}
+        assert sorted(name for _, names in processes.run(tasks, pool_work.names) for name in names) == list("0123")
+        second = {pid for _, pids in processes.run(tasks, pool_work.process) for pid in pids}
+        assert second <= first
+        assert not any(pid == os.getpid() for pid in first)
+    assert not any(map(_lives, first))
+
+
+def test_a_process_that_died_between_two_works_costs_nothing():
+    tasks = [Task(number, (str(number),)) for number in range(4)]
+    with Processes(2) as processes:
+        for pid in {pid for _, pids in processes.run(tasks, pool_work.process) for pid in pids}:
+            os.kill(pid, signal.SIGKILL)
+        assert sorted(name for _, names in processes.run(tasks, pool_work.names) for name in names) == list("0123")
 
 
 def test_progress_adds_up_also_when_something_dies(tmp_path):
     for name in ("a", "b", "kill", "c", "raise"):
         (tmp_path / name).write_bytes(b"x" * 100)
     paths = tuple(str(path) for path in sorted(tmp_path.iterdir()))
-    for work in (fleet_work.names, fleet_work.told_names):
+    for work in (pool_work.names, pool_work.told_names):
         told = []
         done(paths, work=work, told=lambda *words, told=told: told.append(words))
         assert (sum(files for _, files, _ in told), sum(size for _, _, size in told)) == (5, 500)
@@ -149,7 +166,7 @@ def test_progress_adds_up_also_when_something_dies(tmp_path):
 
 
 def test_giving_up_ends_all_processes():
-    results = run([Task(0, ("a",)), Task(1, ("hang",)), Task(2, ("stuck",))], fleet_work.told_names, workers=3)
+    results = run([Task(0, ("a",)), Task(1, ("hang",)), Task(2, ("stuck",))], pool_work.told_names, workers=3)
     next(results)
     mine = _children(os.getpid())
     assert len(mine) >= 1
@@ -162,11 +179,11 @@ def test_giving_up_ends_all_processes():
 COORDINATOR = """
 import sys
 sys.path[:0] = {path!r}
-import fleet_work
-from auditor.fleet.plan import Task
-from auditor.fleet.running import run
+import pool_work
+from auditor.pool.plan import Task
+from auditor.pool.running import run
 tasks = [Task(0, ("hang",)), Task(1, ("stuck",)), Task(2, ("a",))]
-for _ in run(tasks, fleet_work.told_names, workers=3):
+for _ in run(tasks, pool_work.told_names, workers=3):
     print("running", flush=True)
 """
 
@@ -193,7 +210,7 @@ def test_no_process_is_left_when_the_one_that_started_them_dies(number):
 def _children(pid: int) -> list[int]:
     """Return the workers that a process has started."""
     words = [word for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
-    return [int(word) for word in words if b"fleet.worker" in Path(f"/proc/{word}/cmdline").read_bytes()]
+    return [int(word) for word in words if b"pool.worker" in Path(f"/proc/{word}/cmdline").read_bytes()]
 
 
 def _lives(pid: int) -> bool:
@@ -210,7 +227,7 @@ def _lives(pid: int) -> bool:
 )
 def test_every_file_is_delivered_once_whatever_dies(tasks, telling):
     named = [tuple(f"{number}-{at}-{fate}" for at, fate in enumerate(fates)) for number, fates in enumerate(tasks)]
-    fates = done(*named, work=fleet_work.told_names if telling else fleet_work.names)
+    fates = done(*named, work=pool_work.told_names if telling else pool_work.names)
     assert {name for name, how in fates.items() if how == "done"} == {
         name for files in named for name in files if name.endswith("ok")
     }
@@ -266,7 +283,7 @@ def test_workers_are_as_many_as_the_container_may_use(tmp_path):
 def test_workers_that_somebody_kills_in_mid_run_cost_nothing():
     tasks = [Task(number, tuple(f"{number}-{at}-slow" for at in range(2))) for number in range(12)]
     delivered, killed = [], []
-    for task, result in run(tasks, fleet_work.told_names, workers=2):
+    for task, result in run(tasks, pool_work.told_names, workers=2):
         assert not isinstance(result, Lost)
         delivered += task.files
         for pid in [pid for pid in _children(os.getpid()) if pid not in killed][: len(killed) < 3]:

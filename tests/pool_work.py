@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from auditor.errors import OutputError
-from auditor.fleet.begun import begin
+from auditor.pool.begun import begin
 
 
 def names(files: tuple[str, ...]) -> tuple[str, ...]:

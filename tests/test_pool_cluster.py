@@ -14,19 +14,19 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-import fleet_work
+import pool_work
 import pytest
 
 from auditor.errors import ArgumentError, AuditorError, MissingPackageError, OutputError
-from auditor.fleet import cluster
-from auditor.fleet.cluster import run_on_cluster
-from auditor.fleet.plan import Lost, Task
+from auditor.pool import cluster
+from auditor.pool.cluster import run_on_cluster
+from auditor.pool.plan import Lost, Task
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingPackageError, match=r'pip install "dask\[distributed\]"'):
-        list(run_on_cluster([], fleet_work.names))
+        list(run_on_cluster([], pool_work.names))
 
 
 needs_dask = pytest.mark.skipif(
@@ -64,7 +64,7 @@ def test_a_file_that_ends_its_worker_hangs_or_raises_is_lost_and_nothing_else_is
     told, notes = [], []
     results = run_on_cluster(
         iter(tasks),
-        fleet_work.told_names,
+        pool_work.told_names,
         workers=2,
         limit=lambda _: 4,
         told=lambda *words: told.append(words),
@@ -112,7 +112,7 @@ def scheduler(tmp_path_factory):
 def test_a_scheduler_that_runs_elsewhere_is_used(scheduler, files):
     address, _ = scheduler
     tasks, notes = [files(number, f"a{number}", "kill" if number == 3 else f"b{number}") for number in range(5)], []
-    found = fates(tasks, run_on_cluster(tasks, fleet_work.names, scheduler=address, note=notes.append))
+    found = fates(tasks, run_on_cluster(tasks, pool_work.names, scheduler=address, note=notes.append))
     assert [name for name, fate in found.items() if fate != "done"] == ["kill"]
     setting = "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES=2"
     assert notes == [f"a file may end 4 workers before it is given up: start the scheduler with {setting}"]
@@ -124,22 +124,22 @@ def test_workers_that_see_other_folders_are_told_before_anything_is_done(schedul
     monkeypatch.chdir(tmp_path)
     files(0, "a")
     with pytest.raises(AuditorError, match=rf"tcp://.*: this worker cannot see a - its current folder is {folder}"):
-        list(run_on_cluster([Task(0, ("a",))], fleet_work.names, scheduler=address))
+        list(run_on_cluster([Task(0, ("a",))], pool_work.names, scheduler=address))
     with pytest.raises(AuditorError, match=r"cannot see /no/such/out - all workers need the same folders"):
-        list(run_on_cluster([files(0, "a")], fleet_work.names, scheduler=address, visible=["/no/such/out"]))
+        list(run_on_cluster([files(0, "a")], pool_work.names, scheduler=address, visible=["/no/such/out"]))
 
 
 @needs_dask
 def test_another_version_on_a_worker_is_told(scheduler, files, monkeypatch):
     monkeypatch.setattr(cluster, "VERSION", "0.0.1")
     with pytest.raises(AuditorError, match=r"version .* there and 0\.0\.1 here - .*pip install \"\.\[cluster\]\""):
-        list(run_on_cluster([files(0, "a")], fleet_work.names, scheduler=scheduler[0]))
+        list(run_on_cluster([files(0, "a")], pool_work.names, scheduler=scheduler[0]))
 
 
 @needs_dask
 def test_a_full_disk_of_a_worker_ends_it_all(scheduler, files):
     with pytest.raises(OutputError, match="the disk is full - make room"):
-        list(run_on_cluster([files(0, "a", "full")], fleet_work.names, scheduler=scheduler[0]))
+        list(run_on_cluster([files(0, "a", "full")], pool_work.names, scheduler=scheduler[0]))
 
 
 @needs_dask
@@ -150,7 +150,7 @@ def test_a_scheduler_that_does_not_answer_is_told_soon(monkeypatch):
         port = free.getsockname()[1]
     began = time.monotonic()
     with pytest.raises(AuditorError, match=rf"^tcp://127.0.0.1:{port}: no Dask scheduler answers there - check"):
-        list(run_on_cluster([Task(0, ("a",))], fleet_work.names, scheduler=f"tcp://127.0.0.1:{port}"))
+        list(run_on_cluster([Task(0, ("a",))], pool_work.names, scheduler=f"tcp://127.0.0.1:{port}"))
     assert time.monotonic() - began < 8
 
 
@@ -162,7 +162,7 @@ def test_a_port_behind_which_something_else_listens_is_told(monkeypatch):
         port = web.getsockname()[1]
         threading.Thread(target=_answer, args=(web,), daemon=True).start()
         with pytest.raises(AuditorError, match=rf"^tcp://127.0.0.1:{port}: no Dask scheduler answers there - check"):
-            list(run_on_cluster([Task(0, ("a",))], fleet_work.names, scheduler=f"tcp://127.0.0.1:{port}"))
+            list(run_on_cluster([Task(0, ("a",))], pool_work.names, scheduler=f"tcp://127.0.0.1:{port}"))
 
 
 def _answer(server: socket.socket) -> None:
@@ -176,7 +176,7 @@ def _answer(server: socket.socket) -> None:
 @needs_dask
 def test_what_is_no_address_is_told():
     with pytest.raises(ArgumentError, match=r"'cluster' is no address of a scheduler - .*tcp://10\.0\.0\.5:8786"):
-        list(run_on_cluster([], fleet_work.names, scheduler="cluster"))
+        list(run_on_cluster([], pool_work.names, scheduler="cluster"))
 
 
 @needs_dask
@@ -188,4 +188,4 @@ def test_a_scheduler_without_workers_is_told(monkeypatch):
         LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as empty,
         pytest.raises(AuditorError, match=r"this scheduler has no workers - start some: dask worker tcp://"),
     ):
-        list(run_on_cluster([Task(0, ("a",))], fleet_work.names, scheduler=empty.scheduler_address))
+        list(run_on_cluster([Task(0, ("a",))], pool_work.names, scheduler=empty.scheduler_address))

@@ -21,11 +21,11 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from auditor.errors import ArgumentError, AuditorError, MissingPackageError, SourceError
-from auditor.fleet.begun import hearing, size_of
-from auditor.fleet.capacity import usual_workers
-from auditor.fleet.plan import NOT_ENOUGH_MEMORY, Attempt, Failure, Lost, Plan, Task
-from auditor.fleet.running import TimeLimit, Told, Work, silent, too_slow, usual_limit
-from auditor.fleet.written import printable
+from auditor.pool.begun import hearing, size_of
+from auditor.pool.capacity import usual_workers
+from auditor.pool.plan import NOT_ENOUGH_MEMORY, Attempt, Failure, Lost, Plan, Task
+from auditor.pool.running import TimeLimit, Told, Work, silent, too_slow, usual_limit
+from auditor.sources.source import name_of
 from auditor.version import VERSION
 
 if TYPE_CHECKING:
@@ -219,9 +219,7 @@ def _unseen(address: str, paths: list[str], folder: str) -> AuditorError:
     hint = "all workers need the same folders under the same paths: name the files by a share that all of them have"
     if not os.path.isabs(paths[0]):
         hint = f"its current folder is {folder}: name the files by their whole paths, on a share that all workers have"
-    return AuditorError(
-        f"this worker cannot see {_first([printable(path) for path in paths])}", where=address, hint=hint
-    )
+    return AuditorError(f"this worker cannot see {_first([name_of(path) for path in paths])}", where=address, hint=hint)
 
 
 class _Run:
