@@ -24,16 +24,19 @@ from auditor.fleet.hosts import Host, Known, by_host
 from auditor.fleet.judging import Bench, Contact
 from auditor.fleet.naming import Names
 from auditor.fleet.shards import Met, Outline
-from auditor.fleet.summary import Entry, Summary, Unread, summarised
+from auditor.fleet.summary import Entry, Summary, Unread, summarising
 from auditor.pool.begun import begin
 from auditor.pool.plan import Lost, Task
 from auditor.report import Report, RoleAssignment
 from auditor.roles import CLIENT, SITE_SERVER
 from auditor.ruleset import Ruleset
+from auditor.sources.log_addresses import LogAddresses
 from auditor.sources.source import name_of
+from auditor.sources.together import Steps, together
 from auditor.version import TOOL, VERSION
 
 FILES_IN_SHARD = 100
+READ_TOGETHER = 16  # short logs: more of them gain nothing more
 ASIDE = ".unreadable"  # behind the name of a summary that was set aside
 HALF_WRITTEN = re.compile(r"\.[0-9a-f]{24}\.parquet(\..+)?")
 MOST_SITES = 5  # that are named in a sentence
@@ -61,14 +64,18 @@ class Reading:
 
     def __call__(self, files: tuple[str, ...]) -> str:
         """Return the path of the shard."""
-        found = [self._summarised(file) for file in files]
+        found = [one for some in _portions(files, READ_TOGETHER) for one in self._summarised(some)]
         path = self.folder / shard_name(files)
         shards.write(path, Summary().merge(*found), self.asking.text)
         return str(path)
 
-    def _summarised(self, file: str) -> Summary:
+    def _summarised(self, files: Sequence[str]) -> list[Summary]:
+        addresses = LogAddresses()
+        return together(self._steps(file, addresses) for file in files)
+
+    def _steps(self, file: str, addresses: LogAddresses) -> Steps[Summary]:
         begin(file)
-        return summarised(file, self.asking.question, self.names)
+        return (yield from summarising(file, self.asking.question, self.names, addresses))
 
 
 class Place(NamedTuple):
@@ -291,6 +298,10 @@ def put_together(paths: Iterable[str], rules: Ruleset | None = None) -> Fleet:
     # What was read in a later run is no longer lost; without its host it may be a file of another site.
     left = [one for one in unread if not one.host or read.get((one.site, one.host, one.path), -1) < one.modified_ns]
     return Fleet(tuple(known), tuple(sorted(left)), askings, notes=_versions(known))
+
+
+def _portions(files: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [files[begin : begin + size] for begin in range(0, len(files), size)]
 
 
 def tasks_of(files: Sequence[FoundFile]) -> list[Task]:

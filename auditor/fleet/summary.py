@@ -16,9 +16,11 @@ from auditor.fleet.naming import Names
 from auditor.intake import check, documented_ports
 from auditor.roles import Given, assign, parse_roles
 from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
-from auditor.sources.reading import read
+from auditor.sources.log_addresses import LogAddresses
+from auditor.sources.reading import reading
 from auditor.sources.source import CAPTURE, Source, name_of
 from auditor.sources.tally import Tally
+from auditor.sources.together import Steps, alone
 
 MOST_ADDRESSES = 16
 PIECE = 256 * 1024
@@ -132,13 +134,22 @@ def summarise(
 
 def summarised(path: str | Path, question: Question, names: Names | None = None) -> Summary:
     """Summarise one source for a question. names: tells whose it is, if anybody said so."""
-    file, names = Path(path), names or Names()
+    return alone(summarising(path, question, names or Names()))
+
+
+def summarising(
+    path: str | Path, question: Question, names: Names, addresses: LogAddresses | None = None
+) -> Steps[Summary]:
+    """Summarise one source in steps, so that short logs can be read together, as auditor.sources.reading.reading."""
+    file = Path(path)
     size = modified_ns = 0
     try:
         with suppress(OSError, ValueError):  # `read` says better what is wrong with it
             before = file.stat()
             size, modified_ns = before.st_size, before.st_mtime_ns
-        source = read(file, lambda: documented_ports(question.ruleset), tz=question.tz)
+        source = yield from reading(
+            file, lambda: documented_ports(question.ruleset), tz=question.tz, addresses=addresses
+        )
         if source.records or source.skipped:
             check(source)
         digest = digest_of(file)

@@ -7,30 +7,39 @@ from pathlib import Path
 
 from auditor.log_flows import LogFlowBuilder, LogFlows
 from auditor.sources.clock import Clock
+from auditor.sources.log_addresses import LogAddresses
 from auditor.sources.log_rows import CANONICAL
 from auditor.sources.pfirewall import LogReader, recognise
 from auditor.sources.source import FIREWALL_LOG, Advance, Source, name_of
 from auditor.sources.tally import Tally
+from auditor.sources.together import Steps
 from auditor.sources.warnings import THEY_READ, SourceWarning
 
 
-def read_firewall_log(raw: io.BufferedReader, path: Path, clock: Clock, advance: Advance) -> Source | None:
+def firewall_log(
+    raw: io.BufferedReader, path: Path, clock: Clock, advance: Advance, addresses: LogAddresses | None
+) -> Steps[Source | None]:
     """Return the flows, counts and warnings of one log, None if the file is nothing like one.
 
-    raw: the file, at its beginning; path: its name. Raises SourceError as `recognise` does.
+    raw: the file, at its beginning; path: its name; addresses: where those of several logs are numbered, None for this
+    one alone. Raises SourceError as `recognise` does.
     """
     builder = LogFlowBuilder()
-    with LogReader(raw, clock) as reader:
+    with LogReader(raw, clock, addresses) as reader:
         schema = recognise(reader.beginning(), path)
         if schema is None:
             return None
         reader.schema = schema
-        for rows in reader:
-            builder.add(rows)
-            advance(reader.position, reader.bytes)
-    addresses, name = reader.addresses, name_of(path)
-    attempts = builder.finish(addresses)
-    details = LogFlows(name, attempts, addresses, builder.facts(reader, attempts))
+        if reader.is_short:
+            for section in reader.sections():
+                builder.add(reader.rows((yield section)))
+        else:
+            for rows in reader:
+                builder.add(rows)
+                advance(reader.position, reader.bytes)
+    numbered, name = reader.addresses, name_of(path)
+    attempts = builder.finish(numbered)
+    details = LogFlows(name, attempts, numbered, builder.facts(reader, attempts))
     notes = ", ".join(filter(None, (reader.encoding, "gzip" * reader.gzipped)))
     return Source(
         path=name,

@@ -38,6 +38,7 @@ from auditor.sources.warnings import SourceWarning
 from auditor.sources.window import Window
 
 PIECE = 4 * 1024 * 1024
+SHORT = 64 * 1024
 HEAD = 64 * 1024
 LONGEST_LINE = 64 * 1024
 KEEP_MEMORY = 31 * 1024 * 1024
@@ -60,10 +61,11 @@ class LogReader:
     raw: the file, at its beginning; schema: the columns until a #Fields line says better, to be set before the rows are
     asked for (`beginning` and `recognise` tell). bytes: size of the file; encoding: "" for single bytes, else its name;
     gzipped: whether it was packed; headed: whether a #Fields line was seen; addresses: by number; account: what the
-    lines were; warnings: what is wrong with the file as a whole; clock: turns local times into UTC.
+    lines were; warnings: what is wrong with the file as a whole; clock: turns local times into UTC. numbered: where its
+    addresses get their numbers, which several logs may share.
     """
 
-    def __init__(self, raw: io.BufferedReader, clock: Clock) -> None:
+    def __init__(self, raw: io.BufferedReader, clock: Clock, numbered: LogAddresses | None = None) -> None:
         self._raw = raw
         self.schema = Schema(())
         self.clock = clock
@@ -71,7 +73,7 @@ class LogReader:
         self.bytes = self.position = 0
         self.encoding = ""
         self.headed = False
-        self._addresses = LogAddresses()
+        self._addresses = numbered or LogAddresses()
         self.account = LogAccount()
         self.warnings: list[SourceWarning] = []
         self._begin()
@@ -105,13 +107,18 @@ class LogReader:
             self._begin()
         return head if len(head) < HEAD else head[:HEAD].rpartition(b"\n")[0] or head[:HEAD]
 
+    @property
+    def is_short(self) -> bool:
+        """Whether the log is so short that it is worth while to read it together with others."""
+        return self.bytes <= SHORT and not self.gzipped
+
     def __iter__(self) -> Iterator[Rows]:
         """Yield batches of rows in file order; small logs are read here, the parts of large ones two at a time."""
-        sections = self._sections()
+        sections = self.sections()
         begin = list(itertools.islice(sections, 2))
         if len(begin) < 2 or self.bytes <= PIECE:
             for section in itertools.chain(begin, sections):
-                yield self._numbered(read_section(section, self._addresses))
+                yield self.rows(read_section(section))
             return
         # The C library of Linux gives memory back at once, and has to be given it again for the next piece; to free one
         # large block is what teaches it to keep some. That is a fifth of the time.
@@ -119,14 +126,14 @@ class LogReader:
         with ThreadPoolExecutor(AT_ONCE) as readers:
             coming: deque[Future[Read]] = deque()
             for section in itertools.chain(begin, sections):
-                coming.append(readers.submit(read_section, section, self._addresses))
+                coming.append(readers.submit(read_section, section))
                 if len(coming) > AHEAD:
-                    yield self._numbered(coming.popleft().result())
+                    yield self.rows(coming.popleft().result())
             while coming:
-                yield self._numbered(coming.popleft().result())
+                yield self.rows(coming.popleft().result())
 
-    def _numbered(self, read: Read) -> Rows:
-        """Give the lines of a section the numbers that they have in the whole log, its times the zone."""
+    def rows(self, read: Read) -> Rows:
+        """Return the rows of the next section, with the numbers that their lines have in the log, and the time zone."""
         before = self.account.lines
         self.account.add(read.account)
         rows = read.rows
@@ -134,12 +141,13 @@ class LogReader:
             return rows
         return rows.but(line=rows.line + before, time_s=self.clock.utc(rows.time_s, read.utc))
 
-    def _sections(self) -> Iterator[Section]:
+    def sections(self) -> Iterator[Section]:
         """Cut the log into sections of whole lines, each under one schema."""
         for data in whole_lines(self._every_piece()):
             size = len(data) - len(PADDING)
             for begin, end in self._under_headers(data, size):
-                yield Section(data if end - begin == size else data[begin:end] + PADDING, self.schema)
+                whole = data if end - begin == size else data[begin:end] + PADDING
+                yield Section(whole, self.schema, self._addresses)
 
     def _under_headers(self, data: bytes, size: int) -> Iterator[tuple[int, int]]:
         """Cut where a header changes how the lines behind it are to be read."""

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -24,9 +24,13 @@ from auditor.sources.event_log import is_event_log
 from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.packets import UNWANTED_ERRORS, PacketReader, Tunnels
 from auditor.sources.source import CAPTURE, EVENT_LOG, Advance, Source, name_of, silent
+from auditor.sources.together import Steps, alone
 from auditor.sources.warnings import SourceWarning
 
-# What reads logs is imported where it is needed: it needs pandas, which takes longer to load than many a capture.
+if TYPE_CHECKING:
+    from auditor.sources.log_addresses import LogAddresses
+
+# What reads logs is imported where it is needed: to load it takes as long as to read many a capture.
 
 # Formats that are often mistaken for captures: first bytes, what it is, what to do.
 KNOWN_FORMATS = (
@@ -66,11 +70,23 @@ def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None, a
     read of a cut or damaged file is kept and the rest told as a warning. Raises SourceError when the file is
     missing, of another kind, or its header cannot be read, and ArgumentError when tz is no time zone.
     """
+    return alone(reading(path, ports, tz=tz, advance=advance))
+
+
+def reading(
+    path: str | Path,
+    ports: Ports = frozenset,
+    *,
+    tz: str | None = None,
+    advance: Advance = silent,
+    addresses: LogAddresses | None = None,
+) -> Steps[Source]:
+    """Do as `read`, in steps, so that short logs can be read together. addresses: where those of all are numbered."""
     file, clock = Path(path), Clock(parse_zone(tz))
     with _opened(file) as raw:
         head = _head(file, raw)
         if not _is_capture(head) and not is_event_log(head):
-            return _read_firewall_log(file, raw, head, clock, advance)
+            return (yield from _firewall_log(file, raw, head, clock, advance, addresses))
     return _read_capture(file, ports, advance) if _is_capture(head) else _read_event_log(file)
 
 
@@ -78,14 +94,21 @@ def _is_capture(head: bytes) -> bool:
     return head[:4] in PCAP_MAGICS or head[:4] == PCAPNG_MAGIC
 
 
-def _read_firewall_log(path: Path, raw: io.BufferedReader, head: bytes, clock: Clock, advance: Advance) -> Source:
+def _firewall_log(
+    path: Path,
+    raw: io.BufferedReader,
+    head: bytes,
+    clock: Clock,
+    advance: Advance,
+    addresses: LogAddresses | None,
+) -> Steps[Source]:
     """Return what a firewall log holds; raise SourceError if it is none."""
     if _known_format(head):
         raise _not_a_source(path, head)
-    from auditor.sources.firewall_log import read_firewall_log
+    from auditor.sources.firewall_log import firewall_log
 
     try:
-        source = read_firewall_log(raw, path, clock, advance)
+        source = yield from firewall_log(raw, path, clock, advance, addresses)
     except OSError as error:
         raise _unreadable(path, error) from error
     if source is None:

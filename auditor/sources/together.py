@@ -1,0 +1,45 @@
+"""Read short logs together: for each alone NumPy's own overhead takes longer than its few rows.
+
+What reads a source is a generator: it yields the sections of a short log, and goes on with what was read of them.
+Whoever drives it reads them, those of one source or of several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from auditor.sources.log_rows import Read, Section
+
+Found = TypeVar("Found")
+Steps = Generator["Section", "Read", Found]
+
+
+def alone(steps: Steps[Found]) -> Found:
+    """Return what one of them comes to."""
+    return together([steps])[0]
+
+
+def together(every: Iterable[Steps[Found]]) -> list[Found]:
+    """Return what all of them come to, in their order. Those whose addresses are numbered together are read at once."""
+    found: dict[int, Found] = {}
+    waiting: dict[int, tuple[Steps[Found], Section]] = {}
+
+    def go_on(number: int, steps: Steps[Found], read: Read | None) -> None:
+        try:
+            waiting[number] = steps, steps.send(read)  # type: ignore[arg-type] # None begins it
+        except StopIteration as end:
+            found[number] = end.value
+
+    for number, steps in enumerate(every):
+        go_on(number, steps, None)
+    while waiting:
+        from auditor.sources.log_rows import read_sections
+
+        asked = dict(waiting)
+        waiting.clear()
+        read = read_sections([section for _, section in asked.values()])
+        for (number, (steps, _)), one in zip(asked.items(), read, strict=True):
+            go_on(number, steps, one)
+    return [found[number] for number in sorted(found)]
