@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 import json
@@ -24,8 +25,11 @@ from auditor.intake import read_all
 from auditor.log_flows import LOG_COLUMNS
 from auditor.render.log_flows import write as write_table
 from auditor.sources import pfirewall
+from auditor.sources.log_addresses import LogAddresses
 from auditor.sources.reading import read as read_path
+from auditor.sources.reading import reading
 from auditor.sources.source import Source
+from auditor.sources.together import Steps, together
 
 SYN = "2024-06-05 10:00:{:02} DROP TCP 10.0.0.5 10.0.0.20 50000 445 52 S 2738703890 0 8192 - - - RECEIVE"
 PUSH = [SYN.format(second) for second in (0, 3, 9)]
@@ -513,6 +517,74 @@ def whole_and_divided(write):
         return None if None in results else (results[0], results[1])
 
     return both
+
+
+# several logs at once
+
+
+FINE = [row for row in MIX if row != LOST]  # what is read at once, unless another log spoils it
+
+
+def read_together(*paths: Path) -> list[Source | SourceError]:
+    """Read logs as a fleet's are read: their addresses numbered together, the short ones at once."""
+    addresses = LogAddresses()
+
+    def one(path: Path) -> Steps[Source | SourceError]:
+        try:
+            return (yield from reading(path, addresses=addresses))
+        except SourceError as error:
+            return error
+
+    return together(map(one, paths))
+
+
+def everything(source: Source | SourceError) -> object:
+    """Return all that is known of a source, or what is wrong with it."""
+    if isinstance(source, SourceError):
+        return str(source)
+    events = [source.details.events(flow) for flow in range(len(source.flows))]
+    told = dataclasses.replace(source, details=None), source.details.facts, source.details.heard
+    return told, source.flows.to_csv(), str(source.flows.dtypes), events
+
+
+def read_alone(path: Path) -> Source | SourceError:
+    try:
+        return read_path(path)
+    except SourceError as error:
+        return error
+
+
+ODD = [
+    log(*FINE, *BAD),
+    log(*XP),
+    log(*(f"{row} 4" for row in FINE), header=HEADER_PID),
+    log(*FINE).replace(b"\r\n", b"\n"),
+    log(*FINE).rstrip(b"\r\n"),
+    log(*FINE, *(f"{row} 4" for row in FINE)).decode().encode("utf-16"),
+    gzip.compress(log(*FINE)),
+    log(),
+    log(*FINE) + bytes(3000),
+    bytes(3000) + log(*FINE),
+    log(*FINE, "2024-06-05 10:35:09 INFO-EVENTS-LOST - - - - - - - - - - - - 59 -"),
+    log(*FINE[:3], FIELDS + " pid", *(f"{row} 4" for row in FINE[3:])),
+    log(*FINE * 400),
+    b"nothing of the kind",
+    b"",
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
+def test_a_log_is_the_same_whatever_is_read_with_it(odd, write):
+    paths = [write(content) for content in (log(*FINE), odd, log(*reversed(FINE)), odd)]
+    assert list(map(everything, read_together(*paths))) == [everything(read_alone(path)) for path in paths]
+
+
+@settings(max_examples=100)
+@given(data=st.data())
+def test_logs_that_are_read_together_are_as_if_read_alone(data, write):
+    contents = [mutated(log(*FINE[: data.draw(st.integers(0, len(FINE)))]), data) for _ in range(3)]
+    paths = [write(content) for content in contents]
+    assert list(map(everything, read_together(*paths))) == [everything(read_alone(path)) for path in paths]
 
 
 # very large logs
