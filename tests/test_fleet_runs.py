@@ -500,7 +500,7 @@ def test_what_could_not_be_reached_is_tried_again(monkeypatch):
         raise SourceError("cannot be read (Permission denied)", where=str(path)) from PermissionError(13, "denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr(summary, "read", refused)
+        patch.setattr(summary, "reading", refused)
         Path(LOG).write_bytes(Path(LOG).read_bytes())
         assert [one.path for one in audited("out").report.quarantine if "denied" in one.what] == [LOG]
     watch = Watch()
