@@ -493,6 +493,30 @@ def test_what_changes_while_it_is_read_is_in_the_report_all_the_same():
 
 
 @pytest.mark.usefixtures("fleet")
+def test_a_file_that_keeps_its_reader_waiting_is_the_one_that_is_told_of(monkeypatch):
+    """Of those that are read together too: drives are waited for before the next one is begun."""
+    whole, told = summary.digest_of, []
+    monkeypatch.setattr(summary, "digest_of", lambda path: told.append((begun[-1:], str(path))) or whole(path))
+    begun: list[str] = []
+    audited("other", telling=lambda _files, _bytes: lambda path, _done, _size: begun.extend([path] * bool(path)))
+    assert len(told) > 50
+    assert [path for path, _ in told] == [[path] for _, path in told]
+
+
+@pytest.mark.usefixtures("fleet")
+def test_a_summary_that_breaks_while_it_is_written_anew_is_set_aside(monkeypatch):
+    def broken(path: Path, *_: object) -> None:
+        raise ReportError("it is damaged", where=str(path))
+
+    notes: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(shards, "relabel", broken)
+        audited("out", methods=["client-push"], note=notes.append)
+    assert ["it was set aside as" in one for one in notes] == [True]
+    assert outputs("out") == fresh(methods=["client-push"])
+
+
+@pytest.mark.usefixtures("fleet")
 def test_what_could_not_be_reached_is_tried_again(monkeypatch):
     """To get the right to read a file does not change its time."""
 

@@ -29,7 +29,7 @@ from auditor.sources.log_addresses import LogAddresses
 from auditor.sources.reading import read as read_path
 from auditor.sources.reading import reading
 from auditor.sources.source import Source
-from auditor.sources.together import Steps, together
+from auditor.sources.together import Steps, read_together
 
 SYN = "2024-06-05 10:00:{:02} DROP TCP 10.0.0.5 10.0.0.20 50000 445 52 S 2738703890 0 8192 - - - RECEIVE"
 PUSH = [SYN.format(second) for second in (0, 3, 9)]
@@ -525,7 +525,7 @@ def whole_and_divided(write):
 FINE = [row for row in MIX if row != LOST]  # what is read at once, unless another log spoils it
 
 
-def read_together(*paths: Path) -> list[Source | SourceError]:
+def logs_together(*paths: Path) -> list[Source | SourceError]:
     """Read logs as a fleet's are read: their addresses numbered together, the short ones at once."""
     addresses = LogAddresses()
 
@@ -535,7 +535,7 @@ def read_together(*paths: Path) -> list[Source | SourceError]:
         except SourceError as error:
             return error
 
-    return together(map(one, paths))
+    return read_together(map(one, paths))
 
 
 def everything(source: Source | SourceError) -> object:
@@ -576,7 +576,7 @@ ODD = [
 @pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
 def test_a_log_is_the_same_whatever_is_read_with_it(odd, write):
     paths = [write(content) for content in (log(*FINE), odd, log(*reversed(FINE)), odd)]
-    assert list(map(everything, read_together(*paths))) == [everything(read_alone(path)) for path in paths]
+    assert list(map(everything, logs_together(*paths))) == [everything(read_alone(path)) for path in paths]
 
 
 @settings(max_examples=100)
@@ -584,7 +584,27 @@ def test_a_log_is_the_same_whatever_is_read_with_it(odd, write):
 def test_logs_that_are_read_together_are_as_if_read_alone(data, write):
     contents = [mutated(log(*FINE[: data.draw(st.integers(0, len(FINE)))]), data) for _ in range(3)]
     paths = [write(content) for content in contents]
-    assert list(map(everything, read_together(*paths))) == [everything(read_alone(path)) for path in paths]
+    assert list(map(everything, logs_together(*paths))) == [everything(read_alone(path)) for path in paths]
+
+
+def test_where_one_of_several_logs_cannot_be_gone_on_with_no_file_stays_open(write):
+    def failing() -> Steps[None]:
+        yield from reading(write(log(*FINE)), addresses=addresses)
+        raise MemoryError
+
+    addresses, ended = LogAddresses(), []
+
+    def watched() -> Steps[None]:
+        try:
+            yield from reading(write(log(*FINE, *FINE)), addresses=addresses)
+        finally:
+            ended.append(True)
+
+    waiting = watched()
+    with pytest.raises(MemoryError):
+        read_together([failing(), waiting])
+    assert ended
+    assert waiting.gi_frame is None
 
 
 # very large logs

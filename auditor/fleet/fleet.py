@@ -25,18 +25,18 @@ from auditor.fleet.judging import Bench, Contact
 from auditor.fleet.naming import Names
 from auditor.fleet.shards import Met, Outline
 from auditor.fleet.summary import Entry, Summary, Unread, summarising
-from auditor.pool.begun import begin
+from auditor.pool.begun import begin, size_of
 from auditor.pool.plan import Lost, Task
 from auditor.report import Report, RoleAssignment
 from auditor.roles import CLIENT, SITE_SERVER
 from auditor.ruleset import Ruleset
 from auditor.sources.log_addresses import LogAddresses
 from auditor.sources.source import name_of
-from auditor.sources.together import Steps, together
+from auditor.sources.together import Steps, read_together
 from auditor.version import TOOL, VERSION
 
 FILES_IN_SHARD = 100
-READ_TOGETHER = 16  # short logs: more of them gain nothing more
+SHORT, TOGETHER = 64 * 1024, 16  # bytes of logs, and how many of them, that are read together: more gain nothing
 ASIDE = ".unreadable"  # behind the name of a summary that was set aside
 HALF_WRITTEN = re.compile(r"\.[0-9a-f]{24}\.parquet(\..+)?")
 MOST_SITES = 5  # that are named in a sentence
@@ -64,14 +64,16 @@ class Reading:
 
     def __call__(self, files: tuple[str, ...]) -> str:
         """Return the path of the shard."""
-        found = [one for some in _portions(files, READ_TOGETHER) for one in self._summarised(some)]
+        short = [file for file in files if size_of(file) <= SHORT]
+        others = [[file] for file in files if file not in set(short)]
+        found = [one for some in (*_portions(short, TOGETHER), *others) for one in self._summarised(some)]
         path = self.folder / shard_name(files)
         shards.write(path, Summary().merge(*found), self.asking.text)
         return str(path)
 
     def _summarised(self, files: Sequence[str]) -> list[Summary]:
         addresses = LogAddresses()
-        return together(self._steps(file, addresses) for file in files)
+        return read_together(self._steps(file, addresses) for file in files)
 
     def _steps(self, file: str, addresses: LogAddresses) -> Steps[Summary]:
         begin(file)
@@ -345,21 +347,28 @@ def _old(
     found = {}
     for path in summaries_in(folder):
         try:
-            outline = shards.outline(path)
+            outline = _as_now(path, asking, names, wanted)
         except ReportError as error:
             aside = path.with_name(path.name + ASIDE)
             path.replace(aside)
             note(f"{path}: {error.what}; it was set aside as {aside.name}, and its logs are read again")
             continue
-        if outline.auditor == VERSION and asking.can_use(outline.question):
-            outline = _renamed(path, outline, asking, names, wanted)
-            outline = _without_changed(path, outline, wanted)
-            known, unread = list(filter(wanted.has, outline.known)), tuple(filter(wanted.has, outline.unread))
-            if known or unread:
-                found[path] = outline._replace(known=known, unread=unread)
-        if path not in found:
+        if outline is None:
             path.unlink()
+        else:
+            found[path] = outline
     return found
+
+
+def _as_now(path: Path, asking: Asking, names: Names, wanted: _Wanted) -> Outline | None:
+    """Return what a summary says of the wanted files, which stands in it from now on; None if nothing that answers."""
+    outline = shards.outline(path)
+    if outline.auditor != VERSION or not asking.can_use(outline.question):
+        return None
+    outline = _renamed(path, outline, asking, names, wanted)
+    outline = _without_changed(path, outline, wanted)
+    known, unread = list(filter(wanted.has, outline.known)), tuple(filter(wanted.has, outline.unread))
+    return outline._replace(known=known, unread=unread) if known or unread else None
 
 
 def _renamed(path: Path, outline: Outline, asking: Asking, names: Names, wanted: _Wanted) -> Outline:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import stat
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -20,7 +21,7 @@ from auditor.sources.log_addresses import LogAddresses
 from auditor.sources.reading import reading
 from auditor.sources.source import CAPTURE, Source, name_of
 from auditor.sources.tally import Tally
-from auditor.sources.together import Steps, alone
+from auditor.sources.together import Steps, read_alone
 
 MOST_ADDRESSES = 16
 PIECE = 256 * 1024
@@ -134,25 +135,33 @@ def summarise(
 
 def summarised(path: str | Path, question: Question, names: Names | None = None) -> Summary:
     """Summarise one source for a question. names: tells whose it is, if anybody said so."""
-    return alone(summarising(path, question, names or Names()))
+    return read_alone(summarising(path, question, names or Names()))
 
 
 def summarising(
     path: str | Path, question: Question, names: Names, addresses: LogAddresses | None = None
 ) -> Steps[Summary]:
-    """Summarise one source in steps, so that short logs can be read together, as auditor.sources.reading.reading."""
+    """Summarise one source in steps, so that short logs can be read together, as auditor.sources.reading.reading.
+
+    A log that is read with others is read once and for all in its first step: later ones wait for no drive, so that
+    none of the others is held responsible for it.
+    """
     file = Path(path)
     size = modified_ns = 0
+    digest = ""
     try:
-        with suppress(OSError, ValueError):  # `read` says better what is wrong with it
+        with suppress(OSError, ValueError):  # `reading` says better what is wrong with it
             before = file.stat()
             size, modified_ns = before.st_size, before.st_mtime_ns
+            if addresses is not None and stat.S_ISREG(before.st_mode):
+                with suppress(SourceError):
+                    digest = digest_of(file)
         source = yield from reading(
             file, lambda: documented_ports(question.ruleset), tz=question.tz, addresses=addresses
         )
         if source.records or source.skipped:
             check(source)
-        digest = digest_of(file)
+        digest = digest or digest_of(file)
     except SourceError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:
             size = modified_ns = 0

@@ -21,8 +21,9 @@ def firewall_log(
 ) -> Steps[Source | None]:
     """Return the flows, counts and warnings of one log, None if the file is nothing like one.
 
-    raw: the file, at its beginning; path: its name; addresses: where those of several logs are numbered, None for this
-    one alone. Raises SourceError as `recognise` does.
+    raw: the file, at its beginning; path: its name; addresses: where those of several logs are numbered: then the
+    sections of the log are yielded, to be read by whoever goes on with this; None reads them here, in threads if there
+    are many. Raises SourceError as `recognise` does.
     """
     builder = LogFlowBuilder()
     with LogReader(raw, clock, addresses) as reader:
@@ -30,13 +31,13 @@ def firewall_log(
         if schema is None:
             return None
         reader.schema = schema
-        if reader.is_short:
-            for section in reader.sections():
-                builder.add(reader.rows((yield section)))
-        else:
+        if addresses is None:
             for rows in reader:
                 builder.add(rows)
                 advance(reader.position, reader.bytes)
+        else:
+            for section in reader.sections():
+                builder.add(reader.rows((yield section)))
     numbered, name = reader.addresses, name_of(path)
     attempts = builder.finish(numbered)
     details = LogFlows(name, attempts, numbered, builder.facts(reader, attempts))

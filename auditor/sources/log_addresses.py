@@ -30,7 +30,7 @@ Ints = NDArray[np.int64]
 
 
 class LogAddresses:
-    """The addresses of one log; several threads may ask for numbers at once."""
+    """The addresses of one log, or of several that are read together; several threads may ask for numbers at once."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}

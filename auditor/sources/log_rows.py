@@ -174,12 +174,13 @@ class Section(NamedTuple):
 class Read(NamedTuple):
     """What one section holds: its rows, with numbers of lines of its own, and what its lines were.
 
-    comments: the numbers of the lines that are comments; utc: whether the times are.
+    comments, blanks: the numbers of the lines that are such; utc: whether the times are.
     """
 
     rows: Rows
     account: LogAccount
-    comments: tuple[int, ...]
+    comments: list[int]
+    blanks: list[int]
     utc: bool
 
 
@@ -195,20 +196,27 @@ def read_sections(sections: Sequence[Section]) -> list[Read]:
 
 
 def _at_once(sections: Sequence[Section]) -> list[Read]:
-    """Read sections that are alike as one; if anything is odd in them, one by one, as it is told in which."""
+    """Read sections that are alike as one, and again by itself each in which anything is odd, as it is told where."""
+    if len(sections) == 1:
+        return [read_section(sections[0])]
     data = b"".join([one.data[: -len(PADDING)] for one in sections]) + PADDING
-    whole = read_section(sections[0]._replace(data=data)) if len(sections) > 1 else None
-    if whole is None or whole.account.skipped or whole.account.lost_rows:
-        return list(map(read_section, sections))
+    whole = read_section(sections[0]._replace(data=data))
     parts, before = [], 0
     for one in sections:
         end = before + one.data.count(b"\n")
-        rows = whole.rows.at(slice(*np.searchsorted(whole.rows.line, (before, end), side="right").tolist()))
-        comments = tuple(line - before for line in whole.comments if before < line <= end)
-        account = LogAccount(end - before, len(rows), len(comments), end - before - len(rows) - len(comments))
-        parts.append(Read(rows.but(line=rows.line - before), account, comments, whole.utc))
+        part = _between(whole, before, end)
+        is_odd = part.account.lines != end - before or LOST in part.rows.action
+        parts.append(read_section(one) if is_odd else part)
         before = end
     return parts
+
+
+def _between(whole: Read, before: int, end: int) -> Read:
+    """Return what stands behind one line, up to another; lines that are malformed are missing from its account."""
+    rows = whole.rows.at(slice(*np.searchsorted(whole.rows.line, (before, end), side="right").tolist()))
+    comments, blanks = ([line - before for line in some if before < line <= end] for some in whole[2:4])
+    account = LogAccount(len(rows) + len(comments) + len(blanks), len(rows), len(comments), len(blanks))
+    return Read(rows.but(line=rows.line - before), account, comments, blanks, whole.utc)
 
 
 def read_section(section: Section) -> Read:
@@ -218,19 +226,18 @@ def read_section(section: Section) -> Read:
     lines = _Lines(data, len(data) - len(PADDING), len(names))
     account.lines = len(lines)
     regular = lines.regular if set(NEEDED) <= set(names) else np.zeros(len(lines), np.bool_)
-    tidy, numbers, comments = _tidied(section, lines, (~regular).nonzero()[0], account)
+    tidy, numbers, comments, blanks = _tidied(section, lines, (~regular).nonzero()[0], account)
     whole = regular.nonzero()[0]
     batches = [_Batch(Text(data), names, lines.fields(whole), whole + 1, account)] if len(whole) else []
     if numbers:
         again = _Lines(tidy + PADDING, len(tidy), len(names))
         places = again.fields(np.arange(len(numbers)))
         batches.append(_Batch(Text(tidy + PADDING), names, places, np.array(numbers), account))
-    return Read(
-        _together([one.read(section.addresses) for one in batches]), account, tuple(comments), section.schema.utc
-    )
+    read = _in_order([one.read(section.addresses) for one in batches])
+    return Read(read, account, comments, blanks, section.schema.utc)
 
 
-def _together(parts: list[Rows]) -> Rows:
+def _in_order(parts: list[Rows]) -> Rows:
     """Put the rows of a section in the order of their lines."""
     if len(parts) < 2:
         return parts[0] if parts else NO_ROWS
@@ -347,22 +354,25 @@ class _Fields:
 
 def _tidied(
     section: Section, lines: _Lines, odd: NDArray[np.int64], account: LogAccount
-) -> tuple[bytes, list[int], list[int]]:
+) -> tuple[bytes, list[int], list[int], list[int]]:
     """Count the lines that are no rows, and return those that are, their fields with one space between.
 
-    And their numbers, and those of the comments.
+    And their numbers, those of the comments, and those of what is blank.
     """
-    names, tidy, numbers, comments = section.schema.names, [], [], []
+    names = section.schema.names
+    tidy: list[bytes] = []
+    numbers: list[int] = []
+    comments: list[int] = []
+    blanks: list[int] = []
     wrong: dict[int, list[tuple[int, bytes]]] = defaultdict(list)
     for index, begin, end in zip(odd.tolist(), lines.begin[odd].tolist(), lines.end[odd].tolist(), strict=True):
         text = section.data[begin:end].strip(JUNK)
         if not text or text.startswith(b"#"):
             hidden = b"\r" in text  # rows may stand there
-            account.blanks += not text
             if hidden:
                 wrong[CONTROL].append((index + 1, text))
-            elif text:
-                comments.append(index + 1)
+            else:
+                (comments if text else blanks).append(index + 1)
             continue
         words = _completed(text.split(), names)
         if kind := _misshapen(words, names):
@@ -372,8 +382,8 @@ def _tidied(
         numbers.append(index + 1)
     for kind, found in wrong.items():
         account.wrong(kind, found[:MOST_SAMPLES], len(found))
-    account.comments = len(comments)
-    return b"".join(one + b"\n" for one in tidy), numbers, comments
+    account.comments, account.blanks = len(comments), len(blanks)
+    return b"".join(one + b"\n" for one in tidy), numbers, comments, blanks
 
 
 def _completed(words: list[bytes], names: tuple[str, ...]) -> list[bytes]:

@@ -38,7 +38,6 @@ from auditor.sources.warnings import SourceWarning
 from auditor.sources.window import Window
 
 PIECE = 4 * 1024 * 1024
-SHORT = 64 * 1024
 HEAD = 64 * 1024
 LONGEST_LINE = 64 * 1024
 KEEP_MEMORY = 31 * 1024 * 1024
@@ -86,7 +85,7 @@ class LogReader:
 
     @property
     def addresses(self) -> list[str]:
-        """The addresses of the rows read so far, by number."""
+        """The addresses of the rows read so far, by number, with those of other logs that are numbered with them."""
         return self._addresses.names
 
     @property
@@ -106,11 +105,6 @@ class LogReader:
             self._raw.seek(0)
             self._begin()
         return head if len(head) < HEAD else head[:HEAD].rpartition(b"\n")[0] or head[:HEAD]
-
-    @property
-    def is_short(self) -> bool:
-        """Whether the log is so short that it is worth while to read it together with others."""
-        return self.bytes <= SHORT and not self.gzipped
 
     def __iter__(self) -> Iterator[Rows]:
         """Yield batches of rows in file order; small logs are read here, the parts of large ones two at a time."""

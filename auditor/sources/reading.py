@@ -24,7 +24,7 @@ from auditor.sources.event_log import is_event_log
 from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.packets import UNWANTED_ERRORS, PacketReader, Tunnels
 from auditor.sources.source import CAPTURE, EVENT_LOG, Advance, Source, name_of, silent
-from auditor.sources.together import Steps, alone
+from auditor.sources.together import Steps, read_alone
 from auditor.sources.warnings import SourceWarning
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None, a
     read of a cut or damaged file is kept and the rest told as a warning. Raises SourceError when the file is
     missing, of another kind, or its header cannot be read, and ArgumentError when tz is no time zone.
     """
-    return alone(reading(path, ports, tz=tz, advance=advance))
+    return read_alone(reading(path, ports, tz=tz, advance=advance))
 
 
 def reading(
@@ -81,7 +81,7 @@ def reading(
     advance: Advance = silent,
     addresses: LogAddresses | None = None,
 ) -> Steps[Source]:
-    """Do as `read`, in steps, so that short logs can be read together. addresses: where those of all are numbered."""
+    """Do as `read`, in steps, so that short logs can be read together. addresses: as of `firewall_log`."""
     file, clock = Path(path), Clock(parse_zone(tz))
     with _opened(file) as raw:
         head = _head(file, raw)

@@ -16,12 +16,12 @@ Found = TypeVar("Found")
 Steps = Generator["Section", "Read", Found]
 
 
-def alone(steps: Steps[Found]) -> Found:
+def read_alone(steps: Steps[Found]) -> Found:
     """Return what one of them comes to."""
-    return together([steps])[0]
+    return read_together([steps])[0]
 
 
-def together(every: Iterable[Steps[Found]]) -> list[Found]:
+def read_together(every: Iterable[Steps[Found]]) -> list[Found]:
     """Return what all of them come to, in their order. Those whose addresses are numbered together are read at once."""
     found: dict[int, Found] = {}
     waiting: dict[int, tuple[Steps[Found], Section]] = {}
@@ -30,16 +30,19 @@ def together(every: Iterable[Steps[Found]]) -> list[Found]:
         try:
             waiting[number] = steps, steps.send(read)  # type: ignore[arg-type] # None begins it
         except StopIteration as end:
+            waiting.pop(number, None)
             found[number] = end.value
 
-    for number, steps in enumerate(every):
-        go_on(number, steps, None)
-    while waiting:
-        from auditor.sources.log_rows import read_sections
+    try:
+        for number, steps in enumerate(every):
+            go_on(number, steps, None)
+        while waiting:
+            from auditor.sources.log_rows import read_sections
 
-        asked = dict(waiting)
-        waiting.clear()
-        read = read_sections([section for _, section in asked.values()])
-        for (number, (steps, _)), one in zip(asked.items(), read, strict=True):
-            go_on(number, steps, one)
+            asked = list(waiting.items())
+            for (number, (steps, _)), read in zip(asked, read_sections([one for _, (_, one) in asked]), strict=True):
+                go_on(number, steps, read)
+    finally:
+        for steps, _ in waiting.values():  # which hold files open
+            steps.close()
     return [found[number] for number in sorted(found)]
