@@ -160,11 +160,11 @@ def assign(sources: Sequence[Observed], ruleset: Ruleset, given: Given) -> Cast:
     for role, found in ((SITE_SERVER, servers), (CLIENT, clients)):
         named = set(given.hosts(role))
         assignments += [one for one in found if one.address not in named]
-    addresses = sorted({one.address for one in assignments if one.role == CLIENT}, key=_order)
+    addresses = sorted({one.address for one in assignments if one.role == CLIENT}, key=by_number)
     assignments += _within_networks(sources, addresses, given)
     points, point_notes = _management_points(sources, ruleset, addresses, given)
     assignments += points
-    ordered = sorted(set(assignments), key=lambda one: (ROLES.index(one.role), _order(one.address)))
+    ordered = sorted(set(assignments), key=lambda one: (ROLES.index(one.role), by_number(one.address)))
     return Cast(tuple(ordered), tuple(addresses), tuple(notes + point_notes))
 
 
@@ -196,7 +196,7 @@ def with_content(cast: Cast, said: Sequence[Said], given: Given) -> Cast:
     names: dict[str, set[str]] = defaultdict(set)
     for address, name in (pair for one in said for pair in one.names):
         names[address].add(name)
-    ordered = sorted({*kept, *told}, key=lambda one: (ROLES.index(one.role), _order(one.address)))
+    ordered = sorted({*kept, *told}, key=lambda one: (ROLES.index(one.role), by_number(one.address)))
     called = tuple(_called(one, names.get(one.address, set())) for one in ordered)
     return Cast(called, cast.clients, _still_true(notes, ordered))
 
@@ -242,7 +242,8 @@ def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return ipaddress.ip_address(address)  # which takes longer than all else that is asked of an address
 
 
-def _order(address: str) -> tuple[int, int]:
+def by_number(address: str) -> tuple[int, int]:
+    """Return by what addresses are put in order."""
     parsed = _parsed(address)
     return parsed.version, int(parsed)
 
@@ -334,7 +335,7 @@ def _from_roots(contacts: list[Contact]) -> list[Contact]:
 
 
 def _other_servers(by_source: Mapping[str, list[Contact]], best: str) -> list[str]:
-    others = sorted(set(by_source) - {best}, key=_order)
+    others = sorted(set(by_source) - {best}, key=by_number)
     if not others:
         return []
     return [
@@ -419,7 +420,7 @@ def _only_by_port(best: str, others: Sequence[str]) -> str:
 
 
 def _some(addresses: Iterable[str]) -> str:
-    ordered = sorted(addresses, key=_order)
+    ordered = sorted(addresses, key=by_number)
     return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")
 
 

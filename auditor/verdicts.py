@@ -26,10 +26,12 @@ from auditor.results import excused_of, method_result
 from auditor.roles import CLIENT, SITE_SERVER, Cast
 from auditor.ruleset import DEFAULT_RULESET, Method, Requirement, Ruleset, SiteFacts, SiteRules
 from auditor.said import SERVICE_CONTROLLER
+from auditor.sentence import first_of
 from auditor.sources.source import Source
 from auditor.vantage import clock_notes, where_stopped
 
 AFTER_MAPPER_IN_LOG_NS = 300_000_000_000  # a connection to the endpoint mapper may stay for minutes
+MOST_NAMED = 3  # hosts, in a sentence
 MOST_EVIDENCE = 6
 SERVICES_PROGRAM = "\\services.exe"  # in which the service controller runs
 MOST_OTHERS = 3  # hosts of the same role of which a verdict tells besides its own
@@ -431,7 +433,8 @@ class _Judge:
             name = unknown[0]
             return f"Nobody is known as {name.replace('-', ' ')}; name it: --role {name}=ADDRESS."
         ports = "" if requirement.icmp_echo else f" at {requirement.protocol.upper()} {requirement.ports_text}"
-        text = f"No attempt from {_list(sources)} to {_list(destinations)}{ports} is in these sources."
+        ends = f"from {first_of(sources, MOST_NAMED)} to {first_of(destinations, MOST_NAMED)}"
+        text = f"No attempt {ends}{ports} is in these sources."
         if requirement.dynamic:
             return text + self._old_ports(requirement, sources, destinations)
         return text + self._other_ports(requirement, sources, destinations)
@@ -521,10 +524,6 @@ def _with_others(verdict: r.RequirementVerdict, others: Iterable[r.RequirementVe
 
 def _in_order(one: r.Evidence) -> tuple[int, tuple[int, ...], tuple[int, ...], str]:
     return one.source, one.frames, one.lines, one.text
-
-
-def _list(addresses: Sequence[str]) -> str:
-    return ", ".join(addresses[:3]) + (f" and {len(addresses) - 3} more" if len(addresses) > 3 else "")
 
 
 def _remedy(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> str:

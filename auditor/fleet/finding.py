@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from auditor.errors import ArgumentError, SourceError
 from auditor.fleet.wildcards import ANY_FOLDERS, is_pattern, matcher
 from auditor.fleet.written import read_written
+from auditor.sentence import first_of
 from auditor.sources.source import name_of
 
 ARCHIVE = re.compile(
@@ -366,6 +367,4 @@ def _reason(error: OSError) -> str:
 
 
 def _named(paths: Iterable[str]) -> str:
-    names = [name_of(path) for path in paths]
-    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
+    return first_of([name_of(path) for path in paths], MOST_NAMED)

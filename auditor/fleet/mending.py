@@ -13,7 +13,7 @@ from auditor import report as r
 from auditor.fleet.changes import Needs, Opening, Openings, in_order
 from auditor.fleet.document import Cause, Change, HostResult, Seen
 from auditor.known import Known, explained, problems
-from auditor.roles import CLIENT
+from auditor.roles import CLIENT, by_number
 from auditor.ruleset import Requirement, Ruleset
 
 Ports = tuple[int, ...]
@@ -135,7 +135,7 @@ def _change(
     wanted = [[_wanted(ruleset.requirement(one), ruleset, ways[one]) for one in ids] for ids in groups]
     servers: dict[str, set[str]] = defaultdict(set)
     for one, some in ways.items():
-        servers[_server_role(ruleset.requirement(one))].update(way.server for way in some)
+        servers[ruleset.requirement(one).partner].update(way.server for way in some)
     return Change(
         requirements=tuple(one for ids in groups for one in ids),
         place=place,
@@ -202,13 +202,9 @@ def _those(role: str, servers: Mapping[str, Collection[str]] = MappingProxyType(
     """Return what is said for who plays a role, with the addresses if these are few."""
     if role == CLIENT:
         return "the clients"
-    addresses = sorted(filter(None, servers.get(role, ())))
+    addresses = sorted(filter(None, servers.get(role, ())), key=by_number)
     named = f" ({', '.join(addresses)})" if 0 < len(addresses) <= MOST_SERVERS else ""
     return f"the {role.replace('-', ' ')}{named}"
-
-
-def _server_role(requirement: Requirement) -> str:
-    return requirement.from_role if requirement.to_role == CLIENT else requirement.to_role
 
 
 def _listed(words: list[str]) -> str:
