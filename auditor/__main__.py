@@ -83,7 +83,9 @@ def _code_of(error: BaseException) -> int:
     if isinstance(error, click.Abort):
         return _told("stopped", INTERRUPTED)
     if isinstance(error, MemoryError):
-        return _told("not enough memory for this source: split it with editcap -c 1000000 IN OUT", 1)
+        return _told(
+            "not enough memory - split a large capture (editcap -c 1000000 IN OUT); for a fleet: --workers 1", 1
+        )
     if isinstance(error, ImportError) and not os.environ.get("AUDITOR_DEBUG"):
         return _told(f"a part of auditor cannot be loaded ({error}) - install it again; auditor doctor tells more", 1)
     if os.environ.get("AUDITOR_DEBUG"):

@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from auditor.errors import OutputError
@@ -28,6 +29,17 @@ def process(files: tuple[str, ...]) -> tuple[int, ...]:
     """Return the process that worked on each file."""
     time.sleep(0.01)
     return (os.getpid(),) * len(files)
+
+
+@dataclass(frozen=True)
+class Large:
+    """Work that comes with much to know."""
+
+    known: str
+
+    def __call__(self, files: tuple[str, ...]) -> tuple[int, int]:
+        """Return how much that is, and of how many files."""
+        return len(self.known), len(files)
 
 
 def _begun(path: str) -> str:

@@ -269,7 +269,7 @@ def test_a_word_that_the_command_line_does_not_know(run, words, told):
     [
         (KeyboardInterrupt(), 130, "auditor: stopped\n"),
         (click.Abort(), 130, "auditor: stopped\n"),
-        (MemoryError(), 1, "auditor: not enough memory for this source"),
+        (MemoryError(), 1, "auditor: not enough memory - split a large capture"),
         (ImportError("No module named 'numpy'"), 1, "auditor: a part of auditor cannot be loaded (No module named"),
         (RuntimeError("why"), 1, "auditor: this is a fault of auditor itself (RuntimeError: why)"),
     ],

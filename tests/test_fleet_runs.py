@@ -517,6 +517,20 @@ def test_a_summary_that_breaks_while_it_is_written_anew_is_set_aside(monkeypatch
 
 
 @pytest.mark.usefixtures("fleet")
+def test_a_summary_for_which_there_is_no_memory_is_not_taken_for_a_broken_one(monkeypatch):
+    def short(*_: object, **__: object) -> None:
+        raise pyarrow.ArrowMemoryError("malloc of size 64 failed")
+
+    before = sorted(Path("out", SUMMARIES).iterdir())
+    Path("out", STATE).unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(pyarrow.parquet, "ParquetFile", short)
+        with pytest.raises(auditor.AuditorError, match=r"not enough memory to read this summary.*--workers 1"):
+            audited("out")
+    assert sorted(Path("out", SUMMARIES).iterdir()) == before
+
+
+@pytest.mark.usefixtures("fleet")
 def test_what_could_not_be_reached_is_tried_again(monkeypatch):
     """To get the right to read a file does not change its time."""
 

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.errors import AuditorError, OutputError
+from auditor.pool import running
 from auditor.pool.begun import begin
 from auditor.pool.capacity import usable_processors, usual_workers
 from auditor.pool.plan import Attempt, Failure, Lost, Plan, Task
@@ -146,12 +147,36 @@ def test_processes_go_on_with_the_next_work():
     assert not any(map(_lives, first))
 
 
-def test_a_process_that_died_between_two_works_costs_nothing():
-    tasks = [Task(number, (str(number),)) for number in range(4)]
-    with Processes(2) as processes:
+def test_processes_that_died_between_two_works_cost_nothing():
+    """As many as do when memory runs out: that is no failed start, of which a few are enough to give up."""
+    tasks = [Task(number, (str(number),)) for number in range(12)]
+    with Processes(5) as processes:
         for pid in {pid for _, pids in processes.run(tasks, pool_work.process) for pid in pids}:
             os.kill(pid, signal.SIGKILL)
-        assert sorted(name for _, names in processes.run(tasks, pool_work.names) for name in names) == list("0123")
+        assert sorted(name for _, names in processes.run(tasks, pool_work.names) for name in names) == sorted(
+            map(str, range(12))
+        )
+
+
+def test_a_process_that_stopped_between_two_works_is_replaced(monkeypatch):
+    """The work is larger than a pipe holds, so that it cannot be sent to who does not read."""
+    monkeypatch.setattr(running, "START_S", 1.0)
+    tasks = [Task(number, (str(number),)) for number in range(4)]
+    with Processes(2) as processes:
+        (pid, *_) = {pid for _, pids in processes.run(tasks, pool_work.process) for pid in pids}
+        os.kill(pid, signal.SIGSTOP)
+        found = list(processes.run(tasks, pool_work.Large("x" * 1_000_000)))
+    assert sorted(task.files for task, _ in found) == [("0",), ("1",), ("2",), ("3",)]
+    assert not _lives(pid)
+
+
+def test_processes_go_on_after_a_run_that_was_given_up():
+    with Processes(2) as processes:
+        results = processes.run([Task(0, ("a",)), Task(1, ("hang",))], pool_work.names)
+        next(results)
+        results.close()
+        found = list(processes.run([Task(0, ("b",)), Task(1, ("c",))], pool_work.names))
+    assert sorted(names for _, names in found) == [("b",), ("c",)]
 
 
 def test_progress_adds_up_also_when_something_dies(tmp_path):

@@ -14,7 +14,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from auditor.errors import MissingPackageError, OutputError, ReportError
+from auditor.errors import AuditorError, MissingPackageError, OutputError, ReportError
 from auditor.fleet.hosts import Known
 from auditor.fleet.kept import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
 from auditor.fleet.summary import Entry, Summary, Unread
@@ -254,12 +254,15 @@ def _broken(path: Path, fault: str) -> ReportError:
 
 @contextmanager
 def _intact(path: Path, what: str, hint: str) -> Iterator[None]:
-    """Raise ReportError for all that reading a damaged file ends in."""
+    """Raise ReportError for all that reading a damaged file ends in; too little memory is no damage."""
     import pyarrow
 
     try:
         yield
-    except (OSError, MemoryError, UnicodeDecodeError, pyarrow.ArrowException) as error:
+    except MemoryError as error:
+        short = "use fewer processes (--workers 1) or more memory; the same command goes on where it was"
+        raise AuditorError("there is not enough memory to read this summary", where=str(path), hint=short) from error
+    except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise ReportError(what, where=str(path), hint=hint) from error
 
 

@@ -11,7 +11,12 @@ LENGTH = struct.Struct("<Q")
 
 def send(stream: IO[bytes], message: Any) -> None:
     """Write a message. Raises OSError when the other side is gone, and what pickle raises, before a byte is written."""
-    send_bytes(stream, pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+    send_bytes(stream, packed(message))
+
+
+def packed(message: Any) -> bytes:
+    """Return a message as it is sent."""
+    return pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
 
 
 def send_bytes(stream: IO[bytes], content: bytes) -> None:

@@ -21,7 +21,7 @@ from auditor.errors import AuditorError, SourceError
 from auditor.pool import worker
 from auditor.pool.begun import hearing, size_of
 from auditor.pool.capacity import usual_workers
-from auditor.pool.channel import receive, send, send_bytes
+from auditor.pool.channel import packed, receive, send_bytes
 from auditor.pool.plan import NOT_ENOUGH_MEMORY, Attempt, Failure, Lost, Plan, Task
 
 Result = TypeVar("Result")
@@ -87,7 +87,7 @@ def _kept_for_one(
 class Processes:
     """Processes that go on from one kind of work to the next: to start them takes as long as to read many a log.
 
-    workers: as of `run`. They are started when they are needed, and end with this context.
+    workers: as of `run`. They are started when they are needed, and end with this context. One run at a time.
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -189,12 +189,15 @@ class _Worker:
         assert self._process.stdin is not None
         self._tasks = self._process.stdin
         self.attempt: Attempt | None = None
+        self.ready = False  # whether it has ever told that it is there
         self.started = False  # whether it has begun with the attempt
         self.due = float("inf")
         self.allowed = 0.0
         self.reading = _Reading(silent)
+        self._to_send: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         try:
             threading.Thread(target=self._listen, args=(heard,), daemon=True).start()
+            threading.Thread(target=self._send, daemon=True).start()
         except RuntimeError as error:  # there are as many threads as this system allows
             self.kill()
             raise OSError(str(error)) from error
@@ -205,8 +208,15 @@ class _Worker:
         """Prepare for a work, unless it is the one that it did before."""
         if work is not self._work:
             self._work = work
-            with suppress(OSError):  # it has died already, and will be heard to
-                send_bytes(self._tasks, work)
+            self._to_send.put(work)
+
+    def _send(self) -> None:
+        """Send what there is to send: who waits for a process that has stopped must not be who looks at the clock."""
+        while (content := self._to_send.get()) is not None:
+            with suppress(OSError):  # it has died, and will be heard to
+                send_bytes(self._tasks, content)
+        with suppress(OSError):
+            self._tasks.close()
 
     def _listen(self, heard: Heard) -> None:
         assert self._process.stdout is not None
@@ -218,8 +228,7 @@ class _Worker:
     def take(self, attempt: Attempt, told: Told) -> None:
         """Begin with an attempt."""
         self.attempt, self.started, self.reading = attempt, False, _Reading(told)
-        with suppress(OSError):  # it has died, and will be heard to
-            send(self._tasks, attempt.task.files)
+        self._to_send.put(packed(attempt.task.files))
 
     def kill(self) -> None:
         """End the process at once."""
@@ -228,8 +237,12 @@ class _Worker:
 
     def dismiss(self) -> None:
         """Let the process end: it does when nothing can come any more."""
-        with suppress(OSError):
-            self._tasks.close()
+        self._to_send.put(None)
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process is there."""
+        return self._process.poll() is None
 
     def ended(self) -> int | None:
         """Return how the process ended, at last by force; None if not even that helps: it waits for a dead drive."""
@@ -297,10 +310,12 @@ class _Pool:
                 one.dismiss()
                 one.ended()
             self._idle.clear()
-        if self._idle:
+        while self._idle:
             one = self._idle.pop()
-            one.learn(self._work)
-            return one
+            if one.lives:
+                one.learn(self._work)
+                return one
+            one.ended()
         try:
             return _Worker(self._work, self._heard)
         except OSError as error:
@@ -331,7 +346,9 @@ class _Pool:
     def _hear(self, one: _Worker, kind: str | None, *words: Any) -> Iterator[tuple[Task, Any]]:
         """Take in one message of a worker; without a kind it has ended."""
         assert one.attempt is not None
-        if kind == worker.SIZE:
+        if kind == worker.READY:
+            one.ready = True
+        elif kind == worker.SIZE:
             one.started = True
             self._allow(one, *words)
         elif kind == worker.BEGUN:
@@ -368,7 +385,7 @@ class _Pool:
                 one, Failure(f"ended its process twice ({how})", NOT_ENOUGH_MEMORY, one.reading.path)
             )
             return
-        self._failed_starts += 1
+        self._failed_starts += not one.ready
         if self._failed_starts >= MOST_FAILED_STARTS:
             raise _cannot_start(how)
         self._plan.put_back(one.attempt)

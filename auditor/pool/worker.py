@@ -39,18 +39,18 @@ def main() -> None:
     _prepare(parent)
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_take, args=(tasks, inbox), daemon=True).start()
-    work = None
+    work: Any = None
     while True:
         try:
             given = pickle.loads(inbox.get())
         except BaseException as error:
             send(answers, (BROKEN, f"{type(error).__name__}: {error}"))
             return
-        if isinstance(given, tuple):
-            _answer(answers, work, given)
-        else:
+        if callable(given):
             work = given
             send(answers, (READY,))
+        else:
+            _answer(answers, work, given)
 
 
 def _streams() -> tuple[IO[bytes], IO[bytes]]:
