@@ -181,6 +181,16 @@ def test_without_pyarrow_it_says_what_to_install(monkeypatch):
 # hostile text
 
 
+@each_table
+def test_csv_is_read_as_it_was_meant(table):
+    report = planted(site(), lambda value: f'a, "b"; {value}')
+    (names, *found) = csv.reader(io.StringIO(text(report, table), newline=""), strict=True)
+    assert {len(row) for row in found} == {len(names)}
+    again = io.StringIO(newline="")
+    csv.writer(again).writerows([names, *found])
+    assert again.getvalue() == text(report, table)
+
+
 @pytest.mark.parametrize("start", ["=1+1", "+1", "-1", "@sum(1)", "\t=1", "a;=1", "\uff1d1"])
 @each_table
 def test_no_cell_is_run_as_a_formula(start, table):

@@ -453,12 +453,13 @@ def _entries(places: Sequence[Place]) -> dict[tuple[str, int], Entry]:
 
 
 def _met(contacts: Iterable[Mapping[Met, int]]) -> list[Contact]:
-    """Return each contact once, at its first time."""
+    """Return each contact once, at its first time; in no order."""
     first: dict[Met, int] = {}
     for some in contacts:
         for met, start in some.items():
-            first[met] = min(start, first.get(met, start))
-    return [Contact(*met, first[met]) for met in sorted(first)]
+            if start < first.get(met, start + 1):
+                first[met] = start
+    return [Contact(*met, start) for met, start in first.items()]
 
 
 def _targets(

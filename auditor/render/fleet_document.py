@@ -11,7 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from auditor.fleet.document import FORMAT_VERSION, FleetReport
+from auditor.fleet.document import FORMAT_VERSION, FleetReport, HostResult, Seen
 from auditor.render.document import safe_json
 
 KIND = "fleet"  # tells this document from the report of one audit
@@ -63,6 +63,8 @@ def _document(report: FleetReport) -> Iterator[tuple[str, Any]]:
 
 def _record(record: Any) -> dict[str, Any]:
     """Return a record with the names of its fields, those of RENAMED under their other name."""
+    if isinstance(record, HostResult):  # of all else there is little
+        return _host(record)
     kind: Any = type(record)
     names, values_of = _fields(kind)
     return dict(zip(names, values_of(record), strict=True))
@@ -73,6 +75,57 @@ def _fields(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]
     """Return the names of a record's fields in the document, and what gets their values."""
     names = [one.name for one in fields(kind)]
     return tuple(RENAMED.get(name, name) for name in names), attrgetter(*names)
+
+
+def _host(one: HostResult) -> dict[str, Any]:
+    return {
+        "host": one.host,
+        "site": one.site,
+        "addresses": one.addresses,
+        "subnet": one.subnet,
+        "files": one.files,
+        "records": one.records,
+        "first_time": one.first_time,
+        "last_time": one.last_time,
+        "outcomes": [
+            {"method": each.method, "result": each.result, "blamed": each.blamed, "missing": each.missing}
+            for each in one.outcomes
+        ],
+        "seen": [_seen(each) for each in one.seen],
+        "recommended": one.recommended,
+        "warnings": one.warnings,
+    }
+
+
+def _seen(one: Seen) -> dict[str, Any]:
+    return {
+        "requirement": one.requirement,
+        "necessity": one.necessity,
+        "from": {"role": one.source.role, "address": one.source.address},
+        "to": {"role": one.destination.role, "address": one.destination.address},
+        "protocol": one.protocol,
+        "ports": one.ports,
+        "verdict": one.verdict,
+        "confidence": one.confidence,
+        "blocked_at": one.blocked_at,
+        "device": one.device,
+        "attempts": one.attempts,
+        "first_time": one.first_time,
+        "last_time": one.last_time,
+        "explanation": one.explanation,
+        "remedy": one.remedy,
+        "problems": one.problems,
+        "proof": [
+            {
+                "path": each.path,
+                "lines": each.lines,
+                "frames": each.frames,
+                "display_filter": each.display_filter,
+                "text": each.text,
+            }
+            for each in one.proof
+        ],
+    }
 
 
 # The one walk over a record and all in it is the encoder's, in C: of a large fleet there are millions of records.

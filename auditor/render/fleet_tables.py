@@ -5,8 +5,6 @@ One row a host, requirement seen, proof or file in quarantine; the same columns 
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
@@ -108,13 +106,9 @@ def write_csv(report: FleetReport, table: str, out: BinaryIO) -> None:
     """Write one of TABLES as CSV (RFC 4180, UTF-8); no cell is run as a formula."""
     kinds = columns(report, table)
     joints = ["; " if name in SENTENCES else " " for name in kinds]
-    text = io.TextIOWrapper(out, encoding="utf-8", newline="", write_through=False)
-    writer = csv.writer(text)
-    writer.writerow(kinds)
+    out.write(_lines([kinds]))
     for portion in _portions(report, table):
-        writer.writerows(zip(*map(_cells, portion, joints), strict=True))
-    text.flush()
-    text.detach()
+        out.write(_lines(zip(*map(_cells, portion, joints), strict=True)))
 
 
 def write_parquet(report: FleetReport, table: str, out: BinaryIO) -> None:
@@ -245,10 +239,28 @@ def _method_columns(methods: Iterable[str]) -> list[str]:
     return names
 
 
+def _lines(rows: Iterable[Iterable[str]]) -> bytes:
+    """Return rows of cells as lines of CSV."""
+    return "".join([f"{','.join(row)}\r\n" for row in rows]).encode()
+
+
 def _cells(values: Row, joint: str) -> Iterator[str]:
-    """Return the cells of a column, each value made into one once: most are the same in many rows."""
-    made = {value: _cell(value, joint) for value in set(values)}
-    return map(made.__getitem__, values)
+    """Return the cells of a column."""
+    return map(_Cells(joint).__getitem__, values)
+
+
+class _Cells(dict[Any, str]):
+    """Cells by what they are made of, each made once: most are the same in many rows. joint: within a list."""
+
+    def __init__(self, joint: str) -> None:
+        self._joint = joint
+
+    def __missing__(self, value: Any) -> str:
+        made = _cell(value, self._joint)
+        if "," in made or '"' in made:  # it is on one line
+            made = '"' + made.replace('"', '""') + '"'
+        self[value] = made
+        return made
 
 
 def _cell(value: Any, joint: str) -> str:

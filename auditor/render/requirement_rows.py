@@ -41,7 +41,8 @@ COLUMNS = {
 }
 MOST = 30_000  # a cell of Excel holds 32,767 characters
 # Excel runs a cell that begins with one of these; where lists are separated by semicolons, what follows one is a cell.
-FORMULA = re.compile(r"""(^|;)(["'\s]*)(?=[=+\-@\t\r\uff1d\uff0b\uff0d\uff20])""")
+BEGINS_FORMULA = r"""(["'\s]*)(?=[=+\-@\t\r\uff1d\uff0b\uff0d\uff20])"""
+FORMULA, FORMULA_IN_LIST = re.compile(f"^{BEGINS_FORMULA}"), re.compile(f";{BEGINS_FORMULA}")
 
 
 def render_csv(report: r.Report) -> str:
@@ -72,9 +73,9 @@ def rows(report: r.Report) -> Iterator[dict[str, str | int]]:
 def cell(text: str) -> str:
     """Return text for a cell: on one line, not too long, and with an apostrophe before what would be a formula."""
     harmless = clean(text, most=MOST)
-    if ";" not in harmless and harmless[:1].isalnum():  # most are; a formula begins a cell
-        return harmless
-    return FORMULA.sub(r"\1'\2", harmless)
+    if not harmless[:1].isalnum():  # most begin so
+        harmless = FORMULA.sub(r"'\1", harmless)
+    return FORMULA_IN_LIST.sub(r";'\1", harmless) if ";" in harmless else harmless
 
 
 def plain_row(client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict) -> dict[str, Any]:
