@@ -142,6 +142,7 @@ def _network(role: str, word: str) -> Network:
         network = ipaddress.ip_network(re.sub("%[^/]*", "", word.strip()), strict=False)  # without the scope id
     except ValueError:
         hint = "give an address such as 10.0.0.5 or a network such as 10.0.0.0/24"
+        hint += f"; name each with --role {role}= of its own" if "," in word else ""
         raise ArgumentError(f"{word!r} is no IP address or network", where=f"--role {role}", hint=hint) from None
     mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
     if mapped is None or network.prefixlen < IPV4_MAPPED_BITS:

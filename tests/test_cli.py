@@ -214,6 +214,7 @@ def test_a_name_that_is_too_long_is_one_line(run):
 BAD_ARGUMENTS = {
     "unknown role": (["--role", "site-sever=10.0.0.5"], "did you mean site-server?"),
     "bad address": (["--role", "client=server1"], "is no IP address or network"),
+    "addresses in one": (["--role", "client=10.0.0.5,10.0.0.6"], "name each with --role client= of its own"),
     "bad network": (["--role", "client=10.0.0.0/40"], "is no IP address or network"),
     "port that is no port": (["--port", "http-management-point=70000"], "give a number from 1 to 65535"),
     "port 0": (["--port", "http-management-point=0"], "give a number from 1 to 65535"),

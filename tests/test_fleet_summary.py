@@ -146,6 +146,19 @@ def test_site_servers_are_those_that_together_push_to_all():
     assert inferred() == []
 
 
+def test_who_is_named_and_serves_another_site_is_not_said_to_be_nowhere():
+    """Each site has servers of its own; only who is seen nowhere may be a mistyped address."""
+    asking = Asking(RULES, Site(roles={"site-server": ("10.1.0.5", "10.2.0.5", "10.2.0.55")}), methods_of(RULES, ()))
+    contacts = [
+        judging.Contact(site, src, dst, 445, True, False, 0)
+        for site, src, dst in (("BERLIN", "10.1.0.5", "10.0.1.1"), ("BOSTON", "10.2.0.5", "10.0.2.1"))
+    ]
+    found = judging.casts(contacts, ["BERLIN", "BOSTON"], asking.question)
+    absent = {site: [note for note in cast.notes if "connects to nobody" in note] for site, cast in found.items()}
+    only = "10.2.0.55, named as site server, connects to nobody and nobody to it: is that its address?"
+    assert absent == {"BERLIN": [only], "BOSTON": [only]}
+
+
 def test_what_gets_through_from_who_was_only_taken_for_a_site_server_is_not_said_to_work(tmp_path):
     through = [row("ALLOW", port, "10.0.1.1") for port in (445, 135)] + [
         row("ALLOW", 49670, "10.0.1.1", second=1),

@@ -78,15 +78,18 @@ def casts(found: Iterable[Contact], sites: Iterable[str], question: Question) ->
     A management point is not inferred: that many connect to it at a web port is as true of a proxy.
     """
     by_site: dict[str, list[Contact]] = {site: [] for site in sites}
+    present: set[str] = set()
     for one in found:
         by_site[one.site].append(one)
-    return {site: _cast_of(some, question) for site, some in by_site.items()}
+        present |= {one.src, one.dst}
+    return {site: _cast_of(some, question, present) for site, some in by_site.items()}
 
 
-def _cast_of(found: Sequence[Contact], question: Question) -> Cast:
+def _cast_of(found: Sequence[Contact], question: Question, present: Collection[str]) -> Cast:
+    """Return who plays which role at one site. present: who connects to anybody, or is connected to, at any site."""
     named = assign([_Contacts(_table(found))], question.ruleset, question.given)
     assignments = [one for one in named.assignments if one.how == "given" and one.role != CLIENT]
-    notes = list(_absent(assignments, found))
+    notes = list(_absent(assignments, present))
     if not question.given.names(SITE_SERVER):
         servers, others = _site_servers(found, question.ruleset)
         assignments += servers
@@ -107,9 +110,8 @@ def _cast_of(found: Sequence[Contact], question: Question) -> Cast:
     return Cast(tuple(assignments), (), tuple(notes))
 
 
-def _absent(named: Iterable[r.RoleAssignment], found: Iterable[Contact]) -> Iterable[str]:
-    """Yield a sentence on each host that was named for a role and is nowhere."""
-    present = {address for one in found for address in (one.src, one.dst)}
+def _absent(named: Iterable[r.RoleAssignment], present: Collection[str]) -> Iterable[str]:
+    """Yield a sentence on each host that was named for a role and is nowhere: each site may have servers of its own."""
     for one in named:
         if one.address not in present:
             role = one.role.replace("-", " ")
