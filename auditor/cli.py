@@ -276,7 +276,7 @@ def analyze(
     "--workers",
     type=click.IntRange(0, 1024),
     metavar="N",
-    help="Processes; without it one a processor, at most 4, as memory allows; 0 works in this one.",
+    help="Processes; without it one a processor, at most 3, as memory allows; 0 works in this one.",
 )
 @click.option("--dask", is_flag=True, help="Read with Dask on this computer (--workers processes).")
 @click.option(
