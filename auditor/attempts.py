@@ -65,7 +65,7 @@ class Attempt:
     dst_port: int | None
     start_ns: int
     end_ns: int
-    answer: str
+    response: str
     frames_src: int
     frames_dst: int
     first_frame: int
@@ -236,7 +236,7 @@ def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> 
         dst_port=_number(row["dst_port"]),
         start_ns=row["start"],
         end_ns=row["end"],
-        answer=row["answer"],
+        response=row["response"],
         frames_src=row["frames_src"],
         frames_dst=row["frames_dst"],
         first_frame=row["first_frame"],

@@ -140,13 +140,13 @@ class Witness:
         where = self._where(attempt)
         if attempt.row is not None:
             return told_by_log(attempt, attempt.row, where, self._role_of)
-        if attempt.answer == "answered":
+        if attempt.response == "answered":
             return Told(r.OPEN, r.PROVEN, f"{where} was answered{_how_answered(attempt)}.", _answer_frames(attempt))
         if telling := _telling_errors(attempt):
             return self._by_error(attempt, where, telling)
-        if attempt.answer == "refused":
+        if attempt.response == "refused":
             return self._reset(attempt, where)
-        if attempt.answer == "unanswered":
+        if attempt.response == "no-response":
             return self._silence(attempt, where)
         if stopped := _stopped_on_the_way_back(attempt):
             return self._by_error_on_the_way_back(attempt, where, stopped)
@@ -188,16 +188,16 @@ class Witness:
         tries = _frames(attempt, ("SYN", "request", "datagram"))[:MOST_TRIES]
         frames = sorted({*tries, *(one.frame for one in latest)})
         place = self._role_of(attempt.dst) if by_itself else r.BETWEEN
-        if attempt.answer == "prohibited" and said.sender == attempt.src:
+        if attempt.response == "prohibited" and said.sender == attempt.src:
             text = f"{where}: the firewall of {attempt.src} itself forbids it to leave ({code})."
             remedy = f"On {attempt.src} itself, allow {attempt.port_text} to {attempt.dst} outbound."
             return Told(r.BLOCKED, r.PROVEN, text, frames, self._role_of(attempt.src), remedy)
-        if attempt.answer == "prohibited":
+        if attempt.response == "prohibited":
             text = f"{where}: {sender} forbids it ({code})."
             way = f"allow {attempt.port_text} from {attempt.src} to {attempt.dst}"
             remedy = "" if by_itself else f"On {said.sender}, and on every further device, {way}."
             return Told(r.BLOCKED, r.PROVEN, text, frames, place, remedy)
-        if attempt.answer == "refused":
+        if attempt.response == "refused":
             text = f"{where}: {sender} says that nothing listens there ({code})."
             remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."
             return Told(r.REFUSED, r.PROVEN, text, frames, place, remedy)
@@ -231,7 +231,7 @@ class Witness:
             asked = next((one.frames[:2] for number, one in vain if number == attempt.source), ())
             return Told(r.UNREACHABLE, r.PROVEN, text, sorted({*frames, *asked}), r.UNKNOWN, IS_IT_ON)
         text = f"{where}: {count} got no answer, and nothing at all from {attempt.dst} is in these sources."
-        return Told(r.NO_ANSWER, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
+        return Told(r.NO_RESPONSE, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
 
     def _means_nothing(self, attempt: Attempt, tries: int, last_ns: int) -> str:
         """Return why the silence after an attempt proves nothing, empty if it does."""
@@ -350,13 +350,13 @@ def _telling_errors(attempt: Attempt) -> list[Quote]:
         for one in attempt.errors
         if one.src == attempt.src
         and one.what not in SENT_BACK
-        and MEANING[one.version].get((one.icmp_type, one.icmp_code)) == attempt.answer
+        and MEANING[one.version].get((one.icmp_type, one.icmp_code)) == attempt.response
     ]
 
 
 def _stopped_on_the_way_back(attempt: Attempt) -> list[Quote]:
     """Return the ICMP errors that forbid what the host that was tried sent back, if nothing of it arrived."""
-    if attempt.answer != "one-sided" or (not attempt.syns and attempt.protocol == "tcp"):
+    if attempt.response != "one-way" or (not attempt.syns and attempt.protocol == "tcp"):
         return []
     return [
         one

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor import answers, conn_state
+from auditor import conn_state, responses
 from auditor.numbering import numbered
 from auditor.segments import Streams
 from auditor.sources.packets import ECHO_REQUEST, ICMP, TCP, UDP, Addresses
@@ -42,7 +42,7 @@ TABLE = {
     "fin": "int64",
     "rst": "int64",
     "conn_state": "str",
-    "answer": "str",
+    "response": "str",
     "icmp_error": "str",
     "first_frame": "int64",
     "stream": "Int64",
@@ -177,10 +177,10 @@ def oriented(protocol: int, flows: Streams) -> Oriented:
     events = flows.events | {"from_src": from_src}
     if protocol == TCP:
         sent = {f"{name}_src": turned(given[f"{name}_a"], given[f"{name}_b"])[0] for name in ("syn", "rst")}
-        columns["answer"], stray = answers.of_tcp(columns | sent, events, flows.event_begin)
+        columns["response"], stray = responses.of_tcp(columns | sent, events, flows.event_begin)
         events["packet"][stray] |= conn_state.STRAY
     else:
-        columns["answer"] = answers.of_datagrams(events, flows.event_begin)
+        columns["response"] = responses.of_datagrams(events, flows.event_begin)
     return Oriented(columns, events, flows.event_begin)
 
 

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from auditor import conn_state, flow_table, quoted, segments
 from auditor.admission import Admission, Ports
-from auditor.answers import ANSWERS
 from auditor.flow_table import TABLE, Columns, FlowTable
 from auditor.neighbourhood import Asked, Neighbourhood
 from auditor.quoted import MEANING
+from auditor.responses import RESPONSES
 from auditor.segments import Partial
 from auditor.sources.packets import ICMP, MOST_HIDDEN, TCP, UDP, Addresses, Headers, Hosts, Quote
 
-__all__ = ["ANSWERS", "MEANING", "TABLE", "Asked", "Event", "FlowBuilder", "Flows"]
+__all__ = ["MEANING", "RESPONSES", "TABLE", "Asked", "Event", "FlowBuilder", "Flows"]
 
 MOST_QUOTES = 100_000
 SURELY_ONE_WAY = 3  # frames one way and none back, in mid-connection, that show a one-sided capture
@@ -84,10 +84,10 @@ class Flows:
     def one_sided(self) -> OneSided:
         """Of whom only one direction was captured."""
         flows = self.table.columns
-        src, dst, answer = flows["src_ip"], flows["dst_ip"], flows["answer"]
+        src, dst, answer = flows["src_ip"], flows["dst_ip"], flows["response"]
         silent = (flows["frames_dst"] == 0) & (flows["frames_src"] >= SURELY_ONE_WAY)
         went_on = flows["frames_src"] > flows["syn"] + flows["rst"]
-        odd = ((answer == "one-sided") & went_on) | ((answer == "mid-stream") & silent)
+        odd = ((answer == "one-way") & went_on) | ((answer == "mid-stream") & silent)
         odd &= flows["protocol"] == "tcp"
         pairs = frozenset(zip(src[odd].tolist(), dst[odd].tolist(), strict=True))
         spoken_to = {*src[flows["frames_dst"] > 0].tolist(), *dst[flows["frames_src"] > 0].tolist()}

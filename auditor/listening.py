@@ -21,7 +21,7 @@ from auditor.tshark import find_tshark
 
 HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"
 NOTHING = Said()
-SPOKE = ("answered", "refused", "mid-stream", "one-sided")  # answers of connections in which something was said
+SPOKE = ("answered", "refused", "mid-stream", "one-way")  # answers of connections in which something was said
 
 
 class Heard(NamedTuple):
@@ -55,7 +55,7 @@ def wanted(source: Source, cast: Cast, ruleset: Ruleset) -> list[Wanted]:
     flows = source.table.columns
     clients, servers = set(cast.clients), set(cast.addresses(SITE_SERVER))
     others = {one.address for one in cast.assignments} - clients - servers
-    spoke = (flows["protocol"] == "tcp") & is_among(flows["answer"], SPOKE)
+    spoke = (flows["protocol"] == "tcp") & is_among(flows["response"], SPOKE)
     pushes = _between(flows, servers, clients) & _at_known_port(flows, ruleset)
     web = spoke & is_among(flows["src_ip"], clients) & np.isin(flows["dst_port"], _web_ports(ruleset))
     hosts = set(flows["dst_ip"][web].tolist())

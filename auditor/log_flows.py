@@ -604,7 +604,7 @@ def _words_of(words: Sequence[str]) -> NDArray[Any]:
 
 
 PROTOCOL_WORDS = _words_of([PROTOCOLS.get(number, "") for number in range(max(PROTOCOLS) + 1)])
-STATE_WORDS, ANSWER_WORDS = _words_of(["OTH", "S0"]), _words_of(["one-sided", "unanswered", "mid-stream"])
+STATE_WORDS, RESPONSE_WORDS = _words_of(["OTH", "S0"]), _words_of(["one-way", "no-response", "mid-stream"])
 ACTION_WORDS, PATH_WORDS = _words_of(ACTIONS), _words_of(PATHS)
 
 
@@ -631,7 +631,7 @@ def _columns(found: Attempts, addresses: Sequence[str], source: str) -> AskedCol
             "syn": lambda: np.where(tcp & (packet == ATTEMPT), found.rows, 0),
             "syn_ack": lambda: np.where(tcp & (packet == ANSWER), found.rows, 0),
             "conn_state": lambda: STATE_WORDS[(dropped & ~icmp).view(np.int8)],
-            "answer": lambda: ANSWER_WORDS[np.where(dropped, 1, np.where(packet == LATER, 2, 0))],
+            "response": lambda: RESPONSE_WORDS[np.where(dropped, 1, np.where(packet == LATER, 2, 0))],
             "icmp_error": lambda: np.full(len(found), "", object),
             "stream": lambda: zeros + MISSING,
             "action": lambda: ACTION_WORDS[found.action],

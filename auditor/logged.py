@@ -21,7 +21,7 @@ def told_by_log(attempt: Attempt, row: Row, where: str, role_of: Callable[[str],
         return Told(r.ALLOWED, r.PROVEN, text, lines, weak=row.firewall == attempt.src)
     if row.action != "DROP":
         return Told(r.INCONCLUSIVE, None, f"{where}: the log tells only of the end of a connection.", lines)
-    if attempt.answer == "mid-stream":
+    if attempt.response == "mid-stream":
         text = f"{where}: {whose} dropped a late packet of a connection, which says nothing of new ones."
         return Told(r.INCONCLUSIVE, None, text, lines)
     place = role_of(row.firewall) if row.firewall else r.BETWEEN if row.direction == "FORWARD" else r.UNKNOWN

@@ -45,15 +45,15 @@ def attach(table: Columns, quotes: list[Quote], source: str, marks: NDArray[np.i
             name: np.append(column, np.array([row[name] for row in rows], column.dtype))
             for name, column in table.items()
         }
-    names, answers, sources = table["icmp_error"].copy(), table["answer"].copy(), table["src_ip"]
+    names, answers, sources = table["icmp_error"].copy(), table["response"].copy(), table["src_ip"]
     went_on = table["frames_src"] > table["syn"] + table["rst"]
     for place, kept in errors.items():
         forth = [one for one in kept if one.src == sources[place] and one.what not in SENT_BACK]
         last = ([one for one in forth if _meaning(one)] or kept)[-1]
         names[place] = f"{last.icmp_type}/{last.icmp_code}"
-        if answers[place] in ("unanswered", "mid-stream") or (answers[place] == "one-sided" and not went_on[place]):
+        if answers[place] in ("no-response", "mid-stream") or (answers[place] == "one-way" and not went_on[place]):
             answers[place] = _answer(answers[place], forth, len(kept) - len(forth))
-    return table | {"icmp_error": names, "answer": answers}, errors
+    return table | {"icmp_error": names, "response": answers}, errors
 
 
 def _answer(otherwise: str, forth: list[Quote], back: int) -> str:
@@ -64,7 +64,7 @@ def _answer(otherwise: str, forth: list[Quote], back: int) -> str:
     """
     if told := [_meaning(one) for one in forth if _meaning(one)]:
         return told[-1]
-    return "one-sided" if back and otherwise == "unanswered" else otherwise
+    return "one-way" if back and otherwise == "no-response" else otherwise
 
 
 def _matched(table: Columns, quotes: list[Quote], marks: NDArray[np.int64]) -> tuple[Errors, dict[Ends, list[Quote]]]:
@@ -140,7 +140,7 @@ def _quoted_row(source: str, ends: Ends, kept: list[Quote]) -> dict[str, Any]:
         "start": kept[0].time_ns,
         "end": kept[-1].time_ns,
         "conn_state": "OTH",
-        "answer": "mid-stream" if protocol == PROTOCOLS[TCP] else "unanswered",
+        "response": "mid-stream" if protocol == PROTOCOLS[TCP] else "no-response",
         "first_frame": kept[0].frame,
         "stream": MISSING,
     }

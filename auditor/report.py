@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 
-OPEN, ALLOWED, BLOCKED, NO_ANSWER = "open", "allowed", "blocked", "no-answer"
+OPEN, ALLOWED, BLOCKED, NO_RESPONSE = "open", "allowed", "blocked", "no-response"
 REFUSED, UNREACHABLE, INCONCLUSIVE = "refused", "unreachable", "inconclusive"
-NOT_SEEN, NOT_APPLICABLE = "not-seen", "not-applicable"
-VERDICTS = (OPEN, ALLOWED, BLOCKED, NO_ANSWER, REFUSED, UNREACHABLE, INCONCLUSIVE, NOT_SEEN, NOT_APPLICABLE)
+NOT_OBSERVED, NOT_APPLICABLE = "not-observed", "not-applicable"
+VERDICTS = (OPEN, ALLOWED, BLOCKED, NO_RESPONSE, REFUSED, UNREACHABLE, INCONCLUSIVE, NOT_OBSERVED, NOT_APPLICABLE)
 GOOD = frozenset((OPEN, ALLOWED))
-BAD = frozenset((BLOCKED, NO_ANSWER, REFUSED, UNREACHABLE))
+BAD = frozenset((BLOCKED, NO_RESPONSE, REFUSED, UNREACHABLE))
 PROVEN, LIKELY = "proven", "likely"
 INCOMPLETE_CODES = frozenset(
     (
@@ -156,7 +156,7 @@ class RequirementVerdict:
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
             raise ValueError(f"{self.id}: no such verdict: {self.verdict}")
-        if self.verdict not in (NOT_SEEN, NOT_APPLICABLE) and not self.evidence:
+        if self.verdict not in (NOT_OBSERVED, NOT_APPLICABLE) and not self.evidence:
             raise ValueError(f"{self.id}: verdict {self.verdict} without evidence")
 
     @property

@@ -285,7 +285,7 @@ def _contacts(
         if among is not None:
             which &= is_among(columns["src_ip"][at_ports], among)
         if logged:  # a late packet that was dropped shows nobody who connects, nor does a broadcast
-            which &= columns["answer"][at_ports] != "mid-stream"
+            which &= columns["response"][at_ports] != "mid-stream"
         *ends, times = (columns[name][at_ports[which]].tolist() for name in ("src_ip", "dst_ip", "dst_port", "start"))
         for key, time in zip(zip(*ends, strict=True), times, strict=True):
             if time < first_times.get(key, time + 1) and not (logged and key[1].endswith(".255")):

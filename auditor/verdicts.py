@@ -219,7 +219,7 @@ class _Judge:
             self._shown[key] = self._seen(requirement, hosts)
         shown = self._shown[key]
         if isinstance(shown, str):
-            return self._untried(requirement, hosts, r.NOT_SEEN, shown)
+            return self._untried(requirement, hosts, r.NOT_OBSERVED, shown)
         return self._verdict(requirement, shown)
 
     def _ends(self, requirement: Requirement, hosts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -302,7 +302,7 @@ class _Judge:
             mapper = self._mapper_port(requirement)
             by_clock: dict[int | None, list[Attempt]] = defaultdict(list)
             for one in self._traffic.between(src, dst):
-                if one.protocol == "tcp" and one.dst_port == mapper and one.answer in ("answered", "one-sided"):
+                if one.protocol == "tcp" and one.dst_port == mapper and one.response in ("answered", "one-way"):
                     by_clock[self._clocks.clock(one)].append(one)
             self._mapper_talks[key] = {clock: _Talks(found, self._clocks) for clock, found in by_clock.items()}
         return self._mapper_talks[key]
@@ -420,7 +420,7 @@ class _Judge:
 
     def _placed(self, requirement: Requirement, finding: Finding) -> Finding:
         """Add where it was stopped, if a second capture of the attempt tells."""
-        if finding.verdict not in (r.BLOCKED, r.NO_ANSWER) or finding.blocked_at != r.UNKNOWN or not finding.attempts:
+        if finding.verdict not in (r.BLOCKED, r.NO_RESPONSE) or finding.blocked_at != r.UNKNOWN or not finding.attempts:
             return finding
         found = where_stopped(finding.attempts, self._traffic, requirement.to_role)
         return replace(finding, blocked_at=found[0], text=f"{finding.text} {found[1]}") if found else finding
@@ -465,7 +465,7 @@ class _Judge:
             for src in sources
             for dst in destinations
             for one in self._traffic.between(src, dst)
-            if one.protocol == "tcp" and one.answer == "answered" and one.dst_port not in self._ruleset.fixed_ports
+            if one.protocol == "tcp" and one.response == "answered" and one.dst_port not in self._ruleset.fixed_ports
         }
         if not talked:
             return ""
@@ -530,7 +530,7 @@ def _remedy(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> str
     """Return what to do: as the finding itself says, else as the ruleset does."""
     if finding.verdict not in r.BAD:
         return ""
-    if finding.verdict == r.NO_ANSWER:
+    if finding.verdict == r.NO_RESPONSE:
         return f"{finding.remedy} If it is on: {requirement.remedy}"
     if finding.verdict != r.BLOCKED or finding.blocked_at not in (requirement.to_role, r.UNKNOWN) or finding.remedy:
         return finding.remedy or requirement.remedy

@@ -22,7 +22,7 @@ from typing import Any
 from auditor.render.fleet_html import render_fleet_html
 
 TESTS = Path(__file__).parent.parent / "tests"
-TYPED = ("p", "10.1.3.", "10.1.3.77", "berlin", "rpc-dynamic", "smb no-answer", "no such computer", "unproven pc00")
+TYPED = ("p", "10.1.3.", "10.1.3.77", "berlin", "rpc-dynamic", "smb no-response", "no such computer", "unproven pc00")
 DRAWN = "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
 TYPE = """async text => {
   const input = document.getElementById("filter"), begin = performance.now();

@@ -44,7 +44,7 @@ ROWS = {
 OPEN = ("open", "proven", None, None)
 OWN_FIREWALL = ("blocked", "proven", "client", None)
 AT_DEVICE = ("blocked", "proven", "between", DEVICE)
-SILENT = ("no-answer", "likely", "unknown", None)
+SILENT = ("no-response", "likely", "unknown", None)
 REFUSED = ("refused", "proven", "management-point", None)
 State = tuple[str, str, str | None, str | None]
 # what is not as it should be, row by row; None: nothing was seen of it
@@ -168,7 +168,7 @@ def _outcome(method: str, seen: Sequence[d.Seen]) -> d.Outcome:
 
 
 def _stopped(one: d.Seen) -> bool:
-    return one.verdict in ("blocked", "no-answer", "refused", "unreachable") or any(p.fatal for p in one.problems)
+    return one.verdict in ("blocked", "no-response", "refused", "unreachable") or any(p.fatal for p in one.problems)
 
 
 # counts
@@ -282,7 +282,7 @@ def _causes(stops: Iterable[tuple[d.HostResult, d.Seen]]) -> tuple[d.Cause, ...]
         (
             "problem" if one.problems else one.verdict,
             one.problems[0].code if one.problems else "",
-            one.requirement if one.verdict != "no-answer" else "",
+            one.requirement if one.verdict != "no-response" else "",
             one.remedy,
         )
         for _, one in stops

@@ -114,7 +114,7 @@ def site() -> FleetReport:
         host("HQ-09 10.1.1.9", "smb blocked at client", "rpc-dynamic blocked at client", site="Berlin"),
         host("LAB-1 10.2.1.1", "smb blocked at between by 10.2.0.1", site="Lyon"),
         host("LAB-2 10.2.1.2", "smb STATUS_ACCESS_DENIED", site="Lyon"),
-        host("LAB-3 10.2.1.3", "smb no-answer", site="Lyon"),
+        host("LAB-3 10.2.1.3", "smb no-response", site="Lyon"),
         host("LAB-4 10.2.1.4", "icmp-echo open", "smb open", "rpc-endpoint-mapper open", site="Lyon", works=True),
         host("LAB-5 10.2.1.5", "icmp-echo allowed", warnings=("events-lost: 3 events were lost",)),
         host("OLD-1"),

@@ -386,11 +386,11 @@ def obsolete(frame: bytes, ticks: int = BEGIN * 1_000_000, *, interface: int = 0
 
 
 def told(table: pd.DataFrame) -> list[str]:
-    """Return a flow table in words: "10.0.0.1:50000 > 10.0.0.5:445/tcp S0 unanswered"."""
+    """Return a flow table in words: "10.0.0.1:50000 > 10.0.0.5:445/tcp S0 no-response"."""
     lines = []
     for row in table.itertuples():
         src, dst = _side(row.src_ip, row.src_port), _side(row.dst_ip, row.dst_port)
-        lines.append(f"{src} > {dst}/{row.protocol} {row.conn_state} {row.answer}")
+        lines.append(f"{src} > {dst}/{row.protocol} {row.conn_state} {row.response}")
     return lines
 
 

@@ -283,7 +283,7 @@ def test_reserved_bits_of_the_link_type_are_told(read):
     content[22] |= 0x30
     source = read(bytes(content))
     assert (told(source.flows), codes(source)) == (
-        ["10.0.0.1:50000 > 10.0.0.5:445/tcp S0 unanswered"],
+        ["10.0.0.1:50000 > 10.0.0.5:445/tcp S0 no-response"],
         ["odd-header"],
     )
 

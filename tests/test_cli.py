@@ -424,7 +424,7 @@ def test_every_explanation_says_what_to_do():
         ("blocked", "blocked (verdict)\n"),
         ("fails", "fails (result)\n"),
         ("likely", "likely (confidence)\n"),
-        ("one-sided", "one-sided (answer)\n"),
+        ("one-way", "one-way (response)\n"),
         ("s0", "S0 (conn_state)\n"),
         ("cut-short", "cut-short (warning)\n"),
         ("client-push", "client-push (method, configmgr-2007)\n"),
@@ -701,7 +701,7 @@ def test_the_site_file_is_used(run, push, site):
     assert [client["address"] for client in json.loads(done.out)["clients"]] == ["10.0.0.20", "10.0.1.9"]
     assert rows["client-push/http-management-point"]["ports"] == [8080]
     assert rows["client-push/https-management-point"]["verdict"] == "not-applicable"
-    assert rows["manual/smb-source-server"]["verdict"] == "not-seen"
+    assert rows["manual/smb-source-server"]["verdict"] == "not-observed"
 
 
 def test_the_command_line_beats_the_site_file(run, push, site):

@@ -127,7 +127,7 @@ def judged(paths: list[str], src: str, dst: str, name: str) -> str:
 @pytest.mark.parametrize(("log", "capture", "src", "dst", "name"), pushes())
 def test_the_events_of_a_capture_prove_what_it_can_only_show_to_be_likely(log, capture, src, dst, name):
     alone = judged([capture], src, dst, name)
-    assert alone in ("blocked likely unknown", "no-answer likely unknown")  # the target may be silent in all of it
+    assert alone in ("blocked likely unknown", "no-response likely unknown")  # the target may be silent in all of it
     assert judged([capture, log], src, dst, name) == "blocked proven client"
     assert judged([log, capture], src, dst, name) == "blocked proven client"
 

@@ -25,12 +25,12 @@ def logged(event: str, direction: str) -> list[object]:
 def answers(name: str, src: str, sport: str, dst: str, dport: str) -> list[str]:
     table = source(name).flows
     same = (table["src_ip"] == src) & (table["dst_ip"] == dst) & (table["protocol"] == "tcp")
-    return table[same & (table["src_port"] == int(sport)) & (table["dst_port"] == int(dport))]["answer"].tolist()
+    return table[same & (table["src_port"] == int(sport)) & (table["dst_port"] == int(dport))]["response"].tolist()
 
 
 @pytest.mark.parametrize(("name", *FIVE_TUPLE), logged(BLOCKED, "inbound"))
 def test_what_the_target_blocked_was_not_answered(name, src, sport, dst, dport):
-    assert answers(name, src, sport, dst, dport) == ["unanswered"]
+    assert answers(name, src, sport, dst, dport) == ["no-response"]
 
 
 @pytest.mark.parametrize(("name", *FIVE_TUPLE), logged(LET_IN, "inbound"))
@@ -40,7 +40,7 @@ def test_what_the_target_let_in_was_answered(name, src, sport, dst, dport):
 
 def test_what_the_client_let_out_says_nothing_about_an_answer():
     found = {tuple(answers(*one.values)) for one in logged(LET_IN, "outbound")}
-    assert found == {("answered",), ("unanswered",)}
+    assert found == {("answered",), ("no-response",)}
 
 
 # captures of one direction
@@ -56,7 +56,7 @@ ONE_SIDED = (
 
 @pytest.mark.parametrize("name", ONE_SIDED)
 def test_a_capture_of_one_direction_shows_nothing_refused_or_unanswered(name):
-    wrong = [line for line in told(source(name).flows) if line.split()[-1] in ("refused", "unanswered")]
+    wrong = [line for line in told(source(name).flows) if line.split()[-1] in ("refused", "no-response")]
     assert wrong == []
 
 
@@ -65,8 +65,8 @@ def test_a_capture_of_one_direction_shows_nothing_refused_or_unanswered(name):
 MEANT = {
     "answered": {"answered"},
     "refused": {"refused"},
-    "unanswered": {"unanswered", "prohibited", "unreachable"},
-    "one_sided": {"one-sided"},
+    "no-response": {"no-response", "prohibited", "unreachable"},
+    "one_sided": {"one-way"},
     "midstream": {"answered", "mid-stream"},
     "midstream_synack": {"answered"},
 }
@@ -82,7 +82,7 @@ def judged() -> list[str]:
 @pytest.mark.parametrize("name", judged())
 def test_answers_are_those_that_the_flags_and_counts_of_tshark_mean(name):
     table = source(name).flows
-    streams = table[(table["protocol"] == "tcp") & table["stream"].notna()].set_index("stream")["answer"]
+    streams = table[(table["protocol"] == "tcp") & table["stream"].notna()].set_index("stream")["response"]
     wrong = [
         f"tcp.stream {row['stream']}: {streams[int(row['stream'])]}, where tshark means {row['verdict']}"
         for row in rows(f"oracle/{name}.tcp.tsv")

@@ -37,19 +37,19 @@ def report(*verdicts: r.RequirementVerdict, result: str = "unproven", client: st
     ("before", "after", "kind"),
     [
         ("blocked", "open", MENDED),
-        ("no-answer", "allowed", MENDED),
+        ("no-response", "allowed", MENDED),
         ("failed", "open", MENDED),
         ("open", "blocked", BROKEN),
         ("allowed", "refused", BROKEN),
         ("open", "failed", BROKEN),
         ("blocked", "refused", STILL_BROKEN),
         ("blocked", "failed", STILL_BROKEN),
-        ("open", "not-seen", NO_LONGER_SEEN),
+        ("open", "not-observed", NO_LONGER_SEEN),
         ("blocked", "inconclusive", NO_LONGER_SEEN),
-        ("not-seen", "open", NEW),
+        ("not-observed", "open", NEW),
         ("inconclusive", "blocked", NEW),
         ("open", "allowed", ""),
-        ("not-seen", "not-applicable", ""),
+        ("not-observed", "not-applicable", ""),
     ],
 )
 def test_each_kind_of_change(before, after, kind):
@@ -77,7 +77,7 @@ def test_a_method_that_fails_now_is_worse(before, after, worse):
 def test_a_push_that_comes_further_is_not_worse():
     """Opening SMB is how the next blocked port is found."""
     other = {"id": "client-push/rpc-endpoint-mapper"}
-    before = report(verdict("blocked"), verdict("not-seen", **other), result="fails")
+    before = report(verdict("blocked"), verdict("not-observed", **other), result="fails")
     after = report(verdict("open"), verdict("blocked", **other), result="fails")
     found = compare(before, after)
     assert [one.kind for one in found.changes] == [MENDED, NEW]

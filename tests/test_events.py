@@ -196,48 +196,48 @@ WAITING = ("10.0.0.20", 50123, "10.0.0.80", 80)
 )
 def test_what_a_service_sends_back_is_no_attempt(read: Read, event: Table, direction: str):
     source = read(lines(event))
-    assert rows(source, *ENDS, "answer", "direction") == [(*WAITING, "mid-stream", direction)]
+    assert rows(source, *ENDS, "response", "direction") == [(*WAITING, "mid-stream", direction)]
     assert not source.details.events(0)[0].from_src
 
 
 def test_whose_firewall_dropped_an_answer_is_told_by_what_else_is_known(read: Read):
     begun = allowed(Direction=OUT, SourceAddress="10.0.0.20", SourcePort=50123, DestAddress="10.0.0.80", DestPort=80)
     source = read(lines(begun, blocked("2026-03-01T08:00:40Z", 5152, **SERVICE)))
-    found = rows(source, *ENDS, "answer", "direction")
-    assert found == [(*WAITING, "one-sided", "SEND"), (*WAITING, "mid-stream", "RECEIVE")]
+    found = rows(source, *ENDS, "response", "direction")
+    assert found == [(*WAITING, "one-way", "SEND"), (*WAITING, "mid-stream", "RECEIVE")]
     assert [one.address for one in source.details.facts.local] == ["10.0.0.20"]
 
 
 @pytest.mark.parametrize(("port", "direction"), [(50002, "RECEIVE"), (49200, "-")])
 def test_a_dropped_packet_comes_from_the_source_and_perhaps_from_no_known_firewall(read, port: int, direction: str):
     source = read(lines(blocked(event_id=5152, SourcePort=port, DestPort=49670)))
-    assert rows(source, *ENDS, "answer", "direction") == [
-        ("10.0.0.5", port, "10.0.0.20", 49670, "unanswered", direction)
+    assert rows(source, *ENDS, "response", "direction") == [
+        ("10.0.0.5", port, "10.0.0.20", 49670, "no-response", direction)
     ]
 
 
 @pytest.mark.parametrize(
-    ("event_id", "later", "answer"),
+    ("event_id", "later", "response"),
     [
         (5152, "08:00:30", "mid-stream"),
         (5152, "11:00:00", "mid-stream"),
         (5157, "08:00:30", "mid-stream"),
-        (5157, "11:00:00", "unanswered"),  # the port is used again
+        (5157, "11:00:00", "no-response"),  # the port is used again
     ],
 )
-def test_what_is_dropped_of_a_connection_that_was_let_through(read: Read, event_id: int, later: str, answer: str):
+def test_what_is_dropped_of_a_connection_that_was_let_through(read: Read, event_id: int, later: str, response: str):
     after = blocked(f"2026-03-01T{later}Z", event_id)
-    assert rows(read(lines(allowed(), after)), "answer") == [("one-sided",), (answer,)]
+    assert rows(read(lines(allowed(), after)), "response") == [("one-way",), (response,)]
     elsewhere = native(event_id, BLOCKED, f"2026-03-01T{later}Z", Computer="other.contoso.example")
-    assert rows(read(lines(allowed(), elsewhere)), "answer") == [("one-sided",), ("unanswered",)]
+    assert rows(read(lines(allowed(), elsewhere)), "response") == [("one-way",), ("no-response",)]
     before = blocked("2026-03-01T07:59:59Z", event_id)
-    assert rows(read(lines(allowed(), before)), "answer") == [("one-sided",), ("unanswered",)]
+    assert rows(read(lines(allowed(), before)), "response") == [("one-way",), ("no-response",)]
 
 
 def test_a_packet_that_nobody_listens_for_says_so(read: Read):
     layer = {"LayerName": "%%14597", "LayerRTID": 13}
     unheard = blocked(event_id=5152, Application="-", **layer)
-    assert rows(read(lines(unheard)), "answer", "filter_origin") == [("unanswered", "Stealth (nobody listens)")]
+    assert rows(read(lines(unheard)), "response", "filter_origin") == [("no-response", "Stealth (nobody listens)")]
     for other in (blocked(event_id=5152, **layer), blocked(event_id=5157, Application="-")):
         assert rows(read(lines(unheard, other)), "filter_origin") == [("",)]
     named = blocked(event_id=5152, Application="-", FilterOrigin="Quarantine default", **layer)

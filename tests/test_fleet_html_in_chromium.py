@@ -86,7 +86,7 @@ def test_axe_finds_no_fault(browser, fleet, colours, width):
         ("10.1.1.0/24", "190 of 400"),
         ("bonn", "190 of 400"),
         ("rpc-dynamic", "60 of 400"),
-        ("smb no-answer", "20 of 400"),
+        ("smb no-response", "20 of 400"),
         ("unproven", "20 of 400"),
         ("nobody of this name", "0 of 400"),
         ("berlin  works", "20 of 400"),

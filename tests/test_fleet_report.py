@@ -34,7 +34,7 @@ ROWS = (
     "smb blocked at between by 10.9.0.2",
     "smb blocked at client unserved",
     "smb refused at client",
-    "smb no-answer",
+    "smb no-response",
     "smb STATUS_ACCESS_DENIED",
     "rpc-dynamic blocked at client",
     "rpc-dynamic blocked at unknown",
@@ -129,7 +129,7 @@ def test_directions_and_devices():
             ),
             host("B 10.1.1.2", "smb blocked at site-server"),
             host("C 10.1.1.3", "smb blocked at unknown"),
-            host("D 10.1.1.4", "smb no-answer"),
+            host("D 10.1.1.4", "smb no-response"),
         ]
     )
     assert report.directions == (StopCount("site-server to client", 4), StopCount("client to management-point", 1))
@@ -373,8 +373,8 @@ def places(steps, wanted):
 
 
 def test_computers_that_nothing_is_heard_of_are_one_cause_and_no_change():
-    off = host("A", "icmp-echo no-answer", "smb no-answer")
-    assert (changes(off), causes(off)) == ([], [("no-answer", "", "", 1)])
+    off = host("A", "icmp-echo no-response", "smb no-response")
+    assert (changes(off), causes(off)) == ([], [("no-response", "", "", 1)])
 
 
 def test_a_problem_on_an_open_port_is_no_matter_of_firewalls():
@@ -395,8 +395,8 @@ def test_a_device_that_rejects_is_a_matter_of_firewalls():
 
 
 def test_a_silent_management_point_is_not_a_silent_computer():
-    told = fleet([host("A", "http-management-point no-answer")]).causes
-    assert [(one.verdict, one.requirement) for one in told] == [("no-answer", "client-push/http-management-point")]
+    told = fleet([host("A", "http-management-point no-response")]).causes
+    assert [(one.verdict, one.requirement) for one in told] == [("no-response", "client-push/http-management-point")]
     assert told[0].remedy.startswith("Find out whether the management point is on")
 
 

@@ -106,7 +106,7 @@ def test_a_summary_of_a_capture_is_judged_like_the_capture(source):
     }
 
 
-_UNTRIED = (r.NOT_SEEN, r.NOT_APPLICABLE)
+_UNTRIED = (r.NOT_OBSERVED, r.NOT_APPLICABLE)
 
 
 def _outcome(one):
@@ -122,7 +122,7 @@ def _once(client):
 def _contacts(entries):
     for entry in entries:
         for one in entry.source.details.flows:
-            if one.protocol == "tcp" and one.answer != "mid-stream":
+            if one.protocol == "tcp" and one.response != "mid-stream":
                 yield judging.Contact(entry.site, one.src_ip, one.dst_ip, one.dst_port, True, False, one.start)
 
 

@@ -59,7 +59,7 @@ def test_changes_that_help_only_together_are_told_together():
 
 
 def test_where_no_rule_helps_it_says_so():
-    text = lines_of(fleet([host("A", "smb no-answer")]))
+    text = lines_of(fleet([host("A", "smb no-response")]))
     assert text[1] == "No change of a firewall helps any of those that fail: see below what does."
     assert "The changes to ask for, in the order in which they pay most" not in text
     assert not any("rulesets export" in line for line in text)

@@ -17,7 +17,7 @@ ROUTER = "10.0.0.254"
 
 
 def answers(source) -> list[str]:
-    return source.flows["answer"].tolist()
+    return source.flows["response"].tolist()
 
 
 def test_the_columns_are_the_same_before_and_after_a_table_is_made_of_them(read):
@@ -75,7 +75,7 @@ def test_a_retransmitted_syn_is_the_same_flow(read):
 
 def test_a_syn_with_a_new_sequence_number_is_a_new_flow(read):
     source = read(talk(WHO, "S S S@5000 <SA A"))
-    assert told(source.flows) == [f"{WHO}/tcp S0 unanswered", f"{WHO}/tcp S1 answered"]
+    assert told(source.flows) == [f"{WHO}/tcp S0 no-response", f"{WHO}/tcp S1 answered"]
     assert source.flows.stream.tolist() == [0, 1]
 
 
@@ -129,11 +129,11 @@ def test_a_packet_seen_twice_changes_no_answer(read):
 
 
 @pytest.mark.parametrize(
-    ("words", "answer"),
+    ("words", "response"),
     [
-        ("S", "unanswered"),
-        ("S S S", "unanswered"),
-        ("S R", "one-sided"),
+        ("S", "no-response"),
+        ("S S S", "no-response"),
+        ("S R", "one-way"),
         ("S <SA", "answered"),
         ("S <SA A 5PA <7PA FA <FA A", "answered"),
         ("<SA A", "answered"),
@@ -141,12 +141,12 @@ def test_a_packet_seen_twice_changes_no_answer(read):
         ("S <RA", "refused"),
         ("S <RA S <RA S <RA", "refused"),
         ("S <R", "refused"),
-        ("S S S R", "unanswered"),
+        ("S S S R", "no-response"),
         ("S R <RA", "refused"),
         ("S <RA R", "refused"),
-        ("<R S S S", "unanswered"),
-        ("S A 5PA A FA A", "one-sided"),  # it goes on, so an answer must have reached it
-        ("S A 5PA <RA", "one-sided"),
+        ("<R S S S", "no-response"),
+        ("S A 5PA A FA A", "one-way"),  # it goes on, so an answer must have reached it
+        ("S A 5PA <RA", "one-way"),
         ("S <A", "answered"),
         ("5PA <7PA", "answered"),
         ("A <A", "mid-stream"),
@@ -161,26 +161,26 @@ def test_a_packet_seen_twice_changes_no_answer(read):
     ],
     ids=str,
 )
-def test_answer_of_a_tcp_flow(words, answer, read):
-    assert answers(read(talk(WHO, words))) == [answer]
+def test_answer_of_a_tcp_flow(words, response, read):
+    assert answers(read(talk(WHO, words))) == [response]
 
 
 OLD = 777_000  # what a packet acknowledges that knows nothing of the attempt
 
 
 @pytest.mark.parametrize(
-    ("flags", "answer"),
-    [("RA", "unanswered"), ("A", "one-sided"), ("PA", "one-sided"), ("FA", "one-sided"), ("SA", "one-sided")],
+    ("flags", "response"),
+    [("RA", "no-response"), ("A", "one-way"), ("PA", "one-way"), ("FA", "one-way"), ("SA", "one-way")],
 )
 @pytest.mark.parametrize("acknowledged", [OLD, 1000, 1002, 0], ids=["old", "one less", "one more", "nothing"])
-def test_what_does_not_acknowledge_the_syn_does_not_answer_it(flags, answer, acknowledged, read):
+def test_what_does_not_acknowledge_the_syn_does_not_answer_it(flags, response, acknowledged, read):
     stray = tcp(turned(WHO), flags, seq=5, ack=acknowledged, payload=9 * ("P" in flags))
-    assert answers(read([tcp(WHO), stray, tcp(WHO)])) == [answer]
+    assert answers(read([tcp(WHO), stray, tcp(WHO)])) == [response]
 
 
 def test_a_reset_before_the_first_syn_refuses_nothing(read):
     early = tcp(turned(WHO), "RA", ack=1001)
-    assert answers(read([early, tcp(WHO), tcp(WHO)])) == ["unanswered"]
+    assert answers(read([early, tcp(WHO), tcp(WHO)])) == ["no-response"]
 
 
 def test_a_syn_ack_may_be_captured_before_its_syn(read):
@@ -190,7 +190,7 @@ def test_a_syn_ack_may_be_captured_before_its_syn(read):
 def test_a_host_that_remembers_an_old_connection_has_not_answered_the_new_one(read):
     """It acknowledges the old one, is reset, and takes the SYN only when that comes again."""
     challenged = [tcp(WHO), tcp(turned(WHO), "A", seq=5, ack=OLD), tcp(WHO, "R", seq=OLD)]
-    assert answers(read(challenged)) == ["one-sided"]
+    assert answers(read(challenged)) == ["one-way"]
     assert answers(read(challenged + talk(WHO, "S <SA A"))) == ["answered"]
 
 
@@ -216,29 +216,29 @@ ERRORS = [
     (4, 3, 1, "unreachable"),
     (4, 3, 2, "refused"),
     (4, 3, 3, "refused"),
-    (4, 3, 4, "unanswered"),  # fragmentation needed: about the size, not about the port
+    (4, 3, 4, "no-response"),  # fragmentation needed: about the size, not about the port
     (4, 3, 6, "unreachable"),
     (4, 3, 7, "unreachable"),
     (4, 3, 9, "prohibited"),
     (4, 3, 10, "prohibited"),
     (4, 3, 13, "prohibited"),
-    (4, 11, 0, "unanswered"),
+    (4, 11, 0, "no-response"),
     (6, 1, 0, "unreachable"),
     (6, 1, 1, "prohibited"),
     (6, 1, 3, "unreachable"),
     (6, 1, 4, "refused"),
     (6, 1, 5, "prohibited"),
     (6, 1, 6, "prohibited"),
-    (6, 2, 0, "unanswered"),
+    (6, 2, 0, "no-response"),
 ]
 
 
-@pytest.mark.parametrize(("version", "kind", "code", "answer"), ERRORS)
-def test_an_icmp_error_answers_the_flow_that_it_quotes(version, kind, code, answer, read):
+@pytest.mark.parametrize(("version", "kind", "code", "response"), ERRORS)
+def test_an_icmp_error_answers_the_flow_that_it_quotes(version, kind, code, response, read):
     who, router = (WHO, ROUTER) if version == 4 else (SIX, "fd00::fe")
     syn = tcp(who)
     source = read([syn, icmp_error(router, kind, code, quoting=syn, room=28 if version == 4 else 60)])
-    assert (answers(source), source.flows.icmp_error.tolist()) == ([answer], [f"{kind}/{code}"])
+    assert (answers(source), source.flows.icmp_error.tolist()) == ([response], [f"{kind}/{code}"])
 
 
 def test_the_sender_of_an_icmp_error_is_known(read):
@@ -256,16 +256,16 @@ def test_an_icmp_error_about_the_answer_says_that_there_was_one(room, read):
     """The way back is closed, not the way there."""
     syn, syn_ack = talk(WHO, "S <SA")
     source = read([syn, syn, syn, icmp_error(ROUTER, 3, 13, quoting=syn_ack, room=room)])
-    assert told(source.flows) == [f"{WHO}/tcp S0 one-sided"]
+    assert told(source.flows) == [f"{WHO}/tcp S0 one-way"]
 
 
 @pytest.mark.parametrize("ping", [PING, "fd00::1 > fd00::5"])
 def test_an_icmp_error_about_the_reply_to_a_ping_says_that_there_was_one(ping, read):
     kind, code, router, room = (1, 1, "fd00::fe", 48) if ":" in ping else (3, 13, ROUTER, 28)
     error = icmp_error(router, kind, code, quoting=echo(turned(ping), reply=True), room=room)
-    assert told(read([echo(ping), error]).flows) == [f"{ping}/icmp OTH one-sided"]
+    assert told(read([echo(ping), error]).flows) == [f"{ping}/icmp OTH one-way"]
     own = echo(turned(ping), number=5)
-    assert answers(read([echo(ping), own, error])) == ["one-sided", "unanswered"]
+    assert answers(read([echo(ping), own, error])) == ["one-way", "no-response"]
 
 
 def test_an_icmp_error_about_an_answer_alone_blocks_nobody(read):
@@ -274,7 +274,7 @@ def test_an_icmp_error_about_an_answer_alone_blocks_nobody(read):
     data = icmp_error(ROUTER, 3, 13, quoting=talk(WHO, "5PA <5PA")[1], room=40)
     assert told(read([data]).flows) == [f"{WHO}/tcp OTH mid-stream"]
     reply = icmp_error(ROUTER, 3, 13, quoting=echo(turned(PING), reply=True))
-    assert told(read([reply]).flows) == [f"{PING}/icmp OTH one-sided"]
+    assert told(read([reply]).flows) == [f"{PING}/icmp OTH one-way"]
 
 
 def test_an_icmp_error_about_data_in_mid_connection_is_about_its_sender(read):
@@ -285,17 +285,17 @@ def test_an_icmp_error_about_data_in_mid_connection_is_about_its_sender(read):
 
 def test_an_icmp_error_that_comes_late_belongs_to_the_syn_that_it_quotes(read):
     first, second = talk(WHO, "S S@5000")
-    assert answers(read([first, second, icmp_error(ROUTER, 3, 13, quoting=first)])) == ["prohibited", "unanswered"]
+    assert answers(read([first, second, icmp_error(ROUTER, 3, 13, quoting=first)])) == ["prohibited", "no-response"]
 
 
 def test_an_icmp_error_belongs_to_the_program_whose_ping_it_quotes(read):
     one, other = echo(PING, identifier=1), echo(PING, identifier=2)
-    assert answers(read([one, other, icmp_error(ROUTER, 3, 13, quoting=one)])) == ["prohibited", "unanswered"]
+    assert answers(read([one, other, icmp_error(ROUTER, 3, 13, quoting=one)])) == ["prohibited", "no-response"]
 
 
 @pytest.mark.parametrize("packet", [ip(PING, 1, bytes([13]) + bytes(19)), ip(PING, 50, bytes(20))])
 def test_an_icmp_error_about_neither_ports_nor_echo_is_about_no_flow(packet, read):
-    assert answers(read([echo(PING), icmp_error(ROUTER, 3, 13, quoting=packet)])) == ["unanswered"]
+    assert answers(read([echo(PING), icmp_error(ROUTER, 3, 13, quoting=packet)])) == ["no-response"]
     assert len(read([icmp_error(ROUTER, 3, 13, quoting=packet)]).flows) == 0
 
 
@@ -322,7 +322,7 @@ def test_the_last_telling_icmp_error_decides(read):
 def test_an_icmp_error_belongs_to_the_attempt_before_it(read):
     first, second = talk(WHO, "S S@5000")
     source = read([first, icmp_error(ROUTER, 3, 13, quoting=first), second])
-    assert answers(source) == ["prohibited", "unanswered"]
+    assert answers(source) == ["prohibited", "no-response"]
 
 
 def test_a_flow_of_which_only_the_error_was_captured_has_a_row_without_frames(read):
@@ -348,7 +348,7 @@ def test_udp_that_is_answered(read):
 
 
 def test_udp_that_is_not_answered(read):
-    assert told(read([udp(ASK), udp(ASK)]).flows) == [f"{ASK}/udp S0 unanswered"]
+    assert told(read([udp(ASK), udp(ASK)]).flows) == [f"{ASK}/udp S0 no-response"]
 
 
 def test_udp_where_nobody_listens(read):
@@ -362,7 +362,7 @@ def test_ping_that_is_answered(read):
 
 
 def test_ping_that_is_not_answered(read):
-    assert answers(read([echo(PING, number=1), echo(PING, number=2)])) == ["unanswered"]
+    assert answers(read([echo(PING, number=1), echo(PING, number=2)])) == ["no-response"]
 
 
 def test_ping_of_ipv6(read):
@@ -389,17 +389,17 @@ def test_pings_of_two_programs_are_two_flows(read):
 def test_pings_both_ways_at_once_are_two_flows(ping, identifiers, read):
     one, other = identifiers
     source = read([echo(ping, identifier=one), echo(turned(ping), identifier=other)])
-    assert told(source.flows) == [f"{ping}/icmp OTH unanswered", f"{turned(ping)}/icmp OTH unanswered"]
+    assert told(source.flows) == [f"{ping}/icmp OTH no-response", f"{turned(ping)}/icmp OTH no-response"]
 
 
 def test_only_the_ping_that_is_replied_to_is_answered(read):
     both = [echo(PING), echo(turned(PING)), echo(PING, reply=True), echo(PING, number=2)]
-    assert told(read(both).flows) == [f"{PING}/icmp OTH unanswered", f"{turned(PING)}/icmp OTH answered"]
+    assert told(read(both).flows) == [f"{PING}/icmp OTH no-response", f"{turned(PING)}/icmp OTH answered"]
 
 
 def test_a_reply_to_what_was_not_asked_is_no_answer(read):
     source = read([echo(PING, number=1), echo(turned(PING), reply=True, number=9), echo(PING, number=2)])
-    assert answers(source) == ["unanswered"]
+    assert answers(source) == ["no-response"]
     assert [event.what for event in source.details.events(0)] == ["request"]
 
 
@@ -507,7 +507,7 @@ def test_an_empty_table_has_the_same_columns_and_types(read):
 
 def test_every_answer_is_one_of_those_that_are_documented(read):
     packets = [*talk(WHO, "S <RA"), udp(ASK), echo(PING)]
-    assert set(answers(read(packets))) <= set(flows.ANSWERS)
+    assert set(answers(read(packets))) <= set(flows.RESPONSES)
 
 
 def test_ports_of_ping_and_icmp_types_of_tcp_are_missing_not_zero(read):

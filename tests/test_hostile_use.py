@@ -109,7 +109,7 @@ def test_what_the_encoding_of_standard_output_lacks_is_escaped(tmp_path):
 @pytest.mark.parametrize("columns", ["0", "1", "-5", "abc", "²", "", "100000", "9" * 5000])
 def test_any_width_shows_the_whole_report(columns):
     done = terminal(["analyze", FAILS, "--no-dissect"], COLUMNS=columns, LINES="²")
-    for word in ("FAILS", "rpc-endpoint-mapper ", "tcp 445", "blocked, likely", "not-seen", "10.20.2.20"):
+    for word in ("FAILS", "rpc-endpoint-mapper ", "tcp 445", "blocked, likely", "not-observed", "10.20.2.20"):
         assert word in done
 
 

@@ -193,7 +193,7 @@ def test_fragments_are_put_together_across_batches(monkeypatch, read):
 
 
 def test_a_tunnel_may_be_fragmented_too(read):
-    assert inner(read(fragments(TUNNELS["GRE"](tcp(FOUR)), size=24))) == [f"{FOUR}/tcp S0 unanswered"]
+    assert inner(read(fragments(TUNNELS["GRE"](tcp(FOUR)), size=24))) == [f"{FOUR}/tcp S0 no-response"]
 
 
 # what is cut, or deeper than is looked into, is counted
@@ -225,7 +225,7 @@ def test_more_tags_than_are_looked_into_are_told(label, read):
 
 @pytest.mark.parametrize("header", [HOP_BY_HOP, ROUTING, DESTINATION])
 def test_more_extension_headers_than_are_looked_into_are_told(header, read):
-    assert told(read([extended(tcp(SIX), *[header] * 8)]).flows) == [f"{SIX}/tcp S0 unanswered"]
+    assert told(read([extended(tcp(SIX), *[header] * 8)]).flows) == [f"{SIX}/tcp S0 no-response"]
     source = read([extended(tcp(SIX), *[header] * 9)])
     assert [one.code for one in source.warnings] == ["unreadable-headers"]
     assert "1 frames hold more IPv6 extension headers" in source.warnings[0].text
@@ -233,7 +233,7 @@ def test_more_extension_headers_than_are_looked_into_are_told(header, read):
 
 def test_an_extension_header_behind_the_fragment_header_is_stepped_over(read):
     pieces = fragments(extended(tcp(SIX), DESTINATION))
-    assert told(read(pieces).flows) == [f"{SIX}/tcp S0 unanswered"]
+    assert told(read(pieces).flows) == [f"{SIX}/tcp S0 no-response"]
 
 
 def test_more_tunnels_than_are_looked_into_are_told_also_in_udp(read):
@@ -258,7 +258,7 @@ def test_an_acknowledgement_on_the_air_is_not_taken_for_a_cut_frame(read):
 def test_a_frame_whose_length_on_the_wire_was_left_out_is_read(read):
     frame = ethernet(tcp(FOUR))
     record = struct.pack("<IIII", BEGIN, 0, len(frame), 0) + frame
-    assert told(read(pcap([]) + record).flows) == [f"{FOUR}/tcp S0 unanswered"]
+    assert told(read(pcap([]) + record).flows) == [f"{FOUR}/tcp S0 no-response"]
 
 
 # errors and neighbours behind other links

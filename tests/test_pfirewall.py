@@ -64,7 +64,7 @@ def test_the_syns_of_one_attempt_are_one_flow(read):
     source = read(log(*PUSH))
     assert told(source) == ["tcp 10.0.0.5:50000 > 10.0.0.20:445 DROP RECEIVE 3"]
     (flow,) = source.flows.itertuples()
-    assert (flow.first_line, flow.syn, flow.conn_state, flow.answer) == (6, 3, "S0", "unanswered")
+    assert (flow.first_line, flow.syn, flow.conn_state, flow.response) == (6, 3, "S0", "no-response")
     assert str(flow.start), str(flow.end) == ("2024-06-05 10:00:00", "2024-06-05 10:00:09")
     assert [(event.frame, event.what, event.sequence) for event in source.details.events(0)] == [
         (6, "SYN", 2738703890),
@@ -109,7 +109,7 @@ def test_a_dropped_answer_is_seen_from_the_host_that_tried(read):
     row = "2024-06-05 10:00:00 DROP TCP 10.0.0.7 10.0.0.20 443 50100 52 SA 5 6 8192 - - - RECEIVE"
     source = read(log(row))
     assert told(source) == ["tcp 10.0.0.20:50100 > 10.0.0.7:443 DROP RECEIVE 1"]
-    assert source.flows["answer"].tolist() == ["one-sided"]
+    assert source.flows["response"].tolist() == ["one-way"]
     assert source.details.heard == {"10.0.0.7", "10.0.0.20"}
 
 
@@ -117,31 +117,31 @@ def test_a_late_packet_of_a_connection_is_no_attempt(read):
     row = "2024-06-05 10:00:00 DROP TCP 10.0.0.7 10.0.0.20 443 50100 40 FA 5 6 8192 - - - RECEIVE"
     source = read(log(row))
     assert told(source) == ["tcp 10.0.0.20:50100 > 10.0.0.7:443 DROP RECEIVE 1"]
-    assert source.flows["answer"].tolist() == ["mid-stream"]
+    assert source.flows["response"].tolist() == ["mid-stream"]
 
 
 @pytest.mark.parametrize("flags", ["SR", "SF", "SRA", "SFRPUA"])
 def test_a_syn_that_also_ends_a_connection_is_no_attempt(flags, read):
-    assert read(log(SYN.format(0).replace(" S ", f" {flags} "))).flows["answer"].tolist() == ["mid-stream"]
+    assert read(log(SYN.format(0).replace(" S ", f" {flags} "))).flows["response"].tolist() == ["mid-stream"]
 
 
 FLAGLESS = "2024-06-05 10:00:00 {} {} 10.0.0.7 10.0.0.20 {} {} 0 - 0 0 0 - - - SEND"
 
 
 @pytest.mark.parametrize(
-    ("row", "ends", "answer"),
+    ("row", "ends", "response"),
     [
         (("DROP", "TCP", 443, 50100), "10.0.0.20:50100 > 10.0.0.7:443", "mid-stream"),
         (("DROP", "UDP", 53, 50100), "10.0.0.20:50100 > 10.0.0.7:53", "mid-stream"),
-        (("DROP", "UDP", 137, 137), "10.0.0.7:137 > 10.0.0.20:137", "unanswered"),
-        (("DROP", "TCP", 50100, 443), "10.0.0.7:50100 > 10.0.0.20:443", "unanswered"),
-        (("ALLOW", "TCP", 443, 50100), "10.0.0.7:443 > 10.0.0.20:50100", "one-sided"),
+        (("DROP", "UDP", 137, 137), "10.0.0.7:137 > 10.0.0.20:137", "no-response"),
+        (("DROP", "TCP", 50100, 443), "10.0.0.7:50100 > 10.0.0.20:443", "no-response"),
+        (("ALLOW", "TCP", 443, 50100), "10.0.0.7:443 > 10.0.0.20:50100", "one-way"),
     ],
 )
-def test_what_a_service_sends_back_is_no_attempt(row, ends, answer, read):
+def test_what_a_service_sends_back_is_no_attempt(row, ends, response, read):
     source = read(log(FLAGLESS.format(*row)))
     assert ends in told(source)[0]
-    assert source.flows["answer"].tolist() == [answer]
+    assert source.flows["response"].tolist() == [response]
 
 
 LET_IN = "2024-06-05 10:00:00 ALLOW TCP 10.0.0.5 10.0.0.20 50000 445 0 - 0 0 0 - - - RECEIVE"
@@ -151,27 +151,27 @@ BACK = "2024-06-05 10:00:{:02} DROP TCP 10.0.0.20 10.0.0.5 445 50000 52 SA 7 8 8
 
 
 @pytest.mark.parametrize(
-    ("let", "dropped", "answer"),
+    ("let", "dropped", "response"),
     [
         (LET_IN, SYN.format(3), "mid-stream"),  # sent again
-        (LET_IN, SYN.format(3).replace("10:00", "10:02"), "unanswered"),  # the port is used again
-        (LET_OUT, SYN.format(3), "unanswered"),  # of two computers
+        (LET_IN, SYN.format(3).replace("10:00", "10:02"), "no-response"),  # the port is used again
+        (LET_OUT, SYN.format(3), "no-response"),  # of two computers
         (LET_OUT, OUT.format(0), "mid-stream"),
         (LET_OUT, OUT.format(3), "mid-stream"),  # no flags, at any time
-        (LET_OUT, BACK.format(3), "one-sided"),  # the answer that is waited for
+        (LET_OUT, BACK.format(3), "one-way"),  # the answer that is waited for
         (LET_OUT, BACK.format(33), "mid-stream"),  # nobody waits any more
     ],
 )
-def test_what_is_dropped_of_a_connection_that_was_let_through(let, dropped, answer, read):
-    assert read(log(let, dropped)).flows["answer"].tolist() == ["one-sided", answer]
-    assert read(log(dropped, let)).flows["answer"].tolist()[0] != "mid-stream"
+def test_what_is_dropped_of_a_connection_that_was_let_through(let, dropped, response, read):
+    assert read(log(let, dropped)).flows["response"].tolist() == ["one-way", response]
+    assert read(log(dropped, let)).flows["response"].tolist()[0] != "mid-stream"
 
 
 def test_the_other_side_of_a_connection_that_was_let_through_is_turned(read):
     let = LET_IN.replace(" 445 ", " 49670 ")
     source = read(log(let, "2024-06-05 12:00:00 DROP TCP 10.0.0.20 10.0.0.5 49670 50000 0 - 0 0 0 - - - SEND"))
     assert told(source)[1] == "tcp 10.0.0.5:50000 > 10.0.0.20:49670 DROP SEND 1"
-    assert source.flows["answer"].tolist()[1] == "mid-stream"
+    assert source.flows["response"].tolist()[1] == "mid-stream"
     assert not source.details.events(1)[0].from_src
 
 

@@ -60,13 +60,13 @@ def nobody() -> auditor.Report:
 # what a report may hold
 
 
-@pytest.mark.parametrize("verdict", sorted({*r.VERDICTS} - {r.NOT_SEEN, r.NOT_APPLICABLE}))
+@pytest.mark.parametrize("verdict", sorted({*r.VERDICTS} - {r.NOT_OBSERVED, r.NOT_APPLICABLE}))
 def test_a_verdict_on_traffic_needs_evidence(verdict):
     with pytest.raises(ValueError, match=f"client-push/smb: verdict {verdict} without evidence"):
         dataclasses.replace(VERDICT, verdict=verdict, evidence=())
 
 
-@pytest.mark.parametrize("verdict", [r.NOT_SEEN, r.NOT_APPLICABLE])
+@pytest.mark.parametrize("verdict", [r.NOT_OBSERVED, r.NOT_APPLICABLE])
 def test_a_verdict_on_no_traffic_needs_none(verdict):
     assert dataclasses.replace(VERDICT, verdict=verdict, evidence=()).verdict == verdict
 

@@ -36,7 +36,7 @@ class Scene:
     @property
     def nothing_happened(self) -> bool:
         """Whether nobody tried to push."""
-        return set(self.truth["requirements"].values()) == {"not-seen"}
+        return set(self.truth["requirements"].values()) == {"not-observed"}
 
     def audit(self, *, dissect: bool = False, sources: list[str] | None = None, **known: Any) -> auditor.Report:
         """Audit the captures, or some sources, with what is known of the site; by ports only unless told otherwise."""

@@ -79,8 +79,8 @@ def test_what_else_the_hosts_of_a_push_say_is_still_read(read_documented):
     )
     assert told(source.flows)[-3:] == [
         "10.0.0.1:50000 > 10.0.0.5:445/tcp SF answered",
-        "10.0.0.1:50001 > 10.0.0.5:49152/tcp S0 unanswered",
-        "10.0.0.1 > 10.0.0.5/icmp OTH unanswered",
+        "10.0.0.1:50001 > 10.0.0.5:49152/tcp S0 no-response",
+        "10.0.0.1 > 10.0.0.5/icmp OTH no-response",
     ]
 
 

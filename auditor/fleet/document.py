@@ -156,8 +156,8 @@ class MethodCount:
 class RequirementCount:
     """How many hosts a requirement of the main method is stopped for, in one way at one place; most hosts first.
 
-    verdict: blocked, no-answer, refused, unreachable, or "problem" for an open port on which something failed for good;
-    hosts: how many; proven: of how many of them it is proven.
+    verdict: blocked, no-response, refused, unreachable, or "problem" for an open port on which something failed for
+    good; hosts: how many; proven: of how many of them it is proven.
     """
 
     id: str
@@ -215,9 +215,9 @@ class Change:
 class Cause:
     """What lets hosts fail whatever is opened in firewalls, those of most hosts first; each host counts once.
 
-    verdict: unreachable, no-answer, refused, blocked (dropped where nobody listens) or "problem"; code: of the problem,
-    such as STATUS_ACCESS_DENIED, else ""; requirement: its id, "" if the whole computer was not reached; remedy: what
-    to do, in a sentence.
+    verdict: unreachable, no-response, refused, blocked (dropped where nobody listens) or "problem"; code: of the
+    problem, such as STATUS_ACCESS_DENIED, else ""; requirement: its id, "" if the whole computer was not reached;
+    remedy: what to do, in a sentence.
     """
 
     verdict: str

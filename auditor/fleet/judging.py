@@ -158,7 +158,7 @@ def _table(found: Sequence[Contact]) -> FlowTable:
     return FlowTable(
         {
             "protocol": np.full(count, "tcp", object),
-            "answer": np.full(count, "one-sided", object),
+            "response": np.full(count, "one-way", object),
             "src_ip": np.array([one.src for one in found], object),
             "dst_ip": np.array([one.dst for one in found], object),
             "dst_port": np.array([one.port for one in found], np.int64),
@@ -294,7 +294,7 @@ def _rank(address: str, methods: Iterable[r.MethodResult], main: str) -> tuple[b
 
 
 def _outcome(method: r.MethodResult, cast: Cast) -> Outcome:
-    seen = any(one.verdict not in (r.NOT_SEEN, r.NOT_APPLICABLE) for one in method.requirements)
+    seen = any(one.verdict not in (r.NOT_OBSERVED, r.NOT_APPLICABLE) for one in method.requirements)
     result = method.result if seen else NO_EVIDENCE
     kinds: dict[bool, list[str]] = defaultdict(list)
     for one in method.reasons:
@@ -314,7 +314,7 @@ def _seen(methods: Sequence[r.MethodResult], sources_of: Sequence[str]) -> Itera
     told: set[tuple[object, ...]] = set()
     for method in methods:
         for one in method.requirements:
-            if one.verdict in (r.NOT_SEEN, r.NOT_APPLICABLE):
+            if one.verdict in (r.NOT_OBSERVED, r.NOT_APPLICABLE):
                 continue
             shared = (one.row, one.source, one.destination, one.verdict)
             if shared in told:

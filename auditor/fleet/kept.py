@@ -57,7 +57,7 @@ class KeptFlow(NamedTuple):
     first_frame: int
     stream: int
     rows: int
-    answer: str
+    response: str
     action: str
     direction: str
     application: str
@@ -69,7 +69,7 @@ class KeptFlow(NamedTuple):
 
 
 COLUMNS = KeptFlow._fields[: KeptFlow._fields.index("events")]
-TEXTS = ("protocol", "src_ip", "dst_ip", "answer", "action", "direction", "application", "filter_origin")
+TEXTS = ("protocol", "src_ip", "dst_ip", "response", "action", "direction", "application", "filter_origin")
 UNSAID = {name: "" if name in TEXTS else MISSING for name in COLUMNS}
 
 
@@ -83,7 +83,7 @@ class Alike(NamedTuple):
     src_ip: str
     dst_ip: str
     dst_port: int
-    answer: str
+    response: str
     action: str = ""
     direction: str = ""
 

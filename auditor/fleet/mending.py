@@ -18,7 +18,7 @@ from auditor.ruleset import Requirement, Ruleset
 
 Ports = tuple[int, ...]
 PROBLEM = "problem"  # beside the verdicts: the port is open, and something failed on it for good
-UNREACHED = (r.UNREACHABLE, r.NO_ANSWER)
+UNREACHED = (r.UNREACHABLE, r.NO_RESPONSE)
 # So `findings` and `logged` begin what to do where nobody listens, and where a firewall is known to let it in.
 NO_RULE_HELPS = ("Check that the service behind the port runs", "Nothing has to be opened")
 Failing = tuple[HostResult, list[Seen]]  # a host for which the main method fails, and what makes it fail
@@ -255,7 +255,7 @@ def _advice(key: CauseKey, ruleset: Ruleset) -> str:
 _UNREACHED = {
     r.UNREACHABLE: "No way leads to these computers: find out whether they are on and have these addresses (DNS may be "
     "old), and whether their networks have a route.",
-    r.NO_ANSWER: "Nothing at all is heard of these computers: find out whether they are on and have these addresses "
+    r.NO_RESPONSE: "Nothing at all is heard of these computers: find out whether they are on and have these addresses "
     "(DNS may be old). If they are, everything to them is blocked: capture at one of them.",
 }
 

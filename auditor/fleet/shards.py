@@ -36,7 +36,7 @@ FORMAT_VERSION = 1
 VERSION_KEY, QUESTION_KEY, UNREAD_KEY = b"auditor.summary", b"auditor.question", b"auditor.unread"
 AUDITOR_KEY = b"auditor.version"
 SUFFIX = ".parquet"
-STOPPED = frozenset(("unanswered", "refused", "prohibited", "unreachable"))  # as `answer` of the flow table has it
+STOPPED = frozenset(("no-response", "refused", "prohibited", "unreachable"))  # as `answer` of the flow table has it
 SOURCE_FIELDS = {
     "path": "string",
     "kind": "string",
@@ -180,7 +180,7 @@ def contacts(path: Path, rows: Container[int]) -> dict[Met, int]:
 
     rows: of these sources. Raises ReportError as `read` does.
     """
-    names = ("src_ip", "dst_ip", "dst_port", "start", "protocol", "answer")
+    names = ("src_ip", "dst_ip", "dst_port", "start", "protocol", "response")
     table = _columns_of(opened(path), path, ("site", "addresses", *(f"flows.list.element.{name}" for name in names)))
     flows = table.column("flows").combine_chunks()
     whose = enumerate(zip(*(table.column(name).to_pylist() for name in ("site", "addresses")), strict=True))

@@ -69,7 +69,7 @@ def _text_cells(block: Columns, width: int) -> list[Cells]:
     """Return the columns of the text form."""
     gap, colon = constant("  "), _chosen(block["src_port"] < 0, " ", ":")
     frames = beside([numbers(block["frames_src"]), constant("/"), numbers(block["frames_dst"])])
-    told = block["answer"].copy()
+    told = block["response"].copy()
     quoted = block["icmp_error"] != ""
     told[quoted] += " (ICMP " + block["icmp_error"][quoted] + ")"
     return [

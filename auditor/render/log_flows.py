@@ -15,7 +15,7 @@ from auditor.render.clean import clean, clean_cell, needs_escapes
 
 FORMATS = ("text", "csv", "jsonl", "parquet")
 BLOCK = 20_000
-HEAD = ("frame", "stream", "start (UTC)", "proto", "from", "", "to", "", "state", "frames", "answer")
+HEAD = ("frame", "stream", "start (UTC)", "proto", "from", "", "to", "", "state", "frames", "response")
 
 
 def write(table: pd.DataFrame, out: BinaryIO, form: str) -> None:
@@ -99,7 +99,7 @@ def _starts(block: pd.DataFrame) -> list[str]:
 def _cells(block: pd.DataFrame) -> list[list[Any]]:
     """Return the columns of the text form, one value a flow; one operation a row is what makes it fast."""
     frames = zip(block["frames_src"].tolist(), block["frames_dst"].tolist(), strict=True)
-    told = block["answer"].to_numpy(object)
+    told = block["response"].to_numpy(object)
     errors = block["icmp_error"].to_numpy(object)
     quoted = errors != ""
     told[quoted] = told[quoted] + " (ICMP " + errors[quoted] + ")"

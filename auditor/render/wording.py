@@ -127,8 +127,8 @@ def frames(evidence: r.Evidence, report: r.Report) -> str:
 
 def unreached(method: r.MethodResult) -> bool:
     """Tell whether nothing at all of the client was heard, so that no method can work."""
-    tried = [one for one in method.requirements if one.destination.role == "client" and one.verdict != r.NOT_SEEN]
-    return bool(tried) and all(one.verdict in (r.UNREACHABLE, r.NO_ANSWER) for one in tried)
+    tried = [one for one in method.requirements if one.destination.role == "client" and one.verdict != r.NOT_OBSERVED]
+    return bool(tried) and all(one.verdict in (r.UNREACHABLE, r.NO_RESPONSE) for one in tried)
 
 
 def instead(client: r.ClientReport, main: r.MethodResult) -> tuple[str, list[str]]:

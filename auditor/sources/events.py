@@ -525,7 +525,7 @@ def _table(column: dict[str, Ints], begin: Ints, texts: NDArray[Any], name: str)
     dropped = (one["action"] == 0) & ~late
     values["syn"] = np.where((one["protocol"] == TCP) & ~late, np.diff(begin), 0)
     values["conn_state"] = np.where(dropped & no_icmp, "S0", "OTH").astype(object)
-    values["answer"] = np.where(late, "mid-stream", np.where(dropped, "unanswered", "one-sided")).astype(object)
+    values["response"] = np.where(late, "mid-stream", np.where(dropped, "no-response", "one-way")).astype(object)
     values["icmp_error"] = np.full(count, "", object)
     values |= {
         "source": np.full(count, name, object),

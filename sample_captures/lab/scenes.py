@@ -38,16 +38,16 @@ OPEN = {
     "icmp-echo": "open",
     "smb": "open",
     "rpc-endpoint-mapper": "open",
-    "rpc-endpoint-mapper-udp": "not-seen",
+    "rpc-endpoint-mapper-udp": "not-observed",
     "rpc-dynamic": "open",
     "http-management-point": "open",
-    "https-management-point": "not-seen",
+    "https-management-point": "not-observed",
 }
-NOTHING_SEEN = dict.fromkeys(OPEN, "not-seen")
-NOT_INSTALLED = OPEN | {"http-management-point": "not-seen"}
-NO_RPC = NOT_INSTALLED | {"rpc-dynamic": "not-seen"}
+NOTHING_SEEN = dict.fromkeys(OPEN, "not-observed")
+NOT_INSTALLED = OPEN | {"http-management-point": "not-observed"}
+NO_RPC = NOT_INSTALLED | {"rpc-dynamic": "not-observed"}
 SMB_BLOCKED = NOT_INSTALLED | {"smb": "blocked"}
-OVER_HTTPS = OPEN | {"http-management-point": "not-seen", "https-management-point": "open"}
+OVER_HTTPS = OPEN | {"http-management-point": "not-observed", "https-management-point": "open"}
 SERVICE_PORT = 49664
 
 FILE_COPY = ("file copy",)
@@ -370,7 +370,7 @@ REJECTED = (
 )
 
 AWAY = {"icmp-echo": "unreachable", "smb": "unreachable", "rpc-endpoint-mapper": "unreachable"}
-SILENT = {"icmp-echo": "no-answer", "smb": "no-answer", "rpc-endpoint-mapper": "no-answer"}
+SILENT = {"icmp-echo": "no-response", "smb": "no-response", "rpc-endpoint-mapper": "no-response"}
 CLIENT_AWAY = (
     Scene(
         name="client-unreachable",
@@ -410,7 +410,7 @@ CLIENT_AWAY = (
     ),
     Scene(
         name="client-off-same-subnet",
-        title="The client is off, on the site server's own subnet: ARP requests stay unanswered",
+        title="The client is off, on the site server's own subnet: ARP requests stay no-response",
         done="the client's name resolves to 10.20.1.20, an address that nobody has; a push",
         because="Nobody on the site server's own network answers for the client's address, so nothing else was sent.",
         requirements=NOTHING_SEEN | AWAY | {"rpc-dynamic": "unreachable"},
@@ -635,10 +635,10 @@ MANAGEMENT_POINT_BLOCKED = (
     ),
     Scene(
         name="mp-no-answer",
-        title="Nothing from the management point: HTTP and HTTPS stay unanswered",
+        title="Nothing from the management point: HTTP and HTTPS stay no-response",
         done="nft rule on the router: forward drop, client to management point; a push that tries HTTP, then HTTPS",
         because="The client gets no answer at all from the management point, neither over HTTP nor over HTTPS.",
-        requirements=OPEN | {"http-management-point": "no-answer", "https-management-point": "no-answer"},
+        requirements=OPEN | {"http-management-point": "no-response", "https-management-point": "no-response"},
         result="fails",
         blocked_at="between",
         failed=INSTALLER,

@@ -8,7 +8,7 @@
   const STOP_FACETS = ["requirement", "verdict", "place", "direction", "device"];
   const FACETS = ["subnet", "site"].concat(STOP_FACETS);
   const STATES = { fails: "bad", unproven: "unsure", "no-evidence": "untried", works: "good" };
-  const BAD = ["blocked", "no-answer", "refused", "unreachable"];
+  const BAD = ["blocked", "no-response", "refused", "unreachable"];
   const ADDRESS = "\ue000", NAME = "\ue001"; // see fleet_hosts.py
   const SORTS = [["result", "result"], ["name", "name"], ["address", "address"], ["subnet", "subnet"], ["site", "site"]];
 

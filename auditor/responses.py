@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from auditor.conn_state import HAS_ACK, HAS_DATA, HAS_RST, HAS_SYN
 
-ANSWERS = ("answered", "refused", "prohibited", "unreachable", "unanswered", "one-sided", "mid-stream")
+RESPONSES = ("answered", "refused", "prohibited", "unreachable", "no-response", "one-way", "mid-stream")
 NONE = -1
 MAY_BE_MISSING = 1 << 24  # bytes that an originator may have sent although the capture does not hold them
 
@@ -20,7 +20,7 @@ Bools = NDArray[np.bool_]
 
 def of_datagrams(events: Columns, begin: I64) -> NDArray[Any]:
     """Say of flows of UDP and of echo whether anything came back; of echo only fitting replies are events."""
-    answer = np.full(len(begin) - 1, "unanswered", object)
+    answer = np.full(len(begin) - 1, "no-response", object)
     back = np.flatnonzero(~events["from_src"])
     answer[np.searchsorted(begin, back, side="right") - 1] = "answered"
     return answer
@@ -86,9 +86,9 @@ def _judge_with_syn(answer: NDArray[Any], columns: Columns, events: Columns, own
     reset = (kind & HAS_RST) != 0
     speaks = fits & ~reset
     refuses = reset & (back > opening[whose]) & (fits | ((kind & HAS_ACK) == 0))
-    answer[owner[at]] = "unanswered"
-    answer[owner[at[(went_on | gave_up)[owner[at]]]]] = "one-sided"
-    answer[whose[~fits & ~reset]] = "one-sided"  # the responder is there, but speaks of another connection
+    answer[owner[at]] = "no-response"
+    answer[owner[at[(went_on | gave_up)[owner[at]]]]] = "one-way"
+    answer[whose[~fits & ~reset]] = "one-way"  # the responder is there, but speaks of another connection
     answer[whose[refuses & ~went_on[whose]]] = "refused"
     answer[whose[speaks]] = "answered"
     stray: I64 = back[~refuses & ~speaks]
