@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from auditor import verdicts
+from auditor.contacts import contacts_of, merge
 from auditor.errors import ArgumentError
+from auditor.given_roles import parse_roles
 from auditor.intake import read_all
 from auditor.listening import hear
 from auditor.progress import Told, silent
 from auditor.report import Report
-from auditor.roles import assign, parse_roles, with_content
+from auditor.roles import infer_roles
 from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
 from auditor.site import Site, known_site
 from auditor.version import TOOL
@@ -55,11 +57,12 @@ def audit(
     given = parse_roles(facts.roles)
     _check_conditions(rules, facts)
     sources, unreadable = read_all(paths, rules, tz=tz, told=told)
-    cast = assign(sources, rules, given)
+    contacts = merge(contact for source in sources for contact in contacts_of(source, rules))
+    cast = infer_roles(sources, rules, given, contacts)
     heard = None
     if dissect:
         heard = hear(sources, cast, rules, Path(tshark) if tshark else None)
-        cast = with_content(cast, heard.said, given)
+        cast = infer_roles(sources, rules, given, contacts, heard.said)
     report = verdicts.audit(sources, rules, cast, facts.facts(), asked, TOOL, heard)
     if not unreadable:
         return report

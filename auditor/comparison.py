@@ -122,19 +122,19 @@ def _nothing_in_common(before: r.Report, after: r.Report) -> None:
 
 
 def _results(before: r.ClientReport, after: r.ClientReport) -> Iterator[ResultChange]:
-    earlier = {method.id: method for method in before.methods}
+    earlier = {(method.id, method.site_server): method for method in before.methods}
     for now in after.methods:
-        was = earlier.get(now.id)
+        was = earlier.get((now.id, now.site_server))
         if was is not None and was.result != now.result:
             worse = now.result == r.FAILS
             yield ResultChange(after.address, now.id, now.title, was.result, now.result, worse)
 
 
 def _changes(before: r.ClientReport, after: r.ClientReport) -> Iterator[RequirementChange]:
-    earlier = {(method.id, one.id): one for method in before.methods for one in method.requirements}
+    earlier = {(method.site_server, one.id): one for method in before.methods for one in method.requirements}
     for method in after.methods:
         for now in method.requirements:
-            was = earlier.get((method.id, now.id))
+            was = earlier.get((method.site_server, now.id))
             if was is not None and (kind := _kind(_state(was), _state(now))):
                 worse = kind == BROKEN and now.necessity != "informational"
                 yield RequirementChange(after.address, method.id, kind, worse, was, now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from auditor.errors import ArgumentError
-from auditor.roles import Given, Network, parse_roles
+from auditor.given_roles import Given, Network, parse_roles
 from auditor.ruleset import (
     DEFAULT_RULESET,
     Method,

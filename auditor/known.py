@@ -27,11 +27,22 @@ class Push(NamedTuple):
     """What a client push opens and calls on the client, in lower case but for the names of interfaces."""
 
     shares: frozenset[str]
+    admin_shares: frozenset[str]
     pipes: frozenset[str]
     other_pipes: frozenset[str]
     files: tuple[str, ...]
     interfaces: frozenset[str]
+    remote_interfaces: frozenset[str]
     calls: dict[str, dict[str, str]]
+
+
+class Controller(NamedTuple):
+    """What a domain member reaches on a domain controller: ports that nothing else has, shares, RPC interfaces."""
+
+    tcp: frozenset[int]
+    udp: frozenset[int]
+    shares: frozenset[str]
+    interfaces: frozenset[str]
 
 
 @cache
@@ -83,12 +94,28 @@ def interfaces() -> dict[str, str]:
     return {str(uuid): str(name) for uuid, name in _well_known("interfaces")["interface"].items()}
 
 
+SETS = ("shares", "admin_shares", "pipes", "other_pipes", "interfaces", "remote_interfaces")  # of Push
+
+
 @cache
 def push() -> Push:
     """Return what belongs to a push (rulesets/well-known/push.toml)."""
     table = _well_known("push")
-    names = {name: frozenset(table[name]) for name in ("shares", "pipes", "other_pipes", "interfaces")}
+    names = {name: frozenset(table[name]) for name in SETS}
     return Push(**names, files=tuple(table["files"]), calls=table["calls"])
+
+
+@cache
+def controller() -> Controller:
+    """Return what tells a logon at a domain controller (rulesets/well-known/other-traffic.toml)."""
+    table = _well_known("other-traffic")["controller"]
+    return Controller(**{name: frozenset(values) for name, values in table.items()})
+
+
+@cache
+def management_point_programs() -> frozenset[str]:
+    """Return the programs of a client that talk to a management point, by file name in lower case."""
+    return frozenset(_well_known("other-traffic")["management_point"]["programs"])
 
 
 @cache

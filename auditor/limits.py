@@ -8,8 +8,9 @@ import numpy as np
 
 from auditor import report as r
 from auditor.listening import Heard
-from auditor.roles import CLIENT, SITE_SERVER, Cast
+from auditor.roles import Cast
 from auditor.ruleset import Ruleset
+from auditor.ruleset_lint import CLIENT, SITE_SERVER
 from auditor.sources.source import CAPTURE, Source
 
 

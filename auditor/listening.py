@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,9 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.addresses import is_public
+from auditor.contacts import Pair
 from auditor.flow_table import is_among
-from auditor.roles import CLIENT, MANAGEMENT_POINT, SITE_SERVER, Cast
+from auditor.report import FILE_SHARING, LOGON
+from auditor.roles import Cast
 from auditor.ruleset import Ruleset
+from auditor.ruleset_lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.said import Said, listen
 from auditor.sources.extract import Wanted
 from auditor.sources.reading import known_tunnels
@@ -21,6 +24,7 @@ from auditor.tshark import find_tshark
 
 HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"
 NOTHING = Said()
+MOST_OTHER_PAIRS = 32  # of hosts whose ports look like a logon or file sharing: a file server has hundreds of them
 SPOKE = ("answered", "refused", "mid-stream", "one-way")  # answers of connections in which something was said
 
 
@@ -56,10 +60,10 @@ def wanted(source: Source, cast: Cast, ruleset: Ruleset) -> list[Wanted]:
     clients, servers = set(cast.clients), set(cast.addresses(SITE_SERVER))
     others = {one.address for one in cast.assignments} - clients - servers
     spoke = (flows["protocol"] == "tcp") & is_among(flows["response"], SPOKE)
-    pushes = _between(flows, servers, clients) & _at_known_port(flows, ruleset)
+    pushes = _of_pairs(flows, _pairs(cast)) & _at_known_port(flows, ruleset)
     web = spoke & is_among(flows["src_ip"], clients) & np.isin(flows["dst_port"], _web_ports(ruleset))
     hosts = set(flows["dst_ip"][web].tolist())
-    near = {host for host in hosts if MANAGEMENT_POINT not in cast.roles or not _on_the_internet(host)}
+    near = {host for host in hosts if MANAGEMENT_POINT not in cast.roles or not is_public(host)}
     fetches = _between(flows, clients, others) | (web & is_among(flows["dst_ip"], near))  # may show further roles
     chosen = np.flatnonzero(spoke & (pushes | fetches))
     return [
@@ -68,14 +72,29 @@ def wanted(source: Source, cast: Cast, ruleset: Ruleset) -> list[Wanted]:
     ]
 
 
+def _pairs(cast: Cast) -> frozenset[Pair]:
+    """Return the pairs to dissect: the judged pushes, and of the others a few that the content may show to be one."""
+    judged = {(push.from_address, push.to_address) for push in cast.judged}
+    others = [push for push in cast.pushes if push.kind in (FILE_SHARING, LOGON)]
+    pairs = [(push.from_address, push.to_address) for push in others]
+    return frozenset((*judged, *[pair for pair in pairs if pair not in judged][:MOST_OTHER_PAIRS]))
+
+
+def _of_pairs(flows: Mapping[str, NDArray[Any]], pairs: frozenset[Pair]) -> NDArray[np.bool_]:
+    """Tell which flows are between two hosts of a pair, whoever began them."""
+    hosts = {host for pair in pairs for host in pair}
+    rows = np.flatnonzero(is_among(flows["src_ip"], hosts))
+    ends = zip(flows["src_ip"][rows].tolist(), flows["dst_ip"][rows].tolist(), strict=True)
+    between = [(src, dst) in pairs or (dst, src) in pairs for src, dst in ends]
+    which = np.zeros(len(flows["src_ip"]), np.bool_)
+    which[rows] = between
+    return which
+
+
 def _between(flows: Mapping[str, NDArray[Any]], first: Collection[str], second: Collection[str]) -> NDArray[np.bool_]:
     forth = is_among(flows["src_ip"], first) & is_among(flows["dst_ip"], second)
     back = is_among(flows["src_ip"], second) & is_among(flows["dst_ip"], first)
     return forth | back
-
-
-def _on_the_internet(host: str) -> bool:
-    return ipaddress.ip_address(host).is_global
 
 
 def _at_known_port(flows: Mapping[str, NDArray[Any]], ruleset: Ruleset) -> NDArray[np.bool_]:

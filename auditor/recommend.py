@@ -8,26 +8,45 @@ from auditor import report as r
 from auditor.results import either_or
 from auditor.ruleset import Requirement, SiteRules
 
+RESULTS = (r.WORKS, r.ALLOWED, r.UNPROVEN, r.FAILS)  # the best proven first
 Group = Sequence[r.RequirementVerdict]  # one requirement, or the members of an either-or group
 
 
 def recommend(methods: Sequence[r.MethodResult], rules: SiteRules) -> tuple[r.Recommendation, ...]:
     """Return the methods that do not fail: those that work first, then those that need the fewest things more."""
     ranked = ((method, _needs(method, missing, rules)) for method, missing in rank(methods, rules))
-    return tuple(r.Recommendation(method.id, _why(method), tuple(needs)) for method, needs in ranked)
+    return tuple(r.Recommendation(method.id, _why(method), tuple(needs), _support(method)) for method, needs in ranked)
+
+
+def _support(method: r.MethodResult) -> str:
+    decisive = [one.verdict for one in method.requirements if one.necessity != "informational"]
+    if r.GOOD.intersection(decisive):
+        return "seen-open"
+    return "contradicted" if r.BAD.intersection(decisive) else "not-attempted"
 
 
 def rank(methods: Sequence[r.MethodResult], rules: SiteRules) -> list[tuple[r.MethodResult, list[Group]]]:
     """Return the methods that do not fail in the order in which they are recommended, each with what is not proven."""
-    found = [(method, _unproven(method, rules)) for method in methods if method.result != r.FAILS]
+    failing = {method.id for method in methods if method.result == r.FAILS}
+    found = [(method, _unproven(method, rules)) for method in _worst_of_each(methods) if method.id not in failing]
     order = {method.id: place for place, method in enumerate(methods)}
 
-    def key(one: tuple[r.MethodResult, list[Group]]) -> tuple[bool, int, int, int]:
+    def key(one: tuple[r.MethodResult, list[Group]]) -> tuple[int, int, int, int]:
         method, missing = one
         needs = len(missing) + bool(_only_if(method, rules))
-        return method.result != r.WORKS, -_proven(method), needs, order[method.id]
+        return RESULTS.index(method.result), -_proven(method), needs, order[method.id]
 
     return sorted(found, key=key)
+
+
+def _worst_of_each(methods: Sequence[r.MethodResult]) -> list[r.MethodResult]:
+    """Return each method once: of the pushes of several site servers the one that is proven least."""
+    worst: dict[str, r.MethodResult] = {}
+    for method in methods:
+        known = worst.setdefault(method.id, method)
+        if RESULTS.index(method.result) > RESULTS.index(known.result):
+            worst[method.id] = method
+    return list(worst.values())
 
 
 def _proven(method: r.MethodResult) -> int:
@@ -38,9 +57,9 @@ def _why(method: r.MethodResult) -> str:
     decisive = [one for one in method.requirements if one.necessity != "informational"]
     good, bad = ([one for one in decisive if one.verdict in which] for which in (r.GOOD, r.BAD))
     if method.result == r.WORKS:
-        if all(one.verdict == r.OPEN for one in good):
-            return "everything that it requires was seen to be open"
-        return "everything that it requires was seen to be open, or let through by a firewall whose log is here"
+        return "everything that it requires was seen to be open"
+    if method.result == r.ALLOWED:
+        return "everything that it requires was seen to be open, or allowed by a firewall whose log is here"
     told = []
     for verdict, words in (
         (r.OPEN, "seen to be open"),

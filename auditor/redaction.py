@@ -20,11 +20,11 @@ from pathlib import Path
 
 from auditor import report as r
 from auditor.known import web_paths
-from auditor.ruleset_lint import ROLES
+from auditor.ruleset_lint import ROLES, SITE_SERVER
 from auditor.shipped import rulesets_folder
 from auditor.sources.warnings import THEY_READ
 
-CALLED = "; called "
+NAMES_BETWEEN = ", "  # of the names of one host
 WENT_WELL = "Went well there: "
 STEPS = frozenset(
     (
@@ -108,7 +108,7 @@ class Pseudonyms:
             self.host(address, role)
         for report in reports:
             for one in report.roles:
-                for name in _called(one.why):
+                for name in one.name.split(NAMES_BETWEEN) if one.name else ():
                     self._learn(name, one.address)
             for source in report.sources:
                 self._learn_path(source.path)
@@ -260,12 +260,6 @@ def _cast(reports: Sequence[r.Report]) -> Iterator[tuple[str, str]]:
                             yield end.role, end.address
 
 
-def _called(why: str) -> list[str]:
-    """Return the names by which a host called itself; they end the sentence."""
-    _, marker, names = why.partition(CALLED)
-    return names.split(", ") if marker else []
-
-
 def _name_key(name: str) -> str:
     return name.casefold()
 
@@ -313,6 +307,7 @@ def _report(report: r.Report, known: Pseudonyms) -> r.Report:
         ruleset=(report.ruleset[0], known.text(report.ruleset[1]), known.text(report.ruleset[2])),
         sources=tuple(_source(one, known) for one in report.sources),
         roles=tuple(_role(one, known) for one in report.roles),
+        pushes=tuple(_push(one, known) for one in report.pushes),
         clients=tuple(_client(one, known) for one in report.clients),
         limitations=tuple(known.text(one) for one in report.limitations),
         all_flows=None,
@@ -331,8 +326,18 @@ def _unquoted(code: str, text: str) -> str:
 
 
 def _role(one: r.RoleAssignment, known: Pseudonyms) -> r.RoleAssignment:
-    why, marker, _ = one.why.partition(CALLED)
-    return replace(one, address=known.host(one.address), why=known.text(why) + marker + known.names(_called(one.why)))
+    name = known.names(one.name.split(NAMES_BETWEEN)) if one.name else ""
+    return replace(one, address=known.host(one.address), name=name, why=known.text(one.why))
+
+
+def _push(one: r.Push, known: Pseudonyms) -> r.Push:
+    return replace(
+        one,
+        from_address=known.host(one.from_address),
+        to_address=known.host(one.to_address),
+        why=known.text(one.why),
+        steps=tuple(replace(step, step=known.step(step.step)) for step in one.steps),
+    )
 
 
 def _client(client: r.ClientReport, known: Pseudonyms) -> r.ClientReport:
@@ -343,6 +348,7 @@ def _client(client: r.ClientReport, known: Pseudonyms) -> r.ClientReport:
             replace(one, why=known.text(one.why), still_needs=tuple(known.text(need) for need in one.still_needs))
             for one in client.recommendation
         ),
+        names=tuple(known.names(name.split(NAMES_BETWEEN)) for name in client.names),
     )
 
 
@@ -351,6 +357,7 @@ def _method(method: r.MethodResult, known: Pseudonyms) -> r.MethodResult:
     return replace(
         method,
         title=known.text(method.title),
+        site_server=method.site_server and known.host(method.site_server, SITE_SERVER),
         reasons=tuple(_reason(one, rows.get(one.requirement), known) for one in method.reasons),
         requirements=tuple(_requirement(one, known) for one in method.requirements),
     )

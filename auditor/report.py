@@ -17,15 +17,29 @@ if TYPE_CHECKING:
 
     from auditor.all_flows import AllFlows
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 OPEN, ALLOWED, BLOCKED, NO_RESPONSE = "open", "allowed", "blocked", "no-response"
 REFUSED, UNREACHABLE, INCONCLUSIVE = "refused", "unreachable", "inconclusive"
-NOT_OBSERVED, NOT_APPLICABLE = "not-observed", "not-applicable"
-VERDICTS = (OPEN, ALLOWED, BLOCKED, NO_RESPONSE, REFUSED, UNREACHABLE, INCONCLUSIVE, NOT_OBSERVED, NOT_APPLICABLE)
+FAILED, NOT_OBSERVED, NOT_APPLICABLE = "failed", "not-observed", "not-applicable"
+VERDICTS = (
+    OPEN,
+    ALLOWED,
+    BLOCKED,
+    NO_RESPONSE,
+    REFUSED,
+    UNREACHABLE,
+    FAILED,
+    INCONCLUSIVE,
+    NOT_OBSERVED,
+    NOT_APPLICABLE,
+)
 GOOD = frozenset((OPEN, ALLOWED))
-BAD = frozenset((BLOCKED, NO_RESPONSE, REFUSED, UNREACHABLE))
+BAD = frozenset((BLOCKED, NO_RESPONSE, REFUSED, UNREACHABLE, FAILED))
 PROVEN, LIKELY = "proven", "likely"
+CERTAIN, WEAK = "certain", "weak"  # beside LIKELY: how sure a push or a role is
+PUSH, LOGON, FILE_SHARING, SCAN = "push", "logon", "file-sharing", "scan"  # kinds of a push, beside UNKNOWN
+GIVEN, READ, INFERRED = "given", "read", "inferred"  # how a role is known
 INCOMPLETE_CODES = frozenset(
     (
         "cut-short",
@@ -63,12 +77,63 @@ class SourceSummary:
 
 @dataclass(frozen=True)
 class RoleAssignment:
-    """Who plays a role, whether that was given or inferred, and from what."""
+    """Who plays a role, and from what that is known.
+
+    Attributes:
+        how: "given" by the user, "read" from a log, or "inferred" from the traffic.
+        why: The reason, in one sentence.
+        name: What the host calls itself; empty if the sources do not say.
+        how_sure: "certain", "likely", or "weak" for a guess by nothing but a port. No result that rests on a guess is
+            "works" or "allowed".
+    """
 
     role: str
     address: str
     how: str
     why: str
+    name: str = ""
+    how_sure: str = CERTAIN
+
+
+@dataclass(frozen=True)
+class PushStep:
+    """One step of a push, as a protocol or a log reports it.
+
+    Attributes:
+        status: "succeeded", "failed" or "answered" (a response that does not say how it went).
+        code: The status code, as its protocol writes it; empty if there is none.
+        time: ISO 8601, None if unknown.
+        source: Index in Report.sources.
+    """
+
+    step: str
+    status: str
+    code: str
+    time: str | None
+    source: int
+    frames: tuple[int, ...]
+    lines: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Push:
+    """One pair of hosts of which one contacts the other as a site server contacts a client.
+
+    Attributes:
+        id: "push-1" and so on, in order of `to_address`, then `from_address`.
+        kind: "push", "logon" (a domain member at its controller), "file-sharing", "scan" or "unknown". Only "push" and
+            "unknown" are judged, unless the user named the two.
+        how_sure: "certain", "likely" or "weak".
+        why: What shows it, in one sentence.
+    """
+
+    id: str
+    from_address: str
+    to_address: str
+    kind: str
+    how_sure: str
+    why: str
+    steps: tuple[PushStep, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,7 +197,12 @@ class Change:
 
 @dataclass(frozen=True)
 class RequirementVerdict:
-    """The outcome of one requirement for one client. No verdict on traffic is made without evidence."""
+    """The outcome of one requirement for one client. No verdict on traffic is made without evidence.
+
+    Attributes:
+        allowed_at: Of the verdict "allowed" the role of the computer whose firewall let it pass, "unknown" if the log
+            does not tell; else None.
+    """
 
     id: str
     description: str
@@ -152,6 +222,7 @@ class RequirementVerdict:
     evidence: tuple[Evidence, ...]
     problems: tuple[Problem, ...]
     remedy: str
+    allowed_at: str | None = None
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
@@ -176,38 +247,72 @@ class Reason:
 
 @dataclass(frozen=True)
 class MethodResult:
-    """The outcome of one installation method for one client."""
+    """The outcome of one installation method for one client.
+
+    Attributes:
+        push: Of client push the id of the entry of Report.pushes that it is about; None of other methods, and of a
+            push that the sources do not show.
+        site_server: Of client push the address of the site server; None of other methods, and while it is unknown.
+    """
 
     id: str
     title: str
     result: str
     reasons: tuple[Reason, ...]
     requirements: tuple[RequirementVerdict, ...]
+    push: str | None = None
+    site_server: str | None = None
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """A method that the evidence does not contradict, and what it still needs to be sure."""
+    """A method that the evidence does not contradict, and what it still needs to be sure.
+
+    Attributes:
+        supported_by: "seen-open" if anything that it requires was seen to be open or allowed, "contradicted" if nothing
+            was and a part is blocked to which there is another way, else "not-attempted".
+    """
 
     method: str
     why: str
     still_needs: tuple[str, ...]
+    supported_by: str
 
 
 @dataclass(frozen=True)
 class ClientReport:
-    """All that was found about one client."""
+    """All that was found about one client.
+
+    Attributes:
+        methods: In the order of the ruleset; of client push one for each site server that pushed the client, the
+            surest first.
+        names: What the client calls itself.
+    """
 
     address: str
     methods: tuple[MethodResult, ...]
     recommendation: tuple[Recommendation, ...]
+    names: tuple[str, ...] = ()
 
-    def method(self, method_id: str) -> MethodResult:
-        """Return the result of one method. Raises ArgumentError if the ruleset has none of this id."""
-        for method in self.methods:
-            if method.id == method_id:
+    def method(self, method_id: str, site_server: str | None = None) -> MethodResult:
+        """Return the result of one method.
+
+        Args:
+            method_id: Such as "client-push".
+            site_server: Of client push the address of the site server; the first entry if None.
+
+        Raises:
+            ArgumentError: If the report has no such method or site server.
+        """
+        entries = [method for method in self.methods if method.id == method_id]
+        if not entries:
+            choices = _choose(dict.fromkeys(method.id for method in self.methods))
+            raise ArgumentError(f"there is no method {method_id!r}", hint=choices)
+        for method in entries:
+            if site_server in (None, method.site_server):
                 return method
-        raise ArgumentError(f"there is no method {method_id!r}", hint=_choose(method.id for method in self.methods))
+        choices = _choose(method.site_server or "unknown" for method in entries)
+        raise ArgumentError(f"{site_server} did not push {self.address} in these sources", hint=choices)
 
     def requirement(self, requirement_id: str) -> RequirementVerdict:
         """Return the verdict on one requirement, such as "client-push/smb". Raises ArgumentError if there is none."""
@@ -223,7 +328,8 @@ class ClientReport:
 class Report:
     """The one document: sources, roles, clients with methods and requirements, limitations.
 
-    asked: the methods whose results decide the exit code. all_flows: what `flows` is made of, left out of the saved
+    asked: the methods whose results decide the exit code. pushes: every pair that may be a push, also what is none.
+    all_flows: what `flows` is made of, left out of the saved
     forms.
     """
 
@@ -234,6 +340,7 @@ class Report:
     clients: tuple[ClientReport, ...]
     limitations: tuple[str, ...]
     asked: tuple[str, ...] = ()
+    pushes: tuple[Push, ...] = ()
     all_flows: AllFlows | None = field(default=None, compare=False, repr=False)
 
     @property

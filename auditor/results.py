@@ -1,4 +1,4 @@
-"""From the verdicts of a method's requirements to its result: works, fails or unproven, and why."""
+"""From the verdicts of a method's requirements to its result: works, allowed, fails or unproven, and why."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 from auditor import report as r
 from auditor.ruleset import Method, Ruleset, SiteRules
+from auditor.ruleset_lint import CLIENT
 from auditor.said import SERVICE_CONTROLLER
+
+BEST_FIRST = (r.WORKS, r.ALLOWED, r.UNPROVEN)
 
 
 def excused_of(
@@ -36,24 +39,27 @@ def method_result(
     verdicts: Iterable[r.RequirementVerdict],
     rules: SiteRules,
     excused: frozenset[str] = frozenset(),
+    is_guess: Callable[[r.RequirementVerdict], bool] = lambda _: False,
 ) -> tuple[str, tuple[r.Reason, ...]]:
     """Return a method's result and its reasons, from the verdicts of its requirements.
 
-    One bad requirement fails it, all good ones let it work.
+    One that failed makes it fail. It works if all are open, and is allowed if all are open or allowed.
 
-    excused: ids of requirements that are stopped without harm.
+    Args:
+        excused: Ids of requirements that are blocked without harm.
+        is_guess: Tells whether an end of a requirement is known by nothing but its port: then it proves nothing good.
     """
-    counted = [one for one in verdicts if one.id in rules.counted and one.id not in excused]
+    counted = [verdict for verdict in verdicts if verdict.id in rules.counted and verdict.id not in excused]
     reasons: list[r.Reason] = []
     states = []
     for group in either_or(counted, rules.ruleset):
-        state = _group_state(group)
+        state = _group_state(group, is_guess)
         states.append(state)
-        reasons += _reasons(group, state)
+        reasons += _reasons(group, state, is_guess)
     if r.FAILS in states:
-        return r.FAILS, tuple(sorted(reasons, key=lambda one: one.kind == "missing"))
-    result = r.WORKS if states and all(state == r.WORKS for state in states) else r.UNPROVEN
-    return result, tuple(reasons)
+        return r.FAILS, tuple(sorted(reasons, key=lambda reason: reason.kind == "missing"))
+    worst = max(states, key=BEST_FIRST.index, default=r.UNPROVEN)
+    return worst, tuple(reasons)
 
 
 def either_or(verdicts: Iterable[r.RequirementVerdict], ruleset: Ruleset) -> list[list[r.RequirementVerdict]]:
@@ -64,21 +70,48 @@ def either_or(verdicts: Iterable[r.RequirementVerdict], ruleset: Ruleset) -> lis
     return list(groups.values())
 
 
-def _group_state(group: Sequence[r.RequirementVerdict]) -> str:
-    failed = [bool(_fatal(one)) for one in group]
-    if any(one.verdict in r.GOOD and not ended for one, ended in zip(group, failed, strict=True)):
+def is_allowed(verdict: r.RequirementVerdict) -> bool:
+    """Tell whether a firewall at the end of the way let it pass, or the client's own.
+
+    That another computer let it out says nothing of what happened on the way.
+    """
+    ends = (CLIENT, verdict.destination.role)
+    return verdict.verdict == r.ALLOWED and verdict.allowed_at in ends
+
+
+def _group_state(group: Sequence[r.RequirementVerdict], is_guess: Callable[[r.RequirementVerdict], bool]) -> str:
+    working = [verdict for verdict in group if verdict.verdict in r.GOOD and not _fatal(verdict)]
+    if not working:
+        failed = any(map(_fatal, group)) or all(verdict.verdict in r.BAD for verdict in group)
+        return r.FAILS if failed else r.UNPROVEN
+    sure = [verdict for verdict in working if not is_guess(verdict)]
+    if any(verdict.verdict == r.OPEN for verdict in sure):
         return r.WORKS
-    return r.FAILS if any(failed) or all(one.verdict in r.BAD for one in group) else r.UNPROVEN
+    return r.ALLOWED if any(map(is_allowed, sure)) else r.UNPROVEN
 
 
 def _fatal(verdict: r.RequirementVerdict) -> list[r.Problem]:
     return [problem for problem in verdict.problems if problem.fatal]
 
 
-def _reasons(group: Sequence[r.RequirementVerdict], state: str) -> list[r.Reason]:
-    if state == r.WORKS:
+def _reasons(
+    group: Sequence[r.RequirementVerdict], state: str, is_guess: Callable[[r.RequirementVerdict], bool]
+) -> list[r.Reason]:
+    if state in (r.WORKS, r.ALLOWED):
         return []
-    bad = [r.Reason("network", one.id, one.explanation) for one in group if one.verdict in r.BAD]
-    failed = [r.Reason("problem", one.id, problem.text) for one in group for problem in _fatal(one)]
-    rest = [one for one in group if one.verdict not in r.BAD and not _fatal(one)]
-    return bad + failed + [r.Reason("missing", one.id, one.explanation) for one in rest]
+    working = [verdict for verdict in group if verdict.verdict in r.GOOD and not _fatal(verdict)]
+    if working:
+        return [r.Reason("missing", verdict.id, _why_not_proven(verdict, is_guess(verdict))) for verdict in working]
+    bad = [r.Reason("network", verdict.id, verdict.explanation) for verdict in group if verdict.verdict in r.BAD]
+    failed = [r.Reason("problem", verdict.id, problem.text) for verdict in group for problem in _fatal(verdict)]
+    rest = [verdict for verdict in group if verdict.verdict not in r.BAD and not _fatal(verdict)]
+    return bad + failed + [r.Reason("missing", verdict.id, verdict.explanation) for verdict in rest]
+
+
+def _why_not_proven(verdict: r.RequirementVerdict, guess: bool) -> str:
+    """Return why a requirement that is open or allowed does not count as proven."""
+    role, address = verdict.destination.role, verdict.destination.address
+    if guess:
+        name = role.replace("-", " ")
+        return f"That {address} is the {name} is known from its port only. Name it: --role {role}={address}."
+    return f"{verdict.explanation} That it was let out there does not show that it arrived."

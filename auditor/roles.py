@@ -1,103 +1,60 @@
-"""Who is who: the roles that were given, and the rest inferred from who connects to whom, with the reason."""
+"""Who is who: the roles that were given, and the rest inferred from who contacts whom, with the reason."""
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
-from typing import Protocol
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from auditor.errors import ArgumentError
-from auditor.flow_table import FlowTable, is_among
-from auditor.flows import Asked
-from auditor.report import RoleAssignment
-from auditor.ruleset import Requirement, Ruleset
-from auditor.ruleset_lint import ROLES, nearest
+from auditor.addresses import by_number, is_one_host, is_public, parsed
+from auditor.contacts import Contact, Pair
+from auditor.flow_table import is_among
+from auditor.given_roles import NAMED, Given
+from auditor.known import management_point_programs
+from auditor.pushes import SURENESS, content_of, find_pushes, judged_pushes
+from auditor.report import GIVEN, INFERRED, LIKELY, PUSH, WEAK, Push, RoleAssignment
+from auditor.ruleset import Ruleset
+from auditor.ruleset_lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.said import Said
-from auditor.sources.source import CAPTURE
+from auditor.sentence import first_of
+from auditor.sources.source import CAPTURE, Source
 
-SITE_SERVER, CLIENT, MANAGEMENT_POINT = "site-server", "client", "management-point"
-NO_MANAGEMENT_POINT = "which is the management point cannot be told."
-NAMED = "named by you"
-AGAIN_NS = 5_000_000_000
-ENOUGH_REQUESTS = 3  # for a host's hardware address, to take them for an attempt to reach it
-IPV4_MAPPED_BITS = 96  # of ::ffff:10.0.0.5, before the IPv4 address (RFC 4291, 2.5.5.2)
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-
-@dataclass(frozen=True)
-class Given:
-    """The roles that the administrator named: for each role, addresses or networks."""
-
-    networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
-
-    def names(self, role: str) -> bool:
-        """Tell whether anybody was named for a role."""
-        return bool(self.networks.get(role))
-
-    def covers(self, role: str, address: str) -> bool:
-        """Tell whether an address may play a role: yes if it was named for it, or nobody was."""
-        networks = self.networks.get(role, ())
-        return (
-            not networks
-            or address in self._single(role)
-            or any(_parsed(address) in network for network in self._wide(role))
-        )
-
-    def hosts(self, role: str) -> list[str]:
-        """Return the single addresses (not the networks) named for a role."""
-        return list(self._single(role))
-
-    def _single(self, role: str) -> dict[str, None]:
-        return self._by_width.get(role, ({}, ()))[0]
-
-    def _wide(self, role: str) -> Sequence[Network]:
-        return self._by_width.get(role, ({}, ()))[1]
-
-    @cached_property
-    def _by_width(self) -> dict[str, tuple[dict[str, None], list[Network]]]:
-        """For each role its single addresses, to be looked up, and its networks."""
-        return {
-            role: (
-                {str(one.network_address): None for one in networks if one.num_addresses == 1},
-                [one for one in networks if one.num_addresses > 1],
-            )
-            for role, networks in self.networks.items()
-        }
-
-
-class Observed(Protocol):
-    """What roles are inferred from: a source, or the contacts of many."""
-
-    @property
-    def kind(self) -> str:
-        """As of a source."""
-
-    @property
-    def table(self) -> FlowTable:
-        """Who connected to whom."""
-
-    @property
-    def asked(self) -> Sequence[Asked]:
-        """Who was asked for on the local network in vain."""
+MOST_NAMES = 3  # of one host
+MOST_ADDRESSES = 5  # in a sentence
 
 
 @dataclass(frozen=True)
 class Cast:
-    """Who plays which role. clients: in order of address; notes: what could not be told, for the limitations."""
+    """Who plays which role.
+
+    Attributes:
+        clients: In order of address.
+        notes: What could not be told, for the limitations.
+        pushes: Every pair that may be a push, also what is none.
+        judged: Those of them that are judged.
+    """
 
     assignments: tuple[RoleAssignment, ...]
     clients: tuple[str, ...]
     notes: tuple[str, ...]
+    pushes: tuple[Push, ...] = ()
+    judged: tuple[Push, ...] = ()
 
     def addresses(self, role: str) -> tuple[str, ...]:
         """Return everybody who plays a role."""
-        return self._by_role.get(role, ())
+        return tuple(one.address for one in self._by_role.get(role, ()))
+
+    def is_guess(self, role: str, address: str | None) -> bool:
+        """Tell whether nothing but a port says that a host plays a role."""
+        return any(one.address == address and one.how_sure == WEAK for one in self._by_role.get(role, ()))
+
+    @property
+    def named_site_servers(self) -> tuple[str, ...]:
+        """The site servers that the user named by address."""
+        return tuple(one.address for one in self._by_role.get(SITE_SERVER, ()) if one.how == GIVEN)
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -110,109 +67,125 @@ class Cast:
         return frozenset(self._by_role)
 
     @cached_property
-    def _by_role(self) -> dict[str, tuple[str, ...]]:
-        found: dict[str, list[str]] = defaultdict(list)
-        for one in self.assignments:
-            found[one.role].append(one.address)
-        return {role: tuple(addresses) for role, addresses in found.items()}
+    def _by_role(self) -> dict[str, list[RoleAssignment]]:
+        by_role: dict[str, list[RoleAssignment]] = defaultdict(list)
+        for assignment in self.assignments:
+            by_role[assignment.role].append(assignment)
+        return by_role
+
+    @cached_property
+    def pushes_to(self) -> Mapping[str, Sequence[Push]]:
+        """The judged pushes by client, the surest first, then in order of the site servers' addresses."""
+        by_client: dict[str, list[Push]] = defaultdict(list)
+        for push in self.judged:
+            by_client[push.to_address].append(push)
+        return {client: sorted(pushes, key=_surest_first) for client, pushes in by_client.items()}
 
 
-def parse_roles(roles: Mapping[str, str | Iterable[str]]) -> Given:
-    """Return the given roles, checked. Raises ArgumentError for an unknown role or what is no address."""
-    networks: dict[str, tuple[Network, ...]] = {}
-    for role, values in roles.items():
-        if role not in ROLES:
-            raise ArgumentError(f"no such role: {role!r}", where="--role", hint=_role_hint(role))
-        words = [values] if isinstance(values, str) else list(values)
-        networks[role] = tuple(_network(role, word) for word in words)
-    given = Given(networks)
-    if both := set(given.hosts(SITE_SERVER)) & set(given.hosts(CLIENT)):
-        hint = "the site server pushes to the client: name two computers"
-        raise ArgumentError(f"{min(both)} cannot be site server and client at once", where="--role", hint=hint)
-    return given
+def _surest_first(push: Push) -> tuple[bool, int, tuple[int, int]]:
+    return push.kind != PUSH, SURENESS.index(push.how_sure), by_number(push.from_address)
 
 
-def _role_hint(word: str) -> str:
-    meant = nearest(word, ROLES)
-    return (f"did you mean {meant}? " if meant else "") + "the roles are " + ", ".join(ROLES)
+def infer_roles(
+    sources: Sequence[Source],
+    ruleset: Ruleset,
+    given: Given,
+    contacts: Mapping[Pair, Contact],
+    said: Sequence[Said] = (),
+) -> Cast:
+    """Return who plays which role: as given, else inferred from who contacts whom.
 
-
-def _network(role: str, word: str) -> Network:
-    try:
-        network = ipaddress.ip_network(re.sub("%[^/]*", "", word.strip()), strict=False)  # without the scope id
-    except ValueError:
-        hint = "give an address such as 10.0.0.5 or a network such as 10.0.0.0/24"
-        hint += f"; name each with --role {role}= of its own" if "," in word else ""
-        raise ArgumentError(f"{word!r} is no IP address or network", where=f"--role {role}", hint=hint) from None
-    mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
-    if mapped is None or network.prefixlen < IPV4_MAPPED_BITS:
-        return network
-    return ipaddress.ip_network((mapped, network.prefixlen - IPV4_MAPPED_BITS))
-
-
-def assign(sources: Sequence[Observed], ruleset: Ruleset, given: Given) -> Cast:
-    """Return who plays which role: as given, else inferred from who connects to whom."""
-    pushes = _contacts(sources, _rows(ruleset, SITE_SERVER, CLIENT))
-    servers, notes = _site_servers(pushes, given)
-    clients = _clients(pushes, servers, given)
-    if not servers and not clients:
-        servers, clients = _asking_in_vain(sources, given)
-    assignments = [_named(role, address) for role in ROLES for address in given.hosts(role)]
-    for role, found in ((SITE_SERVER, servers), (CLIENT, clients)):
-        named = set(given.hosts(role))
-        assignments += [one for one in found if one.address not in named]
-    addresses = sorted({one.address for one in assignments if one.role == CLIENT}, key=by_number)
-    assignments += _within_networks(sources, addresses, given)
-    points, point_notes = _management_points(sources, ruleset, addresses, given)
-    assignments += points
-    ordered = sorted(set(assignments), key=lambda one: (ROLES.index(one.role), by_number(one.address)))
-    return Cast(tuple(ordered), tuple(addresses), tuple(notes + point_notes))
-
-
-def with_content(cast: Cast, said: Sequence[Said], given: Given) -> Cast:
-    """Return the cast with the roles that web paths show, and the names by which hosts called themselves.
-
-    What a server was asked for counts more than that it listens at a web port.
+    Args:
+        contacts: Who contacted whom at the ports of a push.
+        said: What the protocols show, source by source, as far as packets were dissected.
     """
-    shown = {(role, address): path for one in reversed(said) for address, role, path in reversed(one.roles)}
-    told = [
-        RoleAssignment(role, address, "inferred", f"it was asked for {path}")
-        for (role, address), path in shown.items()
-        if not given.names(role)
+    asked = [one for source in sources for one in source.details.asked]
+    pushes = find_pushes(contacts, ruleset, asked, content_of(said))
+    judged = judged_pushes(pushes, given)
+    assignments = [_named(role, address) for role in ROLES for address in given.hosts(role)]
+    assignments += _of_pushes(judged, contacts, given)
+    clients = sorted({one.address for one in assignments if one.role == CLIENT}, key=by_number)
+    assignments += _within_networks(sources, clients, given)
+    assignments += _by_path(said, given)
+    points, notes = _management_points(sources, ruleset, judged, clients, contacts, given, said)
+    assignments += points
+    names = _names(said)
+    ordered = sorted(
+        (_with_name(one, names) for one in dict.fromkeys(assignments)),
+        key=lambda one: (ROLES.index(one.role), by_number(one.address), one.how),
+    )
+    return Cast(tuple(_once(ordered)), tuple(clients), tuple(notes), pushes, judged)
+
+
+def _once(assignments: Iterable[RoleAssignment]) -> Iterator[RoleAssignment]:
+    """Yield of several assignments of one role to one host the first: "given" goes before "inferred"."""
+    seen = set()
+    for assignment in assignments:
+        key = (assignment.role, assignment.address)
+        if key not in seen:
+            seen.add(key)
+            yield assignment
+
+
+def _of_pushes(pushes: Sequence[Push], contacts: Mapping[Pair, Contact], given: Given) -> list[RoleAssignment]:
+    """Return the site servers and clients of the judged pushes."""
+    by_server: dict[str, list[Push]] = defaultdict(list)
+    by_client: dict[str, list[Push]] = defaultdict(list)
+    for push in pushes:
+        by_server[push.from_address].append(push)
+        by_client[push.to_address].append(push)
+    return [
+        *(_inferred(SITE_SERVER, host, _why_server(of, contacts), of, given) for host, of in by_server.items()),
+        *(_inferred(CLIENT, host, _why_client(of, contacts), of, given) for host, of in by_client.items()),
     ]
-    asked_otherwise = {address for one in said for address in one.other_web}
-    kept, notes = [], list(cast.notes)
-    for one in cast.assignments:
-        if one.role != MANAGEMENT_POINT or one.how != "inferred":
-            kept.append(one)
-        elif any(other.role == MANAGEMENT_POINT for other in told):
-            notes = [note for note in notes if one.address not in note]
-        elif one.address in asked_otherwise:
-            notes.append(
-                f"{one.address} is a web server, but was asked for nothing that a management point has: "
-                f"{NO_MANAGEMENT_POINT} Name it: --role management-point=ADDRESS."
-            )
-        else:
-            kept.append(one)
+
+
+def _inferred(role: str, address: str, why: str, pushes: Sequence[Push], given: Given) -> RoleAssignment:
+    if given.names(role):
+        return _named(role, address)
+    how_sure = min((push.how_sure for push in pushes), key=SURENESS.index)
+    # That a host is a site server by the ports of a push is no guess, however weak each of its pushes is.
+    return RoleAssignment(role, address, INFERRED, why, how_sure=LIKELY if how_sure == WEAK else how_sure)
+
+
+def _why_server(pushes: Sequence[Push], contacts: Mapping[Pair, Contact]) -> str:
+    ports = _ports_of(pushes, contacts)
+    if not ports:
+        return f"it asks for the hardware address of {_whom(pushes)} and gets no response"
+    return f"it connects to {_whom(pushes)} at {ports}, as a push does"
+
+
+def _why_client(pushes: Sequence[Push], contacts: Mapping[Pair, Contact]) -> str:
+    ports = _ports_of(pushes, contacts)
+    if not ports:
+        return f"{pushes[0].from_address} asks for its hardware address and gets no response"
+    return f"the site server connects to it at {ports}"
+
+
+def _ports_of(pushes: Sequence[Push], contacts: Mapping[Pair, Contact]) -> str:
+    pairs = ((push.from_address, push.to_address) for push in pushes)
+    ports = {port for pair in pairs if pair in contacts for port in contacts[pair].ports}
+    return " and ".join(f"TCP {port}" for port in sorted(ports))
+
+
+def _whom(pushes: Sequence[Push]) -> str:
+    return pushes[0].to_address if len(pushes) == 1 else _several(len(pushes), "computer")
+
+
+def _names(said: Sequence[Said]) -> Mapping[str, set[str]]:
+    """Return by address what hosts call themselves."""
     names: dict[str, set[str]] = defaultdict(set)
-    for address, name in (pair for one in said for pair in one.names):
+    for address, name in (pair for facts in said for pair in facts.names):
         names[address].add(name)
-    ordered = sorted({*kept, *told}, key=lambda one: (ROLES.index(one.role), by_number(one.address)))
-    called = tuple(_called(one, names.get(one.address, set())) for one in ordered)
-    return Cast(called, cast.clients, _still_true(notes, ordered))
+    return names
 
 
-def _still_true(notes: Sequence[str], assignments: Sequence[RoleAssignment]) -> tuple[str, ...]:
-    """Return the notes without the one that a management point cannot be told, when its paths told it."""
-    told = any(one.role == MANAGEMENT_POINT for one in assignments)
-    return tuple(note for note in notes if not (told and NO_MANAGEMENT_POINT in note))
+def _with_name(assignment: RoleAssignment, names: Mapping[str, set[str]]) -> RoleAssignment:
+    known = sorted(names.get(assignment.address, ()))
+    return replace(assignment, name=", ".join(known[:MOST_NAMES])) if known else assignment
 
 
-def _called(one: RoleAssignment, names: set[str]) -> RoleAssignment:
-    return replace(one, why=f"{one.why}; called {', '.join(sorted(names)[:3])}") if names else one
-
-
-def _within_networks(sources: Sequence[Observed], clients: Sequence[str], given: Given) -> list[RoleAssignment]:
+def _within_networks(sources: Sequence[Source], clients: Sequence[str], given: Given) -> list[RoleAssignment]:
     """Return the hosts that clients connect to and that lie in a network named for a role."""
     roles = [role for role in given.networks if role not in (SITE_SERVER, CLIENT, MANAGEMENT_POINT)]
     if not roles:
@@ -222,7 +195,7 @@ def _within_networks(sources: Sequence[Observed], clients: Sequence[str], given:
         columns = source.table.columns
         reached |= set(columns["dst_ip"][is_among(columns["src_ip"], clients)].tolist())
     return [
-        RoleAssignment(role, host, "given", NAMED)
+        RoleAssignment(role, host, GIVEN, NAMED)
         for role in roles
         for host in sorted(reached - set(given.hosts(role)))
         if given.covers(role, host)
@@ -230,204 +203,155 @@ def _within_networks(sources: Sequence[Observed], clients: Sequence[str], given:
 
 
 def _named(role: str, address: str) -> RoleAssignment:
-    return RoleAssignment(role, address, "given", NAMED)
+    return RoleAssignment(role, address, GIVEN, NAMED)
 
 
-def is_public(address: str) -> bool:
-    """Tell whether an address is one of the Internet's."""
-    return _parsed(address).is_global
+# web servers
 
 
-@lru_cache(maxsize=100_000)
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    return ipaddress.ip_address(address)  # which takes longer than all else that is asked of an address
-
-
-def by_number(address: str) -> tuple[int, int]:
-    """Return by what addresses are put in order."""
-    parsed = _parsed(address)
-    return parsed.version, int(parsed)
-
-
-def _rows(ruleset: Ruleset, source: str, destination: str) -> dict[int, set[str]]:
-    """Return the fixed TCP ports between two roles, each with the rows that ask for it."""
-    ports: dict[int, set[str]] = defaultdict(set)
-    for requirement in ruleset.requirements:
-        if (requirement.from_role, requirement.to_role, requirement.protocol) == (source, destination, "tcp"):
-            for port in requirement.ports:
-                ports[port].add(_short(requirement))
-    return ports
-
-
-def _short(requirement: Requirement) -> str:
-    return f"TCP {requirement.ports_text}"
+def _by_path(said: Sequence[Said], given: Given) -> list[RoleAssignment]:
+    """Return the roles that web paths show: what a server was asked for counts more than its port."""
+    shown = {(role, address): path for facts in reversed(said) for address, role, path in reversed(facts.roles)}
+    return [
+        RoleAssignment(role, address, INFERRED, f"it was asked for {path}")
+        for (role, address), path in shown.items()
+        if not given.names(role)
+    ]
 
 
 @dataclass(frozen=True)
-class Contact:
-    """One host connects to another at some of the documented ports."""
+class _WebContact:
+    """One client connects to one web server at the ports of a management point, first at this time."""
 
-    src: str
-    dst: str
-    rows: frozenset[str]
+    client: str
+    server: str
+    ports: frozenset[int]
     first_ns: int
 
 
-def _contacts(
-    sources: Sequence[Observed], ports: Mapping[int, set[str]], among: Sequence[str] | None = None
-) -> list[Contact]:
-    """Return who connects to whom at these ports. among: the hosts that connect, all if None."""
-    first_times: dict[tuple[str, str, int], int] = {}
-    for source in sources:
-        columns, logged = source.table.columns, source.kind != CAPTURE
-        at_ports = np.isin(columns["dst_port"], list(ports)).nonzero()[0]  # few: to compare words takes longer
-        which = columns["protocol"][at_ports] == "tcp"
-        if among is not None:
-            which &= is_among(columns["src_ip"][at_ports], among)
-        if logged:  # a late packet that was dropped shows nobody who connects, nor does a broadcast
-            which &= columns["response"][at_ports] != "mid-stream"
-        *ends, times = (columns[name][at_ports[which]].tolist() for name in ("src_ip", "dst_ip", "dst_port", "start"))
-        for key, time in zip(zip(*ends, strict=True), times, strict=True):
-            if time < first_times.get(key, time + 1) and not (logged and key[1].endswith(".255")):
-                first_times[key] = time
-    found: dict[tuple[str, str], tuple[set[str], int]] = {}
-    for (src, dst, port), time in first_times.items():
-        rows, first = found.get((src, dst), (set(), time))
-        found[src, dst] = rows | ports[port], min(first, time)
-    return [
-        Contact(src, dst, frozenset(rows), first)
-        for (src, dst), (rows, first) in sorted(found.items())
-        if src != dst and is_one_host(dst)
-    ]
+def _management_points(
+    sources: Sequence[Source],
+    ruleset: Ruleset,
+    pushes: Sequence[Push],
+    clients: Sequence[str],
+    contacts: Mapping[Pair, Contact],
+    given: Given,
+    said: Sequence[Said],
+) -> tuple[list[RoleAssignment], list[str]]:
+    """Return the management points, and notes on what could not be told.
 
-
-def is_one_host(address: str) -> bool:
-    """Tell whether an address is that of one other computer."""
-    parsed = _parsed(address)
-    return not (parsed.is_multicast or parsed.is_loopback or parsed.is_unspecified or address == "255.255.255.255")
-
-
-def _site_servers(pushes: list[Contact], given: Given) -> tuple[list[RoleAssignment], list[str]]:
-    """Return the site servers among the hosts that connect to others as a push does."""
-    fitting = [one for one in pushes if given.covers(SITE_SERVER, one.src) and given.covers(CLIENT, one.dst)]
-    if not fitting:
+    Where neither the user nor a path says it, a web server is taken that the clients connect to: of several the one of
+    most clients, then the first after the push has begun its last connection, as CCMSetup asks its management point as
+    soon as it runs. That is a guess by the port.
+    """
+    if not given.names(MANAGEMENT_POINT) and any(
+        role == MANAGEMENT_POINT for facts in said for _, role, _ in facts.roles
+    ):
         return [], []
-    if given.names(SITE_SERVER):
-        chosen = sorted({one.src for one in fitting})
-        return [RoleAssignment(SITE_SERVER, src, "given", NAMED) for src in chosen], []
-    by_source: dict[str, list[Contact]] = defaultdict(list)
-    for one in _from_roots(fitting):
-        by_source[one.src].append(one)
-    rank = {
-        src: (max(len(one.rows) for one in found), len(found), -min(one.first_ns for one in found))
-        for src, found in by_source.items()
-    }
-    best = max(rank, key=lambda src: rank[src])
-    rows = " and ".join(sorted(set().union(*(one.rows for one in by_source[best]))))
-    who = by_source[best][0].dst if len(by_source[best]) == 1 else _several(len(by_source[best]), "computer")
-    why = f"it connects to {who} at {rows}, as a push does"
-    return [RoleAssignment(SITE_SERVER, best, "inferred", why)], _other_servers(by_source, best)
+    found = _web_contacts(sources, management_point_ports(ruleset), clients)
+    if given.names(MANAGEMENT_POINT):
+        chosen = {one.server for one in found if given.covers(MANAGEMENT_POINT, one.server)}
+        return [_named(MANAGEMENT_POINT, server) for server in sorted(chosen)], []
+    taken = {host for role in ROLES if role not in (SITE_SERVER, CLIENT) for host in given.hosts(role)} | set(clients)
+    other_web = {address for facts in said for address in facts.other_web}
+    plausible = [one for one in found if one.server not in taken and _is_plausible(one.server)]
+    candidates = [one for one in plausible if one.server not in other_web]
+    if not candidates:
+        return [], _other_web_notes(sorted({one.server for one in plausible}, key=by_number))
+    return _guess(candidates, _last_times(pushes, contacts))
 
 
-def _from_roots(contacts: list[Contact]) -> list[Contact]:
-    """Return the contacts of hosts that nobody contacts so: a client asks its domain controller at the same ports."""
-    targets = {one.dst for one in contacts}
-    return [one for one in contacts if one.src not in targets] or contacts
-
-
-def _other_servers(by_source: Mapping[str, list[Contact]], best: str) -> list[str]:
-    others = sorted(set(by_source) - {best}, key=by_number)
-    if not others:
-        return []
-    return [
-        f"{_some(others)} also connect to others at the ports of a push; {best} was taken for the site server. "
-        "If that is wrong, name it: --role site-server=ADDRESS."
-    ]
-
-
-def _clients(pushes: list[Contact], servers: list[RoleAssignment], given: Given) -> list[RoleAssignment]:
-    sources = {one.address for one in servers}
-    found: dict[str, set[str]] = defaultdict(set)
-    for one in pushes:
-        if one.src in sources and given.covers(CLIENT, one.dst):
-            found[one.dst] |= one.rows
-    how = "given" if given.names(CLIENT) else "inferred"
-    return [
-        RoleAssignment(
-            CLIENT,
-            address,
-            how,
-            NAMED if how == "given" else f"the site server connects to it at {' and '.join(sorted(rows))}",
-        )
-        for address, rows in sorted(found.items())
-    ]
-
-
-def _asking_in_vain(sources: Sequence[Observed], given: Given) -> tuple[list[RoleAssignment], list[RoleAssignment]]:
-    """Return site server and client when all there is of a push is one host asking in vain for another's address."""
-    asked = [one for source in sources for one in source.asked if _insistent(one)]
-    fitting = {
-        (one.asker, one.target)
-        for one in asked
-        if given.covers(SITE_SERVER, one.asker) and given.covers(CLIENT, one.target)
-    }
-    if len(fitting) != 1:
-        return [], []
-    ((asker, target),) = fitting
-    why = "no connection is in these sources, only {} on the local network for the address of {}, in vain"
-    return (
-        [RoleAssignment(SITE_SERVER, asker, "inferred", why.format("its questions", target))],
-        [RoleAssignment(CLIENT, target, "inferred", why.format(f"the questions of {asker}", target))],
+def management_point_ports(ruleset: Ruleset) -> frozenset[int]:
+    """Return the TCP ports from a client to a management point."""
+    return frozenset(
+        port
+        for row in ruleset.requirements
+        if (row.from_role, row.to_role, row.protocol) == (CLIENT, MANAGEMENT_POINT, "tcp")
+        for port in row.ports
     )
 
 
-def _insistent(asked: Asked) -> bool:
-    """Tell whether a host asked as one does that wants to send: again within seconds, not now and then."""
-    between = (asked.last_ns - asked.first_ns) / max(1, len(asked.frames) - 1)
-    return len(asked.frames) >= ENOUGH_REQUESTS and between <= AGAIN_NS
+def _web_contacts(sources: Sequence[Source], ports: frozenset[int], clients: Sequence[str]) -> list[_WebContact]:
+    """Return which clients connect to which web servers, in order of addresses."""
+    times: dict[Pair, int] = {}
+    tried: dict[Pair, set[int]] = defaultdict(set)
+    for source in sources:
+        columns = source.table.columns
+        rows = np.isin(columns["dst_port"], list(ports)).nonzero()[0]  # few: comparing texts takes longer
+        which = (columns["protocol"][rows] == "tcp") & is_among(columns["src_ip"][rows], clients)
+        if source.kind != CAPTURE:  # a late packet that was dropped shows no connection
+            which &= columns["response"][rows] != "mid-stream"
+        rows = rows[which]
+        programs = columns["application"][rows].tolist() if "application" in columns else [""] * len(rows)
+        names = ("src_ip", "dst_ip", "dst_port", "start")
+        for src, dst, port, start, program in zip(
+            *(columns[name][rows].tolist() for name in names), programs, strict=True
+        ):
+            if src != dst and is_one_host(dst) and _may_ask_management_point(program):
+                tried[src, dst].add(port)
+                times[src, dst] = min(start, times.get((src, dst), start))
+    return [_WebContact(*pair, frozenset(tried[pair]), times[pair]) for pair in sorted(tried)]
 
 
-def _management_points(
-    sources: Sequence[Observed], ruleset: Ruleset, clients: Sequence[str], given: Given
-) -> tuple[list[RoleAssignment], list[str]]:
-    """Return the management point: the one web server that the clients connect to, if it is only one."""
-    ports = _rows(ruleset, CLIENT, MANAGEMENT_POINT)
-    taken = {host for role in ROLES if role not in (SITE_SERVER, CLIENT) for host in given.hosts(role)} | set(clients)
-    contacts = _contacts(sources, ports, clients)
-    fitting = [one for one in contacts if given.covers(MANAGEMENT_POINT, one.dst) and _plausible(one.dst, given)]
-    if given.names(MANAGEMENT_POINT):
-        chosen = sorted({one.dst for one in fitting} | set(given.hosts(MANAGEMENT_POINT)))
-        return [RoleAssignment(MANAGEMENT_POINT, one, "given", NAMED) for one in chosen], []
-    callers = Counter(one.dst for one in fitting if one.dst not in taken)
-    if not callers:
-        return [], []
-    (best, count), *rest = callers.most_common()
-    if rest and rest[0][1] == count:
-        text = f"The clients connect to several web servers ({_some(callers)}): {NO_MANAGEMENT_POINT}"
-        return [], [f"{text} Name it: --role management-point=ADDRESS."]
-    rows = " and ".join(sorted(set().union(*(one.rows for one in fitting if one.dst == best))))
-    why = f"{_several(count, 'client')} connected to it at {rows}"
-    return [RoleAssignment(MANAGEMENT_POINT, best, "inferred", why)], [_only_by_port(best, [one for one, _ in rest])]
+def _may_ask_management_point(program: str | None) -> bool:
+    """Tell whether a program may be the one that asks a management point; True where the source names none."""
+    name = (program or "").replace("/", "\\").rpartition("\\")[2].lower()
+    return not name or name in management_point_programs()
+
+
+def _is_plausible(address: str) -> bool:
+    """Tell whether a web server may be the management point: not one on the Internet or without a router."""
+    return not (is_public(address) or parsed(address).is_link_local)
+
+
+def _last_times(pushes: Sequence[Push], contacts: Mapping[Pair, Contact]) -> Mapping[str, int]:
+    """Return by client when its pushes began their last connection."""
+    times: dict[str, int] = {}
+    for push in pushes:
+        if contact := contacts.get((push.from_address, push.to_address)):
+            times[push.to_address] = max(contact.last_ns, times.get(push.to_address, contact.last_ns))
+    return times
+
+
+def _guess(found: Sequence[_WebContact], pushed: Mapping[str, int]) -> tuple[list[RoleAssignment], list[str]]:
+    by_server: dict[str, list[_WebContact]] = defaultdict(list)
+    for contact in found:
+        by_server[contact.server].append(contact)
+
+    def rank(server: str) -> tuple[int, bool, int]:
+        delays = [contact.first_ns - pushed.get(contact.client, 0) for contact in by_server[server]]
+        after = [delay for delay in delays if delay >= 0]
+        return -len(delays), not after, min(after or delays)
+
+    best, *others = sorted(by_server, key=lambda server: (rank(server), by_number(server)))
+    if others and rank(others[0]) == rank(best):
+        text = f"The clients connect to several web servers ({_some(by_server)})."
+        return [], [f"{text} Which is the management point is unknown; name it: --role management-point=ADDRESS."]
+    ports = " and ".join(f"TCP {port}" for port in sorted({port for one in by_server[best] for port in one.ports}))
+    why = f"{_several(len(by_server[best]), 'client')} connected to it at {ports}"
+    guess = RoleAssignment(MANAGEMENT_POINT, best, INFERRED, why, how_sure=WEAK)
+    return [guess], [_only_by_port(best, others)]
 
 
 def _only_by_port(best: str, others: Sequence[str]) -> str:
     """Return that a web server was taken for the management point, and which others were not."""
-    rest = f", rather than {_some(others)}, to which fewer connect" if others else ""
+    rest = f", rather than {_some(others)}" if others else ""
     return (
-        f"{best} was taken for the management point because clients connect to it at a web port{rest}. If it is "
-        "another web server or a proxy, what is said of the management point is wrong; name it: "
-        "--role management-point=ADDRESS."
+        f"{best} was taken for the management point only because clients connect to it at a web port{rest}. So no "
+        "method is said to work. Name the management point: --role management-point=ADDRESS."
     )
 
 
+def _other_web_notes(servers: Sequence[str]) -> list[str]:
+    return [
+        f"{server} is a web server, but was asked for nothing that a management point has. "
+        "Name the management point: --role management-point=ADDRESS."
+        for server in servers
+    ]
+
+
 def _some(addresses: Iterable[str]) -> str:
-    ordered = sorted(addresses, key=by_number)
-    return ", ".join(ordered[:5]) + (f" and {len(ordered) - 5} more" if len(ordered) > 5 else "")
-
-
-def _plausible(address: str, given: Given) -> bool:
-    """Tell whether a web server may be the management point: not one on the Internet or without a router."""
-    return given.names(MANAGEMENT_POINT) or not (is_public(address) or _parsed(address).is_link_local)
+    return first_of(sorted(addresses, key=by_number), MOST_ADDRESSES)
 
 
 def _several(count: int, what: str) -> str:

@@ -13,10 +13,11 @@ from typing import Any
 from auditor.toml_file import TomlFault, read_toml
 
 FORMAT_VERSION = 1
+SITE_SERVER, CLIENT, MANAGEMENT_POINT = "site-server", "client", "management-point"
 ROLES = (
-    "site-server",
-    "client",
-    "management-point",
+    SITE_SERVER,
+    CLIENT,
+    MANAGEMENT_POINT,
     "distribution-point",
     "software-update-point",
     "fallback-status-point",

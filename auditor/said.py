@@ -38,6 +38,7 @@ DATE = re.compile(r"(\d{2,4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)")
 UTC_TIME = "0"  # the two ways in which a certificate writes a date
 ENOUGH_TO_COUNT = 4
 FEW_PACKETS = 2_000  # between two packets of a host that counts them all
+Ends = tuple[str, str]  # addresses of initiator and responder
 NO_INTERFACE = "00000000-0000-0000-0000-000000000000"
 
 
@@ -104,6 +105,9 @@ class Said:
     names: tuple[tuple[str, str], ...] = ()
     roles: tuple[tuple[str, str, str], ...] = ()
     other_web: tuple[str, ...] = ()
+    shares: tuple[tuple[Ends, str], ...] = ()  # who connected to whose share, by its name in lower case
+    interfaces: tuple[tuple[Ends, str], ...] = ()  # who opened whose RPC interface
+    push_files: tuple[Ends, ...] = ()  # who opened a file on whose share that only a push copies
 
 
 def listen(told: Iterable[Told]) -> Said:
@@ -120,6 +124,9 @@ def listen(told: Iterable[Told]) -> Said:
         names=tuple(sorted(set(_names(packets)))),
         roles=tuple(roles),
         other_web=tuple(sorted(web - {address for address, _, _ in roles})),
+        shares=tuple(sorted(set(_shares(packets)))),
+        interfaces=tuple(sorted(set(_interfaces(packets)))),
+        push_files=tuple(sorted(set(_push_files(packets)))),
     )
 
 
@@ -147,6 +154,23 @@ def _smb(packets: list[Told]) -> Iterator[Step]:
             if command == WRITE and _failed(status):  # what is closed then is no copy
                 files = {key: one for key, one in files.items() if key[0] != ends}
             yield from _smb_step(packet, command, status, about)
+
+
+def _shares(packets: list[Told]) -> Iterator[tuple[Ends, str]]:
+    """Yield who connected to whose share."""
+    for packet in packets:
+        for command, response, _, _ in _smb_messages(packet):
+            if command == TREE_CONNECT and not response:
+                yield (packet.src, packet.dst), _last(packet, TREES).rpartition("\\")[2].lower()
+
+
+def _push_files(packets: list[Told]) -> Iterator[Ends]:
+    """Yield who opened a file on whose share that only a push copies."""
+    for packet in packets:
+        for command, response, _, _ in _smb_messages(packet):
+            name = _last(packet, NAMES).lower()  # some versions of tshark have it in the response only
+            if command == CREATE and any(file in name for file in push().files):
+                yield (packet.dst, packet.src) if response else (packet.src, packet.dst)
 
 
 class _Asked(NamedTuple):
@@ -286,6 +310,15 @@ class _Spoken:
     @staticmethod
     def _talk(packet: Told) -> tuple[object, ...]:
         return _ends(packet), _last(packet, FILE_IDS)
+
+
+def _interfaces(packets: list[Told]) -> Iterator[tuple[Ends, str]]:
+    """Yield who opened whose RPC interface."""
+    for packet in packets:
+        kinds = [int(kind) for kind in packet.fields.get("dcerpc.pkt_type", [])]
+        if BIND in kinds or ALTER in kinds:
+            for uuid in packet.fields.get("dcerpc.cn_bind_to_uuid", []):
+                yield (packet.src, packet.dst), interfaces().get(uuid, uuid)
 
 
 class _Answer(NamedTuple):

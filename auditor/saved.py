@@ -140,9 +140,11 @@ def _check_version(document: Any, where: str) -> None:
         raise ReportError(what, where=where, hint=hint)
     if type(version) is not int or "clients" not in document:
         _no_json(where, "this is JSON, but no report of auditor")
-    if version > r.FORMAT_VERSION:
-        what = f"this report is of a later auditor (format_version {version}; this one reads {r.FORMAT_VERSION})"
-        raise ReportError(what, where=where, hint="install the later auditor")
+    if version != r.FORMAT_VERSION:
+        whose = "a later" if version > r.FORMAT_VERSION else "an earlier"
+        hint = "install the later auditor" if version > r.FORMAT_VERSION else ANEW
+        what = f"this report is of {whose} auditor (format_version {version}; this one reads {r.FORMAT_VERSION})"
+        raise ReportError(what, where=where, hint=hint)
 
 
 # from JSON to the document
@@ -156,7 +158,8 @@ def _report(document: dict[str, Any]) -> r.Report:
         roles=tuple(r.RoleAssignment(**one) for one in document["roles"]),
         clients=tuple(_client(one) for one in document["clients"]),
         limitations=tuple(document["limitations"]),
-        asked=tuple(document.get("asked", ())),
+        asked=tuple(document["asked"]),
+        pushes=tuple(_push(one) for one in document["pushes"]),
     )
 
 
@@ -165,17 +168,26 @@ def _source(table: dict[str, Any]) -> r.SourceSummary:
     return r.SourceSummary(**table | {"warnings": warnings})
 
 
+def _push(table: dict[str, Any]) -> r.Push:
+    steps = tuple(
+        r.PushStep(**step | {"frames": tuple(step["frames"]), "lines": tuple(step["lines"])}) for step in table["steps"]
+    )
+    same = {name: table[name] for name in ("id", "kind", "how_sure", "why")}
+    return r.Push(from_address=table["from"], to_address=table["to"], steps=steps, **same)
+
+
 def _client(table: dict[str, Any]) -> r.ClientReport:
     recommendation = tuple(
-        r.Recommendation(one["method"], one["why"], tuple(one["still_needs"])) for one in table["recommendation"]
+        r.Recommendation(**one | {"still_needs": tuple(one["still_needs"])}) for one in table["recommendation"]
     )
-    return r.ClientReport(table["address"], tuple(_method(one) for one in table["methods"]), recommendation)
+    methods = tuple(_method(one) for one in table["methods"])
+    return r.ClientReport(table["address"], methods, recommendation, tuple(table["names"]))
 
 
 def _method(table: dict[str, Any]) -> r.MethodResult:
     reasons = tuple(r.Reason(**one) for one in table["reasons"])
     requirements = tuple(_requirement(one) for one in table["requirements"])
-    return r.MethodResult(table["id"], table["title"], table["result"], reasons, requirements)
+    return r.MethodResult(**table | {"reasons": reasons, "requirements": requirements})
 
 
 def _requirement(table: dict[str, Any]) -> r.RequirementVerdict:
@@ -205,11 +217,17 @@ def _evidence(table: dict[str, Any]) -> r.Evidence:
 def _check_sense(report: r.Report) -> None:
     """Raise FaultError where parts of the report contradict each other, so that no form of it would be true."""
     once("clients", (client.address for client in report.clients))
+    once("pushes", (push.id for push in report.pushes))
+    pushes = {push.id for push in report.pushes}
     for client in report.clients:
         methods = {method.id for method in client.methods}
         if not methods:
             raise FaultError(f"says of client {client.address} nothing of any method")
-        once(f"the methods of {client.address}", (method.id for method in client.methods))
+        entries = (f"{method.id} {method.site_server or ''}".strip() for method in client.methods)
+        once(f"the methods of {client.address}", entries)
+        for method in client.methods:
+            if method.push is not None and method.push not in pushes:
+                raise FaultError(f"judges for {client.address} a push that it does not tell of: {method.push}")
         for one in client.recommendation:
             if one.method not in methods:
                 raise FaultError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import accumulate
@@ -23,10 +23,12 @@ from auditor.limits import limitations
 from auditor.listening import Heard
 from auditor.recommend import recommend
 from auditor.results import excused_of, method_result
-from auditor.roles import CLIENT, SITE_SERVER, Cast
+from auditor.roles import Cast
 from auditor.ruleset import DEFAULT_RULESET, Method, Requirement, Ruleset, SiteFacts, SiteRules
+from auditor.ruleset_lint import CLIENT, SITE_SERVER
 from auditor.said import SERVICE_CONTROLLER
 from auditor.sentence import first_of
+from auditor.sources.log_rows import LET_THROUGH
 from auditor.sources.source import Source
 from auditor.vantage import clock_notes, where_stopped
 
@@ -53,7 +55,9 @@ def audit(
     traffic = Traffic(sources, cast.hosts, heard.said if heard else ())
     rules = rules_for(cast, ruleset, facts)
     judged = judge(traffic, rules, cast).items()
-    clients = tuple(r.ClientReport(client, methods, recommend(methods, rules)) for client, methods in judged)
+    clients = tuple(
+        r.ClientReport(client, methods, recommend(methods, rules), _names(client, cast)) for client, methods in judged
+    )
     return r.Report(
         tool=tool,
         ruleset=(ruleset.id, ruleset.title, ruleset.reference),
@@ -62,6 +66,7 @@ def audit(
         clients=clients,
         limitations=(*limitations(sources, cast, clients, ruleset, heard), *clock_notes(traffic)),
         asked=tuple(asked),
+        pushes=cast.pushes,
         all_flows=AllFlows(sources),
     )
 
@@ -74,10 +79,26 @@ def rules_for(cast: Cast, ruleset: Ruleset, facts: SiteFacts) -> SiteRules:
 def judge(traffic: Traffic, rules: SiteRules, cast: Cast) -> dict[str, tuple[r.MethodResult, ...]]:
     """Return by the clients of the cast what every method of the ruleset comes to."""
     clocks = Clocks(traffic)
-    return {
-        client: tuple(map(_Judge(client, traffic, clocks, rules, cast).method, rules.ruleset.methods))
-        for client in cast.clients
-    }
+    return {client: tuple(_methods(client, traffic, clocks, rules, cast)) for client in cast.clients}
+
+
+def _methods(client: str, traffic: Traffic, clocks: Clocks, rules: SiteRules, cast: Cast) -> Iterator[r.MethodResult]:
+    """Yield the result of every method, of those that a site server begins one for each that pushed the client."""
+    judge = _Judge(client, traffic, clocks, rules, cast)
+    for method in rules.ruleset.methods:
+        if SITE_SERVER not in method.by_partner:
+            yield judge.method(method)
+            continue
+        pushes = cast.pushes_to.get(client, ())
+        for push in pushes:
+            yield replace(judge.method(method, push.from_address), push=push.id, site_server=push.from_address)
+        if not pushes:
+            server = _one(cast.named_site_servers)
+            yield replace(judge.method(method), site_server=server)
+
+
+def _names(address: str, cast: Cast) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.name for one in cast.assignments if one.address == address and one.name))
 
 
 def _summary(source: Source) -> r.SourceSummary:
@@ -148,35 +169,42 @@ class _Judge:
         self._found: dict[tuple[object, ...], list[Finding]] = {}
         self._stopped_ports: dict[tuple[str, str | None, str | None], set[int | None]] = {}
 
-    def method(self, method: Method) -> r.MethodResult:
-        """Return the result of one method."""
+    def method(self, method: Method, site_server: str | None = None) -> r.MethodResult:
+        """Return the result of one method. site_server: the one whose push is judged; those named if None."""
         rows: dict[str, r.RequirementVerdict] = {}
         for role in method.by_partner:
-            rows |= self._of_role(method, role)
+            rows |= self._of_role(method, role, site_server)
         verdicts = tuple(rows[one.id] for one in method.requirements)
         excused = excused_of(method, verdicts, self._interfaces)
-        result, reasons = method_result(verdicts, self._rules, excused)
+        result, reasons = method_result(verdicts, self._rules, excused, self._is_guess)
         told = [self._excused(one) if one.id in excused else one for one in verdicts]
         spared = tuple(_spared(one, told, self._ruleset) for one in told)
         return r.MethodResult(method.id, method.title, result, reasons, spared)
 
-    def _of_role(self, method: Method, role: str) -> dict[str, r.RequirementVerdict]:
+    def _is_guess(self, verdict: r.RequirementVerdict) -> bool:
+        """Tell whether nothing but a port says that an end of a requirement plays its role."""
+        ends = (verdict.source, verdict.destination)
+        return any(self._cast.is_guess(end.role, end.address) for end in ends)
+
+    def _of_role(self, method: Method, role: str, site_server: str | None) -> dict[str, r.RequirementVerdict]:
         """Judge the requirements between the client and one role, for each host of that role by itself.
 
-        What one site server can do says nothing of another, so one that fails decides. Of the servers that a client
-        turns to, one that works is enough.
+        Of the servers that a client turns to, one that works is enough. Of site servers each push is judged by itself.
         """
         requirements = method.by_partner[role]
-        judged = [{one.id: self._requirement(one, some) for one in requirements} for some in self._hosts_of(role)]
+        hosts = self._hosts_of(role, site_server)
+        judged = [{one.id: self._requirement(one, some) for one in requirements} for some in hosts]
         if len(judged) == 1:
             return judged[0]
-        order = (r.FAILS, r.WORKS, r.UNPROVEN) if role == SITE_SERVER else (r.WORKS, r.FAILS, r.UNPROVEN)
+        order = (r.WORKS, r.ALLOWED, r.FAILS, r.UNPROVEN)
         judged.sort(key=lambda rows: (order.index(self._result(method, rows)), -_good(rows)))
         chosen, *others = judged
         return {name: _with_others(verdict, [rows[name] for rows in others]) for name, verdict in chosen.items()}
 
-    def _hosts_of(self, role: str) -> list[tuple[str, ...]]:
+    def _hosts_of(self, role: str, site_server: str | None) -> list[tuple[str, ...]]:
         """Return the hosts of a role that the client dealt with, each to be judged by itself; all as one if none."""
+        if role == SITE_SERVER:
+            return [(site_server,) if site_server else self._cast.named_site_servers]
         if role not in self._hosts:
             hosts = self._cast.addresses(role)
             partners = self._traffic.partners(self._client)
@@ -186,7 +214,7 @@ class _Judge:
     def _result(self, method: Method, rows: Mapping[str, r.RequirementVerdict]) -> str:
         """Return the result that a method would have if it asked for nothing but these requirements."""
         excused = excused_of(method, rows.values(), self._interfaces)
-        return method_result(rows.values(), self._rules, excused)[0]
+        return method_result(rows.values(), self._rules, excused, self._is_guess)[0]
 
     def _excused(self, verdict: r.RequirementVerdict) -> r.RequirementVerdict:
         """Add why a stopped requirement does no harm, and whether that was seen."""
@@ -390,7 +418,17 @@ class _Judge:
             evidence=shown.evidence,
             problems=shown.told.problems,
             remedy=_remedy(requirement, chosen, self._ruleset) or shown.told.remedy,
+            allowed_at=self._allowed_at(requirement, chosen),
         )
+
+    def _allowed_at(self, requirement: Requirement, finding: Finding) -> str | None:
+        """Return whose firewall let an attempt pass: of several the client's, then that of the responder."""
+        if finding.verdict != r.ALLOWED:
+            return None
+        firewalls = {one.firewall for one in finding.attempts if one.row and one.row.action in LET_THROUGH}
+        tried = finding.attempts[0]
+        roles = {self._client: CLIENT, tried.dst: requirement.to_role, tried.src: requirement.from_role}
+        return next((role for address, role in roles.items() if address in firewalls), r.UNKNOWN)
 
     def _untried(
         self, requirement: Requirement, hosts: tuple[str, ...], verdict: str, text: str
@@ -504,16 +542,10 @@ def _good(rows: Mapping[str, r.RequirementVerdict]) -> int:
 
 def _with_others(verdict: r.RequirementVerdict, others: Iterable[r.RequirementVerdict]) -> r.RequirementVerdict:
     """Add what the same requirement came to with other hosts of the role, where that differs."""
-    pushed = verdict.destination.role == CLIENT
     differing = [one for one in others if one.verdict in r.GOOD | r.BAD and one.verdict != verdict.verdict]
     if not differing:
         return verdict
-    told = [
-        f"From {one.source.address} it is {one.verdict}."
-        if pushed
-        else f"To {one.destination.address} it is {one.verdict}."
-        for one in differing
-    ]
+    told = [f"To {one.destination.address} it is {one.verdict}." for one in differing]
     proof = (one.evidence[0] for one in differing)
     return replace(
         verdict,
@@ -550,7 +582,8 @@ def _remedy(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> str
 def _role_of(address: str, client: str, cast: Cast) -> str:
     if address == client:
         return CLIENT
-    return next((one.role for one in cast.assignments if one.address == address), r.UNKNOWN)
+    roles = (one.role for one in cast.assignments if one.address == address and one.role != CLIENT)
+    return next(roles, r.UNKNOWN)
 
 
 def _told_change(change: r.Change | None) -> str:

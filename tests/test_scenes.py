@@ -96,7 +96,9 @@ def test_with_the_roles_given(scene):
 
 @each(PUSHES)
 def test_with_the_roles_inferred(scene):
-    assert told(scene, scene.audit(**without_roles(scene))) == truth(scene)
+    """A management point that is known by its port only is a guess, and no result that rests on it is "works"."""
+    result = scene.truth["result_without_dissection"].replace("works", "unproven")
+    assert told(scene, scene.audit(**without_roles(scene))) == truth(scene) | {"result": result}
 
 
 @each(TAKEN_AT_BOTH_ENDS)

@@ -20,7 +20,7 @@ from scenario import scene
 
 import auditor
 from auditor.render.document import schema
-from auditor.report import ClientReport, RequirementVerdict, utc_text
+from auditor.report import ClientReport, MethodResult, RequirementVerdict, utc_text
 
 FOLDER = Path(__file__).parent / "verdicts"
 SCHEMA = Draft202012Validator(schema())
@@ -45,6 +45,7 @@ class Case:
     client: str = "10.0.0.20"
     # what must come out
     expect: dict[str, str] = field(default_factory=dict)  # requirement: verdict and confidence
+    other_site_servers: dict[str, dict[str, str]] = field(default_factory=dict)  # site server: result, and as expect
     other_clients: dict[str, dict[str, str]] = field(default_factory=dict)  # client: as expect
     result: str | None = None  # of client push
     results: dict[str, str] = field(default_factory=dict)  # of other methods
@@ -88,6 +89,12 @@ def verdict(client: ClientReport, name: str) -> str:
     return " ".join(filter(None, (one.verdict, one.confidence)))
 
 
+def shown(method: MethodResult, expected: dict[str, str]) -> dict[str, str]:
+    """Return the result, and verdict and confidence of the rows, that are expected of one push."""
+    rows = {one.row: " ".join(filter(None, (one.verdict, one.confidence))) for one in method.requirements}
+    return {name: (rows | {"result": method.result})[name] for name in expected}
+
+
 def change(one: RequirementVerdict) -> tuple[str, ...] | None:
     return one.changed and (
         one.changed.before,
@@ -111,6 +118,8 @@ def test_verdicts(case, write, tmp_path):
     others = {one.address: one for one in report.clients if one.address != case.client}
     for address, expected in case.other_clients.items():
         assert {name: verdict(others[address], name) for name in expected} == expected
+    for server, expected in case.other_site_servers.items():
+        assert shown(client.method("client-push", server), expected) == expected
     assert case.result in (None, client.method("client-push").result)
     assert {name: client.method(name).result for name in case.results} == case.results
     reasons = [f"{one.kind} {short(one.requirement)}" for one in client.method("client-push").reasons]

@@ -12,7 +12,7 @@ from typing import Any
 from auditor.errors import ArgumentError, ReportError, RulesetError
 from auditor.fleet.shards import is_text
 from auditor.fleet.summary import Question
-from auditor.roles import parse_roles
+from auditor.given_roles import parse_roles
 from auditor.ruleset import Ruleset, SiteFacts, load_ruleset, shipped_rulesets, with_ports
 from auditor.ruleset_lint import MODES
 from auditor.site import Site

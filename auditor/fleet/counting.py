@@ -23,8 +23,8 @@ from auditor.fleet.document import (
     row_of,
 )
 from auditor.fleet.mending import Failing, blamed, mend, place_of, stopped_by_rule, way_of_failing
-from auditor.roles import CLIENT
 from auditor.ruleset import Method, Ruleset
+from auditor.ruleset_lint import CLIENT
 
 OWN_FIREWALL = "each host's own firewall"
 UNKNOWN_DEVICE = "a device that nobody knows"
@@ -113,7 +113,7 @@ def _proven(host: HostResult, ruleset: Ruleset) -> HostResult:
     idle = {
         one.method
         for one in host.outcomes
-        if one.result in (r.WORKS, r.UNPROVEN) and not has_evidence(host, ruleset.method(one.method))
+        if one.result in (r.WORKS, r.ALLOWED, r.UNPROVEN) and not has_evidence(host, ruleset.method(one.method))
     }
     if not idle:
         return host
@@ -181,6 +181,7 @@ def _grouped(
         GroupCount(
             name=name,
             works=found[r.WORKS],
+            allowed=found[r.ALLOWED],
             fails=found[r.FAILS],
             unproven=found[r.UNPROVEN],
             no_evidence=found[NO_EVIDENCE],

@@ -11,14 +11,14 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from auditor.report import FAILS, UNPROVEN, WORKS, End, Problem, RoleAssignment
+from auditor.report import ALLOWED, FAILS, UNPROVEN, WORKS, End, Problem, RoleAssignment
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMAT_VERSION = 1
-NO_EVIDENCE = "no-evidence"  # beside works, fails and unproven: nothing decisive of this method is in any source
-RESULTS = (WORKS, FAILS, UNPROVEN, NO_EVIDENCE)
+FORMAT_VERSION = 2
+NO_EVIDENCE = "no-evidence"  # beside the results of one audit: nothing decisive of this method is in any source
+RESULTS = (WORKS, ALLOWED, FAILS, UNPROVEN, NO_EVIDENCE)
 
 
 def row_of(requirement: str) -> str:
@@ -87,7 +87,7 @@ class Seen(_Many):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(_Many):
-    """What one method came to for one host. result: works, fails, unproven or no-evidence.
+    """What one method came to for one host. result: works, allowed, fails, unproven or no-evidence.
 
     blamed: ids of the requirements that make it fail; missing: of those that keep it unproven.
     """
@@ -147,6 +147,7 @@ class MethodCount:
     id: str
     title: str
     works: int
+    allowed: int
     fails: int
     unproven: int
     no_evidence: int
@@ -177,6 +178,7 @@ class GroupCount:
 
     name: str
     works: int
+    allowed: int
     fails: int
     unproven: int
     no_evidence: int

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from auditor.contacts import Contact
 from auditor.errors import ReportError
 from auditor.fleet import judging, shards
 from auditor.fleet.asking import Asking, asking_of, check_alike
@@ -21,15 +22,15 @@ from auditor.fleet.counting import FilesRead, fleet_report
 from auditor.fleet.document import FleetReport, HostResult, Quarantined
 from auditor.fleet.finding import FoundFile
 from auditor.fleet.hosts import Host, Known, by_host
-from auditor.fleet.judging import Bench, Contact
+from auditor.fleet.judging import Bench
 from auditor.fleet.naming import Names
-from auditor.fleet.shards import Met, Outline
+from auditor.fleet.shards import Outline
 from auditor.fleet.summary import Entry, Summary, Unread, summarising
 from auditor.pool.begun import begin, size_of
 from auditor.pool.plan import Lost, Task
 from auditor.report import Report, RoleAssignment
-from auditor.roles import CLIENT, SITE_SERVER
 from auditor.ruleset import Ruleset
+from auditor.ruleset_lint import CLIENT, SITE_SERVER
 from auditor.sources.log_addresses import LogAddresses
 from auditor.sources.source import name_of
 from auditor.sources.together import Steps, read_together
@@ -192,15 +193,19 @@ class Fleet:
 
     def _benches(self) -> dict[str, Bench]:
         """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""
-        sites: dict[str, set[str]] = {text: set() for text in self.askings}
         rows: dict[str, dict[str, set[int]]] = {text: defaultdict(set) for text in self.askings}
+        own: dict[tuple[str, str], set[str]] = defaultdict(set)
         for one in self.known:
-            sites[one.asking].add(one.site)
             rows[one.asking][one.shard].add(one.row)
+            own[one.asking, one.site].update(one.addresses)
         benches = {}
         for text, asking in self.askings.items():
-            met = _met(shards.contacts(Path(shard), some) for shard, some in rows[text].items())
-            casts = judging.casts(met, sites[text], asking.question)
+            contacts: dict[str, list[Contact]] = {site: [] for asked, site in own if asked == text}
+            for shard, of_shard in rows[text].items():
+                for site, contact in shards.contacts(Path(shard), of_shard):
+                    if contact.dst in own[text, site]:
+                        contacts[site].append(contact)
+            casts = judging.casts(contacts, asking.question)
             benches[text] = Bench(asking.question, asking.facts, asking.methods, casts)
         return benches
 
@@ -450,16 +455,6 @@ def _entries(places: Sequence[Place]) -> dict[tuple[str, int], Entry]:
         ordered = sorted(wanted[shard])
         read |= zip(((shard, row) for row in ordered), shards.entries(Path(shard), ordered), strict=True)
     return read
-
-
-def _met(contacts: Iterable[Mapping[Met, int]]) -> list[Contact]:
-    """Return each contact once, at its first time; in no order."""
-    first: dict[Met, int] = {}
-    for some in contacts:
-        for met, start in some.items():
-            if start < first.get(met, start + 1):
-                first[met] = start
-    return [Contact(*met, start) for met, start in first.items()]
 
 
 def _targets(

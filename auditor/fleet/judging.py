@@ -3,59 +3,33 @@
 from __future__ import annotations
 
 import ipaddress
-import math
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
-
-import numpy as np
 
 from auditor import report as r
 from auditor import verdicts
 from auditor.attempts import Traffic
+from auditor.contacts import Contact, Pair, merge
 from auditor.fleet.document import NO_EVIDENCE, HostResult, Outcome, Proof, Seen
 from auditor.fleet.kept import KeptFlows
 from auditor.fleet.summary import Entry, Question
-from auditor.flow_table import FlowTable
-from auditor.flows import Asked
+from auditor.given_roles import NAMED, Given
+from auditor.pushes import find_pushes, judged_pushes
 from auditor.recommend import rank
-from auditor.roles import CLIENT, MANAGEMENT_POINT, SITE_SERVER, Cast, assign
-from auditor.ruleset import Ruleset, SiteFacts
+from auditor.report import FILE_SHARING, GIVEN, INFERRED, LIKELY, LOGON, PUSH, SCAN, Push, RoleAssignment
+from auditor.roles import Cast
+from auditor.ruleset import SiteFacts
+from auditor.ruleset_lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.sentence import first_of
-from auditor.sources.source import FIREWALL_LOG, Source
+from auditor.sources.source import Source
 
 MOST_PROOF = 3  # of each requirement
 MOST_NAMED = 5  # site servers, in a sentence
-ENOUGH_COMPUTERS, PART_OF_COMPUTERS = 2, 0.02  # that only it reaches, for one more site server: so many, and that part
 MOST_WARNINGS = 5
 SUBNET_BITS = {4: 24, 6: 64}
 ITS_LOG = "its own log or capture is among the sources"
-
-
-class Contact(NamedTuple):
-    """That one host tried to reach another.
-
-    site: of whose source; inbound: whether the source is that of the host that was tried; stopped: whether it was not
-    answered, or dropped; start_ns: nanoseconds since 1970, of the first time.
-    """
-
-    site: str
-    src: str
-    dst: str
-    port: int
-    inbound: bool
-    stopped: bool
-    start_ns: int
-
-
-@dataclass(frozen=True)
-class _Contacts:
-    """Who connected to whom, in all sources of one site: what roles are inferred from."""
-
-    table: FlowTable
-    kind: str = FIREWALL_LOG
-    asked: tuple[Asked, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,45 +46,59 @@ class Bench:
     casts: Mapping[str, Cast]
 
 
-def casts(found: Iterable[Contact], sites: Iterable[str], question: Question) -> dict[str, Cast]:
+def casts(contacts: Mapping[str, Iterable[Contact]], question: Question) -> dict[str, Cast]:
     """Return who plays which role at each site: as named, else inferred from all of its hosts together.
 
     A management point is not inferred: that many connect to it at a web port is as true of a proxy.
+
+    Args:
+        contacts: By site, who contacted its hosts at the ports of a push. What the hosts sent themselves is left out:
+            each of them reads from servers.
     """
-    by_site: dict[str, list[Contact]] = {site: [] for site in sites}
-    present: set[str] = set()
-    for one in found:
-        by_site[one.site].append(one)
-        present |= {one.src, one.dst}
-    return {site: _cast_of(some, question, present) for site, some in by_site.items()}
+    merged = {site: merge(of_site) for site, of_site in contacts.items()}
+    present = {host for of_site in merged.values() for pair in of_site for host in pair}
+    return {site: _cast_of(of_site, question, present) for site, of_site in merged.items()}
 
 
-def _cast_of(found: Sequence[Contact], question: Question, present: Collection[str]) -> Cast:
-    """Return who plays which role at one site. present: who connects to anybody, or is connected to, at any site."""
-    named = assign([_Contacts(_table(found))], question.ruleset, question.given)
-    assignments = [one for one in named.assignments if one.how == "given" and one.role != CLIENT]
-    notes = list(_absent(assignments, present))
-    if not question.given.names(SITE_SERVER):
-        servers, others = _site_servers(found, question.ruleset)
-        assignments += servers
-        if servers:
-            taken = first_of([one.address for one in servers], MOST_NAMED)
-            notes.append(
-                f"Taken for a site server because it connects to the computers at the ports of a push: {taken}. A "
-                "scanner does the same, so nothing is said to work before it is named: --role site-server=ADDRESS."
-            )
-        if others:
-            some = first_of(others, MOST_NAMED)
-            notes.append(f"Connect to computers at the same ports and were not taken for site servers: {some}.")
-    if not question.given.names(MANAGEMENT_POINT):
+def _cast_of(contacts: Mapping[Pair, Contact], question: Question, present: Collection[str]) -> Cast:
+    """Return who plays which role at one site. present: who contacts a host of any site, or is contacted."""
+    given = question.given
+    pushes = find_pushes(contacts, question.ruleset)
+    judged = judged_pushes(pushes, given)
+    named = [RoleAssignment(role, host, GIVEN, NAMED) for role in ROLES if role != CLIENT for host in given.hosts(role)]
+    servers = _site_servers(judged, given)
+    notes = list(_absent(named, present))
+    if not given.names(MANAGEMENT_POINT):
         notes.append(
             "No management point was named, so what goes there is not judged and nothing is said to work: "
             "--role management-point=ADDRESS."
         )
-    return Cast(tuple(assignments), (), tuple(notes))
+    known = {one.address for one in named if one.role == SITE_SERVER}
+    assignments = (*named, *(one for one in servers if one.address not in known))
+    return Cast(assignments, (), (*notes, *_other_traffic(pushes)), pushes, judged)
 
 
-def _absent(named: Iterable[r.RoleAssignment], present: Collection[str]) -> Iterable[str]:
+def _site_servers(judged: Sequence[Push], given: Given) -> list[RoleAssignment]:
+    """Return the site servers of the pushes that are likely ones, of all pushes if none is."""
+    likely = [push for push in judged if push.kind == PUSH] or judged
+    computers = Counter(push.from_address for push in likely)
+    how, why = (GIVEN, NAMED) if given.names(SITE_SERVER) else (INFERRED, "it connects to {} as a push does")
+    return [
+        RoleAssignment(SITE_SERVER, host, how, why.format(_computers(count)), how_sure=LIKELY)
+        for host, count in sorted(computers.items())
+    ]
+
+
+def _other_traffic(pushes: Sequence[Push]) -> Iterator[str]:
+    """Yield a sentence on each kind of traffic at the ports of a push that is none."""
+    for kind, words in ((SCAN, "scans"), (LOGON, "logons at a domain controller"), (FILE_SHARING, "file sharing")):
+        hosts = Counter(push.from_address for push in pushes if push.kind == kind)
+        if hosts:
+            ranked = [f"{host} (to {_computers(count)})" for host, count in hosts.most_common()]
+            yield f"Not judged, because it looks like {words}: what {first_of(ranked, MOST_NAMED)} sent."
+
+
+def _absent(named: Iterable[RoleAssignment], present: Collection[str]) -> Iterable[str]:
     """Yield a sentence on each host that was named for a role and is nowhere: each site may have servers of its own."""
     for one in named:
         if one.address not in present:
@@ -118,53 +106,8 @@ def _absent(named: Iterable[r.RoleAssignment], present: Collection[str]) -> Iter
             yield f"{one.address}, named as {role}, connects to nobody and nobody to it: is that its address?"
 
 
-def _site_servers(found: Iterable[Contact], ruleset: Ruleset) -> tuple[list[r.RoleAssignment], list[str]]:
-    """Return the fewest hosts that together push to the computers to which anybody does, and who else does the same.
-
-    What came in at the computers tells, not what they sent. Of hosts that reach as many computers, one that is stopped
-    goes before one that gets through. One further site server must reach a good part of the computers that those before
-    do not: somebody always connects to a server or two.
-    """
-    rows = [one for one in ruleset.requirements if (one.from_role, one.to_role) == (SITE_SERVER, CLIENT)]
-    ports = {port for one in rows if one.protocol == "tcp" for port in one.ports}
-    reached: dict[str, set[str]] = defaultdict(set)
-    stopped: dict[str, set[str]] = defaultdict(set)
-    for one in found:
-        if one.inbound and one.port in ports and one.src != one.dst:
-            reached[one.src].add(one.dst)
-            stopped[one.src] |= {one.dst} if one.stopped else set()
-    left = set().union(*reached.values())
-    enough = max(ENOUGH_COMPUTERS, math.ceil(len(left) * PART_OF_COMPUTERS))
-    chosen: list[r.RoleAssignment] = []
-    others = dict(reached)
-    while others:
-        best = max(others, key=lambda src: (len(left & others[src]), len(left & stopped[src]), src))
-        new = left & others[best]
-        if len(new) < (enough if chosen else 1):
-            break
-        left = left - others.pop(best)
-        why = f"it connects to {_computers(new)} as a push does"
-        chosen.append(r.RoleAssignment(SITE_SERVER, best, "inferred", why))
-    ranked = sorted(others, key=lambda src: (-len(others[src]), src))
-    return chosen, [f"{src} (to {_computers(others[src])})" for src in ranked]
-
-
-def _computers(some: Collection[str]) -> str:
-    return f"{len(some):,} computer{'s' * (len(some) != 1)}"
-
-
-def _table(found: Sequence[Contact]) -> FlowTable:
-    count = len(found)
-    return FlowTable(
-        {
-            "protocol": np.full(count, "tcp", object),
-            "response": np.full(count, "one-way", object),
-            "src_ip": np.array([one.src for one in found], object),
-            "dst_ip": np.array([one.dst for one in found], object),
-            "dst_port": np.array([one.port for one in found], np.int64),
-            "start": np.array([one.start_ns for one in found], np.int64),
-        }
-    )
+def _computers(count: int) -> str:
+    return f"{count:,} computer{'s' * (count != 1)}"
 
 
 class _Case(NamedTuple):
@@ -195,7 +138,10 @@ def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostR
     case = _case(site, entries, bench)
     sources, ruleset = case.sources, bench.question.ruleset
     rules = verdicts.rules_for(case.cast, ruleset, bench.facts)
-    judged = verdicts.judge(Traffic(sources, case.cast.hosts), rules, case.cast)
+    judged = {
+        address: _main_entries(methods, case.cast)
+        for address, methods in verdicts.judge(Traffic(sources, case.cast.hosts), rules, case.cast).items()
+    }
     own = max(judged, key=lambda address: _rank(address, judged[address], bench.asked[0]), default="")
     methods = judged.get(own, ())
     own = own or next(iter(case.addresses), "")
@@ -211,11 +157,27 @@ def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostR
         records=sum(one.records for one in sources),
         first_time=r.utc_text(first[0], local=first[2]),
         last_time=r.utc_text(last[1], local=last[2]),
-        outcomes=tuple(_outcome(one, case.cast) for one in methods)
+        outcomes=tuple(_outcome(one) for one in methods)
         or tuple(Outcome(one.id, NO_EVIDENCE, (), ()) for one in ruleset.methods),
         seen=tuple(_seen(methods, sources_of=[one.path for one in sources])),
         recommended=tuple(method.id for method, _ in rank(methods, rules)),
         warnings=tuple(_warnings(case.entries))[:MOST_WARNINGS],
+    )
+
+
+def _main_entries(methods: Sequence[r.MethodResult], cast: Cast) -> tuple[r.MethodResult, ...]:
+    """Return one entry of each method: of several pushes one that fails, of those that are most likely pushes.
+
+    What may be a push and may be something else does not count beside what is likely one.
+    """
+    kinds = {push.id: push.kind for push in cast.judged}
+    order = (r.FAILS, r.UNPROVEN, r.ALLOWED, r.WORKS)
+    entries: dict[str, list[r.MethodResult]] = defaultdict(list)
+    for method in methods:
+        entries[method.id].append(method)
+    return tuple(
+        min(of_method, key=lambda method: (kinds.get(method.push or "") != PUSH, order.index(method.result)))
+        for of_method in entries.values()
     )
 
 
@@ -279,8 +241,10 @@ def _cast(addresses: Sequence[str], entries: Sequence[Entry], whole: Cast) -> Ca
     own = [one for one in addresses if one in met] or list(addresses[:1])
     roles = {one.role for one in others if one.address in met}
     near = [one for one in others if one.address in met or one.role not in roles]
-    clients = [r.RoleAssignment(CLIENT, one, "inferred", ITS_LOG) for one in own]
-    return replace(whole, assignments=(*clients, *near), clients=tuple(own))
+    clients = [RoleAssignment(CLIENT, one, INFERRED, ITS_LOG) for one in own]
+    judged = tuple(push for push in whole.judged if push.to_address in own)
+    pushes = tuple(push for push in whole.pushes if push.to_address in own)
+    return replace(whole, assignments=(*clients, *near), clients=tuple(own), pushes=pushes, judged=judged)
 
 
 def _rank(address: str, methods: Iterable[r.MethodResult], main: str) -> tuple[bool, str, int, str]:
@@ -293,17 +257,12 @@ def _rank(address: str, methods: Iterable[r.MethodResult], main: str) -> tuple[b
     return method.result != r.UNPROVEN, last, sum(one.attempts for one in method.requirements), address
 
 
-def _outcome(method: r.MethodResult, cast: Cast) -> Outcome:
+def _outcome(method: r.MethodResult) -> Outcome:
     seen = any(one.verdict not in (r.NOT_OBSERVED, r.NOT_APPLICABLE) for one in method.requirements)
     result = method.result if seen else NO_EVIDENCE
     kinds: dict[bool, list[str]] = defaultdict(list)
     for one in method.reasons:
         kinds[one.kind == "missing"].append(one.requirement)
-    if result == r.WORKS:
-        # Who was only taken for a site server may be a scanner, which gets through where a push does not.
-        guessed = {one.address for one in cast.assignments if one.how == "inferred" and one.role != CLIENT}
-        kinds[True] += [one.id for one in method.requirements if one.source.address in guessed and one.evidence]
-        result = r.UNPROVEN if kinds[True] else result
     blamed = tuple(dict.fromkeys(kinds[False])) if result == r.FAILS else ()
     missing = tuple(dict.fromkeys(kinds[True])) if result == r.UNPROVEN else ()
     return Outcome(method.id, result, blamed, missing)

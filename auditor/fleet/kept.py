@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.addresses import is_public
+from auditor.contacts import Contact, contacts_of
 from auditor.flow_table import MISSING, FlowTable, is_among
 from auditor.flows import Asked, Event, OneSided
-from auditor.roles import CLIENT, MANAGEMENT_POINT, Given, is_public
+from auditor.given_roles import Given
 from auditor.ruleset import Ruleset
+from auditor.ruleset_lint import CLIENT, MANAGEMENT_POINT
 from auditor.sources.packets import Quote
 from auditor.sources.source import CAPTURE, Source
 from auditor.sources.warnings import SourceWarning
@@ -124,13 +127,18 @@ class KeptTable(FlowTable):
 
 @dataclass(frozen=True)
 class KeptFlows:
-    """The flows that were kept of one source, with the same face as auditor.flows.Flows."""
+    """The flows that were kept of one source, with the same face as auditor.flows.Flows.
+
+    contacts: who contacted whom at the ports of a push, of the pairs whose flows were kept. It was counted before most
+    flows were left out, so that a scan still shows.
+    """
 
     flows: tuple[KeptFlow, ...]
     heard: frozenset[str]
     asked: tuple[Asked, ...]
     one_sided: OneSided
     facts: Facts | None
+    contacts: tuple[Contact, ...] = ()
 
     @cached_property
     def table(self) -> FlowTable:
@@ -155,6 +163,7 @@ class Wanted:
     """Tells which flows can matter to a ruleset. given: the roles that the administrator named."""
 
     def __init__(self, ruleset: Ruleset, given: Given) -> None:
+        self._ruleset = ruleset
         rows = ruleset.requirements
         self._tcp, self._udp = (
             _among({port for one in rows if one.protocol == name for port in one.ports}) for name in ("tcp", "udp")
@@ -181,6 +190,7 @@ class Wanted:
             tuple(source.details.asked)[:MOST_PAIRS],
             OneSided(frozenset(pair for pair in deaf.pairs if hosts.issuperset(pair)), frozenset(hosts & deaf.hosts)),
             None if facts is None else Facts(facts.drops, facts.allows),
+            tuple(one for one in contacts_of(source, self._ruleset) if hosts.issuperset((one.src, one.dst))),
         )
         return kept, tuple(_warnings(left_out, cut))
 

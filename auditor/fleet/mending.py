@@ -10,11 +10,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from auditor import report as r
+from auditor.addresses import by_number
 from auditor.fleet.changes import Needs, Opening, Openings, in_order
 from auditor.fleet.document import Cause, Change, HostResult, Seen
 from auditor.known import Known, explained, problems
-from auditor.roles import CLIENT, by_number
 from auditor.ruleset import Requirement, Ruleset
+from auditor.ruleset_lint import CLIENT
 
 Ports = tuple[int, ...]
 PROBLEM = "problem"  # beside the verdicts: the port is open, and something failed on it for good

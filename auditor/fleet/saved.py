@@ -61,8 +61,9 @@ def _check_kind(document: Any, where: str) -> None:
     if type(version) is not int:
         what = "this is JSON, but not the report of a fleet"
         raise ReportError(what, where=where, hint="name the fleet.json that auditor batch wrote")
-    if version > f.FORMAT_VERSION:
-        what = f"this report is of a later auditor (format_version {version}; this one reads {f.FORMAT_VERSION})"
+    if version != f.FORMAT_VERSION:
+        whose = "a later" if version > f.FORMAT_VERSION else "an earlier"
+        what = f"this report is of {whose} auditor (format_version {version}; this one reads {f.FORMAT_VERSION})"
         raise ReportError(what, where=where, hint="install the later auditor")
 
 
@@ -177,7 +178,7 @@ def _check_sense(report: f.FleetReport) -> None:
         results.update((one.method, one.result) for one in host.outcomes)
         _check_blamed(host)
     for one in report.methods:
-        counted = (one.works, one.fails, one.unproven, one.no_evidence)
+        counted = (one.works, one.allowed, one.fails, one.unproven, one.no_evidence)
         results[one.id, f.NO_EVIDENCE] += report.coverage.without_source
         if counted != tuple(results[one.id, result] for result in f.RESULTS):
             raise FaultError(f"counts other results of {one.id} than its hosts have")

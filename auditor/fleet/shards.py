@@ -14,6 +14,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from auditor.contacts import Contact
 from auditor.errors import AuditorError, MissingPackageError, OutputError, ReportError
 from auditor.fleet.hosts import Known
 from auditor.fleet.kept import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
@@ -30,13 +31,10 @@ from auditor.version import VERSION
 if TYPE_CHECKING:
     import pyarrow
 
-Met = tuple[str, str, str, int, bool, bool]  # all of judging.Contact but its time
-
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 VERSION_KEY, QUESTION_KEY, UNREAD_KEY = b"auditor.summary", b"auditor.question", b"auditor.unread"
 AUDITOR_KEY = b"auditor.version"
 SUFFIX = ".parquet"
-STOPPED = frozenset(("no-response", "refused", "prohibited", "unreachable"))  # as `answer` of the flow table has it
 SOURCE_FIELDS = {
     "path": "string",
     "kind": "string",
@@ -68,10 +66,24 @@ QUOTE_FIELDS = {
     "header_bytes": "int64",
 }
 KEPT_FIELDS = {name: "string" if name in TEXTS else "int64" for name in (*COLUMNS, "identifier")}
+CONTACT_FIELDS = {
+    "src": "string",
+    "dst": "string",
+    "echo": "bool",
+    "dynamic": "bool",
+    "controller": "bool",
+    "other_ports": "int64",
+    "dynamic_ports": "int64",
+    "sent": "bool",
+    "retried": "bool",
+    "bare": "bool",
+    "first_ns": "int64",
+    "last_ns": "int64",
+}
 WARNING_FIELDS = {"code": "string", "text": "string"}
 ASKED_FIELDS = {"asker": "string", "target": "string"}
 MAY_LACK = frozenset(("first_ns", "last_ns", "drops", "allows", "application", "filter_origin", "sequence"))
-NEVER_EMPTY = frozenset(("events", "frames", "times_ns"))
+NEVER_EMPTY = frozenset(("events", "frames", "times_ns", "ports"))
 ADDRESSES = frozenset(
     ("addresses", "heard", "one_sided_hosts", "one_sided_pairs", "src_ip", "dst_ip", "asker", "target")
 ) | {"sender", "src", "dst"}
@@ -175,23 +187,15 @@ def outline(path: Path, *, own: bool = False) -> Outline:
     return Outline(known, _unread(file, path), question, _about(file, AUDITOR_KEY))
 
 
-def contacts(path: Path, rows: Container[int]) -> dict[Met, int]:
-    """Return who tried to reach whom by TCP, in some sources of a summary, and when first (nanoseconds since 1970).
+def contacts(path: Path, rows: Container[int]) -> list[tuple[str, Contact]]:
+    """Return who contacted whom at the ports of a push in some sources of a summary, each with the site.
 
     rows: of these sources. Raises ReportError as `read` does.
     """
-    names = ("src_ip", "dst_ip", "dst_port", "start", "protocol", "response")
-    table = _columns_of(opened(path), path, ("site", "addresses", *(f"flows.list.element.{name}" for name in names)))
-    flows = table.column("flows").combine_chunks()
-    whose = enumerate(zip(*(table.column(name).to_pylist() for name in ("site", "addresses")), strict=True))
-    each = [one for one, count in zip(whose, flows.value_lengths().to_pylist(), strict=True) for _ in range(count)]
-    first: dict[Met, int] = {}
-    found = zip(each, *(flows.values.field(name).to_pylist() for name in names), strict=True)
-    for (row, (site, own)), src, dst, port, start, protocol, answer in found:
-        if row in rows and protocol == "tcp" and answer != "mid-stream":
-            met = (site, src, dst, port, dst in own, answer in STOPPED)
-            first[met] = min(start, first.get(met, start))
-    return first
+    table = _columns_of(opened(path), path, ("site", "contacts"))
+    sites = table.column("site").to_pylist()
+    by_row = _unlisted(table.column("contacts").combine_chunks(), _contacts)
+    return [(site, one) for row, (site, of) in enumerate(zip(sites, by_row, strict=True)) if row in rows for one in of]
 
 
 def _columns_of(file: pyarrow.parquet.ParquetFile, path: Path, names: Sequence[str] | None = None) -> pyarrow.Table:
@@ -346,6 +350,7 @@ def _fields() -> pyarrow.Schema:
             ("asked", structs(ASKED_FIELDS, ("frames", numbers), ("times_ns", numbers))),
             ("one_sided_pairs", texts),
             ("one_sided_hosts", texts),
+            ("contacts", structs(CONTACT_FIELDS, ("ports", numbers))),
             ("flows", structs(KEPT_FIELDS, ("events", structs(EVENT_FIELDS)), ("errors", structs(QUOTE_FIELDS)))),
         ]
     )
@@ -388,6 +393,7 @@ def _table(entries: Sequence[Entry]) -> pyarrow.Table:
         "asked": _lists([one.asked for one in kept], _asked_columns),
         "one_sided_pairs": _lists([list(map(" ".join, sorted(one.one_sided.pairs))) for one in kept], _texts),
         "one_sided_hosts": _lists([sorted(one.one_sided.hosts) for one in kept], _texts),
+        "contacts": _lists([one.contacts for one in kept], _contact_columns),
         "flows": _lists([one.flows for one in kept], _flow_columns),
     }
     return pa.table(columns)
@@ -446,6 +452,11 @@ def _flow_columns(flows: Sequence[KeptFlow]) -> Any:
     )
 
 
+def _contact_columns(contacts: Sequence[Contact]) -> Any:
+    ports = _lists([sorted(one.ports) for one in contacts], _numbers)
+    return _struct({**_columns(contacts, CONTACT_FIELDS), "ports": ports})
+
+
 def _asked_columns(asked: Sequence[Asked]) -> Any:
     times = {name: _lists([getattr(one, name) for one in asked], _numbers) for name in ("frames", "times_ns")}
     return _struct({**_columns(asked, ASKED_FIELDS), **times})
@@ -461,6 +472,7 @@ def _entries(table: pyarrow.Table) -> Iterator[Entry]:
     )
     warnings = _unlisted(column["warnings"], _made(SourceWarning, WARNING_FIELDS))
     asked = _unlisted(column["asked"], _asked)
+    contacts = _unlisted(column["contacts"], _contacts)
     flows = _unlisted(column["flows"], _flows)
     for number in range(len(table)):
         row = {name: values[number] for name, values in plain.items()}
@@ -473,6 +485,7 @@ def _entries(table: pyarrow.Table) -> Iterator[Entry]:
                 frozenset(hosts[number]),
             ),
             facts=None if row["drops"] is None else Facts(row["drops"], row["allows"]),
+            contacts=tuple(contacts[number]),
         )
         source = Source(
             **{name: row[name] for name in SOURCE_FIELDS},
@@ -514,6 +527,15 @@ def _flows(column: Any) -> list[KeptFlow]:
     errors = map(tuple, _unlisted(column.field("errors"), _made(Quote, QUOTE_FIELDS)))
     plain = (column.field(name).to_pylist() for name in COLUMNS)
     return list(map(KeptFlow, *plain, events, errors, column.field("identifier").to_pylist()))
+
+
+def _contacts(column: Any) -> list[Contact]:
+    names = [name for name in Contact.__dataclass_fields__ if name != "ports"]
+    ports = _unlisted(column.field("ports"), _values)
+    rows = _zipped(column, names)
+    return [
+        Contact(**dict(zip(names, row, strict=True)), ports=frozenset(of)) for row, of in zip(rows, ports, strict=True)
+    ]
 
 
 def _asked(column: Any) -> list[Asked]:

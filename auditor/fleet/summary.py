@@ -11,11 +11,13 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
+from auditor.contacts import merge
 from auditor.errors import SourceError
 from auditor.fleet.kept import KeptFlows, Wanted
 from auditor.fleet.naming import Names
+from auditor.given_roles import Given, parse_roles
 from auditor.intake import check, documented_ports
-from auditor.roles import Given, assign, parse_roles
+from auditor.roles import infer_roles
 from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.sources.log_addresses import LogAddresses
 from auditor.sources.reading import reading
@@ -207,7 +209,9 @@ def _own_addresses(source: Source) -> tuple[str, ...]:
 
 def _of_clients(whole: Entry, question: Question) -> list[Entry]:
     """Return what a capture says of each client in it; where one with several was taken is of no use."""
-    clients = assign([whole.source], question.ruleset, question.given).clients
+    kept = whole.source.details
+    assert isinstance(kept, KeptFlows)
+    clients = infer_roles([whole.source], question.ruleset, question.given, merge(kept.contacts)).clients
     if len(clients) < 2:
         return [replace(whole, addresses=clients)]
     return [_of_client(whole, client) for client in clients]
@@ -217,4 +221,6 @@ def _of_client(whole: Entry, client: str) -> Entry:
     kept = whole.source.details
     assert isinstance(kept, KeptFlows)
     flows = tuple(one for one in kept.flows if client in (one.src_ip, one.dst_ip))
-    return replace(whole, addresses=(client,), source=replace(whole.source, details=replace(kept, flows=flows)))
+    contacts = tuple(one for one in kept.contacts if client in (one.src, one.dst))
+    of_client = replace(kept, flows=flows, contacts=contacts)
+    return replace(whole, addresses=(client,), source=replace(whole.source, details=of_client))

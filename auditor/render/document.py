@@ -21,7 +21,8 @@ def as_dict(report: r.Report) -> dict[str, Any]:
         "ruleset": dict(zip(("id", "title", "reference"), report.ruleset, strict=True)),
         "asked": list(report.asked),
         "sources": [_source(source) for source in report.sources],
-        "roles": [{"role": one.role, "address": one.address, "how": one.how, "why": one.why} for one in report.roles],
+        "roles": [_role(role) for role in report.roles],
+        "pushes": [_push(push) for push in report.pushes],
         "clients": [_client(client) for client in report.clients],
         "limitations": list(report.limitations),
     }
@@ -57,12 +58,34 @@ def _source(source: r.SourceSummary) -> dict[str, Any]:
     return {name: getattr(source, name) for name in names} | {"warnings": warnings}
 
 
+def _role(role: r.RoleAssignment) -> dict[str, Any]:
+    return {name: getattr(role, name) for name in ("role", "address", "name", "how", "how_sure", "why")}
+
+
+def _push(push: r.Push) -> dict[str, Any]:
+    same = {name: getattr(push, name) for name in ("kind", "how_sure", "why")}
+    steps = [_push_step(step) for step in push.steps]
+    return {"id": push.id, "from": push.from_address, "to": push.to_address, **same, "steps": steps}
+
+
+def _push_step(step: r.PushStep) -> dict[str, Any]:
+    same = {name: getattr(step, name) for name in ("step", "status", "code", "time", "source")}
+    return same | {"frames": list(step.frames), "lines": list(step.lines)}
+
+
 def _client(client: r.ClientReport) -> dict[str, Any]:
     recommendation = [
-        {"method": one.method, "why": one.why, "still_needs": list(one.still_needs)} for one in client.recommendation
+        {
+            "method": one.method,
+            "supported_by": one.supported_by,
+            "why": one.why,
+            "still_needs": list(one.still_needs),
+        }
+        for one in client.recommendation
     ]
     methods = [_method(method) for method in client.methods]
-    return {"address": client.address, "methods": methods, "recommendation": recommendation}
+    names = list(client.names)
+    return {"address": client.address, "names": names, "methods": methods, "recommendation": recommendation}
 
 
 def _method(method: r.MethodResult) -> dict[str, Any]:
@@ -71,6 +94,8 @@ def _method(method: r.MethodResult) -> dict[str, Any]:
     return {
         "id": method.id,
         "title": method.title,
+        "push": method.push,
+        "site_server": method.site_server,
         "result": method.result,
         "reasons": reasons,
         "requirements": requirements,
@@ -89,6 +114,7 @@ def _requirement(one: r.RequirementVerdict) -> dict[str, Any]:
         "verdict": one.verdict,
         "confidence": one.confidence,
         "blocked_at": one.blocked_at,
+        "allowed_at": one.allowed_at,
         "changed": _change(one.changed),
         "attempts": one.attempts,
         "first_time": one.first_time,

@@ -21,7 +21,7 @@ from auditor.render.clean import clean
 
 BLOCK = 100  # hosts
 MOST_BYTES = 32_000_000  # of details: with the list of 100,000 hosts a browser opens that in a second or two
-RESULTS = (r.FAILS, r.UNPROVEN, NO_EVIDENCE, r.WORKS)  # in the order in which details are kept
+RESULTS = (r.FAILS, r.UNPROVEN, NO_EVIDENCE, r.ALLOWED, r.WORKS)  # in the order in which details are kept
 # Stand for the host's own address and name in the texts that hosts share. Cleaned text never holds such a character.
 ADDRESS, NAME = "\ue000", "\ue001"
 SHORTEST_NAME = 4  # that is worth to be replaced

@@ -19,7 +19,7 @@ from auditor.render.clean import clean
 MOST_SHOWN = 10  # rows of a table that are seen at once; the rest is folded
 MOST_LISTED = 500  # rows of a table at all
 MOST_IN_NOTEBOOK = 5  # rows of a table, changes to ask for
-RESULTS = {"fails": "bad", "unproven": "unsure", "no-evidence": "untried", "works": "good"}
+RESULTS = {"fails": "bad", "unproven": "unsure", "no-evidence": "untried", "allowed": "good", "works": "good"}
 
 
 def render_fleet_html(report: FleetReport) -> str:
@@ -116,6 +116,7 @@ def _all_together(report: FleetReport) -> str:
 
 def _not_failing(main: MethodCount) -> str:
     told = [f"on {main.works:,} it works"] * bool(main.works)
+    told += [f"on {main.allowed:,} it is allowed"] * bool(main.allowed)
     told += [f"{main.unproven:,} {'is' if main.unproven == 1 else 'are'} unproven"] * bool(main.unproven)
     told += [f"of {main.no_evidence:,} nobody knows, for lack of evidence"] * bool(main.no_evidence)
     return ", ".join(told)
@@ -155,7 +156,7 @@ def moment(time: str | None) -> str:
 
 def total(count: MethodCount | GroupCount) -> int:
     """Return of how many hosts this is."""
-    return count.works + count.fails + count.unproven + count.no_evidence
+    return count.works + count.allowed + count.fails + count.unproven + count.no_evidence
 
 
 def show(**wanted: str) -> str:

@@ -14,8 +14,8 @@ from auditor import report as r
 from auditor.fleet.document import Change, FleetReport, GroupCount, HostResult, StopCount
 from auditor.render.clean import clean
 from auditor.render.text import INDENT, STYLES, Part, indented, plain, print_parts
-from auditor.roles import SITE_SERVER
 from auditor.ruleset import DEFAULT_RULESET
+from auditor.ruleset_lint import SITE_SERVER
 
 MOST_LISTED = 10
 MOST_CHANGES = 5
@@ -81,9 +81,13 @@ def _headline(report: FleetReport) -> str:
     title = clean(counts.title)
     if not total:
         return "No computer was audited."
-    if not counts.works + counts.fails + counts.unproven:
+    if not counts.works + counts.allowed + counts.fails + counts.unproven:
         return f"Nothing of {title} was seen of {_computers(total)}: nobody knows whether it works."
-    others = [f"{count:,} {what}" for count, what in ((counts.works, "works"), (counts.unproven, "unproven")) if count]
+    others = [
+        f"{count:,} {what}"
+        for count, what in ((counts.works, "works"), (counts.allowed, "allowed"), (counts.unproven, "unproven"))
+        if count
+    ]
     rest = f" ({', '.join(others)})" if others else ""
     if counts.fails:
         return f"{title} would fail on {counts.fails:,} of {_computers(total)}{rest}."
@@ -159,11 +163,12 @@ def _requirements(report: FleetReport) -> Iterator[Part]:
 
 def _groups(title: str, name: str, groups: Sequence[GroupCount]) -> Iterator[Part]:
     cells = [
-        (one.name or UNNAMED, _row(one.most), one.fails, one.works, one.unproven, one.no_evidence)
+        (one.name or UNNAMED, _row(one.most), one.fails, one.works, one.allowed, one.unproven, one.no_evidence)
         for one in groups[:MOST_LISTED]
     ]
     if cells:
-        table = _table((name, "fails most", "fails", "works", "unproven", "no evidence"), cells, numbers=4)
+        heads = (name, "fails most", "fails", "works", "allowed", "unproven", "no evidence")
+        table = _table(heads, cells, numbers=5)
         yield from _section(title, [table, *_more(len(groups), MOST_LISTED, "hosts.csv")])
 
 
@@ -196,9 +201,9 @@ def _that_fail(report: FleetReport) -> list[HostResult]:
 
 
 def _methods(report: FleetReport) -> Iterator[Part]:
-    cells = [(one.title, one.fails, one.works, one.unproven, one.no_evidence) for one in report.methods]
+    cells = [(one.title, one.fails, one.works, one.allowed, one.unproven, one.no_evidence) for one in report.methods]
     if cells:
-        table = _table(("method", "fails", "works", "unproven", "no evidence"), cells, numbers=4)
+        table = _table(("method", "fails", "works", "allowed", "unproven", "no evidence"), cells, numbers=5)
         yield from _section("Every method", [table])
 
 

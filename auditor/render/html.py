@@ -12,7 +12,6 @@ from auditor.render import drawing, pages, wording
 
 MOST_DRAWN = 100  # of many clients, how many are shown with drawings
 MOST_BYTES = 13_500_000  # of details of many clients: what a browser opens within three seconds
-RESULTS = (r.FAILS, r.UNPROVEN, r.WORKS)
 MOST_LISTED_IN_NOTEBOOK = 10
 
 
@@ -60,7 +59,7 @@ def render_html(report: r.Report) -> str:
     mains = wording.mains(report)
     many = len(mains) > wording.MANY_CLIENTS
     style, script = pages.own("page.css"), pages.own("page.js")
-    ordered = sorted(mains, key=lambda one: RESULTS.index(one[1].result)) if many else mains
+    ordered = sorted(mains, key=lambda one: wording.RESULTS.index(one[1].result)) if many else mains
     told, left_out = _within(_many(report, ordered)) if many else ("", 0)
     return pages.rendered(
         "page.html.jinja",
@@ -102,7 +101,7 @@ def _heading(mains: Sequence[wording.Main]) -> str:
     if len(mains) > 1:
         return wording.tally(mains)
     client, main = mains[0]
-    return f"{client.address}: {main.title}: {main.result.upper()}"
+    return f"{client.address}: {wording.title(client, main)}: {main.result.upper()}"
 
 
 def stopped(main: r.MethodResult) -> str:
@@ -115,7 +114,7 @@ def _many(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[Markup]:
     """Yield the details of each of many clients; drawings make a page slow, so only the first have them."""
     show = pages.template("client.html.jinja").module.folded
     for place, (client, main) in enumerate(mains, 1):
-        drawn = place <= MOST_DRAWN and main.result != r.WORKS
+        drawn = place <= MOST_DRAWN and main.result not in (r.WORKS, r.ALLOWED)
         yield show(Details(client, main, place, 3, drawn), report)
 
 

@@ -24,7 +24,7 @@ def render_junit(report: r.Report) -> str:
     root = ET.Element("testsuites", name="auditor")
     for number, client in enumerate(report.clients):
         cases = [
-            _case(method, one, report)
+            _case(client, method, one, report)
             for method in wording.asked_methods(client, report.asked)
             for one in method.requirements
             if one.necessity != "informational"
@@ -63,8 +63,10 @@ def _suite(root: ET.Element, number: int, name: str, first: str, cases: Sequence
     ET.SubElement(suite, "system-err")
 
 
-def _case(method: r.MethodResult, one: r.RequirementVerdict, report: r.Report) -> ET.Element:
-    case = ET.Element("testcase", name=clean(one.id), classname=method.id, time="0")
+def _case(client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict, report: r.Report) -> ET.Element:
+    several = sum(entry.id == method.id for entry in client.methods) > 1
+    name = f"{one.id} from {method.site_server}" if several else one.id
+    case = ET.Element("testcase", name=clean(name), classname=method.id, time="0")
     if one.verdict in r.BAD and wording.counts(method, one):
         _outcome(case, "failure", one.verdict, one.explanation, _proof(one, report))
     elif problems := wording.fatal(one):

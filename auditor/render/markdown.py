@@ -74,6 +74,10 @@ def _report(report: r.Report) -> Iterator[str]:
     else:
         for client, method in mains:
             yield from _client(report, client, method)
+    if lines := wording.not_judged(report):
+        yield from ("## Other traffic at the ports of a push, not judged", "")
+        yield from (f"- {prose(text)}" for text in lines)
+        yield ""
     if report.limitations:
         yield from ("## What these sources cannot show", "")
         yield from (f"- {prose(text)}" for text in report.limitations)
@@ -82,7 +86,7 @@ def _report(report: r.Report) -> Iterator[str]:
 
 
 def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult) -> Iterator[str]:
-    yield from (f"# {code(client.address)}: {prose(main.title)}: {main.result.upper()}", "")
+    yield from (f"# {code(client.address)}: {prose(wording.title(client, main))}: {main.result.upper()}", "")
     for text in wording.why(main):
         yield from (prose(text), "")
     yield from table(("requirement", "port", "verdict", "from", "to"), map(_row, wording.in_table(main)))

@@ -24,6 +24,7 @@ STATES = {
     r.FAILS: drawing.BAD,
     r.UNPROVEN: drawing.UNSURE,
     NO_EVIDENCE: drawing.UNTRIED,
+    r.ALLOWED: drawing.GOOD,
     r.WORKS: drawing.GOOD,
 }
 

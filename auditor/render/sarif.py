@@ -121,7 +121,7 @@ def _result(
             }
         ],
         "relatedLocations": list(_proofs(one, report)),
-        "partialFingerprints": {"clientAndRequirement/v1": clean(f"{client.address} {one.id}")},
+        "partialFingerprints": {"clientAndRequirement/v2": clean(_fingerprint(client, method, one))},
         "properties": {
             "verdict": one.verdict,
             "confidence": one.confidence or "",
@@ -131,6 +131,11 @@ def _result(
             ),
         },
     }
+
+
+def _fingerprint(client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict) -> str:
+    """Return what tells a result from others: several site servers may push one client."""
+    return " ".join(filter(None, (client.address, one.id, method.site_server)))
 
 
 def _proofs(one: r.RequirementVerdict, report: r.Report) -> Iterator[dict[str, Any]]:

@@ -24,6 +24,7 @@ STYLES = {
     r.NO_RESPONSE: "bold red",
     r.REFUSED: "bold red",
     r.UNREACHABLE: "bold red",
+    r.FAILED: "bold red",
     r.INCONCLUSIVE: "yellow",
     r.NOT_OBSERVED: "dim",
     r.NOT_APPLICABLE: "dim",
@@ -63,10 +64,11 @@ def _parts(report: r.Report, details: bool) -> Iterator[Part]:
     if not report.clients:
         yield Text("No client installation was audited.", style="bold yellow")
         yield Text()
-    elif len(report.clients) > MANY_CLIENTS and not details:
+    elif len(wording.mains(report)) > MANY_CLIENTS and not details:
         yield from _fleet(report)
     else:
-        yield from _clients(report, report.clients, details)
+        yield from _clients(report, wording.mains(report), details)
+    yield from _not_judged(report)
     yield from _limitations(report)
     yield from _sources(report)
 
@@ -91,13 +93,12 @@ def _sources(report: r.Report) -> Iterator[Part]:
 # one client
 
 
-def _clients(report: r.Report, clients: Sequence[r.ClientReport], details: bool) -> Iterator[Part]:
-    for client in clients:
-        yield from _client(report, client, details)
+def _clients(report: r.Report, mains: Sequence[wording.Main], details: bool) -> Iterator[Part]:
+    for client, main in mains:
+        yield from _client(report, client, main, details)
 
 
-def _client(report: r.Report, client: r.ClientReport, details: bool) -> Iterator[Part]:
-    main = wording.main_method(client, report.asked)
+def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult, details: bool) -> Iterator[Part]:
     yield _headline(client, main)
     for text in wording.why(main):
         yield indented(text)
@@ -113,7 +114,7 @@ def _client(report: r.Report, client: r.ClientReport, details: bool) -> Iterator
 def _headline(client: r.ClientReport, method: r.MethodResult) -> Text:
     text = Text()
     text.append(f"{clean(client.address)}: ", style="bold")
-    text.append(f"{clean(method.title)}: ")
+    text.append(f"{clean(wording.title(client, method))}: ")
     text.append(method.result.upper(), style=STYLES[method.result])
     return text
 
@@ -190,12 +191,10 @@ def _fleet(report: r.Report) -> Iterator[Part]:
     yield Text(wording.tally(mains), style="bold")
     yield Text()
     yield from _most_blocked(mains)
-    failing = [client for client, method in mains if method.result == r.FAILS]
+    failing = [main for main in mains if main[1].result == r.FAILS]
     if failing:
         yield Text(f"Failing clients ({len(failing):,})", style="bold")
-        yield Padding(
-            _client_table([one for one in mains if one[1].result == r.FAILS][:MOST_LISTED]), (0, 0, 0, INDENT)
-        )
+        yield Padding(_client_table(failing[:MOST_LISTED]), (0, 0, 0, INDENT))
         if len(failing) > MOST_LISTED:
             yield indented(f"and {len(failing) - MOST_LISTED:,} more: --format json or -v lists all of them")
         yield Text()
@@ -228,6 +227,14 @@ def _client_table(mains: Iterable[wording.Main]) -> Table:
 
 
 # the end
+
+
+def _not_judged(report: r.Report) -> Iterator[Part]:
+    if lines := wording.not_judged(report):
+        yield Text("Other traffic at the ports of a push, not judged", style="bold")
+        for text in lines:
+            yield indented(f"- {text}")
+        yield Text()
 
 
 def _limitations(report: r.Report) -> Iterator[Part]:

@@ -10,6 +10,15 @@ from auditor import report as r
 MANY_CLIENTS = 5  # beyond this a summary comes first, and details only of those that fail
 MOST_DETAILED = 3
 MOST_LISTED = 40
+MOST_OTHERS = 5  # pairs of hosts that are none of the judged pushes
+RESULTS = (r.FAILS, r.UNPROVEN, r.ALLOWED, r.WORKS)  # the worst first
+KINDS = {
+    r.PUSH: "a push, not one of those that you named",
+    r.LOGON: "a logon at a domain controller",
+    r.FILE_SHARING: "file sharing",
+    r.SCAN: "a scan",
+    r.UNKNOWN: "perhaps a push, not one of those that you named",
+}
 
 Main = tuple[r.ClientReport, r.MethodResult]
 
@@ -40,17 +49,15 @@ def why(method: r.MethodResult) -> list[str]:
     problems = [f"The port is open, but a step failed: {one.text}" for one in method.reasons if one.kind == "problem"]
     if network or problems:
         return list(dict.fromkeys(network + problems))
-    if method.result == r.WORKS:
+    if method.result in (r.WORKS, r.ALLOWED):
         changed = [(one.row, one.changed) for one in method.requirements if one.changed]
         earlier = [f"{row}: earlier, at {change.before_time}, it was {change.before}." for row, change in changed]
         delayed = [one.explanation for one in method.requirements if one.verdict in r.BAD and _of_push(one)]
         if delayed:
             return delayed
         text = "Everything that it requires was seen to be open, so the network does not stop it."
-        if any(one.verdict == r.ALLOWED for one in method.requirements):
-            text = (
-                "Everything that it requires was seen to be open, or was let through by a firewall whose log is here."
-            )
+        if method.result == r.ALLOWED:
+            text = "Everything that it requires is open, or allowed by the client's own firewall."
         more = "If the installation failed all the same: ccm.log on the site server, then ccmsetup.log on the client."
         return [f"{text} {more}", *earlier]
     missing = [one.requirement.partition("/")[2] for one in method.reasons]
@@ -139,7 +146,7 @@ def instead(client: r.ClientReport, main: r.MethodResult) -> tuple[str, list[str
     found = [one for one in client.recommendation if one.method != main.id]
     if unreached(main):
         return "What would work instead", []
-    if main.result == r.WORKS or not found:
+    if main.result in (r.WORKS, r.ALLOWED) or not found:
         return "", []
     told = []
     for one in found:
@@ -174,15 +181,44 @@ def roles(report: r.Report) -> Iterator[tuple[str, str]]:
 
 
 def mains(report: r.Report) -> list[Main]:
-    """Return each client with its main method."""
-    return [(client, main_method(client, report.asked)) for client in report.clients]
+    """Return each client with its main method, of client push with each entry."""
+    return [(client, entry) for client in report.clients for entry in _entries(client, report.asked)]
+
+
+def _entries(client: r.ClientReport, asked: Sequence[str]) -> list[r.MethodResult]:
+    """Return the main method of a client, of client push one entry for each site server."""
+    main = main_method(client, asked)
+    return [method for method in client.methods if method.id == main.id]
+
+
+def title(client: r.ClientReport, method: r.MethodResult) -> str:
+    """Return the title of a method, with the site server where several pushed the client."""
+    alone = sum(entry.id == method.id for entry in client.methods) == 1
+    return method.title if alone else f"{method.title} from {method.site_server or 'an unknown site server'}"
+
+
+def not_judged(report: r.Report) -> list[str]:
+    """Return a sentence on each pair of hosts that is none of the judged pushes: scans, logons, file sharing.
+
+    Of many the first few, and how many there are.
+    """
+    judged = {method.push for client in report.clients for method in client.methods}
+    others = [push for push in report.pushes if push.id not in judged]
+    lines = [
+        f"{push.from_address} to {push.to_address}: {KINDS[push.kind]}. {push.why}" for push in others[:MOST_OTHERS]
+    ]
+    more = len(others) - MOST_OTHERS
+    return lines + ([f"and {more:,} more: --format json lists all of them"] if more > 0 else [])
 
 
 def tally(of: Sequence[Main]) -> str:
     """Return how many clients there are, and how many of them fail, are unproven and work."""
     results = Counter(method.result for _, method in of)
-    told = ", ".join(f"{results[result]:,} {result}" for result in (r.FAILS, r.UNPROVEN, r.WORKS) if results[result])
-    return f"{len(of):,} clients: {told}"
+    told = ", ".join(f"{results[result]:,} {result}" for result in RESULTS if results[result])
+    clients = len({client.address for client, _ in of})
+    return (
+        f"{clients:,} clients: {told}" if clients == len(of) else f"{len(of):,} pushes to {clients:,} clients: {told}"
+    )
 
 
 def most_blocked(of: Iterable[Main]) -> list[tuple[str, str, int]]:

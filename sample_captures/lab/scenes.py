@@ -691,7 +691,7 @@ LOGGED = (
         client_rules=(ALLOWED_IN,),
         client_outbound_rules=(ALLOWED_OUT,),
         confidence={"http-management-point": ""},
-        with_log=WithLog(OPEN | {"http-management-point": "allowed"}, "works", {"http-management-point": "proven"}),
+        with_log=WithLog(OPEN | {"http-management-point": "allowed"}, "allowed", {"http-management-point": "proven"}),
     ),
 )
 

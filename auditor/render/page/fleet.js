@@ -7,7 +7,7 @@
   const TYPED = 400; // milliseconds after the last key until the address follows
   const STOP_FACETS = ["requirement", "verdict", "place", "direction", "device"];
   const FACETS = ["subnet", "site"].concat(STOP_FACETS);
-  const STATES = { fails: "bad", unproven: "unsure", "no-evidence": "untried", works: "good" };
+  const STATES = { fails: "bad", unproven: "unsure", "no-evidence": "untried", allowed: "good", works: "good" };
   const BAD = ["blocked", "no-response", "refused", "unreachable"];
   const ADDRESS = "\ue000", NAME = "\ue001"; // see fleet_hosts.py
   const SORTS = [["result", "result"], ["name", "name"], ["address", "address"], ["subnet", "subnet"], ["site", "site"]];

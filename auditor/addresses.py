@@ -1,0 +1,30 @@
+"""IP addresses as text: their order, and what kind of address each is; each is parsed once."""
+
+from __future__ import annotations
+
+import ipaddress
+from functools import lru_cache
+
+
+@lru_cache(maxsize=100_000)
+def parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return an address as the standard library has it. Parsing takes longer than all else that is asked of one."""
+    return ipaddress.ip_address(address)
+
+
+def by_number(address: str) -> tuple[int, int]:
+    """Return the sort key that puts addresses in numeric order, IPv4 first."""
+    number = parsed(address)
+    return number.version, int(number)
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an address is one of the Internet's."""
+    return parsed(address).is_global
+
+
+@lru_cache(maxsize=100_000)
+def is_one_host(address: str) -> bool:
+    """Tell whether an address is that of one other computer: no multicast, broadcast, loopback or 0.0.0.0."""
+    number = parsed(address)
+    return not (number.is_multicast or number.is_loopback or number.is_unspecified or address == "255.255.255.255")

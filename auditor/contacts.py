@@ -1,0 +1,249 @@
+"""Who contacted whom at the ports of a push, and what else the two did that tells a push from other traffic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.addresses import is_one_host
+from auditor.flow_table import MISSING, is_among
+from auditor.known import Controller, controller
+from auditor.ruleset import Ruleset
+from auditor.ruleset_lint import CLIENT, SITE_SERVER
+from auditor.sources.source import CAPTURE, Source
+
+SCAN_WINDOW_NS = 60_000_000_000  # a scan tries its ports within a minute; the same ports over days are no scan
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Contact:
+    """What one host tried to reach on another, in one source or in several.
+
+    Attributes:
+        ports: Documented TCP ports of a push that were tried.
+        echo: Whether an echo request was sent.
+        dynamic: Whether a port of the dynamic range was tried.
+        controller: Whether a port was tried that only domain controllers have.
+        other_ports: Most TCP ports tried within a minute that have to do with neither a push nor a controller and on
+            which nothing was sent.
+        dynamic_ports: Most ports of the dynamic range tried within a minute on which nothing was sent.
+        sent: Whether the originator sent data at a port of a push; True where the source is a log, which does not tell.
+        retried: Whether an attempt at a port of a push was repeated or had a response; True where the source is a log.
+        bare: Whether it opened a connection at a port of a push and closed it without data, as a port test does.
+        first_ns: When it first tried a port of a push, in nanoseconds since 1970.
+        last_ns: When it last began a connection at a port of a push or a dynamic port.
+    """
+
+    src: str
+    dst: str
+    ports: frozenset[int]
+    echo: bool
+    dynamic: bool
+    controller: bool
+    other_ports: int
+    dynamic_ports: int
+    sent: bool
+    retried: bool
+    bare: bool
+    first_ns: int
+    last_ns: int
+
+    def merge(self, other: Contact) -> Contact:
+        """Return what two sources show of the same pair."""
+        return Contact(
+            self.src,
+            self.dst,
+            self.ports | other.ports,
+            self.echo or other.echo,
+            self.dynamic or other.dynamic,
+            self.controller or other.controller,
+            max(self.other_ports, other.other_ports),
+            max(self.dynamic_ports, other.dynamic_ports),
+            self.sent or other.sent,
+            self.retried or other.retried,
+            self.bare or other.bare,
+            min(self.first_ns, other.first_ns),
+            max(self.last_ns, other.last_ns),
+        )
+
+
+def merge(contacts: Iterable[Contact]) -> dict[Pair, Contact]:
+    """Return contacts by pair, those of one pair merged."""
+    merged: dict[Pair, Contact] = {}
+    for contact in contacts:
+        pair = (contact.src, contact.dst)
+        merged[pair] = merged[pair].merge(contact) if pair in merged else contact
+    return merged
+
+
+def contacts_of(source: Source, ruleset: Ruleset) -> list[Contact]:
+    """Return the contacts in one source, in order of source and destination address as text.
+
+    Args:
+        source: A capture or log that was read, or what a summary holds of it.
+        ruleset: Whose rows from site server to client say which ports are those of a push.
+    """
+    recorded: tuple[Contact, ...] | None = getattr(source.details, "contacts", None)
+    if recorded is not None:
+        return list(recorded)
+    columns = source.table.columns
+    logged = source.kind != CAPTURE
+    pairs = _pairs(columns, push_ports(ruleset), logged=logged)
+    if not pairs:
+        return []
+    tallies: dict[Pair, _Tally] = {pair: _Tally() for pair in pairs}
+    known = _KnownPorts(ruleset, controller())
+    for pair, flow in _flows_between(columns, pairs):
+        tallies[pair].add(flow, known, logged=logged)
+    return [tallies[pair].contact(pair) for pair in sorted(pairs)]
+
+
+def push_ports(ruleset: Ruleset) -> frozenset[int]:
+    """Return the fixed TCP ports from a site server to a client."""
+    return frozenset(
+        port
+        for row in ruleset.requirements
+        if (row.from_role, row.to_role, row.protocol) == (SITE_SERVER, CLIENT, "tcp")
+        for port in row.ports
+    )
+
+
+def _pairs(columns: Mapping[str, NDArray[Any]], ports: frozenset[int], *, logged: bool) -> frozenset[Pair]:
+    """Return the pairs of which one tried a port of a push on the other.
+
+    In a log a late packet that was dropped shows no attempt, nor does a broadcast.
+    """
+    rows = np.isin(columns["dst_port"], list(ports)).nonzero()[0]  # few: comparing texts takes longer
+    which = columns["protocol"][rows] == "tcp"
+    if logged:
+        which &= columns["response"][rows] != "mid-stream"
+    rows = rows[which]
+    found = set(zip(columns["src_ip"][rows].tolist(), columns["dst_ip"][rows].tolist(), strict=True))
+    return frozenset(
+        (src, dst) for src, dst in found if src != dst and is_one_host(dst) and not (logged and dst.endswith(".255"))
+    )
+
+
+@dataclass(frozen=True)
+class _Flow:
+    """What of one flow tells a push from other traffic."""
+
+    protocol: str
+    port: int
+    start: int
+    response: str
+    sent: int | None  # bytes of payload of the originator; None where the source is a log
+    syns: int
+    closed: bool
+
+
+def _flows_between(columns: Mapping[str, NDArray[Any]], pairs: frozenset[Pair]) -> Iterable[tuple[Pair, _Flow]]:
+    """Yield the flows between pairs of hosts, each with its pair."""
+    rows = np.flatnonzero(is_among(columns["src_ip"], {src for src, _ in pairs}))
+    rows = rows[is_among(columns["dst_ip"][rows], {dst for _, dst in pairs})]
+    values = [
+        columns[name][rows].tolist() for name in ("src_ip", "dst_ip", "protocol", "dst_port", "start", "response")
+    ]
+    counted = "payload_src" in columns  # as it is of captures: a log counts no packets
+    names = ("payload_src", "syn", "rst", "fin")
+    counts = [columns[name][rows].tolist() if counted else [None] * len(rows) for name in names]
+    for src, dst, protocol, port, start, response, sent, syns, rst, fin in zip(*values, *counts, strict=True):
+        if (src, dst) in pairs:
+            yield (src, dst), _Flow(protocol, port, start, response, sent, syns or 0, bool(rst or fin))
+
+
+class _KnownPorts:
+    """What a port is tried for."""
+
+    def __init__(self, ruleset: Ruleset, controller: Controller) -> None:
+        self.push = push_ports(ruleset)
+        self.controller = {"tcp": controller.tcp, "udp": controller.udp}
+        self._ruleset = ruleset
+
+    def is_dynamic(self, port: int) -> bool:
+        return port not in self._ruleset.fixed_ports and self._ruleset.is_usual_dynamic(port)
+
+
+@dataclass
+class _Tally:
+    """What was counted of one pair so far."""
+
+    ports: set[int] = field(default_factory=set)
+    echo: bool = False
+    controller: bool = False
+    dynamic: list[int] = field(default_factory=list)  # times
+    idle_dynamic: list[tuple[int, int]] = field(default_factory=list)  # times and ports
+    idle_others: list[tuple[int, int]] = field(default_factory=list)
+    sent: bool = False
+    retried: bool = False
+    bare: bool = False
+    starts: list[int] = field(default_factory=list)
+
+    def add(self, flow: _Flow, known: _KnownPorts, *, logged: bool) -> None:
+        """Count one flow."""
+        if flow.protocol == "icmp":
+            self.echo = True
+            return
+        if flow.port in known.controller.get(flow.protocol, ()):
+            self.controller = True
+            return
+        if flow.protocol != "tcp" or (logged and flow.response == "mid-stream"):
+            return
+        if flow.port in known.push:
+            self._add_push(flow)
+        elif known.is_dynamic(flow.port):
+            self.dynamic += [flow.start]
+            self.idle_dynamic += [] if flow.sent else [(flow.start, flow.port)]
+        elif flow.port != MISSING and not flow.sent:
+            self.idle_others.append((flow.start, flow.port))
+
+    def _add_push(self, flow: _Flow) -> None:
+        self.ports.add(flow.port)
+        self.starts.append(flow.start)
+        self.sent |= flow.sent is None or flow.sent > 0
+        self.retried |= flow.sent is None or flow.syns != 1 or flow.response != "no-response"
+        self.bare |= flow.sent == 0 and flow.response == "answered" and flow.closed
+
+    def contact(self, pair: Pair) -> Contact:
+        """Return what was counted."""
+        return Contact(
+            *pair,
+            frozenset(self.ports),
+            self.echo,
+            bool(self.dynamic),
+            self.controller,
+            _most_at_once(self.idle_others),
+            _most_at_once(self.idle_dynamic),
+            self.sent,
+            self.retried,
+            self.bare,
+            min(self.starts),
+            max(self.starts + self.dynamic),
+        )
+
+
+def _most_at_once(tries: Sequence[tuple[int, int]]) -> int:
+    """Return the largest number of different ports that were tried within SCAN_WINDOW_NS."""
+    if len({port for _, port in tries}) < 2:
+        return len(tries[:1])
+    ordered = sorted(tries)
+    times = [time for time, _ in ordered]
+    within: Counter[int] = Counter()
+    most = begin = 0
+    for time, port in ordered:
+        within[port] += 1
+        while times[begin] < time - SCAN_WINDOW_NS:
+            left = ordered[begin][1]
+            within[left] -= 1
+            if not within[left]:
+                del within[left]
+            begin += 1
+        most = max(most, len(within))
+    return most

@@ -1,0 +1,328 @@
+"""Which client pushes may be in the sources: every pair of hosts of which one contacts the other as a push does.
+
+A pair is told by its own traffic, so nothing that other hosts do makes a push disappear or turns its roles round. What
+others do only helps where the pair's own traffic fits several kinds, such as one connection to a share.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from auditor.addresses import by_number, is_public, parsed
+from auditor.contacts import Contact, Pair, push_ports
+from auditor.flows import Asked
+from auditor.given_roles import Given
+from auditor.known import controller, push
+from auditor.report import (
+    CERTAIN,
+    FILE_SHARING,
+    LIKELY,
+    LOGON,
+    PUSH,
+    SCAN,
+    UNKNOWN,
+    WEAK,
+    Push,
+    PushStep,
+)
+from auditor.ruleset import Ruleset
+from auditor.ruleset_lint import CLIENT, SITE_SERVER
+from auditor.said import Said, Step
+
+SCAN_PORTS = 5  # that have to do with no push, within a minute: an administrator tries one or two
+SCAN_DYNAMIC_PORTS = 16  # a push uses a port for each of a handful of RPC interfaces
+BARE_CONNECTIONS = 3  # computers at which a port was opened without sending data, until the host counts as a scanner
+SWEPT_COMPUTERS = 10  # of which none was sent data, and one or more accepted a connection
+PROBED_COMPUTERS = 5  # that are sent one SYN each, which is never repeated: every TCP stack repeats it
+PUSHED_COMPUTERS = 8  # that one host contacts: it manages them rather than reads from them
+READERS = 3  # hosts that reach the same one at its shares: it is a server, and no computer to install on
+ENOUGH_REQUESTS = 3  # for a host's hardware address, to take them for an attempt to reach it
+AGAIN_NS = 5_000_000_000
+LARGEST_SUBNET = {4: 16, 6: 64}  # bits of the prefix, by IP version
+JUDGED = frozenset((PUSH, UNKNOWN))
+SURENESS = (CERTAIN, LIKELY, WEAK)
+
+Kind = tuple[str, str, str]  # kind, how sure, why
+
+
+@dataclass(frozen=True)
+class PairContent:
+    """What the protocols show that one host opened on another: shares and RPC interfaces, and files of a push.
+
+    Attributes:
+        shares: Names in lower case.
+        files: Whether a file that only a push copies was opened.
+        steps: Every response, in order of source and frame.
+    """
+
+    shares: frozenset[str] = frozenset()
+    interfaces: frozenset[str] = frozenset()
+    files: bool = False
+    steps: tuple[PushStep, ...] = ()
+
+
+NO_CONTENT = PairContent()
+UNRESOLVED = (
+    UNKNOWN,
+    WEAK,
+    "It asks for the hardware address again and again, and no connection is in the sources.",
+)
+
+
+def find_pushes(
+    contacts: Mapping[Pair, Contact],
+    ruleset: Ruleset,
+    asked: Sequence[Asked] = (),
+    content: Mapping[Pair, PairContent] | None = None,
+) -> tuple[Push, ...]:
+    """Return every pair that may be a push, also what looks like one and is none.
+
+    Args:
+        contacts: Who contacted whom at the ports of a push, by pair.
+        asked: Requests for a hardware address that had no response.
+        content: What the protocols show of the pairs whose packets were dissected.
+    """
+    traffic = _Traffic(contacts, ruleset, content or {})
+    found = [_push(pair, traffic.kind(contact)) for pair, contact in contacts.items()]
+    found += [_push(pair, UNRESOLVED) for pair in traffic.unresolved_pairs(asked)]
+    steps = {pair: shown.steps for pair, shown in (content or {}).items()}
+    found.sort(key=lambda push: (by_number(push.to_address), by_number(push.from_address)))
+    return tuple(
+        replace(push, id=f"push-{number}", steps=steps.get((push.from_address, push.to_address), ()))
+        for number, push in enumerate(found, 1)
+    )
+
+
+def judged_pushes(pushes: Iterable[Push], given: Given) -> tuple[Push, ...]:
+    """Return the pushes that are judged: of the hosts that the user named, else all but those of another kind.
+
+    A client that was named is judged even if all that reached it looks like a logon or file sharing. A scan of it is
+    not: the user named the client, not the scanner.
+    """
+    fitting = [
+        push
+        for push in pushes
+        if given.covers(SITE_SERVER, push.from_address) and given.covers(CLIENT, push.to_address)
+    ]
+    if given.names(SITE_SERVER):
+        return tuple(fitting)
+    reached = {push.to_address for push in fitting if push.kind in JUDGED}
+
+    def is_judged(push: Push) -> bool:
+        named_only = given.names(CLIENT) and push.to_address not in reached and push.kind != SCAN
+        return push.kind in JUDGED or named_only
+
+    return tuple(filter(is_judged, fitting))
+
+
+def _push(pair: Pair, kind: Kind) -> Push:
+    return Push("", *pair, *kind)
+
+
+class _Traffic:
+    """All contacts of a site, and what kind each is of."""
+
+    def __init__(self, contacts: Mapping[Pair, Contact], ruleset: Ruleset, content: Mapping[Pair, PairContent]) -> None:
+        self._contacts = contacts
+        self._content = content
+        self._sharing_ports = push_ports(ruleset) & {
+            port for row in ruleset.requirements if row.from_role == CLIENT for port in row.ports
+        }
+
+    def kind(self, contact: Contact) -> Kind:
+        """Return of what kind a contact is, how sure that is, and why: by content, else by ports."""
+        content = self._content.get((contact.src, contact.dst), NO_CONTENT)
+        return _kind_by_content(content) or self._kind_by_ports(contact)
+
+    def _kind_by_ports(self, contact: Contact) -> Kind:
+        if why := self._scan(contact):
+            return SCAN, LIKELY, why
+        if contact.controller:
+            return LOGON, LIKELY, "It also contacts ports that only a domain controller has."
+        if _is_like_push(contact):
+            return PUSH, LIKELY, f"It contacts {_rows(contact)}, as a push does."
+        return self._one_port(contact)
+
+    def _scan(self, contact: Contact) -> str:
+        """Return what shows that a contact is a scan or a port test, empty if nothing does."""
+        if contact.other_ports >= SCAN_PORTS:
+            return f"It tries {contact.other_ports} other TCP ports within a minute and sends nothing on them."
+        if contact.dynamic_ports > SCAN_DYNAMIC_PORTS:
+            return f"It tries {contact.dynamic_ports} dynamic ports within a minute and sends nothing on them."
+        if contact.sent:
+            return ""
+        if contact.bare:
+            return "It opens connections and closes them without data, as a port test does."
+        if contact.src in self._scanners:
+            return "It sends no data here, and scans other computers."
+        if is_public(contact.src) and not is_public(contact.dst) and not _is_like_push(contact):
+            return "It comes from the Internet and sends no data."
+        return ""
+
+    @cached_property
+    def _scanners(self) -> frozenset[str]:
+        """The hosts that scan others: a contact of theirs without data is part of the scan."""
+        by_source: dict[str, list[Contact]] = defaultdict(list)
+        for contact in self._contacts.values():
+            by_source[contact.src].append(contact)
+        return frozenset(src for src, contacts in by_source.items() if _is_scanner(contacts))
+
+    def _one_port(self, contact: Contact) -> Kind:
+        """Tell a contact at a single port by what else the two hosts do."""
+        is_sharing = contact.ports <= self._sharing_ports
+        if is_sharing and contact.src in self._pushed_by[contact.dst]:
+            return FILE_SHARING, LIKELY, "It contacts its own site server at the port of file sharing only."
+        if is_sharing and contact.dst in self._site_servers and contact.src not in self._site_servers:
+            return FILE_SHARING, LIKELY, "It contacts a site server at the port of file sharing only."
+        if contact.src in self._site_servers:
+            return PUSH, LIKELY, f"It contacts {_rows(contact)}, and pushes to other computers."
+        if is_sharing and self._readers[contact.dst] >= READERS:
+            return (
+                FILE_SHARING,
+                LIKELY,
+                f"{self._readers[contact.dst]} computers send data to this port of file sharing.",
+            )
+        return UNKNOWN, WEAK, f"It contacts {_rows(contact)} only, which a push does and other programs do too."
+
+    @cached_property
+    def _pushes(self) -> list[Contact]:
+        """The contacts that are like a push by themselves."""
+        return [
+            contact
+            for pair, contact in self._contacts.items()
+            if not self._scan(contact)
+            and (self._content_kind(pair) == PUSH or (not contact.controller and _is_like_push(contact)))
+        ]
+
+    def _content_kind(self, pair: Pair) -> str:
+        kind = _kind_by_content(self._content.get(pair, NO_CONTENT))
+        return kind[0] if kind else ""
+
+    @cached_property
+    def _site_servers(self) -> frozenset[str]:
+        """The hosts that push to any computer, or contact several computers as a site server does."""
+        contacted = Counter(
+            contact.src for contact in self._contacts.values() if not self._scan(contact) and not contact.controller
+        )
+        many = {src for src, count in contacted.items() if count >= PUSHED_COMPUTERS}
+        return frozenset({contact.src for contact in self._pushes} | many)
+
+    @cached_property
+    def _pushed_by(self) -> Mapping[str, set[str]]:
+        """The computers that a host pushes to, by host."""
+        pushed: dict[str, set[str]] = defaultdict(set)
+        for contact in self._pushes:
+            pushed[contact.src].add(contact.dst)
+        return pushed
+
+    @cached_property
+    def _readers(self) -> Counter[str]:
+        """How many hosts send data to a computer at the port of file sharing and at no other port of a push."""
+        return Counter(
+            contact.dst
+            for contact in self._contacts.values()
+            if contact.sent and contact.ports <= self._sharing_ports and not _is_like_push(contact)
+        )
+
+    def unresolved_pairs(self, asked: Sequence[Asked]) -> Iterator[Pair]:
+        """Yield hosts that ask again and again for one hardware address and get no response: they may want to push.
+
+        A host that asks for several is a scanner or a router; one that is asked for by several is not wanted for a
+        push; and a host that contacts other computers, but not as a site server does, has other business there.
+        """
+        insistent = {(one.asker, one.target) for one in asked if _is_insistent(one)}
+        targets = Counter(asker for asker, _ in insistent)
+        askers = Counter(target for _, target in insistent)
+        originators = {src for src, _ in self._contacts} - self._site_servers
+        for pair in insistent - self._contacts.keys():
+            asker, target = pair
+            if targets[asker] == askers[target] == 1 and asker not in originators and _may_share_subnet(*pair):
+                yield pair
+
+
+def _is_like_push(contact: Contact) -> bool:
+    """Tell whether the ports alone are those of a push: more than one of them."""
+    return len(contact.ports) + contact.dynamic + contact.echo > 1
+
+
+def _is_scanner(contacts: Sequence[Contact]) -> bool:
+    """Tell whether the contacts of one host are those of a scanner."""
+    by_ports = any(
+        contact.other_ports >= SCAN_PORTS or contact.dynamic_ports > SCAN_DYNAMIC_PORTS for contact in contacts
+    )
+    idle = [contact for contact in contacts if not contact.sent]
+    bare = sum(contact.bare for contact in idle)
+    swept = len(idle) == len(contacts) >= SWEPT_COMPUTERS and bare > 0
+    probed = len(contacts) >= PROBED_COMPUTERS and not any(contact.retried for contact in contacts)
+    return by_ports or bare >= BARE_CONNECTIONS or swept or probed
+
+
+def _rows(contact: Contact) -> str:
+    """Return the ports of a contact in words."""
+    words = ["ICMP echo"] if contact.echo else []
+    words += [f"TCP {port}" for port in sorted(contact.ports)]
+    words += ["a dynamic port"] if contact.dynamic else []
+    return " and ".join(words)
+
+
+# by content
+
+
+def _kind_by_content(content: PairContent) -> Kind | None:
+    """Return the kind that shares, files and interfaces show; None if they show none."""
+    profile = push()
+    if content.files or content.shares & profile.admin_shares:
+        shown = "ADMIN$" if content.shares & profile.admin_shares else "files of the client installation"
+        return PUSH, CERTAIN, f"It opens {shown}, as a push does."
+    if content.shares & controller().shares or content.interfaces & controller().interfaces:
+        return LOGON, CERTAIN, "It opens what only a domain controller has, such as SYSVOL or the interface netlogon."
+    if content.interfaces & profile.remote_interfaces:
+        shown = ", ".join(sorted(content.interfaces & profile.remote_interfaces))
+        return PUSH, LIKELY, f"It calls RPC interfaces of a push: {shown}."
+    if content.shares - profile.shares:
+        return FILE_SHARING, CERTAIN, "It opens shares, and none that a push opens."
+    return None
+
+
+def content_of(said: Sequence[Said]) -> dict[Pair, PairContent]:
+    """Return what the protocols show of each pair, by originator and responder."""
+    shares: dict[Pair, set[str]] = defaultdict(set)
+    interfaces: dict[Pair, set[str]] = defaultdict(set)
+    steps: dict[Pair, list[PushStep]] = defaultdict(list)
+    files: set[Pair] = set()
+    for source, facts in enumerate(said):
+        for pair, share in facts.shares:
+            shares[pair].add(share)
+        for pair, interface in facts.interfaces:
+            interfaces[pair].add(interface)
+        files.update(facts.push_files)
+        for step in facts.steps:
+            steps[step.side.initiator, step.side.responder].append(_push_step(source, step))
+    return {
+        pair: PairContent(frozenset(shares[pair]), frozenset(interfaces[pair]), pair in files, tuple(steps[pair]))
+        for pair in {*shares, *interfaces, *steps, *files}
+    }
+
+
+def _push_step(source: int, step: Step) -> PushStep:
+    status = "succeeded" if step.good else "failed"
+    return PushStep(step.step, status, step.code, None, source, (step.frame,), ())
+
+
+# requests for a hardware address
+
+
+def _may_share_subnet(asker: str, target: str) -> bool:
+    """Tell whether two addresses may be of one subnet; a request for a farther one comes from a wrong subnet mask."""
+    network = ipaddress.ip_network(f"{asker}/{LARGEST_SUBNET[parsed(asker).version]}", strict=False)
+    return parsed(target) in network
+
+
+def _is_insistent(asked: Asked) -> bool:
+    """Tell whether a host asks again within seconds, as one does that wants to send, not now and then."""
+    between = (asked.last_ns - asked.first_ns) / max(1, len(asked.frames) - 1)
+    return len(asked.frames) >= ENOUGH_REQUESTS and between <= AGAIN_NS
