@@ -1,0 +1,185 @@
+"""Which pushes are in the sources: of what kind each contact is, and which of them are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from packets import pcap
+from scenario import scene
+
+import auditor
+from auditor.report import Push
+
+SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
+PUSH = ["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF", "1 10.0.0.5:50001 > 10.0.0.20:135/tcp SF"]
+SHARE = "3 10.0.0.7:50002 > 10.0.0.30:445/tcp SF"
+SCANNED = (21, 22, 80, 135, 139, 443, 445, 3389, 5985)
+
+
+@pytest.fixture
+def audited(write) -> Callable[..., auditor.Report]:
+    def audited(*lines: str, **known: object) -> auditor.Report:
+        return auditor.audit(write(pcap(scene(lines))), **known, dissect=False)
+
+    return audited
+
+
+def kinds(report: auditor.Report) -> dict[str, str]:
+    """Return kind and certainty of every pair."""
+    return {f"{one.from_address} > {one.to_address}": f"{one.kind} {one.how_sure}" for one in report.pushes}
+
+
+def judged(report: auditor.Report) -> list[str]:
+    """Return the pairs that have an entry of client push."""
+    return [
+        f"{method.site_server} > {client.address}"
+        for client in report.clients
+        for method in client.methods
+        if method.push
+    ]
+
+
+def contact(who: str, port: int, how: str = "SF", at: float = 2) -> str:
+    src, dst = who.split(" > ")
+    return f"{at} {src}:{10_000 + port} > {dst}:{port}/tcp {how}"
+
+
+def scan(who: str, ports: tuple[int, ...] = SCANNED, how: str = "REJ") -> list[str]:
+    return [contact(who, port, how, 2 + place / 100) for place, port in enumerate(ports)]
+
+
+# kinds
+
+
+def test_several_ports_of_a_push_are_one(audited):
+    assert kinds(audited(*PUSH)) == {"10.0.0.5 > 10.0.0.20": "push likely"}
+
+
+def test_an_echo_request_and_one_port_are_one(audited):
+    lines = ["0 10.0.0.5 > 10.0.0.20/icmp answered", "1 10.0.0.5:50000 > 10.0.0.20:445/tcp S0"]
+    assert kinds(audited(*lines)) == {"10.0.0.5 > 10.0.0.20": "push likely"}
+
+
+def test_one_port_alone_may_be_anything_and_is_judged(audited):
+    report = audited("0 10.0.0.5:50000 > 10.0.0.20:445/tcp S0", "1 10.0.0.20:50001 > 10.0.0.5:99/tcp SF")
+    assert kinds(report) == {"10.0.0.5 > 10.0.0.20": "unknown weak"}
+    assert report.client().method("client-push").result == "fails"
+
+
+@pytest.mark.parametrize("how", ["REJ", "S0 once", "S0"])
+def test_many_ports_within_a_minute_are_a_scan(audited, how):
+    report = audited(*scan("10.0.0.7 > 10.0.0.20", how=how), "until 60")
+    assert kinds(report) == {"10.0.0.7 > 10.0.0.20": "scan likely"}
+    assert judged(report) == []
+
+
+def test_the_same_ports_over_hours_are_no_scan(audited):
+    lines = [contact("10.0.0.5 > 10.0.0.20", port, "REJ", 600 * place) for place, port in enumerate(SCANNED)]
+    assert kinds(audited(*lines)) == {"10.0.0.5 > 10.0.0.20": "push likely"}
+
+
+def test_services_that_are_used_are_no_scan(audited):
+    assert kinds(audited(*scan("10.0.0.5 > 10.0.0.20", how="SF"))) == {"10.0.0.5 > 10.0.0.20": "push likely"}
+
+
+def test_many_dynamic_ports_within_a_minute_are_a_scan(audited):
+    report = audited(*scan("10.0.0.7 > 10.0.0.20", (135, *range(49152, 49170)), "S0 once"), "until 60")
+    assert kinds(report) == {"10.0.0.7 > 10.0.0.20": "scan likely"}
+
+
+def test_a_port_test_is_no_push(audited, write):
+    from packets import talk
+
+    report = auditor.audit(write(pcap(talk("10.0.0.5:50000 > 10.0.0.20:445", "S <SA A FA <FA A"))), dissect=False)
+    assert kinds(report) == {"10.0.0.5 > 10.0.0.20": "scan likely"}
+
+
+def test_one_syn_to_each_of_many_computers_is_a_scan(audited):
+    lines = [f"{n} 10.0.0.7:{50000 + n} > 10.0.0.{n}:445/tcp S0 once" for n in range(30, 36)]
+    assert set(kinds(audited(*lines, "until 60")).values()) == {"scan likely"}
+
+
+def test_syns_that_are_repeated_are_no_scan(audited):
+    lines = [f"{n} 10.0.0.5:{50000 + n} > 10.0.0.{n}:445/tcp S0" for n in range(30, 36)]
+    assert set(kinds(audited(*lines, "until 60")).values()) == {"unknown weak"}
+
+
+def test_a_domain_member_at_its_controller_logs_on(audited):
+    report = audited(*(contact("10.0.0.20 > 10.0.0.2", port) for port in (88, 389, 445, 135, 49700)))
+    assert kinds(report) == {"10.0.0.20 > 10.0.0.2": "logon likely"}
+    assert judged(report) == []
+
+
+def test_a_client_that_reads_from_its_site_server_shares_files(audited):
+    report = audited(*PUSH, contact("10.0.0.20 > 10.0.0.5", 445))
+    assert kinds(report)["10.0.0.20 > 10.0.0.5"] == "file-sharing likely"
+    assert judged(report) == ["10.0.0.5 > 10.0.0.20"]
+
+
+def test_a_console_at_a_share_of_the_site_server_shares_files(audited):
+    report = audited(*PUSH, contact("10.0.0.9 > 10.0.0.5", 445))
+    assert kinds(report)["10.0.0.9 > 10.0.0.5"] == "file-sharing likely"
+
+
+def test_a_server_that_several_computers_read_from_shares_files(audited):
+    report = audited(*(contact(f"10.0.0.{n} > 10.0.0.2", 445) for n in (30, 31, 32)))
+    assert set(kinds(report).values()) == {"file-sharing likely"}
+
+
+def test_one_port_of_a_computer_is_a_push_if_the_same_host_pushes_elsewhere(audited):
+    report = audited(*PUSH, contact("10.0.0.5 > 10.0.0.21", 445, "S0"))
+    assert kinds(report)["10.0.0.5 > 10.0.0.21"] == "push likely"
+
+
+def test_a_push_over_ipv6_is_one_beside_ipv4(audited):
+    report = audited(*PUSH, "5 [fd00::5]:50000 > [fd00::20]:445/tcp S0", "6 [fd00::5] > [fd00::20]/icmp answered")
+    assert judged(report) == ["10.0.0.5 > 10.0.0.20", "fd00::5 > fd00::20"]
+
+
+def test_two_site_servers_of_one_client_are_two_entries(audited):
+    second = [line.replace("10.0.0.5", "10.0.0.6").replace("SF", "S0") for line in PUSH]
+    report = audited("0 10.0.0.5 > 10.0.0.20/icmp answered", *PUSH, *second)
+    results = {method.site_server: method.result for method in report.client().methods if method.push}
+    assert results == {"10.0.0.5": "unproven", "10.0.0.6": "fails"}
+
+
+# who is judged
+
+
+def test_those_that_the_user_named_are_judged_whatever_they_look_like(audited):
+    lines = [contact("10.0.0.20 > 10.0.0.2", port) for port in (88, 389, 445)]
+    report = audited(*lines, roles={"site-server": "10.0.0.20", "client": "10.0.0.2"})
+    assert judged(report) == ["10.0.0.20 > 10.0.0.2"]
+
+
+def test_a_client_that_was_named_is_judged_although_it_looks_like_a_file_server(audited):
+    lines = [contact(f"10.0.0.{n} > 10.0.0.2", 445) for n in (30, 31, 32)]
+    report = audited(*lines, roles={"client": "10.0.0.2"})
+    assert judged(report) == [f"10.0.0.{n} > 10.0.0.2" for n in (30, 31, 32)]
+
+
+def test_a_scan_of_a_client_that_was_named_is_not_judged(audited):
+    report = audited(*PUSH, *scan("10.0.0.7 > 10.0.0.20"), roles={"client": "10.0.0.20"})
+    assert judged(report) == ["10.0.0.5 > 10.0.0.20"]
+
+
+def test_what_is_not_judged_is_listed(audited):
+    text = audited(*PUSH, *scan("10.0.0.7 > 10.0.0.20")).to_text()
+    assert "10.0.0.7 to 10.0.0.20: a scan. It tries 7 other TCP ports within a minute" in " ".join(text.split())
+
+
+def test_pushes_are_in_order_of_the_computers_that_are_reached(audited):
+    lines = [contact(f"10.0.0.5 > 10.0.0.{n}", 445, "S0") for n in (100, 9)]
+    assert [(one.id, one.to_address) for one in audited(*lines).pushes] == [
+        ("push-1", "10.0.0.9"),
+        ("push-2", "10.0.0.100"),
+    ]
+
+
+def test_every_entry_names_its_push(audited):
+    report = audited(*PUSH)
+    (push,) = report.pushes
+    assert isinstance(push, Push)
+    assert report.client().method("client-push").push == push.id
+    assert {method.push for method in report.client().methods if method.id != "client-push"} == {None}
