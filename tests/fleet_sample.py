@@ -232,9 +232,9 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> d.Flee
     )
 
 
-def _results(hosts: Iterable[d.HostResult], method: str = PUSH, without: int = 0) -> tuple[int, int, int, int]:
+def _results(hosts: Iterable[d.HostResult], method: str = PUSH, without: int = 0) -> tuple[int, int, int, int, int]:
     found = Counter(host.outcome(method).result for host in hosts)
-    return found["works"], found["fails"], found["unproven"], found[d.NO_EVIDENCE] + without
+    return found["works"], found["allowed"], found["fails"], found["unproven"], found[d.NO_EVIDENCE] + without
 
 
 def _groups(hosts: Iterable[d.HostResult], name: Callable[[d.HostResult], str]) -> tuple[d.GroupCount, ...]:

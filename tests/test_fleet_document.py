@@ -145,7 +145,8 @@ def host_of(document: dict[str, Any], **parts: Any) -> dict[str, Any]:
 
 
 WRONG = {
-    "another version": (changed(format_version=2), "of a later auditor .format_version 2; this one reads 1"),
+    "another version": (changed(format_version=3), "of a later auditor .format_version 3; this one reads 2"),
+    "an earlier version": (changed(format_version=1), "of an earlier auditor .format_version 1; this one reads 2"),
     "no version": (changed(format_version="1"), "not the report of a fleet"),
     "a list": ([], "not the report of a fleet"),
     "a word for a number": (host_of(changed(), records="many"), r"hosts\[0\]\.records is 'many', not a whole number"),

@@ -50,7 +50,7 @@ UNKNOWN = "Client push installation is not known to fail, but nobody knows of"
 
 
 def results(works: int = 0, fails: int = 0, unproven: int = 0, no_evidence: int = 0):
-    counts = MethodCount("client-push", "Client push installation", works, fails, unproven, no_evidence)
+    counts = MethodCount("client-push", "Client push installation", works, 0, fails, unproven, no_evidence)
     return dataclasses.replace(sample(0), methods=(counts,))
 
 

@@ -109,9 +109,9 @@ def test_subnets_and_sites_with_most_failures_come_first():
         ]
     )
     assert [dataclasses.astuple(one) for one in report.subnets] == [
-        ("10.2.2.0/24", 0, 2, 0, 0, "client-push/smb"),
-        ("", 0, 0, 0, 1, ""),
-        ("10.1.1.0/24", 0, 0, 1, 0, ""),
+        ("10.2.2.0/24", 0, 0, 2, 0, 0, "client-push/smb"),
+        ("", 0, 0, 0, 0, 1, ""),
+        ("10.1.1.0/24", 0, 0, 0, 1, 0, ""),
     ]
     assert [one.name for one in report.sites] == ["Lyon", "", "Berlin"]
 

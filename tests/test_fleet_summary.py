@@ -14,6 +14,7 @@ from test_scenes import SCENES
 
 import auditor
 from auditor import report as r
+from auditor.contacts import Contact
 from auditor.fleet import judging, shards
 from auditor.fleet.asking import Asking, methods_of
 from auditor.fleet.kept import COLUMNS
@@ -92,7 +93,7 @@ def test_a_summary_of_a_capture_is_judged_like_the_capture(source):
     roles = {role: tuple(one.address for one in whole.roles if one.role == role) for role in played}
     asking = Asking(RULES, Site(roles=roles), methods_of(RULES, ()))
     entries = summarise(source).entries
-    casts = judging.casts(_contacts(entries), [""], asking.question)
+    casts = judging.casts({"": _contacts(entries)}, asking.question)
     bench = judging.Bench(asking.question, asking.facts, asking.methods, casts)
 
     told = {}
@@ -120,46 +121,49 @@ def _once(client):
 
 
 def _contacts(entries):
-    for entry in entries:
-        for one in entry.source.details.flows:
-            if one.protocol == "tcp" and one.response != "mid-stream":
-                yield judging.Contact(entry.site, one.src_ip, one.dst_ip, one.dst_port, True, False, one.start)
+    """Return who contacted the hosts that the entries are of."""
+    own = {address for entry in entries for address in entry.addresses}
+    return [one for entry in entries for one in entry.source.details.contacts if one.dst in own]
 
 
-def test_site_servers_are_those_that_together_push_to_all():
-    def pushes(src: str, *clients: int, stopped: bool = False, inbound: bool = True) -> list[judging.Contact]:
-        return [judging.Contact("", src, f"10.0.1.{one}", 445, inbound, stopped, 0) for one in clients]
+def pushes(src: str, *clients: int, ports: tuple[int, ...] = (445, 135)) -> list[Contact]:
+    """Return the contacts of one host with some clients, as their logs have them."""
+    return [
+        Contact(src, f"10.0.1.{n}", frozenset(ports), False, False, False, 0, 0, True, True, False, 0, 0)
+        for n in clients
+    ]
 
+
+def inferred(*contacts: Contact) -> list[str]:
+    """Return who is taken for a site server."""
     asking = Asking(RULES, Site(), methods_of(RULES, ()))
+    return [one.address for one in judging.casts({"": contacts}, asking.question)[""].assignments]
 
-    def inferred(*contacts: judging.Contact) -> list[str]:
-        cast = judging.casts(contacts, [""], asking.question)[""]
-        return [one.address for one in cast.assignments]
 
+def test_site_servers_are_those_that_contact_computers_as_a_push_does():
     berlin, boston = pushes("10.1.0.5", 1, 2, 3), pushes("10.2.0.5", 7, 8)
     assert inferred(*berlin, *boston) == ["10.1.0.5", "10.2.0.5"]
-    assert inferred(*berlin, *pushes("10.3.0.5", 2, 3)) == ["10.1.0.5"], "reaches nobody else"
-    assert inferred(*berlin, *pushes("10.0.1.1", 9)) == ["10.1.0.5"], "one is not enough"
-    assert inferred(*berlin, *pushes("10.0.1.1", 7, 8, inbound=False)) == ["10.1.0.5"], "asks for shares"
-    scanner = pushes("10.9.9.9", 1, 2, 3)
-    assert inferred(*pushes("10.1.0.5", 1, 2, 3, stopped=True), *scanner) == ["10.1.0.5"], "is stopped"
+    assert inferred(*berlin, *pushes("10.0.1.1", 9, ports=(445,))) == ["10.1.0.5"], "may be file sharing"
     assert inferred() == []
+
+
+def test_a_host_that_contacts_many_computers_at_one_port_is_a_site_server():
+    """A push that is blocked at its first port comes to no other."""
+    many, once = pushes("10.1.0.5", *range(1, 9), ports=(445,)), pushes("10.9.9.9", 1, ports=(445,))
+    assert inferred(*many, *once) == ["10.1.0.5"]
 
 
 def test_who_is_named_and_serves_another_site_is_not_said_to_be_nowhere():
     """Each site has servers of its own; only who is seen nowhere may be a mistyped address."""
     asking = Asking(RULES, Site(roles={"site-server": ("10.1.0.5", "10.2.0.5", "10.2.0.55")}), methods_of(RULES, ()))
-    contacts = [
-        judging.Contact(site, src, dst, 445, True, False, 0)
-        for site, src, dst in (("BERLIN", "10.1.0.5", "10.0.1.1"), ("BOSTON", "10.2.0.5", "10.0.2.1"))
-    ]
-    found = judging.casts(contacts, ["BERLIN", "BOSTON"], asking.question)
+    contacts = {"BERLIN": pushes("10.1.0.5", 1), "BOSTON": pushes("10.2.0.5", 2)}
+    found = judging.casts(contacts, asking.question)
     absent = {site: [note for note in cast.notes if "connects to nobody" in note] for site, cast in found.items()}
     only = "10.2.0.55, named as site server, connects to nobody and nobody to it: is that its address?"
     assert absent == {"BERLIN": [only], "BOSTON": [only]}
 
 
-def test_what_gets_through_from_who_was_only_taken_for_a_site_server_is_not_said_to_work(tmp_path):
+def test_what_a_log_lets_through_is_allowed_from_an_inferred_site_server_too(tmp_path):
     through = [row("ALLOW", port, "10.0.1.1") for port in (445, 135)] + [
         row("ALLOW", 49670, "10.0.1.1", second=1),
         f"2024-06-05 10:00:00 ALLOW ICMP {SERVER} 10.0.1.1 - - 60 - - - - 8 0 - RECEIVE",
@@ -173,8 +177,8 @@ def test_what_gets_through_from_who_was_only_taken_for_a_site_server_is_not_said
         return audited.report.hosts[0].outcome("client-push").result
 
     point = {"management-point": "10.0.0.7"}
-    assert result(**point) == "unproven"
-    assert result(**point, **{"site-server": SERVER}) == "works"
+    assert result(**point) == "allowed"
+    assert result(**point, **{"site-server": SERVER}) == "allowed"
 
 
 def test_of_a_host_that_got_another_address_the_latest_counts(tmp_path):
@@ -192,7 +196,7 @@ def test_of_a_host_that_got_another_address_the_latest_counts(tmp_path):
     roles = {"site-server": SERVER, "management-point": "10.0.0.7"}
     audited = auditor.batch(tmp_path / "PC1.log", out=tmp_path / "out", roles=roles, mode="mixed", workers=0)
     (host,) = audited.report.hosts
-    assert (host.addresses[0], host.outcome("client-push").result) == ("10.0.1.9", "works")
+    assert (host.addresses[0], host.outcome("client-push").result) == ("10.0.1.9", "allowed")
 
 
 def any_log() -> st.SearchStrategy[list[str]]:
@@ -216,7 +220,7 @@ def test_a_summary_of_any_log_is_judged_like_the_log(tmp_path_factory, rows):
     path = written(tmp_path_factory.mktemp("any"), "PC1.log", *rows)
     roles = {"site-server": (SERVER,), "client": ("10.0.1.1",)}
     asking = Asking(RULES, Site(roles=roles), methods_of(RULES, ()))
-    bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts((), [""], asking.question))
+    bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question))
     entries = summarise(path, roles=roles).entries
 
     whole = auditor.audit(path, roles=roles).client().method("client-push")
@@ -250,7 +254,7 @@ def test_the_kept_flows_between_some_hosts_are_those_of_their_table(tmp_path, ho
 
 def test_a_fleet_recommends_the_methods_that_the_report_on_the_host_does(tmp_path):
     asking = Asking(RULES, Site(roles={"site-server": (SERVER,)}), methods_of(RULES, ()))
-    bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts((), [""], asking.question))
+    bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question))
     entries = summarise(written(tmp_path, "PC1.log", row("DROP", 445, "10.0.1.1")), roles=asking.site.roles).entries
 
     told = judging.report("", entries, bench, ("auditor", "")).client()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from packets import pcap
+from packets import pcap, talk
 from scenario import scene
 
 import auditor
@@ -88,9 +88,7 @@ def test_many_dynamic_ports_within_a_minute_are_a_scan(audited):
     assert kinds(report) == {"10.0.0.7 > 10.0.0.20": "scan likely"}
 
 
-def test_a_port_test_is_no_push(audited, write):
-    from packets import talk
-
+def test_a_port_test_is_no_push(write):
     report = auditor.audit(write(pcap(talk("10.0.0.5:50000 > 10.0.0.20:445", "S <SA A FA <FA A"))), dissect=False)
     assert kinds(report) == {"10.0.0.5 > 10.0.0.20": "scan likely"}
 

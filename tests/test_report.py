@@ -138,20 +138,20 @@ def test_the_keys_are_in_their_published_order(report):
             client["recommendation"][0],
         )
     ] == [
-        "format_version tool ruleset asked sources roles clients limitations",
+        "format_version tool ruleset asked sources roles pushes clients limitations",
         "name version",
         "id title reference",
         "path kind format bytes records skipped first_time last_time warnings",
-        "role address how why",
-        "address methods recommendation",
-        "id title result reasons requirements",
+        "role address name how how_sure why",
+        "address names methods recommendation",
+        "id title push site_server result reasons requirements",
         "kind requirement text",
-        "id description necessity from to protocol ports verdict confidence blocked_at changed attempts first_time"
-        " last_time explanation evidence problems remedy",
+        "id description necessity from to protocol ports verdict confidence blocked_at allowed_at changed attempts"
+        " first_time last_time explanation evidence problems remedy",
         "role address",
         "role address",
         "source frames lines text display_filter packets",
-        "method why still_needs",
+        "method supported_by why still_needs",
     ]
 
 

@@ -106,14 +106,18 @@ NO_REPORTS = {
     "other JSON": (b'{"clients": []}', "this is JSON, but no report of auditor"),
     "a list": (b"[1, 2]", "this is JSON, but no report of auditor"),
     "a later one": (
-        SAVED.replace(b'"format_version": 1', b'"format_version": 2'),
-        "this report is of a later auditor (format_version 2; this one reads 1) - install the later auditor",
+        SAVED.replace(b'"format_version": 2', b'"format_version": 3'),
+        "this report is of a later auditor (format_version 3; this one reads 2) - install the later auditor",
+    ),
+    "an earlier one": (
+        SAVED.replace(b'"format_version": 2', b'"format_version": 1'),
+        "this report is of an earlier auditor (format_version 1; this one reads 2) - save it anew",
     ),
     "cut in a text": (SAVED[: SAVED.index(b"Client push") + 5], "the report ends in the middle, in line"),
     "cut after a value": (SAVED[:-40], "the report ends in the middle, in line"),
     "a comma lost": (SAVED.replace(b'"asked": [', b'"asked" [', 1), "this is no sound JSON: Expecting ':' delimiter"),
     "deep": (
-        b'{"format_version": 1, "clients": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+        b'{"format_version": 2, "clients": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
         "this is nested too deeply",
     ),
     "a long number": (b'{"format_version": ' + b"1" * 10_000 + b"}", "this is no sound JSON"),

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auditor import report as r
-from auditor.fleet.document import Change, FleetReport, GroupCount, HostResult, StopCount
+from auditor.fleet.document import Change, FleetReport, GroupCount, HostResult, MethodCount, StopCount
 from auditor.render.clean import clean
 from auditor.render.text import INDENT, STYLES, Part, indented, plain, print_parts
 from auditor.ruleset import DEFAULT_RULESET
@@ -162,14 +162,22 @@ def _requirements(report: FleetReport) -> Iterator[Part]:
 
 
 def _groups(title: str, name: str, groups: Sequence[GroupCount]) -> Iterator[Part]:
+    results = _results_of(groups)
     cells = [
-        (one.name or UNNAMED, _row(one.most), one.fails, one.works, one.allowed, one.unproven, one.no_evidence)
-        for one in groups[:MOST_LISTED]
+        (group.name or UNNAMED, _row(group.most), *(getattr(group, field) for field in results))
+        for group in groups[:MOST_LISTED]
     ]
     if cells:
-        heads = (name, "fails most", "fails", "works", "allowed", "unproven", "no evidence")
-        table = _table(heads, cells, numbers=5)
+        table = _table((name, "fails most", *results.values()), cells, numbers=len(results))
         yield from _section(title, [table, *_more(len(groups), MOST_LISTED, "hosts.csv")])
+
+
+def _results_of(counts: Sequence[GroupCount | MethodCount]) -> dict[str, str]:
+    """Return the fields of counts that a table shows, with their headings; that of "allowed" only where it counts."""
+    fields = {"fails": "fails", "works": "works", "allowed": "allowed", "unproven": "unproven"}
+    if not any(count.allowed for count in counts):
+        del fields["allowed"]
+    return fields | {"no_evidence": "no evidence"}
 
 
 def _stops(title: str, name: str, stops: Sequence[StopCount]) -> Iterator[Part]:
@@ -201,9 +209,10 @@ def _that_fail(report: FleetReport) -> list[HostResult]:
 
 
 def _methods(report: FleetReport) -> Iterator[Part]:
-    cells = [(one.title, one.fails, one.works, one.allowed, one.unproven, one.no_evidence) for one in report.methods]
+    results = _results_of(report.methods)
+    cells = [(method.title, *(getattr(method, field) for field in results)) for method in report.methods]
     if cells:
-        table = _table(("method", "fails", "works", "allowed", "unproven", "no evidence"), cells, numbers=5)
+        table = _table(("method", *results.values()), cells, numbers=len(results))
         yield from _section("Every method", [table])
 
 
