@@ -172,9 +172,13 @@ def roles(report: r.Report) -> Iterator[tuple[str, str]]:
         by_role.setdefault(one.role, []).append(one)
     for role, found in by_role.items():
         if len(found) > 2:
-            yield role, f"{found[0].address} and {len(found) - 1:,} more ({found[0].how}: {found[0].why})"
+            yield role, f"{_named(found[0])} and {len(found) - 1:,} more ({found[0].how}: {found[0].why})"
         else:
-            yield role, "; ".join(f"{one.address} ({one.how}: {one.why})" for one in found)
+            yield role, "; ".join(f"{_named(one)} ({one.how}: {one.why})" for one in found)
+
+
+def _named(role: r.RoleAssignment) -> str:
+    return ", ".join(filter(None, (role.address, role.name)))
 
 
 # many clients
