@@ -85,6 +85,16 @@ def remote_activation(clsid: str, iid: str) -> bytes:
     return this + UUID(clsid).bytes_le + struct.pack("<IIII", 0, 0, 2, 0) + interfaces + struct.pack("<HxxIH", 1, 1, 7)
 
 
+def remote_activated(host: str, port: int) -> bytes:
+    """Return the data of the answer to it: an object that is reached at this port."""
+    binding = struct.pack("<H", 7) + f"{host}[{port}]".encode("utf-16-le") + bytes(4)
+    words = len(binding) // 2
+    bindings = struct.pack("<IHH", words + 1, words + 1, words) + binding + bytes(2)
+    bindings += bytes(-len(bindings) % 4)
+    rest = bytes(16) + struct.pack("<IHHI", 0, 5, 7, 0) + struct.pack("<II", 1, 0) + struct.pack("<II", 1, 0)
+    return ORPC_THAT + struct.pack("<QI", 0xABC, 0x20000) + bindings + rest + struct.pack("<I", 0)
+
+
 # Kerberos, in the tokens of SPNEGO
 
 

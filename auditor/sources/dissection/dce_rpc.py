@@ -24,7 +24,7 @@ from auditor.sources.dissection.steps import HandedOut, Step
 if TYPE_CHECKING:
     from auditor.sources.dissect import Told
 
-RESPONSE, FAULT, BIND, BIND_ACK, BIND_NAK, ALTER, ALTER_ACK = 2, 3, 11, 12, 13, 14, 15
+REQUEST, RESPONSE, FAULT, BIND, BIND_ACK, BIND_NAK, ALTER, ALTER_ACK = 0, 2, 3, 11, 12, 13, 14, 15
 EPT_MAP = "3"
 ACCEPTED = "0"
 SERVICE_CONTROLLER = "svcctl"
@@ -44,7 +44,9 @@ def rpc_steps(packets: list[Told], classes: Mapping[int, str]) -> Iterator[Step]
         kinds = pdu_types(packet)
         spoken.hear(packet, kinds)
         interface = spoken.interface(packet, kinds)
-        for one in _answers(packet, kinds, interface, classes.get(packet.frame, dcom.UNSEEN)):
+        name = classes.get(packet.frame, dcom.UNSEEN)
+        calling = _calling(interface, spoken.number(packet), name)
+        for one in _answers(packet, kinds, interface, calling, of_push=dcom.of_push(name)):
             ends = interface in push().interfaces and one.of_push
             if one.layer == "endpoint-mapper":  # who asks for one port of many is not a push that has its own
                 ends |= packet.src not in activated
@@ -61,6 +63,7 @@ class _Spoken:
         self._contexts: dict[tuple[object, ...], str] = {}
         self._offered: dict[tuple[object, ...], str] = {}
         self._mapped: dict[tuple[object, ...], str] = {}
+        self._numbers: dict[tuple[object, ...], str] = {}
 
     def hear(self, packet: Told, kinds: list[int]) -> None:
         """Keep what a question is about."""
@@ -73,6 +76,13 @@ class _Spoken:
             self._offered[talk] = self._offered[connection_of(packet), LAST] = next(iter(names), "")
         if name := _interface_of(packet):
             self._mapped[talk] = name
+        if REQUEST in kinds and (opnum := packet.first("dcerpc.opnum")):
+            self._numbers[(*talk, packet.first("dcerpc.cn_call_id"))] = opnum
+
+    def number(self, packet: Told) -> str:
+        """Return which call of its interface an answer is about; tshark does not show it of a truncated one."""
+        asked = self._numbers.get((*self._talk(packet), packet.first("dcerpc.cn_call_id")), "")
+        return packet.first("dcerpc.opnum") or asked
 
     def interface(self, packet: Told, kinds: list[int]) -> str:
         """Return the interface that an answer is about, empty if that was not seen."""
@@ -110,14 +120,13 @@ class _Answer(NamedTuple):
     read: bool = True
 
 
-def _answers(packet: Told, kinds: list[int], interface: str, name: str) -> Iterator[_Answer]:
-    """Yield the answers in a packet. name: the COM class that they are about."""
+def _answers(packet: Told, kinds: list[int], interface: str, calling: str, *, of_push: bool) -> Iterator[_Answer]:
+    """Yield the answers in a packet. calling: the step that a call is; of_push: whether a push may make it."""
     yield from _openings(packet, kinds, f"{OPEN}{interface}" if interface else "open an RPC interface")
-    calling = _calling(packet, interface, name)
     if RESPONSE in kinds and "epm.opnum" not in packet.fields:
-        yield _result(packet, kinds, interface, calling)._replace(of_push=dcom.of_push(name))
+        yield _result(packet, kinds, interface, calling)._replace(of_push=of_push)
     if FAULT in kinds and (status := packet.first("dcerpc.cn_status")):
-        yield _Answer(FAULT_LAYER, calling, status, known(FAULT_LAYER, status), dcom.of_push(name))
+        yield _Answer(FAULT_LAYER, calling, status, known(FAULT_LAYER, status), of_push)
     if _is_mapping(packet) and (code := packet.first("epm.rc")):
         asking = f"ask for the dynamic port of {interface}" if interface else "ask for a dynamic port"
         yield _Answer("endpoint-mapper", asking, code, known("endpoint-mapper", code) if int(code, 16) else None)
@@ -136,13 +145,12 @@ def _openings(packet: Told, kinds: list[int], opening: str) -> Iterator[_Answer]
             yield _Answer("rpc-bind", opening, read=bool(results))
 
 
-def _calling(packet: Told, interface: str, name: str) -> str:
-    number = packet.first("dcerpc.opnum") or ""
+def _calling(interface: str, number: str, name: str) -> str:
+    """Return what a call is in words. number: which of its interface; name: the COM class that it is about."""
     if number in push().activations.get(interface, ()):
         return f"activate {name or 'a COM class'}"
-    return push().calls.get(interface, {}).get(number) or (
-        f"{CALL}{interface}" if interface else "call an RPC interface"
-    )
+    unnamed = f"{CALL}{interface}" if interface else "call an RPC interface"
+    return push().calls.get(interface, {}).get(number, unnamed)
 
 
 def _result(packet: Told, kinds: list[int], interface: str, calling: str) -> _Answer:
