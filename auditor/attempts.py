@@ -200,6 +200,11 @@ class Traffic:
         before = [one for one in found if one.frame < attempt.first_frame]
         return (before or found)[-1] if found else None
 
+    def is_push_port(self, attempt: Attempt) -> bool | None:
+        """Tell whether the port that was tried was assigned for what a push uses, None if it was not assigned."""
+        found = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
+        return any(one.serves_push for one in found) if found else None
+
     def steps(self, attempt: Attempt) -> list[Step]:
         """Return what was answered on this side's connections in the attempt's source."""
         side = Side(attempt.src, attempt.dst, attempt.dst_port or 0)

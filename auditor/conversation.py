@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from auditor import report as r
 from auditor.attempts import Attempt, Traffic
-from auditor.said import CALL, OPEN, Step
+from auditor.said import ANONYMOUS, CALL, FAULT, OPEN, Outcome, Step
 
 MOST_PROBLEMS = 8
 MOST_STEPS = 12
@@ -30,9 +32,7 @@ def conversation(attempts: Sequence[Attempt], traffic: Traffic) -> Conversation:
     steps = _in_turn(attempts, traffic)
     if not steps:
         return NOTHING_SAID
-    last = {_same(step): step for _, step in steps}
-    bad = [Failed(number, step, last[_same(step)] is step) for number, step in steps if not step.good]
-    shown = _gravest(bad)
+    shown = _gravest(_failures(steps))
     return Conversation(
         _reached([step for _, step in steps]),
         tuple(_problem(one) for one in sorted(shown, key=lambda one: (one.step.frame, one.step.layer))),
@@ -54,9 +54,27 @@ class Failed(NamedTuple):
         return self.decides and self.step.known is not None and self.step.known.fatal
 
 
-def _same(step: Step) -> tuple[str, str]:
-    """Return what a later try of the same step has in common with it; Windows does not tell capital letters apart."""
-    return step.layer, step.step.casefold()
+def _failures(steps: Sequence[tuple[int, Step]]) -> list[Failed]:
+    """Return the steps that failed, each with whether a later try of the same step takes it back."""
+    tries: dict[str, list[Step]] = defaultdict(list)  # of each step, the latest first
+    failures = []
+    for source, step in reversed(steps):
+        earlier = tries[step.step.casefold()]  # Windows ignores case
+        if step.outcome is Outcome.FAILED:
+            failures.append(Failed(source, step, not any(_takes_back(later, step) for later in reversed(earlier))))
+        earlier.append(step)
+    return failures[::-1]
+
+
+def _takes_back(later: Step, failed: Step) -> bool:
+    """Tell whether a later try of a step shows that the failure is not the last word.
+
+    A response whose result is not visible shows no success; but it is no fault of RPC. That anybody may log on
+    anonymously says nothing of an account.
+    """
+    if later.outcome is Outcome.ANSWERED:
+        return failed.layer == FAULT
+    return later.outcome is Outcome.FAILED or later.account != ANONYMOUS or failed.account in ("", ANONYMOUS)
 
 
 def _in_turn(attempts: Sequence[Attempt], traffic: Traffic) -> list[tuple[int, Step]]:
@@ -68,7 +86,7 @@ def _in_turn(attempts: Sequence[Attempt], traffic: Traffic) -> list[tuple[int, S
 
 def _gravest(bad: list[Failed]) -> list[Failed]:
     """Return each failure of a step once, the last one; first those that end the push, which are never left out."""
-    kept = {(one.step.layer, one.step.step, one.step.code): one for one in bad}
+    kept = {(one.step.layer, one.step.step, one.step.code, one.step.account): one for one in bad}
     return sorted(kept.values(), key=lambda one: (not one.fatal, one.step.frame, one.step.layer))[:MOST_PROBLEMS]
 
 
@@ -76,8 +94,8 @@ def _problem(failed: Failed) -> r.Problem:
     step, known = failed.step, failed.step.known
     if known is None:
         raise ValueError("a step that went well is no problem")
-    text = f"{step.step}: {known.name} (frame {step.frame}): {known.means}."
-    return r.Problem(step.layer, known.name, text, step.frame, failed.fatal)
+    problem = r.Problem(step.layer, known.name, "", step.frame, failed.fatal, step.step, None, step.account)
+    return replace(problem, text=f"{problem.heading}{known.means}.")
 
 
 def _evidence(failed: Failed) -> r.Evidence:
@@ -87,9 +105,15 @@ def _evidence(failed: Failed) -> r.Evidence:
 
 
 def _reached(steps: list[Step]) -> str:
-    """Return what went well, in order; of a long list its end, which is how far it came."""
+    """Return what went well, then what was only answered; of a long list its end, which is how far it came."""
     done = list(dict.fromkeys(step.step for step in steps if step.good))
     called = {step.removeprefix(CALL) for step in done if step.startswith(CALL)}
     done = [step for step in done if not (step.startswith(OPEN) and step.removeprefix(OPEN) in called)]
-    shown = [*(["..."] if len(done) > MOST_STEPS else []), *done[-MOST_STEPS:]]
-    return f"Went well there: {', '.join(shown)}." if done else ""
+    answered = dict.fromkeys(step.step for step in steps if step.outcome is Outcome.ANSWERED)
+    only_answered = [step for step in answered if step not in done]
+    return " ".join(filter(None, (_listed(r.WENT_WELL, done), _listed(r.ANSWERED, only_answered))))
+
+
+def _listed(marker: str, steps: list[str]) -> str:
+    shown = [*(["..."] if len(steps) > MOST_STEPS else []), *steps[-MOST_STEPS:]]
+    return f"{marker}{', '.join(shown)}." if steps else ""

@@ -33,7 +33,9 @@ class Push(NamedTuple):
     files: tuple[str, ...]
     interfaces: frozenset[str]
     remote_interfaces: frozenset[str]
+    classes: frozenset[str]
     calls: dict[str, dict[str, str]]
+    activations: dict[str, tuple[str, ...]]
 
 
 class Controller(NamedTuple):
@@ -94,7 +96,25 @@ def interfaces() -> dict[str, str]:
     return {str(uuid): str(name) for uuid, name in _well_known("interfaces")["interface"].items()}
 
 
-SETS = ("shares", "admin_shares", "pipes", "other_pipes", "interfaces", "remote_interfaces")  # of Push
+SETS = ("shares", "admin_shares", "pipes", "other_pipes", "interfaces", "remote_interfaces", "classes")  # of Push
+
+
+@cache
+def com_interfaces() -> frozenset[str]:
+    """Return the names of interfaces of COM objects, whose calls all return an HRESULT."""
+    return frozenset(_well_known("interfaces")["com"]["interfaces"])
+
+
+@cache
+def com_classes() -> dict[str, str]:
+    """Return names of COM classes by CLSID (rulesets/well-known/classes.toml)."""
+    return {str(clsid): str(name) for clsid, name in _well_known("classes")["class"].items()}
+
+
+@cache
+def classes_by_interface() -> dict[str, str]:
+    """Return names of COM classes by the UUID of an interface that only they have."""
+    return {str(uuid): str(name) for uuid, name in _well_known("classes")["by_interface"].items()}
 
 
 @cache
@@ -102,7 +122,8 @@ def push() -> Push:
     """Return what belongs to a push (rulesets/well-known/push.toml)."""
     table = _well_known("push")
     names = {name: frozenset(table[name]) for name in SETS}
-    return Push(**names, files=tuple(table["files"]), calls=table["calls"])
+    activations = {name: tuple(map(str, calls)) for name, calls in table["activations"].items()}
+    return Push(**names, files=tuple(table["files"]), calls=table["calls"], activations=activations)
 
 
 @cache

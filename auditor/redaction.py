@@ -21,11 +21,12 @@ from pathlib import Path
 from auditor import report as r
 from auditor.known import web_paths
 from auditor.ruleset_lint import ROLES, SITE_SERVER
+from auditor.said import ANONYMOUS
 from auditor.shipped import rulesets_folder
 from auditor.sources.warnings import THEY_READ
 
 NAMES_BETWEEN = ", "  # of the names of one host
-WENT_WELL = "Went well there: "
+LISTS_OF_STEPS = re.compile(f"({re.escape(r.WENT_WELL)}|{re.escape(r.ANSWERED)})")
 STEPS = frozenset(
     (
         "agree on an SMB version",
@@ -112,6 +113,8 @@ class Pseudonyms:
                     self._learn(name, one.address)
             for source in report.sources:
                 self._learn_path(source.path)
+        for account in _accounts(reports):
+            self.account(account)
 
     def host(self, address: str, role: str = "device") -> str:
         """Return the pseudonym of a host; a new one is named after the role."""
@@ -139,7 +142,7 @@ class Pseudonyms:
         """Return a step of a conversation; what it names is kept only if it is known to be no secret."""
         verb, known, kind = next((one for one in NAMING if step.startswith(one[0])), ("", frozenset(), ""))
         what = step.removeprefix(verb)
-        if step in STEPS or (verb and known.issuperset(what.lower().split("\\"))):
+        if not step or step in STEPS or (verb and known.issuperset(what.lower().split("\\"))):
             return step
         if own_words().issuperset(WORD.findall(step.lower())):  # it names nothing but what auditor ships
             return self.text(step)
@@ -149,16 +152,20 @@ class Pseudonyms:
             return f"{found['verb']} {self._web_path(found['path'])}"
         return self._other("step", step)
 
+    def account(self, account: str) -> str:
+        """Return the pseudonym of an account."""
+        return account if account in ("", ANONYMOUS) else self._other("account", account)
+
     def explanation(self, text: str) -> str:
-        """Return an explanation; what went well was named by packets, programs and rules by a firewall's log."""
-        text = BY.sub(self._by, text)
-        before, marker, after = text.partition(WENT_WELL)
-        if not marker:
-            return self.text(text)
-        more = MORE.search(after) if len(after) < LONG else None
-        steps = after[: more.start()] if more else after
-        told = ", ".join(self.step(one) for one in steps.split(", "))
-        return self.text(before) + marker + told + (self.text(more[0]) if more else ".")
+        """Return an explanation; steps were named by packets, programs and rules by a firewall's log."""
+        before, *lists = LISTS_OF_STEPS.split(BY.sub(self._by, text))
+        told = [self.text(before)]
+        for marker, steps in zip(lists[::2], lists[1::2], strict=True):
+            more = MORE.search(steps) if len(steps) < LONG else None
+            names = steps[: more.start()] if more else steps.removesuffix(". ")
+            told += [marker, ", ".join(self.step(one) for one in names.split(", "))]
+            told.append(self.text(more[0]) if more else ". ")
+        return "".join(told).rstrip() if lists else told[0]
 
     def _by(self, found: re.Match[str]) -> str:
         what = found["what"]
@@ -258,6 +265,14 @@ def _cast(reports: Sequence[r.Report]) -> Iterator[tuple[str, str]]:
                     for end in (one.source, one.destination):
                         if end.address is not None:
                             yield end.role, end.address
+
+
+def _accounts(reports: Sequence[r.Report]) -> Iterator[str]:
+    for report in reports:
+        for client in report.clients:
+            for method in client.methods:
+                for one in method.requirements:
+                    yield from (problem.account for problem in one.problems)
 
 
 def _name_key(name: str) -> str:
@@ -389,10 +404,11 @@ def _end(end: r.End, known: Pseudonyms) -> r.End:
 
 
 def _problem(problem: r.Problem, known: Pseudonyms) -> r.Problem:
-    """Return a problem; its text is the step, what was answered, and what that means."""
-    step, marker, means = problem.text.partition(f": {problem.code} (frame {problem.frame}): ")
-    text = known.step(step) + marker + known.text(means) if marker else known.text(problem.text)
-    return replace(problem, text=text)
+    """Return a problem; its text is its heading, made of its fields, and what the code means."""
+    redacted = replace(problem, step=known.step(problem.step), account=known.account(problem.account))
+    means = problem.text.removeprefix(problem.heading)
+    same = means != problem.text  # else it is a text of another kind
+    return replace(redacted, text=f"{redacted.heading if same else ''}{known.text(means)}")
 
 
 def _evidence(proof: r.Evidence, problems: Iterable[r.Problem], known: Pseudonyms) -> r.Evidence:

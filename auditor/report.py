@@ -58,6 +58,8 @@ INCOMPLETE_CODES = frozenset(
 WORKS, FAILS, UNPROVEN = "works", "fails", "unproven"
 UNKNOWN, BETWEEN = "unknown", "between"
 MOST_NAMED = 12  # in an error
+# In an explanation, before the steps that succeeded, and before those whose response does not show that.
+WENT_WELL, ANSWERED = "Went well there: ", "Response received, result not visible: "
 
 
 @dataclass(frozen=True)
@@ -176,13 +178,27 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Problem:
-    """The port is open but the protocol on it failed."""
+    """The port is open but the protocol on it failed.
+
+    step: what failed; frame or line: what shows it; account: who took the step, empty if unknown. They are empty in
+    reports of version 0.1.0.
+    """
 
     layer: str
     code: str
     text: str
     frame: int | None
     fatal: bool
+    step: str = ""
+    line: int | None = None
+    account: str = ""
+
+    @property
+    def heading(self) -> str:
+        """What the text begins with: step, account, code, and where it was read; the meaning of the code follows."""
+        account = f" as {self.account}" if self.account else ""
+        place = f"frame {self.frame}" if self.line is None else f"line {self.line}"
+        return f"{self.step}{account}: {self.code} ({place}): "
 
 
 @dataclass(frozen=True)

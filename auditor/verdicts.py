@@ -295,12 +295,14 @@ class _Judge:
     def _is_dynamic(self, requirement: Requirement, attempt: Attempt) -> bool:
         """Tell whether an attempt is to a port that the endpoint mapper or DCOM handed out, or may be.
 
-        Where the announcement cannot be read, only port and time tell: the port lies in the dynamic range of today's
+        A port that was handed out to a COM class that no push activates (MMC, PLA) is not one. Where the announcement
+        cannot be read, only port and time tell: the port lies in the dynamic range of today's
         Windows (in that of old versions many other services listen), and the same two hosts spoke at the endpoint
         mapper shortly before.
         """
-        if self._traffic.handed_out(attempt):
-            return True
+        assigned = self._traffic.is_push_port(attempt)
+        if assigned is not None:
+            return assigned
         port = attempt.dst_port
         if port is None or port in self._ruleset.fixed_ports or not self._ruleset.is_usual_dynamic(port):
             return False

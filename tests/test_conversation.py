@@ -15,19 +15,26 @@ from auditor.said import Said, Side, Step
 
 SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
 SMB = Side(SERVER, CLIENT, 445)
+PUSH = r"LAB\svc-push"
 DENIED = Known("STATUS_ACCESS_DENIED", "the account has no rights there", True, "Make it an administrator.")
 FAILURE = Known("STATUS_LOGON_FAILURE", "the password is wrong", True, "Check the password.")
 NOTICE = Known("0xc0001234", "an answer that is not known here", False, "Look it up.")
 
+FAULT = Known("nca_s_fault_access_denied", "the account may not call this interface", True, "Check the rights.")
+
 Talked = Callable[..., Conversation]
 
 
-def good(frame: int, step: str, side: Side = SMB) -> Step:
-    return Step(side, "smb", step, frame, "0x00000000", None)
+def good(frame: int, step: str, side: Side = SMB, account: str = "") -> Step:
+    return Step(side, "smb", step, frame, "0x00000000", None, account)
 
 
-def bad(frame: int, step: str, known: Known = DENIED, side: Side = SMB) -> Step:
-    return Step(side, "smb", step, frame, known.name, known)
+def answered(frame: int, step: str) -> Step:
+    return Step(SMB, "rpc", step, frame, "", None, result_read=False)
+
+
+def bad(frame: int, step: str, known: Known = DENIED, side: Side = SMB, account: str = "", layer: str = "smb") -> Step:
+    return Step(side, layer, step, frame, known.name, known, account)
 
 
 @pytest.fixture
@@ -87,6 +94,37 @@ def test_the_same_failure_again_and_again_is_told_once_where_it_was_last(talked)
     assert problems(told) == [(31, "STATUS_LOGON_FAILURE", True)]
 
 
+def test_a_step_that_goes_well_on_another_layer_mends_it(talked):
+    told = talked([bad(9, "open winreg", layer="pipe"), good(20, "open winreg")])
+    assert problems(told) == [(9, "STATUS_ACCESS_DENIED", False)]
+
+
+def test_a_logon_without_account_does_not_mend_that_of_an_account(talked):
+    told = talked([bad(9, "log on", FAILURE, account=PUSH), good(20, "log on", account="anonymous")])
+    assert problems(told) == [(9, "STATUS_LOGON_FAILURE", True)]
+
+
+def test_a_logon_with_another_account_mends_it(talked):
+    told = talked([bad(9, "log on", FAILURE, account=PUSH), good(20, "log on", account=r"LAB\SITE1$")])
+    assert problems(told) == [(9, "STATUS_LOGON_FAILURE", False)]
+
+
+@pytest.mark.parametrize(("layer", "fatal"), [("rpc-fault", False), ("dcom", True), ("service", True)])
+def test_a_response_whose_result_is_not_visible_mends_only_a_fault(layer, fatal, talked):
+    told = talked([bad(9, "activate WMI", FAULT, layer=layer), answered(20, "activate WMI")])
+    assert problems(told) == [(9, "nca_s_fault_access_denied", fatal)]
+
+
+def test_what_failed_behind_a_response_that_shows_nothing_decides(talked):
+    told = talked([bad(9, "x", layer="dcom"), answered(20, "x"), good(31, "x")])
+    assert problems(told) == [(9, "STATUS_ACCESS_DENIED", False)]
+
+
+def test_the_same_failure_of_two_accounts_is_told_twice(talked):
+    told = talked([bad(9, "log on", FAILURE, account=PUSH), bad(20, "log on", FAILURE, account=r"LAB\admin")])
+    assert [(one.account, one.fatal) for one in told.problems] == [(PUSH, False), (r"LAB\admin", True)]
+
+
 def test_an_answer_that_ends_nothing_is_not_fatal_even_if_it_is_the_last(talked):
     assert problems(talked([bad(9, "log on", NOTICE)])) == [(9, "0xc0001234", False)]
 
@@ -134,6 +172,23 @@ def test_a_problem_says_step_name_frame_and_meaning(talked):
     (problem,) = talked([bad(9, "connect to ADMIN$")]).problems
     assert problem.text == "connect to ADMIN$: STATUS_ACCESS_DENIED (frame 9): the account has no rights there."
     assert problem.layer == "smb"
+
+
+def test_a_problem_names_the_account(talked):
+    (problem,) = talked([bad(9, "connect to ADMIN$", account=PUSH)]).problems
+    text = rf"connect to ADMIN$ as {PUSH}: STATUS_ACCESS_DENIED (frame 9): the account has no rights there."
+    assert (problem.step, problem.account, problem.text) == ("connect to ADMIN$", PUSH, text)
+
+
+def test_what_was_only_answered_is_not_said_to_have_gone_well(talked):
+    told = talked([good(2, "log on"), answered(4, "activate WMI"), answered(6, "ask WMI")])
+    assert told.text == "Went well there: log on. Response received, result not visible: activate WMI, ask WMI."
+    assert told.problems == ()
+
+
+def test_what_went_well_once_is_not_told_as_only_answered_too(talked):
+    told = talked([answered(2, "ask WMI"), good(4, "ask WMI"), answered(6, "ask WMI")])
+    assert told.text == "Went well there: ask WMI."
 
 
 def test_what_went_well_is_told_each_step_once(talked):

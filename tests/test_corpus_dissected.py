@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
@@ -12,7 +13,8 @@ import pytest
 from realcaptures import FOLDER, rows, source
 
 import auditor
-from auditor.said import Said, listen
+from auditor.known import com_classes
+from auditor.said import Outcome, Said, listen
 from auditor.sources.dissect import dissect
 from auditor.sources.extract import Wanted
 from auditor.sources.reading import known_tunnels
@@ -124,12 +126,84 @@ LOGON = {("smb2", "1"), ("smb1", "0x73")}
 
 @pytest.mark.parametrize("name", named_in("SMB_NT_STATUS"))
 def test_logons_and_how_they_ended(name):
-    mine = Counter(one.code for one in said(name).steps if one.step == "log on")
+    mine = Counter(one.code for one in said(name).steps if one.step == "log on" and one.layer == "smb")
     theirs: Counter[str] = Counter()
     for row in rows("oracle/SMB_NT_STATUS.tsv"):
         if row["path"] == name and (row["dialect"], row["command"]) in LOGON and row["nt_status"] not in ("", HALF_WAY):
             theirs[row["nt_status"]] += int(row["count"])
     compare(mine, theirs, name, LOGONS_DIFFER)
+
+
+# results of calls, read by tshark by itself
+
+FIRST_FAILURE = 0x80000000
+TALKING = sorted({*named_in("DCOM_BINDINGS"), *named_in("EPM"), *named_in("SMB_NT_STATUS")})
+
+
+def fields_of(name: str, selection: str, *names: str) -> Iterator[tuple[int, list[list[str]]]]:
+    """Yield frame and values of these fields, as tshark prints them of the packets of a display filter."""
+    options = [word for one in ("frame.number", *names) for word in ("-e", one)]
+    command = [str(find_tshark()), "-n", "-r", str(FOLDER / name), "-Y", selection, "-T", "fields", *options]
+    for line in subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines():
+        frame, *values = line.split("\t")
+        yield int(frame), [value.split(",") if value else [] for value in values]
+
+
+@pytest.mark.parametrize("name", TALKING)
+def test_no_step_whose_hresult_fails_is_said_to_have_gone_well(name):
+    results = {
+        frame: [int(value, 0) for values in found for value in values]
+        for frame, found in fields_of(
+            name, "dcom.hresult && dcerpc.pkt_type == 2", "dcom.hresult", "isystemactivator.properties.retval"
+        )
+    }
+    good = {step.frame for step in said(name).steps if step.good and not step.step.startswith(("open", "ask for"))}
+    failed = {frame for frame, values in results.items() if any(value >= FIRST_FAILURE for value in values)}
+    assert good & failed == set()
+    activations = {step.frame for step in said(name).steps if step.good and step.step.startswith("activate ")}
+    assert activations <= results.keys()
+    assert (
+        activations == {step.frame for step in said(name).steps if step.step.startswith("activate ")} & results.keys()
+    )
+
+
+def test_the_captures_hold_calls_that_fail_and_calls_that_do_not():
+    outcomes = Counter(step.outcome for name in TALKING for step in said(name).steps if step.layer in ("dcom", "rpc"))
+    assert outcomes[Outcome.SUCCEEDED] > 100
+    assert outcomes[Outcome.ANSWERED] > 100
+
+
+@pytest.mark.parametrize("name", named_in("DCOM_BINDINGS"))
+def test_the_class_that_a_port_was_assigned_for(name):
+    asked = dict(fields_of(name, "isystemactivator", "isystemactivator.properties.instninfo.clsid"))
+    theirs = {}
+    for frame, ((request, *_), opnum) in fields_of(
+        name, "isystemactivator && dcerpc.pkt_type == 2", "dcerpc.request_in", "isystemactivator.opnum"
+    ):
+        clsids = asked.get(int(request), [[]])[0]
+        theirs[frame] = com_classes()[clsids[0]] if clsids and opnum else ""
+    mine = {one.frame: one.interface for one in said(name).handed_out if one.by == "DCOM activation"}
+    assert {frame: f"DCOM ({theirs[frame]})" for frame in mine if frame in theirs} == {
+        frame: interface for frame, interface in mine.items() if frame in theirs
+    }
+
+
+@pytest.mark.parametrize("name", TALKING)
+def test_accounts_are_those_that_logged_on(name):
+    ntlm = fields_of(name, "ntlmssp.auth.username", "ntlmssp.auth.domain", "ntlmssp.auth.username")
+    realms = fields_of(name, "kerberos.realm", "kerberos.realm")
+    shown = {"\\".join(value for (value, *_) in found if value != "NULL") for _, found in ntlm}
+    mine = {step.account for step in said(name).steps} - {"", "anonymous"}
+    known_realms = {realm for _, found in realms for realm in found[0]}
+    assert {one for one in mine if one.partition(" (Kerberos")[0] not in known_realms} <= shown
+
+
+@pytest.mark.parametrize("name", TALKING)
+def test_kerberos_errors_inside_logons_are_problems_of_these(name):
+    errors = fields_of(name, "(smb2 || smb) && kerberos.error_code", "kerberos.error_code")
+    theirs = {(frame, code) for frame, ((code, *_),) in errors}
+    steps = [step for step in said(name).steps if step.layer == "kerberos" and step.step == "log on"]
+    assert {(step.frame, step.code) for step in steps} == theirs
 
 
 # Windows services over RPC whose port the firewall dropped: Windows goes through the pipe on SMB instead

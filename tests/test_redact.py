@@ -26,7 +26,7 @@ from auditor.render.forms import FORMS, render
 from auditor.saved import load_report
 
 # What the lab calls its hosts, domain and accounts (sample_captures/lab/network.py and hosts.py).
-LAB_NAMES = ("contoso", "client01", "sitesrv", "mp01", "svc-push")
+LAB_NAMES = ("contoso", "client01", "sitesrv", "mp01", "svc-push", "svc-push2")
 
 
 def secrets(scene: Scene) -> frozenset[str]:
@@ -255,6 +255,65 @@ def test_what_packets_named_is_kept_only_if_it_is_known(step, shown):
         f"It was answered. Went well there: log on, {shown}. From device-{1 + ('device' in shown)} it is blocked."
     )
     assert redact(report).clients[0].methods[0].requirements[0].explanation == expected
+
+
+@pytest.mark.parametrize("more", ["", " From 10.0.0.6 it is blocked."])
+@pytest.mark.parametrize(("step", "shown"), STEPS.items(), ids=STEPS)
+def test_so_is_what_was_only_answered(step, shown, more):
+    lists = "Went well there: log on, {}. Response received, result not visible: activate WMI, {}.{}"
+    told = Pseudonyms(()).explanation(lists.format(step, step, more))
+    assert told == lists.format(shown, shown, more.replace("10.0.0.6", f"device-{1 + ('device' in shown)}"))
+
+
+def with_problem(problem: r.Problem) -> r.Report:
+    verdict = dataclasses.replace(VERDICT, problems=(problem,))
+    reasons = (r.Reason("problem", VERDICT.id, problem.text),)
+    method = r.MethodResult("client-push", "Push", "fails", reasons, (verdict,))
+    return dataclasses.replace(rich(), clients=(r.ClientReport("10.0.0.20", (method,), ()),))
+
+
+def problem_of(account: str, step: str = "log on") -> r.Problem:
+    problem = r.Problem("smb", "STATUS_LOGON_FAILURE", "", 9, True, step, None, account)
+    return dataclasses.replace(problem, text=f"{problem.heading}the account or its password is wrong.")
+
+
+ALPHABET = st.characters(codec="utf-8", exclude_categories=("C",))
+
+
+@given(st.text(ALPHABET, min_size=1, max_size=20).map(lambda name: f"zq{name}qz"))
+def test_any_account_is_replaced_in_its_field_and_in_the_text(name):
+    (method,) = redact(with_problem(problem_of(name))).clients[0].methods
+    (problem,) = method.requirements[0].problems
+    expected = "log on as account-1: STATUS_LOGON_FAILURE (frame 9): the account or its password is wrong."
+    assert (problem.account, problem.text, method.reasons[0].text) == ("account-1", expected, expected)
+
+
+def test_an_anonymous_account_stays_and_an_unknown_one_stays_unknown():
+    for account in ("anonymous", ""):
+        report = with_problem(problem_of(account))
+        assert redact(report).clients[0].methods[0].requirements[0].problems == (problem_of(account),)
+
+
+def test_the_step_of_a_problem_is_redacted_as_a_field():
+    (problem,) = (
+        redact(with_problem(problem_of("LAB\\jdoe", "open payroll\\jdoe.xlsx")))
+        .clients[0]
+        .methods[0]
+        .requirements[0]
+        .problems
+    )
+    assert (problem.step, problem.text.partition(":")[0]) == ("open file-1", "open file-1 as account-1")
+
+
+@given(st.lists(st.sampled_from(["LAB\\a", "LAB\\b", "b@lab.example", "anonymous"]), max_size=4), st.booleans())
+def test_redacting_accounts_again_changes_nothing(accounts, named):
+    text = "log on as LAB\\c: x" if named else "log on: x"
+    problems = (r.Problem("smb", "X", text, 1, True), *map(problem_of, accounts))
+    report = with_problem(problem_of("LAB\\a"))
+    verdict = dataclasses.replace(report.clients[0].methods[0].requirements[0], problems=problems)
+    method = dataclasses.replace(report.clients[0].methods[0], requirements=(verdict,), reasons=())
+    once = redact(dataclasses.replace(report, clients=(r.ClientReport("10.0.0.20", (method,), ()),)))
+    assert redact(once) == once
 
 
 @given(st.text(max_size=40))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.known import interfaces, known, problems, push, web_paths
-from auditor.said import HandedOut, Reset, Said, Side, by_side, listen
+from auditor.known import com_classes, com_interfaces, interfaces, known, problems, push, web_paths
+from auditor.said import HandedOut, Outcome, Reset, Said, Side, by_side, listen
 from auditor.sources.dissect import Told
 
 SMB = "10.0.0.5:50000 > 10.0.0.20:445"
@@ -19,6 +19,10 @@ TLS = "10.0.0.20:50003 > 10.0.0.80:443"
 SVCCTL = "367abb81-9844-35f1-ad32-98f038001003"
 NOBODY = "00000000-0000-0000-0000-000000000000"
 ACTIVATOR = "000001a0-0000-0000-c000-000000000046"
+WMI = "8bc3f05e-d86b-11d0-a075-00c04fb68820"
+MMC = "49b2791a-b1ae-4c90-9b8e-e860ba07f889"
+PLA = "03837521-098b-11d8-9414-505054503030"
+WBEM_LOGIN = "f309ad18-d86a-11d0-a075-00c04fb68820"
 WBEM = "9556dc99-828c-11cf-a37e-00aa003240c7"
 SAMR = "12345778-1234-abcd-ef00-0123456789ac"
 LSARPC = "12345778-1234-abcd-ef00-0123456789ab"
@@ -37,11 +41,11 @@ def packet(frame: int, who: str, words: str = "", **more: str) -> Told:
 
 
 def steps(*packets: Told) -> list[str]:
-    """Return each step in words: frame, step, and the name of what went wrong with "!" if that is fatal."""
+    """Return each step in words: frame, step, "?" if it was only answered, and what went wrong, "!" if fatal."""
     found = []
     for one in listen(packets).steps:
         wrong = "" if one.known is None else f": {one.known.name}{'!' if one.known.fatal else ''}"
-        found.append(f"{one.frame} {one.step}{wrong}")
+        found.append(f"{one.frame} {one.step}{'?' if one.outcome is Outcome.ANSWERED else wrong}")
     return found
 
 
@@ -307,11 +311,24 @@ def test_a_service_that_is_not_registered():
     assert steps(maps(5, "", code="0x16c9a0d6")) == ["5 ask for a dynamic port: ept_s_not_registered!"]
 
 
+def activates(clsid: str, frame: int = 4, call: int = 7) -> Told:
+    """Return a request to create an object of a COM class."""
+    words = f"dcerpc.pkt_type=0 dcerpc.opnum=4 dcerpc.cn_call_id={call}"
+    return packet(frame, RPC, f"{words} isystemactivator.properties.instninfo.clsid={clsid}")
+
+
+def activated(*bindings: str, words: str = "dcom.hresult=0x00000000", frame: int = 5, call: int = 7) -> Told:
+    """Return the response to such a request, with the addresses at which the object is reached."""
+    words = f"dcerpc.pkt_type=2 dcerpc.opnum=4 dcerpc.cn_call_id={call} dcerpc.cn_ctx_id=0 {words}"
+    told = packet(frame, f"<{RPC}", words)
+    if bindings:
+        told.fields["dcom.dualstringarray.network_addr"] = list(bindings)
+    return told
+
+
 def test_dcom_hands_out_the_ports_of_its_string_bindings():
-    told = packet(5, f"<{RPC}", "dcerpc.pkt_type=2")
     bindings = ["CLIENT", "10.0.0.20", "CLIENT[49913]", r"\\CLIENT[\PIPE\atsvc]", "10.0.0.20[49914]"]
-    told.fields["dcom.dualstringarray.network_addr"] = bindings
-    assert listen([told]).handed_out == (
+    assert listen([activates(WMI), activated(*bindings)]).handed_out == (
         HandedOut("10.0.0.20", 49913, "DCOM (WMI)", 5, "DCOM activation"),
         HandedOut("10.0.0.20", 49914, "DCOM (WMI)", 5, "DCOM activation"),
     )
@@ -336,7 +353,7 @@ def test_a_fault(code, name):
 
 
 def test_a_call_that_was_answered():
-    assert steps(packet(5, f"<{RPC}", "dcerpc.pkt_type=2")) == ["5 call an RPC interface"]
+    assert steps(packet(5, f"<{RPC}", "dcerpc.pkt_type=2")) == ["5 call an RPC interface?"]
 
 
 def test_an_interface_that_was_refused():
@@ -345,7 +362,7 @@ def test_an_interface_that_was_refused():
 
 
 @pytest.mark.parametrize("kind", [12, 15])
-@pytest.mark.parametrize(("results", "end"), [("0 3", ""), ("2 0 3", ""), ("", ""), ("2 2", ": provider_rejection!")])
+@pytest.mark.parametrize(("results", "end"), [("0 3", ""), ("2 0 3", ""), ("", "?"), ("2 2", ": provider_rejection!")])
 def test_an_interface_is_open_if_any_encoding_was_accepted(kind, results, end):
     words = " ".join(f"dcerpc.cn_ack_result={result}" for result in results.split())
     told = [asks_for(ACTIVATOR, RPC), packet(5, f"<{RPC}", f"dcerpc.pkt_type={kind} {words}")]
@@ -409,13 +426,14 @@ def test_an_answer_that_is_read_from_a_pipe_does_not_name_it(interface, fatal):
         (SVCCTL, 12, "create the service"),
         (SVCCTL, 19, "start the service"),
         (WBEM, 20, "ask WMI"),
-        (ACTIVATOR, 4, "activate WMI"),
+        (ACTIVATOR, 3, "activate a COM class"),
+        (ACTIVATOR, 4, "activate a COM class"),
         (SVCCTL, 6, "call the RPC interface svcctl"),
     ],
 )
 def test_calls_that_are_steps_of_a_push_have_their_own_words(interface, number, step):
     told = [asks_for(interface, RPC), packet(5, f"<{RPC}", f"dcerpc.pkt_type=2 dcerpc.opnum={number}")]
-    assert steps(*told) == [f"5 {step}"]
+    assert steps(*told) == [f"5 {step}?"]
 
 
 def test_the_service_controller_says_no():
@@ -424,9 +442,173 @@ def test_the_service_controller_says_no():
     assert steps(asks_for(SVCCTL, SMB, command), answer) == ["5 start the service: ERROR_SERVICE_DISABLED!"]
 
 
-def test_a_service_that_is_there_already_is_no_failure():
-    answer = packet(5, f"<{SMB}", "dcerpc.pkt_type=2 dcerpc.opnum=12 svcctl.rc=0x00000431 smb2.cmd=11")
-    assert steps(asks_for(SVCCTL, SMB, "smb2.cmd=11"), answer) == ["5 create the service"]
+def service(number: int, words: str) -> list[str]:
+    """Return what the answer to a call of the service controller shows, through its pipe."""
+    answer = packet(5, f"<{SMB}", f"dcerpc.pkt_type=2 dcerpc.opnum={number} smb2.cmd=11 {words}")
+    return steps(asks_for(SVCCTL, SMB, "smb2.cmd=11"), answer)
+
+
+@pytest.mark.parametrize("field", ["svcctl.rc", "svcctl.werror"])
+@pytest.mark.parametrize(("code", "end"), [("0x00000000", ""), ("0x00000422", ": ERROR_SERVICE_DISABLED!")])
+def test_every_version_of_tshark_has_its_own_name_for_the_result_of_a_service(field, code, end):
+    assert service(19, f"{field}={code}") == [f"5 start the service{end}"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(12, "0x00000431"), (19, "0x00000420")])
+def test_a_service_that_is_there_already_is_no_failure(number, code):
+    (step,) = service(number, f"svcctl.rc={code}")
+    assert step.endswith("?")
+
+
+def test_any_other_result_of_a_push_s_own_call_is_a_failure():
+    assert service(19, "svcctl.rc=0x00001234") == ["5 start the service: 0x00001234"]
+
+
+def test_what_other_calls_of_the_service_controller_return_may_be_part_of_every_conversation():
+    assert service(17, "svcctl.rc=0x0000007a") == ["5 call the RPC interface svcctl?"]
+
+
+def test_a_call_whose_result_is_not_visible_is_only_answered():
+    assert service(19, "") == ["5 start the service?"]
+
+
+def test_the_service_controller_is_recognized_by_its_pipe_where_the_bind_was_not_captured():
+    answer = packet(
+        5, f"<{SMB}", "dcerpc.pkt_type=2 dcerpc.opnum=19 svcctl.opnum=19 svcctl.werror=0x0000041d smb2.cmd=11"
+    )
+    assert steps(answer) == ["5 start the service: ERROR_SERVICE_REQUEST_TIMEOUT!"]
+
+
+# DCOM: the class and the HRESULT of an activation
+
+
+@pytest.mark.parametrize(
+    ("clsid", "name", "serves_push"),
+    [(WMI, "WMI", True), (MMC, "MMC", False), (PLA, "PLA", False), (SAMR, SAMR, False)],
+)
+def test_a_port_is_assigned_for_the_class_that_was_activated(clsid, name, serves_push):
+    (port,) = listen([activates(clsid), activated("CLIENT[49913]")]).handed_out
+    assert (port.interface, port.serves_push) == (f"DCOM ({name})", serves_push)
+
+
+def test_a_class_that_was_not_captured_may_be_one_of_a_push():
+    (port,) = listen([activated("CLIENT[49913]")]).handed_out
+    assert (port.interface, port.serves_push) == ("DCOM", True)
+
+
+def test_the_interface_in_the_response_shows_the_class_as_well():
+    words = f"dcom.hresult=0x00000000 isystemactivator.properties.iid={WBEM_LOGIN}"
+    (port,) = listen([activated("CLIENT[49913]", words=words)]).handed_out
+    assert port.interface == "DCOM (WMI)"
+
+
+def test_activations_are_told_apart_by_the_numbers_of_their_calls():
+    asked = [activates(WMI, 1, call=1), activates(MMC, 2, call=2)]
+    told = [activated("CLIENT[49913]", frame=3, call=2), activated("CLIENT[49914]", frame=4, call=1)]
+    ports = [(one.port, one.interface) for one in listen([*asked, *told]).handed_out]
+    assert ports == [(49913, "DCOM (MMC)"), (49914, "DCOM (WMI)")]
+
+
+def test_the_address_of_an_object_that_is_asked_for_later_is_of_the_object_s_class():
+    first = activated("CLIENT[49913]", words="dcom.hresult=0x00000000 dcom.oxid=0x0000000000000abc")
+    asks = packet(6, RPC, "dcerpc.pkt_type=0 dcerpc.cn_call_id=8 oxid.opnum=4 oxid.oxid=0x0000000000000abc")
+    ports = listen([activates(MMC), first, asks, activated("CLIENT[49999]", frame=7, call=8)]).handed_out
+    assert [(one.port, one.interface) for one in ports] == [(49913, "DCOM (MMC)"), (49999, "DCOM (MMC)")]
+
+
+def activation(words: str, clsid: str = WMI) -> list[str]:
+    told = [asks_for(ACTIVATOR, RPC)._replace(frame=1), activates(clsid), activated(words=words)]
+    return steps(*told)
+
+
+@pytest.mark.parametrize(
+    ("words", "end"),
+    [
+        ("dcom.hresult=0x00000000", ""),
+        ("dcom.hresult=0x00000000 isystemactivator.properties.retval=0", ""),
+        ("dcom.hresult=0x800706ba", ": RPC_S_SERVER_UNAVAILABLE!"),
+        ("dcom.hresult=0x80070005", ": E_ACCESSDENIED!"),
+        ("dcom.hresult=0x00000005", ": E_ACCESSDENIED!"),
+        ("dcom.hresult=0x8badf00d", ": 0x8badf00d!"),
+        ("dcom.hresult=0x00000000 isystemactivator.properties.retval=2147942405", ": E_ACCESSDENIED!"),
+        ("dcom.hresult=0x80040154 dcom.hresult=0x00000000", ": REGDB_E_CLASSNOTREG!"),
+        ("isystemactivator.properties.retval=2147942405", ": E_ACCESSDENIED!"),
+        ("isystemactivator.properties.retval=0", "?"),
+        ("dcerpc.auth_level=6", "?"),
+        ("", "?"),
+    ],
+)
+def test_an_activation_went_well_only_if_its_hresult_says_so(words, end):
+    assert activation(words) == [f"5 activate WMI{end}"]
+
+
+@pytest.mark.parametrize("words", ["dcom.hresult=0x80070005", "dcerpc.pkt_type=3 dcerpc.cn_status=0x00000005"])
+def test_the_activation_of_a_class_that_no_push_activates_ends_nothing(words):
+    told = [asks_for(ACTIVATOR, RPC)._replace(frame=1), activates(MMC), activated(words=words)]
+    assert [step.known.fatal for step in listen(told).steps if step.known] == [False]
+
+
+OBJECT = 12  # bytes of the shortest response of a COM object
+
+
+def object_returns(
+    frame_words: str, result: str, *, interface: str = WBEM_LOGIN, number: int = 6, size: int = OBJECT
+) -> list[str]:
+    """Return what the bytes of a response show; result: its last four bytes."""
+    words = f"dcerpc.pkt_type=2 dcerpc.opnum={number} dcerpc.cn_flags.first_frag=1 dcerpc.cn_frag_len={24 + OBJECT}"
+    stub = ":".join([*["00"] * (size - 4), *result.split()])
+    more = f"dcerpc.stub_data={stub} dcerpc.drep.byteorder=1 {frame_words}"
+    return steps(asks_for(interface, RPC), packet(5, f"<{RPC}", f"{words} {more}"))
+
+
+WHOLE = "dcerpc.cn_flags.last_frag=1"
+
+
+@pytest.mark.parametrize(
+    ("result", "end"),
+    [
+        ("00 00 00 00", ""),
+        ("01 00 00 00", ""),
+        ("03 10 04 80", ": WBEM_E_ACCESS_DENIED!"),
+        ("05 00 07 80", ": E_ACCESSDENIED!"),
+    ],
+)
+def test_the_last_bytes_of_a_com_object_s_response_are_its_result(result, end):
+    assert object_returns(WHOLE, result) == [f"5 log on to WMI{end}"]
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        (f"{WHOLE} dcerpc.auth_level=6", OBJECT),
+        ("dcerpc.cn_flags.last_frag=0", OBJECT),
+        (WHOLE, OBJECT - 4),
+        (f"{WHOLE} dcerpc.cn_auth_len=16 dcerpc.auth_pad_len=4", OBJECT),
+    ],
+    ids=["encrypted", "in several parts", "truncated", "not all of it"],
+)
+def test_bytes_that_are_not_visible_show_no_result(words, size):
+    assert object_returns(words, "00 00 00 00", size=size) == ["5 log on to WMI?"]
+
+
+def test_the_bytes_of_the_segment_count_where_tshark_takes_the_call_apart():
+    segment = ":".join(["00"] * (24 + OBJECT - 4) + ["03", "10", "04", "80"])
+    told = object_returns(f"{WHOLE} tcp.payload={segment} IWbemLevel1Login.werror=0x00000000", "00 00 00 00")
+    assert told == ["5 log on to WMI: WBEM_E_ACCESS_DENIED!"]
+
+
+def test_a_query_that_fails_ends_nothing():
+    assert object_returns(WHOLE, "02 10 04 80", interface=WBEM, number=20) == ["5 ask WMI: WBEM_E_NOT_FOUND"]
+
+
+def test_an_object_that_lacks_an_interface_is_part_of_every_conversation():
+    assert object_returns(WHOLE, "02 40 00 80", interface=WBEM, number=3) == ["5 call the RPC interface IWbemServices?"]
+
+
+def test_of_several_responses_in_one_packet_none_is_said_to_have_gone_well():
+    told = activated(words="dcom.hresult=0x00000000")
+    told.fields["dcerpc.pkt_type"] = ["2", "2"]
+    assert steps(asks_for(ACTIVATOR, RPC)._replace(frame=1), activates(WMI), told) == ["5 activate WMI?"]
 
 
 def asks_mapper(interface: str, frame: int = 4) -> Told:
@@ -438,11 +620,11 @@ def test_a_question_to_the_mapper_is_told_with_its_interface():
     assert told == ["5 ask for the dynamic port of samr: ept_s_not_registered!"]
 
 
-def test_beside_a_push_that_has_its_port_by_dcom_another_service_that_is_not_registered_ends_nothing():
-    activated = packet(9, f"<{RPC}", "dcerpc.pkt_type=2")
-    activated.fields["dcom.dualstringarray.network_addr"] = ["CLIENT[49913]"]
-    told = steps(asks_mapper(SAMR), maps(5, "", code="0x16c9a0d6"), activated)
-    assert told[0] == "5 ask for the dynamic port of samr: ept_s_not_registered"
+@pytest.mark.parametrize(("clsid", "end"), [(WMI, ""), (MMC, "!")])
+def test_beside_a_push_that_has_its_port_by_dcom_another_service_that_is_not_registered_ends_nothing(clsid, end):
+    push = [activates(clsid, 8), activated("CLIENT[49913]", frame=9)]
+    told = steps(asks_mapper(SAMR), maps(5, "", code="0x16c9a0d6"), *push)
+    assert told[0] == f"5 ask for the dynamic port of samr: ept_s_not_registered{end}"
 
 
 def test_the_service_controller_that_is_not_registered_ends_nothing():
@@ -645,6 +827,12 @@ def test_a_verb_that_a_proxy_does_not_know(code):
     assert "CCM_POST was refused" not in step.known.means
 
 
+def test_a_status_before_the_last_is_no_answer_yet():
+    assert steps(asks(1, "CCM_POST"), answers(2, 100), answers(3, 401)) == [
+        "3 CCM_POST /ccm_system/request: 401 Unauthorized!"
+    ]
+
+
 def test_requests_on_one_connection_are_answered_in_turn():
     told = steps(asks(1, "GET", "/a"), answers(2, 200), asks(3, "GET", "/b"), answers(4, 404))
     assert told == ["2 GET /a", "4 GET /b: 404 Not Found"]
@@ -689,6 +877,114 @@ def test_kerberos_errors_are_told_and_end_nothing():
 @pytest.mark.parametrize("code", [25, 52])
 def test_kerberos_questions_that_look_like_errors_are_none(code):
     assert steps(packet(5, "<10.0.0.5:50004 > 10.0.0.1:88", f"kerberos.error_code={code}")) == []
+
+
+SKEW, MODIFIED = "kerberos.error_code=37", "kerberos.error_code=41"
+
+
+def refuses(frame: int, message: int, words: str, status: str = HALF_WAY) -> Told:
+    """Return a response to a logon over SMB that carries more than its status."""
+    answer = smb_says(frame, LOG_ON, message, status)
+    answer.fields.update(packet(frame, SMB, words).fields)
+    return answer
+
+
+def test_a_kerberos_error_inside_a_logon_is_the_problem_of_that_logon():
+    (step,) = listen([smb_asks(1, LOG_ON, 1), refuses(2, 1, SKEW)]).steps
+    assert (step.layer, step.step, step.code, step.known.fatal) == ("kerberos", "log on", "37", True)
+    assert step.side == Side("10.0.0.5", "10.0.0.20", 445)
+
+
+@pytest.mark.parametrize("status", ["0xc000006d", "0xc0000022"])
+def test_a_status_beside_a_kerberos_error_is_not_told_twice(status):
+    assert steps(smb_asks(1, LOG_ON, 1), refuses(2, 1, MODIFIED, status)) == ["2 log on: KRB_AP_ERR_MODIFIED!"]
+
+
+def test_a_logon_failure_after_a_kerberos_error_repeats_it():
+    told = [smb_asks(1, LOG_ON, 1), refuses(2, 1, SKEW), smb_asks(3, LOG_ON, 2), smb_says(4, LOG_ON, 2, "0xc000006d")]
+    assert steps(*told) == ["2 log on: KRB_AP_ERR_SKEW!"]
+
+
+def test_a_logon_failure_of_ntlm_after_a_kerberos_error_is_its_own():
+    ntlm = smb_asks(3, LOG_ON, 2, "ntlmssp.auth.username=push ntlmssp.auth.domain=LAB")
+    told = [smb_asks(1, LOG_ON, 1), refuses(2, 1, SKEW), ntlm, smb_says(4, LOG_ON, 2, "0xc000006d")]
+    assert steps(*told) == ["2 log on: KRB_AP_ERR_SKEW!", "4 log on: STATUS_LOGON_FAILURE!"]
+
+
+@pytest.mark.parametrize(("interface", "end"), [(ACTIVATOR, "!"), (SAMR, "")])
+def test_a_kerberos_error_inside_a_bind_is_the_problem_of_that_interface(interface, end):
+    answer = packet(5, f"<{RPC}", f"dcerpc.pkt_type=12 dcerpc.cn_ack_result=0 {MODIFIED}")
+    (step,) = steps(asks_for(interface, RPC), answer)
+    assert step == f"5 open the RPC interface {interfaces()[interface]}: KRB_AP_ERR_MODIFIED{end}"
+
+
+# accounts
+
+
+def accounts(*packets: Told) -> list[tuple[str, str]]:
+    return [(step.step, step.account) for step in listen(packets).steps]
+
+
+def logs_on(frame: int, message: int, words: str, session: str = "0x01") -> Told:
+    return smb_asks(frame, LOG_ON, message, f"smb2.sesid={session} {words}")
+
+
+def in_session(told: Told, session: str = "0x01") -> Told:
+    told.fields["smb2.sesid"] = [session]
+    return told
+
+
+PUSH = "ntlmssp.auth.domain=LAB ntlmssp.auth.username=svc-push"
+
+
+def test_the_account_of_a_logon_by_ntlm_is_named():
+    told = accounts(logs_on(1, 2, PUSH), in_session(smb_says(2, LOG_ON, 2, "0xc000006d")))
+    assert told == [("log on", r"LAB\svc-push")]
+
+
+@pytest.mark.parametrize(
+    ("words", "account"),
+    [
+        ("ntlmssp.auth.domain=NULL ntlmssp.auth.username=svc@lab.example", "svc@lab.example"),
+        ("ntlmssp.auth.domain=NULL ntlmssp.auth.username=NULL", "anonymous"),
+        ("ntlmssp.auth.domain=LAB ntlmssp.auth.username=NULL", "anonymous"),
+        ("kerberos.msg_type=14 kerberos.realm=LAB.EXAMPLE", "LAB.EXAMPLE (Kerberos)"),
+        (
+            "kerberos.msg_type=14 kerberos.realm=LAB.EXAMPLE kerberos.SNameString=cifs kerberos.SNameString=client01",
+            "LAB.EXAMPLE (Kerberos, cifs/client01)",
+        ),
+    ],
+)
+def test_how_an_account_is_written(words, account):
+    told = accounts(logs_on(1, 2, words, session="0x00"), in_session(smb_says(2, LOG_ON, 2, DENIED)))
+    assert told == [("log on", account)]
+
+
+def test_an_account_is_named_with_every_step_of_its_session():
+    connects = smb_asks(3, CONNECT, 3, f"{ADMIN} smb2.sesid=0x01")
+    told = [logs_on(1, 2, PUSH), in_session(smb_says(2, LOG_ON, 2, FINE)), connects]
+    assert accounts(*told, in_session(smb_says(4, CONNECT, 3, DENIED)))[1] == ("connect to ADMIN$", r"LAB\svc-push")
+
+
+def test_sessions_of_one_connection_have_each_their_account():
+    other = "ntlmssp.auth.domain=LAB ntlmssp.auth.username=admin"
+    first = [logs_on(1, 2, PUSH), in_session(smb_says(2, LOG_ON, 2, FINE))]
+    second = [logs_on(3, 3, other, "0x02"), in_session(smb_says(4, LOG_ON, 3, FINE), "0x02")]
+    told = accounts(*first, *second, in_session(smb_says(5, CONNECT, 4, DENIED)))
+    assert told[-1] == ("connect to a share", r"LAB\svc-push")
+
+
+def test_a_session_whose_logon_was_not_captured_has_no_account():
+    told = accounts(logs_on(1, 2, PUSH), in_session(smb_says(2, CONNECT, 9, DENIED), "0x02"))
+    assert told == [("connect to a share", "")]
+
+
+def test_the_account_of_a_call_over_tcp_is_that_of_the_last_logon_on_its_connection():
+    logon = packet(5, RPC, f"dcerpc.pkt_type=16 {PUSH}")
+    fault = packet(6, f"<{RPC}", "dcerpc.pkt_type=3 dcerpc.cn_status=0x00000005")
+    assert accounts(asks_for(ACTIVATOR, RPC), logon, fault) == [
+        ("call the RPC interface IRemoteSCMActivator", r"LAB\svc-push")
+    ]
 
 
 # resets
@@ -809,6 +1105,13 @@ def test_roles_by_the_path_that_is_asked_for(path, role):
     assert [(address, found) for address, found, _ in listen([asks(1, "GET", path)]).roles] == [("10.0.0.80", role)]
 
 
+def test_a_response_that_repeats_what_was_asked_for_shows_no_role_of_its_receiver():
+    answer = packet(2, f"<{WEB}", "http.response.code=200 http.request.uri=/SMS_MP/.sms_aut?MPLIST")
+    said = listen([asks(1, "GET", "/SMS_MP/.sms_aut?MPLIST"), answer])
+    assert {address for address, _, _ in said.roles} == {"10.0.0.80"}
+    assert said.other_web == ()
+
+
 def test_other_paths_show_no_role():
     said = listen([asks(1, "GET", "/index.html"), asks(2, "GET", "/old/ccm_system")])
     assert (said.roles, said.other_web) == ((), ("10.0.0.80",))
@@ -848,13 +1151,15 @@ def test_a_code_that_is_not_listed_means_something_in_every_layer(layer):
 def test_what_belongs_to_a_push_is_written_as_it_is_looked_for():
     words = [*push().shares, *push().pipes, *push().other_pipes, *push().files]
     assert [word for word in words if word != word.lower()] == []
-    assert push().interfaces | set(push().calls) <= set(interfaces().values())
+    assert push().interfaces | set(push().calls) | set(push().activations) <= set(interfaces().values())
+    assert com_interfaces() <= set(interfaces().values())
+    assert push().classes <= set(com_classes().values())
     assert not push().pipes & push().other_pipes
 
 
 def test_codes_are_written_as_wireshark_prints_them():
-    layers = ("smb", "pipe", "rpc-fault", "service", "endpoint-mapper")
+    layers = ("smb", "pipe", "rpc-fault", "service", "endpoint-mapper", "dcom")
     written = {code for layer in layers for code in problems()[layer]} - {"other"}
     assert [code for code in written if code != f"0x{int(code, 16):08x}"] == []
-    assert [uuid for uuid in interfaces() if uuid != uuid.lower()] == []
+    assert [uuid for uuid in (*interfaces(), *com_classes()) if uuid != uuid.lower()] == []
     assert [path for path in web_paths() if path != path.lower()] == []

@@ -12,6 +12,8 @@ from auditor import report as r
 # Control and formatting characters that a terminal obeys, and halves of characters; JSON has escapes for all of them.
 UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")
 
+PROBLEM = ("layer", "code", "step", "text", "frame", "line", "fatal", "account")
+
 
 def as_dict(report: r.Report) -> dict[str, Any]:
     """Return the document; its form is that of report.schema.json beside this module."""
@@ -121,9 +123,7 @@ def _requirement(one: r.RequirementVerdict) -> dict[str, Any]:
         "last_time": one.last_time,
         "explanation": one.explanation,
         "evidence": [_evidence(evidence) for evidence in one.evidence],
-        "problems": [
-            {"layer": p.layer, "code": p.code, "text": p.text, "frame": p.frame, "fatal": p.fatal} for p in one.problems
-        ],
+        "problems": [{name: getattr(problem, name) for name in PROBLEM} for problem in one.problems],
         "remedy": one.remedy,
     }
 

@@ -36,10 +36,11 @@ TELLING = " or ".join(
         "(smb2.nt_status != 0 and smb2.nt_status != 0x103)",
         "smb.cmd in {0x72, 0x73, 0x75, 0xa2}",
         "(smb.nt_status != 0)",
-        "dcerpc.pkt_type in {2, 3, 11, 12, 13, 14, 15}",
+        "dcerpc.pkt_type in {2, 3, 11, 12, 13, 14, 15, 16}",
         "epm",
         "svcctl",
         "dcom",
+        "oxid",
         "tls.alert_message",
         "tls.handshake.type in {1, 2, 11}",
         "(tls.app_data and tcp.seq < 40000)",  # whether the two agreed; what they say then is encrypted
@@ -50,7 +51,7 @@ TELLING = " or ".join(
     )
 )
 LAYERS = (
-    "frame ip ipv6 tcp smb smb2 ntlmssp dcerpc epm svcctl isystemactivator oxid remact dcom "
+    "frame ip ipv6 tcp smb smb2 ntlmssp dcerpc epm svcctl winreg isystemactivator oxid remact remunk remunk2 dcom "
     "tls x509af x509ce http kerberos"
 )
 

@@ -1,0 +1,243 @@
+"""RPC: interfaces that were opened, calls and their results, and the ports of the endpoint mapper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from auditor.known import Known, harmless, interfaces, known, problems, push
+from auditor.sources.dissection import dcom
+from auditor.sources.dissection.kerberos import KERBEROS, logon_error, logon_failure
+from auditor.sources.dissection.packets import (
+    FILE_IDS,
+    Ends,
+    answered_side,
+    connection_of,
+    is_smb,
+    last_of,
+    last_word,
+    pdu_types,
+)
+from auditor.sources.dissection.steps import FAULT as FAULT_LAYER
+from auditor.sources.dissection.steps import HandedOut, Step
+
+if TYPE_CHECKING:
+    from auditor.sources.dissect import Told
+
+REQUEST, RESPONSE, FAULT, BIND, BIND_ACK, BIND_NAK, ALTER, ALTER_ACK = 0, 2, 3, 11, 12, 13, 14, 15
+EPT_MAP = "3"
+ACCEPTED = "0"
+SERVICE_CONTROLLER = "svcctl"
+OPEN, CALL = "open the RPC interface ", "call the RPC interface "
+NO_INTERFACE = "00000000-0000-0000-0000-000000000000"
+# Interfaces whose calls return a Windows error, with Wireshark's field for it: since tshark 4.4, before.
+RESULT_FIELDS = {SERVICE_CONTROLLER: ("svcctl.werror", "svcctl.rc"), "winreg": ("winreg.werror",)}
+LENGTH_OF_RESULT = 4  # bytes
+LOG_ON_TO_WMI = "log on to WMI"
+
+
+def rpc_steps(packets: list[Told], classes: Mapping[int, str]) -> Iterator[Step]:
+    """Yield what the responses over RPC show. classes: by frame, the COM class that a response is about."""
+    activated = {one.server for one in dcom.assigned_ports(packets, classes) if one.serves_push}
+    spoken = _Spoken()
+    for packet in packets:
+        kinds = pdu_types(packet)
+        spoken.hear(packet, kinds)
+        interface = spoken.interface(packet, kinds)
+        name = classes.get(packet.frame, dcom.UNSEEN)
+        calling = _calling(interface, spoken.number(packet), name)
+        for one in _answers(packet, kinds, interface, calling, of_push=dcom.of_push(name)):
+            ends = interface in push().interfaces and one.of_push
+            if one.layer == "endpoint-mapper":  # who asks for one port of many is not a push that has its own
+                ends |= packet.src not in activated
+            yield _step(packet, one, interface, ends=ends)
+
+
+LAST = object()  # instead of a pipe: whichever was opened last on a connection
+
+
+class _Spoken:
+    """Which interface a conversation speaks: on one connection, or in one pipe of it, by the number of its context."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[tuple[object, ...], str] = {}
+        self._offered: dict[tuple[object, ...], str] = {}
+        self._mapped: dict[tuple[object, ...], str] = {}
+        self._numbers: dict[tuple[object, ...], str] = {}
+
+    def hear(self, packet: Told, kinds: list[int]) -> None:
+        """Keep what a question is about."""
+        talk = self._talk(packet)
+        if BIND in kinds or ALTER in kinds:
+            uuids = packet.fields.get("dcerpc.cn_bind_to_uuid", [])
+            names = [interfaces().get(uuid, uuid) for uuid in uuids]
+            for number, name in zip(packet.fields.get("dcerpc.cn_ctx_id", []), names, strict=False):
+                self._contexts[(*talk, number)] = name
+            self._offered[talk] = self._offered[connection_of(packet), LAST] = next(iter(names), "")
+        if name := _interface_of(packet):
+            self._mapped[talk] = name
+        if REQUEST in kinds and (opnum := packet.first("dcerpc.opnum")):
+            self._numbers[(*talk, packet.first("dcerpc.cn_call_id"))] = opnum
+
+    def number(self, packet: Told) -> str:
+        """Return which call of its interface an answer is about; tshark does not show it of a truncated one."""
+        asked = self._numbers.get((*self._talk(packet), packet.first("dcerpc.cn_call_id")), "")
+        return packet.first("dcerpc.opnum") or asked
+
+    def interface(self, packet: Told, kinds: list[int]) -> str:
+        """Return the interface that an answer is about, empty if that was not seen."""
+        talk = self._talk(packet)
+        if "epm.opnum" in packet.fields:
+            return self._mapped.get(talk, "")
+        # tshark recognizes these by their pipe where the bind was not captured.
+        if named := next((name for name in RESULT_FIELDS if f"{name}.opnum" in packet.fields), ""):
+            return named
+        if RESPONSE in kinds or FAULT in kinds:
+            found = self._contexts.get((*talk, packet.first("dcerpc.cn_ctx_id")))
+            return found or self._offered.get(talk, "")
+        return self._offered.get(talk) or self._offered.get(
+            (connection_of(packet), LAST), ""
+        )  # read from a pipe, unnamed
+
+    @staticmethod
+    def _talk(packet: Told) -> tuple[object, ...]:
+        return connection_of(packet), last_of(packet, FILE_IDS)
+
+
+class _Answer(NamedTuple):
+    """One answer over RPC.
+
+    layer: what answered; step: what was asked for; code: as it was read, empty if it was not. failure: what the code
+    means, None if it is no failure. of_push: False if it concerns what no push does. read: False if the answer does
+    not show whether the step succeeded.
+    """
+
+    layer: str
+    step: str
+    code: str = ""
+    failure: Known | None = None
+    of_push: bool = True
+    read: bool = True
+
+
+def _answers(packet: Told, kinds: list[int], interface: str, calling: str, *, of_push: bool) -> Iterator[_Answer]:
+    """Yield the answers in a packet. calling: the step that a call is; of_push: whether a push may make it."""
+    yield from _openings(packet, kinds, f"{OPEN}{interface}" if interface else "open an RPC interface")
+    if RESPONSE in kinds and "epm.opnum" not in packet.fields:
+        yield _result(packet, kinds, interface, calling)._replace(of_push=of_push)
+    if FAULT in kinds and (status := packet.first("dcerpc.cn_status")):
+        yield _Answer(FAULT_LAYER, calling, status, known(FAULT_LAYER, status), of_push)
+    if _is_mapping(packet) and (code := packet.first("epm.rc")):
+        asking = f"ask for the dynamic port of {interface}" if interface else "ask for a dynamic port"
+        yield _Answer("endpoint-mapper", asking, code, known("endpoint-mapper", code) if int(code, 16) else None)
+
+
+def _openings(packet: Told, kinds: list[int], opening: str) -> Iterator[_Answer]:
+    if BIND_NAK in kinds:
+        yield _Answer("rpc-bind", opening, "nak", known("rpc-bind", "nak"))
+    elif BIND_ACK in kinds or ALTER_ACK in kinds:
+        results = packet.fields.get("dcerpc.cn_ack_result", [])
+        if results and ACCEPTED not in results:
+            yield _Answer("rpc-bind", opening, "rejected", known("rpc-bind", "rejected"))
+        elif code := logon_error(packet):
+            yield _Answer(KERBEROS, opening, code, logon_failure(code))
+        else:
+            yield _Answer("rpc-bind", opening, read=bool(results))
+
+
+def _calling(interface: str, number: str, name: str) -> str:
+    """Return what a call is in words. number: which of its interface; name: the COM class that it is about."""
+    if number in push().activations.get(interface, ()):
+        return f"activate {name or 'a COM class'}"
+    unnamed = f"{CALL}{interface}" if interface else "call an RPC interface"
+    return push().calls.get(interface, {}).get(number, unnamed)
+
+
+def _result(packet: Told, kinds: list[int], interface: str, calling: str) -> _Answer:
+    """Return what a response shows of a call: a response alone is no success, the result in it may be an error."""
+    if kinds.count(RESPONSE) > 1:
+        return _several(packet, interface, calling)
+    if interface in RESULT_FIELDS and (code := _windows_error(packet, interface)):
+        listed_only = calling not in push().calls.get(interface, {}).values()
+        return _of_service(code, calling, listed_only=listed_only)
+    return _of_object(packet, interface, calling)
+
+
+def _several(packet: Told, interface: str, calling: str) -> _Answer:
+    """Return what several responses in one packet show together: a failure, or nothing."""
+    one = _of_object(packet, interface, calling)
+    return one if one.failure else one._replace(read=False)
+
+
+def _windows_error(packet: Told, interface: str) -> str:
+    """Return the result of a call of the service controller or registry, empty if it is not visible."""
+    word = last_word(packet, LENGTH_OF_RESULT)
+    return last_of(packet, RESULT_FIELDS[interface]) if word is None else f"0x{word:08x}"
+
+
+def _of_service(code: str, calling: str, *, listed_only: bool) -> _Answer:
+    """Return the result of a call that returns a Windows error. listed_only: others than those listed are usual."""
+    if not int(code, 0):
+        return _Answer("service", calling, code)
+    listed = code in problems()["service"]
+    if code in harmless("service") or (listed_only and not listed):
+        return _Answer("service", calling, code, read=False)
+    return _Answer("service", calling, code, known("service", code))
+
+
+def _of_object(packet: Told, interface: str, calling: str) -> _Answer:
+    """Return the result of a call that returns an HRESULT, as activations and COM objects do."""
+    found = dcom.results(packet, interface)
+    if found.of_call is None and found.failure is None:
+        return _Answer("rpc", calling, read=False)
+    opens = interface in push().activations or calling == LOG_ON_TO_WMI
+    if found.failure is None:
+        return _Answer("dcom", calling, f"0x{found.of_call:08x}")
+    code = f"0x{found.failure:08x}"
+    if code in harmless("dcom") and not opens:
+        return _Answer("dcom", calling, code, read=False)
+    failure = known("dcom", code)
+    return _Answer("dcom", calling, code, failure._replace(fatal=failure.fatal and opens))
+
+
+def _step(packet: Told, one: _Answer, interface: str, *, ends: bool) -> Step:
+    """Return the step of an answer. ends: whether the push needs it.
+
+    The service controller that fails over TCP ends nothing: the named pipe takes over.
+    """
+    meant = one.failure
+    if meant is not None and interface == SERVICE_CONTROLLER and not is_smb(packet):
+        means = f"{meant.means}; the service controller is then called through the named pipe on SMB"
+        meant = meant._replace(fatal=False, means=means)
+    if meant is not None:
+        meant = meant._replace(fatal=meant.fatal and ends)
+    return Step(answered_side(packet), one.layer, one.step, packet.frame, one.code, meant, result_read=one.read)
+
+
+def opened_interfaces(packets: list[Told]) -> Iterator[tuple[Ends, str]]:
+    """Yield who opened whose RPC interface."""
+    for packet in packets:
+        kinds = pdu_types(packet)
+        if BIND in kinds or ALTER in kinds:
+            for uuid in packet.fields.get("dcerpc.cn_bind_to_uuid", []):
+                yield (packet.src, packet.dst), interfaces().get(uuid, uuid)
+
+
+def mapped_ports(packets: list[Told]) -> Iterator[HandedOut]:
+    """Yield the ports that the endpoint mapper assigned."""
+    for packet in packets:
+        interface = _interface_of(packet) if _is_mapping(packet) else ""
+        for port in packet.fields.get("epm.proto.tcp_port", []):
+            if interface and int(port):
+                yield HandedOut(packet.src, int(port), interface, packet.frame, "endpoint mapper")
+
+
+def _is_mapping(packet: Told) -> bool:
+    """Tell whether a packet answers which port an interface has, rather than with a page of the whole map."""
+    return RESPONSE in pdu_types(packet) and EPT_MAP in packet.fields.get("epm.opnum", [])
+
+
+def _interface_of(packet: Told) -> str:
+    """Return the interface that a question to the endpoint mapper, or its answer, is about."""
+    uuids = [uuid for uuid in packet.fields.get("epm.uuid", []) if uuid != NO_INTERFACE]
+    return interfaces().get(uuids[0], uuids[0]) if uuids else ""

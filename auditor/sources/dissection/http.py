@@ -1,0 +1,63 @@
+"""HTTP: requests, their status, and the roles that web paths show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from auditor.known import Known, known, web_paths
+from auditor.sources.dissection.packets import Connection, answered_side, connection_of
+from auditor.sources.dissection.steps import Step
+
+if TYPE_CHECKING:
+    from auditor.sources.dissect import Told
+
+FINAL, HTTP_ERROR = 200, 400  # a status below 200 only says that the response is still to come
+CCM_POST = "CCM_POST"
+
+
+def requested(packet: Told) -> str:
+    """Return the URI that a packet asks for, empty if it is no request.
+
+    tshark 4.4 and later show the URI in the response as well; only a request has a method.
+    """
+    return packet.first("http.request.uri") or "" if packet.first("http.request.method") else ""
+
+
+def http_steps(packets: list[Told]) -> Iterator[Step]:
+    """Yield the status of each request."""
+    asked: dict[Connection, tuple[str, str]] = {}
+    for packet in packets:
+        ends = connection_of(packet)
+        if method := packet.first("http.request.method"):
+            asked[ends] = method, (packet.first("http.request.uri") or "").partition("?")[0]
+        code = packet.number("http.response.code")
+        if code is None or code < FINAL:
+            continue
+        method, path = asked.get(ends, ("", ""))
+        step = f"{method} {path}".strip() or "request"
+        meant = None if code < HTTP_ERROR else _failed_request(method, path, str(code))
+        yield Step(answered_side(packet), "http", step, packet.frame, str(code), meant)
+
+
+def _failed_request(method: str, path: str, code: str) -> Known:
+    meant = known("http", code)
+    if method == CCM_POST and code in ("400", "405", "501"):
+        meant = meant._replace(means="the verb CCM_POST was refused, as by a proxy that does not know it")
+    if not _of_site_system(method, path):
+        meant = meant._replace(fatal=False, means=f"{meant.means} - if that is one: the path is not one of its own")
+    return meant
+
+
+def _of_site_system(method: str, path: str) -> bool:
+    """Tell whether CCMSetup makes such a request of a site system; what other web servers answer is no matter."""
+    return not path or method == CCM_POST or any(path.lower().startswith(one) for one in web_paths())
+
+
+def web_roles(packets: list[Told]) -> Iterator[tuple[str, str, str]]:
+    """Yield address, role, and web path of servers that were asked for a path of that role."""
+    for packet in packets:
+        path = requested(packet).lower()
+        for beginning, role in web_paths().items():
+            if path.startswith(beginning):
+                yield packet.dst, role, beginning

@@ -1,0 +1,39 @@
+"""Kerberos errors: of a domain controller, and inside the logon of another protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from auditor.known import Known, harmless, known
+from auditor.sources.dissection.packets import answered_side, is_smb, pdu_types
+from auditor.sources.dissection.steps import Step
+
+if TYPE_CHECKING:
+    from auditor.sources.dissect import Told
+
+KERBEROS = "kerberos"
+
+
+def kerberos_steps(packets: list[Told]) -> Iterator[Step]:
+    """Yield the errors of domain controllers; those inside a logon belong to the step of SMB or RPC that has them."""
+    for packet in packets:
+        if is_smb(packet) or pdu_types(packet):
+            continue
+        for code in _errors(packet):
+            meant = known(KERBEROS, code)
+            yield Step(answered_side(packet), KERBEROS, "log on by Kerberos", packet.frame, code, meant)
+
+
+def logon_error(packet: Told) -> str:
+    """Return the Kerberos error in the logon of another protocol (SPNEGO), empty if there is none."""
+    return next(_errors(packet), "")
+
+
+def logon_failure(code: str) -> Known:
+    """Return what a Kerberos error inside a logon means: that logon failed, unless a later one succeeds."""
+    return known(KERBEROS, code)._replace(fatal=True)
+
+
+def _errors(packet: Told) -> Iterator[str]:
+    return (code for code in packet.fields.get("kerberos.error_code", []) if code not in harmless(KERBEROS))

@@ -1,0 +1,74 @@
+"""Protocol steps and assigned ports, as the responses of a computer show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from auditor.known import Known
+
+ANONYMOUS = "anonymous"  # the account of a logon without user name
+FAULT = "rpc-fault"  # the layer of a call that RPC itself refused
+
+
+class Side(NamedTuple):
+    """Who reached whom, at which port."""
+
+    initiator: str
+    responder: str
+    port: int
+
+
+class Outcome(Enum):
+    """What a response shows of a step; ANSWERED if its result is encrypted, truncated, or not read."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ANSWERED = "answered"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One response to one step of a protocol.
+
+    known: what the failure means, None if the step did not fail. account: who took the step, empty if unknown.
+    result_read: False if the response does not show whether the step succeeded.
+    """
+
+    side: Side
+    layer: str
+    step: str
+    frame: int
+    code: str
+    known: Known | None
+    account: str = ""
+    result_read: bool = True
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the response shows of the step."""
+        if self.known is not None:
+            return Outcome.FAILED
+        return Outcome.SUCCEEDED if self.result_read else Outcome.ANSWERED
+
+    @property
+    def good(self) -> bool:
+        """Whether the response shows that the step succeeded."""
+        return self.outcome is Outcome.SUCCEEDED
+
+
+@dataclass(frozen=True)
+class HandedOut:
+    """A dynamic port that the endpoint mapper or a DCOM activation assigned.
+
+    interface: the RPC interface or COM class that it was assigned for. serves_push: False for a COM class that no
+    push activates.
+    """
+
+    server: str
+    port: int
+    interface: str
+    frame: int
+    by: str
+    serves_push: bool = True
