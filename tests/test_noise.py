@@ -1,0 +1,314 @@
+"""Unrelated traffic changes nothing: a push keeps its verdicts whatever else is in the sources.
+
+Every scene is audited with every kind of noise, with the roles set and inferred, as captures, logs, and events. The
+noise is before, during, or after the scene: in each scene, each kind is at one place in turn. Logs and events are those
+of scenes that differ in them; of events, each kind takes part in every second one, with the roles in turn set and
+inferred. With AUDITOR_ALL_NOISE=1 nothing takes turns: every kind is at every place in every scene and form.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from capture_file import sender
+from click.testing import CliRunner
+from firewall_records import pfirewall, records_of
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from noise import GAP, HIGH_RANGE, KINDS, PLACES, Contact, Kind, gaps, kinds, noise, packets_of, places
+from packets import BEGIN
+from scene_forms import FORMS, ONE_DIRECTION, Added, Files, hosts_of, named, nothing, own_records
+from test_scenes import PUSHES, Scene, each, without_roles
+
+import auditor
+from auditor.cli import cli
+from auditor.errors import ArgumentError, AuditorError
+from auditor.report import MethodResult
+
+# Until a report has an entry for each push, there is one for each client. The tests of the entries are skipped then.
+HAS_PUSHES = "pushes" in {field.name for field in dataclasses.fields(auditor.Report)}
+has_pushes = pytest.mark.skipif(not HAS_PUSHES, reason="a report has no entry for each push yet")
+EVERYWHERE = bool(os.environ.get("AUDITOR_ALL_NOISE"))
+ROLES = ("set", "inferred")
+FILES = {"capture": ("capture",), "log": ("log", "logs of both ends"), "events": ("events", "events of both ends")}
+# What a capture or log of ports alone cannot show once the client turns to other web servers too: which of them is
+# the management point, unless it is named. Then these rows may be lost, but no other web server may be in them.
+GUESSED = ("http-management-point", "https-management-point")
+
+Outcome = dict[str, tuple[str | None, ...]]
+Audit = Callable[[Scene, Files, str], auditor.Report | None]
+
+
+def push_of(report: auditor.Report, site_server: str, client: str) -> MethodResult | None:
+    """Return the entry of a push, None if the report has none."""
+    try:
+        if HAS_PUSHES:
+            return report.client(client).method("client-push", site_server)
+        method = report.client(client).method("client-push")
+    except ArgumentError:
+        return None
+    servers = {one.source.address for one in method.requirements if one.source.role == "site-server"}
+    return method if servers <= {None, site_server} else None
+
+
+def outcome(report: auditor.Report | None, scene: Scene) -> Outcome:
+    """Return what a report says of the push of a scene: its result, and verdict, confidence, and place of each row."""
+    hosts = hosts_of(scene.name)
+    method = push_of(report, hosts.site_server, hosts.client) if report else None
+    if method is None:
+        return {}
+    rows = {one.row: (one.verdict, one.confidence, one.blocked_at) for one in method.requirements}
+    return {"result": (method.result,), **rows}
+
+
+@cache
+def ruleset(name: str) -> Any:
+    return auditor.load_ruleset(name)
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory: pytest.TempPathFactory) -> Audit:
+    """Return how to audit files with what is known of a scene, its roles set or inferred."""
+    folder = tmp_path_factory.mktemp("noise")
+
+    def audit(scene: Scene, files: Files, roles: str) -> auditor.Report | None:
+        known = scene.known if roles == "set" else without_roles(scene)
+        rules = ruleset(scene.truth["ruleset"])
+        try:
+            return auditor.audit(*written(folder, files), ruleset=rules, dissect=False, **known)
+        except AuditorError:
+            return None
+
+    return audit
+
+
+def written(folder: Path, files: Files) -> list[Path]:
+    paths = [folder / f"source-{number}" for number in range(len(files))]
+    for path, content in zip(paths, files, strict=True):
+        path.write_bytes(content)
+    return paths
+
+
+def added(scene: Scene, *noises: tuple[Kind, str], gap: float = GAP) -> Added:
+    """Return how to add kinds of noise, each at a place, around a scene of any length."""
+    hosts = hosts_of(scene.name)
+
+    def contacts(length: float) -> Sequence[Contact]:
+        found = [contact for kind, place in noises for contact in noise(kind, hosts, place, length, gap)]
+        return sorted(found, key=lambda contact: contact.at)
+
+    return contacts
+
+
+def lost(before: Outcome, after: Outcome, *, guess: bool = False) -> list[str]:
+    """Return what noise changed. guess: whether the management point may have become unknown."""
+    if not after:
+        return ["no entry"]
+    rows = [name for name in before if before[name] != after[name]]
+    if guess and after["result"] == ("unproven",):
+        hidden = [name for name in GUESSED if name in rows and after[name][0] == "not-observed"]
+        rows = [name for name in rows if name not in hidden and not (hidden and name == "result")]
+    return [f"{name}: {' '.join(map(str, before[name]))} -> {' '.join(map(str, after[name]))}" for name in rows]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way to add noise to a scene. files: those of a form, by its name."""
+
+    kind: Kind
+    place: str
+    files: str
+    roles: tuple[str, ...] = ROLES
+
+
+def cases(scene: Scene, form: str) -> Iterator[Case]:
+    """Yield the cases of a scene in a form: those whose turn it is, or all."""
+    turn = PUSHES.index(scene)
+    for number, kind in enumerate(KINDS):
+        yield from _of_kind(kind, form) if EVERYWHERE else _in_turn(kind, form, turn + number)
+
+
+def _of_kind(kind: Kind, form: str) -> Iterator[Case]:
+    return (Case(kind, place, files) for place in PLACES for files in FILES[form])
+
+
+def _in_turn(kind: Kind, form: str, turn: int) -> Iterator[Case]:
+    case = Case(kind, PLACES[turn % 3], FILES[form][turn // 3 % len(FILES[form])])
+    if form != "events":
+        yield case
+    elif turn % 2:
+        yield replace(case, roles=(ROLES[turn // 2 % 2],))
+
+
+def changes(audit: Audit, scene: Scene, form: str) -> Iterator[tuple[Case, str, list[str]]]:
+    """Yield for each case, and the roles, what the noise changed."""
+    before = {files: outcomes(audit, scene, FORMS[files](scene, nothing), ROLES) for files in FILES[form]}
+    for case in cases(scene, form):
+        files = with_noise(scene, case)
+        known = [roles for roles in case.roles if before[case.files].get(roles)]
+        for roles, after in outcomes(audit, scene, files, known).items():
+            guess = case.kind.guess and roles == "inferred"
+            yield case, roles, lost(before[case.files][roles], after, guess=guess)
+
+
+def with_noise(scene: Scene, case: Case) -> Files | None:
+    """Return the files of a scene with noise, None if they are the same without."""
+    files = FORMS[case.files](scene, added(scene, (case.kind, case.place)))
+    return None if files == FORMS[case.files](scene, nothing) else files
+
+
+def outcomes(audit: Audit, scene: Scene, files: Files | None, roles: Sequence[str]) -> dict[str, Outcome]:
+    """Return the outcomes by how the roles are known; none without files."""
+    return {known: outcome(audit(scene, files, known), scene) for known in roles} if files else {}
+
+
+@cache
+def differing() -> list[str]:
+    """Return the scenes whose computers write something else than those of the scenes before."""
+    found = {
+        (*(shape(name, role) for role in ("site-server", "client")), hosts_of(name)): name for name in reversed(NAMES)
+    }
+    return list(found.values())
+
+
+def shape(name: str, role: str) -> tuple[tuple[object, ...], ...]:
+    """Return what a firewall writes about a scene, without times and source ports."""
+    dynamic = HIGH_RANGE.start
+    return tuple(
+        (record.action, record.path, record.protocol, record.src, record.dst, min(record.dst_port, dynamic))
+        for record in own_records(name, role)
+    )
+
+
+NAMES = [scene.name for scene in PUSHES]
+CASES = [
+    pytest.param(scene, form, id=f"{scene.name}-{form}")
+    for scene in PUSHES
+    for form in FILES
+    if form == "capture" or EVERYWHERE or scene.name in differing()
+]
+
+
+@pytest.mark.parametrize(("scene", "form"), CASES)
+def test_a_push_keeps_its_verdicts_in_noise(audit, scene, form):
+    changed = [
+        f"{case.kind.name}, {case.place}, {case.files}, roles {roles}: {'; '.join(rows)}"
+        for case, roles, rows in changes(audit, scene, form)
+        if rows
+    ]
+    assert not changed, "\n".join(changed)
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_a_push_keeps_its_verdicts_in_any_mix_of_noise(audit, data):
+    scene = data.draw(st.sampled_from(PUSHES), "scene")
+    files = data.draw(st.sampled_from(list(FORMS)), "files")
+    roles = data.draw(st.sampled_from(ROLES), "roles")
+    mix = data.draw(st.lists(st.tuples(kinds(), places()), min_size=1, max_size=4), "noise")
+    gap = data.draw(gaps(), "gap")
+    before = outcomes(audit, scene, FORMS[files](scene, nothing), [roles]).get(roles)
+    if before:
+        after = outcomes(audit, scene, FORMS[files](scene, added(scene, *mix, gap=gap)), [roles])[roles]
+        guess = roles == "inferred" and any(kind.guess for kind, _ in mix)
+        assert lost(before, after, guess=guess) == []
+
+
+# pushes in the noise
+
+
+PUSHED = [kind for kind in KINDS if kind.pushes(hosts_of("all-open"))]
+
+
+@has_pushes
+@pytest.mark.parametrize("kind", PUSHED, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("name", ["all-open", "smb-dropped", "ipv6", "dropped-then-open"])
+def test_a_second_push_in_the_noise_gets_its_own_entry(audit, name, kind):
+    scene = named(name)
+    for place in PLACES:
+        report = audit(scene, FORMS["capture"](scene, added(scene, (kind, place))), "inferred")
+        for push in kind.pushes(hosts_of(name)):
+            assert {(one.from_address, one.to_address, one.kind) for one in report.pushes} >= {(*push[:2], "push")}
+            entry = push_of(report, *push[:2])
+            assert (entry.result == "fails") == push.blocked
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.suspect], ids=lambda kind: kind.name)
+def test_noise_alone_is_never_a_failed_installation(tmp_path, kind):
+    hosts = hosts_of("quiet")
+    contacts = noise(kind, hosts, "during", 2.0)
+    log = pfirewall(records_of(contacts, hosts.client, BEGIN))
+    for files in (FORMS["capture"](named("quiet"), added(named("quiet"), (kind, "during"))), [log]):
+        assert exit_code(tmp_path, files) != 3
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PUSHED if kind.suspect], ids=lambda kind: kind.name)
+def test_a_blocked_push_in_the_noise_is_a_failed_installation(tmp_path, kind):
+    quiet = named("quiet")
+    assert exit_code(tmp_path, FORMS["capture"](quiet, added(quiet, (kind, "during")))) == 3
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_noise_changes_no_exit_code_if_the_roles_are_set(tmp_path, kind):
+    scene = named("all-open")
+    roles = [word for role, address in scene.known["roles"].items() for word in ("--role", f"{role}={address}")]
+    assert exit_code(tmp_path, FORMS["capture"](scene, added(scene, (kind, "during"))), *roles) == 0
+
+
+def exit_code(folder: Path, files: Files, *options: str) -> int:
+    arguments = ["analyze", "--no-dissect", "-q", *options, *map(str, written(folder, files))]
+    return CliRunner().invoke(cli, arguments, standalone_mode=False, catch_exceptions=False).return_value
+
+
+# the noise itself
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_no_kind_holds_a_contact_of_the_push_itself(kind):
+    for name in ("all-open", "ipv6"):
+        hosts = hosts_of(name)
+        ends = {(contact.src, contact.dst) for contact in kind.contacts(hosts)}
+        assert ends
+        assert not ends & {(hosts.site_server, hosts.client), (hosts.client, hosts.management_point)}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_who_is_off_sends_nothing(kind):
+    hosts = hosts_of("client-off")
+    contacts = noise(kind, hosts, "during", 1.0)
+    assert hosts.client not in {contact.src for contact in contacts}
+    assert hosts.client not in {sender(packet.packet) for packet in packets_of(contacts)}
+
+
+@each(PUSHES)
+def test_a_capture_with_noise_holds_both(write, scene):
+    """The packets are all read, and the flows of the scene are as they were."""
+    kind = next(kind for kind in KINDS if kind.name == "stranger at a domain controller")
+    for path, content in zip(scene.captures, FORMS["capture"](scene, added(scene, (kind, "before"))), strict=True):
+        without, noisy = auditor.read(path), auditor.read(write(content))
+        assert (noisy.records > without.records, noisy.skipped) == (scene.name != ONE_DIRECTION, 0)
+        assert as_rows(noisy) >= as_rows(without)
+
+
+def as_rows(source: auditor.sources.source.Source) -> Counter[tuple[object, ...]]:
+    columns = ["src_ip", "src_port", "dst_ip", "dst_port", "protocol", "conn_state", "response", "frames_src"]
+    return Counter(source.flows[columns].astype(str).itertuples(index=False, name=None))
+
+
+@pytest.mark.parametrize("files", [name for name in FORMS if name != "capture"])
+def test_a_log_with_noise_holds_both(write, files):
+    scene = named("all-open")
+    kind = next(kind for kind in KINDS if kind.name == "client at its domain controller")
+    for before, after in zip(
+        FORMS[files](scene, nothing), FORMS[files](scene, added(scene, (kind, "after"))), strict=True
+    ):
+        without, noisy = auditor.read(write(before)), auditor.read(write(after))
+        assert (noisy.records - without.records, noisy.skipped) in ((0, 0), (7, 0))
