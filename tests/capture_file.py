@@ -11,7 +11,7 @@ from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 
-from packets import LINKS, At, Link
+from packets import ETHERNET, LINKS, At, Link
 
 PCAP, PCAPNG, GZIP = b"\xd4\xc3\xb2\xa1", b"\x0a\x0d\x0d\x0a", b"\x1f\x8b"
 PCAP_HEAD, RECORD_HEAD, BLOCK_HEAD, ENHANCED_HEAD = 24, 16, 8, 28
@@ -20,9 +20,8 @@ NETWORK_AT = {1: 14, 113: 16, 276: 20}  # where the network layer begins, by LIN
 ON_ALL_INTERFACES = {113, 276}  # Linux cooked: a router captures what it forwards twice
 SECOND_LOOK_NS = 20_000  # until a router sends what it received
 HOPS_OF_STRANGERS = 126  # of a computer with Windows, behind two routers
-LINK_BY_NUMBER = {
-    link.number: link for name, link in LINKS.items() if not name.startswith(("QinQ", "VLAN", "Ethernet "))
-}
+LINK_TYPES = (ETHERNET, LINKS["Linux cooked"], LINKS["Linux cooked, second version"])  # of the lab
+LINK_BY_NUMBER = {link.number: link for link in LINK_TYPES}
 
 Times = tuple[int, bytes]  # nanoseconds since 1970, and a record as it is in the file
 

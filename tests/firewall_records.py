@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from logs import log
-from noise import ANSWERED, FIRST_PORT, HALF_OPEN, PROBED, SILENT, Contact
+from noise import ANSWERED, FIRST_PORT, HALF_OPEN, OPENED_BEFORE, PROBED, SILENT, Contact
 
 ALLOW, DROP, SEND, RECEIVE = "ALLOW", "DROP", "SEND", "RECEIVE"
 PROTOCOLS = {"tcp": 6, "udp": 17, "icmp": 1}
@@ -41,7 +41,8 @@ def records_of(contacts: Sequence[Contact], computer: str, begin: float, first_p
     """Return what the firewall of a computer writes about contacts. begin: what their times count from.
 
     It allows what the computer itself begins. Of what others begin it allows what is answered, and drops what has no
-    response; of a port where no service listens, Windows writes nothing.
+    response. Windows writes nothing of a port where no service listens, of a connection that was opened before, and of
+    what a router rejects on the path.
     """
     return [
         record
@@ -52,16 +53,21 @@ def records_of(contacts: Sequence[Contact], computer: str, begin: float, first_p
 
 def _records(contact: Contact, computer: str, time: float, src_port: int) -> list[Record]:
     ends = (contact.protocol, contact.src, src_port, contact.dst, contact.port)
-    if contact.protocol not in PROTOCOLS:
+    if contact.protocol not in PROTOCOLS or contact.how == OPENED_BEFORE:
         return []
     if contact.src == computer:
         return [Record(time, ALLOW, SEND, *ends)]
-    if contact.dst != computer and not ip_address(contact.dst).is_multicast:
+    if contact.dst != computer and not is_for_all(contact.dst):
         return []
     if contact.how in LET_IN:
         return [Record(time, ALLOW, RECEIVE, *ends)]
     again = AGAIN.get(contact.how, ()) if contact.protocol == "tcp" else (0.0,)
     return [Record(time + after, DROP, RECEIVE, *ends) for after in again]
+
+
+def is_for_all(address: str) -> bool:
+    """Tell whether many computers receive what is sent to an address."""
+    return ip_address(address).is_multicast or address.endswith(".255")
 
 
 # rows of pfirewall.log

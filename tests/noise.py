@@ -4,8 +4,9 @@ A *contact* is what one computer wants from another: who, whom, at which port, h
 `packets_of` turns it into packets, `firewall_records.py` into what a firewall writes about it. A *kind* is a set of
 contacts with a name; `KINDS` lists all of them. `placed` puts them before, during, or after a scene.
 
-No kind holds a contact of the push itself (site server to client, client to management point): that changes the
-verdicts of the push, and rightly so. For the same reason a computer that is off in a scene stays off in the noise.
+No kind holds a contact of the push itself (site server to client, client to management point, at the ports of a
+push): that changes the verdicts of the push, and rightly so. For the same reason a computer that is off in a scene
+stays off in the noise.
 """
 
 from __future__ import annotations
@@ -29,11 +30,25 @@ BEFORE, DURING, AFTER = "before", "during", "after"
 PLACES = (BEFORE, DURING, AFTER)
 
 ANSWERED, HALF_OPEN, REFUSED, SILENT, PROBED = "answered", "half-open", "refused", "silent", "probed"
-OUTCOMES = {
-    "tcp": {ANSWERED: "SF", HALF_OPEN: "half-open", REFUSED: "REJ", SILENT: "S0", PROBED: "S0 once"},
+OPENED_BEFORE, REJECTED = "opened before", "rejected"
+OUTCOMES = {  # in the words of scenario.py
+    "tcp": {
+        ANSWERED: "SF",
+        HALF_OPEN: "half-open",
+        REFUSED: "REJ",
+        SILENT: "S0",
+        PROBED: "S0 once",
+        OPENED_BEFORE: "mid-stream",
+        REJECTED: "prohibited by {router}",
+    },
     "udp": {ANSWERED: "answered", SILENT: "silent once"},
     "icmp": {ANSWERED: "answered", SILENT: "silent"},
 }
+
+
+def address(number: int, *, six: bool) -> str:
+    """Return an address of the network where no computer of a scene is."""
+    return f"fd20:9::{number:x}" if six else f"10.20.9.{number}"
 
 
 @dataclass(frozen=True)
@@ -41,7 +56,8 @@ class Contact:
     """One computer turns to another.
 
     protocol: "tcp", "udp", "icmp", or "arp". port: 0 where there is none. how: "answered", "half-open" (a reset
-    follows the SYN-ACK), "refused" (a reset), "silent" (no response to three packets), or "probed" (to one).
+    follows the SYN-ACK), "refused" (a reset), "silent" (no response to three packets), "probed" (to one), "opened
+    before" (a connection without its beginning), or "rejected" (a router on the path sends an ICMP error).
     at: seconds since the first contact of its kind, or since the scene began.
     """
 
@@ -65,11 +81,11 @@ class Hosts:
 
     def stranger(self, number: int) -> str:
         """Return the address of a computer that is not in the scene."""
-        return f"fd20:9::{number:x}" if self.six else f"10.20.9.{number}"
+        return address(number, six=self.six)
 
     def of_other_family(self, number: int) -> str:
         """Return such an address of the other version of IP."""
-        return f"10.20.9.{number}" if self.six else f"fd20:9::{number:x}"
+        return address(number, six=not self.six)
 
     @property
     def six(self) -> bool:
@@ -187,7 +203,15 @@ def _multicast(hosts: Hosts) -> Contacts:
 def _arp(hosts: Hosts) -> Contacts:
     near = hosts.stranger(131)
     others = [hosts.stranger(number) for number in range(132, 136)]
-    return in_turn((*(arp(near, other, SILENT) for other in others), arp(hosts.client, near), arp(others[0], near)))
+    return in_turn((*(arp(near, other, PROBED) for other in others), arp(hosts.client, near), arp(others[0], near)))
+
+
+def _broadcast(_: Hosts) -> Contacts:
+    """Only IPv4 has broadcasts, so these are IPv4 in every scene."""
+    network, everywhere = "10.20.9.255", "255.255.255.255"
+    return in_turn(
+        udp("10.20.9.130", to, port, SILENT) for to, port in ((network, 137), (network, 138), (everywhere, 67))
+    )
 
 
 def _other_family(hosts: Hosts, *, blocked: bool) -> Contacts:
@@ -234,6 +258,20 @@ KINDS: tuple[Kind, ...] = (
     Kind("client reads from the site server", lambda h: in_turn([tcp(h.client, h.site_server, 445)] * 2)),
     Kind("computer at the client's SMB", lambda h: [tcp(h.stranger(12), h.client, 445)]),
     Kind("computer dropped at the client's SMB", lambda h: [tcp(h.stranger(13), h.client, 445, SILENT)], suspect=True),
+    Kind(
+        "computer rejected at the client's SMB", lambda h: [tcp(h.stranger(16), h.client, 445, REJECTED)], suspect=True
+    ),
+    Kind(
+        "shares that were opened before",
+        lambda h: in_turn(
+            tcp(src, dst, 445, OPENED_BEFORE)
+            for src, dst in (
+                (h.stranger(17), h.site_server),
+                (h.client, h.stranger(15)),
+                (h.stranger(18), h.stranger(15)),
+            )
+        ),
+    ),
     Kind("site server at a file server", lambda h: in_turn([tcp(h.site_server, h.stranger(14), 445)] * 2)),
     Kind("client at a file server", lambda h: in_turn([tcp(h.client, h.stranger(15), 445)] * 2)),
     *_scans("client", 20, lambda h: h.client),
@@ -302,6 +340,7 @@ KINDS: tuple[Kind, ...] = (
         lambda h: in_turn(tcp(h.client, h.stranger(n), port) for n in (120, 121) for port in (80, 443)),
         guess=True,
     ),
+    Kind("client at another web server", lambda h: in_turn([tcp(h.client, h.stranger(119), 80)] * 2), guess=True),
     Kind("client at a dead web server", lambda h: [tcp(h.client, h.stranger(122), h.web, SILENT)], guess=True),
     Kind(
         "stranger at the management point",
@@ -309,9 +348,24 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind("strangers at web servers", lambda h: in_turn(tcp(h.stranger(n), h.stranger(120), 80) for n in (124, 125))),
     Kind("DNS", lambda h: in_turn(udp(one, h.stranger(126), 53) for one in (h.client, h.site_server, h.stranger(127)))),
+    Kind("client asks the management point for names", lambda h: [udp(h.client, h.management_point, 53)]),
     Kind("NTP", lambda h: in_turn(udp(one, h.stranger(126), 123) for one in (h.client, h.site_server))),
     Kind("multicast", _multicast),
+    Kind("broadcast", _broadcast),
     Kind("address resolution", _arp),
+    Kind(
+        "stranger asks for an absent neighbor",
+        lambda h: in_turn([arp(h.stranger(136), h.stranger(137), SILENT)]),
+        suspect=True,
+    ),
+    Kind(
+        "site server at other ports of the client",
+        lambda h: in_turn(tcp(h.site_server, h.client, port) for port in (2701, 3389, 5985)),
+    ),
+    Kind(
+        "site server at other ports of the client, silent",
+        lambda h: in_turn(tcp(h.site_server, h.client, port, SILENT) for port in (2701, 3389, 5985)),
+    ),
     Kind(
         "remote desktop",
         lambda h: in_turn((tcp(h.stranger(128), h.client, 3389), tcp(h.stranger(128), h.site_server, 3389))),
@@ -328,11 +382,14 @@ KINDS: tuple[Kind, ...] = (
 
 
 def possible(contacts: Iterable[Contact], hosts: Hosts) -> Contacts:
-    """Return what happens of the contacts: a computer that is off begins none, and responds to none."""
+    """Return what happens of the contacts: a computer that is off begins none, and responds to none.
+
+    Where the client is off, the site server may not be able to send it anything, so it does not.
+    """
     return [
         replace(contact, how=SILENT) if contact.dst in hosts.off else contact
         for contact in contacts
-        if contact.src not in hosts.off
+        if contact.src not in hosts.off and not (contact.src == hosts.site_server and contact.dst in hosts.off)
     ]
 
 
@@ -381,11 +438,12 @@ def packets_of(contacts: Sequence[Contact], first_port: int = FIRST_PORT) -> lis
 @lru_cache(maxsize=50_000)
 def _packets(contact: Contact, src_port: int) -> tuple[At, ...]:
     if contact.protocol == "arp":
-        how = " answered" if contact.how == ANSWERED else " once"
+        how = {ANSWERED: " answered", PROBED: " once", SILENT: ""}[contact.how]
         return tuple(scene([f"0 {contact.src} asks {contact.dst}{how}"]))
     ports = (0, 0) if contact.protocol == "icmp" else (src_port, contact.port)
     who = " > ".join(_end(*end) for end in zip((contact.src, contact.dst), ports, strict=True))
-    return tuple(scene([f"0 {who}/{contact.protocol} {OUTCOMES[contact.protocol][contact.how]}"]))
+    outcome = OUTCOMES[contact.protocol][contact.how].format(router=address(254, six=":" in contact.src))
+    return tuple(scene([f"0 {who}/{contact.protocol} {outcome}"]))
 
 
 def _end(address: str, port: int) -> str:
