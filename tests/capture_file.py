@@ -188,9 +188,9 @@ def _numbered(packets: Iterable[At]) -> Iterator[tuple[At, int]]:
 
 def _hops(frames: Iterable[bytes], number: int) -> dict[str, int]:
     """Return the hop count with which each sender's first packet is captured."""
-    found: dict[str, int] = {}
+    hops: dict[str, int] = {}
     for frame in frames:
         packet = frame[NETWORK_AT[number] :]
         if packet and (source := sender(packet)):
-            found.setdefault(source, packet[8] if packet[0] >> 4 == 4 else packet[7])
-    return found
+            hops.setdefault(source, packet[8] if packet[0] >> 4 == 4 else packet[7])
+    return hops

@@ -85,13 +85,13 @@ def _time(record: Record) -> float:
 def _row(record: Record, ahead: timedelta) -> str:
     """Write a record as Windows does: size, flags, and numbers only of what was received and dropped."""
     time = f"{datetime.fromtimestamp(record.time, UTC) + ahead:%Y-%m-%d %H:%M:%S}"
-    told = record.action == DROP and record.path == RECEIVE
+    detailed = record.action == DROP and record.path == RECEIVE
     ports = "- -" if record.protocol == "icmp" else f"{record.src_port} {record.dst_port}"
     numbers, kind = "- - - -", f"{_echo(record)} 0" if record.protocol == "icmp" else "- -"
     if record.protocol == "tcp":
-        numbers = f"S {record.sequence} 0 64240" if told else "- 0 0 0"
+        numbers = f"S {record.sequence} 0 64240" if detailed else "- 0 0 0"
     ends = f"{record.protocol.upper()} {record.src} {record.dst} {ports}"
-    return f"{time} {record.action} {ends} {60 if told else 0} {numbers} {kind} - {record.path}"
+    return f"{time} {record.action} {ends} {60 if detailed else 0} {numbers} {kind} - {record.path}"
 
 
 def _echo(record: Record) -> int:

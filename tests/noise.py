@@ -110,14 +110,16 @@ class Kind:
     """A kind of noise.
 
     pushes: the pushes in it. suspect: whether it fails something by itself: a push in it is blocked, or what cannot
-    be distinguished from a blocked push. guess: whether it leaves nothing but a guess about the management point
-    where that is known by its port alone.
+    be distinguished from a blocked push; suspect_in_log: whether so much is left of it in the log of a single
+    computer. guess: whether it leaves nothing but a guess about the management point where that is known by its port
+    alone.
     """
 
     name: str
     contacts: Callable[[Hosts], Contacts] = field(repr=False)
     pushes: Callable[[Hosts], tuple[Push, ...]] = field(default=NO_PUSH, repr=False)
     suspect: bool = False
+    suspect_in_log: bool = False
     guess: bool = False
 
 
@@ -279,7 +281,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("scan of the client's high range, refused", lambda h: scan(h.stranger(22), h.client, REFUSED, HIGH_RANGE)),
     Kind("scan of the client's high range, probed", lambda h: scan(h.stranger(23), h.client, PROBED, HIGH_RANGE)),
     Kind("sweep of SMB, half-open", lambda h: _sweep(h, HALF_OPEN)),
-    Kind("sweep of SMB, probed", lambda h: _sweep(h, PROBED)),
+    Kind("sweep of SMB, probed", lambda h: _sweep(h, PROBED), suspect_in_log=True),
     Kind("ping between strangers", lambda h: [ping(h.stranger(30), h.stranger(31))]),
     Kind("ping between strangers, silent", lambda h: [ping(h.stranger(32), h.stranger(33), SILENT)]),
     Kind("ping of the client", lambda h: [ping(h.stranger(34), h.client)]),
@@ -347,9 +349,12 @@ KINDS: tuple[Kind, ...] = (
         lambda h: in_turn([tcp(h.stranger(123), h.management_point, h.web)] * 2),
     ),
     Kind("strangers at web servers", lambda h: in_turn(tcp(h.stranger(n), h.stranger(120), 80) for n in (124, 125))),
-    Kind("DNS", lambda h: in_turn(udp(one, h.stranger(126), 53) for one in (h.client, h.site_server, h.stranger(127)))),
+    Kind(
+        "DNS",
+        lambda h: in_turn(udp(asker, h.stranger(126), 53) for asker in (h.client, h.site_server, h.stranger(127))),
+    ),
     Kind("client asks the management point for names", lambda h: [udp(h.client, h.management_point, 53)]),
-    Kind("NTP", lambda h: in_turn(udp(one, h.stranger(126), 123) for one in (h.client, h.site_server))),
+    Kind("NTP", lambda h: in_turn(udp(asker, h.stranger(126), 123) for asker in (h.client, h.site_server))),
     Kind("multicast", _multicast),
     Kind("broadcast", _broadcast),
     Kind("address resolution", _arp),
@@ -374,7 +379,10 @@ KINDS: tuple[Kind, ...] = (
         "remote desktop, silent",
         lambda h: in_turn((tcp(h.stranger(128), h.client, 3389, SILENT), tcp(h.client, h.stranger(129), 3389, SILENT))),
     ),
-    Kind("SQL Server", lambda h: in_turn(tcp(one, h.stranger(140), 1433) for one in (h.site_server, h.stranger(141)))),
+    Kind(
+        "SQL Server",
+        lambda h: in_turn(tcp(caller, h.stranger(140), 1433) for caller in (h.site_server, h.stranger(141))),
+    ),
 )
 
 

@@ -106,8 +106,8 @@ def _written(
     scene: Scene, added: Added, roles: Sequence[str], write: Callable[[list[Record], str], bytes]
 ) -> Files | None:
     """Return what the firewalls of some computers write; a computer that is off writes nothing."""
-    own = {role: own_records(scene.name, role) for role in roles}
-    if not all(own.values()):
+    own = {role: records for role in roles if (records := own_records(scene.name, role))}
+    if not own:
         return None
     begin = min(record.time for records in own.values() for record in records)
     length = max(record.time for records in own.values() for record in records) - begin

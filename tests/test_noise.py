@@ -55,7 +55,7 @@ def push_of(report: auditor.Report, site_server: str, client: str) -> MethodResu
         method = report.client(client).method("client-push")
     except ArgumentError:
         return None
-    servers = {one.source.address for one in method.requirements if one.source.role == "site-server"}
+    servers = {row.source.address for row in method.requirements if row.source.role == "site-server"}
     return method if servers <= {None, site_server} else None
 
 
@@ -65,7 +65,7 @@ def outcome(report: auditor.Report | None, scene: Scene) -> Outcome:
     method = push_of(report, hosts.site_server, hosts.client) if report else None
     if method is None:
         return {}
-    rows = {one.row: (one.verdict, one.confidence, one.blocked_at) for one in method.requirements}
+    rows = {row.row: (row.verdict, row.confidence, row.blocked_at) for row in method.requirements}
     return {"result": (method.result,), **rows}
 
 
@@ -82,7 +82,7 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Audit:
     def audit(scene: Scene, files: Files, *roles: str) -> dict[str, auditor.Report | None]:
         paths = written(folder, files)
         known = {"set": scene.known, "inferred": without_roles(scene)}
-        return {one: report_of(paths, scene, known[one]) for one in roles}
+        return {how: report_of(paths, scene, known[how]) for how in roles}
 
     return audit
 
@@ -107,8 +107,8 @@ def added(scene: Scene, *noises: tuple[Kind, str], gap: float = GAP) -> Added:
     hosts = hosts_of(scene.name)
 
     def contacts(length: float) -> Sequence[Contact]:
-        found = [contact for kind, place in noises for contact in noise(kind, hosts, place, length, gap)]
-        return sorted(found, key=lambda contact: contact.at)
+        every = [contact for kind, place in noises for contact in noise(kind, hosts, place, length, gap)]
+        return sorted(every, key=lambda contact: contact.at)
 
     return contacts
 
@@ -192,10 +192,10 @@ def outcomes(audit: Audit, scene: Scene, files: Files | None, roles: Sequence[st
 @cache
 def differing() -> list[str]:
     """Return the scenes whose computers write something else than those of the scenes before."""
-    found = {
-        (*(shape(name, role) for role in ("site-server", "client")), hosts_of(name)): name for name in reversed(NAMES)
-    }
-    return list(found.values())
+    by_shape: dict[object, str] = {}
+    for name in LOGGED:
+        by_shape.setdefault((shape(name, "site-server"), shape(name, "client"), hosts_of(name)), name)
+    return list(by_shape.values())
 
 
 def shape(name: str, role: str) -> tuple[tuple[object, ...], ...]:
@@ -207,20 +207,22 @@ def shape(name: str, role: str) -> tuple[tuple[object, ...], ...]:
     )
 
 
-NAMES = [scene.name for scene in PUSHES]
+LOGGED = [scene.name for scene in PUSHES if own_records(scene.name, "site-server")]
 CASES = [
     pytest.param(scene, form, id=f"{scene.name}-{form}")
     for scene in PUSHES
     for form in FILES
-    if form == "capture" or EVERYWHERE or scene.name in differing()
+    if form == "capture" or scene.name in (LOGGED if EVERYWHERE else differing())
 ]
 
 
 @pytest.mark.parametrize(("scene", "form"), CASES)
 def test_a_push_keeps_its_verdicts_in_noise(audit, scene, form):
+    audited = list(changes(audit, scene, form))
+    assert audited
     changed = [
         f"{case.kind.name}, {case.place}, {case.files}, roles {roles}: {'; '.join(rows)}"
-        for case, roles, rows in changes(audit, scene, form)
+        for case, roles, rows in audited
         if rows
     ]
     assert not changed, "\n".join(changed)
@@ -255,7 +257,9 @@ def test_a_second_push_in_the_noise_gets_its_own_entry(audit, name, kind):
     for place in PLACES:
         report = audit(scene, FORMS["capture"](scene, added(scene, (kind, place))), "inferred")["inferred"]
         for push in kind.pushes(hosts_of(name)):
-            assert {(one.from_address, one.to_address, one.kind) for one in report.pushes} >= {(*push[:2], "push")}
+            assert {(entry.from_address, entry.to_address, entry.kind) for entry in report.pushes} >= {
+                (*push[:2], "push")
+            }
             entry = push_of(report, *push[:2])
             assert (entry.result == r.FAILS) == push.blocked
 
@@ -264,7 +268,7 @@ def test_a_second_push_in_the_noise_gets_its_own_entry(audit, name, kind):
 def test_noise_alone_is_never_a_failed_installation(tmp_path, kind):
     hosts = hosts_of("quiet")
     records = records_of(noise(kind, hosts, "during", 2.0), hosts.client, BEGIN)
-    logs = [pfirewall(records)] if records else []
+    logs = [pfirewall(records)] if records and not kind.suspect_in_log else []
     for files in (FORMS["capture"](named("quiet"), added(named("quiet"), (kind, "during"))), logs):
         assert not files or exit_code(tmp_path, files) != 3
 
@@ -297,7 +301,8 @@ def test_no_kind_holds_a_contact_of_the_push_itself(kind):
         own = {(hosts.site_server, hosts.client), (hosts.client, hosts.management_point)}
         contacts = kind.contacts(hosts)
         assert contacts
-        assert not [one for one in contacts if (one.src, one.dst) in own and is_of_push(one, hosts)]
+        between = [contact for contact in contacts if (contact.src, contact.dst) in own]
+        assert not [contact for contact in between if is_of_push(contact, hosts)]
 
 
 def is_of_push(contact: Contact, hosts: Hosts) -> bool:
