@@ -111,8 +111,7 @@ class Kind:
 
     pushes: the pushes in it. suspect: whether it fails something by itself: a push in it is blocked, or what cannot
     be distinguished from a blocked push; suspect_in_log: whether so much is left of it in the log of a single
-    computer. guess: whether it leaves nothing but a guess about the management point where that is known by its port
-    alone.
+    computer. guess: whether it may lead to a guess about the management point, where nothing but ports is known.
     """
 
     name: str
