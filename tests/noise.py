@@ -147,7 +147,10 @@ def in_turn(contacts: Iterable[Contact], pitch: float = PITCH) -> Contacts:
 
 
 def push(src: str, dst: str, server: str, web: int, *, blocked: bool = False) -> Contacts:
-    """Return a push as a site server makes it; blocked: TCP 445 has no response, so nothing is installed."""
+    """Return a push as a site server makes it, which the client follows at once by fetching from a web server.
+
+    blocked: TCP 445 has no response, so nothing is installed.
+    """
     contacts = in_turn(
         (
             ping(src, dst),
@@ -157,8 +160,8 @@ def push(src: str, dst: str, server: str, web: int, *, blocked: bool = False) ->
         ),
         pitch=0.3,
     )
-    fetches = () if blocked else (tcp(dst, server, web), tcp(dst, server, web))
-    return [*contacts, *(replace(fetch, at=1.5 + place) for place, fetch in enumerate(fetches))]
+    fetches = () if blocked else in_turn([tcp(dst, server, web)] * 2)
+    return [*contacts, *(replace(fetch, at=contacts[-1].at + 0.01 + fetch.at) for fetch in fetches)]
 
 
 def scan(src: str, dst: str, how: str, ports: Iterable[int] = SCANNED) -> Contacts:
@@ -232,6 +235,11 @@ def _same_client(hosts: Hosts, *, blocked: bool) -> Contacts:
 
 def _elsewhere(hosts: Hosts, *, blocked: bool) -> Contacts:
     return push(hosts.stranger(90), hosts.stranger(91), hosts.stranger(92), hosts.web, blocked=blocked)
+
+
+def _two_elsewhere(hosts: Hosts) -> Contacts:
+    pushes = [push(hosts.stranger(90), hosts.stranger(client), hosts.stranger(92), hosts.web) for client in (91, 93)]
+    return [replace(contact, at=contact.at + begin) for begin, contacts in enumerate(pushes) for contact in contacts]
 
 
 def _file_sharing(hosts: Hosts) -> Contacts:
@@ -314,6 +322,11 @@ KINDS: tuple[Kind, ...] = (
         "push of a second site server to another client",
         lambda h: _elsewhere(h, blocked=False),
         lambda h: (Push(h.stranger(90), h.stranger(91), blocked=False),),
+    ),
+    Kind(
+        "pushes of a second site server to two other clients",
+        _two_elsewhere,
+        lambda h: tuple(Push(h.stranger(90), h.stranger(client), blocked=False) for client in (91, 93)),
     ),
     Kind(
         "blocked push of a second site server to another client",
