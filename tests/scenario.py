@@ -31,6 +31,7 @@ CONVERSATIONS = {
     "SF": "S <SA A 5PA <5PA A FA <FA A",
     "S1": "S <SA A 5PA <5PA A",
     "REJ": "S <RA",
+    "half-open": "S <SA R",
     "mid-stream": "5PA <5PA A",
     "mid-stream one way": "5PA 5PA 5PA",
     "one-sided": "S A 5PA FA",
