@@ -51,6 +51,8 @@ class KeptFlow(NamedTuple):
     end: int
     frames_src: int
     frames_dst: int
+    payload_src: int
+    payload_dst: int
     syn: int
     syn_ack: int
     rst: int
