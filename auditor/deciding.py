@@ -46,15 +46,15 @@ def not_reached(services: Mapping[RpcService, Decided]) -> frozenset[str]:
 
 def on_other_services(chosen: Finding, services: Mapping[RpcService, Decided]) -> str:
     """Return why a port of another service that was open later does not take back what was chosen."""
-    own = next(service for service, (finding, _) in services.items() if finding is chosen)
-    later = [
-        (finding.time_ns, service, finding)
+    later = {
+        finding.time_ns: (finding, service)
         for service, (finding, _) in services.items()
         if finding.verdict in r.GOOD and finding.clock == chosen.clock and finding.time_ns > chosen.time_ns
-    ]
+    }
     if chosen.verdict not in r.BAD or not later:
         return ""
-    _, service, finding = max(later, key=lambda one: one[:2])
+    finding, service = later[max(later)]
+    own = next(service for service, decided in services.items() if decided[0] is chosen)
     if own.interface and service.interface:
         return f" TCP {finding.port} was {finding.verdict} later, but for another RPC interface ({service.interface})."
     return (

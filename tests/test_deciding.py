@@ -1,0 +1,77 @@
+"""Which finding decides where two logs have clocks of their own, so that nothing shows which came later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from logs import log
+
+import auditor
+from auditor.report import RequirementVerdict
+
+Verdict = Callable[..., RequirementVerdict]
+ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20"}
+
+
+@pytest.fixture
+def verdict(tmp_path: Path) -> Verdict:
+    """Return how to evaluate a requirement by logs ("TIME ACTION PORT FLAGS" a row), each with a clock of its own."""
+
+    def verdict(requirement: str, *logs: list[str]) -> RequirementVerdict:
+        paths = [tmp_path / f"{number}.log" for number, _ in enumerate(logs)]
+        for path, rows in zip(paths, logs, strict=True):
+            path.write_bytes(log(*map(row, rows)))
+        method = auditor.audit(*paths, roles=ROLES, dissect=False).clients[0].method("client-push")
+        return next(one for one in method.requirements if one.row == requirement)
+
+    return verdict
+
+
+def row(text: str) -> str:
+    time, action, port, flags = text.split()
+    source_port = 50000 + int(time.replace(":", "")) % 10_000
+    return f"2023-11-14 {time} {action} TCP 10.0.0.5 10.0.0.20 {source_port} {port} 52 {flags} 7 0 8192 - - - RECEIVE"
+
+
+LATE = "08:00:00 DROP 445 RA"  # of a connection that was there before
+STOPPED = "08:00:01 DROP 445 S"
+THROUGH = "09:00:02 ALLOW 445 -"
+UNSURE = "Another source says {}, but which was later cannot be told"
+
+
+def test_two_logs_that_show_nothing_show_nothing_together(verdict):
+    assert verdict("smb", [LATE], [LATE.replace("08", "10")]).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_drop_counts_more_than_what_was_let_through(verdict, order):
+    smb = verdict("smb", *[[STOPPED], [THROUGH]][::order])
+    assert (smb.verdict, smb.changed) == ("blocked", None)
+    assert UNSURE.format("allowed") in smb.explanation
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_log_that_shows_nothing_does_not_speak_against_another(verdict, order):
+    smb = verdict("smb", *[[LATE], [THROUGH]][::order])
+    assert smb.verdict == "allowed"
+    assert "Another source" not in smb.explanation
+
+
+def test_logs_that_agree_say_so_without_a_word(verdict):
+    smb = verdict("smb", [STOPPED], [STOPPED.replace("08", "10")])
+    assert smb.verdict == "blocked"
+    assert "Another source" not in smb.explanation
+
+
+def test_what_one_log_shows_of_the_time_before_is_told(verdict):
+    smb = verdict("smb", [STOPPED, THROUGH], [THROUGH.replace("09", "10")])
+    assert (smb.verdict, smb.changed.before, smb.changed.after) == ("allowed", "blocked", "allowed")
+
+
+def test_of_another_clock_no_port_was_open_later(verdict):
+    mapper = "08:00:00 ALLOW 135 -"
+    dynamic = verdict("rpc-dynamic", [mapper, "08:00:01 DROP 49700 S"], [mapper, "09:00:00 ALLOW 49701 -"])
+    assert dynamic.verdict == "blocked"
+    assert "later" not in dynamic.explanation
