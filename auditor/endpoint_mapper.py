@@ -85,8 +85,8 @@ class DynamicPorts:
 
     def counted(self, findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
         """Return the findings that count for a push, and those of a port scan, which do not."""
-        likely = [_unless_guessed(finding, self._traffic) for finding in findings]
-        return without_scan(likely, self.service, self._ruleset.fixed_dynamic_ports)
+        counted = [_as_likely(finding) if self._is_guess(finding) else finding for finding in findings]
+        return without_scan(counted, self.service, self._ruleset.fixed_dynamic_ports)
 
     def service(self, finding: Finding) -> RpcService:
         """Return what the port of a finding was assigned to."""
@@ -121,6 +121,14 @@ class DynamicPorts:
                 elif after_mapper:
                     old.add(port)
         return _on_early_ports(sorted(usual)) + _on_old_ports(sorted(old))
+
+    def _is_guess(self, finding: Finding) -> bool:
+        """Return whether nothing but the number of a blocked port ties it to the push."""
+        if finding.verdict != r.BLOCKED or self.service(finding).interface:
+            return False
+        return all(
+            attempt.row is not None and self._traffic.tells_only_drops(attempt.source) for attempt in finding.attempts
+        )
 
     def _in_range(self, attempt: Attempt) -> bool:
         """Return whether an attempt is at a dynamic port of any version of Windows that has no other meaning.
@@ -234,14 +242,13 @@ def _scanned(burst: Sequence[Finding]) -> list[Finding]:
 
 
 def _bursts(findings: Sequence[Finding]) -> list[list[Finding]]:
-    """Return findings with those together that one computer caused in quick succession, by each clock."""
+    """Return findings with those together that came in quick succession, by each clock."""
     bursts: list[list[Finding]] = []
-    latest: dict[tuple[object, ...], list[Finding]] = {}
+    latest: dict[int | None, list[Finding]] = {}
     for finding in findings:
-        key = (finding.clock, *((finding.attempts[0].src, finding.attempts[0].dst) if finding.attempts else ()))
-        burst = latest.get(key)
+        burst = latest.get(finding.clock)
         if burst is None or finding.time_ns - burst[-1].time_ns > AFTER_ENDPOINT_MAPPER_NS:
-            burst = latest[key] = []
+            burst = latest[finding.clock] = []
             bursts.append(burst)
         burst.append(finding)
     return bursts
@@ -284,14 +291,8 @@ def _tried(ports: Sequence[int]) -> str:
     return f"TCP {listed}{f' and {more:,} more' if more > 0 else ''} {verb} tried"
 
 
-def _unless_guessed(finding: Finding, traffic: Traffic) -> Finding:
-    """Return a finding as likely if nothing but the port ties it to the push: its log holds only drops."""
-    rows = [attempt for attempt in finding.attempts if attempt.row is not None and not traffic.handed_out(attempt)]
-    guessed = rows and len(rows) == len(finding.attempts)
-    if not guessed or not all(traffic.tells_only_drops(attempt.source) for attempt in rows):
-        return finding
-    if finding.verdict != r.BLOCKED:
-        return finding
+def _as_likely(finding: Finding) -> Finding:
+    """Return a block of a port that only its number ties to the push: its log holds nothing but drops."""
     text = f"{finding.text} That it is an RPC port is taken from its number: what was let through is not logged."
     return replace(finding, confidence=r.LIKELY, text=text)
 

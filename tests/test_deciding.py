@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from logs import log
+from packets import pcap
+from scenario import scene
 
 import auditor
 from auditor.report import RequirementVerdict
@@ -75,3 +77,13 @@ def test_of_another_clock_no_port_was_open_later(verdict):
     dynamic = verdict("rpc-dynamic", [mapper, "08:00:01 DROP 49700 S"], [mapper, "09:00:00 ALLOW 49701 -"])
     assert dynamic.verdict == "blocked"
     assert "later" not in dynamic.explanation
+
+
+def test_a_response_says_more_than_that_a_firewall_let_a_later_attempt_through(tmp_path, write):
+    tried = ["0 10.0.0.5:50001 > 10.0.0.20:445/tcp S0", "60 10.0.0.5:50002 > 10.0.0.20:445/tcp SF"]
+    path = tmp_path / "pfirewall.log"
+    path.write_bytes(log(row("22:15:20 ALLOW 445 -")))  # 120 s after the capture began
+    report = auditor.audit(write(pcap(scene(tried))), path, roles=ROLES, tz="UTC", dissect=False)
+    smb = report.clients[0].requirement("client-push/smb")
+    assert (smb.verdict, smb.changed.before, smb.changed.after) == ("open", "blocked", "open")
+    assert smb.changed.after_time.endswith("22:14:20.000000Z")
