@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from auditor import report as r
@@ -19,7 +19,7 @@ def by_service(findings: Sequence[Finding], service_of: ServiceOf) -> dict[RpcSe
     by_service: dict[RpcService, list[Finding]] = defaultdict(list)
     for finding in findings:
         by_service[service_of(finding)].append(finding)
-    return {service: _by_clock(by_service[service], _latest) for service in sorted(by_service)}
+    return {service: _by_clock(by_service[service]) for service in sorted(by_service)}
 
 
 def worst_service(services: Mapping[RpcService, Decided]) -> Decided:
@@ -65,8 +65,6 @@ def on_other_services(chosen: Finding, services: Mapping[RpcService, Decided]) -
 
 def best_port(findings: list[Finding]) -> Decided:
     """Judge each of the documented ports by itself; one that is open decides, since any one of them will do."""
-    if len(findings) == 1:
-        return findings[0], None
     decided = _by_port(findings)
     good = [one for one in decided if one[0].verdict in r.GOOD]
     decisive = [one for one in decided if one[0].decides]
@@ -75,15 +73,14 @@ def best_port(findings: list[Finding]) -> Decided:
 
 
 def _by_port(findings: list[Finding]) -> list[Decided]:
-    """Return what decides for each port of each host that was tried."""
-    by_port: dict[tuple[int, str], list[Finding]] = defaultdict(list)
+    """Return what decides for each port that was tried."""
+    by_port: dict[int, list[Finding]] = defaultdict(list)
     for finding in findings:
-        host = finding.attempts[0].dst if finding.attempts else ""
-        by_port[finding.port or 0, host].append(finding)
-    return [_by_clock(found, _latest) for _, found in sorted(by_port.items())]
+        by_port[finding.port or 0].append(finding)
+    return [_by_clock(by_port[port]) for port in sorted(by_port)]
 
 
-def _by_clock(findings: list[Finding], decide: Callable[[list[Finding]], Decided]) -> Decided:
+def _by_clock(findings: list[Finding]) -> Decided:
     """Decide by each clock for itself; where they cannot be compared, nobody knows which is the latest.
 
     A stop then counts more than what went well, so that nothing is called fine that may not be.
@@ -91,9 +88,7 @@ def _by_clock(findings: list[Finding], decide: Callable[[list[Finding]], Decided
     clocks: dict[int | None, list[Finding]] = defaultdict(list)
     for finding in findings:
         clocks[finding.clock].append(finding)
-    decided = [decide(found) for found in clocks.values()]
-    if len(decided) == 1:
-        return decided[0]
+    decided = [_latest(of_clock) for of_clock in clocks.values()]
     decisive = [one for one in decided if one[0].decides] or decided
     bad = [one for one in decisive if one[0].verdict in r.BAD]
     chosen, change = (bad or decisive)[0]

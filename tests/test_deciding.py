@@ -19,7 +19,7 @@ ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20"}
 
 @pytest.fixture
 def verdict(tmp_path: Path) -> Verdict:
-    """Return how to evaluate a requirement by logs ("TIME ACTION PORT FLAGS" a row), each with a clock of its own."""
+    """Return how to evaluate a requirement by logs ("TIME ACTION PORT FLAGS [PATH]" a row), each with its own clock."""
 
     def verdict(requirement: str, *logs: list[str]) -> RequirementVerdict:
         paths = [tmp_path / f"{number}.log" for number, _ in enumerate(logs)]
@@ -32,14 +32,15 @@ def verdict(tmp_path: Path) -> Verdict:
 
 
 def row(text: str) -> str:
-    time, action, port, flags = text.split()
+    time, action, port, flags, path = [*text.split(), "RECEIVE"][:5]
     source_port = 50000 + int(time.replace(":", "")) % 10_000
-    return f"2023-11-14 {time} {action} TCP 10.0.0.5 10.0.0.20 {source_port} {port} 52 {flags} 7 0 8192 - - - RECEIVE"
+    return f"2023-11-14 {time} {action} TCP 10.0.0.5 10.0.0.20 {source_port} {port} 52 {flags} 7 0 8192 - - - {path}"
 
 
 LATE = "08:00:00 DROP 445 RA"  # of a connection that was there before
 STOPPED = "08:00:01 DROP 445 S"
 THROUGH = "09:00:02 ALLOW 445 -"
+LET_OUT = "07:00:00 ALLOW 445 - SEND"
 UNSURE = "Another source says {}, but which was later cannot be told"
 
 
@@ -77,6 +78,10 @@ def test_of_another_clock_no_port_was_open_later(verdict):
     dynamic = verdict("rpc-dynamic", [mapper, "08:00:01 DROP 49700 S"], [mapper, "09:00:00 ALLOW 49701 -"])
     assert dynamic.verdict == "blocked"
     assert "later" not in dynamic.explanation
+
+
+def test_what_left_its_sender_says_more_than_a_late_packet(verdict):
+    assert verdict("smb", [LET_OUT, LATE.replace("RA", "RA SEND")]).verdict == "allowed"
 
 
 def test_a_response_says_more_than_that_a_firewall_let_a_later_attempt_through(tmp_path, write):

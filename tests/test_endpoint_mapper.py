@@ -297,6 +297,12 @@ def test_a_scan_in_a_log_of_drops_only_is_no_push(tmp_path):
     assert dynamic(of_log(tmp_path, [row(3 + n, "DROP", 49700 + n) for n in range(17)])).verdict == "not-observed"
 
 
+def test_a_block_that_a_capture_shows_as_well_is_not_taken_from_its_number(tmp_path, write):
+    lines = [f"2 {SERVER}:40002 > {CLIENT}:135/tcp SF", at(3, 49700, "S0"), "until 20"]
+    found = dynamic(of_log(tmp_path, [row(3, "DROP", 49700)], write(pcap(scene(lines)))))
+    assert (found.verdict, found.confidence) == ("blocked", "proven")
+
+
 def test_one_scan_that_two_sources_saw_is_one(tmp_path, write):
     lines = [f"2 {SERVER}:40002 > {CLIENT}:135/tcp SF", *(at(3 + n, 49700 + n, "S0") for n in range(16)), "until 40"]
     rows = [row(2, "ALLOW", 135), *(row(3 + n, "DROP", 49700 + n) for n in range(16))]
@@ -321,6 +327,13 @@ def test_data_that_comes_after_the_attempt_assigned_nothing(read):
     assert verdict(10) == "not-observed"
     assert verdict(30) == "not-observed"
     assert verdict(33) == "refused"
+
+
+def test_a_connection_to_the_endpoint_mapper_lasts_until_its_last_packet(read):
+    words = talk(f"{SERVER}:50001 > {CLIENT}:135", "S <SA A 5PA <5PA A FA <FA A")
+    mapper = [At(20 * place, packet) for place, packet in enumerate(words)]  # for 160 s
+    for second, verdict in ((219, "refused"), (221, "not-observed")):
+        assert dynamic(audit_packets(read, [*mapper, *scene([at(second, 49700, "REJ")])])).verdict == verdict
 
 
 def audit_packets(read: Read, packets: list[At]) -> Report:
