@@ -122,10 +122,9 @@ def _change(before: Finding, after: Finding) -> r.Change:
 
 def _latest_push(services: Collection[Decided]) -> list[Decided]:
     """Return the services of the latest push: ports are assigned anew for each."""
-    ordered = sorted(services, key=lambda decided: decided[0].time_ns)
-    push = ordered[-1:]
-    for decided in reversed(ordered[:-1]):
-        if push[0][0].time_ns - decided[0].time_ns > AFTER_ENDPOINT_MAPPER_NS:
-            break
-        push.insert(0, decided)
+    push: list[Decided] = []
+    for decided in sorted(services, key=lambda decided: decided[0].time_ns):
+        if push and decided[0].time_ns - push[-1][0].time_ns > AFTER_ENDPOINT_MAPPER_NS:
+            push = []
+        push.append(decided)
     return push
