@@ -55,6 +55,7 @@ class Attempt:
     reversed: the flow's originator is unknown (no SYN) and this reads it the other way round. answer: as in the flow
     table. events, errors: the packets that say so; of a log the events are rows, with lines for frames. row: None of
     captures. identifier: of a ping in a capture, else 0. stands_for: how many attempts like it were put together.
+    payload_src, payload_dst: bytes that each side sent above TCP or UDP; 0 in logs, which do not count them.
     """
 
     source: int
@@ -76,6 +77,8 @@ class Attempt:
     row: Row | None = None
     identifier: int = 0
     stands_for: int = 1
+    payload_src: int = 0
+    payload_dst: int = 0
 
     @property
     def port_text(self) -> str:
@@ -116,6 +119,29 @@ class Attempt:
             if not kept or event.time_ns - kept[-1].time_ns >= SAME_PACKET_NS:
                 kept.append(event)
         return kept
+
+    @property
+    def has_data(self) -> bool:
+        """Whether both sides sent data; a direction that was not captured at all is left out of account."""
+        directions = ((self.frames_src, self.payload_src), (self.frames_dst, self.payload_dst))
+        return any(payload for _, payload in directions) and all(
+            payload or not frames for frames, payload in directions
+        )
+
+    @property
+    def data_since_ns(self) -> int:
+        """When both sides had sent data, the start of the attempt where the events do not show it."""
+        first: dict[bool, int] = {}
+        for event in self.events:
+            if event.what == "data":
+                first.setdefault(event.from_src, event.time_ns)
+        return max(first.values()) if len(first) == 2 else self.start_ns
+
+    @property
+    def from_middle(self) -> bool:
+        """Whether the capture begins in the middle of this connection, so that who began it is unknown."""
+        captured = {event.what for event in self.events} if self.protocol == "tcp" and self.row is None else set()
+        return bool(captured) and captured.isdisjoint(("SYN", "SYN-ACK"))
 
     @property
     def _all_syns(self) -> list[Event]:
@@ -252,6 +278,8 @@ def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> 
         row=None if source.kind == CAPTURE else _row(row, sent_by_src=events[0].from_src),
         identifier=source.details.identifier(flow),
         stands_for=row.get("stands_for", 1),
+        payload_src=row["payload_src"],
+        payload_dst=row["payload_dst"],
     )
 
 
@@ -285,6 +313,8 @@ def _turned(one: Attempt) -> Attempt:
         dst_port=one.src_port,
         frames_src=one.frames_dst,
         frames_dst=one.frames_src,
+        payload_src=one.payload_dst,
+        payload_dst=one.payload_src,
         reversed=True,
         events=tuple(event._replace(from_src=not event.from_src) for event in one.events),
     )

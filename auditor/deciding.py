@@ -1,45 +1,86 @@
-"""Which of the findings about one requirement decides: the latest one, the worst dynamic port, the best other one."""
+"""Which finding decides: the latest of each port and RPC service; then the best port, but the worst service."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from auditor import report as r
+from auditor.endpoint_mapper import AFTER_ENDPOINT_MAPPER_NS, RpcService, ServiceOf
 from auditor.findings import Finding
-
-AFTER_ENDPOINT_MAPPER_NS = 60_000_000_000  # a dynamic port is used soon after it was handed out
+from auditor.said import SERVICE_CONTROLLER
 
 Decided = tuple[Finding, r.Change | None]
 
 
-def worst_port(findings: list[Finding]) -> Decided:
-    """Return what decides about dynamic ports: in the latest push, one that is blocked, since each was to be used."""
-    return _by_clock(findings, _worst_of_latest_push) if len(findings) > 1 else (findings[0], None)
+def by_service(findings: Sequence[Finding], service_of: ServiceOf) -> dict[RpcService, Decided]:
+    """Return what decides for each RPC service whose dynamic port was tried: the latest says whether it is reached."""
+    by_service: dict[RpcService, list[Finding]] = defaultdict(list)
+    for finding in findings:
+        by_service[service_of(finding)].append(finding)
+    return {service: _by_clock(by_service[service]) for service in sorted(by_service)}
+
+
+def worst_service(services: Mapping[RpcService, Decided]) -> Decided:
+    """Return what decides about dynamic ports: a service that is not reached, since a push calls each of them.
+
+    Another service that is reached later takes nothing back, in whichever push. The service controller comes last: a
+    push can do without its port.
+    """
+    bad = {service: decided for service, decided in services.items() if decided[0].verdict in r.BAD}
+    if bad:
+        needed = [decided for service, decided in bad.items() if service.interface != SERVICE_CONTROLLER]
+        latest = _latest_push(needed or bad.values())
+        return max(latest, key=lambda decided: (decided[0].confidence == r.PROVEN, decided[0].time_ns))
+    good = [decided for decided in services.values() if decided[0].verdict in r.GOOD]
+    sure = [decided for decided in good if decided[0].decides]
+    latest = _latest_push(sure or good or services.values())
+    return max(latest, key=lambda decided: (decided[0].verdict == r.ALLOWED, bool(decided[1]), decided[0].time_ns))
+
+
+def not_reached(services: Mapping[RpcService, Decided]) -> frozenset[str]:
+    """Return the interfaces whose ports are not reached; an empty one stands for those that are unknown."""
+    return frozenset(service.interface for service, (finding, _) in services.items() if finding.verdict in r.BAD)
+
+
+def on_other_services(chosen: Finding, services: Mapping[RpcService, Decided]) -> str:
+    """Return why a port of another service that was open later does not take back what was chosen."""
+    later = {
+        finding.time_ns: (finding, service)
+        for service, (finding, _) in services.items()
+        if finding.verdict in r.GOOD and finding.clock == chosen.clock and finding.time_ns > chosen.time_ns
+    }
+    if chosen.verdict not in r.BAD or not later:
+        return ""
+    finding, service = later[max(later)]
+    own = next(service for service, decided in services.items() if decided[0] is chosen)
+    if own.interface and service.interface:
+        return f" TCP {finding.port} was {finding.verdict} later, but for another RPC interface ({service.interface})."
+    return (
+        f" TCP {finding.port} was {finding.verdict} later. The sources do not show that it belongs to the same RPC "
+        f"interface, so TCP {chosen.port} still counts as {chosen.verdict}."
+    )
 
 
 def best_port(findings: list[Finding]) -> Decided:
     """Judge each of the documented ports by itself; one that is open decides, since any one of them will do."""
-    if len(findings) == 1:
-        return findings[0], None
-    decided = by_port(findings)
+    decided = _by_port(findings)
     good = [one for one in decided if one[0].verdict in r.GOOD]
     decisive = [one for one in decided if one[0].decides]
     sure = [one for one in good if one[0].decides]
     return max(sure or decisive or good or decided, key=lambda one: one[0].time_ns)
 
 
-def by_port(findings: list[Finding]) -> list[Decided]:
-    """Return what decides for each port of each host that was tried."""
-    by_port: dict[tuple[int, str], list[Finding]] = defaultdict(list)
+def _by_port(findings: list[Finding]) -> list[Decided]:
+    """Return what decides for each port that was tried."""
+    by_port: dict[int, list[Finding]] = defaultdict(list)
     for finding in findings:
-        host = finding.attempts[0].dst if finding.attempts else ""
-        by_port[finding.port or 0, host].append(finding)
-    return [_by_clock(found, _latest) for _, found in sorted(by_port.items())]
+        by_port[finding.port or 0].append(finding)
+    return [_by_clock(by_port[port]) for port in sorted(by_port)]
 
 
-def _by_clock(findings: list[Finding], decide: Callable[[list[Finding]], Decided]) -> Decided:
+def _by_clock(findings: list[Finding]) -> Decided:
     """Decide by each clock for itself; where they cannot be compared, nobody knows which is the latest.
 
     A stop then counts more than what went well, so that nothing is called fine that may not be.
@@ -47,9 +88,7 @@ def _by_clock(findings: list[Finding], decide: Callable[[list[Finding]], Decided
     clocks: dict[int | None, list[Finding]] = defaultdict(list)
     for finding in findings:
         clocks[finding.clock].append(finding)
-    decided = [decide(found) for found in clocks.values()]
-    if len(decided) == 1:
-        return decided[0]
+    decided = [_latest(of_clock) for of_clock in clocks.values()]
     decisive = [one for one in decided if one[0].decides] or decided
     bad = [one for one in decisive if one[0].verdict in r.BAD]
     chosen, change = (bad or decisive)[0]
@@ -81,30 +120,11 @@ def _change(before: Finding, after: Finding) -> r.Change:
     return r.Change(before.verdict, times[0], after.verdict, times[1])
 
 
-def _worst_of_latest_push(findings: list[Finding]) -> Decided:
-    pushes = _pushes(findings)
-    worst = [_worst(push) for push in pushes]
-    decisive = [number for number, one in enumerate(worst) if one.decides]
-    latest = decisive[-1] if decisive else len(worst) - 1
-    good = worst[latest].verdict in r.GOOD
-    before = [worst[number] for number in decisive[:-1] if (worst[number].verdict in r.GOOD) != good]
-    if before:
-        return worst[latest], _change(before[-1], worst[latest])
-    return _latest([one for one in pushes[latest] if one.port == worst[latest].port])
-
-
-def _worst(push: list[Finding]) -> Finding:
-    decided = [one for one, _ in by_port(push)]
-    bad = [one for one in decided if one.verdict in r.BAD]
-    good = [one for one in decided if one.verdict in r.GOOD]
-    return (bad or good or decided)[0]
-
-
-def _pushes(findings: list[Finding]) -> list[list[Finding]]:
-    """Return the attempts at dynamic ports, those of one push together: ports are handed out anew for each."""
-    pushes: list[list[Finding]] = []
-    for finding in findings:
-        if not pushes or finding.time_ns - pushes[-1][-1].time_ns > AFTER_ENDPOINT_MAPPER_NS:
-            pushes.append([])
-        pushes[-1].append(finding)
-    return pushes
+def _latest_push(services: Collection[Decided]) -> list[Decided]:
+    """Return the services of the latest push: ports are assigned anew for each."""
+    push: list[Decided] = []
+    for decided in sorted(services, key=lambda decided: decided[0].time_ns):
+        if push and decided[0].time_ns - push[-1][0].time_ns > AFTER_ENDPOINT_MAPPER_NS:
+            push = []
+        push.append(decided)
+    return push

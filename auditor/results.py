@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from auditor import report as r
+from auditor.endpoint_mapper import mapper_port
 from auditor.ruleset import Method, Ruleset, SiteRules
 from auditor.ruleset_lint import CLIENT
 from auditor.said import SERVICE_CONTROLLER
@@ -15,23 +16,26 @@ BEST_FIRST = (r.WORKS, r.ALLOWED, r.UNPROVEN)
 def excused_of(
     method: Method,
     verdicts: Iterable[r.RequirementVerdict],
-    interfaces_of: Callable[[r.RequirementVerdict], set[str]],
+    interfaces_of: Callable[[r.RequirementVerdict], Collection[str]],
 ) -> frozenset[str]:
     """Return the dynamic requirements that are stopped and do not matter.
 
     If the service controller is the only interface whose port is stopped, the caller falls back to the named pipe on
-    SMB after a time-out of 21 seconds (Microsoft: "Services and RPC/TCP"), provided that SMB is open.
+    SMB after a time-out of 21 seconds (Microsoft: "Services and RPC/TCP"), provided that SMB is open. SMB is the TCP
+    port of the client that is not the endpoint mapper's.
     """
     dynamic = {one.id for one in method.requirements if one.dynamic}
     if not dynamic:
         return frozenset()
-    fixed = {one.id for one in method.requirements if one.protocol == "tcp" and one.to_role == "client"} - dynamic
+    mappers = {(mapper_port(one, method),) for one in dynamic}
+    pushed = [one for one in method.requirements if one.protocol == "tcp" and one.to_role == "client"]
+    smb = {one.id for one in pushed if one.id not in dynamic and one.ports not in mappers}
     judged = list(verdicts)
-    pipe = any(one.id in fixed and one.verdict in r.GOOD for one in judged)
+    pipe = any(one.id in smb and one.verdict in r.GOOD for one in judged)
     return frozenset(
         one.id
         for one in judged
-        if one.id in dynamic and one.verdict in r.BAD and pipe and interfaces_of(one) == {SERVICE_CONTROLLER}
+        if one.id in dynamic and one.verdict in r.BAD and pipe and set(interfaces_of(one)) == {SERVICE_CONTROLLER}
     )
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from itertools import accumulate
 from typing import NamedTuple
 
 from auditor import report as r
@@ -15,10 +12,10 @@ from auditor.all_flows import AllFlows
 from auditor.attempts import Attempt, Traffic
 from auditor.clocks import Clocks
 from auditor.conversation import NOTHING_SAID, Conversation, conversation
-from auditor.deciding import AFTER_ENDPOINT_MAPPER_NS, best_port, by_port, worst_port
+from auditor.deciding import best_port, by_service, not_reached, on_other_services, worst_service
+from auditor.endpoint_mapper import DynamicPorts, on_scan
 from auditor.findings import Finding, Witness
 from auditor.firewall_rules import rule_name
-from auditor.joining import CLOCKS_DIFFER_NS
 from auditor.limits import limitations
 from auditor.listening import Heard
 from auditor.recommend import recommend
@@ -32,10 +29,8 @@ from auditor.sources.log_rows import LET_THROUGH
 from auditor.sources.source import Source
 from auditor.vantage import clock_notes, where_stopped
 
-AFTER_MAPPER_IN_LOG_NS = 300_000_000_000  # a connection to the endpoint mapper may stay for minutes
 MOST_NAMED = 3  # hosts, in a sentence
 MOST_EVIDENCE = 6
-SERVICES_PROGRAM = "\\services.exe"  # in which the service controller runs
 MOST_OTHERS = 3  # hosts of the same role of which a verdict tells besides its own
 
 
@@ -115,22 +110,11 @@ def _summary(source: Source) -> r.SourceSummary:
     )
 
 
-class _Talks:
-    """Connections of one host to the endpoint mapper of another, to be asked whether one was shortly before."""
+class _Tried(NamedTuple):
+    """The findings that concern one requirement, and those of a port scan, which do not count."""
 
-    def __init__(self, talks: Sequence[Attempt], clocks: Clocks) -> None:
-        timed = sorted((clocks.begin(one), one.end_ns - one.start_ns, one.row is not None) for one in talks)
-        self._logged = any(logged for _, _, logged in timed)
-        self._begins = [begin for begin, _, _ in timed]
-        ends = [begin + (0 if logged else lasted) for begin, lasted, logged in timed]
-        self._ends = list(accumulate(ends, max))  # the latest end of all that began by then
-
-    def soon_before(self, attempt: Attempt, begin: int) -> bool:
-        """Tell whether an attempt came soon after; a log tells when a connection began, not its end."""
-        logged = self._logged or attempt.row is not None
-        place = bisect_right(self._begins, begin + (CLOCKS_DIFFER_NS if logged else 0))
-        after = AFTER_MAPPER_IN_LOG_NS if logged else AFTER_ENDPOINT_MAPPER_NS
-        return place > 0 and begin <= self._ends[place - 1] + after
+    findings: list[Finding]
+    scanned: list[Finding]
 
 
 class _Shown(NamedTuple):
@@ -165,9 +149,9 @@ class _Judge:
         self._witness = Witness(traffic, clocks, lambda address: _role_of(address, client, cast))
         self._hosts: dict[str, list[tuple[str, ...]]] = {}
         self._shown: dict[tuple[object, ...], _Shown | str] = {}
-        self._mapper_talks: dict[tuple[str, str, str], dict[int | None, _Talks]] = {}
-        self._found: dict[tuple[object, ...], list[Finding]] = {}
-        self._stopped_ports: dict[tuple[str, str | None, str | None], set[int | None]] = {}
+        self._dynamic = DynamicPorts(traffic, clocks, rules.ruleset)
+        self._tried: dict[tuple[object, ...], _Tried] = {}
+        self._not_reached: dict[tuple[str, str | None, str | None], frozenset[str]] = {}
 
     def method(self, method: Method, site_server: str | None = None) -> r.MethodResult:
         """Return the result of one method. site_server: the one whose push is judged; those named if None."""
@@ -258,20 +242,19 @@ class _Judge:
     def _seen(self, requirement: Requirement, hosts: tuple[str, ...]) -> _Shown | str:
         """Return what is seen of a requirement, or in a sentence why nothing is."""
         sources, destinations = self._ends(requirement, hosts)
-        findings = self._findings(requirement, sources, destinations)
+        tried = self._concerning(requirement, sources, destinations)
+        findings = tried.findings
         if not findings and requirement.necessity != "informational":
             findings = self._witness.unanswered_questions(destinations)
         if not findings:
-            return self._why_not_seen(requirement, sources, destinations)
-        return self._decided(requirement, findings, sources, destinations)
+            return self._why_not_seen(requirement, sources, destinations, tried.scanned)
+        return self._decided(requirement, tried._replace(findings=findings), sources, destinations)
 
-    def _findings(
-        self, requirement: Requirement, sources: tuple[str, ...], destinations: tuple[str, ...]
-    ) -> list[Finding]:
+    def _concerning(self, requirement: Requirement, sources: tuple[str, ...], destinations: tuple[str, ...]) -> _Tried:
         """Return what the attempts show that concern a requirement; other roles may be asked for the same ports."""
         what = (requirement.protocol, requirement.ports, requirement.dynamic and requirement.method)
         key = (*what, sources, destinations)
-        if key not in self._found:
+        if key not in self._tried:
             attempts = [
                 one
                 for src in sources
@@ -280,8 +263,8 @@ class _Judge:
                 if self._concerns(requirement, one)
             ]
             findings = self._witness.findings(attempts)
-            self._found[key] = [self._unless_guessed(one) for one in findings] if requirement.dynamic else findings
-        return self._found[key]
+            self._tried[key] = _Tried(*self._dynamic.counted(findings)) if requirement.dynamic else _Tried(findings, [])
+        return self._tried[key]
 
     def _concerns(self, requirement: Requirement, attempt: Attempt) -> bool:
         if attempt.protocol != requirement.protocol:
@@ -290,98 +273,32 @@ class _Judge:
             return True
         if not requirement.dynamic:
             return attempt.dst_port in requirement.ports
-        return not attempt.reversed and self._is_dynamic(requirement, attempt)
-
-    def _is_dynamic(self, requirement: Requirement, attempt: Attempt) -> bool:
-        """Tell whether an attempt is to a port that the endpoint mapper or DCOM handed out, or may be.
-
-        A port that was handed out to a COM class that no push activates (MMC, PLA) is not one. Where the announcement
-        cannot be read, only port and time tell: the port lies in the dynamic range of today's
-        Windows (in that of old versions many other services listen), and the same two hosts spoke at the endpoint
-        mapper shortly before.
-        """
-        assigned = self._traffic.is_push_port(attempt)
-        if assigned is not None:
-            return assigned
-        port = attempt.dst_port
-        if port is None or port in self._ruleset.fixed_ports or not self._ruleset.is_usual_dynamic(port):
-            return False
-        asked = self._asked_mapper(requirement, attempt.src, attempt.dst)
-        if not asked:
-            return attempt.row is not None and self._traffic.tells_only_drops(attempt.source)
-        clock = self._clocks.clock(attempt)
-        if clock not in asked or len(asked) > 1:
-            return True  # clocks that cannot be compared: it may have been shortly before
-        return asked[clock].soon_before(attempt, self._clocks.begin(attempt))
-
-    def _unless_guessed(self, finding: Finding) -> Finding:
-        """Return a finding as likely if nothing but the port ties it to the push: its log holds only drops."""
-        rows = [one for one in finding.attempts if one.row is not None and not self._traffic.handed_out(one)]
-        guessed = rows and len(rows) == len(finding.attempts)
-        if not guessed or not all(self._traffic.tells_only_drops(one.source) for one in rows):
-            return finding
-        if finding.verdict != r.BLOCKED:
-            return finding
-        text = f"{finding.text} That it is an RPC port is taken from its number: what was let through is not logged."
-        return replace(finding, confidence=r.LIKELY, text=text)
-
-    def _asked_mapper(self, requirement: Requirement, src: str, dst: str) -> dict[int | None, _Talks]:
-        """Return by each clock when one host spoke at the other's endpoint mapper; looked up once for each pair."""
-        key = (requirement.id, src, dst)
-        if key not in self._mapper_talks:
-            mapper = self._mapper_port(requirement)
-            by_clock: dict[int | None, list[Attempt]] = defaultdict(list)
-            for one in self._traffic.between(src, dst):
-                if one.protocol == "tcp" and one.dst_port == mapper and one.response in ("answered", "one-way"):
-                    by_clock[self._clocks.clock(one)].append(one)
-            self._mapper_talks[key] = {clock: _Talks(found, self._clocks) for clock, found in by_clock.items()}
-        return self._mapper_talks[key]
-
-    def _mapper_port(self, requirement: Requirement) -> int | None:
-        """Return the endpoint mapper's port: the fixed TCP row that goes before the dynamic one in its method."""
-        before: int | None = None
-        for other in self._ruleset.method(requirement.method).requirements:
-            if other.id == requirement.id:
-                return before
-            if other.protocol == "tcp" and len(other.ports) == 1:
-                before = other.ports[0]
-        return before
+        return not attempt.reversed and self._dynamic.includes(requirement, attempt)
 
     # deciding
 
-    def _interfaces(self, verdict: r.RequirementVerdict) -> set[str]:
-        """Return the interfaces of the dynamic ports of a requirement that were stopped."""
-        pair = (verdict.source.address, verdict.destination.address)
-        stopped = self._stopped_ports.get((verdict.id, *pair), ())
-        by_program = {
-            SERVICE_CONTROLLER
-            for one in self._traffic.between(pair[0] or "", pair[1] or "")
-            if one.row and one.dst_port in stopped and one.row.program.endswith(SERVICES_PROGRAM)
-        }
-        return by_program | {
-            one.interface
-            for said in self._traffic.said
-            for one in said.handed_out
-            if one.server == pair[1] and one.port in stopped
-        }
+    def _interfaces(self, verdict: r.RequirementVerdict) -> frozenset[str]:
+        """Return the interfaces whose dynamic ports are not reached, an empty one for those that are unknown."""
+        return self._not_reached.get((verdict.id, verdict.source.address, verdict.destination.address), frozenset())
 
     def _decided(
-        self, requirement: Requirement, findings: list[Finding], sources: Sequence[str], destinations: Sequence[str]
+        self, requirement: Requirement, tried: _Tried, sources: Sequence[str], destinations: Sequence[str]
     ) -> _Shown:
-        chosen, changed = worst_port(findings) if requirement.dynamic else best_port(findings)
+        findings = tried.findings
+        services = by_service(findings, self._dynamic.service) if requirement.dynamic else {}
+        chosen, changed = worst_service(services) if services else best_port(findings)
+        besides = on_other_services(chosen, services) + on_scan(tried.scanned) if services else ""
         chosen = self._placed(requirement, chosen)
         tried_by = chosen.attempts[0] if chosen.attempts else None
         pair = (tried_by.src, tried_by.dst) if tried_by else (_one(sources), _one(destinations))
-        if requirement.dynamic:
-            stopped = {one.port for one, _ in by_port(findings) if one.verdict in r.BAD}
-            self._stopped_ports[requirement.id, *pair] = stopped
+        self._not_reached[requirement.id, *pair] = not_reached(services)
         attempts = [one for finding in findings for one in finding.attempts]
         told = conversation(attempts, self._traffic) if chosen.verdict in r.GOOD else NOTHING_SAID
         # Never left out: what proves the verdict, what failed for good.
         needed = dict.fromkeys([*chosen.evidence, *told.evidence])
         rest = dict.fromkeys(one for finding in reversed(findings) for one in finding.evidence if one not in needed)
         evidence = [*needed, *list(rest)[: max(0, MOST_EVIDENCE - len(needed))]]
-        tried = {finding.port for finding in findings if finding.port is not None}
+        ports = {finding.port for finding in findings if finding.port is not None}
         timed = [one for one in findings if one.clock == chosen.clock]
         local = chosen.clock is not None
         return _Shown(
@@ -389,12 +306,12 @@ class _Judge:
             told=told,
             source=r.End(requirement.from_role, pair[0]),
             destination=r.End(requirement.to_role, pair[1]),
-            ports=tuple(sorted(tried)) if requirement.dynamic else requirement.ports,
+            ports=tuple(sorted(ports)) if requirement.dynamic else requirement.ports,
             changed=changed,
             attempts=sum(finding.tries for finding in findings),
             first_time=r.utc_text(min(one.time_ns for one in timed), local=local),
             last_time=r.utc_text(max(one.end_ns for one in timed), local=local),
-            explanation=" ".join(filter(None, (chosen.text + _told_change(changed), told.text))),
+            explanation=" ".join(filter(None, (chosen.text + _told_change(changed) + besides, told.text))),
             evidence=tuple(sorted(evidence, key=_in_order)),
         )
 
@@ -465,7 +382,13 @@ class _Judge:
         found = where_stopped(finding.attempts, self._traffic, requirement.to_role)
         return replace(finding, blocked_at=found[0], text=f"{finding.text} {found[1]}") if found else finding
 
-    def _why_not_seen(self, requirement: Requirement, sources: Sequence[str], destinations: Sequence[str]) -> str:
+    def _why_not_seen(
+        self,
+        requirement: Requirement,
+        sources: Sequence[str],
+        destinations: Sequence[str],
+        scanned: Sequence[Finding],
+    ) -> str:
         unknown = [
             role for role, found in ((requirement.from_role, sources), (requirement.to_role, destinations)) if not found
         ]
@@ -476,25 +399,8 @@ class _Judge:
         ends = f"from {first_of(sources, MOST_NAMED)} to {first_of(destinations, MOST_NAMED)}"
         text = f"No attempt {ends}{ports} is in these sources."
         if requirement.dynamic:
-            return text + self._old_ports(requirement, sources, destinations)
+            return text + on_scan(scanned) + self._dynamic.not_counted(requirement, sources, destinations, scanned)
         return text + self._other_ports(requirement, sources, destinations)
-
-    def _old_ports(self, requirement: Requirement, sources: Sequence[str], destinations: Sequence[str]) -> str:
-        """Return a hint on ports that old versions of Windows hand out, where many other services listen too."""
-        tried = {
-            one.dst_port
-            for src in sources
-            for dst in destinations
-            for one in self._traffic.between(src, dst)
-            if one.protocol == "tcp" and not one.reversed and one.dst_port and self._asked_mapper(requirement, src, dst)
-        }
-        old = sorted(port for port in tried - self._ruleset.fixed_ports if self._ruleset.is_dynamic(port))
-        if not old:
-            return ""
-        return (
-            f" TCP {', '.join(map(str, old[:3]))} was tried, in the range of versions before Windows Vista: it counts "
-            "only where a capture shows that the endpoint mapper handed it out."
-        )
 
     def _other_ports(self, requirement: Requirement, sources: Sequence[str], destinations: Sequence[str]) -> str:
         """Return a hint when the two talk, but at another port than the documented one."""

@@ -6,6 +6,7 @@ A line is "SECOND WHO/PROTOCOL OUTCOME", "SECOND HOST asks HOST [once|answered]"
     1 [fd00::5]:50000 > [fd00::20]:445/tcp SF        2 10.0.0.5:50001 > 10.0.0.20:135/udp silent
     3 10.0.0.5 asks 10.0.0.20                        until 30
 
+Ports "49152-49160" are that many lines, one 10 ms after the other, each from a port of its own.
 What is silent is tried three times (0, 1 and 3 seconds later), "twice" or "once". `ERRORS` are outcomes too, with
 "by HOST" behind them; "icmp 3/10 by HOST" says type and code itself, "alone" leaves out the packet it is about, and
 "answer prohibited by HOST" is about the SYN-ACK, which is nowhere else in the capture.
@@ -24,14 +25,18 @@ from packets import At, arp, echo, icmp_error, neighbour, talk, tcp, turned, udp
 
 TRIES = {"": (0, 1, 3), " twice": (0, 1), " once": (0,)}
 STEP = 0.001  # between the packets of one conversation
+NEXT_PORT = 0.01  # between the attempts at a range of ports
 SECOND_LOOK = 0.0002  # until a router shows a packet again
 BYSTANDER = "192.0.2.8:5353 > 192.0.2.9:5353"
 
 CONVERSATIONS = {
     "SF": "S <SA A 5PA <5PA A FA <FA A",
     "S1": "S <SA A 5PA <5PA A",
-    "REJ": "S <RA",
+    "handshake": "S <SA A FA <FA A",
+    "handshake reset": "S <SA A R",
     "half-open": "S <SA R",
+    "unanswered request": "S <SA A 5PA <A",
+    "REJ": "S <RA",
     "mid-stream": "5PA <5PA A",
     "mid-stream one way": "5PA 5PA 5PA",
     "one-sided": "S A 5PA FA",
@@ -46,6 +51,9 @@ FLOW = re.compile(
     r"(?P<at>[\d.]+) (?P<who>\S+ > \S+)/(?P<protocol>tcp|udp|icmp) (?P<outcome>.+?)(?P<twice> seen twice)?"
 )
 NEIGHBOURS = re.compile(r"(?P<at>[\d.]+) (?P<asker>\S+) asks (?P<target>\S+)(?P<how>| once| answered)")
+PORTS = re.compile(
+    r"(?P<at>[\d.]+) (?P<src>\S+):(?P<src_port>\d+) > (?P<dst>\S+):(?P<low>\d+)-(?P<high>\d+)/(?P<rest>.+)"
+)
 UNTIL = re.compile(r"until (?P<at>[\d.]+)")
 ERROR = re.compile(
     r"(?P<answer>answer )?(icmp (?P<kind>\d+)/(?P<code>\d+)|(?P<word>\w+)) by (?P<sender>\S+)(?P<alone> alone)?"
@@ -54,7 +62,20 @@ ERROR = re.compile(
 
 def scene(lines: Iterable[str]) -> list[At]:
     """Return the packets of all lines in order of time."""
-    return sorted((packet for line in lines for packet in _packets(line)), key=lambda one: one.seconds)
+    each = (single for line in lines for single in _single(line))
+    return sorted((packet for line in each for packet in _packets(line)), key=lambda one: one.seconds)
+
+
+def _single(line: str) -> list[str]:
+    """Return a line for each port of a range."""
+    if not (found := PORTS.fullmatch(line)):
+        return [line]
+    low, high = int(found["low"]), int(found["high"])
+    return [
+        f"{float(found['at']) + NEXT_PORT * place:.2f} {found['src']}:{int(found['src_port']) + place} > "
+        f"{found['dst']}:{port}/{found['rest']}"
+        for place, port in enumerate(range(low, high + 1))
+    ]
 
 
 def _packets(line: str) -> list[At]:

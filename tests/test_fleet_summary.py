@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import log
+from packets import pcap
+from scenario import scene
 from test_scenes import SCENES
 
 import auditor
@@ -227,6 +229,47 @@ def test_a_summary_of_any_log_is_judged_like_the_log(tmp_path_factory, rows):
     told = judging.report("", entries, bench, ("auditor", "")).client("10.0.1.1").method("client-push")
     assert [_outcome(one) for one in told.requirements] == [_outcome(one) for one in whole.requirements]
     assert told.result == whole.result
+
+
+def judged_both_ways(source: Path) -> list[list[object]]:
+    """Return what the audit of a source, and of its summary, says of the push."""
+    roles = {"site-server": (SERVER,), "client": ("10.0.1.1",)}
+    asking = Asking(RULES, Site(roles=roles), methods_of(RULES, ()))
+    bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts((), [""], asking.question))
+    whole = auditor.audit(source, roles=roles, dissect=False).client().method("client-push")
+    entries = summarise(source, roles=roles).entries
+    told = judging.report("", entries, bench, ("auditor", "")).client("10.0.1.1").method("client-push")
+    return [[one.result, *map(_outcome, one.requirements)] for one in (whole, told)]
+
+
+def any_capture() -> st.SearchStrategy[list[str]]:
+    """Lines of pushes, port scans and whatever else reaches the endpoint mapper of one computer."""
+    ports = st.sampled_from(("445", "135", "135", "49700", "49701", "1025", "50000-50020", "51000-51008"))
+    how = st.sampled_from(("SF", "REJ", "S0 once", "handshake", "half-open", "mid-stream", "one-sided"))
+    return st.lists(st.tuples(st.integers(0, 300), ports, how), min_size=1, max_size=12).map(
+        lambda drawn: [
+            f"{second} {SERVER}:{40000 + 100 * number} > 10.0.1.1:{port}/tcp {outcome}"
+            for number, (second, port, outcome) in enumerate(drawn)
+        ]
+    )
+
+
+@given(any_capture())
+@settings(max_examples=60)
+def test_a_summary_of_any_capture_is_judged_like_the_capture(write, lines):
+    whole, told = judged_both_ways(write(pcap(scene(lines))))
+    assert told == whole
+
+
+def test_a_scan_in_the_middle_of_very_many_attempts_is_still_one(write):
+    """Of such a middle little is kept."""
+    opening = [f"0 {SERVER}:40000 > 10.0.1.1:135/tcp SF"]
+    pings = [f"{1 + n / 100} {SERVER}:{20001 + n} > 10.0.1.1:445/tcp REJ" for n in range(70)]
+    scan = [f"{20 + n / 10} {SERVER}:{30000 + 100 * n} > 10.0.1.1:50000-50039/tcp REJ" for n in range(3)]
+    after = [f"{50 + n / 100} {SERVER}:{21001 + n} > 10.0.1.1:445/tcp REJ" for n in range(200)]
+    whole, told = judged_both_ways(write(pcap(scene([*opening, *pings, *scan, *after]))))
+    assert [one[0] for one in told[1:] if "port scan" in one[-1]] == ["not-observed"]
+    assert [one[0] for one in whole[1:] if "port scan" in one[-1]] == ["not-observed"]
 
 
 def test_of_many_attempts_that_are_alike_few_are_kept_and_all_are_counted(tmp_path):

@@ -56,6 +56,7 @@ class Case:
     attempts: dict[str, int] = field(default_factory=dict)
     tried_ports: dict[str, list[int]] = field(default_factory=dict)
     says: dict[str, str] = field(default_factory=dict)  # requirement: words of its explanation
+    omits: dict[str, str] = field(default_factory=dict)  # requirement: words that its explanation does not have
     frames: dict[str, list[list[int]]] = field(default_factory=dict)  # requirement: frames of each piece of evidence
     needs: dict[str, str] = field(default_factory=dict)  # method: words of what it still needs
 
@@ -135,6 +136,8 @@ def test_verdicts(case, write, tmp_path):
     assert {name: list(requirement(client, name).ports) for name in case.tried_ports} == case.tried_ports
     for name, words in case.says.items():
         assert words in requirement(client, name).explanation
+    for name, words in case.omits.items():
+        assert words not in requirement(client, name).explanation
     assert {
         name: [list(one.frames) for one in requirement(client, name).evidence] for name in case.frames
     } == case.frames

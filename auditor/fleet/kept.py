@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from auditor.addresses import is_public
 from auditor.contacts import Contact, contacts_of
+from auditor.endpoint_mapper import MOST_PORTS_OF_PUSH
 from auditor.flow_table import MISSING, FlowTable, is_among
 from auditor.flows import Asked, Event, OneSided
 from auditor.given_roles import Given
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from auditor.log_flows import LocalAddress
 
 FIRST_AND_LAST = 4  # of many attempts that are alike, as many of the first and of the last
+DYNAMIC_FIRST_AND_LAST = 3 * MOST_PORTS_OF_PUSH + 1  # a port scan is still one, even if it tries each port three times
 AT_BEGIN, AT_END = 64, 192  # attempts between a site server and a client that are kept whatever they are
 MOST_PAIRS = 256  # of hosts in one source; beyond that those that say least are left out, and told
 MOST_EVENTS = 16
@@ -54,6 +56,8 @@ class KeptFlow(NamedTuple):
     end: int
     frames_src: int
     frames_dst: int
+    payload_src: int
+    payload_dst: int
     syn: int
     syn_ack: int
     rst: int
@@ -288,10 +292,11 @@ def _folded(flows: Iterable[tuple[int, Alike]]) -> dict[int, int]:
     for number, one in flows:
         groups[one].append(number)
     kept: dict[int, int] = {}
-    for numbers in groups.values():
-        between = max(0, len(numbers) - 2 * FIRST_AND_LAST)
-        kept |= dict.fromkeys(numbers[:FIRST_AND_LAST] + numbers[FIRST_AND_LAST + between :], 1)
-        kept[numbers[:FIRST_AND_LAST][-1]] += between
+    for alike, numbers in groups.items():
+        few = DYNAMIC_FIRST_AND_LAST if alike.dst_port == DYNAMIC else FIRST_AND_LAST
+        between = max(0, len(numbers) - 2 * few)
+        kept |= dict.fromkeys(numbers[:few] + numbers[few + between :], 1)
+        kept[numbers[:few][-1]] += between
     return kept
 
 

@@ -1,0 +1,313 @@
+"""Dynamic RPC ports: which attempts are at ports that the endpoint mapper assigned, and for which RPC interface."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from itertools import accumulate, product
+from typing import NamedTuple
+
+from auditor import report as r
+from auditor.attempts import Attempt, Traffic
+from auditor.clocks import Clocks
+from auditor.findings import Finding
+from auditor.joining import CLOCKS_DIFFER_NS, together
+from auditor.ruleset import Method, Requirement, Ruleset
+from auditor.said import SERVICE_CONTROLLER
+
+AFTER_ENDPOINT_MAPPER_NS = 60_000_000_000  # a dynamic port is used soon after it was assigned
+AFTER_MAPPER_IN_LOG_NS = 300_000_000_000  # a connection to the endpoint mapper may stay for minutes
+# Distinct ports. A push calls a handful of interfaces (svcctl, winreg, IOXIDResolver, WMI), and a Windows computer
+# listens on about ten dynamic ports in all; a port scan tries hundreds.
+MOST_PORTS_OF_PUSH = 16
+MOST_PORTS_LISTED = 3
+SERVICES_PROGRAM = "\\services.exe"  # in which the Service Control Manager runs
+ESTABLISHED = ("answered", "one-way")  # a log shows one direction of each connection
+
+
+class RpcService(NamedTuple):
+    """What a dynamic port was assigned to: an RPC interface; where that is unknown, the port stands for it."""
+
+    interface: str
+    port: int = 0
+
+
+ServiceOf = Callable[[Finding], RpcService]
+
+
+class Conversations:
+    """Connections to an endpoint mapper, by one clock."""
+
+    def __init__(self, attempts: Sequence[Attempt], clocks: Clocks) -> None:
+        timed = sorted((_begin(attempt, clocks), _end(attempt, clocks)) for attempt in attempts)
+        self._logged = any(attempt.row is not None for attempt in attempts)
+        self._begins = [begin for begin, _ in timed]
+        self._ends = list(accumulate((end for _, end in timed), max))  # the latest end of all that began by then
+
+    def soon_before(self, attempt: Attempt, begin_ns: int) -> bool:
+        """Return whether an attempt came soon after a connection; a log has the begin of a connection, not its end."""
+        logged = self._logged or attempt.row is not None
+        place = bisect_right(self._begins, begin_ns + (CLOCKS_DIFFER_NS if logged else 0))
+        after_ns = AFTER_MAPPER_IN_LOG_NS if logged else AFTER_ENDPOINT_MAPPER_NS
+        return place > 0 and begin_ns <= self._ends[place - 1] + after_ns
+
+
+class DynamicPorts:
+    """Attempts at dynamic RPC ports in the traffic of an audit."""
+
+    def __init__(self, traffic: Traffic, clocks: Clocks, ruleset: Ruleset) -> None:
+        self._traffic = traffic
+        self._clocks = clocks
+        self._ruleset = ruleset
+        self._conversations: dict[tuple[str, str, str], dict[int | None, Conversations]] = {}
+        self._interfaces: dict[tuple[str, str], dict[int, set[str]]] = {}
+
+    def includes(self, requirement: Requirement, attempt: Attempt) -> bool:
+        """Return whether an attempt is at a port that the endpoint mapper or DCOM assigned, or may have assigned.
+
+        A port assigned to a COM class that no push activates (MMC, PLA) is not one of the push.
+        Where the assignment cannot be read, port and time decide: the port is in the dynamic range of current Windows
+        versions (in that of old versions many other services listen), and the same two computers exchanged data at the
+        endpoint mapper soon before.
+        """
+        assigned = self._traffic.is_push_port(attempt)
+        if assigned is not None:
+            return assigned
+        if not self._in_usual_range(attempt):
+            return False
+        conversations = self._at_mapper(requirement, attempt.src, attempt.dst)
+        if not conversations:
+            return attempt.row is not None and self._traffic.tells_only_drops(attempt.source)
+        clock = self._clocks.clock(attempt)
+        if clock not in conversations or len(conversations) > 1:
+            return True  # clocks that cannot be compared: it may have been soon before
+        return conversations[clock].soon_before(attempt, self._clocks.begin(attempt))
+
+    def counted(self, findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
+        """Return the findings that count for a push, and those of a port scan, which do not."""
+        counted = [_as_likely(finding) if self._is_guess(finding) else finding for finding in findings]
+        return without_scan(counted, self.service, self._ruleset.fixed_dynamic_ports)
+
+    def service(self, finding: Finding) -> RpcService:
+        """Return what the port of a finding was assigned to."""
+        assigned = [named.interface for attempt in finding.attempts if (named := self._traffic.handed_out(attempt))]
+        if assigned:
+            return RpcService(min(assigned))
+        if any(map(_is_service_control_manager, finding.attempts)):
+            return RpcService(SERVICE_CONTROLLER)
+        port = finding.port or 0
+        known = self._by_port(finding.attempts[0]).get(port, set()) if finding.attempts else set()
+        return RpcService(next(iter(known))) if len(known) == 1 else RpcService("", port)
+
+    def not_counted(
+        self,
+        requirement: Requirement,
+        sources: Sequence[str],
+        destinations: Sequence[str],
+        scanned: Sequence[Finding],
+    ) -> str:
+        """Return sentences on ports of the dynamic ranges that were tried and do not count, besides those of a scan."""
+        left_out = {finding.port for finding in scanned}
+        usual: set[int] = set()
+        old: set[int] = set()
+        for src, dst in product(sources, destinations):
+            after_mapper = bool(self._at_mapper(requirement, src, dst))
+            for attempt in self._traffic.between(src, dst):
+                port = attempt.dst_port
+                if port is None or port in left_out or attempt.reversed or not self._in_range(attempt):
+                    continue
+                if self._in_usual_range(attempt):
+                    usual.add(port)
+                elif after_mapper:
+                    old.add(port)
+        return _on_early_ports(sorted(usual)) + _on_old_ports(sorted(old))
+
+    def _is_guess(self, finding: Finding) -> bool:
+        """Return whether nothing but the number of a blocked port ties it to the push."""
+        if finding.verdict != r.BLOCKED or self.service(finding).interface:
+            return False
+        return all(
+            attempt.row is not None and self._traffic.tells_only_drops(attempt.source) for attempt in finding.attempts
+        )
+
+    def _in_range(self, attempt: Attempt) -> bool:
+        """Return whether an attempt is at a dynamic port of any version of Windows that has no other meaning.
+
+        Of a connection that was captured from its middle, the end with a dynamic port may be the one that began it: so
+        it is unless the other end has such a port as well.
+        """
+        port, fixed = attempt.dst_port, self._ruleset.fixed_ports
+        if attempt.protocol != "tcp" or port is None or port in fixed or not self._ruleset.is_dynamic(port):
+            return False
+        return not attempt.from_middle or self._ruleset.is_usual_dynamic(attempt.src_port or 0)
+
+    def _in_usual_range(self, attempt: Attempt) -> bool:
+        return self._in_range(attempt) and self._ruleset.is_usual_dynamic(attempt.dst_port or 0)
+
+    def _at_mapper(self, requirement: Requirement, src: str, dst: str) -> dict[int | None, Conversations]:
+        """Return the connections of one computer to the other's endpoint mapper by their clocks."""
+        key = (requirement.id, src, dst)
+        if key not in self._conversations:
+            port = mapper_port(requirement.id, self._ruleset.method(requirement.method))
+            self._conversations[key] = conversations(port, src, dst, self._traffic, self._clocks)
+        return self._conversations[key]
+
+    def _by_port(self, attempt: Attempt) -> dict[int, set[str]]:
+        """Return the interfaces that any source names for the ports of the attempt's destination."""
+        pair = (attempt.src, attempt.dst)
+        if pair not in self._interfaces:
+            self._interfaces[pair] = interfaces_by_port(*pair, self._traffic)
+        return self._interfaces[pair]
+
+
+def mapper_port(dynamic: str, method: Method) -> int | None:
+    """Return the endpoint mapper's port: the fixed TCP row that goes before the dynamic one (its id) in its method."""
+    before: int | None = None
+    for requirement in method.requirements:
+        if requirement.id == dynamic:
+            return before
+        if requirement.protocol == "tcp" and len(requirement.ports) == 1:
+            before = requirement.ports[0]
+    return before
+
+
+def conversations(
+    port: int | None, src: str, dst: str, traffic: Traffic, clocks: Clocks
+) -> dict[int | None, Conversations]:
+    """Return the connections after which a port may have been assigned, by their clocks.
+
+    A capture shows whether data went both ways: without data nothing was assigned, whatever a log says of the same
+    connection. A log holds no data, so there an established connection is enough.
+    """
+    at_mapper = [
+        attempt for attempt in traffic.between(src, dst) if attempt.protocol == "tcp" and attempt.dst_port == port
+    ]
+    by_clock: dict[int | None, list[Attempt]] = defaultdict(list)
+    for accounts in together(at_mapper, clocks.ahead) if at_mapper else ():
+        captured = [attempt for attempt in accounts if attempt.row is None]
+        for attempt in captured or accounts:
+            if attempt.response in ESTABLISHED and (attempt.row is not None or attempt.has_data):
+                by_clock[clocks.clock(attempt)].append(attempt)
+    return {clock: Conversations(attempts, clocks) for clock, attempts in by_clock.items()}
+
+
+def interfaces_by_port(src: str, dst: str, traffic: Traffic) -> dict[int, set[str]]:
+    """Return by port of one computer the interfaces that any source names for it."""
+    interfaces: dict[int, set[str]] = defaultdict(set)
+    for said in traffic.said:
+        for assigned in said.handed_out:
+            if assigned.server == dst:
+                interfaces[assigned.port].add(assigned.interface)
+    for attempt in traffic.between(src, dst):
+        if attempt.dst_port is not None and _is_service_control_manager(attempt):
+            interfaces[attempt.dst_port].add(SERVICE_CONTROLLER)
+    return interfaces
+
+
+def without_scan(
+    findings: Sequence[Finding], service_of: ServiceOf, bound_ports: Collection[int]
+) -> tuple[list[Finding], list[Finding]]:
+    """Return the findings that are not of a port scan, and those that are.
+
+    A scan tries more ports in quick succession than a push, without data. What responded is left out as soon as all
+    those ports are too many; what did not respond only if the ports without a response are too many by themselves, so
+    that an open port never hides a blocked one.
+
+    Args:
+        findings: in order of time.
+        service_of: a port whose interface is known is never one of a scan.
+        bound_ports: ports to which a service is bound, which are never those of a scan either.
+    """
+    probes = [
+        finding
+        for finding in findings
+        if finding.port not in bound_ports
+        and not service_of(finding).interface
+        and not any(attempt.has_data for attempt in finding.attempts)
+    ]
+    scanned = {id(finding) for burst in _bursts(probes) for finding in _scanned(burst)}
+    return (
+        [finding for finding in findings if id(finding) not in scanned],
+        [finding for finding in findings if id(finding) in scanned],
+    )
+
+
+def _scanned(burst: Sequence[Finding]) -> list[Finding]:
+    if len({finding.port for finding in burst}) <= MOST_PORTS_OF_PUSH:
+        return []
+    silent = [finding for finding in burst if finding.verdict not in r.GOOD]
+    if len({finding.port for finding in silent}) > MOST_PORTS_OF_PUSH:
+        return list(burst)
+    return [finding for finding in burst if finding.verdict in r.GOOD]
+
+
+def _bursts(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Return findings with those together that came in quick succession, by each clock."""
+    bursts: list[list[Finding]] = []
+    latest: dict[int | None, list[Finding]] = {}
+    for finding in findings:
+        burst = latest.get(finding.clock)
+        if burst is None or finding.time_ns - burst[-1].time_ns > AFTER_ENDPOINT_MAPPER_NS:
+            burst = latest[finding.clock] = []
+            bursts.append(burst)
+        burst.append(finding)
+    return bursts
+
+
+def on_scan(scanned: Sequence[Finding]) -> str:
+    """Return sentences on the ports of a scan that are left out, empty if there are none."""
+    if not scanned:
+        return ""
+    ports = sorted({finding.port for finding in scanned if finding.port is not None})
+    src = scanned[0].attempts[0].src
+    return (
+        f" {src} tried {len(ports):,} dynamic ports from TCP {ports[0]} to TCP {ports[-1]} in quick succession, as a "
+        "port scan does. They do not count: the sources do not show that the endpoint mapper assigned them."
+    )
+
+
+def _on_early_ports(ports: Sequence[int]) -> str:
+    if not ports:
+        return ""
+    return (
+        f" {_tried(ports)}, but not soon after data was exchanged with the endpoint mapper. Such a port does not "
+        "count as a dynamic RPC port."
+    )
+
+
+def _on_old_ports(ports: Sequence[int]) -> str:
+    if not ports:
+        return ""
+    return (
+        f" {_tried(ports)}, in the range of versions before Windows Vista. Such a port counts only if a capture shows "
+        "that the endpoint mapper assigned it."
+    )
+
+
+def _tried(ports: Sequence[int]) -> str:
+    listed = ", ".join(map(str, ports[:MOST_PORTS_LISTED]))
+    more = len(ports) - MOST_PORTS_LISTED
+    verb = "was" if len(ports) == 1 else "were"
+    return f"TCP {listed}{f' and {more:,} more' if more > 0 else ''} {verb} tried"
+
+
+def _as_likely(finding: Finding) -> Finding:
+    """Return a block of a port that only its number ties to the push: its log holds nothing but drops."""
+    text = f"{finding.text} That it is an RPC port is taken from its number: what was let through is not logged."
+    return replace(finding, confidence=r.LIKELY, text=text)
+
+
+def _is_service_control_manager(attempt: Attempt) -> bool:
+    return attempt.row is not None and attempt.row.program.endswith(SERVICES_PROGRAM)
+
+
+def _begin(attempt: Attempt, clocks: Clocks) -> int:
+    """Return when data had gone both ways; of a log, when the connection began."""
+    return clocks.begin(attempt) + attempt.data_since_ns - attempt.start_ns
+
+
+def _end(attempt: Attempt, clocks: Clocks) -> int:
+    lasted = attempt.end_ns - attempt.start_ns if attempt.row is None else 0
+    return clocks.begin(attempt) + lasted

@@ -1,0 +1,94 @@
+"""Which finding decides where two logs have clocks of their own, so that nothing shows which came later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from logs import log
+from packets import pcap
+from scenario import scene
+
+import auditor
+from auditor.report import RequirementVerdict
+
+Verdict = Callable[..., RequirementVerdict]
+ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20"}
+
+
+@pytest.fixture
+def verdict(tmp_path: Path) -> Verdict:
+    """Return how to evaluate a requirement by logs ("TIME ACTION PORT FLAGS [PATH]" a row), each with its own clock."""
+
+    def verdict(requirement: str, *logs: list[str]) -> RequirementVerdict:
+        paths = [tmp_path / f"{number}.log" for number, _ in enumerate(logs)]
+        for path, rows in zip(paths, logs, strict=True):
+            path.write_bytes(log(*map(row, rows)))
+        method = auditor.audit(*paths, roles=ROLES, dissect=False).clients[0].method("client-push")
+        return next(one for one in method.requirements if one.row == requirement)
+
+    return verdict
+
+
+def row(text: str) -> str:
+    time, action, port, flags, path = [*text.split(), "RECEIVE"][:5]
+    source_port = 50000 + int(time.replace(":", "")) % 10_000
+    return f"2023-11-14 {time} {action} TCP 10.0.0.5 10.0.0.20 {source_port} {port} 52 {flags} 7 0 8192 - - - {path}"
+
+
+LATE = "08:00:00 DROP 445 RA"  # of a connection that was there before
+STOPPED = "08:00:01 DROP 445 S"
+THROUGH = "09:00:02 ALLOW 445 -"
+LET_OUT = "07:00:00 ALLOW 445 - SEND"
+UNSURE = "Another source says {}, but which was later cannot be told"
+
+
+def test_two_logs_that_show_nothing_show_nothing_together(verdict):
+    assert verdict("smb", [LATE], [LATE.replace("08", "10")]).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_drop_counts_more_than_what_was_let_through(verdict, order):
+    smb = verdict("smb", *[[STOPPED], [THROUGH]][::order])
+    assert (smb.verdict, smb.changed) == ("blocked", None)
+    assert UNSURE.format("allowed") in smb.explanation
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_log_that_shows_nothing_does_not_speak_against_another(verdict, order):
+    smb = verdict("smb", *[[LATE], [THROUGH]][::order])
+    assert smb.verdict == "allowed"
+    assert "Another source" not in smb.explanation
+
+
+def test_logs_that_agree_say_so_without_a_word(verdict):
+    smb = verdict("smb", [STOPPED], [STOPPED.replace("08", "10")])
+    assert smb.verdict == "blocked"
+    assert "Another source" not in smb.explanation
+
+
+def test_what_one_log_shows_of_the_time_before_is_told(verdict):
+    smb = verdict("smb", [STOPPED, THROUGH], [THROUGH.replace("09", "10")])
+    assert (smb.verdict, smb.changed.before, smb.changed.after) == ("allowed", "blocked", "allowed")
+
+
+def test_of_another_clock_no_port_was_open_later(verdict):
+    mapper = "08:00:00 ALLOW 135 -"
+    dynamic = verdict("rpc-dynamic", [mapper, "08:00:01 DROP 49700 S"], [mapper, "09:00:00 ALLOW 49701 -"])
+    assert dynamic.verdict == "blocked"
+    assert "later" not in dynamic.explanation
+
+
+def test_what_left_its_sender_says_more_than_a_late_packet(verdict):
+    assert verdict("smb", [LET_OUT, LATE.replace("RA", "RA SEND")]).verdict == "allowed"
+
+
+def test_a_response_says_more_than_that_a_firewall_let_a_later_attempt_through(tmp_path, write):
+    tried = ["0 10.0.0.5:50001 > 10.0.0.20:445/tcp S0", "60 10.0.0.5:50002 > 10.0.0.20:445/tcp SF"]
+    path = tmp_path / "pfirewall.log"
+    path.write_bytes(log(row("22:15:20 ALLOW 445 -")))  # 120 s after the capture began
+    report = auditor.audit(write(pcap(scene(tried))), path, roles=ROLES, tz="UTC", dissect=False)
+    smb = report.clients[0].requirement("client-push/smb")
+    assert (smb.verdict, smb.changed.before, smb.changed.after) == ("open", "blocked", "open")
+    assert smb.changed.after_time.endswith("22:14:20.000000Z")
