@@ -19,9 +19,11 @@ from test_events import IN, native
 
 import auditor
 from auditor import verdicts
+from auditor.contacts import contacts_of, merge
+from auditor.given_roles import parse_roles
 from auditor.listening import Heard
 from auditor.report import MethodResult, Report, RequirementVerdict
-from auditor.roles import assign, parse_roles
+from auditor.roles import Cast, infer_roles
 from auditor.ruleset import SiteFacts, load_ruleset
 from auditor.said import HandedOut, Said
 from auditor.sources.source import Source
@@ -46,6 +48,12 @@ Audited = Callable[..., Report]
 Read = Callable[..., Source]
 
 
+def cast_of(sources: list[Source]) -> Cast:
+    """Return who is who, as ROLES names them."""
+    contacts = merge(contact for source in sources for contact in contacts_of(source, RULES))
+    return infer_roles(sources, RULES, parse_roles({role: (address,) for role, address in ROLES.items()}), contacts)
+
+
 def audit(read: Read, *captures: Taken) -> Report:
     """Audit captures of which it is known what the dissectors read."""
     sources = [read(pcap(scene(taken.lines))) for taken in captures]
@@ -53,7 +61,7 @@ def audit(read: Read, *captures: Taken) -> Report:
         Said(handed_out=tuple(HandedOut(CLIENT, port, name, 0, "test") for port, name in taken.assigned.items()))
         for taken in captures
     )
-    cast = assign(sources, RULES, parse_roles({role: (address,) for role, address in ROLES.items()}))
+    cast = cast_of(sources)
     return verdicts.audit(sources, RULES, cast, SiteFacts(), ["client-push"], TOOL, Heard(said, ""))
 
 
@@ -338,7 +346,7 @@ def test_a_connection_to_the_endpoint_mapper_lasts_until_its_last_packet(read):
 
 def audit_packets(read: Read, packets: list[At]) -> Report:
     sources = [read(pcap(packets))]
-    cast = assign(sources, RULES, parse_roles({role: (address,) for role, address in ROLES.items()}))
+    cast = cast_of(sources)
     return verdicts.audit(sources, RULES, cast, SiteFacts(), ["client-push"], TOOL)
 
 
