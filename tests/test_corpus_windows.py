@@ -65,7 +65,7 @@ def test_a_capture_of_one_direction_shows_nothing_refused_or_unanswered(name):
 MEANT = {
     "answered": {"answered"},
     "refused": {"refused"},
-    "no-response": {"no-response", "prohibited", "unreachable"},
+    "unanswered": {"no-response", "prohibited", "unreachable"},
     "one_sided": {"one-way"},
     "midstream": {"answered", "mid-stream"},
     "midstream_synack": {"answered"},
