@@ -127,7 +127,8 @@ def _what(packet: int, protocol: str) -> str:
 def _marks(columns: Columns, events: Columns, begin: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return what tells flows between the same ends apart: the number of the SYN, of pings the identifier."""
     icmp = columns["protocol"] == flow_table.PROTOCOLS[ICMP]
-    return np.where(icmp, columns["src_port"], events["sequence"][begin[:-1]])
+    first = np.append(events["sequence"], np.uint32(0))[begin[:-1]]  # of broken packets alone there is no event
+    return np.where(icmp, columns["src_port"], first)
 
 
 class FlowBuilder:

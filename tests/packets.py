@@ -29,6 +29,11 @@ def tcp(who: str, flags: str = "S", *, seq: int = 1000, ack: int = 0, payload: i
     return ip(who, 6, header + bytes(payload))
 
 
+def offset(packet: bytes, words: int) -> bytes:
+    """Return a TCP packet of IPv4 whose header says of itself that it is so many times four bytes long."""
+    return packet[:32] + bytes([words << 4]) + packet[33:]
+
+
 def talk(who: str, words: str) -> list[bytes]:
     """Return a TCP conversation, one packet a word, with the sequence numbers that belong to it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from packets import At, Link, arp, echo, ethernet, icmp_error, ip, neighbour, talk, tcp, told, turned, udp
+from packets import At, Link, arp, echo, ethernet, icmp_error, ip, neighbour, offset, talk, tcp, told, turned, udp
 
 from auditor import flows
 from auditor.sources import capture
@@ -209,6 +209,24 @@ def test_what_belongs_to_another_connection_is_told_as_stray(read):
     stray = tcp(turned(WHO), "SA", seq=5, ack=OLD)
     source = read([tcp(WHO), stray, *talk(WHO, "S <SA")])
     assert [event.what for event in source.details.events(0)] == ["SYN", "stray", "SYN", "SYN-ACK"]
+
+
+@pytest.mark.parametrize("words", range(5))
+@pytest.mark.parametrize("answer", ["S <SA", "S <RA", "S <A", "S <5PA"])
+def test_a_header_shorter_than_any_is_counted_and_answers_nothing(answer, words, read):
+    syn, answer = talk(WHO, answer)
+    source = read([syn, offset(answer, words), syn])
+    assert told(source.flows) == [f"{WHO}/tcp S0 no-response"]
+    assert source.flows[["frames_src", "frames_dst", "payload_dst", "syn_ack", "rst"]].values.tolist() == [
+        [2, 1, 0, 0, 0]
+    ]
+    assert [event.what for event in source.details.events(0)] == ["SYN", "SYN"]
+    assert [one.text for one in source.warnings] == ["1 frames hold a broken TCP header; they were not used."]
+
+
+def test_a_flow_of_nothing_but_broken_headers_has_no_events_and_no_answer(read):
+    source = read([icmp_error(ROUTER, 3, 13, quoting=udp(ASK)), offset(tcp(WHO), 3)])
+    assert (answers(source), source.details.events(0)) == (["mid-stream", "prohibited"], [])
 
 
 ERRORS = [
