@@ -218,14 +218,14 @@ class Witness:
         return Told(r.BLOCKED, r.PROVEN, text, frames, place, remedy)
 
     def _silence(self, attempt: Attempt, where: str) -> Told:
-        frames = _frames(attempt, ("SYN", "request", "datagram"))
+        frames = _frames(attempt, ("SYN", "request", "datagram", "stray"))
         tries, last_ns = _tries(attempt)
         if reason := self._means_nothing(attempt, tries, last_ns):
             return Told(r.INCONCLUSIVE, None, f"{where}{reason}", frames)
         count = "it" if attempt.protocol == "icmp" else f"{tries} SYN{'s' if tries > 1 else ''}"
         if self._traffic.heard(attempt.dst):
             text = f"{where}: {count} got no answer, although {attempt.dst} is there and talks otherwise."
-            return Told(r.BLOCKED, r.LIKELY, text, frames, r.UNKNOWN)
+            return Told(r.BLOCKED, r.LIKELY, text + _no_refusal(attempt), frames, r.UNKNOWN)
         if vain := self._traffic.asked_in_vain(attempt.dst):
             text = f"{where}: no answer, and nobody on the local network answers for {attempt.dst}."
             asked = next((one.frames[:2] for number, one in vain if number == attempt.source), ())
@@ -337,6 +337,12 @@ def _how_answered(attempt: Attempt) -> str:
     if attempt.protocol == "tcp" and not attempt.syns:
         return " (the capture begins in mid-connection, with data both ways)"
     return ""
+
+
+def _no_refusal(attempt: Attempt) -> str:
+    """Return a sentence on the resets that came back and refused nothing, empty if there are none."""
+    stray = _frames(attempt, ("stray",))
+    return f" The reset in frame {stray[0]} does not acknowledge the SYN, so it is no response." if stray else ""
 
 
 def _code(said: Quote) -> str:

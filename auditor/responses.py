@@ -82,10 +82,10 @@ def _judge_with_syn(answer: NDArray[Any], columns: Columns, events: Columns, own
     whose = owner[back]
     most = np.where(went_on, MAY_BE_MISSING, columns["payload_src"])
     fits = _acknowledges(events, back, opening[whose], most[whose])
-    kind = events["packet"][back]
-    reset = (kind & HAS_RST) != 0
+    reset = (events["packet"][back] & HAS_RST) != 0
     speaks = fits & ~reset
-    refuses = reset & (back > opening[whose]) & (fits | ((kind & HAS_ACK) == 0))
+    # In SYN-SENT a reset that acknowledges nothing is dropped (RFC 9293, 3.10.7.3): its sender need not know the SYN.
+    refuses = reset & (back > opening[whose]) & fits
     answer[owner[at]] = "no-response"
     answer[owner[at[(went_on | gave_up)[owner[at]]]]] = "one-way"
     answer[whose[~fits & ~reset]] = "one-way"  # the responder is there, but speaks of another connection

@@ -6,9 +6,10 @@ A line is "SECOND WHO/PROTOCOL OUTCOME", "SECOND HOST asks HOST [once|answered]"
     1 [fd00::5]:50000 > [fd00::20]:445/tcp SF        2 10.0.0.5:50001 > 10.0.0.20:135/udp silent
     3 10.0.0.5 asks 10.0.0.20                        until 30
 
-What is silent is tried three times (0, 1 and 3 seconds later), "twice" or "once". `ERRORS` are outcomes too, with
-"by HOST" behind them; "icmp 3/10 by HOST" says type and code itself, "alone" leaves out the packet it is about, and
-"answer prohibited by HOST" is about the SYN-ACK, which is nowhere else in the capture.
+What is silent, "answered in vain" or "reset without ACK" is tried three times (0, 1 and 3 seconds later), "twice" or
+"once". `ERRORS` are outcomes too, with "by HOST" behind them; "icmp 3/10 by HOST" says type and code itself, "alone"
+leaves out the packet it is about, and "answer prohibited by HOST" is about the SYN-ACK, which is nowhere else in the
+capture.
 " seen twice" at the end of a line shows each of its packets twice, as a router's own capture does. An originator's
 first sequence number follows from its port, so the same line in two captures is the same attempt. "until" adds a
 packet of hosts that have nothing to do with it.
@@ -111,7 +112,7 @@ def _tcp(who: str, outcome: str) -> list[tuple[float, bytes]]:
         packets = talk(who, _numbered(who, CONVERSATIONS[outcome]))
         return [(STEP * place, packet) for place, packet in enumerate(packets)]
     state, tries = _tries(outcome)
-    words = _one_of({"S0": "S", "answered in vain": "S <SA"}, state)
+    words = _one_of({"S0": "S", "answered in vain": "S <SA", "reset without ACK": "S <R"}, state)
     packets = talk(who, _numbered(who, " ".join([words] * len(tries))))
     times = [second + STEP * place for second in tries for place in range(len(words.split()))]
     return list(zip(times, packets, strict=True))
