@@ -165,6 +165,8 @@ class Traffic:
                 self._asked[asked.target].append((number, asked))
         for flow, row in source.table.between(self._hosts):
             one = _attempt(number, source, flow, row)
+            if _is_none(one):
+                continue
             self._attempts[one.src, one.dst].append(one)
             if one.protocol == "tcp" and not row["syn"] and not row["syn_ack"]:
                 self._attempts[one.dst, one.src].append(_turned(one))
@@ -248,6 +250,12 @@ def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> 
         identifier=source.details.identifier(flow),
         stands_for=row.get("stands_for", 1),
     )
+
+
+def _is_none(one: Attempt) -> bool:
+    """Tell whether a flow is no attempt of anybody: nothing but resets, and answers to what nobody asked."""
+    is_middle = one.row is None and one.response == "mid-stream" and not one.errors
+    return is_middle and all(event.what == "stray" for event in one.events)
 
 
 def _row(row: Mapping[str, Any], *, sent_by_src: bool) -> Row:

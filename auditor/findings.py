@@ -141,7 +141,9 @@ class Witness:
         if attempt.row is not None:
             return told_by_log(attempt, attempt.row, where, self._role_of)
         if attempt.response == "answered":
-            return Told(r.OPEN, r.PROVEN, f"{where} was answered{_how_answered(attempt)}.", _answer_frames(attempt))
+            text = f"{where} was answered{_how_answered(attempt)}."
+            # Of an answer alone, in a capture of one direction, nobody can tell what it answers.
+            return Told(r.OPEN, r.PROVEN, text, _answer_frames(attempt), weak=not attempt.frames_src)
         if telling := _telling_errors(attempt):
             return self._by_error(attempt, where, telling)
         if attempt.response == "refused":
@@ -263,7 +265,7 @@ class Witness:
         A capture that shows the answer counts more than a row about the SYN, which Windows may drop once and then let
         in; a row about the answer itself counts more than that capture.
         """
-        answered = [one for one in seen if one.verdict == r.OPEN]
+        answered = [one for one in seen if one.verdict == r.OPEN and not one.weak]
         silent = [one for one in seen if one.verdict in r.BAD]
         let_through = [one for one in seen if one.verdict == r.ALLOWED]
         let_in = [one for one in let_through if not one.weak]
@@ -280,7 +282,8 @@ class Witness:
             captured = [one for one in silent if one.attempts[0].row is None]
             return self._lost_answer(answered[0], captured[0]) if captured else answered[0]
         unanswered = [one for one in silent if one.attempts[0].row is None]
-        chosen = (proven_bad or answered or unanswered or let_in or silent or let_through or seen)[0]
+        alone = [one for one in seen if one.verdict == r.OPEN]
+        chosen = (proven_bad or answered or unanswered or alone or let_in or silent or let_through or seen)[0]
         if chosen.confidence != r.LIKELY or not let_in:
             return chosen
         passed = let_in[0].text.partition(";")[0]

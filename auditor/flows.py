@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor import conn_state, flow_table, quoted, segments
+from auditor import conn_state, flow_table, quoted, responses, segments
 from auditor.admission import Admission, Ports
 from auditor.flow_table import TABLE, Columns, FlowTable
 from auditor.neighbourhood import Asked, Neighbourhood
@@ -29,7 +29,7 @@ class Event(NamedTuple):
     """A packet that says what a flow is: its frame, time, whether the originator sent it, and what it is.
 
     what: "SYN", "SYN-ACK", "RST", "FIN", "data", "ACK", "request", "reply" or "datagram"; "stray" is what the
-    responder sent, but not to this attempt.
+    responder sent, but not to this attempt, and what answers an attempt that there was not.
     """
 
     frame: int
@@ -109,12 +109,12 @@ class Flows:
 
 
 def _what(packet: int, protocol: str) -> str:
+    if packet & conn_state.STRAY:
+        return "stray"
     if protocol == "udp":
         return "datagram"
     if protocol == "icmp":
         return "reply" if packet & conn_state.HAS_ACK else "request"
-    if packet & conn_state.STRAY:
-        return "stray"
     if packet & conn_state.HAS_SYN:
         return "SYN-ACK" if packet & conn_state.HAS_ACK else "SYN"
     if packet & conn_state.HAS_RST:
@@ -190,6 +190,7 @@ class FlowBuilder:
         self.events_dropped = sum(one.events_dropped for one in streams.values())
         parts = [flow_table.oriented(protocol, streams.pop(protocol)) for protocol in list(streams)]
         columns, events, begin = flow_table.in_order(parts)
+        responses.take_back(columns, events, begin)
         for side in ("src", "dst"):
             self._heard.add(columns[side][columns[f"frames_{side}"] > 0])
         self._heard.add(self.neighbours.spoke.numbers())

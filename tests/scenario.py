@@ -36,6 +36,8 @@ CONVERSATIONS = {
     "mid-stream one way": "5PA 5PA 5PA",
     "one-sided": "S A 5PA FA",
     "only answers": "<SA <5PA",
+    "only a SYN-ACK": "<SA",
+    "only a reset": "<RA",
 }
 ERRORS = {
     "prohibited": {4: (3, 13), 6: (1, 1)},
@@ -135,6 +137,8 @@ def _datagrams(who: str, protocol: str, outcome: str) -> list[tuple[float, bytes
     asked = _first(who, protocol)
     if outcome == "answered":
         return [(0, asked), (STEP, udp(turned(who)) if protocol == "udp" else echo(turned(who), reply=True))]
+    if outcome == "only a reply":
+        return [(0, echo(turned(who), reply=True, identifier=99))]
     state, tries = _tries(outcome)
     return [(second, _one_of({"silent": asked}, state)) for second in tries]
 

@@ -137,6 +137,11 @@ def test_a_packet_seen_twice_changes_no_answer(read):
         ("S <SA", "answered"),
         ("S <SA A 5PA <7PA FA <FA A", "answered"),
         ("<SA A", "answered"),
+        ("<SA 5PA", "answered"),
+        ("<SA", "answered"),  # nothing that the originator sends was captured
+        ("<SA <5PA", "answered"),
+        ("<SA R", "mid-stream"),  # its receiver asked nothing
+        ("A <SA", "mid-stream"),
         ("S <SA <RA", "answered"),
         ("S <RA", "refused"),
         ("S <RA S <RA S <RA", "refused"),
@@ -189,6 +194,66 @@ def test_a_reset_before_the_first_syn_refuses_nothing(read):
 def test_a_syn_ack_may_be_captured_before_its_syn(read):
     """As by two interfaces. Its number says whose answer it is, their order in the file does not."""
     assert answers(read([tcp(turned(WHO), "SA", seq=9000, ack=1001), tcp(WHO)])) == ["answered"]
+
+
+OTHER = WHO.replace("50000", "50009")
+ALONE = tcp(turned(OTHER), "SA", seq=9000, ack=1001)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        tcp(WHO),
+        tcp(WHO.replace("10.0.0.5", "10.0.0.8")),
+        udp(ASK),
+        echo(PING),
+        echo("10.0.0.1 > 10.0.0.8"),
+    ],
+    ids=["its SYN", "its SYN to another host", "a datagram", "a ping", "a ping of another host"],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_syn_ack_alone_answers_nothing_where_the_originators_packets_are(sent, first, read):
+    source = read([sent, ALONE] if first else [ALONE, sent])
+    assert sorted(answers(source)) == ["mid-stream", "no-response"]
+    alone = answers(source).index("mid-stream")
+    assert [event.what for event in source.details.events(alone)] == ["stray"]
+
+
+def test_a_broadcast_does_not_show_that_the_originators_connections_are_captured(read):
+    assert answers(read([udp("10.0.0.1:137 > 10.0.0.255:137"), ALONE])) == ["no-response", "answered"]
+
+
+def test_where_a_host_only_serves_others_its_own_connections_may_be_missing(read):
+    served = talk("10.0.0.7:50000 > 10.0.0.1:445", "<SA <5PA")
+    assert answers(read([*served, ALONE])) == ["answered", "answered"]
+
+
+def test_a_syn_ack_is_taken_up_by_what_acknowledges_it(read):
+    syn_ack = tcp(turned(WHO), "SA", seq=9000, ack=1001)
+    assert answers(read([syn_ack, tcp(WHO, "A", seq=1001, ack=9001)])) == ["answered"]
+    assert answers(read([syn_ack, tcp(WHO, "A", seq=1001, ack=5)])) == ["mid-stream"]
+
+
+def test_resets_alone_are_stray_where_the_originators_packets_are(read):
+    source = read([tcp(WHO), tcp(turned(OTHER), "RA", seq=0, ack=1001)])
+    assert answers(source) == ["no-response", "mid-stream"]
+    assert [event.what for event in source.details.events(1)] == ["stray"]
+
+
+def test_an_echo_reply_alone_answers_nothing_where_the_originators_packets_are(read):
+    other = echo(turned(PING), reply=True, identifier=9)
+    assert answers(read([echo(PING), other])) == ["no-response", "mid-stream"]
+    assert answers(read([other])) == ["answered"]
+
+
+def test_an_answer_from_another_port_or_address_answers_nothing(read):
+    port, address = WHO.replace(":445", ":8445"), WHO.replace("10.0.0.5", "10.0.0.6")
+    for wrong in (port, address):
+        answer = tcp(turned(wrong), "SA", seq=9000, ack=1001)
+        assert answers(read([tcp(WHO), answer])) == ["no-response", "mid-stream"]
+    assert answers(read([udp(ASK), udp(turned(ASK.replace(":53", ":54")))])) == ["no-response", "no-response"]
+    reply = echo("10.0.0.6 > 10.0.0.1", reply=True)
+    assert answers(read([echo(PING), reply])) == ["no-response", "mid-stream"]
 
 
 def test_a_host_that_remembers_an_old_connection_has_not_answered_the_new_one(read):
