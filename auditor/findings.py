@@ -11,7 +11,7 @@ from auditor.clocks import Clocks
 from auditor.flows import MEANING, Asked
 from auditor.joining import together
 from auditor.logged import told_by_log
-from auditor.quoted import SENT_BACK
+from auditor.quoted import SENT_BACK, telling
 from auditor.sources.packets import Quote
 
 LONG_ENOUGH_NS = 3_000_000_000  # how long an answer may take before its absence counts
@@ -144,8 +144,8 @@ class Witness:
             text = f"{where} was answered{_how_answered(attempt)}."
             # Of an answer alone, in a capture of one direction, nobody can tell what it answers.
             return Told(r.OPEN, r.PROVEN, text, _answer_frames(attempt), weak=not attempt.frames_src)
-        if telling := _telling_errors(attempt):
-            return self._by_error(attempt, where, telling)
+        if errors := _telling_errors(attempt):
+            return self._by_error(attempt, where, errors)
         if attempt.response == "refused":
             return self._reset(attempt, where)
         if attempt.response == "no-response":
@@ -182,6 +182,14 @@ class Witness:
         return Told(r.REFUSED, r.PROVEN, text, frames, self._role_of(attempt.dst), remedy)
 
     def _by_error(self, attempt: Attempt, where: str, kept: list[Quote]) -> Told:
+        told = self._as_told(attempt, where, kept)
+        if kept[-1].proves:
+            return told
+        # Who knows the ends of a connection can forge an error about it, and devices change numbers.
+        text = f"{told.text} It quotes a packet that is not in this source, so this is not proven."
+        return told._replace(confidence=r.LIKELY, text=text, weak=not attempt.frames_src)
+
+    def _as_told(self, attempt: Attempt, where: str, kept: list[Quote]) -> Told:
         said = kept[-1]
         by_itself = said.sender == attempt.dst
         sender = "that host itself" if by_itself else said.sender
@@ -217,7 +225,8 @@ class Witness:
             "rule there does not know the connection that they belong to."
         )
         place = self._role_of(attempt.dst) if itself else r.BETWEEN
-        return Told(r.BLOCKED, r.PROVEN, text, frames, place, remedy)
+        confidence = r.PROVEN if any(one.proves for one in kept) else r.LIKELY
+        return Told(r.BLOCKED, confidence, text, frames, place, remedy)
 
     def _silence(self, attempt: Attempt, where: str) -> Told:
         frames = _frames(attempt, ("SYN", "request", "datagram", "stray"))
@@ -354,12 +363,9 @@ def _code(said: Quote) -> str:
 
 def _telling_errors(attempt: Attempt) -> list[Quote]:
     """Return the ICMP errors about the packets of the host that tried, if they are what its attempt was answered by."""
+    forth = [one for one in attempt.errors if one.src == attempt.src and one.what not in SENT_BACK]
     return [
-        one
-        for one in attempt.errors
-        if one.src == attempt.src
-        and one.what not in SENT_BACK
-        and MEANING[one.version].get((one.icmp_type, one.icmp_code)) == attempt.response
+        one for one in telling(forth) if MEANING[one.version].get((one.icmp_type, one.icmp_code)) == attempt.response
     ]
 
 

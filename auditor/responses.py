@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.conn_state import HAS_ACK, HAS_DATA, HAS_FIN, HAS_RST, HAS_SYN, STRAY
-from auditor.sources.addresses import U64, among, unique
+from auditor.sending import Sending
 
 RESPONSES = ("answered", "refused", "prohibited", "unreachable", "no-response", "one-way", "mid-stream")
 NONE = -1
@@ -117,13 +117,13 @@ def _judge_with_syn(answer: NDArray[Any], columns: Columns, events: Columns, own
     return stray
 
 
-def take_back(columns: Columns, events: Columns, begin: I64) -> None:
+def take_back(columns: Columns, events: Columns, begin: I64, sending: Sending) -> None:
     """Take back the answers to what nobody asked, in flows of all protocols; they become stray.
 
     Alone in its flow an answer says that something was asked only where the source could not hold the question. Where
-    it holds what that host sends (its connections and pings to anybody, anything to the one that answers) a SYN-ACK or
-    an echo reply without the question is forged, or of before the capture; so are resets, which answer nothing then.
-    columns: src, dst, protocol, frames_src, frames_dst, syn, syn_ack, rst and response, which is changed.
+    it holds what that host sends, a SYN-ACK or an echo reply without the question is forged, or of before the capture;
+    so are resets, which answer nothing then. sending: of whom that is held; columns: src, dst, protocol, frames_src,
+    frames_dst, syn, syn_ack, rst and response, which is changed.
     """
     silent = np.flatnonzero(columns["frames_src"] == 0)
     lone = silent[columns["response"][silent] == "answered"]
@@ -133,25 +133,10 @@ def take_back(columns: Columns, events: Columns, begin: I64) -> None:
     if not len(both):
         return
     unasked = np.zeros(len(frames), np.bool_)
-    unasked[both] = _sends_here(columns, both)
+    unasked[both] = sending.holds(columns["src"][both], columns["dst"][both])
     columns["response"][lone[unasked[lone]]] = "mid-stream"
     owner = np.repeat(np.arange(len(frames)), np.diff(begin))
     at = np.flatnonzero(unasked[owner])
     kind, is_echo = events["packet"][at], columns["protocol"][owner[at]] == "icmp"
     answers = is_echo | ((kind & HAS_RST) != 0) | ((kind & (HAS_DATA | HAS_FIN)) == 0)
     events["packet"][at[answers]] |= STRAY
-
-
-def _sends_here(columns: Columns, flows: I64) -> Bools:
-    """Tell of which flows the source holds what their originators send: connections and pings, or to that responder."""
-    src, dst = columns["src"], columns["dst"]
-    forth, back = columns["frames_src"] > 0, columns["frames_dst"] > 0
-    began = unique(src[forth & (columns["protocol"] != "udp")])  # broadcasts are in captures of one direction too
-    pairs = unique(np.concatenate([_pairs(src[forth], dst[forth]), _pairs(dst[back], src[back])]))
-    found: Bools = among(src[flows], began) | among(_pairs(src[flows], dst[flows]), pairs)
-    return found
-
-
-def _pairs(src: U64, dst: U64) -> U64:
-    """Return one number for two hosts; those of IPv6 are as small as addresses that no host of IPv4 has."""
-    return (src << np.uint64(32)) | (dst & np.uint64(0xFFFFFFFF))

@@ -9,7 +9,7 @@ A line is "SECOND WHO/PROTOCOL OUTCOME", "SECOND HOST asks HOST [once|answered]"
 What is silent, "answered in vain" or "reset without ACK" is tried three times (0, 1 and 3 seconds later), "twice" or
 "once". `ERRORS` are outcomes too, with "by HOST" behind them; "icmp 3/10 by HOST" says type and code itself, "alone"
 leaves out the packet it is about, and "answer prohibited by HOST" is about the SYN-ACK, which is nowhere else in the
-capture.
+capture. An error "quoting another SYN", or "to HOST" that did not send the packet, may be forged.
 " seen twice" at the end of a line shows each of its packets twice, as a router's own capture does. An originator's
 first sequence number follows from its port, so the same line in two captures is the same attempt. "until" adds a
 packet of hosts that have nothing to do with it.
@@ -50,7 +50,8 @@ FLOW = re.compile(
 NEIGHBOURS = re.compile(r"(?P<at>[\d.]+) (?P<asker>\S+) asks (?P<target>\S+)(?P<how>| once| answered)")
 UNTIL = re.compile(r"until (?P<at>[\d.]+)")
 ERROR = re.compile(
-    r"(?P<answer>answer )?(icmp (?P<kind>\d+)/(?P<code>\d+)|(?P<word>\w+)) by (?P<sender>\S+)(?P<alone> alone)?"
+    r"(?P<answer>answer )?(icmp (?P<kind>\d+)/(?P<code>\d+)|(?P<word>\w+)) by (?P<sender>\S+)"
+    r"(?P<other> quoting another SYN)?( to (?P<receiver>\S+))?(?P<alone> alone)?"
 )
 
 
@@ -88,7 +89,7 @@ def _asking(asker: str, target: str, how: str) -> list[tuple[float, bytes]]:
 def _flow(who: str, protocol: str, outcome: str) -> list[tuple[float, bytes]]:
     if found := ERROR.fullmatch(outcome):
         answer = talk(who, _numbered(who, "S <SA"))[1] if found["answer"] else None
-        return _error(_first(who, protocol), found, answer)
+        return _error(who, _first(who, protocol), found, answer)
     if protocol == "tcp":
         return _tcp(who, outcome)
     return _datagrams(who, protocol, outcome)
@@ -100,12 +101,12 @@ def _first(who: str, protocol: str) -> bytes:
     return udp(who) if protocol == "udp" else echo(who)
 
 
-def _error(first: bytes, found: re.Match[str], answer: bytes | None) -> list[tuple[float, bytes]]:
+def _error(who: str, first: bytes, found: re.Match[str], answer: bytes | None) -> list[tuple[float, bytes]]:
     version = first[0] >> 4
     kind, code = (int(found["kind"]), int(found["code"])) if found["kind"] else _one_of(ERRORS, found["word"])[version]
-    error = icmp_error(
-        found["sender"], kind, code, quoting=answer or first, room=(28 if version == 4 else 48) + 12 * bool(answer)
-    )
+    quoted = answer or (tcp(who, seq=77_777) if found["other"] else first)
+    room = (28 if version == 4 else 48) + 12 * bool(answer)
+    error = icmp_error(found["sender"], kind, code, quoting=quoted, room=room, receiver=found["receiver"])
     return [(0, error)] if found["alone"] else [(0, first), (STEP, error)]
 
 

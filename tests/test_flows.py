@@ -328,6 +328,90 @@ def test_an_icmp_error_answers_the_flow_that_it_quotes(version, kind, code, resp
     assert (answers(source), source.flows.icmp_error.tolist()) == ([response], [f"{kind}/{code}"])
 
 
+@pytest.mark.parametrize(("version", "kind", "code", "_"), ERRORS)
+def test_an_icmp_error_to_a_third_host_tells_nothing_of_anybody(version, kind, code, _, read):
+    who, router, third = (WHO, ROUTER, "10.0.0.7") if version == 4 else (SIX, "fd00::fe", "fd00::7")
+    error = icmp_error(router, kind, code, quoting=tcp(who), room=60, receiver=third)
+    source = read([tcp(who), error])
+    assert (told(source.flows), source.flows.icmp_error.tolist()) == ([f"{who}/tcp S0 no-response"], [""])
+    assert source.tally.frames == {"ICMP errors to another host than the one whose packet they quote": 1}
+    assert len(read([error]).flows) == 0
+
+
+def test_an_icmp_error_on_both_sides_of_a_nat_is_about_the_flow_on_each(read):
+    """The device that changes the address changes the quoted one with it."""
+    public = WHO.replace("10.0.0.1", "198.51.100.1")
+    packets = [tcp(WHO), tcp(public)]
+    source = read([*packets, *(icmp_error("198.51.100.9", 3, 13, quoting=one) for one in reversed(packets))])
+    assert (answers(source), proofs(source)) == (["prohibited", "prohibited"], [[True], [True]])
+
+
+def proofs(source) -> list[list[bool]]:
+    return [[one.proves for one in source.details.errors.get(flow, ())] for flow in range(len(source.flows))]
+
+
+LAST = 2**32 - 1
+
+
+@pytest.mark.parametrize(
+    ("first", "quoted", "proves"),
+    [
+        (1000, 1000, True),
+        (1000, 1001, True),
+        (1000, 999, False),
+        (1000, 9000, False),
+        (LAST, LAST, True),
+        (LAST, 0, True),
+    ],
+)
+def test_an_icmp_error_proves_something_if_it_quotes_a_number_of_the_flow(first, quoted, proves, read):
+    error = icmp_error(ROUTER, 3, 13, quoting=tcp(WHO, seq=quoted))
+    source = read([tcp(WHO, seq=first), error])
+    assert (answers(source), proofs(source)) == (["prohibited"], [[proves]])
+
+
+def test_an_icmp_error_about_data_proves_something_if_its_number_lies_in_what_was_sent(read):
+    *packets, last = talk(WHO, "S A 100PA 100PA 100PA")
+    beyond = tcp(WHO, "PA", seq=5000)
+    errors = [icmp_error(ROUTER, 3, 13, quoting=one) for one in (last, beyond)]
+    assert proofs(read([*packets, last, *errors])) == [[True, False]]
+
+
+def test_an_icmp_error_that_quotes_too_little_proves_nothing(read):
+    source = read([tcp(WHO), icmp_error(ROUTER, 3, 13, quoting=tcp(WHO), room=24)])
+    assert (answers(source), proofs(source)) == (["prohibited"], [[False]])
+
+
+def test_an_icmp_error_that_proves_something_counts_more_than_a_later_one_that_does_not(read):
+    errors = [icmp_error(ROUTER, 3, code, quoting=tcp(WHO, seq=seq)) for code, seq in ((13, 1000), (1, 5))]
+    source = read([tcp(WHO), *errors])
+    assert (answers(source), source.flows.icmp_error.tolist()) == (["prohibited"], ["3/13"])
+
+
+def test_an_icmp_error_about_a_ping_proves_something_if_it_quotes_its_identifier(read):
+    errors = [icmp_error(ROUTER, 3, 13, quoting=echo(PING, identifier=identifier)) for identifier in (7, 8)]
+    assert proofs(read([echo(PING), *errors])) == [[True, False]]
+
+
+def test_an_icmp_error_about_a_datagram_proves_something_if_it_was_sent(read):
+    error = icmp_error(ROUTER, 3, 13, quoting=udp(ASK))
+    assert proofs(read([udp(ASK), error])) == [[True]]
+    assert proofs(read([error])) == [[True]]
+
+
+def test_an_icmp_error_about_what_is_not_in_a_source_that_should_hold_it_proves_nothing(read):
+    error = icmp_error(ROUTER, 3, 13, quoting=tcp(WHO))
+    assert proofs(read([error])) == [[True]]
+    assert proofs(read([tcp(WHO.replace("445", "135")), error])) == [[], [False]]
+
+
+@pytest.mark.parametrize(("acknowledged", "proves"), [(1001, True), (777, False)])
+def test_an_icmp_error_about_an_answer_proves_something_if_that_acknowledges_the_syn(acknowledged, proves, read):
+    answer = tcp(turned(WHO), "SA", seq=9000, ack=acknowledged)
+    source = read([tcp(WHO), icmp_error(ROUTER, 3, 13, quoting=answer, room=40)])
+    assert (answers(source), proofs(source)) == (["one-way"], [[proves]])
+
+
 def test_the_sender_of_an_icmp_error_is_known(read):
     source = read([tcp(WHO), icmp_error(ROUTER, 3, 13, quoting=tcp(WHO))])
     assert [(quote.sender, quote.frame) for quote in source.details.errors[0]] == [(ROUTER, 2)]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Met = tuple[str, str, str, int, bool, bool]  # all of judging.Contact but its time
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 VERSION_KEY, QUESTION_KEY, UNREAD_KEY = b"auditor.summary", b"auditor.question", b"auditor.unread"
 AUDITOR_KEY = b"auditor.version"
 SUFFIX = ".parquet"
@@ -55,6 +55,7 @@ QUOTE_FIELDS = {
     "frame": "int64",
     "time_ns": "int64",
     "sender": "string",
+    "receiver": "string",
     "version": "int64",
     "icmp_type": "int64",
     "icmp_code": "int64",
@@ -65,16 +66,20 @@ QUOTE_FIELDS = {
     "dst": "string",
     "dst_port": "int64",
     "sequence": "int64",
+    "acknowledged": "int64",
     "header_bytes": "int64",
+    "proves": "bool",
 }
 KEPT_FIELDS = {name: "string" if name in TEXTS else "int64" for name in (*COLUMNS, "identifier")}
 WARNING_FIELDS = {"code": "string", "text": "string"}
 ASKED_FIELDS = {"asker": "string", "target": "string"}
-MAY_LACK = frozenset(("first_ns", "last_ns", "drops", "allows", "application", "filter_origin", "sequence"))
+MAY_LACK = frozenset(
+    ("first_ns", "last_ns", "drops", "allows", "application", "filter_origin", "sequence", "acknowledged")
+)
 NEVER_EMPTY = frozenset(("events", "frames", "times_ns"))
 ADDRESSES = frozenset(
     ("addresses", "heard", "one_sided_hosts", "one_sided_pairs", "src_ip", "dst_ip", "asker", "target")
-) | {"sender", "src", "dst"}
+) | {"sender", "receiver", "src", "dst"}
 MOST = 2**53  # of bytes or rows: more are of no file, and their sum must go into the report
 COUNTS = ("size", "bytes", "records", "skipped", "understood", "drops", "allows", "stands_for")
 RANGES = dict.fromkeys(COUNTS, (0, MOST)) | dict.fromkeys(("src_port", "dst_port"), (MISSING, MOST_PORT))
