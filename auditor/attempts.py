@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -100,7 +101,7 @@ class Attempt:
         if self.row is not None:
             first_row = self.events[0]
             return first_row.sequence or None if first_row.from_src else None
-        first = self._all_syns or [event for event in self.events if event.what == "request"]
+        first = self.syns or [event for event in self.events if event.what == "request"]
         return first[0].sequence if first else None
 
     @property
@@ -110,16 +111,23 @@ class Attempt:
 
     @property
     def syns(self) -> list[Event]:
-        """The SYNs of the host that tried, each once even if it was captured twice on its way."""
-        kept: list[Event] = []
-        for event in self._all_syns:
-            if not kept or event.time_ns - kept[-1].time_ns >= SAME_PACKET_NS:
-                kept.append(event)
-        return kept
+        """The SYNs of the host that tried; one that was captured twice on its way is there twice."""
+        return [event for event in self.events if event.what == "SYN" and event.from_src]
 
     @property
-    def _all_syns(self) -> list[Event]:
-        return [event for event in self.events if event.what == "SYN" and event.from_src]
+    def tries(self) -> int:
+        """How often a SYN was sent at least: the most of them, in file order, that are far enough from each other.
+
+        So it is where several interfaces show each SYN, not quite in order, and a clock that is set back adds none.
+        """
+        ends: list[int] = []  # the earliest time at which one SYN can be the last, two, three
+        for event in self.syns:
+            place = bisect_right(ends, event.time_ns - SAME_PACKET_NS)
+            if place == len(ends):
+                ends.append(event.time_ns)
+            else:
+                ends[place] = min(ends[place], event.time_ns)
+        return len(ends)
 
     @property
     def identity(self) -> tuple[object, ...] | None:
@@ -132,7 +140,7 @@ class Attempt:
         if self.protocol == "icmp":
             asked = [event.sequence for event in self.events if event.what == "request"]
             return (self.src, self.dst, self.identifier, asked[0]) if asked else None
-        syns = self._all_syns
+        syns = self.syns
         return (self.src, self.src_port, self.dst, self.dst_port, syns[0].sequence) if syns else None
 
 
@@ -229,6 +237,7 @@ class Traffic:
 
 def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> Attempt:
     events = tuple(source.details.events(flow))
+    begin, first_frame = _begin(row, events) if source.kind == CAPTURE else (row["start"], row["first_frame"])
     return Attempt(
         source=number,
         protocol=row["protocol"],
@@ -236,12 +245,12 @@ def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> 
         src_port=_number(row["src_port"]),
         dst=row["dst_ip"],
         dst_port=_number(row["dst_port"]),
-        start_ns=row["start"],
+        start_ns=begin,
         end_ns=row["end"],
         response=row["response"],
         frames_src=row["frames_src"],
         frames_dst=row["frames_dst"],
-        first_frame=row["first_frame"],
+        first_frame=first_frame,
         stream=_number(row["stream"]),
         reversed=False,
         events=events,
@@ -250,6 +259,12 @@ def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> 
         identifier=source.details.identifier(flow),
         stands_for=row.get("stands_for", 1),
     )
+
+
+def _begin(row: Mapping[str, Any], events: Sequence[Event]) -> tuple[int, int]:
+    """Return when an attempt began, and in which frame: with its SYN, although there may be stray packets before."""
+    first = next((event for event in events if event.what == "SYN" and event.from_src), None)
+    return (first.time_ns, first.frame) if first else (row["start"], row["first_frame"])
 
 
 def _is_none(one: Attempt) -> bool:

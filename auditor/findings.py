@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from auditor import report as r
-from auditor.attempts import Attempt, Told, Traffic
+from auditor.attempts import SAME_PACKET_NS, Attempt, Told, Traffic
 from auditor.clocks import Clocks
 from auditor.flows import MEANING, Asked
 from auditor.joining import together
@@ -14,7 +14,6 @@ from auditor.logged import told_by_log
 from auditor.quoted import SENT_BACK, telling
 from auditor.sources.packets import Quote
 
-LONG_ENOUGH_NS = 3_000_000_000  # how long an answer may take before its absence counts
 MOST_FRAMES = 8
 MOST_TRIES = 3  # of which are shown beside the ICMP errors about them
 IS_IT_ON = (
@@ -65,11 +64,27 @@ class Witness:
         self._role_of = role_of
 
     def findings(self, attempts: Sequence[Attempt]) -> list[Finding]:
-        """Return one finding for each attempt, in order of time."""
+        """Return one finding for each attempt, in order of time, those of one capture in the order of its frames."""
         if not attempts:
             return []
         found = [self._joined([self._judged(one) for one in group]) for group in together(attempts, self._clocks.ahead)]
-        return sorted(found, key=lambda one: (one.time_ns, one.attempts[0].source, one.attempts[0].first_frame))
+        moments = self._moments(attempts)
+        first = [(min(moments[id(one)] for one in finding.attempts), finding.attempts[0]) for finding in found]
+        order = sorted(range(len(found)), key=lambda at: (first[at][0], first[at][1].source, first[at][1].first_frame))
+        return [found[at] for at in order]
+
+    def _moments(self, attempts: Sequence[Attempt]) -> dict[int, int]:
+        """Return by its identity when each attempt began; in a capture none before those that stand before it.
+
+        Its clock may have been set back in between.
+        """
+        moments: dict[int, int] = {}
+        latest: dict[int, int] = {}
+        for one in sorted(attempts, key=lambda one: (one.source, one.first_frame)):
+            moments[id(one)] = begin = self._clocks.begin(one)
+            if one.row is None:
+                latest[one.source] = moments[id(one)] = max(begin, latest.get(one.source, begin))
+        return moments
 
     def unanswered_questions(self, hosts: Sequence[str]) -> list[Finding]:
         """Return findings for hosts to which nothing could be sent: nobody on the local network answers for them."""
@@ -230,8 +245,8 @@ class Witness:
 
     def _silence(self, attempt: Attempt, where: str) -> Told:
         frames = _frames(attempt, ("SYN", "request", "datagram", "stray"))
-        tries, last_ns = _tries(attempt)
-        if reason := self._means_nothing(attempt, tries, last_ns):
+        tries, last_frame = _tries(attempt)
+        if reason := self._means_nothing(attempt, tries, last_frame):
             return Told(r.INCONCLUSIVE, None, f"{where}{reason}", frames)
         count = "it" if attempt.protocol == "icmp" else f"{tries} SYN{'s' if tries > 1 else ''}"
         if self._traffic.heard(attempt.dst):
@@ -244,7 +259,7 @@ class Witness:
         text = f"{where}: {count} got no answer, and nothing at all from {attempt.dst} is in these sources."
         return Told(r.NO_RESPONSE, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
 
-    def _means_nothing(self, attempt: Attempt, tries: int, last_ns: int) -> str:
+    def _means_nothing(self, attempt: Attempt, tries: int, last_frame: int) -> str:
         """Return why the silence after an attempt proves nothing, empty if it does."""
         if attempt.protocol == "udp":
             return " was not answered, which over UDP proves nothing."
@@ -252,8 +267,7 @@ class Witness:
             return f": only packets of {attempt.src} are in this source, so its silence proves nothing."
         if not attempt.frames_src:
             return ": it was not captured itself, only an ICMP error about it."
-        source_end = self._traffic.sources[attempt.source].last_ns or last_ns
-        if tries < 2 and source_end - last_ns < LONG_ENOUGH_NS:
+        if tries < 2 and last_frame > self._traffic.sources[attempt.source].outlasted_frame:
             return ": the capture ends too soon after the only attempt to say that it was not answered."
         return ""
 
@@ -395,12 +409,11 @@ def _answer_frames(attempt: Attempt) -> list[int]:
 
 
 def _tries(attempt: Attempt) -> tuple[int, int]:
-    """Return how often an unanswered attempt was made, and when last."""
+    """Return how often an unanswered attempt was made, and in which frame last."""
     if attempt.protocol == "tcp":
-        syns = attempt.syns
-        return len(syns), syns[-1].time_ns if syns else attempt.end_ns
-    again = attempt.end_ns - attempt.start_ns >= 100_000_000  # not merely one packet seen twice
-    return attempt.frames_src if again else 1, attempt.end_ns
+        return attempt.tries, attempt.syns[-1].frame if attempt.syns else attempt.first_frame
+    again = attempt.end_ns - attempt.start_ns >= SAME_PACKET_NS  # not merely one packet seen twice
+    return attempt.frames_src if again else 1, attempt.first_frame
 
 
 def display_filter(attempt: Attempt, proof: Sequence[int]) -> str:

@@ -48,6 +48,7 @@ SOURCE_FIELDS = {
     "last_ns": "int64",
     "understood": "int64",
     "clock": "string",
+    "outlasted_frame": "int64",
 }
 ENTRY_FIELDS = {"host": "string", "site": "string", "size": "int64", "modified_ns": "int64", "digest": "string"}
 EVENT_FIELDS = {"frame": "int64", "time_ns": "int64", "from_src": "bool", "what": "string", "sequence": "int64"}
