@@ -116,18 +116,19 @@ class Attempt:
 
     @property
     def tries(self) -> int:
-        """How often a SYN was sent at least: the most of them, in file order, that are far enough from each other.
+        """How often its SYN was sent, at least."""
+        return _times_sent(self.syns)
 
-        So it is where several interfaces show each SYN, not quite in order, and a clock that is set back adds none.
-        """
-        ends: list[int] = []  # the earliest time at which one SYN can be the last, two, three
-        for event in self.syns:
-            place = bisect_right(ends, event.time_ns - SAME_PACKET_NS)
-            if place == len(ends):
-                ends.append(event.time_ns)
-            else:
-                ends[place] = min(ends[place], event.time_ns)
-        return len(ends)
+    @property
+    def repeated_after_response(self) -> int:
+        """How often the SYN was sent again after it was answered, 0 if anything shows that the answer arrived."""
+        answered = next((event for event in self.events if event.what == "SYN-ACK" and not event.from_src), None)
+        if answered is None:
+            return 0
+        later = [event for event in self.events if event.from_src and event.frame > answered.frame]
+        if any(event.what != "SYN" for event in later):
+            return 0
+        return _times_sent([answered, *later]) - 1
 
     @property
     def identity(self) -> tuple[object, ...] | None:
@@ -142,6 +143,21 @@ class Attempt:
             return (self.src, self.dst, self.identifier, asked[0]) if asked else None
         syns = self.syns
         return (self.src, self.src_port, self.dst, self.dst_port, syns[0].sequence) if syns else None
+
+
+def _times_sent(same: Sequence[Event]) -> int:
+    """Return how often packets were sent at least: the most events, in file order, that are far enough apart.
+
+    So it is where several interfaces show each packet, not quite in order, and a clock that is set back adds none.
+    """
+    ends: list[int] = []  # the earliest time at which one of them can be the last of a chain, of two, of three
+    for event in same:
+        place = bisect_right(ends, event.time_ns - SAME_PACKET_NS)
+        if place == len(ends):
+            ends.append(event.time_ns)
+        else:
+            ends[place] = min(ends[place], event.time_ns)
+    return len(ends)
 
 
 class Traffic:

@@ -155,6 +155,8 @@ class Witness:
         where = self._where(attempt)
         if attempt.row is not None:
             return told_by_log(attempt, attempt.row, where, self._role_of)
+        if attempt.response == "answered" and self._is_unheard(attempt):
+            return self._unheard(attempt, where)
         if attempt.response == "answered":
             text = f"{where} was answered{_how_answered(attempt)}."
             # Of an answer alone, in a capture of one direction, nobody can tell what it answers.
@@ -172,6 +174,27 @@ class Witness:
             return Told(r.INCONCLUSIVE, None, text, _frames(attempt, ("SYN", "stray")))
         text = f"{where}: only one direction, or only the middle, of the connection was captured."
         return Told(r.INCONCLUSIVE, None, text, _frames(attempt, None))
+
+    def _is_unheard(self, attempt: Attempt) -> bool:
+        """Tell whether an answer never arrived: nothing but SYNs came after it, two or one long before the end."""
+        again = attempt.repeated_after_response
+        return again > 1 or (again == 1 and self._is_long_before_end(attempt, attempt.syns[-1].frame))
+
+    def _unheard(self, attempt: Attempt, where: str) -> Told:
+        again = attempt.repeated_after_response
+        text = (
+            f"{where}: {attempt.dst} responded (SYN-ACK), but {attempt.src} sent its SYN again {again} "
+            f"time{'s' if again > 1 else ''} and acknowledged nothing. The response does not reach it."
+        )
+        remedy = (
+            f"Find what drops the responses from {attempt.dst} to {attempt.src}: asymmetric routing, a rule that does "
+            f"not know connections, or the firewall of {attempt.src}. {attempt.port_text} is open on {attempt.dst}."
+        )
+        return Told(r.BLOCKED, r.LIKELY, text, _frames(attempt, ("SYN", "SYN-ACK")), r.UNKNOWN, remedy)
+
+    def _is_long_before_end(self, attempt: Attempt, frame: int) -> bool:
+        """Tell whether the source goes on after a frame for as long as a response may take."""
+        return frame <= self._traffic.sources[attempt.source].outlasted_frame
 
     def _where(self, attempt: Attempt) -> str:
         """Return which attempt it was, and for which interface its port was handed out."""
@@ -267,7 +290,7 @@ class Witness:
             return f": only packets of {attempt.src} are in this source, so its silence proves nothing."
         if not attempt.frames_src:
             return ": it was not captured itself, only an ICMP error about it."
-        if tries < 2 and last_frame > self._traffic.sources[attempt.source].outlasted_frame:
+        if tries < 2 and not self._is_long_before_end(attempt, last_frame):
             return ": the capture ends too soon after the only attempt to say that it was not answered."
         return ""
 
@@ -288,8 +311,9 @@ class Witness:
         A capture that shows the answer counts more than a row about the SYN, which Windows may drop once and then let
         in; a row about the answer itself counts more than that capture.
         """
-        answered = [one for one in seen if one.verdict == r.OPEN and not one.weak]
-        silent = [one for one in seen if one.verdict in r.BAD]
+        unheard = [one for one in seen if one.verdict == r.BLOCKED and one.attempts[0].response == "answered"]
+        answered = [one for one in seen if one.verdict == r.OPEN and not one.weak] + unheard
+        silent = [one for one in seen if one.verdict in r.BAD and one not in unheard]
         let_through = [one for one in seen if one.verdict == r.ALLOWED]
         let_in = [one for one in let_through if not one.weak]
         went_on = any(_went_on(one) for one in answered)
