@@ -14,6 +14,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from auditor.errors import AuditorError, MissingPackageError, OutputError, ReportError
 from auditor.fleet.hosts import Known
 from auditor.fleet.kept import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
@@ -22,7 +24,7 @@ from auditor.flow_table import MISSING
 from auditor.flows import Event, OneSided
 from auditor.neighbourhood import Asked
 from auditor.sources.packets import Quote
-from auditor.sources.source import Source
+from auditor.sources.source import CAPTURE, Source
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
 from auditor.version import VERSION
@@ -77,7 +79,7 @@ ASKED_FIELDS = {"asker": "string", "target": "string"}
 MAY_LACK = frozenset(
     ("first_ns", "last_ns", "drops", "allows", "application", "filter_origin", "sequence", "acknowledged")
 )
-NEVER_EMPTY = frozenset(("events", "frames", "times_ns"))
+NEVER_EMPTY = frozenset(("frames", "times_ns"))
 ADDRESSES = frozenset(
     ("addresses", "heard", "one_sided_hosts", "one_sided_pairs", "src_ip", "dst_ip", "asker", "target")
 ) | {"sender", "receiver", "src", "dst"}
@@ -212,9 +214,19 @@ def _checked(file: pyarrow.parquet.ParquetFile, path: Path) -> pyarrow.Table:
         table.validate(full=True)
         columns = zip(table.column_names, table.columns, strict=True)
         fault = next((fault for name, column in columns for part in column.chunks for fault in _faults(name, part)), "")
+        if not fault and _lacks_rows(table):
+            fault = "there is nothing in events"
     if fault:
         raise _broken(path, fault)
     return table
+
+
+def _lacks_rows(table: pyarrow.Table) -> bool:
+    """Tell whether a flow of a log has no row; in a capture there may be nothing but an ICMP error about it."""
+    flows = table.column("flows").combine_chunks()
+    is_log = np.array([kind != CAPTURE for kind in table.column("kind").to_pylist()], np.bool_)
+    rows = flows.flatten().field("events").value_lengths().to_numpy(zero_copy_only=False)
+    return bool(np.any(rows[np.repeat(is_log, flows.value_lengths().to_numpy(zero_copy_only=False))] == 0))
 
 
 def _faults(name: str, column: Any) -> Iterator[str]:
