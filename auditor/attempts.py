@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -103,7 +104,7 @@ class Attempt:
         if self.row is not None:
             first_row = self.events[0]
             return first_row.sequence or None if first_row.from_src else None
-        first = self._all_syns or [event for event in self.events if event.what == "request"]
+        first = self.syns or [event for event in self.events if event.what == "request"]
         return first[0].sequence if first else None
 
     @property
@@ -113,12 +114,8 @@ class Attempt:
 
     @property
     def syns(self) -> list[Event]:
-        """The SYNs of the host that tried, each once even if it was captured twice on its way."""
-        kept: list[Event] = []
-        for event in self._all_syns:
-            if not kept or event.time_ns - kept[-1].time_ns >= SAME_PACKET_NS:
-                kept.append(event)
-        return kept
+        """The SYNs of the host that tried; one that was captured twice on its way is there twice."""
+        return [event for event in self.events if event.what == "SYN" and event.from_src]
 
     @property
     def has_data(self) -> bool:
@@ -144,8 +141,20 @@ class Attempt:
         return bool(captured) and captured.isdisjoint(("SYN", "SYN-ACK"))
 
     @property
-    def _all_syns(self) -> list[Event]:
-        return [event for event in self.events if event.what == "SYN" and event.from_src]
+    def tries(self) -> int:
+        """How often its SYN was sent, at least."""
+        return _times_sent(self.syns)
+
+    @property
+    def repeated_after_response(self) -> int:
+        """How often the SYN was sent again after it was answered, 0 if anything shows that the answer arrived."""
+        answered = next((event for event in self.events if event.what == "SYN-ACK" and not event.from_src), None)
+        if answered is None:
+            return 0
+        later = [event for event in self.events if event.from_src and event.frame > answered.frame]
+        if any(event.what != "SYN" for event in later):
+            return 0
+        return _times_sent([answered, *later]) - 1
 
     @property
     def identity(self) -> tuple[object, ...] | None:
@@ -158,8 +167,23 @@ class Attempt:
         if self.protocol == "icmp":
             asked = [event.sequence for event in self.events if event.what == "request"]
             return (self.src, self.dst, self.identifier, asked[0]) if asked else None
-        syns = self._all_syns
+        syns = self.syns
         return (self.src, self.src_port, self.dst, self.dst_port, syns[0].sequence) if syns else None
+
+
+def _times_sent(same: Sequence[Event]) -> int:
+    """Return how often packets were sent at least: the most events, in file order, that are far enough apart.
+
+    So it is where several interfaces show each packet, not quite in order, and a clock that is set back adds none.
+    """
+    ends: list[int] = []  # the earliest time at which one of them can be the last of a chain, of two, of three
+    for event in same:
+        place = bisect_right(ends, event.time_ns - SAME_PACKET_NS)
+        if place == len(ends):
+            ends.append(event.time_ns)
+        else:
+            ends[place] = min(ends[place], event.time_ns)
+    return len(ends)
 
 
 class Traffic:
@@ -191,6 +215,8 @@ class Traffic:
                 self._asked[asked.target].append((number, asked))
         for flow, row in source.table.between(self._hosts):
             one = _attempt(number, source, flow, row)
+            if _is_none(one):
+                continue
             self._attempts[one.src, one.dst].append(one)
             if one.protocol == "tcp" and not row["syn"] and not row["syn_ack"]:
                 self._attempts[one.dst, one.src].append(_turned(one))
@@ -258,6 +284,7 @@ class Traffic:
 
 def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> Attempt:
     events = tuple(source.details.events(flow))
+    begin, first_frame = _begin(row, events) if source.kind == CAPTURE else (row["start"], row["first_frame"])
     return Attempt(
         source=number,
         protocol=row["protocol"],
@@ -265,12 +292,12 @@ def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> 
         src_port=_number(row["src_port"]),
         dst=row["dst_ip"],
         dst_port=_number(row["dst_port"]),
-        start_ns=row["start"],
+        start_ns=begin,
         end_ns=row["end"],
         response=row["response"],
         frames_src=row["frames_src"],
         frames_dst=row["frames_dst"],
-        first_frame=row["first_frame"],
+        first_frame=first_frame,
         stream=_number(row["stream"]),
         reversed=False,
         events=events,
@@ -281,6 +308,18 @@ def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> 
         payload_src=row["payload_src"],
         payload_dst=row["payload_dst"],
     )
+
+
+def _begin(row: Mapping[str, Any], events: Sequence[Event]) -> tuple[int, int]:
+    """Return when an attempt began, and in which frame: with its SYN, although there may be stray packets before."""
+    first = next((event for event in events if event.what == "SYN" and event.from_src), None)
+    return (first.time_ns, first.frame) if first else (row["start"], row["first_frame"])
+
+
+def _is_none(one: Attempt) -> bool:
+    """Tell whether a flow is no attempt of anybody: nothing but resets, and answers to what nobody asked."""
+    is_middle = one.row is None and one.response == "mid-stream" and not one.errors
+    return is_middle and all(event.what == "stray" for event in one.events)
 
 
 def _row(row: Mapping[str, Any], *, sent_by_src: bool) -> Row:

@@ -6,15 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from auditor import report as r
-from auditor.attempts import Attempt, Told, Traffic
+from auditor.attempts import SAME_PACKET_NS, Attempt, Told, Traffic
 from auditor.clocks import Clocks
 from auditor.flows import MEANING, Asked
 from auditor.joining import together
 from auditor.logged import told_by_log
-from auditor.quoted import SENT_BACK
+from auditor.quoted import SENT_BACK, telling
 from auditor.sources.packets import Quote
 
-LONG_ENOUGH_NS = 3_000_000_000  # how long an answer may take before its absence counts
 MOST_FRAMES = 8
 MOST_TRIES = 3  # of which are shown beside the ICMP errors about them
 IS_IT_ON = (
@@ -65,11 +64,27 @@ class Witness:
         self._role_of = role_of
 
     def findings(self, attempts: Sequence[Attempt]) -> list[Finding]:
-        """Return one finding for each attempt, in order of time."""
+        """Return one finding for each attempt, in order of time, those of one capture in the order of its frames."""
         if not attempts:
             return []
         found = [self._joined([self._judged(one) for one in group]) for group in together(attempts, self._clocks.ahead)]
-        return sorted(found, key=lambda one: (one.time_ns, one.attempts[0].source, one.attempts[0].first_frame))
+        moments = self._moments(attempts)
+        first = [(min(moments[id(one)] for one in finding.attempts), finding.attempts[0]) for finding in found]
+        order = sorted(range(len(found)), key=lambda at: (first[at][0], first[at][1].source, first[at][1].first_frame))
+        return [found[at] for at in order]
+
+    def _moments(self, attempts: Sequence[Attempt]) -> dict[int, int]:
+        """Return by its identity when each attempt began; in a capture none before those that stand before it.
+
+        Its clock may have been set back in between.
+        """
+        moments: dict[int, int] = {}
+        latest: dict[int, int] = {}
+        for one in sorted(attempts, key=lambda one: (one.source, one.first_frame)):
+            moments[id(one)] = begin = self._clocks.begin(one)
+            if one.row is None:
+                latest[one.source] = moments[id(one)] = max(begin, latest.get(one.source, begin))
+        return moments
 
     def unanswered_questions(self, hosts: Sequence[str]) -> list[Finding]:
         """Return findings for hosts to which nothing could be sent: nobody on the local network answers for them."""
@@ -140,10 +155,14 @@ class Witness:
         where = self._where(attempt)
         if attempt.row is not None:
             return told_by_log(attempt, attempt.row, where, self._role_of)
+        if attempt.response == "answered" and self._is_unheard(attempt):
+            return self._unheard(attempt, where)
         if attempt.response == "answered":
-            return Told(r.OPEN, r.PROVEN, f"{where} was answered{_how_answered(attempt)}.", _answer_frames(attempt))
-        if telling := _telling_errors(attempt):
-            return self._by_error(attempt, where, telling)
+            text = f"{where} was answered{_how_answered(attempt)}."
+            # Of an answer alone, in a capture of one direction, nobody can tell what it answers.
+            return Told(r.OPEN, r.PROVEN, text, _answer_frames(attempt), weak=not attempt.frames_src)
+        if errors := _telling_errors(attempt):
+            return self._by_error(attempt, where, errors)
         if attempt.response == "refused":
             return self._reset(attempt, where)
         if attempt.response == "no-response":
@@ -155,6 +174,27 @@ class Witness:
             return Told(r.INCONCLUSIVE, None, text, _frames(attempt, ("SYN", "stray")))
         text = f"{where}: only one direction, or only the middle, of the connection was captured."
         return Told(r.INCONCLUSIVE, None, text, _frames(attempt, None))
+
+    def _is_unheard(self, attempt: Attempt) -> bool:
+        """Tell whether an answer never arrived: nothing but SYNs came after it, two or one long before the end."""
+        again = attempt.repeated_after_response
+        return again > 1 or (again == 1 and self._is_long_before_end(attempt, attempt.syns[-1].frame))
+
+    def _unheard(self, attempt: Attempt, where: str) -> Told:
+        again = attempt.repeated_after_response
+        text = (
+            f"{where}: {attempt.dst} responded (SYN-ACK), but {attempt.src} sent its SYN again {again} "
+            f"time{'s' if again > 1 else ''} and acknowledged nothing. The response does not reach it."
+        )
+        remedy = (
+            f"Find what drops the responses from {attempt.dst} to {attempt.src}: asymmetric routing, a rule that does "
+            f"not know connections, or the firewall of {attempt.src}. {attempt.port_text} is open on {attempt.dst}."
+        )
+        return Told(r.BLOCKED, r.LIKELY, text, _frames(attempt, ("SYN", "SYN-ACK")), r.UNKNOWN, remedy)
+
+    def _is_long_before_end(self, attempt: Attempt, frame: int) -> bool:
+        """Tell whether the source goes on after a frame for as long as a response may take."""
+        return frame <= self._traffic.sources[attempt.source].outlasted_frame
 
     def _where(self, attempt: Attempt) -> str:
         """Return which attempt it was, and for which interface its port was handed out."""
@@ -180,6 +220,14 @@ class Witness:
         return Told(r.REFUSED, r.PROVEN, text, frames, self._role_of(attempt.dst), remedy)
 
     def _by_error(self, attempt: Attempt, where: str, kept: list[Quote]) -> Told:
+        told = self._as_told(attempt, where, kept)
+        if kept[-1].proves:
+            return told
+        # Who knows the ends of a connection can forge an error about it, and devices change numbers.
+        text = f"{told.text} It quotes a packet that is not in this source, so this is not proven."
+        return told._replace(confidence=r.LIKELY, text=text, weak=not attempt.frames_src)
+
+    def _as_told(self, attempt: Attempt, where: str, kept: list[Quote]) -> Told:
         said = kept[-1]
         by_itself = said.sender == attempt.dst
         sender = "that host itself" if by_itself else said.sender
@@ -215,17 +263,18 @@ class Witness:
             "rule there does not know the connection that they belong to."
         )
         place = self._role_of(attempt.dst) if itself else r.BETWEEN
-        return Told(r.BLOCKED, r.PROVEN, text, frames, place, remedy)
+        confidence = r.PROVEN if any(one.proves for one in kept) else r.LIKELY
+        return Told(r.BLOCKED, confidence, text, frames, place, remedy)
 
     def _silence(self, attempt: Attempt, where: str) -> Told:
-        frames = _frames(attempt, ("SYN", "request", "datagram"))
-        tries, last_ns = _tries(attempt)
-        if reason := self._means_nothing(attempt, tries, last_ns):
+        frames = _frames(attempt, ("SYN", "request", "datagram", "stray"))
+        tries, last_frame = _tries(attempt)
+        if reason := self._means_nothing(attempt, tries, last_frame):
             return Told(r.INCONCLUSIVE, None, f"{where}{reason}", frames)
         count = "it" if attempt.protocol == "icmp" else f"{tries} SYN{'s' if tries > 1 else ''}"
         if self._traffic.heard(attempt.dst):
             text = f"{where}: {count} got no answer, although {attempt.dst} is there and talks otherwise."
-            return Told(r.BLOCKED, r.LIKELY, text, frames, r.UNKNOWN)
+            return Told(r.BLOCKED, r.LIKELY, text + _no_refusal(attempt), frames, r.UNKNOWN)
         if vain := self._traffic.asked_in_vain(attempt.dst):
             text = f"{where}: no answer, and nobody on the local network answers for {attempt.dst}."
             asked = next((one.frames[:2] for number, one in vain if number == attempt.source), ())
@@ -233,7 +282,7 @@ class Witness:
         text = f"{where}: {count} got no answer, and nothing at all from {attempt.dst} is in these sources."
         return Told(r.NO_RESPONSE, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
 
-    def _means_nothing(self, attempt: Attempt, tries: int, last_ns: int) -> str:
+    def _means_nothing(self, attempt: Attempt, tries: int, last_frame: int) -> str:
         """Return why the silence after an attempt proves nothing, empty if it does."""
         if attempt.protocol == "udp":
             return " was not answered, which over UDP proves nothing."
@@ -241,8 +290,7 @@ class Witness:
             return f": only packets of {attempt.src} are in this source, so its silence proves nothing."
         if not attempt.frames_src:
             return ": it was not captured itself, only an ICMP error about it."
-        source_end = self._traffic.sources[attempt.source].last_ns or last_ns
-        if tries < 2 and source_end - last_ns < LONG_ENOUGH_NS:
+        if tries < 2 and not self._is_long_before_end(attempt, last_frame):
             return ": the capture ends too soon after the only attempt to say that it was not answered."
         return ""
 
@@ -263,8 +311,9 @@ class Witness:
         A capture that shows the answer counts more than a row about the SYN, which Windows may drop once and then let
         in; a row about the answer itself counts more than that capture.
         """
-        answered = [one for one in seen if one.verdict == r.OPEN]
-        silent = [one for one in seen if one.verdict in r.BAD]
+        unheard = [one for one in seen if one.verdict == r.BLOCKED and one.attempts[0].response == "answered"]
+        answered = [one for one in seen if one.verdict == r.OPEN and not one.weak] + unheard
+        silent = [one for one in seen if one.verdict in r.BAD and one not in unheard]
         let_through = [one for one in seen if one.verdict == r.ALLOWED]
         let_in = [one for one in let_through if not one.weak]
         went_on = any(_went_on(one) for one in answered)
@@ -280,7 +329,8 @@ class Witness:
             captured = [one for one in silent if one.attempts[0].row is None]
             return self._lost_answer(answered[0], captured[0]) if captured else answered[0]
         unanswered = [one for one in silent if one.attempts[0].row is None]
-        chosen = (proven_bad or answered or unanswered or let_in or silent or let_through or seen)[0]
+        alone = [one for one in seen if one.verdict == r.OPEN]
+        chosen = (proven_bad or answered or unanswered or alone or let_in or silent or let_through or seen)[0]
         if chosen.confidence != r.LIKELY or not let_in:
             return chosen
         passed = let_in[0].text.partition(";")[0]
@@ -339,18 +389,21 @@ def _how_answered(attempt: Attempt) -> str:
     return ""
 
 
+def _no_refusal(attempt: Attempt) -> str:
+    """Return a sentence on the resets that came back and refused nothing, empty if there are none."""
+    stray = _frames(attempt, ("stray",))
+    return f" The reset in frame {stray[0]} does not acknowledge the SYN, so it is no response." if stray else ""
+
+
 def _code(said: Quote) -> str:
     return f"ICMP{'v6' if said.version == 6 else ''} {said.icmp_type}/{said.icmp_code}"
 
 
 def _telling_errors(attempt: Attempt) -> list[Quote]:
     """Return the ICMP errors about the packets of the host that tried, if they are what its attempt was answered by."""
+    forth = [one for one in attempt.errors if one.src == attempt.src and one.what not in SENT_BACK]
     return [
-        one
-        for one in attempt.errors
-        if one.src == attempt.src
-        and one.what not in SENT_BACK
-        and MEANING[one.version].get((one.icmp_type, one.icmp_code)) == attempt.response
+        one for one in telling(forth) if MEANING[one.version].get((one.icmp_type, one.icmp_code)) == attempt.response
     ]
 
 
@@ -380,12 +433,11 @@ def _answer_frames(attempt: Attempt) -> list[int]:
 
 
 def _tries(attempt: Attempt) -> tuple[int, int]:
-    """Return how often an unanswered attempt was made, and when last."""
+    """Return how often an unanswered attempt was made, and in which frame last."""
     if attempt.protocol == "tcp":
-        syns = attempt.syns
-        return len(syns), syns[-1].time_ns if syns else attempt.end_ns
-    again = attempt.end_ns - attempt.start_ns >= 100_000_000  # not merely one packet seen twice
-    return attempt.frames_src if again else 1, attempt.end_ns
+        return attempt.tries, attempt.syns[-1].frame if attempt.syns else attempt.first_frame
+    again = attempt.end_ns - attempt.start_ns >= SAME_PACKET_NS  # not merely one packet seen twice
+    return attempt.frames_src if again else 1, attempt.first_frame
 
 
 def display_filter(attempt: Attempt, proof: Sequence[int]) -> str:

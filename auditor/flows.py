@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor import conn_state, flow_table, quoted, segments
+from auditor import conn_state, flow_table, quoted, responses, segments
 from auditor.admission import Admission, Ports
-from auditor.flow_table import TABLE, Columns, FlowTable
+from auditor.flow_table import MISSING, TABLE, Columns, FlowTable
 from auditor.neighbourhood import Asked, Neighbourhood
-from auditor.quoted import MEANING
+from auditor.quoted import MEANING, Numbers
 from auditor.responses import RESPONSES
 from auditor.segments import Partial
+from auditor.sending import Sending
 from auditor.sources.packets import ICMP, MOST_HIDDEN, TCP, UDP, Addresses, Headers, Hosts, Quote
 
 __all__ = ["MEANING", "RESPONSES", "TABLE", "Asked", "Event", "FlowBuilder", "Flows"]
@@ -29,7 +30,7 @@ class Event(NamedTuple):
     """A packet that says what a flow is: its frame, time, whether the originator sent it, and what it is.
 
     what: "SYN", "SYN-ACK", "RST", "FIN", "data", "ACK", "request", "reply" or "datagram"; "stray" is what the
-    responder sent, but not to this attempt.
+    responder sent, but not to this attempt, and what answers an attempt that there was not.
     """
 
     frame: int
@@ -109,12 +110,12 @@ class Flows:
 
 
 def _what(packet: int, protocol: str) -> str:
+    if packet & conn_state.STRAY:
+        return "stray"
     if protocol == "udp":
         return "datagram"
     if protocol == "icmp":
         return "reply" if packet & conn_state.HAS_ACK else "request"
-    if packet & conn_state.STRAY:
-        return "stray"
     if packet & conn_state.HAS_SYN:
         return "SYN-ACK" if packet & conn_state.HAS_ACK else "SYN"
     if packet & conn_state.HAS_RST:
@@ -124,10 +125,14 @@ def _what(packet: int, protocol: str) -> str:
     return "data" if packet & conn_state.HAS_DATA else "ACK"
 
 
-def _marks(columns: Columns, events: Columns, begin: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return what tells flows between the same ends apart: the number of the SYN, of pings the identifier."""
-    icmp = columns["protocol"] == flow_table.PROTOCOLS[ICMP]
-    return np.where(icmp, columns["src_port"], events["sequence"][begin[:-1]])
+def _numbers(events: Columns, begin: NDArray[np.int64], identifiers: NDArray[np.int64]) -> Numbers:
+    """Return by what the packets of each flow are told from those of others between the same ends."""
+    owner = np.repeat(np.arange(len(begin) - 1), np.diff(begin))
+    first = np.full((2, len(begin) - 1), MISSING)
+    for numbers, which in zip(first, (events["from_src"], ~events["from_src"]), strict=True):
+        at = np.flatnonzero(which)[::-1]
+        numbers[owner[at]] = events["sequence"][at]
+    return Numbers(first[0], first[1], identifiers)
 
 
 class FlowBuilder:
@@ -172,7 +177,7 @@ class FlowBuilder:
             self._hidden |= dict.fromkeys(headers.hidden)
 
     def _add_quote(self, quote: Quote) -> None:
-        key = quote._replace(frame=0, time_ns=0, sequence=None, header_bytes=0)
+        key = quote._replace(frame=0, time_ns=0, sequence=None, acknowledged=None, header_bytes=0)
         if not self.wants_quotes:
             self.quotes_dropped += 1
         elif len(self._quotes[key]) < MOST_LIKE_IT:
@@ -189,15 +194,17 @@ class FlowBuilder:
         self.events_dropped = sum(one.events_dropped for one in streams.values())
         parts = [flow_table.oriented(protocol, streams.pop(protocol)) for protocol in list(streams)]
         columns, events, begin = flow_table.in_order(parts)
+        sending = Sending(columns, self._addresses)
+        responses.take_back(columns, events, begin, sending)
         for side in ("src", "dst"):
             self._heard.add(columns[side][columns[f"frames_{side}"] > 0])
         self._heard.add(self.neighbours.spoke.numbers())
-        marks = _marks(columns, events, begin) if quotes else None
         identifiers = np.where(columns["protocol"] == flow_table.PROTOCOLS[ICMP], columns["src_port"], 0)
         table = flow_table.table(columns, self._addresses, self._source)
         errors: dict[int, list[Quote]] = {}
-        if marks is not None:
-            table, errors = quoted.attach(table, quotes, self._source, marks)
+        if quotes:
+            numbers = _numbers(events, begin, identifiers)
+            table, errors = quoted.attach(table, quotes, self._source, numbers, sending)
         table["stream"] = quoted.stream_numbers(table, quotes)
         begin = np.append(begin, np.full(len(table["stream"]) + 1 - len(begin), begin[-1]))
         return Flows(

@@ -114,7 +114,7 @@ def _packets(number: int, path: str, frames: Set[int]) -> Iterator[Row]:
 def _read(number: int, headers: Headers, addresses: Addresses, frames: Set[int]) -> Iterator[Row]:
     for quote in headers.quotes:
         if quote.frame in frames:
-            yield Row(number, quote.frame, None, quote.time_ns, quote.sender, quote.src, _error(quote))
+            yield Row(number, quote.frame, None, quote.time_ns, quote.sender, quote.receiver, _error(quote))
     for protocol, packets in (("tcp", headers.tcp), ("udp", headers.udp), ("icmp", headers.icmp)):
         for index in _at(packets.frame, frames):
             yield _row(number, protocol, packets, index, addresses)

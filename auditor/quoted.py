@@ -1,15 +1,20 @@
-"""ICMP errors and the flows that they quote: which flow each is about, what it means, which streams Wireshark makes."""
+"""ICMP errors and the flows that they quote: which flow each is about, what it means, which streams Wireshark makes.
+
+Anybody who knows the ends of a flow can write an error about it. It proves something if it quotes a number of a packet
+that the source holds, or if the source could not hold that packet; one to a third host is nobody's proof.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from auditor.flow_table import MISSING, PROTOCOLS, TABLE, Columns
+from auditor.sending import Sending
 from auditor.sources.packets import ECHO_REQUEST, ICMP, ICMPV6, TCP, UDP, Quote
 
 SENT_BACK = ("SYN-ACK", "reply")  # what only a responder sends
@@ -26,19 +31,35 @@ MEANING = {
     | dict.fromkeys(((1, 0), (1, 3)), "unreachable"),
 }
 
+SYN_AND_FIN = 2  # which count as a byte each
 Ends = tuple[str, str, int, str, int]  # protocol, source and its port, destination and its port
 Errors = dict[int, list[Quote]]
 
 
-def attach(table: Columns, quotes: list[Quote], source: str, marks: NDArray[np.int64]) -> tuple[Columns, Errors]:
+class Numbers(NamedTuple):
+    """By what a packet is told to be of a flow: columns with one value for each, MISSING where there is none.
+
+    src, dst: the first sequence number that the originator and the responder sent; identifier: of pings.
+    """
+
+    src: NDArray[np.int64]
+    dst: NDArray[np.int64]
+    identifier: NDArray[np.int64]
+
+
+def attach(
+    table: Columns, quotes: list[Quote], source: str, numbers: Numbers, sending: Sending
+) -> tuple[Columns, Errors]:
     """Give each ICMP error to the flow that it quotes, and tell what it means there.
 
-    quotes: in order of their frames; marks: what tells each flow from others between the same ends, the number of a
-    SYN or the identifier of pings. Returns the table, with a row for each flow that is not in the capture itself but
-    quoted, and the errors by row.
+    quotes: in order of their frames; sending: whose packets the source holds. Returns the table, with a row for each
+    flow that is not in the capture itself but quoted, and the errors by row.
     """
-    errors, missing = _matched(table, quotes, marks)
+    errors, missing = _matched(table, [one for one in quotes if one.returned], numbers)
     if missing:
+        for ends, kept in missing.items():
+            proves = not sending.holds_of(ends[1], ends[3])
+            missing[ends] = [one._replace(proves=proves) for one in kept]
         rows = [_quoted_row(source, *one) for one in missing.items()]
         errors |= {len(table["first_frame"]) + index: kept for index, kept in enumerate(missing.values())}
         table = {
@@ -49,7 +70,7 @@ def attach(table: Columns, quotes: list[Quote], source: str, marks: NDArray[np.i
     went_on = table["frames_src"] > table["syn"] + table["rst"]
     for place, kept in errors.items():
         forth = [one for one in kept if one.src == sources[place] and one.what not in SENT_BACK]
-        last = ([one for one in forth if _meaning(one)] or kept)[-1]
+        last = (telling(forth) or kept)[-1]
         names[place] = f"{last.icmp_type}/{last.icmp_code}"
         if answers[place] in ("no-response", "mid-stream") or (answers[place] == "one-way" and not went_on[place]):
             answers[place] = _answer(answers[place], forth, len(kept) - len(forth))
@@ -62,15 +83,21 @@ def _answer(otherwise: str, forth: list[Quote], back: int) -> str:
     otherwise: what the flow says itself; forth: errors about its originator's packets; back: how many there are about
     the responder's. Those say that it did answer, which was stopped on its way back.
     """
-    if told := [_meaning(one) for one in forth if _meaning(one)]:
-        return told[-1]
+    if told := telling(forth):
+        return _meaning(told[-1])
     return "one-way" if back and otherwise == "no-response" else otherwise
 
 
-def _matched(table: Columns, quotes: list[Quote], marks: NDArray[np.int64]) -> tuple[Errors, dict[Ends, list[Quote]]]:
+def telling(errors: list[Quote]) -> list[Quote]:
+    """Return the errors that mean something, of these the ones that prove it if there are any."""
+    told = [one for one in errors if _meaning(one)]
+    return [one for one in told if one.proves] or told
+
+
+def _matched(table: Columns, quotes: list[Quote], numbers: Numbers) -> tuple[Errors, dict[Ends, list[Quote]]]:
     """Return the errors by row, and those about flows that have no row.
 
-    Of several flows an error is about the one with its mark; where no mark fits (devices change them), the last one.
+    Of several flows an error is about the one whose numbers it quotes; where none fits (devices change them), the last.
     """
     places: dict[Ends, list[int]] = defaultdict(list)
     for place, ends in _rows(table, {address for quote in quotes for address in (quote.src, quote.dst)}):
@@ -84,13 +111,33 @@ def _matched(table: Columns, quotes: list[Quote], marks: NDArray[np.int64]) -> t
             continue
         echo = about[0] == PROTOCOLS[ICMP]
         candidates = places.get(about) or (not echo and places.get(_reverse(about))) or []
-        before = [place for place in candidates if first_frames[place] <= quote.frame]
-        same = [place for place in before if marks[place] == (quote.src_port if echo else quote.sequence)]
+        before = [place for place in candidates if first_frames[place] <= quote.frame] or candidates[:1]
+        same = [place for place in before if _is_of(quote, place, table, numbers)]
         if candidates:
-            errors[(same or before or candidates[:1])[-1]].append(quote)
+            place = (same or before)[-1]
+            errors[place].append(quote._replace(proves=bool(same)))
         else:
             missing[_likely_ends(quote, about)].append(quote)
     return dict(errors), missing
+
+
+def _is_of(quote: Quote, place: int, table: Columns, numbers: Numbers) -> bool:
+    """Tell whether a flow holds the packet that an error quotes, or the question that this packet answers."""
+    if quote.protocol in (ICMP, ICMPV6):
+        return bool(numbers.identifier[place] == quote.src_port)
+    forth = (quote.src, quote.src_port) == (table["src_ip"][place], table["src_port"][place])
+    if quote.protocol == UDP:
+        return bool(table["frames_src" if forth else "frames_dst"][place] > 0)
+    if forth:
+        return _within(quote.sequence, numbers.src[place], table["payload_src"][place])
+    return _within(quote.sequence, numbers.dst[place], table["payload_dst"][place]) or _within(
+        quote.acknowledged, numbers.src[place], table["payload_src"][place]
+    )
+
+
+def _within(number: int | None, first: int, payload: int) -> bool:
+    """Tell whether a sequence number is one of those that so many bytes take."""
+    return number is not None and first != MISSING and (number - int(first)) % 2**32 <= payload + SYN_AND_FIN
 
 
 def _rows(table: Columns, addresses: set[str]) -> Iterator[tuple[int, Ends]]:

@@ -1,4 +1,8 @@
-"""How the responder answered each flow: packets of an old connection, and forged ones, answer nothing."""
+"""How the responder answered each flow: packets of an old connection, and forged ones, answer nothing.
+
+An answer needs what it answers. Where the source lacks that although it holds what the originator sends, there was
+nothing to answer; in a capture of one direction the answer alone still shows that it was given.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.conn_state import HAS_ACK, HAS_DATA, HAS_RST, HAS_SYN
+from auditor.conn_state import HAS_ACK, HAS_DATA, HAS_FIN, HAS_RST, HAS_SYN, STRAY
+from auditor.sending import Sending
 
 RESPONSES = ("answered", "refused", "prohibited", "unreachable", "no-response", "one-way", "mid-stream")
 NONE = -1
@@ -30,8 +35,10 @@ def of_tcp(columns: Columns, events: Columns, begin: I64) -> tuple[NDArray[Any],
     """Say of flows of TCP whether, and how, the responder answered, and which events are stray, some of them twice.
 
     columns: frames_src, payload_src, and the originator's SYNs and RSTs as syn_src and rst_src. Where the originator's
-    SYN is there an answer has to acknowledge it; what does not is stray. Without a SYN, a SYN-ACK or data both ways
-    show that the responder answered: acknowledgements alone may be those of a host that has forgotten the connection.
+    SYN is there an answer has to acknowledge it; what does not is stray. Without a SYN, a SYN-ACK that the originator
+    acknowledges or data both ways show that the responder answered: other acknowledgements may be those of a host that
+    has forgotten the connection. A SYN-ACK beside which there is nothing of the originator is believed here; whether
+    anything was asked `take_back` says, when all flows are known.
     """
     count = len(begin) - 1
     owner = np.repeat(np.arange(count), np.diff(begin))
@@ -42,6 +49,7 @@ def of_tcp(columns: Columns, events: Columns, begin: I64) -> tuple[NDArray[Any],
     opening[owner[opens[::-1]]] = opens[::-1]
     accepts = syns[~from_src & ((kind & (HAS_ACK | HAS_RST)) == HAS_ACK)]
     fits = _acknowledges(events, accepts, opening[owner[accepts]], columns["payload_src"][owner[accepts]])
+    fits &= (opening[owner[accepts]] != NONE) | _taken_up(events, owner, accepts, columns["frames_src"] == 0)
     answer = np.full(count, "mid-stream", object)
     accepted = np.zeros(count, np.bool_)
     accepted[owner[accepts[fits]]] = True
@@ -64,6 +72,20 @@ def _acknowledges(events: Columns, at: I64, opening: I64, most: I64) -> Bools:
     return told
 
 
+def _taken_up(events: Columns, owner: I64, accepts: I64, alone: Bools) -> Bools:
+    """Tell which of these SYN-ACKs the originator acknowledges afterwards, or has sent nothing beside at all.
+
+    alone: flows in which the originator has sent nothing.
+    """
+    taken = alone[owner[accepts]]
+    replies = np.flatnonzero(events["from_src"] & ((events["packet"] & (HAS_ACK | HAS_RST)) == HAS_ACK))
+    place = np.searchsorted(accepts, replies) - 1  # of the SYN-ACK before each
+    replies, place = replies[place >= 0], place[place >= 0]
+    beyond = events["acknowledged"][replies] - events["sequence"][accepts[place]] - np.uint32(1)
+    taken[place[(owner[accepts[place]] == owner[replies]) & (beyond <= MAY_BE_MISSING)]] = True
+    return taken
+
+
 def _judge_without_syn(answer: NDArray[Any], events: Columns, owner: I64, at: I64) -> None:
     """Find among flows in mid-connection, to which these events belong, those with data both ways."""
     at = at[(events["packet"][at] & (HAS_DATA | HAS_RST)) == HAS_DATA]
@@ -82,10 +104,10 @@ def _judge_with_syn(answer: NDArray[Any], columns: Columns, events: Columns, own
     whose = owner[back]
     most = np.where(went_on, MAY_BE_MISSING, columns["payload_src"])
     fits = _acknowledges(events, back, opening[whose], most[whose])
-    kind = events["packet"][back]
-    reset = (kind & HAS_RST) != 0
+    reset = (events["packet"][back] & HAS_RST) != 0
     speaks = fits & ~reset
-    refuses = reset & (back > opening[whose]) & (fits | ((kind & HAS_ACK) == 0))
+    # In SYN-SENT a reset that acknowledges nothing is dropped (RFC 9293, 3.10.7.3): its sender need not know the SYN.
+    refuses = reset & (back > opening[whose]) & fits
     answer[owner[at]] = "no-response"
     answer[owner[at[(went_on | gave_up)[owner[at]]]]] = "one-way"
     answer[whose[~fits & ~reset]] = "one-way"  # the responder is there, but speaks of another connection
@@ -93,3 +115,28 @@ def _judge_with_syn(answer: NDArray[Any], columns: Columns, events: Columns, own
     answer[whose[speaks]] = "answered"
     stray: I64 = back[~refuses & ~speaks]
     return stray
+
+
+def take_back(columns: Columns, events: Columns, begin: I64, sending: Sending) -> None:
+    """Take back the answers to what nobody asked, in flows of all protocols; they become stray.
+
+    Alone in its flow an answer says that something was asked only where the source could not hold the question. Where
+    it holds what that host sends, a SYN-ACK or an echo reply without the question is forged, or of before the capture;
+    so are resets, which answer nothing then. sending: of whom that is held; columns: src, dst, protocol, frames_src,
+    frames_dst, syn, syn_ack, rst and response, which is changed.
+    """
+    silent = np.flatnonzero(columns["frames_src"] == 0)
+    lone = silent[columns["response"][silent] == "answered"]
+    frames = columns["frames_src"] + columns["frames_dst"]
+    control = np.flatnonzero((columns["syn"] == 0) & (frames > 0) & (frames <= columns["syn_ack"] + columns["rst"]))
+    both = np.concatenate([lone, control])
+    if not len(both):
+        return
+    unasked = np.zeros(len(frames), np.bool_)
+    unasked[both] = sending.holds(columns["src"][both], columns["dst"][both])
+    columns["response"][lone[unasked[lone]]] = "mid-stream"
+    owner = np.repeat(np.arange(len(frames)), np.diff(begin))
+    at = np.flatnonzero(unasked[owner])
+    kind, is_echo = events["packet"][at], columns["protocol"][owner[at]] == "icmp"
+    answers = is_echo | ((kind & HAS_RST) != 0) | ((kind & (HAS_DATA | HAS_FIN)) == 0)
+    events["packet"][at[answers]] |= STRAY

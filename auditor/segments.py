@@ -325,7 +325,8 @@ def _segment_columns(group: _Group, segment: I64, begins: I64) -> dict[str, NDAr
     for name, weights in (("frames", None), ("bytes", packets.size), ("payload", packets.payload)):
         total = np.bincount(sided, weights, count * 2)
         columns[f"{name}_a"], columns[f"{name}_b"] = total[::2], total[1::2]
-    flags, control = packets.flags[group.control], sided[group.control]
+    whole = group.control[~packets.broken[group.control]]
+    flags, control = packets.flags[whole], sided[whole]
     syn, acknowledged = (flags & SYN) != 0, (flags & ACK) != 0
     for name, which in (
         ("syn", syn & ~acknowledged),
@@ -353,7 +354,7 @@ def _events(group: _Group, segment: I64, count: int) -> dict[str, NDArray[Any]]:
         at = _until_answered(segment, group.from_b, packets.sequence, count)
     else:
         kind = _bits(group.from_b, acknowledges, data, control)
-        at = np.flatnonzero(_telling(segment, kind, control, count))
+        at = np.flatnonzero(_telling(segment, kind, control, count, packets.broken))
     flags = packets.flags[at]
     same_ports = (group.ports[at] >> 16) == (group.ports[at] & 0xFFFF)
     syn, fin, rst = ((flags & flag) != 0 for flag in (SYN, FIN, RST))
@@ -375,8 +376,13 @@ def _bits(*columns: Bools) -> NDArray[np.uint8]:
     return number
 
 
-def _telling(owner: I64, kind: NDArray[np.uint8], control: Bools, count: int) -> Bools:
-    """Choose each control packet, and of every other of 16 kinds the first packet of its owner."""
+def _telling(owner: I64, kind: NDArray[np.uint8], control: Bools, count: int, broken: Bools | None = None) -> Bools:
+    """Choose each control packet, and of every other of 16 kinds the first packet of its owner; none that is broken."""
+    if broken is not None and broken.any():
+        whole = np.flatnonzero(~broken)
+        chosen = np.zeros(len(owner), np.bool_)
+        chosen[whole] = _telling(owner[whole], kind[whole], control[whole], count)
+        return chosen
     first = np.full(count * 16, UNSET, np.int32)
     first[(owner * 16 + kind)[::-1]] = np.arange(len(owner), dtype=np.int32)[::-1]
     chosen = control.copy()

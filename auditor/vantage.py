@@ -20,6 +20,8 @@ def where_stopped(attempts: Sequence[Attempt], traffic: Traffic, responder: str)
 
     attempts: the same attempt in every source that has it. responder: the role of the host that was tried.
     """
+    if any(one.response == "answered" for one in attempts):
+        return None  # its packets arrived
     here = attempts[0]
     seen = {one.source for one in attempts}
     at_responder = [one for one in attempts if _is_at(one.dst, one.source, traffic)]

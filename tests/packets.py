@@ -29,6 +29,11 @@ def tcp(who: str, flags: str = "S", *, seq: int = 1000, ack: int = 0, payload: i
     return ip(who, 6, header + bytes(payload))
 
 
+def offset(packet: bytes, words: int) -> bytes:
+    """Return a TCP packet of IPv4 whose header says of itself that it is so many times four bytes long."""
+    return packet[:32] + bytes([words << 4]) + packet[33:]
+
+
 def talk(who: str, words: str) -> list[bytes]:
     """Return a TCP conversation, one packet a word, with the sequence numbers that belong to it.
 
@@ -61,10 +66,12 @@ def echo(who: str, *, reply: bool = False, identifier: int = 7, number: int = 1)
     return ip(who, 58 if six else 1, struct.pack(">BBHHH", kind, 0, 0, identifier, number) + b"ping")
 
 
-def icmp_error(sender: str, kind: int, code: int, *, quoting: bytes, room: int = 28) -> bytes:
-    """Return what `sender` sends back to the source of the packet it quotes; room: bytes it quotes."""
+def icmp_error(
+    sender: str, kind: int, code: int, *, quoting: bytes, room: int = 28, receiver: str | None = None
+) -> bytes:
+    """Return what `sender` sends back to the source of the packet it quotes, or to another; room: bytes it quotes."""
     version = quoting[0] >> 4
-    source = ip_address(quoting[12:16] if version == 4 else quoting[8:24])
+    source = receiver or ip_address(quoting[12:16] if version == 4 else quoting[8:24])
     return ip(f"{sender} > {source}", 1 if version == 4 else 58, bytes([kind, code]) + bytes(6) + quoting[:room])
 
 

@@ -7,9 +7,10 @@ A line is "SECOND WHO/PROTOCOL OUTCOME", "SECOND HOST asks HOST [once|answered]"
     3 10.0.0.5 asks 10.0.0.20                        until 30
 
 Ports "49152-49160" are that many lines, one 10 ms after the other, each from a port of its own.
-What is silent is tried three times (0, 1 and 3 seconds later), "twice" or "once". `ERRORS` are outcomes too, with
-"by HOST" behind them; "icmp 3/10 by HOST" says type and code itself, "alone" leaves out the packet it is about, and
-"answer prohibited by HOST" is about the SYN-ACK, which is nowhere else in the capture.
+What is silent, "answered in vain" or "reset without ACK" is tried three times (0, 1 and 3 seconds later), "twice" or
+"once". `ERRORS` are outcomes too, with "by HOST" behind them; "icmp 3/10 by HOST" says type and code itself, "alone"
+leaves out the packet it is about, and "answer prohibited by HOST" is about the SYN-ACK, which is nowhere else in the
+capture. An error "quoting another SYN", or "to HOST" that did not send the packet, may be forged.
 " seen twice" at the end of a line shows each of its packets twice, as a router's own capture does. An originator's
 first sequence number follows from its port, so the same line in two captures is the same attempt. "until" adds a
 packet of hosts that have nothing to do with it.
@@ -41,6 +42,8 @@ CONVERSATIONS = {
     "mid-stream one way": "5PA 5PA 5PA",
     "one-sided": "S A 5PA FA",
     "only answers": "<SA <5PA",
+    "only a SYN-ACK": "<SA",
+    "only a reset": "<RA",
 }
 ERRORS = {
     "prohibited": {4: (3, 13), 6: (1, 1)},
@@ -56,7 +59,8 @@ PORTS = re.compile(
 )
 UNTIL = re.compile(r"until (?P<at>[\d.]+)")
 ERROR = re.compile(
-    r"(?P<answer>answer )?(icmp (?P<kind>\d+)/(?P<code>\d+)|(?P<word>\w+)) by (?P<sender>\S+)(?P<alone> alone)?"
+    r"(?P<answer>answer )?(icmp (?P<kind>\d+)/(?P<code>\d+)|(?P<word>\w+)) by (?P<sender>\S+)"
+    r"(?P<other> quoting another SYN)?( to (?P<receiver>\S+))?(?P<alone> alone)?"
 )
 
 
@@ -107,7 +111,7 @@ def _asking(asker: str, target: str, how: str) -> list[tuple[float, bytes]]:
 def _flow(who: str, protocol: str, outcome: str) -> list[tuple[float, bytes]]:
     if found := ERROR.fullmatch(outcome):
         answer = talk(who, _numbered(who, "S <SA"))[1] if found["answer"] else None
-        return _error(_first(who, protocol), found, answer)
+        return _error(who, _first(who, protocol), found, answer)
     if protocol == "tcp":
         return _tcp(who, outcome)
     return _datagrams(who, protocol, outcome)
@@ -119,12 +123,12 @@ def _first(who: str, protocol: str) -> bytes:
     return udp(who) if protocol == "udp" else echo(who)
 
 
-def _error(first: bytes, found: re.Match[str], answer: bytes | None) -> list[tuple[float, bytes]]:
+def _error(who: str, first: bytes, found: re.Match[str], answer: bytes | None) -> list[tuple[float, bytes]]:
     version = first[0] >> 4
     kind, code = (int(found["kind"]), int(found["code"])) if found["kind"] else _one_of(ERRORS, found["word"])[version]
-    error = icmp_error(
-        found["sender"], kind, code, quoting=answer or first, room=(28 if version == 4 else 48) + 12 * bool(answer)
-    )
+    quoted = answer or (tcp(who, seq=77_777) if found["other"] else first)
+    room = (28 if version == 4 else 48) + 12 * bool(answer)
+    error = icmp_error(found["sender"], kind, code, quoting=quoted, room=room, receiver=found["receiver"])
     return [(0, error)] if found["alone"] else [(0, first), (STEP, error)]
 
 
@@ -133,7 +137,7 @@ def _tcp(who: str, outcome: str) -> list[tuple[float, bytes]]:
         packets = talk(who, _numbered(who, CONVERSATIONS[outcome]))
         return [(STEP * place, packet) for place, packet in enumerate(packets)]
     state, tries = _tries(outcome)
-    words = _one_of({"S0": "S", "answered in vain": "S <SA"}, state)
+    words = _one_of({"S0": "S", "answered in vain": "S <SA", "reset without ACK": "S <R"}, state)
     packets = talk(who, _numbered(who, " ".join([words] * len(tries))))
     times = [second + STEP * place for second in tries for place in range(len(words.split()))]
     return list(zip(times, packets, strict=True))
@@ -156,6 +160,8 @@ def _datagrams(who: str, protocol: str, outcome: str) -> list[tuple[float, bytes
     asked = _first(who, protocol)
     if outcome == "answered":
         return [(0, asked), (STEP, udp(turned(who)) if protocol == "udp" else echo(turned(who), reply=True))]
+    if outcome == "only a reply":
+        return [(0, echo(turned(who), reply=True, identifier=99))]
     state, tries = _tries(outcome)
     return [(second, _one_of({"silent": asked}, state)) for second in tries]
 

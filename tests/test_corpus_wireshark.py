@@ -32,10 +32,6 @@ EXCEPTIONS = {
     "malformed/tcpdump__brcm-tag.pcap": ("frames end", "Wireshark refuses a link type that it does not know"),
     "tunnels_fragments/Malcolm-Test-Artifacts__Tunnels.pcap": ("tcp udp", f"GTP and AYIYA: {UNREAD}"),
     "tunnels_fragments/libpcap__AH-IPcomp-IPv4.pcap": ("tcp", f"compressed payload: {UNREAD}"),
-    "tunnels_fragments/nDPI__ip_fragmented_garbage.pcap": (
-        "tcp",
-        "TCP headers that claim less than 20 bytes",
-    ),
     "tunnels_fragments/zeek__ayiya3.pcap": ("tcp", f"AYIYA: {UNREAD}"),
     "tunnels_fragments/zeek__gre-aruba.pcap": ("tcp", f"802.11 in GRE: {UNREAD}"),
     "tunnels_fragments/zeek__gtp1_gn_normal_incl_fragmentation.pcap": ("tcp", f"GTP: {UNREAD}"),

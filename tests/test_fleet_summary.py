@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import log
-from packets import pcap
+from packets import icmp_error, pcap, tcp
 from scenario import scene
 from test_scenes import SCENES
 
@@ -72,6 +72,17 @@ def test_of_one_content_that_was_read_twice_the_later_file_counts(summaries):
     whole = Summary().merge(*summaries)
     assert len(whole.entries) == 6
     assert whole.entries[0].modified_ns == summaries[0].entries[0].modified_ns + 1
+
+
+def test_a_summary_of_a_flow_of_which_only_an_error_was_captured_can_be_read(write, tmp_path):
+    error = icmp_error("10.0.0.1", 3, 13, quoting=tcp("10.0.0.5:50000 > 10.0.0.20:445"))
+    summary = summarise(write(pcap([error])))
+    shards.write(tmp_path / "one.parquet", summary, "")
+
+    (entry,) = shards.read(tmp_path / "one.parquet").entries
+    assert (entry,) == summary.entries
+    ((flow,), (quote,)) = entry.source.details.flows, entry.source.details.errors[0]
+    assert (flow.response, flow.events, quote.proves) == ("prohibited", (), True)
 
 
 def test_a_summary_is_the_same_when_it_was_written_and_read(summaries, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from packets import At, Link, arp, echo, ethernet, icmp_error, ip, neighbour, talk, tcp, told, turned, udp
+from packets import At, Link, arp, echo, ethernet, icmp_error, ip, neighbour, offset, talk, tcp, told, turned, udp
 
 from auditor import flows
 from auditor.sources import capture
@@ -137,10 +137,18 @@ def test_a_packet_seen_twice_changes_no_answer(read):
         ("S <SA", "answered"),
         ("S <SA A 5PA <7PA FA <FA A", "answered"),
         ("<SA A", "answered"),
+        ("<SA 5PA", "answered"),
+        ("<SA", "answered"),  # nothing that the originator sends was captured
+        ("<SA <5PA", "answered"),
+        ("<SA R", "mid-stream"),  # its receiver asked nothing
+        ("A <SA", "mid-stream"),
         ("S <SA <RA", "answered"),
         ("S <RA", "refused"),
         ("S <RA S <RA S <RA", "refused"),
-        ("S <R", "refused"),
+        ("S <R", "no-response"),  # without ACK it is dropped, so that the SYN comes again (RFC 9293, 3.10.7.3)
+        ("S <R S <R S <R", "no-response"),
+        ("S <R S <RA", "refused"),
+        ("S <R S <SA A", "answered"),
         ("S S S R", "no-response"),
         ("S R <RA", "refused"),
         ("S <RA R", "refused"),
@@ -184,7 +192,68 @@ def test_a_reset_before_the_first_syn_refuses_nothing(read):
 
 
 def test_a_syn_ack_may_be_captured_before_its_syn(read):
+    """As by two interfaces. Its number says whose answer it is, their order in the file does not."""
     assert answers(read([tcp(turned(WHO), "SA", seq=9000, ack=1001), tcp(WHO)])) == ["answered"]
+
+
+OTHER = WHO.replace("50000", "50009")
+ALONE = tcp(turned(OTHER), "SA", seq=9000, ack=1001)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        tcp(WHO),
+        tcp(WHO.replace("10.0.0.5", "10.0.0.8")),
+        udp(ASK),
+        echo(PING),
+        echo("10.0.0.1 > 10.0.0.8"),
+    ],
+    ids=["its SYN", "its SYN to another host", "a datagram", "a ping", "a ping of another host"],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_syn_ack_alone_answers_nothing_where_the_originators_packets_are(sent, first, read):
+    source = read([sent, ALONE] if first else [ALONE, sent])
+    assert sorted(answers(source)) == ["mid-stream", "no-response"]
+    alone = answers(source).index("mid-stream")
+    assert [event.what for event in source.details.events(alone)] == ["stray"]
+
+
+def test_a_broadcast_does_not_show_that_the_originators_connections_are_captured(read):
+    assert answers(read([udp("10.0.0.1:137 > 10.0.0.255:137"), ALONE])) == ["no-response", "answered"]
+
+
+def test_where_a_host_only_serves_others_its_own_connections_may_be_missing(read):
+    served = talk("10.0.0.7:50000 > 10.0.0.1:445", "<SA <5PA")
+    assert answers(read([*served, ALONE])) == ["answered", "answered"]
+
+
+def test_a_syn_ack_is_taken_up_by_what_acknowledges_it(read):
+    syn_ack = tcp(turned(WHO), "SA", seq=9000, ack=1001)
+    assert answers(read([syn_ack, tcp(WHO, "A", seq=1001, ack=9001)])) == ["answered"]
+    assert answers(read([syn_ack, tcp(WHO, "A", seq=1001, ack=5)])) == ["mid-stream"]
+
+
+def test_resets_alone_are_stray_where_the_originators_packets_are(read):
+    source = read([tcp(WHO), tcp(turned(OTHER), "RA", seq=0, ack=1001)])
+    assert answers(source) == ["no-response", "mid-stream"]
+    assert [event.what for event in source.details.events(1)] == ["stray"]
+
+
+def test_an_echo_reply_alone_answers_nothing_where_the_originators_packets_are(read):
+    other = echo(turned(PING), reply=True, identifier=9)
+    assert answers(read([echo(PING), other])) == ["no-response", "mid-stream"]
+    assert answers(read([other])) == ["answered"]
+
+
+def test_an_answer_from_another_port_or_address_answers_nothing(read):
+    port, address = WHO.replace(":445", ":8445"), WHO.replace("10.0.0.5", "10.0.0.6")
+    for wrong in (port, address):
+        answer = tcp(turned(wrong), "SA", seq=9000, ack=1001)
+        assert answers(read([tcp(WHO), answer])) == ["no-response", "mid-stream"]
+    assert answers(read([udp(ASK), udp(turned(ASK.replace(":53", ":54")))])) == ["no-response", "no-response"]
+    reply = echo("10.0.0.6 > 10.0.0.1", reply=True)
+    assert answers(read([echo(PING), reply])) == ["no-response", "mid-stream"]
 
 
 def test_a_host_that_remembers_an_old_connection_has_not_answered_the_new_one(read):
@@ -209,6 +278,24 @@ def test_what_belongs_to_another_connection_is_told_as_stray(read):
     stray = tcp(turned(WHO), "SA", seq=5, ack=OLD)
     source = read([tcp(WHO), stray, *talk(WHO, "S <SA")])
     assert [event.what for event in source.details.events(0)] == ["SYN", "stray", "SYN", "SYN-ACK"]
+
+
+@pytest.mark.parametrize("words", range(5))
+@pytest.mark.parametrize("answer", ["S <SA", "S <RA", "S <A", "S <5PA"])
+def test_a_header_shorter_than_any_is_counted_and_answers_nothing(answer, words, read):
+    syn, answer = talk(WHO, answer)
+    source = read([syn, offset(answer, words), syn])
+    assert told(source.flows) == [f"{WHO}/tcp S0 no-response"]
+    assert source.flows[["frames_src", "frames_dst", "payload_dst", "syn_ack", "rst"]].values.tolist() == [
+        [2, 1, 0, 0, 0]
+    ]
+    assert [event.what for event in source.details.events(0)] == ["SYN", "SYN"]
+    assert [one.text for one in source.warnings] == ["1 frames hold a broken TCP header; they were not used."]
+
+
+def test_a_flow_of_nothing_but_broken_headers_has_no_events_and_no_answer(read):
+    source = read([icmp_error(ROUTER, 3, 13, quoting=udp(ASK)), offset(tcp(WHO), 3)])
+    assert (answers(source), source.details.events(0)) == (["mid-stream", "prohibited"], [])
 
 
 ERRORS = [
@@ -239,6 +326,90 @@ def test_an_icmp_error_answers_the_flow_that_it_quotes(version, kind, code, resp
     syn = tcp(who)
     source = read([syn, icmp_error(router, kind, code, quoting=syn, room=28 if version == 4 else 60)])
     assert (answers(source), source.flows.icmp_error.tolist()) == ([response], [f"{kind}/{code}"])
+
+
+@pytest.mark.parametrize(("version", "kind", "code", "_"), ERRORS)
+def test_an_icmp_error_to_a_third_host_tells_nothing_of_anybody(version, kind, code, _, read):
+    who, router, third = (WHO, ROUTER, "10.0.0.7") if version == 4 else (SIX, "fd00::fe", "fd00::7")
+    error = icmp_error(router, kind, code, quoting=tcp(who), room=60, receiver=third)
+    source = read([tcp(who), error])
+    assert (told(source.flows), source.flows.icmp_error.tolist()) == ([f"{who}/tcp S0 no-response"], [""])
+    assert source.tally.frames == {"ICMP errors to another host than the one whose packet they quote": 1}
+    assert len(read([error]).flows) == 0
+
+
+def test_an_icmp_error_on_both_sides_of_a_nat_is_about_the_flow_on_each(read):
+    """The device that changes the address changes the quoted one with it."""
+    public = WHO.replace("10.0.0.1", "198.51.100.1")
+    packets = [tcp(WHO), tcp(public)]
+    source = read([*packets, *(icmp_error("198.51.100.9", 3, 13, quoting=one) for one in reversed(packets))])
+    assert (answers(source), proofs(source)) == (["prohibited", "prohibited"], [[True], [True]])
+
+
+def proofs(source) -> list[list[bool]]:
+    return [[one.proves for one in source.details.errors.get(flow, ())] for flow in range(len(source.flows))]
+
+
+LAST = 2**32 - 1
+
+
+@pytest.mark.parametrize(
+    ("first", "quoted", "proves"),
+    [
+        (1000, 1000, True),
+        (1000, 1001, True),
+        (1000, 999, False),
+        (1000, 9000, False),
+        (LAST, LAST, True),
+        (LAST, 0, True),
+    ],
+)
+def test_an_icmp_error_proves_something_if_it_quotes_a_number_of_the_flow(first, quoted, proves, read):
+    error = icmp_error(ROUTER, 3, 13, quoting=tcp(WHO, seq=quoted))
+    source = read([tcp(WHO, seq=first), error])
+    assert (answers(source), proofs(source)) == (["prohibited"], [[proves]])
+
+
+def test_an_icmp_error_about_data_proves_something_if_its_number_lies_in_what_was_sent(read):
+    *packets, last = talk(WHO, "S A 100PA 100PA 100PA")
+    beyond = tcp(WHO, "PA", seq=5000)
+    errors = [icmp_error(ROUTER, 3, 13, quoting=one) for one in (last, beyond)]
+    assert proofs(read([*packets, last, *errors])) == [[True, False]]
+
+
+def test_an_icmp_error_that_quotes_too_little_proves_nothing(read):
+    source = read([tcp(WHO), icmp_error(ROUTER, 3, 13, quoting=tcp(WHO), room=24)])
+    assert (answers(source), proofs(source)) == (["prohibited"], [[False]])
+
+
+def test_an_icmp_error_that_proves_something_counts_more_than_a_later_one_that_does_not(read):
+    errors = [icmp_error(ROUTER, 3, code, quoting=tcp(WHO, seq=seq)) for code, seq in ((13, 1000), (1, 5))]
+    source = read([tcp(WHO), *errors])
+    assert (answers(source), source.flows.icmp_error.tolist()) == (["prohibited"], ["3/13"])
+
+
+def test_an_icmp_error_about_a_ping_proves_something_if_it_quotes_its_identifier(read):
+    errors = [icmp_error(ROUTER, 3, 13, quoting=echo(PING, identifier=identifier)) for identifier in (7, 8)]
+    assert proofs(read([echo(PING), *errors])) == [[True, False]]
+
+
+def test_an_icmp_error_about_a_datagram_proves_something_if_it_was_sent(read):
+    error = icmp_error(ROUTER, 3, 13, quoting=udp(ASK))
+    assert proofs(read([udp(ASK), error])) == [[True]]
+    assert proofs(read([error])) == [[True]]
+
+
+def test_an_icmp_error_about_what_is_not_in_a_source_that_should_hold_it_proves_nothing(read):
+    error = icmp_error(ROUTER, 3, 13, quoting=tcp(WHO))
+    assert proofs(read([error])) == [[True]]
+    assert proofs(read([tcp(WHO.replace("445", "135")), error])) == [[], [False]]
+
+
+@pytest.mark.parametrize(("acknowledged", "proves"), [(1001, True), (777, False)])
+def test_an_icmp_error_about_an_answer_proves_something_if_that_acknowledges_the_syn(acknowledged, proves, read):
+    answer = tcp(turned(WHO), "SA", seq=9000, ack=acknowledged)
+    source = read([tcp(WHO), icmp_error(ROUTER, 3, 13, quoting=answer, room=40)])
+    assert (answers(source), proofs(source)) == (["one-way"], [[proves]])
 
 
 def test_the_sender_of_an_icmp_error_is_known(read):

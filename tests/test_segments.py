@@ -22,7 +22,7 @@ from auditor.sources.window import PADDING
 
 # A packet: who (one of three five-tuples, either way), flags, sequence number, payload. Few values, so that they meet.
 FIVE_TUPLES = [((1, 50000), (2, 445)), ((1, 500), (2, 500)), ((3, 135), (1, 50001))]
-FLAG_SETS = ["S", "SA", "A", "PA", "FA", "R", "RA", ""]
+FLAG_SETS = ["S", "SA", "A", "PA", "FA", "R", "RA", "", "S!", "SA!"]  # "!" is a broken header
 PACKET = st.tuples(
     st.sampled_from(FIVE_TUPLES),
     st.booleans(),
@@ -39,9 +39,9 @@ def table(packets: list[Any]) -> Packets:
     rows = []
     for (a, b), turn, flags, sequence, acknowledged, payload in packets:
         (src, sport), (dst, dport) = (b, a) if turn else (a, b)
-        bits = sum(FLAGS[letter] for letter in flags)
-        rows.append((src << 32 | dst, sport << 16 | dport, bits, sequence, acknowledged, payload))
-    pair, ports, flags, sequence, acknowledged, payload = (list(column) for column in zip(*rows, strict=True))
+        bits = sum(FLAGS[letter] for letter in flags.rstrip("!"))
+        rows.append((src << 32 | dst, sport << 16 | dport, bits, sequence, acknowledged, payload, "!" in flags))
+    pair, ports, flags, sequence, acknowledged, payload, broken = (list(column) for column in zip(*rows, strict=True))
     count = len(rows)
     return Packets(
         frame=np.arange(1, count + 1),
@@ -55,6 +55,7 @@ def table(packets: list[Any]) -> Packets:
         sequence=np.array(sequence, np.uint32),
         acknowledged=np.array(acknowledged, np.uint32),
         kind=np.zeros(count, np.uint16),
+        broken=np.array(broken, np.bool_),
     )
 
 

@@ -14,6 +14,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from auditor.contacts import Contact
 from auditor.errors import AuditorError, MissingPackageError, OutputError, ReportError
 from auditor.fleet.hosts import Known
@@ -23,7 +25,7 @@ from auditor.flow_table import MISSING
 from auditor.flows import Event, OneSided
 from auditor.neighbourhood import Asked
 from auditor.sources.packets import Quote
-from auditor.sources.source import Source
+from auditor.sources.source import CAPTURE, Source
 from auditor.sources.tally import Tally
 from auditor.sources.warnings import SourceWarning
 from auditor.version import VERSION
@@ -46,6 +48,7 @@ SOURCE_FIELDS = {
     "last_ns": "int64",
     "understood": "int64",
     "clock": "string",
+    "outlasted_frame": "int64",
 }
 ENTRY_FIELDS = {"host": "string", "site": "string", "size": "int64", "modified_ns": "int64", "digest": "string"}
 EVENT_FIELDS = {"frame": "int64", "time_ns": "int64", "from_src": "bool", "what": "string", "sequence": "int64"}
@@ -53,6 +56,7 @@ QUOTE_FIELDS = {
     "frame": "int64",
     "time_ns": "int64",
     "sender": "string",
+    "receiver": "string",
     "version": "int64",
     "icmp_type": "int64",
     "icmp_code": "int64",
@@ -63,7 +67,9 @@ QUOTE_FIELDS = {
     "dst": "string",
     "dst_port": "int64",
     "sequence": "int64",
+    "acknowledged": "int64",
     "header_bytes": "int64",
+    "proves": "bool",
 }
 KEPT_FIELDS = {name: "string" if name in TEXTS else "int64" for name in (*COLUMNS, "identifier")}
 CONTACT_FIELDS = {
@@ -82,11 +88,13 @@ CONTACT_FIELDS = {
 }
 WARNING_FIELDS = {"code": "string", "text": "string"}
 ASKED_FIELDS = {"asker": "string", "target": "string"}
-MAY_LACK = frozenset(("first_ns", "last_ns", "drops", "allows", "application", "filter_origin", "sequence"))
-NEVER_EMPTY = frozenset(("events", "frames", "times_ns", "ports"))
+MAY_LACK = frozenset(
+    ("first_ns", "last_ns", "drops", "allows", "application", "filter_origin", "sequence", "acknowledged")
+)
+NEVER_EMPTY = frozenset(("frames", "times_ns", "ports"))
 ADDRESSES = frozenset(
     ("addresses", "heard", "one_sided_hosts", "one_sided_pairs", "src_ip", "dst_ip", "asker", "target")
-) | {"sender", "src", "dst"}
+) | {"sender", "receiver", "src", "dst"}
 MOST = 2**53  # of bytes or rows: more are of no file, and their sum must go into the report
 COUNTS = ("size", "bytes", "records", "skipped", "understood", "drops", "allows", "stands_for")
 RANGES = dict.fromkeys(COUNTS, (0, MOST)) | dict.fromkeys(("src_port", "dst_port"), (MISSING, MOST_PORT))
@@ -210,9 +218,19 @@ def _checked(file: pyarrow.parquet.ParquetFile, path: Path) -> pyarrow.Table:
         table.validate(full=True)
         columns = zip(table.column_names, table.columns, strict=True)
         fault = next((fault for name, column in columns for part in column.chunks for fault in _faults(name, part)), "")
+        if not fault and _lacks_rows(table):
+            fault = "there is nothing in events"
     if fault:
         raise _broken(path, fault)
     return table
+
+
+def _lacks_rows(table: pyarrow.Table) -> bool:
+    """Tell whether a flow of a log has no row; in a capture there may be nothing but an ICMP error about it."""
+    flows = table.column("flows").combine_chunks()
+    is_log = np.array([kind != CAPTURE for kind in table.column("kind").to_pylist()], np.bool_)
+    rows = flows.flatten().field("events").value_lengths().to_numpy(zero_copy_only=False)
+    return bool(np.any(rows[np.repeat(is_log, flows.value_lengths().to_numpy(zero_copy_only=False))] == 0))
 
 
 def _faults(name: str, column: Any) -> Iterator[str]:

@@ -26,14 +26,17 @@ TCP_FLAGS_AT, SYN, ACK = 13, 0x02, 0x10
 
 
 class Quote(NamedTuple):
-    """An ICMP error and the packet that it quotes; `sender` is who sent the error, addresses as text.
+    """An ICMP error and the packet that it quotes; `sender` is who sent the error and to whom, addresses as text.
 
-    what: "SYN", "SYN-ACK", "request" or "reply" (of ping) if the quoted packet is seen to be one, else empty.
+    what: "SYN", "SYN-ACK", "request" or "reply" (of ping) if the quoted packet is seen to be one, else empty; sequence,
+    acknowledged: of TCP, None where they are not quoted; proves: whether the source holds the packet that is quoted, or
+    could not hold it. That is known only when all flows are.
     """
 
     frame: int
     time_ns: int
     sender: str
+    receiver: str
     version: int
     icmp_type: int
     icmp_code: int
@@ -44,7 +47,14 @@ class Quote(NamedTuple):
     dst: str
     dst_port: int
     sequence: int | None
+    acknowledged: int | None
     header_bytes: int  # how much of the quoted transport header is there
+    proves: bool = False
+
+    @property
+    def returned(self) -> bool:
+        """Whether it went to who sent what it quotes. One to a third host tells nothing of anybody."""
+        return self.receiver == self.src
 
 
 class Neighbours(NamedTuple):
@@ -90,11 +100,13 @@ def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpRead
         begin, protocol = int(inner.layer.at[index]), int(inner.protocol[index])
         head = words.bytes[begin : min(begin + 20, int(inner.layer.end[index]))].tobytes()
         src, dst = ip.texts(inner, index)
+        sender, receiver = ip.texts(errors, of)
         src_port, dst_port = _ports(head, protocol)
         quote = Quote(
             frame=int(records.frame[row]),
             time_ns=int(records.time_ns[row]),
-            sender=ip.texts(errors, of)[0],
+            sender=sender,
+            receiver=receiver,
             version=version,
             icmp_type=int(words.bytes[message]),
             icmp_code=int(words.bytes[message + 1]),
@@ -104,11 +116,18 @@ def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpRead
             src_port=src_port,
             dst=dst,
             dst_port=dst_port,
-            sequence=int.from_bytes(head[4:8], "big") if protocol == TCP and len(head) >= 8 else None,
+            sequence=_number(head, 4) if protocol == TCP else None,
+            acknowledged=_number(head, 8) if protocol == TCP else None,
             header_bytes=len(head),
         )
         found.append((row, quote))
+    astray = sum(not quote.returned for _, quote in found)
+    ip.tally.add("ICMP errors to another host than the one whose packet they quote", astray)
     return found
+
+
+def _number(head: bytes, at: int) -> int | None:
+    return int.from_bytes(head[at : at + 4], "big") if len(head) >= at + 4 else None
 
 
 def _what(head: bytes, protocol: int, version: int) -> str:

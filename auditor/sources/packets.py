@@ -45,6 +45,7 @@ __all__ = [
 ACKNOWLEDGES = 0x10  # the flag of TCP; an echo reply takes it too
 UNWANTED_ERRORS = "ICMP errors beyond those that are kept"
 MOST_HIDDEN = 1_000  # pairs of hosts between which IPsec is named
+SHORTEST_TCP = 20  # bytes of a TCP header without options (RFC 9293, 3.1)
 
 I64 = NDArray[np.int64]
 
@@ -56,7 +57,8 @@ class Packets:
     pair: source and destination address numbers (32 bits each); version: 4 or 6; ports: source and destination port
     (16 bits each; for ICMP echo the identifier twice); size: bytes on the wire, link header included; payload: bytes
     above the transport header; flags, sequence, acknowledged: TCP only, but echo has its sequence number too and a
-    reply the flag ACK; kind: ICMP type and code (8 bits each).
+    reply the flag ACK; kind: ICMP type and code (8 bits each); broken: a TCP header whose own length is impossible: no
+    host takes it in, so it belongs to its flow but says nothing.
     """
 
     frame: I64
@@ -70,6 +72,7 @@ class Packets:
     sequence: NDArray[np.uint32]
     acknowledged: NDArray[np.uint32]
     kind: NDArray[np.uint16]
+    broken: NDArray[np.bool_]
 
     def select(self, which: Any) -> Packets:
         """Return the chosen packets, by mask, index or slice."""
@@ -134,14 +137,20 @@ class PacketReader:
         found = self._long_enough(found, 16, "a cut TCP header")
         head = words.packet_heads(found.layer.row, found.layer.at, 16)
         header = (head.u8(12) >> 4).astype(np.int64) * 4
+        payload = np.maximum(found.layer.wire - found.layer.at - header, 0)
+        broken = header < SHORTEST_TCP
+        if broken.any():
+            self.tally.add("a broken TCP header", np.count_nonzero(broken))
+            payload[broken] = 0
         return _packets(
             found,
             records,
             ports=head.u32(0),
-            payload=np.maximum(found.layer.wire - found.layer.at - header, 0),
+            payload=payload,
             flags=head.u8(13),
             sequence=head.u32(4),
             acknowledged=head.u32(8),
+            broken=broken,
         )
 
     def _udp(self, found: Ip, words: Words, records: Records) -> Packets:
@@ -201,6 +210,7 @@ def _packets(
         "sequence": np.zeros(count, np.uint32),
         "acknowledged": np.zeros(count, np.uint32),
         "kind": np.zeros(count, np.uint16),
+        "broken": np.zeros(count, np.bool_),
     }
     return Packets(
         frame=records.frame[every],

@@ -22,6 +22,7 @@ from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Re
 from auditor.sources.clock import Clock, parse_zone
 from auditor.sources.event_log import is_event_log
 from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
+from auditor.sources.lapse import Lapse
 from auditor.sources.packets import UNWANTED_ERRORS, PacketReader, Tunnels
 from auditor.sources.source import CAPTURE, EVENT_LOG, Advance, Source, name_of, silent
 from auditor.sources.together import Steps, read_alone
@@ -146,6 +147,7 @@ def _read_capture(path: Path, ports: Ports, advance: Advance) -> Source:
         warnings=(*reader.warnings, *_told_of(packets, details), *_left_out(builder, packets, span, reader)),
         tally=packets.tally,
         details=details,
+        outlasted_frame=span.lapse.outlasted_frame,
     )
 
 
@@ -180,7 +182,11 @@ class _Span:
     last: int | None = None
     left_out: int = 0
 
+    def __init__(self) -> None:
+        self.lapse = Lapse()
+
     def add(self, records: Records) -> None:
+        self.lapse.add(records.frame, records.time_ns)
         low, high = int(np.min(records.time_ns)), int(np.max(records.time_ns))
         self.first = low if self.first is None else min(low, self.first)
         self.last = high if self.last is None else max(high, self.last)

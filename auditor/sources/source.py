@@ -34,7 +34,8 @@ class Source:
     could not be read; first_ns, last_ns: earliest and latest time in nanoseconds since 1970, None when it is empty;
     clock: "utc", or "local" for the times of a log whose zone nobody said; understood: rows and events, or ARP messages
     and IP packets read, also those inside others; tally: frames, rows or events that hold nothing to audit, by what
-    they are.
+    they are; outlasted_frame: the last frame of a capture after which it went on for as long as a response may take, 0
+    if there is none.
     """
 
     path: str
@@ -50,6 +51,7 @@ class Source:
     tally: Tally
     details: Flows | LogFlows | EventFlows | KeptFlows
     clock: str = "utc"
+    outlasted_frame: int = 0
 
     @cached_property
     def table(self) -> FlowTable:
