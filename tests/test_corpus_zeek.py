@@ -10,7 +10,7 @@ from realcaptures import captures, rows, source
 UNREAD = "is not looked into here"
 FOLDER = "zeek/"
 
-# Zeek's tests (trace and baseline) in which a connection of Zeek's is not here, and why. One that agrees fails the tests.
+# Zeek's tests (trace and baseline) in which a connection of Zeek's is not here, and why; one that agrees fails.
 MISSING = {
     "core.cisco-fabric-path": f"Cisco FabricPath: {UNREAD}",
     "core.pbb": f"provider backbone bridges: {UNREAD}",
