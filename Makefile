@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 DEMO := sample_captures/smb-dropped.pcap
 JUNIT_SCHEMA := $(VENV)/junit-10.xsd
 
+.DELETE_ON_ERROR:
 .PHONY: demo test lint docs lab wheel format clean
 
 demo: $(VENV)/.installed
