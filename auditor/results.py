@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 
 from auditor import report as r
 from auditor.ruleset import Method, Ruleset, SiteRules
@@ -22,14 +23,21 @@ def excused_of(
     dynamic = {one.id for one in method.requirements if one.dynamic}
     if not dynamic:
         return frozenset()
-    fixed = {one.id for one in method.requirements if one.protocol == "tcp" and one.to_role == "client"} - dynamic
     judged = list(verdicts)
-    pipe = any(one.id in fixed and one.verdict in r.GOOD for one in judged)
-    return frozenset(
-        one.id
-        for one in judged
-        if one.id in dynamic and one.verdict in r.BAD and pipe and interfaces_of(one) == {SERVICE_CONTROLLER}
-    )
+    if not any(one.verdict in r.GOOD for one in judged if one.id in _with_pipes(method)):
+        return frozenset()
+    stopped = [one for one in judged if one.id in dynamic and one.verdict in r.BAD]
+    return frozenset(one.id for one in stopped if interfaces_of(one) == {SERVICE_CONTROLLER})
+
+
+def _with_pipes(method: Method) -> set[str]:
+    """Return the requirements on SMB of the client: its fixed TCP ports, except that of the endpoint mapper.
+
+    The endpoint mapper's is the row before the dynamic ports, which it assigns.
+    """
+    rows = [one for one in method.requirements if one.protocol == "tcp" and one.to_role == "client"]
+    mappers = {before.id for before, one in pairwise(rows) if one.dynamic}
+    return {one.id for one in rows if not one.dynamic} - mappers
 
 
 def method_result(
