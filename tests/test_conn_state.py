@@ -28,6 +28,8 @@ CASES = [
     ("RSTRH", "<SA <RA", "the responder's answer and reset, but no SYN"),
     ("SH", "S FA", "a SYN, then a FIN, but no answer: half open"),
     ("SHR", "<SA <FA", "an answer, then a FIN, but no SYN"),
+    ("SH", "5PA <7PA FA <A", "the originator's end, but no beginning"),
+    ("SHR", "5PA <7PA <FA A", "the responder's end, but no beginning"),
     ("OTH", "5PA <7PA", "no beginning, no end"),
     ("OTH", "A", "one side in mid-stream"),
     ("OTH", "<SA", "an answer alone"),
