@@ -127,9 +127,9 @@ def test_the_zone_is_told_by_when_attempts_begin_however_long_they_last(audited)
 
 
 def test_rows_with_numbers_and_packets_without_tell_the_zone_too(audited):
-    """A capture that began in mid-connection has no SYN; the log has dropped packets with their numbers."""
-    capture = captured(*(f"{n} 10.0.0.5:{50000 + n} > 10.0.0.20:135/tcp mid-stream" for n in (1, 2)))
-    rows = [dropped(n + 2 * HOUR, 50000 + n, "A", "135") for n in (1, 2)]
+    """A capture that holds only the answers has no SYN; the log has dropped ones, with their numbers."""
+    capture = captured(*(f"{n} 10.0.0.5:{50000 + n} > 10.0.0.20:135/tcp only answers" for n in (1, 2)))
+    rows = [dropped(n + 2 * HOUR, 50000 + n, "S", "135") for n in (1, 2)]
     assert verdict(audited(logged(*rows, dropped(300 + 2 * HOUR, 50900)), capture)).first_time == moment(300)
 
 
@@ -184,6 +184,16 @@ def test_a_row_is_of_the_attempt_that_began_then_however_long_it_lasted(audited)
     packets = talk("10.0.0.5:50001 > 10.0.0.20:445", "S <SA A 5PA <5PA")
     lasting = [At(1 if place < 3 else 601, packet) for place, packet in enumerate(packets)]
     assert verdict(audited(logged(let_in(1, 50001, "445")), pcap(lasting))).attempts == 1
+
+
+def test_a_row_between_two_attempts_is_of_the_one_before(audited):
+    """Both have its ends and are within a minute or two: one was answered 40 seconds before, one is silent later."""
+    first, second = (talk("10.0.0.5:50001 > 10.0.0.20:445", words) for words in ("S <SA A FA <FA A", "S@7"))
+    capture = pcap([*(At(10, one) for one in first), *(At(140 + later, second[0]) for later in (0, 1, 3))])
+    row = let_in(50, 50001, "445")
+    alone, beside = (verdict(audited(*sources)) for sources in ([capture], [capture, logged(row)]))
+    assert (alone.verdict, beside.verdict) == ("blocked", "blocked")
+    assert (alone.attempts, alone.remedy) == (beside.attempts, beside.remedy)
 
 
 def test_a_row_with_another_number_is_of_another_attempt(audited):

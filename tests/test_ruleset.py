@@ -215,6 +215,54 @@ def test_methods_and_requirements_are_looked_up_by_id():
         ruleset.requirement("client-push/smp")
 
 
+def test_an_unknown_id_of_a_ruleset_is_refused_with_the_known_ones():
+    ruleset = load_ruleset()
+    for look_up, known in ((ruleset.method, "client-push"), (ruleset.condition, "native-mode")):
+        assert look_up(known).id == known
+        with pytest.raises(RulesetError, match=r"'none-such'.*ruleset configmgr-2007") as refused:
+            look_up("none-such")
+        assert known in refused.value.hint
+    with pytest.raises(RulesetError, match=r"'client-push/none-such'"):
+        ruleset.requirement("client-push/none-such")
+
+
+def test_the_ports_of_a_row_in_words():
+    ruleset = load_ruleset()
+    rows = ("icmp-echo", "smb", "rpc-dynamic")
+    words = [ruleset.requirement(f"client-push/{row}").ports_text for row in rows]
+    assert words == ["echo request", "445", "dynamic"]
+    assert ruleset.requirement("software-update-point/http-software-update-point").ports_text == "80 or 8530"
+
+
+def test_the_names_of_ports_stand_in_alphabetical_order():
+    names = load_ruleset().port_names
+    assert list(names) == sorted(names)
+    assert len(names) > 5
+
+
+@pytest.mark.parametrize(
+    ("port", "dynamic", "usual"),
+    [
+        (1023, False, False),
+        (1024, True, False),
+        (5000, True, False),
+        (5001, False, False),
+        (24158, True, True),
+        (49151, False, False),
+        (49152, True, True),
+        (65535, True, True),
+    ],
+)
+def test_which_ports_the_endpoint_mapper_assigns_today_and_before(port, dynamic, usual):
+    ruleset = load_ruleset()
+    assert (ruleset.is_dynamic(port), ruleset.is_usual_dynamic(port)) == (dynamic, usual)
+
+
+def test_a_ruleset_without_dynamic_ports_has_none():
+    ruleset = replace(load_ruleset(), dynamic_ports=(), fixed_dynamic_ports=())
+    assert (ruleset.is_dynamic(49152), ruleset.is_usual_dynamic(49152)) == (False, False)
+
+
 def test_rows_for_all_methods_are_part_of_each_method():
     ruleset = load_ruleset("configmgr-2007")
     for method in ruleset.methods:
@@ -336,6 +384,9 @@ def test_rows_of_several_methods_ask_the_same_but_for_dynamic_ports():
     ruleset = load_ruleset("configmgr-2007")
     push, policy = (ruleset.requirement(f"{one}/http-management-point") for one in ("client-push", "group-policy"))
     assert push.asks == policy.asks
+    assert push.asks != replace(push, to_role="distribution-point").asks
+    assert push.asks != replace(push, from_role="site-server").asks
+    assert push.asks != replace(push, necessity="informational").asks
     dynamic = ruleset.requirement("client-push/rpc-dynamic")
     assert dynamic.asks != replace(dynamic, id="other/rpc-dynamic", method="other").asks
 
