@@ -13,9 +13,11 @@ import pytest
 from auditor.errors import RulesetError
 from auditor.ruleset import (
     DEFAULT_RULESET,
+    Condition,
     Ruleset,
     SiteFacts,
     check_ruleset,
+    idle_properties,
     load_ruleset,
     shipped_rulesets,
     with_ports,
@@ -389,6 +391,24 @@ def test_rows_of_several_methods_ask_the_same_but_for_dynamic_ports():
     assert push.asks != replace(push, necessity="informational").asks
     dynamic = ruleset.requirement("client-push/rpc-dynamic")
     assert dynamic.asks != replace(dynamic, id="other/rpc-dynamic", method="other").asks
+
+
+def test_the_opposite_of_what_is_not_known_is_not_known_either():
+    ruleset = load_ruleset()
+    local = Condition("local", "CCMSetup is run from a local disk", "", "", "run-from-share")
+    ruleset = replace(ruleset, conditions=(*ruleset.conditions, local))
+    assert [ruleset.holds("local", facts) for facts in (SiteFacts(), ON_A_SHARE)] == [None, False]
+
+
+def test_a_property_that_decides_nothing_is_told_with_the_nearest_one_or_all():
+    ruleset = load_ruleset()
+    assert idle_properties(ruleset, [r"/source:\\server\share", "-SOURCE=x"]) == []
+    misspelt, other, long = idle_properties(ruleset, ["/source", r"/sorce:\\server", "SMSSITECODE=P01", "X" * 80])
+    assert ("/sorce" in misspelt, "did you mean /source?" in misspelt) == (True, True)
+    assert ("SMSSITECODE=P01" in other, "did you mean" in other, "/source" in other) == (True, False, True)
+    assert "X" * 57 + "..." in long
+    assert "X" * 58 not in long
+    assert "X" * 60 in idle_properties(ruleset, ["X" * 60])[0]
 
 
 # ---------------------------------------------------------------- faults
