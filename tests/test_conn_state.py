@@ -38,6 +38,7 @@ CASES = [
     ("SF", "S <SA A FA FA <FA <FA A", "an end said twice"),
     ("S0", "S <A", "an ACK that answers no SYN"),
     ("S0", "5PA S@999", "an old packet, then a new SYN"),
+    ("S0", "5PA S@999 <A", "the same, and an ACK that answers no SYN"),
     ("OTH", "5PA <5PA S@999", "a SYN in the middle of a connection"),
     ("OTH", "5PA SA", "an answer in the middle of a connection"),
     ("OTH", "5PA 5P", "data without an ACK"),
@@ -84,6 +85,13 @@ def test_every_packet_leads_from_every_state_to_a_state():
 def test_a_connection_of_very_many_packets_is_followed_to_its_end(read):
     words = "S <SA A " + "FA " * 200 + "<FA A"
     assert read(talk(WHO, words)).flows.conn_state.tolist() == ["SF"]
+
+
+def test_a_connection_of_very_many_packets_among_others_is_followed_by_its_own(read):
+    refused = [talk(f"10.0.0.1:{50_001 + number} > 10.0.0.5:445", "S <RA") for number in range(41)]
+    packets = [*refused[:40], talk(WHO, "S <SA A " + "FA " * 200), refused[40]]
+    states = read([one for connection in packets for one in connection]).flows.conn_state.tolist()
+    assert states == ["REJ"] * 40 + ["S2", "REJ"]
 
 
 def test_the_far_end_of_a_connection_is_not_its_originator(read):
