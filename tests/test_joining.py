@@ -11,6 +11,7 @@ from packets import BEGIN, At, echo, pcap, talk, udp
 from scenario import scene
 
 import auditor
+from auditor.errors import ArgumentError
 from auditor.report import RequirementVerdict, utc_text
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20"}
@@ -245,3 +246,30 @@ def test_the_same_ports_and_number_again_in_one_capture_are_another_attempt(audi
 def test_connections_without_a_beginning_in_two_captures_are_two(audited):
     line = "{0} 10.0.0.5:{0} > 10.0.0.20:445/tcp mid-stream"
     assert verdict(audited(captured(line.format(50001)), captured(line.format(50002)))).attempts == 2
+
+
+# dynamic ports, and hosts of several roles
+
+
+@pytest.mark.parametrize(("clock", "verdicts"), [("Local", "blocked"), ("UTC", "not-observed")])
+def test_a_dynamic_port_counts_where_clocks_cannot_be_compared(clock, verdicts, audited):
+    """By their faces hours lie between the endpoint mapper in one log and the port in the other."""
+    server = logged(let_in(0, 50001, "135", "SEND"), clock=clock)
+    client = logged(let_in(7000, 50009, "445"), dropped(7200, 50002, to="49700"), clock=clock)
+    assert verdict(audited(server, client), "rpc-dynamic").verdict == verdicts
+
+
+def test_a_site_server_in_the_network_of_the_clients_is_none_of_them(write):
+    rows = [
+        f"{shown(1)} DROP 10.0.0.5:50001 > 10.0.0.20:445 - SEND",
+        f"{shown(2)} DROP 10.0.0.5:50002 > 10.0.0.80:80 - SEND",
+    ]
+    roles = {"site-server": "10.0.0.5", "client": "10.0.0.0/27", "management-point": "10.0.0.80"}
+    report = auditor.audit(write(logged(*rows)), roles=roles, dissect=False)
+    assert [one.address for one in report.clients] == ["10.0.0.20"]
+    assert verdict(report).blocked_at == "site-server"
+
+
+def test_no_computer_is_named_as_both_ends_of_a_push(write):
+    with pytest.raises(ArgumentError, match=r"^--role: 10\.0\.0\.5 cannot be site server and client at once"):
+        auditor.audit(write(captured(mapper(1, 50001))), roles=ROLES | {"client": ["10.0.0.20", "10.0.0.5"]})

@@ -223,6 +223,16 @@ def test_only_what_is_alike_is_put_together(read, monkeypatch):
     assert len(source.flows) <= 300
 
 
+@pytest.mark.parametrize(("most", "kept"), [(2000, 1000), (200, 64), (100, 16), (20, 4)])
+def test_as_many_are_kept_apart_as_there_is_room_for(most, kept, read, monkeypatch):
+    monkeypatch.setattr(log_flows, "MOST_FLOWS", most)
+    texts = [WEB.format(number // 60, number % 60, "ALLOW", 20, 7, 20_000 + number, 443) for number in range(1000)]
+    source = read(log(*texts))
+    assert source.flows["src_port"].notna().sum() == kept
+    assert int(source.flows["rows"].sum()) == 1000
+    assert source.details.facts.folded == 1000 - kept
+
+
 # the columns
 
 TOLD = ["syn", "syn_ack", "conn_state", "response", "src_port", "dst_port", "icmp_type", "icmp_code"]

@@ -257,6 +257,28 @@ def test_a_connection_in_many_batches_is_kept_as_one_piece():
     assert len(segments.finish(whole)) == 1
 
 
+def test_a_table_that_grows_row_by_row_is_seldom_copied():
+    columns = segments.Columns({"value": np.int64})
+    homes = set()
+    for number in range(20_000):
+        columns.extend({"value": np.array([number])})
+        homes.add(columns["value"].__array_interface__["data"][0])
+    assert columns["value"].tolist() == list(range(20_000))
+    assert len(homes) < 20
+
+
+def test_a_capture_of_many_batches_is_seldom_put_together(monkeypatch):
+    """Each time takes as long as all that was read so far."""
+    monkeypatch.setattr(segments, "SETTLE_AT", 64)
+    settled, settle = [], Partial.settle
+    monkeypatch.setattr(Partial, "settle", lambda self: settled.append(self.segments.length) or settle(self))
+    whole = Partial()
+    for number in range(1000):
+        whole.absorb(segments.partial(table([(((2 * number + 1, 50000), (2, 445)), False, "S", 1, 0, 0)])))
+    assert 2 < len(settled) < 10
+    assert max(settled) <= 1000
+
+
 # every short exchange of pings, against one that is as plain
 
 
