@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import pytest
@@ -101,6 +101,10 @@ def compare(source: Source, found: list[Row]) -> None:
         shown = sorted({lines[0], lines[min(1, len(lines) - 1)], lines[-1]})
         events = source.details.events(flow)
         assert [event.frame for event in events] == shown
+        seconds = dict(zip(lines, expected[flow]["seconds"], strict=True))
+        begin = int(BEGIN.replace(tzinfo=UTC).timestamp())
+        if lines == sorted(lines, key=seconds.__getitem__):  # else the first and the last are by time
+            assert [event.time_ns for event in events] == [(begin + seconds[one]) * 10**9 for one in shown]
         assert {event.sequence for event in events} == {expected[flow]["row"].number}
 
 

@@ -279,6 +279,17 @@ def test_a_capture_of_many_batches_is_seldom_put_together(monkeypatch):
     assert max(settled) <= 1000
 
 
+def test_a_storm_in_many_batches_is_not_kept_whole_until_the_end(monkeypatch):
+    monkeypatch.setattr(segments, "MOST_EVENTS", 4)
+    storm = table([(FIVE_TUPLES[0], False, "R", 1, 0, 0)] * 100)
+    whole, most = Partial(), 0
+    for _ in range(100):
+        most = max(most, whole.absorb(segments.partial(storm)).events.length)
+    assert most < 2_000
+    found = segments.finish(whole)
+    assert (len(events(found)[0]), found.events_dropped) == (4, 9_996)
+
+
 # every short exchange of pings, against one that is as plain
 
 
