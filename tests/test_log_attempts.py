@@ -7,6 +7,7 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 from logs import HEADER, HEADER_PID, log
 
@@ -123,6 +124,16 @@ def test_a_short_log_is_as_a_plain_reader_has_it(read):
 def test_every_short_series_of_rows_is_the_same_in_pieces(together, read, monkeypatch):
     monkeypatch.setattr(pfirewall, "PIECE", 10_000)
     monkeypatch.setattr(log_flows, "TOGETHER", together)
+    found = rows(2)
+    compare(read(log(*(row.text for row in found), header=HEADER_PID)), found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("SPREAD", (np.uint64(0), np.uint64(0))), ("INDEX", np.uint64(63)), ("FEW", 100_000)]
+)
+def test_it_does_not_matter_how_rows_are_brought_side_by_side(name, value, read, monkeypatch):
+    """Sorted by numbers that are mixed of all that must be equal; where these are no use, by all of it."""
+    monkeypatch.setattr(log_flows, name, value)
     found = rows(2)
     compare(read(log(*(row.text for row in found), header=HEADER_PID)), found)
 
@@ -287,6 +298,7 @@ def test_addresses_of_the_computer_are_told_by_how_many_rows_and_whether_it_sent
     sent = "2024-06-05 10:00:00 ALLOW UDP {} 10.0.0.9 50000 53 73 - - - - - - - SEND"
     groups = ("224.0.0.251", "255.255.255.255", "10.0.0.255", "10.0.0.0", "0.0.0.0", "127.0.0.1", "ff02::1", "::1")
     texts = [received.format(one) for one in (*groups, "10.0.0.20", "10.0.0.21", "10.0.0.21", "10.0.0.22")]
+    texts += [sent.format(one) for one in groups if one not in ("10.0.0.255", "10.0.0.0")]
     texts += [sent.format(one) for one in ("10.0.0.30", "10.0.1.0", "10.0.1.0", "10.0.0.22")]
     local = read(log(*texts, header=HEADER)).details.facts.local
     assert [(one.address, one.rows, one.sure) for one in local] == [

@@ -263,31 +263,38 @@ def test_a_table_that_grows_row_by_row_is_seldom_copied():
     for number in range(20_000):
         columns.extend({"value": np.array([number])})
         homes.add(columns["value"].__array_interface__["data"][0])
+        assert len(columns["value"].base) <= max(1024, number * 3 // 2 + 1)
     assert columns["value"].tolist() == list(range(20_000))
     assert len(homes) < 20
 
 
-def test_a_capture_of_many_batches_is_seldom_put_together(monkeypatch):
-    """Each time takes as long as all that was read so far."""
+def test_a_capture_of_many_batches_is_put_together_whenever_it_has_doubled(monkeypatch):
+    """Each time takes as long as all that was read so far, and until then all of it is kept."""
     monkeypatch.setattr(segments, "SETTLE_AT", 64)
-    settled, settle = [], Partial.settle
-    monkeypatch.setattr(Partial, "settle", lambda self: settled.append(self.segments.length) or settle(self))
+    monkeypatch.setattr(segments, "SETTLE_MOST", 300)
+    sizes, settle = [], Partial.settle
+    monkeypatch.setattr(Partial, "settle", lambda self: sizes.append(self.segments.length) or settle(self))
     whole = Partial()
-    for number in range(1000):
+    for number in range(1200):
         whole.absorb(segments.partial(table([(((2 * number + 1, 50000), (2, 445)), False, "S", 1, 0, 0)])))
-    assert 2 < len(settled) < 10
-    assert max(settled) <= 1000
+    grown = [later - before for before, later in itertools.pairwise([0, *sizes])]
+    limits = [64, *(min(max(64, before), 300) for before in sizes)]
+    assert grown == [limit + 1 for limit in limits[: len(grown)]]
+    assert len(grown) == 6
 
 
 def test_a_storm_in_many_batches_is_not_kept_whole_until_the_end(monkeypatch):
+    """Of very many packets of one connection most are dropped as soon as there is no room for them."""
     monkeypatch.setattr(segments, "MOST_EVENTS", 4)
-    storm = table([(FIVE_TUPLES[0], False, "R", 1, 0, 0)] * 100)
-    whole, most = Partial(), 0
-    for _ in range(100):
-        most = max(most, whole.absorb(segments.partial(storm)).events.length)
-    assert most < 2_000
+    reset = segments.partial(table([(FIVE_TUPLES[0], False, "R", 1, 0, 0)]))
+    whole, kept = Partial(), []
+    for _ in range(4_000):
+        kept.append(whole.absorb(reset).events.length)
+    peaks = [before for before, after in itertools.pairwise(kept) if after < before]
+    assert peaks == [4 * 256] + [4 * 256 + 2 * 4] * (len(peaks) - 1)
+    assert len(peaks) == 3
     found = segments.finish(whole)
-    assert (len(events(found)[0]), found.events_dropped) == (4, 9_996)
+    assert (len(events(found)[0]), found.events_dropped) == (4, 3_996)
 
 
 # every short exchange of pings, against one that is as plain
