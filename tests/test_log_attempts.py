@@ -255,6 +255,8 @@ KINDS = {
     "10.0.0.5 10.0.0.20 50000 445 52 S 7 0 8192 - - - RECEIVE": [1, 0, "S0", "no-response", 50000, 445, None, None],
     "10.0.0.20 10.0.0.5 445 50000 52 SA 7 8 8192 - - - RECEIVE": [0, 1, "OTH", "one-way", 50000, 445, None, None],
     "10.0.0.5 10.0.0.20 50000 445 40 RA 7 8 0 - - - RECEIVE": [0, 0, "OTH", "mid-stream", 50000, 445, None, None],
+    "10.0.0.5 10.0.0.20 500 501 40 FA 7 8 0 - - - RECEIVE": [0, 0, "OTH", "mid-stream", 501, 500, None, None],
+    "10.0.0.5 10.0.0.20 500 500 40 FA 7 8 0 - - - RECEIVE": [0, 0, "OTH", "mid-stream", 500, 500, None, None],
     "10.0.0.5 10.0.0.20 50000 445 0 - 0 0 0 - - - SEND": [1, 0, "S0", "no-response", 50000, 445, None, None],
 }
 
@@ -262,6 +264,14 @@ KINDS = {
 @pytest.mark.parametrize("ends", KINDS, ids=range(len(KINDS)))
 def test_the_columns_of_a_dropped_packet(ends, read):
     assert columns(read(log(f"2024-06-05 10:00:00 DROP TCP {ends}"))) == KINDS[ends]
+
+
+@pytest.mark.parametrize(
+    ("ports", "tried"), [("500 501", "10.0.0.20"), ("500 500", "10.0.0.5"), ("501 500", "10.0.0.5")]
+)
+def test_of_a_late_packet_the_side_with_the_higher_port_is_the_one_that_tried(ports, tried, read):
+    source = read(log(f"2024-06-05 10:00:00 DROP TCP 10.0.0.5 10.0.0.20 {ports} 40 FA 7 8 0 - - - RECEIVE"))
+    assert source.flows["src_ip"].tolist() == [tried]
 
 
 def test_the_columns_of_what_is_no_tcp(read):

@@ -199,6 +199,18 @@ def test_an_unknown_id_is_refused_with_the_known_ones():
     assert "configmgr-current-branch" in str(error.value)
 
 
+def test_a_ruleset_of_your_own_may_have_any_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = load_ruleset().path.read_text(encoding="utf-8")
+    for name in ("mine", "mine.txt", "configmgr-2007"):
+        (tmp_path / name).write_text(shipped.replace('title = "', f'title = "{name}: ', 1), encoding="utf-8")
+    assert load_ruleset("mine").title.startswith("mine: ")
+    assert load_ruleset("mine.txt").title.startswith("mine.txt: ")
+    assert not load_ruleset("configmgr-2007").title.startswith("configmgr-2007: ")  # its name is the shipped one's
+    assert load_ruleset("./configmgr-2007").title.startswith("configmgr-2007: ")
+    assert load_ruleset(Path("configmgr-2007")).title.startswith("configmgr-2007: ")
+
+
 @pytest.mark.parametrize("name", ["missing.toml", "folder/missing"])
 def test_a_missing_file_is_one_line(name):
     with pytest.raises(RulesetError, match=r"there is no such file") as error:
