@@ -7,16 +7,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := sample_captures/smb-dropped.pcap
+JUNIT_SCHEMA := $(VENV)/junit-10.xsd
 
+.DELETE_ON_ERROR:
 .PHONY: demo test lint docs lab wheel format clean
 
 demo: $(VENV)/.installed
 	@# Exit code 3 is the answer here: the capture is of a push that fails.
 	@$(BIN)/auditor analyze $(DEMO); code=$$?; test $$code -eq 3
 
-test: $(VENV)/.tools
+test: $(VENV)/.tools $(JUNIT_SCHEMA)
 	@command -v tshark >/dev/null || echo "tshark is not installed: the comparisons with Wireshark will be skipped (Debian: apt install tshark)"
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	AUDITOR_JUNIT_SCHEMA=$(JUNIT_SCHEMA) $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .
@@ -51,3 +53,8 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.tools: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,lint]'
 	@touch $@ $(VENV)/.installed
+
+# The schema of Jenkins's xUnit plugin: pytest's own tests use it, so its source distribution holds it.
+$(JUNIT_SCHEMA): $(VENV)/.tools
+	@$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --no-binary pytest --dest $(VENV)/sources pytest==8.4.2
+	@tar -xzOf $(VENV)/sources/pytest-8.4.2.tar.gz pytest-8.4.2/testing/example_scripts/junit-10.xsd > $@

@@ -133,8 +133,8 @@ def name(state: State, payload: int) -> str:
         if orig == resp:
             return "SF"
         if orig == CLOSED:
-            return "SH" if resp == INACTIVE else "S2"
-        return "SHR" if orig == INACTIVE else "S3"
+            return "SH" if resp in (INACTIVE, PARTIAL) else "S2"
+        return "SHR" if orig in (INACTIVE, PARTIAL) else "S3"
     if orig == SYN_SENT and resp == INACTIVE:
         return "S0"
     return "S1" if orig == resp == ESTABLISHED else "OTH"

@@ -117,10 +117,14 @@ def log_ahead(halves: Collection[int], traffic: Traffic, ahead: Ahead) -> int | 
             found.update(_zone(one.start_ns - other.start_ns + ahead(other)))
     if found[0]:
         return 0
-    farthest = FARTHEST_ZONE_NS if any(traffic.sources[one].clock == "local" for one in halves) else 0
-    likely = [(count, -abs(zone), zone) for zone, count in found.items() if abs(zone) <= farthest]
-    best = max(likely, default=(0, 0, 0))
-    return best[2] if best[0] >= ENOUGH_TO_SHIFT else None
+    if all(traffic.sources[one].clock != "local" for one in halves):
+        return None
+    agreed = [
+        (count, -abs(zone), zone)
+        for zone, count in found.items()
+        if count >= ENOUGH_TO_SHIFT and abs(zone) <= FARTHEST_ZONE_NS
+    ]
+    return max(agreed)[2] if agreed else None
 
 
 def _zone(difference: int) -> Iterable[int]:

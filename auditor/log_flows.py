@@ -82,7 +82,7 @@ class Attempts:
 
     def only(self, some: NDArray[np.bool_]) -> Attempts:
         """Return those of them for which this is true."""
-        places = some.nonzero()[0]
+        places = np.flatnonzero(some)
         return self if len(places) == len(self) else self.at(places)
 
     def but(self, **columns: Ints) -> Attempts:
@@ -205,7 +205,7 @@ class LogFlows:
         found = self.attempts
         sent = np.zeros(len(self._addresses), np.bool_)
         sent[np.where(found.turned, found.dst, found.src)[found.path == RECEIVE]] = True
-        return frozenset(self._addresses[one] for one in sent.nonzero()[0].tolist()).union(
+        return frozenset(self._addresses[one] for one in np.flatnonzero(sent).tolist()).union(
             one.address for one in self.facts.local
         )
 
@@ -286,7 +286,7 @@ class LogFlowBuilder:
             self.first_s, self.last_s = int(seen.start.min()), int(seen.end.max())
         self._counts, self._local = _by_class(seen), _local(every, addresses)
         used = _used(every)
-        self._tell_unused(every, (~used).nonzero()[0])
+        self._tell_unused(every, np.flatnonzero(~used))
         return every.only(used)
 
     def facts(self, reader: LogReader, attempts: Attempts) -> LogFacts:
@@ -303,7 +303,7 @@ class LogFlowBuilder:
             local=self._local,
             clock="utc" if reader.in_utc else "local",
             fields=reader.schema.names,
-            folded=int(attempts.rows[attempts.src_port == NOT_SAID].sum()) if self._kept_of_each else 0,
+            folded=int(attempts.rows[attempts.src_port == NOT_SAID].sum()),
         )
 
     def _tell_unused(self, every: Attempts, unused: Ints) -> None:
@@ -331,7 +331,7 @@ class LogFlowBuilder:
 def _by_class(found: Attempts) -> dict[tuple[str, str, str], int]:
     """Return how many rows there were of each action, protocol and path."""
     rows = np.bincount(found.protocol << 6 | found.path << 3 | found.action, found.rows)
-    classes = rows.nonzero()[0]
+    classes = np.flatnonzero(rows)
     counts = {}
     for one, count in zip(classes.tolist(), rows[classes].tolist(), strict=True):
         protocol, path, action = one >> 6, one >> 3 & 7, one & 7
@@ -354,14 +354,14 @@ def _local(found: Attempts, addresses: Sequence[str]) -> tuple[LocalAddress, ...
     Only the computer itself can send from an address; what is received may be meant for a group or for everybody.
     """
     path, turned = found.path, found.turned
-    sending, receiving = (path == SEND).nonzero()[0], (path == RECEIVE).nonzero()[0]
+    sending, receiving = np.flatnonzero(path == SEND), np.flatnonzero(path == RECEIVE)
     sender, receiver = np.where(turned, found.dst, found.src), np.where(turned, found.src, found.dst)
     sent, received = (
         np.bincount(who[rows], found.rows[rows], len(addresses))
         for who, rows in ((sender, sending), (receiver, receiving))
     )
     told = []
-    for number in (sent + received).nonzero()[0].tolist():
+    for number in np.flatnonzero(sent + received).tolist():
         address = addresses[number]
         if _is_one_host(address) and (sent[number] or not address.endswith((".255", ".0"))):
             told.append(LocalAddress(address, int(sent[number] + received[number]), bool(sent[number])))
@@ -385,11 +385,11 @@ def _single(rows: Rows) -> Attempts:
     late = silent & (rows.action == DROP) & has_ports & is_answer(rows.src_port, rows.dst_port)
     kind = rows.protocol.astype(np.int64) << 16 | rows.path.astype(np.int64) << 8 | rows.action
     src, dst, src_port, dst_port = rows.src, rows.dst, rows.src_port, rows.dst_port
-    icmp = (rows.protocol == ICMP).nonzero()[0]
+    icmp = np.flatnonzero(rows.protocol == ICMP)
     if len(icmp):
         dst_port = _changed(dst_port, icmp, src_port[icmp] << ICMP_TYPE | dst_port[icmp])
         src_port = _changed(src_port, icmp, 0)
-    odd = (late | ~silent).nonzero()[0]  # all others are first ones
+    odd = np.flatnonzero(late | ~silent)  # all others are first ones
     if len(odd):
         flags = rows.flags[odd]
         opening, ack = flags & (SYN | RST | FIN) == SYN, flags & ACK != 0
@@ -451,7 +451,7 @@ def _merged(attempts: Attempts) -> Attempts:
     """
     ports = attempts.src_port << PORT_BITS | attempts.dst_port
     order, new = _sorted(attempts.src << 32 | attempts.dst, ports << KIND_BITS | attempts.kind & OTHER_KIND)
-    again = (~new).nonzero()[0]  # few rows have the same ends as another
+    again = np.flatnonzero(~new)  # few rows have the same ends as another
     here, before = order[again], order[again - 1]
     other = np.abs(attempts.start[here] - attempts.end[before]) > SAME_ATTEMPT_S
     for column in (attempts.kind, attempts.sequence, attempts.process):
@@ -496,7 +496,7 @@ def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> tu
     made of several.
     """
     begin, size = _stretches(new)
-    more = (size > 1).nonzero()[0]
+    more = np.flatnonzero(size > 1)
     heads = np.zeros(len(attempts), np.bool_)
     heads[order[begin]] = True
     kept = attempts.only(heads)
@@ -521,7 +521,7 @@ def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> tu
 
 def _stretches(new: NDArray[np.bool_]) -> tuple[Ints, Ints]:
     """Return where each stretch begins, and how many places it has. new: where one begins; it does at the first."""
-    begin = new.nonzero()[0]
+    begin = np.flatnonzero(new)
     return begin, np.append(begin[1:], len(new))[: len(begin)] - begin
 
 
@@ -551,10 +551,10 @@ def _without_late(attempts: Attempts) -> Attempts:
     pause = some.start - some.end[before]
     soon = (pause <= RETRY_S) & (first | (pause > GIVEN_UP_S))
     late = (before >= 0) & dropped & (some.start >= some.start[before]) & (soon | ((some.sequence == 0) & first))
-    late = late.nonzero()[0]
+    late = np.flatnonzero(late)
     if not len(late):
         return attempts
-    place, ends = tcp.nonzero()[0][late], ("src", "dst", "src_port", "dst_port")
+    place, ends = np.flatnonzero(tcp)[late], ("src", "dst", "src_port", "dst_port")
     told = {name: getattr(attempts, name).copy() for name in (*ends, "kind")}
     other_way = forth[late] != forth[before[late]]
     told["kind"][place] = (told["kind"][place] & ~0x70 | LATER << 4) ^ other_way.astype(np.int64) << 7

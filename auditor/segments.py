@@ -18,7 +18,7 @@ from auditor import conn_state
 from auditor.numbering import numbered
 from auditor.sources.packets import Packets
 
-FIN, SYN, RST, PUSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
+FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 UNSET = -1
 SETTLE_AT, SETTLE_MOST = 65_536, 500_000  # segments that are kept before they are joined, at least and at most
 MOST_EVENTS = 1_024  # of one segment: a connection needs a dozen, a storm of resets none of its middle

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE
 
 WIDTHS = {"phone": 390, "laptop": 1280}
 
@@ -15,6 +16,7 @@ class Opened:
 
     def __init__(self, browser: Any, path: Path, *, fragment: str = "", **options: Any) -> None:
         self.context = browser.new_context(offline=True, **options)
+        self.context.set_default_timeout(PATIENCE * 1000)
         self.page = self.context.new_page()
         self.requests: list[str] = []
         self.complaints: list[str] = []
@@ -41,8 +43,8 @@ def faults(page: Any) -> list[tuple[str, str, str]]:
 
 def wait_until(opened: Opened, true: str) -> None:
     """Wait until an expression is true in the page; its policy forbids what Playwright waits with."""
-    for _ in range(200):
+    for _ in range(PATIENCE * 20):
         if opened.page.evaluate(true):
             return
         opened.page.wait_for_timeout(50)
-    raise AssertionError(f"not within ten seconds: {true}")
+    raise AssertionError(f"never true: {true}")

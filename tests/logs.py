@@ -23,6 +23,36 @@ def log(*rows: str, header: str = HEADER) -> bytes:
     return (header + "".join(f"{row}\r\n" for row in rows)).encode()
 
 
+def firewall_log(*rows: str, clock: str = "Local") -> bytes:
+    """Return a log with the column of process ids. clock: what its times are, "Local" or "UTC"."""
+    return log(*rows, header=HEADER_PID.replace("Local", clock))
+
+
+def row(text: str) -> str:
+    """Return a row as Windows writes it: of a dropped packet received, size, flags and numbers are told.
+
+    text: "TIME ACTION FROM > TO FLAGS PATH", with "DAYT" before TIME, "/udp" behind TO, a sequence number as in "S@7",
+    a process id as in "RECEIVE#4". Without a port it is a ping. The sequence number follows from the port as in
+    scenario.py.
+    """
+    time, action, src, _, dst, flags, path = text.split()
+    day, _, time = time.rpartition("T")
+    when = f"{day or '2023-11-14'} {time} {action}"
+    (path, _, process), (flags, _, number) = path.partition("#"), flags.partition("@")
+    dst, _, protocol = dst.partition("/")
+    (ip_src, _, port_src), (ip_dst, _, port_dst) = src.partition(":"), dst.partition(":")
+    end = f"{path} {process or 4}"
+    if not port_src:
+        return f"{when} ICMP {ip_src} {ip_dst} - - 60 - - - - 8 0 - {end}"
+    ends = f"{ip_src} {ip_dst} {port_src} {port_dst}"
+    if protocol == "udp":
+        return f"{when} UDP {ends} 0 - - - - - - - {end}"
+    told = (
+        f"52 {flags} {number or 1000 + int(port_src)} 0 65535" if action == "DROP" and path != "SEND" else "0 - 0 0 0"
+    )
+    return f"{when} TCP {ends} {told} - - - {end}"
+
+
 class Plain(NamedTuple):
     """What a log holds, read line by line."""
 

@@ -26,6 +26,7 @@ from packets import (
     tcp,
     told,
 )
+from waiting import PATIENCE
 
 from auditor.errors import SourceError
 from auditor.sources import capture, chain, gzipped
@@ -123,7 +124,7 @@ def test_wireshark_reads_the_same_out_of_every_container(name, write, tshark):
         "fields",
         *(word for field in fields for word in ("-e", field)),
     ]
-    lines = subprocess.run(command, capture_output=True, check=True, text=True, timeout=30).stdout.splitlines()
+    lines = subprocess.run(command, capture_output=True, check=True, text=True, timeout=PATIENCE).stdout.splitlines()
     ours = [[frame, BEGIN + time / 1e9, len(content), wire] for frame, time, content, wire in records(path)]
     assert [[float(value) for value in line.split()] for line in lines] == ours
 

@@ -9,13 +9,13 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from packets import TUNNELS, ends, ip, pcap, talk, tcp, turned
+from waiting import PATIENCE, wait_for
 
 import auditor
 from auditor.sources import extract
@@ -26,7 +26,6 @@ from auditor.sources.reading import known_tunnels
 ROOT = Path(__file__).parent.parent
 CAPTURE = ROOT / "sample_captures" / "wrong-password.pcap"
 CONFIGURATION = "WIRESHARK_CONFIG_DIR"
-PATIENCE = 60  # seconds until a test gives up waiting; none takes as long
 
 pytestmark = [
     pytest.mark.usefixtures("tshark", "nothing_stays"),
@@ -421,13 +420,6 @@ def test_ctrl_c_stops_tshark_too(asked, false, tmp_path):
     assert (audit.returncode, printed, complaint.strip()) == (130, "", "auditor: stopped")
     assert not Path(f"/proc/{started.read_text().strip()}").exists()
     assert list(folder.iterdir()) == []
-
-
-def wait_for(happened: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 # any configuration of Wireshark

@@ -431,3 +431,101 @@ def test_rules_of_the_ruleset_do_not_sound_as_if_no_rule_helped():
 def test_counts_of_devices_are_of_hosts_not_of_requirements():
     report: FleetReport = fleet([host("A 10.1.1.1", "smb " + OWN, "icmp-echo " + OWN)])
     assert Counter({one.name: one.hosts for one in report.devices}) == {"each host's own firewall": 1}
+
+
+@pytest.mark.parametrize("how", ["unreachable", "no-response"])
+def test_a_computer_that_is_not_reached_is_one_cause_and_a_server_that_is_not_another(how):
+    client, server = host("A", f"icmp-echo {how}", f"smb {how}"), host("B", f"http-management-point {how}")
+    assert causes(client, server) == [(how, "", "", 1), (how, "", "client-push/http-management-point", 1)]
+
+
+def test_what_is_not_answered_or_not_reached_behind_a_device_is_no_matter_of_its_rules():
+    hosts = host("A", "smb no-response at between"), host("B", "smb unreachable at between by 10.9.0.1")
+    assert (changes(*hosts), len(causes(*hosts))) == ([], 2)
+
+
+def test_its_own_firewall_is_that_of_a_host_under_whatever_address():
+    one = host("A 10.1.1.1", "smb " + OWN)
+    assert changes(dataclasses.replace(one, addresses=("10.1.1.2",))) == [("client", "", "TCP 445", 1, 0)]
+
+
+def test_a_block_of_which_no_place_is_known_is_of_an_unknown_place():
+    assert changes(host("A", "smb blocked")) == [("unknown", "", "TCP 445", 1, 0)]
+
+
+def test_a_block_between_by_an_unknown_device_is_a_change_of_the_devices_between():
+    (change,) = fleet([host("A", "smb blocked at between")]).changes
+    assert (change.place, change.device) == ("between", "")
+    assert change.remedy.startswith("On the devices between, allow TCP 445 (smb)")
+
+
+def test_a_device_that_is_known_is_named_wherever_it_stands():
+    (change,) = fleet([host("A", "smb blocked at unknown by 10.9.0.1")]).changes
+    assert (change.place, change.device) == ("unknown", "10.9.0.1")
+    assert change.remedy.startswith("On 10.9.0.1, and on every further device")
+
+
+def test_of_two_ways_the_one_that_a_rule_stops_is_opened_if_the_other_is_not_in_use():
+    rule, used = "http-management-point " + OWN, "https-management-point CERTIFICATE_EXPIRED"
+    assert changes(host("A", rule, "https-management-point no-response")) == [("client", "", "TCP 80", 1, 0)]
+    in_use = host("A", rule, used)
+    assert (changes(in_use), causes(in_use)[0][:2]) == ([], ("problem", "CERTIFICATE_EXPIRED"))
+
+
+def test_two_ways_are_named_in_the_order_of_the_ruleset_and_as_alternatives():
+    hosts = [host("A", "https-management-point " + OWN), host("B", "http-management-point " + OWN)]
+    both = host("C", "http-management-point " + OWN, "https-management-point " + OWN)
+    assert changes(*hosts, both) == [("client", "", "TCP 80 or TCP 443", 3, 0)]
+    assert "whichever" in fleet([*hosts, both]).changes[0].remedy
+    assert "whichever" not in fleet(hosts[:1]).changes[0].remedy
+
+
+def test_the_ports_of_several_sites_stand_in_their_order():
+    one = host("A", "http-management-point " + OWN)
+    sites = [
+        dataclasses.replace(one, host=f"A{port}", seen=(dataclasses.replace(one.seen[0], ports=(port,)),))
+        for port in (8081, 80, 8080, 81, 8000)
+    ]
+    assert fleet(sites).changes[0].ports == "TCP 80 and 81 and 8000 and 8080 and 8081"
+
+
+def test_the_cause_of_most_hosts_comes_first():
+    hosts = [host("A", "smb unreachable"), *(host(f"B{n}", "smb refused at client") for n in range(2))]
+    assert [(one.verdict, one.hosts) for one in fleet(hosts).causes] == [("refused", 2), ("unreachable", 1)]
+
+
+def test_of_several_problems_the_fatal_one_is_the_cause():
+    one = host("A", "smb STATUS_ACCESS_DENIED")
+    (fatal,) = one.seen[0].problems
+    first = dataclasses.replace(fatal, code="STATUS_BAD_NETWORK_NAME", fatal=False)
+    both = dataclasses.replace(one, seen=(dataclasses.replace(one.seen[0], problems=(first, fatal)),))
+    assert causes(both) == [("problem", "STATUS_ACCESS_DENIED", "client-push/smb", 1)]
+    none = dataclasses.replace(one, seen=(dataclasses.replace(one.seen[0], problems=(first,)),))
+    assert causes(none) == [("problem", "", "client-push/smb", 1)]
+
+
+def test_a_problem_of_which_nothing_is_known_is_told_without_advice():
+    known, unknown = (fleet([host("A", f"smb {code}")]).causes[0] for code in ("STATUS_ACCESS_DENIED", "STATUS_NEW"))
+    assert unknown.remedy.startswith("TCP 445 (smb) is open")
+    assert known.remedy.startswith(unknown.remedy)
+
+
+def test_a_code_is_explained_by_the_protocol_that_it_is_of():
+    """404 is a status of HTTP, and nothing of SMB."""
+    one = host("A", "http-management-point NO_SUCH_PAGE")
+    (problem,) = one.seen[0].problems
+
+    def remedy(layer: str) -> str:
+        seen = dataclasses.replace(one.seen[0], problems=(dataclasses.replace(problem, layer=layer, code="404"),))
+        return fleet([dataclasses.replace(one, seen=(seen,))]).causes[0].remedy
+
+    assert remedy("http").startswith(remedy("smb"))
+    assert len(remedy("http")) > len(remedy("smb"))
+
+
+def test_computers_without_a_route_are_told_from_silent_ones_and_from_what_is_not_known():
+    untold = dataclasses.replace(host("C", "smb blocked at client"), seen=())
+    remedies = {
+        fleet([one]).causes[0].remedy for one in (host("A", "smb unreachable"), host("B", "smb no-response"), untold)
+    }
+    assert len(remedies) == 3

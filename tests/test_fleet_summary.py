@@ -194,6 +194,31 @@ def test_what_a_log_lets_through_is_allowed_from_an_inferred_site_server_too(tmp
     assert result(**point, **{"site-server": SERVER}) == "allowed"
 
 
+@pytest.mark.parametrize("named", ["10.0.0.64/26", "10.0.0.70", "fd00::/64"])
+def test_a_role_may_be_named_as_a_network(named, tmp_path):
+    """Only the attempts at addresses of that network are of the role."""
+    address = {"10.0.0.64/26": "10.0.0.70", "10.0.0.70": "10.0.0.70", "fd00::/64": "fd00::7"}[named]
+    client = "fd00:1::1" if ":" in named else "10.0.1.1"
+    web = f"2024-06-05 10:00:00 DROP TCP {client} {address} 50000 80 0 - 0 0 0 - - - SEND"
+    other = web.replace(address, "fd00:2::9" if ":" in named else "10.0.0.9").replace("50000", "50001")
+    written(tmp_path, "PC1.log", web, other)
+    roles = {"management-point": named, "client": client}
+    audited = auditor.batch(tmp_path / "PC1.log", out=tmp_path / "out", roles=roles, mode="mixed", workers=0)
+    (host,) = audited.report.hosts
+    (web_row,) = [one for one in host.seen if one.requirement == "client-push/http-management-point"]
+    assert (web_row.verdict, web_row.destination.address, web_row.attempts) == ("blocked", address, 1)
+
+
+def test_a_server_of_any_role_may_be_named_by_its_network(tmp_path):
+    row = "2024-06-05 10:00:00 {} TCP 10.0.1.1 {} 50000 445 0 - 0 0 0 - - - SEND"
+    written(tmp_path, "PC1.log", row.format("DROP", "10.0.0.84"), row.format("ALLOW", "10.0.0.9"))
+    roles = {"distribution-point": "10.0.0.80/28", "client": "10.0.1.1"}
+    asked = {"roles": roles, "methods": ["software-distribution"], "workers": 0}
+    (host,) = auditor.batch(tmp_path / "PC1.log", out=tmp_path / "out", **asked).report.hosts
+    (smb,) = [one for one in host.seen if one.requirement == "software-distribution/smb-distribution-point"]
+    assert (smb.verdict, smb.destination.address, smb.attempts) == ("blocked", "10.0.0.84", 1)
+
+
 def test_of_a_host_that_got_another_address_the_latest_counts(tmp_path):
     morning = row("DROP", 445, "10.0.1.1")
     ping = f"2024-06-05 12:00:00 ALLOW ICMP {SERVER} 10.0.1.9 - - 60 - - - - 8 0 - RECEIVE"

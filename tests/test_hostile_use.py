@@ -10,11 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from test_cli import CODE, FAILS, WORKS, Run, run
+from waiting import PATIENCE
 
 from auditor import explain, output, tshark
 from auditor.errors import ArgumentError, RulesetError
@@ -36,7 +36,7 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     inherited = {**os.environ, "PYTHONPATH": str(CODE.parent), **environment}
     words = ["bash", "-c", call]
     return subprocess.run(
-        words, env=inherited, capture_output=True, text=True, errors="replace", timeout=60, check=False
+        words, env=inherited, capture_output=True, text=True, errors="replace", timeout=PATIENCE, check=False
     )
 
 
@@ -159,7 +159,7 @@ def test_a_stopped_program_leaves_no_temporary_file(tmp_path, number):
         assert child.stdout.readline() == "now\n"
         assert len(list(tmp_path.iterdir())) == 1
         child.send_signal(number)
-        _, told = child.communicate(timeout=20)
+        _, told = child.communicate(timeout=PATIENCE)
     assert child.returncode == 128 + number
     assert told.strip() == "auditor: stopped"
     assert list(tmp_path.iterdir()) == []
@@ -175,7 +175,7 @@ def test_an_interrupt_while_modules_are_loaded_is_no_traceback():
         "from auditor.__main__ import main; main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=CODE.parent, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", script], cwd=CODE.parent, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert (done.returncode, done.stderr) == (130, "auditor: stopped\n")
 
@@ -321,16 +321,14 @@ BAD_TOML = {
 
 
 @pytest.mark.parametrize("content", BAD_TOML.values(), ids=BAD_TOML)
-def test_a_hostile_toml_file_is_one_line_and_soon(run: Run, tmp_path, content):
+def test_a_hostile_toml_file_is_one_line(run: Run, tmp_path, content):
     path = tmp_path / "own.toml"
     path.write_bytes(content)
-    began = time.monotonic()
     for option in ("--site", "--ruleset"):
         done = run("analyze", WORKS, option, path)
         assert (done.code, done.out) == (2, "")
         assert one_line(done.err)
     assert "fault of auditor" not in run("rulesets", "check", path).out
-    assert time.monotonic() - began < 10
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")

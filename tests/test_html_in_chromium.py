@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-from typing import Any
-
 import pytest
 from chromium import WIDTHS, Opened, faults, wait_until
 from hostile import PAYLOADS
@@ -21,7 +17,6 @@ SCENES = (
     "ipv6-client-unreachable",
     "dropped-then-open",
 )
-SECONDS_TO_OPEN = 3.0
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
@@ -102,17 +97,8 @@ def test_no_payload_is_executed(browser, written, payload, many):
         assert (opened.requests, opened.complaints) == ([path.as_uri()], [])
 
 
-def test_four_thousand_clients_open_at_once(browser, written, tell):
-    page = render_html(fleet(4000))
-    path = written(page)
-    took = min(seconds_to_open(browser, path) for _ in range(3))
-    tell(f"HTML of 4,000 clients: {len(page.encode()) / 1e6:.1f} MB, opens in {took:.1f} s")
-    assert took < SECONDS_TO_OPEN
-
-
-def seconds_to_open(browser: Any, path: Path) -> float:
-    """Return how long it takes until the page is drawn and answers."""
-    began = time.monotonic()
-    with Opened(browser, path) as opened:
-        opened.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-        return time.monotonic() - began
+def test_four_thousand_clients_are_one_page(browser, written):
+    """How long it takes to open is measured by benchmarks/report_page.py."""
+    with Opened(browser, written(render_html(fleet(4000)))) as opened:
+        assert len(opened.page.query_selector_all("table.clients tbody tr")) == 4000
+        assert opened.complaints == []

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from logs import firewall_log, row
 from packets import BEGIN, pcap
 from scenario import scene
 
@@ -14,13 +15,6 @@ import auditor
 from auditor import joining
 from auditor.report import RequirementVerdict
 
-HEADER = """#Version: 1.5
-#Software: Microsoft Windows Firewall
-#Time Format: Local
-#Fields: date time action protocol src-ip dst-ip src-port dst-port size tcpflags tcpsyn tcpack tcpwin \
-icmptype icmpcode info path pid
-
-"""
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 SMB = "10.0.0.5:50000 > 10.0.0.20:445/tcp"
 
@@ -33,23 +27,11 @@ def audited(tmp_path: Path, write: Callable[[bytes], Path]) -> Audited:
 
     def audited(*rows: str, lines: list[str] | None = None, **known: object) -> auditor.Report:
         log = tmp_path / "pfirewall.log"
-        log.write_text(HEADER + "\n".join(map(row, rows)) + "\n", encoding="ascii")
+        log.write_bytes(firewall_log(*map(row, rows)))
         sources = [log, write(pcap(scene(lines)))] if lines else [log]
         return auditor.audit(*sources, dissect=False, **({"roles": ROLES} | known))
 
     return audited
-
-
-def row(text: str) -> str:
-    """Return a row as Windows writes it: of a dropped packet received, size, flags and numbers are told."""
-    time, action, src, _, dst, flags, path = text.split()
-    ip_src, _, port_src = src.partition(":")
-    ip_dst, _, port_dst = dst.partition(":")
-    if not port_src:
-        return f"2023-11-14 {time} {action} ICMP {ip_src} {ip_dst} - - 60 - - - - 8 0 - {path} 4"
-    number = 1000 + int(port_src)  # as scenario.py has it
-    told = f"52 {flags} {number} 0 65535" if action == "DROP" and path != "SEND" else "0 - 0 0 0"
-    return f"2023-11-14 {time} {action} TCP {ip_src} {ip_dst} {port_src} {port_dst} {told} - - - {path} 4"
 
 
 def verdict(report: auditor.Report, name: str) -> RequirementVerdict:
@@ -252,8 +234,8 @@ def test_many_attempts_with_the_same_ends_are_joined_in_linear_time(audited, mon
 
 def test_the_two_halves_of_a_log_have_one_clock(audited, tmp_path):
     """Windows renames a full log to pfirewall.log.old; what is in it was before."""
-    older = HEADER + row("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE") + "\n"
-    (tmp_path / "pfirewall.log.old").write_text(older, encoding="ascii")
+    older = row("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE")
+    (tmp_path / "pfirewall.log.old").write_bytes(firewall_log(older))
     smb = verdict(audited("09:00:00 ALLOW 10.0.0.5:50001 > 10.0.0.20:445 - RECEIVE"), "smb")
     assert (smb.verdict, smb.changed.before) == ("allowed", "blocked")
 

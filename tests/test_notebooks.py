@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from waiting import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "notebooks"
@@ -26,7 +27,6 @@ LAB = [
 ]
 MODULES = {"auditor", "altair", "duckdb", "pandas", "pathlib", "tempfile"}
 NEEDS_TSHARK = "follow-the-packets"
-SECONDS = 60
 
 
 def cells(path: Path) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ def outputs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             patch.setenv(name, value)
         notebook = nbformat.read(request.param, as_version=4)
         client = NotebookClient(
-            notebook, timeout=SECONDS, kernel_name="clean", resources={"metadata": {"path": FOLDER}}
+            notebook, timeout=PATIENCE, kernel_name="clean", resources={"metadata": {"path": FOLDER}}
         )
         client.execute(env=dict(os.environ))
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]

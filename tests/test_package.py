@@ -88,6 +88,22 @@ def test_no_module_has_an_empty_name():
     assert names & EMPTY_WORDS == set()
 
 
+# Dataclasses that are no values: they collect or count while something is read or done.
+CHANGEABLE = {"Account", "LogAccount", "Plan", "Tally", "_Collected", "_Handshake", "_Pieces"}
+
+
+def test_values_cannot_be_changed():
+    found = {
+        node.name
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+        for decorator in map(ast.unparse, node.decorator_list)
+        if decorator.startswith("dataclass") and "frozen=True" not in decorator
+    }
+    assert found == CHANGEABLE
+
+
 # import
 
 

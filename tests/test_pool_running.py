@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import pool_work
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import PATIENCE, wait_for
 
 from auditor.errors import AuditorError, OutputError
 from auditor.pool import running
@@ -85,20 +86,33 @@ def test_a_file_that_ends_its_process_once_is_done(tmp_path, work):
 
 
 @pytest.mark.parametrize("fate", ["hang", "stuck"])
-def test_a_file_that_hangs_is_lost_in_time(fate):
-    fates = done(("a", fate, "b"), ("c",), limit=lambda _: 0.8)
+def test_a_file_that_hangs_is_lost_in_time(fate, tmp_path):
+    path = tmp_path / fate
+    path.write_bytes(b"x")
+    fates = done(("a", str(path), "b"), ("c",), limit=lambda size: 0.8 if size else math.inf)
     assert fates == {"a": "done", fate: "took longer than 0.8 seconds", "b": "done", "c": "done"}
 
 
 def test_many_slow_files_are_not_one_that_hangs():
-    assert done(tuple(f"slow{number}" for number in range(6)), limit=lambda _: 0.9)["slow5"] == "done"
+    assert done(tuple(f"slow{number}" for number in range(15)), limit=lambda _: 2)["slow14"] == "done"
 
 
 def test_a_hang_is_found_while_others_keep_the_pool_busy():
-    began = time.monotonic()
-    fates = done(("hang",), *((f"{number}",) for number in range(3000)), limit=lambda _: 1)
-    assert fates["hang"].startswith("took longer")
-    assert time.monotonic() - began < 20
+    busy = True
+
+    def tasks():
+        yield Task(0, ("hang",))
+        number = 0
+        while busy and number < 100_000:
+            number += 1
+            yield Task(number, (f"{number}",))
+
+    for task, result in run(tasks(), pool_work.told_names, workers=2, limit=lambda _: 1):
+        if task.files == ("hang",):
+            assert busy
+            assert result.how.startswith("took longer")
+            busy = False
+    assert not busy
 
 
 def test_what_the_work_prints_does_no_harm():
@@ -195,9 +209,7 @@ def test_giving_up_ends_all_processes():
     next(results)
     mine = _children(os.getpid())
     assert len(mine) >= 1
-    began = time.monotonic()
     results.close()
-    assert time.monotonic() - began < 3
     assert not any(_lives(pid) for pid in mine)
 
 
@@ -223,11 +235,8 @@ def test_no_process_is_left_when_the_one_that_started_them_dies(number):
         workers = _children(coordinator.pid)
         assert len(workers) >= 2
         coordinator.send_signal(number)
-        coordinator.wait(10)
-        until = time.monotonic() + 2
-        while any(map(_lives, workers)) and time.monotonic() < until:
-            time.sleep(0.02)
-        assert not any(map(_lives, workers))
+        coordinator.wait(PATIENCE)
+        wait_for(lambda: not any(map(_lives, workers)))
         said = coordinator.stderr.read().decode().splitlines()
     assert said[-1:] == (["KeyboardInterrupt"] if number == signal.SIGINT else [])
 

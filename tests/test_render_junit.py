@@ -1,7 +1,6 @@
-"""JUnit XML: read back by another's reader (junitparser), and by the schema of Jenkins where it is at hand.
+"""JUnit XML: read by another's reader (junitparser), and valid by the schema of Jenkins's xUnit plugin.
 
-No package of PyPI ships that schema in its wheel. AUDITOR_JUNIT_SCHEMA names the file (junit-10.xsd of Jenkins's xUnit
-plugin); without it only the structure that the schema asks for is checked, by hand, below.
+AUDITOR_JUNIT_SCHEMA names that schema, junit-10.xsd. No wheel ships it: `make test` takes it from pytest's sources.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from packets import pcap
 from scenario import scene
 from test_scenes import SCENES, each
+from waiting import PATIENCE
 
 import auditor
 from auditor import report as r
@@ -329,7 +330,7 @@ def test_wireshark_shows_the_cited_frames_with_the_cited_filter(lines, tshark, w
 def wireshark(tshark: str, path: Path, shown: str) -> set[int]:
     """Return the frames that Wireshark shows of a capture with a display filter."""
     command = [tshark, "-n", "-r", str(path), "-Y", shown, "-T", "fields", "-e", "frame.number"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     return set(map(int, done.stdout.split()))
 

@@ -13,9 +13,11 @@ import pytest
 from auditor.errors import RulesetError
 from auditor.ruleset import (
     DEFAULT_RULESET,
+    Condition,
     Ruleset,
     SiteFacts,
     check_ruleset,
+    idle_properties,
     load_ruleset,
     shipped_rulesets,
     with_ports,
@@ -197,6 +199,18 @@ def test_an_unknown_id_is_refused_with_the_known_ones():
     assert "configmgr-current-branch" in str(error.value)
 
 
+def test_a_ruleset_of_your_own_may_have_any_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shipped = load_ruleset().path.read_text(encoding="utf-8")
+    for name in ("mine", "mine.txt", "configmgr-2007"):
+        (tmp_path / name).write_text(shipped.replace('title = "', f'title = "{name}: ', 1), encoding="utf-8")
+    assert load_ruleset("mine").title.startswith("mine: ")
+    assert load_ruleset("mine.txt").title.startswith("mine.txt: ")
+    assert not load_ruleset("configmgr-2007").title.startswith("configmgr-2007: ")  # its name is the shipped one's
+    assert load_ruleset("./configmgr-2007").title.startswith("configmgr-2007: ")
+    assert load_ruleset(Path("configmgr-2007")).title.startswith("configmgr-2007: ")
+
+
 @pytest.mark.parametrize("name", ["missing.toml", "folder/missing"])
 def test_a_missing_file_is_one_line(name):
     with pytest.raises(RulesetError, match=r"there is no such file") as error:
@@ -213,6 +227,54 @@ def test_methods_and_requirements_are_looked_up_by_id():
         ruleset.method("client-pusch")
     with pytest.raises(RulesetError, match="did you mean client-push/smb"):
         ruleset.requirement("client-push/smp")
+
+
+def test_an_unknown_id_of_a_ruleset_is_refused_with_the_known_ones():
+    ruleset = load_ruleset()
+    for look_up, known in ((ruleset.method, "client-push"), (ruleset.condition, "native-mode")):
+        assert look_up(known).id == known
+        with pytest.raises(RulesetError, match=r"'none-such'.*ruleset configmgr-2007") as refused:
+            look_up("none-such")
+        assert known in refused.value.hint
+    with pytest.raises(RulesetError, match=r"'client-push/none-such'"):
+        ruleset.requirement("client-push/none-such")
+
+
+def test_the_ports_of_a_row_in_words():
+    ruleset = load_ruleset()
+    rows = ("icmp-echo", "smb", "rpc-dynamic")
+    words = [ruleset.requirement(f"client-push/{row}").ports_text for row in rows]
+    assert words == ["echo request", "445", "dynamic"]
+    assert ruleset.requirement("software-update-point/http-software-update-point").ports_text == "80 or 8530"
+
+
+def test_the_names_of_ports_stand_in_alphabetical_order():
+    names = load_ruleset().port_names
+    assert list(names) == sorted(names)
+    assert len(names) > 5
+
+
+@pytest.mark.parametrize(
+    ("port", "dynamic", "usual"),
+    [
+        (1023, False, False),
+        (1024, True, False),
+        (5000, True, False),
+        (5001, False, False),
+        (24158, True, True),
+        (49151, False, False),
+        (49152, True, True),
+        (65535, True, True),
+    ],
+)
+def test_which_ports_the_endpoint_mapper_assigns_today_and_before(port, dynamic, usual):
+    ruleset = load_ruleset()
+    assert (ruleset.is_dynamic(port), ruleset.is_usual_dynamic(port)) == (dynamic, usual)
+
+
+def test_a_ruleset_without_dynamic_ports_has_none():
+    ruleset = replace(load_ruleset(), dynamic_ports=(), fixed_dynamic_ports=())
+    assert (ruleset.is_dynamic(49152), ruleset.is_usual_dynamic(49152)) == (False, False)
 
 
 def test_rows_for_all_methods_are_part_of_each_method():
@@ -336,8 +398,29 @@ def test_rows_of_several_methods_ask_the_same_but_for_dynamic_ports():
     ruleset = load_ruleset("configmgr-2007")
     push, policy = (ruleset.requirement(f"{one}/http-management-point") for one in ("client-push", "group-policy"))
     assert push.asks == policy.asks
+    assert push.asks != replace(push, to_role="distribution-point").asks
+    assert push.asks != replace(push, from_role="site-server").asks
+    assert push.asks != replace(push, necessity="informational").asks
     dynamic = ruleset.requirement("client-push/rpc-dynamic")
     assert dynamic.asks != replace(dynamic, id="other/rpc-dynamic", method="other").asks
+
+
+def test_the_opposite_of_what_is_not_known_is_not_known_either():
+    ruleset = load_ruleset()
+    local = Condition("local", "CCMSetup is run from a local disk", "", "", "run-from-share")
+    ruleset = replace(ruleset, conditions=(*ruleset.conditions, local))
+    assert [ruleset.holds("local", facts) for facts in (SiteFacts(), ON_A_SHARE)] == [None, False]
+
+
+def test_a_property_that_decides_nothing_is_told_with_the_nearest_one_or_all():
+    ruleset = load_ruleset()
+    assert idle_properties(ruleset, [r"/source:\\server\share", "-SOURCE=x"]) == []
+    misspelt, other, long = idle_properties(ruleset, ["/source", r"/sorce:\\server", "SMSSITECODE=P01", "X" * 80])
+    assert ("/sorce" in misspelt, "did you mean /source?" in misspelt) == (True, True)
+    assert ("SMSSITECODE=P01" in other, "did you mean" in other, "/source" in other) == (True, False, True)
+    assert "X" * 57 + "..." in long
+    assert "X" * 58 not in long
+    assert "X" * 60 in idle_properties(ruleset, ["X" * 60])[0]
 
 
 # ---------------------------------------------------------------- faults

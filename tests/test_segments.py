@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -130,6 +132,214 @@ def test_nothing_changes_when_nothing_is_joined(packets):
     whole = segments.finish(segments.partial(table(packets)))
     padded = Partial().absorb(segments.partial(table(packets))).absorb(Partial())
     assert described(segments.finish(padded)) == described(whole)
+
+
+# every short connection, against a reader that takes packet after packet
+
+# Whose packet it is, its flags, sequence number, acknowledgement and payload. Few numbers, so that they meet.
+LETTERS = [
+    (False, "S", 1, 0, 0),
+    (False, "S", 2, 0, 0),
+    (True, "S", 1, 0, 0),
+    (False, "SA", 2, 2, 0),
+    (True, "SA", 1, 2, 0),
+    (False, "A", 2, 2, 0),
+    (True, "PA", 2, 3, 9),
+    (False, "F", 2, 0, 0),
+    (True, "R", 3, 0, 0),
+    (True, "", 2, 0, 9),
+]
+
+
+def plain(packets: list[Any]) -> list[dict[str, Any]]:
+    """Put packets into flows one by one: what each flow holds, in the order of their first frames.
+
+    As in Wireshark a SYN begins a new flow if its number is not the one that its side is counted from: that of the
+    first SYN or SYN-ACK, one less than that of another first packet, or than the other side's acknowledgement.
+    """
+    flows: list[dict[str, Any]] = []
+    current: dict[object, dict[str, Any]] = {}
+    for place, (first, second, turn, flags, sequence, acknowledged, payload) in enumerate(packets):
+        sender, receiver = (second, first) if turn else (first, second)
+        (a, b), side = (
+            ((sender, receiver), 0)
+            if (sender[1], sender[0]) >= (receiver[1], receiver[0])
+            else (
+                (receiver, sender),
+                1,
+            )
+        )
+        syn, ack, control = "S" in flags, "A" in flags, bool(set(flags) & set("SFR"))
+        flow = current.get((a, b))
+        opens = syn and not ack
+        if flow is None or (opens and flow["base"][side] not in (None, sequence)):
+            flow = {"first_frame": place + 1, "ends": (a, b), "base": [None, None], "counts": Counter(), "events": []}
+            flow |= {"start": place * 1000, "syn_side": side if opens else -1, "syn_number": sequence if opens else -1}
+            flow["kinds"] = set()
+            current[a, b] = flow
+            flows.append(flow)
+        if flow["base"][side] is None or (syn and ack):
+            flow["base"][side] = sequence if syn else sequence - 1
+        if ack and flow["base"][1 - side] is None:
+            flow["base"][1 - side] = acknowledged - 1
+        flow["end"] = place * 1000
+        name = "ab"[side]
+        flow["counts"].update({f"frames_{name}": 1, f"bytes_{name}": 60, f"payload_{name}": payload})
+        flow["counts"].update({f"{what}_{name}": 1 for what, has in told_by(flags).items() if has})
+        kind = (side, ack, payload > 0)
+        if control or kind not in flow["kinds"]:
+            flow["events"].append(place + 1)
+        flow["kinds"] |= set() if control else {kind}
+    return flows
+
+
+def told_by(flags: str) -> dict[str, bool]:
+    syn, ack = "S" in flags, "A" in flags
+    return {"syn": syn and not ack, "syn_ack": syn and ack, "fin": "F" in flags, "rst": "R" in flags}
+
+
+def short_connections(length: int) -> list[Any]:
+    """Return all connections of so many letters at once, each with hosts of its own: first packets first."""
+    every = list(itertools.product(LETTERS, repeat=length))
+    ends = [
+        (((2 * n + 1, 50000), (2 * n + 2, 445)), ((2 * n + 1, 500), (2 * n + 2, 500)))[n % 3 == 0]
+        for n in range(len(every))
+    ]
+    return [(*ends[n], *letters[place]) for place in range(length) for n, letters in enumerate(every)]
+
+
+@pytest.fixture(scope="module")
+def connections() -> list[Any]:
+    return short_connections(4)
+
+
+def test_every_short_connection_is_as_a_plain_reader_has_it(connections):
+    found = segments.finish(segments.partial(table([((a, b), *rest) for a, b, *rest in connections])))
+    compare(found, connections)
+
+
+@pytest.mark.parametrize("batches", [4, 2, 7])
+def test_every_short_connection_is_the_same_in_batches(connections, batches):
+    packets = table([((a, b), *rest) for a, b, *rest in connections])
+    size = -(-len(connections) // batches)
+    whole = Partial()
+    for begin in range(0, len(connections), size):
+        whole.absorb(segments.partial(packets.select(slice(begin, begin + size))))
+        whole.settle()
+    compare(segments.finish(whole), connections)
+
+
+def compare(found: Streams, packets: list[Any]) -> None:
+    expected = plain(packets)
+    assert len(found) == len(expected)
+    for name in ("first_frame", "start", "end", "syn_side", "syn_number"):
+        assert found.columns[name].tolist() == [one[name] for one in expected]
+    for what in ("frames", "bytes", "payload", "syn", "syn_ack", "fin", "rst"):
+        for side in "ab":
+            counted = [one["counts"][f"{what}_{side}"] for one in expected]
+            assert found.columns[f"{what}_{side}"].tolist() == counted
+    assert [[frame for frame, _ in one] for one in events(found)] == [one["events"] for one in expected]
+    ends = [
+        (int(pair) >> 32, int(ports) >> 16)
+        for pair, ports in zip(found.columns["pair"], found.columns["ports"], strict=True)
+    ]
+    assert ends == [one["ends"][0] for one in expected]
+
+
+def test_a_connection_in_many_batches_is_kept_as_one_piece():
+    """Else a connection would need more memory the longer it lasts."""
+    letters = ["S", "S", "SA", "A", "PA", "S", "A", "FA", "FA"]
+    packets = table([(FIVE_TUPLES[0], flags == "SA", flags, 1, 2, 0) for flags in letters])
+    whole = Partial()
+    for place in range(len(letters)):
+        whole.absorb(segments.partial(packets.select(slice(place, place + 1))))
+    whole.settle()
+    assert whole.segments.length == 2  # a SYN behind a SYN-ACK may be a new connection, until all is read
+    assert len(segments.finish(whole)) == 1
+
+
+def test_a_table_that_grows_row_by_row_is_seldom_copied():
+    columns = segments.Columns({"value": np.int64})
+    homes = set()
+    for number in range(20_000):
+        columns.extend({"value": np.array([number])})
+        homes.add(columns["value"].__array_interface__["data"][0])
+        assert len(columns["value"].base) <= max(1024, number * 3 // 2 + 1)
+    assert columns["value"].tolist() == list(range(20_000))
+    assert len(homes) < 20
+
+
+def test_a_capture_of_many_batches_is_put_together_whenever_it_has_doubled(monkeypatch):
+    """Each time takes as long as all that was read so far, and until then all of it is kept."""
+    monkeypatch.setattr(segments, "SETTLE_AT", 64)
+    monkeypatch.setattr(segments, "SETTLE_MOST", 300)
+    sizes, settle = [], Partial.settle
+    monkeypatch.setattr(Partial, "settle", lambda self: sizes.append(self.segments.length) or settle(self))
+    whole = Partial()
+    for number in range(1200):
+        whole.absorb(segments.partial(table([(((2 * number + 1, 50000), (2, 445)), False, "S", 1, 0, 0)])))
+    grown = [later - before for before, later in itertools.pairwise([0, *sizes])]
+    limits = [64, *(min(max(64, before), 300) for before in sizes)]
+    assert grown == [limit + 1 for limit in limits[: len(grown)]]
+    assert len(grown) == 6
+
+
+def test_a_storm_in_many_batches_is_not_kept_whole_until_the_end(monkeypatch):
+    """Of very many packets of one connection most are dropped as soon as there is no room for them."""
+    monkeypatch.setattr(segments, "MOST_EVENTS", 4)
+    reset = segments.partial(table([(FIVE_TUPLES[0], False, "R", 1, 0, 0)]))
+    whole, kept = Partial(), []
+    for _ in range(4_000):
+        kept.append(whole.absorb(reset).events.length)
+    peaks = [before for before, after in itertools.pairwise(kept) if after < before]
+    assert peaks == [4 * 256] + [4 * 256 + 2 * 4] * (len(peaks) - 1)
+    assert len(peaks) == 3
+    found = segments.finish(whole)
+    assert (len(events(found)[0]), found.events_dropped) == (4, 3_996)
+
+
+# every short exchange of pings, against one that is as plain
+
+
+def plain_echoes(echoes: list[Any]) -> list[list[int]]:
+    """Return the frames that tell of each ping: its first request, and the first reply to any of its requests.
+
+    Nothing behind a reply to what was asked before counts. Where no request was captured any reply will do.
+    """
+    frames: dict[object, list[tuple[int, bool, int]]] = {}
+    for place, (who, reply, number) in enumerate(echoes):
+        frames.setdefault(who, []).append((place + 1, reply, number))
+    told = []
+    for found in frames.values():
+        asked: set[int] = set()
+        heard = []
+        for frame, reply, number in found:
+            heard.append((frame, reply, number))
+            if reply and number in asked:
+                break
+            asked |= set() if reply else {number}
+        requests = [frame for frame, reply, _ in heard if not reply]
+        replies = [frame for frame, reply, number in heard if reply and (number in asked or not requests)]
+        told.append(sorted([*requests[:1], *replies[:1]]))
+    return told
+
+
+@pytest.mark.parametrize("batches", [1, 2, 5, 7])
+def test_every_short_exchange_of_pings_is_as_a_plain_reader_has_it(batches):
+    letters = list(itertools.product([False, True], [1, 2]))
+    every = list(itertools.product(letters, repeat=5))
+    whos = [((2 * n + 1, 7), (2 * n + 2, 7)) for n in range(len(every))]
+    echoes = [(whos[n], *one[place]) for place in range(5) for n, one in enumerate(every)]
+    packets = table([(who, reply, "A" * reply, number, 0, 9) for who, reply, number in echoes])
+    size, whole = -(-len(echoes) // batches), Partial()
+    for begin in range(0, len(echoes), size):
+        whole.absorb(segments.partial(packets.select(slice(begin, begin + size)), echo=True))
+        whole.settle()
+    found = segments.finish(whole, echo=True)
+    assert [[frame for frame, _ in one] for one in events(found)] == plain_echoes(echoes)
+    for side, reply in (("a", False), ("b", True)):
+        counted = [sum(letter[0] == reply for letter in one) for one in every]
+        assert found.columns[f"frames_{side}"].tolist() == counted
 
 
 # lanes

@@ -137,6 +137,18 @@ def test_a_storm_within_one_flow_keeps_its_first_and_last_packets(read, monkeypa
     assert codes(source) == ["too-many-events"]
 
 
+def test_storms_that_are_read_in_many_pieces_keep_the_first_and_last_packets_of_each(read, monkeypatch):
+    monkeypatch.setattr(segments, "MOST_EVENTS", 4)
+    monkeypatch.setattr(capture, "WINDOW", 8192)
+    storms = [talk(f"10.0.0.1:{port} > 10.0.0.5:445", "S <SA A " + "<R " * 1000) for port in (50000, 50001)]
+    source = read([packet for both in zip(*storms, strict=True) for packet in both], RAW)
+    assert told(source.flows) == [f"10.0.0.1:{port} > 10.0.0.5:445/tcp RSTR answered" for port in (50000, 50001)]
+    assert [event.frame for event in source.details.events(0)] == [1, 3, 2003, 2005]
+    assert [event.frame for event in source.details.events(1)] == [2, 4, 2004, 2006]
+    assert source.flows["rst"].tolist() == [1000, 1000]
+    assert [warning.text.split()[0] for warning in source.warnings] == ["1,998"]
+
+
 # hosts on the local network
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from waiting import PATIENCE
 
 FIELDS = [
     "frame.number",
@@ -77,7 +78,7 @@ def dissect(tshark: str, path: Path) -> Dissection:
     command += [word for name in FIELDS for word in ("-e", name)]
     with tempfile.TemporaryDirectory() as profile:
         environment = {**os.environ, "WIRESHARK_CONFIG_DIR": profile}
-        done = subprocess.run(command, capture_output=True, timeout=60, env=environment, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=PATIENCE, env=environment, check=False)
     result = Dissection({}, 0, done.returncode == 0, done.stderr.decode(errors="replace"))
     for line in done.stdout.decode(errors="replace").splitlines():
         row = dict(zip(FIELDS, line.split("\t"), strict=True))

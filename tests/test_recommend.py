@@ -1,0 +1,155 @@
+"""What is recommended instead: in which order, what speaks for each method, and what it still needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from logs import firewall_log, row
+from packets import pcap
+from scenario import scene
+
+import auditor
+from auditor.report import ClientReport
+
+ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
+PING = "0 10.0.0.5 > 10.0.0.20/icmp"
+SMB = "1 10.0.0.5:50000 > 10.0.0.20:445/tcp"
+MAPPER = "2 10.0.0.5:50001 > 10.0.0.20:135/tcp"
+DATAGRAM = "2 10.0.0.5:50001 > 10.0.0.20:135/udp"
+DYNAMIC = "3 10.0.0.5:50002 > 10.0.0.20:49700/tcp"
+HTTP = "4 10.0.0.20:51000 > 10.0.0.80:80/tcp"
+OTHER = "0 10.0.0.5:50009 > 10.0.0.20:3389/tcp SF"
+FORBIDDEN = "prohibited by 10.0.0.1"
+
+Recommended = Callable[..., ClientReport]
+
+
+@pytest.fixture
+def recommended(write: Callable[[bytes], object]) -> Recommended:
+    """Return how to audit lines of a scene, and rows of the client's firewall log."""
+
+    def recommended(*lines: str, rows: tuple[str, ...] = (), **known: object) -> ClientReport:
+        log = [firewall_log(*map(row, rows), clock="UTC")] if rows else []
+        sources = [write(content) for content in (pcap(scene([*lines, OTHER])), *log)]
+        return auditor.audit(*sources, dissect=False, **({"roles": ROLES} | known)).client()
+
+    return recommended
+
+
+def why(client: ClientReport, method: str = "client-push") -> str:
+    return next(one.why for one in client.recommendation if one.method == method)
+
+
+def needs(client: ClientReport, method: str = "client-push") -> list[str]:
+    return next(list(one.still_needs) for one in client.recommendation if one.method == method)
+
+
+def let_in(port: int, second: int) -> str:
+    return f"22:13:{20 + second} ALLOW 10.0.0.5:{50000 + second} > 10.0.0.20:{port} - RECEIVE"
+
+
+# the order
+
+
+def test_what_needs_the_least_comes_first_where_nothing_was_tried(recommended):
+    """That a client has to be there already, for software distribution, is a need like any other."""
+    methods = [one.method for one in recommended().recommendation]
+    assert methods == ["software-update-point", "group-policy", "manual", "software-distribution", "client-push"]
+
+
+def test_what_fails_is_not_recommended(recommended):
+    assert "client-push" not in [one.method for one in recommended(f"{SMB} {FORBIDDEN}").recommendation]
+
+
+# what speaks for a method
+
+
+@pytest.mark.parametrize(
+    ("lines", "named"),
+    [
+        ([f"{SMB} SF"], ["445"]),
+        ([f"{PING} answered", f"{DATAGRAM} answered"], ["echo"]),
+        ([f"{MAPPER} SF", f"{DYNAMIC} SF"], ["135", "49700"]),
+        ([f"{HTTP} SF", f"{SMB} SF"], ["445", "TCP 80"]),
+        ([f"{HTTP} {FORBIDDEN}"], ["TCP 80"]),
+        ([f"{HTTP} {FORBIDDEN}", f"{SMB} SF"], ["445", "TCP 80"]),
+        ([f"{SMB} SF", f"{MAPPER} S0 once"], ["445"]),
+    ],
+)
+def test_what_was_open_or_stopped_is_named_and_nothing_else(recommended, lines, named):
+    text = why(recommended(*lines))
+    assert [word for word in ("echo", "445", "135", "49700", "TCP 80", "443") if word in text] == named
+    assert "UDP" not in text
+
+
+def test_what_was_not_tried_is_told_from_what_shows_nothing(recommended):
+    nothing = why(recommended())
+    assert why(recommended(f"{DATAGRAM} silent")) == why(recommended(f"{DATAGRAM} answered")) == nothing
+    shows_nothing = why(recommended(f"{SMB} S0 once"))
+    assert shows_nothing != nothing
+    assert "445" not in shows_nothing
+    assert why(recommended(f"{SMB} SF")) not in (nothing, shows_nothing)
+    assert why(recommended(f"{HTTP} {FORBIDDEN}")) not in (nothing, shows_nothing)
+
+
+@pytest.mark.parametrize("turn", [False, True])
+def test_what_was_open_is_named_before_what_a_firewall_let_through(recommended, turn):
+    first, second = (445, 135) if turn else (135, 445)
+    text = why(recommended(f"1 10.0.0.5:50003 > 10.0.0.20:{first}/tcp SF", rows=(let_in(second, 1),)))
+    assert text.index(str(first)) < text.index(str(second))
+
+
+def test_what_was_let_through_is_not_called_open(recommended):
+    allowed = (let_in(445, 1), let_in(135, 2), let_in(49700, 3))
+    mixed = recommended(f"{PING} answered", f"{HTTP} SF", rows=allowed)
+    assert mixed.method("client-push").result == mixed.method("group-policy").result == "works"
+    assert why(mixed) != why(mixed, "group-policy")
+    every = recommended(f"{PING} answered", f"{SMB} SF", f"{MAPPER} SF", f"{DYNAMIC} SF", f"{HTTP} SF")
+    assert why(every) == why(every, "group-policy") == why(mixed, "group-policy")
+
+
+# what it still needs
+
+
+def test_what_is_needed_names_ports_and_both_ends(recommended):
+    client = recommended(f"{SMB} SF")
+    assert [one.partition(" from ")[2] for one in needs(client)] == [
+        "10.0.0.5 to 10.0.0.20",
+        "10.0.0.5 to 10.0.0.20",
+        "10.0.0.5 to 10.0.0.20",
+        "10.0.0.20 to 10.0.0.80",
+    ]
+    echo, mapper, dynamic, web = needs(client)
+    assert "echo request" in echo
+    assert mapper.startswith("TCP 135 from")
+    assert dynamic.startswith("TCP dynamic from")
+    assert web.startswith("TCP 80 or TCP 443 from")
+
+
+def test_what_works_needs_nothing_more(recommended):
+    client = recommended(f"{HTTP} SF", "5 10.0.0.20:51001 > 10.0.0.80:443/tcp REJ")
+    assert (client.method("group-policy").result, needs(client, "group-policy")) == ("works", [])
+
+
+def test_of_two_ways_only_the_one_that_is_not_stopped_is_needed(recommended):
+    (web,) = needs(recommended(f"{HTTP} {FORBIDDEN}"), "group-policy")
+    assert web == "TCP 443 from 10.0.0.20 to 10.0.0.80"
+
+
+def test_what_does_not_apply_is_not_needed(recommended):
+    (web,) = needs(recommended(mode="native"), "group-policy")
+    assert web == "TCP 443 from 10.0.0.20 to 10.0.0.80"
+
+
+def test_what_is_needed_only_under_a_condition_says_so(recommended):
+    share, web = needs(recommended(), "manual")
+    assert share.startswith("TCP 445 from 10.0.0.20 to the source server, if CCMSetup.exe is run from a network share")
+    assert web == "TCP 80 or TCP 443 from 10.0.0.20 to 10.0.0.80"
+
+
+def test_what_must_be_so_for_a_method_to_be_any_use_comes_first(recommended):
+    client = recommended("5 10.0.0.20:51001 > 10.0.0.84:445/tcp SF", roles=ROLES | {"distribution-point": "10.0.0.84"})
+    so, web = needs(client, "software-distribution")
+    assert so.startswith("that the client is already installed")
+    assert web == "TCP 80 or TCP 443 from 10.0.0.20 to 10.0.0.84"
