@@ -30,7 +30,7 @@ EXCEPTIONS = {
     ),
     "malformed/suricata-verify__fuzz.pcap": ("tcp frames", GUESSED),
     "malformed/tcpdump__brcm-tag.pcap": ("frames end", "Wireshark refuses a link type that it does not know"),
-    "tunnels_fragments/Malcolm-Test-Artifacts__Tunnels.pcap": ("tcp udp", f"GTP and AYIYA: {UNREAD}"),
+    "tunnels_fragments/Malcolm-Test-Artifacts__Tunnels.pcap": ("tcp", f"AYIYA: {UNREAD}"),
     "tunnels_fragments/libpcap__AH-IPcomp-IPv4.pcap": ("tcp", f"compressed payload: {UNREAD}"),
     "tunnels_fragments/nDPI__ip_fragmented_garbage.pcap": (
         "tcp",
@@ -38,15 +38,11 @@ EXCEPTIONS = {
     ),
     "tunnels_fragments/zeek__ayiya3.pcap": ("tcp", f"AYIYA: {UNREAD}"),
     "tunnels_fragments/zeek__gre-aruba.pcap": ("tcp", f"802.11 in GRE: {UNREAD}"),
-    "tunnels_fragments/zeek__gtp1_gn_normal_incl_fragmentation.pcap": ("tcp", f"GTP: {UNREAD}"),
     "zeek/cisco-fabric-path.pcap": ("tcp", f"Cisco FabricPath: {UNREAD}"),
     "zeek/pbb.pcap": ("tcp", f"provider backbone bridges: {UNREAD}"),
     "zeek/tunnels/ayiya-large-identity.pcap": ("udp", f"AYIYA: {UNREAD}"),
     "zeek/tunnels/ayiya3.pcap": ("tcp", f"AYIYA: {UNREAD}"),
     "zeek/tunnels/gre-aruba-amsdu.pcap": ("tcp", f"802.11 in GRE: {UNREAD}"),
-    "zeek/tunnels/gtp/gtp1_gn_normal_incl_fragmentation.pcap": ("tcp", f"GTP: {UNREAD}"),
-    "zeek/tunnels/gtp/gtp7_ipv6.pcap": ("udp", f"GTP: {UNREAD}"),
-    "zeek/tunnels/gtp/gtp8_teredo.pcap": ("udp", f"GTP: {UNREAD}"),
     "zeek/vntag_vlan_sandwich_clean.pcap": ("tcp", f"VN-Tag: {UNREAD}"),
 }
 CAPTURES = captures()

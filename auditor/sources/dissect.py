@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, cast
 
 from auditor.sources import extract
 from auditor.sources.extract import Record, Wanted, frames_of, packets_of, write_pcapng
-from auditor.sources.packets import Tunnels
+from auditor.sources.tunnels import Tunnels
 
 SECONDS = 60.0
 SECONDS_TO_GO = 5.0

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources.capture import CaptureReader, Records
-from auditor.sources.packets import Addresses, Headers, PacketReader, Packets, Tunnels
+from auditor.sources.packets import Addresses, Headers, PacketReader, Packets
+from auditor.sources.tunnels import Tunnels
 
 MOST_PACKETS = 2_000  # of one flow
 MOST_BYTES = 2 * 1024 * 1024
