@@ -60,6 +60,7 @@ def audit(
     if dissect:
         heard = hear(sources, cast, rules, Path(tshark) if tshark else None)
         cast = with_content(cast, heard.said, given)
+        sources = heard.warned(sources)
     report = verdicts.audit(sources, rules, cast, facts.facts(), asked, TOOL, heard)
     if not unreadable:
         return report

@@ -14,7 +14,7 @@ from auditor.sources.source import CAPTURE, Source
 
 # Of warnings about sources that were read whole, and still cannot show everything.
 LIMITING_CODES = frozenset(
-    ("folded", "ipsec", "lost-events", "malformed-lines", "no-ip", "no-times", "no-zone", "tunnel")
+    ("folded", "ipsec", "long-flow", "lost-events", "malformed-lines", "no-ip", "no-times", "no-zone", "tunnel")
 )
 
 
