@@ -63,6 +63,7 @@ def audit(
     if dissect:
         heard = hear(sources, cast, rules, Path(tshark) if tshark else None)
         cast = infer_roles(sources, rules, given, contacts, heard.said)
+        sources = heard.warned(sources)
     report = verdicts.audit(sources, rules, cast, facts.facts(), asked, TOOL, heard)
     if not unreadable:
         return report

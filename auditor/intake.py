@@ -81,6 +81,7 @@ def _check_capture(source: Source) -> None:
         return
     hints = {
         "unknown-interface": "run the file through editcap: editcap IN OUT",
+        "tunnel": "capture where the traffic is neither encrypted nor in a tunnel",
         "unreadable-headers": "capture with the whole packet: snap length 0 or 262144",
     }
     found = [hint for code, hint in hints.items() if any(warning.code == code for warning in source.warnings)]

@@ -13,6 +13,11 @@ from auditor.ruleset import Ruleset
 from auditor.ruleset_lint import CLIENT, SITE_SERVER
 from auditor.sources.source import CAPTURE, Source
 
+# Of warnings about sources that were read whole, and still cannot show everything.
+LIMITING_CODES = frozenset(
+    ("folded", "ipsec", "long-flow", "lost-events", "malformed-lines", "no-ip", "no-times", "no-zone", "tunnel")
+)
+
 
 def limitations(
     sources: Sequence[Source],
@@ -103,7 +108,7 @@ def _ends(source: Source, ports: Collection[int]) -> set[tuple[str, str]]:
 
 
 def _warned(sources: Sequence[Source]) -> list[str]:
-    codes = r.INCOMPLETE_CODES | {"ipsec", "tunnel", "no-times", "lost-events", "malformed-lines", "folded", "no-zone"}
+    codes = r.INCOMPLETE_CODES | LIMITING_CODES
     return [
         f"{source.path}: {warning.text}" for source in sources for warning in source.warnings if warning.code in codes
     ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +18,10 @@ from auditor.roles import Cast
 from auditor.ruleset import Ruleset
 from auditor.ruleset_lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.said import Said, listen
-from auditor.sources.extract import Wanted
 from auditor.sources.reading import known_tunnels
+from auditor.sources.selection import LeftOut, Wanted
 from auditor.sources.source import Source
+from auditor.sources.warnings import SourceWarning
 from auditor.tshark import find_tshark
 
 HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"
@@ -29,10 +31,21 @@ SPOKE = ("answered", "refused", "mid-stream", "one-way")  # answers of connectio
 
 
 class Heard(NamedTuple):
-    """What the dissectors told of each source, and why not all of them told, empty if they did."""
+    """What the dissectors told of each source, and why not all of them told, empty if they did.
+
+    warnings: of each source, about what was left out of long flows.
+    """
 
     said: tuple[Said, ...]
     obstacle: str
+    warnings: tuple[tuple[SourceWarning, ...], ...] = ()
+
+    def warned(self, sources: Sequence[Source]) -> list[Source]:
+        """Return the sources with these warnings too."""
+        if not any(self.warnings):
+            return list(sources)
+        pairs = zip(sources, self.warnings, strict=True)
+        return [replace(source, warnings=(*source.warnings, *more)) if more else source for source, more in pairs]
 
 
 def hear(sources: Sequence[Source], cast: Cast, ruleset: Ruleset, tshark: Path | None) -> Heard:
@@ -43,15 +56,34 @@ def hear(sources: Sequence[Source], cast: Cast, ruleset: Ruleset, tshark: Path |
     if program is None:
         return Heard((NOTHING,) * len(sources), f"tshark was not found: {HINT}")
     said, obstacles = [], []
+    warnings: list[tuple[SourceWarning, ...]] = []
     for source in sources:
         if source.kind != "capture":
             said.append(NOTHING)
+            warnings.append(())
             continue
         found = dissect(Path(source.path), wanted(source, cast, ruleset), known_tunnels(), program)
         said.append(listen(found.told))
+        warnings.append(tuple(_long_flows(found.left_out)))
         if found.obstacle:
             obstacles.append(f"{source.path}: {found.obstacle}")
-    return Heard(tuple(said), "; ".join(obstacles))
+    return Heard(tuple(said), "; ".join(obstacles), tuple(warnings))
+
+
+def _long_flows(left_out: Sequence[LeftOut]) -> Iterator[SourceWarning]:
+    """Yield a warning about the middle of long flows, the largest of which it names."""
+    if not left_out:
+        return
+    flow = max(left_out, key=lambda each: each.packets).flow
+    src, dst = (f"[{host}]" if ":" in host else host for host in (flow.src, flow.dst))
+    name = f"{src}:{flow.src_port} > {dst}:{flow.dst_port}"
+    packets, size = sum(each.packets for each in left_out), sum(each.bytes for each in left_out)
+    flows = f"1 long flow ({name})" if len(left_out) == 1 else f"{len(left_out):,} long flows (the longest: {name})"
+    yield SourceWarning(
+        "long-flow",
+        f"{packets:,} packets ({size:,} bytes) in the middle of {flows} were not dissected. A failed step there is "
+        "missing. To include them, cut the capture to the time in question: editcap -A START -B STOP IN OUT.",
+    )
 
 
 def wanted(source: Source, cast: Cast, ruleset: Ruleset) -> list[Wanted]:

@@ -176,6 +176,21 @@ def gre_pptp(packet: bytes) -> bytes:
     return ip(ROUTERS, 47, struct.pack(">HHHHI", 0x3001, 0x880B, len(body), 9, 1) + body)
 
 
+def gre_of(kind: int, body: bytes, *, flags: int = 0) -> bytes:
+    """Return GRE of any protocol type."""
+    return ip(ROUTERS, 47, struct.pack(">HH", flags, kind) + body)
+
+
+def gre_in_udp(packet: bytes, *, flags: int = 0) -> bytes:
+    return udp("192.0.2.1:49999 > 192.0.2.2:4754", gre(packet, flags=flags)[20:])
+
+
+def gtp(packet: bytes, *, flags: int = 0, more: bytes = b"", kind: int = 255) -> bytes:
+    """Return a packet in GTP-U; flags: extension header 4, sequence number 2, N-PDU number 1; more: their fields."""
+    head = struct.pack(">BBHI", 0x30 | flags, kind, len(more) + len(packet), 7)
+    return udp("192.0.2.1:2152 > 192.0.2.2:2152", head + more + packet)
+
+
 def vxlan(packet: bytes) -> bytes:
     return udp("192.0.2.1:49999 > 192.0.2.2:4789", b"\x08" + bytes(7) + ethernet(packet))
 
@@ -232,6 +247,11 @@ def pppoe(packet: bytes) -> bytes:
     return struct.pack(">BBHH", 0x11, 0, 1, len(packet) + 2) + ppp_type(packet) + packet
 
 
+def hdlc(packet: bytes, address: int = 0x0F) -> bytes:
+    """Return a frame of Cisco HDLC; address: unicast 0x0f, broadcast 0x8f."""
+    return struct.pack(">BBH", address, 0, ether_type(packet)) + packet
+
+
 def netfilter(packet: bytes) -> bytes:
     """Return an NFLOG record: a prefix, then the packet."""
     family = 2 if packet[0] >> 4 == 4 else 10
@@ -273,6 +293,10 @@ LINKS = {
     "PPP without address": Link(9, lambda p: ppp_type(p) + p),
     "PPP in HDLC framing": Link(50, lambda p: b"\xff\x03" + ppp_type(p) + p),
     "PPPoE as link": Link(51, pppoe),
+    "Cisco HDLC": Link(104, hdlc),
+    "Cisco HDLC to all": Link(104, lambda p: hdlc(p, 0x8F)),
+    "Cisco HDLC with Ethernet": Link(104, lambda p: bytes.fromhex("0f006558") + ethernet(p)),
+    "Cisco HDLC in PPP's place": Link(50, hdlc),
     "raw IP": RAW,
     "raw IP of BSD": Link(12),
     "Linux cooked": Link(113, lambda p: bytes([0, 0, 0, 1, 0, 6]) + bytes(8) + struct.pack(">H", ether_type(p)) + p),
@@ -292,6 +316,12 @@ TUNNELS = {
     "PPTP": gre_pptp,
     "VXLAN": vxlan,
     "Geneve": geneve,
+    "GRE in UDP": gre_in_udp,
+    "GRE in UDP with key": lambda p: gre_in_udp(p, flags=0x2000),
+    "GTP-U": gtp,
+    "GTP-U with sequence number": lambda p: gtp(p, flags=2, more=bytes.fromhex("00010000")),
+    "GTP-U with extension headers": lambda p: gtp(p, flags=7, more=bytes.fromhex("000100c0 01ff0085 0201020304050600")),
+    "WCCP, second version": lambda p: gre_of(0x883E, bytes.fromhex("80000102") + p),
     "a tunnel in a tunnel": lambda p: vxlan(gre(p)),
 }
 

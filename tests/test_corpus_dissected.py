@@ -15,9 +15,10 @@ from realcaptures import FOLDER, rows, source
 import auditor
 from auditor.known import com_classes
 from auditor.said import Outcome, Said, listen
+from auditor.sources import selection
 from auditor.sources.dissect import dissect
-from auditor.sources.extract import Wanted
 from auditor.sources.reading import known_tunnels
+from auditor.sources.selection import Wanted
 from auditor.tshark import find_tshark
 
 pytestmark = pytest.mark.usefixtures("corpus", "tshark")
@@ -39,13 +40,17 @@ def named_in(table: str) -> list[str]:
     return sorted({row["path"] for row in rows(f"oracle/{table}.tsv")} - set(TOO_LONG))
 
 
+def flows(name: str) -> list[Wanted]:
+    """Return the TCP flows of a capture."""
+    table = source(name).flows
+    ends = ["protocol", "src_ip", "src_port", "dst_ip", "dst_port", "first_frame"]
+    return [Wanted(*row) for row in table[table["protocol"] == "tcp"][ends].itertuples(index=False)]
+
+
 @cache
 def said(name: str) -> Said:
     """Return what all TCP flows of a capture say."""
-    table = source(name).flows
-    ends = ["protocol", "src_ip", "src_port", "dst_ip", "dst_port", "first_frame"]
-    flows = [Wanted(*row) for row in table[table["protocol"] == "tcp"][ends].itertuples(index=False)]
-    found = dissect(FOLDER / name, flows, known_tunnels(), Path(str(find_tshark())))
+    found = dissect(FOLDER / name, flows(name), known_tunnels(), Path(str(find_tshark())))
     assert found.obstacle == ""
     return listen(found.told)
 
@@ -55,6 +60,38 @@ def compare(mine: object, theirs: object, name: str, differ: dict[str, str]) -> 
         assert mine != theirs, "no longer different: take it out of the table"
     else:
         assert mine == theirs
+
+
+# the beginning and the end of long flows
+
+LONG = (
+    "smb/suricata-verify__smb2-peter.pcap",
+    "large/Pcaps__remcom.pcap",
+    "dcerpc/Security-Datasets__empire_shell_dcerpc_smb_service_dll_hijack_2020-09-21232839.cap",
+)
+SAME = (
+    "smb2.cmd",
+    "smb2.nt_status",
+    "smb2.msg_id",
+    "smb.cmd",
+    "smb.nt_status",
+    "dcerpc.pkt_type",
+    "tls.handshake.type",
+)
+
+
+@pytest.mark.parametrize("last", [20, 33])
+@pytest.mark.parametrize("name", LONG)
+def test_what_is_told_of_a_part_of_a_flow_is_what_is_told_of_these_packets_in_all_of_it(name, last, monkeypatch):
+    path, tshark = FOLDER / name, Path(str(find_tshark()))
+    whole = {one.frame: one.fields for one in dissect(path, flows(name), known_tunnels(), tshark).told}
+    for limit, number in (("PACKETS", 20), ("AFTER", 10), ("LAST", last)):
+        monkeypatch.setattr(selection, f"MOST_{limit}", number)
+    selected = set(selection.select(path, flows(name), known_tunnels()).frames.tolist())
+    told = {one.frame: one.fields for one in dissect(path, flows(name), known_tunnels(), tshark).told}
+    assert told.keys() - {max(selected)} == (whole.keys() & selected) - {max(selected)}
+    assert [frame for frame, fields in told.items() for key in SAME if fields.get(key) != whole[frame].get(key)] == []
+    assert len(told) < len(whole)
 
 
 def responses(name: str, kind: str) -> Iterator[dict[str, str]]:

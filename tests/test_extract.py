@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -29,9 +30,10 @@ from packets import (
     udp,
 )
 
-from auditor.sources import capture, extract
-from auditor.sources.extract import Record, Wanted, frames_of, packets_of, write_pcapng
+from auditor.sources import capture, selection
+from auditor.sources.extract import Record, frames_of, packets_of, write_pcapng
 from auditor.sources.reading import known_tunnels
+from auditor.sources.selection import Wanted, select
 
 SMB = "10.0.0.5:50000 > 10.0.0.20:445"
 WEB = "10.0.0.20:50001 > 10.0.0.80:80"
@@ -106,33 +108,122 @@ def test_every_link_type(link, chosen):
     assert chosen(talk(SMB, "S <SA A"), FLOWS[SMB], link=link) == [1, 2, 3]
 
 
-# no more than its head
+# no more than its beginning and its end
 
 
-def test_of_a_long_flow_only_the_first_packets_are_taken(chosen, monkeypatch):
-    monkeypatch.setattr(extract, "MOST_PACKETS", 3)
+def limit(monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:
+    """Set limits of what is taken of one flow; those that are not named leave room for nothing at its end."""
+    for name, number in ({"AFTER": 0, "LAST": 0} | limits).items():
+        monkeypatch.setattr(selection, f"MOST_{name}", number)
+
+
+def test_of_a_long_flow_the_first_packets_are_taken(chosen, monkeypatch):
+    limit(monkeypatch, PACKETS=3)
     packets = [*talk(SMB, "S <SA A A A"), *talk(WEB, "S <SA")]
     assert chosen(packets, FLOWS[SMB], FLOWS[WEB]) == [1, 2, 3, 6, 7]
 
 
-def test_of_a_fat_flow_only_the_first_bytes_are_taken_but_its_end_is(chosen, monkeypatch):
+def test_of_a_long_flow_the_last_packets_are_taken_too(chosen, monkeypatch):
+    """The last logon tells how it ended."""
+    limit(monkeypatch, PACKETS=3, LAST=2)
+    packets = [*talk(SMB, "S <SA A 9PA <9PA 9PA <9PA"), *talk(WEB, "S <SA")]
+    assert chosen(packets, FLOWS[SMB], FLOWS[WEB]) == [1, 2, 3, 6, 7, 8, 9]
+
+
+def test_of_a_fat_flow_the_first_and_the_last_bytes_are_taken(chosen, monkeypatch):
+    limit(monkeypatch, BYTES=2000, LAST=100, LAST_BYTES=3000)
+    assert chosen(talk(SMB, "S <SA A" + 7 * " 1400PA"), FLOWS[SMB]) == [1, 2, 3, 4, 5, 9, 10]
+
+
+def test_of_a_fat_flow_its_end_is_taken(chosen, monkeypatch):
     """A reset after a large file was copied still tells something."""
-    monkeypatch.setattr(extract, "MOST_BYTES", 2000)
+    limit(monkeypatch, BYTES=2000, AFTER=9)
     packets = talk(SMB, "S <SA A 1400PA 1400PA 1400PA <A 1400PA FA <FA <R")
     assert chosen(packets, FLOWS[SMB]) == [1, 2, 3, 4, 5, 9, 10, 11]
 
 
 def test_of_a_fat_flow_what_is_said_after_the_data_is_taken(chosen, monkeypatch):
     """A push starts the service on the connection on which it copied the installer."""
-    monkeypatch.setattr(extract, "MOST_BYTES", 2000)
-    monkeypatch.setattr(extract, "MOST_AFTER", 3)
+    limit(monkeypatch, BYTES=2000, AFTER=3)
     packets = talk(SMB, "S <SA A 1400PA 1400PA 1400PA <A 120PA <80PA 1400PA 300PA <80PA")
     assert chosen(packets, FLOWS[SMB]) == [1, 2, 3, 4, 5, 8, 9, 11]
 
 
-def test_of_many_flows_together_no_more_than_some_are_taken(chosen, monkeypatch):
-    monkeypatch.setattr(extract, "MOST_IN_ALL", 4)
-    assert chosen([*talk(SMB, "S <SA A"), *talk(WEB, "S <SA A")], FLOWS[SMB], FLOWS[WEB]) == [1, 2, 3, 4]
+def test_the_rest_of_large_data_is_not_taken_for_a_message(chosen, monkeypatch):
+    limit(monkeypatch, PACKETS=3, AFTER=9)
+    assert chosen(talk(SMB, "S <SA A 1400A 1400A 90PA 80PA <70A <60PA <50PA"), FLOWS[SMB]) == [1, 2, 3, 7, 8, 10]
+
+
+def test_the_end_of_a_long_flow_begins_with_a_message_in_each_direction(chosen, monkeypatch):
+    """Wireshark takes the middle of a message for a new one."""
+    limit(monkeypatch, PACKETS=3, LAST=6)
+    packets = talk(SMB, "S <SA A 1400A 1400A <70A 1400A 90PA <60PA A 80PA <50PA")
+    assert chosen(packets, FLOWS[SMB]) == [1, 2, 3, 10, 11, 12]
+
+
+def test_the_end_that_follows_the_beginning_directly_is_whole(chosen, monkeypatch):
+    limit(monkeypatch, PACKETS=4, LAST=3)
+    assert chosen(talk(SMB, "S <SA A 1400A 1400A 90PA <60PA"), FLOWS[SMB]) == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_each_datagram_is_a_message(chosen, monkeypatch):
+    limit(monkeypatch, PACKETS=1, AFTER=2, LAST=1)
+    wanted = Wanted("udp", "10.0.0.5", 50000, "10.0.0.20", 135, 1)
+    assert chosen([udp("10.0.0.5:50000 > 10.0.0.20:135") for _ in range(6)], wanted) == [1, 2, 3, 6]
+
+
+def test_connections_of_the_same_ends_have_a_beginning_and_an_end_each(chosen, monkeypatch):
+    limit(monkeypatch, PACKETS=2, LAST=1)
+    packets = 3 * talk(SMB, "S <SA A A A")
+    flows = [FLOWS[SMB]._replace(first_frame=frame) for frame in (11, 1)]
+    assert chosen(packets, *flows) == [1, 2, 10, 11, 12, 15]
+
+
+def test_of_many_flows_each_has_its_beginning(chosen, monkeypatch):
+    monkeypatch.setattr(selection, "MOST_IN_ALL", 4)
+    assert chosen([*talk(SMB, "S <SA A"), *talk(WEB, "S <SA A")], FLOWS[SMB], FLOWS[WEB]) == [1, 2, 4, 5]
+
+
+def test_of_too_many_bytes_together_each_flow_has_its_beginning(chosen, monkeypatch):
+    monkeypatch.setattr(selection, "MOST_BYTES_IN_ALL", 4000)
+    packets = [*talk(SMB, "S <SA A" + 9 * " 1400A"), *talk(WEB, "S <SA A" + 9 * " 1400A")]
+    frames = chosen(packets, FLOWS[SMB], FLOWS[WEB])
+    assert {1, 2, 3, 4, 13, 14, 15, 16} <= set(frames)
+    assert len(frames) < 12
+
+
+WORD = st.sampled_from(["A", "9PA", "<9PA", "1400A", "<1400PA", "1400PA", "<A"])
+CLIENTS = [f"10.0.0.{number}:50000 > 10.0.1.1:445" for number in range(1, 7)]
+
+
+@given(
+    words=st.lists(st.tuples(st.integers(0, 5), WORD), min_size=1, max_size=60),
+    limits=st.tuples(*(st.integers(1, most) for most in (12, 9000, 5, 5, 6000, 60, 60_000))),
+    window=st.sampled_from([200, 2000, 100_000]),
+)
+def test_whatever_the_flows_are_each_is_begun_and_none_is_cut_in_silence(words, limits, window, write):
+    names = ("PACKETS", "BYTES", "AFTER", "LAST", "LAST_BYTES", "IN_ALL", "BYTES_IN_ALL")
+    spoken = dict.fromkeys(CLIENTS, "S")
+    for number, word in words:
+        spoken[CLIENTS[number]] += f" {word}"
+    queues = [iter(talk(who, text)) for who, text in spoken.items()]
+    order = [*range(6), *(number for number, _ in words)]
+    path = write(pcap([next(queues[number]) for number in order]))
+    flows = [Wanted("tcp", f"10.0.0.{number}", 50000, "10.0.1.1", 445, number) for number in range(1, 7)]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, number in zip(names, limits, strict=True):
+            patch.setattr(selection, f"MOST_{name}", number)
+        found = select(path, flows, known_tunnels())
+        patch.setattr(capture, "WINDOW", window)
+        again = select(path, flows, known_tunnels())
+    path.unlink()
+    assert (again.frames.tolist(), again[1:]) == (found.frames.tolist(), found[1:])
+    assert len(found.frames) <= limits[5]
+    taken = {number: sum(order[frame - 1] == number for frame in found.frames.tolist()) for number in range(6)}
+    left = {one.flow.first_frame - 1: one.packets for one in found.left_out}
+    if limits[5] >= 6:
+        assert set(range(1, 7)) <= set(found.frames.tolist())
+        assert {number: taken[number] + left.get(number, 0) for number in range(6)} == Counter(order)
 
 
 @pytest.mark.parametrize("window", [1000, 100_000])

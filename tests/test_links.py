@@ -6,11 +6,14 @@ import struct
 
 import pytest
 import wireshark
+from hypothesis import given
+from hypothesis import strategies as st
 from packets import (
     BEGIN,
     ETHERNET,
     LINKS,
     RAW,
+    ROUTERS,
     TUNNELS,
     Link,
     arp,
@@ -19,6 +22,9 @@ from packets import (
     ethernet,
     extended,
     fragments,
+    gre,
+    gre_of,
+    gtp,
     icmp_error,
     interface,
     ip,
@@ -28,8 +34,13 @@ from packets import (
     tcp,
     teredo,
     told,
+    turned,
     udp,
+    vxlan,
+    wifi,
 )
+
+from auditor.sources.reading import known_tunnels
 
 FOUR = "10.0.0.1:50000 > 10.0.0.5:445"
 SIX = "[fd00::1]:50000 > [fd00::5]:445"
@@ -62,6 +73,18 @@ def test_every_tunnel_carries_the_same_flow(name, who, read):
 
 def test_teredo_carries_ipv6(read):
     assert inner(read([teredo(packet) for packet in talk(SIX, WORDS)])) == flow(SIX)
+
+
+@pytest.mark.parametrize("who", [FOUR, SIX], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("bits", ["", "00000102", "80000102", "40000102", "c0000102"])
+def test_wccp_carries_packets_with_and_without_its_redirect_header(bits, who, read):
+    source = read([gre_of(0x883E, bytes.fromhex(bits) + packet) for packet in talk(who, WORDS)])
+    assert (inner(source), source.warnings) == (flow(who), ())
+
+
+def test_a_gtp_packet_is_read_whichever_end_has_the_port(read):
+    packets = [udp("192.0.2.2:2152 > 192.0.2.1:40000", gtp(packet)[28:]) for packet in talk(FOUR, WORDS)]
+    assert inner(read(packets)) == flow(FOUR)
 
 
 @pytest.mark.parametrize(
@@ -149,6 +172,129 @@ def test_a_packet_that_the_network_card_will_cut_up_has_no_length_yet(read):
     packet = bytearray(tcp(FOUR, "PA", payload=60_000))
     packet[2:4] = b"\0\0"
     assert read([bytes(packet)]).flows.payload_src.tolist() == [60_000]
+
+
+# encapsulations that are not read
+
+UNREAD_PORTS = known_tunnels().unread.items() - {("IPsec", 4500)}
+ROUTED = "192.0.2.1:49999 > 192.0.2.2"
+UNREAD = {
+    **{name: lambda p, port=port: udp(f"{ROUTED}:{port}", b"\4\0\0\0" + p) for name, port in sorted(UNREAD_PORTS)},
+    **{name: lambda p, kind=kind: ip(ROUTERS, kind, p) for kind, name in known_tunnels().ip_protocols.items()},
+    "ERSPAN in GRE": lambda p: gre_of(0x88BE, bytes(8) + ethernet(p), flags=0x1000),
+    "type 0x8200 in GRE": lambda p: gre_of(0x8200, wifi(p)),
+    "type 0x0001 in GRE": lambda p: gre_of(0x0001, p),
+    "type 0x0800 in GRE": lambda p: gre(p, flags=0x4000),  # with a route, which nothing sends any more
+    "type 0x883e in GRE": lambda p: gre_of(0x883E, bytes(8) + p),
+    "type 0x8210 in GRE": lambda p: udp(f"{ROUTED}:4754", bytes.fromhex("00008210") + wifi(p)),
+    "network service header in Geneve": lambda p: udp(f"{ROUTED}:6081", bytes.fromhex("0000894f 00000000") + p),
+    "GTP-U without IP": lambda p: gtp(ethernet(p)),
+    "PPP that is compressed, encrypted, or not IP": lambda p: gre_of(0x880B, b"\0\xfd" + p),
+    "MACsec": lambda p: vxlan(p).replace(ethernet(p), ethernet(p, kind=0x88E5)),
+}
+UNREAD_LINKS = {
+    "encrypted 802.11": Link(105, lambda p: wifi(p, control=b"\x08\x41")),
+    "aggregated 802.11 (A-MSDU)": Link(105, lambda p: wifi(p, control=b"\x88\x01", more=b"\x80\0")),
+    "PPP that is compressed, encrypted, or not IP": Link(9, lambda p: b"\xff\x03\0\xfd" + p),
+    **{
+        name: Link(1, lambda p, kind=kind: ethernet(p, kind=kind)) for kind, name in known_tunnels().ether_types.items()
+    },
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_tunnel_that_is_not_read_is_told(name, read):
+    source = read([UNREAD[name](packet) for packet in talk(FOUR, WORDS)])
+    assert [(one.code, one.text) for one in source.warnings] == [("tunnel", unread(name))]
+
+
+@pytest.mark.parametrize("name", UNREAD_LINKS)
+def test_a_link_that_is_not_read_is_told(name, read):
+    source = read(talk(FOUR, WORDS), UNREAD_LINKS[name])
+    assert [(one.code, one.text) for one in source.warnings] == [("tunnel", unread(name))]
+
+
+def unread(name: str, count: int = len(WORDS.split())) -> str:
+    return f"{count} packets of {name}: the flows inside are not analyzed."
+
+
+def test_of_many_encapsulations_the_most_frequent_are_named(read):
+    packets = [gre_of(0x9000 + kind, bytes(9)) for kind in range(12) for _ in range(20 - kind)]
+    texts = [one.text for one in read(packets).warnings]
+    assert texts[:2] == [unread("type 0x9000 in GRE", 20), unread("type 0x9001 in GRE", 19)]
+    assert texts[-1] == "42 packets of 4 other encapsulations: the flows inside are not analyzed."
+    assert len(texts) == 9
+
+
+@pytest.mark.parametrize("kind", sorted(known_tunnels().gre_control))
+def test_what_routers_say_to_each_other_in_gre_is_counted_only(kind, read):
+    source = read([gre_of(kind, bytes(20))])
+    assert (source.tally.frames["GRE without traffic of hosts"], source.warnings) == (1, ())
+
+
+@pytest.mark.parametrize("port", sorted(known_tunnels().unread.values()))
+def test_a_name_server_s_answer_to_the_port_of_a_tunnel_is_no_tunnel(port, read):
+    answer = udp(f"10.0.0.5:53 > 10.0.0.1:{port}", bytes.fromhex("0400 8180") + bytes(20))
+    assert read([answer]).warnings == ()
+
+
+def test_what_does_not_begin_as_wireguard_does_is_not_taken_for_it(read):
+    """Its port is one that Windows gives to any program."""
+    assert read([udp("10.0.0.1:51820 > 10.0.0.5:3389", bytes.fromhex("05000000") + bytes(20))]).warnings == ()
+
+
+@pytest.mark.parametrize(("snap", "count"), [(42, 1), (45, 1), (46, 0)])
+def test_what_was_cut_before_it_begins_may_be_wireguard(snap, count, read):
+    source = read([udp("10.0.0.1:51820 > 10.0.0.5:3389", bytes.fromhex("05000000") + bytes(20))], snap=snap)
+    assert source.tally.unread.total() == count
+
+
+def test_ipsec_in_udp_is_told_in_both_directions(read):
+    who = "10.0.0.1:40000 > 10.0.0.5:4500"
+    source = read([udp(who, bytes(20)), udp(turned(who), bytes(20))])
+    assert ([one.code for one in source.warnings], source.tally.unread) == (["ipsec"], {"IPsec": 2})
+
+
+def test_a_capture_of_mostly_other_protocols_is_told(read):
+    link = Link(1, lambda p: p if p[12:14] == b"\x88\xcc" else ethernet(p))
+    source = read([*(ethernet(bytes(40), kind=0x88CC) for _ in range(3)), tcp(FOUR)], link)
+    assert [(one.code, one.text) for one in source.warnings] == [
+        ("no-ip", "3 of 4 frames are neither IP nor ARP (EtherType 0x88cc): they are not analyzed.")
+    ]
+
+
+def accounted(source) -> bool:
+    """Tell whether something inside a tunnel is a flow, or anything was counted as not read."""
+    counted = source.tally.frames.keys() - {"tunnelled", "IP protocol 4", "IP protocol 41", "IP protocol 47"}
+    return bool(inner(source) or counted or source.tally.unread or source.details.hidden)
+
+
+@given(
+    ways=st.lists(st.sampled_from([*TUNNELS.values(), *UNREAD.values()]), min_size=1, max_size=7),
+    link=st.sampled_from([*LINKS.values(), *UNREAD_LINKS.values()]),
+    snap=st.integers(20, 700),
+    who=st.sampled_from([FOUR, SIX]),
+)
+def test_whatever_a_packet_is_wrapped_in_it_is_a_flow_or_counted(ways, link, snap, who, read):
+    packet = tcp(who)
+    for wrap in ways:
+        packet = wrap(packet)
+    assert accounted(read([packet], link, snap=snap))
+
+
+@given(
+    wrap=st.sampled_from([*TUNNELS.values(), teredo]),
+    change=st.lists(st.tuples(st.integers(0, 80), st.integers(1, 255)), min_size=1, max_size=3),
+)
+def test_whatever_is_wrong_in_a_tunnel_s_header_its_packet_is_a_flow_or_counted(wrap, change, read):
+    packet = tcp(SIX)
+    wrapped = bytearray(wrap(packet))
+    begin = 28 if wrapped[9] == 17 else 20
+    size = len(wrapped) - len(packet) - begin
+    for place, bits in change:
+        if size:
+            wrapped[begin + place % size] ^= bits
+    assert accounted(read([bytes(wrapped)]))
 
 
 # fragments

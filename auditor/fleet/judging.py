@@ -315,7 +315,7 @@ def _device(verdict: r.RequirementVerdict) -> str | None:
 
 
 def _warnings(entries: Sequence[Entry]) -> Iterable[str]:
-    codes = r.INCOMPLETE_CODES | {"lost-events", "malformed-lines", "folded", "ipsec", "no-times"}
+    codes = r.INCOMPLETE_CODES | {"lost-events", "malformed-lines", "folded", "ipsec", "tunnel", "no-ip", "no-times"}
     for entry in entries:
         for one in entry.source.warnings:
             if one.code in codes:

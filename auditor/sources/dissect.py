@@ -13,15 +13,18 @@ import signal
 import tempfile
 import threading
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from auditor.sources import extract
-from auditor.sources.extract import Record, Wanted, frames_of, packets_of, write_pcapng
-from auditor.sources.packets import Tunnels
+from auditor.sources.extract import Record, frames_of, write_pcapng
+from auditor.sources.selection import LeftOut, Wanted, select
+from auditor.sources.tunnels import Tunnels
 
 SECONDS = 60.0
 SECONDS_TO_GO = 5.0
@@ -56,6 +59,12 @@ LAYERS = (
 )
 
 
+WEB_RESPONSES, RESPONSE_CODE = "http.response", "http.response.code"
+WITHOUT_BODIES = "http.desegment_body:FALSE"  # a response is shown with its header, whether or not its body is whole
+
+Ends = tuple[str, int, str, int]
+
+
 class Told(NamedTuple):
     """One dissected packet: where it stands, who sent it to whom, and every field that Wireshark found in it.
 
@@ -70,6 +79,11 @@ class Told(NamedTuple):
     dst_port: int
     fields: dict[str, list[str]]
     time_ns: int = 0
+
+    @property
+    def ends(self) -> Ends:
+        """Sender and receiver with their ports."""
+        return self.src, self.src_port, self.dst, self.dst_port
 
     def first(self, name: str) -> str | None:
         """Return the first value of a field, None if the packet does not have it."""
@@ -86,24 +100,74 @@ class Told(NamedTuple):
 
 
 class Dissection(NamedTuple):
-    """What the dissectors told of one source. obstacle: why they told nothing or not all, empty if they did."""
+    """What the dissectors told of one source. obstacle: why they told nothing or not all, empty if they did.
+
+    left_out: the long flows of which they only got the beginning and the end.
+    """
 
     told: tuple[Told, ...]
     obstacle: str
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def dissect(
     path: Path, flows: Collection[Wanted], tunnels: Tunnels, tshark: Path, *, seconds: float = SECONDS
 ) -> Dissection:
-    """Return what tshark tells of the heads of these flows; never raises for what tshark does."""
+    """Return what tshark tells of the beginning and the end of these flows; never raises for what tshark does."""
     if not flows:
         return Dissection((), "")
     times: list[int] = []
-    records = _timed(packets_of(path, flows, tunnels), times)
-    frames, packets, obstacle = _dissected(records, tshark, seconds, TELLING, LAYERS)
-    if not obstacle and len(frames) >= extract.MOST_IN_ALL:
-        obstacle = f"only the first {len(frames):,} packets of what was said were read: audit fewer clients at once"
-    return Dissection(tuple(_told(packet, frames, times) for packet in packets), obstacle)
+    selection = select(path, flows, tunnels)
+    with _small_capture(_timed(frames_of(path, selection.frames), times)) as (small, frames):
+        reading = _Reading(small, tshark, seconds, len(frames))
+        packets, obstacle = reading.read(TELLING, LAYERS)
+        told = tuple(_told(packet, frames, times) for packet in packets)
+        if not obstacle and _any_request(told, selection.left_out):
+            packets, obstacle = reading.read(WEB_RESPONSES, LAYERS, WITHOUT_BODIES)
+            begun = [_told(packet, frames, times) for packet in packets]
+            told = tuple(sorted([*told, *_unfinished(told, begun)], key=lambda packet: packet.frame))
+    return Dissection(told, obstacle or _shortened(selection.shortened), selection.left_out)
+
+
+def _shortened(limits: tuple[int, int] | None) -> str:
+    if limits is None:
+        return ""
+    first, last = limits
+    return (
+        f"of each flow, only the first {first:,} and the last {last:,} packets were read: audit fewer clients at once"
+    )
+
+
+def _any_request(told: Iterable[Told], left_out: Collection[LeftOut]) -> bool:
+    """Tell whether a long flow is one of the web."""
+    ends = {frozenset(((flow.src, flow.src_port), (flow.dst, flow.dst_port))) for flow, _, _ in left_out}
+    requests = (packet.ends for packet in told if "http.request.method" in packet.fields)
+    return any(frozenset((request[:2], request[2:])) in ends for request in requests)
+
+
+def _unfinished(told: Iterable[Told], begun: Iterable[Told]) -> Iterator[Told]:
+    """Yield the web responses that begin but do not end in what was selected.
+
+    tshark gives a response with its last byte, and none of which that is missing, such as a long download.
+
+    Args:
+        told: packets as tshark gives them.
+        begun: the same, but each response with its first byte.
+    """
+    ended: dict[Ends, list[int]] = {}
+    begins: dict[Ends, list[Told]] = {}
+    for packet in told:
+        if RESPONSE_CODE in packet.fields:
+            ended.setdefault(packet.ends, []).append(packet.frame)
+    for packet in begun:
+        if RESPONSE_CODE in packet.fields:
+            begins.setdefault(packet.ends, []).append(packet)
+    for ends, packets in begins.items():
+        frames = ended.get(ends, [])
+        for packet, following in zip_longest(packets, packets[1:]):
+            end = bisect_left(frames, packet.frame)
+            if end == len(frames) or (following and frames[end] >= following.frame):
+                yield packet
 
 
 def whole_packets(
@@ -113,23 +177,40 @@ def whole_packets(
 
     The `number` of each is that of its frame in the capture.
     """
-    numbers, packets, obstacle = _dissected(frames_of(path, frames), tshark, seconds)
+    with _small_capture(frames_of(path, frames)) as (small, numbers):
+        packets, obstacle = _Reading(small, tshark, seconds, len(numbers)).read()
     for packet in packets:
         packet.number = str(numbers[int(packet.number) - 1])
     return packets, obstacle
 
 
-def _dissected(
-    records: Iterator[Record], tshark: Path, seconds: float, telling: str = "", layers: str = ""
-) -> tuple[list[int], list[Any], str]:
-    """Return the frame numbers of packets, what pyshark made of those that are telling, and what went wrong."""
+@contextmanager
+def _small_capture(records: Iterator[Record]) -> Iterator[tuple[Path, list[int]]]:
+    """Write packets to a temporary capture for tshark; give its path and the frame numbers that the packets had."""
     with tempfile.TemporaryDirectory(prefix="auditor-", ignore_cleanup_errors=True) as folder:
         small = Path(folder) / "chosen.pcapng"
         with small.open("wb") as out:
             frames = write_pcapng(out, records)
         with ONE_AT_A_TIME, _empty_configuration(Path(folder)), _own_child_watcher():
-            packets, obstacle = _in_own_loop(lambda: _read(small, tshark, seconds, len(frames), telling, layers))
-    return frames, packets, obstacle
+            yield small, frames
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """How a small capture is read: with which tshark, for how long, and how many packets it holds."""
+
+    path: Path
+    tshark: Path
+    seconds: float
+    count: int
+
+    def read(self, telling: str = "", layers: str = "", preference: str = "") -> tuple[list[Any], str]:
+        """Return pyshark's packets, and what went wrong.
+
+        telling: a display filter, layers: the names of protocols; all packets and protocols if empty. preference: one
+        of tshark's, as its option -o takes it.
+        """
+        return _in_own_loop(lambda: _read(self, telling, layers, preference))
 
 
 def _timed(records: Iterator[Record], times: list[int]) -> Iterator[Record]:
@@ -177,16 +258,13 @@ def _run_loop(work: Callable[[], Any], started: Future[Any], result: Future[Any]
         over.set()
 
 
-async def _read(
-    path: Path, tshark: Path, seconds: float, count: int, telling: str, layers: str
-) -> tuple[list[Any], str]:
-    """Return pyshark's packets, and what went wrong. count: how many packets the file holds.
-
-    telling: a display filter, layers: the names of protocols; all packets and protocols if empty.
+async def _read(reading: _Reading, telling: str, layers: str, preference: str) -> tuple[list[Any], str]:
+    """Return pyshark's packets, and what went wrong.
 
     The last packet is always asked for: a tshark that does not print it has not read the file.
     """
-    if not count:
+    path, tshark, seconds = reading.path, reading.tshark, reading.seconds
+    if not reading.count:
         return [], ""
     try:
         import pyshark
@@ -199,11 +277,11 @@ async def _read(
     unread: list[str] = []
     capture = pyshark.FileCapture(
         str(path),
-        display_filter=f"{telling} or frame.number == {count}" if telling else None,
+        display_filter=f"{telling} or frame.number == {reading.count}" if telling else None,
         tshark_path=str(tshark),
         use_json=True,
         eventloop=asyncio.get_running_loop(),
-        custom_parameters=["-J", layers] if layers else [],
+        custom_parameters=[*(["-J", layers] if layers else []), *(["-o", preference] if preference else [])],
     )
     try:
         async with asyncio.timeout(seconds):
@@ -216,7 +294,7 @@ async def _read(
             capture._get_tshark_process = lambda **_: _started(capture, tshark)
             capture._setup_tshark_output_parser = lambda: _patient(TsharkJsonParser(Version(version)), unread)
             await capture.packets_from_tshark(packets.append, close_tshark=False)
-        return packets, await _left(capture) or _told_of(unread) or _unread_end(packets, count)
+        return packets, await _left(capture) or _told_of(unread) or _unread_end(packets, reading.count)
     except TimeoutError:
         return packets, f"tshark took longer than {seconds:.0f} seconds and was stopped"
     except TSharkCrashException:

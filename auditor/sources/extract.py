@@ -6,7 +6,6 @@ Reference: draft-ietf-opsawg-pcapng (section header, interface description and e
 from __future__ import annotations
 
 import struct
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -15,27 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources.capture import CaptureReader, Records
-from auditor.sources.packets import Addresses, Headers, PacketReader, Packets, Tunnels
+from auditor.sources.selection import Wanted, select
+from auditor.sources.tunnels import Tunnels
 
-MOST_PACKETS = 2_000  # of one flow
-MOST_BYTES = 2 * 1024 * 1024
-MOST_AFTER = 1_000  # further packets of one flow: only short ones, which begin and end what is said between large data
-SHORT = 1_200  # bytes of payload
-ENDS = 0x01 | 0x04  # the flags FIN and RST
-MOST_IN_ALL = 60_000
 COMMENT = 1  # code of the option opt_comment
 NANOSECONDS = 9  # value of the option if_tsresol
-
-
-class Wanted(NamedTuple):
-    """One flow whose packets are wanted: protocol, both ends, and the frames between which it lies."""
-
-    protocol: str
-    src: str
-    src_port: int
-    dst: str
-    dst_port: int
-    first_frame: int
 
 
 class Record(NamedTuple):
@@ -49,26 +32,13 @@ class Record(NamedTuple):
 
 
 def packets_of(path: Path, flows: Collection[Wanted], tunnels: Tunnels) -> Iterator[Record]:
-    """Yield the packets of these flows in file order: the head of each, bounded in packets and bytes, then short ones.
-
-    A push starts a service on the connection on which it copied some megabytes before. Batches that lie before the
-    first of the flows, or after all are full, are not looked into.
-    """
-    heads = _Heads(flows)
-    reader = PacketReader(tunnels)
-    for records in CaptureReader(path):
-        if int(records.frame[-1]) < heads.first_frame:
-            continue
-        chosen = heads.choose(reader.read(records), reader.addresses)
-        for index in np.searchsorted(records.frame, chosen).tolist():
-            yield _record(records, index)
-        if heads.full:
-            return
+    """Yield the selected packets of these flows in file order (see `selection.select`)."""
+    return frames_of(path, select(path, flows, tunnels).frames)
 
 
-def frames_of(path: Path, frames: Collection[int]) -> Iterator[Record]:
+def frames_of(path: Path, frames: Collection[int] | NDArray[np.int64]) -> Iterator[Record]:
     """Yield the packets with these frame numbers, in file order."""
-    wanted = np.array(sorted(set(frames)), np.int64)
+    wanted = np.unique(np.array(frames if isinstance(frames, np.ndarray) else list(frames), np.int64))
     for records in CaptureReader(path):
         here = wanted[(wanted >= records.frame[0]) & (wanted <= records.frame[-1])]
         at = np.searchsorted(records.frame, here)
@@ -87,63 +57,6 @@ def _record(records: Records, index: int) -> Record:
         original=int(records.original[index]),
         data=records.data[start : start + length].tobytes(),
     )
-
-
-class _Heads:
-    """Which flows are wanted, and how much of each was taken."""
-
-    def __init__(self, flows: Collection[Wanted]) -> None:
-        self.first_frame = min((flow.first_frame for flow in flows), default=0)
-        self._flows = {frozenset(((one.src, one.src_port), (one.dst, one.dst_port), one.protocol)) for one in flows}
-        self._hosts = {address for one in flows for address in (one.src, one.dst)}
-        self._packets: dict[object, int] = defaultdict(int)
-        self._bytes: dict[object, int] = defaultdict(int)
-        self._after: dict[object, int] = defaultdict(int)
-        self._in_all = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether no more packets are taken of any flow."""
-        closed = sum(1 for count in self._after.values() if count >= MOST_AFTER)
-        return self._in_all >= MOST_IN_ALL or (bool(self._flows) and closed >= len(self._flows))
-
-    def choose(self, headers: Headers, addresses: Addresses) -> NDArray[np.int64]:
-        """Return the frame numbers to take of one batch."""
-        frames: list[int] = []
-        for protocol, packets in (("tcp", headers.tcp), ("udp", headers.udp)):
-            near = np.flatnonzero(np.isin(packets.pair, self._pairs(packets, addresses)))
-            for index in near.tolist():
-                if self._take(protocol, packets, index, addresses):
-                    frames.append(int(packets.frame[index]))
-        return np.array(sorted(set(frames)), np.int64)
-
-    def _pairs(self, packets: Packets, addresses: Addresses) -> NDArray[np.uint64]:
-        """Return the pairs of address numbers in this batch of which both are hosts of a wanted flow."""
-        unique = np.unique(np.stack([packets.pair, packets.version.astype(np.uint64)]), axis=1).T
-        known = [
-            pair
-            for pair, version in unique.tolist()
-            if addresses.text(pair >> 32, version) in self._hosts
-            and addresses.text(pair & 0xFFFFFFFF, version) in self._hosts
-        ]
-        return np.array(known, np.uint64)
-
-    def _take(self, protocol: str, packets: Packets, index: int, addresses: Addresses) -> bool:
-        pair, ports, version = int(packets.pair[index]), int(packets.ports[index]), int(packets.version[index])
-        first = (addresses.text(pair >> 32, version), ports >> 16)
-        second = (addresses.text(pair & 0xFFFFFFFF, version), ports & 0xFFFF)
-        flow = frozenset((first, second, protocol))
-        if flow not in self._flows or self._in_all >= MOST_IN_ALL:
-            return False
-        if self._packets[flow] >= MOST_PACKETS or self._bytes[flow] >= MOST_BYTES:
-            short = 0 < int(packets.payload[index]) <= SHORT or int(packets.flags[index]) & ENDS
-            if self._after[flow] >= MOST_AFTER or not short:
-                return False
-            self._after[flow] += 1
-        self._packets[flow] += 1
-        self._bytes[flow] += int(packets.size[index])
-        self._in_all += 1
-        return True
 
 
 def write_pcapng(out: BinaryIO, records: Iterable[Record], comments: Iterable[str] = ()) -> list[int]:

@@ -1,10 +1,11 @@
 """Read IP headers, version 4 and 6, many packets at a time: fragments put together, tunnels looked into.
 
-References: RFC 791, 8200, 4302, 2784, 7348, 8926, 4380.
+References: RFC 791, 8200, 4302, 2784, 7348, 8926, 4380, 8086; 3GPP TS 29.281.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from auditor.sources.addresses import U64, Addresses
 from auditor.sources.fragments import HEAD, Fragments
 from auditor.sources.links import Layer, Network
 from auditor.sources.tally import Tally
+from auditor.sources.tunnels import UDP_HEADER, Tunnels
 from auditor.sources.words import Words
 
 ICMP, IP_IN_IP, TCP, UDP, IPV6_IN_IP, ROUTING, FRAGMENT, GRE, ESP, AH, ICMPV6 = 1, 4, 6, 17, 41, 43, 44, 47, 50, 51, 58
@@ -43,11 +45,26 @@ class Ip(NamedTuple):
         return Ip(self.layer.keep(mask), self.pair[which], self.version[which], self.protocol[which])
 
 
-class Tunnels(NamedTuple):
-    """UDP ports of tunnels by name: those that are looked into, and those that are only counted."""
+class _Kind(NamedTuple):
+    """A tunnel that is read: how, what it is called, and where its header gives the type of its payload, if it does.
 
-    read: dict[str, int]
-    unread: dict[str, int]
+    either_end: whether packets from its port are looked into like those to it.
+    """
+
+    read: Callable[[Layer, Words], tuple[Layer, Network]]
+    name: str
+    type_at: int | None = None
+    either_end: bool = False
+
+
+GENERIC_ROUTING = _Kind(links.gre, "GRE", type_at=2)
+UDP_KINDS = {
+    "vxlan": _Kind(links.vxlan, "VXLAN"),
+    "geneve": _Kind(links.geneve, "Geneve", type_at=2),
+    "teredo": _Kind(links.teredo, "Teredo", either_end=True),
+    "gtp-u": _Kind(links.gtp, "GTP-U", either_end=True),
+    "gre-in-udp": GENERIC_ROUTING,
+}
 
 
 class _Pieces(NamedTuple):
@@ -217,43 +234,56 @@ class IpReader:
     # tunnels
 
     def _inner(self, found: Ip, words: Words) -> tuple[Layer, Network]:
-        """Return the network layers inside tunnels: IP in IP, GRE, VXLAN, Geneve and Teredo."""
-        layers: list[Layer] = []
-        kinds: list[NDArray[np.uint16]] = []
+        """Return the network layers inside tunnels: IP in IP, GRE, VXLAN, Geneve, Teredo and GTP-U."""
+        parts: list[tuple[Layer, Network]] = []
         for protocol, network_kind in ((IP_IN_IP, links.IPV4), (IPV6_IN_IP, links.IPV6)):
             inside = found.layer.keep(found.protocol == protocol)
-            layers.append(inside)
-            kinds.append(np.full(len(inside.row), network_kind, np.uint16))
-        gre = found.layer.keep(found.protocol == GRE)
-        for outer, (inside, network) in ((gre, links.gre(gre, words)), *self._inside_udp(found, words)):
-            layers.append(inside)
-            kinds.append(network)
-            self._count_unread(outer, inside, network)
-        joined = Layer(*(np.concatenate(column) for column in zip(*layers, strict=True)))
-        self.tally.add("tunnelled", len(joined.row))
-        return joined, np.concatenate(kinds)
+            parts.append((inside, np.full(len(inside.row), network_kind, np.uint16)))
+        generic = found.layer.keep(found.protocol == GRE)
+        for kind, outer in ((GENERIC_ROUTING, generic), *self._in_udp(found, words)):
+            if outer.row.size:
+                parts.append(kind.read(outer, words))
+                self._count_unread(kind, outer, *parts[-1], words)
+        layer, network = links.in_order(parts)
+        self.tally.add("tunnelled", np.count_nonzero((network == links.IPV4) | (network == links.IPV6)))
+        return layer, network
 
-    def _count_unread(self, outer: Layer, inside: Layer, network: Network) -> None:
-        """Count the packets of a tunnel that were cut before what they carry; some carry nothing."""
-        cut = outer.row[outer.end < outer.wire]
-        lost = np.count_nonzero(~np.isin(cut, inside.row)) + np.count_nonzero(network == links.CUT)
-        self.tally.add("a cut tunnel header", lost)
-        self.tally.add(links.TOO_DEEP, np.count_nonzero(np.isin(network, links.STEPS)))
-
-    def _inside_udp(self, found: Ip, words: Words) -> list[tuple[Layer, tuple[Layer, Network]]]:
-        """Return the UDP packets at ports of tunnels, one layer a kind, each with what is inside."""
-        udp = found.layer.keep((found.protocol == UDP) & (found.layer.at + 8 <= found.layer.end))
+    def _in_udp(self, found: Ip, words: Words) -> list[tuple[_Kind, Layer]]:
+        """Return where the tunnels that are read begin in UDP packets at their ports."""
+        udp = found.layer.keep((found.protocol == UDP) & (found.layer.at + UDP_HEADER <= found.layer.end))
         if not udp.row.size:
             return []
         ports = words.u32(udp.at)
         source, destination = ports >> 16, ports & 0xFFFF
-        found_layers = []
-        for name, reader in (("vxlan", links.vxlan), ("geneve", links.geneve), ("teredo", links.teredo)):
+        tunnels = []
+        for name, kind in UDP_KINDS.items():
             port = self._tunnels.read[name]
-            matches = (destination == port) | ((source == port) if name == "teredo" else False)
-            outer = udp.keep(matches)
-            found_layers.append((outer, reader(outer.forward(8), words)))
-        return found_layers
+            matches = (destination == port) | ((source == port) & kind.either_end)
+            tunnels.append((kind, udp.keep(matches).forward(UDP_HEADER)))
+        return tunnels
+
+    def _count_unread(self, kind: _Kind, outer: Layer, inside: Layer, network: Network, words: Words) -> None:
+        """Count the packets of a tunnel of which nothing is read: they were cut, carry no packet, or an unknown type.
+
+        Each packet of a tunnel is either read or counted here.
+        """
+        missing = ~np.isin(outer.row, inside.row)
+        cut = missing & (outer.end < outer.wire)
+        self.tally.add("a cut tunnel header", np.count_nonzero(cut))
+        self.tally.add("tunnel without a packet inside", np.count_nonzero(missing & ~cut))
+        self.tally.add("ARP in a tunnel", np.count_nonzero(network == links.ARP))
+        links.count_unknown(network, self.tally, self._tunnels, "a cut tunnel header")
+        unknown = outer.keep(np.isin(outer.row, inside.row[network == links.UNKNOWN_TYPE]))
+        if kind.type_at is None:
+            self.tally.add_unread(f"{kind.name} without IP", len(unknown.row))
+            return
+        types, counts = np.unique(words.u16(unknown.at + kind.type_at), return_counts=True)
+        for number, count in zip(types.tolist(), counts.tolist(), strict=True):
+            if kind is GENERIC_ROUTING and number in self._tunnels.gre_control:
+                self.tally.add("GRE without traffic of hosts", count)
+            else:
+                name = self._tunnels.ether_types.get(number, f"type 0x{number:04x}")
+                self.tally.add_unread(f"{name} in {kind.name}", count)
 
     def _long_enough(self, layer: Layer, size: int, otherwise: str) -> Layer:
         enough = layer.at + size <= layer.end

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from auditor.sources.records import NO_LINK_TYPE, Records
 from auditor.sources.tally import Tally
+from auditor.sources.tunnels import Tunnels
 from auditor.sources.words import Words
 
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
@@ -18,13 +19,25 @@ MPLS = (0x8847, 0x8848)
 PPPOE = 0x8864
 ETHERNET_BRIDGED = 0x6558
 GRE_PPP = 0x880B
+WCCP = 0x883E
 LLC = 1  # not an EtherType: an 802.2 header follows, as it does where Ethernet gives a length instead of a type
-NOTHING, CUT = 0, 0x05FF  # no EtherTypes either: something else follows, or what follows was not captured
+# No EtherTypes either: something else follows, a payload that is not read, or what follows was not captured.
+NOTHING, PPP_DATA, ENCRYPTED, AGGREGATED, UNKNOWN_TYPE, CUT = 0, 2, 3, 4, 5, 0x05FF
+UNREAD = {
+    PPP_DATA: "PPP that is compressed, encrypted, or not IP",
+    ENCRYPTED: "encrypted 802.11",
+    AGGREGATED: "aggregated 802.11 (A-MSDU)",
+}
 SMALLEST_ETHER_TYPE = 0x0600
+SMALLEST_PPP_CONTROL = 0x8000  # RFC 1661: protocols below carry data
+GRE_READ = (IPV4, IPV6, *VLANS, *MPLS, PPPOE, ETHERNET_BRIDGED, GRE_PPP, WCCP)
+GTP_PACKET = 255  # message type
+HDLC_ADDRESSES = (0x0F, 0x8F)  # unicast and broadcast, as Cisco writes them; PPP has 0xFF
 STEPS = (*VLANS, *MPLS, PPPOE, LLC)
 TOO_DEEP = "more tags or labels than are looked into"
 MOST_STEPS = 8  # tags, labels and session headers that may lie on one another
 NFLOG_PAYLOAD = 9
+COOKED_LLC = 4
 
 Network = NDArray[np.uint16]
 
@@ -57,7 +70,7 @@ class Layer(NamedTuple):
 LinkReader = Callable[[Layer, Words], tuple[Layer, Network]]
 
 
-def network_layers(records: Records, words: Words, tally: Tally) -> tuple[Layer, Network]:
+def network_layers(records: Records, words: Words, tally: Tally, tunnels: Tunnels) -> tuple[Layer, Network]:
     """Return where the network layer of each record begins and its EtherType (NOTHING where there is none)."""
     start = records.start
     rows = np.arange(len(start))
@@ -65,15 +78,20 @@ def network_layers(records: Records, words: Words, tally: Tally) -> tuple[Layer,
     layer = Layer(rows, start, start + records.captured, wire)
     types = records.link_type
     if (types == types[0]).all():
-        return _read_link(int(types[0]), layer, words, tally)
-    parts = [_read_link(int(kind), layer.keep(types == kind), words, tally) for kind in np.unique(types)]
+        return _read_link(int(types[0]), layer, words, tally, tunnels)
+    parts = [_read_link(int(kind), layer.keep(types == kind), words, tally, tunnels) for kind in np.unique(types)]
+    return in_order(parts)
+
+
+def in_order(parts: Sequence[tuple[Layer, Network]]) -> tuple[Layer, Network]:
+    """Put what several readers read of one batch together, in the order of its rows."""
     joined = Layer(*(np.concatenate(columns) for columns in zip(*(part for part, _ in parts), strict=True)))
     network = np.concatenate([kinds for _, kinds in parts])
     order = np.argsort(joined.row, kind="stable")
     return Layer(*(column[order] for column in joined)), network[order]
 
 
-def _read_link(link_type: int, layer: Layer, words: Words, tally: Tally) -> tuple[Layer, Network]:
+def _read_link(link_type: int, layer: Layer, words: Words, tally: Tally, tunnels: Tunnels) -> tuple[Layer, Network]:
     if link_type == NO_LINK_TYPE:
         return layer.keep(np.zeros(len(layer.row), np.bool_)), np.array([], np.uint16)
     reader = LINK_READERS.get(link_type)
@@ -85,19 +103,29 @@ def _read_link(link_type: int, layer: Layer, words: Words, tally: Tally) -> tupl
     tally.add("a cut link header", count - len(layer.row))
     if not _is_known(network).all():
         layer, network = ether_types(layer, network, words)
-    count_unknown(network, tally)
+    count_unknown(network, tally, tunnels)
     return layer, network
 
 
-def count_unknown(network: Network, tally: Tally) -> None:
-    """Count the frames that are neither IP nor ARP, and those of which nobody can tell."""
+def count_unknown(network: Network, tally: Tally, tunnels: Tunnels, cut: str = "a cut link header") -> None:
+    """Count the frames that are neither IP nor ARP, by what they hold instead; cut: the word for those that were cut.
+
+    Those of an unknown type in a tunnel are left to the caller.
+    """
     known = _is_known(network)
     if known.all():
         return
-    cut, deep = np.count_nonzero(network == CUT), np.count_nonzero(np.isin(network, STEPS))
-    tally.add("a cut link header", cut)
-    tally.add(TOO_DEEP, deep)
-    tally.add("neither IP nor ARP", len(known) - np.count_nonzero(known) - cut - deep)
+    kinds, counts = np.unique(network[~known], return_counts=True)
+    for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
+        if kind == CUT:
+            tally.add(cut, count)
+        elif kind in STEPS:
+            tally.add(TOO_DEEP, count)
+        elif kind in UNREAD or kind in tunnels.ether_types:
+            tally.add_unread(UNREAD.get(kind) or tunnels.ether_types[kind], count)
+        elif kind != UNKNOWN_TYPE:
+            tally.add("neither IP nor ARP", count)
+            tally.ether_types[kind] += count
 
 
 def _is_known(network: Network) -> NDArray[np.bool_]:
@@ -132,7 +160,12 @@ def ether_types(layer: Layer, network: Network, words: Words) -> tuple[Layer, Ne
 def _snap(words: Words, at: NDArray[np.int64]) -> Network:
     """Return the EtherType behind an LLC and SNAP header, NOTHING if it is another kind of LLC."""
     is_snap = (words.u32(at) >> 8) == 0xAAAA03
-    return np.where(is_snap, words.u16(at + 6), NOTHING).astype(np.uint16)
+    return np.where(is_snap, _ether_type(words.u16(at + 6)), NOTHING).astype(np.uint16)
+
+
+def _ether_type(number: NDArray[np.uint16]) -> Network:
+    """Return numbers that stand where an EtherType does, NOTHING for those that are too small to be one."""
+    return np.where(number < SMALLEST_ETHER_TYPE, NOTHING, number).astype(np.uint16)
 
 
 def _by_version(first_byte: NDArray[np.uint8]) -> Network:
@@ -142,7 +175,7 @@ def _by_version(first_byte: NDArray[np.uint8]) -> Network:
 
 def _by_ppp(protocol: NDArray[np.uint16]) -> Network:
     table = {0x0021: IPV4, 0x0057: IPV6, 0x0281: MPLS[0], 0x0283: MPLS[1]}
-    result = np.full(len(protocol), NOTHING, np.uint16)
+    result = np.where(protocol < SMALLEST_PPP_CONTROL, PPP_DATA, NOTHING).astype(np.uint16)
     for ppp, ether in table.items():
         result[protocol == ppp] = ether
     return result
@@ -164,9 +197,16 @@ def _fixed(size: int, protocol_at: int) -> LinkReader:
 
     def read(layer: Layer, words: Words) -> tuple[Layer, Network]:
         layer = _room(layer, size)
-        return layer.forward(size), words.u16(layer.at + protocol_at)
+        return layer.forward(size), _ether_type(words.u16(layer.at + protocol_at))
 
     return read
+
+
+def _cooked(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    """Linux cooked capture: as EtherTypes there are numbers of its own, one of which means an 802.2 header."""
+    layer = _room(layer, 16)
+    kind = words.u16(layer.at + 14)
+    return layer.forward(16), np.where(kind == COOKED_LLC, LLC, _ether_type(kind)).astype(np.uint16)
 
 
 def _null(layer: Layer, words: Words) -> tuple[Layer, Network]:
@@ -193,16 +233,33 @@ def _ppp(layer: Layer, words: Words) -> tuple[Layer, Network]:
     return layer.forward(np.where(short, 1, 2)), _by_ppp(protocol)
 
 
+def _ppp_or_hdlc(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    """PPP in HDLC-like framing, or Cisco HDLC in its place (RFC 1547, section 4.3.1)."""
+    layer = _room(layer, 4)
+    hdlc = np.isin(words.u8(layer.at), HDLC_ADDRESSES)
+    if not hdlc.any():
+        return _ppp(layer, words)
+    return in_order((_ppp(layer.keep(~hdlc), words), _cisco_hdlc(layer.keep(hdlc), words)))
+
+
+def _cisco_hdlc(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    layer = _room(layer, 4)
+    return _bridged(layer.forward(4), _ether_type(words.u16(layer.at + 2)), words)
+
+
 def _wireless(layer: Layer, words: Words) -> tuple[Layer, Network]:
-    """802.11 data frames that are not encrypted."""
+    """802.11 data frames; those that are encrypted, or hold several packets, are told apart."""
     short = layer.at + 24 > layer.end  # an acknowledgement has no more than 10 bytes
     at = np.where(short, 0, layer.at)
     control, flags = words.u8(at), words.u8(at + 1)
+    data = ((control & 0x0C) == 8) & ((control & 0x40) == 0)
     quality = (control & 0x80) != 0
-    header = 24 + np.where((flags & 3) == 3, 6, 0) + np.where(quality, 2, 0)
-    header += np.where(quality & ((flags & 0x80) != 0), 4, 0)
-    readable = ((control & 0x0C) == 8) & ((control & 0x40) == 0) & ((flags & 0x40) == 0)
-    network = np.where(readable, LLC, NOTHING)
+    header = 24 + np.where((flags & 3) == 3, 6, 0)
+    there = quality & (at + header < layer.end)
+    aggregated = there & ((words.u8(np.where(there, at + header, 0)) & 0x80) != 0)
+    header += np.where(quality, 2, 0) + np.where(quality & ((flags & 0x80) != 0), 4, 0)
+    inside = np.where((flags & 0x40) != 0, ENCRYPTED, np.where(aggregated, AGGREGATED, LLC))
+    network = np.where(data, inside, NOTHING)
     network[short] = np.where(layer.end < layer.wire, CUT, NOTHING)[short]
     return layer.forward(header), network.astype(np.uint16)
 
@@ -247,12 +304,31 @@ def gre(layer: Layer, words: Words) -> tuple[Layer, Network]:
     size = 4 + np.where(flags & 0x8000, 4, 0) + np.where(flags & 0x2000, 4, 0) + np.where(flags & 0x1000, 4, 0)
     version_1 = (flags & 7) == 1
     size = size + np.where(version_1 & ((flags & 0x80) != 0), 4, 0)
-    layer = layer.forward(size)
-    is_ppp = protocol == GRE_PPP
-    bridged, network = _bridged(Layer(*(column[~is_ppp] for column in layer)), protocol[~is_ppp], words)
-    inside_ppp, ppp_network = _ppp(Layer(*(column[is_ppp] for column in layer)), words)
-    joined = Layer(*(np.concatenate(columns) for columns in zip(bridged, inside_ppp, strict=True)))
-    return joined, np.concatenate([network, ppp_network])
+    network = np.where(((flags & 0x4000) == 0) & np.isin(protocol, GRE_READ), protocol, UNKNOWN_TYPE)
+    layer, network = layer.forward(size), network.astype(np.uint16)
+    layer, network = _redirected(layer, network, words)
+    is_ppp = network == GRE_PPP
+    if not is_ppp.any():
+        return _bridged(layer, network, words)
+    bridged = _bridged(layer.keep(~is_ppp), network[~is_ppp], words)
+    return in_order((bridged, _ppp(layer.keep(is_ppp), words)))
+
+
+def _redirected(layer: Layer, network: Network, words: Words) -> tuple[Layer, Network]:
+    """Step over the header that version 2 of WCCP puts before a redirected packet.
+
+    Nothing says which version it is: as in Wireshark, what begins as an IP packet does is one.
+    """
+    redirected = network == WCCP
+    if not redirected.any():
+        return layer, network
+    layer, network = _inside(layer, network)
+    redirected = network == WCCP
+    first = words.u8(layer.at)
+    packet = ((first >= 0x45) & (first < 0x50)) | (first >> 4 == 6)
+    layer = layer.forward(np.where(redirected & ~packet, 4, 0))
+    version = _by_version(words.u8(layer.at))
+    return layer, np.where(redirected, np.where(version == NOTHING, UNKNOWN_TYPE, version), network).astype(np.uint16)
 
 
 def vxlan(layer: Layer, words: Words) -> tuple[Layer, Network]:
@@ -266,8 +342,31 @@ def geneve(layer: Layer, words: Words) -> tuple[Layer, Network]:
     """Return what Geneve carries behind its options."""
     layer = _room(layer, 8)
     protocol = words.u16(layer.at + 2)
+    network = np.where(np.isin(protocol, (IPV4, IPV6, ETHERNET_BRIDGED, *MPLS)), protocol, UNKNOWN_TYPE)
     options = (words.u8(layer.at) & 0x3F).astype(np.int64) * 4
-    return _bridged(layer.forward(8 + options), protocol, words)
+    return _bridged(layer.forward(8 + options), network.astype(np.uint16), words)
+
+
+def gtp(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    """Return the packets of users in version 1 of the GPRS tunnelling protocol (3GPP TS 29.281)."""
+    layer = _room(layer, 8)
+    flags = words.u8(layer.at)
+    layer = layer.keep(((flags & 0xF0) == 0x30) & (words.u8(layer.at + 1) == GTP_PACKET))
+    flags = words.u8(layer.at)
+    following = np.where((flags & 4) != 0, words.u8(layer.at + 11), 0)
+    layer = layer.forward(np.where((flags & 7) != 0, 12, 8))
+    for _ in range(MOST_STEPS):
+        extended = (following != 0) & (layer.at < layer.end)
+        if not extended.any():
+            break
+        size = np.where(extended, words.u8(layer.at).astype(np.int64) * 4, 0)
+        following = np.where(extended & (size > 0), words.u8(layer.at + np.maximum(size, 1) - 1), following)
+        layer = layer.forward(size)
+    inside = layer.keep(layer.at < layer.end)
+    deep = following[layer.at < layer.end] != 0
+    version = _by_version(words.u8(inside.at))
+    network = np.where(version == NOTHING, UNKNOWN_TYPE, version)
+    return inside, np.where(deep, LLC, network).astype(np.uint16)
 
 
 def teredo(layer: Layer, words: Words) -> tuple[Layer, Network]:
@@ -283,27 +382,32 @@ def teredo(layer: Layer, words: Words) -> tuple[Layer, Network]:
 
 
 def _bridged(layer: Layer, network: Network, words: Words) -> tuple[Layer, Network]:
+    """Step into the Ethernet frames among these, and over tags and labels."""
     bridged = network == ETHERNET_BRIDGED
-    inner, kinds = _ethernet(Layer(*(column[bridged] for column in layer)), words)
-    rest = Layer(*(column[~bridged] for column in layer))
-    joined = Layer(*(np.concatenate(columns) for columns in zip(inner, rest, strict=True)))
-    layer, network = ether_types(joined, np.concatenate([kinds, network[~bridged]]), words)
+    inner, kinds = _ethernet(layer.keep(bridged), words)
+    layer, network = in_order(((inner, kinds), (layer.keep(~bridged), network[~bridged])))
+    return _inside(*ether_types(layer, network, words))
+
+
+def _inside(layer: Layer, network: Network) -> tuple[Layer, Network]:
+    """Return those of which something was captured."""
     inside = layer.at < layer.end
-    return Layer(*(column[inside] for column in layer)), network[inside]
+    return layer.keep(inside), network[inside]
 
 
 LINK_READERS: dict[int, LinkReader] = {
     0: _null,
     1: _ethernet,
-    9: _ppp,
+    9: _ppp_or_hdlc,
     12: _raw,
     14: _raw,
-    50: _ppp,
+    50: _ppp_or_hdlc,
     51: _always(PPPOE),
     101: _raw,
+    104: _cisco_hdlc,
     105: _wireless,
     108: _null,
-    113: _fixed(16, 14),
+    113: _cooked,
     127: _radiotap,
     129: _arcnet,
     228: _always(IPV4),

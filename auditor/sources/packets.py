@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from auditor.sources import links, messages
 from auditor.sources.addresses import U64, Addresses, Hosts, hosts, unique
-from auditor.sources.internet import AH, ESP, ICMP, ICMPV6, TCP, UDP, Ip, IpReader, Tunnels
+from auditor.sources.internet import AH, ESP, ICMP, ICMPV6, TCP, UDP, Ip, IpReader
 from auditor.sources.messages import ECHO_REPLY, ECHO_REQUEST, Neighbours, Quote
 from auditor.sources.records import Records
 from auditor.sources.tally import Tally
+from auditor.sources.tunnels import Tunnels
 from auditor.sources.words import Words
 
 __all__ = [
@@ -114,7 +115,7 @@ class PacketReader:
     def read(self, records: Records, *, quotes: bool = True) -> Headers:
         """Return the headers of one batch of records; without what ICMP errors quote if that is not wanted."""
         words = Words(records.data, packets=records.start)
-        layer, network = links.network_layers(records, words, self.tally)
+        layer, network = links.network_layers(records, words, self.tally, self._tunnels)
         neighbours = messages.arp(layer.keep(network == links.ARP), words, records, self.tally)
         found = self._ip.read(layer, network, words)
         tcp, udp = found.protocol == TCP, found.protocol == UDP
@@ -156,8 +157,7 @@ class PacketReader:
     def _udp(self, found: Ip, words: Words, records: Records) -> Packets:
         found = self._long_enough(found, 8, "a cut UDP header")
         ports = words.u32(found.layer.at)
-        for name, port in self._tunnels.unread.items():
-            self.tally.add(f"tunnel {name}", np.count_nonzero((ports & 0xFFFF) == port))
+        self._tunnels.count_unread(ports, found.layer.at, found.layer.end, words, self.tally)
         payload = np.maximum(found.layer.wire - found.layer.at - 8, 0)
         return _packets(found, records, ports=ports, payload=payload)
 
@@ -184,6 +184,8 @@ class PacketReader:
             return ()
         for protocol, count in enumerate(np.bincount(found.protocol).tolist()):
             self.tally.add(f"IP protocol {protocol}", count)
+            if name := self._tunnels.ip_protocols.get(protocol):
+                self.tally.add_unread(name, count)
         found = found.keep((found.protocol == ESP) | (found.protocol == AH))
         _, first = np.unique(found.pair, return_index=True)
         return tuple(self._ip.texts(found, index) for index in first[:MOST_HIDDEN].tolist())

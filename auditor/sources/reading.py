@@ -23,9 +23,12 @@ from auditor.sources.clock import Clock, parse_zone
 from auditor.sources.event_log import is_event_log
 from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.lapse import Lapse
-from auditor.sources.packets import UNWANTED_ERRORS, PacketReader, Tunnels
+from auditor.sources.links import SMALLEST_ETHER_TYPE
+from auditor.sources.packets import UNWANTED_ERRORS, PacketReader
 from auditor.sources.source import CAPTURE, EVENT_LOG, Advance, Source, name_of, silent
+from auditor.sources.tally import Tally
 from auditor.sources.together import Steps, read_alone
+from auditor.sources.tunnels import Tunnels
 from auditor.sources.warnings import SourceWarning
 
 if TYPE_CHECKING:
@@ -144,7 +147,11 @@ def _read_capture(path: Path, ports: Ports, advance: Advance) -> Source:
         first_ns=span.first,
         last_ns=span.last,
         understood=packets.understood,
-        warnings=(*reader.warnings, *_told_of(packets, details), *_left_out(builder, packets, span, reader)),
+        warnings=(
+            *reader.warnings,
+            *_told_of(packets, details, reader.records),
+            *_left_out(builder, packets, span, reader),
+        ),
         tally=packets.tally,
         details=details,
         outlasted_frame=span.lapse.outlasted_frame,
@@ -193,10 +200,13 @@ class _Span:
 
 
 CUT_IT = "Cut the capture to the time of the push (editcap -A START -B STOP IN OUT), or to the hosts that matter."
+IPSEC = "IPsec"  # as rulesets/well-known/tunnels.toml calls it; the one encapsulation with a warning of its own
+MOST_NAMED = 8  # encapsulations, one warning each
+MOST_TYPES = 3  # EtherTypes in one warning
 NOT_USED = ("a cut", "a broken", "a tunnel within", "more ")  # how words of the tally begin for what was not read
 
 
-def _told_of(packets: PacketReader, details: Flows) -> list[SourceWarning]:
+def _told_of(packets: PacketReader, details: Flows, records: int) -> list[SourceWarning]:
     """Return warnings for what was in the capture but could not be looked into."""
     warnings = []
     tally = packets.tally
@@ -210,14 +220,33 @@ def _told_of(packets: PacketReader, details: Flows) -> list[SourceWarning]:
     if packets.lone_fragments:
         text = f"{packets.lone_fragments:,} fragments belong to packets of which other pieces are missing; not used."
         warnings.append(SourceWarning("lone-fragments", text))
-    if details.hidden or tally.frames["tunnel IPsec"]:
+    if details.hidden or tally.unread[IPSEC]:
         between = ", ".join(f"{src} and {dst}" for src, dst in details.hidden[:5]) or "some hosts"
         text = f"IPsec between {between}: nobody can see which ports these packets use."
         warnings.append(SourceWarning("ipsec", text))
-    for name in ("GTP", "AYIYA"):
-        if count := tally.frames[f"tunnel {name}"]:
-            warnings.append(SourceWarning("tunnel", f"{count:,} packets look like {name} tunnels: not looked into."))
-    return warnings
+    return [*warnings, *_unread(tally), *_without_ip(tally, records)]
+
+
+def _unread(tally: Tally) -> Iterator[SourceWarning]:
+    """Yield a warning for each encapsulation that is not read, the most frequent first."""
+    names = sorted(tally.unread.keys() - {IPSEC}, key=lambda name: (-tally.unread[name], name))
+    for name in names[:MOST_NAMED]:
+        yield SourceWarning("tunnel", f"{tally.unread[name]:,} packets of {name}: the flows inside are not analyzed.")
+    if others := names[MOST_NAMED:]:
+        count = sum(tally.unread[name] for name in others)
+        text = f"{count:,} packets of {len(others):,} other encapsulations: the flows inside are not analyzed."
+        yield SourceWarning("tunnel", text)
+
+
+def _without_ip(tally: Tally, records: int) -> Iterator[SourceWarning]:
+    """Yield a warning if half of the frames or more are of EtherTypes that are not known here."""
+    types = {kind: count for kind, count in tally.ether_types.items() if kind >= SMALLEST_ETHER_TYPE}
+    count = sum(types.values())
+    if count and 2 * count >= records:
+        often = sorted(types, key=lambda kind: (-types[kind], kind))[:MOST_TYPES]
+        named = ", ".join(f"0x{kind:04x}" for kind in often)
+        text = f"{count:,} of {records:,} frames are neither IP nor ARP (EtherType {named}): they are not analyzed."
+        yield SourceWarning("no-ip", text)
 
 
 def _left_out(
@@ -323,7 +352,6 @@ def _not_a_source(path: Path, head: bytes) -> SourceError:
 
 @cache
 def known_tunnels() -> Tunnels:
-    """Return the UDP ports of tunnels (rulesets/well-known/tunnels.toml)."""
+    """Return the numbers of tunnels (rulesets/well-known/tunnels.toml)."""
     text = (rulesets_folder() / "well-known" / "tunnels.toml").read_text(encoding="utf-8")
-    tables = tomllib.loads(text)
-    return Tunnels(dict(tables["read"]), dict(tables["unread"]))
+    return Tunnels.of(tomllib.loads(text))
