@@ -232,15 +232,15 @@ class _Traffic:
         """Yield hosts that ask again and again for one hardware address and get no response: they may want to push.
 
         A host that asks for several is a scanner or a router; one that is asked for by several is not wanted for a
-        push; and a host that contacts other computers, but not as a site server does, has other business there.
+        push; and a computer that is pushed itself is no site server.
         """
         insistent = {(one.asker, one.target) for one in asked if _is_insistent(one)}
         targets = Counter(asker for asker, _ in insistent)
         askers = Counter(target for _, target in insistent)
-        originators = {src for src, _ in self._contacts} - self._site_servers
+        clients = {contact.dst for contact in self._pushes} - self._site_servers
         for pair in insistent - self._contacts.keys():
             asker, target = pair
-            if targets[asker] == askers[target] == 1 and asker not in originators and _may_share_subnet(*pair):
+            if targets[asker] == askers[target] == 1 and asker not in clients and _may_share_subnet(*pair):
                 yield pair
 
 

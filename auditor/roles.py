@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -35,6 +35,8 @@ class Cast:
         notes: What could not be told, for the limitations.
         pushes: Every pair that may be a push, also what is none.
         judged: Those of them that are judged.
+        guesses: By address of a site server (empty for clients without a push) the web server that is taken for the
+            management point of its clients because of its port only.
     """
 
     assignments: tuple[RoleAssignment, ...]
@@ -42,6 +44,12 @@ class Cast:
     notes: tuple[str, ...]
     pushes: tuple[Push, ...] = ()
     judged: tuple[Push, ...] = ()
+    guesses: Mapping[str, str] = field(default_factory=dict)
+
+    def servers_of(self, role: str, site_server: str) -> tuple[str, ...]:
+        """Return everybody who plays a role for the clients of a site server: not what was guessed for another one."""
+        elsewhere = set(self.guesses.values()) - {self.guesses.get(site_server)}
+        return tuple(address for address in self.addresses(role) if address not in elsewhere)
 
     def addresses(self, role: str) -> tuple[str, ...]:
         """Return everybody who plays a role."""
@@ -107,14 +115,14 @@ def infer_roles(
     clients = sorted({one.address for one in assignments if one.role == CLIENT}, key=by_number)
     assignments += _within_networks(sources, clients, given)
     assignments += _by_path(said, given)
-    points, notes = _management_points(sources, ruleset, judged, clients, contacts, given, said)
+    points, guesses, notes = _management_points(sources, ruleset, judged, clients, contacts, given, said)
     assignments += points
     names = _names(said)
     ordered = sorted(
         (_with_name(one, names) for one in dict.fromkeys(assignments)),
         key=lambda one: (ROLES.index(one.role), by_number(one.address), one.how),
     )
-    return Cast(tuple(_once(ordered)), tuple(clients), tuple(notes), pushes, judged)
+    return Cast(tuple(_once(ordered)), tuple(clients), tuple(notes), pushes, judged, guesses)
 
 
 def _once(assignments: Iterable[RoleAssignment]) -> Iterator[RoleAssignment]:
@@ -237,28 +245,49 @@ def _management_points(
     contacts: Mapping[Pair, Contact],
     given: Given,
     said: Sequence[Said],
-) -> tuple[list[RoleAssignment], list[str]]:
-    """Return the management points, and notes on what could not be told.
+) -> tuple[list[RoleAssignment], Mapping[str, str], list[str]]:
+    """Return the management points, those guessed by site server, and notes on what could not be told.
 
-    Where neither the user nor a path says it, a web server is taken that the clients connect to: of several the one of
-    most clients, then the first after the push has begun its last connection, as CCMSetup asks its management point as
-    soon as it runs. That is a guess by the port.
+    Where neither the user nor a path says it, a web server is taken that the clients of a site server connect to: of
+    several the one of most clients, then the first after the push has begun its last connection, as CCMSetup asks its
+    management point as soon as it runs. That is a guess by the port.
     """
     if not given.names(MANAGEMENT_POINT) and any(
         role == MANAGEMENT_POINT for facts in said for _, role, _ in facts.roles
     ):
-        return [], []
+        return [], {}, []
     found = _web_contacts(sources, management_point_ports(ruleset), clients)
     if given.names(MANAGEMENT_POINT):
         chosen = {one.server for one in found if given.covers(MANAGEMENT_POINT, one.server)}
-        return [_named(MANAGEMENT_POINT, server) for server in sorted(chosen)], []
+        return [_named(MANAGEMENT_POINT, server) for server in sorted(chosen)], {}, []
     taken = {host for role in ROLES if role not in (SITE_SERVER, CLIENT) for host in given.hosts(role)} | set(clients)
     other_web = {address for facts in said for address in facts.other_web}
     plausible = [one for one in found if one.server not in taken and _is_plausible(one.server)]
     candidates = [one for one in plausible if one.server not in other_web]
     if not candidates:
-        return [], _other_web_notes(sorted({one.server for one in plausible}, key=by_number))
-    return _guess(candidates, _last_times(pushes, contacts))
+        return [], {}, _other_web_notes(sorted({one.server for one in plausible}, key=by_number))
+    return _guesses(candidates, pushes, contacts)
+
+
+def _guesses(
+    candidates: Sequence[_WebContact], pushes: Sequence[Push], contacts: Mapping[Pair, Contact]
+) -> tuple[list[RoleAssignment], Mapping[str, str], list[str]]:
+    """Return for the clients of each site server the web server that is taken for their management point."""
+    clients: dict[str, set[str]] = defaultdict(set)
+    for push in pushes:
+        clients[push.from_address].add(push.to_address)
+    pushed = set().union(*clients.values())
+    clients[""] = {contact.client for contact in candidates} - pushed
+    times = _last_times(pushes, contacts)
+    assignments: dict[str, RoleAssignment] = {}
+    guesses, notes = {}, []
+    for site_server, of_server in sorted(clients.items()):
+        guess, note = _guess([contact for contact in candidates if contact.client in of_server], times)
+        notes += note
+        if guess is not None:
+            guesses[site_server] = guess.address
+            assignments.setdefault(guess.address, guess)
+    return list(assignments.values()), guesses, list(dict.fromkeys(notes))
 
 
 def management_point_ports(ruleset: Ruleset) -> frozenset[int]:
@@ -313,7 +342,10 @@ def _last_times(pushes: Sequence[Push], contacts: Mapping[Pair, Contact]) -> Map
     return times
 
 
-def _guess(found: Sequence[_WebContact], pushed: Mapping[str, int]) -> tuple[list[RoleAssignment], list[str]]:
+def _guess(found: Sequence[_WebContact], pushed: Mapping[str, int]) -> tuple[RoleAssignment | None, list[str]]:
+    """Return the web server that is taken for the management point of some clients, and notes."""
+    if not found:
+        return None, []
     by_server: dict[str, list[_WebContact]] = defaultdict(list)
     for contact in found:
         by_server[contact.server].append(contact)
@@ -326,11 +358,11 @@ def _guess(found: Sequence[_WebContact], pushed: Mapping[str, int]) -> tuple[lis
     best, *others = sorted(by_server, key=lambda server: (rank(server), by_number(server)))
     if others and rank(others[0]) == rank(best):
         text = f"The clients connect to several web servers ({_some(by_server)})."
-        return [], [f"{text} Which is the management point is unknown; name it: --role management-point=ADDRESS."]
+        return None, [f"{text} Which is the management point is unknown; name it: --role management-point=ADDRESS."]
     ports = " and ".join(f"TCP {port}" for port in sorted({port for one in by_server[best] for port in one.ports}))
     why = f"{_several(len(by_server[best]), 'client')} connected to it at {ports}"
     guess = RoleAssignment(MANAGEMENT_POINT, best, INFERRED, why, how_sure=WEAK)
-    return [guess], [_only_by_port(best, others)]
+    return guess, [_only_by_port(best, others)]
 
 
 def _only_by_port(best: str, others: Sequence[str]) -> str:

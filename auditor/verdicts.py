@@ -147,7 +147,7 @@ class _Judge:
         self._cast = cast
         self._clocks = clocks
         self._witness = Witness(traffic, clocks, lambda address: _role_of(address, client, cast))
-        self._hosts: dict[str, list[tuple[str, ...]]] = {}
+        self._hosts: dict[tuple[str, str], list[tuple[str, ...]]] = {}
         self._shown: dict[tuple[object, ...], _Shown | str] = {}
         self._dynamic = DynamicPorts(traffic, clocks, rules.ruleset)
         self._tried: dict[tuple[object, ...], _Tried] = {}
@@ -189,11 +189,13 @@ class _Judge:
         """Return the hosts of a role that the client dealt with, each to be judged by itself; all as one if none."""
         if role == SITE_SERVER:
             return [(site_server,) if site_server else self._cast.named_site_servers]
-        if role not in self._hosts:
-            hosts = self._cast.addresses(role)
+        pushes = self._cast.pushes_to.get(self._client, ())
+        site = site_server or (pushes[0].from_address if pushes else "")
+        if (role, site) not in self._hosts:
+            hosts = self._cast.servers_of(role, site)
             partners = self._traffic.partners(self._client)
-            self._hosts[role] = [(one,) for one in hosts if one in partners] or [hosts]
-        return self._hosts[role]
+            self._hosts[role, site] = [(one,) for one in hosts if one in partners] or [hosts]
+        return self._hosts[role, site]
 
     def _result(self, method: Method, rows: Mapping[str, r.RequirementVerdict]) -> str:
         """Return the result that a method would have if it asked for nothing but these requirements."""
