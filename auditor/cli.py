@@ -39,7 +39,8 @@ NARROWEST, USUAL, WIDEST = 79, 100, 200  # columns of the report on a terminal; 
 FLEET_FORMS = {"text": "report.txt", "html": "fleet.html", "json": "fleet.json", "csv": "hosts.csv"}  # as in its folder
 EXIT_CODES = """\b
 Exit codes: 0 nothing required is blocked; 1 nothing could be audited; 2 bad arguments;
-3 a method fails or something required is blocked; 4 some sources or packets could not be read."""
+3 a method fails or something required is blocked (with --strict: or is unproven);
+4 some sources or packets could not be read."""
 
 DIFF_EXIT_CODES = """\b
 Exit codes: 0 nothing got worse; 1 the reports could not be compared; 2 bad arguments;
@@ -187,6 +188,12 @@ def zone_option(function: Function) -> Function:
     )(function)
 
 
+def strict_option(function: Function) -> Function:
+    """Add --strict."""
+    text = "Exit with code 3 also if a method is unproven: for scripts that accept only works and allowed."
+    return click.option("--strict", is_flag=True, help=text)(function)
+
+
 def redact_option(function: Function) -> Function:
     """Add --redact."""
     text = (
@@ -226,6 +233,7 @@ def cli() -> None:
 )
 @click.option("--tshark", type=Named(), metavar="PATH", help="Where tshark is, if it is not found by itself.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every client, method and requirement in full.")
+@strict_option
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing; only the exit code tells.")
 def analyze(
     sources: tuple[str, ...],
@@ -236,6 +244,7 @@ def analyze(
     no_dissect: bool,
     tshark: str | None,
     verbose: bool,
+    strict: bool,
     quiet: bool,
     **site: Any,
 ) -> int:
@@ -252,7 +261,7 @@ def analyze(
     if not quiet or target != output.STANDARD:
         _write_report(report, form, target, force, verbose)
     _tell_unaudited(report)
-    return _exit_code(report)
+    return _exit_code(report, strict=strict)
 
 
 @cli.command(epilog=EXIT_CODES)
@@ -285,8 +294,9 @@ def analyze(
 @site_options
 @zone_option
 @click.option("--force", is_flag=True, help="Use a folder that holds other files.")
+@strict_option
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing; only the folder and the exit code tell.")
-def batch(paths: tuple[str, ...], target: str, quiet: bool, site: str | None, **options: Any) -> int:
+def batch(paths: tuple[str, ...], target: str, strict: bool, quiet: bool, site: str | None, **options: Any) -> int:
     """Audit a fleet: files, folders, patterns or @LIST, of one host each; a second run reads only what is new.
 
     Logs and captures are judged by ports only. The folder holds the report as text, HTML, CSV, Parquet and JSON, and
@@ -298,7 +308,7 @@ def batch(paths: tuple[str, ...], target: str, quiet: bool, site: str | None, **
     arguments = _arguments(options | {"site": site}) | {name: options[name] for name in kept}
     with _fleet_progress(quiet=quiet) as telling:
         audited = audit_fleet(*paths, out=target, telling=telling, note=_quietly(quiet), **arguments)
-    return _tell_fleet(audited, quiet=quiet)
+    return _tell_fleet(audited, strict=strict, quiet=quiet)
 
 
 @cli.command(epilog=EXIT_CODES)
@@ -311,12 +321,13 @@ def batch(paths: tuple[str, ...], target: str, quiet: bool, site: str | None, **
     "--workers", type=click.IntRange(0, 1024), metavar="N", help="Processes that judge; 0 judges in this one."
 )
 @click.option("--force", is_flag=True, help="Replace the summaries of another fleet in the folder.")
+@strict_option
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing; only the folder and the exit code tell.")
-def merge(summaries: tuple[str, ...], target: str, quiet: bool, **options: Any) -> int:
+def merge(summaries: tuple[str, ...], target: str, strict: bool, quiet: bool, **options: Any) -> int:
     """Put fleets together: the summaries that auditor batch wrote at each site, or its whole folders."""
     from auditor.fleet.batch import merge as put_together
 
-    return _tell_fleet(put_together(*summaries, out=target, **options), quiet=quiet)
+    return _tell_fleet(put_together(*summaries, out=target, **options), strict=strict, quiet=quiet)
 
 
 @cli.command()
@@ -520,7 +531,7 @@ def _write_fleet(report: FleetReport, form: str, target: str, force: bool) -> No
         write_form(report, FLEET_FORMS[form], out)
 
 
-def _tell_fleet(audited: Audited, *, quiet: bool) -> int:
+def _tell_fleet(audited: Audited, *, strict: bool, quiet: bool) -> int:
     """Show the report of a fleet and return the exit code that it stands for."""
     state = audited.folder.state()
     if not quiet:
@@ -531,7 +542,7 @@ def _tell_fleet(audited: Audited, *, quiet: bool) -> int:
     if state is None or not state.evidence:
         output.tell("no client installation was found in these sources, so nothing was judged")
         return NOTHING_AUDITED
-    if state.fails:
+    if state.fails or (strict and _is_unproven(audited.report)):
         return FAILS
     return INCOMPLETE if state.incomplete else WORKS
 
@@ -561,7 +572,12 @@ def _fleet_progress(*, quiet: bool) -> Iterator[Callable[[int, int], FleetProgre
                 output.tell(one.summary(), before="read: ")
 
 
-def _exit_code(report: Report) -> int:
+def _is_unproven(report: FleetReport) -> bool:
+    """Tell whether a method that was asked for is unproven for any computer."""
+    return any(method.unproven for method in report.methods if method.id in report.asked)
+
+
+def _exit_code(report: Report, *, strict: bool = False) -> int:
     """Return the exit code that a report stands for (README.md)."""
     if not report.clients:
         return NOTHING_AUDITED
@@ -569,6 +585,8 @@ def _exit_code(report: Report) -> int:
     if not _present(report):
         return NOTHING_AUDITED
     if any(method.result == "fails" or any(one.kind == "network" for one in method.reasons) for method in asked):
+        return FAILS
+    if strict and any(method.result == "unproven" for method in asked):
         return FAILS
     return INCOMPLETE if report.incomplete else WORKS
 

@@ -450,8 +450,12 @@ def display_filter(attempt: Attempt, proof: Sequence[int]) -> str:
         shown = [f"{version} && {address} == {attempt.src} && {address} == {attempt.dst}"]
         cited -= {one.frame for one in attempt.errors}  # Wireshark finds the two addresses in what they quote
         errors = set()
-    elif attempt.stream is not None:
-        shown = [f"{attempt.protocol}.stream eq {attempt.stream}"]
+    elif attempt.frames_src or attempt.frames_dst:
+        # Not by stream number: numbers differ between versions of Wireshark.
+        address = "ipv6.addr" if ":" in attempt.dst else "ip.addr"
+        ends = f"{address} == {attempt.src} && {address} == {attempt.dst}"
+        ports = f"{attempt.protocol}.port == {attempt.src_port} && {attempt.protocol}.port == {attempt.dst_port}"
+        shown = [f"{ends} && {ports}"]
     if others := [*sorted(cited), *sorted(errors)][: max(MOST_FRAMES, len(cited))]:  # every cited frame is shown
         shown.append(f"frame.number in {{{', '.join(map(str, sorted(others)))}}}")
     return " || ".join(shown)
