@@ -104,7 +104,7 @@ class Pseudonyms:
         self._names: dict[str, str] = {}
         self._others: dict[tuple[str, str], str] = {}
         self._paths: dict[str, str] = {}
-        self._texts: dict[tuple[str, bool], str] = {}
+        self._texts: dict[str, str] = {}
         for role, address in _cast(reports):
             self.host(address, role)
         for report in reports:
@@ -131,12 +131,11 @@ class Pseudonyms:
         """Return the pseudonyms of the names by which a host called itself."""
         return ", ".join(dict.fromkeys(self._names[_name_key(name)] for name in names))
 
-    def text(self, text: str, *, is_filter: bool = False) -> str:
-        """Return free text without anything that identifies. is_filter: its words with dots are Wireshark's fields."""
-        key = (text, is_filter)
-        if key not in self._texts:
-            self._texts[key] = self._swept(text, is_filter)
-        return self._texts[key]
+    def text(self, text: str) -> str:
+        """Return free text without anything that identifies."""
+        if text not in self._texts:
+            self._texts[text] = self._swept(text)
+        return self._texts[text]
 
     def step(self, step: str) -> str:
         """Return a step of a conversation; what it names is kept only if it is known to be no secret."""
@@ -171,11 +170,11 @@ class Pseudonyms:
         what = found["what"]
         return found[0] if what == NOBODY_IN_PARTICULAR else f"({self._other(what.partition(' ')[0], what)})"
 
-    def _swept(self, text: str, is_filter: bool) -> str:
+    def _swept(self, text: str) -> str:
         for path in self._long_paths:
             text = text.replace(path, self._paths[path])
         return self._pattern.sub(
-            lambda found: self._paths.get(found[0]) or self._token(found[0], is_filter),
+            lambda found: self._paths.get(found[0]) or self._token(found[0]),
             text,
         )
 
@@ -190,7 +189,7 @@ class Pseudonyms:
     def _long_paths(self) -> list[str]:
         return sorted((path for path in self._paths if len(path) >= LONG), key=len, reverse=True)
 
-    def _token(self, token: str, is_filter: bool) -> str:
+    def _token(self, token: str) -> str:
         if len(token) > LONG:
             return self._other("text", token)
         core = token.rstrip(END_OF_TOKEN) or token
@@ -198,7 +197,7 @@ class Pseudonyms:
         if replaced and core.lower() not in own_words():
             return replaced + token[len(core) :]
         found = ADDRESS.sub(self._address, token)
-        if found != token or is_filter:
+        if found != token:
             return found
         kind = _kind(core)
         return self._other(kind, core) + token[len(core) :] if kind else token
@@ -415,7 +414,8 @@ def _evidence(proof: r.Evidence, problems: Iterable[r.Problem], known: Pseudonym
     """Return a proof; that of a problem is the step and what was answered."""
     ending = next((f": {one.code}." for one in problems if proof.text.endswith(f": {one.code}.")), "")
     text = known.step(proof.text.removesuffix(ending)) + ending if ending else known.explanation(proof.text)
-    shown = known.text(proof.display_filter, is_filter=True)
+    # Wireshark knows no pseudonym, but the frames have the same numbers.
+    shown = f"frame.number in {{{', '.join(map(str, proof.frames))}}}" if proof.display_filter else ""
     packets = tuple(
         replace(one, sender=known.host(one.sender), receiver=known.host(one.receiver)) for one in proof.packets
     )

@@ -53,17 +53,20 @@ def test_without_scripts_all_is_there(browser, written, scene):
         assert without.page.is_visible("svg")
 
 
+FILTER = "ip.addr == 10.20.1.5 && ip.addr == 10.20.2.20 && tcp.port == 52766 && tcp.port == 445"
+
+
 def test_a_filter_is_selected_by_one_click_and_copied_by_a_button(browser, written):
     path = written(render_html(of_scene("smb-dropped")))
     with Opened(browser, path, java_script_enabled=False) as opened:
         opened.page.click("code.filter")
-        assert opened.page.evaluate("getSelection().toString()") == "tcp.stream eq 0"
+        assert opened.page.evaluate("getSelection().toString()") == FILTER
     with Opened(browser, path, permissions=["clipboard-read", "clipboard-write"]) as opened:
         opened.page.focus("button.copy")
         opened.page.keyboard.press("Enter")
         wait_until(opened, "document.querySelector('button.copy').textContent != 'Copy'")
         assert opened.page.inner_text("button.copy") == "Copied"
-        assert opened.page.evaluate("navigator.clipboard.readText()") == "tcp.stream eq 0"
+        assert opened.page.evaluate("navigator.clipboard.readText()") == FILTER
 
 
 def test_a_client_of_many_opens_from_the_table(browser, written):

@@ -68,7 +68,8 @@ def test_the_table_of_requirements():
 
 def test_proof_remedy_and_other_ways_are_told():
     text = render_markdown(of_scene("smb-dropped"))
-    assert "- proof: frames 8, 9, 10; Wireshark filter: `tcp.stream eq 0`" in text
+    shown = "ip.addr == 10.20.1.5 && ip.addr == 10.20.2.20 && tcp.port == 52766 && tcp.port == 445"
+    assert f"- proof: frames 8, 9, 10; Wireshark filter: `{shown}`" in text
     assert "- remedy: Allow TCP 445 from the site server to the client" in text
     assert "## What would work instead\n\n1. Software update point-based installation" in text
     assert "## What these sources cannot show" in text

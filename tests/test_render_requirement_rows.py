@@ -35,14 +35,18 @@ def test_a_row():
         "1",
     ]
     assert row["evidence"] == "frames 8 9 10 of smb-dropped.pcap"
-    assert row["display_filter"] == "tcp.stream eq 0"
+    assert row["display_filter"] == (
+        "ip.addr == 10.20.1.5 && ip.addr == 10.20.2.20 && tcp.port == 52766 && tcp.port == 445"
+    )
 
 
 def test_lines_of_a_log_have_no_display_filter():
     header, *rows = read(render_csv(of_scene("smb-dropped-and-logged", logs=True)))
     row = dict(zip(header, next(row for row in rows if "client-push/smb" in row), strict=True))
     assert row["evidence"] == "frames 7 8 9 of smb-dropped-and-logged.pcap; lines 8 9 10 of smb-dropped-and-logged.log"
-    assert row["display_filter"] == "tcp.stream eq 0"
+    assert row["display_filter"] == (
+        "ip.addr == 10.20.1.5 && ip.addr == 10.20.2.20 && tcp.port == 59178 && tcp.port == 445"
+    )
 
 
 @each(SCENES)

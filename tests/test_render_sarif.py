@@ -40,7 +40,9 @@ def strings(value: Any, name: str) -> list[str]:
 
 def test_lines_of_a_log_have_no_display_filter():
     (smb,) = (one for one in run(of_scene("smb-dropped-and-logged", logs=True))["results"] if "smb" in one["ruleId"])
-    assert smb["properties"]["displayFilters"] == ["tcp.stream eq 0"]
+    assert smb["properties"]["displayFilters"] == [
+        "ip.addr == 10.20.1.5 && ip.addr == 10.20.2.20 && tcp.port == 59178 && tcp.port == 445"
+    ]
 
 
 @each(SCENES)
@@ -103,7 +105,9 @@ def test_a_result():
     assert result["message"]["text"].startswith("10.20.2.20: blocked, likely. TCP 445 from 10.20.1.5")
     assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "smb-dropped.pcap"
     assert result["relatedLocations"][0]["message"]["text"].startswith("frames 8, 9, 10: ")
-    assert result["properties"]["displayFilters"] == ["tcp.stream eq 0"]
+    assert result["properties"]["displayFilters"] == [
+        "ip.addr == 10.20.1.5 && ip.addr == 10.20.2.20 && tcp.port == 52766 && tcp.port == 445"
+    ]
 
 
 def test_a_method_that_was_not_asked_for_only_warns():
