@@ -29,7 +29,8 @@ class Event(NamedTuple):
     """A packet that says what a flow is: its frame, time, whether the originator sent it, and what it is.
 
     what: "SYN", "SYN-ACK", "RST", "FIN", "data", "ACK", "request", "reply" or "datagram"; "stray" is what the
-    responder sent, but not to this attempt.
+    responder sent, but not to this attempt. hop_count: hops that the packet has left (time to live, hop limit), 0 if
+    unknown; ip_id: its identification by IPv4, 0 if it has none. A log has neither.
     """
 
     frame: int
@@ -37,6 +38,8 @@ class Event(NamedTuple):
     from_src: bool
     what: str
     sequence: int
+    hop_count: int = 0
+    ip_id: int = 0
 
 
 class OneSided(NamedTuple):
@@ -103,8 +106,8 @@ class Flows:
         columns = (self._events[name][begin:end].tolist() for name in flow_table.EVENTS)
         protocol = self._protocols[flow]
         return [
-            Event(frame, time, from_src, _what(packet, protocol), sequence)
-            for frame, time, from_src, packet, sequence in zip(*columns, strict=True)
+            Event(frame, time, from_src, _what(packet, protocol), *rest)
+            for frame, time, from_src, packet, *rest in zip(*columns, strict=True)
         ]
 
 

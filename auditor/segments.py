@@ -53,6 +53,8 @@ EVENT_COLUMNS: dict[str, Any] = {
     "time_ns": np.int64,
     "sequence": np.uint32,
     "acknowledged": np.uint32,
+    "hop_count": np.uint8,
+    "ip_id": np.uint16,
 }
 
 
@@ -364,6 +366,8 @@ def _events(group: _Group, segment: I64, count: int) -> dict[str, NDArray[Any]]:
         "time_ns": packets.time_ns[at],
         "sequence": packets.sequence[at],
         "acknowledged": packets.acknowledged[at],
+        "hop_count": packets.hop_count[at],
+        "ip_id": packets.ip_id[at],
     }
 
 

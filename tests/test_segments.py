@@ -55,6 +55,8 @@ def table(packets: list[Any]) -> Packets:
         sequence=np.array(sequence, np.uint32),
         acknowledged=np.array(acknowledged, np.uint32),
         kind=np.zeros(count, np.uint16),
+        hop_count=np.arange(count) % 3 + 62,
+        ip_id=np.arange(count) + 500,
     )
 
 
@@ -76,10 +78,10 @@ def described(streams: Streams) -> list[dict[str, Any]]:
     ]
 
 
-def events(streams: Streams) -> list[list[tuple[int, int]]]:
-    begin = streams.event_begin.tolist()
-    pairs = list(zip(streams.events["frame"].tolist(), streams.events["packet"].tolist(), strict=True))
-    return [pairs[begin[flow] : begin[flow + 1]] for flow in range(len(streams))]
+def events(streams: Streams) -> list[list[tuple[int, ...]]]:
+    begin, names = streams.event_begin.tolist(), ("frame", "packet", "hop_count", "ip_id")
+    told = list(zip(*(streams.events[name].tolist() for name in names), strict=True))
+    return [told[begin[flow] : begin[flow + 1]] for flow in range(len(streams))]
 
 
 @settings(max_examples=400)

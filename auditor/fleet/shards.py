@@ -50,7 +50,15 @@ SOURCE_FIELDS = {
     "clock": "string",
 }
 ENTRY_FIELDS = {"host": "string", "site": "string", "size": "int64", "modified_ns": "int64", "digest": "string"}
-EVENT_FIELDS = {"frame": "int64", "time_ns": "int64", "from_src": "bool", "what": "string", "sequence": "int64"}
+EVENT_FIELDS = {
+    "frame": "int64",
+    "time_ns": "int64",
+    "from_src": "bool",
+    "what": "string",
+    "sequence": "int64",
+    "hop_count": "int64",
+    "ip_id": "int64",
+}
 QUOTE_FIELDS = {
     "frame": "int64",
     "time_ns": "int64",
@@ -78,6 +86,7 @@ ADDRESSES = frozenset(
 MOST = 2**53  # of bytes or rows: more are of no file, and their sum must go into the report
 COUNTS = ("size", "bytes", "records", "skipped", "understood", "drops", "allows", "stands_for")
 RANGES = dict.fromkeys(COUNTS, (0, MOST)) | dict.fromkeys(("src_port", "dst_port"), (MISSING, MOST_PORT))
+RANGES |= {"hop_count": (0, 0xFF), "ip_id": (0, 0xFFFF)}
 # What a portion of sources cannot exceed: rows, bytes unpacked, and values, which a small file can repeat without end.
 MOST_ROWS, MOST_BYTES, MOST_VALUES = 100_000, 2 * 10**9, 250_000_000
 BROKEN = "copy it again; if `auditor batch` wrote it here, remove it and run that again"

@@ -56,7 +56,8 @@ class Packets:
     pair: source and destination address numbers (32 bits each); version: 4 or 6; ports: source and destination port
     (16 bits each; for ICMP echo the identifier twice); size: bytes on the wire, link header included; payload: bytes
     above the transport header; flags, sequence, acknowledged: TCP only, but echo has its sequence number too and a
-    reply the flag ACK; kind: ICMP type and code (8 bits each).
+    reply the flag ACK; kind: ICMP type and code (8 bits each); hop_count: hops left (time to live, hop limit), of a
+    packet in a tunnel its own; ip_id: the identification of IPv4, 0 of IPv6.
     """
 
     frame: I64
@@ -70,6 +71,8 @@ class Packets:
     sequence: NDArray[np.uint32]
     acknowledged: NDArray[np.uint32]
     kind: NDArray[np.uint16]
+    hop_count: NDArray[np.uint8]
+    ip_id: NDArray[np.uint16]
 
     def select(self, which: Any) -> Packets:
         """Return the chosen packets, by mask, index or slice."""
@@ -210,5 +213,7 @@ def _packets(
         ports=ports,
         size=records.original[every],
         payload=payload,
+        hop_count=found.hop_count,
+        ip_id=found.ip_id,
         **(zeros | columns),
     )
