@@ -13,6 +13,8 @@ from auditor.joining import together
 from auditor.logged import told_by_log
 from auditor.quoted import SENT_BACK
 from auditor.sources.packets import Quote
+from auditor.tcp_resets import sent_by_other
+from auditor.vantage import arrived_without_response
 
 LONG_ENOUGH_NS = 3_000_000_000  # how long an answer may take before its absence counts
 MOST_FRAMES = 8
@@ -164,9 +166,10 @@ class Witness:
         return f"{attempt.text} (handed out for {announced.interface} in frame {announced.frame})"
 
     def _reset(self, attempt: Attempt, where: str) -> Told:
-        """Judge a reset: the hop count that it has left tells whether the host itself sent it."""
+        """Judge a reset: hop count and identification tell whether the host itself sent it."""
         frames = _frames(attempt, ("SYN", "RST"))
-        forged = self._traffic.reset_by_other(attempt)
+        resets = [one for one in attempt.events if one.what == "RST" and not one.from_src]
+        forged = sent_by_other(resets, self._traffic.sent(attempt.source, attempt.dst, attempt.src))
         remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."
         if forged is None:
             text = f"{where} was reset at once: nothing listens there, or a device rejects it."
@@ -174,8 +177,7 @@ class Witness:
             return Told(r.REFUSED, r.PROVEN, text, frames, r.UNKNOWN, either)
         if forged:
             text = f"{where} was reset by a device between: the reset came another way than {attempt.dst}'s packets do."
-            allow = f"On the devices between, allow {attempt.port_text} from {attempt.src} to {attempt.dst}."
-            return Told(r.REFUSED, r.PROVEN, text, frames, r.BETWEEN, allow)
+            return Told(r.REFUSED, r.PROVEN, text, frames, r.BETWEEN)
         text = f"{where} was reset by {attempt.dst} itself: nothing listens there."
         return Told(r.REFUSED, r.PROVEN, text, frames, self._role_of(attempt.dst), remedy)
 
@@ -263,6 +265,8 @@ class Witness:
         A capture that shows the answer counts more than a row about the SYN, which Windows may drop once and then let
         in; a row about the answer itself counts more than that capture.
         """
+        if foreign := self._foreign_reset(seen):
+            return foreign
         answered = [one for one in seen if one.verdict == r.OPEN]
         silent = [one for one in seen if one.verdict in r.BAD]
         let_through = [one for one in seen if one.verdict == r.ALLOWED]
@@ -276,6 +280,7 @@ class Witness:
             and not (went_on and one.attempts[0].row is not None)
             and not (_is_of_logged_syn(one) and _let_in_later(one, let_in))
         ]
+        proven_bad.sort(key=lambda one: one.blocked_at == r.UNKNOWN)
         if answered and silent and not proven_bad:
             captured = [one for one in silent if one.attempts[0].row is None]
             return self._lost_answer(answered[0], captured[0]) if captured else answered[0]
@@ -289,6 +294,20 @@ class Witness:
             "the answer on its way back."
         )
         return replace(chosen, text=f"{chosen.text} {passed}: it is not what stops it.", remedy=remedy)
+
+    def _foreign_reset(self, seen: Sequence[Finding]) -> Finding | None:
+        """Return the finding of an attempt that is reset in one capture, but not on the network of the responder."""
+        captured = [one for one in seen if one.attempts[0].row is None]
+        reset = next((one for one in captured if one.attempts[0].response == "refused"), None)
+        arrived = arrived_without_response([one.attempts[0] for one in captured], self._traffic) if reset else None
+        if not reset or not arrived:
+            return None
+        names = [self._traffic.sources[one.source].path for one in (reset.attempts[0], arrived)]
+        text = (
+            f"{arrived.text} was reset by a device on the path: the reset is in {names[0]}, but not in {names[1]}, "
+            f"captured on the network of {arrived.dst}."
+        )
+        return replace(reset, text=text, blocked_at=r.BETWEEN, remedy="")
 
     def _lost_answer(self, answered: Finding, silent: Finding) -> Finding:
         """Return the finding of an attempt whose answer one source has and the other never gets."""

@@ -21,7 +21,7 @@ from auditor.tshark import find_tshark
 
 HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"
 NOTHING = Said()
-SPOKE = ("answered", "refused", "mid-stream", "one-way")  # answers of connections in which something was said
+SPOKE = ("answered", "mid-stream", "one-way")  # answers of connections in which something was said
 
 
 class Heard(NamedTuple):

@@ -6,11 +6,10 @@ Everything is told of a *side*: the host that began the connection and the host 
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.known import Known, harmless, interfaces, known, problems, push, web_paths
@@ -36,8 +35,6 @@ CCM_POST = "CCM_POST"
 STRING_BINDING = re.compile(r"^(?P<host>[^\[]+)\[(?P<port>\d{1,5})\]$")
 DATE = re.compile(r"(\d{2,4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)")
 UTC_TIME = "0"  # the two ways in which a certificate writes a date
-ENOUGH_TO_COUNT = 4
-FEW_PACKETS = 2_000  # between two packets of a host that counts them all
 NO_INTERFACE = "00000000-0000-0000-0000-000000000000"
 
 
@@ -78,18 +75,6 @@ class HandedOut:
 
 
 @dataclass(frozen=True)
-class Reset:
-    """A reset of a connection; forged: whether its hop count shows that another device sent it, None if unknown.
-
-    Unknown too is one that has the host's hop count, but not the next of the numbers that the host gives its packets.
-    """
-
-    side: Side
-    frame: int
-    forged: bool | None
-
-
-@dataclass(frozen=True)
 class Said:
     """All that the packets of one source told.
 
@@ -99,8 +84,6 @@ class Said:
 
     steps: tuple[Step, ...] = ()
     handed_out: tuple[HandedOut, ...] = ()
-    resets: tuple[Reset, ...] = ()
-    hops: tuple[tuple[str, int], ...] = ()  # address and the hop count that most of its packets have left
     names: tuple[tuple[str, str], ...] = ()
     roles: tuple[tuple[str, str, str], ...] = ()
     other_web: tuple[str, ...] = ()
@@ -115,8 +98,6 @@ def listen(told: Iterable[Told]) -> Said:
     return Said(
         steps=tuple(sorted(steps, key=lambda one: (one.frame, one.layer, one.step))),
         handed_out=tuple(_handed_out(packets)),
-        resets=tuple(_resets(packets)),
-        hops=tuple((host, counts.most_common(1)[0][0]) for host, counts in sorted(_hop_counts(packets).items())),
         names=tuple(sorted(set(_names(packets)))),
         roles=tuple(roles),
         other_web=tuple(sorted(web - {address for address, _, _ in roles})),
@@ -507,70 +488,6 @@ def _kerberos(packets: list[Told]) -> Iterator[Step]:
                     code,
                     known("kerberos", code),
                 )
-
-
-# resets
-
-
-def _resets(packets: list[Told]) -> Iterator[Reset]:
-    """Yield resets sent by the side that was reached, held against the hop counts and numbers of its other packets."""
-    hops = _hop_counts(packets)
-    numbers = _packet_numbers(packets)
-    for packet in packets:
-        if _is_reset(packet):
-            usual, own = hops[packet.src], _hops(packet)
-            forged = own not in usual if usual and own is not None else None
-            if forged is False and not _in_count(packet, numbers[packet.src, packet.dst]):
-                forged = None
-            yield Reset(_answered_side(packet), packet.frame, forged)
-
-
-def _packet_numbers(packets: list[Told]) -> dict[tuple[str, str], list[tuple[int, int]]]:
-    """Return, for each host and whom it speaks to, frame and IP identification of its packets, resets apart."""
-    numbers: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-    for packet in packets:
-        if not _is_reset(packet) and (number := _packet_number(packet)) is not None:
-            numbers[packet.src, packet.dst].append((packet.frame, number))
-    return numbers
-
-
-def _packet_number(packet: Told) -> int | None:
-    numbers = packet.fields.get("ip.id")
-    return int(numbers[-1], 0) if numbers and ":" not in packet.src else None
-
-
-def _in_count(reset: Told, others: list[tuple[int, int]]) -> bool:
-    """Tell whether a reset's IP identification fits those of the host's packets before and after it.
-
-    Only where the host counts its packets up, as Windows does, can it contradict; Linux writes 0 into such a reset.
-    """
-    number = _packet_number(reset)
-    steps = [(after - before) % 65536 for (_, before), (_, after) in pairwise(others)]
-    if not number or len(steps) < ENOUGH_TO_COUNT or any(not 0 < step <= FEW_PACKETS for step in steps):
-        return True
-    before = [own for frame, own in others if frame < reset.frame]
-    after = [own for frame, own in others if frame > reset.frame]
-    near = [(number - own) % 65536 for own in before[-1:]] + [(own - number) % 65536 for own in after[:1]]
-    return all(step <= FEW_PACKETS for step in near)
-
-
-def _hop_counts(packets: list[Told]) -> dict[str, Counter[int]]:
-    """Return for each host how many of its packets, resets apart, have which hop count left."""
-    hops: dict[str, Counter[int]] = defaultdict(Counter)
-    for packet in packets:
-        if not _is_reset(packet) and (count := _hops(packet)) is not None:
-            hops[packet.src][count] += 1
-    return hops
-
-
-def _is_reset(packet: Told) -> bool:
-    return packet.first("tcp.flags.reset") in ("1", "True")
-
-
-def _hops(packet: Told) -> int | None:
-    """Return the hop count that is left in a packet (time to live, hop limit)."""
-    counts = packet.fields.get("ipv6.hlim" if ":" in packet.src else "ip.ttl")
-    return int(counts[-1], 0) if counts else None  # of a packet in a tunnel, its own
 
 
 # names

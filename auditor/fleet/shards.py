@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Met = tuple[str, str, str, int, bool, bool]  # all of judging.Contact but its time
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 VERSION_KEY, QUESTION_KEY, UNREAD_KEY = b"auditor.summary", b"auditor.question", b"auditor.unread"
 AUDITOR_KEY = b"auditor.version"
 SUFFIX = ".parquet"
