@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from auditor import report as r
+from auditor.absence import Absence
 from auditor.attempts import Attempt, Told, Traffic
 from auditor.clocks import Clocks
 from auditor.flows import MEANING, Asked
@@ -65,12 +66,14 @@ class Witness:
         self._traffic = traffic
         self._clocks = clocks
         self._role_of = role_of
+        self._absence = Absence(traffic, clocks)
 
     def findings(self, attempts: Sequence[Attempt]) -> list[Finding]:
         """Return one finding for each attempt, in order of time."""
         if not attempts:
             return []
-        found = [self._joined([self._judged(one) for one in group]) for group in together(attempts, self._clocks.ahead)]
+        groups = together(attempts, self._clocks.ahead)
+        found = [self._unless_missing(self._joined([self._judged(one) for one in group])) for group in groups]
         return sorted(found, key=lambda one: (one.time_ns, one.attempts[0].source, one.attempts[0].first_frame))
 
     def unanswered_questions(self, hosts: Sequence[str]) -> list[Finding]:
@@ -294,6 +297,24 @@ class Witness:
             "the answer on its way back."
         )
         return replace(chosen, text=f"{chosen.text} {passed}: it is not what stops it.", remedy=remedy)
+
+    def _unless_missing(self, finding: Finding) -> Finding:
+        """Return the finding as one of a blocked forward path if the log of the responder lacks what was sent."""
+        left = finding.verdict == r.ALLOWED and finding.weak
+        silent = finding.verdict == r.BLOCKED and finding.blocked_at == r.UNKNOWN and finding.confidence == r.LIKELY
+        missing = self._absence.missing(finding.attempts) if left or silent else None
+        if missing is None or (silent and not missing.shows_port):  # the capture may be one of where it arrived
+            return finding
+        one = finding.attempts[0]
+        sent = f"{one.text}: allowed outbound by the firewall of {one.src}." if left else finding.text
+        text = (
+            f"{sent} It is missing from {missing.path}, where {one.dst} logs dropped and allowed packets: it did not "
+            "arrive there."
+        )
+        if not missing.shows_port:
+            text += " Or no service listens on the port: then Windows Firewall logs nothing."
+        placed = replace(finding, verdict=r.BLOCKED, confidence=r.LIKELY, blocked_at=r.BETWEEN, weak=False)
+        return replace(placed, text=text, remedy="")
 
     def _foreign_reset(self, seen: Sequence[Finding]) -> Finding | None:
         """Return the finding of an attempt that is reset in one capture, but not on the network of the responder."""
