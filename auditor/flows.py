@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from auditor import conn_state, flow_table, quoted, segments
 from auditor.admission import Admission, Ports
 from auditor.flow_table import TABLE, Columns, FlowTable
+from auditor.hop_counts import on_link
 from auditor.neighbourhood import Asked, Neighbourhood
 from auditor.quoted import MEANING
 from auditor.responses import RESPONSES
@@ -95,6 +96,11 @@ class Flows:
         pairs = frozenset(zip(src[odd].tolist(), dst[odd].tolist(), strict=True))
         spoken_to = {*src[flows["frames_dst"] > 0].tolist(), *dst[flows["frames_src"] > 0].tolist()}
         return OneSided(pairs, frozenset(one for one, _ in pairs) - spoken_to)
+
+    @cached_property
+    def on_link(self) -> frozenset[str]:
+        """Hosts on whose own network the capture was taken."""
+        return on_link(self.table.columns, self._events, self._event_begin)
 
     def identifier(self, flow: int) -> int:
         """Return the identifier of the pings of a flow, 0 for other flows."""

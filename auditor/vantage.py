@@ -55,25 +55,14 @@ def arrived_without_response(captured: Sequence[Attempt], traffic: Traffic) -> A
     """
     for one in (one for one in captured if one.response == "no-response"):
         nearer = any(_is_nearer(one, other.source, traffic) for other in captured)
-        if nearer or _has_passed_router(one, traffic):
+        if nearer or (_has_passed_router(one) and one.dst in traffic.sources[one.source].details.on_link):
             return one
     return None
 
 
-def _has_passed_router(attempt: Attempt, traffic: Traffic) -> bool:
-    """Tell whether an attempt has passed a router, and was captured on the network of the host that was tried.
-
-    That host's packets are all fresh, in an exchange with a host of which none is. If some had passed a router too,
-    the capture would show several networks, and nothing tells on which of them the attempt was seen.
-    """
-    number, host = attempt.source, attempt.dst
+def _has_passed_router(attempt: Attempt) -> bool:
     arrived = hop_counts(one for one in attempt.events if one.from_src)
-    partners = [one for one in traffic.partners(host) if traffic.sent(number, host, one).hop_counts]
-    left = frozenset().union(*(traffic.sent(number, host, one).hop_counts for one in partners))
-    if not arrived or not arrived.isdisjoint(FRESH) or not left or not left <= FRESH:
-        return False
-    came = [traffic.sent(number, one, host).hop_counts for one in partners]
-    return any(hops and hops.isdisjoint(FRESH) for hops in came)
+    return bool(arrived) and arrived.isdisjoint(FRESH)
 
 
 def _is_nearer(attempt: Attempt, far: int, traffic: Traffic) -> bool:
@@ -83,7 +72,7 @@ def _is_nearer(attempt: Attempt, far: int, traffic: Traffic) -> bool:
     """
     number, src, dst = attempt.source, attempt.src, attempt.dst
     left = traffic.sent(number, dst, src).hop_counts
-    if far == number or not left or not left <= FRESH:
+    if far == number or not left <= FRESH:
         return False
     near_delays, far_delays = _delays(number, src, dst, traffic), _delays(far, src, dst, traffic)
     shared = near_delays.keys() & far_delays.keys()

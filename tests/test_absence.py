@@ -214,3 +214,14 @@ def test_what_the_firewall_let_in_was_not_blocked_by_it(both):
     smb = both((*THAT_EVENING, let_in), lines=SILENT, names=("client",))
     assert said(smb) == "blocked likely unknown"
     assert "it is not what stops it" in smb.explanation
+
+
+def test_a_second_capture_without_it_does_not_take_back_that_it_arrived(tmp_path, write):
+    """The client's own log shows it, so the second capture lacks it for another reason."""
+    captures = [write(pcap(scene(lines))) for lines in (SILENT, [SILENT[0], "until 9"])]
+    assert said(verdict(auditor.audit(*captures, dissect=False, roles=ROLES), "smb")) == "blocked likely between"
+    log = tmp_path / "client"
+    let_in = "22:13:21 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE"
+    log.write_text(HEADER + row(let_in), encoding="ascii")
+    report = auditor.audit(*captures, log, dissect=False, roles=ROLES, tz="UTC")
+    assert said(verdict(report, "smb")) == "blocked likely unknown"

@@ -132,9 +132,8 @@ def seen_with(hops: Hops, packets: Iterable[At]) -> list[At]:
 def placed(write) -> Audited:
     """Return the verdict on the endpoint mapper by captures, each given as packets."""
 
-    def placed(*captures: list[At], **roles: str) -> auditor.report.RequirementVerdict:
-        known = ROLES | {name.replace("_", "-"): address for name, address in roles.items()}
-        return mapper(auditor.audit(*(write(pcap(packets)) for packets in captures), roles=known, dissect=False))
+    def placed(*captures: list[At]) -> auditor.report.RequirementVerdict:
+        return mapper(auditor.audit(*(write(pcap(packets)) for packets in captures), roles=ROLES, dissect=False))
 
     return placed
 
@@ -158,13 +157,33 @@ def test_only_on_the_network_of_the_client_one_capture_places_it(placed, site_se
 
 
 MAPPER_ONLY = scene(at(0, UNANSWERED))
-FETCHED = scene(at(5, f"{{0}} {CLIENT}:50200 > {MANAGEMENT_POINT}:80/tcp SF"))
+FETCHED = scene(at(5, f"{{0}} {CLIENT}:50200 > {MANAGEMENT_POINT}:80/tcp SF"))  # no role is known of it
 AT_CLIENT_TOO = AT_CLIENT | {MANAGEMENT_POINT: 126}
 
 
 def test_where_all_ports_are_blocked_another_exchange_of_the_client_shows_its_network(placed):
-    packets = seen_with(AT_CLIENT_TOO, [*MAPPER_ONLY, *FETCHED])
-    assert placed(packets, management_point=MANAGEMENT_POINT).blocked_at == "client"
+    assert placed(seen_with(AT_CLIENT_TOO, [*MAPPER_ONLY, *FETCHED])).blocked_at == "client"
+
+
+LOCAL = [f"{{5}} {CLIENT}:50200 > 10.0.0.21:80/tcp SF"]
+TRACED = [f"{{5}} {CLIENT} > {MANAGEMENT_POINT}/icmp silent", f"{{6}} {CLIENT}:50200 > {MANAGEMENT_POINT}:80/tcp SF"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "hops", "place"),
+    [
+        (LOCAL, {"10.0.0.21": 128}, "unknown"),
+        (LOCAL, {"10.0.0.21": 127}, "client"),
+        (TRACED, {MANAGEMENT_POINT: 126}, "client"),
+    ],
+    ids=["with a host on its network", "with a host elsewhere", "with a host that it traced"],
+)
+def test_the_exchange_is_one_with_a_host_elsewhere(lines, hops, place, placed):
+    packets = [
+        at._replace(packet=with_hops(at.packet, 1)) if at.packet[9] == 1 else at
+        for at in seen_with(AT_CLIENT | hops, scene(at(0, UNANSWERED, *lines)))
+    ]
+    assert placed(packets).blocked_at == place
 
 
 def test_without_an_exchange_of_the_client_its_network_is_not_known(placed):
@@ -174,8 +193,7 @@ def test_without_an_exchange_of_the_client_its_network_is_not_known(placed):
 
 def test_on_the_network_of_both_an_exchange_with_a_host_elsewhere_places_nothing(placed):
     hops = {SITE_SERVER: 128, CLIENT: 128, MANAGEMENT_POINT: 126}
-    packets = seen_with(hops, [*MAPPER_ONLY, *FETCHED])
-    assert placed(packets, management_point=MANAGEMENT_POINT).blocked_at == "unknown"
+    assert placed(seen_with(hops, [*MAPPER_ONLY, *FETCHED])).blocked_at == "unknown"
 
 
 def behind(packets: Iterable[At]) -> list[At]:
@@ -191,7 +209,7 @@ def test_a_capture_of_several_networks_does_not_show_on_which_of_them_it_arrived
     """A device between the two networks may have dropped what was captured on the first."""
     fetched = seen_with(AT_CLIENT_TOO, FETCHED)
     packets = in_order(seen_with(AT_CLIENT_TOO, MAPPER_ONLY), fetched, behind(fetched))
-    assert placed(packets, management_point=MANAGEMENT_POINT).blocked_at == "unknown"
+    assert placed(packets).blocked_at == "unknown"
 
 
 # one capture on both sides of a router
@@ -251,6 +269,11 @@ def test_on_one_network_the_capture_with_the_shorter_delays_is_nearer_to_the_cli
 def test_two_captures_at_one_computer_have_the_same_delays_and_place_nothing(placed):
     assert placed(AT_EITHER, AT_EITHER).blocked_at == "unknown"
     assert placed(AT_EITHER, delayed(AT_EITHER, 0.02)).blocked_at == "unknown"
+
+
+def test_a_capture_that_is_nearer_but_not_on_the_network_of_the_client_places_nothing(placed):
+    on_the_path = seen_with({SITE_SERVER: 127, CLIENT: 127}, AT_EITHER)
+    assert placed(seen_with(AT_SITE_SERVER, delayed(AT_EITHER, 1.5)), on_the_path).blocked_at == "unknown"
 
 
 def test_one_shorter_delay_may_be_chance(placed):

@@ -131,6 +131,7 @@ class KeptFlows:
     asked: tuple[Asked, ...]
     one_sided: OneSided
     facts: Facts | None
+    on_link: frozenset[str] = frozenset()
 
     @cached_property
     def table(self) -> FlowTable:
@@ -181,6 +182,7 @@ class Wanted:
             tuple(source.details.asked)[:MOST_PAIRS],
             OneSided(frozenset(pair for pair in deaf.pairs if hosts.issuperset(pair)), frozenset(hosts & deaf.hosts)),
             None if facts is None else Facts(facts.drops, facts.allows),
+            frozenset(hosts & source.details.on_link),
         )
         return kept, tuple(_warnings(left_out, cut))
 

@@ -81,7 +81,7 @@ ASKED_FIELDS = {"asker": "string", "target": "string"}
 MAY_LACK = frozenset(("first_ns", "last_ns", "drops", "allows", "application", "filter_origin", "sequence"))
 NEVER_EMPTY = frozenset(("events", "frames", "times_ns"))
 ADDRESSES = frozenset(
-    ("addresses", "heard", "one_sided_hosts", "one_sided_pairs", "src_ip", "dst_ip", "asker", "target")
+    ("addresses", "heard", "on_link", "one_sided_hosts", "one_sided_pairs", "src_ip", "dst_ip", "asker", "target")
 ) | {"sender", "src", "dst"}
 MOST = 2**53  # of bytes or rows: more are of no file, and their sum must go into the report
 COUNTS = ("size", "bytes", "records", "skipped", "understood", "drops", "allows", "stands_for")
@@ -352,6 +352,7 @@ def _fields() -> pyarrow.Schema:
             ("drops", pa.int64()),
             ("allows", pa.int64()),
             ("heard", texts),
+            ("on_link", texts),
             ("asked", structs(ASKED_FIELDS, ("frames", numbers), ("times_ns", numbers))),
             ("one_sided_pairs", texts),
             ("one_sided_hosts", texts),
@@ -394,6 +395,7 @@ def _table(entries: Sequence[Entry]) -> pyarrow.Table:
         "drops": pa.array([one.facts and one.facts.drops for one in kept], pa.int64()),
         "allows": pa.array([one.facts and one.facts.allows for one in kept], pa.int64()),
         "heard": _lists([sorted(one.heard) for one in kept], _texts),
+        "on_link": _lists([sorted(one.on_link) for one in kept], _texts),
         "asked": _lists([one.asked for one in kept], _asked_columns),
         "one_sided_pairs": _lists([list(map(" ".join, sorted(one.one_sided.pairs))) for one in kept], _texts),
         "one_sided_hosts": _lists([sorted(one.one_sided.hosts) for one in kept], _texts),
@@ -465,8 +467,9 @@ def _entries(table: pyarrow.Table) -> Iterator[Entry]:
     table = table.combine_chunks()
     column = {name: table.column(name).combine_chunks() for name in table.column_names}
     plain = {name: column[name].to_pylist() for name in (*ENTRY_FIELDS, *SOURCE_FIELDS, "drops", "allows")}
-    addresses, heard, hosts, pairs = (
-        _unlisted(column[name], _values) for name in ("addresses", "heard", "one_sided_hosts", "one_sided_pairs")
+    addresses, heard, on_link, hosts, pairs = (
+        _unlisted(column[name], _values)
+        for name in ("addresses", "heard", "on_link", "one_sided_hosts", "one_sided_pairs")
     )
     warnings = _unlisted(column["warnings"], _made(SourceWarning, WARNING_FIELDS))
     asked = _unlisted(column["asked"], _asked)
@@ -482,6 +485,7 @@ def _entries(table: pyarrow.Table) -> Iterator[Entry]:
                 frozenset(hosts[number]),
             ),
             facts=None if row["drops"] is None else Facts(row["drops"], row["allows"]),
+            on_link=frozenset(on_link[number]),
         )
         source = Source(
             **{name: row[name] for name in SOURCE_FIELDS},
