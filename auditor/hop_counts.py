@@ -91,7 +91,7 @@ def on_link(
     here: set[str] = set()
     elsewhere: set[str] = set()
     for side, own in (("src_ip", from_src), ("dst_ip", ~from_src)):
-        exchange = some(own & fresh) & ~some(own & stale) & some(~own & stale) & ~some(~own & fresh)
+        exchange = some(own & fresh) & some(~own & stale) & ~some(~own & fresh)
         here.update(flows[side][exchange].tolist())
         elsewhere.update(flows[side][some(own & stale & ~request)].tolist())
     return frozenset(here - elsewhere)

@@ -158,6 +158,11 @@ def test_the_numbers_of_a_host_that_does_not_count_say_nothing(numbers, place):
     assert place([*counted(numbers), *reset(127, ip_id=40_000)]) == ITSELF
 
 
+def test_a_reset_before_the_packets_of_the_host_has_to_fit_their_count_too(place):
+    assert place([*reset(127, ip_id=500), *counted(COUNTED)]) == ITSELF
+    assert place([*reset(127, ip_id=40_000), *counted(COUNTED)]) == UNKNOWN
+
+
 def test_a_packet_that_a_router_shows_twice_is_counted_once(place):
     packets = [look for packet in counted(COUNTED) for look in twice(packet)]
     resets = [look for packet in reset(127, ip_id=40_000) for look in twice(packet)]

@@ -235,6 +235,13 @@ def test_one_syn_that_is_there_once_may_have_been_missed_behind_the_router(place
     assert placed(in_order(PUSHED_BEFORE, behind(PUSHED_BEFORE), once)).blocked_at == "unknown"
 
 
+def test_a_ping_that_comes_again_later_by_another_route_shows_no_router(placed):
+    """The pings of each run have the same numbers."""
+    first = scene(at(0, f"{{0}} {SITE_SERVER} > {CLIENT}/icmp silent once"))
+    again = seen_with({SITE_SERVER: 63}, scene(at(5, PUSH[0])))
+    assert placed(in_order(first, again, DROPPED)).blocked_at == "unknown"
+
+
 def test_connections_that_are_there_once_show_no_router(placed):
     exchanged = scene(at(0, PUSH[0]))
     packets = in_order(exchanged, behind(exchanged), scene(at(0, PUSH[1])), DROPPED)
