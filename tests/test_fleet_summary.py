@@ -281,7 +281,7 @@ def judged_both_ways(source: Path) -> list[list[object]]:
     """Return what the audit of a source, and of its summary, says of the push."""
     roles = {"site-server": (SERVER,), "client": ("10.0.1.1",)}
     asking = Asking(RULES, Site(roles=roles), methods_of(RULES, ()))
-    bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts((), [""], asking.question))
+    bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question))
     whole = auditor.audit(source, roles=roles, dissect=False).client().method("client-push")
     entries = summarise(source, roles=roles).entries
     told = judging.report("", entries, bench, ("auditor", "")).client("10.0.1.1").method("client-push")
