@@ -10,10 +10,14 @@ from typing import Any, NamedTuple
 
 from auditor.flow_table import MISSING
 from auditor.flows import Asked, Event, OneSided
+from auditor.hop_counts import Sent
 from auditor.said import HandedOut, Said, Side, Step, by_side
 from auditor.sources.packets import Quote
 from auditor.sources.source import CAPTURE, Source
 
+CONVERSATION = ("SYN", "SYN-ACK", "ACK", "data", "FIN")
+ECHOES = ("request", "reply")
+NOTHING_SENT = Sent()
 SAME_PACKET_NS = 100_000_000  # a SYN that comes again within this is the same one seen twice (router, mirror port)
 
 
@@ -195,6 +199,7 @@ class Traffic:
         self._hosts = frozenset(hosts)
         self._attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
         self._partners: dict[str, set[str]] = defaultdict(set)
+        self._sent: dict[tuple[str, str], dict[int, Sent]] = {}
         self._handed_out: dict[tuple[object, ...], list[HandedOut]] = defaultdict(list)
         self._steps = [by_side(one.steps) for one in self.said]
         for number, one in enumerate(self.said):
@@ -262,10 +267,11 @@ class Traffic:
         side = Side(attempt.src, attempt.dst, attempt.dst_port or 0)
         return self._steps[attempt.source].get(side, [])
 
-    def reset_by_other(self, attempt: Attempt) -> bool | None:
-        """Tell whether another device than the host sent the reset of an attempt, None if that is unknown."""
-        frames = {event.frame for event in attempt.events if event.what == "RST"}
-        return next((one.forged for one in self.said[attempt.source].resets if one.frame in frames), None)
+    def sent(self, source: int, src: str, dst: str) -> Sent:
+        """Return what is kept in a source of the packets that one host sent another."""
+        if (src, dst) not in self._sent:
+            self._sent[src, dst] = _sent((*self.between(src, dst), *self.between(dst, src)), src)
+        return self._sent[src, dst].get(source, NOTHING_SENT)
 
     def _deaf_to(self, source: int, src: str, dst: str) -> bool:
         pairs, hosts = self._deaf[source]
@@ -336,6 +342,21 @@ def _row(row: Mapping[str, Any], *, sent_by_src: bool) -> Row:
         by=", ".join(filter(None, words)),
         program=named[0].lower(),
     )
+
+
+def _sent(attempts: Iterable[Attempt], src: str) -> dict[int, Sent]:
+    """Return by source what one host sent in the attempts between two; a flow may be among them both ways round."""
+    packets: dict[int, dict[int, Event]] = defaultdict(dict)
+    for one in attempts:
+        if one.row is None:
+            own = (event for event in one.events if event.from_src == (one.src == src))
+            packets[one.source] |= {event.frame: event for event in own}
+    return {source: _of_protocols([some[frame] for frame in sorted(some)]) for source, some in packets.items()}
+
+
+def _of_protocols(packets: Sequence[Event]) -> Sent:
+    tcp = (one for one in packets if one.what in CONVERSATION)
+    return Sent(tuple(tcp), tuple(one for one in packets if one.what in ECHOES))
 
 
 def _number(value: int) -> int | None:

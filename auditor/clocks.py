@@ -40,6 +40,11 @@ class Clocks:
         local = self._traffic.sources[attempt.source].clock == "local"
         return self._clock_of[attempt.source] if local and self._log_ahead(attempt.source) is None else None
 
+    def of_log(self, number: int) -> int | None:
+        """Return how far the clock of a log is ahead of the common one, None if the two cannot be compared."""
+        ahead = self._log_ahead(number)
+        return 0 if ahead is None and self._traffic.sources[number].clock != "local" else ahead
+
     def _log_ahead(self, number: int) -> int | None:
         clock = self._clock_of[number]
         if clock not in self._logs_ahead:

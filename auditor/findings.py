@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from auditor import report as r
+from auditor.absence import Absence
 from auditor.attempts import SAME_PACKET_NS, Attempt, Told, Traffic
 from auditor.clocks import Clocks
 from auditor.flows import MEANING, Asked
@@ -13,6 +14,8 @@ from auditor.joining import together
 from auditor.logged import told_by_log
 from auditor.quoted import SENT_BACK, telling
 from auditor.sources.packets import Quote
+from auditor.tcp_resets import sent_by_other
+from auditor.vantage import arrived_without_response
 
 MOST_FRAMES = 8
 MOST_TRIES = 3  # of which are shown beside the ICMP errors about them
@@ -62,12 +65,14 @@ class Witness:
         self._traffic = traffic
         self._clocks = clocks
         self._role_of = role_of
+        self._absence = Absence(traffic, clocks)
 
     def findings(self, attempts: Sequence[Attempt]) -> list[Finding]:
         """Return one finding for each attempt, in order of time, those of one capture in the order of its frames."""
         if not attempts:
             return []
-        found = [self._joined([self._judged(one) for one in group]) for group in together(attempts, self._clocks.ahead)]
+        groups = together(attempts, self._clocks.ahead)
+        found = [self._unless_missing(self._joined([self._judged(one) for one in group])) for group in groups]
         moments = self._moments(attempts)
         first = [(min(moments[id(one)] for one in finding.attempts), finding.attempts[0]) for finding in found]
         order = sorted(range(len(found)), key=lambda at: (first[at][0], first[at][1].source, first[at][1].first_frame))
@@ -204,9 +209,10 @@ class Witness:
         return f"{attempt.text} (handed out for {announced.interface} in frame {announced.frame})"
 
     def _reset(self, attempt: Attempt, where: str) -> Told:
-        """Judge a reset: the hop count that it has left tells whether the host itself sent it."""
+        """Judge a reset: hop count and identification tell whether the host itself sent it."""
         frames = _frames(attempt, ("SYN", "RST"))
-        forged = self._traffic.reset_by_other(attempt)
+        resets = [one for one in attempt.events if one.what == "RST" and not one.from_src]
+        forged = sent_by_other(resets, self._traffic.sent(attempt.source, attempt.dst, attempt.src))
         remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."
         if forged is None:
             text = f"{where} was reset at once: nothing listens there, or a device rejects it."
@@ -214,8 +220,7 @@ class Witness:
             return Told(r.REFUSED, r.PROVEN, text, frames, r.UNKNOWN, either)
         if forged:
             text = f"{where} was reset by a device between: the reset came another way than {attempt.dst}'s packets do."
-            allow = f"On the devices between, allow {attempt.port_text} from {attempt.src} to {attempt.dst}."
-            return Told(r.REFUSED, r.PROVEN, text, frames, r.BETWEEN, allow)
+            return Told(r.REFUSED, r.PROVEN, text, frames, r.BETWEEN)
         text = f"{where} was reset by {attempt.dst} itself: nothing listens there."
         return Told(r.REFUSED, r.PROVEN, text, frames, self._role_of(attempt.dst), remedy)
 
@@ -311,6 +316,8 @@ class Witness:
         A capture that shows the answer counts more than a row about the SYN, which Windows may drop once and then let
         in; a row about the answer itself counts more than that capture.
         """
+        if foreign := self._foreign_reset(seen):
+            return foreign
         unheard = [one for one in seen if one.verdict == r.BLOCKED and one.attempts[0].response == "answered"]
         answered = [one for one in seen if one.verdict == r.OPEN and not one.weak] + unheard
         silent = [one for one in seen if one.verdict in r.BAD and one not in unheard]
@@ -325,6 +332,7 @@ class Witness:
             and not (went_on and one.attempts[0].row is not None)
             and not (_is_of_logged_syn(one) and _let_in_later(one, let_in))
         ]
+        proven_bad.sort(key=lambda one: one.blocked_at == r.UNKNOWN)
         if answered and silent and not proven_bad:
             captured = [one for one in silent if one.attempts[0].row is None]
             return self._lost_answer(answered[0], captured[0]) if captured else answered[0]
@@ -339,6 +347,40 @@ class Witness:
             "the answer on its way back."
         )
         return replace(chosen, text=f"{chosen.text} {passed}: it is not what stops it.", remedy=remedy)
+
+    def _unless_missing(self, finding: Finding) -> Finding:
+        """Return the finding as one of a blocked forward path if the log of the responder lacks what was sent."""
+        left = finding.verdict == r.ALLOWED and finding.weak
+        silent = finding.verdict == r.BLOCKED and finding.blocked_at == r.UNKNOWN and finding.confidence == r.LIKELY
+        if any(one.response == "answered" and one.row is None for one in finding.attempts):
+            return finding  # its packets arrived
+        missing = self._absence.missing(finding.attempts) if left or silent else None
+        if missing is None or (silent and not missing.shows_port):  # the capture may be one of where it arrived
+            return finding
+        one = finding.attempts[0]
+        sent = f"{one.text}: allowed outbound by the firewall of {one.src}." if left else finding.text
+        text = (
+            f"{sent} It is missing from {missing.path}, where {one.dst} logs dropped and allowed packets: it did not "
+            "arrive there."
+        )
+        if not missing.shows_port:
+            text += " Or no service listens on the port: then Windows Firewall logs nothing."
+        placed = replace(finding, verdict=r.BLOCKED, confidence=r.LIKELY, blocked_at=r.BETWEEN, weak=False)
+        return replace(placed, text=text, remedy="")
+
+    def _foreign_reset(self, seen: Sequence[Finding]) -> Finding | None:
+        """Return the finding of an attempt that is reset in one capture, but not on the network of the responder."""
+        captured = [one for one in seen if one.attempts[0].row is None]
+        reset = next((one for one in captured if one.attempts[0].response == "refused"), None)
+        arrived = arrived_without_response([one.attempts[0] for one in captured], self._traffic) if reset else None
+        if not reset or not arrived:
+            return None
+        names = [self._traffic.sources[one.source].path for one in (reset.attempts[0], arrived)]
+        text = (
+            f"{arrived.text} was reset by a device on the path: the reset is in {names[0]}, but not in {names[1]}, "
+            f"captured on the network of {arrived.dst}."
+        )
+        return replace(reset, text=text, blocked_at=r.BETWEEN, remedy="")
 
     def _lost_answer(self, answered: Finding, silent: Finding) -> Finding:
         """Return the finding of an attempt whose answer one source has and the other never gets."""

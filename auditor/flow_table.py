@@ -49,7 +49,7 @@ TABLE = {
 }
 MISSING = -1
 PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp"}
-EVENTS = ("frame", "time_ns", "from_src", "packet", "sequence")
+EVENTS = ("frame", "time_ns", "from_src", "packet", "sequence", "hop_count", "ip_id")
 
 Columns = dict[str, NDArray[Any]]
 

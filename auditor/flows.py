@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from auditor import conn_state, flow_table, quoted, responses, segments
 from auditor.admission import Admission, Ports
 from auditor.flow_table import MISSING, TABLE, Columns, FlowTable
+from auditor.hop_counts import on_link
 from auditor.neighbourhood import Asked, Neighbourhood
 from auditor.quoted import MEANING, Numbers
 from auditor.responses import RESPONSES
@@ -30,7 +31,9 @@ class Event(NamedTuple):
     """A packet that says what a flow is: its frame, time, whether the originator sent it, and what it is.
 
     what: "SYN", "SYN-ACK", "RST", "FIN", "data", "ACK", "request", "reply" or "datagram"; "stray" is what the
-    responder sent, but not to this attempt, and what answers an attempt that there was not.
+    responder sent, but not to this attempt, and what answers an attempt that there was not. hop_count: hops that the
+    packet has left (time to live, hop limit), 0 if unknown; ip_id: its identification by IPv4, 0 if it has none. A log
+    has neither.
     """
 
     frame: int
@@ -38,6 +41,8 @@ class Event(NamedTuple):
     from_src: bool
     what: str
     sequence: int
+    hop_count: int = 0
+    ip_id: int = 0
 
 
 class OneSided(NamedTuple):
@@ -94,6 +99,11 @@ class Flows:
         spoken_to = {*src[flows["frames_dst"] > 0].tolist(), *dst[flows["frames_src"] > 0].tolist()}
         return OneSided(pairs, frozenset(one for one, _ in pairs) - spoken_to)
 
+    @cached_property
+    def on_link(self) -> frozenset[str]:
+        """Hosts on whose own network the capture was taken."""
+        return on_link(self.table.columns, self._events, self._event_begin)
+
     def identifier(self, flow: int) -> int:
         """Return the identifier of the pings of a flow, 0 for other flows."""
         return int(self._identifiers[flow]) if flow < len(self._identifiers) else 0
@@ -104,8 +114,8 @@ class Flows:
         columns = (self._events[name][begin:end].tolist() for name in flow_table.EVENTS)
         protocol = self._protocols[flow]
         return [
-            Event(frame, time, from_src, _what(packet, protocol), sequence)
-            for frame, time, from_src, packet, sequence in zip(*columns, strict=True)
+            Event(frame, time, from_src, _what(packet, protocol), *rest)
+            for frame, time, from_src, packet, *rest in zip(*columns, strict=True)
         ]
 
 

@@ -27,7 +27,7 @@ from auditor.tshark import find_tshark
 HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"
 NOTHING = Said()
 MOST_OTHER_PAIRS = 32  # of hosts whose ports look like a logon or file sharing: a file server has hundreds of them
-SPOKE = ("answered", "refused", "mid-stream", "one-way")  # answers of connections in which something was said
+SPOKE = ("answered", "mid-stream", "one-way")  # answers of connections in which something was said
 
 
 class Heard(NamedTuple):

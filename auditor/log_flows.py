@@ -183,6 +183,7 @@ class LogFlows:
     errors: Mapping[int, list[Quote]] = MappingProxyType({})  # a log quotes no packets
     asked: tuple[Asked, ...] = ()
     hidden: tuple[tuple[str, str], ...] = ()
+    on_link: frozenset[str] = frozenset()  # only a capture shows on whose network it was taken
     one_sided = OneSided()
 
     def __init__(self, source: str, attempts: Attempts, addresses: Sequence[str], facts: LogFacts) -> None:

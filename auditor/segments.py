@@ -53,6 +53,8 @@ EVENT_COLUMNS: dict[str, Any] = {
     "time_ns": np.int64,
     "sequence": np.uint32,
     "acknowledged": np.uint32,
+    "hop_count": np.uint8,
+    "ip_id": np.uint16,
 }
 
 
@@ -365,6 +367,8 @@ def _events(group: _Group, segment: I64, count: int) -> dict[str, NDArray[Any]]:
         "time_ns": packets.time_ns[at],
         "sequence": packets.sequence[at],
         "acknowledged": packets.acknowledged[at],
+        "hop_count": packets.hop_count[at],
+        "ip_id": packets.ip_id[at],
     }
 
 
@@ -504,6 +508,7 @@ def _telling_echoes(owner: I64, events: Columns, count: int) -> I64:
     """Return each flow's first request and the first reply to any of its requests, flow by flow.
 
     Where no request was captured any reply will do. A reply to what was never asked is no event: it answers nothing.
+    A first request that was captured again behind a router is there twice.
     """
     reply, number = (events["packet"] & conn_state.FROM_B) != 0, events["sequence"]
     at = _until_answered(owner, reply, number, count)
@@ -513,11 +518,20 @@ def _telling_echoes(owner: I64, events: Columns, count: int) -> I64:
     with_number, begins = numbered(_asked_with(owner[both], number[both], count))
     asked_with, replied_with = np.split(with_number, [len(concerned)])
     fits = _among(replied_with, asked_with, len(begins)) | ~_among(owner[replies], owner[requests], count)
-    first = np.full((2, count), UNSET)
-    for which, kind in zip(first, (requests, replies[fits]), strict=True):
+    first = np.full((3, count), UNSET)
+    for which, kind in zip(first, (requests, replies[fits]), strict=False):
         which[owner[kind[::-1]]] = kind[::-1]
+    behind = _behind_router(requests, first[0, owner[requests]], events)
+    first[2, owner[behind[::-1]]] = behind[::-1]
     chosen = np.sort(first[first != UNSET])
     return chosen[stable_order(owner[chosen])]
+
+
+def _behind_router(at: I64, first: I64, events: Columns) -> I64:
+    """Return which of these packets are the first of their flows once more, with fewer hops left."""
+    number, hop_count = events["sequence"], events["hop_count"]
+    behind: I64 = at[(number[at] == number[first]) & (hop_count[at] < hop_count[first])]
+    return behind
 
 
 def _opens_flow(segments: Columns) -> Bools:

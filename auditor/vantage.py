@@ -1,4 +1,14 @@
-"""Where an attempt was stopped, told from two captures of it: by five-tuple and sequence number, never by clock."""
+"""The place where an attempt was blocked, from captures: by hop counts and sequence numbers, never by their clocks.
+
+A hop count (time to live, hop limit) is fresh if operating systems send packets with it. What places an attempt:
+
+- Its packets have passed a router, and those of the host that was tried are fresh: the capture was taken on that
+  host's network, and they arrived there. If both are fresh, both hosts are on one network, and the capture may have
+  been taken at either of them. Then a second capture with shorter delays between SYN and SYN-ACK places it.
+- Each connection with a response is there twice, on both sides of a router, and this attempt only on the near side:
+  that router did not forward it.
+- A second capture holds other connections of the two hosts, but not this attempt.
+"""
 
 from __future__ import annotations
 
@@ -7,33 +17,119 @@ from collections.abc import Sequence
 from statistics import median
 
 from auditor import report as r
-from auditor.attempts import Attempt, Traffic
+from auditor.attempts import SAME_PACKET_NS, Attempt, Traffic
+from auditor.hop_counts import FRESH, hop_counts
 
 SAME_CLOCK_NS = 1_000_000
 LIKELY_NS = 3_600_000_000_000
 MOST_NOTES = 5
-FRESH_HOP_COUNTS = (64, 128, 255)  # what a packet starts with: whoever sees that is on the sender's own network
+ENOUGH_TRIES = 2  # a lossy capture may lack the far side of one SYN, but not of all
+# Two captures at one computer show the same delays but for microseconds. On a local network the delay of the computer
+# that sent the SYN is its own way there and back longer than the other's.
+SHORTER, ENOUGH_DELAYS = 2, 2
 
 
 def where_stopped(attempts: Sequence[Attempt], traffic: Traffic, responder: str) -> tuple[str, str] | None:
-    """Return where an unanswered attempt was stopped and a sentence on it, None if one capture alone tells nothing.
+    """Return where an attempt was blocked and a sentence on it, None if the captures do not show it.
 
-    attempts: the same attempt in every source that has it. responder: the role of the host that was tried.
+    Args:
+        attempts: The same attempt in every source that has it.
+        traffic: All sources.
+        responder: Role of the host that was tried.
     """
     if any(one.response == "answered" for one in attempts):
         return None  # its packets arrived
-    here = attempts[0]
-    seen = {one.source for one in attempts}
-    at_responder = [one for one in attempts if _is_at(one.dst, one.source, traffic)]
-    others = [number for number in range(len(traffic.sources)) if number not in seen]
-    for number in others if not at_responder else ():  # what is seen at the end of its way has passed everything before
-        if _should_have_seen(here, number, traffic):
-            names = [traffic.sources[one].path for one in (here.source, number)]
-            return r.BETWEEN, f"Stopped on the way out: its packets are in {names[0]} and never arrive in {names[1]}."
-    if len(attempts) > 1 and at_responder:
-        name = traffic.sources[at_responder[0].source].path
-        return responder, f"Its packets do arrive at {here.dst} itself ({name}), which does not answer them."
+    captured = [one for one in attempts if one.row is None]
+    if arrived := arrived_without_response(captured, traffic):
+        path = traffic.sources[arrived.source].path
+        return responder, f"The packets reached the network of {arrived.dst} ({path}), and it sent no response."
+    if any(one.firewall == one.dst for one in attempts):  # its own log shows that the attempt arrived
+        return None
+    return _missing_elsewhere(captured, traffic) or _kept_by_router(captured, traffic)
+
+
+def arrived_without_response(captured: Sequence[Attempt], traffic: Traffic) -> Attempt | None:
+    """Return an attempt as a capture on the network of the host that was tried shows it, if it has no response there.
+
+    Args:
+        captured: The same attempt in every capture that has it.
+        traffic: All sources.
+    """
+    for one in (one for one in captured if one.response == "no-response"):
+        nearer = any(_is_nearer(one, other.source, traffic) for other in captured)
+        if nearer or (_has_passed_router(one) and one.dst in traffic.sources[one.source].details.on_link):
+            return one
     return None
+
+
+def _has_passed_router(attempt: Attempt) -> bool:
+    arrived = hop_counts(one for one in attempt.events if one.from_src)
+    return bool(arrived) and arrived.isdisjoint(FRESH)
+
+
+def _is_nearer(attempt: Attempt, far: int, traffic: Traffic) -> bool:
+    """Tell whether an attempt was captured on the network of the host that was tried, nearer to it than another source.
+
+    The time from SYN to SYN-ACK is shorter there, in each connection that both sources hold. Each time is by one clock.
+    """
+    number, src, dst = attempt.source, attempt.src, attempt.dst
+    left = traffic.sent(number, dst, src).hop_counts
+    if far == number or not left <= FRESH:
+        return False
+    near_delays, far_delays = _delays(number, src, dst, traffic), _delays(far, src, dst, traffic)
+    shared = near_delays.keys() & far_delays.keys()
+    shorter = all(0 < near_delays[key] * SHORTER <= far_delays[key] for key in shared)
+    return shorter and len(shared) >= ENOUGH_DELAYS
+
+
+def _delays(number: int, src: str, dst: str, traffic: Traffic) -> dict[object, int]:
+    """Return the nanoseconds from SYN to SYN-ACK of each connection in one source."""
+    found: dict[object, int] = {}
+    for one in traffic.between(src, dst):
+        accepted = next((event for event in one.events if event.what == "SYN-ACK" and not event.from_src), None)
+        if one.source == number and one.identity is not None and accepted and one.syns:
+            before = [event.time_ns for event in one.syns if event.time_ns <= accepted.time_ns]
+            found[one.identity] = accepted.time_ns - max(before, default=accepted.time_ns)
+    return found
+
+
+def _missing_elsewhere(captured: Sequence[Attempt], traffic: Traffic) -> tuple[str, str] | None:
+    """Return the place if the attempt is missing from a capture that should have it."""
+    seen = {one.source for one in captured}
+    for number in range(len(traffic.sources)) if captured else ():
+        if number not in seen and _should_have_seen(captured[0], number, traffic):
+            names = [traffic.sources[one].path for one in (captured[0].source, number)]
+            return r.BETWEEN, f"Blocked on the forward path: its packets are in {names[0]}, but not in {names[1]}."
+    return None
+
+
+def _kept_by_router(captured: Sequence[Attempt], traffic: Traffic) -> tuple[str, str] | None:
+    """Return the place if a capture on both sides of a router shows the attempt only before it."""
+    for one in captured:
+        own = hop_counts(event for event in one.events if event.from_src)
+        forwarded = [
+            hops
+            for other in traffic.between(one.src, one.dst)
+            if other.source == one.source and other.response == "answered" and (hops := _looks(other))
+        ]
+        if len(one.syns) < ENOUGH_TRIES or not forwarded:
+            continue
+        if all(len(hops) > 1 and own == {max(hops)} for hops in forwarded):
+            path = traffic.sources[one.source].path
+            text = f"Blocked by a router: {path} shows other connections on both sides of it, and this attempt on one."
+            return r.BETWEEN, text
+    return None
+
+
+def _looks(attempt: Attempt) -> frozenset[int]:
+    """Return the hop counts with which the packet that began an attempt was captured on its way."""
+    sent = [event for event in attempt.events if event.from_src and event.what in ("SYN", "request")]
+    first = sent[:1]
+    return hop_counts(
+        event
+        for event in sent
+        if event.sequence == first[0].sequence and event.time_ns - first[0].time_ns < SAME_PACKET_NS
+    )
 
 
 def _should_have_seen(attempt: Attempt, number: int, traffic: Traffic) -> bool:
@@ -95,8 +191,3 @@ def clock_offset(first: int, second: int, src: str, dst: str, traffic: Traffic) 
             offset = int(median(others[key] - theirs[key] for key in shared))
             return offset if connections or abs(offset) <= LIKELY_NS else None
     return None
-
-
-def _is_at(host: str, number: int, traffic: Traffic) -> bool:
-    """Tell whether a source was taken on the host's own network: its packets have not passed any router there."""
-    return any(address == host and count in FRESH_HOP_COUNTS for address, count in traffic.said[number].hops)

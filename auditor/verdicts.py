@@ -15,13 +15,13 @@ from auditor.conversation import NOTHING_SAID, Conversation, conversation
 from auditor.deciding import best_port, by_service, not_reached, on_other_services, worst_service
 from auditor.endpoint_mapper import DynamicPorts, on_scan
 from auditor.findings import Finding, Witness
-from auditor.firewall_rules import rule_name
 from auditor.limits import limitations
 from auditor.listening import Heard
 from auditor.recommend import recommend
+from auditor.remedies import remedy_of
 from auditor.results import excused_of, method_result
 from auditor.roles import Cast
-from auditor.ruleset import DEFAULT_RULESET, Method, Requirement, Ruleset, SiteFacts, SiteRules
+from auditor.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
 from auditor.ruleset_lint import CLIENT, SITE_SERVER
 from auditor.said import SERVICE_CONTROLLER
 from auditor.sentence import first_of
@@ -338,7 +338,7 @@ class _Judge:
             explanation=shown.explanation,
             evidence=shown.evidence,
             problems=shown.told.problems,
-            remedy=_remedy(requirement, chosen, self._ruleset) or shown.told.remedy,
+            remedy=remedy_of(requirement, chosen, self._ruleset) or shown.told.remedy,
             allowed_at=self._allowed_at(requirement, chosen),
         )
 
@@ -378,11 +378,13 @@ class _Judge:
         )
 
     def _placed(self, requirement: Requirement, finding: Finding) -> Finding:
-        """Add where it was stopped, if a second capture of the attempt tells."""
-        if finding.verdict not in (r.BLOCKED, r.NO_RESPONSE) or finding.blocked_at != r.UNKNOWN or not finding.attempts:
+        """Add where it was stopped, if the captures of the attempt show it."""
+        unplaced = finding.verdict in (r.BLOCKED, r.NO_RESPONSE, r.REFUSED) and finding.blocked_at == r.UNKNOWN
+        found = where_stopped(finding.attempts, self._traffic, requirement.to_role) if unplaced else None
+        if found is None:
             return finding
-        found = where_stopped(finding.attempts, self._traffic, requirement.to_role)
-        return replace(finding, blocked_at=found[0], text=f"{finding.text} {found[1]}") if found else finding
+        remedy = "" if found[0] == r.BETWEEN else finding.remedy
+        return replace(finding, blocked_at=found[0], text=f"{finding.text} {found[1]}", remedy=remedy)
 
     def _why_not_seen(
         self,
@@ -466,27 +468,6 @@ def _with_others(verdict: r.RequirementVerdict, others: Iterable[r.RequirementVe
 
 def _in_order(one: r.Evidence) -> tuple[int, tuple[int, ...], tuple[int, ...], str]:
     return one.source, one.frames, one.lines, one.text
-
-
-def _remedy(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> str:
-    """Return what to do: as the finding itself says, else as the ruleset does."""
-    if finding.verdict not in r.BAD:
-        return ""
-    if finding.verdict == r.NO_RESPONSE:
-        return f"{finding.remedy} If it is on: {requirement.remedy}"
-    if finding.verdict != r.BLOCKED or finding.blocked_at not in (requirement.to_role, r.UNKNOWN) or finding.remedy:
-        return finding.remedy or requirement.remedy
-    export = f"auditor rulesets export {requirement.method} --to powershell"
-    if ruleset.id != DEFAULT_RULESET:
-        export += f" --ruleset {ruleset.id}"
-    tried = finding.attempts[0] if finding.attempts else None
-    if tried and requirement.to_role == CLIENT:
-        export += f" --role {requirement.from_role}={tried.src}"
-    rule = f'The rule "{rule_name(requirement)}" of "{export}" does it in Windows Firewall.'
-    itself = finding.blocked_at == requirement.to_role and finding.confidence == r.PROVEN
-    if tried and itself and not requirement.dynamic:  # the next push uses another dynamic port
-        return f"On {tried.dst} itself, allow {tried.port_text} inbound from {tried.src}. {rule}"
-    return f"{requirement.remedy} {rule}"
 
 
 def _role_of(address: str, client: str, cast: Cast) -> str:

@@ -84,6 +84,13 @@ def ip(who: str, protocol: int, body: bytes, *, number: int = 0, fragment: int =
     return head + src.packed + dst.packed + body
 
 
+def with_hops(packet: bytes, hops: int, *, ip_id: int = 0) -> bytes:
+    """Return a packet that has so many hops left; ip_id: its identification, of IPv4 only."""
+    if packet[0] >> 4 == 6:
+        return packet[:7] + bytes([hops]) + packet[8:]
+    return packet[:4] + struct.pack(">H", ip_id) + packet[6:8] + bytes([hops]) + packet[9:]
+
+
 def fragments(packet: bytes, size: int = 16, number: int = 77) -> list[bytes]:
     """Return the packet in pieces of `size` bytes (a multiple of 8)."""
     four = packet[0] >> 4 == 4

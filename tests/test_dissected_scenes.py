@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from click.testing import CliRunner
-from test_scenes import LOGGED, PUSHES, SCENES, TAKEN_AT_BOTH_ENDS, Scene, each, without_roles
+from test_scenes import LOGGED, PUSHES, SCENES, TAKEN_AT_BOTH_ENDS, Scene, each, named, without_roles
+from test_scenes import places as places_of
 
 import auditor
 from auditor.cli import cli
-from auditor.report import UNKNOWN, MethodResult
+from auditor.report import MethodResult
 
 pytestmark = pytest.mark.usefixtures("tshark")
 
@@ -31,16 +32,6 @@ PROBLEMS = {
 }
 # What failed at first and went well later, which ends nothing.
 MENDED = {"wrong-password-then-right": ("smb", "STATUS_LOGON_FAILURE")}
-# Where one capture, or both, must be enough to say where it was stopped.
-PLACE_IS_TOLD = (
-    "both-ends-dropped-between",
-    "both-ends-dropped-on-client",
-    "return-path-dropped",
-    "rpc-135-prohibited",
-    "rpc-dynamic-reset",
-    "smb-not-listening",
-    "smb-reset",
-)
 REPORTS: dict[str, auditor.Report] = {}
 
 
@@ -64,12 +55,6 @@ def told(scene: Scene, report: auditor.Report) -> dict[str, str]:
 
 def truth(scene: Scene) -> dict[str, str]:
     return {"result": scene.truth["result"], **scene.truth["requirements"]}
-
-
-def named(names: object) -> pytest.MarkDecorator:
-    """Run a test for these scenes; a name that is no scene fails at once."""
-    by_name = {scene.name: scene for scene in SCENES}
-    return each([by_name[name] for name in names])
 
 
 def places(method: MethodResult) -> set[str]:
@@ -106,13 +91,14 @@ def test_everything_that_was_said_could_be_read(scene):
 
 
 @each(SCENES)
-def test_a_place_that_is_named_is_the_right_one(scene):
-    assert places(push(report_of(scene))) <= {UNKNOWN, scene.truth["blocked_at"]}
+def test_the_place_is_the_same_without_dissection(scene):
+    assert places_of(report_of(scene)) == places_of(scene.audit(**scene.known))
 
 
-@named(PLACE_IS_TOLD)
-def test_the_place_is_told(scene):
-    assert places(push(report_of(scene))) == {scene.truth["blocked_at"]}
+@each([scene for scene in PUSHES if scene.truth["blocked_at"] != "nowhere"])
+def test_the_place_is_the_same_without_dissection_with_the_roles_inferred(scene):
+    known = without_roles(scene)
+    assert places_of(scene.audit(dissect=True, **known)) == places_of(scene.audit(**known))
 
 
 @each(LOGGED)

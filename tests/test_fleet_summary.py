@@ -99,6 +99,16 @@ def test_a_file_that_cannot_be_read_is_told_of(summaries):
     assert (lost.what, lost.hint) == ("no such file", "check the path")
 
 
+def test_what_places_a_block_in_a_capture_is_in_its_summary(tmp_path):
+    (capture,) = (source for scene in SCENES if scene.name == "service-port-dropped" for source in scene.captures)
+    whole = summarise(capture)
+    shards.write(tmp_path / "one.parquet", whole, "what was asked")
+
+    assert shards.read(tmp_path / "one.parquet") == whole
+    (entry,) = whole.entries
+    assert {event.hop_count for flow in entry.source.details.flows for event in flow.events} == {63, 64}
+
+
 @pytest.mark.parametrize("source", [one for scene in SCENES for one in scene.captures], ids=lambda one: Path(one).stem)
 def test_a_summary_of_a_capture_is_judged_like_the_capture(source):
     whole = auditor.audit(source, dissect=False)
@@ -271,7 +281,7 @@ def judged_both_ways(source: Path) -> list[list[object]]:
     """Return what the audit of a source, and of its summary, says of the push."""
     roles = {"site-server": (SERVER,), "client": ("10.0.1.1",)}
     asking = Asking(RULES, Site(roles=roles), methods_of(RULES, ()))
-    bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts((), [""], asking.question))
+    bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question))
     whole = auditor.audit(source, roles=roles, dissect=False).client().method("client-push")
     entries = summarise(source, roles=roles).entries
     told = judging.report("", entries, bench, ("auditor", "")).client("10.0.1.1").method("client-push")

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from packets import At, Link, arp, echo, ethernet, icmp_error, ip, neighbour, offset, talk, tcp, told, turned, udp
+from packets import (
+    At,
+    Link,
+    arp,
+    echo,
+    ethernet,
+    extended,
+    icmp_error,
+    ip,
+    neighbour,
+    offset,
+    talk,
+    tcp,
+    told,
+    turned,
+    udp,
+    with_hops,
+)
 
 from auditor import flows
 from auditor.sources import capture
@@ -26,6 +43,23 @@ def test_the_columns_are_the_same_before_and_after_a_table_is_made_of_them(read)
     before = {name: column.tolist() for name, column in details.table.columns.items()}
     assert len(details) == len(details.table.frame) == 3
     assert {name: column.tolist() for name, column in details.table.columns.items()} == before
+
+
+def hops(source) -> list[tuple[int, int]]:
+    """Return hop count and IP identification of each packet that is kept of the flows."""
+    events = [event for flow in range(len(source.details)) for event in source.details.events(flow)]
+    return [(event.hop_count, event.ip_id) for event in events]
+
+
+def test_what_is_kept_of_a_flow_has_hop_count_and_identification(read):
+    first, second = tcp(WHO), tcp(turned(WHO), "RA", ack=1001)
+    source = read([with_hops(first, 126, ip_id=7), with_hops(udp(ASK), 255), with_hops(second, 63, ip_id=65_535)])
+    assert hops(source) == [(126, 7), (63, 65_535), (255, 0)]
+
+
+def test_ipv6_has_a_hop_limit_and_no_identification(read):
+    source = read([with_hops(tcp(SIX), 127), with_hops(extended(tcp(turned(SIX), "RA", ack=1001), 0, 43), 61)])
+    assert hops(source) == [(127, 0), (61, 0)]
 
 
 # who began

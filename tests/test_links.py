@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
 import pytest
 import wireshark
 from hypothesis import given
@@ -38,6 +39,7 @@ from packets import (
     udp,
     vxlan,
     wifi,
+    with_hops,
 )
 
 from auditor.sources.reading import known_tunnels
@@ -343,6 +345,15 @@ def test_a_tunnel_may_be_fragmented_too(read):
 
 
 # what is cut, or deeper than is looked into, is counted
+
+
+@pytest.mark.parametrize("who", [FOUR, SIX], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("name", TUNNELS)
+def test_in_a_tunnel_a_packet_has_the_hop_count_of_its_own_header(name, who, read):
+    source = read([with_hops(TUNNELS[name](with_hops(tcp(who), 127)), 250)])
+    (flow,) = np.flatnonzero(source.table.columns["protocol"] == "tcp")
+    assert [event.hop_count for event in source.details.events(flow)] == [127]
+
 
 CUT_AT = LINKS | {
     f"{name} in Ethernet": Link(1, lambda p, wrap=wrap: ethernet(wrap(p))) for name, wrap in TUNNELS.items()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from auditor.known import com_classes, com_interfaces, interfaces, known, problems, push, web_paths
-from auditor.said import HandedOut, Outcome, Reset, Said, Side, by_side, listen
+from auditor.said import HandedOut, Outcome, Said, Side, by_side, listen
 from auditor.sources.dissect import Told
 
 SMB = "10.0.0.5:50000 > 10.0.0.20:445"
@@ -985,84 +985,6 @@ def test_the_account_of_a_call_over_tcp_is_that_of_the_last_logon_on_its_connect
     assert accounts(asks_for(ACTIVATOR, RPC), logon, fault) == [
         ("call the RPC interface IRemoteSCMActivator", r"LAB\svc-push")
     ]
-
-
-# resets
-
-
-def hops(frame: int, who: str, count: int, *, reset: bool = False) -> Told:
-    name = "ipv6.hlim" if "[" in who else "ip.ttl"
-    return packet(frame, who, f"{name}={count} tcp.flags.reset={int(reset)}")
-
-
-def test_a_reset_with_the_hop_count_of_the_host_is_its_own():
-    assert listen([hops(1, f"<{SMB}", 127), hops(2, f"<{SMB}", 127, reset=True)]).resets == (
-        Reset(Side("10.0.0.5", "10.0.0.20", 445), 2, forged=False),
-    )
-
-
-def forged(*told: Told) -> list[bool | None]:
-    return [one.forged for one in listen(told).resets]
-
-
-def test_a_reset_with_another_hop_count_was_sent_by_another():
-    assert forged(hops(1, f"<{SMB}", 127), hops(2, f"<{SMB}", 63, reset=True)) == [True]
-
-
-def test_without_other_packets_of_the_host_nobody_knows_who_sent_a_reset():
-    resets = [hops(2, f"<{SMB}", 63, reset=True), hops(3, f"<{SMB}", 63, reset=True)]
-    assert forged(hops(1, SMB, 127), *resets) == [None, None]
-
-
-def test_packets_of_any_port_of_the_host_show_its_hop_count():
-    assert forged(hops(1, f"<{RPC}", 127), hops(2, f"<{SMB}", 127, reset=True)) == [False]
-
-
-def test_hop_limits_of_ipv6():
-    six = "[fd00::5]:50000 > [fd00::20]:445"
-    assert forged(hops(1, f"<{six}", 63), hops(2, f"<{six}", 60, reset=True)) == [True]
-
-
-def test_in_a_tunnel_the_inner_hop_count_is_the_host_s():
-    usual = packet(1, f"<{SMB}", "ip.ttl=250 ip.ttl=127")
-    assert forged(usual, packet(2, f"<{SMB}", "ip.ttl=249 ip.ttl=127 tcp.flags.reset=1")) == [False]
-
-
-def numbered(frame: int, number: int, *, reset: bool = False) -> Told:
-    told = hops(frame, f"<{SMB}", 127, reset=reset)
-    told.fields["ip.id"] = [f"0x{number:04x}"]
-    return told
-
-
-COUNTED = [numbered(frame, 500 + 10 * frame) for frame in range(1, 8)]
-
-
-@pytest.mark.parametrize(("number", "told"), [(0x0300, False), (600, False), (40_000, None), (100, None), (0, False)])
-def test_a_reset_whose_number_does_not_fit_the_host_s_count_may_be_another_s(number, told):
-    assert forged(*COUNTED, numbered(9, number, reset=True)) == [told]
-
-
-def test_the_numbers_of_a_host_begin_again_after_65535():
-    counted = [numbered(frame, (65_500 + 10 * frame) % 65_536) for frame in range(1, 8)]
-    assert forged(*counted, numbered(9, 60, reset=True)) == [False]
-    assert forged(*counted, numbered(9, 30_000, reset=True)) == [None]
-
-
-@pytest.mark.parametrize("numbers", [[0] * 8, [5, 40_000, 17, 61_000, 333, 28_000]], ids=["zero", "random"])
-def test_the_numbers_of_a_host_that_does_not_count_say_nothing(numbers):
-    told = [numbered(frame, number) for frame, number in enumerate(numbers, 1)]
-    assert forged(*told, numbered(20, 40_000, reset=True)) == [False]
-
-
-def test_a_reset_with_another_hop_count_is_another_s_whatever_its_number():
-    told = numbered(9, 590, reset=True)
-    told.fields["ip.ttl"] = ["63"]
-    assert forged(*COUNTED, told) == [True]
-
-
-def test_the_hop_count_of_a_host_is_that_of_most_of_its_packets():
-    told = [hops(1, SMB, 127), hops(2, SMB, 128), hops(3, SMB, 128), hops(4, SMB, 64, reset=True)]
-    assert listen(told).hops == (("10.0.0.5", 128),)
 
 
 # names and roles

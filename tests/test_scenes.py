@@ -61,10 +61,30 @@ SCENES = scenes()
 PUSHES = [scene for scene in SCENES if not scene.nothing_happened]
 TAKEN_AT_BOTH_ENDS = [scene for scene in SCENES if len(scene.captures) > 1]
 LOGGED = [scene for scene in SCENES if scene.logs]
+# Where one capture, or both, must be enough to say where it was stopped.
+PLACED = (
+    "both-ends-dropped-between",
+    "both-ends-dropped-on-client",
+    "cooked-router",
+    "ipv6-smb-prohibited",
+    "push-in-traffic",
+    "return-path-dropped",
+    "rpc-135-prohibited",
+    "rpc-dynamic-reset",
+    "service-port-dropped",
+    "smb-not-listening",
+    "smb-reset",
+)
 
 
 def each(scenes: list[Scene]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("scene", scenes, ids=lambda scene: scene.name)
+
+
+def named(names: Iterable[str]) -> pytest.MarkDecorator:
+    """Run a test for these scenes; a name that is no scene fails at once."""
+    by_name = {scene.name: scene for scene in SCENES}
+    return each([by_name[name] for name in names])
 
 
 def without_roles(scene: Scene) -> dict[str, Any]:
@@ -114,12 +134,57 @@ def test_no_piece_of_evidence_stands_twice_in_a_verdict(scene):
         assert len(set(one.evidence)) == len(one.evidence), one.id
 
 
+def places(report: auditor.Report) -> dict[str, str]:
+    """Return where each requirement of the client push was stopped, by its name."""
+    return {
+        one.row: one.blocked_at
+        for client in report.clients
+        for one in client.method("client-push").requirements
+        if one.blocked_at
+    }
+
+
 @each(SCENES)
 def test_a_place_that_is_named_is_the_right_one(scene):
     """What the sources cannot tell is unknown; a wrong place would send the administrator to the wrong firewall."""
-    (client,) = scene.audit(**scene.known).clients
-    places = {one.blocked_at for one in client.method("client-push").requirements if one.blocked_at}
-    assert places <= {UNKNOWN, scene.truth["blocked_at"]}
+    for known in (scene.known, without_roles(scene)):
+        assert set(places(scene.audit(**known)).values()) <= {UNKNOWN, scene.truth["blocked_at"]}
+
+
+@named(PLACED)
+def test_the_place_is_named(scene):
+    for known in (scene.known, without_roles(scene)):
+        assert set(places(scene.audit(**known)).values()) == {scene.truth["blocked_at"]}
+
+
+@each([scene for scene in SCENES if scene.name not in PLACED])
+def test_no_other_scene_has_a_place(scene):
+    """Whoever finds a way to place one of them adds it to those that must be placed."""
+    assert set(places(scene.audit(**scene.known)).values()) <= {UNKNOWN}
+
+
+# How a remedy may begin, by the place.
+BEGIN = {
+    "client": (
+        "On {client},",
+        "Begin with the firewall of {client}.",
+        "Check that the service behind the port runs on",
+    ),
+    "between": ("On the devices on the path,", "On {router}, and on every further device,", "Something between"),
+}
+ROUTERS = ("10.20.1.1", "fd20:1::1")
+
+
+@named(PLACED)
+def test_the_remedy_begins_at_the_place(scene):
+    begins = {
+        begin.format(client=scene.client, router=router)
+        for begin in BEGIN[scene.truth["blocked_at"]]
+        for router in ROUTERS
+    }
+    remedies = [one.remedy for one in rows(scene.audit(**scene.known)).values() if one.blocked_at]
+    assert remedies
+    assert all(remedy.startswith(tuple(begins)) for remedy in remedies), remedies
 
 
 @each(SCENES)
@@ -198,12 +263,10 @@ def test_the_log_proves_what_is_likely_or_unseen_without_it(scene):
 
 @each(LOGGED)
 def test_what_the_capture_does_not_tell_the_log_does_where_it_was_stopped(scene):
-    def places(report: auditor.Report) -> set[str]:
-        return {one.blocked_at for one in rows(report).values() if one.blocked_at}
-
     stopped = scene.truth["blocked_at"] != "nowhere"
-    assert places(scene.audit(**scene.known)) == ({UNKNOWN} if stopped else set())
-    assert [places(one) for one in in_any_order(scene)] == [{scene.truth["blocked_at"]} if stopped else set()] * 4
+    assert set(places(scene.audit(**scene.known)).values()) == ({UNKNOWN} if stopped else set())
+    told = [set(places(report).values()) for report in in_any_order(scene)]
+    assert told == [{scene.truth["blocked_at"]} if stopped else set()] * 4
 
 
 @each(LOGGED)

@@ -36,6 +36,11 @@ PACKET = st.tuples(
 PACKETS = st.lists(PACKET, min_size=1, max_size=30)
 
 
+def hops_of(place: Any) -> Any:
+    """Return the hop count of the packet at a place."""
+    return place % 3 + 62
+
+
 def table(packets: list[Any]) -> Packets:
     """Return the packets as the columns that the packet reader makes."""
     rows = []
@@ -58,6 +63,8 @@ def table(packets: list[Any]) -> Packets:
         acknowledged=np.array(acknowledged, np.uint32),
         kind=np.zeros(count, np.uint16),
         broken=np.array(broken, np.bool_),
+        hop_count=hops_of(np.arange(count)),
+        ip_id=np.arange(count) + 500,
     )
 
 
@@ -79,10 +86,10 @@ def described(streams: Streams) -> list[dict[str, Any]]:
     ]
 
 
-def events(streams: Streams) -> list[list[tuple[int, int]]]:
-    begin = streams.event_begin.tolist()
-    pairs = list(zip(streams.events["frame"].tolist(), streams.events["packet"].tolist(), strict=True))
-    return [pairs[begin[flow] : begin[flow + 1]] for flow in range(len(streams))]
+def events(streams: Streams) -> list[list[tuple[int, ...]]]:
+    begin, names = streams.event_begin.tolist(), ("frame", "packet", "hop_count", "ip_id")
+    told = list(zip(*(streams.events[name].tolist() for name in names), strict=True))
+    return [told[begin[flow] : begin[flow + 1]] for flow in range(len(streams))]
 
 
 @settings(max_examples=400)
@@ -238,7 +245,7 @@ def compare(found: Streams, packets: list[Any]) -> None:
         for side in "ab":
             counted = [one["counts"][f"{what}_{side}"] for one in expected]
             assert found.columns[f"{what}_{side}"].tolist() == counted
-    assert [[frame for frame, _ in one] for one in events(found)] == [one["events"] for one in expected]
+    assert [[frame for frame, *_ in one] for one in events(found)] == [one["events"] for one in expected]
     ends = [
         (int(pair) >> 32, int(ports) >> 16)
         for pair, ports in zip(found.columns["pair"], found.columns["ports"], strict=True)
@@ -304,7 +311,8 @@ def test_a_storm_in_many_batches_is_not_kept_whole_until_the_end(monkeypatch):
 def plain_echoes(echoes: list[Any]) -> list[list[int]]:
     """Return the frames that tell of each ping: its first request, and the first reply to any of its requests.
 
-    Nothing behind a reply to what was asked before counts. Where no request was captured any reply will do.
+    Nothing behind a reply to what was asked before counts. Where no request was captured any reply will do. The first
+    request with fewer hops left, as behind a router, tells too.
     """
     frames: dict[object, list[tuple[int, bool, int]]] = {}
     for place, (who, reply, number) in enumerate(echoes):
@@ -318,9 +326,15 @@ def plain_echoes(echoes: list[Any]) -> list[list[int]]:
             if reply and number in asked:
                 break
             asked |= set() if reply else {number}
-        requests = [frame for frame, reply, _ in heard if not reply]
+        asking = [(frame, number) for frame, reply, number in heard if not reply]
+        requests = [frame for frame, _ in asking]
+        behind = [
+            frame
+            for frame, number in asking
+            if number == asking[0][1] and hops_of(frame - 1) < hops_of(asking[0][0] - 1)
+        ]
         replies = [frame for frame, reply, number in heard if reply and (number in asked or not requests)]
-        told.append(sorted([*requests[:1], *replies[:1]]))
+        told.append(sorted([*requests[:1], *behind[:1], *replies[:1]]))
     return told
 
 
@@ -336,7 +350,7 @@ def test_every_short_exchange_of_pings_is_as_a_plain_reader_has_it(batches):
         whole.absorb(segments.partial(packets.select(slice(begin, begin + size)), echo=True))
         whole.settle()
     found = segments.finish(whole, echo=True)
-    assert [[frame for frame, _ in one] for one in events(found)] == plain_echoes(echoes)
+    assert [[frame for frame, *_ in one] for one in events(found)] == plain_echoes(echoes)
     for side, reply in (("a", False), ("b", True)):
         counted = [sum(letter[0] == reply for letter in one) for one in every]
         assert found.columns[f"frames_{side}"].tolist() == counted

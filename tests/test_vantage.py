@@ -1,20 +1,25 @@
-"""Two captures of the same attempts: how their clocks differ, and on which of the two ways something was stopped."""
+"""Where an attempt was blocked, by one capture or two, and how the clocks of two captures differ."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
 
 import pytest
-from packets import pcap
+from hypothesis import given
+from hypothesis import strategies as st
+from packets import At, pcap, with_hops
 from scenario import scene
 
 import auditor
 
 PUSH = ["{0} 10.0.0.5 > 10.0.0.20/icmp answered", "{1} 10.0.0.5:50000 > 10.0.0.20:445/tcp SF"]
 UNANSWERED = "{2} 10.0.0.5:50001 > 10.0.0.20:135/tcp S0"
-ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20"}
+SITE_SERVER, CLIENT, MANAGEMENT_POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
+ROLES = {"site-server": SITE_SERVER, "client": CLIENT}
 
 Audited = Callable[..., auditor.Report]
+Hops = Mapping[str, int]
 
 
 def at(second: float, *lines: str) -> list[str]:
@@ -99,7 +104,7 @@ def mapper(report: auditor.Report) -> auditor.report.RequirementVerdict:
 def test_what_never_arrives_was_stopped_on_the_way_out(ahead, audited):
     one = mapper(audited(at(0, *PUSH, UNANSWERED), at(ahead, *PUSH, "until {9}")))
     assert (one.verdict, one.blocked_at) == ("blocked", "between")
-    assert "Stopped on the way out: its packets are in" in one.explanation
+    assert "Blocked on the forward path: its packets are in" in one.explanation
 
 
 @pytest.mark.parametrize("ahead", [0, 1800])
@@ -109,3 +114,199 @@ def test_an_answer_that_never_arrives_was_stopped_on_the_return_path(ahead, audi
     assert (one.verdict, one.blocked_at) == ("blocked", "between")
     assert "the way out is open, the return path is not" in one.explanation
     assert "drops the answers on their way back" in one.remedy
+
+
+# one capture
+
+
+def seen_with(hops: Hops, packets: Iterable[At]) -> list[At]:
+    """Return packets as one capture shows them. hops: the hop count that the packets of each host have left there."""
+    senders = [str(ip_address(at.packet[12:16])) for at in packets]
+    return [
+        at._replace(packet=with_hops(at.packet, hops[sender])) if sender in hops else at
+        for at, sender in zip(packets, senders, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def placed(write) -> Audited:
+    """Return the verdict on the endpoint mapper by captures, each given as packets."""
+
+    def placed(*captures: list[At]) -> auditor.report.RequirementVerdict:
+        return mapper(auditor.audit(*(write(pcap(packets)) for packets in captures), roles=ROLES, dissect=False))
+
+    return placed
+
+
+PUSHED = scene(at(0, *PUSH, UNANSWERED))
+AT_CLIENT, AT_SITE_SERVER = {SITE_SERVER: 127, CLIENT: 128}, {SITE_SERVER: 128, CLIENT: 127}
+
+
+def test_what_arrives_on_the_network_of_the_client_was_blocked_by_the_client(placed):
+    one = placed(seen_with(AT_CLIENT, PUSHED))
+    assert (one.verdict, one.confidence, one.blocked_at) == ("blocked", "likely", "client")
+    assert f"The packets reached the network of {CLIENT}" in one.explanation
+
+
+@given(*[st.sampled_from([64, 128, 255, 63, 62, 127, 126, 125, 254])] * 2)
+def test_only_on_the_network_of_the_client_one_capture_places_it(placed, site_server, client):
+    """If the packets of both have passed no router, the capture may have been taken at either of them."""
+    fresh = {64, 128, 255}
+    place = "client" if client in fresh and site_server not in fresh else "unknown"
+    assert placed(seen_with({SITE_SERVER: site_server, CLIENT: client}, PUSHED)).blocked_at == place
+
+
+MAPPER_ONLY = scene(at(0, UNANSWERED))
+FETCHED = scene(at(5, f"{{0}} {CLIENT}:50200 > {MANAGEMENT_POINT}:80/tcp SF"))  # no role is known of it
+AT_CLIENT_TOO = AT_CLIENT | {MANAGEMENT_POINT: 126}
+
+
+def test_where_all_ports_are_blocked_another_exchange_of_the_client_shows_its_network(placed):
+    assert placed(seen_with(AT_CLIENT_TOO, [*MAPPER_ONLY, *FETCHED])).blocked_at == "client"
+
+
+LOCAL = [f"{{5}} {CLIENT}:50200 > 10.0.0.21:80/tcp SF"]
+TRACED = [f"{{5}} {CLIENT} > {MANAGEMENT_POINT}/icmp silent", f"{{6}} {CLIENT}:50200 > {MANAGEMENT_POINT}:80/tcp SF"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "hops", "place"),
+    [
+        (LOCAL, {"10.0.0.21": 128}, "unknown"),
+        (LOCAL, {"10.0.0.21": 127}, "client"),
+        (TRACED, {MANAGEMENT_POINT: 126}, "client"),
+    ],
+    ids=["with a host on its network", "with a host elsewhere", "with a host that it traced"],
+)
+def test_the_exchange_is_one_with_a_host_elsewhere(lines, hops, place, placed):
+    packets = [
+        at._replace(packet=with_hops(at.packet, 1)) if at.packet[9] == 1 else at
+        for at in seen_with(AT_CLIENT | hops, scene(at(0, UNANSWERED, *lines)))
+    ]
+    assert placed(packets).blocked_at == place
+
+
+def test_without_an_exchange_of_the_client_its_network_is_not_known(placed):
+    packets = seen_with(AT_CLIENT, MAPPER_ONLY)
+    assert (placed(packets).verdict, placed(packets).blocked_at) == ("no-response", "unknown")
+
+
+def test_on_the_network_of_both_an_exchange_with_a_host_elsewhere_places_nothing(placed):
+    hops = {SITE_SERVER: 128, CLIENT: 128, MANAGEMENT_POINT: 126}
+    assert placed(seen_with(hops, [*MAPPER_ONLY, *FETCHED])).blocked_at == "unknown"
+
+
+def behind(packets: Iterable[At]) -> list[At]:
+    """Return packets as they leave a router, a moment after they came."""
+    return [at._replace(seconds=at.seconds + 0.0002, packet=with_hops(at.packet, at.packet[8] - 1)) for at in packets]
+
+
+def in_order(*parts: Iterable[At]) -> list[At]:
+    return sorted((at for part in parts for at in part), key=lambda at: at.seconds)
+
+
+def test_a_capture_of_several_networks_does_not_show_on_which_of_them_it_arrived(placed):
+    """A device between the two networks may have dropped what was captured on the first."""
+    fetched = seen_with(AT_CLIENT_TOO, FETCHED)
+    packets = in_order(seen_with(AT_CLIENT_TOO, MAPPER_ONLY), fetched, behind(fetched))
+    assert placed(packets).blocked_at == "unknown"
+
+
+# one capture on both sides of a router
+
+PUSHED_BEFORE, DROPPED = scene(at(0, *PUSH)), scene(at(0, UNANSWERED))
+
+
+@pytest.mark.parametrize("before", PUSH)
+def test_what_a_router_does_not_forward_was_blocked_there(before, placed):
+    exchanged = scene(at(0, before))
+    one = placed(in_order(exchanged, behind(exchanged), DROPPED))
+    assert (one.verdict, one.confidence, one.blocked_at) == ("blocked", "likely", "between")
+    assert "Blocked by a router" in one.explanation
+
+
+def test_what_a_router_forwards_was_not_blocked_there(placed):
+    packets = in_order(PUSHED_BEFORE, behind(PUSHED_BEFORE), DROPPED, behind(DROPPED))
+    assert placed(packets).blocked_at == "unknown"
+
+
+def test_one_syn_that_is_there_once_may_have_been_missed_behind_the_router(placed):
+    once = scene([*at(0, UNANSWERED + " once"), "until 20"])
+    assert placed(in_order(PUSHED_BEFORE, behind(PUSHED_BEFORE), once)).blocked_at == "unknown"
+
+
+def test_a_ping_that_comes_again_later_by_another_route_shows_no_router(placed):
+    """The pings of each run have the same numbers."""
+    first = scene(at(0, f"{{0}} {SITE_SERVER} > {CLIENT}/icmp silent once"))
+    again = seen_with({SITE_SERVER: 63}, scene(at(5, PUSH[0])))
+    assert placed(in_order(first, again, DROPPED)).blocked_at == "unknown"
+
+
+def test_connections_that_are_there_once_show_no_router(placed):
+    exchanged = scene(at(0, PUSH[0]))
+    packets = in_order(exchanged, behind(exchanged), scene(at(0, PUSH[1])), DROPPED)
+    assert placed(packets).blocked_at == "unknown"
+
+
+# two captures
+
+
+def test_two_captures_with_the_attempt_place_it_at_the_client(placed):
+    one = placed(seen_with(AT_SITE_SERVER, PUSHED), seen_with(AT_CLIENT, PUSHED))
+    assert (one.confidence, one.blocked_at) == ("likely", "client")
+
+
+def delayed(packets: Iterable[At], milliseconds: float) -> list[At]:
+    """Return packets as a capture at the site server shows them: what the client sends comes later."""
+    client = ip_address(CLIENT).packed
+    way = milliseconds / 1000
+    return in_order(at._replace(seconds=at.seconds + way * (at.packet[12:16] == client)) for at in packets)
+
+
+MORE = "{3} 10.0.0.5:50002 > 10.0.0.20:445/tcp SF"
+ONE_NETWORK = {SITE_SERVER: 128, CLIENT: 128}
+AT_EITHER = seen_with(ONE_NETWORK, scene(at(0, *PUSH, MORE, UNANSWERED)))
+
+
+def test_on_one_network_the_capture_with_the_shorter_delays_is_nearer_to_the_client(placed):
+    captures = (delayed(AT_EITHER, 1.5), AT_EITHER)
+    assert {placed(*captures).blocked_at, placed(*captures[::-1]).blocked_at} == {"client"}
+
+
+def test_two_captures_at_one_computer_have_the_same_delays_and_place_nothing(placed):
+    assert placed(AT_EITHER, AT_EITHER).blocked_at == "unknown"
+    assert placed(AT_EITHER, delayed(AT_EITHER, 0.02)).blocked_at == "unknown"
+
+
+def test_a_capture_that_is_nearer_but_not_on_the_network_of_the_client_places_nothing(placed):
+    on_the_path = seen_with({SITE_SERVER: 127, CLIENT: 127}, AT_EITHER)
+    assert placed(seen_with(AT_SITE_SERVER, delayed(AT_EITHER, 1.5)), on_the_path).blocked_at == "unknown"
+
+
+def test_one_shorter_delay_may_be_chance(placed):
+    once = seen_with(ONE_NETWORK, PUSHED)
+    assert placed(once, delayed(once, 1.5)).blocked_at == "unknown"
+
+
+# resets
+
+
+RESET = scene(at(0, PUSH[1], "{2} 10.0.0.5:50001 > 10.0.0.20:135/tcp REJ"))
+NO_OTHERS = scene(at(0, PUSH[0], "{2} 10.0.0.5:50001 > 10.0.0.20:135/tcp REJ"))
+
+
+def test_a_reset_of_an_attempt_that_never_arrived_was_sent_by_a_device_on_the_path(placed):
+    *pings, syn, reset = NO_OTHERS
+    packets = [*seen_with({SITE_SERVER: 128, CLIENT: 127}, pings), syn, *seen_with({CLIENT: 63}, [reset])]
+    assert placed(packets).blocked_at == "unknown"  # by its hop count alone it may be the client's
+    one = placed(packets, scene([*at(0, PUSH[0]), "until 30"]))
+    assert (one.verdict, one.blocked_at) == ("refused", "between")
+
+
+def test_a_reset_that_the_client_did_not_send_was_sent_by_a_device_on_the_path(placed):
+    """Also if it has the hop count of the client's own packets."""
+    captures = (seen_with(AT_SITE_SERVER, RESET), seen_with(AT_CLIENT, PUSHED))
+    assert placed(captures[0]).blocked_at == "client"
+    one = placed(*captures)
+    assert (one.verdict, one.blocked_at) == ("refused", "between")
+    assert "reset by a device on the path" in one.explanation

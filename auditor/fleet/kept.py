@@ -143,6 +143,7 @@ class KeptFlows:
     one_sided: OneSided
     facts: Facts | None
     contacts: tuple[Contact, ...] = ()
+    on_link: frozenset[str] = frozenset()
 
     @cached_property
     def table(self) -> FlowTable:
@@ -195,6 +196,7 @@ class Wanted:
             OneSided(frozenset(pair for pair in deaf.pairs if hosts.issuperset(pair)), frozenset(hosts & deaf.hosts)),
             None if facts is None else Facts(facts.drops, facts.allows),
             tuple(one for one in contacts_of(source, self._ruleset) if hosts.issuperset((one.src, one.dst))),
+            frozenset(hosts & source.details.on_link),
         )
         return kept, tuple(_warnings(left_out, cut))
 

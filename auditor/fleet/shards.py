@@ -51,7 +51,15 @@ SOURCE_FIELDS = {
     "outlasted_frame": "int64",
 }
 ENTRY_FIELDS = {"host": "string", "site": "string", "size": "int64", "modified_ns": "int64", "digest": "string"}
-EVENT_FIELDS = {"frame": "int64", "time_ns": "int64", "from_src": "bool", "what": "string", "sequence": "int64"}
+EVENT_FIELDS = {
+    "frame": "int64",
+    "time_ns": "int64",
+    "from_src": "bool",
+    "what": "string",
+    "sequence": "int64",
+    "hop_count": "int64",
+    "ip_id": "int64",
+}
 QUOTE_FIELDS = {
     "frame": "int64",
     "time_ns": "int64",
@@ -93,11 +101,12 @@ MAY_LACK = frozenset(
 )
 NEVER_EMPTY = frozenset(("frames", "times_ns", "ports"))
 ADDRESSES = frozenset(
-    ("addresses", "heard", "one_sided_hosts", "one_sided_pairs", "src_ip", "dst_ip", "asker", "target")
+    ("addresses", "heard", "on_link", "one_sided_hosts", "one_sided_pairs", "src_ip", "dst_ip", "asker", "target")
 ) | {"sender", "receiver", "src", "dst"}
 MOST = 2**53  # of bytes or rows: more are of no file, and their sum must go into the report
 COUNTS = ("size", "bytes", "records", "skipped", "understood", "drops", "allows", "stands_for")
 RANGES = dict.fromkeys(COUNTS, (0, MOST)) | dict.fromkeys(("src_port", "dst_port"), (MISSING, MOST_PORT))
+RANGES |= {"hop_count": (0, 0xFF), "ip_id": (0, 0xFFFF)}
 # What a portion of sources cannot exceed: rows, bytes unpacked, and values, which a small file can repeat without end.
 MOST_ROWS, MOST_BYTES, MOST_VALUES = 100_000, 2 * 10**9, 250_000_000
 BROKEN = "copy it again; if `auditor batch` wrote it here, remove it and run that again"
@@ -365,6 +374,7 @@ def _fields() -> pyarrow.Schema:
             ("drops", pa.int64()),
             ("allows", pa.int64()),
             ("heard", texts),
+            ("on_link", texts),
             ("asked", structs(ASKED_FIELDS, ("frames", numbers), ("times_ns", numbers))),
             ("one_sided_pairs", texts),
             ("one_sided_hosts", texts),
@@ -408,6 +418,7 @@ def _table(entries: Sequence[Entry]) -> pyarrow.Table:
         "drops": pa.array([one.facts and one.facts.drops for one in kept], pa.int64()),
         "allows": pa.array([one.facts and one.facts.allows for one in kept], pa.int64()),
         "heard": _lists([sorted(one.heard) for one in kept], _texts),
+        "on_link": _lists([sorted(one.on_link) for one in kept], _texts),
         "asked": _lists([one.asked for one in kept], _asked_columns),
         "one_sided_pairs": _lists([list(map(" ".join, sorted(one.one_sided.pairs))) for one in kept], _texts),
         "one_sided_hosts": _lists([sorted(one.one_sided.hosts) for one in kept], _texts),
@@ -485,8 +496,9 @@ def _entries(table: pyarrow.Table) -> Iterator[Entry]:
     table = table.combine_chunks()
     column = {name: table.column(name).combine_chunks() for name in table.column_names}
     plain = {name: column[name].to_pylist() for name in (*ENTRY_FIELDS, *SOURCE_FIELDS, "drops", "allows")}
-    addresses, heard, hosts, pairs = (
-        _unlisted(column[name], _values) for name in ("addresses", "heard", "one_sided_hosts", "one_sided_pairs")
+    addresses, heard, on_link, hosts, pairs = (
+        _unlisted(column[name], _values)
+        for name in ("addresses", "heard", "on_link", "one_sided_hosts", "one_sided_pairs")
     )
     warnings = _unlisted(column["warnings"], _made(SourceWarning, WARNING_FIELDS))
     asked = _unlisted(column["asked"], _asked)
@@ -504,6 +516,7 @@ def _entries(table: pyarrow.Table) -> Iterator[Entry]:
             ),
             facts=None if row["drops"] is None else Facts(row["drops"], row["allows"]),
             contacts=tuple(contacts[number]),
+            on_link=frozenset(on_link[number]),
         )
         source = Source(
             **{name: row[name] for name in SOURCE_FIELDS},

@@ -50,7 +50,6 @@ TELLING = " or ".join(
         "http.request",
         "http.response",
         "kerberos.error_code",
-        "(tcp.flags.reset == 1)",
     )
 )
 LAYERS = (

@@ -135,6 +135,7 @@ class EventFlows:
     errors: Mapping[int, list[Quote]] = MappingProxyType({})  # a log quotes no packets
     asked: tuple[Asked, ...] = ()
     hidden: tuple[tuple[str, str], ...] = ()
+    on_link: frozenset[str] = frozenset()  # only a capture shows on whose network it was taken
     one_sided = OneSided()
 
     def __init__(

@@ -6,7 +6,7 @@ References: RFC 791, 8200, 4302, 2784, 7348, 8926, 4380, 8086; 3GPP TS 29.281.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,12 +29,17 @@ Bools = NDArray[np.bool_]
 
 
 class Ip(NamedTuple):
-    """IP packets: the transport layer's place, who sends to whom, and what it carries."""
+    """IP packets: the transport layer's place, who sends to whom, and what it carries.
+
+    hop_count: time to live or hop limit that is left; ip_id: identification of IPv4, 0 of IPv6.
+    """
 
     layer: Layer
     pair: U64
     version: NDArray[np.uint8]
     protocol: NDArray[np.uint8]
+    hop_count: NDArray[np.uint8]
+    ip_id: NDArray[np.uint16]
 
     def keep(self, mask: NDArray[np.bool_]) -> Ip:
         """Return the packets that the mask names."""
@@ -42,7 +47,8 @@ class Ip(NamedTuple):
         if count == len(mask):
             return self
         which = mask if count else slice(0)
-        return Ip(self.layer.keep(mask), self.pair[which], self.version[which], self.protocol[which])
+        kept: list[NDArray[Any]] = [column[which] for column in self[1:]]
+        return Ip(self.layer.keep(mask), *kept)
 
 
 class _Kind(NamedTuple):
@@ -133,7 +139,9 @@ class IpReader:
         # Total length 0: the sender's card was to cut this packet up (segmentation offload), so take what is there.
         wire = np.minimum(layer.wire, np.where(total == 0, layer.wire, layer.at + total))
         inside = Layer(layer.row, layer.at + header, np.minimum(layer.end, wire), wire)
-        found = Ip(inside, head.u64(12), np.full(len(wire), 4, np.uint8), head.u8(9))
+        # Few packets are asked for these two, so they stay views of the headers until then.
+        hop_count, ip_id = head.column("u1", 8), head.column("u2", 4)
+        found = Ip(inside, head.u64(12), np.full(len(wire), 4, np.uint8), head.u8(9), hop_count, ip_id)
         if (found.protocol == AH).any():
             found = self._past_authentication(found, words)
         bits = head.u16(6)
@@ -156,7 +164,8 @@ class IpReader:
         number = self.addresses.numbers(high, low)
         pair = (number[: len(at)] << np.uint64(32)) | number[len(at) :]
         inside = Layer(layer.row, at + 40, np.minimum(layer.end, wire), wire)
-        found = Ip(inside, pair, np.full(len(at), 6, np.uint8), words.u8(at + 6))
+        hop_count, ip_id = words.u8(at + 7), np.zeros(len(at), np.uint16)
+        found = Ip(inside, pair, np.full(len(at), 6, np.uint8), words.u8(at + 6), hop_count, ip_id)
         found = self._past_extensions(found, words)
         if not (found.protocol == FRAGMENT).any():
             return found
@@ -299,11 +308,15 @@ def joined(parts: list[Ip]) -> Ip:
     if not filled:
         nothing = np.array([], np.int64)
         empty = Layer(nothing, nothing, nothing, nothing)
-        return Ip(empty, nothing.astype(np.uint64), nothing.astype(np.uint8), nothing.astype(np.uint8))
+        kinds = (np.uint64, np.uint8, np.uint8, np.uint8, np.uint16)
+        no_rows: list[NDArray[Any]] = [nothing.astype(kind) for kind in kinds]
+        return Ip(empty, *no_rows)
     order = np.argsort(np.concatenate([part.layer.row for part in filled]), kind="stable")
     layers = zip(*(part.layer for part in filled), strict=True)
     layer = Layer(*(np.concatenate(columns)[order] for columns in layers))
-    return Ip(layer, *(np.concatenate([part[i] for part in filled])[order] for i in (1, 2, 3)))
+    every = zip(*(part[1:] for part in filled), strict=True)
+    rest: list[NDArray[Any]] = [np.concatenate(columns)[order] for columns in every]
+    return Ip(layer, *rest)
 
 
 def _among(protocol: NDArray[np.uint8], wanted: tuple[int, ...]) -> Bools:

@@ -59,7 +59,8 @@ class Packets:
     (16 bits each; for ICMP echo the identifier twice); size: bytes on the wire, link header included; payload: bytes
     above the transport header; flags, sequence, acknowledged: TCP only, but echo has its sequence number too and a
     reply the flag ACK; kind: ICMP type and code (8 bits each); broken: a TCP header whose own length is impossible: no
-    host takes it in, so it belongs to its flow but says nothing.
+    host takes it in, so it belongs to its flow but says nothing; hop_count: hops left (time to live, hop limit), of a
+    packet in a tunnel its own; ip_id: the identification of IPv4, 0 of IPv6.
     """
 
     frame: I64
@@ -74,6 +75,8 @@ class Packets:
     acknowledged: NDArray[np.uint32]
     kind: NDArray[np.uint16]
     broken: NDArray[np.bool_]
+    hop_count: NDArray[np.uint8]
+    ip_id: NDArray[np.uint16]
 
     def select(self, which: Any) -> Packets:
         """Return the chosen packets, by mask, index or slice."""
@@ -222,5 +225,7 @@ def _packets(
         ports=ports,
         size=records.original[every],
         payload=payload,
+        hop_count=found.hop_count,
+        ip_id=found.ip_id,
         **(zeros | columns),
     )

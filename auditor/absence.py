@@ -1,0 +1,193 @@
+"""Attempts that left one computer and are missing from the firewall log of the other.
+
+A missing entry means something only if the log would hold it:
+
+- The log is that computer's own, and has entries within a minute before and after the attempt: the computer was on, and
+  had the address. (Of ten real logs that hold dropped and allowed packets, nine do at 99 % of all times.)
+- It holds both dropped and allowed packets of that hour, so both are logged, and reports no entries that were lost.
+- No packet to the port is in it at that time, whatever its source: address translation changes that.
+- The clocks can be compared.
+
+Windows Firewall does not log packets to a port on which no service listens. An entry about the port rules that out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from auditor.attempts import Attempt, Traffic
+from auditor.clocks import Clocks
+from auditor.flow_table import MISSING, is_among
+from auditor.joining import CLOCKS_DIFFER_NS, ENOUGH_TO_SHIFT
+from auditor.sources.log_rows import LET_THROUGH
+from auditor.sources.source import CAPTURE, FIREWALL_LOG, Source
+
+NEAR_NS = 60_000_000_000
+AROUND_NS = 3_600_000_000_000  # within which the log must show that it holds dropped and allowed packets
+INCOMPLETE = frozenset(("lost-events", "malformed-lines", "folded"))
+
+Times = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+class Missing(NamedTuple):
+    """A log in which an attempt is missing. shows_port: whether it holds other packets to the port."""
+
+    path: str
+    shows_port: bool
+
+
+class Absence:
+    """Looks for attempts in the logs of the computers that they were made to."""
+
+    def __init__(self, traffic: Traffic, clocks: Clocks) -> None:
+        self._traffic = traffic
+        self._clocks = clocks
+        self._logs: dict[str, list[tuple[int, _OwnLog]]] = {}
+        self._shared: dict[tuple[int, int, str, str], int | None] = {}
+
+    def missing(self, attempts: Sequence[Attempt]) -> Missing | None:
+        """Return the log of the computer that was tried, if it would hold an attempt and does not.
+
+        Args:
+            attempts: The same attempt in every source that has it.
+        """
+        here = attempts[0]
+        logs = self._logs_of(here.dst)
+        if not logs or any(one.row is not None and one.firewall != one.src for one in attempts):
+            return None
+        lacking = [log for number, log in logs if self._lacks(log, number, here)]
+        if not lacking or any(self._holds(log, number, here) for number, log in logs):
+            return None
+        return Missing(lacking[0].path, any(log.shows_port(here) for _, log in logs))
+
+    def _logs_of(self, host: str) -> list[tuple[int, _OwnLog]]:
+        if host not in self._logs:
+            own = [(number, one) for number, one in enumerate(self._traffic.sources) if _is_log_of(host, one)]
+            self._logs[host] = [(number, _OwnLog(one, host)) for number, one in own]
+        return self._logs[host]
+
+    def _lacks(self, log: _OwnLog, number: int, attempt: Attempt) -> bool:
+        ahead = self._ahead(number, attempt)
+        return ahead is not None and log.covers(attempt.start_ns + ahead, attempt.end_ns + ahead)
+
+    def _holds(self, log: _OwnLog, number: int, attempt: Attempt) -> bool:
+        """Tell whether a log may hold the attempt; one whose clock cannot be compared may hold it at any time."""
+        ahead = self._ahead(number, attempt)
+        if ahead is None:
+            return log.shows_port(attempt)
+        begin, end = attempt.start_ns + ahead, attempt.end_ns + ahead
+        return log.holds(attempt, begin - CLOCKS_DIFFER_NS, end + CLOCKS_DIFFER_NS)
+
+    def _ahead(self, number: int, attempt: Attempt) -> int | None:
+        """Return how many nanoseconds the clock of a log is ahead of that of an attempt's source.
+
+        Connections that both hold tell; else the clocks do, if both are of a known time zone.
+        """
+        key = (number, attempt.source, attempt.src, attempt.dst)
+        if key not in self._shared:
+            self._shared[key] = self._by_shared(*key)
+        of_log = self._clocks.of_log(number)
+        if self._shared[key] is not None or of_log is None or self._clocks.clock(attempt) is not None:
+            return self._shared[key]
+        return of_log - self._clocks.ahead(attempt)
+
+    def _by_shared(self, number: int, other: int, src: str, dst: str) -> int | None:
+        """Return how many nanoseconds a log is ahead of another source by the connections that both hold, if they do.
+
+        The same ports come again within hours, so several have to agree.
+        """
+        starts: dict[int, dict[object, int]] = {number: {}, other: {}}
+        for one in self._traffic.between(src, dst):
+            if one.source in starts and one.src_port is not None:
+                starts[one.source][one.ends] = one.start_ns
+        theirs, ours = starts[number], starts[other]
+        offsets = sorted(theirs[ends] - ours[ends] for ends in ours.keys() & theirs.keys())
+        agree = len(offsets) >= ENOUGH_TO_SHIFT and offsets[-1] - offsets[0] <= CLOCKS_DIFFER_NS
+        return int(median(offsets)) if agree else None
+
+
+def _is_log_of(host: str, source: Source) -> bool:
+    facts = source.details.facts
+    return source.kind != CAPTURE and facts is not None and any(one.address == host for one in facts.local)
+
+
+class _OwnLog:
+    """The log of one computer, of which an address is known."""
+
+    def __init__(self, source: Source, address: str) -> None:
+        self.path = source.path
+        self._is_of_one = source.kind == FIREWALL_LOG
+        self._complete = not source.skipped and INCOMPLETE.isdisjoint(one.code for one in source.warnings)
+        self._columns = source.table.columns
+        self._address = address
+
+    def covers(self, begin: int, end: int) -> bool:
+        """Tell whether the log would hold all that the computer received in a span of time."""
+        before = _within(self._times, begin - NEAR_NS, begin).any()
+        after = _within(self._times, end, end + NEAR_NS).any()
+        own = _within(self._start[self._own], begin - NEAR_NS, end + NEAR_NS).any()
+        hour = _within(self._start, begin - AROUND_NS, end + AROUND_NS)
+        both = (hour & self._dropped).any() and (hour & self._allowed).any()
+        return bool(self._complete and before and after and own and both)
+
+    def holds(self, attempt: Attempt, begin: int, end: int) -> bool:
+        """Tell whether a packet to the attempt's port is in the log, from anybody, in a span of time."""
+        start, last = (self._columns[name][self._to_port(attempt)] for name in ("start", "end"))
+        return bool(((start <= end) & (last >= begin)).any())
+
+    def shows_port(self, attempt: Attempt) -> bool:
+        """Tell whether the log shows that packets to the attempt's port are logged: an echo request always is."""
+        return attempt.protocol == "icmp" or bool(self._to_port(attempt).any())
+
+    def _to_port(self, attempt: Attempt) -> Bools:
+        port = MISSING if attempt.dst_port is None else attempt.dst_port
+        found: Bools = (self._columns["dst_port"] == port) & (self._columns["protocol"] == attempt.protocol)
+        return found & self._received
+
+    @cached_property
+    def _start(self) -> Times:
+        start: Times = self._columns["start"]
+        return start
+
+    @cached_property
+    def _received(self) -> Bools:
+        received: Bools = (self._columns["direction"] == "RECEIVE") & (self._columns["dst_ip"] == self._address)
+        return received
+
+    @cached_property
+    def _own(self) -> Bools:
+        """Which entries are about packets from or to the address."""
+        sent: Bools = (self._columns["direction"] == "SEND") & (self._columns["src_ip"] == self._address)
+        return sent | self._received
+
+    @cached_property
+    def _dropped(self) -> Bools:
+        dropped: Bools = (self._columns["action"] == "DROP") & (self._columns["direction"] == "RECEIVE")
+        return dropped & self._of_computer
+
+    @cached_property
+    def _allowed(self) -> Bools:
+        allowed: Bools = is_among(self._columns["action"], LET_THROUGH) & self._of_computer
+        return allowed
+
+    @cached_property
+    def _of_computer(self) -> Bools:
+        """Which entries are of this computer; an event log may be of several."""
+        return np.ones(len(self._start), np.bool_) if self._is_of_one else self._own
+
+    @cached_property
+    def _times(self) -> Times:
+        which = self._of_computer
+        return np.concatenate([self._start[which], self._columns["end"][which]])
+
+
+def _within(times: Times, begin: int, end: int) -> Bools:
+    within: Bools = (times >= begin) & (times <= end)
+    return within
