@@ -72,7 +72,10 @@ def test_with_the_roles_given(scene):
 
 @each([scene for scene in PUSHES if needs_dissection(scene) or scene.truth["result"] == "works"])
 def test_with_the_roles_inferred(scene):
-    assert told(scene, scene.audit(dissect=True, **without_roles(scene))) == truth(scene)
+    """Of a management point that is reached over TLS no path is read, so that it is a guess by its port."""
+    encrypted = scene.truth["requirements"]["https-management-point"] == "open"
+    result = truth(scene)["result"].replace("works", "unproven" if encrypted else "works")
+    assert told(scene, scene.audit(dissect=True, **without_roles(scene))) == truth(scene) | {"result": result}
 
 
 @each(TAKEN_AT_BOTH_ENDS)

@@ -130,7 +130,23 @@ class _Case(NamedTuple):
 def _case(site: str, entries: Sequence[Entry], bench: Bench) -> _Case:
     once = _once(entries)
     addresses = tuple(dict.fromkeys(address for one in once for address in one.addresses))
-    return _Case(once, addresses, _cast(addresses, once, bench.casts[site]))
+    cast = bench.casts[site]
+    reached = _within_networks(addresses, once, bench.question.given)
+    whole = replace(cast, assignments=tuple(dict.fromkeys((*cast.assignments, *reached))))
+    return _Case(once, addresses, _cast(addresses, once, whole))
+
+
+def _within_networks(addresses: Sequence[str], entries: Sequence[Entry], given: Given) -> list[RoleAssignment]:
+    """Return the servers that a host connects to and that lie in a network named for their role."""
+    flows = (flow for entry in entries for flow in _kept(entry).flows)
+    reached = sorted({flow.dst_ip for flow in flows if flow.src_ip in addresses})
+    return [
+        RoleAssignment(role, host, GIVEN, NAMED)
+        for role in given.networks
+        if role not in (SITE_SERVER, CLIENT)
+        for host in reached
+        if given.covers(role, host) and host not in given.hosts(role)
+    ]
 
 
 def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostResult:

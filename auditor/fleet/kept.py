@@ -210,6 +210,8 @@ class Wanted:
         if source.kind == CAPTURE:  # a connection captured in its middle may be read the other way round
             middle = (columns["syn"] == 0) & (columns["syn_ack"] == 0)
             asked_for |= tcp & middle & self._tcp[columns["src_port"]]
+            dynamic |= tcp & middle & self._dynamic[columns["src_port"]]
+            asked_for |= dynamic
         some = asked_for.nonzero()[0]
         src_ip, dst_ip = columns["src_ip"][some], columns["dst_ip"][some]
         matters = icmp[some] | self._is_pushed[port[some]]
