@@ -126,3 +126,5 @@ def test_an_open_dynamic_port_needs_no_excuse(write):
     stopped = [replace(one, verdict="blocked") if one.row == "rpc-dynamic" else one for one in rows]
     assert excused_of(method, stopped, lambda _: {SERVICE_CONTROLLER}) == {"client-push/rpc-dynamic"}
     assert excused_of(method, stopped, lambda _: {SERVICE_CONTROLLER, "other"}) == frozenset()
+    silent = [replace(one, verdict="blocked") if one.row == "icmp-echo" else one for one in rows]
+    assert excused_of(method, silent, lambda _: {SERVICE_CONTROLLER}) == frozenset()
