@@ -128,3 +128,7 @@ def test_an_open_dynamic_port_needs_no_excuse(write):
     assert excused_of(method, stopped, lambda _: {SERVICE_CONTROLLER, "other"}) == frozenset()
     silent = [replace(one, verdict="blocked") if one.row == "icmp-echo" else one for one in rows]
     assert excused_of(method, silent, lambda _: {SERVICE_CONTROLLER}) == frozenset()
+
+
+def test_a_method_of_which_nothing_was_judged_is_not_said_to_work():
+    assert method_result([], load_ruleset().at(SiteFacts())) == ("unproven", ())
