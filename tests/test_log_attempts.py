@@ -152,6 +152,14 @@ def test_that_events_were_lost_ends_no_attempt_in_a_log_that_is_read_in_pieces(l
     assert source.flows["rows"].tolist() == [3]
 
 
+def test_rows_out_of_order_in_another_piece_end_an_attempt_no_earlier(read, monkeypatch):
+    monkeypatch.setattr(pfirewall, "PIECE", 300)
+    monkeypatch.setattr(log_flows, "TOGETHER", 1)
+    source = read(log(SYN.format(3, 5), SYN.format(9, 5), *[SYN.format(9, 6)] * 9, SYN.format(0, 5)))
+    assert source.flows["rows"].tolist() == [3, 9]
+    assert [str(time)[-8:] for time in (source.flows["start"][0], source.flows["end"][0])] == ["10:00:00", "10:00:09"]
+
+
 def test_of_very_many_attempts_that_are_not_over_the_latest_are_waited_for(read, monkeypatch):
     monkeypatch.setattr(pfirewall, "PIECE", 150)
     monkeypatch.setattr(log_flows, "TOGETHER", 1)
