@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -171,20 +171,16 @@ class _KnownPorts:
         return port not in self._ruleset.fixed_ports and self._ruleset.is_usual_dynamic(port)
 
 
-@dataclass
 class _Tally:
     """What was counted of one pair so far."""
 
-    ports: set[int] = field(default_factory=set)
-    echo: bool = False
-    controller: bool = False
-    dynamic: list[int] = field(default_factory=list)  # times
-    idle_dynamic: list[tuple[int, int]] = field(default_factory=list)  # times and ports
-    idle_others: list[tuple[int, int]] = field(default_factory=list)
-    sent: bool = False
-    retried: bool = False
-    bare: bool = False
-    starts: list[int] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.ports: set[int] = set()
+        self.echo = self.controller = self.sent = self.retried = self.bare = False
+        self.starts: list[int] = []
+        self.dynamic: list[int] = []  # times
+        self.idle_dynamic: list[tuple[int, int]] = []  # times and ports
+        self.idle_others: list[tuple[int, int]] = []
 
     def add(self, flow: _Flow, known: _KnownPorts, *, logged: bool) -> None:
         """Count one flow."""

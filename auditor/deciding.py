@@ -104,7 +104,11 @@ def _by_clock(findings: list[Finding]) -> Decided:
 
 def _latest(findings: list[Finding]) -> Decided:
     """Return the finding that decides, and the change before it: the latest decisive one counts."""
-    decisive = [one for one in findings if one.decides]
+    decisive = [
+        one
+        for place, one in enumerate(findings)
+        if one.decides and not (_is_one_syn(one) and any(before.verdict == r.OPEN for before in findings[:place]))
+    ]
     if not decisive:
         return ([one for one in findings if one.verdict in r.GOOD] or findings)[-1], None
     last = decisive[-1]
@@ -113,6 +117,17 @@ def _latest(findings: list[Finding]) -> Decided:
     answered = [one for one in since if one.verdict == r.OPEN]  # which says more than that a firewall let it through
     chosen = answered[-1] if answered else last
     return chosen, _change(decisive[others[-1]], chosen) if others else None
+
+
+def _is_one_syn(finding: Finding) -> bool:
+    """Tell whether nothing but one SYN that was never repeated shows that there was no response.
+
+    Every TCP stack repeats its SYN. So its originator gave up by itself, as a program does that ends, and that takes
+    back no port that was open before.
+    """
+    silent = finding.verdict in (r.BLOCKED, r.NO_RESPONSE) and finding.confidence == r.LIKELY
+    tcp = [one for one in finding.attempts if one.row is None and one.protocol == "tcp"]
+    return silent and bool(tcp) and len(tcp) == len(finding.attempts) and all(one.tries == 1 for one in tcp)
 
 
 def _change(before: Finding, after: Finding) -> r.Change:

@@ -111,6 +111,9 @@ class Pseudonyms:
             for one in report.roles:
                 for name in one.name.split(NAMES_BETWEEN) if one.name else ():
                     self._learn(name, one.address)
+            for client in report.clients:
+                for name in (name for names in client.names for name in names.split(NAMES_BETWEEN)):
+                    self._learn(name, client.address)
             for source in report.sources:
                 self._learn_path(source.path)
         for account in _accounts(reports):

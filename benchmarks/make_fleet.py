@@ -103,14 +103,14 @@ def _ruined_gzip(_: random.Random) -> bytes:
 
 OPEN, SMB_DROPPED = Push(), Push(frozenset({SMB}), frozenset({MAPPER, DYNAMIC}) | WEB)
 STATES = {
-    "all-allowed": State("works", 300, OPEN, OPEN),
+    "all-allowed": State("allowed", 300, OPEN, OPEN),
     "smb-dropped": _fails(180, SMB),
     "rpc-endpoint-mapper-dropped": _fails(60, MAPPER),
     "rpc-dynamic-dropped": _fails(100, DYNAMIC),
     "icmp-echo-dropped": _fails(50, ECHO, missing=frozenset()),
     "all-inbound-dropped": _fails(80, ECHO, SMB, MAPPER),
     "http-dropped": _fails(30, HTTP, HTTPS),
-    "first-dropped": State("works", 40, SMB_DROPPED, OPEN),
+    "first-dropped": State("allowed", 40, SMB_DROPPED, OPEN),
     "first-allowed": State("fails", 20, OPEN, SMB_DROPPED, (SMB,)),
     "nothing-to-the-management-point": State("unproven", 30, Push(unlogged=WEB), Push(unlogged=WEB)),
     "only-drops-logged": _fails(30, SMB, missing=frozenset(ROWS) - {SMB}, dialect="drops"),

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from logs import firewall_log, row
 from reports import fleet, of_scene, planted
-from test_logged import HEADER, ROLES, row
+from test_logged import ROLES
 from test_scenes import FOLDER
 
 import auditor
@@ -93,14 +94,14 @@ def test_every_verdict_with_evidence_can_be_drawn():
 def test_rows_of_a_log(tmp_path: Path):
     log = tmp_path / "pfirewall.log"
     dropped = [f"10:00:0{second} DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE" for second in (0, 3)]
-    log.write_text(HEADER + "\n".join(map(row, dropped)) + "\n", encoding="ascii")
+    log.write_bytes(firewall_log(*map(row, dropped)))
     report = auditor.audit(log, roles=ROLES)
     assert rungs(report.ladder()) == ["0>1 DROP (receive, 2 rows), line 6"]
 
 
 def test_local_times_of_a_log_stay_what_they_are_wherever_it_is_read(tmp_path: Path):
     log = tmp_path / "pfirewall.log"
-    log.write_text(HEADER + row("10:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE") + "\n", encoding="ascii")
+    log.write_bytes(firewall_log(row("10:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE")))
     chart = auditor.audit(log, roles=ROLES).timeline()
     assert [one["begin"] for one in drawn_of(chart)] == ["2023-11-14T10:00:00.000000Z"]  # as if UTC: not moved
     assert "local where a log does not tell its zone" in str(chart.to_dict())
@@ -108,7 +109,7 @@ def test_local_times_of_a_log_stay_what_they_are_wherever_it_is_read(tmp_path: P
 
 def test_lines_that_no_flow_begins_with_are_not_lost(tmp_path: Path):
     log = tmp_path / "pfirewall.log"
-    log.write_text(HEADER + row("10:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE") + "\n", encoding="ascii")
+    log.write_bytes(firewall_log(row("10:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE")))
     report = auditor.audit(log, roles=ROLES)
     report.flows["first_line"] += 1
     assert rungs(report.ladder()) == ["0>1 blocked, see the log, line 6"]
@@ -134,7 +135,7 @@ def test_a_ladder_whose_capture_is_another_now(tmp_path, monkeypatch):
 
 def test_a_ladder_of_rows_that_a_saved_report_does_not_hold(tmp_path):
     log = tmp_path / "pfirewall.log"
-    log.write_text(HEADER + row("10:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE") + "\n", encoding="ascii")
+    log.write_bytes(firewall_log(row("10:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE")))
     saved = dataclasses.replace(auditor.audit(log, roles=ROLES), all_flows=None)
     with pytest.raises(auditor.SourceError, match="a saved report does not hold the rows of its logs"):
         saved.ladder()

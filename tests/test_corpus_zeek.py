@@ -31,6 +31,7 @@ MISSING = {
 OTHERWISE = (
     "core.cisco-fabric-path",
     "core.tunnels.ayiya",
+    "core.tunnels.gtp.inner_teredo",
     "core.tunnels.vxlan-unknown-internal-packet",
     "scripts.base.protocols.dhcp.dhcp-all-msg-types",
     "scripts.base.protocols.ftp.gridftp",

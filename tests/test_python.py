@@ -10,8 +10,9 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
+from logs import firewall_log, row
 from reports import fleet, of_scene, planted, rich
-from test_logged import HEADER, ROLES, row
+from test_logged import ROLES
 from test_scenes import FOLDER
 
 import auditor
@@ -120,7 +121,7 @@ def test_a_requirement_by_its_id():
 
 def test_lines_of_a_log_are_evidence_too(tmp_path):
     log = tmp_path / "pfirewall.log"
-    log.write_text(HEADER + row("10:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE") + "\n", encoding="ascii")
+    log.write_bytes(firewall_log(row("10:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE")))
     rows = auditor.audit(log, roles=ROLES).evidence_frame()
     assert rows[["requirement", "line"]].to_dict("records")[0] == {"requirement": "client-push/smb", "line": 6}
     assert rows.frame.isna().all()

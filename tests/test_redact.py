@@ -43,7 +43,7 @@ def secrets_of(name: str) -> frozenset[str]:
         found |= set(source.flows["src_ip"]) | set(source.flows["dst_ip"]) | set(source.details.heard)
         found |= {address for one in source.details.asked for address in (one.asker, one.target)}
     for one in of_scene(scene.name).roles:
-        found |= {name.lower() for name in one.why.partition("; called ")[2].split(", ") if name}
+        found |= {name.lower() for name in one.name.split(", ") if name}
     return frozenset(found)
 
 
@@ -125,8 +125,8 @@ def test_a_filter_selects_the_frames_without_their_addresses():
 
 @pytest.mark.usefixtures("tshark")
 def test_a_host_is_called_the_same_by_all_its_names():
-    (why,) = [one.why for one in redact(of_scene("wrong-password")).roles if one.role == "client"]
-    assert why == "the site server connects to it at TCP 135 and TCP 445; called client-1-name"
+    (name,) = [one.name for one in redact(of_scene("wrong-password")).roles if one.role == "client"]
+    assert name == "client-1-name"
 
 
 def test_a_fleet_is_numbered_in_its_order():
@@ -177,7 +177,7 @@ def test_free_text_is_covered(text, secret):
         problems=(r.Problem("smb", "X", text, 1, True),),
     )
     method = r.MethodResult("client-push", text, "fails", (r.Reason("network", VERDICT.id, text),), (verdict,))
-    recommendation = (r.Recommendation("client-push", text, (text,)),)
+    recommendation = (r.Recommendation("client-push", text, (text,), "not-attempted"),)
     source = dataclasses.replace(rich().sources[0], warnings=(("damaged", text),))
     roles = (r.RoleAssignment("client", "10.0.0.20", "inferred", text),)
     client = r.ClientReport("10.0.0.20", (method,), recommendation)
@@ -316,28 +316,28 @@ def test_redacting_accounts_again_changes_nothing(accounts, named):
     assert redact(once) == once
 
 
-@given(st.text(max_size=40))
+@given(st.text(min_size=1, max_size=40))
 def test_any_name_by_which_a_host_calls_itself_is_replaced(name):
-    role = r.RoleAssignment("client", "10.20.2.20", "inferred", f"it answers; called {name}")
+    role = r.RoleAssignment("client", "10.20.2.20", "inferred", "it answers", name=name)
     (redacted,) = redact(dataclasses.replace(rich(), roles=(role,))).roles
-    assert redacted.why == "it answers; called client-1-name"
+    assert redacted.name == "client-1-name"
 
 
 def test_a_host_called_like_another_ones_pseudonym():
     roles = (
-        r.RoleAssignment("client", "10.20.2.20", "inferred", "it answers; called client-2"),
+        r.RoleAssignment("client", "10.20.2.20", "inferred", "it answers", name="client-2"),
         r.RoleAssignment("client", "10.20.2.21", "inferred", "it answers like 10.20.2.20"),
     )
     one, two = redact(dataclasses.replace(rich(), roles=roles)).roles
-    assert (one.why, two.why) == ("it answers; called client-1-name", "it answers like client-1")
+    assert (one.name, two.why) == ("client-1-name", "it answers like client-1")
 
 
 def test_a_host_cannot_change_verdicts_by_its_name():
     """A word that auditor itself uses tells nothing of a host, and stays where auditor said it."""
-    role = r.RoleAssignment("client", "10.20.2.20", "inferred", "it answers; called blocked, jdoe-pc")
+    role = r.RoleAssignment("client", "10.20.2.20", "inferred", "it answers", name="blocked, jdoe-pc")
     report = dataclasses.replace(rich(), roles=(role,), limitations=("What was blocked is blocked on jdoe-pc.",))
     redacted = redact(report)
-    assert redacted.roles[0].why == "it answers; called client-1-name"
+    assert redacted.roles[0].name == "client-1-name"
     assert redacted.limitations == ("What was blocked is blocked on client-1-name.",)
 
 

@@ -74,12 +74,6 @@ def test_a_report_that_windows_saved_in_its_own_way(encoding, tmp_path):
     assert load_report(path) == rich()
 
 
-def test_a_report_of_before_methods_could_be_asked_for():
-    document = rich().to_dict()
-    del document["asked"]
-    assert from_dict(document).asked == ()
-
-
 def test_a_file_name_that_is_no_text_comes_back():
     document = json.loads(rich().to_json().replace("return-path-dropped-client.pcap", r"caf\udce9.pcap"))
     assert json.loads(from_dict(document).to_json()) == document

@@ -237,9 +237,11 @@ def _checked(file: pyarrow.parquet.ParquetFile, path: Path) -> pyarrow.Table:
 def _lacks_rows(table: pyarrow.Table) -> bool:
     """Tell whether a flow of a log has no row; in a capture there may be nothing but an ICMP error about it."""
     flows = table.column("flows").combine_chunks()
+    # By way of lists: pyarrow's own conversion loads pandas, which takes longer than all else here.
     is_log = np.array([kind != CAPTURE for kind in table.column("kind").to_pylist()], np.bool_)
-    rows = flows.flatten().field("events").value_lengths().to_numpy(zero_copy_only=False)
-    return bool(np.any(rows[np.repeat(is_log, flows.value_lengths().to_numpy(zero_copy_only=False))] == 0))
+    rows = np.array(flows.flatten().field("events").value_lengths().to_pylist(), np.int64)
+    counts = np.array(flows.value_lengths().to_pylist(), np.int64)
+    return bool(np.any(rows[np.repeat(is_log, counts)] == 0))
 
 
 def _faults(name: str, column: Any) -> Iterator[str]:
