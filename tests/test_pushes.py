@@ -142,6 +142,35 @@ def test_two_site_servers_of_one_client_are_two_entries(audited):
     assert results == {"10.0.0.5": "unproven", "10.0.0.6": "fails"}
 
 
+def push_to(server: str, client: str, second: float, smb: str) -> list[str]:
+    """Return a push: an echo request, SMB, and the endpoint mapper."""
+    src, dst = (f"[{one}]" if ":" in one else one for one in (server, client))
+    return [
+        f"{second} {src} > {dst}/icmp answered",
+        f"{second + 0.1} {src}:50000 > {dst}:445/tcp {smb}",
+        f"{second + 0.2} {src}:50001 > {dst}:135/tcp SF",
+    ]
+
+
+def test_two_site_servers_push_to_ten_clients_each_with_a_scan_in_between(audited):
+    """One of them pushes over IPv6; to every second client SMB is blocked."""
+    pairs = [("10.0.0.5", f"10.0.1.{n}") for n in range(1, 11)] + [("fd00::5", f"fd00::1:{n}") for n in range(1, 11)]
+    blocked = {pair for place, pair in enumerate(pairs) if place % 2}
+    lines = [
+        line
+        for place, pair in enumerate(pairs)
+        for line in push_to(*pair, second=10 * place, smb="S0" if pair in blocked else "SF")
+    ]
+    report = audited(*lines, *scan("10.0.0.9 > 10.0.1.3"), *scan("10.0.0.9 > 10.0.0.5"), "until 300")
+    results = {
+        (method.site_server, client.address): (method.result, client.requirement("client-push/smb").verdict)
+        for client in report.clients
+        for method in client.methods
+        if method.push
+    }
+    assert results == {pair: ("fails", "blocked") if pair in blocked else ("unproven", "open") for pair in pairs}
+
+
 # who is judged
 
 
