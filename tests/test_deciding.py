@@ -92,3 +92,12 @@ def test_a_response_says_more_than_that_a_firewall_let_a_later_attempt_through(t
     smb = report.clients[0].requirement("client-push/smb")
     assert (smb.verdict, smb.changed.before, smb.changed.after) == ("open", "blocked", "open")
     assert smb.changed.after_time.endswith("22:14:20.000000Z")
+
+
+def test_a_port_that_was_let_out_says_more_than_another_of_which_nothing_is_shown(tmp_path):
+    """Either port of WSUS will do."""
+    path = tmp_path / "pfirewall.log"
+    path.write_bytes(log(row("07:00:00 ALLOW 8530 - SEND"), row("08:00:00 DROP 80 RA SEND")))
+    roles = {"client": "10.0.0.5", "software-update-point": "10.0.0.20"}
+    client = auditor.audit(path, roles=roles, dissect=False).clients[0]
+    assert client.requirement("software-update-point/http-software-update-point").verdict == "allowed"
