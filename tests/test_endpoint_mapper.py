@@ -337,6 +337,11 @@ def test_data_that_comes_after_the_attempt_assigned_nothing(read):
     assert verdict(33) == "refused"
 
 
+def test_the_order_of_the_captures_does_not_matter_to_what_went_before(audited):
+    captures = [Taken([mapper_at(500)]), Taken([mapper_at(2), at(300, 49700, "SF")])]
+    assert [dynamic(audited(*order)).verdict for order in (captures, captures[::-1])] == ["not-observed"] * 2
+
+
 def test_a_connection_to_the_endpoint_mapper_lasts_until_its_last_packet(read):
     words = talk(f"{SERVER}:50001 > {CLIENT}:135", "S <SA A 5PA <5PA A FA <FA A")
     mapper = [At(20 * place, packet) for place, packet in enumerate(words)]  # for 160 s
