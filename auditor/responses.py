@@ -49,7 +49,9 @@ def of_tcp(columns: Columns, events: Columns, begin: I64) -> tuple[NDArray[Any],
     opening[owner[opens[::-1]]] = opens[::-1]
     accepts = syns[~from_src & ((kind & (HAS_ACK | HAS_RST)) == HAS_ACK)]
     fits = _acknowledges(events, accepts, opening[owner[accepts]], columns["payload_src"][owner[accepts]])
-    fits &= (opening[owner[accepts]] != NONE) | _taken_up(events, owner, accepts, columns["frames_src"] == 0)
+    without_syn = opening[owner[accepts]] == NONE
+    if without_syn.any():
+        fits &= ~without_syn | _taken_up(events, owner, accepts, columns["frames_src"] == 0)
     answer = np.full(count, "mid-stream", object)
     accepted = np.zeros(count, np.bool_)
     accepted[owner[accepts[fits]]] = True

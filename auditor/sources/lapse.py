@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESPONSE_NS = 3_000_000_000  # how long a response may take before its absence counts
-TICK_BITS = 20  # times are compared in units of 2**20 ns, about a millisecond: few frames are left to be remembered
+TICK_BITS = 22  # times are compared in units of 2**22 ns, about 4 ms: few frames are left to be looked at
 LONG_ENOUGH = RESPONSE_NS >> TICK_BITS
 DISORDER = 1_000_000_000 >> TICK_BITS  # by which frames of several interfaces may be out of order
 
@@ -28,7 +28,7 @@ class Lapse:
         self._in_step, self._behind = _Rise(), _Rise()
 
     def add(self, frame: I64, time_ns: I64) -> None:
-        """Take in the frames that follow."""
+        """Take in the frames that follow, at least one."""
         ticks = time_ns >> TICK_BITS
         last = np.append(np.flatnonzero(ticks[1:] != ticks[:-1]), len(ticks) - 1)  # of frames of one tick in a row
         ticks, frame = ticks[last], frame[last]
