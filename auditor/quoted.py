@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,11 +56,10 @@ def attach(
     quotes: in order of their frames; sending: whose packets the source holds. Returns the table, with a row for each
     flow that is not in the capture itself but quoted, and the errors by row.
     """
-    errors, missing = _matched(table, [one for one in quotes if one.returned], numbers)
+    held = cache(sending.holds_of)
+    returned = [one._replace(proves=not held(one.src, one.dst)) for one in quotes if one.returned]
+    errors, missing = _matched(table, returned, numbers)
     if missing:
-        for ends, kept in missing.items():
-            proves = not sending.holds_of(ends[1], ends[3])
-            missing[ends] = [one._replace(proves=proves) for one in kept]
         rows = [_quoted_row(source, *one) for one in missing.items()]
         errors |= {len(table["first_frame"]) + index: kept for index, kept in enumerate(missing.values())}
         table = {
@@ -97,7 +97,8 @@ def telling(errors: list[Quote]) -> list[Quote]:
 def _matched(table: Columns, quotes: list[Quote], numbers: Numbers) -> tuple[Errors, dict[Ends, list[Quote]]]:
     """Return the errors by row, and those about flows that have no row.
 
-    Of several flows an error is about the one whose numbers it quotes; where none fits (devices change them), the last.
+    quotes: they prove something already if the source could not hold what they quote. Of several flows an error is
+    about the one whose numbers it quotes; where none fits (devices change them), the last.
     """
     places: dict[Ends, list[int]] = defaultdict(list)
     for place, ends in _rows(table, {address for quote in quotes for address in (quote.src, quote.dst)}):
@@ -112,32 +113,44 @@ def _matched(table: Columns, quotes: list[Quote], numbers: Numbers) -> tuple[Err
         echo = about[0] == PROTOCOLS[ICMP]
         candidates = places.get(about) or (not echo and places.get(_reverse(about))) or []
         before = [place for place in candidates if first_frames[place] <= quote.frame] or candidates[:1]
-        same = [place for place in before if _is_of(quote, place, table, numbers)]
         if candidates:
-            place = (same or before)[-1]
-            errors[place].append(quote._replace(proves=bool(same)))
+            place, fits = _chosen(quote, before, table, numbers)
+            errors[place].append(quote._replace(proves=quote.proves if fits is None else fits))
         else:
             missing[_likely_ends(quote, about)].append(quote)
     return dict(errors), missing
 
 
-def _is_of(quote: Quote, place: int, table: Columns, numbers: Numbers) -> bool:
-    """Tell whether a flow holds the packet that an error quotes, or the question that this packet answers."""
+def _chosen(quote: Quote, places: list[int], table: Columns, numbers: Numbers) -> tuple[int, bool | None]:
+    """Return the last of these flows that holds what an error quotes, else the last, and whether it does."""
+    told = False
+    for place in reversed(places):
+        fits = _is_of(quote, place, table, numbers)
+        if fits:
+            return place, True
+        told |= fits is not None
+    return places[-1], False if told else None
+
+
+def _is_of(quote: Quote, place: int, table: Columns, numbers: Numbers) -> bool | None:
+    """Tell whether a flow holds the packet that an error quotes, or what that packet answers; None if nothing tells."""
     if quote.protocol in (ICMP, ICMPV6):
         return bool(numbers.identifier[place] == quote.src_port)
     forth = (quote.src, quote.src_port) == (table["src_ip"][place], table["src_port"][place])
     if quote.protocol == UDP:
-        return bool(table["frames_src" if forth else "frames_dst"][place] > 0)
+        return bool(table["frames_src" if forth else "frames_dst"][place] > 0) or None
     if forth:
         return _within(quote.sequence, numbers.src[place], table["payload_src"][place])
-    return _within(quote.sequence, numbers.dst[place], table["payload_dst"][place]) or _within(
-        quote.acknowledged, numbers.src[place], table["payload_src"][place]
-    )
+    sent = _within(quote.sequence, numbers.dst[place], table["payload_dst"][place])
+    answered = _within(quote.acknowledged, numbers.src[place], table["payload_src"][place])
+    return sent if answered is None else bool(sent or answered)
 
 
-def _within(number: int | None, first: int, payload: int) -> bool:
-    """Tell whether a sequence number is one of those that so many bytes take."""
-    return number is not None and first != MISSING and (number - int(first)) % 2**32 <= payload + SYN_AND_FIN
+def _within(number: int | None, first: int, payload: int) -> bool | None:
+    """Tell whether a sequence number is one of those that so many bytes take; None if one of them is not known."""
+    if number is None or first == MISSING:
+        return None
+    return bool((number - int(first)) % 2**32 <= payload + SYN_AND_FIN)
 
 
 def _rows(table: Columns, addresses: set[str]) -> Iterator[tuple[int, Ends]]:

@@ -433,6 +433,11 @@ def test_an_icmp_error_about_a_datagram_proves_something_if_it_was_sent(read):
     assert proofs(read([error])) == [[True]]
 
 
+def test_an_icmp_error_about_what_a_source_could_not_hold_proves_something(read):
+    there, back = talk(WHO, "5PA <A")
+    assert proofs(read([back, icmp_error(ROUTER, 3, 13, quoting=there, room=40)])) == [[True]]
+
+
 def test_an_icmp_error_about_what_is_not_in_a_source_that_should_hold_it_proves_nothing(read):
     error = icmp_error(ROUTER, 3, 13, quoting=tcp(WHO))
     assert proofs(read([error])) == [[True]]
