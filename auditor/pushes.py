@@ -309,8 +309,7 @@ def content_of(said: Sequence[Said]) -> dict[Pair, PairContent]:
 
 
 def _push_step(source: int, step: Step) -> PushStep:
-    status = "succeeded" if step.good else "failed"
-    return PushStep(step.step, status, step.code, None, source, (step.frame,), ())
+    return PushStep(step.step, step.outcome.value, step.code, None, source, (step.frame,), ())
 
 
 # requests for a hardware address

@@ -121,6 +121,19 @@ def test_a_port_of_a_class_that_no_push_activates_is_no_dynamic_port_of_a_push(c
     assert row(report, "rpc-dynamic").verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("messages", "status"),
+    [
+        (activation(no_object(0)), "succeeded"),
+        (activation(no_object(0x80070005)), "failed"),
+        (activation(bytes(32), level=PRIVACY), "answered"),
+    ],
+)
+def test_the_steps_of_a_push_have_the_status_that_their_responses_show(messages, status, audited):
+    (push,) = audited(mapper=messages).pushes
+    assert [step.status for step in push.steps if step.step == "activate a COM class"] == [status]
+
+
 def test_the_class_that_was_activated_is_named(audited):
     text = row(audited(mapper=old_activation(MMC)), "rpc-endpoint-mapper").explanation
     assert text.endswith("Went well there: open the RPC interface IActivation, activate MMC.")
