@@ -195,6 +195,20 @@ def test_only_the_files_and_pipes_of_a_push_end_it(name, fatal):
     assert told == [f"2 open {name}: STATUS_ACCESS_DENIED{fatal}"]
 
 
+def test_a_name_that_only_the_response_shows_is_that_of_the_file():
+    answer = smb_says(2, OPEN, 4, FINE)
+    answer.fields["smb2.filename"] = ["svcctl"]
+    assert steps(smb_asks(1, OPEN, 4, ADMIN), answer) == ["2 open svcctl"]
+
+
+def test_a_file_whose_name_was_not_seen_is_not_copied():
+    words = f"{ADMIN} smb2.create.disposition=5"
+    opened = smb_says(2, OPEN, 4, FINE)
+    opened.fields["smb2.fid"] = ["aaaa"]
+    closes = smb_asks(3, CLOSE, 9, f"{ADMIN} smb2.fid=aaaa")
+    assert steps(smb_asks(1, OPEN, 4, words), opened, closes, smb_says(4, CLOSE, 9, FINE)) == ["2 open a file"]
+
+
 def test_a_file_whose_name_was_not_seen_ends_nothing():
     assert steps(smb_says(2, OPEN, 4, DENIED)) == ["2 open a file: STATUS_ACCESS_DENIED"]
 

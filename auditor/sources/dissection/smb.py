@@ -28,20 +28,22 @@ def smb_steps(packets: list[Told]) -> Iterator[Step]:
     files: dict[tuple[object, ...], _Asked] = {}  # by connection and the number that the server gave the open file
     logons = _Logons()
     for packet in packets:
-        ends = connection_of(packet)
+        connection = connection_of(packet)
         for command, response, status, message in _messages(packet):
             if not response:
-                of_file = files.pop((ends, last_of(packet, FILE_IDS)), None) if command == CLOSE else None
-                asked[ends, command, message] = of_file or _asked(packet, command)
-                logons.request(packet, ends)
+                of_file = files.pop((connection, last_of(packet, FILE_IDS)), None) if command == CLOSE else None
+                asked[connection, command, message] = of_file or _asked(packet, command)
+                logons.request(packet, connection)
                 continue
-            about = asked.get((ends, command, message)) or _asked(packet, WRITE)
+            about = asked.get((connection, command, message)) or _asked(packet, WRITE)
+            if command == CREATE and not about.name:  # tshark 4.6 shows it in the response only
+                about = about._replace(name=last_of(packet, NAMES))
             if command == CREATE and about.written and about.name and about.of_push:
-                files[ends, last_of(packet, FILE_IDS)] = about
+                files[connection, last_of(packet, FILE_IDS)] = about
             if command == WRITE and _failed(status):  # what is closed then is no copy
-                files = {key: one for key, one in files.items() if key[0] != ends}
+                files = {key: one for key, one in files.items() if key[0] != connection}
             if command == SESSION_SETUP:
-                yield from logons.response(packet, ends, status)
+                yield from logons.response(packet, connection, status)
             else:
                 yield from _step(packet, command, status, about)
 
@@ -69,21 +71,21 @@ class _Logons:
     def __init__(self) -> None:
         self._refused: set[Connection] = set()  # connections on which a Kerberos error is the last word so far
 
-    def request(self, packet: Told, ends: Connection) -> None:
+    def request(self, packet: Told, connection: Connection) -> None:
         """Note that NTLM is tried after Kerberos: what comes then is the result of NTLM."""
         if USER in packet.fields:
-            self._refused.discard(ends)
+            self._refused.discard(connection)
 
-    def response(self, packet: Told, ends: Connection, status: str) -> Iterator[Step]:
+    def response(self, packet: Told, connection: Connection, status: str) -> Iterator[Step]:
         """Yield the step of a response; a logon failure that only repeats a Kerberos error is no step of its own."""
         if code := logon_error(packet):
-            self._refused.add(ends)
+            self._refused.add(connection)
             yield Step(answered_side(packet), KERBEROS, LOG_ON, packet.frame, code, logon_failure(code))
             return
-        if ends in self._refused and status == LOGON_FAILURE:
+        if connection in self._refused and status == LOGON_FAILURE:
             return
         if status and not _failed(status):
-            self._refused.discard(ends)
+            self._refused.discard(connection)
         yield from _step(packet, SESSION_SETUP, status, NOTHING_ASKED)
 
 
