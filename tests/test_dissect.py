@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import struct
 import subprocess
@@ -413,10 +412,12 @@ def test_a_tshark_that_ends_well_before_the_end_is_told_of(tshark, false):
     assert "gave not all of what it was to read back" in dissection.obstacle
 
 
-def test_that_not_all_of_many_packets_were_read_is_told_of(tshark, monkeypatch):
+@pytest.mark.parametrize(("few", "without"), [(5, ""), (9, ", and none of 1 flow")])
+def test_that_not_all_of_many_packets_were_read_is_told_of(few, without, tshark, monkeypatch):
     monkeypatch.setattr(selection, "MOST_IN_ALL", 20)
-    obstacle = listen(tshark).obstacle
-    assert re.match(r"of each flow, only the first \d and the last \d packets were read: audit fewer", obstacle)
+    monkeypatch.setattr(selection, "FEWEST_PACKETS", few)
+    text = "only the first {} and the last 0 packets of each flow were read{}: audit fewer clients at once"
+    assert listen(tshark).obstacle == text.format(few, without)
 
 
 def test_that_nothing_came_back_is_a_limitation_of_the_report(false):

@@ -181,11 +181,20 @@ def test_connections_of_the_same_ends_have_a_beginning_and_an_end_each(chosen, m
 
 def test_of_many_flows_each_has_its_beginning(chosen, monkeypatch):
     monkeypatch.setattr(selection, "MOST_IN_ALL", 4)
+    monkeypatch.setattr(selection, "FEWEST_PACKETS", 2)
     assert chosen([*talk(SMB, "S <SA A"), *talk(WEB, "S <SA A")], FLOWS[SMB], FLOWS[WEB]) == [1, 2, 4, 5]
+
+
+def test_of_too_many_flows_the_last_ones_are_left_out(chosen, monkeypatch):
+    """Each beginning is long enough for a logon, or it tells nothing."""
+    monkeypatch.setattr(selection, "MOST_IN_ALL", 5)
+    later = FLOWS[WEB]._replace(first_frame=4)
+    assert chosen([*talk(SMB, "S <SA A"), *talk(WEB, "S <SA A")], later, FLOWS[SMB]) == [1, 2, 3]
 
 
 def test_of_too_many_bytes_together_each_flow_has_its_beginning(chosen, monkeypatch):
     monkeypatch.setattr(selection, "MOST_BYTES_IN_ALL", 4000)
+    monkeypatch.setattr(selection, "FEWEST_BYTES", 500)
     packets = [*talk(SMB, "S <SA A" + 9 * " 1400A"), *talk(WEB, "S <SA A" + 9 * " 1400A")]
     frames = chosen(packets, FLOWS[SMB], FLOWS[WEB])
     assert {1, 2, 3, 4, 13, 14, 15, 16} <= set(frames)
@@ -193,15 +202,17 @@ def test_of_too_many_bytes_together_each_flow_has_its_beginning(chosen, monkeypa
 
 
 WORD = st.sampled_from(["A", "9PA", "<9PA", "1400A", "<1400PA", "1400PA", "<A"])
+LARGEST = 14 + 40 + 1400  # bytes of a packet here
 CLIENTS = [f"10.0.0.{number}:50000 > 10.0.1.1:445" for number in range(1, 7)]
 
 
 @given(
     words=st.lists(st.tuples(st.integers(0, 5), WORD), min_size=1, max_size=60),
     limits=st.tuples(*(st.integers(1, most) for most in (12, 9000, 5, 5, 6000, 60, 60_000))),
+    fewest=st.integers(1, 9),
     window=st.sampled_from([200, 2000, 100_000]),
 )
-def test_whatever_the_flows_are_each_is_begun_and_none_is_cut_in_silence(words, limits, window, write):
+def test_whatever_the_flows_are_each_is_begun_and_none_is_cut_in_silence(words, limits, fewest, window, write):
     names = ("PACKETS", "BYTES", "AFTER", "LAST", "LAST_BYTES", "IN_ALL", "BYTES_IN_ALL")
     spoken = dict.fromkeys(CLIENTS, "S")
     for number, word in words:
@@ -213,17 +224,20 @@ def test_whatever_the_flows_are_each_is_begun_and_none_is_cut_in_silence(words, 
     with pytest.MonkeyPatch.context() as patch:
         for name, number in zip(names, limits, strict=True):
             patch.setattr(selection, f"MOST_{name}", number)
+        patch.setattr(selection, "FEWEST_PACKETS", fewest)
+        patch.setattr(selection, "CHUNK", 7)
         found = select(path, flows, known_tunnels())
         patch.setattr(capture, "WINDOW", window)
         again = select(path, flows, known_tunnels())
     path.unlink()
     assert (again.frames.tolist(), again[1:]) == (found.frames.tolist(), found[1:])
     assert len(found.frames) <= limits[5]
-    taken = {number: sum(order[frame - 1] == number for frame in found.frames.tolist()) for number in range(6)}
-    left = {one.flow.first_frame - 1: one.packets for one in found.left_out}
-    if limits[5] >= 6:
-        assert set(range(1, 7)) <= set(found.frames.tolist())
-        assert {number: taken[number] + left.get(number, 0) for number in range(6)} == Counter(order)
+    read = 6 - (found.shortened.flows if found.shortened else 0)
+    assert read == 6 or limits[5] < 6 * fewest or limits[6] < 6 * fewest * LARGEST
+    assert set(range(1, read + 1)) == set(found.frames.tolist()) & set(range(1, 7))
+    taken = Counter(order[frame - 1] for frame in found.frames.tolist())
+    left = Counter({one.flow.first_frame - 1: one.packets for one in found.left_out})
+    assert taken + left == Counter(number for number in order if number < read)
 
 
 @pytest.mark.parametrize("window", [1000, 100_000])

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from auditor.sources.extract import Record, frames_of, write_pcapng
-from auditor.sources.selection import LeftOut, Wanted, select
+from auditor.sources.selection import LeftOut, Shortened, Wanted, select
 from auditor.sources.tunnels import Tunnels
 
 SECONDS = 60.0
@@ -128,13 +128,13 @@ def dissect(
     return Dissection(told, obstacle or _shortened(selection.shortened), selection.left_out)
 
 
-def _shortened(limits: tuple[int, int] | None) -> str:
-    if limits is None:
+def _shortened(shortened: Shortened | None) -> str:
+    if shortened is None:
         return ""
-    first, last = limits
-    return (
-        f"of each flow, only the first {first:,} and the last {last:,} packets were read: audit fewer clients at once"
-    )
+    text = f"only the first {shortened.first:,} and the last {shortened.last:,} packets of each flow were read"
+    flows = "1 flow" if shortened.flows == 1 else f"{shortened.flows:,} flows"
+    without = f", and none of {flows}" if shortened.flows else ""
+    return f"{text}{without}: audit fewer clients at once"
 
 
 def _any_request(told: Iterable[Told], left_out: Collection[LeftOut]) -> bool:

@@ -16,7 +16,7 @@ from auditor.sources.addresses import U64, Addresses
 from auditor.sources.fragments import HEAD, Fragments
 from auditor.sources.links import Layer, Network
 from auditor.sources.tally import Tally
-from auditor.sources.tunnels import UDP_HEADER, Tunnels
+from auditor.sources.tunnels import REGISTERED, UDP_HEADER, Tunnels
 from auditor.sources.words import Words
 
 ICMP, IP_IN_IP, TCP, UDP, IPV6_IN_IP, ROUTING, FRAGMENT, GRE, ESP, AH, ICMPV6 = 1, 4, 6, 17, 41, 43, 44, 47, 50, 51, 58
@@ -258,11 +258,16 @@ class IpReader:
         return layer, network
 
     def _in_udp(self, found: Ip, words: Words) -> list[tuple[_Kind, Layer]]:
-        """Return where the tunnels that are read begin in UDP packets at their ports."""
+        """Return where the tunnels that are read begin in UDP packets at their ports.
+
+        A system port at the other end decides, as in Wireshark: a name server answers to any port.
+        """
         udp = found.layer.keep((found.protocol == UDP) & (found.layer.at + UDP_HEADER <= found.layer.end))
-        if not udp.row.size:
-            return []
         ports = words.u32(udp.at)
+        served = ((ports >> 16) < REGISTERED) | ((ports & 0xFFFF) < REGISTERED)
+        udp, ports = udp.keep(~served), ports[~served]
+        if not ports.size:
+            return []
         source, destination = ports >> 16, ports & 0xFFFF
         tunnels = []
         for name, kind in UDP_KINDS.items():

@@ -243,6 +243,7 @@ def _ppp_or_hdlc(layer: Layer, words: Words) -> tuple[Layer, Network]:
 
 
 def _cisco_hdlc(layer: Layer, words: Words) -> tuple[Layer, Network]:
+    """Cisco HDLC: an address, a control byte that is zero, and an EtherType."""
     layer = _room(layer, 4)
     return _bridged(layer.forward(4), _ether_type(words.u16(layer.at + 2)), words)
 
@@ -366,6 +367,7 @@ def gtp(layer: Layer, words: Words) -> tuple[Layer, Network]:
     deep = following[layer.at < layer.end] != 0
     version = _by_version(words.u8(inside.at))
     network = np.where(version == NOTHING, UNKNOWN_TYPE, version)
+    # What still is one of STEPS at the end counts as too deep.
     return inside, np.where(deep, LLC, network).astype(np.uint16)
 
 

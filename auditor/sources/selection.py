@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from itertools import pairwise
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,20 +19,34 @@ MOST_BYTES = 2 * 1024 * 1024
 MOST_AFTER = 1_000  # further packets of a flow: only short ones, which begin and end what is said between large data
 MOST_LAST = 500  # packets at the end of a flow
 MOST_LAST_BYTES = 512 * 1024
-MOST_IN_ALL = 60_000  # packets of all flows
+FEWEST_PACKETS = 32  # at the beginning of a flow, however many there are: enough for a logon
+FEWEST_BYTES = 48 * 1024
+MOST_IN_ALL = 60_000  # packets of all flows: tshark and pyshark take about a minute
 MOST_BYTES_IN_ALL = 256 * 1024 * 1024  # tshark needs about as much memory
+SHRINK, LEVELS = 0.75, 28  # how the limits of each flow shrink, and how often, until all flows fit
 SHORT = 1_200  # bytes of payload
+CHUNK = 65_536  # packets after which it is looked whether all fit
 FIN, RST, PSH = 0x01, 0x04, 0x08
-SHRINK, LEVELS = (
-    0.75,
-    28,
-)  # the limits of each flow shrink until all flows fit; at the last level its first packet stays
 
-PACKET = np.dtype([("frame", "i8"), ("size", "i8"), ("role", "u1")])
-BACK, DATA, BEGINS, SHORT_ONE = 1, 2, 4, 8  # bits of a role: direction, has payload, begins a message, is short
-NOTHING = np.empty(0, PACKET)
-UNWANTED = -1  # instead of the number of a flow
+PACKET = np.dtype(
+    [
+        ("frame", "i8"),
+        ("flow", "i8"),  # place of its flow among those that are wanted
+        ("size", "i8"),  # bytes
+        ("place", "i8"),  # packets before it in its flow
+        ("before", "i8"),  # bytes before it
+        ("messages", "i8"),  # short messages before it
+        ("back", "?"),  # its direction
+        ("data", "?"),  # has payload
+        ("pushed", "?"),  # ends a message
+        ("short", "?"),  # is short, or ends the connection
+        ("begins", "?"),  # begins a message
+    ]
+)
+UNWANTED = -1  # instead of the place of a flow
 
+I64 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 Rows = NDArray[np.void]
 End = tuple[str, int]
 Key = frozenset[object]
@@ -58,20 +71,27 @@ class LeftOut(NamedTuple):
     bytes: int
 
 
-class Selection(NamedTuple):
-    """Frame numbers of the selected packets in file order, and what was left out of long flows.
+class Shortened(NamedTuple):
+    """What was done because the flows were too many.
 
-    shortened: the packets taken at the beginning and at the end of a flow, if the flows were too many for the usual
-    numbers, else None.
+    first, last: packets selected at the beginning and at the end of each flow; flows: how many flows have none.
     """
 
-    frames: NDArray[np.int64]
+    first: int
+    last: int
+    flows: int
+
+
+class Selection(NamedTuple):
+    """Frame numbers of the selected packets in file order, and what was not selected."""
+
+    frames: I64
     left_out: tuple[LeftOut, ...]
-    shortened: tuple[int, int] | None
+    shortened: Shortened | None
 
 
 class _Limits(NamedTuple):
-    """The most that is taken of one flow."""
+    """The most that is selected of one flow."""
 
     packets: int
     bytes: int
@@ -83,7 +103,8 @@ class _Limits(NamedTuple):
     def at(cls, level: int) -> _Limits:
         most = (MOST_PACKETS, MOST_BYTES, MOST_AFTER, MOST_LAST, MOST_LAST_BYTES)
         packets, size, *others = (int(number * SHRINK**level) for number in most)
-        return cls(max(packets, 1), max(size, 1), *others)
+        packets, size = max(packets, min(FEWEST_PACKETS, MOST_PACKETS)), max(size, min(FEWEST_BYTES, MOST_BYTES))
+        return cls(packets, size, *others)
 
 
 def select(path: Path, flows: Collection[Wanted], tunnels: Tunnels) -> Selection:
@@ -91,217 +112,211 @@ def select(path: Path, flows: Collection[Wanted], tunnels: Tunnels) -> Selection
 
     Of each flow: its beginning, then short messages, then its end, bounded in packets and bytes. A push starts a
     service on the connection on which it copied some megabytes before; a logon may fail after hours. If all flows
-    together are too much, the limits shrink for each of them alike, so that no flow is without its beginning. What
-    results does not depend on the batches in which the file is read.
+    together are too much, the limits shrink for each of them alike, the ends before the beginnings. If even that is
+    too much, the flows that began last are left out. What results does not depend on how the file is read.
+
+    Args:
+        path: the capture.
+        flows: the flows, in any order.
+        tunnels: numbers of the encapsulations to look into.
+
+    Returns:
+        The packets, and what was left out.
     """
-    takings = _Takings(sorted(flows, key=lambda flow: flow.first_frame))
-    reader = PacketReader(tunnels)
+    ordered = sorted(flows, key=lambda flow: flow.first_frame)
+    finder, pool, reader = _Finder(ordered), _Pool(len(ordered)), PacketReader(tunnels)
     for records in CaptureReader(path):
-        if int(records.frame[-1]) >= takings.first_frame:
-            takings.add(reader.read(records, quotes=False), reader.addresses)
-    return takings.selection()
+        if ordered and int(records.frame[-1]) >= ordered[0].first_frame:
+            pool.add(finder.rows(reader.read(records, quotes=False), reader.addresses))
+    return pool.selection(ordered)
 
 
-class _Taken:
-    """What is taken of one flow: its beginning, short messages behind it, and its end."""
+class _Pool:
+    """The packets selected so far, by flow and frame, and what all packets of each flow came to."""
 
-    __slots__ = ("_all_behind", "_ended", "after", "bytes", "first", "last", "packets")
+    def __init__(self, flows: int) -> None:
+        self._level, self._limits = 0, _Limits.at(0)
+        self._flows = flows  # those behind are left out
+        self._rows = np.empty(0, PACKET)
+        self._waiting: list[Rows] = []
+        self._packets, self._bytes, self._messages = (np.zeros(flows, np.int64) for _ in range(3))
+        self._ended = np.ones((flows, 2), np.bool_)  # of each direction: whether its last segment ended a message
 
-    def __init__(self) -> None:
-        self.packets = self.bytes = 0
-        self.first = self.after = self.last = NOTHING
-        self._all_behind = True  # whether `last` holds everything behind the beginning
-        self._ended = (True, True)  # of each direction: whether its last segment ended a message
+    def add(self, rows: Rows) -> None:
+        """Take the packets of one batch; they are looked into when they are many enough."""
+        self._waiting.append(rows)
+        while sum(map(len, self._waiting)) >= CHUNK:
+            waiting = np.concatenate(self._waiting)
+            self._waiting = [waiting[CHUNK:]]
+            self._take(waiting[:CHUNK])
 
-    def add(self, rows: Rows, pushed: NDArray[np.bool_], limits: _Limits) -> None:
-        """Take packets that follow those before. pushed: whether the flag PSH is set."""
-        self.packets += len(rows)
-        self.bytes += _bytes(rows)
-        self._ended = (self._mark(rows, pushed, 0), self._mark(rows, pushed, BACK))
-        room = max(limits.packets - len(self.first), 0)
-        count = min(room, _fitting(rows, limits.bytes - _bytes(self.first)))
-        self.first = _joined(self.first, rows[:count])
-        behind = rows[count:]
-        self.after = _joined(self.after, _messages(behind))[: limits.after]
-        self.last = _joined(self.last, behind)
-        self._cut_last(limits)
+    def selection(self, flows: list[Wanted]) -> Selection:
+        """Return what was selected, once there are no more packets."""
+        self._take(np.concatenate([np.empty(0, PACKET), *self._waiting]))
+        rows = self._rows[self._aligned()]
+        packets = self._packets - np.bincount(rows["flow"], minlength=len(flows))
+        size = self._bytes - np.bincount(rows["flow"], rows["size"], len(flows)).astype(np.int64)
+        left_out = (
+            LeftOut(flows[flow], int(packets[flow]), int(size[flow])) for flow in np.flatnonzero(packets[: self._flows])
+        )
+        missing = int(np.count_nonzero(self._packets[self._flows :]))
+        shortened = Shortened(self._limits.packets, self._limits.last, missing) if self._level else None
+        return Selection(np.unique(rows["frame"]), tuple(left_out), shortened)
 
-    def shrink(self, limits: _Limits) -> None:
-        """Give up what lower limits leave no room for, as if they had been those from the beginning."""
-        count = min(limits.packets, _fitting(self.first, limits.bytes))
-        behind = self.first[count:]
-        self.first = self.first[:count].copy()
-        self.after = _joined(_messages(behind), self.after)[: limits.after].copy()
-        if self._all_behind:
-            self.last = _joined(behind, self.last)
-        self._cut_last(limits)
+    def _take(self, rows: Rows) -> None:
+        rows = rows[np.argsort(rows["flow"], kind="stable")]
+        self._mark_beginnings(rows)
+        self._count(rows)
+        self._rows = np.concatenate([self._rows, rows])
+        self._drop()
+        while self._too_much() and self._level < LEVELS:
+            self._level += 1
+            self._limits = _Limits.at(self._level)
+            self._drop()
+        if self._too_much():
+            self._leave_flows_out()
 
-    def rows(self) -> Rows:
-        """Return the packets in the order of the file."""
-        rows = np.concatenate([self.first, self.after, self._aligned_end()])
-        return rows[np.unique(rows["frame"], return_index=True)[1]]
+    def _mark_beginnings(self, rows: Rows) -> None:
+        """Find the segments that begin a message: those behind one with PSH, which ends what was sent at once.
 
-    @property
-    def total(self) -> tuple[int, int]:
-        """How many packets and bytes are taken, those twice that are both messages and part of the end."""
-        parts = (self.first, self.after, self.last)
-        return sum(map(len, parts)), sum(map(_bytes, parts))
-
-    def _mark(self, rows: Rows, pushed: NDArray[np.bool_], direction: int) -> bool:
-        """Mark the segments of a direction that begin a message; return whether the last one ends a message.
-
-        A message begins behind a segment with PSH, which ends what was sent at once. tshark takes what it sees in the
-        middle of a message for a new one, and what follows for its rest.
+        tshark takes what it sees in the middle of a message for a new one, and what follows for its rest.
         """
-        data = np.flatnonzero((rows["role"] & (DATA | BACK)) == (DATA | direction))
-        ended = self._ended[direction // BACK]
-        if not len(data):
-            return ended
-        rows["role"][data[np.concatenate([[ended], pushed[data[:-1]]])]] |= BEGINS
-        return bool(pushed[data[-1]])
+        data = np.flatnonzero(rows["data"])
+        data = data[np.lexsort((rows["back"][data], rows["flow"][data]))]
+        flow, back, pushed = (rows[name][data] for name in ("flow", "back", "pushed"))
+        first = np.ones(len(data), np.bool_)
+        first[1:] = (flow[1:] != flow[:-1]) | (back[1:] != back[:-1])
+        ended = np.roll(pushed, 1)
+        ended[first] = self._ended[flow[first], back[first].astype(np.int64)]
+        rows["begins"][data] = ended
+        last = np.roll(first, -1)
+        self._ended[flow[last], back[last].astype(np.int64)] = pushed[last]
 
-    def _cut_last(self, limits: _Limits) -> None:
-        fits = int(np.count_nonzero(np.cumsum(self.last["size"][::-1]) <= limits.last_bytes))
-        begin = len(self.last) - min(fits, limits.last)
-        if begin:
-            self.last = self.last[begin:].copy()
-            self._all_behind = False
+    def _count(self, rows: Rows) -> None:
+        """Number the packets within their flows, and add them to what the flows come to."""
+        flow = rows["flow"]
+        for name, totals, amount in (
+            ("place", self._packets, np.ones(len(rows), np.int64)),
+            ("before", self._bytes, rows["size"]),
+            ("messages", self._messages, _is_message(rows).astype(np.int64)),
+        ):
+            rows[name] = totals[flow] + _before(flow, amount)
+            last = np.flatnonzero(np.diff(flow, append=UNWANTED))  # of each flow
+            totals[flow[last]] = rows[name][last] + amount[last]
 
-    def _aligned_end(self) -> Rows:
-        """Return the end from where each direction begins a message, unless nothing before it is missing."""
-        if self._all_behind:
-            return self.last
-        keep = np.ones(len(self.last), np.bool_)
-        for direction in (0, BACK):
-            data = (self.last["role"] & (DATA | BACK)) == (DATA | direction)
-            begins = np.flatnonzero(data & ((self.last["role"] & BEGINS) != 0))
-            if len(begins):
-                keep[: begins[0]] &= ~data[: begins[0]]
-        return self.last[keep]
+    def _drop(self) -> None:
+        """Keep what the limits leave room for."""
+        rows, limits = self._rows, self._limits
+        flow = rows["flow"]
+        first = (rows["place"] < limits.packets) & (rows["before"] < limits.bytes)
+        message = _is_message(rows)
+        at_first = np.bincount(flow[first & message], minlength=len(self._packets))
+        after = message & (rows["messages"] - at_first[flow] < limits.after)
+        last = self._packets[flow] - rows["place"] <= limits.last
+        last &= self._bytes[flow] - rows["before"] <= limits.last_bytes
+        self._rows = rows[(first | after | last) & (flow < self._flows)]
+
+    def _too_much(self) -> bool:
+        return len(self._rows) > MOST_IN_ALL or int(self._rows["size"].sum()) > MOST_BYTES_IN_ALL
+
+    def _leave_flows_out(self) -> None:
+        """Leave out the flows that began last until the others fit."""
+        packets = np.cumsum(np.bincount(self._rows["flow"], minlength=len(self._packets)))
+        size = np.cumsum(np.bincount(self._rows["flow"], self._rows["size"], len(self._packets)))
+        self._flows = int(np.count_nonzero((packets <= MOST_IN_ALL) & (size <= MOST_BYTES_IN_ALL)))
+        self._drop()
+
+    def _aligned(self) -> Bools:
+        """Tell which packets to keep so that each direction goes on with a message where something was left out."""
+        rows = self._rows[np.lexsort((self._rows["place"], self._rows["flow"]))]
+        self._rows = rows
+        keep = np.ones(len(rows), np.bool_)
+        gap = np.zeros(len(rows), np.bool_)
+        gap[1:] = (rows["flow"][1:] == rows["flow"][:-1]) & (rows["place"][1:] != rows["place"][:-1] + 1)
+        part = np.cumsum(gap | (np.diff(rows["flow"], prepend=UNWANTED) != 0))
+        behind_gap = gap[np.searchsorted(part, part)]
+        for back in (False, True):
+            data = np.flatnonzero(rows["data"] & (rows["back"] == back))
+            begun = _before(part[data], rows["begins"][data].astype(np.int64)) + rows["begins"][data] > 0
+            any_begins = np.isin(part[data], part[data][rows["begins"][data]])
+            keep[data[behind_gap[data] & any_begins & ~begun]] = False
+        return keep
 
 
-def _bytes(rows: Rows) -> int:
-    return int(rows["size"].sum())
+def _before(groups: I64, amounts: I64) -> I64:
+    """Return what the amounts before each row come to within its group; rows of a group follow each other."""
+    total = np.cumsum(amounts) - amounts
+    begins = np.searchsorted(groups, groups)
+    result: I64 = total - total[begins]
+    return result
 
 
-def _fitting(rows: Rows, room: int) -> int:
-    """Return how many of the first packets begin within these bytes."""
-    return int(np.count_nonzero(np.cumsum(rows["size"]) - rows["size"] < room))
+def _is_message(rows: Rows) -> Bools:
+    """Tell which packets are short ones that begin a message, or end the connection."""
+    message: Bools = rows["short"] & (rows["begins"] | ~rows["data"])
+    return message
 
 
-def _joined(first: Rows, second: Rows) -> Rows:
-    return np.concatenate([first, second]) if len(second) else first
-
-
-def _messages(rows: Rows) -> Rows:
-    """Return the short packets that begin a message, or end the connection."""
-    short, middle = (rows["role"] & SHORT_ONE) != 0, (rows["role"] & (DATA | BEGINS)) == DATA
-    messages: Rows = rows[short & ~middle]
-    return messages
-
-
-class _Takings:
-    """What is taken of all wanted flows."""
+class _Finder:
+    """Finds the packets of wanted flows in batches of headers."""
 
     def __init__(self, flows: list[Wanted]) -> None:
-        self.first_frame = flows[0].first_frame if flows else 0
-        self._flows = flows
-        self._taken: dict[int, _Taken] = {}
-        self._level, self._limits = 0, _Limits.at(0)
-        self._packets = self._bytes = 0
-        self._numbers: dict[Key, list[int]] = {}
-        for number, flow in enumerate(flows):
+        self._first_frames = [flow.first_frame for flow in flows]
+        self._places: dict[Key, list[int]] = {}
+        for place, flow in enumerate(flows):
             key = _key(flow.protocol, (flow.src, flow.src_port), (flow.dst, flow.dst_port))
-            self._numbers.setdefault(key, []).append(number)
+            self._places.setdefault(key, []).append(place)
         self._hosts = {address for flow in flows for address in (flow.src, flow.dst)}
 
-    def add(self, headers: Headers, addresses: Addresses) -> None:
-        """Take what is wanted of one batch."""
-        for protocol, packets in (("tcp", headers.tcp), ("udp", headers.udp)):
-            for number, rows, pushed in self._wanted(protocol, packets, addresses):
-                taken = self._taken.setdefault(number, _Taken())
-                before = taken.total
-                taken.add(rows, pushed, self._limits)
-                self._packets += taken.total[0] - before[0]
-                self._bytes += taken.total[1] - before[1]
-        while self._level < LEVELS and (self._packets > MOST_IN_ALL or self._bytes > MOST_BYTES_IN_ALL):
-            self._shrink()
+    def rows(self, headers: Headers, addresses: Addresses) -> Rows:
+        """Return the wanted packets of one batch in file order."""
+        parts = [self._of(protocol, getattr(headers, protocol), addresses) for protocol in ("tcp", "udp")]
+        rows = np.concatenate(parts)
+        return rows[np.argsort(rows["frame"], kind="stable")]
 
-    def selection(self) -> Selection:
-        """Return what was taken, and what was not."""
-        frames, left_out = [np.empty(0, np.int64)], []
-        for number, taken in sorted(self._taken.items()):
-            rows = taken.rows()
-            frames.append(rows["frame"])
-            if taken.packets > len(rows):
-                missing = LeftOut(self._flows[number], taken.packets - len(rows), taken.bytes - _bytes(rows))
-                left_out.append(missing)
-        shortened = (self._limits.packets, self._limits.last) if self._level else None
-        return Selection(np.unique(np.concatenate(frames))[:MOST_IN_ALL], tuple(left_out), shortened)
+    def _of(self, protocol: str, packets: Packets, addresses: Addresses) -> Rows:
+        packets = packets.select(np.isin(packets.pair, self._pairs(packets, addresses)))
+        flow, back = self._flows_of(protocol, packets, addresses)
+        wanted = flow != UNWANTED
+        packets = packets.select(wanted)
+        rows = np.zeros(len(packets.frame), PACKET)
+        rows["frame"], rows["flow"], rows["back"] = packets.frame, flow[wanted], back[wanted]
+        rows["size"], rows["data"] = packets.size, packets.payload > 0
+        rows["pushed"] = ((packets.flags & PSH) != 0) | (protocol == "udp")
+        short = (packets.payload > 0) & (packets.payload <= SHORT)
+        rows["short"] = short | ((packets.flags & (FIN | RST)) != 0)
+        return rows
 
-    def _shrink(self) -> None:
-        self._level += 1
-        self._limits = _Limits.at(self._level)
-        self._packets = self._bytes = 0
-        for taken in self._taken.values():
-            taken.shrink(self._limits)
-            packets, size = taken.total
-            self._packets += packets
-            self._bytes += size
-
-    def _wanted(
-        self, protocol: str, packets: Packets, addresses: Addresses
-    ) -> Iterator[tuple[int, Rows, NDArray[np.bool_]]]:
-        """Yield the wanted flows of this batch by number, the packets of each, and which of them end a message."""
-        near = np.flatnonzero(np.isin(packets.pair, self._pairs(packets, addresses)))
-        if not len(near):
-            return
-        numbers, back = self._numbered(protocol, packets.select(near), addresses)
-        order = np.argsort(numbers, kind="stable")
-        order = order[np.count_nonzero(numbers == UNWANTED) :]
-        near, numbers = near[order], numbers[order]
-        flags, payload = packets.flags[near], packets.payload[near]
-        short = ((payload > 0) & (payload <= SHORT)) | ((flags & (FIN | RST)) != 0)
-        rows = np.empty(len(near), PACKET)
-        rows["frame"], rows["size"] = packets.frame[near], packets.size[near]
-        rows["role"] = back[order] * BACK + (payload > 0) * DATA + short * SHORT_ONE
-        pushed = ((flags & PSH) != 0) | (protocol == "udp")
-        bounds = [*np.flatnonzero(np.diff(numbers, prepend=UNWANTED)).tolist(), len(numbers)]
-        for begin, end in pairwise(bounds):
-            yield int(numbers[begin]), rows[begin:end], pushed[begin:end]
-
-    def _numbered(
-        self, protocol: str, packets: Packets, addresses: Addresses
-    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Return the number of each packet's flow, UNWANTED if it is of none, and whether it goes back."""
+    def _flows_of(self, protocol: str, packets: Packets, addresses: Addresses) -> tuple[I64, Bools]:
+        """Return the place of each packet's flow, UNWANTED if it is of none, and whether it goes back."""
+        flow, back = np.full(len(packets.frame), UNWANTED, np.int64), np.zeros(len(packets.frame), np.bool_)
         family = packets.version.astype(np.uint64) << np.uint64(32)
         which, first = numbered(packets.pair, family | packets.ports)
         order = np.argsort(which, kind="stable")
-        begins = np.searchsorted(which[order], np.arange(len(first) + 1))
-        numbers, back = np.full(len(which), UNWANTED, np.int64), np.zeros(len(which), np.bool_)
+        bounds = np.searchsorted(which[order], np.arange(len(first) + 1))
         for index, at in enumerate(first.tolist()):
-            pair, ports, version = int(packets.pair[at]), int(packets.ports[at]), int(packets.version[at])
-            source = (addresses.text(pair >> 32, version), ports >> 16)
-            destination = (addresses.text(pair & 0xFFFFFFFF, version), ports & 0xFFFF)
-            if flows := self._numbers.get(_key(protocol, source, destination)):
-                here = order[begins[index] : begins[index + 1]]
-                frames = [self._flows[number].first_frame for number in flows]
-                numbers[here] = np.array([UNWANTED, *flows])[np.searchsorted(frames, packets.frame[here], side="right")]
+            source, destination = _ends(packets, at, addresses)
+            places = self._places.get(_key(protocol, source, destination))
+            if places:
+                here = order[bounds[index] : bounds[index + 1]]
+                begins = [self._first_frames[place] for place in places]
+                flow[here] = np.array([UNWANTED, *places])[np.searchsorted(begins, packets.frame[here], side="right")]
                 back[here] = source > destination
-        return numbers, back
+        return flow, back
 
     def _pairs(self, packets: Packets, addresses: Addresses) -> NDArray[np.uint64]:
         """Return the pairs of address numbers in this batch of which both are hosts of a wanted flow."""
         _, first = numbered(packets.pair, packets.version.astype(np.uint64))
-        pairs = zip(packets.pair[first].tolist(), packets.version[first].tolist(), strict=True)
-        known = [
-            pair
-            for pair, version in pairs
-            if addresses.text(pair >> 32, version) in self._hosts
-            and addresses.text(pair & 0xFFFFFFFF, version) in self._hosts
-        ]
-        return np.array(known, np.uint64)
+        ends = (_ends(packets, at, addresses) for at in first.tolist())
+        known = [source[0] in self._hosts and destination[0] in self._hosts for source, destination in ends]
+        return packets.pair[first[np.array(known, np.bool_)]]
 
 
-def _key(protocol: str, first: End, second: End) -> Key:
-    return frozenset((protocol, first, second))
+def _ends(packets: Packets, at: int, addresses: Addresses) -> tuple[End, End]:
+    pair, ports, version = int(packets.pair[at]), int(packets.ports[at]), int(packets.version[at])
+    source, destination = addresses.text(pair >> 32, version), addresses.text(pair & 0xFFFFFFFF, version)
+    return (source, ports >> 16), (destination, ports & 0xFFFF)
+
+
+def _key(protocol: str, source: End, destination: End) -> Key:
+    return frozenset((protocol, source, destination))

@@ -50,7 +50,7 @@ class Tunnels:
     def count_unread(self, ports: NDArray[np.uint32], at: I64, end: I64, words: Words, tally: Tally) -> None:
         """Count the UDP packets at ports of unread tunnels, whichever end has the port.
 
-        As in Wireshark, the lower port decides: a name server's answer to port 1701 is no L2TP.
+        A system port at the other end decides, as in Wireshark: a name server answers to any port.
 
         Args:
             ports: source and destination port of each packet, 16 bits each.
@@ -63,7 +63,9 @@ class Tunnels:
         kinds = self._kinds[destination]
         other = np.where(kinds != 0, source, destination)
         kinds = np.where(kinds != 0, kinds, self._kinds[source])
-        kinds[(other < REGISTERED) & (self._kinds[other] == 0)] = 0
+        kinds[other < REGISTERED] = 0
+        if not kinds.any():
+            return
         for kind, name in enumerate(self.unread, 1):
             which = np.flatnonzero(kinds == kind)
             if name in self.first_words and len(which):
