@@ -5,7 +5,8 @@ A missing entry means something only if the log would hold it:
 - The log is that computer's own, and has entries within a minute before and after the attempt: the computer was on, and
   had the address. (Of ten real logs that hold dropped and allowed packets, nine do at 99 % of all times.)
 - It holds both dropped and allowed packets of that hour, so both are logged, and reports no entries that were lost.
-- No packet to the port is in it at that time, whatever its source: address translation changes that.
+- No packet from the originator to the port is in it at that time. Address translation may change the source: unless
+  the log has packets of the originator's own address within the hour, a packet to the port from any source counts.
 - The clocks can be compared.
 
 Windows Firewall does not log packets to a port on which no service listens. An entry about the port rules that out.
@@ -136,8 +137,11 @@ class _OwnLog:
         return bool(self._complete and before and after and own and both)
 
     def holds(self, attempt: Attempt, begin: int, end: int) -> bool:
-        """Tell whether a packet to the attempt's port is in the log, from anybody, in a span of time."""
-        start, last = (self._columns[name][self._to_port(attempt)] for name in ("start", "end"))
+        """Tell whether a packet that may be of the attempt is in the log in a span of time."""
+        originator = self._received & (self._columns["src_ip"] == attempt.src)
+        translated = not _within(self._start[originator], begin - AROUND_NS, end + AROUND_NS).any()
+        which = self._to_port(attempt) & (translated | originator)
+        start, last = (self._columns[name][which] for name in ("start", "end"))
         return bool(((start <= end) & (last >= begin)).any())
 
     def shows_port(self, attempt: Attempt) -> bool:

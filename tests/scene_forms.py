@@ -3,6 +3,9 @@
 The lab has captures of every scene, and a firewall log of two. What the firewall of a computer writes about the
 others follows from the flows of the capture and from the truth of the scene: what arrived and was let in is allowed,
 what the client's own firewall dropped is dropped, and what never arrived is not in its log.
+
+Where the logs of both ends are at hand, each goes on all the time, as real ones do: what is missing from one says
+something only then.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from typing import Any
 from capture_file import CaptureFile, sender, taken_apart
 from firewall_records import ALLOW, DROP, RECEIVE, SEND, Record, events, pfirewall, records_of
 from noise import Contact, Hosts, packets_of
+from numpy import arange
 from packets import At
 from test_scenes import FOLDER, SCENES, Scene
 
@@ -28,6 +32,8 @@ ENDS_EARLY = "ended-after-first-syn"  # the scene whose truth is that the captur
 GOES_ON = 0.2  # seconds that the capture of that scene may take longer
 WAITS = (0, 1, 3)  # seconds after which the computers of the lab send a SYN again
 SITE_SERVER, CLIENT, MANAGEMENT_POINT = "site-server", "client", "management-point"
+OTHERS, OTHERS_V6 = ("10.20.8.53", "10.20.8.9"), ("2001:db8:8::53", "2001:db8:8::9")  # a name server, a neighbor
+APART = 20.0  # seconds
 LAB_ZONE = "+05:30"  # of the clients that wrote a log
 
 Added = Callable[[float], Sequence[Contact]]  # contacts at times since a source begins, by its length in seconds
@@ -112,10 +118,21 @@ def _written(
     begin = min(record.time for records in own.values() for record in records)
     length = max(record.time for records in own.values() for record in records) - begin
     contacts = added(length)
-    return [
-        write([*records, *records_of(contacts, scene.known["roles"][role], begin)], f"{role}.contoso.example")
-        for role, records in own.items()
-    ]
+    written = []
+    for role, records in own.items():
+        computer = scene.known["roles"][role]
+        others = _others(computer, begin, begin + length) if len(roles) > 1 else ()
+        every = [*records, *records_of(contacts, computer, begin), *others]
+        written.append(write(every, f"{role}.contoso.example"))
+    return written
+
+
+def _others(computer: str, begin: float, end: float) -> Iterator[Record]:
+    """Yield what goes on at a computer all the time: it asks a name server, and drops what a neighbor asks it."""
+    server, neighbor = OTHERS_V6 if ":" in computer else OTHERS
+    for number, time in enumerate(arange(begin - 60, end + 60, APART)):
+        yield Record(time, ALLOW, SEND, "udp", computer, 50_000 + number, server, 53)
+        yield Record(time + APART / 2, DROP, RECEIVE, "udp", neighbor, 50_000 + number, computer, 5355)
 
 
 @cache

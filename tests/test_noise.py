@@ -90,8 +90,9 @@ def audit(tmp_path_factory: pytest.TempPathFactory) -> Audit:
 
 def report_of(paths: list[Path], scene: Scene, known: dict[str, Any]) -> auditor.Report | None:
     """Return the report, None if the sources hold nothing to audit."""
+    zone = {"tz": "UTC"} if len(paths) > 1 else {}  # without it the clocks of two logs may not be comparable
     try:
-        return auditor.audit(*paths, ruleset=ruleset(scene.truth["ruleset"]), dissect=False, **known)
+        return auditor.audit(*paths, ruleset=ruleset(scene.truth["ruleset"]), dissect=False, **known, **zone)
     except AuditorError:
         return None
 

@@ -76,9 +76,9 @@ def test_proof_remedy_and_other_ways_are_told():
 
 
 def test_a_filter_can_be_copied_in_one_piece():
-    assert "Wireshark filter: `tcp.stream eq 1 || frame.number in {55}`" in render_markdown(
-        of_scene("rpc-135-prohibited")
-    )
+    connection = "ip.addr == 10.20.1.5 && ip.addr == 10.20.2.20 && tcp.port == 58294 && tcp.port == 135"
+    error = "frame.number in {55}"
+    assert f"Wireshark filter: `{connection} || {error}`" in render_markdown(of_scene("rpc-135-prohibited"))
 
 
 @each(SCENES)
