@@ -293,6 +293,12 @@ def test_columns_that_nobody_knows_are_told(read):
     assert "profile, rule" in source.warnings[0].text
 
 
+@pytest.mark.parametrize("code", [*range(9), *range(14, 32)])
+def test_a_control_character_in_a_header_is_a_part_of_the_name(code, write):
+    content = log(PUSH[0], header=HEADER.replace("size", f"si{chr(code)}ze"))
+    assert sums(read_path(write(content))) == plain(content)[:5]
+
+
 def test_rows_behind_a_header_that_lacks_columns_are_malformed(read):
     source = read(log(PUSH[0]) + log(*PUSH, header="#Fields: date time\r\n"))
     assert sums(source) == (10, 1, 5, 1, 3)

@@ -292,8 +292,8 @@ def _schema(schema: Schema, header: bytes, value: bytes) -> Schema:
     if header == TIME_FORMAT:
         return schema._replace(utc=value.strip(JUNK).upper() == b"UTC")
     line = value.strip(JUNK).partition(b"\r")[0]  # a program that ends lines so may have written rows behind it
-    names = line.decode("ascii", "backslashreplace").lower().split()
-    return schema._replace(names=tuple(names))
+    names = line.lower().split()  # as bytes: text is divided at control characters too
+    return schema._replace(names=tuple(name.decode("ascii", "backslashreplace") for name in names))
 
 
 # what is a log
