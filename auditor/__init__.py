@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from auditor.fleet.batch import Audited, batch, host_report, merge
     from auditor.fleet.document import FleetReport
     from auditor.fleet.saved import load_fleet
-    from auditor.fleet.summary import Summary, summarise
+    from auditor.fleet.summary import Summary, summarize
     from auditor.redaction import redact
     from auditor.report import Report
     from auditor.ruleset import load_ruleset
@@ -54,7 +54,7 @@ _HOMES = {
     "compare": "auditor.comparison",
     "Comparison": "auditor.comparison",
     **dict.fromkeys(("batch", "merge", "host_report", "Audited"), "auditor.fleet.batch"),
-    **dict.fromkeys(("summarise", "Summary"), "auditor.fleet.summary"),
+    **dict.fromkeys(("summarize", "Summary"), "auditor.fleet.summary"),
     "FleetReport": "auditor.fleet.document",
     "load_fleet": "auditor.fleet.saved",
     **dict.fromkeys(
@@ -96,7 +96,7 @@ __all__ = [
     "merge",
     "read",
     "redact",
-    "summarise",
+    "summarize",
 ]
 
 

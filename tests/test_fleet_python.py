@@ -94,7 +94,7 @@ def test_of_a_computer_without_a_source_it_is_told_why_there_is_no_report(audite
 
 
 def test_summaries_in_any_order_are_one():
-    some = [auditor.summarise(path, roles=ROLES) for path in sorted(LOGS.glob("BERLIN/*/*.log"))]
+    some = [auditor.summarize(path, roles=ROLES) for path in sorted(LOGS.glob("BERLIN/*/*.log"))]
     assert auditor.Summary().merge(*some) == auditor.Summary().merge(*reversed(some))
 
 

@@ -201,7 +201,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(fleet, workers):
     words = [sys.executable, "-c", KILLED.format(path=sys.path, workers=workers)]
     assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
     assert not Path("other", "fleet.json").exists()
-    done = _summarised("other")
+    done = _summarized("other")
     assert 15 <= len(done) < len(every_log())
 
     watch = Watch()
@@ -211,7 +211,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(fleet, workers):
     assert not list(Path("other", SUMMARIES).glob(".*")), "what was left half done is gone"
 
 
-def _summarised(out: str) -> set[str]:
+def _summarized(out: str) -> set[str]:
     """Return the files that the summaries in a folder are about, read or not."""
     found = set()
     for shard in Path(out, SUMMARIES).glob("[!.]*"):

@@ -20,7 +20,7 @@ from auditor.contacts import Contact
 from auditor.fleet import judging, shards
 from auditor.fleet.asking import Asking, methods_of
 from auditor.fleet.kept import COLUMNS
-from auditor.fleet.summary import Summary, summarise
+from auditor.fleet.summary import Summary, summarize
 from auditor.flow_table import FlowTable
 from auditor.ruleset import load_ruleset
 from auditor.site import Site
@@ -47,8 +47,8 @@ def summaries(tmp_path_factory: pytest.TempPathFactory) -> list[Summary]:
         written(folder, f"{number}.log", row("DROP" if number % 2 else "ALLOW", 445, f"10.0.1.{number}"))
         for number in range(6)
     ]
-    found = [summarise(path) for path in (*paths, folder / "missing.log")]
-    (named,) = summarise(paths[0], roles={"management-point": SERVER}).entries
+    found = [summarize(path) for path in (*paths, folder / "missing.log")]
+    (named,) = summarize(paths[0], roles={"management-point": SERVER}).entries
     (first,) = found[0].entries
     later = replace(first, modified_ns=first.modified_ns + 1)
     fewer = replace(first, source=replace(first.source, details=replace(first.source.details, flows=())))
@@ -76,7 +76,7 @@ def test_of_one_content_that_was_read_twice_the_later_file_counts(summaries):
 
 def test_a_summary_of_a_flow_of_which_only_an_error_was_captured_can_be_read(write, tmp_path):
     error = icmp_error("10.0.0.1", 3, 13, quoting=tcp("10.0.0.5:50000 > 10.0.0.20:445"))
-    summary = summarise(write(pcap([error])))
+    summary = summarize(write(pcap([error])))
     shards.write(tmp_path / "one.parquet", summary, "")
 
     (entry,) = shards.read(tmp_path / "one.parquet").entries
@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_read_is_told_of(summaries):
 
 def test_what_places_a_block_in_a_capture_is_in_its_summary(tmp_path):
     (capture,) = (source for scene in SCENES if scene.name == "service-port-dropped" for source in scene.captures)
-    whole = summarise(capture)
+    whole = summarize(capture)
     shards.write(tmp_path / "one.parquet", whole, "what was asked")
 
     assert shards.read(tmp_path / "one.parquet") == whole
@@ -115,7 +115,7 @@ def test_a_summary_of_a_capture_is_judged_like_the_capture(source):
     played = {one.role for one in whole.roles if one.role != "client"}
     roles = {role: tuple(one.address for one in whole.roles if one.role == role) for role in played}
     asking = Asking(RULES, Site(roles=roles), methods_of(RULES, ()))
-    entries = summarise(source).entries
+    entries = summarize(source).entries
     casts = judging.casts({"": _contacts(entries)}, asking.question)
     bench = judging.Bench(asking.question, asking.facts, asking.methods, casts)
 
@@ -269,7 +269,7 @@ def test_a_summary_of_any_log_is_judged_like_the_log(tmp_path_factory, rows):
     roles = {"site-server": (SERVER,), "client": ("10.0.1.1",)}
     asking = Asking(RULES, Site(roles=roles), methods_of(RULES, ()))
     bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question))
-    entries = summarise(path, roles=roles).entries
+    entries = summarize(path, roles=roles).entries
 
     whole = auditor.audit(path, roles=roles).client().method("client-push")
     told = judging.report("", entries, bench, ("auditor", "")).client("10.0.1.1").method("client-push")
@@ -283,7 +283,7 @@ def judged_both_ways(source: Path) -> list[list[object]]:
     asking = Asking(RULES, Site(roles=roles), methods_of(RULES, ()))
     bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question))
     whole = auditor.audit(source, roles=roles, dissect=False).client().method("client-push")
-    entries = summarise(source, roles=roles).entries
+    entries = summarize(source, roles=roles).entries
     told = judging.report("", entries, bench, ("auditor", "")).client("10.0.1.1").method("client-push")
     return [[one.result, *map(_outcome, one.requirements)] for one in (whole, told)]
 
@@ -321,7 +321,7 @@ def test_a_scan_in_the_middle_of_very_many_attempts_is_still_one(write):
 def test_of_many_attempts_that_are_alike_few_are_kept_and_all_are_counted(tmp_path):
     rows = [row("DROP", 445, "10.0.1.1", second=40 * number, source_port=50000 + number) for number in range(80)]
     path = written(tmp_path, "many.log", *rows)
-    (entry,) = summarise(path, roles={"site-server": SERVER}).entries
+    (entry,) = summarize(path, roles={"site-server": SERVER}).entries
 
     flows = entry.source.details.flows
     assert len(flows) == 8
@@ -332,7 +332,7 @@ def test_of_many_attempts_that_are_alike_few_are_kept_and_all_are_counted(tmp_pa
 @pytest.mark.parametrize("hosts", [{SERVER, "10.0.1.1"}, {SERVER}, {SERVER, "10.0.1.1", "10.0.1.2"}], ids=len)
 def test_the_kept_flows_between_some_hosts_are_those_of_their_table(tmp_path, hosts):
     rows = [row("DROP", port, client, source_port=port) for client in ("10.0.1.1", "10.0.1.2") for port in (135, 445)]
-    (entry,) = summarise(written(tmp_path, "PC1.log", *rows), roles={"site-server": SERVER}).entries[:1]
+    (entry,) = summarize(written(tmp_path, "PC1.log", *rows), roles={"site-server": SERVER}).entries[:1]
 
     table = entry.source.table
     plain = FlowTable(dict(table.columns)).between(hosts)
@@ -344,7 +344,7 @@ def test_the_kept_flows_between_some_hosts_are_those_of_their_table(tmp_path, ho
 def test_a_fleet_recommends_the_methods_that_the_report_on_the_host_does(tmp_path):
     asking = Asking(RULES, Site(roles={"site-server": (SERVER,)}), methods_of(RULES, ()))
     bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question))
-    entries = summarise(written(tmp_path, "PC1.log", row("DROP", 445, "10.0.1.1")), roles=asking.site.roles).entries
+    entries = summarize(written(tmp_path, "PC1.log", row("DROP", 445, "10.0.1.1")), roles=asking.site.roles).entries
 
     told = judging.report("", entries, bench, ("auditor", "")).client()
     found = judging.judge("PC1", "", entries, bench)
@@ -357,7 +357,7 @@ def test_what_others_serve_on_the_internet_is_not_kept(tmp_path):
     path = written(tmp_path, "web.log", web.format("8.8.8.8"), web.format("10.0.9.9"), web.format("9.9.9.9"))
 
     def served(**roles: str) -> list[str]:
-        (entry,) = summarise(path, roles=roles).entries
+        (entry,) = summarize(path, roles=roles).entries
         return [one.dst_ip for one in entry.source.details.flows]
 
     assert served() == ["10.0.9.9"]

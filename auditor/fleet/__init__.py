@@ -1,1 +1,1 @@
-"""A fleet of computers: summarise each source, put the summaries together, judge every host, report once."""
+"""A fleet of computers: summarize each source, put the summaries together, judge every host, report once."""

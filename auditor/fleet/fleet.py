@@ -25,7 +25,7 @@ from auditor.fleet.hosts import Host, Known, by_host
 from auditor.fleet.judging import Bench
 from auditor.fleet.naming import Names
 from auditor.fleet.shards import Outline
-from auditor.fleet.summary import Entry, Summary, Unread, summarising
+from auditor.fleet.summary import Entry, Summary, Unread, summarizing
 from auditor.pool.begun import begin, size_of
 from auditor.pool.plan import Lost, Task
 from auditor.report import Report, RoleAssignment
@@ -67,18 +67,18 @@ class Reading:
         """Return the path of the shard."""
         short = [file for file in files if size_of(file) <= SHORT]
         others = [[file] for file in files if file not in set(short)]
-        found = [one for some in (*_portions(short, TOGETHER), *others) for one in self._summarised(some)]
+        found = [one for some in (*_portions(short, TOGETHER), *others) for one in self._summarized(some)]
         path = self.folder / shard_name(files)
         shards.write(path, Summary().merge(*found), self.asking.text)
         return str(path)
 
-    def _summarised(self, files: Sequence[str]) -> list[Summary]:
+    def _summarized(self, files: Sequence[str]) -> list[Summary]:
         addresses = LogAddresses()
         return read_together(self._steps(file, addresses) for file in files)
 
     def _steps(self, file: str, addresses: LogAddresses) -> Steps[Summary]:
         begin(file)
-        return (yield from summarising(file, self.asking.question, self.names, addresses))
+        return (yield from summarizing(file, self.asking.question, self.names, addresses))
 
 
 class Place(NamedTuple):

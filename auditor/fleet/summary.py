@@ -114,7 +114,7 @@ class Summary:
         return Summary(tuple(entries[key] for key in sorted(entries)), tuple(sorted(unread)))
 
 
-def summarise(
+def summarize(
     path: str | Path,
     *,
     ruleset: str | Path | Ruleset = DEFAULT_RULESET,
@@ -123,27 +123,27 @@ def summarise(
     host: str = "",
     site: str = "",
 ) -> Summary:
-    """Summarise one capture, firewall log or event log: what of it can matter to a verdict, in kilobytes.
+    """Summarize one capture, firewall log or event log: what of it can matter to a verdict, in kilobytes.
 
     ruleset, roles, tz: as for `auditor.audit`. host, site: whose it is; without it, the source's own addresses tell.
     A file that cannot be read is told of in `unread`; this raises for wrong arguments only.
     """
     rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
     question = Question(rules, parse_roles(roles or {}), tz)
-    found = summarised(path, question)
+    found = summarized(path, question)
     entries = tuple(replace(one, host=host or one.host, site=site or one.site) for one in found.entries)
     return Summary(entries, tuple(replace(one, host=host, site=site) for one in found.unread))
 
 
-def summarised(path: str | Path, question: Question, names: Names | None = None) -> Summary:
-    """Summarise one source for a question. names: tells whose it is, if anybody said so."""
-    return read_alone(summarising(path, question, names or Names()))
+def summarized(path: str | Path, question: Question, names: Names | None = None) -> Summary:
+    """Summarize one source for a question. names: tells whose it is, if anybody said so."""
+    return read_alone(summarizing(path, question, names or Names()))
 
 
-def summarising(
+def summarizing(
     path: str | Path, question: Question, names: Names, addresses: LogAddresses | None = None
 ) -> Steps[Summary]:
-    """Summarise one source in steps, so that short logs can be read together, as auditor.sources.reading.reading.
+    """Summarize one source in steps, so that short logs can be read together, as auditor.sources.reading.reading.
 
     A log that is read with others is read once and for all in its first step: later ones wait for no drive, so that
     none of the others is held responsible for it.
