@@ -319,15 +319,22 @@ def outside_drawings(root: Element) -> Iterator[Element]:
             yield from outside_drawings(child)
 
 
+def page_with(text: str, *, before: bool, many: bool) -> Element:
+    """Return the page of a report with a text before or after each of its own."""
+    report = fleet(7) if many else rich()
+    return parsed(render_html(planted(report, lambda old: text + old if before else old + text)))
+
+
+@cache
+def benign_page(*, before: bool, many: bool) -> Element:
+    return page_with(MARK, before=before, many=many)
+
+
 @pytest.mark.parametrize("many", [False, True], ids=["one client", "many clients"])
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 def test_nothing_is_obeyed_or_lost(payload, before, many):
-    def place(what: str):
-        return lambda old: what + old if before else old + what
-
-    report = fleet(7) if many else rich()
-    page, benign = (parsed(render_html(planted(report, place(what)))) for what in (payload, MARK))
+    page, benign = page_with(payload, before=before, many=many), benign_page(before=before, many=many)
     assert outline(page) == outline(benign)
     assert {one.tag for one in page.iter() if SVG in str(one.tag)} <= {
         SVG + name for name in ("svg", "title", "desc", "g", "text", "tspan", "line", "rect", "path", "polygon")
