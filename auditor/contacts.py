@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,14 @@ from auditor.ruleset_lint import CLIENT, SITE_SERVER
 from auditor.sources.source import CAPTURE, Source
 
 SCAN_WINDOW_NS = 60_000_000_000  # a scan tries its ports within a minute; the same ports over days are no scan
+SCAN_PORTS = 5  # that have to do with no push, within a minute: an administrator tries one or two
+SCAN_DYNAMIC_PORTS = 16  # a push uses a port for each of a handful of RPC interfaces
+PORTS_TESTED = 16  # at most: who looks for the fault of a push tries the ports of a dozen services
+VULNERABILITY_SCAN_NS = 3_600_000_000_000  # for which a scanner of many ports talks to the services behind them
+BESIDE_SCAN_NS = 2_000_000_000  # from the ports of a scan, at least; logs have whole seconds
+CONTROLLER_PORTS = 2  # that are tried without a response: a single one may be a search for a directory service
+
+RESPONDED = ("answered", "one-way", "mid-stream")
 
 Pair = tuple[str, str]
 
@@ -30,13 +39,16 @@ class Contact:
         ports: Documented TCP ports of a push that were tried.
         echo: Whether an echo request was sent.
         dynamic: Whether a port of the dynamic range was tried.
-        controller: Whether a port was tried that only domain controllers have.
+        controller: Whether a port that only domain controllers have responded, or several of them were tried.
         other_ports: Most TCP ports tried within a minute that have to do with neither a push nor a controller and on
             which nothing was sent.
         dynamic_ports: Most ports of the dynamic range tried within a minute on which nothing was sent.
+        apart: Whether a port of a push was tried at a time when there was no scan.
         sent: Whether the originator sent data at a port of a push; True where the source is a log, which does not tell.
+        talked: Whether both sent data at a port of a push; False where the source is a log, which does not tell.
         retried: Whether an attempt at a port of a push was repeated or had a response; True where the source is a log.
         bare: Whether it opened a connection at a port of a push and closed it without data, as a port test does.
+        insisted: Whether an attempt at a port of a push was repeated and had no response.
         first_ns: When it first tried a port of a push, in nanoseconds since 1970.
         last_ns: When it last began a connection at a port of a push or a dynamic port.
     """
@@ -49,9 +61,12 @@ class Contact:
     controller: bool
     other_ports: int
     dynamic_ports: int
+    apart: bool
     sent: bool
+    talked: bool
     retried: bool
     bare: bool
+    insisted: bool
     first_ns: int
     last_ns: int
 
@@ -66,9 +81,12 @@ class Contact:
             self.controller or other.controller,
             max(self.other_ports, other.other_ports),
             max(self.dynamic_ports, other.dynamic_ports),
+            self.apart or other.apart,
             self.sent or other.sent,
+            self.talked or other.talked,
             self.retried or other.retried,
             self.bare or other.bare,
+            self.insisted or other.insisted,
             min(self.first_ns, other.first_ns),
             max(self.last_ns, other.last_ns),
         )
@@ -140,6 +158,7 @@ class _Flow:
     start: int
     response: str
     sent: int | None  # bytes of payload of the originator; None where the source is a log
+    received: int
     syns: int
     closed: bool
 
@@ -152,11 +171,11 @@ def _flows_between(columns: Mapping[str, NDArray[Any]], pairs: frozenset[Pair]) 
         columns[name][rows].tolist() for name in ("src_ip", "dst_ip", "protocol", "dst_port", "start", "response")
     ]
     counted = "payload_src" in columns  # as it is of captures: a log counts no packets
-    names = ("payload_src", "syn", "rst", "fin")
+    names = ("payload_src", "payload_dst", "syn", "rst", "fin")
     counts = [columns[name][rows].tolist() if counted else [None] * len(rows) for name in names]
-    for src, dst, protocol, port, start, response, sent, syns, rst, fin in zip(*values, *counts, strict=True):
+    for src, dst, protocol, port, start, response, sent, received, syns, rst, fin in zip(*values, *counts, strict=True):
         if (src, dst) in pairs:
-            yield (src, dst), _Flow(protocol, port, start, response, sent, syns or 0, bool(rst or fin))
+            yield (src, dst), _Flow(protocol, port, start, response, sent, received or 0, syns or 0, bool(rst or fin))
 
 
 class _KnownPorts:
@@ -176,7 +195,9 @@ class _Tally:
 
     def __init__(self) -> None:
         self.ports: set[int] = set()
-        self.echo = self.controller = self.sent = self.retried = self.bare = False
+        self.echo = self.sent = self.talked = self.retried = self.bare = self.insisted = False
+        self.is_controller = False
+        self.controller_ports: set[int] = set()
         self.starts: list[int] = []
         self.dynamic: list[int] = []  # times
         self.idle_dynamic: list[tuple[int, int]] = []  # times and ports
@@ -188,7 +209,7 @@ class _Tally:
             self.echo = True
             return
         if flow.port in known.controller.get(flow.protocol, ()):
-            self.controller = True
+            self._add_controller(flow)
             return
         if flow.protocol != "tcp" or (logged and flow.response == "mid-stream"):
             return
@@ -200,12 +221,20 @@ class _Tally:
         elif flow.port != MISSING and not flow.sent:
             self.idle_others.append((flow.start, flow.port))
 
+    def _add_controller(self, flow: _Flow) -> None:
+        """Count a flow at a port of a domain controller; a host that refuses it is none."""
+        if flow.response != "refused":
+            self.controller_ports.add(flow.port)
+            self.is_controller |= flow.sent is not None and flow.response in RESPONDED
+
     def _add_push(self, flow: _Flow) -> None:
         self.ports.add(flow.port)
         self.starts.append(flow.start)
         self.sent |= flow.sent is None or flow.sent > 0
+        self.talked |= bool(flow.sent) and flow.received > 0
         self.retried |= flow.sent is None or flow.syns != 1 or flow.response != "no-response"
         self.bare |= flow.sent == 0 and flow.response == "answered" and flow.closed
+        self.insisted |= flow.sent is not None and flow.syns > 1 and flow.response == "no-response"
 
     def contact(self, pair: Pair) -> Contact:
         """Return what was counted."""
@@ -214,15 +243,40 @@ class _Tally:
             frozenset(self.ports),
             self.echo,
             bool(self.dynamic),
-            self.controller,
+            self.is_controller or len(self.controller_ports) >= CONTROLLER_PORTS,
             _most_at_once(self.idle_others),
             _most_at_once(self.idle_dynamic),
+            self._is_apart(),
             self.sent,
+            self.talked,
             self.retried,
             self.bare,
+            self.insisted,
             min(self.starts),
             max(self.starts + self.dynamic),
         )
+
+    def _is_apart(self) -> bool:
+        """Tell whether a port of a push was tried when no scan went on."""
+        scans = [*_scans(self.idle_others, SCAN_PORTS), *_scans(self.idle_dynamic, SCAN_DYNAMIC_PORTS + 1)]
+        return any(not any(begin <= start <= end for begin, end in scans) for start in self.starts)
+
+
+def _scans(tries: Sequence[tuple[int, int]], enough: int) -> Iterator[tuple[int, int]]:
+    """Yield from when until when scans may have gone on.
+
+    A test of a few ports went on before and after its tries as long as between two of them.
+    """
+    run: list[tuple[int, int]] = []
+    for one in [*sorted(tries), None]:
+        if run and (one is None or one[0] - run[-1][0] > SCAN_WINDOW_NS):
+            if (most := _most_at_once(run)) >= enough:
+                times = [time for time, _ in run]
+                pauses = [after - before for before, after in pairwise(times)]
+                beside = VULNERABILITY_SCAN_NS if most > PORTS_TESTED else max(BESIDE_SCAN_NS, *pauses)
+                yield times[0] - beside, times[-1] + beside
+            run = []
+        run += [one] if one else []
 
 
 def _most_at_once(tries: Sequence[tuple[int, int]]) -> int:

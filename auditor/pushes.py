@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from auditor.addresses import by_number, is_public, parsed
-from auditor.contacts import Contact, Pair, push_ports
+from auditor.contacts import PORTS_TESTED, SCAN_DYNAMIC_PORTS, SCAN_PORTS, Contact, Pair, push_ports
 from auditor.flows import Asked
 from auditor.given_roles import Given
 from auditor.known import controller, push
@@ -33,8 +33,6 @@ from auditor.ruleset import Ruleset
 from auditor.ruleset_lint import CLIENT, SITE_SERVER
 from auditor.said import Said, Step
 
-SCAN_PORTS = 5  # that have to do with no push, within a minute: an administrator tries one or two
-SCAN_DYNAMIC_PORTS = 16  # a push uses a port for each of a handful of RPC interfaces
 BARE_CONNECTIONS = 3  # computers at which a port was opened without sending data, until the host counts as a scanner
 SWEPT_COMPUTERS = 10  # of which none was sent data, and one or more accepted a connection
 PROBED_COMPUTERS = 5  # that are sent one SYN each, which is never repeated: every TCP stack repeats it
@@ -148,28 +146,32 @@ class _Traffic:
         return self._one_port(contact)
 
     def _scan(self, contact: Contact) -> str:
-        """Return what shows that a contact is a scan or a port test, empty if nothing does."""
-        if contact.other_ports >= SCAN_PORTS:
+        """Return what shows that a contact is a scan or a port test, empty if nothing does.
+
+        A host may push to a computer and scan it too. So ports of a push that were tried at another time are no part of
+        the scan, nor are those on which both sent data beside a test of a few other ports.
+        """
+        if contact.other_ports >= SCAN_PORTS and not _is_beside_scan(contact):
             return f"It tries {contact.other_ports} other TCP ports within a minute and sends nothing on them."
-        if contact.dynamic_ports > SCAN_DYNAMIC_PORTS:
+        if contact.dynamic_ports > SCAN_DYNAMIC_PORTS and not contact.apart:
             return f"It tries {contact.dynamic_ports} dynamic ports within a minute and sends nothing on them."
         if contact.sent:
             return ""
-        if contact.bare:
+        if contact.bare and not contact.insisted:
             return "It opens connections and closes them without data, as a port test does."
-        if contact.src in self._scanners:
+        if any(_is_alike(contact, other) for other in self._scans_of.get(contact.src, ())):
             return "It sends no data here, and scans other computers."
         if is_public(contact.src) and not is_public(contact.dst) and not _is_like_push(contact):
             return "It comes from the Internet and sends no data."
         return ""
 
     @cached_property
-    def _scanners(self) -> frozenset[str]:
-        """The hosts that scan others: a contact of theirs without data is part of the scan."""
+    def _scans_of(self) -> Mapping[str, Sequence[Contact]]:
+        """The contacts that show that a host scans others, by host."""
         by_source: dict[str, list[Contact]] = defaultdict(list)
         for contact in self._contacts.values():
             by_source[contact.src].append(contact)
-        return frozenset(src for src, contacts in by_source.items() if _is_scanner(contacts))
+        return {src: _scanning(contacts) for src, contacts in by_source.items()}
 
     def _one_port(self, contact: Contact) -> Kind:
         """Tell a contact at a single port by what else the two hosts do."""
@@ -180,7 +182,7 @@ class _Traffic:
             return FILE_SHARING, LIKELY, "It contacts a site server at the port of file sharing only."
         if contact.src in self._site_servers:
             return PUSH, LIKELY, f"It contacts {_rows(contact)}, and pushes to other computers."
-        if is_sharing and self._readers[contact.dst] >= READERS:
+        if is_sharing and contact.sent and self._readers[contact.dst] >= READERS:
             return (
                 FILE_SHARING,
                 LIKELY,
@@ -249,16 +251,35 @@ def _is_like_push(contact: Contact) -> bool:
     return len(contact.ports) + contact.dynamic + contact.echo > 1
 
 
-def _is_scanner(contacts: Sequence[Contact]) -> bool:
-    """Tell whether the contacts of one host are those of a scanner."""
-    by_ports = any(
-        contact.other_ports >= SCAN_PORTS or contact.dynamic_ports > SCAN_DYNAMIC_PORTS for contact in contacts
-    )
+def _tries_many_ports(contact: Contact) -> bool:
+    return contact.other_ports >= SCAN_PORTS or contact.dynamic_ports > SCAN_DYNAMIC_PORTS
+
+
+def _is_beside_scan(contact: Contact) -> bool:
+    """Tell whether a host used ports of a push at another time than it scanned, or beside a test of a few ports."""
+    return contact.apart or (contact.talked and contact.other_ports <= PORTS_TESTED)
+
+
+def _scanning(contacts: Sequence[Contact]) -> list[Contact]:
+    """Return those contacts of one host that show that it scans."""
     idle = [contact for contact in contacts if not contact.sent]
-    bare = sum(contact.bare for contact in idle)
-    swept = len(idle) == len(contacts) >= SWEPT_COMPUTERS and bare > 0
-    probed = len(contacts) >= PROBED_COMPUTERS and not any(contact.retried for contact in contacts)
-    return by_ports or bare >= BARE_CONNECTIONS or swept or probed
+    bare = [contact for contact in idle if contact.bare]
+    if len(idle) == len(contacts) >= SWEPT_COMPUTERS and bare:
+        return list(contacts)
+    if len(contacts) >= PROBED_COMPUTERS and not any(contact.retried for contact in contacts):
+        return list(contacts)
+    ports = [contact for contact in contacts if _tries_many_ports(contact)]
+    return ports + (bare if len(bare) >= BARE_CONNECTIONS else [])
+
+
+def _is_alike(contact: Contact, scan: Contact) -> bool:
+    """Tell whether a contact may be part of the scan that another contact of the same host is."""
+    return (
+        contact is not scan
+        and contact.ports <= scan.ports
+        and contact.echo <= scan.echo
+        and (contact.other_ports + contact.dynamic_ports > 0) >= _tries_many_ports(scan)
+    )
 
 
 def _rows(contact: Contact) -> str:

@@ -260,13 +260,20 @@ def _management_points(
     if given.names(MANAGEMENT_POINT):
         chosen = {one.server for one in found if given.covers(MANAGEMENT_POINT, one.server)}
         return [_named(MANAGEMENT_POINT, server) for server in sorted(chosen)], {}, []
-    taken = {host for role in ROLES if role not in (SITE_SERVER, CLIENT) for host in given.hosts(role)} | set(clients)
+    taken = {host for role in ROLES if role != SITE_SERVER for host in given.hosts(role)}
+    taken |= set(clients) - _maybe_managed(pushes, contacts)
     other_web = {address for facts in said for address in facts.other_web}
     plausible = [one for one in found if one.server not in taken and _is_plausible(one.server)]
     candidates = [one for one in plausible if one.server not in other_web]
     if not candidates:
         return [], {}, _other_web_notes(sorted({one.server for one in plausible}, key=by_number))
     return _guesses(candidates, pushes, contacts)
+
+
+def _maybe_managed(pushes: Sequence[Push], contacts: Mapping[Pair, Contact]) -> set[str]:
+    """Return the clients that may be site systems: a site server manages those by SMB and RPC, as it pushes."""
+    pairs = ((push.from_address, push.to_address) for push in pushes)
+    return {pair[1] for pair in pairs if pair in contacts and len(contacts[pair].ports) > 1}
 
 
 def _guesses(
@@ -278,10 +285,10 @@ def _guesses(
         clients[push.from_address].add(push.to_address)
     pushed = set().union(*clients.values())
     clients[""] = {contact.client for contact in candidates} - pushed
-    times = _last_times(pushes, contacts)
     assignments: dict[str, RoleAssignment] = {}
     guesses, notes = {}, []
     for site_server, of_server in sorted(clients.items()):
+        times = _last_times([push for push in pushes if push.from_address == site_server], contacts)
         guess, note = _guess([contact for contact in candidates if contact.client in of_server], times)
         notes += note
         if guess is not None:

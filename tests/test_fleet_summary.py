@@ -152,7 +152,9 @@ def _contacts(entries):
 def pushes(src: str, *clients: int, ports: tuple[int, ...] = (445, 135)) -> list[Contact]:
     """Return the contacts of one host with some clients, as their logs have them."""
     return [
-        Contact(src, f"10.0.1.{n}", frozenset(ports), False, False, False, 0, 0, True, True, False, 0, 0)
+        Contact(
+            src, f"10.0.1.{n}", frozenset(ports), False, False, False, 0, 0, True, True, False, True, False, False, 0, 0
+        )
         for n in clients
     ]
 

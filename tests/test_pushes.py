@@ -210,3 +210,66 @@ def test_every_entry_names_its_push(audited):
     assert isinstance(push, Push)
     assert report.client().method("client-push").push == push.id
     assert {method.push for method in report.client().methods if method.id != "client-push"} == {None}
+
+
+# a push beside other traffic of the same two computers
+
+
+FAILED = ["200 10.0.0.5 > 10.0.0.20/icmp answered", "201 10.0.0.5:50000 > 10.0.0.20:445/tcp S0"]
+SILENT = [
+    "200 10.0.0.5 > 10.0.0.20/icmp silent",
+    *(contact("10.0.0.5 > 10.0.0.20", port, "S0", 201) for port in (445, 135)),
+]
+
+
+def result_of(report: auditor.Report) -> str:
+    return report.client(CLIENT).method("client-push", SERVER).result
+
+
+@pytest.mark.parametrize("before", [190, 20], ids=["minutes", "seconds"])
+def test_ports_that_the_site_server_tests_at_another_time_hide_no_push(audited, before):
+    tests = [contact("10.0.0.5 > 10.0.0.20", port, "S0 once", 200 - before + n) for n, port in enumerate(SCANNED)]
+    assert result_of(audited(*FAILED, *tests, "until 300")) == "fails"
+
+
+def test_a_few_ports_that_are_tested_while_data_is_exchanged_hide_no_push(audited):
+    tests = [contact("10.0.0.5 > 10.0.0.20", port, "REJ", 201) for port in (21, 22, 80, 3389, 5985)]
+    mapper = contact("10.0.0.5 > 10.0.0.20", 135, "SF", 201)
+    assert result_of(audited(*FAILED, *tests, mapper, "until 300")) == "fails"
+
+
+@pytest.mark.parametrize("how", ["handshake", "handshake reset"])
+def test_an_open_port_that_is_tested_hides_no_push(audited, how):
+    assert result_of(audited(contact("10.0.0.5 > 10.0.0.20", 135, how, 0), *FAILED, "until 300")) == "fails"
+
+
+def test_ports_that_the_site_server_tests_on_others_hide_no_push(audited):
+    tests = [contact(f"10.0.0.5 > 10.0.0.{n}", port, "handshake", n) for n in (31, 32, 33) for port in (135, 445)]
+    assert result_of(audited(*SILENT, *tests, "until 300")) == "fails"
+
+
+def test_a_scan_of_another_computer_by_the_site_server_hides_no_push(audited):
+    assert result_of(audited(*SILENT, *scan("10.0.0.5 > 10.0.0.30"), "until 300")) == "fails"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    ["0 10.0.0.5:49000 > 10.0.0.20:389/udp silent", "0 10.0.0.5:49000 > 10.0.0.20:389/tcp S0"],
+)
+def test_one_question_for_a_directory_makes_no_computer_a_controller(audited, asked):
+    assert result_of(audited(asked, *FAILED, "until 300")) == "fails"
+
+
+def test_ports_of_a_controller_that_a_computer_refuses_make_it_none(audited):
+    asked = [contact("10.0.0.5 > 10.0.0.20", port, "REJ", 0) for port in (88, 389, 636)]
+    assert result_of(audited(*asked, *FAILED, "until 300")) == "fails"
+
+
+def test_a_controller_that_is_off_is_logged_on_to(audited):
+    report = audited(*(contact("10.0.0.20 > 10.0.0.2", port, "S0") for port in (88, 389, 445, 135)), "until 300")
+    assert kinds(report) == {"10.0.0.20 > 10.0.0.2": "logon likely"}
+
+
+def test_readers_of_a_computer_hide_no_push_to_it(audited):
+    readers = [contact(f"10.0.0.{n} > 10.0.0.20", 445) for n in (30, 31, 32)]
+    assert result_of(audited(*readers, FAILED[1], "until 300")) == "fails"

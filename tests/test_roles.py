@@ -163,6 +163,19 @@ def test_a_client_is_not_its_own_management_point(audited):
     assert "management-point" not in reasons(report)
 
 
+def test_a_management_point_that_the_site_server_manages_is_still_inferred(audited):
+    managed = ["0.2 10.0.0.5:50002 > 10.0.0.80:445/tcp SF", "0.3 10.0.0.5:50003 > 10.0.0.80:135/tcp SF"]
+    assert who(audited(*PUSH, *managed, *FETCH))["management-point inferred"] == ["10.0.0.80"]
+
+
+def test_another_push_to_the_client_does_not_change_which_web_server_is_first_after_it(audited):
+    later = ["20 10.0.0.6:50000 > 10.0.0.20:445/tcp SF", "21 10.0.0.20:51002 > 10.0.0.91:80/tcp SF"]
+    report = audited(*PUSH, *FETCH, *later)
+    rows = report.client("10.0.0.20").method("client-push", "10.0.0.5").requirements
+    reached = {row.row: row.destination.address for row in rows}
+    assert reached["http-management-point"] == "10.0.0.80"
+
+
 def test_a_web_server_that_has_another_role_is_not_the_management_point(audited):
     report = audited(*PUSH, *FETCH, roles={"distribution-point": "10.0.0.80"})
     assert "management-point" not in reasons(report)

@@ -88,9 +88,12 @@ CONTACT_FIELDS = {
     "controller": "bool",
     "other_ports": "int64",
     "dynamic_ports": "int64",
+    "apart": "bool",
     "sent": "bool",
+    "talked": "bool",
     "retried": "bool",
     "bare": "bool",
+    "insisted": "bool",
     "first_ns": "int64",
     "last_ns": "int64",
 }
