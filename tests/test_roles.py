@@ -9,12 +9,14 @@ from packets import pcap
 from scenario import scene
 
 import auditor
+from auditor import verdicts
 from auditor.contacts import contacts_of, merge
 from auditor.errors import ArgumentError
 from auditor.given_roles import Given, parse_roles
 from auditor.roles import Cast, infer_roles
-from auditor.ruleset import load_ruleset
+from auditor.ruleset import SiteFacts, load_ruleset
 from auditor.said import Said
+from auditor.version import TOOL
 
 PUSH = ["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF", "1 10.0.0.5:50001 > 10.0.0.20:135/tcp SF"]
 FETCH = ["9 10.0.0.20:51000 > 10.0.0.80:80/tcp SF"]
@@ -285,9 +287,25 @@ def test_a_web_server_that_says_nothing_readable_is_a_guess(inferred):
     assert cast.is_guess("management-point", "10.0.0.80")
 
 
+def test_a_method_does_not_work_by_a_guess_until_its_server_is_named(audited):
+    named = {"management-point": "10.0.0.80"}
+    echo = "0 10.0.0.5 > 10.0.0.20/icmp answered"
+    dynamic = "2 10.0.0.5:50002 > 10.0.0.20:49700/tcp SF"
+    guessed, known = (audited(echo, *PUSH, dynamic, *FETCH, roles=roles).client() for roles in ({}, named))
+    assert [one.method("client-push").result for one in (guessed, known)] == ["unproven", "works"]
+    (reason,) = guessed.method("client-push").reasons
+    assert reason.text.startswith("That 10.0.0.80 is the management point is known from its port only.")
+
+
 def test_a_host_has_the_names_by_which_it_calls_itself(inferred):
     cast = inferred(Said(names=(("10.0.0.20", "PC20"), ("10.0.0.20", "pc20.lab.example"))))
     assert {one.address: one.name for one in cast.assignments}["10.0.0.20"] == "PC20, pc20.lab.example"
+
+
+def test_a_report_on_a_client_has_the_names_of_that_client(inferred, read):
+    cast = inferred(Said(names=(("10.0.0.20", "PC20"), ("10.0.0.5", "SITE"))))
+    report = verdicts.audit([read(pcap(scene(PUSH)))], load_ruleset(), cast, SiteFacts(), (), TOOL)
+    assert [one.names for one in report.clients] == [("PC20",)]
 
 
 def test_two_roles_given_the_wrong_way_round_are_told(audited):
