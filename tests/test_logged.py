@@ -119,6 +119,31 @@ def test_local_times_stay_local_and_a_zone_makes_them_utc(audited):
         assert (source.first_time, source.last_time) == (first, first)
 
 
+def test_the_ends_of_a_requirement_have_their_roles(audited):
+    report = audited("08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE")
+    for name in ("smb", "rpc-endpoint-mapper"):
+        one = verdict(report, name)
+        assert [(end.role, end.address) for end in (one.source, one.destination)] == list(ROLES.items())[:2]
+
+
+def test_a_firewall_that_is_unknown_let_it_pass_at_an_unknown_place(audited):
+    smb = verdict(audited("08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - -"), "smb")
+    assert (smb.verdict, smb.allowed_at) == ("allowed", "unknown")
+
+
+def test_a_firewall_that_dropped_a_late_packet_let_nothing_pass(tmp_path):
+    rows = (
+        "08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - SEND",
+        "08:00:01 DROP 10.0.0.5:50000 > 10.0.0.20:445 A RECEIVE",
+    )
+    paths = [tmp_path / f"{path}.log" for path in ("server", "client")]
+    for path, text in zip(paths, rows, strict=True):
+        path.write_bytes(firewall_log(row(text)))
+    for sources in (paths, paths[::-1]):
+        smb = verdict(auditor.audit(*sources, roles=ROLES, dissect=False), "smb")
+        assert (smb.verdict, smb.allowed_at) == ("allowed", "site-server")
+
+
 def test_what_a_log_cannot_show_is_said(audited):
     only_drops = audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE").limitations
     assert any("holds nothing that was let through" in text for text in only_drops)
