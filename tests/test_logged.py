@@ -114,9 +114,13 @@ def test_local_times_stay_local_and_a_zone_makes_them_utc(audited):
     drop = "08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE"
     assert verdict(audited(drop), "smb").first_time == "2023-11-14T08:00:00.000000"
     assert verdict(audited(drop, tz="+02:00"), "smb").first_time == "2023-11-14T06:00:00.000000Z"
-    for zone, first in ((None, "2023-11-14T08:00:00.000000"), ("+02:00", "2023-11-14T06:00:00.000000Z")):
-        (source,) = audited(drop, tz=zone).sources
-        assert (source.first_time, source.last_time) == (first, first)
+    more = drop.replace("08:00:00", "09:00:00")
+    for zone, times in (
+        (None, ("08:00:00.000000", "09:00:00.000000")),
+        ("+02:00", ("06:00:00.000000Z", "07:00:00.000000Z")),
+    ):
+        (source,) = audited(drop, more, tz=zone).sources
+        assert (source.first_time, source.last_time) == tuple(f"2023-11-14T{one}" for one in times)
 
 
 def test_the_ends_of_a_requirement_have_their_roles(audited):
