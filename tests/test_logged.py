@@ -239,9 +239,27 @@ def test_pings_do_not_set_a_clock(audited):
     assert smb.verdict == "blocked"
 
 
-def test_a_dropped_copy_of_an_answer_does_not_undo_a_connection(audited):
+@pytest.mark.parametrize("connection", ["SF", "handshake"])
+def test_a_dropped_copy_of_an_answer_does_not_undo_a_connection(audited, connection):
     row = "22:13:22 DROP 10.0.0.20:445 > 10.0.0.5:50000 SA RECEIVE"
-    assert said(verdict(audited(row, lines=[f"1 {SMB} SF"]), "smb")) == "open proven"
+    assert said(verdict(audited(row, lines=[f"1 {SMB} {connection}"]), "smb")) == "open proven"
+
+
+def test_a_dropped_syn_counts_more_than_an_answer_that_may_be_to_something_else(audited):
+    report = audited(DROPPED[0], lines=[f"1 {SMB} only a SYN-ACK"], tz="UTC")
+    assert said(verdict(report, "smb")) == "blocked proven client"
+
+
+def test_an_attempt_of_a_log_and_a_capture_has_the_time_of_the_capture(audited):
+    assert verdict(audited(DROPPED[0], lines=SILENT), "smb").first_time == "2023-11-14T22:13:21.000000Z"
+
+
+def test_an_attempt_of_two_logs_has_their_local_time(tmp_path):
+    paths = [tmp_path / f"{name}.log" for name in ("a", "b")]
+    for path in paths:
+        path.write_bytes(firewall_log(row(DROPPED[0])))
+    smb = verdict(auditor.audit(*paths, roles=ROLES, dissect=False), "smb")
+    assert (smb.attempts, smb.first_time) == (1, "2023-11-14T22:13:21.000000")
 
 
 class Counting(list):

@@ -91,3 +91,11 @@ def test_requests_for_a_hardware_address_say_nothing_of_what_only_informs(verdic
     questions = f"0 {SERVER} asks {CLIENT}"
     assert verdict("smb", questions).verdict == "unreachable"
     assert verdict("rpc-endpoint-mapper-udp", questions).verdict == "not-observed"
+
+
+def test_the_evidence_of_requests_for_a_hardware_address_says_who_asks_for_whom(verdict):
+    (shown,) = verdict("smb", f"0 {SERVER} asks {CLIENT}").evidence
+    assert [tuple(vars(one).values()) for one in shown.packets] == [
+        (n + 1, moment(n), SERVER, CLIENT, "who has") for n in range(3)
+    ]
+    assert shown.display_filter == f"arp.dst.proto_ipv4 == {CLIENT}"
