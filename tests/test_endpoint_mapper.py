@@ -96,6 +96,12 @@ def changed(one: RequirementVerdict) -> tuple[str, str] | None:
     return one.changed and (one.changed.before, one.changed.after)
 
 
+@pytest.mark.parametrize(("port", "verdict"), [(8531, "not-observed"), (50001, "open")])
+def test_of_a_connection_without_its_begin_a_dynamic_port_may_be_that_of_its_originator(audited, port, verdict):
+    found = dynamic(audited(Taken([SMB, AT_MAPPER, f"3 {SERVER}:{port} > {CLIENT}:49700/tcp mid-stream"])))
+    assert found.verdict == verdict
+
+
 # the interface for which a port was assigned
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import starmap
 
 import pytest
-from packets import BEGIN, pcap
+from packets import BEGIN, At, pcap, talk, udp
 from scenario import scene
 
 import auditor
@@ -25,6 +26,11 @@ def verdict(write) -> Verdict:
         return next(one for one in report.client(CLIENT).method("client-push").requirements if one.row == requirement)
 
     return verdict
+
+
+def at_seconds(words: str, *seconds: float) -> list[At]:
+    """Return packets of one connection to SMB at these times."""
+    return list(starmap(At, zip(seconds, talk(f"{SERVER}:50000 > {CLIENT}:445", words), strict=True)))
 
 
 def smb(second: float, outcome: str) -> str:
@@ -99,3 +105,28 @@ def test_the_evidence_of_requests_for_a_hardware_address_says_who_asks_for_whom(
         (n + 1, moment(n), SERVER, CLIENT, "who has") for n in range(3)
     ]
     assert shown.display_filter == f"arp.dst.proto_ipv4 == {CLIENT}"
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds", "expected"),
+    [
+        ("S <SA S S", (0, 0.1, 1, 3), "blocked"),
+        ("S <SA S A", (0, 0.1, 1, 1.1), "open"),
+        ("S <SA S A S", (0, 0.1, 1, 1.1, 3), "open"),
+        ("S <R S <SA", (0, 0.1, 1, 1.1), "open"),
+    ],
+    ids=["only SYNs", "an acknowledgement", "an acknowledgement before a SYN", "a stray reset before the SYN-ACK"],
+)
+def test_an_answer_was_not_heard_if_only_syns_came_after_it(words, seconds, expected, write):
+    packets = [*at_seconds(words, *seconds), At(60, udp("192.0.2.8:5353 > 192.0.2.9:5353"))]
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    assert client.requirement("client-push/smb").verdict == expected
+
+
+@pytest.mark.parametrize("stray", ["<R", "R"])
+def test_an_attempt_begins_with_its_syn_whatever_is_before_it(stray, write):
+    client = auditor.audit(
+        write(pcap(at_seconds(f"{stray} S <SA A", 0, 1, 1.1, 1.2))), roles=ROLES, dissect=False
+    ).client(CLIENT)
+    found = client.requirement("client-push/smb")
+    assert (found.verdict, found.first_time) == ("open", moment(1))
