@@ -218,6 +218,18 @@ def test_silence_behind_a_firewall_that_let_it_in(audited):
     assert smb.remedy.startswith("Nothing has to be opened in that firewall.")
 
 
+def test_what_the_clients_own_firewall_let_in_was_not_stopped_before_it(tmp_path, write):
+    """Whichever capture lacks it."""
+    path = tmp_path / "pfirewall.log"
+    path.write_bytes(firewall_log(row("22:13:21 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE")))
+    captures = [write(pcap(scene(lines))) for lines in (SILENT, [*SILENT[:1], "until 60"])]
+    smb = verdict(auditor.audit(path, *captures, roles=ROLES, dissect=False), "smb")
+    assert said(smb) == "blocked likely unknown"
+    assert "forward path" not in smb.explanation
+    without = verdict(auditor.audit(*captures, roles=ROLES, dissect=False), "smb")
+    assert said(without) == "blocked likely between"
+
+
 def test_that_a_packet_left_its_sender_undoes_no_silence(audited):
     assert said(verdict(audited(OUT, lines=SILENT), "smb")) == "blocked likely unknown"
 

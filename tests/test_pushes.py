@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from logs import firewall_log, row
 from packets import pcap, talk
 from scenario import scene
 
 import auditor
-from auditor.contacts import contacts_of, merge
+from auditor.contacts import Contact, contacts_of, merge
 from auditor.pushes import content_of, find_pushes
 from auditor.report import Push
 from auditor.ruleset import load_ruleset
@@ -85,6 +87,18 @@ def test_the_same_ports_over_hours_are_no_scan(audited):
 
 def test_services_that_are_used_are_no_scan(audited):
     assert kinds(audited(*scan("10.0.0.5 > 10.0.0.20", how="SF"))) == {"10.0.0.5 > 10.0.0.20": "push likely"}
+
+
+def test_a_port_that_was_named_for_something_else_is_no_dynamic_one(audited):
+    lines = [contact("10.0.0.5 > 10.0.0.20", port) for port in (445, 50080)]
+    assert kinds(audited(*lines)) == {"10.0.0.5 > 10.0.0.20": "push likely"}
+    named = audited(*lines, ports={"http-management-point": 50080})
+    assert kinds(named) == {"10.0.0.5 > 10.0.0.20": "unknown weak"}
+
+
+def test_services_that_were_used_and_closed_are_no_port_test(audited):
+    assert kinds(audited(contact("10.0.0.5 > 10.0.0.20", 445))) == {"10.0.0.5 > 10.0.0.20": "unknown weak"}
+    assert kinds(audited(contact("10.0.0.5 > 10.0.0.20", 445, "handshake"))) == {"10.0.0.5 > 10.0.0.20": "scan likely"}
 
 
 def test_many_dynamic_ports_within_a_minute_are_a_scan(audited):
@@ -187,6 +201,12 @@ def test_five_ports_that_have_to_do_with_no_push_are_a_scan(audited, count, expe
     assert kind(audited(*scan("10.0.0.7 > 10.0.0.20", (135, 445, *range(7000, 7000 + count))))) == expected
 
 
+@pytest.mark.parametrize(("apart", "expected"), [(15, "scan likely"), (16, "push likely")])
+def test_they_are_a_scan_within_a_minute(audited, apart, expected):
+    others = [contact("10.0.0.7 > 10.0.0.20", 7000 + n, "REJ", 10 + apart * n) for n in range(5)]
+    assert kind(audited(*scan("10.0.0.7 > 10.0.0.20", (135, 445)), *others)) == expected
+
+
 @pytest.mark.parametrize(("count", "expected"), [(16, "push likely"), (17, "scan likely")])
 def test_more_dynamic_ports_than_a_push_uses_are_a_scan(audited, count, expected):
     ports = (135, 445, *range(49700, 49700 + count))
@@ -254,6 +274,41 @@ def test_a_request_for_an_address_that_can_be_of_no_subnet_is_no_attempt(audited
 def test_a_computer_that_is_pushed_wants_to_push_to_nobody(audited):
     assert list(kinds(audited(*PUSH, "3 10.0.0.20 asks 10.0.0.30"))) == ["10.0.0.5 > 10.0.0.20"]
     assert list(kinds(audited(*PUSH, "3 10.0.0.5 asks 10.0.0.30"))) == ["10.0.0.5 > 10.0.0.20", "10.0.0.5 > 10.0.0.30"]
+
+
+# several sources
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_sources_show_of_one_pair_is_put_together(order):
+    one = Contact(SERVER, CLIENT, frozenset((445,)), True, False, True, 3, 0, False, True, False, 5, 9)
+    other = Contact(SERVER, CLIENT, frozenset((135,)), False, True, False, 1, 4, True, False, True, 2, 7)
+    back = replace(one, src=CLIENT, dst=SERVER)
+    whole = Contact(SERVER, CLIENT, frozenset((445, 135)), True, True, True, 3, 4, True, True, True, 2, 9)
+    assert merge([one, back, other][::order]) == {PAIR: whole, PAIR[::-1]: back}
+
+
+@pytest.mark.parametrize(("target", "count"), [("10.0.0.254", 1), ("10.0.0.255", 0), ("239.0.0.1", 0), ("10.0.0.5", 0)])
+def test_a_row_about_no_other_host_is_no_contact(tmp_path, target, count):
+    path = tmp_path / "pfirewall.log"
+    path.write_bytes(firewall_log(row(f"08:00:00 DROP 10.0.0.5:50000 > {target}:445 S SEND")))
+    assert len(auditor.audit(path, dissect=False).pushes) == count
+
+
+@pytest.mark.parametrize(("flags", "kind"), [("S", "scan likely"), ("RA", "push likely")])
+def test_a_late_packet_in_a_log_is_no_port_of_a_scan(tmp_path, flags, kind):
+    path = tmp_path / "pfirewall.log"
+    tried = [("S", 135), ("S", 445), *((flags, port) for port in range(7000, 7005))]
+    rows = (row(f"08:00:00 DROP 10.0.0.5:{port} > 10.0.0.20:{port} {one} RECEIVE") for one, port in tried)
+    path.write_bytes(firewall_log(*rows))
+    assert kinds(auditor.audit(path, dissect=False)) == {"10.0.0.5 > 10.0.0.20": kind}
+
+
+@pytest.mark.parametrize(("flags", "count"), [("S", 1), ("RA", 0)])
+def test_a_late_packet_in_a_log_is_no_contact(tmp_path, flags, count):
+    path = tmp_path / "pfirewall.log"
+    path.write_bytes(firewall_log(row(f"08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 {flags} RECEIVE")))
+    assert len(auditor.audit(path, dissect=False).pushes) == count
 
 
 # what was opened
