@@ -79,11 +79,11 @@ class Attempt:
     reversed: bool
     events: tuple[Event, ...]
     errors: tuple[Quote, ...]
-    row: Row | None = None
-    identifier: int = 0
-    stands_for: int = 1
-    payload_src: int = 0
-    payload_dst: int = 0
+    row: Row | None
+    identifier: int
+    stands_for: int
+    payload_src: int
+    payload_dst: int
 
     @property
     def port_text(self) -> str:

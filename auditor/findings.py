@@ -456,8 +456,7 @@ def _stopped_on_the_way_back(attempt: Attempt) -> list[Quote]:
     return [
         one
         for one in attempt.errors
-        if (one.src == attempt.dst or one.what in SENT_BACK)
-        and MEANING[one.version].get((one.icmp_type, one.icmp_code)) == "prohibited"
+        if one.src == attempt.dst and MEANING[one.version].get((one.icmp_type, one.icmp_code)) == "prohibited"
     ]
 
 

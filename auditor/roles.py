@@ -190,7 +190,7 @@ def _names(said: Sequence[Said]) -> Mapping[str, set[str]]:
 
 def _with_name(assignment: RoleAssignment, names: Mapping[str, set[str]]) -> RoleAssignment:
     known = sorted(names.get(assignment.address, ()))
-    return replace(assignment, name=", ".join(known[:MOST_NAMES])) if known else assignment
+    return replace(assignment, name=", ".join(known[:MOST_NAMES]))
 
 
 def _within_networks(sources: Sequence[Source], clients: Sequence[str], given: Given) -> list[RoleAssignment]:
@@ -259,7 +259,7 @@ def _management_points(
     found = _web_contacts(sources, management_point_ports(ruleset), clients)
     if given.names(MANAGEMENT_POINT):
         chosen = {one.server for one in found if given.covers(MANAGEMENT_POINT, one.server)}
-        return [_named(MANAGEMENT_POINT, server) for server in sorted(chosen)], {}, []
+        return [_named(MANAGEMENT_POINT, server) for server in chosen], {}, []
     taken = {host for role in ROLES if role != SITE_SERVER for host in given.hosts(role)}
     taken |= set(clients) - _maybe_managed(pushes, contacts)
     other_web = {address for facts in said for address in facts.other_web}

@@ -87,7 +87,7 @@ def _delays(number: int, src: str, dst: str, traffic: Traffic) -> dict[object, i
     found: dict[object, int] = {}
     for one in traffic.between(src, dst):
         accepted = next((event for event in one.events if event.what == "SYN-ACK" and not event.from_src), None)
-        if one.source == number and one.identity is not None and accepted and one.syns:
+        if one.source == number and one.identity is not None and accepted:
             before = [event.time_ns for event in one.syns if event.time_ns <= accepted.time_ns]
             found[one.identity] = accepted.time_ns - max(before, default=accepted.time_ns)
     return found

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import pytest
 from packets import pcap
 from scenario import scene
+from test_endpoint_mapper import Taken, audit
 
 from auditor.attempts import Traffic
 from auditor.conversation import MOST_PROBLEMS, MOST_STEPS, NOTHING_SAID, Conversation, conversation
 from auditor.known import Known
 from auditor.said import Said, Side, Step
 
-SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
+SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
 SMB = Side(SERVER, CLIENT, 445)
 PUSH = r"LAB\svc-push"
 DENIED = Known("STATUS_ACCESS_DENIED", "the account has no rights there", True, "Make it an administrator.")
@@ -55,6 +56,27 @@ def talked(read) -> Talked:
 
 def problems(told: Conversation) -> list[tuple[int | None, str, bool]]:
     return [(one.frame, one.code, one.fatal) for one in told.problems]
+
+
+def test_what_was_said_on_a_port_stands_in_the_verdict_on_it(read):
+    lines = [f"0 {SERVER}:50000 > {CLIENT}:445/tcp SF", f"1 {SERVER}:50001 > {CLIENT}:135/tcp SF"]
+    (client,) = audit(read, Taken(lines, steps=[good(8, "agree on a version"), bad(9, "log on", FAILURE)])).clients
+    smb, mapper = (client.requirement(f"client-push/{row}") for row in ("smb", "rpc-endpoint-mapper"))
+    assert [one.verdict for one in (smb, mapper)] == ["open", "open"]
+    assert ([one.code for one in smb.problems], mapper.problems) == (["STATUS_LOGON_FAILURE"], ())
+    assert "agree on a version" in smb.explanation
+    assert smb.remedy == "Check the password."
+    assert client.method("client-push").result == "fails"
+
+
+@pytest.mark.parametrize(("steps", "spared"), [([], True), ([bad(9, "GET /", side=Side(CLIENT, POINT, 443))], False)])
+def test_a_port_on_which_a_step_failed_for_good_does_not_stand_in_for_another(steps, spared, read):
+    web = [f"2 {CLIENT}:51000 > {POINT}:80/tcp REJ", f"3 {CLIENT}:51001 > {POINT}:443/tcp SF"]
+    (client,) = audit(read, Taken([f"0 {SERVER}:50000 > {CLIENT}:445/tcp SF", *web], steps=steps)).clients
+    http = client.requirement("client-push/http-management-point")
+    assert http.verdict == "refused"
+    assert ("This does no harm here: TCP 443 does the same" in http.explanation) == spared
+    assert (http.remedy == "Nothing has to be opened while the other port works.") == spared
 
 
 # which failure decides

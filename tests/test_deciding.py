@@ -41,6 +41,7 @@ LATE = "08:00:00 DROP 445 RA"  # of a connection that was there before
 STOPPED = "08:00:01 DROP 445 S"
 THROUGH = "09:00:02 ALLOW 445 -"
 LET_OUT = "07:00:00 ALLOW 445 - SEND"
+CLOCK_SET_BACK = ((100, 50001, "REJ"), (40, 50002, "SF"))
 UNSURE = "Another source says {}, but which was later cannot be told"
 
 
@@ -92,6 +93,12 @@ def test_a_response_says_more_than_that_a_firewall_let_a_later_attempt_through(t
     smb = report.clients[0].requirement("client-push/smb")
     assert (smb.verdict, smb.changed.before, smb.changed.after) == ("open", "blocked", "open")
     assert smb.changed.after_time.endswith("22:14:20.000000Z")
+
+
+def test_of_a_capture_whose_clock_was_set_back_the_last_packets_count(write):
+    closed, opened = (scene([f"{at} 10.0.0.5:{port} > 10.0.0.20:445/tcp {how}"]) for at, port, how in CLOCK_SET_BACK)
+    report = auditor.audit(write(pcap([*closed, *opened])), roles=ROLES, dissect=False)
+    assert report.clients[0].requirement("client-push/smb").verdict == "open"
 
 
 def test_a_port_that_was_let_out_says_more_than_another_of_which_nothing_is_shown(tmp_path):

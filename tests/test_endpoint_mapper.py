@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -21,11 +22,12 @@ import auditor
 from auditor import verdicts
 from auditor.contacts import contacts_of, merge
 from auditor.given_roles import parse_roles
+from auditor.known import Known
 from auditor.listening import Heard
 from auditor.report import MethodResult, Report, RequirementVerdict
 from auditor.roles import Cast, infer_roles
 from auditor.ruleset import SiteFacts, load_ruleset
-from auditor.said import HandedOut, Said
+from auditor.said import SERVICE_CONTROLLER, HandedOut, Said, Side, Step
 from auditor.sources.source import Source
 from auditor.version import TOOL
 
@@ -38,10 +40,11 @@ SMB = f"1 {SERVER}:50000 > {CLIENT}:445/tcp SF"
 
 
 class Taken(NamedTuple):
-    """A capture: its lines, and the interface of each port that was assigned, in a frame before all others."""
+    """A capture: its lines, the interface of each port that was assigned, in a frame before all others, and steps."""
 
     lines: list[str]
     assigned: Mapping[int, str] = MappingProxyType({})
+    steps: Sequence[Step] = ()
 
 
 Audited = Callable[..., Report]
@@ -58,7 +61,10 @@ def audit(read: Read, *captures: Taken) -> Report:
     """Audit captures of which it is known what the dissectors read."""
     sources = [read(pcap(scene(taken.lines))) for taken in captures]
     said = tuple(
-        Said(handed_out=tuple(HandedOut(CLIENT, port, name, 0, "test") for port, name in taken.assigned.items()))
+        Said(
+            handed_out=tuple(HandedOut(CLIENT, port, name, 0, "test") for port, name in taken.assigned.items()),
+            steps=tuple(taken.steps),
+        )
         for taken in captures
     )
     cast = cast_of(sources)
@@ -88,6 +94,12 @@ def mapper_at(second: int) -> str:
 
 def changed(one: RequirementVerdict) -> tuple[str, str] | None:
     return one.changed and (one.changed.before, one.changed.after)
+
+
+@pytest.mark.parametrize(("port", "verdict"), [(8531, "not-observed"), (50001, "open")])
+def test_of_a_connection_without_its_begin_a_dynamic_port_may_be_that_of_its_originator(audited, port, verdict):
+    found = dynamic(audited(Taken([SMB, AT_MAPPER, f"3 {SERVER}:{port} > {CLIENT}:49700/tcp mid-stream"])))
+    assert found.verdict == verdict
 
 
 # the interface for which a port was assigned
@@ -156,6 +168,18 @@ def test_the_service_controller_alone_ends_no_push(audited):
     method = push(audited(Taken([SMB, AT_MAPPER, at(3, 49700, "S0")], {49700: "svcctl"})))
     assert method.result == "unproven"
     assert "does not end the push" in next(one for one in method.requirements if one.row == "rpc-dynamic").explanation
+
+
+def opened(frame: int, client: str = CLIENT, *, step: str = f"open {SERVICE_CONTROLLER}") -> Step:
+    return Step(Side(SERVER, client, 445), "smb", step, frame, "0x00000000", None)
+
+
+def test_the_frame_in_which_its_pipe_was_opened_is_cited(audited):
+    """Only what went well, on this client, and of this pipe."""
+    failed = replace(opened(9), known=Known("STATUS_ACCESS_DENIED", "no rights", False, "Check them."))
+    steps = [opened(7), failed, opened(11, "10.0.0.99"), opened(13, step="open winreg")]
+    found = dynamic(audited(Taken([SMB, AT_MAPPER, at(3, 49700, "S0")], {49700: "svcctl"}, steps)))
+    assert "named pipe on SMB instead, as it did in frame 7, after" in found.explanation
 
 
 def test_it_ends_the_push_where_its_pipe_is_not_seen_open(audited):
@@ -238,6 +262,7 @@ def test_a_port_of_the_service_controller_is_not_taken_from_its_number(tmp_path)
     """Even where nothing is logged of what was let through."""
     of_program = dynamic(of_events(tmp_path, event(2, 49700, SERVICES, allowed=False)))
     assert (of_program.verdict, of_program.confidence) == ("blocked", "proven")
+    assert f"dropped it (program {SERVICES})." in of_program.explanation
     of_number = dynamic(of_events(tmp_path, event(2, 49700, SVCHOST, allowed=False)))
     assert (of_number.verdict, of_number.confidence) == ("blocked", "likely")
     assert "is taken from its number" in of_number.explanation

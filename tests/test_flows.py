@@ -451,6 +451,21 @@ def test_an_icmp_error_about_an_answer_proves_something_if_that_acknowledges_the
     assert (answers(source), proofs(source)) == (["one-way"], [[proves]])
 
 
+@pytest.mark.parametrize(("sequence", "proves"), [(9000, True), (777, False)])
+def test_an_icmp_error_about_an_answer_proves_something_if_it_quotes_a_number_of_the_responder(sequence, proves, read):
+    """Of the first eight bytes, in which the acknowledged number is not."""
+    answer = tcp(turned(WHO), "SA", seq=9000, ack=1001)
+    error = icmp_error(ROUTER, 3, 13, quoting=tcp(turned(WHO), "A", seq=sequence))
+    assert proofs(read([tcp(WHO), answer, error])) == [[proves]]
+
+
+def test_an_icmp_error_about_a_datagram_is_about_its_sender_whatever_the_ports(read):
+    up = "10.0.0.1:53 > 10.0.0.5:50000"
+    assert told(read([icmp_error(ROUTER, 3, 13, quoting=udp(up, b"x" * 20), room=48)]).flows) == [
+        f"{up}/udp OTH prohibited"
+    ]
+
+
 def test_the_sender_of_an_icmp_error_is_known(read):
     source = read([tcp(WHO), icmp_error(ROUTER, 3, 13, quoting=tcp(WHO))])
     assert [(quote.sender, quote.frame) for quote in source.details.errors[0]] == [(ROUTER, 2)]

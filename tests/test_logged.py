@@ -114,6 +114,38 @@ def test_local_times_stay_local_and_a_zone_makes_them_utc(audited):
     drop = "08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE"
     assert verdict(audited(drop), "smb").first_time == "2023-11-14T08:00:00.000000"
     assert verdict(audited(drop, tz="+02:00"), "smb").first_time == "2023-11-14T06:00:00.000000Z"
+    more = drop.replace("08:00:00", "09:00:00")
+    for zone, times in (
+        (None, ("08:00:00.000000", "09:00:00.000000")),
+        ("+02:00", ("06:00:00.000000Z", "07:00:00.000000Z")),
+    ):
+        (source,) = audited(drop, more, tz=zone).sources
+        assert (source.first_time, source.last_time) == tuple(f"2023-11-14T{one}" for one in times)
+
+
+def test_the_ends_of_a_requirement_have_their_roles(audited):
+    report = audited("08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE")
+    for name in ("smb", "rpc-endpoint-mapper"):
+        one = verdict(report, name)
+        assert [(end.role, end.address) for end in (one.source, one.destination)] == list(ROLES.items())[:2]
+
+
+def test_a_firewall_that_is_unknown_let_it_pass_at_an_unknown_place(audited):
+    smb = verdict(audited("08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - -"), "smb")
+    assert (smb.verdict, smb.allowed_at) == ("allowed", "unknown")
+
+
+def test_a_firewall_that_dropped_a_late_packet_let_nothing_pass(tmp_path):
+    rows = (
+        "08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - SEND",
+        "08:00:01 DROP 10.0.0.5:50000 > 10.0.0.20:445 A RECEIVE",
+    )
+    paths = [tmp_path / f"{path}.log" for path in ("server", "client")]
+    for path, text in zip(paths, rows, strict=True):
+        path.write_bytes(firewall_log(row(text)))
+    for sources in (paths, paths[::-1]):
+        smb = verdict(auditor.audit(*sources, roles=ROLES, dissect=False), "smb")
+        assert (smb.verdict, smb.allowed_at) == ("allowed", "site-server")
 
 
 def test_what_a_log_cannot_show_is_said(audited):
@@ -186,6 +218,18 @@ def test_silence_behind_a_firewall_that_let_it_in(audited):
     assert smb.remedy.startswith("Nothing has to be opened in that firewall.")
 
 
+def test_what_the_clients_own_firewall_let_in_was_not_stopped_before_it(tmp_path, write):
+    """Whichever capture lacks it."""
+    path = tmp_path / "pfirewall.log"
+    path.write_bytes(firewall_log(row("22:13:21 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE")))
+    captures = [write(pcap(scene(lines))) for lines in (SILENT, [*SILENT[:1], "until 60"])]
+    smb = verdict(auditor.audit(path, *captures, roles=ROLES, dissect=False), "smb")
+    assert said(smb) == "blocked likely unknown"
+    assert "forward path" not in smb.explanation
+    without = verdict(auditor.audit(*captures, roles=ROLES, dissect=False), "smb")
+    assert said(without) == "blocked likely between"
+
+
 def test_that_a_packet_left_its_sender_undoes_no_silence(audited):
     assert said(verdict(audited(OUT, lines=SILENT), "smb")) == "blocked likely unknown"
 
@@ -207,9 +251,27 @@ def test_pings_do_not_set_a_clock(audited):
     assert smb.verdict == "blocked"
 
 
-def test_a_dropped_copy_of_an_answer_does_not_undo_a_connection(audited):
+@pytest.mark.parametrize("connection", ["SF", "handshake"])
+def test_a_dropped_copy_of_an_answer_does_not_undo_a_connection(audited, connection):
     row = "22:13:22 DROP 10.0.0.20:445 > 10.0.0.5:50000 SA RECEIVE"
-    assert said(verdict(audited(row, lines=[f"1 {SMB} SF"]), "smb")) == "open proven"
+    assert said(verdict(audited(row, lines=[f"1 {SMB} {connection}"]), "smb")) == "open proven"
+
+
+def test_a_dropped_syn_counts_more_than_an_answer_that_may_be_to_something_else(audited):
+    report = audited(DROPPED[0], lines=[f"1 {SMB} only a SYN-ACK"], tz="UTC")
+    assert said(verdict(report, "smb")) == "blocked proven client"
+
+
+def test_an_attempt_of_a_log_and_a_capture_has_the_time_of_the_capture(audited):
+    assert verdict(audited(DROPPED[0], lines=SILENT), "smb").first_time == "2023-11-14T22:13:21.000000Z"
+
+
+def test_an_attempt_of_two_logs_has_their_local_time(tmp_path):
+    paths = [tmp_path / f"{name}.log" for name in ("a", "b")]
+    for path in paths:
+        path.write_bytes(firewall_log(row(DROPPED[0])))
+    smb = verdict(auditor.audit(*paths, roles=ROLES, dissect=False), "smb")
+    assert (smb.attempts, smb.first_time) == (1, "2023-11-14T22:13:21.000000")
 
 
 class Counting(list):

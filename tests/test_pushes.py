@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
+from logs import firewall_log, row
 from packets import pcap, talk
 from scenario import scene
 
 import auditor
+from auditor.contacts import Contact, contacts_of, merge
+from auditor.pushes import content_of, find_pushes
 from auditor.report import Push
+from auditor.ruleset import load_ruleset
+from auditor.said import Said
 
-SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
+PAIR = SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
 PUSH = ["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF", "1 10.0.0.5:50001 > 10.0.0.20:135/tcp SF"]
 SHARE = "3 10.0.0.7:50002 > 10.0.0.30:445/tcp SF"
 SCANNED = (21, 22, 80, 135, 139, 443, 445, 3389, 5985)
@@ -81,6 +87,18 @@ def test_the_same_ports_over_hours_are_no_scan(audited):
 
 def test_services_that_are_used_are_no_scan(audited):
     assert kinds(audited(*scan("10.0.0.5 > 10.0.0.20", how="SF"))) == {"10.0.0.5 > 10.0.0.20": "push likely"}
+
+
+def test_a_port_that_was_named_for_something_else_is_no_dynamic_one(audited):
+    lines = [contact("10.0.0.5 > 10.0.0.20", port) for port in (445, 50080)]
+    assert kinds(audited(*lines)) == {"10.0.0.5 > 10.0.0.20": "push likely"}
+    named = audited(*lines, ports={"http-management-point": 50080})
+    assert kinds(named) == {"10.0.0.5 > 10.0.0.20": "unknown weak"}
+
+
+def test_services_that_were_used_and_closed_are_no_port_test(audited):
+    assert kinds(audited(contact("10.0.0.5 > 10.0.0.20", 445))) == {"10.0.0.5 > 10.0.0.20": "unknown weak"}
+    assert kinds(audited(contact("10.0.0.5 > 10.0.0.20", 445, "handshake"))) == {"10.0.0.5 > 10.0.0.20": "scan likely"}
 
 
 def test_many_dynamic_ports_within_a_minute_are_a_scan(audited):
@@ -171,6 +189,151 @@ def test_two_site_servers_push_to_ten_clients_each_with_a_scan_in_between(audite
     assert results == {pair: ("fails", "blocked") if pair in blocked else ("unproven", "open") for pair in pairs}
 
 
+# how many it takes
+
+
+def kind(report: auditor.Report, pair: str = "10.0.0.7 > 10.0.0.20") -> str:
+    return kinds(report)[pair]
+
+
+@pytest.mark.parametrize(("count", "expected"), [(4, "push likely"), (5, "scan likely")])
+def test_five_ports_that_have_to_do_with_no_push_are_a_scan(audited, count, expected):
+    assert kind(audited(*scan("10.0.0.7 > 10.0.0.20", (135, 445, *range(7000, 7000 + count))))) == expected
+
+
+@pytest.mark.parametrize(("apart", "expected"), [(15, "scan likely"), (16, "push likely")])
+def test_they_are_a_scan_within_a_minute(audited, apart, expected):
+    others = [contact("10.0.0.7 > 10.0.0.20", 7000 + n, "REJ", 10 + apart * n) for n in range(5)]
+    assert kind(audited(*scan("10.0.0.7 > 10.0.0.20", (135, 445)), *others)) == expected
+
+
+@pytest.mark.parametrize(("count", "expected"), [(16, "push likely"), (17, "scan likely")])
+def test_more_dynamic_ports_than_a_push_uses_are_a_scan(audited, count, expected):
+    ports = (135, 445, *range(49700, 49700 + count))
+    assert kind(audited(*scan("10.0.0.7 > 10.0.0.20", ports))) == expected
+
+
+@pytest.mark.parametrize(("count", "expected"), [(4, "unknown weak"), (5, "scan likely")])
+def test_one_syn_to_each_of_five_computers_is_a_scan(audited, count, expected):
+    lines = [contact(f"10.0.0.7 > 10.0.0.{20 + n}", 445, "S0 once", n) for n in range(count)]
+    assert kind(audited(*lines, "until 60")) == expected
+
+
+@pytest.mark.parametrize(("count", "expected"), [(2, "unknown weak"), (3, "scan likely")])
+def test_who_tests_a_port_of_three_computers_scans_others_too(audited, count, expected):
+    bare = [contact(f"10.0.0.7 > 10.0.0.{30 + n}", 445, "handshake", n) for n in range(count)]
+    report = audited(*bare, contact("10.0.0.7 > 10.0.0.20", 445, "S0", 20), "until 60")
+    assert kind(report) == expected
+
+
+@pytest.mark.parametrize(("count", "expected"), [(9, "push likely"), (10, "scan likely")])
+def test_ten_computers_without_data_of_which_one_accepts_are_swept(audited, count, expected):
+    swept = [contact(f"10.0.0.7 > 10.0.0.{20 + n}", 445, "S0", n) for n in range(count - 1)]
+    report = audited(*swept, contact("10.0.0.7 > 10.0.0.90", 445, "handshake", 20), "until 60")
+    assert kind(report) == expected
+
+
+@pytest.mark.parametrize(("count", "expected"), [(7, "unknown weak"), (8, "push likely")])
+def test_who_contacts_eight_computers_manages_them(audited, count, expected):
+    assert kind(audited(*(contact(f"10.0.0.7 > 10.0.0.{20 + n}", 445) for n in range(count)))) == expected
+
+
+@pytest.mark.parametrize(("count", "expected"), [(2, "unknown weak"), (3, "file-sharing likely")])
+def test_three_computers_that_read_make_a_server(audited, count, expected):
+    report = audited(*(contact(f"10.0.0.{7 + n} > 10.0.0.20", 445) for n in range(count)))
+    assert kind(report) == expected
+
+
+def test_only_those_that_send_data_read(audited):
+    lines = [contact(f"10.0.0.{7 + n} > 10.0.0.20", 445, how) for n, how in enumerate(("SF", "SF", "S0"))]
+    assert kind(audited(*lines)) == "unknown weak"
+
+
+def test_one_connection_from_the_internet_without_data_is_a_scan(audited):
+    for src, how, expected in (
+        ("8.8.8.8", "S0", "scan likely"),
+        ("8.8.8.8", "SF", "unknown weak"),
+        ("10.0.0.7", "S0", "unknown weak"),
+    ):
+        assert kind(audited(contact(f"{src} > 10.0.0.20", 445, how)), f"{src} > 10.0.0.20") == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"), [((0, 5, 10), ["10.0.0.5 > 10.0.0.20"]), ((0, 5), []), ((0, 6, 12), [])]
+)
+def test_three_requests_for_an_address_within_seconds_are_an_attempt(audited, seconds, expected):
+    report = audited(*(f"{second} 10.0.0.5 asks 10.0.0.20 once" for second in seconds))
+    assert list(kinds(report)) == expected
+
+
+@pytest.mark.parametrize(("target", "count"), [("10.0.255.20", 1), ("10.1.0.20", 0)])
+def test_a_request_for_an_address_that_can_be_of_no_subnet_is_no_attempt(audited, target, count):
+    assert len(audited(f"0 10.0.0.5 asks {target}").pushes) == count
+
+
+def test_a_computer_that_is_pushed_wants_to_push_to_nobody(audited):
+    assert list(kinds(audited(*PUSH, "3 10.0.0.20 asks 10.0.0.30"))) == ["10.0.0.5 > 10.0.0.20"]
+    assert list(kinds(audited(*PUSH, "3 10.0.0.5 asks 10.0.0.30"))) == ["10.0.0.5 > 10.0.0.20", "10.0.0.5 > 10.0.0.30"]
+
+
+# several sources
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_sources_show_of_one_pair_is_put_together(order):
+    one = Contact(SERVER, CLIENT, frozenset((445,)), True, False, True, 3, 0, False, True, False, 5, 9)
+    other = Contact(SERVER, CLIENT, frozenset((135,)), False, True, False, 1, 4, True, False, True, 2, 7)
+    back = replace(one, src=CLIENT, dst=SERVER)
+    whole = Contact(SERVER, CLIENT, frozenset((445, 135)), True, True, True, 3, 4, True, True, True, 2, 9)
+    assert merge([one, back, other][::order]) == {PAIR: whole, PAIR[::-1]: back}
+
+
+@pytest.mark.parametrize(("target", "count"), [("10.0.0.254", 1), ("10.0.0.255", 0), ("239.0.0.1", 0), ("10.0.0.5", 0)])
+def test_a_row_about_no_other_host_is_no_contact(tmp_path, target, count):
+    path = tmp_path / "pfirewall.log"
+    path.write_bytes(firewall_log(row(f"08:00:00 DROP 10.0.0.5:50000 > {target}:445 S SEND")))
+    assert len(auditor.audit(path, dissect=False).pushes) == count
+
+
+@pytest.mark.parametrize(("flags", "kind"), [("S", "scan likely"), ("RA", "push likely")])
+def test_a_late_packet_in_a_log_is_no_port_of_a_scan(tmp_path, flags, kind):
+    path = tmp_path / "pfirewall.log"
+    tried = [("S", 135), ("S", 445), *((flags, port) for port in range(7000, 7005))]
+    rows = (row(f"08:00:00 DROP 10.0.0.5:{port} > 10.0.0.20:{port} {one} RECEIVE") for one, port in tried)
+    path.write_bytes(firewall_log(*rows))
+    assert kinds(auditor.audit(path, dissect=False)) == {"10.0.0.5 > 10.0.0.20": kind}
+
+
+@pytest.mark.parametrize(("flags", "count"), [("S", 1), ("RA", 0)])
+def test_a_late_packet_in_a_log_is_no_contact(tmp_path, flags, count):
+    path = tmp_path / "pfirewall.log"
+    path.write_bytes(firewall_log(row(f"08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 {flags} RECEIVE")))
+    assert len(auditor.audit(path, dissect=False).pushes) == count
+
+
+# what was opened
+
+
+@pytest.mark.parametrize(
+    ("opened", "expected"),
+    [
+        (Said(shares=((PAIR, "admin$"),)), "push certain It opens ADMIN$, as a push does."),
+        (Said(push_files=(PAIR,)), "push certain It opens files of the client installation, as a push does."),
+        (Said(shares=((PAIR, "sysvol"),)), "logon certain It opens what only a domain controller has"),
+        (Said(interfaces=((PAIR, "netlogon"),)), "logon certain It opens what only a domain controller has"),
+        (Said(interfaces=((PAIR, "winreg"),)), "push likely It calls RPC interfaces of a push: winreg."),
+        (Said(shares=((PAIR, "data"), (PAIR, "ipc$"))), "file-sharing certain It opens shares, and none that"),
+        (Said(shares=((PAIR, "ipc$"),)), "unknown weak It contacts TCP 445 only"),
+        (Said(shares=((PAIR[::-1], "sysvol"),)), "unknown weak It contacts TCP 445 only"),
+    ],
+)
+def test_what_is_opened_says_more_than_ports(read, opened, expected):
+    rules = load_ruleset()
+    contacts = merge(contacts_of(read(pcap(scene([contact("10.0.0.5 > 10.0.0.20", 445)]))), rules))
+    (found,) = find_pushes(contacts, rules, content=content_of([opened]))
+    assert f"{found.kind} {found.how_sure} {found.why}".startswith(expected)
+
+
 # who is judged
 
 
@@ -178,6 +341,11 @@ def test_those_that_the_user_named_are_judged_whatever_they_look_like(audited):
     lines = [contact("10.0.0.20 > 10.0.0.2", port) for port in (88, 389, 445)]
     report = audited(*lines, roles={"site-server": "10.0.0.20", "client": "10.0.0.2"})
     assert judged(report) == ["10.0.0.20 > 10.0.0.2"]
+
+
+def test_what_a_site_server_that_was_named_sends_is_judged_whatever_it_looks_like(audited):
+    lines = [contact("10.0.0.20 > 10.0.0.2", port) for port in (88, 389, 445)]
+    assert judged(audited(*lines, roles={"site-server": "10.0.0.20"})) == ["10.0.0.20 > 10.0.0.2"]
 
 
 def test_a_client_that_was_named_is_judged_although_it_looks_like_a_file_server(audited):

@@ -9,12 +9,14 @@ from packets import pcap
 from scenario import scene
 
 import auditor
+from auditor import verdicts
 from auditor.contacts import contacts_of, merge
 from auditor.errors import ArgumentError
-from auditor.given_roles import Given, parse_roles
+from auditor.given_roles import parse_roles
 from auditor.roles import Cast, infer_roles
-from auditor.ruleset import load_ruleset
+from auditor.ruleset import SiteFacts, load_ruleset
 from auditor.said import Said
+from auditor.version import TOOL
 
 PUSH = ["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF", "1 10.0.0.5:50001 > 10.0.0.20:135/tcp SF"]
 FETCH = ["9 10.0.0.20:51000 > 10.0.0.80:80/tcp SF"]
@@ -270,11 +272,12 @@ def test_an_address_may_be_written_as_windows_shows_it(word, address):
 
 @pytest.fixture
 def inferred(write) -> Callable[..., Cast]:
-    def inferred(said: Said) -> Cast:
-        """Return the roles in a push and a fetch of which the protocols show this."""
-        source = auditor.read(write(pcap(scene([*PUSH, *FETCH]))))
+    def inferred(said: Said, *lines: str, **roles: str) -> Cast:
+        """Return the roles in a push, a fetch and more lines of which the protocols show this."""
+        source = auditor.read(write(pcap(scene([*PUSH, *FETCH, *lines]))))
         ruleset = load_ruleset("configmgr-2007")
-        return infer_roles([source], ruleset, Given(), merge(contacts_of(source, ruleset)), [said])
+        given = parse_roles({role.replace("_", "-"): (address,) for role, address in roles.items()})
+        return infer_roles([source], ruleset, given, merge(contacts_of(source, ruleset)), [said])
 
     return inferred
 
@@ -292,15 +295,60 @@ def test_a_web_server_that_is_asked_for_other_paths_is_not_the_management_point(
     assert any("asked for nothing that a management point has" in note for note in cast.notes)
 
 
+def test_a_network_of_management_points_counts_more_than_a_path(inferred):
+    cast = inferred(Said(roles=(("10.0.0.90", "management-point", "/ccm_system"),)), management_point="10.0.0.80/31")
+    assert cast.addresses("management-point") == ("10.0.0.80",)
+
+
+def test_web_servers_that_are_none_of_it_are_told_in_order_of_address(inferred):
+    servers = [f"10.0.0.{n}" for n in (7, 8, 9, 80, 100, 200)]
+    more = [f"9 10.0.0.20:{52000 + n} > {server}:80/tcp SF" for n, server in enumerate(reversed(servers))]
+    notes = inferred(Said(other_web=tuple(servers)), *more).notes
+    assert [note.partition(" is a web server, but")[0] for note in notes] == servers
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "[fe80::80]", "239.1.1.1", "255.255.255.255"])
+def test_a_web_server_that_cannot_be_the_management_point_is_not_guessed(audited, address):
+    client = "[fd00::20]" if ":" in address else "10.0.0.20"
+    push = [
+        line.replace("10.0.0.20", client).replace("10.0.0.5", "[fd00::5]" if ":" in address else "10.0.0.5")
+        for line in PUSH
+    ]
+    report = audited(*push, f"9 {client}:51000 > {address}:80/tcp S1")
+    assert set(reasons(report)) == {"site-server", "client"}
+
+
+def test_a_guess_without_another_choice_names_none(inferred):
+    (note,) = inferred(Said()).notes
+    assert note.startswith("10.0.0.80 was taken for the management point only because clients connect to it at a web")
+    assert " port. So no method is said to work." in note
+
+
 def test_a_web_server_that_says_nothing_readable_is_a_guess(inferred):
     cast = inferred(Said())
     assert cast.addresses("management-point") == ("10.0.0.80",)
     assert cast.is_guess("management-point", "10.0.0.80")
 
 
+def test_a_method_does_not_work_by_a_guess_until_its_server_is_named(audited):
+    named = {"management-point": "10.0.0.80"}
+    echo = "0 10.0.0.5 > 10.0.0.20/icmp answered"
+    dynamic = "2 10.0.0.5:50002 > 10.0.0.20:49700/tcp SF"
+    guessed, known = (audited(echo, *PUSH, dynamic, *FETCH, roles=roles).client() for roles in ({}, named))
+    assert [one.method("client-push").result for one in (guessed, known)] == ["unproven", "works"]
+    (reason,) = guessed.method("client-push").reasons
+    assert reason.text.startswith("That 10.0.0.80 is the management point is known from its port only.")
+
+
 def test_a_host_has_the_names_by_which_it_calls_itself(inferred):
     cast = inferred(Said(names=(("10.0.0.20", "PC20"), ("10.0.0.20", "pc20.lab.example"))))
     assert {one.address: one.name for one in cast.assignments}["10.0.0.20"] == "PC20, pc20.lab.example"
+
+
+def test_a_report_on_a_client_has_the_names_of_that_client(inferred, read):
+    cast = inferred(Said(names=(("10.0.0.20", "PC20"), ("10.0.0.5", "SITE"))))
+    report = verdicts.audit([read(pcap(scene(PUSH)))], load_ruleset(), cast, SiteFacts(), (), TOOL)
+    assert [one.names for one in report.clients] == [("PC20",)]
 
 
 def test_two_roles_given_the_wrong_way_round_are_told(audited):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import count
 
 import pytest
 from hypothesis import given
@@ -161,6 +162,19 @@ def test_the_numbers_of_a_host_that_does_not_count_say_nothing(numbers, place):
 def test_a_reset_before_the_packets_of_the_host_has_to_fit_their_count_too(place):
     assert place([*reset(127, ip_id=500), *counted(COUNTED)]) == ITSELF
     assert place([*reset(127, ip_id=40_000), *counted(COUNTED)]) == UNKNOWN
+
+
+def test_packets_of_connections_at_once_are_in_one_count(place):
+    at_once = zip(*(talk(rpc(port), OPEN) for port in range(50100, 50104)), strict=True)
+    numbers = count(510, 900)
+    packets = [
+        with_hops(packet, 127, ip_id=next(numbers) if packet[12:16] == bytes([10, 0, 0, 20]) else 0)
+        for together in at_once
+        for packet in together
+    ]
+    following = next(numbers)
+    assert place([*packets, *reset(127, ip_id=following)]) == ITSELF
+    assert place([*packets, *reset(127, ip_id=following + 4 * 900)]) == UNKNOWN
 
 
 def test_a_packet_that_a_router_shows_twice_is_counted_once(place):

@@ -18,6 +18,8 @@ UNANSWERED = "{2} 10.0.0.5:50001 > 10.0.0.20:135/tcp S0"
 SITE_SERVER, CLIENT, MANAGEMENT_POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
 ROLES = {"site-server": SITE_SERVER, "client": CLIENT}
 
+MAPPER = "client-push/rpc-endpoint-mapper"
+
 Audited = Callable[..., auditor.Report]
 Hops = Mapping[str, int]
 
@@ -58,6 +60,7 @@ def test_captures_of_different_attempts_have_nothing_to_compare(audited):
     [
         (0, "#0 and #1: their clocks agree to the millisecond."),
         (0.0004, "#0 and #1: their clocks agree to the millisecond."),
+        (0.0016, "#0 and #1: the second clock is 0.002 s ahead of the first."),
         (1.25, "#0 and #1: the second clock is 1.250 s ahead of the first."),
         (3600, "#0 and #1: the second clock is 3,600.000 s ahead of the first."),
     ],
@@ -69,6 +72,14 @@ def test_how_far_a_clock_is_ahead(ahead, told, audited):
 def test_how_far_a_clock_is_behind(audited):
     assert clocks(audited(at(10, *PUSH), at(7.5, *PUSH))) == [
         "#0 and #1: the second clock is 2.500 s behind the first."
+    ]
+
+
+def test_clocks_are_compared_when_a_connection_begins(audited):
+    """One of the captures ends before the other packets of it."""
+    whole = "{1} 10.0.0.5:50000 > 10.0.0.20:445/tcp SF"
+    assert clocks(audited(at(0, whole.replace("SF", "S0 once")), at(0, whole))) == [
+        "#0 and #1: their clocks agree to the millisecond."
     ]
 
 
@@ -98,6 +109,13 @@ def test_not_every_one_of_many_captures_is_told(audited):
 def mapper(report: auditor.Report) -> auditor.report.RequirementVerdict:
     (client,) = report.clients
     return next(one for one in client.method("client-push").requirements if one.row == "rpc-endpoint-mapper")
+
+
+def test_a_syn_that_was_answered_was_not_stopped_on_its_way_to_another_capture(audited):
+    answered = "{2} 10.0.0.5:50001 > 10.0.0.20:135/tcp answered in vain"
+    mapper = audited(at(0, *PUSH, answered), at(0, *PUSH, "until 60")).clients[0].requirement(MAPPER)
+    assert (mapper.verdict, mapper.blocked_at) == ("blocked", "unknown")
+    assert "forward path" not in mapper.explanation
 
 
 @pytest.mark.parametrize("ahead", [0, 1800])

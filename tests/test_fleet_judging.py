@@ -1,0 +1,241 @@
+"""Judging one host of a fleet: who plays which role at its site, and what its sources come to together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from logs import firewall_log, row
+from packets import pcap
+from scenario import scene
+
+from auditor.contacts import Contact
+from auditor.fleet import judging
+from auditor.fleet.asking import Asking, methods_of
+from auditor.fleet.document import HostResult, Seen
+from auditor.fleet.summary import Entry, summarise
+from auditor.roles import Cast
+from auditor.ruleset import load_ruleset
+from auditor.site import Site
+
+RULES = load_ruleset()
+SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
+ROLES = {"site-server": SERVER, "management-point": POINT}
+
+Judged = Callable[..., HostResult]
+
+
+def asking(roles: dict[str, object]) -> Asking:
+    named = {role: (one,) if isinstance(one, str) else one for role, one in roles.items()}
+    return Asking(RULES, Site(roles=named, mode="mixed"), methods_of(RULES, ()))
+
+
+def contact(src: str, dst: str, **more: object) -> Contact:
+    plain = Contact(src, dst, frozenset((445, 135)), False, False, False, 0, 0, True, True, False, 0, 0)
+    return replace(plain, **more)
+
+
+def cast(*contacts: Contact, **roles: object) -> Cast:
+    named = {role.replace("_", "-"): one for role, one in roles.items()}
+    return judging.casts({"": contacts}, asking(named).question)[""]
+
+
+@pytest.fixture
+def judged(write: Callable[[bytes], Path], tmp_path: Path) -> Judged:
+    """Return how to judge one host by logs (lists of rows) and captures (lines of a scene)."""
+
+    def judged(*sources: list[str], roles: dict[str, object] = ROLES, host: str = "PC1") -> HostResult:
+        asked = asking(roles)
+        entries = [
+            one for number, lines in enumerate(sources) for one in _entries(lines, number, tmp_path, write, asked)
+        ]
+        own = {address for one in entries for address in one.addresses}
+        contacts = [one for entry in entries for one in entry.source.details.contacts if one.dst in own]
+        casts = judging.casts({"BERLIN": contacts}, asked.question)
+        return judging.judge(host, "BERLIN", entries, judging.Bench(asked.question, asked.facts, asked.methods, casts))
+
+    return judged
+
+
+def _entries(
+    lines: list[str], number: int, folder: Path, write: Callable[[bytes], Path], asked: Asking
+) -> Iterable[Entry]:
+    if "/" in lines[0]:
+        path = write(pcap(scene(lines)))
+    else:
+        path = folder / f"{number}.log"
+        path.write_bytes(firewall_log(*map(row, lines)))
+    return summarise(path, roles=asked.site.roles).entries
+
+
+def smb(action: str, time: str = "08:00:00", *, client: str = CLIENT, server: str = SERVER) -> str:
+    return f"{time} {action} {server}:50000 > {client}:445 {'S' if action == 'DROP' else '-'} RECEIVE"
+
+
+def seen(host: HostResult, name: str) -> Seen:
+    return next(one for one in host.seen if one.requirement == f"client-push/{name}")
+
+
+# who plays which role at a site
+
+
+def test_what_looks_like_something_else_is_told_with_the_hosts_that_sent_most():
+    hosts = [f"10.9.0.{n}" for n in range(1, 8)]
+    scans = [contact(host, f"10.0.1.{n}", other_ports=9) for n, host in enumerate(hosts)]
+    notes = cast(*scans, contact(hosts[3], "10.0.1.99", other_ports=9)).notes
+    (scanned,) = [note for note in notes if note.startswith("Not judged")]
+    shown = ", ".join(f"{one} (to 1 computer)" for one in hosts[:3])
+    assert scanned == (
+        f"Not judged, because it looks like scans: what {hosts[3]} (to 2 computers), {shown}, {hosts[4]} "
+        "(to 1 computer) and 2 more sent."
+    )
+
+
+def test_each_kind_of_other_traffic_is_told_once():
+    readers = [contact(f"10.9.0.{n}", "10.0.1.9", ports=frozenset((445,))) for n in range(3)]
+    notes = cast(contact("10.9.1.1", "10.0.1.1", controller=True), *readers, contact(SERVER, CLIENT)).notes
+    told = [note for note in notes if note.startswith("Not judged")]
+    assert [note.partition(":")[0].removeprefix("Not judged, because it looks like ") for note in told] == [
+        "logons at a domain controller",
+        "file sharing",
+    ]
+
+
+def test_that_no_management_point_was_named_is_told():
+    assert any("No management point was named" in note for note in cast().notes)
+    assert cast(management_point=POINT).notes == (
+        f"{POINT}, named as management point, connects to nobody and nobody to it: is that its address?",
+    )
+
+
+def test_a_site_server_that_is_inferred_says_why():
+    (server,) = cast(contact(SERVER, "10.0.1.1"), contact(SERVER, "10.0.1.2")).assignments
+    assert (server.role, server.how, server.how_sure) == ("site-server", "inferred", "likely")
+    assert server.why == "it connects to 2 computers as a push does"
+
+
+def test_site_servers_that_were_named_are_there_once_whether_they_were_seen_or_not():
+    named = cast(contact(SERVER, CLIENT), site_server=("10.0.0.6", SERVER))
+    assert [(one.address, one.how) for one in named.assignments] == [("10.0.0.6", "given"), (SERVER, "given")]
+    network = cast(contact(SERVER, CLIENT), site_server="10.0.0.0/29")
+    assert [(one.address, one.how) for one in network.assignments] == [(SERVER, "given")]
+
+
+def test_clients_that_were_named_have_no_role_at_the_site():
+    assert cast(client=CLIENT).assignments == ()
+
+
+def test_only_servers_that_were_named_are_no_targets():
+    named = cast(contact("10.0.0.6", CLIENT), management_point=POINT)
+    assert judging.servers(named) == {POINT: "management-point"}
+
+
+@pytest.mark.parametrize(
+    ("address", "subnet"), [("10.0.1.77", "10.0.1.0/24"), ("fd00:1:2:3:4::5", "fd00:1:2:3::/64"), ("", "")]
+)
+def test_a_subnet_is_cut_as_networks_usually_are(address, subnet):
+    assert judging.subnet_of(address) == subnet
+
+
+# what all sources of a host say
+
+
+def test_a_host_is_judged_by_all_of_its_sources(judged):
+    host = judged([smb("DROP", "08:00:00")], [smb("ALLOW", "09:00:00")])
+    assert (host.host, host.site, host.addresses, host.subnet) == ("PC1", "BERLIN", (CLIENT,), "10.0.0.0/24")
+    assert (seen(host, "smb").verdict, seen(host, "smb").attempts, host.records) == ("blocked", 2, 2)
+    assert (host.first_time, host.last_time) == ("2023-11-14T08:00:00.000000", "2023-11-14T09:00:00.000000")
+    assert [Path(one).name for one in host.files] == ["0.log", "1.log"]
+
+
+def test_the_order_of_its_sources_does_not_matter(judged):
+    early, late = [smb("DROP", "08:00:00"), smb("DROP", "08:10:00")], [smb("ALLOW", "09:00:00")]
+    one, other = judged(early, late), judged(late, early)
+    assert (one.outcomes, one.first_time, one.last_time) == (other.outcomes, other.first_time, other.last_time)
+
+
+def test_a_file_that_is_there_twice_counts_once_and_both_are_named(judged):
+    host = judged([smb("DROP")], [smb("DROP")])
+    assert (seen(host, "smb").attempts, host.records, len(host.files)) == (1, 1, 2)
+
+
+def test_a_host_that_was_not_tried_has_no_evidence(judged):
+    host = judged([f"08:00:00 ALLOW {CLIENT}:50000 > 10.0.0.99:7000 - SEND"])
+    assert {one.result for one in host.outcomes} == {"no-evidence"}
+    assert (host.seen, host.addresses[:1], host.outcome("client-push").missing) == ((), (CLIENT,), ())
+
+
+def test_what_fails_is_blamed_and_what_is_missing_is_not(judged):
+    push = judged([smb("DROP")]).outcome("client-push")
+    assert (push.result, push.blamed, push.missing) == ("fails", ("client-push/smb",), ())
+
+
+def test_what_is_missing_is_told_where_nothing_fails(judged):
+    push = judged([smb("ALLOW")]).outcome("client-push")
+    assert (push.result, push.blamed) == ("unproven", ())
+    assert "client-push/rpc-endpoint-mapper" in push.missing
+    assert "client-push/smb" not in push.missing
+
+
+def test_of_several_pushes_the_one_that_fails_counts(judged):
+    """Unless the other is likelier to be a push."""
+    mapper = smb("ALLOW").replace(":445", ":135")
+    other = smb("DROP", server="10.0.0.6")
+    roles = {"management-point": POINT}
+    assert judged([smb("ALLOW"), mapper, other], roles=roles).outcome("client-push").result == "unproven"
+    both = [other, other.replace(":445", ":135")]
+    assert judged([smb("ALLOW"), mapper, *both], roles=roles).outcome("client-push").result == "fails"
+
+
+def test_what_methods_share_is_told_once(judged):
+    web = f"08:00:00 ALLOW {CLIENT}:50000 > {POINT}:80 - SEND"
+    rows = [one.requirement for one in judged([web]).seen if one.destination.address == POINT]
+    assert rows == ["client-push/http-management-point"]
+
+
+def test_of_many_proofs_three_are_kept(judged):
+    lines = [smb("DROP", f"08:{n:02}:00").replace("50000", str(50000 + n)) for n in range(5)]
+    shown = seen(judged(lines), "smb")
+    assert [Path(one.path).name for one in shown.proof] == ["0.log"] * 3
+    assert all(one.lines and not one.frames for one in shown.proof)
+
+
+def test_its_own_firewall_is_the_device_that_stopped_it(judged):
+    stopped = seen(judged([smb("DROP")]), "smb")
+    assert (stopped.blocked_at, stopped.device) == ("client", CLIENT)
+    assert seen(judged([smb("ALLOW")]), "smb").device is None
+
+
+def test_the_sender_of_an_error_is_the_device_that_stopped_it(judged):
+    host = judged(
+        [f"0 {SERVER}:50000 > {CLIENT}:445/tcp prohibited by 10.0.0.1", f"5 {CLIENT}:50001 > {POINT}:80/tcp SF"]
+    )
+    assert (seen(host, "smb").blocked_at, seen(host, "smb").device) == ("between", "10.0.0.1")
+    web = next(one for one in host.seen if one.requirement.endswith("/http-management-point"))
+    assert (web.verdict, web.device) == ("open", None)
+
+
+def test_a_device_that_nothing_names_is_unknown(judged):
+    host = judged([f"0 {SERVER}:50000 > {CLIENT}:445/tcp S0", f"1 {SERVER}:50001 > {CLIENT}:135/tcp SF", "until 60"])
+    assert (seen(host, "smb").blocked_at, seen(host, "smb").device) == ("unknown", None)
+
+
+def test_of_servers_of_one_role_those_count_that_it_met(judged):
+    """Other sites have servers of their own."""
+    web = f"08:00:00 DROP {CLIENT}:50000 > {POINT}:80 - SEND"
+    host = judged([web], roles={"management-point": (POINT, "10.2.0.80")})
+    assert {one.destination.address for one in host.seen} == {POINT}
+
+
+def test_a_server_in_a_network_that_was_named_is_one_of_its_servers(judged):
+    web = f"08:00:00 DROP {CLIENT}:50000 > {POINT}:80 - SEND"
+    other = web.replace(POINT, "10.0.0.9").replace("50000", "50001")
+    host = judged([web, other], roles={"management-point": "10.0.0.80/28"})
+    assert {one.destination.address for one in host.seen} == {POINT}
+
+
+def test_of_its_addresses_the_one_that_was_tried_is_the_first(judged):
+    rows = [f"07:00:00 ALLOW 10.0.0.9:50000 > {one}:7000 - RECEIVE" for one in ("10.0.0.19", "10.0.0.21")]
+    assert judged([*rows, smb("DROP")]).addresses[0] == CLIENT

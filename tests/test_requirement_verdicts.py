@@ -1,0 +1,132 @@
+"""What a verdict on a requirement says besides the verdict: hosts, times, evidence, and why nothing was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import starmap
+
+import pytest
+from packets import BEGIN, At, pcap, talk, udp
+from scenario import scene
+
+import auditor
+from auditor.report import RequirementVerdict, utc_text
+
+SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
+POINTS = [f"10.0.0.{n}" for n in range(80, 85)]
+ROLES = {"site-server": SERVER, "client": CLIENT, "management-point": POINTS}
+
+Verdict = Callable[..., RequirementVerdict]
+
+
+@pytest.fixture
+def verdict(write) -> Verdict:
+    def verdict(requirement: str, *lines: str, roles: dict[str, object] = ROLES) -> RequirementVerdict:
+        report = auditor.audit(write(pcap(scene(lines))), roles=roles, dissect=False)
+        return next(one for one in report.client(CLIENT).method("client-push").requirements if one.row == requirement)
+
+    return verdict
+
+
+def at_seconds(words: str, *seconds: float) -> list[At]:
+    """Return packets of one connection to SMB at these times."""
+    return list(starmap(At, zip(seconds, talk(f"{SERVER}:50000 > {CLIENT}:445", words), strict=True)))
+
+
+def smb(second: float, outcome: str) -> str:
+    return f"{second} {SERVER}:{50000 + int(second)} > {CLIENT}:445/tcp {outcome}"
+
+
+def web(second: int, server: str, outcome: str) -> str:
+    return f"{second} {CLIENT}:{51000 + second} > {server}:80/tcp {outcome}"
+
+
+def moment(second: float) -> str | None:
+    return utc_text(int((BEGIN + second) * 1_000_000_000))
+
+
+def test_it_lasts_from_the_first_attempt_to_the_last_packet(verdict):
+    found = verdict("smb", smb(0, "SF"), smb(7, "S0 twice"))
+    assert (found.first_time, found.last_time) == (moment(0), moment(8))
+
+
+def test_of_many_attempts_the_latest_are_shown_in_order(verdict):
+    found = verdict("smb", *(smb(second, "REJ") for second in range(9)))
+    assert [one.frames for one in found.evidence] == [(n, n + 1) for n in range(7, 19, 2)]
+
+
+def test_the_attempt_that_decides_is_shown_however_many_came_after_it(verdict):
+    later = [smb(second, "mid-stream one way") for second in range(1, 9)]
+    found = verdict("smb", smb(0, "REJ"), *later)
+    assert found.verdict == "refused"
+    assert (len(found.evidence), found.evidence[0].frames) == (6, (1, 2))
+
+
+def test_of_many_servers_three_more_are_told_of(verdict):
+    found = verdict("http-management-point", web(0, POINTS[0], "SF"), *(web(n, POINTS[n], "REJ") for n in range(1, 5)))
+    assert found.verdict == "open"
+    assert [f"To {one} it is refused." in found.explanation for one in POINTS] == [False, True, True, True, False]
+    assert [one.frames[0] for one in found.evidence] == [1, 10, 12, 14]
+
+
+def test_the_server_of_which_more_is_open_is_judged(verdict):
+    """Of two that would do, though the other comes first."""
+    more = [line.replace(":80/", ":443/") for line in (web(1, POINTS[0], "S0 once"), web(3, POINTS[1], "SF"))]
+    found = verdict("https-management-point", web(0, POINTS[0], "SF"), web(2, POINTS[1], "SF"), *more)
+    assert (found.destination.address, found.verdict) == (POINTS[1], "open")
+
+
+def test_of_many_hosts_that_were_not_tried_three_are_named(verdict):
+    text = verdict("http-management-point", smb(0, "SF")).explanation
+    assert text.startswith("No attempt from 10.0.0.20 to 10.0.0.80, 10.0.0.81, 10.0.0.82 and 2 more at TCP 80 is in")
+
+
+def test_an_echo_request_that_was_not_seen_has_no_port(verdict):
+    text = verdict("icmp-echo", smb(0, "SF")).explanation
+    assert text == "No attempt from 10.0.0.5 to 10.0.0.20 is in these sources."
+
+
+def test_a_host_that_nobody_named_is_asked_for(verdict):
+    found = verdict("http-management-point", smb(0, "SF"), roles={"client": CLIENT})
+    assert found.explanation == "Nobody is known as management point; name it: --role management-point=ADDRESS."
+    assert [found.source.role, found.source.address] == ["client", CLIENT]
+    assert [found.destination.role, found.destination.address] == ["management-point", None]
+
+
+def test_requests_for_a_hardware_address_say_nothing_of_what_only_informs(verdict):
+    questions = f"0 {SERVER} asks {CLIENT}"
+    assert verdict("smb", questions).verdict == "unreachable"
+    assert verdict("rpc-endpoint-mapper-udp", questions).verdict == "not-observed"
+
+
+def test_the_evidence_of_requests_for_a_hardware_address_says_who_asks_for_whom(verdict):
+    (shown,) = verdict("smb", f"0 {SERVER} asks {CLIENT}").evidence
+    assert [tuple(vars(one).values()) for one in shown.packets] == [
+        (n + 1, moment(n), SERVER, CLIENT, "who has") for n in range(3)
+    ]
+    assert shown.display_filter == f"arp.dst.proto_ipv4 == {CLIENT}"
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds", "expected"),
+    [
+        ("S <SA S S", (0, 0.1, 1, 3), "blocked"),
+        ("S <SA S A", (0, 0.1, 1, 1.1), "open"),
+        ("S <SA S A S", (0, 0.1, 1, 1.1, 3), "open"),
+        ("S <R S <SA", (0, 0.1, 1, 1.1), "open"),
+    ],
+    ids=["only SYNs", "an acknowledgement", "an acknowledgement before a SYN", "a stray reset before the SYN-ACK"],
+)
+def test_an_answer_was_not_heard_if_only_syns_came_after_it(words, seconds, expected, write):
+    packets = [*at_seconds(words, *seconds), At(60, udp("192.0.2.8:5353 > 192.0.2.9:5353"))]
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    assert client.requirement("client-push/smb").verdict == expected
+
+
+@pytest.mark.parametrize("stray", ["<R", "R"])
+def test_an_attempt_begins_with_its_syn_whatever_is_before_it(stray, write):
+    client = auditor.audit(
+        write(pcap(at_seconds(f"{stray} S <SA A", 0, 1, 1.1, 1.2))), roles=ROLES, dissect=False
+    ).client(CLIENT)
+    found = client.requirement("client-push/smb")
+    assert (found.verdict, found.first_time) == ("open", moment(1))
