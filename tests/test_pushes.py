@@ -279,12 +279,21 @@ def test_a_computer_that_is_pushed_wants_to_push_to_nobody(audited):
 # several sources
 
 
+MARKS = ("echo", "dynamic", "controller", "apart", "sent", "talked", "retried", "bare", "insisted")
+
+
+def marks(names: str, other_ports: int, dynamic_ports: int) -> list[bool | int]:
+    """Return the values of a contact from `echo` to `insisted`: which of them are true, and the numbers of ports."""
+    values: list[bool | int] = [name in names.split() for name in MARKS]
+    return [*values[:3], other_ports, dynamic_ports, *values[3:]]
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_what_sources_show_of_one_pair_is_put_together(order):
-    one = Contact(SERVER, CLIENT, frozenset((445,)), True, False, True, 3, 0, False, True, False, 5, 9)
-    other = Contact(SERVER, CLIENT, frozenset((135,)), False, True, False, 1, 4, True, False, True, 2, 7)
+    one = Contact(SERVER, CLIENT, frozenset((445,)), *marks("echo controller sent retried", 3, 0), 5, 9)
+    other = Contact(SERVER, CLIENT, frozenset((135,)), *marks("dynamic apart talked bare insisted", 1, 4), 2, 7)
     back = replace(one, src=CLIENT, dst=SERVER)
-    whole = Contact(SERVER, CLIENT, frozenset((445, 135)), True, True, True, 3, 4, True, True, True, 2, 9)
+    whole = Contact(SERVER, CLIENT, frozenset((445, 135)), *marks(" ".join(MARKS), 3, 4), 2, 9)
     assert merge([one, back, other][::order]) == {PAIR: whole, PAIR[::-1]: back}
 
 
