@@ -132,11 +132,23 @@ class Attempt:
     @property
     def data_since_ns(self) -> int:
         """When both sides had sent data, the start of the attempt where the events do not show it."""
-        first: dict[bool, int] = {}
+        first = self._first_data
+        return max(event.time_ns for event in first) if first else self.start_ns
+
+    @property
+    def data_since_frame(self) -> int:
+        """In which frame both sides had sent data, the first of the attempt where the events do not show it."""
+        first = self._first_data
+        return max(event.frame for event in first) if first else self.first_frame
+
+    @property
+    def _first_data(self) -> tuple[Event, ...]:
+        """The first packet with data of each side, nothing if only one side has such packets."""
+        first: dict[bool, Event] = {}
         for event in self.events:
             if event.what == "data":
-                first.setdefault(event.from_src, event.time_ns)
-        return max(first.values()) if len(first) == 2 else self.start_ns
+                first.setdefault(event.from_src, event)
+        return tuple(first.values()) if len(first) == 2 else ()
 
     @property
     def from_middle(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
@@ -45,9 +45,24 @@ class Conversations:
         self._logged = any(attempt.row is not None for attempt in attempts)
         self._begins = [begin for begin, _ in timed]
         self._ends = list(accumulate((end for _, end in timed), max))  # the latest end of all that began by then
+        self._captured = {
+            source: _in_order(attempts, source, clocks)
+            for source in {one.source for one in attempts if one.row is None}
+        }
 
     def soon_before(self, attempt: Attempt, begin_ns: int) -> bool:
-        """Return whether an attempt came soon after a connection; a log has the begin of a connection, not its end."""
+        """Return whether an attempt came soon after a connection; a log has the begin of a connection, not its end.
+
+        What is before an attempt in its own capture was before it, although the clock may have been set back since.
+        """
+        return self._in_time(attempt, begin_ns) or self._in_frames(attempt, begin_ns)
+
+    def _in_frames(self, attempt: Attempt, begin_ns: int) -> bool:
+        frames, ends = self._captured.get(attempt.source, ((), ()))
+        place = bisect_left(frames, attempt.first_frame)
+        return place > 0 and begin_ns <= ends[place - 1] + AFTER_ENDPOINT_MAPPER_NS
+
+    def _in_time(self, attempt: Attempt, begin_ns: int) -> bool:
         logged = self._logged or attempt.row is not None
         place = bisect_right(self._begins, begin_ns + (CLOCKS_DIFFER_NS if logged else 0))
         after_ns = AFTER_MAPPER_IN_LOG_NS if logged else AFTER_ENDPOINT_MAPPER_NS
@@ -301,6 +316,12 @@ def _as_likely(finding: Finding) -> Finding:
 
 def _is_service_control_manager(attempt: Attempt) -> bool:
     return attempt.row is not None and attempt.row.program.endswith(SERVICES_PROGRAM)
+
+
+def _in_order(attempts: Sequence[Attempt], source: int, clocks: Clocks) -> tuple[list[int], list[int]]:
+    """Return in which frames of a capture data had gone both ways, and by each the latest end of a connection."""
+    ordered = sorted((one.data_since_frame, _end(one, clocks)) for one in attempts if one.source == source)
+    return [frame for frame, _ in ordered], list(accumulate((end for _, end in ordered), max))
 
 
 def _begin(attempt: Attempt, clocks: Clocks) -> int:

@@ -133,8 +133,14 @@ class _Traffic:
 
     def kind(self, contact: Contact) -> Kind:
         """Return of what kind a contact is, how sure that is, and why: by content, else by ports."""
-        content = self._content.get((contact.src, contact.dst), NO_CONTENT)
-        return _kind_by_content(content) or self._kind_by_ports(contact)
+        kind = _kind_by_content(self._content.get((contact.src, contact.dst), NO_CONTENT))
+        if kind and not (kind[0] == FILE_SHARING and self._is_more_than_sharing(contact)):
+            return kind
+        return self._kind_by_ports(contact)
+
+    def _is_more_than_sharing(self, contact: Contact) -> bool:
+        """Tell whether there may be a push beside file sharing: at another port, or in attempts without a response."""
+        return contact.insisted or contact.dynamic or not contact.ports <= self._sharing_ports
 
     def _kind_by_ports(self, contact: Contact) -> Kind:
         if why := self._scan(contact):

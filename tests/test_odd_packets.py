@@ -151,3 +151,19 @@ def test_a_clock_that_is_set_back_makes_no_silence(lines, data, back, write):
     before, after = verdicts(write, packets), verdicts(write, shifted)
     new = {row for row, told in after.items() if told[0] in (BLOCKED, NO_RESPONSE) and told[0] != before[row][0]}
     assert new == set()
+
+
+@pytest.mark.parametrize("back", [1, 2, 45, HOUR])
+@pytest.mark.parametrize("how", ["S0", "SF"])
+def test_a_clock_that_is_set_back_parts_no_dynamic_port_from_its_endpoint_mapper(back, how, write):
+    before = [ALIVE, "1 10.0.0.5:50000 > 10.0.0.20:135/tcp SF"]
+    after = [f"1.5 10.0.0.5:50001 > 10.0.0.20:49700/tcp {how}", "until 30"]
+    packets = clocked((HOUR, before), (HOUR - back, after))
+    expected = (BLOCKED, LIKELY) if how == "S0" else (OPEN, PROVEN)
+    assert verdicts(write, packets)["rpc-dynamic"][:2] == expected
+
+
+@pytest.mark.parametrize("later", [70, HOUR])
+def test_a_dynamic_port_that_is_tried_long_after_the_endpoint_mapper_does_not_count(later, write):
+    lines = ["1 10.0.0.5:50000 > 10.0.0.20:135/tcp SF", f"{later} 10.0.0.5:50001 > 10.0.0.20:49700/tcp S0"]
+    assert verdicts(write, scene([ALIVE, *lines, f"until {later + 30}"]))["rpc-dynamic"][0] == "not-observed"

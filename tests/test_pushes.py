@@ -12,7 +12,7 @@ from scenario import scene
 
 import auditor
 from auditor.contacts import Contact, contacts_of, merge
-from auditor.pushes import content_of, find_pushes
+from auditor.pushes import PairContent, content_of, find_pushes
 from auditor.report import Push
 from auditor.ruleset import load_ruleset
 from auditor.said import Said
@@ -450,3 +450,21 @@ def test_a_controller_that_is_off_is_logged_on_to(audited):
 def test_readers_of_a_computer_hide_no_push_to_it(audited):
     readers = [contact(f"10.0.0.{n} > 10.0.0.20", 445) for n in (30, 31, 32)]
     assert result_of(audited(*readers, FAILED[1], "until 300")) == "fails"
+
+
+@pytest.mark.parametrize(
+    ("lines", "kind"),
+    [
+        ([contact("10.0.0.5 > 10.0.0.20", 445)], "file-sharing certain"),
+        (["0 10.0.0.5 > 10.0.0.20/icmp answered", contact("10.0.0.5 > 10.0.0.20", 445)], "file-sharing certain"),
+        (PUSH, "push likely"),
+        ([contact("10.0.0.5 > 10.0.0.20", 445, at=0), *FAILED], "push likely"),
+    ],
+    ids=["share", "ping", "endpoint mapper", "no response later"],
+)
+def test_a_share_that_the_site_server_opens_hides_no_push(lines, kind, read):
+    content = {(SERVER, CLIENT): PairContent(shares=frozenset(["c$"]))}
+    rules = load_ruleset()
+    contacts = merge(contacts_of(read(pcap(scene([*lines, "until 300"]))), rules))
+    (push,) = find_pushes(contacts, rules, content=content)
+    assert f"{push.kind} {push.how_sure}" == kind
