@@ -10,6 +10,7 @@ import pytest
 from logs import firewall_log, row
 from packets import BEGIN, pcap
 from scenario import scene
+from test_events import BLOCKED, blocked, lines
 
 import auditor
 from auditor import joining
@@ -318,6 +319,25 @@ def test_an_answer_that_some_firewall_dropped(audited):
 def test_a_computer_that_forwards_is_between(audited):
     smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S FORWARD"), "smb")
     assert said(smb) == "blocked proven between"
+    assert smb.remedy == "On the computer whose log it is, allow TCP 445 to 10.0.0.20."
+
+
+def test_a_firewall_that_nothing_names_dropped_it_at_an_unknown_place(audited):
+    smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S -"), "smb")
+    assert said(smb) == "blocked proven unknown"
+    assert smb.explanation.endswith(": the firewall whose log it is dropped it.")
+    assert not smb.remedy.startswith("On ")
+
+
+def test_a_drop_where_nobody_listens_is_a_matter_of_the_service(tmp_path):
+    path = tmp_path / "security.jsonl"
+    unheard = {"LayerName": "%%14597", "LayerRTID": 13, "Application": "-", "DestPort": "445"}
+    path.write_bytes(lines(blocked(event_id=5152, **unheard)))
+    roles = {"site-server": BLOCKED["SourceAddress"], "client": BLOCKED["DestAddress"]}
+    smb = verdict(auditor.audit(path, roles=roles, dissect=False), "smb")
+    assert said(smb) == "blocked proven client"
+    assert smb.explanation.endswith(" dropped it, as Windows does where nobody listens.")
+    assert smb.remedy.startswith(f"Check that the service behind the port runs on {roles['client']}:")
 
 
 def test_the_remedy_of_a_dynamic_port_names_no_port(audited):
