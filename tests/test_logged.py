@@ -149,6 +149,14 @@ def test_a_firewall_that_dropped_a_late_packet_let_nothing_pass(tmp_path):
         assert (smb.verdict, smb.allowed_at) == ("allowed", "site-server")
 
 
+def test_the_warnings_of_a_source_are_in_order_of_their_codes(tmp_path):
+    path = tmp_path / "pfirewall.log"
+    lost = "2023-11-14 08:00:40 INFO-EVENTS-LOST - - - - - - - - - - - - 7 - 4"
+    path.write_bytes(firewall_log(row(DROPPED[0]), lost, "2023-11-14 08:00:40 nonsense"))
+    (source,) = auditor.audit(path, roles=ROLES, dissect=False).sources
+    assert [code for code, _ in source.warnings] == ["lost-events", "malformed-lines"]
+
+
 def test_what_a_log_cannot_show_is_said(audited):
     only_drops = audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE").limitations
     assert any("holds nothing that was let through" in text for text in only_drops)
