@@ -278,3 +278,35 @@ def test_a_server_in_a_network_that_was_named_is_one_of_its_servers(judged):
 def test_of_its_addresses_the_one_that_was_tried_is_the_first(judged):
     rows = [f"07:00:00 ALLOW 10.0.0.9:50000 > {one}:7000 - RECEIVE" for one in ("10.0.0.19", "10.0.0.21")]
     assert judged([*rows, smb("DROP")]).addresses[0] == CLIENT
+
+
+OTHER = "10.0.0.21"
+
+
+@pytest.mark.parametrize(
+    ("rows", "address"),
+    [
+        ([smb("ALLOW", "10:00:00"), smb("DROP", "08:00:00", client=OTHER)], OTHER),
+        ([smb("DROP", "10:00:00"), smb("DROP", "08:00:00", client=OTHER)], CLIENT),
+        ([smb("DROP", "08:00:00"), smb("DROP", "10:00:00", client=OTHER)], OTHER),
+        (
+            [
+                smb("DROP", "08:00:00"),
+                smb("DROP", "12:00:00").replace(":445", ":135"),
+                smb("DROP", "10:00:00", client=OTHER),
+            ],
+            CLIENT,
+        ),
+        (
+            [
+                smb("DROP", "08:00:00"),
+                smb("DROP", "08:00:00", client=OTHER),
+                smb("DROP", "07:00:00").replace(":445", ":135"),
+            ],
+            CLIENT,
+        ),
+    ],
+    ids=["decided", "the latest", "the latest, of the other", "the latest of any port", "the most attempts"],
+)
+def test_of_two_addresses_the_one_at_which_something_was_decided_last_counts(judged, rows, address):
+    assert judged(rows).addresses[0] == address

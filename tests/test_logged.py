@@ -215,8 +215,9 @@ def test_the_same_ports_at_another_time_are_another_attempt(audited):
     assert verdict(audited(later, lines=SILENT), "smb").attempts == 2
 
 
-def test_an_answer_in_the_capture_counts_more_than_a_drop_of_the_syn(audited):
-    report = audited(DROPPED[0], lines=[f"1 {SMB} SF"])
+@pytest.mark.parametrize("connection", ["SF", "answered in vain once"])
+def test_an_answer_in_the_capture_counts_more_than_a_drop_of_the_syn(audited, connection):
+    report = audited(DROPPED[0], lines=[f"1 {SMB} {connection}"])
     assert said(verdict(report, "smb")) == "open proven"
 
 

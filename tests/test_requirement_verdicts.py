@@ -179,6 +179,23 @@ def test_the_packets_that_prove_it_say_who_sent_what_to_whom(verdict, outcome, p
     assert proof.packets[0].time == moment(0)
 
 
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        (["prohibited by 10.0.0.1"], "blocked proven"),
+        (["S0", "prohibited by 10.0.0.1 quoting another SYN alone"], "blocked likely"),
+        (["prohibited by 10.0.0.1 quoting another SYN"], "open proven"),
+        (["prohibited by 10.0.0.1 alone"], "open proven"),
+    ],
+    ids=["proven", "several SYNs, not proven", "one SYN, not proven", "nothing else"],
+)
+def test_an_error_that_is_not_proven_takes_back_an_open_port_only_with_syns_that_got_no_answer(
+    verdict, outcomes, expected
+):
+    found = verdict("smb", smb(0, "SF"), *(smb(10, outcome) for outcome in outcomes), "until 60")
+    assert f"{found.verdict} {found.confidence}" == expected
+
+
 def test_an_error_of_icmp_version_6_says_so(write):
     line = "0 [fd00::5]:50000 > [fd00::20]:445/tcp prohibited by fd00::1"
     (client,) = auditor.audit(write(pcap(scene([line]))), roles=V6, dissect=False).clients
