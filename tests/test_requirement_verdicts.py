@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import starmap
 
 import pytest
-from packets import BEGIN, At, icmp_error, pcap, talk, tcp, udp
+from packets import BEGIN, At, echo, icmp_error, pcap, talk, tcp, turned, udp
 from scenario import scene
 
 import auditor
@@ -258,3 +258,21 @@ def test_an_error_that_may_be_forged_is_only_likely(verdict):
     found = verdict("smb", smb(0, "prohibited by 10.0.0.1 quoting another SYN"))
     assert (found.verdict, found.confidence) == ("blocked", "likely")
     assert "It quotes a packet that is not in this source, so this is not proven." in found.explanation
+
+
+def test_a_ping_that_is_answered_has_no_middle(verdict):
+    text = verdict("icmp-echo", f"0 {SERVER} > {CLIENT}/icmp answered").explanation
+    assert text == "The echo request from 10.0.0.5 to 10.0.0.20 was answered."
+
+
+def test_the_reply_to_a_ping_may_be_stopped_on_its_way_back(write):
+    ping = f"{SERVER} > {CLIENT}"
+    error = icmp_error("10.0.0.1", 3, 13, quoting=echo(turned(ping), reply=True))
+    client = auditor.audit(write(pcap([echo(ping), error])), roles=ROLES, dissect=False).client(CLIENT)
+    found = client.requirement("client-push/icmp-echo")
+    assert (found.verdict, found.blocked_at) == ("blocked", "between")
+    assert "10.0.0.20 answered, but 10.0.0.1 stops the answer on its way back (ICMP 3/13)." in found.explanation
+
+
+def test_of_an_answer_alone_that_is_stopped_nothing_is_known(verdict):
+    assert verdict("smb", smb(0, "answer prohibited by 10.0.0.1 alone")).verdict == "inconclusive"
