@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from logs import firewall_log, row
 from packets import pcap
@@ -81,6 +81,28 @@ def test_address_translation_changes_the_source(both):
 
 def test_an_arrival_in_the_other_half_of_the_log_counts(both):
     assert said(both((SENT,), OWN_LOG, (ARRIVED,), names=("site-server", "client", "client.old"))) == "allowed proven"
+
+
+@pytest.mark.parametrize(("time", "told"), [("08:20:00", "blocked likely between"), ("09:30:00", "allowed proven")])
+def test_a_log_with_packets_of_the_originator_within_the_hour_shows_that_nothing_translates(time, told, both):
+    translated = ARRIVED.replace("10.0.0.5:50000", "192.0.2.1:61000")
+    direct = f"{time} ALLOW 10.0.0.5:50009 > 10.0.0.20:139 - RECEIVE"
+    assert said(both((SENT,), (*OWN_LOG, translated, direct))) == told
+
+
+@pytest.mark.parametrize(("time", "told"), [("08:01:10", "blocked likely between"), ("08:01:11", "allowed proven")])
+def test_an_entry_a_minute_later_shows_that_the_computer_was_on(time, told, both):
+    assert said(both((SENT,), tuple(text.replace("08:00:30", time) for text in OWN_LOG))) == told
+
+
+@pytest.mark.parametrize(("time", "told"), [("07:59:10", "blocked likely between"), ("07:59:09", "allowed proven")])
+def test_an_entry_a_minute_before_shows_that_the_computer_was_on(time, told, both):
+    assert said(both((SENT,), tuple(text.replace("07:59:50", time) for text in OWN_LOG))) == told
+
+
+def test_an_entry_about_a_broadcast_shows_that_the_computer_was_on(both):
+    own = tuple(text.replace("10.0.0.20:139", "10.0.0.255:139") for text in OWN_LOG)
+    assert said(both((SENT,), own)) == "blocked likely between"
 
 
 ALLOWED_ONLY = tuple(text for text in OWN_LOG if "DROP" not in text)
@@ -176,6 +198,35 @@ def test_connections_in_both_logs_show_how_their_clocks_differ(count, told, both
     assert said(both(*logs, tz=None)) == told
 
 
+@pytest.mark.parametrize("hours", [("10", "10", "13"), ("10", "13", "13")])
+def test_connections_that_disagree_on_the_clocks_show_nothing(hours, both):
+    """The same ports come again."""
+    ends = (*SHARED, "10.0.0.5:50003 > 10.0.0.20:49671")
+    own = tuple(text.replace("07:", "09:").replace("08:", "10:") for text in OWN_LOG)
+    here = (f"08:00:1{number} ALLOW {who} - SEND" for number, who in enumerate(ends, 3))
+    there = (
+        f"{hour}:00:1{number} ALLOW {who} - RECEIVE"
+        for number, (hour, who) in enumerate(zip(hours, ends, strict=True), 3)
+    )
+    assert said(both((SENT, *here), (*own, *there), tz=None)) == "allowed proven"
+
+
+def test_connections_in_both_logs_count_more_than_clocks_that_are_said_to_be_right(both):
+    own = tuple(text.replace("07:", "09:").replace("08:", "10:") for text in OWN_LOG)
+    logs = ((SENT, *shared("SEND", "08")), (*own, *shared("RECEIVE", "10")))
+    assert said(both(*logs)) == "blocked likely between"
+
+
+def test_local_times_of_an_unknown_zone_are_not_compared_with_those_of_events(write, tmp_path):
+    sent = tmp_path / "site-server"
+    sent.write_bytes(firewall_log(row(f"2026-03-01T{SENT}")))
+    events = write(lines(*OWN_EVENTS))
+    told = [
+        said(verdict(auditor.audit(sent, events, dissect=False, roles=ROLES, tz=tz), "smb")) for tz in (None, "UTC")
+    ]
+    assert told == ["allowed proven", "blocked likely between"]
+
+
 def test_what_arrived_by_a_clock_that_is_ahead_has_arrived(both):
     own = tuple(text.replace("07:", "09:").replace("08:", "10:") for text in (*OWN_LOG, ARRIVED))
     logs = ((SENT, *shared("SEND", "08")), (*own, *shared("RECEIVE", "10")))
@@ -184,6 +235,8 @@ def test_what_arrived_by_a_clock_that_is_ahead_has_arrived(both):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(st.integers(-60, 60))
+@example(-60)
+@example(60)
 def test_a_packet_that_arrived_within_a_minute_may_be_the_one(both, seconds):
     """The clocks may differ by that much; address translation has changed the source."""
     minute, second = divmod(60 + 10 + seconds, 60)
@@ -215,6 +268,13 @@ def test_the_log_of_the_client_places_what_a_capture_shows_without_response(both
     smb = both(THAT_EVENING, lines=SILENT, names=("client",))
     assert said(smb) == "blocked likely between"
     assert "3 SYNs got no answer" in smb.explanation
+
+
+@pytest.mark.parametrize(("time", "told"), [("22:14:24", "unknown"), ("22:14:25", "between")])
+def test_a_packet_within_a_minute_of_the_last_syn_may_be_of_the_attempt(time, told, both):
+    """Which lasted from 22:13:21 to 22:13:24."""
+    arrived = f"{time} DROP 192.0.2.1:61000 > 10.0.0.20:445 S RECEIVE"
+    assert said(both((*THAT_EVENING, arrived), lines=SILENT, names=("client",))) == f"blocked likely {told}"
 
 
 def test_a_capture_may_be_one_of_where_it_arrived_at_a_port_without_a_service(both):

@@ -102,6 +102,15 @@ def test_of_a_connection_without_its_begin_a_dynamic_port_may_be_that_of_its_ori
     assert found.verdict == verdict
 
 
+@pytest.mark.parametrize(("protocol", "words"), [("tcp", " TCP 49700 was tried, but not soon after"), ("udp", "")])
+def test_a_port_that_was_tried_too_early_is_told_of_tcp_only(audited, protocol, words):
+    outcome = "REJ" if protocol == "tcp" else "answered"
+    found = dynamic(audited(Taken([SMB, f"1 {SERVER}:50001 > {CLIENT}:49700/{protocol} {outcome}", mapper_at(5)])))
+    assert found.verdict == "not-observed"
+    assert words in found.explanation
+    assert found.explanation.endswith(" does not count as a dynamic RPC port." if words else " is in these sources.")
+
+
 # the interface for which a port was assigned
 
 
@@ -159,6 +168,13 @@ def test_an_assigned_port_is_never_one_of_a_scan(audited):
     found = dynamic(audited(Taken([AT_MAPPER, at(3, 1025, "S0"), scan], {1025: "winreg", 49160: WMI})))
     assert (found.verdict, found.ports) == ("refused", (1025, 49160))
     assert f"{SERVER} tried 148 dynamic ports" in found.explanation
+
+
+@pytest.mark.parametrize(("second", "verdict"), [(78, "not-observed"), (79, "refused")])
+def test_what_comes_a_minute_after_the_last_port_of_a_scan_is_still_one_of_it(audited, second, verdict):
+    ports = [at(3 + n, 49700 + n, "REJ") for n in range(16)]
+    found = dynamic(audited(Taken([AT_MAPPER, *ports, mapper_at(70), at(second, 49800, "REJ")])))
+    assert found.verdict == verdict
 
 
 # the service controller, which a push can call through its pipe
@@ -296,6 +312,20 @@ def test_in_a_log_five_minutes_after_the_endpoint_mapper_is_soon(tmp_path, secon
 @pytest.mark.parametrize(("second", "verdict"), [(62, "blocked"), (63, "not-observed")])
 def test_in_a_log_a_minute_may_lie_between_two_clocks(tmp_path, second, verdict):
     assert dynamic(of_log(tmp_path, [row(second, "ALLOW", 135), row(2, "DROP", 49700)])).verdict == verdict
+
+
+@pytest.mark.parametrize(("rows", "verdict"), [([row(2, "ALLOW", 135)], "refused"), ([], "not-observed")])
+def test_a_connection_in_a_log_may_have_lasted_for_minutes_beside_a_capture_too(tmp_path, write, rows, verdict):
+    capture = write(pcap(scene([mapper_at(1), at(200, 49700, "REJ")])))
+    path = tmp_path / "pfirewall.log"
+    path.write_bytes(log(row(0, "ALLOW", 445), *rows))
+    assert dynamic(auditor.audit(path, capture, roles=ROLES, tz="UTC", dissect=False)).verdict == verdict
+
+
+@pytest.mark.parametrize(("rows", "verdict"), [([row(2, "ALLOW", 135)], "refused"), ([], "not-observed")])
+def test_of_a_clock_that_cannot_be_compared_any_time_may_be_soon_before(tmp_path, write, rows, verdict):
+    capture = write(pcap(scene([mapper_at(1), at(2000, 49700, "REJ")])))
+    assert dynamic(of_log(tmp_path, [row(0, "ALLOW", 445), *rows], capture)).verdict == verdict
 
 
 def test_a_dropped_connection_to_the_endpoint_mapper_is_not_enough(tmp_path):

@@ -74,6 +74,9 @@ def smb(action: str, time: str = "08:00:00", *, client: str = CLIENT, server: st
     return f"{time} {action} {server}:50000 > {client}:445 {'S' if action == 'DROP' else '-'} RECEIVE"
 
 
+LOST = "2023-11-14 08:00:40 INFO-EVENTS-LOST - - - - - - - - - - - - 7 - 4"
+
+
 def seen(host: HostResult, name: str) -> Seen:
     return next(one for one in host.seen if one.requirement == f"client-push/{name}")
 
@@ -123,6 +126,12 @@ def test_site_servers_that_were_named_are_there_once_whether_they_were_seen_or_n
     assert [(one.address, one.how) for one in network.assignments] == [(SERVER, "given")]
 
 
+def test_site_servers_are_in_order_of_address():
+    """Whichever computers they contact."""
+    servers = cast(contact("10.0.0.6", "10.0.1.1"), contact("10.0.0.5", "10.0.1.2")).assignments
+    assert [one.address for one in servers] == ["10.0.0.5", "10.0.0.6"]
+
+
 def test_clients_that_were_named_have_no_role_at_the_site():
     assert cast(client=CLIENT).assignments == ()
 
@@ -152,8 +161,38 @@ def test_a_host_is_judged_by_all_of_its_sources(judged):
 
 def test_the_order_of_its_sources_does_not_matter(judged):
     early, late = [smb("DROP", "08:00:00"), smb("DROP", "08:10:00")], [smb("ALLOW", "09:00:00")]
-    one, other = judged(early, late), judged(late, early)
-    assert (one.outcomes, one.first_time, one.last_time) == (other.outcomes, other.first_time, other.last_time)
+    for host in (judged(early, late), judged(late, early)):
+        assert host.outcome("client-push").result == "fails"
+        assert (host.first_time, host.last_time) == ("2023-11-14T08:00:00.000000", "2023-11-14T09:00:00.000000")
+
+
+def test_its_times_are_those_of_the_first_and_the_last_row(judged):
+    host = judged([smb("DROP", "08:00:00"), smb("DROP", "08:10:00")])
+    assert (host.first_time, host.last_time) == ("2023-11-14T08:00:00.000000", "2023-11-14T08:10:00.000000")
+
+
+def test_the_source_that_begins_first_is_cited_first(judged):
+    """Though it ends last, and has the later name."""
+    first = [smb("DROP", time).replace("50000", port) for time, port in (("08:00:00", "50001"), ("10:00:00", "50002"))]
+    shown = seen(judged([smb("DROP", "09:00:00")], first), "smb").proof
+    assert [Path(one.path).name for one in shown] == ["1.log", "1.log", "0.log"]
+
+
+def test_what_is_wrong_with_its_sources_is_told(judged, tmp_path):
+    host = judged([smb("DROP")])
+    assert host.warnings == ()
+    (tmp_path / "lost.log").write_bytes(firewall_log(row(smb("DROP")), LOST))
+    asked = asking(ROLES)
+    entries = summarise(tmp_path / "lost.log", roles=asked.site.roles).entries
+    bench = judging.Bench(asked.question, asked.facts, asked.methods, judging.casts({"": ()}, asked.question))
+    (warning,) = judging.judge("PC1", "", entries, bench).warnings
+    assert warning.startswith(f"{tmp_path / 'lost.log'}: ")
+
+
+def test_its_address_is_the_one_at_which_the_main_method_was_decided(judged):
+    other = "09:00:00 DROP 10.0.0.21:50000 > 10.0.0.84:445 S SEND"
+    host = judged([smb("DROP"), other], roles=ROLES | {"distribution-point": "10.0.0.84"})
+    assert host.addresses[0] == CLIENT
 
 
 def test_a_file_that_is_there_twice_counts_once_and_both_are_named(judged):
@@ -239,3 +278,35 @@ def test_a_server_in_a_network_that_was_named_is_one_of_its_servers(judged):
 def test_of_its_addresses_the_one_that_was_tried_is_the_first(judged):
     rows = [f"07:00:00 ALLOW 10.0.0.9:50000 > {one}:7000 - RECEIVE" for one in ("10.0.0.19", "10.0.0.21")]
     assert judged([*rows, smb("DROP")]).addresses[0] == CLIENT
+
+
+OTHER = "10.0.0.21"
+
+
+@pytest.mark.parametrize(
+    ("rows", "address"),
+    [
+        ([smb("ALLOW", "10:00:00"), smb("DROP", "08:00:00", client=OTHER)], OTHER),
+        ([smb("DROP", "10:00:00"), smb("DROP", "08:00:00", client=OTHER)], CLIENT),
+        ([smb("DROP", "08:00:00"), smb("DROP", "10:00:00", client=OTHER)], OTHER),
+        (
+            [
+                smb("DROP", "08:00:00"),
+                smb("DROP", "12:00:00").replace(":445", ":135"),
+                smb("DROP", "10:00:00", client=OTHER),
+            ],
+            CLIENT,
+        ),
+        (
+            [
+                smb("DROP", "08:00:00"),
+                smb("DROP", "08:00:00", client=OTHER),
+                smb("DROP", "07:00:00").replace(":445", ":135"),
+            ],
+            CLIENT,
+        ),
+    ],
+    ids=["decided", "the latest", "the latest, of the other", "the latest of any port", "the most attempts"],
+)
+def test_of_two_addresses_the_one_at_which_something_was_decided_last_counts(judged, rows, address):
+    assert judged(rows).addresses[0] == address

@@ -10,6 +10,7 @@ import pytest
 from logs import firewall_log, row
 from packets import BEGIN, pcap
 from scenario import scene
+from test_events import BLOCKED, blocked, lines
 
 import auditor
 from auditor import joining
@@ -148,6 +149,14 @@ def test_a_firewall_that_dropped_a_late_packet_let_nothing_pass(tmp_path):
         assert (smb.verdict, smb.allowed_at) == ("allowed", "site-server")
 
 
+def test_the_warnings_of_a_source_are_in_order_of_their_codes(tmp_path):
+    path = tmp_path / "pfirewall.log"
+    lost = "2023-11-14 08:00:40 INFO-EVENTS-LOST - - - - - - - - - - - - 7 - 4"
+    path.write_bytes(firewall_log(row(DROPPED[0]), lost, "2023-11-14 08:00:40 nonsense"))
+    (source,) = auditor.audit(path, roles=ROLES, dissect=False).sources
+    assert [code for code, _ in source.warnings] == ["lost-events", "malformed-lines"]
+
+
 def test_what_a_log_cannot_show_is_said(audited):
     only_drops = audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE").limitations
     assert any("holds nothing that was let through" in text for text in only_drops)
@@ -206,8 +215,9 @@ def test_the_same_ports_at_another_time_are_another_attempt(audited):
     assert verdict(audited(later, lines=SILENT), "smb").attempts == 2
 
 
-def test_an_answer_in_the_capture_counts_more_than_a_drop_of_the_syn(audited):
-    report = audited(DROPPED[0], lines=[f"1 {SMB} SF"])
+@pytest.mark.parametrize("connection", ["SF", "answered in vain once"])
+def test_an_answer_in_the_capture_counts_more_than_a_drop_of_the_syn(audited, connection):
+    report = audited(DROPPED[0], lines=[f"1 {SMB} {connection}"])
     assert said(verdict(report, "smb")) == "open proven"
 
 
@@ -318,6 +328,25 @@ def test_an_answer_that_some_firewall_dropped(audited):
 def test_a_computer_that_forwards_is_between(audited):
     smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S FORWARD"), "smb")
     assert said(smb) == "blocked proven between"
+    assert smb.remedy == "On the computer whose log it is, allow TCP 445 to 10.0.0.20."
+
+
+def test_a_firewall_that_nothing_names_dropped_it_at_an_unknown_place(audited):
+    smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S -"), "smb")
+    assert said(smb) == "blocked proven unknown"
+    assert smb.explanation.endswith(": the firewall whose log it is dropped it.")
+    assert not smb.remedy.startswith("On ")
+
+
+def test_a_drop_where_nobody_listens_is_a_matter_of_the_service(tmp_path):
+    path = tmp_path / "security.jsonl"
+    unheard = {"LayerName": "%%14597", "LayerRTID": 13, "Application": "-", "DestPort": "445"}
+    path.write_bytes(lines(blocked(event_id=5152, **unheard)))
+    roles = {"site-server": BLOCKED["SourceAddress"], "client": BLOCKED["DestAddress"]}
+    smb = verdict(auditor.audit(path, roles=roles, dissect=False), "smb")
+    assert said(smb) == "blocked proven client"
+    assert smb.explanation.endswith(" dropped it, as Windows does where nobody listens.")
+    assert smb.remedy.startswith(f"Check that the service behind the port runs on {roles['client']}:")
 
 
 def test_the_remedy_of_a_dynamic_port_names_no_port(audited):

@@ -62,6 +62,14 @@ def test_several_ports_of_a_push_are_one(audited):
     assert kinds(audited(*PUSH)) == {"10.0.0.5 > 10.0.0.20": "push likely"}
 
 
+def test_why_it_is_taken_for_one_is_told(audited):
+    (one,) = audited(*PUSH).pushes
+    assert one.why == "It contacts TCP 135 and TCP 445, as a push does."
+    echo = "0 10.0.0.5 > 10.0.0.20/icmp answered"
+    (other,) = audited(echo, *PUSH, contact("10.0.0.5 > 10.0.0.20", 49700)).pushes
+    assert other.why == "It contacts ICMP echo and TCP 135 and TCP 445 and a dynamic port, as a push does."
+
+
 def test_an_echo_request_and_one_port_are_one(audited):
     lines = ["0 10.0.0.5 > 10.0.0.20/icmp answered", "1 10.0.0.5:50000 > 10.0.0.20:445/tcp S0"]
     assert kinds(audited(*lines)) == {"10.0.0.5 > 10.0.0.20": "push likely"}
@@ -133,6 +141,21 @@ def test_a_client_that_reads_from_its_site_server_shares_files(audited):
     assert judged(report) == ["10.0.0.5 > 10.0.0.20"]
 
 
+def test_a_client_at_another_port_of_its_site_server_shares_no_files(audited):
+    assert kinds(audited(*PUSH, contact("10.0.0.20 > 10.0.0.5", 135)))["10.0.0.20 > 10.0.0.5"] == "unknown weak"
+
+
+def test_a_site_server_that_reads_from_the_one_that_pushed_it_shares_files(audited):
+    further = [line.replace("10.0.0.20", "10.0.0.30").replace("10.0.0.5", "10.0.0.20") for line in PUSH]
+    report = audited(*PUSH, *further, contact("10.0.0.20 > 10.0.0.5", 445))
+    assert kinds(report)["10.0.0.20 > 10.0.0.5"] == "file-sharing likely"
+
+
+def test_who_logs_on_at_a_controller_does_not_push_by_that(audited):
+    logon = [contact("10.0.0.20 > 10.0.0.2", port) for port in (88, 389, 445, 135)]
+    assert kinds(audited(*logon, contact("10.0.0.20 > 10.0.0.30", 445)))["10.0.0.20 > 10.0.0.30"] == "unknown weak"
+
+
 def test_a_console_at_a_share_of_the_site_server_shares_files(audited):
     report = audited(*PUSH, contact("10.0.0.9 > 10.0.0.5", 445))
     assert kinds(report)["10.0.0.9 > 10.0.0.5"] == "file-sharing likely"
@@ -201,6 +224,19 @@ def test_five_ports_that_have_to_do_with_no_push_are_a_scan(audited, count, expe
     assert kind(audited(*scan("10.0.0.7 > 10.0.0.20", (135, 445, *range(7000, 7000 + count))))) == expected
 
 
+def test_they_are_a_scan_although_data_is_sent_elsewhere(audited):
+    used = [contact("10.0.0.7 > 10.0.0.20", port) for port in (135, 445)]
+    others = scan("10.0.0.7 > 10.0.0.20", range(7000, 7005))
+    assert kind(audited(*used, *others)) == "scan likely"
+    assert kind(audited(*used, *others[1:])) == "push likely"
+
+
+def test_who_scans_one_computer_scans_the_others_where_nothing_is_sent(audited):
+    there = scan("10.0.0.7 > 10.0.0.30")
+    assert kind(audited(*there, contact("10.0.0.7 > 10.0.0.20", 445, "S0"), "until 60")) == "scan likely"
+    assert kind(audited(*there, contact("10.0.0.7 > 10.0.0.20", 445))) == "unknown weak"
+
+
 @pytest.mark.parametrize(("apart", "expected"), [(15, "scan likely"), (16, "push likely")])
 def test_they_are_a_scan_within_a_minute(audited, apart, expected):
     others = [contact("10.0.0.7 > 10.0.0.20", 7000 + n, "REJ", 10 + apart * n) for n in range(5)]
@@ -233,6 +269,10 @@ def test_ten_computers_without_data_of_which_one_accepts_are_swept(audited, coun
     assert kind(report) == expected
 
 
+def test_ten_computers_of_which_none_accepts_are_not_swept(audited):
+    assert kind(audited(*(contact(f"10.0.0.7 > 10.0.0.{20 + n}", 445, "S0", n) for n in range(10)))) == "push likely"
+
+
 @pytest.mark.parametrize(("count", "expected"), [(7, "unknown weak"), (8, "push likely")])
 def test_who_contacts_eight_computers_manages_them(audited, count, expected):
     assert kind(audited(*(contact(f"10.0.0.7 > 10.0.0.{20 + n}", 445) for n in range(count)))) == expected
@@ -256,6 +296,7 @@ def test_one_connection_from_the_internet_without_data_is_a_scan(audited):
         ("10.0.0.7", "S0", "unknown weak"),
     ):
         assert kind(audited(contact(f"{src} > 10.0.0.20", 445, how)), f"{src} > 10.0.0.20") == expected
+    assert kind(audited(contact("8.8.8.8 > 9.9.9.9", 445, "S0")), "8.8.8.8 > 9.9.9.9") == "unknown weak"
 
 
 @pytest.mark.parametrize(
@@ -266,9 +307,13 @@ def test_three_requests_for_an_address_within_seconds_are_an_attempt(audited, se
     assert list(kinds(report)) == expected
 
 
-@pytest.mark.parametrize(("target", "count"), [("10.0.255.20", 1), ("10.1.0.20", 0)])
+@pytest.mark.parametrize(
+    ("target", "count"),
+    [("10.0.255.20", 1), ("10.1.0.20", 0), ("fd00::8000:0:0:20", 1), ("fd00:0:0:1::20", 0)],
+)
 def test_a_request_for_an_address_that_can_be_of_no_subnet_is_no_attempt(audited, target, count):
-    assert len(audited(f"0 10.0.0.5 asks {target}").pushes) == count
+    asker = "fd00::5" if ":" in target else "10.0.0.5"
+    assert len(audited(f"0 {asker} asks {target}").pushes) == count
 
 
 def test_a_computer_that_is_pushed_wants_to_push_to_nobody(audited):
@@ -341,6 +386,15 @@ def test_what_is_opened_says_more_than_ports(read, opened, expected):
     contacts = merge(contacts_of(read(pcap(scene([contact("10.0.0.5 > 10.0.0.20", 445)]))), rules))
     (found,) = find_pushes(contacts, rules, content=content_of([opened]))
     assert f"{found.kind} {found.how_sure} {found.why}".startswith(expected)
+
+
+def test_who_opens_a_share_of_a_push_on_one_computer_pushes_to_others(read):
+    rules = load_ruleset()
+    lines = [contact(f"10.0.0.5 > 10.0.0.{n}", 445) for n in (20, 21)]
+    contacts = merge(contacts_of(read(pcap(scene(lines))), rules))
+    opened = content_of([Said(shares=((PAIR, "admin$"),))])
+    found = find_pushes(contacts, rules, content=opened)
+    assert [(one.kind, one.how_sure) for one in found] == [("push", "certain"), ("push", "likely")]
 
 
 # who is judged

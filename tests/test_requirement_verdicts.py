@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import starmap
 
 import pytest
-from packets import BEGIN, At, pcap, talk, udp
+from packets import BEGIN, At, echo, icmp_error, pcap, talk, tcp, turned, udp
 from scenario import scene
 
 import auditor
@@ -130,3 +130,149 @@ def test_an_attempt_begins_with_its_syn_whatever_is_before_it(stray, write):
     ).client(CLIENT)
     found = client.requirement("client-push/smb")
     assert (found.verdict, found.first_time) == ("open", moment(1))
+
+
+# the evidence of one attempt
+
+TCP_ENDS = "ip.addr == 10.0.0.5 && ip.addr == 10.0.0.20 && tcp.port == 50000 && tcp.port == 445"
+V6 = {"site-server": "fd00::5", "client": "fd00::20"}
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (f"0 {SERVER}:50000 > {CLIENT}:445/tcp SF", TCP_ENDS),
+        (f"0 {SERVER}:50000 > {CLIENT}:445/tcp prohibited by 10.0.0.1", f"{TCP_ENDS} || frame.number in {{2}}"),
+        (f"0 {SERVER}:50000 > {CLIENT}:445/tcp prohibited by 10.0.0.1 alone", "frame.number in {1}"),
+        (f"0 {SERVER} > {CLIENT}/icmp answered", "icmp && ip.addr == 10.0.0.5 && ip.addr == 10.0.0.20"),
+        (
+            f"0 {SERVER} > {CLIENT}/icmp prohibited by 10.0.0.1",
+            "icmp && ip.addr == 10.0.0.5 && ip.addr == 10.0.0.20",
+        ),
+        ("0 fd00::5 > fd00::20/icmp answered", "icmpv6 && ipv6.addr == fd00::5 && ipv6.addr == fd00::20"),
+        (
+            "0 [fd00::5]:50000 > [fd00::20]:445/tcp SF",
+            "ipv6.addr == fd00::5 && ipv6.addr == fd00::20 && tcp.port == 50000 && tcp.port == 445",
+        ),
+    ],
+)
+def test_a_display_filter_shows_an_attempt_and_the_errors_about_it(line, shown, write):
+    (client,) = auditor.audit(write(pcap(scene([line]))), roles=V6 if "::" in line else ROLES, dissect=False).clients
+    name = "icmp-echo" if "/icmp" in line else "smb"
+    (proof,) = client.requirement(f"client-push/{name}").evidence
+    assert proof.display_filter == shown
+
+
+@pytest.mark.parametrize(
+    ("outcome", "packets"),
+    [
+        ("SF", [(1, SERVER, CLIENT, "SYN"), (2, CLIENT, SERVER, "SYN-ACK")]),
+        ("REJ", [(1, SERVER, CLIENT, "SYN"), (2, CLIENT, SERVER, "RST")]),
+        ("prohibited by 10.0.0.1", [(1, SERVER, CLIENT, "SYN"), (2, "10.0.0.1", SERVER, "ICMP 3/13")]),
+        ("mid-stream", [(1, SERVER, CLIENT, "data"), (2, CLIENT, SERVER, "data")]),
+        ("S0", [(1, SERVER, CLIENT, "SYN"), (2, SERVER, CLIENT, "SYN"), (3, SERVER, CLIENT, "SYN")]),
+    ],
+)
+def test_the_packets_that_prove_it_say_who_sent_what_to_whom(verdict, outcome, packets):
+    (proof,) = verdict("smb", smb(0, outcome), "until 60").evidence
+    assert [(one.frame, one.sender, one.receiver, one.what) for one in proof.packets] == packets
+    assert proof.packets[0].time == moment(0)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        (["prohibited by 10.0.0.1"], "blocked proven"),
+        (["S0", "prohibited by 10.0.0.1 quoting another SYN alone"], "blocked likely"),
+        (["prohibited by 10.0.0.1 quoting another SYN"], "open proven"),
+        (["prohibited by 10.0.0.1 alone"], "open proven"),
+    ],
+    ids=["proven", "several SYNs, not proven", "one SYN, not proven", "nothing else"],
+)
+def test_an_error_that_is_not_proven_takes_back_an_open_port_only_with_syns_that_got_no_answer(
+    verdict, outcomes, expected
+):
+    found = verdict("smb", smb(0, "SF"), *(smb(10, outcome) for outcome in outcomes), "until 60")
+    assert f"{found.verdict} {found.confidence}" == expected
+
+
+def test_an_error_of_icmp_version_6_says_so(write):
+    line = "0 [fd00::5]:50000 > [fd00::20]:445/tcp prohibited by fd00::1"
+    (client,) = auditor.audit(write(pcap(scene([line]))), roles=V6, dissect=False).clients
+    smb = client.requirement("client-push/smb")
+    assert [one.what for one in smb.evidence[0].packets] == ["SYN", "ICMPv6 1/1"]
+    assert "(ICMPv6 1/1)" in smb.explanation
+
+
+def test_of_many_syns_and_errors_the_first_syns_and_the_last_errors_are_shown(write):
+    syn = tcp(f"{SERVER}:50000 > {CLIENT}:445")
+    error = icmp_error("10.0.0.1", 3, 13, quoting=syn)
+    packets = [packet for _ in range(8) for packet in (syn, error)]
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    (proof,) = client.requirement("client-push/smb").evidence
+    assert proof.frames == (1, 3, 5, 8, 10, 12, 14, 16)
+
+
+def test_requests_for_the_address_are_shown_beside_the_syns_that_got_no_answer(verdict):
+    (proof,) = verdict("smb", smb(0, "S0"), f"0 10.0.0.1 asks {CLIENT}").evidence
+    assert [(one.frame, one.sender, one.what) for one in proof.packets] == [
+        (1, SERVER, "SYN"),
+        (2, "10.0.0.1", "who has"),
+        (3, SERVER, "SYN"),
+        (4, "10.0.0.1", "who has"),
+        (6, SERVER, "SYN"),
+    ]
+
+
+@pytest.mark.parametrize(("outcome", "words"), [("S0", "3 SYNs got no answer"), ("S0 once", "1 SYN got no answer")])
+def test_how_many_syns_got_no_answer_is_told(verdict, outcome, words):
+    assert words in verdict("smb", smb(0, outcome), "until 60").explanation
+
+
+def test_how_often_a_syn_came_again_is_told(verdict):
+    twice = verdict("smb", smb(0, "answered in vain"))
+    once = verdict("smb", smb(0, "answered in vain twice"), "until 60")
+    assert "sent its SYN again 2 times and acknowledged nothing" in twice.explanation
+    assert "sent its SYN again 1 time and acknowledged nothing" in once.explanation
+    assert twice.remedy.startswith("Find what drops the responses from 10.0.0.20 to 10.0.0.5:")
+    assert twice.remedy.endswith(" or the firewall of 10.0.0.5. TCP 445 is open on 10.0.0.20.")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "remedy"),
+    [
+        ("prohibited by 10.0.0.1", "On 10.0.0.1, and on every further device, allow TCP 445 from 10.0.0.5 to"),
+        ("prohibited by 10.0.0.5", "On 10.0.0.5 itself, allow TCP 445 to 10.0.0.20 outbound."),
+        ("prohibited by 10.0.0.20", "On 10.0.0.20, allow inbound TCP 445 from 10.0.0.5."),
+        ("refused by 10.0.0.20", "Check that the service behind the port runs on 10.0.0.20"),
+        ("unreachable by 10.0.0.1", "Find out whether the computer is on"),
+        ("answer prohibited by 10.0.0.1", "On 10.0.0.1, allow the answers from 10.0.0.20 to 10.0.0.5"),
+        ("answer prohibited by 10.0.0.20", "On 10.0.0.20, allow the answers from 10.0.0.20 to 10.0.0.5"),
+    ],
+)
+def test_the_remedy_names_where_it_helps(verdict, outcome, remedy):
+    assert verdict("smb", smb(0, outcome)).remedy.startswith(remedy)
+
+
+def test_an_error_that_may_be_forged_is_only_likely(verdict):
+    found = verdict("smb", smb(0, "prohibited by 10.0.0.1 quoting another SYN"))
+    assert (found.verdict, found.confidence) == ("blocked", "likely")
+    assert "It quotes a packet that is not in this source, so this is not proven." in found.explanation
+
+
+def test_a_ping_that_is_answered_has_no_middle(verdict):
+    text = verdict("icmp-echo", f"0 {SERVER} > {CLIENT}/icmp answered").explanation
+    assert text == "The echo request from 10.0.0.5 to 10.0.0.20 was answered."
+
+
+def test_the_reply_to_a_ping_may_be_stopped_on_its_way_back(write):
+    ping = f"{SERVER} > {CLIENT}"
+    error = icmp_error("10.0.0.1", 3, 13, quoting=echo(turned(ping), reply=True))
+    client = auditor.audit(write(pcap([echo(ping), error])), roles=ROLES, dissect=False).client(CLIENT)
+    found = client.requirement("client-push/icmp-echo")
+    assert (found.verdict, found.blocked_at) == ("blocked", "between")
+    assert "10.0.0.20 answered, but 10.0.0.1 stops the answer on its way back (ICMP 3/13)." in found.explanation
+
+
+def test_of_an_answer_alone_that_is_stopped_nothing_is_known(verdict):
+    assert verdict("smb", smb(0, "answer prohibited by 10.0.0.1 alone")).verdict == "inconclusive"

@@ -346,9 +346,14 @@ def test_a_host_has_the_names_by_which_it_calls_itself(inferred):
 
 
 def test_a_report_on_a_client_has_the_names_of_that_client(inferred, read):
-    cast = inferred(Said(names=(("10.0.0.20", "PC20"), ("10.0.0.5", "SITE"))))
-    report = verdicts.audit([read(pcap(scene(PUSH)))], load_ruleset(), cast, SiteFacts(), (), TOOL)
-    assert [one.names for one in report.clients] == [("PC20",)]
+    source = read(pcap(scene(PUSH)))
+
+    def names(*said: tuple[str, str]) -> list[tuple[str, ...]]:
+        report = verdicts.audit([source], load_ruleset(), inferred(Said(names=said)), SiteFacts(), (), TOOL)
+        return [one.names for one in report.clients]
+
+    assert names(("10.0.0.20", "PC20"), ("10.0.0.5", "SITE")) == [("PC20",)]
+    assert names(("10.0.0.5", "SITE")) == [()]
 
 
 def test_two_roles_given_the_wrong_way_round_are_told(audited):

@@ -47,7 +47,7 @@ def place(write) -> Place:
         roles = {"site-server": site_server, "client": client}
         (audited,) = auditor.audit(write(pcap(packets)), roles=roles, dissect=False).clients
         (one,) = [row for row in audited.method("client-push").requirements if row.row == "smb"]
-        assert one.verdict == "refused"
+        assert (one.verdict, one.confidence) == ("refused", "proven")
         return one.blocked_at
 
     return place

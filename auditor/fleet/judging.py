@@ -206,7 +206,7 @@ def report(site: str, entries: Sequence[Entry], bench: Bench, tool: tuple[str, s
 
 def servers(cast: Cast) -> dict[str, str]:
     """Return who is no target of an installation, with the role; nobody is left out because of a guess."""
-    return {one.address: one.role for one in cast.assignments if one.role != CLIENT and one.how == "given"}
+    return {one.address: one.role for one in cast.assignments if one.how == GIVEN}
 
 
 def subnet_of(address: str) -> str:
