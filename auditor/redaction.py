@@ -395,10 +395,16 @@ def _requirement(one: r.RequirementVerdict, known: Pseudonyms) -> r.RequirementV
         source=_end(one.source, known),
         destination=_end(one.destination, known),
         explanation=known.explanation(one.explanation),
+        also_blocked=tuple(_block(block, known) for block in one.also_blocked),
         evidence=tuple(_evidence(proof, one.problems, known) for proof in one.evidence),
         problems=tuple(_problem(problem, known) for problem in one.problems),
         remedy=known.text(one.remedy),
     )
+
+
+def _block(block: r.Block, known: Pseudonyms) -> r.Block:
+    source, destination = known.host(block.source), known.host(block.destination)
+    return replace(block, source=source, destination=destination, text=known.explanation(block.text))
 
 
 def _end(end: r.End, known: Pseudonyms) -> r.End:

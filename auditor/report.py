@@ -212,12 +212,33 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Block:
+    """A proven block that does not decide the verdict of its requirement.
+
+    It is at another of the documented ports, of another computer of the role, or of a requirement whose condition is
+    off.
+
+    Attributes:
+        ports: The port that is blocked, or the documented ones if it may be any of them; none for ICMP.
+        blocked_at: A role, "between" or "unknown".
+        text: What shows it, in one sentence. The evidence is among that of the requirement.
+    """
+
+    source: str
+    destination: str
+    ports: tuple[int, ...]
+    blocked_at: str
+    text: str
+
+
+@dataclass(frozen=True)
 class RequirementVerdict:
     """The outcome of one requirement for one client. No verdict on traffic is made without evidence.
 
     Attributes:
         allowed_at: Of the verdict "allowed" the role of the computer whose firewall let it pass, "unknown" if the log
             does not tell; else None.
+        also_blocked: Proven blocks of this requirement besides its verdict, such as one while its condition is off.
     """
 
     id: str
@@ -239,6 +260,7 @@ class RequirementVerdict:
     problems: tuple[Problem, ...]
     remedy: str
     allowed_at: str | None = None
+    also_blocked: tuple[Block, ...] = ()
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
@@ -250,6 +272,16 @@ class RequirementVerdict:
     def row(self) -> str:
         """The requirement's name without its method."""
         return self.id.partition("/")[2]
+
+    @property
+    def decides(self) -> bool:
+        """Whether the result of its method can depend on it."""
+        return self.verdict != NOT_APPLICABLE and self.necessity != "informational"
+
+    @property
+    def is_proven_block(self) -> bool:
+        """Whether its verdict is a proven block."""
+        return self.verdict == BLOCKED and self.confidence == PROVEN
 
 
 @dataclass(frozen=True)

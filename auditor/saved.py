@@ -199,8 +199,14 @@ def _requirement(table: dict[str, Any]) -> r.RequirementVerdict:
         "changed": r.Change(**table["changed"]) if table["changed"] else None,
         "evidence": tuple(_evidence(one) for one in table["evidence"]),
         "problems": tuple(r.Problem(**one) for one in table["problems"]),
+        "also_blocked": tuple(map(block, table["also_blocked"])),
     }
     return r.RequirementVerdict(**rest | made)
+
+
+def block(table: dict[str, Any]) -> r.Block:
+    """Return a proven block besides a verdict from its JSON."""
+    return r.Block(table["from"], table["to"], tuple(table["ports"]), table["blocked_at"], table["text"])
 
 
 def _evidence(table: dict[str, Any]) -> r.Evidence:

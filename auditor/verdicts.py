@@ -12,7 +12,16 @@ from auditor.all_flows import AllFlows
 from auditor.attempts import Attempt, Traffic
 from auditor.clocks import Clocks
 from auditor.conversation import NOTHING_SAID, Conversation, conversation
-from auditor.deciding import best_port, by_service, not_reached, on_other_services, worst_service
+from auditor.deciding import (
+    besides,
+    best_port,
+    by_port,
+    by_service,
+    is_proven_block,
+    not_reached,
+    on_other_services,
+    worst_service,
+)
 from auditor.endpoint_mapper import DynamicPorts, on_scan
 from auditor.findings import Finding, Witness
 from auditor.limits import limitations
@@ -134,6 +143,7 @@ class _Shown(NamedTuple):
     last_time: str | None
     explanation: str
     evidence: tuple[r.Evidence, ...]
+    also_blocked: tuple[r.Block, ...]
 
 
 class _Judge:
@@ -226,15 +236,28 @@ class _Judge:
 
     def _requirement(self, requirement: Requirement, hosts: tuple[str, ...]) -> r.RequirementVerdict:
         """Judge one requirement between the client and these hosts of the other role."""
-        if self._rules.applies[requirement.id] is False:
-            return self._untried(requirement, hosts, r.NOT_APPLICABLE, self._rules.why_off[requirement.id])
         key = (requirement.asks, hosts)
         if key not in self._shown:
             self._shown[key] = self._seen(requirement, hosts)
         shown = self._shown[key]
+        if self._rules.applies[requirement.id] is False:
+            return self._off(requirement, hosts, shown)
         if isinstance(shown, str):
             return self._untried(requirement, hosts, r.NOT_OBSERVED, shown)
         return self._verdict(requirement, shown)
+
+    def _off(self, requirement: Requirement, hosts: tuple[str, ...], shown: _Shown | str) -> r.RequirementVerdict:
+        """Return the verdict on a requirement whose condition is off, with its proven blocks beside it."""
+        off = self._untried(requirement, hosts, r.NOT_APPLICABLE, self._rules.why_off[requirement.id])
+        if isinstance(shown, str):
+            return off
+        verdict = self._verdict(requirement, shown)
+        blocks = tuple(_blocks(verdict))
+        if not blocks:
+            return off
+        seen = replace(verdict, verdict=r.NOT_APPLICABLE, confidence=None, blocked_at=None, allowed_at=None)
+        seen = replace(seen, changed=None, problems=(), remedy="")
+        return replace(seen, explanation=off.explanation, also_blocked=blocks)
 
     def _ends(self, requirement: Requirement, hosts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return who reaches whom."""
@@ -288,8 +311,12 @@ class _Judge:
     ) -> _Shown:
         findings = tried.findings
         services = by_service(findings, self._dynamic.service) if requirement.dynamic else {}
-        chosen, changed = worst_service(services) if services else best_port(findings)
-        besides = on_other_services(chosen, services) + on_scan(tried.scanned) if services else ""
+        decided = list(services.values()) or by_port(findings)
+        chosen, changed = worst_service(services) if services else best_port(decided)
+        others = besides(chosen, decided)
+        if services:  # a push needs each of them, so the verdict is a block already
+            others = [] if is_proven_block(chosen) else others[-1:]
+        more = on_other_services(chosen, services) + on_scan(tried.scanned) if services else ""
         chosen = self._placed(requirement, chosen)
         tried_by = chosen.attempts[0] if chosen.attempts else None
         pair = (tried_by.src, tried_by.dst) if tried_by else (_one(sources), _one(destinations))
@@ -297,7 +324,8 @@ class _Judge:
         attempts = [one for finding in findings for one in finding.attempts]
         told = conversation(attempts, self._traffic) if chosen.verdict in r.GOOD else NOTHING_SAID
         # Never left out: what proves the verdict, what failed for good.
-        needed = dict.fromkeys([*chosen.evidence, *told.evidence])
+        blocked = [one for finding in others for one in finding.evidence]
+        needed = dict.fromkeys([*chosen.evidence, *told.evidence, *blocked])
         rest = dict.fromkeys(one for finding in reversed(findings) for one in finding.evidence if one not in needed)
         evidence = [*needed, *list(rest)[: max(0, MOST_EVIDENCE - len(needed))]]
         ports = {finding.port for finding in findings if finding.port is not None}
@@ -313,8 +341,9 @@ class _Judge:
             attempts=sum(finding.tries for finding in findings),
             first_time=r.utc_text(min(one.time_ns for one in timed), local=local),
             last_time=r.utc_text(max(one.end_ns for one in timed), local=local),
-            explanation=" ".join(filter(None, (chosen.text + _told_change(changed) + besides, told.text))),
+            explanation=" ".join(filter(None, (chosen.text + _told_change(changed) + more, told.text))),
             evidence=tuple(sorted(evidence, key=_in_order)),
+            also_blocked=tuple(map(_block, others)),
         )
 
     def _verdict(self, requirement: Requirement, shown: _Shown) -> r.RequirementVerdict:
@@ -340,6 +369,7 @@ class _Judge:
             problems=shown.told.problems,
             remedy=remedy_of(requirement, chosen, self._ruleset) or shown.told.remedy,
             allowed_at=self._allowed_at(requirement, chosen),
+            also_blocked=shown.also_blocked,
         )
 
     def _allowed_at(self, requirement: Requirement, finding: Finding) -> str | None:
@@ -453,17 +483,35 @@ def _good(rows: Mapping[str, r.RequirementVerdict]) -> int:
 
 
 def _with_others(verdict: r.RequirementVerdict, others: Iterable[r.RequirementVerdict]) -> r.RequirementVerdict:
-    """Add what the same requirement came to with other hosts of the role, where that differs."""
+    """Add what the same requirement came to with other hosts of the role, where that differs or is a proven block."""
+    others = list(others)
     differing = [one for one in others if one.verdict in r.GOOD | r.BAD and one.verdict != verdict.verdict]
-    if not differing:
-        return verdict
     told = [f"To {one.destination.address} it is {one.verdict}." for one in differing]
-    proof = (one.evidence[0] for one in differing)
+    proof = [one.evidence[0] for one in differing[:MOST_OTHERS]]
+    proof += [evidence for one in others if _blocks(one) for evidence in one.evidence]
     return replace(
         verdict,
         explanation=" ".join((verdict.explanation, *told[:MOST_OTHERS])),
-        evidence=tuple(sorted((*verdict.evidence, *list(proof)[:MOST_OTHERS]), key=_in_order)),
+        evidence=tuple(sorted({*verdict.evidence, *proof}, key=_in_order)),
+        also_blocked=(*verdict.also_blocked, *(block for one in others for block in _blocks(one))),
     )
+
+
+def _block(finding: Finding) -> r.Block:
+    """Return a finding that is a proven block."""
+    tried = finding.attempts[0]
+    return r.Block(
+        tried.src, tried.dst, (finding.port,) if finding.port else (), finding.blocked_at or r.UNKNOWN, finding.text
+    )
+
+
+def _blocks(verdict: r.RequirementVerdict) -> list[r.Block]:
+    """Return all proven blocks of a requirement, that of its verdict first."""
+    if not verdict.is_proven_block:
+        return list(verdict.also_blocked)
+    ends = (verdict.source.address or "", verdict.destination.address or "")
+    block = r.Block(*ends, verdict.ports, verdict.blocked_at or r.UNKNOWN, verdict.explanation)
+    return [block, *verdict.also_blocked]
 
 
 def _in_order(one: r.Evidence) -> tuple[int, tuple[int, ...], tuple[int, ...], str]:

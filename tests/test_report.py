@@ -147,8 +147,8 @@ def test_the_keys_are_in_their_published_order(report):
         "address names methods recommendation",
         "id title push site_server result reasons requirements",
         "kind requirement text",
-        "id description necessity from to protocol ports verdict confidence blocked_at allowed_at changed attempts"
-        " first_time last_time explanation evidence problems remedy",
+        "id description necessity from to protocol ports verdict confidence blocked_at allowed_at"
+        " also_blocked changed attempts first_time last_time explanation evidence problems remedy",
         "role address",
         "role address",
         "source frames lines text display_filter packets",

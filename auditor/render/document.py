@@ -117,6 +117,7 @@ def _requirement(one: r.RequirementVerdict) -> dict[str, Any]:
         "confidence": one.confidence,
         "blocked_at": one.blocked_at,
         "allowed_at": one.allowed_at,
+        "also_blocked": [block_as_dict(block) for block in one.also_blocked],
         "changed": _change(one.changed),
         "attempts": one.attempts,
         "first_time": one.first_time,
@@ -126,6 +127,12 @@ def _requirement(one: r.RequirementVerdict) -> dict[str, Any]:
         "problems": [{name: getattr(problem, name) for name in PROBLEM} for problem in one.problems],
         "remedy": one.remedy,
     }
+
+
+def block_as_dict(block: r.Block) -> dict[str, Any]:
+    """Return a proven block besides a verdict as the documents of one audit and of a fleet have it."""
+    ends = {"from": block.source, "to": block.destination}
+    return {**ends, "ports": list(block.ports), "blocked_at": block.blocked_at, "text": block.text}
 
 
 def _change(change: r.Change | None) -> dict[str, str] | None:

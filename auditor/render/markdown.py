@@ -87,7 +87,7 @@ def _report(report: r.Report) -> Iterator[str]:
 
 def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult) -> Iterator[str]:
     yield from (f"# {code(client.address)}: {prose(wording.title(client, main))}: {main.result.upper()}", "")
-    for text in wording.why(main):
+    for text in (*wording.why(main), *wording.also_blocked(client, main)):
         yield from (prose(text), "")
     yield from table(("requirement", "port", "verdict", "from", "to"), map(_row, wording.in_table(main)))
     if left_out := wording.not_applicable(main):
@@ -134,6 +134,11 @@ def _fleet(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[str]:
         yield from ("## What is blocked most", "")
         cells = ((prose(requirement), verdict, f"{count:,}") for requirement, verdict, count in bad)
         yield from table(("requirement", "verdict", "clients"), cells)
+    if besides := wording.blocked_besides(mains):
+        yield from ("## Also blocked, does not change these results", "")
+        yield from table(
+            ("requirement", "clients"), ((prose(requirement), f"{count:,}") for requirement, count in besides)
+        )
     failing = [one for one in mains if one[1].result == r.FAILS]
     if not failing:
         return

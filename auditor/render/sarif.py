@@ -99,9 +99,9 @@ def _level(method: r.MethodResult, one: r.RequirementVerdict, report: r.Report) 
     """Return how grave a requirement's verdict is; empty if it is no finding."""
     if wording.counts(method, one):
         return "error" if not report.asked or method.id in report.asked else "warning"
-    if one.verdict == r.INCONCLUSIVE and one.necessity != "informational":
+    if one.verdict == r.INCONCLUSIVE and one.decides:
         return "warning"
-    return "note" if one.verdict in {*r.BAD, r.INCONCLUSIVE} or one.problems else ""
+    return "note" if one.verdict in {*r.BAD, r.INCONCLUSIVE} or one.problems or one.also_blocked else ""
 
 
 def _result(
@@ -109,6 +109,7 @@ def _result(
 ) -> dict[str, Any]:
     problems = [problem.text for problem in one.problems]
     told = [f"{client.address}: {wording.verdict(one)}.", one.explanation, *problems]
+    told += [f"Also blocked: {block.text}" for block in one.also_blocked]
     told += [f"What to do: {one.remedy}"] if one.remedy else []
     return {
         "ruleId": clean(one.id),

@@ -100,7 +100,7 @@ def _clients(report: r.Report, mains: Sequence[wording.Main], details: bool) -> 
 
 def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult, details: bool) -> Iterator[Part]:
     yield _headline(client, main)
-    for text in wording.why(main):
+    for text in (*wording.why(main), *wording.also_blocked(client, main)):
         yield indented(text)
     yield Text()
     yield _table(main)
@@ -191,6 +191,7 @@ def _fleet(report: r.Report) -> Iterator[Part]:
     yield Text(wording.tally(mains), style="bold")
     yield Text()
     yield from _most_blocked(mains)
+    yield from _also_blocked(mains)
     failing = [main for main in mains if main[1].result == r.FAILS]
     if failing:
         yield Text(f"Failing clients ({len(failing):,})", style="bold")
@@ -215,6 +216,14 @@ def _most_blocked(mains: Iterable[wording.Main]) -> Iterator[Part]:
     yield Text("What is blocked most", style="bold")
     yield Padding(table, (0, 0, 0, INDENT))
     yield Text()
+
+
+def _also_blocked(mains: Iterable[wording.Main]) -> Iterator[Part]:
+    if besides := wording.blocked_besides(mains):
+        yield Text("Also blocked, does not change these results", style="bold")
+        for requirement, count in besides:
+            yield indented(f"{requirement}: {count:,} client{'s' * (count != 1)}")
+        yield Text()
 
 
 def _client_table(mains: Iterable[wording.Main]) -> Table:
