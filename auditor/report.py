@@ -294,6 +294,23 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class WentOn:
+    """That a push fails by its document, but demonstrably went on without what fails.
+
+    Attributes:
+        without: Ids of the requirements that alone make it fail.
+        ruleset: Id of the ruleset by which it fails.
+        newer: Id of the ruleset of the newer document, None if the push was not judged by it.
+        newer_result: What the push comes to by that ruleset.
+    """
+
+    without: tuple[str, ...]
+    ruleset: str
+    newer: str | None
+    newer_result: str | None
+
+
+@dataclass(frozen=True)
 class MethodResult:
     """The outcome of one installation method for one client.
 
@@ -301,6 +318,7 @@ class MethodResult:
         push: Of client push the id of the entry of Report.pushes that it is about; None of other methods, and of a
             push that the sources do not show.
         site_server: Of client push the address of the site server; None of other methods, and while it is unknown.
+        went_on: Of client push that it fails by its document alone; None if it does not.
     """
 
     id: str
@@ -310,6 +328,7 @@ class MethodResult:
     requirements: tuple[RequirementVerdict, ...]
     push: str | None = None
     site_server: str | None = None
+    went_on: WentOn | None = None
 
 
 @dataclass(frozen=True)

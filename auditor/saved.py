@@ -187,7 +187,8 @@ def _client(table: dict[str, Any]) -> r.ClientReport:
 def _method(table: dict[str, Any]) -> r.MethodResult:
     reasons = tuple(r.Reason(**one) for one in table["reasons"])
     requirements = tuple(_requirement(one) for one in table["requirements"])
-    return r.MethodResult(**table | {"reasons": reasons, "requirements": requirements})
+    went_on = table["went_on"] and r.WentOn(**table["went_on"] | {"without": tuple(table["went_on"]["without"])})
+    return r.MethodResult(**table | {"reasons": reasons, "requirements": requirements, "went_on": went_on})
 
 
 def _requirement(table: dict[str, Any]) -> r.RequirementVerdict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -37,6 +37,7 @@ from auditor.sentence import first_of
 from auditor.sources.log_rows import LET_THROUGH
 from auditor.sources.source import Source
 from auditor.vantage import clock_notes, where_stopped
+from auditor.without import Judged, with_what_went_on
 
 MOST_NAMED = 3  # hosts, in a sentence
 MOST_EVIDENCE = 6
@@ -51,16 +52,27 @@ def audit(
     asked: Sequence[str],
     tool: tuple[str, str],
     heard: Heard | None = None,
+    newer: Callable[[], Ruleset] | None = None,
 ) -> r.Report:
     """Judge every method of the ruleset for every client.
 
-    asked: the methods that decide the exit code. heard: what the dissectors told, None if they were not asked.
+    asked: the methods that decide the exit code. heard: what the dissectors told, None if they were not asked. newer:
+    loads the ruleset of the newer document, None if there is none.
     """
     traffic = Traffic(sources, cast.hosts, heard.said if heard else ())
     rules = rules_for(cast, ruleset, facts)
-    judged = judge(traffic, rules, cast).items()
+
+    def judged_by_newer() -> tuple[str, Judged]:
+        assert newer is not None
+        other = newer()
+        return other.id, judge(traffic, rules_for(cast, other, facts), cast)
+
+    judged = with_what_went_on(
+        judge(traffic, rules, cast), cast.pushes, ruleset, judged_by_newer if newer is not None else None
+    )
     clients = tuple(
-        r.ClientReport(client, methods, recommend(methods, rules), _names(client, cast)) for client, methods in judged
+        r.ClientReport(client, methods, recommend(methods, rules), _names(client, cast))
+        for client, methods in judged.items()
     )
     return r.Report(
         tool=tool,

@@ -145,7 +145,7 @@ def test_the_keys_are_in_their_published_order(report):
         "path kind format bytes records skipped first_time last_time warnings",
         "role address name how how_sure why",
         "address names methods recommendation",
-        "id title push site_server result reasons requirements",
+        "id title push site_server result went_on reasons requirements",
         "kind requirement text",
         "id description necessity from to protocol ports verdict confidence blocked_at allowed_at"
         " also_blocked changed attempts first_time last_time explanation evidence problems remedy",

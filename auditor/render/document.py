@@ -99,9 +99,17 @@ def _method(method: r.MethodResult) -> dict[str, Any]:
         "push": method.push,
         "site_server": method.site_server,
         "result": method.result,
+        "went_on": _went_on(method.went_on),
         "reasons": reasons,
         "requirements": requirements,
     }
+
+
+def _went_on(one: r.WentOn | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    same = {name: getattr(one, name) for name in ("ruleset", "newer", "newer_result")}
+    return {"without": list(one.without), **same}
 
 
 def _requirement(one: r.RequirementVerdict) -> dict[str, Any]:

@@ -20,6 +20,9 @@ KINDS = {
     r.UNKNOWN: "perhaps a push, not one of those that you named",
 }
 
+# Rulesets by what their documents are about.
+DOCUMENTS = {"configmgr-2007": "the document of 2007", "configmgr-current-branch": "current branch"}
+
 Main = tuple[r.ClientReport, r.MethodResult]
 
 
@@ -48,7 +51,7 @@ def why(method: r.MethodResult) -> list[str]:
     network = [one.text for one in method.reasons if one.kind == "network"]
     problems = [f"The port is open, but a step failed: {one.text}" for one in method.reasons if one.kind == "problem"]
     if network or problems:
-        return list(dict.fromkeys(network + problems))
+        return list(dict.fromkeys([*_went_on(method.went_on), *network, *problems]))
     if method.result in (r.WORKS, r.ALLOWED):
         changed = [(one.row, one.changed) for one in method.requirements if one.changed]
         earlier = [f"{row}: earlier, at {change.before_time}, it was {change.before}." for row, change in changed]
@@ -100,6 +103,20 @@ def in_table(method: r.MethodResult) -> list[r.RequirementVerdict]:
         for one in method.requirements
         if one.verdict != r.NOT_APPLICABLE and (one.necessity != "informational" or one.attempts)
     ]
+
+
+def _went_on(one: r.WentOn | None) -> list[str]:
+    """Return in a sentence that a push fails by its document alone, and what it comes to by the newer one."""
+    if one is None:
+        return []
+    text = f"Fails by {DOCUMENTS.get(one.ruleset, one.ruleset)}, did not stop this push"
+    if one.newer is None:
+        return [f"{text}."]
+    newer = DOCUMENTS.get(one.newer, one.newer)
+    if one.newer_result == r.FAILS:
+        return [f"{text}; fails by {newer} too."]
+    rest = ", no requirement fails" if one.newer_result == r.UNPROVEN else ""
+    return [f"{text}; passes by {newer} (result: {one.newer_result}{rest})."]
 
 
 def not_applicable(method: r.MethodResult) -> list[str]:
