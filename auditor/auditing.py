@@ -14,13 +14,14 @@ from auditor.given_roles import parse_roles
 from auditor.intake import read_all
 from auditor.listening import hear
 from auditor.progress import Told, silent
-from auditor.report import Report
+from auditor.report import Limitation, Report
 from auditor.roles import infer_roles
 from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
 from auditor.site import Site, known_site
 from auditor.version import TOOL
 
 CURRENT_RULESET = "configmgr-current-branch"
+UNREADABLE = "unreadable"
 
 
 def audit(
@@ -71,7 +72,7 @@ def audit(
     report = verdicts.audit(sources, rules, cast, facts.facts(), asked, TOOL, heard, newer)
     if not unreadable:
         return report
-    limits = [f"{one.path} was not audited: {one.warnings[0][1]}" for one in unreadable]
+    limits = [Limitation(UNREADABLE, f"{one.path} was not audited: {one.warnings[0][1]}") for one in unreadable]
     return replace(report, sources=(*report.sources, *unreadable), limitations=(*limits, *report.limitations))
 
 

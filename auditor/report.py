@@ -63,6 +63,14 @@ WENT_WELL, ANSWERED = "Went well there: ", "Response received, result not visibl
 
 
 @dataclass(frozen=True)
+class Limitation:
+    """What the sources cannot show. code: a kind that `auditor explain` knows, or that of a warning on a source."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
 class SourceSummary:
     """One source: what it was, how much of it was read, and what was wrong with it."""
 
@@ -177,6 +185,21 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Remedy:
+    """One thing to do about a requirement.
+
+    Attributes:
+        place: Where: a role, "between" for the devices on the path, or "unknown".
+        action: What, in one or two sentences.
+        command: A command line that does it, in PowerShell; None if there is none.
+    """
+
+    place: str
+    action: str
+    command: str | None = None
+
+
+@dataclass(frozen=True)
 class Problem:
     """The port is open but the protocol on it failed.
 
@@ -258,7 +281,7 @@ class RequirementVerdict:
     explanation: str
     evidence: tuple[Evidence, ...]
     problems: tuple[Problem, ...]
-    remedy: str
+    remedy: tuple[Remedy, ...]
     allowed_at: str | None = None
     also_blocked: tuple[Block, ...] = ()
 
@@ -274,6 +297,11 @@ class RequirementVerdict:
         return self.id.partition("/")[2]
 
     @property
+    def remedy_text(self) -> str:
+        """What to do, in one paragraph; empty if there is nothing."""
+        return " ".join(f"{one.action} Command: {one.command}" if one.command else one.action for one in self.remedy)
+
+    @property
     def decides(self) -> bool:
         """Whether the result of its method can depend on it."""
         return self.verdict != NOT_APPLICABLE and self.necessity != "informational"
@@ -286,7 +314,7 @@ class RequirementVerdict:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a method has its result. kind: network, problem or missing."""
+    """Why a method has its result. kind: network, problem, step (of a program's own log) or missing."""
 
     kind: str
     requirement: str
@@ -405,7 +433,7 @@ class Report:
     sources: tuple[SourceSummary, ...]
     roles: tuple[RoleAssignment, ...]
     clients: tuple[ClientReport, ...]
-    limitations: tuple[str, ...]
+    limitations: tuple[Limitation, ...]
     asked: tuple[str, ...] = ()
     pushes: tuple[Push, ...] = ()
     all_flows: AllFlows | None = field(default=None, compare=False, repr=False)
@@ -414,6 +442,11 @@ class Report:
     def flows(self) -> pd.DataFrame | None:
         """The flow table of all sources, None if the report was saved or redacted."""
         return self.all_flows.frame if self.all_flows else None
+
+    @property
+    def limitation_texts(self) -> tuple[str, ...]:
+        """The limitations in sentences."""
+        return tuple(one.text for one in self.limitations)
 
     @cached_property
     def skipped(self) -> int:

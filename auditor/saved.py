@@ -157,7 +157,7 @@ def _report(document: dict[str, Any]) -> r.Report:
         sources=tuple(_source(one) for one in document["sources"]),
         roles=tuple(r.RoleAssignment(**one) for one in document["roles"]),
         clients=tuple(_client(one) for one in document["clients"]),
-        limitations=tuple(document["limitations"]),
+        limitations=tuple(r.Limitation(**one) for one in document["limitations"]),
         asked=tuple(document["asked"]),
         pushes=tuple(_push(one) for one in document["pushes"]),
     )
@@ -200,6 +200,7 @@ def _requirement(table: dict[str, Any]) -> r.RequirementVerdict:
         "changed": r.Change(**table["changed"]) if table["changed"] else None,
         "evidence": tuple(_evidence(one) for one in table["evidence"]),
         "problems": tuple(r.Problem(**one) for one in table["problems"]),
+        "remedy": tuple(r.Remedy(**one) for one in table["remedy"]),
         "also_blocked": tuple(map(block, table["also_blocked"])),
     }
     return r.RequirementVerdict(**rest | made)

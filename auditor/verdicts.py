@@ -80,7 +80,10 @@ def audit(
         sources=tuple(_summary(source) for source in sources),
         roles=cast.assignments,
         clients=clients,
-        limitations=(*limitations(sources, cast, clients, ruleset, heard), *clock_notes(traffic)),
+        limitations=(
+            *limitations(sources, cast, clients, ruleset, heard),
+            *(r.Limitation("clock-offset", text) for text in clock_notes(traffic)),
+        ),
         asked=tuple(asked),
         pushes=cast.pushes,
         all_flows=AllFlows(sources),
@@ -242,7 +245,8 @@ class _Judge:
             "Nothing has to be opened. To save the delay, enable the Windows Firewall group "
             '"Remote Service Management (RPC)" on the client.'
         )
-        return replace(verdict, explanation=f"{verdict.explanation} {text}", remedy=remedy)
+        told = _to_do(verdict.destination.role, remedy)
+        return replace(verdict, explanation=f"{verdict.explanation} {text}", remedy=told)
 
     # one requirement
 
@@ -268,7 +272,7 @@ class _Judge:
         if not blocks:
             return off
         seen = replace(verdict, verdict=r.NOT_APPLICABLE, confidence=None, blocked_at=None, allowed_at=None)
-        seen = replace(seen, changed=None, problems=(), remedy="")
+        seen = replace(seen, changed=None, problems=(), remedy=())
         return replace(seen, explanation=off.explanation, also_blocked=blocks)
 
     def _ends(self, requirement: Requirement, hosts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -379,7 +383,7 @@ class _Judge:
             explanation=shown.explanation,
             evidence=shown.evidence,
             problems=shown.told.problems,
-            remedy=remedy_of(requirement, chosen, self._ruleset) or shown.told.remedy,
+            remedy=remedy_of(requirement, chosen, self._ruleset) or _to_do(requirement.to_role, shown.told.remedy),
             allowed_at=self._allowed_at(requirement, chosen),
             also_blocked=shown.also_blocked,
         )
@@ -416,7 +420,7 @@ class _Judge:
             explanation=text,
             evidence=(),
             problems=(),
-            remedy="",
+            remedy=(),
         )
 
     def _placed(self, requirement: Requirement, finding: Finding) -> Finding:
@@ -487,7 +491,12 @@ def _spared(
         return verdict
     ports = "/".join(map(str, good[0].ports))
     text = f"{verdict.explanation} This does no harm here: TCP {ports} does the same and is {good[0].verdict}."
-    return replace(verdict, explanation=text, remedy="Nothing has to be opened while the other port works.")
+    told = _to_do(verdict.destination.role, "Nothing has to be opened while the other port works.")
+    return replace(verdict, explanation=text, remedy=told)
+
+
+def _to_do(place: str, action: str) -> tuple[r.Remedy, ...]:
+    return (r.Remedy(place, action),) if action else ()
 
 
 def _good(rows: Mapping[str, r.RequirementVerdict]) -> int:

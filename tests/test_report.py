@@ -43,7 +43,7 @@ VERDICT = r.RequirementVerdict(
     explanation="It was answered.",
     evidence=(r.Evidence(0, (1, 2), (), "It was answered.", "tcp.stream eq 0"),),
     problems=(),
-    remedy="",
+    remedy=(),
 )
 
 
@@ -221,12 +221,12 @@ def test_what_a_warning_takes_away_is_a_limitation(tmp_path):
     report = auditor.audit(path, dissect=False)
     ((code, text),) = report.sources[0].warnings
     assert code == "cut-short"
-    assert f"{path}: {text}" in report.limitations
+    assert f"{path}: {text}" in report.limitation_texts
 
 
 def test_an_unreadable_source_is_a_limitation(tmp_path):
     report = auditor.audit(*QUIET.captures, tmp_path / "missing.pcap", dissect=False)
-    assert report.limitations[0] == f"{tmp_path / 'missing.pcap'} was not audited: no such file - check the path"
+    assert report.limitation_texts[0] == f"{tmp_path / 'missing.pcap'} was not audited: no such file - check the path"
 
 
 # times

@@ -310,7 +310,7 @@ def _seen(methods: Sequence[r.MethodResult], sources_of: Sequence[str]) -> Itera
                 first_time=one.first_time,
                 last_time=one.last_time,
                 explanation=one.explanation,
-                remedy=one.remedy,
+                remedy=one.remedy_text,
                 problems=one.problems,
                 proof=tuple(
                     Proof(sources_of[proof.source], proof.lines, proof.frames, proof.display_filter, proof.text)

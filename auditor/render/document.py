@@ -26,7 +26,7 @@ def as_dict(report: r.Report) -> dict[str, Any]:
         "roles": [_role(role) for role in report.roles],
         "pushes": [_push(push) for push in report.pushes],
         "clients": [_client(client) for client in report.clients],
-        "limitations": list(report.limitations),
+        "limitations": [{"code": one.code, "text": one.text} for one in report.limitations],
     }
 
 
@@ -133,7 +133,7 @@ def _requirement(one: r.RequirementVerdict) -> dict[str, Any]:
         "explanation": one.explanation,
         "evidence": [_evidence(evidence) for evidence in one.evidence],
         "problems": [{name: getattr(problem, name) for name in PROBLEM} for problem in one.problems],
-        "remedy": one.remedy,
+        "remedy": [{"place": each.place, "action": each.action, "command": each.command} for each in one.remedy],
     }
 
 

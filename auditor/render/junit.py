@@ -99,7 +99,7 @@ def _proof(one: r.RequirementVerdict, report: r.Report) -> list[str]:
     for proof in one.evidence:
         shown = f"; Wireshark: {proof.display_filter}" if proof.display_filter else ""
         lines.append(f"proof: {wording.frames(proof, report)}{shown}")
-    return lines + ([f"remedy: {one.remedy}"] if one.remedy else [])
+    return lines + ([f"remedy: {one.remedy_text}"] if one.remedy else [])
 
 
 def _sources(report: r.Report) -> list[ET.Element]:
@@ -114,6 +114,6 @@ def _sources(report: r.Report) -> list[ET.Element]:
         cases.append(case)
     if not report.clients:
         case = ET.Element("testcase", name="a client installation is in the sources", classname="reading", time="0")
-        _outcome(case, "error", "nothing", NOTHING, report.limitations)
+        _outcome(case, "error", "nothing", NOTHING, [one.text for one in report.limitations])
         cases.append(case)
     return cases

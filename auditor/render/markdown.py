@@ -80,7 +80,7 @@ def _report(report: r.Report) -> Iterator[str]:
         yield ""
     if report.limitations:
         yield from ("## What these sources cannot show", "")
-        yield from (f"- {prose(text)}" for text in report.limitations)
+        yield from (f"- {prose(one.text)}" for one in report.limitations)
         yield ""
     yield from _audited(report)
 
@@ -123,8 +123,10 @@ def _proof(one: r.RequirementVerdict, report: r.Report) -> Iterator[str]:
         # In one piece, to be copied: a list is no table, so that a vertical bar does no harm.
         shown = f"; Wireshark filter: {_span(clean(evidence.display_filter))}" if evidence.display_filter else ""
         yield f"- proof: {prose(wording.frames(evidence, report))}{shown}"
-    if one.remedy:
-        yield f"- remedy: {prose(one.remedy)}"
+    for remedy in one.remedy:
+        # In one piece, to be copied, as a filter.
+        command = f" {_span(clean(remedy.command))}" if remedy.command else ""
+        yield f"- remedy: {prose(remedy.action)}{command}"
     yield ""
 
 

@@ -110,7 +110,7 @@ def _result(
     problems = [problem.text for problem in one.problems]
     told = [f"{client.address}: {wording.verdict(one)}.", one.explanation, *problems]
     told += [f"Also blocked: {block.text}" for block in one.also_blocked]
-    told += [f"What to do: {one.remedy}"] if one.remedy else []
+    told += [f"What to do: {one.remedy_text}"] if one.remedy else []
     return {
         "ruleId": clean(one.id),
         "level": _level(method, one, report),
@@ -157,7 +157,10 @@ def _invocation(report: r.Report) -> dict[str, Any]:
         for source in report.sources
         for code, text in source.warnings
     ]
-    told += [{"level": "note", "message": message(text)} for text in report.limitations]
+    told += [
+        {"level": "note", "message": message(one.text), "descriptor": {"id": clean(one.code)}}
+        for one in report.limitations
+    ]
     if not report.clients:
         told.append({"level": "error", "message": message(NOTHING)})
     return {"executionSuccessful": bool(report.clients), "toolExecutionNotifications": told}

@@ -156,8 +156,10 @@ def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator
         for evidence in one.evidence:
             shown = f"   Wireshark: {evidence.display_filter}" if evidence.display_filter else ""
             yield indented(f"proof: {wording.frames(evidence, report)}{shown}")
-        if one.remedy:
-            yield indented(f"remedy: {one.remedy}")
+        for remedy in one.remedy:
+            yield indented(f"remedy: {remedy.action}")
+            if remedy.command:
+                yield Padding(Text(clean(remedy.command)), (0, 0, 0, 2 * INDENT))
         yield Text()
 
 
@@ -249,8 +251,8 @@ def _not_judged(report: r.Report) -> Iterator[Part]:
 def _limitations(report: r.Report) -> Iterator[Part]:
     if report.limitations:
         yield Text("What these sources cannot show", style="bold")
-        for text in report.limitations:
-            yield indented(f"- {text}")
+        for one in report.limitations:
+            yield indented(f"- {one.text}")
 
 
 def indented(text: str, *, style: str = "") -> Padding:

@@ -49,6 +49,7 @@ def fatal(one: r.RequirementVerdict) -> list[r.Problem]:
 def why(method: r.MethodResult) -> list[str]:
     """Return why a method has its result, in sentences."""
     network = [one.text for one in method.reasons if one.kind == "network"]
+    network += [one.text for one in method.reasons if one.kind == "step"]
     problems = [f"The port is open, but a step failed: {one.text}" for one in method.reasons if one.kind == "problem"]
     if network or problems:
         return list(dict.fromkeys([*_went_on(method.went_on), *network, *problems]))
