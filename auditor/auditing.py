@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from auditor import verdicts
 from auditor.contacts import contacts_of, merge
-from auditor.errors import ArgumentError
+from auditor.errors import ArgumentError, RulesetError
 from auditor.given_roles import parse_roles
 from auditor.intake import read_all
 from auditor.listening import hear
 from auditor.progress import Told, silent
-from auditor.report import Report
+from auditor.report import Limitation, Report
 from auditor.roles import infer_roles
 from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
 from auditor.site import Site, known_site
 from auditor.version import TOOL
+
+CURRENT_RULESET = "configmgr-current-branch"
+UNREADABLE = "unreadable"
 
 
 def audit(
@@ -64,11 +68,27 @@ def audit(
         heard = hear(sources, cast, rules, Path(tshark) if tshark else None)
         cast = infer_roles(sources, rules, given, contacts, heard.said)
         sources = heard.warned(sources)
-    report = verdicts.audit(sources, rules, cast, facts.facts(), asked, TOOL, heard)
+    newer = None if rules.id == CURRENT_RULESET else partial(_current, facts.ports)
+    report = verdicts.audit(sources, rules, cast, facts.facts(), asked, TOOL, heard, newer)
     if not unreadable:
         return report
-    limits = [f"{one.path} was not audited: {one.warnings[0][1]}" for one in unreadable]
+    limits = [Limitation(UNREADABLE, f"{one.path} was not audited: {one.warnings[0][1]}") for one in unreadable]
     return replace(report, sources=(*report.sources, *unreadable), limitations=(*limits, *report.limitations))
+
+
+def _current(ports: Mapping[str, int]) -> Ruleset:
+    """Return the ruleset of the current document with those of the ports that it knows."""
+    rules = load_ruleset(CURRENT_RULESET)
+    known = {name: port for name, port in ports.items() if _knows(rules, name, port)}
+    return with_ports(rules, known)
+
+
+def _knows(rules: Ruleset, name: str, port: int) -> bool:
+    try:
+        with_ports(rules, {name: port})
+    except RulesetError:
+        return False
+    return True
 
 
 def _asked(rules: Ruleset, methods: Iterable[str] | None) -> tuple[str, ...]:

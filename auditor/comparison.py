@@ -136,7 +136,7 @@ def _changes(before: r.ClientReport, after: r.ClientReport) -> Iterator[Requirem
         for now in method.requirements:
             was = earlier.get((method.site_server, now.id))
             if was is not None and (kind := _kind(_state(was), _state(now))):
-                worse = kind == BROKEN and now.necessity != "informational"
+                worse = kind == BROKEN and now.decides
                 yield RequirementChange(after.address, method.id, kind, worse, was, now)
 
 

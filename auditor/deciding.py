@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from auditor import report as r
@@ -63,21 +63,31 @@ def on_other_services(chosen: Finding, services: Mapping[RpcService, Decided]) -
     )
 
 
-def best_port(findings: list[Finding]) -> Decided:
-    """Judge each of the documented ports by itself; one that is open decides, since any one of them will do."""
-    decided = _by_port(findings)
+def best_port(decided: Sequence[Decided]) -> Decided:
+    """Return what decides of what was decided by port: one that is open, since any documented port will do."""
     good = [one for one in decided if one[0].verdict in r.GOOD]
     decisive = [one for one in decided if one[0].decides]
     sure = [one for one in good if one[0].decides]
     return max(sure or decisive or good or decided, key=lambda one: one[0].time_ns)
 
 
-def _by_port(findings: list[Finding]) -> list[Decided]:
+def besides(chosen: Finding, decided: Iterable[Decided]) -> list[Finding]:
+    """Return the proven blocks at other ports, or of other services, than what was chosen."""
+    others = [finding for finding, _ in decided if finding is not chosen]
+    return list(filter(is_proven_block, others))
+
+
+def is_proven_block(finding: Finding) -> bool:
+    """Tell whether a finding is a block that is proven."""
+    return finding.verdict == r.BLOCKED and finding.confidence == r.PROVEN
+
+
+def by_port(findings: Iterable[Finding]) -> list[Decided]:
     """Return what decides for each port that was tried."""
-    by_port: dict[int, list[Finding]] = defaultdict(list)
+    of_port: dict[int, list[Finding]] = defaultdict(list)
     for finding in findings:
-        by_port[finding.port or 0].append(finding)
-    return [_by_clock(by_port[port]) for port in sorted(by_port)]
+        of_port[finding.port or 0].append(finding)
+    return [_by_clock(of_port[port]) for port in sorted(of_port)]
 
 
 def _by_clock(findings: list[Finding]) -> Decided:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -25,51 +25,83 @@ def limitations(
     clients: Sequence[r.ClientReport],
     ruleset: Ruleset,
     heard: Heard | None,
-) -> tuple[str, ...]:
+) -> tuple[r.Limitation, ...]:
     """Return every limitation of this audit, the gravest first."""
-    found = [*_nobody(cast), *_absent(sources, cast), *_swapped(sources, cast, ruleset), *cast.notes, *_warned(sources)]
     verdicts = [one for client in clients for method in client.methods for one in method.requirements]
-    found += _of_logs(sources, verdicts)
-    if _silent_blocks(verdicts):
-        found.append(
-            "A Windows computer whose firewall is on is as silent about a port on which nobody listens as about a "
-            "blocked one: where silence is the evidence, check also that the service runs."
-        )
-    if _one_end(clients) and any(source.kind == CAPTURE for source in sources):
-        found.append(
-            "Nothing from the client to a management point is in these sources. A capture taken at the site server "
-            "cannot show it: take one at the client too."
-        )
+    found = [*_nobody(cast), *_absent(sources, cast), *_swapped(sources, cast, ruleset)]
+    found += [r.Limitation("uncertain-role", text) for text in cast.notes]
+    found += [*_warned(sources), *_of_logs(sources, verdicts)]
     captured = any(source.kind == CAPTURE for source in sources)
-    if heard is not None and not heard.obstacle and captured:
-        return tuple(dict.fromkeys(found))
+    if any(one.verdict == r.BLOCKED and one.confidence == r.LIKELY for one in verdicts):
+        found.append(SILENCE)
+    if captured and _one_end(clients):
+        found.append(SITE_SERVER_ONLY)
+    return tuple(dict.fromkeys((*found, *_of_dissection(verdicts, ruleset, heard, captured))))
+
+
+SILENCE = r.Limitation(
+    "no-response-ambiguous",
+    "A Windows computer whose firewall is on is as silent about a port on which nobody listens as about a blocked one: "
+    "where silence is the evidence, check also that the service runs.",
+)
+SITE_SERVER_ONLY = r.Limitation(
+    "site-server-only",
+    "Nothing from the client to a management point is in these sources. A capture taken at the site server cannot show "
+    "it: take one at the client too.",
+)
+INTERFACES_UNKNOWN = r.Limitation(
+    "interfaces-unknown",
+    "Which dynamic port belongs to which RPC interface was not looked up: ports of the dynamic range, used soon after "
+    "the endpoint mapper answered, were taken for those of the push.",
+)
+PORTS_ONLY = r.Limitation(
+    "ports-only",
+    "Only ports were judged, not what was said on them: an open port can still fail (wrong password, missing share, "
+    "HTTP error).",
+)
+LOG_MISSES = r.Limitation(
+    "log-misses-entries",
+    "What is missing from a log proves nothing: Windows does not log what it drops where nobody listens, and may lose "
+    "events.",
+)
+ALLOWED_ONLY = r.Limitation(
+    "allowed-only",
+    '"Allowed" means that one firewall let it through. Whether another one did, and whether it was answered, a log '
+    "does not show.",
+)
+
+
+def _of_dissection(
+    verdicts: Sequence[r.RequirementVerdict], ruleset: Ruleset, heard: Heard | None, captured: bool
+) -> Iterator[r.Limitation]:
+    """Yield what is not known because not all that was said on the ports was read."""
     if heard is not None and heard.obstacle:
-        found.append(f"Not everything that was said on the ports could be read: {heard.obstacle}.")
-    if any(one.attempts and one.verdict in r.GOOD | r.BAD and _is_dynamic(one, ruleset) for one in verdicts):
-        found.append(
-            "Which dynamic port belongs to which RPC interface was not looked up: ports of the dynamic range, used "
-            "soon after the endpoint mapper answered, were taken for those of the push."
+        yield r.Limitation(
+            "not-dissected", f"Not everything that was said on the ports could be read: {heard.obstacle}."
         )
-    found.append(
-        "Only ports were judged, not what was said on them: an open port can still fail (wrong password, missing "
-        "share, HTTP error)."
-    )
-    return tuple(dict.fromkeys(found))
+    elif heard is not None and captured:
+        return
+    if any(one.attempts and one.verdict in r.GOOD | r.BAD and _is_dynamic(one, ruleset) for one in verdicts):
+        yield INTERFACES_UNKNOWN
+    yield PORTS_ONLY
 
 
-def _nobody(cast: Cast) -> list[str]:
+def _nobody(cast: Cast) -> Iterator[r.Limitation]:
     if not cast.clients:
-        return [
+        yield r.Limitation(
+            "no-client",
             "No client installation is in these sources: no computer connects to another as a push does. Name the "
-            "computers to audit anyway: --role client=ADDRESS --role site-server=ADDRESS."
-        ]
-    if SITE_SERVER not in cast.roles:
-        return ["No site server is known, so nothing of a push can be judged. Name it: --role site-server=ADDRESS."]
-    return []
+            "computers to audit anyway: --role client=ADDRESS --role site-server=ADDRESS.",
+        )
+    elif SITE_SERVER not in cast.roles:
+        yield r.Limitation(
+            "no-site-server",
+            "No site server is known, so nothing of a push can be judged. Name it: --role site-server=ADDRESS.",
+        )
 
 
-def _absent(sources: Sequence[Source], cast: Cast) -> list[str]:
-    """Return a sentence on each host that was named for a role and does not occur at all."""
+def _absent(sources: Sequence[Source], cast: Cast) -> list[r.Limitation]:
+    """Return a limitation for each host that was named for a role and does not occur at all."""
     given = {one.address: one.role for one in cast.assignments if one.how == "given"}
     if not given:
         return []
@@ -78,26 +110,28 @@ def _absent(sources: Sequence[Source], cast: Cast) -> list[str]:
     for source in sources:
         for end in ("dst_ip",) if source.kind == CAPTURE else ("src_ip", "dst_ip"):
             present |= given.keys() & set(source.table.columns[end].tolist())
+    what = "{}, named as {}, does not occur in these sources: is that its address?"
     return [
-        f"{address}, named as {role.replace('-', ' ')}, does not occur in these sources: is that its address?"
+        r.Limitation("role-not-in-sources", what.format(address, role.replace("-", " ")))
         for address, role in given.items()
         if address not in present
     ]
 
 
-def _swapped(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> list[str]:
-    """Return a sentence when the computer named as client pushes to the one named as site server."""
+def _swapped(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> list[r.Limitation]:
+    """Return a limitation when the computer named as client pushes to the one named as site server."""
     rows = [one for one in ruleset.requirements if (one.from_role, one.to_role) == (SITE_SERVER, CLIENT)]
     ports = {port for one in rows if one.protocol == "tcp" for port in one.ports}
     servers, clients = ({one.address for one in cast.assignments if one.role == role} for role in (SITE_SERVER, CLIENT))
     pairs = {pair for source in sources for pair in _ends(source, ports)}
     if any(src in servers and dst in clients for src, dst in pairs):
         return []
-    return [
-        f"{src}, named as client, connects to {dst}, named as site server, as a push does: are the two swapped? Try "
-        f"--role site-server={src} --role client={dst}."
-        for src, dst in sorted(pair for pair in pairs if pair[0] in clients and pair[1] in servers)
-    ][:1]
+    what = (
+        "{0}, named as client, connects to {1}, named as site server, as a push does: are the two swapped? Try --role "
+        "site-server={0} --role client={1}."
+    )
+    found = sorted(pair for pair in pairs if pair[0] in clients and pair[1] in servers)
+    return [r.Limitation("roles-swapped", what.format(*pair)) for pair in found[:1]]
 
 
 def _ends(source: Source, ports: Collection[int]) -> set[tuple[str, str]]:
@@ -107,48 +141,44 @@ def _ends(source: Source, ports: Collection[int]) -> set[tuple[str, str]]:
     return set(zip(columns["src_ip"][which].tolist(), columns["dst_ip"][which].tolist(), strict=True))
 
 
-def _warned(sources: Sequence[Source]) -> list[str]:
+def _warned(sources: Sequence[Source]) -> Iterator[r.Limitation]:
     codes = r.INCOMPLETE_CODES | LIMITING_CODES
-    return [
-        f"{source.path}: {warning.text}" for source in sources for warning in source.warnings if warning.code in codes
-    ]
-
-
-def _of_logs(sources: Sequence[Source], verdicts: Sequence[r.RequirementVerdict]) -> list[str]:
-    """Return what the logs among the sources cannot show."""
-    found = []
     for source in sources:
-        if source.details.facts is None:
-            continue
-        if not source.details.facts.drops:
-            found.append(
-                f"{source.path} holds nothing that was dropped: nothing was, or that is not logged there, so it cannot "
-                "show what is blocked."
-            )
-        if not source.details.facts.allows:
-            found.append(
-                f"{source.path} holds nothing that was let through: that is not logged there, so what got through is "
-                "not in it."
-            )
-        if source.clock == "local":
-            found.append(
-                f"The times of {source.path} are local ones, and it does not say of which zone: --tz ZONE tells."
-            )
+        found = (warning for warning in source.warnings if warning.code in codes)
+        yield from (r.Limitation(warning.code, f"{source.path}: {warning.text}") for warning in found)
+
+
+def _of_logs(sources: Sequence[Source], verdicts: Sequence[r.RequirementVerdict]) -> Iterator[r.Limitation]:
+    """Yield what the logs among the sources cannot show."""
+    for source in sources:
+        yield from _of_log(source)
     if any(source.kind != CAPTURE for source in sources):
-        found.append(
-            "What is missing from a log proves nothing: Windows does not log what it drops where nobody listens, and "
-            "may lose events."
-        )
+        yield LOG_MISSES
     if any(one.verdict == r.ALLOWED for one in verdicts):
-        found.append(
-            '"Allowed" means that one firewall let it through. Whether another one did, and whether it was answered, a '
-            "log does not show."
+        yield ALLOWED_ONLY
+
+
+def _of_log(source: Source) -> Iterator[r.Limitation]:
+    facts = source.details.facts
+    if facts is None:
+        return
+    if not facts.drops:
+        yield r.Limitation(
+            "drops-not-logged",
+            f"{source.path} holds nothing that was dropped: nothing was, or that is not logged there, so it cannot "
+            "show what is blocked.",
         )
-    return found
-
-
-def _silent_blocks(verdicts: Sequence[r.RequirementVerdict]) -> bool:
-    return any(one.verdict == r.BLOCKED and one.confidence == r.LIKELY for one in verdicts)
+    if not facts.allows:
+        yield r.Limitation(
+            "connections-not-logged",
+            f"{source.path} holds nothing that was let through: that is not logged there, so what got through is not "
+            "in it.",
+        )
+    if source.clock == "local":
+        yield r.Limitation(
+            "local-time",
+            f"The times of {source.path} are local ones, and it does not say of which zone: --tz ZONE tells.",
+        )
 
 
 def _one_end(clients: Sequence[r.ClientReport]) -> bool:

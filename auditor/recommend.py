@@ -19,7 +19,7 @@ def recommend(methods: Sequence[r.MethodResult], rules: SiteRules) -> tuple[r.Re
 
 
 def _support(method: r.MethodResult) -> str:
-    decisive = [one.verdict for one in method.requirements if one.necessity != "informational"]
+    decisive = [one.verdict for one in method.requirements if one.decides]
     if r.GOOD.intersection(decisive):
         return "seen-open"
     return "contradicted" if r.BAD.intersection(decisive) else "not-attempted"
@@ -50,11 +50,11 @@ def _worst_of_each(methods: Sequence[r.MethodResult]) -> list[r.MethodResult]:
 
 
 def _proven(method: r.MethodResult) -> int:
-    return sum(one.verdict in r.GOOD for one in method.requirements if one.necessity != "informational")
+    return sum(one.verdict in r.GOOD for one in method.requirements if one.decides)
 
 
 def _why(method: r.MethodResult) -> str:
-    decisive = [one for one in method.requirements if one.necessity != "informational"]
+    decisive = [one for one in method.requirements if one.decides]
     good, bad = ([one for one in decisive if one.verdict in which] for which in (r.GOOD, r.BAD))
     if method.result == r.WORKS:
         return "everything that it requires was seen to be open"
@@ -80,9 +80,7 @@ def _short(verdict: r.RequirementVerdict) -> str:
 
 
 def _unproven(method: r.MethodResult, rules: SiteRules) -> list[Group]:
-    counted = [
-        one for one in method.requirements if one.necessity != "informational" and one.verdict != r.NOT_APPLICABLE
-    ]
+    counted = [one for one in method.requirements if one.decides]
     return [
         group
         for group in either_or(counted, rules.ruleset)

@@ -46,7 +46,16 @@ SHARES = frozenset(("admin$", "ipc$", "c$", "d$"))
 PIPES = frozenset(("svcctl", "winreg", "srvsvc", "wkssvc", "lsarpc", "samr", "netlogon", "atsvc", "epmapper"))
 PRODUCT_FILES = frozenset(("ccmsetup", "ccmsetup.exe", "ccmsetup.cab", "mobileclient.tcf", "client.msi", "request"))
 NAMING = (("connect to ", SHARES, "share"), ("copy to ", SHARES, "share"), ("open ", PIPES | PRODUCT_FILES, "file"))
-OWN_NAMES = PRODUCT_FILES | {"ccm.log", "ccmsetup.log", "mpsetup.log", "mpcontrol.log", "readme.md", "e.g", "i.e"}
+OWN_NAMES = PRODUCT_FILES | {
+    "rules.ps1",
+    "ccm.log",
+    "ccmsetup.log",
+    "mpsetup.log",
+    "mpcontrol.log",
+    "readme.md",
+    "e.g",
+    "i.e",
+}
 
 # What a firewall's log calls a program or rule is any text. It ends the sentence; what it ends with may be in it too.
 BY = re.compile(r"\((?P<what>(?:program|rule) .*)\)", re.DOTALL)
@@ -326,7 +335,7 @@ def _report(report: r.Report, known: Pseudonyms) -> r.Report:
         roles=tuple(_role(one, known) for one in report.roles),
         pushes=tuple(_push(one, known) for one in report.pushes),
         clients=tuple(_client(one, known) for one in report.clients),
-        limitations=tuple(known.text(one) for one in report.limitations),
+        limitations=tuple(replace(one, text=known.text(one.text)) for one in report.limitations),
         all_flows=None,
     )
 
@@ -395,10 +404,20 @@ def _requirement(one: r.RequirementVerdict, known: Pseudonyms) -> r.RequirementV
         source=_end(one.source, known),
         destination=_end(one.destination, known),
         explanation=known.explanation(one.explanation),
+        also_blocked=tuple(_block(block, known) for block in one.also_blocked),
         evidence=tuple(_evidence(proof, one.problems, known) for proof in one.evidence),
         problems=tuple(_problem(problem, known) for problem in one.problems),
-        remedy=known.text(one.remedy),
+        remedy=tuple(_remedy(each, known) for each in one.remedy),
     )
+
+
+def _remedy(one: r.Remedy, known: Pseudonyms) -> r.Remedy:
+    return replace(one, action=known.text(one.action), command=one.command and known.text(one.command))
+
+
+def _block(block: r.Block, known: Pseudonyms) -> r.Block:
+    source, destination = known.host(block.source), known.host(block.destination)
+    return replace(block, source=source, destination=destination, text=known.explanation(block.text))
 
 
 def _end(end: r.End, known: Pseudonyms) -> r.End:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from auditor import report as r
 from auditor.attempts import Attempt
 from auditor.findings import Finding
-from auditor.firewall_rules import rule_name
+from auditor.firewall_rules import ECHO_REQUESTS, rule_name
 from auditor.ruleset import DEFAULT_RULESET, Requirement, Ruleset
 from auditor.ruleset_lint import CLIENT
 
+RULES_FILE = "rules.ps1"
 
-def remedy_of(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> str:
+
+def remedy_of(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> tuple[r.Remedy, ...]:
     """Return what to do about a finding: as it says itself, else by its place, else as the ruleset does.
 
     Args:
@@ -19,24 +21,27 @@ def remedy_of(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> s
         ruleset: Ruleset of the requirement.
     """
     if finding.verdict not in r.BAD:
-        return ""
+        return ()
     tried = finding.attempts[0] if finding.attempts else None
+    place = finding.blocked_at if finding.blocked_at not in (None, r.UNKNOWN) else requirement.to_role
+    documented = r.Remedy(place, requirement.remedy)
     if finding.verdict == r.NO_RESPONSE and finding.blocked_at == r.UNKNOWN:
-        return f"{finding.remedy} If it is on: {requirement.remedy}"
+        return r.Remedy(place, finding.remedy), r.Remedy(place, f"If it is on: {requirement.remedy}")
     if finding.remedy:
-        return finding.remedy
+        return (r.Remedy(place, finding.remedy),)
     if finding.blocked_at == r.BETWEEN and tried:
-        return _on_the_path(requirement, tried, ruleset)
+        return (r.Remedy(place, _on_the_path(requirement, tried, ruleset)),)
     if finding.verdict != r.BLOCKED or finding.blocked_at not in (requirement.to_role, r.UNKNOWN):
-        return requirement.remedy
-    rule = _rule(requirement, tried, ruleset)
+        return (documented,)
+    export = _export(requirement, tried, ruleset)
     if finding.blocked_at == r.UNKNOWN or not tried:
-        return f"{requirement.remedy} {rule}"
+        return documented, export
     if requirement.dynamic:  # the next push uses another dynamic port
-        return f"Begin with the firewall of {tried.dst}. {requirement.remedy} {rule}"
-    listening = f" If {tried.dst} allows that, check that the service behind the port runs."
-    likely = listening if finding.confidence == r.LIKELY else ""
-    return f"On {tried.dst}, allow inbound {tried.port_text} from {tried.src}. {rule}{likely}"
+        return r.Remedy(place, f"Begin with the firewall of {tried.dst}. {requirement.remedy}"), export
+    action = f"On {tried.dst}, allow inbound {tried.port_text} from {tried.src}."
+    allow = r.Remedy(place, action, _new_rule(requirement, tried))
+    listening = r.Remedy(place, f"If {tried.dst} allows that, check that the service behind the port runs.")
+    return (allow, export, listening) if finding.confidence == r.LIKELY else (allow, export)
 
 
 def _on_the_path(requirement: Requirement, tried: Attempt, ruleset: Ruleset) -> str:
@@ -47,11 +52,24 @@ def _on_the_path(requirement: Requirement, tried: Attempt, ruleset: Ruleset) -> 
     return f"On the devices on the path, allow the RPC dynamic ports (TCP {today}) {ends}, or turn on RPC inspection."
 
 
-def _rule(requirement: Requirement, tried: Attempt | None, ruleset: Ruleset) -> str:
-    """Return how to make the rule for the firewall of the computer that was tried."""
-    export = f"auditor rulesets export {requirement.method} --to powershell"
+def _new_rule(requirement: Requirement, tried: Attempt) -> str:
+    """Return the command line that makes the rule on the computer that was tried, for the one that tried alone."""
+    version = "ICMPv6" if ":" in tried.dst else "ICMPv4"
+    protocol = version if requirement.icmp_echo else requirement.protocol.upper()
+    what = f"-IcmpType {ECHO_REQUESTS[version.lower()]}" if requirement.icmp_echo else f"-LocalPort {tried.dst_port}"
+    return (
+        f"New-NetFirewallRule -DisplayName '{rule_name(requirement)}' -Direction Inbound -Protocol {protocol} {what} "
+        f"-RemoteAddress {tried.src} -Action Allow"
+    )
+
+
+def _export(requirement: Requirement, tried: Attempt | None, ruleset: Ruleset) -> r.Remedy:
+    """Return how to make the rules of the whole method for the firewall of the computer that was tried."""
+    command = f"auditor rulesets export {requirement.method} --to powershell"
     if ruleset.id != DEFAULT_RULESET:
-        export += f" --ruleset {ruleset.id}"
+        command += f" --ruleset {ruleset.id}"
     if tried and requirement.to_role == CLIENT:
-        export += f" --role {requirement.from_role}={tried.src}"
-    return f'The rule "{rule_name(requirement)}" of "{export}" does it in Windows Firewall.'
+        command += f" --role {requirement.from_role}={tried.src}"
+    name = rule_name(requirement)
+    action = f'The rule "{name}" of the exported rules does it in Windows Firewall.'
+    return r.Remedy(requirement.to_role, action, f"{command} -o {RULES_FILE}")

@@ -63,6 +63,14 @@ WENT_WELL, ANSWERED = "Went well there: ", "Response received, result not visibl
 
 
 @dataclass(frozen=True)
+class Limitation:
+    """What the sources cannot show. code: a kind that `auditor explain` knows, or that of a warning on a source."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
 class SourceSummary:
     """One source: what it was, how much of it was read, and what was wrong with it."""
 
@@ -177,6 +185,21 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class Remedy:
+    """One thing to do about a requirement.
+
+    Attributes:
+        place: Where: a role, "between" for the devices on the path, or "unknown".
+        action: What, in one or two sentences.
+        command: A command line that does it, in PowerShell; None if there is none.
+    """
+
+    place: str
+    action: str
+    command: str | None = None
+
+
+@dataclass(frozen=True)
 class Problem:
     """The port is open but the protocol on it failed.
 
@@ -212,12 +235,33 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Block:
+    """A proven block that does not decide the verdict of its requirement.
+
+    It is at another of the documented ports, of another computer of the role, or of a requirement whose condition is
+    off.
+
+    Attributes:
+        ports: The port that is blocked, or the documented ones if it may be any of them; none for ICMP.
+        blocked_at: A role, "between" or "unknown".
+        text: What shows it, in one sentence. The evidence is among that of the requirement.
+    """
+
+    source: str
+    destination: str
+    ports: tuple[int, ...]
+    blocked_at: str
+    text: str
+
+
+@dataclass(frozen=True)
 class RequirementVerdict:
     """The outcome of one requirement for one client. No verdict on traffic is made without evidence.
 
     Attributes:
         allowed_at: Of the verdict "allowed" the role of the computer whose firewall let it pass, "unknown" if the log
             does not tell; else None.
+        also_blocked: Proven blocks of this requirement besides its verdict, such as one while its condition is off.
     """
 
     id: str
@@ -237,8 +281,9 @@ class RequirementVerdict:
     explanation: str
     evidence: tuple[Evidence, ...]
     problems: tuple[Problem, ...]
-    remedy: str
+    remedy: tuple[Remedy, ...]
     allowed_at: str | None = None
+    also_blocked: tuple[Block, ...] = ()
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
@@ -251,14 +296,46 @@ class RequirementVerdict:
         """The requirement's name without its method."""
         return self.id.partition("/")[2]
 
+    @property
+    def remedy_text(self) -> str:
+        """What to do, in one paragraph; empty if there is nothing."""
+        return " ".join(f"{one.action} Command: {one.command}" if one.command else one.action for one in self.remedy)
+
+    @property
+    def decides(self) -> bool:
+        """Whether the result of its method can depend on it."""
+        return self.verdict != NOT_APPLICABLE and self.necessity != "informational"
+
+    @property
+    def is_proven_block(self) -> bool:
+        """Whether its verdict is a proven block."""
+        return self.verdict == BLOCKED and self.confidence == PROVEN
+
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a method has its result. kind: network, problem or missing."""
+    """Why a method has its result. kind: network, problem, step (of a program's own log) or missing."""
 
     kind: str
     requirement: str
     text: str
+
+
+@dataclass(frozen=True)
+class WentOn:
+    """That a push fails by its document, but demonstrably went on without what fails.
+
+    Attributes:
+        without: Ids of the requirements that alone make it fail.
+        ruleset: Id of the ruleset by which it fails.
+        newer: Id of the ruleset of the newer document, None if the push was not judged by it.
+        newer_result: What the push comes to by that ruleset.
+    """
+
+    without: tuple[str, ...]
+    ruleset: str
+    newer: str | None
+    newer_result: str | None
 
 
 @dataclass(frozen=True)
@@ -269,6 +346,7 @@ class MethodResult:
         push: Of client push the id of the entry of Report.pushes that it is about; None of other methods, and of a
             push that the sources do not show.
         site_server: Of client push the address of the site server; None of other methods, and while it is unknown.
+        went_on: Of client push that it fails by its document alone; None if it does not.
     """
 
     id: str
@@ -278,6 +356,7 @@ class MethodResult:
     requirements: tuple[RequirementVerdict, ...]
     push: str | None = None
     site_server: str | None = None
+    went_on: WentOn | None = None
 
 
 @dataclass(frozen=True)
@@ -354,7 +433,7 @@ class Report:
     sources: tuple[SourceSummary, ...]
     roles: tuple[RoleAssignment, ...]
     clients: tuple[ClientReport, ...]
-    limitations: tuple[str, ...]
+    limitations: tuple[Limitation, ...]
     asked: tuple[str, ...] = ()
     pushes: tuple[Push, ...] = ()
     all_flows: AllFlows | None = field(default=None, compare=False, repr=False)
@@ -363,6 +442,11 @@ class Report:
     def flows(self) -> pd.DataFrame | None:
         """The flow table of all sources, None if the report was saved or redacted."""
         return self.all_flows.frame if self.all_flows else None
+
+    @property
+    def limitation_texts(self) -> tuple[str, ...]:
+        """The limitations in sentences."""
+        return tuple(one.text for one in self.limitations)
 
     @cached_property
     def skipped(self) -> int:

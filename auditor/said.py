@@ -24,7 +24,7 @@ from auditor.sources.dissection.http import http_steps, requested, web_roles
 from auditor.sources.dissection.kerberos import kerberos_steps
 from auditor.sources.dissection.packets import Ends
 from auditor.sources.dissection.smb import push_files, shares, smb_steps
-from auditor.sources.dissection.steps import ANONYMOUS, FAULT, HandedOut, Outcome, Side, Step
+from auditor.sources.dissection.steps import ANONYMOUS, COPY, FAULT, HandedOut, Outcome, Side, Step
 from auditor.sources.dissection.tls import tls_steps
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ANONYMOUS",
     "CALL",
+    "COPY",
     "FAULT",
     "OPEN",
     "SERVICE_CONTROLLER",

@@ -157,7 +157,7 @@ def _report(document: dict[str, Any]) -> r.Report:
         sources=tuple(_source(one) for one in document["sources"]),
         roles=tuple(r.RoleAssignment(**one) for one in document["roles"]),
         clients=tuple(_client(one) for one in document["clients"]),
-        limitations=tuple(document["limitations"]),
+        limitations=tuple(r.Limitation(**one) for one in document["limitations"]),
         asked=tuple(document["asked"]),
         pushes=tuple(_push(one) for one in document["pushes"]),
     )
@@ -187,7 +187,8 @@ def _client(table: dict[str, Any]) -> r.ClientReport:
 def _method(table: dict[str, Any]) -> r.MethodResult:
     reasons = tuple(r.Reason(**one) for one in table["reasons"])
     requirements = tuple(_requirement(one) for one in table["requirements"])
-    return r.MethodResult(**table | {"reasons": reasons, "requirements": requirements})
+    went_on = table["went_on"] and r.WentOn(**table["went_on"] | {"without": tuple(table["went_on"]["without"])})
+    return r.MethodResult(**table | {"reasons": reasons, "requirements": requirements, "went_on": went_on})
 
 
 def _requirement(table: dict[str, Any]) -> r.RequirementVerdict:
@@ -199,8 +200,15 @@ def _requirement(table: dict[str, Any]) -> r.RequirementVerdict:
         "changed": r.Change(**table["changed"]) if table["changed"] else None,
         "evidence": tuple(_evidence(one) for one in table["evidence"]),
         "problems": tuple(r.Problem(**one) for one in table["problems"]),
+        "remedy": tuple(r.Remedy(**one) for one in table["remedy"]),
+        "also_blocked": tuple(map(block, table["also_blocked"])),
     }
     return r.RequirementVerdict(**rest | made)
+
+
+def block(table: dict[str, Any]) -> r.Block:
+    """Return a proven block besides a verdict from its JSON."""
+    return r.Block(table["from"], table["to"], tuple(table["ports"]), table["blocked_at"], table["text"])
 
 
 def _evidence(table: dict[str, Any]) -> r.Evidence:

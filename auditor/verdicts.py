@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -12,7 +12,16 @@ from auditor.all_flows import AllFlows
 from auditor.attempts import Attempt, Traffic
 from auditor.clocks import Clocks
 from auditor.conversation import NOTHING_SAID, Conversation, conversation
-from auditor.deciding import best_port, by_service, not_reached, on_other_services, worst_service
+from auditor.deciding import (
+    besides,
+    best_port,
+    by_port,
+    by_service,
+    is_proven_block,
+    not_reached,
+    on_other_services,
+    worst_service,
+)
 from auditor.endpoint_mapper import DynamicPorts, on_scan
 from auditor.findings import Finding, Witness
 from auditor.limits import limitations
@@ -28,6 +37,7 @@ from auditor.sentence import first_of
 from auditor.sources.log_rows import LET_THROUGH
 from auditor.sources.source import Source
 from auditor.vantage import clock_notes, where_stopped
+from auditor.without import Judged, with_what_went_on
 
 MOST_NAMED = 3  # hosts, in a sentence
 MOST_EVIDENCE = 6
@@ -42,16 +52,27 @@ def audit(
     asked: Sequence[str],
     tool: tuple[str, str],
     heard: Heard | None = None,
+    newer: Callable[[], Ruleset] | None = None,
 ) -> r.Report:
     """Judge every method of the ruleset for every client.
 
-    asked: the methods that decide the exit code. heard: what the dissectors told, None if they were not asked.
+    asked: the methods that decide the exit code. heard: what the dissectors told, None if they were not asked. newer:
+    loads the ruleset of the newer document, None if there is none.
     """
     traffic = Traffic(sources, cast.hosts, heard.said if heard else ())
     rules = rules_for(cast, ruleset, facts)
-    judged = judge(traffic, rules, cast).items()
+
+    def judged_by_newer() -> tuple[str, Judged]:
+        assert newer is not None
+        other = newer()
+        return other.id, judge(traffic, rules_for(cast, other, facts), cast)
+
+    judged = with_what_went_on(
+        judge(traffic, rules, cast), cast.pushes, ruleset, judged_by_newer if newer is not None else None
+    )
     clients = tuple(
-        r.ClientReport(client, methods, recommend(methods, rules), _names(client, cast)) for client, methods in judged
+        r.ClientReport(client, methods, recommend(methods, rules), _names(client, cast))
+        for client, methods in judged.items()
     )
     return r.Report(
         tool=tool,
@@ -59,7 +80,10 @@ def audit(
         sources=tuple(_summary(source) for source in sources),
         roles=cast.assignments,
         clients=clients,
-        limitations=(*limitations(sources, cast, clients, ruleset, heard), *clock_notes(traffic)),
+        limitations=(
+            *limitations(sources, cast, clients, ruleset, heard),
+            *(r.Limitation("clock-offset", text) for text in clock_notes(traffic)),
+        ),
         asked=tuple(asked),
         pushes=cast.pushes,
         all_flows=AllFlows(sources),
@@ -134,6 +158,7 @@ class _Shown(NamedTuple):
     last_time: str | None
     explanation: str
     evidence: tuple[r.Evidence, ...]
+    also_blocked: tuple[r.Block, ...]
 
 
 class _Judge:
@@ -220,21 +245,35 @@ class _Judge:
             "Nothing has to be opened. To save the delay, enable the Windows Firewall group "
             '"Remote Service Management (RPC)" on the client.'
         )
-        return replace(verdict, explanation=f"{verdict.explanation} {text}", remedy=remedy)
+        told = _to_do(verdict.destination.role, remedy)
+        return replace(verdict, explanation=f"{verdict.explanation} {text}", remedy=told)
 
     # one requirement
 
     def _requirement(self, requirement: Requirement, hosts: tuple[str, ...]) -> r.RequirementVerdict:
         """Judge one requirement between the client and these hosts of the other role."""
-        if self._rules.applies[requirement.id] is False:
-            return self._untried(requirement, hosts, r.NOT_APPLICABLE, self._rules.why_off[requirement.id])
         key = (requirement.asks, hosts)
         if key not in self._shown:
             self._shown[key] = self._seen(requirement, hosts)
         shown = self._shown[key]
+        if self._rules.applies[requirement.id] is False:
+            return self._off(requirement, hosts, shown)
         if isinstance(shown, str):
             return self._untried(requirement, hosts, r.NOT_OBSERVED, shown)
         return self._verdict(requirement, shown)
+
+    def _off(self, requirement: Requirement, hosts: tuple[str, ...], shown: _Shown | str) -> r.RequirementVerdict:
+        """Return the verdict on a requirement whose condition is off, with its proven blocks beside it."""
+        off = self._untried(requirement, hosts, r.NOT_APPLICABLE, self._rules.why_off[requirement.id])
+        if isinstance(shown, str):
+            return off
+        verdict = self._verdict(requirement, shown)
+        blocks = tuple(_blocks(verdict))
+        if not blocks:
+            return off
+        seen = replace(verdict, verdict=r.NOT_APPLICABLE, confidence=None, blocked_at=None, allowed_at=None)
+        seen = replace(seen, changed=None, problems=(), remedy=())
+        return replace(seen, explanation=off.explanation, also_blocked=blocks)
 
     def _ends(self, requirement: Requirement, hosts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return who reaches whom."""
@@ -288,8 +327,12 @@ class _Judge:
     ) -> _Shown:
         findings = tried.findings
         services = by_service(findings, self._dynamic.service) if requirement.dynamic else {}
-        chosen, changed = worst_service(services) if services else best_port(findings)
-        besides = on_other_services(chosen, services) + on_scan(tried.scanned) if services else ""
+        decided = list(services.values()) or by_port(findings)
+        chosen, changed = worst_service(services) if services else best_port(decided)
+        others = besides(chosen, decided)
+        if services:  # a push needs each of them, so the verdict is a block already
+            others = [] if is_proven_block(chosen) else others[-1:]
+        more = on_other_services(chosen, services) + on_scan(tried.scanned) if services else ""
         chosen = self._placed(requirement, chosen)
         tried_by = chosen.attempts[0] if chosen.attempts else None
         pair = (tried_by.src, tried_by.dst) if tried_by else (_one(sources), _one(destinations))
@@ -297,7 +340,8 @@ class _Judge:
         attempts = [one for finding in findings for one in finding.attempts]
         told = conversation(attempts, self._traffic) if chosen.verdict in r.GOOD else NOTHING_SAID
         # Never left out: what proves the verdict, what failed for good.
-        needed = dict.fromkeys([*chosen.evidence, *told.evidence])
+        blocked = [one for finding in others for one in finding.evidence]
+        needed = dict.fromkeys([*chosen.evidence, *told.evidence, *blocked])
         rest = dict.fromkeys(one for finding in reversed(findings) for one in finding.evidence if one not in needed)
         evidence = [*needed, *list(rest)[: max(0, MOST_EVIDENCE - len(needed))]]
         ports = {finding.port for finding in findings if finding.port is not None}
@@ -313,8 +357,9 @@ class _Judge:
             attempts=sum(finding.tries for finding in findings),
             first_time=r.utc_text(min(one.time_ns for one in timed), local=local),
             last_time=r.utc_text(max(one.end_ns for one in timed), local=local),
-            explanation=" ".join(filter(None, (chosen.text + _told_change(changed) + besides, told.text))),
+            explanation=" ".join(filter(None, (chosen.text + _told_change(changed) + more, told.text))),
             evidence=tuple(sorted(evidence, key=_in_order)),
+            also_blocked=tuple(map(_block, others)),
         )
 
     def _verdict(self, requirement: Requirement, shown: _Shown) -> r.RequirementVerdict:
@@ -338,8 +383,9 @@ class _Judge:
             explanation=shown.explanation,
             evidence=shown.evidence,
             problems=shown.told.problems,
-            remedy=remedy_of(requirement, chosen, self._ruleset) or shown.told.remedy,
+            remedy=remedy_of(requirement, chosen, self._ruleset) or _to_do(requirement.to_role, shown.told.remedy),
             allowed_at=self._allowed_at(requirement, chosen),
+            also_blocked=shown.also_blocked,
         )
 
     def _allowed_at(self, requirement: Requirement, finding: Finding) -> str | None:
@@ -374,7 +420,7 @@ class _Judge:
             explanation=text,
             evidence=(),
             problems=(),
-            remedy="",
+            remedy=(),
         )
 
     def _placed(self, requirement: Requirement, finding: Finding) -> Finding:
@@ -445,7 +491,12 @@ def _spared(
         return verdict
     ports = "/".join(map(str, good[0].ports))
     text = f"{verdict.explanation} This does no harm here: TCP {ports} does the same and is {good[0].verdict}."
-    return replace(verdict, explanation=text, remedy="Nothing has to be opened while the other port works.")
+    told = _to_do(verdict.destination.role, "Nothing has to be opened while the other port works.")
+    return replace(verdict, explanation=text, remedy=told)
+
+
+def _to_do(place: str, action: str) -> tuple[r.Remedy, ...]:
+    return (r.Remedy(place, action),) if action else ()
 
 
 def _good(rows: Mapping[str, r.RequirementVerdict]) -> int:
@@ -453,17 +504,35 @@ def _good(rows: Mapping[str, r.RequirementVerdict]) -> int:
 
 
 def _with_others(verdict: r.RequirementVerdict, others: Iterable[r.RequirementVerdict]) -> r.RequirementVerdict:
-    """Add what the same requirement came to with other hosts of the role, where that differs."""
+    """Add what the same requirement came to with other hosts of the role, where that differs or is a proven block."""
+    others = list(others)
     differing = [one for one in others if one.verdict in r.GOOD | r.BAD and one.verdict != verdict.verdict]
-    if not differing:
-        return verdict
     told = [f"To {one.destination.address} it is {one.verdict}." for one in differing]
-    proof = (one.evidence[0] for one in differing)
+    proof = [one.evidence[0] for one in differing[:MOST_OTHERS]]
+    proof += [evidence for one in others if _blocks(one) for evidence in one.evidence]
     return replace(
         verdict,
         explanation=" ".join((verdict.explanation, *told[:MOST_OTHERS])),
-        evidence=tuple(sorted((*verdict.evidence, *list(proof)[:MOST_OTHERS]), key=_in_order)),
+        evidence=tuple(sorted({*verdict.evidence, *proof}, key=_in_order)),
+        also_blocked=(*verdict.also_blocked, *(block for one in others for block in _blocks(one))),
     )
+
+
+def _block(finding: Finding) -> r.Block:
+    """Return a finding that is a proven block."""
+    tried = finding.attempts[0]
+    return r.Block(
+        tried.src, tried.dst, (finding.port,) if finding.port else (), finding.blocked_at or r.UNKNOWN, finding.text
+    )
+
+
+def _blocks(verdict: r.RequirementVerdict) -> list[r.Block]:
+    """Return all proven blocks of a requirement, that of its verdict first."""
+    if not verdict.is_proven_block:
+        return list(verdict.also_blocked)
+    ends = (verdict.source.address or "", verdict.destination.address or "")
+    block = r.Block(*ends, verdict.ports, verdict.blocked_at or r.UNKNOWN, verdict.explanation)
+    return [block, *verdict.also_blocked]
 
 
 def _in_order(one: r.Evidence) -> tuple[int, tuple[int, ...], tuple[int, ...], str]:

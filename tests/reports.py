@@ -46,7 +46,12 @@ def rich() -> auditor.Report:
     first, *rest = method.requirements
     problem = r.Problem("smb", "STATUS_ACCESS_DENIED", "log on: STATUS_ACCESS_DENIED (frame 27): no rights.", 27, True)
     change = r.Change("blocked", "2026-11-23T06:50:01.000000Z", "open", "2026-11-23T06:51:01.000000Z")
-    first = dataclasses.replace(first, problems=(problem,), changed=change, remedy="Give the account rights.")
+    first = dataclasses.replace(
+        first,
+        problems=(problem,),
+        changed=change,
+        remedy=(r.Remedy("client", "Give the account rights.", "New-LocalUser -Name push"),),
+    )
     reasons = (*method.reasons, r.Reason("problem", first.id, problem.text))
     method = dataclasses.replace(method, requirements=(first, *rest), reasons=reasons)
     client = dataclasses.replace(client, methods=(method, *client.methods[1:]))
@@ -54,7 +59,7 @@ def rich() -> auditor.Report:
         report,
         sources=(source, *report.sources[1:]),
         clients=(client,),
-        limitations=("Not all was seen.",),
+        limitations=(r.Limitation("ports-only", "Not all was seen."),),
         all_flows=None,
     )
 

@@ -296,7 +296,7 @@ def test_what_was_left_out_of_long_flows_is_a_warning_and_a_limitation(write, ts
         f"35 packets (36,571 bytes) in the middle of 1 long flow ({SHARE}) were not dissected. A failed step "
         "there is missing. To include them, cut the capture to the time in question: editcap -A START -B STOP IN OUT.",
     )
-    assert f"{path}: {warning[1]}" in report.limitations
+    assert f"{path}: {warning[1]}" in report.limitation_texts
 
 
 def test_of_a_report_that_reads_all_nothing_is_left_out(tshark):
@@ -421,7 +421,7 @@ def test_that_not_all_of_many_packets_were_read_is_told_of(few, without, tshark,
 
 
 def test_that_nothing_came_back_is_a_limitation_of_the_report(false):
-    limitations = auditor.audit(CAPTURE, tshark=false("exit 0")).limitations
+    limitations = auditor.audit(CAPTURE, tshark=false("exit 0")).limitation_texts
     assert len([text for text in limitations if f"{CAPTURE}: tshark ended without an error, but gave" in text]) == 1
 
 
@@ -464,7 +464,7 @@ def test_a_file_config_ini_where_auditor_is_run_is_not_pyshark_s(tmp_path):
 def test_a_broken_tshark_leaves_the_verdicts_on_the_ports(false):
     report = auditor.audit(CAPTURE, tshark=false("exit 1"))
     assert verdicts(report) == verdicts(auditor.audit(CAPTURE, dissect=False))
-    assert [text for text in report.limitations if f"{CAPTURE}: tshark ended with an error" in text]
+    assert [text for text in report.limitation_texts if f"{CAPTURE}: tshark ended with an error" in text]
 
 
 def verdicts(report: auditor.Report) -> list[tuple[str, ...]]:
@@ -480,7 +480,7 @@ def test_without_tshark_the_report_says_once_what_is_missing(monkeypatch, tmp_pa
     monkeypatch.setenv("PATH", str(tmp_path))
     report, by_ports = auditor.audit(CAPTURE), auditor.audit(CAPTURE, dissect=False)
     assert verdicts(report) == verdicts(by_ports)
-    (missing,) = set(report.limitations) - set(by_ports.limitations)
+    (missing,) = set(report.limitation_texts) - set(by_ports.limitation_texts)
     assert "tshark was not found" in missing
     assert "install Wireshark" in missing
 

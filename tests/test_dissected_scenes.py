@@ -87,7 +87,7 @@ def test_the_captures_in_the_other_order(scene):
 
 @each(SCENES)
 def test_everything_that_was_said_could_be_read(scene):
-    assert [text for text in report_of(scene).limitations if "could be read" in text or "Only ports" in text] == []
+    assert [text for text in report_of(scene).limitation_texts if "could be read" in text or "Only ports" in text] == []
 
 
 # where it was stopped
@@ -139,7 +139,7 @@ def test_the_problem_is_a_reason_and_the_network_is_not_blamed(scene):
 @named(PROBLEMS)
 def test_a_problem_has_a_remedy(scene):
     row, _ = PROBLEMS[scene.name]
-    assert [one.remedy for one in push(report_of(scene)).requirements if one.row == row] != [""]
+    assert [one.remedy_text for one in push(report_of(scene)).requirements if one.row == row] != [""]
 
 
 @named(["mp-expired-certificate"])

@@ -462,4 +462,4 @@ def test_what_windows_drops_where_nobody_listens_asks_for_the_service_not_for_a_
     report = auditor.audit(log, roles={"site-server": "10.0.0.5", "client": "10.0.0.20"}, dissect=False)
     smb = next(one for one in report.clients[0].method("client-push").requirements if one.row == "smb")
     assert smb.explanation.endswith("the firewall of 10.0.0.20 dropped it, as Windows does where nobody listens.")
-    assert smb.remedy.startswith("Check that the service behind the port runs on 10.0.0.20")
+    assert smb.remedy_text.startswith("Check that the service behind the port runs on 10.0.0.20")

@@ -51,7 +51,7 @@ def test_a_dropped_row_is_proof_and_names_the_firewall(audited):
     assert said(smb) == "blocked proven client"
     assert smb.explanation == "TCP 445 from 10.0.0.5 to 10.0.0.20: the firewall of 10.0.0.20 dropped it."
     assert [one.lines for one in smb.evidence] == [(6,)]
-    assert '"auditor: client-push/smb"' in smb.remedy
+    assert '"auditor: client-push/smb"' in smb.remedy_text
 
 
 def test_the_syns_of_one_attempt_are_one_attempt(audited):
@@ -64,14 +64,14 @@ def test_the_syns_of_one_attempt_are_one_attempt(audited):
 def test_what_the_site_server_may_not_send_is_blocked_there(audited):
     smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 - SEND"), "smb")
     assert said(smb) == "blocked proven site-server"
-    assert smb.remedy == "On 10.0.0.5 itself, allow TCP 445 to 10.0.0.20 outbound."
+    assert smb.remedy_text == "On 10.0.0.5 itself, allow TCP 445 to 10.0.0.20 outbound."
 
 
 def test_an_allowed_row_says_that_it_passed_and_no_more(audited):
     report = audited("08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE")
     assert said(verdict(report, "smb")) == "allowed proven"
     assert "let it in; whether it was answered a log does not say" in verdict(report, "smb").explanation
-    assert any(text.startswith('"Allowed" means') for text in report.limitations)
+    assert any(text.startswith('"Allowed" means') for text in report.limitation_texts)
 
 
 def test_a_push_that_every_row_allows_is_allowed(audited):
@@ -158,9 +158,9 @@ def test_the_warnings_of_a_source_are_in_order_of_their_codes(tmp_path):
 
 
 def test_what_a_log_cannot_show_is_said(audited):
-    only_drops = audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE").limitations
+    only_drops = audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE").limitation_texts
     assert any("holds nothing that was let through" in text for text in only_drops)
-    only_allowed = audited("08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE").limitations
+    only_allowed = audited("08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE").limitation_texts
     assert any("holds nothing that was dropped" in text for text in only_allowed)
 
 
@@ -225,7 +225,7 @@ def test_silence_behind_a_firewall_that_let_it_in(audited):
     smb = verdict(audited("22:13:21 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE", lines=SILENT), "smb")
     assert said(smb) == "blocked likely unknown"
     assert "the firewall of 10.0.0.20 let it in" in smb.explanation
-    assert smb.remedy.startswith("Nothing has to be opened in that firewall.")
+    assert smb.remedy_text.startswith("Nothing has to be opened in that firewall.")
 
 
 def test_what_the_clients_own_firewall_let_in_was_not_stopped_before_it(tmp_path, write):
@@ -322,7 +322,7 @@ def test_an_answer_that_some_firewall_dropped(audited):
     """Logs of Windows XP do not say which way a packet went."""
     smb = verdict(audited("08:00:00 DROP 10.0.0.20:445 > 10.0.0.5:50000 SA -"), "smb")
     assert said(smb) == "blocked proven unknown"
-    assert smb.remedy == "On the computer whose log it is, allow TCP 445 to 10.0.0.20."
+    assert smb.remedy_text == "On the computer whose log it is, allow TCP 445 to 10.0.0.20."
 
 
 def test_a_computer_that_forwards_is_between(audited):
@@ -354,7 +354,7 @@ def test_the_remedy_of_a_dynamic_port_names_no_port(audited):
         "08:00:02 ALLOW 10.0.0.5:50001 > 10.0.0.20:135 - RECEIVE",
         "08:00:03 DROP 10.0.0.5:50002 > 10.0.0.20:49670 S RECEIVE",
     )
-    assert "49670" not in verdict(audited(*rows), "rpc-dynamic").remedy
+    assert "49670" not in verdict(audited(*rows), "rpc-dynamic").remedy_text
 
 
 def test_lines_are_cited_in_order(audited):

@@ -172,7 +172,7 @@ def test_free_text_is_covered(text, secret):
     verdict = dataclasses.replace(
         VERDICT,
         explanation=text,
-        remedy=text,
+        remedy=(r.Remedy("client", text, text),),
         evidence=(dataclasses.replace(VERDICT.evidence[0], text=text, display_filter=text),),
         problems=(r.Problem("smb", "X", text, 1, True),),
     )
@@ -182,7 +182,7 @@ def test_free_text_is_covered(text, secret):
     roles = (r.RoleAssignment("client", "10.0.0.20", "inferred", text),)
     client = r.ClientReport("10.0.0.20", (method,), recommendation)
     ruleset = ("mine", text, text)
-    report = r.Report(("auditor", "1"), ruleset, (source,), roles, (client,), (text,))
+    report = r.Report(("auditor", "1"), ruleset, (source,), roles, (client,), (r.Limitation("ports-only", text),))
     filters = [proof.display_filter for proof in redact(report).clients[0].methods[0].requirements[0].evidence]
     rest = [line for line in redact(report).to_json().splitlines() if '"display_filter"' not in line]
     assert [line for line in rest if secret.lower() in line.lower()] == []
@@ -228,7 +228,7 @@ def test_lines_that_a_warning_quotes_go():
     ],
 )
 def test_what_auditor_says_itself_stays(text):
-    assert redact(planted(rich(), lambda old: text if old == "Not all was seen." else old)).limitations == (text,)
+    assert redact(planted(rich(), lambda old: text if old == "Not all was seen." else old)).limitation_texts == (text,)
 
 
 STEPS = {
@@ -335,10 +335,12 @@ def test_a_host_called_like_another_ones_pseudonym():
 def test_a_host_cannot_change_verdicts_by_its_name():
     """A word that auditor itself uses tells nothing of a host, and stays where auditor said it."""
     role = r.RoleAssignment("client", "10.20.2.20", "inferred", "it answers", name="blocked, jdoe-pc")
-    report = dataclasses.replace(rich(), roles=(role,), limitations=("What was blocked is blocked on jdoe-pc.",))
+    report = dataclasses.replace(
+        rich(), roles=(role,), limitations=(r.Limitation("ports-only", "What was blocked is blocked on jdoe-pc."),)
+    )
     redacted = redact(report)
     assert redacted.roles[0].name == "client-1-name"
-    assert redacted.limitations == ("What was blocked is blocked on client-1-name.",)
+    assert redacted.limitation_texts == ("What was blocked is blocked on client-1-name.",)
 
 
 # on the command line

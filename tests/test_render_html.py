@@ -154,11 +154,17 @@ def test_it_tells_what_the_text_tells(scene):
         for one in wording.to_prove(main):
             proofs = (wording.frames(proof, report) for proof in one.evidence)
             filters = (proof.display_filter for proof in one.evidence)
-            for told in (one.explanation, one.remedy, *(p.text for p in one.problems), *proofs, *filters):
+            for told in (
+                one.explanation,
+                *(remedy.action for remedy in one.remedy),
+                *(p.text for p in one.problems),
+                *proofs,
+                *filters,
+            ):
                 assert clean(told) in text
         for told in (*wording.why(main), *wording.instead(client, main)[1], *wording.fails_too(client, main)):
             assert clean(told) in text
-    for told in (*report.limitations, *(source.path for source in report.sources)):
+    for told in (*report.limitation_texts, *(source.path for source in report.sources)):
         assert clean(told) in text
 
 

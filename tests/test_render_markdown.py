@@ -93,7 +93,7 @@ def test_it_tells_what_the_text_tells(scene):
     for client in report.clients:
         main = wording.main_method(client, report.asked)
         proofs = [proof.display_filter for one in wording.to_prove(main) for proof in one.evidence]
-        for told in (client.address, *wording.why(main), *report.limitations, *proofs):
+        for told in (client.address, *wording.why(main), *report.limitation_texts, *proofs):
             assert re.sub(r"\s+", "", told) in text
 
 

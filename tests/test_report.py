@@ -43,7 +43,7 @@ VERDICT = r.RequirementVerdict(
     explanation="It was answered.",
     evidence=(r.Evidence(0, (1, 2), (), "It was answered.", "tcp.stream eq 0"),),
     problems=(),
-    remedy="",
+    remedy=(),
 )
 
 
@@ -145,10 +145,10 @@ def test_the_keys_are_in_their_published_order(report):
         "path kind format bytes records skipped first_time last_time warnings",
         "role address name how how_sure why",
         "address names methods recommendation",
-        "id title push site_server result reasons requirements",
+        "id title push site_server result went_on reasons requirements",
         "kind requirement text",
-        "id description necessity from to protocol ports verdict confidence blocked_at allowed_at changed attempts"
-        " first_time last_time explanation evidence problems remedy",
+        "id description necessity from to protocol ports verdict confidence blocked_at allowed_at"
+        " also_blocked changed attempts first_time last_time explanation evidence problems remedy",
         "role address",
         "role address",
         "source frames lines text display_filter packets",
@@ -221,12 +221,12 @@ def test_what_a_warning_takes_away_is_a_limitation(tmp_path):
     report = auditor.audit(path, dissect=False)
     ((code, text),) = report.sources[0].warnings
     assert code == "cut-short"
-    assert f"{path}: {text}" in report.limitations
+    assert f"{path}: {text}" in report.limitation_texts
 
 
 def test_an_unreadable_source_is_a_limitation(tmp_path):
     report = auditor.audit(*QUIET.captures, tmp_path / "missing.pcap", dissect=False)
-    assert report.limitations[0] == f"{tmp_path / 'missing.pcap'} was not audited: no such file - check the path"
+    assert report.limitation_texts[0] == f"{tmp_path / 'missing.pcap'} was not audited: no such file - check the path"
 
 
 # times

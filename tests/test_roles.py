@@ -125,7 +125,7 @@ def test_every_site_server_is_found(audited):
 def test_an_ambiguous_management_point_is_not_guessed(audited):
     report = audited(*PUSH, *FETCH, "9 10.0.0.20:51001 > 10.0.0.90:443/tcp SF")
     assert "management-point" not in reasons(report)
-    told = next(text for text in report.limitations if "management-point" in text)
+    told = next(text for text in report.limitation_texts if "management-point" in text)
     assert "10.0.0.80, 10.0.0.90" in told
     assert "--role management-point=ADDRESS" in told
 
@@ -150,14 +150,14 @@ def test_the_web_server_of_most_clients_is_the_management_point(audited):
 def test_the_web_servers_that_were_not_taken_are_named(audited):
     more = ["9 10.0.0.21:51000 > 10.0.0.80:80/tcp SF", "9 10.0.0.21:51001 > 10.0.0.90:80/tcp SF"]
     report = audited(*PUSH, "2 10.0.0.5:50002 > 10.0.0.21:445/tcp SF", *FETCH, *more)
-    told = next(text for text in report.limitations if "was taken for the management point" in text)
+    told = next(text for text in report.limitation_texts if "was taken for the management point" in text)
     assert told.startswith("10.0.0.80 was taken")
     assert "rather than 10.0.0.90" in told
 
 
 def test_a_management_point_that_was_named_raises_no_doubt(audited):
     report = audited(*PUSH, *FETCH, roles={"management-point": "10.0.0.80"})
-    assert not any("was taken for the management point" in text for text in report.limitations)
+    assert not any("was taken for the management point" in text for text in report.limitation_texts)
 
 
 def test_a_client_is_not_its_own_management_point(audited):
@@ -191,8 +191,8 @@ def test_the_alternate_port_finds_the_management_point(audited):
 def test_a_quiet_capture_has_nobody(audited):
     report = audited("0 10.0.0.6:50000 > 10.0.0.7:3389/tcp SF", "1 10.0.0.6:50001 > 10.0.0.7:53/udp answered")
     assert (report.roles, report.clients, report.pushes) == ((), (), ())
-    assert report.limitations[0].startswith("No client installation is in these sources")
-    assert "--role client=ADDRESS --role site-server=ADDRESS" in report.limitations[0]
+    assert report.limitation_texts[0].startswith("No client installation is in these sources")
+    assert "--role client=ADDRESS --role site-server=ADDRESS" in report.limitation_texts[0]
 
 
 # given
@@ -212,7 +212,7 @@ def test_a_given_client_is_audited_even_if_nothing_was_seen_of_it(audited):
     report = audited(*PUSH, roles={"client": "10.0.0.99"})
     assert clients(report) == ["10.0.0.99"]
     assert who(report) == {"client given": ["10.0.0.99"]}
-    assert any(text.startswith("No site server is known") for text in report.limitations)
+    assert any(text.startswith("No site server is known") for text in report.limitation_texts)
 
 
 def test_several_addresses_of_one_role(audited):
@@ -358,11 +358,11 @@ def test_a_report_on_a_client_has_the_names_of_that_client(inferred, read):
 
 def test_two_roles_given_the_wrong_way_round_are_told(audited):
     report = audited(*PUSH, roles={"site-server": "10.0.0.20", "client": "10.0.0.5"})
-    told = next(text for text in report.limitations if "swapped" in text)
+    told = next(text for text in report.limitation_texts if "swapped" in text)
     assert told.startswith("10.0.0.5, named as client, connects to 10.0.0.20")
     assert "--role site-server=10.0.0.5 --role client=10.0.0.20" in told
 
 
 def test_roles_given_the_right_way_round_are_not(audited):
     report = audited(*PUSH, roles={"site-server": "10.0.0.5", "client": "10.0.0.20"})
-    assert not any("swapped" in text for text in report.limitations)
+    assert not any("swapped" in text for text in report.limitation_texts)

@@ -182,7 +182,7 @@ def test_the_remedy_begins_at_the_place(scene):
         for begin in BEGIN[scene.truth["blocked_at"]]
         for router in ROUTERS
     }
-    remedies = [one.remedy for one in rows(scene.audit(**scene.known)).values() if one.blocked_at]
+    remedies = [one.remedy_text for one in rows(scene.audit(**scene.known)).values() if one.blocked_at]
     assert remedies
     assert all(remedy.startswith(tuple(begins)) for remedy in remedies), remedies
 

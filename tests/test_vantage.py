@@ -39,7 +39,7 @@ def audited(write) -> Audited:
 
 def clocks(report: auditor.Report) -> list[str]:
     """Return the sentences on clocks, with a number for each source instead of its path."""
-    found = [text for text in report.limitations if "matched by ports and sequence numbers" in text]
+    found = [text for text in report.limitation_texts if "matched by ports and sequence numbers" in text]
     for number, source in enumerate(report.sources):
         found = [text.replace(source.path, f"#{number}") for text in found]
     said = " hold the same attempts, matched by ports and sequence numbers, not by time"
@@ -100,7 +100,7 @@ def test_of_three_captures_each_is_compared_with_the_first_that_shares_its_attem
 def test_not_every_one_of_many_captures_is_told(audited):
     report = audited(*(at(second, *PUSH) for second in range(9)))
     assert len(clocks(report)) == 5
-    assert "3 more sources hold connections of others." in report.limitations
+    assert "3 more sources hold connections of others." in report.limitation_texts
 
 
 # which way
@@ -131,7 +131,7 @@ def test_an_answer_that_never_arrives_was_stopped_on_the_return_path(ahead, audi
     one = mapper(audited(at(0, *PUSH, UNANSWERED), at(ahead, *PUSH, answered)))
     assert (one.verdict, one.blocked_at) == ("blocked", "between")
     assert "the way out is open, the return path is not" in one.explanation
-    assert "drops the answers on their way back" in one.remedy
+    assert "drops the answers on their way back" in one.remedy_text
 
 
 # one capture

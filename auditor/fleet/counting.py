@@ -11,6 +11,7 @@ from auditor import report as r
 from auditor.fleet.document import (
     NO_EVIDENCE,
     RESULTS,
+    AlsoBlocked,
     Coverage,
     FleetReport,
     GroupCount,
@@ -29,7 +30,7 @@ from auditor.ruleset_lint import CLIENT
 OWN_FIREWALL = "each host's own firewall"
 UNKNOWN_DEVICE = "a device that nobody knows"
 DECISIVE = r.GOOD | r.BAD
-Key = TypeVar("Key", bound=tuple[str, ...])
+Key = TypeVar("Key", bound=tuple[str | bool, ...])
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ def fleet_report(
         quarantine=kept,
         limitations=tuple(limitations),
         causes=causes,
+        also_blocked=_also_blocked(known, main),
     )
 
 
@@ -160,6 +162,17 @@ def _requirements(failing: Sequence[Failing], ruleset: Ruleset) -> tuple[Require
         RequirementCount(key[0], ruleset.requirement(key[0]).description, *key[1:], count, proven[key])
         for key, count in _most_first(counts)
     )
+
+
+def _also_blocked(hosts: Iterable[HostResult], main: str) -> tuple[AlsoBlocked, ...]:
+    counts: Counter[tuple[str, str, bool]] = Counter()
+    for host in hosts:
+        failing = set(host.outcome(main).blamed)
+        besides = [(one, one.blocks if one.requirement not in failing else one.blocks_besides) for one in host.seen]
+        counts.update(
+            {(one.requirement, place, one.verdict != r.NOT_APPLICABLE) for one, places in besides for place in places}
+        )
+    return tuple(AlsoBlocked(*key, count) for key, count in _most_first(counts))
 
 
 def _grouped(

@@ -11,7 +11,7 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from auditor.report import ALLOWED, FAILS, UNPROVEN, WORKS, End, Problem, RoleAssignment
+from auditor.report import ALLOWED, BLOCKED, FAILS, PROVEN, UNPROVEN, WORKS, Block, End, Problem, RoleAssignment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,7 +63,7 @@ class Seen(_Many):
     requirement: its id, such as "client-push/smb"; ports: those that were tried, of dynamic ones, else the documented;
     blocked_at: where it was stopped: a role, "between" or "unknown", None if it was not; device: the address of what
     stopped it, as far as the sources tell; first_time, last_time: UTC with a Z, local times of a log without;
-    problems: what failed on an open port; proof: at most a handful.
+    problems: what failed on an open port; proof: at most a handful; also_blocked: as in RequirementVerdict.
     """
 
     requirement: str
@@ -83,6 +83,18 @@ class Seen(_Many):
     remedy: str
     problems: tuple[Problem, ...]
     proof: tuple[Proof, ...]
+    also_blocked: tuple[Block, ...] = ()
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Where it is blocked, of each proven block; empty if none is proven."""
+        own = (self.blocked_at or "",) if self.verdict == BLOCKED and self.confidence == PROVEN else ()
+        return (*own, *self.blocks_besides)
+
+    @property
+    def blocks_besides(self) -> tuple[str, ...]:
+        """Where it is blocked, of each proven block that does not decide its verdict."""
+        return tuple(block.blocked_at for block in self.also_blocked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +179,22 @@ class RequirementCount:
     blocked_at: str
     hosts: int
     proven: int
+
+
+@dataclass(frozen=True)
+class AlsoBlocked:
+    """How many hosts have a proven block that does not fail the main method for them; most hosts first.
+
+    Attributes:
+        requirement: Its id.
+        blocked_at: A role, "between" or "unknown".
+        applies: False if its condition is off, as in a mode that the site does not use.
+    """
+
+    requirement: str
+    blocked_at: str
+    applies: bool
+    hosts: int
 
 
 @dataclass(frozen=True)
@@ -284,6 +312,7 @@ class FleetReport:
     quarantine: tuple[Quarantined, ...]
     limitations: tuple[str, ...]
     causes: tuple[Cause, ...] = ()
+    also_blocked: tuple[AlsoBlocked, ...] = ()
 
     def method(self, method_id: str) -> MethodCount:
         """Return the counts of a method. Raises KeyError if the ruleset has none of this id."""

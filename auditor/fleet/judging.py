@@ -289,7 +289,7 @@ def _seen(methods: Sequence[r.MethodResult], sources_of: Sequence[str]) -> Itera
     told: set[tuple[object, ...]] = set()
     for method in methods:
         for one in method.requirements:
-            if one.verdict in (r.NOT_OBSERVED, r.NOT_APPLICABLE):
+            if one.verdict in (r.NOT_OBSERVED, r.NOT_APPLICABLE) and not one.also_blocked:
                 continue
             shared = (one.row, one.source, one.destination, one.verdict)
             if shared in told:
@@ -310,12 +310,13 @@ def _seen(methods: Sequence[r.MethodResult], sources_of: Sequence[str]) -> Itera
                 first_time=one.first_time,
                 last_time=one.last_time,
                 explanation=one.explanation,
-                remedy=one.remedy,
+                remedy=one.remedy_text,
                 problems=one.problems,
                 proof=tuple(
                     Proof(sources_of[proof.source], proof.lines, proof.frames, proof.display_filter, proof.text)
                     for proof in one.evidence[:MOST_PROOF]
                 ),
+                also_blocked=one.also_blocked,
             )
 
 

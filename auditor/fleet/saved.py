@@ -16,7 +16,7 @@ from auditor import report as r
 from auditor.errors import ReportError
 from auditor.fleet import document as f
 from auditor.render.fleet_document import KIND, RENAMED, fleet_schema
-from auditor.saved import STANDARD, once, read_json, sound
+from auditor.saved import STANDARD, block, once, read_json, sound
 from auditor.schema_check import Check, FaultError, compiled
 
 ANEW = "make it anew: auditor batch PATH... -o DIR"
@@ -120,6 +120,7 @@ def _report(document: dict[str, Any]) -> f.FleetReport:
         quarantine=_records(f.Quarantined, document["quarantine"]),
         limitations=tuple(document["limitations"]),
         causes=_records(f.Cause, document["causes"]),
+        also_blocked=_records(f.AlsoBlocked, document["also_blocked"]),
     )
 
 
@@ -152,6 +153,7 @@ def _seen(table: dict[str, Any]) -> f.Seen:
         destination=_end(**table["to"]),
         problems=_records(r.Problem, table["problems"]),
         proof=_records(f.Proof, table["proof"]),
+        also_blocked=tuple(map(block, table["also_blocked"])),
     )
 
 

@@ -32,4 +32,4 @@ def _failure(report: r.Report, client: r.ClientReport, method: r.MethodResult) -
             places = "; ".join(wording.frames(evidence, report) for evidence in one.evidence)
             yield f"  {one.id}: {wording.verdict(one)}; proof: {places}"
             if one.remedy:
-                yield f"    remedy: {one.remedy}"
+                yield f"    remedy: {one.remedy_text}"

@@ -45,7 +45,7 @@ def _why(one: c.RequirementChange) -> list[str]:
     """Return what the later report says of a requirement that is stopped."""
     if one.kind not in (c.BROKEN, c.NEW, c.STILL_BROKEN) or (one.kind == c.NEW and not _stopped(one.after)):
         return []
-    remedy = [f"remedy: {one.after.remedy}"] if one.after.remedy else []
+    remedy = [f"remedy: {one.after.remedy_text}"] if one.after.remedy else []
     return [one.after.explanation, *(problem.text for problem in wording.fatal(one.after)), *remedy]
 
 
@@ -183,7 +183,7 @@ def _change(one: c.RequirementChange) -> dict[str, Any]:
         "worse": one.worse,
         "before": _side(one.before),
         "after": _side(one.after),
-        "remedy": one.after.remedy,
+        "remedy": one.after.remedy_text,
     }
 
 

@@ -26,7 +26,7 @@ def as_dict(report: r.Report) -> dict[str, Any]:
         "roles": [_role(role) for role in report.roles],
         "pushes": [_push(push) for push in report.pushes],
         "clients": [_client(client) for client in report.clients],
-        "limitations": list(report.limitations),
+        "limitations": [{"code": one.code, "text": one.text} for one in report.limitations],
     }
 
 
@@ -99,9 +99,17 @@ def _method(method: r.MethodResult) -> dict[str, Any]:
         "push": method.push,
         "site_server": method.site_server,
         "result": method.result,
+        "went_on": _went_on(method.went_on),
         "reasons": reasons,
         "requirements": requirements,
     }
+
+
+def _went_on(one: r.WentOn | None) -> dict[str, Any] | None:
+    if one is None:
+        return None
+    same = {name: getattr(one, name) for name in ("ruleset", "newer", "newer_result")}
+    return {"without": list(one.without), **same}
 
 
 def _requirement(one: r.RequirementVerdict) -> dict[str, Any]:
@@ -117,6 +125,7 @@ def _requirement(one: r.RequirementVerdict) -> dict[str, Any]:
         "confidence": one.confidence,
         "blocked_at": one.blocked_at,
         "allowed_at": one.allowed_at,
+        "also_blocked": [block_as_dict(block) for block in one.also_blocked],
         "changed": _change(one.changed),
         "attempts": one.attempts,
         "first_time": one.first_time,
@@ -124,8 +133,14 @@ def _requirement(one: r.RequirementVerdict) -> dict[str, Any]:
         "explanation": one.explanation,
         "evidence": [_evidence(evidence) for evidence in one.evidence],
         "problems": [{name: getattr(problem, name) for name in PROBLEM} for problem in one.problems],
-        "remedy": one.remedy,
+        "remedy": [{"place": each.place, "action": each.action, "command": each.command} for each in one.remedy],
     }
+
+
+def block_as_dict(block: r.Block) -> dict[str, Any]:
+    """Return a proven block besides a verdict as the documents of one audit and of a fleet have it."""
+    ends = {"from": block.source, "to": block.destination}
+    return {**ends, "ports": list(block.ports), "blocked_at": block.blocked_at, "text": block.text}
 
 
 def _change(change: r.Change | None) -> dict[str, str] | None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from auditor.fleet.document import FORMAT_VERSION, FleetReport, HostResult, Seen
-from auditor.render.document import safe_json
+from auditor.render.document import block_as_dict, safe_json
 
 KIND = "fleet"  # tells this document from the report of one audit
-LISTS = ("methods", "requirements", "subnets", "sites", "directions", "devices", "changes", "causes")
+LISTS = ("methods", "requirements", "subnets", "sites", "directions", "devices", "changes", "causes", "also_blocked")
 RENAMED = {"source": "from", "destination": "to"}  # as in that report
 
 
@@ -125,6 +125,7 @@ def _seen(one: Seen) -> dict[str, Any]:
             }
             for each in one.proof
         ],
+        "also_blocked": [block_as_dict(each) for each in one.also_blocked],
     }
 
 

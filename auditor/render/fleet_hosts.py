@@ -184,6 +184,7 @@ class _Details:
             *map(number, (one.first_time, one.last_time, one.explanation, one.remedy)),
             [[number(problem.text), int(problem.fatal)] for problem in one.problems],
             [self._proof(proof) for proof in one.proof],
+            [number(block.text) for block in one.also_blocked],
         ]
 
     def _proof(self, one: Proof) -> list[Any]:

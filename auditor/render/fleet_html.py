@@ -15,6 +15,7 @@ from auditor.fleet.document import Cause, Change, FleetReport, GroupCount, Metho
 from auditor.fleet.mending import PROBLEM
 from auditor.render import fleet_hosts, pages
 from auditor.render.clean import clean
+from auditor.render.fleet_text import also_blocked as blocked_without_effect
 
 MOST_SHOWN = 10  # rows of a table that are seen at once; the rest is folded
 MOST_LISTED = 500  # rows of a table at all
@@ -32,6 +33,7 @@ def render_fleet_html(report: FleetReport) -> str:
         main=report.method(report.main),
         heading=headline(report),
         why=why(report),
+        also_blocked=also_blocked(report),
         hosts=fleet_hosts.blocks(report),
         bar=bar,
         helped=helped,
@@ -59,6 +61,7 @@ def render_fleet_part(report: FleetReport) -> str:
         main=report.method(report.main),
         heading=headline(report),
         why=why(report),
+        also_blocked=also_blocked(report),
         bar=bar,
         where=where,
         stopped_at=stopped_at,
@@ -98,6 +101,13 @@ def why(report: FleetReport) -> list[str]:
     if (rest := _not_failing(main)) and main.works != total(main):
         told.append(f"{rest[:1].upper()}{rest[1:]}.")
     return told
+
+
+def also_blocked(report: FleetReport) -> list[str]:
+    """Return which requirements are blocked without effect on the results, and for how many computers."""
+    told = [f"{_computers(one.hosts)}: {blocked_without_effect(one)}" for one in report.also_blocked[:MOST_SHOWN]]
+    more = len(report.also_blocked) - MOST_SHOWN
+    return told + ([f"and {more:,} more: fleet.json holds all of them"] if more > 0 else [])
 
 
 def _until_it_helps(changes: Sequence[Change]) -> Sequence[Change]:

@@ -64,6 +64,7 @@ REQUIREMENTS = {
     "remedy": TEXT,
     "problem_codes": TEXTS,
     "problems": TEXTS,
+    "also_blocked": TEXTS,
 }
 EVIDENCE = {
     "host": TEXT,
@@ -76,7 +77,7 @@ EVIDENCE = {
     "text": TEXT,
 }
 QUARANTINE = {"path": TEXT, "host": TEXT, "what": TEXT, "hint": TEXT}
-SENTENCES = frozenset(("files", "warnings", "problems"))  # have blanks in them
+SENTENCES = frozenset(("files", "warnings", "problems", "also_blocked"))  # have blanks in them
 NO_SOURCE = "no source of this computer could be read"
 ROW_GROUP = 20_000
 NO_WORD = re.compile("[^0-9A-Za-z_]")
@@ -204,6 +205,7 @@ def _seen(one: Seen) -> Row:
         one.remedy,
         tuple(problem.code for problem in one.problems),
         tuple(problem.text for problem in one.problems),
+        tuple(block.text for block in one.also_blocked),
     )
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auditor import report as r
-from auditor.fleet.document import Change, FleetReport, GroupCount, HostResult, MethodCount, StopCount
+from auditor.fleet.document import AlsoBlocked, Change, FleetReport, GroupCount, HostResult, MethodCount, StopCount
 from auditor.render.clean import clean
 from auditor.render.text import INDENT, STYLES, Part, indented, plain, print_parts
 from auditor.ruleset import DEFAULT_RULESET
@@ -73,6 +73,7 @@ def _answer(report: FleetReport) -> Iterator[Part]:
         yield Text(f"Not all was read: {', '.join(told)}.", style="yellow")
     if failing := report.method(report.main).fails:
         yield from _best(report, failing)
+    yield from _also_blocked(report)
     yield Text()
 
 
@@ -103,6 +104,21 @@ def _best(report: FleetReport, failing: int) -> Iterator[Part]:
     yield Text(f"{what}: {best.helps:,} of the {failing:,} no longer fail.", style="bold")
     for one in together:
         yield indented(one.remedy, style="green")
+
+
+def _also_blocked(report: FleetReport) -> Iterator[Part]:
+    if not report.also_blocked:
+        return
+    yield Text("Also blocked, without effect on these results (proven):")
+    for one in report.also_blocked[:MOST_LISTED]:
+        yield indented(f"{_computers(one.hosts)}: {also_blocked(one)}")
+    yield from _more(len(report.also_blocked), MOST_LISTED, "fleet.json")
+
+
+def also_blocked(one: AlsoBlocked) -> str:
+    """Return which requirement is blocked where, and whether it is required at all."""
+    off = "" if one.applies else "; not required in this mode or on this condition"
+    return f"{one.requirement}, blocked at {one.blocked_at}{off}"
 
 
 def _until_it_helps(changes: Sequence[Change]) -> tuple[Sequence[Change], Change]:

@@ -93,7 +93,7 @@ def changes_frame(found: Comparison) -> pd.DataFrame:
             "before": one.before.verdict,
             "after": one.after.verdict,
             "explanation": one.after.explanation,
-            "remedy": one.after.remedy,
+            "remedy": one.after.remedy_text,
         }
         for one in found.changes
     ]

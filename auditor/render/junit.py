@@ -27,17 +27,27 @@ def render_junit(report: r.Report) -> str:
             _case(client, method, one, report)
             for method in wording.asked_methods(client, report.asked)
             for one in method.requirements
-            if one.necessity != "informational"
+            if one.necessity != "informational" or one.is_proven_block
         ]
         times = [one.first_time for method in client.methods for one in method.requirements if one.first_time]
-        _suite(root, number, client.address, min(times, default=""), cases, report)
+        entries = wording.entries(client, report.asked)
+        told = [line for main in entries for line in wording.also_blocked(client, main)]
+        _suite(root, number, client.address, min(times, default=""), cases, report, told)
     first = min((one.first_time for one in report.sources if one.first_time), default="")
     _suite(root, len(report.clients), "sources", first, _sources(report), report)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(root: ET.Element, number: int, name: str, first: str, cases: Sequence[ET.Element], report: r.Report) -> None:
+def _suite(
+    root: ET.Element,
+    number: int,
+    name: str,
+    first: str,
+    cases: Sequence[ET.Element],
+    report: r.Report,
+    told: Sequence[str] = (),
+) -> None:
     kinds = {kind: sum(case.find(kind) is not None for case in cases) for kind in ("failure", "error", "skipped")}
     suite = ET.SubElement(
         root,
@@ -59,7 +69,7 @@ def _suite(root: ET.Element, number: int, name: str, first: str, cases: Sequence
     for case in cases:
         case.set("classname", clean(f"{name}.{case.get('classname')}"))
         suite.append(case)
-    ET.SubElement(suite, "system-out")
+    ET.SubElement(suite, "system-out").text = "\n".join(map(clean, told)) or None
     ET.SubElement(suite, "system-err")
 
 
@@ -74,7 +84,8 @@ def _case(client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerd
     elif one.verdict in r.BAD:
         _outcome(case, "skipped", "", f"{one.verdict}, which does no harm here: {one.explanation}")
     elif one.verdict not in r.GOOD:
-        _outcome(case, "skipped", "", f"{one.verdict}: {one.explanation}")
+        blocks = [f"Also blocked: {block.text}" for block in one.also_blocked]
+        _outcome(case, "skipped", "", " ".join((f"{one.verdict}: {one.explanation}", *blocks)))
     return case
 
 
@@ -88,7 +99,7 @@ def _proof(one: r.RequirementVerdict, report: r.Report) -> list[str]:
     for proof in one.evidence:
         shown = f"; Wireshark: {proof.display_filter}" if proof.display_filter else ""
         lines.append(f"proof: {wording.frames(proof, report)}{shown}")
-    return lines + ([f"remedy: {one.remedy}"] if one.remedy else [])
+    return lines + ([f"remedy: {one.remedy_text}"] if one.remedy else [])
 
 
 def _sources(report: r.Report) -> list[ET.Element]:
@@ -103,6 +114,6 @@ def _sources(report: r.Report) -> list[ET.Element]:
         cases.append(case)
     if not report.clients:
         case = ET.Element("testcase", name="a client installation is in the sources", classname="reading", time="0")
-        _outcome(case, "error", "nothing", NOTHING, report.limitations)
+        _outcome(case, "error", "nothing", NOTHING, [one.text for one in report.limitations])
         cases.append(case)
     return cases

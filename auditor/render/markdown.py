@@ -80,14 +80,14 @@ def _report(report: r.Report) -> Iterator[str]:
         yield ""
     if report.limitations:
         yield from ("## What these sources cannot show", "")
-        yield from (f"- {prose(text)}" for text in report.limitations)
+        yield from (f"- {prose(one.text)}" for one in report.limitations)
         yield ""
     yield from _audited(report)
 
 
 def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult) -> Iterator[str]:
     yield from (f"# {code(client.address)}: {prose(wording.title(client, main))}: {main.result.upper()}", "")
-    for text in wording.why(main):
+    for text in (*wording.why(main), *wording.also_blocked(client, main)):
         yield from (prose(text), "")
     yield from table(("requirement", "port", "verdict", "from", "to"), map(_row, wording.in_table(main)))
     if left_out := wording.not_applicable(main):
@@ -123,8 +123,10 @@ def _proof(one: r.RequirementVerdict, report: r.Report) -> Iterator[str]:
         # In one piece, to be copied: a list is no table, so that a vertical bar does no harm.
         shown = f"; Wireshark filter: {_span(clean(evidence.display_filter))}" if evidence.display_filter else ""
         yield f"- proof: {prose(wording.frames(evidence, report))}{shown}"
-    if one.remedy:
-        yield f"- remedy: {prose(one.remedy)}"
+    for remedy in one.remedy:
+        # In one piece, to be copied, as a filter.
+        command = f" {_span(clean(remedy.command))}" if remedy.command else ""
+        yield f"- remedy: {prose(remedy.action)}{command}"
     yield ""
 
 
@@ -134,6 +136,11 @@ def _fleet(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[str]:
         yield from ("## What is blocked most", "")
         cells = ((prose(requirement), verdict, f"{count:,}") for requirement, verdict, count in bad)
         yield from table(("requirement", "verdict", "clients"), cells)
+    if besides := wording.blocked_besides(mains):
+        yield from ("## Also blocked, does not change these results", "")
+        yield from table(
+            ("requirement", "clients"), ((prose(requirement), f"{count:,}") for requirement, count in besides)
+        )
     failing = [one for one in mains if one[1].result == r.FAILS]
     if not failing:
         return

@@ -80,8 +80,10 @@ def cell(text: str) -> str:
 
 def plain_row(client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict) -> dict[str, Any]:
     """Return what every table of requirements says of one: who, what, from where to where, and the verdict."""
-    same = ("necessity", "protocol", "verdict", "attempts", "explanation", "remedy")
+    same = ("necessity", "protocol", "verdict", "attempts")
     return {name: getattr(one, name) for name in same} | {
+        "explanation": " ".join((one.explanation, *(f"Also blocked: {block.text}" for block in one.also_blocked))),
+        "remedy": one.remedy_text,
         "client": client.address,
         "method": method.id,
         "result": method.result,

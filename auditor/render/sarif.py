@@ -99,9 +99,9 @@ def _level(method: r.MethodResult, one: r.RequirementVerdict, report: r.Report) 
     """Return how grave a requirement's verdict is; empty if it is no finding."""
     if wording.counts(method, one):
         return "error" if not report.asked or method.id in report.asked else "warning"
-    if one.verdict == r.INCONCLUSIVE and one.necessity != "informational":
+    if one.verdict == r.INCONCLUSIVE and one.decides:
         return "warning"
-    return "note" if one.verdict in {*r.BAD, r.INCONCLUSIVE} or one.problems else ""
+    return "note" if one.verdict in {*r.BAD, r.INCONCLUSIVE} or one.problems or one.also_blocked else ""
 
 
 def _result(
@@ -109,7 +109,8 @@ def _result(
 ) -> dict[str, Any]:
     problems = [problem.text for problem in one.problems]
     told = [f"{client.address}: {wording.verdict(one)}.", one.explanation, *problems]
-    told += [f"What to do: {one.remedy}"] if one.remedy else []
+    told += [f"Also blocked: {block.text}" for block in one.also_blocked]
+    told += [f"What to do: {one.remedy_text}"] if one.remedy else []
     return {
         "ruleId": clean(one.id),
         "level": _level(method, one, report),
@@ -156,7 +157,10 @@ def _invocation(report: r.Report) -> dict[str, Any]:
         for source in report.sources
         for code, text in source.warnings
     ]
-    told += [{"level": "note", "message": message(text)} for text in report.limitations]
+    told += [
+        {"level": "note", "message": message(one.text), "descriptor": {"id": clean(one.code)}}
+        for one in report.limitations
+    ]
     if not report.clients:
         told.append({"level": "error", "message": message(NOTHING)})
     return {"executionSuccessful": bool(report.clients), "toolExecutionNotifications": told}

@@ -100,7 +100,7 @@ def _clients(report: r.Report, mains: Sequence[wording.Main], details: bool) -> 
 
 def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult, details: bool) -> Iterator[Part]:
     yield _headline(client, main)
-    for text in wording.why(main):
+    for text in (*wording.why(main), *wording.also_blocked(client, main)):
         yield indented(text)
     yield Text()
     yield _table(main)
@@ -156,8 +156,10 @@ def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator
         for evidence in one.evidence:
             shown = f"   Wireshark: {evidence.display_filter}" if evidence.display_filter else ""
             yield indented(f"proof: {wording.frames(evidence, report)}{shown}")
-        if one.remedy:
-            yield indented(f"remedy: {one.remedy}")
+        for remedy in one.remedy:
+            yield indented(f"remedy: {remedy.action}")
+            if remedy.command:
+                yield Padding(Text(clean(remedy.command)), (0, 0, 0, 2 * INDENT))
         yield Text()
 
 
@@ -191,6 +193,7 @@ def _fleet(report: r.Report) -> Iterator[Part]:
     yield Text(wording.tally(mains), style="bold")
     yield Text()
     yield from _most_blocked(mains)
+    yield from _also_blocked(mains)
     failing = [main for main in mains if main[1].result == r.FAILS]
     if failing:
         yield Text(f"Failing clients ({len(failing):,})", style="bold")
@@ -217,6 +220,14 @@ def _most_blocked(mains: Iterable[wording.Main]) -> Iterator[Part]:
     yield Text()
 
 
+def _also_blocked(mains: Iterable[wording.Main]) -> Iterator[Part]:
+    if besides := wording.blocked_besides(mains):
+        yield Text("Also blocked, does not change these results", style="bold")
+        for requirement, count in besides:
+            yield indented(f"{requirement}: {count:,} client{'s' * (count != 1)}")
+        yield Text()
+
+
 def _client_table(mains: Iterable[wording.Main]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim", pad_edge=False)
     for name in ("client", "method", "blocked"):
@@ -240,8 +251,8 @@ def _not_judged(report: r.Report) -> Iterator[Part]:
 def _limitations(report: r.Report) -> Iterator[Part]:
     if report.limitations:
         yield Text("What these sources cannot show", style="bold")
-        for text in report.limitations:
-            yield indented(f"- {text}")
+        for one in report.limitations:
+            yield indented(f"- {one.text}")
 
 
 def indented(text: str, *, style: str = "") -> Padding:

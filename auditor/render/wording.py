@@ -20,6 +20,9 @@ KINDS = {
     r.UNKNOWN: "perhaps a push, not one of those that you named",
 }
 
+# Rulesets by what their documents are about.
+DOCUMENTS = {"configmgr-2007": "the document of 2007", "configmgr-current-branch": "current branch"}
+
 Main = tuple[r.ClientReport, r.MethodResult]
 
 
@@ -46,9 +49,10 @@ def fatal(one: r.RequirementVerdict) -> list[r.Problem]:
 def why(method: r.MethodResult) -> list[str]:
     """Return why a method has its result, in sentences."""
     network = [one.text for one in method.reasons if one.kind == "network"]
+    network += [one.text for one in method.reasons if one.kind == "step"]
     problems = [f"The port is open, but a step failed: {one.text}" for one in method.reasons if one.kind == "problem"]
     if network or problems:
-        return list(dict.fromkeys(network + problems))
+        return list(dict.fromkeys([*_went_on(method.went_on), *network, *problems]))
     if method.result in (r.WORKS, r.ALLOWED):
         changed = [(one.row, one.changed) for one in method.requirements if one.changed]
         earlier = [f"{row}: earlier, at {change.before_time}, it was {change.before}." for row, change in changed]
@@ -68,6 +72,31 @@ def why(method: r.MethodResult) -> list[str]:
     return [f"{what}; not proven: {', '.join(dict.fromkeys(missing))}."]
 
 
+def also_blocked(client: r.ClientReport, main: r.MethodResult) -> list[str]:
+    """Return a sentence on each proven block that does not decide the result of a method, also of other methods."""
+    names = {method.id: f"Also blocked, for {method.title}" for method in client.methods}
+    names[main.id] = "Also blocked, does not change this result"
+    return [f"{names[method.id]}: {text}" for method, _, text in _besides(client, main)]
+
+
+def _besides(
+    client: r.ClientReport, main: r.MethodResult
+) -> Iterator[tuple[r.MethodResult, r.RequirementVerdict, str]]:
+    """Yield method, requirement and sentence of each proven block that `why` of the method does not tell; each once."""
+    shown = frozenset(why(main))
+    known: set[tuple[object, ...]] = set()  # what several methods require is one thing
+    for method in (main, *(one for one in client.methods if one.id != main.id)):
+        for one in method.requirements:
+            what = (one.source, one.destination, one.protocol, one.ports)
+            if what in known:
+                continue
+            if one.is_proven_block and one.explanation not in shown:
+                yield method, one, one.explanation
+            yield from ((method, one, block.text) for block in one.also_blocked)
+            if one.is_proven_block or one.also_blocked:
+                known.add(what)
+
+
 def in_table(method: r.MethodResult) -> list[r.RequirementVerdict]:
     """Return the requirements that a table shows: those that apply, informational ones only if they were tried."""
     return [
@@ -75,6 +104,20 @@ def in_table(method: r.MethodResult) -> list[r.RequirementVerdict]:
         for one in method.requirements
         if one.verdict != r.NOT_APPLICABLE and (one.necessity != "informational" or one.attempts)
     ]
+
+
+def _went_on(one: r.WentOn | None) -> list[str]:
+    """Return in a sentence that a push fails by its document alone, and what it comes to by the newer one."""
+    if one is None:
+        return []
+    text = f"Fails by {DOCUMENTS.get(one.ruleset, one.ruleset)}, did not stop this push"
+    if one.newer is None:
+        return [f"{text}."]
+    newer = DOCUMENTS.get(one.newer, one.newer)
+    if one.newer_result == r.FAILS:
+        return [f"{text}; fails by {newer} too."]
+    rest = ", no requirement fails" if one.newer_result == r.UNPROVEN else ""
+    return [f"{text}; passes by {newer} (result: {one.newer_result}{rest})."]
 
 
 def not_applicable(method: r.MethodResult) -> list[str]:
@@ -85,8 +128,9 @@ def not_applicable(method: r.MethodResult) -> list[str]:
 def to_prove(method: r.MethodResult, *, details: bool = False) -> list[r.RequirementVerdict]:
     """Return the requirements whose proof is shown: what was stopped, or else all that was seen."""
     if details:
-        return [one for one in method.requirements if one.verdict != r.NOT_APPLICABLE]
-    shown = [one for one in method.requirements if one.verdict in {*r.BAD, r.INCONCLUSIVE} or one.problems]
+        return [one for one in method.requirements if one.verdict != r.NOT_APPLICABLE or one.evidence]
+    unclear = {*r.BAD, r.INCONCLUSIVE}
+    shown = [one for one in method.requirements if one.verdict in unclear or one.problems or one.also_blocked]
     return shown or [one for one in method.requirements if one.evidence]
 
 
@@ -186,10 +230,10 @@ def _named(role: r.RoleAssignment) -> str:
 
 def mains(report: r.Report) -> list[Main]:
     """Return each client with its main method, of client push with each entry."""
-    return [(client, entry) for client in report.clients for entry in _entries(client, report.asked)]
+    return [(client, entry) for client in report.clients for entry in entries(client, report.asked)]
 
 
-def _entries(client: r.ClientReport, asked: Sequence[str]) -> list[r.MethodResult]:
+def entries(client: r.ClientReport, asked: Sequence[str]) -> list[r.MethodResult]:
     """Return the main method of a client, of client push one entry for each site server."""
     main = main_method(client, asked)
     return [method for method in client.methods if method.id == main.id]
@@ -228,12 +272,17 @@ def tally(of: Sequence[Main]) -> str:
 def most_blocked(of: Iterable[Main]) -> list[tuple[str, str, int]]:
     """Return requirement, verdict and number of clients of all that is stopped, the most frequent first."""
     bad = Counter(
-        (one.id, one.verdict)
-        for _, method in of
-        for one in method.requirements
-        if one.verdict in r.BAD and one.necessity != "informational"
+        (one.id, one.verdict) for _, method in of for one in method.requirements if one.verdict in r.BAD and one.decides
     )
     return [(*key, count) for key, count in sorted(bad.items(), key=lambda one: (-one[1], one[0]))]
+
+
+def blocked_besides(of: Iterable[Main]) -> list[tuple[str, int]]:
+    """Return each requirement with a proven block that decides no result, and for how many clients, most first."""
+    counts: Counter[str] = Counter()
+    for client, main in of:
+        counts.update({one.id for _, one, _ in _besides(client, main)})
+    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
 
 
 def blocked(method: r.MethodResult) -> str:

@@ -481,7 +481,7 @@
 
   function requirement(name, one, text, blamed) {
     const [, necessity, fromRole, from, toRole, to, protocol, ports, verdictText, confidence, place, device, attempts, begin, end,
-      explanation, remedy, problems, proofs] = one;
+      explanation, remedy, problems, proofs, blocks] = one;
     const said = text(verdictText), fatal = problems.some((problem) => problem[1]);
     const kind = fatal || BAD.includes(said) ? "bad" : said === "open" || said === "allowed" ? "good" : said === "inconclusive" ? "unsure" : "untried";
     const judged = fatal ? said + ", but failed" : said + (text(confidence) === "likely" ? ", likely" : "");
@@ -495,6 +495,7 @@
       make("summary", {}, row(name) + (text(necessity) === "informational" ? " (informational)" : "") + ": ", verdict(judged, kind)),
       make("p", { class: "quiet" }, port + ": " + ends + (stopped && kind === "bad" ? "; stopped" + stopped : "") + "; " + tried + times),
       make("p", {}, text(explanation)),
+      ...blocks.map((block) => make("p", {}, "Also blocked: " + text(block))),
       ...problems.map((problem) => make("p", { class: problem[1] ? "problem" : "" }, (problem[1] ? "Problem: " : "Also: ") + text(problem[0]))),
       make("ul", { class: "proof" }, ...proofs.map((proof) => proofView(proof, text))),
       text(remedy) && kind === "bad" ? make("p", { class: "remedy" }, make("strong", {}, "Remedy: "), text(remedy)) : "");

@@ -9,7 +9,7 @@ from auditor.known import harmless, known, problems, push
 from auditor.sources.dissection.accounts import USER
 from auditor.sources.dissection.kerberos import KERBEROS, logon_error, logon_failure
 from auditor.sources.dissection.packets import FILE_IDS, Connection, Ends, answered_side, connection_of, last_of
-from auditor.sources.dissection.steps import Step
+from auditor.sources.dissection.steps import COPY, Step
 
 if TYPE_CHECKING:
     from auditor.sources.dissect import Told
@@ -150,8 +150,8 @@ def _step(packet: Told, command: int, status: str, about: _Asked) -> Iterator[St
         SESSION_SETUP: LOG_ON,
         TREE_CONNECT: f"connect to {about.share or 'a share'}",
         CREATE: f"open {about.name or 'a file'}",
-        CLOSE: f"copy to {about.share or 'a share'}" if about.written else None,
-        WRITE: f"copy to {about.share or 'a share'}",
+        CLOSE: f"{COPY}{about.share or 'a share'}" if about.written else None,
+        WRITE: f"{COPY}{about.share or 'a share'}",
     }.get(command)
     if step is None or not status or status in harmless("smb"):
         return

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from auditor.known import Known
 
 ANONYMOUS = "anonymous"  # the account of a logon without user name
+COPY = "copy to "  # begins the name of the step that ends the copy of a file, before the share
 FAULT = "rpc-fault"  # the layer of a call that RPC itself refused
 
 

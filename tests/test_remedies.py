@@ -1,0 +1,109 @@
+"""What to do about a requirement, and what the sources cannot show: as the published document has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from logs import firewall_log, row
+from packets import pcap
+from scenario import scene
+from test_scenes import SCENES, each
+
+import auditor
+from auditor import report as r
+from auditor.explain import explain
+from auditor.redaction import redact
+from auditor.render.html import render_html
+from auditor.render.markdown import render_markdown
+from auditor.saved import from_dict
+
+ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
+EXPORT = "auditor rulesets export client-push --to powershell --role site-server=10.0.0.5 -o rules.ps1"
+NEW_RULE = (
+    "New-NetFirewallRule -DisplayName 'auditor: client-push/smb' -Direction Inbound -Protocol TCP -LocalPort 445 "
+    "-RemoteAddress 10.0.0.5 -Action Allow"
+)
+
+Audited = Callable[..., auditor.Report]
+
+
+@pytest.fixture
+def audited(write: Callable[[bytes], Path], tmp_path: Path) -> Audited:
+    """Return how to audit lines of a scene, or a row of the client's firewall log that begins with a time."""
+
+    def audited(line: str) -> auditor.Report:
+        if line[2] != ":":
+            return auditor.audit(
+                write(pcap(scene([line, "0 10.0.0.20 > 10.0.0.5/icmp answered"]))), roles=ROLES, dissect=False
+            )
+        log = tmp_path / "pfirewall.log"
+        log.write_bytes(firewall_log(row(line)))
+        return auditor.audit(log, roles=ROLES, dissect=False)
+
+    return audited
+
+
+def remedy(report: auditor.Report, name: str = "smb") -> tuple[r.Remedy, ...]:
+    return report.clients[0].requirement(f"client-push/{name}").remedy
+
+
+DROPPED = "08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE"
+
+
+def test_a_block_by_the_own_firewall_is_mended_there_by_a_rule_for_its_peer_alone(audited):
+    allow, export = remedy(audited(DROPPED))
+    assert allow == r.Remedy("client", "On 10.0.0.20, allow inbound TCP 445 from 10.0.0.5.", NEW_RULE)
+    assert (export.place, export.command) == ("client", EXPORT)
+
+
+def test_an_echo_request_is_allowed_by_its_type(audited):
+    allow, _ = remedy(audited("08:00:00 DROP 10.0.0.5 > 10.0.0.20 - RECEIVE"), "icmp-echo")
+    assert "-Protocol ICMPv4 -IcmpType 8 -RemoteAddress 10.0.0.5" in (allow.command or "")
+
+
+def test_a_block_on_the_path_is_mended_between_without_a_command(audited):
+    (one,) = remedy(audited("0 10.0.0.5:50000 > 10.0.0.20:445/tcp prohibited by 10.0.0.1"))
+    assert (one.place, one.command) == ("between", None)
+
+
+def test_a_block_of_which_the_place_is_unknown_begins_at_the_responder(audited):
+    documented, export = remedy(audited("0 10.0.0.5:50000 > 10.0.0.20:445/tcp S0"))
+    assert (documented.place, documented.command, export.command) == ("client", None, EXPORT)
+
+
+def test_what_is_not_blocked_needs_no_remedy(audited):
+    assert remedy(audited("0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF")) == ()
+
+
+def test_a_command_stands_in_one_piece_in_a_ticket_and_a_page(audited):
+    report = audited(DROPPED)
+    assert f"`{NEW_RULE}`" in render_markdown(report)
+    assert f"<code>{EXPORT}</code>" in render_html(report)
+    assert NEW_RULE in report.frame().remedy[lambda column: column.str.contains("New-Net")].iloc[0]
+
+
+def test_a_command_is_redacted_and_keeps_its_words(audited):
+    allow, export = remedy(redact(audited(DROPPED)))
+    assert allow.command == NEW_RULE.replace("10.0.0.5", "site-server-1")
+    assert export.command == EXPORT.replace("10.0.0.5", "site-server-1")
+
+
+@each(SCENES)
+def test_remedies_and_limitations_are_as_published_and_are_read_back(scene):
+    report = scene.audit(**scene.known)
+    assert from_dict(report.to_dict()) == replace(report, all_flows=None)
+    document = report.to_dict()
+    assert {tuple(one) for one in document["limitations"]} <= {("code", "text")}
+    rows = [one for method in document["clients"][0]["methods"] for one in method["requirements"]]
+    assert {tuple(each) for one in rows for each in one["remedy"]} <= {("place", "action", "command")}
+    places = {each["place"] for one in rows for each in one["remedy"]}
+    assert places <= {"between", "unknown", *(one[end]["role"] for one in rows for end in ("from", "to"))}
+
+
+@each(SCENES)
+def test_every_limitation_is_explained_by_its_code(scene):
+    for one in scene.audit(**scene.known).limitations:
+        assert explain(one.code).startswith((f"{one.code} (limitation)", f"{one.code} (warning)"))
