@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -122,17 +122,7 @@ def infer_roles(
         (_with_name(one, names) for one in dict.fromkeys(assignments)),
         key=lambda one: (ROLES.index(one.role), by_number(one.address), one.how),
     )
-    return Cast(tuple(_once(ordered)), tuple(clients), tuple(notes), pushes, judged, guesses)
-
-
-def _once(assignments: Iterable[RoleAssignment]) -> Iterator[RoleAssignment]:
-    """Yield of several assignments of one role to one host the first: "given" goes before "inferred"."""
-    seen = set()
-    for assignment in assignments:
-        key = (assignment.role, assignment.address)
-        if key not in seen:
-            seen.add(key)
-            yield assignment
+    return Cast(tuple(ordered), tuple(clients), tuple(notes), pushes, judged, guesses)
 
 
 def _of_pushes(pushes: Sequence[Push], contacts: Mapping[Pair, Contact], given: Given) -> list[RoleAssignment]:

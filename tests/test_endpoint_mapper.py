@@ -102,6 +102,16 @@ def test_of_a_connection_without_its_begin_a_dynamic_port_may_be_that_of_its_ori
     assert found.verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("source_port", "outcome", "is_told"),
+    [(40000, "SF", True), (8531, "mid-stream", False), (50000, "mid-stream", True)],
+)
+def test_a_port_of_old_versions_may_be_that_of_the_originator_too(audited, source_port, outcome, is_told):
+    line = f"3 {SERVER}:{source_port} > {CLIENT}:2000/tcp {outcome}"
+    found = dynamic(audited(Taken([SMB, AT_MAPPER, line])))
+    assert (" TCP 2000 was tried, in the range of versions before Windows Vista." in found.explanation) == is_told
+
+
 @pytest.mark.parametrize(("protocol", "words"), [("tcp", " TCP 49700 was tried, but not soon after"), ("udp", "")])
 def test_a_port_that_was_tried_too_early_is_told_of_tcp_only(audited, protocol, words):
     outcome = "REJ" if protocol == "tcp" else "answered"

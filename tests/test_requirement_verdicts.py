@@ -276,3 +276,16 @@ def test_the_reply_to_a_ping_may_be_stopped_on_its_way_back(write):
 
 def test_of_an_answer_alone_that_is_stopped_nothing_is_known(verdict):
     assert verdict("smb", smb(0, "answer prohibited by 10.0.0.1 alone")).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("who", ["10.0.0.20:50000 > 10.0.0.80:50080", "10.0.0.80:50080 > 10.0.0.20:50000"])
+def test_a_connection_without_its_begin_is_read_both_ways(who, write):
+    path = write(pcap(scene([f"0 {who}/tcp mid-stream"])))
+    roles = {"client": CLIENT, "management-point": POINTS[0]}
+    report = auditor.audit(path, roles=roles, ports={"http-management-point": 50080}, dissect=False)
+    found = report.client(CLIENT).requirement("client-push/http-management-point")
+    assert (found.verdict, found.source.address, found.destination.address) == ("open", CLIENT, POINTS[0])
+    assert found.explanation.startswith("TCP 50080 from 10.0.0.20 to 10.0.0.80 was answered")
+    (proof,) = found.evidence
+    assert {(one.sender, one.receiver) for one in proof.packets} == {(CLIENT, POINTS[0]), (POINTS[0], CLIENT)}
+    assert proof.packets[0].sender == who.split(":")[0]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from packets import pcap
 from scenario import scene
+from test_events import allowed, blocked, lines
 
 import auditor
 from auditor import verdicts
@@ -147,6 +148,61 @@ def test_the_web_server_of_most_clients_is_the_management_point(audited):
     assert reasons(report)["management-point"] == "2 clients connected to it at TCP 80"
 
 
+SECOND = ["0 10.0.0.5:50002 > 10.0.0.21:445/tcp SF", "1 10.0.0.5:50003 > 10.0.0.21:135/tcp SF"]
+
+
+def fetch(second: float, client: int, server: int, port: int = 80) -> str:
+    return f"{second} 10.0.0.{client}:{51000 + server} > 10.0.0.{server}:{port}/tcp SF"
+
+
+@pytest.mark.parametrize(
+    ("times", "server"),
+    [
+        ([(9, 20, 80), (60, 21, 80), (10, 20, 90), (11, 21, 90)], "10.0.0.80"),
+        ([(0.5, 20, 80), (30, 21, 80), (20, 20, 90), (20, 21, 90)], "10.0.0.90"),
+        ([(0.2, 20, 80), (0.2, 21, 80), (0.4, 20, 90), (0.4, 21, 90)], "10.0.0.80"),
+    ],
+    ids=["the first of all", "what was before the push does not count", "all before the push"],
+)
+def test_of_web_servers_with_as_many_clients_the_first_after_a_push_is_the_management_point(audited, times, server):
+    report = audited(*PUSH, *SECOND, *(fetch(*one) for one in times))
+    assert who(report)["management-point inferred"] == [server]
+
+
+def test_a_push_lasts_until_its_last_connection_begins(audited):
+    last = "20 10.0.0.5:50009 > 10.0.0.20:445/tcp SF"
+    assert who(audited(*PUSH, fetch(10, 20, 90), fetch(25, 20, 80)))["management-point inferred"] == ["10.0.0.90"]
+    assert who(audited(*PUSH, last, fetch(10, 20, 90), fetch(25, 20, 80)))["management-point inferred"] == ["10.0.0.80"]
+
+
+@pytest.mark.parametrize("later", ["10.0.0.4", "10.0.0.6"])
+def test_of_several_pushes_the_last_counts(audited, later):
+    other = [line.replace("10.0.0.5", later) for line in ("20 " + PUSH[0][2:], "21 " + PUSH[1][2:])]
+    report = audited(*PUSH, *other, fetch(10, 20, 90), fetch(25, 20, 80))
+    assert who(report)["management-point inferred"] == ["10.0.0.80"]
+
+
+def test_web_servers_that_cannot_be_told_apart_are_in_order_of_address(audited):
+    report = audited(*PUSH, *(f"9 10.0.0.20:{51000 + n} > 10.0.0.{n}:80/tcp SF" for n in (100, 80, 9)))
+    assert any("(10.0.0.9, 10.0.0.80, 10.0.0.100)" in text for text in report.limitations)
+
+
+def test_the_ports_of_a_guess_are_in_order(audited):
+    lines = [fetch(9, 20, 80, 8080), "10 10.0.0.20:52000 > 10.0.0.80:443/tcp SF"]
+    report = audited(*PUSH, *lines, ports={"http-management-point": 8080})
+    assert reasons(report)["management-point"] == "1 client connected to it at TCP 443 and TCP 8080"
+
+
+@pytest.mark.parametrize(("program", "found"), [("ccmsetup.exe", True), ("", True), ("chrome.exe", False)])
+def test_only_a_program_of_the_client_asks_a_management_point(program, found, write):
+    path = rf"\device\harddiskvolume2\windows\{program}" if program else ""
+    web = allowed(
+        Direction="%%14593", SourceAddress="10.0.0.20", DestAddress="10.0.0.80", DestPort="80", Application=path
+    )
+    report = auditor.audit(write(lines(blocked(), web)), dissect=False)
+    assert ("management-point" in reasons(report)) == found
+
+
 def test_the_web_servers_that_were_not_taken_are_named(audited):
     more = ["9 10.0.0.21:51000 > 10.0.0.80:80/tcp SF", "9 10.0.0.21:51001 > 10.0.0.90:80/tcp SF"]
     report = audited(*PUSH, "2 10.0.0.5:50002 > 10.0.0.21:445/tcp SF", *FETCH, *more)
@@ -238,6 +294,14 @@ def test_a_network_in_which_nobody_was_seen(audited):
     assert clients(audited(*PUSH, roles={"client": "192.168.0.0/16"})) == []
 
 
+def test_a_network_of_another_role_covers_what_clients_connect_to_in_it(audited):
+    lines = [fetch(9, 20, 84, 445), fetch(9, 20, 90, 445), "9 10.0.0.30:51000 > 10.0.0.85:445/tcp SF"]
+    report = audited(*PUSH, *lines, roles={"distribution-point": "10.0.0.80/29"})
+    assert who(report)["distribution-point given"] == ["10.0.0.84"]
+    both = audited(*PUSH, *lines, roles={"distribution-point": ["10.0.0.80/29", "10.0.0.84"]})
+    assert who(both)["distribution-point given"] == ["10.0.0.84"]
+
+
 def test_an_address_of_ipv6_in_any_spelling(audited):
     report = audited("0 [fd00::5]:50000 > [fd00::20]:445/tcp SF", roles={"client": "FD00:0:0::0020"})
     assert who(report) == {"site-server inferred": ["fd00::5"], "client given": ["fd00::20"]}
@@ -324,8 +388,23 @@ def test_a_guess_without_another_choice_names_none(inferred):
     assert " port. So no method is said to work." in note
 
 
+@pytest.mark.parametrize(("shares", "sure"), [((), "likely"), (((("10.0.0.5", "10.0.0.20"), "admin$"),), "certain")])
+def test_a_site_server_is_as_sure_as_its_push(inferred, shares, sure):
+    cast = inferred(Said(shares=shares))
+    assert {one.role: one.how_sure for one in cast.assignments} | {"site-server": sure, "client": sure} == {
+        one.role: one.how_sure for one in cast.assignments
+    }
+
+
+def test_a_site_server_is_no_guess_though_each_push_may_be_something_else(audited):
+    report = audited("0 10.0.0.5:50000 > 10.0.0.20:445/tcp S0")
+    assert [one.how_sure for one in report.pushes] == ["weak"]
+    assert [one.how_sure for one in report.roles] == ["likely", "likely"]
+
+
 def test_a_web_server_that_says_nothing_readable_is_a_guess(inferred):
     cast = inferred(Said())
+    assert not cast.is_guess("management-point", "10.0.0.99")
     assert cast.addresses("management-point") == ("10.0.0.80",)
     assert cast.is_guess("management-point", "10.0.0.80")
 
@@ -343,6 +422,11 @@ def test_a_method_does_not_work_by_a_guess_until_its_server_is_named(audited):
 def test_a_host_has_the_names_by_which_it_calls_itself(inferred):
     cast = inferred(Said(names=(("10.0.0.20", "PC20"), ("10.0.0.20", "pc20.lab.example"))))
     assert {one.address: one.name for one in cast.assignments}["10.0.0.20"] == "PC20, pc20.lab.example"
+
+
+def test_of_many_names_three_are_kept(inferred):
+    cast = inferred(Said(names=tuple(("10.0.0.20", f"PC{n}") for n in range(5))))
+    assert {one.address: one.name for one in cast.assignments}["10.0.0.20"] == "PC0, PC1, PC2"
 
 
 def test_a_report_on_a_client_has_the_names_of_that_client(inferred, read):

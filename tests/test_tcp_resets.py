@@ -69,6 +69,11 @@ def test_without_other_packets_of_the_host_the_sender_is_unknown(place):
     assert place([*reset(63), *reset(127, smb(50001))]) == UNKNOWN
 
 
+@pytest.mark.parametrize(("hops", "told"), [(127, ITSELF), (63, OTHER_DEVICE)])
+def test_what_the_host_sends_on_its_own_connections_is_compared_too(hops, told, place):
+    assert place([*open_port(127, f"{CLIENT}:50500 > {SITE_SERVER}:80"), *reset(hops)]) == told
+
+
 def test_packets_to_other_hosts_are_not_compared(place):
     """They may take another path to where the capture was taken."""
     assert place([*open_port(127, "10.0.0.9:50100 > 10.0.0.20:135"), *reset(63)]) == UNKNOWN
