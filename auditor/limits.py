@@ -7,16 +7,20 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from auditor import report as r
-from auditor.listening import Heard
+from auditor.addresses import is_public
+from auditor.flow_table import is_among
+from auditor.listening import SPOKE, Heard
 from auditor.roles import Cast
 from auditor.ruleset import Ruleset
-from auditor.ruleset_lint import CLIENT, SITE_SERVER
+from auditor.ruleset_lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.sources.source import CAPTURE, Source
 
 # Of warnings about sources that were read whole, and still cannot show everything.
 LIMITING_CODES = frozenset(
     ("folded", "ipsec", "long-flow", "lost-events", "malformed-lines", "no-ip", "no-times", "no-zone", "tunnel")
 )
+
+MOST_CONNECTIONS = 3  # that may be to a management point
 
 
 def limitations(
@@ -36,10 +40,7 @@ def limitations(
             "blocked one: where silence is the evidence, check also that the service runs."
         )
     if _one_end(clients) and any(source.kind == CAPTURE for source in sources):
-        found.append(
-            "Nothing from the client to a management point is in these sources. A capture taken at the site server "
-            "cannot show it: take one at the client too."
-        )
+        found += _no_management_point(sources, cast, ruleset)
     captured = any(source.kind == CAPTURE for source in sources)
     if heard is not None and not heard.obstacle and captured:
         return tuple(dict.fromkeys(found))
@@ -165,6 +166,34 @@ def _one_end(clients: Sequence[r.ClientReport]) -> bool:
         if pushed and not fetched:
             return True
     return False
+
+
+def _no_management_point(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> list[str]:
+    """Return why nothing shows that a client reached its management point; nothing if the rows themselves say it."""
+    reached = {service for source in sources for service in _reached(source, cast)}
+    if any(server in cast.addresses(MANAGEMENT_POINT) for _, server, _ in reached):
+        return []
+    missing = "Nothing from the client to a management point is in these sources"
+    if not reached:
+        return [f"{missing}. A capture taken at the site server cannot show it: take one at the client too."]
+    custom = sorted(one for one in reached if ruleset.may_be_custom(one[2]) and not is_public(one[1]))
+    if MANAGEMENT_POINT in cast.roles or not custom:
+        return [f"{missing}, although they show other connections of the client."]
+    return [
+        f"{missing}, but {client} connects to {server} on TCP {port}. If that is the management point: "
+        f"--role management-point={server} --port http={port}."
+        for client, server, port in custom[:MOST_CONNECTIONS]
+    ]
+
+
+def _reached(source: Source, cast: Cast) -> set[tuple[str, str, int]]:
+    """Return the clients in a source that connect to another computer than the site server, to which, and the port."""
+    columns = source.table.columns
+    which = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], cast.clients)
+    which &= ~is_among(columns["dst_ip"], cast.addresses(SITE_SERVER)) & is_among(columns["response"], SPOKE)
+    rows = np.flatnonzero(which)
+    names = ("src_ip", "dst_ip", "dst_port")
+    return set(zip(*(columns[name][rows].tolist() for name in names), strict=True))
 
 
 def _is_dynamic(verdict: r.RequirementVerdict, ruleset: Ruleset) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import RulesetError
+from auditor.known import other_services
 from auditor.ruleset_lint import (
     HIGHEST_PORT,
     PORTS_PLACEHOLDER,
@@ -252,6 +253,10 @@ class Ruleset:
         """
         first = self.dynamic_ports[:1]
         return port in self.fixed_dynamic_ports or any(low <= port <= high for low, high in first)
+
+    def may_be_custom(self, port: int) -> bool:
+        """Tell whether a TCP port may be a custom one of a site system: no other service is known to have it."""
+        return not (port in self.fixed_ports or port in other_services() or self.is_usual_dynamic(port))
 
     def holds(self, condition_id: str, facts: SiteFacts) -> bool | None:
         """Tell whether a condition holds, None if not known; a property or role not named is not there."""

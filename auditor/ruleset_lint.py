@@ -28,7 +28,7 @@ PROTOCOLS = ("tcp", "udp", "icmp")
 NECESSITIES = ("required", "conditional", "informational")
 DIRECTIONS = ("documented", "inferred")
 MODES = ("native", "mixed")
-SITE_PORTS = ("http", "https")  # the settings of a site that several rows follow
+HTTP, HTTPS = SITE_PORTS = ("http", "https")  # the settings of a site that several rows follow
 DECIDERS = ("mode", "property", "role", "site")
 PORTS_PLACEHOLDER = "{ports}"
 HIGHEST_PORT = 2**16 - 1

@@ -12,6 +12,7 @@ from auditor.all_flows import AllFlows
 from auditor.attempts import Attempt, Traffic
 from auditor.clocks import Clocks
 from auditor.conversation import NOTHING_SAID, Conversation, conversation
+from auditor.custom_ports import CustomPort, CustomPorts
 from auditor.deciding import best_port, by_service, not_reached, on_other_services, worst_service
 from auditor.endpoint_mapper import DynamicPorts, on_scan
 from auditor.findings import Finding, Witness
@@ -31,6 +32,7 @@ from auditor.vantage import clock_notes, where_stopped
 
 MOST_NAMED = 3  # hosts, in a sentence
 MOST_EVIDENCE = 6
+MOST_OTHER_PORTS = 3  # in a hint
 MOST_OTHERS = 3  # hosts of the same role of which a verdict tells besides its own
 
 
@@ -150,6 +152,7 @@ class _Judge:
         self._hosts: dict[tuple[str, str], list[tuple[str, ...]]] = {}
         self._shown: dict[tuple[object, ...], _Shown | str] = {}
         self._dynamic = DynamicPorts(traffic, clocks, rules.ruleset)
+        self._custom = CustomPorts(client, traffic, rules, cast.is_guess)
         self._tried: dict[tuple[object, ...], _Tried] = {}
         self._not_reached: dict[tuple[str, str | None, str | None], frozenset[str]] = {}
 
@@ -160,15 +163,24 @@ class _Judge:
             rows |= self._of_role(method, role, site_server)
         verdicts = tuple(rows[one.id] for one in method.requirements)
         excused = excused_of(method, verdicts, self._interfaces)
-        result, reasons = method_result(verdicts, self._rules, excused, self._is_guess)
+        result, reasons = method_result(verdicts, self._rules, excused, self._why_guess)
         told = [self._excused(one) if one.id in excused else one for one in verdicts]
         spared = tuple(_spared(one, told, self._ruleset) for one in told)
         return r.MethodResult(method.id, method.title, result, reasons, spared)
 
-    def _is_guess(self, verdict: r.RequirementVerdict) -> bool:
-        """Tell whether nothing but a port says that an end of a requirement plays its role."""
-        ends = (verdict.source, verdict.destination)
-        return any(self._cast.is_guess(end.role, end.address) for end in ends)
+    def _why_guess(self, verdict: r.RequirementVerdict) -> str:
+        """Return why a verdict rests on a guess: about the role of an end, or the port of the site. Empty if not."""
+        for end in (verdict.source, verdict.destination):
+            if self._cast.is_guess(end.role, end.address):
+                known = f"That {end.address} is the {end.role.replace('-', ' ')} is known from its port only."
+                return f"{known} Name it: --role {end.role}={end.address}."
+        hosts = () if verdict.destination.address is None else (verdict.destination.address,)
+        custom = self._custom_port(self._ruleset.requirement(verdict.id), hosts)
+        return custom.text if custom and custom.assumed else ""
+
+    def _custom_port(self, requirement: Requirement, hosts: tuple[str, ...]) -> CustomPort | None:
+        """Return where a requirement to a host of another role is evaluated instead of at its documented ports."""
+        return self._custom.of(requirement, hosts[0]) if len(hosts) == 1 else None
 
     def _of_role(self, method: Method, role: str, site_server: str | None) -> dict[str, r.RequirementVerdict]:
         """Judge the requirements between the client and one role, for each host of that role by itself.
@@ -200,7 +212,7 @@ class _Judge:
     def _result(self, method: Method, rows: Mapping[str, r.RequirementVerdict]) -> str:
         """Return the result that a method would have if it asked for nothing but these requirements."""
         excused = excused_of(method, rows.values(), self._interfaces)
-        return method_result(rows.values(), self._rules, excused, self._is_guess)[0]
+        return method_result(rows.values(), self._rules, excused, self._why_guess)[0]
 
     def _excused(self, verdict: r.RequirementVerdict) -> r.RequirementVerdict:
         """Add why a stopped requirement does no harm, and whether that was seen."""
@@ -228,6 +240,27 @@ class _Judge:
         """Judge one requirement between the client and these hosts of the other role."""
         if self._rules.applies[requirement.id] is False:
             return self._untried(requirement, hosts, r.NOT_APPLICABLE, self._rules.why_off[requirement.id])
+        custom = self._custom_port(requirement, hosts)
+        if custom is None:
+            return self._at_its_ports(requirement, hosts)
+        verdict = self._at_its_ports(replace(requirement, ports=custom.ports), hosts)
+        explained = replace(verdict, explanation=f"{verdict.explanation} {custom.text}")
+        return self._with_documented(explained, requirement, hosts)
+
+    def _with_documented(
+        self, verdict: r.RequirementVerdict, requirement: Requirement, hosts: tuple[str, ...]
+    ) -> r.RequirementVerdict:
+        """Add to a verdict about a custom port what blocks the documented ones: that never disappears."""
+        findings = self._concerning(requirement, *self._ends(requirement, hosts)).findings
+        documented = best_port(findings)[0] if findings else None
+        if documented is None or documented.verdict not in r.BAD:
+            return verdict
+        text = f"{verdict.explanation} TCP {documented.port} is {documented.verdict}."
+        evidence = dict.fromkeys((*verdict.evidence, *documented.evidence[:1]))
+        return replace(verdict, explanation=text, evidence=tuple(sorted(evidence, key=_in_order)))
+
+    def _at_its_ports(self, requirement: Requirement, hosts: tuple[str, ...]) -> r.RequirementVerdict:
+        """Judge one requirement at the ports that it has."""
         key = (requirement.asks, hosts)
         if key not in self._shown:
             self._shown[key] = self._seen(requirement, hosts)
@@ -404,23 +437,24 @@ class _Judge:
         text = f"No attempt {ends}{ports} is in these sources."
         if requirement.dynamic:
             return text + on_scan(scanned) + self._dynamic.not_counted(requirement, sources, destinations, scanned)
-        return text + self._other_ports(requirement, sources, destinations)
+        return text + self._other_ports(requirement, destinations)
 
-    def _other_ports(self, requirement: Requirement, sources: Sequence[str], destinations: Sequence[str]) -> str:
-        """Return a hint when the two talk, but at another port than the documented one."""
-        if requirement.alternate_port is None:
-            return ""
-        talked = {
-            one.dst_port
-            for src in sources
-            for dst in destinations
-            for one in self._traffic.between(src, dst)
-            if one.protocol == "tcp" and one.response == "answered" and one.dst_port not in self._ruleset.fixed_ports
-        }
-        if not talked:
-            return ""
-        ports = ", ".join(map(str, sorted(port for port in talked if port is not None)[:3]))
-        return f" They talk at TCP {ports}: if that is its port, say --port {requirement.alternate_port}=NUMBER."
+    def _other_ports(self, requirement: Requirement, destinations: Sequence[str]) -> str:
+        """Return a hint when the client connects to the server, but not to the port of any of its requirements."""
+        name = requirement.site_port or requirement.alternate_port
+        ports = self._custom.candidates(destinations[0]) if name and len(destinations) == 1 else {}
+        rows = [row for row in self._ruleset.requirements if row.to_role == requirement.to_role] if ports else []
+        used = {port for row in rows for port in self._ports_of(row, destinations)}
+        others = [f"TCP {port}" for port in sorted(ports) if port not in used][:MOST_OTHER_PORTS]
+        text = f" {self._client} connects to it on {', '.join(others)}. If that is the right port: --port {name}=PORT."
+        return text if others else ""
+
+    def _ports_of(self, requirement: Requirement, hosts: Sequence[str]) -> tuple[int, ...]:
+        """Return the ports at which a requirement to a server is evaluated."""
+        if requirement.from_role != CLIENT:
+            return ()
+        custom = self._custom.of(requirement, hosts[0])
+        return custom.ports if custom else requirement.ports
 
 
 @lru_cache(maxsize=1000)
