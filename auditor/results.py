@@ -53,7 +53,11 @@ def method_result(
         excused: Ids of requirements that are blocked without harm.
         why_guess: Returns in a sentence why a verdict rests on a guess, so that it proves nothing good; empty if not.
     """
-    counted = [verdict for verdict in verdicts if verdict.id in rules.counted and verdict.id not in excused]
+    counted = [
+        verdict
+        for verdict in verdicts
+        if verdict.id in rules.counted and verdict.id not in excused and verdict.verdict != r.NOT_APPLICABLE
+    ]
     reasons: list[r.Reason] = []
     states = []
     for group in either_or(counted, rules.ruleset):

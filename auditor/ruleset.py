@@ -232,6 +232,18 @@ class Ruleset:
     def _conditions_by_id(self) -> dict[str, Condition]:
         return {condition.id: condition for condition in self.conditions}
 
+    def mode_of(self, requirement_id: str) -> str:
+        """Return the site mode in which a requirement counts, empty if in both."""
+        return self._modes[requirement_id]
+
+    @cached_property
+    def _modes(self) -> Mapping[str, str]:
+        by_condition = {one.id: one.value for one in self.conditions if one.decided_by == "mode"}
+        return {
+            one.id: next((by_condition[condition] for condition in one.conditions if condition in by_condition), "")
+            for one in self.requirements
+        }
+
     @cached_property
     def groups(self) -> Mapping[str, str]:
         """Return by the id of a requirement its either-or group; one that is in none is a group of its own."""
@@ -299,12 +311,13 @@ class Ruleset:
 class SiteRules:
     """A ruleset as it holds at one site, worked out once for all of its hosts.
 
-    applies: by the id of a requirement whether it counts, as `Ruleset.applies` says; why_off: of those that do not, the
-    reason in a sentence; counted: ids of those that decide results.
+    facts: what is known of the site; applies: by the id of a requirement whether it counts, as `Ruleset.applies` says;
+    why_off: of those that do not, the reason in a sentence; counted: ids of those that decide results.
     """
 
     def __init__(self, ruleset: Ruleset, facts: SiteFacts) -> None:
         self.ruleset = ruleset
+        self.facts = facts
         self.applies = {one.id: ruleset.applies(one, facts) for one in ruleset.requirements}
         off = [one for one in ruleset.requirements if self.applies[one.id] is False]
         self.why_off = {one.id: _why_off(one, ruleset, facts) for one in off}

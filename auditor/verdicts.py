@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from auditor import report as r
@@ -26,6 +27,7 @@ from auditor.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
 from auditor.ruleset_lint import CLIENT, SITE_SERVER
 from auditor.said import SERVICE_CONTROLLER
 from auditor.sentence import first_of
+from auditor.site_mode import ModeEvidence, evidence_of, in_mode, is_set, may_decide, modes_of
 from auditor.sources.log_rows import LET_THROUGH
 from auditor.sources.source import Source
 from auditor.vantage import clock_notes, where_stopped
@@ -44,16 +46,19 @@ def audit(
     asked: Sequence[str],
     tool: tuple[str, str],
     heard: Heard | None = None,
+    modes: Sequence[r.SiteMode] = (),
 ) -> r.Report:
     """Judge every method of the ruleset for every client.
 
-    asked: the methods that decide the exit code. heard: what the dissectors told, None if they were not asked.
+    asked: the methods that decide the exit code. heard: what the dissectors told, None if they were not asked. modes:
+    those of the sites, as far as other sources show them.
     """
     traffic = Traffic(sources, cast.hosts, heard.said if heard else ())
     rules = rules_for(cast, ruleset, facts)
-    judged = judge(traffic, rules, cast).items()
+    judged = judge(traffic, rules, cast, modes)
     clients = tuple(
-        r.ClientReport(client, methods, recommend(methods, rules), _names(client, cast)) for client, methods in judged
+        r.ClientReport(client, methods, recommend(methods, rules), _names(client, cast))
+        for client, methods in judged.methods.items()
     )
     return r.Report(
         tool=tool,
@@ -65,6 +70,7 @@ def audit(
         asked=tuple(asked),
         pushes=cast.pushes,
         all_flows=AllFlows(sources),
+        modes=judged.modes,
     )
 
 
@@ -73,25 +79,36 @@ def rules_for(cast: Cast, ruleset: Ruleset, facts: SiteFacts) -> SiteRules:
     return ruleset.at(replace(facts, roles=facts.roles | cast.roles))
 
 
-def judge(traffic: Traffic, rules: SiteRules, cast: Cast) -> dict[str, tuple[r.MethodResult, ...]]:
-    """Return by the clients of the cast what every method of the ruleset comes to."""
+class Judged(NamedTuple):
+    """What every method of the ruleset comes to, by the clients of the cast, and the modes of their sites."""
+
+    methods: dict[str, tuple[r.MethodResult, ...]]
+    modes: tuple[r.SiteMode, ...]
+
+
+def judge(traffic: Traffic, rules: SiteRules, cast: Cast, modes: Sequence[r.SiteMode] = ()) -> Judged:
+    """Judge every method of the ruleset for the clients of the cast.
+
+    Args:
+        traffic: What was tried.
+        rules: The ruleset as it holds at the site.
+        cast: Who plays which role.
+        modes: Those of the sites, as far as other sources show them; inferred from this traffic if empty.
+    """
     clocks = Clocks(traffic)
-    return {client: tuple(_methods(client, traffic, clocks, rules, cast)) for client in cast.clients}
-
-
-def _methods(client: str, traffic: Traffic, clocks: Clocks, rules: SiteRules, cast: Cast) -> Iterator[r.MethodResult]:
-    """Yield the result of every method, of those that a site server begins one for each that pushed the client."""
-    judge = _Judge(client, traffic, clocks, rules, cast)
-    for method in rules.ruleset.methods:
-        if SITE_SERVER not in method.by_partner:
-            yield judge.method(method)
-            continue
-        pushes = cast.pushes_to.get(client, ())
-        for push in pushes:
-            yield replace(judge.method(method, push.from_address), push=push.id, site_server=push.from_address)
-        if not pushes:
-            server = _one(cast.named_site_servers)
-            yield replace(judge.method(method), site_server=server)
+    judges = {client: _Judge(client, traffic, clocks, rules, cast) for client in cast.clients}
+    methods = {client: tuple(judge.methods()) for client, judge in judges.items()}
+    if is_set(rules.ruleset, rules.facts):
+        mode = rules.facts.mode
+        return Judged(methods, (r.SiteMode("", mode, r.GIVEN, "set by you"),) if mode else ())
+    if not modes:
+        shown = (one for client, judge in judges.items() for one in judge.modes_in_use(methods[client]))
+        modes = tuple(modes_of(shown).values())
+    by_site = {mode.site_server: mode for mode in modes}
+    for client, judge in judges.items():
+        if any(may_decide(mode.mode, _rows(methods[client]), rules.ruleset) for mode in modes):
+            methods[client] = tuple(judge.methods(by_site))
+    return Judged(methods, tuple(modes))
 
 
 def _names(address: str, cast: Cast) -> tuple[str, ...]:
@@ -156,12 +173,47 @@ class _Judge:
         self._tried: dict[tuple[object, ...], _Tried] = {}
         self._not_reached: dict[tuple[str, str | None, str | None], frozenset[str]] = {}
 
-    def method(self, method: Method, site_server: str | None = None) -> r.MethodResult:
-        """Return the result of one method. site_server: the one whose push is judged; those named if None."""
+    def methods(self, modes: Mapping[str, r.SiteMode] = MappingProxyType({})) -> Iterator[r.MethodResult]:
+        """Yield the result of every method, of those that a site server begins one for each that pushed the client.
+
+        modes: by site server, as far as they are known; with an empty name that of every site.
+        """
+        site = self._sites[0]
+        for method in self._ruleset.methods:
+            if SITE_SERVER not in method.by_partner:
+                yield self._method(method, None, modes.get(site) or modes.get(""))
+                continue
+            pushes = self._cast.pushes_to.get(self._client, ())
+            for push in pushes:
+                server = push.from_address
+                result = self._method(method, server, modes.get(server) or modes.get(""))
+                yield replace(result, push=push.id, site_server=server)
+            if not pushes:
+                result = self._method(method, None, modes.get(site) or modes.get(""))
+                yield replace(result, site_server=site or None)
+
+    def modes_in_use(self, methods: Sequence[r.MethodResult]) -> Iterator[ModeEvidence]:
+        """Yield what the open ports show of the mode of the client's sites. methods: what was judged of it."""
+        rows = ((name, one) for name, one in _rows(methods) if self._ruleset.mode_of(name) and not self._why_guess(one))
+        return evidence_of(self._client, self._sites, rows, self._ruleset)
+
+    @property
+    def _sites(self) -> Sequence[str]:
+        """The site servers of the client, the surest first; an empty one if they are unknown."""
+        pushes = self._cast.pushes_to.get(self._client, ())
+        return [push.from_address for push in pushes] or [_one(self._cast.named_site_servers) or ""]
+
+    def _method(self, method: Method, site_server: str | None, mode: r.SiteMode | None) -> r.MethodResult:
+        """Return the result of one method.
+
+        site_server: the one whose push is judged; those named if None. mode: of its site, None if unknown.
+        """
         rows: dict[str, r.RequirementVerdict] = {}
         for role in method.by_partner:
             rows |= self._of_role(method, role, site_server)
         verdicts = tuple(rows[one.id] for one in method.requirements)
+        if mode is not None:
+            verdicts = tuple(in_mode(verdicts, self._ruleset, mode))
         excused = excused_of(method, verdicts, self._interfaces)
         result, reasons = method_result(verdicts, self._rules, excused, self._why_guess)
         told = [self._excused(one) if one.id in excused else one for one in verdicts]
@@ -455,6 +507,10 @@ class _Judge:
             return ()
         custom = self._custom.of(requirement, hosts[0])
         return custom.ports if custom else requirement.ports
+
+
+def _rows(methods: Iterable[r.MethodResult]) -> Iterator[tuple[str, r.RequirementVerdict]]:
+    return ((one.id, one) for method in methods for one in method.requirements)
 
 
 @lru_cache(maxsize=1000)
