@@ -180,9 +180,13 @@ class Wanted:
         self._dynamic = _among(port for low, high in ranges for port in range(low, high + 1)) & ~self._tcp
         self._given = given
         self._management_points = given.hosts(MANAGEMENT_POINT)
-        self._custom = _among(filter(ruleset.may_be_custom, range(1, MOST_PORT + 1)))
         self._roles = [role for role in given.networks if role != CLIENT]
         self._named: dict[str, bool] = {}  # asked again and again of the same addresses
+
+    @cached_property
+    def _custom(self) -> NDArray[np.bool_]:
+        """For each port whether it may be a custom one of a site system."""
+        return _among(filter(self._ruleset.may_be_custom, range(1, MOST_PORT + 1)))
 
     def kept(self, source: Source) -> tuple[KeptFlows, tuple[SourceWarning, ...]]:
         """Return what is kept of a source, and warnings about what had to be left out."""
