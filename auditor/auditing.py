@@ -42,7 +42,8 @@ def audit(
 
     paths: captures, firewall logs and event logs, from either end and in any order. ruleset: id or file of a ruleset,
     or a loaded one. methods: ids of the methods asked for; all if None. roles: role to address or network, or several.
-    mode: "native" or "mixed". ports: port by name, such as {"http-management-point": 8080}.
+    mode: "native" or "mixed". ports: port by name, such as {"http-management-point": 8080}, or {"http": 8080, "https":
+    8443} for all site systems but WSUS.
     properties: of CCMSetup, such as "/source:PATH".
     site: a TOML file with the same facts. tz: the time zone of a firewall log's local times, such as "+02:00" or
     "Europe/Berlin"; without it they stay local. dissect: let Wireshark's dissectors (tshark) read what was said

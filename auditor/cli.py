@@ -147,7 +147,8 @@ def site_options(function: Function) -> Function:
                 multiple=True,
                 type=Pair(),
                 metavar="NAME=NUMBER",
-                help="Another port than documented, such as http-management-point=8080 (repeatable).",
+                help="Another port than documented: http or https for all site systems but WSUS, or one requirement, "
+                "such as http-management-point=8080 (repeatable).",
             ),
             click.option(
                 "--mode",

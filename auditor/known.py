@@ -139,10 +139,28 @@ def management_point_programs() -> frozenset[str]:
     return frozenset(_well_known("other-traffic")["management_point"]["programs"])
 
 
+def may_ask_management_point(program: str | None) -> bool:
+    """Tell whether a program, given by its path, may be one that asks a management point; True if there is none."""
+    name = (program or "").replace("/", "\\").rpartition("\\")[2].lower()
+    return not name or name in management_point_programs()
+
+
 @cache
 def web_paths() -> dict[str, str]:
     """Return roles by the beginning of a web path (rulesets/well-known/web-paths.toml)."""
     return dict(_well_known("web-paths")["paths"])
+
+
+@cache
+def web_methods() -> dict[str, str]:
+    """Return roles by an HTTP method that only their clients use (rulesets/well-known/web-paths.toml)."""
+    return dict(_well_known("web-paths")["methods"])
+
+
+@cache
+def other_services() -> frozenset[int]:
+    """Return TCP ports of services that are no web server of a site system, those of domain controllers among them."""
+    return frozenset(_well_known("other-traffic")["other_services"]["tcp"]) | controller().tcp
 
 
 def _well_known(name: str) -> dict[str, Any]:

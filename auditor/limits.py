@@ -7,16 +7,20 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 
 from auditor import report as r
-from auditor.listening import Heard
+from auditor.addresses import is_public
+from auditor.flow_table import is_among
+from auditor.listening import SPOKE, Heard
 from auditor.roles import Cast
 from auditor.ruleset import Ruleset
-from auditor.ruleset_lint import CLIENT, SITE_SERVER
+from auditor.ruleset_lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.sources.source import CAPTURE, Source
 
 # Of warnings about sources that were read whole, and still cannot show everything.
 LIMITING_CODES = frozenset(
     ("folded", "ipsec", "long-flow", "lost-events", "malformed-lines", "no-ip", "no-times", "no-zone", "tunnel")
 )
+
+MOST_CONNECTIONS = 3  # that may be to a management point
 
 
 def limitations(
@@ -35,7 +39,7 @@ def limitations(
     if any(one.verdict == r.BLOCKED and one.confidence == r.LIKELY for one in verdicts):
         found.append(SILENCE)
     if captured and _one_end(clients):
-        found.append(SITE_SERVER_ONLY)
+        found += _no_management_point(sources, cast, ruleset)
     return tuple(dict.fromkeys((*found, *_of_dissection(verdicts, ruleset, heard, captured))))
 
 
@@ -61,8 +65,8 @@ PORTS_ONLY = r.Limitation(
 )
 LOG_MISSES = r.Limitation(
     "log-misses-entries",
-    "What is missing from a log proves nothing: Windows does not log what it drops where nobody listens, and may lose "
-    "events.",
+    "A packet that is missing from a log may have arrived: Windows does not log drops at a port without a service, and "
+    "it can lose events.",
 )
 ALLOWED_ONLY = r.Limitation(
     "allowed-only",
@@ -195,6 +199,37 @@ def _one_end(clients: Sequence[r.ClientReport]) -> bool:
         if pushed and not fetched:
             return True
     return False
+
+
+def _no_management_point(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> Iterator[r.Limitation]:
+    """Yield why nothing shows that a client reached its management point; nothing if the rows themselves say it."""
+    reached = {service for source in sources for service in _reached(source, cast)}
+    if any(server in cast.addresses(MANAGEMENT_POINT) for _, server, _ in reached):
+        return
+    if not reached:
+        yield SITE_SERVER_ONLY
+        return
+    missing = "Nothing from the client to a management point is in these sources"
+    custom = sorted(one for one in reached if ruleset.may_be_custom(one[2]) and not is_public(one[1]))
+    if MANAGEMENT_POINT in cast.roles or not custom:
+        yield r.Limitation("no-management-point", f"{missing}, although they show other connections of the client.")
+        return
+    for client, server, port in custom[:MOST_CONNECTIONS]:
+        yield r.Limitation(
+            "no-management-point",
+            f"{missing}, but {client} connects to {server} on TCP {port}. If that is the management point: "
+            f"--role management-point={server} --port http={port}.",
+        )
+
+
+def _reached(source: Source, cast: Cast) -> set[tuple[str, str, int]]:
+    """Return the clients in a source that connect to another computer than the site server, to which, and the port."""
+    columns = source.table.columns
+    which = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], cast.clients)
+    which &= ~is_among(columns["dst_ip"], cast.addresses(SITE_SERVER)) & is_among(columns["response"], SPOKE)
+    rows = np.flatnonzero(which)
+    names = ("src_ip", "dst_ip", "dst_port")
+    return set(zip(*(columns[name][rows].tolist() for name in names), strict=True))
 
 
 def _is_dynamic(verdict: r.RequirementVerdict, ruleset: Ruleset) -> bool:

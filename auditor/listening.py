@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,11 +16,13 @@ from numpy.typing import NDArray
 from auditor.addresses import is_public
 from auditor.contacts import Pair
 from auditor.flow_table import is_among
+from auditor.known import other_services, web_methods, web_paths
 from auditor.report import FILE_SHARING, LOGON
 from auditor.roles import Cast
 from auditor.ruleset import Ruleset
 from auditor.ruleset_lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.said import Said, listen
+from auditor.sources.payload import frames_with
 from auditor.sources.reading import known_tunnels
 from auditor.sources.selection import LeftOut, Wanted
 from auditor.sources.source import Source
@@ -27,6 +32,8 @@ from auditor.tshark import find_tshark
 HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"
 NOTHING = Said()
 MOST_OTHER_PAIRS = 32  # of hosts whose ports look like a logon or file sharing: a file server has hundreds of them
+MOST_SEARCHED = 16  # flows to one port of one server
+Service = tuple[str, int]  # address and TCP port
 SPOKE = ("answered", "mid-stream", "one-way")  # answers of connections in which something was said
 
 
@@ -62,7 +69,9 @@ def hear(sources: Sequence[Source], cast: Cast, ruleset: Ruleset, tshark: Path |
             said.append(NOTHING)
             warnings.append(())
             continue
-        found = dissect(Path(source.path), wanted(source, cast, ruleset), known_tunnels(), program)
+        elsewhere = requested_elsewhere(source, cast, ruleset)
+        flows, ports = wanted(source, cast, ruleset, elsewhere), {port for _, port in elsewhere}
+        found = dissect(Path(source.path), flows, known_tunnels(), program, web_ports=ports)
         said.append(listen(found.told))
         warnings.append(tuple(_long_flows(found.left_out)))
         if found.obstacle:
@@ -86,8 +95,11 @@ def _long_flows(left_out: Sequence[LeftOut]) -> Iterator[SourceWarning]:
     )
 
 
-def wanted(source: Source, cast: Cast, ruleset: Ruleset) -> list[Wanted]:
-    """Return the flows that may say something: between hosts that play a role, at ports that the ruleset knows."""
+def wanted(source: Source, cast: Cast, ruleset: Ruleset, elsewhere: Collection[Service] = ()) -> list[Wanted]:
+    """Return the flows that may say something: between hosts that play a role, at ports that the ruleset knows.
+
+    elsewhere: servers and ports that the ruleset does not know and that clients ask for what site systems have.
+    """
     flows = source.table.columns
     clients, servers = set(cast.clients), set(cast.addresses(SITE_SERVER))
     others = {one.address for one in cast.assignments} - clients - servers
@@ -97,11 +109,48 @@ def wanted(source: Source, cast: Cast, ruleset: Ruleset) -> list[Wanted]:
     hosts = set(flows["dst_ip"][web].tolist())
     near = {host for host in hosts if MANAGEMENT_POINT not in cast.roles or not is_public(host)}
     fetches = _between(flows, clients, others) | (web & is_among(flows["dst_ip"], near))  # may show further roles
+    for server, port in elsewhere:
+        fetches |= is_among(flows["src_ip"], clients) & (flows["dst_ip"] == server) & (flows["dst_port"] == port)
     chosen = np.flatnonzero(spoke & (pushes | fetches))
     return [
         Wanted("tcp", row["src_ip"], row["src_port"], row["dst_ip"], row["dst_port"], row["first_frame"])
         for row in source.table.rows(chosen[np.argsort(flows["first_frame"][chosen])])
     ]
+
+
+def requested_elsewhere(source: Source, cast: Cast, ruleset: Ruleset) -> frozenset[Service]:
+    """Return servers and ports that no documented web port is and that clients ask for what site systems have.
+
+    Only the first packets of a few flows to each port are searched, so that other traffic costs nothing.
+    """
+    flows = source.table.columns
+    spoke = (flows["protocol"] == "tcp") & is_among(flows["response"], SPOKE)
+    known = [*ruleset.fixed_ports, *other_services()]
+    rows = np.flatnonzero(spoke & is_among(flows["src_ip"], cast.clients) & ~np.isin(flows["dst_port"], known))
+    ends = zip(flows["dst_ip"][rows].tolist(), flows["dst_port"][rows].tolist(), strict=True)
+    by_service: dict[Service, list[int]] = defaultdict(list)
+    for row, service in zip(rows.tolist(), ends, strict=True):
+        if not is_public(service[0]):
+            by_service[service].append(row)
+    firsts: dict[int, Service] = {}
+    for service, of_service in by_service.items():
+        for row in of_service[:MOST_SEARCHED]:
+            firsts |= dict.fromkeys(_first_data(source, row), service)
+    asked = frames_with(Path(source.path), firsts, _request_words()) if firsts else ()
+    return frozenset(firsts[frame] for frame in asked)
+
+
+def _first_data(source: Source, flow: int) -> list[int]:
+    """Return the frames in which the originator of a flow sent its first data."""
+    data = (event.frame for event in source.details.events(flow) if event.from_src and event.what == "data")
+    return list(islice(data, 2))
+
+
+@cache
+def _request_words() -> tuple[bytes, ...]:
+    """Return what stands in the first line of a request that shows a role, in lower case."""
+    words = [f" {path}" for path in web_paths()] + [f"{method} /" for method in web_methods()]
+    return tuple(word.lower().encode("ascii") for word in words)
 
 
 def _pairs(cast: Cast) -> frozenset[Pair]:

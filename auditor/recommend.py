@@ -102,19 +102,18 @@ def _needs(method: r.MethodResult, missing: Iterable[Group], rules: SiteRules) -
 def _need(group: Group, requirements: Sequence[Requirement], rules: SiteRules) -> str:
     usable = [(one, what) for one, what in zip(group, requirements, strict=True) if one.verdict not in r.BAD]
     first = requirements[0]
-    ports, pair = " or ".join(_port(what) for _, what in usable), usable[0][0]
+    ports, pair = " or ".join(_port(one, what) for one, what in usable), usable[0][0]
     words = f"{ports} from {_end(pair.source)} to {_end(pair.destination)}"
     if rules.applies[first.id] is None:
         words += ", if " + " and ".join(rules.ruleset.condition(one).text for one in first.conditions)
     return words
 
 
-def _port(requirement: Requirement) -> str:
-    return (
-        "an answered echo request"
-        if requirement.icmp_echo
-        else f"{requirement.protocol.upper()} {requirement.ports_text}"
-    )
+def _port(verdict: r.RequirementVerdict, requirement: Requirement) -> str:
+    if requirement.icmp_echo:
+        return "an answered echo request"
+    ports = requirement.ports_text if requirement.dynamic else " or ".join(map(str, verdict.ports))
+    return f"{requirement.protocol.upper()} {ports}"
 
 
 def _end(end: r.End) -> str:

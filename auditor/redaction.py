@@ -333,6 +333,7 @@ def _report(report: r.Report, known: Pseudonyms) -> r.Report:
         ruleset=(report.ruleset[0], known.text(report.ruleset[1]), known.text(report.ruleset[2])),
         sources=tuple(_source(one, known) for one in report.sources),
         roles=tuple(_role(one, known) for one in report.roles),
+        modes=tuple(_mode(one, known) for one in report.modes),
         pushes=tuple(_push(one, known) for one in report.pushes),
         clients=tuple(_client(one, known) for one in report.clients),
         limitations=tuple(replace(one, text=known.text(one.text)) for one in report.limitations),
@@ -354,6 +355,11 @@ def _unquoted(code: str, text: str) -> str:
 def _role(one: r.RoleAssignment, known: Pseudonyms) -> r.RoleAssignment:
     name = known.names(one.name.split(NAMES_BETWEEN)) if one.name else ""
     return replace(one, address=known.host(one.address), name=name, why=known.text(one.why))
+
+
+def _mode(one: r.SiteMode, known: Pseudonyms) -> r.SiteMode:
+    server = known.host(one.site_server) if one.site_server else ""
+    return replace(one, site_server=server, why=known.text(one.why))
 
 
 def _push(one: r.Push, known: Pseudonyms) -> r.Push:

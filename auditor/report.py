@@ -40,6 +40,7 @@ PROVEN, LIKELY = "proven", "likely"
 CERTAIN, WEAK = "certain", "weak"  # beside LIKELY: how sure a push or a role is
 PUSH, LOGON, FILE_SHARING, SCAN = "push", "logon", "file-sharing", "scan"  # kinds of a push, beside UNKNOWN
 GIVEN, READ, INFERRED = "given", "read", "inferred"  # how a role is known
+IN_MODE = {"mixed": "clients use HTTP", "native": "clients use HTTPS"}
 INCOMPLETE_CODES = frozenset(
     (
         "cut-short",
@@ -103,6 +104,23 @@ class RoleAssignment:
     why: str
     name: str = ""
     how_sure: str = CERTAIN
+
+
+@dataclass(frozen=True)
+class SiteMode:
+    """The mode of a site: which of HTTP and HTTPS its clients use.
+
+    Attributes:
+        site_server: Whose site it is; empty if all sites are in this mode, or if the site server is unknown.
+        mode: "mixed" (HTTP) or "native" (HTTPS).
+        how: "given" by the user, "read" from a log, or "inferred" from the traffic.
+        why: The reason, in half a sentence.
+    """
+
+    site_server: str
+    mode: str
+    how: str
+    why: str
 
 
 @dataclass(frozen=True)
@@ -424,7 +442,7 @@ class Report:
     """The one document: sources, roles, clients with methods and requirements, limitations.
 
     asked: the methods whose results decide the exit code. pushes: every pair that may be a push, also what is none.
-    all_flows: what `flows` is made of, left out of the saved
+    modes: of the sites, as far as they are known. all_flows: what `flows` is made of, left out of the saved
     forms.
     """
 
@@ -437,6 +455,7 @@ class Report:
     asked: tuple[str, ...] = ()
     pushes: tuple[Push, ...] = ()
     all_flows: AllFlows | None = field(default=None, compare=False, repr=False)
+    modes: tuple[SiteMode, ...] = ()
 
     @property
     def flows(self) -> pd.DataFrame | None:

@@ -43,7 +43,7 @@ def method_result(
     verdicts: Iterable[r.RequirementVerdict],
     rules: SiteRules,
     excused: frozenset[str] = frozenset(),
-    is_guess: Callable[[r.RequirementVerdict], bool] = lambda _: False,
+    why_guess: Callable[[r.RequirementVerdict], str] = lambda _: "",
 ) -> tuple[str, tuple[r.Reason, ...]]:
     """Return a method's result and its reasons, from the verdicts of its requirements.
 
@@ -51,15 +51,19 @@ def method_result(
 
     Args:
         excused: Ids of requirements that are blocked without harm.
-        is_guess: Tells whether an end of a requirement is known by nothing but its port: then it proves nothing good.
+        why_guess: Returns in a sentence why a verdict rests on a guess, so that it proves nothing good; empty if not.
     """
-    counted = [verdict for verdict in verdicts if verdict.id in rules.counted and verdict.id not in excused]
+    counted = [
+        verdict
+        for verdict in verdicts
+        if verdict.id in rules.counted and verdict.id not in excused and verdict.verdict != r.NOT_APPLICABLE
+    ]
     reasons: list[r.Reason] = []
     states = []
     for group in either_or(counted, rules.ruleset):
-        state = _group_state(group, is_guess)
+        state = _group_state(group, why_guess)
         states.append(state)
-        reasons += _reasons(group, state, is_guess)
+        reasons += _reasons(group, state, why_guess)
     if r.FAILS in states:
         return r.FAILS, tuple(sorted(reasons, key=lambda reason: reason.kind == "missing"))
     worst = max(states, key=BEST_FIRST.index, default=r.UNPROVEN)
@@ -83,12 +87,12 @@ def is_allowed(verdict: r.RequirementVerdict) -> bool:
     return verdict.verdict == r.ALLOWED and verdict.allowed_at in ends
 
 
-def _group_state(group: Sequence[r.RequirementVerdict], is_guess: Callable[[r.RequirementVerdict], bool]) -> str:
+def _group_state(group: Sequence[r.RequirementVerdict], why_guess: Callable[[r.RequirementVerdict], str]) -> str:
     working = [verdict for verdict in group if verdict.verdict in r.GOOD and not _fatal(verdict)]
     if not working:
         failed = any(map(_fatal, group)) or all(verdict.verdict in r.BAD for verdict in group)
         return r.FAILS if failed else r.UNPROVEN
-    sure = [verdict for verdict in working if not is_guess(verdict)]
+    sure = [verdict for verdict in working if not why_guess(verdict)]
     if any(verdict.verdict == r.OPEN for verdict in sure):
         return r.WORKS
     return r.ALLOWED if any(map(is_allowed, sure)) else r.UNPROVEN
@@ -99,23 +103,18 @@ def _fatal(verdict: r.RequirementVerdict) -> list[r.Problem]:
 
 
 def _reasons(
-    group: Sequence[r.RequirementVerdict], state: str, is_guess: Callable[[r.RequirementVerdict], bool]
+    group: Sequence[r.RequirementVerdict], state: str, why_guess: Callable[[r.RequirementVerdict], str]
 ) -> list[r.Reason]:
     if state in (r.WORKS, r.ALLOWED):
         return []
     working = [verdict for verdict in group if verdict.verdict in r.GOOD and not _fatal(verdict)]
     if working:
-        return [r.Reason("missing", verdict.id, _why_not_proven(verdict, is_guess(verdict))) for verdict in working]
+        let_out = "{} That it was let out there does not show that it arrived."
+        return [
+            r.Reason("missing", verdict.id, why_guess(verdict) or let_out.format(verdict.explanation))
+            for verdict in working
+        ]
     bad = [r.Reason("network", verdict.id, verdict.explanation) for verdict in group if verdict.verdict in r.BAD]
     failed = [r.Reason("problem", verdict.id, problem.text) for verdict in group for problem in _fatal(verdict)]
     rest = [verdict for verdict in group if verdict.verdict not in r.BAD and not _fatal(verdict)]
     return bad + failed + [r.Reason("missing", verdict.id, verdict.explanation) for verdict in rest]
-
-
-def _why_not_proven(verdict: r.RequirementVerdict, guess: bool) -> str:
-    """Return why a requirement that is open or allowed does not count as proven."""
-    role, address = verdict.destination.role, verdict.destination.address
-    if guess:
-        name = role.replace("-", " ")
-        return f"That {address} is the {name} is known from its port only. Name it: --role {role}={address}."
-    return f"{verdict.explanation} That it was let out there does not show that it arrived."

@@ -13,7 +13,7 @@ from auditor.addresses import by_number, is_one_host, is_public, parsed
 from auditor.contacts import Contact, Pair
 from auditor.flow_table import is_among
 from auditor.given_roles import NAMED, Given
-from auditor.known import management_point_programs
+from auditor.known import may_ask_management_point
 from auditor.pushes import SURENESS, content_of, find_pushes, judged_pushes
 from auditor.report import GIVEN, INFERRED, LIKELY, PUSH, WEAK, Push, RoleAssignment
 from auditor.ruleset import Ruleset
@@ -242,13 +242,13 @@ def _management_points(
     several the one of most clients, then the first after the push has begun its last connection, as CCMSetup asks its
     management point as soon as it runs. That is a guess by the port.
     """
-    if not given.names(MANAGEMENT_POINT) and any(
-        role == MANAGEMENT_POINT for facts in said for _, role, _ in facts.roles
-    ):
+    shown = {address for facts in said for address, role, _ in facts.roles if role == MANAGEMENT_POINT}
+    if shown and not given.names(MANAGEMENT_POINT):
         return [], {}, []
     found = _web_contacts(sources, management_point_ports(ruleset), clients)
     if given.names(MANAGEMENT_POINT):
-        chosen = {one.server for one in found if given.covers(MANAGEMENT_POINT, one.server)}
+        servers = shown | {one.server for one in found}
+        chosen = {server for server in servers if given.covers(MANAGEMENT_POINT, server)}
         return [_named(MANAGEMENT_POINT, server) for server in chosen], {}, []
     taken = {host for role in ROLES if role != SITE_SERVER for host in given.hosts(role)}
     taken |= set(clients) - _maybe_managed(pushes, contacts)
@@ -313,16 +313,10 @@ def _web_contacts(sources: Sequence[Source], ports: frozenset[int], clients: Seq
         for src, dst, port, start, program in zip(
             *(columns[name][rows].tolist() for name in names), programs, strict=True
         ):
-            if src != dst and is_one_host(dst) and _may_ask_management_point(program):
+            if src != dst and is_one_host(dst) and may_ask_management_point(program):
                 tried[src, dst].add(port)
                 times[src, dst] = min(start, times.get((src, dst), start))
     return [_WebContact(*pair, frozenset(tried[pair]), times[pair]) for pair in sorted(tried)]
-
-
-def _may_ask_management_point(program: str | None) -> bool:
-    """Tell whether a program may be the one that asks a management point; True where the source names none."""
-    name = (program or "").replace("/", "\\").rpartition("\\")[2].lower()
-    return not name or name in management_point_programs()
 
 
 def _is_plausible(address: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import RulesetError
+from auditor.known import other_services
 from auditor.ruleset_lint import (
     HIGHEST_PORT,
     PORTS_PLACEHOLDER,
@@ -44,7 +45,8 @@ DEFAULT_RULESET = "configmgr-2007"
 class Requirement:
     """One row of a method's table: who must reach whom, by which protocol, at which port.
 
-    id: `method/row`. Exactly one of `ports` (not empty), `dynamic` and `icmp_echo` holds. necessity:
+    id: `method/row`. Exactly one of `ports` (not empty), `dynamic` and `icmp_echo` holds. alternate_port: the name by
+    which the port is set. site_port: `http` or `https`, the setting of the site that the port follows. necessity:
     `required` counts unless one of its conditions is known to be off; `conditional` counts once all of them
     are known to hold; `informational` never decides a result.
     """
@@ -61,6 +63,7 @@ class Requirement:
     dynamic: bool
     icmp_echo: bool
     alternate_port: str | None
+    site_port: str | None
     fixed_because: str
     necessity: str
     conditions: tuple[str, ...]
@@ -170,7 +173,10 @@ class SiteFacts:
 
 @dataclass(frozen=True)
 class Ruleset:
-    """One published document as data: methods with their requirements, conditions, notes by name."""
+    """One published document as data: methods with their requirements, conditions, notes by name.
+
+    set_ports: the names of the alternate ports that were set, see `with_ports`.
+    """
 
     id: str
     title: str
@@ -183,6 +189,7 @@ class Ruleset:
     fixed_dynamic_ports: tuple[int, ...]
     tied_ports: tuple[TiedPorts, ...]
     path: Path
+    set_ports: frozenset[str] = frozenset()
 
     @cached_property
     def requirements(self) -> tuple[Requirement, ...]:
@@ -193,6 +200,11 @@ class Ruleset:
     def port_names(self) -> tuple[str, ...]:
         """Return the names of the ports that can be replaced, in alphabetical order."""
         return tuple(sorted({r.alternate_port for r in self.requirements if r.alternate_port is not None}))
+
+    @property
+    def site_port_names(self) -> tuple[str, ...]:
+        """Return the names of the settings of a site that replace several ports at once, in alphabetical order."""
+        return tuple(sorted({r.site_port for r in self.requirements if r.site_port is not None}))
 
     def method(self, method_id: str) -> Method:
         """Return one method by its id, such as `client-push`; raise RulesetError if there is none."""
@@ -220,6 +232,18 @@ class Ruleset:
     def _conditions_by_id(self) -> dict[str, Condition]:
         return {condition.id: condition for condition in self.conditions}
 
+    def mode_of(self, requirement_id: str) -> str:
+        """Return the site mode in which a requirement counts, empty if in both."""
+        return self._modes[requirement_id]
+
+    @cached_property
+    def _modes(self) -> Mapping[str, str]:
+        by_condition = {one.id: one.value for one in self.conditions if one.decided_by == "mode"}
+        return {
+            one.id: next((by_condition[condition] for condition in one.conditions if condition in by_condition), "")
+            for one in self.requirements
+        }
+
     @cached_property
     def groups(self) -> Mapping[str, str]:
         """Return by the id of a requirement its either-or group; one that is in none is a group of its own."""
@@ -241,6 +265,10 @@ class Ruleset:
         """
         first = self.dynamic_ports[:1]
         return port in self.fixed_dynamic_ports or any(low <= port <= high for low, high in first)
+
+    def may_be_custom(self, port: int) -> bool:
+        """Tell whether a TCP port may be a custom one of a site system: no other service is known to have it."""
+        return not (port in self.fixed_ports or port in other_services() or self.is_usual_dynamic(port))
 
     def holds(self, condition_id: str, facts: SiteFacts) -> bool | None:
         """Tell whether a condition holds, None if not known; a property or role not named is not there."""
@@ -283,12 +311,13 @@ class Ruleset:
 class SiteRules:
     """A ruleset as it holds at one site, worked out once for all of its hosts.
 
-    applies: by the id of a requirement whether it counts, as `Ruleset.applies` says; why_off: of those that do not, the
-    reason in a sentence; counted: ids of those that decide results.
+    facts: what is known of the site; applies: by the id of a requirement whether it counts, as `Ruleset.applies` says;
+    why_off: of those that do not, the reason in a sentence; counted: ids of those that decide results.
     """
 
     def __init__(self, ruleset: Ruleset, facts: SiteFacts) -> None:
         self.ruleset = ruleset
+        self.facts = facts
         self.applies = {one.id: ruleset.applies(one, facts) for one in ruleset.requirements}
         off = [one for one in ruleset.requirements if self.applies[one.id] is False]
         self.why_off = {one.id: _why_off(one, ruleset, facts) for one in off}
@@ -344,14 +373,15 @@ def _short(text: str) -> str:
 def with_ports(ruleset: Ruleset, ports: Mapping[str, int]) -> Ruleset:
     """Return the ruleset with alternate ports put in wherever their names stand, in every method.
 
-    ports: port number by name (`ruleset.port_names`), such as that of `http-management-point`. Of two tied
+    ports: port number by name (`ruleset.port_names`), such as that of `http-management-point`, or by setting of the
+    site (`ruleset.site_port_names`), which counts for all rows that follow it and are not named themselves. Of two tied
     ports (note 2 of the documents) the one not given follows from the other. Raises RulesetError, with
     everything that is wrong, for an unknown name, a fixed port, a number that is no port, and a pair that
     contradicts its note. By the name of a row of dynamic ports, a port to which the service is bound (as WMI by
     `winmgmt -standalonehost`) is counted among them.
     """
     wrong = [text for name, port in ports.items() for text in _wrong_port(ruleset, name, port)]
-    given = dict(ports)
+    given = _by_service(ruleset, ports)
     if not wrong:
         for tie in ruleset.tied_ports:
             wrong += _complete(given, tie, ruleset.notes[tie.note])
@@ -362,7 +392,18 @@ def with_ports(ruleset: Ruleset, ports: Mapping[str, int]) -> Ruleset:
         for method in ruleset.methods
     )
     bound = tuple(port for name, port in ports.items() if name in _dynamic_rows(ruleset))
-    return replace(ruleset, methods=methods, fixed_dynamic_ports=(*ruleset.fixed_dynamic_ports, *bound))
+    fixed = (*ruleset.fixed_dynamic_ports, *bound)
+    return replace(ruleset, methods=methods, fixed_dynamic_ports=fixed, set_ports=ruleset.set_ports | given.keys())
+
+
+def _by_service(ruleset: Ruleset, ports: Mapping[str, int]) -> dict[str, int]:
+    """Return the ports by the names of services, with those of the settings of the site put in."""
+    by_setting = {
+        row.alternate_port: ports[row.site_port]
+        for row in ruleset.requirements
+        if row.alternate_port is not None and row.site_port is not None and row.site_port in ports
+    }
+    return by_setting | {name: port for name, port in ports.items() if name not in ruleset.site_port_names}
 
 
 def _dynamic_rows(ruleset: Ruleset) -> set[str]:
@@ -405,14 +446,15 @@ def _property_name(text: str) -> str:
 
 
 def _wrong_port(ruleset: Ruleset, name: str, port: object) -> list[str]:
-    if name in ruleset.port_names or name in _dynamic_rows(ruleset):
+    if name in (*ruleset.port_names, *ruleset.site_port_names) or name in _dynamic_rows(ruleset):
         return [] if is_port(port) else [f"{name}: {port!r} is no port, give a number from 1 to {HIGHEST_PORT}"]
     meant = [r for r in ruleset.requirements if name in (r.row, r.id, *map(str, r.ports))]
-    names = sorted({r.alternate_port for r in meant if r.alternate_port is not None})
+    names = sorted({each for r in meant for each in (r.site_port, r.alternate_port) if each is not None})
     if meant and not names:
         because = meant[0].fixed_because or "The document offers no alternate port for it."
         return [f"{name}: the port of {meant[0].row} ({meant[0].ports_text}) is fixed. {because}"]
-    hint = f"name the service: {', '.join(names)}" if names else _choices(name, ruleset.port_names)
+    known = [*ruleset.site_port_names, *ruleset.port_names]
+    hint = f"name the service: {', '.join(names)}" if names else _choices(name, known)
     return [f"{name}: no port has this name - {hint}"]
 
 
@@ -485,6 +527,7 @@ def _build_requirement(row: Table, method: str) -> Requirement:
         dynamic=row.get("dynamic", False),
         icmp_echo=row.get("icmp_echo", False),
         alternate_port=row.get("alternate_port"),
+        site_port=row.get("site_port"),
         fixed_because=row.get("fixed_because", ""),
         necessity=row["necessity"],
         conditions=tuple(row.get("conditions", ())),

@@ -28,6 +28,7 @@ PROTOCOLS = ("tcp", "udp", "icmp")
 NECESSITIES = ("required", "conditional", "informational")
 DIRECTIONS = ("documented", "inferred")
 MODES = ("native", "mixed")
+HTTP, HTTPS = SITE_PORTS = ("http", "https")  # the settings of a site that several rows follow
 DECIDERS = ("mode", "property", "role", "site")
 PORTS_PLACEHOLDER = "{ports}"
 HIGHEST_PORT = 2**16 - 1
@@ -179,6 +180,7 @@ _REQUIREMENT = _Schema(
         "dynamic": _TRUE,
         "icmp_echo": _TRUE,
         "alternate_port": _ID,
+        "site_port": _one_of(SITE_PORTS),
         "fixed_because": _TEXT,
         "conditions": _IDS,
         "either_or": _ID,
@@ -396,6 +398,21 @@ def _check_alternate_ports(document: Table) -> Iterator[Fault]:
                 yield _unknown(f"tied_ports {number}", key, tied[key], "alternate_port", first)
 
 
+def _check_site_ports(document: Table) -> Iterator[Fault]:
+    tied = [word for table in _tables(document, "tied_ports") for word in (table.get("http"), table.get("https"))]
+    settings: dict[str, object] = {}
+    for where, row in _rows(document):
+        name, setting = row.get("alternate_port"), row.get("site_port")
+        if name in SITE_PORTS:
+            yield _fault(where, "alternate_port", f"{name} is the name of a port of the site", "Name the service too")
+        if "site_port" in row and "alternate_port" not in row:
+            yield _fault(where, "site_port", "there is no port to replace", "Remove it, or give alternate_port")
+        if "site_port" in row and name in tied:
+            yield _fault(where, "site_port", f"{name} follows tied_ports", "Remove it")
+        if isinstance(name, str) and settings.setdefault(name, setting) != setting:
+            yield _fault(where, "site_port", f"{name} has another one elsewhere", "Give all its rows the same one")
+
+
 def _check_either_or(document: Table) -> Iterator[Fault]:
     common = _tables(document, "for_all_methods")
     for method_id, method in _methods(document):
@@ -433,6 +450,7 @@ _RULES: tuple[Rule, ...] = (
     _check_protocols,
     _check_references,
     _check_alternate_ports,
+    _check_site_ports,
     _check_either_or,
     _check_remedies,
 )

@@ -20,7 +20,7 @@ from auditor.sources.dissection.dce_rpc import (
     rpc_steps,
 )
 from auditor.sources.dissection.dcom import assigned_ports, classes_by_frame
-from auditor.sources.dissection.http import http_steps, requested, web_roles
+from auditor.sources.dissection.http import WebRequest, http_steps, requested, web_requests
 from auditor.sources.dissection.kerberos import kerberos_steps
 from auditor.sources.dissection.packets import Ends
 from auditor.sources.dissection.smb import push_files, shares, smb_steps
@@ -42,6 +42,7 @@ __all__ = [
     "Said",
     "Side",
     "Step",
+    "WebRequest",
     "by_side",
     "listen",
 ]
@@ -51,8 +52,8 @@ __all__ = [
 class Said:
     """All that the packets of one source told.
 
-    names: address and name. roles: address, role and web path. other_web: addresses of web servers that were asked
-    for other paths only.
+    names: address and name. roles: address, role and web path, or HTTP method. other_web: addresses of web servers that
+    were asked for other paths only. requests: those that show a role, each once.
     """
 
     steps: tuple[Step, ...] = ()
@@ -63,6 +64,7 @@ class Said:
     shares: tuple[tuple[Ends, str], ...] = ()  # who connected to whose share, by its name in lower case
     interfaces: tuple[tuple[Ends, str], ...] = ()  # who opened whose RPC interface
     push_files: tuple[Ends, ...] = ()  # who opened a file on whose share that only a push copies
+    requests: tuple[WebRequest, ...] = ()
 
 
 def listen(told: Iterable[Told]) -> Said:
@@ -79,7 +81,8 @@ def listen(told: Iterable[Told]) -> Said:
     ]
     steps = [replace(step, account=accounts.get(step.frame, "")) for step in steps]
     assigned = (*mapped_ports(packets), *assigned_ports(packets, classes))
-    roles = sorted(set(web_roles(packets)))
+    requests = sorted(set(web_requests(packets)))
+    roles = sorted({(request.server, request.role, request.shown_by) for request in requests})
     web = {packet.dst for packet in packets if requested(packet)}
     return Said(
         steps=tuple(sorted(steps, key=lambda one: (one.frame, one.layer, one.step))),
@@ -90,6 +93,7 @@ def listen(told: Iterable[Told]) -> Said:
         shares=tuple(sorted(set(shares(packets)))),
         interfaces=tuple(sorted(set(opened_interfaces(packets)))),
         push_files=tuple(sorted(set(push_files(packets)))),
+        requests=tuple(requests),
     )
 
 

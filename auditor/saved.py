@@ -160,6 +160,7 @@ def _report(document: dict[str, Any]) -> r.Report:
         limitations=tuple(r.Limitation(**one) for one in document["limitations"]),
         asked=tuple(document["asked"]),
         pushes=tuple(_push(one) for one in document["pushes"]),
+        modes=tuple(r.SiteMode(**one) for one in document.get("modes", [])),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from auditor import report as r
@@ -12,6 +13,7 @@ from auditor.all_flows import AllFlows
 from auditor.attempts import Attempt, Traffic
 from auditor.clocks import Clocks
 from auditor.conversation import NOTHING_SAID, Conversation, conversation
+from auditor.custom_ports import CustomPort, CustomPorts
 from auditor.deciding import (
     besides,
     best_port,
@@ -34,13 +36,15 @@ from auditor.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
 from auditor.ruleset_lint import CLIENT, SITE_SERVER
 from auditor.said import SERVICE_CONTROLLER
 from auditor.sentence import first_of
+from auditor.site_mode import ModeEvidence, evidence_of, in_mode, is_set, may_decide, modes_of
 from auditor.sources.log_rows import LET_THROUGH
 from auditor.sources.source import Source
 from auditor.vantage import clock_notes, where_stopped
-from auditor.without import Judged, with_what_went_on
+from auditor.without import Results, with_what_went_on
 
 MOST_NAMED = 3  # hosts, in a sentence
 MOST_EVIDENCE = 6
+MOST_OTHER_PORTS = 3  # in a hint
 MOST_OTHERS = 3  # hosts of the same role of which a verdict tells besides its own
 
 
@@ -53,26 +57,27 @@ def audit(
     tool: tuple[str, str],
     heard: Heard | None = None,
     newer: Callable[[], Ruleset] | None = None,
+    modes: Sequence[r.SiteMode] = (),
 ) -> r.Report:
     """Judge every method of the ruleset for every client.
 
     asked: the methods that decide the exit code. heard: what the dissectors told, None if they were not asked. newer:
-    loads the ruleset of the newer document, None if there is none.
+    loads the ruleset of the newer document, None if there is none. modes: those of the sites, as far as other sources
+    show them.
     """
     traffic = Traffic(sources, cast.hosts, heard.said if heard else ())
     rules = rules_for(cast, ruleset, facts)
+    judged = judge(traffic, rules, cast, modes)
 
-    def judged_by_newer() -> tuple[str, Judged]:
+    def judged_by_newer() -> tuple[str, Results]:
         assert newer is not None
         other = newer()
-        return other.id, judge(traffic, rules_for(cast, other, facts), cast)
+        return other.id, judge(traffic, rules_for(cast, other, facts), cast, modes).methods
 
-    judged = with_what_went_on(
-        judge(traffic, rules, cast), cast.pushes, ruleset, judged_by_newer if newer is not None else None
-    )
+    results = with_what_went_on(judged.methods, cast.pushes, ruleset, judged_by_newer if newer is not None else None)
     clients = tuple(
         r.ClientReport(client, methods, recommend(methods, rules), _names(client, cast))
-        for client, methods in judged.items()
+        for client, methods in results.items()
     )
     return r.Report(
         tool=tool,
@@ -87,6 +92,7 @@ def audit(
         asked=tuple(asked),
         pushes=cast.pushes,
         all_flows=AllFlows(sources),
+        modes=judged.modes,
     )
 
 
@@ -95,25 +101,36 @@ def rules_for(cast: Cast, ruleset: Ruleset, facts: SiteFacts) -> SiteRules:
     return ruleset.at(replace(facts, roles=facts.roles | cast.roles))
 
 
-def judge(traffic: Traffic, rules: SiteRules, cast: Cast) -> dict[str, tuple[r.MethodResult, ...]]:
-    """Return by the clients of the cast what every method of the ruleset comes to."""
+class Judged(NamedTuple):
+    """What every method of the ruleset comes to, by the clients of the cast, and the modes of their sites."""
+
+    methods: dict[str, tuple[r.MethodResult, ...]]
+    modes: tuple[r.SiteMode, ...]
+
+
+def judge(traffic: Traffic, rules: SiteRules, cast: Cast, modes: Sequence[r.SiteMode] = ()) -> Judged:
+    """Judge every method of the ruleset for the clients of the cast.
+
+    Args:
+        traffic: What was tried.
+        rules: The ruleset as it holds at the site.
+        cast: Who plays which role.
+        modes: Those of the sites, as far as other sources show them; inferred from this traffic if empty.
+    """
     clocks = Clocks(traffic)
-    return {client: tuple(_methods(client, traffic, clocks, rules, cast)) for client in cast.clients}
-
-
-def _methods(client: str, traffic: Traffic, clocks: Clocks, rules: SiteRules, cast: Cast) -> Iterator[r.MethodResult]:
-    """Yield the result of every method, of those that a site server begins one for each that pushed the client."""
-    judge = _Judge(client, traffic, clocks, rules, cast)
-    for method in rules.ruleset.methods:
-        if SITE_SERVER not in method.by_partner:
-            yield judge.method(method)
-            continue
-        pushes = cast.pushes_to.get(client, ())
-        for push in pushes:
-            yield replace(judge.method(method, push.from_address), push=push.id, site_server=push.from_address)
-        if not pushes:
-            server = _one(cast.named_site_servers)
-            yield replace(judge.method(method), site_server=server)
+    judges = {client: _Judge(client, traffic, clocks, rules, cast) for client in cast.clients}
+    methods = {client: tuple(judge.methods()) for client, judge in judges.items()}
+    if is_set(rules.ruleset, rules.facts):
+        mode = rules.facts.mode
+        return Judged(methods, (r.SiteMode("", mode, r.GIVEN, "set by you"),) if mode else ())
+    if not modes:
+        shown = (one for client, judge in judges.items() for one in judge.modes_in_use(methods[client]))
+        modes = tuple(modes_of(shown).values())
+    by_site = {mode.site_server: mode for mode in modes}
+    for client, judge in judges.items():
+        if any(may_decide(mode.mode, _rows(methods[client]), rules.ruleset) for mode in modes):
+            methods[client] = tuple(judge.methods(by_site))
+    return Judged(methods, tuple(modes))
 
 
 def _names(address: str, cast: Cast) -> tuple[str, ...]:
@@ -175,25 +192,70 @@ class _Judge:
         self._hosts: dict[tuple[str, str], list[tuple[str, ...]]] = {}
         self._shown: dict[tuple[object, ...], _Shown | str] = {}
         self._dynamic = DynamicPorts(traffic, clocks, rules.ruleset)
+        self._custom = CustomPorts(client, traffic, rules, cast.is_guess)
         self._tried: dict[tuple[object, ...], _Tried] = {}
         self._not_reached: dict[tuple[str, str | None, str | None], frozenset[str]] = {}
 
-    def method(self, method: Method, site_server: str | None = None) -> r.MethodResult:
-        """Return the result of one method. site_server: the one whose push is judged; those named if None."""
+    def methods(self, modes: Mapping[str, r.SiteMode] = MappingProxyType({})) -> Iterator[r.MethodResult]:
+        """Yield the result of every method, of those that a site server begins one for each that pushed the client.
+
+        modes: by site server, as far as they are known; with an empty name that of every site.
+        """
+        site = self._sites[0]
+        for method in self._ruleset.methods:
+            if SITE_SERVER not in method.by_partner:
+                yield self._method(method, None, modes.get(site) or modes.get(""))
+                continue
+            pushes = self._cast.pushes_to.get(self._client, ())
+            for push in pushes:
+                server = push.from_address
+                result = self._method(method, server, modes.get(server) or modes.get(""))
+                yield replace(result, push=push.id, site_server=server)
+            if not pushes:
+                result = self._method(method, None, modes.get(site) or modes.get(""))
+                yield replace(result, site_server=site or None)
+
+    def modes_in_use(self, methods: Sequence[r.MethodResult]) -> Iterator[ModeEvidence]:
+        """Yield what the open ports show of the mode of the client's sites. methods: what was judged of it."""
+        rows = ((name, one) for name, one in _rows(methods) if self._ruleset.mode_of(name) and not self._why_guess(one))
+        return evidence_of(self._client, self._sites, rows, self._ruleset)
+
+    @property
+    def _sites(self) -> Sequence[str]:
+        """The site servers of the client, the surest first; an empty one if they are unknown."""
+        pushes = self._cast.pushes_to.get(self._client, ())
+        return [push.from_address for push in pushes] or [_one(self._cast.named_site_servers) or ""]
+
+    def _method(self, method: Method, site_server: str | None, mode: r.SiteMode | None) -> r.MethodResult:
+        """Return the result of one method.
+
+        site_server: the one whose push is judged; those named if None. mode: of its site, None if unknown.
+        """
         rows: dict[str, r.RequirementVerdict] = {}
         for role in method.by_partner:
             rows |= self._of_role(method, role, site_server)
         verdicts = tuple(rows[one.id] for one in method.requirements)
+        if mode is not None:
+            verdicts = tuple(in_mode(verdicts, self._ruleset, mode))
         excused = excused_of(method, verdicts, self._interfaces)
-        result, reasons = method_result(verdicts, self._rules, excused, self._is_guess)
+        result, reasons = method_result(verdicts, self._rules, excused, self._why_guess)
         told = [self._excused(one) if one.id in excused else one for one in verdicts]
         spared = tuple(_spared(one, told, self._ruleset) for one in told)
         return r.MethodResult(method.id, method.title, result, reasons, spared)
 
-    def _is_guess(self, verdict: r.RequirementVerdict) -> bool:
-        """Tell whether nothing but a port says that an end of a requirement plays its role."""
-        ends = (verdict.source, verdict.destination)
-        return any(self._cast.is_guess(end.role, end.address) for end in ends)
+    def _why_guess(self, verdict: r.RequirementVerdict) -> str:
+        """Return why a verdict rests on a guess: about the role of an end, or the port of the site. Empty if not."""
+        for end in (verdict.source, verdict.destination):
+            if self._cast.is_guess(end.role, end.address):
+                known = f"That {end.address} is the {end.role.replace('-', ' ')} is known from its port only."
+                return f"{known} Name it: --role {end.role}={end.address}."
+        hosts = () if verdict.destination.address is None else (verdict.destination.address,)
+        custom = self._custom_port(self._ruleset.requirement(verdict.id), hosts)
+        return custom.text if custom and custom.assumed else ""
+
+    def _custom_port(self, requirement: Requirement, hosts: tuple[str, ...]) -> CustomPort | None:
+        """Return where a requirement to a host of another role is evaluated instead of at its documented ports."""
+        return self._custom.of(requirement, hosts[0]) if len(hosts) == 1 else None
 
     def _of_role(self, method: Method, role: str, site_server: str | None) -> dict[str, r.RequirementVerdict]:
         """Judge the requirements between the client and one role, for each host of that role by itself.
@@ -225,7 +287,7 @@ class _Judge:
     def _result(self, method: Method, rows: Mapping[str, r.RequirementVerdict]) -> str:
         """Return the result that a method would have if it asked for nothing but these requirements."""
         excused = excused_of(method, rows.values(), self._interfaces)
-        return method_result(rows.values(), self._rules, excused, self._is_guess)[0]
+        return method_result(rows.values(), self._rules, excused, self._why_guess)[0]
 
     def _excused(self, verdict: r.RequirementVerdict) -> r.RequirementVerdict:
         """Add why a stopped requirement does no harm, and whether that was seen."""
@@ -252,6 +314,32 @@ class _Judge:
 
     def _requirement(self, requirement: Requirement, hosts: tuple[str, ...]) -> r.RequirementVerdict:
         """Judge one requirement between the client and these hosts of the other role."""
+        custom = self._custom_port(requirement, hosts)
+        if custom is None or self._rules.applies[requirement.id] is False:
+            return self._at_its_ports(requirement, hosts)
+        verdict = self._at_its_ports(replace(requirement, ports=custom.ports), hosts)
+        explained = replace(verdict, explanation=f"{verdict.explanation} {custom.text}")
+        return self._with_documented(explained, requirement, hosts)
+
+    def _with_documented(
+        self, verdict: r.RequirementVerdict, requirement: Requirement, hosts: tuple[str, ...]
+    ) -> r.RequirementVerdict:
+        """Add to a verdict about a custom port what blocks the documented ones: that never disappears."""
+        decided = by_port(self._concerning(requirement, *self._ends(requirement, hosts)).findings)
+        documented = best_port(decided)[0] if decided else None
+        if documented is None or documented.verdict not in r.BAD:
+            return verdict
+        blocked = [finding for finding, _ in decided if is_proven_block(finding)]
+        evidence = dict.fromkeys((*verdict.evidence, *documented.evidence[:1], *_evidence_of(blocked)))
+        return replace(
+            verdict,
+            explanation=f"{verdict.explanation} TCP {documented.port} is {documented.verdict}.",
+            evidence=tuple(sorted(evidence, key=_in_order)),
+            also_blocked=(*verdict.also_blocked, *map(_block, blocked)),
+        )
+
+    def _at_its_ports(self, requirement: Requirement, hosts: tuple[str, ...]) -> r.RequirementVerdict:
+        """Judge one requirement at the ports that it has."""
         key = (requirement.asks, hosts)
         if key not in self._shown:
             self._shown[key] = self._seen(requirement, hosts)
@@ -340,8 +428,7 @@ class _Judge:
         attempts = [one for finding in findings for one in finding.attempts]
         told = conversation(attempts, self._traffic) if chosen.verdict in r.GOOD else NOTHING_SAID
         # Never left out: what proves the verdict, what failed for good.
-        blocked = [one for finding in others for one in finding.evidence]
-        needed = dict.fromkeys([*chosen.evidence, *told.evidence, *blocked])
+        needed = dict.fromkeys([*chosen.evidence, *told.evidence, *_evidence_of(others)])
         rest = dict.fromkeys(one for finding in reversed(findings) for one in finding.evidence if one not in needed)
         evidence = [*needed, *list(rest)[: max(0, MOST_EVIDENCE - len(needed))]]
         ports = {finding.port for finding in findings if finding.port is not None}
@@ -450,23 +537,28 @@ class _Judge:
         text = f"No attempt {ends}{ports} is in these sources."
         if requirement.dynamic:
             return text + on_scan(scanned) + self._dynamic.not_counted(requirement, sources, destinations, scanned)
-        return text + self._other_ports(requirement, sources, destinations)
+        return text + self._other_ports(requirement, destinations)
 
-    def _other_ports(self, requirement: Requirement, sources: Sequence[str], destinations: Sequence[str]) -> str:
-        """Return a hint when the two talk, but at another port than the documented one."""
-        if requirement.alternate_port is None:
-            return ""
-        talked = {
-            one.dst_port
-            for src in sources
-            for dst in destinations
-            for one in self._traffic.between(src, dst)
-            if one.protocol == "tcp" and one.response == "answered" and one.dst_port not in self._ruleset.fixed_ports
-        }
-        if not talked:
-            return ""
-        ports = ", ".join(map(str, sorted(port for port in talked if port is not None)[:3]))
-        return f" They talk at TCP {ports}: if that is its port, say --port {requirement.alternate_port}=NUMBER."
+    def _other_ports(self, requirement: Requirement, destinations: Sequence[str]) -> str:
+        """Return a hint when the client connects to the server, but not to the port of any of its requirements."""
+        name = requirement.site_port or requirement.alternate_port
+        ports = self._custom.candidates(destinations[0]) if name and len(destinations) == 1 else {}
+        rows = [row for row in self._ruleset.requirements if row.to_role == requirement.to_role] if ports else []
+        used = {port for row in rows for port in self._ports_of(row, destinations)}
+        others = [f"TCP {port}" for port in sorted(ports) if port not in used][:MOST_OTHER_PORTS]
+        text = f" {self._client} connects to it on {', '.join(others)}. If that is the right port: --port {name}=PORT."
+        return text if others else ""
+
+    def _ports_of(self, requirement: Requirement, hosts: Sequence[str]) -> tuple[int, ...]:
+        """Return the ports at which a requirement to a server is evaluated."""
+        if requirement.from_role != CLIENT:
+            return ()
+        custom = self._custom.of(requirement, hosts[0])
+        return custom.ports if custom else requirement.ports
+
+
+def _rows(methods: Iterable[r.MethodResult]) -> Iterator[tuple[str, r.RequirementVerdict]]:
+    return ((one.id, one) for method in methods for one in method.requirements)
 
 
 @lru_cache(maxsize=1000)
@@ -516,6 +608,10 @@ def _with_others(verdict: r.RequirementVerdict, others: Iterable[r.RequirementVe
         evidence=tuple(sorted({*verdict.evidence, *proof}, key=_in_order)),
         also_blocked=(*verdict.also_blocked, *(block for one in others for block in _blocks(one))),
     )
+
+
+def _evidence_of(findings: Iterable[Finding]) -> Iterator[r.Evidence]:
+    return (evidence for finding in findings for evidence in finding.evidence)
 
 
 def _block(finding: Finding) -> r.Block:

@@ -12,12 +12,15 @@ from auditor.ruleset_lint import CLIENT
 from auditor.said import COPY
 from auditor.sources.dissection.steps import Outcome
 
-Judged = dict[str, tuple[r.MethodResult, ...]]
+Results = dict[str, tuple[r.MethodResult, ...]]
 
 
 def with_what_went_on(
-    judged: Judged, pushes: Iterable[r.Push], ruleset: Ruleset, judged_by_newer: Callable[[], tuple[str, Judged]] | None
-) -> Judged:
+    judged: Results,
+    pushes: Iterable[r.Push],
+    ruleset: Ruleset,
+    judged_by_newer: Callable[[], tuple[str, Results]] | None,
+) -> Results:
     """Return the results of methods by client, with what each push that fails went on without.
 
     Args:

@@ -395,6 +395,21 @@ KINDS: tuple[Kind, ...] = (
         "SQL Server",
         lambda h: in_turn(tcp(caller, h.stranger(140), 1433) for caller in (h.site_server, h.stranger(141))),
     ),
+    Kind("client at a web server on a port of its own", lambda h: in_turn([tcp(h.client, h.stranger(118), 8081)] * 2)),
+    Kind(
+        "client at other services of the management point",
+        lambda h: in_turn(tcp(h.client, h.management_point, port) for port in (1433, 3389, 10123)),
+    ),
+    Kind(
+        "client at other services of the management point, silent",
+        lambda h: in_turn(tcp(h.client, h.management_point, port, SILENT) for port in (1433, 3389, 10123)),
+    ),
+    Kind(
+        "strangers at another port of the management point",
+        lambda h: in_turn(
+            tcp(h.stranger(n), h.management_point, 8081, how) for n, how in ((117, ANSWERED), (116, SILENT))
+        ),
+    ),
 )
 
 

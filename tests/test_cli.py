@@ -713,6 +713,25 @@ def test_the_command_line_beats_the_site_file(run, push, site):
     assert rows["client-push/http-management-point"]["verdict"] == "not-applicable"
 
 
+def test_the_ports_of_the_site_may_stand_in_the_site_file_and_on_the_command_line(run, push, site):
+    filed = site("[ports]\nhttp = 8080\nhttps-management-point = 4443\n")
+    rows = requirements(run("analyze", push, "--site", filed, "--port", "https=8443", "--format", "json").out)
+    expected = {
+        "software-distribution/http-distribution-point": [8080],
+        "client-push/http-management-point": [8080],
+        "software-distribution/https-distribution-point": [8443],
+        "client-push/https-management-point": [4443],
+    }
+    assert {name: rows[name]["ports"] for name in expected} == expected
+
+
+def test_a_fleet_takes_the_ports_of_the_site(run, push, tmp_path):
+    words = ["--port", "http=8080", "--role", "management-point=10.0.0.80", "--role", "site-server=10.0.0.5"]
+    assert run("batch", push, *words, "-o", tmp_path / "fleet").code in (0, 3)
+    report = run("render", tmp_path / "fleet", "--host", "10.0.0.20", "--format", "json")
+    assert requirements(report.out)["client-push/http-management-point"]["ports"] == [8080]
+
+
 BAD_SITES = {
     "unknown key": ("rols = {}", "unknown key 'rols' - did you mean roles?"),
     "no TOML": ("mode = native", "the site file cannot be read: this is not TOML"),

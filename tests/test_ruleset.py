@@ -503,6 +503,11 @@ FAULTS = [
      "alternate_port", "no port to"),
     ("ports = [443, 8531]\nalternate_port = \"https-", "ports = [443, 8531]\nalternate_port = \"http-",
      "software-update-point/https-software-update-point", "alternate_port", "stands for other ports"),
+    ("ports = [445]", 'ports = [445]\nsite_port = "http"', "client-push/smb", "site_port", "no port to replace"),
+    ("ports = [80, 8530]", 'ports = [80, 8530]\nsite_port = "ftp"',
+     "software-update-point/http-software-update-point", "site_port", "one of http, https"),
+    ("ports = [80, 8530]", 'ports = [80, 8530]\nsite_port = "http"',
+     "software-update-point/http-software-update-point", "site_port", "follows tied_ports"),
     ('either_or = "software-update-point"\n', "", "software-update-point", "either_or", "one member only"),
     ('see_notes = ["1", "2"]', 'see_notes = ["9"]', "software-update-point/http-software-update-point",
      "see_notes", "no note"),
@@ -677,11 +682,45 @@ def test_every_name_can_be_given(ruleset_id):
     assert with_ports(ruleset, {}) == ruleset
 
 
+@pytest.mark.parametrize("ruleset_id", shipped_rulesets())
+@pytest.mark.parametrize("name", ["http", "https"])
+def test_a_port_of_the_site_holds_for_every_role_but_wsus(ruleset_id, name):
+    before = load_ruleset(ruleset_id)
+    after = with_ports(before, {name: 9999})
+    replaced = {one.row for one in after.requirements if one.ports == (9999,)}
+    assert replaced == {row for row in before.port_names if row.startswith(f"{name}-") and "software" not in row}
+    others = [(one.id, one.ports) for one in after.requirements if one.row not in replaced]
+    assert others == [(one.id, one.ports) for one in before.requirements if one.row not in replaced]
+
+
+def test_the_name_of_a_row_wins_over_the_port_of_the_site():
+    ruleset = with_ports(load_ruleset(), {"http": 8080, "http-distribution-point": 81})
+    assert ports_of(ruleset, "http-distribution-point") == {(81,)}
+    assert ports_of(ruleset, "http-management-point") == {(8080,)}
+
+
+def test_the_names_of_the_ports_that_were_set_are_kept():
+    assert load_ruleset().set_ports == frozenset()
+    names = {"https-management-point", "https-distribution-point"}
+    assert with_ports(load_ruleset(), {"https": 8443}).set_ports == names
+
+
+def test_a_ruleset_whose_rows_follow_no_port_of_the_site_does_not_know_it(write):
+    with pytest.raises(RulesetError, match="http: no port has this name"):
+        with_ports(load_ruleset(write(SOUND)), {"http": 8080})
+
+
 def test_an_unknown_name_is_refused_with_the_names_that_can_be_given():
     with pytest.raises(RulesetError) as error:
         with_ports(load_ruleset(), {"http-managment-point": 8080})
     assert "did you mean http-management-point?" in str(error.value)
-    assert all(name in str(error.value) for name in load_ruleset().port_names)
+    names = ("http", "https", *load_ruleset().port_names)
+    assert f"known: {', '.join(names)}" in str(error.value)
+
+
+def test_a_number_for_a_name_is_refused_with_the_names_that_have_this_port():
+    with pytest.raises(RulesetError, match="80: no port has this name - name the service: http, http-dist"):
+        with_ports(load_ruleset(), {"80": 8080})
 
 
 @pytest.mark.parametrize(

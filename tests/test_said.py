@@ -1048,6 +1048,20 @@ def test_a_response_that_repeats_what_was_asked_for_shows_no_role_of_its_receive
     assert said.other_web == ()
 
 
+def test_a_method_that_only_clients_of_a_management_point_use_shows_it_whatever_the_path():
+    assert listen([asks(1, "CCM_POST", "/any")]).roles == (("10.0.0.80", "management-point", "CCM_POST"),)
+
+
+def test_a_request_that_names_the_server_in_its_line_shows_no_role_of_the_proxy():
+    said = listen([asks(1, "CCM_POST", "http://mp01/ccm_system/request")])
+    assert (said.roles, said.requests) == ((), ())
+
+
+def test_a_request_shows_who_asked_whom_on_which_port():
+    (request,) = listen([asks(1, "GET", "/SMS_MP/.sms_aut?MPLIST"), asks(2, "GET", "/sms_mp/.sms_aut?MPCERT")]).requests
+    assert request == ("10.0.0.20", "10.0.0.80", 80, "management-point", "/sms_mp")
+
+
 def test_other_paths_show_no_role():
     said = listen([asks(1, "GET", "/index.html"), asks(2, "GET", "/old/ccm_system")])
     assert (said.roles, said.other_web) == ((), ("10.0.0.80",))

@@ -28,9 +28,9 @@ from auditor.fleet.shards import Outline
 from auditor.fleet.summary import Entry, Summary, Unread, summarizing
 from auditor.pool.begun import begin, size_of
 from auditor.pool.plan import Lost, Task
-from auditor.report import Report, RoleAssignment
+from auditor.report import IN_MODE, Report, RoleAssignment, SiteMode
 from auditor.ruleset import Ruleset
-from auditor.ruleset_lint import CLIENT, SITE_SERVER
+from auditor.ruleset_lint import CLIENT, MODES, SITE_SERVER
 from auditor.sources.log_addresses import LogAddresses
 from auditor.sources.source import name_of
 from auditor.sources.together import Steps, read_together
@@ -50,8 +50,8 @@ BY_PORTS = (
     "HTTP error). `auditor analyze` looks into the captures of one computer."
 )
 SILENCE = (
-    "What is missing from a log proves nothing: Windows does not log what it drops where nobody listens, logs only "
-    "what it was told to, and may lose events."
+    "A packet that is missing from a log may have arrived: Windows does not log drops at a port without a service, "
+    "logs only what its settings say, and can lose events."
 )
 
 
@@ -150,9 +150,7 @@ class Fleet:
         benches = self._benches()
         places, servers = _targets(by_host(self.known), benches)
         told = [f"{name} is the {role}: it is not counted among the computers to install on." for name, role in servers]
-        judge = Judging(_blocks(places), benches)
-        tasks = [Task(number, (name,)) for number, name in enumerate(judge.blocks)]
-        hosts = [host for _, results in runner(tasks, judge) for host in _judged(results)]
+        hosts, modes = _in_modes(_evaluated(places, benches, runner), places, benches, runner)
         casts = [cast for bench in benches.values() for cast in bench.casts.values()]
         notes = sorted({note for cast in casts for note in cast.notes})
         return fleet_report(
@@ -166,7 +164,7 @@ class Fleet:
             expected=self.expected,
             servers=[name for name, _ in servers],
             quarantine=(Quarantined(one.path, one.host, one.what, one.hint) for one in self.unread),
-            limitations=[*_without_server(benches.values()), *self.notes, *told, *notes, SILENCE, BY_PORTS],
+            limitations=[*_without_server(benches.values()), *self.notes, *told, *notes, *modes, SILENCE, BY_PORTS],
         )
 
     def host(self, name: str) -> Report:
@@ -183,7 +181,13 @@ class Fleet:
             sites = ", ".join(repr(host.site) for host, _ in found)
             raise ReportError(f"{name!r} is at several sites: {sites}", hint="name it as SITE/HOST")
         place = Place.of(*found[0])
-        return judging.report(place.host.site, list(_entries([place]).values()), benches[place.asking], TOOL)
+        bench, site = benches[place.asking], place.host.site
+        ((result,), entries) = Judging({"": (place,)}, benches)(("",)), list(_entries([place]).values())
+        if any(judging.may_decide(mode, result, self.ruleset) for mode in MODES):
+            places = [one for one in _targets(hosts, benches)[0] if (one.asking, one.host.site) == (place.asking, site)]
+            others = Judging({"": tuple(places)}, benches)(("",))
+            bench = replace(bench, modes=judging.modes_of_sites(others, bench))
+        return judging.report(site, entries, bench, TOOL)
 
     def _check_read(self, name: str) -> None:
         """Raise ReportError if the only sources of a host could not be read."""
@@ -485,6 +489,47 @@ def _without_server(benches: Iterable[Bench]) -> list[str]:
     return [
         f"No site server is known{where}, so nothing of a push is judged there. Name it: --role site-server=ADDRESS."
     ]
+
+
+def _evaluated(places: Sequence[Place], benches: Mapping[str, Bench], runner: Runner) -> list[HostResult]:
+    """Return the results of hosts."""
+    judge = Judging(_blocks(places), benches)
+    tasks = [Task(number, (name,)) for number, name in enumerate(judge.blocks)]
+    return [host for _, results in runner(tasks, judge) for host in _judged(results)]
+
+
+def _in_modes(
+    hosts: list[HostResult], places: Sequence[Place], benches: Mapping[str, Bench], runner: Runner
+) -> tuple[list[HostResult], list[str]]:
+    """Return the results of all hosts as the modes of their sites decide them, and what was inferred for that.
+
+    Only all hosts of a site together show its mode, so those that it may decide are evaluated twice.
+    """
+    by_host = {(host.host, host.site): host for host in hosts}
+    asked = {(place.host.name, place.host.site): place for place in places}
+    known = {}
+    for text, bench in benches.items():
+        own = (host for name, host in by_host.items() if asked[name].asking == text)
+        known[text] = replace(bench, modes=judging.modes_of_sites(own, bench))
+    again = [
+        place
+        for name, place in asked.items()
+        if (mode := known[place.asking].modes.get(place.host.site))
+        and judging.may_decide(mode.mode, by_host[name], known[place.asking].ruleset)
+    ]
+    if not again:
+        return hosts, []
+    later = {(host.host, host.site): host for host in _evaluated(again, known, runner)}
+    sites = {(asked[name].asking, name[1]) for name, host in later.items() if host.outcomes != by_host[name].outcomes}
+    notes = [_inferred(known[text].modes[site]) for text, site in sorted(sites)]
+    return [later.get((host.host, host.site), host) for host in hosts], notes
+
+
+def _inferred(mode: SiteMode) -> str:
+    at = f" of {mode.site_server}" if mode.site_server else ""
+    return (
+        f"The mode of the site{at} is inferred: {mode.mode}, {IN_MODE[mode.mode]} ({mode.why}). To set it: --mode MODE."
+    )
 
 
 def _blocks(places: Sequence[Place]) -> dict[str, tuple[Place, ...]]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from auditor import report as r
-from auditor import verdicts
+from auditor import site_mode, verdicts
 from auditor.attempts import Traffic
 from auditor.contacts import Contact, Pair, merge
 from auditor.fleet.document import NO_EVIDENCE, HostResult, Outcome, Proof, Seen
@@ -20,7 +20,7 @@ from auditor.pushes import find_pushes, judged_pushes
 from auditor.recommend import rank
 from auditor.report import FILE_SHARING, GIVEN, INFERRED, LIKELY, LOGON, PUSH, SCAN, Push, RoleAssignment
 from auditor.roles import Cast
-from auditor.ruleset import SiteFacts
+from auditor.ruleset import Ruleset, SiteFacts
 from auditor.ruleset_lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.sentence import first_of
 from auditor.sources.source import Source
@@ -37,13 +37,23 @@ class Bench:
     """All that judging one host needs beside its own sources.
 
     facts: what is known of the site; asked: ids of the methods that were asked for, the main one first (the others are
-    judged too); casts: who plays which role, by site.
+    judged too); casts: who plays which role, by site; modes: those that other hosts show, by site.
     """
 
     question: Question
     facts: SiteFacts
     asked: tuple[str, ...]
     casts: Mapping[str, Cast]
+    modes: Mapping[str, r.SiteMode] = field(default_factory=dict)
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """The ruleset with the ports of the site."""
+        return self.question.ruleset
+
+    def modes_at(self, site: str) -> list[r.SiteMode]:
+        """Return the mode of a site, if it is known: that of all of its site servers."""
+        return [replace(self.modes[site], site_server="")] if site in self.modes else []
 
 
 def casts(contacts: Mapping[str, Iterable[Contact]], question: Question) -> dict[str, Cast]:
@@ -152,11 +162,12 @@ def _within_networks(addresses: Sequence[str], entries: Sequence[Entry], given: 
 def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostResult:
     """Return what every method comes to for one host. entries: what all of its sources say, at least one."""
     case = _case(site, entries, bench)
-    sources, ruleset = case.sources, bench.question.ruleset
+    sources, ruleset, modes = case.sources, bench.question.ruleset, bench.modes_at(site)
     rules = verdicts.rules_for(case.cast, ruleset, bench.facts)
+    traffic = Traffic(sources, case.cast.hosts)
     judged = {
         address: _main_entries(methods, case.cast)
-        for address, methods in verdicts.judge(Traffic(sources, case.cast.hosts), rules, case.cast).items()
+        for address, methods in verdicts.judge(traffic, rules, case.cast, modes).methods.items()
     }
     own = max(judged, key=lambda address: _rank(address, judged[address], bench.asked[0]), default="")
     methods = judged.get(own, ())
@@ -197,10 +208,41 @@ def _main_entries(methods: Sequence[r.MethodResult], cast: Cast) -> tuple[r.Meth
     )
 
 
+def modes_of_sites(hosts: Iterable[HostResult], bench: Bench) -> dict[str, r.SiteMode]:
+    """Return the modes that the hosts show, by site; none if the mode is set.
+
+    A port that is not the documented one is left out: that of a fleet is assumed.
+    """
+    ruleset = bench.question.ruleset
+    if site_mode.is_set(ruleset, bench.facts):
+        return {}
+    shown = (
+        one
+        for host in hosts
+        for one in site_mode.evidence_of(
+            next(iter(host.addresses), ""),
+            [host.site],
+            [row for row in _rows(host) if set(row[1].ports) <= set(ruleset.requirement(row[0]).ports)],
+            ruleset,
+        )
+    )
+    return site_mode.modes_of(shown)
+
+
+def may_decide(mode: str, host: HostResult, ruleset: Ruleset) -> bool:
+    """Tell whether the mode of its site may decide the result of a host."""
+    return site_mode.may_decide(mode, _rows(host), ruleset)
+
+
+def _rows(host: HostResult) -> list[tuple[str, Seen]]:
+    return [(one.requirement, one) for one in host.seen]
+
+
 def report(site: str, entries: Sequence[Entry], bench: Bench, tool: tuple[str, str]) -> r.Report:
     """Return the report on one host, as `auditor analyze` of its sources would give it."""
     case = _case(site, entries, bench)
-    told = verdicts.audit(case.sources, bench.question.ruleset, case.cast, bench.facts, bench.asked, tool)
+    modes = bench.modes_at(site)
+    told = verdicts.audit(case.sources, bench.question.ruleset, case.cast, bench.facts, bench.asked, tool, modes=modes)
     return replace(told, all_flows=None)  # a summary has too little of each flow for the table of flows
 
 

@@ -179,8 +179,14 @@ class Wanted:
         ranges = ruleset.dynamic_ports if any(one.dynamic for one in pushed) else ()
         self._dynamic = _among(port for low, high in ranges for port in range(low, high + 1)) & ~self._tcp
         self._given = given
+        self._management_points = given.hosts(MANAGEMENT_POINT)
         self._roles = [role for role in given.networks if role != CLIENT]
         self._named: dict[str, bool] = {}  # asked again and again of the same addresses
+
+    @cached_property
+    def _custom(self) -> NDArray[np.bool_]:
+        """For each port whether it may be a custom one of a site system."""
+        return _among(filter(self._ruleset.may_be_custom, range(1, MOST_PORT + 1)))
 
     def kept(self, source: Source) -> tuple[KeptFlows, tuple[SourceWarning, ...]]:
         """Return what is kept of a source, and warnings about what had to be left out."""
@@ -212,6 +218,9 @@ class Wanted:
             asked_for |= tcp & middle & self._tcp[columns["src_port"]]
             dynamic |= tcp & middle & self._dynamic[columns["src_port"]]
             asked_for |= dynamic
+        if self._management_points:
+            custom = (tcp & self._custom[port] & ~asked_for).nonzero()[0]
+            asked_for[custom[is_among(columns["dst_ip"][custom], self._management_points)]] = True
         some = asked_for.nonzero()[0]
         src_ip, dst_ip = columns["src_ip"][some], columns["dst_ip"][some]
         matters = icmp[some] | self._is_pushed[port[some]]

@@ -24,6 +24,7 @@ def as_dict(report: r.Report) -> dict[str, Any]:
         "asked": list(report.asked),
         "sources": [_source(source) for source in report.sources],
         "roles": [_role(role) for role in report.roles],
+        "modes": [vars(mode).copy() for mode in report.modes],
         "pushes": [_push(push) for push in report.pushes],
         "clients": [_client(client) for client in report.clients],
         "limitations": [{"code": one.code, "text": one.text} for one in report.limitations],

@@ -164,6 +164,6 @@ def _audited(report: r.Report) -> Iterator[str]:
     warned = [(source.path, code_, text) for source in report.sources for code_, text in source.warnings]
     for path, code_, text in warned:
         yield f"- warning: {code(path)} ({prose(code_)}): {prose(text)}"
-    for role, who in wording.roles(report):
+    for role, who in (*wording.roles(report), *wording.modes(report)):
         yield f"- {prose(role)}: {prose(who)}"
     yield f"- ruleset {prose(report.ruleset[0])}: {prose(report.ruleset[1])}"

@@ -85,7 +85,7 @@ def _sources(report: r.Report) -> Iterator[Part]:
         yield indented(f"{source.path}: {source.format or 'not read'}, {source.records:,} {what}{skipped}")
         for code, text in source.warnings:
             yield indented(f"  warning ({code}): {text}", style="yellow")
-    for role, shown in wording.roles(report):
+    for role, shown in (*wording.roles(report), *wording.modes(report)):
         yield indented(f"{role}: {shown}")
     yield indented(f"ruleset {report.ruleset[0]}: {report.ruleset[1]}")
 

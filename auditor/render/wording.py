@@ -221,6 +221,13 @@ def roles(report: r.Report) -> Iterator[tuple[str, str]]:
             yield role, "; ".join(f"{_named(one)} ({one.how}: {one.why})" for one in found)
 
 
+def modes(report: r.Report) -> Iterator[tuple[str, str]]:
+    """Yield the mode of each site with what it means and from what it is known."""
+    for one in report.modes:
+        site = f" of {one.site_server}" if len(report.modes) > 1 and one.site_server else ""
+        yield f"mode{site}", f"{one.mode}, {r.IN_MODE[one.mode]} ({one.how}: {one.why})"
+
+
 def _named(role: r.RoleAssignment) -> str:
     return ", ".join(filter(None, (role.address, role.name)))
 

@@ -110,15 +110,24 @@ class Dissection(NamedTuple):
 
 
 def dissect(
-    path: Path, flows: Collection[Wanted], tunnels: Tunnels, tshark: Path, *, seconds: float = SECONDS
+    path: Path,
+    flows: Collection[Wanted],
+    tunnels: Tunnels,
+    tshark: Path,
+    *,
+    seconds: float = SECONDS,
+    web_ports: Collection[int] = (),
 ) -> Dissection:
-    """Return what tshark tells of the beginning and the end of these flows; never raises for what tshark does."""
+    """Return what tshark tells of the beginning and the end of these flows; never raises for what tshark does.
+
+    web_ports: TCP ports on which HTTP is spoken, though tshark may expect another protocol there.
+    """
     if not flows:
         return Dissection((), "")
     times: list[int] = []
     selection = select(path, flows, tunnels)
     with _small_capture(_timed(frames_of(path, selection.frames), times)) as (small, frames):
-        reading = _Reading(small, tshark, seconds, len(frames))
+        reading = _Reading(small, tshark, seconds, len(frames), tuple(sorted(web_ports)))
         packets, obstacle = reading.read(TELLING, LAYERS)
         told = tuple(_told(packet, frames, times) for packet in packets)
         if not obstacle and _any_request(told, selection.left_out):
@@ -196,12 +205,18 @@ def _small_capture(records: Iterator[Record]) -> Iterator[tuple[Path, list[int]]
 
 @dataclass(frozen=True)
 class _Reading:
-    """How a small capture is read: with which tshark, for how long, and how many packets it holds."""
+    """How a small capture is read: with which tshark, for how long, how many packets it holds, ports of HTTP in it."""
 
     path: Path
     tshark: Path
     seconds: float
     count: int
+    web_ports: tuple[int, ...] = ()
+
+    @property
+    def as_web(self) -> list[str]:
+        """The arguments that let tshark take these ports for those of HTTP."""
+        return [word for port in self.web_ports for word in ("-d", f"tcp.port=={port},http")]
 
     def read(self, telling: str = "", layers: str = "", preference: str = "") -> tuple[list[Any], str]:
         """Return pyshark's packets, and what went wrong.
@@ -280,7 +295,11 @@ async def _read(reading: _Reading, telling: str, layers: str, preference: str) -
         tshark_path=str(tshark),
         use_json=True,
         eventloop=asyncio.get_running_loop(),
-        custom_parameters=[*(["-J", layers] if layers else []), *(["-o", preference] if preference else [])],
+        custom_parameters=[
+            *(["-J", layers] if layers else []),
+            *(["-o", preference] if preference else []),
+            *reading.as_web,
+        ],
     )
     try:
         async with asyncio.timeout(seconds):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from auditor.known import Known, known, web_paths
+from auditor.known import Known, known, web_methods, web_paths
 from auditor.sources.dissection.packets import Connection, answered_side, connection_of
 from auditor.sources.dissection.steps import Step
 
@@ -14,6 +14,19 @@ if TYPE_CHECKING:
 
 FINAL, HTTP_ERROR = 200, 400  # a status below 200 only says that the response is still to come
 CCM_POST = "CCM_POST"
+
+
+class WebRequest(NamedTuple):
+    """A request that shows the role of the server that received it.
+
+    shown_by: the beginning of the path, or the HTTP method.
+    """
+
+    client: str
+    server: str
+    port: int
+    role: str
+    shown_by: str
 
 
 def requested(packet: Told) -> str:
@@ -54,10 +67,15 @@ def _of_site_system(method: str, path: str) -> bool:
     return not path or method == CCM_POST or any(path.lower().startswith(one) for one in web_paths())
 
 
-def web_roles(packets: list[Told]) -> Iterator[tuple[str, str, str]]:
-    """Yield address, role, and web path of servers that were asked for a path of that role."""
+def web_requests(packets: list[Told]) -> Iterator[WebRequest]:
+    """Yield the requests whose path or method shows the role of the server.
+
+    A request to a proxy has a whole address in place of the path: it shows no role of the proxy.
+    """
     for packet in packets:
-        path = requested(packet).lower()
-        for beginning, role in web_paths().items():
-            if path.startswith(beginning):
-                yield packet.dst, role, beginning
+        path, method = requested(packet).lower(), packet.first("http.request.method") or ""
+        shown = {beginning: role for beginning, role in web_paths().items() if path.startswith(beginning)}
+        if path.startswith("/") and method in web_methods():
+            shown[method] = web_methods()[method]
+        for shown_by, role in shown.items():
+            yield WebRequest(packet.src, packet.dst, packet.dst_port, role, shown_by)
