@@ -420,7 +420,7 @@ def test_the_words_for_where_no_rule_helps_are_those_of_the_verdicts(tmp_path: P
     capture.write_bytes(pcap(scene(["0 10.0.0.5:50000 > 10.0.0.20:445/tcp REJ"])))
     for source in (log, capture):
         smb = auditor.audit(source, **known).client().requirement("client-push/smb")
-        assert smb.remedy.startswith(NO_RULE_HELPS)
+        assert smb.remedy_text.startswith(NO_RULE_HELPS)
 
 
 def test_rules_of_the_ruleset_do_not_sound_as_if_no_rule_helped():
