@@ -310,6 +310,6 @@ def test_a_log_does_not_show_that_a_site_server_sends_no_data(write):
     tests = [
         row(f"00:00:{n:02} DROP {SERVER}:{50_000 + n} > 10.0.0.30:{port} S RECEIVE") for n, port in enumerate(SCANNED)
     ]
-    pushed = row(f"00:00:30 DROP {SERVER}:51000 > {CLIENT}:445 S RECEIVE")
-    report = auditor.audit(write(firewall_log(*tests, pushed)))
+    pushed = [row(f"00:00:30 DROP {SERVER}:{51_000 + port} > {CLIENT}:{port} S RECEIVE") for port in (445, 3389)]
+    report = auditor.audit(write(firewall_log(*tests, *pushed)))
     assert kinds(report)["10.0.0.5 > 10.0.0.20"] == "unknown weak"
