@@ -118,7 +118,7 @@ def contacts_of(source: Source, ruleset: Ruleset) -> list[Contact]:
         return []
     tallies: dict[Pair, _Tally] = {pair: _Tally() for pair in pairs}
     known = _KnownPorts(ruleset, controller())
-    for pair, flow in _flows_between(columns, pairs):
+    for pair, flow in _flows_between(columns, pairs, logged=logged):
         tallies[pair].add(flow, known, logged=logged)
     return [tallies[pair].contact(pair) for pair in sorted(pairs)]
 
@@ -162,17 +162,23 @@ class _Flow:
     syns: int
     closed: bool
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether its originator sent no data; in a log, which counts none, whether it was dropped."""
+        return self.response not in RESPONDED if self.sent is None else self.sent == 0
 
-def _flows_between(columns: Mapping[str, NDArray[Any]], pairs: frozenset[Pair]) -> Iterable[tuple[Pair, _Flow]]:
-    """Yield the flows between pairs of hosts, each with its pair."""
+
+def _flows_between(
+    columns: Mapping[str, NDArray[Any]], pairs: frozenset[Pair], *, logged: bool
+) -> Iterable[tuple[Pair, _Flow]]:
+    """Yield the flows between pairs of hosts, each with its pair. logged: whether the columns are those of a log."""
     rows = np.flatnonzero(is_among(columns["src_ip"], {src for src, _ in pairs}))
     rows = rows[is_among(columns["dst_ip"][rows], {dst for _, dst in pairs})]
     values = [
         columns[name][rows].tolist() for name in ("src_ip", "dst_ip", "protocol", "dst_port", "start", "response")
     ]
-    counted = "payload_src" in columns  # as it is of captures: a log counts no packets
     names = ("payload_src", "payload_dst", "syn", "rst", "fin")
-    counts = [columns[name][rows].tolist() if counted else [None] * len(rows) for name in names]
+    counts = [[None] * len(rows) if logged else columns[name][rows].tolist() for name in names]
     for src, dst, protocol, port, start, response, sent, received, syns, rst, fin in zip(*values, *counts, strict=True):
         if (src, dst) in pairs:
             yield (src, dst), _Flow(protocol, port, start, response, sent, received or 0, syns or 0, bool(rst or fin))
@@ -217,8 +223,8 @@ class _Tally:
             self._add_push(flow)
         elif known.is_dynamic(flow.port):
             self.dynamic += [flow.start]
-            self.idle_dynamic += [] if flow.sent else [(flow.start, flow.port)]
-        elif flow.port != MISSING and not flow.sent:
+            self.idle_dynamic += [(flow.start, flow.port)] if flow.is_idle else []
+        elif flow.port != MISSING and flow.is_idle:
             self.idle_others.append((flow.start, flow.port))
 
     def _add_controller(self, flow: _Flow) -> None:

@@ -522,3 +522,21 @@ def test_a_share_that_the_site_server_opens_hides_no_push(lines, kind, read):
     contacts = merge(contacts_of(read(pcap(scene([*lines, "until 300"]))), rules))
     (push,) = find_pushes(contacts, rules, content=content)
     assert f"{push.kind} {push.how_sure}" == kind
+
+
+def test_services_that_a_log_lets_the_site_server_use_hide_no_push(write):
+    used = [
+        row(f"00:00:{n:02} ALLOW {SERVER}:{50_000 + n} > {CLIENT}:{port} S RECEIVE") for n, port in enumerate(SCANNED)
+    ]
+    report = auditor.audit(write(firewall_log(*used)))
+    assert kinds(report) == {"10.0.0.5 > 10.0.0.20": "push likely"}
+
+
+def test_a_log_does_not_show_that_a_site_server_sends_no_data(write):
+    """So what it does on other computers does not make its push a scan."""
+    tests = [
+        row(f"00:00:{n:02} DROP {SERVER}:{50_000 + n} > 10.0.0.30:{port} S RECEIVE") for n, port in enumerate(SCANNED)
+    ]
+    pushed = [row(f"00:00:30 DROP {SERVER}:{51_000 + port} > {CLIENT}:{port} S RECEIVE") for port in (445, 3389)]
+    report = auditor.audit(write(firewall_log(*tests, *pushed)))
+    assert kinds(report)["10.0.0.5 > 10.0.0.20"] == "unknown weak"
