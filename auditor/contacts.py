@@ -34,7 +34,8 @@ class Contact:
         other_ports: Most TCP ports tried within a minute that have to do with neither a push nor a controller and on
             which nothing was sent.
         dynamic_ports: Most ports of the dynamic range tried within a minute on which nothing was sent.
-        sent: Whether the originator sent data at a port of a push; True where the source is a log, which does not tell.
+        sent: Whether the originator sent data at a port of a push; where the source is a log, which does not tell,
+            whether a firewall let it through.
         retried: Whether an attempt at a port of a push was repeated or had a response; True where the source is a log.
         bare: Whether it opened a connection at a port of a push and closed it without data, as a port test does.
         first_ns: When it first tried a port of a push, in nanoseconds since 1970.
@@ -100,7 +101,7 @@ def contacts_of(source: Source, ruleset: Ruleset) -> list[Contact]:
         return []
     tallies: dict[Pair, _Tally] = {pair: _Tally() for pair in pairs}
     known = _KnownPorts(ruleset, controller())
-    for pair, flow in _flows_between(columns, pairs):
+    for pair, flow in _flows_between(columns, pairs, logged=logged):
         tallies[pair].add(flow, known, logged=logged)
     return [tallies[pair].contact(pair) for pair in sorted(pairs)]
 
@@ -144,16 +145,17 @@ class _Flow:
     closed: bool
 
 
-def _flows_between(columns: Mapping[str, NDArray[Any]], pairs: frozenset[Pair]) -> Iterable[tuple[Pair, _Flow]]:
-    """Yield the flows between pairs of hosts, each with its pair."""
+def _flows_between(
+    columns: Mapping[str, NDArray[Any]], pairs: frozenset[Pair], *, logged: bool
+) -> Iterable[tuple[Pair, _Flow]]:
+    """Yield the flows between pairs of hosts, each with its pair; of a log without counts, for it has no packets."""
     rows = np.flatnonzero(is_among(columns["src_ip"], {src for src, _ in pairs}))
     rows = rows[is_among(columns["dst_ip"][rows], {dst for _, dst in pairs})]
     values = [
         columns[name][rows].tolist() for name in ("src_ip", "dst_ip", "protocol", "dst_port", "start", "response")
     ]
-    counted = "payload_src" in columns  # as it is of captures: a log counts no packets
     names = ("payload_src", "syn", "rst", "fin")
-    counts = [columns[name][rows].tolist() if counted else [None] * len(rows) for name in names]
+    counts = [[None] * len(rows) if logged else columns[name][rows].tolist() for name in names]
     for src, dst, protocol, port, start, response, sent, syns, rst, fin in zip(*values, *counts, strict=True):
         if (src, dst) in pairs:
             yield (src, dst), _Flow(protocol, port, start, response, sent, syns or 0, bool(rst or fin))
@@ -203,7 +205,7 @@ class _Tally:
     def _add_push(self, flow: _Flow) -> None:
         self.ports.add(flow.port)
         self.starts.append(flow.start)
-        self.sent |= flow.sent is None or flow.sent > 0
+        self.sent |= flow.response != "no-response" if flow.sent is None else flow.sent > 0
         self.retried |= flow.sent is None or flow.syns != 1 or flow.response != "no-response"
         self.bare |= flow.sent == 0 and flow.response == "answered" and flow.closed
 

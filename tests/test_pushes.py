@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from logs import firewall_log, row
@@ -331,6 +332,49 @@ def test_what_sources_show_of_one_pair_is_put_together(order):
     back = replace(one, src=CLIENT, dst=SERVER)
     whole = Contact(SERVER, CLIENT, frozenset((445, 135)), True, True, True, 3, 4, True, True, True, 2, 9)
     assert merge([one, back, other][::order]) == {PAIR: whole, PAIR[::-1]: back}
+
+
+@pytest.fixture
+def logged(tmp_path: Path) -> Callable[..., auditor.Report]:
+    """Return how to audit a log of attempts at SMB, each as "ACTION FROM > TO"."""
+
+    def logged(*attempts: str) -> auditor.Report:
+        path = tmp_path / "pfirewall.log"
+        path.write_bytes(firewall_log(*(_row(place, text) for place, text in enumerate(attempts))))
+        return auditor.audit(path, dissect=False)
+
+    return logged
+
+
+def _row(place: int, text: str) -> str:
+    action, src, _, dst = text.split()
+    return row(
+        f"08:00:{place:02} {action} {src}:{50000 + place} > {dst}:445 {'S' if action == 'DROP' else '-'} RECEIVE"
+    )
+
+
+@pytest.mark.parametrize("action", ["DROP", "ALLOW"])
+@pytest.mark.parametrize(("count", "expected"), [(5, "unknown weak"), (7, "unknown weak"), (8, "push likely")])
+def test_of_a_log_nobody_knows_how_often_a_syn_was_sent(logged, action, count, expected):
+    """One row each for several computers is no scan, as one SYN each is in a capture."""
+    report = logged(*(f"{action} 10.0.0.7 > 10.0.0.{20 + n}" for n in range(count)))
+    assert set(kinds(report).values()) == {expected}
+    assert len(judged(report)) == count
+
+
+@pytest.mark.parametrize(("action", "expected"), [("ALLOW", "file-sharing likely"), ("DROP", "unknown weak")])
+def test_in_a_log_those_read_that_were_let_through(logged, action, expected):
+    report = logged(*(f"{action} 10.0.0.{7 + n} > 10.0.0.20" for n in range(3)))
+    assert set(kinds(report).values()) == {expected}
+
+
+@pytest.mark.parametrize(("action", "expected"), [("ALLOW", "unknown weak"), ("DROP", "scan likely")])
+def test_in_a_log_what_comes_from_the_internet_and_is_dropped_is_a_scan(logged, action, expected):
+    assert kind(logged(f"{action} 8.8.8.8 > 10.0.0.20"), "8.8.8.8 > 10.0.0.20") == expected
+
+
+def test_in_a_capture_an_address_that_ends_with_255_may_be_a_host(audited):
+    assert kind(audited(contact("10.0.0.7 > 10.0.1.255", 445)), "10.0.0.7 > 10.0.1.255") == "unknown weak"
 
 
 @pytest.mark.parametrize(("target", "count"), [("10.0.0.254", 1), ("10.0.0.255", 0), ("239.0.0.1", 0), ("10.0.0.5", 0)])
