@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from logs import firewall_log, row
-from packets import pcap, talk
+from packets import BEGIN, At, pcap, talk
 from scenario import scene
 
 import auditor
@@ -17,6 +19,7 @@ from auditor.pushes import content_of, find_pushes
 from auditor.report import Push
 from auditor.ruleset import load_ruleset
 from auditor.said import Said
+from auditor.sources.source import Source
 
 PAIR = SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
 PUSH = ["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF", "1 10.0.0.5:50001 > 10.0.0.20:135/tcp SF"]
@@ -322,6 +325,45 @@ def test_a_computer_that_is_pushed_wants_to_push_to_nobody(audited):
     assert list(kinds(audited(*PUSH, "3 10.0.0.5 asks 10.0.0.30"))) == ["10.0.0.5 > 10.0.0.20", "10.0.0.5 > 10.0.0.30"]
 
 
+# one contact
+
+
+def of_pair(read: Callable[[bytes], Source], packets: list[At]) -> Contact:
+    (found,) = contacts_of(read(pcap(packets)), load_ruleset())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "sent", "bare"),
+    [
+        ("S <SA A 1PA <5PA", True, False),
+        ("S <SA A <5PA A FA <FA A", False, True),
+        ("S <SA A R", False, True),
+        ("S <SA A FA <FA A", False, True),
+        ("S <SA A", False, False),
+        ("S <RA", False, False),
+    ],
+)
+def test_what_is_sent_and_closed_tells_a_port_test(read, words, sent, bare):
+    packets = [At(n / 1000, one) for n, one in enumerate(talk("10.0.0.5:50000 > 10.0.0.20:445", words))]
+    found = of_pair(read, packets)
+    assert (found.sent, found.bare) == (sent, bare)
+
+
+def test_a_contact_lasts_from_its_first_attempt_to_its_last_one_at_any_port_of_a_push(read):
+    lines = [contact("10.0.0.5 > 10.0.0.20", port, at=at) for port, at in ((135, 5), (445, 3), (49700, 9), (80, 20))]
+    found = of_pair(read, scene(lines))
+    assert [one - BEGIN * 10**9 for one in (found.first_ns, found.last_ns)] == [3 * 10**9, 9 * 10**9]
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(7000, 7006)), max_size=12))
+@settings(max_examples=40)
+def test_other_ports_are_counted_within_any_minute(read, tried):
+    lines = [f"{at} 10.0.0.5:{40000 + n} > 10.0.0.20:{port}/tcp REJ" for n, (at, port) in enumerate(tried)]
+    most = max((len({port for at, port in tried if begin <= at <= begin + 60}) for begin, _ in tried), default=0)
+    assert of_pair(read, scene([*lines, "400 10.0.0.5:50000 > 10.0.0.20:445/tcp SF"])).other_ports == most
+
+
 # several sources
 
 
@@ -468,6 +510,11 @@ def test_pushes_are_in_order_of_the_computers_that_are_reached(audited):
         ("push-1", "10.0.0.9"),
         ("push-2", "10.0.0.100"),
     ]
+
+
+def test_of_one_client_the_surest_push_is_the_first(audited):
+    report = audited(*PUSH, contact("10.0.0.4 > 10.0.0.20", 445, "S0"), contact("10.0.0.6 > 10.0.0.20", 445, "S0"))
+    assert judged(report) == [f"10.0.0.{n} > 10.0.0.20" for n in (5, 4, 6)]
 
 
 def test_every_entry_names_its_push(audited):

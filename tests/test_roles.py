@@ -175,6 +175,14 @@ def test_a_push_lasts_until_its_last_connection_begins(audited):
     assert who(audited(*PUSH, last, fetch(10, 20, 90), fetch(25, 20, 80)))["management-point inferred"] == ["10.0.0.80"]
 
 
+def test_each_site_server_has_a_management_point_of_its_own(inferred):
+    other = [line.replace("10.0.0.20", "10.0.0.21").replace("10.0.0.5", "10.0.0.6") for line in PUSH]
+    cast = inferred(Said(), *other, fetch(9, 21, 90))
+    assert [cast.is_guess("management-point", one) for one in ("10.0.0.80", "10.0.0.90")] == [True, True]
+    servers = [cast.servers_of("management-point", one) for one in ("10.0.0.5", "10.0.0.6", "")]
+    assert servers == [("10.0.0.80",), ("10.0.0.90",), ()]
+
+
 @pytest.mark.parametrize("later", ["10.0.0.4", "10.0.0.6"])
 def test_of_several_pushes_the_last_counts(audited, later):
     other = [line.replace("10.0.0.5", later) for line in ("20 " + PUSH[0][2:], "21 " + PUSH[1][2:])]
