@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from logs import firewall_log, row
 from packets import pcap
 from scenario import scene
 from test_events import allowed, blocked, lines
@@ -257,6 +258,19 @@ def test_given_beats_inferred(audited):
         "client inferred": ["10.0.0.30"],
         "management-point given": ["10.0.0.81"],
     }
+
+
+def test_beside_a_management_point_that_was_named_none_is_guessed(audited):
+    report = audited(*PUSH, *FETCH, roles={"management-point": "10.0.0.81"})
+    assert [f"{one.address} {one.how}" for one in report.roles if one.role == "management-point"] == ["10.0.0.81 given"]
+
+
+@pytest.mark.parametrize(("flags", "found"), [("S", True), ("RA", False)])
+def test_a_late_packet_in_a_log_shows_no_management_point(flags, found, tmp_path):
+    path = tmp_path / "pfirewall.log"
+    push, web = "10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE", f"10.0.0.20:51000 > 10.0.0.80:80 {flags} RECEIVE"
+    path.write_bytes(firewall_log(*(row(f"08:00:00 DROP {one}") for one in (push, web))))
+    assert ("management-point" in reasons(auditor.audit(path, dissect=False))) == found
 
 
 def test_a_given_client_is_audited_even_if_nothing_was_seen_of_it(audited):
