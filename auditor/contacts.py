@@ -49,6 +49,7 @@ class Contact:
         retried: Whether an attempt at a port of a push was repeated or had a response; True where the source is a log.
         bare: Whether it opened a connection at a port of a push and closed it without data, as a port test does.
         insisted: Whether an attempt at a port of a push was repeated and had no response.
+        accepted: Whether the originator sent data at a port of a push; of a log, whether a firewall let it through.
         first_ns: When it first tried a port of a push, in nanoseconds since 1970.
         last_ns: When it last began a connection at a port of a push or a dynamic port.
     """
@@ -67,6 +68,7 @@ class Contact:
     retried: bool
     bare: bool
     insisted: bool
+    accepted: bool
     first_ns: int
     last_ns: int
 
@@ -87,6 +89,7 @@ class Contact:
             self.retried or other.retried,
             self.bare or other.bare,
             self.insisted or other.insisted,
+            self.accepted or other.accepted,
             min(self.first_ns, other.first_ns),
             max(self.last_ns, other.last_ns),
         )
@@ -201,7 +204,7 @@ class _Tally:
 
     def __init__(self) -> None:
         self.ports: set[int] = set()
-        self.echo = self.sent = self.talked = self.retried = self.bare = self.insisted = False
+        self.echo = self.sent = self.talked = self.retried = self.bare = self.insisted = self.accepted = False
         self.is_controller = False
         self.controller_ports: set[int] = set()
         self.starts: list[int] = []
@@ -237,6 +240,7 @@ class _Tally:
         self.ports.add(flow.port)
         self.starts.append(flow.start)
         self.sent |= flow.sent is None or flow.sent > 0
+        self.accepted |= not flow.is_idle
         self.talked |= bool(flow.sent) and flow.received > 0
         self.retried |= flow.sent is None or flow.syns != 1 or flow.response != "no-response"
         self.bare |= flow.sent == 0 and flow.response == "answered" and flow.closed
@@ -258,6 +262,7 @@ class _Tally:
             self.retried,
             self.bare,
             self.insisted,
+            self.accepted,
             min(self.starts),
             max(self.starts + self.dynamic),
         )

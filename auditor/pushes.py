@@ -161,14 +161,14 @@ class _Traffic:
             return f"It tries {contact.other_ports} other TCP ports within a minute and sends nothing on them."
         if contact.dynamic_ports > SCAN_DYNAMIC_PORTS and not contact.apart:
             return f"It tries {contact.dynamic_ports} dynamic ports within a minute and sends nothing on them."
+        if is_public(contact.src) and not is_public(contact.dst) and not (contact.accepted or _is_like_push(contact)):
+            return "It comes from the Internet and sends no data."
         if contact.sent:
             return ""
         if contact.bare and not contact.insisted:
             return "It opens connections and closes them without data, as a port test does."
         if any(_is_alike(contact, other) for other in self._scans_of.get(contact.src, ())):
             return "It sends no data here, and scans other computers."
-        if is_public(contact.src) and not is_public(contact.dst) and not _is_like_push(contact):
-            return "It comes from the Internet and sends no data."
         return ""
 
     @cached_property
@@ -233,7 +233,7 @@ class _Traffic:
         return Counter(
             contact.dst
             for contact in self._contacts.values()
-            if contact.sent and contact.ports <= self._sharing_ports and not _is_like_push(contact)
+            if contact.accepted and contact.ports <= self._sharing_ports and not _is_like_push(contact)
         )
 
     def unresolved_pairs(self, asked: Sequence[Asked]) -> Iterator[Pair]:

@@ -67,6 +67,12 @@ def test_without_an_entry_about_the_port_the_service_may_not_listen(both):
     assert caveat not in both((SENT,), OWN_LOG).explanation
 
 
+def test_an_entry_about_the_port_in_either_half_of_the_log_shows_that_a_service_listens(both):
+    smb = both((SENT,), AROUND, (OTHER_HOST,), names=("site-server", "client", "client.old"))
+    assert said(smb) == "blocked likely between"
+    assert "Or no service listens on the port" not in smb.explanation
+
+
 ARRIVED = "08:00:10 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE"
 
 
@@ -231,6 +237,14 @@ def test_what_arrived_by_a_clock_that_is_ahead_has_arrived(both):
     own = tuple(text.replace("07:", "09:").replace("08:", "10:") for text in (*OWN_LOG, ARRIVED))
     logs = ((SENT, *shared("SEND", "08")), (*own, *shared("RECEIVE", "10")))
     assert said(both(*logs, tz=None)) == "allowed proven"
+
+
+@pytest.mark.parametrize(("time", "told"), [("06:00:10", "blocked likely between"), ("10:00:40", "allowed proven")])
+def test_by_a_clock_that_is_ahead_only_what_arrived_then_may_be_it(time, told, both):
+    own = tuple(text.replace("07:", "09:").replace("08:", "10:") for text in OWN_LOG)
+    other = f"{time} ALLOW 10.0.0.5:61000 > 10.0.0.20:445 - RECEIVE"
+    logs = ((SENT, *shared("SEND", "08")), (*own, *shared("RECEIVE", "10"), other))
+    assert said(both(*logs, tz=None)) == told
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)

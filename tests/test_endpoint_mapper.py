@@ -121,6 +121,12 @@ def test_a_port_that_was_tried_too_early_is_told_of_tcp_only(audited, protocol, 
     assert found.explanation.endswith(" does not count as a dynamic RPC port." if words else " is in these sources.")
 
 
+def test_the_lowest_of_the_ports_that_were_tried_too_early_are_named(audited):
+    ports = (65000, 49701, 60008, 50017)
+    lines = [at(1 + n, port, "REJ", source_port=55000 + n) for n, port in enumerate(ports)]
+    assert " TCP 49701, 50017, 60008 and 1 more were tried, but" in dynamic(audited(Taken([SMB, *lines]))).explanation
+
+
 # the interface for which a port was assigned
 
 

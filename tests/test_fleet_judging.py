@@ -15,7 +15,7 @@ from auditor.contacts import Contact
 from auditor.fleet import judging
 from auditor.fleet.asking import Asking, methods_of
 from auditor.fleet.document import HostResult, Seen
-from auditor.fleet.summary import Entry, summarise
+from auditor.fleet.summary import Entry, summarize
 from auditor.roles import Cast
 from auditor.ruleset import load_ruleset
 from auditor.site import Site
@@ -33,8 +33,11 @@ def asking(roles: dict[str, object]) -> Asking:
 
 
 def contact(src: str, dst: str, **more: object) -> Contact:
-    plain = Contact(src, dst, frozenset((445, 135)), False, False, False, 0, 0, True, True, False, 0, 0)
-    return replace(plain, **more)
+    ports = frozenset((445, 135))
+    shown = dict.fromkeys(("sent", "retried", "accepted"), True)
+    not_shown = dict.fromkeys(("echo", "dynamic", "controller", "apart", "talked", "bare", "insisted"), False)
+    counts = dict.fromkeys(("other_ports", "dynamic_ports", "first_ns", "last_ns"), 0)
+    return replace(Contact(src, dst, ports, **shown, **not_shown, **counts), **more)
 
 
 def cast(*contacts: Contact, **roles: object) -> Cast:
@@ -67,7 +70,7 @@ def _entries(
     else:
         path = folder / f"{number}.log"
         path.write_bytes(firewall_log(*map(row, lines)))
-    return summarise(path, roles=asked.site.roles).entries
+    return summarize(path, roles=asked.site.roles).entries
 
 
 def smb(action: str, time: str = "08:00:00", *, client: str = CLIENT, server: str = SERVER) -> str:
@@ -183,7 +186,7 @@ def test_what_is_wrong_with_its_sources_is_told(judged, tmp_path):
     assert host.warnings == ()
     (tmp_path / "lost.log").write_bytes(firewall_log(row(smb("DROP")), LOST))
     asked = asking(ROLES)
-    entries = summarise(tmp_path / "lost.log", roles=asked.site.roles).entries
+    entries = summarize(tmp_path / "lost.log", roles=asked.site.roles).entries
     bench = judging.Bench(asked.question, asked.facts, asked.methods, judging.casts({"": ()}, asked.question))
     (warning,) = judging.judge("PC1", "", entries, bench).warnings
     assert warning.startswith(f"{tmp_path / 'lost.log'}: ")

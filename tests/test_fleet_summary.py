@@ -151,12 +151,10 @@ def _contacts(entries):
 
 def pushes(src: str, *clients: int, ports: tuple[int, ...] = (445, 135)) -> list[Contact]:
     """Return the contacts of one host with some clients, as their logs have them."""
-    return [
-        Contact(
-            src, f"10.0.1.{n}", frozenset(ports), False, False, False, 0, 0, True, True, False, True, False, False, 0, 0
-        )
-        for n in clients
-    ]
+    shown = dict.fromkeys(("apart", "sent", "retried", "accepted"), True)
+    not_shown = dict.fromkeys(("echo", "dynamic", "controller", "talked", "bare", "insisted"), False)
+    counts = dict.fromkeys(("other_ports", "dynamic_ports", "first_ns", "last_ns"), 0)
+    return [Contact(src, f"10.0.1.{n}", frozenset(ports), **shown, **not_shown, **counts) for n in clients]
 
 
 def inferred(*contacts: Contact) -> list[str]:

@@ -557,6 +557,39 @@ def test_a_flow_of_which_only_the_error_was_captured_has_a_row_without_frames(re
     assert source.flows.stream.isna().all()
 
 
+@pytest.mark.parametrize(("room", "turns"), [(33, False), (34, True), (40, True)])
+def test_of_data_that_an_icmp_error_quotes_the_lower_port_is_the_responders_if_its_flags_are_seen(room, turns, read):
+    data = talk(WHO, "5PA <5PA")[1]
+    (found,) = told(read([icmp_error(ROUTER, 3, 13, quoting=data, room=room)]).flows)
+    assert found.startswith(WHO if turns else turned(WHO))
+
+
+def test_an_icmp_error_about_a_ping_is_not_about_one_the_other_way(read):
+    source = read([echo(turned(PING)), icmp_error(ROUTER, 3, 13, quoting=echo(PING))])
+    assert answers(source) == ["no-response", "prohibited"]
+
+
+def streams(read, *packets: bytes) -> list[int]:
+    return read(packets).flows.stream.tolist()
+
+
+OTHER, THIRD = (WHO.replace("445", port) for port in ("135", "139"))
+
+
+def test_wireshark_makes_a_stream_of_a_whole_header_that_an_icmp_error_quotes(read):
+    error = icmp_error(ROUTER, 3, 13, quoting=tcp(OTHER), room=40)
+    short = icmp_error(ROUTER, 3, 13, quoting=tcp(OTHER), room=28)
+    assert streams(read, tcp(WHO), error, tcp(THIRD), tcp(OTHER)) == [0, 2, 1]
+    assert streams(read, tcp(WHO), error, error, tcp(THIRD), tcp(OTHER)) == [0, 2, 1]
+    assert streams(read, tcp(WHO), short, tcp(THIRD), tcp(OTHER)) == [0, 1, 2]
+
+
+def test_wireshark_makes_no_stream_of_a_quoted_header_that_it_knows(read):
+    error = icmp_error(ROUTER, 3, 13, quoting=tcp(WHO), room=40)
+    assert streams(read, tcp(WHO), error, tcp(OTHER)) == [0, 1]
+    assert streams(read, error, tcp(OTHER), tcp(WHO), tcp(THIRD)) == [1, 0, 2]
+
+
 def test_an_icmp_error_is_no_flow_of_its_own(read):
     assert len(read([tcp(WHO), icmp_error(ROUTER, 3, 13, quoting=tcp(WHO))]).flows) == 1
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from logs import firewall_log, row
-from packets import pcap, talk
+from packets import BEGIN, At, pcap, talk
 from scenario import scene
 
 import auditor
@@ -16,6 +19,7 @@ from auditor.pushes import PairContent, content_of, find_pushes
 from auditor.report import Push
 from auditor.ruleset import load_ruleset
 from auditor.said import Said
+from auditor.sources.source import Source
 
 PAIR = SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
 PUSH = ["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF", "1 10.0.0.5:50001 > 10.0.0.20:135/tcp SF"]
@@ -224,19 +228,6 @@ def test_five_ports_that_have_to_do_with_no_push_are_a_scan(audited, count, expe
     assert kind(audited(*scan("10.0.0.7 > 10.0.0.20", (135, 445, *range(7000, 7000 + count))))) == expected
 
 
-def test_they_are_a_scan_although_data_is_sent_elsewhere(audited):
-    used = [contact("10.0.0.7 > 10.0.0.20", port) for port in (135, 445)]
-    others = scan("10.0.0.7 > 10.0.0.20", range(7000, 7005))
-    assert kind(audited(*used, *others)) == "scan likely"
-    assert kind(audited(*used, *others[1:])) == "push likely"
-
-
-def test_who_scans_one_computer_scans_the_others_where_nothing_is_sent(audited):
-    there = scan("10.0.0.7 > 10.0.0.30")
-    assert kind(audited(*there, contact("10.0.0.7 > 10.0.0.20", 445, "S0"), "until 60")) == "scan likely"
-    assert kind(audited(*there, contact("10.0.0.7 > 10.0.0.20", 445))) == "unknown weak"
-
-
 @pytest.mark.parametrize(("apart", "expected"), [(15, "scan likely"), (16, "push likely")])
 def test_they_are_a_scan_within_a_minute(audited, apart, expected):
     others = [contact("10.0.0.7 > 10.0.0.20", 7000 + n, "REJ", 10 + apart * n) for n in range(5)]
@@ -321,14 +312,53 @@ def test_a_computer_that_is_pushed_wants_to_push_to_nobody(audited):
     assert list(kinds(audited(*PUSH, "3 10.0.0.5 asks 10.0.0.30"))) == ["10.0.0.5 > 10.0.0.20", "10.0.0.5 > 10.0.0.30"]
 
 
+# one contact
+
+
+def of_pair(read: Callable[[bytes], Source], packets: list[At]) -> Contact:
+    (found,) = contacts_of(read(pcap(packets)), load_ruleset())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("words", "sent", "bare"),
+    [
+        ("S <SA A 1PA <5PA", True, False),
+        ("S <SA A <5PA A FA <FA A", False, True),
+        ("S <SA A R", False, True),
+        ("S <SA A FA <FA A", False, True),
+        ("S <SA A", False, False),
+        ("S <RA", False, False),
+    ],
+)
+def test_what_is_sent_and_closed_tells_a_port_test(read, words, sent, bare):
+    packets = [At(n / 1000, one) for n, one in enumerate(talk("10.0.0.5:50000 > 10.0.0.20:445", words))]
+    found = of_pair(read, packets)
+    assert (found.sent, found.bare) == (sent, bare)
+
+
+def test_a_contact_lasts_from_its_first_attempt_to_its_last_one_at_any_port_of_a_push(read):
+    lines = [contact("10.0.0.5 > 10.0.0.20", port, at=at) for port, at in ((135, 5), (445, 3), (49700, 9), (80, 20))]
+    found = of_pair(read, scene(lines))
+    assert [one - BEGIN * 10**9 for one in (found.first_ns, found.last_ns)] == [3 * 10**9, 9 * 10**9]
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(7000, 7006)), max_size=12))
+@settings(max_examples=40)
+def test_other_ports_are_counted_within_any_minute(read, tried):
+    lines = [f"{at} 10.0.0.5:{40000 + n} > 10.0.0.20:{port}/tcp REJ" for n, (at, port) in enumerate(tried)]
+    most = max((len({port for at, port in tried if begin <= at <= begin + 60}) for begin, _ in tried), default=0)
+    assert of_pair(read, scene([*lines, "400 10.0.0.5:50000 > 10.0.0.20:445/tcp SF"])).other_ports == most
+
+
 # several sources
 
 
-MARKS = ("echo", "dynamic", "controller", "apart", "sent", "talked", "retried", "bare", "insisted")
+MARKS = ("echo", "dynamic", "controller", "apart", "sent", "talked", "retried", "bare", "insisted", "accepted")
 
 
 def marks(names: str, other_ports: int, dynamic_ports: int) -> list[bool | int]:
-    """Return the values of a contact from `echo` to `insisted`: which of them are true, and the numbers of ports."""
+    """Return the values of a contact from `echo` to `accepted`: which of them are true, and the numbers of ports."""
     values: list[bool | int] = [name in names.split() for name in MARKS]
     return [*values[:3], other_ports, dynamic_ports, *values[3:]]
 
@@ -336,10 +366,55 @@ def marks(names: str, other_ports: int, dynamic_ports: int) -> list[bool | int]:
 @pytest.mark.parametrize("order", [1, -1])
 def test_what_sources_show_of_one_pair_is_put_together(order):
     one = Contact(SERVER, CLIENT, frozenset((445,)), *marks("echo controller sent retried", 3, 0), 5, 9)
-    other = Contact(SERVER, CLIENT, frozenset((135,)), *marks("dynamic apart talked bare insisted", 1, 4), 2, 7)
+    other = Contact(
+        SERVER, CLIENT, frozenset((135,)), *marks("dynamic apart talked bare insisted accepted", 1, 4), 2, 7
+    )
     back = replace(one, src=CLIENT, dst=SERVER)
     whole = Contact(SERVER, CLIENT, frozenset((445, 135)), *marks(" ".join(MARKS), 3, 4), 2, 9)
     assert merge([one, back, other][::order]) == {PAIR: whole, PAIR[::-1]: back}
+
+
+@pytest.fixture
+def logged(tmp_path: Path) -> Callable[..., auditor.Report]:
+    """Return how to audit a log of attempts at SMB, each as "ACTION FROM > TO"."""
+
+    def logged(*attempts: str) -> auditor.Report:
+        path = tmp_path / "pfirewall.log"
+        path.write_bytes(firewall_log(*(_row(place, text) for place, text in enumerate(attempts))))
+        return auditor.audit(path, dissect=False)
+
+    return logged
+
+
+def _row(place: int, text: str) -> str:
+    action, src, _, dst = text.split()
+    return row(
+        f"08:00:{place:02} {action} {src}:{50000 + place} > {dst}:445 {'S' if action == 'DROP' else '-'} RECEIVE"
+    )
+
+
+@pytest.mark.parametrize("action", ["DROP", "ALLOW"])
+@pytest.mark.parametrize(("count", "expected"), [(5, "unknown weak"), (7, "unknown weak"), (8, "push likely")])
+def test_of_a_log_nobody_knows_how_often_a_syn_was_sent(logged, action, count, expected):
+    """One row each for several computers is no scan, as one SYN each is in a capture."""
+    report = logged(*(f"{action} 10.0.0.7 > 10.0.0.{20 + n}" for n in range(count)))
+    assert set(kinds(report).values()) == {expected}
+    assert len(judged(report)) == count
+
+
+@pytest.mark.parametrize(("action", "expected"), [("ALLOW", "file-sharing likely"), ("DROP", "unknown weak")])
+def test_in_a_log_those_read_that_were_let_through(logged, action, expected):
+    report = logged(*(f"{action} 10.0.0.{7 + n} > 10.0.0.20" for n in range(3)))
+    assert set(kinds(report).values()) == {expected}
+
+
+@pytest.mark.parametrize(("action", "expected"), [("ALLOW", "unknown weak"), ("DROP", "scan likely")])
+def test_in_a_log_what_comes_from_the_internet_and_is_dropped_is_a_scan(logged, action, expected):
+    assert kind(logged(f"{action} 8.8.8.8 > 10.0.0.20"), "8.8.8.8 > 10.0.0.20") == expected
+
+
+def test_in_a_capture_an_address_that_ends_with_255_may_be_a_host(audited):
+    assert kind(audited(contact("10.0.0.7 > 10.0.1.255", 445)), "10.0.0.7 > 10.0.1.255") == "unknown weak"
 
 
 @pytest.mark.parametrize(("target", "count"), [("10.0.0.254", 1), ("10.0.0.255", 0), ("239.0.0.1", 0), ("10.0.0.5", 0)])
@@ -433,6 +508,11 @@ def test_pushes_are_in_order_of_the_computers_that_are_reached(audited):
         ("push-1", "10.0.0.9"),
         ("push-2", "10.0.0.100"),
     ]
+
+
+def test_of_one_client_the_surest_push_is_the_first(audited):
+    report = audited(*PUSH, contact("10.0.0.4 > 10.0.0.20", 445, "S0"), contact("10.0.0.6 > 10.0.0.20", 445, "S0"))
+    assert judged(report) == [f"10.0.0.{n} > 10.0.0.20" for n in (5, 4, 6)]
 
 
 def test_every_entry_names_its_push(audited):

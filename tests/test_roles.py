@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from logs import firewall_log, row
 from packets import pcap
 from scenario import scene
 from test_events import allowed, blocked, lines
@@ -175,16 +176,24 @@ def test_a_push_lasts_until_its_last_connection_begins(audited):
     assert who(audited(*PUSH, last, fetch(10, 20, 90), fetch(25, 20, 80)))["management-point inferred"] == ["10.0.0.80"]
 
 
+def test_each_site_server_has_a_management_point_of_its_own(inferred):
+    other = [line.replace("10.0.0.20", "10.0.0.21").replace("10.0.0.5", "10.0.0.6") for line in PUSH]
+    cast = inferred(Said(), *other, fetch(9, 21, 90))
+    assert [cast.is_guess("management-point", one) for one in ("10.0.0.80", "10.0.0.90")] == [True, True]
+    servers = [cast.servers_of("management-point", one) for one in ("10.0.0.5", "10.0.0.6", "")]
+    assert servers == [("10.0.0.80",), ("10.0.0.90",), ()]
+
+
 @pytest.mark.parametrize("later", ["10.0.0.4", "10.0.0.6"])
-def test_of_several_pushes_the_last_counts(audited, later):
+def test_the_management_point_of_a_site_server_is_asked_after_its_own_push(audited, later):
     other = [line.replace("10.0.0.5", later) for line in ("20 " + PUSH[0][2:], "21 " + PUSH[1][2:])]
     report = audited(*PUSH, *other, fetch(10, 20, 90), fetch(25, 20, 80))
-    assert who(report)["management-point inferred"] == ["10.0.0.80"]
+    assert who(report)["management-point inferred"] == ["10.0.0.80", "10.0.0.90"]
 
 
 def test_web_servers_that_cannot_be_told_apart_are_in_order_of_address(audited):
     report = audited(*PUSH, *(f"9 10.0.0.20:{51000 + n} > 10.0.0.{n}:80/tcp SF" for n in (100, 80, 9)))
-    assert any("(10.0.0.9, 10.0.0.80, 10.0.0.100)" in text for text in report.limitations)
+    assert any("(10.0.0.9, 10.0.0.80, 10.0.0.100)" in text for text in report.limitation_texts)
 
 
 def test_the_ports_of_a_guess_are_in_order(audited):
@@ -262,6 +271,19 @@ def test_given_beats_inferred(audited):
         "client inferred": ["10.0.0.30"],
         "management-point given": ["10.0.0.81"],
     }
+
+
+def test_beside_a_management_point_that_was_named_none_is_guessed(audited):
+    report = audited(*PUSH, *FETCH, roles={"management-point": "10.0.0.81"})
+    assert [f"{one.address} {one.how}" for one in report.roles if one.role == "management-point"] == ["10.0.0.81 given"]
+
+
+@pytest.mark.parametrize(("flags", "found"), [("S", True), ("RA", False)])
+def test_a_late_packet_in_a_log_shows_no_management_point(flags, found, tmp_path):
+    path = tmp_path / "pfirewall.log"
+    push, web = "10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE", f"10.0.0.20:51000 > 10.0.0.80:80 {flags} RECEIVE"
+    path.write_bytes(firewall_log(*(row(f"08:00:00 DROP {one}") for one in (push, web))))
+    assert ("management-point" in reasons(auditor.audit(path, dissect=False))) == found
 
 
 def test_a_given_client_is_audited_even_if_nothing_was_seen_of_it(audited):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
+from itertools import starmap
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from packets import At, pcap, with_hops
+from packets import At, pcap, talk, with_hops
 from scenario import scene
 
 import auditor
@@ -109,6 +110,12 @@ def test_not_every_one_of_many_captures_is_told(audited):
 def mapper(report: auditor.Report) -> auditor.report.RequirementVerdict:
     (client,) = report.clients
     return next(one for one in client.method("client-push").requirements if one.row == "rpc-endpoint-mapper")
+
+
+def test_of_several_captures_that_have_it_the_first_is_named_beside_the_one_that_lacks_it(audited):
+    report = audited(*[at(0, *PUSH, UNANSWERED)] * 2, at(0, *PUSH, "until 60"))
+    here, _, there = (source.path for source in report.sources)
+    assert f"its packets are in {here}, but not in {there}." in mapper(report).explanation
 
 
 def test_a_syn_that_was_answered_was_not_stopped_on_its_way_to_another_capture(audited):
@@ -289,6 +296,33 @@ AT_EITHER = seen_with(ONE_NETWORK, scene(at(0, *PUSH, MORE, UNANSWERED)))
 def test_on_one_network_the_capture_with_the_shorter_delays_is_nearer_to_the_client(placed):
     captures = (delayed(AT_EITHER, 1.5), AT_EITHER)
     assert {placed(*captures).blocked_at, placed(*captures[::-1]).blocked_at} == {"client"}
+
+
+def test_the_capture_that_is_nearer_is_the_one_that_is_cited(write):
+    near, far = write(pcap(AT_EITHER)), write(pcap(delayed(AT_EITHER, 1.5)))
+    for captures in ((near, far), (far, near)):
+        text = mapper(auditor.audit(*captures, roles=ROLES, dissect=False)).explanation
+        assert f"The packets reached the network of {CLIENT} ({near}), and it sent no response." in text
+
+
+@pytest.mark.parametrize(("milliseconds", "place"), [(0.9, "unknown"), (1.1, "client")])
+def test_a_delay_is_shorter_if_it_is_half_of_the_other(milliseconds, place, placed):
+    assert placed(delayed(AT_EITHER, milliseconds), AT_EITHER).blocked_at == place
+
+
+def test_a_connection_that_one_capture_lacks_changes_nothing(placed):
+    more = seen_with(ONE_NETWORK, scene(at(0, "{5} 10.0.0.5:50003 > 10.0.0.20:445/tcp SF")))
+    for captures in (
+        (delayed(AT_EITHER, 1.5), in_order(AT_EITHER, more)),
+        (in_order(delayed(AT_EITHER, 1.5), more), AT_EITHER),
+    ):
+        assert placed(*captures).blocked_at == "client"
+
+
+def test_the_delay_of_a_syn_that_came_again_is_that_of_the_last(placed):
+    again = starmap(At, zip((3, 4, 4.001, 4.002), talk("10.0.0.5:50002 > 10.0.0.20:445", "S S <SA A"), strict=True))
+    packets = seen_with(ONE_NETWORK, in_order(scene(at(0, *PUSH, UNANSWERED)), again))
+    assert placed(delayed(packets, 1.5), packets).blocked_at == "client"
 
 
 def test_two_captures_at_one_computer_have_the_same_delays_and_place_nothing(placed):

@@ -94,6 +94,7 @@ CONTACT_FIELDS = {
     "retried": "bool",
     "bare": "bool",
     "insisted": "bool",
+    "accepted": "bool",
     "first_ns": "int64",
     "last_ns": "int64",
 }
