@@ -15,7 +15,7 @@ from auditor.contacts import Contact
 from auditor.fleet import judging
 from auditor.fleet.asking import Asking, methods_of
 from auditor.fleet.document import HostResult, Seen
-from auditor.fleet.summary import Entry, summarise
+from auditor.fleet.summary import Entry, summarize
 from auditor.roles import Cast
 from auditor.ruleset import load_ruleset
 from auditor.site import Site
@@ -67,7 +67,7 @@ def _entries(
     else:
         path = folder / f"{number}.log"
         path.write_bytes(firewall_log(*map(row, lines)))
-    return summarise(path, roles=asked.site.roles).entries
+    return summarize(path, roles=asked.site.roles).entries
 
 
 def smb(action: str, time: str = "08:00:00", *, client: str = CLIENT, server: str = SERVER) -> str:
@@ -88,19 +88,19 @@ def test_what_looks_like_something_else_is_told_with_the_hosts_that_sent_most():
     hosts = [f"10.9.0.{n}" for n in range(1, 8)]
     scans = [contact(host, f"10.0.1.{n}", other_ports=9) for n, host in enumerate(hosts)]
     notes = cast(*scans, contact(hosts[3], "10.0.1.99", other_ports=9)).notes
-    (scanned,) = [note for note in notes if note.startswith("Not judged")]
+    (scanned,) = [note for note in notes if note.startswith("Not evaluated")]
     shown = ", ".join(f"{one} (to 1 computer)" for one in hosts[:3])
     assert scanned == (
-        f"Not judged, because it looks like scans: what {hosts[3]} (to 2 computers), {shown}, {hosts[4]} "
-        "(to 1 computer) and 2 more sent."
+        f"Not evaluated, because it looks like scans: traffic from {hosts[3]} (to 2 computers), {shown}, {hosts[4]} "
+        "(to 1 computer) and 2 more."
     )
 
 
 def test_each_kind_of_other_traffic_is_told_once():
     readers = [contact(f"10.9.0.{n}", "10.0.1.9", ports=frozenset((445,))) for n in range(3)]
     notes = cast(contact("10.9.1.1", "10.0.1.1", controller=True), *readers, contact(SERVER, CLIENT)).notes
-    told = [note for note in notes if note.startswith("Not judged")]
-    assert [note.partition(":")[0].removeprefix("Not judged, because it looks like ") for note in told] == [
+    told = [note for note in notes if note.startswith("Not evaluated")]
+    assert [note.partition(":")[0].removeprefix("Not evaluated, because it looks like ") for note in told] == [
         "logons at a domain controller",
         "file sharing",
     ]
@@ -183,7 +183,7 @@ def test_what_is_wrong_with_its_sources_is_told(judged, tmp_path):
     assert host.warnings == ()
     (tmp_path / "lost.log").write_bytes(firewall_log(row(smb("DROP")), LOST))
     asked = asking(ROLES)
-    entries = summarise(tmp_path / "lost.log", roles=asked.site.roles).entries
+    entries = summarize(tmp_path / "lost.log", roles=asked.site.roles).entries
     bench = judging.Bench(asked.question, asked.facts, asked.methods, judging.casts({"": ()}, asked.question))
     (warning,) = judging.judge("PC1", "", entries, bench).warnings
     assert warning.startswith(f"{tmp_path / 'lost.log'}: ")
