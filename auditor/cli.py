@@ -147,8 +147,8 @@ def site_options(function: Function) -> Function:
                 multiple=True,
                 type=Pair(),
                 metavar="NAME=NUMBER",
-                help="Another port than documented: http or https for all site systems but WSUS, or one requirement, "
-                "such as http-management-point=8080 (repeatable).",
+                help="Port that differs from the document: http or https for all site systems except WSUS, or one "
+                "requirement, such as http-management-point=8080 (repeatable).",
             ),
             click.option(
                 "--mode",
@@ -191,7 +191,7 @@ def zone_option(function: Function) -> Function:
 
 def strict_option(function: Function) -> Function:
     """Add --strict."""
-    text = "Exit with code 3 also if a method is unproven: for scripts that accept only works and allowed."
+    text = "Exit code 3 also for an unproven method, for scripts that accept only works and allowed."
     return click.option("--strict", is_flag=True, help=text)(function)
 
 

@@ -71,13 +71,13 @@ class CustomPorts:
             return None
         user, shown = self._shown(requirement, server)
         if shown:
-            text = _talks(user, sorted(shown), requirement)
+            text = _connects(user, server, sorted(shown), requirement)
             return None if shown <= set(requirement.ports) else CustomPort(tuple(sorted(shown)), text, assumed=False)
         setting, port = self._assumed(requirement.to_role, server) or ("", 0)
         if setting != requirement.site_port:
             return None
-        text = f"{_talks(self._client, (port,), requirement)} This port is assumed."
-        text += f" Set it: --port {setting}={port}."
+        text = f"{_connects(self._client, server, (port,), requirement)} The port is assumed."
+        text += f" To confirm it, set --port {setting}={port}."
         return CustomPort((port,), text, assumed=True)
 
     def _follows_site(self, requirement: Requirement) -> bool:
@@ -143,11 +143,11 @@ class CustomPorts:
         return [row for row in rows if row.site_port is not None and (row.from_role, row.to_role) == (CLIENT, role)]
 
 
-def _talks(client: str, ports: Sequence[int], requirement: Requirement) -> str:
+def _connects(client: str, server: str, ports: Sequence[int], requirement: Requirement) -> str:
     """Return that a client uses these ports instead of the documented ones."""
     used = " and ".join(f"TCP {port}" for port in ports)
     others = [f"TCP {port}" for port in requirement.ports if port not in ports]
-    return f"{client} talks to it on {used}" + (f", not {' or '.join(others)}." if others else ".")
+    return f"{client} connects to {server} on {used}" + (f", not {' or '.join(others)}." if others else ".")
 
 
 def _setting(port: int, settings: Mapping[str, Sequence[int]], *, encrypted: bool) -> str:

@@ -188,12 +188,13 @@ class Witness:
     def _unheard(self, attempt: Attempt, where: str) -> Told:
         again = attempt.repeated_after_response
         text = (
-            f"{where}: {attempt.dst} responded (SYN-ACK), but {attempt.src} sent its SYN again {again} "
-            f"time{'s' if again > 1 else ''} and acknowledged nothing. The response does not reach it."
+            f"{where}: {attempt.dst} responded (SYN-ACK), but {attempt.src} retransmitted its SYN {again} "
+            f"time{'s' if again > 1 else ''} and acknowledged nothing. The response does not reach "
+            f"{attempt.src}."
         )
         remedy = (
-            f"Find what drops the responses from {attempt.dst} to {attempt.src}: asymmetric routing, a rule that does "
-            f"not know connections, or the firewall of {attempt.src}. {attempt.port_text} is open on {attempt.dst}."
+            f"Find what drops the responses from {attempt.dst} to {attempt.src}: asymmetric routing, a stateless "
+            f"firewall rule, or the firewall of {attempt.src}. {attempt.port_text} is open on {attempt.dst}."
         )
         return Told(r.BLOCKED, r.LIKELY, text, _frames(attempt, ("SYN", "SYN-ACK")), r.UNKNOWN, remedy)
 
@@ -229,7 +230,7 @@ class Witness:
         if kept[-1].proves:
             return told
         # Who knows the ends of a connection can forge an error about it, and devices change numbers.
-        text = f"{told.text} It quotes a packet that is not in this source, so this is not proven."
+        text = f"{told.text} The ICMP error quotes a packet that is not in this source, so this is not proven."
         return told._replace(confidence=r.LIKELY, text=text, weak=not attempt.frames_src)
 
     def _as_told(self, attempt: Attempt, where: str, kept: list[Quote]) -> Told:
@@ -360,11 +361,11 @@ class Witness:
         one = finding.attempts[0]
         sent = f"{one.text}: allowed outbound by the firewall of {one.src}." if left else finding.text
         text = (
-            f"{sent} It is missing from {missing.path}, where {one.dst} logs dropped and allowed packets: it did not "
-            "arrive there."
+            f"{sent} The attempt is missing from {missing.path}, where {one.dst} logs dropped and allowed packets. It "
+            "likely did not arrive."
         )
         if not missing.shows_port:
-            text += " Or no service listens on the port: then Windows Firewall logs nothing."
+            text += " Or no service listens on the port: Windows Firewall does not log packets to closed ports."
         placed = replace(finding, verdict=r.BLOCKED, confidence=r.LIKELY, blocked_at=r.BETWEEN, weak=False)
         return replace(placed, text=text, remedy="")
 

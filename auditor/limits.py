@@ -50,8 +50,8 @@ SILENCE = r.Limitation(
 )
 SITE_SERVER_ONLY = r.Limitation(
     "site-server-only",
-    "Nothing from the client to a management point is in these sources. A capture taken at the site server cannot show "
-    "it: take one at the client too.",
+    "The sources show no connection to a management point. A capture taken at the site server cannot show it: take "
+    "one at the client too.",
 )
 INTERFACES_UNKNOWN = r.Limitation(
     "interfaces-unknown",
@@ -65,8 +65,8 @@ PORTS_ONLY = r.Limitation(
 )
 LOG_MISSES = r.Limitation(
     "log-misses-entries",
-    "A packet that is missing from a log may have arrived: Windows does not log drops at a port without a service, and "
-    "it can lose events.",
+    "A packet that is missing from a log may have arrived. Windows does not log drops at closed ports, and it can lose "
+    "events.",
 )
 ALLOWED_ONLY = r.Limitation(
     "allowed-only",
@@ -209,16 +209,16 @@ def _no_management_point(sources: Sequence[Source], cast: Cast, ruleset: Ruleset
     if not reached:
         yield SITE_SERVER_ONLY
         return
-    missing = "Nothing from the client to a management point is in these sources"
+    missing = "The sources show no connection to a management point"
     custom = sorted(one for one in reached if ruleset.may_be_custom(one[2]) and not is_public(one[1]))
     if MANAGEMENT_POINT in cast.roles or not custom:
-        yield r.Limitation("no-management-point", f"{missing}, although they show other connections of the client.")
+        yield r.Limitation("no-management-point", f"{missing}, but other connections of the client.")
         return
     for client, server, port in custom[:MOST_CONNECTIONS]:
         yield r.Limitation(
             "no-management-point",
-            f"{missing}, but {client} connects to {server} on TCP {port}. If that is the management point: "
-            f"--role management-point={server} --port http={port}.",
+            f"{missing}, but {client} connects to {server} on TCP {port}. If that is the management point, "
+            f"set --role management-point={server} --port http={port}.",
         )
 
 

@@ -91,7 +91,7 @@ def _long_flows(left_out: Sequence[LeftOut]) -> Iterator[SourceWarning]:
     yield SourceWarning(
         "long-flow",
         f"{packets:,} packets ({size:,} bytes) in the middle of {flows} were not dissected. A failed step there is "
-        "missing. To include them, cut the capture to the time in question: editcap -A START -B STOP IN OUT.",
+        "not reported. To include them, cut the capture to the time in question: editcap -A START -B STOP IN OUT.",
     )
 
 

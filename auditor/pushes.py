@@ -67,7 +67,7 @@ NO_CONTENT = PairContent()
 UNRESOLVED = (
     UNKNOWN,
     WEAK,
-    "It asks for the hardware address again and again, and no connection is in the sources.",
+    "The originator repeated ARP requests or neighbor solicitations, and the sources contain no connection.",
 )
 
 
@@ -146,9 +146,9 @@ class _Traffic:
         if why := self._scan(contact):
             return SCAN, LIKELY, why
         if contact.controller:
-            return LOGON, LIKELY, "It also contacts ports that only a domain controller has."
+            return LOGON, LIKELY, "The originator also used ports that only a domain controller has."
         if _is_like_push(contact):
-            return PUSH, LIKELY, f"It contacts {_rows(contact)}, as a push does."
+            return PUSH, LIKELY, f"The originator contacted {_rows(contact)}, like a client push."
         return self._one_port(contact)
 
     def _scan(self, contact: Contact) -> str:
@@ -158,17 +158,21 @@ class _Traffic:
         the scan, nor are those on which both sent data beside a test of a few other ports.
         """
         if contact.other_ports >= SCAN_PORTS and not _is_beside_scan(contact):
-            return f"It tries {contact.other_ports} other TCP ports within a minute and sends nothing on them."
+            return (
+                f"The originator tried {contact.other_ports} other TCP ports within a minute and sent no data on them."
+            )
         if contact.dynamic_ports > SCAN_DYNAMIC_PORTS and not contact.apart:
-            return f"It tries {contact.dynamic_ports} dynamic ports within a minute and sends nothing on them."
+            return (
+                f"The originator tried {contact.dynamic_ports} dynamic ports within a minute and sent no data on them."
+            )
         if is_public(contact.src) and not is_public(contact.dst) and not (contact.accepted or _is_like_push(contact)):
-            return "It comes from the Internet and sends no data."
+            return "The originator is on the Internet and sent no data."
         if contact.sent:
             return ""
         if contact.bare and not contact.insisted:
-            return "It opens connections and closes them without data, as a port test does."
+            return "The originator opened connections and closed them without data, like a port test."
         if any(_is_alike(contact, other) for other in self._scans_of.get(contact.src, ())):
-            return "It sends no data here, and scans other computers."
+            return "The originator sent no data here, and it scanned other computers."
         return ""
 
     @cached_property
@@ -183,18 +187,22 @@ class _Traffic:
         """Tell a contact at a single port by what else the two hosts do."""
         is_sharing = contact.ports <= self._sharing_ports
         if is_sharing and contact.src in self._pushed_by[contact.dst]:
-            return FILE_SHARING, LIKELY, "It contacts its own site server at the port of file sharing only."
+            return FILE_SHARING, LIKELY, "The originator contacted its own site server on the file sharing port only."
         if is_sharing and contact.dst in self._site_servers and contact.src not in self._site_servers:
-            return FILE_SHARING, LIKELY, "It contacts a site server at the port of file sharing only."
+            return FILE_SHARING, LIKELY, "The originator contacted a site server on the file sharing port only."
         if contact.src in self._site_servers:
-            return PUSH, LIKELY, f"It contacts {_rows(contact)}, and pushes to other computers."
+            return PUSH, LIKELY, f"The originator contacted {_rows(contact)}, and it pushes to other computers."
         if is_sharing and contact.sent and self._readers[contact.dst] >= READERS:
             return (
                 FILE_SHARING,
                 LIKELY,
-                f"{self._readers[contact.dst]} computers send data to this port of file sharing.",
+                f"{self._readers[contact.dst]} computers sent data to this file sharing port.",
             )
-        return UNKNOWN, WEAK, f"It contacts {_rows(contact)} only, which a push does and other programs do too."
+        return (
+            UNKNOWN,
+            WEAK,
+            f"The originator contacted {_rows(contact)} only, like a client push, but also like other programs.",
+        )
 
     @cached_property
     def _pushes(self) -> list[Contact]:
@@ -304,14 +312,18 @@ def _kind_by_content(content: PairContent) -> Kind | None:
     profile = push()
     if content.files or content.shares & profile.admin_shares:
         shown = "ADMIN$" if content.shares & profile.admin_shares else "files of the client installation"
-        return PUSH, CERTAIN, f"It opens {shown}, as a push does."
+        return PUSH, CERTAIN, f"The originator opened {shown}, like a client push."
     if content.shares & controller().shares or content.interfaces & controller().interfaces:
-        return LOGON, CERTAIN, "It opens what only a domain controller has, such as SYSVOL or the interface netlogon."
+        return (
+            LOGON,
+            CERTAIN,
+            "The originator opened what only a domain controller has, such as SYSVOL or the netlogon interface.",
+        )
     if content.interfaces & profile.remote_interfaces:
         shown = ", ".join(sorted(content.interfaces & profile.remote_interfaces))
-        return PUSH, LIKELY, f"It calls RPC interfaces of a push: {shown}."
+        return PUSH, LIKELY, f"The originator called RPC interfaces that a client push uses: {shown}."
     if content.shares - profile.shares:
-        return FILE_SHARING, CERTAIN, "It opens shares, and none that a push opens."
+        return FILE_SHARING, CERTAIN, "The originator opened shares, but none that a client push uses."
     return None
 
 

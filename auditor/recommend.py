@@ -59,7 +59,7 @@ def _why(method: r.MethodResult) -> str:
     if method.result == r.WORKS:
         return "everything that it requires was seen to be open"
     if method.result == r.ALLOWED:
-        return "everything that it requires was seen to be open, or allowed by a firewall whose log is here"
+        return "everything that it requires is open, or allowed by the client's own firewall"
     told = []
     for verdict, words in (
         (r.OPEN, "seen to be open"),

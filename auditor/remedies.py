@@ -26,7 +26,7 @@ def remedy_of(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> t
     place = finding.blocked_at if finding.blocked_at not in (None, r.UNKNOWN) else requirement.to_role
     documented = r.Remedy(place, requirement.remedy)
     if finding.verdict == r.NO_RESPONSE and finding.blocked_at == r.UNKNOWN:
-        return r.Remedy(place, finding.remedy), r.Remedy(place, f"If it is on: {requirement.remedy}")
+        return r.Remedy(place, finding.remedy), r.Remedy(place, f"If the computer is on: {requirement.remedy}")
     if finding.remedy:
         return (r.Remedy(place, finding.remedy),)
     if finding.blocked_at == r.BETWEEN and tried:
@@ -71,5 +71,5 @@ def _export(requirement: Requirement, tried: Attempt | None, ruleset: Ruleset) -
     if tried and requirement.to_role == CLIENT:
         command += f" --role {requirement.from_role}={tried.src}"
     name = rule_name(requirement)
-    action = f'The rule "{name}" of the exported rules does it in Windows Firewall.'
+    action = f'To create the rule "{name}" in Windows Firewall, export the rules and run the script.'
     return r.Remedy(requirement.to_role, action, f"{command} -o {RULES_FILE}")

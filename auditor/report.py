@@ -425,7 +425,7 @@ class ClientReport:
             if site_server in (None, method.site_server):
                 return method
         choices = _choose(method.site_server or "unknown" for method in entries)
-        raise ArgumentError(f"{site_server} did not push {self.address} in these sources", hint=choices)
+        raise ArgumentError(f"the sources show no client push from {site_server} to {self.address}", hint=choices)
 
     def requirement(self, requirement_id: str) -> RequirementVerdict:
         """Return the verdict on one requirement, such as "client-push/smb". Raises ArgumentError if there is none."""

@@ -109,7 +109,7 @@ def _reasons(
         return []
     working = [verdict for verdict in group if verdict.verdict in r.GOOD and not _fatal(verdict)]
     if working:
-        let_out = "{} That it was let out there does not show that it arrived."
+        let_out = "{} An allowed outbound packet may still be blocked on the path."
         return [
             r.Reason("missing", verdict.id, why_guess(verdict) or let_out.format(verdict.explanation))
             for verdict in working

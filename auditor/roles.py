@@ -149,14 +149,14 @@ def _inferred(role: str, address: str, why: str, pushes: Sequence[Push], given: 
 def _why_server(pushes: Sequence[Push], contacts: Mapping[Pair, Contact]) -> str:
     ports = _ports_of(pushes, contacts)
     if not ports:
-        return f"it asks for the hardware address of {_whom(pushes)} and gets no response"
+        return f"its ARP requests or neighbor solicitations for {_whom(pushes)} got no response"
     return f"it connects to {_whom(pushes)} at {ports}, as a push does"
 
 
 def _why_client(pushes: Sequence[Push], contacts: Mapping[Pair, Contact]) -> str:
     ports = _ports_of(pushes, contacts)
     if not ports:
-        return f"{pushes[0].from_address} asks for its hardware address and gets no response"
+        return f"ARP requests or neighbor solicitations from {pushes[0].from_address} for it got no response"
     return f"the site server connects to it at {ports}"
 
 
@@ -349,7 +349,7 @@ def _guess(found: Sequence[_WebContact], pushed: Mapping[str, int]) -> tuple[Rol
     best, *others = sorted(by_server, key=lambda server: (rank(server), by_number(server)))
     if others and rank(others[0]) == rank(best):
         text = f"The clients connect to several web servers ({_some(by_server)})."
-        return None, [f"{text} Which is the management point is unknown; name it: --role management-point=ADDRESS."]
+        return None, [f"{text} The management point among them is unknown. Set it: --role management-point=ADDRESS."]
     ports = " and ".join(f"TCP {port}" for port in sorted({port for one in by_server[best] for port in one.ports}))
     why = f"{_several(len(by_server[best]), 'client')} connected to it at {ports}"
     guess = RoleAssignment(MANAGEMENT_POINT, best, INFERRED, why, how_sure=WEAK)
@@ -360,8 +360,8 @@ def _only_by_port(best: str, others: Sequence[str]) -> str:
     """Return that a web server was taken for the management point, and which others were not."""
     rest = f", rather than {_some(others)}" if others else ""
     return (
-        f"{best} was taken for the management point only because clients connect to it at a web port{rest}. So no "
-        "method is said to work. Name the management point: --role management-point=ADDRESS."
+        f"{best} is assumed to be the management point{rest}, only because clients connect to it on a web port. No "
+        "result that depends on it is works or allowed. Set the management point: --role management-point=ADDRESS."
     )
 
 

@@ -404,13 +404,17 @@ def _check_site_ports(document: Table) -> Iterator[Fault]:
     for where, row in _rows(document):
         name, setting = row.get("alternate_port"), row.get("site_port")
         if name in SITE_PORTS:
-            yield _fault(where, "alternate_port", f"{name} is the name of a port of the site", "Name the service too")
+            yield _fault(
+                where, "alternate_port", f"{name} is reserved for the port of the site", "Add the service to the name"
+            )
         if "site_port" in row and "alternate_port" not in row:
-            yield _fault(where, "site_port", "there is no port to replace", "Remove it, or give alternate_port")
+            yield _fault(where, "site_port", "there is no port to replace", "Remove it, or add alternate_port")
         if "site_port" in row and name in tied:
             yield _fault(where, "site_port", f"{name} follows tied_ports", "Remove it")
         if isinstance(name, str) and settings.setdefault(name, setting) != setting:
-            yield _fault(where, "site_port", f"{name} has another one elsewhere", "Give all its rows the same one")
+            yield _fault(
+                where, "site_port", f"{name} has another site_port in another row", "Use the same one in all rows"
+            )
 
 
 def _check_either_or(document: Table) -> Iterator[Fault]:

@@ -143,7 +143,7 @@ def _check_version(document: Any, where: str) -> None:
     if version != r.FORMAT_VERSION:
         whose = "a later" if version > r.FORMAT_VERSION else "an earlier"
         hint = "install the later auditor" if version > r.FORMAT_VERSION else ANEW
-        what = f"this report is of {whose} auditor (format_version {version}; this one reads {r.FORMAT_VERSION})"
+        what = f"this report is from {whose} auditor (format_version {version}, supported: {r.FORMAT_VERSION})"
         raise ReportError(what, where=where, hint=hint)
 
 
@@ -236,7 +236,7 @@ def _check_sense(report: r.Report) -> None:
         once(f"the methods of {client.address}", entries)
         for method in client.methods:
             if method.push is not None and method.push not in pushes:
-                raise FaultError(f"judges for {client.address} a push that it does not tell of: {method.push}")
+                raise FaultError(f"has for {client.address} a push that is not in pushes: {method.push}")
         for one in client.recommendation:
             if one.method not in methods:
                 raise FaultError(

@@ -42,7 +42,10 @@ def where_stopped(attempts: Sequence[Attempt], traffic: Traffic, responder: str)
     captured = [one for one in attempts if one.row is None]
     if arrived := arrived_without_response(captured, traffic):
         path = traffic.sources[arrived.source].path
-        return responder, f"The packets reached the network of {arrived.dst} ({path}), and it sent no response."
+        return (
+            responder,
+            f"The packets reached the network of {arrived.dst} ({path}), and {arrived.dst} sent no response.",
+        )
     if any(one.firewall == one.dst for one in attempts):  # its own log shows that the attempt arrived
         return None
     return _missing_elsewhere(captured, traffic) or _kept_by_router(captured, traffic)
@@ -99,7 +102,7 @@ def _missing_elsewhere(captured: Sequence[Attempt], traffic: Traffic) -> tuple[s
     for number in range(len(traffic.sources)) if captured else ():
         if number not in seen and _should_have_seen(captured[0], number, traffic):
             names = [traffic.sources[one].path for one in (captured[0].source, number)]
-            return r.BETWEEN, f"Blocked on the forward path: its packets are in {names[0]}, but not in {names[1]}."
+            return r.BETWEEN, f"Blocked on the forward path: the packets are in {names[0]}, but not in {names[1]}."
     return None
 
 
@@ -116,8 +119,8 @@ def _kept_by_router(captured: Sequence[Attempt], traffic: Traffic) -> tuple[str,
             continue
         if all(len(hops) > 1 and own == {max(hops)} for hops in forwarded):
             path = traffic.sources[one.source].path
-            text = f"Blocked by a router: {path} shows other connections on both sides of it, and this attempt on one."
-            return r.BETWEEN, text
+            text = f"{path} shows other connections on both sides of the router, but this attempt on one side only."
+            return r.BETWEEN, f"Blocked by a router: {text}"
     return None
 
 

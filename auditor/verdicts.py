@@ -122,7 +122,7 @@ def judge(traffic: Traffic, rules: SiteRules, cast: Cast, modes: Sequence[r.Site
     methods = {client: tuple(judge.methods()) for client, judge in judges.items()}
     if is_set(rules.ruleset, rules.facts):
         mode = rules.facts.mode
-        return Judged(methods, (r.SiteMode("", mode, r.GIVEN, "set by you"),) if mode else ())
+        return Judged(methods, (r.SiteMode("", mode, r.GIVEN, "set with --mode or in the site file"),) if mode else ())
     if not modes:
         shown = (one for client, judge in judges.items() for one in judge.modes_in_use(methods[client]))
         modes = tuple(modes_of(shown).values())
@@ -247,8 +247,8 @@ class _Judge:
         """Return why a verdict rests on a guess: about the role of an end, or the port of the site. Empty if not."""
         for end in (verdict.source, verdict.destination):
             if self._cast.is_guess(end.role, end.address):
-                known = f"That {end.address} is the {end.role.replace('-', ' ')} is known from its port only."
-                return f"{known} Name it: --role {end.role}={end.address}."
+                known = f"{end.address} is assumed to be the {end.role.replace('-', ' ')}, from its port only."
+                return f"{known} Set it: --role {end.role}={end.address}."
         hosts = () if verdict.destination.address is None else (verdict.destination.address,)
         custom = self._custom_port(self._ruleset.requirement(verdict.id), hosts)
         return custom.text if custom and custom.assumed else ""
@@ -546,8 +546,10 @@ class _Judge:
         rows = [row for row in self._ruleset.requirements if row.to_role == requirement.to_role] if ports else []
         used = {port for row in rows for port in self._ports_of(row, destinations)}
         others = [f"TCP {port}" for port in sorted(ports) if port not in used][:MOST_OTHER_PORTS]
-        text = f" {self._client} connects to it on {', '.join(others)}. If that is the right port: --port {name}=PORT."
-        return text if others else ""
+        if not others:
+            return ""
+        text = f" {self._client} connects to {destinations[0]} on {', '.join(others)}."
+        return f"{text} If that is the right port, set --port {name}=PORT."
 
     def _ports_of(self, requirement: Requirement, hosts: Sequence[str]) -> tuple[int, ...]:
         """Return the ports at which a requirement to a server is evaluated."""

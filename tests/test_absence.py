@@ -49,7 +49,7 @@ def both(tmp_path: Path, write: Callable[[bytes], Path]) -> Both:
 def test_what_left_here_and_never_arrived_there_was_blocked_between(both):
     smb = both((SENT,), OWN_LOG)
     assert said(smb) == "blocked likely between"
-    assert "allowed outbound by the firewall of 10.0.0.5. It is missing from" in smb.explanation
+    assert "allowed outbound by the firewall of 10.0.0.5. The attempt is missing from" in smb.explanation
     assert smb.remedy_text == "On the devices on the path, allow TCP 445 from 10.0.0.5 to 10.0.0.20."
     assert [one.lines for one in smb.evidence] == [(6,)]
 

@@ -88,7 +88,7 @@ def test_a_request_shows_the_management_point_on_any_port(pushed, request_line):
     report = pushed(asks(request_line, 8081))
     assert management_points(report) == [MP]
     assert (at(report), method(report).result) == (((8081,), "open"), "works")
-    assert f"{CLIENT} talks to it on TCP 8081, not TCP 80." in row(report).explanation
+    assert f"{CLIENT} connects to {MP} on TCP 8081, not TCP 80." in row(report).explanation
 
 
 @pytest.mark.usefixtures("tshark")
@@ -163,7 +163,7 @@ def test_the_port_of_other_clients_is_that_of_a_client_that_only_tried_it(pushed
     silent = tries(f"5 {CLIENT}:51001 > {MP}:8081/tcp S0", f"5 {CLIENT} > {MP}/icmp answered")
     report = pushed(push(OTHER, 0.1), shown, silent)
     assert (at(report), at(report, client=OTHER)) == (((8081,), "blocked"), ((8081,), "open"))
-    assert f"{OTHER} talks to it on TCP 8081, not TCP 80." in row(report).explanation
+    assert f"{OTHER} connects to {MP} on TCP 8081, not TCP 80." in row(report).explanation
 
 
 @pytest.mark.usefixtures("tshark")
@@ -185,7 +185,7 @@ def test_the_only_other_port_of_a_named_management_point_is_evaluated(pushed):
     report = ports_only(pushed, f"5 {CLIENT}:51000 > {MP}:8081/tcp SF")
     assert at(report) == ((8081,), "open")
     assert row(report).explanation.endswith(
-        f"{CLIENT} talks to it on TCP 8081, not TCP 80. This port is assumed. Set it: --port http=8081."
+        f"{CLIENT} connects to {MP} on TCP 8081, not TCP 80. The port is assumed. To confirm it, set --port http=8081."
     )
 
 
@@ -244,7 +244,7 @@ def test_no_port_is_assumed_if_there_are_several(pushed):
     report = ports_only(pushed, *tried)
     assert at(report) == ((80,), "not-observed")
     assert row(report).explanation.endswith(
-        f"{CLIENT} connects to it on TCP 8081, TCP 8082. If that is the right port: --port http=PORT."
+        f"{CLIENT} connects to {MP} on TCP 8081, TCP 8082. If that is the right port, set --port http=PORT."
     )
 
 
@@ -260,14 +260,14 @@ def test_a_port_that_was_set_is_never_replaced(pushed):
     for ports in ({"http": 8080, "https": 4443}, {HTTP: 8080, HTTPS: 4443}):
         report = ports_only(pushed, line, ports=ports)
         assert [at(report, name) for name in (HTTP, HTTPS)] == [((8080,), "not-observed"), ((4443,), "not-observed")]
-        assert "connects to it on TCP 8081." in row(report).explanation
+        assert f"connects to {MP} on TCP 8081." in row(report).explanation
 
 
 # what the report says of a management point that it did not find
 
 
 def missing(report: auditor.Report) -> str:
-    return next((text for text in report.limitations if "to a management point is in these sources" in text), "")
+    return next((text for text in report.limitations if "no connection to a management point" in text), "")
 
 
 def test_a_capture_with_the_only_other_port_of_the_management_point_is_no_reason_for_another_capture(pushed):
@@ -277,7 +277,7 @@ def test_a_capture_with_the_only_other_port_of_the_management_point_is_no_reason
 def test_a_capture_with_connections_of_the_client_is_no_reason_for_one_at_the_client(pushed):
     custom = ports_only(pushed, f"5 {CLIENT}:51000 > {MP}:8081/tcp SF", roles={})
     assert missing(custom).endswith(
-        f"but {CLIENT} connects to {MP} on TCP 8081. If that is the management point: --role management-point={MP} "
+        f"but {CLIENT} connects to {MP} on TCP 8081. If that is the management point, set --role management-point={MP} "
         "--port http=8081."
     )
     assert "at the client" not in missing(ports_only(pushed, f"5 {CLIENT}:51000 > {WEB}:3389/tcp SF", roles={}))

@@ -145,8 +145,14 @@ def host_of(document: dict[str, Any], **parts: Any) -> dict[str, Any]:
 
 
 WRONG = {
-    "another version": (changed(format_version=3), "of a later auditor .format_version 3; this one reads 2"),
-    "an earlier version": (changed(format_version=1), "of an earlier auditor .format_version 1; this one reads 2"),
+    "another version": (
+        changed(format_version=3),
+        "from a later auditor .format_version 3, supported: 2. - install the later",
+    ),
+    "an earlier version": (
+        changed(format_version=1),
+        "from an earlier auditor .format_version 1, supported: 2. - make it anew",
+    ),
     "no version": (changed(format_version="1"), "not the report of a fleet"),
     "a list": ([], "not the report of a fleet"),
     "a word for a number": (host_of(changed(), records="many"), r"hosts\[0\]\.records is 'many', not a whole number"),

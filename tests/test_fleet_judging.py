@@ -91,19 +91,19 @@ def test_what_looks_like_something_else_is_told_with_the_hosts_that_sent_most():
     hosts = [f"10.9.0.{n}" for n in range(1, 8)]
     scans = [contact(host, f"10.0.1.{n}", other_ports=9) for n, host in enumerate(hosts)]
     notes = cast(*scans, contact(hosts[3], "10.0.1.99", other_ports=9)).notes
-    (scanned,) = [note for note in notes if note.startswith("Not judged")]
+    (scanned,) = [note for note in notes if note.startswith("Not evaluated")]
     shown = ", ".join(f"{one} (to 1 computer)" for one in hosts[:3])
     assert scanned == (
-        f"Not judged, because it looks like scans: what {hosts[3]} (to 2 computers), {shown}, {hosts[4]} "
-        "(to 1 computer) and 2 more sent."
+        f"Not evaluated, because it looks like scans: traffic from {hosts[3]} (to 2 computers), {shown}, {hosts[4]} "
+        "(to 1 computer) and 2 more."
     )
 
 
 def test_each_kind_of_other_traffic_is_told_once():
     readers = [contact(f"10.9.0.{n}", "10.0.1.9", ports=frozenset((445,))) for n in range(3)]
     notes = cast(contact("10.9.1.1", "10.0.1.1", controller=True), *readers, contact(SERVER, CLIENT)).notes
-    told = [note for note in notes if note.startswith("Not judged")]
-    assert [note.partition(":")[0].removeprefix("Not judged, because it looks like ") for note in told] == [
+    told = [note for note in notes if note.startswith("Not evaluated")]
+    assert [note.partition(":")[0].removeprefix("Not evaluated, because it looks like ") for note in told] == [
         "logons at a domain controller",
         "file sharing",
     ]

@@ -68,10 +68,13 @@ def test_several_ports_of_a_push_are_one(audited):
 
 def test_why_it_is_taken_for_one_is_told(audited):
     (one,) = audited(*PUSH).pushes
-    assert one.why == "It contacts TCP 135 and TCP 445, as a push does."
+    assert one.why == "The originator contacted TCP 135 and TCP 445, like a client push."
     echo = "0 10.0.0.5 > 10.0.0.20/icmp answered"
     (other,) = audited(echo, *PUSH, contact("10.0.0.5 > 10.0.0.20", 49700)).pushes
-    assert other.why == "It contacts ICMP echo and TCP 135 and TCP 445 and a dynamic port, as a push does."
+    assert (
+        other.why
+        == "The originator contacted ICMP echo and TCP 135 and TCP 445 and a dynamic port, like a client push."
+    )
 
 
 def test_an_echo_request_and_one_port_are_one(audited):
@@ -446,14 +449,26 @@ def test_a_late_packet_in_a_log_is_no_contact(tmp_path, flags, count):
 @pytest.mark.parametrize(
     ("opened", "expected"),
     [
-        (Said(shares=((PAIR, "admin$"),)), "push certain It opens ADMIN$, as a push does."),
-        (Said(push_files=(PAIR,)), "push certain It opens files of the client installation, as a push does."),
-        (Said(shares=((PAIR, "sysvol"),)), "logon certain It opens what only a domain controller has"),
-        (Said(interfaces=((PAIR, "netlogon"),)), "logon certain It opens what only a domain controller has"),
-        (Said(interfaces=((PAIR, "winreg"),)), "push likely It calls RPC interfaces of a push: winreg."),
-        (Said(shares=((PAIR, "data"), (PAIR, "ipc$"))), "file-sharing certain It opens shares, and none that"),
-        (Said(shares=((PAIR, "ipc$"),)), "unknown weak It contacts TCP 445 only"),
-        (Said(shares=((PAIR[::-1], "sysvol"),)), "unknown weak It contacts TCP 445 only"),
+        (Said(shares=((PAIR, "admin$"),)), "push certain The originator opened ADMIN$, like a client push."),
+        (
+            Said(push_files=(PAIR,)),
+            "push certain The originator opened files of the client installation, like a client push.",
+        ),
+        (Said(shares=((PAIR, "sysvol"),)), "logon certain The originator opened what only a domain controller has"),
+        (
+            Said(interfaces=((PAIR, "netlogon"),)),
+            "logon certain The originator opened what only a domain controller has",
+        ),
+        (
+            Said(interfaces=((PAIR, "winreg"),)),
+            "push likely The originator called RPC interfaces that a client push uses: winreg.",
+        ),
+        (
+            Said(shares=((PAIR, "data"), (PAIR, "ipc$"))),
+            "file-sharing certain The originator opened shares, but none that",
+        ),
+        (Said(shares=((PAIR, "ipc$"),)), "unknown weak The originator contacted TCP 445 only"),
+        (Said(shares=((PAIR[::-1], "sysvol"),)), "unknown weak The originator contacted TCP 445 only"),
     ],
 )
 def test_what_is_opened_says_more_than_ports(read, opened, expected):
@@ -499,7 +514,9 @@ def test_a_scan_of_a_client_that_was_named_is_not_judged(audited):
 
 def test_what_is_not_judged_is_listed(audited):
     text = audited(*PUSH, *scan("10.0.0.7 > 10.0.0.20")).to_text()
-    assert "10.0.0.7 to 10.0.0.20: a scan. It tries 7 other TCP ports within a minute" in " ".join(text.split())
+    assert "10.0.0.7 to 10.0.0.20: a scan. The originator tried 7 other TCP ports within a minute" in " ".join(
+        text.split()
+    )
 
 
 def test_pushes_are_in_order_of_the_computers_that_are_reached(audited):

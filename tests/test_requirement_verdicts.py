@@ -232,8 +232,8 @@ def test_how_many_syns_got_no_answer_is_told(verdict, outcome, words):
 def test_how_often_a_syn_came_again_is_told(verdict):
     twice = verdict("smb", smb(0, "answered in vain"))
     once = verdict("smb", smb(0, "answered in vain twice"), "until 60")
-    assert "sent its SYN again 2 times and acknowledged nothing" in twice.explanation
-    assert "sent its SYN again 1 time and acknowledged nothing" in once.explanation
+    assert "retransmitted its SYN 2 times and acknowledged nothing" in twice.explanation
+    assert "retransmitted its SYN 1 time and acknowledged nothing" in once.explanation
     assert twice.remedy.startswith("Find what drops the responses from 10.0.0.20 to 10.0.0.5:")
     assert twice.remedy.endswith(" or the firewall of 10.0.0.5. TCP 445 is open on 10.0.0.20.")
 
@@ -257,7 +257,7 @@ def test_the_remedy_names_where_it_helps(verdict, outcome, remedy):
 def test_an_error_that_may_be_forged_is_only_likely(verdict):
     found = verdict("smb", smb(0, "prohibited by 10.0.0.1 quoting another SYN"))
     assert (found.verdict, found.confidence) == ("blocked", "likely")
-    assert "It quotes a packet that is not in this source, so this is not proven." in found.explanation
+    assert "The ICMP error quotes a packet that is not in this source, so this is not proven." in found.explanation
 
 
 def test_a_ping_that_is_answered_has_no_middle(verdict):

@@ -84,7 +84,7 @@ def test_clients_are_in_the_order_of_their_addresses(audited):
 def test_questions_for_an_address_are_all_that_is_left_of_a_push(audited):
     report = audited("0 10.0.0.5 asks 10.0.0.20")
     assert who(report) == {"site-server inferred": ["10.0.0.5"], "client inferred": ["10.0.0.20"]}
-    assert reasons(report)["client"] == "10.0.0.5 asks for its hardware address and gets no response"
+    assert reasons(report)["client"] == "ARP requests or neighbor solicitations from 10.0.0.5 for it got no response"
 
 
 def test_questions_for_several_addresses_tell_nothing(audited):
@@ -215,14 +215,14 @@ def test_only_a_program_of_the_client_asks_a_management_point(program, found, wr
 def test_the_web_servers_that_were_not_taken_are_named(audited):
     more = ["9 10.0.0.21:51000 > 10.0.0.80:80/tcp SF", "9 10.0.0.21:51001 > 10.0.0.90:80/tcp SF"]
     report = audited(*PUSH, "2 10.0.0.5:50002 > 10.0.0.21:445/tcp SF", *FETCH, *more)
-    told = next(text for text in report.limitation_texts if "was taken for the management point" in text)
-    assert told.startswith("10.0.0.80 was taken")
+    told = next(text for text in report.limitation_texts if "is assumed to be the management point" in text)
+    assert told.startswith("10.0.0.80 is assumed")
     assert "rather than 10.0.0.90" in told
 
 
 def test_a_management_point_that_was_named_raises_no_doubt(audited):
     report = audited(*PUSH, *FETCH, roles={"management-point": "10.0.0.80"})
-    assert not any("was taken for the management point" in text for text in report.limitation_texts)
+    assert not any("is assumed to be the management point" in text for text in report.limitation_texts)
 
 
 def test_a_client_is_not_its_own_management_point(audited):
@@ -406,8 +406,10 @@ def test_a_web_server_that_cannot_be_the_management_point_is_not_guessed(audited
 
 def test_a_guess_without_another_choice_names_none(inferred):
     (note,) = inferred(Said()).notes
-    assert note.startswith("10.0.0.80 was taken for the management point only because clients connect to it at a web")
-    assert " port. So no method is said to work." in note
+    assert note.startswith(
+        "10.0.0.80 is assumed to be the management point, only because clients connect to it on a web"
+    )
+    assert " port. No result that depends on it is works or allowed." in note
 
 
 @pytest.mark.parametrize(("shares", "sure"), [((), "likely"), (((("10.0.0.5", "10.0.0.20"), "admin$"),), "certain")])
@@ -438,7 +440,7 @@ def test_a_method_does_not_work_by_a_guess_until_its_server_is_named(audited):
     guessed, known = (audited(echo, *PUSH, dynamic, *FETCH, roles=roles).client() for roles in ({}, named))
     assert [one.method("client-push").result for one in (guessed, known)] == ["unproven", "works"]
     (reason,) = guessed.method("client-push").reasons
-    assert reason.text.startswith("That 10.0.0.80 is the management point is known from its port only.")
+    assert reason.text.startswith("10.0.0.80 is assumed to be the management point, from its port only.")
 
 
 def test_a_host_has_the_names_by_which_it_calls_itself(inferred):

@@ -101,11 +101,11 @@ NO_REPORTS = {
     "a list": (b"[1, 2]", "this is JSON, but no report of auditor"),
     "a later one": (
         SAVED.replace(b'"format_version": 2', b'"format_version": 3'),
-        "this report is of a later auditor (format_version 3; this one reads 2) - install the later auditor",
+        "this report is from a later auditor (format_version 3, supported: 2) - install the later auditor",
     ),
     "an earlier one": (
         SAVED.replace(b'"format_version": 2', b'"format_version": 1'),
-        "this report is of an earlier auditor (format_version 1; this one reads 2) - save it anew",
+        "this report is from an earlier auditor (format_version 1, supported: 2) - save it anew",
     ),
     "cut in a text": (SAVED[: SAVED.index(b"Client push") + 5], "the report ends in the middle, in line"),
     "cut after a value": (SAVED[:-40], "the report ends in the middle, in line"),

@@ -127,7 +127,7 @@ def test_an_assumed_port_shows_no_mode(audited):
 
 def test_a_mode_that_is_set_is_not_inferred(audited):
     report = audited(*BLOCKED, *push(A), web(A, 80), mode="native")
-    assert report.modes == (SiteMode("", "native", "given", "set by you"),)
+    assert report.modes == (SiteMode("", "native", "given", "set with --mode or in the site file"),)
     assert rows(report) == {HTTP: "not-applicable", HTTPS: "not-observed"}
 
 
@@ -210,7 +210,7 @@ def test_the_other_computers_of_a_fleet_decide(fleet):
     told = [text for text in audited.report.limitations if "mode" in text]
     assert told == [
         f"The mode of the site is inferred: mixed, clients use HTTP (10.0.1.2 connects to {MP} on TCP 80, as 1 more "
-        "client does). To set it: --mode MODE."
+        "client does). To change it, set --mode MODE."
     ]
 
 

@@ -129,7 +129,7 @@ def test_a_syn_that_was_answered_was_not_stopped_on_its_way_to_another_capture(a
 def test_what_never_arrives_was_stopped_on_the_way_out(ahead, audited):
     one = mapper(audited(at(0, *PUSH, UNANSWERED), at(ahead, *PUSH, "until {9}")))
     assert (one.verdict, one.blocked_at) == ("blocked", "between")
-    assert "Blocked on the forward path: its packets are in" in one.explanation
+    assert "Blocked on the forward path: the packets are in" in one.explanation
 
 
 @pytest.mark.parametrize("ahead", [0, 1800])

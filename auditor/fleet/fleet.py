@@ -50,8 +50,8 @@ BY_PORTS = (
     "HTTP error). `auditor analyze` looks into the captures of one computer."
 )
 SILENCE = (
-    "A packet that is missing from a log may have arrived: Windows does not log drops at a port without a service, "
-    "logs only what its settings say, and can lose events."
+    "A packet that is missing from a log may have arrived. Windows logs only what its settings turn on, does not log "
+    "drops at closed ports, and can lose events."
 )
 
 
@@ -527,9 +527,8 @@ def _in_modes(
 
 def _inferred(mode: SiteMode) -> str:
     at = f" of {mode.site_server}" if mode.site_server else ""
-    return (
-        f"The mode of the site{at} is inferred: {mode.mode}, {IN_MODE[mode.mode]} ({mode.why}). To set it: --mode MODE."
-    )
+    known = f"{mode.mode}, {IN_MODE[mode.mode]} ({mode.why})"
+    return f"The mode of the site{at} is inferred: {known}. To change it, set --mode MODE."
 
 
 def _blocks(places: Sequence[Place]) -> dict[str, tuple[Place, ...]]:

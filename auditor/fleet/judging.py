@@ -105,7 +105,7 @@ def _other_traffic(pushes: Sequence[Push]) -> Iterator[str]:
         hosts = Counter(push.from_address for push in pushes if push.kind == kind)
         if hosts:
             ranked = [f"{host} (to {_computers(count)})" for host, count in hosts.most_common()]
-            yield f"Not judged, because it looks like {words}: what {first_of(ranked, MOST_NAMED)} sent."
+            yield f"Not evaluated, because it looks like {words}: traffic from {first_of(ranked, MOST_NAMED)}."
 
 
 def _absent(named: Iterable[RoleAssignment], present: Collection[str]) -> Iterable[str]:

@@ -63,8 +63,9 @@ def _check_kind(document: Any, where: str) -> None:
         raise ReportError(what, where=where, hint="name the fleet.json that auditor batch wrote")
     if version != f.FORMAT_VERSION:
         whose = "a later" if version > f.FORMAT_VERSION else "an earlier"
-        what = f"this report is of {whose} auditor (format_version {version}; this one reads {f.FORMAT_VERSION})"
-        raise ReportError(what, where=where, hint="install the later auditor")
+        what = f"this report is from {whose} auditor (format_version {version}, supported: {f.FORMAT_VERSION})"
+        hint = "install the later auditor" if version > f.FORMAT_VERSION else ANEW
+        raise ReportError(what, where=where, hint=hint)
 
 
 def _by_lines(path: str) -> f.FleetReport | None:

@@ -75,7 +75,7 @@ def _report(report: r.Report) -> Iterator[str]:
         for client, method in mains:
             yield from _client(report, client, method)
     if lines := wording.not_judged(report):
-        yield from ("## Other traffic at the ports of a push, not judged", "")
+        yield from ("## Other traffic on client push ports, not evaluated", "")
         yield from (f"- {prose(text)}" for text in lines)
         yield ""
     if report.limitations:

@@ -242,7 +242,7 @@ def _client_table(mains: Iterable[wording.Main]) -> Table:
 
 def _not_judged(report: r.Report) -> Iterator[Part]:
     if lines := wording.not_judged(report):
-        yield Text("Other traffic at the ports of a push, not judged", style="bold")
+        yield Text("Other traffic on client push ports, not evaluated", style="bold")
         for text in lines:
             yield indented(f"- {text}")
         yield Text()

@@ -13,11 +13,11 @@ MOST_LISTED = 40
 MOST_OTHERS = 5  # pairs of hosts that are none of the judged pushes
 RESULTS = (r.FAILS, r.UNPROVEN, r.ALLOWED, r.WORKS)  # the worst first
 KINDS = {
-    r.PUSH: "a push, not one of those that you named",
+    r.PUSH: "a push, not set with --role",
     r.LOGON: "a logon at a domain controller",
     r.FILE_SHARING: "file sharing",
     r.SCAN: "a scan",
-    r.UNKNOWN: "perhaps a push, not one of those that you named",
+    r.UNKNOWN: "possibly a push, not set with --role",
 }
 
 # Rulesets by what their documents are about.
