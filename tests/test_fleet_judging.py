@@ -204,6 +204,7 @@ def test_a_host_that_was_not_tried_has_no_evidence(judged):
     host = judged([f"08:00:00 ALLOW {CLIENT}:50000 > 10.0.0.99:7000 - SEND"])
     assert {one.result for one in host.outcomes} == {"no-evidence"}
     assert (host.seen, host.addresses[:1], host.outcome("client-push").missing) == ((), (CLIENT,), ())
+    assert "client-push" in host.recommended
 
 
 def test_what_fails_is_blamed_and_what_is_missing_is_not(judged):
@@ -270,9 +271,19 @@ def test_of_servers_of_one_role_those_count_that_it_met(judged):
 
 def test_a_server_in_a_network_that_was_named_is_one_of_its_servers(judged):
     web = f"08:00:00 DROP {CLIENT}:50000 > {POINT}:80 - SEND"
-    other = web.replace(POINT, "10.0.0.9").replace("50000", "50001")
+    other = web.replace(POINT, "10.0.0.9").replace("50000", "50001").replace("DROP", "ALLOW")
     host = judged([web, other], roles={"management-point": "10.0.0.80/28"})
-    assert {one.destination.address for one in host.seen} == {POINT}
+    assert {(one.destination.address, one.verdict) for one in host.seen} == {(POINT, "blocked")}
+
+
+def test_a_server_that_it_did_not_meet_is_still_the_one_that_it_needs(tmp_path):
+    (tmp_path / "fw.log").write_bytes(firewall_log(row(smb("DROP"))))
+    asked = asking(ROLES)
+    entries = summarise(tmp_path / "fw.log", roles=asked.site.roles).entries
+    bench = judging.Bench(asked.question, asked.facts, asked.methods, judging.casts({"": ()}, asked.question))
+    client = judging.report("", entries, bench, ("auditor", "")).client()
+    web = client.requirement("client-push/http-management-point")
+    assert (web.verdict, web.destination.address) == ("not-observed", POINT)
 
 
 def test_of_its_addresses_the_one_that_was_tried_is_the_first(judged):

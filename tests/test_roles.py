@@ -85,6 +85,7 @@ def test_questions_for_an_address_are_all_that_is_left_of_a_push(audited):
     report = audited("0 10.0.0.5 asks 10.0.0.20")
     assert who(report) == {"site-server inferred": ["10.0.0.5"], "client inferred": ["10.0.0.20"]}
     assert reasons(report)["client"] == "10.0.0.5 asks for its hardware address and gets no response"
+    assert reasons(report)["site-server"] == "it asks for the hardware address of 10.0.0.20 and gets no response"
 
 
 def test_questions_for_several_addresses_tell_nothing(audited):
@@ -263,6 +264,12 @@ def test_given_beats_inferred(audited):
 def test_beside_a_management_point_that_was_named_none_is_guessed(audited):
     report = audited(*PUSH, *FETCH, roles={"management-point": "10.0.0.81"})
     assert [f"{one.address} {one.how}" for one in report.roles if one.role == "management-point"] == ["10.0.0.81 given"]
+
+
+def test_a_site_server_that_was_named_is_that_of_a_client_that_it_did_not_contact(audited):
+    (client,) = audited(*FETCH, roles={"site-server": "10.0.0.6", "client": "10.0.0.20"}).clients
+    assert client.method("client-push").site_server == "10.0.0.6"
+    assert client.requirement("client-push/smb").source.address == "10.0.0.6"
 
 
 @pytest.mark.parametrize(("flags", "found"), [("S", True), ("RA", False)])
