@@ -118,6 +118,11 @@ def test_of_several_captures_that_have_it_the_first_is_named_beside_the_one_that
     assert f"its packets are in {here}, but not in {there}." in mapper(report).explanation
 
 
+def test_connections_without_their_begin_do_not_show_that_two_captures_lie_on_one_way(audited):
+    middle = "{0} 10.0.0.5:50009 > 10.0.0.20:445/tcp mid-stream"
+    assert mapper(audited(at(0, middle, UNANSWERED), at(0, middle, "until 60"))).blocked_at == "unknown"
+
+
 def test_a_syn_that_was_answered_was_not_stopped_on_its_way_to_another_capture(audited):
     answered = "{2} 10.0.0.5:50001 > 10.0.0.20:135/tcp answered in vain"
     mapper = audited(at(0, *PUSH, answered), at(0, *PUSH, "until 60")).clients[0].requirement(MAPPER)
@@ -125,14 +130,14 @@ def test_a_syn_that_was_answered_was_not_stopped_on_its_way_to_another_capture(a
     assert "forward path" not in mapper.explanation
 
 
-@pytest.mark.parametrize("ahead", [0, 1800])
+@pytest.mark.parametrize("ahead", [0, 1800, 7200])
 def test_what_never_arrives_was_stopped_on_the_way_out(ahead, audited):
     one = mapper(audited(at(0, *PUSH, UNANSWERED), at(ahead, *PUSH, "until {9}")))
     assert (one.verdict, one.blocked_at) == ("blocked", "between")
     assert "Blocked on the forward path: its packets are in" in one.explanation
 
 
-@pytest.mark.parametrize("ahead", [0, 1800])
+@pytest.mark.parametrize("ahead", [0, 1800, 7200])
 def test_an_answer_that_never_arrives_was_stopped_on_the_return_path(ahead, audited):
     answered = "{2} 10.0.0.5:50001 > 10.0.0.20:135/tcp answered in vain"
     one = mapper(audited(at(0, *PUSH, UNANSWERED), at(ahead, *PUSH, answered)))
@@ -253,6 +258,11 @@ def test_what_a_router_does_not_forward_was_blocked_there(before, placed):
 def test_what_a_router_forwards_was_not_blocked_there(placed):
     packets = in_order(PUSHED_BEFORE, behind(PUSHED_BEFORE), DROPPED, behind(DROPPED))
     assert placed(packets).blocked_at == "unknown"
+
+
+def test_two_syns_that_are_there_once_were_not_forwarded(placed):
+    twice = scene([*at(0, UNANSWERED + " twice"), "until 20"])
+    assert placed(in_order(PUSHED_BEFORE, behind(PUSHED_BEFORE), twice)).blocked_at == "between"
 
 
 def test_one_syn_that_is_there_once_may_have_been_missed_behind_the_router(placed):
