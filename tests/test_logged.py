@@ -272,6 +272,11 @@ def test_a_dropped_syn_counts_more_than_an_answer_that_may_be_to_something_else(
     assert said(verdict(report, "smb")) == "blocked proven client"
 
 
+def test_an_answer_says_more_than_that_a_firewall_let_the_syn_in(audited):
+    let_in = "22:13:21 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE"
+    assert said(verdict(audited(let_in, lines=[f"1 {SMB} only a SYN-ACK"], tz="UTC"), "smb")) == "open proven"
+
+
 def test_an_attempt_of_a_log_and_a_capture_has_the_time_of_the_capture(audited):
     assert verdict(audited(DROPPED[0], lines=SILENT), "smb").first_time == "2023-11-14T22:13:21.000000Z"
 
