@@ -200,7 +200,7 @@ def test_no_result_that_rests_on_an_assumed_port_is_works(pushed):
 def test_an_assumed_port_that_is_blocked_does_not_fail_the_method_by_itself(pushed):
     report = ports_only(pushed, f"5 {CLIENT}:51000 > {MP}:8081/tcp prohibited by 10.0.0.1")
     assert (at(report), method(report).result) == (((8081,), "blocked"), "unproven")
-    assert "TCP 8081" in row(report).remedy
+    assert "TCP 8081" in row(report).remedy_text
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_port_that_was_set_is_never_replaced(pushed):
 
 
 def missing(report: auditor.Report) -> str:
-    return next((text for text in report.limitations if "no connection to a management point" in text), "")
+    return next((text for text in report.limitation_texts if "no connection to a management point" in text), "")
 
 
 def test_a_capture_with_the_only_other_port_of_the_management_point_is_no_reason_for_another_capture(pushed):

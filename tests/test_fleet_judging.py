@@ -24,6 +24,8 @@ RULES = load_ruleset()
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
 ROLES = {"site-server": SERVER, "management-point": POINT}
 
+LOST = "2023-11-14 08:00:40 INFO-EVENTS-LOST - - - - - - - - - - - - 7 - 4"
+
 Judged = Callable[..., HostResult]
 
 
@@ -69,15 +71,12 @@ def _entries(
         path = write(pcap(scene(lines)))
     else:
         path = folder / f"{number}.log"
-        path.write_bytes(firewall_log(*map(row, lines)))
+        path.write_bytes(firewall_log(*(one if one == LOST else row(one) for one in lines)))
     return summarize(path, roles=asked.site.roles).entries
 
 
 def smb(action: str, time: str = "08:00:00", *, client: str = CLIENT, server: str = SERVER) -> str:
     return f"{time} {action} {server}:50000 > {client}:445 {'S' if action == 'DROP' else '-'} RECEIVE"
-
-
-LOST = "2023-11-14 08:00:40 INFO-EVENTS-LOST - - - - - - - - - - - - 7 - 4"
 
 
 def seen(host: HostResult, name: str) -> Seen:
@@ -181,15 +180,31 @@ def test_the_source_that_begins_first_is_cited_first(judged):
     assert [Path(one.path).name for one in shown] == ["1.log", "1.log", "0.log"]
 
 
-def test_what_is_wrong_with_its_sources_is_told(judged, tmp_path):
-    host = judged([smb("DROP")])
-    assert host.warnings == ()
-    (tmp_path / "lost.log").write_bytes(firewall_log(row(smb("DROP")), LOST))
-    asked = asking(ROLES)
-    entries = summarize(tmp_path / "lost.log", roles=asked.site.roles).entries
-    bench = judging.Bench(asked.question, asked.facts, asked.methods, judging.casts({"": ()}, asked.question))
-    (warning,) = judging.judge("PC1", "", entries, bench).warnings
-    assert warning.startswith(f"{tmp_path / 'lost.log'}: ")
+def test_what_is_wrong_with_its_sources_is_told_of_five_of_them(judged):
+    assert judged([smb("DROP")]).warnings == ()
+    logs = [[smb("DROP", f"08:00:{n:02}"), LOST] for n in range(6)]
+    warnings = judged(*logs).warnings
+    assert [Path(one.partition(": ")[0]).name for one in warnings] == [f"{n}.log" for n in range(5)]
+
+
+def test_what_one_capture_says_of_two_addresses_of_a_host_is_one_source(judged):
+    lines = [f"{n} {SERVER}:{50000 + n} > 10.0.0.{20 + n}:445/tcp REJ" for n in range(2)]
+    host = judged(lines)
+    assert (set(host.addresses), len(host.files)) == ({CLIENT, "10.0.0.21"}, 1)
+    assert (host.records, seen(host, "smb").verdict) == (4, "refused")
+
+
+def test_a_device_that_stopped_it_before_is_none_of_an_open_port(judged):
+    host = judged(
+        [f"0 {SERVER}:50000 > {CLIENT}:445/tcp prohibited by 10.0.0.1", f"5 {SERVER}:50001 > {CLIENT}:445/tcp SF"]
+    )
+    assert (seen(host, "smb").verdict, seen(host, "smb").device) == ("open", None)
+
+
+def test_a_port_that_another_may_stand_in_for_is_not_blamed(judged):
+    web = f"08:00:00 DROP {CLIENT}:50000 > 10.0.0.83:80 - SEND"
+    outcome = judged([web], roles={"software-update-point": "10.0.0.83"}).outcome("software-update-point")
+    assert (outcome.result, outcome.blamed) == ("unproven", ())
 
 
 def test_its_address_is_the_one_at_which_the_main_method_was_decided(judged):
@@ -207,6 +222,7 @@ def test_a_host_that_was_not_tried_has_no_evidence(judged):
     host = judged([f"08:00:00 ALLOW {CLIENT}:50000 > 10.0.0.99:7000 - SEND"])
     assert {one.result for one in host.outcomes} == {"no-evidence"}
     assert (host.seen, host.addresses[:1], host.outcome("client-push").missing) == ((), (CLIENT,), ())
+    assert "client-push" in host.recommended
 
 
 def test_what_fails_is_blamed_and_what_is_missing_is_not(judged):
@@ -273,9 +289,27 @@ def test_of_servers_of_one_role_those_count_that_it_met(judged):
 
 def test_a_server_in_a_network_that_was_named_is_one_of_its_servers(judged):
     web = f"08:00:00 DROP {CLIENT}:50000 > {POINT}:80 - SEND"
-    other = web.replace(POINT, "10.0.0.9").replace("50000", "50001")
+    other = web.replace(POINT, "10.0.0.9").replace("50000", "50001").replace("DROP", "ALLOW")
     host = judged([web, other], roles={"management-point": "10.0.0.80/28"})
-    assert {one.destination.address for one in host.seen} == {POINT}
+    assert {(one.destination.address, one.verdict) for one in host.seen} == {(POINT, "blocked")}
+
+
+def test_a_server_in_a_network_of_another_role_is_none_of_its_servers(judged):
+    web = f"08:00:00 DROP {CLIENT}:50000 > {POINT}:80 - SEND"
+    other = web.replace(POINT, "10.0.0.89").replace("50000", "50001").replace("DROP", "ALLOW")
+    host = judged([web, other], roles={"management-point": "10.0.0.80/29", "distribution-point": "10.0.0.88/29"})
+    found = [one for one in host.seen if one.requirement == "client-push/http-management-point"]
+    assert [(one.destination.address, one.verdict) for one in found] == [(POINT, "blocked")]
+
+
+def test_a_server_that_it_did_not_meet_is_still_the_one_that_it_needs(tmp_path):
+    (tmp_path / "fw.log").write_bytes(firewall_log(row(smb("DROP"))))
+    asked = asking(ROLES)
+    entries = summarize(tmp_path / "fw.log", roles=asked.site.roles).entries
+    bench = judging.Bench(asked.question, asked.facts, asked.methods, judging.casts({"": ()}, asked.question))
+    client = judging.report("", entries, bench, ("auditor", "")).client()
+    web = client.requirement("client-push/http-management-point")
+    assert (web.verdict, web.destination.address) == ("not-observed", POINT)
 
 
 def test_of_its_addresses_the_one_that_was_tried_is_the_first(judged):

@@ -272,6 +272,11 @@ def test_a_dropped_syn_counts_more_than_an_answer_that_may_be_to_something_else(
     assert said(verdict(report, "smb")) == "blocked proven client"
 
 
+def test_an_answer_says_more_than_that_a_firewall_let_the_syn_in(audited):
+    let_in = "22:13:21 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE"
+    assert said(verdict(audited(let_in, lines=[f"1 {SMB} only a SYN-ACK"], tz="UTC"), "smb")) == "open proven"
+
+
 def test_an_attempt_of_a_log_and_a_capture_has_the_time_of_the_capture(audited):
     assert verdict(audited(DROPPED[0], lines=SILENT), "smb").first_time == "2023-11-14T22:13:21.000000Z"
 
@@ -328,14 +333,14 @@ def test_an_answer_that_some_firewall_dropped(audited):
 def test_a_computer_that_forwards_is_between(audited):
     smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S FORWARD"), "smb")
     assert said(smb) == "blocked proven between"
-    assert smb.remedy == "On the computer whose log it is, allow TCP 445 to 10.0.0.20."
+    assert smb.remedy_text == "On the computer whose log it is, allow TCP 445 to 10.0.0.20."
 
 
 def test_a_firewall_that_nothing_names_dropped_it_at_an_unknown_place(audited):
     smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S -"), "smb")
     assert said(smb) == "blocked proven unknown"
     assert smb.explanation.endswith(": the firewall whose log it is dropped it.")
-    assert not smb.remedy.startswith("On ")
+    assert not smb.remedy_text.startswith("On ")
 
 
 def test_a_drop_where_nobody_listens_is_a_matter_of_the_service(tmp_path):
@@ -346,7 +351,7 @@ def test_a_drop_where_nobody_listens_is_a_matter_of_the_service(tmp_path):
     smb = verdict(auditor.audit(path, roles=roles, dissect=False), "smb")
     assert said(smb) == "blocked proven client"
     assert smb.explanation.endswith(" dropped it, as Windows does where nobody listens.")
-    assert smb.remedy.startswith(f"Check that the service behind the port runs on {roles['client']}:")
+    assert smb.remedy_text.startswith(f"Check that the service behind the port runs on {roles['client']}:")
 
 
 def test_the_remedy_of_a_dynamic_port_names_no_port(audited):

@@ -278,6 +278,12 @@ def test_beside_a_management_point_that_was_named_none_is_guessed(audited):
     assert [f"{one.address} {one.how}" for one in report.roles if one.role == "management-point"] == ["10.0.0.81 given"]
 
 
+def test_a_site_server_that_was_named_is_that_of_a_client_that_it_did_not_contact(audited):
+    (client,) = audited(*FETCH, roles={"site-server": "10.0.0.6", "client": "10.0.0.20"}).clients
+    assert client.method("client-push").site_server == "10.0.0.6"
+    assert client.requirement("client-push/smb").source.address == "10.0.0.6"
+
+
 @pytest.mark.parametrize(("flags", "found"), [("S", True), ("RA", False)])
 def test_a_late_packet_in_a_log_shows_no_management_point(flags, found, tmp_path):
     path = tmp_path / "pfirewall.log"
