@@ -363,7 +363,7 @@ def test_a_reset_of_an_attempt_that_never_arrived_was_sent_by_a_device_on_the_pa
     assert placed(packets).blocked_at == "unknown"  # by its hop count alone it may be the client's
     one = placed(packets, scene([*at(0, PUSH[0]), "until 30"]))
     assert (one.verdict, one.blocked_at) == ("refused", "between")
-    assert "Check that the service" not in one.remedy
+    assert "Check that the service" not in one.remedy_text
 
 
 def test_a_reset_that_the_client_did_not_send_was_sent_by_a_device_on_the_path(placed):
