@@ -240,6 +240,12 @@ def test_what_the_clients_own_firewall_let_in_was_not_stopped_before_it(tmp_path
     assert said(without) == "blocked likely between"
 
 
+def test_a_syn_that_was_dropped_and_let_in_within_the_same_second_arrived(audited):
+    let_in = "22:13:21 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE"
+    smb = verdict(audited(DROPPED[0], let_in, lines=SILENT, tz="UTC"), "smb")
+    assert said(smb) == "blocked likely unknown"
+
+
 def test_that_a_packet_left_its_sender_undoes_no_silence(audited):
     assert said(verdict(audited(OUT, lines=SILENT), "smb")) == "blocked likely unknown"
 

@@ -100,7 +100,9 @@ def test_requests_for_a_hardware_address_say_nothing_of_what_only_informs(verdic
 
 
 def test_the_evidence_of_requests_for_a_hardware_address_says_who_asks_for_whom(verdict):
-    (shown,) = verdict("smb", f"0 {SERVER} asks {CLIENT}").evidence
+    found = verdict("smb", f"0 {SERVER} asks {CLIENT}")
+    assert (found.first_time, found.last_time) == (moment(0), moment(2))
+    (shown,) = found.evidence
     assert [tuple(vars(one).values()) for one in shown.packets] == [
         (n + 1, moment(n), SERVER, CLIENT, "who has") for n in range(3)
     ]
