@@ -57,17 +57,21 @@ class Cast:
 
     def is_guess(self, role: str, address: str | None) -> bool:
         """Tell whether nothing but a port says that a host plays a role."""
-        return any(one.address == address and one.how_sure == WEAK for one in self._by_role.get(role, ()))
+        return (role, address) in self._guessed
 
     @property
     def named_site_servers(self) -> tuple[str, ...]:
         """The site servers that the user named by address."""
         return tuple(one.address for one in self._by_role.get(SITE_SERVER, ()) if one.how == GIVEN)
 
+    def of_host(self, address: str) -> Sequence[RoleAssignment]:
+        """Return the roles that a host plays, in order."""
+        return self._by_address.get(address, ())
+
     @property
     def hosts(self) -> frozenset[str]:
         """Everybody who plays a role."""
-        return frozenset(one.address for one in self.assignments)
+        return frozenset(self._by_address)
 
     @cached_property
     def roles(self) -> frozenset[str]:
@@ -80,6 +84,18 @@ class Cast:
         for assignment in self.assignments:
             by_role[assignment.role].append(assignment)
         return by_role
+
+    @cached_property
+    def _by_address(self) -> dict[str, list[RoleAssignment]]:
+        by_address: dict[str, list[RoleAssignment]] = defaultdict(list)
+        for assignment in self.assignments:
+            by_address[assignment.address].append(assignment)
+        return by_address
+
+    @cached_property
+    def _guessed(self) -> frozenset[tuple[str, str | None]]:
+        """The roles and addresses of those who play a role by nothing but a port."""
+        return frozenset((one.role, one.address) for one in self.assignments if one.how_sure == WEAK)
 
     @cached_property
     def pushes_to(self) -> Mapping[str, Sequence[Push]]:
@@ -249,7 +265,7 @@ def _management_points(
     if given.names(MANAGEMENT_POINT):
         servers = shown | {one.server for one in found}
         chosen = {server for server in servers if given.covers(MANAGEMENT_POINT, server)}
-        return [_named(MANAGEMENT_POINT, server) for server in chosen], {}, []
+        return [_named(MANAGEMENT_POINT, server) for server in sorted(chosen)], {}, []
     taken = {host for role in ROLES if role != SITE_SERVER for host in given.hosts(role)}
     taken |= set(clients) - _maybe_managed(pushes, contacts)
     other_web = {address for facts in said for address in facts.other_web}

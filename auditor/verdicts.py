@@ -134,7 +134,7 @@ def judge(traffic: Traffic, rules: SiteRules, cast: Cast, modes: Sequence[r.Site
 
 
 def _names(address: str, cast: Cast) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one.name for one in cast.assignments if one.address == address and one.name))
+    return tuple(dict.fromkeys(one.name for one in cast.of_host(address) if one.name))
 
 
 def _summary(source: Source) -> r.SourceSummary:
@@ -605,7 +605,7 @@ def _with_others(verdict: r.RequirementVerdict, others: Iterable[r.RequirementVe
     return replace(
         verdict,
         explanation=" ".join((verdict.explanation, *told[:MOST_OTHERS])),
-        evidence=tuple(sorted({*verdict.evidence, *proof}, key=_in_order)),
+        evidence=tuple(sorted(dict.fromkeys((*verdict.evidence, *proof)), key=_in_order)),
         also_blocked=(*verdict.also_blocked, *(block for one in others for block in _blocks(one))),
     )
 
@@ -638,7 +638,7 @@ def _in_order(one: r.Evidence) -> tuple[int, tuple[int, ...], tuple[int, ...], s
 def _role_of(address: str, client: str, cast: Cast) -> str:
     if address == client:
         return CLIENT
-    roles = (one.role for one in cast.assignments if one.address == address and one.role != CLIENT)
+    roles = (one.role for one in cast.of_host(address) if one.role != CLIENT)
     return next(roles, r.UNKNOWN)
 
 
