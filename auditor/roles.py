@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -53,13 +53,13 @@ class Cast:
 
     def addresses(self, role: str) -> tuple[str, ...]:
         """Return everybody who plays a role."""
-        return tuple(one.address for one in self._by_role.get(role, ()))
+        return self._addresses.get(role, ())
 
     def is_guess(self, role: str, address: str | None) -> bool:
         """Tell whether nothing but a port says that a host plays a role."""
         return (role, address) in self._guessed
 
-    @property
+    @cached_property
     def named_site_servers(self) -> tuple[str, ...]:
         """The site servers that the user named by address."""
         return tuple(one.address for one in self._by_role.get(SITE_SERVER, ()) if one.how == GIVEN)
@@ -84,6 +84,29 @@ class Cast:
         for assignment in self.assignments:
             by_role[assignment.role].append(assignment)
         return by_role
+
+    def pushes_at(self, clients: Collection[str]) -> tuple[Push, ...]:
+        """Return what may be a push of some computers, also what is none, in order of address."""
+        return tuple(push for client in sorted(set(clients), key=by_number) for push in self._pushes_at.get(client, ()))
+
+    @cached_property
+    def _pushes_at(self) -> dict[str, list[Push]]:
+        by_client: dict[str, list[Push]] = defaultdict(list)
+        for push in self.pushes:
+            by_client[push.to_address].append(push)
+        return by_client
+
+    @cached_property
+    def _judged_ids(self) -> frozenset[str]:
+        return frozenset(push.id for push in self.judged)
+
+    def is_judged(self, push: Push) -> bool:
+        """Tell whether a push is judged."""
+        return push.id in self._judged_ids
+
+    @cached_property
+    def _addresses(self) -> dict[str, tuple[str, ...]]:
+        return {role: tuple(one.address for one in of_role) for role, of_role in self._by_role.items()}
 
     @cached_property
     def _by_address(self) -> dict[str, list[RoleAssignment]]:
