@@ -118,7 +118,7 @@ def _is_log_of(host: str, source: Source) -> bool:
 
 
 class _OwnLog:
-    """The log of one computer, of which an address is known."""
+    """The log of one computer, of which an address is known; its columns are searched once for all attempts."""
 
     def __init__(self, source: Source, address: str) -> None:
         self.path = source.path
@@ -126,32 +126,46 @@ class _OwnLog:
         self._complete = not source.skipped and INCOMPLETE.isdisjoint(one.code for one in source.warnings)
         self._columns = source.table.columns
         self._address = address
+        self._by_originator: dict[str, Times] = {}
+        self._by_port: dict[tuple[str, int, str | None], tuple[Times, Times]] = {}
 
     def covers(self, begin: int, end: int) -> bool:
         """Tell whether the log would hold all that the computer received in a span of time."""
-        before = _within(self._times, begin - NEAR_NS, begin).any()
-        after = _within(self._times, end, end + NEAR_NS).any()
-        own = _within(self._start[self._own], begin - NEAR_NS, end + NEAR_NS).any()
-        hour = _within(self._start, begin - AROUND_NS, end + AROUND_NS)
-        both = (hour & self._dropped).any() and (hour & self._allowed).any()
-        return bool(self._complete and before and after and own and both)
+        before = _any_within(self._times, begin - NEAR_NS, begin)
+        after = _any_within(self._times, end, end + NEAR_NS)
+        own = _any_within(self._own_starts, begin - NEAR_NS, end + NEAR_NS)
+        hour = (begin - AROUND_NS, end + AROUND_NS)
+        both = _any_within(self._dropped, *hour) and _any_within(self._allowed, *hour)
+        return self._complete and before and after and own and both
 
     def holds(self, attempt: Attempt, begin: int, end: int) -> bool:
         """Tell whether a packet that may be of the attempt is in the log in a span of time."""
-        originator = self._received & (self._columns["src_ip"] == attempt.src)
-        translated = not _within(self._start[originator], begin - AROUND_NS, end + AROUND_NS).any()
-        which = self._to_port(attempt) & (translated | originator)
-        start, last = (self._columns[name][which] for name in ("start", "end"))
+        translated = not _any_within(self._starts_of(attempt.src), begin - AROUND_NS, end + AROUND_NS)
+        start, last = self._to_port(attempt, None if translated else attempt.src)
         return bool(((start <= end) & (last >= begin)).any())
 
     def shows_port(self, attempt: Attempt) -> bool:
         """Tell whether the log shows that packets to the attempt's port are logged: an echo request always is."""
-        return attempt.protocol == "icmp" or bool(self._to_port(attempt).any())
+        return attempt.protocol == "icmp" or bool(len(self._to_port(attempt, None)[0]))
 
-    def _to_port(self, attempt: Attempt) -> Bools:
+    def _starts_of(self, originator: str) -> Times:
+        """Return when what was received from a host begins, in order."""
+        if originator not in self._by_originator:
+            which = self._received & (self._columns["src_ip"] == originator)
+            self._by_originator[originator] = np.sort(self._start[which])
+        return self._by_originator[originator]
+
+    def _to_port(self, attempt: Attempt, originator: str | None) -> tuple[Times, Times]:
+        """Return first and last times of what was received at the attempt's port: from a host, from any if None."""
         port = MISSING if attempt.dst_port is None else attempt.dst_port
-        found: Bools = (self._columns["dst_port"] == port) & (self._columns["protocol"] == attempt.protocol)
-        return found & self._received
+        key = (attempt.protocol, port, originator)
+        if key not in self._by_port:
+            which = self._received & (self._columns["dst_port"] == port)
+            which &= self._columns["protocol"] == attempt.protocol
+            if originator is not None:
+                which &= self._columns["src_ip"] == originator
+            self._by_port[key] = (self._start[which], self._columns["end"][which])
+        return self._by_port[key]
 
     @cached_property
     def _start(self) -> Times:
@@ -170,14 +184,19 @@ class _OwnLog:
         return sent | self._received
 
     @cached_property
-    def _dropped(self) -> Bools:
-        dropped: Bools = (self._columns["action"] == "DROP") & (self._columns["direction"] == "RECEIVE")
-        return dropped & self._of_computer
+    def _own_starts(self) -> Times:
+        return np.sort(self._start[self._own])
 
     @cached_property
-    def _allowed(self) -> Bools:
-        allowed: Bools = is_among(self._columns["action"], LET_THROUGH) & self._of_computer
-        return allowed
+    def _dropped(self) -> Times:
+        """When the computer dropped packets that it received, in order."""
+        dropped = (self._columns["action"] == "DROP") & (self._columns["direction"] == "RECEIVE")
+        return np.sort(self._start[dropped & self._of_computer])
+
+    @cached_property
+    def _allowed(self) -> Times:
+        """When the computer allowed packets, in order."""
+        return np.sort(self._start[is_among(self._columns["action"], LET_THROUGH) & self._of_computer])
 
     @cached_property
     def _of_computer(self) -> Bools:
@@ -186,10 +205,12 @@ class _OwnLog:
 
     @cached_property
     def _times(self) -> Times:
+        """When the entries of this computer begin and end, in order."""
         which = self._of_computer
-        return np.concatenate([self._start[which], self._columns["end"][which]])
+        return np.sort(np.concatenate([self._start[which], self._columns["end"][which]]))
 
 
-def _within(times: Times, begin: int, end: int) -> Bools:
-    within: Bools = (times >= begin) & (times <= end)
-    return within
+def _any_within(times: Times, begin: int, end: int) -> bool:
+    """Tell whether any of these times, which are in order, lies in a span of time."""
+    place = int(np.searchsorted(times, begin))
+    return place < len(times) and bool(times[place] <= end)

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from auditor.flow_table import MISSING
@@ -212,6 +213,7 @@ class Traffic:
         self._attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
         self._partners: dict[str, set[str]] = defaultdict(set)
         self._sent: dict[tuple[str, str], dict[int, Sent]] = {}
+        self._delays: dict[tuple[int, str, str], Mapping[object, int]] = {}
         self._handed_out: dict[tuple[object, ...], list[HandedOut]] = defaultdict(list)
         self._steps = [by_side(one.steps) for one in self.said]
         for number, one in enumerate(self.said):
@@ -274,6 +276,39 @@ class Traffic:
         found = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
         return any(one.serves_push for one in found) if found else None
 
+    @cached_property
+    def requests(self) -> Mapping[tuple[str, str], Mapping[str, frozenset[int]]]:
+        """The ports of requests that show a role, by role and server, and then by client."""
+        ports: dict[tuple[str, str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+        for said in self.said:
+            for request in said.requests:
+                ports[request.role, request.server][request.client].add(request.port)
+        return {key: {client: frozenset(of) for client, of in clients.items()} for key, clients in ports.items()}
+
+    def assigned_by(self, server: str) -> Sequence[HandedOut]:
+        """Return the dynamic ports of one computer that any source shows to be assigned."""
+        return self._assigned.get(server, ())
+
+    @cached_property
+    def _assigned(self) -> Mapping[str, Sequence[HandedOut]]:
+        by_server: dict[str, list[HandedOut]] = defaultdict(list)
+        for said in self.said:
+            for assigned in said.handed_out:
+                by_server[assigned.server].append(assigned)
+        return by_server
+
+    def steps_between(self, initiator: str, responder: str) -> Sequence[Step]:
+        """Return what was answered on the connections of one host to another, source by source."""
+        return self._steps_of_pairs.get((initiator, responder), ())
+
+    @cached_property
+    def _steps_of_pairs(self) -> Mapping[tuple[str, str], Sequence[Step]]:
+        by_pair: dict[tuple[str, str], list[Step]] = defaultdict(list)
+        for said in self.said:
+            for step in said.steps:
+                by_pair[step.side.initiator, step.side.responder].append(step)
+        return by_pair
+
     def steps(self, attempt: Attempt) -> list[Step]:
         """Return what was answered on this side's connections in the attempt's source."""
         side = Side(attempt.src, attempt.dst, attempt.dst_port or 0)
@@ -284,6 +319,13 @@ class Traffic:
         if (src, dst) not in self._sent:
             self._sent[src, dst] = _sent((*self.between(src, dst), *self.between(dst, src)), src)
         return self._sent[src, dst].get(source, NOTHING_SENT)
+
+    def delays(self, source: int, src: str, dst: str) -> Mapping[object, int]:
+        """Return the nanoseconds from SYN to SYN-ACK of each connection between two hosts in one source."""
+        key = (source, src, dst)
+        if key not in self._delays:
+            self._delays[key] = _delays(one for one in self.between(src, dst) if one.source == source)
+        return self._delays[key]
 
     def _deaf_to(self, source: int, src: str, dst: str) -> bool:
         pairs, hosts = self._deaf[source]
@@ -364,6 +406,17 @@ def _sent(attempts: Iterable[Attempt], src: str) -> dict[int, Sent]:
             own = (event for event in one.events if event.from_src == (one.src == src))
             packets[one.source] |= {event.frame: event for event in own}
     return {source: _of_protocols([some[frame] for frame in sorted(some)]) for source, some in packets.items()}
+
+
+def _delays(attempts: Iterable[Attempt]) -> dict[object, int]:
+    """Return by its identity the nanoseconds from the SYN to the SYN-ACK of each of these that has both."""
+    delays: dict[object, int] = {}
+    for one in attempts:
+        accepted = next((event for event in one.events if event.what == "SYN-ACK" and not event.from_src), None)
+        if one.identity is not None and accepted:
+            before = [event.time_ns for event in one.syns if event.time_ns <= accepted.time_ns]
+            delays[one.identity] = accepted.time_ns - max(before, default=accepted.time_ns)
+    return delays
 
 
 def _of_protocols(packets: Sequence[Event]) -> Sent:

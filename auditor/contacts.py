@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -269,8 +270,11 @@ class _Tally:
 
     def _is_apart(self) -> bool:
         """Tell whether a port of a push was tried when no scan went on."""
-        scans = [*_scans(self.idle_others, SCAN_PORTS), *_scans(self.idle_dynamic, SCAN_DYNAMIC_PORTS + 1)]
-        return any(not any(begin <= start <= end for begin, end in scans) for start in self.starts)
+        scans = sorted((*_scans(self.idle_others, SCAN_PORTS), *_scans(self.idle_dynamic, SCAN_DYNAMIC_PORTS + 1)))
+        begins = [begin for begin, _ in scans]
+        ends = list(accumulate((end for _, end in scans), max))  # the latest end of all that began by then
+        places = ((start, bisect_right(begins, start)) for start in self.starts)
+        return any(not place or ends[place - 1] < start for start, place in places)
 
 
 def _scans(tries: Sequence[tuple[int, int]], enough: int) -> Iterator[tuple[int, int]]:
@@ -278,16 +282,24 @@ def _scans(tries: Sequence[tuple[int, int]], enough: int) -> Iterator[tuple[int,
 
     A test of a few ports went on before and after its tries as long as between two of them.
     """
+    for run in _runs(sorted(tries)):
+        if (most := _most_at_once(run)) >= enough:
+            times = [time for time, _ in run]
+            pauses = [after - before for before, after in pairwise(times)]
+            beside = VULNERABILITY_SCAN_NS if most > PORTS_TESTED else max(BESIDE_SCAN_NS, *pauses)
+            yield times[0] - beside, times[-1] + beside
+
+
+def _runs(tries: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """Yield tries, in order of time, with those together between which there is no longer pause than in a scan."""
     run: list[tuple[int, int]] = []
-    for one in [*sorted(tries), None]:
-        if run and (one is None or one[0] - run[-1][0] > SCAN_WINDOW_NS):
-            if (most := _most_at_once(run)) >= enough:
-                times = [time for time, _ in run]
-                pauses = [after - before for before, after in pairwise(times)]
-                beside = VULNERABILITY_SCAN_NS if most > PORTS_TESTED else max(BESIDE_SCAN_NS, *pauses)
-                yield times[0] - beside, times[-1] + beside
+    for time, port in tries:
+        if run and time - run[-1][0] > SCAN_WINDOW_NS:
+            yield run
             run = []
-        run += [one] if one else []
+        run.append((time, port))
+    if run:
+        yield run
 
 
 def _most_at_once(tries: Sequence[tuple[int, int]]) -> int:

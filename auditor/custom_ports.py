@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import NamedTuple
 
 from auditor.addresses import by_number
@@ -92,21 +91,12 @@ class CustomPorts:
         Other clients count only if this one tried no documented port. Only requests over HTTP can be read.
         """
         role = requirement.to_role
-        by_client = self._requests.get((role, server), {}) if requirement.site_port == HTTP else {}
+        by_client = self._traffic.requests.get((role, server), {}) if requirement.site_port == HTTP else {}
         user = self._client
         if by_client and user not in by_client and not self._tried(role, server):
             user = min(by_client, key=by_number)
         encrypted = {port for row in self._rows(role) if row.site_port == HTTPS for port in row.ports}
-        return user, frozenset(by_client.get(user, set()) - encrypted)
-
-    @cached_property
-    def _requests(self) -> Mapping[tuple[str, str], Mapping[str, set[int]]]:
-        """The ports of requests by role and server, and then by client."""
-        found: dict[tuple[str, str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-        for said in self._traffic.said:
-            for request in said.requests:
-                found[request.role, request.server][request.client].add(request.port)
-        return found
+        return user, by_client.get(user, frozenset()) - encrypted
 
     # ports that are assumed
 
@@ -116,11 +106,11 @@ class CustomPorts:
         port = next(iter(candidates), 0)
         if len(candidates) != 1 or self._is_guess(role, server) or self._tried(role, server):
             return None
-        if (role, server) in self._requests:
+        if (role, server) in self._traffic.requests:
             return None
         rows = [row for row in self._rows(role) if self._follows_site(row) and self._rules.applies[row.id] is not False]
         settings = {row.site_port: row.ports for row in rows if row.site_port is not None}
-        setting = _setting(port, settings, encrypted=self.candidates(server)[port])
+        setting = _setting(port, settings, encrypted=candidates[port])
         return (setting, port) if setting in settings else None
 
     def _attempts(self, server: str) -> Iterator[Attempt]:

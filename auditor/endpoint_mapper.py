@@ -211,10 +211,8 @@ def conversations(
 def interfaces_by_port(src: str, dst: str, traffic: Traffic) -> dict[int, set[str]]:
     """Return by port of one computer the interfaces that any source names for it."""
     interfaces: dict[int, set[str]] = defaultdict(set)
-    for said in traffic.said:
-        for assigned in said.handed_out:
-            if assigned.server == dst:
-                interfaces[assigned.port].add(assigned.interface)
+    for assigned in traffic.assigned_by(dst):
+        interfaces[assigned.port].add(assigned.interface)
     for attempt in traffic.between(src, dst):
         if attempt.dst_port is not None and _is_service_control_manager(attempt):
             interfaces[attempt.dst_port].add(SERVICE_CONTROLLER)

@@ -34,6 +34,11 @@ class Sent:
     echo: tuple[Event, ...] = ()
 
     @cached_property
+    def tcp_hop_counts(self) -> frozenset[int]:
+        """Hop counts of the TCP packets."""
+        return hop_counts(self.tcp)
+
+    @cached_property
     def hop_counts(self) -> frozenset[int]:
         """Hop counts of all packets."""
         return hop_counts((*self.tcp, *self.echo))

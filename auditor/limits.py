@@ -204,7 +204,7 @@ def _one_end(clients: Sequence[r.ClientReport]) -> bool:
 def _no_management_point(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> Iterator[r.Limitation]:
     """Yield why nothing shows that a client reached its management point; nothing if the rows themselves say it."""
     reached = {service for source in sources for service in _reached(source, cast)}
-    if any(server in cast.addresses(MANAGEMENT_POINT) for _, server, _ in reached):
+    if not {server for _, server, _ in reached}.isdisjoint(cast.addresses(MANAGEMENT_POINT)):
         return
     if not reached:
         yield SITE_SERVER_ONLY

@@ -95,7 +95,7 @@ def _long_flows(left_out: Sequence[LeftOut]) -> Iterator[SourceWarning]:
     )
 
 
-def wanted(source: Source, cast: Cast, ruleset: Ruleset, elsewhere: Collection[Service] = ()) -> list[Wanted]:
+def wanted(source: Source, cast: Cast, ruleset: Ruleset, elsewhere: Collection[Service]) -> list[Wanted]:
     """Return the flows that may say something: between hosts that play a role, at ports that the ruleset knows.
 
     elsewhere: servers and ports that the ruleset does not know and that clients ask for what site systems have.
@@ -109,8 +109,7 @@ def wanted(source: Source, cast: Cast, ruleset: Ruleset, elsewhere: Collection[S
     hosts = set(flows["dst_ip"][web].tolist())
     near = {host for host in hosts if MANAGEMENT_POINT not in cast.roles or not is_public(host)}
     fetches = _between(flows, clients, others) | (web & is_among(flows["dst_ip"], near))  # may show further roles
-    for server, port in elsewhere:
-        fetches |= is_among(flows["src_ip"], clients) & (flows["dst_ip"] == server) & (flows["dst_port"] == port)
+    fetches |= is_among(flows["src_ip"], clients) & _to_services(flows, elsewhere)
     chosen = np.flatnonzero(spoke & (pushes | fetches))
     return [
         Wanted("tcp", row["src_ip"], row["src_port"], row["dst_ip"], row["dst_port"], row["first_frame"])
@@ -169,6 +168,15 @@ def _of_pairs(flows: Mapping[str, NDArray[Any]], pairs: frozenset[Pair]) -> NDAr
     between = [(src, dst) in pairs or (dst, src) in pairs for src, dst in ends]
     which = np.zeros(len(flows["src_ip"]), np.bool_)
     which[rows] = between
+    return which
+
+
+def _to_services(flows: Mapping[str, NDArray[Any]], services: Collection[Service]) -> NDArray[np.bool_]:
+    """Tell which flows are to one of these servers at its port."""
+    which = np.zeros(len(flows["dst_ip"]), np.bool_)
+    rows = np.flatnonzero(np.isin(flows["dst_port"], [port for _, port in services]))
+    ends = zip(flows["dst_ip"][rows].tolist(), flows["dst_port"][rows].tolist(), strict=True)
+    which[rows] = [service in services for service in ends]
     return which
 
 

@@ -127,6 +127,7 @@ class _Traffic:
     def __init__(self, contacts: Mapping[Pair, Contact], ruleset: Ruleset, content: Mapping[Pair, PairContent]) -> None:
         self._contacts = contacts
         self._content = content
+        self._shown_scans: dict[Pair, str] = {}
         self._sharing_ports = push_ports(ruleset) & {
             port for row in ruleset.requirements if row.from_role == CLIENT for port in row.ports
         }
@@ -152,7 +153,14 @@ class _Traffic:
         return self._one_port(contact)
 
     def _scan(self, contact: Contact) -> str:
-        """Return what shows that a contact is a scan or a port test, empty if nothing does.
+        """Return what shows that a contact is a scan or a port test, empty if nothing does."""
+        pair = (contact.src, contact.dst)
+        if pair not in self._shown_scans:
+            self._shown_scans[pair] = self._shown_scan(contact)
+        return self._shown_scans[pair]
+
+    def _shown_scan(self, contact: Contact) -> str:
+        """Look for what shows that a contact is a scan or a port test.
 
         A host may push to a computer and scan it too. So ports of a push that were tried at another time are no part of
         the scan, nor are those on which both sent data beside a test of a few other ports.
@@ -181,7 +189,7 @@ class _Traffic:
         by_source: dict[str, list[Contact]] = defaultdict(list)
         for contact in self._contacts.values():
             by_source[contact.src].append(contact)
-        return {src: _scanning(contacts) for src, contacts in by_source.items()}
+        return {src: _two_alike(_scanning(contacts)) for src, contacts in by_source.items()}
 
     def _one_port(self, contact: Contact) -> Kind:
         """Tell a contact at a single port by what else the two hosts do."""
@@ -294,6 +302,19 @@ def _is_alike(contact: Contact, scan: Contact) -> bool:
         and contact.echo <= scan.echo
         and (contact.other_ports + contact.dynamic_ports > 0) >= _tries_many_ports(scan)
     )
+
+
+def _two_alike(scans: Iterable[Contact]) -> list[Contact]:
+    """Return two of the contacts that `_is_alike` compares with the same result; a scan may be of many computers.
+
+    Two, because a contact is not compared with itself.
+    """
+    alike: dict[tuple[frozenset[int], bool, bool], list[Contact]] = defaultdict(list)
+    for contact in scans:
+        of_shape = alike[contact.ports, contact.echo, _tries_many_ports(contact)]
+        if len(of_shape) < 2:
+            of_shape.append(contact)
+    return [contact for of_shape in alike.values() for contact in of_shape]
 
 
 def _rows(contact: Contact) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -53,21 +53,25 @@ class Cast:
 
     def addresses(self, role: str) -> tuple[str, ...]:
         """Return everybody who plays a role."""
-        return tuple(one.address for one in self._by_role.get(role, ()))
+        return self._addresses.get(role, ())
 
     def is_guess(self, role: str, address: str | None) -> bool:
         """Tell whether nothing but a port says that a host plays a role."""
-        return any(one.address == address and one.how_sure == WEAK for one in self._by_role.get(role, ()))
+        return (role, address) in self._guessed
 
-    @property
+    @cached_property
     def named_site_servers(self) -> tuple[str, ...]:
         """The site servers that the user named by address."""
         return tuple(one.address for one in self._by_role.get(SITE_SERVER, ()) if one.how == GIVEN)
 
+    def of_host(self, address: str) -> Sequence[RoleAssignment]:
+        """Return the roles that a host plays, in order."""
+        return self._by_address.get(address, ())
+
     @property
     def hosts(self) -> frozenset[str]:
         """Everybody who plays a role."""
-        return frozenset(one.address for one in self.assignments)
+        return frozenset(self._by_address)
 
     @cached_property
     def roles(self) -> frozenset[str]:
@@ -80,6 +84,41 @@ class Cast:
         for assignment in self.assignments:
             by_role[assignment.role].append(assignment)
         return by_role
+
+    def pushes_at(self, clients: Collection[str]) -> tuple[Push, ...]:
+        """Return what may be a push of some computers, also what is none, in order of address."""
+        return tuple(push for client in sorted(set(clients), key=by_number) for push in self._pushes_at.get(client, ()))
+
+    @cached_property
+    def _pushes_at(self) -> dict[str, list[Push]]:
+        by_client: dict[str, list[Push]] = defaultdict(list)
+        for push in self.pushes:
+            by_client[push.to_address].append(push)
+        return by_client
+
+    @cached_property
+    def _judged_ids(self) -> frozenset[str]:
+        return frozenset(push.id for push in self.judged)
+
+    def is_judged(self, push: Push) -> bool:
+        """Tell whether a push is judged."""
+        return push.id in self._judged_ids
+
+    @cached_property
+    def _addresses(self) -> dict[str, tuple[str, ...]]:
+        return {role: tuple(one.address for one in of_role) for role, of_role in self._by_role.items()}
+
+    @cached_property
+    def _by_address(self) -> dict[str, list[RoleAssignment]]:
+        by_address: dict[str, list[RoleAssignment]] = defaultdict(list)
+        for assignment in self.assignments:
+            by_address[assignment.address].append(assignment)
+        return by_address
+
+    @cached_property
+    def _guessed(self) -> frozenset[tuple[str, str | None]]:
+        """The roles and addresses of those who play a role by nothing but a port."""
+        return frozenset((one.role, one.address) for one in self.assignments if one.how_sure == WEAK)
 
     @cached_property
     def pushes_to(self) -> Mapping[str, Sequence[Push]]:
@@ -249,7 +288,7 @@ def _management_points(
     if given.names(MANAGEMENT_POINT):
         servers = shown | {one.server for one in found}
         chosen = {server for server in servers if given.covers(MANAGEMENT_POINT, server)}
-        return [_named(MANAGEMENT_POINT, server) for server in chosen], {}, []
+        return [_named(MANAGEMENT_POINT, server) for server in sorted(chosen)], {}, []
     taken = {host for role in ROLES if role != SITE_SERVER for host in given.hosts(role)}
     taken |= set(clients) - _maybe_managed(pushes, contacts)
     other_web = {address for facts in said for address in facts.other_web}

@@ -91,7 +91,7 @@ def modes_of(evidence: Iterable[ModeEvidence]) -> dict[str, r.SiteMode]:
 
 
 def _mode(site: str, evidence: Sequence[ModeEvidence]) -> r.SiteMode:
-    first = min(evidence, key=lambda one: by_number(one.client))
+    first = min(evidence, key=lambda one: (by_number(one.client), one.why))  # two hosts may share an address
     others = len({one.client for one in evidence}) - 1
     more = ", as 1 more client does" if others == 1 else f", as {others:,} more clients do" if others else ""
     why = first.why if first.how == r.READ else f"{first.client} connects to {first.why}{more}"

@@ -21,7 +21,7 @@ def sent_by_other(resets: Sequence[Event], others: Sent) -> bool | None:
         others: Other packets of that host to the same host.
     """
     own = hop_counts(resets)
-    usual = hop_counts(others.tcp)
+    usual = others.tcp_hop_counts
     if not own or not (usual or others.hop_counts):
         return None
     if not usual:

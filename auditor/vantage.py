@@ -79,21 +79,10 @@ def _is_nearer(attempt: Attempt, far: int, traffic: Traffic) -> bool:
     left = traffic.sent(number, dst, src).hop_counts
     if far == number or not left <= FRESH:
         return False
-    near_delays, far_delays = _delays(number, src, dst, traffic), _delays(far, src, dst, traffic)
+    near_delays, far_delays = traffic.delays(number, src, dst), traffic.delays(far, src, dst)
     shared = near_delays.keys() & far_delays.keys()
     shorter = all(0 < near_delays[key] * SHORTER <= far_delays[key] for key in shared)
     return shorter and len(shared) >= ENOUGH_DELAYS
-
-
-def _delays(number: int, src: str, dst: str, traffic: Traffic) -> dict[object, int]:
-    """Return the nanoseconds from SYN to SYN-ACK of each connection in one source."""
-    found: dict[object, int] = {}
-    for one in traffic.between(src, dst):
-        accepted = next((event for event in one.events if event.what == "SYN-ACK" and not event.from_src), None)
-        if one.source == number and one.identity is not None and accepted:
-            before = [event.time_ns for event in one.syns if event.time_ns <= accepted.time_ns]
-            found[one.identity] = accepted.time_ns - max(before, default=accepted.time_ns)
-    return found
 
 
 def _missing_elsewhere(captured: Sequence[Attempt], traffic: Traffic) -> tuple[str, str] | None:

@@ -134,7 +134,7 @@ def judge(traffic: Traffic, rules: SiteRules, cast: Cast, modes: Sequence[r.Site
 
 
 def _names(address: str, cast: Cast) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one.name for one in cast.assignments if one.address == address and one.name))
+    return tuple(dict.fromkeys(one.name for one in cast.of_host(address) if one.name))
 
 
 def _summary(source: Source) -> r.SourceSummary:
@@ -291,13 +291,8 @@ class _Judge:
 
     def _excused(self, verdict: r.RequirementVerdict) -> r.RequirementVerdict:
         """Add why a stopped requirement does no harm, and whether that was seen."""
-        pair = (verdict.source.address, verdict.destination.address)
-        pipes = [
-            step.frame
-            for said in self._traffic.said
-            for step in said.steps
-            if tuple(step.side)[:2] == pair and step.good and step.step == f"open {SERVICE_CONTROLLER}"
-        ]
+        steps = self._traffic.steps_between(verdict.source.address or "", verdict.destination.address or "")
+        pipes = [step.frame for step in steps if step.good and step.step == f"open {SERVICE_CONTROLLER}"]
         seen = f", as it did in frame {pipes[-1]}" if pipes else ""
         text = (
             "This does not end the push: only the service controller was to be called there, and Windows calls it "
@@ -607,7 +602,7 @@ def _with_others(verdict: r.RequirementVerdict, others: Iterable[r.RequirementVe
     return replace(
         verdict,
         explanation=" ".join((verdict.explanation, *told[:MOST_OTHERS])),
-        evidence=tuple(sorted({*verdict.evidence, *proof}, key=_in_order)),
+        evidence=tuple(sorted(dict.fromkeys((*verdict.evidence, *proof)), key=_in_order)),
         also_blocked=(*verdict.also_blocked, *(block for one in others for block in _blocks(one))),
     )
 
@@ -640,7 +635,7 @@ def _in_order(one: r.Evidence) -> tuple[int, tuple[int, ...], tuple[int, ...], s
 def _role_of(address: str, client: str, cast: Cast) -> str:
     if address == client:
         return CLIENT
-    roles = (one.role for one in cast.assignments if one.address == address and one.role != CLIENT)
+    roles = (one.role for one in cast.of_host(address) if one.role != CLIENT)
     return next(roles, r.UNKNOWN)
 
 

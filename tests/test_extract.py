@@ -31,7 +31,7 @@ from packets import (
 )
 
 from auditor.sources import capture, selection
-from auditor.sources.extract import Record, frames_of, packets_of, write_pcapng
+from auditor.sources.extract import Record, frames_of, write_pcapng
 from auditor.sources.reading import known_tunnels
 from auditor.sources.selection import Wanted, select
 
@@ -54,7 +54,7 @@ def chosen(write) -> Chosen:
 
     def chosen(packets: Iterable[bytes | At], *flows: Wanted, **options: object) -> list[int]:
         path = write(pcap(packets, **options))
-        return [one.frame for one in packets_of(path, flows, known_tunnels())]
+        return [one.frame for one in frames_of(path, select(path, flows, known_tunnels()).frames)]
 
     return chosen
 
@@ -339,7 +339,7 @@ def test_the_frame_numbers_are_told_in_the_order_written(three):
 def test_a_copy_has_the_same_flows(link, read, write):
     path = write(pcap(talk(SMB, TALK), link, nano=True))
     original = read(path.read_bytes()).flows
-    copied = read(written(packets_of(path, [FLOWS[SMB]], known_tunnels()))).flows
+    copied = read(written(frames_of(path, select(path, [FLOWS[SMB]], known_tunnels()).frames))).flows
     assert copied.drop(columns="source").equals(original.drop(columns="source"))
 
 

@@ -226,3 +226,8 @@ def test_the_report_on_one_computer_of_a_fleet_says_the_same(fleet, tmp_path):
     report = auditor.host_report(tmp_path / "fleet", "10.0.1.1")
     assert report.clients[0].method("group-policy").result == "fails"
     assert [(mode.mode, mode.how) for mode in report.modes] == [("mixed", "inferred")]
+
+
+def test_of_two_hosts_with_one_address_the_order_changes_nothing():
+    first, second = (ModeEvidence(SERVER, A, "mixed", f"{server} on TCP 80") for server in (MP, "10.0.0.81"))
+    assert modes_of([first, second]) == modes_of([second, first])

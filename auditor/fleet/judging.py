@@ -142,8 +142,8 @@ def _case(site: str, entries: Sequence[Entry], bench: Bench) -> _Case:
     addresses = tuple(dict.fromkeys(address for one in once for address in one.addresses))
     cast = bench.casts[site]
     reached = _within_networks(addresses, once, bench.question.given)
-    whole = replace(cast, assignments=tuple(dict.fromkeys((*cast.assignments, *reached))))
-    return _Case(once, addresses, _cast(addresses, once, whole))
+    others = [one for one in dict.fromkeys((*cast.assignments, *reached)) if one.role != CLIENT]
+    return _Case(once, addresses, _cast(addresses, once, others, cast))
 
 
 def _within_networks(addresses: Sequence[str], entries: Sequence[Entry], given: Given) -> list[RoleAssignment]:
@@ -287,12 +287,17 @@ def _joined(parts: Sequence[Entry]) -> Entry:
     return replace(first, addresses=addresses, source=replace(first.source, details=kept))
 
 
-def _cast(addresses: Sequence[str], entries: Sequence[Entry], whole: Cast) -> Cast:
+def _cast(addresses: Sequence[str], entries: Sequence[Entry], others: Sequence[RoleAssignment], of_site: Cast) -> Cast:
     """Return the roles as one host meets them: it is the client, by those of its addresses that deal with others.
 
     Of those who play another role only who dealt with it counts, if anybody did: other sites have servers of their own.
+
+    Args:
+        addresses: The host's own.
+        entries: What its sources say.
+        others: Who plays another role than that of a client.
+        of_site: The roles at the host's site.
     """
-    others = [one for one in whole.assignments if one.role != CLIENT]
     known = {one.address for one in others}
     pairs = {(flow.src_ip, flow.dst_ip) for entry in entries for flow in _kept(entry).flows}
     met = {address for pair in pairs if not known.isdisjoint(pair) for address in pair}
@@ -300,9 +305,9 @@ def _cast(addresses: Sequence[str], entries: Sequence[Entry], whole: Cast) -> Ca
     roles = {one.role for one in others if one.address in met}
     near = [one for one in others if one.address in met or one.role not in roles]
     clients = [RoleAssignment(CLIENT, one, INFERRED, ITS_LOG) for one in own]
-    judged = tuple(push for push in whole.judged if push.to_address in own)
-    pushes = tuple(push for push in whole.pushes if push.to_address in own)
-    return replace(whole, assignments=(*clients, *near), clients=tuple(own), pushes=pushes, judged=judged)
+    pushes = of_site.pushes_at(own)
+    judged = tuple(filter(of_site.is_judged, pushes))
+    return replace(of_site, assignments=(*clients, *near), clients=tuple(own), pushes=pushes, judged=judged)
 
 
 def _rank(address: str, methods: Iterable[r.MethodResult], main: str) -> tuple[bool, str, int, str]:

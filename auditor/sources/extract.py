@@ -14,8 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources.capture import CaptureReader, Records
-from auditor.sources.selection import Wanted, select
-from auditor.sources.tunnels import Tunnels
 
 COMMENT = 1  # code of the option opt_comment
 NANOSECONDS = 9  # value of the option if_tsresol
@@ -29,11 +27,6 @@ class Record(NamedTuple):
     link_type: int
     original: int
     data: bytes
-
-
-def packets_of(path: Path, flows: Collection[Wanted], tunnels: Tunnels) -> Iterator[Record]:
-    """Yield the selected packets of these flows in file order (see `selection.select`)."""
-    return frames_of(path, select(path, flows, tunnels).frames)
 
 
 def frames_of(path: Path, frames: Collection[int] | NDArray[np.int64]) -> Iterator[Record]:
