@@ -13,8 +13,9 @@ from auditor.flow_table import MISSING
 from auditor.flows import Asked, Event, OneSided
 from auditor.hop_counts import Sent
 from auditor.said import HandedOut, Said, Side, Step, by_side
+from auditor.sources.dissection.steps import Outcome
 from auditor.sources.packets import Quote
-from auditor.sources.source import CAPTURE, Source
+from auditor.sources.source import CAPTURE, LONG_FLOW, Source
 
 CONVERSATION = ("SYN", "SYN-ACK", "ACK", "data", "FIN")
 ECHOES = ("request", "reply")
@@ -206,7 +207,18 @@ def _times_sent(same: Sequence[Event]) -> int:
 class Traffic:
     """The attempts between hosts of interest in all sources, and what else was heard of those hosts."""
 
-    def __init__(self, sources: Sequence[Source], hosts: Iterable[str], said: Sequence[Said] = ()) -> None:
+    def __init__(
+        self, sources: Sequence[Source], hosts: Iterable[str], said: Sequence[Said] = (), *, dissected: bool = False
+    ) -> None:
+        """Take the flows of all sources.
+
+        Args:
+            sources: Captures and logs.
+            hosts: Addresses of the computers of interest.
+            said: What was said on the ports, by source.
+            dissected: Whether no dissector failed. The middle of a long flow may still be left out.
+        """
+        self._dissected = dissected
         self.sources = sources
         self.said = said or (Said(),) * len(sources)
         self._hosts = frozenset(hosts)
@@ -308,6 +320,23 @@ class Traffic:
             for step in said.steps:
                 by_pair[step.side.initiator, step.side.responder].append(step)
         return by_pair
+
+    def assigned_before(self, attempt: Attempt, mapper: Sequence[Attempt]) -> bool:
+        """Tell whether all that was assigned in a capture before an attempt was read.
+
+        Args:
+            attempt: In a capture.
+            mapper: Connections of the same two computers to the endpoint mapper.
+        """
+        number = attempt.source
+        if not self._dissected or any(warning.code == LONG_FLOW for warning in self.sources[number].warnings):
+            return False
+        before = [other for other in mapper if other.source == number and other.first_frame < attempt.first_frame]
+        steps = [step for other in before[:1] for step in self.steps(other) if step.frame < attempt.first_frame]
+        pair = (attempt.src, attempt.dst)
+        assigned = {port.frame for port in self.said[number].handed_out if (port.client, port.server) == pair}
+        enough = len([frame for frame in assigned if frame < attempt.first_frame]) >= len(before) > 0
+        return enough and all(step.outcome is not Outcome.ANSWERED for step in steps)
 
     def steps(self, attempt: Attempt) -> list[Step]:
         """Return what was answered on this side's connections in the attempt's source."""

@@ -95,10 +95,19 @@ class DynamicPorts:
         conversations = self._at_mapper(requirement, attempt.src, attempt.dst)
         if not conversations:
             return attempt.row is not None and self._traffic.tells_only_drops(attempt.source)
+        if attempt.row is None and self._all_assigned(requirement, attempt):
+            return False
         clock = self._clocks.clock(attempt)
         if clock not in conversations or len(conversations) > 1:
             return True  # clocks that cannot be compared: it may have been soon before
         return conversations[clock].soon_before(attempt, self._clocks.begin(attempt))
+
+    def _all_assigned(self, requirement: Requirement, attempt: Attempt) -> bool:
+        """Return whether all ports that were assigned before an attempt are known; its own is none of them."""
+        port = mapper_port(requirement.id, self._ruleset.method(requirement.method))
+        between = self._traffic.between(attempt.src, attempt.dst)
+        mapper = [other for other in between if other.dst_port == port and other.protocol == "tcp" and other.has_data]
+        return self._traffic.assigned_before(attempt, mapper)
 
     def counted(self, findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
         """Return the findings that count for a push, and those of a port scan, which do not."""

@@ -65,7 +65,8 @@ def audit(
     loads the ruleset of the newer document, None if there is none. modes: those of the sites, as far as other sources
     show them.
     """
-    traffic = Traffic(sources, cast.hosts, heard.said if heard else ())
+    dissected = heard is not None and not heard.obstacle
+    traffic = Traffic(sources, cast.hosts, heard.said if heard else (), dissected=dissected)
     rules = rules_for(cast, ruleset, facts)
     judged = judge(traffic, rules, cast, modes)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from capture_file import taken_apart
 from click.testing import CliRunner
+from noise import Contact, packets_of
 from test_scenes import LOGGED, PUSHES, SCENES, TAKEN_AT_BOTH_ENDS, Scene, each, named, without_roles
 from test_scenes import places as places_of
 
@@ -96,6 +98,19 @@ def test_everything_that_was_said_could_be_read(scene):
 @each(SCENES)
 def test_the_place_is_the_same_without_dissection(scene):
     assert places_of(report_of(scene)) == places_of(scene.audit(**scene.known))
+
+
+@pytest.mark.parametrize("how", ["refused", "silent"])
+@each([scene for scene in PUSHES if scene.truth["requirements"].get("rpc-dynamic") in ("open", "blocked", "refused")])
+def test_a_port_that_was_not_assigned_changes_nothing(scene, how, tmp_path):
+    server, client = (scene.known["roles"][role] for role in ("site-server", "client"))
+    paths = []
+    for number, capture in enumerate(map(taken_apart, scene.captures)):
+        other = Contact(server, client, "tcp", 55_555, how, capture.length + 3)
+        paths.append(tmp_path / f"{number}.pcap")
+        paths[-1].write_bytes(capture.with_packets(packets_of([other])))
+    report = scene.audit(dissect=True, sources=list(map(str, paths)), **scene.known)
+    assert told(scene, report) == truth(scene)
 
 
 @each([scene for scene in PUSHES if scene.truth["blocked_at"] != "nowhere"])

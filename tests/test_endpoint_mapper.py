@@ -40,11 +40,15 @@ SMB = f"1 {SERVER}:50000 > {CLIENT}:445/tcp SF"
 
 
 class Taken(NamedTuple):
-    """A capture: its lines, the interface of each port that was assigned, in a frame before all others, and steps."""
+    """A capture: its lines, the interface of each port that was assigned, in a frame before all others, and steps.
+
+    client: to whom the ports were assigned.
+    """
 
     lines: list[str]
     assigned: Mapping[int, str] = MappingProxyType({})
     steps: Sequence[Step] = ()
+    client: str = ""
 
 
 Audited = Callable[..., Report]
@@ -62,7 +66,9 @@ def audit(read: Read, *captures: Taken) -> Report:
     sources = [read(pcap(scene(taken.lines))) for taken in captures]
     said = tuple(
         Said(
-            handed_out=tuple(HandedOut(CLIENT, port, name, 0, "test") for port, name in taken.assigned.items()),
+            handed_out=tuple(
+                HandedOut(CLIENT, port, name, 0, "test", client=taken.client) for port, name in taken.assigned.items()
+            ),
             steps=tuple(taken.steps),
         )
         for taken in captures
@@ -94,6 +100,25 @@ def mapper_at(second: int) -> str:
 
 def changed(one: RequirementVerdict) -> tuple[str, str] | None:
     return one.changed and (one.changed.before, one.changed.after)
+
+
+UNREAD = Step(Side(SERVER, CLIENT, 135), "rpc", "activate", 0, "", None, result_read=False)
+
+
+@pytest.mark.parametrize(
+    ("client", "steps", "more", "verdict"),
+    [
+        (SERVER, (), [], "open"),
+        ("10.0.0.9", (), [], "refused"),
+        (SERVER, (UNREAD,), [], "refused"),
+        (SERVER, (), [mapper_at(3)], "refused"),
+        (SERVER, (), [mapper_at(9)], "open"),
+    ],
+    ids=["all read", "of another computer", "one not readable", "one not read", "one later"],
+)
+def test_where_all_assignments_were_read_no_other_port_counts(audited, client, steps, more, verdict):
+    lines = [SMB, AT_MAPPER, at(4, 49700, "SF"), at(5, 55555, "REJ"), *more]
+    assert dynamic(audited(Taken(lines, {49700: "svcctl"}, steps, client))).verdict == verdict
 
 
 @pytest.mark.parametrize(("port", "verdict"), [(8531, "not-observed"), (50001, "open")])

@@ -229,7 +229,7 @@ def mapped_ports(packets: list[Told]) -> Iterator[HandedOut]:
         interface = _interface_of(packet) if _is_mapping(packet) else ""
         for port in packet.fields.get("epm.proto.tcp_port", []):
             if interface and int(port):
-                yield HandedOut(packet.src, int(port), interface, packet.frame, "endpoint mapper")
+                yield HandedOut(packet.src, int(port), interface, packet.frame, "endpoint mapper", client=packet.dst)
 
 
 def _is_mapping(packet: Told) -> bool:

@@ -113,7 +113,7 @@ def assigned_ports(packets: list[Told], classes: Mapping[int, str]) -> Iterator[
             name = classes[packet.frame]
             interface = f"DCOM ({name})" if name else "DCOM"
             for port in _ports(packet):
-                yield HandedOut(packet.src, port, interface, packet.frame, ACTIVATION, of_push(name))
+                yield HandedOut(packet.src, port, interface, packet.frame, ACTIVATION, of_push(name), packet.dst)
 
 
 def _ports(packet: Told) -> list[int]:

@@ -64,7 +64,7 @@ class HandedOut:
     """A dynamic port that the endpoint mapper or a DCOM activation assigned.
 
     interface: the RPC interface or COM class that it was assigned for. serves_push: False for a COM class that no
-    push activates.
+    push activates. client: the computer that it was assigned to.
     """
 
     server: str
@@ -73,3 +73,4 @@ class HandedOut:
     frame: int
     by: str
     serves_push: bool = True
+    client: str = ""
