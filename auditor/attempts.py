@@ -15,7 +15,7 @@ from auditor.hop_counts import Sent
 from auditor.said import HandedOut, Said, Side, Step, by_side
 from auditor.sources.dissection.steps import Outcome
 from auditor.sources.packets import Quote
-from auditor.sources.source import CAPTURE, LONG_FLOW, Source
+from auditor.sources.source import CAPTURE, Source
 
 CONVERSATION = ("SYN", "SYN-ACK", "ACK", "data", "FIN")
 ECHOES = ("request", "reply")
@@ -329,7 +329,7 @@ class Traffic:
             mapper: Connections of the same two computers to the endpoint mapper.
         """
         number = attempt.source
-        if not self._dissected or any(warning.code == LONG_FLOW for warning in self.sources[number].warnings):
+        if not self._dissected or any(warning.code == "long-flow" for warning in self.sources[number].warnings):
             return False
         before = [other for other in mapper if other.source == number and other.first_frame < attempt.first_frame]
         steps = [step for other in before[:1] for step in self.steps(other) if step.frame < attempt.first_frame]

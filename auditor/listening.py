@@ -25,7 +25,7 @@ from auditor.said import Said, listen
 from auditor.sources.payload import frames_with
 from auditor.sources.reading import known_tunnels
 from auditor.sources.selection import LeftOut, Wanted
-from auditor.sources.source import LONG_FLOW, Source
+from auditor.sources.source import Source
 from auditor.sources.warnings import SourceWarning
 from auditor.tshark import find_tshark
 
@@ -89,7 +89,7 @@ def _long_flows(left_out: Sequence[LeftOut]) -> Iterator[SourceWarning]:
     packets, size = sum(each.packets for each in left_out), sum(each.bytes for each in left_out)
     flows = f"1 long flow ({name})" if len(left_out) == 1 else f"{len(left_out):,} long flows (the longest: {name})"
     yield SourceWarning(
-        LONG_FLOW,
+        "long-flow",
         f"{packets:,} packets ({size:,} bytes) in the middle of {flows} were not dissected. A failed step there is "
         "not reported. To include them, cut the capture to the time in question: editcap -A START -B STOP IN OUT.",
     )

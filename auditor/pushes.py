@@ -98,21 +98,24 @@ def find_pushes(
 def judged_pushes(pushes: Iterable[Push], given: Given) -> tuple[Push, ...]:
     """Return the pushes that are judged: of the hosts that the user named, else all but those of another kind.
 
-    A client that was named is judged even if all that reached it looks like a logon or file sharing. A scan of it is
-    not: the user named the client, not the scanner.
+    Where both ends were named, all are. Where one was, those of another kind are judged only if the named host has no
+    push. A scan is not: the user named one end, not the scan.
     """
     fitting = [
         push
         for push in pushes
         if given.covers(SITE_SERVER, push.from_address) and given.covers(CLIENT, push.to_address)
     ]
-    if given.names(SITE_SERVER):
+    if given.names(SITE_SERVER) and given.names(CLIENT):
         return tuple(fitting)
-    reached = {push.to_address for push in fitting if push.kind in JUDGED}
+    pushing = {push.from_address for push in fitting if push.kind in JUDGED}
+    pushed = {push.to_address for push in fitting if push.kind in JUDGED}
 
     def is_judged(push: Push) -> bool:
-        named_only = given.names(CLIENT) and push.to_address not in reached and push.kind != SCAN
-        return push.kind in JUDGED or named_only
+        alone = (given.names(SITE_SERVER) and push.from_address not in pushing) or (
+            given.names(CLIENT) and push.to_address not in pushed
+        )
+        return push.kind in JUDGED or (alone and push.kind != SCAN)
 
     return tuple(filter(is_judged, fitting))
 

@@ -414,8 +414,8 @@ class _Judge:
         decided = list(services.values()) or by_port(findings)
         chosen, changed = worst_service(services) if services else best_port(decided)
         others = besides(chosen, decided)
-        if services:  # a push needs each of them, so the verdict is a block already
-            others = [] if is_proven_block(chosen) else others[-1:]
+        if services and is_proven_block(chosen):  # a push needs each of them, so the verdict is a block already
+            others = []
         more = on_other_services(chosen, services) + on_scan(tried.scanned) if services else ""
         chosen = self._placed(requirement, chosen)
         tried_by = chosen.attempts[0] if chosen.attempts else None

@@ -507,6 +507,14 @@ def test_a_client_that_was_named_is_judged_although_it_looks_like_a_file_server(
     assert judged(report) == [f"10.0.0.{n} > 10.0.0.2" for n in (30, 31, 32)]
 
 
+def test_a_site_server_that_was_named_is_judged_by_its_pushes_alone(audited):
+    scanned = scan("10.0.0.5 > 10.0.0.30")
+    named = {"site-server": "10.0.0.5"}
+    assert judged(audited(*PUSH, *scanned, roles=named)) == ["10.0.0.5 > 10.0.0.20"]
+    assert judged(audited(*scanned, roles=named)) == []
+    assert judged(audited(*scanned, roles=named | {"client": "10.0.0.30"})) == ["10.0.0.5 > 10.0.0.30"]
+
+
 def test_a_scan_of_a_client_that_was_named_is_not_judged(audited):
     report = audited(*PUSH, *scan("10.0.0.7 > 10.0.0.20"), roles={"client": "10.0.0.20"})
     assert judged(report) == ["10.0.0.5 > 10.0.0.20"]

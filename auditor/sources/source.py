@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Advance = Callable[[int, int], None]  # told now and then: bytes read, bytes in all
 ROLLED_OVER = ".old"  # what Windows adds to the name of a log that has grown to its limit
 CAPTURE, FIREWALL_LOG, EVENT_LOG = "capture", "firewall-log", "event-log"
-LONG_FLOW = "long-flow"  # the code of the warning that the middle of a flow was not dissected
 
 
 @dataclass(frozen=True)
