@@ -433,6 +433,13 @@ def test_an_icmp_error_about_a_datagram_proves_something_if_it_was_sent(read):
     assert proofs(read([error])) == [[True]]
 
 
+@pytest.mark.parametrize(("snap", "skipped"), [(64, 1), (70, 0)])
+def test_an_icmp_error_whose_quoted_ports_are_cut_off_is_counted(read, snap, skipped):
+    source = read([tcp(WHO), icmp_error(ROUTER, 3, 13, quoting=tcp(WHO))], snap=snap)
+    assert source.tally.frames["a cut quotation in an ICMP error"] == skipped
+    assert proofs(source) == [[True] * (1 - skipped)]
+
+
 def test_an_icmp_error_about_what_a_source_could_not_hold_proves_something(read):
     there, back = talk(WHO, "5PA <A")
     assert proofs(read([back, icmp_error(ROUTER, 3, 13, quoting=there, room=40)])) == [[True]]

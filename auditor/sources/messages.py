@@ -93,7 +93,9 @@ def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpRead
     at, end = errors.layer.at + 8, errors.layer.end
     place = np.arange(len(at))
     inner = ip.quoted(Layer(place, at, end, np.maximum(end, at + LONGEST)), version, words)
-    inner = inner.keep(inner.layer.at + 4 <= inner.layer.end)
+    with_ports = inner.layer.at + 4 <= inner.layer.end
+    ip.tally.add("a cut quotation in an ICMP error", np.count_nonzero(~with_ports))
+    inner = inner.keep(with_ports)
     found = []
     for index, of in enumerate(inner.layer.row.tolist()):
         row, message = int(errors.layer.row[of]), int(errors.layer.at[of])
