@@ -65,7 +65,7 @@ def test_what_was_said_on_a_port_stands_in_the_verdict_on_it(read):
     assert [one.verdict for one in (smb, mapper)] == ["open", "open"]
     assert ([one.code for one in smb.problems], mapper.problems) == (["STATUS_LOGON_FAILURE"], ())
     assert "agree on a version" in smb.explanation
-    assert smb.remedy == "Check the password."
+    assert smb.remedy_text == "Check the password."
     assert client.method("client-push").result == "fails"
 
 
@@ -76,7 +76,7 @@ def test_a_port_on_which_a_step_failed_for_good_does_not_stand_in_for_another(st
     http = client.requirement("client-push/http-management-point")
     assert http.verdict == "refused"
     assert ("This does no harm here: TCP 443 does the same" in http.explanation) == spared
-    assert (http.remedy == "Nothing has to be opened while the other port works.") == spared
+    assert (http.remedy_text == "Nothing has to be opened while the other port works.") == spared
 
 
 # which failure decides

@@ -294,7 +294,7 @@ def test_what_was_left_out_of_long_flows_is_a_warning_and_a_limitation(write, ts
     assert warning == (
         "long-flow",
         f"35 packets (36,571 bytes) in the middle of 1 long flow ({SHARE}) were not dissected. A failed step "
-        "there is missing. To include them, cut the capture to the time in question: editcap -A START -B STOP IN OUT.",
+        "there is not reported. To include them, cut the capture to the time in question: editcap -A START -B STOP IN OUT.",
     )
     assert f"{path}: {warning[1]}" in report.limitation_texts
 

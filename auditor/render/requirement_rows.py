@@ -17,7 +17,7 @@ from auditor.render.document import safe_json
 COLUMNS = {
     "client": "address of the client",
     "method": "installation method",
-    "result": "result of that method: works, fails or unproven",
+    "result": "result of that method: works, allowed, fails or unproven",
     "requirement": "id of the requirement, as the ruleset has it",
     "necessity": "required, conditional or informational (never decides)",
     "from_role": "role of the computer that opens the connection",
