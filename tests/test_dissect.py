@@ -20,7 +20,7 @@ from waiting import PATIENCE, wait_for
 import auditor
 from auditor.sources import selection
 from auditor.sources.dissect import TELLING, Dissection, dissect
-from auditor.sources.extract import Record, packets_of
+from auditor.sources.extract import Record, frames_of
 from auditor.sources.reading import known_tunnels
 from auditor.sources.selection import Wanted
 
@@ -73,7 +73,7 @@ def flows(path: Path = CAPTURE) -> list[Wanted]:
 
 def packets() -> list[Record]:
     """Return all packets of the capture's TCP flows."""
-    return list(packets_of(CAPTURE, flows(), known_tunnels()))
+    return list(frames_of(CAPTURE, selection.select(CAPTURE, flows(), known_tunnels()).frames))
 
 
 def listen(tshark: object, **options: float) -> Dissection:
@@ -246,7 +246,7 @@ def test_what_is_told_of_a_long_flow_is_told_of_those_packets_anyway(data, write
             for name, number in (("PACKETS", 4), ("AFTER", 0), ("LAST", last)):
                 patch.setattr(selection, f"MOST_{name}", number)
             told = {one.frame: one.fields for one in heard(path, tshark).told}
-            selected = {one.frame for one in packets_of(path, flows(path), known_tunnels())}
+            selected = set(selection.select(path, flows(path), known_tunnels()).frames.tolist())
         assert told.keys() == whole.keys() & selected, last
         for frame, fields in told.items():
             for name in ("smb2.cmd", "smb2.nt_status", "smb2.msg_id"):
@@ -293,8 +293,8 @@ def test_what_was_left_out_of_long_flows_is_a_warning_and_a_limitation(write, ts
     (warning,) = report.sources[0].warnings
     assert warning == (
         "long-flow",
-        f"35 packets (36,571 bytes) in the middle of 1 long flow ({SHARE}) were not dissected. A failed step "
-        "there is not reported. To include them, cut the capture to the time in question: editcap -A START -B STOP IN OUT.",
+        f"35 packets (36,571 bytes) in the middle of 1 long flow ({SHARE}) were not dissected. A failed step there is "
+        "not reported. To include them, cut the capture to the time in question: editcap -A START -B STOP IN OUT.",
     )
     assert f"{path}: {warning[1]}" in report.limitation_texts
 
