@@ -175,7 +175,7 @@ def clock_offset(first: int, second: int, src: str, dst: str, traffic: Traffic) 
     """
     times: dict[tuple[int, bool], dict[object, int]] = defaultdict(dict)
     for one in traffic.between(src, dst):
-        if one.source in (first, second) and one.identity is not None:
+        if one.identity is not None:
             times[one.source, one.protocol == "tcp"].setdefault(one.identity, one.start_ns)
     for connections in (True, False):
         theirs, others = times[first, connections], times[second, connections]

@@ -539,6 +539,11 @@ def test_an_icmp_error_does_not_undo_an_answer(read):
     assert answers(read([*packets, icmp_error(ROUTER, 3, 1, quoting=packets[-1])])) == ["answered"]
 
 
+def test_an_icmp_error_does_not_undo_a_refusal(read):
+    syn, reset = talk(WHO, "S <RA")
+    assert answers(read([syn, reset, icmp_error(ROUTER, 3, 13, quoting=syn)])) == ["refused"]
+
+
 def test_the_last_telling_icmp_error_decides(read):
     errors = [icmp_error(ROUTER, 3, code, quoting=tcp(WHO)) for code in (13, 1, 4)]
     assert answers(read([tcp(WHO), *errors])) == ["unreachable"]

@@ -273,6 +273,12 @@ def test_a_dropped_copy_of_an_answer_does_not_undo_a_connection(audited, connect
     assert said(verdict(audited(row, lines=[f"1 {SMB} {connection}"]), "smb")) == "open proven"
 
 
+def test_a_dropped_answer_counts_more_than_a_capture_in_which_nothing_followed_it(audited):
+    row = "22:13:22 DROP 10.0.0.20:445 > 10.0.0.5:50000 SA RECEIVE"
+    report = audited(row, lines=[f"1 {SMB} answered in vain once"], tz="UTC")
+    assert said(verdict(report, "smb")) == "blocked proven site-server"
+
+
 def test_a_dropped_syn_counts_more_than_an_answer_that_may_be_to_something_else(audited):
     report = audited(DROPPED[0], lines=[f"1 {SMB} only a SYN-ACK"], tz="UTC")
     assert said(verdict(report, "smb")) == "blocked proven client"

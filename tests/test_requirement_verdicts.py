@@ -76,6 +76,11 @@ def test_the_server_of_which_more_is_open_is_judged(verdict):
     assert (found.destination.address, found.verdict) == (POINTS[1], "open")
 
 
+def test_of_servers_that_were_not_tried_the_one_that_reached_the_client_is_judged(verdict):
+    found = verdict("http-management-point", f"0 {POINTS[1]}:50000 > {CLIENT}:10123/tcp SF")
+    assert (found.destination.address, found.verdict) == (POINTS[1], "not-observed")
+
+
 def test_of_many_hosts_that_were_not_tried_three_are_named(verdict):
     text = verdict("http-management-point", smb(0, "SF")).explanation
     assert text.startswith("No attempt from 10.0.0.20 to 10.0.0.80, 10.0.0.81, 10.0.0.82 and 2 more at TCP 80 is in")
@@ -102,6 +107,7 @@ def test_requests_for_a_hardware_address_say_nothing_of_what_only_informs(verdic
 def test_the_evidence_of_requests_for_a_hardware_address_says_who_asks_for_whom(verdict):
     found = verdict("smb", f"0 {SERVER} asks {CLIENT}")
     assert (found.first_time, found.last_time) == (moment(0), moment(2))
+    assert (found.attempts, found.ports, found.source.address, found.destination.address) == (0, (445,), SERVER, CLIENT)
     (shown,) = found.evidence
     assert [tuple(vars(one).values()) for one in shown.packets] == [
         (n + 1, moment(n), SERVER, CLIENT, "who has") for n in range(3)

@@ -9,6 +9,7 @@ from itertools import starmap
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from logs import firewall_log, row
 from packets import At, pcap, talk, with_hops
 from scenario import scene
 
@@ -136,6 +137,21 @@ def test_a_syn_that_was_answered_was_not_stopped_on_its_way_to_another_capture(a
     assert "forward path" not in mapper.explanation
 
 
+def test_what_its_own_host_let_out_and_was_answered_was_not_stopped_on_its_way_to_another_capture(tmp_path, write):
+    log = tmp_path / "pfirewall.log"
+    log.write_bytes(firewall_log(row("22:13:22 ALLOW 10.0.0.5:50001 > 10.0.0.20:135 - SEND")))
+    answered = "{2} 10.0.0.5:50001 > 10.0.0.20:135/tcp answered in vain"
+    captures = [write(pcap(scene(at(0, *PUSH, *more)))) for more in ([answered], ["until 60"])]
+    one = mapper(auditor.audit(*captures, log, roles=ROLES, dissect=False))
+    assert (one.verdict, one.blocked_at, len(one.evidence)) == ("blocked", "unknown", 2)
+    assert "forward path" not in one.explanation
+
+
+def test_a_ping_of_which_only_an_error_was_captured_shows_not_that_two_captures_lie_on_one_way(audited):
+    forbidden = "{0} 10.0.0.5 > 10.0.0.20/icmp prohibited by 10.0.0.1 alone"
+    assert mapper(audited(at(0, forbidden, UNANSWERED), at(0, forbidden, "until 60"))).blocked_at == "unknown"
+
+
 @pytest.mark.parametrize("ahead", [0, 1800, 7200])
 def test_what_never_arrives_was_stopped_on_the_way_out(ahead, audited):
     one = mapper(audited(at(0, *PUSH, UNANSWERED), at(ahead, *PUSH, "until {9}")))
@@ -182,6 +198,14 @@ def test_what_arrives_on_the_network_of_the_client_was_blocked_by_the_client(pla
     one = placed(seen_with(AT_CLIENT, PUSHED))
     assert (one.verdict, one.confidence, one.blocked_at) == ("blocked", "likely", "client")
     assert f"The packets reached the network of {CLIENT}" in one.explanation
+
+
+def test_of_silence_that_proves_nothing_no_place_is_told(write):
+    packets = scene(at(0, *PUSH, "{2} 10.0.0.5:50001 > 10.0.0.20:135/udp silent"))
+    report = auditor.audit(write(pcap(seen_with(AT_CLIENT, packets))), roles=ROLES, dissect=False)
+    one = report.clients[0].requirement(f"{MAPPER}-udp")
+    assert (one.verdict, one.blocked_at) == ("inconclusive", None)
+    assert one.explanation.endswith("was not answered, which over UDP proves nothing.")
 
 
 @given(*[st.sampled_from([64, 128, 255, 63, 62, 127, 126, 125, 254])] * 2)
