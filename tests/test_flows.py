@@ -391,7 +391,8 @@ LAST = 2**32 - 1
     ("first", "quoted", "proves"),
     [
         (1000, 1000, True),
-        (1000, 1001, True),
+        (1000, 1002, True),
+        (1000, 1003, False),
         (1000, 999, False),
         (1000, 9000, False),
         (LAST, LAST, True),

@@ -104,6 +104,15 @@ def test_requests_for_a_hardware_address_say_nothing_of_what_only_informs(verdic
     assert verdict("rpc-endpoint-mapper-udp", questions).verdict == "not-observed"
 
 
+def test_a_host_that_talks_to_others_is_there_although_requests_for_its_address_got_no_answer(verdict):
+    assert verdict("smb", f"0 {SERVER} asks {CLIENT}", web(5, POINTS[0], "SF")).verdict == "not-observed"
+
+
+def test_of_other_servers_only_what_was_decided_is_told(verdict):
+    found = verdict("http-management-point", web(0, POINTS[0], "SF"), web(1, POINTS[1], "mid-stream one way"))
+    assert (found.verdict, POINTS[1] in found.explanation) == ("open", False)
+
+
 def test_the_evidence_of_requests_for_a_hardware_address_says_who_asks_for_whom(verdict):
     found = verdict("smb", f"0 {SERVER} asks {CLIENT}")
     assert (found.first_time, found.last_time) == (moment(0), moment(2))
@@ -320,6 +329,7 @@ def test_one_syn_after_an_answer_says_nothing_at_the_end_of_a_capture(write):
         (("answered in vain", "answered in vain"), "blocked likely", "The response does not reach 10.0.0.5."),
         (("answered in vain", "S0"), "blocked likely", "but the answer never arrives in"),
         (("SF", "REJ"), "refused proven", "was reset"),
+        (("REJ", "prohibited by 10.0.0.1"), "blocked proven", "10.0.0.1 forbids it"),
     ],
 )
 def test_what_two_captures_show_of_one_attempt(write, outcomes, expected, words, order):
