@@ -561,6 +561,12 @@ def test_a_flow_of_which_only_the_error_was_captured_has_a_row_without_frames(re
     assert told(source.flows) == [f"{WHO}/tcp OTH prohibited"]
     assert source.flows[["frames_src", "frames_dst", "first_frame"]].values.tolist() == [[0, 0, 1]]
     assert source.flows.stream.isna().all()
+    ping = read([icmp_error(ROUTER, 3, 13, quoting=echo(PING))]).flows
+    columns = ["src_port", "dst_port", "icmp_type", "icmp_code"]
+    assert [flows[columns].fillna(-1).values.tolist() for flows in (source.flows, ping)] == [
+        [[50000, 445, -1, -1]],
+        [[-1, -1, 8, 0]],
+    ]
 
 
 @pytest.mark.parametrize(("room", "turns"), [(33, False), (34, True), (40, True)])
