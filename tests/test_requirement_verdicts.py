@@ -140,6 +140,17 @@ def test_an_answer_was_not_heard_if_only_syns_came_after_it(words, seconds, expe
     assert client.requirement("client-push/smb").verdict == expected
 
 
+def test_a_stray_reset_is_not_shown_as_the_answer(write):
+    packets = at_seconds("S <R S <SA A", 0, 0.1, 1, 1.1, 1.2)
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    assert [one.frames for one in client.requirement("client-push/smb").evidence] == [(1, 4)]
+
+
+@pytest.mark.parametrize(("outcome", "expected"), [("silent twice", "no-response"), ("silent once", "inconclusive")])
+def test_two_pings_without_a_reply_say_something_at_the_end_of_a_capture(verdict, outcome, expected):
+    assert verdict("icmp-echo", f"0 {SERVER} > {CLIENT}/icmp {outcome}").verdict == expected
+
+
 @pytest.mark.parametrize("stray", ["<R", "R"])
 def test_an_attempt_begins_with_its_syn_whatever_is_before_it(stray, write):
     client = auditor.audit(
