@@ -246,6 +246,11 @@ def test_a_syn_that_was_dropped_and_let_in_within_the_same_second_arrived(audite
     assert said(smb) == "blocked likely unknown"
 
 
+def test_that_a_router_forwarded_a_syn_undoes_no_drop_behind_it(audited):
+    forwarded = "22:13:22 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - FORWARD"
+    assert said(verdict(audited(DROPPED[0], forwarded, lines=SILENT, tz="UTC"), "smb")) == "blocked proven client"
+
+
 def test_that_a_router_forwarded_a_syn_undoes_no_refusal(audited):
     forwarded = "22:13:22 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - FORWARD"
     smb = verdict(audited(forwarded, lines=[f"1 {SMB} REJ"], tz="UTC"), "smb")

@@ -159,6 +159,12 @@ def test_what_a_device_says_that_it_stopped_is_placed_by_that_alone(audited):
     assert (found.blocked_at, "forward path" in found.explanation) == ("between", False)
 
 
+def test_of_a_host_to_which_no_way_leads_no_capture_tells_a_place(audited):
+    unreachable = "{2} 10.0.0.5:50001 > 10.0.0.20:135/tcp unreachable by 10.0.0.1"
+    found = mapper(audited(at(0, *PUSH, unreachable), at(0, *PUSH, "until 60")))
+    assert (found.verdict, found.blocked_at, "forward path" in found.explanation) == ("unreachable", "unknown", False)
+
+
 def test_connections_without_their_begin_do_not_show_that_two_captures_lie_on_one_way(audited):
     middle = "{0} 10.0.0.5:50009 > 10.0.0.20:445/tcp mid-stream"
     assert mapper(audited(at(0, middle, UNANSWERED), at(0, middle, "until 60"))).blocked_at == "unknown"
