@@ -86,6 +86,13 @@ def test_of_many_hosts_that_were_not_tried_three_are_named(verdict):
     assert text.startswith("No attempt from 10.0.0.20 to 10.0.0.80, 10.0.0.81, 10.0.0.82 and 2 more at TCP 80 is in")
 
 
+def test_a_port_is_asked_for_only_where_the_site_sets_it(write):
+    path = write(pcap(scene([f"0 {CLIENT}:51000 > 10.0.0.90:8081/tcp SF"])))
+    report = auditor.audit(path, roles={"client": CLIENT, "source-server": "10.0.0.90"}, dissect=False)
+    text = report.client(CLIENT).requirement("manual/smb-share").explanation
+    assert text == "No attempt from 10.0.0.20 to 10.0.0.90 at TCP 445 is in these sources."
+
+
 def test_an_echo_request_that_was_not_seen_has_no_port(verdict):
     text = verdict("icmp-echo", smb(0, "SF")).explanation
     assert text == "No attempt from 10.0.0.5 to 10.0.0.20 is in these sources."
