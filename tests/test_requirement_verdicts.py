@@ -309,6 +309,23 @@ def test_the_reply_to_a_ping_may_be_stopped_on_its_way_back(write):
     assert "10.0.0.20 answered, but 10.0.0.1 stops the answer on its way back (ICMP 3/13)." in found.explanation
 
 
+@pytest.mark.parametrize(("acknowledged", "confidence"), [(1001, "proven"), (777, "likely")])
+def test_an_error_about_an_answer_to_another_syn_may_be_forged(write, acknowledged, confidence):
+    who = f"{SERVER}:50000 > {CLIENT}:445"
+    answer = tcp(turned(who), "SA", seq=9000, ack=acknowledged)
+    packets = [tcp(who), icmp_error("10.0.0.1", 3, 13, quoting=answer, room=40)]
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    found = client.requirement("client-push/smb")
+    assert (found.verdict, found.confidence) == ("blocked", confidence)
+
+
+def test_a_connection_whose_syn_was_captured_does_not_begin_in_its_middle(write):
+    packets = at_seconds("S A 5PA <5PA", 0, 0.1, 0.2, 0.3)
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    text = client.requirement("client-push/smb").explanation
+    assert text == f"TCP 445 from {SERVER} to {CLIENT} was answered."
+
+
 def test_of_an_answer_alone_that_is_stopped_nothing_is_known(verdict):
     assert verdict("smb", smb(0, "answer prohibited by 10.0.0.1 alone")).verdict == "inconclusive"
 
