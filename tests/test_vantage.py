@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from logs import firewall_log, row
-from packets import At, pcap, talk, with_hops
+from packets import At, echo, pcap, talk, turned, with_hops
 from scenario import scene
 
 import auditor
@@ -347,6 +347,14 @@ def test_a_ping_that_comes_again_later_by_another_route_shows_no_router(placed):
     assert placed(in_order(first, again, DROPPED)).blocked_at == "unknown"
 
 
+def test_two_pings_at_once_by_two_routes_show_no_router(placed):
+    who = f"{SITE_SERVER} > {CLIENT}"
+    first, second = (echo(who, number=number) for number in (1, 2))
+    packets = [first, with_hops(second, second[8] - 1), echo(turned(who), number=1, reply=True)]
+    pings = list(starmap(At, zip((5, 5.01, 5.02), packets, strict=True)))
+    assert placed(in_order(pings, DROPPED)).blocked_at == "unknown"
+
+
 def test_a_syn_that_comes_again_by_another_route_shows_no_router(placed):
     first, second, *rest = starmap(
         At, zip((5, 6, 6.001, 6.002), talk("10.0.0.5:50002 > 10.0.0.20:445", "S S <SA A"), strict=True)
@@ -393,7 +401,7 @@ def test_the_capture_that_is_nearer_is_the_one_that_is_cited(write):
         assert f"The packets reached the network of {CLIENT} ({near}), and {CLIENT} sent no response." in text
 
 
-@pytest.mark.parametrize(("milliseconds", "place"), [(0.9, "unknown"), (1.1, "client")])
+@pytest.mark.parametrize(("milliseconds", "place"), [(0.9, "unknown"), (1, "client"), (1.1, "client")])
 def test_a_delay_is_shorter_if_it_is_half_of_the_other(milliseconds, place, placed):
     assert placed(delayed(AT_EITHER, milliseconds), AT_EITHER).blocked_at == place
 
