@@ -540,6 +540,11 @@ def test_an_icmp_error_does_not_undo_an_answer(read):
     assert answers(read([*packets, icmp_error(ROUTER, 3, 1, quoting=packets[-1])])) == ["answered"]
 
 
+def test_an_icmp_error_does_not_stop_what_went_on_in_a_capture_of_one_direction(read):
+    packets = talk(WHO, "S A 5PA")
+    assert answers(read([*packets, icmp_error(ROUTER, 3, 1, quoting=packets[-1])])) == ["one-way"]
+
+
 def test_an_icmp_error_does_not_undo_a_refusal(read):
     syn, reset = talk(WHO, "S <RA")
     assert answers(read([syn, reset, icmp_error(ROUTER, 3, 13, quoting=syn)])) == ["refused"]
