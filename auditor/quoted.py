@@ -59,13 +59,11 @@ def attach(
     held = cache(sending.holds_of)
     returned = [one._replace(proves=not held(one.src, one.dst)) for one in quotes if one.returned]
     errors, missing = _matched(table, returned, numbers)
-    if missing:
-        rows = [_quoted_row(source, *one) for one in missing.items()]
-        errors |= {len(table["first_frame"]) + index: kept for index, kept in enumerate(missing.values())}
-        table = {
-            name: np.append(column, np.array([row[name] for row in rows], column.dtype))
-            for name, column in table.items()
-        }
+    rows = [_quoted_row(source, *one) for one in missing.items()]
+    errors |= {len(table["first_frame"]) + index: kept for index, kept in enumerate(missing.values())}
+    table = {
+        name: np.append(column, np.array([row[name] for row in rows], column.dtype)) for name, column in table.items()
+    }
     names, answers, sources = table["icmp_error"].copy(), table["response"].copy(), table["src_ip"]
     went_on = table["frames_src"] > table["syn"] + table["rst"]
     for place, kept in errors.items():

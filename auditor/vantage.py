@@ -88,9 +88,10 @@ def _is_nearer(attempt: Attempt, far: int, traffic: Traffic) -> bool:
 def _missing_elsewhere(captured: Sequence[Attempt], traffic: Traffic) -> tuple[str, str] | None:
     """Return the place if the attempt is missing from a capture that should have it."""
     seen = {one.source for one in captured}
-    for number in range(len(traffic.sources)) if captured else ():
-        if number not in seen and _should_have_seen(captured[0], number, traffic):
-            names = [traffic.sources[one].path for one in (captured[0].source, number)]
+    for number in range(len(traffic.sources)):
+        sent = [one for one in captured if number not in seen and _should_have_seen(one, number, traffic)]
+        if sent:
+            names = [traffic.sources[one].path for one in (sent[0].source, number)]
             return r.BETWEEN, f"Blocked on the forward path: the packets are in {names[0]}, but not in {names[1]}."
     return None
 
@@ -115,12 +116,11 @@ def _kept_by_router(captured: Sequence[Attempt], traffic: Traffic) -> tuple[str,
 
 def _looks(attempt: Attempt) -> frozenset[int]:
     """Return the hop counts with which the packet that began an attempt was captured on its way."""
-    sent = [event for event in attempt.events if event.from_src and event.what in ("SYN", "request")]
-    first = sent[:1]
+    sent = [event for event in attempt.events if event.what in ("SYN", "request")]
     return hop_counts(
         event
         for event in sent
-        if event.sequence == first[0].sequence and event.time_ns - first[0].time_ns < SAME_PACKET_NS
+        if event.sequence == sent[0].sequence and event.time_ns - sent[0].time_ns < SAME_PACKET_NS
     )
 
 
@@ -137,7 +137,7 @@ def clock_notes(traffic: Traffic) -> tuple[str, ...]:
     """Return a sentence for each source that holds connections of an earlier one: how their clocks differ."""
     ahead: dict[tuple[int, int], list[int]] = defaultdict(list)  # by the later and the earlier source
     for starts in _starts(traffic).values():
-        first, *others = sorted(starts)
+        first, *others = starts  # in order
         for second in others:
             ahead[second, first].append(starts[second] - starts[first])
     latest = {second: (first, offsets) for (second, first), offsets in sorted(ahead.items(), reverse=True)}
@@ -175,7 +175,7 @@ def clock_offset(first: int, second: int, src: str, dst: str, traffic: Traffic) 
     """
     times: dict[tuple[int, bool], dict[object, int]] = defaultdict(dict)
     for one in traffic.between(src, dst):
-        if one.source in (first, second) and one.identity is not None:
+        if one.identity is not None:
             times[one.source, one.protocol == "tcp"].setdefault(one.identity, one.start_ns)
     for connections in (True, False):
         theirs, others = times[first, connections], times[second, connections]

@@ -458,7 +458,7 @@ class _Judge:
             ports=shown.ports,
             verdict=chosen.verdict,
             confidence=chosen.confidence,
-            blocked_at=chosen.blocked_at if chosen.verdict in r.BAD else None,
+            blocked_at=chosen.blocked_at,
             changed=shown.changed,
             attempts=shown.attempts,
             first_time=shown.first_time,

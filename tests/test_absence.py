@@ -295,6 +295,13 @@ def test_a_capture_may_be_one_of_where_it_arrived_at_a_port_without_a_service(bo
     assert said(both(THAT_EVENING[:2], lines=SILENT, names=("client",))) == "blocked likely unknown"
 
 
+def test_what_a_capture_shows_to_be_answered_arrived_whatever_the_log_lacks(both):
+    answered = [line.replace("S0", "answered in vain") for line in SILENT]
+    smb = both(THAT_EVENING, lines=answered, names=("client",))
+    assert (said(smb), answered == SILENT) == ("blocked likely unknown", False)
+    assert "The response does not reach 10.0.0.5." in smb.explanation
+
+
 def test_what_the_firewall_let_in_was_not_blocked_by_it(both):
     let_in = "22:13:21 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE"
     smb = both((*THAT_EVENING, let_in), lines=SILENT, names=("client",))

@@ -391,7 +391,8 @@ LAST = 2**32 - 1
     ("first", "quoted", "proves"),
     [
         (1000, 1000, True),
-        (1000, 1001, True),
+        (1000, 1002, True),
+        (1000, 1003, False),
         (1000, 999, False),
         (1000, 9000, False),
         (LAST, LAST, True),
@@ -546,6 +547,16 @@ def test_an_icmp_error_does_not_undo_an_answer(read):
     assert answers(read([*packets, icmp_error(ROUTER, 3, 1, quoting=packets[-1])])) == ["answered"]
 
 
+def test_an_icmp_error_does_not_stop_what_went_on_in_a_capture_of_one_direction(read):
+    packets = talk(WHO, "S A 5PA")
+    assert answers(read([*packets, icmp_error(ROUTER, 3, 1, quoting=packets[-1])])) == ["one-way"]
+
+
+def test_an_icmp_error_does_not_undo_a_refusal(read):
+    syn, reset = talk(WHO, "S <RA")
+    assert answers(read([syn, reset, icmp_error(ROUTER, 3, 13, quoting=syn)])) == ["refused"]
+
+
 def test_the_last_telling_icmp_error_decides(read):
     errors = [icmp_error(ROUTER, 3, code, quoting=tcp(WHO)) for code in (13, 1, 4)]
     assert answers(read([tcp(WHO), *errors])) == ["unreachable"]
@@ -562,6 +573,12 @@ def test_a_flow_of_which_only_the_error_was_captured_has_a_row_without_frames(re
     assert told(source.flows) == [f"{WHO}/tcp OTH prohibited"]
     assert source.flows[["frames_src", "frames_dst", "first_frame"]].values.tolist() == [[0, 0, 1]]
     assert source.flows.stream.isna().all()
+    ping = read([icmp_error(ROUTER, 3, 13, quoting=echo(PING))]).flows
+    columns = ["src_port", "dst_port", "icmp_type", "icmp_code"]
+    assert [flows[columns].fillna(-1).values.tolist() for flows in (source.flows, ping)] == [
+        [[50000, 445, -1, -1]],
+        [[-1, -1, 8, 0]],
+    ]
 
 
 @pytest.mark.parametrize(("room", "turns"), [(33, False), (34, True), (40, True)])

@@ -246,6 +246,17 @@ def test_a_syn_that_was_dropped_and_let_in_within_the_same_second_arrived(audite
     assert said(smb) == "blocked likely unknown"
 
 
+def test_that_a_router_forwarded_a_syn_undoes_no_drop_behind_it(audited):
+    forwarded = "22:13:22 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - FORWARD"
+    assert said(verdict(audited(DROPPED[0], forwarded, lines=SILENT, tz="UTC"), "smb")) == "blocked proven client"
+
+
+def test_that_a_router_forwarded_a_syn_undoes_no_refusal(audited):
+    forwarded = "22:13:22 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - FORWARD"
+    smb = verdict(audited(forwarded, lines=[f"1 {SMB} REJ"], tz="UTC"), "smb")
+    assert (said(smb), smb.attempts) == ("refused proven unknown", 1)
+
+
 def test_that_a_packet_left_its_sender_undoes_no_silence(audited):
     assert said(verdict(audited(OUT, lines=SILENT), "smb")) == "blocked likely unknown"
 
@@ -267,10 +278,16 @@ def test_pings_do_not_set_a_clock(audited):
     assert smb.verdict == "blocked"
 
 
-@pytest.mark.parametrize("connection", ["SF", "handshake"])
+@pytest.mark.parametrize("connection", ["SF", "handshake", "half-open"])
 def test_a_dropped_copy_of_an_answer_does_not_undo_a_connection(audited, connection):
     row = "22:13:22 DROP 10.0.0.20:445 > 10.0.0.5:50000 SA RECEIVE"
     assert said(verdict(audited(row, lines=[f"1 {SMB} {connection}"]), "smb")) == "open proven"
+
+
+def test_a_dropped_answer_counts_more_than_a_capture_in_which_nothing_followed_it(audited):
+    row = "22:13:22 DROP 10.0.0.20:445 > 10.0.0.5:50000 SA RECEIVE"
+    report = audited(row, lines=[f"1 {SMB} answered in vain once"], tz="UTC")
+    assert said(verdict(report, "smb")) == "blocked proven site-server"
 
 
 def test_a_dropped_syn_counts_more_than_an_answer_that_may_be_to_something_else(audited):

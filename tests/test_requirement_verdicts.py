@@ -76,9 +76,21 @@ def test_the_server_of_which_more_is_open_is_judged(verdict):
     assert (found.destination.address, found.verdict) == (POINTS[1], "open")
 
 
+def test_of_servers_that_were_not_tried_the_one_that_reached_the_client_is_judged(verdict):
+    found = verdict("http-management-point", f"0 {POINTS[1]}:50000 > {CLIENT}:10123/tcp SF")
+    assert (found.destination.address, found.verdict) == (POINTS[1], "not-observed")
+
+
 def test_of_many_hosts_that_were_not_tried_three_are_named(verdict):
     text = verdict("http-management-point", smb(0, "SF")).explanation
     assert text.startswith("No attempt from 10.0.0.20 to 10.0.0.80, 10.0.0.81, 10.0.0.82 and 2 more at TCP 80 is in")
+
+
+def test_a_port_is_asked_for_only_where_the_site_sets_it(write):
+    path = write(pcap(scene([f"0 {CLIENT}:51000 > 10.0.0.90:8081/tcp SF"])))
+    report = auditor.audit(path, roles={"client": CLIENT, "source-server": "10.0.0.90"}, dissect=False)
+    text = report.client(CLIENT).requirement("manual/smb-share").explanation
+    assert text == "No attempt from 10.0.0.20 to 10.0.0.90 at TCP 445 is in these sources."
 
 
 def test_an_echo_request_that_was_not_seen_has_no_port(verdict):
@@ -99,9 +111,19 @@ def test_requests_for_a_hardware_address_say_nothing_of_what_only_informs(verdic
     assert verdict("rpc-endpoint-mapper-udp", questions).verdict == "not-observed"
 
 
+def test_a_host_that_talks_to_others_is_there_although_requests_for_its_address_got_no_answer(verdict):
+    assert verdict("smb", f"0 {SERVER} asks {CLIENT}", web(5, POINTS[0], "SF")).verdict == "not-observed"
+
+
+def test_of_other_servers_only_what_was_decided_is_told(verdict):
+    found = verdict("http-management-point", web(0, POINTS[0], "SF"), web(1, POINTS[1], "mid-stream one way"))
+    assert (found.verdict, POINTS[1] in found.explanation) == ("open", False)
+
+
 def test_the_evidence_of_requests_for_a_hardware_address_says_who_asks_for_whom(verdict):
     found = verdict("smb", f"0 {SERVER} asks {CLIENT}")
     assert (found.first_time, found.last_time) == (moment(0), moment(2))
+    assert (found.attempts, found.ports, found.source.address, found.destination.address) == (0, (445,), SERVER, CLIENT)
     (shown,) = found.evidence
     assert [tuple(vars(one).values()) for one in shown.packets] == [
         (n + 1, moment(n), SERVER, CLIENT, "who has") for n in range(3)
@@ -123,6 +145,17 @@ def test_an_answer_was_not_heard_if_only_syns_came_after_it(words, seconds, expe
     packets = [*at_seconds(words, *seconds), At(60, udp("192.0.2.8:5353 > 192.0.2.9:5353"))]
     client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
     assert client.requirement("client-push/smb").verdict == expected
+
+
+def test_a_stray_reset_is_not_shown_as_the_answer(write):
+    packets = at_seconds("S <R S <SA A", 0, 0.1, 1, 1.1, 1.2)
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    assert [one.frames for one in client.requirement("client-push/smb").evidence] == [(1, 4)]
+
+
+@pytest.mark.parametrize(("outcome", "expected"), [("silent twice", "no-response"), ("silent once", "inconclusive")])
+def test_two_pings_without_a_reply_say_something_at_the_end_of_a_capture(verdict, outcome, expected):
+    assert verdict("icmp-echo", f"0 {SERVER} > {CLIENT}/icmp {outcome}").verdict == expected
 
 
 @pytest.mark.parametrize("stray", ["<R", "R"])
@@ -276,6 +309,23 @@ def test_the_reply_to_a_ping_may_be_stopped_on_its_way_back(write):
     assert "10.0.0.20 answered, but 10.0.0.1 stops the answer on its way back (ICMP 3/13)." in found.explanation
 
 
+@pytest.mark.parametrize(("acknowledged", "confidence"), [(1001, "proven"), (777, "likely")])
+def test_an_error_about_an_answer_to_another_syn_may_be_forged(write, acknowledged, confidence):
+    who = f"{SERVER}:50000 > {CLIENT}:445"
+    answer = tcp(turned(who), "SA", seq=9000, ack=acknowledged)
+    packets = [tcp(who), icmp_error("10.0.0.1", 3, 13, quoting=answer, room=40)]
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    found = client.requirement("client-push/smb")
+    assert (found.verdict, found.confidence) == ("blocked", confidence)
+
+
+def test_a_connection_whose_syn_was_captured_does_not_begin_in_its_middle(write):
+    packets = at_seconds("S A 5PA <5PA", 0, 0.1, 0.2, 0.3)
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    text = client.requirement("client-push/smb").explanation
+    assert text == f"TCP 445 from {SERVER} to {CLIENT} was answered."
+
+
 def test_of_an_answer_alone_that_is_stopped_nothing_is_known(verdict):
     assert verdict("smb", smb(0, "answer prohibited by 10.0.0.1 alone")).verdict == "inconclusive"
 
@@ -314,6 +364,7 @@ def test_one_syn_after_an_answer_says_nothing_at_the_end_of_a_capture(write):
         (("answered in vain", "answered in vain"), "blocked likely", "The response does not reach 10.0.0.5."),
         (("answered in vain", "S0"), "blocked likely", "but the answer never arrives in"),
         (("SF", "REJ"), "refused proven", "was reset"),
+        (("REJ", "prohibited by 10.0.0.1"), "blocked proven", "10.0.0.1 forbids it"),
     ],
 )
 def test_what_two_captures_show_of_one_attempt(write, outcomes, expected, words, order):

@@ -74,6 +74,11 @@ def test_what_other_clients_of_the_site_use_decides(audited):
     assert (method(report, A).result, rows(report, A)) == ("works", {HTTP: "open", HTTPS: "not-observed"})
 
 
+def test_a_site_whose_server_is_unknown_has_no_name(audited):
+    report = audited(web(A, 80), roles={"client": A, "management-point": MP})
+    assert (method(report, A).site_server, [mode.site_server for mode in report.modes]) == (None, [""])
+
+
 def test_the_mode_that_uses_https(audited):
     report = audited(*push(B), web(B, 443, "S0"), *push(A), web(A, 443))
     assert (method(report).result, rows(report)) == ("fails", {HTTP: "not-applicable", HTTPS: "blocked"})

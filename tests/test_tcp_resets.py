@@ -84,6 +84,11 @@ def test_a_reset_of_both_kinds_is_unknown(place):
     assert place([*open_port(127), syn, rst, other]) == UNKNOWN
 
 
+def test_a_reset_of_the_host_that_tried_is_not_taken_for_that_of_the_other(place):
+    own = talk(smb(), "S R")[1]
+    assert place([*open_port(127), *reset(127), with_hops(own, 63)]) == ITSELF
+
+
 def test_hop_limits_of_ipv6(place):
     packets = [*open_port(63, SIX.replace(":445", ":135")), *reset(60, SIX)]
     assert place(packets, "fd00::5", "fd00::20") == OTHER_DEVICE

@@ -9,7 +9,8 @@ from itertools import starmap
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from packets import At, pcap, talk, with_hops
+from logs import firewall_log, row
+from packets import At, echo, pcap, talk, turned, with_hops
 from scenario import scene
 
 import auditor
@@ -92,6 +93,21 @@ def test_pings_of_other_days_have_the_same_numbers_and_say_nothing(audited):
     assert mapper(report).blocked_at == "unknown"
 
 
+@pytest.mark.parametrize(("apart", "place"), [(3600, "between"), (3600.001, "unknown")])
+def test_pings_tell_of_clocks_that_differ_by_an_hour_at_most(apart, place, audited):
+    assert mapper(audited(at(0, PUSH[0], UNANSWERED), at(apart, PUSH[0], "until {9}"))).blocked_at == place
+
+
+def test_connections_without_their_begin_say_nothing_of_clocks(audited):
+    middle = "{0} 10.0.0.5:50009 > 10.0.0.20:445/tcp mid-stream"
+    assert clocks(audited(at(0, middle), at(9, middle))) == []
+
+
+def test_clocks_are_compared_by_when_a_connection_began_not_by_how_long_it_lasted(audited):
+    lasted = PUSH[1].replace("SF", "answered in vain")
+    assert mapper(audited(at(0, PUSH[1], UNANSWERED), at(0, lasted))).blocked_at == "between"
+
+
 def test_of_three_captures_each_is_compared_with_the_first_that_shares_its_attempts(audited):
     other = "{1} 10.0.0.5:50009 > 10.0.0.20:445/tcp SF"
     told = clocks(audited(at(0, PUSH[1]), at(30, other), at(2, PUSH[1], other)))
@@ -100,7 +116,7 @@ def test_of_three_captures_each_is_compared_with_the_first_that_shares_its_attem
 
 def test_not_every_one_of_many_captures_is_told(audited):
     report = audited(*(at(second, *PUSH) for second in range(9)))
-    assert len(clocks(report)) == 5
+    assert [text.partition(":")[0] for text in clocks(report)] == [f"#0 and #{number}" for number in range(1, 6)]
     assert "3 more sources hold connections of others." in report.limitation_texts
 
 
@@ -118,10 +134,35 @@ def test_of_several_captures_that_have_it_the_first_is_named_beside_the_one_that
     assert f"the packets are in {here}, but not in {there}." in mapper(report).explanation
 
 
+def test_the_order_of_the_captures_that_have_it_does_not_matter(audited):
+    """A capture that shares no other attempt with the one that lacks it does not show that both lie on one way."""
+    alone, whole, lacking = at(0, UNANSWERED), at(0, *PUSH, UNANSWERED), at(0, *PUSH, "until 60")
+    for captures in ((alone, whole, lacking), (whole, alone, lacking), (lacking, whole, alone)):
+        report = audited(*captures)
+        paths = [report.sources[captures.index(one)].path for one in (whole, lacking)]
+        assert f"the packets are in {paths[0]}, but not in {paths[1]}." in mapper(report).explanation
+
+
+@pytest.mark.parametrize(
+    ("shared", "begin", "end", "place"),
+    [(3, 2, 60, "between"), (3, 2.1, 60, "unknown"), (1, 0, 2, "between"), (1, 0, 1.9, "unknown")],
+)
+def test_a_capture_lacks_only_what_began_while_it_was_taken(shared, begin, end, place, audited):
+    other = f"{shared} 10.0.0.5:50000 > 10.0.0.20:445/tcp SF"
+    report = audited([other, *at(0, UNANSWERED)], [f"until {begin}", other, f"until {end}"])
+    assert mapper(report).blocked_at == place
+
+
 def test_what_a_device_says_that_it_stopped_is_placed_by_that_alone(audited):
     forbidden = "{2} 10.0.0.5:50001 > 10.0.0.20:135/tcp prohibited by 10.0.0.1"
     found = mapper(audited(at(0, *PUSH, forbidden), at(0, *PUSH, "until 60")))
     assert (found.blocked_at, "forward path" in found.explanation) == ("between", False)
+
+
+def test_of_a_host_to_which_no_way_leads_no_capture_tells_a_place(audited):
+    unreachable = "{2} 10.0.0.5:50001 > 10.0.0.20:135/tcp unreachable by 10.0.0.1"
+    found = mapper(audited(at(0, *PUSH, unreachable), at(0, *PUSH, "until 60")))
+    assert (found.verdict, found.blocked_at, "forward path" in found.explanation) == ("unreachable", "unknown", False)
 
 
 def test_connections_without_their_begin_do_not_show_that_two_captures_lie_on_one_way(audited):
@@ -134,6 +175,21 @@ def test_a_syn_that_was_answered_was_not_stopped_on_its_way_to_another_capture(a
     mapper = audited(at(0, *PUSH, answered), at(0, *PUSH, "until 60")).clients[0].requirement(MAPPER)
     assert (mapper.verdict, mapper.blocked_at) == ("blocked", "unknown")
     assert "forward path" not in mapper.explanation
+
+
+def test_what_its_own_host_let_out_and_was_answered_was_not_stopped_on_its_way_to_another_capture(tmp_path, write):
+    log = tmp_path / "pfirewall.log"
+    log.write_bytes(firewall_log(row("22:13:22 ALLOW 10.0.0.5:50001 > 10.0.0.20:135 - SEND")))
+    answered = "{2} 10.0.0.5:50001 > 10.0.0.20:135/tcp answered in vain"
+    captures = [write(pcap(scene(at(0, *PUSH, *more)))) for more in ([answered], ["until 60"])]
+    one = mapper(auditor.audit(*captures, log, roles=ROLES, dissect=False))
+    assert (one.verdict, one.blocked_at, len(one.evidence)) == ("blocked", "unknown", 2)
+    assert "forward path" not in one.explanation
+
+
+def test_a_ping_of_which_only_an_error_was_captured_shows_not_that_two_captures_lie_on_one_way(audited):
+    forbidden = "{0} 10.0.0.5 > 10.0.0.20/icmp prohibited by 10.0.0.1 alone"
+    assert mapper(audited(at(0, forbidden, UNANSWERED), at(0, forbidden, "until 60"))).blocked_at == "unknown"
 
 
 @pytest.mark.parametrize("ahead", [0, 1800, 7200])
@@ -182,6 +238,14 @@ def test_what_arrives_on_the_network_of_the_client_was_blocked_by_the_client(pla
     one = placed(seen_with(AT_CLIENT, PUSHED))
     assert (one.verdict, one.confidence, one.blocked_at) == ("blocked", "likely", "client")
     assert f"The packets reached the network of {CLIENT}" in one.explanation
+
+
+def test_of_silence_that_proves_nothing_no_place_is_told(write):
+    packets = scene(at(0, *PUSH, "{2} 10.0.0.5:50001 > 10.0.0.20:135/udp silent"))
+    report = auditor.audit(write(pcap(seen_with(AT_CLIENT, packets))), roles=ROLES, dissect=False)
+    one = report.clients[0].requirement(f"{MAPPER}-udp")
+    assert (one.verdict, one.blocked_at) == ("inconclusive", None)
+    assert one.explanation.endswith("was not answered, which over UDP proves nothing.")
 
 
 @given(*[st.sampled_from([64, 128, 255, 63, 62, 127, 126, 125, 254])] * 2)
@@ -283,6 +347,22 @@ def test_a_ping_that_comes_again_later_by_another_route_shows_no_router(placed):
     assert placed(in_order(first, again, DROPPED)).blocked_at == "unknown"
 
 
+def test_two_pings_at_once_by_two_routes_show_no_router(placed):
+    who = f"{SITE_SERVER} > {CLIENT}"
+    first, second = (echo(who, number=number) for number in (1, 2))
+    packets = [first, with_hops(second, second[8] - 1), echo(turned(who), number=1, reply=True)]
+    pings = list(starmap(At, zip((5, 5.01, 5.02), packets, strict=True)))
+    assert placed(in_order(pings, DROPPED)).blocked_at == "unknown"
+
+
+def test_a_syn_that_comes_again_by_another_route_shows_no_router(placed):
+    first, second, *rest = starmap(
+        At, zip((5, 6, 6.001, 6.002), talk("10.0.0.5:50002 > 10.0.0.20:445", "S S <SA A"), strict=True)
+    )
+    packets = [first, second._replace(packet=with_hops(second.packet, second.packet[8] - 1)), *rest]
+    assert placed(in_order(packets, DROPPED)).blocked_at == "unknown"
+
+
 def test_connections_that_are_there_once_show_no_router(placed):
     exchanged = scene(at(0, PUSH[0]))
     packets = in_order(exchanged, behind(exchanged), scene(at(0, PUSH[1])), DROPPED)
@@ -321,7 +401,7 @@ def test_the_capture_that_is_nearer_is_the_one_that_is_cited(write):
         assert f"The packets reached the network of {CLIENT} ({near}), and {CLIENT} sent no response." in text
 
 
-@pytest.mark.parametrize(("milliseconds", "place"), [(0.9, "unknown"), (1.1, "client")])
+@pytest.mark.parametrize(("milliseconds", "place"), [(0.9, "unknown"), (1, "client"), (1.1, "client")])
 def test_a_delay_is_shorter_if_it_is_half_of_the_other(milliseconds, place, placed):
     assert placed(delayed(AT_EITHER, milliseconds), AT_EITHER).blocked_at == place
 
