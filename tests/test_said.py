@@ -287,7 +287,7 @@ def maps(frame: int, words: str, code: str = FINE, server: str = RPC) -> Told:
 
 def test_the_endpoint_mapper_hands_out_a_port():
     said = listen([maps(5, f"epm.uuid={SVCCTL} epm.proto.tcp_port=49700")])
-    assert said.handed_out == (HandedOut("10.0.0.20", 49700, "svcctl", 5, "endpoint mapper"),)
+    assert said.handed_out == (HandedOut("10.0.0.20", 49700, "svcctl", 5, "endpoint mapper", client="10.0.0.5"),)
     assert steps(maps(5, f"epm.uuid={SVCCTL} epm.proto.tcp_port=49700")) == ["5 ask for the dynamic port of svcctl"]
 
 
@@ -343,8 +343,8 @@ def activated(*bindings: str, words: str = "dcom.hresult=0x00000000", frame: int
 def test_dcom_hands_out_the_ports_of_its_string_bindings():
     bindings = ["CLIENT", "10.0.0.20", "CLIENT[49913]", r"\\CLIENT[\PIPE\atsvc]", "10.0.0.20[49914]"]
     assert listen([activates(WMI), activated(*bindings)]).handed_out == (
-        HandedOut("10.0.0.20", 49913, "DCOM (WMI)", 5, "DCOM activation"),
-        HandedOut("10.0.0.20", 49914, "DCOM (WMI)", 5, "DCOM activation"),
+        HandedOut("10.0.0.20", 49913, "DCOM (WMI)", 5, "DCOM activation", client="10.0.0.5"),
+        HandedOut("10.0.0.20", 49914, "DCOM (WMI)", 5, "DCOM activation", client="10.0.0.5"),
     )
 
 
