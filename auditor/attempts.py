@@ -13,7 +13,6 @@ from auditor.flow_table import MISSING
 from auditor.flows import Asked, Event, OneSided
 from auditor.hop_counts import Sent
 from auditor.said import HandedOut, Said, Side, Step, by_side
-from auditor.sources.dissection.steps import Outcome
 from auditor.sources.packets import Quote
 from auditor.sources.source import CAPTURE, Source
 
@@ -321,22 +320,22 @@ class Traffic:
                 by_pair[step.side.initiator, step.side.responder].append(step)
         return by_pair
 
-    def assigned_before(self, attempt: Attempt, mapper: Sequence[Attempt]) -> bool:
-        """Tell whether all that was assigned in a capture before an attempt was read.
+    def is_dissected(self, source: int) -> bool:
+        """Tell whether the dissectors read all packets of a capture that matter."""
+        left_out = any(warning.code == "long-flow" for warning in self.sources[source].warnings)
+        return self._dissected and not left_out
 
-        Args:
-            attempt: In a capture.
-            mapper: Connections of the same two computers to the endpoint mapper.
-        """
-        number = attempt.source
-        if not self._dissected or any(warning.code == "long-flow" for warning in self.sources[number].warnings):
-            return False
-        before = [other for other in mapper if other.source == number and other.first_frame < attempt.first_frame]
-        steps = [step for other in before[:1] for step in self.steps(other) if step.frame < attempt.first_frame]
-        pair = (attempt.src, attempt.dst)
-        assigned = {port.frame for port in self.said[number].handed_out if (port.client, port.server) == pair}
-        enough = len([frame for frame in assigned if frame < attempt.first_frame]) >= len(before) > 0
-        return enough and all(step.outcome is not Outcome.ANSWERED for step in steps)
+    def assigned_to(self, source: int, client: str, server: str) -> Sequence[int]:
+        """Return the frames in which one computer assigned dynamic ports to another, in order, each once."""
+        return self._frames_assigned.get((source, client, server), ())
+
+    @cached_property
+    def _frames_assigned(self) -> Mapping[tuple[int, str, str], Sequence[int]]:
+        frames: dict[tuple[int, str, str], set[int]] = defaultdict(set)
+        for number, said in enumerate(self.said):
+            for assigned in said.handed_out:
+                frames[number, assigned.client, assigned.server].add(assigned.frame)
+        return {key: sorted(of_pair) for key, of_pair in frames.items()}
 
     def steps(self, attempt: Attempt) -> list[Step]:
         """Return what was answered on this side's connections in the attempt's source."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
@@ -16,6 +17,7 @@ from auditor.findings import Finding
 from auditor.joining import CLOCKS_DIFFER_NS, together
 from auditor.ruleset import Method, Requirement, Ruleset
 from auditor.said import SERVICE_CONTROLLER
+from auditor.sources.dissection.steps import Outcome
 
 AFTER_ENDPOINT_MAPPER_NS = 60_000_000_000  # a dynamic port is used soon after it was assigned
 AFTER_MAPPER_IN_LOG_NS = 300_000_000_000  # a connection to the endpoint mapper may stay for minutes
@@ -69,6 +71,44 @@ class Conversations:
         return place > 0 and begin_ns <= self._ends[place - 1] + after_ns
 
 
+class Assignments(NamedTuple):
+    """What a capture shows of the dynamic ports that one computer assigned to another.
+
+    Attributes:
+        connections: First frame of each connection to the endpoint mapper that carries data, in order.
+        assigned: Frames in which ports were assigned, in order.
+        first_unread: The first frame with a response that does not show its result, infinite if there is none.
+    """
+
+    connections: Sequence[int]
+    assigned: Sequence[int]
+    first_unread: float
+
+    def are_known_before(self, frame: int) -> bool:
+        """Return whether there are assignments before a frame, and each of their connections shows one."""
+        connections = bisect_left(self.connections, frame)
+        return frame <= self.first_unread and bisect_left(self.assigned, frame) >= connections > 0
+
+
+NOTHING_KNOWN = Assignments((), (), 0)
+
+
+def _assignments(port: int | None, attempt: Attempt, traffic: Traffic) -> Assignments:
+    """Return the assignments in the capture of an attempt, between its two computers. port: the endpoint mapper's."""
+    if not traffic.is_dissected(attempt.source):
+        return NOTHING_KNOWN
+    mapper = [
+        other
+        for other in traffic.between(attempt.src, attempt.dst)
+        if (other.source, other.dst_port, other.protocol) == (attempt.source, port, "tcp") and other.has_data
+    ]
+    steps = traffic.steps(mapper[0]) if mapper else []
+    unread = (step.frame for step in steps if step.outcome is Outcome.ANSWERED)
+    connections = sorted(other.first_frame for other in mapper)
+    assigned = traffic.assigned_to(attempt.source, attempt.src, attempt.dst)
+    return Assignments(connections, assigned, min(unread, default=math.inf))
+
+
 class DynamicPorts:
     """Attempts at dynamic RPC ports in the traffic of an audit."""
 
@@ -77,6 +117,7 @@ class DynamicPorts:
         self._clocks = clocks
         self._ruleset = ruleset
         self._conversations: dict[tuple[str, str, str], dict[int | None, Conversations]] = {}
+        self._assignments: dict[tuple[str, int, str, str], Assignments] = {}
         self._interfaces: dict[tuple[str, str], dict[int, set[str]]] = {}
 
     def includes(self, requirement: Requirement, attempt: Attempt) -> bool:
@@ -104,10 +145,11 @@ class DynamicPorts:
 
     def _all_assigned(self, requirement: Requirement, attempt: Attempt) -> bool:
         """Return whether all ports that were assigned before an attempt are known; its own is none of them."""
-        port = mapper_port(requirement.id, self._ruleset.method(requirement.method))
-        between = self._traffic.between(attempt.src, attempt.dst)
-        mapper = [other for other in between if other.dst_port == port and other.protocol == "tcp" and other.has_data]
-        return self._traffic.assigned_before(attempt, mapper)
+        key = (requirement.id, attempt.source, attempt.src, attempt.dst)
+        if key not in self._assignments:
+            port = mapper_port(requirement.id, self._ruleset.method(requirement.method))
+            self._assignments[key] = _assignments(port, attempt, self._traffic)
+        return self._assignments[key].are_known_before(attempt.first_frame)
 
     def counted(self, findings: Sequence[Finding]) -> tuple[list[Finding], list[Finding]]:
         """Return the findings that count for a push, and those of a port scan, which do not."""
