@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +25,9 @@ from auditor.sources.source import CAPTURE, Source
 
 MOST_NAMES = 3  # of one host
 MOST_ADDRESSES = 5  # in a sentence
+
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -80,10 +84,7 @@ class Cast:
 
     @cached_property
     def _by_role(self) -> dict[str, list[RoleAssignment]]:
-        by_role: dict[str, list[RoleAssignment]] = defaultdict(list)
-        for assignment in self.assignments:
-            by_role[assignment.role].append(assignment)
-        return by_role
+        return _grouped(self.assignments, lambda assignment: assignment.role)
 
     def pushes_at(self, clients: Collection[str]) -> tuple[Push, ...]:
         """Return what may be a push of some computers, also what is none, in order of address."""
@@ -91,10 +92,7 @@ class Cast:
 
     @cached_property
     def _pushes_at(self) -> dict[str, list[Push]]:
-        by_client: dict[str, list[Push]] = defaultdict(list)
-        for push in self.pushes:
-            by_client[push.to_address].append(push)
-        return by_client
+        return _grouped(self.pushes, lambda push: push.to_address)
 
     @cached_property
     def _judged_ids(self) -> frozenset[str]:
@@ -110,10 +108,7 @@ class Cast:
 
     @cached_property
     def _by_address(self) -> dict[str, list[RoleAssignment]]:
-        by_address: dict[str, list[RoleAssignment]] = defaultdict(list)
-        for assignment in self.assignments:
-            by_address[assignment.address].append(assignment)
-        return by_address
+        return _grouped(self.assignments, lambda assignment: assignment.address)
 
     @cached_property
     def _guessed(self) -> frozenset[tuple[str, str | None]]:
@@ -123,10 +118,16 @@ class Cast:
     @cached_property
     def pushes_to(self) -> Mapping[str, Sequence[Push]]:
         """The judged pushes by client, the surest first, then in order of the site servers' addresses."""
-        by_client: dict[str, list[Push]] = defaultdict(list)
-        for push in self.judged:
-            by_client[push.to_address].append(push)
+        by_client = _grouped(self.judged, lambda push: push.to_address)
         return {client: sorted(pushes, key=_surest_first) for client, pushes in by_client.items()}
+
+
+def _grouped(items: Iterable[Item], key: Callable[[Item], str]) -> dict[str, list[Item]]:
+    """Return items by their key, those of one key in order."""
+    groups: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[key(item)].append(item)
+    return groups
 
 
 def _surest_first(push: Push) -> tuple[bool, int, tuple[int, int]]:
