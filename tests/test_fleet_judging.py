@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import contacting
 import pytest
 from logs import firewall_log, row
 from packets import pcap
@@ -35,11 +36,7 @@ def asking(roles: dict[str, object]) -> Asking:
 
 
 def contact(src: str, dst: str, **more: object) -> Contact:
-    ports = frozenset((445, 135))
-    shown = dict.fromkeys(("sent", "retried", "accepted"), True)
-    not_shown = dict.fromkeys(("echo", "dynamic", "controller", "apart", "talked", "bare", "insisted"), False)
-    counts = dict.fromkeys(("other_ports", "dynamic_ports", "first_ns", "last_ns"), 0)
-    return replace(Contact(src, dst, ports, **shown, **not_shown, **counts), **more)
+    return replace(contacting.contact(src, dst, (445, 135), "sent retried accepted"), **more)
 
 
 def cast(*contacts: Contact, **roles: object) -> Cast:

@@ -7,6 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 
 import pytest
+from contacting import contact
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import log
@@ -151,10 +152,7 @@ def _contacts(entries):
 
 def pushes(src: str, *clients: int, ports: tuple[int, ...] = (445, 135)) -> list[Contact]:
     """Return the contacts of one host with some clients, as their logs have them."""
-    shown = dict.fromkeys(("apart", "sent", "retried", "accepted"), True)
-    not_shown = dict.fromkeys(("echo", "dynamic", "controller", "talked", "bare", "insisted"), False)
-    counts = dict.fromkeys(("other_ports", "dynamic_ports", "first_ns", "last_ns"), 0)
-    return [Contact(src, f"10.0.1.{n}", frozenset(ports), **shown, **not_shown, **counts) for n in clients]
+    return [contact(src, f"10.0.1.{n}", ports, "apart sent retried accepted") for n in clients]
 
 
 def inferred(*contacts: Contact) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import contacting
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -357,23 +358,16 @@ def test_other_ports_are_counted_within_any_minute(read, tried):
 # several sources
 
 
-MARKS = ("echo", "dynamic", "controller", "apart", "sent", "talked", "retried", "bare", "insisted", "accepted")
-
-
-def marks(names: str, other_ports: int, dynamic_ports: int) -> list[bool | int]:
-    """Return the values of a contact from `echo` to `accepted`: which of them are true, and the numbers of ports."""
-    values: list[bool | int] = [name in names.split() for name in MARKS]
-    return [*values[:3], other_ports, dynamic_ports, *values[3:]]
-
-
 @pytest.mark.parametrize("order", [1, -1])
 def test_what_sources_show_of_one_pair_is_put_together(order):
-    one = Contact(SERVER, CLIENT, frozenset((445,)), *marks("echo controller sent retried", 3, 0), 5, 9)
-    other = Contact(
-        SERVER, CLIENT, frozenset((135,)), *marks("dynamic apart talked bare insisted accepted", 1, 4), 2, 7
+    one = contacting.contact(
+        SERVER, CLIENT, (445,), "echo controller sent retried", other_ports=3, first_ns=5, last_ns=9
     )
+    marks = "dynamic apart talked bare insisted accepted"
+    other = contacting.contact(SERVER, CLIENT, (135,), marks, other_ports=1, dynamic_ports=4, first_ns=2, last_ns=7)
     back = replace(one, src=CLIENT, dst=SERVER)
-    whole = Contact(SERVER, CLIENT, frozenset((445, 135)), *marks(" ".join(MARKS), 3, 4), 2, 9)
+    numbers = {"other_ports": 3, "dynamic_ports": 4, "first_ns": 2, "last_ns": 9}
+    whole = contacting.contact(SERVER, CLIENT, (445, 135), " ".join(contacting.MARKS), **numbers)
     assert merge([one, back, other][::order]) == {PAIR: whole, PAIR[::-1]: back}
 
 
