@@ -5,9 +5,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +31,7 @@ RESPONDED = ("answered", "one-way", "mid-stream")
 Pair = tuple[str, str]
 
 
-@dataclass(frozen=True)
-class Contact:
+class Contact(NamedTuple):
     """What one host tried to reach on another, in one source or in several.
 
     Attributes:
@@ -153,8 +151,7 @@ def _pairs(columns: Mapping[str, NDArray[Any]], ports: frozenset[int], *, logged
     )
 
 
-@dataclass(frozen=True)
-class _Flow:
+class _Flow(NamedTuple):
     """What of one flow tells a push from other traffic."""
 
     protocol: str
@@ -270,6 +267,8 @@ class _Tally:
 
     def _is_apart(self) -> bool:
         """Tell whether a port of a push was tried when no scan went on."""
+        if not (self.idle_others or self.idle_dynamic):
+            return True
         scans = sorted((*_scans(self.idle_others, SCAN_PORTS), *_scans(self.idle_dynamic, SCAN_DYNAMIC_PORTS + 1)))
         begins = [begin for begin, _ in scans]
         ends = list(accumulate((end for _, end in scans), max))  # the latest end of all that began by then

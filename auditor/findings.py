@@ -69,6 +69,8 @@ class Witness:
 
     def findings(self, attempts: Sequence[Attempt]) -> list[Finding]:
         """Return one finding for each attempt, in order of time, those of one capture in the order of its frames."""
+        if not attempts:
+            return []
         groups = together(attempts, self._clocks.ahead)
         found = [self._unless_missing(self._joined([self._judged(one) for one in group])) for group in groups]
         moments = self._moments(attempts)

@@ -31,12 +31,15 @@ def together(attempts: Sequence[Attempt], ahead: Ahead) -> list[list[Attempt]]:
     """
     if len(attempts) == 1:
         return [list(attempts)]
+    captured = _captured([one for one in attempts if one.row is None])
+    logged = [one for one in attempts if one.row is not None]
+    if not logged:
+        return captured
     near = _Near(ahead)
-    for group in _captured([one for one in attempts if one.row is None]):
+    for group in captured:
         near.add(group)
-    for attempt in attempts:
-        if attempt.row is not None:
-            near.join(attempt)
+    for attempt in logged:
+        near.join(attempt)
     return near.groups
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 from auditor.addresses import by_number, is_public, parsed
@@ -38,6 +38,7 @@ SWEPT_COMPUTERS = 10  # of which none was sent data, and one or more accepted a 
 PROBED_COMPUTERS = 5  # that are sent one SYN each, which is never repeated: every TCP stack repeats it
 PUSHED_COMPUTERS = 8  # that one host contacts: it manages them rather than reads from them
 READERS = 3  # hosts that reach the same one at its shares: it is a server, and no computer to install on
+FILE_SERVER_READERS = 8  # as many show a file server also to a host that it did not answer, if the host reads another
 ENOUGH_REQUESTS = 3  # for a host's hardware address, to take them for an attempt to reach it
 AGAIN_NS = 5_000_000_000
 LARGEST_SUBNET = {4: 16, 6: 64}  # bits of the prefix, by IP version
@@ -85,13 +86,12 @@ def find_pushes(
         content: What the protocols show of the pairs whose packets were dissected.
     """
     traffic = _Traffic(contacts, ruleset, content or {})
-    found = [_push(pair, traffic.kind(contact)) for pair, contact in contacts.items()]
-    found += [_push(pair, UNRESOLVED) for pair in traffic.unresolved_pairs(asked)]
+    kinds = {pair: traffic.kind(contact) for pair, contact in contacts.items()}
+    kinds |= dict.fromkeys(traffic.unresolved_pairs(asked), UNRESOLVED)
     steps = {pair: shown.steps for pair, shown in (content or {}).items()}
-    found.sort(key=lambda push: (by_number(push.to_address), by_number(push.from_address)))
+    pairs = sorted(kinds, key=lambda pair: (by_number(pair[1]), by_number(pair[0])))
     return tuple(
-        replace(push, id=f"push-{number}", steps=steps.get((push.from_address, push.to_address), ()))
-        for number, push in enumerate(found, 1)
+        Push(f"push-{number}", *pair, *kinds[pair], steps.get(pair, ())) for number, pair in enumerate(pairs, 1)
     )
 
 
@@ -118,10 +118,6 @@ def judged_pushes(pushes: Iterable[Push], given: Given) -> tuple[Push, ...]:
         return push.kind in JUDGED or (alone and push.kind != SCAN)
 
     return tuple(filter(is_judged, fitting))
-
-
-def _push(pair: Pair, kind: Kind) -> Push:
-    return Push("", *pair, *kind)
 
 
 class _Traffic:
@@ -176,7 +172,7 @@ class _Traffic:
             return (
                 f"The originator tried {contact.dynamic_ports} dynamic ports within a minute and sent no data on them."
             )
-        if is_public(contact.src) and not is_public(contact.dst) and not (contact.accepted or _is_like_push(contact)):
+        if not (contact.accepted or _is_like_push(contact)) and is_public(contact.src) and not is_public(contact.dst):
             return "The originator is on the Internet and sent no data."
         if contact.sent:
             return ""
@@ -197,7 +193,7 @@ class _Traffic:
     def _one_port(self, contact: Contact) -> Kind:
         """Tell a contact at a single port by what else the two hosts do."""
         is_sharing = contact.ports <= self._sharing_ports
-        if is_sharing and contact.src in self._pushed_by[contact.dst]:
+        if is_sharing and contact.src in self._pushed_by.get(contact.dst, ()):
             return FILE_SHARING, LIKELY, "The originator contacted its own site server on the file sharing port only."
         if is_sharing and contact.dst in self._site_servers and contact.src not in self._site_servers:
             return FILE_SHARING, LIKELY, "The originator contacted a site server on the file sharing port only."
@@ -208,6 +204,13 @@ class _Traffic:
                 FILE_SHARING,
                 LIKELY,
                 f"{self._readers[contact.dst]} computers sent data to this file sharing port.",
+            )
+        if is_sharing and contact.dst in self._file_servers and contact.src in self._file_server_users:
+            return (
+                FILE_SHARING,
+                LIKELY,
+                f"{self._readers[contact.dst]} computers sent data to this file sharing port, "
+                "and the originator sent data to another file server.",
             )
         return (
             UNKNOWN,
@@ -249,11 +252,26 @@ class _Traffic:
     @cached_property
     def _readers(self) -> Counter[str]:
         """How many hosts send data to a computer at the port of file sharing and at no other port of a push."""
-        return Counter(
-            contact.dst
+        return Counter(contact.dst for contact in self._reading)
+
+    @cached_property
+    def _reading(self) -> list[Contact]:
+        """The contacts in which data was sent at the port of file sharing and at no other port of a push."""
+        return [
+            contact
             for contact in self._contacts.values()
             if contact.accepted and contact.ports <= self._sharing_ports and not _is_like_push(contact)
-        )
+        ]
+
+    @cached_property
+    def _file_servers(self) -> frozenset[str]:
+        """The computers that many hosts read from."""
+        return frozenset(dst for dst, readers in self._readers.items() if readers >= FILE_SERVER_READERS)
+
+    @cached_property
+    def _file_server_users(self) -> frozenset[str]:
+        """The hosts that read from a file server."""
+        return frozenset(contact.src for contact in self._reading if contact.dst in self._file_servers)
 
     def unresolved_pairs(self, asked: Sequence[Asked]) -> Iterator[Pair]:
         """Yield hosts that ask again and again for one hardware address and get no response: they may want to push.
@@ -333,6 +351,8 @@ def _rows(contact: Contact) -> str:
 
 def _kind_by_content(content: PairContent) -> Kind | None:
     """Return the kind that shares, files and interfaces show; None if they show none."""
+    if content is NO_CONTENT:
+        return None
     profile = push()
     if content.files or content.shares & profile.admin_shares:
         shown = "ADMIN$" if content.shares & profile.admin_shares else "files of the client installation"

@@ -159,6 +159,9 @@ class _Tried(NamedTuple):
     scanned: list[Finding]
 
 
+_NOTHING_TRIED = _Tried([], [])
+
+
 class _Shown(NamedTuple):
     """What the findings about one requirement come to, whichever method asks for it.
 
@@ -336,19 +339,26 @@ class _Judge:
 
     def _at_its_ports(self, requirement: Requirement, hosts: tuple[str, ...]) -> r.RequirementVerdict:
         """Judge one requirement at the ports that it has."""
-        key = (requirement.asks, hosts)
-        if key not in self._shown:
-            self._shown[key] = self._seen(requirement, hosts)
-        shown = self._shown[key]
         if self._rules.applies[requirement.id] is False:
-            return self._off(requirement, hosts, shown)
+            return self._off(requirement, hosts)
+        shown = self._shown_of(requirement, hosts)
         if isinstance(shown, str):
             return self._untried(requirement, hosts, r.NOT_OBSERVED, shown)
         return self._verdict(requirement, shown)
 
-    def _off(self, requirement: Requirement, hosts: tuple[str, ...], shown: _Shown | str) -> r.RequirementVerdict:
+    def _shown_of(self, requirement: Requirement, hosts: tuple[str, ...]) -> _Shown | str:
+        """Return what is seen of a requirement, which is the same for all methods that ask for it."""
+        key = (requirement.asks, hosts)
+        if key not in self._shown:
+            self._shown[key] = self._seen(requirement, hosts)
+        return self._shown[key]
+
+    def _off(self, requirement: Requirement, hosts: tuple[str, ...]) -> r.RequirementVerdict:
         """Return the verdict on a requirement whose condition is off, with its proven blocks beside it."""
         off = self._untried(requirement, hosts, r.NOT_APPLICABLE, self._rules.why_off[requirement.id])
+        if not self._concerning(requirement, *self._ends(requirement, hosts)).findings:
+            return off
+        shown = self._shown_of(requirement, hosts)
         if isinstance(shown, str):
             return off
         verdict = self._verdict(requirement, shown)
@@ -377,6 +387,8 @@ class _Judge:
 
     def _concerning(self, requirement: Requirement, sources: tuple[str, ...], destinations: tuple[str, ...]) -> _Tried:
         """Return what the attempts show that concern a requirement; other roles may be asked for the same ports."""
+        if not (sources and destinations):
+            return _NOTHING_TRIED
         what = (requirement.protocol, requirement.ports, requirement.dynamic and requirement.method)
         key = (*what, sources, destinations)
         if key not in self._tried:

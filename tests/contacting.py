@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from typing import get_type_hints
 
 from auditor.contacts import Contact
 
-MARKS = tuple(field.name for field in fields(Contact) if field.type == "bool")
-NUMBERS = tuple(field.name for field in fields(Contact) if field.type == "int")
+TYPES = get_type_hints(Contact)
+MARKS = tuple(name for name, kind in TYPES.items() if kind is bool)
+NUMBERS = tuple(name for name, kind in TYPES.items() if kind is int)
 
 
 def contact(src: str, dst: str, ports: tuple[int, ...], shown: str, **numbers: int) -> Contact:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import contacting
@@ -36,7 +35,7 @@ def asking(roles: dict[str, object]) -> Asking:
 
 
 def contact(src: str, dst: str, **more: object) -> Contact:
-    return replace(contacting.contact(src, dst, (445, 135), "sent retried accepted"), **more)
+    return contacting.contact(src, dst, (445, 135), "sent retried accepted")._replace(**more)
 
 
 def cast(*contacts: Contact, **roles: object) -> Cast:

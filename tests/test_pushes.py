@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import contacting
@@ -279,6 +278,32 @@ def test_three_computers_that_read_make_a_server(audited, count, expected):
     assert kind(report) == expected
 
 
+@pytest.mark.parametrize(
+    ("readers", "other", "expected"),
+    [
+        (8, "10.0.0.31", "file-sharing likely"),
+        (8, None, "unknown weak"),
+        (7, "10.0.0.31", "unknown weak"),
+        (8, "10.0.0.32", "unknown weak"),
+    ],
+    ids=["a user of another file server", "no user", "few readers", "a user of what two others read"],
+)
+def test_a_file_server_that_does_not_answer_a_user_of_file_servers_shares_files(audited, readers, other, expected):
+    lines = [contact(f"10.0.0.{100 + n} > 10.0.0.30", 445) for n in range(readers)]
+    lines += [contact(f"10.0.0.{120 + n} > 10.0.0.31", 445) for n in range(8)]
+    lines += [contact(f"10.0.0.{120 + n} > 10.0.0.32", 445) for n in range(2)]
+    lines += [contact(f"10.0.0.7 > {other}", 445)] * bool(other)
+    report = audited(*lines, contact("10.0.0.7 > 10.0.0.30", 445, "REJ"))
+    assert kinds(report)["10.0.0.7 > 10.0.0.30"] == expected
+
+
+def test_the_push_of_a_site_server_to_a_file_server_stays_a_push(audited):
+    lines = [contact(f"10.0.0.{100 + n} > 10.0.0.{server}", 445) for n in range(8) for server in (30, 31)]
+    lines += [contact("10.0.0.7 > 10.0.0.31", 445), *(contact("10.0.0.7 > 10.0.0.40", port) for port in (135, 445))]
+    report = audited(*lines, contact("10.0.0.7 > 10.0.0.30", 445, "S0"), "until 300")
+    assert kinds(report)["10.0.0.7 > 10.0.0.30"] == "push likely"
+
+
 def test_only_those_that_send_data_read(audited):
     lines = [contact(f"10.0.0.{7 + n} > 10.0.0.20", 445, how) for n, how in enumerate(("SF", "SF", "S0"))]
     assert kind(audited(*lines)) == "unknown weak"
@@ -365,7 +390,7 @@ def test_what_sources_show_of_one_pair_is_put_together(order):
     )
     marks = "dynamic apart talked bare insisted accepted"
     other = contacting.contact(SERVER, CLIENT, (135,), marks, other_ports=1, dynamic_ports=4, first_ns=2, last_ns=7)
-    back = replace(one, src=CLIENT, dst=SERVER)
+    back = one._replace(src=CLIENT, dst=SERVER)
     numbers = {"other_ports": 3, "dynamic_ports": 4, "first_ns": 2, "last_ns": 9}
     whole = contacting.contact(SERVER, CLIENT, (445, 135), " ".join(contacting.MARKS), **numbers)
     assert merge([one, back, other][::order]) == {PAIR: whole, PAIR[::-1]: back}

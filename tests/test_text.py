@@ -154,6 +154,17 @@ def test_many_clients_begin_with_a_summary(many, write):
     assert "Failing clients (9)" in text
 
 
+def test_pushes_that_may_be_other_traffic_come_last(write):
+    lines = [f"{n} 10.0.0.5:{50000 + n} > 10.0.0.{n}:{port}/tcp S0" for n in range(21, 33) for port in (135, 445)]
+    text = auditor.audit(
+        write(pcap(scene([*lines, "1 10.0.0.9:50000 > 10.0.0.2:445/tcp S0", "until 300"]))), dissect=False
+    ).to_text()
+    assert "1 of these pushes is uncertain: what the originator did also fits other programs." in text
+    assert re.findall(r"^  (10\.0\.0\.\d+) +client-push", text, re.MULTILINE) == [
+        f"10.0.0.{n}" for n in (*range(21, 33), 2)
+    ]
+
+
 def test_many_clients_are_shown_in_detail_only_the_first_that_fail(many, write):
     text = auditor.audit(write(many), dissect=False).to_text()
     assert re.findall(r"^(\S+): Client push installation: FAILS$", text, re.MULTILINE) == [

@@ -567,7 +567,7 @@ def _flows(column: Any) -> list[KeptFlow]:
 
 
 def _contacts(column: Any) -> list[Contact]:
-    names = [name for name in Contact.__dataclass_fields__ if name != "ports"]
+    names = [name for name in Contact._fields if name != "ports"]
     ports = _unlisted(column.field("ports"), _values)
     rows = _zipped(column, names)
     return [

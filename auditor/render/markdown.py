@@ -132,6 +132,8 @@ def _proof(one: r.RequirementVerdict, report: r.Report) -> Iterator[str]:
 
 def _fleet(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[str]:
     yield from (f"# {wording.tally(mains)}", "")
+    if doubt := wording.doubt(report, mains):
+        yield from (doubt, "")
     if bad := wording.most_blocked(mains):
         yield from ("## What is blocked most", "")
         cells = ((prose(requirement), verdict, f"{count:,}") for requirement, verdict, count in bad)

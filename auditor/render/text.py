@@ -191,6 +191,8 @@ def _others(client: r.ClientReport, main: r.MethodResult, details: bool) -> Iter
 def _fleet(report: r.Report) -> Iterator[Part]:
     mains = wording.mains(report)
     yield Text(wording.tally(mains), style="bold")
+    if doubt := wording.doubt(report, mains):
+        yield Text(doubt)
     yield Text()
     yield from _most_blocked(mains)
     yield from _also_blocked(mains)

@@ -87,14 +87,15 @@ def _besides(
     known: set[tuple[object, ...]] = set()  # what several methods require is one thing
     for method in (main, *(one for one in client.methods if one.id != main.id)):
         for one in method.requirements:
+            if not (one.is_proven_block or one.also_blocked):
+                continue
             what = (one.source, one.destination, one.protocol, one.ports)
             if what in known:
                 continue
             if one.is_proven_block and one.explanation not in shown:
                 yield method, one, one.explanation
             yield from ((method, one, block.text) for block in one.also_blocked)
-            if one.is_proven_block or one.also_blocked:
-                known.add(what)
+            known.add(what)
 
 
 def in_table(method: r.MethodResult) -> list[r.RequirementVerdict]:
@@ -236,8 +237,25 @@ def _named(role: r.RoleAssignment) -> str:
 
 
 def mains(report: r.Report) -> list[Main]:
-    """Return each client with its main method, of client push with each entry."""
-    return [(client, entry) for client in report.clients for entry in entries(client, report.asked)]
+    """Return each client with its main method, of client push with each entry; those that may be no push come last."""
+    all_mains = [(client, entry) for client in report.clients for entry in entries(client, report.asked)]
+    doubtful = _doubtful(report)
+    return sorted(all_mains, key=lambda main: main[1].push in doubtful)
+
+
+def _doubtful(report: r.Report) -> frozenset[str | None]:
+    """Return the ids of the pushes that may as well be other programs' traffic."""
+    return frozenset(push.id for push in report.pushes if push.kind == r.UNKNOWN)
+
+
+def doubt(report: r.Report, of: Sequence[Main]) -> str:
+    """Return in a sentence how many of these pushes may be other programs' traffic; empty if none or all are."""
+    doubtful = _doubtful(report)
+    count = sum(main.push in doubtful for _, main in of)
+    if not count or count == len(of):
+        return ""
+    pushes = "1 of these pushes is" if count == 1 else f"{count:,} of these pushes are"
+    return f"{pushes} uncertain: what the originator did also fits other programs. They are listed after the others."
 
 
 def entries(client: r.ClientReport, asked: Sequence[str]) -> list[r.MethodResult]:
