@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from auditor.fleet.summary import Summary, summarize
     from auditor.redaction import redact
     from auditor.report import Report
-    from auditor.ruleset import load_ruleset
+    from auditor.ruleset.ruleset import load_ruleset
     from auditor.saved import load_report
     from auditor.sources.reading import read
     from auditor.sources.source import Source
@@ -48,7 +48,7 @@ _HOMES = {
     "read": "auditor.sources.reading",
     "Source": "auditor.sources.source",
     "Report": "auditor.report",
-    "load_ruleset": "auditor.ruleset",
+    "load_ruleset": "auditor.ruleset.ruleset",
     "load_report": "auditor.saved",
     "redact": "auditor.redaction",
     "compare": "auditor.comparison",

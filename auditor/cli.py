@@ -441,7 +441,7 @@ def list_rulesets() -> None:
 def show_ruleset(ruleset: str) -> None:
     """Show a ruleset: methods, requirements, ports and notes."""
     from auditor.render.ruleset_text import ruleset_text
-    from auditor.ruleset import load_ruleset
+    from auditor.ruleset.ruleset import load_ruleset
 
     click.echo(ruleset_text(load_ruleset(ruleset)), nl=False)
 
@@ -450,7 +450,7 @@ def show_ruleset(ruleset: str) -> None:
 @click.argument("file", type=Named())
 def check(file: str) -> int:
     """Check a ruleset of your own and name all its faults at once."""
-    from auditor.ruleset import check_ruleset
+    from auditor.ruleset.ruleset import check_ruleset
 
     faults = check_ruleset(file)
     for fault in faults:
@@ -469,8 +469,8 @@ def check(file: str) -> int:
 @click.option("--force", is_flag=True, help="Replace an output that exists.")
 def export(what: str, form: str, outbound: bool, target: str, force: bool, **site: Any) -> None:
     """Write the Windows Firewall rules that let a method, or all of a ruleset, through; nothing is changed here."""
-    from auditor.firewall_rules import firewall_rules
     from auditor.render.firewall_rules import rules_text
+    from auditor.ruleset.firewall_rules import firewall_rules
 
     output.check(target, force=force, inputs=_inputs((what,), site))
     text = rules_text(firewall_rules(what, outbound=outbound, **_arguments(site)), form)
@@ -625,7 +625,7 @@ def _tell_unread(report: Report) -> None:
 
 def _tell_idle_properties(site: dict[str, Any]) -> None:
     """Say which properties decide nothing: one that is misspelt would otherwise be left out without a word."""
-    from auditor.ruleset import idle_properties, load_ruleset
+    from auditor.ruleset.ruleset import idle_properties, load_ruleset
 
     if site["properties"]:
         for text in idle_properties(load_ruleset(site["ruleset"]), site["properties"]):

@@ -7,8 +7,8 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from auditor.render.clean import clean
-from auditor.ruleset import check_ruleset, shipped_rulesets
-from auditor.shipped import rulesets_folder
+from auditor.ruleset.package_data import rulesets_folder
+from auditor.ruleset.ruleset import check_ruleset, shipped_rulesets
 from auditor.tshark import find_tshark, tshark_version
 from auditor.version import VERSION
 

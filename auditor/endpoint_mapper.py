@@ -15,7 +15,7 @@ from auditor.attempts import Attempt, Traffic
 from auditor.clocks import Clocks
 from auditor.findings import Finding
 from auditor.joining import CLOCKS_DIFFER_NS, together
-from auditor.ruleset import Method, Requirement, Ruleset
+from auditor.ruleset.ruleset import Method, Requirement, Ruleset
 from auditor.said import SERVICE_CONTROLLER
 from auditor.sources.dissection.steps import Outcome
 

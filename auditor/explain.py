@@ -6,12 +6,12 @@ import re
 import textwrap
 import tomllib
 from functools import cache
-from pathlib import Path
 
 from auditor.errors import ArgumentError
-from auditor.known import explained, problems
-from auditor.ruleset import Requirement, load_ruleset, shipped_rulesets
-from auditor.ruleset_lint import nearest
+from auditor.ruleset.known_problems import explained, problems
+from auditor.ruleset.lint import nearest
+from auditor.ruleset.package_data import EXPLANATIONS
+from auditor.ruleset.ruleset import Requirement, load_ruleset, shipped_rulesets
 
 WIDTH = 88
 ICMP_CODE = re.compile(r"(?:icmp *(?P<before>v6)? *)?(?P<code>\d{1,3}/\d{1,3}) *(?:v4|(?P<behind>v6))?", re.IGNORECASE)
@@ -46,8 +46,7 @@ def _shown(term: str) -> str:
 
 @cache
 def _tables() -> dict[str, dict[str, dict[str, str]]]:
-    text = (Path(__file__).parent / "explanations.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)
+    return tomllib.loads(EXPLANATIONS.read_text(encoding="utf-8"))
 
 
 def _terms() -> list[str]:

@@ -15,7 +15,7 @@ from auditor.sources.reading import read
 from auditor.sources.source import CAPTURE, FIREWALL_LOG, ROLLED_OVER, Source
 
 if TYPE_CHECKING:
-    from auditor.ruleset import Ruleset
+    from auditor.ruleset.ruleset import Ruleset
 
 
 def read_all(
@@ -91,7 +91,7 @@ def _check_capture(source: Source) -> None:
 
 def documented_ports(ruleset: Ruleset | None) -> frozenset[int]:
     """Return the ports of a ruleset, or of all shipped ones."""
-    from auditor.ruleset import load_ruleset, shipped_rulesets  # seldom needed, and slow to load
+    from auditor.ruleset.ruleset import load_ruleset, shipped_rulesets  # seldom needed, and slow to load
 
     rulesets = [ruleset] if ruleset else [load_ruleset(name) for name in shipped_rulesets()]
     return frozenset(port for one in rulesets for row in one.requirements for port in row.ports)

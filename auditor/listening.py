@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.addresses import is_public
 from auditor.contacts import Pair
 from auditor.flow_table import is_among
-from auditor.known import other_services, web_methods, web_paths
 from auditor.report import FILE_SHARING, LOGON
 from auditor.roles import Cast
-from auditor.ruleset import Ruleset
-from auditor.ruleset_lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
+from auditor.ruleset.addresses import is_public
+from auditor.ruleset.known_problems import other_services, web_methods, web_paths
+from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
+from auditor.ruleset.ruleset import Ruleset
 from auditor.said import Said, listen
 from auditor.sources.payload import frames_with
 from auditor.sources.reading import known_tunnels

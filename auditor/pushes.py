@@ -12,11 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from auditor.addresses import by_number, is_public, parsed
 from auditor.contacts import PORTS_TESTED, SCAN_DYNAMIC_PORTS, SCAN_PORTS, Contact, Pair, push_ports
 from auditor.flows import Asked
-from auditor.given_roles import Given
-from auditor.known import controller, push
 from auditor.report import (
     CERTAIN,
     FILE_SHARING,
@@ -29,8 +26,11 @@ from auditor.report import (
     Push,
     PushStep,
 )
-from auditor.ruleset import Ruleset
-from auditor.ruleset_lint import CLIENT, SITE_SERVER
+from auditor.ruleset.addresses import by_number, is_public, parsed
+from auditor.ruleset.given_roles import Given
+from auditor.ruleset.known_problems import controller, push
+from auditor.ruleset.lint import CLIENT, SITE_SERVER
+from auditor.ruleset.ruleset import Ruleset
 from auditor.said import Said, Step
 
 BARE_CONNECTIONS = 3  # computers at which a port was opened without sending data, until the host counts as a scanner

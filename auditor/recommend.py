@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from auditor import report as r
 from auditor.results import either_or
-from auditor.ruleset import Requirement, SiteRules
+from auditor.ruleset.ruleset import Requirement, SiteRules
 
 RESULTS = (r.WORKS, r.ALLOWED, r.UNPROVEN, r.FAILS)  # the best proven first
 Group = Sequence[r.RequirementVerdict]  # one requirement, or the members of an either-or group

@@ -16,13 +16,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
-from pathlib import Path
 
 from auditor import report as r
-from auditor.known import web_paths
-from auditor.ruleset_lint import ROLES, SITE_SERVER
+from auditor.ruleset.known_problems import web_paths
+from auditor.ruleset.lint import ROLES, SITE_SERVER
+from auditor.ruleset.package_data import EXPLANATIONS, PROBLEMS, rulesets_folder
 from auditor.said import ANONYMOUS
-from auditor.shipped import rulesets_folder
 from auditor.sources.warnings import THEY_READ
 
 NAMES_BETWEEN = ", "  # of the names of one host
@@ -99,8 +98,7 @@ def redact_all(reports: Sequence[r.Report]) -> tuple[r.Report, ...]:
 @cache
 def own_words() -> frozenset[str]:
     """Return the words of the rulesets and explanations: a host that calls itself "blocked" must not change them."""
-    folder = Path(__file__).parent
-    files = [*rulesets_folder().rglob("*.toml"), folder / "explanations.toml", folder / "problems.toml"]
+    files = [*rulesets_folder().rglob("*.toml"), EXPLANATIONS, PROBLEMS]
     return frozenset(WORD.findall(" ".join(file.read_text(encoding="utf-8").lower() for file in files)))
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from auditor import report as r
 from auditor.endpoint_mapper import mapper_port
-from auditor.ruleset import Method, Ruleset, SiteRules
-from auditor.ruleset_lint import CLIENT
+from auditor.ruleset.lint import CLIENT
+from auditor.ruleset.ruleset import Method, Ruleset, SiteRules
 from auditor.said import SERVICE_CONTROLLER
 
 BEST_FIRST = (r.WORKS, r.ALLOWED, r.UNPROVEN)

@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from auditor import report as r
-from auditor.addresses import by_number
 from auditor.results import either_or
-from auditor.ruleset import Ruleset, SiteFacts
+from auditor.ruleset.addresses import by_number
+from auditor.ruleset.ruleset import Ruleset, SiteFacts
 
 
 class Evaluated(Protocol):

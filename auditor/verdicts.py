@@ -32,8 +32,8 @@ from auditor.recommend import recommend
 from auditor.remedies import remedy_of
 from auditor.results import excused_of, method_result
 from auditor.roles import Cast
-from auditor.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
-from auditor.ruleset_lint import CLIENT, SITE_SERVER
+from auditor.ruleset.lint import CLIENT, SITE_SERVER
+from auditor.ruleset.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
 from auditor.said import SERVICE_CONTROLLER
 from auditor.sentence import first_of
 from auditor.site_mode import ModeEvidence, evidence_of, in_mode, is_set, may_decide, modes_of

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from auditor import report as r
-from auditor.known import push as known_push
-from auditor.ruleset import Ruleset
-from auditor.ruleset_lint import CLIENT
+from auditor.ruleset.known_problems import push as known_push
+from auditor.ruleset.lint import CLIENT
+from auditor.ruleset.ruleset import Ruleset
 from auditor.said import COPY
 from auditor.sources.dissection.steps import Outcome
 

@@ -13,7 +13,7 @@ from auditor.fleet.counting import FilesRead, fleet_report
 from auditor.fleet.document import NO_EVIDENCE, FleetReport, HostResult, Outcome, Proof, Quarantined, Seen
 from auditor.fleet.saved import fleet_from_dict
 from auditor.render.fleet_document import fleet_as_dict, fleet_schema
-from auditor.ruleset import load_ruleset
+from auditor.ruleset.ruleset import load_ruleset
 
 RULESET = load_ruleset()
 MAIN = "client-push"

@@ -25,7 +25,7 @@ from auditor.render.markdown import render_markdown
 from auditor.render.requirement_rows import render_csv
 from auditor.render.sarif import render_sarif
 from auditor.results import method_result
-from auditor.ruleset import SiteFacts, load_ruleset
+from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.saved import from_dict
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}

@@ -13,7 +13,7 @@ import pytest
 from realcaptures import FOLDER, rows, source
 
 import auditor
-from auditor.known import com_classes
+from auditor.ruleset.known_problems import com_classes
 from auditor.said import Outcome, Said, listen
 from auditor.sources import selection
 from auditor.sources.dissect import dissect

@@ -21,12 +21,12 @@ from test_events import IN, native
 import auditor
 from auditor import verdicts
 from auditor.contacts import contacts_of, merge
-from auditor.given_roles import parse_roles
-from auditor.known import Known
 from auditor.listening import Heard
 from auditor.report import MethodResult, Report, RequirementVerdict
 from auditor.roles import Cast, infer_roles
-from auditor.ruleset import SiteFacts, load_ruleset
+from auditor.ruleset.given_roles import parse_roles
+from auditor.ruleset.known_problems import Known
+from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.said import SERVICE_CONTROLLER, HandedOut, Said, Side, Step
 from auditor.sources.source import Source
 from auditor.version import TOOL

@@ -17,8 +17,8 @@ from auditor.fleet.asking import Asking, methods_of
 from auditor.fleet.document import HostResult, Seen
 from auditor.fleet.summary import Entry, summarize
 from auditor.roles import Cast
-from auditor.ruleset import load_ruleset
-from auditor.site import Site
+from auditor.ruleset.ruleset import load_ruleset
+from auditor.ruleset.site import Site
 
 RULES = load_ruleset()
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"

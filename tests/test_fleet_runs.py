@@ -31,8 +31,8 @@ from auditor.fleet.document import NO_EVIDENCE, Coverage, FleetReport, Outcome, 
 from auditor.fleet.folder import FORMS, STATE, SUMMARIES, FleetFolder
 from auditor.fleet.judging import subnet_of
 from auditor.pool.running import Told
-from auditor.ruleset import load_ruleset
-from auditor.shipped import rulesets_folder
+from auditor.ruleset.package_data import rulesets_folder
+from auditor.ruleset.ruleset import load_ruleset
 
 MAKE = Path(__file__).parent.parent / "benchmarks" / "make_fleet.py"
 ROOT = Path(auditor.__file__).parents[1]

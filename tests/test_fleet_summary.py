@@ -23,8 +23,8 @@ from auditor.fleet.asking import Asking, methods_of
 from auditor.fleet.kept import COLUMNS
 from auditor.fleet.summary import Summary, summarize
 from auditor.flow_table import FlowTable
-from auditor.ruleset import load_ruleset
-from auditor.site import Site
+from auditor.ruleset.ruleset import load_ruleset
+from auditor.ruleset.site import Site
 
 RULES = load_ruleset()
 SERVER = "10.0.0.5"

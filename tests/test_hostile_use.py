@@ -20,9 +20,9 @@ from auditor import explain, output, tshark
 from auditor.errors import ArgumentError, RulesetError
 from auditor.quoted import MEANING
 from auditor.render.clean import clean, clean_cell, needs_escapes
-from auditor.ruleset import check_ruleset, load_ruleset
-from auditor.ruleset_lint import MODES, ROLES
-from auditor.site import load_site
+from auditor.ruleset.lint import MODES, ROLES
+from auditor.ruleset.ruleset import check_ruleset, load_ruleset
+from auditor.ruleset.site import load_site
 
 __all__ = ["run"]  # the fixture
 

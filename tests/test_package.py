@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import auditor
-from auditor.ruleset import load_ruleset, shipped_rulesets
+from auditor.ruleset.ruleset import load_ruleset, shipped_rulesets
 
 CODE = Path(auditor.__file__).parent
 ROOT = CODE.parent

@@ -17,7 +17,7 @@ import auditor
 from auditor.contacts import Contact, contacts_of, merge
 from auditor.pushes import PairContent, content_of, find_pushes
 from auditor.report import Push
-from auditor.ruleset import load_ruleset
+from auditor.ruleset.ruleset import load_ruleset
 from auditor.said import Said
 from auditor.sources.source import Source
 

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 
 from auditor.auditing import audit
 from auditor.cli import cli
-from auditor.site import load_site
+from auditor.ruleset.site import load_site
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

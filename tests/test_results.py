@@ -14,7 +14,7 @@ from test_events import BLOCKED, blocked, lines
 import auditor
 from auditor.report import Problem
 from auditor.results import excused_of, method_result
-from auditor.ruleset import SiteFacts, load_ruleset
+from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.said import SERVICE_CONTROLLER
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}

@@ -14,9 +14,9 @@ import auditor
 from auditor import verdicts
 from auditor.contacts import contacts_of, merge
 from auditor.errors import ArgumentError
-from auditor.given_roles import parse_roles
 from auditor.roles import Cast, infer_roles
-from auditor.ruleset import SiteFacts, load_ruleset
+from auditor.ruleset.given_roles import parse_roles
+from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.said import Said
 from auditor.version import TOOL
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from auditor.cli import cli
 from auditor.errors import ArgumentError, RulesetError
-from auditor.firewall_rules import firewall_rules, rule_name
 from auditor.render.firewall_rules import rules_text
-from auditor.ruleset import load_ruleset
+from auditor.ruleset.firewall_rules import firewall_rules, rule_name
+from auditor.ruleset.ruleset import load_ruleset
 
 SITE = {"site-server": "10.20.1.5", "client": "10.20.2.0/24", "management-point": "10.20.3.80"}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from auditor.errors import RulesetError
-from auditor.ruleset import (
+from auditor.ruleset.ruleset import (
     DEFAULT_RULESET,
     Condition,
     Ruleset,
@@ -187,7 +187,7 @@ def test_an_installed_ruleset_lies_inside_the_package(tmp_path, monkeypatch):
     installed = tmp_path / "auditor" / "rulesets"
     installed.mkdir(parents=True)
     (installed / "mine.toml").write_text(SOUND)
-    monkeypatch.setattr("auditor.shipped.__file__", str(tmp_path / "auditor" / "shipped.py"))
+    monkeypatch.setattr("auditor.ruleset.package_data.FOLDER", tmp_path / "auditor" / "ruleset")
     assert shipped_rulesets() == ("mine",)
     assert load_ruleset("mine").id == "small"
 

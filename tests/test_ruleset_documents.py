@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor.ruleset import Requirement, Ruleset, SiteFacts, load_ruleset
+from auditor.ruleset.ruleset import Requirement, Ruleset, SiteFacts, load_ruleset
 
 NOTE_1 = "(See note 1, Alternate Port Available)"
 NOTE_2 = "(See note 2, Windows Server Update Services)"

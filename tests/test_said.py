@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.known import com_classes, com_interfaces, interfaces, known, problems, push, web_paths
+from auditor.ruleset.known_problems import com_classes, com_interfaces, interfaces, known, problems, push, web_paths
 from auditor.said import HandedOut, Outcome, Said, Side, by_side, listen
 from auditor.sources.dissect import Told
 

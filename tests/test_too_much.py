@@ -12,7 +12,7 @@ from auditor import admission, flows, neighbourhood, segments
 from auditor.flows import FlowBuilder
 from auditor.intake import documented_ports, read_all
 from auditor.report import INCOMPLETE_CODES
-from auditor.ruleset import load_ruleset, with_ports
+from auditor.ruleset.ruleset import load_ruleset, with_ports
 from auditor.sources import addresses, capture, fragments
 from auditor.sources.fragments import Fragments
 from auditor.sources.reading import read as read_path

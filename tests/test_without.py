@@ -16,14 +16,14 @@ from test_scenes import FOLDER
 import auditor
 from auditor import verdicts
 from auditor.contacts import contacts_of, merge
-from auditor.given_roles import parse_roles
-from auditor.known import Known
 from auditor.listening import Heard
 from auditor.redaction import redact
 from auditor.render.html import render_html
 from auditor.render.markdown import render_markdown
 from auditor.roles import infer_roles
-from auditor.ruleset import SiteFacts, load_ruleset
+from auditor.ruleset.given_roles import parse_roles
+from auditor.ruleset.known_problems import Known
+from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.said import Said, Side, Step
 from auditor.saved import from_dict
 from auditor.version import TOOL

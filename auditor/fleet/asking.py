@@ -12,10 +12,10 @@ from typing import Any
 from auditor.errors import ArgumentError, ReportError, RulesetError
 from auditor.fleet.shards import is_text
 from auditor.fleet.summary import Question
-from auditor.given_roles import parse_roles
-from auditor.ruleset import Ruleset, SiteFacts, load_ruleset, shipped_rulesets, with_ports
-from auditor.ruleset_lint import MODES
-from auditor.site import Site
+from auditor.ruleset.given_roles import parse_roles
+from auditor.ruleset.lint import MODES
+from auditor.ruleset.ruleset import Ruleset, SiteFacts, load_ruleset, shipped_rulesets, with_ports
+from auditor.ruleset.site import Site
 from auditor.sources.clock import parse_zone
 
 

@@ -22,8 +22,8 @@ from auditor.fleet.summary import digest_of
 from auditor.pool.cluster import run_on_cluster
 from auditor.pool.running import Processes, Told, run, silent
 from auditor.report import Report
-from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
-from auditor.site import known_site
+from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
+from auditor.ruleset.site import known_site
 
 Note = Callable[[str], None]
 Telling = Callable[[int, int], Told]  # from how many files and bytes are to be read to what is told how far it is

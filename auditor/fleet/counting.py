@@ -24,8 +24,8 @@ from auditor.fleet.document import (
     row_of,
 )
 from auditor.fleet.mending import Failing, blamed, mend, place_of, stopped_by_rule, way_of_failing
-from auditor.ruleset import Method, Ruleset
-from auditor.ruleset_lint import CLIENT
+from auditor.ruleset.lint import CLIENT
+from auditor.ruleset.ruleset import Method, Ruleset
 
 OWN_FIREWALL = "each host's own firewall"
 UNKNOWN_DEVICE = "a device that nobody knows"

@@ -29,8 +29,8 @@ from auditor.fleet.summary import Entry, Summary, Unread, summarizing
 from auditor.pool.begun import begin, size_of
 from auditor.pool.plan import Lost, Task
 from auditor.report import IN_MODE, Report, RoleAssignment, SiteMode
-from auditor.ruleset import Ruleset
-from auditor.ruleset_lint import CLIENT, MODES, SITE_SERVER
+from auditor.ruleset.lint import CLIENT, MODES, SITE_SERVER
+from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.log_addresses import LogAddresses
 from auditor.sources.source import name_of
 from auditor.sources.together import Steps, read_together

@@ -15,13 +15,13 @@ from auditor.contacts import Contact, Pair, merge
 from auditor.fleet.document import NO_EVIDENCE, HostResult, Outcome, Proof, Seen
 from auditor.fleet.kept import KeptFlows
 from auditor.fleet.summary import Entry, Question
-from auditor.given_roles import NAMED, Given
 from auditor.pushes import find_pushes, judged_pushes
 from auditor.recommend import rank
 from auditor.report import FILE_SHARING, GIVEN, INFERRED, LIKELY, LOGON, PUSH, SCAN, Push, RoleAssignment
 from auditor.roles import Cast
-from auditor.ruleset import Ruleset, SiteFacts
-from auditor.ruleset_lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
+from auditor.ruleset.given_roles import NAMED, Given
+from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
+from auditor.ruleset.ruleset import Ruleset, SiteFacts
 from auditor.sentence import first_of
 from auditor.sources.source import Source
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.addresses import is_public
 from auditor.contacts import Contact, contacts_of
 from auditor.endpoint_mapper import MOST_PORTS_OF_PUSH
 from auditor.flow_table import MISSING, FlowTable, is_among
 from auditor.flows import Asked, Event, OneSided
-from auditor.given_roles import Given
-from auditor.ruleset import Ruleset
-from auditor.ruleset_lint import CLIENT, MANAGEMENT_POINT
+from auditor.ruleset.addresses import is_public
+from auditor.ruleset.given_roles import Given
+from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT
+from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.packets import Quote
 from auditor.sources.source import CAPTURE, Source
 from auditor.sources.warnings import SourceWarning

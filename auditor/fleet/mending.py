@@ -10,12 +10,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from auditor import report as r
-from auditor.addresses import by_number
 from auditor.fleet.changes import Needs, Opening, Openings, in_order
 from auditor.fleet.document import Cause, Change, HostResult, Seen
-from auditor.known import Known, explained, problems
-from auditor.ruleset import Requirement, Ruleset
-from auditor.ruleset_lint import CLIENT
+from auditor.ruleset.addresses import by_number
+from auditor.ruleset.known_problems import Known, explained, problems
+from auditor.ruleset.lint import CLIENT
+from auditor.ruleset.ruleset import Requirement, Ruleset
 
 Ports = tuple[int, ...]
 PROBLEM = "problem"  # beside the verdicts: the port is open, and something failed on it for good

@@ -15,10 +15,10 @@ from auditor.contacts import merge
 from auditor.errors import SourceError
 from auditor.fleet.kept import KeptFlows, Wanted
 from auditor.fleet.naming import Names
-from auditor.given_roles import Given, parse_roles
 from auditor.intake import check, documented_ports
 from auditor.roles import infer_roles
-from auditor.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
+from auditor.ruleset.given_roles import Given, parse_roles
+from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.sources.log_addresses import LogAddresses
 from auditor.sources.reading import reading
 from auditor.sources.source import CAPTURE, Source, name_of

@@ -13,8 +13,8 @@ import re
 import textwrap
 
 from auditor.errors import ArgumentError
-from auditor.firewall_rules import GROUP, IN, FirewallRule, RuleList
 from auditor.render.clean import clean, clean_cell
+from auditor.ruleset.firewall_rules import GROUP, IN, FirewallRule, RuleList
 from auditor.version import VERSION
 
 FORMS = ("powershell", "netsh", "csv")

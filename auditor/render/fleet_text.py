@@ -14,8 +14,8 @@ from auditor import report as r
 from auditor.fleet.document import AlsoBlocked, Change, FleetReport, GroupCount, HostResult, MethodCount, StopCount
 from auditor.render.clean import clean
 from auditor.render.text import INDENT, STYLES, Part, indented, plain, print_parts
-from auditor.ruleset import DEFAULT_RULESET
-from auditor.ruleset_lint import SITE_SERVER
+from auditor.ruleset.lint import SITE_SERVER
+from auditor.ruleset.ruleset import DEFAULT_RULESET
 
 MOST_LISTED = 10
 MOST_CHANGES = 5

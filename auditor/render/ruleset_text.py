@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from auditor.render.clean import clean
-from auditor.ruleset import Requirement, Ruleset, load_ruleset, shipped_rulesets
+from auditor.ruleset.ruleset import Requirement, Ruleset, load_ruleset, shipped_rulesets
 
 WIDTH = 100
 

@@ -17,7 +17,7 @@ import numpy as np
 from auditor.admission import MOST_FLOWS, Ports
 from auditor.errors import SourceError
 from auditor.flows import FlowBuilder, Flows
-from auditor.shipped import rulesets_folder
+from auditor.ruleset.package_data import rulesets_folder
 from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
 from auditor.sources.clock import Clock, parse_zone
 from auditor.sources.event_log import is_event_log

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from auditor.known import Known, harmless, interfaces, known, problems, push
+from auditor.ruleset.known_problems import Known, harmless, interfaces, known, problems, push
 from auditor.sources.dissection import dcom
 from auditor.sources.dissection.kerberos import KERBEROS, logon_error, logon_failure
 from auditor.sources.dissection.packets import (

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from auditor.known import classes_by_interface, com_classes, com_interfaces, push
+from auditor.ruleset.known_problems import classes_by_interface, com_classes, com_interfaces, push
 from auditor.sources.dissection.packets import connection_of, last_word, pdu_types, response_data
 from auditor.sources.dissection.steps import HandedOut
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from auditor.known import Known, known, web_methods, web_paths
+from auditor.ruleset.known_problems import Known, known, web_methods, web_paths
 from auditor.sources.dissection.packets import Connection, answered_side, connection_of
 from auditor.sources.dissection.steps import Step
 

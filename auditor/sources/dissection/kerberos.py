@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from auditor.known import Known, harmless, known
+from auditor.ruleset.known_problems import Known, harmless, known
 from auditor.sources.dissection.packets import answered_side, is_smb, pdu_types
 from auditor.sources.dissection.steps import Step
 

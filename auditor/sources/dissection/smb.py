@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from auditor.known import harmless, known, problems, push
+from auditor.ruleset.known_problems import harmless, known, problems, push
 from auditor.sources.dissection.accounts import USER
 from auditor.sources.dissection.kerberos import KERBEROS, logon_error, logon_failure
 from auditor.sources.dissection.packets import FILE_IDS, Connection, Ends, answered_side, connection_of, last_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from auditor.known import Known
+from auditor.ruleset.known_problems import Known
 
 ANONYMOUS = "anonymous"  # the account of a logon without user name
 COPY = "copy to "  # begins the name of the step that ends the copy of a file, before the share

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from auditor.known import known
+from auditor.ruleset.known_problems import known
 from auditor.sources.dissection.packets import Connection, connection_of
 from auditor.sources.dissection.steps import Side, Step
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from auditor.toml_file import TomlFault, read_toml
+from auditor.ruleset.toml_file import TomlFault, read_toml
 
 FORMAT_VERSION = 1
 SITE_SERVER, CLIENT, MANAGEMENT_POINT = "site-server", "client", "management-point"

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from auditor.addresses import parsed
 from auditor.errors import ArgumentError
-from auditor.ruleset_lint import CLIENT, ROLES, SITE_SERVER, nearest
+from auditor.ruleset.addresses import parsed
+from auditor.ruleset.lint import CLIENT, ROLES, SITE_SERVER, nearest
 
 NAMED = "named by you"
 IPV4_MAPPED_BITS = 96  # of ::ffff:10.0.0.5, before the IPv4 address (RFC 4291, 2.5.5.2)

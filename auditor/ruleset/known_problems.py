@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import tomllib
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from auditor.shipped import rulesets_folder
+from auditor.ruleset.package_data import PROBLEMS, rulesets_folder
 
 ANY_CLASS = "xx"  # stands for the last two digits of a web status that has no entry of its own
 HTTP_CODE = re.compile(r"[45]\d\d")
@@ -49,12 +48,12 @@ class Controller(NamedTuple):
 
 @cache
 def _tables() -> dict[str, dict[str, Any]]:
-    return tomllib.loads((Path(__file__).parent / "problems.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(PROBLEMS.read_text(encoding="utf-8"))
 
 
 @cache
 def problems() -> dict[str, dict[str, Known]]:
-    """Return the known answers by layer and code (auditor/problems.toml)."""
+    """Return the known answers by layer and code (auditor/ruleset/problems.toml)."""
     return {
         layer: {code: Known(**entry) for code, entry in table.items()}
         for layer, table in _tables().items()

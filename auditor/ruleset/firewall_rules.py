@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from auditor.errors import ArgumentError
-from auditor.given_roles import Given, Network, parse_roles
-from auditor.ruleset import (
+from auditor.ruleset.given_roles import Given, Network, parse_roles
+from auditor.ruleset.ruleset import (
     DEFAULT_RULESET,
     Method,
     Requirement,
@@ -18,7 +18,7 @@ from auditor.ruleset import (
     shipped_rulesets,
     with_ports,
 )
-from auditor.site import known_site
+from auditor.ruleset.site import known_site
 
 GROUP = "Configuration Manager client installation (auditor)"
 IN, OUT = "in", "out"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import RulesetError
-from auditor.known import other_services
-from auditor.ruleset_lint import (
+from auditor.ruleset.known_problems import other_services
+from auditor.ruleset.lint import (
     HIGHEST_PORT,
     PORTS_PLACEHOLDER,
     Fault,
@@ -19,7 +19,7 @@ from auditor.ruleset_lint import (
     nearest,
     read_and_check,
 )
-from auditor.shipped import rulesets_folder
+from auditor.ruleset.package_data import rulesets_folder
 
 __all__ = [
     "DEFAULT_RULESET",

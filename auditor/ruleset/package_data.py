@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+FOLDER = Path(__file__).resolve().parent
+EXPLANATIONS = FOLDER / "explanations.toml"  # what `auditor explain` prints of each term
+PROBLEMS = FOLDER / "problems.toml"  # what status codes of the protocols mean, and what to do
+
 
 def rulesets_folder() -> Path:
     """Return the folder of the rulesets: inside the installed package, or at the top of a source checkout."""
-    package = Path(__file__).resolve().parent
+    package = FOLDER.parent
     inside = package / "rulesets"
     return inside if inside.is_dir() else package.parent / "rulesets"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import ArgumentError
-from auditor.ruleset import SiteFacts
-from auditor.ruleset_lint import MODES, nearest
-from auditor.toml_file import TomlFault, read_toml
+from auditor.ruleset.lint import MODES, nearest
+from auditor.ruleset.ruleset import SiteFacts
+from auditor.ruleset.toml_file import TomlFault, read_toml
 
 KEYS = ("roles", "mode", "ports", "properties", "conditions")
 
