@@ -22,11 +22,11 @@ from auditor.ruleset.known_problems import other_services, web_methods, web_path
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
 from auditor.said import Said, listen
+from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.payload import frames_with
 from auditor.sources.reading import known_tunnels
 from auditor.sources.selection import LeftOut, Wanted
 from auditor.sources.source import Source
-from auditor.sources.warnings import SourceWarning
 from auditor.tshark import find_tshark
 
 HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"

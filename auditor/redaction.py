@@ -22,7 +22,7 @@ from auditor.ruleset.known_problems import web_paths
 from auditor.ruleset.lint import ROLES, SITE_SERVER
 from auditor.ruleset.package_data import EXPLANATIONS, PROBLEMS, rulesets_folder
 from auditor.said import ANONYMOUS
-from auditor.sources.warnings import THEY_READ
+from auditor.sources.files.warnings import THEY_READ
 
 NAMES_BETWEEN = ", "  # of the names of one host
 LISTS_OF_STEPS = re.compile(f"({re.escape(r.WENT_WELL)}|{re.escape(r.ANSWERED)})")

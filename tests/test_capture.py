@@ -29,10 +29,11 @@ from packets import (
 from waiting import PATIENCE
 
 from auditor.errors import SourceError
-from auditor.sources import capture, chain, gzipped
+from auditor.sources import capture, chain
 from auditor.sources import pcapng as pcapng_container
 from auditor.sources.capture import CaptureReader
-from auditor.sources.window import Window
+from auditor.sources.files import gzip_stream as gzipped
+from auditor.sources.files.window import Window
 
 WHO = "10.0.0.1:50000 > 10.0.0.5:445"
 SYN = tcp("10.0.0.1:50000 > 10.0.0.5:445")

@@ -19,8 +19,8 @@ from auditor.sources import capture, chain
 from auditor.sources import pcap as pcap_container
 from auditor.sources import pcapng as pcapng_container
 from auditor.sources.capture import CaptureReader
+from auditor.sources.files.window import PADDING
 from auditor.sources.packets import Packets
-from auditor.sources.window import PADDING
 
 # A packet: who (one of three five-tuples, either way), flags, sequence number, payload. Few values, so that they meet.
 FIVE_TUPLES = [((1, 50000), (2, 445)), ((1, 500), (2, 500)), ((3, 135), (1, 50001))]

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from auditor.errors import ArgumentError, SourceError
 from auditor.fleet.wildcards import ANY_FOLDERS, is_pattern, matcher
-from auditor.fleet.written import read_written
 from auditor.sentence import first_of
+from auditor.sources.files.text import read_written
 from auditor.sources.source import name_of
 
 ARCHIVE = re.compile(

@@ -23,9 +23,9 @@ from auditor.ruleset.addresses import is_public
 from auditor.ruleset.given_roles import Given
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT
 from auditor.ruleset.ruleset import Ruleset
+from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.packets import Quote
 from auditor.sources.source import CAPTURE, Source
-from auditor.sources.warnings import SourceWarning
 
 if TYPE_CHECKING:
     from auditor.log_flows import LocalAddress

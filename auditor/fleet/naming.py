@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from auditor.errors import ArgumentError
 from auditor.fleet.wildcards import ANY_FOLDERS, ANY_LETTER, is_pattern, path_regex
-from auditor.fleet.written import read_written
+from auditor.sources.files.text import read_written
 from auditor.sources.source import name_of
 
 FROM, MAP = "--host-from", "--host-map"

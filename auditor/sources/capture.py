@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from auditor.errors import SourceError
+from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.window import Window
 from auditor.sources.pcap import PCAP_MAGICS, Pcap
 from auditor.sources.pcapng import PCAPNG_MAGIC, Pcapng
 from auditor.sources.records import MAX_PACKET, NO_LINK_TYPE, Account, Records
-from auditor.sources.warnings import SourceWarning
-from auditor.sources.window import Window
 
 __all__ = ["MAX_PACKET", "NO_LINK_TYPE", "PCAPNG_MAGIC", "PCAP_MAGICS", "CaptureReader", "Records"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import ArgumentError
-from auditor.sources.warnings import SourceWarning
+from auditor.sources.files.warnings import SourceWarning
 
 QUARTER_S = 900  # the offset of a zone changes at full quarters of an hour only
 SET_BACK_S = 1200  # rows that are this much earlier than those before: the clock was set back

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from auditor.log_flows import LogFlowBuilder, LogFlows
 from auditor.sources.clock import Clock
+from auditor.sources.files.skip_counts import Tally
+from auditor.sources.files.warnings import THEY_READ, SourceWarning
 from auditor.sources.log_addresses import LogAddresses
 from auditor.sources.log_rows import CANONICAL
 from auditor.sources.pfirewall import LogReader, recognise
 from auditor.sources.source import FIREWALL_LOG, Advance, Source, name_of
-from auditor.sources.tally import Tally
 from auditor.sources.together import Steps
-from auditor.sources.warnings import THEY_READ, SourceWarning
 
 
 def firewall_log(

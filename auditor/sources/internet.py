@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from auditor.sources import links
 from auditor.sources.addresses import U64, Addresses
+from auditor.sources.files.skip_counts import Tally
 from auditor.sources.fragments import HEAD, Fragments
 from auditor.sources.links import Layer, Network
-from auditor.sources.tally import Tally
 from auditor.sources.tunnels import REGISTERED, UDP_HEADER, Tunnels
 from auditor.sources.words import Words
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.sources.files.skip_counts import Tally
 from auditor.sources.records import NO_LINK_TYPE, Records
-from auditor.sources.tally import Tally
 from auditor.sources.tunnels import Tunnels
 from auditor.sources.words import Words
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources.addresses import U64, hosts
+from auditor.sources.files.skip_counts import Tally
 from auditor.sources.internet import ICMP, ICMPV6, TCP, Ip, IpReader
 from auditor.sources.links import IPV4, Layer
 from auditor.sources.records import Records
-from auditor.sources.tally import Tally
 from auditor.sources.words import Words
 
 ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from auditor.sources import links, messages
 from auditor.sources.addresses import U64, Addresses, Hosts, hosts, unique
+from auditor.sources.files.skip_counts import Tally
 from auditor.sources.internet import AH, ESP, ICMP, ICMPV6, TCP, UDP, Ip, IpReader
 from auditor.sources.messages import ECHO_REPLY, ECHO_REQUEST, Neighbours, Quote
 from auditor.sources.records import Records
-from auditor.sources.tally import Tally
 from auditor.sources.tunnels import Tunnels
 from auditor.sources.words import Words
 

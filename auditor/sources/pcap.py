@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources import chain
+from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.window import Window
 from auditor.sources.records import MAX_PACKET, Account, Records
-from auditor.sources.warnings import SourceWarning
-from auditor.sources.window import Window
 from auditor.sources.words import Words
 
 # Magic number: byte order, and nanoseconds of the unit that fractions of a second are counted in.

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources import chain
+from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.window import Window
 from auditor.sources.records import MAX_PACKET, NO_LINK_TYPE, Account, Records
-from auditor.sources.warnings import SourceWarning
-from auditor.sources.window import Window
 from auditor.sources.words import Heads, Words
 
 PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"

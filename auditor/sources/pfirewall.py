@@ -20,7 +20,9 @@ import numpy as np
 from auditor.errors import SourceError
 from auditor.sources.clock import Clock
 from auditor.sources.fields import PADDING
-from auditor.sources.gzipped import GZIP_MAGIC
+from auditor.sources.files.gzip_stream import GZIP_MAGIC
+from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.window import Window
 from auditor.sources.log_addresses import LogAddresses
 from auditor.sources.log_rows import (
     ACTIONS,
@@ -34,8 +36,6 @@ from auditor.sources.log_rows import (
     Section,
     read_section,
 )
-from auditor.sources.warnings import SourceWarning
-from auditor.sources.window import Window
 
 PIECE = 4 * 1024 * 1024
 HEAD = 64 * 1024

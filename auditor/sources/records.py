@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.warnings import SourceWarning
-from auditor.sources.window import Window
+from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.window import Window
 
 NO_LINK_TYPE = 0xFFFF  # a frame that Wireshark counts but that holds no packet, such as a journal entry
 MAX_PACKET = 256 * 1024

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from auditor.flow_table import FlowTable
 from auditor.flows import Asked, Flows
-from auditor.sources.tally import Tally
-from auditor.sources.warnings import SourceWarning
+from auditor.sources.files.skip_counts import Tally
+from auditor.sources.files.warnings import SourceWarning
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.tally import Tally
+from auditor.sources.files.skip_counts import Tally
 from auditor.sources.words import Words
 
 PORTS = 1 << 16

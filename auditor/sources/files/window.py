@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from auditor.sources.gzipped import GZIP_MAGIC, EndlessError, Unpacked
-from auditor.sources.warnings import SourceWarning
+from auditor.sources.files.gzip_stream import GZIP_MAGIC, EndlessError, Unpacked
+from auditor.sources.files.warnings import SourceWarning
 
 HEADROOM = 512 * 1024  # in front of what is read, for what was left over before
 PADDING = bytes(4096)  # zeros behind the window, so that reading the headers of a short last packet stays inside

@@ -1,0 +1,1 @@
+"""Reading files piece by piece, and what is said about damage."""
