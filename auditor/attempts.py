@@ -13,7 +13,7 @@ from auditor.flow_table import MISSING
 from auditor.flows import Asked, Event, OneSided
 from auditor.hop_counts import Sent
 from auditor.said import HandedOut, Said, Side, Step, by_side
-from auditor.sources.packets import Quote
+from auditor.sources.capture.packets import Quote
 from auditor.sources.source import CAPTURE, Source
 
 CONVERSATION = ("SYN", "SYN-ACK", "ACK", "data", "FIN")

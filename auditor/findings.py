@@ -13,7 +13,7 @@ from auditor.flows import MEANING, Asked
 from auditor.joining import together
 from auditor.logged import told_by_log
 from auditor.quoted import SENT_BACK, telling
-from auditor.sources.packets import Quote
+from auditor.sources.capture.packets import Quote
 from auditor.tcp_resets import sent_by_other
 from auditor.vantage import arrived_without_response
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from auditor import conn_state, responses
 from auditor.numbering import numbered
 from auditor.segments import Streams
-from auditor.sources.packets import ECHO_REQUEST, ICMP, TCP, UDP, Addresses
+from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Addresses
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ from auditor.quoted import MEANING, Numbers
 from auditor.responses import RESPONSES
 from auditor.segments import Partial
 from auditor.sending import Sending
-from auditor.sources.packets import ICMP, MOST_HIDDEN, TCP, UDP, Addresses, Headers, Hosts, Quote
+from auditor.sources.capture.packets import ICMP, MOST_HIDDEN, TCP, UDP, Addresses, Headers, Hosts, Quote
 
 __all__ = ["MEANING", "RESPONSES", "TABLE", "Asked", "Event", "FlowBuilder", "Flows"]
 

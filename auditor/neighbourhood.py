@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.packets import Addresses, Hosts, Neighbours
+from auditor.sources.capture.packets import Addresses, Hosts, Neighbours
 
 MOST_FRAMES = 8  # that are kept as evidence of one host asking for another
 MOST_ASKED = 100_000  # pairs of hosts

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from auditor import report as r
 from auditor.errors import MissingPackageError, SourceError
-from auditor.sources.addresses import Addresses
-from auditor.sources.capture import CaptureReader
+from auditor.sources.capture.addresses import Addresses
+from auditor.sources.capture.control_messages import Neighbours, Quote
+from auditor.sources.capture.packets import Headers, PacketReader, Packets
+from auditor.sources.capture.reader import CaptureReader
 from auditor.sources.dissect import whole_packets
-from auditor.sources.messages import Neighbours, Quote
-from auditor.sources.packets import Headers, PacketReader, Packets
 from auditor.sources.reading import known_tunnels
 from auditor.tshark import find_tshark
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from auditor import conn_state
 from auditor.numbering import numbered
-from auditor.sources.packets import Packets
+from auditor.sources.capture.packets import Packets
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 UNSET = -1

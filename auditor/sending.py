@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.addresses import U64, Addresses, among, unique
+from auditor.sources.capture.addresses import U64, Addresses, among, unique
 
 Bools = NDArray[np.bool_]
 

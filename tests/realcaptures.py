@@ -8,7 +8,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC
+from auditor.sources.capture.reader import PCAP_MAGICS, PCAPNG_MAGIC
 from auditor.sources.files.gzip_stream import GZIP_MAGIC
 from auditor.sources.reading import read
 from auditor.sources.source import Source

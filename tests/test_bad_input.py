@@ -16,7 +16,7 @@ from packets import RAW, block, enhanced, ethernet, interface, pcap, pcapng, tal
 from auditor.errors import SourceError
 from auditor.flows import FlowBuilder
 from auditor.sources import reading
-from auditor.sources.packets import Headers
+from auditor.sources.capture.packets import Headers
 from auditor.sources.reading import read as read_path
 from auditor.sources.source import Source
 

@@ -29,9 +29,10 @@ from packets import (
 from waiting import PATIENCE
 
 from auditor.errors import SourceError
-from auditor.sources import capture, chain
-from auditor.sources import pcapng as pcapng_container
-from auditor.sources.capture import CaptureReader
+from auditor.sources.capture import pcapng as pcapng_container
+from auditor.sources.capture import reader as capture
+from auditor.sources.capture import record_scan as chain
+from auditor.sources.capture.reader import CaptureReader
 from auditor.sources.files import gzip_stream as gzipped
 from auditor.sources.files.window import Window
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.render.cells import beside, constant, numbers, padded, rows, texts, times
-from auditor.sources.addresses import Addresses
+from auditor.sources.capture.addresses import Addresses
 
 NUMBERS = st.one_of(st.integers(-1, 20), st.integers(-1, (1 << 63) - 1))
 WORDS = st.text("abc:.1", max_size=12)

@@ -30,7 +30,8 @@ from packets import (
     udp,
 )
 
-from auditor.sources import capture, selection
+from auditor.sources import selection
+from auditor.sources.capture import reader as capture
 from auditor.sources.extract import Record, frames_of, write_pcapng
 from auditor.sources.reading import known_tunnels
 from auditor.sources.selection import Wanted, select

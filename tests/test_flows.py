@@ -24,7 +24,7 @@ from packets import (
 )
 
 from auditor import flows
-from auditor.sources import capture
+from auditor.sources.capture import reader as capture
 
 WHO = "10.0.0.1:50000 > 10.0.0.5:445"
 SIX = "[fd00::1]:50000 > [fd00::5]:445"

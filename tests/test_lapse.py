@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packets import At, pcap, tcp, udp
 
-from auditor.sources import capture
-from auditor.sources.lapse import RESPONSE_NS, Lapse
+from auditor.sources.capture import reader as capture
+from auditor.sources.capture.lapse import RESPONSE_NS, Lapse
 
 SYN = tcp("10.0.0.1:50000 > 10.0.0.5:445")
 BYSTANDER = udp("192.0.2.8:5353 > 192.0.2.9:5353")

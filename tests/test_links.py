@@ -333,7 +333,7 @@ def test_fragments_of_which_one_is_missing_are_no_packet(read):
 
 
 def test_fragments_are_put_together_across_batches(monkeypatch, read):
-    from auditor.sources import capture
+    from auditor.sources.capture import reader as capture
 
     pieces = fragments(tcp(FOUR, payload=40))
     monkeypatch.setattr(capture, "WINDOW", 100)

@@ -13,8 +13,10 @@ from auditor.flows import FlowBuilder
 from auditor.intake import documented_ports, read_all
 from auditor.report import INCOMPLETE_CODES
 from auditor.ruleset.ruleset import load_ruleset, with_ports
-from auditor.sources import addresses, capture, fragments
-from auditor.sources.fragments import Fragments
+from auditor.sources.capture import addresses
+from auditor.sources.capture import reader as capture
+from auditor.sources.capture import reassembly as fragments
+from auditor.sources.capture.reassembly import Fragments
 from auditor.sources.reading import read as read_path
 from auditor.sources.source import Source
 

@@ -23,8 +23,8 @@ from auditor.ruleset.addresses import is_public
 from auditor.ruleset.given_roles import Given
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT
 from auditor.ruleset.ruleset import Ruleset
+from auditor.sources.capture.packets import Quote
 from auditor.sources.files.warnings import SourceWarning
-from auditor.sources.packets import Quote
 from auditor.sources.source import CAPTURE, Source
 
 if TYPE_CHECKING:

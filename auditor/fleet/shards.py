@@ -24,9 +24,9 @@ from auditor.fleet.summary import Entry, Summary, Unread
 from auditor.flow_table import MISSING
 from auditor.flows import Event, OneSided
 from auditor.neighbourhood import Asked
+from auditor.sources.capture.packets import Quote
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
-from auditor.sources.packets import Quote
 from auditor.sources.source import CAPTURE, Source
 from auditor.version import VERSION
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.capture import CaptureReader, Records
+from auditor.sources.capture.reader import CaptureReader, Records
 
 COMMENT = 1  # code of the option opt_comment
 NANOSECONDS = 9  # value of the option if_tsresol

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.sources.capture.packets import ICMP, ICMPV6, TCP, UDP
 from auditor.sources.fields import PADDING, WORD, Column, Mask, Text, distinct
 from auditor.sources.log_addresses import NOBODY, LogAddresses
-from auditor.sources.packets import ICMP, ICMPV6, TCP, UDP
 
 MOST_SAMPLES = 3
 SAMPLE_LENGTH = 120

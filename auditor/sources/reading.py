@@ -18,18 +18,18 @@ from auditor.admission import MOST_FLOWS, Ports
 from auditor.errors import SourceError
 from auditor.flows import FlowBuilder, Flows
 from auditor.ruleset.package_data import rulesets_folder
-from auditor.sources.capture import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
+from auditor.sources.capture.lapse import Lapse
+from auditor.sources.capture.link_layer import SMALLEST_ETHER_TYPE
+from auditor.sources.capture.packets import UNWANTED_ERRORS, PacketReader
+from auditor.sources.capture.reader import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
+from auditor.sources.capture.tunnels import Tunnels
 from auditor.sources.clock import Clock, parse_zone
 from auditor.sources.event_log import is_event_log
 from auditor.sources.files.gzip_stream import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
-from auditor.sources.lapse import Lapse
-from auditor.sources.links import SMALLEST_ETHER_TYPE
-from auditor.sources.packets import UNWANTED_ERRORS, PacketReader
 from auditor.sources.source import CAPTURE, EVENT_LOG, Advance, Source, name_of, silent
 from auditor.sources.together import Steps, read_alone
-from auditor.sources.tunnels import Tunnels
 
 if TYPE_CHECKING:
     from auditor.sources.log_addresses import LogAddresses

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources import links
-from auditor.sources.addresses import U64, Addresses
+from auditor.sources.capture import link_layer as links
+from auditor.sources.capture.addresses import U64, Addresses
+from auditor.sources.capture.byte_fields import Words
+from auditor.sources.capture.link_layer import Layer, Network
+from auditor.sources.capture.reassembly import HEAD, Fragments
+from auditor.sources.capture.tunnels import REGISTERED, UDP_HEADER, Tunnels
 from auditor.sources.files.skip_counts import Tally
-from auditor.sources.fragments import HEAD, Fragments
-from auditor.sources.links import Layer, Network
-from auditor.sources.tunnels import REGISTERED, UDP_HEADER, Tunnels
-from auditor.sources.words import Words
 
 ICMP, IP_IN_IP, TCP, UDP, IPV6_IN_IP, ROUTING, FRAGMENT, GRE, ESP, AH, ICMPV6 = 1, 4, 6, 17, 41, 43, 44, 47, 50, 51, 58
 EXTENSIONS = (0, ROUTING, 60, 135, 139, 140)  # hop-by-hop, routing, destination, mobility, HIP, shim6

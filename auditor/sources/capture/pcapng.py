@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources import chain
+from auditor.sources.capture import record_scan as chain
+from auditor.sources.capture.byte_fields import Heads, Words
+from auditor.sources.capture.records import MAX_PACKET, NO_LINK_TYPE, Account, Records
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.files.window import Window
-from auditor.sources.records import MAX_PACKET, NO_LINK_TYPE, Account, Records
-from auditor.sources.words import Heads, Words
 
 PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
 BYTE_ORDER = 0x1A2B3C4D

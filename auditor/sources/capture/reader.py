@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from auditor.errors import SourceError
+from auditor.sources.capture.pcap import PCAP_MAGICS, Pcap
+from auditor.sources.capture.pcapng import PCAPNG_MAGIC, Pcapng
+from auditor.sources.capture.records import MAX_PACKET, NO_LINK_TYPE, Account, Records
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.files.window import Window
-from auditor.sources.pcap import PCAP_MAGICS, Pcap
-from auditor.sources.pcapng import PCAPNG_MAGIC, Pcapng
-from auditor.sources.records import MAX_PACKET, NO_LINK_TYPE, Account, Records
 
 __all__ = ["MAX_PACKET", "NO_LINK_TYPE", "PCAPNG_MAGIC", "PCAP_MAGICS", "CaptureReader", "Records"]
 

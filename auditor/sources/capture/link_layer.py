@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.sources.capture.byte_fields import Words
+from auditor.sources.capture.records import NO_LINK_TYPE, Records
+from auditor.sources.capture.tunnels import Tunnels
 from auditor.sources.files.skip_counts import Tally
-from auditor.sources.records import NO_LINK_TYPE, Records
-from auditor.sources.tunnels import Tunnels
-from auditor.sources.words import Words
 
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
 VLANS = (0x8100, 0x88A8, 0x9100, 0x9200)

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources import links, messages
-from auditor.sources.addresses import U64, Addresses, Hosts, hosts, unique
+from auditor.sources.capture import control_messages as messages
+from auditor.sources.capture import link_layer as links
+from auditor.sources.capture.addresses import U64, Addresses, Hosts, hosts, unique
+from auditor.sources.capture.byte_fields import Words
+from auditor.sources.capture.control_messages import ECHO_REPLY, ECHO_REQUEST, Neighbours, Quote
+from auditor.sources.capture.ip import AH, ESP, ICMP, ICMPV6, TCP, UDP, Ip, IpReader
+from auditor.sources.capture.records import Records
+from auditor.sources.capture.tunnels import Tunnels
 from auditor.sources.files.skip_counts import Tally
-from auditor.sources.internet import AH, ESP, ICMP, ICMPV6, TCP, UDP, Ip, IpReader
-from auditor.sources.messages import ECHO_REPLY, ECHO_REQUEST, Neighbours, Quote
-from auditor.sources.records import Records
-from auditor.sources.tunnels import Tunnels
-from auditor.sources.words import Words
 
 __all__ = [
     "AH",

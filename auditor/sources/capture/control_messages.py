@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.addresses import U64, hosts
+from auditor.sources.capture.addresses import U64, hosts
+from auditor.sources.capture.byte_fields import Words
+from auditor.sources.capture.ip import ICMP, ICMPV6, TCP, Ip, IpReader
+from auditor.sources.capture.link_layer import IPV4, Layer
+from auditor.sources.capture.records import Records
 from auditor.sources.files.skip_counts import Tally
-from auditor.sources.internet import ICMP, ICMPV6, TCP, Ip, IpReader
-from auditor.sources.links import IPV4, Layer
-from auditor.sources.records import Records
-from auditor.sources.words import Words
 
 ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
 ICMP_ERRORS = {4: (3, 4, 5, 11, 12), 6: (1, 2, 3, 4)}

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources import chain
+from auditor.sources.capture import record_scan as chain
+from auditor.sources.capture.byte_fields import Words
+from auditor.sources.capture.records import MAX_PACKET, Account, Records
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.files.window import Window
-from auditor.sources.records import MAX_PACKET, Account, Records
-from auditor.sources.words import Words
 
 # Magic number: byte order, and nanoseconds of the unit that fractions of a second are counted in.
 PCAP_MAGICS = {

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.sources.capture.byte_fields import Words
 from auditor.sources.files.skip_counts import Tally
-from auditor.sources.words import Words
 
 PORTS = 1 << 16
 REGISTERED = 1024  # the first port that is no system port (RFC 6335)

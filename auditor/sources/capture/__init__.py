@@ -1,0 +1,1 @@
+"""Packet captures: containers, link layers, IP, and what is read of each packet."""
