@@ -17,8 +17,21 @@ from auditor.flow_table import MISSING, PROTOCOLS, TABLE, AskedColumns, FlowTabl
 from auditor.flows import Asked, Event, OneSided
 from auditor.late import GIVEN_UP_S, RETRY_S, allowed_before, is_answer
 from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
-from auditor.sources.log_rows import ACK, ACTIONS, DROP, FIN, LET_THROUGH, LOST, PATHS, RECEIVE, RST, SEND, SYN, Rows
-from auditor.sources.pfirewall import LogReader
+from auditor.sources.logs.firewall_log import LogReader
+from auditor.sources.logs.firewall_rows import (
+    ACK,
+    ACTIONS,
+    DROP,
+    FIN,
+    LET_THROUGH,
+    LOST,
+    PATHS,
+    RECEIVE,
+    RST,
+    SEND,
+    SYN,
+    Rows,
+)
 
 # The columns that a log has beyond those of a capture. action and direction are the log's own words.
 LOG_COLUMNS = {"action": "str", "direction": "str", "first_line": "int64", "rows": "int64", "process_id": "Int64"}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from auditor import report as r
 from auditor.attempts import Attempt, Row, Told
-from auditor.sources.log_rows import LET_THROUGH
+from auditor.sources.logs.firewall_rows import LET_THROUGH
 
 STEALTH = "rule Stealth"  # the filter that keeps port scans from seeing where nobody listens
 

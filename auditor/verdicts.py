@@ -37,7 +37,7 @@ from auditor.ruleset.ruleset import Method, Requirement, Ruleset, SiteFacts, Sit
 from auditor.said import SERVICE_CONTROLLER
 from auditor.sentence import first_of
 from auditor.site_mode import ModeEvidence, evidence_of, in_mode, is_set, may_decide, modes_of
-from auditor.sources.log_rows import LET_THROUGH
+from auditor.sources.logs.firewall_rows import LET_THROUGH
 from auditor.sources.source import Source
 from auditor.vantage import clock_notes, where_stopped
 from auditor.without import Results, with_what_went_on

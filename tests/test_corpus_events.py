@@ -12,8 +12,8 @@ from realcaptures import FOLDER, rows
 
 import auditor
 from auditor.errors import SourceError
-from auditor.sources.event_log import EVTX_MAGIC, EventReader
 from auditor.sources.events import ACTIONS, DIRECTIONS
+from auditor.sources.logs.event_log import EVTX_MAGIC, EventReader
 
 LOGS = sorted(realcaptures.FOLDER.glob("evtx/*"))
 EVTX = [path for path in LOGS if path.read_bytes()[: len(EVTX_MAGIC)] == EVTX_MAGIC]

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 import auditor
 from auditor.cli import cli
 from auditor.errors import SourceError
-from auditor.sources.event_log import EVTX_MAGIC
 from auditor.sources.events import LocalAddress
+from auditor.sources.logs.event_log import EVTX_MAGIC
 from auditor.sources.source import Source
 
 IN, OUT = "%%14592", "%%14593"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.sources import log_addresses
-from auditor.sources.fields import PADDING, Column, Text
-from auditor.sources.log_addresses import LONGEST_ADDRESS, NOBODY, LogAddresses
+from auditor.sources.logs import addresses as log_addresses
+from auditor.sources.logs.addresses import LONGEST_ADDRESS, NOBODY, LogAddresses
+from auditor.sources.logs.text_columns import PADDING, Column, Text
 
 LONGEST = "fe80::5:aaaa:bbbb:0%".ljust(LONGEST_ADDRESS, "0")
 ADDRESSES = st.one_of(

@@ -12,7 +12,7 @@ import pytest
 from logs import HEADER, HEADER_PID, log
 
 from auditor import log_flows
-from auditor.sources import pfirewall
+from auditor.sources.logs import firewall_log as pfirewall
 from auditor.sources.source import Source
 
 BEGIN = datetime(2024, 6, 5, 10)

@@ -24,12 +24,12 @@ from auditor.flow_table import TABLE
 from auditor.intake import read_all
 from auditor.log_flows import LOG_COLUMNS
 from auditor.render.log_flows import write as write_table
-from auditor.sources import pfirewall
-from auditor.sources.log_addresses import LogAddresses
+from auditor.sources.logs import firewall_log as pfirewall
+from auditor.sources.logs.addresses import LogAddresses
+from auditor.sources.logs.batching import Steps, read_together
 from auditor.sources.reading import read as read_path
 from auditor.sources.reading import reading
 from auditor.sources.source import Source
-from auditor.sources.together import Steps, read_together
 
 SYN = "2024-06-05 10:00:{:02} DROP TCP 10.0.0.5 10.0.0.20 50000 445 52 S 2738703890 0 8192 - - - RECEIVE"
 PUSH = [SYN.format(second) for second in (0, 3, 9)]
@@ -742,7 +742,7 @@ def test_a_log_without_rows_says_what_to_do(write):
 
 
 def test_numbers_of_up_to_sixteen_digits():
-    from auditor.sources.fields import PADDING, Column, Text
+    from auditor.sources.logs.text_columns import PADDING, Column, Text
 
     words = [
         "0",

@@ -16,7 +16,7 @@ from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.lint import MODES
 from auditor.ruleset.ruleset import Ruleset, SiteFacts, load_ruleset, shipped_rulesets, with_ports
 from auditor.ruleset.site import Site
-from auditor.sources.clock import parse_zone
+from auditor.sources.logs.time_zone import parse_zone
 
 
 @dataclass(frozen=True)

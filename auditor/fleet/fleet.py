@@ -31,9 +31,9 @@ from auditor.pool.plan import Lost, Task
 from auditor.report import IN_MODE, Report, RoleAssignment, SiteMode
 from auditor.ruleset.lint import CLIENT, MODES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
-from auditor.sources.log_addresses import LogAddresses
+from auditor.sources.logs.addresses import LogAddresses
+from auditor.sources.logs.batching import Steps, read_together
 from auditor.sources.source import name_of
-from auditor.sources.together import Steps, read_together
 from auditor.version import TOOL, VERSION
 
 FILES_IN_SHARD = 100

@@ -20,10 +20,10 @@ from auditor.roles import infer_roles
 from auditor.ruleset.given_roles import Given, parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.sources.files.skip_counts import Tally
-from auditor.sources.log_addresses import LogAddresses
+from auditor.sources.logs.addresses import LogAddresses
+from auditor.sources.logs.batching import Steps, read_alone
 from auditor.sources.reading import reading
 from auditor.sources.source import CAPTURE, Source, name_of
-from auditor.sources.together import Steps, read_alone
 
 MOST_ADDRESSES = 16
 PIECE = 256 * 1024

@@ -27,10 +27,10 @@ from auditor.flows import Event as Traced
 from auditor.late import RETRY_S, SYSTEM_PORTS, allowed_before, is_answer
 from auditor.sources.capture.ip import ICMPV6
 from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
-from auditor.sources.event_fields import LONGEST_TEXT, Event, whole
-from auditor.sources.event_log import EventReader
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.logs.event_fields import LONGEST_TEXT, Event, whole
+from auditor.sources.logs.event_log import EventReader
 
 # The words of a firewall log, so that both kinds of log make one table.
 Ints = NDArray[np.int64]

@@ -6,14 +6,14 @@ import io
 from pathlib import Path
 
 from auditor.log_flows import LogFlowBuilder, LogFlows
-from auditor.sources.clock import Clock
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import THEY_READ, SourceWarning
-from auditor.sources.log_addresses import LogAddresses
-from auditor.sources.log_rows import CANONICAL
-from auditor.sources.pfirewall import LogReader, recognise
+from auditor.sources.logs.addresses import LogAddresses
+from auditor.sources.logs.batching import Steps
+from auditor.sources.logs.firewall_log import LogReader, recognise
+from auditor.sources.logs.firewall_rows import CANONICAL
+from auditor.sources.logs.time_zone import Clock
 from auditor.sources.source import FIREWALL_LOG, Advance, Source, name_of
-from auditor.sources.together import Steps
 
 
 def firewall_log(

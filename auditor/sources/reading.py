@@ -23,16 +23,16 @@ from auditor.sources.capture.link_layer import SMALLEST_ETHER_TYPE
 from auditor.sources.capture.packets import UNWANTED_ERRORS, PacketReader
 from auditor.sources.capture.reader import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
 from auditor.sources.capture.tunnels import Tunnels
-from auditor.sources.clock import Clock, parse_zone
-from auditor.sources.event_log import is_event_log
 from auditor.sources.files.gzip_stream import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.logs.batching import Steps, read_alone
+from auditor.sources.logs.event_log import is_event_log
+from auditor.sources.logs.time_zone import Clock, parse_zone
 from auditor.sources.source import CAPTURE, EVENT_LOG, Advance, Source, name_of, silent
-from auditor.sources.together import Steps, read_alone
 
 if TYPE_CHECKING:
-    from auditor.sources.log_addresses import LogAddresses
+    from auditor.sources.logs.addresses import LogAddresses
 
 # What reads logs is imported where it is needed: to load it takes as long as to read many a capture.
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from auditor.errors import SourceError
-from auditor.sources.event_fields import Event, event_of
 from auditor.sources.files.gzip_stream import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.files.warnings import SourceWarning
-from auditor.sources.json_text import objects
+from auditor.sources.logs.event_fields import Event, event_of
+from auditor.sources.logs.json_stream import objects
 
 EVTX_MAGIC = b"ElfFile\0"
 CHUNK_MAGIC = b"ElfChnk\0"

@@ -13,7 +13,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.fields import U64, WORD, Column, Mask, Text, distinct
+from auditor.sources.logs.text_columns import U64, WORD, Column, Mask, Text, distinct
 
 NOBODY = -1  # the number of what is no address
 FEW = 512  # texts that are sooner read than looked up

@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from auditor.sources.log_rows import Read, Section
+    from auditor.sources.logs.firewall_rows import Read, Section
 
 Found = TypeVar("Found")
 Steps = Generator["Section", "Read", Found]
@@ -37,7 +37,7 @@ def read_together(every: Iterable[Steps[Found]]) -> list[Found]:
         for number, steps in enumerate(every):
             go_on(number, steps, None)
         while waiting:
-            from auditor.sources.log_rows import read_sections
+            from auditor.sources.logs.firewall_rows import read_sections
 
             asked = list(waiting.items())
             for (number, (steps, _)), read in zip(asked, read_sections([one for _, (_, one) in asked]), strict=True):

@@ -18,13 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from auditor.errors import SourceError
-from auditor.sources.clock import Clock
-from auditor.sources.fields import PADDING
 from auditor.sources.files.gzip_stream import GZIP_MAGIC
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.files.window import Window
-from auditor.sources.log_addresses import LogAddresses
-from auditor.sources.log_rows import (
+from auditor.sources.logs.addresses import LogAddresses
+from auditor.sources.logs.firewall_rows import (
     ACTIONS,
     CANONICAL,
     JUNK,
@@ -36,6 +34,8 @@ from auditor.sources.log_rows import (
     Section,
     read_section,
 )
+from auditor.sources.logs.text_columns import PADDING
+from auditor.sources.logs.time_zone import Clock
 
 PIECE = 4 * 1024 * 1024
 HEAD = 64 * 1024

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources.capture.packets import ICMP, ICMPV6, TCP, UDP
-from auditor.sources.fields import PADDING, WORD, Column, Mask, Text, distinct
-from auditor.sources.log_addresses import NOBODY, LogAddresses
+from auditor.sources.logs.addresses import NOBODY, LogAddresses
+from auditor.sources.logs.text_columns import PADDING, WORD, Column, Mask, Text, distinct
 
 MOST_SAMPLES = 3
 SAMPLE_LENGTH = 120

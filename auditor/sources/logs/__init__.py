@@ -1,0 +1,1 @@
+"""Firewall logs and event logs: lines and records to entries."""
