@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from auditor.attempts import Attempt, Traffic
 from auditor.clocks import Clocks
-from auditor.flow_table import MISSING, is_among
 from auditor.joining import CLOCKS_DIFFER_NS, ENOUGH_TO_SHIFT
+from auditor.sources.flows.table import MISSING, is_among
 from auditor.sources.logs.firewall_rows import LET_THROUGH
 from auditor.sources.source import CAPTURE, FIREWALL_LOG, Source
 

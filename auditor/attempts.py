@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from auditor.flow_table import MISSING
-from auditor.flows import Asked, Event, OneSided
-from auditor.hop_counts import Sent
 from auditor.said import HandedOut, Said, Side, Step, by_side
 from auditor.sources.capture.packets import Quote
+from auditor.sources.flows.builder import Asked, Event, OneSided
+from auditor.sources.flows.hop_counts import Sent
+from auditor.sources.flows.table import MISSING
 from auditor.sources.source import CAPTURE, Source
 
 CONVERSATION = ("SYN", "SYN-ACK", "ACK", "data", "FIN")

@@ -9,11 +9,11 @@ from auditor import report as r
 from auditor.absence import Absence
 from auditor.attempts import SAME_PACKET_NS, Attempt, Told, Traffic
 from auditor.clocks import Clocks
-from auditor.flows import MEANING, Asked
 from auditor.joining import together
 from auditor.logged import told_by_log
-from auditor.quoted import SENT_BACK, telling
 from auditor.sources.capture.packets import Quote
+from auditor.sources.flows.builder import MEANING, Asked
+from auditor.sources.flows.icmp_errors import SENT_BACK, telling
 from auditor.tcp_resets import sent_by_other
 from auditor.vantage import arrived_without_response
 

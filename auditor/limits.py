@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 
 from auditor import report as r
-from auditor.flow_table import is_among
 from auditor.listening import SPOKE, Heard
 from auditor.roles import Cast
 from auditor.ruleset.addresses import is_public
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
+from auditor.sources.flows.table import is_among
 from auditor.sources.source import CAPTURE, Source
 
 # Of warnings about sources that were read whole, and still cannot show everything.

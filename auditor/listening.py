@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.contacts import Pair
-from auditor.flow_table import is_among
 from auditor.report import FILE_SHARING, LOGON
 from auditor.roles import Cast
 from auditor.ruleset.addresses import is_public
@@ -23,6 +22,7 @@ from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
 from auditor.said import Said, listen
 from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.flows.table import is_among
 from auditor.sources.payload import frames_with
 from auditor.sources.reading import known_tunnels
 from auditor.sources.selection import LeftOut, Wanted

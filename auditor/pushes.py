@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from auditor.contacts import PORTS_TESTED, SCAN_DYNAMIC_PORTS, SCAN_PORTS, Contact, Pair, push_ports
-from auditor.flows import Asked
 from auditor.report import (
     CERTAIN,
     FILE_SHARING,
@@ -32,6 +31,7 @@ from auditor.ruleset.known_problems import controller, push
 from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
 from auditor.said import Said, Step
+from auditor.sources.flows.builder import Asked
 
 BARE_CONNECTIONS = 3  # computers at which a port was opened without sending data, until the host counts as a scanner
 SWEPT_COMPUTERS = 10  # of which none was sent data, and one or more accepted a connection

@@ -11,7 +11,6 @@ from typing import TypeVar
 import numpy as np
 
 from auditor.contacts import Contact, Pair
-from auditor.flow_table import is_among
 from auditor.pushes import SURENESS, content_of, find_pushes, judged_pushes
 from auditor.report import GIVEN, INFERRED, LIKELY, PUSH, WEAK, Push, RoleAssignment
 from auditor.ruleset.addresses import by_number, is_one_host, is_public, parsed
@@ -21,6 +20,7 @@ from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
 from auditor.said import Said
 from auditor.sentence import first_of
+from auditor.sources.flows.table import is_among
 from auditor.sources.source import CAPTURE, Source
 
 MOST_NAMES = 3  # of one host

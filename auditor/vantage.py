@@ -18,7 +18,7 @@ from statistics import median
 
 from auditor import report as r
 from auditor.attempts import SAME_PACKET_NS, Attempt, Traffic
-from auditor.hop_counts import FRESH, hop_counts
+from auditor.sources.flows.hop_counts import FRESH, hop_counts
 
 SAME_CLOCK_NS = 1_000_000
 LIKELY_NS = 3_600_000_000_000

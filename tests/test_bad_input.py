@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from packets import RAW, block, enhanced, ethernet, interface, pcap, pcapng, talk, tcp
 
 from auditor.errors import SourceError
-from auditor.flows import FlowBuilder
 from auditor.sources import reading
 from auditor.sources.capture.packets import Headers
+from auditor.sources.flows.builder import FlowBuilder
 from auditor.sources.reading import read as read_path
 from auditor.sources.source import Source
 

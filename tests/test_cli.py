@@ -24,11 +24,11 @@ from test_scenes import FOLDER
 import auditor
 from auditor import __main__ as command
 from auditor import doctor, explain
-from auditor.flows import TABLE
 from auditor.render.clean import clean
 from auditor.report import VERDICTS
 from auditor.ruleset.known_problems import problems
 from auditor.ruleset.ruleset import load_ruleset, shipped_rulesets
+from auditor.sources.flows.builder import TABLE
 from auditor.version import VERSION
 
 WORKS, FAILS = str(FOLDER / "all-open.pcap"), str(FOLDER / "smb-dropped.pcap")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from packets import talk, turned
 
-from auditor import conn_state
+from auditor.sources.flows import conn_state
 
 WHO = "10.0.0.1:50000 > 10.0.0.5:445"
 

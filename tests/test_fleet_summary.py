@@ -22,9 +22,9 @@ from auditor.fleet import judging, shards
 from auditor.fleet.asking import Asking, methods_of
 from auditor.fleet.kept import COLUMNS
 from auditor.fleet.summary import Summary, summarize
-from auditor.flow_table import FlowTable
 from auditor.ruleset.ruleset import load_ruleset
 from auditor.ruleset.site import Site
+from auditor.sources.flows.table import FlowTable
 
 RULES = load_ruleset()
 SERVER = "10.0.0.5"

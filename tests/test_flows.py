@@ -23,8 +23,8 @@ from packets import (
     with_hops,
 )
 
-from auditor import flows
 from auditor.sources.capture import reader as capture
+from auditor.sources.flows import builder as flows
 
 WHO = "10.0.0.1:50000 > 10.0.0.5:445"
 SIX = "[fd00::1]:50000 > [fd00::5]:445"

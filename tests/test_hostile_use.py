@@ -18,11 +18,11 @@ from waiting import PATIENCE
 
 from auditor import explain, output, tshark
 from auditor.errors import ArgumentError, RulesetError
-from auditor.quoted import MEANING
 from auditor.render.clean import clean, clean_cell, needs_escapes
 from auditor.ruleset.lint import MODES, ROLES
 from auditor.ruleset.ruleset import check_ruleset, load_ruleset
 from auditor.ruleset.site import load_site
+from auditor.sources.flows.icmp_errors import MEANING
 
 __all__ = ["run"]  # the fixture
 

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from logs import FIELDS, HEADER, HEADER_PID, log, plain
 from packets import tcp
 
-from auditor import log_flows
 from auditor.all_flows import AllFlows
 from auditor.errors import ArgumentError, SourceError
-from auditor.flow_table import TABLE
 from auditor.intake import read_all
-from auditor.log_flows import LOG_COLUMNS
 from auditor.render.log_flows import write as write_table
+from auditor.sources.flows import firewall_flows as log_flows
+from auditor.sources.flows.firewall_flows import LOG_COLUMNS
+from auditor.sources.flows.table import TABLE
 from auditor.sources.logs import firewall_log as pfirewall
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps, read_together

@@ -13,8 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from packets import BEGIN, FLAGS, Link, enhanced, interface, pcap, pcapng, talk, udp
 
-from auditor import segments
-from auditor.segments import Partial, Streams
 from auditor.sources.capture import pcap as pcap_container
 from auditor.sources.capture import pcapng as pcapng_container
 from auditor.sources.capture import reader as capture
@@ -22,6 +20,8 @@ from auditor.sources.capture import record_scan as chain
 from auditor.sources.capture.packets import Packets
 from auditor.sources.capture.reader import CaptureReader
 from auditor.sources.files.window import PADDING
+from auditor.sources.flows import assembly as segments
+from auditor.sources.flows.assembly import Partial, Streams
 
 # A packet: who (one of three five-tuples, either way), flags, sequence number, payload. Few values, so that they meet.
 FIVE_TUPLES = [((1, 50000), (2, 445)), ((1, 500), (2, 500)), ((3, 135), (1, 50001))]

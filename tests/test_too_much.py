@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from packets import RAW, arp, echo, icmp_error, ip, neighbour, pcap, talk, tcp, told, udp
 
-from auditor import admission, flows, neighbourhood, segments
-from auditor.flows import FlowBuilder
 from auditor.intake import documented_ports, read_all
 from auditor.report import INCOMPLETE_CODES
 from auditor.ruleset.ruleset import load_ruleset, with_ports
@@ -17,6 +15,11 @@ from auditor.sources.capture import addresses
 from auditor.sources.capture import reader as capture
 from auditor.sources.capture import reassembly as fragments
 from auditor.sources.capture.reassembly import Fragments
+from auditor.sources.flows import assembly as segments
+from auditor.sources.flows import builder as flows
+from auditor.sources.flows import flow_limit as admission
+from auditor.sources.flows import neighbors as neighbourhood
+from auditor.sources.flows.builder import FlowBuilder
 from auditor.sources.reading import read as read_path
 from auditor.sources.source import Source
 

@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 
 from auditor.contacts import Contact, contacts_of
 from auditor.endpoint_mapper import MOST_PORTS_OF_PUSH
-from auditor.flow_table import MISSING, FlowTable, is_among
-from auditor.flows import Asked, Event, OneSided
 from auditor.ruleset.addresses import is_public
 from auditor.ruleset.given_roles import Given
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT
 from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.capture.packets import Quote
 from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.flows.builder import Asked, Event, OneSided
+from auditor.sources.flows.table import MISSING, FlowTable, is_among
 from auditor.sources.source import CAPTURE, Source
 
 if TYPE_CHECKING:
-    from auditor.log_flows import LocalAddress
+    from auditor.sources.flows.firewall_flows import LocalAddress
 
 FIRST_AND_LAST = 4  # of many attempts that are alike, as many of the first and of the last
 DYNAMIC_FIRST_AND_LAST = 3 * MOST_PORTS_OF_PUSH + 1  # a port scan is still one, even if it tries each port three times
@@ -131,7 +131,7 @@ class KeptTable(FlowTable):
 
 @dataclass(frozen=True)
 class KeptFlows:
-    """The flows that were kept of one source, with the same face as auditor.flows.Flows.
+    """The flows that were kept of one source, with the same face as auditor.sources.flows.builder.Flows.
 
     contacts: who contacted whom at the ports of a push, of the pairs whose flows were kept. It was counted before most
     flows were left out, so that a scan still shows.

@@ -21,12 +21,12 @@ from auditor.errors import AuditorError, MissingPackageError, OutputError, Repor
 from auditor.fleet.hosts import Known
 from auditor.fleet.kept import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
 from auditor.fleet.summary import Entry, Summary, Unread
-from auditor.flow_table import MISSING
-from auditor.flows import Event, OneSided
-from auditor.neighbourhood import Asked
 from auditor.sources.capture.packets import Quote
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.flows.builder import Event, OneSided
+from auditor.sources.flows.neighbors import Asked
+from auditor.sources.flows.table import MISSING
 from auditor.sources.source import CAPTURE, Source
 from auditor.version import VERSION
 

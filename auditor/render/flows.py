@@ -11,10 +11,10 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.flow_table import TABLE, Columns
-from auditor.flows import Flows
 from auditor.render.cells import Cells, beside, constant, numbers, padded, rows, texts, times
 from auditor.render.clean import clean, clean_cell, needs_escapes
+from auditor.sources.flows.builder import Flows
+from auditor.sources.flows.table import TABLE, Columns
 from auditor.sources.source import Source
 
 BLOCK = 4096  # rows that are written at once: few enough to stay in the processor's cache

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from auditor.log_flows import LogFlowBuilder, LogFlows
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import THEY_READ, SourceWarning
+from auditor.sources.flows.firewall_flows import LogFlowBuilder, LogFlows
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps
 from auditor.sources.logs.firewall_log import LogReader, recognise

@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from auditor.admission import MOST_FLOWS, Ports
 from auditor.errors import SourceError
-from auditor.flows import FlowBuilder, Flows
 from auditor.ruleset.package_data import rulesets_folder
 from auditor.sources.capture.lapse import Lapse
 from auditor.sources.capture.link_layer import SMALLEST_ETHER_TYPE
@@ -26,6 +24,8 @@ from auditor.sources.capture.tunnels import Tunnels
 from auditor.sources.files.gzip_stream import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.flows.builder import FlowBuilder, Flows
+from auditor.sources.flows.flow_limit import MOST_FLOWS, Ports
 from auditor.sources.logs.batching import Steps, read_alone
 from auditor.sources.logs.event_log import is_event_log
 from auditor.sources.logs.time_zone import Clock, parse_zone
@@ -159,7 +159,7 @@ def _read_capture(path: Path, ports: Ports, advance: Advance) -> Source:
 
 
 def _read_event_log(path: Path) -> Source:
-    from auditor.sources.events import read_events
+    from auditor.sources.flows.event_flows import read_events
 
     name = name_of(path)
     try:

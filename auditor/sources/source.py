@@ -8,17 +8,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.flow_table import FlowTable
-from auditor.flows import Asked, Flows
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.flows.builder import Asked, Flows
+from auditor.sources.flows.table import FlowTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from auditor.fleet.kept import KeptFlows
-    from auditor.log_flows import LogFlows
-    from auditor.sources.events import EventFlows
+    from auditor.sources.flows.event_flows import EventFlows
+    from auditor.sources.flows.firewall_flows import LogFlows
 
 Advance = Callable[[int, int], None]  # told now and then: bytes read, bytes in all
 ROLLED_OVER = ".old"  # what Windows adds to the name of a log that has grown to its limit

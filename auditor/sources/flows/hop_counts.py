@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.conn_state import HAS_ACK, HAS_RST, STRAY
+from auditor.sources.flows.conn_state import HAS_ACK, HAS_RST, STRAY
 
 if TYPE_CHECKING:
-    from auditor.flows import Event
+    from auditor.sources.flows.builder import Event
 
 Bools = NDArray[np.bool_]
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.conn_state import HAS_ACK, HAS_DATA, HAS_FIN, HAS_RST, HAS_SYN, STRAY
-from auditor.sending import Sending
+from auditor.sources.flows.conn_state import HAS_ACK, HAS_DATA, HAS_FIN, HAS_RST, HAS_SYN, STRAY
+from auditor.sources.flows.sending import Sending
 
 RESPONSES = ("answered", "refused", "prohibited", "unreachable", "no-response", "one-way", "mid-stream")
 NONE = -1

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor import conn_state, responses
-from auditor.numbering import numbered
-from auditor.segments import Streams
 from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Addresses
+from auditor.sources.flows import conn_state, responses
+from auditor.sources.flows.assembly import Streams
+from auditor.sources.flows.factorize import numbered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,7 +102,7 @@ class FlowTable:
 
     @cached_property
     def _frame_columns(self) -> Mapping[str, NDArray[Any]]:
-        from auditor.flow_frame import frame_columns
+        from auditor.sources.flows.frame import frame_columns
 
         return frame_columns(self.frame)
 
@@ -110,7 +110,7 @@ class FlowTable:
     def frame(self) -> pd.DataFrame:
         """One row a flow, columns and types as TABLE, and those that only logs have."""
         if isinstance(self._held, Mapping):
-            from auditor.flow_frame import flow_frame
+            from auditor.sources.flows.frame import flow_frame
 
             self._held = flow_frame(self._held, self._kinds)
         return self._held

@@ -20,15 +20,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from auditor.errors import SourceError
-from auditor.flow_frame import nullable
-from auditor.flow_table import PROTOCOLS, TABLE
-from auditor.flows import Asked, OneSided
-from auditor.flows import Event as Traced
-from auditor.late import RETRY_S, SYSTEM_PORTS, allowed_before, is_answer
 from auditor.sources.capture.ip import ICMPV6
 from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.flows.builder import Asked, OneSided
+from auditor.sources.flows.builder import Event as Traced
+from auditor.sources.flows.frame import nullable
+from auditor.sources.flows.stale_packets import RETRY_S, SYSTEM_PORTS, allowed_before, is_answer
+from auditor.sources.flows.table import PROTOCOLS, TABLE
 from auditor.sources.logs.event_fields import LONGEST_TEXT, Event, whole
 from auditor.sources.logs.event_log import EventReader
 
@@ -127,7 +127,7 @@ class EventFacts:
 
 
 class EventFlows:
-    """All flows of one event log: it has the same face as auditor.flows.Flows.
+    """All flows of one event log: it has the same face as auditor.sources.flows.builder.Flows.
 
     Where that has frames there are record numbers, of JSON the lines.
     """

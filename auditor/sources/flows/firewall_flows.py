@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.flow_table import MISSING, PROTOCOLS, TABLE, AskedColumns, FlowTable
-from auditor.flows import Asked, Event, OneSided
-from auditor.late import GIVEN_UP_S, RETRY_S, allowed_before, is_answer
 from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
+from auditor.sources.flows.builder import Asked, Event, OneSided
+from auditor.sources.flows.stale_packets import GIVEN_UP_S, RETRY_S, allowed_before, is_answer
+from auditor.sources.flows.table import MISSING, PROTOCOLS, TABLE, AskedColumns, FlowTable
 from auditor.sources.logs.firewall_log import LogReader
 from auditor.sources.logs.firewall_rows import (
     ACK,
@@ -187,7 +187,7 @@ class LogFacts:
 
 
 class LogFlows:
-    """All flows of one log: it has the same face as auditor.flows.Flows, with lines where that has frames.
+    """All flows of one log, with the same attributes as builder.Flows, and lines where that has frames.
 
     table: one row a flow, columns and types of TABLE and LOG_COLUMNS, in order of the first line; `start` and `end`
     have no zone where the log's times are local and nobody said which zone that is.

@@ -9,16 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor import conn_state, flow_table, quoted, responses, segments
-from auditor.admission import Admission, Ports
-from auditor.flow_table import MISSING, TABLE, Columns, FlowTable
-from auditor.hop_counts import on_link
-from auditor.neighbourhood import Asked, Neighbourhood
-from auditor.quoted import MEANING, Numbers
-from auditor.responses import RESPONSES
-from auditor.segments import Partial
-from auditor.sending import Sending
 from auditor.sources.capture.packets import ICMP, MOST_HIDDEN, TCP, UDP, Addresses, Headers, Hosts, Quote
+from auditor.sources.flows import assembly as segments
+from auditor.sources.flows import conn_state, responses
+from auditor.sources.flows import icmp_errors as quoted
+from auditor.sources.flows import table as flow_table
+from auditor.sources.flows.assembly import Partial
+from auditor.sources.flows.flow_limit import Admission, Ports
+from auditor.sources.flows.hop_counts import on_link
+from auditor.sources.flows.icmp_errors import MEANING, Numbers
+from auditor.sources.flows.neighbors import Asked, Neighbourhood
+from auditor.sources.flows.responses import RESPONSES
+from auditor.sources.flows.sending import Sending
+from auditor.sources.flows.table import MISSING, TABLE, Columns, FlowTable
 
 __all__ = ["MEANING", "RESPONSES", "TABLE", "Asked", "Event", "FlowBuilder", "Flows"]
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.segments import COLUMNS, EVENT_COLUMNS, Columns, Partial
 from auditor.sources.capture.addresses import U64, Hosts, among, unique
 from auditor.sources.capture.addresses import hosts as numbered
 from auditor.sources.capture.packets import TCP
+from auditor.sources.flows.assembly import COLUMNS, EVENT_COLUMNS, Columns, Partial
 
 MOST_FLOWS = 1_000_000  # beyond these only flows are taken in that an audit may ask for
 MOST_IN_ALL = 2_000_000  # beyond these the capture is not read on
