@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from auditor.said import HandedOut, Said, Side, Step, by_side
 from auditor.sources.capture.packets import Quote
+from auditor.sources.dissection.facts import HandedOut, Said, Side, Step, by_side
 from auditor.sources.flows.builder import Asked, Event, OneSided
 from auditor.sources.flows.hop_counts import Sent
 from auditor.sources.flows.table import MISSING

@@ -102,7 +102,7 @@ class Named(WordType):
 def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
-    from auditor.tshark import find_tshark, tshark_version
+    from auditor.sources.dissection.program import find_tshark, tshark_version
 
     path = find_tshark()
     version = tshark_version(path) if path else None

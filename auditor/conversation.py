@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from auditor import report as r
 from auditor.attempts import Attempt, Traffic
-from auditor.said import ANONYMOUS, CALL, FAULT, OPEN, Outcome, Step
+from auditor.sources.dissection.facts import ANONYMOUS, CALL, FAULT, OPEN, Outcome, Step
 
 MOST_PROBLEMS = 8
 MOST_STEPS = 12

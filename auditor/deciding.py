@@ -9,7 +9,7 @@ from dataclasses import replace
 from auditor import report as r
 from auditor.endpoint_mapper import AFTER_ENDPOINT_MAPPER_NS, RpcService, ServiceOf
 from auditor.findings import Finding
-from auditor.said import SERVICE_CONTROLLER
+from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 
 Decided = tuple[Finding, r.Change | None]
 

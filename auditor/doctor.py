@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from auditor.render.clean import clean
 from auditor.ruleset.package_data import rulesets_folder
 from auditor.ruleset.ruleset import check_ruleset, shipped_rulesets
-from auditor.tshark import find_tshark, tshark_version
+from auditor.sources.dissection.program import find_tshark, tshark_version
 from auditor.version import VERSION
 
 PACKAGES = ("click", "jinja2", "numpy", "pandas", "pyshark", "rich")

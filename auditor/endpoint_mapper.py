@@ -16,7 +16,7 @@ from auditor.clocks import Clocks
 from auditor.findings import Finding
 from auditor.joining import CLOCKS_DIFFER_NS, together
 from auditor.ruleset.ruleset import Method, Requirement, Ruleset
-from auditor.said import SERVICE_CONTROLLER
+from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 from auditor.sources.dissection.steps import Outcome
 
 AFTER_ENDPOINT_MAPPER_NS = 60_000_000_000  # a dynamic port is used soon after it was assigned

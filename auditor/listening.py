@@ -20,14 +20,14 @@ from auditor.ruleset.addresses import is_public
 from auditor.ruleset.known_problems import other_services, web_methods, web_paths
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
-from auditor.said import Said, listen
+from auditor.sources.dissection.facts import Said, listen
+from auditor.sources.dissection.program import find_tshark
+from auditor.sources.dissection.selection import LeftOut, Wanted
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.flows.table import is_among
 from auditor.sources.payload import frames_with
 from auditor.sources.reading import known_tunnels
-from auditor.sources.selection import LeftOut, Wanted
 from auditor.sources.source import Source
-from auditor.tshark import find_tshark
 
 HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"
 NOTHING = Said()
@@ -57,7 +57,7 @@ class Heard(NamedTuple):
 
 def hear(sources: Sequence[Source], cast: Cast, ruleset: Ruleset, tshark: Path | None) -> Heard:
     """Dissect what the hosts that play a role said to each other; says what is missing where that cannot be done."""
-    from auditor.sources.dissect import dissect  # loads much that is not needed where only ports are judged
+    from auditor.sources.dissection.tshark import dissect  # loads much that is not needed where only ports are judged
 
     program = tshark or find_tshark()
     if program is None:

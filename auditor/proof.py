@@ -14,9 +14,9 @@ from auditor.sources.capture.addresses import Addresses
 from auditor.sources.capture.control_messages import Neighbours, Quote
 from auditor.sources.capture.packets import Headers, PacketReader, Packets
 from auditor.sources.capture.reader import CaptureReader
-from auditor.sources.dissect import whole_packets
+from auditor.sources.dissection.program import find_tshark
+from auditor.sources.dissection.tshark import whole_packets
 from auditor.sources.reading import known_tunnels
-from auditor.tshark import find_tshark
 
 UNKNOWN = "?"
 DOCTOR = "install Wireshark; auditor doctor tells whether it is found"

@@ -30,7 +30,7 @@ from auditor.ruleset.given_roles import Given
 from auditor.ruleset.known_problems import controller, push
 from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
-from auditor.said import Said, Step
+from auditor.sources.dissection.facts import Said, Step
 from auditor.sources.flows.builder import Asked
 
 BARE_CONNECTIONS = 3  # computers at which a port was opened without sending data, until the host counts as a scanner

@@ -21,7 +21,7 @@ from auditor import report as r
 from auditor.ruleset.known_problems import web_paths
 from auditor.ruleset.lint import ROLES, SITE_SERVER
 from auditor.ruleset.package_data import EXPLANATIONS, PROBLEMS, rulesets_folder
-from auditor.said import ANONYMOUS
+from auditor.sources.dissection.facts import ANONYMOUS
 from auditor.sources.files.warnings import THEY_READ
 
 NAMES_BETWEEN = ", "  # of the names of one host

@@ -8,7 +8,7 @@ from auditor import report as r
 from auditor.endpoint_mapper import mapper_port
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Method, Ruleset, SiteRules
-from auditor.said import SERVICE_CONTROLLER
+from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 
 BEST_FIRST = (r.WORKS, r.ALLOWED, r.UNPROVEN)
 

@@ -18,8 +18,8 @@ from auditor.ruleset.given_roles import NAMED, Given
 from auditor.ruleset.known_problems import may_ask_management_point
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
-from auditor.said import Said
 from auditor.sentence import first_of
+from auditor.sources.dissection.facts import Said
 from auditor.sources.flows.table import is_among
 from auditor.sources.source import CAPTURE, Source
 

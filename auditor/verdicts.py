@@ -34,9 +34,9 @@ from auditor.results import excused_of, method_result
 from auditor.roles import Cast
 from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
-from auditor.said import SERVICE_CONTROLLER
 from auditor.sentence import first_of
 from auditor.site_mode import ModeEvidence, evidence_of, in_mode, is_set, may_decide, modes_of
+from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 from auditor.sources.logs.firewall_rows import LET_THROUGH
 from auditor.sources.source import Source
 from auditor.vantage import clock_notes, where_stopped

@@ -9,7 +9,7 @@ from auditor import report as r
 from auditor.ruleset.known_problems import push as known_push
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Ruleset
-from auditor.said import COPY
+from auditor.sources.dissection.facts import COPY
 from auditor.sources.dissection.steps import Outcome
 
 Results = dict[str, tuple[r.MethodResult, ...]]

@@ -12,7 +12,7 @@ from test_endpoint_mapper import Taken, audit
 from auditor.attempts import Traffic
 from auditor.conversation import MOST_PROBLEMS, MOST_STEPS, NOTHING_SAID, Conversation, conversation
 from auditor.ruleset.known_problems import Known
-from auditor.said import Said, Side, Step
+from auditor.sources.dissection.facts import Said, Side, Step
 
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
 SMB = Side(SERVER, CLIENT, 445)

@@ -14,12 +14,12 @@ from realcaptures import FOLDER, rows, source
 
 import auditor
 from auditor.ruleset.known_problems import com_classes
-from auditor.said import Outcome, Said, listen
-from auditor.sources import selection
-from auditor.sources.dissect import dissect
+from auditor.sources.dissection import selection
+from auditor.sources.dissection.facts import Outcome, Said, listen
+from auditor.sources.dissection.program import find_tshark
+from auditor.sources.dissection.selection import Wanted
+from auditor.sources.dissection.tshark import dissect
 from auditor.sources.reading import known_tunnels
-from auditor.sources.selection import Wanted
-from auditor.tshark import find_tshark
 
 pytestmark = pytest.mark.usefixtures("corpus", "tshark")
 

@@ -18,11 +18,11 @@ from packets import TUNNELS, ends, ip, pcap, talk, tcp, turned
 from waiting import PATIENCE, wait_for
 
 import auditor
-from auditor.sources import selection
-from auditor.sources.dissect import TELLING, Dissection, dissect
+from auditor.sources.dissection import selection
+from auditor.sources.dissection.selection import Wanted
+from auditor.sources.dissection.tshark import TELLING, Dissection, dissect
 from auditor.sources.extract import Record, frames_of
 from auditor.sources.reading import known_tunnels
-from auditor.sources.selection import Wanted
 
 ROOT = Path(__file__).parent.parent
 CAPTURE = ROOT / "sample_captures" / "wrong-password.pcap"

@@ -27,7 +27,7 @@ from auditor.roles import Cast, infer_roles
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.known_problems import Known
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
-from auditor.said import SERVICE_CONTROLLER, HandedOut, Said, Side, Step
+from auditor.sources.dissection.facts import SERVICE_CONTROLLER, HandedOut, Said, Side, Step
 from auditor.sources.source import Source
 from auditor.version import TOOL
 

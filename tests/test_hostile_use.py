@@ -16,12 +16,13 @@ import pytest
 from test_cli import CODE, FAILS, WORKS, Run, run
 from waiting import PATIENCE
 
-from auditor import explain, output, tshark
+from auditor import explain, output
 from auditor.errors import ArgumentError, RulesetError
 from auditor.render.clean import clean, clean_cell, needs_escapes
 from auditor.ruleset.lint import MODES, ROLES
 from auditor.ruleset.ruleset import check_ruleset, load_ruleset
 from auditor.ruleset.site import load_site
+from auditor.sources.dissection import program as tshark
 from auditor.sources.flows.icmp_errors import MEANING
 
 __all__ = ["run"]  # the fixture

@@ -18,7 +18,7 @@ from auditor.contacts import Contact, contacts_of, merge
 from auditor.pushes import PairContent, content_of, find_pushes
 from auditor.report import Push
 from auditor.ruleset.ruleset import load_ruleset
-from auditor.said import Said
+from auditor.sources.dissection.facts import Said
 from auditor.sources.source import Source
 
 PAIR = SERVER, CLIENT = "10.0.0.5", "10.0.0.20"

@@ -15,7 +15,7 @@ import auditor
 from auditor.report import Problem
 from auditor.results import excused_of, method_result
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
-from auditor.said import SERVICE_CONTROLLER
+from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 SERVICES, OTHER = (rf"\\device\\harddiskvolume2\\windows\\system32\\{name}.exe" for name in ("services", "svchost"))

@@ -17,7 +17,7 @@ from auditor.errors import ArgumentError
 from auditor.roles import Cast, infer_roles
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
-from auditor.said import Said
+from auditor.sources.dissection.facts import Said
 from auditor.version import TOOL
 
 PUSH = ["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF", "1 10.0.0.5:50001 > 10.0.0.20:135/tcp SF"]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 
 from auditor.ruleset.known_problems import com_classes, com_interfaces, interfaces, known, problems, push, web_paths
-from auditor.said import HandedOut, Outcome, Said, Side, by_side, listen
-from auditor.sources.dissect import Told
+from auditor.sources.dissection.facts import HandedOut, Outcome, Said, Side, by_side, listen
+from auditor.sources.dissection.tshark import Told
 
 SMB = "10.0.0.5:50000 > 10.0.0.20:445"
 RPC = "10.0.0.5:50001 > 10.0.0.20:135"

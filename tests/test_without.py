@@ -24,8 +24,8 @@ from auditor.roles import infer_roles
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.known_problems import Known
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
-from auditor.said import Said, Side, Step
 from auditor.saved import from_dict
+from auditor.sources.dissection.facts import Said, Side, Step
 from auditor.version import TOOL
 
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"

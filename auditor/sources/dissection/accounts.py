@@ -8,7 +8,7 @@ from auditor.sources.dissection.packets import connection_of, last_of
 from auditor.sources.dissection.steps import ANONYMOUS
 
 if TYPE_CHECKING:
-    from auditor.sources.dissect import Told
+    from auditor.sources.dissection.tshark import Told
 
 USER, DOMAIN = "ntlmssp.auth.username", "ntlmssp.auth.domain"
 EMPTY = "NULL"  # as Wireshark shows an empty name

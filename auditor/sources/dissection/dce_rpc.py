@@ -22,7 +22,7 @@ from auditor.sources.dissection.steps import FAULT as FAULT_LAYER
 from auditor.sources.dissection.steps import HandedOut, Step
 
 if TYPE_CHECKING:
-    from auditor.sources.dissect import Told
+    from auditor.sources.dissection.tshark import Told
 
 REQUEST, RESPONSE, FAULT, BIND, BIND_ACK, BIND_NAK, ALTER, ALTER_ACK = 0, 2, 3, 11, 12, 13, 14, 15
 EPT_MAP = "3"

@@ -11,7 +11,7 @@ from auditor.sources.dissection.packets import connection_of, last_word, pdu_typ
 from auditor.sources.dissection.steps import HandedOut
 
 if TYPE_CHECKING:
-    from auditor.sources.dissect import Told
+    from auditor.sources.dissection.tshark import Told
 
 REQUEST, RESPONSE, FAULT = 0, 2, 3
 ACTIVATION = "DCOM activation"

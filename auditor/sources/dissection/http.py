@@ -10,7 +10,7 @@ from auditor.sources.dissection.packets import Connection, answered_side, connec
 from auditor.sources.dissection.steps import Step
 
 if TYPE_CHECKING:
-    from auditor.sources.dissect import Told
+    from auditor.sources.dissection.tshark import Told
 
 FINAL, HTTP_ERROR = 200, 400  # a status below 200 only says that the response is still to come
 CCM_POST = "CCM_POST"

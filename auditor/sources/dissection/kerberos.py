@@ -10,7 +10,7 @@ from auditor.sources.dissection.packets import answered_side, is_smb, pdu_types
 from auditor.sources.dissection.steps import Step
 
 if TYPE_CHECKING:
-    from auditor.sources.dissect import Told
+    from auditor.sources.dissection.tshark import Told
 
 KERBEROS = "kerberos"
 

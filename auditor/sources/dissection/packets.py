@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from auditor.sources.dissection.steps import Side
 
 if TYPE_CHECKING:
-    from auditor.sources.dissect import Told
+    from auditor.sources.dissection.tshark import Told
 
 FILE_IDS = ("smb2.fid", "smb.fid")
 SMB_COMMANDS = ("smb2.cmd", "smb.cmd")

@@ -12,7 +12,7 @@ from auditor.sources.dissection.packets import FILE_IDS, Connection, Ends, answe
 from auditor.sources.dissection.steps import COPY, Step
 
 if TYPE_CHECKING:
-    from auditor.sources.dissect import Told
+    from auditor.sources.dissection.tshark import Told
 
 NEGOTIATE, SESSION_SETUP, TREE_CONNECT, CREATE, CLOSE, WRITE = 0, 1, 3, 5, 6, 9
 OPEN_EXISTING, IS_FOLDER = "1", "1"

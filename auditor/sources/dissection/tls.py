@@ -13,7 +13,7 @@ from auditor.sources.dissection.packets import Connection, connection_of
 from auditor.sources.dissection.steps import Side, Step
 
 if TYPE_CHECKING:
-    from auditor.sources.dissect import Told
+    from auditor.sources.dissection.tshark import Told
 
 CLIENT_HELLO, CERTIFICATE_REQUEST = "1", "13"
 APPLICATION_DATA = "23"

@@ -28,7 +28,7 @@ from auditor.sources.dissection.steps import ANONYMOUS, COPY, FAULT, HandedOut, 
 from auditor.sources.dissection.tls import tls_steps
 
 if TYPE_CHECKING:
-    from auditor.sources.dissect import Told
+    from auditor.sources.dissection.tshark import Told
 
 __all__ = [
     "ANONYMOUS",

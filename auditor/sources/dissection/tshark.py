@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from auditor.sources.capture.tunnels import Tunnels
+from auditor.sources.dissection.selection import LeftOut, Shortened, Wanted, select
 from auditor.sources.extract import Record, frames_of, write_pcapng
-from auditor.sources.selection import LeftOut, Shortened, Wanted, select
 
 SECONDS = 60.0
 SECONDS_TO_GO = 5.0
