@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from auditor.report import Report
     from auditor.ruleset.ruleset import load_ruleset
     from auditor.saved import load_report
-    from auditor.sources.reading import read
+    from auditor.sources.read import read
     from auditor.sources.source import Source
 
 __version__ = version.VERSION
 _HOMES = {
     "audit": "auditor.auditing",
-    "read": "auditor.sources.reading",
+    "read": "auditor.sources.read",
     "Source": "auditor.sources.source",
     "Report": "auditor.report",
     "load_ruleset": "auditor.ruleset.ruleset",

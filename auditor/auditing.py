@@ -10,7 +10,6 @@ from pathlib import Path
 from auditor import verdicts
 from auditor.contacts import contacts_of, merge
 from auditor.errors import ArgumentError, RulesetError
-from auditor.intake import read_all
 from auditor.listening import hear
 from auditor.progress import Told, silent
 from auditor.report import Limitation, Report
@@ -18,6 +17,7 @@ from auditor.roles import infer_roles
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
 from auditor.ruleset.site import Site, known_site
+from auditor.sources.read_all import read_all
 from auditor.version import TOOL
 
 CURRENT_RULESET = "configmgr-current-branch"

@@ -384,9 +384,9 @@ def diff(before: str, after: str, form: str, target: str, force: bool, redact: b
 @zone_option
 def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str | None) -> int:
     """Write the flow table of captures and firewall logs: one row a flow, oriented as Wireshark and Zeek do."""
-    from auditor.intake import read_all
     from auditor.render.flows import write
     from auditor.report import INCOMPLETE_CODES
+    from auditor.sources.read_all import read_all
 
     output.check(target, force=force, inputs=sources, binary=form == "parquet")
     with _progress() as told:

@@ -26,7 +26,7 @@ from auditor.sources.dissection.selection import LeftOut, Wanted
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.flows.table import is_among
 from auditor.sources.payload import frames_with
-from auditor.sources.reading import known_tunnels
+from auditor.sources.read import known_tunnels
 from auditor.sources.source import Source
 
 HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"

@@ -16,7 +16,7 @@ from auditor.sources.capture.packets import Headers, PacketReader, Packets
 from auditor.sources.capture.reader import CaptureReader
 from auditor.sources.dissection.program import find_tshark
 from auditor.sources.dissection.tshark import whole_packets
-from auditor.sources.reading import known_tunnels
+from auditor.sources.read import known_tunnels
 
 UNKNOWN = "?"
 DOCTOR = "install Wireshark; auditor doctor tells whether it is found"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import altair
     import pandas as pd
 
-    from auditor.all_flows import AllFlows
+    from auditor.sources.all_flows import AllFlows
 
 FORMAT_VERSION = 2
 

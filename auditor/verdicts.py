@@ -9,7 +9,6 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from auditor import report as r
-from auditor.all_flows import AllFlows
 from auditor.attempts import Attempt, Traffic
 from auditor.clocks import Clocks
 from auditor.conversation import NOTHING_SAID, Conversation, conversation
@@ -36,6 +35,7 @@ from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
 from auditor.sentence import first_of
 from auditor.site_mode import ModeEvidence, evidence_of, in_mode, is_set, may_decide, modes_of
+from auditor.sources.all_flows import AllFlows
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 from auditor.sources.logs.firewall_rows import LET_THROUGH
 from auditor.sources.source import Source

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 from packets import At, pcap
 
-from auditor.sources.reading import read as read_source
+from auditor.sources.read import read as read_source
 from auditor.sources.source import Source
 
 # The same examples each time, and no time limit each: a test must not fail because a machine is busy.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from auditor.sources.capture.reader import PCAP_MAGICS, PCAPNG_MAGIC
 from auditor.sources.files.gzip_stream import GZIP_MAGIC
-from auditor.sources.reading import read
+from auditor.sources.read import read
 from auditor.sources.source import Source
 
 FOLDER = Path(os.environ.get("AUDITOR_CORPUS") or "no-corpus")

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from packets import RAW, block, enhanced, ethernet, interface, pcap, pcapng, talk, tcp
 
 from auditor.errors import SourceError
-from auditor.sources import reading
+from auditor.sources import read as reading
 from auditor.sources.capture.packets import Headers
 from auditor.sources.flows.builder import FlowBuilder
-from auditor.sources.reading import read as read_path
+from auditor.sources.read import read as read_path
 from auditor.sources.source import Source
 
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_captures"

@@ -19,7 +19,7 @@ from auditor.sources.dissection.facts import Outcome, Said, listen
 from auditor.sources.dissection.program import find_tshark
 from auditor.sources.dissection.selection import Wanted
 from auditor.sources.dissection.tshark import dissect
-from auditor.sources.reading import known_tunnels
+from auditor.sources.read import known_tunnels
 
 pytestmark = pytest.mark.usefixtures("corpus", "tshark")
 

@@ -22,7 +22,7 @@ from auditor.sources.dissection import selection
 from auditor.sources.dissection.selection import Wanted
 from auditor.sources.dissection.tshark import TELLING, Dissection, dissect
 from auditor.sources.extract import Record, frames_of
-from auditor.sources.reading import known_tunnels
+from auditor.sources.read import known_tunnels
 
 ROOT = Path(__file__).parent.parent
 CAPTURE = ROOT / "sample_captures" / "wrong-password.pcap"

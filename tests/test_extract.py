@@ -34,7 +34,7 @@ from auditor.sources.capture import reader as capture
 from auditor.sources.dissection import selection
 from auditor.sources.dissection.selection import Wanted, select
 from auditor.sources.extract import Record, frames_of, write_pcapng
-from auditor.sources.reading import known_tunnels
+from auditor.sources.read import known_tunnels
 
 SMB = "10.0.0.5:50000 > 10.0.0.20:445"
 WEB = "10.0.0.20:50001 > 10.0.0.80:80"

@@ -10,7 +10,7 @@ import pytest
 from logs import plain
 
 from auditor.errors import SourceError
-from auditor.sources.reading import read
+from auditor.sources.read import read
 from auditor.sources.source import Source
 
 FOLDER = Path(os.environ.get("AUDITOR_FIREWALL_LOGS") or "no-logs")

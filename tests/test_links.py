@@ -42,7 +42,7 @@ from packets import (
     with_hops,
 )
 
-from auditor.sources.reading import known_tunnels
+from auditor.sources.read import known_tunnels
 
 FOUR = "10.0.0.1:50000 > 10.0.0.5:445"
 SIX = "[fd00::1]:50000 > [fd00::5]:445"

@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 from logs import FIELDS, HEADER, HEADER_PID, log, plain
 from packets import tcp
 
-from auditor.all_flows import AllFlows
 from auditor.errors import ArgumentError, SourceError
-from auditor.intake import read_all
 from auditor.render.log_flows import write as write_table
+from auditor.sources.all_flows import AllFlows
 from auditor.sources.flows import firewall_flows as log_flows
 from auditor.sources.flows.firewall_flows import LOG_COLUMNS
 from auditor.sources.flows.table import TABLE
 from auditor.sources.logs import firewall_log as pfirewall
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps, read_together
-from auditor.sources.reading import read as read_path
-from auditor.sources.reading import reading
+from auditor.sources.read import read as read_path
+from auditor.sources.read import reading
+from auditor.sources.read_all import read_all
 from auditor.sources.source import Source
 
 SYN = "2024-06-05 10:00:{:02} DROP TCP 10.0.0.5 10.0.0.20 50000 445 52 S 2738703890 0 8192 - - - RECEIVE"

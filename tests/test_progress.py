@@ -9,7 +9,7 @@ from packets import pcap
 from scenario import scene
 
 from auditor.progress import WIDTH, Progress
-from auditor.sources.reading import read
+from auditor.sources.read import read
 
 
 @pytest.fixture

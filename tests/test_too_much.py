@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from packets import RAW, arp, echo, icmp_error, ip, neighbour, pcap, talk, tcp, told, udp
 
-from auditor.intake import documented_ports, read_all
 from auditor.report import INCOMPLETE_CODES
 from auditor.ruleset.ruleset import load_ruleset, with_ports
 from auditor.sources.capture import addresses
@@ -20,7 +19,8 @@ from auditor.sources.flows import builder as flows
 from auditor.sources.flows import flow_limit as admission
 from auditor.sources.flows import neighbors as neighbourhood
 from auditor.sources.flows.builder import FlowBuilder
-from auditor.sources.reading import read as read_path
+from auditor.sources.read import read as read_path
+from auditor.sources.read_all import documented_ports, read_all
 from auditor.sources.source import Source
 
 PUSH = talk("10.0.0.1:50000 > 10.0.0.5:445", "S <SA A 5PA <7PA FA <FA A")

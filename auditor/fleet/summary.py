@@ -15,14 +15,14 @@ from auditor.contacts import merge
 from auditor.errors import SourceError
 from auditor.fleet.kept import KeptFlows, Wanted
 from auditor.fleet.naming import Names
-from auditor.intake import check, documented_ports
 from auditor.roles import infer_roles
 from auditor.ruleset.given_roles import Given, parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps, read_alone
-from auditor.sources.reading import reading
+from auditor.sources.read import reading
+from auditor.sources.read_all import check, documented_ports
 from auditor.sources.source import CAPTURE, Source, name_of
 
 MOST_ADDRESSES = 16
@@ -143,7 +143,7 @@ def summarized(path: str | Path, question: Question, names: Names | None = None)
 def summarizing(
     path: str | Path, question: Question, names: Names, addresses: LogAddresses | None = None
 ) -> Steps[Summary]:
-    """Summarize one source in steps, so that short logs can be read together, as auditor.sources.reading.reading.
+    """Summarize one source in steps, so that short logs can be read together, as auditor.sources.read.reading.
 
     A log that is read with others is read once and for all in its first step: later ones wait for no drive, so that
     none of the others is held responsible for it.

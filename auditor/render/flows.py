@@ -26,8 +26,8 @@ def write(sources: Sequence[Source], out: BinaryIO, form: str) -> None:
     if form in WRITERS and len(captures) == len(sources):
         WRITERS[form](captures, out)
     else:
-        from auditor.all_flows import AllFlows
         from auditor.render import log_flows
+        from auditor.sources.all_flows import AllFlows
 
         log_flows.write(AllFlows(sources).frame, out, form)
 

@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
-from auditor.all_flows import TIME_FORMAT, time_format, with_texts_for_times
 from auditor.errors import ArgumentError
 from auditor.render.clean import clean, clean_cell, needs_escapes
+from auditor.sources.all_flows import TIME_FORMAT, time_format, with_texts_for_times
 
 FORMATS = ("text", "csv", "jsonl", "parquet")
 BLOCK = 20_000

@@ -109,7 +109,7 @@ def _firewall_log(
     """Return what a firewall log holds; raise SourceError if it is none."""
     if _known_format(head):
         raise _not_a_source(path, head)
-    from auditor.sources.firewall_log import firewall_log
+    from auditor.sources.formats import firewall_log
 
     try:
         source = yield from firewall_log(raw, path, clock, advance, addresses)
