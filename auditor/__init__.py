@@ -21,7 +21,6 @@ from auditor import version
 
 if TYPE_CHECKING:
     from auditor.auditing import audit
-    from auditor.comparison import Comparison, compare
     from auditor.errors import (
         ArgumentError,
         AuditorError,
@@ -32,13 +31,14 @@ if TYPE_CHECKING:
         SourceError,
     )
     from auditor.fleet.batch import Audited, batch, host_report, merge
-    from auditor.fleet.document import FleetReport
-    from auditor.fleet.saved import load_fleet
     from auditor.fleet.summary import Summary, summarize
-    from auditor.redaction import redact
-    from auditor.report import Report
+    from auditor.report.compare import Comparison, compare
+    from auditor.report.fleet_load import load_fleet
+    from auditor.report.fleet_model import FleetReport
+    from auditor.report.load import load_report
+    from auditor.report.model import Report
+    from auditor.report.redact import redact
     from auditor.ruleset.ruleset import load_ruleset
-    from auditor.saved import load_report
     from auditor.sources.read import read
     from auditor.sources.source import Source
 
@@ -47,16 +47,16 @@ _HOMES = {
     "audit": "auditor.auditing",
     "read": "auditor.sources.read",
     "Source": "auditor.sources.source",
-    "Report": "auditor.report",
+    "Report": "auditor.report.model",
     "load_ruleset": "auditor.ruleset.ruleset",
-    "load_report": "auditor.saved",
-    "redact": "auditor.redaction",
-    "compare": "auditor.comparison",
-    "Comparison": "auditor.comparison",
+    "load_report": "auditor.report.load",
+    "redact": "auditor.report.redact",
+    "compare": "auditor.report.compare",
+    "Comparison": "auditor.report.compare",
     **dict.fromkeys(("batch", "merge", "host_report", "Audited"), "auditor.fleet.batch"),
     **dict.fromkeys(("summarize", "Summary"), "auditor.fleet.summary"),
-    "FleetReport": "auditor.fleet.document",
-    "load_fleet": "auditor.fleet.saved",
+    "FleetReport": "auditor.report.fleet_model",
+    "load_fleet": "auditor.report.fleet_load",
     **dict.fromkeys(
         (
             "AuditorError",

@@ -12,7 +12,7 @@ from auditor.contacts import contacts_of, merge
 from auditor.errors import ArgumentError, RulesetError
 from auditor.listening import hear
 from auditor.progress import Told, silent
-from auditor.report import Limitation, Report
+from auditor.report.model import Limitation, Report
 from auditor.roles import infer_roles
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports

@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from auditor import proof
-from auditor import report as r
 from auditor.errors import ArgumentError, MissingPackageError
 from auditor.render import wording
 from auditor.render.clean import clean
+from auditor.report import model as r
 
 if TYPE_CHECKING:
     import altair

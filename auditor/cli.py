@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from auditor.fleet.batch import Audited
-    from auditor.fleet.document import FleetReport
     from auditor.fleet.progress import FleetProgress
     from auditor.progress import Told
-    from auditor.report import MethodResult, Report
+    from auditor.report.fleet_model import FleetReport
+    from auditor.report.model import MethodResult, Report
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -343,7 +343,7 @@ def render(report: str, host: str | None, form: str, target: str, force: bool, r
     The output is the same as analyze would have given in that form. Of the fleet.json of a fleet it is text, html, json
     or csv (a row a host); of its folder, with --host, the report on one host.
     """
-    from auditor.fleet.document import FleetReport
+    from auditor.report.fleet_model import FleetReport
 
     output.check(target, force=force, inputs=(report,))
     found = _saved(report, host)
@@ -364,10 +364,10 @@ def render(report: str, host: str | None, form: str, target: str, force: bool, r
 @redact_option
 def diff(before: str, after: str, form: str, target: str, force: bool, redact: bool) -> int:
     """Tell what is mended and what is broken between two saved reports (analyze --format json)."""
-    from auditor.comparison import compare
-    from auditor.redaction import redact_all
     from auditor.render.comparison import render as rendered
-    from auditor.saved import load_report
+    from auditor.report.compare import compare
+    from auditor.report.load import load_report
+    from auditor.report.redact import redact_all
 
     output.check(target, force=force, inputs=(before, after))
     reports = (load_report(before), load_report(after))
@@ -385,7 +385,7 @@ def diff(before: str, after: str, form: str, target: str, force: bool, redact: b
 def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str | None) -> int:
     """Write the flow table of captures and firewall logs: one row a flow, oriented as Wireshark and Zeek do."""
     from auditor.render.flows import write
-    from auditor.report import INCOMPLETE_CODES
+    from auditor.report.model import INCOMPLETE_CODES
     from auditor.sources.read_all import read_all
 
     output.check(target, force=force, inputs=sources, binary=form == "parquet")
@@ -503,7 +503,7 @@ def doctor() -> int:
 def _saved(report: str, host: str | None) -> Report | FleetReport:
     """Return a saved report, of one audit or of a fleet, or that on one host of a fleet."""
     from auditor.fleet.batch import host_report
-    from auditor.saved import load_saved
+    from auditor.report.load import load_saved
 
     if host is None and os.path.isdir(report):
         hint = "name one host of the fleet in it, --host NAME (hosts.csv lists them), or the fleet.json in it"
@@ -669,7 +669,7 @@ def _progress(*, quiet: bool = False) -> Iterator[Told]:
 def _redacted(report: Report, wanted: bool) -> Report:
     if not wanted:
         return report
-    from auditor.redaction import redact
+    from auditor.report.redact import redact
 
     return redact(report)
 

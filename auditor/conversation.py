@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from auditor import report as r
 from auditor.attempts import Attempt, Traffic
+from auditor.report import model as r
 from auditor.sources.dissection.facts import ANONYMOUS, CALL, FAULT, OPEN, Outcome, Step
 
 MOST_PROBLEMS = 8

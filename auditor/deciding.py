@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from auditor import report as r
 from auditor.endpoint_mapper import AFTER_ENDPOINT_MAPPER_NS, RpcService, ServiceOf
 from auditor.findings import Finding
+from auditor.report import model as r
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 
 Decided = tuple[Finding, r.Change | None]

@@ -10,11 +10,11 @@ from dataclasses import replace
 from itertools import accumulate, product
 from typing import NamedTuple
 
-from auditor import report as r
 from auditor.attempts import Attempt, Traffic
 from auditor.clocks import Clocks
 from auditor.findings import Finding
 from auditor.joining import CLOCKS_DIFFER_NS, together
+from auditor.report import model as r
 from auditor.ruleset.ruleset import Method, Requirement, Ruleset
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 from auditor.sources.dissection.steps import Outcome

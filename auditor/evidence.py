@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from auditor import report as r
 from auditor.errors import AuditorError, SourceError
+from auditor.report import model as r
 from auditor.sources.extract import Record, frames_of, write_pcapng
 from auditor.sources.source import CAPTURE
 

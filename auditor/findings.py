@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from auditor import report as r
 from auditor.absence import Absence
 from auditor.attempts import SAME_PACKET_NS, Attempt, Told, Traffic
 from auditor.clocks import Clocks
 from auditor.joining import together
 from auditor.logged import told_by_log
+from auditor.report import model as r
 from auditor.sources.capture.packets import Quote
 from auditor.sources.flows.builder import MEANING, Asked
 from auditor.sources.flows.icmp_errors import SENT_BACK, telling

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from auditor import report as r
 from auditor.listening import SPOKE, Heard
+from auditor.report import model as r
 from auditor.roles import Cast
 from auditor.ruleset.addresses import is_public
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.contacts import Pair
-from auditor.report import FILE_SHARING, LOGON
+from auditor.report.model import FILE_SHARING, LOGON
 from auditor.roles import Cast
 from auditor.ruleset.addresses import is_public
 from auditor.ruleset.known_problems import other_services, web_methods, web_paths

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from auditor import report as r
 from auditor.errors import MissingPackageError, SourceError
+from auditor.report import model as r
 from auditor.sources.capture.addresses import Addresses
 from auditor.sources.capture.control_messages import Neighbours, Quote
 from auditor.sources.capture.packets import Headers, PacketReader, Packets

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from auditor.contacts import PORTS_TESTED, SCAN_DYNAMIC_PORTS, SCAN_PORTS, Contact, Pair, push_ports
-from auditor.report import (
+from auditor.report.model import (
     CERTAIN,
     FILE_SHARING,
     LIKELY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from auditor import report as r
+from auditor.report import model as r
 from auditor.results import either_or
 from auditor.ruleset.ruleset import Requirement, SiteRules
 

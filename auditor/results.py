@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from auditor import report as r
 from auditor.endpoint_mapper import mapper_port
+from auditor.report import model as r
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Method, Ruleset, SiteRules
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER

@@ -12,13 +12,13 @@ import numpy as np
 
 from auditor.contacts import Contact, Pair
 from auditor.pushes import SURENESS, content_of, find_pushes, judged_pushes
-from auditor.report import GIVEN, INFERRED, LIKELY, PUSH, WEAK, Push, RoleAssignment
+from auditor.report.joined_names import first_of
+from auditor.report.model import GIVEN, INFERRED, LIKELY, PUSH, WEAK, Push, RoleAssignment
 from auditor.ruleset.addresses import by_number, is_one_host, is_public, parsed
 from auditor.ruleset.given_roles import NAMED, Given
 from auditor.ruleset.known_problems import may_ask_management_point
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
-from auditor.sentence import first_of
 from auditor.sources.dissection.facts import Said
 from auditor.sources.flows.table import is_among
 from auditor.sources.source import CAPTURE, Source

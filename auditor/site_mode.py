@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from auditor import report as r
+from auditor.report import model as r
 from auditor.results import either_or
 from auditor.ruleset.addresses import by_number
 from auditor.ruleset.ruleset import Ruleset, SiteFacts

@@ -16,8 +16,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 
-from auditor import report as r
 from auditor.attempts import SAME_PACKET_NS, Attempt, Traffic
+from auditor.report import model as r
 from auditor.sources.flows.hop_counts import FRESH, hop_counts
 
 SAME_CLOCK_NS = 1_000_000

@@ -8,7 +8,6 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
-from auditor import report as r
 from auditor.attempts import Attempt, Traffic
 from auditor.clocks import Clocks
 from auditor.conversation import NOTHING_SAID, Conversation, conversation
@@ -29,11 +28,12 @@ from auditor.limits import limitations
 from auditor.listening import Heard
 from auditor.recommend import recommend
 from auditor.remedies import remedy_of
+from auditor.report import model as r
+from auditor.report.joined_names import first_of
 from auditor.results import excused_of, method_result
 from auditor.roles import Cast
 from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
-from auditor.sentence import first_of
 from auditor.site_mode import ModeEvidence, evidence_of, in_mode, is_set, may_decide, modes_of
 from auditor.sources.all_flows import AllFlows
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER

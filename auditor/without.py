@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from auditor import report as r
+from auditor.report import model as r
 from auditor.ruleset.known_problems import push as known_push
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Ruleset

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from auditor.fleet import document as d
-from auditor.report import End, Problem, RoleAssignment
+from auditor.report import fleet_model as d
+from auditor.report.model import End, Problem, RoleAssignment
 
 PUSH, MANUAL = "client-push", "manual"
 SITE_SERVER, MANAGEMENT_POINT, DEVICE = "10.0.0.5", "10.0.0.6", "10.9.0.1"

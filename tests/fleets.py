@@ -8,11 +8,11 @@ from typing import Any
 
 from reports import changed
 
-from auditor import report as r
 from auditor.fleet.counting import FilesRead, fleet_report
-from auditor.fleet.document import NO_EVIDENCE, FleetReport, HostResult, Outcome, Proof, Quarantined, Seen
-from auditor.fleet.saved import fleet_from_dict
-from auditor.render.fleet_document import fleet_as_dict, fleet_schema
+from auditor.report import model as r
+from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema
+from auditor.report.fleet_load import fleet_from_dict
+from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, Outcome, Proof, Quarantined, Seen
 from auditor.ruleset.ruleset import load_ruleset
 
 RULESET = load_ruleset()

@@ -11,9 +11,9 @@ from typing import Any
 from test_scenes import FOLDER, SCENES, Scene
 
 import auditor
-from auditor import report as r
-from auditor.render.document import schema
-from auditor.saved import from_dict
+from auditor.report import model as r
+from auditor.report.as_json import schema
+from auditor.report.load import from_dict
 
 
 @cache

@@ -25,7 +25,7 @@ from packets import At
 from test_scenes import FOLDER, SCENES, Scene
 
 import auditor
-from auditor import report as r
+from auditor.report import model as r
 
 ONE_DIRECTION = "outgoing-only"  # the scene in which only what the site server sent was captured
 ENDS_EARLY = "ended-after-first-syn"  # the scene whose truth is that the capture ends too early

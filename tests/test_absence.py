@@ -24,7 +24,7 @@ AROUND = (
 )
 OWN_LOG = (*AROUND, OTHER_HOST)
 
-Both = Callable[..., auditor.report.RequirementVerdict]
+Both = Callable[..., auditor.report.model.RequirementVerdict]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def both(tmp_path: Path, write: Callable[[bytes], Path]) -> Both:
         lines: list[str] | None = None,
         tz: str | None = "UTC",
         names: tuple[str, ...] = ("site-server", "client", "more"),
-    ) -> auditor.report.RequirementVerdict:
+    ) -> auditor.report.model.RequirementVerdict:
         sources: list[Path] = [write(pcap(scene(lines)))] if lines else []
         for name, rows in zip(names, logs, strict=False):
             sources.append(tmp_path / name)

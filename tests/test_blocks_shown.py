@@ -17,16 +17,16 @@ from reports import of_scene
 from scenario import scene
 
 import auditor
-from auditor import report as r
-from auditor.redaction import redact
 from auditor.render.html import render_html
 from auditor.render.junit import render_junit
 from auditor.render.markdown import render_markdown
 from auditor.render.requirement_rows import render_csv
 from auditor.render.sarif import render_sarif
+from auditor.report import model as r
+from auditor.report.load import from_dict
+from auditor.report.redact import redact
 from auditor.results import method_result
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
-from auditor.saved import from_dict
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 PUSH = (

@@ -25,7 +25,7 @@ import auditor
 from auditor import __main__ as command
 from auditor import doctor, explain
 from auditor.render.clean import clean
-from auditor.report import VERDICTS
+from auditor.report.model import VERDICTS
 from auditor.ruleset.known_problems import problems
 from auditor.ruleset.ruleset import load_ruleset, shipped_rulesets
 from auditor.sources.flows.builder import TABLE

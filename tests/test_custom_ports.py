@@ -11,7 +11,7 @@ from packets import At, pcap
 from scenario import scene
 
 import auditor
-from auditor.report import MethodResult, RequirementVerdict
+from auditor.report.model import MethodResult, RequirementVerdict
 
 CLIENT, OTHER, SERVER, MP, WEB = "10.0.0.20", "10.0.0.21", "10.0.0.5", "10.0.0.80", "10.0.0.90"
 NAMED = {"management-point": MP}

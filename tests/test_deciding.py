@@ -11,7 +11,7 @@ from packets import pcap
 from scenario import scene
 
 import auditor
-from auditor.report import RequirementVerdict
+from auditor.report.model import RequirementVerdict
 
 Verdict = Callable[..., RequirementVerdict]
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20"}

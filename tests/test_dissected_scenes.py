@@ -11,7 +11,7 @@ from test_scenes import places as places_of
 
 import auditor
 from auditor.cli import cli
-from auditor.report import MethodResult
+from auditor.report.model import MethodResult
 
 pytestmark = pytest.mark.usefixtures("tshark")
 

@@ -31,7 +31,7 @@ from packets import At, pcap
 from scenario import scene
 
 import auditor
-from auditor.report import Problem, Report, RequirementVerdict
+from auditor.report.model import Problem, Report, RequirementVerdict
 
 pytestmark = pytest.mark.usefixtures("tshark")
 

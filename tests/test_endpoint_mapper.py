@@ -22,7 +22,7 @@ import auditor
 from auditor import verdicts
 from auditor.contacts import contacts_of, merge
 from auditor.listening import Heard
-from auditor.report import MethodResult, Report, RequirementVerdict
+from auditor.report.model import MethodResult, Report, RequirementVerdict
 from auditor.roles import Cast, infer_roles
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.known_problems import Known

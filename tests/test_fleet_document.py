@@ -19,10 +19,10 @@ from test_fleet_report import fleets
 from test_text import HOSTILE, harmful
 
 from auditor.errors import ReportError
-from auditor.fleet.saved import fleet_from_dict, load_fleet
-from auditor.render.fleet_document import fleet_as_dict, fleet_schema, render_fleet_json, write_fleet_json
-from auditor.saved import load_report, load_saved
-from auditor.schema_check import FaultError, compiled
+from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema, render_fleet_json, write_fleet_json
+from auditor.report.fleet_load import fleet_from_dict, load_fleet
+from auditor.report.load import load_report, load_saved
+from auditor.report.schema_check import FaultError, compiled
 
 
 def write(path: Path, text: str) -> Path:
@@ -119,7 +119,7 @@ def test_a_fleet_is_no_report_of_one_audit(saved):
 
 
 def test_a_large_file_is_read_host_by_host(saved, monkeypatch):
-    monkeypatch.setattr("auditor.fleet.saved.read_json", lambda *_: pytest.fail("it was read as a whole"))
+    monkeypatch.setattr("auditor.report.fleet_load.read_json", lambda *_: pytest.fail("it was read as a whole"))
     assert load_fleet(saved) == site()
 
 

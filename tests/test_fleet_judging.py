@@ -14,8 +14,8 @@ from scenario import scene
 from auditor.contacts import Contact
 from auditor.fleet import judging
 from auditor.fleet.asking import Asking, methods_of
-from auditor.fleet.document import HostResult, Seen
 from auditor.fleet.summary import Entry, summarize
+from auditor.report.fleet_model import HostResult, Seen
 from auditor.roles import Cast
 from auditor.ruleset.ruleset import load_ruleset
 from auditor.ruleset.site import Site

@@ -16,8 +16,8 @@ from scenario import scene
 
 import auditor
 from auditor.cli import cli
-from auditor.render.fleet_document import fleet_as_dict, fleet_schema
-from auditor.schema_check import compiled
+from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema
+from auditor.report.schema_check import compiled
 
 LOGS = Path(__file__).parent.parent / "sample_captures" / "fleet" / "logs"
 ROLES = {"site-server": "10.120.10.5", "management-point": "10.120.10.80"}

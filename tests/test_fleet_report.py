@@ -16,12 +16,12 @@ from scenario import scene
 from test_events import blocked, lines
 
 import auditor
-from auditor import report as r
 from auditor.errors import RulesetError
 from auditor.fleet.changes import Opening, in_order
-from auditor.fleet.document import NO_EVIDENCE, FleetReport, HostResult, Outcome, Quarantined, StopCount
 from auditor.fleet.mending import NO_RULE_HELPS
 from auditor.render.fleet_html import why
+from auditor.report import model as r
+from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, Outcome, Quarantined, StopCount
 
 OWN = "blocked at client"
 ROWS = (

@@ -16,12 +16,12 @@ from scenario import scene
 from test_scenes import SCENES
 
 import auditor
-from auditor import report as r
 from auditor.contacts import Contact
 from auditor.fleet import judging, shards
 from auditor.fleet.asking import Asking, methods_of
 from auditor.fleet.kept import COLUMNS
 from auditor.fleet.summary import Summary, summarize
+from auditor.report import model as r
 from auditor.ruleset.ruleset import load_ruleset
 from auditor.ruleset.site import Site
 from auditor.sources.flows.table import FlowTable

@@ -15,8 +15,8 @@ from test_fleet_report import fleets
 from test_text import harmful
 
 from auditor.errors import MissingPackageError
-from auditor.fleet.document import FleetReport, Seen
 from auditor.render.fleet_tables import TABLES, columns, rows, write_csv, write_parquet
+from auditor.report.fleet_model import FleetReport, Seen
 
 each_table = pytest.mark.parametrize("table", TABLES)
 

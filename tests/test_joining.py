@@ -12,7 +12,7 @@ from scenario import scene
 
 import auditor
 from auditor.errors import ArgumentError
-from auditor.report import RequirementVerdict, utc_text
+from auditor.report.model import RequirementVerdict, utc_text
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20"}
 HOUR = 3600

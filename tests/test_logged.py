@@ -14,7 +14,7 @@ from test_events import BLOCKED, blocked, lines
 
 import auditor
 from auditor import joining
-from auditor.report import RequirementVerdict
+from auditor.report.model import RequirementVerdict
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 SMB = "10.0.0.5:50000 > 10.0.0.20:445/tcp"

@@ -29,10 +29,10 @@ from scene_forms import FORMS, ONE_DIRECTION, Added, Files, hosts_of, named, not
 from test_scenes import PUSHES, Scene, each, without_roles
 
 import auditor
-from auditor import report as r
 from auditor.cli import cli
 from auditor.errors import ArgumentError, AuditorError
-from auditor.report import MethodResult
+from auditor.report import model as r
+from auditor.report.model import MethodResult
 
 # Until a report has an entry for each push, there is one for each client. The tests of the entries are skipped then.
 HAS_PUSHES = "pushes" in {field.name for field in dataclasses.fields(auditor.Report)}

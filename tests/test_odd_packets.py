@@ -12,7 +12,7 @@ from scenario import scene
 
 import auditor
 from auditor.attempts import Traffic
-from auditor.report import BLOCKED, LIKELY, NO_RESPONSE, OPEN, PROVEN
+from auditor.report.model import BLOCKED, LIKELY, NO_RESPONSE, OPEN, PROVEN
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 END = 30

@@ -16,7 +16,7 @@ from scenario import scene
 import auditor
 from auditor.contacts import Contact, contacts_of, merge
 from auditor.pushes import PairContent, content_of, find_pushes
-from auditor.report import Push
+from auditor.report.model import Push
 from auditor.ruleset.ruleset import load_ruleset
 from auditor.sources.dissection.facts import Said
 from auditor.sources.source import Source

@@ -10,7 +10,7 @@ from packets import pcap
 from scenario import scene
 
 import auditor
-from auditor.report import ClientReport
+from auditor.report.model import ClientReport
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 PING = "0 10.0.0.5 > 10.0.0.20/icmp"

@@ -17,13 +17,13 @@ from test_report import VERDICT
 from test_scenes import SCENES, Scene, each
 
 import auditor
-from auditor import report as r
 from auditor.cli import cli
-from auditor.comparison import compare
-from auditor.redaction import Pseudonyms, redact, redact_all
 from auditor.render import comparison
 from auditor.render.forms import FORMS, render
-from auditor.saved import load_report
+from auditor.report import model as r
+from auditor.report.compare import compare
+from auditor.report.load import load_report
+from auditor.report.redact import Pseudonyms, redact, redact_all
 
 # What the lab calls its hosts, domain and accounts (sample_captures/lab/network.py and hosts.py).
 LAB_NAMES = ("contoso", "client01", "sitesrv", "mp01", "svc-push", "svc-push2")

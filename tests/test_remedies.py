@@ -13,12 +13,12 @@ from scenario import scene
 from test_scenes import SCENES, each
 
 import auditor
-from auditor import report as r
 from auditor.explain import explain
-from auditor.redaction import redact
 from auditor.render.html import render_html
 from auditor.render.markdown import render_markdown
-from auditor.saved import from_dict
+from auditor.report import model as r
+from auditor.report.load import from_dict
+from auditor.report.redact import redact
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 EXPORT = "auditor rulesets export client-push --to powershell --role site-server=10.0.0.5 -o rules.ps1"

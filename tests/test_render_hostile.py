@@ -18,11 +18,11 @@ from test_render_sarif import LINK, URI, strings
 from test_text import harmful
 
 import auditor
-from auditor.comparison import compare
-from auditor.redaction import redact
 from auditor.render import comparison
 from auditor.render.forms import FORMS, render
 from auditor.render.requirement_rows import COLUMNS
+from auditor.report.compare import compare
+from auditor.report.redact import redact
 
 each_payload = pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 each_place = pytest.mark.parametrize(

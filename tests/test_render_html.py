@@ -21,7 +21,7 @@ import auditor
 from auditor.render import drawing, html, wording
 from auditor.render.clean import clean
 from auditor.render.html import render_html, render_part
-from auditor.saved import from_dict
+from auditor.report.load import from_dict
 
 HTML, SVG = "{http://www.w3.org/1999/xhtml}", "{http://www.w3.org/2000/svg}"
 ADDRESS = re.compile(r"\b10\.20\.\d+\.\d+\b")

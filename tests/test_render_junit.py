@@ -16,8 +16,8 @@ from reports import fleet, of_scene, rich
 from test_scenes import SCENES, each
 
 import auditor
-from auditor import report as r
 from auditor.render.junit import render_junit
+from auditor.report import model as r
 
 CHILDREN = {
     "testsuites": {"testsuite"},

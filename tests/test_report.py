@@ -18,9 +18,9 @@ from test_scenes import SCENES, each
 from waiting import PATIENCE
 
 import auditor
-from auditor import report as r
-from auditor.render.document import schema
 from auditor.render.frames import EVIDENCE_COLUMNS, FRAME_COLUMNS
+from auditor.report import model as r
+from auditor.report.as_json import schema
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 BOTH_ENDS = next(one for one in SCENES if one.name == "return-path-dropped")

@@ -10,7 +10,7 @@ from packets import BEGIN, At, echo, icmp_error, pcap, talk, tcp, turned, udp
 from scenario import scene
 
 import auditor
-from auditor.report import RequirementVerdict, utc_text
+from auditor.report.model import RequirementVerdict, utc_text
 
 SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
 POINTS = [f"10.0.0.{n}" for n in range(80, 85)]

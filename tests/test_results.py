@@ -12,7 +12,7 @@ from scenario import scene
 from test_events import BLOCKED, blocked, lines
 
 import auditor
-from auditor.report import Problem
+from auditor.report.model import Problem
 from auditor.results import excused_of, method_result
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER

@@ -21,10 +21,10 @@ from test_scenes import SCENES, each
 import auditor
 from auditor.cli import cli
 from auditor.errors import ReportError
-from auditor.render.document import schema
 from auditor.render.forms import FORMS, render
-from auditor.saved import _parsed, from_dict, load_report
-from auditor.schema_check import FaultError, compiled
+from auditor.report.as_json import schema
+from auditor.report.load import _parsed, from_dict, load_report
+from auditor.report.schema_check import FaultError, compiled
 
 
 @each(SCENES)
@@ -133,7 +133,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
 
 
 def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
-    monkeypatch.setattr("auditor.saved.MOST_BYTES", 1000)
+    monkeypatch.setattr("auditor.report.load.MOST_BYTES", 1000)
     path = tmp_path / "huge.json"
     path.write_bytes(SAVED)
     assert told(path).startswith("this is larger than 1 GiB")

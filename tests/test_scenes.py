@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import auditor
 from auditor.cli import cli
-from auditor.report import UNKNOWN, RequirementVerdict
+from auditor.report.model import UNKNOWN, RequirementVerdict
 
 FOLDER = Path(__file__).parent.parent / "sample_captures"
 

@@ -12,7 +12,7 @@ from packets import pcap
 from scenario import scene
 
 import auditor
-from auditor.report import INFERRED, READ, MethodResult, SiteMode
+from auditor.report.model import INFERRED, READ, MethodResult, SiteMode
 from auditor.site_mode import ModeEvidence, modes_of
 
 SERVER, SECOND, MP = "10.0.0.5", "10.0.0.6", "10.0.0.80"

@@ -8,7 +8,7 @@ import pytest
 from packets import At, ip, pcap, talk, tcp, turned
 
 import auditor
-from auditor.report import MethodResult, RequirementVerdict
+from auditor.report.model import MethodResult, RequirementVerdict
 
 pytestmark = pytest.mark.usefixtures("tshark")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from packets import RAW, arp, echo, icmp_error, ip, neighbour, pcap, talk, tcp, told, udp
 
-from auditor.report import INCOMPLETE_CODES
+from auditor.report.model import INCOMPLETE_CODES
 from auditor.ruleset.ruleset import load_ruleset, with_ports
 from auditor.sources.capture import addresses
 from auditor.sources.capture import reader as capture

@@ -123,7 +123,7 @@ def test_not_every_one_of_many_captures_is_told(audited):
 # which way
 
 
-def mapper(report: auditor.Report) -> auditor.report.RequirementVerdict:
+def mapper(report: auditor.Report) -> auditor.report.model.RequirementVerdict:
     (client,) = report.clients
     return next(one for one in client.method("client-push").requirements if one.row == "rpc-endpoint-mapper")
 
@@ -224,7 +224,7 @@ def seen_with(hops: Hops, packets: Iterable[At]) -> list[At]:
 def placed(write) -> Audited:
     """Return the verdict on the endpoint mapper by captures, each given as packets."""
 
-    def placed(*captures: list[At]) -> auditor.report.RequirementVerdict:
+    def placed(*captures: list[At]) -> auditor.report.model.RequirementVerdict:
         return mapper(auditor.audit(*(write(pcap(packets)) for packets in captures), roles=ROLES, dissect=False))
 
     return placed

@@ -19,8 +19,8 @@ from packets import BEGIN, pcap
 from scenario import scene
 
 import auditor
-from auditor.render.document import schema
-from auditor.report import ClientReport, MethodResult, RequirementVerdict, utc_text
+from auditor.report.as_json import schema
+from auditor.report.model import ClientReport, MethodResult, RequirementVerdict, utc_text
 
 FOLDER = Path(__file__).parent / "verdicts"
 SCHEMA = Draft202012Validator(schema())

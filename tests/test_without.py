@@ -17,14 +17,14 @@ import auditor
 from auditor import verdicts
 from auditor.contacts import contacts_of, merge
 from auditor.listening import Heard
-from auditor.redaction import redact
 from auditor.render.html import render_html
 from auditor.render.markdown import render_markdown
+from auditor.report.load import from_dict
+from auditor.report.redact import redact
 from auditor.roles import infer_roles
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.known_problems import Known
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
-from auditor.saved import from_dict
 from auditor.sources.dissection.facts import Said, Side, Step
 from auditor.version import TOOL
 

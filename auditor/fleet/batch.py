@@ -12,7 +12,6 @@ from pathlib import Path
 
 from auditor.errors import OutputError, ReportError, SourceError
 from auditor.fleet.asking import Asking, methods_of
-from auditor.fleet.document import FleetReport
 from auditor.fleet.finding import FoundFile, find_files
 from auditor.fleet.fleet import Runner, put_together, read_new, summaries_in
 from auditor.fleet.folder import MERGED, FleetFolder, told_of
@@ -21,7 +20,8 @@ from auditor.fleet.shards import SUFFIX, outline, parquet
 from auditor.fleet.summary import digest_of
 from auditor.pool.cluster import run_on_cluster
 from auditor.pool.running import Processes, Told, run, silent
-from auditor.report import Report
+from auditor.report.fleet_model import FleetReport
+from auditor.report.model import Report
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.ruleset.site import known_site
 

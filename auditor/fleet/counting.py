@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from auditor import report as r
-from auditor.fleet.document import (
+from auditor.fleet.mending import Failing, blamed, mend, place_of, stopped_by_rule, way_of_failing
+from auditor.report import model as r
+from auditor.report.fleet_model import (
     NO_EVIDENCE,
     RESULTS,
     AlsoBlocked,
@@ -23,7 +24,6 @@ from auditor.fleet.document import (
     StopCount,
     row_of,
 )
-from auditor.fleet.mending import Failing, blamed, mend, place_of, stopped_by_rule, way_of_failing
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Method, Ruleset
 

@@ -19,7 +19,6 @@ from auditor.errors import ReportError
 from auditor.fleet import judging, shards
 from auditor.fleet.asking import Asking, asking_of, check_alike
 from auditor.fleet.counting import FilesRead, fleet_report
-from auditor.fleet.document import FleetReport, HostResult, Quarantined
 from auditor.fleet.finding import FoundFile
 from auditor.fleet.hosts import Host, Known, by_host
 from auditor.fleet.judging import Bench
@@ -28,7 +27,8 @@ from auditor.fleet.shards import Outline
 from auditor.fleet.summary import Entry, Summary, Unread, summarizing
 from auditor.pool.begun import begin, size_of
 from auditor.pool.plan import Lost, Task
-from auditor.report import IN_MODE, Report, RoleAssignment, SiteMode
+from auditor.report.fleet_model import FleetReport, HostResult, Quarantined
+from auditor.report.model import IN_MODE, Report, RoleAssignment, SiteMode
 from auditor.ruleset.lint import CLIENT, MODES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.logs.addresses import LogAddresses

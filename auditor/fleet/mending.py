@@ -9,9 +9,9 @@ from itertools import product
 from types import MappingProxyType
 from typing import NamedTuple
 
-from auditor import report as r
 from auditor.fleet.changes import Needs, Opening, Openings, in_order
-from auditor.fleet.document import Cause, Change, HostResult, Seen
+from auditor.report import model as r
+from auditor.report.fleet_model import Cause, Change, HostResult, Seen
 from auditor.ruleset.addresses import by_number
 from auditor.ruleset.known_problems import Known, explained, problems
 from auditor.ruleset.lint import CLIENT

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from auditor import report as r
 from auditor.render import wording
 from auditor.render.clean import clean
+from auditor.report import model as r
 
 MOST_TOLD = 10  # clients
 LINE = 400  # characters

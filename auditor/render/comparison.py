@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from textwrap import wrap
 from typing import Any
 
-from auditor import comparison as c
-from auditor import report as r
 from auditor.render import markdown, wording
 from auditor.render.clean import clean
-from auditor.render.document import json_text
+from auditor.report import compare as c
+from auditor.report import model as r
+from auditor.report.as_json import json_text
 
 FORMAT_VERSION = 1
 WIDTH = 100

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from auditor import report as r
 from auditor.render import wording
+from auditor.report import model as r
 
 WIDTH = 400
 GOOD, BAD, UNSURE, UNTRIED = "good", "bad", "unsure", "untried"

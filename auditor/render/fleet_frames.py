@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from auditor.fleet.document import FleetReport
 from auditor.render.fleet_tables import FLAG, NUMBER, NUMBERS, SENTENCES, TEXT, TEXTS, columns, rows
+from auditor.report.fleet_model import FleetReport
 
 KINDS = {TEXT: "str", TEXTS: "str", NUMBERS: "str", NUMBER: "int64", FLAG: "bool"}
 TIME = "datetime64[ns, UTC]"

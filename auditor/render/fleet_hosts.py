@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 
 from markupsafe import Markup
 
-from auditor import report as r
 from auditor.fleet.counting import stopper
-from auditor.fleet.document import NO_EVIDENCE, FleetReport, HostResult, Outcome, Proof, Seen
 from auditor.fleet.mending import place_of, stopped_by_rule, way_of_failing
 from auditor.render.clean import clean
+from auditor.report import model as r
+from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, Outcome, Proof, Seen
 
 BLOCK = 100  # hosts
 MOST_BYTES = 32_000_000  # of details: with the list of 100,000 hosts a browser opens that in a second or two

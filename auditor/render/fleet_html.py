@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from auditor import report as r
 from auditor.fleet.counting import stopper
-from auditor.fleet.document import Cause, Change, FleetReport, GroupCount, MethodCount
 from auditor.fleet.mending import PROBLEM
 from auditor.render import fleet_hosts, pages
 from auditor.render.clean import clean
 from auditor.render.fleet_text import also_blocked as blocked_without_effect
+from auditor.report import model as r
+from auditor.report.fleet_model import Cause, Change, FleetReport, GroupCount, MethodCount
 
 MOST_SHOWN = 10  # rows of a table that are seen at once; the rest is folded
 MOST_LISTED = 500  # rows of a table at all

@@ -11,9 +11,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.errors import MissingPackageError
-from auditor.fleet.document import NO_EVIDENCE, FleetReport, HostResult, Seen
 from auditor.render.clean import clean
 from auditor.render.requirement_rows import MOST, cell
+from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, Seen
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,10 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from auditor import report as r
-from auditor.fleet.document import AlsoBlocked, Change, FleetReport, GroupCount, HostResult, MethodCount, StopCount
 from auditor.render.clean import clean
 from auditor.render.text import INDENT, STYLES, Part, indented, plain, print_parts
+from auditor.report import model as r
+from auditor.report.fleet_model import AlsoBlocked, Change, FleetReport, GroupCount, HostResult, MethodCount, StopCount
 from auditor.ruleset.lint import SITE_SERVER
 from auditor.ruleset.ruleset import DEFAULT_RULESET
 

@@ -6,12 +6,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from auditor.report import Report
+    from auditor.report.model import Report
 
 # Where each form is made: module and function. Loaded on use, so that the command line answers at once.
 RENDERERS = {
     "text": ("auditor.render.text", "render_text"),
-    "json": ("auditor.render.document", "render_json"),
+    "json": ("auditor.report.as_json", "render_json"),
     "jsonl": ("auditor.render.requirement_rows", "render_jsonl"),
     "csv": ("auditor.render.requirement_rows", "render_csv"),
     "markdown": ("auditor.render.markdown", "render_markdown"),

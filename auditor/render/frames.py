@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from auditor import report as r
-from auditor.comparison import Comparison
 from auditor.render.requirement_rows import plain_row
+from auditor.report import model as r
+from auditor.report.compare import Comparison
 
 FRAME_COLUMNS = {
     "client": "str",

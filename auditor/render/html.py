@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from auditor import report as r
 from auditor.render import drawing, pages, wording
+from auditor.report import model as r
 
 MOST_DRAWN = 100  # of many clients, how many are shown with drawings
 MOST_BYTES = 13_900_000  # of details of many clients: what a browser opens within three seconds

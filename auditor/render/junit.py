@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree as ET
 
-from auditor import report as r
 from auditor.render import wording
 from auditor.render.clean import clean
+from auditor.report import model as r
 
 NO_TIME = "1970-01-01T00:00:00"
 NOTHING = "no client installation was found in these sources, so nothing was judged"

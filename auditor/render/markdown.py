@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from auditor import report as r
 from auditor.render import wording
 from auditor.render.clean import clean
 from auditor.render.wording import MANY_CLIENTS, MOST_DETAILED, MOST_LISTED
+from auditor.report import model as r
 
 PLAIN = re.compile(r"""[("']*[^\W_]+(?:[-/,'%()][^\W_]+)*%?[)"']*[.,;:!?]?[)"']*""")
 NUMBER_OF_LIST = re.compile(r"\d+[.)]+")

@@ -14,10 +14,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from auditor import report as r
-from auditor.fleet.document import NO_EVIDENCE
 from auditor.render import drawing, wording
 from auditor.render.clean import clean
+from auditor.report import model as r
+from auditor.report.fleet_model import NO_EVIDENCE
 
 FOLDER = Path(__file__).parent / "page"
 STATES = {

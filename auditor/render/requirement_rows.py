@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from auditor import report as r
 from auditor.render.clean import clean
-from auditor.render.document import safe_json
+from auditor.report import model as r
+from auditor.report.as_json import safe_json
 
 COLUMNS = {
     "client": "address of the client",

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from auditor import report as r
 from auditor.render import wording
 from auditor.render.clean import MOST, clean
-from auditor.render.document import json_text
+from auditor.report import model as r
+from auditor.report.as_json import json_text
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 ROOT_DRIVE = re.compile(r"[A-Za-z]:[\\/]")

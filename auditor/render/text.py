@@ -10,10 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from auditor import report as r
 from auditor.render import wording
 from auditor.render.clean import clean
 from auditor.render.wording import MANY_CLIENTS, MOST_DETAILED, MOST_LISTED
+from auditor.report import model as r
 
 Part = Text | Padding | Table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from auditor import report as r
+from auditor.report import model as r
 
 MANY_CLIENTS = 5  # beyond this a summary comes first, and details only of those that fail
 MOST_DETAILED = 3

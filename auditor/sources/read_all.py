@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from auditor.errors import SourceError
 from auditor.progress import Told, silent
-from auditor.report import SourceSummary
+from auditor.report.model import SourceSummary
 from auditor.sources.read import read
 from auditor.sources.source import CAPTURE, FIREWALL_LOG, ROLLED_OVER, Source
 

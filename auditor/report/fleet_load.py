@@ -12,12 +12,12 @@ from pathlib import Path
 from sys import intern
 from typing import Any, TypeVar
 
-from auditor import report as r
 from auditor.errors import ReportError
-from auditor.fleet import document as f
-from auditor.render.fleet_document import KIND, RENAMED, fleet_schema
-from auditor.saved import STANDARD, block, once, read_json, sound
-from auditor.schema_check import Check, FaultError, compiled
+from auditor.report import fleet_model as f
+from auditor.report import model as r
+from auditor.report.fleet_as_json import KIND, RENAMED, fleet_schema
+from auditor.report.load import STANDARD, block, once, read_json, sound
+from auditor.report.schema_check import Check, FaultError, compiled
 
 ANEW = "make it anew: auditor batch PATH... -o DIR"
 # As write_fleet_json begins and divides the file.

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import ArgumentError
-from auditor.sentence import first_of
+from auditor.report.joined_names import first_of
 
 if TYPE_CHECKING:
     import altair
@@ -480,13 +480,13 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document as plain dictionaries and lists, as its published JSON Schema describes it."""
-        from auditor.render.document import as_dict
+        from auditor.report.as_json import as_dict
 
         return as_dict(self)
 
     def to_json(self) -> str:
         """Return the document as JSON text that ends with a line break."""
-        from auditor.render.document import render_json
+        from auditor.report.as_json import render_json
 
         return render_json(self)
 

@@ -11,8 +11,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from auditor.fleet.document import FORMAT_VERSION, FleetReport, HostResult, Seen
-from auditor.render.document import block_as_dict, safe_json
+from auditor.report.as_json import block_as_dict, safe_json
+from auditor.report.fleet_model import FORMAT_VERSION, FleetReport, HostResult, Seen
 
 KIND = "fleet"  # tells this document from the report of one audit
 LISTS = ("methods", "requirements", "subnets", "sites", "directions", "devices", "changes", "causes", "also_blocked")

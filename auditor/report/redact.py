@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 
-from auditor import report as r
+from auditor.report import model as r
 from auditor.ruleset.known_problems import web_paths
 from auditor.ruleset.lint import ROLES, SITE_SERVER
 from auditor.ruleset.package_data import EXPLANATIONS, PROBLEMS, rulesets_folder

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from auditor import report as r
 from auditor.errors import ReportError
+from auditor.report import model as r
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from auditor.report import ALLOWED, BLOCKED, FAILS, PROVEN, UNPROVEN, WORKS, Block, End, Problem, RoleAssignment
+from auditor.report.model import ALLOWED, BLOCKED, FAILS, PROVEN, UNPROVEN, WORKS, Block, End, Problem, RoleAssignment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -328,7 +328,7 @@ class FleetReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the document as plain dictionaries and lists, as its published JSON Schema describes it."""
-        from auditor.render.fleet_document import fleet_as_dict
+        from auditor.report.fleet_as_json import fleet_as_dict
 
         return fleet_as_dict(self)
 

@@ -11,14 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from auditor import report as r
 from auditor.errors import ReportError
-from auditor.render.document import schema
-from auditor.render.fleet_document import KIND
-from auditor.schema_check import Check, FaultError, compiled
+from auditor.report import model as r
+from auditor.report.as_json import schema
+from auditor.report.fleet_as_json import KIND
+from auditor.report.schema_check import Check, FaultError, compiled
 
 if TYPE_CHECKING:
-    from auditor.fleet.document import FleetReport
+    from auditor.report.fleet_model import FleetReport
 
 STANDARD = "-"
 MOST_BYTES = 1024**3  # a report of 4,000 clients has a tenth of it
@@ -60,7 +60,7 @@ def load_saved(path: str | Path) -> r.Report | FleetReport:
 
     Raises ReportError as `load_report` and `load_fleet` do.
     """
-    from auditor.fleet.saved import fleet_from_dict, is_fleet
+    from auditor.report.fleet_load import fleet_from_dict, is_fleet
 
     document = read_json(str(path))
     return fleet_from_dict(document, str(path)) if is_fleet(document) else from_dict(document, str(path))

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from auditor import report as r
+from auditor.report import model as r
 
 # Control and formatting characters that a terminal obeys, and halves of characters; JSON has escapes for all of them.
 UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")

@@ -1,0 +1,1 @@
+"""The report as data: its records, JSON form, comparison, and redaction."""
