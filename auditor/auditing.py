@@ -7,17 +7,17 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from auditor import verdicts
-from auditor.contacts import contacts_of, merge
 from auditor.errors import ArgumentError, RulesetError
-from auditor.listening import hear
 from auditor.progress import Told, silent
 from auditor.report.model import Limitation, Report
-from auditor.roles import infer_roles
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
 from auditor.ruleset.site import Site, known_site
 from auditor.sources.read_all import read_all
+from auditor.verdicts import evaluate as verdicts
+from auditor.verdicts.dissect import hear
+from auditor.verdicts.installations.contacts import contacts_of, merge
+from auditor.verdicts.installations.roles import infer_roles
 from auditor.version import TOOL
 
 CURRENT_RULESET = "configmgr-current-branch"

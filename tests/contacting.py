@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_type_hints
 
-from auditor.contacts import Contact
+from auditor.verdicts.installations.contacts import Contact
 
 TYPES = get_type_hints(Contact)
 MARKS = tuple(name for name, kind in TYPES.items() if kind is bool)

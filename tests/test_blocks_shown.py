@@ -25,8 +25,8 @@ from auditor.render.sarif import render_sarif
 from auditor.report import model as r
 from auditor.report.load import from_dict
 from auditor.report.redact import redact
-from auditor.results import method_result
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
+from auditor.verdicts.method_result import method_result
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 PUSH = (

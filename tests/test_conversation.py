@@ -9,10 +9,10 @@ from packets import pcap
 from scenario import scene
 from test_endpoint_mapper import Taken, audit
 
-from auditor.attempts import Traffic
-from auditor.conversation import MOST_PROBLEMS, MOST_STEPS, NOTHING_SAID, Conversation, conversation
 from auditor.ruleset.known_problems import Known
 from auditor.sources.dissection.facts import Said, Side, Step
+from auditor.verdicts.attempts import Traffic
+from auditor.verdicts.protocol_findings import MOST_PROBLEMS, MOST_STEPS, NOTHING_SAID, Conversation, conversation
 
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
 SMB = Side(SERVER, CLIENT, 445)

@@ -19,16 +19,16 @@ from scenario import scene
 from test_events import IN, native
 
 import auditor
-from auditor import verdicts
-from auditor.contacts import contacts_of, merge
-from auditor.listening import Heard
 from auditor.report.model import MethodResult, Report, RequirementVerdict
-from auditor.roles import Cast, infer_roles
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.known_problems import Known
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER, HandedOut, Said, Side, Step
 from auditor.sources.source import Source
+from auditor.verdicts import evaluate as verdicts
+from auditor.verdicts.dissect import Heard
+from auditor.verdicts.installations.contacts import contacts_of, merge
+from auditor.verdicts.installations.roles import Cast, infer_roles
 from auditor.version import TOOL
 
 SERVER, CLIENT = "10.0.0.5", "10.0.0.20"

@@ -11,14 +11,14 @@ from logs import firewall_log, row
 from packets import pcap
 from scenario import scene
 
-from auditor.contacts import Contact
 from auditor.fleet import judging
 from auditor.fleet.asking import Asking, methods_of
 from auditor.fleet.summary import Entry, summarize
 from auditor.report.fleet_model import HostResult, Seen
-from auditor.roles import Cast
 from auditor.ruleset.ruleset import load_ruleset
 from auditor.ruleset.site import Site
+from auditor.verdicts.installations.contacts import Contact
+from auditor.verdicts.installations.roles import Cast
 
 RULES = load_ruleset()
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"

@@ -16,7 +16,6 @@ from scenario import scene
 from test_scenes import SCENES
 
 import auditor
-from auditor.contacts import Contact
 from auditor.fleet import judging, shards
 from auditor.fleet.asking import Asking, methods_of
 from auditor.fleet.kept import COLUMNS
@@ -25,6 +24,7 @@ from auditor.report import model as r
 from auditor.ruleset.ruleset import load_ruleset
 from auditor.ruleset.site import Site
 from auditor.sources.flows.table import FlowTable
+from auditor.verdicts.installations.contacts import Contact
 
 RULES = load_ruleset()
 SERVER = "10.0.0.5"

@@ -13,8 +13,8 @@ from scenario import scene
 from test_events import BLOCKED, blocked, lines
 
 import auditor
-from auditor import joining
 from auditor.report.model import RequirementVerdict
+from auditor.verdicts.correlation import match as joining
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 SMB = "10.0.0.5:50000 > 10.0.0.20:445/tcp"

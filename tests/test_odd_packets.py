@@ -11,8 +11,8 @@ from packets import At, echo, icmp_error, offset, pcap, tcp, turned
 from scenario import scene
 
 import auditor
-from auditor.attempts import Traffic
 from auditor.report.model import BLOCKED, LIKELY, NO_RESPONSE, OPEN, PROVEN
+from auditor.verdicts.attempts import Traffic
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 END = 30

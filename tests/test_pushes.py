@@ -14,12 +14,12 @@ from packets import BEGIN, At, pcap, talk
 from scenario import scene
 
 import auditor
-from auditor.contacts import Contact, contacts_of, merge
-from auditor.pushes import PairContent, content_of, find_pushes
 from auditor.report.model import Push
 from auditor.ruleset.ruleset import load_ruleset
 from auditor.sources.dissection.facts import Said
 from auditor.sources.source import Source
+from auditor.verdicts.installations.contacts import Contact, contacts_of, merge
+from auditor.verdicts.installations.pushes import PairContent, content_of, find_pushes
 
 PAIR = SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
 PUSH = ["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF", "1 10.0.0.5:50001 > 10.0.0.20:135/tcp SF"]

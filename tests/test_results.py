@@ -13,9 +13,9 @@ from test_events import BLOCKED, blocked, lines
 
 import auditor
 from auditor.report.model import Problem
-from auditor.results import excused_of, method_result
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
+from auditor.verdicts.method_result import excused_of, method_result
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 SERVICES, OTHER = (rf"\\device\\harddiskvolume2\\windows\\system32\\{name}.exe" for name in ("services", "svchost"))

@@ -11,13 +11,13 @@ from scenario import scene
 from test_events import allowed, blocked, lines
 
 import auditor
-from auditor import verdicts
-from auditor.contacts import contacts_of, merge
 from auditor.errors import ArgumentError
-from auditor.roles import Cast, infer_roles
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.sources.dissection.facts import Said
+from auditor.verdicts import evaluate as verdicts
+from auditor.verdicts.installations.contacts import contacts_of, merge
+from auditor.verdicts.installations.roles import Cast, infer_roles
 from auditor.version import TOOL
 
 PUSH = ["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF", "1 10.0.0.5:50001 > 10.0.0.20:135/tcp SF"]

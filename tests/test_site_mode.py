@@ -13,7 +13,7 @@ from scenario import scene
 
 import auditor
 from auditor.report.model import INFERRED, READ, MethodResult, SiteMode
-from auditor.site_mode import ModeEvidence, modes_of
+from auditor.verdicts.installations.site_mode import ModeEvidence, modes_of
 
 SERVER, SECOND, MP = "10.0.0.5", "10.0.0.6", "10.0.0.80"
 A, B, C = "10.0.0.20", "10.0.0.21", "10.0.0.22"

@@ -14,18 +14,18 @@ from scenario import scene
 from test_scenes import FOLDER
 
 import auditor
-from auditor import verdicts
-from auditor.contacts import contacts_of, merge
-from auditor.listening import Heard
 from auditor.render.html import render_html
 from auditor.render.markdown import render_markdown
 from auditor.report.load import from_dict
 from auditor.report.redact import redact
-from auditor.roles import infer_roles
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.known_problems import Known
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.sources.dissection.facts import Said, Side, Step
+from auditor.verdicts import evaluate as verdicts
+from auditor.verdicts.dissect import Heard
+from auditor.verdicts.installations.contacts import contacts_of, merge
+from auditor.verdicts.installations.roles import infer_roles
 from auditor.version import TOOL
 
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"

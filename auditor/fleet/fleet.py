@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from auditor.contacts import Contact
 from auditor.errors import ReportError
 from auditor.fleet import judging, shards
 from auditor.fleet.asking import Asking, asking_of, check_alike
@@ -34,6 +33,7 @@ from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps, read_together
 from auditor.sources.source import name_of
+from auditor.verdicts.installations.contacts import Contact
 from auditor.version import TOOL, VERSION
 
 FILES_IN_SHARD = 100

@@ -8,22 +8,23 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from auditor import site_mode, verdicts
-from auditor.attempts import Traffic
-from auditor.contacts import Contact, Pair, merge
 from auditor.fleet.kept import KeptFlows
 from auditor.fleet.summary import Entry, Question
-from auditor.pushes import find_pushes, judged_pushes
-from auditor.recommend import rank
 from auditor.report import model as r
 from auditor.report.fleet_model import NO_EVIDENCE, HostResult, Outcome, Proof, Seen
 from auditor.report.joined_names import first_of
 from auditor.report.model import FILE_SHARING, GIVEN, INFERRED, LIKELY, LOGON, PUSH, SCAN, Push, RoleAssignment
-from auditor.roles import Cast
 from auditor.ruleset.given_roles import NAMED, Given
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset, SiteFacts
 from auditor.sources.source import Source
+from auditor.verdicts import evaluate as verdicts
+from auditor.verdicts.attempts import Traffic
+from auditor.verdicts.installations import site_mode
+from auditor.verdicts.installations.contacts import Contact, Pair, merge
+from auditor.verdicts.installations.pushes import find_pushes, judged_pushes
+from auditor.verdicts.installations.roles import Cast
+from auditor.verdicts.recommend import rank
 
 MOST_PROOF = 3  # of each requirement
 MOST_NAMED = 5  # site servers, in a sentence

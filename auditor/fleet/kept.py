@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.contacts import Contact, contacts_of
-from auditor.endpoint_mapper import MOST_PORTS_OF_PUSH
 from auditor.ruleset.addresses import is_public
 from auditor.ruleset.given_roles import Given
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT
@@ -26,6 +24,8 @@ from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.flows.builder import Asked, Event, OneSided
 from auditor.sources.flows.table import MISSING, FlowTable, is_among
 from auditor.sources.source import CAPTURE, Source
+from auditor.verdicts.endpoint_mapper import MOST_PORTS_OF_PUSH
+from auditor.verdicts.installations.contacts import Contact, contacts_of
 
 if TYPE_CHECKING:
     from auditor.sources.flows.firewall_flows import LocalAddress

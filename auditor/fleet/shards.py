@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from auditor.contacts import Contact
 from auditor.errors import AuditorError, MissingPackageError, OutputError, ReportError
 from auditor.fleet.hosts import Known
 from auditor.fleet.kept import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
@@ -28,6 +27,7 @@ from auditor.sources.flows.builder import Event, OneSided
 from auditor.sources.flows.neighbors import Asked
 from auditor.sources.flows.table import MISSING
 from auditor.sources.source import CAPTURE, Source
+from auditor.verdicts.installations.contacts import Contact
 from auditor.version import VERSION
 
 if TYPE_CHECKING:

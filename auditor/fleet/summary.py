@@ -11,11 +11,9 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from auditor.contacts import merge
 from auditor.errors import SourceError
 from auditor.fleet.kept import KeptFlows, Wanted
 from auditor.fleet.naming import Names
-from auditor.roles import infer_roles
 from auditor.ruleset.given_roles import Given, parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.sources.files.skip_counts import Tally
@@ -24,6 +22,8 @@ from auditor.sources.logs.batching import Steps, read_alone
 from auditor.sources.read import reading
 from auditor.sources.read_all import check, documented_ports
 from auditor.sources.source import CAPTURE, Source, name_of
+from auditor.verdicts.installations.contacts import merge
+from auditor.verdicts.installations.roles import infer_roles
 
 MOST_ADDRESSES = 16
 PIECE = 256 * 1024

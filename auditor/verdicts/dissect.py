@@ -13,9 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.contacts import Pair
 from auditor.report.model import FILE_SHARING, LOGON
-from auditor.roles import Cast
 from auditor.ruleset.addresses import is_public
 from auditor.ruleset.known_problems import other_services, web_methods, web_paths
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
@@ -28,6 +26,8 @@ from auditor.sources.flows.table import is_among
 from auditor.sources.payload import frames_with
 from auditor.sources.read import known_tunnels
 from auditor.sources.source import Source
+from auditor.verdicts.installations.contacts import Pair
+from auditor.verdicts.installations.roles import Cast
 
 HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"
 NOTHING = Said()

@@ -10,8 +10,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from auditor.contacts import Contact, Pair
-from auditor.pushes import SURENESS, content_of, find_pushes, judged_pushes
 from auditor.report.joined_names import first_of
 from auditor.report.model import GIVEN, INFERRED, LIKELY, PUSH, WEAK, Push, RoleAssignment
 from auditor.ruleset.addresses import by_number, is_one_host, is_public, parsed
@@ -22,6 +20,8 @@ from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.dissection.facts import Said
 from auditor.sources.flows.table import is_among
 from auditor.sources.source import CAPTURE, Source
+from auditor.verdicts.installations.contacts import Contact, Pair
+from auditor.verdicts.installations.pushes import SURENESS, content_of, find_pushes, judged_pushes
 
 MOST_NAMES = 3  # of one host
 MOST_ADDRESSES = 5  # in a sentence

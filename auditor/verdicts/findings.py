@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from auditor.absence import Absence
-from auditor.attempts import SAME_PACKET_NS, Attempt, Told, Traffic
-from auditor.clocks import Clocks
-from auditor.joining import together
-from auditor.logged import told_by_log
 from auditor.report import model as r
 from auditor.sources.capture.packets import Quote
 from auditor.sources.flows.builder import MEANING, Asked
 from auditor.sources.flows.icmp_errors import SENT_BACK, telling
-from auditor.tcp_resets import sent_by_other
-from auditor.vantage import arrived_without_response
+from auditor.verdicts.attempts import SAME_PACKET_NS, Attempt, Told, Traffic
+from auditor.verdicts.correlation.absence import Absence
+from auditor.verdicts.correlation.capture_points import arrived_without_response
+from auditor.verdicts.correlation.clocks import Clocks
+from auditor.verdicts.correlation.match import together
+from auditor.verdicts.correlation.tcp_resets import sent_by_other
+from auditor.verdicts.log_evidence import told_by_log
 
 MOST_FRAMES = 8
 MOST_TRIES = 3  # of which are shown beside the ICMP errors about them

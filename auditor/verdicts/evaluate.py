@@ -8,11 +8,30 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
-from auditor.attempts import Attempt, Traffic
-from auditor.clocks import Clocks
-from auditor.conversation import NOTHING_SAID, Conversation, conversation
-from auditor.custom_ports import CustomPort, CustomPorts
-from auditor.deciding import (
+from auditor.report import model as r
+from auditor.report.joined_names import first_of
+from auditor.ruleset.lint import CLIENT, SITE_SERVER
+from auditor.ruleset.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
+from auditor.sources.all_flows import AllFlows
+from auditor.sources.dissection.facts import SERVICE_CONTROLLER
+from auditor.sources.logs.firewall_rows import LET_THROUGH
+from auditor.sources.source import Source
+from auditor.verdicts.attempts import Attempt, Traffic
+from auditor.verdicts.correlation.capture_points import clock_notes, where_stopped
+from auditor.verdicts.correlation.clocks import Clocks
+from auditor.verdicts.dissect import Heard
+from auditor.verdicts.endpoint_mapper import DynamicPorts, on_scan
+from auditor.verdicts.findings import Finding, Witness
+from auditor.verdicts.installations.custom_ports import CustomPort, CustomPorts
+from auditor.verdicts.installations.roles import Cast
+from auditor.verdicts.installations.site_mode import ModeEvidence, evidence_of, in_mode, is_set, may_decide, modes_of
+from auditor.verdicts.limitations import limitations
+from auditor.verdicts.method_result import excused_of, method_result
+from auditor.verdicts.newer_ruleset import Results, with_what_went_on
+from auditor.verdicts.protocol_findings import NOTHING_SAID, Conversation, conversation
+from auditor.verdicts.recommend import recommend
+from auditor.verdicts.remedies import remedy_of
+from auditor.verdicts.select import (
     besides,
     best_port,
     by_port,
@@ -22,25 +41,6 @@ from auditor.deciding import (
     on_other_services,
     worst_service,
 )
-from auditor.endpoint_mapper import DynamicPorts, on_scan
-from auditor.findings import Finding, Witness
-from auditor.limits import limitations
-from auditor.listening import Heard
-from auditor.recommend import recommend
-from auditor.remedies import remedy_of
-from auditor.report import model as r
-from auditor.report.joined_names import first_of
-from auditor.results import excused_of, method_result
-from auditor.roles import Cast
-from auditor.ruleset.lint import CLIENT, SITE_SERVER
-from auditor.ruleset.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
-from auditor.site_mode import ModeEvidence, evidence_of, in_mode, is_set, may_decide, modes_of
-from auditor.sources.all_flows import AllFlows
-from auditor.sources.dissection.facts import SERVICE_CONTROLLER
-from auditor.sources.logs.firewall_rows import LET_THROUGH
-from auditor.sources.source import Source
-from auditor.vantage import clock_notes, where_stopped
-from auditor.without import Results, with_what_went_on
 
 MOST_NAMED = 3  # hosts, in a sentence
 MOST_EVIDENCE = 6

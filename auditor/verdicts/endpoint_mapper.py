@@ -10,14 +10,14 @@ from dataclasses import replace
 from itertools import accumulate, product
 from typing import NamedTuple
 
-from auditor.attempts import Attempt, Traffic
-from auditor.clocks import Clocks
-from auditor.findings import Finding
-from auditor.joining import CLOCKS_DIFFER_NS, together
 from auditor.report import model as r
 from auditor.ruleset.ruleset import Method, Requirement, Ruleset
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 from auditor.sources.dissection.steps import Outcome
+from auditor.verdicts.attempts import Attempt, Traffic
+from auditor.verdicts.correlation.clocks import Clocks
+from auditor.verdicts.correlation.match import CLOCKS_DIFFER_NS, together
+from auditor.verdicts.findings import Finding
 
 AFTER_ENDPOINT_MAPPER_NS = 60_000_000_000  # a dynamic port is used soon after it was assigned
 AFTER_MAPPER_IN_LOG_NS = 300_000_000_000  # a connection to the endpoint mapper may stay for minutes

@@ -16,9 +16,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 
-from auditor.attempts import SAME_PACKET_NS, Attempt, Traffic
 from auditor.report import model as r
 from auditor.sources.flows.hop_counts import FRESH, hop_counts
+from auditor.verdicts.attempts import SAME_PACKET_NS, Attempt, Traffic
 
 SAME_CLOCK_NS = 1_000_000
 LIKELY_NS = 3_600_000_000_000

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from auditor.endpoint_mapper import AFTER_ENDPOINT_MAPPER_NS, RpcService, ServiceOf
-from auditor.findings import Finding
 from auditor.report import model as r
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
+from auditor.verdicts.endpoint_mapper import AFTER_ENDPOINT_MAPPER_NS, RpcService, ServiceOf
+from auditor.verdicts.findings import Finding
 
 Decided = tuple[Finding, r.Change | None]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from auditor.report import model as r
-from auditor.results import either_or
 from auditor.ruleset.ruleset import Requirement, SiteRules
+from auditor.verdicts.method_result import either_or
 
 RESULTS = (r.WORKS, r.ALLOWED, r.UNPROVEN, r.FAILS)  # the best proven first
 Group = Sequence[r.RequirementVerdict]  # one requirement, or the members of an either-or group

@@ -22,12 +22,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.attempts import Attempt, Traffic
-from auditor.clocks import Clocks
-from auditor.joining import CLOCKS_DIFFER_NS, ENOUGH_TO_SHIFT
 from auditor.sources.flows.table import MISSING, is_among
 from auditor.sources.logs.firewall_rows import LET_THROUGH
 from auditor.sources.source import CAPTURE, FIREWALL_LOG, Source
+from auditor.verdicts.attempts import Attempt, Traffic
+from auditor.verdicts.correlation.clocks import Clocks
+from auditor.verdicts.correlation.match import CLOCKS_DIFFER_NS, ENOUGH_TO_SHIFT
 
 NEAR_NS = 60_000_000_000
 AROUND_NS = 3_600_000_000_000  # within which the log must show that it holds dropped and allowed packets

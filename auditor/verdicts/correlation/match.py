@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from statistics import median
 
-from auditor.attempts import Attempt, Traffic
+from auditor.verdicts.attempts import Attempt, Traffic
 
 QUARTER_NS = 15 * 60 * 1_000_000_000  # by which time zones differ
 FARTHEST_ZONE_NS = 14 * 3600 * 1_000_000_000

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from auditor.contacts import PORTS_TESTED, SCAN_DYNAMIC_PORTS, SCAN_PORTS, Contact, Pair, push_ports
 from auditor.report.model import (
     CERTAIN,
     FILE_SHARING,
@@ -32,6 +31,14 @@ from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.dissection.facts import Said, Step
 from auditor.sources.flows.builder import Asked
+from auditor.verdicts.installations.contacts import (
+    PORTS_TESTED,
+    SCAN_DYNAMIC_PORTS,
+    SCAN_PORTS,
+    Contact,
+    Pair,
+    push_ports,
+)
 
 BARE_CONNECTIONS = 3  # computers at which a port was opened without sending data, until the host counts as a scanner
 SWEPT_COMPUTERS = 10  # of which none was sent data, and one or more accepted a connection

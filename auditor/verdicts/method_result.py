@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from auditor.endpoint_mapper import mapper_port
 from auditor.report import model as r
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Method, Ruleset, SiteRules
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
+from auditor.verdicts.endpoint_mapper import mapper_port
 
 BEST_FIRST = (r.WORKS, r.ALLOWED, r.UNPROVEN)
 

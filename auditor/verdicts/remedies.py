@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from auditor.attempts import Attempt
-from auditor.findings import Finding
 from auditor.report import model as r
 from auditor.ruleset.firewall_rules import ECHO_REQUESTS, rule_name
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Requirement, Ruleset
+from auditor.verdicts.attempts import Attempt
+from auditor.verdicts.findings import Finding
 
 RULES_FILE = "rules.ps1"
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from auditor.attempts import Attempt, Traffic
-from auditor.joining import log_ahead
 from auditor.sources.source import FIREWALL_LOG, ROLLED_OVER
-from auditor.vantage import clock_offset
+from auditor.verdicts.attempts import Attempt, Traffic
+from auditor.verdicts.correlation.capture_points import clock_offset
+from auditor.verdicts.correlation.match import log_ahead
 
 
 class Clocks:

@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from auditor.attempts import Attempt, Traffic
 from auditor.ruleset.addresses import by_number
 from auditor.ruleset.known_problems import may_ask_management_point
 from auditor.ruleset.lint import CLIENT, HTTP, HTTPS
 from auditor.ruleset.ruleset import Requirement, SiteRules
+from auditor.verdicts.attempts import Attempt, Traffic
 
 
 class CustomPort(NamedTuple):

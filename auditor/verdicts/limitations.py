@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
-from auditor.listening import SPOKE, Heard
 from auditor.report import model as r
-from auditor.roles import Cast
 from auditor.ruleset.addresses import is_public
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.flows.table import is_among
 from auditor.sources.source import CAPTURE, Source
+from auditor.verdicts.dissect import SPOKE, Heard
+from auditor.verdicts.installations.roles import Cast
 
 # Of warnings about sources that were read whole, and still cannot show everything.
 LIMITING_CODES = frozenset(

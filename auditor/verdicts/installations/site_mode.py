@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from auditor.report import model as r
-from auditor.results import either_or
 from auditor.ruleset.addresses import by_number
 from auditor.ruleset.ruleset import Ruleset, SiteFacts
+from auditor.verdicts.method_result import either_or
 
 
 class Evaluated(Protocol):

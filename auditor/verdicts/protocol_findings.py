@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from auditor.attempts import Attempt, Traffic
 from auditor.report import model as r
 from auditor.sources.dissection.facts import ANONYMOUS, CALL, FAULT, OPEN, Outcome, Step
+from auditor.verdicts.attempts import Attempt, Traffic
 
 MOST_PROBLEMS = 8
 MOST_STEPS = 12

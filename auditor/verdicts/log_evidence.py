@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from auditor.attempts import Attempt, Row, Told
 from auditor.report import model as r
 from auditor.sources.logs.firewall_rows import LET_THROUGH
+from auditor.verdicts.attempts import Attempt, Row, Told
 
 STEALTH = "rule Stealth"  # the filter that keeps port scans from seeing where nobody listens
 

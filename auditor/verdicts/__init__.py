@@ -1,0 +1,1 @@
+"""What the flows say about each documented requirement."""

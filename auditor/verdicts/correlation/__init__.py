@@ -1,0 +1,1 @@
+"""The same attempt in several sources: matching, clocks, and where it was stopped."""
