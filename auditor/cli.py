@@ -13,7 +13,7 @@ import click
 
 from auditor import output
 from auditor.render.clean import clean
-from auditor.render.forms import FORMS
+from auditor.render.formats import FORMS
 from auditor.version import VERSION
 
 if TYPE_CHECKING:
@@ -384,7 +384,7 @@ def diff(before: str, after: str, form: str, target: str, force: bool, redact: b
 @zone_option
 def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str | None) -> int:
     """Write the flow table of captures and firewall logs: one row a flow, oriented as Wireshark and Zeek do."""
-    from auditor.render.flows import write
+    from auditor.render.tables.flows import write
     from auditor.report.model import INCOMPLETE_CODES
     from auditor.sources.read_all import read_all
 
@@ -523,7 +523,7 @@ def _check_fleet_form(form: str, *, redact: bool) -> None:
 def _write_fleet(report: FleetReport, form: str, target: str, force: bool) -> None:
     """Write the report of a fleet in one of FLEET_FORMS."""
     from auditor.fleet.folder import write_form
-    from auditor.render.fleet_text import print_fleet_text
+    from auditor.render.fleet.text import print_fleet_text
 
     if form == "text" and target == output.STANDARD and sys.stdout.isatty():
         print_fleet_text(report, _terminal())
@@ -696,7 +696,7 @@ def _number(name: str, value: str) -> int:
 
 
 def _write_report(report: Report, form: str, target: str, force: bool, verbose: bool) -> None:
-    from auditor.render.forms import render as rendered
+    from auditor.render.formats import render as rendered
     from auditor.render.text import print_text
 
     if form == "text" and target == output.STANDARD and sys.stdout.isatty():

@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from auditor.render.fleet_html import render_fleet_html
+from auditor.render.fleet.html import render_fleet_html
 
 TESTS = Path(__file__).parent.parent / "tests"
 TYPED = ("p", "10.1.3.", "10.1.3.77", "berlin", "rpc-dynamic", "smb no-response", "no such computer", "unproven pc00")

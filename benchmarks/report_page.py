@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from auditor.render.html import render_html
+from auditor.render.html.report import render_html
 
 TESTS = Path(__file__).parent.parent / "tests"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -10,7 +10,7 @@ import pdoc
 import auditor
 
 # The rest is inside, and free to change.
-MODULES = ("auditor", "auditor.report.model", "auditor.render.frames", "auditor.report.fleet_model")
+MODULES = ("auditor", "auditor.report.model", "auditor.render.tables.frames", "auditor.report.fleet_model")
 OTHERS = r"!auditor\.(?!report$|render\.frames$|fleet\.document$).+"
 
 

@@ -17,11 +17,11 @@ from reports import of_scene
 from scenario import scene
 
 import auditor
-from auditor.render.html import render_html
+from auditor.render.html.report import render_html
 from auditor.render.junit import render_junit
 from auditor.render.markdown import render_markdown
-from auditor.render.requirement_rows import render_csv
 from auditor.render.sarif import render_sarif
+from auditor.render.tables.requirements import render_csv
 from auditor.report import model as r
 from auditor.report.load import from_dict
 from auditor.report.redact import redact

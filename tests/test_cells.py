@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.render.cells import beside, constant, numbers, padded, rows, texts, times
+from auditor.render.tables.cells import beside, constant, numbers, padded, rows, texts, times
 from auditor.sources.capture.addresses import Addresses
 
 NUMBERS = st.one_of(st.integers(-1, 20), st.integers(-1, (1 << 63) - 1))

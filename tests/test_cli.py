@@ -328,7 +328,7 @@ def test_an_output_that_fails_on_the_way_leaves_nothing_behind(run, tmp_path, mo
     target = tmp_path / "flows.csv"
     if before:
         target.write_text(before)
-    monkeypatch.setattr("auditor.render.flows.write", fail)
+    monkeypatch.setattr("auditor.render.tables.flows.write", fail)
     assert run("flows", WORKS, "--format", "csv", "-o", target, "--force").code == 1
     assert [path.read_text() for path in tmp_path.iterdir()] == ([before] if before else [])
 

@@ -17,9 +17,9 @@ from fleet_sample import planted, sample
 from hostile import MARK, PAYLOADS
 from test_render_html import HTML, SVG, all_of, one_of, outline, parsed, words
 
-from auditor.render import fleet_hosts
 from auditor.render.clean import clean
-from auditor.render.fleet_html import cause, headline, render_fleet_html, why
+from auditor.render.fleet import html_hosts as fleet_hosts
+from auditor.render.fleet.html import cause, headline, render_fleet_html, why
 from auditor.report.fleet_model import Cause, MethodCount
 
 

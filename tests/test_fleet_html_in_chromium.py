@@ -9,8 +9,8 @@ from chromium import WIDTHS, Opened, faults, wait_until
 from fleet_sample import planted, sample
 from hostile import PAYLOADS
 
-from auditor.render import fleet_hosts
-from auditor.render.fleet_html import render_fleet_html
+from auditor.render.fleet import html_hosts as fleet_hosts
+from auditor.render.fleet.html import render_fleet_html
 
 NAMES = "[...document.querySelectorAll('.hosts tbody th a')].map(one => one.textContent)"
 

@@ -15,7 +15,7 @@ from test_fleet_report import fleets
 from test_text import harmful
 
 from auditor.errors import MissingPackageError
-from auditor.render.fleet_tables import TABLES, columns, rows, write_csv, write_parquet
+from auditor.render.fleet.tables import TABLES, columns, rows, write_csv, write_parquet
 from auditor.report.fleet_model import FleetReport, Seen
 
 each_table = pytest.mark.parametrize("table", TABLES)
@@ -157,7 +157,7 @@ def test_the_same_hosts_give_the_same_bytes(table):
 
 
 def test_parquet_of_many_row_groups(monkeypatch):
-    monkeypatch.setattr("auditor.render.fleet_tables.ROW_GROUP", 2)
+    monkeypatch.setattr("auditor.render.fleet.tables.ROW_GROUP", 2)
     assert stored(site(), "hosts").num_rows == site().coverage.hosts
 
 

@@ -10,7 +10,7 @@ from fleets import fleet, host, planted, site
 from test_text import ESCAPE, HOSTILE, gold, harmful
 
 from auditor.fleet.counting import FilesRead
-from auditor.render.fleet_text import MOST_LISTED, render_fleet_text
+from auditor.render.fleet.text import MOST_LISTED, render_fleet_text
 from auditor.report.fleet_model import FleetReport, Quarantined
 
 OWN = "smb blocked at client"

@@ -150,7 +150,7 @@ def test_a_stopped_program_leaves_no_temporary_file(tmp_path, number):
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys, time; from auditor.__main__ import main\n"
         "def slow(table, out, form): out.write(b'half'); out.flush(); print('now', flush=True); time.sleep(60)\n"
-        "import auditor.render.flows as shown; shown.write = slow\n"
+        "import auditor.render.tables.flows as shown; shown.write = slow\n"
         f"sys.argv = ['auditor', 'flows', {WORKS!r}, '-o', {str(tmp_path / 'out')!r}]; main()"
     )
     with subprocess.Popen(

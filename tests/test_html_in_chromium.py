@@ -7,7 +7,7 @@ from chromium import WIDTHS, Opened, faults, wait_until
 from hostile import PAYLOADS
 from reports import fleet, of_scene, planted, rich
 
-from auditor.render.html import render_html
+from auditor.render.html.report import render_html
 
 SCENES = (
     "smb-dropped",

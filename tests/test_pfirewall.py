@@ -18,7 +18,7 @@ from logs import FIELDS, HEADER, HEADER_PID, log, plain
 from packets import tcp
 
 from auditor.errors import ArgumentError, SourceError
-from auditor.render.log_flows import write as write_table
+from auditor.render.tables.log_flows import write as write_table
 from auditor.sources.all_flows import AllFlows
 from auditor.sources.flows import firewall_flows as log_flows
 from auditor.sources.flows.firewall_flows import LOG_COLUMNS

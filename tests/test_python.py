@@ -16,7 +16,7 @@ from test_logged import ROLES
 from test_scenes import FOLDER
 
 import auditor
-from auditor.render.frames import CHANGE_COLUMNS
+from auditor.render.tables.frames import CHANGE_COLUMNS
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from test_scenes import SCENES, Scene, each
 import auditor
 from auditor.cli import cli
 from auditor.render import comparison
-from auditor.render.forms import FORMS, render
+from auditor.render.formats import FORMS, render
 from auditor.report import model as r
 from auditor.report.compare import compare
 from auditor.report.load import load_report

@@ -14,7 +14,7 @@ from test_scenes import SCENES, each
 
 import auditor
 from auditor.explain import explain
-from auditor.render.html import render_html
+from auditor.render.html.report import render_html
 from auditor.render.markdown import render_markdown
 from auditor.report import model as r
 from auditor.report.load import from_dict

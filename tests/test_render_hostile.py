@@ -19,8 +19,8 @@ from test_text import harmful
 
 import auditor
 from auditor.render import comparison
-from auditor.render.forms import FORMS, render
-from auditor.render.requirement_rows import COLUMNS
+from auditor.render.formats import FORMS, render
+from auditor.render.tables.requirements import COLUMNS
 from auditor.report.compare import compare
 from auditor.report.redact import redact
 

@@ -18,9 +18,11 @@ from reports import fleet, of_scene, planted, rich
 from test_scenes import SCENES, each
 
 import auditor
-from auditor.render import drawing, html, wording
+from auditor.render import wording
 from auditor.render.clean import clean
-from auditor.render.html import render_html, render_part
+from auditor.render.html import diagrams as drawing
+from auditor.render.html import report as html
+from auditor.render.html.report import render_html, render_part
 from auditor.report.load import from_dict
 
 HTML, SVG = "{http://www.w3.org/1999/xhtml}", "{http://www.w3.org/2000/svg}"

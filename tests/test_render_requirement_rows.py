@@ -12,8 +12,8 @@ import pytest
 from reports import fleet, of_scene, rich
 from test_scenes import SCENES, each
 
-from auditor.render.frames import FRAME_COLUMNS
-from auditor.render.requirement_rows import COLUMNS, cell, render_csv, render_jsonl
+from auditor.render.tables.frames import FRAME_COLUMNS
+from auditor.render.tables.requirements import COLUMNS, cell, render_csv, render_jsonl
 
 README = Path(__file__).parent.parent / "README.md"
 

@@ -18,7 +18,7 @@ from test_scenes import SCENES, each
 from waiting import PATIENCE
 
 import auditor
-from auditor.render.frames import EVIDENCE_COLUMNS, FRAME_COLUMNS
+from auditor.render.tables.frames import EVIDENCE_COLUMNS, FRAME_COLUMNS
 from auditor.report import model as r
 from auditor.report.as_json import schema
 

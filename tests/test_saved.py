@@ -21,7 +21,7 @@ from test_scenes import SCENES, each
 import auditor
 from auditor.cli import cli
 from auditor.errors import ReportError
-from auditor.render.forms import FORMS, render
+from auditor.render.formats import FORMS, render
 from auditor.report.as_json import schema
 from auditor.report.load import _parsed, from_dict, load_report
 from auditor.report.schema_check import FaultError, compiled

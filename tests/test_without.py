@@ -14,7 +14,7 @@ from scenario import scene
 from test_scenes import FOLDER
 
 import auditor
-from auditor.render.html import render_html
+from auditor.render.html.report import render_html
 from auditor.render.markdown import render_markdown
 from auditor.report.load import from_dict
 from auditor.report.redact import redact

@@ -16,9 +16,9 @@ from typing import BinaryIO
 from auditor import output
 from auditor.errors import OutputError
 from auditor.fleet.shards import SUFFIX
-from auditor.render.fleet_html import render_fleet_html
-from auditor.render.fleet_tables import TABLES, write_csv, write_parquet
-from auditor.render.fleet_text import render_fleet_text
+from auditor.render.fleet.html import render_fleet_html
+from auditor.render.fleet.tables import TABLES, write_csv, write_parquet
+from auditor.render.fleet.text import render_fleet_text
 from auditor.report.fleet_as_json import KIND, write_fleet_json
 from auditor.report.fleet_load import load_fleet
 from auditor.report.fleet_model import FleetReport

@@ -75,8 +75,8 @@ class Comparison:
         return changed or any(one.fails for one in self.only_after)
 
     def frame(self) -> pd.DataFrame:
-        """Return one row per change (columns: CHANGE_COLUMNS of auditor.render.frames)."""
-        from auditor.render.frames import changes_frame
+        """Return one row per change (columns: CHANGE_COLUMNS of auditor.render.tables.frames)."""
+        from auditor.render.tables.frames import changes_frame
 
         return changes_frame(self)
 

@@ -334,19 +334,19 @@ class FleetReport:
 
     def to_text(self, *, width: int = 100) -> str:
         """Return the report for a terminal, without colours: the answer, then the worst few of every list."""
-        from auditor.render.fleet_text import render_fleet_text
+        from auditor.render.fleet.text import render_fleet_text
 
         return render_fleet_text(self, width=width)
 
     def to_html(self) -> str:
         """Return the report as one HTML page that loads nothing, with every host to filter and open."""
-        from auditor.render.fleet_html import render_fleet_html
+        from auditor.render.fleet.html import render_fleet_html
 
         return render_fleet_html(self)
 
     def _repr_html_(self) -> str:
         """Show the answer in a notebook."""
-        from auditor.render.fleet_html import render_fleet_part
+        from auditor.render.fleet.html import render_fleet_part
 
         return render_fleet_part(self)
 
@@ -355,7 +355,7 @@ class FleetReport:
 
         The columns are those of hosts.csv (docs/fleet.md).
         """
-        from auditor.render.fleet_frames import hosts_frame
+        from auditor.render.fleet.frames import hosts_frame
 
         return hosts_frame(self)
 
@@ -364,7 +364,7 @@ class FleetReport:
 
         The columns are those of requirements.csv (docs/fleet.md).
         """
-        from auditor.render.fleet_frames import requirements_frame
+        from auditor.render.fleet.frames import requirements_frame
 
         return requirements_frame(self)
 

@@ -498,13 +498,13 @@ class Report:
 
     def to_html(self) -> str:
         """Return the report as one HTML page that loads nothing: for the network team, a ticket, a printer."""
-        from auditor.render.html import render_html
+        from auditor.render.html.report import render_html
 
         return render_html(self)
 
     def _repr_html_(self) -> str:
         """Show the answer in a notebook."""
-        from auditor.render.html import render_part
+        from auditor.render.html.report import render_part
 
         return render_part(self)
 
@@ -537,14 +537,14 @@ class Report:
             raise AssertionError(told)
 
     def frame(self) -> pd.DataFrame:
-        """Return one row per client, method and requirement (columns: FRAME_COLUMNS of auditor.render.frames)."""
-        from auditor.render.frames import requirements_frame
+        """Return one row per client, method and requirement (columns: render.tables.frames.FRAME_COLUMNS)."""
+        from auditor.render.tables.frames import requirements_frame
 
         return requirements_frame(self)
 
     def evidence_frame(self) -> pd.DataFrame:
-        """Return one row per frame or line of evidence (columns: EVIDENCE_COLUMNS of auditor.render.frames)."""
-        from auditor.render.frames import evidence_frame
+        """Return one row per frame or line of evidence (columns: EVIDENCE_COLUMNS of auditor.render.tables.frames)."""
+        from auditor.render.tables.frames import evidence_frame
 
         return evidence_frame(self)
 

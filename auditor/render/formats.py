@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 RENDERERS = {
     "text": ("auditor.render.text", "render_text"),
     "json": ("auditor.report.as_json", "render_json"),
-    "jsonl": ("auditor.render.requirement_rows", "render_jsonl"),
-    "csv": ("auditor.render.requirement_rows", "render_csv"),
+    "jsonl": ("auditor.render.tables.requirements", "render_jsonl"),
+    "csv": ("auditor.render.tables.requirements", "render_csv"),
     "markdown": ("auditor.render.markdown", "render_markdown"),
-    "html": ("auditor.render.html", "render_html"),
+    "html": ("auditor.render.html.report", "render_html"),
     "junit": ("auditor.render.junit", "render_junit"),
     "sarif": ("auditor.render.sarif", "render_sarif"),
 }

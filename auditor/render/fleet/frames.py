@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from auditor.render.fleet_tables import FLAG, NUMBER, NUMBERS, SENTENCES, TEXT, TEXTS, columns, rows
+from auditor.render.fleet.tables import FLAG, NUMBER, NUMBERS, SENTENCES, TEXT, TEXTS, columns, rows
 from auditor.report.fleet_model import FleetReport
 
 KINDS = {TEXT: "str", TEXTS: "str", NUMBERS: "str", NUMBER: "int64", FLAG: "bool"}

@@ -14,8 +14,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from auditor.render import drawing, wording
+from auditor.render import wording
 from auditor.render.clean import clean
+from auditor.render.html import diagrams as drawing
 from auditor.report import model as r
 from auditor.report.fleet_model import NO_EVIDENCE
 

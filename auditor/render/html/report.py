@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from auditor.render import drawing, pages, wording
+from auditor.render import wording
+from auditor.render.html import diagrams as drawing
+from auditor.render.html import templates as pages
 from auditor.report import model as r
 
 MOST_DRAWN = 100  # of many clients, how many are shown with drawings

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from auditor.render.requirement_rows import plain_row
+from auditor.render.tables.requirements import plain_row
 from auditor.report import model as r
 from auditor.report.compare import Comparison
 

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.render.cells import Cells, beside, constant, numbers, padded, rows, texts, times
 from auditor.render.clean import clean, clean_cell, needs_escapes
+from auditor.render.tables.cells import Cells, beside, constant, numbers, padded, rows, texts, times
 from auditor.sources.flows.builder import Flows
 from auditor.sources.flows.table import TABLE, Columns
 from auditor.sources.source import Source
@@ -26,7 +26,7 @@ def write(sources: Sequence[Source], out: BinaryIO, form: str) -> None:
     if form in WRITERS and len(captures) == len(sources):
         WRITERS[form](captures, out)
     else:
-        from auditor.render import log_flows
+        from auditor.render.tables import log_flows
         from auditor.sources.all_flows import AllFlows
 
         log_flows.write(AllFlows(sources).frame, out, form)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from auditor.errors import MissingPackageError
 from auditor.render.clean import clean
-from auditor.render.requirement_rows import MOST, cell
+from auditor.render.tables.requirements import MOST, cell
 from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, Seen
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from urllib.parse import quote, urlencode
 
 from auditor.fleet.counting import stopper
 from auditor.fleet.mending import PROBLEM
-from auditor.render import fleet_hosts, pages
 from auditor.render.clean import clean
-from auditor.render.fleet_text import also_blocked as blocked_without_effect
+from auditor.render.fleet import html_hosts as fleet_hosts
+from auditor.render.fleet.text import also_blocked as blocked_without_effect
+from auditor.render.html import templates as pages
 from auditor.report import model as r
 from auditor.report.fleet_model import Cause, Change, FleetReport, GroupCount, MethodCount
 
