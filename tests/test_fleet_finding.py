@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from auditor.errors import ArgumentError, SourceError
-from auditor.fleet.finding import find_files
+from auditor.fleet.inventory.discover import find_files
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from logs import log
 from auditor.errors import ReportError
 from auditor.fleet import shards
 from auditor.fleet.batch import batch, merge
-from auditor.fleet.naming import load_names
-from auditor.fleet.wildcards import matcher
+from auditor.fleet.inventory.glob_patterns import matcher
+from auditor.fleet.inventory.host_names import load_names
 
 
 def test_a_pattern_of_many_stars_takes_no_time():

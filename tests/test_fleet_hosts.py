@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.fleet.hosts import Known, by_host
+from auditor.fleet.inventory.grouping import Known, by_host
 
 
 def known(path: str, *addresses: str, host: str = "", site: str = "") -> Known:

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from auditor.errors import ArgumentError
-from auditor.fleet.naming import Name, load_names
+from auditor.fleet.inventory.host_names import Name, load_names
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from auditor.errors import OutputError, ReportError, SourceError
 from auditor.fleet.asking import Asking, methods_of
-from auditor.fleet.finding import FoundFile, find_files
 from auditor.fleet.fleet import Runner, put_together, read_new, summaries_in
 from auditor.fleet.folder import MERGED, FleetFolder, told_of
-from auditor.fleet.naming import load_names
+from auditor.fleet.inventory.discover import FoundFile, find_files
+from auditor.fleet.inventory.host_names import load_names
 from auditor.fleet.shards import SUFFIX, outline, parquet
 from auditor.fleet.summary import digest_of
 from auditor.pool.cluster import run_on_cluster

@@ -18,10 +18,10 @@ from auditor.errors import ReportError
 from auditor.fleet import judging, shards
 from auditor.fleet.asking import Asking, asking_of, check_alike
 from auditor.fleet.counting import FilesRead, fleet_report
-from auditor.fleet.finding import FoundFile
-from auditor.fleet.hosts import Host, Known, by_host
+from auditor.fleet.inventory.discover import FoundFile
+from auditor.fleet.inventory.grouping import Host, Known, by_host
+from auditor.fleet.inventory.host_names import Names
 from auditor.fleet.judging import Bench
-from auditor.fleet.naming import Names
 from auditor.fleet.shards import Outline
 from auditor.fleet.summary import Entry, Summary, Unread, summarizing
 from auditor.pool.begun import begin, size_of

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from auditor.errors import AuditorError, MissingPackageError, OutputError, ReportError
-from auditor.fleet.hosts import Known
+from auditor.fleet.inventory.grouping import Known
 from auditor.fleet.kept import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
 from auditor.fleet.summary import Entry, Summary, Unread
 from auditor.sources.capture.packets import Quote

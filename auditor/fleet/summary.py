@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from auditor.errors import SourceError
+from auditor.fleet.inventory.host_names import Names
 from auditor.fleet.kept import KeptFlows, Wanted
-from auditor.fleet.naming import Names
 from auditor.ruleset.given_roles import Given, parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.sources.files.skip_counts import Tally

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from auditor.fleet.naming import before_rotation
+from auditor.fleet.inventory.host_names import before_rotation
 
 ANY_SITE = ""  # nobody said which
 

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from auditor.errors import ArgumentError
-from auditor.fleet.wildcards import ANY_FOLDERS, ANY_LETTER, is_pattern, path_regex
+from auditor.fleet.inventory.glob_patterns import ANY_FOLDERS, ANY_LETTER, is_pattern, path_regex
 from auditor.sources.files.text import read_written
 from auditor.sources.source import name_of
 

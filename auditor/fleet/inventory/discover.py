@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from auditor.errors import ArgumentError, SourceError
-from auditor.fleet.wildcards import ANY_FOLDERS, is_pattern, matcher
+from auditor.fleet.inventory.glob_patterns import ANY_FOLDERS, is_pattern, matcher
 from auditor.report.joined_names import first_of
 from auditor.sources.files.text import read_written
 from auditor.sources.source import name_of

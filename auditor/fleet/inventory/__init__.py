@@ -1,0 +1,1 @@
+"""Which sources there are, and which computer each belongs to."""
