@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         SourceError,
     )
     from auditor.fleet.batch import Audited, batch, host_report, merge
-    from auditor.fleet.summary import Summary, summarize
+    from auditor.fleet.summaries.summary import Summary, summarize
     from auditor.report.compare import Comparison, compare
     from auditor.report.fleet_load import load_fleet
     from auditor.report.fleet_model import FleetReport
@@ -54,7 +54,7 @@ _HOMES = {
     "compare": "auditor.report.compare",
     "Comparison": "auditor.report.compare",
     **dict.fromkeys(("batch", "merge", "host_report", "Audited"), "auditor.fleet.batch"),
-    **dict.fromkeys(("summarize", "Summary"), "auditor.fleet.summary"),
+    **dict.fromkeys(("summarize", "Summary"), "auditor.fleet.summaries.summary"),
     "FleetReport": "auditor.report.fleet_model",
     "load_fleet": "auditor.report.fleet_load",
     **dict.fromkeys(

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from logs import log
 
 from auditor.errors import ReportError
-from auditor.fleet import shards
 from auditor.fleet.batch import batch, merge
 from auditor.fleet.inventory.glob_patterns import matcher
 from auditor.fleet.inventory.host_names import load_names
+from auditor.fleet.summaries import parquet_store as shards
 
 
 def test_a_pattern_of_many_stars_takes_no_time():

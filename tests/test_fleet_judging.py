@@ -12,8 +12,8 @@ from packets import pcap
 from scenario import scene
 
 from auditor.fleet import judging
-from auditor.fleet.asking import Asking, methods_of
-from auditor.fleet.summary import Entry, summarize
+from auditor.fleet.summaries.question import Asking, methods_of
+from auditor.fleet.summaries.summary import Entry, summarize
 from auditor.report.fleet_model import HostResult, Seen
 from auditor.ruleset.ruleset import load_ruleset
 from auditor.ruleset.site import Site

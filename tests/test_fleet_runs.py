@@ -25,10 +25,11 @@ import auditor
 from auditor.cli import cli
 from auditor.errors import OutputError, ReportError, SourceError
 from auditor.fleet import fleet as fleet_module
-from auditor.fleet import shards, summary
 from auditor.fleet.batch import Audited, batch, host_report, merge
 from auditor.fleet.folder import FORMS, STATE, SUMMARIES, FleetFolder
 from auditor.fleet.judging import subnet_of
+from auditor.fleet.summaries import parquet_store as shards
+from auditor.fleet.summaries import summary
 from auditor.pool.running import Told
 from auditor.report.fleet_model import NO_EVIDENCE, Coverage, FleetReport, Outcome, row_of
 from auditor.ruleset.package_data import rulesets_folder

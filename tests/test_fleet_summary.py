@@ -16,10 +16,11 @@ from scenario import scene
 from test_scenes import SCENES
 
 import auditor
-from auditor.fleet import judging, shards
-from auditor.fleet.asking import Asking, methods_of
-from auditor.fleet.kept import COLUMNS
-from auditor.fleet.summary import Summary, summarize
+from auditor.fleet import judging
+from auditor.fleet.summaries import parquet_store as shards
+from auditor.fleet.summaries.question import Asking, methods_of
+from auditor.fleet.summaries.reduction import COLUMNS
+from auditor.fleet.summaries.summary import Summary, summarize
 from auditor.report import model as r
 from auditor.ruleset.ruleset import load_ruleset
 from auditor.ruleset.site import Site

@@ -11,13 +11,13 @@ from functools import partial
 from pathlib import Path
 
 from auditor.errors import OutputError, ReportError, SourceError
-from auditor.fleet.asking import Asking, methods_of
 from auditor.fleet.fleet import Runner, put_together, read_new, summaries_in
 from auditor.fleet.folder import MERGED, FleetFolder, told_of
 from auditor.fleet.inventory.discover import FoundFile, find_files
 from auditor.fleet.inventory.host_names import load_names
-from auditor.fleet.shards import SUFFIX, outline, parquet
-from auditor.fleet.summary import digest_of
+from auditor.fleet.summaries.parquet_store import SUFFIX, outline, parquet
+from auditor.fleet.summaries.question import Asking, methods_of
+from auditor.fleet.summaries.summary import digest_of
 from auditor.pool.cluster import run_on_cluster
 from auditor.pool.running import Processes, Told, run, silent
 from auditor.report.fleet_model import FleetReport

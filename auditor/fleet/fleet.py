@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from auditor.errors import ReportError
-from auditor.fleet import judging, shards
-from auditor.fleet.asking import Asking, asking_of, check_alike
+from auditor.fleet import judging
 from auditor.fleet.counting import FilesRead, fleet_report
 from auditor.fleet.inventory.discover import FoundFile
 from auditor.fleet.inventory.grouping import Host, Known, by_host
 from auditor.fleet.inventory.host_names import Names
 from auditor.fleet.judging import Bench
-from auditor.fleet.shards import Outline
-from auditor.fleet.summary import Entry, Summary, Unread, summarizing
+from auditor.fleet.summaries import parquet_store as shards
+from auditor.fleet.summaries.parquet_store import Outline
+from auditor.fleet.summaries.question import Asking, asking_of, check_alike
+from auditor.fleet.summaries.summary import Entry, Summary, Unread, summarizing
 from auditor.pool.begun import begin, size_of
 from auditor.pool.plan import Lost, Task
 from auditor.report.fleet_model import FleetReport, HostResult, Quarantined

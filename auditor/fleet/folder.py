@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from auditor import output
 from auditor.errors import OutputError
-from auditor.fleet.shards import SUFFIX
+from auditor.fleet.summaries.parquet_store import SUFFIX
 from auditor.render.fleet.html import render_fleet_html
 from auditor.render.fleet.tables import TABLES, write_csv, write_parquet
 from auditor.render.fleet.text import render_fleet_text

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from auditor.fleet.kept import KeptFlows
-from auditor.fleet.summary import Entry, Question
+from auditor.fleet.summaries.reduction import KeptFlows
+from auditor.fleet.summaries.summary import Entry, Question
 from auditor.report import model as r
 from auditor.report.fleet_model import NO_EVIDENCE, HostResult, Outcome, Proof, Seen
 from auditor.report.joined_names import first_of

@@ -16,7 +16,7 @@ from auditor.sources.flows.table import FlowTable
 if TYPE_CHECKING:
     import pandas as pd
 
-    from auditor.fleet.kept import KeptFlows
+    from auditor.fleet.summaries.reduction import KeptFlows
     from auditor.sources.flows.event_flows import EventFlows
     from auditor.sources.flows.firewall_flows import LogFlows
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from auditor.errors import AuditorError, MissingPackageError, OutputError, ReportError
 from auditor.fleet.inventory.grouping import Known
-from auditor.fleet.kept import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
-from auditor.fleet.summary import Entry, Summary, Unread
+from auditor.fleet.summaries.reduction import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
+from auditor.fleet.summaries.summary import Entry, Summary, Unread
 from auditor.sources.capture.packets import Quote
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from auditor.errors import SourceError
 from auditor.fleet.inventory.host_names import Names
-from auditor.fleet.kept import KeptFlows, Wanted
+from auditor.fleet.summaries.reduction import KeptFlows, Wanted
 from auditor.ruleset.given_roles import Given, parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.sources.files.skip_counts import Tally

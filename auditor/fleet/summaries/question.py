@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from auditor.errors import ArgumentError, ReportError, RulesetError
-from auditor.fleet.shards import is_text
-from auditor.fleet.summary import Question
+from auditor.fleet.summaries.parquet_store import is_text
+from auditor.fleet.summaries.summary import Question
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.lint import MODES
 from auditor.ruleset.ruleset import Ruleset, SiteFacts, load_ruleset, shipped_rulesets, with_ports

@@ -1,0 +1,1 @@
+"""What is kept of each source: its flows and contacts, as Parquet."""
