@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from auditor.errors import OutputError
-from auditor.pool.begun import begin
+from auditor.fleet.workers.current_file import begin
 
 
 def names(files: tuple[str, ...]) -> tuple[str, ...]:

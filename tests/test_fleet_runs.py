@@ -30,7 +30,7 @@ from auditor.fleet.folder import FORMS, STATE, SUMMARIES, FleetFolder
 from auditor.fleet.judging import subnet_of
 from auditor.fleet.summaries import parquet_store as shards
 from auditor.fleet.summaries import summary
-from auditor.pool.running import Told
+from auditor.fleet.workers.pool import Told
 from auditor.report.fleet_model import NO_EVIDENCE, Coverage, FleetReport, Outcome, row_of
 from auditor.ruleset.package_data import rulesets_folder
 from auditor.ruleset.ruleset import load_ruleset

@@ -18,9 +18,9 @@ import pytest
 from waiting import PATIENCE, wait_for
 
 from auditor.errors import ArgumentError, AuditorError, MissingPackageError, OutputError
-from auditor.pool import cluster
-from auditor.pool.cluster import run_on_cluster
-from auditor.pool.plan import Lost, Task
+from auditor.fleet.workers import dask_cluster as cluster
+from auditor.fleet.workers.dask_cluster import run_on_cluster
+from auditor.fleet.workers.retry_plan import Lost, Task
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch):

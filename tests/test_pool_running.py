@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from waiting import PATIENCE, wait_for
 
 from auditor.errors import AuditorError, OutputError
-from auditor.pool import running
-from auditor.pool.begun import begin
-from auditor.pool.capacity import usable_processors, usual_workers
-from auditor.pool.plan import Attempt, Failure, Lost, Plan, Task
-from auditor.pool.running import Processes, run, usual_limit
+from auditor.fleet.workers import pool as running
+from auditor.fleet.workers.capacity import usable_processors, usual_workers
+from auditor.fleet.workers.current_file import begin
+from auditor.fleet.workers.pool import Processes, run, usual_limit
+from auditor.fleet.workers.retry_plan import Attempt, Failure, Lost, Plan, Task
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as Linux knows them")
 
@@ -131,7 +131,7 @@ def test_work_that_no_process_can_load_is_told():
 
 
 def test_processes_that_cannot_start_are_told(monkeypatch):
-    monkeypatch.setattr("auditor.pool.worker.START", "import os; os._exit(3)")
+    monkeypatch.setattr("auditor.fleet.workers.worker.START", "import os; os._exit(3)")
     with pytest.raises(AuditorError, match=r"cannot be started \(exit code 3\)"):
         list(run([Task(0, ("a",))], pool_work.names, workers=2))
 
@@ -217,8 +217,8 @@ COORDINATOR = """
 import sys
 sys.path[:0] = {path!r}
 import pool_work
-from auditor.pool.plan import Task
-from auditor.pool.running import run
+from auditor.fleet.workers.retry_plan import Task
+from auditor.fleet.workers.pool import run
 tasks = [Task(0, ("hang",)), Task(1, ("stuck",)), Task(2, ("a",))]
 for _ in run(tasks, pool_work.told_names, workers=3):
     print("running", flush=True)

@@ -18,8 +18,8 @@ from auditor.fleet.inventory.host_names import load_names
 from auditor.fleet.summaries.parquet_store import SUFFIX, outline, parquet
 from auditor.fleet.summaries.question import Asking, methods_of
 from auditor.fleet.summaries.summary import digest_of
-from auditor.pool.cluster import run_on_cluster
-from auditor.pool.running import Processes, Told, run, silent
+from auditor.fleet.workers.dask_cluster import run_on_cluster
+from auditor.fleet.workers.pool import Processes, Told, run, silent
 from auditor.report.fleet_model import FleetReport
 from auditor.report.model import Report
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset

@@ -25,8 +25,8 @@ from auditor.fleet.summaries import parquet_store as shards
 from auditor.fleet.summaries.parquet_store import Outline
 from auditor.fleet.summaries.question import Asking, asking_of, check_alike
 from auditor.fleet.summaries.summary import Entry, Summary, Unread, summarizing
-from auditor.pool.begun import begin, size_of
-from auditor.pool.plan import Lost, Task
+from auditor.fleet.workers.current_file import begin, size_of
+from auditor.fleet.workers.retry_plan import Lost, Task
 from auditor.report.fleet_model import FleetReport, HostResult, Quarantined
 from auditor.report.model import IN_MODE, Report, RoleAssignment, SiteMode
 from auditor.ruleset.lint import CLIENT, MODES, SITE_SERVER

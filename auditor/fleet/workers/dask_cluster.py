@@ -21,10 +21,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from auditor.errors import ArgumentError, AuditorError, MissingPackageError, SourceError
-from auditor.pool.begun import hearing, size_of
-from auditor.pool.capacity import usual_workers
-from auditor.pool.plan import NOT_ENOUGH_MEMORY, Attempt, Failure, Lost, Plan, Task
-from auditor.pool.running import TimeLimit, Told, Work, silent, too_slow, usual_limit
+from auditor.fleet.workers.capacity import usual_workers
+from auditor.fleet.workers.current_file import hearing, size_of
+from auditor.fleet.workers.pool import TimeLimit, Told, Work, silent, too_slow, usual_limit
+from auditor.fleet.workers.retry_plan import NOT_ENOUGH_MEMORY, Attempt, Failure, Lost, Plan, Task
 from auditor.sources.source import name_of
 from auditor.version import VERSION
 

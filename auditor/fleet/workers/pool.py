@@ -18,11 +18,11 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from auditor.errors import AuditorError, SourceError
-from auditor.pool import worker
-from auditor.pool.begun import hearing, size_of
-from auditor.pool.capacity import usual_workers
-from auditor.pool.channel import packed, receive, send_bytes
-from auditor.pool.plan import NOT_ENOUGH_MEMORY, Attempt, Failure, Lost, Plan, Task
+from auditor.fleet.workers import worker
+from auditor.fleet.workers.capacity import usual_workers
+from auditor.fleet.workers.channel import packed, receive, send_bytes
+from auditor.fleet.workers.current_file import hearing, size_of
+from auditor.fleet.workers.retry_plan import NOT_ENOUGH_MEMORY, Attempt, Failure, Lost, Plan, Task
 
 Result = TypeVar("Result")
 Work = Callable[[tuple[str, ...]], Result]

@@ -18,11 +18,11 @@ from contextlib import suppress
 from typing import IO, Any
 
 from auditor.errors import AuditorError, SourceError
-from auditor.pool.begun import hearing, size_of
-from auditor.pool.channel import receive, send
-from auditor.pool.plan import Failure
+from auditor.fleet.workers.channel import receive, send
+from auditor.fleet.workers.current_file import hearing, size_of
+from auditor.fleet.workers.retry_plan import Failure
 
-START = "import sys; sys.path[:] = sys.argv[1:]; from auditor.pool.worker import main; main()"
+START = "import sys; sys.path[:] = sys.argv[1:]; from auditor.fleet.workers.worker import main; main()"
 READY, BROKEN, SIZE, BEGUN, DONE, RAISED, REFUSED = "ready", "broken", "size", "begun", "done", "raised", "refused"
 
 NEW_OBJECTS = 100_000  # after which Python looks for garbage, as rarely as the command line does

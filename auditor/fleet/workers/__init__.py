@@ -1,0 +1,1 @@
+"""Processes that read and evaluate in parallel, here or on a Dask cluster."""

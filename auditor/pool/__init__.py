@@ -1,1 +1,0 @@
-"""Work on many files in many processes, here or on a cluster: whatever one file does, all others get done."""
