@@ -522,7 +522,7 @@ def _check_fleet_form(form: str, *, redact: bool) -> None:
 
 def _write_fleet(report: FleetReport, form: str, target: str, force: bool) -> None:
     """Write the report of a fleet in one of FLEET_FORMS."""
-    from auditor.fleet.folder import write_form
+    from auditor.fleet.output_folder import write_form
     from auditor.render.fleet.text import print_fleet_text
 
     if form == "text" and target == output.STANDARD and sys.stdout.isatty():

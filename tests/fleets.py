@@ -8,7 +8,7 @@ from typing import Any
 
 from reports import changed
 
-from auditor.fleet.counting import FilesRead, fleet_report
+from auditor.fleet.totals import FilesRead, fleet_report
 from auditor.report import model as r
 from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema
 from auditor.report.fleet_load import fleet_from_dict

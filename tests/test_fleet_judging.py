@@ -11,7 +11,7 @@ from logs import firewall_log, row
 from packets import pcap
 from scenario import scene
 
-from auditor.fleet import judging
+from auditor.fleet import evaluate as judging
 from auditor.fleet.summaries.question import Asking, methods_of
 from auditor.fleet.summaries.summary import Entry, summarize
 from auditor.report.fleet_model import HostResult, Seen

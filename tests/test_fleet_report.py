@@ -17,8 +17,8 @@ from test_events import blocked, lines
 
 import auditor
 from auditor.errors import RulesetError
-from auditor.fleet.changes import Opening, in_order
-from auditor.fleet.mending import NO_RULE_HELPS
+from auditor.fleet.prioritize import Opening, in_order
+from auditor.fleet.remediation import NO_RULE_HELPS
 from auditor.render.fleet.html import why
 from auditor.report import model as r
 from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, Outcome, Quarantined, StopCount

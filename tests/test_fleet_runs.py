@@ -24,10 +24,10 @@ from click.testing import CliRunner
 import auditor
 from auditor.cli import cli
 from auditor.errors import OutputError, ReportError, SourceError
-from auditor.fleet import fleet as fleet_module
+from auditor.fleet import run as fleet_module
 from auditor.fleet.batch import Audited, batch, host_report, merge
-from auditor.fleet.folder import FORMS, STATE, SUMMARIES, FleetFolder
-from auditor.fleet.judging import subnet_of
+from auditor.fleet.evaluate import subnet_of
+from auditor.fleet.output_folder import FORMS, STATE, SUMMARIES, FleetFolder
 from auditor.fleet.summaries import parquet_store as shards
 from auditor.fleet.summaries import summary
 from auditor.fleet.workers.pool import Told

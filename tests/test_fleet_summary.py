@@ -16,7 +16,7 @@ from scenario import scene
 from test_scenes import SCENES
 
 import auditor
-from auditor.fleet import judging
+from auditor.fleet import evaluate as judging
 from auditor.fleet.summaries import parquet_store as shards
 from auditor.fleet.summaries.question import Asking, methods_of
 from auditor.fleet.summaries.reduction import COLUMNS

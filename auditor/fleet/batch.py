@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from auditor.errors import OutputError, ReportError, SourceError
-from auditor.fleet.fleet import Runner, put_together, read_new, summaries_in
-from auditor.fleet.folder import MERGED, FleetFolder, told_of
 from auditor.fleet.inventory.discover import FoundFile, find_files
 from auditor.fleet.inventory.host_names import load_names
+from auditor.fleet.output_folder import MERGED, FleetFolder, told_of
+from auditor.fleet.run import Runner, put_together, read_new, summaries_in
 from auditor.fleet.summaries.parquet_store import SUFFIX, outline, parquet
 from auditor.fleet.summaries.question import Asking, methods_of
 from auditor.fleet.summaries.summary import digest_of

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from auditor.fleet.counting import stopper
-from auditor.fleet.mending import PROBLEM
+from auditor.fleet.remediation import PROBLEM
+from auditor.fleet.totals import stopper
 from auditor.render.clean import clean
 from auditor.render.fleet import html_hosts as fleet_hosts
 from auditor.render.fleet.text import also_blocked as blocked_without_effect

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from markupsafe import Markup
 
-from auditor.fleet.counting import stopper
-from auditor.fleet.mending import place_of, stopped_by_rule, way_of_failing
+from auditor.fleet.remediation import place_of, stopped_by_rule, way_of_failing
+from auditor.fleet.totals import stopper
 from auditor.render.clean import clean
 from auditor.report import model as r
 from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, Outcome, Proof, Seen

@@ -9,7 +9,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import NamedTuple
 
-from auditor.fleet.changes import Needs, Opening, Openings, in_order
+from auditor.fleet.prioritize import Needs, Opening, Openings, in_order
 from auditor.report import model as r
 from auditor.report.fleet_model import Cause, Change, HostResult, Seen
 from auditor.ruleset.addresses import by_number

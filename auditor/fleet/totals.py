@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from auditor.fleet.mending import Failing, blamed, mend, place_of, stopped_by_rule, way_of_failing
+from auditor.fleet.remediation import Failing, blamed, mend, place_of, stopped_by_rule, way_of_failing
 from auditor.report import model as r
 from auditor.report.fleet_model import (
     NO_EVIDENCE,

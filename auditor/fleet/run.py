@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from auditor.errors import ReportError
-from auditor.fleet import judging
-from auditor.fleet.counting import FilesRead, fleet_report
+from auditor.fleet import evaluate as judging
+from auditor.fleet.evaluate import Bench
 from auditor.fleet.inventory.discover import FoundFile
 from auditor.fleet.inventory.grouping import Host, Known, by_host
 from auditor.fleet.inventory.host_names import Names
-from auditor.fleet.judging import Bench
 from auditor.fleet.summaries import parquet_store as shards
 from auditor.fleet.summaries.parquet_store import Outline
 from auditor.fleet.summaries.question import Asking, asking_of, check_alike
 from auditor.fleet.summaries.summary import Entry, Summary, Unread, summarizing
+from auditor.fleet.totals import FilesRead, fleet_report
 from auditor.fleet.workers.current_file import begin, size_of
 from auditor.fleet.workers.retry_plan import Lost, Task
 from auditor.report.fleet_model import FleetReport, HostResult, Quarantined
