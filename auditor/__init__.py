@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 from auditor import version
 
 if TYPE_CHECKING:
-    from auditor.auditing import audit
+    from auditor.api.audit import audit
+    from auditor.api.batch import Audited, batch, host_report, merge
     from auditor.errors import (
         ArgumentError,
         AuditorError,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
         RulesetError,
         SourceError,
     )
-    from auditor.fleet.batch import Audited, batch, host_report, merge
     from auditor.fleet.summaries.summary import Summary, summarize
     from auditor.report.compare import Comparison, compare
     from auditor.report.fleet_load import load_fleet
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 __version__ = version.VERSION
 _HOMES = {
-    "audit": "auditor.auditing",
+    "audit": "auditor.api.audit",
     "read": "auditor.sources.read",
     "Source": "auditor.sources.source",
     "Report": "auditor.report.model",
@@ -53,7 +53,7 @@ _HOMES = {
     "redact": "auditor.report.redact",
     "compare": "auditor.report.compare",
     "Comparison": "auditor.report.compare",
-    **dict.fromkeys(("batch", "merge", "host_report", "Audited"), "auditor.fleet.batch"),
+    **dict.fromkeys(("batch", "merge", "host_report", "Audited"), "auditor.api.batch"),
     **dict.fromkeys(("summarize", "Summary"), "auditor.fleet.summaries.summary"),
     "FleetReport": "auditor.report.fleet_model",
     "load_fleet": "auditor.report.fleet_load",

@@ -19,7 +19,7 @@ from auditor.version import VERSION
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from auditor.fleet.batch import Audited
+    from auditor.api.batch import Audited
     from auditor.fleet.progress import FleetProgress
     from auditor.progress import Told
     from auditor.report.fleet_model import FleetReport
@@ -250,7 +250,7 @@ def analyze(
     **site: Any,
 ) -> int:
     """Audit captures and logs of one installation, or of many, from either end."""
-    from auditor.auditing import audit
+    from auditor.api.audit import audit
 
     output.check(target, force=force, inputs=_inputs(sources, site))
     sources = _each_once(sources)
@@ -303,7 +303,7 @@ def batch(paths: tuple[str, ...], target: str, strict: bool, quiet: bool, site: 
     Logs and captures are judged by ports only. The folder holds the report as text, HTML, CSV, Parquet and JSON, and
     the summaries, which auditor merge puts together with those of other sites.
     """
-    from auditor.fleet.batch import batch as audit_fleet
+    from auditor.api.batch import batch as audit_fleet
 
     kept = ("host_from", "host_map", "workers", "dask", "scheduler", "force")
     arguments = _arguments(options | {"site": site}) | {name: options[name] for name in kept}
@@ -326,7 +326,7 @@ def batch(paths: tuple[str, ...], target: str, strict: bool, quiet: bool, site: 
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing; only the folder and the exit code tell.")
 def merge(summaries: tuple[str, ...], target: str, strict: bool, quiet: bool, **options: Any) -> int:
     """Put fleets together: the summaries that auditor batch wrote at each site, or its whole folders."""
-    from auditor.fleet.batch import merge as put_together
+    from auditor.api.batch import merge as put_together
 
     return _tell_fleet(put_together(*summaries, out=target, **options), strict=strict, quiet=quiet)
 
@@ -409,8 +409,8 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
 @click.option("--force", is_flag=True, help="Replace an output that exists.")
 def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) -> int:
     """Write only the packets that prove the report, each with a comment that Wireshark shows."""
-    from auditor.auditing import audit
-    from auditor.evidence import write_evidence
+    from auditor.api.audit import audit
+    from auditor.api.evidence import write_evidence
 
     output.check(target, force=force, inputs=_inputs(sources, site), binary=True)
     arguments = _arguments(site)
@@ -502,7 +502,7 @@ def doctor() -> int:
 
 def _saved(report: str, host: str | None) -> Report | FleetReport:
     """Return a saved report, of one audit or of a fleet, or that on one host of a fleet."""
-    from auditor.fleet.batch import host_report
+    from auditor.api.batch import host_report
     from auditor.report.load import load_saved
 
     if host is None and os.path.isdir(report):

@@ -17,9 +17,9 @@ from scenario import scene
 from test_scenes import FOLDER, SCENES, Scene, each
 
 import auditor
+from auditor.api.evidence import NoEvidenceError, write_evidence
 from auditor.cli import cli
 from auditor.errors import SourceError
-from auditor.evidence import NoEvidenceError, write_evidence
 
 BY_NAME = {one.name: one for one in SCENES}
 ONE_SOURCE = [BY_NAME[name] for name in ("smb-dropped", "wrong-password", "mp-500", "ipv6-smb-prohibited")]

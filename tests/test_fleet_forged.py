@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from logs import log
 
+from auditor.api.batch import batch, merge
 from auditor.errors import ReportError
-from auditor.fleet.batch import batch, merge
 from auditor.fleet.inventory.glob_patterns import matcher
 from auditor.fleet.inventory.host_names import load_names
 from auditor.fleet.summaries import parquet_store as shards

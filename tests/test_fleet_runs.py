@@ -22,10 +22,10 @@ import pytest
 from click.testing import CliRunner
 
 import auditor
+from auditor.api.batch import Audited, batch, host_report, merge
 from auditor.cli import cli
 from auditor.errors import OutputError, ReportError, SourceError
 from auditor.fleet import run as fleet_module
-from auditor.fleet.batch import Audited, batch, host_report, merge
 from auditor.fleet.evaluate import subnet_of
 from auditor.fleet.output_folder import FORMS, STATE, SUMMARIES, FleetFolder
 from auditor.fleet.summaries import parquet_store as shards

@@ -137,7 +137,7 @@ def test_a_capture_is_judged_without_pandas(tmp_path):
 def test_a_host_of_a_fleet_is_judged_without_pandas(tmp_path):
     auditor.batch(ROOT / "sample_captures" / "smb-dropped.pcap", out=tmp_path / "out", workers=0)
     (host,) = auditor.load_fleet(tmp_path / "out" / "fleet.json").hosts
-    code = f"import sys; from auditor.fleet.batch import host_report; host_report('out', {host.host!r}); "
+    code = f"import sys; from auditor.api.batch import host_report; host_report('out', {host.host!r}); "
     assert python(code + "print('pandas' in sys.modules)", path=ROOT, cwd=tmp_path) == "False"
 
 

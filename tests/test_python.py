@@ -169,7 +169,7 @@ def test_packets_of_a_capture_that_is_gone(tmp_path, monkeypatch):
 
 
 def test_packets_without_tshark(monkeypatch):
-    monkeypatch.setattr("auditor.proof.find_tshark", lambda: None)
+    monkeypatch.setattr("auditor.api.evidence_records.find_tshark", lambda: None)
     with pytest.raises(auditor.MissingPackageError, match="tshark, which was not found - install Wireshark"):
         of_scene("smb-dropped").packets("client-push/smb")
 

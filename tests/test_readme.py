@@ -19,7 +19,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from auditor.auditing import audit
+from auditor.api.audit import audit
 from auditor.cli import cli
 from auditor.ruleset.site import load_site
 

@@ -555,7 +555,7 @@ class Report:
         The chart needs no network. Raises ArgumentError if nothing was tried, or there is no such method or client, and
         MissingPackageError where Altair is not installed.
         """
-        from auditor.charts import timeline
+        from auditor.api.charts import timeline
 
         return timeline(self, method, client)
 
@@ -566,7 +566,7 @@ class Report:
         if the report is about several. The packets are read from the sources again: SourceError says if they are not
         there any more. Else raises as `timeline` does.
         """
-        from auditor.charts import ladder
+        from auditor.api.charts import ladder
 
         return ladder(self, requirement, client)
 
@@ -578,7 +578,7 @@ class Report:
         there is no such requirement or client, SourceError if a capture is not there any more, and MissingPackageError
         without tshark.
         """
-        from auditor.proof import dissected
+        from auditor.api.evidence_records import dissected
 
         return dissected(self, self.client(client).requirement(requirement))
 

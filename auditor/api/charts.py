@@ -6,7 +6,7 @@ import textwrap
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from auditor import proof
+from auditor.api import evidence_records as proof
 from auditor.errors import ArgumentError, MissingPackageError
 from auditor.render import wording
 from auditor.render.clean import clean
