@@ -45,7 +45,7 @@ def _code() -> int | None:
     try:
         with _stoppable():
             _open_standard_streams()
-            from auditor.cli import cli
+            from auditor.cli.commands import cli
 
             code: int | None = cli.main(standalone_mode=False, prog_name="auditor")
             sys.stdout.flush()
@@ -115,7 +115,7 @@ def _let_go(stream: TextIO) -> None:
 
 
 def _told(text: str, code: int, before: str = "auditor: ") -> int:
-    from auditor.output import tell
+    from auditor.cli.output import tell
 
     tell(text, before=before)
     return code

@@ -23,7 +23,7 @@ from test_scenes import FOLDER
 
 import auditor
 from auditor import __main__ as command
-from auditor import doctor, explain
+from auditor.cli import doctor, explain
 from auditor.render.clean import clean
 from auditor.report.model import VERDICTS
 from auditor.ruleset.known_problems import problems
@@ -280,7 +280,7 @@ def test_no_fault_is_a_traceback(run, monkeypatch, fault, code, told):
     def fail(**_: object) -> None:
         raise fault
 
-    monkeypatch.setattr("auditor.cli.cli.main", fail)
+    monkeypatch.setattr("auditor.cli.commands.cli.main", fail)
     done = run("analyze", WORKS)
     assert done.code == code
     assert done.err.startswith(told)

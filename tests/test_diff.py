@@ -12,7 +12,7 @@ from reports import fleet, of_scene, rich
 from test_report import VERDICT
 
 import auditor
-from auditor.cli import cli
+from auditor.cli.commands import cli
 from auditor.errors import ReportError
 from auditor.render.comparison import FORMS, HEADINGS, MOST_LISTED, render
 from auditor.report import model as r

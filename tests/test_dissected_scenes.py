@@ -10,7 +10,7 @@ from test_scenes import LOGGED, PUSHES, SCENES, TAKEN_AT_BOTH_ENDS, Scene, each,
 from test_scenes import places as places_of
 
 import auditor
-from auditor.cli import cli
+from auditor.cli.commands import cli
 from auditor.report.model import MethodResult
 
 pytestmark = pytest.mark.usefixtures("tshark")

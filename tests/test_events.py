@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import auditor
-from auditor.cli import cli
+from auditor.cli.commands import cli
 from auditor.errors import SourceError
 from auditor.sources.flows.event_flows import LocalAddress
 from auditor.sources.logs.event_log import EVTX_MAGIC

@@ -18,7 +18,7 @@ from test_scenes import FOLDER, SCENES, Scene, each
 
 import auditor
 from auditor.api.evidence import NoEvidenceError, write_evidence
-from auditor.cli import cli
+from auditor.cli.commands import cli
 from auditor.errors import SourceError
 
 BY_NAME = {one.name: one for one in SCENES}

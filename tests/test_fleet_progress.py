@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from auditor.fleet.progress import FleetProgress
-from auditor.progress import WIDTH
+from auditor.cli.fleet_progress import FleetProgress
+from auditor.cli.progress import WIDTH
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from packets import pcap
 from scenario import scene
 
 import auditor
-from auditor.cli import cli
+from auditor.cli.commands import cli
 from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema
 from auditor.report.schema_check import compiled
 

@@ -23,7 +23,7 @@ from click.testing import CliRunner
 
 import auditor
 from auditor.api.batch import Audited, batch, host_report, merge
-from auditor.cli import cli
+from auditor.cli.commands import cli
 from auditor.errors import OutputError, ReportError, SourceError
 from auditor.fleet import run as fleet_module
 from auditor.fleet.evaluate import subnet_of

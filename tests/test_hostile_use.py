@@ -16,7 +16,7 @@ import pytest
 from test_cli import CODE, FAILS, WORKS, Run, run
 from waiting import PATIENCE
 
-from auditor import explain, output
+from auditor.cli import explain, output
 from auditor.errors import ArgumentError, RulesetError
 from auditor.render.clean import clean, clean_cell, needs_escapes
 from auditor.ruleset.lint import MODES, ROLES
@@ -170,7 +170,7 @@ def test_an_interrupt_while_modules_are_loaded_is_no_traceback():
     script = (
         "import builtins; load = builtins.__import__\n"
         "def interrupted(name, *rest):\n"
-        "    if name in ('click', 'auditor.cli'): raise KeyboardInterrupt\n"
+        "    if name in ('click', 'auditor.cli.commands'): raise KeyboardInterrupt\n"
         "    return load(name, *rest)\n"
         "builtins.__import__ = interrupted\n"
         "from auditor.__main__ import main; main()"

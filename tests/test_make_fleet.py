@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 from click.testing import CliRunner
 
-from auditor.cli import cli
+from auditor.cli.commands import cli
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 MAKE = BENCHMARKS / "make_fleet.py"

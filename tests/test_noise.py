@@ -29,7 +29,7 @@ from scene_forms import FORMS, ONE_DIRECTION, Added, Files, hosts_of, named, not
 from test_scenes import PUSHES, Scene, each, without_roles
 
 import auditor
-from auditor.cli import cli
+from auditor.cli.commands import cli
 from auditor.errors import ArgumentError, AuditorError
 from auditor.report import model as r
 from auditor.report.model import MethodResult

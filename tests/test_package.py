@@ -115,7 +115,9 @@ def python(code: str, *, path: Path, cwd: Path) -> str:
     ).stdout.strip()
 
 
-@pytest.mark.parametrize("words", ["", "; from auditor.cli import cli; cli.main(['--help'], standalone_mode=False)"])
+@pytest.mark.parametrize(
+    "words", ["", "; from auditor.cli.commands import cli; cli.main(['--help'], standalone_mode=False)"]
+)
 def test_what_is_heavy_is_not_loaded_before_it_is_used(words, tmp_path):
     code = f"import auditor, sys{words}; print([name for name in ('numpy', 'pandas', 'rich') if name in sys.modules])"
     assert python(code, path=ROOT, cwd=tmp_path).endswith("[]")
@@ -124,13 +126,13 @@ def test_what_is_heavy_is_not_loaded_before_it_is_used(words, tmp_path):
 @pytest.mark.parametrize("form", ["text", "csv", "jsonl"])
 def test_the_flow_table_is_written_without_pandas(form, tmp_path):
     words = ["flows", str(ROOT / "sample_captures" / "all-open.pcap"), "--format", form, "-o", "flows"]
-    code = f"import sys; from auditor.cli import cli; cli.main({words}, standalone_mode=False); "
+    code = f"import sys; from auditor.cli.commands import cli; cli.main({words}, standalone_mode=False); "
     assert python(code + "print('pandas' in sys.modules)", path=ROOT, cwd=tmp_path) == "False"
 
 
 def test_a_capture_is_judged_without_pandas(tmp_path):
     words = ["analyze", "--no-dissect", str(ROOT / "sample_captures" / "smb-dropped.pcap"), "-o", "report"]
-    code = f"import sys; from auditor.cli import cli; cli.main({words}, standalone_mode=False); "
+    code = f"import sys; from auditor.cli.commands import cli; cli.main({words}, standalone_mode=False); "
     assert python(code + "print('pandas' in sys.modules)", path=ROOT, cwd=tmp_path) == "False"
 
 

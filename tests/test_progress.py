@@ -8,7 +8,7 @@ import pytest
 from packets import pcap
 from scenario import scene
 
-from auditor.progress import WIDTH, Progress
+from auditor.cli.progress import WIDTH, Progress
 from auditor.sources.read import read
 
 

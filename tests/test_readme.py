@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from auditor.api.audit import audit
-from auditor.cli import cli
+from auditor.cli.commands import cli
 from auditor.ruleset.site import load_site
 
 ROOT = Path(__file__).parent.parent

@@ -17,7 +17,7 @@ from test_report import VERDICT
 from test_scenes import SCENES, Scene, each
 
 import auditor
-from auditor.cli import cli
+from auditor.cli.commands import cli
 from auditor.render import comparison
 from auditor.render.formats import FORMS, render
 from auditor.report import model as r

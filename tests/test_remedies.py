@@ -13,7 +13,7 @@ from scenario import scene
 from test_scenes import SCENES, each
 
 import auditor
-from auditor.explain import explain
+from auditor.cli.explain import explain
 from auditor.render.html.report import render_html
 from auditor.render.markdown import render_markdown
 from auditor.report import model as r

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.cli import cli
+from auditor.cli.commands import cli
 from auditor.errors import ArgumentError, RulesetError
 from auditor.render.firewall_rules import rules_text
 from auditor.ruleset.firewall_rules import firewall_rules, rule_name

@@ -19,7 +19,7 @@ from reports import of_scene, rich
 from test_scenes import SCENES, each
 
 import auditor
-from auditor.cli import cli
+from auditor.cli.commands import cli
 from auditor.errors import ReportError
 from auditor.render.formats import FORMS, render
 from auditor.report.as_json import schema

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import auditor
-from auditor.cli import cli
+from auditor.cli.commands import cli
 from auditor.report.model import UNKNOWN, RequirementVerdict
 
 FOLDER = Path(__file__).parent.parent / "sample_captures"

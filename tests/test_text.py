@@ -22,7 +22,7 @@ from scenario import scene
 from test_scenes import FOLDER, SCENES, each
 
 import auditor
-from auditor.cli import cli
+from auditor.cli.commands import cli
 from auditor.render.clean import MOST, clean
 from auditor.render.text import print_text, render_text
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from auditor.cli.progress import Told, silent
 from auditor.errors import ArgumentError, RulesetError
-from auditor.progress import Told, silent
 from auditor.report.model import Limitation, Report
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from auditor import output
+from auditor.cli import output
 from auditor.errors import OutputError
 from auditor.fleet.summaries.parquet_store import SUFFIX
 from auditor.render.fleet.html import render_fleet_html

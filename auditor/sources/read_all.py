@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from auditor.cli.progress import Told, silent
 from auditor.errors import SourceError
-from auditor.progress import Told, silent
 from auditor.report.model import SourceSummary
 from auditor.sources.read import read
 from auditor.sources.source import CAPTURE, FIREWALL_LOG, ROLLED_OVER, Source

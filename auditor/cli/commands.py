@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from auditor import output
+from auditor.cli import output
 from auditor.render.clean import clean
 from auditor.render.formats import FORMS
 from auditor.version import VERSION
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from auditor.api.batch import Audited
-    from auditor.fleet.progress import FleetProgress
-    from auditor.progress import Told
+    from auditor.cli.fleet_progress import FleetProgress
+    from auditor.cli.progress import Told
     from auditor.report.fleet_model import FleetReport
     from auditor.report.model import MethodResult, Report
 
@@ -485,7 +485,7 @@ def explain(term: tuple[str, ...]) -> None:
 
     Also the words of a fleet's report, such as coverage or quarantine.
     """
-    from auditor.explain import explain as explained
+    from auditor.cli.explain import explain as explained
 
     click.echo(explained(" ".join(term) if term else None), nl=False)
 
@@ -493,7 +493,7 @@ def explain(term: tuple[str, ...]) -> None:
 @cli.command()
 def doctor() -> int:
     """Tell what of auditor works on this computer, and what to install."""
-    from auditor.doctor import examine
+    from auditor.cli.doctor import examine
 
     text, healthy = examine()
     click.echo(text, nl=False)
@@ -555,7 +555,7 @@ def _quietly(quiet: bool) -> Callable[[str], None]:
 @contextmanager
 def _fleet_progress(*, quiet: bool) -> Iterator[Callable[[int, int], FleetProgress]]:
     """Yield what begins to tell on a terminal how far the reading of a fleet is."""
-    from auditor.fleet.progress import FleetProgress
+    from auditor.cli.fleet_progress import FleetProgress
 
     terminal = None if quiet or sys.stderr is None or not sys.stderr.isatty() else sys.stderr
     begun: list[FleetProgress] = []
@@ -654,7 +654,7 @@ def _identity(path: str) -> object:
 @contextmanager
 def _progress(*, quiet: bool = False) -> Iterator[Told]:
     """Yield what tells on a terminal how far large sources are read; elsewhere it tells nothing."""
-    from auditor.progress import Progress, silent
+    from auditor.cli.progress import Progress, silent
 
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield silent

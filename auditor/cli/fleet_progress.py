@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from auditor.progress import BEFORE_FIRST_S, BETWEEN_S, LONGEST_NAME, WIDTH
+from auditor.cli.progress import BEFORE_FIRST_S, BETWEEN_S, LONGEST_NAME, WIDTH
 from auditor.render.clean import clean
 
 RATE_OVER_S = 30.0  # a fleet is not read at one speed: what lies on far shares takes longer
