@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
-from auditor.sources.flows.builder import Asked, Flows
+from auditor.sources.flows.neighbors import Asked
 from auditor.sources.flows.table import FlowTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from auditor.fleet.summaries.reduction import KeptFlows
-    from auditor.sources.flows.event_flows import EventFlows
-    from auditor.sources.flows.firewall_flows import LogFlows
+    from auditor.sources.flows.source_flows import SourceFlows
 
 Advance = Callable[[int, int], None]  # told now and then: bytes read, bytes in all
 ROLLED_OVER = ".old"  # what Windows adds to the name of a log that has grown to its limit
@@ -49,7 +47,7 @@ class Source:
     understood: int
     warnings: tuple[SourceWarning, ...]
     tally: Tally
-    details: Flows | LogFlows | EventFlows | KeptFlows
+    details: SourceFlows
     clock: str = "utc"
     outlasted_frame: int = 0
 

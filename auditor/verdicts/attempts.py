@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from auditor.sources.capture.packets import Quote
 from auditor.sources.dissection.facts import HandedOut, Said, Side, Step, by_side
-from auditor.sources.flows.builder import Asked, Event, OneSided
 from auditor.sources.flows.hop_counts import Sent
+from auditor.sources.flows.neighbors import Asked
+from auditor.sources.flows.source_flows import Event, OneSided
 from auditor.sources.flows.table import MISSING
 from auditor.sources.source import CAPTURE, Source
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from auditor.report import model as r
 from auditor.sources.capture.packets import Quote
-from auditor.sources.flows.builder import MEANING, Asked
-from auditor.sources.flows.icmp_errors import SENT_BACK, telling
+from auditor.sources.flows.icmp_errors import MEANING, SENT_BACK, telling
+from auditor.sources.flows.neighbors import Asked
 from auditor.verdicts.attempts import SAME_PACKET_NS, Attempt, Told, Traffic
 from auditor.verdicts.correlation.absence import Absence
 from auditor.verdicts.correlation.capture_points import arrived_without_response

@@ -21,7 +21,8 @@ from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT
 from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.capture.packets import Quote
 from auditor.sources.files.warnings import SourceWarning
-from auditor.sources.flows.builder import Asked, Event, OneSided
+from auditor.sources.flows.neighbors import Asked
+from auditor.sources.flows.source_flows import Event, OneSided
 from auditor.sources.flows.table import MISSING, FlowTable, is_among
 from auditor.sources.source import CAPTURE, Source
 from auditor.verdicts.endpoint_mapper import MOST_PORTS_OF_PUSH

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,42 +17,15 @@ from auditor.sources.flows import table as flow_table
 from auditor.sources.flows.assembly import Partial
 from auditor.sources.flows.flow_limit import Admission, Ports
 from auditor.sources.flows.hop_counts import on_link
-from auditor.sources.flows.icmp_errors import MEANING, Numbers
+from auditor.sources.flows.icmp_errors import Numbers
 from auditor.sources.flows.neighbors import Asked, Neighbourhood
-from auditor.sources.flows.responses import RESPONSES
 from auditor.sources.flows.sending import Sending
-from auditor.sources.flows.table import MISSING, TABLE, Columns, FlowTable
-
-__all__ = ["MEANING", "RESPONSES", "TABLE", "Asked", "Event", "FlowBuilder", "Flows"]
+from auditor.sources.flows.source_flows import Event, OneSided
+from auditor.sources.flows.table import MISSING, Columns, FlowTable
 
 MOST_QUOTES = 100_000
 SURELY_ONE_WAY = 3  # frames one way and none back, in mid-connection, that show a one-sided capture
 MOST_LIKE_IT = 8  # errors of one kind about one flow that are kept as evidence
-
-
-class Event(NamedTuple):
-    """A packet that says what a flow is: its frame, time, whether the originator sent it, and what it is.
-
-    what: "SYN", "SYN-ACK", "RST", "FIN", "data", "ACK", "request", "reply" or "datagram"; "stray" is what the
-    responder sent, but not to this attempt, and what answers an attempt that there was not. hop_count: hops that the
-    packet has left (time to live, hop limit), 0 if unknown; ip_id: its identification by IPv4, 0 if it has none. A log
-    has neither.
-    """
-
-    frame: int
-    time_ns: int
-    from_src: bool
-    what: str
-    sequence: int
-    hop_count: int = 0
-    ip_id: int = 0
-
-
-class OneSided(NamedTuple):
-    """Pairs of hosts, and hosts, of which only one side's packets were captured: their silence means nothing."""
-
-    pairs: frozenset[tuple[str, str]] = frozenset()
-    hosts: frozenset[str] = frozenset()
 
 
 class Flows:

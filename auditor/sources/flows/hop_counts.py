@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from auditor.sources.flows.conn_state import HAS_ACK, HAS_RST, STRAY
 
 if TYPE_CHECKING:
-    from auditor.sources.flows.builder import Event
+    from auditor.sources.flows.source_flows import Event
 
 Bools = NDArray[np.bool_]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Sequence
 
-from auditor.sources.flows.builder import Event
 from auditor.sources.flows.hop_counts import FEW_PACKETS, Sent, distance, hop_counts
+from auditor.sources.flows.source_flows import Event
 
 
 def sent_by_other(resets: Sequence[Event], others: Sent) -> bool | None:

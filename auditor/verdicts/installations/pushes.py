@@ -30,7 +30,7 @@ from auditor.ruleset.known_problems import controller, push
 from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.dissection.facts import Said, Step
-from auditor.sources.flows.builder import Asked
+from auditor.sources.flows.neighbors import Asked
 from auditor.verdicts.installations.contacts import (
     PORTS_TESTED,
     SCAN_DYNAMIC_PORTS,
