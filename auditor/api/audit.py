@@ -7,12 +7,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from auditor.cli.progress import Told, silent
 from auditor.errors import ArgumentError, RulesetError
 from auditor.report.model import Limitation, Report
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
 from auditor.ruleset.site import Site, known_site
+from auditor.sources.progress import ProgressCallback, no_progress
 from auditor.sources.read_all import read_all
 from auditor.verdicts import evaluate as verdicts
 from auditor.verdicts.dissect import hear
@@ -36,7 +36,7 @@ def audit(
     tz: str | None = None,
     dissect: bool = True,
     tshark: str | Path | None = None,
-    told: Told = silent,
+    told: ProgressCallback = no_progress,
 ) -> Report:
     """Audit captures and logs of one installation, or of many, and return the report.
 

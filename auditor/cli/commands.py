@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from auditor.api.batch import Audited
     from auditor.cli.fleet_progress import FleetProgress
-    from auditor.cli.progress import Told
     from auditor.report.fleet_model import FleetReport
     from auditor.report.model import MethodResult, Report
+    from auditor.sources.progress import ProgressCallback
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -652,12 +652,13 @@ def _identity(path: str) -> object:
 
 
 @contextmanager
-def _progress(*, quiet: bool = False) -> Iterator[Told]:
+def _progress(*, quiet: bool = False) -> Iterator[ProgressCallback]:
     """Yield what tells on a terminal how far large sources are read; elsewhere it tells nothing."""
-    from auditor.cli.progress import Progress, silent
+    from auditor.cli.progress import Progress
+    from auditor.sources.progress import no_progress
 
     if quiet or sys.stderr is None or not sys.stderr.isatty():
-        yield silent
+        yield no_progress
         return
     progress = Progress(sys.stderr)
     try:

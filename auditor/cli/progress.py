@@ -8,16 +8,10 @@ from typing import TextIO
 
 from auditor.render.clean import clean
 
-Told = Callable[[str, int, int], None]  # the source, bytes read of it, bytes it has
-
 BEFORE_FIRST_S = 1.0  # what is read sooner needs no line
 BETWEEN_S = 0.2
 LONGEST_NAME = 30
 WIDTH = 79
-
-
-def silent(_source: str, _done: int, _total: int) -> None:
-    """Tell nothing."""
 
 
 class Progress:

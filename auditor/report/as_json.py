@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.report import model as r
+from auditor.sources.summary import SourceSummary
 
 # Control and formatting characters that a terminal obeys, and halves of characters; JSON has escapes for all of them.
 UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")
@@ -55,7 +56,7 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def _source(source: r.SourceSummary) -> dict[str, Any]:
+def _source(source: SourceSummary) -> dict[str, Any]:
     names = ("path", "kind", "format", "bytes", "records", "skipped", "first_time", "last_time")
     warnings = [{"code": code, "text": text} for code, text in source.warnings]
     return {name: getattr(source, name) for name in names} | {"warnings": warnings}

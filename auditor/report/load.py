@@ -16,6 +16,7 @@ from auditor.report import model as r
 from auditor.report.as_json import schema
 from auditor.report.fleet_as_json import KIND
 from auditor.report.schema_check import Check, FaultError, compiled
+from auditor.sources.summary import SourceSummary
 
 if TYPE_CHECKING:
     from auditor.report.fleet_model import FleetReport
@@ -164,9 +165,9 @@ def _report(document: dict[str, Any]) -> r.Report:
     )
 
 
-def _source(table: dict[str, Any]) -> r.SourceSummary:
+def _source(table: dict[str, Any]) -> SourceSummary:
     warnings = tuple((one["code"], one["text"]) for one in table["warnings"])
-    return r.SourceSummary(**table | {"warnings": warnings})
+    return SourceSummary(**table | {"warnings": warnings})
 
 
 def _push(table: dict[str, Any]) -> r.Push:

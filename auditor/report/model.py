@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.errors import ArgumentError
 from auditor.report.joined_names import first_of
+from auditor.sources.summary import SourceSummary
 
 if TYPE_CHECKING:
     import altair
@@ -69,21 +70,6 @@ class Limitation:
 
     code: str
     text: str
-
-
-@dataclass(frozen=True)
-class SourceSummary:
-    """One source: what it was, how much of it was read, and what was wrong with it."""
-
-    path: str
-    kind: str
-    format: str
-    bytes: int
-    records: int
-    skipped: int
-    first_time: str | None
-    last_time: str | None
-    warnings: tuple[tuple[str, str], ...]  # code, text
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from auditor.ruleset.lint import ROLES, SITE_SERVER
 from auditor.ruleset.package_data import EXPLANATIONS, PROBLEMS, rulesets_folder
 from auditor.sources.dissection.facts import ANONYMOUS
 from auditor.sources.files.warnings import THEY_READ
+from auditor.sources.summary import SourceSummary
 
 NAMES_BETWEEN = ", "  # of the names of one host
 LISTS_OF_STEPS = re.compile(f"({re.escape(r.WENT_WELL)}|{re.escape(r.ANSWERED)})")
@@ -339,7 +340,7 @@ def _report(report: r.Report, known: Pseudonyms) -> r.Report:
     )
 
 
-def _source(source: r.SourceSummary, known: Pseudonyms) -> r.SourceSummary:
+def _source(source: SourceSummary, known: Pseudonyms) -> SourceSummary:
     warnings = tuple((code, known.text(_unquoted(code, text))) for code, text in source.warnings)
     return replace(source, path=known.path(source.path), warnings=warnings)
 

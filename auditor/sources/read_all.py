@@ -8,18 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.cli.progress import Told, silent
 from auditor.errors import SourceError
-from auditor.report.model import SourceSummary
+from auditor.sources.progress import ProgressCallback, no_progress
 from auditor.sources.read import read
 from auditor.sources.source import CAPTURE, FIREWALL_LOG, ROLLED_OVER, Source
+from auditor.sources.summary import SourceSummary
 
 if TYPE_CHECKING:
     from auditor.ruleset.ruleset import Ruleset
 
 
 def read_all(
-    paths: Iterable[str | Path], ruleset: Ruleset | None = None, *, tz: str | None = None, told: Told = silent
+    paths: Iterable[str | Path],
+    ruleset: Ruleset | None = None,
+    *,
+    tz: str | None = None,
+    told: ProgressCallback = no_progress,
 ) -> tuple[list[Source], list[SourceSummary]]:
     """Read every source once; return those read and those that could not be.
 
@@ -52,7 +56,7 @@ def read_all(
     return sources, unreadable
 
 
-def _read(path: str, ruleset: Ruleset | None, tz: str | None, told: Told) -> Source:
+def _read(path: str, ruleset: Ruleset | None, tz: str | None, told: ProgressCallback) -> Source:
     source = read(path, lambda: documented_ports(ruleset), tz=tz, advance=partial(told, path))
     check(source)
     return source
@@ -97,7 +101,7 @@ def documented_ports(ruleset: Ruleset | None) -> frozenset[int]:
     return frozenset(port for one in rulesets for row in one.requirements for port in row.ports)
 
 
-def _older(path: str, tz: str | None, told: Told, unreadable: list[SourceSummary]) -> list[Source]:
+def _older(path: str, tz: str | None, told: ProgressCallback, unreadable: list[SourceSummary]) -> list[Source]:
     """Return the older half of a log that was rolled over, if it can be read; else say why not."""
     try:
         return [_read(path, None, tz, told)]

@@ -16,6 +16,7 @@ from auditor.sources.all_flows import AllFlows
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 from auditor.sources.logs.firewall_rows import LET_THROUGH
 from auditor.sources.source import Source
+from auditor.sources.summary import SourceSummary
 from auditor.verdicts.attempts import Attempt, Traffic
 from auditor.verdicts.correlation.capture_points import clock_notes, where_stopped
 from auditor.verdicts.correlation.clocks import Clocks
@@ -138,8 +139,8 @@ def _names(address: str, cast: Cast) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.name for one in cast.of_host(address) if one.name))
 
 
-def _summary(source: Source) -> r.SourceSummary:
-    return r.SourceSummary(
+def _summary(source: Source) -> SourceSummary:
+    return SourceSummary(
         path=source.path,
         kind=source.kind,
         format=source.format,

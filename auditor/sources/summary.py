@@ -1,0 +1,20 @@
+"""What the report says of each source, read or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SourceSummary:
+    """One source: what it was, how much of it was read, and what was wrong with it."""
+
+    path: str
+    kind: str
+    format: str
+    bytes: int
+    records: int
+    skipped: int
+    first_time: str | None
+    last_time: str | None
+    warnings: tuple[tuple[str, str], ...]  # code, text
