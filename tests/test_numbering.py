@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.sources.flows import factorize as numbering
-from auditor.sources.flows.factorize import numbered
+from auditor.sources import factorize as numbering
+from auditor.sources.factorize import numbered
 
 FEW = st.integers(0, 3)
 VALUES = st.one_of(FEW, st.integers(0, (1 << 64) - 1))

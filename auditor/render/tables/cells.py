@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.flows.factorize import numbered
+from auditor.sources.factorize import numbered
 
 Cells = NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.flows.factorize import numbered
+from auditor.sources.factorize import numbered
 
 U64 = NDArray[np.uint64]
 MOST_ADDRESSES = 2_000_000  # of IPv6, each of which has to be remembered

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from auditor.sources.capture.packets import Addresses, Headers, PacketReader, Packets
 from auditor.sources.capture.reader import CaptureReader
 from auditor.sources.capture.tunnels import Tunnels
-from auditor.sources.flows.factorize import numbered
+from auditor.sources.factorize import numbered
 
 MOST_PACKETS = 2_000  # at the beginning of a flow
 MOST_BYTES = 2 * 1024 * 1024

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources.capture.packets import Packets
+from auditor.sources.factorize import numbered
 from auditor.sources.flows import conn_state
-from auditor.sources.flows.factorize import numbered
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 UNSET = -1

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Addresses
+from auditor.sources.factorize import numbered
 from auditor.sources.flows import conn_state, responses
 from auditor.sources.flows.assembly import Streams
-from auditor.sources.flows.factorize import numbered
 
 if TYPE_CHECKING:
     import pandas as pd
