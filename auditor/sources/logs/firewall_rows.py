@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from socket import IPPROTO_ICMP as ICMP
+from socket import IPPROTO_ICMPV6 as ICMPV6
+from socket import IPPROTO_TCP as TCP
+from socket import IPPROTO_UDP as UDP
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.capture.packets import ICMP, ICMPV6, TCP, UDP
 from auditor.sources.logs.addresses import NOBODY, LogAddresses
 from auditor.sources.logs.text_columns import PADDING, WORD, Column, Mask, Text, distinct
 
