@@ -28,7 +28,7 @@ from auditor.render.clean import clean
 from auditor.report.model import VERDICTS
 from auditor.ruleset.known_problems import problems
 from auditor.ruleset.ruleset import load_ruleset, shipped_rulesets
-from auditor.sources.flows.table import TABLE
+from auditor.sources.flows.columns import TABLE
 from auditor.version import VERSION
 
 WORKS, FAILS = str(FOLDER / "all-open.pcap"), str(FOLDER / "smb-dropped.pcap")

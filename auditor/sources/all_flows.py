@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from auditor.sources.flows.table import TABLE
+from auditor.sources.flows.columns import TABLE
 from auditor.sources.source import Source
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from auditor.sources.capture.packets import Quote
 from auditor.sources.dissection.facts import HandedOut, Said, Side, Step, by_side
+from auditor.sources.flows.columns import MISSING
 from auditor.sources.flows.hop_counts import Sent
 from auditor.sources.flows.neighbors import Asked
 from auditor.sources.flows.source_flows import Event, OneSided
-from auditor.sources.flows.table import MISSING
 from auditor.sources.source import CAPTURE, Source
 
 CONVERSATION = ("SYN", "SYN-ACK", "ACK", "data", "FIN")

@@ -23,9 +23,9 @@ from auditor.fleet.summaries.summary import Entry, Summary, Unread
 from auditor.sources.capture.packets import Quote
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.flows.columns import MISSING
 from auditor.sources.flows.neighbors import Asked
 from auditor.sources.flows.source_flows import Event, OneSided
-from auditor.sources.flows.table import MISSING
 from auditor.sources.source import CAPTURE, Source
 from auditor.verdicts.installations.contacts import Contact
 from auditor.version import VERSION

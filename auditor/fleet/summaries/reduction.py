@@ -21,9 +21,10 @@ from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT
 from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.capture.packets import Quote
 from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.flows.columns import MISSING
 from auditor.sources.flows.neighbors import Asked
 from auditor.sources.flows.source_flows import Event, OneSided
-from auditor.sources.flows.table import MISSING, FlowTable, is_among
+from auditor.sources.flows.table import FlowTable, is_among
 from auditor.sources.source import CAPTURE, Source
 from auditor.verdicts.endpoint_mapper import MOST_PORTS_OF_PUSH
 from auditor.verdicts.installations.contacts import Contact, contacts_of

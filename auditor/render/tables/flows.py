@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from auditor.render.clean import clean, clean_cell, needs_escapes
 from auditor.render.tables.cells import Cells, beside, constant, numbers, padded, rows, texts, times
 from auditor.sources.flows.builder import Flows
-from auditor.sources.flows.table import TABLE, Columns
+from auditor.sources.flows.columns import TABLE, Columns
 from auditor.sources.source import Source
 
 BLOCK = 4096  # rows that are written at once: few enough to stay in the processor's cache

@@ -15,13 +15,14 @@ from auditor.sources.flows import conn_state, responses
 from auditor.sources.flows import icmp_errors as quoted
 from auditor.sources.flows import table as flow_table
 from auditor.sources.flows.assembly import Partial
+from auditor.sources.flows.columns import EVENTS, MISSING, PROTOCOLS, Columns
 from auditor.sources.flows.flow_limit import Admission, Ports
 from auditor.sources.flows.hop_counts import on_link
 from auditor.sources.flows.icmp_errors import Numbers
 from auditor.sources.flows.neighbors import Asked, Neighbourhood
 from auditor.sources.flows.sending import Sending
 from auditor.sources.flows.source_flows import Event, OneSided
-from auditor.sources.flows.table import MISSING, Columns, FlowTable
+from auditor.sources.flows.table import FlowTable
 
 MOST_QUOTES = 100_000
 SURELY_ONE_WAY = 3  # frames one way and none back, in mid-connection, that show a one-sided capture
@@ -87,7 +88,7 @@ class Flows:
     def events(self, flow: int) -> list[Event]:
         """Return the events of one flow in file order."""
         begin, end = int(self._event_begin[flow]), int(self._event_begin[flow + 1])
-        columns = (self._events[name][begin:end].tolist() for name in flow_table.EVENTS)
+        columns = (self._events[name][begin:end].tolist() for name in EVENTS)
         protocol = self._protocols[flow]
         return [
             Event(frame, time, from_src, _what(packet, protocol), *rest)
@@ -185,7 +186,7 @@ class FlowBuilder:
         for side in ("src", "dst"):
             self._heard.add(columns[side][columns[f"frames_{side}"] > 0])
         self._heard.add(self.neighbours.spoke.numbers())
-        identifiers = np.where(columns["protocol"] == flow_table.PROTOCOLS[ICMP], columns["src_port"], 0)
+        identifiers = np.where(columns["protocol"] == PROTOCOLS[ICMP], columns["src_port"], 0)
         table = flow_table.table(columns, self._addresses, self._source)
         errors: dict[int, list[Quote]] = {}
         if quotes:

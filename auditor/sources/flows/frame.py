@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from auditor.sources.flows.table import MISSING, AskedColumns, Columns
+from auditor.sources.flows.columns import MISSING, AskedColumns, Columns
 
 
 def flow_frame(columns: Columns | AskedColumns, kinds: Mapping[str, str]) -> pd.DataFrame:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, ICMPV6, TCP, UDP, Quote
+from auditor.sources.flows.columns import MISSING, PROTOCOLS, TABLE, Columns
 from auditor.sources.flows.sending import Sending
-from auditor.sources.flows.table import MISSING, PROTOCOLS, TABLE, Columns
 
 SENT_BACK = ("SYN-ACK", "reply")  # what only a responder sends
 FLAGS_QUOTED = 14  # bytes of a quoted TCP header from which it would be seen that it is a SYN

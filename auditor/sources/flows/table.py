@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,72 +14,10 @@ from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Addres
 from auditor.sources.factorize import numbered
 from auditor.sources.flows import conn_state, responses
 from auditor.sources.flows.assembly import Streams
+from auditor.sources.flows.columns import EVENTS, MISSING, PROTOCOLS, TABLE, AskedColumns, Columns
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Columns of the flow table and their types in pandas: the same for every source, also when it is empty. As NumPy
-# columns texts are objects, times are nanoseconds since 1970 UTC, and an Int64 that is missing is MISSING.
-TABLE = {
-    "source": "str",
-    "protocol": "str",
-    "src_ip": "str",
-    "src_port": "Int64",
-    "dst_ip": "str",
-    "dst_port": "Int64",
-    "icmp_type": "Int64",
-    "icmp_code": "Int64",
-    "start": "datetime64[ns, UTC]",
-    "end": "datetime64[ns, UTC]",
-    "frames_src": "int64",
-    "frames_dst": "int64",
-    "bytes_src": "int64",
-    "bytes_dst": "int64",
-    "payload_src": "int64",
-    "payload_dst": "int64",
-    "syn": "int64",
-    "syn_ack": "int64",
-    "fin": "int64",
-    "rst": "int64",
-    "conn_state": "str",
-    "response": "str",
-    "icmp_error": "str",
-    "first_frame": "int64",
-    "stream": "Int64",
-}
-MISSING = -1
-PROTOCOLS = {TCP: "tcp", UDP: "udp", ICMP: "icmp"}
-EVENTS = ("frame", "time_ns", "from_src", "packet", "sequence", "hop_count", "ip_id")
-
-Columns = dict[str, NDArray[Any]]
-
-
-class AskedColumns(Mapping[str, NDArray[Any]]):
-    """Columns by name, each made when it is first asked for: of most tables few are. made: how to make each."""
-
-    def __init__(self, made: Mapping[str, Callable[[], NDArray[Any]]]) -> None:
-        self._made = made
-        self._columns: Columns = {}
-
-    def __getitem__(self, name: str) -> NDArray[Any]:
-        if name not in self._columns:
-            self._columns[name] = self._made[name]()
-        return self._columns[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._made
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._made)
-
-    def __len__(self) -> int:
-        return len(self._made)
-
-    def pop(self, name: str) -> NDArray[Any]:
-        """Return a column and forget it."""
-        column = self[name]
-        del self._columns[name]
-        return column
 
 
 class FlowTable:

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.flows.table import MISSING, is_among
+from auditor.sources.flows.columns import MISSING
+from auditor.sources.flows.table import is_among
 from auditor.sources.logs.firewall_rows import LET_THROUGH
 from auditor.sources.source import CAPTURE, FIREWALL_LOG, Source
 from auditor.verdicts.attempts import Attempt, Traffic

@@ -15,7 +15,8 @@ from auditor.ruleset.addresses import is_one_host
 from auditor.ruleset.known_problems import Controller, controller
 from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
-from auditor.sources.flows.table import MISSING, is_among
+from auditor.sources.flows.columns import MISSING
+from auditor.sources.flows.table import is_among
 from auditor.sources.source import CAPTURE, Source
 
 SCAN_WINDOW_NS = 60_000_000_000  # a scan tries its ports within a minute; the same ports over days are no scan
