@@ -12,7 +12,7 @@ from realcaptures import FOLDER, rows
 
 import auditor
 from auditor.errors import SourceError
-from auditor.sources.flows.event_flows import ACTIONS, DIRECTIONS
+from auditor.sources.flows.from_logs.event_flows import ACTIONS, DIRECTIONS
 from auditor.sources.logs.event_log import EVTX_MAGIC, EventReader
 
 LOGS = sorted(realcaptures.FOLDER.glob("evtx/*"))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import auditor
 from auditor.cli.commands import cli
 from auditor.errors import SourceError
-from auditor.sources.flows.event_flows import LocalAddress
+from auditor.sources.flows.from_logs.event_flows import LocalAddress
 from auditor.sources.logs.event_log import EVTX_MAGIC
 from auditor.sources.source import Source
 

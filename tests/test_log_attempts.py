@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from logs import HEADER, HEADER_PID, log
 
-from auditor.sources.flows import firewall_flows as log_flows
+from auditor.sources.flows.from_logs import firewall_flows as log_flows
 from auditor.sources.logs import firewall_log as pfirewall
 from auditor.sources.source import Source
 

@@ -20,9 +20,9 @@ from packets import tcp
 from auditor.errors import ArgumentError, SourceError
 from auditor.render.tables.log_flows import write as write_table
 from auditor.sources.all_flows import AllFlows
-from auditor.sources.flows import firewall_flows as log_flows
 from auditor.sources.flows.columns import TABLE
-from auditor.sources.flows.firewall_flows import LOG_COLUMNS
+from auditor.sources.flows.from_logs import firewall_flows as log_flows
+from auditor.sources.flows.from_logs.firewall_flows import LOG_COLUMNS
 from auditor.sources.logs import firewall_log as pfirewall
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps, read_together

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import THEY_READ, SourceWarning
-from auditor.sources.flows.firewall_flows import LogFlowBuilder, LogFlows
+from auditor.sources.flows.from_logs.firewall_flows import LogFlowBuilder, LogFlows
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps
 from auditor.sources.logs.firewall_log import LogReader, recognise

@@ -159,7 +159,7 @@ def _read_capture(path: Path, ports: Ports, advance: Advance) -> Source:
 
 
 def _read_event_log(path: Path) -> Source:
-    from auditor.sources.flows.event_flows import read_events
+    from auditor.sources.flows.from_logs.event_flows import read_events
 
     name = name_of(path)
     try:

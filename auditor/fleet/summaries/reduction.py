@@ -30,7 +30,7 @@ from auditor.verdicts.endpoint_mapper import MOST_PORTS_OF_PUSH
 from auditor.verdicts.installations.contacts import Contact, contacts_of
 
 if TYPE_CHECKING:
-    from auditor.sources.flows.firewall_flows import LocalAddress
+    from auditor.sources.flows.from_logs.firewall_flows import LocalAddress
 
 FIRST_AND_LAST = 4  # of many attempts that are alike, as many of the first and of the last
 DYNAMIC_FIRST_AND_LAST = 3 * MOST_PORTS_OF_PUSH + 1  # a port scan is still one, even if it tries each port three times

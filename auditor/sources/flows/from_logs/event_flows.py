@@ -26,10 +26,10 @@ from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.flows.columns import PROTOCOLS, TABLE
 from auditor.sources.flows.frame import nullable
+from auditor.sources.flows.from_logs.stale_packets import RETRY_S, SYSTEM_PORTS, allowed_before, is_answer
 from auditor.sources.flows.neighbors import Asked
 from auditor.sources.flows.source_flows import Event as Traced
 from auditor.sources.flows.source_flows import OneSided
-from auditor.sources.flows.stale_packets import RETRY_S, SYSTEM_PORTS, allowed_before, is_answer
 from auditor.sources.logs.event_fields import LONGEST_TEXT, Event, whole
 from auditor.sources.logs.event_log import EventReader
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
 from auditor.sources.flows.columns import MISSING, PROTOCOLS, TABLE, AskedColumns
+from auditor.sources.flows.from_logs.stale_packets import GIVEN_UP_S, RETRY_S, allowed_before, is_answer
 from auditor.sources.flows.neighbors import Asked
 from auditor.sources.flows.source_flows import Event, OneSided
-from auditor.sources.flows.stale_packets import GIVEN_UP_S, RETRY_S, allowed_before, is_answer
 from auditor.sources.flows.table import FlowTable
 from auditor.sources.logs.firewall_log import LogReader
 from auditor.sources.logs.firewall_rows import (

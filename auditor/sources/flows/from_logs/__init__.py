@@ -1,0 +1,1 @@
+"""Flows of logs: attempts put together from their rows or events."""
