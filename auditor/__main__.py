@@ -115,7 +115,7 @@ def _let_go(stream: TextIO) -> None:
 
 
 def _told(text: str, code: int, before: str = "auditor: ") -> int:
-    from auditor.cli.output import tell
+    from auditor.cli.messages import tell
 
     tell(text, before=before)
     return code

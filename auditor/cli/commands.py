@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from auditor.cli import output
+from auditor.cli.messages import tell
+from auditor.render import output_file
 from auditor.render.clean import clean
 from auditor.render.formats import FORMS
 from auditor.version import VERSION
@@ -252,14 +253,14 @@ def analyze(
     """Audit captures and logs of one installation, or of many, from either end."""
     from auditor.api.audit import audit
 
-    output.check(target, force=force, inputs=_inputs(sources, site))
+    output_file.check(target, force=force, inputs=_inputs(sources, site))
     sources = _each_once(sources)
     arguments = _arguments(site)
     _tell_idle_properties(site)
     with _progress(quiet=quiet) as told:
         report = audit(*sources, dissect=not no_dissect, tshark=tshark, told=told, **arguments)
     report = _redacted(report, redact)
-    if not quiet or target != output.STANDARD:
+    if not quiet or target != output_file.STANDARD:
         _write_report(report, form, target, force, verbose)
     _tell_unaudited(report)
     return _exit_code(report, strict=strict)
@@ -345,7 +346,7 @@ def render(report: str, host: str | None, form: str, target: str, force: bool, r
     """
     from auditor.report.fleet_model import FleetReport
 
-    output.check(target, force=force, inputs=(report,))
+    output_file.check(target, force=force, inputs=(report,))
     found = _saved(report, host)
     if isinstance(found, FleetReport):
         _check_fleet_form(form, redact=redact)
@@ -369,11 +370,11 @@ def diff(before: str, after: str, form: str, target: str, force: bool, redact: b
     from auditor.report.load import load_report
     from auditor.report.redact import redact_all
 
-    output.check(target, force=force, inputs=(before, after))
+    output_file.check(target, force=force, inputs=(before, after))
     reports = (load_report(before), load_report(after))
     first, second = redact_all(reports) if redact else reports
     comparison = compare(first, second, redacted_together=redact)
-    with output.opened(target, force=force) as out:
+    with output_file.opened(target, force=force) as out:
         out.write(rendered(comparison, form).encode())
     return FAILS if comparison.worse else WORKS
 
@@ -388,15 +389,15 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
     from auditor.report.model import INCOMPLETE_CODES
     from auditor.sources.read_all import read_all
 
-    output.check(target, force=force, inputs=sources, binary=form == "parquet")
+    output_file.check(target, force=force, inputs=sources, binary=form == "parquet")
     with _progress() as told:
         read, unreadable = read_all(_each_once(sources), tz=tz, told=told)
     for one in unreadable:
-        output.tell(f"{one.path}: {one.warnings[0][1]}")
+        tell(f"{one.path}: {one.warnings[0][1]}")
     lacking = [(one.path, warning.text) for one in read for warning in one.warnings if warning.code in INCOMPLETE_CODES]
     for path, text in lacking:
-        output.tell(f"{path}: {text}")
-    with output.opened(target, force=force) as out:
+        tell(f"{path}: {text}")
+    with output_file.opened(target, force=force) as out:
         write(read, out, form)
     return INCOMPLETE if unreadable or lacking or any(source.skipped for source in read) else WORKS
 
@@ -412,14 +413,14 @@ def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) ->
     from auditor.api.audit import audit
     from auditor.api.evidence import write_evidence
 
-    output.check(target, force=force, inputs=_inputs(sources, site), binary=True)
+    output_file.check(target, force=force, inputs=_inputs(sources, site), binary=True)
     arguments = _arguments(site)
     _tell_idle_properties(site)
     report = audit(*_each_once(sources), **arguments)
     _tell_unread(report)
-    with output.opened(target, force=force) as out:
+    with output_file.opened(target, force=force) as out:
         count = write_evidence(report, out)
-    output.tell(f"{count} packets", before="")
+    tell(f"{count} packets", before="")
     return INCOMPLETE if report.incomplete else WORKS
 
 
@@ -472,9 +473,9 @@ def export(what: str, form: str, outbound: bool, target: str, force: bool, **sit
     from auditor.render.firewall_rules import rules_text
     from auditor.ruleset.firewall_rules import firewall_rules
 
-    output.check(target, force=force, inputs=_inputs((what,), site))
+    output_file.check(target, force=force, inputs=_inputs((what,), site))
     text = rules_text(firewall_rules(what, outbound=outbound, **_arguments(site)), form)
-    with output.opened(target, force=force) as out:
+    with output_file.opened(target, force=force) as out:
         out.write(text.encode())
 
 
@@ -508,7 +509,7 @@ def _saved(report: str, host: str | None) -> Report | FleetReport:
     if host is None and os.path.isdir(report):
         hint = "name one host of the fleet in it, --host NAME (hosts.csv lists them), or the fleet.json in it"
         raise click.UsageError(f"this is a folder: {hint}")
-    if host is not None and (report == output.STANDARD or os.path.isfile(report)):
+    if host is not None and (report == output_file.STANDARD or os.path.isfile(report)):
         raise click.UsageError("--host needs the folder of the fleet, which auditor batch or merge wrote, not a file")
     return load_saved(report) if host is None else host_report(report, host)
 
@@ -525,10 +526,10 @@ def _write_fleet(report: FleetReport, form: str, target: str, force: bool) -> No
     from auditor.fleet.output_folder import write_form
     from auditor.render.fleet.text import print_fleet_text
 
-    if form == "text" and target == output.STANDARD and sys.stdout.isatty():
+    if form == "text" and target == output_file.STANDARD and sys.stdout.isatty():
         print_fleet_text(report, _terminal())
         return
-    with output.opened(target, force=force) as out:
+    with output_file.opened(target, force=force) as out:
         write_form(report, FLEET_FORMS[form], out)
 
 
@@ -537,11 +538,11 @@ def _tell_fleet(audited: Audited, *, strict: bool, quiet: bool) -> int:
     state = audited.folder.state()
     if not quiet:
         click.echo(audited.folder.text(), nl=False)
-        output.tell(f"written to {audited.folder.path}: fleet.html, report.txt, hosts.csv and more", before="")
+        tell(f"written to {audited.folder.path}: fleet.html, report.txt, hosts.csv and more", before="")
     if not audited.new and not quiet:
-        output.tell("nothing is new since the last run: nothing had to be read", before="")
+        tell("nothing is new since the last run: nothing had to be read", before="")
     if state is None or not state.evidence:
-        output.tell("no client installation was found in these sources, so nothing was judged")
+        tell("no client installation was found in these sources, so nothing was judged")
         return NOTHING_AUDITED
     if state.fails or (strict and _is_unproven(audited.report)):
         return FAILS
@@ -549,7 +550,7 @@ def _tell_fleet(audited: Audited, *, strict: bool, quiet: bool) -> int:
 
 
 def _quietly(quiet: bool) -> Callable[[str], None]:
-    return (lambda _: None) if quiet else output.tell
+    return (lambda _: None) if quiet else tell
 
 
 @contextmanager
@@ -570,7 +571,7 @@ def _fleet_progress(*, quiet: bool) -> Iterator[Callable[[int, int], FleetProgre
         for one in begun:
             one.close()
             if not quiet:
-                output.tell(one.summary(), before="read: ")
+                tell(one.summary(), before="read: ")
 
 
 def _is_unproven(report: FleetReport) -> bool:
@@ -609,18 +610,18 @@ def _tell_unaudited(report: Report) -> None:
     """Say on standard error what the report itself says only below its answer."""
     _tell_unread(report)
     if not report.clients:
-        output.tell("no client installation was found in these sources, so nothing was judged")
+        tell("no client installation was found in these sources, so nothing was judged")
     elif not _present(report):
         shown = ", ".join(client.address for client in report.clients[:3])
         more = f" and {len(report.clients) - 3} more" if len(report.clients) > 3 else ""
-        output.tell(f"{shown}{more} does not occur in these sources, so nothing was judged: is that the address?")
+        tell(f"{shown}{more} does not occur in these sources, so nothing was judged: is that the address?")
 
 
 def _tell_unread(report: Report) -> None:
     for source in report.sources:
         for code, text in source.warnings:
             if code == "unreadable":
-                output.tell(f"{source.path} was not audited: {text}")
+                tell(f"{source.path} was not audited: {text}")
 
 
 def _tell_idle_properties(site: dict[str, Any]) -> None:
@@ -629,7 +630,7 @@ def _tell_idle_properties(site: dict[str, Any]) -> None:
 
     if site["properties"]:
         for text in idle_properties(load_ruleset(site["ruleset"]), site["properties"]):
-            output.tell(text)
+            tell(text)
 
 
 def _each_once(sources: Iterable[str]) -> tuple[str, ...]:
@@ -639,7 +640,7 @@ def _each_once(sources: Iterable[str]) -> tuple[str, ...]:
         first = kept.setdefault(_identity(source), source)
         if first is not source:
             again = "" if first == source else f", as {first}"
-            output.tell(f"{source} was named twice{again}: it is read once")
+            tell(f"{source} was named twice{again}: it is read once")
     return tuple(kept.values())
 
 
@@ -700,11 +701,11 @@ def _write_report(report: Report, form: str, target: str, force: bool, verbose: 
     from auditor.render.formats import render as rendered
     from auditor.render.text import print_text
 
-    if form == "text" and target == output.STANDARD and sys.stdout.isatty():
+    if form == "text" and target == output_file.STANDARD and sys.stdout.isatty():
         print_text(report, _terminal(), details=verbose)
         return
     text = rendered(report, form, details=verbose)
-    with output.opened(target, force=force) as out:
+    with output_file.opened(target, force=force) as out:
         out.write(text.encode())
 
 

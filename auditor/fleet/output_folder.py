@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from auditor.cli import output
 from auditor.errors import OutputError
 from auditor.fleet.summaries.parquet_store import SUFFIX
+from auditor.render import output_file
 from auditor.render.fleet.html import render_fleet_html
 from auditor.render.fleet.tables import TABLES, write_csv, write_parquet
 from auditor.render.fleet.text import render_fleet_text
@@ -181,7 +181,7 @@ class FleetFolder:
         """
         (self.path / STATE).unlink(missing_ok=True)
         for name, form in FORMS.items():
-            with output.opened(str(self.path / name), force=True) as out:
+            with output_file.opened(str(self.path / name), force=True) as out:
                 form(report, out)
         cover = report.coverage
         state = State(
@@ -191,7 +191,7 @@ class FleetFolder:
             fails=any(one.fails for one in report.methods if one.id in report.asked),
             incomplete=lacking or cover.quarantined > 0 or cover.skipped > 0,
         )
-        with output.opened(str(self.path / STATE), force=True) as out:
+        with output_file.opened(str(self.path / STATE), force=True) as out:
             out.write(json.dumps(asdict(state)).encode())
 
 

@@ -7,21 +7,13 @@ import stat
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from auditor.errors import OutputError
-from auditor.render.clean import clean
 
 STANDARD = "-"
-
-
-def tell(text: str, *, before: str = "auditor: ") -> None:
-    """Write one line to standard error, whatever the text holds; the audit goes on if nobody can read it."""
-    line = clean(" ".join(text.strip().replace(":\n  ", ": ").replace("\n  ", "; ").replace("\t", " ").split("\n")))
-    with suppress(OSError, ValueError):
-        print(f"{before}{line}", file=sys.stderr, flush=True)  # noqa: T201 - this is where people are told
 
 
 @contextmanager
