@@ -11,17 +11,14 @@ from typing import NamedTuple
 
 from auditor.fleet.prioritize import Needs, Opening, Openings, in_order
 from auditor.report import model as r
-from auditor.report.fleet_model import Cause, Change, HostResult, Seen
+from auditor.report.fleet_model import PROBLEM, Cause, Change, HostResult, Seen, place_of, stopped_by_rule
 from auditor.ruleset.addresses import by_number
 from auditor.ruleset.known_problems import Known, explained, problems
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Requirement, Ruleset
 
 Ports = tuple[int, ...]
-PROBLEM = "problem"  # beside the verdicts: the port is open, and something failed on it for good
 UNREACHED = (r.UNREACHABLE, r.NO_RESPONSE)
-# So `findings` and `logged` begin what to do where nobody listens, and where a firewall is known to let it in.
-NO_RULE_HELPS = ("Check that the service behind the port runs", "Nothing has to be opened")
 Failing = tuple[HostResult, list[Seen]]  # a host for which the main method fails, and what makes it fail
 CauseKey = tuple[str, str, str, str, Ports]  # verdict, layer and code of a problem, requirement, its ports there
 MOST_SERVERS = 3  # that a change names
@@ -41,24 +38,6 @@ def blamed(host: HostResult, method: str) -> list[Seen]:
     """Return the requirements that make a method fail for a host, in the order of the ruleset."""
     ids = host.outcome(method).blamed
     return [one for one in host.seen if one.requirement in ids]
-
-
-def way_of_failing(one: Seen) -> str:
-    """Return how a requirement fails: its verdict if it was stopped, "problem" if something failed on an open port."""
-    return one.verdict if one.verdict in r.BAD else PROBLEM
-
-
-def stopped_by_rule(one: Seen) -> bool:
-    """Tell whether a rule of a firewall stops it, as far as anybody knows, so that another rule lets it through."""
-    rejected = one.verdict == r.REFUSED and one.blocked_at == r.BETWEEN
-    return (one.verdict == r.BLOCKED or rejected) and not one.remedy.startswith(NO_RULE_HELPS)
-
-
-def place_of(one: Seen, host: HostResult) -> tuple[str, str]:
-    """Return place and device of what stopped a requirement, as Change has them."""
-    if one.blocked_at == CLIENT or (one.device and one.device in host.addresses):
-        return CLIENT, ""
-    return one.blocked_at or r.UNKNOWN, one.device or ""
 
 
 def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[Change, ...], tuple[Cause, ...]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from auditor.fleet.remediation import Failing, blamed, mend, place_of, stopped_by_rule, way_of_failing
+from auditor.fleet.remediation import Failing, blamed, mend
 from auditor.report import model as r
 from auditor.report.fleet_model import (
     NO_EVIDENCE,
@@ -22,13 +22,14 @@ from auditor.report.fleet_model import (
     RequirementCount,
     Seen,
     StopCount,
+    place_of,
     row_of,
+    stopped_by_rule,
+    stopper,
+    way_of_failing,
 )
-from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Method, Ruleset
 
-OWN_FIREWALL = "each host's own firewall"
-UNKNOWN_DEVICE = "a device that nobody knows"
 DECISIVE = r.GOOD | r.BAD
 Key = TypeVar("Key", bound=tuple[str | bool, ...])
 
@@ -220,13 +221,6 @@ def _device(host: HostResult, one: Seen) -> Iterable[str]:
     if not stopped_by_rule(one):
         return []
     return [stopper(*place_of(one, host))]
-
-
-def stopper(place: str, device: str) -> str:
-    """Return the name of what stopped hosts. place, device: as Change has them."""
-    if place == CLIENT:
-        return OWN_FIREWALL
-    return device or (f"{place}, address unknown" if place not in (r.UNKNOWN, "") else UNKNOWN_DEVICE)
 
 
 def _most_first(counts: Counter[Key]) -> list[tuple[Key, int]]:

@@ -11,7 +11,23 @@ from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from auditor.report.model import ALLOWED, BLOCKED, FAILS, PROVEN, UNPROVEN, WORKS, Block, End, Problem, RoleAssignment
+from auditor.report.model import (
+    ALLOWED,
+    BAD,
+    BETWEEN,
+    BLOCKED,
+    FAILS,
+    PROVEN,
+    REFUSED,
+    UNKNOWN,
+    UNPROVEN,
+    WORKS,
+    Block,
+    End,
+    Problem,
+    RoleAssignment,
+)
+from auditor.ruleset.lint import CLIENT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -372,3 +388,37 @@ class FleetReport:
         return self.to_text()
 
     __repr__ = __str__  # shows itself in a shell
+
+
+# how a requirement of a host failed, and where
+
+PROBLEM = "problem"  # beside the verdicts: the port is open, and something failed on it for good
+# So `findings` and `logged` begin what to do where nobody listens, and where a firewall is known to let it in.
+NO_RULE_HELPS = ("Check that the service behind the port runs", "Nothing has to be opened")
+OWN_FIREWALL = "each host's own firewall"
+UNKNOWN_DEVICE = "a device that nobody knows"
+
+
+def way_of_failing(one: Seen) -> str:
+    """Return how a requirement fails: its verdict if it was stopped, "problem" if something failed on an open port."""
+    return one.verdict if one.verdict in BAD else PROBLEM
+
+
+def stopped_by_rule(one: Seen) -> bool:
+    """Tell whether a rule of a firewall stops it, as far as anybody knows, so that another rule lets it through."""
+    rejected = one.verdict == REFUSED and one.blocked_at == BETWEEN
+    return (one.verdict == BLOCKED or rejected) and not one.remedy.startswith(NO_RULE_HELPS)
+
+
+def place_of(one: Seen, host: HostResult) -> tuple[str, str]:
+    """Return place and device of what stopped a requirement, as Change has them."""
+    if one.blocked_at == CLIENT or (one.device and one.device in host.addresses):
+        return CLIENT, ""
+    return one.blocked_at or UNKNOWN, one.device or ""
+
+
+def stopper(place: str, device: str) -> str:
+    """Return the name of what stopped hosts. place, device: as Change has them."""
+    if place == CLIENT:
+        return OWN_FIREWALL
+    return device or (f"{place}, address unknown" if place not in (UNKNOWN, "") else UNKNOWN_DEVICE)

@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
-from auditor.fleet.remediation import PROBLEM
-from auditor.fleet.totals import stopper
 from auditor.render.clean import clean
 from auditor.render.fleet import html_hosts as fleet_hosts
 from auditor.render.fleet.text import also_blocked as blocked_without_effect
 from auditor.render.html import templates as pages
 from auditor.report import model as r
-from auditor.report.fleet_model import Cause, Change, FleetReport, GroupCount, MethodCount
+from auditor.report.fleet_model import PROBLEM, Cause, Change, FleetReport, GroupCount, MethodCount, stopper
 
 MOST_SHOWN = 10  # rows of a table that are seen at once; the rest is folded
 MOST_LISTED = 500  # rows of a table at all

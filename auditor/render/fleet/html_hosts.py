@@ -13,11 +13,20 @@ from typing import Any, TypeVar
 
 from markupsafe import Markup
 
-from auditor.fleet.remediation import place_of, stopped_by_rule, way_of_failing
-from auditor.fleet.totals import stopper
 from auditor.render.clean import clean
 from auditor.report import model as r
-from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, Outcome, Proof, Seen
+from auditor.report.fleet_model import (
+    NO_EVIDENCE,
+    FleetReport,
+    HostResult,
+    Outcome,
+    Proof,
+    Seen,
+    place_of,
+    stopped_by_rule,
+    stopper,
+    way_of_failing,
+)
 
 BLOCK = 100  # hosts
 MOST_BYTES = 32_000_000  # of details: with the list of 100,000 hosts a browser opens that in a second or two
