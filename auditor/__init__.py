@@ -22,6 +22,8 @@ from auditor import version
 if TYPE_CHECKING:
     from auditor.api.audit import audit
     from auditor.api.batch import Audited, batch, host_report, merge
+    from auditor.api.fleet_report import FleetReport, load_fleet
+    from auditor.api.report import Comparison, Report, compare, load_report, redact
     from auditor.errors import (
         ArgumentError,
         AuditorError,
@@ -32,12 +34,6 @@ if TYPE_CHECKING:
         SourceError,
     )
     from auditor.fleet.summaries.summary import Summary, summarize
-    from auditor.report.compare import Comparison, compare
-    from auditor.report.fleet_load import load_fleet
-    from auditor.report.fleet_model import FleetReport
-    from auditor.report.load import load_report
-    from auditor.report.model import Report
-    from auditor.report.redact import redact
     from auditor.ruleset.ruleset import load_ruleset
     from auditor.sources.read import read
     from auditor.sources.source import Source
@@ -47,16 +43,16 @@ _HOMES = {
     "audit": "auditor.api.audit",
     "read": "auditor.sources.read",
     "Source": "auditor.sources.source",
-    "Report": "auditor.report.model",
+    "Report": "auditor.api.report",
     "load_ruleset": "auditor.ruleset.ruleset",
-    "load_report": "auditor.report.load",
-    "redact": "auditor.report.redact",
-    "compare": "auditor.report.compare",
-    "Comparison": "auditor.report.compare",
+    "load_report": "auditor.api.report",
+    "redact": "auditor.api.report",
+    "compare": "auditor.api.report",
+    "Comparison": "auditor.api.report",
     **dict.fromkeys(("batch", "merge", "host_report", "Audited"), "auditor.api.batch"),
     **dict.fromkeys(("summarize", "Summary"), "auditor.fleet.summaries.summary"),
-    "FleetReport": "auditor.report.fleet_model",
-    "load_fleet": "auditor.report.fleet_load",
+    "FleetReport": "auditor.api.fleet_report",
+    "load_fleet": "auditor.api.fleet_report",
     **dict.fromkeys(
         (
             "AuditorError",

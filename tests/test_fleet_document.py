@@ -20,8 +20,8 @@ from test_text import HOSTILE, harmful
 
 from auditor.errors import ReportError
 from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema, render_fleet_json, write_fleet_json
-from auditor.report.fleet_load import fleet_from_dict, load_fleet
-from auditor.report.load import load_report, load_saved
+from auditor.report.fleet_load import fleet_from_dict, load_fleet, load_saved
+from auditor.report.load import load_report
 from auditor.report.schema_check import FaultError, compiled
 
 

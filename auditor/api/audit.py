@@ -7,8 +7,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from auditor.api.report import Report
 from auditor.errors import ArgumentError, RulesetError
-from auditor.report.model import Limitation, Report
+from auditor.report.model import Limitation
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
 from auditor.ruleset.site import Site, known_site
@@ -70,7 +71,7 @@ def audit(
         cast = infer_roles(sources, rules, given, contacts, heard.said)
         sources = heard.warned(sources)
     newer = None if rules.id == CURRENT_RULESET else partial(_current, facts.ports)
-    report = verdicts.audit(sources, rules, cast, facts.facts(), asked, TOOL, heard, newer)
+    report = Report.of(verdicts.audit(sources, rules, cast, facts.facts(), asked, TOOL, heard, newer))
     if not unreadable:
         return report
     limits = [Limitation(UNREADABLE, f"{one.path} was not audited: {one.warnings[0][1]}") for one in unreadable]

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from auditor.api.fleet_report import FleetReport
+from auditor.api.report import Report
 from auditor.errors import OutputError, ReportError, SourceError
 from auditor.fleet.inventory.discover import FoundFile, find_files
 from auditor.fleet.inventory.host_names import load_names
@@ -20,8 +22,6 @@ from auditor.fleet.summaries.question import Asking, methods_of
 from auditor.fleet.summaries.summary import digest_of
 from auditor.fleet.workers.dask_cluster import run_on_cluster
 from auditor.fleet.workers.pool import Processes, Told, run, silent
-from auditor.report.fleet_model import FleetReport
-from auditor.report.model import Report
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.ruleset.site import known_site
 
@@ -50,7 +50,7 @@ class Audited:
     @property
     def report(self) -> FleetReport:
         """The report of the whole fleet."""
-        return self.folder.report()
+        return FleetReport.of(self.folder.report())
 
     def _repr_html_(self) -> str:
         """Show the report in a notebook."""
@@ -168,7 +168,7 @@ def host_report(folder: str | Path, host: str, ruleset: str | Path | None = None
         hint = "name the folder that `auditor batch` wrote (-o)"
         raise ReportError("there is no fleet in this folder", where=str(folder), hint=hint)
     rules = None if ruleset is None else load_ruleset(ruleset)
-    return put_together(map(str, summaries), rules).host(host)
+    return Report.of(put_together(map(str, summaries), rules).host(host))
 
 
 def _summaries(path: str) -> list[Path]:

@@ -258,8 +258,8 @@ def analyze(
     arguments = _arguments(site)
     _tell_idle_properties(site)
     with _progress(quiet=quiet) as told:
-        report = audit(*sources, dissect=not no_dissect, tshark=tshark, told=told, **arguments)
-    report = _redacted(report, redact)
+        audited = audit(*sources, dissect=not no_dissect, tshark=tshark, told=told, **arguments)
+    report = _redacted(audited, redact)
     if not quiet or target != output_file.STANDARD:
         _write_report(report, form, target, force, verbose)
     _tell_unaudited(report)
@@ -504,7 +504,7 @@ def doctor() -> int:
 def _saved(report: str, host: str | None) -> Report | FleetReport:
     """Return a saved report, of one audit or of a fleet, or that on one host of a fleet."""
     from auditor.api.batch import host_report
-    from auditor.report.load import load_saved
+    from auditor.report.fleet_load import load_saved
 
     if host is None and os.path.isdir(report):
         hint = "name one host of the fleet in it, --host NAME (hosts.csv lists them), or the fleet.json in it"

@@ -11,7 +11,7 @@ from auditor.errors import ReportError
 from auditor.report import model as r
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 BROKEN, NEW, STILL_BROKEN, NO_LONGER_SEEN, MENDED = "broken", "new", "still-broken", "no-longer-seen", "mended"
 KINDS = (BROKEN, NEW, STILL_BROKEN, NO_LONGER_SEEN, MENDED)
@@ -73,12 +73,6 @@ class Comparison:
         """Whether a requirement was broken, a method fails that did not, or a client fails that is new."""
         changed = any(one.worse for one in self.changes) or any(one.worse for one in self.results)
         return changed or any(one.fails for one in self.only_after)
-
-    def frame(self) -> pd.DataFrame:
-        """Return one row per change (columns: CHANGE_COLUMNS of auditor.render.tables.frames)."""
-        from auditor.render.tables.frames import changes_frame
-
-        return changes_frame(self)
 
     def of_kind(self, kind: str) -> list[RequirementChange]:
         """Return the changes of one of KINDS."""

@@ -16,7 +16,7 @@ from auditor.errors import ReportError
 from auditor.report import fleet_model as f
 from auditor.report import model as r
 from auditor.report.fleet_as_json import KIND, RENAMED, fleet_schema
-from auditor.report.load import STANDARD, block, once, read_json, sound
+from auditor.report.load import STANDARD, block, from_dict, once, read_json, sound
 from auditor.report.schema_check import Check, FaultError, compiled
 
 ANEW = "make it anew: auditor batch PATH... -o DIR"
@@ -34,6 +34,15 @@ def load_fleet(path: str | Path) -> f.FleetReport:
     a fleet, one of a later version, cut short, or changed by hand so that it no longer makes sense.
     """
     return _by_lines(str(path)) or fleet_from_dict(read_json(str(path), ANEW), str(path))
+
+
+def load_saved(path: str | Path) -> r.Report | f.FleetReport:
+    """Return a saved report, of one audit or of a fleet, whichever the file holds; "-" is standard input.
+
+    Raises ReportError as `load_report` and `load_fleet` do.
+    """
+    document = read_json(str(path))
+    return fleet_from_dict(document, str(path)) if is_fleet(document) else from_dict(document, str(path))
 
 
 def fleet_from_dict(document: Any, where: str = "report") -> f.FleetReport:

@@ -30,7 +30,7 @@ from auditor.report.model import (
 from auditor.ruleset.lint import CLIENT
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 FORMAT_VERSION = 2
 NO_EVIDENCE = "no-evidence"  # beside the results of one audit: nothing decisive of this method is in any source
@@ -341,53 +341,6 @@ class FleetReport:
     def unhelped(self) -> int:
         """How many hosts fail whatever is opened in firewalls."""
         return sum(cause.hosts for cause in self.causes)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the document as plain dictionaries and lists, as its published JSON Schema describes it."""
-        from auditor.report.fleet_as_json import fleet_as_dict
-
-        return fleet_as_dict(self)
-
-    def to_text(self, *, width: int = 100) -> str:
-        """Return the report for a terminal, without colours: the answer, then the worst few of every list."""
-        from auditor.render.fleet.text import render_fleet_text
-
-        return render_fleet_text(self, width=width)
-
-    def to_html(self) -> str:
-        """Return the report as one HTML page that loads nothing, with every host to filter and open."""
-        from auditor.render.fleet.html import render_fleet_html
-
-        return render_fleet_html(self)
-
-    def _repr_html_(self) -> str:
-        """Show the answer in a notebook."""
-        from auditor.render.fleet.html import render_fleet_part
-
-        return render_fleet_part(self)
-
-    def frame(self) -> pd.DataFrame:
-        """Return one row per host, those without a source among them: its result for every method, and why.
-
-        The columns are those of hosts.csv (docs/fleet.md).
-        """
-        from auditor.render.fleet.frames import hosts_frame
-
-        return hosts_frame(self)
-
-    def requirements_frame(self) -> pd.DataFrame:
-        """Return one row per host and requirement of which anything was seen.
-
-        The columns are those of requirements.csv (docs/fleet.md).
-        """
-        from auditor.render.fleet.frames import requirements_frame
-
-        return requirements_frame(self)
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    __repr__ = __str__  # shows itself in a shell
 
 
 # how a requirement of a host failed, and where

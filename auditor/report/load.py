@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from auditor.errors import ReportError
 from auditor.report import model as r
@@ -17,9 +17,6 @@ from auditor.report.as_json import schema
 from auditor.report.fleet_as_json import KIND
 from auditor.report.schema_check import Check, FaultError, compiled
 from auditor.sources.summary import SourceSummary
-
-if TYPE_CHECKING:
-    from auditor.report.fleet_model import FleetReport
 
 STANDARD = "-"
 MOST_BYTES = 1024**3  # a report of 4,000 clients has a tenth of it
@@ -54,17 +51,6 @@ def sound(where: str, anew: str) -> Iterator[None]:
     except FaultError as fault:
         place = f"{fault.where} " if fault.path else "it "
         raise ReportError(f"this is not as auditor wrote it: {place}{fault.what}", where=where, hint=anew) from None
-
-
-def load_saved(path: str | Path) -> r.Report | FleetReport:
-    """Return a saved report, of one audit or of a fleet, whichever the file holds; "-" is standard input.
-
-    Raises ReportError as `load_report` and `load_fleet` do.
-    """
-    from auditor.report.fleet_load import fleet_from_dict, is_fleet
-
-    document = read_json(str(path))
-    return fleet_from_dict(document, str(path)) if is_fleet(document) else from_dict(document, str(path))
 
 
 @cache

@@ -13,7 +13,6 @@ from auditor.report.joined_names import first_of
 from auditor.sources.summary import SourceSummary
 
 if TYPE_CHECKING:
-    import altair
     import pandas as pd
 
     from auditor.sources.all_flows import AllFlows
@@ -464,36 +463,6 @@ class Report:
         codes = {code for source in self.sources for code, _ in source.warnings}
         return self.skipped > 0 or bool(codes & INCOMPLETE_CODES)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the document as plain dictionaries and lists, as its published JSON Schema describes it."""
-        from auditor.report.as_json import as_dict
-
-        return as_dict(self)
-
-    def to_json(self) -> str:
-        """Return the document as JSON text that ends with a line break."""
-        from auditor.report.as_json import render_json
-
-        return render_json(self)
-
-    def to_text(self, *, width: int = 100) -> str:
-        """Return the report for a terminal, without colours."""
-        from auditor.render.text import render_text
-
-        return render_text(self, width=width)
-
-    def to_html(self) -> str:
-        """Return the report as one HTML page that loads nothing: for the network team, a ticket, a printer."""
-        from auditor.render.html.report import render_html
-
-        return render_html(self)
-
-    def _repr_html_(self) -> str:
-        """Show the answer in a notebook."""
-        from auditor.render.html.report import render_part
-
-        return render_part(self)
-
     def client(self, address: str | None = None) -> ClientReport:
         """Return what was found about one client; without an address the only one.
 
@@ -508,70 +477,6 @@ class Report:
             f"the report is about {len(self.clients):,} clients" if address is None else f"there is no client {address}"
         )
         raise ArgumentError(what, hint=_choose(one.address for one in self.clients))
-
-    def assert_works(self, method: str = "client-push", client: str | None = None) -> None:
-        """Raise AssertionError unless a method works: the message says for whom, what failed, why, and what to do.
-
-        For tests of a network, with pytest or anything else. method: its id; client: an address, all clients if None.
-        A result "unproven" does not pass: the message says what was not seen. Raises ArgumentError if there is no such
-        method or client.
-        """
-        from auditor.render.assertion import failures
-
-        __tracebackhide__ = True  # pytest shows the line of the test
-        if told := failures(self, method, client):
-            raise AssertionError(told)
-
-    def frame(self) -> pd.DataFrame:
-        """Return one row per client, method and requirement (columns: render.tables.frames.FRAME_COLUMNS)."""
-        from auditor.render.tables.frames import requirements_frame
-
-        return requirements_frame(self)
-
-    def evidence_frame(self) -> pd.DataFrame:
-        """Return one row per frame or line of evidence (columns: EVIDENCE_COLUMNS of auditor.render.tables.frames)."""
-        from auditor.render.tables.frames import evidence_frame
-
-        return evidence_frame(self)
-
-    def timeline(self, method: str | None = None, client: str | None = None) -> altair.LayerChart:
-        """Return an Altair chart: when each requirement of a method was tried, coloured by its verdict.
-
-        method: its id, such as "client-push"; the one of which most was tried if None. client: an address, all if None.
-        The chart needs no network. Raises ArgumentError if nothing was tried, or there is no such method or client, and
-        MissingPackageError where Altair is not installed.
-        """
-        from auditor.api.charts import timeline
-
-        return timeline(self, method, client)
-
-    def ladder(self, requirement: str | None = None, client: str | None = None) -> altair.LayerChart:
-        """Return an Altair chart of what proves a verdict: who sent what to whom, and that nothing came back.
-
-        requirement: its id, such as "client-push/smb"; the first that was stopped if None. client: an address, needed
-        if the report is about several. The packets are read from the sources again: SourceError says if they are not
-        there any more. Else raises as `timeline` does.
-        """
-        from auditor.api.charts import ladder
-
-        return ladder(self, requirement, client)
-
-    def packets(self, requirement: str, client: str | None = None) -> list[Any]:
-        """Return the packets that prove a verdict as pyshark has them: every field that Wireshark knows.
-
-        requirement: its id, such as "client-push/smb"; client: an address, needed if the report is about several.
-        `number` of a packet is its frame number in the capture. Works in a notebook as well. Raises ArgumentError if
-        there is no such requirement or client, SourceError if a capture is not there any more, and MissingPackageError
-        without tshark.
-        """
-        from auditor.api.evidence_records import dissected
-
-        return dissected(self, self.client(client).requirement(requirement))
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    __repr__ = __str__  # shows itself in a shell
 
 
 def check_of_one_audit(report: Any, what: str) -> None:
