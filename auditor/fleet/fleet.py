@@ -28,7 +28,8 @@ from auditor.fleet.shards import Outline
 from auditor.fleet.summary import Entry, Summary, Unread, summarizing
 from auditor.pool.begun import begin, size_of
 from auditor.pool.plan import Lost, Task
-from auditor.report import IN_MODE, Report, RoleAssignment, SiteMode
+from auditor.report import GIVEN, IN_MODE, Report, RoleAssignment, SiteMode
+from auditor.roles import Cast
 from auditor.ruleset import Ruleset
 from auditor.ruleset_lint import CLIENT, MODES, SITE_SERVER
 from auditor.sources.log_addresses import LogAddresses
@@ -152,7 +153,7 @@ class Fleet:
         told = [f"{name} is the {role}: it is not counted among the computers to install on." for name, role in servers]
         hosts, modes = _in_modes(_evaluated(places, benches, runner), places, benches, runner)
         casts = [cast for bench in benches.values() for cast in bench.casts.values()]
-        notes = sorted({note for cast in casts for note in cast.notes})
+        notes = sorted({note for cast in casts for note in (*cast.notes, *_absent_servers(cast, hosts))})
         return fleet_report(
             hosts,
             tool=TOOL,
@@ -476,6 +477,13 @@ def _targets(
         else:
             servers.append((host.name, role.replace("-", " ")))
     return places, servers
+
+
+def _absent_servers(cast: Cast, hosts: Iterable[HostResult]) -> Iterator[str]:
+    """Yield a sentence on each server that was named and that no computer tried to reach."""
+    ends = (end for host in hosts for row in host.seen for end in (row.source, row.destination))
+    named = [one for one in cast.assignments if one.how == GIVEN and one.role not in (SITE_SERVER, CLIENT)]
+    return judging.absent(named, {end.address for end in ends if end.address}) if named else iter(())
 
 
 def _without_server(benches: Iterable[Bench]) -> list[str]:
