@@ -88,6 +88,19 @@ def test_3_when_a_method_fails(run):
     assert run("analyze", FAILS).code == 3
 
 
+@pytest.mark.parametrize("client", ["10.20.2.20", "10.9.9.9"])
+def test_1_when_a_site_server_or_client_that_was_named_is_nowhere(run, client):
+    done = run("analyze", FAILS, "-q", "--role", "site-server=10.20.1.6", "--role", f"client={client}")
+    assert (done.code, is_one_line(done)) == (1, True)
+    assert f"{'10.20.1.6' if client == '10.20.2.20' else client} does not occur in these sources" in done.err
+
+
+def test_strict_counts_methods_that_were_tried(run):
+    assert run("analyze", WORKS, "-q", "--strict").code == 0
+    assert run("analyze", WORKS, "-q", "--strict", "--no-dissect").code == 3
+    assert run("analyze", WORKS, "-q", "--strict", "--method", "software-distribution").code == 3
+
+
 def test_4_when_a_source_was_skipped(run, tmp_path):
     assert run("analyze", WORKS, tmp_path / "missing.pcap").code == 4
 

@@ -287,7 +287,26 @@ def test_a_capture_without_a_connection_of_the_client_is_a_reason_for_one(pushed
     assert missing(ports_only(pushed, roles={})).endswith("take one at the client too.")
 
 
+def test_attempts_without_a_response_are_no_reason_for_a_capture_at_the_client(pushed):
+    report = ports_only(pushed, f"5 {CLIENT}:51000 > {MP}:80/tcp S0", mode="native")
+    assert missing(report).endswith(f"only attempts without a response: {CLIENT} to {MP} on TCP 80.")
+
+
 # in a fleet
+
+
+@pytest.mark.parametrize(("tried", "is_told"), [(f"5 {CLIENT}:51000 > {MP}:80/tcp S0", False), ("until 9", True)])
+def test_a_fleet_tells_which_management_point_no_computer_tried_to_reach(write, tmp_path, tried, is_told):
+    roles = {"site-server": SERVER, "management-point": MP}
+    fleet = auditor.batch(write(pcap([*push(), *tries(tried)])), out=tmp_path / "fleet", roles=roles, workers=0)
+    told = f"{MP}, named as management point, does not occur in these sources: is that its address?"
+    assert (told in fleet.report.limitations) == is_told
+
+
+def test_a_fleet_in_which_no_management_point_is_set_asks_for_no_other_capture(write, tmp_path):
+    lines = tries(f"5 {CLIENT}:51000 > {MP}:80/tcp S0")
+    auditor.batch(write(pcap([*push(), *lines])), out=tmp_path / "fleet", roles={"site-server": SERVER}, workers=0)
+    assert missing(auditor.host_report(tmp_path / "fleet", CLIENT)) == ""
 
 
 @pytest.mark.parametrize(("port", "ports"), [(8081, (8081,)), (2080, (2080,)), (3389, None)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,11 +21,11 @@ ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20"}
 def verdict(tmp_path: Path) -> Verdict:
     """Return how to evaluate a requirement by logs ("TIME ACTION PORT FLAGS [PATH]" a row), each with its own clock."""
 
-    def verdict(requirement: str, *logs: list[str]) -> RequirementVerdict:
+    def verdict(requirement: str, *logs: list[str], captures: Sequence[str | Path] = ()) -> RequirementVerdict:
         paths = [tmp_path / f"{number}.log" for number, _ in enumerate(logs)]
         for path, rows in zip(paths, logs, strict=True):
             path.write_bytes(log(*map(row, rows)))
-        method = auditor.audit(*paths, roles=ROLES, dissect=False).clients[0].method("client-push")
+        method = auditor.audit(*captures, *paths, roles=ROLES, dissect=False).clients[0].method("client-push")
         return next(one for one in method.requirements if one.row == requirement)
 
     return verdict
@@ -67,6 +67,14 @@ def test_logs_that_agree_say_so_without_a_word(verdict):
     smb = verdict("smb", [STOPPED], [STOPPED.replace("08", "10")])
     assert smb.verdict == "blocked"
     assert "Another source" not in smb.explanation
+
+
+def test_of_two_clocks_the_block_that_is_proven_decides(verdict, write):
+    capture = write(
+        pcap(scene(["0 10.0.0.5 > 10.0.0.20/icmp answered", "1 10.0.0.5:50009 > 10.0.0.20:445/tcp S0", "until 60"]))
+    )
+    smb = verdict("smb", [STOPPED], captures=[capture])
+    assert (smb.verdict, smb.confidence, smb.blocked_at) == ("blocked", "proven", "client")
 
 
 def test_what_one_log_shows_of_the_time_before_is_told(verdict):

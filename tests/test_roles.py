@@ -220,6 +220,11 @@ def test_the_web_servers_that_were_not_taken_are_named(audited):
     assert "rather than 10.0.0.90" in told
 
 
+def test_what_a_guess_leaves_unproven_is_told_in_the_first_lines(audited):
+    first = audited(*PUSH, "3 10.0.0.5:50003 > 10.0.0.20:49670/tcp SF", *FETCH).to_text(width=200).partition("\n\n")[0]
+    assert "from its port only. Set it: --role management-point=10.0.0.80." in first
+
+
 def test_a_management_point_that_was_named_raises_no_doubt(audited):
     report = audited(*PUSH, *FETCH, roles={"management-point": "10.0.0.80"})
     assert not any("is assumed to be the management point" in text for text in report.limitation_texts)

@@ -74,6 +74,12 @@ def test_what_other_clients_of_the_site_use_decides(audited):
     assert (method(report, A).result, rows(report, A)) == ("works", {HTTP: "open", HTTPS: "not-observed"})
 
 
+def test_a_port_that_the_client_itself_used_earlier_decides(audited):
+    report = audited(*push(B), f"4 {B}:52000 > {MP}:80/tcp SF", web(B, 80, "S0"))
+    assert (method(report).result, rows(report)) == ("fails", {HTTP: "blocked", HTTPS: "not-applicable"})
+    assert [mode.mode for mode in report.modes] == ["mixed"]
+
+
 def test_a_site_whose_server_is_unknown_has_no_name(audited):
     report = audited(web(A, 80), roles={"client": A, "management-point": MP})
     assert (method(report, A).site_server, [mode.site_server for mode in report.modes]) == (None, [""])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,7 +40,7 @@ NARROWEST, USUAL, WIDEST = 79, 100, 200  # columns of the report on a terminal; 
 FLEET_FORMS = {"text": "report.txt", "html": "fleet.html", "json": "fleet.json", "csv": "hosts.csv"}  # as in its folder
 EXIT_CODES = """\b
 Exit codes: 0 nothing required is blocked; 1 nothing could be audited; 2 bad arguments;
-3 a method fails or something required is blocked (with --strict: or is unproven);
+3 a method fails or something required is blocked (--strict: or one that was tried is unproven);
 4 some sources or packets could not be read."""
 
 DIFF_EXIT_CODES = """\b
@@ -192,7 +192,7 @@ def zone_option(function: Function) -> Function:
 
 def strict_option(function: Function) -> Function:
     """Add --strict."""
-    text = "Exit code 3 also for an unproven method, for scripts that accept only works and allowed."
+    text = "Exit code 3 also if a method that was tried is unproven, for scripts that accept only works and allowed."
     return click.option("--strict", is_flag=True, help=text)(function)
 
 
@@ -588,7 +588,7 @@ def _exit_code(report: Report, *, strict: bool = False) -> int:
         return NOTHING_AUDITED
     if any(method.result == "fails" or any(one.kind == "network" for one in method.reasons) for method in asked):
         return FAILS
-    if strict and any(method.result == "unproven" for method in asked):
+    if strict and any(map(_is_unsure, _by_client(report))):
         return FAILS
     return INCOMPLETE if report.incomplete else WORKS
 
@@ -597,13 +597,33 @@ def _asked(report: Report) -> list[MethodResult]:
     return [method for client in report.clients for method in client.methods if method.id in report.asked]
 
 
+def _by_client(report: Report) -> list[list[MethodResult]]:
+    return [[method for method in client.methods if method.id in report.asked] for client in report.clients]
+
+
+def _is_unsure(methods: Sequence[MethodResult]) -> bool:
+    """Tell whether a method of one client was tried and is unproven, or none is known to work."""
+    tried = [method for method in methods if any(one.attempts for one in method.requirements)]
+    return any(method.result == "unproven" for method in tried) or not tried
+
+
 def _present(report: Report) -> bool:
-    """Tell whether anything at all of a client is in the sources: one that was named may be nowhere."""
+    """Tell whether anything at all of an installation is in the sources: hosts that were named may be nowhere."""
     methods = (method for client in report.clients for method in client.methods)
     if any(one.attempts or one.evidence for method in methods for one in method.requirements) or report.flows is None:
         return True
-    clients = [client.address for client in report.clients]
-    return any(bool(report.flows[end].isin(clients).any()) for end in ("src_ip", "dst_ip"))
+    return not _nowhere(report)
+
+
+def _nowhere(report: Report) -> list[str]:
+    """Return the clients, if none of them has a flow, else the site servers that were named, if none of those has."""
+    flows = report.flows
+    assert flows is not None
+    servers = [role.address for role in report.roles if (role.role, role.how) == ("site-server", "given")]
+    for hosts in ([client.address for client in report.clients], servers):
+        if hosts and not any(bool(flows[end].isin(hosts).any()) for end in ("src_ip", "dst_ip")):
+            return hosts
+    return []
 
 
 def _tell_unaudited(report: Report) -> None:
@@ -612,8 +632,9 @@ def _tell_unaudited(report: Report) -> None:
     if not report.clients:
         tell("no client installation was found in these sources, so nothing was judged")
     elif not _present(report):
-        shown = ", ".join(client.address for client in report.clients[:3])
-        more = f" and {len(report.clients) - 3} more" if len(report.clients) > 3 else ""
+        hosts = _nowhere(report)
+        more = f" and {len(hosts) - 3} more" if len(hosts) > 3 else ""
+        shown = ", ".join(hosts[:3])
         tell(f"{shown}{more} does not occur in these sources, so nothing was judged: is that the address?")
 
 

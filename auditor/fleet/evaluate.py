@@ -78,7 +78,7 @@ def _cast_of(contacts: Mapping[Pair, Contact], question: Question, present: Coll
     judged = judged_pushes(pushes, given)
     named = [RoleAssignment(role, host, GIVEN, NAMED) for role in ROLES if role != CLIENT for host in given.hosts(role)]
     servers = _site_servers(judged, given)
-    notes = list(_absent(named, present))
+    notes = list(absent([one for one in named if one.role == SITE_SERVER], present))
     if not given.names(MANAGEMENT_POINT):
         notes.append(
             "No management point was named, so what goes there is not judged and nothing is said to work: "
@@ -109,12 +109,17 @@ def _other_traffic(pushes: Sequence[Push]) -> Iterator[str]:
             yield f"Not evaluated, because it looks like {words}: traffic from {first_of(ranked, MOST_NAMED)}."
 
 
-def _absent(named: Iterable[RoleAssignment], present: Collection[str]) -> Iterable[str]:
-    """Yield a sentence on each host that was named for a role and is nowhere: each site may have servers of its own."""
+def absent(named: Iterable[RoleAssignment], present: Collection[str]) -> Iterator[str]:
+    """Yield a sentence on each host that was named for a role and is nowhere.
+
+    Args:
+        named: The roles. Of site servers they are those of one site; each site may have servers of its own.
+        present: The hosts that are in any source.
+    """
     for one in named:
         if one.address not in present:
             role = one.role.replace("-", " ")
-            yield f"{one.address}, named as {role}, connects to nobody and nobody to it: is that its address?"
+            yield f"{one.address}, named as {role}, does not occur in these sources: is that its address?"
 
 
 def _computers(count: int) -> str:

@@ -28,13 +28,14 @@ from auditor.fleet.totals import FilesRead, fleet_report
 from auditor.fleet.workers.current_file import begin, size_of
 from auditor.fleet.workers.retry_plan import Lost, Task
 from auditor.report.fleet_model import FleetReport, HostResult, Quarantined
-from auditor.report.model import IN_MODE, Report, RoleAssignment, SiteMode
+from auditor.report.model import GIVEN, IN_MODE, Report, RoleAssignment, SiteMode
 from auditor.ruleset.lint import CLIENT, MODES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps, read_together
 from auditor.sources.source import name_of
 from auditor.verdicts.installations.contacts import Contact
+from auditor.verdicts.installations.roles import Cast
 from auditor.version import TOOL, VERSION
 
 FILES_IN_SHARD = 100
@@ -153,7 +154,7 @@ class Fleet:
         told = [f"{name} is the {role}: it is not counted among the computers to install on." for name, role in servers]
         hosts, modes = _in_modes(_evaluated(places, benches, runner), places, benches, runner)
         casts = [cast for bench in benches.values() for cast in bench.casts.values()]
-        notes = sorted({note for cast in casts for note in cast.notes})
+        notes = sorted({note for cast in casts for note in (*cast.notes, *_absent_servers(cast, hosts))})
         return fleet_report(
             hosts,
             tool=TOOL,
@@ -477,6 +478,13 @@ def _targets(
         else:
             servers.append((host.name, role.replace("-", " ")))
     return places, servers
+
+
+def _absent_servers(cast: Cast, hosts: Iterable[HostResult]) -> Iterator[str]:
+    """Yield a sentence on each server that was named and that no computer tried to reach."""
+    ends = (end for host in hosts for row in host.seen for end in (row.source, row.destination))
+    named = [one for one in cast.assignments if one.how == GIVEN and one.role not in (SITE_SERVER, CLIENT)]
+    return judging.absent(named, {end.address for end in ends if end.address}) if named else iter(())
 
 
 def _without_server(benches: Iterable[Bench]) -> list[str]:

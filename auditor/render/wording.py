@@ -65,11 +65,13 @@ def why(method: r.MethodResult) -> list[str]:
         more = "If the installation failed all the same: ccm.log on the site server, then ccmsetup.log on the client."
         return [f"{text} {more}", *earlier]
     missing = [one.requirement.partition("/")[2] for one in method.reasons]
+    good = {one.id for one in method.requirements if one.verdict in r.GOOD}
+    guesses = list(dict.fromkeys(one.text for one in method.reasons if one.requirement in good))
     seen = any(one.attempts for one in method.requirements)
     harmless = [one.row for one in method.requirements if one.verdict in r.BAD and one.necessity == "required"]
     what = "Nothing that it requires was seen to be blocked" if seen else "Nothing of it was seen"
     what = f"What was blocked ({', '.join(harmless)}) does not end it" if harmless else what
-    return [f"{what}; not proven: {', '.join(dict.fromkeys(missing))}."]
+    return [f"{what}; not proven: {', '.join(dict.fromkeys(missing))}.", *guesses]
 
 
 def also_blocked(client: r.ClientReport, main: r.MethodResult) -> list[str]:

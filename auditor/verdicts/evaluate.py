@@ -221,8 +221,12 @@ class _Judge:
                 yield replace(result, site_server=site or None)
 
     def modes_in_use(self, methods: Sequence[r.MethodResult]) -> Iterator[ModeEvidence]:
-        """Yield what the open ports show of the mode of the client's sites. methods: what was judged of it."""
-        rows = ((name, one) for name, one in _rows(methods) if self._ruleset.mode_of(name) and not self._why_guess(one))
+        """Yield what the open ports show of the mode of the client's sites, also those that were open only earlier.
+
+        methods: what was judged of the client.
+        """
+        decided = ((name, one) for name, one in _rows(methods) if self._ruleset.mode_of(name))
+        rows = ((name, _while_open(one)) for name, one in decided if not self._why_guess(one))
         return evidence_of(self._client, self._sites, rows, self._ruleset)
 
     @property
@@ -570,6 +574,12 @@ class _Judge:
 
 def _rows(methods: Iterable[r.MethodResult]) -> Iterator[tuple[str, r.RequirementVerdict]]:
     return ((one.id, one) for method in methods for one in method.requirements)
+
+
+def _while_open(verdict: r.RequirementVerdict) -> r.RequirementVerdict:
+    """Return a verdict as it was before it changed, if the requirement was met then."""
+    earlier = verdict.changed.before if verdict.changed else ""
+    return replace(verdict, verdict=earlier) if earlier in r.GOOD else verdict
 
 
 @lru_cache(maxsize=1000)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from auditor.report import model as r
 from auditor.ruleset.addresses import is_public
@@ -206,10 +208,15 @@ def _no_management_point(sources: Sequence[Source], cast: Cast, ruleset: Ruleset
     reached = {service for source in sources for service in _reached(source, cast)}
     if not {server for _, server, _ in reached}.isdisjoint(cast.addresses(MANAGEMENT_POINT)):
         return
-    if not reached:
-        yield SITE_SERVER_ONLY
-        return
     missing = "The sources show no connection to a management point"
+    if not reached:
+        tried = sorted({service for source in sources for service in _tried(source, cast)})
+        only = "{0}, only attempts without a response: {1} to {2} on TCP {3}."
+        if tried:
+            yield r.Limitation("no-management-point", only.format(missing, *tried[0]))
+        elif MANAGEMENT_POINT in cast.roles or not _are_summaries(sources):  # which keep what goes to named ones only
+            yield SITE_SERVER_ONLY
+        return
     custom = sorted(one for one in reached if ruleset.may_be_custom(one[2]) and not is_public(one[1]))
     if MANAGEMENT_POINT in cast.roles or not custom:
         yield r.Limitation("no-management-point", f"{missing}, but other connections of the client.")
@@ -222,11 +229,28 @@ def _no_management_point(sources: Sequence[Source], cast: Cast, ruleset: Ruleset
         )
 
 
+def _are_summaries(sources: Sequence[Source]) -> bool:
+    return all(hasattr(source.details, "contacts") for source in sources)
+
+
+def _tried(source: Source, cast: Cast) -> set[tuple[str, str, int]]:
+    """Return the clients in a source that tried to reach a management point, which one, and the port."""
+    columns = source.table.columns
+    which = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], cast.clients)
+    which &= is_among(columns["dst_ip"], cast.addresses(MANAGEMENT_POINT))
+    return _services(columns, which)
+
+
 def _reached(source: Source, cast: Cast) -> set[tuple[str, str, int]]:
     """Return the clients in a source that connect to another computer than the site server, to which, and the port."""
     columns = source.table.columns
     which = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], cast.clients)
     which &= ~is_among(columns["dst_ip"], cast.addresses(SITE_SERVER)) & is_among(columns["response"], SPOKE)
+    return _services(columns, which)
+
+
+def _services(columns: Mapping[str, NDArray[Any]], which: NDArray[np.bool_]) -> set[tuple[str, str, int]]:
+    """Return originator, responder, and port of the flows that are chosen."""
     rows = np.flatnonzero(which)
     names = ("src_ip", "dst_ip", "dst_port")
     return set(zip(*(columns[name][rows].tolist() for name in names), strict=True))

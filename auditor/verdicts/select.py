@@ -101,7 +101,7 @@ def _by_clock(findings: list[Finding]) -> Decided:
     decided = [_latest(of_clock) for of_clock in clocks.values()]
     decisive = [one for one in decided if one[0].decides] or decided
     bad = [one for one in decisive if one[0].verdict in r.BAD]
-    chosen, change = (bad or decisive)[0]
+    chosen, change = min(bad or decisive, key=lambda one: one[0].confidence != r.PROVEN)
     others = sorted({one.verdict for one, _ in decisive if (one.verdict in r.GOOD) != (chosen.verdict in r.GOOD)})
     if not others:
         return chosen, change
