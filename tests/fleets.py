@@ -8,11 +8,12 @@ from typing import Any
 
 from reports import changed
 
+import auditor
+from auditor import FleetReport
 from auditor.fleet.totals import FilesRead, fleet_report
 from auditor.report import model as r
 from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema
-from auditor.report.fleet_load import fleet_from_dict
-from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, Outcome, Proof, Quarantined, Seen
+from auditor.report.fleet_model import NO_EVIDENCE, HostResult, Outcome, Proof, Quarantined, Seen
 from auditor.ruleset.ruleset import load_ruleset
 
 RULESET = load_ruleset()
@@ -128,4 +129,4 @@ def site() -> FleetReport:
 
 def planted(report: FleetReport, change: Callable[[str], str]) -> FleetReport:
     """Return the report with every free text of its document changed, equal ones equally."""
-    return fleet_from_dict(changed(fleet_as_dict(report), fleet_schema(), change))
+    return auditor.FleetReport.from_dict(changed(fleet_as_dict(report), fleet_schema(), change))

@@ -13,7 +13,6 @@ from test_scenes import FOLDER, SCENES, Scene
 import auditor
 from auditor.report import model as r
 from auditor.report.as_json import schema
-from auditor.report.load import from_dict
 
 
 @cache
@@ -74,7 +73,7 @@ def fleet(count: int, report: auditor.Report | None = None) -> auditor.Report:
 
 def planted(report: auditor.Report, change: Callable[[str], str]) -> auditor.Report:
     """Return the report with every free text of its document changed, equal ones equally."""
-    return from_dict(changed(report.to_dict(), schema(), change))
+    return auditor.Report.from_dict(changed(report.to_dict(), schema(), change))
 
 
 def changed(value: Any, described: dict[str, Any], change: Callable[[str], str]) -> Any:

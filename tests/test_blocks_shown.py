@@ -17,14 +17,13 @@ from reports import of_scene
 from scenario import scene
 
 import auditor
+from auditor import redact
 from auditor.render.html.report import render_html
 from auditor.render.junit import render_junit
 from auditor.render.markdown import render_markdown
 from auditor.render.sarif import render_sarif
 from auditor.render.tables.requirements import render_csv
 from auditor.report import model as r
-from auditor.report.load import from_dict
-from auditor.report.redact import redact
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.verdicts.method_result import method_result
 
@@ -157,7 +156,7 @@ def test_tables_and_documents_for_programs_hold_a_block_that_does_not_count(audi
     report = audited(HTTP_DROPPED, HTTPS_ALLOWED, mode="native")
     for form in (render_csv, render_sarif, render_junit):
         assert SAID in form(report)
-    assert from_dict(report.to_dict()) == replace(report, all_flows=None)
+    assert auditor.Report.from_dict(report.to_dict()) == replace(report, all_flows=None)
 
 
 def test_a_block_that_does_not_count_is_redacted(audited):

@@ -12,8 +12,9 @@ import pytest
 from realcaptures import FOLDER, captures
 
 import auditor
+from auditor import Report
 from auditor.errors import SourceError
-from auditor.report.model import MethodResult, Report
+from auditor.report.model import MethodResult
 
 PAIRS = tomllib.loads(Path(__file__).with_name("corpus_pushes.toml").read_text(encoding="utf-8"))["pair"]
 TRUTHS = {"push-like", "logon", "file-sharing", "scan", "attack", "other"}

@@ -12,12 +12,12 @@ from reports import fleet, of_scene, rich
 from test_report import VERDICT
 
 import auditor
+from auditor import compare, redact
 from auditor.cli.commands import cli
 from auditor.errors import ReportError
 from auditor.render.comparison import FORMS, HEADINGS, MOST_LISTED, render
 from auditor.report import model as r
-from auditor.report.compare import BROKEN, KINDS, MENDED, NEW, NO_LONGER_SEEN, STILL_BROKEN, compare
-from auditor.report.redact import redact
+from auditor.report.compare import BROKEN, KINDS, MENDED, NEW, NO_LONGER_SEEN, STILL_BROKEN
 
 PROBLEM = r.Problem("smb", "STATUS_LOGON_FAILURE", "log on: STATUS_LOGON_FAILURE (frame 9): wrong.", 9, True)
 

@@ -31,7 +31,8 @@ from packets import At, pcap
 from scenario import scene
 
 import auditor
-from auditor.report.model import Problem, Report, RequirementVerdict
+from auditor import Report
+from auditor.report.model import Problem, RequirementVerdict
 
 pytestmark = pytest.mark.usefixtures("tshark")
 

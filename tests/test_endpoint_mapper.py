@@ -19,7 +19,8 @@ from scenario import scene
 from test_events import IN, native
 
 import auditor
-from auditor.report.model import MethodResult, Report, RequirementVerdict
+from auditor import Report
+from auditor.report.model import MethodResult, RequirementVerdict
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.known_problems import Known
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset

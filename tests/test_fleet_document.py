@@ -18,10 +18,11 @@ from reports import rich
 from test_fleet_report import fleets
 from test_text import HOSTILE, harmful
 
+import auditor
+from auditor import load_fleet, load_report
 from auditor.errors import ReportError
 from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema, render_fleet_json, write_fleet_json
-from auditor.report.fleet_load import fleet_from_dict, load_fleet, load_saved
-from auditor.report.load import load_report
+from auditor.report.fleet_load import load_saved
 from auditor.report.schema_check import FaultError, compiled
 
 
@@ -86,7 +87,7 @@ def test_hostile_text_does_no_harm_and_comes_back_as_it_was(text, tmp_path):
 @given(fleets)
 def test_it_comes_back_as_it_was(hosts):
     report = fleet(hosts)
-    assert fleet_from_dict(json.loads(render_fleet_json(report))) == report
+    assert auditor.FleetReport.from_dict(json.loads(render_fleet_json(report))) == report
 
 
 def test_it_comes_back_from_a_file(saved):
@@ -173,7 +174,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("document", "said"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_said(document, said, tmp_path):
-    for load in (load_fleet, lambda path: fleet_from_dict(json.loads(path.read_text()))):
+    for load in (load_fleet, lambda path: auditor.FleetReport.from_dict(json.loads(path.read_text()))):
         with pytest.raises(ReportError, match=said) as told:
             load(write(tmp_path / "fleet.json", json.dumps(document)))
         assert str(told.value).count("\n") == 0

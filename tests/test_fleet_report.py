@@ -16,12 +16,12 @@ from scenario import scene
 from test_events import blocked, lines
 
 import auditor
+from auditor import FleetReport
 from auditor.errors import RulesetError
 from auditor.fleet.prioritize import Opening, in_order
-from auditor.fleet.remediation import NO_RULE_HELPS
 from auditor.render.fleet.html import why
 from auditor.report import model as r
-from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, Outcome, Quarantined, StopCount
+from auditor.report.fleet_model import NO_EVIDENCE, NO_RULE_HELPS, HostResult, Outcome, Quarantined, StopCount
 
 OWN = "blocked at client"
 ROWS = (

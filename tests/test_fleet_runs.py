@@ -22,6 +22,7 @@ import pytest
 from click.testing import CliRunner
 
 import auditor
+from auditor import FleetReport
 from auditor.api.batch import Audited, batch, host_report, merge
 from auditor.cli.commands import cli
 from auditor.errors import OutputError, ReportError, SourceError
@@ -31,7 +32,7 @@ from auditor.fleet.output_folder import FORMS, STATE, SUMMARIES, FleetFolder
 from auditor.fleet.summaries import parquet_store as shards
 from auditor.fleet.summaries import summary
 from auditor.fleet.workers.pool import Told
-from auditor.report.fleet_model import NO_EVIDENCE, Coverage, FleetReport, Outcome, row_of
+from auditor.report.fleet_model import NO_EVIDENCE, Coverage, Outcome, row_of
 from auditor.ruleset.package_data import rulesets_folder
 from auditor.ruleset.ruleset import load_ruleset
 

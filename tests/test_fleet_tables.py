@@ -14,9 +14,10 @@ from hypothesis import given
 from test_fleet_report import fleets
 from test_text import harmful
 
+from auditor import FleetReport
 from auditor.errors import MissingPackageError
 from auditor.render.fleet.tables import TABLES, columns, rows, write_csv, write_parquet
-from auditor.report.fleet_model import FleetReport, Seen
+from auditor.report.fleet_model import Seen
 
 each_table = pytest.mark.parametrize("table", TABLES)
 

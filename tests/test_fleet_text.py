@@ -9,9 +9,10 @@ import pytest
 from fleets import fleet, host, planted, site
 from test_text import ESCAPE, HOSTILE, gold, harmful
 
+from auditor import FleetReport
 from auditor.fleet.totals import FilesRead
 from auditor.render.fleet.text import MOST_LISTED, render_fleet_text
-from auditor.report.fleet_model import FleetReport, Quarantined
+from auditor.report.fleet_model import Quarantined
 
 OWN = "smb blocked at client"
 

@@ -26,8 +26,8 @@ EMPTY_WORDS = {"utils", "util", "manager", "helper", "helpers", "data", "info", 
 # Numbers that are ports in a ruleset and something else here: folder (or "" for all), number, what it is.
 NO_PORTS = {
     ("", 1024): "bytes in a kibibyte",
-    ("sources", 135): "ICMPv6 type of a neighbour solicitation, IPv6 mobility header",
-    ("sources", 65535): "bytes that an IP packet can hold",
+    ("capture", 135): "ICMPv6 type of a neighbour solicitation, IPv6 mobility header",
+    ("capture", 65535): "bytes that an IP packet can hold",
 }
 OFFLINE = ("ConnectionError", "Failed to establish", "Temporary failure", "No matching distribution", "Max retries")
 

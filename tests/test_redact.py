@@ -17,13 +17,12 @@ from test_report import VERDICT
 from test_scenes import SCENES, Scene, each
 
 import auditor
+from auditor import compare, load_report, redact
 from auditor.cli.commands import cli
 from auditor.render import comparison
 from auditor.render.formats import FORMS, render
 from auditor.report import model as r
-from auditor.report.compare import compare
-from auditor.report.load import load_report
-from auditor.report.redact import Pseudonyms, redact, redact_all
+from auditor.report.redact import Pseudonyms, redact_all
 
 # What the lab calls its hosts, domain and accounts (sample_captures/lab/network.py and hosts.py).
 LAB_NAMES = ("contoso", "client01", "sitesrv", "mp01", "svc-push", "svc-push2")
@@ -182,7 +181,7 @@ def test_free_text_is_covered(text, secret):
     roles = (r.RoleAssignment("client", "10.0.0.20", "inferred", text),)
     client = r.ClientReport("10.0.0.20", (method,), recommendation)
     ruleset = ("mine", text, text)
-    report = r.Report(("auditor", "1"), ruleset, (source,), roles, (client,), (r.Limitation("ports-only", text),))
+    report = auditor.Report(("auditor", "1"), ruleset, (source,), roles, (client,), (r.Limitation("ports-only", text),))
     filters = [proof.display_filter for proof in redact(report).clients[0].methods[0].requirements[0].evidence]
     rest = [line for line in redact(report).to_json().splitlines() if '"display_filter"' not in line]
     assert [line for line in rest if secret.lower() in line.lower()] == []

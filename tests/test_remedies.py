@@ -13,12 +13,11 @@ from scenario import scene
 from test_scenes import SCENES, each
 
 import auditor
+from auditor import redact
 from auditor.cli.explain import explain
 from auditor.render.html.report import render_html
 from auditor.render.markdown import render_markdown
 from auditor.report import model as r
-from auditor.report.load import from_dict
-from auditor.report.redact import redact
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 EXPORT = "auditor rulesets export client-push --to powershell --role site-server=10.0.0.5 -o rules.ps1"
@@ -94,7 +93,7 @@ def test_a_command_is_redacted_and_keeps_its_words(audited):
 @each(SCENES)
 def test_remedies_and_limitations_are_as_published_and_are_read_back(scene):
     report = scene.audit(**scene.known)
-    assert from_dict(report.to_dict()) == replace(report, all_flows=None)
+    assert auditor.Report.from_dict(report.to_dict()) == replace(report, all_flows=None)
     document = report.to_dict()
     assert {tuple(one) for one in document["limitations"]} <= {("code", "text")}
     rows = [one for method in document["clients"][0]["methods"] for one in method["requirements"]]

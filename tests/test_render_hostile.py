@@ -18,11 +18,10 @@ from test_render_sarif import LINK, URI, strings
 from test_text import harmful
 
 import auditor
+from auditor import compare, redact
 from auditor.render import comparison
 from auditor.render.formats import FORMS, render
 from auditor.render.tables.requirements import COLUMNS
-from auditor.report.compare import compare
-from auditor.report.redact import redact
 
 each_payload = pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 each_place = pytest.mark.parametrize(

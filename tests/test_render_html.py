@@ -23,7 +23,6 @@ from auditor.render.clean import clean
 from auditor.render.html import diagrams as drawing
 from auditor.render.html import report as html
 from auditor.render.html.report import render_html, render_part
-from auditor.report.load import from_dict
 
 HTML, SVG = "{http://www.w3.org/1999/xhtml}", "{http://www.w3.org/2000/svg}"
 ADDRESS = re.compile(r"\b10\.20\.\d+\.\d+\b")
@@ -180,7 +179,7 @@ def test_a_report_of_before_the_packets_has_no_ladders():
         for one in method["requirements"]:
             for proof in one["evidence"]:
                 del proof["packets"]
-    report = from_dict(document)
+    report = auditor.Report.from_dict(document)
     assert "SYN · frame" not in render_html(report)
     assert "frames 7, 8, 9" in render_html(report)
 
@@ -192,7 +191,7 @@ def test_days_that_never_were_are_not_drawn(moment):
         one["first_time"] = one["last_time"] = moment
         for packet in (packet for proof in one["evidence"] for packet in proof["packets"]):
             packet["time"] = moment
-    parsed(render_html(from_dict(document)))
+    parsed(render_html(auditor.Report.from_dict(document)))
 
 
 # the page itself
@@ -239,7 +238,7 @@ def test_headings_tables_and_drawings_are_told_to_those_who_cannot_see(scene):
 
 
 def test_the_same_report_gives_the_same_bytes():
-    assert render_html(rich()) == render_html(from_dict(rich().to_dict()))
+    assert render_html(rich()) == render_html(auditor.Report.from_dict(rich().to_dict()))
 
 
 def test_no_address_is_left_when_redacted():

@@ -19,11 +19,12 @@ from reports import of_scene, rich
 from test_scenes import SCENES, each
 
 import auditor
+from auditor import load_report
 from auditor.cli.commands import cli
 from auditor.errors import ReportError
 from auditor.render.formats import FORMS, render
 from auditor.report.as_json import schema
-from auditor.report.load import _parsed, from_dict, load_report
+from auditor.report.load import _parsed
 from auditor.report.schema_check import FaultError, compiled
 
 
@@ -76,7 +77,7 @@ def test_a_report_that_windows_saved_in_its_own_way(encoding, tmp_path):
 
 def test_a_file_name_that_is_no_text_comes_back():
     document = json.loads(rich().to_json().replace("return-path-dropped-client.pcap", r"caf\udce9.pcap"))
-    assert json.loads(from_dict(document).to_json()) == document
+    assert json.loads(auditor.Report.from_dict(document).to_json()) == document
 
 
 # what is no report
@@ -206,7 +207,7 @@ def test_a_report_changed_by_hand_is_told_where(edit, what):
     document = copy.deepcopy(rich().to_dict())
     edit(document)
     with pytest.raises(ReportError, match="not as auditor wrote it") as caught:
-        from_dict(document)
+        auditor.Report.from_dict(document)
     assert str(caught.value).startswith(f"report: this is not as auditor wrote it: {what}")
 
 
@@ -241,7 +242,7 @@ def test_our_check_says_the_same_as_a_json_schema_library(path, other):
 @given(st.binary(max_size=200))
 def test_any_bytes_are_told_in_one_line(content):
     with pytest.raises(ReportError, match=r"^file: "):
-        from_dict(_parsed(content, "file"), "file")
+        auditor.Report.from_dict(_parsed(content, "file"), "file")
 
 
 def test_an_unknown_word_of_json_schema_is_never_ignored():

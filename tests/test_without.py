@@ -14,10 +14,9 @@ from scenario import scene
 from test_scenes import FOLDER
 
 import auditor
+from auditor import redact
 from auditor.render.html.report import render_html
 from auditor.render.markdown import render_markdown
-from auditor.report.load import from_dict
-from auditor.report.redact import redact
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.known_problems import Known
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
@@ -58,7 +57,9 @@ def audited(read) -> Audited:
         said = (Said(steps=tuple(made)),)
         cast = infer_roles([source], rules, parse_roles(ROLES), merge(contacts_of(source, rules)), said)
         newer = None if rules.id == current.id else lambda: current
-        return verdicts.audit([source], rules, cast, SiteFacts(), ["client-push"], TOOL, Heard(said, ""), newer)
+        return auditor.Report.of(
+            verdicts.audit([source], rules, cast, SiteFacts(), ["client-push"], TOOL, Heard(said, ""), newer)
+        )
 
     return audited
 
@@ -164,5 +165,5 @@ def test_it_is_told_if_and_only_if_the_echo_alone_fails_and_the_copy_comes_later
 
 def test_it_is_saved_and_redacted(audited):
     report = audited(ECHO, *PORTS, FETCH, steps={12: COPIED})
-    assert from_dict(report.to_dict()) == replace(report, all_flows=None)
+    assert auditor.Report.from_dict(report.to_dict()) == replace(report, all_flows=None)
     assert first_line(redact(report)) == first_line(report)

@@ -171,9 +171,9 @@ def _neighbours(number: int, asked: Neighbours, addresses: Addresses, frames: Se
 def _logged(report: r.Report, number: int, lines: Sequence[int]) -> list[Row]:
     """Return the attempts of which one of these lines is the first; the flow table holds what the log said of them."""
     path = report.sources[number].path
-    if report.flows is None:
+    if report.all_flows is None:
         raise SourceError("a saved report does not hold the rows of its logs", where=path, hint=AGAIN)
-    table = report.flows
+    table = report.all_flows.frame
     table = table[(table["source"] == path) & table["first_line"].isin(list(lines))]
     found = []
     for row in table.to_dict("records"):

@@ -20,6 +20,11 @@ class FleetReport(fleet_model.FleetReport):
         """Return a report with these data."""
         return cls(**{field.name: getattr(data, field.name) for field in fields(data)})
 
+    @classmethod
+    def from_dict(cls, document: Any, where: str = "report") -> Self:
+        """Return the report that `to_dict` gave this document of. Raises ReportError; where: its name there."""
+        return cls.of(fleet_load.fleet_from_dict(document, where))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the document as plain dictionaries and lists, as its published JSON Schema describes it."""
         from auditor.report.fleet_as_json import fleet_as_dict

@@ -23,6 +23,16 @@ class Report(model.Report):
         """Return a report with these data."""
         return cls(**{field.name: getattr(data, field.name) for field in fields(data)})
 
+    @classmethod
+    def from_dict(cls, document: Any, where: str = "report") -> Self:
+        """Return the report that `to_dict` gave this document of. Raises ReportError; where: its name there."""
+        return cls.of(load.from_dict(document, where))
+
+    @property
+    def flows(self) -> pd.DataFrame | None:
+        """The flow table of all sources, None if the report was saved or redacted."""
+        return self.all_flows.frame if self.all_flows else None
+
     def to_dict(self) -> dict[str, Any]:
         """Return the document as plain dictionaries and lists, as its published JSON Schema describes it."""
         from auditor.report.as_json import as_dict

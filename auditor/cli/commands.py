@@ -610,15 +610,18 @@ def _is_unsure(methods: Sequence[MethodResult]) -> bool:
 def _present(report: Report) -> bool:
     """Tell whether anything at all of an installation is in the sources: hosts that were named may be nowhere."""
     methods = (method for client in report.clients for method in client.methods)
-    if any(one.attempts or one.evidence for method in methods for one in method.requirements) or report.flows is None:
+    if (
+        any(one.attempts or one.evidence for method in methods for one in method.requirements)
+        or report.all_flows is None
+    ):
         return True
     return not _nowhere(report)
 
 
 def _nowhere(report: Report) -> list[str]:
     """Return the clients, if none of them has a flow, else the site servers that were named, if none of those has."""
-    flows = report.flows
-    assert flows is not None
+    assert report.all_flows is not None
+    flows = report.all_flows.frame
     servers = [role.address for role in report.roles if (role.role, role.how) == ("site-server", "given")]
     for hosts in ([client.address for client in report.clients], servers):
         if hosts and not any(bool(flows[end].isin(hosts).any()) for end in ("src_ip", "dst_ip")):

@@ -13,8 +13,6 @@ from auditor.report.joined_names import first_of
 from auditor.sources.summary import SourceSummary
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from auditor.sources.all_flows import AllFlows
 
 FORMAT_VERSION = 2
@@ -441,11 +439,6 @@ class Report:
     pushes: tuple[Push, ...] = ()
     all_flows: AllFlows | None = field(default=None, compare=False, repr=False)
     modes: tuple[SiteMode, ...] = ()
-
-    @property
-    def flows(self) -> pd.DataFrame | None:
-        """The flow table of all sources, None if the report was saved or redacted."""
-        return self.all_flows.frame if self.all_flows else None
 
     @property
     def limitation_texts(self) -> tuple[str, ...]:
