@@ -1,5 +1,5 @@
 # make demo   audit a shipped capture (sets up everything in .venv first)
-# make test   run the tests             make lint   ruff and mypy
+# make test   run the tests             make lint   ruff, mypy, and the direction of imports
 # make docs   the Python API as HTML pages, in build/docs
 # make lab    make the sample captures again (Linux, as root)      make wheel   build and try the wheel
 
@@ -25,6 +25,7 @@ lint: $(VENV)/.tools
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --strict sample_captures/lab benchmarks
+	$(BIN)/lint-imports --no-cache --no-logo .importlinter
 
 format: $(VENV)/.tools
 	$(BIN)/ruff format .
