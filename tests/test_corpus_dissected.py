@@ -52,7 +52,7 @@ def said(name: str) -> Said:
     """Return what all TCP flows of a capture say."""
     found = dissect(FOLDER / name, flows(name), known_tunnels(), Path(str(find_tshark())))
     assert found.obstacle == ""
-    return listen(found.told)
+    return listen(found.packets)
 
 
 def compare(mine: object, theirs: object, name: str, differ: dict[str, str]) -> None:
@@ -84,11 +84,11 @@ SAME = (
 @pytest.mark.parametrize("name", LONG)
 def test_what_is_told_of_a_part_of_a_flow_is_what_is_told_of_these_packets_in_all_of_it(name, last, monkeypatch):
     path, tshark = FOLDER / name, Path(str(find_tshark()))
-    whole = {one.frame: one.fields for one in dissect(path, flows(name), known_tunnels(), tshark).told}
+    whole = {one.frame: one.fields for one in dissect(path, flows(name), known_tunnels(), tshark).packets}
     for limit, number in (("PACKETS", 20), ("AFTER", 10), ("LAST", last)):
         monkeypatch.setattr(selection, f"MOST_{limit}", number)
     selected = set(selection.select(path, flows(name), known_tunnels()).frames.tolist())
-    told = {one.frame: one.fields for one in dissect(path, flows(name), known_tunnels(), tshark).told}
+    told = {one.frame: one.fields for one in dissect(path, flows(name), known_tunnels(), tshark).packets}
     assert told.keys() - {max(selected)} == (whole.keys() & selected) - {max(selected)}
     assert [frame for frame, fields in told.items() for key in SAME if fields.get(key) != whole[frame].get(key)] == []
     assert len(told) < len(whole)

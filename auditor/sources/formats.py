@@ -63,10 +63,10 @@ def _warnings(reader: LogReader, details: LogFlows) -> list[SourceWarning]:
     """Return warnings for what is wrong with a log, or missing from it."""
     account, warnings = reader.account, reader.clock.warnings()
     if account.skipped:
-        every = account.malformed.most_common()
-        first = {kind: account.samples[kind][0] for kind, _ in every}
-        kinds = "; ".join(f"{count:,} with {kind}, such as line {first[kind][0]:,}" for kind, count in every)
-        texts = " | ".join(text for _, text in first.values())
+        frequencies = account.malformed.most_common()
+        samples = {kind: account.samples[kind][0] for kind, _ in frequencies}
+        kinds = "; ".join(f"{count:,} with {kind}, such as line {samples[kind][0]:,}" for kind, count in frequencies)
+        texts = " | ".join(text for _, text in samples.values())
         text = f"{account.skipped:,} of {account.lines:,} lines could not be read: {kinds}.{THEY_READ}{texts}"
         warnings.append(SourceWarning("malformed-lines", text))
     if account.lost_rows:

@@ -72,7 +72,7 @@ def hear(sources: Sequence[Source], cast: Cast, ruleset: Ruleset, tshark: Path |
         elsewhere = requested_elsewhere(source, cast, ruleset)
         flows, ports = wanted(source, cast, ruleset, elsewhere), {port for _, port in elsewhere}
         found = dissect(Path(source.path), flows, known_tunnels(), program, web_ports=ports)
-        said.append(listen(found.told))
+        said.append(listen(found.packets))
         warnings.append(tuple(_long_flows(found.left_out)))
         if found.obstacle:
             obstacles.append(f"{source.path}: {found.obstacle}")

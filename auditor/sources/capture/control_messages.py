@@ -73,19 +73,19 @@ class Neighbours(NamedTuple):
 def quotes(icmp: Ip, words: Words, records: Records, ip: IpReader) -> list[Quote]:
     """Return the ICMP errors among these ICMP messages, with what each quotes, in file order."""
     types = words.u8(icmp.layer.at)
-    found: list[tuple[int, Quote]] = []
+    error_rows: list[tuple[int, Quote]] = []
     for version, errors in ICMP_ERRORS.items():
-        one = icmp.keep((icmp.version == version) & np.isin(types, errors))
-        if one.layer.row.size:
-            found += _quotes(one, version, words, records, ip)
-    return [quote for _, quote in sorted(found, key=lambda row: row[0])]
+        messages = icmp.keep((icmp.version == version) & np.isin(types, errors))
+        if messages.layer.row.size:
+            error_rows += _quotes(messages, version, words, records, ip)
+    return [quote for _, quote in sorted(error_rows, key=lambda row: row[0])]
 
 
 def count_errors(icmp: Ip, words: Words) -> int:
     """Return how many of these ICMP messages are errors."""
     types = words.u8(icmp.layer.at)
-    found = [(icmp.version == version) & np.isin(types, errors) for version, errors in ICMP_ERRORS.items()]
-    return int(np.count_nonzero(np.any(found, axis=0)))
+    masks = [(icmp.version == version) & np.isin(types, errors) for version, errors in ICMP_ERRORS.items()]
+    return int(np.count_nonzero(np.any(masks, axis=0)))
 
 
 def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpReader) -> list[tuple[int, Quote]]:
@@ -96,7 +96,7 @@ def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpRead
     with_ports = inner.layer.at + 4 <= inner.layer.end
     ip.tally.add("a cut quotation in an ICMP error", np.count_nonzero(~with_ports))
     inner = inner.keep(with_ports)
-    found = []
+    error_rows = []
     for index, of in enumerate(inner.layer.row.tolist()):
         row, message = int(errors.layer.row[of]), int(errors.layer.at[of])
         begin, protocol = int(inner.layer.at[index]), int(inner.protocol[index])
@@ -122,10 +122,10 @@ def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpRead
             acknowledged=_number(head, 8) if protocol == TCP else None,
             header_bytes=len(head),
         )
-        found.append((row, quote))
-    astray = sum(not quote.returned for _, quote in found)
+        error_rows.append((row, quote))
+    astray = sum(not quote.returned for _, quote in error_rows)
     ip.tally.add("ICMP errors to another host than the one whose packet they quote", astray)
-    return found
+    return error_rows
 
 
 def _number(head: bytes, at: int) -> int | None:
@@ -159,9 +159,9 @@ def arp(layer: Layer, words: Words, records: Records, tally: Tally) -> Neighbour
     wanted &= (operation == ARP_REQUEST) | (operation == ARP_REPLY)
     answer = (operation == ARP_REPLY) | (sender == target)
     four = np.full(len(sender), 4, np.uint8)
-    ends = (hosts(one.astype(np.uint64), four) for one in (sender, target))
-    found = Neighbours(records.frame[layer.row], records.time_ns[layer.row], answer, *ends)
-    return Neighbours(*(column[wanted] for column in found))
+    ends = (hosts(address.astype(np.uint64), four) for address in (sender, target))
+    messages = Neighbours(records.frame[layer.row], records.time_ns[layer.row], answer, *ends)
+    return Neighbours(*(column[wanted] for column in messages))
 
 
 def neighbour_discovery(icmp: Ip, words: Words, records: Records, ip: IpReader) -> Neighbours:
@@ -176,6 +176,6 @@ def neighbour_discovery(icmp: Ip, words: Words, records: Records, ip: IpReader) 
     sender = hosts(icmp.pair >> np.uint64(32), icmp.version)
     answer = words.u8(at) == NEIGHBOUR_ADVERTISEMENT
     # A host that checks whether its own address is free asks nothing of anybody.
-    known = sender != (ip.addresses.host("::") or 0)
-    found = Neighbours(records.frame[row], records.time_ns[row], answer, np.where(answer, target, sender), target)
-    return Neighbours(*(column[known] for column in found))
+    has_sender = sender != (ip.addresses.host("::") or 0)
+    messages = Neighbours(records.frame[row], records.time_ns[row], answer, np.where(answer, target, sender), target)
+    return Neighbours(*(column[has_sender] for column in messages))

@@ -32,8 +32,8 @@ def accounts_by_frame(packets: list[Told]) -> dict[int, str]:
             accounts[connection] = accounts[message] = account
         if session[-1]:
             accounts[session] = account or accounts.get(session) or accounts.get(message, "")
-        if found := account or accounts.get(session if session[-1] else connection):
-            by_frame[packet.frame] = found
+        if session_account := account or accounts.get(session if session[-1] else connection):
+            by_frame[packet.frame] = session_account
     return by_frame
 
 

@@ -38,7 +38,7 @@ LOG_ON_TO_WMI = "log on to WMI"
 
 def rpc_steps(packets: list[Told], classes: Mapping[int, str]) -> Iterator[Step]:
     """Yield what the responses over RPC show. classes: by frame, the COM class that a response is about."""
-    activated = {one.server for one in dcom.assigned_ports(packets, classes) if one.serves_push}
+    activated = {port.server for port in dcom.assigned_ports(packets, classes) if port.serves_push}
     spoken = _Spoken()
     for packet in packets:
         kinds = pdu_types(packet)
@@ -46,11 +46,11 @@ def rpc_steps(packets: list[Told], classes: Mapping[int, str]) -> Iterator[Step]
         interface = spoken.interface(packet, kinds)
         name = classes.get(packet.frame, dcom.UNSEEN)
         calling = _calling(interface, spoken.number(packet), name)
-        for one in _answers(packet, kinds, interface, calling, of_push=dcom.of_push(name)):
-            ends = interface in push().interfaces and one.of_push
-            if one.layer == "endpoint-mapper":  # who asks for one port of many is not a push that has its own
+        for answer in _answers(packet, kinds, interface, calling, of_push=dcom.of_push(name)):
+            ends = interface in push().interfaces and answer.of_push
+            if answer.layer == "endpoint-mapper":  # who asks for one port of many is not a push that has its own
                 ends |= packet.src not in activated
-            yield _step(packet, one, interface, ends=ends)
+            yield _step(packet, answer, interface, ends=ends)
 
 
 LAST = object()  # instead of a pipe: whichever was opened last on a connection
@@ -93,8 +93,8 @@ class _Spoken:
         if named := next((name for name in RESULT_FIELDS if f"{name}.opnum" in packet.fields), ""):
             return named
         if RESPONSE in kinds or FAULT in kinds:
-            found = self._contexts.get((*talk, packet.first("dcerpc.cn_ctx_id")))
-            return found or self._offered.get(talk, "")
+            interface = self._contexts.get((*talk, packet.first("dcerpc.cn_ctx_id")))
+            return interface or self._offered.get(talk, "")
         return self._offered.get(talk) or self._offered.get(
             (connection_of(packet), LAST), ""
         )  # read from a pipe, unnamed
@@ -165,8 +165,8 @@ def _result(packet: Told, kinds: list[int], interface: str, calling: str) -> _An
 
 def _several(packet: Told, interface: str, calling: str) -> _Answer:
     """Return what several responses in one packet show together: a failure, or nothing."""
-    one = _of_object(packet, interface, calling)
-    return one if one.failure else one._replace(read=False)
+    answer = _of_object(packet, interface, calling)
+    return answer if answer.failure else answer._replace(read=False)
 
 
 def _windows_error(packet: Told, interface: str) -> str:
@@ -187,31 +187,32 @@ def _of_service(code: str, calling: str, *, listed_only: bool) -> _Answer:
 
 def _of_object(packet: Told, interface: str, calling: str) -> _Answer:
     """Return the result of a call that returns an HRESULT, as activations and COM objects do."""
-    found = dcom.results(packet, interface)
-    if found.of_call is None and found.failure is None:
+    hresults = dcom.results(packet, interface)
+    if hresults.of_call is None and hresults.failure is None:
         return _Answer("rpc", calling, read=False)
     opens = interface in push().activations or calling == LOG_ON_TO_WMI
-    if found.failure is None:
-        return _Answer("dcom", calling, f"0x{found.of_call:08x}")
-    code = f"0x{found.failure:08x}"
+    if hresults.failure is None:
+        return _Answer("dcom", calling, f"0x{hresults.of_call:08x}")
+    code = f"0x{hresults.failure:08x}"
     if code in harmless("dcom") and not opens:
         return _Answer("dcom", calling, code, read=False)
     failure = known("dcom", code)
     return _Answer("dcom", calling, code, failure._replace(fatal=failure.fatal and opens))
 
 
-def _step(packet: Told, one: _Answer, interface: str, *, ends: bool) -> Step:
+def _step(packet: Told, answer: _Answer, interface: str, *, ends: bool) -> Step:
     """Return the step of an answer. ends: whether the push needs it.
 
     The service controller that fails over TCP ends nothing: the named pipe takes over.
     """
-    meant = one.failure
+    meant = answer.failure
     if meant is not None and interface == SERVICE_CONTROLLER and not is_smb(packet):
         means = f"{meant.means}; the service controller is then called through the named pipe on SMB"
         meant = meant._replace(fatal=False, means=means)
     if meant is not None:
         meant = meant._replace(fatal=meant.fatal and ends)
-    return Step(answered_side(packet), one.layer, one.step, packet.frame, one.code, meant, result_read=one.read)
+    side = answered_side(packet)
+    return Step(side, answer.layer, answer.step, packet.frame, answer.code, meant, result_read=answer.read)
 
 
 def opened_interfaces(packets: list[Told]) -> Iterator[tuple[Ends, str]]:

@@ -65,23 +65,23 @@ def classes_by_frame(packets: list[Told]) -> dict[int, str]:
     """
     requested: dict[tuple[object, ...], str] = {}
     owners: dict[tuple[str, object], str] = {}  # of an OXID or a port of a server, the class
-    found: dict[int, str] = {}
+    classes: dict[int, str] = {}
     for packet in packets:
         kinds, call = pdu_types(packet), (connection_of(packet), packet.first("dcerpc.cn_call_id"))
         if REQUEST in kinds and (name := _requested(packet, owners)):
             requested[call] = name
         if RESPONSE in kinds or FAULT in kinds:
             name = requested.pop(call, "") or _by_interface(packet)
-            found[packet.frame] = name
+            classes[packet.frame] = name
             owner = name or owners.get((packet.src, packet.src_port), UNSEEN)
-            owners |= {(packet.src, one): owner for one in (*_oxids(packet), *_ports(packet))}
-    return found
+            owners |= {(packet.src, key): owner for key in (*_oxids(packet), *_ports(packet))}
+    return classes
 
 
 def _oxids(packet: Told) -> list[str]:
     """Return the OXIDs of the objects that a response refers to."""
-    found = (int.from_bytes(one["oxid"], "little") for one in REFERENCE.finditer(response_data(packet)))
-    return [*packet.fields.get("dcom.oxid", []), *(f"0x{oxid:016x}" for oxid in found)]
+    oxids = (int.from_bytes(reference["oxid"], "little") for reference in REFERENCE.finditer(response_data(packet)))
+    return [*packet.fields.get("dcom.oxid", []), *(f"0x{oxid:016x}" for oxid in oxids)]
 
 
 def _requested(packet: Told, owners: Mapping[tuple[str, object], str]) -> str:
@@ -117,5 +117,5 @@ def assigned_ports(packets: list[Told], classes: Mapping[int, str]) -> Iterator[
 
 
 def _ports(packet: Told) -> list[int]:
-    found = (STRING_BINDING.match(binding) for binding in packet.fields.get(BINDINGS, []))
-    return [int(one["port"]) for one in found if one]
+    matches = (STRING_BINDING.match(binding) for binding in packet.fields.get(BINDINGS, []))
+    return [int(match["port"]) for match in matches if match]

@@ -67,9 +67,9 @@ class Said:
     requests: tuple[WebRequest, ...] = ()
 
 
-def listen(told: Iterable[Told]) -> Said:
+def listen(dissected_packets: Iterable[Told]) -> Said:
     """Return what the dissected packets of one source tell, in order of frames."""
-    packets = sorted(told, key=lambda one: one.frame)
+    packets = sorted(dissected_packets, key=lambda packet: packet.frame)
     classes = classes_by_frame(packets)
     accounts = accounts_by_frame(packets)
     steps = [
@@ -85,8 +85,8 @@ def listen(told: Iterable[Told]) -> Said:
     roles = sorted({(request.server, request.role, request.shown_by) for request in requests})
     web = {packet.dst for packet in packets if requested(packet)}
     return Said(
-        steps=tuple(sorted(steps, key=lambda one: (one.frame, one.layer, one.step))),
-        handed_out=tuple(sorted(assigned, key=lambda one: one.frame)),
+        steps=tuple(sorted(steps, key=lambda step: (step.frame, step.layer, step.step))),
+        handed_out=tuple(sorted(assigned, key=lambda port: port.frame)),
         names=tuple(sorted(set(_names(packets)))),
         roles=tuple(roles),
         other_web=tuple(sorted(web - {address for address, _, _ in roles})),

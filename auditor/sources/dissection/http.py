@@ -64,7 +64,7 @@ def _failed_request(method: str, path: str, code: str) -> Known:
 
 def _of_site_system(method: str, path: str) -> bool:
     """Tell whether CCMSetup makes such a request of a site system; what other web servers answer is no matter."""
-    return not path or method == CCM_POST or any(path.lower().startswith(one) for one in web_paths())
+    return not path or method == CCM_POST or any(path.lower().startswith(web_path) for web_path in web_paths())
 
 
 def web_requests(packets: list[Told]) -> Iterator[WebRequest]:

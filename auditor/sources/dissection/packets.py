@@ -52,7 +52,7 @@ def response_data(packet: Told) -> bytes:
     It is cut out of the TCP segment where that is one message, so that it does not depend on how much of it a version
     of tshark takes apart (4.4 takes apart calls of WMI, and reads the results of some at the wrong place).
     """
-    whole = all(packet.first(f"dcerpc.cn_flags.{which}_frag") in YES for which in ("first", "last"))
+    whole = all(packet.first(f"dcerpc.cn_flags.{position}_frag") in YES for position in ("first", "last"))
     length, auth = packet.number("dcerpc.cn_frag_len"), packet.number("dcerpc.cn_auth_len")
     if not whole or not length or len(pdu_types(packet)) > 1 or packet.first("dcerpc.auth_level") == PRIVACY:
         return b""

@@ -74,11 +74,12 @@ class LeftOut(NamedTuple):
 class Shortened(NamedTuple):
     """What was done because the flows were too many.
 
-    first, last: packets selected at the beginning and at the end of each flow; flows: how many flows have none.
+    first_packets, last_packets: packets selected at the beginning and at the end of each flow; flows: how many flows
+    have none.
     """
 
-    first: int
-    last: int
+    first_packets: int
+    last_packets: int
     flows: int
 
 
@@ -95,16 +96,16 @@ class _Limits(NamedTuple):
 
     packets: int
     bytes: int
-    after: int
+    messages: int
     last: int
     last_bytes: int
 
     @classmethod
     def at(cls, level: int) -> _Limits:
         most = (MOST_PACKETS, MOST_BYTES, MOST_AFTER, MOST_LAST, MOST_LAST_BYTES)
-        packets, size, *others = (int(number * SHRINK**level) for number in most)
+        packets, size, *limits = (int(number * SHRINK**level) for number in most)
         packets, size = max(packets, min(FEWEST_PACKETS, MOST_PACKETS)), max(size, min(FEWEST_BYTES, MOST_BYTES))
-        return cls(packets, size, *others)
+        return cls(packets, size, *limits)
 
 
 def select(path: Path, flows: Collection[Wanted], tunnels: Tunnels) -> Selection:
@@ -184,12 +185,12 @@ class _Pool:
         data = np.flatnonzero(rows["data"])
         data = data[np.lexsort((rows["back"][data], rows["flow"][data]))]
         flow, back, pushed = (rows[name][data] for name in ("flow", "back", "pushed"))
-        first = np.ones(len(data), np.bool_)
-        first[1:] = (flow[1:] != flow[:-1]) | (back[1:] != back[:-1])
+        is_first = np.ones(len(data), np.bool_)
+        is_first[1:] = (flow[1:] != flow[:-1]) | (back[1:] != back[:-1])
         ended = np.roll(pushed, 1)
-        ended[first] = self._ended[flow[first], back[first].astype(np.int64)]
+        ended[is_first] = self._ended[flow[is_first], back[is_first].astype(np.int64)]
         rows["begins"][data] = ended
-        last = np.roll(first, -1)
+        last = np.roll(is_first, -1)
         self._ended[flow[last], back[last].astype(np.int64)] = pushed[last]
 
     def _count(self, rows: Rows) -> None:
@@ -208,13 +209,13 @@ class _Pool:
         """Keep what the limits leave room for."""
         rows, limits = self._rows, self._limits
         flow = rows["flow"]
-        first = (rows["place"] < limits.packets) & (rows["before"] < limits.bytes)
+        beginning = (rows["place"] < limits.packets) & (rows["before"] < limits.bytes)
         message = _is_message(rows)
-        at_first = np.bincount(flow[first & message], minlength=len(self._packets))
-        after = message & (rows["messages"] - at_first[flow] < limits.after)
+        at_first = np.bincount(flow[beginning & message], minlength=len(self._packets))
+        further = message & (rows["messages"] - at_first[flow] < limits.messages)
         last = self._packets[flow] - rows["place"] <= limits.last
         last &= self._bytes[flow] - rows["before"] <= limits.last_bytes
-        self._rows = rows[(first | after | last) & (flow < self._flows)]
+        self._rows = rows[(beginning | further | last) & (flow < self._flows)]
 
     def _too_much(self) -> bool:
         return len(self._rows) > MOST_IN_ALL or int(self._rows["size"].sum()) > MOST_BYTES_IN_ALL
@@ -291,25 +292,26 @@ class _Finder:
         """Return the place of each packet's flow, UNWANTED if it is of none, and whether it goes back."""
         flow, back = np.full(len(packets.frame), UNWANTED, np.int64), np.zeros(len(packets.frame), np.bool_)
         family = packets.version.astype(np.uint64) << np.uint64(32)
-        which, first = numbered(packets.pair, family | packets.ports)
-        order = np.argsort(which, kind="stable")
-        bounds = np.searchsorted(which[order], np.arange(len(first) + 1))
-        for index, at in enumerate(first.tolist()):
+        codes, first_rows = numbered(packets.pair, family | packets.ports)
+        order = np.argsort(codes, kind="stable")
+        bounds = np.searchsorted(codes[order], np.arange(len(first_rows) + 1))
+        for index, at in enumerate(first_rows.tolist()):
             source, destination = _ends(packets, at, addresses)
             places = self._places.get(_key(protocol, source, destination))
             if places:
-                here = order[bounds[index] : bounds[index + 1]]
+                members = order[bounds[index] : bounds[index + 1]]
                 begins = [self._first_frames[place] for place in places]
-                flow[here] = np.array([UNWANTED, *places])[np.searchsorted(begins, packets.frame[here], side="right")]
-                back[here] = source > destination
+                latest = np.searchsorted(begins, packets.frame[members], side="right")
+                flow[members] = np.array([UNWANTED, *places])[latest]
+                back[members] = source > destination
         return flow, back
 
     def _pairs(self, packets: Packets, addresses: Addresses) -> NDArray[np.uint64]:
         """Return the pairs of address numbers in this batch of which both are hosts of a wanted flow."""
-        _, first = numbered(packets.pair, packets.version.astype(np.uint64))
-        ends = (_ends(packets, at, addresses) for at in first.tolist())
-        known = [source[0] in self._hosts and destination[0] in self._hosts for source, destination in ends]
-        return packets.pair[first[np.array(known, np.bool_)]]
+        _, first_rows = numbered(packets.pair, packets.version.astype(np.uint64))
+        ends = (_ends(packets, at, addresses) for at in first_rows.tolist())
+        is_wanted = [source[0] in self._hosts and destination[0] in self._hosts for source, destination in ends]
+        return packets.pair[first_rows[np.array(is_wanted, np.bool_)]]
 
 
 def _ends(packets: Packets, at: int, addresses: Addresses) -> tuple[End, End]:

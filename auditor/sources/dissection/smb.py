@@ -41,7 +41,7 @@ def smb_steps(packets: list[Told]) -> Iterator[Step]:
             if command == CREATE and about.written and about.name and about.of_push:
                 files[connection, last_of(packet, FILE_IDS)] = about
             if command == WRITE and _failed(status):  # what is closed then is no copy
-                files = {key: one for key, one in files.items() if key[0] != connection}
+                files = {key: file for key, file in files.items() if key[0] != connection}
             if command == SESSION_SETUP:
                 yield from logons.response(packet, connection, status)
             else:
@@ -105,7 +105,7 @@ class _Asked(NamedTuple):
         """Whether a push needs it: its pipes, its files, its shares."""
         if not self.name:
             return self.share.lower() in push().shares
-        return self._pipe in push().pipes or any(one in self.name.lower() for one in push().files)
+        return self._pipe in push().pipes or any(file in self.name.lower() for file in push().files)
 
     @property
     def _pipe(self) -> str:

@@ -104,7 +104,7 @@ class Dissection(NamedTuple):
     left_out: the long flows of which they only got the beginning and the end.
     """
 
-    told: tuple[Told, ...]
+    packets: tuple[Told, ...]
     obstacle: str
     left_out: tuple[LeftOut, ...] = ()
 
@@ -129,42 +129,43 @@ def dissect(
     with _small_capture(_timed(frames_of(path, selection.frames), times)) as (small, frames):
         reading = _Reading(small, tshark, seconds, len(frames), tuple(sorted(web_ports)))
         packets, obstacle = reading.read(TELLING, LAYERS)
-        told = tuple(_told(packet, frames, times) for packet in packets)
-        if not obstacle and _any_request(told, selection.left_out):
+        dissected = tuple(_told(packet, frames, times) for packet in packets)
+        if not obstacle and _any_request(dissected, selection.left_out):
             packets, obstacle = reading.read(WEB_RESPONSES, LAYERS, WITHOUT_BODIES)
             begun = [_told(packet, frames, times) for packet in packets]
-            told = tuple(sorted([*told, *_unfinished(told, begun)], key=lambda packet: packet.frame))
-    return Dissection(told, obstacle or _shortened(selection.shortened), selection.left_out)
+            dissected = tuple(sorted([*dissected, *_unfinished(dissected, begun)], key=lambda packet: packet.frame))
+    return Dissection(dissected, obstacle or _shortened(selection.shortened), selection.left_out)
 
 
 def _shortened(shortened: Shortened | None) -> str:
     if shortened is None:
         return ""
-    text = f"only the first {shortened.first:,} and the last {shortened.last:,} packets of each flow were read"
+    ends = f"the first {shortened.first_packets:,} and the last {shortened.last_packets:,} packets"
+    text = f"only {ends} of each flow were read"
     flows = "1 flow" if shortened.flows == 1 else f"{shortened.flows:,} flows"
     without = f", and none of {flows}" if shortened.flows else ""
     return f"{text}{without}: audit fewer clients at once"
 
 
-def _any_request(told: Iterable[Told], left_out: Collection[LeftOut]) -> bool:
+def _any_request(packets: Iterable[Told], left_out: Collection[LeftOut]) -> bool:
     """Tell whether a long flow is one of the web."""
     ends = {frozenset(((flow.src, flow.src_port), (flow.dst, flow.dst_port))) for flow, _, _ in left_out}
-    requests = (packet.ends for packet in told if "http.request.method" in packet.fields)
+    requests = (packet.ends for packet in packets if "http.request.method" in packet.fields)
     return any(frozenset((request[:2], request[2:])) in ends for request in requests)
 
 
-def _unfinished(told: Iterable[Told], begun: Iterable[Told]) -> Iterator[Told]:
+def _unfinished(dissected: Iterable[Told], begun: Iterable[Told]) -> Iterator[Told]:
     """Yield the web responses that begin but do not end in what was selected.
 
     tshark gives a response with its last byte, and none of which that is missing, such as a long download.
 
     Args:
-        told: packets as tshark gives them.
+        dissected: packets as tshark gives them.
         begun: the same, but each response with its first byte.
     """
     ended: dict[Ends, list[int]] = {}
     begins: dict[Ends, list[Told]] = {}
-    for packet in told:
+    for packet in dissected:
         if RESPONSE_CODE in packet.fields:
             ended.setdefault(packet.ends, []).append(packet.frame)
     for packet in begun:
@@ -373,8 +374,8 @@ async def _version(tshark: Path) -> str | None:
         printed, _ = await process.communicate()
     finally:
         await _gone(process)
-    found = VERSION.search(printed)
-    return found.group().decode() if found else None
+    match = VERSION.search(printed)
+    return match.group().decode() if match else None
 
 
 async def _left(capture: Any) -> str:
@@ -422,15 +423,15 @@ def _kill(process: asyncio.subprocess.Process) -> None:
 def _empty_configuration(folder: Path) -> Iterator[None]:
     """Keep a personal Wireshark profile from changing what tshark prints."""
     name = "WIRESHARK_CONFIG_DIR"
-    before = os.environ.get(name)
+    previous = os.environ.get(name)
     os.environ[name] = str(folder)
     try:
         yield
     finally:
-        if before is None:
+        if previous is None:
             os.environ.pop(name, None)
         else:
-            os.environ[name] = before
+            os.environ[name] = previous
 
 
 @contextmanager
@@ -444,14 +445,14 @@ def _own_child_watcher() -> Iterator[None]:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        before = asyncio.get_child_watcher()
+        previous = asyncio.get_child_watcher()
         asyncio.set_child_watcher(asyncio.ThreadedChildWatcher())
     try:
         yield
     finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            asyncio.set_child_watcher(before)
+            asyncio.set_child_watcher(previous)
 
 
 # from pyshark's packets to facts
@@ -460,8 +461,8 @@ def _own_child_watcher() -> Iterator[None]:
 def _told(packet: Any, frames: list[int], times: list[int]) -> Told:
     fields: dict[str, list[str]] = {}
     for layer in packet.layers:
-        for one in (layer, *layer.duplicate_layers):  # several messages in one packet, or a packet in a tunnel
-            _flatten(one._all_fields, fields)
+        for instance in (layer, *layer.duplicate_layers):  # several messages in one packet, or a packet in a tunnel
+            _flatten(instance._all_fields, fields)
     protocols = packet.frame_info._all_fields["frame.protocols"].split(":")
     ip = next((name for name in reversed(protocols) if name in ("ip", "ipv6")), "ip")
     ports = [int(fields.get(f"tcp.{side}port", ["0"])[-1]) for side in ("src", "dst")]

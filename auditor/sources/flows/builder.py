@@ -74,7 +74,7 @@ class Flows:
         odd &= flows["protocol"] == "tcp"
         pairs = frozenset(zip(src[odd].tolist(), dst[odd].tolist(), strict=True))
         spoken_to = {*src[flows["frames_dst"] > 0].tolist(), *dst[flows["frames_src"] > 0].tolist()}
-        return OneSided(pairs, frozenset(one for one, _ in pairs) - spoken_to)
+        return OneSided(pairs, frozenset(sender for sender, _ in pairs) - spoken_to)
 
     @cached_property
     def on_link(self) -> frozenset[str]:
@@ -91,8 +91,8 @@ class Flows:
         columns = (self._events[name][begin:end].tolist() for name in EVENTS)
         protocol = self._protocols[flow]
         return [
-            Event(frame, time, from_src, _what(packet, protocol), *rest)
-            for frame, time, from_src, packet, *rest in zip(*columns, strict=True)
+            Event(frame, time, from_src, _what(packet, protocol), *details)
+            for frame, time, from_src, packet, *details in zip(*columns, strict=True)
         ]
 
 
@@ -115,11 +115,11 @@ def _what(packet: int, protocol: str) -> str:
 def _numbers(events: Columns, begin: NDArray[np.int64], identifiers: NDArray[np.int64]) -> Numbers:
     """Return by what the packets of each flow are told from those of others between the same ends."""
     owner = np.repeat(np.arange(len(begin) - 1), np.diff(begin))
-    first = np.full((2, len(begin) - 1), MISSING)
-    for numbers, which in zip(first, (events["from_src"], ~events["from_src"]), strict=True):
-        at = np.flatnonzero(which)[::-1]
+    first_numbers = np.full((2, len(begin) - 1), MISSING)
+    for numbers, mask in zip(first_numbers, (events["from_src"], ~events["from_src"]), strict=True):
+        at = np.flatnonzero(mask)[::-1]
         numbers[owner[at]] = events["sequence"][at]
-    return Numbers(first[0], first[1], identifiers)
+    return Numbers(first_numbers[0], first_numbers[1], identifiers)
 
 
 class FlowBuilder:
@@ -157,9 +157,9 @@ class FlowBuilder:
             self.admission.add(protocol, segments.partial(packets, echo=protocol == ICMP))
         for quote in headers.quotes:
             self._add_quote(quote)
-        for found in headers.neighbours:
-            self.neighbours.add(found)
-        self._heard.add(headers.others)
+        for messages in headers.neighbours:
+            self.neighbours.add(messages)
+        self._heard.add(headers.other_senders)
         if len(self._hidden) < MOST_HIDDEN:
             self._hidden |= dict.fromkeys(headers.hidden)
 
@@ -173,12 +173,12 @@ class FlowBuilder:
 
     def finish(self) -> Flows:
         """Return the flows; the builder is used up."""
-        quotes = sorted(quote for kept in self._quotes.values() for quote in kept)
+        quotes = sorted(quote for similar in self._quotes.values() for quote in similar)
         streams = {
             protocol: segments.finish(self._partials.pop(protocol), echo=protocol == ICMP)
             for protocol in list(self._partials)
         }
-        self.events_dropped = sum(one.events_dropped for one in streams.values())
+        self.events_dropped = sum(flows.events_dropped for flows in streams.values())
         parts = [flow_table.oriented(protocol, streams.pop(protocol)) for protocol in list(streams)]
         columns, events, begin = flow_table.in_order(parts)
         sending = Sending(columns, self._addresses)

@@ -169,7 +169,7 @@ def follow(packet: NDArray[np.uint8], begin: NDArray[np.int64]) -> NDArray[np.in
     table = TRANSITIONS.tolist()
     for who in owner.tolist():
         state = int(states[who])
-        for one in packet[begin[who] + ROUNDS : begin[who + 1]].tolist():
-            state = table[state][one]
+        for code in packet[begin[who] + ROUNDS : begin[who + 1]].tolist():
+            state = table[state][code]
         states[who] = state
     return states

@@ -57,8 +57,8 @@ class Admission:
 
     def _asked_for(self, segments: Columns) -> Bools:
         ports = segments["ports"]
-        found: Bools = np.isin(ports >> np.uint32(16), self._documented)
-        return found | np.isin(ports & np.uint32(0xFFFF), self._documented)
+        mask: Bools = np.isin(ports >> np.uint32(16), self._documented)
+        return mask | np.isin(ports & np.uint32(0xFFFF), self._documented)
 
     def _chosen(self, protocol: int, batch: Partial) -> Partial:
         segments = batch.segments
@@ -71,11 +71,11 @@ class Admission:
         self._leave_out(segments, ~keep)
         return _only(batch, keep)
 
-    def _leave_out(self, segments: Columns, which: Bools) -> None:
+    def _leave_out(self, segments: Columns, mask: Bools) -> None:
         """Count the packets of these segments, and remember who sent them."""
-        pair, version = segments["pair"][which], segments["version"][which]
+        pair, version = segments["pair"][mask], segments["version"][mask]
         for side, number in (("a", pair >> HALF), ("b", pair & np.uint64(0xFFFFFFFF))):
-            frames = segments[f"frames_{side}"][which]
+            frames = segments[f"frames_{side}"][mask]
             self.dropped += int(frames.sum())
             self._heard.add(numbered(number, version)[frames > 0])
 
@@ -98,9 +98,9 @@ def _pairs(segments: Columns) -> U64:
     return both
 
 
-def _with(known: U64, more: U64) -> U64:
-    new = more[~among(more, known)]
-    return unique(np.concatenate([known, new])) if len(new) else known
+def _with(existing: U64, more: U64) -> U64:
+    new = more[~among(more, existing)]
+    return unique(np.concatenate([existing, new])) if len(new) else existing
 
 
 def _only(batch: Partial, keep: Bools) -> Partial:
@@ -110,8 +110,8 @@ def _only(batch: Partial, keep: Bools) -> Partial:
     result = Partial()
     place = np.cumsum(keep) - 1
     events: dict[str, NDArray[Any]] = {name: batch.events[name] for name in EVENT_COLUMNS}
-    kept = keep[events["segment"]]
-    events = {name: column[kept] for name, column in events.items()}
+    event_mask = keep[events["segment"]]
+    events = {name: column[event_mask] for name, column in events.items()}
     result.segments.extend({name: batch.segments[name][keep] for name in COLUMNS})
     result.events.extend(events | {"segment": place[events["segment"]]})
     return result

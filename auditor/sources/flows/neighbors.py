@@ -50,11 +50,11 @@ class Neighbourhood:
         self._rows: list[Rows] = []
         self._waiting = self._settled = 0
 
-    def add(self, found: Neighbours) -> None:
+    def add(self, messages: Neighbours) -> None:
         """Take in the messages of one batch."""
-        self.spoke.add(found.sender)
-        asks = ~found.answer
-        rows = {name: getattr(found, name)[asks] for name in ("sender", "target", "frame", "time_ns")}
+        self.spoke.add(messages.sender)
+        asks = ~messages.answer
+        rows = {name: getattr(messages, name)[asks] for name in ("sender", "target", "frame", "time_ns")}
         self._rows.append(rows)
         self._waiting += len(rows["frame"])
         if self._waiting > max(SETTLE_AT, 2 * self._settled):
@@ -72,11 +72,11 @@ class Neighbourhood:
         ends = [*begins[1:].tolist(), len(rows["frame"])]
         texts = [self._texts(rows[name][begins]) for name in ("sender", "target")]
         frames, times = rows["frame"].tolist(), rows["time_ns"].tolist()
-        found = [
+        requests = [
             Asked(asker, target, tuple(frames[begin:end]), tuple(times[begin:end]))
             for asker, target, begin, end in zip(*texts, begins.tolist(), ends, strict=True)
         ]
-        return tuple(sorted(found, key=lambda one: (one.asker, one.target)))
+        return tuple(sorted(requests, key=lambda request: (request.asker, request.target)))
 
     def _texts(self, hosts: NDArray[np.uint64]) -> list[str]:
         return [self._addresses.text(host & 0xFFFFFFFF, host >> 32) for host in hosts.tolist()]
@@ -86,19 +86,19 @@ class Neighbourhood:
         names = ("sender", "target", "frame", "time_ns")
         if not self._rows:
             return {name: np.empty(0, np.int64) for name in names}
-        rows = {name: np.concatenate([one[name] for one in self._rows]) for name in names}
+        rows = {name: np.concatenate([batch[name] for batch in self._rows]) for name in names}
         rows = _chosen(rows, ~self.spoke.has(rows["target"]))
         rows = _chosen(rows, np.lexsort((rows["frame"], rows["target"], rows["sender"])))
         begins = _begins(rows)
         counts = np.diff(np.append(begins, len(rows["frame"])))
         rank = np.arange(len(rows["frame"])) - np.repeat(begins, counts)
-        kept = (rank < MOST_FRAMES - 1) | (rank == np.repeat(counts, counts) - 1)
+        mask = (rank < MOST_FRAMES - 1) | (rank == np.repeat(counts, counts) - 1)
         if len(begins) > MOST_ASKED:
             early = np.zeros(len(begins), np.bool_)
             early[np.argsort(rows["frame"][begins], kind="stable")[:MOST_ASKED]] = True
             self.dropped += int(counts[~early].sum())
-            kept &= np.repeat(early, counts)
-        rows = _chosen(rows, kept)
+            mask &= np.repeat(early, counts)
+        rows = _chosen(rows, mask)
         self._rows, self._waiting = [rows], len(rows["frame"])
         self._settled = self._waiting
         return rows
@@ -113,5 +113,5 @@ def _begins(rows: Rows) -> NDArray[np.int64]:
     return np.flatnonzero(new)
 
 
-def _chosen(rows: Rows, which: NDArray[Any]) -> Rows:
-    return {name: column[which] for name, column in rows.items()}
+def _chosen(rows: Rows, selector: NDArray[Any]) -> Rows:
+    return {name: column[selector] for name, column in rows.items()}

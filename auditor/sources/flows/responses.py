@@ -70,8 +70,8 @@ def _acknowledges(events: Columns, at: I64, opening: I64, most: I64) -> Bools:
     """
     beyond = events["acknowledged"][at] - events["sequence"][opening] - np.uint32(1)
     has_ack = (events["packet"][at] & HAS_ACK) != 0
-    told: Bools = has_ack & ((beyond <= most) | (opening == NONE))
-    return told
+    acknowledges: Bools = has_ack & ((beyond <= most) | (opening == NONE))
+    return acknowledges
 
 
 def _taken_up(events: Columns, owner: I64, accepts: I64, alone: Bools) -> Bools:

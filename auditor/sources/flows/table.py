@@ -62,11 +62,11 @@ class FlowTable:
     def rows(self, flows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
         """Yield the values of some flows by name."""
         if isinstance(self._held, Mapping):
-            some: Mapping[str, NDArray[Any]] = {name: column[flows] for name, column in self.columns.items()}
+            selected: Mapping[str, NDArray[Any]] = {name: column[flows] for name, column in self.columns.items()}
         else:
-            some = FlowTable(self._held.iloc[flows]).columns
-        names = list(some)
-        for values in zip(*(some[name].tolist() for name in names), strict=True):
+            selected = FlowTable(self._held.iloc[flows]).columns
+        names = list(selected)
+        for values in zip(*(selected[name].tolist() for name in names), strict=True):
             yield dict(zip(names, values, strict=True))
 
 
@@ -93,28 +93,28 @@ def oriented(protocol: int, flows: Streams) -> Oriented:
     The flows are used up: there may be so many that the same numbers do not fit into memory twice.
     """
     flip = _flipped(protocol, flows)
-    given = flows.columns
+    segments = flows.columns
 
-    def turned(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        return np.where(flip, second, first), np.where(flip, first, second)
+    def turned(side_a: NDArray[Any], side_b: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        return np.where(flip, side_b, side_a), np.where(flip, side_a, side_b)
 
-    high_low = ((given["ports"] >> shift & 0xFFFF).astype(np.int64) for shift in (np.uint32(16), np.uint32(0)))
-    version = given["version"].astype(np.uint64) << np.uint64(32)
-    src, dst = turned(given["pair"] >> np.uint64(32), given["pair"] & np.uint64(0xFFFFFFFF))
-    columns = {name: given[name] for name in ("start", "end", "first_frame")}
+    high_low = ((segments["ports"] >> shift & 0xFFFF).astype(np.int64) for shift in (np.uint32(16), np.uint32(0)))
+    version = segments["version"].astype(np.uint64) << np.uint64(32)
+    src, dst = turned(segments["pair"] >> np.uint64(32), segments["pair"] & np.uint64(0xFFFFFFFF))
+    columns = {name: segments[name] for name in ("start", "end", "first_frame")}
     columns |= {"src": src | version, "dst": dst | version, "protocol": np.full(len(flip), PROTOCOLS[protocol], object)}
     columns["src_port"], columns["dst_port"] = turned(*high_low)
     for name in ("frames", "bytes", "payload"):
-        columns[f"{name}_src"], columns[f"{name}_dst"] = turned(given.pop(f"{name}_a"), given.pop(f"{name}_b"))
+        columns[f"{name}_src"], columns[f"{name}_dst"] = turned(segments.pop(f"{name}_a"), segments.pop(f"{name}_b"))
     for name in ("syn", "syn_ack", "fin", "rst"):
-        columns[name] = given[f"{name}_a"] + given[f"{name}_b"]
-    columns["icmp_type"] = np.where(given["version"] == 4, ECHO_REQUEST[4], ECHO_REQUEST[6])
+        columns[name] = segments[f"{name}_a"] + segments[f"{name}_b"]
+    columns["icmp_type"] = np.where(segments["version"] == 4, ECHO_REQUEST[4], ECHO_REQUEST[6])
     columns["conn_state"] = _states(protocol, flows, columns)
     from_b = (flows.events["packet"] & conn_state.FROM_B) != 0
     from_src = from_b == np.repeat(flip, np.diff(flows.event_begin))
     events = flows.events | {"from_src": from_src}
     if protocol == TCP:
-        sent = {f"{name}_src": turned(given[f"{name}_a"], given[f"{name}_b"])[0] for name in ("syn", "rst")}
+        sent = {f"{name}_src": turned(segments[f"{name}_a"], segments[f"{name}_b"])[0] for name in ("syn", "rst")}
         columns["response"], stray = responses.of_tcp(columns | sent, events, flows.event_begin)
         events["packet"][stray] |= conn_state.STRAY
     else:
@@ -188,5 +188,5 @@ def table(columns: Columns, addresses: Addresses, source: str) -> Columns:
 
 
 def _texts(numbers: NDArray[np.uint64], addresses: Addresses) -> NDArray[Any]:
-    which, first = numbered(numbers)
-    return addresses.texts(numbers[first])[which]
+    codes, first_rows = numbered(numbers)
+    return addresses.texts(numbers[first_rows])[codes]

@@ -21,9 +21,9 @@ def read_alone(steps: Steps[Found]) -> Found:
     return read_together([steps])[0]
 
 
-def read_together(every: Iterable[Steps[Found]]) -> list[Found]:
+def read_together(readers: Iterable[Steps[Found]]) -> list[Found]:
     """Return what all of them come to, in their order. Those whose addresses are numbered together are read at once."""
-    found: dict[int, Found] = {}
+    contents: dict[int, Found] = {}
     waiting: dict[int, tuple[Steps[Found], Section]] = {}
 
     def go_on(number: int, steps: Steps[Found], read: Read | None) -> None:
@@ -31,18 +31,19 @@ def read_together(every: Iterable[Steps[Found]]) -> list[Found]:
             waiting[number] = steps, steps.send(read)  # type: ignore[arg-type] # None begins it
         except StopIteration as end:
             waiting.pop(number, None)
-            found[number] = end.value
+            contents[number] = end.value
 
     try:
-        for number, steps in enumerate(every):
+        for number, steps in enumerate(readers):
             go_on(number, steps, None)
         while waiting:
             from auditor.sources.logs.firewall_rows import read_sections
 
             asked = list(waiting.items())
-            for (number, (steps, _)), read in zip(asked, read_sections([one for _, (_, one) in asked]), strict=True):
+            sections = [section for _, (_, section) in asked]
+            for (number, (steps, _)), read in zip(asked, read_sections(sections), strict=True):
                 go_on(number, steps, read)
     finally:
         for steps, _ in waiting.values():  # which hold files open
             steps.close()
-    return [found[number] for number in sorted(found)]
+    return [contents[number] for number in sorted(contents)]

@@ -92,10 +92,11 @@ class EventReader:
         if expected.cut:
             self.warnings.append(SourceWarning("cut-short", expected.cut))
         if missing or expected.broken_chunks:
-            what = [f"{missing:,} events"] if missing else []
-            what += [f"{expected.broken_chunks:,} chunks of events"] if expected.broken_chunks else []
-            samples = "".join(f"; {one}" for one in broken[:MOST_SAMPLES])
-            text = f"{' and '.join(what)} of the log cannot be read, by its own count of {expected.records:,}{samples}."
+            losses = [f"{missing:,} events"] if missing else []
+            losses += [f"{expected.broken_chunks:,} chunks of events"] if expected.broken_chunks else []
+            samples = "".join(f"; {reason}" for reason in broken[:MOST_SAMPLES])
+            lost = " and ".join(losses)
+            text = f"{lost} of the log cannot be read, by its own count of {expected.records:,}{samples}."
             self.warnings.append(SourceWarning("damaged", text))
 
     # JSON
@@ -104,15 +105,15 @@ class EventReader:
         faults: list[str] = []
         lost = 0
         with self._text(raw) as text:
-            for found in objects(text):
-                event = None if found.fault else event_of(found.value, found.line, self._wanted)
+            for record in objects(text):
+                event = None if record.fault else event_of(record.value, record.line, self._wanted)
                 if event is not None:
                     self.records += 1
                     yield event
                     continue
-                lost += found.lost or 1
+                lost += record.lost or 1
                 if len(faults) < MOST_SAMPLES:
-                    faults.append(f"line {found.line:,}: {found.fault or 'no Windows event'}")
+                    faults.append(f"line {record.line:,}: {record.fault or 'no Windows event'}")
         self.skipped += lost
         if lost:
             text_of = f"{lost:,} records could not be read ({'; '.join(faults)})."
@@ -188,9 +189,9 @@ def _expected(raw: io.BufferedReader) -> _Expected:
         if len(chunk) < CHUNK:
             break
         whole += 1
-        first, last = struct.unpack_from("<QQ", chunk, 8)
-        if chunk.startswith(CHUNK_MAGIC) and last - first < MOST_IN_CHUNK:
-            records += max(last - first + 1, 0) if last != NO_RECORD else 0
+        first_record, last_record = struct.unpack_from("<QQ", chunk, 8)
+        if chunk.startswith(CHUNK_MAGIC) and last_record - first_record < MOST_IN_CHUNK:
+            records += max(last_record - first_record + 1, 0) if last_record != NO_RECORD else 0
         elif any(chunk):
             broken += 1
         else:

@@ -79,9 +79,9 @@ class _Objects:
             passed = between[0] if between else ""
             if passed.count("[") > MOST_OPEN:
                 lines = enumerate(passed.split("\n"), self._line)
-                self._only_brackets += [line for line, one in lines if one.count("[") > MOST_OPEN]
+                self._only_brackets += [line for line, piece in lines if piece.count("[") > MOST_OPEN]
             if passed:
-                self._in_array = any(one in passed.rpartition("\n")[2] for one in ",[")
+                self._in_array = any(character in passed.rpartition("\n")[2] for character in ",[")
             self._pass(between.end() if between else self._at)
             if self._at < len(self._buffer):
                 return True
@@ -121,18 +121,18 @@ class _Objects:
         if self._in_array and self._key and self._skip_in_line():
             return 1
         line_begin = self._buffer.rfind("\n", 0, self._at) + 1
-        before = self._buffer[line_begin : self._at]
-        margin = before if before.isspace() else ""
+        prefix = self._buffer[line_begin : self._at]
+        margin = prefix if prefix.isspace() else ""
         follower = re.compile(rf"\n{margin}(?=\{{)")
         self._at += 1  # it is not to be found again
         lost = 1
         while True:
-            found = follower.search(self._buffer, self._at)
-            end = found.end() if found else len(self._buffer)
-            rest = self._buffer[self._at : end].split("\n")[1:]
-            lost += sum(1 for one in rest if one.strip(" \t\r\x00[],")) if self._one_a_line else 0
-            self._pass(end if found else max(end - len(margin) - 1, self._at))
-            if found:
+            match = follower.search(self._buffer, self._at)
+            end = match.end() if match else len(self._buffer)
+            lines = self._buffer[self._at : end].split("\n")[1:]
+            lost += sum(1 for line in lines if line.strip(" \t\r\x00[],")) if self._one_a_line else 0
+            self._pass(end if match else max(end - len(margin) - 1, self._at))
+            if match:
                 return lost
             if not self._fill():
                 self._pass(len(self._buffer))
@@ -142,11 +142,11 @@ class _Objects:
         """Move to the next object of an array that is written in one line, if there is one in what was read of it."""
         line_end = self._buffer.find("\n", self._at)
         follower = re.compile(rf",\s*(?={re.escape(self._key)})")
-        found = follower.search(self._buffer, self._at, line_end if line_end >= 0 else len(self._buffer))
-        if found:
-            self._pass(found.end())
+        match = follower.search(self._buffer, self._at, line_end if line_end >= 0 else len(self._buffer))
+        if match:
+            self._pass(match.end())
             self._in_array = True
-        return bool(found)
+        return bool(match)
 
     def _pass(self, end: int) -> None:
         self._line += self._buffer.count("\n", self._at, end)

@@ -25,14 +25,14 @@ def is_answer(src_port: Ints, dst_port: Ints) -> NDArray[np.bool_]:
 def allowed_before(same: Sequence[Ints], allowed: NDArray[np.bool_]) -> Ints:
     """Return for each place the nearest earlier one that was allowed and is equal in all of `same`, -1 if none is."""
     count = len(allowed)
-    found = np.full(count, -1, np.int64)
+    indices = np.full(count, -1, np.int64)
     if not allowed.any() or allowed.all():
-        return found
+        return indices
     order = np.lexsort(list(same))  # it keeps equal ones in the order given
     new = np.ones(count, np.bool_)
     new[1:] = np.logical_or.reduce([column[order][1:] != column[order][:-1] for column in same])
     rank = np.arange(count)
     begin = np.maximum.accumulate(np.where(new, rank, 0))
     latest = np.maximum.accumulate(np.where(allowed[order], rank, -1))
-    found[order] = np.where(latest >= begin, order[latest], -1)
-    return found
+    indices[order] = np.where(latest >= begin, order[latest], -1)
+    return indices
