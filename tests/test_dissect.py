@@ -19,7 +19,7 @@ from waiting import PATIENCE, wait_for
 
 import auditor
 from auditor.sources.dissection import selection
-from auditor.sources.dissection.selection import Wanted
+from auditor.sources.dissection.selection import FlowSelector
 from auditor.sources.dissection.tshark import TELLING, Dissection, dissect
 from auditor.sources.extract import Record, frames_of
 from auditor.sources.read import known_tunnels
@@ -64,11 +64,11 @@ def children_of(process: int) -> set[int]:
     return found
 
 
-def flows(path: Path = CAPTURE) -> list[Wanted]:
+def flows(path: Path = CAPTURE) -> list[FlowSelector]:
     """Return every TCP flow of a capture."""
     table = auditor.read(path).flows
     ends = ["protocol", "src_ip", "src_port", "dst_ip", "dst_port", "first_frame"]
-    return [Wanted(*row) for row in table[table["protocol"] == "tcp"][ends].itertuples(index=False)]
+    return [FlowSelector(*row) for row in table[table["protocol"] == "tcp"][ends].itertuples(index=False)]
 
 
 def packets() -> list[Record]:

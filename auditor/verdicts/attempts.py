@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from auditor.sources.capture.packets import Quote
-from auditor.sources.dissection.facts import HandedOut, Said, Side, Step, by_side
+from auditor.sources.dissection.facts import AssignedPort, ProtocolFacts, ProtocolStep, ServiceEndpoint, by_side
 from auditor.sources.flows.columns import MISSING
 from auditor.sources.flows.hop_counts import Sent
 from auditor.sources.flows.neighbors import Asked
@@ -208,7 +208,12 @@ class Traffic:
     """The attempts between hosts of interest in all sources, and what else was heard of those hosts."""
 
     def __init__(
-        self, sources: Sequence[Source], hosts: Iterable[str], said: Sequence[Said] = (), *, dissected: bool = False
+        self,
+        sources: Sequence[Source],
+        hosts: Iterable[str],
+        said: Sequence[ProtocolFacts] = (),
+        *,
+        dissected: bool = False,
     ) -> None:
         """Take the flows of all sources.
 
@@ -220,16 +225,16 @@ class Traffic:
         """
         self._dissected = dissected
         self.sources = sources
-        self.said = said or (Said(),) * len(sources)
+        self.said = said or (ProtocolFacts(),) * len(sources)
         self._hosts = frozenset(hosts)
         self._attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
         self._partners: dict[str, set[str]] = defaultdict(set)
         self._sent: dict[tuple[str, str], dict[int, Sent]] = {}
         self._delays: dict[tuple[int, str, str], Mapping[object, int]] = {}
-        self._handed_out: dict[tuple[object, ...], list[HandedOut]] = defaultdict(list)
+        self._handed_out: dict[tuple[object, ...], list[AssignedPort]] = defaultdict(list)
         self._steps = [by_side(one.steps) for one in self.said]
         for number, one in enumerate(self.said):
-            for port in one.handed_out:
+            for port in one.assigned_ports:
                 self._handed_out[number, port.server, port.port].append(port)
         self._deaf: list[OneSided] = []
         self._asked: dict[str, list[tuple[int, Asked]]] = defaultdict(list)
@@ -277,7 +282,7 @@ class Traffic:
         """Tell whether the source holds only what the host that tried sent, so that silence means nothing."""
         return self._deaf_to(attempt.source, attempt.src, attempt.dst)
 
-    def handed_out(self, attempt: Attempt) -> HandedOut | None:
+    def handed_out(self, attempt: Attempt) -> AssignedPort | None:
         """Return how the port that was tried came to be known: the last announcement before the attempt."""
         found = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
         before = [one for one in found if one.frame < attempt.first_frame]
@@ -297,25 +302,25 @@ class Traffic:
                 ports[request.role, request.server][request.client].add(request.port)
         return {key: {client: frozenset(of) for client, of in clients.items()} for key, clients in ports.items()}
 
-    def assigned_by(self, server: str) -> Sequence[HandedOut]:
+    def assigned_by(self, server: str) -> Sequence[AssignedPort]:
         """Return the dynamic ports of one computer that any source shows to be assigned."""
         return self._assigned.get(server, ())
 
     @cached_property
-    def _assigned(self) -> Mapping[str, Sequence[HandedOut]]:
-        by_server: dict[str, list[HandedOut]] = defaultdict(list)
+    def _assigned(self) -> Mapping[str, Sequence[AssignedPort]]:
+        by_server: dict[str, list[AssignedPort]] = defaultdict(list)
         for said in self.said:
-            for assigned in said.handed_out:
+            for assigned in said.assigned_ports:
                 by_server[assigned.server].append(assigned)
         return by_server
 
-    def steps_between(self, initiator: str, responder: str) -> Sequence[Step]:
+    def steps_between(self, initiator: str, responder: str) -> Sequence[ProtocolStep]:
         """Return what was answered on the connections of one host to another, source by source."""
         return self._steps_of_pairs.get((initiator, responder), ())
 
     @cached_property
-    def _steps_of_pairs(self) -> Mapping[tuple[str, str], Sequence[Step]]:
-        by_pair: dict[tuple[str, str], list[Step]] = defaultdict(list)
+    def _steps_of_pairs(self) -> Mapping[tuple[str, str], Sequence[ProtocolStep]]:
+        by_pair: dict[tuple[str, str], list[ProtocolStep]] = defaultdict(list)
         for said in self.said:
             for step in said.steps:
                 by_pair[step.side.initiator, step.side.responder].append(step)
@@ -334,13 +339,13 @@ class Traffic:
     def _frames_assigned(self) -> Mapping[tuple[int, str, str], Sequence[int]]:
         frames: dict[tuple[int, str, str], set[int]] = defaultdict(set)
         for number, said in enumerate(self.said):
-            for assigned in said.handed_out:
+            for assigned in said.assigned_ports:
                 frames[number, assigned.client, assigned.server].add(assigned.frame)
         return {key: sorted(of_pair) for key, of_pair in frames.items()}
 
-    def steps(self, attempt: Attempt) -> list[Step]:
+    def steps(self, attempt: Attempt) -> list[ProtocolStep]:
         """Return what was answered on this side's connections in the attempt's source."""
-        side = Side(attempt.src, attempt.dst, attempt.dst_port or 0)
+        side = ServiceEndpoint(attempt.src, attempt.dst, attempt.dst_port or 0)
         return self._steps[attempt.source].get(side, [])
 
     def sent(self, source: int, src: str, dst: str) -> Sent:

@@ -52,7 +52,7 @@ End = tuple[str, int]
 Key = frozenset[object]
 
 
-class Wanted(NamedTuple):
+class FlowSelector(NamedTuple):
     """One flow whose packets are wanted: protocol, both ends, and the frame that begins it."""
 
     protocol: str
@@ -63,10 +63,10 @@ class Wanted(NamedTuple):
     first_frame: int
 
 
-class LeftOut(NamedTuple):
+class TruncatedFlow(NamedTuple):
     """A flow of which only the beginning and the end were selected: packets and bytes between them."""
 
-    flow: Wanted
+    flow: FlowSelector
     packets: int
     bytes: int
 
@@ -87,7 +87,7 @@ class Selection(NamedTuple):
     """Frame numbers of the selected packets in file order, and what was not selected."""
 
     frames: I64
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[TruncatedFlow, ...]
     shortened: Shortened | None
 
 
@@ -108,7 +108,7 @@ class _Limits(NamedTuple):
         return cls(packets, size, *limits)
 
 
-def select(path: Path, flows: Collection[Wanted], tunnels: Tunnels) -> Selection:
+def select(path: Path, flows: Collection[FlowSelector], tunnels: Tunnels) -> Selection:
     """Return which packets of these flows are dissected.
 
     Of each flow: its beginning, then short messages, then its end, bounded in packets and bytes. A push starts a
@@ -125,14 +125,14 @@ def select(path: Path, flows: Collection[Wanted], tunnels: Tunnels) -> Selection
         The packets, and what was left out.
     """
     ordered = sorted(flows, key=lambda flow: flow.first_frame)
-    finder, pool, reader = _Finder(ordered), _Pool(len(ordered)), PacketReader(tunnels)
+    finder, pool, reader = _PacketFinder(ordered), _SelectedPackets(len(ordered)), PacketReader(tunnels)
     for records in CaptureReader(path):
         if ordered and int(records.frame[-1]) >= ordered[0].first_frame:
             pool.add(finder.rows(reader.read(records, quotes=False), reader.addresses))
     return pool.selection(ordered)
 
 
-class _Pool:
+class _SelectedPackets:
     """The packets selected so far, by flow and frame, and what all packets of each flow came to."""
 
     def __init__(self, flows: int) -> None:
@@ -151,14 +151,15 @@ class _Pool:
             self._waiting = [waiting[CHUNK:]]
             self._take(waiting[:CHUNK])
 
-    def selection(self, flows: list[Wanted]) -> Selection:
+    def selection(self, flows: list[FlowSelector]) -> Selection:
         """Return what was selected, once there are no more packets."""
         self._take(np.concatenate([np.empty(0, PACKET), *self._waiting]))
         rows = self._rows[self._aligned()]
         packets = self._packets - np.bincount(rows["flow"], minlength=len(flows))
         size = self._bytes - np.bincount(rows["flow"], rows["size"], len(flows)).astype(np.int64)
         left_out = (
-            LeftOut(flows[flow], int(packets[flow]), int(size[flow])) for flow in np.flatnonzero(packets[: self._flows])
+            TruncatedFlow(flows[flow], int(packets[flow]), int(size[flow]))
+            for flow in np.flatnonzero(packets[: self._flows])
         )
         missing = int(np.count_nonzero(self._packets[self._flows :]))
         shortened = Shortened(self._limits.packets, self._limits.last, missing) if self._level else None
@@ -258,10 +259,10 @@ def _is_message(rows: Rows) -> Bools:
     return message
 
 
-class _Finder:
+class _PacketFinder:
     """Finds the packets of wanted flows in batches of headers."""
 
-    def __init__(self, flows: list[Wanted]) -> None:
+    def __init__(self, flows: list[FlowSelector]) -> None:
         self._first_frames = [flow.first_frame for flow in flows]
         self._places: dict[Key, list[int]] = {}
         for place, flow in enumerate(flows):

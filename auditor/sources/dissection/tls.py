@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from auditor.ruleset.known_problems import known
 from auditor.sources.dissection.packets import Connection, connection_of
-from auditor.sources.dissection.steps import Side, Step
+from auditor.sources.dissection.steps import ProtocolStep, ServiceEndpoint
 
 if TYPE_CHECKING:
-    from auditor.sources.dissection.tshark import Told
+    from auditor.sources.dissection.tshark import DissectedPacket
 
 CLIENT_HELLO, CERTIFICATE_REQUEST = "1", "13"
 APPLICATION_DATA = "23"
@@ -27,14 +27,14 @@ UTC_TIME = "0"  # the two ways in which a certificate writes a date
 class _Handshake:
     """One TLS connection as far as it was seen. certificates: each with its sender."""
 
-    side: Side
+    side: ServiceEndpoint
     certificate_wanted: bool = False
-    certificates: tuple[Told, ...] = ()
+    certificates: tuple[DissectedPacket, ...] = ()
     client_spoke: bool = False
     agreed: bool = False
 
 
-def tls_steps(packets: list[Told]) -> Iterator[Step]:
+def tls_steps(packets: list[DissectedPacket]) -> Iterator[ProtocolStep]:
     """Yield how handshakes ended, and whether the certificates in them were valid."""
     handshakes: dict[Connection, _Handshake] = {}
     for packet in packets:
@@ -42,7 +42,7 @@ def tls_steps(packets: list[Told]) -> Iterator[Step]:
         if CLIENT_HELLO in types:
             if ends in handshakes:
                 yield from _certificates(handshakes[ends])
-            handshakes[ends] = _Handshake(Side(packet.src, packet.dst, packet.dst_port))
+            handshakes[ends] = _Handshake(ServiceEndpoint(packet.src, packet.dst, packet.dst_port))
         if handshake := handshakes.get(ends):
             handshake.certificate_wanted |= CERTIFICATE_REQUEST in types
             if "x509af.notBefore" in packet.fields:
@@ -53,7 +53,7 @@ def tls_steps(packets: list[Told]) -> Iterator[Step]:
         yield from _certificates(handshake)
 
 
-def _alerts(packet: Told, handshake: _Handshake) -> Iterator[Step]:
+def _alerts(packet: DissectedPacket, handshake: _Handshake) -> Iterator[ProtocolStep]:
     levels, codes = (packet.fields.get(f"tls.alert_message.{name}", []) for name in ("level", "desc"))
     from_server = packet.src == handshake.side.responder
     for level, code in zip(levels, codes, strict=False):
@@ -63,10 +63,10 @@ def _alerts(packet: Told, handshake: _Handshake) -> Iterator[Step]:
         if code == HANDSHAKE_FAILURE and from_server and handshake.certificate_wanted:
             meant = known("tls", CERTIFICATE_REQUIRED)._replace(name=meant.name)
         meant = meant._replace(means=f"the {'server' if from_server else 'client'} says: {meant.means}")
-        yield Step(handshake.side, "tls", "agree on encryption", packet.frame, code, meant)
+        yield ProtocolStep(handshake.side, "tls", "agree on encryption", packet.frame, code, meant)
 
 
-def _agreed(packet: Told, handshake: _Handshake) -> Iterator[Step]:
+def _agreed(packet: DissectedPacket, handshake: _Handshake) -> Iterator[ProtocolStep]:
     """Yield the step that a handshake went well: the server sends data after the client did, each more than an alert.
 
     Of TLS 1.3 too, where all but the beginning is encrypted: a server sends nothing but an alert after a client's last
@@ -80,10 +80,10 @@ def _agreed(packet: Told, handshake: _Handshake) -> Iterator[Step]:
         handshake.client_spoke = True
     elif handshake.client_spoke:
         handshake.agreed = True
-        yield Step(handshake.side, "tls", "agree on encryption", packet.frame, "", None)
+        yield ProtocolStep(handshake.side, "tls", "agree on encryption", packet.frame, "", None)
 
 
-def _certificates(handshake: _Handshake) -> Iterator[Step]:
+def _certificates(handshake: _Handshake) -> Iterator[ProtocolStep]:
     """Yield whether the certificates of a handshake were valid when it was captured.
 
     Where the two agreed all the same, whoever got the certificate did not mind.
@@ -103,10 +103,12 @@ def _certificates(handshake: _Handshake) -> Iterator[Step]:
             agreed = "; the two agreed all the same" if handshake.agreed else ""
             fatal = problem.fatal and not handshake.agreed
             meant = problem._replace(means=f"{problem.means}: {dates}{agreed}", fatal=fatal)
-        yield Step(handshake.side, "certificate", f"show the certificate of the {whose}", packet.frame, code, meant)
+        yield ProtocolStep(
+            handshake.side, "certificate", f"show the certificate of the {whose}", packet.frame, code, meant
+        )
 
 
-def _validity(packet: Told) -> tuple[datetime, datetime] | None:
+def _validity(packet: DissectedPacket) -> tuple[datetime, datetime] | None:
     """Return from when to when the first certificate of a packet, the owner's, is valid; None if it does not tell."""
     written = {
         True: iter(packet.fields.get("x509af.utcTime", [])),

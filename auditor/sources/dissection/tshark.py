@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from auditor.sources.capture.tunnels import Tunnels
-from auditor.sources.dissection.selection import LeftOut, Shortened, Wanted, select
+from auditor.sources.dissection.selection import FlowSelector, Shortened, TruncatedFlow, select
 from auditor.sources.extract import Record, frames_of, write_pcapng
 
 SECONDS = 60.0
@@ -64,7 +64,7 @@ WITHOUT_BODIES = "http.desegment_body:FALSE"  # a response is shown with its hea
 Ends = tuple[str, int, str, int]
 
 
-class Told(NamedTuple):
+class DissectedPacket(NamedTuple):
     """One dissected packet: where it stands, who sent it to whom, and every field that Wireshark found in it.
 
     fields: by Wireshark's name, all values in order, such as {"smb2.nt_status": ["0xc000006d"]}. time_ns: when it was
@@ -104,14 +104,14 @@ class Dissection(NamedTuple):
     left_out: the long flows of which they only got the beginning and the end.
     """
 
-    packets: tuple[Told, ...]
+    packets: tuple[DissectedPacket, ...]
     obstacle: str
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[TruncatedFlow, ...] = ()
 
 
 def dissect(
     path: Path,
-    flows: Collection[Wanted],
+    flows: Collection[FlowSelector],
     tunnels: Tunnels,
     tshark: Path,
     *,
@@ -127,12 +127,12 @@ def dissect(
     times: list[int] = []
     selection = select(path, flows, tunnels)
     with _small_capture(_timed(frames_of(path, selection.frames), times)) as (small, frames):
-        reading = _Reading(small, tshark, seconds, len(frames), tuple(sorted(web_ports)))
+        reading = _TsharkRun(small, tshark, seconds, len(frames), tuple(sorted(web_ports)))
         packets, obstacle = reading.read(TELLING, LAYERS)
-        dissected = tuple(_told(packet, frames, times) for packet in packets)
+        dissected = tuple(_dissected_packet(packet, frames, times) for packet in packets)
         if not obstacle and _any_request(dissected, selection.left_out):
             packets, obstacle = reading.read(WEB_RESPONSES, LAYERS, WITHOUT_BODIES)
-            begun = [_told(packet, frames, times) for packet in packets]
+            begun = [_dissected_packet(packet, frames, times) for packet in packets]
             dissected = tuple(sorted([*dissected, *_unfinished(dissected, begun)], key=lambda packet: packet.frame))
     return Dissection(dissected, obstacle or _shortened(selection.shortened), selection.left_out)
 
@@ -147,14 +147,14 @@ def _shortened(shortened: Shortened | None) -> str:
     return f"{text}{without}: audit fewer clients at once"
 
 
-def _any_request(packets: Iterable[Told], left_out: Collection[LeftOut]) -> bool:
+def _any_request(packets: Iterable[DissectedPacket], left_out: Collection[TruncatedFlow]) -> bool:
     """Tell whether a long flow is one of the web."""
     ends = {frozenset(((flow.src, flow.src_port), (flow.dst, flow.dst_port))) for flow, _, _ in left_out}
     requests = (packet.ends for packet in packets if "http.request.method" in packet.fields)
     return any(frozenset((request[:2], request[2:])) in ends for request in requests)
 
 
-def _unfinished(dissected: Iterable[Told], begun: Iterable[Told]) -> Iterator[Told]:
+def _unfinished(dissected: Iterable[DissectedPacket], begun: Iterable[DissectedPacket]) -> Iterator[DissectedPacket]:
     """Yield the web responses that begin but do not end in what was selected.
 
     tshark gives a response with its last byte, and none of which that is missing, such as a long download.
@@ -164,7 +164,7 @@ def _unfinished(dissected: Iterable[Told], begun: Iterable[Told]) -> Iterator[To
         begun: the same, but each response with its first byte.
     """
     ended: dict[Ends, list[int]] = {}
-    begins: dict[Ends, list[Told]] = {}
+    begins: dict[Ends, list[DissectedPacket]] = {}
     for packet in dissected:
         if RESPONSE_CODE in packet.fields:
             ended.setdefault(packet.ends, []).append(packet.frame)
@@ -187,7 +187,7 @@ def whole_packets(
     The `number` of each is that of its frame in the capture.
     """
     with _small_capture(frames_of(path, frames)) as (small, numbers):
-        packets, obstacle = _Reading(small, tshark, seconds, len(numbers)).read()
+        packets, obstacle = _TsharkRun(small, tshark, seconds, len(numbers)).read()
     for packet in packets:
         packet.number = str(numbers[int(packet.number) - 1])
     return packets, obstacle
@@ -205,7 +205,7 @@ def _small_capture(records: Iterator[Record]) -> Iterator[tuple[Path, list[int]]
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _TsharkRun:
     """How a small capture is read: with which tshark, for how long, how many packets it holds, ports of HTTP in it."""
 
     path: Path
@@ -273,7 +273,7 @@ def _run_loop(work: Callable[[], Any], started: Future[Any], result: Future[Any]
         over.set()
 
 
-async def _read(reading: _Reading, telling: str, layers: str, preference: str) -> tuple[list[Any], str]:
+async def _read(reading: _TsharkRun, telling: str, layers: str, preference: str) -> tuple[list[Any], str]:
     """Return pyshark's packets, and what went wrong.
 
     The last packet is always asked for: a tshark that does not print it has not read the file.
@@ -313,7 +313,7 @@ async def _read(reading: _Reading, telling: str, layers: str, preference: str) -
             capture._get_tshark_process = lambda **_: _started(capture, tshark)
             capture._setup_tshark_output_parser = lambda: _patient(TsharkJsonParser(Version(version)), unread)
             await capture.packets_from_tshark(packets.append, close_tshark=False)
-        return packets, await _left(capture) or _told_of(unread) or _unread_end(packets, reading.count)
+        return packets, await _left(capture) or _parse_faults(unread) or _unread_end(packets, reading.count)
     except TimeoutError:
         return packets, f"tshark took longer than {seconds:.0f} seconds and was stopped"
     except TSharkCrashException:
@@ -341,7 +341,7 @@ def _patient(parser: Any, unread: list[str]) -> Any:
     return parser
 
 
-def _told_of(unread: list[str]) -> str:
+def _parse_faults(unread: list[str]) -> str:
     return f"what tshark printed of {len(unread)} packets could not be read ({unread[0]})" if unread else ""
 
 
@@ -458,7 +458,7 @@ def _own_child_watcher() -> Iterator[None]:
 # from pyshark's packets to facts
 
 
-def _told(packet: Any, frames: list[int], times: list[int]) -> Told:
+def _dissected_packet(packet: Any, frames: list[int], times: list[int]) -> DissectedPacket:
     fields: dict[str, list[str]] = {}
     for layer in packet.layers:
         for instance in (layer, *layer.duplicate_layers):  # several messages in one packet, or a packet in a tunnel
@@ -468,7 +468,7 @@ def _told(packet: Any, frames: list[int], times: list[int]) -> Told:
     ports = [int(fields.get(f"tcp.{side}port", ["0"])[-1]) for side in ("src", "dst")]
     ends = [fields.get(f"{ip}.{side}", [""])[-1] for side in ("src", "dst")]
     place = int(packet.number) - 1
-    return Told(frames[place], ends[0], ports[0], ends[1], ports[1], fields, max(times[place], 0))
+    return DissectedPacket(frames[place], ends[0], ports[0], ends[1], ports[1], fields, max(times[place], 0))
 
 
 def _flatten(value: Any, into: dict[str, list[str]], name: str = "") -> None:

@@ -29,7 +29,7 @@ from auditor.ruleset.given_roles import Given
 from auditor.ruleset.known_problems import controller, push
 from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
-from auditor.sources.dissection.facts import Said, Step
+from auditor.sources.dissection.facts import ProtocolFacts, ProtocolStep
 from auditor.sources.flows.neighbors import Asked
 from auditor.verdicts.installations.contacts import (
     PORTS_TESTED,
@@ -378,7 +378,7 @@ def _kind_by_content(content: PairContent) -> Kind | None:
     return None
 
 
-def content_of(said: Sequence[Said]) -> dict[Pair, PairContent]:
+def content_of(said: Sequence[ProtocolFacts]) -> dict[Pair, PairContent]:
     """Return what the protocols show of each pair, by originator and responder."""
     shares: dict[Pair, set[str]] = defaultdict(set)
     interfaces: dict[Pair, set[str]] = defaultdict(set)
@@ -398,7 +398,7 @@ def content_of(said: Sequence[Said]) -> dict[Pair, PairContent]:
     }
 
 
-def _push_step(source: int, step: Step) -> PushStep:
+def _push_step(source: int, step: ProtocolStep) -> PushStep:
     return PushStep(step.step, step.outcome.value, step.code, None, source, (step.frame,), ())
 
 
