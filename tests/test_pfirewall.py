@@ -66,7 +66,7 @@ def test_the_syns_of_one_attempt_are_one_flow(read):
     (flow,) = source.flows.itertuples()
     assert (flow.first_line, flow.syn, flow.conn_state, flow.response) == (6, 3, "S0", "no-response")
     assert str(flow.start), str(flow.end) == ("2024-06-05 10:00:00", "2024-06-05 10:00:09")
-    assert [(event.frame, event.what, event.sequence) for event in source.details.events(0)] == [
+    assert [(event.frame, event.packet_kind, event.sequence) for event in source.details.events(0)] == [
         (6, "SYN", 2738703890),
         (7, "SYN", 2738703890),
         (8, "SYN", 2738703890),

@@ -16,7 +16,7 @@ I64 = NDArray[np.int64]
 U64 = NDArray[np.uint64]
 
 
-def numbered(*columns: U64) -> tuple[I64, I64]:
+def factorize_rows(*columns: U64) -> tuple[I64, I64]:
     """Return each row's number, from 0 in order of appearance, and each number's first row, of one or two columns.
 
     All rows put their index into a slot that their values tell, the first row of a slot last, so that it stays. It is

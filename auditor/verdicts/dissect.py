@@ -141,7 +141,7 @@ def requested_elsewhere(source: Source, cast: Cast, ruleset: Ruleset) -> frozens
 
 def _first_data(source: Source, flow: int) -> list[int]:
     """Return the frames in which the originator of a flow sent its first data."""
-    data = (event.frame for event in source.details.events(flow) if event.from_src and event.what == "data")
+    data = (event.frame for event in source.details.events(flow) if event.from_src and event.packet_kind == "data")
     return list(islice(data, 2))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.factorize import numbered
+from auditor.sources.factorize import factorize_rows
 
 U64 = NDArray[np.uint64]
 MOST_ADDRESSES = 2_000_000  # of IPv6, each of which has to be remembered
@@ -36,7 +36,7 @@ class Addresses:
 
     def numbers(self, high: U64, low: U64) -> U64:
         """Return the number of each IPv6 address, given as its upper and lower 64 bits."""
-        codes, first_rows = numbered(high, low)
+        codes, first_rows = factorize_rows(high, low)
         pairs = zip(high[first_rows].tolist(), low[first_rows].tolist(), strict=True)
         return np.array([self._number(*pair) for pair in pairs], np.uint64)[codes]
 

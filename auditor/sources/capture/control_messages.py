@@ -25,12 +25,12 @@ LONGEST = 65_535
 TCP_FLAGS_AT, SYN, ACK = 13, 0x02, 0x10
 
 
-class Quote(NamedTuple):
+class IcmpError(NamedTuple):
     """An ICMP error and the packet that it quotes; `sender` is who sent the error and to whom, addresses as text.
 
-    what: "SYN", "SYN-ACK", "request" or "reply" (of ping) if the quoted packet is seen to be one, else empty; sequence,
-    acknowledged: of TCP, None where they are not quoted; proves: whether the source holds the packet that is quoted, or
-    could not hold it. That is known only when all flows are.
+    packet_kind: "SYN", "SYN-ACK", "request" or "reply" (of ping) if the quoted packet is seen to be one, else empty;
+    sequence, acknowledged: of TCP, None where they are not quoted; proves: whether the source holds the packet that is
+    quoted, or could not hold it. That is known only when all flows are.
     """
 
     frame: int
@@ -41,7 +41,7 @@ class Quote(NamedTuple):
     icmp_type: int
     icmp_code: int
     protocol: int
-    what: str
+    packet_kind: str
     src: str
     src_port: int
     dst: str
@@ -70,10 +70,10 @@ class Neighbours(NamedTuple):
     target: U64
 
 
-def quotes(icmp: Ip, words: Words, records: Records, ip: IpReader) -> list[Quote]:
+def quotes(icmp: Ip, words: Words, records: Records, ip: IpReader) -> list[IcmpError]:
     """Return the ICMP errors among these ICMP messages, with what each quotes, in file order."""
     types = words.u8(icmp.layer.at)
-    error_rows: list[tuple[int, Quote]] = []
+    error_rows: list[tuple[int, IcmpError]] = []
     for version, errors in ICMP_ERRORS.items():
         messages = icmp.keep((icmp.version == version) & np.isin(types, errors))
         if messages.layer.row.size:
@@ -88,7 +88,7 @@ def count_errors(icmp: Ip, words: Words) -> int:
     return int(np.count_nonzero(np.any(masks, axis=0)))
 
 
-def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpReader) -> list[tuple[int, Quote]]:
+def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpReader) -> list[tuple[int, IcmpError]]:
     """Return rows and quotations of the errors of one IP version."""
     at, end = errors.layer.at + 8, errors.layer.end
     place = np.arange(len(at))
@@ -104,7 +104,7 @@ def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpRead
         src, dst = ip.texts(inner, index)
         sender, receiver = ip.texts(errors, of)
         src_port, dst_port = _ports(head, protocol)
-        quote = Quote(
+        quote = IcmpError(
             frame=int(records.frame[row]),
             time_ns=int(records.time_ns[row]),
             sender=sender,
@@ -113,7 +113,7 @@ def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpRead
             icmp_type=int(words.bytes[message]),
             icmp_code=int(words.bytes[message + 1]),
             protocol=protocol,
-            what=_what(head, protocol, version),
+            packet_kind=_packet_kind(head, protocol, version),
             src=src,
             src_port=src_port,
             dst=dst,
@@ -132,7 +132,7 @@ def _number(head: bytes, at: int) -> int | None:
     return int.from_bytes(head[at : at + 4], "big") if len(head) >= at + 4 else None
 
 
-def _what(head: bytes, protocol: int, version: int) -> str:
+def _packet_kind(head: bytes, protocol: int, version: int) -> str:
     if protocol in (ICMP, ICMPV6):
         return {ECHO_REQUEST[version]: "request", ECHO_REPLY[version]: "reply"}.get(head[0], "")
     flags = head[TCP_FLAGS_AT] if protocol == TCP and len(head) > TCP_FLAGS_AT else 0

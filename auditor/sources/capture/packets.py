@@ -17,7 +17,7 @@ from auditor.sources.capture import control_messages as messages
 from auditor.sources.capture import link_layer as links
 from auditor.sources.capture.addresses import U64, Addresses, Hosts, hosts, unique
 from auditor.sources.capture.byte_fields import Words
-from auditor.sources.capture.control_messages import ECHO_REPLY, ECHO_REQUEST, Neighbours, Quote
+from auditor.sources.capture.control_messages import ECHO_REPLY, ECHO_REQUEST, IcmpError, Neighbours
 from auditor.sources.capture.ip import AH, ESP, ICMP, ICMPV6, TCP, UDP, Ip, IpReader
 from auditor.sources.capture.records import Records
 from auditor.sources.capture.tunnels import Tunnels
@@ -37,10 +37,10 @@ __all__ = [
     "Addresses",
     "Headers",
     "Hosts",
+    "IcmpError",
     "Neighbours",
     "PacketReader",
     "Packets",
-    "Quote",
     "Tunnels",
 ]
 
@@ -95,7 +95,7 @@ class Headers:
     tcp: Packets
     udp: Packets
     icmp: Packets
-    quotes: tuple[Quote, ...]
+    quotes: tuple[IcmpError, ...]
     neighbours: tuple[Neighbours, ...]
     other_senders: U64
     hidden: tuple[tuple[str, str], ...]

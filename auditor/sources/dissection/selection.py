@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from auditor.sources.capture.packets import Addresses, Headers, PacketReader, Packets
 from auditor.sources.capture.reader import CaptureReader
 from auditor.sources.capture.tunnels import Tunnels
-from auditor.sources.factorize import numbered
+from auditor.sources.factorize import factorize_rows
 
 MOST_PACKETS = 2_000  # at the beginning of a flow
 MOST_BYTES = 2 * 1024 * 1024
@@ -293,7 +293,7 @@ class _PacketFinder:
         """Return the place of each packet's flow, UNWANTED if it is of none, and whether it goes back."""
         flow, back = np.full(len(packets.frame), UNWANTED, np.int64), np.zeros(len(packets.frame), np.bool_)
         family = packets.version.astype(np.uint64) << np.uint64(32)
-        codes, first_rows = numbered(packets.pair, family | packets.ports)
+        codes, first_rows = factorize_rows(packets.pair, family | packets.ports)
         order = np.argsort(codes, kind="stable")
         bounds = np.searchsorted(codes[order], np.arange(len(first_rows) + 1))
         for index, at in enumerate(first_rows.tolist()):
@@ -309,7 +309,7 @@ class _PacketFinder:
 
     def _pairs(self, packets: Packets, addresses: Addresses) -> NDArray[np.uint64]:
         """Return the pairs of address numbers in this batch of which both are hosts of a wanted flow."""
-        _, first_rows = numbered(packets.pair, packets.version.astype(np.uint64))
+        _, first_rows = factorize_rows(packets.pair, packets.version.astype(np.uint64))
         ends = (_ends(packets, at, addresses) for at in first_rows.tolist())
         is_wanted = [source[0] in self._hosts and destination[0] in self._hosts for source, destination in ends]
         return packets.pair[first_rows[np.array(is_wanted, np.bool_)]]

@@ -1,6 +1,6 @@
 """Put packets together into flows, batch by batch: both directions of each five-tuple.
 
-A batch becomes a `Partial`: *segments* (what one five-tuple did, from one SYN to the next) and *events* (the few
+A batch becomes a `PartialFlows`: *segments* (what one five-tuple did, from one SYN to the next) and *events* (the few
 packets of a segment that can change what the flow is). Partials join associatively: `absorb(absorb(a, b), c)` holds
 what `absorb(a, absorb(b, c))` holds. `finish` joins segments into flows as Wireshark joins packets into streams.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources.capture.packets import Packets
-from auditor.sources.factorize import numbered
+from auditor.sources.factorize import factorize_rows
 from auditor.sources.flows import conn_state
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
@@ -90,7 +90,7 @@ class Columns:
         self.length = len(array)
 
 
-class Partial:
+class PartialFlows:
     """The segments and events of a stretch of one capture, of one transport protocol."""
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class Partial:
         self.events_dropped = 0
         self._few_events = 0
 
-    def absorb(self, following: Partial) -> Partial:
+    def absorb(self, following: PartialFlows) -> PartialFlows:
         """Add what came after; return self."""
         offset = self.segments.length
         self.segments.extend({name: following.segments[name] for name in COLUMNS})
@@ -205,9 +205,9 @@ def stable_order(number: I64) -> I64:
     return keys
 
 
-def partial(packets: Packets, *, echo: bool = False) -> Partial:
+def partial(packets: Packets, *, echo: bool = False) -> PartialFlows:
     """Return the segments and events of one batch of packets; echo: they are echo requests and replies."""
-    result = Partial()
+    result = PartialFlows()
     if not len(packets.frame):
         return result
     group = _Group(packets, echo=echo)
@@ -222,7 +222,7 @@ def partial(packets: Packets, *, echo: bool = False) -> Partial:
 
 def _five_tuples(pair: U64, ports: NDArray[np.uint32], version: NDArray[np.uint8]) -> tuple[I64, I64]:
     """Number the five-tuples from 0 in order of appearance; return each packet's number, and each one's first."""
-    return numbered(pair, ports | version.astype(np.uint64) << np.uint64(32))
+    return factorize_rows(pair, ports | version.astype(np.uint64) << np.uint64(32))
 
 
 def _swapped(values: NDArray[Any], half: int) -> NDArray[Any]:
@@ -397,7 +397,7 @@ def _telling(owner: I64, kind: NDArray[np.uint8], control: Bools, count: int, br
 def _until_answered(owner: I64, reply: Bools, number: NDArray[np.uint32], count: int) -> I64:
     """Choose echo requests and replies until one of the replies bears a number that its owner has asked with."""
     at = np.flatnonzero(_among(owner, owner[reply], count))  # without a reply nothing ends
-    asked_with, begins = numbered(_asked_with(owner[at], number[at], count))
+    asked_with, begins = factorize_rows(_asked_with(owner[at], number[at], count))
     request = ~reply[at]
     asked_at = np.full(len(begins), len(owner))
     asked_at[asked_with[request][::-1]] = at[request][::-1]
@@ -463,7 +463,7 @@ class Streams:
         return len(self.state)
 
 
-def finish(whole: Partial, *, echo: bool = False) -> Streams:
+def finish(whole: PartialFlows, *, echo: bool = False) -> Streams:
     """Join segments into flows and tell each flow's state; the partial is used up."""
     whole.settle()
     segments = whole.segments
@@ -515,7 +515,7 @@ def _telling_echoes(owner: I64, events: Columns, count: int) -> I64:
     requests, replies = at[~reply[at]], at[reply[at]]
     concerned = requests[_among(owner[requests], owner[replies], count)]
     both = np.concatenate([concerned, replies])
-    with_number, begins = numbered(_asked_with(owner[both], number[both], count))
+    with_number, begins = factorize_rows(_asked_with(owner[both], number[both], count))
     asked_with, replied_with = np.split(with_number, [len(concerned)])
     fits = _among(replied_with, asked_with, len(begins)) | ~_among(owner[replies], owner[requests], count)
     first_events = np.full((3, count), UNSET)

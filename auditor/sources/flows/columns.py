@@ -45,7 +45,7 @@ EVENTS = ("frame", "time_ns", "from_src", "packet", "sequence", "hop_count", "ip
 Columns = dict[str, NDArray[Any]]
 
 
-class AskedColumns(Mapping[str, NDArray[Any]]):
+class LazyColumns(Mapping[str, NDArray[Any]]):
     """Columns by name, each made when it is first asked for: of most tables few are. factories: how each is made."""
 
     def __init__(self, factories: Mapping[str, Callable[[], NDArray[Any]]]) -> None:

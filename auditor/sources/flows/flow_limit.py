@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.capture.addresses import U64, Hosts, among, unique
-from auditor.sources.capture.addresses import hosts as numbered
+from auditor.sources.capture.addresses import U64, Hosts, among, hosts, unique
 from auditor.sources.capture.packets import TCP
-from auditor.sources.flows.assembly import COLUMNS, EVENT_COLUMNS, Columns, Partial
+from auditor.sources.flows.assembly import COLUMNS, EVENT_COLUMNS, Columns, PartialFlows
 
 MOST_FLOWS = 1_000_000  # beyond these only flows are taken in that an audit may ask for
 MOST_IN_ALL = 2_000_000  # beyond these the capture is not read on
@@ -28,7 +27,7 @@ class Admission:
     called when room gets scarce, returns the documented ports. dropped: packets of flows that were not taken in.
     """
 
-    def __init__(self, partials: dict[int, Partial], ports: Ports, heard: Hosts) -> None:
+    def __init__(self, partials: dict[int, PartialFlows], ports: Ports, heard: Hosts) -> None:
         self.dropped = 0
         self._partials = partials
         self._ports = ports
@@ -42,7 +41,7 @@ class Admission:
         """Whether there is no room for any flow at all."""
         return sum(partial.settled for partial in self._partials.values()) > MOST_IN_ALL
 
-    def add(self, protocol: int, batch: Partial) -> None:
+    def add(self, protocol: int, batch: PartialFlows) -> None:
         """Add what one batch says of one protocol, or as much as there is room for."""
         if not self._known and sum(partial.settled for partial in self._partials.values()) > MOST_FLOWS:
             self._close()
@@ -60,7 +59,7 @@ class Admission:
         mask: Bools = np.isin(ports >> np.uint32(16), self._documented)
         return mask | np.isin(ports & np.uint32(0xFFFF), self._documented)
 
-    def _chosen(self, protocol: int, batch: Partial) -> Partial:
+    def _chosen(self, protocol: int, batch: PartialFlows) -> PartialFlows:
         segments = batch.segments
         tuples, pairs = _five_tuples(segments), _pairs(segments)
         asked_for = self._asked_for(segments)
@@ -77,7 +76,7 @@ class Admission:
         for side, number in (("a", pair >> HALF), ("b", pair & np.uint64(0xFFFFFFFF))):
             frames = segments[f"frames_{side}"][mask]
             self.dropped += int(frames.sum())
-            self._heard.add(numbered(number, version)[frames > 0])
+            self._heard.add(hosts(number, version)[frames > 0])
 
 
 def _five_tuples(segments: Columns) -> U64:
@@ -103,11 +102,11 @@ def _with(existing: U64, more: U64) -> U64:
     return unique(np.concatenate([existing, new])) if len(new) else existing
 
 
-def _only(batch: Partial, keep: Bools) -> Partial:
+def _only(batch: PartialFlows, keep: Bools) -> PartialFlows:
     """Return these segments of a batch, with their events."""
     if keep.all():
         return batch
-    result = Partial()
+    result = PartialFlows()
     place = np.cumsum(keep) - 1
     events: dict[str, NDArray[Any]] = {name: batch.events[name] for name in EVENT_COLUMNS}
     event_mask = keep[events["segment"]]

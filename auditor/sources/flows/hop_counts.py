@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from auditor.sources.flows.conn_state import HAS_ACK, HAS_RST, STRAY
 
 if TYPE_CHECKING:
-    from auditor.sources.flows.source_flows import Event
+    from auditor.sources.flows.source_flows import FlowEvent
 
 Bools = NDArray[np.bool_]
 
@@ -24,14 +24,14 @@ FEW_PACKETS = 2_000  # between two packets of a host that counts them all
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentPackets:
     """What is kept of the packets from one host to another in one source, in order of frames.
 
     tcp: without resets, and without packets that belong to no attempt; echo: echo requests and replies.
     """
 
-    tcp: tuple[Event, ...] = ()
-    echo: tuple[Event, ...] = ()
+    tcp: tuple[FlowEvent, ...] = ()
+    echo: tuple[FlowEvent, ...] = ()
 
     @cached_property
     def tcp_hop_counts(self) -> frozenset[int]:
@@ -56,7 +56,7 @@ class Sent:
         return tuple(packets) if counts else ()
 
 
-def hop_counts(packets: Iterable[Event]) -> frozenset[int]:
+def hop_counts(packets: Iterable[FlowEvent]) -> frozenset[int]:
     """Return the hop counts of packets, without those that are not known."""
     return frozenset(packet.hop_count for packet in packets) - {0}
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, ICMPV6, TCP, UDP, Quote
+from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, ICMPV6, TCP, UDP, IcmpError
 from auditor.sources.flows.columns import MISSING, PROTOCOLS, TABLE, Columns
 from auditor.sources.flows.sending import Sending
 
@@ -34,10 +34,10 @@ MEANING = {
 
 SYN_AND_FIN = 2  # which count as a byte each
 Ends = tuple[str, str, int, str, int]  # protocol, source and its port, destination and its port
-Errors = dict[int, list[Quote]]
+Errors = dict[int, list[IcmpError]]
 
 
-class Numbers(NamedTuple):
+class FlowNumbers(NamedTuple):
     """By what a packet is told to be of a flow: columns with one value for each, MISSING where there is none.
 
     src, dst: the first sequence number that the originator and the responder sent; identifier: of pings.
@@ -48,8 +48,8 @@ class Numbers(NamedTuple):
     identifier: NDArray[np.int64]
 
 
-def attach(
-    table: Columns, quotes: list[Quote], source: str, numbers: Numbers, sending: Sending
+def assign_icmp_errors(
+    table: Columns, quotes: list[IcmpError], source: str, numbers: FlowNumbers, sending: Sending
 ) -> tuple[Columns, Errors]:
     """Give each ICMP error to the flow that it quotes, and tell what it means there.
 
@@ -67,7 +67,7 @@ def attach(
     names, answers, sources = table["icmp_error"].copy(), table["response"].copy(), table["src_ip"]
     went_on = table["frames_src"] > table["syn"] + table["rst"]
     for place, flow_errors in errors.items():
-        forth = [error for error in flow_errors if error.src == sources[place] and error.what not in SENT_BACK]
+        forth = [error for error in flow_errors if error.src == sources[place] and error.packet_kind not in SENT_BACK]
         last = (telling(forth) or flow_errors)[-1]
         names[place] = f"{last.icmp_type}/{last.icmp_code}"
         if answers[place] in ("no-response", "mid-stream") or (answers[place] == "one-way" and not went_on[place]):
@@ -75,7 +75,7 @@ def attach(
     return table | {"icmp_error": names, "response": answers}, errors
 
 
-def _answer(otherwise: str, forth: list[Quote], back: int) -> str:
+def _answer(otherwise: str, forth: list[IcmpError], back: int) -> str:
     """Return what the errors say of a flow that was not answered: the last that tells decides.
 
     otherwise: what the flow says itself; forth: errors about its originator's packets; back: how many there are about
@@ -86,13 +86,15 @@ def _answer(otherwise: str, forth: list[Quote], back: int) -> str:
     return "one-way" if back and otherwise == "no-response" else otherwise
 
 
-def telling(errors: list[Quote]) -> list[Quote]:
+def telling(errors: list[IcmpError]) -> list[IcmpError]:
     """Return the errors that mean something, of these the ones that prove it if there are any."""
     meaningful = [error for error in errors if _meaning(error)]
     return [error for error in meaningful if error.proves] or meaningful
 
 
-def _matched(table: Columns, quotes: list[Quote], numbers: Numbers) -> tuple[Errors, dict[Ends, list[Quote]]]:
+def _matched(
+    table: Columns, quotes: list[IcmpError], numbers: FlowNumbers
+) -> tuple[Errors, dict[Ends, list[IcmpError]]]:
     """Return the errors by row, and those about flows that have no row.
 
     quotes: they prove something already if the source could not hold what they quote. Of several flows an error is
@@ -103,7 +105,7 @@ def _matched(table: Columns, quotes: list[Quote], numbers: Numbers) -> tuple[Err
         places[ends].append(place)
     first_frames = table["first_frame"]
     errors: Errors = defaultdict(list)
-    missing: dict[Ends, list[Quote]] = defaultdict(list)
+    missing: dict[Ends, list[IcmpError]] = defaultdict(list)
     for quote in quotes:
         about = _ends(quote)
         if about is None:
@@ -119,7 +121,7 @@ def _matched(table: Columns, quotes: list[Quote], numbers: Numbers) -> tuple[Err
     return dict(errors), missing
 
 
-def _chosen(quote: Quote, places: list[int], table: Columns, numbers: Numbers) -> tuple[int, bool | None]:
+def _chosen(quote: IcmpError, places: list[int], table: Columns, numbers: FlowNumbers) -> tuple[int, bool | None]:
     """Return the last of these flows that holds what an error quotes, else the last, and whether it does."""
     has_evidence = False
     for place in reversed(places):
@@ -130,7 +132,7 @@ def _chosen(quote: Quote, places: list[int], table: Columns, numbers: Numbers) -
     return places[-1], False if has_evidence else None
 
 
-def _is_of(quote: Quote, place: int, table: Columns, numbers: Numbers) -> bool | None:
+def _is_of(quote: IcmpError, place: int, table: Columns, numbers: FlowNumbers) -> bool | None:
     """Tell whether a flow holds the packet that an error quotes, or what that packet answers; None if nothing tells."""
     if quote.protocol in (ICMP, ICMPV6):
         return bool(numbers.identifier[place] == quote.src_port)
@@ -161,20 +163,20 @@ def _rows(table: Columns, addresses: set[str]) -> Iterator[tuple[int, Ends]]:
         yield place, (protocol, src, 0, dst, 0) if icmp else (protocol, src, src_port, dst, dst_port)
 
 
-def _ends(quote: Quote) -> Ends | None:
+def _ends(quote: IcmpError) -> Ends | None:
     """Return the ends of the flow that is quoted, its originator first if that can be told; None if there is none."""
     if quote.protocol in (TCP, UDP):
         ends = (PROTOCOLS[quote.protocol], quote.src, quote.src_port, quote.dst, quote.dst_port)
-    elif quote.protocol in (ICMP, ICMPV6) and quote.what:
+    elif quote.protocol in (ICMP, ICMPV6) and quote.packet_kind:
         ends = (PROTOCOLS[ICMP], quote.src, 0, quote.dst, 0)
     else:
         return None
-    return _reverse(ends) if quote.what in SENT_BACK else ends
+    return _reverse(ends) if quote.packet_kind in SENT_BACK else ends
 
 
-def _likely_ends(quote: Quote, ends: Ends) -> Ends:
+def _likely_ends(quote: IcmpError, ends: Ends) -> Ends:
     """Return the ends, originator first: what is seen to be no SYN is taken to go from or to the higher port."""
-    middle = quote.protocol == TCP and not quote.what and quote.header_bytes >= FLAGS_QUOTED
+    middle = quote.protocol == TCP and not quote.packet_kind and quote.header_bytes >= FLAGS_QUOTED
     return _reverse(ends) if middle and quote.src_port < quote.dst_port else ends
 
 
@@ -182,7 +184,7 @@ def _reverse(ends: Ends) -> Ends:
     return ends[0], ends[3], ends[4], ends[1], ends[2]
 
 
-def _quoted_row(source: str, ends: Ends, errors: list[Quote]) -> dict[str, Any]:
+def _quoted_row(source: str, ends: Ends, errors: list[IcmpError]) -> dict[str, Any]:
     """Return a row without frames for a flow of which only the ICMP errors about it were captured."""
     protocol, src, src_port, dst, dst_port = ends
     icmp = protocol == PROTOCOLS[ICMP]
@@ -204,11 +206,11 @@ def _quoted_row(source: str, ends: Ends, errors: list[Quote]) -> dict[str, Any]:
     }
 
 
-def _meaning(error: Quote) -> str:
+def _meaning(error: IcmpError) -> str:
     return MEANING[error.version].get((error.icmp_type, error.icmp_code), "")
 
 
-def stream_numbers(table: Columns, quotes: list[Quote]) -> NDArray[np.int64]:
+def stream_numbers(table: Columns, quotes: list[IcmpError]) -> NDArray[np.int64]:
     """Return tcp.stream and udp.stream of each flow as Wireshark counts them, MISSING where there is none.
 
     Wireshark makes a stream of a header quoted in an ICMP error too, if it is whole and not yet known.
@@ -222,7 +224,7 @@ def stream_numbers(table: Columns, quotes: list[Quote]) -> NDArray[np.int64]:
     return numbers
 
 
-def _numbers_among(table: Columns, rows: NDArray[np.int64], quoted: list[Quote]) -> NDArray[np.int64]:
+def _numbers_among(table: Columns, rows: NDArray[np.int64], quoted: list[IcmpError]) -> NDArray[np.int64]:
     """Return the numbers of these flows when streams of quoted headers are counted in between."""
     names = ("first_frame", "src_ip", "src_port", "dst_ip", "dst_port")
     columns = (table[name][rows].tolist() for name in names)

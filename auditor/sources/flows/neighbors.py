@@ -18,10 +18,10 @@ Rows = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Asked:
+class NeighborRequests:
     """Requests on the local network for the hardware address of `target`, and whether anybody answered."""
 
-    asker: str
+    requester: str
     target: str
     frames: tuple[int, ...]
     times_ns: tuple[int, ...]
@@ -60,8 +60,8 @@ class Neighbourhood:
         if self._waiting > max(SETTLE_AT, 2 * self._settled):
             self._settle()
 
-    def asked(self) -> tuple[Asked, ...]:
-        """Return the hosts that were asked for and never answered, in order of asker and target.
+    def asked(self) -> tuple[NeighborRequests, ...]:
+        """Return the hosts that were asked for and never answered, in order of requester and target.
 
         If not everybody who spoke could be remembered, nobody can be said not to have.
         """
@@ -73,10 +73,10 @@ class Neighbourhood:
         texts = [self._texts(rows[name][begins]) for name in ("sender", "target")]
         frames, times = rows["frame"].tolist(), rows["time_ns"].tolist()
         requests = [
-            Asked(asker, target, tuple(frames[begin:end]), tuple(times[begin:end]))
-            for asker, target, begin, end in zip(*texts, begins.tolist(), ends, strict=True)
+            NeighborRequests(requester, target, tuple(frames[begin:end]), tuple(times[begin:end]))
+            for requester, target, begin, end in zip(*texts, begins.tolist(), ends, strict=True)
         ]
-        return tuple(sorted(requests, key=lambda request: (request.asker, request.target)))
+        return tuple(sorted(requests, key=lambda request: (request.requester, request.target)))
 
     def _texts(self, hosts: NDArray[np.uint64]) -> list[str]:
         return [self._addresses.text(host & 0xFFFFFFFF, host >> 32) for host in hosts.tolist()]

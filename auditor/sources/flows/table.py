@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Addresses
-from auditor.sources.factorize import numbered
+from auditor.sources.factorize import factorize_rows
 from auditor.sources.flows import conn_state, responses
 from auditor.sources.flows.assembly import Streams
-from auditor.sources.flows.columns import EVENTS, MISSING, PROTOCOLS, TABLE, AskedColumns, Columns
+from auditor.sources.flows.columns import EVENTS, MISSING, PROTOCOLS, TABLE, Columns, LazyColumns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ class FlowTable:
     """
 
     def __init__(
-        self, held: Columns | AskedColumns | pd.DataFrame, kinds: Mapping[str, str] = MappingProxyType(TABLE)
+        self, held: Columns | LazyColumns | pd.DataFrame, kinds: Mapping[str, str] = MappingProxyType(TABLE)
     ) -> None:
         self._held = held
         self._kinds = kinds
@@ -75,7 +75,7 @@ def is_among(column: NDArray[Any], texts: Collection[str]) -> NDArray[np.bool_]:
     return np.fromiter(map(frozenset(texts).__contains__, column.tolist()), np.bool_, len(column))
 
 
-class Oriented(NamedTuple):
+class OrientedFlows(NamedTuple):
     """Flows seen from their originators.
 
     columns: most of TABLE, and `src` and `dst`, the numbers of the addresses with the IP version above them; events:
@@ -87,7 +87,7 @@ class Oriented(NamedTuple):
     event_begin: NDArray[np.int64]
 
 
-def oriented(protocol: int, flows: Streams) -> Oriented:
+def oriented(protocol: int, flows: Streams) -> OrientedFlows:
     """Turn the flows of one protocol so that the originator comes first, and tell how each was answered.
 
     The flows are used up: there may be so many that the same numbers do not fit into memory twice.
@@ -115,11 +115,11 @@ def oriented(protocol: int, flows: Streams) -> Oriented:
     events = flows.events | {"from_src": from_src}
     if protocol == TCP:
         sent = {f"{name}_src": turned(segments[f"{name}_a"], segments[f"{name}_b"])[0] for name in ("syn", "rst")}
-        columns["response"], stray = responses.of_tcp(columns | sent, events, flows.event_begin)
+        columns["response"], stray = responses.classify_tcp(columns | sent, events, flows.event_begin)
         events["packet"][stray] |= conn_state.STRAY
     else:
-        columns["response"] = responses.of_datagrams(events, flows.event_begin)
-    return Oriented(columns, events, flows.event_begin)
+        columns["response"] = responses.classify_datagrams(events, flows.event_begin)
+    return OrientedFlows(columns, events, flows.event_begin)
 
 
 def _flipped(protocol: int, flows: Streams) -> NDArray[np.bool_]:
@@ -146,7 +146,7 @@ def _states(protocol: int, flows: Streams, columns: Columns) -> NDArray[Any]:
     return state
 
 
-def in_order(parts: list[Oriented]) -> Oriented:
+def in_order(parts: list[OrientedFlows]) -> OrientedFlows:
     """Put the flows of all protocols together, in the order of their first frames."""
     parts = [part for part in parts if len(part.event_begin) > 1] or parts[:1]
     if len(parts) == 1:  # which is in order
@@ -158,7 +158,7 @@ def in_order(parts: list[Oriented]) -> Oriented:
     begin = np.append(0, np.cumsum(counts))
     new_begin = np.append(0, np.cumsum(counts[order]))
     at = np.repeat(begin[:-1][order] - new_begin[:-1], counts[order]) + np.arange(int(new_begin[-1]))
-    return Oriented(
+    return OrientedFlows(
         {name: column[order] for name, column in columns.items()},
         {name: column[at] for name, column in events.items()},
         new_begin,
@@ -188,5 +188,5 @@ def table(columns: Columns, addresses: Addresses, source: str) -> Columns:
 
 
 def _texts(numbers: NDArray[np.uint64], addresses: Addresses) -> NDArray[Any]:
-    codes, first_rows = numbered(numbers)
+    codes, first_rows = factorize_rows(numbers)
     return addresses.texts(numbers[first_rows])[codes]

@@ -21,15 +21,14 @@ from numpy.typing import NDArray
 
 from auditor.errors import SourceError
 from auditor.sources.capture.ip import ICMPV6
-from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
+from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, IcmpError
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.flows.columns import PROTOCOLS, TABLE
 from auditor.sources.flows.frame import nullable
-from auditor.sources.flows.from_logs.stale_packets import RETRY_S, SYSTEM_PORTS, allowed_before, is_answer
-from auditor.sources.flows.neighbors import Asked
-from auditor.sources.flows.source_flows import Event as Traced
-from auditor.sources.flows.source_flows import OneSided
+from auditor.sources.flows.from_logs.stale_packets import RETRY_S, SYSTEM_PORTS, last_allowed_index, looks_like_reply
+from auditor.sources.flows.neighbors import NeighborRequests
+from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
 from auditor.sources.logs.event_fields import LONGEST_TEXT, Event, whole
 from auditor.sources.logs.event_log import EventReader
 
@@ -108,7 +107,7 @@ class EventLog:
 
 
 @dataclass(frozen=True)
-class LocalAddress:
+class ComputerAddress:
     """An address of a computer whose firewall told of something. rows: events that say so; sure: it sent from there."""
 
     computer: str
@@ -123,7 +122,7 @@ class EventFacts:
 
     drops: int
     allows: int
-    local: tuple[LocalAddress, ...]
+    local: tuple[ComputerAddress, ...]
     clock: str = "utc"
 
 
@@ -133,11 +132,11 @@ class EventFlows:
     Where that has frames there are record numbers, of JSON the lines.
     """
 
-    errors: Mapping[int, list[Quote]] = MappingProxyType({})  # a log quotes no packets
-    asked: tuple[Asked, ...] = ()
+    errors: Mapping[int, list[IcmpError]] = MappingProxyType({})  # a log quotes no packets
+    asked: tuple[NeighborRequests, ...] = ()
     hidden: tuple[tuple[str, str], ...] = ()
     on_link: frozenset[str] = frozenset()  # only a capture shows on whose network it was taken
-    one_sided = OneSided()
+    one_sided = OneWayTraffic()
 
     def __init__(
         self,
@@ -158,14 +157,14 @@ class EventFlows:
         """Return 0: a log does not tell pings apart."""
         return 0
 
-    def events(self, flow: int) -> list[Traced]:
+    def events(self, flow: int) -> list[FlowEvent]:
         """Return the events of one flow in file order, each as a packet of the host that tried."""
         kind = {"udp": "datagram", "icmp": "request"}.get(str(self.table["protocol"].iat[flow]), "SYN")
         rows = slice(int(self._begin[flow]), int(self._begin[flow + 1]))
         entries = zip(self._lines[rows].tolist(), self._times[rows].tolist(), strict=True)
         from_src = not self._turned[flow]
         kind = kind if from_src or kind == "datagram" else "data"
-        return [Traced(line, time, from_src=from_src, what=kind, sequence=0) for line, time in entries]
+        return [FlowEvent(line, time, from_src=from_src, packet_kind=kind, sequence=0) for line, time in entries]
 
 
 def read_events(path: Path, name: str) -> EventLog:
@@ -174,7 +173,7 @@ def read_events(path: Path, name: str) -> EventLog:
     name: what the flow table calls the source. Raises SourceError if the log holds no such events.
     """
     reader = EventReader(path, ACTIONS)
-    collected = _Collected()
+    collected = _EventColumns()
     for event in reader:
         collected.add(event)
     if not len(collected.column["time"]):
@@ -192,7 +191,7 @@ def read_events(path: Path, name: str) -> EventLog:
     )
 
 
-class _Traffic(NamedTuple):
+class _TrafficEvent(NamedTuple):
     """One event about traffic between two ends, as written: which is the local one depends on Windows' version."""
 
     protocol: int
@@ -218,7 +217,7 @@ _SMALL = (  # in the order in which _append gives their values, behind _LARGE
 
 
 @dataclass
-class _Collected:
+class _EventColumns:
     """Events about traffic, a number in each column; texts are numbered in `texts`, the empty one is 0."""
 
     column: dict[str, array[int]] = field(
@@ -254,7 +253,7 @@ class _Collected:
             return
         self._append(event, traffic)
 
-    def _append(self, event: Event, traffic: _Traffic) -> None:
+    def _append(self, event: Event, traffic: _TrafficEvent) -> None:
         (ip_a, port_a), (ip_b, port_b) = traffic.ends
         values = event.values
         row = (
@@ -322,7 +321,7 @@ def _layer(values: Mapping[str, Any]) -> int:
     return named or LAYER_NUMBERS.get(_or(whole(values.get("layerrtid")), -1), 0)
 
 
-def _traffic(event: Event) -> _Traffic | None:
+def _traffic(event: Event) -> _TrafficEvent | None:
     """Return what an event tells, None where an address, port or protocol is missing or impossible."""
     values = event.values
     written = values.get("protocol")
@@ -336,10 +335,10 @@ def _traffic(event: Event) -> _Traffic | None:
         protocol = ICMP
     word = values.get("direction")
     direction = DIRECTIONS.get(word.strip().lower(), UNTOLD) if isinstance(word, str) else UNTOLD
-    return _Traffic(protocol, direction, ((ip_a, port_a), (ip_b, port_b)))
+    return _TrafficEvent(protocol, direction, ((ip_a, port_a), (ip_b, port_b)))
 
 
-def _is_echo(traffic: _Traffic) -> bool:
+def _is_echo(traffic: _TrafficEvent) -> bool:
     """Tell whether this is an echo request; type and code stand in the ports, in the order of the ends."""
     (ip, port_a), (_, port_b) = traffic.ends
     return sorted((port_a, port_b)) == [0, ECHO_REQUEST[6 if ":" in ip else 4]]
@@ -370,7 +369,7 @@ def _port(value: Any) -> int | None:
 # from events to flows
 
 
-def _flows(collected: _Collected, name: str) -> EventFlows:
+def _flows(collected: _EventColumns, name: str) -> EventFlows:
     """Return one flow for each attempt that one computer's firewall told of: the same ends, direction and action."""
     column = {key: np.frombuffer(values, values.typecode) for key, values in collected.column.items()}
     texts = np.array(list(collected.texts), object)
@@ -400,7 +399,7 @@ def _facts(table: pd.DataFrame, turned: NDArray[np.bool_]) -> EventFacts:
         for key, count in flows.groupby(["computer", end[flows.index]])["rows"].sum().items():
             total, sure = observations.get(key, (0, False))  # type: ignore[call-overload]  # the key is a pair of texts
             observations[key] = total + int(count), sure or direction == OUTBOUND  # type: ignore[index]  # the same
-    local = [LocalAddress(*key, *rows_sure) for key, rows_sure in observations.items() if not _for_everybody(key[1])]
+    local = [ComputerAddress(*key, *rows_sure) for key, rows_sure in observations.items() if not _for_everybody(key[1])]
     local.sort(key=lambda entry: (entry.computer, not entry.sure, -entry.rows, entry.address))
     return EventFacts(int(rows.get(BLOCKED, 0)), int(rows.get(ALLOWED, 0)), tuple(local))
 
@@ -449,7 +448,7 @@ def _without_late(column: dict[str, Ints], texts: NDArray[Any]) -> dict[str, Int
     connection that is blocked that holds for a while only: its port is used again.
     """
     dropped, icmp = column["action"] == 0, column["protocol"] == ICMP
-    answer = dropped & ~icmp & is_answer(column["port_src"], column["port_dst"])
+    answer = dropped & ~icmp & looks_like_reply(column["port_src"], column["port_dst"])
     forth, back = (_pairs(column[f"ip_{end}"], column[f"port_{end}"]) for end in ("src", "dst"))
     by_time = np.lexsort([column["time"]])
     direction = texts[column["direction"]]
@@ -457,7 +456,7 @@ def _without_late(column: dict[str, Ints], texts: NDArray[Any]) -> dict[str, Int
     side = np.where(forth > back, -side, side)
     ends = [column["computer"], side, np.minimum(forth, back), np.maximum(forth, back), column["protocol"]]
     allowed = np.full(len(forth), -1, np.int64)
-    latest = allowed_before([end[by_time] for end in ends], ~dropped[by_time])
+    latest = last_allowed_index([end[by_time] for end in ends], ~dropped[by_time])
     allowed[by_time] = np.where(latest >= 0, by_time[latest], -1)
     soon = column["time"] - column["time"][allowed] <= RETRY_S * 10**9
     of_allowed = dropped & (column["protocol"] == TCP) & (allowed >= 0) & (soon | np.isin(column["event"], PACKETS))
@@ -568,7 +567,7 @@ def _typed(values: Any, kind: str) -> Any:
     return pd.Series(values, dtype=kind) if isinstance(values, np.ndarray) else values
 
 
-def _no_traffic(path: Path, reader: EventReader, collected: _Collected) -> SourceError:
+def _no_traffic(path: Path, reader: EventReader, collected: _EventColumns) -> SourceError:
     """Return in one line why nothing of this log can be audited."""
     where = str(path)
     if not reader.records:

@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
-from auditor.sources.flows.columns import MISSING, PROTOCOLS, TABLE, AskedColumns
-from auditor.sources.flows.from_logs.stale_packets import GIVEN_UP_S, RETRY_S, allowed_before, is_answer
-from auditor.sources.flows.neighbors import Asked
-from auditor.sources.flows.source_flows import Event, OneSided
+from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, IcmpError
+from auditor.sources.flows.columns import MISSING, PROTOCOLS, TABLE, LazyColumns
+from auditor.sources.flows.from_logs.stale_packets import GIVEN_UP_S, RETRY_S, last_allowed_index, looks_like_reply
+from auditor.sources.flows.neighbors import NeighborRequests
+from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
 from auditor.sources.flows.table import FlowTable
 from auditor.sources.logs.firewall_log import LogReader
 from auditor.sources.logs.firewall_rows import (
@@ -59,7 +59,7 @@ Kind = TypeVar("Kind", int, Ints)
 
 
 @dataclass(frozen=True)
-class Attempts:
+class LogAttempts:
     """What was tried, one attempt a place: arrays of one length.
 
     src, dst: numbers of addresses, of the host that tried and the one that was tried; src_port: NOT_SAID where several
@@ -87,22 +87,22 @@ class Attempts:
     def __len__(self) -> int:
         return len(self.src)
 
-    def at(self, places: NDArray[Any]) -> Attempts:
+    def at(self, places: NDArray[Any]) -> LogAttempts:
         """Return some of them."""
         selected: dict[int, Ints] = {}
         for column in vars(self).values():  # where a row is an attempt, several are one array: those stay one
             if id(column) not in selected:
                 selected[id(column)] = column[places]
-        return Attempts(*(selected[id(column)] for column in vars(self).values()))
+        return LogAttempts(*(selected[id(column)] for column in vars(self).values()))
 
-    def only(self, mask: NDArray[np.bool_]) -> Attempts:
+    def only(self, mask: NDArray[np.bool_]) -> LogAttempts:
         """Return those of them for which this is true."""
         places = np.flatnonzero(mask)
         return self if len(places) == len(self) else self.at(places)
 
-    def but(self, **columns: Ints) -> Attempts:
+    def but(self, **columns: Ints) -> LogAttempts:
         """Return the same with other columns of these names."""
-        return Attempts(**vars(self) | columns)
+        return LogAttempts(**vars(self) | columns)
 
     @property
     def protocol(self) -> Ints:
@@ -139,7 +139,7 @@ class Attempts:
         return _action(self.kind)
 
 
-NO_ATTEMPTS = Attempts(*[np.zeros(0, np.int64)] * len(Attempts.__dataclass_fields__))
+NO_ATTEMPTS = LogAttempts(*[np.zeros(0, np.int64)] * len(LogAttempts.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
@@ -195,13 +195,13 @@ class LogFlows:
     have no zone where the log's times are local and nobody said which zone that is.
     """
 
-    errors: Mapping[int, list[Quote]] = MappingProxyType({})  # a log quotes no packets
-    asked: tuple[Asked, ...] = ()
+    errors: Mapping[int, list[IcmpError]] = MappingProxyType({})  # a log quotes no packets
+    asked: tuple[NeighborRequests, ...] = ()
     hidden: tuple[tuple[str, str], ...] = ()
     on_link: frozenset[str] = frozenset()  # only a capture shows on whose network it was taken
-    one_sided = OneSided()
+    one_sided = OneWayTraffic()
 
-    def __init__(self, source: str, attempts: Attempts, addresses: Sequence[str], facts: LogFacts) -> None:
+    def __init__(self, source: str, attempts: LogAttempts, addresses: Sequence[str], facts: LogFacts) -> None:
         self.attempts = attempts
         self.facts = facts
         self._source = source
@@ -229,7 +229,7 @@ class LogFlows:
         """Return 0: a log does not tell pings apart."""
         return 0
 
-    def events(self, flow: int) -> list[Event]:
+    def events(self, flow: int) -> list[FlowEvent]:
         """Return the first, the second and the last row of a flow as events, whose `frame` is the line."""
         attempts = self.attempts
         kind, sequence = attempts.kind.item(flow), attempts.sequence.item(flow)
@@ -239,7 +239,7 @@ class LogFlows:
         rows = zip(lines, (attempts.start, attempts.second, attempts.end), strict=True)
         times = {line.item(flow): time.item(flow) for line, time in rows}
         from_src = not kind & TURNED
-        return [Event(line, time * 10**9, from_src, event_kind, sequence) for line, time in sorted(times.items())]
+        return [FlowEvent(line, time * 10**9, from_src, event_kind, sequence) for line, time in sorted(times.items())]
 
 
 class LogFlowBuilder:
@@ -249,8 +249,8 @@ class LogFlowBuilder:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[Attempts] = []
-        self._closed: list[Attempts] = []
+        self._waiting: list[LogAttempts] = []
+        self._closed: list[LogAttempts] = []
         self._open = NO_ATTEMPTS
         self._now = 0
         self._count = 0
@@ -281,7 +281,7 @@ class LogFlowBuilder:
         self._close(merged.only(~recent))
         self._open = merged.only(recent)
 
-    def _with_waiting(self) -> Attempts:
+    def _with_waiting(self) -> LogAttempts:
         """Return the open attempts with the rows that wait put to them."""
         if not self._waiting:
             return self._open
@@ -291,7 +291,7 @@ class LogFlowBuilder:
             new = _folded(new, self._kept_of_each)
         return _merged(_joined([self._open, new]))
 
-    def finish(self, addresses: Sequence[str]) -> Attempts:
+    def finish(self, addresses: Sequence[str]) -> LogAttempts:
         """Return the attempts in order of their first lines; the builder is used up. addresses: by number."""
         self._close(self._with_waiting())
         attempts = _in_order(_joined(self._closed))
@@ -307,7 +307,7 @@ class LogFlowBuilder:
         self._tell_unused(attempts, np.flatnonzero(~used))
         return attempts.only(used)
 
-    def facts(self, reader: LogReader, attempts: Attempts) -> LogFacts:
+    def facts(self, reader: LogReader, attempts: LogAttempts) -> LogFacts:
         """Return what the log can show; reader: as it is when all was read."""
         account = reader.account
         return LogFacts(
@@ -324,14 +324,14 @@ class LogFlowBuilder:
             folded=int(attempts.rows[attempts.src_port == NOT_SAID].sum()),
         )
 
-    def _tell_unused(self, attempts: Attempts, unused: Ints) -> None:
+    def _tell_unused(self, attempts: LogAttempts, unused: Ints) -> None:
         columns = (column[unused].tolist() for column in (attempts.kind, attempts.dst_port, attempts.rows))
         for kind, icmp, rows in zip(*columns, strict=True):
             protocol = _protocol(kind)
             name = f"ICMP type {icmp >> ICMP_TYPE}" if protocol == ICMP else f"IP protocol {protocol}"
             self.unused["lost events" if _action(kind) == LOST else name] += rows
 
-    def _close(self, attempts: Attempts) -> None:
+    def _close(self, attempts: LogAttempts) -> None:
         self._closed.append(attempts)
         self._count += len(attempts)
         if self._count <= self._most:
@@ -346,7 +346,7 @@ class LogFlowBuilder:
         self._most = max(MOST_FLOWS, 2 * len(closed))
 
 
-def _by_class(attempts: Attempts) -> dict[tuple[str, str, str], int]:
+def _by_class(attempts: LogAttempts) -> dict[tuple[str, str, str], int]:
     """Return how many rows there were of each action, protocol and path."""
     rows = np.bincount(attempts.protocol << 6 | attempts.path << 3 | attempts.action, attempts.rows)
     classes = np.flatnonzero(rows)
@@ -358,7 +358,7 @@ def _by_class(attempts: Attempts) -> dict[tuple[str, str, str], int]:
     return counts
 
 
-def _used(attempts: Attempts) -> NDArray[np.bool_]:
+def _used(attempts: LogAttempts) -> NDArray[np.bool_]:
     """Tell which belong into the flow table: TCP, UDP and echo requests, as of a capture."""
     protocol, icmp = attempts.protocol, attempts.dst_port >> ICMP_TYPE
     echo = (protocol == ICMP) & ((icmp == ECHO_REQUEST[4]) | (icmp == ECHO_REQUEST[6]))
@@ -366,7 +366,7 @@ def _used(attempts: Attempts) -> NDArray[np.bool_]:
     return used
 
 
-def _local(attempts: Attempts, addresses: Sequence[str]) -> tuple[LocalAddress, ...]:
+def _local(attempts: LogAttempts, addresses: Sequence[str]) -> tuple[LocalAddress, ...]:
     """Return the addresses of the computer whose firewall it is, told by who sends and who receives.
 
     Only the computer itself can send from an address; what is received may be meant for a group or for everybody.
@@ -392,7 +392,7 @@ def _is_one_host(address: str) -> bool:
     return not (parsed.is_multicast or parsed.is_unspecified or parsed.is_loopback or address == "255.255.255.255")
 
 
-def _single(rows: Rows) -> Attempts:
+def _single(rows: Rows) -> LogAttempts:
     """Return each row as an attempt, seen from the host that tried.
 
     The sender of a SYN tried; the sender of its answer did not; of any other packet of a connection the side with the
@@ -400,7 +400,7 @@ def _single(rows: Rows) -> Attempts:
     there the ports tell answers. What it allows it logs once a connection, when that begins.
     """
     has_ports, silent = (rows.protocol == TCP) | (rows.protocol == UDP), rows.flags == 0
-    late = silent & (rows.action == DROP) & has_ports & is_answer(rows.src_port, rows.dst_port)
+    late = silent & (rows.action == DROP) & has_ports & looks_like_reply(rows.src_port, rows.dst_port)
     kind = rows.protocol.astype(np.int64) << 16 | rows.path.astype(np.int64) << 8 | rows.action
     src, dst, src_port, dst_port = rows.src, rows.dst, rows.src_port, rows.dst_port
     icmp = np.flatnonzero(rows.protocol == ICMP)
@@ -417,7 +417,7 @@ def _single(rows: Rows) -> Attempts:
         back = odd[turned]
         src, dst = _changed(src, back, dst[back]), _changed(dst, back, src[back])
         src_port, dst_port = _changed(src_port, back, dst_port[back]), _changed(dst_port, back, src_port[back])
-    return Attempts(
+    return LogAttempts(
         src=src,
         dst=dst,
         src_port=src_port,
@@ -447,7 +447,7 @@ def _action(kind: Kind) -> Kind:
     return kind & 0xF
 
 
-def _joined(parts: Sequence[Attempts]) -> Attempts:
+def _joined(parts: Sequence[LogAttempts]) -> LogAttempts:
     parts = [part for part in parts if len(part)] or parts[:1]
     if len(parts) == 1:
         return parts[0]
@@ -458,10 +458,10 @@ def _joined(parts: Sequence[Attempts]) -> Attempts:
         if key not in joined:  # as in `at`
             joined[key] = np.concatenate(arrays)
         columns.append(joined[key])
-    return Attempts(*columns)
+    return LogAttempts(*columns)
 
 
-def _merged(attempts: Attempts) -> Attempts:
+def _merged(attempts: LogAttempts) -> LogAttempts:
     """Put the rows of one attempt together. Those given, in the order of the log, may be several rows already.
 
     A new attempt begins where the firewall decides otherwise, the SYN has another number, another process is named, or
@@ -507,7 +507,7 @@ def _differ(first_key: Ints, second_key: Ints) -> NDArray[np.bool_]:
     return new
 
 
-def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> tuple[Attempts, Ints]:
+def _put_together(attempts: LogAttempts, order: Ints, new: NDArray[np.bool_]) -> tuple[LogAttempts, Ints]:
     """Put those that stand together in an order into one each, from one that is new up to the next.
 
     Each stays at the place of its first, so that the order of the log stays. Return also the places of those that are
@@ -550,7 +550,7 @@ def _changed(column: Ints, place: Ints, values: Ints | int) -> Ints:
     return column
 
 
-def _without_late(attempts: Attempts) -> Attempts:
+def _without_late(attempts: LogAttempts) -> LogAttempts:
     """Make dropped packets of connections that the same firewall had let through what they are: later ones.
 
     attempts: in order of their first lines. Where the log tells the flags it is a SYN, which with the same ports may
@@ -566,7 +566,7 @@ def _without_late(attempts: Attempts) -> Attempts:
     forth, back = connections.src << 16 | connections.src_port, connections.dst << 16 | connections.dst_port
     side, is_turned = connections.side, forth > back
     same = [np.minimum(forth, back), np.maximum(forth, back), np.where(is_turned, -side, side)]
-    latest = allowed_before(same, allowed)
+    latest = last_allowed_index(same, allowed)
     pause = connections.start - connections.end[latest]
     soon = (pause <= RETRY_S) & (is_attempt | (pause > GIVEN_UP_S))
     late = (latest >= 0) & dropped & (connections.start >= connections.start[latest])
@@ -583,7 +583,7 @@ def _without_late(attempts: Attempts) -> Attempts:
     return attempts.but(**columns)
 
 
-def _in_order(attempts: Attempts) -> Attempts:
+def _in_order(attempts: LogAttempts) -> LogAttempts:
     """Return attempts in order of their first lines."""
     line = attempts.first_line
     if (line[1:] >= line[:-1]).all():
@@ -592,7 +592,7 @@ def _in_order(attempts: Attempts) -> Attempts:
     return attempts.at(order)
 
 
-def _folded(attempts: Attempts, kept_of_each: int) -> Attempts:
+def _folded(attempts: LogAttempts, kept_of_each: int) -> LogAttempts:
     """Keep the first and the last attempts between two hosts at one port; put those between together.
 
     attempts: in order of their first lines. A log that is far larger than Windows makes them holds millions of look-ups
@@ -628,14 +628,14 @@ STATE_WORDS, RESPONSE_WORDS = _words_of(["OTH", "S0"]), _words_of(["one-way", "n
 ACTION_WORDS, PATH_WORDS = _words_of(ACTIONS), _words_of(PATHS)
 
 
-def _columns(attempts: Attempts, addresses: Sequence[str], source: str) -> AskedColumns:
+def _columns(attempts: LogAttempts, addresses: Sequence[str], source: str) -> LazyColumns:
     """Return the flow table of a log as NumPy columns, as of a capture, with those of LOG_COLUMNS."""
     zeros = np.zeros(len(attempts), np.int64)
     protocol, packet, names = attempts.protocol, attempts.packet, _words_of(addresses)
     icmp, tcp = protocol == ICMP, protocol == TCP
     dropped = (attempts.action == DROP) & (packet == ATTEMPT)
     factories: dict[str, Callable[[], NDArray[Any]]] = dict.fromkeys(TABLE, lambda: zeros)
-    return AskedColumns(
+    return LazyColumns(
         factories
         | {
             "source": lambda: np.full(len(attempts), source, object),

@@ -16,13 +16,13 @@ RETRY_S = 64  # a SYN is sent again after 32 seconds at most (Windows: 12), so o
 GIVEN_UP_S = 21  # after this time Windows waits no more for the answer to its SYN
 
 
-def is_answer(src_port: Ints, dst_port: Ints) -> NDArray[np.bool_]:
+def looks_like_reply(src_port: Ints, dst_port: Ints) -> NDArray[np.bool_]:
     """Tell by their ports alone which packets are of a service that answers."""
     answer: NDArray[np.bool_] = (src_port < SYSTEM_PORTS) & (dst_port >= SYSTEM_PORTS)
     return answer
 
 
-def allowed_before(same: Sequence[Ints], allowed: NDArray[np.bool_]) -> Ints:
+def last_allowed_index(same: Sequence[Ints], allowed: NDArray[np.bool_]) -> Ints:
     """Return for each place the nearest earlier one that was allowed and is equal in all of `same`, -1 if none is."""
     count = len(allowed)
     indices = np.full(count, -1, np.int64)
