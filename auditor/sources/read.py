@@ -26,7 +26,7 @@ from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.flows.builder import FlowBuilder, Flows
 from auditor.sources.flows.flow_limit import MOST_FLOWS, Ports
-from auditor.sources.logs.batching import Steps, read_alone
+from auditor.sources.logs.batching import Steps, read_single
 from auditor.sources.logs.event_log import is_event_log
 from auditor.sources.logs.time_zone import Clock, parse_zone
 from auditor.sources.source import CAPTURE, EVENT_LOG, Advance, Source, name_of, silent
@@ -74,7 +74,7 @@ def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None, a
     read of a cut or damaged file is kept and the rest told as a warning. Raises SourceError when the file is
     missing, of another kind, or its header cannot be read, and ArgumentError when tz is no time zone.
     """
-    return read_alone(reading(path, ports, tz=tz, advance=advance))
+    return read_single(reading(path, ports, tz=tz, advance=advance))
 
 
 def reading(
@@ -149,7 +149,7 @@ def _read_capture(path: Path, ports: Ports, advance: Advance) -> Source:
         understood=packets.understood,
         warnings=(
             *reader.warnings,
-            *_told_of(packets, details, reader.records),
+            *_capture_warnings(packets, details, reader.records),
             *_left_out(builder, packets, span, reader),
         ),
         tally=packets.tally,
@@ -206,7 +206,7 @@ MOST_TYPES = 3  # EtherTypes in one warning
 NOT_USED = ("a cut", "a broken", "a tunnel within", "more ")  # how words of the tally begin for what was not read
 
 
-def _told_of(packets: PacketReader, details: Flows, records: int) -> list[SourceWarning]:
+def _capture_warnings(packets: PacketReader, details: Flows, records: int) -> list[SourceWarning]:
     """Return warnings for what was in the capture but could not be looked into."""
     warnings = []
     tally = packets.tally
@@ -265,10 +265,10 @@ def _left_out(
         yield SourceWarning(
             "too-many-events", f"{count:,} SYN, FIN and RST packets were too many to be kept as evidence."
         )
-    if builder.neighbours.spoke.full:
+    if builder.neighbors.spoke.full:
         text = "More hosts speak ARP or IPv6 neighbour discovery than can be remembered: who did not answer is unknown."
         yield SourceWarning("too-many-neighbours", f"{text} {CUT_IT}")
-    elif count := builder.neighbours.dropped:
+    elif count := builder.neighbors.dropped:
         text = f"{count:,} requests for hardware addresses were too many to be looked into."
         yield SourceWarning("too-many-neighbours", f"{text} {CUT_IT}")
     if not reader.records:

@@ -1,4 +1,4 @@
-"""Read messages about other packets and hosts: ICMP errors, ARP, IPv6 neighbour discovery.
+"""Read messages about other packets and hosts: ICMP errors, ARP, IPv6 neighbor discovery.
 
 References: RFC 792, 4443, 826, 4861.
 """
@@ -19,7 +19,7 @@ from auditor.sources.files.skip_counts import Tally
 
 ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
 ICMP_ERRORS = {4: (3, 4, 5, 11, 12), 6: (1, 2, 3, 4)}
-NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
+NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT = 135, 136
 ARP_REQUEST, ARP_REPLY = 1, 2
 LONGEST = 65_535
 TCP_FLAGS_AT, SYN, ACK = 13, 0x02, 0x10
@@ -57,8 +57,8 @@ class IcmpError(NamedTuple):
         return self.receiver == self.src
 
 
-class Neighbours(NamedTuple):
-    """ARP and neighbour-discovery messages: who asks for, or answers as, which address; arrays of one length.
+class NeighborMessages(NamedTuple):
+    """ARP and neighbor-discovery messages: who asks for, or answers as, which address; arrays of one length.
 
     sender, target: hosts as `addresses.hosts` numbers them.
     """
@@ -146,7 +146,7 @@ def _ports(head: bytes, protocol: int) -> tuple[int, int]:
     return int.from_bytes(head[:2], "big"), int.from_bytes(head[2:4], "big")
 
 
-def arp(layer: Layer, words: Words, records: Records, tally: Tally) -> Neighbours:
+def arp(layer: Layer, words: Words, records: Records, tally: Tally) -> NeighborMessages:
     """Return the ARP messages about IPv4 addresses."""
     whole = layer.at + 8 <= layer.end
     hardware = words.u8(np.where(whole, layer.at, 0) + 4).astype(np.int64)
@@ -160,22 +160,24 @@ def arp(layer: Layer, words: Words, records: Records, tally: Tally) -> Neighbour
     answer = (operation == ARP_REPLY) | (sender == target)
     four = np.full(len(sender), 4, np.uint8)
     ends = (hosts(address.astype(np.uint64), four) for address in (sender, target))
-    messages = Neighbours(records.frame[layer.row], records.time_ns[layer.row], answer, *ends)
-    return Neighbours(*(column[wanted] for column in messages))
+    messages = NeighborMessages(records.frame[layer.row], records.time_ns[layer.row], answer, *ends)
+    return NeighborMessages(*(column[wanted] for column in messages))
 
 
-def neighbour_discovery(icmp: Ip, words: Words, records: Records, ip: IpReader) -> Neighbours:
-    """Return the neighbour solicitations and advertisements among these ICMP messages."""
+def neighbor_discovery(icmp: Ip, words: Words, records: Records, ip: IpReader) -> NeighborMessages:
+    """Return the neighbor solicitations and advertisements among these ICMP messages."""
     types = words.u8(icmp.layer.at)
-    icmp = icmp.keep((icmp.version == 6) & ((types == NEIGHBOUR_SOLICITATION) | (types == NEIGHBOUR_ADVERTISEMENT)))
+    icmp = icmp.keep((icmp.version == 6) & ((types == NEIGHBOR_SOLICITATION) | (types == NEIGHBOR_ADVERTISEMENT)))
     whole = icmp.layer.at + 24 <= icmp.layer.end
     ip.tally.add("a cut ICMP header", np.count_nonzero(~whole))
     icmp = icmp.keep(whole)
     at, row = icmp.layer.at, icmp.layer.row
     target = hosts(ip.addresses.numbers(words.u64(at + 8), words.u64(at + 16)), icmp.version)
     sender = hosts(icmp.pair >> np.uint64(32), icmp.version)
-    answer = words.u8(at) == NEIGHBOUR_ADVERTISEMENT
+    answer = words.u8(at) == NEIGHBOR_ADVERTISEMENT
     # A host that checks whether its own address is free asks nothing of anybody.
     has_sender = sender != (ip.addresses.host("::") or 0)
-    messages = Neighbours(records.frame[row], records.time_ns[row], answer, np.where(answer, target, sender), target)
-    return Neighbours(*(column[has_sender] for column in messages))
+    messages = NeighborMessages(
+        records.frame[row], records.time_ns[row], answer, np.where(answer, target, sender), target
+    )
+    return NeighborMessages(*(column[has_sender] for column in messages))

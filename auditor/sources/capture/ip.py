@@ -51,7 +51,7 @@ class Ip(NamedTuple):
         return Ip(self.layer.keep(mask), *columns)
 
 
-class _Kind(NamedTuple):
+class _TunnelKind(NamedTuple):
     """A tunnel that is read: how, what it is called, and where its header gives the type of its payload, if it does.
 
     either_end: whether packets from its port are looked into like those to it.
@@ -63,17 +63,17 @@ class _Kind(NamedTuple):
     either_end: bool = False
 
 
-GENERIC_ROUTING = _Kind(links.gre, "GRE", type_at=2)
+GENERIC_ROUTING = _TunnelKind(links.gre, "GRE", type_at=2)
 UDP_KINDS = {
-    "vxlan": _Kind(links.vxlan, "VXLAN"),
-    "geneve": _Kind(links.geneve, "Geneve", type_at=2),
-    "teredo": _Kind(links.teredo, "Teredo", either_end=True),
-    "gtp-u": _Kind(links.gtp, "GTP-U", either_end=True),
+    "vxlan": _TunnelKind(links.vxlan, "VXLAN"),
+    "geneve": _TunnelKind(links.geneve, "Geneve", type_at=2),
+    "teredo": _TunnelKind(links.teredo, "Teredo", either_end=True),
+    "gtp-u": _TunnelKind(links.gtp, "GTP-U", either_end=True),
     "gre-in-udp": GENERIC_ROUTING,
 }
 
 
-class _Pieces(NamedTuple):
+class _FragmentFields(NamedTuple):
     """Which packets are fragments; where each belongs in the whole, whether more follow, and of which packet."""
 
     fragment: Bools
@@ -149,7 +149,9 @@ class IpReader:
         if not fragment.any():
             return packets
         offset, more = (bits & 0x1FFF).astype(np.int64) * 8, (bits & 0x2000) != 0
-        return self._whole_packets(packets, _Pieces(fragment, offset, more, head.u16(4).astype(np.uint64)), words)
+        return self._whole_packets(
+            packets, _FragmentFields(fragment, offset, more, head.u16(4).astype(np.uint64)), words
+        )
 
     def _ip6(self, layer: Layer, words: Words) -> Ip:
         layer = self._long_enough(layer, 40, "a cut IPv6 header")
@@ -215,9 +217,9 @@ class IpReader:
         layer = packets.layer.forward(np.where(fragment, 8, 0))
         packets = packets._replace(layer=layer, protocol=np.where(fragment, head.u8(0), packets.protocol))
         split = fragment & ((offset > 0) | more)  # an "atomic" fragment is a whole packet
-        return self._whole_packets(packets, _Pieces(split, offset, more, head.u32(4).astype(np.uint64)), words)
+        return self._whole_packets(packets, _FragmentFields(split, offset, more, head.u32(4).astype(np.uint64)), words)
 
-    def _whole_packets(self, packets: Ip, pieces: _Pieces, words: Words) -> Ip:
+    def _whole_packets(self, packets: Ip, pieces: _FragmentFields, words: Words) -> Ip:
         """Replace the fragments of a packet by its first one, put where the last arrived, as Wireshark shows it."""
         if self._fragments is None:
             return packets.keep(~pieces.fragment | (pieces.offset == 0))
@@ -257,7 +259,7 @@ class IpReader:
         self.tally.add("tunnelled", np.count_nonzero((network == links.IPV4) | (network == links.IPV6)))
         return layer, network
 
-    def _in_udp(self, packets: Ip, words: Words) -> list[tuple[_Kind, Layer]]:
+    def _in_udp(self, packets: Ip, words: Words) -> list[tuple[_TunnelKind, Layer]]:
         """Return where the tunnels that are read begin in UDP packets at their ports.
 
         A system port at the other end decides, as in Wireshark: a name server answers to any port.
@@ -276,7 +278,7 @@ class IpReader:
             tunnels.append((kind, udp.keep(matches).forward(UDP_HEADER)))
         return tunnels
 
-    def _count_unread(self, kind: _Kind, outer: Layer, inside: Layer, network: Network, words: Words) -> None:
+    def _count_unread(self, kind: _TunnelKind, outer: Layer, inside: Layer, network: Network, words: Words) -> None:
         """Count the packets of a tunnel of which nothing is read: they were cut, carry no packet, or an unknown type.
 
         Each packet of a tunnel is either read or counted here.

@@ -17,7 +17,7 @@ from auditor.sources.capture import control_messages as messages
 from auditor.sources.capture import link_layer as links
 from auditor.sources.capture.addresses import U64, Addresses, Hosts, hosts, unique
 from auditor.sources.capture.byte_fields import Words
-from auditor.sources.capture.control_messages import ECHO_REPLY, ECHO_REQUEST, IcmpError, Neighbours
+from auditor.sources.capture.control_messages import ECHO_REPLY, ECHO_REQUEST, IcmpError, NeighborMessages
 from auditor.sources.capture.ip import AH, ESP, ICMP, ICMPV6, TCP, UDP, Ip, IpReader
 from auditor.sources.capture.records import Records
 from auditor.sources.capture.tunnels import Tunnels
@@ -38,7 +38,7 @@ __all__ = [
     "Headers",
     "Hosts",
     "IcmpError",
-    "Neighbours",
+    "NeighborMessages",
     "PacketReader",
     "Packets",
     "Tunnels",
@@ -88,7 +88,7 @@ class Packets:
 class Headers:
     """All that one batch of records says below the application.
 
-    neighbours: of ARP and of IPv6 neighbour discovery; other_senders: hosts that sent anything else than TCP, UDP or
+    neighbors: of ARP and of IPv6 neighbor discovery; other_senders: hosts that sent anything else than TCP, UDP or
     echoes; hidden: source and destination of IPsec packets.
     """
 
@@ -96,7 +96,7 @@ class Headers:
     udp: Packets
     icmp: Packets
     quotes: tuple[IcmpError, ...]
-    neighbours: tuple[Neighbours, ...]
+    neighbors: tuple[NeighborMessages, ...]
     other_senders: U64
     hidden: tuple[tuple[str, str], ...]
 
@@ -120,12 +120,12 @@ class PacketReader:
         """Return the headers of one batch of records; without what ICMP errors quote if that is not wanted."""
         words = Words(records.data, packets=records.start)
         layer, network = links.network_layers(records, words, self.tally, self._tunnels)
-        neighbours = messages.arp(layer.keep(network == links.ARP), words, records, self.tally)
+        neighbors = messages.arp(layer.keep(network == links.ARP), words, records, self.tally)
         packets = self._ip.read(layer, network, words)
         protocol, version = packets.protocol, packets.version
         tcp, udp = protocol == TCP, protocol == UDP
         icmp = ((protocol == ICMP) & (version == 4)) | ((protocol == ICMPV6) & (version == 6))
-        self.understood += len(protocol) + len(neighbours.frame)
+        self.understood += len(protocol) + len(neighbors.frame)
         icmp_packets = self._long_enough(packets.keep(icmp), 8, "a cut ICMP header")
         if not quotes:
             self.tally.add(UNWANTED_ERRORS, messages.count_errors(icmp_packets, words))
@@ -134,7 +134,7 @@ class PacketReader:
             udp=self._udp(packets.keep(udp), words, records),
             icmp=self._echo(icmp_packets, words, records),
             quotes=tuple(messages.quotes(icmp_packets, words, records, self._ip)) if quotes else (),
-            neighbours=(neighbours, messages.neighbour_discovery(icmp_packets, words, records, self._ip)),
+            neighbors=(neighbors, messages.neighbor_discovery(icmp_packets, words, records, self._ip)),
             other_senders=_senders(packets.keep(~(tcp | udp))),
             hidden=self._count_others(packets.keep(~(tcp | udp | icmp))),
         )

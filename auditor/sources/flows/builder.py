@@ -1,4 +1,4 @@
-"""The flow table of one source, and what else its packets say: errors, neighbours, who was heard at all."""
+"""The flow table of one source, and what else its packets say: errors, neighbors, who was heard at all."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from auditor.sources.flows import conn_state, icmp_errors, responses
 from auditor.sources.flows import table as flow_table
 from auditor.sources.flows.assembly import PartialFlows
 from auditor.sources.flows.columns import EVENTS, MISSING, PROTOCOLS, Columns
-from auditor.sources.flows.flow_limit import Admission, Ports
+from auditor.sources.flows.flow_limit import FlowLimit, Ports
 from auditor.sources.flows.hop_counts import on_link
 from auditor.sources.flows.icmp_errors import FlowNumbers
-from auditor.sources.flows.neighbors import NeighborRequests, Neighbourhood
+from auditor.sources.flows.neighbors import NeighborRequests, NeighborTable
 from auditor.sources.flows.sending import Sending
 from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
 from auditor.sources.flows.table import FlowTable
@@ -135,10 +135,10 @@ class FlowBuilder:
         self._quotes: dict[tuple[Any, ...], list[IcmpError]] = defaultdict(list)
         self._quote_count = 0
         self.events_dropped = self.quotes_dropped = 0
-        self.neighbours = Neighbourhood(addresses)
+        self.neighbors = NeighborTable(addresses)
         self._heard = Hosts(addresses)
         self._hidden: dict[tuple[str, str], None] = {}
-        self.admission = Admission(self._partials, ports, self._heard)
+        self.admission = FlowLimit(self._partials, ports, self._heard)
 
     @property
     def full(self) -> bool:
@@ -156,8 +156,8 @@ class FlowBuilder:
             self.admission.add(protocol, segments.partial(packets, echo=protocol == ICMP))
         for quote in headers.quotes:
             self._add_quote(quote)
-        for messages in headers.neighbours:
-            self.neighbours.add(messages)
+        for messages in headers.neighbors:
+            self.neighbors.add(messages)
         self._heard.add(headers.other_senders)
         if len(self._hidden) < MOST_HIDDEN:
             self._hidden |= dict.fromkeys(headers.hidden)
@@ -184,7 +184,7 @@ class FlowBuilder:
         responses.take_back(columns, events, begin, sending)
         for side in ("src", "dst"):
             self._heard.add(columns[side][columns[f"frames_{side}"] > 0])
-        self._heard.add(self.neighbours.spoke.numbers())
+        self._heard.add(self.neighbors.spoke.numbers())
         identifiers = np.where(columns["protocol"] == PROTOCOLS[ICMP], columns["src_port"], 0)
         table = flow_table.table(columns, self._addresses, self._source)
         errors: dict[int, list[IcmpError]] = {}
@@ -194,5 +194,5 @@ class FlowBuilder:
         table["stream"] = icmp_errors.stream_numbers(table, quotes)
         begin = np.append(begin, np.full(len(table["stream"]) + 1 - len(begin), begin[-1]))
         return Flows(
-            table, events, begin, errors, self.neighbours.asked(), self._heard, tuple(sorted(self._hidden)), identifiers
+            table, events, begin, errors, self.neighbors.asked(), self._heard, tuple(sorted(self._hidden)), identifiers
         )

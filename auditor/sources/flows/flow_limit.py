@@ -20,7 +20,7 @@ Ports = Callable[[], Collection[int]]
 HALF = np.uint64(32)
 
 
-class Admission:
+class FlowLimit:
     """Takes in all flows while there is room, then those at documented ports and between hosts that have such flows.
 
     A flow is taken in with its first packet or not at all, so none looks as if it had begun in the middle. ports:

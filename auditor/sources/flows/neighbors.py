@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.capture.packets import Addresses, Hosts, Neighbours
+from auditor.sources.capture.packets import Addresses, Hosts, NeighborMessages
 
 MOST_FRAMES = 8  # that are kept as evidence of one host asking for another
 MOST_ASKED = 100_000  # pairs of hosts
@@ -37,7 +37,7 @@ class NeighborRequests:
         return self.times_ns[-1]
 
 
-class Neighbourhood:
+class NeighborTable:
     """The requests of a capture that are not answered so far, and everybody who spoke; `dropped` counts requests.
 
     A host that asks or answers is there: requests for it are not kept.
@@ -50,7 +50,7 @@ class Neighbourhood:
         self._rows: list[Rows] = []
         self._waiting = self._settled = 0
 
-    def add(self, messages: Neighbours) -> None:
+    def add(self, messages: NeighborMessages) -> None:
         """Take in the messages of one batch."""
         self.spoke.add(messages.sender)
         asks = ~messages.answer

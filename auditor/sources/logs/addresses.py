@@ -34,7 +34,7 @@ class LogAddresses:
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
-        self._short, self._long = _Met(SHORT // WORD), _Met(LONGEST_ADDRESS // WORD)
+        self._short, self._long = _AddressTable(SHORT // WORD), _AddressTable(LONGEST_ADDRESS // WORD)
         self._lock = Lock()
 
     @property
@@ -57,7 +57,7 @@ class LogAddresses:
             numbers = {text: self._number(_address(text)) for text in dict.fromkeys(texts)}
         return np.array([numbers[text] for text in texts], np.int64)
 
-    def _numbered(self, text: Text, column: Column, met: _Met) -> Ints:
+    def _numbered(self, text: Text, column: Column, met: _AddressTable) -> Ints:
         """Return numbers; NOBODY also for texts that have more bytes than the words of those met."""
         words = text.first_words(column, met.width)
         mixed, fits = _mixed(words), column.length <= WORD * met.width
@@ -84,7 +84,7 @@ class LogAddresses:
         return NOBODY if name is None else self._numbers.setdefault(name, len(self._numbers))
 
 
-class _Met:
+class _AddressTable:
     """Texts of some words each that were met before, with their numbers.
 
     What a thread finds here is right also while another one adds: a place is told only after it is filled, it does not

@@ -85,7 +85,7 @@ class EventReader:
                 yield event
         self._account_for(expected, broken)
 
-    def _account_for(self, expected: _Expected, broken: list[str]) -> None:
+    def _account_for(self, expected: _ChunkCounts, broken: list[str]) -> None:
         """Count what should be in the file by its own chunk headers, but was not got."""
         missing = max(expected.records - self.records, len(broken) - expected.empty_chunks, 0)
         self.skipped = missing + expected.broken_chunks + bool(expected.cut)
@@ -121,7 +121,7 @@ class EventReader:
 
     @contextmanager
     def _text(self, raw: io.BufferedReader) -> Iterator[io.TextIOWrapper]:
-        stream: Any = io.BufferedReader(_Unpacked(raw, self.warnings)) if self.gzipped else raw
+        stream: Any = io.BufferedReader(_GzipRaw(raw, self.warnings)) if self.gzipped else raw
         encoding = _encoding(stream.peek(64)[:64])
         text = io.TextIOWrapper(stream, encoding=encoding, errors="replace")
         yield text
@@ -129,7 +129,7 @@ class EventReader:
             text.detach()  # the file is closed by whoever opened it
 
 
-class _Unpacked(io.RawIOBase):
+class _GzipRaw(io.RawIOBase):
     """The bytes of a gzip file; it ends, with a warning, where they break off or grow without end."""
 
     def __init__(self, raw: io.BufferedReader, warnings: list[SourceWarning]) -> None:
@@ -168,7 +168,7 @@ def _encoding(head: bytes) -> str:
     return "utf-8-sig"
 
 
-class _Expected(NamedTuple):
+class _ChunkCounts(NamedTuple):
     """What a file holds by its own headers.
 
     records: events in all whole chunks; broken_chunks: chunks whose header says nothing; empty_chunks: chunks that were
@@ -181,7 +181,7 @@ class _Expected(NamedTuple):
     cut: str
 
 
-def _expected(raw: io.BufferedReader) -> _Expected:
+def _expected(raw: io.BufferedReader) -> _ChunkCounts:
     """Go through the headers of the file and its chunks; `raw` is left anywhere."""
     (count,) = struct.unpack_from("<H", raw.read(FILE_HEADER).ljust(FILE_HEADER, b"\0"), 42)
     records = broken = empty = whole = 0
@@ -201,7 +201,7 @@ def _expected(raw: io.BufferedReader) -> _Expected:
         cut = f"Cut in mid-chunk: the last {len(chunk):,} bytes are no whole chunk of events."
     elif whole < count:
         cut = f"Cut short: {count - whole:,} of {count:,} chunks of events are missing at the end."
-    return _Expected(records, broken, empty, cut)
+    return _ChunkCounts(records, broken, empty, cut)
 
 
 def _evtx_records(path: Path, broken: list[str]) -> Iterator[dict[str, Any]]:

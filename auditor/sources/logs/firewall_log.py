@@ -28,10 +28,10 @@ from auditor.sources.logs.firewall_rows import (
     JUNK,
     NEEDED,
     LogAccount,
-    Read,
     Rows,
     Schema,
     Section,
+    SectionRows,
     read_section,
 )
 from auditor.sources.logs.text_columns import PADDING
@@ -58,7 +58,7 @@ class LogReader:
     """Iterate over the rows of one log; afterwards tell what its lines were.
 
     raw: the file, at its beginning; schema: the columns until a #Fields line says better, to be set before the rows are
-    asked for (`beginning` and `recognise` tell). bytes: size of the file; encoding: "" for single bytes, else its name;
+    asked for (`beginning` and `recognize` tell). bytes: size of the file; encoding: "" for single bytes, else its name;
     gzipped: whether it was packed; headed: whether a #Fields line was seen; addresses: by number; account: what the
     lines were; warnings: what is wrong with the file as a whole; clock: turns local times into UTC. numbered: where its
     addresses get their numbers, which several logs may share.
@@ -118,7 +118,7 @@ class LogReader:
         # large block is what teaches it to keep some. That is a fifth of the time.
         np.empty(KEEP_MEMORY, np.uint8)
         with ThreadPoolExecutor(AT_ONCE) as readers:
-            coming: deque[Future[Read]] = deque()
+            coming: deque[Future[SectionRows]] = deque()
             for section in itertools.chain(begin, sections):
                 coming.append(readers.submit(read_section, section))
                 if len(coming) > AHEAD:
@@ -126,7 +126,7 @@ class LogReader:
             while coming:
                 yield self.rows(coming.popleft().result())
 
-    def rows(self, read: Read) -> Rows:
+    def rows(self, read: SectionRows) -> Rows:
         """Return the rows of the next section, with the numbers that their lines have in the log, and the time zone."""
         preceding_lines = self.account.lines
         self.account.add(read.account)
@@ -299,7 +299,7 @@ def _schema(schema: Schema, header: bytes, value: bytes) -> Schema:
 # what is a log
 
 
-def recognise(beginning: bytes, path: Path) -> Schema | None:
+def recognize(beginning: bytes, path: Path) -> Schema | None:
     """Return how the rows of a log are to be read until its first header, None if the file is nothing like a log.
 
     beginning: its first lines. Raises SourceError for logs of another kind, and for what is left of a log once its

@@ -174,7 +174,7 @@ class Section(NamedTuple):
     addresses: LogAddresses
 
 
-class Read(NamedTuple):
+class SectionRows(NamedTuple):
     """What one section holds: its rows, with numbers of lines of its own, and what its lines were.
 
     comments, blanks: the numbers of the lines that are such; utc: whether the times are.
@@ -187,18 +187,18 @@ class Read(NamedTuple):
     utc: bool
 
 
-def read_sections(sections: Sequence[Section]) -> list[Read]:
+def read_sections(sections: Sequence[Section]) -> list[SectionRows]:
     """Read sections, of several logs perhaps, those that are alike at once: short ones in a third of the time."""
     alike: dict[tuple[Schema, LogAddresses], list[int]] = defaultdict(list)
     for number, section in enumerate(sections):
         alike[section.schema, section.addresses].append(number)
-    read: dict[int, Read] = {}
+    read: dict[int, SectionRows] = {}
     for numbers in alike.values():
         read |= zip(numbers, _at_once([sections[number] for number in numbers]), strict=True)
     return [read[number] for number in range(len(sections))]
 
 
-def _at_once(sections: Sequence[Section]) -> list[Read]:
+def _at_once(sections: Sequence[Section]) -> list[SectionRows]:
     """Read sections that are alike as one, and again by itself each in which anything is odd, as it is told where."""
     if len(sections) == 1:
         return [read_section(sections[0])]
@@ -214,15 +214,15 @@ def _at_once(sections: Sequence[Section]) -> list[Read]:
     return parts
 
 
-def _between(whole: Read, begin: int, end: int) -> Read:
+def _between(whole: SectionRows, begin: int, end: int) -> SectionRows:
     """Return what stands behind one line, up to another; lines that are malformed are missing from its account."""
     rows = whole.rows.at(slice(*np.searchsorted(whole.rows.line, (begin, end), side="right").tolist()))
     comments, blanks = ([line - begin for line in numbers if begin < line <= end] for numbers in whole[2:4])
     account = LogAccount(len(rows) + len(comments) + len(blanks), len(rows), len(comments), len(blanks))
-    return Read(rows.but(line=rows.line - begin), account, comments, blanks, whole.utc)
+    return SectionRows(rows.but(line=rows.line - begin), account, comments, blanks, whole.utc)
 
 
-def read_section(section: Section) -> Read:
+def read_section(section: Section) -> SectionRows:
     """Read the lines of one section."""
     data, names = section.data, section.schema.names
     account = LogAccount()
@@ -237,7 +237,7 @@ def read_section(section: Section) -> Read:
         places = again.fields(np.arange(len(numbers)))
         batches.append(_Batch(Text(tidy + PADDING), names, places, np.array(numbers), account))
     read = _in_order([batch.read(section.addresses) for batch in batches])
-    return Read(read, account, comments, blanks, section.schema.utc)
+    return SectionRows(read, account, comments, blanks, section.schema.utc)
 
 
 def _in_order(parts: list[Rows]) -> Rows:

@@ -21,7 +21,7 @@ _FIRST_KEY = re.compile(r'\{\s*"[^"\\]{0,100}"')
 _DECODER = json.JSONDecoder()
 
 
-class Found(NamedTuple):
+class JsonRecord(NamedTuple):
     """One object and the line it begins in, or what is broken there: `fault` says why, `lost` how many objects."""
 
     line: int
@@ -30,7 +30,7 @@ class Found(NamedTuple):
     lost: int = 0
 
 
-def objects(text: TextIO) -> Iterator[Found]:
+def objects(text: TextIO) -> Iterator[JsonRecord]:
     """Yield what the text holds, in order; memory does not grow with the text."""
     return iter(_Objects(text))
 
@@ -50,27 +50,27 @@ class _Objects:
         self._in_array = False  # whether the value that comes next follows a comma or bracket in its line
         self._only_brackets: list[int] = []  # lines that are not told yet
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[JsonRecord]:
         more = True
         while more:
             more = self._more_to_read()
-            yield from (Found(line, {}, "brackets that hold no object") for line in self._only_brackets)
+            yield from (JsonRecord(line, {}, "brackets that hold no object") for line in self._only_brackets)
             self._only_brackets = []
             if not more:
                 return
             value, fault = self._next_value()
             if isinstance(value, dict):
-                yield Found(self._line, value)
+                yield JsonRecord(self._line, value)
                 begun = _FIRST_KEY.match(self._buffer, self._at)
                 self._key = begun[0] if begun else self._key
                 self._pass(self._end)
             elif not fault and self._in_array and _BEHIND.match(self._buffer, self._end):
-                yield Found(self._line, {}, "no JSON object", 1)
+                yield JsonRecord(self._line, {}, "no JSON object", 1)
                 self._pass(self._end)
             else:
                 line = self._line
                 lost = self._skip_broken()
-                yield Found(line, {}, fault or "no JSON object", lost)
+                yield JsonRecord(line, {}, fault or "no JSON object", lost)
 
     def _more_to_read(self) -> bool:
         """Move to the first character of the next value; False at the end of the text."""

@@ -60,7 +60,7 @@ DISCARDED, ACCEPTING = 1, 2
 LAYERS = {"%%14597": DISCARDED, "transport": DISCARDED, "%%14610": ACCEPTING, "receive/accept": ACCEPTING}
 LAYER_NUMBERS = {13: DISCARDED, 15: DISCARDED, 44: ACCEPTING, 46: ACCEPTING}
 STEALTH = "Stealth (nobody listens)"  # Windows' own word for the filter there; older versions do not name it
-# Their neighbours, which tell of no traffic between two computers.
+# Their neighbors, which tell of no traffic between two computers.
 NO_TRAFFIC = {
     5150: "a frame blocked below IP",
     5151: "a frame blocked below IP",
