@@ -10,12 +10,12 @@ from scenario import scene
 from test_endpoint_mapper import Taken, audit
 
 from auditor.ruleset.known_problems import Known
-from auditor.sources.dissection.facts import Said, Side, Step
+from auditor.sources.dissection.facts import ProtocolFacts, ProtocolStep, ServiceEndpoint
 from auditor.verdicts.attempts import Traffic
 from auditor.verdicts.protocol_findings import MOST_PROBLEMS, MOST_STEPS, NOTHING_SAID, Conversation, conversation
 
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
-SMB = Side(SERVER, CLIENT, 445)
+SMB = ServiceEndpoint(SERVER, CLIENT, 445)
 PUSH = r"LAB\svc-push"
 DENIED = Known("STATUS_ACCESS_DENIED", "the account has no rights there", True, "Make it an administrator.")
 FAILURE = Known("STATUS_LOGON_FAILURE", "the password is wrong", True, "Check the password.")
@@ -26,28 +26,30 @@ FAULT = Known("nca_s_fault_access_denied", "the account may not call this interf
 Talked = Callable[..., Conversation]
 
 
-def good(frame: int, step: str, side: Side = SMB, account: str = "") -> Step:
-    return Step(side, "smb", step, frame, "0x00000000", None, account)
+def good(frame: int, step: str, side: ServiceEndpoint = SMB, account: str = "") -> ProtocolStep:
+    return ProtocolStep(side, "smb", step, frame, "0x00000000", None, account)
 
 
-def answered(frame: int, step: str) -> Step:
-    return Step(SMB, "rpc", step, frame, "", None, result_read=False)
+def answered(frame: int, step: str) -> ProtocolStep:
+    return ProtocolStep(SMB, "rpc", step, frame, "", None, result_read=False)
 
 
-def bad(frame: int, step: str, known: Known = DENIED, side: Side = SMB, account: str = "", layer: str = "smb") -> Step:
-    return Step(side, layer, step, frame, known.name, known, account)
+def bad(
+    frame: int, step: str, known: Known = DENIED, side: ServiceEndpoint = SMB, account: str = "", layer: str = "smb"
+) -> ProtocolStep:
+    return ProtocolStep(side, layer, step, frame, known.name, known, account)
 
 
 @pytest.fixture
 def talked(read) -> Talked:
     """Return what is made of these steps on one open connection; each list is of one source, begun a minute later."""
 
-    def talked(*sources: list[Step], order: int = 1) -> Conversation:
+    def talked(*sources: list[ProtocolStep], order: int = 1) -> Conversation:
         captures = [
             read(pcap(scene([f"{60 * place} {SERVER}:{50000 + place} > {CLIENT}:445/tcp SF"])))
             for place in range(len(sources))
         ]
-        said = [Said(steps=tuple(steps)) for steps in sources]
+        said = [ProtocolFacts(steps=tuple(steps)) for steps in sources]
         traffic = Traffic(captures[::order], (SERVER, CLIENT), said[::order])
         return conversation(traffic.between(SERVER, CLIENT), traffic)
 
@@ -69,7 +71,9 @@ def test_what_was_said_on_a_port_stands_in_the_verdict_on_it(read):
     assert client.method("client-push").result == "fails"
 
 
-@pytest.mark.parametrize(("steps", "spared"), [([], True), ([bad(9, "GET /", side=Side(CLIENT, POINT, 443))], False)])
+@pytest.mark.parametrize(
+    ("steps", "spared"), [([], True), ([bad(9, "GET /", side=ServiceEndpoint(CLIENT, POINT, 443))], False)]
+)
 def test_a_port_on_which_a_step_failed_for_good_does_not_stand_in_for_another(steps, spared, read):
     web = [f"2 {CLIENT}:51000 > {POINT}:80/tcp REJ", f"3 {CLIENT}:51001 > {POINT}:443/tcp SF"]
     (client,) = audit(read, Taken([f"0 {SERVER}:50000 > {CLIENT}:445/tcp SF", *web], steps=steps)).clients
@@ -176,9 +180,9 @@ def test_problems_are_in_the_order_of_their_frames(talked):
 
 def test_steps_of_another_port_or_another_host_are_not_of_this_connection(talked):
     others = [
-        bad(9, "log on", side=Side(SERVER, CLIENT, 139)),
-        bad(10, "log on", side=Side(SERVER, "10.0.0.21", 445)),
-        bad(11, "log on", side=Side(CLIENT, SERVER, 445)),
+        bad(9, "log on", side=ServiceEndpoint(SERVER, CLIENT, 139)),
+        bad(10, "log on", side=ServiceEndpoint(SERVER, "10.0.0.21", 445)),
+        bad(11, "log on", side=ServiceEndpoint(CLIENT, SERVER, 445)),
     ]
     assert talked(others) == NOTHING_SAID
 

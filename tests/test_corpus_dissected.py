@@ -15,9 +15,9 @@ from realcaptures import FOLDER, rows, source
 import auditor
 from auditor.ruleset.known_problems import com_classes
 from auditor.sources.dissection import selection
-from auditor.sources.dissection.facts import Outcome, Said, listen
+from auditor.sources.dissection.facts import Outcome, ProtocolFacts, extract_protocol_facts
 from auditor.sources.dissection.program import find_tshark
-from auditor.sources.dissection.selection import Wanted
+from auditor.sources.dissection.selection import FlowSelector
 from auditor.sources.dissection.tshark import dissect
 from auditor.sources.read import known_tunnels
 
@@ -40,19 +40,19 @@ def named_in(table: str) -> list[str]:
     return sorted({row["path"] for row in rows(f"oracle/{table}.tsv")} - set(TOO_LONG))
 
 
-def flows(name: str) -> list[Wanted]:
+def flows(name: str) -> list[FlowSelector]:
     """Return the TCP flows of a capture."""
     table = source(name).flows
     ends = ["protocol", "src_ip", "src_port", "dst_ip", "dst_port", "first_frame"]
-    return [Wanted(*row) for row in table[table["protocol"] == "tcp"][ends].itertuples(index=False)]
+    return [FlowSelector(*row) for row in table[table["protocol"] == "tcp"][ends].itertuples(index=False)]
 
 
 @cache
-def said(name: str) -> Said:
+def said(name: str) -> ProtocolFacts:
     """Return what all TCP flows of a capture say."""
     found = dissect(FOLDER / name, flows(name), known_tunnels(), Path(str(find_tshark())))
     assert found.obstacle == ""
-    return listen(found.told)
+    return extract_protocol_facts(found.packets)
 
 
 def compare(mine: object, theirs: object, name: str, differ: dict[str, str]) -> None:
@@ -84,11 +84,11 @@ SAME = (
 @pytest.mark.parametrize("name", LONG)
 def test_what_is_told_of_a_part_of_a_flow_is_what_is_told_of_these_packets_in_all_of_it(name, last, monkeypatch):
     path, tshark = FOLDER / name, Path(str(find_tshark()))
-    whole = {one.frame: one.fields for one in dissect(path, flows(name), known_tunnels(), tshark).told}
+    whole = {one.frame: one.fields for one in dissect(path, flows(name), known_tunnels(), tshark).packets}
     for limit, number in (("PACKETS", 20), ("AFTER", 10), ("LAST", last)):
         monkeypatch.setattr(selection, f"MOST_{limit}", number)
     selected = set(selection.select(path, flows(name), known_tunnels()).frames.tolist())
-    told = {one.frame: one.fields for one in dissect(path, flows(name), known_tunnels(), tshark).told}
+    told = {one.frame: one.fields for one in dissect(path, flows(name), known_tunnels(), tshark).packets}
     assert told.keys() - {max(selected)} == (whole.keys() & selected) - {max(selected)}
     assert [frame for frame, fields in told.items() for key in SAME if fields.get(key) != whole[frame].get(key)] == []
     assert len(told) < len(whole)
@@ -105,7 +105,7 @@ def responses(name: str, kind: str) -> Iterator[dict[str, str]]:
 def test_the_endpoint_mapper_s_ports_and_interfaces(name):
     mine = {
         (one.frame, one.server, one.port, NAMES.get(one.interface, one.interface))
-        for one in said(name).handed_out
+        for one in said(name).assigned_ports
         if one.by == "endpoint mapper"
     }
     theirs = {
@@ -126,7 +126,7 @@ def test_what_the_endpoint_mapper_does_not_know(name):
 
 @pytest.mark.parametrize("name", named_in("DCOM_BINDINGS"))
 def test_dcom_s_ports(name):
-    mine = {(one.frame, one.server, one.port) for one in said(name).handed_out if one.by == "DCOM activation"}
+    mine = {(one.frame, one.server, one.port) for one in said(name).assigned_ports if one.by == "DCOM activation"}
     theirs = {
         (int(row["frame"]), row["src"], int(port))
         for row in responses(name, "dcombind")
@@ -194,10 +194,10 @@ def test_no_step_whose_hresult_fails_is_said_to_have_gone_well(name):
             name, "dcom.hresult && dcerpc.pkt_type == 2", "dcom.hresult", "isystemactivator.properties.retval"
         )
     }
-    good = {step.frame for step in said(name).steps if step.good and not step.step.startswith(("open", "ask for"))}
+    good = {step.frame for step in said(name).steps if step.succeeded and not step.step.startswith(("open", "ask for"))}
     failed = {frame for frame, values in results.items() if any(value >= FIRST_FAILURE for value in values)}
     assert good & failed == set()
-    activations = {step.frame for step in said(name).steps if step.good and step.step.startswith("activate ")}
+    activations = {step.frame for step in said(name).steps if step.succeeded and step.step.startswith("activate ")}
     assert activations <= results.keys()
     assert (
         activations == {step.frame for step in said(name).steps if step.step.startswith("activate ")} & results.keys()
@@ -219,7 +219,7 @@ def test_the_class_that_a_port_was_assigned_for(name):
     ):
         clsids = asked.get(int(request), [[]])[0]
         theirs[frame] = com_classes()[clsids[0]] if clsids and opnum else ""
-    mine = {one.frame: one.interface for one in said(name).handed_out if one.by == "DCOM activation"}
+    mine = {one.frame: one.interface for one in said(name).assigned_ports if one.by == "DCOM activation"}
     assert {frame: f"DCOM ({theirs[frame]})" for frame in mine if frame in theirs} == {
         frame: interface for frame, interface in mine.items() if frame in theirs
     }

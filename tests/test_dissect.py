@@ -19,7 +19,7 @@ from waiting import PATIENCE, wait_for
 
 import auditor
 from auditor.sources.dissection import selection
-from auditor.sources.dissection.selection import Wanted
+from auditor.sources.dissection.selection import FlowSelector
 from auditor.sources.dissection.tshark import TELLING, Dissection, dissect
 from auditor.sources.extract import Record, frames_of
 from auditor.sources.read import known_tunnels
@@ -64,11 +64,11 @@ def children_of(process: int) -> set[int]:
     return found
 
 
-def flows(path: Path = CAPTURE) -> list[Wanted]:
+def flows(path: Path = CAPTURE) -> list[FlowSelector]:
     """Return every TCP flow of a capture."""
     table = auditor.read(path).flows
     ends = ["protocol", "src_ip", "src_port", "dst_ip", "dst_port", "first_frame"]
-    return [Wanted(*row) for row in table[table["protocol"] == "tcp"][ends].itertuples(index=False)]
+    return [FlowSelector(*row) for row in table[table["protocol"] == "tcp"][ends].itertuples(index=False)]
 
 
 def packets() -> list[Record]:
@@ -115,24 +115,24 @@ def in_own_process(script: str, folder: Path, *arguments: object) -> str:
 def test_what_is_told_stands_in_the_frames_where_wireshark_has_it(tshark):
     command = [tshark, "-n", "-r", str(CAPTURE), "-Y", TELLING, "-T", "fields", "-e", "frame.number"]
     frames = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    *told, last = [str(one.frame) for one in listen(tshark).told]
+    *told, last = [str(one.frame) for one in listen(tshark).packets]
     assert (told, int(last)) == (frames, max(one.frame for one in packets()))
 
 
 def test_a_packet_is_told_with_both_ends_and_all_its_fields(tshark):
-    (refused,) = [one for one in listen(tshark).told if "0xc000006d" in one.fields.get("smb2.nt_status", [])]
+    (refused,) = [one for one in listen(tshark).packets if "0xc000006d" in one.fields.get("smb2.nt_status", [])]
     assert (refused.src, refused.src_port, refused.dst) == ("10.20.2.20", 445, "10.20.1.5")
     assert (refused.frame, refused.number("smb2.cmd"), refused.number("ip.ttl")) == (18, 1, 63)
 
 
 def test_a_packet_is_told_with_its_time(tshark):
     times = {one.frame: one.time_ns for one in packets()}
-    assert {one.frame: one.time_ns for one in listen(tshark).told}.items() <= times.items()
+    assert {one.frame: one.time_ns for one in listen(tshark).packets}.items() <= times.items()
 
 
 def test_only_the_flows_asked_for_are_read(tshark):
     wanted = [one for one in flows() if one.dst_port == 445]
-    told = dissect(CAPTURE, wanted, known_tunnels(), Path(tshark)).told
+    told = dissect(CAPTURE, wanted, known_tunnels(), Path(tshark)).packets
     assert {min(one.src_port, one.dst_port) for one in told} == {445}
 
 
@@ -163,13 +163,13 @@ def heard(path: Path, tshark: str) -> Dissection:
 def test_a_packet_in_a_tunnel_is_told_with_the_hosts_inside(wrap, who, write, tshark):
     path = write(pcap([wrap(packet) for packet in talk(who, "S <RA")]))
     (caller, port), (callee, _) = ends(who)
-    assert [one[:5] for one in heard(path, tshark).told] == [(2, str(callee), 445, str(caller), port)]
+    assert [one[:5] for one in heard(path, tshark).packets] == [(2, str(callee), 445, str(caller), port)]
 
 
 def test_several_messages_in_one_packet_are_all_told(write, tshark):
     who = "10.0.0.1:50000 > 10.0.0.5:445"
     both = carrying(turned(who), smb(1, 0xC000006D, 1) + smb(3, 0xC0000022, 2), seq=9001)
-    (told,) = heard(write(pcap([*talk(who, "S <SA A"), both])), tshark).told
+    (told,) = heard(write(pcap([*talk(who, "S <SA A"), both])), tshark).packets
     assert told.fields["smb2.nt_status"] == ["0xc000006d", "0xc0000022"]
     assert told.fields["smb2.msg_id"] == ["1", "2"]
 
@@ -180,8 +180,8 @@ def test_bytes_that_are_no_text_do_not_end_the_reading(write, tshark):
     requests = [b"GET /\xff\xfe\x00\x1b HTTP/1.1\r\nHost: \xe4\xf6\r\n\r\n", b"GET /second HTTP/1.1\r\n\r\n"]
     packets = [*talk(who, "S <SA A"), carrying(who, requests[0]), carrying(who, requests[1], 1001 + len(requests[0]))]
     dissection = heard(write(pcap(packets)), tshark)
-    assert [one.first("http.request.method") for one in dissection.told] == ["GET", "GET"]
-    assert dissection.told[1].first("http.request.uri") == "/second"
+    assert [one.first("http.request.method") for one in dissection.packets] == ["GET", "GET"]
+    assert dissection.packets[1].first("http.request.uri") == "/second"
     assert dissection.obstacle == ""
 
 
@@ -231,7 +231,7 @@ def test_the_last_logon_of_a_long_flow_is_told(data, write, tshark):
     logon = [b"<" + smb(1, 0xC000006D, 90)]
     path = write(pcap(sent(SHARE, *chunks, *logon)))
     found = heard(path, tshark)
-    assert found.told[-1].fields["smb2.nt_status"] == ["0xc000006d"]
+    assert found.packets[-1].fields["smb2.nt_status"] == ["0xc000006d"]
     assert sum(left.packets for left in found.left_out) > 20
 
 
@@ -240,12 +240,12 @@ def test_what_is_told_of_a_long_flow_is_told_of_those_packets_anyway(data, write
     """Wherever its end is cut off: Wireshark is not led astray by data that begin in the middle."""
     chunks = [part for number in range(5) for part in (written_file(3 * data, number), b"<" + smb(9, 0, number))]
     path = write(pcap(sent(SHARE, *chunks, smb(5, 0, 91), b"<" + smb(5, 0xC0000022, 91))))
-    whole = {one.frame: one.fields for one in heard(path, tshark).told}
+    whole = {one.frame: one.fields for one in heard(path, tshark).packets}
     for last in range(1, 14):
         with monkeypatch.context() as patch:
             for name, number in (("PACKETS", 4), ("AFTER", 0), ("LAST", last)):
                 patch.setattr(selection, f"MOST_{name}", number)
-            told = {one.frame: one.fields for one in heard(path, tshark).told}
+            told = {one.frame: one.fields for one in heard(path, tshark).packets}
             selected = set(selection.select(path, flows(path), known_tunnels()).frames.tolist())
         assert told.keys() == whole.keys() & selected, last
         for frame, fields in told.items():
@@ -277,7 +277,7 @@ LONG = 60_000
     ids=str,
 )
 def test_the_status_of_a_long_download_is_told_and_the_last_one(statuses, expected, write, tshark):
-    told = heard(write(pcap(web(*statuses))), tshark).told
+    told = heard(write(pcap(web(*statuses))), tshark).packets
     assert [code for one in told for code in one.fields.get("http.response.code", [])] == expected
 
 
@@ -391,7 +391,7 @@ NO_TSHARK = {
 @pytest.mark.parametrize("script", BROKEN.values(), ids=BROKEN)
 def test_a_tshark_that_breaks_is_told_of(script, false):
     dissection = listen(false(script))
-    assert dissection.told == ()
+    assert dissection.packets == ()
     assert dissection.obstacle.startswith(("tshark ended with an error", "what tshark printed"))
 
 
@@ -401,14 +401,14 @@ NOTHING_BACK = {"prints nothing": "exit 0", "prints no packet": "echo '['; echo;
 @pytest.mark.parametrize("script", NOTHING_BACK.values(), ids=NOTHING_BACK)
 def test_a_tshark_that_ends_well_and_gives_nothing_back_is_told_of(script, false):
     dissection = listen(false(script))
-    assert dissection.told == ()
+    assert dissection.packets == ()
     assert dissection.obstacle.startswith("tshark ended without an error, but gave nothing of what it was to read back")
 
 
 def test_a_tshark_that_ends_well_before_the_end_is_told_of(tshark, false):
     """As one does that somebody put a limit of packets on."""
     dissection = listen(false(f'exec "{tshark}" -c 30 "$@"'))
-    assert 0 < len(dissection.told) < len(listen(tshark).told)
+    assert 0 < len(dissection.packets) < len(listen(tshark).packets)
     assert "gave not all of what it was to read back" in dissection.obstacle
 
 
@@ -428,7 +428,7 @@ def test_that_nothing_came_back_is_a_limitation_of_the_report(false):
 @pytest.mark.parametrize("script", NO_TSHARK.values(), ids=NO_TSHARK)
 def test_a_program_that_is_no_tshark_is_told_of(script, false):
     dissection = listen(false(script, version=False))
-    assert dissection.told == ()
+    assert dissection.packets == ()
     assert dissection.obstacle != ""
 
 
@@ -436,7 +436,7 @@ def test_what_was_told_before_tshark_broke_is_kept(tshark, false):
     """Packets are printed as they are read: a dissector that crashes at the last one spoils only that."""
     whole = listen(tshark)
     broken = listen(false(f'"{tshark}" "$@"; exit 3'))
-    assert broken[:2] == (whole.told, "tshark ended with an error (exit code 3)")
+    assert broken[:2] == (whole.packets, "tshark ended with an error (exit code 3)")
 
 
 @pytest.mark.parametrize("what", ["missing", "not executable", "a folder"])
@@ -452,7 +452,7 @@ def test_a_tshark_that_cannot_be_run_is_told_of(what, false, tmp_path):
 
 def test_the_tshark_that_was_named_is_run_not_another_of_its_folder(tshark, false):
     false("exit 1", name="tshark")
-    assert listen(false(f'exec "{tshark}" "$@"', name="tshark-4.0")).told == listen(tshark).told
+    assert listen(false(f'exec "{tshark}" "$@"', name="tshark-4.0")).packets == listen(tshark).packets
 
 
 def test_a_file_config_ini_where_auditor_is_run_is_not_pyshark_s(tmp_path):
@@ -496,7 +496,7 @@ def test_a_tshark_that_takes_too_long_is_stopped(asked, false):
 
 def test_what_was_told_in_time_is_kept(tshark, false):
     whole, slow = listen(tshark), listen(false(f'"{tshark}" "$@"; exec sleep 600'), seconds=5)
-    assert slow[:2] == (whole.told, "tshark took longer than 5 seconds and was stopped")
+    assert slow[:2] == (whole.packets, "tshark took longer than 5 seconds and was stopped")
 
 
 WRAPPERS = {

@@ -24,7 +24,13 @@ from auditor.report.model import MethodResult, RequirementVerdict
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.known_problems import Known
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
-from auditor.sources.dissection.facts import SERVICE_CONTROLLER, HandedOut, Said, Side, Step
+from auditor.sources.dissection.facts import (
+    SERVICE_CONTROLLER,
+    AssignedPort,
+    ProtocolFacts,
+    ProtocolStep,
+    ServiceEndpoint,
+)
 from auditor.sources.source import Source
 from auditor.verdicts import evaluate as verdicts
 from auditor.verdicts.dissect import Heard
@@ -48,7 +54,7 @@ class Taken(NamedTuple):
 
     lines: list[str]
     assigned: Mapping[int, str] = MappingProxyType({})
-    steps: Sequence[Step] = ()
+    steps: Sequence[ProtocolStep] = ()
     client: str = ""
 
 
@@ -66,9 +72,10 @@ def audit(read: Read, *captures: Taken) -> Report:
     """Audit captures of which it is known what the dissectors read."""
     sources = [read(pcap(scene(taken.lines))) for taken in captures]
     said = tuple(
-        Said(
-            handed_out=tuple(
-                HandedOut(CLIENT, port, name, 0, "test", client=taken.client) for port, name in taken.assigned.items()
+        ProtocolFacts(
+            assigned_ports=tuple(
+                AssignedPort(CLIENT, port, name, 0, "test", client=taken.client)
+                for port, name in taken.assigned.items()
             ),
             steps=tuple(taken.steps),
         )
@@ -103,7 +110,7 @@ def changed(one: RequirementVerdict) -> tuple[str, str] | None:
     return one.changed and (one.changed.before, one.changed.after)
 
 
-UNREAD = Step(Side(SERVER, CLIENT, 135), "rpc", "activate", 0, "", None, result_read=False)
+UNREAD = ProtocolStep(ServiceEndpoint(SERVER, CLIENT, 135), "rpc", "activate", 0, "", None, result_read=False)
 
 
 @pytest.mark.parametrize(
@@ -228,13 +235,13 @@ def test_the_service_controller_alone_ends_no_push(audited):
     assert "does not end the push" in next(one for one in method.requirements if one.row == "rpc-dynamic").explanation
 
 
-def opened(frame: int, client: str = CLIENT, *, step: str = f"open {SERVICE_CONTROLLER}") -> Step:
-    return Step(Side(SERVER, client, 445), "smb", step, frame, "0x00000000", None)
+def opened(frame: int, client: str = CLIENT, *, step: str = f"open {SERVICE_CONTROLLER}") -> ProtocolStep:
+    return ProtocolStep(ServiceEndpoint(SERVER, client, 445), "smb", step, frame, "0x00000000", None)
 
 
 def test_the_frame_in_which_its_pipe_was_opened_is_cited(audited):
     """Only what went well, on this client, and of this pipe."""
-    failed = replace(opened(9), known=Known("STATUS_ACCESS_DENIED", "no rights", False, "Check them."))
+    failed = replace(opened(9), status=Known("STATUS_ACCESS_DENIED", "no rights", False, "Check them."))
     steps = [opened(7), failed, opened(11, "10.0.0.99"), opened(13, step="open winreg")]
     found = dynamic(audited(Taken([SMB, AT_MAPPER, at(3, 49700, "S0")], {49700: "svcctl"}, steps)))
     assert "named pipe on SMB instead, as it did in frame 7, after" in found.explanation

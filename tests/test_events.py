@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import auditor
 from auditor.cli.commands import cli
 from auditor.errors import SourceError
-from auditor.sources.flows.from_logs.event_flows import LocalAddress
+from auditor.sources.flows.from_logs.event_flows import ComputerAddress
 from auditor.sources.logs.event_log import EVTX_MAGIC
 from auditor.sources.source import Source
 
@@ -447,7 +447,7 @@ def test_the_log_tells_whose_firewall_it_is_and_what_it_can_show(read: Read):
     outbound = native(5156, BLOCKED | {"Direction": OUT, "SourceAddress": "10.0.0.20", "DestAddress": "10.0.0.1"})
     facts = read(lines(outbound, blocked(), blocked())).details.facts
     assert (facts.drops, facts.allows) == (2, 1)
-    assert facts.local == (LocalAddress("client01.contoso.example", "10.0.0.20", rows=3, sure=True),)
+    assert facts.local == (ComputerAddress("client01.contoso.example", "10.0.0.20", rows=3, sure=True),)
 
 
 def test_icmp_that_is_no_echo_request_is_no_flow(read: Read):

@@ -32,7 +32,7 @@ from packets import (
 
 from auditor.sources.capture import reader as capture
 from auditor.sources.dissection import selection
-from auditor.sources.dissection.selection import Wanted, select
+from auditor.sources.dissection.selection import FlowSelector, select
 from auditor.sources.extract import Record, frames_of, write_pcapng
 from auditor.sources.read import known_tunnels
 
@@ -40,9 +40,9 @@ SMB = "10.0.0.5:50000 > 10.0.0.20:445"
 WEB = "10.0.0.20:50001 > 10.0.0.80:80"
 SIX = "[fd00::5]:50000 > [fd00::20]:445"
 FLOWS = {
-    SMB: Wanted("tcp", "10.0.0.5", 50000, "10.0.0.20", 445, 1),
-    WEB: Wanted("tcp", "10.0.0.20", 50001, "10.0.0.80", 80, 1),
-    SIX: Wanted("tcp", "fd00::5", 50000, "fd00::20", 445, 1),
+    SMB: FlowSelector("tcp", "10.0.0.5", 50000, "10.0.0.20", 445, 1),
+    WEB: FlowSelector("tcp", "10.0.0.20", 50001, "10.0.0.80", 80, 1),
+    SIX: FlowSelector("tcp", "fd00::5", 50000, "fd00::20", 445, 1),
 }
 TALK = "S <SA A 5PA <5PA A FA <FA A"
 
@@ -53,7 +53,7 @@ Chosen = Callable[..., list[int]]
 def chosen(write) -> Chosen:
     """Return the frame numbers that are taken of packets for these flows."""
 
-    def chosen(packets: Iterable[bytes | At], *flows: Wanted, **options: object) -> list[int]:
+    def chosen(packets: Iterable[bytes | At], *flows: FlowSelector, **options: object) -> list[int]:
         path = write(pcap(packets, **options))
         return [one.frame for one in frames_of(path, select(path, flows, known_tunnels()).frames)]
 
@@ -80,7 +80,7 @@ def test_nothing_is_taken_of_other_flows(chosen):
 
 
 def test_it_does_not_matter_which_end_is_named_first(chosen):
-    wanted = Wanted("tcp", "10.0.0.20", 445, "10.0.0.5", 50000, 1)
+    wanted = FlowSelector("tcp", "10.0.0.20", 445, "10.0.0.5", 50000, 1)
     assert chosen(talk(SMB, "S <SA A"), wanted) == [1, 2, 3]
 
 
@@ -90,7 +90,7 @@ def test_several_flows_are_taken_in_the_order_of_the_file(chosen):
 
 
 def test_udp(chosen):
-    wanted = Wanted("udp", "10.0.0.5", 50000, "10.0.0.20", 135, 1)
+    wanted = FlowSelector("udp", "10.0.0.5", 50000, "10.0.0.20", 135, 1)
     packets = [udp("10.0.0.5:50000 > 10.0.0.20:135"), tcp("10.0.0.5:50000 > 10.0.0.20:135")]
     assert chosen(packets, wanted) == [1]
 
@@ -169,7 +169,7 @@ def test_the_end_that_follows_the_beginning_directly_is_whole(chosen, monkeypatc
 
 def test_each_datagram_is_a_message(chosen, monkeypatch):
     limit(monkeypatch, PACKETS=1, AFTER=2, LAST=1)
-    wanted = Wanted("udp", "10.0.0.5", 50000, "10.0.0.20", 135, 1)
+    wanted = FlowSelector("udp", "10.0.0.5", 50000, "10.0.0.20", 135, 1)
     assert chosen([udp("10.0.0.5:50000 > 10.0.0.20:135") for _ in range(6)], wanted) == [1, 2, 3, 6]
 
 
@@ -221,7 +221,7 @@ def test_whatever_the_flows_are_each_is_begun_and_none_is_cut_in_silence(words, 
     queues = [iter(talk(who, text)) for who, text in spoken.items()]
     order = [*range(6), *(number for number, _ in words)]
     path = write(pcap([next(queues[number]) for number in order]))
-    flows = [Wanted("tcp", f"10.0.0.{number}", 50000, "10.0.1.1", 445, number) for number in range(1, 7)]
+    flows = [FlowSelector("tcp", f"10.0.0.{number}", 50000, "10.0.1.1", 445, number) for number in range(1, 7)]
     with pytest.MonkeyPatch.context() as patch:
         for name, number in zip(names, limits, strict=True):
             patch.setattr(selection, f"MOST_{name}", number)

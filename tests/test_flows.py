@@ -250,7 +250,7 @@ def test_a_syn_ack_alone_answers_nothing_where_the_originators_packets_are(sent,
     source = read([sent, ALONE] if first else [ALONE, sent])
     assert sorted(answers(source)) == ["mid-stream", "no-response"]
     alone = answers(source).index("mid-stream")
-    assert [event.what for event in source.details.events(alone)] == ["stray"]
+    assert [event.packet_kind for event in source.details.events(alone)] == ["stray"]
 
 
 def test_a_broadcast_does_not_show_that_the_originators_connections_are_captured(read):
@@ -271,7 +271,7 @@ def test_a_syn_ack_is_taken_up_by_what_acknowledges_it(read):
 def test_resets_alone_are_stray_where_the_originators_packets_are(read):
     source = read([tcp(WHO), tcp(turned(OTHER), "RA", seq=0, ack=1001)])
     assert answers(source) == ["no-response", "mid-stream"]
-    assert [event.what for event in source.details.events(1)] == ["stray"]
+    assert [event.packet_kind for event in source.details.events(1)] == ["stray"]
 
 
 def test_an_echo_reply_alone_answers_nothing_where_the_originators_packets_are(read):
@@ -311,7 +311,7 @@ def test_sequence_numbers_begin_anew_after_the_last(read):
 def test_what_belongs_to_another_connection_is_told_as_stray(read):
     stray = tcp(turned(WHO), "SA", seq=5, ack=OLD)
     source = read([tcp(WHO), stray, *talk(WHO, "S <SA")])
-    assert [event.what for event in source.details.events(0)] == ["SYN", "stray", "SYN", "SYN-ACK"]
+    assert [event.packet_kind for event in source.details.events(0)] == ["SYN", "stray", "SYN", "SYN-ACK"]
 
 
 @pytest.mark.parametrize("words", range(5))
@@ -323,7 +323,7 @@ def test_a_header_shorter_than_any_is_counted_and_answers_nothing(answer, words,
     assert source.flows[["frames_src", "frames_dst", "payload_dst", "syn_ack", "rst"]].values.tolist() == [
         [2, 1, 0, 0, 0]
     ]
-    assert [event.what for event in source.details.events(0)] == ["SYN", "SYN"]
+    assert [event.packet_kind for event in source.details.events(0)] == ["SYN", "SYN"]
     assert [one.text for one in source.warnings] == ["1 frames hold a broken TCP header; they were not used."]
 
 
@@ -682,7 +682,7 @@ def test_only_the_ping_that_is_replied_to_is_answered(read):
 def test_a_reply_to_what_was_not_asked_is_no_answer(read):
     source = read([echo(PING, number=1), echo(turned(PING), reply=True, number=9), echo(PING, number=2)])
     assert answers(source) == ["no-response"]
-    assert [event.what for event in source.details.events(0)] == ["request"]
+    assert [event.packet_kind for event in source.details.events(0)] == ["request"]
 
 
 def test_a_ping_may_be_answered_after_others_were_not(read):
@@ -699,7 +699,7 @@ def test_a_host_that_pings_itself(read):
 
 
 def asked(source) -> list[tuple[str, str]]:
-    return [(one.asker, one.target) for one in source.details.asked]
+    return [(one.requester, one.target) for one in source.details.asked]
 
 
 def test_a_neighbour_that_never_answers(read):
@@ -734,7 +734,7 @@ def test_whoever_sent_anything_was_heard(read):
 
 def test_the_events_of_a_flow_are_its_proof(read):
     source = read(talk(WHO, "S S <SA A 5PA 5PA <RA"))
-    assert [(event.frame, event.from_src, event.what) for event in source.details.events(0)] == [
+    assert [(event.frame, event.from_src, event.packet_kind) for event in source.details.events(0)] == [
         (1, True, "SYN"),
         (2, True, "SYN"),
         (3, False, "SYN-ACK"),
@@ -746,7 +746,7 @@ def test_the_events_of_a_flow_are_its_proof(read):
 
 def test_the_events_of_a_ping(read):
     source = read([echo(PING), echo(turned(PING), reply=True)])
-    assert [(event.from_src, event.what) for event in source.details.events(0)] == [
+    assert [(event.from_src, event.packet_kind) for event in source.details.events(0)] == [
         (True, "request"),
         (False, "reply"),
     ]

@@ -432,4 +432,4 @@ def test_an_icmp_error_is_found_behind_any_link(name, read):
 @pytest.mark.parametrize("name", ["Ethernet", "VLAN", "Linux cooked", "Linux cooked, second version"])
 def test_arp_is_found_behind_any_link(name, read):
     source = read([arp("10.0.0.1 asks 10.0.0.5")], LINKS[name])
-    assert [(one.asker, one.target) for one in source.details.asked] == [("10.0.0.1", "10.0.0.5")]
+    assert [(one.requester, one.target) for one in source.details.asked] == [("10.0.0.1", "10.0.0.5")]

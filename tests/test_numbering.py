@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.sources import factorize as numbering
-from auditor.sources.factorize import numbered
+from auditor.sources.factorize import factorize_rows
 
 FEW = st.integers(0, 3)
 VALUES = st.one_of(FEW, st.integers(0, (1 << 64) - 1))
@@ -23,7 +23,7 @@ def one_by_one(rows: list[tuple[int, ...]]) -> tuple[list[int], list[int]]:
 
 def told(rows: list[tuple[int, ...]], width: int) -> tuple[list[int], list[int]]:
     columns = np.array(rows, np.uint64).reshape(-1, width).T.copy()
-    number, first = numbered(*columns)
+    number, first = factorize_rows(*columns)
     return number.tolist(), first.tolist()
 
 

@@ -66,7 +66,7 @@ def test_the_syns_of_one_attempt_are_one_flow(read):
     (flow,) = source.flows.itertuples()
     assert (flow.first_line, flow.syn, flow.conn_state, flow.response) == (6, 3, "S0", "no-response")
     assert str(flow.start), str(flow.end) == ("2024-06-05 10:00:00", "2024-06-05 10:00:09")
-    assert [(event.frame, event.what, event.sequence) for event in source.details.events(0)] == [
+    assert [(event.frame, event.packet_kind, event.sequence) for event in source.details.events(0)] == [
         (6, "SYN", 2738703890),
         (7, "SYN", 2738703890),
         (8, "SYN", 2738703890),
@@ -553,7 +553,7 @@ def everything(source: Source | SourceError) -> object:
     return told, source.flows.to_csv(), str(source.flows.dtypes), events
 
 
-def read_alone(path: Path) -> Source | SourceError:
+def read_single(path: Path) -> Source | SourceError:
     try:
         return read_path(path)
     except SourceError as error:
@@ -582,7 +582,7 @@ ODD = [
 @pytest.mark.parametrize("odd", ODD, ids=range(len(ODD)))
 def test_a_log_is_the_same_whatever_is_read_with_it(odd, write):
     paths = [write(content) for content in (log(*FINE), odd, log(*reversed(FINE)), odd)]
-    assert list(map(everything, logs_together(*paths))) == [everything(read_alone(path)) for path in paths]
+    assert list(map(everything, logs_together(*paths))) == [everything(read_single(path)) for path in paths]
 
 
 @settings(max_examples=100)
@@ -590,7 +590,7 @@ def test_a_log_is_the_same_whatever_is_read_with_it(odd, write):
 def test_logs_that_are_read_together_are_as_if_read_alone(data, write):
     contents = [mutated(log(*FINE[: data.draw(st.integers(0, len(FINE)))]), data) for _ in range(3)]
     paths = [write(content) for content in contents]
-    assert list(map(everything, logs_together(*paths))) == [everything(read_alone(path)) for path in paths]
+    assert list(map(everything, logs_together(*paths))) == [everything(read_single(path)) for path in paths]
 
 
 def test_where_one_of_several_logs_cannot_be_gone_on_with_no_file_stays_open(write):

@@ -16,7 +16,7 @@ from scenario import scene
 import auditor
 from auditor.report.model import Push
 from auditor.ruleset.ruleset import load_ruleset
-from auditor.sources.dissection.facts import Said
+from auditor.sources.dissection.facts import ProtocolFacts
 from auditor.sources.source import Source
 from auditor.verdicts.installations.contacts import Contact, contacts_of, merge
 from auditor.verdicts.installations.pushes import PairContent, content_of, find_pushes
@@ -468,26 +468,29 @@ def test_a_late_packet_in_a_log_is_no_contact(tmp_path, flags, count):
 @pytest.mark.parametrize(
     ("opened", "expected"),
     [
-        (Said(shares=((PAIR, "admin$"),)), "push certain The originator opened ADMIN$, like a client push."),
+        (ProtocolFacts(shares=((PAIR, "admin$"),)), "push certain The originator opened ADMIN$, like a client push."),
         (
-            Said(push_files=(PAIR,)),
+            ProtocolFacts(push_files=(PAIR,)),
             "push certain The originator opened files of the client installation, like a client push.",
         ),
-        (Said(shares=((PAIR, "sysvol"),)), "logon certain The originator opened what only a domain controller has"),
         (
-            Said(interfaces=((PAIR, "netlogon"),)),
+            ProtocolFacts(shares=((PAIR, "sysvol"),)),
             "logon certain The originator opened what only a domain controller has",
         ),
         (
-            Said(interfaces=((PAIR, "winreg"),)),
+            ProtocolFacts(interfaces=((PAIR, "netlogon"),)),
+            "logon certain The originator opened what only a domain controller has",
+        ),
+        (
+            ProtocolFacts(interfaces=((PAIR, "winreg"),)),
             "push likely The originator called RPC interfaces that a client push uses: winreg.",
         ),
         (
-            Said(shares=((PAIR, "data"), (PAIR, "ipc$"))),
+            ProtocolFacts(shares=((PAIR, "data"), (PAIR, "ipc$"))),
             "file-sharing certain The originator opened shares, but none that",
         ),
-        (Said(shares=((PAIR, "ipc$"),)), "unknown weak The originator contacted TCP 445 only"),
-        (Said(shares=((PAIR[::-1], "sysvol"),)), "unknown weak The originator contacted TCP 445 only"),
+        (ProtocolFacts(shares=((PAIR, "ipc$"),)), "unknown weak The originator contacted TCP 445 only"),
+        (ProtocolFacts(shares=((PAIR[::-1], "sysvol"),)), "unknown weak The originator contacted TCP 445 only"),
     ],
 )
 def test_what_is_opened_says_more_than_ports(read, opened, expected):
@@ -501,7 +504,7 @@ def test_who_opens_a_share_of_a_push_on_one_computer_pushes_to_others(read):
     rules = load_ruleset()
     lines = [contact(f"10.0.0.5 > 10.0.0.{n}", 445) for n in (20, 21)]
     contacts = merge(contacts_of(read(pcap(scene(lines))), rules))
-    opened = content_of([Said(shares=((PAIR, "admin$"),))])
+    opened = content_of([ProtocolFacts(shares=((PAIR, "admin$"),))])
     found = find_pushes(contacts, rules, content=opened)
     assert [(one.kind, one.how_sure) for one in found] == [("push", "certain"), ("push", "likely")]
 

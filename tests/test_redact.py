@@ -40,7 +40,7 @@ def secrets_of(name: str) -> frozenset[str]:
     for path in scene.captures:
         source = auditor.read(path)
         found |= set(source.flows["src_ip"]) | set(source.flows["dst_ip"]) | set(source.details.heard)
-        found |= {address for one in source.details.asked for address in (one.asker, one.target)}
+        found |= {address for one in source.details.asked for address in (one.requester, one.target)}
     for one in of_scene(scene.name).roles:
         found |= {name.lower() for name in one.name.split(", ") if name}
     return frozenset(found)

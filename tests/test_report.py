@@ -279,7 +279,7 @@ def hosts_by_frame(source: auditor.Source) -> dict[int, set[str]]:
             found.setdefault(error.frame, set()).update((error.src, error.dst))
     for asked in source.details.asked:
         for frame in asked.frames:
-            found.setdefault(frame, set()).update((asked.asker, asked.target))
+            found.setdefault(frame, set()).update((asked.requester, asked.target))
     return found
 
 

@@ -14,7 +14,7 @@ import auditor
 from auditor.errors import ArgumentError
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
-from auditor.sources.dissection.facts import Said
+from auditor.sources.dissection.facts import ProtocolFacts
 from auditor.verdicts import evaluate as verdicts
 from auditor.verdicts.installations.contacts import contacts_of, merge
 from auditor.verdicts.installations.roles import Cast, infer_roles
@@ -178,7 +178,7 @@ def test_a_push_lasts_until_its_last_connection_begins(audited):
 
 def test_each_site_server_has_a_management_point_of_its_own(inferred):
     other = [line.replace("10.0.0.20", "10.0.0.21").replace("10.0.0.5", "10.0.0.6") for line in PUSH]
-    cast = inferred(Said(), *other, fetch(9, 21, 90))
+    cast = inferred(ProtocolFacts(), *other, fetch(9, 21, 90))
     assert [cast.is_guess("management-point", one) for one in ("10.0.0.80", "10.0.0.90")] == [True, True]
     servers = [cast.servers_of("management-point", one) for one in ("10.0.0.5", "10.0.0.6", "")]
     assert servers == [("10.0.0.80",), ("10.0.0.90",), ()]
@@ -369,7 +369,7 @@ def test_an_address_may_be_written_as_windows_shows_it(word, address):
 
 @pytest.fixture
 def inferred(write) -> Callable[..., Cast]:
-    def inferred(said: Said, *lines: str, **roles: str) -> Cast:
+    def inferred(said: ProtocolFacts, *lines: str, **roles: str) -> Cast:
         """Return the roles in a push, a fetch and more lines of which the protocols show this."""
         source = auditor.read(write(pcap(scene([*PUSH, *FETCH, *lines]))))
         ruleset = load_ruleset("configmgr-2007")
@@ -380,27 +380,29 @@ def inferred(write) -> Callable[..., Cast]:
 
 
 def test_the_paths_of_a_management_point_count_more_than_its_port(inferred):
-    cast = inferred(Said(roles=(("10.0.0.90", "management-point", "/ccm_system"),)))
+    cast = inferred(ProtocolFacts(roles=(("10.0.0.90", "management-point", "/ccm_system"),)))
     assert cast.addresses("management-point") == ("10.0.0.90",)
     assert not cast.is_guess("management-point", "10.0.0.90")
     assert cast.notes == ()
 
 
 def test_a_web_server_that_is_asked_for_other_paths_is_not_the_management_point(inferred):
-    cast = inferred(Said(other_web=("10.0.0.80",)))
+    cast = inferred(ProtocolFacts(other_web=("10.0.0.80",)))
     assert cast.addresses("management-point") == ()
     assert any("asked for nothing that a management point has" in note for note in cast.notes)
 
 
 def test_a_network_of_management_points_counts_more_than_a_path(inferred):
-    cast = inferred(Said(roles=(("10.0.0.90", "management-point", "/ccm_system"),)), management_point="10.0.0.80/31")
+    cast = inferred(
+        ProtocolFacts(roles=(("10.0.0.90", "management-point", "/ccm_system"),)), management_point="10.0.0.80/31"
+    )
     assert cast.addresses("management-point") == ("10.0.0.80",)
 
 
 def test_web_servers_that_are_none_of_it_are_told_in_order_of_address(inferred):
     servers = [f"10.0.0.{n}" for n in (7, 8, 9, 80, 100, 200)]
     more = [f"9 10.0.0.20:{52000 + n} > {server}:80/tcp SF" for n, server in enumerate(reversed(servers))]
-    notes = inferred(Said(other_web=tuple(servers)), *more).notes
+    notes = inferred(ProtocolFacts(other_web=tuple(servers)), *more).notes
     assert [note.partition(" is a web server, but")[0] for note in notes] == servers
 
 
@@ -416,7 +418,7 @@ def test_a_web_server_that_cannot_be_the_management_point_is_not_guessed(audited
 
 
 def test_a_guess_without_another_choice_names_none(inferred):
-    (note,) = inferred(Said()).notes
+    (note,) = inferred(ProtocolFacts()).notes
     assert note.startswith(
         "10.0.0.80 is assumed to be the management point, only because clients connect to it on a web"
     )
@@ -425,7 +427,7 @@ def test_a_guess_without_another_choice_names_none(inferred):
 
 @pytest.mark.parametrize(("shares", "sure"), [((), "likely"), (((("10.0.0.5", "10.0.0.20"), "admin$"),), "certain")])
 def test_a_site_server_is_as_sure_as_its_push(inferred, shares, sure):
-    cast = inferred(Said(shares=shares))
+    cast = inferred(ProtocolFacts(shares=shares))
     assert {one.role: one.how_sure for one in cast.assignments} | {"site-server": sure, "client": sure} == {
         one.role: one.how_sure for one in cast.assignments
     }
@@ -438,7 +440,7 @@ def test_a_site_server_is_no_guess_though_each_push_may_be_something_else(audite
 
 
 def test_a_web_server_that_says_nothing_readable_is_a_guess(inferred):
-    cast = inferred(Said())
+    cast = inferred(ProtocolFacts())
     assert not cast.is_guess("management-point", "10.0.0.99")
     assert cast.addresses("management-point") == ("10.0.0.80",)
     assert cast.is_guess("management-point", "10.0.0.80")
@@ -455,12 +457,12 @@ def test_a_method_does_not_work_by_a_guess_until_its_server_is_named(audited):
 
 
 def test_a_host_has_the_names_by_which_it_calls_itself(inferred):
-    cast = inferred(Said(names=(("10.0.0.20", "PC20"), ("10.0.0.20", "pc20.lab.example"))))
+    cast = inferred(ProtocolFacts(names=(("10.0.0.20", "PC20"), ("10.0.0.20", "pc20.lab.example"))))
     assert {one.address: one.name for one in cast.assignments}["10.0.0.20"] == "PC20, pc20.lab.example"
 
 
 def test_of_many_names_three_are_kept(inferred):
-    cast = inferred(Said(names=tuple(("10.0.0.20", f"PC{n}") for n in range(5))))
+    cast = inferred(ProtocolFacts(names=tuple(("10.0.0.20", f"PC{n}") for n in range(5))))
     assert {one.address: one.name for one in cast.assignments}["10.0.0.20"] == "PC0, PC1, PC2"
 
 
@@ -468,7 +470,7 @@ def test_a_report_on_a_client_has_the_names_of_that_client(inferred, read):
     source = read(pcap(scene(PUSH)))
 
     def names(*said: tuple[str, str]) -> list[tuple[str, ...]]:
-        report = verdicts.audit([source], load_ruleset(), inferred(Said(names=said)), SiteFacts(), (), TOOL)
+        report = verdicts.audit([source], load_ruleset(), inferred(ProtocolFacts(names=said)), SiteFacts(), (), TOOL)
         return [one.names for one in report.clients]
 
     assert names(("10.0.0.20", "PC20"), ("10.0.0.5", "SITE")) == [("PC20",)]

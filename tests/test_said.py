@@ -9,8 +9,15 @@ from __future__ import annotations
 import pytest
 
 from auditor.ruleset.known_problems import com_classes, com_interfaces, interfaces, known, problems, push, web_paths
-from auditor.sources.dissection.facts import HandedOut, Outcome, Said, Side, by_side, listen
-from auditor.sources.dissection.tshark import Told
+from auditor.sources.dissection.facts import (
+    AssignedPort,
+    Outcome,
+    ProtocolFacts,
+    ServiceEndpoint,
+    by_side,
+    extract_protocol_facts,
+)
+from auditor.sources.dissection.tshark import DissectedPacket
 
 SMB = "10.0.0.5:50000 > 10.0.0.20:445"
 RPC = "10.0.0.5:50001 > 10.0.0.20:135"
@@ -29,7 +36,7 @@ LSARPC = "12345778-1234-abcd-ef00-0123456789ab"
 SRVSVC = "4b324fc8-1670-01d3-1278-5a47bf6ee188"
 
 
-def packet(frame: int, who: str, words: str = "", **more: str) -> Told:
+def packet(frame: int, who: str, words: str = "", **more: str) -> DissectedPacket:
     """Return a packet; "<" before `who` turns it round. more: fields whose values hold blanks ("_" for ".")."""
     ends = [end.rpartition(":") for end in who.lstrip("<").split(" > ")]
     (src, _, src_port), (dst, _, dst_port) = reversed(ends) if who.startswith("<") else ends
@@ -37,14 +44,14 @@ def packet(frame: int, who: str, words: str = "", **more: str) -> Told:
     for word in words.split():
         name, _, value = word.partition("=")
         fields.setdefault(name, []).append(value)
-    return Told(frame, src.strip("[]"), int(src_port), dst.strip("[]"), int(dst_port), fields)
+    return DissectedPacket(frame, src.strip("[]"), int(src_port), dst.strip("[]"), int(dst_port), fields)
 
 
-def steps(*packets: Told) -> list[str]:
+def steps(*packets: DissectedPacket) -> list[str]:
     """Return each step in words: frame, step, "?" if it was only answered, and what went wrong, "!" if fatal."""
     found = []
-    for one in listen(packets).steps:
-        wrong = "" if one.known is None else f": {one.known.name}{'!' if one.known.fatal else ''}"
+    for one in extract_protocol_facts(packets).steps:
+        wrong = "" if one.status is None else f": {one.status.name}{'!' if one.status.fatal else ''}"
         found.append(f"{one.frame} {one.step}{'?' if one.outcome is Outcome.ANSWERED else wrong}")
     return found
 
@@ -52,11 +59,11 @@ def steps(*packets: Told) -> list[str]:
 # SMB, its second dialect
 
 
-def smb_asks(frame: int, command: int, message: int, words: str = "", who: str = SMB) -> Told:
+def smb_asks(frame: int, command: int, message: int, words: str = "", who: str = SMB) -> DissectedPacket:
     return packet(frame, who, f"smb2.cmd={command} smb2.flags.response=0 smb2.msg_id={message} {words}")
 
 
-def smb_says(frame: int, command: int, message: int, status: str, who: str = SMB) -> Told:
+def smb_says(frame: int, command: int, message: int, status: str, who: str = SMB) -> DissectedPacket:
     words = f"smb2.cmd={command} smb2.flags.response=1 smb2.msg_id={message} smb2.nt_status={status}"
     return packet(frame, f"<{who}", words)
 
@@ -83,9 +90,9 @@ def test_the_steps_of_a_push_over_smb():
 
 
 def test_a_step_is_told_of_the_side_that_asked_and_the_port_that_answered():
-    (step,) = listen([smb_says(2, LOG_ON, 1, FINE)]).steps
-    assert step.side == Side("10.0.0.5", "10.0.0.20", 445)
-    assert (step.layer, step.code, step.good) == ("smb", FINE, True)
+    (step,) = extract_protocol_facts([smb_says(2, LOG_ON, 1, FINE)]).steps
+    assert step.side == ServiceEndpoint("10.0.0.5", "10.0.0.20", 445)
+    assert (step.layer, step.code, step.succeeded) == ("smb", FINE, True)
 
 
 def test_packets_are_read_in_the_order_of_their_frames():
@@ -175,8 +182,10 @@ def test_other_commands_are_no_steps(command):
 @pytest.mark.parametrize("pipe", ["lsarpc", "samr", "srvsvc", "wkssvc", "netlogon", "spoolss"])
 @pytest.mark.parametrize("status", [DENIED, "0xc0000034", "0xc00000ac"])
 def test_a_pipe_that_no_push_opens_ends_nothing(pipe, status):
-    (step,) = listen([smb_asks(1, OPEN, 4, f"smb2.filename={pipe}"), smb_says(2, OPEN, 4, status)]).steps
-    assert (step.good, step.known.fatal) == (False, False)
+    (step,) = extract_protocol_facts(
+        [smb_asks(1, OPEN, 4, f"smb2.filename={pipe}"), smb_says(2, OPEN, 4, status)]
+    ).steps
+    assert (step.succeeded, step.status.fatal) == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +222,7 @@ def test_a_file_whose_name_was_not_seen_ends_nothing():
     assert steps(smb_says(2, OPEN, 4, DENIED)) == ["2 open a file: STATUS_ACCESS_DENIED"]
 
 
-def copies(*more: Told, close: int = 20, disposition: int = 5) -> list[str]:
+def copies(*more: DissectedPacket, close: int = 20, disposition: int = 5) -> list[str]:
     """Return the steps of a copy; more: packets between opening and closing the file."""
     words = rf"{ADMIN} smb2.filename=ccmsetup\ccmsetup.exe smb2.create.disposition={disposition}"
     opened = smb_says(2, OPEN, 4, FINE)
@@ -242,7 +251,7 @@ def test_a_disk_that_is_full_ends_the_copy():
 # SMB, its first dialect
 
 
-def smb1(frame: int, who: str, command: str, words: str = "", **more: str) -> Told:
+def smb1(frame: int, who: str, command: str, words: str = "", **more: str) -> DissectedPacket:
     response = int(who.startswith("<"))
     return packet(frame, who, f"smb.cmd={command} smb.flags.response={response} smb.mid=64 {words}", **more)
 
@@ -280,20 +289,20 @@ def test_other_commands_of_the_first_dialect_are_no_steps():
 # RPC
 
 
-def maps(frame: int, words: str, code: str = FINE, server: str = RPC) -> Told:
+def maps(frame: int, words: str, code: str = FINE, server: str = RPC) -> DissectedPacket:
     """Return an answer of the endpoint mapper to "which port has this interface?"."""
     return packet(frame, f"<{server}", f"dcerpc.pkt_type=2 epm.opnum=3 epm.rc={code} {words}")
 
 
 def test_the_endpoint_mapper_hands_out_a_port():
-    said = listen([maps(5, f"epm.uuid={SVCCTL} epm.proto.tcp_port=49700")])
-    assert said.handed_out == (HandedOut("10.0.0.20", 49700, "svcctl", 5, "endpoint mapper", client="10.0.0.5"),)
+    said = extract_protocol_facts([maps(5, f"epm.uuid={SVCCTL} epm.proto.tcp_port=49700")])
+    assert said.assigned_ports == (AssignedPort("10.0.0.20", 49700, "svcctl", 5, "endpoint mapper", client="10.0.0.5"),)
     assert steps(maps(5, f"epm.uuid={SVCCTL} epm.proto.tcp_port=49700")) == ["5 ask for the dynamic port of svcctl"]
 
 
 def test_the_endpoint_mapper_hands_out_several_ports_of_one_interface():
     words = f"epm.uuid={NOBODY} epm.uuid={SVCCTL} epm.proto.tcp_port=49667 epm.proto.tcp_port=49674"
-    assert [(one.port, one.interface) for one in listen([maps(5, words)]).handed_out] == [
+    assert [(one.port, one.interface) for one in extract_protocol_facts([maps(5, words)]).assigned_ports] == [
         (49667, "svcctl"),
         (49674, "svcctl"),
     ]
@@ -301,37 +310,37 @@ def test_the_endpoint_mapper_hands_out_several_ports_of_one_interface():
 
 def test_an_interface_that_is_not_known_is_told_by_its_number():
     uuid = "0a74ef1c-41a4-4e06-83ae-dc74fb1cdd53"
-    (handed,) = listen([maps(5, f"epm.uuid={uuid} epm.proto.tcp_port=49700")]).handed_out
+    (handed,) = extract_protocol_facts([maps(5, f"epm.uuid={uuid} epm.proto.tcp_port=49700")]).assigned_ports
     assert handed.interface == uuid
 
 
 def test_a_question_to_the_endpoint_mapper_hands_out_nothing():
     asked = packet(5, RPC, f"dcerpc.pkt_type=0 epm.opnum=3 epm.uuid={SVCCTL} epm.proto.tcp_port=135")
-    assert listen([asked]) == Said()
+    assert extract_protocol_facts([asked]) == ProtocolFacts()
 
 
 def test_a_page_of_the_whole_endpoint_map_hands_out_nothing():
     """Its many ports belong to many interfaces, and nobody asked for one of them."""
     words = f"dcerpc.pkt_type=2 epm.opnum=2 epm.rc={FINE} epm.uuid={SVCCTL} epm.proto.tcp_port=49700"
-    said = listen([packet(5, f"<{RPC}", words)])
-    assert (said.handed_out, said.steps) == ((), ())
+    said = extract_protocol_facts([packet(5, f"<{RPC}", words)])
+    assert (said.assigned_ports, said.steps) == ((), ())
 
 
 def test_a_port_that_is_zero_is_none():
-    assert listen([maps(5, f"epm.uuid={SVCCTL} epm.proto.tcp_port=0")]).handed_out == ()
+    assert extract_protocol_facts([maps(5, f"epm.uuid={SVCCTL} epm.proto.tcp_port=0")]).assigned_ports == ()
 
 
 def test_a_service_that_is_not_registered():
     assert steps(maps(5, "", code="0x16c9a0d6")) == ["5 ask for a dynamic port: ept_s_not_registered!"]
 
 
-def activates(clsid: str, frame: int = 4, call: int = 7) -> Told:
+def activates(clsid: str, frame: int = 4, call: int = 7) -> DissectedPacket:
     """Return a request to create an object of a COM class."""
     words = f"dcerpc.pkt_type=0 dcerpc.opnum=4 dcerpc.cn_call_id={call}"
     return packet(frame, RPC, f"{words} isystemactivator.properties.instninfo.clsid={clsid}")
 
 
-def activated(*bindings: str, words: str = "dcom.hresult=0x00000000", frame: int = 5, call: int = 7) -> Told:
+def activated(*bindings: str, words: str = "dcom.hresult=0x00000000", frame: int = 5, call: int = 7) -> DissectedPacket:
     """Return the response to such a request, with the addresses at which the object is reached."""
     words = f"dcerpc.pkt_type=2 dcerpc.opnum=4 dcerpc.cn_call_id={call} dcerpc.cn_ctx_id=0 {words}"
     told = packet(frame, f"<{RPC}", words)
@@ -342,15 +351,15 @@ def activated(*bindings: str, words: str = "dcom.hresult=0x00000000", frame: int
 
 def test_dcom_hands_out_the_ports_of_its_string_bindings():
     bindings = ["CLIENT", "10.0.0.20", "CLIENT[49913]", r"\\CLIENT[\PIPE\atsvc]", "10.0.0.20[49914]"]
-    assert listen([activates(WMI), activated(*bindings)]).handed_out == (
-        HandedOut("10.0.0.20", 49913, "DCOM (WMI)", 5, "DCOM activation", client="10.0.0.5"),
-        HandedOut("10.0.0.20", 49914, "DCOM (WMI)", 5, "DCOM activation", client="10.0.0.5"),
+    assert extract_protocol_facts([activates(WMI), activated(*bindings)]).assigned_ports == (
+        AssignedPort("10.0.0.20", 49913, "DCOM (WMI)", 5, "DCOM activation", client="10.0.0.5"),
+        AssignedPort("10.0.0.20", 49914, "DCOM (WMI)", 5, "DCOM activation", client="10.0.0.5"),
     )
 
 
 def test_string_bindings_in_a_question_hand_out_nothing():
     told = packet(5, RPC, "dcerpc.pkt_type=0 dcom.dualstringarray.network_addr=CLIENT[49913]")
-    assert listen([told]).handed_out == ()
+    assert extract_protocol_facts([told]).assigned_ports == ()
 
 
 @pytest.mark.parametrize(
@@ -383,7 +392,7 @@ def test_an_interface_is_open_if_any_encoding_was_accepted(kind, results, end):
     assert steps(*told) == [f"5 open the RPC interface IRemoteSCMActivator{end}"]
 
 
-def asks_for(interface: str, who: str, words: str = "", *, context: int = 0) -> Told:
+def asks_for(interface: str, who: str, words: str = "", *, context: int = 0) -> DissectedPacket:
     return packet(4, who, f"dcerpc.pkt_type=11 dcerpc.cn_bind_to_uuid={interface} dcerpc.cn_ctx_id={context} {words}")
 
 
@@ -393,8 +402,8 @@ FAULT = "dcerpc.pkt_type=3 dcerpc.cn_status=0x00000005"
 @pytest.mark.parametrize("interface", [SAMR, LSARPC, SRVSVC, "0a74ef1c-41a4-4e06-83ae-dc74fb1cdd53"])
 @pytest.mark.parametrize("words", [FAULT, "dcerpc.pkt_type=13", "dcerpc.pkt_type=12 dcerpc.cn_ack_result=2"])
 def test_an_interface_that_no_push_calls_ends_nothing(interface, words):
-    (step,) = listen([asks_for(interface, RPC), packet(5, f"<{RPC}", words)]).steps
-    assert (step.good, step.known.fatal) == (False, False)
+    (step,) = extract_protocol_facts([asks_for(interface, RPC), packet(5, f"<{RPC}", words)]).steps
+    assert (step.succeeded, step.status.fatal) == (False, False)
 
 
 def test_a_fault_on_an_interface_that_was_not_seen_ends_nothing():
@@ -429,9 +438,9 @@ def test_two_pipes_on_one_connection_are_told_apart_by_their_files():
 def test_an_answer_that_is_read_from_a_pipe_does_not_name_it(interface, fatal):
     """Wireshark shows the pipe of a question, and of an answer that comes with it, but not of one read later."""
     told = [asks_for(interface, SMB, "smb2.cmd=9 smb2.fid=aaaa"), packet(5, f"<{SMB}", "dcerpc.pkt_type=13 smb2.cmd=8")]
-    (step,) = listen(told).steps
+    (step,) = extract_protocol_facts(told).steps
     assert step.step == f"open the RPC interface {interfaces()[interface]}"
-    assert step.known.fatal is fatal
+    assert step.status.fatal is fatal
 
 
 @pytest.mark.parametrize(
@@ -501,32 +510,34 @@ def test_the_service_controller_is_recognized_by_its_pipe_where_the_bind_was_not
     [(WMI, "WMI", True), (MMC, "MMC", False), (PLA, "PLA", False), (SAMR, SAMR, False)],
 )
 def test_a_port_is_assigned_for_the_class_that_was_activated(clsid, name, serves_push):
-    (port,) = listen([activates(clsid), activated("CLIENT[49913]")]).handed_out
+    (port,) = extract_protocol_facts([activates(clsid), activated("CLIENT[49913]")]).assigned_ports
     assert (port.interface, port.serves_push) == (f"DCOM ({name})", serves_push)
 
 
 def test_a_class_that_was_not_captured_may_be_one_of_a_push():
-    (port,) = listen([activated("CLIENT[49913]")]).handed_out
+    (port,) = extract_protocol_facts([activated("CLIENT[49913]")]).assigned_ports
     assert (port.interface, port.serves_push) == ("DCOM", True)
 
 
 def test_the_interface_in_the_response_shows_the_class_as_well():
     words = f"dcom.hresult=0x00000000 isystemactivator.properties.iid={WBEM_LOGIN}"
-    (port,) = listen([activated("CLIENT[49913]", words=words)]).handed_out
+    (port,) = extract_protocol_facts([activated("CLIENT[49913]", words=words)]).assigned_ports
     assert port.interface == "DCOM (WMI)"
 
 
 def test_activations_are_told_apart_by_the_numbers_of_their_calls():
     asked = [activates(WMI, 1, call=1), activates(MMC, 2, call=2)]
     told = [activated("CLIENT[49913]", frame=3, call=2), activated("CLIENT[49914]", frame=4, call=1)]
-    ports = [(one.port, one.interface) for one in listen([*asked, *told]).handed_out]
+    ports = [(one.port, one.interface) for one in extract_protocol_facts([*asked, *told]).assigned_ports]
     assert ports == [(49913, "DCOM (MMC)"), (49914, "DCOM (WMI)")]
 
 
 def test_the_address_of_an_object_that_is_asked_for_later_is_of_the_object_s_class():
     first = activated("CLIENT[49913]", words="dcom.hresult=0x00000000 dcom.oxid=0x0000000000000abc")
     asks = packet(6, RPC, "dcerpc.pkt_type=0 dcerpc.cn_call_id=8 oxid.opnum=4 oxid.oxid=0x0000000000000abc")
-    ports = listen([activates(MMC), first, asks, activated("CLIENT[49999]", frame=7, call=8)]).handed_out
+    ports = extract_protocol_facts(
+        [activates(MMC), first, asks, activated("CLIENT[49999]", frame=7, call=8)]
+    ).assigned_ports
     assert [(one.port, one.interface) for one in ports] == [(49913, "DCOM (MMC)"), (49999, "DCOM (MMC)")]
 
 
@@ -559,7 +570,7 @@ def test_an_activation_went_well_only_if_its_hresult_says_so(words, end):
 @pytest.mark.parametrize("words", ["dcom.hresult=0x80070005", "dcerpc.pkt_type=3 dcerpc.cn_status=0x00000005"])
 def test_the_activation_of_a_class_that_no_push_activates_ends_nothing(words):
     told = [asks_for(ACTIVATOR, RPC)._replace(frame=1), activates(MMC), activated(words=words)]
-    assert [step.known.fatal for step in listen(told).steps if step.known] == [False]
+    assert [step.status.fatal for step in extract_protocol_facts(told).steps if step.status] == [False]
 
 
 OBJECT = 12  # bytes of the shortest response of a COM object
@@ -625,7 +636,7 @@ def test_of_several_responses_in_one_packet_none_is_said_to_have_gone_well():
     assert steps(asks_for(ACTIVATOR, RPC)._replace(frame=1), activates(WMI), told) == ["5 activate WMI?"]
 
 
-def asks_mapper(interface: str, frame: int = 4) -> Told:
+def asks_mapper(interface: str, frame: int = 4) -> DissectedPacket:
     return packet(frame, RPC, f"dcerpc.pkt_type=0 epm.opnum=3 epm.uuid={interface}")
 
 
@@ -662,49 +673,49 @@ def test_the_service_controller_that_fails_on_its_pipe_ends_the_push():
 # TLS
 
 
-def hello(who: str = TLS) -> Told:
+def hello(who: str = TLS) -> DissectedPacket:
     return packet(1, who, "tls.handshake.type=1")
 
 
-def alert(frame: int, who: str, code: int, level: int = 2) -> Told:
+def alert(frame: int, who: str, code: int, level: int = 2) -> DissectedPacket:
     return packet(frame, who, f"tls.alert_message.level={level} tls.alert_message.desc={code}")
 
 
 def test_an_alert_of_the_client():
-    (step,) = listen([hello(), alert(5, TLS, 48)]).steps
-    assert (step.known.name, step.known.means) == (
+    (step,) = extract_protocol_facts([hello(), alert(5, TLS, 48)]).steps
+    assert (step.status.name, step.status.means) == (
         "unknown_ca",
         "the client says: the certificate's issuer is not trusted",
     )
-    assert step.side == Side("10.0.0.20", "10.0.0.80", 443)
+    assert step.side == ServiceEndpoint("10.0.0.20", "10.0.0.80", 443)
 
 
 def test_an_alert_of_the_server_is_of_the_same_side():
-    (step,) = listen([hello(), alert(5, f"<{TLS}", 45)]).steps
-    assert (step.known.name, step.known.means) == (
+    (step,) = extract_protocol_facts([hello(), alert(5, f"<{TLS}", 45)]).steps
+    assert (step.status.name, step.status.means) == (
         "certificate_expired",
         "the server says: the certificate has expired",
     )
-    assert step.side == Side("10.0.0.20", "10.0.0.80", 443)
+    assert step.side == ServiceEndpoint("10.0.0.20", "10.0.0.80", 443)
 
 
 def test_a_handshake_that_fails_after_the_server_asked_for_a_certificate():
     asked = packet(2, f"<{TLS}", "tls.handshake.type=13")
-    (step,) = listen([hello(), asked, alert(5, f"<{TLS}", 40)]).steps
-    assert (step.known.name, step.known.fatal) == ("handshake_failure", True)
-    assert "client certificate" in step.known.means
+    (step,) = extract_protocol_facts([hello(), asked, alert(5, f"<{TLS}", 40)]).steps
+    assert (step.status.name, step.status.fatal) == ("handshake_failure", True)
+    assert "client certificate" in step.status.means
 
 
 def test_a_handshake_that_fails_otherwise_says_nothing_of_the_client_s_certificate():
-    (step,) = listen([hello(), alert(5, f"<{TLS}", 40)]).steps
-    assert "asked for a client certificate" not in step.known.means
+    (step,) = extract_protocol_facts([hello(), alert(5, f"<{TLS}", 40)]).steps
+    assert "asked for a client certificate" not in step.status.means
 
 
 def test_a_warning_ends_nothing():
     assert steps(hello(), alert(5, TLS, 0, level=1)) == []
 
 
-def data(frame: int, who: str, length: int, *, tls: str = "content_type") -> Told:
+def data(frame: int, who: str, length: int, *, tls: str = "content_type") -> DissectedPacket:
     return packet(frame, who, f"tls.record.{tls}=23 tls.record.length={length}")
 
 
@@ -735,7 +746,9 @@ def test_a_new_connection_on_the_same_ports_begins_anew():
 NOON = 1_717_200_000_000_000_000  # 2024-06-01 00:00 UTC
 
 
-def certificate(began: str, ended: str, who: str = f"<{TLS}", *, kinds: str = "00", time_ns: int = NOON) -> Told:
+def certificate(
+    began: str, ended: str, who: str = f"<{TLS}", *, kinds: str = "00", time_ns: int = NOON
+) -> DissectedPacket:
     """Return a packet that shows a certificate; kinds: how its dates are written, 0 UTCTime and 1 GeneralizedTime."""
     told = packet(3, who, f"tls.handshake.type=11 x509af.notBefore={kinds[0]} x509af.notAfter={kinds[1]}")
     for kind, date in zip(kinds, (began, ended), strict=True):
@@ -757,9 +770,9 @@ def test_a_certificate_that_is_valid_at_the_time_of_the_capture():
     ],
 )
 def test_a_certificate_that_is_not_valid_is_told_with_its_dates(began, ended, name, means):
-    (step,) = listen([hello(), certificate(began, ended)]).steps
+    (step,) = extract_protocol_facts([hello(), certificate(began, ended)]).steps
     dates = f"it is valid from {began} to {ended}, and the capture is of 2024-06-01"
-    assert (step.known.name, step.known.means, step.known.fatal) == (name, f"{means}: {dates}", True)
+    assert (step.status.name, step.status.means, step.status.fatal) == (name, f"{means}: {dates}", True)
 
 
 def test_dates_after_2049_are_written_in_another_way():
@@ -806,11 +819,11 @@ def test_without_the_beginning_nobody_knows_whose_alert_it_is():
 # HTTP
 
 
-def asks(frame: int, method: str, path: str = "/ccm_system/request") -> Told:
+def asks(frame: int, method: str, path: str = "/ccm_system/request") -> DissectedPacket:
     return packet(frame, WEB, f"http.request.method={method} http.request.uri={path}")
 
 
-def answers(frame: int, code: int) -> Told:
+def answers(frame: int, code: int) -> DissectedPacket:
     return packet(frame, f"<{WEB}", f"http.response.code={code}")
 
 
@@ -835,10 +848,10 @@ def test_a_request_that_failed(code, name):
 
 @pytest.mark.parametrize("code", [400, 405, 501])
 def test_a_verb_that_a_proxy_does_not_know(code):
-    (step,) = listen([asks(1, "CCM_POST"), answers(2, code)]).steps
-    assert "CCM_POST was refused, as by a proxy" in step.known.means
-    (step,) = listen([asks(1, "GET"), answers(2, code)]).steps
-    assert "CCM_POST was refused" not in step.known.means
+    (step,) = extract_protocol_facts([asks(1, "CCM_POST"), answers(2, code)]).steps
+    assert "CCM_POST was refused, as by a proxy" in step.status.means
+    (step,) = extract_protocol_facts([asks(1, "GET"), answers(2, code)]).steps
+    assert "CCM_POST was refused" not in step.status.means
 
 
 def test_a_status_before_the_last_is_no_answer_yet():
@@ -873,7 +886,7 @@ def test_a_status_that_is_not_listed_has_the_meaning_of_its_class(code, name):
 )
 def test_every_site_system_s_status_counts(role, path):
     assert steps(asks(1, "GET", path), answers(2, 500)) == [f"2 GET {path}: 500 Internal Server Error!"]
-    assert [found for _, found, _ in listen([asks(1, "GET", path)]).roles] == [role]
+    assert [found for _, found, _ in extract_protocol_facts([asks(1, "GET", path)]).roles] == [role]
 
 
 def test_another_web_server_s_status_ends_nothing():
@@ -896,7 +909,7 @@ def test_kerberos_questions_that_look_like_errors_are_none(code):
 SKEW, MODIFIED = "kerberos.error_code=37", "kerberos.error_code=41"
 
 
-def refuses(frame: int, message: int, words: str, status: str = HALF_WAY) -> Told:
+def refuses(frame: int, message: int, words: str, status: str = HALF_WAY) -> DissectedPacket:
     """Return a response to a logon over SMB that carries more than its status."""
     answer = smb_says(frame, LOG_ON, message, status)
     answer.fields.update(packet(frame, SMB, words).fields)
@@ -904,9 +917,9 @@ def refuses(frame: int, message: int, words: str, status: str = HALF_WAY) -> Tol
 
 
 def test_a_kerberos_error_inside_a_logon_is_the_problem_of_that_logon():
-    (step,) = listen([smb_asks(1, LOG_ON, 1), refuses(2, 1, SKEW)]).steps
-    assert (step.layer, step.step, step.code, step.known.fatal) == ("kerberos", "log on", "37", True)
-    assert step.side == Side("10.0.0.5", "10.0.0.20", 445)
+    (step,) = extract_protocol_facts([smb_asks(1, LOG_ON, 1), refuses(2, 1, SKEW)]).steps
+    assert (step.layer, step.step, step.code, step.status.fatal) == ("kerberos", "log on", "37", True)
+    assert step.side == ServiceEndpoint("10.0.0.5", "10.0.0.20", 445)
 
 
 @pytest.mark.parametrize("status", ["0xc000006d", "0xc0000022"])
@@ -935,15 +948,15 @@ def test_a_kerberos_error_inside_a_bind_is_the_problem_of_that_interface(interfa
 # accounts
 
 
-def accounts(*packets: Told) -> list[tuple[str, str]]:
-    return [(step.step, step.account) for step in listen(packets).steps]
+def accounts(*packets: DissectedPacket) -> list[tuple[str, str]]:
+    return [(step.step, step.account) for step in extract_protocol_facts(packets).steps]
 
 
-def logs_on(frame: int, message: int, words: str, session: str = "0x01") -> Told:
+def logs_on(frame: int, message: int, words: str, session: str = "0x01") -> DissectedPacket:
     return smb_asks(frame, LOG_ON, message, f"smb2.sesid={session} {words}")
 
 
-def in_session(told: Told, session: str = "0x01") -> Told:
+def in_session(told: DissectedPacket, session: str = "0x01") -> DissectedPacket:
     told.fields["smb2.sesid"] = [session]
     return told
 
@@ -1011,7 +1024,7 @@ def test_names_by_which_hosts_call_themselves():
         packet(3, TLS, "tls.handshake.extensions_server_name=mp.example.org"),
         packet(4, WEB, "http.host=mp.example.org:8080"),
     ]
-    assert listen(told).names == (
+    assert extract_protocol_facts(told).names == (
         ("10.0.0.20", "client.example.org"),
         ("10.0.0.5", "SITE1"),
         ("10.0.0.80", "mp.example.org"),
@@ -1019,12 +1032,12 @@ def test_names_by_which_hosts_call_themselves():
 
 
 def test_a_host_without_a_name_has_none():
-    assert listen([packet(1, SMB, "ntlmssp.auth.hostname=NULL")]).names == ()
+    assert extract_protocol_facts([packet(1, SMB, "ntlmssp.auth.hostname=NULL")]).names == ()
 
 
 @pytest.mark.parametrize("host", ["10.0.0.80", "10.0.0.80:8080", "[fd00::80]", "[fd00::80]:8080"])
 def test_an_address_is_no_name(host):
-    assert listen([packet(1, WEB, f"http.host={host}")]).names == ()
+    assert extract_protocol_facts([packet(1, WEB, f"http.host={host}")]).names == ()
 
 
 @pytest.mark.parametrize(
@@ -1038,32 +1051,38 @@ def test_an_address_is_no_name(host):
     ],
 )
 def test_roles_by_the_path_that_is_asked_for(path, role):
-    assert [(address, found) for address, found, _ in listen([asks(1, "GET", path)]).roles] == [("10.0.0.80", role)]
+    assert [(address, found) for address, found, _ in extract_protocol_facts([asks(1, "GET", path)]).roles] == [
+        ("10.0.0.80", role)
+    ]
 
 
 def test_a_response_that_repeats_what_was_asked_for_shows_no_role_of_its_receiver():
     answer = packet(2, f"<{WEB}", "http.response.code=200 http.request.uri=/SMS_MP/.sms_aut?MPLIST")
-    said = listen([asks(1, "GET", "/SMS_MP/.sms_aut?MPLIST"), answer])
+    said = extract_protocol_facts([asks(1, "GET", "/SMS_MP/.sms_aut?MPLIST"), answer])
     assert {address for address, _, _ in said.roles} == {"10.0.0.80"}
     assert said.other_web == ()
 
 
 def test_a_method_that_only_clients_of_a_management_point_use_shows_it_whatever_the_path():
-    assert listen([asks(1, "CCM_POST", "/any")]).roles == (("10.0.0.80", "management-point", "CCM_POST"),)
+    assert extract_protocol_facts([asks(1, "CCM_POST", "/any")]).roles == (
+        ("10.0.0.80", "management-point", "CCM_POST"),
+    )
 
 
 def test_a_request_that_names_the_server_in_its_line_shows_no_role_of_the_proxy():
-    said = listen([asks(1, "CCM_POST", "http://mp01/ccm_system/request")])
+    said = extract_protocol_facts([asks(1, "CCM_POST", "http://mp01/ccm_system/request")])
     assert (said.roles, said.requests) == ((), ())
 
 
 def test_a_request_shows_who_asked_whom_on_which_port():
-    (request,) = listen([asks(1, "GET", "/SMS_MP/.sms_aut?MPLIST"), asks(2, "GET", "/sms_mp/.sms_aut?MPCERT")]).requests
+    (request,) = extract_protocol_facts(
+        [asks(1, "GET", "/SMS_MP/.sms_aut?MPLIST"), asks(2, "GET", "/sms_mp/.sms_aut?MPCERT")]
+    ).requests
     assert request == ("10.0.0.20", "10.0.0.80", 80, "management-point", "/sms_mp")
 
 
 def test_other_paths_show_no_role():
-    said = listen([asks(1, "GET", "/index.html"), asks(2, "GET", "/old/ccm_system")])
+    said = extract_protocol_facts([asks(1, "GET", "/index.html"), asks(2, "GET", "/old/ccm_system")])
     assert (said.roles, said.other_web) == ((), ("10.0.0.80",))
 
 
@@ -1071,13 +1090,16 @@ def test_other_paths_show_no_role():
 
 
 def test_nothing_told_is_nothing_said():
-    assert listen([]) == Said()
+    assert extract_protocol_facts([]) == ProtocolFacts()
 
 
 def test_steps_by_side():
-    said = listen([smb_says(1, LOG_ON, 1, FINE), answers(2, 200), smb_says(3, LOG_ON, 2, FINE)])
+    said = extract_protocol_facts([smb_says(1, LOG_ON, 1, FINE), answers(2, 200), smb_says(3, LOG_ON, 2, FINE)])
     frames = {side: [step.frame for step in steps] for side, steps in by_side(said.steps).items()}
-    assert frames == {Side("10.0.0.5", "10.0.0.20", 445): [1, 3], Side("10.0.0.20", "10.0.0.80", 80): [2]}
+    assert frames == {
+        ServiceEndpoint("10.0.0.5", "10.0.0.20", 445): [1, 3],
+        ServiceEndpoint("10.0.0.20", "10.0.0.80", 80): [2],
+    }
 
 
 def test_every_known_answer_says_what_it_means_and_what_to_do():

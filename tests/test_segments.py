@@ -21,7 +21,7 @@ from auditor.sources.capture.packets import Packets
 from auditor.sources.capture.reader import CaptureReader
 from auditor.sources.files.window import PADDING
 from auditor.sources.flows import assembly as segments
-from auditor.sources.flows.assembly import Partial, Streams
+from auditor.sources.flows.assembly import PartialFlows, Streams
 
 # A packet: who (one of three five-tuples, either way), flags, sequence number, payload. Few values, so that they meet.
 FIVE_TUPLES = [((1, 50000), (2, 445)), ((1, 500), (2, 500)), ((3, 135), (1, 50001))]
@@ -69,7 +69,7 @@ def table(packets: list[Any]) -> Packets:
     )
 
 
-def joined(partials: list[Partial], data: st.DataObject) -> Partial:
+def joined(partials: list[PartialFlows], data: st.DataObject) -> PartialFlows:
     """Join neighbours, in an order that chance decides, until one is left."""
     while len(partials) > 1:
         at = data.draw(st.integers(0, len(partials) - 2), label="join")
@@ -132,13 +132,13 @@ def test_any_split_of_pings_joined_in_any_grouping_equals_the_whole(echoes, data
 
 
 def test_nothing_joined_with_nothing_is_nothing():
-    assert len(segments.finish(Partial().absorb(Partial()))) == 0
+    assert len(segments.finish(PartialFlows().absorb(PartialFlows()))) == 0
 
 
 @given(PACKETS)
 def test_nothing_changes_when_nothing_is_joined(packets):
     whole = segments.finish(segments.partial(table(packets)))
-    padded = Partial().absorb(segments.partial(table(packets))).absorb(Partial())
+    padded = PartialFlows().absorb(segments.partial(table(packets))).absorb(PartialFlows())
     assert described(segments.finish(padded)) == described(whole)
 
 
@@ -230,7 +230,7 @@ def test_every_short_connection_is_as_a_plain_reader_has_it(connections):
 def test_every_short_connection_is_the_same_in_batches(connections, batches):
     packets = table([((a, b), *rest) for a, b, *rest in connections])
     size = -(-len(connections) // batches)
-    whole = Partial()
+    whole = PartialFlows()
     for begin in range(0, len(connections), size):
         whole.absorb(segments.partial(packets.select(slice(begin, begin + size))))
         whole.settle()
@@ -258,7 +258,7 @@ def test_a_connection_in_many_batches_is_kept_as_one_piece():
     """Else a connection would need more memory the longer it lasts."""
     letters = ["S", "S", "SA", "A", "PA", "S", "A", "FA", "FA"]
     packets = table([(FIVE_TUPLES[0], flags == "SA", flags, 1, 2, 0) for flags in letters])
-    whole = Partial()
+    whole = PartialFlows()
     for place in range(len(letters)):
         whole.absorb(segments.partial(packets.select(slice(place, place + 1))))
     whole.settle()
@@ -281,9 +281,9 @@ def test_a_capture_of_many_batches_is_put_together_whenever_it_has_doubled(monke
     """Each time takes as long as all that was read so far, and until then all of it is kept."""
     monkeypatch.setattr(segments, "SETTLE_AT", 64)
     monkeypatch.setattr(segments, "SETTLE_MOST", 300)
-    sizes, settle = [], Partial.settle
-    monkeypatch.setattr(Partial, "settle", lambda self: sizes.append(self.segments.length) or settle(self))
-    whole = Partial()
+    sizes, settle = [], PartialFlows.settle
+    monkeypatch.setattr(PartialFlows, "settle", lambda self: sizes.append(self.segments.length) or settle(self))
+    whole = PartialFlows()
     for number in range(1200):
         whole.absorb(segments.partial(table([(((2 * number + 1, 50000), (2, 445)), False, "S", 1, 0, 0)])))
     grown = [later - before for before, later in itertools.pairwise([0, *sizes])]
@@ -296,7 +296,7 @@ def test_a_storm_in_many_batches_is_not_kept_whole_until_the_end(monkeypatch):
     """Of very many packets of one connection most are dropped as soon as there is no room for them."""
     monkeypatch.setattr(segments, "MOST_EVENTS", 4)
     reset = segments.partial(table([(FIVE_TUPLES[0], False, "R", 1, 0, 0)]))
-    whole, kept = Partial(), []
+    whole, kept = PartialFlows(), []
     for _ in range(4_000):
         kept.append(whole.absorb(reset).events.length)
     peaks = [before for before, after in itertools.pairwise(kept) if after < before]
@@ -346,7 +346,7 @@ def test_every_short_exchange_of_pings_is_as_a_plain_reader_has_it(batches):
     whos = [((2 * n + 1, 7), (2 * n + 2, 7)) for n in range(len(every))]
     echoes = [(whos[n], *one[place]) for place in range(5) for n, one in enumerate(every)]
     packets = table([(who, reply, "A" * reply, number, 0, 9) for who, reply, number in echoes])
-    size, whole = -(-len(echoes) // batches), Partial()
+    size, whole = -(-len(echoes) // batches), PartialFlows()
     for begin in range(0, len(echoes), size):
         whole.absorb(segments.partial(packets.select(slice(begin, begin + size)), echo=True))
         whole.settle()

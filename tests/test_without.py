@@ -20,7 +20,7 @@ from auditor.render.markdown import render_markdown
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.known_problems import Known
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
-from auditor.sources.dissection.facts import Said, Side, Step
+from auditor.sources.dissection.facts import ProtocolFacts, ProtocolStep, ServiceEndpoint
 from auditor.verdicts import evaluate as verdicts
 from auditor.verdicts.dissect import Heard
 from auditor.verdicts.installations.contacts import contacts_of, merge
@@ -29,7 +29,7 @@ from auditor.version import TOOL
 
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
 ROLES = {"site-server": (SERVER,), "client": (CLIENT,), "management-point": (POINT,)}
-SMB = Side(SERVER, CLIENT, 445)
+SMB = ServiceEndpoint(SERVER, CLIENT, 445)
 BY_DOCUMENT = "Fails by the document of 2007, did not stop this push; passes by current branch (result: "
 ECHO = f"0 {SERVER} > {CLIENT}/icmp silent"
 PORTS = (
@@ -52,9 +52,10 @@ def audited(read) -> Audited:
         rules, current = load_ruleset(ruleset), load_ruleset("configmgr-current-branch")
         source = read(pcap(scene([*lines, "until 60"])))
         made = [
-            Step(SMB, "smb", name, frame, "0x00000000", DENIED if failed else None) for frame, name in steps.items()
+            ProtocolStep(SMB, "smb", name, frame, "0x00000000", DENIED if failed else None)
+            for frame, name in steps.items()
         ]
-        said = (Said(steps=tuple(made)),)
+        said = (ProtocolFacts(steps=tuple(made)),)
         cast = infer_roles([source], rules, parse_roles(ROLES), merge(contacts_of(source, rules)), said)
         newer = None if rules.id == current.id else lambda: current
         return auditor.Report.of(

@@ -62,7 +62,7 @@ def audit(
     asked = _asked(rules, methods)
     given = parse_roles(facts.roles)
     _check_conditions(rules, facts)
-    sources, unreadable = read_all(paths, rules, tz=tz, told=told)
+    sources, unreadable = read_all(paths, rules, tz=tz, progress=told)
     contacts = merge(contact for source in sources for contact in contacts_of(source, rules))
     cast = infer_roles(sources, rules, given, contacts)
     heard = None

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from auditor.errors import MissingPackageError, SourceError
 from auditor.report import model as r
 from auditor.sources.capture.addresses import Addresses
-from auditor.sources.capture.control_messages import Neighbours, Quote
+from auditor.sources.capture.control_messages import IcmpError, NeighborMessages
 from auditor.sources.capture.packets import Headers, PacketReader, Packets
 from auditor.sources.capture.reader import CaptureReader
 from auditor.sources.dissection.program import find_tshark
@@ -118,7 +118,7 @@ def _read(number: int, headers: Headers, addresses: Addresses, frames: Set[int])
     for protocol, packets in (("tcp", headers.tcp), ("udp", headers.udp), ("icmp", headers.icmp)):
         for index in _at(packets.frame, frames):
             yield _row(number, protocol, packets, index, addresses)
-    for asked in headers.neighbours:
+    for asked in headers.neighbors:
         yield from _neighbours(number, asked, addresses, frames)
 
 
@@ -149,13 +149,13 @@ def _segment(flags: int, payload: int) -> str:
     return f"data, {payload:,} bytes" if payload else "FIN" if flags & FIN else "ACK"
 
 
-def _error(quote: Quote) -> str:
+def _error(quote: IcmpError) -> str:
     version = "v6" if quote.version == 6 else ""
-    about = f" about the {quote.what}" if quote.what else ""
+    about = f" about the {quote.packet_kind}" if quote.packet_kind else ""
     return f"ICMP{version} {quote.icmp_type}/{quote.icmp_code}{about}"
 
 
-def _neighbours(number: int, asked: Neighbours, addresses: Addresses, frames: Set[int]) -> Iterator[Row]:
+def _neighbours(number: int, asked: NeighborMessages, addresses: Addresses, frames: Set[int]) -> Iterator[Row]:
     for index in _at(asked.frame, frames):
         sender, target = (
             addresses.text(int(host) & 0xFFFFFFFF, int(host) >> 32)

@@ -391,7 +391,7 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
 
     output_file.check(target, force=force, inputs=sources, binary=form == "parquet")
     with _progress() as told:
-        read, unreadable = read_all(_each_once(sources), tz=tz, told=told)
+        read, unreadable = read_all(_each_once(sources), tz=tz, progress=told)
     for one in unreadable:
         tell(f"{one.path}: {one.warnings[0][1]}")
     lacking = [(one.path, warning.text) for one in read for warning in one.warnings if warning.code in INCOMPLETE_CODES]

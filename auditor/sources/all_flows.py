@@ -31,7 +31,7 @@ class AllFlows:
         """
         import pandas as pd
 
-        tables, clocks = [one.frame for one, _ in self._tables], {clock for _, clock in self._tables}
+        tables, clocks = [table.frame for table, _ in self._tables], {clock for _, clock in self._tables}
         self._tables.clear()  # many flows do not fit into memory twice
         if len(tables) == 1:
             return tables[0]

@@ -33,9 +33,9 @@ def frames_of(path: Path, frames: Collection[int] | NDArray[np.int64]) -> Iterat
     """Yield the packets with these frame numbers, in file order."""
     wanted = np.unique(np.array(frames if isinstance(frames, np.ndarray) else list(frames), np.int64))
     for records in CaptureReader(path):
-        here = wanted[(wanted >= records.frame[0]) & (wanted <= records.frame[-1])]
-        at = np.searchsorted(records.frame, here)
-        for index in at[records.frame[np.minimum(at, len(records.frame) - 1)] == here].tolist():
+        in_batch = wanted[(wanted >= records.frame[0]) & (wanted <= records.frame[-1])]
+        at = np.searchsorted(records.frame, in_batch)
+        for index in at[records.frame[np.minimum(at, len(records.frame) - 1)] == in_batch].tolist():
             yield _record(records, index)
         if not len(wanted) or records.frame[-1] >= wanted[-1]:
             return

@@ -16,31 +16,31 @@ I64 = NDArray[np.int64]
 U64 = NDArray[np.uint64]
 
 
-def numbered(*columns: U64) -> tuple[I64, I64]:
+def factorize_rows(*columns: U64) -> tuple[I64, I64]:
     """Return each row's number, from 0 in order of appearance, and each number's first row, of one or two columns.
 
     All rows put their index into a slot that their values tell, the first row of a slot last, so that it stays. It is
     the first row of its values too; rows of other values that met it there try another slot in the next round.
     """
     index = np.arange(len(columns[0]))
-    first, rows, left = index, index, columns
+    first_rows, rows, left = index, index, columns
     table = np.empty(2 << len(index).bit_length(), np.int64)
     for multipliers in ROUNDS:
         slot = _slots(left, multipliers, len(table))
         table[slot[::-1]] = rows[::-1]
-        found = table[slot]
-        met = np.flatnonzero(_differ(columns, found, left))
-        first = found if rows is index else _replaced(first, rows, found)
+        slot_rows = table[slot]
+        met = np.flatnonzero(_differ(columns, slot_rows, left))
+        first_rows = slot_rows if rows is index else _replaced(first_rows, rows, slot_rows)
         if not len(met):
             break
         rows, left = rows[met], tuple(column[met] for column in left)
     else:
         # Values made to meet, if anything: sorting is slower, but no values are bad for it.
         _, at, inverse = np.unique(np.stack(left), axis=1, return_index=True, return_inverse=True)
-        first = _replaced(first, rows, rows[at[inverse]])
-    begins = np.flatnonzero(first == index)
+        first_rows = _replaced(first_rows, rows, rows[at[inverse]])
+    begins = np.flatnonzero(first_rows == index)
     table[begins] = index[: len(begins)]
-    return table[first], begins
+    return table[first_rows], begins
 
 
 def _slots(columns: tuple[U64, ...], multipliers: tuple[int, ...], count: int) -> I64:
@@ -52,14 +52,14 @@ def _slots(columns: tuple[U64, ...], multipliers: tuple[int, ...], count: int) -
     return mixed.view(np.int64)
 
 
-def _differ(columns: tuple[U64, ...], rows: I64, others: tuple[U64, ...]) -> NDArray[np.bool_]:
+def _differ(columns: tuple[U64, ...], rows: I64, other_columns: tuple[U64, ...]) -> NDArray[np.bool_]:
     """Tell where these rows of the columns are not the same as the others."""
-    differ: NDArray[np.bool_] = columns[0][rows] != others[0]
+    differ: NDArray[np.bool_] = columns[0][rows] != other_columns[0]
     if len(columns) > 1:
-        differ |= columns[1][rows] != others[1]
+        differ |= columns[1][rows] != other_columns[1]
     return differ
 
 
-def _replaced(first: I64, rows: I64, by: I64) -> I64:
-    first[rows] = by
-    return first
+def _replaced(first_rows: I64, rows: I64, by: I64) -> I64:
+    first_rows[rows] = by
+    return first_rows

@@ -10,7 +10,7 @@ from auditor.sources.files.warnings import THEY_READ, SourceWarning
 from auditor.sources.flows.from_logs.firewall_flows import LogFlowBuilder, LogFlows
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps
-from auditor.sources.logs.firewall_log import LogReader, recognise
+from auditor.sources.logs.firewall_log import LogReader, recognize
 from auditor.sources.logs.firewall_rows import CANONICAL
 from auditor.sources.logs.time_zone import Clock
 from auditor.sources.source import FIREWALL_LOG, Advance, Source, name_of
@@ -23,11 +23,11 @@ def firewall_log(
 
     raw: the file, at its beginning; path: its name; addresses: where those of several logs are numbered: then the
     sections of the log are yielded, to be read by whoever goes on with this; None reads them here, in threads if there
-    are many. Raises SourceError as `recognise` does.
+    are many. Raises SourceError as `recognize` does.
     """
     builder = LogFlowBuilder()
     with LogReader(raw, clock, addresses) as reader:
-        schema = recognise(reader.beginning(), path)
+        schema = recognize(reader.beginning(), path)
         if schema is None:
             return None
         reader.schema = schema
@@ -63,10 +63,10 @@ def _warnings(reader: LogReader, details: LogFlows) -> list[SourceWarning]:
     """Return warnings for what is wrong with a log, or missing from it."""
     account, warnings = reader.account, reader.clock.warnings()
     if account.skipped:
-        every = account.malformed.most_common()
-        first = {kind: account.samples[kind][0] for kind, _ in every}
-        kinds = "; ".join(f"{count:,} with {kind}, such as line {first[kind][0]:,}" for kind, count in every)
-        texts = " | ".join(text for _, text in first.values())
+        frequencies = account.malformed.most_common()
+        samples = {kind: account.samples[kind][0] for kind, _ in frequencies}
+        kinds = "; ".join(f"{count:,} with {kind}, such as line {samples[kind][0]:,}" for kind, count in frequencies)
+        texts = " | ".join(text for _, text in samples.values())
         text = f"{account.skipped:,} of {account.lines:,} lines could not be read: {kinds}.{THEY_READ}{texts}"
         warnings.append(SourceWarning("malformed-lines", text))
     if account.lost_rows:

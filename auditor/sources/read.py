@@ -26,7 +26,7 @@ from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.flows.builder import FlowBuilder, Flows
 from auditor.sources.flows.flow_limit import MOST_FLOWS, Ports
-from auditor.sources.logs.batching import Steps, read_alone
+from auditor.sources.logs.batching import Steps, read_single
 from auditor.sources.logs.event_log import is_event_log
 from auditor.sources.logs.time_zone import Clock, parse_zone
 from auditor.sources.source import CAPTURE, EVENT_LOG, Advance, Source, name_of, silent
@@ -74,7 +74,7 @@ def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None, a
     read of a cut or damaged file is kept and the rest told as a warning. Raises SourceError when the file is
     missing, of another kind, or its header cannot be read, and ArgumentError when tz is no time zone.
     """
-    return read_alone(reading(path, ports, tz=tz, advance=advance))
+    return read_single(reading(path, ports, tz=tz, advance=advance))
 
 
 def reading(
@@ -144,12 +144,12 @@ def _read_capture(path: Path, ports: Ports, advance: Advance) -> Source:
         bytes=reader.bytes,
         records=reader.records - span.left_out,
         skipped=reader.skipped + span.left_out,
-        first_ns=span.first,
-        last_ns=span.last,
+        first_ns=span.first_ns,
+        last_ns=span.last_ns,
         understood=packets.understood,
         warnings=(
             *reader.warnings,
-            *_told_of(packets, details, reader.records),
+            *_capture_warnings(packets, details, reader.records),
             *_left_out(builder, packets, span, reader),
         ),
         tally=packets.tally,
@@ -185,8 +185,8 @@ def _read_event_log(path: Path) -> Source:
 class _Span:
     """The earliest and the latest time of the records that were looked into, and how many were not."""
 
-    first: int | None = None
-    last: int | None = None
+    first_ns: int | None = None
+    last_ns: int | None = None
     left_out: int = 0
 
     def __init__(self) -> None:
@@ -195,8 +195,8 @@ class _Span:
     def add(self, records: Records) -> None:
         self.lapse.add(records.frame, records.time_ns)
         low, high = int(np.min(records.time_ns)), int(np.max(records.time_ns))
-        self.first = low if self.first is None else min(low, self.first)
-        self.last = high if self.last is None else max(high, self.last)
+        self.first_ns = low if self.first_ns is None else min(low, self.first_ns)
+        self.last_ns = high if self.last_ns is None else max(high, self.last_ns)
 
 
 CUT_IT = "Cut the capture to the time of the push (editcap -A START -B STOP IN OUT), or to the hosts that matter."
@@ -206,17 +206,17 @@ MOST_TYPES = 3  # EtherTypes in one warning
 NOT_USED = ("a cut", "a broken", "a tunnel within", "more ")  # how words of the tally begin for what was not read
 
 
-def _told_of(packets: PacketReader, details: Flows, records: int) -> list[SourceWarning]:
+def _capture_warnings(packets: PacketReader, details: Flows, records: int) -> list[SourceWarning]:
     """Return warnings for what was in the capture but could not be looked into."""
     warnings = []
     tally = packets.tally
-    for what, count in sorted(tally.frames.items()):
-        if what.startswith("link type"):
+    for label, count in sorted(tally.frames.items()):
+        if label.startswith("link type"):
             warnings.append(
-                SourceWarning("unknown-link-type", f"{count:,} frames are of {what}, which is not known here.")
+                SourceWarning("unknown-link-type", f"{count:,} frames are of {label}, which is not known here.")
             )
-        elif what.startswith(NOT_USED):
-            warnings.append(SourceWarning("unreadable-headers", f"{count:,} frames hold {what}; they were not used."))
+        elif label.startswith(NOT_USED):
+            warnings.append(SourceWarning("unreadable-headers", f"{count:,} frames hold {label}; they were not used."))
     if packets.lone_fragments:
         text = f"{packets.lone_fragments:,} fragments belong to packets of which other pieces are missing; not used."
         warnings.append(SourceWarning("lone-fragments", text))
@@ -232,9 +232,9 @@ def _unread(tally: Tally) -> Iterator[SourceWarning]:
     names = sorted(tally.unread.keys() - {IPSEC}, key=lambda name: (-tally.unread[name], name))
     for name in names[:MOST_NAMED]:
         yield SourceWarning("tunnel", f"{tally.unread[name]:,} packets of {name}: the flows inside are not analyzed.")
-    if others := names[MOST_NAMED:]:
-        count = sum(tally.unread[name] for name in others)
-        text = f"{count:,} packets of {len(others):,} other encapsulations: the flows inside are not analyzed."
+    if remaining := names[MOST_NAMED:]:
+        count = sum(tally.unread[name] for name in remaining)
+        text = f"{count:,} packets of {len(remaining):,} other encapsulations: the flows inside are not analyzed."
         yield SourceWarning("tunnel", text)
 
 
@@ -265,10 +265,10 @@ def _left_out(
         yield SourceWarning(
             "too-many-events", f"{count:,} SYN, FIN and RST packets were too many to be kept as evidence."
         )
-    if builder.neighbours.spoke.full:
+    if builder.neighbors.spoke.full:
         text = "More hosts speak ARP or IPv6 neighbour discovery than can be remembered: who did not answer is unknown."
         yield SourceWarning("too-many-neighbours", f"{text} {CUT_IT}")
-    elif count := builder.neighbours.dropped:
+    elif count := builder.neighbors.dropped:
         text = f"{count:,} requests for hardware addresses were too many to be looked into."
         yield SourceWarning("too-many-neighbours", f"{text} {CUT_IT}")
     if not reader.records:
@@ -339,12 +339,13 @@ def _unreadable(path: Path, error: Exception) -> SourceError:
 
 def _known_format(head: bytes) -> tuple[str, str] | None:
     """Return what a file is that is neither a capture nor a log, and what to do; None if it is not known."""
-    return next(((what, hint) for magic, what, hint in KNOWN_FORMATS if head.startswith(magic)), None)
+    return next(((description, hint) for magic, description, hint in KNOWN_FORMATS if head.startswith(magic)), None)
 
 
 def _not_a_source(path: Path, head: bytes) -> SourceError:
-    if known := _known_format(head):
-        return SourceError(f"this is {known[0]}, not a capture or firewall log", where=str(path), hint=known[1])
+    if other_format := _known_format(head):
+        description, hint = other_format
+        return SourceError(f"this is {description}, not a capture or firewall log", where=str(path), hint=hint)
     name = path.name.lower()
     hint = ETL_HINT if name.endswith(".etl") else LOG_HINT if ".log" in name else CAPTURE_HINT
     return SourceError("this is no pcap or pcapng capture, and no Windows Firewall log", where=str(path), hint=hint)

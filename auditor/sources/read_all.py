@@ -23,13 +23,13 @@ def read_all(
     ruleset: Ruleset | None = None,
     *,
     tz: str | None = None,
-    told: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
 ) -> tuple[list[Source], list[SourceSummary]]:
     """Read every source once; return those read and those that could not be.
 
     A firewall log that was rolled over is read first, as a source of its own: pfirewall.log.old before pfirewall.log.
     ruleset: whose ports come first where a source holds too many connections; all shipped ones if None. tz: the
-    time zone of local times in logs. told: how far each source is. Raises the first SourceError, with the
+    time zone of local times in logs. progress: told how far each source is. Raises the first SourceError, with the
     others as its `further`, when none can be read.
     """
     sources: list[Source] = []
@@ -40,12 +40,12 @@ def read_all(
     while waiting:
         path = waiting.pop()
         try:
-            source = _read(path, ruleset, tz, told)
+            source = _read(path, ruleset, tz, progress)
             older = path + ROLLED_OVER
-            known = {os.path.realpath(one) for one in named}
-            if source.kind == FIREWALL_LOG and os.path.realpath(older) not in known and Path(older).is_file():
+            named_paths = {os.path.realpath(name) for name in named}
+            if source.kind == FIREWALL_LOG and os.path.realpath(older) not in named_paths and Path(older).is_file():
                 named.append(older)
-                sources += _older(older, tz, told, unreadable)
+                sources += _older(older, tz, progress, unreadable)
             sources.append(source)
         except SourceError as error:
             errors.append(error)
@@ -56,8 +56,8 @@ def read_all(
     return sources, unreadable
 
 
-def _read(path: str, ruleset: Ruleset | None, tz: str | None, told: ProgressCallback) -> Source:
-    source = read(path, lambda: documented_ports(ruleset), tz=tz, advance=partial(told, path))
+def _read(path: str, ruleset: Ruleset | None, tz: str | None, progress: ProgressCallback) -> Source:
+    source = read(path, lambda: documented_ports(ruleset), tz=tz, advance=partial(progress, path))
     check(source)
     return source
 
@@ -88,8 +88,8 @@ def _check_capture(source: Source) -> None:
         "tunnel": "capture where the traffic is neither encrypted nor in a tunnel",
         "unreadable-headers": "capture with the whole packet: snap length 0 or 262144",
     }
-    found = [hint for code, hint in hints.items() if any(warning.code == code for warning in source.warnings)]
-    hint = (found or ["capture on an Ethernet, Wi-Fi, tunnel or 'any' interface"])[0]
+    matching = [hint for code, hint in hints.items() if any(warning.code == code for warning in source.warnings)]
+    hint = (matching or ["capture on an Ethernet, Wi-Fi, tunnel or 'any' interface"])[0]
     raise SourceError(f"none of its {source.records:,} frames can be read as IP or ARP", where=source.path, hint=hint)
 
 
@@ -98,13 +98,13 @@ def documented_ports(ruleset: Ruleset | None) -> frozenset[int]:
     from auditor.ruleset.ruleset import load_ruleset, shipped_rulesets  # seldom needed, and slow to load
 
     rulesets = [ruleset] if ruleset else [load_ruleset(name) for name in shipped_rulesets()]
-    return frozenset(port for one in rulesets for row in one.requirements for port in row.ports)
+    return frozenset(port for ruleset in rulesets for row in ruleset.requirements for port in row.ports)
 
 
-def _older(path: str, tz: str | None, told: ProgressCallback, unreadable: list[SourceSummary]) -> list[Source]:
+def _older(path: str, tz: str | None, progress: ProgressCallback, unreadable: list[SourceSummary]) -> list[Source]:
     """Return the older half of a log that was rolled over, if it can be read; else say why not."""
     try:
-        return [_read(path, None, tz, told)]
+        return [_read(path, None, tz, progress)]
     except SourceError as error:
         unreadable.append(_unreadable(path, error))
         return []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
-from auditor.sources.flows.neighbors import Asked
+from auditor.sources.flows.neighbors import NeighborRequests
 from auditor.sources.flows.table import FlowTable
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Source:
         return table if isinstance(table, FlowTable) else FlowTable(table)
 
     @property
-    def asked(self) -> tuple[Asked, ...]:
+    def asked(self) -> tuple[NeighborRequests, ...]:
         """Who was asked for on the local network in vain."""
         return self.details.asked
 

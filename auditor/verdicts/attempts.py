@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from auditor.sources.capture.packets import Quote
-from auditor.sources.dissection.facts import HandedOut, Said, Side, Step, by_side
+from auditor.sources.capture.packets import IcmpError
+from auditor.sources.dissection.facts import AssignedPort, ProtocolFacts, ProtocolStep, ServiceEndpoint, by_side
 from auditor.sources.flows.columns import MISSING
-from auditor.sources.flows.hop_counts import Sent
-from auditor.sources.flows.neighbors import Asked
-from auditor.sources.flows.source_flows import Event, OneSided
+from auditor.sources.flows.hop_counts import SentPackets
+from auditor.sources.flows.neighbors import NeighborRequests
+from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
 from auditor.sources.source import CAPTURE, Source
 
 CONVERSATION = ("SYN", "SYN-ACK", "ACK", "data", "FIN")
 ECHOES = ("request", "reply")
-NOTHING_SENT = Sent()
+NOTHING_SENT = SentPackets()
 SAME_PACKET_NS = 100_000_000  # a SYN that comes again within this is the same one seen twice (router, mirror port)
 
 
@@ -79,8 +79,8 @@ class Attempt:
     first_frame: int
     stream: int | None
     reversed: bool
-    events: tuple[Event, ...]
-    errors: tuple[Quote, ...]
+    events: tuple[FlowEvent, ...]
+    errors: tuple[IcmpError, ...]
     row: Row | None
     identifier: int
     stands_for: int
@@ -110,7 +110,7 @@ class Attempt:
         if self.row is not None:
             first_row = self.events[0]
             return first_row.sequence or None if first_row.from_src else None
-        first = self.syns or [event for event in self.events if event.what == "request"]
+        first = self.syns or [event for event in self.events if event.packet_kind == "request"]
         return first[0].sequence if first else None
 
     @property
@@ -119,9 +119,9 @@ class Attempt:
         return self.row.firewall if self.row else None
 
     @property
-    def syns(self) -> list[Event]:
+    def syns(self) -> list[FlowEvent]:
         """The SYNs of the host that tried; one that was captured twice on its way is there twice."""
-        return [event for event in self.events if event.what == "SYN" and event.from_src]
+        return [event for event in self.events if event.packet_kind == "SYN" and event.from_src]
 
     @property
     def has_data(self) -> bool:
@@ -144,18 +144,20 @@ class Attempt:
         return max(event.frame for event in first) if first else self.first_frame
 
     @property
-    def _first_data(self) -> tuple[Event, ...]:
+    def _first_data(self) -> tuple[FlowEvent, ...]:
         """The first packet with data of each side, nothing if only one side has such packets."""
-        first: dict[bool, Event] = {}
+        first: dict[bool, FlowEvent] = {}
         for event in self.events:
-            if event.what == "data":
+            if event.packet_kind == "data":
                 first.setdefault(event.from_src, event)
         return tuple(first.values()) if len(first) == 2 else ()
 
     @property
     def from_middle(self) -> bool:
         """Whether the capture begins in the middle of this connection, so that who began it is unknown."""
-        captured = {event.what for event in self.events} if self.protocol == "tcp" and self.row is None else set()
+        captured = (
+            {event.packet_kind for event in self.events} if self.protocol == "tcp" and self.row is None else set()
+        )
         return bool(captured) and captured.isdisjoint(("SYN", "SYN-ACK"))
 
     @property
@@ -166,11 +168,11 @@ class Attempt:
     @property
     def repeated_after_response(self) -> int:
         """How often the SYN was sent again after it was answered, 0 if anything shows that the answer arrived."""
-        answered = next((event for event in self.events if event.what == "SYN-ACK" and not event.from_src), None)
+        answered = next((event for event in self.events if event.packet_kind == "SYN-ACK" and not event.from_src), None)
         if answered is None:
             return 0
         later = [event for event in self.events if event.from_src and event.frame > answered.frame]
-        if any(event.what != "SYN" for event in later):
+        if any(event.packet_kind != "SYN" for event in later):
             return 0
         return _times_sent([answered, *later]) - 1
 
@@ -183,13 +185,13 @@ class Attempt:
         if self.row is not None:
             return None
         if self.protocol == "icmp":
-            asked = [event.sequence for event in self.events if event.what == "request"]
+            asked = [event.sequence for event in self.events if event.packet_kind == "request"]
             return (self.src, self.dst, self.identifier, asked[0]) if asked else None
         syns = self.syns
         return (self.src, self.src_port, self.dst, self.dst_port, syns[0].sequence) if syns else None
 
 
-def _times_sent(same: Sequence[Event]) -> int:
+def _times_sent(same: Sequence[FlowEvent]) -> int:
     """Return how often packets were sent at least: the most events, in file order, that are far enough apart.
 
     So it is where several interfaces show each packet, not quite in order, and a clock that is set back adds none.
@@ -208,7 +210,12 @@ class Traffic:
     """The attempts between hosts of interest in all sources, and what else was heard of those hosts."""
 
     def __init__(
-        self, sources: Sequence[Source], hosts: Iterable[str], said: Sequence[Said] = (), *, dissected: bool = False
+        self,
+        sources: Sequence[Source],
+        hosts: Iterable[str],
+        said: Sequence[ProtocolFacts] = (),
+        *,
+        dissected: bool = False,
     ) -> None:
         """Take the flows of all sources.
 
@@ -220,19 +227,19 @@ class Traffic:
         """
         self._dissected = dissected
         self.sources = sources
-        self.said = said or (Said(),) * len(sources)
+        self.said = said or (ProtocolFacts(),) * len(sources)
         self._hosts = frozenset(hosts)
         self._attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
         self._partners: dict[str, set[str]] = defaultdict(set)
-        self._sent: dict[tuple[str, str], dict[int, Sent]] = {}
+        self._sent: dict[tuple[str, str], dict[int, SentPackets]] = {}
         self._delays: dict[tuple[int, str, str], Mapping[object, int]] = {}
-        self._handed_out: dict[tuple[object, ...], list[HandedOut]] = defaultdict(list)
+        self._handed_out: dict[tuple[object, ...], list[AssignedPort]] = defaultdict(list)
         self._steps = [by_side(one.steps) for one in self.said]
         for number, one in enumerate(self.said):
-            for port in one.handed_out:
+            for port in one.assigned_ports:
                 self._handed_out[number, port.server, port.port].append(port)
-        self._deaf: list[OneSided] = []
-        self._asked: dict[str, list[tuple[int, Asked]]] = defaultdict(list)
+        self._deaf: list[OneWayTraffic] = []
+        self._asked: dict[str, list[tuple[int, NeighborRequests]]] = defaultdict(list)
         for number, source in enumerate(sources):
             self._add(number, source)
         for src, dst in self._attempts:
@@ -277,7 +284,7 @@ class Traffic:
         """Tell whether the source holds only what the host that tried sent, so that silence means nothing."""
         return self._deaf_to(attempt.source, attempt.src, attempt.dst)
 
-    def handed_out(self, attempt: Attempt) -> HandedOut | None:
+    def handed_out(self, attempt: Attempt) -> AssignedPort | None:
         """Return how the port that was tried came to be known: the last announcement before the attempt."""
         found = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
         before = [one for one in found if one.frame < attempt.first_frame]
@@ -297,25 +304,25 @@ class Traffic:
                 ports[request.role, request.server][request.client].add(request.port)
         return {key: {client: frozenset(of) for client, of in clients.items()} for key, clients in ports.items()}
 
-    def assigned_by(self, server: str) -> Sequence[HandedOut]:
+    def assigned_by(self, server: str) -> Sequence[AssignedPort]:
         """Return the dynamic ports of one computer that any source shows to be assigned."""
         return self._assigned.get(server, ())
 
     @cached_property
-    def _assigned(self) -> Mapping[str, Sequence[HandedOut]]:
-        by_server: dict[str, list[HandedOut]] = defaultdict(list)
+    def _assigned(self) -> Mapping[str, Sequence[AssignedPort]]:
+        by_server: dict[str, list[AssignedPort]] = defaultdict(list)
         for said in self.said:
-            for assigned in said.handed_out:
+            for assigned in said.assigned_ports:
                 by_server[assigned.server].append(assigned)
         return by_server
 
-    def steps_between(self, initiator: str, responder: str) -> Sequence[Step]:
+    def steps_between(self, initiator: str, responder: str) -> Sequence[ProtocolStep]:
         """Return what was answered on the connections of one host to another, source by source."""
         return self._steps_of_pairs.get((initiator, responder), ())
 
     @cached_property
-    def _steps_of_pairs(self) -> Mapping[tuple[str, str], Sequence[Step]]:
-        by_pair: dict[tuple[str, str], list[Step]] = defaultdict(list)
+    def _steps_of_pairs(self) -> Mapping[tuple[str, str], Sequence[ProtocolStep]]:
+        by_pair: dict[tuple[str, str], list[ProtocolStep]] = defaultdict(list)
         for said in self.said:
             for step in said.steps:
                 by_pair[step.side.initiator, step.side.responder].append(step)
@@ -334,16 +341,16 @@ class Traffic:
     def _frames_assigned(self) -> Mapping[tuple[int, str, str], Sequence[int]]:
         frames: dict[tuple[int, str, str], set[int]] = defaultdict(set)
         for number, said in enumerate(self.said):
-            for assigned in said.handed_out:
+            for assigned in said.assigned_ports:
                 frames[number, assigned.client, assigned.server].add(assigned.frame)
         return {key: sorted(of_pair) for key, of_pair in frames.items()}
 
-    def steps(self, attempt: Attempt) -> list[Step]:
+    def steps(self, attempt: Attempt) -> list[ProtocolStep]:
         """Return what was answered on this side's connections in the attempt's source."""
-        side = Side(attempt.src, attempt.dst, attempt.dst_port or 0)
+        side = ServiceEndpoint(attempt.src, attempt.dst, attempt.dst_port or 0)
         return self._steps[attempt.source].get(side, [])
 
-    def sent(self, source: int, src: str, dst: str) -> Sent:
+    def sent(self, source: int, src: str, dst: str) -> SentPackets:
         """Return what is kept in a source of the packets that one host sent another."""
         if (src, dst) not in self._sent:
             self._sent[src, dst] = _sent((*self.between(src, dst), *self.between(dst, src)), src)
@@ -360,7 +367,7 @@ class Traffic:
         pairs, hosts = self._deaf[source]
         return (src, dst) in pairs or src in hosts
 
-    def asked_in_vain(self, host: str) -> list[tuple[int, Asked]]:
+    def asked_in_vain(self, host: str) -> list[tuple[int, NeighborRequests]]:
         """Return requests for a host's hardware address that were repeated and never answered, by source.
 
         One request may have been answered where only requests can be seen, as by a bystander; and in a source that
@@ -368,7 +375,7 @@ class Traffic:
         """
         if host not in self._asked:
             return []
-        return [one for one in self._asked[host] if not self._deaf_to(one[0], one[1].asker, host)]
+        return [one for one in self._asked[host] if not self._deaf_to(one[0], one[1].requester, host)]
 
 
 def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> Attempt:
@@ -399,16 +406,16 @@ def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> 
     )
 
 
-def _begin(row: Mapping[str, Any], events: Sequence[Event]) -> tuple[int, int]:
+def _begin(row: Mapping[str, Any], events: Sequence[FlowEvent]) -> tuple[int, int]:
     """Return when an attempt began, and in which frame: with its SYN, although there may be stray packets before."""
-    first = next((event for event in events if event.what == "SYN" and event.from_src), None)
+    first = next((event for event in events if event.packet_kind == "SYN" and event.from_src), None)
     return (first.time_ns, first.frame) if first else (row["start"], row["first_frame"])
 
 
 def _is_none(one: Attempt) -> bool:
     """Tell whether a flow is no attempt of anybody: nothing but resets, and answers to what nobody asked."""
     is_middle = one.row is None and one.response == "mid-stream" and not one.errors
-    return is_middle and all(event.what == "stray" for event in one.events)
+    return is_middle and all(event.packet_kind == "stray" for event in one.events)
 
 
 def _row(row: Mapping[str, Any], *, sent_by_src: bool) -> Row:
@@ -427,9 +434,9 @@ def _row(row: Mapping[str, Any], *, sent_by_src: bool) -> Row:
     )
 
 
-def _sent(attempts: Iterable[Attempt], src: str) -> dict[int, Sent]:
+def _sent(attempts: Iterable[Attempt], src: str) -> dict[int, SentPackets]:
     """Return by source what one host sent in the attempts between two; a flow may be among them both ways round."""
-    packets: dict[int, dict[int, Event]] = defaultdict(dict)
+    packets: dict[int, dict[int, FlowEvent]] = defaultdict(dict)
     for one in attempts:
         if one.row is None:
             own = (event for event in one.events if event.from_src == (one.src == src))
@@ -441,16 +448,16 @@ def _delays(attempts: Iterable[Attempt]) -> dict[object, int]:
     """Return by its identity the nanoseconds from the SYN to the SYN-ACK of each of these that has both."""
     delays: dict[object, int] = {}
     for one in attempts:
-        accepted = next((event for event in one.events if event.what == "SYN-ACK" and not event.from_src), None)
+        accepted = next((event for event in one.events if event.packet_kind == "SYN-ACK" and not event.from_src), None)
         if one.identity is not None and accepted:
             before = [event.time_ns for event in one.syns if event.time_ns <= accepted.time_ns]
             delays[one.identity] = accepted.time_ns - max(before, default=accepted.time_ns)
     return delays
 
 
-def _of_protocols(packets: Sequence[Event]) -> Sent:
-    tcp = (one for one in packets if one.what in CONVERSATION)
-    return Sent(tuple(tcp), tuple(one for one in packets if one.what in ECHOES))
+def _of_protocols(packets: Sequence[FlowEvent]) -> SentPackets:
+    tcp = (one for one in packets if one.packet_kind in CONVERSATION)
+    return SentPackets(tuple(tcp), tuple(one for one in packets if one.packet_kind in ECHOES))
 
 
 def _number(value: int) -> int | None:

@@ -18,9 +18,9 @@ from auditor.ruleset.addresses import is_public
 from auditor.ruleset.known_problems import other_services, web_methods, web_paths
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
-from auditor.sources.dissection.facts import Said, listen
+from auditor.sources.dissection.facts import ProtocolFacts, extract_protocol_facts
 from auditor.sources.dissection.program import find_tshark
-from auditor.sources.dissection.selection import LeftOut, Wanted
+from auditor.sources.dissection.selection import FlowSelector, TruncatedFlow
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.flows.table import is_among
 from auditor.sources.payload import frames_with
@@ -30,7 +30,7 @@ from auditor.verdicts.installations.contacts import Pair
 from auditor.verdicts.installations.roles import Cast
 
 HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"
-NOTHING = Said()
+NOTHING = ProtocolFacts()
 MOST_OTHER_PAIRS = 32  # of hosts whose ports look like a logon or file sharing: a file server has hundreds of them
 MOST_SEARCHED = 16  # flows to one port of one server
 Service = tuple[str, int]  # address and TCP port
@@ -43,7 +43,7 @@ class Heard(NamedTuple):
     warnings: of each source, about what was left out of long flows.
     """
 
-    said: tuple[Said, ...]
+    said: tuple[ProtocolFacts, ...]
     obstacle: str
     warnings: tuple[tuple[SourceWarning, ...], ...] = ()
 
@@ -72,14 +72,14 @@ def hear(sources: Sequence[Source], cast: Cast, ruleset: Ruleset, tshark: Path |
         elsewhere = requested_elsewhere(source, cast, ruleset)
         flows, ports = wanted(source, cast, ruleset, elsewhere), {port for _, port in elsewhere}
         found = dissect(Path(source.path), flows, known_tunnels(), program, web_ports=ports)
-        said.append(listen(found.told))
+        said.append(extract_protocol_facts(found.packets))
         warnings.append(tuple(_long_flows(found.left_out)))
         if found.obstacle:
             obstacles.append(f"{source.path}: {found.obstacle}")
     return Heard(tuple(said), "; ".join(obstacles), tuple(warnings))
 
 
-def _long_flows(left_out: Sequence[LeftOut]) -> Iterator[SourceWarning]:
+def _long_flows(left_out: Sequence[TruncatedFlow]) -> Iterator[SourceWarning]:
     """Yield a warning about the middle of long flows, the largest of which it names."""
     if not left_out:
         return
@@ -95,7 +95,7 @@ def _long_flows(left_out: Sequence[LeftOut]) -> Iterator[SourceWarning]:
     )
 
 
-def wanted(source: Source, cast: Cast, ruleset: Ruleset, elsewhere: Collection[Service]) -> list[Wanted]:
+def wanted(source: Source, cast: Cast, ruleset: Ruleset, elsewhere: Collection[Service]) -> list[FlowSelector]:
     """Return the flows that may say something: between hosts that play a role, at ports that the ruleset knows.
 
     elsewhere: servers and ports that the ruleset does not know and that clients ask for what site systems have.
@@ -112,7 +112,7 @@ def wanted(source: Source, cast: Cast, ruleset: Ruleset, elsewhere: Collection[S
     fetches |= is_among(flows["src_ip"], clients) & _to_services(flows, elsewhere)
     chosen = np.flatnonzero(spoke & (pushes | fetches))
     return [
-        Wanted("tcp", row["src_ip"], row["src_port"], row["dst_ip"], row["dst_port"], row["first_frame"])
+        FlowSelector("tcp", row["src_ip"], row["src_port"], row["dst_ip"], row["dst_port"], row["first_frame"])
         for row in source.table.rows(chosen[np.argsort(flows["first_frame"][chosen])])
     ]
 
@@ -141,7 +141,7 @@ def requested_elsewhere(source: Source, cast: Cast, ruleset: Ruleset) -> frozens
 
 def _first_data(source: Source, flow: int) -> list[int]:
     """Return the frames in which the originator of a flow sent its first data."""
-    data = (event.frame for event in source.details.events(flow) if event.from_src and event.what == "data")
+    data = (event.frame for event in source.details.events(flow) if event.from_src and event.packet_kind == "data")
     return list(islice(data, 2))
 
 

@@ -301,7 +301,7 @@ class _Judge:
     def _excused(self, verdict: r.RequirementVerdict) -> r.RequirementVerdict:
         """Add why a stopped requirement does no harm, and whether that was seen."""
         steps = self._traffic.steps_between(verdict.source.address or "", verdict.destination.address or "")
-        pipes = [step.frame for step in steps if step.good and step.step == f"open {SERVICE_CONTROLLER}"]
+        pipes = [step.frame for step in steps if step.succeeded and step.step == f"open {SERVICE_CONTROLLER}"]
         seen = f", as it did in frame {pipes[-1]}" if pipes else ""
         text = (
             "This does not end the push: only the service controller was to be called there, and Windows calls it "

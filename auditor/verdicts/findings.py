@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from auditor.report import model as r
-from auditor.sources.capture.packets import Quote
+from auditor.sources.capture.packets import IcmpError
 from auditor.sources.flows.icmp_errors import MEANING, SENT_BACK, telling
-from auditor.sources.flows.neighbors import Asked
+from auditor.sources.flows.neighbors import NeighborRequests
 from auditor.verdicts.attempts import SAME_PACKET_NS, Attempt, Told, Traffic
 from auditor.verdicts.correlation.absence import Absence
 from auditor.verdicts.correlation.capture_points import arrived_without_response
@@ -99,7 +99,7 @@ class Witness:
                 continue
             for number, asked in self._traffic.asked_in_vain(host)[:1]:
                 text = (
-                    f"Nothing could be sent to {host}: {asked.asker} asked {len(asked.frames)} times on the local "
+                    f"Nothing could be sent to {host}: {asked.requester} asked {len(asked.frames)} times on the local "
                     "network who has that address, and nobody answered."
                 )
                 shown = f"arp.dst.proto_ipv4 == {host}" if ":" not in host else f"icmpv6.nd.ns.target_address == {host}"
@@ -136,7 +136,7 @@ class Witness:
         """Return what the frames of a proof are: of the attempt itself, errors about it, questions for its host."""
         ends = (attempt.src, attempt.dst)
         sent = [
-            r.Packet(one.frame, r.utc_text(one.time_ns) or "", *(ends if one.from_src else ends[::-1]), one.what)
+            r.Packet(one.frame, r.utc_text(one.time_ns) or "", *(ends if one.from_src else ends[::-1]), one.packet_kind)
             for one in attempt.events
             if one.frame in proof
         ]
@@ -212,7 +212,7 @@ class Witness:
     def _reset(self, attempt: Attempt, where: str) -> Told:
         """Judge a reset: hop count and identification tell whether the host itself sent it."""
         frames = _frames(attempt, ("SYN", "RST"))
-        resets = [one for one in attempt.events if one.what == "RST" and not one.from_src]
+        resets = [one for one in attempt.events if one.packet_kind == "RST" and not one.from_src]
         forged = sent_by_other(resets, self._traffic.sent(attempt.source, attempt.dst, attempt.src))
         remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."
         if forged is None:
@@ -225,7 +225,7 @@ class Witness:
         text = f"{where} was reset by {attempt.dst} itself: nothing listens there."
         return Told(r.REFUSED, r.PROVEN, text, frames, self._role_of(attempt.dst), remedy)
 
-    def _by_error(self, attempt: Attempt, where: str, kept: list[Quote]) -> Told:
+    def _by_error(self, attempt: Attempt, where: str, kept: list[IcmpError]) -> Told:
         told = self._as_told(attempt, where, kept)
         if kept[-1].proves:
             return told
@@ -233,7 +233,7 @@ class Witness:
         text = f"{told.text} The ICMP error quotes a packet that is not in this source, so this is not proven."
         return told._replace(confidence=r.LIKELY, text=text, weak=not attempt.frames_src)
 
-    def _as_told(self, attempt: Attempt, where: str, kept: list[Quote]) -> Told:
+    def _as_told(self, attempt: Attempt, where: str, kept: list[IcmpError]) -> Told:
         said = kept[-1]
         by_itself = said.sender == attempt.dst
         sender = "that host itself" if by_itself else said.sender
@@ -258,7 +258,7 @@ class Witness:
         text = f"{where}: {sender} has no way to that host ({code})."
         return Told(r.UNREACHABLE, r.PROVEN, text, frames, r.UNKNOWN, IS_IT_ON)
 
-    def _by_error_on_the_way_back(self, attempt: Attempt, where: str, kept: list[Quote]) -> Told:
+    def _by_error_on_the_way_back(self, attempt: Attempt, where: str, kept: list[IcmpError]) -> Told:
         said = kept[-1]
         itself = said.sender == attempt.dst
         who = "its own firewall" if itself else said.sender
@@ -397,10 +397,10 @@ class Witness:
         return replace(joined, blocked_at=r.BETWEEN, remedy=remedy)
 
 
-def _questions(asked: Asked) -> list[r.Packet]:
+def _questions(asked: NeighborRequests) -> list[r.Packet]:
     """Return the questions for a host's hardware address as packets."""
     return [
-        r.Packet(frame, time, asked.asker, asked.target, "who has")
+        r.Packet(frame, time, asked.requester, asked.target, "who has")
         for frame, time_ns in zip(asked.frames, asked.times_ns, strict=True)
         if (time := r.utc_text(time_ns))
     ]
@@ -415,7 +415,9 @@ def _let_in_later(dropped: Finding, let_in: Sequence[Finding]) -> bool:
 def _went_on(finding: Finding) -> bool:
     """Tell whether the host that tried sent more than SYNs after it was answered."""
     one = finding.attempts[0]
-    return one.row is None and one.frames_src > sum(event.what == "SYN" and event.from_src for event in one.events)
+    return one.row is None and one.frames_src > sum(
+        event.packet_kind == "SYN" and event.from_src for event in one.events
+    )
 
 
 def _is_of_logged_syn(finding: Finding) -> bool:
@@ -424,7 +426,7 @@ def _is_of_logged_syn(finding: Finding) -> bool:
 
 
 def _how_answered(attempt: Attempt) -> str:
-    whats = {event.what for event in attempt.events if not event.from_src}
+    whats = {event.packet_kind for event in attempt.events if not event.from_src}
     if "SYN-ACK" in whats:
         return " (SYN-ACK)"
     if attempt.protocol == "tcp" and not attempt.syns:
@@ -438,19 +440,19 @@ def _no_refusal(attempt: Attempt) -> str:
     return f" The reset in frame {stray[0]} does not acknowledge the SYN, so it is no response." if stray else ""
 
 
-def _code(said: Quote) -> str:
+def _code(said: IcmpError) -> str:
     return f"ICMP{'v6' if said.version == 6 else ''} {said.icmp_type}/{said.icmp_code}"
 
 
-def _telling_errors(attempt: Attempt) -> list[Quote]:
+def _telling_errors(attempt: Attempt) -> list[IcmpError]:
     """Return the ICMP errors about the packets of the host that tried, if they are what its attempt was answered by."""
-    forth = [one for one in attempt.errors if one.src == attempt.src and one.what not in SENT_BACK]
+    forth = [one for one in attempt.errors if one.src == attempt.src and one.packet_kind not in SENT_BACK]
     return [
         one for one in telling(forth) if MEANING[one.version].get((one.icmp_type, one.icmp_code)) == attempt.response
     ]
 
 
-def _stopped_on_the_way_back(attempt: Attempt) -> list[Quote]:
+def _stopped_on_the_way_back(attempt: Attempt) -> list[IcmpError]:
     """Return the ICMP errors that forbid what the host that was tried sent back, if nothing of it arrived."""
     if attempt.response != "one-way" or (not attempt.syns and attempt.protocol == "tcp"):
         return []
@@ -462,12 +464,12 @@ def _stopped_on_the_way_back(attempt: Attempt) -> list[Quote]:
 
 
 def _frames(attempt: Attempt, whats: tuple[str, ...] | None) -> list[int]:
-    return [event.frame for event in attempt.events if whats is None or event.what in whats]
+    return [event.frame for event in attempt.events if whats is None or event.packet_kind in whats]
 
 
 def _answer_frames(attempt: Attempt) -> list[int]:
     """Return the first frame of each side that shows the exchange."""
-    handshake = [event for event in attempt.events if event.what in ("SYN", "SYN-ACK")]
+    handshake = [event for event in attempt.events if event.packet_kind in ("SYN", "SYN-ACK")]
     asked = next((one.frame for one in handshake or attempt.events if one.from_src), None)
     answered = next((one.frame for one in handshake if not one.from_src), None)
     answered = answered or next((one.frame for one in attempt.events if not one.from_src), None)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from auditor.report import model as r
-from auditor.sources.dissection.facts import ANONYMOUS, CALL, FAULT, OPEN, Outcome, Step
+from auditor.sources.dissection.facts import ANONYMOUS, CALL, FAULT, OPEN, Outcome, ProtocolStep
 from auditor.verdicts.attempts import Attempt, Traffic
 
 MOST_PROBLEMS = 8
@@ -36,8 +36,8 @@ def conversation(attempts: Sequence[Attempt], traffic: Traffic) -> Conversation:
     return Conversation(
         _reached([step for _, step in steps]),
         tuple(_problem(one) for one in sorted(shown, key=lambda one: (one.step.frame, one.step.layer))),
-        tuple(_evidence(one) for one in shown if one.step.known and one.step.known.fatal),
-        " ".join(dict.fromkeys(one.step.known.do for one in shown if one.step.known and one.fatal)),
+        tuple(_evidence(one) for one in shown if one.step.status and one.step.status.fatal),
+        " ".join(dict.fromkeys(one.step.status.do for one in shown if one.step.status and one.fatal)),
     )
 
 
@@ -45,18 +45,18 @@ class Failed(NamedTuple):
     """A step that failed, the source that shows it, and whether it never went well afterwards."""
 
     source: int
-    step: Step
+    step: ProtocolStep
     decides: bool
 
     @property
     def fatal(self) -> bool:
         """Whether it ends the push."""
-        return self.decides and self.step.known is not None and self.step.known.fatal
+        return self.decides and self.step.status is not None and self.step.status.fatal
 
 
-def _failures(steps: Sequence[tuple[int, Step]]) -> list[Failed]:
+def _failures(steps: Sequence[tuple[int, ProtocolStep]]) -> list[Failed]:
     """Return the steps that failed, each with whether a later try of the same step takes it back."""
-    tries: dict[str, list[Step]] = defaultdict(list)  # of each step, the latest first
+    tries: dict[str, list[ProtocolStep]] = defaultdict(list)  # of each step, the latest first
     failures = []
     for source, step in reversed(steps):
         earlier = tries[step.step.casefold()]  # Windows ignores case
@@ -66,7 +66,7 @@ def _failures(steps: Sequence[tuple[int, Step]]) -> list[Failed]:
     return failures[::-1]
 
 
-def _takes_back(later: Step, failed: Step) -> bool:
+def _takes_back(later: ProtocolStep, failed: ProtocolStep) -> bool:
     """Tell whether a later try of a step shows that the failure is not the last word.
 
     A response whose result is not visible shows no success; but it is no fault of RPC. That anybody may log on
@@ -77,7 +77,7 @@ def _takes_back(later: Step, failed: Step) -> bool:
     return later.outcome is Outcome.FAILED or later.account != ANONYMOUS or failed.account in ("", ANONYMOUS)
 
 
-def _in_turn(attempts: Sequence[Attempt], traffic: Traffic) -> list[tuple[int, Step]]:
+def _in_turn(attempts: Sequence[Attempt], traffic: Traffic) -> list[tuple[int, ProtocolStep]]:
     """Return source and step of all that was answered, the earlier source first."""
     sides = {(one.source, one.src, one.dst, one.dst_port): one for one in attempts}
     steps = [(one.source, step) for one in sides.values() for step in traffic.steps(one)]
@@ -91,7 +91,7 @@ def _gravest(bad: list[Failed]) -> list[Failed]:
 
 
 def _problem(failed: Failed) -> r.Problem:
-    step, known = failed.step, failed.step.known
+    step, known = failed.step, failed.step.status
     if known is None:
         raise ValueError("a step that went well is no problem")
     problem = r.Problem(step.layer, known.name, "", step.frame, failed.fatal, step.step, None, step.account)
@@ -100,13 +100,13 @@ def _problem(failed: Failed) -> r.Problem:
 
 def _evidence(failed: Failed) -> r.Evidence:
     step = failed.step
-    name = step.known.name if step.known else step.code
+    name = step.status.name if step.status else step.code
     return r.Evidence(failed.source, (step.frame,), (), f"{step.step}: {name}.", f"frame.number == {step.frame}")
 
 
-def _reached(steps: list[Step]) -> str:
+def _reached(steps: list[ProtocolStep]) -> str:
     """Return what went well, then what was only answered; of a long list its end, which is how far it came."""
-    done = list(dict.fromkeys(step.step for step in steps if step.good))
+    done = list(dict.fromkeys(step.step for step in steps if step.succeeded))
     called = {step.removeprefix(CALL) for step in done if step.startswith(CALL)}
     done = [step for step in done if not (step.startswith(OPEN) and step.removeprefix(OPEN) in called)]
     answered = dict.fromkeys(step.step for step in steps if step.outcome is Outcome.ANSWERED)

@@ -111,7 +111,7 @@ def find_files(paths: Sequence[str], *, output: str | None = None) -> Found:
 def _add_list(search: _Search, path: str) -> None:
     """Add what stands in a list; a path of it that is not there any more is told and does not stop the others."""
     folder = os.path.dirname(path)
-    named = list(_lines(read_written(path, what="list of paths", hint=LIST_HINT)))
+    named = list(_lines(read_written(path, expected="list of paths", hint=LIST_HINT)))
     if not named:
         raise ArgumentError("there is no path in this list", where=path, hint=LIST_HINT)
     there = [search.add(os.path.join(folder, line), f"line {number} of {path}") for number, line in named]

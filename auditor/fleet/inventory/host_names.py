@@ -301,7 +301,7 @@ def _addresses(rows: Sequence[_Row], sites: dict[str, str], where: str) -> tuple
 
 def _rows(path: str) -> tuple[_Row, ...]:
     """Return the rows of a map file. Raises ArgumentError with all its faults at once."""
-    text = read_written(path, what="table of hosts", hint=RIGHT_MAP)
+    text = read_written(path, expected="table of hosts", hint=RIGHT_MAP)
     faults: list[str] = []
     try:
         table = _table(text)

@@ -20,12 +20,12 @@ from auditor.errors import AuditorError, MissingPackageError, OutputError, Repor
 from auditor.fleet.inventory.grouping import Known
 from auditor.fleet.summaries.reduction import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
 from auditor.fleet.summaries.summary import Entry, Summary, Unread
-from auditor.sources.capture.packets import Quote
+from auditor.sources.capture.packets import IcmpError
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.flows.columns import MISSING
-from auditor.sources.flows.neighbors import Asked
-from auditor.sources.flows.source_flows import Event, OneSided
+from auditor.sources.flows.neighbors import NeighborRequests
+from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
 from auditor.sources.source import CAPTURE, Source
 from auditor.verdicts.installations.contacts import Contact
 from auditor.version import VERSION
@@ -100,6 +100,7 @@ CONTACT_FIELDS = {
 }
 WARNING_FIELDS = {"code": "string", "text": "string"}
 ASKED_FIELDS = {"asker": "string", "target": "string"}
+ATTRIBUTES = {"what": "packet_kind", "asker": "requester"}  # of fields that the file calls otherwise
 MAY_LACK = frozenset(
     ("first_ns", "last_ns", "drops", "allows", "application", "filter_origin", "sequence", "acknowledged")
 )
@@ -443,7 +444,8 @@ def _columns(things: Sequence[Any], fields: Mapping[str, str]) -> dict[str, Any]
     import pyarrow as pa
 
     kinds = {"string": pa.string(), "int64": pa.int64(), "bool": pa.bool_()}
-    values = zip(*map(attrgetter(*fields), things), strict=True) if things else ((),) * len(fields)
+    attributes = attrgetter(*(ATTRIBUTES.get(name, name) for name in fields))
+    values = zip(*map(attributes, things), strict=True) if things else ((),) * len(fields)
     return {name: pa.array(column, kinds[kind]) for (name, kind), column in zip(fields.items(), values, strict=True)}
 
 
@@ -492,7 +494,7 @@ def _contact_columns(contacts: Sequence[Contact]) -> Any:
     return _struct({**_columns(contacts, CONTACT_FIELDS), "ports": ports})
 
 
-def _asked_columns(asked: Sequence[Asked]) -> Any:
+def _asked_columns(asked: Sequence[NeighborRequests]) -> Any:
     times = {name: _lists([getattr(one, name) for one in asked], _numbers) for name in ("frames", "times_ns")}
     return _struct({**_columns(asked, ASKED_FIELDS), **times})
 
@@ -516,7 +518,7 @@ def _entries(table: pyarrow.Table) -> Iterator[Entry]:
             flows=tuple(flows[number]),
             heard=frozenset(heard[number]),
             asked=tuple(asked[number]),
-            one_sided=OneSided(
+            one_sided=OneWayTraffic(
                 frozenset(_pair(one) for one in pairs[number]),
                 frozenset(hosts[number]),
             ),
@@ -560,8 +562,8 @@ def _zipped(column: Any, fields: Iterable[str]) -> Iterator[tuple[Any, ...]]:
 
 
 def _flows(column: Any) -> list[KeptFlow]:
-    events = map(tuple, _unlisted(column.field("events"), _made(Event, EVENT_FIELDS)))
-    errors = map(tuple, _unlisted(column.field("errors"), _made(Quote, QUOTE_FIELDS)))
+    events = map(tuple, _unlisted(column.field("events"), _made(FlowEvent, EVENT_FIELDS)))
+    errors = map(tuple, _unlisted(column.field("errors"), _made(IcmpError, QUOTE_FIELDS)))
     plain = (column.field(name).to_pylist() for name in COLUMNS)
     return list(map(KeptFlow, *plain, events, errors, column.field("identifier").to_pylist()))
 
@@ -575,10 +577,10 @@ def _contacts(column: Any) -> list[Contact]:
     ]
 
 
-def _asked(column: Any) -> list[Asked]:
+def _asked(column: Any) -> list[NeighborRequests]:
     frames, times = (_unlisted(column.field(name), _values) for name in ("frames", "times_ns"))
     hosts = _zipped(column, ASKED_FIELDS)
     return [
-        Asked(asker, target, tuple(at), tuple(when))
-        for (asker, target), at, when in zip(hosts, frames, times, strict=True)
+        NeighborRequests(requester, target, tuple(at), tuple(when))
+        for (requester, target), at, when in zip(hosts, frames, times, strict=True)
     ]

@@ -19,11 +19,11 @@ from auditor.ruleset.addresses import is_public
 from auditor.ruleset.given_roles import Given
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT
 from auditor.ruleset.ruleset import Ruleset
-from auditor.sources.capture.packets import Quote
+from auditor.sources.capture.packets import IcmpError
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.flows.columns import MISSING
-from auditor.sources.flows.neighbors import Asked
-from auditor.sources.flows.source_flows import Event, OneSided
+from auditor.sources.flows.neighbors import NeighborRequests
+from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
 from auditor.sources.flows.table import FlowTable, is_among
 from auditor.sources.source import CAPTURE, Source
 from auditor.verdicts.endpoint_mapper import MOST_PORTS_OF_PUSH
@@ -72,8 +72,8 @@ class KeptFlow(NamedTuple):
     application: str
     filter_origin: str
     stands_for: int
-    events: tuple[Event, ...]
-    errors: tuple[Quote, ...]
+    events: tuple[FlowEvent, ...]
+    errors: tuple[IcmpError, ...]
     identifier: int
 
 
@@ -141,8 +141,8 @@ class KeptFlows:
 
     flows: tuple[KeptFlow, ...]
     heard: frozenset[str]
-    asked: tuple[Asked, ...]
-    one_sided: OneSided
+    asked: tuple[NeighborRequests, ...]
+    one_sided: OneWayTraffic
     facts: Facts | None
     contacts: tuple[Contact, ...] = ()
     on_link: frozenset[str] = frozenset()
@@ -153,7 +153,7 @@ class KeptFlows:
         return KeptTable(self.flows)
 
     @cached_property
-    def errors(self) -> Mapping[int, Sequence[Quote]]:
+    def errors(self) -> Mapping[int, Sequence[IcmpError]]:
         """The ICMP errors about a flow, by its number."""
         return {number: one.errors for number, one in enumerate(self.flows) if one.errors}
 
@@ -161,7 +161,7 @@ class KeptFlows:
         """Return the identifier of the pings of a flow, 0 for other flows."""
         return self.flows[flow].identifier
 
-    def events(self, flow: int) -> Sequence[Event]:
+    def events(self, flow: int) -> Sequence[FlowEvent]:
         """Return the events of one flow in file order."""
         return self.flows[flow].events
 
@@ -201,7 +201,9 @@ class Wanted:
             flows,
             frozenset(host for host in hosts if host in source.details.heard),
             tuple(source.details.asked)[:MOST_PAIRS],
-            OneSided(frozenset(pair for pair in deaf.pairs if hosts.issuperset(pair)), frozenset(hosts & deaf.hosts)),
+            OneWayTraffic(
+                frozenset(pair for pair in deaf.pairs if hosts.issuperset(pair)), frozenset(hosts & deaf.hosts)
+            ),
             None if facts is None else Facts(facts.drops, facts.allows),
             tuple(one for one in contacts_of(source, self._ruleset) if hosts.issuperset((one.src, one.dst))),
             frozenset(hosts & source.details.on_link),

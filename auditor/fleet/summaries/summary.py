@@ -18,7 +18,7 @@ from auditor.ruleset.given_roles import Given, parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.logs.addresses import LogAddresses
-from auditor.sources.logs.batching import Steps, read_alone
+from auditor.sources.logs.batching import Steps, read_single
 from auditor.sources.read import reading
 from auditor.sources.read_all import check, documented_ports
 from auditor.sources.source import CAPTURE, Source, name_of
@@ -137,7 +137,7 @@ def summarize(
 
 def summarized(path: str | Path, question: Question, names: Names | None = None) -> Summary:
     """Summarize one source for a question. names: tells whose it is, if anybody said so."""
-    return read_alone(summarizing(path, question, names or Names()))
+    return read_single(summarizing(path, question, names or Names()))
 
 
 def summarizing(

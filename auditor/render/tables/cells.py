@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.factorize import numbered
+from auditor.sources.factorize import factorize_rows
 
 Cells = NDArray[np.uint8]
 
@@ -51,7 +51,7 @@ def texts(values: NDArray[Any]) -> Cells:
 def times(nanoseconds: NDArray[np.int64], between: str = "T") -> Cells:
     """Return times since 1970 UTC, to the microsecond, as in 2008-05-01T12:30:00.000000."""
     days, rest = np.divmod(nanoseconds, DAY)
-    which, first = numbered(days.view(np.uint64))
+    which, first = factorize_rows(days.view(np.uint64))
     dates = np.datetime_as_string(days[first].astype("datetime64[D]")).astype("S10").view(np.uint8)
     seconds, fraction = np.divmod(rest, 1_000_000_000)
     minutes, second = np.divmod(seconds, 60)

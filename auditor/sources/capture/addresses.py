@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.factorize import numbered
+from auditor.sources.factorize import factorize_rows
 
 U64 = NDArray[np.uint64]
 MOST_ADDRESSES = 2_000_000  # of IPv6, each of which has to be remembered
@@ -36,9 +36,9 @@ class Addresses:
 
     def numbers(self, high: U64, low: U64) -> U64:
         """Return the number of each IPv6 address, given as its upper and lower 64 bits."""
-        which, first = numbered(high, low)
-        pairs = zip(high[first].tolist(), low[first].tolist(), strict=True)
-        return np.array([self._number(*pair) for pair in pairs], np.uint64)[which]
+        codes, first_rows = factorize_rows(high, low)
+        pairs = zip(high[first_rows].tolist(), low[first_rows].tolist(), strict=True)
+        return np.array([self._number(*pair) for pair in pairs], np.uint64)[codes]
 
     def _number(self, high: int, low: int) -> int:
         number = self._numbers.setdefault((high, low), len(self._known))
@@ -101,12 +101,12 @@ class Hosts(Set[str]):
     def numbers(self) -> U64:
         """Return the numbers of all hosts, sorted."""
         if self._new:
-            known = unique(np.concatenate([self._sorted, *self._new]))
+            merged = unique(np.concatenate([self._sorted, *self._new]))
             self._new, self._waiting = [], 0
-            if self.full or len(known) > MOST_HOSTS:
+            if self.full or len(merged) > MOST_HOSTS:
                 self.full = True
-                known = known[:MOST_HOSTS]
-            self._sorted = known
+                merged = merged[:MOST_HOSTS]
+            self._sorted = merged
         return self._sorted
 
     def has(self, hosts: U64) -> NDArray[np.bool_]:
@@ -130,10 +130,10 @@ def unique(numbers: U64) -> U64:
     return ordered[np.append(True, ordered[1:] != ordered[:-1])] if len(ordered) else ordered
 
 
-def among(wanted: U64, known: U64) -> NDArray[np.bool_]:
-    """Tell which of these numbers are known; known: sorted."""
-    found: NDArray[np.bool_] = np.searchsorted(known, wanted, side="right") > np.searchsorted(known, wanted)
-    return found
+def among(wanted: U64, members: U64) -> NDArray[np.bool_]:
+    """Tell which of these numbers are members; members: sorted."""
+    mask: NDArray[np.bool_] = np.searchsorted(members, wanted, side="right") > np.searchsorted(members, wanted)
+    return mask
 
 
 def hosts(numbers: U64, version: NDArray[np.uint8]) -> U64:

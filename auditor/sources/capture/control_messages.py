@@ -1,4 +1,4 @@
-"""Read messages about other packets and hosts: ICMP errors, ARP, IPv6 neighbour discovery.
+"""Read messages about other packets and hosts: ICMP errors, ARP, IPv6 neighbor discovery.
 
 References: RFC 792, 4443, 826, 4861.
 """
@@ -19,18 +19,18 @@ from auditor.sources.files.skip_counts import Tally
 
 ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
 ICMP_ERRORS = {4: (3, 4, 5, 11, 12), 6: (1, 2, 3, 4)}
-NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
+NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT = 135, 136
 ARP_REQUEST, ARP_REPLY = 1, 2
 LONGEST = 65_535
 TCP_FLAGS_AT, SYN, ACK = 13, 0x02, 0x10
 
 
-class Quote(NamedTuple):
+class IcmpError(NamedTuple):
     """An ICMP error and the packet that it quotes; `sender` is who sent the error and to whom, addresses as text.
 
-    what: "SYN", "SYN-ACK", "request" or "reply" (of ping) if the quoted packet is seen to be one, else empty; sequence,
-    acknowledged: of TCP, None where they are not quoted; proves: whether the source holds the packet that is quoted, or
-    could not hold it. That is known only when all flows are.
+    packet_kind: "SYN", "SYN-ACK", "request" or "reply" (of ping) if the quoted packet is seen to be one, else empty;
+    sequence, acknowledged: of TCP, None where they are not quoted; proves: whether the source holds the packet that is
+    quoted, or could not hold it. That is known only when all flows are.
     """
 
     frame: int
@@ -41,7 +41,7 @@ class Quote(NamedTuple):
     icmp_type: int
     icmp_code: int
     protocol: int
-    what: str
+    packet_kind: str
     src: str
     src_port: int
     dst: str
@@ -57,8 +57,8 @@ class Quote(NamedTuple):
         return self.receiver == self.src
 
 
-class Neighbours(NamedTuple):
-    """ARP and neighbour-discovery messages: who asks for, or answers as, which address; arrays of one length.
+class NeighborMessages(NamedTuple):
+    """ARP and neighbor-discovery messages: who asks for, or answers as, which address; arrays of one length.
 
     sender, target: hosts as `addresses.hosts` numbers them.
     """
@@ -70,25 +70,25 @@ class Neighbours(NamedTuple):
     target: U64
 
 
-def quotes(icmp: Ip, words: Words, records: Records, ip: IpReader) -> list[Quote]:
+def quotes(icmp: Ip, words: Words, records: Records, ip: IpReader) -> list[IcmpError]:
     """Return the ICMP errors among these ICMP messages, with what each quotes, in file order."""
     types = words.u8(icmp.layer.at)
-    found: list[tuple[int, Quote]] = []
+    error_rows: list[tuple[int, IcmpError]] = []
     for version, errors in ICMP_ERRORS.items():
-        one = icmp.keep((icmp.version == version) & np.isin(types, errors))
-        if one.layer.row.size:
-            found += _quotes(one, version, words, records, ip)
-    return [quote for _, quote in sorted(found, key=lambda row: row[0])]
+        messages = icmp.keep((icmp.version == version) & np.isin(types, errors))
+        if messages.layer.row.size:
+            error_rows += _quotes(messages, version, words, records, ip)
+    return [quote for _, quote in sorted(error_rows, key=lambda row: row[0])]
 
 
 def count_errors(icmp: Ip, words: Words) -> int:
     """Return how many of these ICMP messages are errors."""
     types = words.u8(icmp.layer.at)
-    found = [(icmp.version == version) & np.isin(types, errors) for version, errors in ICMP_ERRORS.items()]
-    return int(np.count_nonzero(np.any(found, axis=0)))
+    masks = [(icmp.version == version) & np.isin(types, errors) for version, errors in ICMP_ERRORS.items()]
+    return int(np.count_nonzero(np.any(masks, axis=0)))
 
 
-def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpReader) -> list[tuple[int, Quote]]:
+def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpReader) -> list[tuple[int, IcmpError]]:
     """Return rows and quotations of the errors of one IP version."""
     at, end = errors.layer.at + 8, errors.layer.end
     place = np.arange(len(at))
@@ -96,7 +96,7 @@ def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpRead
     with_ports = inner.layer.at + 4 <= inner.layer.end
     ip.tally.add("a cut quotation in an ICMP error", np.count_nonzero(~with_ports))
     inner = inner.keep(with_ports)
-    found = []
+    error_rows = []
     for index, of in enumerate(inner.layer.row.tolist()):
         row, message = int(errors.layer.row[of]), int(errors.layer.at[of])
         begin, protocol = int(inner.layer.at[index]), int(inner.protocol[index])
@@ -104,7 +104,7 @@ def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpRead
         src, dst = ip.texts(inner, index)
         sender, receiver = ip.texts(errors, of)
         src_port, dst_port = _ports(head, protocol)
-        quote = Quote(
+        quote = IcmpError(
             frame=int(records.frame[row]),
             time_ns=int(records.time_ns[row]),
             sender=sender,
@@ -113,7 +113,7 @@ def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpRead
             icmp_type=int(words.bytes[message]),
             icmp_code=int(words.bytes[message + 1]),
             protocol=protocol,
-            what=_what(head, protocol, version),
+            packet_kind=_packet_kind(head, protocol, version),
             src=src,
             src_port=src_port,
             dst=dst,
@@ -122,17 +122,17 @@ def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpRead
             acknowledged=_number(head, 8) if protocol == TCP else None,
             header_bytes=len(head),
         )
-        found.append((row, quote))
-    astray = sum(not quote.returned for _, quote in found)
+        error_rows.append((row, quote))
+    astray = sum(not quote.returned for _, quote in error_rows)
     ip.tally.add("ICMP errors to another host than the one whose packet they quote", astray)
-    return found
+    return error_rows
 
 
 def _number(head: bytes, at: int) -> int | None:
     return int.from_bytes(head[at : at + 4], "big") if len(head) >= at + 4 else None
 
 
-def _what(head: bytes, protocol: int, version: int) -> str:
+def _packet_kind(head: bytes, protocol: int, version: int) -> str:
     if protocol in (ICMP, ICMPV6):
         return {ECHO_REQUEST[version]: "request", ECHO_REPLY[version]: "reply"}.get(head[0], "")
     flags = head[TCP_FLAGS_AT] if protocol == TCP and len(head) > TCP_FLAGS_AT else 0
@@ -146,7 +146,7 @@ def _ports(head: bytes, protocol: int) -> tuple[int, int]:
     return int.from_bytes(head[:2], "big"), int.from_bytes(head[2:4], "big")
 
 
-def arp(layer: Layer, words: Words, records: Records, tally: Tally) -> Neighbours:
+def arp(layer: Layer, words: Words, records: Records, tally: Tally) -> NeighborMessages:
     """Return the ARP messages about IPv4 addresses."""
     whole = layer.at + 8 <= layer.end
     hardware = words.u8(np.where(whole, layer.at, 0) + 4).astype(np.int64)
@@ -159,23 +159,25 @@ def arp(layer: Layer, words: Words, records: Records, tally: Tally) -> Neighbour
     wanted &= (operation == ARP_REQUEST) | (operation == ARP_REPLY)
     answer = (operation == ARP_REPLY) | (sender == target)
     four = np.full(len(sender), 4, np.uint8)
-    ends = (hosts(one.astype(np.uint64), four) for one in (sender, target))
-    found = Neighbours(records.frame[layer.row], records.time_ns[layer.row], answer, *ends)
-    return Neighbours(*(column[wanted] for column in found))
+    ends = (hosts(address.astype(np.uint64), four) for address in (sender, target))
+    messages = NeighborMessages(records.frame[layer.row], records.time_ns[layer.row], answer, *ends)
+    return NeighborMessages(*(column[wanted] for column in messages))
 
 
-def neighbour_discovery(icmp: Ip, words: Words, records: Records, ip: IpReader) -> Neighbours:
-    """Return the neighbour solicitations and advertisements among these ICMP messages."""
+def neighbor_discovery(icmp: Ip, words: Words, records: Records, ip: IpReader) -> NeighborMessages:
+    """Return the neighbor solicitations and advertisements among these ICMP messages."""
     types = words.u8(icmp.layer.at)
-    icmp = icmp.keep((icmp.version == 6) & ((types == NEIGHBOUR_SOLICITATION) | (types == NEIGHBOUR_ADVERTISEMENT)))
+    icmp = icmp.keep((icmp.version == 6) & ((types == NEIGHBOR_SOLICITATION) | (types == NEIGHBOR_ADVERTISEMENT)))
     whole = icmp.layer.at + 24 <= icmp.layer.end
     ip.tally.add("a cut ICMP header", np.count_nonzero(~whole))
     icmp = icmp.keep(whole)
     at, row = icmp.layer.at, icmp.layer.row
     target = hosts(ip.addresses.numbers(words.u64(at + 8), words.u64(at + 16)), icmp.version)
     sender = hosts(icmp.pair >> np.uint64(32), icmp.version)
-    answer = words.u8(at) == NEIGHBOUR_ADVERTISEMENT
+    answer = words.u8(at) == NEIGHBOR_ADVERTISEMENT
     # A host that checks whether its own address is free asks nothing of anybody.
-    known = sender != (ip.addresses.host("::") or 0)
-    found = Neighbours(records.frame[row], records.time_ns[row], answer, np.where(answer, target, sender), target)
-    return Neighbours(*(column[known] for column in found))
+    has_sender = sender != (ip.addresses.host("::") or 0)
+    messages = NeighborMessages(
+        records.frame[row], records.time_ns[row], answer, np.where(answer, target, sender), target
+    )
+    return NeighborMessages(*(column[has_sender] for column in messages))

@@ -46,12 +46,12 @@ class Ip(NamedTuple):
         count = np.count_nonzero(mask)
         if count == len(mask):
             return self
-        which = mask if count else slice(0)
-        kept: list[NDArray[Any]] = [column[which] for column in self[1:]]
-        return Ip(self.layer.keep(mask), *kept)
+        selector = mask if count else slice(0)
+        columns: list[NDArray[Any]] = [column[selector] for column in self[1:]]
+        return Ip(self.layer.keep(mask), *columns)
 
 
-class _Kind(NamedTuple):
+class _TunnelKind(NamedTuple):
     """A tunnel that is read: how, what it is called, and where its header gives the type of its payload, if it does.
 
     either_end: whether packets from its port are looked into like those to it.
@@ -63,17 +63,17 @@ class _Kind(NamedTuple):
     either_end: bool = False
 
 
-GENERIC_ROUTING = _Kind(links.gre, "GRE", type_at=2)
+GENERIC_ROUTING = _TunnelKind(links.gre, "GRE", type_at=2)
 UDP_KINDS = {
-    "vxlan": _Kind(links.vxlan, "VXLAN"),
-    "geneve": _Kind(links.geneve, "Geneve", type_at=2),
-    "teredo": _Kind(links.teredo, "Teredo", either_end=True),
-    "gtp-u": _Kind(links.gtp, "GTP-U", either_end=True),
+    "vxlan": _TunnelKind(links.vxlan, "VXLAN"),
+    "geneve": _TunnelKind(links.geneve, "Geneve", type_at=2),
+    "teredo": _TunnelKind(links.teredo, "Teredo", either_end=True),
+    "gtp-u": _TunnelKind(links.gtp, "GTP-U", either_end=True),
     "gre-in-udp": GENERIC_ROUTING,
 }
 
 
-class _Pieces(NamedTuple):
+class _FragmentFields(NamedTuple):
     """Which packets are fragments; where each belongs in the whole, whether more follow, and of which packet."""
 
     fragment: Bools
@@ -96,12 +96,12 @@ class IpReader:
         parts: list[Ip] = []
         for depth in range(MOST_TUNNELS + 1):
             both = ((links.IPV4, self._ip4), (links.IPV6, self._ip6))
-            kept = ((layer.keep(network == kind), read) for kind, read in both)
-            found = joined([read(inside, words) for inside, read in kept if inside.row.size])
-            parts.append(found)
-            if not _among(found.protocol, (IP_IN_IP, IPV6_IN_IP, GRE, UDP)).any():
+            layers = ((layer.keep(network == kind), read) for kind, read in both)
+            packets = joined([read(inside, words) for inside, read in layers if inside.row.size])
+            parts.append(packets)
+            if not _among(packets.protocol, (IP_IN_IP, IPV6_IN_IP, GRE, UDP)).any():
                 break
-            layer, network = self._inner(found, words)
+            layer, network = self._inner(packets, words)
             if depth == MOST_TUNNELS:
                 inside = np.count_nonzero((network == links.IPV4) | (network == links.IPV6))
                 self.tally.add("a tunnel within more tunnels than are looked into", inside)
@@ -112,26 +112,26 @@ class IpReader:
         reader = IpReader(self.addresses, Tally(), self._tunnels)
         reader._fragments = None
         words = Words(words.bytes)  # the rows of this layer are errors, not packets
-        found = reader._ip4(layer, words) if version == 4 else reader._ip6(layer, words)
+        packets = reader._ip4(layer, words) if version == 4 else reader._ip6(layer, words)
         self.tally.add("a cut quotation in an ICMP error", reader.tally.frames.total())
-        return found
+        return packets
 
     @property
     def lone_fragments(self) -> int:
         """Fragments so far of packets of which other pieces are missing."""
         return self._fragments.lost if self._fragments else 0
 
-    def texts(self, found: Ip, index: int) -> tuple[str, str]:
+    def texts(self, packets: Ip, index: int) -> tuple[str, str]:
         """Return source and destination address of one packet."""
-        pair, version = int(found.pair[index]), int(found.version[index])
+        pair, version = int(packets.pair[index]), int(packets.version[index])
         return self.addresses.text(pair >> 32, version), self.addresses.text(pair & 0xFFFFFFFF, version)
 
     def _ip4(self, layer: Layer, words: Words) -> Ip:
         layer = self._long_enough(layer, 20, "a cut IPv4 header")
         head = words.packet_heads(layer.row, layer.at, 20)
-        first, total = head.u8(0), head.u16(2).astype(np.int64)
-        header = (first & 15).astype(np.int64) * 4
-        good = (first >> 4 == 4) & (header >= 20) & ((total >= header) | (total == 0))
+        first_byte, total = head.u8(0), head.u16(2).astype(np.int64)
+        header = (first_byte & 15).astype(np.int64) * 4
+        good = (first_byte >> 4 == 4) & (header >= 20) & ((total >= header) | (total == 0))
         good &= layer.at + header <= layer.end
         if not good.all():
             self.tally.add("a broken IPv4 header", np.count_nonzero(~good))
@@ -141,15 +141,17 @@ class IpReader:
         inside = Layer(layer.row, layer.at + header, np.minimum(layer.end, wire), wire)
         # Few packets are asked for these two, so they stay views of the headers until then.
         hop_count, ip_id = head.column("u1", 8), head.column("u2", 4)
-        found = Ip(inside, head.u64(12), np.full(len(wire), 4, np.uint8), head.u8(9), hop_count, ip_id)
-        if (found.protocol == AH).any():
-            found = self._past_authentication(found, words)
+        packets = Ip(inside, head.u64(12), np.full(len(wire), 4, np.uint8), head.u8(9), hop_count, ip_id)
+        if (packets.protocol == AH).any():
+            packets = self._past_authentication(packets, words)
         bits = head.u16(6)
         fragment = (bits & 0x3FFF) != 0
         if not fragment.any():
-            return found
+            return packets
         offset, more = (bits & 0x1FFF).astype(np.int64) * 8, (bits & 0x2000) != 0
-        return self._whole_packets(found, _Pieces(fragment, offset, more, head.u16(4).astype(np.uint64)), words)
+        return self._whole_packets(
+            packets, _FragmentFields(fragment, offset, more, head.u16(4).astype(np.uint64)), words
+        )
 
     def _ip6(self, layer: Layer, words: Words) -> Ip:
         layer = self._long_enough(layer, 40, "a cut IPv6 header")
@@ -165,70 +167,70 @@ class IpReader:
         pair = (number[: len(at)] << np.uint64(32)) | number[len(at) :]
         inside = Layer(layer.row, at + 40, np.minimum(layer.end, wire), wire)
         hop_count, ip_id = words.u8(at + 7), np.zeros(len(at), np.uint16)
-        found = Ip(inside, pair, np.full(len(at), 6, np.uint8), words.u8(at + 6), hop_count, ip_id)
-        found = self._past_extensions(found, words)
-        if not (found.protocol == FRAGMENT).any():
-            return found
-        return self._past_extensions(self._past_fragment_header(found, words), words)
+        packets = Ip(inside, pair, np.full(len(at), 6, np.uint8), words.u8(at + 6), hop_count, ip_id)
+        packets = self._past_extensions(packets, words)
+        if not (packets.protocol == FRAGMENT).any():
+            return packets
+        return self._past_extensions(self._past_fragment_header(packets, words), words)
 
-    def _past_authentication(self, found: Ip, words: Words) -> Ip:
+    def _past_authentication(self, packets: Ip, words: Words) -> Ip:
         """Step over IPv4 authentication headers, behind which everything is readable."""
         for _ in range(2):
-            step = (found.protocol == AH) & (found.layer.at + 12 <= found.layer.end)
-            at = np.where(step, found.layer.at, 0)
+            step = (packets.protocol == AH) & (packets.layer.at + 12 <= packets.layer.end)
+            at = np.where(step, packets.layer.at, 0)
             length = np.where(step, (words.u8(at + 1).astype(np.int64) + 2) * 4, 0)
-            protocol = np.where(step, words.u8(at), found.protocol)
-            found = found._replace(layer=found.layer.forward(length), protocol=protocol)
-        return found
+            protocol = np.where(step, words.u8(at), packets.protocol)
+            packets = packets._replace(layer=packets.layer.forward(length), protocol=protocol)
+        return packets
 
-    def _past_extensions(self, found: Ip, words: Words) -> Ip:
+    def _past_extensions(self, packets: Ip, words: Words) -> Ip:
         """Step over IPv6 extension headers; AH too, since what follows it is readable."""
         for _ in range(MOST_EXTENSIONS):
-            option = np.isin(found.protocol, EXTENSIONS)
-            authentication = found.protocol == AH
+            option = np.isin(packets.protocol, EXTENSIONS)
+            authentication = packets.protocol == AH
             step = option | authentication
             if not step.any():
                 break
-            room = ~step | (found.layer.at + 8 <= found.layer.end)
+            room = ~step | (packets.layer.at + 8 <= packets.layer.end)
             self.tally.add("a cut IPv6 extension header", np.count_nonzero(~room))
-            found, option, step = found.keep(room), option[room], step[room]
-            units = words.u8(found.layer.at + 1).astype(np.int64)
+            packets, option, step = packets.keep(room), option[room], step[room]
+            units = words.u8(packets.layer.at + 1).astype(np.int64)
             length = np.where(option, (units + 1) * 8, (units + 2) * 4)
-            following = words.u8(found.layer.at)
-            layer = found.layer._replace(at=found.layer.at + np.where(step, length, 0))
-            found = found._replace(layer=layer, protocol=np.where(step, following, found.protocol))
-            inside = found.layer.at <= found.layer.end
+            following = words.u8(packets.layer.at)
+            layer = packets.layer._replace(at=packets.layer.at + np.where(step, length, 0))
+            packets = packets._replace(layer=layer, protocol=np.where(step, following, packets.protocol))
+            inside = packets.layer.at <= packets.layer.end
             self.tally.add("a cut IPv6 extension header", np.count_nonzero(~inside))
-            found = found.keep(inside)
-        deep = np.isin(found.protocol, EXTENSIONS)
+            packets = packets.keep(inside)
+        deep = np.isin(packets.protocol, EXTENSIONS)
         self.tally.add("more IPv6 extension headers than are looked into", np.count_nonzero(deep))
-        return found.keep(~deep)
+        return packets.keep(~deep)
 
-    def _past_fragment_header(self, found: Ip, words: Words) -> Ip:
-        room = (found.protocol != FRAGMENT) | (found.layer.at + 8 <= found.layer.end)
+    def _past_fragment_header(self, packets: Ip, words: Words) -> Ip:
+        room = (packets.protocol != FRAGMENT) | (packets.layer.at + 8 <= packets.layer.end)
         self.tally.add("a cut IPv6 extension header", np.count_nonzero(~room))
-        found = found.keep(room)
-        fragment = found.protocol == FRAGMENT
-        head = words.heads(np.where(fragment, found.layer.at, 0), 8)
+        packets = packets.keep(room)
+        fragment = packets.protocol == FRAGMENT
+        head = words.heads(np.where(fragment, packets.layer.at, 0), 8)
         bits = head.u16(2)
         offset, more = (bits & 0xFFF8).astype(np.int64), (bits & 1) != 0
-        layer = found.layer.forward(np.where(fragment, 8, 0))
-        found = found._replace(layer=layer, protocol=np.where(fragment, head.u8(0), found.protocol))
+        layer = packets.layer.forward(np.where(fragment, 8, 0))
+        packets = packets._replace(layer=layer, protocol=np.where(fragment, head.u8(0), packets.protocol))
         split = fragment & ((offset > 0) | more)  # an "atomic" fragment is a whole packet
-        return self._whole_packets(found, _Pieces(split, offset, more, head.u32(4).astype(np.uint64)), words)
+        return self._whole_packets(packets, _FragmentFields(split, offset, more, head.u32(4).astype(np.uint64)), words)
 
-    def _whole_packets(self, found: Ip, pieces: _Pieces, words: Words) -> Ip:
+    def _whole_packets(self, packets: Ip, pieces: _FragmentFields, words: Words) -> Ip:
         """Replace the fragments of a packet by its first one, put where the last arrived, as Wireshark shows it."""
         if self._fragments is None:
-            return found.keep(~pieces.fragment | (pieces.offset == 0))
+            return packets.keep(~pieces.fragment | (pieces.offset == 0))
         keep = ~pieces.fragment
-        row, at, end, wire = (column.copy() for column in found.layer)
+        row, at, end, wire = (column.copy() for column in packets.layer)
         for index in np.flatnonzero(pieces.fragment).tolist():
             self.tally.add("fragments", 1)
             key = (
-                int(found.pair[index]),
-                int(found.version[index]),
-                int(found.protocol[index]),
+                int(packets.pair[index]),
+                int(packets.version[index]),
+                int(packets.protocol[index]),
                 int(pieces.number[index]),
             )
             head = words.bytes[at[index] : min(end[index], at[index] + HEAD)].tobytes()
@@ -238,18 +240,18 @@ class IpReader:
                 keep[index] = True
                 at[index] = words.append(whole.head)
                 end[index], wire[index] = at[index] + len(whole.head), at[index] + whole.length
-        return found._replace(layer=Layer(row, at, end, wire)).keep(keep)
+        return packets._replace(layer=Layer(row, at, end, wire)).keep(keep)
 
     # tunnels
 
-    def _inner(self, found: Ip, words: Words) -> tuple[Layer, Network]:
+    def _inner(self, packets: Ip, words: Words) -> tuple[Layer, Network]:
         """Return the network layers inside tunnels: IP in IP, GRE, VXLAN, Geneve, Teredo and GTP-U."""
         parts: list[tuple[Layer, Network]] = []
         for protocol, network_kind in ((IP_IN_IP, links.IPV4), (IPV6_IN_IP, links.IPV6)):
-            inside = found.layer.keep(found.protocol == protocol)
+            inside = packets.layer.keep(packets.protocol == protocol)
             parts.append((inside, np.full(len(inside.row), network_kind, np.uint16)))
-        generic = found.layer.keep(found.protocol == GRE)
-        for kind, outer in ((GENERIC_ROUTING, generic), *self._in_udp(found, words)):
+        generic = packets.layer.keep(packets.protocol == GRE)
+        for kind, outer in ((GENERIC_ROUTING, generic), *self._in_udp(packets, words)):
             if outer.row.size:
                 parts.append(kind.read(outer, words))
                 self._count_unread(kind, outer, *parts[-1], words)
@@ -257,12 +259,12 @@ class IpReader:
         self.tally.add("tunnelled", np.count_nonzero((network == links.IPV4) | (network == links.IPV6)))
         return layer, network
 
-    def _in_udp(self, found: Ip, words: Words) -> list[tuple[_Kind, Layer]]:
+    def _in_udp(self, packets: Ip, words: Words) -> list[tuple[_TunnelKind, Layer]]:
         """Return where the tunnels that are read begin in UDP packets at their ports.
 
         A system port at the other end decides, as in Wireshark: a name server answers to any port.
         """
-        udp = found.layer.keep((found.protocol == UDP) & (found.layer.at + UDP_HEADER <= found.layer.end))
+        udp = packets.layer.keep((packets.protocol == UDP) & (packets.layer.at + UDP_HEADER <= packets.layer.end))
         ports = words.u32(udp.at)
         served = ((ports >> 16) < REGISTERED) | ((ports & 0xFFFF) < REGISTERED)
         udp, ports = udp.keep(~served), ports[~served]
@@ -276,7 +278,7 @@ class IpReader:
             tunnels.append((kind, udp.keep(matches).forward(UDP_HEADER)))
         return tunnels
 
-    def _count_unread(self, kind: _Kind, outer: Layer, inside: Layer, network: Network, words: Words) -> None:
+    def _count_unread(self, kind: _TunnelKind, outer: Layer, inside: Layer, network: Network, words: Words) -> None:
         """Count the packets of a tunnel of which nothing is read: they were cut, carry no packet, or an unknown type.
 
         Each packet of a tunnel is either read or counted here.
@@ -319,13 +321,13 @@ def joined(parts: list[Ip]) -> Ip:
     order = np.argsort(np.concatenate([part.layer.row for part in filled]), kind="stable")
     layers = zip(*(part.layer for part in filled), strict=True)
     layer = Layer(*(np.concatenate(columns)[order] for columns in layers))
-    every = zip(*(part[1:] for part in filled), strict=True)
-    rest: list[NDArray[Any]] = [np.concatenate(columns)[order] for columns in every]
-    return Ip(layer, *rest)
+    column_parts = zip(*(part[1:] for part in filled), strict=True)
+    other_columns: list[NDArray[Any]] = [np.concatenate(columns)[order] for columns in column_parts]
+    return Ip(layer, *other_columns)
 
 
 def _among(protocol: NDArray[np.uint8], wanted: tuple[int, ...]) -> Bools:
-    found = np.zeros(len(protocol), np.bool_)
-    for one in wanted:
-        found |= protocol == one
-    return found
+    mask = np.zeros(len(protocol), np.bool_)
+    for number in wanted:
+        mask |= protocol == number
+    return mask

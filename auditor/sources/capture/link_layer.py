@@ -59,8 +59,8 @@ class Layer(NamedTuple):
         count = np.count_nonzero(mask)
         if count == len(mask):
             return self
-        which = mask if count else slice(0)
-        return Layer(*(column[which] for column in self))
+        selector = mask if count else slice(0)
+        return Layer(*(column[selector] for column in self))
 
     def forward(self, by: int | NDArray[np.int64]) -> Layer:
         """Return the layers that lie `by` bytes further on."""
@@ -112,10 +112,10 @@ def count_unknown(network: Network, tally: Tally, tunnels: Tunnels, cut: str = "
 
     Those of an unknown type in a tunnel are left to the caller.
     """
-    known = _is_known(network)
-    if known.all():
+    is_known = _is_known(network)
+    if is_known.all():
         return
-    kinds, counts = np.unique(network[~known], return_counts=True)
+    kinds, counts = np.unique(network[~is_known], return_counts=True)
     for kind, count in zip(kinds.tolist(), counts.tolist(), strict=True):
         if kind == CUT:
             tally.add(cut, count)
@@ -129,8 +129,8 @@ def count_unknown(network: Network, tally: Tally, tunnels: Tunnels, cut: str = "
 
 
 def _is_known(network: Network) -> NDArray[np.bool_]:
-    known: NDArray[np.bool_] = (network == IPV4) | (network == IPV6) | (network == ARP)
-    return known
+    is_known: NDArray[np.bool_] = (network == IPV4) | (network == IPV6) | (network == ARP)
+    return is_known
 
 
 def ether_types(layer: Layer, network: Network, words: Words) -> tuple[Layer, Network]:
@@ -227,9 +227,9 @@ def _ppp(layer: Layer, words: Words) -> tuple[Layer, Network]:
     layer = _room(layer, 4)
     framed = words.u16(layer.at) == 0xFF03
     layer = layer.forward(np.where(framed, 2, 0))
-    first = words.u8(layer.at)
-    short = (first & 1) == 1  # protocol field compression: an odd first byte is all of it
-    protocol = np.where(short, first, words.u16(layer.at)).astype(np.uint16)
+    first_byte = words.u8(layer.at)
+    short = (first_byte & 1) == 1  # protocol field compression: an odd first byte is all of it
+    protocol = np.where(short, first_byte, words.u16(layer.at)).astype(np.uint16)
     return layer.forward(np.where(short, 1, 2)), _by_ppp(protocol)
 
 
@@ -274,14 +274,14 @@ def _radiotap(layer: Layer, words: Words) -> tuple[Layer, Network]:
 def _netfilter_log(layer: Layer, words: Words) -> tuple[Layer, Network]:
     """NFLOG: attributes of a length and a type each, one of which is the packet."""
     layer = _room(layer, 8)
-    at, found = layer.at + 4, np.zeros(len(layer.row), np.bool_)
+    at, at_payload = layer.at + 4, np.zeros(len(layer.row), np.bool_)
     for _ in range(32):
-        inside = ~found & (at + 4 <= layer.end)
+        inside = ~at_payload & (at + 4 <= layer.end)
         safe = np.where(inside, at, layer.at)
         length, kind = (words.u16(safe + offset).byteswap() for offset in (0, 2))
-        found |= inside & ((kind & 0x7FFF) == NFLOG_PAYLOAD)
-        at = np.where(inside & ~found, at + np.maximum((length.astype(np.int64) + 3) // 4 * 4, 4), at)
-    return _raw(Layer(layer.row, at + 4, layer.end, layer.wire).keep(found), words)
+        at_payload |= inside & ((kind & 0x7FFF) == NFLOG_PAYLOAD)
+        at = np.where(inside & ~at_payload, at + np.maximum((length.astype(np.int64) + 3) // 4 * 4, 4), at)
+    return _raw(Layer(layer.row, at + 4, layer.end, layer.wire).keep(at_payload), words)
 
 
 def _arcnet(layer: Layer, words: Words) -> tuple[Layer, Network]:
@@ -325,8 +325,8 @@ def _redirected(layer: Layer, network: Network, words: Words) -> tuple[Layer, Ne
         return layer, network
     layer, network = _inside(layer, network)
     redirected = network == WCCP
-    first = words.u8(layer.at)
-    packet = ((first >= 0x45) & (first < 0x50)) | (first >> 4 == 6)
+    first_byte = words.u8(layer.at)
+    packet = ((first_byte >= 0x45) & (first_byte < 0x50)) | (first_byte >> 4 == 6)
     layer = layer.forward(np.where(redirected & ~packet, 4, 0))
     version = _by_version(words.u8(layer.at))
     return layer, np.where(redirected, np.where(version == NOTHING, UNKNOWN_TYPE, version), network).astype(np.uint16)

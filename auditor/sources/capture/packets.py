@@ -17,7 +17,7 @@ from auditor.sources.capture import control_messages as messages
 from auditor.sources.capture import link_layer as links
 from auditor.sources.capture.addresses import U64, Addresses, Hosts, hosts, unique
 from auditor.sources.capture.byte_fields import Words
-from auditor.sources.capture.control_messages import ECHO_REPLY, ECHO_REQUEST, Neighbours, Quote
+from auditor.sources.capture.control_messages import ECHO_REPLY, ECHO_REQUEST, IcmpError, NeighborMessages
 from auditor.sources.capture.ip import AH, ESP, ICMP, ICMPV6, TCP, UDP, Ip, IpReader
 from auditor.sources.capture.records import Records
 from auditor.sources.capture.tunnels import Tunnels
@@ -37,10 +37,10 @@ __all__ = [
     "Addresses",
     "Headers",
     "Hosts",
-    "Neighbours",
+    "IcmpError",
+    "NeighborMessages",
     "PacketReader",
     "Packets",
-    "Quote",
     "Tunnels",
 ]
 
@@ -79,25 +79,25 @@ class Packets:
     hop_count: NDArray[np.uint8]
     ip_id: NDArray[np.uint16]
 
-    def select(self, which: Any) -> Packets:
+    def select(self, selector: Any) -> Packets:
         """Return the chosen packets, by mask, index or slice."""
-        return Packets(**{name: getattr(self, name)[which] for name in self.__dataclass_fields__})
+        return Packets(**{name: getattr(self, name)[selector] for name in self.__dataclass_fields__})
 
 
 @dataclass(frozen=True)
 class Headers:
     """All that one batch of records says below the application.
 
-    neighbours: of ARP and of IPv6 neighbour discovery; others: hosts that sent anything else than TCP, UDP or echoes;
-    hidden: source and destination of IPsec packets.
+    neighbors: of ARP and of IPv6 neighbor discovery; other_senders: hosts that sent anything else than TCP, UDP or
+    echoes; hidden: source and destination of IPsec packets.
     """
 
     tcp: Packets
     udp: Packets
     icmp: Packets
-    quotes: tuple[Quote, ...]
-    neighbours: tuple[Neighbours, ...]
-    others: U64
+    quotes: tuple[IcmpError, ...]
+    neighbors: tuple[NeighborMessages, ...]
+    other_senders: U64
     hidden: tuple[tuple[str, str], ...]
 
 
@@ -120,35 +120,36 @@ class PacketReader:
         """Return the headers of one batch of records; without what ICMP errors quote if that is not wanted."""
         words = Words(records.data, packets=records.start)
         layer, network = links.network_layers(records, words, self.tally, self._tunnels)
-        neighbours = messages.arp(layer.keep(network == links.ARP), words, records, self.tally)
-        found = self._ip.read(layer, network, words)
-        tcp, udp = found.protocol == TCP, found.protocol == UDP
-        icmp = ((found.protocol == ICMP) & (found.version == 4)) | ((found.protocol == ICMPV6) & (found.version == 6))
-        self.understood += len(found.protocol) + len(neighbours.frame)
-        told = self._long_enough(found.keep(icmp), 8, "a cut ICMP header")
+        neighbors = messages.arp(layer.keep(network == links.ARP), words, records, self.tally)
+        packets = self._ip.read(layer, network, words)
+        protocol, version = packets.protocol, packets.version
+        tcp, udp = protocol == TCP, protocol == UDP
+        icmp = ((protocol == ICMP) & (version == 4)) | ((protocol == ICMPV6) & (version == 6))
+        self.understood += len(protocol) + len(neighbors.frame)
+        icmp_packets = self._long_enough(packets.keep(icmp), 8, "a cut ICMP header")
         if not quotes:
-            self.tally.add(UNWANTED_ERRORS, messages.count_errors(told, words))
+            self.tally.add(UNWANTED_ERRORS, messages.count_errors(icmp_packets, words))
         return Headers(
-            tcp=self._tcp(found.keep(tcp), words, records),
-            udp=self._udp(found.keep(udp), words, records),
-            icmp=self._echo(told, words, records),
-            quotes=tuple(messages.quotes(told, words, records, self._ip)) if quotes else (),
-            neighbours=(neighbours, messages.neighbour_discovery(told, words, records, self._ip)),
-            others=_senders(found.keep(~(tcp | udp))),
-            hidden=self._others(found.keep(~(tcp | udp | icmp))),
+            tcp=self._tcp(packets.keep(tcp), words, records),
+            udp=self._udp(packets.keep(udp), words, records),
+            icmp=self._echo(icmp_packets, words, records),
+            quotes=tuple(messages.quotes(icmp_packets, words, records, self._ip)) if quotes else (),
+            neighbors=(neighbors, messages.neighbor_discovery(icmp_packets, words, records, self._ip)),
+            other_senders=_senders(packets.keep(~(tcp | udp))),
+            hidden=self._count_others(packets.keep(~(tcp | udp | icmp))),
         )
 
-    def _tcp(self, found: Ip, words: Words, records: Records) -> Packets:
-        found = self._long_enough(found, 16, "a cut TCP header")
-        head = words.packet_heads(found.layer.row, found.layer.at, 16)
+    def _tcp(self, packets: Ip, words: Words, records: Records) -> Packets:
+        packets = self._long_enough(packets, 16, "a cut TCP header")
+        head = words.packet_heads(packets.layer.row, packets.layer.at, 16)
         header = (head.u8(12) >> 4).astype(np.int64) * 4
-        payload = np.maximum(found.layer.wire - found.layer.at - header, 0)
+        payload = np.maximum(packets.layer.wire - packets.layer.at - header, 0)
         broken = header < SHORTEST_TCP
         if broken.any():
             self.tally.add("a broken TCP header", np.count_nonzero(broken))
             payload[broken] = 0
         return _packets(
-            found,
+            packets,
             records,
             ports=head.u32(0),
             payload=payload,
@@ -158,59 +159,59 @@ class PacketReader:
             broken=broken,
         )
 
-    def _udp(self, found: Ip, words: Words, records: Records) -> Packets:
-        found = self._long_enough(found, 8, "a cut UDP header")
-        ports = words.u32(found.layer.at)
-        self._tunnels.count_unread(ports, found.layer.at, found.layer.end, words, self.tally)
-        payload = np.maximum(found.layer.wire - found.layer.at - 8, 0)
-        return _packets(found, records, ports=ports, payload=payload)
+    def _udp(self, packets: Ip, words: Words, records: Records) -> Packets:
+        packets = self._long_enough(packets, 8, "a cut UDP header")
+        ports = words.u32(packets.layer.at)
+        self._tunnels.count_unread(ports, packets.layer.at, packets.layer.end, words, self.tally)
+        payload = np.maximum(packets.layer.wire - packets.layer.at - 8, 0)
+        return _packets(packets, records, ports=ports, payload=payload)
 
-    def _echo(self, found: Ip, words: Words, records: Records) -> Packets:
+    def _echo(self, packets: Ip, words: Words, records: Records) -> Packets:
         """Return echo requests and replies; the identifier stands for both ports."""
-        kind = words.u16(found.layer.at)
-        request, reply = (np.where(found.version == 4, one[4], one[6]) for one in (ECHO_REQUEST, ECHO_REPLY))
+        kind = words.u16(packets.layer.at)
+        request, reply = (np.where(packets.version == 4, types[4], types[6]) for types in (ECHO_REQUEST, ECHO_REPLY))
         echo = (kind >> 8 == request) | (kind >> 8 == reply)
-        found, kind, reply = found.keep(echo), kind[echo], reply[echo]
-        number = words.u16(found.layer.at + 4).astype(np.uint32)
+        packets, kind, reply = packets.keep(echo), kind[echo], reply[echo]
+        number = words.u16(packets.layer.at + 4).astype(np.uint32)
         return _packets(
-            found,
+            packets,
             records,
             ports=(number << np.uint32(16)) | number,
-            payload=np.maximum(found.layer.wire - found.layer.at - 8, 0),
+            payload=np.maximum(packets.layer.wire - packets.layer.at - 8, 0),
             kind=kind,
-            sequence=words.u16(found.layer.at + 6).astype(np.uint32),
+            sequence=words.u16(packets.layer.at + 6).astype(np.uint32),
             flags=np.where(kind >> 8 == reply, ACKNOWLEDGES, 0).astype(np.uint8),
         )
 
-    def _others(self, found: Ip) -> tuple[tuple[str, str], ...]:
+    def _count_others(self, packets: Ip) -> tuple[tuple[str, str], ...]:
         """Count the packets of other protocols; return the ends of those that IPsec hides."""
-        if not found.layer.row.size:
+        if not packets.layer.row.size:
             return ()
-        for protocol, count in enumerate(np.bincount(found.protocol).tolist()):
+        for protocol, count in enumerate(np.bincount(packets.protocol).tolist()):
             self.tally.add(f"IP protocol {protocol}", count)
             if name := self._tunnels.ip_protocols.get(protocol):
                 self.tally.add_unread(name, count)
-        found = found.keep((found.protocol == ESP) | (found.protocol == AH))
-        _, first = np.unique(found.pair, return_index=True)
-        return tuple(self._ip.texts(found, index) for index in first[:MOST_HIDDEN].tolist())
+        packets = packets.keep((packets.protocol == ESP) | (packets.protocol == AH))
+        _, first_rows = np.unique(packets.pair, return_index=True)
+        return tuple(self._ip.texts(packets, index) for index in first_rows[:MOST_HIDDEN].tolist())
 
-    def _long_enough(self, found: Ip, size: int, otherwise: str) -> Ip:
-        enough = found.layer.at + size <= found.layer.end
+    def _long_enough(self, packets: Ip, size: int, otherwise: str) -> Ip:
+        enough = packets.layer.at + size <= packets.layer.end
         self.tally.add(otherwise, len(enough) - np.count_nonzero(enough))
-        return found.keep(enough)
+        return packets.keep(enough)
 
 
-def _senders(found: Ip) -> U64:
-    return unique(hosts(found.pair >> np.uint64(32), found.version))
+def _senders(packets: Ip) -> U64:
+    return unique(hosts(packets.pair >> np.uint64(32), packets.version))
 
 
 def _packets(
-    found: Ip, records: Records, *, ports: NDArray[np.uint32], payload: I64, **columns: NDArray[Any]
+    packets: Ip, records: Records, *, ports: NDArray[np.uint32], payload: I64, **columns: NDArray[Any]
 ) -> Packets:
     """Assemble a packet table; columns that the protocol does not have are zero."""
-    row, count = found.layer.row, len(found.layer.row)
+    row, count = packets.layer.row, len(packets.layer.row)
     identity = count == len(records.frame) and bool((row == np.arange(count)).all())
-    every = slice(None) if identity else row
+    selector = slice(None) if identity else row
     zeros: dict[str, NDArray[Any]] = {
         "flags": np.zeros(count, np.uint8),
         "sequence": np.zeros(count, np.uint32),
@@ -219,14 +220,14 @@ def _packets(
         "broken": np.zeros(count, np.bool_),
     }
     return Packets(
-        frame=records.frame[every],
-        time_ns=records.time_ns[every],
-        pair=found.pair,
-        version=found.version,
+        frame=records.frame[selector],
+        time_ns=records.time_ns[selector],
+        pair=packets.pair,
+        version=packets.version,
         ports=ports,
-        size=records.original[every],
+        size=records.original[selector],
         payload=payload,
-        hop_count=found.hop_count,
-        ip_id=found.ip_id,
+        hop_count=packets.hop_count,
+        ip_id=packets.ip_id,
         **(zeros | columns),
     )

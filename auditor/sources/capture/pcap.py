@@ -48,10 +48,10 @@ class Pcap:
         link_type = self._link_type()
         window.begin += FILE_HEAD
         while True:
-            found = chain.walk(layout(window, self._order), window.data, window.begin, window.end)
-            yield self._batch(found.starts, link_type)
-            window.begin = found.end
-            if found.broken:
+            walk = chain.walk(layout(window, self._order), window.data, window.begin, window.end)
+            yield self._batch(walk.starts, link_type)
+            window.begin = walk.end
+            if walk.broken:
                 return account.damaged(window)
             if not window.fill():
                 return account.ended(window)
@@ -67,7 +67,7 @@ class Pcap:
     def _batch(self, at: chain.Positions, link_type: int) -> Records:
         head = Words(self._window.bytes, self._order).heads(at, HEAD)
         seconds, fraction, captured, original = (head.column("u4", 4 * i).astype(np.int64) for i in range(4))
-        first = self._account.records + 1
+        first_frame = self._account.records + 1
         return Records(
             data=self._window.bytes,
             start=at + HEAD,
@@ -75,7 +75,7 @@ class Pcap:
             original=original,
             time_ns=seconds * 1_000_000_000 + fraction * self._unit,
             link_type=np.full(len(at), link_type, np.uint16),
-            frame=np.arange(first, first + len(at)),
+            frame=np.arange(first_frame, first_frame + len(at)),
         )
 
 

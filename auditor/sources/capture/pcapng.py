@@ -70,14 +70,14 @@ class Pcapng:
         window = self._window
         while self._enter_section():
             until = min(window.begin + self._stretch, window.end)
-            found = self._whole(chain.walk(layout(window, self._order), window.data, window.begin, until))
-            if len(found.starts):
-                yield self._batch(found.starts)
-            window.begin = found.end
-            if found.broken and not self._at_other_section():
+            walk = self._whole(chain.walk(layout(window, self._order), window.data, window.begin, until))
+            if len(walk.starts):
+                yield self._batch(walk.starts)
+            window.begin = walk.end
+            if walk.broken and not self._at_other_section():
                 self._account.damaged(window)
                 break
-            if not found.broken and not self._further(until):
+            if not walk.broken and not self._further(until):
                 self._account.ended(window)
                 break
         self._tell()
@@ -129,45 +129,45 @@ class Pcapng:
                 return order
         return None
 
-    def _whole(self, found: chain.Walk) -> chain.Walk:
+    def _whole(self, walk: chain.Walk) -> chain.Walk:
         """Stop before the first block whose length at its end is not that at its beginning: it swallows others."""
         words = Words(self._window.bytes, self._order)
-        length = words.u32(found.starts + 4)
-        wrong = np.flatnonzero(words.u32(found.starts + length - 4) != length)
+        length = words.u32(walk.starts + 4)
+        wrong = np.flatnonzero(words.u32(walk.starts + length - 4) != length)
         if not len(wrong):
-            return found
-        return chain.Walk(found.starts[: wrong[0]], int(found.starts[wrong[0]]), True)
+            return walk
+        return chain.Walk(walk.starts[: wrong[0]], int(walk.starts[wrong[0]]), True)
 
     # packets
 
     def _batch(self, at: chain.Positions) -> Records:
         kinds = Words(self._window.bytes, self._order).u32(at)
-        first, described, interfaces = self._describe(at, kinds)
+        base, described, interfaces = self._describe(at, kinds)
         frames = _among(kinds, FRAME_KINDS)
         if not frames.all():
-            at, kinds, first, described = at[frames], kinds[frames], first[frames], described[frames]
+            at, kinds, base, described = at[frames], kinds[frames], base[frames], described[frames]
         head = Words(self._window.bytes, self._order).heads(at, PACKET_HEAD)
         number = _interface_numbers(head, kinds)
-        known = (number < described) & _among(kinds, PACKET_KINDS)
-        table = _Interfaces(interfaces, np.where(known, first + number, 0))
+        has_interface = (number < described) & _among(kinds, PACKET_KINDS)
+        table = _Interfaces(interfaces, np.where(has_interface, base + number, 0))
         simple = kinds == SIMPLE_PACKET
         captured, original, room = _lengths(head, simple, table.column("snap_length"))
-        whole = ~known | ((captured <= room) & (captured <= MAX_PACKET))
-        time = self._times(head, table, simple, known)
+        whole = ~has_interface | ((captured <= room) & (captured <= MAX_PACKET))
+        time = self._times(head, table, simple, has_interface)
         frame = np.arange(len(at)) + self._account.records + self._account.skipped + 1
-        self._orphans += int(np.count_nonzero(~known & _among(kinds, PACKET_KINDS)))
+        self._orphans += int(np.count_nonzero(~has_interface & _among(kinds, PACKET_KINDS)))
         broken = len(whole) - int(np.count_nonzero(whole))
         self._broken += broken
         self._account.skipped += broken
-        every = slice(None) if whole.all() else whole
+        selector = slice(None) if whole.all() else whole
         return Records(
             data=self._window.bytes,
-            start=(at + np.where(simple, 12, PACKET_HEAD))[every],
-            captured=np.where(known, captured, 0)[every],
-            original=np.where(known, original, 0)[every],
-            time_ns=time[every],
-            link_type=np.where(known, table.column("link_type"), NO_LINK_TYPE)[every].astype(np.uint16),
-            frame=frame[every],
+            start=(at + np.where(simple, 12, PACKET_HEAD))[selector],
+            captured=np.where(has_interface, captured, 0)[selector],
+            original=np.where(has_interface, original, 0)[selector],
+            time_ns=time[selector],
+            link_type=np.where(has_interface, table.column("link_type"), NO_LINK_TYPE)[selector].astype(np.uint16),
+            frame=frame[selector],
         )
 
     def _describe(self, at: chain.Positions, kinds: NDArray[np.uint32]) -> tuple[I64, I64, list[Interface]]:
@@ -182,33 +182,33 @@ class Pcapng:
         number -= first_number  # how many the section has described up to here
         self._numbered = int(number[-1])
         news &= number <= MOST_INTERFACES
-        before = len(self._interfaces)
+        previous_count = len(self._interfaces)
         interfaces = [*self._interfaces, *(self._interface(place) for place in at[news].tolist())]
-        described = np.cumsum(news) + before
-        first = np.maximum.accumulate(np.where(sections, described, 0))
-        self._interfaces = interfaces[int(first[-1]) :]
-        return first, described - first, interfaces
+        described = np.cumsum(news) + previous_count
+        base = np.maximum.accumulate(np.where(sections, described, 0))
+        self._interfaces = interfaces[int(base[-1]) :]
+        return base, described - base, interfaces
 
     def _interface(self, at: int) -> Interface:
         size = struct.unpack_from(self._order + "I", self._window.data, at + 4)[0]
         return _interface(bytes(self._window.data[at : at + size]), self._order)
 
-    def _times(self, head: Heads, table: _Interfaces, simple: Bools, known: Bools) -> I64:
+    def _times(self, head: Heads, table: _Interfaces, simple: Bools, has_interface: Bools) -> I64:
         """Return the time of each packet; those without one, or with one that cannot be, take that of the one before.
 
         Of frames without an interface nobody can tell what their time counts in.
         """
         ticks = (head.u32(12).astype(np.uint64) << np.uint64(32)) | head.column("u4", 16)
         a_second = table.column("ticks_a_second")
-        seconds, rest = np.divmod(ticks, a_second.astype(np.uint64))
+        seconds, remainder = np.divmod(ticks, a_second.astype(np.uint64))
         since = np.minimum(seconds, 3 * MOST_SECONDS).astype(np.int64) + table.column("offset_seconds")
-        mistimed = (np.abs(since) > MOST_SECONDS) & known & ~simple
-        untimed = simple | ~known | mistimed
+        mistimed = (np.abs(since) > MOST_SECONDS) & has_interface & ~simple
+        untimed = simple | ~has_interface | mistimed
         time = np.where(untimed, 0, since) * 1_000_000_000
-        time += (rest.astype(np.float64) * (1_000_000_000 / a_second)).astype(np.int64)
+        time += (remainder.astype(np.float64) * (1_000_000_000 / a_second)).astype(np.int64)
         if untimed.any():
             self._mistimed += int(np.count_nonzero(mistimed))
-            self._untimed += int(np.count_nonzero(simple & known))
+            self._untimed += int(np.count_nonzero(simple & has_interface))
             last = np.maximum.accumulate(np.where(untimed, -1, np.arange(len(time))))
             time = np.where(last >= 0, time[last], self._time_before(time[~untimed]))
         if not untimed.all():
@@ -275,15 +275,15 @@ class _Interfaces:
 
     def column(self, name: str) -> I64:
         """Return one property: an array as long as the packets are many, or of one element."""
-        return np.array([getattr(one, name) for one in self._interfaces], np.int64)[self._index]
+        return np.array([getattr(interface, name) for interface in self._interfaces], np.int64)[self._index]
 
 
 def _among(kinds: NDArray[np.uint32], wanted: tuple[int, ...]) -> Bools:
-    found: Bools = kinds == wanted[0]
-    if not found.all():
+    mask: Bools = kinds == wanted[0]
+    if not mask.all():
         for kind in wanted[1:]:
-            found |= kinds == kind
-    return found
+            mask |= kinds == kind
+    return mask
 
 
 def _interface_numbers(head: Heads, kinds: NDArray[np.uint32]) -> I64:
@@ -312,7 +312,7 @@ def _interface(block: bytes, order: str) -> Interface:
     if len(block) < 20:
         return Interface()
     link_type, _, snap_length = struct.unpack_from(order + "HHI", block, 8)
-    found = Interface(link_type, snap_length)
+    interface = Interface(link_type, snap_length)
     at = 16
     while at + 4 <= len(block) - 4:
         code, length = struct.unpack_from(order + "HH", block, at)
@@ -320,12 +320,12 @@ def _interface(block: bytes, order: str) -> Interface:
         if code == 0:
             break
         if code == TIME_RESOLUTION and len(value) == 1:
-            found = found._replace(ticks_a_second=_ticks_a_second(value[0]))
+            interface = interface._replace(ticks_a_second=_ticks_a_second(value[0]))
         if code == TIME_OFFSET and len(value) == 8:
             offset = int(struct.unpack(order + "q", value)[0])
-            found = found._replace(offset_seconds=max(-MOST_SECONDS, min(MOST_SECONDS, offset)))
+            interface = interface._replace(offset_seconds=max(-MOST_SECONDS, min(MOST_SECONDS, offset)))
         at += 4 + (length + 3) // 4 * 4
-    return found
+    return interface
 
 
 def _ticks_a_second(resolution: int) -> int:

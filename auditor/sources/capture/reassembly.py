@@ -13,7 +13,7 @@ HEAD = 256  # bytes of a packet that the transport headers can need
 Key = tuple[int, int, int, int]
 
 
-class Whole(NamedTuple):
+class ReassembledPacket(NamedTuple):
     """A packet of which all pieces were seen: its first bytes and its length."""
 
     head: bytes
@@ -21,7 +21,7 @@ class Whole(NamedTuple):
 
 
 @dataclass
-class _Pieces:
+class _PendingPacket:
     """The pieces of one packet: those that follow a gap wait in a heap, so that each piece is looked at once."""
 
     count: int = 0
@@ -41,7 +41,7 @@ class Fragments:
     """The packets of which only some pieces were seen so far; the oldest are given up beyond the limits."""
 
     def __init__(self) -> None:
-        self._pending: dict[Key, _Pieces] = {}
+        self._pending: dict[Key, _PendingPacket] = {}
         self._given_up = 0
         self._waiting = 0
 
@@ -50,9 +50,9 @@ class Fragments:
         """Pieces so far of packets that were never seen whole."""
         return self._given_up + self._waiting
 
-    def add(self, key: Key, offset: int, length: int, more: bool, head: bytes) -> Whole | None:
+    def add(self, key: Key, offset: int, length: int, more: bool, head: bytes) -> ReassembledPacket | None:
         """Add one piece; return the packet when this piece makes it whole."""
-        pieces = self._pending.setdefault(key, _Pieces())
+        pieces = self._pending.setdefault(key, _PendingPacket())
         pieces.add(offset, offset + length)
         self._waiting += 1
         if offset < HEAD:
@@ -63,7 +63,7 @@ class Fragments:
             self._limit()
             return None
         self._waiting -= self._pending.pop(key).count
-        return Whole(_assembled(pieces.heads), pieces.total)
+        return ReassembledPacket(_assembled(pieces.heads), pieces.total)
 
     def _limit(self) -> None:
         """Give up the oldest packets when there are too many."""

@@ -62,8 +62,8 @@ def walk(layout: Format, data: bytearray, begin: int, end: int) -> Walk:
     """Return the starts of all records that lie whole in data[begin:end]."""
     if end - begin < WORTH_LANES:
         return _walk_one(layout, begin, end)
-    first = np.append(begin, _guesses(layout, data, begin, end))
-    return _joined(layout, first, _walk_lanes(layout, first, end), end)
+    lane_starts = np.append(begin, _guesses(layout, data, begin, end))
+    return _joined(layout, lane_starts, _walk_lanes(layout, lane_starts, end), end)
 
 
 def _guesses(layout: Format, data: bytearray, begin: int, end: int) -> Positions:
@@ -71,28 +71,28 @@ def _guesses(layout: Format, data: bytearray, begin: int, end: int) -> Positions
     offset, mark = layout.mark
     at = np.arange(begin + LANE_BYTES, end - GUESS_WINDOW - layout.head, LANE_BYTES)
     stop = at + GUESS_WINDOW
-    found: list[Positions] = []
+    guesses: list[Positions] = []
     for _ in range(GUESSES):
         ranges = zip((at + offset).tolist(), stop.tolist(), strict=True)
-        hits = np.array([data.find(mark, *one) for one in ranges], np.int64)
+        hits = np.array([data.find(mark, *bounds) for bounds in ranges], np.int64)
         at, stop = hits[hits >= 0] - offset, stop[hits >= 0]
         good = layout.plausible(at)
         follower = np.where(good, at + layout.sizes(at), end)
         good &= follower <= end - layout.head
         good[good] = layout.plausible(follower[good])
-        found.append(at[good])
+        guesses.append(at[good])
         at, stop = at[~good] + 1, stop[~good]
-    return np.sort(np.concatenate(found))
+    return np.sort(np.concatenate(guesses))
 
 
-def _walk_lanes(layout: Format, first: Positions, end: int) -> _Lanes:
+def _walk_lanes(layout: Format, lane_starts: Positions, end: int) -> _Lanes:
     """Walk all lanes at once, each up to the next; stop when few are still on their way.
 
     Lanes that have arrived walk on until then, which takes less time than to hold them back; what they find is dropped.
     """
-    limits = np.append(first[1:], end - layout.head + 1)
-    steps = [first]
-    few = max(len(first) // 32, FEW_LANES)
+    limits = np.append(lane_starts[1:], end - layout.head + 1)
+    steps = [lane_starts]
+    few = max(len(lane_starts) // 32, FEW_LANES)
     while len(steps) <= LANE_BYTES // layout.head:
         for _ in range(STRIDE):
             at = steps[-1]
@@ -102,26 +102,26 @@ def _walk_lanes(layout: Format, first: Positions, end: int) -> _Lanes:
     path = np.array(steps).T
     go = (path[:, :-1] < limits[:, np.newaxis]) & (path[:, 1:] <= end)
     counts = np.count_nonzero(go, axis=1)
-    return _Lanes(path[:, :-1][go], counts, path[np.arange(len(first)), counts])
+    return _Lanes(path[:, :-1][go], counts, path[np.arange(len(lane_starts)), counts])
 
 
-def _joined(layout: Format, first: Positions, lanes: _Lanes, end: int) -> Walk:
+def _joined(layout: Format, lane_starts: Positions, lanes: _Lanes, end: int) -> Walk:
     """Join lanes that meet; step over the gaps between the others one record at a time."""
     begins = np.append(0, np.cumsum(lanes.counts))
-    gaps = np.flatnonzero(np.append(lanes.ends[:-1] != first[1:], True))
-    ahead = {at: lane for lane, at in enumerate(first.tolist())}
+    gaps = np.flatnonzero(np.append(lanes.ends[:-1] != lane_starts[1:], True))
+    ahead = {at: lane for lane, at in enumerate(lane_starts.tolist())}
     pieces: list[Positions] = []
     lane = 0
     while True:
         last = int(gaps[np.searchsorted(gaps, lane)])
-        for passed in first[lane : last + 1].tolist():
+        for passed in lane_starts[lane : last + 1].tolist():
             del ahead[passed]
         pieces.append(lanes.starts[begins[lane] : begins[last + 1]])
-        rest = _walk_one(layout, int(lanes.ends[last]), end, ahead)
-        pieces.append(rest.starts)
-        if rest.end not in ahead:
-            return Walk(np.concatenate(pieces), rest.end, rest.broken)
-        lane = ahead[rest.end]
+        gap_walk = _walk_one(layout, int(lanes.ends[last]), end, ahead)
+        pieces.append(gap_walk.starts)
+        if gap_walk.end not in ahead:
+            return Walk(np.concatenate(pieces), gap_walk.end, gap_walk.broken)
+        lane = ahead[gap_walk.end]
 
 
 def _walk_one(layout: Format, begin: int, end: int, until: Container[int] = ()) -> Walk:

@@ -61,16 +61,16 @@ class Tunnels:
         """
         source, destination = (ports >> 16).astype(np.int64), (ports & 0xFFFF).astype(np.int64)
         kinds = self._kinds[destination]
-        other = np.where(kinds != 0, source, destination)
+        other_port = np.where(kinds != 0, source, destination)
         kinds = np.where(kinds != 0, kinds, self._kinds[source])
-        kinds[other < REGISTERED] = 0
+        kinds[other_port < REGISTERED] = 0
         if not kinds.any():
             return
         for kind, name in enumerate(self.unread, 1):
-            which = np.flatnonzero(kinds == kind)
-            if name in self.first_words and len(which):
-                which = which[_begins(at[which], end[which], words, self.first_words[name])]
-            tally.add_unread(name, len(which))
+            rows = np.flatnonzero(kinds == kind)
+            if name in self.first_words and len(rows):
+                rows = rows[_begins(at[rows], end[rows], words, self.first_words[name])]
+            tally.add_unread(name, len(rows))
 
     @cached_property
     def _kinds(self) -> NDArray[np.uint8]:

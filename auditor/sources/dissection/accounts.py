@@ -8,7 +8,7 @@ from auditor.sources.dissection.packets import connection_of, last_of
 from auditor.sources.dissection.steps import ANONYMOUS
 
 if TYPE_CHECKING:
-    from auditor.sources.dissection.tshark import Told
+    from auditor.sources.dissection.tshark import DissectedPacket
 
 USER, DOMAIN = "ntlmssp.auth.username", "ntlmssp.auth.domain"
 EMPTY = "NULL"  # as Wireshark shows an empty name
@@ -16,7 +16,7 @@ AP_REQ = "14"
 SESSIONS, MESSAGES = ("smb2.sesid", "smb.uid"), ("smb2.msg_id", "smb.mid")
 
 
-def accounts_by_frame(packets: list[Told]) -> dict[int, str]:
+def accounts_by_frame(packets: list[DissectedPacket]) -> dict[int, str]:
     """Return by frame the account that the session of a packet belongs to, where the capture shows it.
 
     One connection of SMB may carry sessions of several accounts. The request that names an account may not have the
@@ -32,12 +32,12 @@ def accounts_by_frame(packets: list[Told]) -> dict[int, str]:
             accounts[connection] = accounts[message] = account
         if session[-1]:
             accounts[session] = account or accounts.get(session) or accounts.get(message, "")
-        if found := account or accounts.get(session if session[-1] else connection):
-            by_frame[packet.frame] = found
+        if session_account := account or accounts.get(session if session[-1] else connection):
+            by_frame[packet.frame] = session_account
     return by_frame
 
 
-def account_in(packet: Told) -> str:
+def account_in(packet: DissectedPacket) -> str:
     r"""Return the account that a packet logs on with, such as "LAB\\svc-push", empty if it names none.
 
     A Kerberos ticket hides the account; then its realm and the service that it is for are returned.
@@ -51,7 +51,7 @@ def account_in(packet: Told) -> str:
     return _kerberos_account(packet)
 
 
-def _kerberos_account(packet: Told) -> str:
+def _kerberos_account(packet: DissectedPacket) -> str:
     realm = packet.first("kerberos.crealm") or packet.first("kerberos.realm") or ""
     if names := packet.fields.get("kerberos.CNameString"):
         return f"{realm}\\{'/'.join(names)}" if realm else "/".join(names)
@@ -61,6 +61,6 @@ def _kerberos_account(packet: Told) -> str:
     return f"{realm or 'unknown realm'} (Kerberos{', ' if service else ''}{service})"
 
 
-def _number(packet: Told, names: tuple[str, ...]) -> int:
+def _number(packet: DissectedPacket, names: tuple[str, ...]) -> int:
     number = last_of(packet, names)
     return int(number, 0) if number else 0

@@ -19,10 +19,10 @@ from auditor.sources.dissection.packets import (
     pdu_types,
 )
 from auditor.sources.dissection.steps import FAULT as FAULT_LAYER
-from auditor.sources.dissection.steps import HandedOut, Step
+from auditor.sources.dissection.steps import AssignedPort, ProtocolStep
 
 if TYPE_CHECKING:
-    from auditor.sources.dissection.tshark import Told
+    from auditor.sources.dissection.tshark import DissectedPacket
 
 REQUEST, RESPONSE, FAULT, BIND, BIND_ACK, BIND_NAK, ALTER, ALTER_ACK = 0, 2, 3, 11, 12, 13, 14, 15
 EPT_MAP = "3"
@@ -36,27 +36,27 @@ LENGTH_OF_RESULT = 4  # bytes
 LOG_ON_TO_WMI = "log on to WMI"
 
 
-def rpc_steps(packets: list[Told], classes: Mapping[int, str]) -> Iterator[Step]:
+def rpc_steps(packets: list[DissectedPacket], classes: Mapping[int, str]) -> Iterator[ProtocolStep]:
     """Yield what the responses over RPC show. classes: by frame, the COM class that a response is about."""
-    activated = {one.server for one in dcom.assigned_ports(packets, classes) if one.serves_push}
-    spoken = _Spoken()
+    activated = {port.server for port in dcom.assigned_ports(packets, classes) if port.serves_push}
+    spoken = _RpcContexts()
     for packet in packets:
         kinds = pdu_types(packet)
         spoken.hear(packet, kinds)
         interface = spoken.interface(packet, kinds)
         name = classes.get(packet.frame, dcom.UNSEEN)
         calling = _calling(interface, spoken.number(packet), name)
-        for one in _answers(packet, kinds, interface, calling, of_push=dcom.of_push(name)):
-            ends = interface in push().interfaces and one.of_push
-            if one.layer == "endpoint-mapper":  # who asks for one port of many is not a push that has its own
+        for answer in _answers(packet, kinds, interface, calling, of_push=dcom.of_push(name)):
+            ends = interface in push().interfaces and answer.of_push
+            if answer.layer == "endpoint-mapper":  # who asks for one port of many is not a push that has its own
                 ends |= packet.src not in activated
-            yield _step(packet, one, interface, ends=ends)
+            yield _step(packet, answer, interface, ends=ends)
 
 
 LAST = object()  # instead of a pipe: whichever was opened last on a connection
 
 
-class _Spoken:
+class _RpcContexts:
     """Which interface a conversation speaks: on one connection, or in one pipe of it, by the number of its context."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class _Spoken:
         self._mapped: dict[tuple[object, ...], str] = {}
         self._numbers: dict[tuple[object, ...], str] = {}
 
-    def hear(self, packet: Told, kinds: list[int]) -> None:
+    def hear(self, packet: DissectedPacket, kinds: list[int]) -> None:
         """Keep what a question is about."""
         talk = self._talk(packet)
         if BIND in kinds or ALTER in kinds:
@@ -79,12 +79,12 @@ class _Spoken:
         if REQUEST in kinds and (opnum := packet.first("dcerpc.opnum")):
             self._numbers[(*talk, packet.first("dcerpc.cn_call_id"))] = opnum
 
-    def number(self, packet: Told) -> str:
+    def number(self, packet: DissectedPacket) -> str:
         """Return which call of its interface an answer is about; tshark does not show it of a truncated one."""
         asked = self._numbers.get((*self._talk(packet), packet.first("dcerpc.cn_call_id")), "")
         return packet.first("dcerpc.opnum") or asked
 
-    def interface(self, packet: Told, kinds: list[int]) -> str:
+    def interface(self, packet: DissectedPacket, kinds: list[int]) -> str:
         """Return the interface that an answer is about, empty if that was not seen."""
         talk = self._talk(packet)
         if "epm.opnum" in packet.fields:
@@ -93,14 +93,14 @@ class _Spoken:
         if named := next((name for name in RESULT_FIELDS if f"{name}.opnum" in packet.fields), ""):
             return named
         if RESPONSE in kinds or FAULT in kinds:
-            found = self._contexts.get((*talk, packet.first("dcerpc.cn_ctx_id")))
-            return found or self._offered.get(talk, "")
+            interface = self._contexts.get((*talk, packet.first("dcerpc.cn_ctx_id")))
+            return interface or self._offered.get(talk, "")
         return self._offered.get(talk) or self._offered.get(
             (connection_of(packet), LAST), ""
         )  # read from a pipe, unnamed
 
     @staticmethod
-    def _talk(packet: Told) -> tuple[object, ...]:
+    def _talk(packet: DissectedPacket) -> tuple[object, ...]:
         return connection_of(packet), last_of(packet, FILE_IDS)
 
 
@@ -120,7 +120,9 @@ class _Answer(NamedTuple):
     read: bool = True
 
 
-def _answers(packet: Told, kinds: list[int], interface: str, calling: str, *, of_push: bool) -> Iterator[_Answer]:
+def _answers(
+    packet: DissectedPacket, kinds: list[int], interface: str, calling: str, *, of_push: bool
+) -> Iterator[_Answer]:
     """Yield the answers in a packet. calling: the step that a call is; of_push: whether a push may make it."""
     yield from _openings(packet, kinds, f"{OPEN}{interface}" if interface else "open an RPC interface")
     if RESPONSE in kinds and "epm.opnum" not in packet.fields:
@@ -132,7 +134,7 @@ def _answers(packet: Told, kinds: list[int], interface: str, calling: str, *, of
         yield _Answer("endpoint-mapper", asking, code, known("endpoint-mapper", code) if int(code, 16) else None)
 
 
-def _openings(packet: Told, kinds: list[int], opening: str) -> Iterator[_Answer]:
+def _openings(packet: DissectedPacket, kinds: list[int], opening: str) -> Iterator[_Answer]:
     if BIND_NAK in kinds:
         yield _Answer("rpc-bind", opening, "nak", known("rpc-bind", "nak"))
     elif BIND_ACK in kinds or ALTER_ACK in kinds:
@@ -153,7 +155,7 @@ def _calling(interface: str, number: str, name: str) -> str:
     return push().calls.get(interface, {}).get(number, unnamed)
 
 
-def _result(packet: Told, kinds: list[int], interface: str, calling: str) -> _Answer:
+def _result(packet: DissectedPacket, kinds: list[int], interface: str, calling: str) -> _Answer:
     """Return what a response shows of a call: a response alone is no success, the result in it may be an error."""
     if kinds.count(RESPONSE) > 1:
         return _several(packet, interface, calling)
@@ -163,13 +165,13 @@ def _result(packet: Told, kinds: list[int], interface: str, calling: str) -> _An
     return _of_object(packet, interface, calling)
 
 
-def _several(packet: Told, interface: str, calling: str) -> _Answer:
+def _several(packet: DissectedPacket, interface: str, calling: str) -> _Answer:
     """Return what several responses in one packet show together: a failure, or nothing."""
-    one = _of_object(packet, interface, calling)
-    return one if one.failure else one._replace(read=False)
+    answer = _of_object(packet, interface, calling)
+    return answer if answer.failure else answer._replace(read=False)
 
 
-def _windows_error(packet: Told, interface: str) -> str:
+def _windows_error(packet: DissectedPacket, interface: str) -> str:
     """Return the result of a call of the service controller or registry, empty if it is not visible."""
     word = last_word(packet, LENGTH_OF_RESULT)
     return last_of(packet, RESULT_FIELDS[interface]) if word is None else f"0x{word:08x}"
@@ -185,36 +187,37 @@ def _of_service(code: str, calling: str, *, listed_only: bool) -> _Answer:
     return _Answer("service", calling, code, known("service", code))
 
 
-def _of_object(packet: Told, interface: str, calling: str) -> _Answer:
+def _of_object(packet: DissectedPacket, interface: str, calling: str) -> _Answer:
     """Return the result of a call that returns an HRESULT, as activations and COM objects do."""
-    found = dcom.results(packet, interface)
-    if found.of_call is None and found.failure is None:
+    hresults = dcom.results(packet, interface)
+    if hresults.of_call is None and hresults.failure is None:
         return _Answer("rpc", calling, read=False)
     opens = interface in push().activations or calling == LOG_ON_TO_WMI
-    if found.failure is None:
-        return _Answer("dcom", calling, f"0x{found.of_call:08x}")
-    code = f"0x{found.failure:08x}"
+    if hresults.failure is None:
+        return _Answer("dcom", calling, f"0x{hresults.of_call:08x}")
+    code = f"0x{hresults.failure:08x}"
     if code in harmless("dcom") and not opens:
         return _Answer("dcom", calling, code, read=False)
     failure = known("dcom", code)
     return _Answer("dcom", calling, code, failure._replace(fatal=failure.fatal and opens))
 
 
-def _step(packet: Told, one: _Answer, interface: str, *, ends: bool) -> Step:
+def _step(packet: DissectedPacket, answer: _Answer, interface: str, *, ends: bool) -> ProtocolStep:
     """Return the step of an answer. ends: whether the push needs it.
 
     The service controller that fails over TCP ends nothing: the named pipe takes over.
     """
-    meant = one.failure
+    meant = answer.failure
     if meant is not None and interface == SERVICE_CONTROLLER and not is_smb(packet):
         means = f"{meant.means}; the service controller is then called through the named pipe on SMB"
         meant = meant._replace(fatal=False, means=means)
     if meant is not None:
         meant = meant._replace(fatal=meant.fatal and ends)
-    return Step(answered_side(packet), one.layer, one.step, packet.frame, one.code, meant, result_read=one.read)
+    side = answered_side(packet)
+    return ProtocolStep(side, answer.layer, answer.step, packet.frame, answer.code, meant, result_read=answer.read)
 
 
-def opened_interfaces(packets: list[Told]) -> Iterator[tuple[Ends, str]]:
+def opened_interfaces(packets: list[DissectedPacket]) -> Iterator[tuple[Ends, str]]:
     """Yield who opened whose RPC interface."""
     for packet in packets:
         kinds = pdu_types(packet)
@@ -223,21 +226,21 @@ def opened_interfaces(packets: list[Told]) -> Iterator[tuple[Ends, str]]:
                 yield (packet.src, packet.dst), interfaces().get(uuid, uuid)
 
 
-def mapped_ports(packets: list[Told]) -> Iterator[HandedOut]:
+def mapped_ports(packets: list[DissectedPacket]) -> Iterator[AssignedPort]:
     """Yield the ports that the endpoint mapper assigned."""
     for packet in packets:
         interface = _interface_of(packet) if _is_mapping(packet) else ""
         for port in packet.fields.get("epm.proto.tcp_port", []):
             if interface and int(port):
-                yield HandedOut(packet.src, int(port), interface, packet.frame, "endpoint mapper", client=packet.dst)
+                yield AssignedPort(packet.src, int(port), interface, packet.frame, "endpoint mapper", client=packet.dst)
 
 
-def _is_mapping(packet: Told) -> bool:
+def _is_mapping(packet: DissectedPacket) -> bool:
     """Tell whether a packet answers which port an interface has, rather than with a page of the whole map."""
     return RESPONSE in pdu_types(packet) and EPT_MAP in packet.fields.get("epm.opnum", [])
 
 
-def _interface_of(packet: Told) -> str:
+def _interface_of(packet: DissectedPacket) -> str:
     """Return the interface that a question to the endpoint mapper, or its answer, is about."""
     uuids = [uuid for uuid in packet.fields.get("epm.uuid", []) if uuid != NO_INTERFACE]
     return interfaces().get(uuids[0], uuids[0]) if uuids else ""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.ruleset.known_problems import classes_by_interface, com_classes, com_interfaces, push
 from auditor.sources.dissection.packets import connection_of, last_word, pdu_types, response_data
-from auditor.sources.dissection.steps import HandedOut
+from auditor.sources.dissection.steps import AssignedPort
 
 if TYPE_CHECKING:
-    from auditor.sources.dissection.tshark import Told
+    from auditor.sources.dissection.tshark import DissectedPacket
 
 REQUEST, RESPONSE, FAULT = 0, 2, 3
 ACTIVATION = "DCOM activation"
@@ -27,7 +27,7 @@ SHORTEST = 12  # bytes of a response: ORPCTHAT and HRESULT
 REFERENCE = re.compile(rb"MEOW[\x01\x02]\0\0\0.{24}(?P<oxid>.{8})", re.DOTALL)
 
 
-class Results(NamedTuple):
+class HResults(NamedTuple):
     """HRESULTs in a response: that of the call, and those of its parts; None if the response does not show it."""
 
     of_call: int | None
@@ -40,16 +40,16 @@ class Results(NamedTuple):
         return next((value for value in values if value >= FIRST_FAILURE), None)
 
 
-def results(packet: Told, interface: str) -> Results:
+def results(packet: DissectedPacket, interface: str) -> HResults:
     """Return the HRESULTs of a response: of a COM object, its last four bytes; of an activation, as tshark shows it."""
     values = [int(value, 0) for value in packet.fields.get(HRESULT, [])]
     parts = [int(value, 0) for value in packet.fields.get(PROPERTY_HRESULT, [])]
     if interface in com_interfaces() and (word := last_word(packet, SHORTEST)) is not None:
-        return Results(word, tuple(values))
+        return HResults(word, tuple(values))
     if not values:
-        return Results(None, tuple(parts))
+        return HResults(None, tuple(parts))
     of_call = values[-1] if interface in com_interfaces() else _as_hresult(values[-1])
-    return Results(of_call, (*parts, *values[:-1]))
+    return HResults(of_call, (*parts, *values[:-1]))
 
 
 def _as_hresult(value: int) -> int:
@@ -57,7 +57,7 @@ def _as_hresult(value: int) -> int:
     return value | WINDOWS_ERROR if 0 < value <= LAST_WINDOWS_ERROR else value
 
 
-def classes_by_frame(packets: list[Told]) -> dict[int, str]:
+def classes_by_frame(packets: list[DissectedPacket]) -> dict[int, str]:
     """Return by the frame of a response which COM class it is about, UNSEEN if the capture does not show that.
 
     An activation names its class in the request. A later question for the address of an object (ResolveOxid) has only
@@ -65,26 +65,26 @@ def classes_by_frame(packets: list[Told]) -> dict[int, str]:
     """
     requested: dict[tuple[object, ...], str] = {}
     owners: dict[tuple[str, object], str] = {}  # of an OXID or a port of a server, the class
-    found: dict[int, str] = {}
+    classes: dict[int, str] = {}
     for packet in packets:
         kinds, call = pdu_types(packet), (connection_of(packet), packet.first("dcerpc.cn_call_id"))
         if REQUEST in kinds and (name := _requested(packet, owners)):
             requested[call] = name
         if RESPONSE in kinds or FAULT in kinds:
             name = requested.pop(call, "") or _by_interface(packet)
-            found[packet.frame] = name
+            classes[packet.frame] = name
             owner = name or owners.get((packet.src, packet.src_port), UNSEEN)
-            owners |= {(packet.src, one): owner for one in (*_oxids(packet), *_ports(packet))}
-    return found
+            owners |= {(packet.src, key): owner for key in (*_oxids(packet), *_ports(packet))}
+    return classes
 
 
-def _oxids(packet: Told) -> list[str]:
+def _oxids(packet: DissectedPacket) -> list[str]:
     """Return the OXIDs of the objects that a response refers to."""
-    found = (int.from_bytes(one["oxid"], "little") for one in REFERENCE.finditer(response_data(packet)))
-    return [*packet.fields.get("dcom.oxid", []), *(f"0x{oxid:016x}" for oxid in found)]
+    oxids = (int.from_bytes(reference["oxid"], "little") for reference in REFERENCE.finditer(response_data(packet)))
+    return [*packet.fields.get("dcom.oxid", []), *(f"0x{oxid:016x}" for oxid in oxids)]
 
 
-def _requested(packet: Told, owners: Mapping[tuple[str, object], str]) -> str:
+def _requested(packet: DissectedPacket, owners: Mapping[tuple[str, object], str]) -> str:
     clsid = packet.first(REQUESTED_CLASS)
     if clsid is None and "remact.opnum" in packet.fields:
         clsid = packet.first("dcom.clsid")
@@ -96,7 +96,7 @@ def _requested(packet: Told, owners: Mapping[tuple[str, object], str]) -> str:
     return owners.get((packet.dst, oxid), UNSEEN)
 
 
-def _by_interface(packet: Told) -> str:
+def _by_interface(packet: DissectedPacket) -> str:
     uuids = packet.fields.get("isystemactivator.properties.iid", [])
     return next((classes_by_interface()[uuid] for uuid in uuids if uuid in classes_by_interface()), UNSEEN)
 
@@ -106,16 +106,16 @@ def of_push(name: str) -> bool:
     return name == UNSEEN or name in push().classes
 
 
-def assigned_ports(packets: list[Told], classes: Mapping[int, str]) -> Iterator[HandedOut]:
+def assigned_ports(packets: list[DissectedPacket], classes: Mapping[int, str]) -> Iterator[AssignedPort]:
     """Yield the ports in the responses of activations. classes: by frame, the class that each was for."""
     for packet in packets:
         if RESPONSE in pdu_types(packet):
             name = classes[packet.frame]
             interface = f"DCOM ({name})" if name else "DCOM"
             for port in _ports(packet):
-                yield HandedOut(packet.src, port, interface, packet.frame, ACTIVATION, of_push(name), packet.dst)
+                yield AssignedPort(packet.src, port, interface, packet.frame, ACTIVATION, of_push(name), packet.dst)
 
 
-def _ports(packet: Told) -> list[int]:
-    found = (STRING_BINDING.match(binding) for binding in packet.fields.get(BINDINGS, []))
-    return [int(one["port"]) for one in found if one]
+def _ports(packet: DissectedPacket) -> list[int]:
+    matches = (STRING_BINDING.match(binding) for binding in packet.fields.get(BINDINGS, []))
+    return [int(match["port"]) for match in matches if match]

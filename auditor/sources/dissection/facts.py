@@ -1,4 +1,4 @@
-"""What was said on open ports: from dissected packets to steps that went well or badly, handed-out ports and names.
+"""What was said on open ports: from dissected packets to steps that went well or badly, assigned ports and names.
 
 Everything is told of a *side*: the host that began the connection and the host and port that it reached.
 """
@@ -24,11 +24,19 @@ from auditor.sources.dissection.http import WebRequest, http_steps, requested, w
 from auditor.sources.dissection.kerberos import kerberos_steps
 from auditor.sources.dissection.packets import Ends
 from auditor.sources.dissection.smb import push_files, shares, smb_steps
-from auditor.sources.dissection.steps import ANONYMOUS, COPY, FAULT, HandedOut, Outcome, Side, Step
+from auditor.sources.dissection.steps import (
+    ANONYMOUS,
+    COPY,
+    FAULT,
+    AssignedPort,
+    Outcome,
+    ProtocolStep,
+    ServiceEndpoint,
+)
 from auditor.sources.dissection.tls import tls_steps
 
 if TYPE_CHECKING:
-    from auditor.sources.dissection.tshark import Told
+    from auditor.sources.dissection.tshark import DissectedPacket
 
 __all__ = [
     "ANONYMOUS",
@@ -37,27 +45,27 @@ __all__ = [
     "FAULT",
     "OPEN",
     "SERVICE_CONTROLLER",
-    "HandedOut",
+    "AssignedPort",
     "Outcome",
-    "Said",
-    "Side",
-    "Step",
+    "ProtocolFacts",
+    "ProtocolStep",
+    "ServiceEndpoint",
     "WebRequest",
     "by_side",
-    "listen",
+    "extract_protocol_facts",
 ]
 
 
 @dataclass(frozen=True)
-class Said:
+class ProtocolFacts:
     """All that the packets of one source told.
 
     names: address and name. roles: address, role and web path, or HTTP method. other_web: addresses of web servers that
     were asked for other paths only. requests: those that show a role, each once.
     """
 
-    steps: tuple[Step, ...] = ()
-    handed_out: tuple[HandedOut, ...] = ()
+    steps: tuple[ProtocolStep, ...] = ()
+    assigned_ports: tuple[AssignedPort, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
     roles: tuple[tuple[str, str, str], ...] = ()
     other_web: tuple[str, ...] = ()
@@ -67,9 +75,9 @@ class Said:
     requests: tuple[WebRequest, ...] = ()
 
 
-def listen(told: Iterable[Told]) -> Said:
+def extract_protocol_facts(dissected_packets: Iterable[DissectedPacket]) -> ProtocolFacts:
     """Return what the dissected packets of one source tell, in order of frames."""
-    packets = sorted(told, key=lambda one: one.frame)
+    packets = sorted(dissected_packets, key=lambda packet: packet.frame)
     classes = classes_by_frame(packets)
     accounts = accounts_by_frame(packets)
     steps = [
@@ -84,9 +92,9 @@ def listen(told: Iterable[Told]) -> Said:
     requests = sorted(set(web_requests(packets)))
     roles = sorted({(request.server, request.role, request.shown_by) for request in requests})
     web = {packet.dst for packet in packets if requested(packet)}
-    return Said(
-        steps=tuple(sorted(steps, key=lambda one: (one.frame, one.layer, one.step))),
-        handed_out=tuple(sorted(assigned, key=lambda one: one.frame)),
+    return ProtocolFacts(
+        steps=tuple(sorted(steps, key=lambda step: (step.frame, step.layer, step.step))),
+        assigned_ports=tuple(sorted(assigned, key=lambda port: port.frame)),
         names=tuple(sorted(set(_names(packets)))),
         roles=tuple(roles),
         other_web=tuple(sorted(web - {address for address, _, _ in roles})),
@@ -100,7 +108,7 @@ def listen(told: Iterable[Told]) -> Said:
 # names
 
 
-def _names(packets: list[Told]) -> Iterator[tuple[str, str]]:
+def _names(packets: list[DissectedPacket]) -> Iterator[tuple[str, str]]:
     for packet in packets:
         for name in packet.fields.get("ntlmssp.auth.hostname", []):
             if name and name != "NULL":
@@ -115,9 +123,9 @@ def _names(packets: list[Told]) -> Iterator[tuple[str, str]]:
                 yield packet.dst, name
 
 
-def by_side(steps: Iterable[Step]) -> dict[Side, list[Step]]:
+def by_side(steps: Iterable[ProtocolStep]) -> dict[ServiceEndpoint, list[ProtocolStep]]:
     """Return the steps of each side, in order."""
-    sides: dict[Side, list[Step]] = defaultdict(list)
+    sides: dict[ServiceEndpoint, list[ProtocolStep]] = defaultdict(list)
     for step in steps:
         sides[step.side].append(step)
     return sides

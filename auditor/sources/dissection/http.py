@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.ruleset.known_problems import Known, known, web_methods, web_paths
 from auditor.sources.dissection.packets import Connection, answered_side, connection_of
-from auditor.sources.dissection.steps import Step
+from auditor.sources.dissection.steps import ProtocolStep
 
 if TYPE_CHECKING:
-    from auditor.sources.dissection.tshark import Told
+    from auditor.sources.dissection.tshark import DissectedPacket
 
 FINAL, HTTP_ERROR = 200, 400  # a status below 200 only says that the response is still to come
 CCM_POST = "CCM_POST"
@@ -29,7 +29,7 @@ class WebRequest(NamedTuple):
     shown_by: str
 
 
-def requested(packet: Told) -> str:
+def requested(packet: DissectedPacket) -> str:
     """Return the URI that a packet asks for, empty if it is no request.
 
     tshark 4.4 and later show the URI in the response as well; only a request has a method.
@@ -37,7 +37,7 @@ def requested(packet: Told) -> str:
     return packet.first("http.request.uri") or "" if packet.first("http.request.method") else ""
 
 
-def http_steps(packets: list[Told]) -> Iterator[Step]:
+def http_steps(packets: list[DissectedPacket]) -> Iterator[ProtocolStep]:
     """Yield the status of each request."""
     asked: dict[Connection, tuple[str, str]] = {}
     for packet in packets:
@@ -50,7 +50,7 @@ def http_steps(packets: list[Told]) -> Iterator[Step]:
         method, path = asked.get(ends, ("", ""))
         step = f"{method} {path}".strip() or "request"
         meant = None if code < HTTP_ERROR else _failed_request(method, path, str(code))
-        yield Step(answered_side(packet), "http", step, packet.frame, str(code), meant)
+        yield ProtocolStep(answered_side(packet), "http", step, packet.frame, str(code), meant)
 
 
 def _failed_request(method: str, path: str, code: str) -> Known:
@@ -64,10 +64,10 @@ def _failed_request(method: str, path: str, code: str) -> Known:
 
 def _of_site_system(method: str, path: str) -> bool:
     """Tell whether CCMSetup makes such a request of a site system; what other web servers answer is no matter."""
-    return not path or method == CCM_POST or any(path.lower().startswith(one) for one in web_paths())
+    return not path or method == CCM_POST or any(path.lower().startswith(web_path) for web_path in web_paths())
 
 
-def web_requests(packets: list[Told]) -> Iterator[WebRequest]:
+def web_requests(packets: list[DissectedPacket]) -> Iterator[WebRequest]:
     """Yield the requests whose path or method shows the role of the server.
 
     A request to a proxy has a whole address in place of the path: it shows no role of the proxy.

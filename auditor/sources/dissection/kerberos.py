@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 
 from auditor.ruleset.known_problems import Known, harmless, known
 from auditor.sources.dissection.packets import answered_side, is_smb, pdu_types
-from auditor.sources.dissection.steps import Step
+from auditor.sources.dissection.steps import ProtocolStep
 
 if TYPE_CHECKING:
-    from auditor.sources.dissection.tshark import Told
+    from auditor.sources.dissection.tshark import DissectedPacket
 
 KERBEROS = "kerberos"
 
 
-def kerberos_steps(packets: list[Told]) -> Iterator[Step]:
+def kerberos_steps(packets: list[DissectedPacket]) -> Iterator[ProtocolStep]:
     """Yield the errors of domain controllers; those inside a logon belong to the step of SMB or RPC that has them."""
     for packet in packets:
         if is_smb(packet) or pdu_types(packet):
             continue
         for code in _errors(packet):
             meant = known(KERBEROS, code)
-            yield Step(answered_side(packet), KERBEROS, "log on by Kerberos", packet.frame, code, meant)
+            yield ProtocolStep(answered_side(packet), KERBEROS, "log on by Kerberos", packet.frame, code, meant)
 
 
-def logon_error(packet: Told) -> str:
+def logon_error(packet: DissectedPacket) -> str:
     """Return the Kerberos error in the logon of another protocol (SPNEGO), empty if there is none."""
     return next(_errors(packet), "")
 
@@ -35,5 +35,5 @@ def logon_failure(code: str) -> Known:
     return known(KERBEROS, code)._replace(fatal=True)
 
 
-def _errors(packet: Told) -> Iterator[str]:
+def _errors(packet: DissectedPacket) -> Iterator[str]:
     return (code for code in packet.fields.get("kerberos.error_code", []) if code not in harmless(KERBEROS))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
-from auditor.sources.dissection.steps import Side
+from auditor.sources.dissection.steps import ServiceEndpoint
 
 if TYPE_CHECKING:
-    from auditor.sources.dissection.tshark import Told
+    from auditor.sources.dissection.tshark import DissectedPacket
 
 FILE_IDS = ("smb2.fid", "smb.fid")
 SMB_COMMANDS = ("smb2.cmd", "smb.cmd")
@@ -21,38 +21,38 @@ Connection = frozenset[tuple[str, int]]  # its two ends, whichever way a packet 
 Ends = tuple[str, str]  # addresses of initiator and responder
 
 
-def connection_of(packet: Told) -> Connection:
+def connection_of(packet: DissectedPacket) -> Connection:
     """Return the connection that a packet belongs to."""
     return frozenset(((packet.src, packet.src_port), (packet.dst, packet.dst_port)))
 
 
-def answered_side(packet: Told) -> Side:
+def answered_side(packet: DissectedPacket) -> ServiceEndpoint:
     """Return the side that a packet of the responder answers."""
-    return Side(packet.dst, packet.src, packet.src_port)
+    return ServiceEndpoint(packet.dst, packet.src, packet.src_port)
 
 
-def last_of(packet: Told, names: Iterable[str]) -> str:
+def last_of(packet: DissectedPacket, names: Iterable[str]) -> str:
     """Return the last value of the first of these fields that a packet has, empty if it has none."""
     return next((packet.fields[name][-1] for name in names if packet.fields.get(name)), "")
 
 
-def is_smb(packet: Told) -> bool:
+def is_smb(packet: DissectedPacket) -> bool:
     """Tell whether a packet holds messages of SMB that are not encrypted."""
     return any(name in packet.fields for name in SMB_COMMANDS)
 
 
-def pdu_types(packet: Told) -> list[int]:
+def pdu_types(packet: DissectedPacket) -> list[int]:
     """Return the packet type of each RPC message in a packet."""
     return [int(kind) for kind in packet.fields.get("dcerpc.pkt_type", [])]
 
 
-def response_data(packet: Told) -> bytes:
+def response_data(packet: DissectedPacket) -> bytes:
     """Return the data in a response over RPC, empty if it is encrypted or not all of it is in this packet.
 
     It is cut out of the TCP segment where that is one message, so that it does not depend on how much of it a version
     of tshark takes apart (4.4 takes apart calls of WMI, and reads the results of some at the wrong place).
     """
-    whole = all(packet.first(f"dcerpc.cn_flags.{which}_frag") in YES for which in ("first", "last"))
+    whole = all(packet.first(f"dcerpc.cn_flags.{position}_frag") in YES for position in ("first", "last"))
     length, auth = packet.number("dcerpc.cn_frag_len"), packet.number("dcerpc.cn_auth_len")
     if not whole or not length or len(pdu_types(packet)) > 1 or packet.first("dcerpc.auth_level") == PRIVACY:
         return b""
@@ -62,14 +62,14 @@ def response_data(packet: Told) -> bytes:
     return data if len(data) == end - RESPONSE_HEADER else b""
 
 
-def _bytes(packet: Told, name: str) -> bytes:
+def _bytes(packet: DissectedPacket, name: str) -> bytes:
     try:
         return bytes.fromhex(last_of(packet, (name,)).replace(":", ""))
     except ValueError:
         return b""
 
 
-def last_word(packet: Told, shortest: int) -> int | None:
+def last_word(packet: DissectedPacket, shortest: int) -> int | None:
     """Return the last four bytes of a response over RPC, which hold the result of most calls; None if not visible.
 
     shortest: how many bytes such a response has at least.

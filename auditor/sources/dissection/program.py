@@ -14,9 +14,9 @@ SECONDS = 20
 
 def find_tshark() -> Path | None:
     """Return the path of tshark: on the PATH, or where Wireshark's installer puts it on Windows."""
-    found = shutil.which("tshark")
-    if found and os.path.isabs(found):  # Windows looks into the current folder first: where the captures lie
-        return Path(found)
+    program = shutil.which("tshark")
+    if program and os.path.isabs(program):  # Windows looks into the current folder first: where the captures lie
+        return Path(program)
     folders = [os.environ[name] for name in WINDOWS_FOLDERS if os.environ.get(name)]
     places = [Path(folder) / "Wireshark" / "tshark.exe" for folder in folders]
     return next((place for place in places if place.is_file()), None)
@@ -36,5 +36,5 @@ def tshark_version(path: Path) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(r"\b(\d+\.\d+\.\d+)", done.stdout)
-    return found.group(1) if found else None
+    match = re.search(r"\b(\d+\.\d+\.\d+)", done.stdout)
+    return match.group(1) if match else None

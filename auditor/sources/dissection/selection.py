@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from auditor.sources.capture.packets import Addresses, Headers, PacketReader, Packets
 from auditor.sources.capture.reader import CaptureReader
 from auditor.sources.capture.tunnels import Tunnels
-from auditor.sources.factorize import numbered
+from auditor.sources.factorize import factorize_rows
 
 MOST_PACKETS = 2_000  # at the beginning of a flow
 MOST_BYTES = 2 * 1024 * 1024
@@ -52,7 +52,7 @@ End = tuple[str, int]
 Key = frozenset[object]
 
 
-class Wanted(NamedTuple):
+class FlowSelector(NamedTuple):
     """One flow whose packets are wanted: protocol, both ends, and the frame that begins it."""
 
     protocol: str
@@ -63,10 +63,10 @@ class Wanted(NamedTuple):
     first_frame: int
 
 
-class LeftOut(NamedTuple):
+class TruncatedFlow(NamedTuple):
     """A flow of which only the beginning and the end were selected: packets and bytes between them."""
 
-    flow: Wanted
+    flow: FlowSelector
     packets: int
     bytes: int
 
@@ -74,11 +74,12 @@ class LeftOut(NamedTuple):
 class Shortened(NamedTuple):
     """What was done because the flows were too many.
 
-    first, last: packets selected at the beginning and at the end of each flow; flows: how many flows have none.
+    first_packets, last_packets: packets selected at the beginning and at the end of each flow; flows: how many flows
+    have none.
     """
 
-    first: int
-    last: int
+    first_packets: int
+    last_packets: int
     flows: int
 
 
@@ -86,7 +87,7 @@ class Selection(NamedTuple):
     """Frame numbers of the selected packets in file order, and what was not selected."""
 
     frames: I64
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[TruncatedFlow, ...]
     shortened: Shortened | None
 
 
@@ -95,19 +96,19 @@ class _Limits(NamedTuple):
 
     packets: int
     bytes: int
-    after: int
+    messages: int
     last: int
     last_bytes: int
 
     @classmethod
     def at(cls, level: int) -> _Limits:
         most = (MOST_PACKETS, MOST_BYTES, MOST_AFTER, MOST_LAST, MOST_LAST_BYTES)
-        packets, size, *others = (int(number * SHRINK**level) for number in most)
+        packets, size, *limits = (int(number * SHRINK**level) for number in most)
         packets, size = max(packets, min(FEWEST_PACKETS, MOST_PACKETS)), max(size, min(FEWEST_BYTES, MOST_BYTES))
-        return cls(packets, size, *others)
+        return cls(packets, size, *limits)
 
 
-def select(path: Path, flows: Collection[Wanted], tunnels: Tunnels) -> Selection:
+def select(path: Path, flows: Collection[FlowSelector], tunnels: Tunnels) -> Selection:
     """Return which packets of these flows are dissected.
 
     Of each flow: its beginning, then short messages, then its end, bounded in packets and bytes. A push starts a
@@ -124,14 +125,14 @@ def select(path: Path, flows: Collection[Wanted], tunnels: Tunnels) -> Selection
         The packets, and what was left out.
     """
     ordered = sorted(flows, key=lambda flow: flow.first_frame)
-    finder, pool, reader = _Finder(ordered), _Pool(len(ordered)), PacketReader(tunnels)
+    finder, pool, reader = _PacketFinder(ordered), _SelectedPackets(len(ordered)), PacketReader(tunnels)
     for records in CaptureReader(path):
         if ordered and int(records.frame[-1]) >= ordered[0].first_frame:
             pool.add(finder.rows(reader.read(records, quotes=False), reader.addresses))
     return pool.selection(ordered)
 
 
-class _Pool:
+class _SelectedPackets:
     """The packets selected so far, by flow and frame, and what all packets of each flow came to."""
 
     def __init__(self, flows: int) -> None:
@@ -150,14 +151,15 @@ class _Pool:
             self._waiting = [waiting[CHUNK:]]
             self._take(waiting[:CHUNK])
 
-    def selection(self, flows: list[Wanted]) -> Selection:
+    def selection(self, flows: list[FlowSelector]) -> Selection:
         """Return what was selected, once there are no more packets."""
         self._take(np.concatenate([np.empty(0, PACKET), *self._waiting]))
         rows = self._rows[self._aligned()]
         packets = self._packets - np.bincount(rows["flow"], minlength=len(flows))
         size = self._bytes - np.bincount(rows["flow"], rows["size"], len(flows)).astype(np.int64)
         left_out = (
-            LeftOut(flows[flow], int(packets[flow]), int(size[flow])) for flow in np.flatnonzero(packets[: self._flows])
+            TruncatedFlow(flows[flow], int(packets[flow]), int(size[flow]))
+            for flow in np.flatnonzero(packets[: self._flows])
         )
         missing = int(np.count_nonzero(self._packets[self._flows :]))
         shortened = Shortened(self._limits.packets, self._limits.last, missing) if self._level else None
@@ -184,12 +186,12 @@ class _Pool:
         data = np.flatnonzero(rows["data"])
         data = data[np.lexsort((rows["back"][data], rows["flow"][data]))]
         flow, back, pushed = (rows[name][data] for name in ("flow", "back", "pushed"))
-        first = np.ones(len(data), np.bool_)
-        first[1:] = (flow[1:] != flow[:-1]) | (back[1:] != back[:-1])
+        is_first = np.ones(len(data), np.bool_)
+        is_first[1:] = (flow[1:] != flow[:-1]) | (back[1:] != back[:-1])
         ended = np.roll(pushed, 1)
-        ended[first] = self._ended[flow[first], back[first].astype(np.int64)]
+        ended[is_first] = self._ended[flow[is_first], back[is_first].astype(np.int64)]
         rows["begins"][data] = ended
-        last = np.roll(first, -1)
+        last = np.roll(is_first, -1)
         self._ended[flow[last], back[last].astype(np.int64)] = pushed[last]
 
     def _count(self, rows: Rows) -> None:
@@ -208,13 +210,13 @@ class _Pool:
         """Keep what the limits leave room for."""
         rows, limits = self._rows, self._limits
         flow = rows["flow"]
-        first = (rows["place"] < limits.packets) & (rows["before"] < limits.bytes)
+        beginning = (rows["place"] < limits.packets) & (rows["before"] < limits.bytes)
         message = _is_message(rows)
-        at_first = np.bincount(flow[first & message], minlength=len(self._packets))
-        after = message & (rows["messages"] - at_first[flow] < limits.after)
+        at_first = np.bincount(flow[beginning & message], minlength=len(self._packets))
+        further = message & (rows["messages"] - at_first[flow] < limits.messages)
         last = self._packets[flow] - rows["place"] <= limits.last
         last &= self._bytes[flow] - rows["before"] <= limits.last_bytes
-        self._rows = rows[(first | after | last) & (flow < self._flows)]
+        self._rows = rows[(beginning | further | last) & (flow < self._flows)]
 
     def _too_much(self) -> bool:
         return len(self._rows) > MOST_IN_ALL or int(self._rows["size"].sum()) > MOST_BYTES_IN_ALL
@@ -257,10 +259,10 @@ def _is_message(rows: Rows) -> Bools:
     return message
 
 
-class _Finder:
+class _PacketFinder:
     """Finds the packets of wanted flows in batches of headers."""
 
-    def __init__(self, flows: list[Wanted]) -> None:
+    def __init__(self, flows: list[FlowSelector]) -> None:
         self._first_frames = [flow.first_frame for flow in flows]
         self._places: dict[Key, list[int]] = {}
         for place, flow in enumerate(flows):
@@ -291,25 +293,26 @@ class _Finder:
         """Return the place of each packet's flow, UNWANTED if it is of none, and whether it goes back."""
         flow, back = np.full(len(packets.frame), UNWANTED, np.int64), np.zeros(len(packets.frame), np.bool_)
         family = packets.version.astype(np.uint64) << np.uint64(32)
-        which, first = numbered(packets.pair, family | packets.ports)
-        order = np.argsort(which, kind="stable")
-        bounds = np.searchsorted(which[order], np.arange(len(first) + 1))
-        for index, at in enumerate(first.tolist()):
+        codes, first_rows = factorize_rows(packets.pair, family | packets.ports)
+        order = np.argsort(codes, kind="stable")
+        bounds = np.searchsorted(codes[order], np.arange(len(first_rows) + 1))
+        for index, at in enumerate(first_rows.tolist()):
             source, destination = _ends(packets, at, addresses)
             places = self._places.get(_key(protocol, source, destination))
             if places:
-                here = order[bounds[index] : bounds[index + 1]]
+                members = order[bounds[index] : bounds[index + 1]]
                 begins = [self._first_frames[place] for place in places]
-                flow[here] = np.array([UNWANTED, *places])[np.searchsorted(begins, packets.frame[here], side="right")]
-                back[here] = source > destination
+                latest = np.searchsorted(begins, packets.frame[members], side="right")
+                flow[members] = np.array([UNWANTED, *places])[latest]
+                back[members] = source > destination
         return flow, back
 
     def _pairs(self, packets: Packets, addresses: Addresses) -> NDArray[np.uint64]:
         """Return the pairs of address numbers in this batch of which both are hosts of a wanted flow."""
-        _, first = numbered(packets.pair, packets.version.astype(np.uint64))
-        ends = (_ends(packets, at, addresses) for at in first.tolist())
-        known = [source[0] in self._hosts and destination[0] in self._hosts for source, destination in ends]
-        return packets.pair[first[np.array(known, np.bool_)]]
+        _, first_rows = factorize_rows(packets.pair, packets.version.astype(np.uint64))
+        ends = (_ends(packets, at, addresses) for at in first_rows.tolist())
+        is_wanted = [source[0] in self._hosts and destination[0] in self._hosts for source, destination in ends]
+        return packets.pair[first_rows[np.array(is_wanted, np.bool_)]]
 
 
 def _ends(packets: Packets, at: int, addresses: Addresses) -> tuple[End, End]:

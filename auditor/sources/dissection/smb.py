@@ -9,10 +9,10 @@ from auditor.ruleset.known_problems import harmless, known, problems, push
 from auditor.sources.dissection.accounts import USER
 from auditor.sources.dissection.kerberos import KERBEROS, logon_error, logon_failure
 from auditor.sources.dissection.packets import FILE_IDS, Connection, Ends, answered_side, connection_of, last_of
-from auditor.sources.dissection.steps import COPY, Step
+from auditor.sources.dissection.steps import COPY, ProtocolStep
 
 if TYPE_CHECKING:
-    from auditor.sources.dissection.tshark import Told
+    from auditor.sources.dissection.tshark import DissectedPacket
 
 NEGOTIATE, SESSION_SETUP, TREE_CONNECT, CREATE, CLOSE, WRITE = 0, 1, 3, 5, 6, 9
 OPEN_EXISTING, IS_FOLDER = "1", "1"
@@ -22,33 +22,35 @@ LOG_ON = "log on"
 LOGON_FAILURE = "0xc000006d"
 
 
-def smb_steps(packets: list[Told]) -> Iterator[Step]:
+def smb_steps(packets: list[DissectedPacket]) -> Iterator[ProtocolStep]:
     """Yield what the responses of SMB servers show, in order of frames."""
-    asked: dict[tuple[object, ...], _Asked] = {}
-    files: dict[tuple[object, ...], _Asked] = {}  # by connection and the number that the server gave the open file
+    asked: dict[tuple[object, ...], _RequestTarget] = {}
+    files: dict[
+        tuple[object, ...], _RequestTarget
+    ] = {}  # by connection and the number that the server gave the open file
     logons = _Logons()
     for packet in packets:
         connection = connection_of(packet)
         for command, response, status, message in _messages(packet):
             if not response:
                 of_file = files.pop((connection, last_of(packet, FILE_IDS)), None) if command == CLOSE else None
-                asked[connection, command, message] = of_file or _asked(packet, command)
+                asked[connection, command, message] = of_file or _request_target(packet, command)
                 logons.request(packet, connection)
                 continue
-            about = asked.get((connection, command, message)) or _asked(packet, WRITE)
+            about = asked.get((connection, command, message)) or _request_target(packet, WRITE)
             if command == CREATE and not about.name:  # tshark 4.6 shows it in the response only
                 about = about._replace(name=last_of(packet, NAMES))
             if command == CREATE and about.written and about.name and about.of_push:
                 files[connection, last_of(packet, FILE_IDS)] = about
             if command == WRITE and _failed(status):  # what is closed then is no copy
-                files = {key: one for key, one in files.items() if key[0] != connection}
+                files = {key: file for key, file in files.items() if key[0] != connection}
             if command == SESSION_SETUP:
                 yield from logons.response(packet, connection, status)
             else:
                 yield from _step(packet, command, status, about)
 
 
-def shares(packets: list[Told]) -> Iterator[tuple[Ends, str]]:
+def shares(packets: list[DissectedPacket]) -> Iterator[tuple[Ends, str]]:
     """Yield who connected to whose share."""
     for packet in packets:
         for command, response, _, _ in _messages(packet):
@@ -56,7 +58,7 @@ def shares(packets: list[Told]) -> Iterator[tuple[Ends, str]]:
                 yield (packet.src, packet.dst), last_of(packet, TREES).rpartition("\\")[2].lower()
 
 
-def push_files(packets: list[Told]) -> Iterator[Ends]:
+def push_files(packets: list[DissectedPacket]) -> Iterator[Ends]:
     """Yield who opened a file on whose share that only a push copies."""
     for packet in packets:
         for command, response, _, _ in _messages(packet):
@@ -71,25 +73,25 @@ class _Logons:
     def __init__(self) -> None:
         self._refused: set[Connection] = set()  # connections on which a Kerberos error is the last word so far
 
-    def request(self, packet: Told, connection: Connection) -> None:
+    def request(self, packet: DissectedPacket, connection: Connection) -> None:
         """Note that NTLM is tried after Kerberos: what comes then is the result of NTLM."""
         if USER in packet.fields:
             self._refused.discard(connection)
 
-    def response(self, packet: Told, connection: Connection, status: str) -> Iterator[Step]:
+    def response(self, packet: DissectedPacket, connection: Connection, status: str) -> Iterator[ProtocolStep]:
         """Yield the step of a response; a logon failure that only repeats a Kerberos error is no step of its own."""
         if code := logon_error(packet):
             self._refused.add(connection)
-            yield Step(answered_side(packet), KERBEROS, LOG_ON, packet.frame, code, logon_failure(code))
+            yield ProtocolStep(answered_side(packet), KERBEROS, LOG_ON, packet.frame, code, logon_failure(code))
             return
         if connection in self._refused and status == LOGON_FAILURE:
             return
         if status and not _failed(status):
             self._refused.discard(connection)
-        yield from _step(packet, SESSION_SETUP, status, NOTHING_ASKED)
+        yield from _step(packet, SESSION_SETUP, status, NO_TARGET)
 
 
-class _Asked(NamedTuple):
+class _RequestTarget(NamedTuple):
     """What a question is about: the share, the file or pipe, and whether it is opened to write a file."""
 
     share: str
@@ -105,30 +107,30 @@ class _Asked(NamedTuple):
         """Whether a push needs it: its pipes, its files, its shares."""
         if not self.name:
             return self.share.lower() in push().shares
-        return self._pipe in push().pipes or any(one in self.name.lower() for one in push().files)
+        return self._pipe in push().pipes or any(file in self.name.lower() for file in push().files)
 
     @property
     def _pipe(self) -> str:
         return self.name.rpartition("\\")[2].lower()
 
 
-NOTHING_ASKED = _Asked("", "", False)
+NO_TARGET = _RequestTarget("", "", False)
 
 
-def _asked(packet: Told, command: int) -> _Asked:
+def _request_target(packet: DissectedPacket, command: int) -> _RequestTarget:
     share = last_of(packet, TREES).rpartition("\\")[2].upper()
     if command != CREATE:
-        return _Asked(share, "", False)
+        return _RequestTarget(share, "", False)
     written = packet.first("smb2.create.disposition") not in (None, OPEN_EXISTING)
     folder = packet.first("smb.nt.create_options.directory") in (IS_FOLDER, "True")
-    return _Asked(share, last_of(packet, NAMES), written and not folder)
+    return _RequestTarget(share, last_of(packet, NAMES), written and not folder)
 
 
 def _failed(status: str) -> bool:
     return bool(status) and int(status, 16) >= 0x80000000
 
 
-def _messages(packet: Told) -> Iterator[tuple[int, bool, str, str]]:
+def _messages(packet: DissectedPacket) -> Iterator[tuple[int, bool, str, str]]:
     """Yield command, whether it is an answer, status and message number of each SMB message in a packet."""
     fields = packet.fields
     statuses = iter(fields.get("smb2.nt_status", []))
@@ -144,7 +146,7 @@ def _messages(packet: Told) -> Iterator[tuple[int, bool, str, str]]:
             yield step, flag == "1", (fields.get("smb.nt_status") or [""])[0], f"1:{message}"
 
 
-def _step(packet: Told, command: int, status: str, about: _Asked) -> Iterator[Step]:
+def _step(packet: DissectedPacket, command: int, status: str, about: _RequestTarget) -> Iterator[ProtocolStep]:
     step = {
         NEGOTIATE: "agree on an SMB version",
         SESSION_SETUP: LOG_ON,
@@ -157,7 +159,7 @@ def _step(packet: Told, command: int, status: str, about: _Asked) -> Iterator[St
         return
     if not _failed(status):
         if command != WRITE:  # a file is copied when it is closed
-            yield Step(answered_side(packet), "smb", step, packet.frame, status, None)
+            yield ProtocolStep(answered_side(packet), "smb", step, packet.frame, status, None)
         return
     layer = "pipe" if about.is_pipe and status in problems()["pipe"] else "smb"
     if command in (CREATE, CLOSE, WRITE) and layer == "smb" and status not in problems()["smb"]:
@@ -166,4 +168,4 @@ def _step(packet: Told, command: int, status: str, about: _Asked) -> Iterator[St
     unseen = command == CREATE and not about.name
     if command not in (NEGOTIATE, SESSION_SETUP) and (unseen or not about.of_push):
         meant = meant._replace(fatal=False)
-    yield Step(answered_side(packet), "smb", step, packet.frame, status, meant)
+    yield ProtocolStep(answered_side(packet), "smb", step, packet.frame, status, meant)

@@ -13,7 +13,7 @@ COPY = "copy to "  # begins the name of the step that ends the copy of a file, b
 FAULT = "rpc-fault"  # the layer of a call that RPC itself refused
 
 
-class Side(NamedTuple):
+class ServiceEndpoint(NamedTuple):
     """Who reached whom, at which port."""
 
     initiator: str
@@ -30,37 +30,37 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True)
-class Step:
+class ProtocolStep:
     """One response to one step of a protocol.
 
-    known: what the failure means, None if the step did not fail. account: who took the step, empty if unknown.
+    status: what the failure means, None if the step did not fail. account: who took the step, empty if unknown.
     result_read: False if the response does not show whether the step succeeded.
     """
 
-    side: Side
+    side: ServiceEndpoint
     layer: str
     step: str
     frame: int
     code: str
-    known: Known | None
+    status: Known | None
     account: str = ""
     result_read: bool = True
 
     @property
     def outcome(self) -> Outcome:
         """What the response shows of the step."""
-        if self.known is not None:
+        if self.status is not None:
             return Outcome.FAILED
         return Outcome.SUCCEEDED if self.result_read else Outcome.ANSWERED
 
     @property
-    def good(self) -> bool:
+    def succeeded(self) -> bool:
         """Whether the response shows that the step succeeded."""
         return self.outcome is Outcome.SUCCEEDED
 
 
 @dataclass(frozen=True)
-class HandedOut:
+class AssignedPort:
     """A dynamic port that the endpoint mapper or a DCOM activation assigned.
 
     interface: the RPC interface or COM class that it was assigned for. serves_push: False for a COM class that no

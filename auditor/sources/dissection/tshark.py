@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from auditor.sources.capture.tunnels import Tunnels
-from auditor.sources.dissection.selection import LeftOut, Shortened, Wanted, select
+from auditor.sources.dissection.selection import FlowSelector, Shortened, TruncatedFlow, select
 from auditor.sources.extract import Record, frames_of, write_pcapng
 
 SECONDS = 60.0
@@ -64,7 +64,7 @@ WITHOUT_BODIES = "http.desegment_body:FALSE"  # a response is shown with its hea
 Ends = tuple[str, int, str, int]
 
 
-class Told(NamedTuple):
+class DissectedPacket(NamedTuple):
     """One dissected packet: where it stands, who sent it to whom, and every field that Wireshark found in it.
 
     fields: by Wireshark's name, all values in order, such as {"smb2.nt_status": ["0xc000006d"]}. time_ns: when it was
@@ -104,14 +104,14 @@ class Dissection(NamedTuple):
     left_out: the long flows of which they only got the beginning and the end.
     """
 
-    told: tuple[Told, ...]
+    packets: tuple[DissectedPacket, ...]
     obstacle: str
-    left_out: tuple[LeftOut, ...] = ()
+    left_out: tuple[TruncatedFlow, ...] = ()
 
 
 def dissect(
     path: Path,
-    flows: Collection[Wanted],
+    flows: Collection[FlowSelector],
     tunnels: Tunnels,
     tshark: Path,
     *,
@@ -127,44 +127,45 @@ def dissect(
     times: list[int] = []
     selection = select(path, flows, tunnels)
     with _small_capture(_timed(frames_of(path, selection.frames), times)) as (small, frames):
-        reading = _Reading(small, tshark, seconds, len(frames), tuple(sorted(web_ports)))
+        reading = _TsharkRun(small, tshark, seconds, len(frames), tuple(sorted(web_ports)))
         packets, obstacle = reading.read(TELLING, LAYERS)
-        told = tuple(_told(packet, frames, times) for packet in packets)
-        if not obstacle and _any_request(told, selection.left_out):
+        dissected = tuple(_dissected_packet(packet, frames, times) for packet in packets)
+        if not obstacle and _any_request(dissected, selection.left_out):
             packets, obstacle = reading.read(WEB_RESPONSES, LAYERS, WITHOUT_BODIES)
-            begun = [_told(packet, frames, times) for packet in packets]
-            told = tuple(sorted([*told, *_unfinished(told, begun)], key=lambda packet: packet.frame))
-    return Dissection(told, obstacle or _shortened(selection.shortened), selection.left_out)
+            begun = [_dissected_packet(packet, frames, times) for packet in packets]
+            dissected = tuple(sorted([*dissected, *_unfinished(dissected, begun)], key=lambda packet: packet.frame))
+    return Dissection(dissected, obstacle or _shortened(selection.shortened), selection.left_out)
 
 
 def _shortened(shortened: Shortened | None) -> str:
     if shortened is None:
         return ""
-    text = f"only the first {shortened.first:,} and the last {shortened.last:,} packets of each flow were read"
+    ends = f"the first {shortened.first_packets:,} and the last {shortened.last_packets:,} packets"
+    text = f"only {ends} of each flow were read"
     flows = "1 flow" if shortened.flows == 1 else f"{shortened.flows:,} flows"
     without = f", and none of {flows}" if shortened.flows else ""
     return f"{text}{without}: audit fewer clients at once"
 
 
-def _any_request(told: Iterable[Told], left_out: Collection[LeftOut]) -> bool:
+def _any_request(packets: Iterable[DissectedPacket], left_out: Collection[TruncatedFlow]) -> bool:
     """Tell whether a long flow is one of the web."""
     ends = {frozenset(((flow.src, flow.src_port), (flow.dst, flow.dst_port))) for flow, _, _ in left_out}
-    requests = (packet.ends for packet in told if "http.request.method" in packet.fields)
+    requests = (packet.ends for packet in packets if "http.request.method" in packet.fields)
     return any(frozenset((request[:2], request[2:])) in ends for request in requests)
 
 
-def _unfinished(told: Iterable[Told], begun: Iterable[Told]) -> Iterator[Told]:
+def _unfinished(dissected: Iterable[DissectedPacket], begun: Iterable[DissectedPacket]) -> Iterator[DissectedPacket]:
     """Yield the web responses that begin but do not end in what was selected.
 
     tshark gives a response with its last byte, and none of which that is missing, such as a long download.
 
     Args:
-        told: packets as tshark gives them.
+        dissected: packets as tshark gives them.
         begun: the same, but each response with its first byte.
     """
     ended: dict[Ends, list[int]] = {}
-    begins: dict[Ends, list[Told]] = {}
-    for packet in told:
+    begins: dict[Ends, list[DissectedPacket]] = {}
+    for packet in dissected:
         if RESPONSE_CODE in packet.fields:
             ended.setdefault(packet.ends, []).append(packet.frame)
     for packet in begun:
@@ -186,7 +187,7 @@ def whole_packets(
     The `number` of each is that of its frame in the capture.
     """
     with _small_capture(frames_of(path, frames)) as (small, numbers):
-        packets, obstacle = _Reading(small, tshark, seconds, len(numbers)).read()
+        packets, obstacle = _TsharkRun(small, tshark, seconds, len(numbers)).read()
     for packet in packets:
         packet.number = str(numbers[int(packet.number) - 1])
     return packets, obstacle
@@ -204,7 +205,7 @@ def _small_capture(records: Iterator[Record]) -> Iterator[tuple[Path, list[int]]
 
 
 @dataclass(frozen=True)
-class _Reading:
+class _TsharkRun:
     """How a small capture is read: with which tshark, for how long, how many packets it holds, ports of HTTP in it."""
 
     path: Path
@@ -272,7 +273,7 @@ def _run_loop(work: Callable[[], Any], started: Future[Any], result: Future[Any]
         over.set()
 
 
-async def _read(reading: _Reading, telling: str, layers: str, preference: str) -> tuple[list[Any], str]:
+async def _read(reading: _TsharkRun, telling: str, layers: str, preference: str) -> tuple[list[Any], str]:
     """Return pyshark's packets, and what went wrong.
 
     The last packet is always asked for: a tshark that does not print it has not read the file.
@@ -312,7 +313,7 @@ async def _read(reading: _Reading, telling: str, layers: str, preference: str) -
             capture._get_tshark_process = lambda **_: _started(capture, tshark)
             capture._setup_tshark_output_parser = lambda: _patient(TsharkJsonParser(Version(version)), unread)
             await capture.packets_from_tshark(packets.append, close_tshark=False)
-        return packets, await _left(capture) or _told_of(unread) or _unread_end(packets, reading.count)
+        return packets, await _left(capture) or _parse_faults(unread) or _unread_end(packets, reading.count)
     except TimeoutError:
         return packets, f"tshark took longer than {seconds:.0f} seconds and was stopped"
     except TSharkCrashException:
@@ -340,7 +341,7 @@ def _patient(parser: Any, unread: list[str]) -> Any:
     return parser
 
 
-def _told_of(unread: list[str]) -> str:
+def _parse_faults(unread: list[str]) -> str:
     return f"what tshark printed of {len(unread)} packets could not be read ({unread[0]})" if unread else ""
 
 
@@ -373,8 +374,8 @@ async def _version(tshark: Path) -> str | None:
         printed, _ = await process.communicate()
     finally:
         await _gone(process)
-    found = VERSION.search(printed)
-    return found.group().decode() if found else None
+    match = VERSION.search(printed)
+    return match.group().decode() if match else None
 
 
 async def _left(capture: Any) -> str:
@@ -422,15 +423,15 @@ def _kill(process: asyncio.subprocess.Process) -> None:
 def _empty_configuration(folder: Path) -> Iterator[None]:
     """Keep a personal Wireshark profile from changing what tshark prints."""
     name = "WIRESHARK_CONFIG_DIR"
-    before = os.environ.get(name)
+    previous = os.environ.get(name)
     os.environ[name] = str(folder)
     try:
         yield
     finally:
-        if before is None:
+        if previous is None:
             os.environ.pop(name, None)
         else:
-            os.environ[name] = before
+            os.environ[name] = previous
 
 
 @contextmanager
@@ -444,30 +445,30 @@ def _own_child_watcher() -> Iterator[None]:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        before = asyncio.get_child_watcher()
+        previous = asyncio.get_child_watcher()
         asyncio.set_child_watcher(asyncio.ThreadedChildWatcher())
     try:
         yield
     finally:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            asyncio.set_child_watcher(before)
+            asyncio.set_child_watcher(previous)
 
 
 # from pyshark's packets to facts
 
 
-def _told(packet: Any, frames: list[int], times: list[int]) -> Told:
+def _dissected_packet(packet: Any, frames: list[int], times: list[int]) -> DissectedPacket:
     fields: dict[str, list[str]] = {}
     for layer in packet.layers:
-        for one in (layer, *layer.duplicate_layers):  # several messages in one packet, or a packet in a tunnel
-            _flatten(one._all_fields, fields)
+        for instance in (layer, *layer.duplicate_layers):  # several messages in one packet, or a packet in a tunnel
+            _flatten(instance._all_fields, fields)
     protocols = packet.frame_info._all_fields["frame.protocols"].split(":")
     ip = next((name for name in reversed(protocols) if name in ("ip", "ipv6")), "ip")
     ports = [int(fields.get(f"tcp.{side}port", ["0"])[-1]) for side in ("src", "dst")]
     ends = [fields.get(f"{ip}.{side}", [""])[-1] for side in ("src", "dst")]
     place = int(packet.number) - 1
-    return Told(frames[place], ends[0], ports[0], ends[1], ports[1], fields, max(times[place], 0))
+    return DissectedPacket(frames[place], ends[0], ports[0], ends[1], ports[1], fields, max(times[place], 0))
 
 
 def _flatten(value: Any, into: dict[str, list[str]], name: str = "") -> None:

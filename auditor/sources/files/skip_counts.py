@@ -19,10 +19,10 @@ class Tally:
     unread: Counter[str] = field(default_factory=Counter)
     ether_types: Counter[int] = field(default_factory=Counter)
 
-    def add(self, what: str, count: SupportsInt) -> None:
+    def add(self, label: str, count: SupportsInt) -> None:
         """Count some frames under a word."""
         if number := int(count):
-            self.frames[what] += number
+            self.frames[label] += number
 
     def add_unread(self, name: str, count: SupportsInt) -> None:
         """Count some frames of an encapsulation that is not read."""

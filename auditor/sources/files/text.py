@@ -18,15 +18,15 @@ BYTE_ORDER_MARKS = (
 WESTERN = "cp1252"  # Excel and Set-Content on most Windows computers of Europe and America
 
 
-def read_written(path: str, *, what: str, hint: str) -> str:
+def read_written(path: str, *, expected: str, hint: str) -> str:
     """Return the text of a file: UTF-8 or UTF-16, with or without a byte-order mark, else as this system writes it.
 
-    what: what the file should be, such as "list of paths"; hint: the next step if it is none. Raises ArgumentError.
+    expected: what the file should be, such as "list of paths"; hint: the next step if it is none. Raises ArgumentError.
     """
-    content = _content(path, what, hint)
+    content = _content(path, expected, hint)
     text = _decoded(content)
     if text is None or "\0" in text:
-        raise ArgumentError(f"this is no {what}: not even a text file", where=path, hint=hint)
+        raise ArgumentError(f"this is no {expected}: not even a text file", where=path, hint=hint)
     return text
 
 
@@ -44,18 +44,18 @@ def _decoded(content: bytes) -> str | None:
     return os.fsdecode(content) if os.name != "nt" else content.decode(WESTERN, "replace")
 
 
-def _content(path: str, what: str, hint: str) -> bytes:
+def _content(path: str, expected: str, hint: str) -> bytes:
     try:
         mode = os.stat(path).st_mode
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "not an ordinary file"
-            raise ArgumentError(f"this is {kind}, not a {what}", where=path, hint=hint)
+            raise ArgumentError(f"this is {kind}, not a {expected}", where=path, hint=hint)
         content = Path(path).read_bytes() if os.path.getsize(path) <= LARGEST_BYTES else None
     except FileNotFoundError as error:
-        raise ArgumentError(f"there is no such {what}", where=path, hint="check the path") from error
+        raise ArgumentError(f"there is no such {expected}", where=path, hint="check the path") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ArgumentError(f"the {what} cannot be read ({reason})", where=path, hint=hint) from error
+        raise ArgumentError(f"the {expected} cannot be read ({reason})", where=path, hint=hint) from error
     if content is None:
-        raise ArgumentError(f"this is too large for a {what}", where=path, hint=hint)
+        raise ArgumentError(f"this is too large for a {expected}", where=path, hint=hint)
     return content

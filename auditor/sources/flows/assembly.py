@@ -1,6 +1,6 @@
 """Put packets together into flows, batch by batch: both directions of each five-tuple.
 
-A batch becomes a `Partial`: *segments* (what one five-tuple did, from one SYN to the next) and *events* (the few
+A batch becomes a `PartialFlows`: *segments* (what one five-tuple did, from one SYN to the next) and *events* (the few
 packets of a segment that can change what the flow is). Partials join associatively: `absorb(absorb(a, b), c)` holds
 what `absorb(a, absorb(b, c))` holds. `finish` joins segments into flows as Wireshark joins packets into streams.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources.capture.packets import Packets
-from auditor.sources.factorize import numbered
+from auditor.sources.factorize import factorize_rows
 from auditor.sources.flows import conn_state
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
@@ -30,7 +30,7 @@ Bools = NDArray[np.bool_]
 # Columns of a segment that are added up, by direction where there are two (from A, from B).
 SUMS = (
     "parts",  # segments of a batch that this one was joined of
-    *(f"{what}_{side}" for what in ("frames", "bytes", "payload", "syn", "syn_ack", "fin", "rst") for side in "ab"),
+    *(f"{name}_{side}" for name in ("frames", "bytes", "payload", "syn", "syn_ack", "fin", "rst") for side in "ab"),
 )
 COLUMNS: dict[str, Any] = {
     "pair": np.uint64,  # address numbers of A and B; A is the side with the higher port
@@ -90,7 +90,7 @@ class Columns:
         self.length = len(array)
 
 
-class Partial:
+class PartialFlows:
     """The segments and events of a stretch of one capture, of one transport protocol."""
 
     def __init__(self) -> None:
@@ -100,13 +100,13 @@ class Partial:
         self.events_dropped = 0
         self._few_events = 0
 
-    def absorb(self, after: Partial) -> Partial:
+    def absorb(self, following: PartialFlows) -> PartialFlows:
         """Add what came after; return self."""
         offset = self.segments.length
-        self.segments.extend({name: after.segments[name] for name in COLUMNS})
-        events = {name: after.events[name] for name in EVENT_COLUMNS}
+        self.segments.extend({name: following.segments[name] for name in COLUMNS})
+        events = {name: following.events[name] for name in EVENT_COLUMNS}
         self.events.extend(events | {"segment": events["segment"] + offset})
-        self.events_dropped += after.events_dropped
+        self.events_dropped += following.events_dropped
         if self.segments.length > min(max(2 * self.settled, SETTLE_AT), self.settled + SETTLE_MOST):
             self.settle()
         if self.events.length > 2 * self._few_events + MOST_EVENTS * 256:
@@ -154,11 +154,11 @@ def _begins(segments: Columns, number: I64, order: I64) -> Bools:
     """
     number, side, sequence = number[order], segments["syn_side"][order], segments["syn_number"][order]
     opens = np.append(True, number[1:] != number[:-1])
-    before = _last_before(side != UNSET)
-    same = (before >= np.maximum.accumulate(np.where(opens, np.arange(len(order)), 0))) & (side == side[before])
-    same &= sequence == sequence[before]
+    previous = _last_before(side != UNSET)
+    same = (previous >= np.maximum.accumulate(np.where(opens, np.arange(len(order)), 0))) & (side == side[previous])
+    same &= sequence == sequence[previous]
     answered = (segments["override_a"] != UNSET) | (segments["override_b"] != UNSET)
-    same &= _last_before(answered[order]) < before
+    same &= _last_before(answered[order]) < previous
     begins: Bools = opens | ((side != UNSET) & ~same)
     return begins
 
@@ -187,8 +187,8 @@ def _joined(segments: Columns, order: I64, begins: I64) -> Iterator[tuple[str, N
 
 def _first_set(column: I64, begins: I64) -> I64:
     none = len(column)
-    first = np.minimum.reduceat(np.where(column == UNSET, none, np.arange(none)), begins)
-    return np.append(column, UNSET)[first]
+    places = np.minimum.reduceat(np.where(column == UNSET, none, np.arange(none)), begins)
+    return np.append(column, UNSET)[places]
 
 
 def _last_set(column: I64, begins: I64) -> I64:
@@ -205,9 +205,9 @@ def stable_order(number: I64) -> I64:
     return keys
 
 
-def partial(packets: Packets, *, echo: bool = False) -> Partial:
+def partial(packets: Packets, *, echo: bool = False) -> PartialFlows:
     """Return the segments and events of one batch of packets; echo: they are echo requests and replies."""
-    result = Partial()
+    result = PartialFlows()
     if not len(packets.frame):
         return result
     group = _Group(packets, echo=echo)
@@ -222,7 +222,7 @@ def partial(packets: Packets, *, echo: bool = False) -> Partial:
 
 def _five_tuples(pair: U64, ports: NDArray[np.uint32], version: NDArray[np.uint8]) -> tuple[I64, I64]:
     """Number the five-tuples from 0 in order of appearance; return each packet's number, and each one's first."""
-    return numbered(pair, ports | version.astype(np.uint64) << np.uint64(32))
+    return factorize_rows(pair, ports | version.astype(np.uint64) << np.uint64(32))
 
 
 def _swapped(values: NDArray[Any], half: int) -> NDArray[Any]:
@@ -232,12 +232,12 @@ def _swapped(values: NDArray[Any], half: int) -> NDArray[Any]:
     return swapped
 
 
-def _exchanged(values: NDArray[Any], others: NDArray[Any], which: Bools) -> NDArray[Any]:
+def _exchanged(values: NDArray[Any], replacements: NDArray[Any], mask: Bools) -> NDArray[Any]:
     """Return others where told, else values: faster than np.where, which cannot guess; the others are used up."""
-    others ^= values
-    others *= which
-    others ^= values
-    return others
+    replacements ^= values
+    replacements *= mask
+    replacements ^= values
+    return replacements
 
 
 class _Group:
@@ -257,8 +257,8 @@ class _Group:
             self.from_b = (swapped_ports > packets.ports) | (same_ports & (packets.pair < swapped))
         self.pair = _exchanged(packets.pair, swapped, self.from_b)
         self.ports = _exchanged(packets.ports, swapped_ports, self.from_b)
-        self.number, self.first = _five_tuples(self.pair, self.ports, packets.version)
-        self.count = len(self.first)
+        self.number, self.first_rows = _five_tuples(self.pair, self.ports, packets.version)
+        self.count = len(self.first_rows)
         self.index = np.arange(len(self.number))
         flags = packets.flags
         self.control = np.flatnonzero((flags & (SYN | FIN | RST)) != 0)
@@ -269,7 +269,7 @@ def _segments(group: _Group) -> tuple[I64, I64]:
     """Return each packet's segment, and each segment's first packet."""
     boundaries = _boundaries(group)
     if not len(boundaries):
-        return group.number, group.first
+        return group.number, group.first_rows
     split = np.zeros(group.count, np.bool_)
     split[group.number[boundaries]] = True
     concerned = np.flatnonzero(split[group.number])
@@ -282,7 +282,7 @@ def _segments(group: _Group) -> tuple[I64, I64]:
     segment = group.number.copy()
     segment[concerned[inside]] = group.count + at[inside]
     # Later segments of a five-tuple must follow earlier ones: they are numbered behind all first segments, by time.
-    return _by_time(segment, np.concatenate([group.first, boundaries[order]]))
+    return _by_time(segment, np.concatenate([group.first_rows, boundaries[order]]))
 
 
 def _by_time(segment: I64, begins: I64) -> tuple[I64, I64]:
@@ -303,7 +303,7 @@ def _boundaries(group: _Group) -> I64:
     new = opens.copy()
     new[1:] &= (number[1:] != number[:-1]) | (from_b[1:] != from_b[:-1]) | (sequence[1:] != sequence[:-1]) | ~opens[:-1]
     candidates = np.sort(syns[new])
-    boundaries: I64 = candidates[group.first[group.number[candidates]] != candidates]
+    boundaries: I64 = candidates[group.first_rows[group.number[candidates]] != candidates]
     return boundaries
 
 
@@ -330,13 +330,13 @@ def _segment_columns(group: _Group, segment: I64, begins: I64) -> dict[str, NDAr
     whole = group.control[~packets.broken[group.control]]
     flags, control = packets.flags[whole], sided[whole]
     syn, acknowledged = (flags & SYN) != 0, (flags & ACK) != 0
-    for name, which in (
+    for name, mask in (
         ("syn", syn & ~acknowledged),
         ("syn_ack", syn & acknowledged),
         ("fin", (flags & FIN) != 0),
         ("rst", (flags & RST) != 0),
     ):
-        total = np.bincount(control[which], minlength=count * 2)
+        total = np.bincount(control[mask], minlength=count * 2)
         columns[f"{name}_a"], columns[f"{name}_b"] = total[::2], total[1::2]
     columns["parts"] = np.ones(count, np.int32)
     unset = np.full(count, UNSET)
@@ -387,17 +387,17 @@ def _telling(owner: I64, kind: NDArray[np.uint8], control: Bools, count: int, br
         chosen = np.zeros(len(owner), np.bool_)
         chosen[whole] = _telling(owner[whole], kind[whole], control[whole], count)
         return chosen
-    first = np.full(count * 16, UNSET, np.int32)
-    first[(owner * 16 + kind)[::-1]] = np.arange(len(owner), dtype=np.int32)[::-1]
+    first_rows = np.full(count * 16, UNSET, np.int32)
+    first_rows[(owner * 16 + kind)[::-1]] = np.arange(len(owner), dtype=np.int32)[::-1]
     chosen = control.copy()
-    chosen[first[first >= 0]] = True
+    chosen[first_rows[first_rows >= 0]] = True
     return chosen
 
 
 def _until_answered(owner: I64, reply: Bools, number: NDArray[np.uint32], count: int) -> I64:
     """Choose echo requests and replies until one of the replies bears a number that its owner has asked with."""
     at = np.flatnonzero(_among(owner, owner[reply], count))  # without a reply nothing ends
-    asked_with, begins = numbered(_asked_with(owner[at], number[at], count))
+    asked_with, begins = factorize_rows(_asked_with(owner[at], number[at], count))
     request = ~reply[at]
     asked_at = np.full(len(begins), len(owner))
     asked_at[asked_with[request][::-1]] = at[request][::-1]
@@ -412,11 +412,11 @@ def _asked_with(owner: I64, number: NDArray[np.uint32], count: int) -> U64:
     return (number.astype(np.int64) * count + owner).view(np.uint64)
 
 
-def _among(owner: I64, others: I64, count: int) -> Bools:
+def _among(owner: I64, members: I64, count: int) -> Bools:
     """Tell which owners are among the others."""
-    known = np.zeros(count, np.bool_)
-    known[others] = True
-    return known[owner]
+    is_member = np.zeros(count, np.bool_)
+    is_member[members] = True
+    return is_member[owner]
 
 
 def _bases(events: dict[str, NDArray[Any]], count: int) -> dict[str, I64]:
@@ -426,13 +426,13 @@ def _bases(events: dict[str, NDArray[Any]], count: int) -> dict[str, I64]:
     whichever comes first; a SYN-ACK replaces it.
     """
     segment, packet = events["segment"], events["packet"]
-    own, told = events["sequence"], events["acknowledged"]
+    own, acknowledged = events["sequence"], events["acknowledged"]
     from_b = packet & conn_state.FROM_B
     has_ack, has_syn = (packet & conn_state.HAS_ACK) != 0, (packet & conn_state.HAS_SYN) != 0
     columns: dict[str, I64] = {}
     for side, mine in (("a", from_b == 0), ("b", from_b != 0)):
         relevant = np.flatnonzero(mine | has_ack)
-        value = np.where(mine, own - ~has_syn, told - np.uint32(1))[relevant]
+        value = np.where(mine, own - ~has_syn, acknowledged - np.uint32(1))[relevant]
         base = np.full(count, UNSET)
         base[segment[relevant][::-1]] = value[::-1]
         override = np.full(count, UNSET)
@@ -463,7 +463,7 @@ class Streams:
         return len(self.state)
 
 
-def finish(whole: Partial, *, echo: bool = False) -> Streams:
+def finish(whole: PartialFlows, *, echo: bool = False) -> Streams:
     """Join segments into flows and tell each flow's state; the partial is used up."""
     whole.settle()
     segments = whole.segments
@@ -515,22 +515,22 @@ def _telling_echoes(owner: I64, events: Columns, count: int) -> I64:
     requests, replies = at[~reply[at]], at[reply[at]]
     concerned = requests[_among(owner[requests], owner[replies], count)]
     both = np.concatenate([concerned, replies])
-    with_number, begins = numbered(_asked_with(owner[both], number[both], count))
+    with_number, begins = factorize_rows(_asked_with(owner[both], number[both], count))
     asked_with, replied_with = np.split(with_number, [len(concerned)])
     fits = _among(replied_with, asked_with, len(begins)) | ~_among(owner[replies], owner[requests], count)
-    first = np.full((3, count), UNSET)
-    for which, kind in zip(first, (requests, replies[fits]), strict=False):
-        which[owner[kind[::-1]]] = kind[::-1]
-    behind = _behind_router(requests, first[0, owner[requests]], events)
-    first[2, owner[behind[::-1]]] = behind[::-1]
-    chosen = np.sort(first[first != UNSET])
+    first_events = np.full((3, count), UNSET)
+    for row, kind in zip(first_events, (requests, replies[fits]), strict=False):
+        row[owner[kind[::-1]]] = kind[::-1]
+    behind = _behind_router(requests, first_events[0, owner[requests]], events)
+    first_events[2, owner[behind[::-1]]] = behind[::-1]
+    chosen = np.sort(first_events[first_events != UNSET])
     return chosen[stable_order(owner[chosen])]
 
 
-def _behind_router(at: I64, first: I64, events: Columns) -> I64:
+def _behind_router(at: I64, first_events: I64, events: Columns) -> I64:
     """Return which of these packets are the first of their flows once more, with fewer hops left."""
     number, hop_count = events["sequence"], events["hop_count"]
-    behind: I64 = at[(number[at] == number[first]) & (hop_count[at] < hop_count[first])]
+    behind: I64 = at[(number[at] == number[first_events]) & (hop_count[at] < hop_count[first_events])]
     return behind
 
 
@@ -543,21 +543,21 @@ def _opens_flow(segments: Columns) -> Bools:
     table = [segments[name] for name in names]
     base = [UNSET, UNSET]
     previous = UNSET
-    for here in np.flatnonzero(~opens).tolist():
-        if here - 1 != previous:
-            base = [int(column[here - 1]) for column in table[:2]]
-        *bases, override_a, override_b, side, number = (int(column[here]) for column in table)
+    for index in np.flatnonzero(~opens).tolist():
+        if index - 1 != previous:
+            base = [int(column[index - 1]) for column in table[:2]]
+        *bases, override_a, override_b, side, number = (int(column[index]) for column in table)
         if base[side] in (UNSET, number):
-            base = [_base(*one) for one in zip(base, bases, (override_a, override_b), strict=True)]
+            base = [_base(*side_bases) for side_bases in zip(base, bases, (override_a, override_b), strict=True)]
         else:
-            opens[here] = True
+            opens[index] = True
             base = bases
-        previous = here
+        previous = index
     return opens
 
 
-def _base(before: int, here: int, override: int) -> int:
+def _base(previous: int, current: int, override: int) -> int:
     """Return the base of one side of a flow when a segment is added to it."""
     if override != UNSET:
         return override
-    return here if before == UNSET else before
+    return current if previous == UNSET else previous

@@ -1,4 +1,4 @@
-"""The flow table of one source, and what else its packets say: errors, neighbours, who was heard at all."""
+"""The flow table of one source, and what else its packets say: errors, neighbors, who was heard at all."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.capture.packets import ICMP, MOST_HIDDEN, TCP, UDP, Addresses, Headers, Hosts, Quote
+from auditor.sources.capture.packets import ICMP, MOST_HIDDEN, TCP, UDP, Addresses, Headers, Hosts, IcmpError
 from auditor.sources.flows import assembly as segments
-from auditor.sources.flows import conn_state, responses
-from auditor.sources.flows import icmp_errors as quoted
+from auditor.sources.flows import conn_state, icmp_errors, responses
 from auditor.sources.flows import table as flow_table
-from auditor.sources.flows.assembly import Partial
+from auditor.sources.flows.assembly import PartialFlows
 from auditor.sources.flows.columns import EVENTS, MISSING, PROTOCOLS, Columns
-from auditor.sources.flows.flow_limit import Admission, Ports
+from auditor.sources.flows.flow_limit import FlowLimit, Ports
 from auditor.sources.flows.hop_counts import on_link
-from auditor.sources.flows.icmp_errors import Numbers
-from auditor.sources.flows.neighbors import Asked, Neighbourhood
+from auditor.sources.flows.icmp_errors import FlowNumbers
+from auditor.sources.flows.neighbors import NeighborRequests, NeighborTable
 from auditor.sources.flows.sending import Sending
-from auditor.sources.flows.source_flows import Event, OneSided
+from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
 from auditor.sources.flows.table import FlowTable
 
 MOST_QUOTES = 100_000
@@ -44,8 +43,8 @@ class Flows:
         columns: Columns,
         events: Columns,
         event_begin: NDArray[np.int64],
-        errors: dict[int, list[Quote]],
-        asked: tuple[Asked, ...],
+        errors: dict[int, list[IcmpError]],
+        asked: tuple[NeighborRequests, ...],
         heard: Hosts,
         hidden: tuple[tuple[str, str], ...],
         identifiers: NDArray[np.int64],
@@ -64,7 +63,7 @@ class Flows:
         return len(self._protocols)
 
     @cached_property
-    def one_sided(self) -> OneSided:
+    def one_sided(self) -> OneWayTraffic:
         """Of whom only one direction was captured."""
         flows = self.table.columns
         src, dst, answer = flows["src_ip"], flows["dst_ip"], flows["response"]
@@ -74,7 +73,7 @@ class Flows:
         odd &= flows["protocol"] == "tcp"
         pairs = frozenset(zip(src[odd].tolist(), dst[odd].tolist(), strict=True))
         spoken_to = {*src[flows["frames_dst"] > 0].tolist(), *dst[flows["frames_src"] > 0].tolist()}
-        return OneSided(pairs, frozenset(one for one, _ in pairs) - spoken_to)
+        return OneWayTraffic(pairs, frozenset(sender for sender, _ in pairs) - spoken_to)
 
     @cached_property
     def on_link(self) -> frozenset[str]:
@@ -85,18 +84,18 @@ class Flows:
         """Return the identifier of the pings of a flow, 0 for other flows."""
         return int(self._identifiers[flow]) if flow < len(self._identifiers) else 0
 
-    def events(self, flow: int) -> list[Event]:
+    def events(self, flow: int) -> list[FlowEvent]:
         """Return the events of one flow in file order."""
         begin, end = int(self._event_begin[flow]), int(self._event_begin[flow + 1])
         columns = (self._events[name][begin:end].tolist() for name in EVENTS)
         protocol = self._protocols[flow]
         return [
-            Event(frame, time, from_src, _what(packet, protocol), *rest)
-            for frame, time, from_src, packet, *rest in zip(*columns, strict=True)
+            FlowEvent(frame, time, from_src, _packet_kind(packet, protocol), *details)
+            for frame, time, from_src, packet, *details in zip(*columns, strict=True)
         ]
 
 
-def _what(packet: int, protocol: str) -> str:
+def _packet_kind(packet: int, protocol: str) -> str:
     if packet & conn_state.STRAY:
         return "stray"
     if protocol == "udp":
@@ -112,14 +111,14 @@ def _what(packet: int, protocol: str) -> str:
     return "data" if packet & conn_state.HAS_DATA else "ACK"
 
 
-def _numbers(events: Columns, begin: NDArray[np.int64], identifiers: NDArray[np.int64]) -> Numbers:
+def _numbers(events: Columns, begin: NDArray[np.int64], identifiers: NDArray[np.int64]) -> FlowNumbers:
     """Return by what the packets of each flow are told from those of others between the same ends."""
     owner = np.repeat(np.arange(len(begin) - 1), np.diff(begin))
-    first = np.full((2, len(begin) - 1), MISSING)
-    for numbers, which in zip(first, (events["from_src"], ~events["from_src"]), strict=True):
-        at = np.flatnonzero(which)[::-1]
+    first_numbers = np.full((2, len(begin) - 1), MISSING)
+    for numbers, mask in zip(first_numbers, (events["from_src"], ~events["from_src"]), strict=True):
+        at = np.flatnonzero(mask)[::-1]
         numbers[owner[at]] = events["sequence"][at]
-    return Numbers(first[0], first[1], identifiers)
+    return FlowNumbers(first_numbers[0], first_numbers[1], identifiers)
 
 
 class FlowBuilder:
@@ -132,14 +131,14 @@ class FlowBuilder:
     def __init__(self, source: str, addresses: Addresses, ports: Ports = frozenset) -> None:
         self._source = source
         self._addresses = addresses
-        self._partials = {TCP: Partial(), UDP: Partial(), ICMP: Partial()}
-        self._quotes: dict[tuple[Any, ...], list[Quote]] = defaultdict(list)
+        self._partials = {TCP: PartialFlows(), UDP: PartialFlows(), ICMP: PartialFlows()}
+        self._quotes: dict[tuple[Any, ...], list[IcmpError]] = defaultdict(list)
         self._quote_count = 0
         self.events_dropped = self.quotes_dropped = 0
-        self.neighbours = Neighbourhood(addresses)
+        self.neighbors = NeighborTable(addresses)
         self._heard = Hosts(addresses)
         self._hidden: dict[tuple[str, str], None] = {}
-        self.admission = Admission(self._partials, ports, self._heard)
+        self.admission = FlowLimit(self._partials, ports, self._heard)
 
     @property
     def full(self) -> bool:
@@ -157,13 +156,13 @@ class FlowBuilder:
             self.admission.add(protocol, segments.partial(packets, echo=protocol == ICMP))
         for quote in headers.quotes:
             self._add_quote(quote)
-        for found in headers.neighbours:
-            self.neighbours.add(found)
-        self._heard.add(headers.others)
+        for messages in headers.neighbors:
+            self.neighbors.add(messages)
+        self._heard.add(headers.other_senders)
         if len(self._hidden) < MOST_HIDDEN:
             self._hidden |= dict.fromkeys(headers.hidden)
 
-    def _add_quote(self, quote: Quote) -> None:
+    def _add_quote(self, quote: IcmpError) -> None:
         key = quote._replace(frame=0, time_ns=0, sequence=None, acknowledged=None, header_bytes=0)
         if not self.wants_quotes:
             self.quotes_dropped += 1
@@ -173,27 +172,27 @@ class FlowBuilder:
 
     def finish(self) -> Flows:
         """Return the flows; the builder is used up."""
-        quotes = sorted(quote for kept in self._quotes.values() for quote in kept)
+        quotes = sorted(quote for similar in self._quotes.values() for quote in similar)
         streams = {
             protocol: segments.finish(self._partials.pop(protocol), echo=protocol == ICMP)
             for protocol in list(self._partials)
         }
-        self.events_dropped = sum(one.events_dropped for one in streams.values())
+        self.events_dropped = sum(flows.events_dropped for flows in streams.values())
         parts = [flow_table.oriented(protocol, streams.pop(protocol)) for protocol in list(streams)]
         columns, events, begin = flow_table.in_order(parts)
         sending = Sending(columns, self._addresses)
         responses.take_back(columns, events, begin, sending)
         for side in ("src", "dst"):
             self._heard.add(columns[side][columns[f"frames_{side}"] > 0])
-        self._heard.add(self.neighbours.spoke.numbers())
+        self._heard.add(self.neighbors.spoke.numbers())
         identifiers = np.where(columns["protocol"] == PROTOCOLS[ICMP], columns["src_port"], 0)
         table = flow_table.table(columns, self._addresses, self._source)
-        errors: dict[int, list[Quote]] = {}
+        errors: dict[int, list[IcmpError]] = {}
         if quotes:
             numbers = _numbers(events, begin, identifiers)
-            table, errors = quoted.attach(table, quotes, self._source, numbers, sending)
-        table["stream"] = quoted.stream_numbers(table, quotes)
+            table, errors = icmp_errors.assign_icmp_errors(table, quotes, self._source, numbers, sending)
+        table["stream"] = icmp_errors.stream_numbers(table, quotes)
         begin = np.append(begin, np.full(len(table["stream"]) + 1 - len(begin), begin[-1]))
         return Flows(
-            table, events, begin, errors, self.neighbours.asked(), self._heard, tuple(sorted(self._hidden)), identifiers
+            table, events, begin, errors, self.neighbors.asked(), self._heard, tuple(sorted(self._hidden)), identifiers
         )

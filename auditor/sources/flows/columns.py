@@ -45,26 +45,26 @@ EVENTS = ("frame", "time_ns", "from_src", "packet", "sequence", "hop_count", "ip
 Columns = dict[str, NDArray[Any]]
 
 
-class AskedColumns(Mapping[str, NDArray[Any]]):
-    """Columns by name, each made when it is first asked for: of most tables few are. made: how to make each."""
+class LazyColumns(Mapping[str, NDArray[Any]]):
+    """Columns by name, each made when it is first asked for: of most tables few are. factories: how each is made."""
 
-    def __init__(self, made: Mapping[str, Callable[[], NDArray[Any]]]) -> None:
-        self._made = made
+    def __init__(self, factories: Mapping[str, Callable[[], NDArray[Any]]]) -> None:
+        self._factories = factories
         self._columns: Columns = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self._columns:
-            self._columns[name] = self._made[name]()
+            self._columns[name] = self._factories[name]()
         return self._columns[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._made
+        return name in self._factories
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._made)
+        return iter(self._factories)
 
     def __len__(self) -> int:
-        return len(self._made)
+        return len(self._factories)
 
     def pop(self, name: str) -> NDArray[Any]:
         """Return a column and forget it."""

@@ -23,7 +23,7 @@ STRAY = 128  # one that belongs to no attempt, as of an old connection; states k
 NO_FLIP, A_ORIGINATES, B_ORIGINATES = range(3)
 
 
-class State(NamedTuple):
+class ConnectionState(NamedTuple):
     """Where a connection stands: who began it, each side's endpoint state, and what the originator sent so far."""
 
     originator: int
@@ -32,17 +32,17 @@ class State(NamedTuple):
     history: int
 
 
-START = State(NO_FLIP, INACTIVE, INACTIVE, NO_SYN_YET)
+START = ConnectionState(NO_FLIP, INACTIVE, INACTIVE, NO_SYN_YET)
 
 
-def _step(state: State, packet: int) -> State:
+def _step(state: ConnectionState, packet: int) -> ConnectionState:
     """Return where a connection stands after one more packet."""
     originator = state.originator or _who_began(packet)
     if bool(packet & FROM_B) == (originator == B_ORIGINATES):
         orig, resp = _endpoint(state.orig, state.resp, packet, True)
-        return State(originator, orig, resp, _history(state.history, packet))
+        return ConnectionState(originator, orig, resp, _history(state.history, packet))
     resp, orig = _endpoint(state.resp, state.orig, packet, False)
-    return State(originator, orig, resp, state.history)
+    return ConnectionState(originator, orig, resp, state.history)
 
 
 def _who_began(packet: int) -> int:
@@ -106,7 +106,7 @@ def _history(history: int, packet: int) -> int:
     return history
 
 
-def _closed_table() -> tuple[list[State], NDArray[np.uint8]]:
+def _closed_table() -> tuple[list[ConnectionState], NDArray[np.uint8]]:
     """Return every state that can be reached, and for each the number of the state that each packet leads to."""
     number = {START: 0}
     rows: list[list[int]] = []
@@ -118,7 +118,7 @@ def _closed_table() -> tuple[list[State], NDArray[np.uint8]]:
     return list(number), np.array(rows, np.uint8)
 
 
-def name(state: State, payload: int) -> str:
+def name(state: ConnectionState, payload: int) -> str:
     """Return Zeek's conn_state of a TCP connection that ends in this state; payload counts bytes both ways."""
     orig = RESET if state.orig == RESET_AFTER_CLOSE else state.orig
     resp = RESET if state.resp == RESET_AFTER_CLOSE else state.resp
@@ -169,7 +169,7 @@ def follow(packet: NDArray[np.uint8], begin: NDArray[np.int64]) -> NDArray[np.in
     table = TRANSITIONS.tolist()
     for who in owner.tolist():
         state = int(states[who])
-        for one in packet[begin[who] + ROUNDS : begin[who + 1]].tolist():
-            state = table[state][one]
+        for code in packet[begin[who] + ROUNDS : begin[who + 1]].tolist():
+            state = table[state][code]
         states[who] = state
     return states

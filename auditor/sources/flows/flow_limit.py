@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.capture.addresses import U64, Hosts, among, unique
-from auditor.sources.capture.addresses import hosts as numbered
+from auditor.sources.capture.addresses import U64, Hosts, among, hosts, unique
 from auditor.sources.capture.packets import TCP
-from auditor.sources.flows.assembly import COLUMNS, EVENT_COLUMNS, Columns, Partial
+from auditor.sources.flows.assembly import COLUMNS, EVENT_COLUMNS, Columns, PartialFlows
 
 MOST_FLOWS = 1_000_000  # beyond these only flows are taken in that an audit may ask for
 MOST_IN_ALL = 2_000_000  # beyond these the capture is not read on
@@ -21,14 +20,14 @@ Ports = Callable[[], Collection[int]]
 HALF = np.uint64(32)
 
 
-class Admission:
+class FlowLimit:
     """Takes in all flows while there is room, then those at documented ports and between hosts that have such flows.
 
     A flow is taken in with its first packet or not at all, so none looks as if it had begun in the middle. ports:
     called when room gets scarce, returns the documented ports. dropped: packets of flows that were not taken in.
     """
 
-    def __init__(self, partials: dict[int, Partial], ports: Ports, heard: Hosts) -> None:
+    def __init__(self, partials: dict[int, PartialFlows], ports: Ports, heard: Hosts) -> None:
         self.dropped = 0
         self._partials = partials
         self._ports = ports
@@ -42,7 +41,7 @@ class Admission:
         """Whether there is no room for any flow at all."""
         return sum(partial.settled for partial in self._partials.values()) > MOST_IN_ALL
 
-    def add(self, protocol: int, batch: Partial) -> None:
+    def add(self, protocol: int, batch: PartialFlows) -> None:
         """Add what one batch says of one protocol, or as much as there is room for."""
         if not self._known and sum(partial.settled for partial in self._partials.values()) > MOST_FLOWS:
             self._close()
@@ -57,10 +56,10 @@ class Admission:
 
     def _asked_for(self, segments: Columns) -> Bools:
         ports = segments["ports"]
-        found: Bools = np.isin(ports >> np.uint32(16), self._documented)
-        return found | np.isin(ports & np.uint32(0xFFFF), self._documented)
+        mask: Bools = np.isin(ports >> np.uint32(16), self._documented)
+        return mask | np.isin(ports & np.uint32(0xFFFF), self._documented)
 
-    def _chosen(self, protocol: int, batch: Partial) -> Partial:
+    def _chosen(self, protocol: int, batch: PartialFlows) -> PartialFlows:
         segments = batch.segments
         tuples, pairs = _five_tuples(segments), _pairs(segments)
         asked_for = self._asked_for(segments)
@@ -71,13 +70,13 @@ class Admission:
         self._leave_out(segments, ~keep)
         return _only(batch, keep)
 
-    def _leave_out(self, segments: Columns, which: Bools) -> None:
+    def _leave_out(self, segments: Columns, mask: Bools) -> None:
         """Count the packets of these segments, and remember who sent them."""
-        pair, version = segments["pair"][which], segments["version"][which]
+        pair, version = segments["pair"][mask], segments["version"][mask]
         for side, number in (("a", pair >> HALF), ("b", pair & np.uint64(0xFFFFFFFF))):
-            frames = segments[f"frames_{side}"][which]
+            frames = segments[f"frames_{side}"][mask]
             self.dropped += int(frames.sum())
-            self._heard.add(numbered(number, version)[frames > 0])
+            self._heard.add(hosts(number, version)[frames > 0])
 
 
 def _five_tuples(segments: Columns) -> U64:
@@ -98,20 +97,20 @@ def _pairs(segments: Columns) -> U64:
     return both
 
 
-def _with(known: U64, more: U64) -> U64:
-    new = more[~among(more, known)]
-    return unique(np.concatenate([known, new])) if len(new) else known
+def _with(existing: U64, more: U64) -> U64:
+    new = more[~among(more, existing)]
+    return unique(np.concatenate([existing, new])) if len(new) else existing
 
 
-def _only(batch: Partial, keep: Bools) -> Partial:
+def _only(batch: PartialFlows, keep: Bools) -> PartialFlows:
     """Return these segments of a batch, with their events."""
     if keep.all():
         return batch
-    result = Partial()
+    result = PartialFlows()
     place = np.cumsum(keep) - 1
     events: dict[str, NDArray[Any]] = {name: batch.events[name] for name in EVENT_COLUMNS}
-    kept = keep[events["segment"]]
-    events = {name: column[kept] for name, column in events.items()}
+    event_mask = keep[events["segment"]]
+    events = {name: column[event_mask] for name, column in events.items()}
     result.segments.extend({name: batch.segments[name][keep] for name in COLUMNS})
     result.events.extend(events | {"segment": place[events["segment"]]})
     return result

@@ -10,17 +10,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from auditor.sources.flows.columns import MISSING, AskedColumns, Columns
+from auditor.sources.flows.columns import MISSING, Columns, LazyColumns
 
 
-def flow_frame(columns: Columns | AskedColumns, kinds: Mapping[str, str]) -> pd.DataFrame:
+def flow_frame(columns: Columns | LazyColumns, kinds: Mapping[str, str]) -> pd.DataFrame:
     """Return the columns of a flow table. kinds: their types. They are used up, to need no memory twice."""
     return pd.DataFrame({name: _column(columns.pop(name), kind) for name, kind in kinds.items()}, copy=False)
 
 
-def frame_columns(frame: pd.DataFrame) -> AskedColumns:
+def frame_columns(frame: pd.DataFrame) -> LazyColumns:
     """Return the columns of a flow table that pandas holds as NumPy has them."""
-    return AskedColumns({name: partial(_values, frame, name) for name in frame.columns})
+    return LazyColumns({name: partial(_values, frame, name) for name in frame.columns})
 
 
 def _column(values: NDArray[Any], kind: str) -> Any:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from auditor.sources.flows.conn_state import HAS_ACK, HAS_RST, STRAY
 
 if TYPE_CHECKING:
-    from auditor.sources.flows.source_flows import Event
+    from auditor.sources.flows.source_flows import FlowEvent
 
 Bools = NDArray[np.bool_]
 
@@ -24,14 +24,14 @@ FEW_PACKETS = 2_000  # between two packets of a host that counts them all
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentPackets:
     """What is kept of the packets from one host to another in one source, in order of frames.
 
     tcp: without resets, and without packets that belong to no attempt; echo: echo requests and replies.
     """
 
-    tcp: tuple[Event, ...] = ()
-    echo: tuple[Event, ...] = ()
+    tcp: tuple[FlowEvent, ...] = ()
+    echo: tuple[FlowEvent, ...] = ()
 
     @cached_property
     def tcp_hop_counts(self) -> frozenset[int]:
@@ -49,16 +49,16 @@ class Sent:
 
         Windows counts. Two looks at one packet, on both sides of a router, have one identification.
         """
-        packets = [(one.frame, one.ip_id) for one in self.tcp]
-        packets = packets[:1] + [after for before, after in pairwise(packets) if before[1] != after[1]]
-        steps = [(after - before) % 65_536 for (_, before), (_, after) in pairwise(packets)]
+        packets = [(event.frame, event.ip_id) for event in self.tcp]
+        packets = packets[:1] + [current for previous, current in pairwise(packets) if previous[1] != current[1]]
+        steps = [(current - previous) % 65_536 for (_, previous), (_, current) in pairwise(packets)]
         counts = len(steps) >= ENOUGH_TO_COUNT and all(step <= FEW_PACKETS for step in steps)
         return tuple(packets) if counts else ()
 
 
-def hop_counts(packets: Iterable[Event]) -> frozenset[int]:
+def hop_counts(packets: Iterable[FlowEvent]) -> frozenset[int]:
     """Return the hop counts of packets, without those that are not known."""
-    return frozenset(one.hop_count for one in packets) - {0}
+    return frozenset(packet.hop_count for packet in packets) - {0}
 
 
 def distance(hop_count: int) -> int:
@@ -83,25 +83,25 @@ def on_link(
     owner = np.repeat(np.arange(len(begin) - 1), np.diff(begin))
     tcp, echo = ((flows["protocol"] == name)[owner] for name in ("tcp", "icmp"))
     packet, from_src = events["packet"], events["from_src"]
-    told = (tcp & ((packet & (HAS_RST | STRAY)) == 0)) | echo
+    relevant = (tcp & ((packet & (HAS_RST | STRAY)) == 0)) | echo
     request = echo & ((packet & HAS_ACK) == 0)
-    fresh, stale = _fresh_and_stale(events["hop_count"], told)
+    fresh, stale = _fresh_and_stale(events["hop_count"], relevant)
 
-    def some(packets: Bools) -> Bools:
+    def flows_with(packets: Bools) -> Bools:
         """Tell which flows hold some of these packets."""
-        found = np.zeros(len(begin) - 1, np.bool_)
-        found[owner[packets]] = True
-        return found
+        mask = np.zeros(len(begin) - 1, np.bool_)
+        mask[owner[packets]] = True
+        return mask
 
-    here: set[str] = set()
+    local_hosts: set[str] = set()
     elsewhere: set[str] = set()
     for side, own in (("src_ip", from_src), ("dst_ip", ~from_src)):
-        exchange = some(own & fresh) & some(~own & stale) & ~some(~own & fresh)
-        here.update(flows[side][exchange].tolist())
-        elsewhere.update(flows[side][some(own & stale & ~request)].tolist())
-    return frozenset(here - elsewhere)
+        exchange = flows_with(own & fresh) & flows_with(~own & stale) & ~flows_with(~own & fresh)
+        local_hosts.update(flows[side][exchange].tolist())
+        elsewhere.update(flows[side][flows_with(own & stale & ~request)].tolist())
+    return frozenset(local_hosts - elsewhere)
 
 
-def _fresh_and_stale(hop_count: NDArray[np.uint8], told: Bools) -> tuple[Bools, Bools]:
+def _fresh_and_stale(hop_count: NDArray[np.uint8], relevant: Bools) -> tuple[Bools, Bools]:
     fresh: Bools = np.isin(hop_count, list(FRESH))
-    return told & fresh, told & ~fresh
+    return relevant & fresh, relevant & ~fresh

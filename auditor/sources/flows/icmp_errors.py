@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, ICMPV6, TCP, UDP, Quote
+from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, ICMPV6, TCP, UDP, IcmpError
 from auditor.sources.flows.columns import MISSING, PROTOCOLS, TABLE, Columns
 from auditor.sources.flows.sending import Sending
 
@@ -34,10 +34,10 @@ MEANING = {
 
 SYN_AND_FIN = 2  # which count as a byte each
 Ends = tuple[str, str, int, str, int]  # protocol, source and its port, destination and its port
-Errors = dict[int, list[Quote]]
+Errors = dict[int, list[IcmpError]]
 
 
-class Numbers(NamedTuple):
+class FlowNumbers(NamedTuple):
     """By what a packet is told to be of a flow: columns with one value for each, MISSING where there is none.
 
     src, dst: the first sequence number that the originator and the responder sent; identifier: of pings.
@@ -48,8 +48,8 @@ class Numbers(NamedTuple):
     identifier: NDArray[np.int64]
 
 
-def attach(
-    table: Columns, quotes: list[Quote], source: str, numbers: Numbers, sending: Sending
+def assign_icmp_errors(
+    table: Columns, quotes: list[IcmpError], source: str, numbers: FlowNumbers, sending: Sending
 ) -> tuple[Columns, Errors]:
     """Give each ICMP error to the flow that it quotes, and tell what it means there.
 
@@ -57,42 +57,44 @@ def attach(
     flow that is not in the capture itself but quoted, and the errors by row.
     """
     held = cache(sending.holds_of)
-    returned = [one._replace(proves=not held(one.src, one.dst)) for one in quotes if one.returned]
+    returned = [quote._replace(proves=not held(quote.src, quote.dst)) for quote in quotes if quote.returned]
     errors, missing = _matched(table, returned, numbers)
-    rows = [_quoted_row(source, *one) for one in missing.items()]
-    errors |= {len(table["first_frame"]) + index: kept for index, kept in enumerate(missing.values())}
+    rows = [_quoted_row(source, *entry) for entry in missing.items()]
+    errors |= {len(table["first_frame"]) + index: flow_errors for index, flow_errors in enumerate(missing.values())}
     table = {
         name: np.append(column, np.array([row[name] for row in rows], column.dtype)) for name, column in table.items()
     }
     names, answers, sources = table["icmp_error"].copy(), table["response"].copy(), table["src_ip"]
     went_on = table["frames_src"] > table["syn"] + table["rst"]
-    for place, kept in errors.items():
-        forth = [one for one in kept if one.src == sources[place] and one.what not in SENT_BACK]
-        last = (telling(forth) or kept)[-1]
+    for place, flow_errors in errors.items():
+        forth = [error for error in flow_errors if error.src == sources[place] and error.packet_kind not in SENT_BACK]
+        last = (telling(forth) or flow_errors)[-1]
         names[place] = f"{last.icmp_type}/{last.icmp_code}"
         if answers[place] in ("no-response", "mid-stream") or (answers[place] == "one-way" and not went_on[place]):
-            answers[place] = _answer(answers[place], forth, len(kept) - len(forth))
+            answers[place] = _answer(answers[place], forth, len(flow_errors) - len(forth))
     return table | {"icmp_error": names, "response": answers}, errors
 
 
-def _answer(otherwise: str, forth: list[Quote], back: int) -> str:
+def _answer(otherwise: str, forth: list[IcmpError], back: int) -> str:
     """Return what the errors say of a flow that was not answered: the last that tells decides.
 
     otherwise: what the flow says itself; forth: errors about its originator's packets; back: how many there are about
     the responder's. Those say that it did answer, which was stopped on its way back.
     """
-    if told := telling(forth):
-        return _meaning(told[-1])
+    if decisive := telling(forth):
+        return _meaning(decisive[-1])
     return "one-way" if back and otherwise == "no-response" else otherwise
 
 
-def telling(errors: list[Quote]) -> list[Quote]:
+def telling(errors: list[IcmpError]) -> list[IcmpError]:
     """Return the errors that mean something, of these the ones that prove it if there are any."""
-    told = [one for one in errors if _meaning(one)]
-    return [one for one in told if one.proves] or told
+    meaningful = [error for error in errors if _meaning(error)]
+    return [error for error in meaningful if error.proves] or meaningful
 
 
-def _matched(table: Columns, quotes: list[Quote], numbers: Numbers) -> tuple[Errors, dict[Ends, list[Quote]]]:
+def _matched(
+    table: Columns, quotes: list[IcmpError], numbers: FlowNumbers
+) -> tuple[Errors, dict[Ends, list[IcmpError]]]:
     """Return the errors by row, and those about flows that have no row.
 
     quotes: they prove something already if the source could not hold what they quote. Of several flows an error is
@@ -103,34 +105,34 @@ def _matched(table: Columns, quotes: list[Quote], numbers: Numbers) -> tuple[Err
         places[ends].append(place)
     first_frames = table["first_frame"]
     errors: Errors = defaultdict(list)
-    missing: dict[Ends, list[Quote]] = defaultdict(list)
+    missing: dict[Ends, list[IcmpError]] = defaultdict(list)
     for quote in quotes:
         about = _ends(quote)
         if about is None:
             continue
         echo = about[0] == PROTOCOLS[ICMP]
         candidates = places.get(about) or (not echo and places.get(_reverse(about))) or []
-        before = [place for place in candidates if first_frames[place] <= quote.frame] or candidates[:1]
+        earlier = [place for place in candidates if first_frames[place] <= quote.frame] or candidates[:1]
         if candidates:
-            place, fits = _chosen(quote, before, table, numbers)
+            place, fits = _chosen(quote, earlier, table, numbers)
             errors[place].append(quote._replace(proves=quote.proves if fits is None else fits))
         else:
             missing[_likely_ends(quote, about)].append(quote)
     return dict(errors), missing
 
 
-def _chosen(quote: Quote, places: list[int], table: Columns, numbers: Numbers) -> tuple[int, bool | None]:
+def _chosen(quote: IcmpError, places: list[int], table: Columns, numbers: FlowNumbers) -> tuple[int, bool | None]:
     """Return the last of these flows that holds what an error quotes, else the last, and whether it does."""
-    told = False
+    has_evidence = False
     for place in reversed(places):
         fits = _is_of(quote, place, table, numbers)
         if fits:
             return place, True
-        told |= fits is not None
-    return places[-1], False if told else None
+        has_evidence |= fits is not None
+    return places[-1], False if has_evidence else None
 
 
-def _is_of(quote: Quote, place: int, table: Columns, numbers: Numbers) -> bool | None:
+def _is_of(quote: IcmpError, place: int, table: Columns, numbers: FlowNumbers) -> bool | None:
     """Tell whether a flow holds the packet that an error quotes, or what that packet answers; None if nothing tells."""
     if quote.protocol in (ICMP, ICMPV6):
         return bool(numbers.identifier[place] == quote.src_port)
@@ -144,11 +146,11 @@ def _is_of(quote: Quote, place: int, table: Columns, numbers: Numbers) -> bool |
     return sent if answered is None else bool(sent or answered)
 
 
-def _within(number: int | None, first: int, payload: int) -> bool | None:
+def _within(number: int | None, first_number: int, payload: int) -> bool | None:
     """Tell whether a sequence number is one of those that so many bytes take; None if one of them is not known."""
-    if number is None or first == MISSING:
+    if number is None or first_number == MISSING:
         return None
-    return bool((number - int(first)) % 2**32 <= payload + SYN_AND_FIN)
+    return bool((number - int(first_number)) % 2**32 <= payload + SYN_AND_FIN)
 
 
 def _rows(table: Columns, addresses: set[str]) -> Iterator[tuple[int, Ends]]:
@@ -161,20 +163,20 @@ def _rows(table: Columns, addresses: set[str]) -> Iterator[tuple[int, Ends]]:
         yield place, (protocol, src, 0, dst, 0) if icmp else (protocol, src, src_port, dst, dst_port)
 
 
-def _ends(quote: Quote) -> Ends | None:
+def _ends(quote: IcmpError) -> Ends | None:
     """Return the ends of the flow that is quoted, its originator first if that can be told; None if there is none."""
     if quote.protocol in (TCP, UDP):
         ends = (PROTOCOLS[quote.protocol], quote.src, quote.src_port, quote.dst, quote.dst_port)
-    elif quote.protocol in (ICMP, ICMPV6) and quote.what:
+    elif quote.protocol in (ICMP, ICMPV6) and quote.packet_kind:
         ends = (PROTOCOLS[ICMP], quote.src, 0, quote.dst, 0)
     else:
         return None
-    return _reverse(ends) if quote.what in SENT_BACK else ends
+    return _reverse(ends) if quote.packet_kind in SENT_BACK else ends
 
 
-def _likely_ends(quote: Quote, ends: Ends) -> Ends:
+def _likely_ends(quote: IcmpError, ends: Ends) -> Ends:
     """Return the ends, originator first: what is seen to be no SYN is taken to go from or to the higher port."""
-    middle = quote.protocol == TCP and not quote.what and quote.header_bytes >= FLAGS_QUOTED
+    middle = quote.protocol == TCP and not quote.packet_kind and quote.header_bytes >= FLAGS_QUOTED
     return _reverse(ends) if middle and quote.src_port < quote.dst_port else ends
 
 
@@ -182,7 +184,7 @@ def _reverse(ends: Ends) -> Ends:
     return ends[0], ends[3], ends[4], ends[1], ends[2]
 
 
-def _quoted_row(source: str, ends: Ends, kept: list[Quote]) -> dict[str, Any]:
+def _quoted_row(source: str, ends: Ends, errors: list[IcmpError]) -> dict[str, Any]:
     """Return a row without frames for a flow of which only the ICMP errors about it were captured."""
     protocol, src, src_port, dst, dst_port = ends
     icmp = protocol == PROTOCOLS[ICMP]
@@ -193,22 +195,22 @@ def _quoted_row(source: str, ends: Ends, kept: list[Quote]) -> dict[str, Any]:
         "src_port": MISSING if icmp else src_port,
         "dst_ip": dst,
         "dst_port": MISSING if icmp else dst_port,
-        "icmp_type": ECHO_REQUEST[kept[0].version] if icmp else MISSING,
+        "icmp_type": ECHO_REQUEST[errors[0].version] if icmp else MISSING,
         "icmp_code": 0 if icmp else MISSING,
-        "start": kept[0].time_ns,
-        "end": kept[-1].time_ns,
+        "start": errors[0].time_ns,
+        "end": errors[-1].time_ns,
         "conn_state": "OTH",
         "response": "mid-stream" if protocol == PROTOCOLS[TCP] else "no-response",
-        "first_frame": kept[0].frame,
+        "first_frame": errors[0].frame,
         "stream": MISSING,
     }
 
 
-def _meaning(error: Quote) -> str:
+def _meaning(error: IcmpError) -> str:
     return MEANING[error.version].get((error.icmp_type, error.icmp_code), "")
 
 
-def stream_numbers(table: Columns, quotes: list[Quote]) -> NDArray[np.int64]:
+def stream_numbers(table: Columns, quotes: list[IcmpError]) -> NDArray[np.int64]:
     """Return tcp.stream and udp.stream of each flow as Wireshark counts them, MISSING where there is none.
 
     Wireshark makes a stream of a header quoted in an ICMP error too, if it is whole and not yet known.
@@ -222,27 +224,27 @@ def stream_numbers(table: Columns, quotes: list[Quote]) -> NDArray[np.int64]:
     return numbers
 
 
-def _numbers_among(table: Columns, rows: NDArray[np.int64], quoted: list[Quote]) -> NDArray[np.int64]:
+def _numbers_among(table: Columns, rows: NDArray[np.int64], quoted: list[IcmpError]) -> NDArray[np.int64]:
     """Return the numbers of these flows when streams of quoted headers are counted in between."""
     names = ("first_frame", "src_ip", "src_port", "dst_ip", "dst_port")
     columns = (table[name][rows].tolist() for name in names)
     packets = [(row[0], 0, _both_ends(*row[1:])) for row in zip(*columns, strict=True)]
-    errors = [(one.frame, 1, _both_ends(one.src, one.src_port, one.dst, one.dst_port)) for one in quoted]
-    known: set[Any] = set()
+    errors = [(error.frame, 1, _both_ends(error.src, error.src_port, error.dst, error.dst_port)) for error in quoted]
+    streams: set[Any] = set()
     reserved: dict[Any, int] = {}
     numbers: list[int] = []
     following = 0
-    for _, is_error, ends in sorted(packets + errors, key=lambda one: one[:2]):
+    for _, is_error, ends in sorted(packets + errors, key=lambda entry: entry[:2]):
         if not is_error and ends in reserved:
             numbers.append(reserved.pop(ends))
             continue
-        if is_error and ends in known:
+        if is_error and ends in streams:
             continue
         if is_error:
             reserved[ends] = following
         else:
             numbers.append(following)
-        known.add(ends)
+        streams.add(ends)
         following += 1
     return np.array(numbers, np.int64)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.capture.packets import Addresses, Hosts, Neighbours
+from auditor.sources.capture.packets import Addresses, Hosts, NeighborMessages
 
 MOST_FRAMES = 8  # that are kept as evidence of one host asking for another
 MOST_ASKED = 100_000  # pairs of hosts
@@ -18,10 +18,10 @@ Rows = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class Asked:
+class NeighborRequests:
     """Requests on the local network for the hardware address of `target`, and whether anybody answered."""
 
-    asker: str
+    requester: str
     target: str
     frames: tuple[int, ...]
     times_ns: tuple[int, ...]
@@ -37,7 +37,7 @@ class Asked:
         return self.times_ns[-1]
 
 
-class Neighbourhood:
+class NeighborTable:
     """The requests of a capture that are not answered so far, and everybody who spoke; `dropped` counts requests.
 
     A host that asks or answers is there: requests for it are not kept.
@@ -50,18 +50,18 @@ class Neighbourhood:
         self._rows: list[Rows] = []
         self._waiting = self._settled = 0
 
-    def add(self, found: Neighbours) -> None:
+    def add(self, messages: NeighborMessages) -> None:
         """Take in the messages of one batch."""
-        self.spoke.add(found.sender)
-        asks = ~found.answer
-        rows = {name: getattr(found, name)[asks] for name in ("sender", "target", "frame", "time_ns")}
+        self.spoke.add(messages.sender)
+        asks = ~messages.answer
+        rows = {name: getattr(messages, name)[asks] for name in ("sender", "target", "frame", "time_ns")}
         self._rows.append(rows)
         self._waiting += len(rows["frame"])
         if self._waiting > max(SETTLE_AT, 2 * self._settled):
             self._settle()
 
-    def asked(self) -> tuple[Asked, ...]:
-        """Return the hosts that were asked for and never answered, in order of asker and target.
+    def asked(self) -> tuple[NeighborRequests, ...]:
+        """Return the hosts that were asked for and never answered, in order of requester and target.
 
         If not everybody who spoke could be remembered, nobody can be said not to have.
         """
@@ -72,11 +72,11 @@ class Neighbourhood:
         ends = [*begins[1:].tolist(), len(rows["frame"])]
         texts = [self._texts(rows[name][begins]) for name in ("sender", "target")]
         frames, times = rows["frame"].tolist(), rows["time_ns"].tolist()
-        found = [
-            Asked(asker, target, tuple(frames[begin:end]), tuple(times[begin:end]))
-            for asker, target, begin, end in zip(*texts, begins.tolist(), ends, strict=True)
+        requests = [
+            NeighborRequests(requester, target, tuple(frames[begin:end]), tuple(times[begin:end]))
+            for requester, target, begin, end in zip(*texts, begins.tolist(), ends, strict=True)
         ]
-        return tuple(sorted(found, key=lambda one: (one.asker, one.target)))
+        return tuple(sorted(requests, key=lambda request: (request.requester, request.target)))
 
     def _texts(self, hosts: NDArray[np.uint64]) -> list[str]:
         return [self._addresses.text(host & 0xFFFFFFFF, host >> 32) for host in hosts.tolist()]
@@ -86,19 +86,19 @@ class Neighbourhood:
         names = ("sender", "target", "frame", "time_ns")
         if not self._rows:
             return {name: np.empty(0, np.int64) for name in names}
-        rows = {name: np.concatenate([one[name] for one in self._rows]) for name in names}
+        rows = {name: np.concatenate([batch[name] for batch in self._rows]) for name in names}
         rows = _chosen(rows, ~self.spoke.has(rows["target"]))
         rows = _chosen(rows, np.lexsort((rows["frame"], rows["target"], rows["sender"])))
         begins = _begins(rows)
         counts = np.diff(np.append(begins, len(rows["frame"])))
         rank = np.arange(len(rows["frame"])) - np.repeat(begins, counts)
-        kept = (rank < MOST_FRAMES - 1) | (rank == np.repeat(counts, counts) - 1)
+        mask = (rank < MOST_FRAMES - 1) | (rank == np.repeat(counts, counts) - 1)
         if len(begins) > MOST_ASKED:
             early = np.zeros(len(begins), np.bool_)
             early[np.argsort(rows["frame"][begins], kind="stable")[:MOST_ASKED]] = True
             self.dropped += int(counts[~early].sum())
-            kept &= np.repeat(early, counts)
-        rows = _chosen(rows, kept)
+            mask &= np.repeat(early, counts)
+        rows = _chosen(rows, mask)
         self._rows, self._waiting = [rows], len(rows["frame"])
         self._settled = self._waiting
         return rows
@@ -113,5 +113,5 @@ def _begins(rows: Rows) -> NDArray[np.int64]:
     return np.flatnonzero(new)
 
 
-def _chosen(rows: Rows, which: NDArray[Any]) -> Rows:
-    return {name: column[which] for name, column in rows.items()}
+def _chosen(rows: Rows, selector: NDArray[Any]) -> Rows:
+    return {name: column[selector] for name, column in rows.items()}

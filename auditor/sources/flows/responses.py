@@ -23,7 +23,7 @@ I64 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
-def of_datagrams(events: Columns, begin: I64) -> NDArray[Any]:
+def classify_datagrams(events: Columns, begin: I64) -> NDArray[Any]:
     """Say of flows of UDP and of echo whether anything came back; of echo only fitting replies are events."""
     answer = np.full(len(begin) - 1, "no-response", object)
     back = np.flatnonzero(~events["from_src"])
@@ -31,7 +31,7 @@ def of_datagrams(events: Columns, begin: I64) -> NDArray[Any]:
     return answer
 
 
-def of_tcp(columns: Columns, events: Columns, begin: I64) -> tuple[NDArray[Any], I64]:
+def classify_tcp(columns: Columns, events: Columns, begin: I64) -> tuple[NDArray[Any], I64]:
     """Say of flows of TCP whether, and how, the responder answered, and which events are stray, some of them twice.
 
     columns: frames_src, payload_src, and the originator's SYNs and RSTs as syn_src and rst_src. Where the originator's
@@ -70,8 +70,8 @@ def _acknowledges(events: Columns, at: I64, opening: I64, most: I64) -> Bools:
     """
     beyond = events["acknowledged"][at] - events["sequence"][opening] - np.uint32(1)
     has_ack = (events["packet"][at] & HAS_ACK) != 0
-    told: Bools = has_ack & ((beyond <= most) | (opening == NONE))
-    return told
+    acknowledges: Bools = has_ack & ((beyond <= most) | (opening == NONE))
+    return acknowledges
 
 
 def _taken_up(events: Columns, owner: I64, accepts: I64, alone: Bools) -> Bools:

@@ -34,10 +34,10 @@ class Sending:
 
     def holds_of(self, src: str, dst: str) -> bool:
         """Tell of one host, by address, whether what it sends to another is held."""
-        numbers = [self._addresses.host(one) for one in (src, dst)]
+        numbers = [self._addresses.host(address) for address in (src, dst)]
         if None in numbers:
             return False
-        return bool(self.holds(*(np.array([one], np.uint64) for one in numbers))[0])
+        return bool(self.holds(*(np.array([number], np.uint64) for number in numbers))[0])
 
     @cached_property
     def _held(self) -> tuple[U64, U64]:

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     import pandas as pd
 
-    from auditor.sources.capture.packets import Quote
-    from auditor.sources.flows.neighbors import Asked
+    from auditor.sources.capture.packets import IcmpError
+    from auditor.sources.flows.neighbors import NeighborRequests
     from auditor.sources.flows.table import FlowTable
 
 
-class Event(NamedTuple):
+class FlowEvent(NamedTuple):
     """A packet that says what a flow is: its frame, time, whether the originator sent it, and what it is.
 
-    what: "SYN", "SYN-ACK", "RST", "FIN", "data", "ACK", "request", "reply" or "datagram"; "stray" is what the
+    packet_kind: "SYN", "SYN-ACK", "RST", "FIN", "data", "ACK", "request", "reply" or "datagram"; "stray" is what the
     responder sent, but not to this attempt, and what answers an attempt that there was not. hop_count: hops that the
     packet has left (time to live, hop limit), 0 if unknown; ip_id: its identification by IPv4, 0 if it has none. A log
     has neither.
@@ -25,13 +25,13 @@ class Event(NamedTuple):
     frame: int
     time_ns: int
     from_src: bool
-    what: str
+    packet_kind: str
     sequence: int
     hop_count: int = 0
     ip_id: int = 0
 
 
-class OneSided(NamedTuple):
+class OneWayTraffic(NamedTuple):
     """Pairs of hosts, and hosts, of which only one side's packets were captured: their silence means nothing."""
 
     pairs: frozenset[tuple[str, str]] = frozenset()
@@ -71,13 +71,13 @@ class SourceFlows(Protocol):
     @property
     def table(self) -> FlowTable | pd.DataFrame: ...  # noqa: D102 - see the class
     @property
-    def errors(self) -> Mapping[int, Sequence[Quote]]: ...  # noqa: D102
+    def errors(self) -> Mapping[int, Sequence[IcmpError]]: ...  # noqa: D102
     @property
-    def asked(self) -> tuple[Asked, ...]: ...  # noqa: D102
+    def asked(self) -> tuple[NeighborRequests, ...]: ...  # noqa: D102
     @property
     def heard(self) -> Container[str]: ...  # noqa: D102
     @property
-    def one_sided(self) -> OneSided: ...  # noqa: D102
+    def one_sided(self) -> OneWayTraffic: ...  # noqa: D102
     @property
     def on_link(self) -> frozenset[str]: ...  # noqa: D102
     @property
@@ -86,5 +86,5 @@ class SourceFlows(Protocol):
     def identifier(self, flow: int) -> int:
         """Return the identifier of the pings of a flow, 0 for other flows."""
 
-    def events(self, flow: int) -> Sequence[Event]:
+    def events(self, flow: int) -> Sequence[FlowEvent]:
         """Return the events of one flow in file order."""

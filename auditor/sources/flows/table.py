@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Addresses
-from auditor.sources.factorize import numbered
+from auditor.sources.factorize import factorize_rows
 from auditor.sources.flows import conn_state, responses
 from auditor.sources.flows.assembly import Streams
-from auditor.sources.flows.columns import EVENTS, MISSING, PROTOCOLS, TABLE, AskedColumns, Columns
+from auditor.sources.flows.columns import EVENTS, MISSING, PROTOCOLS, TABLE, Columns, LazyColumns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ class FlowTable:
     """
 
     def __init__(
-        self, held: Columns | AskedColumns | pd.DataFrame, kinds: Mapping[str, str] = MappingProxyType(TABLE)
+        self, held: Columns | LazyColumns | pd.DataFrame, kinds: Mapping[str, str] = MappingProxyType(TABLE)
     ) -> None:
         self._held = held
         self._kinds = kinds
@@ -62,11 +62,11 @@ class FlowTable:
     def rows(self, flows: NDArray[np.int64]) -> Iterator[dict[str, Any]]:
         """Yield the values of some flows by name."""
         if isinstance(self._held, Mapping):
-            some: Mapping[str, NDArray[Any]] = {name: column[flows] for name, column in self.columns.items()}
+            selected: Mapping[str, NDArray[Any]] = {name: column[flows] for name, column in self.columns.items()}
         else:
-            some = FlowTable(self._held.iloc[flows]).columns
-        names = list(some)
-        for values in zip(*(some[name].tolist() for name in names), strict=True):
+            selected = FlowTable(self._held.iloc[flows]).columns
+        names = list(selected)
+        for values in zip(*(selected[name].tolist() for name in names), strict=True):
             yield dict(zip(names, values, strict=True))
 
 
@@ -75,7 +75,7 @@ def is_among(column: NDArray[Any], texts: Collection[str]) -> NDArray[np.bool_]:
     return np.fromiter(map(frozenset(texts).__contains__, column.tolist()), np.bool_, len(column))
 
 
-class Oriented(NamedTuple):
+class OrientedFlows(NamedTuple):
     """Flows seen from their originators.
 
     columns: most of TABLE, and `src` and `dst`, the numbers of the addresses with the IP version above them; events:
@@ -87,39 +87,39 @@ class Oriented(NamedTuple):
     event_begin: NDArray[np.int64]
 
 
-def oriented(protocol: int, flows: Streams) -> Oriented:
+def oriented(protocol: int, flows: Streams) -> OrientedFlows:
     """Turn the flows of one protocol so that the originator comes first, and tell how each was answered.
 
     The flows are used up: there may be so many that the same numbers do not fit into memory twice.
     """
     flip = _flipped(protocol, flows)
-    given = flows.columns
+    segments = flows.columns
 
-    def turned(first: NDArray[Any], second: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        return np.where(flip, second, first), np.where(flip, first, second)
+    def turned(side_a: NDArray[Any], side_b: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        return np.where(flip, side_b, side_a), np.where(flip, side_a, side_b)
 
-    high_low = ((given["ports"] >> shift & 0xFFFF).astype(np.int64) for shift in (np.uint32(16), np.uint32(0)))
-    version = given["version"].astype(np.uint64) << np.uint64(32)
-    src, dst = turned(given["pair"] >> np.uint64(32), given["pair"] & np.uint64(0xFFFFFFFF))
-    columns = {name: given[name] for name in ("start", "end", "first_frame")}
+    high_low = ((segments["ports"] >> shift & 0xFFFF).astype(np.int64) for shift in (np.uint32(16), np.uint32(0)))
+    version = segments["version"].astype(np.uint64) << np.uint64(32)
+    src, dst = turned(segments["pair"] >> np.uint64(32), segments["pair"] & np.uint64(0xFFFFFFFF))
+    columns = {name: segments[name] for name in ("start", "end", "first_frame")}
     columns |= {"src": src | version, "dst": dst | version, "protocol": np.full(len(flip), PROTOCOLS[protocol], object)}
     columns["src_port"], columns["dst_port"] = turned(*high_low)
     for name in ("frames", "bytes", "payload"):
-        columns[f"{name}_src"], columns[f"{name}_dst"] = turned(given.pop(f"{name}_a"), given.pop(f"{name}_b"))
+        columns[f"{name}_src"], columns[f"{name}_dst"] = turned(segments.pop(f"{name}_a"), segments.pop(f"{name}_b"))
     for name in ("syn", "syn_ack", "fin", "rst"):
-        columns[name] = given[f"{name}_a"] + given[f"{name}_b"]
-    columns["icmp_type"] = np.where(given["version"] == 4, ECHO_REQUEST[4], ECHO_REQUEST[6])
+        columns[name] = segments[f"{name}_a"] + segments[f"{name}_b"]
+    columns["icmp_type"] = np.where(segments["version"] == 4, ECHO_REQUEST[4], ECHO_REQUEST[6])
     columns["conn_state"] = _states(protocol, flows, columns)
     from_b = (flows.events["packet"] & conn_state.FROM_B) != 0
     from_src = from_b == np.repeat(flip, np.diff(flows.event_begin))
     events = flows.events | {"from_src": from_src}
     if protocol == TCP:
-        sent = {f"{name}_src": turned(given[f"{name}_a"], given[f"{name}_b"])[0] for name in ("syn", "rst")}
-        columns["response"], stray = responses.of_tcp(columns | sent, events, flows.event_begin)
+        sent = {f"{name}_src": turned(segments[f"{name}_a"], segments[f"{name}_b"])[0] for name in ("syn", "rst")}
+        columns["response"], stray = responses.classify_tcp(columns | sent, events, flows.event_begin)
         events["packet"][stray] |= conn_state.STRAY
     else:
-        columns["response"] = responses.of_datagrams(events, flows.event_begin)
-    return Oriented(columns, events, flows.event_begin)
+        columns["response"] = responses.classify_datagrams(events, flows.event_begin)
+    return OrientedFlows(columns, events, flows.event_begin)
 
 
 def _flipped(protocol: int, flows: Streams) -> NDArray[np.bool_]:
@@ -146,7 +146,7 @@ def _states(protocol: int, flows: Streams, columns: Columns) -> NDArray[Any]:
     return state
 
 
-def in_order(parts: list[Oriented]) -> Oriented:
+def in_order(parts: list[OrientedFlows]) -> OrientedFlows:
     """Put the flows of all protocols together, in the order of their first frames."""
     parts = [part for part in parts if len(part.event_begin) > 1] or parts[:1]
     if len(parts) == 1:  # which is in order
@@ -158,7 +158,7 @@ def in_order(parts: list[Oriented]) -> Oriented:
     begin = np.append(0, np.cumsum(counts))
     new_begin = np.append(0, np.cumsum(counts[order]))
     at = np.repeat(begin[:-1][order] - new_begin[:-1], counts[order]) + np.arange(int(new_begin[-1]))
-    return Oriented(
+    return OrientedFlows(
         {name: column[order] for name, column in columns.items()},
         {name: column[at] for name, column in events.items()},
         new_begin,
@@ -188,5 +188,5 @@ def table(columns: Columns, addresses: Addresses, source: str) -> Columns:
 
 
 def _texts(numbers: NDArray[np.uint64], addresses: Addresses) -> NDArray[Any]:
-    which, first = numbered(numbers)
-    return addresses.texts(numbers[first])[which]
+    codes, first_rows = factorize_rows(numbers)
+    return addresses.texts(numbers[first_rows])[codes]

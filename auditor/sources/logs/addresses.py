@@ -34,7 +34,7 @@ class LogAddresses:
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
-        self._short, self._long = _Met(SHORT // WORD), _Met(LONGEST_ADDRESS // WORD)
+        self._short, self._long = _AddressTable(SHORT // WORD), _AddressTable(LONGEST_ADDRESS // WORD)
         self._lock = Lock()
 
     @property
@@ -54,37 +54,37 @@ class LogAddresses:
 
     def _one_by_one(self, texts: list[bytes]) -> Ints:
         with self._lock:
-            told = {one: self._number(_address(one)) for one in dict.fromkeys(texts)}
-        return np.array([told[one] for one in texts], np.int64)
+            numbers = {text: self._number(_address(text)) for text in dict.fromkeys(texts)}
+        return np.array([numbers[text] for text in texts], np.int64)
 
-    def _numbered(self, text: Text, column: Column, met: _Met) -> Ints:
+    def _numbered(self, text: Text, column: Column, met: _AddressTable) -> Ints:
         """Return numbers; NOBODY also for texts that have more bytes than the words of those met."""
         words = text.first_words(column, met.width)
         mixed, fits = _mixed(words), column.length <= WORD * met.width
-        numbers, known = met.find(words, mixed)
-        known &= fits
-        if known.all():
+        numbers, is_known = met.find(words, mixed)
+        is_known &= fits
+        if is_known.all():
             return numbers
-        new = (~known).nonzero()[0]
+        new = (~is_known).nonzero()[0]
         numbers[new] = NOBODY
         new = new[fits[new]]
         while len(new):
-            sample, which = distinct(mixed[new])
+            sample, codes = distinct(mixed[new])
             sample = new[sample]
             names = list(map(_address, text.texts(column.at(sample))))
             with self._lock:
-                told = np.array([self._number(one) for one in names], np.int64)
-                met.add([word[sample] for word in words], mixed[sample], told)
-            numbers[new] = told[which]
+                new_numbers = np.array([self._number(name) for name in names], np.int64)
+                met.add([word[sample] for word in words], mixed[sample], new_numbers)
+            numbers[new] = new_numbers[codes]
             # Different texts may be mixed to the same number: those are left for the next round.
-            new = new[_differ([word[new] for word in words], [word[sample[which]] for word in words])]
+            new = new[_differ([word[new] for word in words], [word[sample[codes]] for word in words])]
         return numbers
 
     def _number(self, name: str | None) -> int:
         return NOBODY if name is None else self._numbers.setdefault(name, len(self._numbers))
 
 
-class _Met:
+class _AddressTable:
     """Texts of some words each that were met before, with their numbers.
 
     What a thread finds here is right also while another one adds: a place is told only after it is filled, it does not
@@ -107,24 +107,24 @@ class _Met:
         if self._count == 1:
             return np.full(len(mixed), NOBODY), np.zeros(len(mixed), np.bool_)
         place = slots[_slots(mixed, len(slots))]
-        return numbers[place], ~_differ([one[place] for one in held], words)
+        return numbers[place], ~_differ([column[place] for column in held], words)
 
     def add(self, words: list[U64], mixed: U64, numbers: Ints) -> None:
         """Keep texts, as long as there is room and where their slots are free. mixed: a number made of the words."""
-        slots, held, kept = self._arrays
-        if self._count + len(numbers) > len(kept) and len(slots) < MOST_SLOTS:
-            before = slice(1, self._count)
+        slots, held, stored_numbers = self._arrays
+        if self._count + len(numbers) > len(stored_numbers) and len(slots) < MOST_SLOTS:
+            filled = slice(1, self._count)
             self._clear(2 * len(slots))
-            old = [one[before] for one in held]
-            self.add(old, _mixed(old), kept[before])
+            old = [column[filled] for column in held]
+            self.add(old, _mixed(old), stored_numbers[filled])
             self.add(words, mixed, numbers)
             return
         slot = _slots(mixed, len(slots))
-        new = ((slots[slot] == 0) & (numbers != NOBODY)).nonzero()[0][: len(kept) - self._count]
+        new = ((slots[slot] == 0) & (numbers != NOBODY)).nonzero()[0][: len(stored_numbers) - self._count]
         places = np.arange(self._count, self._count + len(new))
-        for one, word in zip(held, words, strict=True):
-            one[places] = word[new]
-        kept[places] = numbers[new]
+        for column, word in zip(held, words, strict=True):
+            column[places] = word[new]
+        stored_numbers[places] = numbers[new]
         slots[slot[new]] = places
         self._count += len(new)
 
@@ -141,11 +141,11 @@ def _slots(mixed: U64, count: int) -> Ints:
     return (mixed >> np.uint64(65 - count.bit_length())).view(np.int64)
 
 
-def _differ(some: list[U64], others: list[U64]) -> Mask:
+def _differ(left: list[U64], right: list[U64]) -> Mask:
     """Tell where texts are not the same."""
-    differ: Mask = some[0] != others[0]
-    for one, other in zip(some[1:], others[1:], strict=True):
-        differ |= one != other
+    differ: Mask = left[0] != right[0]
+    for left_word, right_word in zip(left[1:], right[1:], strict=True):
+        differ |= left_word != right_word
     return differ
 
 

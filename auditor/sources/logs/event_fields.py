@@ -126,8 +126,8 @@ def _lower(table: Mapping[str, Any]) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Return what an element holds where the converter keeps its attributes beside it."""
     if isinstance(value, dict):
-        known = _lower(value)
-        return next((known[name] for name in ("#text", "value", "text", "_text", "content") if name in known), None)
+        fields = _lower(value)
+        return next((fields[name] for name in ("#text", "value", "text", "_text", "content") if name in fields), None)
     return value
 
 
@@ -143,11 +143,11 @@ def _named(data: Any) -> dict[str, Any]:
     """Return the values of an EventData element by name: names are keys, or each Data element has its own."""
     if not isinstance(data, dict):
         return {}
-    known = _lower(data)
-    listed = known.get("data")
+    fields = _lower(data)
+    listed = fields.get("data")
     if not isinstance(listed, list):
-        return {name: _plain(value) for name, value in known.items()}
-    pairs = ((_attribute(one, "Name"), _plain(one)) for one in listed)
+        return {name: _plain(value) for name, value in fields.items()}
+    pairs = ((_attribute(element, "Name"), _plain(element)) for element in listed)
     return {name.lower(): value for name, value in pairs if isinstance(name, str)}
 
 

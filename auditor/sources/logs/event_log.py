@@ -85,17 +85,18 @@ class EventReader:
                 yield event
         self._account_for(expected, broken)
 
-    def _account_for(self, expected: _Expected, broken: list[str]) -> None:
+    def _account_for(self, expected: _ChunkCounts, broken: list[str]) -> None:
         """Count what should be in the file by its own chunk headers, but was not got."""
         missing = max(expected.records - self.records, len(broken) - expected.empty_chunks, 0)
         self.skipped = missing + expected.broken_chunks + bool(expected.cut)
         if expected.cut:
             self.warnings.append(SourceWarning("cut-short", expected.cut))
         if missing or expected.broken_chunks:
-            what = [f"{missing:,} events"] if missing else []
-            what += [f"{expected.broken_chunks:,} chunks of events"] if expected.broken_chunks else []
-            samples = "".join(f"; {one}" for one in broken[:MOST_SAMPLES])
-            text = f"{' and '.join(what)} of the log cannot be read, by its own count of {expected.records:,}{samples}."
+            losses = [f"{missing:,} events"] if missing else []
+            losses += [f"{expected.broken_chunks:,} chunks of events"] if expected.broken_chunks else []
+            samples = "".join(f"; {reason}" for reason in broken[:MOST_SAMPLES])
+            lost = " and ".join(losses)
+            text = f"{lost} of the log cannot be read, by its own count of {expected.records:,}{samples}."
             self.warnings.append(SourceWarning("damaged", text))
 
     # JSON
@@ -104,15 +105,15 @@ class EventReader:
         faults: list[str] = []
         lost = 0
         with self._text(raw) as text:
-            for found in objects(text):
-                event = None if found.fault else event_of(found.value, found.line, self._wanted)
+            for record in objects(text):
+                event = None if record.fault else event_of(record.value, record.line, self._wanted)
                 if event is not None:
                     self.records += 1
                     yield event
                     continue
-                lost += found.lost or 1
+                lost += record.lost or 1
                 if len(faults) < MOST_SAMPLES:
-                    faults.append(f"line {found.line:,}: {found.fault or 'no Windows event'}")
+                    faults.append(f"line {record.line:,}: {record.fault or 'no Windows event'}")
         self.skipped += lost
         if lost:
             text_of = f"{lost:,} records could not be read ({'; '.join(faults)})."
@@ -120,7 +121,7 @@ class EventReader:
 
     @contextmanager
     def _text(self, raw: io.BufferedReader) -> Iterator[io.TextIOWrapper]:
-        stream: Any = io.BufferedReader(_Unpacked(raw, self.warnings)) if self.gzipped else raw
+        stream: Any = io.BufferedReader(_GzipRaw(raw, self.warnings)) if self.gzipped else raw
         encoding = _encoding(stream.peek(64)[:64])
         text = io.TextIOWrapper(stream, encoding=encoding, errors="replace")
         yield text
@@ -128,7 +129,7 @@ class EventReader:
             text.detach()  # the file is closed by whoever opened it
 
 
-class _Unpacked(io.RawIOBase):
+class _GzipRaw(io.RawIOBase):
     """The bytes of a gzip file; it ends, with a warning, where they break off or grow without end."""
 
     def __init__(self, raw: io.BufferedReader, warnings: list[SourceWarning]) -> None:
@@ -167,7 +168,7 @@ def _encoding(head: bytes) -> str:
     return "utf-8-sig"
 
 
-class _Expected(NamedTuple):
+class _ChunkCounts(NamedTuple):
     """What a file holds by its own headers.
 
     records: events in all whole chunks; broken_chunks: chunks whose header says nothing; empty_chunks: chunks that were
@@ -180,7 +181,7 @@ class _Expected(NamedTuple):
     cut: str
 
 
-def _expected(raw: io.BufferedReader) -> _Expected:
+def _expected(raw: io.BufferedReader) -> _ChunkCounts:
     """Go through the headers of the file and its chunks; `raw` is left anywhere."""
     (count,) = struct.unpack_from("<H", raw.read(FILE_HEADER).ljust(FILE_HEADER, b"\0"), 42)
     records = broken = empty = whole = 0
@@ -188,9 +189,9 @@ def _expected(raw: io.BufferedReader) -> _Expected:
         if len(chunk) < CHUNK:
             break
         whole += 1
-        first, last = struct.unpack_from("<QQ", chunk, 8)
-        if chunk.startswith(CHUNK_MAGIC) and last - first < MOST_IN_CHUNK:
-            records += max(last - first + 1, 0) if last != NO_RECORD else 0
+        first_record, last_record = struct.unpack_from("<QQ", chunk, 8)
+        if chunk.startswith(CHUNK_MAGIC) and last_record - first_record < MOST_IN_CHUNK:
+            records += max(last_record - first_record + 1, 0) if last_record != NO_RECORD else 0
         elif any(chunk):
             broken += 1
         else:
@@ -200,7 +201,7 @@ def _expected(raw: io.BufferedReader) -> _Expected:
         cut = f"Cut in mid-chunk: the last {len(chunk):,} bytes are no whole chunk of events."
     elif whole < count:
         cut = f"Cut short: {count - whole:,} of {count:,} chunks of events are missing at the end."
-    return _Expected(records, broken, empty, cut)
+    return _ChunkCounts(records, broken, empty, cut)
 
 
 def _evtx_records(path: Path, broken: list[str]) -> Iterator[dict[str, Any]]:

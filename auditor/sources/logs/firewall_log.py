@@ -28,10 +28,10 @@ from auditor.sources.logs.firewall_rows import (
     JUNK,
     NEEDED,
     LogAccount,
-    Read,
     Rows,
     Schema,
     Section,
+    SectionRows,
     read_section,
 )
 from auditor.sources.logs.text_columns import PADDING
@@ -50,7 +50,7 @@ SURELY = 16  # as many letters of UTF-16 in a row, or twice as many bytes withou
 _ZEROS_APART = re.compile(rb"\0(?:[\x01-\x7f]\0){%d}" % (SURELY - 1))  # soon found missing, and part of every _WIDE
 _WIDE = re.compile(rb"(?:\xff\xfe|\xfe\xff\0?)?(?:[\x01-\x7f]\0){%d,}" % SURELY)
 _NARROW = re.compile(rb"[\t\r\n -~]{%d}" % (2 * SURELY))
-_SWAPPED = re.compile(f"[{''.join(chr(one << 8) for one in range(1, 0x80))}]{{{SURELY}}}")
+_SWAPPED = re.compile(f"[{''.join(chr(code << 8) for code in range(1, 0x80))}]{{{SURELY}}}")
 Bytes = bytes | memoryview
 
 
@@ -58,7 +58,7 @@ class LogReader:
     """Iterate over the rows of one log; afterwards tell what its lines were.
 
     raw: the file, at its beginning; schema: the columns until a #Fields line says better, to be set before the rows are
-    asked for (`beginning` and `recognise` tell). bytes: size of the file; encoding: "" for single bytes, else its name;
+    asked for (`beginning` and `recognize` tell). bytes: size of the file; encoding: "" for single bytes, else its name;
     gzipped: whether it was packed; headed: whether a #Fields line was seen; addresses: by number; account: what the
     lines were; warnings: what is wrong with the file as a whole; clock: turns local times into UTC. numbered: where its
     addresses get their numbers, which several logs may share.
@@ -118,7 +118,7 @@ class LogReader:
         # large block is what teaches it to keep some. That is a fifth of the time.
         np.empty(KEEP_MEMORY, np.uint8)
         with ThreadPoolExecutor(AT_ONCE) as readers:
-            coming: deque[Future[Read]] = deque()
+            coming: deque[Future[SectionRows]] = deque()
             for section in itertools.chain(begin, sections):
                 coming.append(readers.submit(read_section, section))
                 if len(coming) > AHEAD:
@@ -126,14 +126,14 @@ class LogReader:
             while coming:
                 yield self.rows(coming.popleft().result())
 
-    def rows(self, read: Read) -> Rows:
+    def rows(self, read: SectionRows) -> Rows:
         """Return the rows of the next section, with the numbers that their lines have in the log, and the time zone."""
-        before = self.account.lines
+        preceding_lines = self.account.lines
         self.account.add(read.account)
         rows = read.rows
         if not len(rows):
             return rows
-        return rows.but(line=rows.line + before, time_s=self.clock.utc(rows.time_s, read.utc))
+        return rows.but(line=rows.line + preceding_lines, time_s=self.clock.utc(rows.time_s, read.utc))
 
     def sections(self) -> Iterator[Section]:
         """Cut the log into sections of whole lines, each under one schema."""
@@ -163,9 +163,9 @@ class LogReader:
         self._first = next(self._pieces)
 
     def _every_piece(self) -> Iterator[Bytes]:
-        first, self._first = self._first, b""
-        yield first
-        del first  # it may be of a window, which is to move on
+        piece, self._first = self._first, b""
+        yield piece
+        del piece  # it may be of a window, which is to move on
         yield from self._pieces
 
     def _decoded(self) -> Generator[Bytes, None, None]:
@@ -174,10 +174,10 @@ class LogReader:
         self.gzipped = self._raw.peek(2)[:2] == GZIP_MAGIC
         self.position = 0
         pieces = _whole_or_windows(self._raw, self.bytes, self.warnings)
-        first = next(pieces, b"")
-        self._is_longer = len(first) >= PIECE
-        self.encoding, decode = decoder(first)
-        yield decode(first, False)
+        first_piece = next(pieces, b"")
+        self._is_longer = len(first_piece) >= PIECE
+        self.encoding, decode = decoder(first_piece)
+        yield decode(first_piece, False)
         for piece in pieces:
             self.position = min(self.bytes, self.position + len(piece))  # roughly, of a packed log
             yield decode(piece, False)
@@ -197,15 +197,15 @@ def _whole_or_windows(raw: io.BufferedReader, size: int, warnings: list[SourceWa
                 return
 
 
-def decoder(first: Bytes) -> tuple[str, Callable[[Bytes, bool], Bytes]]:
+def decoder(head: Bytes) -> tuple[str, Callable[[Bytes, bool], Bytes]]:
     """Return the name of a text's encoding ("" for single bytes) and a function that makes single bytes of its pieces.
 
-    first: its beginning, with or without a byte order mark.
+    head: its beginning, with or without a byte order mark.
     """
-    if bytes(first[:3]) == codecs.BOM_UTF8:
+    if bytes(head[:3]) == codecs.BOM_UTF8:
         skip = [len(codecs.BOM_UTF8)]
         return "UTF-8", lambda piece, _: _narrowed(piece[skip.pop() :] if skip else piece)
-    name = _utf_16(bytes(first))
+    name = _utf_16(bytes(head))
     if not name:
         return "", lambda piece, _: _narrowed(piece)
     return "UTF-16", _Utf16(name)
@@ -228,16 +228,16 @@ def _narrowed(piece: Bytes) -> Bytes:
     """Return a piece with single bytes for what is in UTF-16, of either kind."""
     if not len(piece) or np.frombuffer(piece, np.uint8).min() or not _ZEROS_APART.search(piece):
         return piece
-    return _WIDE.sub(lambda found: found[0].lstrip(b"\xff\xfe").replace(b"\0", b""), piece)
+    return _WIDE.sub(lambda match: match[0].lstrip(b"\xff\xfe").replace(b"\0", b""), piece)
 
 
-def _utf_16(first: bytes) -> str:
+def _utf_16(head: bytes) -> str:
     """Return which UTF-16 a text is in, told by its mark or by where its zeros are; empty if in none."""
     for mark, name in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
-        if first.startswith(mark):
+        if head.startswith(mark):
             return name
-    begin = len(first) - len(first.lstrip(b"\0"))
-    sample = first[begin - begin % 2 :][:HEAD]
+    begin = len(head) - len(head.lstrip(b"\0"))
+    sample = head[begin - begin % 2 :][:HEAD]
     if b"\0" not in sample:
         return ""
     zeros = [sample[parity::2].count(0) for parity in (0, 1)]
@@ -252,16 +252,16 @@ def whole_lines(pieces: Iterator[Bytes]) -> Iterator[bytes]:
 
     A line that does not end soon is cut, and its padding left out.
     """
-    rest = b""
+    remainder = b""
     for piece in pieces:
         end = _last_break(piece)
         if end:
-            yield b"".join((rest, piece[:end], PADDING))
-            rest = bytes(piece[end:])
+            yield b"".join((remainder, piece[:end], PADDING))
+            remainder = bytes(piece[end:])
         elif len(piece):
-            rest = (rest + bytes(piece)).lstrip(b"\0 ")[:LONGEST_LINE] or b"\0"
-    if rest:
-        yield rest + b"\n" + PADDING
+            remainder = (remainder + bytes(piece)).lstrip(b"\0 ")[:LONGEST_LINE] or b"\0"
+    if remainder:
+        yield remainder + b"\n" + PADDING
 
 
 def _last_break(piece: Bytes) -> int:
@@ -277,8 +277,8 @@ def _headers(lines: bytes) -> Iterator[tuple[int, bytes]]:
     """Return where headers that matter begin, with their names."""
     if b"#" not in lines:  # which is soon known
         return iter(())
-    found = [(at, name) for name in (FIELDS, TIME_FORMAT) for at in _places(lines, name)]
-    return (one for one in sorted(found) if not lines[lines.rfind(b"\n", 0, one[0]) + 1 : one[0]].strip(JUNK))
+    headers = [(at, name) for name in (FIELDS, TIME_FORMAT) for at in _places(lines, name)]
+    return ((at, name) for at, name in sorted(headers) if not lines[lines.rfind(b"\n", 0, at) + 1 : at].strip(JUNK))
 
 
 def _places(text: bytes, word: bytes) -> Iterator[int]:
@@ -299,7 +299,7 @@ def _schema(schema: Schema, header: bytes, value: bytes) -> Schema:
 # what is a log
 
 
-def recognise(beginning: bytes, path: Path) -> Schema | None:
+def recognize(beginning: bytes, path: Path) -> Schema | None:
     """Return how the rows of a log are to be read until its first header, None if the file is nothing like a log.
 
     beginning: its first lines. Raises SourceError for logs of another kind, and for what is left of a log once its
@@ -310,23 +310,23 @@ def recognise(beginning: bytes, path: Path) -> Schema | None:
     row = next((line.split() for line in map(_bare, lines) if line and not line.startswith(b"#")), [])
     if header:
         if len(header) >= HEAD - 1:
-            what = f"its #Fields line has more than {HEAD:,} characters: not Windows' own"
-            raise SourceError(what, where=str(path), hint=WHERE_IT_IS)
+            reason = f"its #Fields line has more than {HEAD:,} characters: not Windows' own"
+            raise SourceError(reason, where=str(path), hint=WHERE_IT_IS)
         names = _schema(Schema(()), FIELDS, header[len(FIELDS) :]).names
         if missing := [name for name in NEEDED if name not in names]:
-            what = f"this is a log with other columns than the Windows Firewall's (no {missing[0]})"
-            raise SourceError(what, where=str(path), hint=WHERE_IT_IS)
+            reason = f"this is a log with other columns than the Windows Firewall's (no {missing[0]})"
+            raise SourceError(reason, where=str(path), hint=WHERE_IT_IS)
     usual = len(row) if len(row) == len(CANONICAL) else len(CANONICAL) - 1
     if header or (_is_row(row) and len(row) == usual):
         return Schema(CANONICAL[:usual])
     if _is_row(row):
-        what = f"rows of a firewall log, but of {len(row)} columns that no #Fields line names: not Windows' own form"
-        raise SourceError(what, where=str(path), hint=WHERE_IT_IS)
+        reason = f"rows of a firewall log, but of {len(row)} columns that no #Fields line names: not Windows' own form"
+        raise SourceError(reason, where=str(path), hint=WHERE_IT_IS)
     if _bare(lines[0]).startswith(b"#Version:") or any(
         line.startswith(b"#Software: Microsoft Windows Fire") for line in map(_bare, lines)
     ):
-        what = "this is the beginning of a Windows log, without the #Fields line that names its columns"
-        raise SourceError(what, where=str(path), hint="copy the whole file again")
+        reason = "this is the beginning of a Windows log, without the #Fields line that names its columns"
+        raise SourceError(reason, where=str(path), hint="copy the whole file again")
     return None
 
 

@@ -155,14 +155,14 @@ class LogAccount:
         samples = [(line, text[:SAMPLE_LENGTH].decode("ascii", "backslashreplace")) for line, text in lines]
         self.samples[name] = sorted([*self.samples.get(name, ()), *samples])[:MOST_SAMPLES]
 
-    def add(self, other: LogAccount) -> None:
+    def add(self, account: LogAccount) -> None:
         """Add what was counted in the next part of the log, whose lines are numbered from 1."""
-        before = self.lines
+        preceding_lines = self.lines
         for name in ("lines", "rows", "comments", "blanks", "lost_rows", "lost"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.malformed.update(other.malformed)
-        for name, samples in other.samples.items():
-            moved = [(before + line, text) for line, text in samples]
+            setattr(self, name, getattr(self, name) + getattr(account, name))
+        self.malformed.update(account.malformed)
+        for name, samples in account.samples.items():
+            moved = [(preceding_lines + line, text) for line, text in samples]
             self.samples[name] = [*self.samples.get(name, ()), *moved][:MOST_SAMPLES]
 
 
@@ -174,7 +174,7 @@ class Section(NamedTuple):
     addresses: LogAddresses
 
 
-class Read(NamedTuple):
+class SectionRows(NamedTuple):
     """What one section holds: its rows, with numbers of lines of its own, and what its lines were.
 
     comments, blanks: the numbers of the lines that are such; utc: whether the times are.
@@ -187,42 +187,42 @@ class Read(NamedTuple):
     utc: bool
 
 
-def read_sections(sections: Sequence[Section]) -> list[Read]:
+def read_sections(sections: Sequence[Section]) -> list[SectionRows]:
     """Read sections, of several logs perhaps, those that are alike at once: short ones in a third of the time."""
     alike: dict[tuple[Schema, LogAddresses], list[int]] = defaultdict(list)
     for number, section in enumerate(sections):
         alike[section.schema, section.addresses].append(number)
-    read: dict[int, Read] = {}
+    read: dict[int, SectionRows] = {}
     for numbers in alike.values():
         read |= zip(numbers, _at_once([sections[number] for number in numbers]), strict=True)
     return [read[number] for number in range(len(sections))]
 
 
-def _at_once(sections: Sequence[Section]) -> list[Read]:
+def _at_once(sections: Sequence[Section]) -> list[SectionRows]:
     """Read sections that are alike as one, and again by itself each in which anything is odd, as it is told where."""
     if len(sections) == 1:
         return [read_section(sections[0])]
-    data = b"".join([one.data[: -len(PADDING)] for one in sections]) + PADDING
+    data = b"".join([section.data[: -len(PADDING)] for section in sections]) + PADDING
     whole = read_section(sections[0]._replace(data=data))
-    parts, before = [], 0
-    for one in sections:
-        end = before + one.data.count(b"\n")
-        part = _between(whole, before, end)
-        is_odd = part.account.lines != end - before or LOST in part.rows.action
-        parts.append(read_section(one) if is_odd else part)
-        before = end
+    parts, begin = [], 0
+    for section in sections:
+        end = begin + section.data.count(b"\n")
+        part = _between(whole, begin, end)
+        is_odd = part.account.lines != end - begin or LOST in part.rows.action
+        parts.append(read_section(section) if is_odd else part)
+        begin = end
     return parts
 
 
-def _between(whole: Read, before: int, end: int) -> Read:
+def _between(whole: SectionRows, begin: int, end: int) -> SectionRows:
     """Return what stands behind one line, up to another; lines that are malformed are missing from its account."""
-    rows = whole.rows.at(slice(*np.searchsorted(whole.rows.line, (before, end), side="right").tolist()))
-    comments, blanks = ([line - before for line in some if before < line <= end] for some in whole[2:4])
+    rows = whole.rows.at(slice(*np.searchsorted(whole.rows.line, (begin, end), side="right").tolist()))
+    comments, blanks = ([line - begin for line in numbers if begin < line <= end] for numbers in whole[2:4])
     account = LogAccount(len(rows) + len(comments) + len(blanks), len(rows), len(comments), len(blanks))
-    return Read(rows.but(line=rows.line - before), account, comments, blanks, whole.utc)
+    return SectionRows(rows.but(line=rows.line - begin), account, comments, blanks, whole.utc)
 
 
-def read_section(section: Section) -> Read:
+def read_section(section: Section) -> SectionRows:
     """Read the lines of one section."""
     data, names = section.data, section.schema.names
     account = LogAccount()
@@ -236,15 +236,15 @@ def read_section(section: Section) -> Read:
         again = _Lines(tidy + PADDING, len(tidy), len(names))
         places = again.fields(np.arange(len(numbers)))
         batches.append(_Batch(Text(tidy + PADDING), names, places, np.array(numbers), account))
-    read = _in_order([one.read(section.addresses) for one in batches])
-    return Read(read, account, comments, blanks, section.schema.utc)
+    read = _in_order([batch.read(section.addresses) for batch in batches])
+    return SectionRows(read, account, comments, blanks, section.schema.utc)
 
 
 def _in_order(parts: list[Rows]) -> Rows:
     """Put the rows of a section in the order of their lines."""
     if len(parts) < 2:
         return parts[0] if parts else NO_ROWS
-    rows = Rows(*(np.concatenate(columns) for columns in zip(*(vars(one).values() for one in parts), strict=True)))
+    rows = Rows(*(np.concatenate(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True)))
     return rows.at(np.argsort(rows.line, kind="stable"))
 
 
@@ -260,11 +260,11 @@ class _Lines:
         is_blank = self.bytes <= BLANK
         self._blanks = is_blank.nonzero()[0]
         self._controls = int(np.count_nonzero(self.bytes < BLANK))
-        self._each = int(np.searchsorted(self._blanks, data.index(b"\n"))) + 1
-        self.end = self._blanks[self._each - 1 :: self._each].copy()
+        self._blank_count = int(np.searchsorted(self._blanks, data.index(b"\n"))) + 1
+        self.end = self._blanks[self._blank_count - 1 :: self._blank_count].copy()
         self._returned = self.bytes[self.end - 1] == RETURN  # wrong of an empty first line, which is not regular anyway
         if not self._alike():
-            self._each = 0
+            self._blank_count = 0
             self.end = (self.bytes == NEW_LINE).nonzero()[0]
             self._returned = self.bytes[self.end - 1] == RETURN
             self._last = np.searchsorted(self._blanks, self.end)
@@ -277,7 +277,7 @@ class _Lines:
     def _alike(self) -> bool:
         """Tell whether every line has as many blanks as the first, which is so nearly always."""
         return (
-            len(self._blanks) == len(self.end) * self._each
+            len(self._blanks) == len(self.end) * self._blank_count
             and self._controls == len(self.end) + int(np.count_nonzero(self._returned))
             and bool((self.bytes[self.end] == NEW_LINE).all())
         )
@@ -294,8 +294,8 @@ class _Lines:
 
     def _count(self) -> int | NDArray[np.int64]:
         """Return how many blanks each line has."""
-        if self._each:
-            return self._each
+        if self._blank_count:
+            return self._blank_count
         return self._last + 1 - _behind(self._last)
 
     def _ends_line(self) -> Mask:
@@ -310,8 +310,8 @@ class _Lines:
     def fields(self, rows: NDArray[np.int64]) -> _Fields:
         """Return how to get the fields of some regular lines."""
         begin = self.begin if len(rows) == len(self) else self.begin[rows]
-        first = rows * self._each if self._each else _behind(self._last)[rows]
-        return _Fields(self._blanks, begin, first, self._each if len(rows) == len(self) else 0)
+        first_blank = rows * self._blank_count if self._blank_count else _behind(self._last)[rows]
+        return _Fields(self._blanks, begin, first_blank, self._blank_count if len(rows) == len(self) else 0)
 
 
 def _behind(last: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -325,33 +325,33 @@ def _behind(last: NDArray[np.int64]) -> NDArray[np.int64]:
 class _Fields:
     """The fields of some regular lines, by their position in the line.
 
-    begin: of the lines; first: which of all blanks are the first of them; each: how many blanks every line has, 0 if
-    they have not all as many, or not all lines are among them.
+    begin: of the lines; first_blank: which of all blanks are the first of them; blank_count: how many blanks every line
+    has, 0 if they have not all as many, or not all lines are among them.
     """
 
     def __init__(
-        self, blanks: NDArray[np.int64], begin: NDArray[np.int64], first: NDArray[np.int64], each: int = 0
+        self, blanks: NDArray[np.int64], begin: NDArray[np.int64], first_blank: NDArray[np.int64], blank_count: int = 0
     ) -> None:
         self._blanks = blanks
         self._begin = begin
-        self._first = first
-        self._each = each
+        self._first_blank = first_blank
+        self._blank_count = blank_count
 
     def at(self, positions: Sequence[int]) -> list[Column]:
         """Return the fields at some positions."""
-        needed = sorted({*positions, *(one - 1 for one in positions if one)})
+        needed = sorted({*positions, *(position - 1 for position in positions if position)})
         ends = dict(zip(needed, self._ends(needed), strict=True))
-        return [Column(ends[one - 1] + 1 if one else self._begin, ends[one]) for one in positions]
+        return [Column(ends[position - 1] + 1 if position else self._begin, ends[position]) for position in positions]
 
     def of(self, rows: NDArray[np.int64], position: int) -> Column:
         """Return the fields at one position of few of the lines."""
-        blank = self._first[rows] + position
+        blank = self._first_blank[rows] + position
         return Column(self._blanks[blank - 1] + 1 if position else self._begin[rows], self._blanks[blank])
 
     def _ends(self, positions: list[int]) -> Iterable[NDArray[np.int64]]:
-        if self._each:
-            return (np.ascontiguousarray(self._blanks[one :: self._each]) for one in positions)
-        ends: NDArray[np.int64] = self._blanks[self._first + np.array(positions)[:, np.newaxis]]
+        if self._blank_count:
+            return (np.ascontiguousarray(self._blanks[position :: self._blank_count]) for position in positions)
+        ends: NDArray[np.int64] = self._blanks[self._first_blank + np.array(positions)[:, np.newaxis]]
         return ends
 
 
@@ -383,10 +383,10 @@ def _tidied(
             continue
         tidy.append(b" ".join(words))
         numbers.append(index + 1)
-    for kind, found in wrong.items():
-        account.wrong(kind, found[:MOST_SAMPLES], len(found))
+    for kind, malformed in wrong.items():
+        account.wrong(kind, malformed[:MOST_SAMPLES], len(malformed))
     account.comments, account.blanks = len(comments), len(blanks)
-    return b"".join(one + b"\n" for one in tidy), numbers, comments, blanks
+    return b"".join(row + b"\n" for row in tidy), numbers, comments, blanks
 
 
 def _completed(words: list[bytes], names: tuple[str, ...]) -> list[bytes]:
@@ -402,7 +402,7 @@ def _misshapen(words: list[bytes], names: tuple[str, ...]) -> int:
         return HEADER
     if len(words) != len(names):
         return TOO_FEW if len(words) < len(names) else TOO_MANY
-    return CONTROL if any(one < BLANK for one in b"".join(words)) else 0
+    return CONTROL if any(byte < BLANK for byte in b"".join(words)) else 0
 
 
 class _Batch:
@@ -476,16 +476,16 @@ class _Batch:
     def _action(self) -> Small:
         return self._word("action", ACTIONS, ACTION)
 
-    def _word(self, name: str, known: Sequence[str], kind: int) -> Small:
+    def _word(self, name: str, vocabulary: Sequence[str], kind: int) -> Small:
         """Return each field as an index in the known words."""
         column = self._of(name)
         words = self._text.words(column)
         index = np.full(len(words), -1, np.int8)
         left = len(index)
-        for number, word in enumerate(known):
-            found = self._text.is_word(column, words, word.encode())
-            index += found.view(np.int8) * np.int8(number + 1)
-            left -= int(np.count_nonzero(found))
+        for number, word in enumerate(vocabulary):
+            is_match = self._text.is_word(column, words, word.encode())
+            index += is_match.view(np.int8) * np.int8(number + 1)
+            left -= int(np.count_nonzero(is_match))
             if not left:
                 break
         self._unless(index >= 0, kind)
@@ -504,10 +504,10 @@ class _Batch:
         protocol = np.full(len(words), -1, np.int16)
         for word, number in PROTOCOLS.items():
             protocol += self._text.is_word(column, words, word) * np.int16(number + 1)
-        rest = ((protocol < 0) & ~lost).nonzero()[0]
-        if len(rest):
-            numbers, good = self._text.numbers(column.at(rest))
-            protocol[rest] = np.where(good & (numbers <= 0xFF), numbers, -1)
+        numeric = ((protocol < 0) & ~lost).nonzero()[0]
+        if len(numeric):
+            numbers, good = self._text.numbers(column.at(numeric))
+            protocol[numeric] = np.where(good & (numbers <= 0xFF), numbers, -1)
             protocol[protocol == ICMPV6] = ICMP
         self._unless(lost | (protocol >= 0), PROTOCOL)
         return protocol
@@ -528,14 +528,14 @@ class _Batch:
 
     def _icmp(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return type and code of some rows."""
-        told, good = np.zeros((2, len(rows)), np.int64), np.zeros((2, len(rows)), np.bool_)
+        numbers, good = np.zeros((2, len(rows)), np.int64), np.zeros((2, len(rows)), np.bool_)
         if {"icmptype", "icmpcode"} <= set(self._names):
             both, is_number = self._text.numbers(
                 self._of_rows(rows, "icmptype").and_then(self._of_rows(rows, "icmpcode"))
             )
-            told, good = both.reshape(2, -1), (is_number & (both <= MOST_ICMP)).reshape(2, -1)
+            numbers, good = both.reshape(2, -1), (is_number & (both <= MOST_ICMP)).reshape(2, -1)
         self._unless_of(rows, good[0] & good[1], ICMP_KIND)
-        return told[0], told[1]
+        return numbers[0], numbers[1]
 
     def _unless_of(self, rows: NDArray[np.int64], good: Mask, kind: int) -> None:
         everywhere = np.ones(len(self._fault), np.bool_)
@@ -549,14 +549,14 @@ class _Batch:
             return flags, sequence
         letters, numbers = self._of_rows(rows, "tcpflags"), self._of_rows(rows, "tcpsyn")
         words = self._text.words(letters)
-        sample, which = distinct(words)
-        known = [_flags(word.to_bytes(WORD, "little").rstrip(b"\0")) for word in words[sample].tolist()]
-        told = np.array(known, np.int64)[which]
+        sample, codes = distinct(words)
+        sample_flags = [_flags(word.to_bytes(WORD, "little").rstrip(b"\0")) for word in words[sample].tolist()]
+        row_flags = np.array(sample_flags, np.int64)[codes]
         number, is_number = self._text.numbers(numbers)
         unsaid = self._text.is_dash(numbers)
         is_number = (is_number & (number <= MOST_SEQUENCE)) | unsaid
-        self._unless_of(rows, is_number & (told >= 0) & (letters.length <= len(FLAGS)), TCP_KIND)
-        flags[rows], sequence[rows] = told, np.where(unsaid, 0, number)
+        self._unless_of(rows, is_number & (row_flags >= 0) & (letters.length <= len(FLAGS)), TCP_KIND)
+        flags[rows], sequence[rows] = row_flags, np.where(unsaid, 0, number)
         return flags, sequence
 
     def _process(self, lost: Mask) -> NDArray[np.int64]:
@@ -582,18 +582,18 @@ class _Batch:
 
     def _tell_faults(self) -> None:
         for kind in np.unique(self._fault[self._fault > 0]).tolist():
-            found = np.flatnonzero(self._fault == kind)
-            first = found[:MOST_SAMPLES]
-            begin, end = self._fields.of(first, 0).begin, self._fields.of(first, len(self._names) - 1).end
+            rows = np.flatnonzero(self._fault == kind)
+            first_rows = rows[:MOST_SAMPLES]
+            begin, end = self._fields.of(first_rows, 0).begin, self._fields.of(first_rows, len(self._names) - 1).end
             texts = self._text.texts(Column(begin, end))
-            samples = zip(self._lines[first].tolist(), texts, strict=True)
-            self._account.wrong(kind, list(samples), len(found))
+            samples = zip(self._lines[first_rows].tolist(), texts, strict=True)
+            self._account.wrong(kind, list(samples), len(rows))
 
 
 def _flags(letters: bytes) -> int:
     """Return TCP flags as bits; 0 where the log does not say, -1 for what are no flags."""
     if letters == b"-":
         return 0
-    if not letters or any(one not in FLAGS for one in letters):
+    if not letters or any(letter not in FLAGS for letter in letters):
         return -1
-    return sum({FLAGS[one] for one in letters})
+    return sum({FLAGS[letter] for letter in letters})

@@ -21,7 +21,7 @@ _FIRST_KEY = re.compile(r'\{\s*"[^"\\]{0,100}"')
 _DECODER = json.JSONDecoder()
 
 
-class Found(NamedTuple):
+class JsonRecord(NamedTuple):
     """One object and the line it begins in, or what is broken there: `fault` says why, `lost` how many objects."""
 
     line: int
@@ -30,7 +30,7 @@ class Found(NamedTuple):
     lost: int = 0
 
 
-def objects(text: TextIO) -> Iterator[Found]:
+def objects(text: TextIO) -> Iterator[JsonRecord]:
     """Yield what the text holds, in order; memory does not grow with the text."""
     return iter(_Objects(text))
 
@@ -50,27 +50,27 @@ class _Objects:
         self._in_array = False  # whether the value that comes next follows a comma or bracket in its line
         self._only_brackets: list[int] = []  # lines that are not told yet
 
-    def __iter__(self) -> Iterator[Found]:
+    def __iter__(self) -> Iterator[JsonRecord]:
         more = True
         while more:
             more = self._more_to_read()
-            yield from (Found(line, {}, "brackets that hold no object") for line in self._only_brackets)
+            yield from (JsonRecord(line, {}, "brackets that hold no object") for line in self._only_brackets)
             self._only_brackets = []
             if not more:
                 return
             value, fault = self._next_value()
             if isinstance(value, dict):
-                yield Found(self._line, value)
+                yield JsonRecord(self._line, value)
                 begun = _FIRST_KEY.match(self._buffer, self._at)
                 self._key = begun[0] if begun else self._key
                 self._pass(self._end)
             elif not fault and self._in_array and _BEHIND.match(self._buffer, self._end):
-                yield Found(self._line, {}, "no JSON object", 1)
+                yield JsonRecord(self._line, {}, "no JSON object", 1)
                 self._pass(self._end)
             else:
                 line = self._line
                 lost = self._skip_broken()
-                yield Found(line, {}, fault or "no JSON object", lost)
+                yield JsonRecord(line, {}, fault or "no JSON object", lost)
 
     def _more_to_read(self) -> bool:
         """Move to the first character of the next value; False at the end of the text."""
@@ -79,9 +79,9 @@ class _Objects:
             passed = between[0] if between else ""
             if passed.count("[") > MOST_OPEN:
                 lines = enumerate(passed.split("\n"), self._line)
-                self._only_brackets += [line for line, one in lines if one.count("[") > MOST_OPEN]
+                self._only_brackets += [line for line, piece in lines if piece.count("[") > MOST_OPEN]
             if passed:
-                self._in_array = any(one in passed.rpartition("\n")[2] for one in ",[")
+                self._in_array = any(character in passed.rpartition("\n")[2] for character in ",[")
             self._pass(between.end() if between else self._at)
             if self._at < len(self._buffer):
                 return True
@@ -121,18 +121,18 @@ class _Objects:
         if self._in_array and self._key and self._skip_in_line():
             return 1
         line_begin = self._buffer.rfind("\n", 0, self._at) + 1
-        before = self._buffer[line_begin : self._at]
-        margin = before if before.isspace() else ""
+        prefix = self._buffer[line_begin : self._at]
+        margin = prefix if prefix.isspace() else ""
         follower = re.compile(rf"\n{margin}(?=\{{)")
         self._at += 1  # it is not to be found again
         lost = 1
         while True:
-            found = follower.search(self._buffer, self._at)
-            end = found.end() if found else len(self._buffer)
-            rest = self._buffer[self._at : end].split("\n")[1:]
-            lost += sum(1 for one in rest if one.strip(" \t\r\x00[],")) if self._one_a_line else 0
-            self._pass(end if found else max(end - len(margin) - 1, self._at))
-            if found:
+            match = follower.search(self._buffer, self._at)
+            end = match.end() if match else len(self._buffer)
+            lines = self._buffer[self._at : end].split("\n")[1:]
+            lost += sum(1 for line in lines if line.strip(" \t\r\x00[],")) if self._one_a_line else 0
+            self._pass(end if match else max(end - len(margin) - 1, self._at))
+            if match:
                 return lost
             if not self._fill():
                 self._pass(len(self._buffer))
@@ -142,11 +142,11 @@ class _Objects:
         """Move to the next object of an array that is written in one line, if there is one in what was read of it."""
         line_end = self._buffer.find("\n", self._at)
         follower = re.compile(rf",\s*(?={re.escape(self._key)})")
-        found = follower.search(self._buffer, self._at, line_end if line_end >= 0 else len(self._buffer))
-        if found:
-            self._pass(found.end())
+        match = follower.search(self._buffer, self._at, line_end if line_end >= 0 else len(self._buffer))
+        if match:
+            self._pass(match.end())
             self._in_array = True
-        return bool(found)
+        return bool(match)
 
     def _pass(self, end: int) -> None:
         self._line += self._buffer.count("\n", self._at, end)

@@ -38,8 +38,8 @@ YEARS = range(1970, 2200)
 NO_DAY = -1
 TEN = np.uint64(10)
 PAIRED = tuple(
-    tuple(map(np.uint64, one))
-    for one in ((10, 8, 0x00FF00FF00FF00FF), (100, 16, 0x0000FFFF0000FFFF), (10000, 32, 0xFFFFFFFF))
+    tuple(map(np.uint64, constants))
+    for constants in ((10, 8, 0x00FF00FF00FF00FF), (100, 16, 0x0000FFFF0000FFFF), (10000, 32, 0xFFFFFFFF))
 )
 
 
@@ -63,9 +63,9 @@ class Column(NamedTuple):
         """Return the fields of some lines only."""
         return Column(self.begin[rows], self.end[rows])
 
-    def and_then(self, other: Column) -> Column:
+    def and_then(self, column: Column) -> Column:
         """Return these fields and others behind them, to be looked at together."""
-        return Column(np.concatenate([self.begin, other.begin]), np.concatenate([self.end, other.end]))
+        return Column(np.concatenate([self.begin, column.begin]), np.concatenate([self.end, column.end]))
 
 
 class Text:
@@ -83,8 +83,8 @@ class Text:
 
     def first_words(self, column: Column, count: int) -> list[U64]:
         """Return the first so many words (of eight bytes) of each field; zeros behind its end."""
-        some, short = self._words_from(column.begin, count), column.short
-        return [some[:, at] & KEEP[at][short] for at in range(count)]
+        words, short = self._words_from(column.begin, count), column.short
+        return [words[:, at] & KEEP[at][short] for at in range(count)]
 
     def _words_from(self, begin: NDArray[np.int64], count: int) -> U64:
         """Return so many words from each place: to fetch them at once takes half the time."""
@@ -130,10 +130,10 @@ class Text:
     def days(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
         """Return each date (YYYY-MM-DD) as days since 1970, and which fields are one."""
         both = self._words_from(column.begin, 2)
-        first, second = both[:, 0], both[:, 1] & KEEP[1][DATE_LENGTH]
-        new = np.ones(len(first), np.bool_)
-        np.not_equal(first[1:], first[:-1], out=new[1:])
-        new[1:] |= second[1:] != second[:-1]
+        first_word, second_word = both[:, 0], both[:, 1] & KEEP[1][DATE_LENGTH]
+        new = np.ones(len(first_word), np.bool_)
+        np.not_equal(first_word[1:], first_word[:-1], out=new[1:])
+        new[1:] |= second_word[1:] != second_word[:-1]
         begin = column.begin[new]
         texts = self.texts(Column(begin, begin + DATE_LENGTH))
         days = np.array([_day(text) for text in texts], np.int64)[np.cumsum(new) - 1]
@@ -150,9 +150,9 @@ class Text:
 
     def is_dash(self, column: Column) -> Mask:
         """Tell which fields are "-", which stands for what a row does not say."""
-        first: Mask = self._eights[column.begin] & np.uint64(0xFF) == ord("-")
-        first &= column.length == 1
-        return first
+        is_dash: Mask = self._eights[column.begin] & np.uint64(0xFF) == ord("-")
+        is_dash &= column.length == 1
+        return is_dash
 
     def texts(self, column: Column) -> list[bytes]:
         """Return fields as they stand."""
@@ -166,9 +166,9 @@ def distinct(values: U64) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     ordered = values[order]
     new = np.ones(len(values), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=new[1:])
-    which = np.empty(len(values), np.int64)
-    which[order] = np.cumsum(new) - 1
-    return order[new], which
+    codes = np.empty(len(values), np.int64)
+    codes[order] = np.cumsum(new) - 1
+    return order[new], codes
 
 
 @lru_cache

@@ -27,8 +27,8 @@ def parse_zone(text: str | None) -> tzinfo | None:
     word = text.strip()
     if word.upper() in ("UTC", "GMT", "Z"):
         return UTC
-    if found := OFFSET.fullmatch(word.upper()):
-        sign, hours, minutes = found.groups()
+    if match := OFFSET.fullmatch(word.upper()):
+        sign, hours, minutes = match.groups()
         offset = timedelta(hours=int(hours), minutes=int(minutes or 0))
         if offset < timedelta(hours=24) and int(minutes or 0) < 60:
             return timezone(-offset if sign == "-" else offset)
@@ -61,9 +61,9 @@ class Clock:
         if self.zone is None:
             self.known = False
             return time_s
-        quarter, which = np.unique(time_s // QUARTER_S, return_inverse=True)
-        offsets = [_offsets(int(one) * QUARTER_S, self.zone) for one in quarter.tolist()]
-        early, late = (np.array([one[fold] for one in offsets], np.int64)[which] for fold in (0, 1))
+        quarter, codes = np.unique(time_s // QUARTER_S, return_inverse=True)
+        offsets = [_offsets(int(number) * QUARTER_S, self.zone) for number in quarter.tolist()]
+        early, late = (np.array([offset[fold] for offset in offsets], np.int64)[codes] for fold in (0, 1))
         self._never += int(np.count_nonzero(early < late))
         doubtful = early > late
         if not doubtful.any():
@@ -74,33 +74,33 @@ class Clock:
 
     def _second_time(self, time_s: NDArray[np.int64], doubtful: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Tell which rows stand behind the place where the clock was set back."""
-        before = self._latest if self._latest is not None else int(time_s[0])
-        latest = np.maximum.accumulate(np.append(before, time_s))[:-1]
+        previous = self._latest if self._latest is not None else int(time_s[0])
+        latest = np.maximum.accumulate(np.append(previous, time_s))[:-1]
         back = doubtful & (latest - time_s >= SET_BACK_S)
         second = np.logical_or.accumulate(back) | self._set_back
-        self._latest, self._set_back = max(before, int(time_s.max())), bool(second[-1])
+        self._latest, self._set_back = max(previous, int(time_s.max())), bool(second[-1])
         return second
 
     def warnings(self) -> list[SourceWarning]:
         """Return what summer time made doubtful."""
-        found = []
+        warnings = []
         if self._never:
             text = (
                 f"{self._never:,} rows have times that the zone {self.zone} skips when summer time begins: is it the "
                 "zone of the computer that wrote the log?"
             )
-            found.append(SourceWarning("time-skipped", text))
+            warnings.append(SourceWarning("time-skipped", text))
         if self._twice:
             text = (
                 f"{self._twice:,} rows are of an hour that comes twice when summer time ends; which of the two was "
                 "told from their order."
             )
-            found.append(SourceWarning("time-twice", text))
-        return found
+            warnings.append(SourceWarning("time-twice", text))
+        return warnings
 
 
 def _offsets(local_s: int, zone: tzinfo) -> tuple[int, int]:
     """Return how far local time is ahead of UTC, in seconds, the first and the second time that it is this late."""
     local = datetime(1970, 1, 1) + timedelta(seconds=local_s)
-    found = [local.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta() for fold in (0, 1)]
-    return int(found[0].total_seconds()), int(found[1].total_seconds())
+    offsets = [local.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta() for fold in (0, 1)]
+    return int(offsets[0].total_seconds()), int(offsets[1].total_seconds())

@@ -116,7 +116,7 @@ def _kept_by_router(captured: Sequence[Attempt], traffic: Traffic) -> tuple[str,
 
 def _looks(attempt: Attempt) -> frozenset[int]:
     """Return the hop counts with which the packet that began an attempt was captured on its way."""
-    sent = [event for event in attempt.events if event.what in ("SYN", "request")]
+    sent = [event for event in attempt.events if event.packet_kind in ("SYN", "request")]
     return hop_counts(
         event
         for event in sent

@@ -5,11 +5,11 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Sequence
 
-from auditor.sources.flows.hop_counts import FEW_PACKETS, Sent, distance, hop_counts
-from auditor.sources.flows.source_flows import Event
+from auditor.sources.flows.hop_counts import FEW_PACKETS, SentPackets, distance, hop_counts
+from auditor.sources.flows.source_flows import FlowEvent
 
 
-def sent_by_other(resets: Sequence[Event], others: Sent) -> bool | None:
+def sent_by_other(resets: Sequence[FlowEvent], others: SentPackets) -> bool | None:
     """Tell whether another device than the host sent resets, None if that is unknown.
 
     A reset that has passed as many routers as the host's other packets is its own, unless the host counts its packets
@@ -39,7 +39,7 @@ def _unlike_pings(own: frozenset[int], pings: frozenset[int]) -> bool | None:
     return True if {*map(distance, own)}.isdisjoint(map(distance, pings)) else None
 
 
-def _is_in_count(reset: Event, counted: Sequence[tuple[int, int]]) -> bool:
+def _is_in_count(reset: FlowEvent, counted: Sequence[tuple[int, int]]) -> bool:
     """Tell whether a reset's identification fits those of the packets before and after it.
 
     Linux writes 0 into a reset for a closed port, which contradicts nothing.

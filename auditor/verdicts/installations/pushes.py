@@ -29,8 +29,8 @@ from auditor.ruleset.given_roles import Given
 from auditor.ruleset.known_problems import controller, push
 from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
-from auditor.sources.dissection.facts import Said, Step
-from auditor.sources.flows.neighbors import Asked
+from auditor.sources.dissection.facts import ProtocolFacts, ProtocolStep
+from auditor.sources.flows.neighbors import NeighborRequests
 from auditor.verdicts.installations.contacts import (
     PORTS_TESTED,
     SCAN_DYNAMIC_PORTS,
@@ -82,7 +82,7 @@ UNRESOLVED = (
 def find_pushes(
     contacts: Mapping[Pair, Contact],
     ruleset: Ruleset,
-    asked: Sequence[Asked] = (),
+    asked: Sequence[NeighborRequests] = (),
     content: Mapping[Pair, PairContent] | None = None,
 ) -> tuple[Push, ...]:
     """Return every pair that may be a push, also what looks like one and is none.
@@ -280,19 +280,19 @@ class _Traffic:
         """The hosts that read from a file server."""
         return frozenset(contact.src for contact in self._reading if contact.dst in self._file_servers)
 
-    def unresolved_pairs(self, asked: Sequence[Asked]) -> Iterator[Pair]:
+    def unresolved_pairs(self, asked: Sequence[NeighborRequests]) -> Iterator[Pair]:
         """Yield hosts that ask again and again for one hardware address and get no response: they may want to push.
 
         A host that asks for several is a scanner or a router; one that is asked for by several is not wanted for a
         push; and a computer that is pushed itself is no site server.
         """
-        insistent = {(one.asker, one.target) for one in asked if _is_insistent(one)}
-        targets = Counter(asker for asker, _ in insistent)
+        insistent = {(one.requester, one.target) for one in asked if _is_insistent(one)}
+        targets = Counter(requester for requester, _ in insistent)
         askers = Counter(target for _, target in insistent)
         clients = {contact.dst for contact in self._pushes} - self._site_servers
         for pair in insistent - self._contacts.keys():
-            asker, target = pair
-            if targets[asker] == askers[target] == 1 and asker not in clients and _may_share_subnet(*pair):
+            requester, target = pair
+            if targets[requester] == askers[target] == 1 and requester not in clients and _may_share_subnet(*pair):
                 yield pair
 
 
@@ -378,7 +378,7 @@ def _kind_by_content(content: PairContent) -> Kind | None:
     return None
 
 
-def content_of(said: Sequence[Said]) -> dict[Pair, PairContent]:
+def content_of(said: Sequence[ProtocolFacts]) -> dict[Pair, PairContent]:
     """Return what the protocols show of each pair, by originator and responder."""
     shares: dict[Pair, set[str]] = defaultdict(set)
     interfaces: dict[Pair, set[str]] = defaultdict(set)
@@ -398,20 +398,20 @@ def content_of(said: Sequence[Said]) -> dict[Pair, PairContent]:
     }
 
 
-def _push_step(source: int, step: Step) -> PushStep:
+def _push_step(source: int, step: ProtocolStep) -> PushStep:
     return PushStep(step.step, step.outcome.value, step.code, None, source, (step.frame,), ())
 
 
 # requests for a hardware address
 
 
-def _may_share_subnet(asker: str, target: str) -> bool:
+def _may_share_subnet(requester: str, target: str) -> bool:
     """Tell whether two addresses may be of one subnet; a request for a farther one comes from a wrong subnet mask."""
-    network = ipaddress.ip_network(f"{asker}/{LARGEST_SUBNET[parsed(asker).version]}", strict=False)
+    network = ipaddress.ip_network(f"{requester}/{LARGEST_SUBNET[parsed(requester).version]}", strict=False)
     return parsed(target) in network
 
 
-def _is_insistent(asked: Asked) -> bool:
+def _is_insistent(asked: NeighborRequests) -> bool:
     """Tell whether a host asks again within seconds, as one does that wants to send, not now and then."""
     between = (asked.last_ns - asked.first_ns) / max(1, len(asked.frames) - 1)
     return len(asked.frames) >= ENOUGH_REQUESTS and between <= AGAIN_NS

@@ -17,7 +17,7 @@ from auditor.ruleset.given_roles import NAMED, Given
 from auditor.ruleset.known_problems import may_ask_management_point
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
-from auditor.sources.dissection.facts import Said
+from auditor.sources.dissection.facts import ProtocolFacts
 from auditor.sources.flows.table import is_among
 from auditor.sources.source import CAPTURE, Source
 from auditor.verdicts.installations.contacts import Contact, Pair
@@ -139,7 +139,7 @@ def infer_roles(
     ruleset: Ruleset,
     given: Given,
     contacts: Mapping[Pair, Contact],
-    said: Sequence[Said] = (),
+    said: Sequence[ProtocolFacts] = (),
 ) -> Cast:
     """Return who plays which role: as given, else inferred from who contacts whom.
 
@@ -210,7 +210,7 @@ def _whom(pushes: Sequence[Push]) -> str:
     return pushes[0].to_address if len(pushes) == 1 else _several(len(pushes), "computer")
 
 
-def _names(said: Sequence[Said]) -> Mapping[str, set[str]]:
+def _names(said: Sequence[ProtocolFacts]) -> Mapping[str, set[str]]:
     """Return by address what hosts call themselves."""
     names: dict[str, set[str]] = defaultdict(set)
     for address, name in (pair for facts in said for pair in facts.names):
@@ -247,7 +247,7 @@ def _named(role: str, address: str) -> RoleAssignment:
 # web servers
 
 
-def _by_path(said: Sequence[Said], given: Given) -> list[RoleAssignment]:
+def _by_path(said: Sequence[ProtocolFacts], given: Given) -> list[RoleAssignment]:
     """Return the roles that web paths show: what a server was asked for counts more than its port."""
     shown = {(role, address): path for facts in reversed(said) for address, role, path in reversed(facts.roles)}
     return [
@@ -274,7 +274,7 @@ def _management_points(
     clients: Sequence[str],
     contacts: Mapping[Pair, Contact],
     given: Given,
-    said: Sequence[Said],
+    said: Sequence[ProtocolFacts],
 ) -> tuple[list[RoleAssignment], Mapping[str, str], list[str]]:
     """Return the management points, those guessed by site server, and notes on what could not be told.
 

@@ -21,15 +21,14 @@ from numpy.typing import NDArray
 
 from auditor.errors import SourceError
 from auditor.sources.capture.ip import ICMPV6
-from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
+from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, IcmpError
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.flows.columns import PROTOCOLS, TABLE
 from auditor.sources.flows.frame import nullable
-from auditor.sources.flows.from_logs.stale_packets import RETRY_S, SYSTEM_PORTS, allowed_before, is_answer
-from auditor.sources.flows.neighbors import Asked
-from auditor.sources.flows.source_flows import Event as Traced
-from auditor.sources.flows.source_flows import OneSided
+from auditor.sources.flows.from_logs.stale_packets import RETRY_S, SYSTEM_PORTS, last_allowed_index, looks_like_reply
+from auditor.sources.flows.neighbors import NeighborRequests
+from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
 from auditor.sources.logs.event_fields import LONGEST_TEXT, Event, whole
 from auditor.sources.logs.event_log import EventReader
 
@@ -61,7 +60,7 @@ DISCARDED, ACCEPTING = 1, 2
 LAYERS = {"%%14597": DISCARDED, "transport": DISCARDED, "%%14610": ACCEPTING, "receive/accept": ACCEPTING}
 LAYER_NUMBERS = {13: DISCARDED, 15: DISCARDED, 44: ACCEPTING, 46: ACCEPTING}
 STEALTH = "Stealth (nobody listens)"  # Windows' own word for the filter there; older versions do not name it
-# Their neighbours, which tell of no traffic between two computers.
+# Their neighbors, which tell of no traffic between two computers.
 NO_TRAFFIC = {
     5150: "a frame blocked below IP",
     5151: "a frame blocked below IP",
@@ -108,7 +107,7 @@ class EventLog:
 
 
 @dataclass(frozen=True)
-class LocalAddress:
+class ComputerAddress:
     """An address of a computer whose firewall told of something. rows: events that say so; sure: it sent from there."""
 
     computer: str
@@ -123,7 +122,7 @@ class EventFacts:
 
     drops: int
     allows: int
-    local: tuple[LocalAddress, ...]
+    local: tuple[ComputerAddress, ...]
     clock: str = "utc"
 
 
@@ -133,11 +132,11 @@ class EventFlows:
     Where that has frames there are record numbers, of JSON the lines.
     """
 
-    errors: Mapping[int, list[Quote]] = MappingProxyType({})  # a log quotes no packets
-    asked: tuple[Asked, ...] = ()
+    errors: Mapping[int, list[IcmpError]] = MappingProxyType({})  # a log quotes no packets
+    asked: tuple[NeighborRequests, ...] = ()
     hidden: tuple[tuple[str, str], ...] = ()
     on_link: frozenset[str] = frozenset()  # only a capture shows on whose network it was taken
-    one_sided = OneSided()
+    one_sided = OneWayTraffic()
 
     def __init__(
         self,
@@ -158,14 +157,14 @@ class EventFlows:
         """Return 0: a log does not tell pings apart."""
         return 0
 
-    def events(self, flow: int) -> list[Traced]:
+    def events(self, flow: int) -> list[FlowEvent]:
         """Return the events of one flow in file order, each as a packet of the host that tried."""
-        what = {"udp": "datagram", "icmp": "request"}.get(str(self.table["protocol"].iat[flow]), "SYN")
-        one = slice(int(self._begin[flow]), int(self._begin[flow + 1]))
-        told = zip(self._lines[one].tolist(), self._times[one].tolist(), strict=True)
+        kind = {"udp": "datagram", "icmp": "request"}.get(str(self.table["protocol"].iat[flow]), "SYN")
+        rows = slice(int(self._begin[flow]), int(self._begin[flow + 1]))
+        entries = zip(self._lines[rows].tolist(), self._times[rows].tolist(), strict=True)
         from_src = not self._turned[flow]
-        what = what if from_src or what == "datagram" else "data"
-        return [Traced(line, time, from_src=from_src, what=what, sequence=0) for line, time in told]
+        kind = kind if from_src or kind == "datagram" else "data"
+        return [FlowEvent(line, time, from_src=from_src, packet_kind=kind, sequence=0) for line, time in entries]
 
 
 def read_events(path: Path, name: str) -> EventLog:
@@ -174,7 +173,7 @@ def read_events(path: Path, name: str) -> EventLog:
     name: what the flow table calls the source. Raises SourceError if the log holds no such events.
     """
     reader = EventReader(path, ACTIONS)
-    collected = _Collected()
+    collected = _EventColumns()
     for event in reader:
         collected.add(event)
     if not len(collected.column["time"]):
@@ -192,7 +191,7 @@ def read_events(path: Path, name: str) -> EventLog:
     )
 
 
-class _Traffic(NamedTuple):
+class _TrafficEvent(NamedTuple):
     """One event about traffic between two ends, as written: which is the local one depends on Windows' version."""
 
     protocol: int
@@ -218,7 +217,7 @@ _SMALL = (  # in the order in which _append gives their values, behind _LARGE
 
 
 @dataclass
-class _Collected:
+class _EventColumns:
     """Events about traffic, a number in each column; texts are numbered in `texts`, the empty one is 0."""
 
     column: dict[str, array[int]] = field(
@@ -254,7 +253,7 @@ class _Collected:
             return
         self._append(event, traffic)
 
-    def _append(self, event: Event, traffic: _Traffic) -> None:
+    def _append(self, event: Event, traffic: _TrafficEvent) -> None:
         (ip_a, port_a), (ip_b, port_b) = traffic.ends
         values = event.values
         row = (
@@ -286,29 +285,29 @@ class _Collected:
 
     def warnings(self) -> list[SourceWarning]:
         """Return what the administrator must know about these events."""
-        found = []
+        warnings = []
         if self.unreadable:
             numbers = ", ".join(self.samples)
             text = f"{self.unreadable:,} events lack an address, port or time and were not used (first: {numbers})."
-            found.append(SourceWarning("damaged", text))
+            warnings.append(SourceWarning("damaged", text))
         if count := self.zones["none"]:
             text = f"The times of {count:,} events name no zone and were taken as UTC: they may be off by hours."
-            found.append(SourceWarning("no-zone", text))
+            warnings.append(SourceWarning("no-zone", text))
         if self.zones["collector"]:
             text = "Times are local ones in this file; the collector's own two times told how far they are from UTC."
-            found.append(SourceWarning("local-times", text))
+            warnings.append(SourceWarning("local-times", text))
         ids = {event for event in ACTIONS if self.tally.frames[f"event {event} ({MEANING[ACTIONS[event]]})"]}
-        if not any(ACTIONS[one] == BLOCKED for one in ids):
+        if not any(ACTIONS[event_id] == BLOCKED for event_id in ids):
             text = "It holds no blocked connection (5152, 5157): none was blocked, or failures are not audited there."
-            found.append(SourceWarning("no-blocked-events", text))
-        if not any(ACTIONS[one] == ALLOWED for one in ids):
+            warnings.append(SourceWarning("no-blocked-events", text))
+        if not any(ACTIONS[event_id] == ALLOWED for event_id in ids):
             text = "It holds no allowed connection (5156): none was allowed, or successes are not audited there."
-            found.append(SourceWarning("no-allowed-events", text))
-        return found
+            warnings.append(SourceWarning("no-allowed-events", text))
+        return warnings
 
 
-def _or(value: int | None, other: int) -> int:
-    return other if value is None else value
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
 
 
 def _shown(value: Any) -> str:
@@ -322,7 +321,7 @@ def _layer(values: Mapping[str, Any]) -> int:
     return named or LAYER_NUMBERS.get(_or(whole(values.get("layerrtid")), -1), 0)
 
 
-def _traffic(event: Event) -> _Traffic | None:
+def _traffic(event: Event) -> _TrafficEvent | None:
     """Return what an event tells, None where an address, port or protocol is missing or impossible."""
     values = event.values
     written = values.get("protocol")
@@ -336,13 +335,13 @@ def _traffic(event: Event) -> _Traffic | None:
         protocol = ICMP
     word = values.get("direction")
     direction = DIRECTIONS.get(word.strip().lower(), UNTOLD) if isinstance(word, str) else UNTOLD
-    return _Traffic(protocol, direction, ((ip_a, port_a), (ip_b, port_b)))
+    return _TrafficEvent(protocol, direction, ((ip_a, port_a), (ip_b, port_b)))
 
 
-def _is_echo(traffic: _Traffic) -> bool:
+def _is_echo(traffic: _TrafficEvent) -> bool:
     """Tell whether this is an echo request; type and code stand in the ports, in the order of the ends."""
-    (ip, first), (_, second) = traffic.ends
-    return sorted((first, second)) == [0, ECHO_REQUEST[6 if ":" in ip else 4]]
+    (ip, port_a), (_, port_b) = traffic.ends
+    return sorted((port_a, port_b)) == [0, ECHO_REQUEST[6 if ":" in ip else 4]]
 
 
 def _address(value: Any) -> str:
@@ -370,12 +369,12 @@ def _port(value: Any) -> int | None:
 # from events to flows
 
 
-def _flows(collected: _Collected, name: str) -> EventFlows:
+def _flows(collected: _EventColumns, name: str) -> EventFlows:
     """Return one flow for each attempt that one computer's firewall told of: the same ends, direction and action."""
     column = {key: np.frombuffer(values, values.typecode) for key, values in collected.column.items()}
     texts = np.array(list(collected.texts), object)
-    known = np.isin(column["protocol"], list(PROTOCOLS))
-    column = _oriented({key: values[known] for key, values in column.items()}, texts, collected.texts[UNTOLD])
+    is_supported = np.isin(column["protocol"], list(PROTOCOLS))
+    column = _oriented({key: values[is_supported] for key, values in column.items()}, texts, collected.texts[UNTOLD])
     column["action"] = _is_allowed(column["event"]).astype(np.int64)
     column = _without_late(column, texts)
     order, begin = _attempts(column)
@@ -384,7 +383,7 @@ def _flows(collected: _Collected, name: str) -> EventFlows:
     turned = column["turned"][begin[:-1]]
     sender, receiver = _sender_and_receiver(table, turned)
     local = set(receiver[table["direction"] == INBOUND])  # a computer that writes a log is there
-    heard = frozenset(one for one in local.union(sender) if not _for_everybody(one))
+    heard = frozenset(address for address in local.union(sender) if not _for_everybody(address))
     return EventFlows(table, column["line"], column["time"], begin, turned, heard)
 
 
@@ -394,14 +393,14 @@ def _sender_and_receiver(table: pd.DataFrame, turned: NDArray[np.bool_]) -> tupl
 
 def _facts(table: pd.DataFrame, turned: NDArray[np.bool_]) -> EventFacts:
     rows = table["rows"].groupby(table["action"]).sum()
-    found: dict[tuple[str, str], tuple[int, bool]] = {}
+    observations: dict[tuple[str, str], tuple[int, bool]] = {}
     for direction, end in zip((OUTBOUND, INBOUND), _sender_and_receiver(table, turned), strict=True):
-        some = table[table["direction"] == direction]
-        for key, count in some.groupby(["computer", end[some.index]])["rows"].sum().items():
-            before, sure = found.get(key, (0, False))  # type: ignore[call-overload]  # the key is a pair of texts
-            found[key] = before + int(count), sure or direction == OUTBOUND  # type: ignore[index]  # the same
-    local = [LocalAddress(*key, *told) for key, told in found.items() if not _for_everybody(key[1])]
-    local.sort(key=lambda one: (one.computer, not one.sure, -one.rows, one.address))
+        flows = table[table["direction"] == direction]
+        for key, count in flows.groupby(["computer", end[flows.index]])["rows"].sum().items():
+            total, sure = observations.get(key, (0, False))  # type: ignore[call-overload]  # the key is a pair of texts
+            observations[key] = total + int(count), sure or direction == OUTBOUND  # type: ignore[index]  # the same
+    local = [ComputerAddress(*key, *rows_sure) for key, rows_sure in observations.items() if not _for_everybody(key[1])]
+    local.sort(key=lambda entry: (entry.computer, not entry.sure, -entry.rows, entry.address))
     return EventFacts(int(rows.get(BLOCKED, 0)), int(rows.get(ALLOWED, 0)), tuple(local))
 
 
@@ -423,8 +422,8 @@ def _oriented(column: dict[str, Ints], texts: NDArray[Any], untold: int) -> dict
     second_is_local = (everybody[column["ip_b"]] & ~everybody[column["ip_a"]]) | (own_b & ~own_a)
     leaning = np.where(inbound, first_is_local.astype(np.int64) - second_is_local, 0)
     packet = np.isin(column["event"], PACKETS)
-    habits = [np.bincount(column["computer"], leaning * some, len(texts)) for some in (packet, ~packet)]
-    of_packets, of_connections = (one[column["computer"]] for one in habits)
+    habits = [np.bincount(column["computer"], leaning * mask, len(texts)) for mask in (packet, ~packet)]
+    of_packets, of_connections = (habit[column["computer"]] for habit in habits)
     unsure = inbound & (leaning == 0)
     unknown = unsure & np.where(packet, (of_packets == 0) & (of_connections >= 0), of_connections == 0)
     habit = np.where(packet, of_packets, of_connections)
@@ -435,9 +434,9 @@ def _oriented(column: dict[str, Ints], texts: NDArray[Any], untold: int) -> dict
     swapped = (inbound & (leaning > 0)) | (unsure & np.where(unknown, by_port & surely, habit > 0))
     column = dict(column)
     for kind in ("ip", "port"):
-        first, second = column[f"{kind}_a"], column[f"{kind}_b"]
-        column[f"{kind}_src"] = np.where(swapped, second, first)
-        column[f"{kind}_dst"] = np.where(swapped, first, second)
+        end_a, end_b = column[f"{kind}_a"], column[f"{kind}_b"]
+        column[f"{kind}_src"] = np.where(swapped, end_b, end_a)
+        column[f"{kind}_dst"] = np.where(swapped, end_a, end_b)
     column["direction"] = np.where(unknown & by_port & ~surely, untold, column["direction"])
     return column
 
@@ -449,19 +448,19 @@ def _without_late(column: dict[str, Ints], texts: NDArray[Any]) -> dict[str, Int
     connection that is blocked that holds for a while only: its port is used again.
     """
     dropped, icmp = column["action"] == 0, column["protocol"] == ICMP
-    answer = dropped & ~icmp & is_answer(column["port_src"], column["port_dst"])
+    answer = dropped & ~icmp & looks_like_reply(column["port_src"], column["port_dst"])
     forth, back = (_pairs(column[f"ip_{end}"], column[f"port_{end}"]) for end in ("src", "dst"))
     by_time = np.lexsort([column["time"]])
     direction = texts[column["direction"]]
     side = np.where(direction == OUTBOUND, 1, np.where(direction == INBOUND, -1, 0))
     side = np.where(forth > back, -side, side)
     ends = [column["computer"], side, np.minimum(forth, back), np.maximum(forth, back), column["protocol"]]
-    before = np.full(len(forth), -1, np.int64)
-    found = allowed_before([one[by_time] for one in ends], ~dropped[by_time])
-    before[by_time] = np.where(found >= 0, by_time[found], -1)
-    soon = column["time"] - column["time"][before] <= RETRY_S * 10**9
-    of_allowed = dropped & (column["protocol"] == TCP) & (before >= 0) & (soon | np.isin(column["event"], PACKETS))
-    other_way = of_allowed & (forth != forth[before])
+    allowed = np.full(len(forth), -1, np.int64)
+    latest = last_allowed_index([end[by_time] for end in ends], ~dropped[by_time])
+    allowed[by_time] = np.where(latest >= 0, by_time[latest], -1)
+    soon = column["time"] - column["time"][allowed] <= RETRY_S * 10**9
+    of_allowed = dropped & (column["protocol"] == TCP) & (allowed >= 0) & (soon | np.isin(column["event"], PACKETS))
+    other_way = of_allowed & (forth != forth[allowed])
     turned = np.where(of_allowed, other_way, answer)
     column = column | {"late": answer | of_allowed, "turned": turned}
     for kind in ("ip", "port"):
@@ -471,11 +470,11 @@ def _without_late(column: dict[str, Ints], texts: NDArray[Any]) -> dict[str, Int
 
 
 def _is_allowed(event: Ints) -> NDArray[np.bool_]:
-    return np.isin(event, [one for one, action in ACTIONS.items() if action == ALLOWED])
+    return np.isin(event, [event_id for event_id, action in ACTIONS.items() if action == ALLOWED])
 
 
-def _pairs(first: Ints, second: Ints) -> Ints:
-    return first.astype(np.int64) << 32 | second
+def _pairs(high: Ints, low: Ints) -> Ints:
+    return high.astype(np.int64) << 32 | low
 
 
 def _for_everybody(text: str) -> bool:
@@ -503,10 +502,10 @@ def _attempts(column: dict[str, Ints]) -> tuple[Ints, Ints]:
         new[1:] = ~same | (np.diff(column["time"][by_key]) > ONE_ATTEMPT_NS)
     group = np.empty(count, np.int64)
     group[by_key] = np.cumsum(new) - 1
-    first = np.full(int(new.sum()), count, np.int64)
-    np.minimum.at(first, group, np.arange(count))
-    order = np.lexsort([column["time"], first[group]])
-    sizes = np.bincount(group)[np.argsort(first)] if count else np.zeros(0, np.int64)
+    first_rows = np.full(int(new.sum()), count, np.int64)
+    np.minimum.at(first_rows, group, np.arange(count))
+    order = np.lexsort([column["time"], first_rows[group]])
+    sizes = np.bincount(group)[np.argsort(first_rows)] if count else np.zeros(0, np.int64)
     return order, np.append(0, np.cumsum(sizes))
 
 
@@ -517,40 +516,40 @@ def _table(column: dict[str, Ints], begin: Ints, texts: NDArray[Any], name: str)
     rank = {event: place for place, event in enumerate(ACTIONS)}
     telling = np.array([rank[event] for event in column["event"].tolist()], np.int64)
     best = np.lexsort([np.arange(len(flow)), -telling, flow])[begin[:-1]]
-    one = {key: values[best] for key, values in column.items()}
-    icmp, no_icmp = one["protocol"] == ICMP, one["protocol"] != ICMP
+    attempts = {key: values[best] for key, values in column.items()}
+    icmp, no_icmp = attempts["protocol"] == ICMP, attempts["protocol"] != ICMP
     none = np.zeros(count, np.int64)
     all_missing = np.ones(count, np.bool_)
-    first, last = column["time"][begin[:-1]], column["time"][begin[1:] - 1]
+    start_times, end_times = column["time"][begin[:-1]], column["time"][begin[1:] - 1]
     values: dict[str, Any] = dict.fromkeys(TABLE, none)
-    late = one["late"]
-    dropped = (one["action"] == 0) & ~late
-    values["syn"] = np.where((one["protocol"] == TCP) & ~late, np.diff(begin), 0)
+    late = attempts["late"]
+    dropped = (attempts["action"] == 0) & ~late
+    values["syn"] = np.where((attempts["protocol"] == TCP) & ~late, np.diff(begin), 0)
     values["conn_state"] = np.where(dropped & no_icmp, "S0", "OTH").astype(object)
     values["response"] = np.where(late, "mid-stream", np.where(dropped, "no-response", "one-way")).astype(object)
     values["icmp_error"] = np.full(count, "", object)
     values |= {
         "source": np.full(count, name, object),
-        "protocol": np.array([PROTOCOLS[number] for number in one["protocol"].tolist()], object),
-        "src_ip": texts[one["ip_src"]],
-        "dst_ip": texts[one["ip_dst"]],
-        "src_port": nullable(one["port_src"], icmp),
-        "dst_port": nullable(one["port_dst"], icmp),
+        "protocol": np.array([PROTOCOLS[number] for number in attempts["protocol"].tolist()], object),
+        "src_ip": texts[attempts["ip_src"]],
+        "dst_ip": texts[attempts["ip_dst"]],
+        "src_port": nullable(attempts["port_src"], icmp),
+        "dst_port": nullable(attempts["port_dst"], icmp),
         # Of ICMP the two ports are type and code, in the order of the ends; the code of an echo is 0.
-        "icmp_type": nullable(np.maximum(one["port_src"], one["port_dst"]), no_icmp),
-        "icmp_code": nullable(np.minimum(one["port_src"], one["port_dst"]), no_icmp),
-        "start": pd.DatetimeIndex(first.view("datetime64[ns]"), tz="UTC"),
-        "end": pd.DatetimeIndex(last.view("datetime64[ns]"), tz="UTC"),
+        "icmp_type": nullable(np.maximum(attempts["port_src"], attempts["port_dst"]), no_icmp),
+        "icmp_code": nullable(np.minimum(attempts["port_src"], attempts["port_dst"]), no_icmp),
+        "start": pd.DatetimeIndex(start_times.view("datetime64[ns]"), tz="UTC"),
+        "end": pd.DatetimeIndex(end_times.view("datetime64[ns]"), tz="UTC"),
         "stream": nullable(none, all_missing),
-        "action": np.where(one["action"] == 1, ALLOWED, BLOCKED).astype(object),
-        "direction": texts[one["direction"]],
+        "action": np.where(attempts["action"] == 1, ALLOWED, BLOCKED).astype(object),
+        "direction": texts[attempts["direction"]],
         "first_line": np.minimum.reduceat(column["line"], begin[:-1]) if count else none,
         "rows": np.diff(begin),
-        "process_id": nullable(one["process"], one["process"] < 0),
-        "computer": texts[one["computer"]],
-        "application": texts[one["application"]],
-        "filter_id": nullable(one["filter"], one["filter"] < 0),
-        "filter_origin": np.where(dropped & _discarded(column, begin, texts), STEALTH, texts[one["origin"]]),
+        "process_id": nullable(attempts["process"], attempts["process"] < 0),
+        "computer": texts[attempts["computer"]],
+        "application": texts[attempts["application"]],
+        "filter_id": nullable(attempts["filter"], attempts["filter"] < 0),
+        "filter_origin": np.where(dropped & _discarded(column, begin, texts), STEALTH, texts[attempts["origin"]]),
     }
     typed = {key: _typed(values[key], kind) for key, kind in (TABLE | EVENT_TABLE).items()}
     return pd.DataFrame(typed, copy=False)
@@ -558,9 +557,9 @@ def _table(column: dict[str, Ints], begin: Ints, texts: NDArray[Any], name: str)
 
 def _discarded(column: dict[str, Ints], begin: Ints, texts: NDArray[Any]) -> NDArray[np.bool_]:
     """Tell which attempts got as far as where nobody listens, while Windows does not say which filter stopped them."""
-    here = np.isin(column["event"], PACKETS) & (column["layer"] == DISCARDED)
-    here &= (column["application"] == 0) & (column["origin"] == 0) & (texts[column["direction"]] != OUTBOUND)
-    all_of_it: NDArray[np.bool_] = np.logical_and.reduceat(here, begin[:-1]) if len(here) else here
+    discarded = np.isin(column["event"], PACKETS) & (column["layer"] == DISCARDED)
+    discarded &= (column["application"] == 0) & (column["origin"] == 0) & (texts[column["direction"]] != OUTBOUND)
+    all_of_it: NDArray[np.bool_] = np.logical_and.reduceat(discarded, begin[:-1]) if len(discarded) else discarded
     return all_of_it
 
 
@@ -568,23 +567,23 @@ def _typed(values: Any, kind: str) -> Any:
     return pd.Series(values, dtype=kind) if isinstance(values, np.ndarray) else values
 
 
-def _no_traffic(path: Path, reader: EventReader, collected: _Collected) -> SourceError:
+def _no_traffic(path: Path, reader: EventReader, collected: _EventColumns) -> SourceError:
     """Return in one line why nothing of this log can be audited."""
     where = str(path)
     if not reader.records:
         if reader.skipped:
-            what = "no event can be read" if reader.format == "evtx" else "no Windows event is in this JSON"
-            return SourceError(f"{what} ({_first_warning(reader)})", where=where, hint="export the log again")
+            reason = "no event can be read" if reader.format == "evtx" else "no Windows event is in this JSON"
+            return SourceError(f"{reason} ({_first_warning(reader)})", where=where, hint="export the log again")
         return SourceError("this event log is empty", where=where, hint="was it cleared before it was exported?")
     if collected.unreadable:
-        what = f"none of its {collected.unreadable:,} events about connections has addresses and ports"
-        return SourceError(what, where=where, hint="export it with all values, or save the log as .evtx")
+        reason = f"none of its {collected.unreadable:,} events about connections has addresses and ports"
+        return SourceError(reason, where=where, hint="export it with all values, or save the log as .evtx")
     log = collected.logs.most_common(1)[0][0]
     if log and log.lower() != SECURITY_LOG and SECURITY_LOG not in map(str.lower, collected.logs):
-        what = f"this is the log {log[:80]!r}, which tells of no traffic"
-        return SourceError(what, where=where, hint="export the Security log: wevtutil epl Security security.evtx")
-    what = f"none of its {reader.records:,} events tells of a blocked or allowed connection (5152, 5156, 5157)"
-    return SourceError(what, where=where, hint=AUDIT_HINT)
+        reason = f"this is the log {log[:80]!r}, which tells of no traffic"
+        return SourceError(reason, where=where, hint="export the Security log: wevtutil epl Security security.evtx")
+    reason = f"none of its {reader.records:,} events tells of a blocked or allowed connection (5152, 5156, 5157)"
+    return SourceError(reason, where=where, hint=AUDIT_HINT)
 
 
 def _first_warning(reader: EventReader) -> str:

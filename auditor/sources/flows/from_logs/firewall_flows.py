@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, Quote
-from auditor.sources.flows.columns import MISSING, PROTOCOLS, TABLE, AskedColumns
-from auditor.sources.flows.from_logs.stale_packets import GIVEN_UP_S, RETRY_S, allowed_before, is_answer
-from auditor.sources.flows.neighbors import Asked
-from auditor.sources.flows.source_flows import Event, OneSided
+from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, IcmpError
+from auditor.sources.flows.columns import MISSING, PROTOCOLS, TABLE, LazyColumns
+from auditor.sources.flows.from_logs.stale_packets import GIVEN_UP_S, RETRY_S, last_allowed_index, looks_like_reply
+from auditor.sources.flows.neighbors import NeighborRequests
+from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
 from auditor.sources.flows.table import FlowTable
 from auditor.sources.logs.firewall_log import LogReader
 from auditor.sources.logs.firewall_rows import (
@@ -59,7 +59,7 @@ Kind = TypeVar("Kind", int, Ints)
 
 
 @dataclass(frozen=True)
-class Attempts:
+class LogAttempts:
     """What was tried, one attempt a place: arrays of one length.
 
     src, dst: numbers of addresses, of the host that tried and the one that was tried; src_port: NOT_SAID where several
@@ -87,22 +87,22 @@ class Attempts:
     def __len__(self) -> int:
         return len(self.src)
 
-    def at(self, places: NDArray[Any]) -> Attempts:
+    def at(self, places: NDArray[Any]) -> LogAttempts:
         """Return some of them."""
-        made: dict[int, Ints] = {}
+        selected: dict[int, Ints] = {}
         for column in vars(self).values():  # where a row is an attempt, several are one array: those stay one
-            if id(column) not in made:
-                made[id(column)] = column[places]
-        return Attempts(*(made[id(column)] for column in vars(self).values()))
+            if id(column) not in selected:
+                selected[id(column)] = column[places]
+        return LogAttempts(*(selected[id(column)] for column in vars(self).values()))
 
-    def only(self, some: NDArray[np.bool_]) -> Attempts:
+    def only(self, mask: NDArray[np.bool_]) -> LogAttempts:
         """Return those of them for which this is true."""
-        places = np.flatnonzero(some)
+        places = np.flatnonzero(mask)
         return self if len(places) == len(self) else self.at(places)
 
-    def but(self, **columns: Ints) -> Attempts:
+    def but(self, **columns: Ints) -> LogAttempts:
         """Return the same with other columns of these names."""
-        return Attempts(**vars(self) | columns)
+        return LogAttempts(**vars(self) | columns)
 
     @property
     def protocol(self) -> Ints:
@@ -125,8 +125,8 @@ class Attempts:
         """1 where it is the firewall of `src`, -1 where it is that of `dst`, 0 where the log does not say."""
         path = self.path
         way = (path == SEND).astype(np.int64) - (path == RECEIVE)
-        told: Ints = np.where(self.turned, -way, way)
-        return told
+        side: Ints = np.where(self.turned, -way, way)
+        return side
 
     @property
     def packet(self) -> Ints:
@@ -139,7 +139,7 @@ class Attempts:
         return _action(self.kind)
 
 
-NO_ATTEMPTS = Attempts(*[np.zeros(0, np.int64)] * len(Attempts.__dataclass_fields__))
+NO_ATTEMPTS = LogAttempts(*[np.zeros(0, np.int64)] * len(LogAttempts.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
@@ -195,13 +195,13 @@ class LogFlows:
     have no zone where the log's times are local and nobody said which zone that is.
     """
 
-    errors: Mapping[int, list[Quote]] = MappingProxyType({})  # a log quotes no packets
-    asked: tuple[Asked, ...] = ()
+    errors: Mapping[int, list[IcmpError]] = MappingProxyType({})  # a log quotes no packets
+    asked: tuple[NeighborRequests, ...] = ()
     hidden: tuple[tuple[str, str], ...] = ()
     on_link: frozenset[str] = frozenset()  # only a capture shows on whose network it was taken
-    one_sided = OneSided()
+    one_sided = OneWayTraffic()
 
-    def __init__(self, source: str, attempts: Attempts, addresses: Sequence[str], facts: LogFacts) -> None:
+    def __init__(self, source: str, attempts: LogAttempts, addresses: Sequence[str], facts: LogFacts) -> None:
         self.attempts = attempts
         self.facts = facts
         self._source = source
@@ -218,26 +218,28 @@ class LogFlows:
     @cached_property
     def heard(self) -> frozenset[str]:
         """Every address that something came from: this computer, and whoever's packets reached its firewall."""
-        found = self.attempts
+        attempts = self.attempts
         sent = np.zeros(len(self._addresses), np.bool_)
-        sent[np.where(found.turned, found.dst, found.src)[found.path == RECEIVE]] = True
-        return frozenset(self._addresses[one] for one in np.flatnonzero(sent).tolist()).union(
-            one.address for one in self.facts.local
+        sent[np.where(attempts.turned, attempts.dst, attempts.src)[attempts.path == RECEIVE]] = True
+        return frozenset(self._addresses[number] for number in np.flatnonzero(sent).tolist()).union(
+            local_address.address for local_address in self.facts.local
         )
 
     def identifier(self, _flow: int) -> int:
         """Return 0: a log does not tell pings apart."""
         return 0
 
-    def events(self, flow: int) -> list[Event]:
+    def events(self, flow: int) -> list[FlowEvent]:
         """Return the first, the second and the last row of a flow as events, whose `frame` is the line."""
-        found = self.attempts
-        kind, sequence = found.kind.item(flow), found.sequence.item(flow)
-        what = {UDP: "datagram", ICMP: "request"}.get(_protocol(kind)) or ("SYN", "SYN-ACK", "data")[_packet(kind)]
-        rows = ((found.first_line, found.start), (found.second_line, found.second), (found.last_line, found.end))
+        attempts = self.attempts
+        kind, sequence = attempts.kind.item(flow), attempts.sequence.item(flow)
+        of_tcp = ("SYN", "SYN-ACK", "data")[_packet(kind)]
+        event_kind = {UDP: "datagram", ICMP: "request"}.get(_protocol(kind), of_tcp)
+        lines = (attempts.first_line, attempts.second_line, attempts.last_line)
+        rows = zip(lines, (attempts.start, attempts.second, attempts.end), strict=True)
         times = {line.item(flow): time.item(flow) for line, time in rows}
         from_src = not kind & TURNED
-        return [Event(line, time * 10**9, from_src, what, sequence) for line, time in sorted(times.items())]
+        return [FlowEvent(line, time * 10**9, from_src, event_kind, sequence) for line, time in sorted(times.items())]
 
 
 class LogFlowBuilder:
@@ -247,8 +249,8 @@ class LogFlowBuilder:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[Attempts] = []
-        self._closed: list[Attempts] = []
+        self._waiting: list[LogAttempts] = []
+        self._closed: list[LogAttempts] = []
         self._open = NO_ATTEMPTS
         self._now = 0
         self._count = 0
@@ -279,7 +281,7 @@ class LogFlowBuilder:
         self._close(merged.only(~recent))
         self._open = merged.only(recent)
 
-    def _with_waiting(self) -> Attempts:
+    def _with_waiting(self) -> LogAttempts:
         """Return the open attempts with the rows that wait put to them."""
         if not self._waiting:
             return self._open
@@ -289,23 +291,23 @@ class LogFlowBuilder:
             new = _folded(new, self._kept_of_each)
         return _merged(_joined([self._open, new]))
 
-    def finish(self, addresses: Sequence[str]) -> Attempts:
+    def finish(self, addresses: Sequence[str]) -> LogAttempts:
         """Return the attempts in order of their first lines; the builder is used up. addresses: by number."""
         self._close(self._with_waiting())
-        every = _in_order(_joined(self._closed))
+        attempts = _in_order(_joined(self._closed))
         if self._kept_of_each:
-            every = _folded(every, self._kept_of_each)
-        every = _without_late(every)
+            attempts = _folded(attempts, self._kept_of_each)
+        attempts = _without_late(attempts)
         self._closed, self._open = [], NO_ATTEMPTS
-        seen = every.only(every.action != LOST)
+        seen = attempts.only(attempts.action != LOST)
         if len(seen):
             self.first_s, self.last_s = int(seen.start.min()), int(seen.end.max())
-        self._counts, self._local = _by_class(seen), _local(every, addresses)
-        used = _used(every)
-        self._tell_unused(every, np.flatnonzero(~used))
-        return every.only(used)
+        self._counts, self._local = _by_class(seen), _local(attempts, addresses)
+        used = _used(attempts)
+        self._tell_unused(attempts, np.flatnonzero(~used))
+        return attempts.only(used)
 
-    def facts(self, reader: LogReader, attempts: Attempts) -> LogFacts:
+    def facts(self, reader: LogReader, attempts: LogAttempts) -> LogFacts:
         """Return what the log can show; reader: as it is when all was read."""
         account = reader.account
         return LogFacts(
@@ -322,66 +324,66 @@ class LogFlowBuilder:
             folded=int(attempts.rows[attempts.src_port == NOT_SAID].sum()),
         )
 
-    def _tell_unused(self, every: Attempts, unused: Ints) -> None:
-        columns = (column[unused].tolist() for column in (every.kind, every.dst_port, every.rows))
+    def _tell_unused(self, attempts: LogAttempts, unused: Ints) -> None:
+        columns = (column[unused].tolist() for column in (attempts.kind, attempts.dst_port, attempts.rows))
         for kind, icmp, rows in zip(*columns, strict=True):
             protocol = _protocol(kind)
             name = f"ICMP type {icmp >> ICMP_TYPE}" if protocol == ICMP else f"IP protocol {protocol}"
             self.unused["lost events" if _action(kind) == LOST else name] += rows
 
-    def _close(self, attempts: Attempts) -> None:
+    def _close(self, attempts: LogAttempts) -> None:
         self._closed.append(attempts)
         self._count += len(attempts)
         if self._count <= self._most:
             return
-        every = _in_order(_joined(self._closed))
+        closed = _in_order(_joined(self._closed))
         for most in KEPT_OF_EACH[KEPT_OF_EACH.index(self._kept_of_each or KEPT_OF_EACH[0]) :]:
             self._kept_of_each = most
-            every = _folded(every, most)
-            if len(every) <= MOST_FLOWS // 2:
+            closed = _folded(closed, most)
+            if len(closed) <= MOST_FLOWS // 2:
                 break
-        self._closed, self._count = [every], len(every)
-        self._most = max(MOST_FLOWS, 2 * len(every))
+        self._closed, self._count = [closed], len(closed)
+        self._most = max(MOST_FLOWS, 2 * len(closed))
 
 
-def _by_class(found: Attempts) -> dict[tuple[str, str, str], int]:
+def _by_class(attempts: LogAttempts) -> dict[tuple[str, str, str], int]:
     """Return how many rows there were of each action, protocol and path."""
-    rows = np.bincount(found.protocol << 6 | found.path << 3 | found.action, found.rows)
+    rows = np.bincount(attempts.protocol << 6 | attempts.path << 3 | attempts.action, attempts.rows)
     classes = np.flatnonzero(rows)
     counts = {}
-    for one, count in zip(classes.tolist(), rows[classes].tolist(), strict=True):
-        protocol, path, action = one >> 6, one >> 3 & 7, one & 7
+    for code, count in zip(classes.tolist(), rows[classes].tolist(), strict=True):
+        protocol, path, action = code >> 6, code >> 3 & 7, code & 7
         name = PROTOCOLS[protocol].upper() if protocol in PROTOCOLS else str(protocol)
         counts[ACTIONS[action], name, PATHS[path]] = int(count)
     return counts
 
 
-def _used(found: Attempts) -> NDArray[np.bool_]:
+def _used(attempts: LogAttempts) -> NDArray[np.bool_]:
     """Tell which belong into the flow table: TCP, UDP and echo requests, as of a capture."""
-    protocol, icmp = found.protocol, found.dst_port >> ICMP_TYPE
+    protocol, icmp = attempts.protocol, attempts.dst_port >> ICMP_TYPE
     echo = (protocol == ICMP) & ((icmp == ECHO_REQUEST[4]) | (icmp == ECHO_REQUEST[6]))
-    used: NDArray[np.bool_] = ((protocol == TCP) | (protocol == UDP) | echo) & (found.action != LOST)
+    used: NDArray[np.bool_] = ((protocol == TCP) | (protocol == UDP) | echo) & (attempts.action != LOST)
     return used
 
 
-def _local(found: Attempts, addresses: Sequence[str]) -> tuple[LocalAddress, ...]:
+def _local(attempts: LogAttempts, addresses: Sequence[str]) -> tuple[LocalAddress, ...]:
     """Return the addresses of the computer whose firewall it is, told by who sends and who receives.
 
     Only the computer itself can send from an address; what is received may be meant for a group or for everybody.
     """
-    path, turned = found.path, found.turned
+    path, turned = attempts.path, attempts.turned
     sending, receiving = np.flatnonzero(path == SEND), np.flatnonzero(path == RECEIVE)
-    sender, receiver = np.where(turned, found.dst, found.src), np.where(turned, found.src, found.dst)
+    sender, receiver = np.where(turned, attempts.dst, attempts.src), np.where(turned, attempts.src, attempts.dst)
     sent, received = (
-        np.bincount(who[rows], found.rows[rows], len(addresses))
+        np.bincount(who[rows], attempts.rows[rows], len(addresses))
         for who, rows in ((sender, sending), (receiver, receiving))
     )
-    told = []
+    local_addresses = []
     for number in np.flatnonzero(sent + received).tolist():
         address = addresses[number]
         if _is_one_host(address) and (sent[number] or not address.endswith((".255", ".0"))):
-            told.append(LocalAddress(address, int(sent[number] + received[number]), bool(sent[number])))
-    return tuple(sorted(told, key=lambda one: (not one.sure, -one.rows, one.address)))
+            local_addresses.append(LocalAddress(address, int(sent[number] + received[number]), bool(sent[number])))
+    return tuple(sorted(local_addresses, key=lambda local: (not local.sure, -local.rows, local.address)))
 
 
 @lru_cache(maxsize=1 << 16)
@@ -390,7 +392,7 @@ def _is_one_host(address: str) -> bool:
     return not (parsed.is_multicast or parsed.is_unspecified or parsed.is_loopback or address == "255.255.255.255")
 
 
-def _single(rows: Rows) -> Attempts:
+def _single(rows: Rows) -> LogAttempts:
     """Return each row as an attempt, seen from the host that tried.
 
     The sender of a SYN tried; the sender of its answer did not; of any other packet of a connection the side with the
@@ -398,7 +400,7 @@ def _single(rows: Rows) -> Attempts:
     there the ports tell answers. What it allows it logs once a connection, when that begins.
     """
     has_ports, silent = (rows.protocol == TCP) | (rows.protocol == UDP), rows.flags == 0
-    late = silent & (rows.action == DROP) & has_ports & is_answer(rows.src_port, rows.dst_port)
+    late = silent & (rows.action == DROP) & has_ports & looks_like_reply(rows.src_port, rows.dst_port)
     kind = rows.protocol.astype(np.int64) << 16 | rows.path.astype(np.int64) << 8 | rows.action
     src, dst, src_port, dst_port = rows.src, rows.dst, rows.src_port, rows.dst_port
     icmp = np.flatnonzero(rows.protocol == ICMP)
@@ -415,7 +417,7 @@ def _single(rows: Rows) -> Attempts:
         back = odd[turned]
         src, dst = _changed(src, back, dst[back]), _changed(dst, back, src[back])
         src_port, dst_port = _changed(src_port, back, dst_port[back]), _changed(dst_port, back, src_port[back])
-    return Attempts(
+    return LogAttempts(
         src=src,
         dst=dst,
         src_port=src_port,
@@ -445,21 +447,21 @@ def _action(kind: Kind) -> Kind:
     return kind & 0xF
 
 
-def _joined(parts: Sequence[Attempts]) -> Attempts:
-    parts = [one for one in parts if len(one)] or parts[:1]
+def _joined(parts: Sequence[LogAttempts]) -> LogAttempts:
+    parts = [part for part in parts if len(part)] or parts[:1]
     if len(parts) == 1:
         return parts[0]
-    made: dict[tuple[int, ...], Ints] = {}
+    joined: dict[tuple[int, ...], Ints] = {}
     columns = []
-    for some in zip(*(vars(one).values() for one in parts), strict=True):
-        which = tuple(map(id, some))
-        if which not in made:  # as in `at`
-            made[which] = np.concatenate(some)
-        columns.append(made[which])
-    return Attempts(*columns)
+    for arrays in zip(*(vars(part).values() for part in parts), strict=True):
+        key = tuple(map(id, arrays))
+        if key not in joined:  # as in `at`
+            joined[key] = np.concatenate(arrays)
+        columns.append(joined[key])
+    return LogAttempts(*columns)
 
 
-def _merged(attempts: Attempts) -> Attempts:
+def _merged(attempts: LogAttempts) -> LogAttempts:
     """Put the rows of one attempt together. Those given, in the order of the log, may be several rows already.
 
     A new attempt begins where the firewall decides otherwise, the SYN has another number, another process is named, or
@@ -468,44 +470,44 @@ def _merged(attempts: Attempts) -> Attempts:
     ports = attempts.src_port << PORT_BITS | attempts.dst_port
     order, new = _sorted(attempts.src << 32 | attempts.dst, ports << KIND_BITS | attempts.kind & OTHER_KIND)
     again = np.flatnonzero(~new)  # few rows have the same ends as another
-    here, before = order[again], order[again - 1]
-    other = np.abs(attempts.start[here] - attempts.end[before]) > SAME_ATTEMPT_S
+    current, previous = order[again], order[again - 1]
+    is_new = np.abs(attempts.start[current] - attempts.end[previous]) > SAME_ATTEMPT_S
     for column in (attempts.kind, attempts.sequence, attempts.process):
-        other |= column[here] != column[before]
-    new[again[other]] = True
+        is_new |= column[current] != column[previous]
+    new[again[is_new]] = True
     return _put_together(attempts, order, new)[0]
 
 
-def _sorted(first: Ints, second: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+def _sorted(first_key: Ints, second_key: Ints) -> tuple[Ints, NDArray[np.bool_]]:
     """Return an order in which places equal in both stand together, each in the order given, and where others begin."""
-    if len(first) <= FEW:
-        return _sorted_as_they_are(first, second)
-    mixed = first.view(np.uint64) * SPREAD[0]
-    mixed = (mixed ^ mixed >> HALF ^ second.view(np.uint64)) * SPREAD[1]
+    if len(first_key) <= FEW:
+        return _sorted_as_they_are(first_key, second_key)
+    mixed = first_key.view(np.uint64) * SPREAD[0]
+    mixed = (mixed ^ mixed >> HALF ^ second_key.view(np.uint64)) * SPREAD[1]
     mixed ^= mixed >> HALF
     if len(mixed) > int(INDEX):
-        return _sorted_as_they_are(first, second)
+        return _sorted_as_they_are(first_key, second_key)
     both = np.sort(mixed & ~INDEX | np.arange(len(mixed), dtype=np.uint64))
     order = (both & INDEX).view(np.int64)
-    new = _differ(first[order], second[order])
+    new = _differ(first_key[order], second_key[order])
     if (new[1:] & ((both[1:] ^ both[:-1]) <= INDEX)).any():  # two different places were mixed to the same number
-        return _sorted_as_they_are(first, second)
+        return _sorted_as_they_are(first_key, second_key)
     return order, new
 
 
-def _sorted_as_they_are(first: Ints, second: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-    order = np.lexsort((first, second))
-    return order, _differ(first[order], second[order])
+def _sorted_as_they_are(first_key: Ints, second_key: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    order = np.lexsort((first_key, second_key))
+    return order, _differ(first_key[order], second_key[order])
 
 
-def _differ(first: Ints, second: Ints) -> NDArray[np.bool_]:
+def _differ(first_key: Ints, second_key: Ints) -> NDArray[np.bool_]:
     """Tell which places differ from the one before."""
-    new = np.ones(len(first), np.bool_)
-    new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+    new = np.ones(len(first_key), np.bool_)
+    new[1:] = (first_key[1:] != first_key[:-1]) | (second_key[1:] != second_key[:-1])
     return new
 
 
-def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> tuple[Attempts, Ints]:
+def _put_together(attempts: LogAttempts, order: Ints, new: NDArray[np.bool_]) -> tuple[LogAttempts, Ints]:
     """Put those that stand together in an order into one each, from one that is new up to the next.
 
     Each stays at the place of its first, so that the order of the log stays. Return also the places of those that are
@@ -515,24 +517,25 @@ def _put_together(attempts: Attempts, order: Ints, new: NDArray[np.bool_]) -> tu
     more = np.flatnonzero(size > 1)
     heads = np.zeros(len(attempts), np.bool_)
     heads[order[begin]] = True
-    kept = attempts.only(heads)
+    merged = attempts.only(heads)
     if not len(more):
-        return kept, more
-    some = order[np.repeat(size > 1, size)]
+        return merged, more
+    members = order[np.repeat(size > 1, size)]
     start = np.append(0, np.cumsum(size[more])[:-1])
-    first, second, last = order[begin[more]], order[begin[more] + 1], order[begin[more] + size[more] - 1]
-    alone = attempts.rows[first] == 1
-    place = (np.cumsum(heads) - 1)[first]
+    first_place, second_place = order[begin[more]], order[begin[more] + 1]
+    last_place = order[begin[more] + size[more] - 1]
+    alone = attempts.rows[first_place] == 1
+    place = (np.cumsum(heads) - 1)[first_place]
     changed = {
-        "rows": np.add.reduceat(attempts.rows[some], start),
-        "start": np.minimum.reduceat(attempts.start[some], start),
-        "end": np.maximum.reduceat(attempts.end[some], start),
-        "second": np.where(alone, attempts.start[second], attempts.second[first]),
-        "second_line": np.where(alone, attempts.first_line[second], attempts.second_line[first]),
-        "last_line": attempts.last_line[last],
+        "rows": np.add.reduceat(attempts.rows[members], start),
+        "start": np.minimum.reduceat(attempts.start[members], start),
+        "end": np.maximum.reduceat(attempts.end[members], start),
+        "second": np.where(alone, attempts.start[second_place], attempts.second[first_place]),
+        "second_line": np.where(alone, attempts.first_line[second_place], attempts.second_line[first_place]),
+        "last_line": attempts.last_line[last_place],
     }
-    told = {name: _changed(getattr(kept, name), place, values) for name, values in changed.items()}
-    return kept.but(**told), place
+    columns = {name: _changed(getattr(merged, name), place, values) for name, values in changed.items()}
+    return merged.but(**columns), place
 
 
 def _stretches(new: NDArray[np.bool_]) -> tuple[Ints, Ints]:
@@ -547,7 +550,7 @@ def _changed(column: Ints, place: Ints, values: Ints | int) -> Ints:
     return column
 
 
-def _without_late(attempts: Attempts) -> Attempts:
+def _without_late(attempts: LogAttempts) -> LogAttempts:
     """Make dropped packets of connections that the same firewall had let through what they are: later ones.
 
     attempts: in order of their first lines. Where the log tells the flags it is a SYN, which with the same ports may
@@ -558,28 +561,29 @@ def _without_late(attempts: Attempts) -> Attempts:
     allowed, dropped = tcp & LETS_THROUGH[action], tcp & (action == DROP) & (packet != LATER)
     if not (allowed.any() and dropped.any()):
         return attempts
-    some = attempts.only(tcp)
-    allowed, dropped, first = allowed[tcp], dropped[tcp], packet[tcp] == ATTEMPT
-    forth, back = some.src << 16 | some.src_port, some.dst << 16 | some.dst_port
-    side, is_turned = some.side, forth > back
+    connections = attempts.only(tcp)
+    allowed, dropped, is_attempt = allowed[tcp], dropped[tcp], packet[tcp] == ATTEMPT
+    forth, back = connections.src << 16 | connections.src_port, connections.dst << 16 | connections.dst_port
+    side, is_turned = connections.side, forth > back
     same = [np.minimum(forth, back), np.maximum(forth, back), np.where(is_turned, -side, side)]
-    before = allowed_before(same, allowed)
-    pause = some.start - some.end[before]
-    soon = (pause <= RETRY_S) & (first | (pause > GIVEN_UP_S))
-    late = (before >= 0) & dropped & (some.start >= some.start[before]) & (soon | ((some.sequence == 0) & first))
+    latest = last_allowed_index(same, allowed)
+    pause = connections.start - connections.end[latest]
+    soon = (pause <= RETRY_S) & (is_attempt | (pause > GIVEN_UP_S))
+    late = (latest >= 0) & dropped & (connections.start >= connections.start[latest])
+    late &= soon | ((connections.sequence == 0) & is_attempt)
     late = np.flatnonzero(late)
     if not len(late):
         return attempts
     place, ends = np.flatnonzero(tcp)[late], ("src", "dst", "src_port", "dst_port")
-    told = {name: getattr(attempts, name).copy() for name in (*ends, "kind")}
-    other_way = forth[late] != forth[before[late]]
-    told["kind"][place] = (told["kind"][place] & ~0x70 | LATER << 4) ^ other_way.astype(np.int64) << 7
+    columns = {name: getattr(attempts, name).copy() for name in (*ends, "kind")}
+    other_way = forth[late] != forth[latest[late]]
+    columns["kind"][place] = (columns["kind"][place] & ~0x70 | LATER << 4) ^ other_way.astype(np.int64) << 7
     for name in ends:
-        told[name][place] = getattr(some, name)[before[late]]
-    return attempts.but(**told)
+        columns[name][place] = getattr(connections, name)[latest[late]]
+    return attempts.but(**columns)
 
 
-def _in_order(attempts: Attempts) -> Attempts:
+def _in_order(attempts: LogAttempts) -> LogAttempts:
     """Return attempts in order of their first lines."""
     line = attempts.first_line
     if (line[1:] >= line[:-1]).all():
@@ -588,7 +592,7 @@ def _in_order(attempts: Attempts) -> Attempts:
     return attempts.at(order)
 
 
-def _folded(attempts: Attempts, kept_of_each: int) -> Attempts:
+def _folded(attempts: LogAttempts, kept_of_each: int) -> LogAttempts:
     """Keep the first and the last attempts between two hosts at one port; put those between together.
 
     attempts: in order of their first lines. A log that is far larger than Windows makes them holds millions of look-ups
@@ -624,36 +628,36 @@ STATE_WORDS, RESPONSE_WORDS = _words_of(["OTH", "S0"]), _words_of(["one-way", "n
 ACTION_WORDS, PATH_WORDS = _words_of(ACTIONS), _words_of(PATHS)
 
 
-def _columns(found: Attempts, addresses: Sequence[str], source: str) -> AskedColumns:
+def _columns(attempts: LogAttempts, addresses: Sequence[str], source: str) -> LazyColumns:
     """Return the flow table of a log as NumPy columns, as of a capture, with those of LOG_COLUMNS."""
-    zeros = np.zeros(len(found), np.int64)
-    protocol, packet, names = found.protocol, found.packet, _words_of(addresses)
+    zeros = np.zeros(len(attempts), np.int64)
+    protocol, packet, names = attempts.protocol, attempts.packet, _words_of(addresses)
     icmp, tcp = protocol == ICMP, protocol == TCP
-    dropped = (found.action == DROP) & (packet == ATTEMPT)
-    made: dict[str, Callable[[], NDArray[Any]]] = dict.fromkeys(TABLE, lambda: zeros)
-    return AskedColumns(
-        made
+    dropped = (attempts.action == DROP) & (packet == ATTEMPT)
+    factories: dict[str, Callable[[], NDArray[Any]]] = dict.fromkeys(TABLE, lambda: zeros)
+    return LazyColumns(
+        factories
         | {
-            "source": lambda: np.full(len(found), source, object),
+            "source": lambda: np.full(len(attempts), source, object),
             "protocol": lambda: PROTOCOL_WORDS[protocol],
-            "src_ip": lambda: names[found.src],
-            "src_port": lambda: np.where(icmp | (found.src_port == NOT_SAID), MISSING, found.src_port),
-            "dst_ip": lambda: names[found.dst],
-            "dst_port": lambda: np.where(icmp, MISSING, found.dst_port),
-            "icmp_type": lambda: np.where(icmp, found.dst_port >> ICMP_TYPE, MISSING),
-            "icmp_code": lambda: np.where(icmp, found.dst_port & 0xFF, MISSING),
-            "start": lambda: found.start * 10**9,
-            "end": lambda: found.end * 10**9,
-            "syn": lambda: np.where(tcp & (packet == ATTEMPT), found.rows, 0),
-            "syn_ack": lambda: np.where(tcp & (packet == ANSWER), found.rows, 0),
+            "src_ip": lambda: names[attempts.src],
+            "src_port": lambda: np.where(icmp | (attempts.src_port == NOT_SAID), MISSING, attempts.src_port),
+            "dst_ip": lambda: names[attempts.dst],
+            "dst_port": lambda: np.where(icmp, MISSING, attempts.dst_port),
+            "icmp_type": lambda: np.where(icmp, attempts.dst_port >> ICMP_TYPE, MISSING),
+            "icmp_code": lambda: np.where(icmp, attempts.dst_port & 0xFF, MISSING),
+            "start": lambda: attempts.start * 10**9,
+            "end": lambda: attempts.end * 10**9,
+            "syn": lambda: np.where(tcp & (packet == ATTEMPT), attempts.rows, 0),
+            "syn_ack": lambda: np.where(tcp & (packet == ANSWER), attempts.rows, 0),
             "conn_state": lambda: STATE_WORDS[(dropped & ~icmp).view(np.int8)],
             "response": lambda: RESPONSE_WORDS[np.where(dropped, 1, np.where(packet == LATER, 2, 0))],
-            "icmp_error": lambda: np.full(len(found), "", object),
+            "icmp_error": lambda: np.full(len(attempts), "", object),
             "stream": lambda: zeros + MISSING,
-            "action": lambda: ACTION_WORDS[found.action],
-            "direction": lambda: PATH_WORDS[found.path],
-            "first_line": lambda: found.first_line,
-            "rows": lambda: found.rows,
-            "process_id": lambda: np.where(found.process == NOT_SAID, MISSING, found.process),
+            "action": lambda: ACTION_WORDS[attempts.action],
+            "direction": lambda: PATH_WORDS[attempts.path],
+            "first_line": lambda: attempts.first_line,
+            "rows": lambda: attempts.rows,
+            "process_id": lambda: np.where(attempts.process == NOT_SAID, MISSING, attempts.process),
         }
     )

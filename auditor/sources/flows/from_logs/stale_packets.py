@@ -16,23 +16,23 @@ RETRY_S = 64  # a SYN is sent again after 32 seconds at most (Windows: 12), so o
 GIVEN_UP_S = 21  # after this time Windows waits no more for the answer to its SYN
 
 
-def is_answer(src_port: Ints, dst_port: Ints) -> NDArray[np.bool_]:
+def looks_like_reply(src_port: Ints, dst_port: Ints) -> NDArray[np.bool_]:
     """Tell by their ports alone which packets are of a service that answers."""
     answer: NDArray[np.bool_] = (src_port < SYSTEM_PORTS) & (dst_port >= SYSTEM_PORTS)
     return answer
 
 
-def allowed_before(same: Sequence[Ints], allowed: NDArray[np.bool_]) -> Ints:
+def last_allowed_index(same: Sequence[Ints], allowed: NDArray[np.bool_]) -> Ints:
     """Return for each place the nearest earlier one that was allowed and is equal in all of `same`, -1 if none is."""
     count = len(allowed)
-    found = np.full(count, -1, np.int64)
+    indices = np.full(count, -1, np.int64)
     if not allowed.any() or allowed.all():
-        return found
+        return indices
     order = np.lexsort(list(same))  # it keeps equal ones in the order given
     new = np.ones(count, np.bool_)
     new[1:] = np.logical_or.reduce([column[order][1:] != column[order][:-1] for column in same])
     rank = np.arange(count)
     begin = np.maximum.accumulate(np.where(new, rank, 0))
     latest = np.maximum.accumulate(np.where(allowed[order], rank, -1))
-    found[order] = np.where(latest >= begin, order[latest], -1)
-    return found
+    indices[order] = np.where(latest >= begin, order[latest], -1)
+    return indices
