@@ -192,7 +192,7 @@ def _copied(summaries: Sequence[Path], folder: FleetFolder, *, force: bool) -> l
     for one in summaries:
         outline(one)
         kept.setdefault(MERGED + digest_of(one)[:24] + SUFFIX, one)
-    others = [one for one in summaries_in(folder.summaries) if one.name not in kept]
+    others = [summary for summary in summaries_in(folder.summaries) if summary.name not in kept]
     if others and not force:
         hint = "name a new folder, or add --force to replace them"
         raise OutputError("the folder holds the summaries of another fleet", where=str(folder.path), hint=hint)

@@ -33,7 +33,7 @@ def timeline(report: r.Report, method: str | None = None, client: str | None = N
     """
     alt = _altair()
     clients = [report.client(client)] if client else list(report.clients)
-    bars = [bar for one in clients for bar in _bars(report, one, method, many=len(clients) > 1)]
+    bars = [bar for client in clients for bar in _bars(report, client, method, many=len(clients) > 1)]
     if not bars:
         raise ArgumentError("nothing of it was tried, so there is no time to draw", hint="see report.frame()")
     shown, left_out = bars[:MOST_BARS], max(len(bars) - MOST_BARS, 0)
@@ -58,15 +58,15 @@ def _bars(report: r.Report, client: r.ClientReport, method: str | None, *, many:
     chosen = client.method(method) if method else wording.main_method(client, report.asked)
     return [
         {
-            "label": clean(f"{client.address} {one.row}" if many else one.row, most=LABEL),
-            "verdict": wording.verdict(one),
-            "attempts": one.attempts,
-            "begin": _drawable(one.first_time),
-            "end": _drawable(one.last_time or one.first_time),
-            "explanation": clean(one.explanation),
+            "label": clean(f"{client.address} {requirement.row}" if many else requirement.row, most=LABEL),
+            "verdict": wording.verdict(requirement),
+            "attempts": requirement.attempts,
+            "begin": _drawable(requirement.first_time),
+            "end": _drawable(requirement.last_time or requirement.first_time),
+            "explanation": clean(requirement.explanation),
         }
-        for one in chosen.requirements
-        if one.first_time
+        for requirement in chosen.requirements
+        if requirement.first_time
     ]
 
 

@@ -54,8 +54,8 @@ def comments(report: r.Report) -> dict[int, Comments]:
 def _verdicts(report: r.Report) -> Iterator[tuple[r.ClientReport, r.RequirementVerdict]]:
     for client in report.clients:
         for method in client.methods:
-            for one in method.requirements:
-                yield client, one
+            for requirement in method.requirements:
+                yield client, requirement
 
 
 def _verdict(one: r.RequirementVerdict) -> str:

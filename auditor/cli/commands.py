@@ -586,7 +586,7 @@ def _exit_code(report: Report, *, strict: bool = False) -> int:
     asked = _asked(report)
     if not _present(report):
         return NOTHING_AUDITED
-    if any(method.result == "fails" or any(one.kind == "network" for one in method.reasons) for method in asked):
+    if any(method.result == "fails" or any(reason.kind == "network" for reason in method.reasons) for method in asked):
         return FAILS
     if strict and any(map(_is_unsure, _by_client(report))):
         return FAILS
@@ -603,7 +603,7 @@ def _by_client(report: Report) -> list[list[MethodResult]]:
 
 def _is_unsure(methods: Sequence[MethodResult]) -> bool:
     """Tell whether a method of one client was tried and is unproven, or none is known to work."""
-    tried = [method for method in methods if any(one.attempts for one in method.requirements)]
+    tried = [method for method in methods if any(requirement.attempts for requirement in method.requirements)]
     return any(method.result == "unproven" for method in tried) or not tried
 
 
@@ -611,7 +611,7 @@ def _present(report: Report) -> bool:
     """Tell whether anything at all of an installation is in the sources: hosts that were named may be nowhere."""
     methods = (method for client in report.clients for method in client.methods)
     if (
-        any(one.attempts or one.evidence for method in methods for one in method.requirements)
+        any(requirement.attempts or requirement.evidence for method in methods for requirement in method.requirements)
         or report.all_flows is None
     ):
         return True

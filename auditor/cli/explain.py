@@ -91,7 +91,7 @@ def _ruleset_terms() -> list[str]:
     methods = [method.id for ruleset in rulesets for method in ruleset.methods]
     requirements = [requirement.id for ruleset in rulesets for requirement in ruleset.requirements]
     rows = [requirement.row for ruleset in rulesets for requirement in ruleset.requirements]
-    return [*methods, *requirements, *rows, *(one.id for ruleset in rulesets for one in ruleset.conditions)]
+    return [*methods, *requirements, *rows, *(condition.id for ruleset in rulesets for condition in ruleset.conditions)]
 
 
 def _from_rulesets(term: str) -> list[str]:
@@ -100,14 +100,20 @@ def _from_rulesets(term: str) -> list[str]:
         ruleset = load_ruleset(name)
         found += [
             f"{method.id} (method, {name})\n{_wrapped(method.summary)}\n"
-            + _wrapped("Requires: " + ", ".join(one.row for one in method.requirements))
+            + _wrapped("Requires: " + ", ".join(requirement.row for requirement in method.requirements))
             + "\n"
             for method in ruleset.methods
             if method.id == term
         ]
-        found += [_requirement(one, name) for one in ruleset.requirements if term in (one.id, one.row)]
         found += [
-            f"{one.id} (condition, {name})\n{_wrapped(one.text)}\n" for one in ruleset.conditions if one.id == term
+            _requirement(requirement, name)
+            for requirement in ruleset.requirements
+            if term in (requirement.id, requirement.row)
+        ]
+        found += [
+            f"{condition.id} (condition, {name})\n{_wrapped(condition.text)}\n"
+            for condition in ruleset.conditions
+            if condition.id == term
         ]
     return found
 
@@ -129,7 +135,7 @@ def _all_terms() -> str:
     lines.append("problem: " + ", ".join(dict.fromkeys(_problem_names())))
     ruleset = load_ruleset(shipped_rulesets()[0])
     lines.append("method: " + ", ".join(method.id for method in ruleset.methods))
-    lines.append("requirement: " + ", ".join(dict.fromkeys(one.row for one in ruleset.requirements)))
+    lines.append("requirement: " + ", ".join(dict.fromkeys(requirement.row for requirement in ruleset.requirements)))
     return (
         "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in lines) + "\n"
     )

@@ -81,7 +81,7 @@ def _lines(of: c.Comparison) -> Iterator[str]:
     yield from (line for note in of.notes for line in _wrapped(f"note: {note}", 0))
     if of.results:
         yield from ("", "Results")
-        told = [f"{one.client}: {one.title}: {one.before} -> {one.after}" for one in of.results]
+        told = [f"{result.client}: {result.title}: {result.before} -> {result.after}" for result in of.results]
         yield from (line for one in _listed(told) for line in _wrapped(one, 2))
     for kind in c.KINDS:
         if found := of.of_kind(kind):
@@ -119,8 +119,8 @@ def _markdown_lines(of: c.Comparison) -> Iterator[str]:
     if of.results:
         yield from ("## Results", "")
         cells = (
-            (markdown.code(one.client), markdown.prose(one.title), f"{one.before}, now {one.after}")
-            for one in of.results[:MOST_LISTED]
+            (markdown.code(result.client), markdown.prose(result.title), f"{result.before}, now {result.after}")
+            for result in of.results[:MOST_LISTED]
         )
         yield from markdown.table(("client", "method", "result"), cells)
     for kind in c.KINDS:
@@ -158,16 +158,16 @@ def as_dict(of: c.Comparison) -> dict[str, Any]:
         "notes": list(of.notes),
         "results": [
             {
-                "client": one.client,
-                "method": one.method,
-                "title": one.title,
-                "before": one.before,
-                "after": one.after,
-                "worse": one.worse,
+                "client": result.client,
+                "method": result.method,
+                "title": result.title,
+                "before": result.before,
+                "after": result.after,
+                "worse": result.worse,
             }
-            for one in of.results
+            for result in of.results
         ],
-        "requirements": [_change(one) for one in of.changes],
+        "requirements": [_change(change) for change in of.changes],
         "only_before": [{"client": one.client, "fails": list(one.fails)} for one in of.only_before],
         "only_after": [{"client": one.client, "fails": list(one.fails)} for one in of.only_after],
     }

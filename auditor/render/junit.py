@@ -24,16 +24,21 @@ def render_junit(report: r.Report) -> str:
     root = ET.Element("testsuites", name="auditor")
     for number, client in enumerate(report.clients):
         cases = [
-            _case(client, method, one, report)
+            _case(client, method, requirement, report)
             for method in wording.asked_methods(client, report.asked)
-            for one in method.requirements
-            if one.necessity != "informational" or one.is_proven_block
+            for requirement in method.requirements
+            if requirement.necessity != "informational" or requirement.is_proven_block
         ]
-        times = [one.first_time for method in client.methods for one in method.requirements if one.first_time]
+        times = [
+            requirement.first_time
+            for method in client.methods
+            for requirement in method.requirements
+            if requirement.first_time
+        ]
         entries = wording.entries(client, report.asked)
         told = [line for main in entries for line in wording.also_blocked(client, main)]
         _suite(root, number, client.address, min(times, default=""), cases, report, told)
-    first = min((one.first_time for one in report.sources if one.first_time), default="")
+    first = min((source.first_time for source in report.sources if source.first_time), default="")
     _suite(root, len(report.clients), "sources", first, _sources(report), report)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
@@ -114,6 +119,6 @@ def _sources(report: r.Report) -> list[ET.Element]:
         cases.append(case)
     if not report.clients:
         case = ET.Element("testcase", name="a client installation is in the sources", classname="reading", time="0")
-        _outcome(case, "error", "nothing", NOTHING, [one.text for one in report.limitations])
+        _outcome(case, "error", "nothing", NOTHING, [limitation.text for limitation in report.limitations])
         cases.append(case)
     return cases

@@ -80,7 +80,7 @@ def _report(report: r.Report) -> Iterator[str]:
         yield ""
     if report.limitations:
         yield from ("## What these sources cannot show", "")
-        yield from (f"- {prose(one.text)}" for one in report.limitations)
+        yield from (f"- {prose(limitation.text)}" for limitation in report.limitations)
         yield ""
     yield from _audited(report)
 
@@ -143,7 +143,7 @@ def _fleet(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[str]:
         yield from table(
             ("requirement", "clients"), ((prose(requirement), f"{count:,}") for requirement, count in besides)
         )
-    failing = [one for one in mains if one[1].result == r.FAILS]
+    failing = [main for main in mains if main[1].result == r.FAILS]
     if not failing:
         return
     yield from (f"## Failing clients ({len(failing):,})", "")
@@ -159,8 +159,8 @@ def _fleet(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[str]:
 def _audited(report: r.Report) -> Iterator[str]:
     yield from ("## What was audited", "")
     sources = (
-        (code(one.path), prose(one.format or "not read"), f"{one.records:,}", f"{one.skipped:,}")
-        for one in report.sources
+        (code(source.path), prose(source.format or "not read"), f"{source.records:,}", f"{source.skipped:,}")
+        for source in report.sources
     )
     yield from table(("source", "format", "packets", "skipped"), sources)
     warned = [(source.path, code_, text) for source in report.sources for code_, text in source.warnings]

@@ -13,7 +13,7 @@ WIDTH = 100
 def list_text() -> str:
     """Return one line for each ruleset that comes with the package."""
     rulesets = [load_ruleset(name) for name in shipped_rulesets()]
-    return "".join(f"{one.id:28}{clean(one.title)}\n" for one in rulesets)
+    return "".join(f"{ruleset.id:28}{clean(ruleset.title)}\n" for ruleset in rulesets)
 
 
 def ruleset_text(ruleset: Ruleset) -> str:
@@ -23,7 +23,7 @@ def ruleset_text(ruleset: Ruleset) -> str:
         lines += ["", f"{method.id}: {clean(method.title)}", *_wrapped(method.summary, "  ")]
         lines += [line for requirement in method.requirements for line in _requirement(requirement)]
     lines += ["", "Conditions"]
-    lines += [line for one in ruleset.conditions for line in _wrapped(f"{one.id}: {one.text}", "  ")]
+    lines += [line for condition in ruleset.conditions for line in _wrapped(f"{condition.id}: {condition.text}", "  ")]
     lines += ["", "Notes"]
     lines += [line for name, text in ruleset.notes.items() for line in _wrapped(f"{name}: {text}", "  ")]
     return "\n".join(lines) + "\n"

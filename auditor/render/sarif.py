@@ -30,15 +30,15 @@ def render_sarif(report: r.Report) -> str:
         "tool": {"driver": {"name": report.tool[0], "version": clean(report.tool[1]), "rules": rules}},
         "invocations": [_invocation(report)],
         "artifacts": [
-            {"location": {"uri": uri(one.path)}, "length": one.bytes, "roles": ["analysisTarget"]}
-            for one in report.sources
+            {"location": {"uri": uri(source.path)}, "length": source.bytes, "roles": ["analysisTarget"]}
+            for source in report.sources
         ],
         "results": [
-            _result(client, method, one, report) | {"ruleIndex": places[clean(one.id)]}
+            _result(client, method, requirement, report) | {"ruleIndex": places[clean(requirement.id)]}
             for client in report.clients
             for method in client.methods
-            for one in method.requirements
-            if _level(method, one, report)
+            for requirement in method.requirements
+            if _level(method, requirement, report)
         ],
         "columnKind": "utf16CodeUnits",
     }
@@ -73,8 +73,8 @@ def _rules(report: r.Report) -> list[dict[str, Any]]:
     rules: dict[str, dict[str, Any]] = {}
     for client in report.clients:
         for method in client.methods:
-            for one in method.requirements:
-                rules.setdefault(one.id, _rule(method, one, report))
+            for requirement in method.requirements:
+                rules.setdefault(requirement.id, _rule(method, requirement, report))
     return list(rules.values())
 
 
@@ -158,8 +158,8 @@ def _invocation(report: r.Report) -> dict[str, Any]:
         for code, text in source.warnings
     ]
     told += [
-        {"level": "note", "message": message(one.text), "descriptor": {"id": clean(one.code)}}
-        for one in report.limitations
+        {"level": "note", "message": message(limitation.text), "descriptor": {"id": clean(limitation.code)}}
+        for limitation in report.limitations
     ]
     if not report.clients:
         told.append({"level": "error", "message": message(NOTHING)})

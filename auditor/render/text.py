@@ -253,8 +253,8 @@ def _not_judged(report: r.Report) -> Iterator[Part]:
 def _limitations(report: r.Report) -> Iterator[Part]:
     if report.limitations:
         yield Text("What these sources cannot show", style="bold")
-        for one in report.limitations:
-            yield indented(f"- {one.text}")
+        for limitation in report.limitations:
+            yield indented(f"- {limitation.text}")
 
 
 def indented(text: str, *, style: str = "") -> Padding:

@@ -28,7 +28,10 @@ Main = tuple[r.ClientReport, r.MethodResult]
 
 def main_method(client: r.ClientReport, asked: Sequence[str]) -> r.MethodResult:
     """Return the method to show in full: the first one asked for of which most was tried."""
-    return max(asked_methods(client, asked), key=lambda method: sum(one.attempts > 0 for one in method.requirements))
+    return max(
+        asked_methods(client, asked),
+        key=lambda method: sum(requirement.attempts > 0 for requirement in method.requirements),
+    )
 
 
 def asked_methods(client: r.ClientReport, asked: Sequence[str]) -> list[r.MethodResult]:
@@ -48,15 +51,21 @@ def fatal(one: r.RequirementVerdict) -> list[r.Problem]:
 
 def why(method: r.MethodResult) -> list[str]:
     """Return why a method has its result, in sentences."""
-    network = [one.text for one in method.reasons if one.kind == "network"]
-    network += [one.text for one in method.reasons if one.kind == "step"]
-    problems = [f"The port is open, but a step failed: {one.text}" for one in method.reasons if one.kind == "problem"]
+    network = [reason.text for reason in method.reasons if reason.kind == "network"]
+    network += [reason.text for reason in method.reasons if reason.kind == "step"]
+    problems = [
+        f"The port is open, but a step failed: {reason.text}" for reason in method.reasons if reason.kind == "problem"
+    ]
     if network or problems:
         return list(dict.fromkeys([*_went_on(method.went_on), *network, *problems]))
     if method.result in (r.WORKS, r.ALLOWED):
-        changed = [(one.row, one.changed) for one in method.requirements if one.changed]
+        changed = [(requirement.row, requirement.changed) for requirement in method.requirements if requirement.changed]
         earlier = [f"{row}: earlier, at {change.before_time}, it was {change.before}." for row, change in changed]
-        delayed = [one.explanation for one in method.requirements if one.verdict in r.BAD and _of_push(one)]
+        delayed = [
+            requirement.explanation
+            for requirement in method.requirements
+            if requirement.verdict in r.BAD and _of_push(requirement)
+        ]
         if delayed:
             return delayed
         text = "Everything that it requires was seen to be open, so the network does not stop it."
@@ -64,11 +73,15 @@ def why(method: r.MethodResult) -> list[str]:
             text = "Everything that it requires is open, or allowed by the client's own firewall."
         more = "If the installation failed all the same: ccm.log on the site server, then ccmsetup.log on the client."
         return [f"{text} {more}", *earlier]
-    missing = [one.requirement.partition("/")[2] for one in method.reasons]
-    good = {one.id for one in method.requirements if one.verdict in r.GOOD}
-    guesses = list(dict.fromkeys(one.text for one in method.reasons if one.requirement in good))
-    seen = any(one.attempts for one in method.requirements)
-    harmless = [one.row for one in method.requirements if one.verdict in r.BAD and one.necessity == "required"]
+    missing = [reason.requirement.partition("/")[2] for reason in method.reasons]
+    good = {requirement.id for requirement in method.requirements if requirement.verdict in r.GOOD}
+    guesses = list(dict.fromkeys(reason.text for reason in method.reasons if reason.requirement in good))
+    seen = any(requirement.attempts for requirement in method.requirements)
+    harmless = [
+        requirement.row
+        for requirement in method.requirements
+        if requirement.verdict in r.BAD and requirement.necessity == "required"
+    ]
     what = "Nothing that it requires was seen to be blocked" if seen else "Nothing of it was seen"
     what = f"What was blocked ({', '.join(harmless)}) does not end it" if harmless else what
     return [f"{what}; not proven: {', '.join(dict.fromkeys(missing))}.", *guesses]
@@ -87,25 +100,26 @@ def _besides(
     """Yield method, requirement and sentence of each proven block that `why` of the method does not tell; each once."""
     shown = frozenset(why(main))
     known: set[tuple[object, ...]] = set()  # what several methods require is one thing
-    for method in (main, *(one for one in client.methods if one.id != main.id)):
-        for one in method.requirements:
-            if not (one.is_proven_block or one.also_blocked):
+    for method in (main, *(method for method in client.methods if method.id != main.id)):
+        for requirement in method.requirements:
+            if not (requirement.is_proven_block or requirement.also_blocked):
                 continue
-            what = (one.source, one.destination, one.protocol, one.ports)
+            what = (requirement.source, requirement.destination, requirement.protocol, requirement.ports)
             if what in known:
                 continue
-            if one.is_proven_block and one.explanation not in shown:
-                yield method, one, one.explanation
-            yield from ((method, one, block.text) for block in one.also_blocked)
+            if requirement.is_proven_block and requirement.explanation not in shown:
+                yield method, requirement, requirement.explanation
+            yield from ((method, requirement, block.text) for block in requirement.also_blocked)
             known.add(what)
 
 
 def in_table(method: r.MethodResult) -> list[r.RequirementVerdict]:
     """Return the requirements that a table shows: those that apply, informational ones only if they were tried."""
     return [
-        one
-        for one in method.requirements
-        if one.verdict != r.NOT_APPLICABLE and (one.necessity != "informational" or one.attempts)
+        requirement
+        for requirement in method.requirements
+        if requirement.verdict != r.NOT_APPLICABLE
+        and (requirement.necessity != "informational" or requirement.attempts)
     ]
 
 
@@ -125,16 +139,24 @@ def _went_on(one: r.WentOn | None) -> list[str]:
 
 def not_applicable(method: r.MethodResult) -> list[str]:
     """Return the rows of a method that do not apply here."""
-    return [one.row for one in method.requirements if one.verdict == r.NOT_APPLICABLE]
+    return [requirement.row for requirement in method.requirements if requirement.verdict == r.NOT_APPLICABLE]
 
 
 def to_prove(method: r.MethodResult, *, details: bool = False) -> list[r.RequirementVerdict]:
     """Return the requirements whose proof is shown: what was stopped, or else all that was seen."""
     if details:
-        return [one for one in method.requirements if one.verdict != r.NOT_APPLICABLE or one.evidence]
+        return [
+            requirement
+            for requirement in method.requirements
+            if requirement.verdict != r.NOT_APPLICABLE or requirement.evidence
+        ]
     unclear = {*r.BAD, r.INCONCLUSIVE}
-    shown = [one for one in method.requirements if one.verdict in unclear or one.problems or one.also_blocked]
-    return shown or [one for one in method.requirements if one.evidence]
+    shown = [
+        requirement
+        for requirement in method.requirements
+        if requirement.verdict in unclear or requirement.problems or requirement.also_blocked
+    ]
+    return shown or [requirement for requirement in method.requirements if requirement.evidence]
 
 
 def name(one: r.RequirementVerdict) -> str:
@@ -181,7 +203,11 @@ def frames(evidence: r.Evidence, report: r.Report) -> str:
 
 def unreached(method: r.MethodResult) -> bool:
     """Tell whether nothing at all of the client was heard, so that no method can work."""
-    tried = [one for one in method.requirements if one.destination.role == "client" and one.verdict != r.NOT_OBSERVED]
+    tried = [
+        requirement
+        for requirement in method.requirements
+        if requirement.destination.role == "client" and requirement.verdict != r.NOT_OBSERVED
+    ]
     return bool(tried) and all(one.verdict in (r.UNREACHABLE, r.NO_RESPONSE) for one in tried)
 
 
@@ -207,7 +233,7 @@ def fails_too(client: r.ClientReport, main: r.MethodResult) -> list[str]:
     told = []
     for method in client.methods:
         if method.result == r.FAILS and method.id != main.id:
-            bad = [one for one in method.requirements if counts(method, one)]
+            bad = [requirement for requirement in method.requirements if counts(method, requirement)]
             told.append(f"{method.title}: {', '.join(f'{one.row} {verdict(one)}' for one in bad)}.")
     return told
 
@@ -226,9 +252,9 @@ def roles(report: r.Report) -> Iterator[tuple[str, str]]:
 
 def modes(report: r.Report) -> Iterator[tuple[str, str]]:
     """Yield the mode of each site with what it means and from what it is known."""
-    for one in report.modes:
-        site = f" of {one.site_server}" if len(report.modes) > 1 and one.site_server else ""
-        yield f"mode{site}", f"{one.mode}, {r.IN_MODE[one.mode]} ({one.how}: {one.why})"
+    for mode in report.modes:
+        site = f" of {mode.site_server}" if len(report.modes) > 1 and mode.site_server else ""
+        yield f"mode{site}", f"{mode.mode}, {r.IN_MODE[mode.mode]} ({mode.how}: {mode.why})"
 
 
 def _named(role: r.RoleAssignment) -> str:
@@ -299,7 +325,10 @@ def tally(of: Sequence[Main]) -> str:
 def most_blocked(of: Iterable[Main]) -> list[tuple[str, str, int]]:
     """Return requirement, verdict and number of clients of all that is stopped, the most frequent first."""
     bad = Counter(
-        (one.id, one.verdict) for _, method in of for one in method.requirements if one.verdict in r.BAD and one.decides
+        (requirement.id, requirement.verdict)
+        for _, method in of
+        for requirement in method.requirements
+        if requirement.verdict in r.BAD and requirement.decides
     )
     return [(*key, count) for key, count in sorted(bad.items(), key=lambda one: (-one[1], one[0]))]
 
@@ -314,7 +343,11 @@ def blocked_besides(of: Iterable[Main]) -> list[tuple[str, int]]:
 
 def blocked(method: r.MethodResult) -> str:
     """Return all that is stopped of a method in a few words."""
-    return ", ".join(f"{one.row} {one.verdict}" for one in method.requirements if one.verdict in r.BAD)
+    return ", ".join(
+        f"{requirement.row} {requirement.verdict}"
+        for requirement in method.requirements
+        if requirement.verdict in r.BAD
+    )
 
 
 def _of_push(one: r.RequirementVerdict) -> bool:

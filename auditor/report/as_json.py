@@ -28,7 +28,7 @@ def as_dict(report: r.Report) -> dict[str, Any]:
         "modes": [vars(mode).copy() for mode in report.modes],
         "pushes": [_push(push) for push in report.pushes],
         "clients": [_client(client) for client in report.clients],
-        "limitations": [{"code": one.code, "text": one.text} for one in report.limitations],
+        "limitations": [{"code": limitation.code, "text": limitation.text} for limitation in report.limitations],
     }
 
 
@@ -93,8 +93,10 @@ def _client(client: r.ClientReport) -> dict[str, Any]:
 
 
 def _method(method: r.MethodResult) -> dict[str, Any]:
-    reasons = [{"kind": one.kind, "requirement": one.requirement, "text": one.text} for one in method.reasons]
-    requirements = [_requirement(one) for one in method.requirements]
+    reasons = [
+        {"kind": reason.kind, "requirement": reason.requirement, "text": reason.text} for reason in method.reasons
+    ]
+    requirements = [_requirement(requirement) for requirement in method.requirements]
     return {
         "id": method.id,
         "title": method.title,
@@ -160,7 +162,13 @@ def _evidence(evidence: r.Evidence) -> dict[str, Any]:
         "text": evidence.text,
         "display_filter": evidence.display_filter,
         "packets": [
-            {"frame": one.frame, "time": one.time, "from": one.sender, "to": one.receiver, "what": one.what}
-            for one in evidence.packets
+            {
+                "frame": packet.frame,
+                "time": packet.time,
+                "from": packet.sender,
+                "to": packet.receiver,
+                "what": packet.what,
+            }
+            for packet in evidence.packets
         ],
     }

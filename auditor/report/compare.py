@@ -71,12 +71,12 @@ class Comparison:
     @property
     def worse(self) -> bool:
         """Whether a requirement was broken, a method fails that did not, or a client fails that is new."""
-        changed = any(one.worse for one in self.changes) or any(one.worse for one in self.results)
+        changed = any(change.worse for change in self.changes) or any(result.worse for result in self.results)
         return changed or any(one.fails for one in self.only_after)
 
     def of_kind(self, kind: str) -> list[RequirementChange]:
         """Return the changes of one of KINDS."""
-        return [one for one in self.changes if one.kind == kind]
+        return [change for change in self.changes if change.kind == kind]
 
 
 def compare(before: r.Report, after: r.Report, *, redacted_together: bool = False) -> Comparison:
@@ -92,14 +92,14 @@ def compare(before: r.Report, after: r.Report, *, redacted_together: bool = Fals
     """
     for report in (before, after):
         r.check_of_one_audit(report, "compared")
-    earlier, later = ({one.address: one for one in report.clients} for report in (before, after))
+    earlier, later = ({client.address: client for client in report.clients} for report in (before, after))
     both = [address for address in earlier if address in later]
     if not both:
         _nothing_in_common(before, after)
     return Comparison(
         compared=len(both),
-        results=tuple(one for address in both for one in _results(earlier[address], later[address])),
-        changes=tuple(one for address in both for one in _changes(earlier[address], later[address])),
+        results=tuple(result for address in both for result in _results(earlier[address], later[address])),
+        changes=tuple(change for address in both for change in _changes(earlier[address], later[address])),
         only_before=_only(earlier, later),
         only_after=_only(later, earlier),
         notes=tuple(_notes(before, after, redacted_together)),
@@ -125,7 +125,11 @@ def _results(before: r.ClientReport, after: r.ClientReport) -> Iterator[ResultCh
 
 
 def _changes(before: r.ClientReport, after: r.ClientReport) -> Iterator[RequirementChange]:
-    earlier = {(method.site_server, one.id): one for method in before.methods for one in method.requirements}
+    earlier = {
+        (method.site_server, requirement.id): requirement
+        for method in before.methods
+        for requirement in method.requirements
+    }
     for method in after.methods:
         for now in method.requirements:
             was = earlier.get((method.site_server, now.id))
@@ -177,7 +181,7 @@ def _notes(before: r.Report, after: r.Report, redacted_together: bool) -> Iterat
         if report.incomplete:
             yield f"Some sources or records of the {name} report could not be read, so something may be missing in it."
     if not redacted_together and not all(
-        _is_address(one.address) for report in (before, after) for one in report.clients
+        _is_address(client.address) for report in (before, after) for client in report.clients
     ):
         yield (
             "Reports are redacted: a name such as client-1 may mean another computer in each of them. Compare the "
@@ -186,11 +190,13 @@ def _notes(before: r.Report, after: r.Report, redacted_together: bool) -> Iterat
 
 
 def _rows(report: r.Report) -> set[str]:
-    return {one.id for client in report.clients for method in client.methods for one in method.requirements}
+    return {
+        requirement.id for client in report.clients for method in client.methods for requirement in method.requirements
+    }
 
 
 def _times(report: r.Report) -> list[str]:
-    return [one.first_time for one in report.sources if one.first_time]
+    return [source.first_time for source in report.sources if source.first_time]
 
 
 def _is_address(text: str) -> bool:

@@ -73,7 +73,7 @@ def _record(record: Any) -> dict[str, Any]:
 @cache
 def _fields(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
     """Return the names of a record's fields in the document, and what gets their values."""
-    names = [one.name for one in fields(kind)]
+    names = [field.name for field in fields(kind)]
     return tuple(RENAMED.get(name, name) for name in names), attrgetter(*names)
 
 
@@ -88,8 +88,8 @@ def _host(one: HostResult) -> dict[str, Any]:
         "first_time": one.first_time,
         "last_time": one.last_time,
         "outcomes": [
-            {"method": each.method, "result": each.result, "blamed": each.blamed, "missing": each.missing}
-            for each in one.outcomes
+            {"method": outcome.method, "result": outcome.result, "blamed": outcome.blamed, "missing": outcome.missing}
+            for outcome in one.outcomes
         ],
         "seen": [_seen(each) for each in one.seen],
         "recommended": one.recommended,
@@ -140,8 +140,8 @@ def _plain(value: Any) -> Any:
 
 def _write_lines(values: Sequence[Any], out: BinaryIO) -> None:
     between = b"["
-    for one in values:
-        out.write(between + b"\n    " + _line(one))
+    for value in values:
+        out.write(between + b"\n    " + _line(value))
         between = b","
     out.write(b"\n  ]" if values else b"[]")
 

@@ -135,7 +135,7 @@ def _report(document: dict[str, Any]) -> f.FleetReport:
 
 
 def _records(kind: type[Record], tables: Iterable[dict[str, Any]]) -> tuple[Record, ...]:
-    return tuple(_record(kind, one) for one in tables)
+    return tuple(_record(kind, table) for table in tables)
 
 
 def _record(kind: type[Record], table: dict[str, Any], **made: Any) -> Record:
@@ -178,22 +178,22 @@ _end = lru_cache(maxsize=4096)(r.End)
 
 def _check_sense(report: f.FleetReport) -> None:
     """Raise FaultError where parts of the report contradict each other, so that no form of it would be true."""
-    methods = [one.id for one in report.methods]
+    methods = [method.id for method in report.methods]
     once("methods", methods)
     if report.main not in methods:
         raise FaultError(f"is about the method {report.main}, of which it does not tell")
-    once("hosts", (f"{one.site}/{one.host}".removeprefix("/") for one in report.hosts))  # sites may share names
+    once("hosts", (f"{host.site}/{host.host}".removeprefix("/") for host in report.hosts))  # sites may share names
     results: Counter[tuple[str, str]] = Counter()
     for host in report.hosts:
-        if sorted(one.method for one in host.outcomes) != sorted(methods):
+        if sorted(outcome.method for outcome in host.outcomes) != sorted(methods):
             raise FaultError(f"does not tell of host {host.host} what each method came to, once")
-        results.update((one.method, one.result) for one in host.outcomes)
+        results.update((outcome.method, outcome.result) for outcome in host.outcomes)
         _check_blamed(host)
-    for one in report.methods:
-        counted = (one.works, one.allowed, one.fails, one.unproven, one.no_evidence)
-        results[one.id, f.NO_EVIDENCE] += report.coverage.without_source
-        if counted != tuple(results[one.id, result] for result in f.RESULTS):
-            raise FaultError(f"counts other results of {one.id} than its hosts have")
+    for method in report.methods:
+        counted = (method.works, method.allowed, method.fails, method.unproven, method.no_evidence)
+        results[method.id, f.NO_EVIDENCE] += report.coverage.without_source
+        if counted != tuple(results[method.id, result] for result in f.RESULTS):
+            raise FaultError(f"counts other results of {method.id} than its hosts have")
     if report.coverage.hosts != len(report.hosts) + len(report.expected):
         raise FaultError("counts other hosts than it tells of")
 

@@ -58,7 +58,7 @@ class _Many:
 
 @cache
 def _values_of(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
-    return attrgetter(*(one.name for one in fields(kind)))
+    return attrgetter(*(field.name for field in fields(kind)))
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -152,9 +152,9 @@ class HostResult(_Many):
 
     def outcome(self, method: str) -> Outcome:
         """Return what a method came to. Raises KeyError if the ruleset has none of this id."""
-        for one in self.outcomes:
-            if one.method == method:
-                return one
+        for outcome in self.outcomes:
+            if outcome.method == method:
+                return outcome
         raise KeyError(method)
 
 
@@ -332,9 +332,9 @@ class FleetReport:
 
     def method(self, method_id: str) -> MethodCount:
         """Return the counts of a method. Raises KeyError if the ruleset has none of this id."""
-        for one in self.methods:
-            if one.id == method_id:
-                return one
+        for method in self.methods:
+            if method.id == method_id:
+                return method
         raise KeyError(method_id)
 
     @property

@@ -234,15 +234,17 @@ def _check_sense(report: r.Report) -> None:
 
 
 def _check_method(method: r.MethodResult, client: str, sources: int) -> None:
-    ids = {one.id for one in method.requirements}
-    once(f"the requirements of {method.id} for {client}", (one.id for one in method.requirements))
+    ids = {requirement.id for requirement in method.requirements}
+    once(f"the requirements of {method.id} for {client}", (requirement.id for requirement in method.requirements))
     for reason in method.reasons:
         if reason.requirement not in ids:
             raise FaultError(f"gives {reason.requirement} as a reason, which {method.id} for {client} does not have")
-    for one in method.requirements:
-        for proof in one.evidence:
+    for requirement in method.requirements:
+        for proof in requirement.evidence:
             if proof.source >= sources:
-                raise FaultError(f"proves {one.id} for {client} by source {proof.source}, but has only {sources}")
+                raise FaultError(
+                    f"proves {requirement.id} for {client} by source {proof.source}, but has only {sources}"
+                )
 
 
 def once(what: str, names: Iterable[str]) -> None:

@@ -413,10 +413,10 @@ class ClientReport:
     def requirement(self, requirement_id: str) -> RequirementVerdict:
         """Return the verdict on one requirement, such as "client-push/smb". Raises ArgumentError if there is none."""
         method = self.method(requirement_id.partition("/")[0])
-        for one in method.requirements:
-            if one.id == requirement_id:
-                return one
-        names = _choose(one.id for one in method.requirements)
+        for requirement in method.requirements:
+            if requirement.id == requirement_id:
+                return requirement
+        names = _choose(requirement.id for requirement in method.requirements)
         raise ArgumentError(f"there is no requirement {requirement_id!r}", hint=names)
 
 
@@ -443,7 +443,7 @@ class Report:
     @property
     def limitation_texts(self) -> tuple[str, ...]:
         """The limitations in sentences."""
-        return tuple(one.text for one in self.limitations)
+        return tuple(limitation.text for limitation in self.limitations)
 
     @cached_property
     def skipped(self) -> int:
@@ -461,7 +461,7 @@ class Report:
 
         Raises ArgumentError if the report is not about that address, or about none or several and no address is given.
         """
-        found = [one for one in self.clients if address is None or one.address == address]
+        found = [client for client in self.clients if address is None or client.address == address]
         if len(found) == 1:
             return found[0]
         if not self.clients:
@@ -469,7 +469,7 @@ class Report:
         what = (
             f"the report is about {len(self.clients):,} clients" if address is None else f"there is no client {address}"
         )
-        raise ArgumentError(what, hint=_choose(one.address for one in self.clients))
+        raise ArgumentError(what, hint=_choose(client.address for client in self.clients))
 
 
 def check_of_one_audit(report: Any, what: str) -> None:

@@ -93,7 +93,7 @@ def redact(report: r.Report) -> r.Report:
 def redact_all(reports: Sequence[r.Report]) -> tuple[r.Report, ...]:
     """Return reports with pseudonyms; what is equal in two of them stays equal."""
     pseudonyms = Pseudonyms(reports)
-    return tuple(_report(one, pseudonyms) for one in reports)
+    return tuple(_report(report, pseudonyms) for report in reports)
 
 
 @cache
@@ -221,7 +221,7 @@ class Pseudonyms:
         return self.host(address) + whole[len(address) :]
 
     def _web_path(self, path: str) -> str:
-        known = next((one for one in web_paths() if path.lower().startswith(one)), None)
+        known = next((web_path for web_path in web_paths() if path.lower().startswith(web_path)), None)
         if known is None:
             return self._other("path", path)
         rest = path[len(known) :]
@@ -271,8 +271,8 @@ def _cast(reports: Sequence[r.Report]) -> Iterator[tuple[str, str]]:
     for report in reports:
         for client in report.clients:
             for method in client.methods:
-                for one in method.requirements:
-                    for end in (one.source, one.destination):
+                for requirement in method.requirements:
+                    for end in (requirement.source, requirement.destination):
                         if end.address is not None:
                             yield end.role, end.address
 
@@ -281,8 +281,8 @@ def _accounts(reports: Sequence[r.Report]) -> Iterator[str]:
     for report in reports:
         for client in report.clients:
             for method in client.methods:
-                for one in method.requirements:
-                    yield from (problem.account for problem in one.problems)
+                for requirement in method.requirements:
+                    yield from (problem.account for problem in requirement.problems)
 
 
 def _name_key(name: str) -> str:
@@ -330,12 +330,12 @@ def _report(report: r.Report, known: Pseudonyms) -> r.Report:
     return replace(
         report,
         ruleset=(report.ruleset[0], known.text(report.ruleset[1]), known.text(report.ruleset[2])),
-        sources=tuple(_source(one, known) for one in report.sources),
-        roles=tuple(_role(one, known) for one in report.roles),
-        modes=tuple(_mode(one, known) for one in report.modes),
-        pushes=tuple(_push(one, known) for one in report.pushes),
-        clients=tuple(_client(one, known) for one in report.clients),
-        limitations=tuple(replace(one, text=known.text(one.text)) for one in report.limitations),
+        sources=tuple(_source(source, known) for source in report.sources),
+        roles=tuple(_role(role, known) for role in report.roles),
+        modes=tuple(_mode(mode, known) for mode in report.modes),
+        pushes=tuple(_push(push, known) for push in report.pushes),
+        clients=tuple(_client(client, known) for client in report.clients),
+        limitations=tuple(replace(limitation, text=known.text(limitation.text)) for limitation in report.limitations),
         all_flows=None,
     )
 
@@ -374,7 +374,7 @@ def _push(one: r.Push, known: Pseudonyms) -> r.Push:
 def _client(client: r.ClientReport, known: Pseudonyms) -> r.ClientReport:
     return r.ClientReport(
         address=known.host(client.address),
-        methods=tuple(_method(one, known) for one in client.methods),
+        methods=tuple(_method(method, known) for method in client.methods),
         recommendation=tuple(
             replace(one, why=known.text(one.why), still_needs=tuple(known.text(need) for need in one.still_needs))
             for one in client.recommendation
@@ -384,19 +384,19 @@ def _client(client: r.ClientReport, known: Pseudonyms) -> r.ClientReport:
 
 
 def _method(method: r.MethodResult, known: Pseudonyms) -> r.MethodResult:
-    rows = {one.id: one for one in method.requirements}
+    rows = {requirement.id: requirement for requirement in method.requirements}
     return replace(
         method,
         title=known.text(method.title),
         site_server=method.site_server and known.host(method.site_server, SITE_SERVER),
-        reasons=tuple(_reason(one, rows.get(one.requirement), known) for one in method.reasons),
-        requirements=tuple(_requirement(one, known) for one in method.requirements),
+        reasons=tuple(_reason(reason, rows.get(reason.requirement), known) for reason in method.reasons),
+        requirements=tuple(_requirement(requirement, known) for requirement in method.requirements),
     )
 
 
 def _reason(reason: r.Reason, row: r.RequirementVerdict | None, known: Pseudonyms) -> r.Reason:
     """Return a reason; it repeats the explanation, or the text of a problem, of its requirement."""
-    problem = next((one for one in row.problems if one.text == reason.text), None) if row else None
+    problem = next((problem for problem in row.problems if problem.text == reason.text), None) if row else None
     if problem is not None:
         return replace(reason, text=_problem(problem, known).text)
     return replace(reason, text=known.explanation(reason.text))
@@ -439,11 +439,12 @@ def _problem(problem: r.Problem, known: Pseudonyms) -> r.Problem:
 
 def _evidence(proof: r.Evidence, problems: Iterable[r.Problem], known: Pseudonyms) -> r.Evidence:
     """Return a proof; that of a problem is the step and what was answered."""
-    ending = next((f": {one.code}." for one in problems if proof.text.endswith(f": {one.code}.")), "")
+    ending = next((f": {problem.code}." for problem in problems if proof.text.endswith(f": {problem.code}.")), "")
     text = known.step(proof.text.removesuffix(ending)) + ending if ending else known.explanation(proof.text)
     # Wireshark knows no pseudonym, but the frames have the same numbers.
     shown = f"frame.number in {{{', '.join(map(str, proof.frames))}}}" if proof.display_filter else ""
     packets = tuple(
-        replace(one, sender=known.host(one.sender), receiver=known.host(one.receiver)) for one in proof.packets
+        replace(packet, sender=known.host(packet.sender), receiver=known.host(packet.receiver))
+        for packet in proof.packets
     )
     return replace(proof, text=text, display_filter=shown, packets=packets)

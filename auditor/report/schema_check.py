@@ -50,8 +50,8 @@ def compiled(schema: dict[str, Any]) -> Check:
     checks = [KEYWORDS[word](schema) for word in schema if word not in REMARKS]
 
     def check(value: Any) -> None:
-        for one in checks:
-            one(value)
+        for check in checks:
+            check(value)
 
     return check
 
@@ -140,7 +140,7 @@ def _enum(schema: dict[str, Any]) -> Check:
 
     def check(value: Any) -> None:
         if value not in choices:
-            raise FaultError(f"is {shown(value)}, not one of {', '.join(one or 'null' for one in choices)}")
+            raise FaultError(f"is {shown(value)}, not one of {', '.join(choice or 'null' for choice in choices)}")
 
     return check
 

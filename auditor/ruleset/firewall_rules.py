@@ -119,7 +119,7 @@ def firewall_rules(
     wanted = tuple(rules.method(one) for one in chosen)
     made: list[FirewallRule] = []
     left_out: list[LeftOut] = []
-    for requirement in (one for method in wanted for one in method.requirements):
+    for requirement in (requirement for method in wanted for requirement in method.requirements):
         if why := _why_not(requirement, rules, known):
             left_out.append(LeftOut(requirement, why))
         else:
@@ -148,7 +148,11 @@ def _chosen(what: str, ruleset: str | Path, methods: list[str]) -> tuple[Ruleset
 
 def _why_not(requirement: Requirement, rules: Ruleset, facts: SiteFacts) -> str:
     if rules.applies(requirement, facts) is False:
-        off = [rules.condition(one).text for one in requirement.conditions if rules.holds(one, facts) is False]
+        off = [
+            rules.condition(condition).text
+            for condition in requirement.conditions
+            if rules.holds(condition, facts) is False
+        ]
         return f"counts only if {' and '.join(off)}"
     return "documented, but nothing depends on it" if requirement.necessity == "informational" else ""
 
@@ -157,9 +161,9 @@ def _rules(
     requirement: Requirement, rules: Ruleset, given: Given, facts: SiteFacts, directions: Iterable[str]
 ) -> list[FirewallRule]:
     """Return the rules of one requirement: one for each direction, of an echo request one for each IP version."""
-    open_conditions = [one for one in requirement.conditions if rules.holds(one, facts) is None]
+    open_conditions = [condition for condition in requirement.conditions if rules.holds(condition, facts) is None]
     conditional = requirement.necessity == "conditional"
-    only_if = " and ".join(rules.condition(one).text for one in open_conditions) if conditional else ""
+    only_if = " and ".join(rules.condition(condition).text for condition in open_conditions) if conditional else ""
     made = []
     for direction in directions:
         on, peer = requirement.to_role, requirement.from_role
@@ -203,7 +207,7 @@ def _with_alternatives(made: list[FirewallRule]) -> tuple[FirewallRule, ...]:
 def _protocols(requirement: Requirement, peers: Iterable[Network]) -> tuple[str, ...]:
     if not requirement.icmp_echo:
         return (requirement.protocol,)
-    versions = {one.version for one in peers}
+    versions = {peer.version for peer in peers}
     return tuple(protocol for protocol, version in VERSIONS.items() if not versions or version in versions)
 
 
@@ -215,5 +219,5 @@ def _ports(requirement: Requirement, rules: Ruleset) -> tuple[str, ...]:
 
 def _texts(networks: Iterable[Network], protocol: str) -> tuple[str, ...]:
     """Return addresses as single ones where they are, of the IP version that the protocol belongs to, if to any."""
-    fitting = [one for one in networks if one.version == VERSIONS.get(protocol, one.version)]
+    fitting = [network for network in networks if network.version == VERSIONS.get(protocol, network.version)]
     return tuple(str(one.network_address if one.num_addresses == 1 else one) for one in fitting)

@@ -51,8 +51,8 @@ class Given:
         """For each role its single addresses, to be looked up, and its networks."""
         return {
             role: (
-                {str(one.network_address): None for one in networks if one.num_addresses == 1},
-                [one for one in networks if one.num_addresses > 1],
+                {str(network.network_address): None for network in networks if network.num_addresses == 1},
+                [network for network in networks if network.num_addresses > 1],
             )
             for role, networks in self.networks.items()
         }

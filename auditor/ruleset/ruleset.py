@@ -118,8 +118,11 @@ class Method:
     @cached_property
     def by_partner(self) -> Mapping[str, tuple[Requirement, ...]]:
         """Return the requirements by the role at the other end than the client."""
-        roles = dict.fromkeys(one.partner for one in self.requirements)
-        return {role: tuple(one for one in self.requirements if one.partner == role) for role in roles}
+        roles = dict.fromkeys(requirement.partner for requirement in self.requirements)
+        return {
+            role: tuple(requirement for requirement in self.requirements if requirement.partner == role)
+            for role in roles
+        }
 
 
 @dataclass(frozen=True)
@@ -238,10 +241,14 @@ class Ruleset:
 
     @cached_property
     def _modes(self) -> Mapping[str, str]:
-        by_condition = {one.id: one.value for one in self.conditions if one.decided_by == "mode"}
+        by_condition = {
+            condition.id: condition.value for condition in self.conditions if condition.decided_by == "mode"
+        }
         return {
-            one.id: next((by_condition[condition] for condition in one.conditions if condition in by_condition), "")
-            for one in self.requirements
+            requirement.id: next(
+                (by_condition[condition] for condition in requirement.conditions if condition in by_condition), ""
+            )
+            for requirement in self.requirements
         }
 
     @cached_property
@@ -318,15 +325,15 @@ class SiteRules:
     def __init__(self, ruleset: Ruleset, facts: SiteFacts) -> None:
         self.ruleset = ruleset
         self.facts = facts
-        self.applies = {one.id: ruleset.applies(one, facts) for one in ruleset.requirements}
-        off = [one for one in ruleset.requirements if self.applies[one.id] is False]
+        self.applies = {requirement.id: ruleset.applies(requirement, facts) for requirement in ruleset.requirements}
+        off = [requirement for requirement in ruleset.requirements if self.applies[requirement.id] is False]
         self.why_off = {one.id: _why_off(one, ruleset, facts) for one in off}
-        decisive = {one.id for one in ruleset.requirements if one.necessity != "informational"}
+        decisive = {requirement.id for requirement in ruleset.requirements if requirement.necessity != "informational"}
         self.counted = frozenset(one for one in decisive if self.applies[one])
 
 
 def _why_off(requirement: Requirement, ruleset: Ruleset, facts: SiteFacts) -> str:
-    off = [one for one in requirement.conditions if ruleset.holds(one, facts) is False]
+    off = [condition for condition in requirement.conditions if ruleset.holds(condition, facts) is False]
     return f"Counts only if {' and '.join(ruleset.condition(one).text for one in off)}."
 
 
@@ -355,9 +362,9 @@ def check_ruleset(path: str | Path) -> list[Fault]:
 
 def idle_properties(ruleset: Ruleset, properties: Iterable[str]) -> list[str]:
     """Return a sentence on each CCMSetup property that decides nothing in a ruleset, such as one that is misspelt."""
-    known = [one.value for one in ruleset.conditions if one.decided_by == "property"]
+    known = [condition.value for condition in ruleset.conditions if condition.decided_by == "property"]
     names = [_property_name(one) for one in known]
-    idle = [one for one in properties if _property_name(one) not in names]
+    idle = [property_ for property_ in properties if _property_name(property_) not in names]
     hints = [f"/{word}" if (word := nearest(_property_name(one), names)) else "" for one in idle]
     return [
         f"--property {_short(one)} decides nothing in ruleset {ruleset.id} - "

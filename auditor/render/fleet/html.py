@@ -111,12 +111,12 @@ def also_blocked(report: FleetReport) -> list[str]:
 
 def _until_it_helps(changes: Sequence[Change]) -> Sequence[Change]:
     """Return the first changes, until one of them helps anybody."""
-    place = next((number for number, one in enumerate(changes) if one.helps), -1)
+    place = next((number for number, change in enumerate(changes) if change.helps), -1)
     return changes[: place + 1]
 
 
 def _all_together(report: FleetReport) -> str:
-    last, helped = report.changes[-1], sum(one.helps for one in report.changes)
+    last, helped = report.changes[-1], sum(change.helps for change in report.changes)
     what = f"All {len(report.changes)} changes below help {helped:,}" if len(report.changes) > 1 else "With it"
     rest = f"{last.remaining:,} still fail{'s' * (last.remaining == 1)}" if last.remaining else "none fails any more"
     whatever = ", whatever is opened in firewalls" if last.remaining and last.remaining == report.unhelped else ""

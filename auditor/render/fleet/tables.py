@@ -91,7 +91,7 @@ def columns(report: FleetReport, table: str) -> dict[str, str]:
     names: dict[str, str] = {}
     for name, kind in kinds.items():
         if name == METHODS:
-            names |= dict.fromkeys(_method_columns(one.id for one in report.methods), kind)
+            names |= dict.fromkeys(_method_columns(method.id for method in report.methods), kind)
         else:
             names[name] = kind
     return names
@@ -137,8 +137,8 @@ def _portions(report: FleetReport, table: str) -> Iterator[list[Row]]:
 
 def _hosts(report: FleetReport) -> Iterator[Row]:
     """Yield a row for each host, those without a source among them: they are not fine."""
-    known = {one.host for one in report.hosts}
-    every: list[tuple[str, str, HostResult | None]] = [(one.host, one.site, one) for one in report.hosts]
+    known = {host.host for host in report.hosts}
+    every: list[tuple[str, str, HostResult | None]] = [(host.host, host.site, host) for host in report.hosts]
     every += [(name, "", None) for name in report.expected if name not in known]
     for name, _, host in sorted(every, key=lambda one: one[:2]):
         if host is not None:
@@ -155,7 +155,7 @@ def _host(host: HostResult, report: FleetReport) -> Row:
         host.site or None,
         host.addresses,
         host.subnet or None,
-        *(host.outcome(one.id).result for one in report.methods),
+        *(host.outcome(method.id).result for method in report.methods),
         main.blamed,
         main.missing,
         host.recommended,
@@ -169,7 +169,7 @@ def _host(host: HostResult, report: FleetReport) -> Row:
 
 def _requirements(report: FleetReport) -> Iterator[Row]:
     for host in report.hosts:
-        outcomes = {one.method: one for one in host.outcomes}
+        outcomes = {outcome.method: outcome for outcome in host.outcomes}
         for one in host.seen:
             method = one.requirement.partition("/")[0]
             outcome = outcomes.get(method)

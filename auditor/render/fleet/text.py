@@ -123,7 +123,7 @@ def also_blocked(one: AlsoBlocked) -> str:
 
 def _until_it_helps(changes: Sequence[Change]) -> tuple[Sequence[Change], Change]:
     """Return the first changes, until one of them helps anybody, and that one."""
-    place = next(number for number, one in enumerate(changes) if one.helps)
+    place = next(number for number, change in enumerate(changes) if change.helps)
     return changes[: place + 1], changes[place]
 
 
@@ -134,11 +134,11 @@ def _changes(report: FleetReport) -> Iterator[Part]:
     if not report.changes:
         return
     lines: list[Part] = []
-    for number, one in enumerate(report.changes[:MOST_CHANGES], 1):
-        helps = f"helps {one.helps:,} more" if number > 1 else f"helps {one.helps:,}"
-        helps = helps if one.helps else "helps only together with the next"
-        left = f"{one.remaining:,} still fail{'s' if one.remaining == 1 else ''}"
-        lines.append(indented(f"{number}. {helps}, {left}: {one.remedy}"))
+    for number, change in enumerate(report.changes[:MOST_CHANGES], 1):
+        helps = f"helps {change.helps:,} more" if number > 1 else f"helps {change.helps:,}"
+        helps = helps if change.helps else "helps only together with the next"
+        left = f"{change.remaining:,} still fail{'s' if change.remaining == 1 else ''}"
+        lines.append(indented(f"{number}. {helps}, {left}: {change.remedy}"))
     yield from _section(
         "The changes to ask for, in the order in which they pay most",
         [*lines, *_more(len(report.changes), MOST_CHANGES, "fleet.json"), indented(AGAIN, style="dim")],
@@ -149,8 +149,8 @@ def _causes(report: FleetReport) -> Iterator[Part]:
     if not report.causes:
         return
     lines = [
-        indented(f"{one.hosts:,} {_one_cause(one.verdict, one.code, one.requirement)}: {one.remedy}")
-        for one in report.causes[:MOST_LISTED]
+        indented(f"{cause.hosts:,} {_one_cause(cause.verdict, cause.code, cause.requirement)}: {cause.remedy}")
+        for cause in report.causes[:MOST_LISTED]
     ]
     title = f"No change of a firewall helps {_computers(report.unhelped)}"
     yield from _section(title, [*lines, *_more(len(report.causes), MOST_LISTED, "fleet.json")])
@@ -167,8 +167,14 @@ def _one_cause(verdict: str, code: str, requirement: str) -> str:
 
 def _requirements(report: FleetReport) -> Iterator[Part]:
     cells = [
-        (_row(one.id), Text(one.verdict, style=STYLES[r.FAILS]), one.blocked_at, one.hosts, one.proven)
-        for one in report.requirements[:MOST_LISTED]
+        (
+            _row(requirement.id),
+            Text(requirement.verdict, style=STYLES[r.FAILS]),
+            requirement.blocked_at,
+            requirement.hosts,
+            requirement.proven,
+        )
+        for requirement in report.requirements[:MOST_LISTED]
     ]
     if cells:
         table = _table(("requirement", "how", "stopped at", "computers", "proven"), cells, numbers=2)
@@ -198,7 +204,7 @@ def _results_of(counts: Sequence[GroupCount | MethodCount]) -> dict[str, str]:
 
 def _stops(title: str, name: str, stops: Sequence[StopCount]) -> Iterator[Part]:
     if stops:
-        table = _table((name, "computers"), [(one.name, one.hosts) for one in stops[:MOST_LISTED]], numbers=1)
+        table = _table((name, "computers"), [(stop.name, stop.hosts) for stop in stops[:MOST_LISTED]], numbers=1)
         yield from _section(title, [table, *_more(len(stops), MOST_LISTED, "requirements.csv")])
 
 
@@ -221,7 +227,7 @@ def _failing(report: FleetReport) -> Iterator[Part]:
 
 
 def _that_fail(report: FleetReport) -> list[HostResult]:
-    return [one for one in report.hosts if one.outcome(report.main).result == r.FAILS]
+    return [host for host in report.hosts if host.outcome(report.main).result == r.FAILS]
 
 
 def _methods(report: FleetReport) -> Iterator[Part]:
@@ -281,7 +287,7 @@ def _next(report: FleetReport) -> Iterator[Part]:
         yield indented(f"one computer, with the lines that prove it: auditor render DIR --host {name}")
     if report.changes:
         ruleset = "" if report.ruleset[0] == DEFAULT_RULESET else f" --ruleset {report.ruleset[0]}"
-        servers = sorted({one.address for one in report.roles if one.role == SITE_SERVER})
+        servers = sorted({role.address for role in report.roles if role.role == SITE_SERVER})
         roles = "".join(f" --role {SITE_SERVER}={address}" for address in servers)
         export = f"auditor rulesets export {report.main}{ruleset} --to powershell{roles}"
         yield indented(f"the rules for Windows Firewall: {export}")

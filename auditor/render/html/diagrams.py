@@ -154,9 +154,9 @@ def legs(method: r.MethodResult) -> list[Leg]:
     pairs: dict[tuple[r.End, r.End], list[r.RequirementVerdict]] = {}
     for one in wording.in_table(method):
         pairs.setdefault((one.source, one.destination), []).append(one)
-    if not any(one.evidence for found in pairs.values() for one in found):
+    if not any(one.evidence for pair in pairs.values() for one in pair):
         return []
-    return [_leg(source, destination, found) for (source, destination), found in pairs.items()]
+    return [_leg(source, destination, pair) for (source, destination), pair in pairs.items()]
 
 
 def _leg(source: r.End, destination: r.End, found: Sequence[r.RequirementVerdict]) -> Leg:

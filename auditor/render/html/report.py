@@ -70,7 +70,7 @@ def render_html(report: r.Report) -> str:
         mains=ordered,
         many=many,
         heading=_heading(mains),
-        few=[] if many else [Details(*one, n, 2 if len(mains) == 1 else 3, True) for n, one in enumerate(mains, 1)],
+        few=[] if many else [Details(*main, n, 2 if len(mains) == 1 else 3, True) for n, main in enumerate(mains, 1)],
         details=told,
         left_out=left_out,
         style=style,
@@ -90,8 +90,8 @@ def render_part(report: r.Report) -> str:
         mains=mains,
         many=many,
         heading=_heading(mains),
-        few=[] if many else [Details(*one, n, 3, True) for n, one in enumerate(mains, 1)],
-        failing=[one for one in mains if one[1].result == r.FAILS],
+        few=[] if many else [Details(*main, n, 3, True) for n, main in enumerate(mains, 1)],
+        failing=[main for main in mains if main[1].result == r.FAILS],
         most=MOST_LISTED_IN_NOTEBOOK,
         style=pages.own("page.css"),
     )
@@ -108,7 +108,7 @@ def _heading(mains: Sequence[wording.Main]) -> str:
 
 def stopped(main: r.MethodResult) -> str:
     """Return all that is stopped of a method, or failed on an open port, in a few words."""
-    bad = [one for one in main.requirements if drawing.state(one) == drawing.BAD]
+    bad = [requirement for requirement in main.requirements if drawing.state(requirement) == drawing.BAD]
     return ", ".join(f"{one.row} {wording.verdict(one)}" for one in bad)
 
 

@@ -86,16 +86,16 @@ def changes_frame(found: Comparison) -> pd.DataFrame:
     """Return one row per change between two reports, with the columns of CHANGE_COLUMNS."""
     rows = [
         {
-            "client": one.client,
-            "requirement": one.after.id,
-            "kind": one.kind,
-            "worse": one.worse,
-            "before": one.before.verdict,
-            "after": one.after.verdict,
-            "explanation": one.after.explanation,
-            "remedy": one.after.remedy_text,
+            "client": change.client,
+            "requirement": change.after.id,
+            "kind": change.kind,
+            "worse": change.worse,
+            "before": change.before.verdict,
+            "after": change.after.verdict,
+            "explanation": change.after.explanation,
+            "remedy": change.after.remedy_text,
         }
-        for one in found.changes
+        for change in found.changes
     ]
     return _typed(rows, CHANGE_COLUMNS)
 
@@ -107,8 +107,8 @@ def _places(evidence: r.Evidence) -> list[dict[str, int]]:
 def _requirements(report: r.Report) -> Iterator[tuple[r.ClientReport, r.MethodResult, r.RequirementVerdict]]:
     for client in report.clients:
         for method in client.methods:
-            for one in method.requirements:
-                yield client, method, one
+            for requirement in method.requirements:
+                yield client, method, requirement
 
 
 def _typed(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:

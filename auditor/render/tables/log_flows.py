@@ -125,7 +125,7 @@ def _blocks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
 def _csv(table: pd.DataFrame, out: BinaryIO) -> None:
     texts = [name for name in ("source", "computer", "application", "filter_origin") if name in table]
     safe = table.assign(
-        **{name: table[name].map({one: clean_cell(one) for one in _texts(table[name])}) for name in texts}
+        **{name: table[name].map({text: clean_cell(text) for text in _texts(table[name])}) for name in texts}
     )
     form = TIME_FORMAT if table["start"].dtype == "str" else time_format(table["start"])
     safe.to_csv(out, index=False, lineterminator="\r\n", date_format=form)

@@ -65,8 +65,8 @@ def rows(report: r.Report) -> Iterator[dict[str, str | int]]:
     """Yield the rows of the table, with the keys of COLUMNS in their order."""
     for client in report.clients:
         for method in client.methods:
-            for one in method.requirements:
-                row = _row(client, method, one, report)
+            for requirement in method.requirements:
+                row = _row(client, method, requirement, report)
                 yield {name: row[name] for name in COLUMNS}
 
 
