@@ -29,7 +29,8 @@ class Row(NamedTuple):
     """One packet, or the rows of one attempt in a log.
 
     source: index in Report.sources; frame: its number in a capture, line: the first line in a log, the other is None;
-    time_ns: nanoseconds since 1970, of a log without a known zone as it stands there; what: such as SYN, or DROP.
+    time_ns: nanoseconds since 1970, of a log without a known zone as it stands there; description: such as SYN, or
+    DROP.
     """
 
     source: int
@@ -38,28 +39,28 @@ class Row(NamedTuple):
     time_ns: int
     sender: str
     receiver: str
-    what: str
+    description: str
 
 
-def proof(report: r.Report, one: r.RequirementVerdict) -> list[Row]:
+def proof(report: r.Report, requirement: r.RequirementVerdict) -> list[Row]:
     """Return what proves one verdict, source by source in order of time.
 
     Captures are read again and must still lie where they were; SourceError says if they do not, or if the report was
     loaded from a file and its proof is in a log.
     """
-    found: list[Row] = []
+    records: list[Row] = []
     for number, source in enumerate(report.sources):
-        cited = [evidence for evidence in one.evidence if evidence.source == number]
+        cited = [evidence for evidence in requirement.evidence if evidence.source == number]
         frames = {frame for evidence in cited for frame in evidence.frames}
-        here = list(_packets(number, source.path, frames)) if frames else []
+        of_source = list(_packets(number, source.path, frames)) if frames else []
         for evidence in cited:
             if evidence.lines:
-                here += _logged(report, number, evidence.lines) or [_lines_of(number, evidence.lines, one)]
-        found += sorted(here, key=lambda row: (row.time_ns, row.frame or row.line or 0))
-    return found
+                of_source += _logged(report, number, evidence.lines) or [_lines_of(number, evidence.lines, requirement)]
+        records += sorted(of_source, key=lambda row: (row.time_ns, row.frame or row.line or 0))
+    return records
 
 
-def dissected(report: r.Report, one: r.RequirementVerdict) -> list[Any]:
+def dissected(report: r.Report, requirement: r.RequirementVerdict) -> list[Any]:
     """Return the packets that prove one verdict as pyshark has them, source by source; logs have none.
 
     Raises SourceError as `proof` does, and MissingPackageError where tshark cannot be used.
@@ -67,9 +68,9 @@ def dissected(report: r.Report, one: r.RequirementVerdict) -> list[Any]:
     program = find_tshark()
     if program is None:
         raise MissingPackageError("packets are read by tshark, which was not found", hint=DOCTOR)
-    found: list[Any] = []
+    dissected_packets: list[Any] = []
     for number, source in enumerate(report.sources):
-        frames = {frame for evidence in one.evidence if evidence.source == number for frame in evidence.frames}
+        frames = {frame for evidence in requirement.evidence if evidence.source == number for frame in evidence.frames}
         if source.kind != "capture" or not frames:
             continue
         with _read_again(source.path):
@@ -77,8 +78,8 @@ def dissected(report: r.Report, one: r.RequirementVerdict) -> list[Any]:
         if obstacle:
             raise MissingPackageError(f"tshark did not read the packets: {obstacle}", where=source.path, hint=DOCTOR)
         _check_whole(source.path, len(frames) - len(packets))
-        found += packets
-    return found
+        dissected_packets += packets
+    return dissected_packets
 
 
 @contextmanager
@@ -133,12 +134,12 @@ def _row(number: int, protocol: str, packets: Packets, index: int, addresses: Ad
     ends = (addresses.text(pair >> 32, version), addresses.text(pair & 0xFFFFFFFF, version))
     payload = int(packets.payload[index])
     if protocol == "tcp":
-        what = _segment(int(packets.flags[index]), payload)
+        text = _segment(int(packets.flags[index]), payload)
     elif protocol == "udp":
-        what = f"UDP, {payload:,} bytes"
+        text = f"UDP, {payload:,} bytes"
     else:
-        what = "echo reply" if int(packets.kind[index]) >> 8 in ECHO_REPLIES else "echo request"
-    return Row(number, int(packets.frame[index]), None, int(packets.time_ns[index]), *ends, what)
+        text = "echo reply" if int(packets.kind[index]) >> 8 in ECHO_REPLIES else "echo request"
+    return Row(number, int(packets.frame[index]), None, int(packets.time_ns[index]), *ends, text)
 
 
 def _segment(flags: int, payload: int) -> str:
@@ -161,8 +162,8 @@ def _neighbours(number: int, asked: Neighbours, addresses: Addresses, frames: Se
             addresses.text(int(host) & 0xFFFFFFFF, int(host) >> 32)
             for host in (asked.sender[index], asked.target[index])
         )
-        what = "I am here" if asked.answer[index] else "who has this address?"
-        yield Row(number, int(asked.frame[index]), None, int(asked.time_ns[index]), sender, target, what)
+        text = "I am here" if asked.answer[index] else "who has this address?"
+        yield Row(number, int(asked.frame[index]), None, int(asked.time_ns[index]), sender, target, text)
 
 
 # rows of a log
@@ -175,17 +176,19 @@ def _logged(report: r.Report, number: int, lines: Sequence[int]) -> list[Row]:
         raise SourceError("a saved report does not hold the rows of its logs", where=path, hint=AGAIN)
     table = report.all_flows.frame
     table = table[(table["source"] == path) & table["first_line"].isin(list(lines))]
-    found = []
+    records = []
     for row in table.to_dict("records"):
         many = f", {int(row['rows'])} rows" if row["rows"] > 1 else ""
-        what = f"{row['action']} ({str(row['direction']).lower()}{many})"
-        found.append(Row(number, None, int(row["first_line"]), row["start"].value, row["src_ip"], row["dst_ip"], what))
-    return found
+        text = f"{row['action']} ({str(row['direction']).lower()}{many})"
+        records.append(
+            Row(number, None, int(row["first_line"]), row["start"].value, row["src_ip"], row["dst_ip"], text)
+        )
+    return records
 
 
-def _lines_of(number: int, lines: Sequence[int], one: r.RequirementVerdict) -> Row:
+def _lines_of(number: int, lines: Sequence[int], requirement: r.RequirementVerdict) -> Row:
     """Return what is known of lines with which no flow of the table begins."""
-    sender, receiver = (end.address or UNKNOWN for end in (one.source, one.destination))
-    begin = (one.first_time or "1970-01-01T00:00:00").removesuffix("Z")
+    sender, receiver = (end.address or UNKNOWN for end in (requirement.source, requirement.destination))
+    begin = (requirement.first_time or "1970-01-01T00:00:00").removesuffix("Z")
     time_ns = round(datetime.fromisoformat(f"{begin}+00:00").timestamp() * 1e9)
-    return Row(number, None, lines[0], time_ns, sender, receiver, f"{one.verdict}, see the log")
+    return Row(number, None, lines[0], time_ns, sender, receiver, f"{requirement.verdict}, see the log")

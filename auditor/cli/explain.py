@@ -54,31 +54,33 @@ def _terms() -> list[str]:
 
 
 def _words(term: str) -> list[str]:
-    found = []
+    entries = []
     for kind, table in _tables().items():
         for name, entry in table.items():
             if term.lower() in (name.lower(), name.removesuffix(" v6")):
-                found.append(f"{name} ({kind})\n{_wrapped(entry['means'])}\n{_wrapped('What to do: ' + entry['do'])}\n")
-    return found
+                entries.append(
+                    f"{name} ({kind})\n{_wrapped(entry['means'])}\n{_wrapped('What to do: ' + entry['do'])}\n"
+                )
+    return entries
 
 
 def _problem_names() -> list[str]:
-    return [known.name for table in problems().values() for known in table.values()]
+    return [status.name for table in problems().values() for status in table.values()]
 
 
 def _problems(term: str) -> list[str]:
     """Return what answers of protocols mean, by name or code; of a code that is not listed, what its kind means."""
-    listed = [(layer, code, known) for layer, table in problems().items() for code, known in table.items()]
-    found = [
-        (layer, code, known)
-        for layer, code, known in listed
-        if term.lower() in (known.name.lower(), code.lower(), f"{layer} {code}".lower())
+    listed = [(layer, code, status) for layer, table in problems().items() for code, status in table.items()]
+    matches = [
+        (layer, code, status)
+        for layer, code, status in listed
+        if term.lower() in (status.name.lower(), code.lower(), f"{layer} {code}".lower())
     ]
-    found = found or [(layer, term.lower(), known) for layer, known in explained(term)]
+    matches = matches or [(layer, term.lower(), status) for layer, status in explained(term)]
     return [
-        f"{known.name} (problem, {layer} {code})\n{_wrapped(known.means.capitalize() + '.')}\n"
-        f"{_wrapped('What to do: ' + known.do)}\n"
-        for layer, code, known in found
+        f"{status.name} (problem, {layer} {code})\n{_wrapped(status.means.capitalize() + '.')}\n"
+        f"{_wrapped('What to do: ' + status.do)}\n"
+        for layer, code, status in matches
     ]
 
 
@@ -95,37 +97,38 @@ def _ruleset_terms() -> list[str]:
 
 
 def _from_rulesets(term: str) -> list[str]:
-    found = []
+    texts = []
     for name in shipped_rulesets():
         ruleset = load_ruleset(name)
-        found += [
+        texts += [
             f"{method.id} (method, {name})\n{_wrapped(method.summary)}\n"
             + _wrapped("Requires: " + ", ".join(requirement.row for requirement in method.requirements))
             + "\n"
             for method in ruleset.methods
             if method.id == term
         ]
-        found += [
+        texts += [
             _requirement(requirement, name)
             for requirement in ruleset.requirements
             if term in (requirement.id, requirement.row)
         ]
-        found += [
+        texts += [
             f"{condition.id} (condition, {name})\n{_wrapped(condition.text)}\n"
             for condition in ruleset.conditions
             if condition.id == term
         ]
-    return found
+    return texts
 
 
-def _requirement(one: Requirement, ruleset: str) -> str:
-    ports = one.ports_text if one.icmp_echo or one.dynamic else f"port {one.ports_text}"
+def _requirement(requirement: Requirement, ruleset: str) -> str:
+    ports = requirement.ports_text if requirement.icmp_echo or requirement.dynamic else f"port {requirement.ports_text}"
+    ends = f"From {requirement.from_role} to {requirement.to_role}"
     lines = [
-        f"{one.id} (requirement, {ruleset})",
-        _wrapped(one.description),
-        _wrapped(f"From {one.from_role} to {one.to_role}, {one.protocol.upper()} {ports}; {one.necessity}."),
-        _wrapped(f"What to do: {one.remedy}"),
-        _wrapped(f"Documented in: {one.reference}"),
+        f"{requirement.id} (requirement, {ruleset})",
+        _wrapped(requirement.description),
+        _wrapped(f"{ends}, {requirement.protocol.upper()} {ports}; {requirement.necessity}."),
+        _wrapped(f"What to do: {requirement.remedy}"),
+        _wrapped(f"Documented in: {requirement.reference}"),
     ]
     return "\n".join(lines) + "\n"
 

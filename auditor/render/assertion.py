@@ -18,7 +18,7 @@ def failures(report: r.Report, method: str, client: str | None) -> str:
         return "The report is about no client."
     clients = report.clients if client is None else (report.client(client),)
     bad = [(client, client.method(method)) for client in clients if client.method(method).result != r.WORKS]
-    lines = [line for one, result in bad[:MOST_TOLD] for line in _failure(report, one, result)]
+    lines = [line for client, result in bad[:MOST_TOLD] for line in _failure(report, client, result)]
     if len(bad) > MOST_TOLD:
         lines.append(f"and {len(bad) - MOST_TOLD:,} more of {len(clients):,} clients")
     return "\n".join(clean(line, most=LINE) for line in lines)

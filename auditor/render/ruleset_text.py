@@ -29,13 +29,13 @@ def ruleset_text(ruleset: Ruleset) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _requirement(one: Requirement) -> list[str]:
-    conditions = f", if {' and '.join(one.conditions)}" if one.conditions else ""
-    either = f", one of {one.either_or}" if one.either_or else ""
-    what = one.ports_text if one.icmp_echo else f"{one.protocol} {one.ports_text}"
+def _requirement(requirement: Requirement) -> list[str]:
+    conditions = f", if {' and '.join(requirement.conditions)}" if requirement.conditions else ""
+    either = f", one of {requirement.either_or}" if requirement.either_or else ""
+    service = requirement.ports_text if requirement.icmp_echo else f"{requirement.protocol} {requirement.ports_text}"
     return [
-        f"  {one.row:30}{what:18}{one.from_role} > {one.to_role}",
-        *_wrapped(f"{one.necessity}{conditions}{either}", " " * 32),
+        f"  {requirement.row:30}{service:18}{requirement.from_role} > {requirement.to_role}",
+        *_wrapped(f"{requirement.necessity}{conditions}{either}", " " * 32),
     ]
 
 

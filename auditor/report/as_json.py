@@ -46,7 +46,7 @@ def safe_json(text: str) -> str:
     """Return JSON text with escapes for what a terminal would obey; it means the same."""
     if text.isascii() and "\x7f" not in text:  # JSON has escapes for the rest of ASCII by itself
         return text
-    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def schema() -> dict[str, Any]:
@@ -78,18 +78,18 @@ def _push_step(step: r.PushStep) -> dict[str, Any]:
 
 
 def _client(client: r.ClientReport) -> dict[str, Any]:
-    recommendation = [
+    recommendations = [
         {
-            "method": one.method,
-            "supported_by": one.supported_by,
-            "why": one.why,
-            "still_needs": list(one.still_needs),
+            "method": recommendation.method,
+            "supported_by": recommendation.supported_by,
+            "why": recommendation.why,
+            "still_needs": list(recommendation.still_needs),
         }
-        for one in client.recommendation
+        for recommendation in client.recommendation
     ]
     methods = [_method(method) for method in client.methods]
     names = list(client.names)
-    return {"address": client.address, "names": names, "methods": methods, "recommendation": recommendation}
+    return {"address": client.address, "names": names, "methods": methods, "recommendation": recommendations}
 
 
 def _method(method: r.MethodResult) -> dict[str, Any]:
@@ -109,35 +109,37 @@ def _method(method: r.MethodResult) -> dict[str, Any]:
     }
 
 
-def _went_on(one: r.WentOn | None) -> dict[str, Any] | None:
-    if one is None:
+def _went_on(went_on: r.WentOn | None) -> dict[str, Any] | None:
+    if went_on is None:
         return None
-    same = {name: getattr(one, name) for name in ("ruleset", "newer", "newer_result")}
-    return {"without": list(one.without), **same}
+    same = {name: getattr(went_on, name) for name in ("ruleset", "newer", "newer_result")}
+    return {"without": list(went_on.without), **same}
 
 
-def _requirement(one: r.RequirementVerdict) -> dict[str, Any]:
+def _requirement(requirement: r.RequirementVerdict) -> dict[str, Any]:
     return {
-        "id": one.id,
-        "description": one.description,
-        "necessity": one.necessity,
-        "from": {"role": one.source.role, "address": one.source.address},
-        "to": {"role": one.destination.role, "address": one.destination.address},
-        "protocol": one.protocol,
-        "ports": list(one.ports),
-        "verdict": one.verdict,
-        "confidence": one.confidence,
-        "blocked_at": one.blocked_at,
-        "allowed_at": one.allowed_at,
-        "also_blocked": [block_as_dict(block) for block in one.also_blocked],
-        "changed": _change(one.changed),
-        "attempts": one.attempts,
-        "first_time": one.first_time,
-        "last_time": one.last_time,
-        "explanation": one.explanation,
-        "evidence": [_evidence(evidence) for evidence in one.evidence],
-        "problems": [{name: getattr(problem, name) for name in PROBLEM} for problem in one.problems],
-        "remedy": [{"place": each.place, "action": each.action, "command": each.command} for each in one.remedy],
+        "id": requirement.id,
+        "description": requirement.description,
+        "necessity": requirement.necessity,
+        "from": {"role": requirement.source.role, "address": requirement.source.address},
+        "to": {"role": requirement.destination.role, "address": requirement.destination.address},
+        "protocol": requirement.protocol,
+        "ports": list(requirement.ports),
+        "verdict": requirement.verdict,
+        "confidence": requirement.confidence,
+        "blocked_at": requirement.blocked_at,
+        "allowed_at": requirement.allowed_at,
+        "also_blocked": [block_as_dict(block) for block in requirement.also_blocked],
+        "changed": _change(requirement.changed),
+        "attempts": requirement.attempts,
+        "first_time": requirement.first_time,
+        "last_time": requirement.last_time,
+        "explanation": requirement.explanation,
+        "evidence": [_evidence(evidence) for evidence in requirement.evidence],
+        "problems": [{name: getattr(problem, name) for name in PROBLEM} for problem in requirement.problems],
+        "remedy": [
+            {"place": remedy.place, "action": remedy.action, "command": remedy.command} for remedy in requirement.remedy
+        ],
     }
 
 

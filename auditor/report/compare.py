@@ -72,7 +72,7 @@ class Comparison:
     def worse(self) -> bool:
         """Whether a requirement was broken, a method fails that did not, or a client fails that is new."""
         changed = any(change.worse for change in self.changes) or any(result.worse for result in self.results)
-        return changed or any(one.fails for one in self.only_after)
+        return changed or any(client.fails for client in self.only_after)
 
     def of_kind(self, kind: str) -> list[RequirementChange]:
         """Return the changes of one of KINDS."""
@@ -109,8 +109,8 @@ def compare(before: r.Report, after: r.Report, *, redacted_together: bool = Fals
 def _nothing_in_common(before: r.Report, after: r.Report) -> None:
     for name, report in (("first", before), ("second", after)):
         if not report.clients:
-            what = f"no client installation is in the {name} report, so there is nothing to compare"
-            raise ReportError(what, hint="audit the sources again and name the client: --role client=ADDRESS")
+            message = f"no client installation is in the {name} report, so there is nothing to compare"
+            raise ReportError(message, hint="audit the sources again and name the client: --role client=ADDRESS")
     hint = "compare reports of the same computers; if one is redacted, redact both in one go: auditor diff A B --redact"
     raise ReportError("the two reports have no client in common", hint=hint)
 
@@ -138,10 +138,10 @@ def _changes(before: r.ClientReport, after: r.ClientReport) -> Iterator[Requirem
                 yield RequirementChange(after.address, method.id, kind, worse, was, now)
 
 
-def _state(one: r.RequirementVerdict) -> str:
-    if one.verdict in r.BAD or any(problem.fatal for problem in one.problems):
+def _state(requirement: r.RequirementVerdict) -> str:
+    if requirement.verdict in r.BAD or any(problem.fatal for problem in requirement.problems):
         return _BAD
-    return _GOOD if one.verdict in r.GOOD else _UNSEEN
+    return _GOOD if requirement.verdict in r.GOOD else _UNSEEN
 
 
 def _kind(before: str, after: str) -> str:
@@ -155,11 +155,11 @@ def _kind(before: str, after: str) -> str:
     return BROKEN if after == _BAD else MENDED
 
 
-def _only(clients: Mapping[str, r.ClientReport], others: Mapping[str, r.ClientReport]) -> tuple[OneSided, ...]:
+def _only(clients: Mapping[str, r.ClientReport], other_clients: Mapping[str, r.ClientReport]) -> tuple[OneSided, ...]:
     return tuple(
         OneSided(address, tuple(method.id for method in client.methods if method.result == r.FAILS))
         for address, client in clients.items()
-        if address not in others
+        if address not in other_clients
     )
 
 

@@ -77,55 +77,55 @@ def _fields(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]
     return tuple(RENAMED.get(name, name) for name in names), attrgetter(*names)
 
 
-def _host(one: HostResult) -> dict[str, Any]:
+def _host(host: HostResult) -> dict[str, Any]:
     return {
-        "host": one.host,
-        "site": one.site,
-        "addresses": one.addresses,
-        "subnet": one.subnet,
-        "files": one.files,
-        "records": one.records,
-        "first_time": one.first_time,
-        "last_time": one.last_time,
+        "host": host.host,
+        "site": host.site,
+        "addresses": host.addresses,
+        "subnet": host.subnet,
+        "files": host.files,
+        "records": host.records,
+        "first_time": host.first_time,
+        "last_time": host.last_time,
         "outcomes": [
             {"method": outcome.method, "result": outcome.result, "blamed": outcome.blamed, "missing": outcome.missing}
-            for outcome in one.outcomes
+            for outcome in host.outcomes
         ],
-        "seen": [_seen(each) for each in one.seen],
-        "recommended": one.recommended,
-        "warnings": one.warnings,
+        "seen": [_seen(requirement) for requirement in host.seen],
+        "recommended": host.recommended,
+        "warnings": host.warnings,
     }
 
 
-def _seen(one: Seen) -> dict[str, Any]:
+def _seen(requirement: Seen) -> dict[str, Any]:
     return {
-        "requirement": one.requirement,
-        "necessity": one.necessity,
-        "from": {"role": one.source.role, "address": one.source.address},
-        "to": {"role": one.destination.role, "address": one.destination.address},
-        "protocol": one.protocol,
-        "ports": one.ports,
-        "verdict": one.verdict,
-        "confidence": one.confidence,
-        "blocked_at": one.blocked_at,
-        "device": one.device,
-        "attempts": one.attempts,
-        "first_time": one.first_time,
-        "last_time": one.last_time,
-        "explanation": one.explanation,
-        "remedy": one.remedy,
-        "problems": one.problems,
+        "requirement": requirement.requirement,
+        "necessity": requirement.necessity,
+        "from": {"role": requirement.source.role, "address": requirement.source.address},
+        "to": {"role": requirement.destination.role, "address": requirement.destination.address},
+        "protocol": requirement.protocol,
+        "ports": requirement.ports,
+        "verdict": requirement.verdict,
+        "confidence": requirement.confidence,
+        "blocked_at": requirement.blocked_at,
+        "device": requirement.device,
+        "attempts": requirement.attempts,
+        "first_time": requirement.first_time,
+        "last_time": requirement.last_time,
+        "explanation": requirement.explanation,
+        "remedy": requirement.remedy,
+        "problems": requirement.problems,
         "proof": [
             {
-                "path": each.path,
-                "lines": each.lines,
-                "frames": each.frames,
-                "display_filter": each.display_filter,
-                "text": each.text,
+                "path": proof.path,
+                "lines": proof.lines,
+                "frames": proof.frames,
+                "display_filter": proof.display_filter,
+                "text": proof.text,
             }
-            for each in one.proof
+            for proof in requirement.proof
         ],
-        "also_blocked": [block_as_dict(each) for each in one.also_blocked],
+        "also_blocked": [block_as_dict(block) for block in requirement.also_blocked],
     }
 
 
@@ -135,7 +135,9 @@ ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, default=_re
 
 def _plain(value: Any) -> Any:
     """Return a value, and all in it, as dictionaries and lists."""
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else json.loads(ENCODER.encode(value))
+    return (
+        [_plain(element) for element in value] if isinstance(value, list | tuple) else json.loads(ENCODER.encode(value))
+    )
 
 
 def _write_lines(values: Sequence[Any], out: BinaryIO) -> None:

@@ -68,13 +68,13 @@ def _checker() -> Check:
 def _check_kind(document: Any, where: str) -> None:
     version = document.get("format_version") if is_fleet(document) else None
     if type(version) is not int:
-        what = "this is JSON, but not the report of a fleet"
-        raise ReportError(what, where=where, hint="name the fleet.json that auditor batch wrote")
+        message = "this is JSON, but not the report of a fleet"
+        raise ReportError(message, where=where, hint="name the fleet.json that auditor batch wrote")
     if version != f.FORMAT_VERSION:
         whose = "a later" if version > f.FORMAT_VERSION else "an earlier"
-        what = f"this report is from {whose} auditor (format_version {version}, supported: {f.FORMAT_VERSION})"
+        message = f"this report is from {whose} auditor (format_version {version}, supported: {f.FORMAT_VERSION})"
         hint = "install the later auditor" if version > f.FORMAT_VERSION else ANEW
-        raise ReportError(what, where=where, hint=hint)
+        raise ReportError(message, where=where, hint=hint)
 
 
 def _by_lines(path: str) -> f.FleetReport | None:
@@ -125,7 +125,7 @@ def _report(document: dict[str, Any]) -> f.FleetReport:
         directions=_records(f.StopCount, document["directions"]),
         devices=_records(f.StopCount, document["devices"]),
         changes=_records(f.Change, document["changes"]),
-        hosts=tuple(_host(one) for one in document["hosts"]),
+        hosts=tuple(_host(host) for host in document["hosts"]),
         expected=tuple(document["expected"]),
         quarantine=_records(f.Quarantined, document["quarantine"]),
         limitations=tuple(document["limitations"]),
@@ -138,19 +138,22 @@ def _records(kind: type[Record], tables: Iterable[dict[str, Any]]) -> tuple[Reco
     return tuple(_record(kind, table) for table in tables)
 
 
-def _record(kind: type[Record], table: dict[str, Any], **made: Any) -> Record:
+def _record(kind: type[Record], table: dict[str, Any], **converted: Any) -> Record:
     """Return one record; lists of plain values become tuples, made: those fields that hold records."""
     plain = {
         OWN_NAMES.get(name, name): tuple(value) if isinstance(value, list) else value for name, value in table.items()
     }
-    return kind(**plain | made)
+    return kind(**plain | converted)
 
 
 def _host(table: dict[str, Any]) -> f.HostResult:
     outcomes = tuple(
-        _outcome(one["method"], one["result"], tuple(one["blamed"]), tuple(one["missing"])) for one in table["outcomes"]
+        _outcome(outcome["method"], outcome["result"], tuple(outcome["blamed"]), tuple(outcome["missing"]))
+        for outcome in table["outcomes"]
     )
-    return _record(f.HostResult, table, outcomes=outcomes, seen=tuple(_seen(one) for one in table["seen"]))
+    return _record(
+        f.HostResult, table, outcomes=outcomes, seen=tuple(_seen(requirement) for requirement in table["seen"])
+    )
 
 
 def _seen(table: dict[str, Any]) -> f.Seen:
@@ -199,7 +202,7 @@ def _check_sense(report: f.FleetReport) -> None:
 
 
 def _check_blamed(host: f.HostResult) -> None:
-    seen = {f.row_of(one.requirement) for one in host.seen}  # what methods share is told once
+    seen = {f.row_of(requirement.requirement) for requirement in host.seen}  # what methods share is told once
     for outcome in host.outcomes:
-        if other := sorted(one for one in outcome.blamed if f.row_of(one) not in seen):
-            raise FaultError(f"blames {other[0]} for host {host.host}, but does not tell that it was seen")
+        if unseen := sorted(blamed for blamed in outcome.blamed if f.row_of(blamed) not in seen):
+            raise FaultError(f"blames {unseen[0]} for host {host.host}, but does not tell that it was seen")

@@ -352,22 +352,22 @@ OWN_FIREWALL = "each host's own firewall"
 UNKNOWN_DEVICE = "a device that nobody knows"
 
 
-def way_of_failing(one: Seen) -> str:
+def way_of_failing(requirement: Seen) -> str:
     """Return how a requirement fails: its verdict if it was stopped, "problem" if something failed on an open port."""
-    return one.verdict if one.verdict in BAD else PROBLEM
+    return requirement.verdict if requirement.verdict in BAD else PROBLEM
 
 
-def stopped_by_rule(one: Seen) -> bool:
+def stopped_by_rule(requirement: Seen) -> bool:
     """Tell whether a rule of a firewall stops it, as far as anybody knows, so that another rule lets it through."""
-    rejected = one.verdict == REFUSED and one.blocked_at == BETWEEN
-    return (one.verdict == BLOCKED or rejected) and not one.remedy.startswith(NO_RULE_HELPS)
+    rejected = requirement.verdict == REFUSED and requirement.blocked_at == BETWEEN
+    return (requirement.verdict == BLOCKED or rejected) and not requirement.remedy.startswith(NO_RULE_HELPS)
 
 
-def place_of(one: Seen, host: HostResult) -> tuple[str, str]:
+def place_of(requirement: Seen, host: HostResult) -> tuple[str, str]:
     """Return place and device of what stopped a requirement, as Change has them."""
-    if one.blocked_at == CLIENT or (one.device and one.device in host.addresses):
+    if requirement.blocked_at == CLIENT or (requirement.device and requirement.device in host.addresses):
         return CLIENT, ""
-    return one.blocked_at or UNKNOWN, one.device or ""
+    return requirement.blocked_at or UNKNOWN, requirement.device or ""
 
 
 def stopper(place: str, device: str) -> str:

@@ -300,7 +300,9 @@ class RequirementVerdict:
     @property
     def remedy_text(self) -> str:
         """What to do, in one paragraph; empty if there is nothing."""
-        return " ".join(f"{one.action} Command: {one.command}" if one.command else one.action for one in self.remedy)
+        return " ".join(
+            f"{remedy.action} Command: {remedy.command}" if remedy.command else remedy.action for remedy in self.remedy
+        )
 
     @property
     def decides(self) -> bool:
@@ -461,22 +463,22 @@ class Report:
 
         Raises ArgumentError if the report is not about that address, or about none or several and no address is given.
         """
-        found = [client for client in self.clients if address is None or client.address == address]
-        if len(found) == 1:
-            return found[0]
+        matches = [client for client in self.clients if address is None or client.address == address]
+        if len(matches) == 1:
+            return matches[0]
         if not self.clients:
             raise ArgumentError("the report is about no client", hint="see report.limitations")
-        what = (
+        message = (
             f"the report is about {len(self.clients):,} clients" if address is None else f"there is no client {address}"
         )
-        raise ArgumentError(what, hint=_choose(client.address for client in self.clients))
+        raise ArgumentError(message, hint=_choose(client.address for client in self.clients))
 
 
-def check_of_one_audit(report: Any, what: str) -> None:
+def check_of_one_audit(report: Any, action: str) -> None:
     """Raise ArgumentError for what is no report of `audit`, as of a fleet. what: what cannot be done to it."""
     if not isinstance(report, Report):
         hint = "take the report of one of its computers: auditor.host_report(FOLDER, NAME)"
-        raise ArgumentError(f"a {type(report).__name__} cannot be {what}", hint=hint)
+        raise ArgumentError(f"a {type(report).__name__} cannot be {action}", hint=hint)
 
 
 def _choose(names: Iterable[str]) -> str:

@@ -92,7 +92,7 @@ def rule_name(requirement: Requirement, *, direction: str = IN, protocol: str = 
 
 
 def firewall_rules(
-    what: str,
+    selection: str,
     *,
     ruleset: str | Path = DEFAULT_RULESET,
     methods: Iterable[str] | None = None,
@@ -110,39 +110,39 @@ def firewall_rules(
     ArgumentError.
     """
     facts = known_site(site, roles=roles, mode=mode, ports=ports, properties=properties)
-    rules, chosen = _chosen(what, ruleset, list(methods or ()))
+    rules, chosen = _chosen(selection, ruleset, list(methods or ()))
     rules = with_ports(rules, facts.ports)
     for name in facts.conditions:
         rules.condition(name)
-    given = parse_roles(facts.roles)
-    known = replace(facts.facts(), roles=frozenset(facts.roles))
-    wanted = tuple(rules.method(one) for one in chosen)
-    made: list[FirewallRule] = []
+    configured = parse_roles(facts.roles)
+    site_facts = replace(facts.facts(), roles=frozenset(facts.roles))
+    wanted = tuple(rules.method(method_id) for method_id in chosen)
+    entries: list[FirewallRule] = []
     left_out: list[LeftOut] = []
     for requirement in (requirement for method in wanted for requirement in method.requirements):
-        if why := _why_not(requirement, rules, known):
+        if why := _why_not(requirement, rules, site_facts):
             left_out.append(LeftOut(requirement, why))
         else:
-            made += _rules(requirement, rules, given, known, (IN, OUT) if outbound else (IN,))
-    if not made:
+            entries += _rules(requirement, rules, configured, site_facts, (IN, OUT) if outbound else (IN,))
+    if not entries:
         raise ArgumentError(
-            f"nothing of {what} has to be allowed here", hint="say less of the site, or name other methods"
+            f"nothing of {selection} has to be allowed here", hint="say less of the site, or name other methods"
         )
-    return RuleList(rules, wanted, _with_alternatives(made), tuple(left_out), outbound)
+    return RuleList(rules, wanted, _with_alternatives(entries), tuple(left_out), outbound)
 
 
-def _chosen(what: str, ruleset: str | Path, methods: list[str]) -> tuple[Ruleset, list[str]]:
+def _chosen(selection: str, ruleset: str | Path, methods: list[str]) -> tuple[Ruleset, list[str]]:
     """Return the ruleset and the ids of its methods that are meant."""
     rules = load_ruleset(ruleset)
     names = [method.id for method in rules.methods]
-    if what in names:
-        if methods and methods != [what]:
-            raise ArgumentError(f"{what} is a method itself", where="--method", hint="name methods once only")
-        return rules, [what]
-    if what not in shipped_rulesets() and not Path(what).suffix:
+    if selection in names:
+        if methods and methods != [selection]:
+            raise ArgumentError(f"{selection} is a method itself", where="--method", hint="name methods once only")
+        return rules, [selection]
+    if selection not in shipped_rulesets() and not Path(selection).suffix:
         hint = f"methods of {rules.id}: {', '.join(names)}; rulesets: {', '.join(shipped_rulesets())}, or a file"
-        raise ArgumentError(f"no method or ruleset {what!r}", hint=hint)
-    rules = load_ruleset(what)
+        raise ArgumentError(f"no method or ruleset {selection!r}", hint=hint)
+    rules = load_ruleset(selection)
     return rules, methods or [method.id for method in rules.methods]
 
 
@@ -158,20 +158,20 @@ def _why_not(requirement: Requirement, rules: Ruleset, facts: SiteFacts) -> str:
 
 
 def _rules(
-    requirement: Requirement, rules: Ruleset, given: Given, facts: SiteFacts, directions: Iterable[str]
+    requirement: Requirement, rules: Ruleset, configured: Given, facts: SiteFacts, directions: Iterable[str]
 ) -> list[FirewallRule]:
     """Return the rules of one requirement: one for each direction, of an echo request one for each IP version."""
     open_conditions = [condition for condition in requirement.conditions if rules.holds(condition, facts) is None]
     conditional = requirement.necessity == "conditional"
     only_if = " and ".join(rules.condition(condition).text for condition in open_conditions) if conditional else ""
-    made = []
+    entries = []
     for direction in directions:
         on, peer = requirement.to_role, requirement.from_role
         if direction == OUT:
             on, peer = peer, on
-        networks = given.networks.get(peer, ())
+        networks = configured.networks.get(peer, ())
         for protocol in _protocols(requirement, networks):
-            made.append(
+            entries.append(
                 FirewallRule(
                     name=rule_name(requirement, direction=direction, protocol=protocol),
                     requirement=requirement,
@@ -181,26 +181,26 @@ def _rules(
                     ports=_ports(requirement, rules),
                     dynamic=requirement.dynamic,
                     icmp_type=ECHO_REQUESTS.get(protocol),
-                    own=_texts(given.networks.get(on, ()), protocol),
+                    own=_texts(configured.networks.get(on, ()), protocol),
                     peer=peer,
                     peers=_texts(networks, protocol),
                     only_if=only_if,
                 )
             )
-    return made
+    return entries
 
 
-def _with_alternatives(made: list[FirewallRule]) -> tuple[FirewallRule, ...]:
+def _with_alternatives(rules: list[FirewallRule]) -> tuple[FirewallRule, ...]:
     """Mark the rules of which one of a group is enough; the other may have been left out."""
     groups: dict[tuple[str, str, str | None], set[str]] = {}
-    for one in made:
-        key = (one.requirement.method, one.direction, one.requirement.either_or)
-        groups.setdefault(key, set()).add(one.requirement.id)
+    for rule in rules:
+        key = (rule.requirement.method, rule.direction, rule.requirement.either_or)
+        groups.setdefault(key, set()).add(rule.requirement.id)
     return tuple(
-        replace(one, alternatives=len(groups[one.requirement.method, one.direction, one.requirement.either_or]) > 1)
-        if one.requirement.either_or
-        else one
-        for one in made
+        replace(rule, alternatives=len(groups[rule.requirement.method, rule.direction, rule.requirement.either_or]) > 1)
+        if rule.requirement.either_or
+        else rule
+        for rule in rules
     )
 
 
@@ -220,4 +220,4 @@ def _ports(requirement: Requirement, rules: Ruleset) -> tuple[str, ...]:
 def _texts(networks: Iterable[Network], protocol: str) -> tuple[str, ...]:
     """Return addresses as single ones where they are, of the IP version that the protocol belongs to, if to any."""
     fitting = [network for network in networks if network.version == VERSIONS.get(protocol, network.version)]
-    return tuple(str(one.network_address if one.num_addresses == 1 else one) for one in fitting)
+    return tuple(str(network.network_address if network.num_addresses == 1 else network) for network in fitting)

@@ -66,11 +66,11 @@ def parse_roles(roles: Mapping[str, str | Iterable[str]]) -> Given:
             raise ArgumentError(f"no such role: {role!r}", where="--role", hint=_role_hint(role))
         words = [values] if isinstance(values, str) else list(values)
         networks[role] = tuple(_network(role, word) for word in words)
-    given = Given(networks)
-    if both := set(given.hosts(SITE_SERVER)) & set(given.hosts(CLIENT)):
+    configured = Given(networks)
+    if both := set(configured.hosts(SITE_SERVER)) & set(configured.hosts(CLIENT)):
         hint = "the site server pushes to the client: name two computers"
         raise ArgumentError(f"{min(both)} cannot be site server and client at once", where="--role", hint=hint)
-    return given
+    return configured
 
 
 def _role_hint(word: str) -> str:

@@ -62,9 +62,9 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else text + "."
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, choices: Iterable[str]) -> str:
     """Return the known word that is spelled most like the given one, or an empty text."""
-    return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")
+    return next(iter(difflib.get_close_matches(word, list(choices), n=1)), "")
 
 
 def is_port(value: object) -> bool:
@@ -272,7 +272,7 @@ def _shown(value: object) -> str:
 
 
 def _check_conditions(document: Table) -> Iterator[Fault]:
-    known = _ids(_tables(document, "condition"), "id")
+    ids = _ids(_tables(document, "condition"), "id")
     for where, condition in _conditions(document):
         decider, opposite = condition.get("decided_by"), condition.get("opposite")
         if ("decided_by" in condition) == ("opposite" in condition):
@@ -282,8 +282,8 @@ def _check_conditions(document: Table) -> Iterator[Fault]:
                 "what decides it is not clear",
                 "Give either decided_by or opposite, not both",
             )
-        if isinstance(opposite, str) and (opposite not in known or opposite == condition.get("id")):
-            yield _unknown(where, "opposite", opposite, "condition", [c for c in known if c != condition.get("id")])
+        if isinstance(opposite, str) and (opposite not in ids or opposite == condition.get("id")):
+            yield _unknown(where, "opposite", opposite, "condition", [c for c in ids if c != condition.get("id")])
         if decider in ("mode", "property", "role") and "value" not in condition:
             yield _fault(
                 where,
@@ -307,11 +307,11 @@ def _check_opposites(document: Table) -> Iterator[Fault]:
             yield _fault(f"condition {condition_id}", "opposite", message, "Name a condition that has decided_by")
 
 
-def _unknown(where: str, field: str, word: str, what: str, known: Iterable[str]) -> Fault:
-    words = sorted(known)
+def _unknown(where: str, field: str, word: str, kind: str, choices: Iterable[str]) -> Fault:
+    words = sorted(choices)
     guess = nearest(word, words)
     advice = f"Did you mean {guess}? " if guess else ""
-    return _fault(where, field, f"{word} is no {what} of this ruleset", f"{advice}Known: {', '.join(words) or 'none'}")
+    return _fault(where, field, f"{word} is no {kind} of this ruleset", f"{advice}Known: {', '.join(words) or 'none'}")
 
 
 def _check_repeats(document: Table) -> Iterator[Fault]:
@@ -325,7 +325,7 @@ def _check_repeats(document: Table) -> Iterator[Fault]:
         rows = _ids(_tables(method, "requirement"), "row")
         lists.append((method_id, "row", rows + [row for row in dict.fromkeys(common) if row in rows]))
     for where, field, ids in lists:
-        for repeated in (each for each, count in Counter(ids).items() if count > 1):
+        for repeated in (identifier for identifier, count in Counter(ids).items() if count > 1):
             yield _fault(where, field, f"{repeated} is there more than once", "Give each its own id")
 
 
@@ -379,11 +379,11 @@ def _check_references(document: Table) -> Iterator[Fault]:
 
 
 def _check_alternate_ports(document: Table) -> Iterator[Fault]:
-    first: dict[str, tuple[str, object]] = {}
+    first_uses: dict[str, tuple[str, object]] = {}
     for where, row in _rows(document):
         name = row.get("alternate_port")
         if isinstance(name, str) and "ports" in row:
-            where_first, ports = first.setdefault(name, (where, row["ports"]))
+            where_first, ports = first_uses.setdefault(name, (where, row["ports"]))
             if ports != row["ports"]:
                 message = f"{name} stands for other ports in {where_first}"
                 yield _fault(
@@ -394,8 +394,8 @@ def _check_alternate_ports(document: Table) -> Iterator[Fault]:
                 )
     for number, tied in enumerate(_tables(document, "tied_ports"), start=1):
         for key in ("http", "https"):
-            if isinstance(tied.get(key), str) and tied[key] not in first:
-                yield _unknown(f"tied_ports {number}", key, tied[key], "alternate_port", first)
+            if isinstance(tied.get(key), str) and tied[key] not in first_uses:
+                yield _unknown(f"tied_ports {number}", key, tied[key], "alternate_port", first_uses)
 
 
 def _check_site_ports(document: Table) -> Iterator[Fault]:
@@ -421,7 +421,7 @@ def _check_either_or(document: Table) -> Iterator[Fault]:
     common = _tables(document, "for_all_methods")
     for method_id, method in _methods(document):
         groups = Counter(_ids(_tables(method, "requirement") + common, "either_or"))
-        for group in (each for each, count in groups.items() if count == 1):
+        for group in (name for name, count in groups.items() if count == 1):
             message = f"the group {group} has one member only"
             yield _fault(
                 method_id,

@@ -31,8 +31,8 @@ def _frame(report: FleetReport, table: str) -> pd.DataFrame:
     """Return one of the tables of fleet_tables."""
     kinds = columns(report, table)
     values = list(zip(*rows(report, table), strict=True)) or [()] * len(kinds)
-    made = zip(kinds.items(), values, strict=True)
-    return pd.DataFrame({name: _column(name, kind, column) for (name, kind), column in made})
+    typed_columns = zip(kinds.items(), values, strict=True)
+    return pd.DataFrame({name: _column(name, kind, column) for (name, kind), column in typed_columns})
 
 
 def _column(name: str, kind: str, values: tuple[Any, ...]) -> pd.Series[Any]:

@@ -60,17 +60,17 @@ def _answer(report: FleetReport) -> Iterator[Part]:
     yield Text(_headline(report), style="bold")
     cover = report.coverage
     if cover.hosts and (unknown := cover.without_evidence + cover.without_source):
-        told = [_count(cover.without_evidence, "has", "have") + " sources without evidence of it"] * bool(
+        parts = [_count(cover.without_evidence, "has", "have") + " sources without evidence of it"] * bool(
             cover.without_evidence
         )
-        told += [_count(cover.without_source, "has", "have") + " no source that could be read"] * bool(
+        parts += [_count(cover.without_source, "has", "have") + " no source that could be read"] * bool(
             cover.without_source
         )
-        yield Text(f"Of {_computers(unknown)} nobody knows: {', '.join(told)}.", style="yellow")
+        yield Text(f"Of {_computers(unknown)} nobody knows: {', '.join(parts)}.", style="yellow")
     if cover.quarantined or cover.skipped:
-        told = [f"{_count(cover.quarantined, 'file', 'files')} could not be read"] * bool(cover.quarantined)
-        told += [f"{_count(cover.skipped, 'record', 'records')} of others were skipped"] * bool(cover.skipped)
-        yield Text(f"Not all was read: {', '.join(told)}.", style="yellow")
+        parts = [f"{_count(cover.quarantined, 'file', 'files')} could not be read"] * bool(cover.quarantined)
+        parts += [f"{_count(cover.skipped, 'record', 'records')} of others were skipped"] * bool(cover.skipped)
+        yield Text(f"Not all was read: {', '.join(parts)}.", style="yellow")
     if failing := report.method(report.main).fails:
         yield from _best(report, failing)
     yield from _also_blocked(report)
@@ -84,15 +84,15 @@ def _headline(report: FleetReport) -> str:
         return "No computer was audited."
     if not counts.works + counts.allowed + counts.fails + counts.unproven:
         return f"Nothing of {title} was seen of {_computers(total)}: nobody knows whether it works."
-    others = [
-        f"{count:,} {what}"
-        for count, what in ((counts.works, "works"), (counts.allowed, "allowed"), (counts.unproven, "unproven"))
+    other_counts = [
+        f"{count:,} {result}"
+        for count, result in ((counts.works, "works"), (counts.allowed, "allowed"), (counts.unproven, "unproven"))
         if count
     ]
-    rest = f" ({', '.join(others)})" if others else ""
+    remainder = f" ({', '.join(other_counts)})" if other_counts else ""
     if counts.fails:
-        return f"{title} would fail on {counts.fails:,} of {_computers(total)}{rest}."
-    return f"{title} is not seen to fail on any of {_computers(total)}{rest}."
+        return f"{title} would fail on {counts.fails:,} of {_computers(total)}{remainder}."
+    return f"{title} is not seen to fail on any of {_computers(total)}{remainder}."
 
 
 def _best(report: FleetReport, failing: int) -> Iterator[Part]:
@@ -100,25 +100,25 @@ def _best(report: FleetReport, failing: int) -> Iterator[Part]:
         yield Text("No change of a firewall helps any of those that fail: see below what does.", style="bold")
         return
     together, best = _until_it_helps(report.changes)
-    what = "One change helps most" if len(together) == 1 else f"{len(together)} changes help most, together"
-    yield Text(f"{what}: {best.helps:,} of the {failing:,} no longer fail.", style="bold")
-    for one in together:
-        yield indented(one.remedy, style="green")
+    subject = "One change helps most" if len(together) == 1 else f"{len(together)} changes help most, together"
+    yield Text(f"{subject}: {best.helps:,} of the {failing:,} no longer fail.", style="bold")
+    for change in together:
+        yield indented(change.remedy, style="green")
 
 
 def _also_blocked(report: FleetReport) -> Iterator[Part]:
     if not report.also_blocked:
         return
     yield Text("Also blocked, without effect on these results (proven):")
-    for one in report.also_blocked[:MOST_LISTED]:
-        yield indented(f"{_computers(one.hosts)}: {also_blocked(one)}")
+    for block in report.also_blocked[:MOST_LISTED]:
+        yield indented(f"{_computers(block.hosts)}: {also_blocked(block)}")
     yield from _more(len(report.also_blocked), MOST_LISTED, "fleet.json")
 
 
-def also_blocked(one: AlsoBlocked) -> str:
+def also_blocked(block: AlsoBlocked) -> str:
     """Return which requirement is blocked where, and whether it is required at all."""
-    off = "" if one.applies else "; not required in this mode or on this condition"
-    return f"{one.requirement}, blocked at {one.blocked_at}{off}"
+    off = "" if block.applies else "; not required in this mode or on this condition"
+    return f"{block.requirement}, blocked at {block.blocked_at}{off}"
 
 
 def _until_it_helps(changes: Sequence[Change]) -> tuple[Sequence[Change], Change]:
@@ -212,12 +212,12 @@ def _failing(report: FleetReport) -> Iterator[Part]:
     failing = _that_fail(report)
     cells = [
         (
-            one.host,
-            ", ".join(one.addresses[:1]) if one.addresses[:1] != (one.host,) else "",
-            one.site,
-            ", ".join(map(_row, one.outcome(report.main).blamed)),
+            host.host,
+            ", ".join(host.addresses[:1]) if host.addresses[:1] != (host.host,) else "",
+            host.site,
+            ", ".join(map(_row, host.outcome(report.main).blamed)),
         )
-        for one in failing[:MOST_LISTED]
+        for host in failing[:MOST_LISTED]
     ]
     if cells:
         table = _table(("computer", "address", "site", "fails for"), cells)
@@ -243,12 +243,12 @@ def _methods(report: FleetReport) -> Iterator[Part]:
 
 def _coverage(report: FleetReport) -> Iterator[Part]:
     cover = report.coverage
-    told = [f"{_count(cover.files, 'file', 'files')} found: {cover.read:,} read"]
-    told += [f"{cover.duplicates:,} the same again"] * bool(cover.duplicates)
-    told += [f"{cover.quarantined:,} in quarantine"] * bool(cover.quarantined)
+    parts = [f"{_count(cover.files, 'file', 'files')} found: {cover.read:,} read"]
+    parts += [f"{cover.duplicates:,} the same again"] * bool(cover.duplicates)
+    parts += [f"{cover.quarantined:,} in quarantine"] * bool(cover.quarantined)
     skipped = f", {cover.skipped:,} skipped" if cover.skipped else ""
     lines = [
-        f"{', '.join(told)}; {_size(cover.bytes)}, {_count(cover.records, 'record', 'records')}{skipped}",
+        f"{', '.join(parts)}; {_size(cover.bytes)}, {_count(cover.records, 'record', 'records')}{skipped}",
         f"{_computers(cover.hosts)}: {cover.with_evidence:,} with evidence, {cover.without_evidence:,} without, "
         f"{cover.without_source:,} without a source",
     ]
@@ -259,11 +259,11 @@ def _coverage(report: FleetReport) -> Iterator[Part]:
         more = len(report.expected) - MOST_LISTED
         lines.append(f"without a source: {shown}" + (f" and {more:,} more (fleet.json)" if more > 0 else ""))
     roles: dict[str, list[str]] = {}
-    for one in report.roles:
-        roles.setdefault(one.role, []).append(f"{one.address} ({one.how}: {one.why})")
+    for assignment in report.roles:
+        roles.setdefault(assignment.role, []).append(f"{assignment.address} ({assignment.how}: {assignment.why})")
     for role, players in roles.items():
-        rest = f" and {len(players) - 1:,} more" if len(players) > 2 else "; ".join(["", *players[1:]])
-        lines.append(f"{role}: {players[0]}{rest}")
+        remainder = f" and {len(players) - 1:,} more" if len(players) > 2 else "; ".join(["", *players[1:]])
+        lines.append(f"{role}: {players[0]}{remainder}")
     lines.append(f"ruleset {report.ruleset[0]}: {report.ruleset[1]}")
     yield from _section("What was audited", map(indented, lines))
 
@@ -272,8 +272,8 @@ def _quarantine(report: FleetReport) -> Iterator[Part]:
     if not report.quarantine:
         return
     lines = [
-        indented(f"{one.path}: {one.what}" + (f" - {one.hint}" if one.hint else ""))
-        for one in report.quarantine[:MOST_LISTED]
+        indented(f"{file.path}: {file.what}" + (f" - {file.hint}" if file.hint else ""))
+        for file in report.quarantine[:MOST_LISTED]
     ]
     title = f"In quarantine ({_count(len(report.quarantine), 'file', 'files')})"
     yield from _section(title, [*lines, *_more(len(report.quarantine), MOST_LISTED, "quarantine.csv")])
@@ -282,7 +282,7 @@ def _quarantine(report: FleetReport) -> Iterator[Part]:
 def _next(report: FleetReport) -> Iterator[Part]:
     yield Text("What to do next", style="bold")
     failing = _that_fail(report)
-    name = next((one.host for one in failing or report.hosts if SIMPLE_NAME.fullmatch(one.host)), "NAME")
+    name = next((host.host for host in failing or report.hosts if SIMPLE_NAME.fullmatch(host.host)), "NAME")
     if report.hosts:
         yield indented(f"one computer, with the lines that prove it: auditor render DIR --host {name}")
     if report.changes:
@@ -317,7 +317,7 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str | int | Text]], num
         right = place >= len(names) - numbers
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(one if isinstance(one, Text) else Text(_cell(one)) for one in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row))
     return Padding(table, (0, 0, 0, INDENT))
 
 
@@ -333,8 +333,8 @@ def _computers(count: int) -> str:
     return _count(count, "computer", "computers")
 
 
-def _count(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
+def _count(count: int, singular: str, plural: str) -> str:
+    return f"{count:,} {singular if count == 1 else plural}"
 
 
 def _size(count: int) -> str:

@@ -57,8 +57,9 @@ CHANGE_COLUMNS = {
 def requirements_frame(report: r.Report) -> pd.DataFrame:
     """Return one row per client, method and requirement, with the columns of FRAME_COLUMNS."""
     rows = [
-        plain_row(client, method, one) | {"first_time": one.first_time, "last_time": one.last_time}
-        for client, method, one in _requirements(report)
+        plain_row(client, method, requirement)
+        | {"first_time": requirement.first_time, "last_time": requirement.last_time}
+        for client, method, requirement in _requirements(report)
     ]
     return _typed(rows, FRAME_COLUMNS)
 
@@ -68,21 +69,21 @@ def evidence_frame(report: r.Report) -> pd.DataFrame:
     rows = [
         {
             "client": client.address,
-            "requirement": one.id,
-            "verdict": one.verdict,
+            "requirement": requirement.id,
+            "verdict": requirement.verdict,
             "source": report.sources[evidence.source].path,
             **place,
             "text": evidence.text,
             "display_filter": evidence.display_filter,
         }
-        for client, _, one in _requirements(report)
-        for evidence in one.evidence
+        for client, _, requirement in _requirements(report)
+        for evidence in requirement.evidence
         for place in _places(evidence)
     ]
     return _typed(rows, EVIDENCE_COLUMNS)
 
 
-def changes_frame(found: Comparison) -> pd.DataFrame:
+def changes_frame(comparison: Comparison) -> pd.DataFrame:
     """Return one row per change between two reports, with the columns of CHANGE_COLUMNS."""
     rows = [
         {
@@ -95,7 +96,7 @@ def changes_frame(found: Comparison) -> pd.DataFrame:
             "explanation": change.after.explanation,
             "remedy": change.after.remedy_text,
         }
-        for change in found.changes
+        for change in comparison.changes
     ]
     return _typed(rows, CHANGE_COLUMNS)
 
