@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.ruleset.known_problems import com_classes, com_interfaces, interfaces, known, problems, push, web_paths
+from auditor.ruleset.known_problems import (
+    com_classes,
+    com_interfaces,
+    interfaces,
+    lookup_status,
+    problems,
+    push,
+    web_paths,
+)
 from auditor.sources.dissection.facts import HandedOut, Outcome, Said, Side, by_side, listen
 from auditor.sources.dissection.tshark import Told
 
@@ -672,7 +680,7 @@ def alert(frame: int, who: str, code: int, level: int = 2) -> Told:
 
 def test_an_alert_of_the_client():
     (step,) = listen([hello(), alert(5, TLS, 48)]).steps
-    assert (step.known.name, step.known.means) == (
+    assert (step.known.name, step.known.meaning) == (
         "unknown_ca",
         "the client says: the certificate's issuer is not trusted",
     )
@@ -681,7 +689,7 @@ def test_an_alert_of_the_client():
 
 def test_an_alert_of_the_server_is_of_the_same_side():
     (step,) = listen([hello(), alert(5, f"<{TLS}", 45)]).steps
-    assert (step.known.name, step.known.means) == (
+    assert (step.known.name, step.known.meaning) == (
         "certificate_expired",
         "the server says: the certificate has expired",
     )
@@ -692,12 +700,12 @@ def test_a_handshake_that_fails_after_the_server_asked_for_a_certificate():
     asked = packet(2, f"<{TLS}", "tls.handshake.type=13")
     (step,) = listen([hello(), asked, alert(5, f"<{TLS}", 40)]).steps
     assert (step.known.name, step.known.fatal) == ("handshake_failure", True)
-    assert "client certificate" in step.known.means
+    assert "client certificate" in step.known.meaning
 
 
 def test_a_handshake_that_fails_otherwise_says_nothing_of_the_client_s_certificate():
     (step,) = listen([hello(), alert(5, f"<{TLS}", 40)]).steps
-    assert "asked for a client certificate" not in step.known.means
+    assert "asked for a client certificate" not in step.known.meaning
 
 
 def test_a_warning_ends_nothing():
@@ -759,7 +767,7 @@ def test_a_certificate_that_is_valid_at_the_time_of_the_capture():
 def test_a_certificate_that_is_not_valid_is_told_with_its_dates(began, ended, name, means):
     (step,) = listen([hello(), certificate(began, ended)]).steps
     dates = f"it is valid from {began} to {ended}, and the capture is of 2024-06-01"
-    assert (step.known.name, step.known.means, step.known.fatal) == (name, f"{means}: {dates}", True)
+    assert (step.known.name, step.known.meaning, step.known.fatal) == (name, f"{means}: {dates}", True)
 
 
 def test_dates_after_2049_are_written_in_another_way():
@@ -836,9 +844,9 @@ def test_a_request_that_failed(code, name):
 @pytest.mark.parametrize("code", [400, 405, 501])
 def test_a_verb_that_a_proxy_does_not_know(code):
     (step,) = listen([asks(1, "CCM_POST"), answers(2, code)]).steps
-    assert "CCM_POST was refused, as by a proxy" in step.known.means
+    assert "CCM_POST was refused, as by a proxy" in step.known.meaning
     (step,) = listen([asks(1, "GET"), answers(2, code)]).steps
-    assert "CCM_POST was refused" not in step.known.means
+    assert "CCM_POST was refused" not in step.known.meaning
 
 
 def test_a_status_before_the_last_is_no_answer_yet():
@@ -1084,18 +1092,18 @@ def test_every_known_answer_says_what_it_means_and_what_to_do():
     empty = [
         f"{layer}.{code}"
         for layer, table in problems().items()
-        for code, known in table.items()
-        if not (known.name and known.means and known.do.endswith((".", "?")))
+        for code, status in table.items()
+        if not (status.name and status.meaning and status.action.endswith((".", "?")))
     ]
     assert empty == []
 
 
 @pytest.mark.parametrize("layer", sorted(problems()))
 def test_a_code_that_is_not_listed_means_something_in_every_layer(layer):
-    found = known(layer, "0x0badc0de")
+    found = lookup_status(layer, "0x0badc0de")
     assert "CODE" not in found.name
-    assert found.means
-    assert found.do
+    assert found.meaning
+    assert found.action
 
 
 def test_what_belongs_to_a_push_is_written_as_it_is_looked_for():

@@ -101,20 +101,20 @@ def chosen(report: r.Report, requirement: str | None, client: str | None) -> r.R
     if requirement is not None:
         return of.requirement(requirement)
     main = wording.main_method(of, report.asked)
-    shown = wording.to_prove(main)
+    shown = wording.evidence_requirements(main)
     if not shown:
         raise ArgumentError(f"nothing of {main.id} was seen", where=of.address, hint="see report.limitations")
     return min(
         shown,
         key=lambda requirement: (
-            requirement.verdict not in r.BAD,
+            requirement.verdict not in r.FAILING,
             not wording.fatal(requirement),
             not requirement.changed,
         ),
     )
 
 
-def _hosts(requirement: r.RequirementVerdict, rows: list[proof.Row]) -> list[str]:
+def _hosts(requirement: r.RequirementVerdict, rows: list[proof.EvidenceRecord]) -> list[str]:
     """Return the lifelines from left to right: who asks, the devices between that said something, who was asked."""
     ends = [end.address for end in (requirement.source, requirement.destination) if end.address]
     seen = dict.fromkeys(host for row in rows for host in (row.sender, row.receiver))
@@ -123,7 +123,7 @@ def _hosts(requirement: r.RequirementVerdict, rows: list[proof.Row]) -> list[str
 
 
 def _rungs(
-    report: r.Report, requirement: r.RequirementVerdict, rows: list[proof.Row], hosts: list[str]
+    report: r.Report, requirement: r.RequirementVerdict, rows: list[proof.EvidenceRecord], hosts: list[str]
 ) -> list[dict[str, Any]]:
     state = _state(wording.verdict(requirement))
     stop = next(
@@ -157,7 +157,9 @@ def _rungs(
         )
     if len(rows) > MOST_ROWS:
         rungs.append(_remark(len(rungs), f"{len(rows) - MOST_ROWS:,} more: report.evidence_frame()", hosts))
-    elif requirement.verdict in r.BAD and all(row.frame and row.sender == requirement.source.address for row in rows):
+    elif requirement.verdict in r.FAILING and all(
+        row.frame and row.sender == requirement.source.address for row in rows
+    ):
         rungs.append(_remark(len(rungs), "nothing came back", hosts))
     return rungs
 
@@ -225,7 +227,7 @@ def _state(text: str) -> str:
         return "bad"
     if "changed" in beside:
         return "unsure"
-    return "good" if verdict in r.GOOD else "bad" if verdict in r.BAD else "unsure"
+    return "good" if verdict in r.PASSING else "bad" if verdict in r.FAILING else "unsure"
 
 
 def _colour(alt: Any, verdicts: list[str]) -> Any:

@@ -25,7 +25,7 @@ ECHO_REPLIES = frozenset((0, 129))
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
 
-class Row(NamedTuple):
+class EvidenceRecord(NamedTuple):
     """One packet, or the rows of one attempt in a log.
 
     source: index in Report.sources; frame: its number in a capture, line: the first line in a log, the other is None;
@@ -42,13 +42,13 @@ class Row(NamedTuple):
     description: str
 
 
-def proof(report: r.Report, requirement: r.RequirementVerdict) -> list[Row]:
+def proof(report: r.Report, requirement: r.RequirementVerdict) -> list[EvidenceRecord]:
     """Return what proves one verdict, source by source in order of time.
 
     Captures are read again and must still lie where they were; SourceError says if they do not, or if the report was
     loaded from a file and its proof is in a log.
     """
-    records: list[Row] = []
+    records: list[EvidenceRecord] = []
     for number, source in enumerate(report.sources):
         cited = [evidence for evidence in requirement.evidence if evidence.source == number]
         frames = {frame for evidence in cited for frame in evidence.frames}
@@ -98,7 +98,7 @@ def _check_whole(path: str, missing: int) -> None:
 # packets of a capture
 
 
-def _packets(number: int, path: str, frames: Set[int]) -> Iterator[Row]:
+def _packets(number: int, path: str, frames: Set[int]) -> Iterator[EvidenceRecord]:
     reader = PacketReader(known_tunnels())
     left = set(frames)
     with _read_again(path):
@@ -112,10 +112,10 @@ def _packets(number: int, path: str, frames: Set[int]) -> Iterator[Row]:
     _check_whole(path, len(left))
 
 
-def _read(number: int, headers: Headers, addresses: Addresses, frames: Set[int]) -> Iterator[Row]:
+def _read(number: int, headers: Headers, addresses: Addresses, frames: Set[int]) -> Iterator[EvidenceRecord]:
     for quote in headers.quotes:
         if quote.frame in frames:
-            yield Row(number, quote.frame, None, quote.time_ns, quote.sender, quote.receiver, _error(quote))
+            yield EvidenceRecord(number, quote.frame, None, quote.time_ns, quote.sender, quote.receiver, _error(quote))
     for protocol, packets in (("tcp", headers.tcp), ("udp", headers.udp), ("icmp", headers.icmp)):
         for index in _at(packets.frame, frames):
             yield _row(number, protocol, packets, index, addresses)
@@ -129,7 +129,7 @@ def _at(numbers: Any, frames: Set[int]) -> list[int]:
     return np.flatnonzero(np.isin(numbers, list(frames))).tolist()
 
 
-def _row(number: int, protocol: str, packets: Packets, index: int, addresses: Addresses) -> Row:
+def _row(number: int, protocol: str, packets: Packets, index: int, addresses: Addresses) -> EvidenceRecord:
     pair, version = int(packets.pair[index]), int(packets.version[index])
     ends = (addresses.text(pair >> 32, version), addresses.text(pair & 0xFFFFFFFF, version))
     payload = int(packets.payload[index])
@@ -139,7 +139,7 @@ def _row(number: int, protocol: str, packets: Packets, index: int, addresses: Ad
         text = f"UDP, {payload:,} bytes"
     else:
         text = "echo reply" if int(packets.kind[index]) >> 8 in ECHO_REPLIES else "echo request"
-    return Row(number, int(packets.frame[index]), None, int(packets.time_ns[index]), *ends, text)
+    return EvidenceRecord(number, int(packets.frame[index]), None, int(packets.time_ns[index]), *ends, text)
 
 
 def _segment(flags: int, payload: int) -> str:
@@ -156,20 +156,20 @@ def _error(quote: Quote) -> str:
     return f"ICMP{version} {quote.icmp_type}/{quote.icmp_code}{about}"
 
 
-def _neighbours(number: int, asked: Neighbours, addresses: Addresses, frames: Set[int]) -> Iterator[Row]:
+def _neighbours(number: int, asked: Neighbours, addresses: Addresses, frames: Set[int]) -> Iterator[EvidenceRecord]:
     for index in _at(asked.frame, frames):
         sender, target = (
             addresses.text(int(host) & 0xFFFFFFFF, int(host) >> 32)
             for host in (asked.sender[index], asked.target[index])
         )
         text = "I am here" if asked.answer[index] else "who has this address?"
-        yield Row(number, int(asked.frame[index]), None, int(asked.time_ns[index]), sender, target, text)
+        yield EvidenceRecord(number, int(asked.frame[index]), None, int(asked.time_ns[index]), sender, target, text)
 
 
 # rows of a log
 
 
-def _logged(report: r.Report, number: int, lines: Sequence[int]) -> list[Row]:
+def _logged(report: r.Report, number: int, lines: Sequence[int]) -> list[EvidenceRecord]:
     """Return the attempts of which one of these lines is the first; the flow table holds what the log said of them."""
     path = report.sources[number].path
     if report.all_flows is None:
@@ -181,14 +181,14 @@ def _logged(report: r.Report, number: int, lines: Sequence[int]) -> list[Row]:
         many = f", {int(row['rows'])} rows" if row["rows"] > 1 else ""
         text = f"{row['action']} ({str(row['direction']).lower()}{many})"
         records.append(
-            Row(number, None, int(row["first_line"]), row["start"].value, row["src_ip"], row["dst_ip"], text)
+            EvidenceRecord(number, None, int(row["first_line"]), row["start"].value, row["src_ip"], row["dst_ip"], text)
         )
     return records
 
 
-def _lines_of(number: int, lines: Sequence[int], requirement: r.RequirementVerdict) -> Row:
+def _lines_of(number: int, lines: Sequence[int], requirement: r.RequirementVerdict) -> EvidenceRecord:
     """Return what is known of lines with which no flow of the table begins."""
     sender, receiver = (end.address or UNKNOWN for end in (requirement.source, requirement.destination))
     begin = (requirement.first_time or "1970-01-01T00:00:00").removesuffix("Z")
     time_ns = round(datetime.fromisoformat(f"{begin}+00:00").timestamp() * 1e9)
-    return Row(number, None, lines[0], time_ns, sender, receiver, f"{requirement.verdict}, see the log")
+    return EvidenceRecord(number, None, lines[0], time_ns, sender, receiver, f"{requirement.verdict}, see the log")

@@ -8,7 +8,7 @@ import tomllib
 from functools import cache
 
 from auditor.errors import ArgumentError
-from auditor.ruleset.known_problems import explained, problems
+from auditor.ruleset.known_problems import find_status, problems
 from auditor.ruleset.lint import nearest
 from auditor.ruleset.package_data import EXPLANATIONS
 from auditor.ruleset.ruleset import Requirement, load_ruleset, shipped_rulesets
@@ -76,10 +76,10 @@ def _problems(term: str) -> list[str]:
         for layer, code, status in listed
         if term.lower() in (status.name.lower(), code.lower(), f"{layer} {code}".lower())
     ]
-    matches = matches or [(layer, term.lower(), status) for layer, status in explained(term)]
+    matches = matches or [(layer, term.lower(), status) for layer, status in find_status(term)]
     return [
-        f"{status.name} (problem, {layer} {code})\n{_wrapped(status.means.capitalize() + '.')}\n"
-        f"{_wrapped('What to do: ' + status.do)}\n"
+        f"{status.name} (problem, {layer} {code})\n{_wrapped(status.meaning.capitalize() + '.')}\n"
+        f"{_wrapped('What to do: ' + status.action)}\n"
         for layer, code, status in matches
     ]
 

@@ -26,9 +26,9 @@ def failures(report: r.Report, method: str, client: str | None) -> str:
 
 def _failure(report: r.Report, client: r.ClientReport, method: r.MethodResult) -> Iterator[str]:
     yield f"{client.address}: {method.title}: {method.result.upper()}"
-    yield from (f"  {text}" for text in wording.why(method))
+    yield from (f"  {text}" for text in wording.result_reasons(method))
     for requirement in method.requirements:
-        if wording.counts(method, requirement):
+        if wording.is_reason(method, requirement):
             places = "; ".join(wording.frames(evidence, report) for evidence in requirement.evidence)
             yield f"  {requirement.id}: {wording.verdict(requirement)}; proof: {places}"
             if requirement.remedy:

@@ -50,7 +50,7 @@ def _why(change: c.RequirementChange) -> list[str]:
 
 
 def _stopped(requirement: r.RequirementVerdict) -> bool:
-    return requirement.verdict in r.BAD or bool(wording.fatal(requirement))
+    return requirement.verdict in r.FAILING or bool(wording.fatal(requirement))
 
 
 def _only(of: c.Comparison) -> Iterator[tuple[str, list[str]]]:
@@ -62,7 +62,7 @@ def _only(of: c.Comparison) -> Iterator[tuple[str, list[str]]]:
             yield heading, [f"{unmatched.client}: {_fails(unmatched)}" for unmatched in clients]
 
 
-def _fails(unmatched: c.OneSided) -> str:
+def _fails(unmatched: c.UnmatchedClient) -> str:
     return f"fails: {', '.join(unmatched.fails)}" if unmatched.fails else "no method fails"
 
 

@@ -84,13 +84,13 @@ def _case(
     several = sum(entry.id == method.id for entry in client.methods) > 1
     name = f"{requirement.id} from {method.site_server}" if several else requirement.id
     case = ET.Element("testcase", name=clean(name), classname=method.id, time="0")
-    if requirement.verdict in r.BAD and wording.counts(method, requirement):
+    if requirement.verdict in r.FAILING and wording.is_reason(method, requirement):
         _outcome(case, "failure", requirement.verdict, requirement.explanation, _proof(requirement, report))
     elif problems := wording.fatal(requirement):
         _outcome(case, "error", "problem", " ".join(problem.text for problem in problems), _proof(requirement, report))
-    elif requirement.verdict in r.BAD:
+    elif requirement.verdict in r.FAILING:
         _outcome(case, "skipped", "", f"{requirement.verdict}, which does no harm here: {requirement.explanation}")
-    elif requirement.verdict not in r.GOOD:
+    elif requirement.verdict not in r.PASSING:
         blocks = [f"Also blocked: {block.text}" for block in requirement.also_blocked]
         _outcome(case, "skipped", "", " ".join((f"{requirement.verdict}: {requirement.explanation}", *blocks)))
     return case

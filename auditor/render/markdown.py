@@ -87,15 +87,15 @@ def _report(report: r.Report) -> Iterator[str]:
 
 def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult) -> Iterator[str]:
     yield from (f"# {code(client.address)}: {prose(wording.title(client, main))}: {main.result.upper()}", "")
-    for text in (*wording.why(main), *wording.also_blocked(client, main)):
+    for text in (*wording.result_reasons(main), *wording.also_blocked(client, main)):
         yield from (prose(text), "")
-    yield from table(("requirement", "port", "verdict", "from", "to"), map(_row, wording.in_table(main)))
+    yield from table(("requirement", "port", "verdict", "from", "to"), map(_row, wording.table_requirements(main)))
     if left_out := wording.not_applicable(main):
         yield from (f"Not applicable here: {prose(', '.join(left_out))}", "")
     yield from ("## Proof", "")
-    for requirement in wording.to_prove(main):
+    for requirement in wording.evidence_requirements(main):
         yield from _proof(requirement, report)
-    heading, instead = wording.instead(client, main)
+    heading, instead = wording.alternatives(client, main)
     if heading:
         yield from (f"## {heading}", "")
         yield from (f"{place}. {prose(text)}" for place, text in enumerate(instead, 1))
@@ -107,7 +107,7 @@ def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult) -> I
 
 
 def _row(requirement: r.RequirementVerdict) -> tuple[str, ...]:
-    bad = requirement.verdict in r.BAD or wording.fatal(requirement)
+    bad = requirement.verdict in r.FAILING or wording.fatal(requirement)
     verdict = prose(wording.verdict(requirement))
     cells = (prose(wording.name(requirement)), prose(wording.port(requirement)), f"**{verdict}**" if bad else verdict)
     return (

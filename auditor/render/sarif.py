@@ -97,13 +97,13 @@ def _rule(method: r.MethodResult, requirement: r.RequirementVerdict, report: r.R
 
 def _level(method: r.MethodResult, requirement: r.RequirementVerdict, report: r.Report) -> str:
     """Return how grave a requirement's verdict is; empty if it is no finding."""
-    if wording.counts(method, requirement):
+    if wording.is_reason(method, requirement):
         return "error" if not report.asked or method.id in report.asked else "warning"
     if requirement.verdict == r.INCONCLUSIVE and requirement.decides:
         return "warning"
     return (
         "note"
-        if requirement.verdict in {*r.BAD, r.INCONCLUSIVE} or requirement.problems or requirement.also_blocked
+        if requirement.verdict in {*r.FAILING, r.INCONCLUSIVE} or requirement.problems or requirement.also_blocked
         else ""
     )
 

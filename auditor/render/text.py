@@ -100,7 +100,7 @@ def _clients(report: r.Report, mains: Sequence[wording.Main], details: bool) -> 
 
 def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult, details: bool) -> Iterator[Part]:
     yield _headline(client, main)
-    for text in (*wording.why(main), *wording.also_blocked(client, main)):
+    for text in (*wording.result_reasons(main), *wording.also_blocked(client, main)):
         yield indented(text)
     yield Text()
     yield _table(main)
@@ -123,7 +123,7 @@ def _table(method: r.MethodResult) -> Padding:
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim", pad_edge=False)
     for name in ("requirement", "port", "verdict", "from", "to"):
         table.add_column(name, no_wrap=name in ("requirement", "port", "verdict"), overflow="fold")
-    for requirement in wording.in_table(method):
+    for requirement in wording.table_requirements(method):
         cells = (
             wording.name(requirement),
             wording.port(requirement),
@@ -140,7 +140,7 @@ def _style(requirement: r.RequirementVerdict) -> str:
 
 
 def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator[Part]:
-    for requirement in wording.to_prove(method, details=details):
+    for requirement in wording.evidence_requirements(method, details=details):
         head = Text()
         head.append(clean(requirement.id), style="bold")
         head.append(": ")
@@ -164,7 +164,7 @@ def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator
 
 
 def _others(client: r.ClientReport, main: r.MethodResult, details: bool) -> Iterator[Part]:
-    heading, instead = wording.instead(client, main)
+    heading, instead = wording.alternatives(client, main)
     if heading:
         yield Text(heading, style="bold")
         for place, text in enumerate(instead, 1):

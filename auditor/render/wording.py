@@ -39,7 +39,7 @@ def asked_methods(client: r.ClientReport, asked: Sequence[str]) -> list[r.Method
     return [method for method in client.methods if method.id in asked] or list(client.methods)
 
 
-def counts(method: r.MethodResult, requirement: r.RequirementVerdict) -> bool:
+def is_reason(method: r.MethodResult, requirement: r.RequirementVerdict) -> bool:
     """Tell whether a requirement is one of those for which its method fails, or would."""
     return any(reason.requirement == requirement.id and reason.kind != "missing" for reason in method.reasons)
 
@@ -49,7 +49,7 @@ def fatal(requirement: r.RequirementVerdict) -> list[r.Problem]:
     return [problem for problem in requirement.problems if problem.fatal]
 
 
-def why(method: r.MethodResult) -> list[str]:
+def result_reasons(method: r.MethodResult) -> list[str]:
     """Return why a method has its result, in sentences."""
     network = [reason.text for reason in method.reasons if reason.kind == "network"]
     network += [reason.text for reason in method.reasons if reason.kind == "step"]
@@ -64,7 +64,7 @@ def why(method: r.MethodResult) -> list[str]:
         delayed = [
             requirement.explanation
             for requirement in method.requirements
-            if requirement.verdict in r.BAD and _of_push(requirement)
+            if requirement.verdict in r.FAILING and _of_push(requirement)
         ]
         if delayed:
             return delayed
@@ -74,13 +74,13 @@ def why(method: r.MethodResult) -> list[str]:
         more = "If the installation failed all the same: ccm.log on the site server, then ccmsetup.log on the client."
         return [f"{text} {more}", *earlier]
     missing = [reason.requirement.partition("/")[2] for reason in method.reasons]
-    good = {requirement.id for requirement in method.requirements if requirement.verdict in r.GOOD}
+    good = {requirement.id for requirement in method.requirements if requirement.verdict in r.PASSING}
     guesses = list(dict.fromkeys(reason.text for reason in method.reasons if reason.requirement in good))
     seen = any(requirement.attempts for requirement in method.requirements)
     harmless = [
         requirement.row
         for requirement in method.requirements
-        if requirement.verdict in r.BAD and requirement.necessity == "required"
+        if requirement.verdict in r.FAILING and requirement.necessity == "required"
     ]
     summary = "Nothing that it requires was seen to be blocked" if seen else "Nothing of it was seen"
     summary = f"What was blocked ({', '.join(harmless)}) does not end it" if harmless else summary
@@ -97,8 +97,8 @@ def also_blocked(client: r.ClientReport, main: r.MethodResult) -> list[str]:
 def _besides(
     client: r.ClientReport, main: r.MethodResult
 ) -> Iterator[tuple[r.MethodResult, r.RequirementVerdict, str]]:
-    """Yield method, requirement and sentence of each proven block that `why` of the method does not tell; each once."""
-    shown = frozenset(why(main))
+    """Yield method, requirement and sentence of each proven block that `result_reasons` does not tell; each once."""
+    shown = frozenset(result_reasons(main))
     keys: set[tuple[object, ...]] = set()  # what several methods require is one thing
     for method in (main, *(method for method in client.methods if method.id != main.id)):
         for requirement in method.requirements:
@@ -113,7 +113,7 @@ def _besides(
             keys.add(key)
 
 
-def in_table(method: r.MethodResult) -> list[r.RequirementVerdict]:
+def table_requirements(method: r.MethodResult) -> list[r.RequirementVerdict]:
     """Return the requirements that a table shows: those that apply, informational ones only if they were tried."""
     return [
         requirement
@@ -142,7 +142,7 @@ def not_applicable(method: r.MethodResult) -> list[str]:
     return [requirement.row for requirement in method.requirements if requirement.verdict == r.NOT_APPLICABLE]
 
 
-def to_prove(method: r.MethodResult, *, details: bool = False) -> list[r.RequirementVerdict]:
+def evidence_requirements(method: r.MethodResult, *, details: bool = False) -> list[r.RequirementVerdict]:
     """Return the requirements whose proof is shown: what was stopped, or else all that was seen."""
     if details:
         return [
@@ -150,7 +150,7 @@ def to_prove(method: r.MethodResult, *, details: bool = False) -> list[r.Require
             for requirement in method.requirements
             if requirement.verdict != r.NOT_APPLICABLE or requirement.evidence
         ]
-    unclear = {*r.BAD, r.INCONCLUSIVE}
+    unclear = {*r.FAILING, r.INCONCLUSIVE}
     shown = [
         requirement
         for requirement in method.requirements
@@ -172,7 +172,7 @@ def port(requirement: r.RequirementVerdict) -> str:
     return f"{requirement.protocol} " + (", ".join(shown) or "dynamic")
 
 
-def end(endpoint: r.End) -> str:
+def end(endpoint: r.Endpoint) -> str:
     """Return an address, or that nobody is known."""
     return endpoint.address or "?"
 
@@ -211,7 +211,7 @@ def unreached(method: r.MethodResult) -> bool:
     return bool(tried) and all(requirement.verdict in (r.UNREACHABLE, r.NO_RESPONSE) for requirement in tried)
 
 
-def instead(client: r.ClientReport, main: r.MethodResult) -> tuple[str, list[str]]:
+def alternatives(client: r.ClientReport, main: r.MethodResult) -> tuple[str, list[str]]:
     """Return a heading and a sentence for each other method that may work; an empty heading if there is none to tell.
 
     Without sentences nothing can work yet.
@@ -233,7 +233,7 @@ def fails_too(client: r.ClientReport, main: r.MethodResult) -> list[str]:
     lines = []
     for method in client.methods:
         if method.result == r.FAILS and method.id != main.id:
-            bad = [requirement for requirement in method.requirements if counts(method, requirement)]
+            bad = [requirement for requirement in method.requirements if is_reason(method, requirement)]
             lines.append(
                 f"{method.title}: {', '.join(f'{requirement.row} {verdict(requirement)}' for requirement in bad)}."
             )
@@ -333,17 +333,17 @@ def most_blocked(of: Iterable[Main]) -> list[tuple[str, str, int]]:
         (requirement.id, requirement.verdict)
         for _, method in of
         for requirement in method.requirements
-        if requirement.verdict in r.BAD and requirement.decides
+        if requirement.verdict in r.FAILING and requirement.decides
     )
     return [(*key, count) for key, count in sorted(bad.items(), key=lambda entry: (-entry[1], entry[0]))]
 
 
 def blocked_besides(of: Iterable[Main]) -> list[tuple[str, int]]:
     """Return each requirement with a proven block that decides no result, and for how many clients, most first."""
-    counts: Counter[str] = Counter()
+    computers: Counter[str] = Counter()
     for client, main in of:
-        counts.update({requirement.id for _, requirement, _ in _besides(client, main)})
-    return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+        computers.update({requirement.id for _, requirement, _ in _besides(client, main)})
+    return sorted(computers.items(), key=lambda entry: (-entry[1], entry[0]))
 
 
 def blocked(method: r.MethodResult) -> str:
@@ -351,7 +351,7 @@ def blocked(method: r.MethodResult) -> str:
     return ", ".join(
         f"{requirement.row} {requirement.verdict}"
         for requirement in method.requirements
-        if requirement.verdict in r.BAD
+        if requirement.verdict in r.FAILING
     )
 
 

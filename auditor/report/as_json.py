@@ -149,7 +149,7 @@ def block_as_dict(block: r.Block) -> dict[str, Any]:
     return {**ends, "ports": list(block.ports), "blocked_at": block.blocked_at, "text": block.text}
 
 
-def _change(change: r.Change | None) -> dict[str, str] | None:
+def _change(change: r.VerdictChange | None) -> dict[str, str] | None:
     if change is None:
         return None
     names = ("before", "before_time", "after", "after_time")

@@ -46,7 +46,7 @@ class ResultChange:
 
 
 @dataclass(frozen=True)
-class OneSided:
+class UnmatchedClient:
     """A client that only one of the reports has, with the methods that fail for it."""
 
     client: str
@@ -64,8 +64,8 @@ class Comparison:
     compared: int
     results: tuple[ResultChange, ...]
     changes: tuple[RequirementChange, ...]
-    only_before: tuple[OneSided, ...]
-    only_after: tuple[OneSided, ...]
+    only_before: tuple[UnmatchedClient, ...]
+    only_after: tuple[UnmatchedClient, ...]
     notes: tuple[str, ...]
 
     @property
@@ -139,9 +139,9 @@ def _changes(before: r.ClientReport, after: r.ClientReport) -> Iterator[Requirem
 
 
 def _state(requirement: r.RequirementVerdict) -> str:
-    if requirement.verdict in r.BAD or any(problem.fatal for problem in requirement.problems):
+    if requirement.verdict in r.FAILING or any(problem.fatal for problem in requirement.problems):
         return _BAD
-    return _GOOD if requirement.verdict in r.GOOD else _UNSEEN
+    return _GOOD if requirement.verdict in r.PASSING else _UNSEEN
 
 
 def _kind(before: str, after: str) -> str:
@@ -155,9 +155,11 @@ def _kind(before: str, after: str) -> str:
     return BROKEN if after == _BAD else MENDED
 
 
-def _only(clients: Mapping[str, r.ClientReport], other_clients: Mapping[str, r.ClientReport]) -> tuple[OneSided, ...]:
+def _only(
+    clients: Mapping[str, r.ClientReport], other_clients: Mapping[str, r.ClientReport]
+) -> tuple[UnmatchedClient, ...]:
     return tuple(
-        OneSided(address, tuple(method.id for method in client.methods if method.result == r.FAILS))
+        UnmatchedClient(address, tuple(method.id for method in client.methods if method.result == r.FAILS))
         for address, client in clients.items()
         if address not in other_clients
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from auditor.report.as_json import block_as_dict, safe_json
-from auditor.report.fleet_model import FORMAT_VERSION, FleetReport, HostResult, Seen
+from auditor.report.fleet_model import FORMAT_VERSION, FleetReport, HostResult, RequirementResult
 
 KIND = "fleet"  # tells this document from the report of one audit
 LISTS = ("methods", "requirements", "subnets", "sites", "directions", "devices", "changes", "causes", "also_blocked")
@@ -97,7 +97,7 @@ def _host(host: HostResult) -> dict[str, Any]:
     }
 
 
-def _seen(requirement: Seen) -> dict[str, Any]:
+def _seen(requirement: RequirementResult) -> dict[str, Any]:
     return {
         "requirement": requirement.requirement,
         "necessity": requirement.necessity,

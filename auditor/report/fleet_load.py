@@ -124,10 +124,10 @@ def _report(document: dict[str, Any]) -> f.FleetReport:
         sites=_records(f.GroupCount, document["sites"]),
         directions=_records(f.StopCount, document["directions"]),
         devices=_records(f.StopCount, document["devices"]),
-        changes=_records(f.Change, document["changes"]),
+        changes=_records(f.FirewallChange, document["changes"]),
         hosts=tuple(_host(host) for host in document["hosts"]),
         expected=tuple(document["expected"]),
-        quarantine=_records(f.Quarantined, document["quarantine"]),
+        quarantine=_records(f.UnreadableFile, document["quarantine"]),
         limitations=tuple(document["limitations"]),
         causes=_records(f.Cause, document["causes"]),
         also_blocked=_records(f.AlsoBlocked, document["also_blocked"]),
@@ -156,10 +156,10 @@ def _host(table: dict[str, Any]) -> f.HostResult:
     )
 
 
-def _seen(table: dict[str, Any]) -> f.Seen:
+def _seen(table: dict[str, Any]) -> f.RequirementResult:
     same = {name: intern(table[name]) for name in ALIKE if table[name]}
     return _record(
-        f.Seen,
+        f.RequirementResult,
         table,
         **same,
         source=_end(**table["from"]),
@@ -172,8 +172,8 @@ def _seen(table: dict[str, Any]) -> f.Seen:
 
 # Of a large fleet most of these are alike: one of each is kept.
 ALIKE = ("requirement", "necessity", "protocol", "verdict", "confidence", "blocked_at", "remedy")
-_outcome = lru_cache(maxsize=4096)(f.Outcome)
-_end = lru_cache(maxsize=4096)(r.End)
+_outcome = lru_cache(maxsize=4096)(f.MethodOutcome)
+_end = lru_cache(maxsize=4096)(r.Endpoint)
 
 
 # what a schema cannot say

@@ -183,10 +183,10 @@ def _method(table: dict[str, Any]) -> r.MethodResult:
 def _requirement(table: dict[str, Any]) -> r.RequirementVerdict:
     plain = {name: value for name, value in table.items() if name not in ("from", "to")}
     converted = {
-        "source": r.End(**table["from"]),
-        "destination": r.End(**table["to"]),
+        "source": r.Endpoint(**table["from"]),
+        "destination": r.Endpoint(**table["to"]),
         "ports": tuple(table["ports"]),
-        "changed": r.Change(**table["changed"]) if table["changed"] else None,
+        "changed": r.VerdictChange(**table["changed"]) if table["changed"] else None,
         "evidence": tuple(_evidence(evidence) for evidence in table["evidence"]),
         "problems": tuple(r.Problem(**problem) for problem in table["problems"]),
         "remedy": tuple(r.Remedy(**remedy) for remedy in table["remedy"]),

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import ArgumentError
-from auditor.report.joined_names import first_of
+from auditor.report.joined_names import join_limited
 from auditor.sources.summary import SourceSummary
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ VERDICTS = (
     NOT_OBSERVED,
     NOT_APPLICABLE,
 )
-GOOD = frozenset((OPEN, ALLOWED))
-BAD = frozenset((BLOCKED, NO_RESPONSE, REFUSED, UNREACHABLE, FAILED))
+PASSING = frozenset((OPEN, ALLOWED))
+FAILING = frozenset((BLOCKED, NO_RESPONSE, REFUSED, UNREACHABLE, FAILED))
 PROVEN, LIKELY = "proven", "likely"
 CERTAIN, WEAK = "certain", "weak"  # beside LIKELY: how sure a push or a role is
 PUSH, LOGON, FILE_SHARING, SCAN = "push", "logon", "file-sharing", "scan"  # kinds of a push, beside UNKNOWN
@@ -148,7 +148,7 @@ class Push:
 
 
 @dataclass(frozen=True)
-class End:
+class Endpoint:
     """One end of a requirement; address is None while nobody is known to play the role."""
 
     role: str
@@ -226,7 +226,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Change:
+class VerdictChange:
     """Decisive evidence that changed over time: the earlier verdict, the later one, and when each was seen."""
 
     before: str
@@ -268,14 +268,14 @@ class RequirementVerdict:
     id: str
     description: str
     necessity: str
-    source: End
-    destination: End
+    source: Endpoint
+    destination: Endpoint
     protocol: str
     ports: tuple[int, ...]
     verdict: str
     confidence: str | None
     blocked_at: str | None
-    changed: Change | None
+    changed: VerdictChange | None
     attempts: int
     first_time: str | None
     last_time: str | None
@@ -483,7 +483,7 @@ def check_of_one_audit(report: Any, action: str) -> None:
 
 def _choose(names: Iterable[str]) -> str:
     """Return a hint that lists what there is, the first of many."""
-    return f"choose from {first_of(list(names), MOST_NAMED)}"
+    return f"choose from {join_limited(list(names), MOST_NAMED)}"
 
 
 def utc_text(time_ns: int | None, *, local: bool = False) -> str | None:

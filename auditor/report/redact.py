@@ -97,7 +97,7 @@ def redact_all(reports: Sequence[r.Report]) -> tuple[r.Report, ...]:
 
 
 @cache
-def own_words() -> frozenset[str]:
+def protected_words() -> frozenset[str]:
     """Return the words of the rulesets and explanations: a host that calls itself "blocked" must not change them."""
     files = [*rulesets_folder().rglob("*.toml"), EXPLANATIONS, PROBLEMS]
     return frozenset(WORD.findall(" ".join(file.read_text(encoding="utf-8").lower() for file in files)))
@@ -154,7 +154,7 @@ class Pseudonyms:
         subject = step.removeprefix(verb)
         if not step or step in STEPS or (verb and exempt.issuperset(subject.lower().split("\\"))):
             return step
-        if own_words().issuperset(WORD.findall(step.lower())):  # it names nothing but what auditor ships
+        if protected_words().issuperset(WORD.findall(step.lower())):  # it names nothing but what auditor ships
             return self.text(step)
         if verb:
             return verb + self._other(kind, subject)
@@ -205,7 +205,7 @@ class Pseudonyms:
             return self._other("text", token)
         core = token.rstrip(END_OF_TOKEN) or token
         replaced = self._names.get(_name_key(core))
-        if replaced and core.lower() not in own_words():
+        if replaced and core.lower() not in protected_words():
             return replaced + token[len(core) :]
         redacted = ADDRESS.sub(self._address, token)
         if redacted != token:
@@ -247,7 +247,7 @@ class Pseudonyms:
         pseudonym = self._paths.get(path) or self._next("source")
         self._paths[path] = pseudonym
         name = re.split(r"[/\\]", path)[-1]
-        if name and name.lower() not in own_words():
+        if name and name.lower() not in protected_words():
             self._paths.setdefault(name, pseudonym)
 
     def _other(self, kind: str, original: str) -> str:
@@ -433,7 +433,7 @@ def _block(block: r.Block, pseudonyms: Pseudonyms) -> r.Block:
     return replace(block, source=source, destination=destination, text=pseudonyms.explanation(block.text))
 
 
-def _end(end: r.End, pseudonyms: Pseudonyms) -> r.End:
+def _end(end: r.Endpoint, pseudonyms: Pseudonyms) -> r.Endpoint:
     return end if end.address is None else replace(end, address=pseudonyms.host(end.address, end.role))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from auditor.errors import ArgumentError
-from auditor.ruleset.given_roles import Given, Network, parse_roles
+from auditor.ruleset.given_roles import ConfiguredRoles, Network, parse_roles
 from auditor.ruleset.ruleset import (
     DEFAULT_RULESET,
     Method,
@@ -53,7 +53,7 @@ class FirewallRule:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class OmittedRequirement:
     """A requirement for which no rule is made, and why."""
 
     requirement: Requirement
@@ -67,7 +67,7 @@ class RuleList:
     ruleset: Ruleset
     methods: tuple[Method, ...]
     rules: tuple[FirewallRule, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[OmittedRequirement, ...]
     outbound: bool
 
     @property
@@ -118,10 +118,10 @@ def firewall_rules(
     site_facts = replace(facts.facts(), roles=frozenset(facts.roles))
     wanted = tuple(rules.method(method_id) for method_id in chosen)
     entries: list[FirewallRule] = []
-    left_out: list[LeftOut] = []
+    left_out: list[OmittedRequirement] = []
     for requirement in (requirement for method in wanted for requirement in method.requirements):
         if why := _why_not(requirement, rules, site_facts):
-            left_out.append(LeftOut(requirement, why))
+            left_out.append(OmittedRequirement(requirement, why))
         else:
             entries += _rules(requirement, rules, configured, site_facts, (IN, OUT) if outbound else (IN,))
     if not entries:
@@ -158,7 +158,7 @@ def _why_not(requirement: Requirement, rules: Ruleset, facts: SiteFacts) -> str:
 
 
 def _rules(
-    requirement: Requirement, rules: Ruleset, configured: Given, facts: SiteFacts, directions: Iterable[str]
+    requirement: Requirement, rules: Ruleset, configured: ConfiguredRoles, facts: SiteFacts, directions: Iterable[str]
 ) -> list[FirewallRule]:
     """Return the rules of one requirement: one for each direction, of an echo request one for each IP version."""
     open_conditions = [condition for condition in requirement.conditions if rules.holds(condition, facts) is None]

@@ -88,14 +88,14 @@ def read_and_check(path: Path) -> tuple[Table, list[Fault]]:
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _ValueKind:
     accepts: Callable[[Any], bool]
     expected: str
     choices: tuple[str, ...] = ()
 
 
-def _one_of(choices: tuple[str, ...]) -> _Kind:
-    return _Kind(lambda v: isinstance(v, str) and v in choices, "one of " + ", ".join(choices), choices)
+def _one_of(choices: tuple[str, ...]) -> _ValueKind:
+    return _ValueKind(lambda v: isinstance(v, str) and v in choices, "one of " + ", ".join(choices), choices)
 
 
 def _is_id(value: Any) -> bool:
@@ -119,31 +119,33 @@ def _distinct(values: list[Any]) -> set[str]:
 
 
 _PORT_RANGE = f"from 1 to {HIGHEST_PORT}"
-_TEXT = _Kind(_is_text, "a text that is not empty")
-_ID = _Kind(_is_id, "small letters, digits and hyphens, such as client-push")
-_IDS = _Kind(lambda v: _is_list(v, _is_id), "a list of ids, none twice")
-_TRUE = _Kind(lambda v: v is True, "true, or no such line")
-_PORTS = _Kind(lambda v: _is_list(v, is_port), f"a list of port numbers {_PORT_RANGE}, none twice")
-_PAIRS = _Kind(lambda v: _is_list(v, _is_pair), f"a list of pairs of port numbers {_PORT_RANGE}")
-_RANGES = _Kind(
+_TEXT = _ValueKind(_is_text, "a text that is not empty")
+_ID = _ValueKind(_is_id, "small letters, digits and hyphens, such as client-push")
+_IDS = _ValueKind(lambda v: _is_list(v, _is_id), "a list of ids, none twice")
+_TRUE = _ValueKind(lambda v: v is True, "true, or no such line")
+_PORTS = _ValueKind(lambda v: _is_list(v, is_port), f"a list of port numbers {_PORT_RANGE}, none twice")
+_PAIRS = _ValueKind(lambda v: _is_list(v, _is_pair), f"a list of pairs of port numbers {_PORT_RANGE}")
+_RANGES = _ValueKind(
     lambda v: _is_list(v, lambda pair: _is_pair(pair) and pair[0] <= pair[1]),
     f"a list of pairs, lowest and highest port {_PORT_RANGE}",
 )
-_STEP = _Kind(is_port, "a whole number above 0")
-_VERSION = _Kind(lambda v: type(v) is int and v == FORMAT_VERSION, f"{FORMAT_VERSION}, the only format there is so far")
-_TABLE = _Kind(lambda v: isinstance(v, dict), "a table")
-_TABLES = _Kind(
+_STEP = _ValueKind(is_port, "a whole number above 0")
+_VERSION = _ValueKind(
+    lambda v: type(v) is int and v == FORMAT_VERSION, f"{FORMAT_VERSION}, the only format there is so far"
+)
+_TABLE = _ValueKind(lambda v: isinstance(v, dict), "a table")
+_TABLES = _ValueKind(
     lambda v: isinstance(v, list) and bool(v) and all(isinstance(t, dict) for t in v),
     "tables in [[double brackets]]",
 )
-_TEXTS = _Kind(lambda v: isinstance(v, dict) and all(map(_is_text, v.values())), "a table of texts")
-_NOTE_IDS = _Kind(lambda v: _is_list(v, _is_text), 'a list of names of [notes], such as ["1"]')
+_TEXTS = _ValueKind(lambda v: isinstance(v, dict) and all(map(_is_text, v.values())), "a table of texts")
+_NOTE_IDS = _ValueKind(lambda v: _is_list(v, _is_text), 'a list of names of [notes], such as ["1"]')
 
 
 @dataclass(frozen=True)
 class _Schema:
-    required: dict[str, _Kind]
-    optional: dict[str, _Kind]
+    required: dict[str, _ValueKind]
+    optional: dict[str, _ValueKind]
 
 
 _RULESET = _Schema(

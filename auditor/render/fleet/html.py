@@ -14,7 +14,7 @@ from auditor.render.fleet import html_hosts as fleet_hosts
 from auditor.render.fleet.text import also_blocked as blocked_without_effect
 from auditor.render.html import templates as pages
 from auditor.report import model as r
-from auditor.report.fleet_model import PROBLEM, Cause, Change, FleetReport, GroupCount, MethodCount, stopper
+from auditor.report.fleet_model import PROBLEM, Cause, FirewallChange, FleetReport, GroupCount, MethodCount, stopper
 
 MOST_SHOWN = 10  # rows of a table that are seen at once; the rest is folded
 MOST_LISTED = 500  # rows of a table at all
@@ -113,7 +113,7 @@ def also_blocked(report: FleetReport) -> list[str]:
     return lines + ([f"and {more:,} more: fleet.json holds all of them"] if more > 0 else [])
 
 
-def _until_it_helps(changes: Sequence[Change]) -> Sequence[Change]:
+def _until_it_helps(changes: Sequence[FirewallChange]) -> Sequence[FirewallChange]:
     """Return the first changes, until one of them helps anybody."""
     place = next((number for number, change in enumerate(changes) if change.helps), -1)
     return changes[: place + 1]
@@ -141,7 +141,7 @@ def _not_failing(main: MethodCount) -> str:
     return ", ".join(parts)
 
 
-def where(change: Change) -> str:
+def where(change: FirewallChange) -> str:
     """Return on whose firewall a change has to be made."""
     if change.device:
         return f"on {change.device}"
@@ -209,7 +209,7 @@ def bar(counts: GroupCount | MethodCount | int, whole: int) -> Sequence[Part]:
     return parts
 
 
-def helped(change: Change, failing: int) -> Sequence[Part]:
+def helped(change: FirewallChange, failing: int) -> Sequence[Part]:
     """Return a bar of those that failed at first: helped by earlier changes, by this one, by none so far."""
     earlier = failing - change.helps - change.remaining
     counts = (("good earlier", earlier), ("good", change.helps), ("bad", change.remaining))

@@ -19,13 +19,13 @@ from auditor.report.fleet_model import (
     NO_EVIDENCE,
     FleetReport,
     HostResult,
-    Outcome,
+    MethodOutcome,
     Proof,
-    Seen,
-    place_of,
+    RequirementResult,
+    block_location,
+    failure_kind,
     stopped_by_rule,
     stopper,
-    way_of_failing,
 )
 
 BLOCK = 100  # hosts
@@ -68,7 +68,7 @@ def blocks(report: FleetReport) -> Blocks:
 def without_source(report: FleetReport) -> Iterator[HostResult]:
     """Yield the hosts that were expected and have no readable source."""
     host_names = {host.host for host in report.hosts}
-    outcomes = tuple(Outcome(method.id, NO_EVIDENCE, (), ()) for method in report.methods)
+    outcomes = tuple(MethodOutcome(method.id, NO_EVIDENCE, (), ()) for method in report.methods)
     for name in dict.fromkeys(report.expected):
         if name not in host_names:
             yield HostResult(name, "", (), "", (), 0, None, None, outcomes, (), (), ())
@@ -84,7 +84,7 @@ def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
     methods = [method.id for method in report.methods]
     missing = len(hosts) - len(report.hosts)  # without a source: of no subnet and no site
 
-    def outcome(method_outcome: Outcome) -> tuple[Any, ...]:
+    def outcome(method_outcome: MethodOutcome) -> tuple[Any, ...]:
         blamed, missing = (
             tuple(requirements[clean(name)] for name in names)
             for names in (method_outcome.blamed, method_outcome.missing)
@@ -120,13 +120,13 @@ def _stops(host: HostResult) -> Iterator[tuple[str, ...]]:
     blamed = {name for outcome in host.outcomes if outcome.result == r.FAILS for name in outcome.blamed}
     for requirement in host.seen:
         if requirement.requirement in blamed:
-            stopped = requirement.verdict in r.BAD
+            stopped = requirement.verdict in r.FAILING
             place = (requirement.blocked_at or "") if stopped else ""
             direction = f"{requirement.source.role} to {requirement.destination.role}" if stopped else ""
-            to_change = stopper(*place_of(requirement, host)) if stopped_by_rule(requirement) else ""
+            to_change = stopper(*block_location(requirement, host)) if stopped_by_rule(requirement) else ""
             stop = (
                 requirement.requirement,
-                way_of_failing(requirement),
+                failure_kind(requirement),
                 place,
                 direction,
                 to_change,
@@ -192,7 +192,7 @@ class _Details:
             [self._seen(requirement) for requirement in host.seen],
         ]
 
-    def _seen(self, requirement: Seen) -> list[Any]:
+    def _seen(self, requirement: RequirementResult) -> list[Any]:
         number = self._number
         ends = (
             requirement.source.role,

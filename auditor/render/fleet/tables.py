@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from auditor.errors import MissingPackageError
 from auditor.render.clean import clean
 from auditor.render.tables.requirements import MOST, cell
-from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, Seen
+from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, RequirementResult
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -184,7 +184,7 @@ def _requirements(report: FleetReport) -> Iterator[Row]:
             )
 
 
-def _seen(requirement: Seen) -> Row:
+def _seen(requirement: RequirementResult) -> Row:
     return (
         requirement.requirement,
         requirement.necessity,

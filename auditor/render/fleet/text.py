@@ -13,7 +13,15 @@ from rich.text import Text
 from auditor.render.clean import clean
 from auditor.render.text import INDENT, STYLES, Part, indented, plain, print_parts
 from auditor.report import model as r
-from auditor.report.fleet_model import AlsoBlocked, Change, FleetReport, GroupCount, HostResult, MethodCount, StopCount
+from auditor.report.fleet_model import (
+    AlsoBlocked,
+    FirewallChange,
+    FleetReport,
+    GroupCount,
+    HostResult,
+    MethodCount,
+    StopCount,
+)
 from auditor.ruleset.lint import SITE_SERVER
 from auditor.ruleset.ruleset import DEFAULT_RULESET
 
@@ -121,7 +129,7 @@ def also_blocked(block: AlsoBlocked) -> str:
     return f"{block.requirement}, blocked at {block.blocked_at}{off}"
 
 
-def _until_it_helps(changes: Sequence[Change]) -> tuple[Sequence[Change], Change]:
+def _until_it_helps(changes: Sequence[FirewallChange]) -> tuple[Sequence[FirewallChange], FirewallChange]:
     """Return the first changes, until one of them helps anybody, and that one."""
     place = next(number for number, change in enumerate(changes) if change.helps)
     return changes[: place + 1], changes[place]

@@ -23,7 +23,7 @@ MOST_LETTERS = 64  # of a name in a drawing; whole names stand in its descriptio
 
 
 @dataclass(frozen=True)
-class Host:
+class HostBox:
     """A host in a drawing: its role and address line by line, and the middle of it."""
 
     role: tuple[str, ...]
@@ -65,9 +65,9 @@ class Leg:
 
     title: str
     description: str
-    source: Host
-    destination: Host
-    device: Host | None
+    source: HostBox
+    destination: HostBox
+    device: HostBox | None
     arrows: tuple[Arrow, ...]
     top: float
     height: float
@@ -99,7 +99,7 @@ class Ladder:
 
     title: str
     description: str
-    hosts: tuple[Host, ...]
+    hosts: tuple[HostBox, ...]
     rungs: tuple[Rung, ...]
     top: float
     height: float
@@ -135,9 +135,9 @@ class TimeLine:
 
 def state(requirement: r.RequirementVerdict) -> str:
     """Return whether a requirement is met, stopped, unsure or untried."""
-    if requirement.verdict in r.BAD or wording.fatal(requirement):
+    if requirement.verdict in r.FAILING or wording.fatal(requirement):
         return BAD
-    if requirement.verdict in r.GOOD:
+    if requirement.verdict in r.PASSING:
         return GOOD
     return UNSURE if requirement.verdict == r.INCONCLUSIVE else UNTRIED
 
@@ -152,15 +152,15 @@ MIDDLE = WIDTH / 2
 
 def legs(method: r.MethodResult) -> list[Leg]:
     """Return one drawing for each pair of hosts between which a method requires something."""
-    pairs: dict[tuple[r.End, r.End], list[r.RequirementVerdict]] = {}
-    for requirement in wording.in_table(method):
+    pairs: dict[tuple[r.Endpoint, r.Endpoint], list[r.RequirementVerdict]] = {}
+    for requirement in wording.table_requirements(method):
         pairs.setdefault((requirement.source, requirement.destination), []).append(requirement)
     if not any(requirement.evidence for requirements in pairs.values() for requirement in requirements):
         return []
     return [_leg(source, destination, requirements) for (source, destination), requirements in pairs.items()]
 
 
-def _leg(source: r.End, destination: r.End, requirements: Sequence[r.RequirementVerdict]) -> Leg:
+def _leg(source: r.Endpoint, destination: r.Endpoint, requirements: Sequence[r.RequirementVerdict]) -> Leg:
     device = _device(requirements)
     top = device.height + 6 if device else 0
     left, right = _host(source, SIDE / 2), _host(destination, WIDTH - SIDE / 2)
@@ -179,7 +179,7 @@ def _description(requirement: r.RequirementVerdict) -> str:
 
 
 def _arrow(requirement: r.RequirementVerdict, y: float) -> Arrow:
-    stop, stop_known = _stop(requirement) if requirement.verdict in r.BAD else (None, True)
+    stop, stop_known = _stop(requirement) if requirement.verdict in r.FAILING else (None, True)
     back = stop is not None and requirement.blocked_at == r.BETWEEN and _answered(requirement)
     return Arrow(
         y,
@@ -211,15 +211,15 @@ def _stop(requirement: r.RequirementVerdict) -> tuple[float, bool]:
     return MIDDLE, requirement.blocked_at == r.BETWEEN
 
 
-def _device(requirements: Iterable[r.RequirementVerdict]) -> Host | None:
+def _device(requirements: Iterable[r.RequirementVerdict]) -> HostBox | None:
     """Return the device between, if something was stopped there or it said that it cannot deliver."""
-    bad = [requirement for requirement in requirements if requirement.verdict in r.BAD]
+    bad = [requirement for requirement in requirements if requirement.verdict in r.FAILING]
     named = list(dict.fromkeys(name for requirement in bad for name in _third(requirement)))
     if named:
         more = [f"and {len(named) - 1} more"] if len(named) > 1 else []
-        return Host((), (*_lines(named[0], 24), *more), MIDDLE)
+        return HostBox((), (*_lines(named[0], 24), *more), MIDDLE)
     return (
-        Host(("a device between",), (), MIDDLE)
+        HostBox(("a device between",), (), MIDDLE)
         if any(requirement.blocked_at == r.BETWEEN for requirement in bad)
         else None
     )
@@ -236,12 +236,12 @@ def _third(requirement: r.RequirementVerdict) -> list[str]:
     ]
 
 
-def _host(end: r.End, x: float) -> Host:
+def _host(end: r.Endpoint, x: float) -> HostBox:
     role = _lines(end.role.replace("-", " "), 14)  # its letters are wider
-    return Host(tuple(role), tuple(_lines(end.address or "not known", 15)), x)
+    return HostBox(tuple(role), tuple(_lines(end.address or "not known", 15)), x)
 
 
-def _name(end: r.End) -> str:
+def _name(end: r.Endpoint) -> str:
     return f"{end.role.replace('-', ' ')} {end.address or '(not known)'}"
 
 
@@ -312,7 +312,7 @@ def _ladder(
     for problem in answers:
         label = f"{problem.code[:MOST_LABEL]} · frame {problem.frame}"
         rungs.append(Rung(_next(rungs, top), LAST, FIRST, label, "", BAD if problem.fatal else UNTRIED))
-    silence = silent and (requirement.verdict in r.BAD or requirement.changed is not None)
+    silence = silent and (requirement.verdict in r.FAILING or requirement.changed is not None)
     if silence:
         rungs.append(Rung(_next(rungs, top), LAST, FIRST, "no answer", "", BAD, arrived=False, is_nothing=True))
     where = f" in {report.sources[proof.source].path}" if len(report.sources) > 1 else ""
@@ -323,14 +323,14 @@ def _ladder(
     return Ladder(title, "; ".join(phrases) + end, tuple(hosts), tuple(rungs), top, _next(rungs, top) - 12)
 
 
-def _between(third: Sequence[str], forged: bool) -> list[Host]:
+def _between(third: Sequence[str], forged: bool) -> list[HostBox]:
     """Return the device that sent errors, or a reset in the name of another; none if there is none."""
     if third:
-        return [Host((), tuple(_lines(third[0], 15)), HALFWAY)]
-    return [Host(("a device", "between"), (), HALFWAY)] if forged else []
+        return [HostBox((), tuple(_lines(third[0], 15)), HALFWAY)]
+    return [HostBox(("a device", "between"), (), HALFWAY)] if forged else []
 
 
-def _ends(requirement: r.RequirementVerdict, packets: Sequence[r.Packet]) -> tuple[r.End, r.End]:
+def _ends(requirement: r.RequirementVerdict, packets: Sequence[r.Packet]) -> tuple[r.Endpoint, r.Endpoint]:
     """Return whose packets these are: the two hosts of the verdict, or others of their roles that it also tells of."""
     own = next((packet for packet in packets if not packet.what.startswith("ICMP")), None)
     if own is None:
@@ -338,7 +338,7 @@ def _ends(requirement: r.RequirementVerdict, packets: Sequence[r.Packet]) -> tup
     pair = [own.sender, own.receiver]
     if own.sender == requirement.destination.address or own.receiver == requirement.source.address:
         pair.reverse()
-    return r.End(requirement.source.role, pair[0]), r.End(requirement.destination.role, pair[1])
+    return r.Endpoint(requirement.source.role, pair[0]), r.Endpoint(requirement.destination.role, pair[1])
 
 
 def _rung(
@@ -397,7 +397,7 @@ def time_line(method: r.MethodResult) -> TimeLine | None:
     """Return when each requirement was tried, from the first packet to the last; None if that takes no time."""
     tried = [
         (requirement, first_seen, last_seen)
-        for requirement in wording.in_table(method)
+        for requirement in wording.table_requirements(method)
         if (first_seen := _seconds(requirement.first_time)) is not None
         and (last_seen := _seconds(requirement.last_time)) is not None
     ]

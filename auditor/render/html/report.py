@@ -40,15 +40,15 @@ class Details:
     def proofs(self, report: r.Report) -> Iterator[tuple[r.RequirementVerdict, list[drawing.Ladder]]]:
         """Yield what is proven, with the ladders of its attempts; the same packets are drawn once."""
         drawn: set[tuple[drawing.Rung, ...]] = set()
-        for requirement in wording.to_prove(self.main):
+        for requirement in wording.evidence_requirements(self.main):
             ladders = drawing.ladders(requirement, report) if self.drawn else []
             yield requirement, [ladder for ladder in ladders if ladder.rungs not in drawn]
             drawn |= {ladder.rungs for ladder in ladders}
 
     @property
-    def instead(self) -> tuple[str, list[str]]:
+    def alternatives(self) -> tuple[str, list[str]]:
         """A heading and the other methods that may work."""
-        return wording.instead(self.client, self.main)
+        return wording.alternatives(self.client, self.main)
 
     @property
     def others(self) -> list[r.MethodResult]:

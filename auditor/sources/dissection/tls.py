@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from auditor.ruleset.known_problems import known
+from auditor.ruleset.known_problems import lookup_status
 from auditor.sources.dissection.packets import Connection, connection_of
 from auditor.sources.dissection.steps import Side, Step
 
@@ -59,10 +59,10 @@ def _alerts(packet: Told, one: _Handshake) -> Iterator[Step]:
     for level, code in zip(levels, codes, strict=False):
         if int(level) != FATAL_ALERT:
             continue
-        meant = known("tls", code)
+        meant = lookup_status("tls", code)
         if code == HANDSHAKE_FAILURE and from_server and one.certificate_wanted:
-            meant = known("tls", CERTIFICATE_REQUIRED)._replace(name=meant.name)
-        meant = meant._replace(means=f"the {'server' if from_server else 'client'} says: {meant.means}")
+            meant = lookup_status("tls", CERTIFICATE_REQUIRED)._replace(name=meant.name)
+        meant = meant._replace(meaning=f"the {'server' if from_server else 'client'} says: {meant.meaning}")
         yield Step(one.side, "tls", "agree on encryption", packet.frame, code, meant)
 
 
@@ -98,10 +98,10 @@ def _certificates(one: _Handshake) -> Iterator[Step]:
         code = "not-yet-valid" if when < began else "expired" if when > ended else ""
         meant = None
         if code:
-            found = known("certificate", code)
+            found = lookup_status("certificate", code)
             dates = f"it is valid from {began:%Y-%m-%d} to {ended:%Y-%m-%d}, and the capture is of {when:%Y-%m-%d}"
             agreed = "; the two agreed all the same" if one.agreed else ""
-            meant = found._replace(means=f"{found.means}: {dates}{agreed}", fatal=found.fatal and not one.agreed)
+            meant = found._replace(meaning=f"{found.meaning}: {dates}{agreed}", fatal=found.fatal and not one.agreed)
         yield Step(one.side, "certificate", f"show the certificate of the {whose}", packet.frame, code, meant)
 
 
