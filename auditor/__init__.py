@@ -102,6 +102,6 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        globals()[name] = found = getattr(import_module(_HOMES[name]), name)
-        return found
+        globals()[name] = attribute = getattr(import_module(_HOMES[name]), name)
+        return attribute
     raise AttributeError(f"module 'auditor' has no attribute {name!r}")

@@ -25,7 +25,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 NEW_OBJECTS = 100_000
 
 
-class Stopped(BaseException):
+class TerminationSignal(BaseException):
     """The program was told to end, by the signal of this number; not an Exception, so that nothing takes it for one."""
 
 
@@ -51,9 +51,9 @@ def _code() -> int | None:
             sys.stdout.flush()
             return code
     except KeyboardInterrupt:
-        return _told("stopped", INTERRUPTED)
-    except Stopped as stop:
-        return _told("stopped", 128 + int(stop.args[0]))
+        return _print_error("stopped", INTERRUPTED)
+    except TerminationSignal as stop:
+        return _print_error("stopped", 128 + int(stop.args[0]))
     except SystemExit:  # click ends so when the reader of a pipe is gone, and at nothing else
         return _silently(READER_GONE)
     except OSError as error:
@@ -69,38 +69,39 @@ def _code_of(error: BaseException) -> int:
     from auditor.errors import AuditorError, SourceError
 
     if isinstance(error, AuditorError):
-        for one in (error, *(error.further if isinstance(error, SourceError) else ())):
-            _told(str(one), one.exit_code)
+        for source_error in (error, *(error.further if isinstance(error, SourceError) else ())):
+            _print_error(str(source_error), source_error.exit_code)
         return error.exit_code
     if isinstance(error, click.UsageError) and type(error).__name__ == "NoArgsIsHelpError":  # not in all versions
         error.show()
         return error.exit_code
     if isinstance(error, click.UsageError) and error.ctx is not None:
         usage = f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n\nError: "
-        return _told(error.format_message(), error.exit_code, usage)
+        return _print_error(error.format_message(), error.exit_code, usage)
     if isinstance(error, click.ClickException):
-        return _told(error.format_message(), error.exit_code)
+        return _print_error(error.format_message(), error.exit_code)
     if isinstance(error, click.Abort):
-        return _told("stopped", INTERRUPTED)
+        return _print_error("stopped", INTERRUPTED)
     if isinstance(error, MemoryError):
-        return _told(
+        return _print_error(
             "not enough memory - split a large capture (editcap -c 1000000 IN OUT); for a fleet: --workers 1", 1
         )
     if isinstance(error, ImportError) and not os.environ.get("AUDITOR_DEBUG"):
-        return _told(f"a part of auditor cannot be loaded ({error}) - install it again; auditor doctor tells more", 1)
+        lost = f"a part of auditor cannot be loaded ({error})"
+        return _print_error(f"{lost} - install it again; auditor doctor tells more", 1)
     if os.environ.get("AUDITOR_DEBUG"):
         raise error
-    what = f"this is a fault of auditor itself ({type(error).__name__}: {error}) - please report it; "
-    return _told(f"{what}AUDITOR_DEBUG=1 shows where it happened", 1)
+    fault = f"this is a fault of auditor itself ({type(error).__name__}: {error}) - please report it; "
+    return _print_error(f"{fault}AUDITOR_DEBUG=1 shows where it happened", 1)
 
 
 def _output_failed(error: OSError) -> int:
     if error.errno in CLOSED_BY_READER:
         return _silently(READER_GONE)
     if error.errno == errno.EBADF and not error.filename:
-        return _silently(_told("standard output is closed - leave it open, or use -o FILE", 1))
+        return _silently(_print_error("standard output is closed - leave it open, or use -o FILE", 1))
     where = error.filename or "the output"
-    return _silently(_told(f"{where}: {error.strerror or error} - make room or choose another place", 1))
+    return _silently(_print_error(f"{where}: {error.strerror or error} - make room or choose another place", 1))
 
 
 def _silently(code: int) -> int:
@@ -114,10 +115,10 @@ def _let_go(stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _told(text: str, code: int, before: str = "auditor: ") -> int:
-    from auditor.cli.messages import tell
+def _print_error(text: str, code: int, prefix: str = "auditor: ") -> int:
+    from auditor.cli.messages import print_message
 
-    tell(text, before=before)
+    print_message(text, prefix=prefix)
     return code
 
 
@@ -146,21 +147,21 @@ def _stream(number: int) -> TextIO:
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """Let the signals that end a program end it in order, so that it leaves no temporary file behind."""
-    before = {}
+    previous = {}
     for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):  # each of them is missing somewhere
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
             with suppress(ValueError):  # not the main thread: then signals are somebody else's business
-                before[number] = signal.signal(number, _stop)
+                previous[number] = signal.signal(number, _stop)
     try:
         yield
     finally:
-        for number, what in before.items():
-            signal.signal(number, what)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _stop(number: int, _: FrameType | None) -> None:
-    raise Stopped(number)
+    raise TerminationSignal(number)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from auditor.report import fleet_model as d
-from auditor.report.model import End, Problem, RoleAssignment
+from auditor.report.model import Endpoint, Problem, RoleAssignment
 
 PUSH, MANUAL = "client-push", "manual"
 SITE_SERVER, MANAGEMENT_POINT, DEVICE = "10.0.0.5", "10.0.0.6", "10.9.0.1"
@@ -87,7 +87,7 @@ def _changed(value: Any, change: Callable[[str], str]) -> Any:
     if isinstance(value, tuple):
         return tuple(_changed(one, change) for one in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fixed = FIXED | ({"requirements"} if isinstance(value, d.Change) else set())
+        fixed = FIXED | ({"requirements"} if isinstance(value, d.FirewallChange) else set())
         free = [field.name for field in dataclasses.fields(value) if field.name not in fixed]
         return dataclasses.replace(value, **{name: _changed(getattr(value, name), change) for name in free})
     return value
@@ -131,12 +131,12 @@ def _host(n: int) -> d.HostResult:
     )
 
 
-def _seen(method: str, row: str, state: State, n: int, path: str) -> d.Seen:
+def _seen(method: str, row: str, state: State, n: int, path: str) -> d.RequirementResult:
     verdict, confidence, blocked_at, device = state
     protocol, ports, remedy = ROWS[row]
-    ends = End("site-server", SITE_SERVER), End("client", _address(n))
+    ends = Endpoint("site-server", SITE_SERVER), Endpoint("client", _address(n))
     if row.endswith("management-point"):
-        ends = ends[1], End("management-point", MANAGEMENT_POINT)
+        ends = ends[1], Endpoint("management-point", MANAGEMENT_POINT)
     what = " ".join([protocol.upper(), *map(str, ports)])
     where = f"from {ends[0].address} to {ends[1].address}"
     told = "was let through and answered." if verdict == "open" else f"{verdict}: dropped in lines {n + 7} and {n + 9}."
@@ -144,30 +144,30 @@ def _seen(method: str, row: str, state: State, n: int, path: str) -> d.Seen:
     if row == "icmp-echo":
         display_filter = f"icmp && ip.addr == {_address(n)}"
         proof = d.Proof(path.replace("pfirewall.log", "push.pcapng"), (), (3, 4), display_filter, "echo and reply")
-    return d.Seen(
+    return d.RequirementResult(
         f"{method}/{row}", "required", *ends, protocol, ports, verdict, confidence, blocked_at, device, 3,
         "2026-11-23T06:00:01", "2026-11-23T06:00:22", f"{what} {where}: {told}", remedy * (verdict != "open"), (),
         (proof,),
     )  # fmt: skip
 
 
-def _denied(one: d.Seen) -> d.Seen:
+def _denied(one: d.RequirementResult) -> d.RequirementResult:
     text = "log on: STATUS_ACCESS_DENIED (frame 27): the account has no rights on ADMIN$."
     problem = Problem("smb2", "STATUS_ACCESS_DENIED", text, 27, True)
     return dataclasses.replace(one, problems=(problem,), remedy="Give the push account the rights of an administrator.")
 
 
-def _outcome(method: str, seen: Sequence[d.Seen]) -> d.Outcome:
+def _outcome(method: str, seen: Sequence[d.RequirementResult]) -> d.MethodOutcome:
     rows = [row for row in ROWS if method == PUSH or row == "http-management-point"]
     found = [one for one in seen if one.requirement.startswith(f"{method}/")]
     blamed = tuple(one.requirement for one in found if _stopped(one))
     missing = tuple(f"{method}/{row}" for row in rows if f"{method}/{row}" not in {one.requirement for one in found})
     if not found:
-        return d.Outcome(method, d.NO_EVIDENCE, (), missing)
-    return d.Outcome(method, "fails" if blamed else "unproven" if missing else "works", blamed, missing)
+        return d.MethodOutcome(method, d.NO_EVIDENCE, (), missing)
+    return d.MethodOutcome(method, "fails" if blamed else "unproven" if missing else "works", blamed, missing)
 
 
-def _stopped(one: d.Seen) -> bool:
+def _stopped(one: d.RequirementResult) -> bool:
     return one.verdict in ("blocked", "no-response", "refused", "unreachable") or any(p.fatal for p in one.problems)
 
 
@@ -226,7 +226,7 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> d.Flee
         changes=_changes(hosts),
         hosts=tuple(hosts),
         expected=expected,
-        quarantine=(d.Quarantined("logs/PC000001/broken.log", "PC000001", "holds no rows", "copy it again"),),
+        quarantine=(d.UnreadableFile("logs/PC000001/broken.log", "PC000001", "holds no rows", "copy it again"),),
         limitations=("A firewall log does not tell whether what was let through was answered.",),
         causes=_causes(stops),
     )
@@ -256,7 +256,7 @@ def _most(of: Iterable[Any]) -> list[tuple[Any, int]]:
     return sorted(Counter(of).items(), key=lambda one: (-one[1], str(one[0])))
 
 
-def _changes(hosts: Iterable[d.HostResult]) -> tuple[d.Change, ...]:
+def _changes(hosts: Iterable[d.HostResult]) -> tuple[d.FirewallChange, ...]:
     failing = [host for host in hosts if host.outcome(PUSH).result == "fails"]
     remaining, changes = len(failing), []
     for need, count in _most(
@@ -268,15 +268,17 @@ def _changes(hosts: Iterable[d.HostResult]) -> tuple[d.Change, ...]:
             rows = [name.partition("/")[2] for name in names]
             ports = ", ".join(" ".join([ROWS[row][0].upper(), *map(str, ROWS[row][1])]) for row in rows)
             remedies = " ".join(ROWS[row][2] for row in rows)
-            changes.append(d.Change(names, need[0][1] or "", need[0][2] or "", ports, count, remaining, remedies))
+            changes.append(
+                d.FirewallChange(names, need[0][1] or "", need[0][2] or "", ports, count, remaining, remedies)
+            )
     return tuple(changes)
 
 
-def _blocked(host: d.HostResult) -> list[d.Seen]:
+def _blocked(host: d.HostResult) -> list[d.RequirementResult]:
     return [one for one in host.seen if one.requirement.startswith(PUSH) and one.verdict == "blocked"]
 
 
-def _causes(stops: Iterable[tuple[d.HostResult, d.Seen]]) -> tuple[d.Cause, ...]:
+def _causes(stops: Iterable[tuple[d.HostResult, d.RequirementResult]]) -> tuple[d.Cause, ...]:
     """Return why the others fail, whatever is opened."""
     found = _most(
         (

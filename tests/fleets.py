@@ -13,7 +13,7 @@ from auditor import FleetReport
 from auditor.fleet.totals import FilesRead, fleet_report
 from auditor.report import model as r
 from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema
-from auditor.report.fleet_model import NO_EVIDENCE, HostResult, Outcome, Proof, Quarantined, Seen
+from auditor.report.fleet_model import NO_EVIDENCE, HostResult, MethodOutcome, Proof, RequirementResult, UnreadableFile
 from auditor.ruleset.ruleset import load_ruleset
 
 RULESET = load_ruleset()
@@ -31,7 +31,7 @@ def host(name: str, *rows: str, site: str = "", works: bool = False, **more: Any
     name, _, address = name.partition(" ")
     seen = tuple(sorted((_seen(one, name, address) for one in rows), key=_place))
     push = _outcome(seen, works)
-    others = (Outcome(one.id, NO_EVIDENCE, (), ()) for one in RULESET.methods if one.id != MAIN)
+    others = (MethodOutcome(one.id, NO_EVIDENCE, (), ()) for one in RULESET.methods if one.id != MAIN)
     made = {
         "host": name,
         "site": site,
@@ -53,39 +53,39 @@ _METHODS = [one.id for one in RULESET.methods]
 _ORDER = [one.id for one in RULESET.requirements]
 
 
-def _place(one: Seen) -> int:
+def _place(one: RequirementResult) -> int:
     return _ORDER.index(one.requirement)
 
 
-def _outcome(seen: tuple[Seen, ...], works: bool) -> Outcome:
-    groups: dict[str, list[Seen]] = {}
+def _outcome(seen: tuple[RequirementResult, ...], works: bool) -> MethodOutcome:
+    groups: dict[str, list[RequirementResult]] = {}
     for one in seen:
         groups.setdefault(RULESET.requirement(one.requirement).either_or or one.requirement, []).append(one)
     failing = [
-        group for group in groups.values() if not any(one.verdict in r.GOOD and not one.problems for one in group)
+        group for group in groups.values() if not any(one.verdict in r.PASSING and not one.problems for one in group)
     ]
-    blamed = tuple(one.requirement for group in failing for one in group if one.problems or one.verdict in r.BAD)
+    blamed = tuple(one.requirement for group in failing for one in group if one.problems or one.verdict in r.FAILING)
     if blamed:
-        return Outcome(MAIN, r.FAILS, blamed, ())
+        return MethodOutcome(MAIN, r.FAILS, blamed, ())
     missing = tuple(
         one.id for one in RULESET.method(MAIN).requirements if one.id not in {have.requirement for have in seen}
     )
     result = r.WORKS if works else r.UNPROVEN if seen else NO_EVIDENCE
-    return Outcome(MAIN, result, (), () if works else missing)
+    return MethodOutcome(MAIN, result, (), () if works else missing)
 
 
-def _seen(text: str, name: str, address: str) -> Seen:
+def _seen(text: str, name: str, address: str) -> RequirementResult:
     found = ROW.fullmatch(text)
     assert found, text
     rule, verdict = RULESET.requirement(f"{MAIN}/{found['row']}"), found["verdict"]
     problem = verdict.isupper()
     ends = {"client": address or None, "site-server": SERVER, "management-point": POINT}
     explanation = f"{rule.protocol.upper()} {rule.ports_text} from {rule.from_role} to {name}: {verdict}."
-    return Seen(
+    return RequirementResult(
         requirement=rule.id,
         necessity=rule.necessity,
-        source=r.End(rule.from_role, ends.get(rule.from_role)),
-        destination=r.End(rule.to_role, ends.get(rule.to_role)),
+        source=r.Endpoint(rule.from_role, ends.get(rule.from_role)),
+        destination=r.Endpoint(rule.to_role, ends.get(rule.to_role)),
         protocol=rule.protocol,
         ports=rule.ports,
         verdict=r.OPEN if problem else verdict,
@@ -96,7 +96,7 @@ def _seen(text: str, name: str, address: str) -> Seen:
         first_time="2026-11-23T06:00:00.000000Z",
         last_time="2026-11-23T06:00:09.000000Z",
         explanation=explanation,
-        remedy=UNSERVED if found["served"] else rule.remedy if verdict in r.BAD else "",
+        remedy=UNSERVED if found["served"] else rule.remedy if verdict in r.FAILING else "",
         problems=(r.Problem("smb", verdict, f"tree connect: {verdict} (frame 27).", 27, True),) if problem else (),
         proof=(Proof(f"logs/{name}/pfirewall.log", (8, 9, 10), (), "", explanation),),
     )
@@ -121,7 +121,7 @@ def site() -> FleetReport:
         host("OLD-1"),
     ]
     files = FilesRead(files=17, read=15, quarantined=1, duplicates=1, bytes=123_456_789, records=170, skipped=2)
-    lost = Quarantined("logs/OLD-2/pfirewall.log", "OLD-2", "its reading ended the worker", "read it alone")
+    lost = UnreadableFile("logs/OLD-2/pfirewall.log", "OLD-2", "its reading ended the worker", "read it alone")
     roles = (r.RoleAssignment("site-server", SERVER, "given", "named by you"),)
     limits = ("A log says nothing of what was never tried.",)
     return fleet(hosts, files=files, expected=["OLD-3", "HQ-01"], quarantine=[lost], roles=roles, limitations=limits)

@@ -44,7 +44,7 @@ def rich() -> auditor.Report:
     method = client.methods[0]
     first, *rest = method.requirements
     problem = r.Problem("smb", "STATUS_ACCESS_DENIED", "log on: STATUS_ACCESS_DENIED (frame 27): no rights.", 27, True)
-    change = r.Change("blocked", "2026-11-23T06:50:01.000000Z", "open", "2026-11-23T06:51:01.000000Z")
+    change = r.VerdictChange("blocked", "2026-11-23T06:50:01.000000Z", "open", "2026-11-23T06:51:01.000000Z")
     first = dataclasses.replace(
         first,
         problems=(problem,),

@@ -199,7 +199,7 @@ def with_verdicts(chosen: list[tuple[int, bool]]) -> tuple[auditor.Report, list[
             proof = () if verdict in (r.NOT_OBSERVED, r.NOT_APPLICABLE) else (r.Evidence(0, (1,), (), text, ""),)
             ports = (1000 + number,)
             made = {"confidence": confidence, "explanation": text, "evidence": proof, "also_blocked": also}
-            end = r.End("client", f"10.1.{len(methods)}.{number}")  # no two rows are one thing
+            end = r.Endpoint("client", f"10.1.{len(methods)}.{number}")  # no two rows are one thing
             made |= {"problems": (), "changed": None, "ports": ports, "destination": end}
             rows.append(replace(one, verdict=verdict, **made))
             blocks += [text] * rows[-1].is_proven_block + [block.text for block in also]

@@ -477,7 +477,7 @@ def test_every_problem_is_explained_by_its_name_and_by_its_code(layer, code, one
     for term in (one.name, one.name.lower(), f"{layer} {code}"):
         out = " ".join(run("explain", term).out.split())
         assert f"{one.name} (problem, {layer} {code})" in out
-        assert " ".join(one.do.split()) in out
+        assert " ".join(one.action.split()) in out
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from packets import pcap
 from scenario import scene
 from test_endpoint_mapper import Taken, audit
 
-from auditor.ruleset.known_problems import Known
+from auditor.ruleset.known_problems import StatusMeaning
 from auditor.sources.dissection.facts import ProtocolFacts, ProtocolStep, ServiceEndpoint
 from auditor.verdicts.attempts import Traffic
 from auditor.verdicts.protocol_findings import MOST_PROBLEMS, MOST_STEPS, NOTHING_SAID, Conversation, conversation
@@ -17,11 +17,11 @@ from auditor.verdicts.protocol_findings import MOST_PROBLEMS, MOST_STEPS, NOTHIN
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
 SMB = ServiceEndpoint(SERVER, CLIENT, 445)
 PUSH = r"LAB\svc-push"
-DENIED = Known("STATUS_ACCESS_DENIED", "the account has no rights there", True, "Make it an administrator.")
-FAILURE = Known("STATUS_LOGON_FAILURE", "the password is wrong", True, "Check the password.")
-NOTICE = Known("0xc0001234", "an answer that is not known here", False, "Look it up.")
+DENIED = StatusMeaning("STATUS_ACCESS_DENIED", "the account has no rights there", True, "Make it an administrator.")
+FAILURE = StatusMeaning("STATUS_LOGON_FAILURE", "the password is wrong", True, "Check the password.")
+NOTICE = StatusMeaning("0xc0001234", "an answer that is not known here", False, "Look it up.")
 
-FAULT = Known("nca_s_fault_access_denied", "the account may not call this interface", True, "Check the rights.")
+FAULT = StatusMeaning("nca_s_fault_access_denied", "the account may not call this interface", True, "Check the rights.")
 
 Talked = Callable[..., Conversation]
 
@@ -35,7 +35,12 @@ def answered(frame: int, step: str) -> ProtocolStep:
 
 
 def bad(
-    frame: int, step: str, known: Known = DENIED, side: ServiceEndpoint = SMB, account: str = "", layer: str = "smb"
+    frame: int,
+    step: str,
+    known: StatusMeaning = DENIED,
+    side: ServiceEndpoint = SMB,
+    account: str = "",
+    layer: str = "smb",
 ) -> ProtocolStep:
     return ProtocolStep(side, layer, step, frame, known.name, known, account)
 

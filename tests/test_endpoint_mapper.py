@@ -22,7 +22,7 @@ import auditor
 from auditor import Report
 from auditor.report.model import MethodResult, RequirementVerdict
 from auditor.ruleset.given_roles import parse_roles
-from auditor.ruleset.known_problems import Known
+from auditor.ruleset.known_problems import StatusMeaning
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.sources.dissection.facts import (
     SERVICE_CONTROLLER,
@@ -241,7 +241,7 @@ def opened(frame: int, client: str = CLIENT, *, step: str = f"open {SERVICE_CONT
 
 def test_the_frame_in_which_its_pipe_was_opened_is_cited(audited):
     """Only what went well, on this client, and of this pipe."""
-    failed = replace(opened(9), status=Known("STATUS_ACCESS_DENIED", "no rights", False, "Check them."))
+    failed = replace(opened(9), status=StatusMeaning("STATUS_ACCESS_DENIED", "no rights", False, "Check them."))
     steps = [opened(7), failed, opened(11, "10.0.0.99"), opened(13, step="open winreg")]
     found = dynamic(audited(Taken([SMB, AT_MAPPER, at(3, 49700, "S0")], {49700: "svcctl"}, steps)))
     assert "named pipe on SMB instead, as it did in frame 7, after" in found.explanation

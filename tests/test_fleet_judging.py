@@ -14,7 +14,7 @@ from scenario import scene
 from auditor.fleet import evaluate as judging
 from auditor.fleet.summaries.question import Asking, methods_of
 from auditor.fleet.summaries.summary import Entry, summarize
-from auditor.report.fleet_model import HostResult, Seen
+from auditor.report.fleet_model import HostResult, RequirementResult
 from auditor.ruleset.ruleset import load_ruleset
 from auditor.ruleset.site import Site
 from auditor.verdicts.installations.contacts import Contact
@@ -75,7 +75,7 @@ def smb(action: str, time: str = "08:00:00", *, client: str = CLIENT, server: st
     return f"{time} {action} {server}:50000 > {client}:445 {'S' if action == 'DROP' else '-'} RECEIVE"
 
 
-def seen(host: HostResult, name: str) -> Seen:
+def seen(host: HostResult, name: str) -> RequirementResult:
     return next(one for one in host.seen if one.requirement == f"client-push/{name}")
 
 

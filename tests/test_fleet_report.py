@@ -21,7 +21,7 @@ from auditor.errors import RulesetError
 from auditor.fleet.prioritize import Opening, in_order
 from auditor.render.fleet.html import why
 from auditor.report import model as r
-from auditor.report.fleet_model import NO_EVIDENCE, NO_RULE_HELPS, HostResult, Outcome, Quarantined, StopCount
+from auditor.report.fleet_model import NO_EVIDENCE, NO_RULE_HELPS, HostResult, MethodOutcome, StopCount, UnreadableFile
 
 OWN = "blocked at client"
 ROWS = (
@@ -168,7 +168,7 @@ def test_the_order_of_the_hosts_does_not_matter(hosts, random):
 def test_a_host_without_evidence_is_never_counted_as_working():
     seen_nothing, unclear = host("A"), host("B", "smb inconclusive")
     claims = [
-        dataclasses.replace(one, outcomes=tuple(Outcome(had.method, r.WORKS, (), ()) for had in one.outcomes))
+        dataclasses.replace(one, outcomes=tuple(MethodOutcome(had.method, r.WORKS, (), ()) for had in one.outcomes))
         for one in (seen_nothing, unclear)
     ]
     report = fleet(claims)
@@ -201,7 +201,7 @@ def test_all_forms_count_those_without_evidence_alike():
 
 
 def test_expected_hosts_and_those_whose_only_file_is_in_quarantine_are_told():
-    lost = Quarantined("c.log", "C", "its reading ended the worker", "")
+    lost = UnreadableFile("c.log", "C", "its reading ended the worker", "")
     report = fleet([host("A", "smb allowed")], expected=["A", "B"], quarantine=[lost])
     assert report.expected == ("B", "C")
     assert (report.coverage.hosts, report.coverage.without_source) == (3, 2)

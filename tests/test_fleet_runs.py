@@ -32,7 +32,7 @@ from auditor.fleet.output_folder import FORMS, STATE, SUMMARIES, FleetFolder
 from auditor.fleet.summaries import parquet_store as shards
 from auditor.fleet.summaries import summary
 from auditor.fleet.workers.pool import Told
-from auditor.report.fleet_model import NO_EVIDENCE, Coverage, Outcome, row_of
+from auditor.report.fleet_model import NO_EVIDENCE, Coverage, MethodOutcome, row_of
 from auditor.ruleset.package_data import rulesets_folder
 from auditor.ruleset.ruleset import load_ruleset
 
@@ -273,7 +273,7 @@ def report(fleet: SimpleNamespace) -> FleetReport:  # noqa: ARG001 - it makes th
 
 def test_every_host_has_the_result_that_is_true_of_it(fleet, report):
     told = {host.host: host.outcome("client-push") for host in report.hosts}
-    told |= dict.fromkeys(report.expected, Outcome("client-push", NO_EVIDENCE, (), ()))
+    told |= dict.fromkeys(report.expected, MethodOutcome("client-push", NO_EVIDENCE, (), ()))
     found = {name: (one.result, ";".join(one.blamed)) for name, one in told.items()}
     assert found == {row["host"]: (row["expected"], row["blamed"]) for row in fleet.truth}
 

@@ -17,7 +17,7 @@ from test_text import harmful
 from auditor import FleetReport
 from auditor.errors import MissingPackageError
 from auditor.render.fleet.tables import TABLES, columns, rows, write_csv, write_parquet
-from auditor.report.fleet_model import Seen
+from auditor.report.fleet_model import RequirementResult
 
 each_table = pytest.mark.parametrize("table", TABLES)
 
@@ -92,7 +92,7 @@ def test_a_requirement_that_was_seen_is_a_row():
 
 def test_every_field_of_what_was_seen_has_its_column():
     renamed = {"source": "from_ip", "destination": "to_ip", "proof": ""}
-    wanted = [renamed.get(one.name, one.name) for one in dataclasses.fields(Seen)]
+    wanted = [renamed.get(one.name, one.name) for one in dataclasses.fields(RequirementResult)]
     assert [name for name in wanted if name and name not in columns(site(), "requirements")] == []
 
 

@@ -12,7 +12,7 @@ from test_text import ESCAPE, HOSTILE, gold, harmful
 from auditor import FleetReport
 from auditor.fleet.totals import FilesRead
 from auditor.render.fleet.text import MOST_LISTED, render_fleet_text
-from auditor.report.fleet_model import Quarantined
+from auditor.report.fleet_model import UnreadableFile
 
 OWN = "smb blocked at client"
 
@@ -80,7 +80,7 @@ def test_a_fleet_of_which_nothing_is_known_does_not_sound_fine():
 
 
 def test_what_was_not_read_is_told_at_once():
-    lost = Quarantined("c.log", "C", "its reading ended the worker", "read it alone")
+    lost = UnreadableFile("c.log", "C", "its reading ended the worker", "read it alone")
     text = lines_of(fleet([host("A", "smb allowed")], quarantine=[lost], files=FilesRead(2, 1, 1, skipped=7)))
     assert text[2] == "Not all was read: 1 file could not be read, 7 records of others were skipped."
     assert "  c.log: its reading ended the worker - read it alone" in text

@@ -139,7 +139,7 @@ def test_ladders(scene, requirement, whats):
 def test_the_picture_stops_where_it_was_stopped(scene, stop, known, back):
     leg, *_ = drawing.legs(of_scene(scene).clients[0].method("client-push"))
     smb = next(one for one in leg.arrows if one.name == "smb")
-    assert (smb.state, smb.stop, smb.known, smb.back) == (drawing.BAD, stop, known, back)
+    assert (smb.state, smb.stop, smb.stop_known, smb.back) == (drawing.BAD, stop, known, back)
     assert all(one.stop is None for one in leg.arrows if one is not smb)
 
 
@@ -152,7 +152,7 @@ def test_it_tells_what_the_text_tells(scene):
     report, text = of_scene(scene.name), words(page_of(scene.name))
     for client in report.clients:
         main = wording.main_method(client, report.asked)
-        for one in wording.to_prove(main):
+        for one in wording.evidence_requirements(main):
             proofs = (wording.frames(proof, report) for proof in one.evidence)
             filters = (proof.display_filter for proof in one.evidence)
             for told in (
@@ -163,7 +163,11 @@ def test_it_tells_what_the_text_tells(scene):
                 *filters,
             ):
                 assert clean(told) in text
-        for told in (*wording.why(main), *wording.instead(client, main)[1], *wording.fails_too(client, main)):
+        for told in (
+            *wording.result_reasons(main),
+            *wording.alternatives(client, main)[1],
+            *wording.fails_too(client, main),
+        ):
             assert clean(told) in text
     for told in (*report.limitation_texts, *(source.path for source in report.sources)):
         assert clean(told) in text

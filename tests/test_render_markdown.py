@@ -92,8 +92,8 @@ def test_it_tells_what_the_text_tells(scene):
     text = re.sub(r"\s+", "", shown(render_markdown(report)))
     for client in report.clients:
         main = wording.main_method(client, report.asked)
-        proofs = [proof.display_filter for one in wording.to_prove(main) for proof in one.evidence]
-        for told in (client.address, *wording.why(main), *report.limitation_texts, *proofs):
+        proofs = [proof.display_filter for one in wording.evidence_requirements(main) for proof in one.evidence]
+        for told in (client.address, *wording.result_reasons(main), *report.limitation_texts, *proofs):
             assert re.sub(r"\s+", "", told) in text
 
 

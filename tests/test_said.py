@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.ruleset.known_problems import com_classes, com_interfaces, interfaces, known, problems, push, web_paths
+from auditor.ruleset.known_problems import (
+    com_classes,
+    com_interfaces,
+    interfaces,
+    lookup_status,
+    problems,
+    push,
+    web_paths,
+)
 from auditor.sources.dissection.facts import (
     AssignedPort,
     Outcome,
@@ -683,7 +691,7 @@ def alert(frame: int, who: str, code: int, level: int = 2) -> DissectedPacket:
 
 def test_an_alert_of_the_client():
     (step,) = extract_protocol_facts([hello(), alert(5, TLS, 48)]).steps
-    assert (step.status.name, step.status.means) == (
+    assert (step.status.name, step.status.meaning) == (
         "unknown_ca",
         "the client says: the certificate's issuer is not trusted",
     )
@@ -692,7 +700,7 @@ def test_an_alert_of_the_client():
 
 def test_an_alert_of_the_server_is_of_the_same_side():
     (step,) = extract_protocol_facts([hello(), alert(5, f"<{TLS}", 45)]).steps
-    assert (step.status.name, step.status.means) == (
+    assert (step.status.name, step.status.meaning) == (
         "certificate_expired",
         "the server says: the certificate has expired",
     )
@@ -703,12 +711,12 @@ def test_a_handshake_that_fails_after_the_server_asked_for_a_certificate():
     asked = packet(2, f"<{TLS}", "tls.handshake.type=13")
     (step,) = extract_protocol_facts([hello(), asked, alert(5, f"<{TLS}", 40)]).steps
     assert (step.status.name, step.status.fatal) == ("handshake_failure", True)
-    assert "client certificate" in step.status.means
+    assert "client certificate" in step.status.meaning
 
 
 def test_a_handshake_that_fails_otherwise_says_nothing_of_the_client_s_certificate():
     (step,) = extract_protocol_facts([hello(), alert(5, f"<{TLS}", 40)]).steps
-    assert "asked for a client certificate" not in step.status.means
+    assert "asked for a client certificate" not in step.status.meaning
 
 
 def test_a_warning_ends_nothing():
@@ -772,7 +780,7 @@ def test_a_certificate_that_is_valid_at_the_time_of_the_capture():
 def test_a_certificate_that_is_not_valid_is_told_with_its_dates(began, ended, name, means):
     (step,) = extract_protocol_facts([hello(), certificate(began, ended)]).steps
     dates = f"it is valid from {began} to {ended}, and the capture is of 2024-06-01"
-    assert (step.status.name, step.status.means, step.status.fatal) == (name, f"{means}: {dates}", True)
+    assert (step.status.name, step.status.meaning, step.status.fatal) == (name, f"{means}: {dates}", True)
 
 
 def test_dates_after_2049_are_written_in_another_way():
@@ -849,9 +857,9 @@ def test_a_request_that_failed(code, name):
 @pytest.mark.parametrize("code", [400, 405, 501])
 def test_a_verb_that_a_proxy_does_not_know(code):
     (step,) = extract_protocol_facts([asks(1, "CCM_POST"), answers(2, code)]).steps
-    assert "CCM_POST was refused, as by a proxy" in step.status.means
+    assert "CCM_POST was refused, as by a proxy" in step.status.meaning
     (step,) = extract_protocol_facts([asks(1, "GET"), answers(2, code)]).steps
-    assert "CCM_POST was refused" not in step.status.means
+    assert "CCM_POST was refused" not in step.status.meaning
 
 
 def test_a_status_before_the_last_is_no_answer_yet():
@@ -1106,18 +1114,18 @@ def test_every_known_answer_says_what_it_means_and_what_to_do():
     empty = [
         f"{layer}.{code}"
         for layer, table in problems().items()
-        for code, known in table.items()
-        if not (known.name and known.means and known.do.endswith((".", "?")))
+        for code, status in table.items()
+        if not (status.name and status.meaning and status.action.endswith((".", "?")))
     ]
     assert empty == []
 
 
 @pytest.mark.parametrize("layer", sorted(problems()))
 def test_a_code_that_is_not_listed_means_something_in_every_layer(layer):
-    found = known(layer, "0x0badc0de")
+    found = lookup_status(layer, "0x0badc0de")
     assert "CODE" not in found.name
-    assert found.means
-    assert found.do
+    assert found.meaning
+    assert found.action
 
 
 def test_what_belongs_to_a_push_is_written_as_it_is_looked_for():

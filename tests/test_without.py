@@ -18,7 +18,7 @@ from auditor import redact
 from auditor.render.html.report import render_html
 from auditor.render.markdown import render_markdown
 from auditor.ruleset.given_roles import parse_roles
-from auditor.ruleset.known_problems import Known
+from auditor.ruleset.known_problems import StatusMeaning
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.sources.dissection.facts import ProtocolFacts, ProtocolStep, ServiceEndpoint
 from auditor.verdicts import evaluate as verdicts
@@ -39,7 +39,7 @@ PORTS = (
 )
 FETCH = f"8 {CLIENT}:51000 > {POINT}:80/tcp SF"
 COPIED = "copy to ADMIN$"
-DENIED = Known("STATUS_ACCESS_DENIED", "the account has no rights there", True, "Make it an administrator.")
+DENIED = StatusMeaning("STATUS_ACCESS_DENIED", "the account has no rights there", True, "Make it an administrator.")
 
 Audited = Callable[..., auditor.Report]
 

@@ -60,29 +60,31 @@ def audit(
     rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
     rules = with_ports(rules, facts.ports)
     asked = _asked(rules, methods)
-    given = parse_roles(facts.roles)
+    configured = parse_roles(facts.roles)
     _check_conditions(rules, facts)
     sources, unreadable = read_all(paths, rules, tz=tz, progress=told)
     contacts = merge(contact for source in sources for contact in contacts_of(source, rules))
-    cast = infer_roles(sources, rules, given, contacts)
+    cast = infer_roles(sources, rules, configured, contacts)
     heard = None
     if dissect:
         heard = hear(sources, cast, rules, Path(tshark) if tshark else None)
-        cast = infer_roles(sources, rules, given, contacts, heard.said)
+        cast = infer_roles(sources, rules, configured, contacts, heard.said)
         sources = heard.warned(sources)
     newer = None if rules.id == CURRENT_RULESET else partial(_current, facts.ports)
     report = Report.of(verdicts.audit(sources, rules, cast, facts.facts(), asked, TOOL, heard, newer))
     if not unreadable:
         return report
-    limits = [Limitation(UNREADABLE, f"{one.path} was not audited: {one.warnings[0][1]}") for one in unreadable]
+    limits = [
+        Limitation(UNREADABLE, f"{source.path} was not audited: {source.warnings[0][1]}") for source in unreadable
+    ]
     return replace(report, sources=(*report.sources, *unreadable), limitations=(*limits, *report.limitations))
 
 
 def _current(ports: Mapping[str, int]) -> Ruleset:
     """Return the ruleset of the current document with those of the ports that it knows."""
     rules = load_ruleset(CURRENT_RULESET)
-    known = {name: port for name, port in ports.items() if _knows(rules, name, port)}
-    return with_ports(rules, known)
+    current_ports = {name: port for name, port in ports.items() if _knows(rules, name, port)}
+    return with_ports(rules, current_ports)
 
 
 def _knows(rules: Ruleset, name: str, port: int) -> bool:
@@ -95,7 +97,7 @@ def _knows(rules: Ruleset, name: str, port: int) -> bool:
 
 def _asked(rules: Ruleset, methods: Iterable[str] | None) -> tuple[str, ...]:
     wanted = [methods] if isinstance(methods, str) else list(methods or ())
-    return tuple(rules.method(one).id for one in wanted) or tuple(method.id for method in rules.methods)
+    return tuple(rules.method(method_id).id for method_id in wanted) or tuple(method.id for method in rules.methods)
 
 
 def _check_conditions(rules: Ruleset, facts: Site) -> None:

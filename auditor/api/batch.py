@@ -101,36 +101,36 @@ def batch(
     asking = Asking(rules, facts, methods_of(rules, wanted), tz)
     _ = asking.question.wanted  # what is wrong with them is told before anything is read
     names = load_names(host_from, None if host_map is None else str(host_map))
-    found = find_files([str(path) for path in paths], output=str(out))
-    names.check(file.path for file in found.files)
-    for text in (*found.told(), *names.notes):
+    discovered = find_files([str(path) for path in paths], output=str(out))
+    names.check(file.path for file in discovered.files)
+    for text in (*discovered.told(), *names.notes):
         note(text)
-    if not found.files:
+    if not discovered.files:
         raise SourceError(
             "there is no file to read", where=str(paths[0]) if paths else "", hint="name logs, or a folder"
         )
     folder = FleetFolder(Path(out))
-    read_too = [str(one) for one in (host_map, site, ruleset) if isinstance(one, str | Path)]
+    read_too = [str(path) for path in (host_map, site, ruleset) if isinstance(path, str | Path)]
     folder.make(force=force, spared=read_too)
     folder.check_own(force=force)
-    labels = ((file.path, file.bytes, file.mtime_ns, names.of(file.path)) for file in found.files)
+    labels = ((file.path, file.bytes, file.mtime_ns, names.of(file.path)) for file in discovered.files)
     table = "" if host_map is None else digest_of(Path(host_map))  # also addresses, which decide whose a summary is
-    what = told_of((asking.text, rules, facts, table, names.notes, found.left_out, *labels))
-    if folder.is_about(what):
+    digest = told_of((asking.text, rules, facts, table, names.notes, discovered.left_out, *labels))
+    if folder.is_about(digest):
         return Audited(folder, new=False)
 
     def reader(new: Sequence[FoundFile]) -> Runner:
-        told = telling(len(new), sum(file.bytes for file in new))
+        progress = telling(len(new), sum(file.bytes for file in new))
         if not dask and scheduler is None:
-            return partial(processes.run, told=told)
+            return partial(processes.run, told=progress)
         seen = [str(folder.summaries)]
-        return partial(run_on_cluster, scheduler=scheduler, workers=workers, visible=seen, told=told, note=note)
+        return partial(run_on_cluster, scheduler=scheduler, workers=workers, visible=seen, told=progress, note=note)
 
     with folder.kept_from_others():
         with Processes(workers) as processes:
-            fleet = read_new(found.files, asking, names, folder.summaries, reader, note)
+            fleet = read_new(discovered.files, asking, names, folder.summaries, reader, note)
             report = fleet.report(processes.run)
-        folder.write(report, what if fleet.final else "", lacking=bool(found.lacking))
+        folder.write(report, digest if fleet.final else "", lacking=bool(discovered.lacking))
     return Audited(folder, new=True)
 
 
@@ -152,8 +152,8 @@ def merge(
     folder = FleetFolder(Path(out))
     folder.make(force=force)
     with folder.kept_from_others():
-        kept = _copied(summaries, folder, force=force)
-        fleet = put_together(map(str, kept), rules)
+        copies = _copied(summaries, folder, force=force)
+        fleet = put_together(map(str, copies), rules)
         folder.write(fleet.report(partial(run, workers=workers)), told_of([fleet.known, fleet.unread]))
     return Audited(folder, new=True)
 
@@ -174,13 +174,13 @@ def host_report(folder: str | Path, host: str, ruleset: str | Path | None = None
 def _summaries(path: str) -> list[Path]:
     """Return the summaries that a path stands for. Raises SourceError if there are none."""
     whole = Path(path)
-    found = [whole] if whole.is_file() else [Path(one) for one in sorted(glob.glob(path, recursive=True))]
+    paths = [whole] if whole.is_file() else [Path(name) for name in sorted(glob.glob(path, recursive=True))]
     if whole.is_dir():
-        found = summaries_in(FleetFolder(whole).summaries) or summaries_in(whole)
-    if not found:
+        paths = summaries_in(FleetFolder(whole).summaries) or summaries_in(whole)
+    if not paths:
         hint = "name the files in the folder `summaries` that `auditor batch` wrote, or its whole folder"
         raise SourceError("there are no summaries here", where=path, hint=hint)
-    return found
+    return paths
 
 
 def _copied(summaries: Sequence[Path], folder: FleetFolder, *, force: bool) -> list[Path]:
@@ -188,24 +188,24 @@ def _copied(summaries: Sequence[Path], folder: FleetFolder, *, force: bool) -> l
 
     Raises ReportError for what is no summary and OutputError if the folder holds others (without force).
     """
-    kept: dict[str, Path] = {}
-    for one in summaries:
-        outline(one)
-        kept.setdefault(MERGED + digest_of(one)[:24] + SUFFIX, one)
-    others = [one for one in summaries_in(folder.summaries) if one.name not in kept]
-    if others and not force:
+    copies: dict[str, Path] = {}
+    for summary in summaries:
+        outline(summary)
+        copies.setdefault(MERGED + digest_of(summary)[:24] + SUFFIX, summary)
+    obsolete = [summary for summary in summaries_in(folder.summaries) if summary.name not in copies]
+    if obsolete and not force:
         hint = "name a new folder, or add --force to replace them"
         raise OutputError("the folder holds the summaries of another fleet", where=str(folder.path), hint=hint)
     try:
-        for name, one in kept.items():
+        for name, summary in copies.items():
             place = folder.summaries / name
             if not place.exists():
                 beside = place.with_name(f".{name}")
-                shutil.copyfile(one, beside)
+                shutil.copyfile(summary, beside)
                 os.replace(beside, place)
-        for one in others:
-            one.unlink()
+        for summary in obsolete:
+            summary.unlink()
     except OSError as error:
         hint = "choose a folder that you may write to"
         raise OutputError(f"cannot be written ({error.strerror})", where=str(folder.path), hint=hint) from error
-    return [folder.summaries / name for name in sorted(kept)]
+    return [folder.summaries / name for name in sorted(copies)]

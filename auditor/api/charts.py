@@ -33,7 +33,7 @@ def timeline(report: r.Report, method: str | None = None, client: str | None = N
     """
     alt = _altair()
     clients = [report.client(client)] if client else list(report.clients)
-    bars = [bar for one in clients for bar in _bars(report, one, method, many=len(clients) > 1)]
+    bars = [bar for client in clients for bar in _bars(report, client, method, many=len(clients) > 1)]
     if not bars:
         raise ArgumentError("nothing of it was tried, so there is no time to draw", hint="see report.frame()")
     shown, left_out = bars[:MOST_BARS], max(len(bars) - MOST_BARS, 0)
@@ -58,15 +58,15 @@ def _bars(report: r.Report, client: r.ClientReport, method: str | None, *, many:
     chosen = client.method(method) if method else wording.main_method(client, report.asked)
     return [
         {
-            "label": clean(f"{client.address} {one.row}" if many else one.row, most=LABEL),
-            "verdict": wording.verdict(one),
-            "attempts": one.attempts,
-            "begin": _drawable(one.first_time),
-            "end": _drawable(one.last_time or one.first_time),
-            "explanation": clean(one.explanation),
+            "label": clean(f"{client.address} {requirement.row}" if many else requirement.row, most=LABEL),
+            "verdict": wording.verdict(requirement),
+            "attempts": requirement.attempts,
+            "begin": _drawable(requirement.first_time),
+            "end": _drawable(requirement.last_time or requirement.first_time),
+            "explanation": clean(requirement.explanation),
         }
-        for one in chosen.requirements
-        if one.first_time
+        for requirement in chosen.requirements
+        if requirement.first_time
     ]
 
 
@@ -82,14 +82,16 @@ def ladder(report: r.Report, requirement: str | None = None, client: str | None 
     client: an address, needed where the report has several.
     """
     alt = _altair()
-    one = chosen(report, requirement, client)
-    rows = proof.proof(report, one)
+    verdict = chosen(report, requirement, client)
+    rows = proof.proof(report, verdict)
     if not rows:
-        raise ArgumentError(f"{one.id} was not seen in these sources: there is nothing to draw", hint=one.explanation)
-    hosts = _hosts(one, rows)
-    rungs = _rungs(report, one, rows, hosts)
+        raise ArgumentError(
+            f"{verdict.id} was not seen in these sources: there is nothing to draw", hint=verdict.explanation
+        )
+    hosts = _hosts(verdict, rows)
+    rungs = _rungs(report, verdict, rows, hosts)
     size = {"width": WIDTH, "height": ROW * (len(rungs) + 1)}
-    chart: altair.LayerChart = _drawn(alt, rungs, hosts).properties(**size, title=_title(alt, one))
+    chart: altair.LayerChart = _drawn(alt, rungs, hosts).properties(**size, title=_title(alt, verdict))
     return chart
 
 
@@ -99,35 +101,45 @@ def chosen(report: r.Report, requirement: str | None, client: str | None) -> r.R
     if requirement is not None:
         return of.requirement(requirement)
     main = wording.main_method(of, report.asked)
-    shown = wording.to_prove(main)
+    shown = wording.evidence_requirements(main)
     if not shown:
         raise ArgumentError(f"nothing of {main.id} was seen", where=of.address, hint="see report.limitations")
-    return min(shown, key=lambda one: (one.verdict not in r.BAD, not wording.fatal(one), not one.changed))
+    return min(
+        shown,
+        key=lambda requirement: (
+            requirement.verdict not in r.FAILING,
+            not wording.fatal(requirement),
+            not requirement.changed,
+        ),
+    )
 
 
-def _hosts(one: r.RequirementVerdict, rows: list[proof.Row]) -> list[str]:
+def _hosts(requirement: r.RequirementVerdict, rows: list[proof.EvidenceRecord]) -> list[str]:
     """Return the lifelines from left to right: who asks, the devices between that said something, who was asked."""
-    ends = [end.address for end in (one.source, one.destination) if end.address]
+    ends = [end.address for end in (requirement.source, requirement.destination) if end.address]
     seen = dict.fromkeys(host for row in rows for host in (row.sender, row.receiver))
     between = [host for host in seen if host not in ends]
     return [*ends[:1], *between, *ends[1:]]
 
 
 def _rungs(
-    report: r.Report, one: r.RequirementVerdict, rows: list[proof.Row], hosts: list[str]
+    report: r.Report, requirement: r.RequirementVerdict, rows: list[proof.EvidenceRecord], hosts: list[str]
 ) -> list[dict[str, Any]]:
-    state = _state(wording.verdict(one))
-    stop = next((row.sender for row in rows if row.sender not in (one.source.address, one.destination.address)), "")
+    state = _state(wording.verdict(requirement))
+    stop = next(
+        (row.sender for row in rows if row.sender not in (requirement.source.address, requirement.destination.address)),
+        "",
+    )
     several = len({row.source for row in rows}) > 1
-    arrived = {row.source for row in rows if row.sender == one.destination.address}
+    arrived = {row.source for row in rows if row.sender == requirement.destination.address}
     asked = {
         source: "unsure" if source in arrived and state == "bad" else state for source in range(len(report.sources))
     }
     begin = {row.source: row.time_ns for row in reversed(rows)}  # of each source the earliest
     rungs = []
     for place, row in enumerate(rows[:MOST_ROWS]):
-        asks = row.sender == one.source.address
-        end = stop if asks and stop and row.receiver == one.destination.address else row.receiver
+        asks = row.sender == requirement.source.address
+        end = stop if asks and stop and row.receiver == requirement.destination.address else row.receiver
         left, right = hosts.index(row.sender), hosts.index(end)
         number = f"frame {row.frame:,}" if row.frame else f"line {row.line:,}"
         source = f" of {_file(report.sources[row.source].path)}" if several else ""
@@ -137,7 +149,7 @@ def _rungs(
                 "from": left,
                 "to": right,
                 "middle": (left + right) / 2,
-                "label": clean(f"{row.what}, {number}{source}", most=LABEL),
+                "label": clean(f"{row.description}, {number}{source}", most=LABEL),
                 "when": f"+{(row.time_ns - begin[row.source]) / NANOSECONDS:.3f} s",
                 "state": asked[row.source] if asks else "answer",
                 "right": right > left,
@@ -145,7 +157,9 @@ def _rungs(
         )
     if len(rows) > MOST_ROWS:
         rungs.append(_remark(len(rungs), f"{len(rows) - MOST_ROWS:,} more: report.evidence_frame()", hosts))
-    elif one.verdict in r.BAD and all(row.frame and row.sender == one.source.address for row in rows):
+    elif requirement.verdict in r.FAILING and all(
+        row.frame and row.sender == requirement.source.address for row in rows
+    ):
         rungs.append(_remark(len(rungs), "nothing came back", hosts))
     return rungs
 
@@ -201,24 +215,24 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _title(alt: Any, one: r.RequirementVerdict) -> Any:
-    lines = textwrap.wrap(clean(one.explanation, most=MOST_SAID), WIDTH // 6)
-    return alt.Title(clean(f"{one.id}: {wording.verdict(one)}"), subtitle=lines, anchor="start")
+def _title(alt: Any, requirement: r.RequirementVerdict) -> Any:
+    lines = textwrap.wrap(clean(requirement.explanation, most=MOST_SAID), WIDTH // 6)
+    return alt.Title(clean(f"{requirement.id}: {wording.verdict(requirement)}"), subtitle=lines, anchor="start")
 
 
-def _state(told: str) -> str:
+def _state(text: str) -> str:
     """Return what colour a verdict has, as wording.verdict tells it."""
-    verdict, *beside = told.split(", ")
+    verdict, *beside = text.split(", ")
     if "but failed" in beside:
         return "bad"
     if "changed" in beside:
         return "unsure"
-    return "good" if verdict in r.GOOD else "bad" if verdict in r.BAD else "unsure"
+    return "good" if verdict in r.PASSING else "bad" if verdict in r.FAILING else "unsure"
 
 
 def _colour(alt: Any, verdicts: list[str]) -> Any:
     domain = list(dict.fromkeys(verdicts))
-    ranges = [COLOURS[_state(one)] for one in domain]
+    ranges = [COLOURS[_state(verdict)] for verdict in domain]
     return alt.Color("verdict:N", scale=alt.Scale(domain=domain, range=ranges), title="verdict")
 
 
@@ -234,8 +248,8 @@ def _altair() -> Any:
     try:
         import altair
     except ImportError:
-        what = "charts need Altair, which is not installed"
-        raise MissingPackageError(what, hint="pip install altair vl-convert-python (or auditor[notebook])") from None
+        message = "charts need Altair, which is not installed"
+        raise MissingPackageError(message, hint="pip install altair vl-convert-python (or auditor[notebook])") from None
     if altair.renderers.active == "default":
         altair.renderers.enable("svg" if find_spec("vl_convert") else "mimetype")
     return altair

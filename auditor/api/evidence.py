@@ -30,8 +30,8 @@ def write_evidence(report: r.Report, out: BinaryIO) -> int:
     if not cited:
         if any(source.kind != CAPTURE for source in report.sources):
             hint = "auditor analyze names the lines of a log; attach the log itself"
-            what = "no packets prove this report, and lines of a log cannot be written as packets"
-            raise NoEvidenceError(what, hint=hint)
+            message = "no packets prove this report, and lines of a log cannot be written as packets"
+            raise NoEvidenceError(message, hint=hint)
         raise NoEvidenceError("nothing in these sources proves or disproves a requirement", hint="see auditor analyze")
     records = list(_records(report, cited))
     write_pcapng(out, [record for record, _ in records], [comment for _, comment in records])
@@ -40,38 +40,38 @@ def write_evidence(report: r.Report, out: BinaryIO) -> int:
 
 def comments(report: r.Report) -> dict[int, Comments]:
     """Return what each cited frame proves: by source number, then by frame number."""
-    found: dict[int, Comments] = defaultdict(lambda: defaultdict(list))
-    for client, one in _verdicts(report):
-        name = f"{client.address} {one.id}"
-        for evidence in one.evidence:
+    cited: dict[int, Comments] = defaultdict(lambda: defaultdict(list))
+    for client, requirement in _verdicts(report):
+        name = f"{client.address} {requirement.id}"
+        for evidence in requirement.evidence:
             if report.sources[evidence.source].kind != "capture":
                 continue  # a log has no packets
             for frame in evidence.frames:
-                found[evidence.source][frame].append(f"{name}: {_verdict(one)}. {evidence.text}")
-    return found
+                cited[evidence.source][frame].append(f"{name}: {_verdict(requirement)}. {evidence.text}")
+    return cited
 
 
 def _verdicts(report: r.Report) -> Iterator[tuple[r.ClientReport, r.RequirementVerdict]]:
     for client in report.clients:
         for method in client.methods:
-            for one in method.requirements:
-                yield client, one
+            for requirement in method.requirements:
+                yield client, requirement
 
 
-def _verdict(one: r.RequirementVerdict) -> str:
-    return f"{one.verdict} ({one.confidence})" if one.confidence else one.verdict
+def _verdict(requirement: r.RequirementVerdict) -> str:
+    return f"{requirement.verdict} ({requirement.confidence})" if requirement.confidence else requirement.verdict
 
 
 def _records(report: r.Report, cited: dict[int, Comments]) -> Iterator[tuple[Record, str]]:
     for number, wanted in sorted(cited.items()):
         path = report.sources[number].path
         source = f"{path}, " if len(report.sources) > 1 else ""
-        found = 0
+        count = 0
         try:
             for record in frames_of(Path(path), wanted):
-                found += 1
+                count += 1
                 yield record, "\n".join((f"{source}frame {record.frame}", *dict.fromkeys(wanted[record.frame])))
         except OSError as error:
             raise SourceError(f"cannot be read again ({error.strerror})", where=path, hint=AGAIN) from error
-        if found != len(wanted):
+        if count != len(wanted):
             raise SourceError("the source is no longer what the report was made of", where=path, hint=AGAIN)

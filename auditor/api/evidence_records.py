@@ -25,11 +25,12 @@ ECHO_REPLIES = frozenset((0, 129))
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
 
-class Row(NamedTuple):
+class EvidenceRecord(NamedTuple):
     """One packet, or the rows of one attempt in a log.
 
     source: index in Report.sources; frame: its number in a capture, line: the first line in a log, the other is None;
-    time_ns: nanoseconds since 1970, of a log without a known zone as it stands there; what: such as SYN, or DROP.
+    time_ns: nanoseconds since 1970, of a log without a known zone as it stands there; description: such as SYN, or
+    DROP.
     """
 
     source: int
@@ -38,28 +39,28 @@ class Row(NamedTuple):
     time_ns: int
     sender: str
     receiver: str
-    what: str
+    description: str
 
 
-def proof(report: r.Report, one: r.RequirementVerdict) -> list[Row]:
+def proof(report: r.Report, requirement: r.RequirementVerdict) -> list[EvidenceRecord]:
     """Return what proves one verdict, source by source in order of time.
 
     Captures are read again and must still lie where they were; SourceError says if they do not, or if the report was
     loaded from a file and its proof is in a log.
     """
-    found: list[Row] = []
+    records: list[EvidenceRecord] = []
     for number, source in enumerate(report.sources):
-        cited = [evidence for evidence in one.evidence if evidence.source == number]
+        cited = [evidence for evidence in requirement.evidence if evidence.source == number]
         frames = {frame for evidence in cited for frame in evidence.frames}
-        here = list(_packets(number, source.path, frames)) if frames else []
+        of_source = list(_packets(number, source.path, frames)) if frames else []
         for evidence in cited:
             if evidence.lines:
-                here += _logged(report, number, evidence.lines) or [_lines_of(number, evidence.lines, one)]
-        found += sorted(here, key=lambda row: (row.time_ns, row.frame or row.line or 0))
-    return found
+                of_source += _logged(report, number, evidence.lines) or [_lines_of(number, evidence.lines, requirement)]
+        records += sorted(of_source, key=lambda row: (row.time_ns, row.frame or row.line or 0))
+    return records
 
 
-def dissected(report: r.Report, one: r.RequirementVerdict) -> list[Any]:
+def dissected(report: r.Report, requirement: r.RequirementVerdict) -> list[Any]:
     """Return the packets that prove one verdict as pyshark has them, source by source; logs have none.
 
     Raises SourceError as `proof` does, and MissingPackageError where tshark cannot be used.
@@ -67,9 +68,9 @@ def dissected(report: r.Report, one: r.RequirementVerdict) -> list[Any]:
     program = find_tshark()
     if program is None:
         raise MissingPackageError("packets are read by tshark, which was not found", hint=DOCTOR)
-    found: list[Any] = []
+    dissected_packets: list[Any] = []
     for number, source in enumerate(report.sources):
-        frames = {frame for evidence in one.evidence if evidence.source == number for frame in evidence.frames}
+        frames = {frame for evidence in requirement.evidence if evidence.source == number for frame in evidence.frames}
         if source.kind != "capture" or not frames:
             continue
         with _read_again(source.path):
@@ -77,8 +78,8 @@ def dissected(report: r.Report, one: r.RequirementVerdict) -> list[Any]:
         if obstacle:
             raise MissingPackageError(f"tshark did not read the packets: {obstacle}", where=source.path, hint=DOCTOR)
         _check_whole(source.path, len(frames) - len(packets))
-        found += packets
-    return found
+        dissected_packets += packets
+    return dissected_packets
 
 
 @contextmanager
@@ -97,7 +98,7 @@ def _check_whole(path: str, missing: int) -> None:
 # packets of a capture
 
 
-def _packets(number: int, path: str, frames: Set[int]) -> Iterator[Row]:
+def _packets(number: int, path: str, frames: Set[int]) -> Iterator[EvidenceRecord]:
     reader = PacketReader(known_tunnels())
     left = set(frames)
     with _read_again(path):
@@ -111,10 +112,10 @@ def _packets(number: int, path: str, frames: Set[int]) -> Iterator[Row]:
     _check_whole(path, len(left))
 
 
-def _read(number: int, headers: Headers, addresses: Addresses, frames: Set[int]) -> Iterator[Row]:
+def _read(number: int, headers: Headers, addresses: Addresses, frames: Set[int]) -> Iterator[EvidenceRecord]:
     for quote in headers.quotes:
         if quote.frame in frames:
-            yield Row(number, quote.frame, None, quote.time_ns, quote.sender, quote.receiver, _error(quote))
+            yield EvidenceRecord(number, quote.frame, None, quote.time_ns, quote.sender, quote.receiver, _error(quote))
     for protocol, packets in (("tcp", headers.tcp), ("udp", headers.udp), ("icmp", headers.icmp)):
         for index in _at(packets.frame, frames):
             yield _row(number, protocol, packets, index, addresses)
@@ -128,17 +129,17 @@ def _at(numbers: Any, frames: Set[int]) -> list[int]:
     return np.flatnonzero(np.isin(numbers, list(frames))).tolist()
 
 
-def _row(number: int, protocol: str, packets: Packets, index: int, addresses: Addresses) -> Row:
+def _row(number: int, protocol: str, packets: Packets, index: int, addresses: Addresses) -> EvidenceRecord:
     pair, version = int(packets.pair[index]), int(packets.version[index])
     ends = (addresses.text(pair >> 32, version), addresses.text(pair & 0xFFFFFFFF, version))
     payload = int(packets.payload[index])
     if protocol == "tcp":
-        what = _segment(int(packets.flags[index]), payload)
+        text = _segment(int(packets.flags[index]), payload)
     elif protocol == "udp":
-        what = f"UDP, {payload:,} bytes"
+        text = f"UDP, {payload:,} bytes"
     else:
-        what = "echo reply" if int(packets.kind[index]) >> 8 in ECHO_REPLIES else "echo request"
-    return Row(number, int(packets.frame[index]), None, int(packets.time_ns[index]), *ends, what)
+        text = "echo reply" if int(packets.kind[index]) >> 8 in ECHO_REPLIES else "echo request"
+    return EvidenceRecord(number, int(packets.frame[index]), None, int(packets.time_ns[index]), *ends, text)
 
 
 def _segment(flags: int, payload: int) -> str:
@@ -155,37 +156,41 @@ def _error(quote: IcmpError) -> str:
     return f"ICMP{version} {quote.icmp_type}/{quote.icmp_code}{about}"
 
 
-def _neighbours(number: int, asked: NeighborMessages, addresses: Addresses, frames: Set[int]) -> Iterator[Row]:
+def _neighbours(
+    number: int, asked: NeighborMessages, addresses: Addresses, frames: Set[int]
+) -> Iterator[EvidenceRecord]:
     for index in _at(asked.frame, frames):
         sender, target = (
             addresses.text(int(host) & 0xFFFFFFFF, int(host) >> 32)
             for host in (asked.sender[index], asked.target[index])
         )
-        what = "I am here" if asked.answer[index] else "who has this address?"
-        yield Row(number, int(asked.frame[index]), None, int(asked.time_ns[index]), sender, target, what)
+        text = "I am here" if asked.answer[index] else "who has this address?"
+        yield EvidenceRecord(number, int(asked.frame[index]), None, int(asked.time_ns[index]), sender, target, text)
 
 
 # rows of a log
 
 
-def _logged(report: r.Report, number: int, lines: Sequence[int]) -> list[Row]:
+def _logged(report: r.Report, number: int, lines: Sequence[int]) -> list[EvidenceRecord]:
     """Return the attempts of which one of these lines is the first; the flow table holds what the log said of them."""
     path = report.sources[number].path
     if report.all_flows is None:
         raise SourceError("a saved report does not hold the rows of its logs", where=path, hint=AGAIN)
     table = report.all_flows.frame
     table = table[(table["source"] == path) & table["first_line"].isin(list(lines))]
-    found = []
+    records = []
     for row in table.to_dict("records"):
         many = f", {int(row['rows'])} rows" if row["rows"] > 1 else ""
-        what = f"{row['action']} ({str(row['direction']).lower()}{many})"
-        found.append(Row(number, None, int(row["first_line"]), row["start"].value, row["src_ip"], row["dst_ip"], what))
-    return found
+        text = f"{row['action']} ({str(row['direction']).lower()}{many})"
+        records.append(
+            EvidenceRecord(number, None, int(row["first_line"]), row["start"].value, row["src_ip"], row["dst_ip"], text)
+        )
+    return records
 
 
-def _lines_of(number: int, lines: Sequence[int], one: r.RequirementVerdict) -> Row:
+def _lines_of(number: int, lines: Sequence[int], requirement: r.RequirementVerdict) -> EvidenceRecord:
     """Return what is known of lines with which no flow of the table begins."""
-    sender, receiver = (end.address or UNKNOWN for end in (one.source, one.destination))
-    begin = (one.first_time or "1970-01-01T00:00:00").removesuffix("Z")
+    sender, receiver = (end.address or UNKNOWN for end in (requirement.source, requirement.destination))
+    begin = (requirement.first_time or "1970-01-01T00:00:00").removesuffix("Z")
     time_ns = round(datetime.fromisoformat(f"{begin}+00:00").timestamp() * 1e9)
-    return Row(number, None, lines[0], time_ns, sender, receiver, f"{one.verdict}, see the log")
+    return EvidenceRecord(number, None, lines[0], time_ns, sender, receiver, f"{requirement.verdict}, see the log")

@@ -73,8 +73,8 @@ class Report(model.Report):
         from auditor.render.assertion import failures
 
         __tracebackhide__ = True  # pytest shows the line of the test
-        if told := failures(self, method, client):
-            raise AssertionError(told)
+        if failure := failures(self, method, client):
+            raise AssertionError(failure)
 
     def frame(self) -> pd.DataFrame:
         """Return one row per client, method and requirement (columns: render.tables.frames.FRAME_COLUMNS)."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from auditor.cli.messages import tell
+from auditor.cli.messages import print_message
 from auditor.render import output_file
 from auditor.render.clean import clean
 from auditor.render.formats import FORMS
@@ -55,10 +55,10 @@ class Pair(PairType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         """Return the two sides of the equals sign."""
-        name, equals, rest = str(value).partition("=")
-        if not equals or not name.strip() or not rest.strip():
+        name, equals, text = str(value).partition("=")
+        if not equals or not name.strip() or not text.strip():
             self.fail(f"{_shown(value)} is not NAME=VALUE", param, ctx)
-        return name.strip(), rest.strip()
+        return name.strip(), text.strip()
 
 
 class Commands(click.Group):
@@ -257,8 +257,8 @@ def analyze(
     sources = _each_once(sources)
     arguments = _arguments(site)
     _tell_idle_properties(site)
-    with _progress(quiet=quiet) as told:
-        audited = audit(*sources, dissect=not no_dissect, tshark=tshark, told=told, **arguments)
+    with _progress(quiet=quiet) as progress:
+        audited = audit(*sources, dissect=not no_dissect, tshark=tshark, told=progress, **arguments)
     report = _redacted(audited, redact)
     if not quiet or target != output_file.STANDARD:
         _write_report(report, form, target, force, verbose)
@@ -306,8 +306,8 @@ def batch(paths: tuple[str, ...], target: str, strict: bool, quiet: bool, site: 
     """
     from auditor.api.batch import batch as audit_fleet
 
-    kept = ("host_from", "host_map", "workers", "dask", "scheduler", "force")
-    arguments = _arguments(options | {"site": site}) | {name: options[name] for name in kept}
+    names = ("host_from", "host_map", "workers", "dask", "scheduler", "force")
+    arguments = _arguments(options | {"site": site}) | {name: options[name] for name in names}
     with _fleet_progress(quiet=quiet) as telling:
         audited = audit_fleet(*paths, out=target, telling=telling, note=_quietly(quiet), **arguments)
     return _tell_fleet(audited, strict=strict, quiet=quiet)
@@ -347,12 +347,12 @@ def render(report: str, host: str | None, form: str, target: str, force: bool, r
     from auditor.report.fleet_model import FleetReport
 
     output_file.check(target, force=force, inputs=(report,))
-    found = _saved(report, host)
-    if isinstance(found, FleetReport):
+    loaded = _saved(report, host)
+    if isinstance(loaded, FleetReport):
         _check_fleet_form(form, redact=redact)
-        _write_fleet(found, form, target, force)
+        _write_fleet(loaded, form, target, force)
         return WORKS
-    saved = _redacted(found, redact)
+    saved = _redacted(loaded, redact)
     _write_report(saved, form, target, force, verbose)
     _tell_unaudited(saved)
     return WORKS
@@ -372,8 +372,8 @@ def diff(before: str, after: str, form: str, target: str, force: bool, redact: b
 
     output_file.check(target, force=force, inputs=(before, after))
     reports = (load_report(before), load_report(after))
-    first, second = redact_all(reports) if redact else reports
-    comparison = compare(first, second, redacted_together=redact)
+    earlier, later = redact_all(reports) if redact else reports
+    comparison = compare(earlier, later, redacted_together=redact)
     with output_file.opened(target, force=force) as out:
         out.write(rendered(comparison, form).encode())
     return FAILS if comparison.worse else WORKS
@@ -390,13 +390,18 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
     from auditor.sources.read_all import read_all
 
     output_file.check(target, force=force, inputs=sources, binary=form == "parquet")
-    with _progress() as told:
-        read, unreadable = read_all(_each_once(sources), tz=tz, progress=told)
-    for one in unreadable:
-        tell(f"{one.path}: {one.warnings[0][1]}")
-    lacking = [(one.path, warning.text) for one in read for warning in one.warnings if warning.code in INCOMPLETE_CODES]
+    with _progress() as progress:
+        read, unreadable = read_all(_each_once(sources), tz=tz, progress=progress)
+    for source in unreadable:
+        print_message(f"{source.path}: {source.warnings[0][1]}")
+    lacking = [
+        (source.path, warning.text)
+        for source in read
+        for warning in source.warnings
+        if warning.code in INCOMPLETE_CODES
+    ]
     for path, text in lacking:
-        tell(f"{path}: {text}")
+        print_message(f"{path}: {text}")
     with output_file.opened(target, force=force) as out:
         write(read, out, form)
     return INCOMPLETE if unreadable or lacking or any(source.skipped for source in read) else WORKS
@@ -420,7 +425,7 @@ def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) ->
     _tell_unread(report)
     with output_file.opened(target, force=force) as out:
         count = write_evidence(report, out)
-    tell(f"{count} packets", before="")
+    print_message(f"{count} packets", prefix="")
     return INCOMPLETE if report.incomplete else WORKS
 
 
@@ -462,19 +467,19 @@ def check(file: str) -> int:
 
 
 @rulesets.command("export")
-@click.argument("what", metavar="METHOD|RULESET")
+@click.argument("selection", metavar="METHOD|RULESET")
 @click.option("--to", "form", type=click.Choice(("powershell", "netsh", "csv")), required=True, help="What to write.")
 @click.option("--outbound", is_flag=True, help="Also rules for the computers that connect, where outbound is closed.")
 @site_options
 @click.option("-o", "--output", "target", default="-", metavar="FILE", help="Write here; - is standard output.")
 @click.option("--force", is_flag=True, help="Replace an output that exists.")
-def export(what: str, form: str, outbound: bool, target: str, force: bool, **site: Any) -> None:
+def export(selection: str, form: str, outbound: bool, target: str, force: bool, **site: Any) -> None:
     """Write the Windows Firewall rules that let a method, or all of a ruleset, through; nothing is changed here."""
     from auditor.render.firewall_rules import rules_text
     from auditor.ruleset.firewall_rules import firewall_rules
 
-    output_file.check(target, force=force, inputs=_inputs((what,), site))
-    text = rules_text(firewall_rules(what, outbound=outbound, **_arguments(site)), form)
+    output_file.check(target, force=force, inputs=_inputs((selection,), site))
+    text = rules_text(firewall_rules(selection, outbound=outbound, **_arguments(site)), form)
     with output_file.opened(target, force=force) as out:
         out.write(text.encode())
 
@@ -538,11 +543,11 @@ def _tell_fleet(audited: Audited, *, strict: bool, quiet: bool) -> int:
     state = audited.folder.state()
     if not quiet:
         click.echo(audited.folder.text(), nl=False)
-        tell(f"written to {audited.folder.path}: fleet.html, report.txt, hosts.csv and more", before="")
+        print_message(f"written to {audited.folder.path}: fleet.html, report.txt, hosts.csv and more", prefix="")
     if not audited.new and not quiet:
-        tell("nothing is new since the last run: nothing had to be read", before="")
+        print_message("nothing is new since the last run: nothing had to be read", prefix="")
     if state is None or not state.evidence:
-        tell("no client installation was found in these sources, so nothing was judged")
+        print_message("no client installation was found in these sources, so nothing was judged")
         return NOTHING_AUDITED
     if state.fails or (strict and _is_unproven(audited.report)):
         return FAILS
@@ -550,7 +555,7 @@ def _tell_fleet(audited: Audited, *, strict: bool, quiet: bool) -> int:
 
 
 def _quietly(quiet: bool) -> Callable[[str], None]:
-    return (lambda _: None) if quiet else tell
+    return (lambda _: None) if quiet else print_message
 
 
 @contextmanager
@@ -568,10 +573,10 @@ def _fleet_progress(*, quiet: bool) -> Iterator[Callable[[int, int], FleetProgre
     try:
         yield begin
     finally:
-        for one in begun:
-            one.close()
+        for progress in begun:
+            progress.close()
             if not quiet:
-                tell(one.summary(), before="read: ")
+                print_message(progress.summary(), prefix="read: ")
 
 
 def _is_unproven(report: FleetReport) -> bool:
@@ -586,7 +591,7 @@ def _exit_code(report: Report, *, strict: bool = False) -> int:
     asked = _asked(report)
     if not _present(report):
         return NOTHING_AUDITED
-    if any(method.result == "fails" or any(one.kind == "network" for one in method.reasons) for method in asked):
+    if any(method.result == "fails" or any(reason.kind == "network" for reason in method.reasons) for method in asked):
         return FAILS
     if strict and any(map(_is_unsure, _by_client(report))):
         return FAILS
@@ -603,7 +608,7 @@ def _by_client(report: Report) -> list[list[MethodResult]]:
 
 def _is_unsure(methods: Sequence[MethodResult]) -> bool:
     """Tell whether a method of one client was tried and is unproven, or none is known to work."""
-    tried = [method for method in methods if any(one.attempts for one in method.requirements)]
+    tried = [method for method in methods if any(requirement.attempts for requirement in method.requirements)]
     return any(method.result == "unproven" for method in tried) or not tried
 
 
@@ -611,7 +616,7 @@ def _present(report: Report) -> bool:
     """Tell whether anything at all of an installation is in the sources: hosts that were named may be nowhere."""
     methods = (method for client in report.clients for method in client.methods)
     if (
-        any(one.attempts or one.evidence for method in methods for one in method.requirements)
+        any(requirement.attempts or requirement.evidence for method in methods for requirement in method.requirements)
         or report.all_flows is None
     ):
         return True
@@ -633,19 +638,19 @@ def _tell_unaudited(report: Report) -> None:
     """Say on standard error what the report itself says only below its answer."""
     _tell_unread(report)
     if not report.clients:
-        tell("no client installation was found in these sources, so nothing was judged")
+        print_message("no client installation was found in these sources, so nothing was judged")
     elif not _present(report):
         hosts = _nowhere(report)
         more = f" and {len(hosts) - 3} more" if len(hosts) > 3 else ""
         shown = ", ".join(hosts[:3])
-        tell(f"{shown}{more} does not occur in these sources, so nothing was judged: is that the address?")
+        print_message(f"{shown}{more} does not occur in these sources, so nothing was judged: is that the address?")
 
 
 def _tell_unread(report: Report) -> None:
     for source in report.sources:
         for code, text in source.warnings:
             if code == "unreadable":
-                tell(f"{source.path} was not audited: {text}")
+                print_message(f"{source.path} was not audited: {text}")
 
 
 def _tell_idle_properties(site: dict[str, Any]) -> None:
@@ -654,18 +659,18 @@ def _tell_idle_properties(site: dict[str, Any]) -> None:
 
     if site["properties"]:
         for text in idle_properties(load_ruleset(site["ruleset"]), site["properties"]):
-            tell(text)
+            print_message(text)
 
 
 def _each_once(sources: Iterable[str]) -> tuple[str, ...]:
     """Return the sources without those that are the same file once more, and say which are."""
-    kept: dict[object, str] = {}
+    unique: dict[object, str] = {}
     for source in sources:
-        first = kept.setdefault(_identity(source), source)
-        if first is not source:
-            again = "" if first == source else f", as {first}"
-            tell(f"{source} was named twice{again}: it is read once")
-    return tuple(kept.values())
+        first_mention = unique.setdefault(_identity(source), source)
+        if first_mention is not source:
+            again = "" if first_mention == source else f", as {first_mention}"
+            print_message(f"{source} was named twice{again}: it is read once")
+    return tuple(unique.values())
 
 
 def _identity(path: str) -> object:
@@ -711,8 +716,8 @@ def _arguments(site: dict[str, Any]) -> dict[str, Any]:
         roles.setdefault(role, []).append(address)
     names = ("ruleset", "site", "mode", "properties", "tz")
     ports = {name: _number(name, value) for name, value in site["ports"]}
-    given = {name: site[name] for name in names if name in site}
-    return given | {"roles": roles, "ports": ports, "methods": site["methods"] or None}
+    arguments = {name: site[name] for name in names if name in site}
+    return arguments | {"roles": roles, "ports": ports, "methods": site["methods"] or None}
 
 
 def _number(name: str, value: str) -> int:

@@ -32,7 +32,7 @@ def examine() -> tuple[str, bool]:
     findings += [_ruleset(name) for name in shipped_rulesets()] or [(False, "no ruleset: install auditor again")]
     lines = [f"{'ok' if good else 'MISSING':9}{clean(text)}" for good, text in findings]
     optional = (_tshark(), *map(_optional, OPTIONAL))
-    lines += [f"{'ok' if found else 'optional':9}{clean(text)}" for found, text in optional]
+    lines += [f"{'ok' if available else 'optional':9}{clean(text)}" for available, text in optional]
     return "\n".join(lines) + "\n", all(good for good, _ in findings)
 
 
@@ -45,15 +45,15 @@ def _package(name: str, install: str = "") -> tuple[bool, str]:
 
 def _optional(name: str) -> tuple[bool, str]:
     purpose, install = OPTIONAL[name]
-    found, text = _package(name, install)
-    return found, f"{text} ({purpose})"
+    available, text = _package(name, install)
+    return available, f"{text} ({purpose})"
 
 
 def _tshark() -> tuple[bool, str]:
     path = find_tshark()
-    found = tshark_version(path) if path else None
-    if found:
-        return True, f"tshark {found} ({path})"
+    version = tshark_version(path) if path else None
+    if version:
+        return True, f"tshark {version} ({path})"
     return False, f"tshark not found; captures are audited without it. To open the evidence, {TSHARK_HINT}"
 
 

@@ -8,7 +8,7 @@ import tomllib
 from functools import cache
 
 from auditor.errors import ArgumentError
-from auditor.ruleset.known_problems import explained, problems
+from auditor.ruleset.known_problems import find_status, problems
 from auditor.ruleset.lint import nearest
 from auditor.ruleset.package_data import EXPLANATIONS
 from auditor.ruleset.ruleset import Requirement, load_ruleset, shipped_rulesets
@@ -54,31 +54,33 @@ def _terms() -> list[str]:
 
 
 def _words(term: str) -> list[str]:
-    found = []
+    entries = []
     for kind, table in _tables().items():
         for name, entry in table.items():
             if term.lower() in (name.lower(), name.removesuffix(" v6")):
-                found.append(f"{name} ({kind})\n{_wrapped(entry['means'])}\n{_wrapped('What to do: ' + entry['do'])}\n")
-    return found
+                entries.append(
+                    f"{name} ({kind})\n{_wrapped(entry['means'])}\n{_wrapped('What to do: ' + entry['do'])}\n"
+                )
+    return entries
 
 
 def _problem_names() -> list[str]:
-    return [known.name for table in problems().values() for known in table.values()]
+    return [status.name for table in problems().values() for status in table.values()]
 
 
 def _problems(term: str) -> list[str]:
     """Return what answers of protocols mean, by name or code; of a code that is not listed, what its kind means."""
-    listed = [(layer, code, known) for layer, table in problems().items() for code, known in table.items()]
-    found = [
-        (layer, code, known)
-        for layer, code, known in listed
-        if term.lower() in (known.name.lower(), code.lower(), f"{layer} {code}".lower())
+    listed = [(layer, code, status) for layer, table in problems().items() for code, status in table.items()]
+    matches = [
+        (layer, code, status)
+        for layer, code, status in listed
+        if term.lower() in (status.name.lower(), code.lower(), f"{layer} {code}".lower())
     ]
-    found = found or [(layer, term.lower(), known) for layer, known in explained(term)]
+    matches = matches or [(layer, term.lower(), status) for layer, status in find_status(term)]
     return [
-        f"{known.name} (problem, {layer} {code})\n{_wrapped(known.means.capitalize() + '.')}\n"
-        f"{_wrapped('What to do: ' + known.do)}\n"
-        for layer, code, known in found
+        f"{status.name} (problem, {layer} {code})\n{_wrapped(status.meaning.capitalize() + '.')}\n"
+        f"{_wrapped('What to do: ' + status.action)}\n"
+        for layer, code, status in matches
     ]
 
 
@@ -91,35 +93,42 @@ def _ruleset_terms() -> list[str]:
     methods = [method.id for ruleset in rulesets for method in ruleset.methods]
     requirements = [requirement.id for ruleset in rulesets for requirement in ruleset.requirements]
     rows = [requirement.row for ruleset in rulesets for requirement in ruleset.requirements]
-    return [*methods, *requirements, *rows, *(one.id for ruleset in rulesets for one in ruleset.conditions)]
+    return [*methods, *requirements, *rows, *(condition.id for ruleset in rulesets for condition in ruleset.conditions)]
 
 
 def _from_rulesets(term: str) -> list[str]:
-    found = []
+    texts = []
     for name in shipped_rulesets():
         ruleset = load_ruleset(name)
-        found += [
+        texts += [
             f"{method.id} (method, {name})\n{_wrapped(method.summary)}\n"
-            + _wrapped("Requires: " + ", ".join(one.row for one in method.requirements))
+            + _wrapped("Requires: " + ", ".join(requirement.row for requirement in method.requirements))
             + "\n"
             for method in ruleset.methods
             if method.id == term
         ]
-        found += [_requirement(one, name) for one in ruleset.requirements if term in (one.id, one.row)]
-        found += [
-            f"{one.id} (condition, {name})\n{_wrapped(one.text)}\n" for one in ruleset.conditions if one.id == term
+        texts += [
+            _requirement(requirement, name)
+            for requirement in ruleset.requirements
+            if term in (requirement.id, requirement.row)
         ]
-    return found
+        texts += [
+            f"{condition.id} (condition, {name})\n{_wrapped(condition.text)}\n"
+            for condition in ruleset.conditions
+            if condition.id == term
+        ]
+    return texts
 
 
-def _requirement(one: Requirement, ruleset: str) -> str:
-    ports = one.ports_text if one.icmp_echo or one.dynamic else f"port {one.ports_text}"
+def _requirement(requirement: Requirement, ruleset: str) -> str:
+    ports = requirement.ports_text if requirement.icmp_echo or requirement.dynamic else f"port {requirement.ports_text}"
+    ends = f"From {requirement.from_role} to {requirement.to_role}"
     lines = [
-        f"{one.id} (requirement, {ruleset})",
-        _wrapped(one.description),
-        _wrapped(f"From {one.from_role} to {one.to_role}, {one.protocol.upper()} {ports}; {one.necessity}."),
-        _wrapped(f"What to do: {one.remedy}"),
-        _wrapped(f"Documented in: {one.reference}"),
+        f"{requirement.id} (requirement, {ruleset})",
+        _wrapped(requirement.description),
+        _wrapped(f"{ends}, {requirement.protocol.upper()} {ports}; {requirement.necessity}."),
+        _wrapped(f"What to do: {requirement.remedy}"),
+        _wrapped(f"Documented in: {requirement.reference}"),
     ]
     return "\n".join(lines) + "\n"
 
@@ -129,7 +138,7 @@ def _all_terms() -> str:
     lines.append("problem: " + ", ".join(dict.fromkeys(_problem_names())))
     ruleset = load_ruleset(shipped_rulesets()[0])
     lines.append("method: " + ", ".join(method.id for method in ruleset.methods))
-    lines.append("requirement: " + ", ".join(dict.fromkeys(one.row for one in ruleset.requirements)))
+    lines.append("requirement: " + ", ".join(dict.fromkeys(requirement.row for requirement in ruleset.requirements)))
     return (
         "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in lines) + "\n"
     )

@@ -76,13 +76,13 @@ class FleetProgress:
 
 def _of(done: float, total: float) -> str:
     """Return "1.20 of 6.40 GB": both in the unit of the larger one."""
-    size, unit = next((one for one in UNITS if total >= one[0]), UNITS[-1])
+    size, unit = next((scale for scale in UNITS if total >= scale[0]), UNITS[-1])
     digits = 0 if unit == "bytes" else 2
     return f"{done / size:.{digits}f} of {total / size:.{digits}f} {unit}"
 
 
 def _size(count: float) -> str:
-    size, unit = next((one for one in UNITS if count >= one[0]), UNITS[-1])
+    size, unit = next((scale for scale in UNITS if count >= scale[0]), UNITS[-1])
     return f"{count / size:.0f} {unit}" if unit == "bytes" else f"{count / size:.3g} {unit}"
 
 

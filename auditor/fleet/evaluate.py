@@ -11,10 +11,10 @@ from typing import NamedTuple
 from auditor.fleet.summaries.reduction import KeptFlows
 from auditor.fleet.summaries.summary import Entry, Question
 from auditor.report import model as r
-from auditor.report.fleet_model import NO_EVIDENCE, HostResult, Outcome, Proof, Seen
-from auditor.report.joined_names import first_of
+from auditor.report.fleet_model import NO_EVIDENCE, HostResult, MethodOutcome, Proof, RequirementResult
+from auditor.report.joined_names import join_limited
 from auditor.report.model import FILE_SHARING, GIVEN, INFERRED, LIKELY, LOGON, PUSH, SCAN, Push, RoleAssignment
-from auditor.ruleset.given_roles import NAMED, Given
+from auditor.ruleset.given_roles import NAMED, ConfiguredRoles
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset, SiteFacts
 from auditor.sources.source import Source
@@ -89,7 +89,7 @@ def _cast_of(contacts: Mapping[Pair, Contact], question: Question, present: Coll
     return Cast(assignments, (), (*notes, *_other_traffic(pushes)), pushes, judged)
 
 
-def _site_servers(judged: Sequence[Push], given: Given) -> list[RoleAssignment]:
+def _site_servers(judged: Sequence[Push], given: ConfiguredRoles) -> list[RoleAssignment]:
     """Return the site servers of the pushes that are likely ones, of all pushes if none is."""
     likely = [push for push in judged if push.kind == PUSH] or judged
     computers = Counter(push.from_address for push in likely)
@@ -106,7 +106,7 @@ def _other_traffic(pushes: Sequence[Push]) -> Iterator[str]:
         hosts = Counter(push.from_address for push in pushes if push.kind == kind)
         if hosts:
             ranked = [f"{host} (to {_computers(count)})" for host, count in hosts.most_common()]
-            yield f"Not evaluated, because it looks like {words}: traffic from {first_of(ranked, MOST_NAMED)}."
+            yield f"Not evaluated, because it looks like {words}: traffic from {join_limited(ranked, MOST_NAMED)}."
 
 
 def absent(named: Iterable[RoleAssignment], present: Collection[str]) -> Iterator[str]:
@@ -152,7 +152,9 @@ def _case(site: str, entries: Sequence[Entry], bench: Bench) -> _Case:
     return _Case(once, addresses, _cast(addresses, once, others, cast))
 
 
-def _within_networks(addresses: Sequence[str], entries: Sequence[Entry], given: Given) -> list[RoleAssignment]:
+def _within_networks(
+    addresses: Sequence[str], entries: Sequence[Entry], given: ConfiguredRoles
+) -> list[RoleAssignment]:
     """Return the servers that a host connects to and that lie in a network named for their role."""
     flows = (flow for entry in entries for flow in _kept(entry).flows)
     reached = sorted({flow.dst_ip for flow in flows if flow.src_ip in addresses})
@@ -191,7 +193,7 @@ def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostR
         first_time=r.utc_text(first[0], local=first[2]),
         last_time=r.utc_text(last[1], local=last[2]),
         outcomes=tuple(_outcome(one) for one in methods)
-        or tuple(Outcome(one.id, NO_EVIDENCE, (), ()) for one in ruleset.methods),
+        or tuple(MethodOutcome(one.id, NO_EVIDENCE, (), ()) for one in ruleset.methods),
         seen=tuple(_seen(methods, sources_of=[one.path for one in sources])),
         recommended=tuple(method.id for method, _ in rank(methods, rules)),
         warnings=tuple(_warnings(case.entries))[:MOST_WARNINGS],
@@ -240,7 +242,7 @@ def may_decide(mode: str, host: HostResult, ruleset: Ruleset) -> bool:
     return site_mode.may_decide(mode, _rows(host), ruleset)
 
 
-def _rows(host: HostResult) -> list[tuple[str, Seen]]:
+def _rows(host: HostResult) -> list[tuple[str, RequirementResult]]:
     return [(one.requirement, one) for one in host.seen]
 
 
@@ -326,7 +328,7 @@ def _rank(address: str, methods: Iterable[r.MethodResult], main: str) -> tuple[b
     return method.result != r.UNPROVEN, last, sum(one.attempts for one in method.requirements), address
 
 
-def _outcome(method: r.MethodResult) -> Outcome:
+def _outcome(method: r.MethodResult) -> MethodOutcome:
     seen = any(one.verdict not in (r.NOT_OBSERVED, r.NOT_APPLICABLE) for one in method.requirements)
     result = method.result if seen else NO_EVIDENCE
     kinds: dict[bool, list[str]] = defaultdict(list)
@@ -334,10 +336,10 @@ def _outcome(method: r.MethodResult) -> Outcome:
         kinds[one.kind == "missing"].append(one.requirement)
     blamed = tuple(dict.fromkeys(kinds[False])) if result == r.FAILS else ()
     missing = tuple(dict.fromkeys(kinds[True])) if result == r.UNPROVEN else ()
-    return Outcome(method.id, result, blamed, missing)
+    return MethodOutcome(method.id, result, blamed, missing)
 
 
-def _seen(methods: Sequence[r.MethodResult], sources_of: Sequence[str]) -> Iterable[Seen]:
+def _seen(methods: Sequence[r.MethodResult], sources_of: Sequence[str]) -> Iterable[RequirementResult]:
     """Yield what was seen of the requirements, those that several methods share once."""
     told: set[tuple[object, ...]] = set()
     for method in methods:
@@ -348,7 +350,7 @@ def _seen(methods: Sequence[r.MethodResult], sources_of: Sequence[str]) -> Itera
             if shared in told:
                 continue
             told.add(shared)
-            yield Seen(
+            yield RequirementResult(
                 requirement=one.id,
                 necessity=one.necessity,
                 source=one.source,
@@ -375,7 +377,7 @@ def _seen(methods: Sequence[r.MethodResult], sources_of: Sequence[str]) -> Itera
 
 def _device(verdict: r.RequirementVerdict) -> str | None:
     """Return the address of what stopped it: the sender of the error that says so, or the end whose firewall it was."""
-    if verdict.verdict not in r.BAD:
+    if verdict.verdict not in r.FAILING:
         return None
     packets = [packet for one in verdict.evidence for packet in one.packets if packet.what.startswith("ICMP")]
     if packets:

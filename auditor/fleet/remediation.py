@@ -11,15 +11,23 @@ from typing import NamedTuple
 
 from auditor.fleet.prioritize import Needs, Opening, Openings, in_order
 from auditor.report import model as r
-from auditor.report.fleet_model import PROBLEM, Cause, Change, HostResult, Seen, place_of, stopped_by_rule
+from auditor.report.fleet_model import (
+    PROBLEM,
+    Cause,
+    FirewallChange,
+    HostResult,
+    RequirementResult,
+    block_location,
+    stopped_by_rule,
+)
 from auditor.ruleset.addresses import by_number
-from auditor.ruleset.known_problems import Known, explained, problems
+from auditor.ruleset.known_problems import StatusMeaning, find_status, problems
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Requirement, Ruleset
 
 Ports = tuple[int, ...]
 UNREACHED = (r.UNREACHABLE, r.NO_RESPONSE)
-Failing = tuple[HostResult, list[Seen]]  # a host for which the main method fails, and what makes it fail
+Failing = tuple[HostResult, list[RequirementResult]]  # a host for which the main method fails, and what makes it fail
 CauseKey = tuple[str, str, str, str, Ports]  # verdict, layer and code of a problem, requirement, its ports there
 MOST_SERVERS = 3  # that a change names
 
@@ -34,13 +42,13 @@ class Way(NamedTuple):
 Opens = dict[Opening, dict[str, set[Way]]]  # the requirements that an opening is about, and their ways
 
 
-def blamed(host: HostResult, method: str) -> list[Seen]:
+def blamed(host: HostResult, method: str) -> list[RequirementResult]:
     """Return the requirements that make a method fail for a host, in the order of the ruleset."""
     ids = host.outcome(method).blamed
     return [one for one in host.seen if one.requirement in ids]
 
 
-def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[Change, ...], tuple[Cause, ...]]:
+def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[FirewallChange, ...], tuple[Cause, ...]]:
     """Return the changes that help the hosts that fail, and why no change helps the others, each in full order."""
     need: Counter[Needs] = Counter()
     opens: Opens = defaultdict(lambda: defaultdict(set))
@@ -56,34 +64,34 @@ def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[Change, ..
     return tuple(_changes(need, opens, causes.total(), ruleset)), _causes(causes, ruleset)
 
 
-def _groups(seen: Iterable[Seen], ruleset: Ruleset) -> dict[str, list[Seen]]:
+def _groups(seen: Iterable[RequirementResult], ruleset: Ruleset) -> dict[str, list[RequirementResult]]:
     """Return what failed with the members of one either-or group together."""
-    groups: dict[str, list[Seen]] = {}
+    groups: dict[str, list[RequirementResult]] = {}
     for one in seen:
         groups.setdefault(ruleset.requirement(one.requirement).either_or or one.requirement, []).append(one)
     return groups
 
 
-def _mendable(group: Iterable[Seen]) -> bool:
+def _mendable(group: Iterable[RequirementResult]) -> bool:
     """Tell whether a rule lets one of a group through; where one is open and fails, that one is in use."""
     members = list(group)
-    return any(map(stopped_by_rule, members)) and all(one.verdict in r.BAD for one in members)
+    return any(map(stopped_by_rule, members)) and all(one.verdict in r.FAILING for one in members)
 
 
-def _needs(groups: dict[str, list[Seen]], host: HostResult, opens: Opens) -> Needs:
+def _needs(groups: dict[str, list[RequirementResult]], host: HostResult, opens: Opens) -> Needs:
     """Return what would let a host work; note in opens what each opening is about."""
     choices: list[list[Opening]] = []
     for key, group in groups.items():
         found: dict[Opening, None] = {}
         for one in filter(stopped_by_rule, group):
-            opening = Opening(*place_of(one, host), key)
+            opening = Opening(*block_location(one, host), key)
             opens[opening][one.requirement].add(Way(one.ports, _server(one)))
             found[opening] = None
         choices.append(list(found))
     return frozenset(frozenset(chosen) for chosen in product(*choices))
 
 
-def _server(one: Seen) -> str:
+def _server(one: RequirementResult) -> str:
     """Return the address of the end that is no client."""
     return (one.source if one.destination.role == CLIENT else one.destination).address or ""
 
@@ -91,7 +99,7 @@ def _server(one: Seen) -> str:
 # changes, in words
 
 
-def _changes(need: Counter[Needs], opens: Opens, unhelped: int, ruleset: Ruleset) -> Iterator[Change]:
+def _changes(need: Counter[Needs], opens: Opens, unhelped: int, ruleset: Ruleset) -> Iterator[FirewallChange]:
     order = {one.id: number for number, one in enumerate(ruleset.requirements)}
     remaining = need.total() + unhelped
     for openings, helped in in_order(need):
@@ -105,7 +113,7 @@ def _change(
     ruleset: Ruleset,
     order: dict[str, int],
     counts: tuple[int, int],
-) -> Change:
+) -> FirewallChange:
     place, device, _ = next(iter(openings))
     groups = sorted((sorted(opens[one], key=order.__getitem__) for one in openings), key=lambda ids: order[ids[0]])
     ways: dict[str, set[Way]] = defaultdict(set)
@@ -116,7 +124,7 @@ def _change(
     servers: dict[str, set[str]] = defaultdict(set)
     for one, some in ways.items():
         servers[ruleset.requirement(one).partner].update(way.server for way in some)
-    return Change(
+    return FirewallChange(
         requirements=tuple(one for ids in groups for one in ids),
         place=place,
         device=device,
@@ -194,13 +202,13 @@ def _listed(words: list[str]) -> str:
 # what no rule helps
 
 
-def _cause(others: list[Seen]) -> CauseKey:
+def _cause(others: list[RequirementResult]) -> CauseKey:
     """Return why a host fails whatever is opened: that it is not reached at all, if so, else the first that failed."""
     for one in others:
         if one.verdict in UNREACHED and one.destination.role == CLIENT:
             return one.verdict, "", "", "", ()
     first = next((one for one in others if not stopped_by_rule(one)), others[0])
-    if first.verdict in r.BAD:
+    if first.verdict in r.FAILING:
         return first.verdict, "", "", first.requirement, first.ports
     fatal = next((problem for problem in first.problems if problem.fatal), None)
     return PROBLEM, fatal.layer if fatal else "", fatal.code if fatal else "", first.requirement, first.ports
@@ -224,7 +232,11 @@ def _advice(key: CauseKey, ruleset: Ruleset) -> str:
     what = f"{port(one, ruleset, [ports])} ({one.row})"
     if verdict == PROBLEM:
         known = _known(layer, code)
-        said = f"{known.means[:1].upper()}{known.means[1:]}: {known.do[:1].lower()}{known.do[1:]}" if known else ""
+        said = (
+            f"{known.meaning[:1].upper()}{known.meaning[1:]}: {known.action[:1].lower()}{known.action[1:]}"
+            if known
+            else ""
+        )
         return f"{what} is open, but a step failed. {said}".strip()
     if verdict in UNREACHED:
         target = _those(one.to_role)
@@ -240,8 +252,8 @@ _UNREACHED = {
 }
 
 
-def _known(layer: str, code: str) -> Known | None:
+def _known(layer: str, code: str) -> StatusMeaning | None:
     for one in problems().get(layer, {}).values():
         if one.name == code:
             return one
-    return next((known for of, known in explained(code) if of == layer), None)
+    return next((known for of, known in find_status(code) if of == layer), None)

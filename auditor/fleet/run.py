@@ -27,7 +27,7 @@ from auditor.fleet.summaries.summary import Entry, Summary, Unread, summarizing
 from auditor.fleet.totals import FilesRead, fleet_report
 from auditor.fleet.workers.current_file import begin, size_of
 from auditor.fleet.workers.retry_plan import Lost, Task
-from auditor.report.fleet_model import FleetReport, HostResult, Quarantined
+from auditor.report.fleet_model import FleetReport, HostResult, UnreadableFile
 from auditor.report.model import GIVEN, IN_MODE, Report, RoleAssignment, SiteMode
 from auditor.ruleset.lint import CLIENT, MODES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
@@ -165,7 +165,7 @@ class Fleet:
             files=self._files_read(),
             expected=self.expected,
             servers=[name for name, _ in servers],
-            quarantine=(Quarantined(one.path, one.host, one.what, one.hint) for one in self.unread),
+            quarantine=(UnreadableFile(one.path, one.host, one.what, one.hint) for one in self.unread),
             limitations=[*_without_server(benches.values()), *self.notes, *told, *notes, *modes, SILENCE, BY_PORTS],
         )
 

@@ -18,19 +18,19 @@ from auditor.report.fleet_model import (
     GroupCount,
     HostResult,
     MethodCount,
-    Quarantined,
     RequirementCount,
-    Seen,
+    RequirementResult,
     StopCount,
-    place_of,
+    UnreadableFile,
+    block_location,
+    failure_kind,
     row_of,
     stopped_by_rule,
     stopper,
-    way_of_failing,
 )
 from auditor.ruleset.ruleset import Method, Ruleset
 
-DECISIVE = r.GOOD | r.BAD
+DECISIVE = r.PASSING | r.FAILING
 Key = TypeVar("Key", bound=tuple[str | bool, ...])
 
 
@@ -62,7 +62,7 @@ def fleet_report(
     files: FilesRead | None = None,
     expected: Iterable[str] = (),
     servers: Iterable[str] = (),
-    quarantine: Iterable[Quarantined] = (),
+    quarantine: Iterable[UnreadableFile] = (),
     limitations: Iterable[str] = (),
 ) -> FleetReport:
     """Return the report of a fleet, the same whatever order the hosts come in.
@@ -155,8 +155,8 @@ def _requirements(failing: Sequence[Failing], ruleset: Ruleset) -> tuple[Require
     proven: Counter[tuple[str, str, str]] = Counter()
     for _, seen in failing:
         for one in seen:
-            how = way_of_failing(one)
-            key = (one.requirement, how, (one.blocked_at or "") if how in r.BAD else "")
+            how = failure_kind(one)
+            key = (one.requirement, how, (one.blocked_at or "") if how in r.FAILING else "")
             counts[key] += 1
             proven[key] += one.confidence == r.PROVEN
     return tuple(
@@ -206,21 +206,23 @@ def _grouped(
     return tuple(sorted(groups, key=lambda one: (-one.fails, one.name)))
 
 
-def _stops(failing: Sequence[Failing], names_of: Callable[[HostResult, Seen], Iterable[str]]) -> tuple[StopCount, ...]:
+def _stops(
+    failing: Sequence[Failing], names_of: Callable[[HostResult, RequirementResult], Iterable[str]]
+) -> tuple[StopCount, ...]:
     counts: Counter[tuple[str]] = Counter()
     for host, seen in failing:
         counts.update({(name,) for one in seen for name in names_of(host, one)})
     return tuple(StopCount(name, count) for (name,), count in _most_first(counts))
 
 
-def _direction(_: HostResult, one: Seen) -> Iterable[str]:
-    return [f"{one.source.role} to {one.destination.role}"] if one.verdict in r.BAD else []
+def _direction(_: HostResult, one: RequirementResult) -> Iterable[str]:
+    return [f"{one.source.role} to {one.destination.role}"] if one.verdict in r.FAILING else []
 
 
-def _device(host: HostResult, one: Seen) -> Iterable[str]:
+def _device(host: HostResult, one: RequirementResult) -> Iterable[str]:
     if not stopped_by_rule(one):
         return []
-    return [stopper(*place_of(one, host))]
+    return [stopper(*block_location(one, host))]
 
 
 def _most_first(counts: Counter[Key]) -> list[tuple[Key, int]]:

@@ -17,8 +17,8 @@ def failures(report: r.Report, method: str, client: str | None) -> str:
     if not report.clients:
         return "The report is about no client."
     clients = report.clients if client is None else (report.client(client),)
-    bad = [(one, one.method(method)) for one in clients if one.method(method).result != r.WORKS]
-    lines = [line for one, result in bad[:MOST_TOLD] for line in _failure(report, one, result)]
+    bad = [(client, client.method(method)) for client in clients if client.method(method).result != r.WORKS]
+    lines = [line for client, result in bad[:MOST_TOLD] for line in _failure(report, client, result)]
     if len(bad) > MOST_TOLD:
         lines.append(f"and {len(bad) - MOST_TOLD:,} more of {len(clients):,} clients")
     return "\n".join(clean(line, most=LINE) for line in lines)
@@ -26,10 +26,10 @@ def failures(report: r.Report, method: str, client: str | None) -> str:
 
 def _failure(report: r.Report, client: r.ClientReport, method: r.MethodResult) -> Iterator[str]:
     yield f"{client.address}: {method.title}: {method.result.upper()}"
-    yield from (f"  {text}" for text in wording.why(method))
-    for one in method.requirements:
-        if wording.counts(method, one):
-            places = "; ".join(wording.frames(evidence, report) for evidence in one.evidence)
-            yield f"  {one.id}: {wording.verdict(one)}; proof: {places}"
-            if one.remedy:
-                yield f"    remedy: {one.remedy_text}"
+    yield from (f"  {text}" for text in wording.result_reasons(method))
+    for requirement in method.requirements:
+        if wording.is_reason(method, requirement):
+            places = "; ".join(wording.frames(evidence, report) for evidence in requirement.evidence)
+            yield f"  {requirement.id}: {wording.verdict(requirement)}; proof: {places}"
+            if requirement.remedy:
+                yield f"    remedy: {requirement.remedy_text}"

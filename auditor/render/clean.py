@@ -20,7 +20,7 @@ def clean(text: str, *, most: int = MOST) -> str:
         text = f"{text[: most - tail - 1]}…{text[len(text) - tail :]}"
     if text.isprintable():  # most is
         return text
-    return "".join(one if _harmless(one) else _visible(one) for one in text)
+    return "".join(character if _harmless(character) else _visible(character) for character in text)
 
 
 def clean_cell(text: str) -> str:

@@ -37,30 +37,33 @@ def _headline(of: c.Comparison) -> str:
     )
 
 
-def _moves(one: c.RequirementChange) -> str:
-    return f"{wording.verdict(one.before)} -> {wording.verdict(one.after)}"
+def _moves(change: c.RequirementChange) -> str:
+    return f"{wording.verdict(change.before)} -> {wording.verdict(change.after)}"
 
 
-def _why(one: c.RequirementChange) -> list[str]:
+def _why(change: c.RequirementChange) -> list[str]:
     """Return what the later report says of a requirement that is stopped."""
-    if one.kind not in (c.BROKEN, c.NEW, c.STILL_BROKEN) or (one.kind == c.NEW and not _stopped(one.after)):
+    if change.kind not in (c.BROKEN, c.NEW, c.STILL_BROKEN) or (change.kind == c.NEW and not _stopped(change.after)):
         return []
-    remedy = [f"remedy: {one.after.remedy_text}"] if one.after.remedy else []
-    return [one.after.explanation, *(problem.text for problem in wording.fatal(one.after)), *remedy]
+    remedy = [f"remedy: {change.after.remedy_text}"] if change.after.remedy else []
+    return [change.after.explanation, *(problem.text for problem in wording.fatal(change.after)), *remedy]
 
 
-def _stopped(one: r.RequirementVerdict) -> bool:
-    return one.verdict in r.BAD or bool(wording.fatal(one))
+def _stopped(requirement: r.RequirementVerdict) -> bool:
+    return requirement.verdict in r.FAILING or bool(wording.fatal(requirement))
 
 
 def _only(of: c.Comparison) -> Iterator[tuple[str, list[str]]]:
-    for heading, found in (("Only in the first report", of.only_before), ("Only in the second report", of.only_after)):
-        if found:
-            yield heading, [f"{one.client}: {_fails(one)}" for one in found]
+    for heading, clients in (
+        ("Only in the first report", of.only_before),
+        ("Only in the second report", of.only_after),
+    ):
+        if clients:
+            yield heading, [f"{unmatched.client}: {_fails(unmatched)}" for unmatched in clients]
 
 
-def _fails(one: c.OneSided) -> str:
-    return f"fails: {', '.join(one.fails)}" if one.fails else "no method fails"
+def _fails(unmatched: c.UnmatchedClient) -> str:
+    return f"fails: {', '.join(unmatched.fails)}" if unmatched.fails else "no method fails"
 
 
 def _listed(lines: list[str]) -> list[str]:
@@ -81,23 +84,23 @@ def _lines(of: c.Comparison) -> Iterator[str]:
     yield from (line for note in of.notes for line in _wrapped(f"note: {note}", 0))
     if of.results:
         yield from ("", "Results")
-        told = [f"{one.client}: {one.title}: {one.before} -> {one.after}" for one in of.results]
-        yield from (line for one in _listed(told) for line in _wrapped(one, 2))
+        results = [f"{result.client}: {result.title}: {result.before} -> {result.after}" for result in of.results]
+        yield from (line for text in _listed(results) for line in _wrapped(text, 2))
     for kind in c.KINDS:
-        if found := of.of_kind(kind):
+        if changes := of.of_kind(kind):
             yield from ("", HEADINGS[kind])
-            yield from _told(found)
+            yield from _change_lines(changes)
     for heading, clients in _only(of):
         yield from ("", heading)
-        yield from (line for one in _listed(clients) for line in _wrapped(one, 2))
+        yield from (line for text in _listed(clients) for line in _wrapped(text, 2))
 
 
-def _told(found: list[c.RequirementChange]) -> Iterator[str]:
-    for one in found[:MOST_LISTED]:
-        yield from _wrapped(f"{one.client} {one.after.id}: {_moves(one)}", 2)
-        yield from (line for text in _why(one) for line in _wrapped(text, 4))
-    if len(found) > MOST_LISTED:
-        yield f"  and {len(found) - MOST_LISTED:,} more: --format json lists all of them"
+def _change_lines(changes: list[c.RequirementChange]) -> Iterator[str]:
+    for change in changes[:MOST_LISTED]:
+        yield from _wrapped(f"{change.client} {change.after.id}: {_moves(change)}", 2)
+        yield from (line for text in _why(change) for line in _wrapped(text, 4))
+    if len(changes) > MOST_LISTED:
+        yield f"  and {len(changes) - MOST_LISTED:,} more: --format json lists all of them"
 
 
 def _wrapped(text: str, indent: int) -> list[str]:
@@ -119,27 +122,29 @@ def _markdown_lines(of: c.Comparison) -> Iterator[str]:
     if of.results:
         yield from ("## Results", "")
         cells = (
-            (markdown.code(one.client), markdown.prose(one.title), f"{one.before}, now {one.after}")
-            for one in of.results[:MOST_LISTED]
+            (markdown.code(result.client), markdown.prose(result.title), f"{result.before}, now {result.after}")
+            for result in of.results[:MOST_LISTED]
         )
         yield from markdown.table(("client", "method", "result"), cells)
     for kind in c.KINDS:
-        if found := of.of_kind(kind):
+        if changes := of.of_kind(kind):
             yield from (f"## {HEADINGS[kind]}", "")
-            yield from markdown.table(("client", "requirement", "before", "after"), _cells(found[:MOST_LISTED]))
-            told = dict.fromkeys(markdown.prose(" ".join(_why(one))) for one in found[:MOST_LISTED] if _why(one))
-            yield from (f"- {one}" for one in told)
-            yield from ("",) if told else ()
-            if len(found) > MOST_LISTED:
-                yield from (f"and {len(found) - MOST_LISTED:,} more: the JSON form lists all of them", "")
+            yield from markdown.table(("client", "requirement", "before", "after"), _cells(changes[:MOST_LISTED]))
+            remarks = dict.fromkeys(
+                markdown.prose(" ".join(_why(change))) for change in changes[:MOST_LISTED] if _why(change)
+            )
+            yield from (f"- {remark}" for remark in remarks)
+            yield from ("",) if remarks else ()
+            if len(changes) > MOST_LISTED:
+                yield from (f"and {len(changes) - MOST_LISTED:,} more: the JSON form lists all of them", "")
     for heading, clients in _only(of):
-        yield from (f"## {heading}", "", *(f"- {markdown.prose(one)}" for one in _listed(clients)), "")
+        yield from (f"## {heading}", "", *(f"- {markdown.prose(text)}" for text in _listed(clients)), "")
 
 
-def _cells(found: Iterable[c.RequirementChange]) -> Iterator[tuple[str, ...]]:
-    for one in found:
-        verdicts = (markdown.prose(wording.verdict(side)) for side in (one.before, one.after))
-        yield (markdown.code(one.client), markdown.prose(one.after.id), *verdicts)
+def _cells(changes: Iterable[c.RequirementChange]) -> Iterator[tuple[str, ...]]:
+    for change in changes:
+        verdicts = (markdown.prose(wording.verdict(side)) for side in (change.before, change.after))
+        yield (markdown.code(change.client), markdown.prose(change.after.id), *verdicts)
 
 
 # JSON
@@ -158,42 +163,42 @@ def as_dict(of: c.Comparison) -> dict[str, Any]:
         "notes": list(of.notes),
         "results": [
             {
-                "client": one.client,
-                "method": one.method,
-                "title": one.title,
-                "before": one.before,
-                "after": one.after,
-                "worse": one.worse,
+                "client": result.client,
+                "method": result.method,
+                "title": result.title,
+                "before": result.before,
+                "after": result.after,
+                "worse": result.worse,
             }
-            for one in of.results
+            for result in of.results
         ],
-        "requirements": [_change(one) for one in of.changes],
-        "only_before": [{"client": one.client, "fails": list(one.fails)} for one in of.only_before],
-        "only_after": [{"client": one.client, "fails": list(one.fails)} for one in of.only_after],
+        "requirements": [_change(change) for change in of.changes],
+        "only_before": [{"client": unmatched.client, "fails": list(unmatched.fails)} for unmatched in of.only_before],
+        "only_after": [{"client": unmatched.client, "fails": list(unmatched.fails)} for unmatched in of.only_after],
     }
 
 
-def _change(one: c.RequirementChange) -> dict[str, Any]:
+def _change(change: c.RequirementChange) -> dict[str, Any]:
     return {
-        "client": one.client,
-        "method": one.method,
-        "requirement": one.after.id,
-        "necessity": one.after.necessity,
-        "change": one.kind,
-        "worse": one.worse,
-        "before": _side(one.before),
-        "after": _side(one.after),
-        "remedy": one.after.remedy_text,
+        "client": change.client,
+        "method": change.method,
+        "requirement": change.after.id,
+        "necessity": change.after.necessity,
+        "change": change.kind,
+        "worse": change.worse,
+        "before": _side(change.before),
+        "after": _side(change.after),
+        "remedy": change.after.remedy_text,
     }
 
 
-def _side(one: r.RequirementVerdict) -> dict[str, Any]:
+def _side(requirement: r.RequirementVerdict) -> dict[str, Any]:
     return {
-        "verdict": one.verdict,
-        "confidence": one.confidence,
-        "blocked_at": one.blocked_at,
-        "explanation": one.explanation,
-        "problems": [problem.text for problem in one.problems],
+        "verdict": requirement.verdict,
+        "confidence": requirement.confidence,
+        "blocked_at": requirement.blocked_at,
+        "explanation": requirement.explanation,
+        "problems": [problem.text for problem in requirement.problems],
     }
 
 

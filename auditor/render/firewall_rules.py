@@ -72,8 +72,8 @@ def _header(rules: RuleList, usage: list[str]) -> list[str]:
     if rules.unknown_peers:
         options = " ".join(f"--role {role}=ADDRESS" for role in rules.unknown_peers)
         paragraphs.append(f"Open to any address where the other computer was not named. To narrow them: {options}.")
-    paragraphs += [f"No rule for {one.requirement.id}: {one.why}." for one in rules.left_out]
-    return [line for one in [*paragraphs, *usage] for line in _wrapped(one)]
+    paragraphs += [f"No rule for {omitted.requirement.id}: {omitted.why}." for omitted in rules.left_out]
+    return [line for paragraph in [*paragraphs, *usage] for line in _wrapped(paragraph)]
 
 
 def _place(rules: RuleList, role: str) -> list[str]:
@@ -84,13 +84,13 @@ def _place(rules: RuleList, role: str) -> list[str]:
 
 def _about(rule: FirewallRule) -> list[str]:
     """Return the lines above one rule: why it is there."""
-    one = rule.requirement
-    lines = [f"{one.id}, {one.necessity}: {one.description}"]
+    requirement = rule.requirement
+    lines = [f"{requirement.id}, {requirement.necessity}: {requirement.description}"]
     if rule.only_if:
         lines.append(f"Only if {rule.only_if}: then remove the marks in front of the rule.")
     if rule.alternatives:
         lines.append(
-            f"Of HTTP and HTTPS to the {_words(one.to_role)} one is enough: remove what your site does not use."
+            f"Of HTTP and HTTPS to the {_words(requirement.to_role)} one is enough: remove what your site does not use."
         )
     if rule.dynamic and rule.direction == IN:
         ranges = ", ".join(rule.ports)
@@ -112,8 +112,10 @@ def _plain(text: str) -> str:
 
 
 def _description(rule: FirewallRule) -> str:
-    one = rule.requirement
-    return _plain(f"{one.description} Needed for {one.method}; {one.reference}.")[:_LONGEST_DESCRIPTION]
+    requirement = rule.requirement
+    return _plain(f"{requirement.description} Needed for {requirement.method}; {requirement.reference}.")[
+        :_LONGEST_DESCRIPTION
+    ]
 
 
 def _lines(lines: list[str]) -> str:
@@ -256,7 +258,7 @@ def _csv(rules: RuleList) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for rule in rules.rules:
-        one = rule.requirement
+        requirement = rule.requirement
         row = (
             rule.name,
             rule.on,
@@ -267,10 +269,10 @@ def _csv(rules: RuleList) -> str:
             *(cell for role, addresses in _ends(rule) for cell in (role, " ".join(addresses) or "any")),
             "allow",
             "domain",
-            one.id,
-            one.necessity,
+            requirement.id,
+            requirement.necessity,
             rule.only_if,
-            one.description,
+            requirement.description,
         )
         writer.writerow([clean_cell(cell) for cell in row])
     return out.getvalue()

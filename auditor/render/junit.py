@@ -24,17 +24,22 @@ def render_junit(report: r.Report) -> str:
     root = ET.Element("testsuites", name="auditor")
     for number, client in enumerate(report.clients):
         cases = [
-            _case(client, method, one, report)
+            _case(client, method, requirement, report)
             for method in wording.asked_methods(client, report.asked)
-            for one in method.requirements
-            if one.necessity != "informational" or one.is_proven_block
+            for requirement in method.requirements
+            if requirement.necessity != "informational" or requirement.is_proven_block
         ]
-        times = [one.first_time for method in client.methods for one in method.requirements if one.first_time]
+        times = [
+            requirement.first_time
+            for method in client.methods
+            for requirement in method.requirements
+            if requirement.first_time
+        ]
         entries = wording.entries(client, report.asked)
-        told = [line for main in entries for line in wording.also_blocked(client, main)]
-        _suite(root, number, client.address, min(times, default=""), cases, report, told)
-    first = min((one.first_time for one in report.sources if one.first_time), default="")
-    _suite(root, len(report.clients), "sources", first, _sources(report), report)
+        blocks = [line for main in entries for line in wording.also_blocked(client, main)]
+        _suite(root, number, client.address, min(times, default=""), cases, report, blocks)
+    first_time = min((source.first_time for source in report.sources if source.first_time), default="")
+    _suite(root, len(report.clients), "sources", first_time, _sources(report), report)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
@@ -43,10 +48,10 @@ def _suite(
     root: ET.Element,
     number: int,
     name: str,
-    first: str,
+    timestamp: str,
     cases: Sequence[ET.Element],
     report: r.Report,
-    told: Sequence[str] = (),
+    output: Sequence[str] = (),
 ) -> None:
     kinds = {kind: sum(case.find(kind) is not None for case in cases) for kind in ("failure", "error", "skipped")}
     suite = ET.SubElement(
@@ -58,7 +63,7 @@ def _suite(
         errors=str(kinds["error"]),
         skipped=str(kinds["skipped"]),
         time="0",
-        timestamp=first[: len(NO_TIME)] or NO_TIME,
+        timestamp=timestamp[: len(NO_TIME)] or NO_TIME,
         hostname=clean(name),
         id=str(number),
         package="auditor",
@@ -69,37 +74,43 @@ def _suite(
     for case in cases:
         case.set("classname", clean(f"{name}.{case.get('classname')}"))
         suite.append(case)
-    ET.SubElement(suite, "system-out").text = "\n".join(map(clean, told)) or None
+    ET.SubElement(suite, "system-out").text = "\n".join(map(clean, output)) or None
     ET.SubElement(suite, "system-err")
 
 
-def _case(client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict, report: r.Report) -> ET.Element:
+def _case(
+    client: r.ClientReport, method: r.MethodResult, requirement: r.RequirementVerdict, report: r.Report
+) -> ET.Element:
     several = sum(entry.id == method.id for entry in client.methods) > 1
-    name = f"{one.id} from {method.site_server}" if several else one.id
+    name = f"{requirement.id} from {method.site_server}" if several else requirement.id
     case = ET.Element("testcase", name=clean(name), classname=method.id, time="0")
-    if one.verdict in r.BAD and wording.counts(method, one):
-        _outcome(case, "failure", one.verdict, one.explanation, _proof(one, report))
-    elif problems := wording.fatal(one):
-        _outcome(case, "error", "problem", " ".join(problem.text for problem in problems), _proof(one, report))
-    elif one.verdict in r.BAD:
-        _outcome(case, "skipped", "", f"{one.verdict}, which does no harm here: {one.explanation}")
-    elif one.verdict not in r.GOOD:
-        blocks = [f"Also blocked: {block.text}" for block in one.also_blocked]
-        _outcome(case, "skipped", "", " ".join((f"{one.verdict}: {one.explanation}", *blocks)))
+    if requirement.verdict in r.FAILING and wording.is_reason(method, requirement):
+        _outcome(case, "failure", requirement.verdict, requirement.explanation, _proof(requirement, report))
+    elif problems := wording.fatal(requirement):
+        _outcome(case, "error", "problem", " ".join(problem.text for problem in problems), _proof(requirement, report))
+    elif requirement.verdict in r.FAILING:
+        _outcome(case, "skipped", "", f"{requirement.verdict}, which does no harm here: {requirement.explanation}")
+    elif requirement.verdict not in r.PASSING:
+        blocks = [f"Also blocked: {block.text}" for block in requirement.also_blocked]
+        _outcome(case, "skipped", "", " ".join((f"{requirement.verdict}: {requirement.explanation}", *blocks)))
     return case
 
 
-def _outcome(case: ET.Element, kind: str, what: str, message: str, lines: Sequence[str] = ()) -> None:
-    outcome = ET.SubElement(case, kind, {"type": what} if what else {}, message=clean(message))
+def _outcome(case: ET.Element, kind: str, type_name: str, message: str, lines: Sequence[str] = ()) -> None:
+    outcome = ET.SubElement(case, kind, {"type": type_name} if type_name else {}, message=clean(message))
     outcome.text = "\n".join(map(clean, lines)) or None
 
 
-def _proof(one: r.RequirementVerdict, report: r.Report) -> list[str]:
-    lines = [f"verdict: {wording.verdict(one)}", one.explanation, *(problem.text for problem in one.problems)]
-    for proof in one.evidence:
+def _proof(requirement: r.RequirementVerdict, report: r.Report) -> list[str]:
+    lines = [
+        f"verdict: {wording.verdict(requirement)}",
+        requirement.explanation,
+        *(problem.text for problem in requirement.problems),
+    ]
+    for proof in requirement.evidence:
         shown = f"; Wireshark: {proof.display_filter}" if proof.display_filter else ""
         lines.append(f"proof: {wording.frames(proof, report)}{shown}")
-    return lines + ([f"remedy: {one.remedy_text}"] if one.remedy else [])
+    return lines + ([f"remedy: {requirement.remedy_text}"] if requirement.remedy else [])
 
 
 def _sources(report: r.Report) -> list[ET.Element]:
@@ -114,6 +125,6 @@ def _sources(report: r.Report) -> list[ET.Element]:
         cases.append(case)
     if not report.clients:
         case = ET.Element("testcase", name="a client installation is in the sources", classname="reading", time="0")
-        _outcome(case, "error", "nothing", NOTHING, [one.text for one in report.limitations])
+        _outcome(case, "error", "nothing", NOTHING, [limitation.text for limitation in report.limitations])
         cases.append(case)
     return cases

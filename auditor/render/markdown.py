@@ -53,8 +53,8 @@ def _code_with_point(word: str) -> str:
     core = word.lstrip("(").rstrip(".,;:)")
     if not core:
         return code(word)
-    before, _, after = word.partition(core)
-    return before + code(core) + after
+    prefix, _, suffix = word.partition(core)
+    return prefix + code(core) + suffix
 
 
 def _span(text: str) -> str:
@@ -80,22 +80,22 @@ def _report(report: r.Report) -> Iterator[str]:
         yield ""
     if report.limitations:
         yield from ("## What these sources cannot show", "")
-        yield from (f"- {prose(one.text)}" for one in report.limitations)
+        yield from (f"- {prose(limitation.text)}" for limitation in report.limitations)
         yield ""
     yield from _audited(report)
 
 
 def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult) -> Iterator[str]:
     yield from (f"# {code(client.address)}: {prose(wording.title(client, main))}: {main.result.upper()}", "")
-    for text in (*wording.why(main), *wording.also_blocked(client, main)):
+    for text in (*wording.result_reasons(main), *wording.also_blocked(client, main)):
         yield from (prose(text), "")
-    yield from table(("requirement", "port", "verdict", "from", "to"), map(_row, wording.in_table(main)))
+    yield from table(("requirement", "port", "verdict", "from", "to"), map(_row, wording.table_requirements(main)))
     if left_out := wording.not_applicable(main):
         yield from (f"Not applicable here: {prose(', '.join(left_out))}", "")
     yield from ("## Proof", "")
-    for one in wording.to_prove(main):
-        yield from _proof(one, report)
-    heading, instead = wording.instead(client, main)
+    for requirement in wording.evidence_requirements(main):
+        yield from _proof(requirement, report)
+    heading, instead = wording.alternatives(client, main)
     if heading:
         yield from (f"## {heading}", "")
         yield from (f"{place}. {prose(text)}" for place, text in enumerate(instead, 1))
@@ -106,24 +106,32 @@ def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult) -> I
         yield ""
 
 
-def _row(one: r.RequirementVerdict) -> tuple[str, ...]:
-    bad = one.verdict in r.BAD or wording.fatal(one)
-    verdict = prose(wording.verdict(one))
-    cells = (prose(wording.name(one)), prose(wording.port(one)), f"**{verdict}**" if bad else verdict)
-    return (*cells, *(code(end.address) if end.address else "?" for end in (one.source, one.destination)))
+def _row(requirement: r.RequirementVerdict) -> tuple[str, ...]:
+    bad = requirement.verdict in r.FAILING or wording.fatal(requirement)
+    verdict = prose(wording.verdict(requirement))
+    cells = (prose(wording.name(requirement)), prose(wording.port(requirement)), f"**{verdict}**" if bad else verdict)
+    return (
+        *cells,
+        *(code(end.address) if end.address else "?" for end in (requirement.source, requirement.destination)),
+    )
 
 
-def _proof(one: r.RequirementVerdict, report: r.Report) -> Iterator[str]:
-    yield from (f"### {prose(one.id)}: {prose(wording.verdict(one))}", "", prose(one.explanation), "")
-    for problem in one.problems:
+def _proof(requirement: r.RequirementVerdict, report: r.Report) -> Iterator[str]:
+    yield from (
+        f"### {prose(requirement.id)}: {prose(wording.verdict(requirement))}",
+        "",
+        prose(requirement.explanation),
+        "",
+    )
+    for problem in requirement.problems:
         yield f"- {'problem' if problem.fatal else 'also'}: {prose(problem.text)}"
-    if stopped := wording.stopped(one):
+    if stopped := wording.stopped(requirement):
         yield f"- {prose(stopped)}"
-    for evidence in one.evidence:
+    for evidence in requirement.evidence:
         # In one piece, to be copied: a list is no table, so that a vertical bar does no harm.
         shown = f"; Wireshark filter: {_span(clean(evidence.display_filter))}" if evidence.display_filter else ""
         yield f"- proof: {prose(wording.frames(evidence, report))}{shown}"
-    for remedy in one.remedy:
+    for remedy in requirement.remedy:
         # In one piece, to be copied, as a filter.
         command = f" {_span(clean(remedy.command))}" if remedy.command else ""
         yield f"- remedy: {prose(remedy.action)}{command}"
@@ -143,7 +151,7 @@ def _fleet(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[str]:
         yield from table(
             ("requirement", "clients"), ((prose(requirement), f"{count:,}") for requirement, count in besides)
         )
-    failing = [one for one in mains if one[1].result == r.FAILS]
+    failing = [main for main in mains if main[1].result == r.FAILS]
     if not failing:
         return
     yield from (f"## Failing clients ({len(failing):,})", "")
@@ -159,8 +167,8 @@ def _fleet(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[str]:
 def _audited(report: r.Report) -> Iterator[str]:
     yield from ("## What was audited", "")
     sources = (
-        (code(one.path), prose(one.format or "not read"), f"{one.records:,}", f"{one.skipped:,}")
-        for one in report.sources
+        (code(source.path), prose(source.format or "not read"), f"{source.records:,}", f"{source.skipped:,}")
+        for source in report.sources
     )
     yield from table(("source", "format", "packets", "skipped"), sources)
     warned = [(source.path, code_, text) for source in report.sources for code_, text in source.warnings]

@@ -56,7 +56,7 @@ def check(path: str, *, force: bool, inputs: Iterable[str] = (), binary: bool = 
         return
     if not path.strip():
         raise OutputError("the output has no name", where="-o", hint="name a file, or - for standard output")
-    if any(_same(path, one) for one in inputs):
+    if any(_same(path, source) for source in inputs):
         raise OutputError("this is one of the files being read", where=path, hint="choose another name")
     try:
         mode = os.stat(path).st_mode
@@ -88,9 +88,9 @@ def _place(path: str) -> Path:
         raise _unwritable(path, error) from error
 
 
-def _same(path: str, other: str) -> bool:
+def _same(path: str, other_path: str) -> bool:
     try:
-        return os.path.samefile(path, other)
+        return os.path.samefile(path, other_path)
     except (OSError, ValueError):
         return False
 

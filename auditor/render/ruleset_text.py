@@ -13,7 +13,7 @@ WIDTH = 100
 def list_text() -> str:
     """Return one line for each ruleset that comes with the package."""
     rulesets = [load_ruleset(name) for name in shipped_rulesets()]
-    return "".join(f"{one.id:28}{clean(one.title)}\n" for one in rulesets)
+    return "".join(f"{ruleset.id:28}{clean(ruleset.title)}\n" for ruleset in rulesets)
 
 
 def ruleset_text(ruleset: Ruleset) -> str:
@@ -23,19 +23,19 @@ def ruleset_text(ruleset: Ruleset) -> str:
         lines += ["", f"{method.id}: {clean(method.title)}", *_wrapped(method.summary, "  ")]
         lines += [line for requirement in method.requirements for line in _requirement(requirement)]
     lines += ["", "Conditions"]
-    lines += [line for one in ruleset.conditions for line in _wrapped(f"{one.id}: {one.text}", "  ")]
+    lines += [line for condition in ruleset.conditions for line in _wrapped(f"{condition.id}: {condition.text}", "  ")]
     lines += ["", "Notes"]
     lines += [line for name, text in ruleset.notes.items() for line in _wrapped(f"{name}: {text}", "  ")]
     return "\n".join(lines) + "\n"
 
 
-def _requirement(one: Requirement) -> list[str]:
-    conditions = f", if {' and '.join(one.conditions)}" if one.conditions else ""
-    either = f", one of {one.either_or}" if one.either_or else ""
-    what = one.ports_text if one.icmp_echo else f"{one.protocol} {one.ports_text}"
+def _requirement(requirement: Requirement) -> list[str]:
+    conditions = f", if {' and '.join(requirement.conditions)}" if requirement.conditions else ""
+    either = f", one of {requirement.either_or}" if requirement.either_or else ""
+    service = requirement.ports_text if requirement.icmp_echo else f"{requirement.protocol} {requirement.ports_text}"
     return [
-        f"  {one.row:30}{what:18}{one.from_role} > {one.to_role}",
-        *_wrapped(f"{one.necessity}{conditions}{either}", " " * 32),
+        f"  {requirement.row:30}{service:18}{requirement.from_role} > {requirement.to_role}",
+        *_wrapped(f"{requirement.necessity}{conditions}{either}", " " * 32),
     ]
 
 

@@ -30,15 +30,15 @@ def render_sarif(report: r.Report) -> str:
         "tool": {"driver": {"name": report.tool[0], "version": clean(report.tool[1]), "rules": rules}},
         "invocations": [_invocation(report)],
         "artifacts": [
-            {"location": {"uri": uri(one.path)}, "length": one.bytes, "roles": ["analysisTarget"]}
-            for one in report.sources
+            {"location": {"uri": uri(source.path)}, "length": source.bytes, "roles": ["analysisTarget"]}
+            for source in report.sources
         ],
         "results": [
-            _result(client, method, one, report) | {"ruleIndex": places[clean(one.id)]}
+            _result(client, method, requirement, report) | {"ruleIndex": places[clean(requirement.id)]}
             for client in report.clients
             for method in client.methods
-            for one in method.requirements
-            if _level(method, one, report)
+            for requirement in method.requirements
+            if _level(method, requirement, report)
         ],
         "columnKind": "utf16CodeUnits",
     }
@@ -60,7 +60,7 @@ def uri(path: str) -> str:
 
 def message(text: str) -> dict[str, str]:
     """Return text as a message in which nothing is a link or a placeholder (SARIF 2.1.0, 3.11.5 and 3.11.6)."""
-    escaped = MARKED.sub(lambda found: "\\" + found[0], clean(text))
+    escaped = MARKED.sub(lambda match: "\\" + match[0], clean(text))
     return {"text": escaped.replace("{", "{{").replace("}", "}}") or "-"}
 
 
@@ -73,74 +73,78 @@ def _rules(report: r.Report) -> list[dict[str, Any]]:
     rules: dict[str, dict[str, Any]] = {}
     for client in report.clients:
         for method in client.methods:
-            for one in method.requirements:
-                rules.setdefault(one.id, _rule(method, one, report))
+            for requirement in method.requirements:
+                rules.setdefault(requirement.id, _rule(method, requirement, report))
     return list(rules.values())
 
 
-def _rule(method: r.MethodResult, one: r.RequirementVerdict, report: r.Report) -> dict[str, Any]:
-    ends = " to the ".join(end.role.replace("-", " ") for end in (one.source, one.destination))
-    ports = "echo request" if one.protocol == "icmp" else one.protocol.upper()
+def _rule(method: r.MethodResult, requirement: r.RequirementVerdict, report: r.Report) -> dict[str, Any]:
+    ends = " to the ".join(end.role.replace("-", " ") for end in (requirement.source, requirement.destination))
+    ports = "echo request" if requirement.protocol == "icmp" else requirement.protocol.upper()
     text = (
-        f"{one.description} It goes from the {ends} ({ports}) and is {one.necessity} for: {method.title}. "
-        f"Source: {report.ruleset[1]} ({report.ruleset[2]})."
+        f"{requirement.description} It goes from the {ends} ({ports}) and is {requirement.necessity} "
+        f"for: {method.title}. Source: {report.ruleset[1]} ({report.ruleset[2]})."
     )
     return {
-        "id": clean(one.id),
-        "name": "".join(word.capitalize() for word in re.findall(r"[A-Za-z0-9]+", one.id)) or "Requirement",
-        "shortDescription": {"text": clean(f"{method.title}: {one.row}")},
-        "fullDescription": {"text": clean(one.description) or "-"},
+        "id": clean(requirement.id),
+        "name": "".join(word.capitalize() for word in re.findall(r"[A-Za-z0-9]+", requirement.id)) or "Requirement",
+        "shortDescription": {"text": clean(f"{method.title}: {requirement.row}")},
+        "fullDescription": {"text": clean(requirement.description) or "-"},
         "help": {"text": clean(text)},
-        "properties": {"necessity": one.necessity},
+        "properties": {"necessity": requirement.necessity},
     }
 
 
-def _level(method: r.MethodResult, one: r.RequirementVerdict, report: r.Report) -> str:
+def _level(method: r.MethodResult, requirement: r.RequirementVerdict, report: r.Report) -> str:
     """Return how grave a requirement's verdict is; empty if it is no finding."""
-    if wording.counts(method, one):
+    if wording.is_reason(method, requirement):
         return "error" if not report.asked or method.id in report.asked else "warning"
-    if one.verdict == r.INCONCLUSIVE and one.decides:
+    if requirement.verdict == r.INCONCLUSIVE and requirement.decides:
         return "warning"
-    return "note" if one.verdict in {*r.BAD, r.INCONCLUSIVE} or one.problems or one.also_blocked else ""
+    return (
+        "note"
+        if requirement.verdict in {*r.FAILING, r.INCONCLUSIVE} or requirement.problems or requirement.also_blocked
+        else ""
+    )
 
 
 def _result(
-    client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict, report: r.Report
+    client: r.ClientReport, method: r.MethodResult, requirement: r.RequirementVerdict, report: r.Report
 ) -> dict[str, Any]:
-    problems = [problem.text for problem in one.problems]
-    told = [f"{client.address}: {wording.verdict(one)}.", one.explanation, *problems]
-    told += [f"Also blocked: {block.text}" for block in one.also_blocked]
-    told += [f"What to do: {one.remedy_text}"] if one.remedy else []
+    problems = [problem.text for problem in requirement.problems]
+    sentences = [f"{client.address}: {wording.verdict(requirement)}.", requirement.explanation, *problems]
+    sentences += [f"Also blocked: {block.text}" for block in requirement.also_blocked]
+    sentences += [f"What to do: {requirement.remedy_text}"] if requirement.remedy else []
     return {
-        "ruleId": clean(one.id),
-        "level": _level(method, one, report),
-        "message": message(" ".join(told)),
+        "ruleId": clean(requirement.id),
+        "level": _level(method, requirement, report),
+        "message": message(" ".join(sentences)),
         "locations": [
             {
-                "physicalLocation": _place(report, one.evidence[0].source, one.evidence[0].lines),
+                "physicalLocation": _place(report, requirement.evidence[0].source, requirement.evidence[0].lines),
                 "logicalLocations": [{"fullyQualifiedName": clean(client.address), "kind": "resource"}],
             }
         ],
-        "relatedLocations": list(_proofs(one, report)),
-        "partialFingerprints": {"clientAndRequirement/v2": clean(_fingerprint(client, method, one))},
+        "relatedLocations": list(_proofs(requirement, report)),
+        "partialFingerprints": {"clientAndRequirement/v2": clean(_fingerprint(client, method, requirement))},
         "properties": {
-            "verdict": one.verdict,
-            "confidence": one.confidence or "",
-            "blockedAt": clean(one.blocked_at or ""),
+            "verdict": requirement.verdict,
+            "confidence": requirement.confidence or "",
+            "blockedAt": clean(requirement.blocked_at or ""),
             "displayFilters": list(
-                dict.fromkeys(clean(proof.display_filter) for proof in one.evidence if proof.display_filter)
+                dict.fromkeys(clean(proof.display_filter) for proof in requirement.evidence if proof.display_filter)
             ),
         },
     }
 
 
-def _fingerprint(client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict) -> str:
+def _fingerprint(client: r.ClientReport, method: r.MethodResult, requirement: r.RequirementVerdict) -> str:
     """Return what tells a result from others: several site servers may push one client."""
-    return " ".join(filter(None, (client.address, one.id, method.site_server)))
+    return " ".join(filter(None, (client.address, requirement.id, method.site_server)))
 
 
-def _proofs(one: r.RequirementVerdict, report: r.Report) -> Iterator[dict[str, Any]]:
-    for number, proof in enumerate(one.evidence):
+def _proofs(requirement: r.RequirementVerdict, report: r.Report) -> Iterator[dict[str, Any]]:
+    for number, proof in enumerate(requirement.evidence):
         text = f"{wording.frames(proof, report)}: {proof.text}"
         place = _place(report, proof.source, proof.lines)
         yield {"id": number, "physicalLocation": place, "message": message(text)}
@@ -152,15 +156,15 @@ def _place(report: r.Report, source: int, lines: tuple[int, ...]) -> dict[str, A
 
 
 def _invocation(report: r.Report) -> dict[str, Any]:
-    told = [
+    notifications = [
         {"level": "error" if code in r.INCOMPLETE_CODES else "warning", "message": message(f"{source.path}: {text}")}
         for source in report.sources
         for code, text in source.warnings
     ]
-    told += [
-        {"level": "note", "message": message(one.text), "descriptor": {"id": clean(one.code)}}
-        for one in report.limitations
+    notifications += [
+        {"level": "note", "message": message(limitation.text), "descriptor": {"id": clean(limitation.code)}}
+        for limitation in report.limitations
     ]
     if not report.clients:
-        told.append({"level": "error", "message": message(NOTHING)})
-    return {"executionSuccessful": bool(report.clients), "toolExecutionNotifications": told}
+        notifications.append({"level": "error", "message": message(NOTHING)})
+    return {"executionSuccessful": bool(report.clients), "toolExecutionNotifications": notifications}

@@ -81,8 +81,8 @@ def _sources(report: r.Report) -> Iterator[Part]:
     yield Text("What was audited", style="bold")
     for source in report.sources:
         skipped = f", {source.skipped:,} skipped" if source.skipped else ""
-        what = {"event-log": "events", "firewall-log": "rows"}.get(source.kind, "packets")
-        yield indented(f"{source.path}: {source.format or 'not read'}, {source.records:,} {what}{skipped}")
+        unit = {"event-log": "events", "firewall-log": "rows"}.get(source.kind, "packets")
+        yield indented(f"{source.path}: {source.format or 'not read'}, {source.records:,} {unit}{skipped}")
         for code, text in source.warnings:
             yield indented(f"  warning ({code}): {text}", style="yellow")
     for role, shown in (*wording.roles(report), *wording.modes(report)):
@@ -100,7 +100,7 @@ def _clients(report: r.Report, mains: Sequence[wording.Main], details: bool) -> 
 
 def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult, details: bool) -> Iterator[Part]:
     yield _headline(client, main)
-    for text in (*wording.why(main), *wording.also_blocked(client, main)):
+    for text in (*wording.result_reasons(main), *wording.also_blocked(client, main)):
         yield indented(text)
     yield Text()
     yield _table(main)
@@ -123,40 +123,40 @@ def _table(method: r.MethodResult) -> Padding:
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim", pad_edge=False)
     for name in ("requirement", "port", "verdict", "from", "to"):
         table.add_column(name, no_wrap=name in ("requirement", "port", "verdict"), overflow="fold")
-    for one in wording.in_table(method):
+    for requirement in wording.table_requirements(method):
         cells = (
-            wording.name(one),
-            wording.port(one),
-            Text(wording.verdict(one), style=_style(one)),
-            wording.end(one.source),
-            wording.end(one.destination),
+            wording.name(requirement),
+            wording.port(requirement),
+            Text(wording.verdict(requirement), style=_style(requirement)),
+            wording.end(requirement.source),
+            wording.end(requirement.destination),
         )
         table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in cells))
     return Padding(table, (0, 0, 0, INDENT))
 
 
-def _style(one: r.RequirementVerdict) -> str:
-    return STYLES[r.FAILS] if wording.fatal(one) else STYLES[one.verdict]
+def _style(requirement: r.RequirementVerdict) -> str:
+    return STYLES[r.FAILS] if wording.fatal(requirement) else STYLES[requirement.verdict]
 
 
 def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator[Part]:
-    for one in wording.to_prove(method, details=details):
+    for requirement in wording.evidence_requirements(method, details=details):
         head = Text()
-        head.append(clean(one.id), style="bold")
+        head.append(clean(requirement.id), style="bold")
         head.append(": ")
-        head.append(wording.verdict(one), style=_style(one))
+        head.append(wording.verdict(requirement), style=_style(requirement))
         yield head
-        yield indented(one.explanation)
-        for problem in one.problems:
+        yield indented(requirement.explanation)
+        for problem in requirement.problems:
             yield indented(
                 f"{'problem' if problem.fatal else 'also'}: {problem.text}", style="red" if problem.fatal else ""
             )
-        if stopped := wording.stopped(one):
+        if stopped := wording.stopped(requirement):
             yield indented(stopped)
-        for evidence in one.evidence:
+        for evidence in requirement.evidence:
             shown = f"   Wireshark: {evidence.display_filter}" if evidence.display_filter else ""
             yield indented(f"proof: {wording.frames(evidence, report)}{shown}")
-        for remedy in one.remedy:
+        for remedy in requirement.remedy:
             yield indented(f"remedy: {remedy.action}")
             if remedy.command:
                 yield Padding(Text(clean(remedy.command)), (0, 0, 0, 2 * INDENT))
@@ -164,18 +164,18 @@ def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator
 
 
 def _others(client: r.ClientReport, main: r.MethodResult, details: bool) -> Iterator[Part]:
-    heading, instead = wording.instead(client, main)
+    heading, instead = wording.alternatives(client, main)
     if heading:
         yield Text(heading, style="bold")
-        for place, told in enumerate(instead, 1):
-            yield indented(f"{place}. {told}")
+        for place, text in enumerate(instead, 1):
+            yield indented(f"{place}. {text}")
         if not instead:
             yield indented("Nothing yet: the computer itself was not reached.")
         yield Text()
     if failing := wording.fails_too(client, main):
         yield Text("What would fail too", style="bold")
-        for told in failing:
-            yield indented(told)
+        for text in failing:
+            yield indented(text)
         yield Text()
     if details:
         for method in client.methods:
@@ -253,8 +253,8 @@ def _not_judged(report: r.Report) -> Iterator[Part]:
 def _limitations(report: r.Report) -> Iterator[Part]:
     if report.limitations:
         yield Text("What these sources cannot show", style="bold")
-        for one in report.limitations:
-            yield indented(f"- {one.text}")
+        for limitation in report.limitations:
+            yield indented(f"- {limitation.text}")
 
 
 def indented(text: str, *, style: str = "") -> Padding:

@@ -28,7 +28,10 @@ Main = tuple[r.ClientReport, r.MethodResult]
 
 def main_method(client: r.ClientReport, asked: Sequence[str]) -> r.MethodResult:
     """Return the method to show in full: the first one asked for of which most was tried."""
-    return max(asked_methods(client, asked), key=lambda method: sum(one.attempts > 0 for one in method.requirements))
+    return max(
+        asked_methods(client, asked),
+        key=lambda method: sum(requirement.attempts > 0 for requirement in method.requirements),
+    )
 
 
 def asked_methods(client: r.ClientReport, asked: Sequence[str]) -> list[r.MethodResult]:
@@ -36,27 +39,33 @@ def asked_methods(client: r.ClientReport, asked: Sequence[str]) -> list[r.Method
     return [method for method in client.methods if method.id in asked] or list(client.methods)
 
 
-def counts(method: r.MethodResult, one: r.RequirementVerdict) -> bool:
+def is_reason(method: r.MethodResult, requirement: r.RequirementVerdict) -> bool:
     """Tell whether a requirement is one of those for which its method fails, or would."""
-    return any(reason.requirement == one.id and reason.kind != "missing" for reason in method.reasons)
+    return any(reason.requirement == requirement.id and reason.kind != "missing" for reason in method.reasons)
 
 
-def fatal(one: r.RequirementVerdict) -> list[r.Problem]:
+def fatal(requirement: r.RequirementVerdict) -> list[r.Problem]:
     """Return the problems that end the installation although the port is open."""
-    return [problem for problem in one.problems if problem.fatal]
+    return [problem for problem in requirement.problems if problem.fatal]
 
 
-def why(method: r.MethodResult) -> list[str]:
+def result_reasons(method: r.MethodResult) -> list[str]:
     """Return why a method has its result, in sentences."""
-    network = [one.text for one in method.reasons if one.kind == "network"]
-    network += [one.text for one in method.reasons if one.kind == "step"]
-    problems = [f"The port is open, but a step failed: {one.text}" for one in method.reasons if one.kind == "problem"]
+    network = [reason.text for reason in method.reasons if reason.kind == "network"]
+    network += [reason.text for reason in method.reasons if reason.kind == "step"]
+    problems = [
+        f"The port is open, but a step failed: {reason.text}" for reason in method.reasons if reason.kind == "problem"
+    ]
     if network or problems:
         return list(dict.fromkeys([*_went_on(method.went_on), *network, *problems]))
     if method.result in (r.WORKS, r.ALLOWED):
-        changed = [(one.row, one.changed) for one in method.requirements if one.changed]
+        changed = [(requirement.row, requirement.changed) for requirement in method.requirements if requirement.changed]
         earlier = [f"{row}: earlier, at {change.before_time}, it was {change.before}." for row, change in changed]
-        delayed = [one.explanation for one in method.requirements if one.verdict in r.BAD and _of_push(one)]
+        delayed = [
+            requirement.explanation
+            for requirement in method.requirements
+            if requirement.verdict in r.FAILING and _of_push(requirement)
+        ]
         if delayed:
             return delayed
         text = "Everything that it requires was seen to be open, so the network does not stop it."
@@ -64,14 +73,18 @@ def why(method: r.MethodResult) -> list[str]:
             text = "Everything that it requires is open, or allowed by the client's own firewall."
         more = "If the installation failed all the same: ccm.log on the site server, then ccmsetup.log on the client."
         return [f"{text} {more}", *earlier]
-    missing = [one.requirement.partition("/")[2] for one in method.reasons]
-    good = {one.id for one in method.requirements if one.verdict in r.GOOD}
-    guesses = list(dict.fromkeys(one.text for one in method.reasons if one.requirement in good))
-    seen = any(one.attempts for one in method.requirements)
-    harmless = [one.row for one in method.requirements if one.verdict in r.BAD and one.necessity == "required"]
-    what = "Nothing that it requires was seen to be blocked" if seen else "Nothing of it was seen"
-    what = f"What was blocked ({', '.join(harmless)}) does not end it" if harmless else what
-    return [f"{what}; not proven: {', '.join(dict.fromkeys(missing))}.", *guesses]
+    missing = [reason.requirement.partition("/")[2] for reason in method.reasons]
+    good = {requirement.id for requirement in method.requirements if requirement.verdict in r.PASSING}
+    guesses = list(dict.fromkeys(reason.text for reason in method.reasons if reason.requirement in good))
+    seen = any(requirement.attempts for requirement in method.requirements)
+    harmless = [
+        requirement.row
+        for requirement in method.requirements
+        if requirement.verdict in r.FAILING and requirement.necessity == "required"
+    ]
+    summary = "Nothing that it requires was seen to be blocked" if seen else "Nothing of it was seen"
+    summary = f"What was blocked ({', '.join(harmless)}) does not end it" if harmless else summary
+    return [f"{summary}; not proven: {', '.join(dict.fromkeys(missing))}.", *guesses]
 
 
 def also_blocked(client: r.ClientReport, main: r.MethodResult) -> list[str]:
@@ -84,151 +97,167 @@ def also_blocked(client: r.ClientReport, main: r.MethodResult) -> list[str]:
 def _besides(
     client: r.ClientReport, main: r.MethodResult
 ) -> Iterator[tuple[r.MethodResult, r.RequirementVerdict, str]]:
-    """Yield method, requirement and sentence of each proven block that `why` of the method does not tell; each once."""
-    shown = frozenset(why(main))
-    known: set[tuple[object, ...]] = set()  # what several methods require is one thing
-    for method in (main, *(one for one in client.methods if one.id != main.id)):
-        for one in method.requirements:
-            if not (one.is_proven_block or one.also_blocked):
+    """Yield method, requirement and sentence of each proven block that `result_reasons` does not tell; each once."""
+    shown = frozenset(result_reasons(main))
+    keys: set[tuple[object, ...]] = set()  # what several methods require is one thing
+    for method in (main, *(method for method in client.methods if method.id != main.id)):
+        for requirement in method.requirements:
+            if not (requirement.is_proven_block or requirement.also_blocked):
                 continue
-            what = (one.source, one.destination, one.protocol, one.ports)
-            if what in known:
+            key = (requirement.source, requirement.destination, requirement.protocol, requirement.ports)
+            if key in keys:
                 continue
-            if one.is_proven_block and one.explanation not in shown:
-                yield method, one, one.explanation
-            yield from ((method, one, block.text) for block in one.also_blocked)
-            known.add(what)
+            if requirement.is_proven_block and requirement.explanation not in shown:
+                yield method, requirement, requirement.explanation
+            yield from ((method, requirement, block.text) for block in requirement.also_blocked)
+            keys.add(key)
 
 
-def in_table(method: r.MethodResult) -> list[r.RequirementVerdict]:
+def table_requirements(method: r.MethodResult) -> list[r.RequirementVerdict]:
     """Return the requirements that a table shows: those that apply, informational ones only if they were tried."""
     return [
-        one
-        for one in method.requirements
-        if one.verdict != r.NOT_APPLICABLE and (one.necessity != "informational" or one.attempts)
+        requirement
+        for requirement in method.requirements
+        if requirement.verdict != r.NOT_APPLICABLE
+        and (requirement.necessity != "informational" or requirement.attempts)
     ]
 
 
-def _went_on(one: r.WentOn | None) -> list[str]:
+def _went_on(went_on: r.WentOn | None) -> list[str]:
     """Return in a sentence that a push fails by its document alone, and what it comes to by the newer one."""
-    if one is None:
+    if went_on is None:
         return []
-    text = f"Fails by {DOCUMENTS.get(one.ruleset, one.ruleset)}, did not stop this push"
-    if one.newer is None:
+    text = f"Fails by {DOCUMENTS.get(went_on.ruleset, went_on.ruleset)}, did not stop this push"
+    if went_on.newer is None:
         return [f"{text}."]
-    newer = DOCUMENTS.get(one.newer, one.newer)
-    if one.newer_result == r.FAILS:
+    newer = DOCUMENTS.get(went_on.newer, went_on.newer)
+    if went_on.newer_result == r.FAILS:
         return [f"{text}; fails by {newer} too."]
-    rest = ", no requirement fails" if one.newer_result == r.UNPROVEN else ""
-    return [f"{text}; passes by {newer} (result: {one.newer_result}{rest})."]
+    ending = ", no requirement fails" if went_on.newer_result == r.UNPROVEN else ""
+    return [f"{text}; passes by {newer} (result: {went_on.newer_result}{ending})."]
 
 
 def not_applicable(method: r.MethodResult) -> list[str]:
     """Return the rows of a method that do not apply here."""
-    return [one.row for one in method.requirements if one.verdict == r.NOT_APPLICABLE]
+    return [requirement.row for requirement in method.requirements if requirement.verdict == r.NOT_APPLICABLE]
 
 
-def to_prove(method: r.MethodResult, *, details: bool = False) -> list[r.RequirementVerdict]:
+def evidence_requirements(method: r.MethodResult, *, details: bool = False) -> list[r.RequirementVerdict]:
     """Return the requirements whose proof is shown: what was stopped, or else all that was seen."""
     if details:
-        return [one for one in method.requirements if one.verdict != r.NOT_APPLICABLE or one.evidence]
-    unclear = {*r.BAD, r.INCONCLUSIVE}
-    shown = [one for one in method.requirements if one.verdict in unclear or one.problems or one.also_blocked]
-    return shown or [one for one in method.requirements if one.evidence]
+        return [
+            requirement
+            for requirement in method.requirements
+            if requirement.verdict != r.NOT_APPLICABLE or requirement.evidence
+        ]
+    unclear = {*r.FAILING, r.INCONCLUSIVE}
+    shown = [
+        requirement
+        for requirement in method.requirements
+        if requirement.verdict in unclear or requirement.problems or requirement.also_blocked
+    ]
+    return shown or [requirement for requirement in method.requirements if requirement.evidence]
 
 
-def name(one: r.RequirementVerdict) -> str:
+def name(requirement: r.RequirementVerdict) -> str:
     """Return a requirement's row, marked if it never decides."""
-    return one.row + (" (informational)" if one.necessity == "informational" else "")
+    return requirement.row + (" (informational)" if requirement.necessity == "informational" else "")
 
 
-def port(one: r.RequirementVerdict) -> str:
+def port(requirement: r.RequirementVerdict) -> str:
     """Return protocol and ports, the first four of many."""
-    if one.protocol == "icmp":
+    if requirement.protocol == "icmp":
         return "icmp"
-    shown = list(map(str, one.ports[:4])) + (["..."] if len(one.ports) > 4 else [])
-    return f"{one.protocol} " + (", ".join(shown) or "dynamic")
+    shown = list(map(str, requirement.ports[:4])) + (["..."] if len(requirement.ports) > 4 else [])
+    return f"{requirement.protocol} " + (", ".join(shown) or "dynamic")
 
 
-def end(one: r.End) -> str:
+def end(endpoint: r.Endpoint) -> str:
     """Return an address, or that nobody is known."""
-    return one.address or "?"
+    return endpoint.address or "?"
 
 
-def verdict(one: r.RequirementVerdict) -> str:
+def verdict(requirement: r.RequirementVerdict) -> str:
     """Return a verdict with what must be known beside it."""
-    if fatal(one):
-        return f"{one.verdict}, but failed"
-    sure = f", {one.confidence}" if one.confidence == r.LIKELY else ""
-    changed = ", changed" if one.changed else ""
-    return one.verdict + sure + changed
+    if fatal(requirement):
+        return f"{requirement.verdict}, but failed"
+    sure = f", {requirement.confidence}" if requirement.confidence == r.LIKELY else ""
+    changed = ", changed" if requirement.changed else ""
+    return requirement.verdict + sure + changed
 
 
-def stopped(one: r.RequirementVerdict) -> str:
+def stopped(requirement: r.RequirementVerdict) -> str:
     """Return where a requirement was stopped, empty if nobody knows."""
-    if not one.blocked_at or one.blocked_at == r.UNKNOWN:
+    if not requirement.blocked_at or requirement.blocked_at == r.UNKNOWN:
         return ""
-    return f"stopped {'between the two' if one.blocked_at == r.BETWEEN else 'at the ' + one.blocked_at}"
+    return f"stopped {'between the two' if requirement.blocked_at == r.BETWEEN else 'at the ' + requirement.blocked_at}"
 
 
 def frames(evidence: r.Evidence, report: r.Report) -> str:
     """Return which frames or lines of which source are the proof."""
     where = f" of {report.sources[evidence.source].path}" if len(report.sources) > 1 else ""
     name = "event record" if report.sources[evidence.source].kind == "event-log" else "line"
-    numbers, what = (evidence.frames, "frame") if evidence.frames else (evidence.lines, name)
-    return f"{what}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}{where}"
+    numbers, unit = (evidence.frames, "frame") if evidence.frames else (evidence.lines, name)
+    return f"{unit}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}{where}"
 
 
 def unreached(method: r.MethodResult) -> bool:
     """Tell whether nothing at all of the client was heard, so that no method can work."""
-    tried = [one for one in method.requirements if one.destination.role == "client" and one.verdict != r.NOT_OBSERVED]
-    return bool(tried) and all(one.verdict in (r.UNREACHABLE, r.NO_RESPONSE) for one in tried)
+    tried = [
+        requirement
+        for requirement in method.requirements
+        if requirement.destination.role == "client" and requirement.verdict != r.NOT_OBSERVED
+    ]
+    return bool(tried) and all(requirement.verdict in (r.UNREACHABLE, r.NO_RESPONSE) for requirement in tried)
 
 
-def instead(client: r.ClientReport, main: r.MethodResult) -> tuple[str, list[str]]:
+def alternatives(client: r.ClientReport, main: r.MethodResult) -> tuple[str, list[str]]:
     """Return a heading and a sentence for each other method that may work; an empty heading if there is none to tell.
 
     Without sentences nothing can work yet.
     """
-    found = [one for one in client.recommendation if one.method != main.id]
+    recommendations = [recommendation for recommendation in client.recommendation if recommendation.method != main.id]
     if unreached(main):
         return "What would work instead", []
-    if main.result in (r.WORKS, r.ALLOWED) or not found:
+    if main.result in (r.WORKS, r.ALLOWED) or not recommendations:
         return "", []
-    told = []
-    for one in found:
-        needs = f" Still needs {'; '.join(one.still_needs)}." if one.still_needs else ""
-        told.append(f"{client.method(one.method).title}: {one.why}.{needs}")
-    return ("What would work instead" if main.result == r.FAILS else "Other methods"), told
+    lines = []
+    for recommendation in recommendations:
+        needs = f" Still needs {'; '.join(recommendation.still_needs)}." if recommendation.still_needs else ""
+        lines.append(f"{client.method(recommendation.method).title}: {recommendation.why}.{needs}")
+    return ("What would work instead" if main.result == r.FAILS else "Other methods"), lines
 
 
 def fails_too(client: r.ClientReport, main: r.MethodResult) -> list[str]:
     """Return a sentence on each other method that fails."""
-    told = []
+    lines = []
     for method in client.methods:
         if method.result == r.FAILS and method.id != main.id:
-            bad = [one for one in method.requirements if counts(method, one)]
-            told.append(f"{method.title}: {', '.join(f'{one.row} {verdict(one)}' for one in bad)}.")
-    return told
+            bad = [requirement for requirement in method.requirements if is_reason(method, requirement)]
+            lines.append(
+                f"{method.title}: {', '.join(f'{requirement.row} {verdict(requirement)}' for requirement in bad)}."
+            )
+    return lines
 
 
 def roles(report: r.Report) -> Iterator[tuple[str, str]]:
     """Yield each role with who plays it and from what that is known."""
     by_role: dict[str, list[r.RoleAssignment]] = {}
-    for one in report.roles:
-        by_role.setdefault(one.role, []).append(one)
-    for role, found in by_role.items():
-        if len(found) > 2:
-            yield role, f"{_named(found[0])} and {len(found) - 1:,} more ({found[0].how}: {found[0].why})"
+    for assignment in report.roles:
+        by_role.setdefault(assignment.role, []).append(assignment)
+    for role, (shown, *more) in by_role.items():
+        if len(more) > 1:
+            yield role, f"{_named(shown)} and {len(more):,} more ({shown.how}: {shown.why})"
         else:
-            yield role, "; ".join(f"{_named(one)} ({one.how}: {one.why})" for one in found)
+            described = (f"{_named(assignment)} ({assignment.how}: {assignment.why})" for assignment in by_role[role])
+            yield role, "; ".join(described)
 
 
 def modes(report: r.Report) -> Iterator[tuple[str, str]]:
     """Yield the mode of each site with what it means and from what it is known."""
-    for one in report.modes:
-        site = f" of {one.site_server}" if len(report.modes) > 1 and one.site_server else ""
-        yield f"mode{site}", f"{one.mode}, {r.IN_MODE[one.mode]} ({one.how}: {one.why})"
+    for mode in report.modes:
+        site = f" of {mode.site_server}" if len(report.modes) > 1 and mode.site_server else ""
+        yield f"mode{site}", f"{mode.mode}, {r.IN_MODE[mode.mode]} ({mode.how}: {mode.why})"
 
 
 def _named(role: r.RoleAssignment) -> str:
@@ -278,45 +307,54 @@ def not_judged(report: r.Report) -> list[str]:
     Of many the first few, and how many there are.
     """
     judged = {method.push for client in report.clients for method in client.methods}
-    others = [push for push in report.pushes if push.id not in judged]
+    unjudged = [push for push in report.pushes if push.id not in judged]
     lines = [
-        f"{push.from_address} to {push.to_address}: {KINDS[push.kind]}. {push.why}" for push in others[:MOST_OTHERS]
+        f"{push.from_address} to {push.to_address}: {KINDS[push.kind]}. {push.why}" for push in unjudged[:MOST_OTHERS]
     ]
-    more = len(others) - MOST_OTHERS
+    more = len(unjudged) - MOST_OTHERS
     return lines + ([f"and {more:,} more: --format json lists all of them"] if more > 0 else [])
 
 
 def tally(of: Sequence[Main]) -> str:
     """Return how many clients there are, and how many of them fail, are unproven and work."""
     results = Counter(method.result for _, method in of)
-    told = ", ".join(f"{results[result]:,} {result}" for result in RESULTS if results[result])
+    summary = ", ".join(f"{results[result]:,} {result}" for result in RESULTS if results[result])
     clients = len({client.address for client, _ in of})
     return (
-        f"{clients:,} clients: {told}" if clients == len(of) else f"{len(of):,} pushes to {clients:,} clients: {told}"
+        f"{clients:,} clients: {summary}"
+        if clients == len(of)
+        else f"{len(of):,} pushes to {clients:,} clients: {summary}"
     )
 
 
 def most_blocked(of: Iterable[Main]) -> list[tuple[str, str, int]]:
     """Return requirement, verdict and number of clients of all that is stopped, the most frequent first."""
     bad = Counter(
-        (one.id, one.verdict) for _, method in of for one in method.requirements if one.verdict in r.BAD and one.decides
+        (requirement.id, requirement.verdict)
+        for _, method in of
+        for requirement in method.requirements
+        if requirement.verdict in r.FAILING and requirement.decides
     )
-    return [(*key, count) for key, count in sorted(bad.items(), key=lambda one: (-one[1], one[0]))]
+    return [(*key, count) for key, count in sorted(bad.items(), key=lambda entry: (-entry[1], entry[0]))]
 
 
 def blocked_besides(of: Iterable[Main]) -> list[tuple[str, int]]:
     """Return each requirement with a proven block that decides no result, and for how many clients, most first."""
-    counts: Counter[str] = Counter()
+    computers: Counter[str] = Counter()
     for client, main in of:
-        counts.update({one.id for _, one, _ in _besides(client, main)})
-    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+        computers.update({requirement.id for _, requirement, _ in _besides(client, main)})
+    return sorted(computers.items(), key=lambda entry: (-entry[1], entry[0]))
 
 
 def blocked(method: r.MethodResult) -> str:
     """Return all that is stopped of a method in a few words."""
-    return ", ".join(f"{one.row} {one.verdict}" for one in method.requirements if one.verdict in r.BAD)
+    return ", ".join(
+        f"{requirement.row} {requirement.verdict}"
+        for requirement in method.requirements
+        if requirement.verdict in r.FAILING
+    )
 
 
-def _of_push(one: r.RequirementVerdict) -> bool:
+def _of_push(requirement: r.RequirementVerdict) -> bool:
     """Tell whether a requirement is one of those to the client, of which each stands alone."""
-    return one.necessity == "required" and one.destination.role == "client"
+    return requirement.necessity == "required" and requirement.destination.role == "client"

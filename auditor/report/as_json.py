@@ -28,7 +28,7 @@ def as_dict(report: r.Report) -> dict[str, Any]:
         "modes": [vars(mode).copy() for mode in report.modes],
         "pushes": [_push(push) for push in report.pushes],
         "clients": [_client(client) for client in report.clients],
-        "limitations": [{"code": one.code, "text": one.text} for one in report.limitations],
+        "limitations": [{"code": limitation.code, "text": limitation.text} for limitation in report.limitations],
     }
 
 
@@ -46,7 +46,7 @@ def safe_json(text: str) -> str:
     """Return JSON text with escapes for what a terminal would obey; it means the same."""
     if text.isascii() and "\x7f" not in text:  # JSON has escapes for the rest of ASCII by itself
         return text
-    return UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def schema() -> dict[str, Any]:
@@ -78,23 +78,25 @@ def _push_step(step: r.PushStep) -> dict[str, Any]:
 
 
 def _client(client: r.ClientReport) -> dict[str, Any]:
-    recommendation = [
+    recommendations = [
         {
-            "method": one.method,
-            "supported_by": one.supported_by,
-            "why": one.why,
-            "still_needs": list(one.still_needs),
+            "method": recommendation.method,
+            "supported_by": recommendation.supported_by,
+            "why": recommendation.why,
+            "still_needs": list(recommendation.still_needs),
         }
-        for one in client.recommendation
+        for recommendation in client.recommendation
     ]
     methods = [_method(method) for method in client.methods]
     names = list(client.names)
-    return {"address": client.address, "names": names, "methods": methods, "recommendation": recommendation}
+    return {"address": client.address, "names": names, "methods": methods, "recommendation": recommendations}
 
 
 def _method(method: r.MethodResult) -> dict[str, Any]:
-    reasons = [{"kind": one.kind, "requirement": one.requirement, "text": one.text} for one in method.reasons]
-    requirements = [_requirement(one) for one in method.requirements]
+    reasons = [
+        {"kind": reason.kind, "requirement": reason.requirement, "text": reason.text} for reason in method.reasons
+    ]
+    requirements = [_requirement(requirement) for requirement in method.requirements]
     return {
         "id": method.id,
         "title": method.title,
@@ -107,35 +109,37 @@ def _method(method: r.MethodResult) -> dict[str, Any]:
     }
 
 
-def _went_on(one: r.WentOn | None) -> dict[str, Any] | None:
-    if one is None:
+def _went_on(went_on: r.WentOn | None) -> dict[str, Any] | None:
+    if went_on is None:
         return None
-    same = {name: getattr(one, name) for name in ("ruleset", "newer", "newer_result")}
-    return {"without": list(one.without), **same}
+    same = {name: getattr(went_on, name) for name in ("ruleset", "newer", "newer_result")}
+    return {"without": list(went_on.without), **same}
 
 
-def _requirement(one: r.RequirementVerdict) -> dict[str, Any]:
+def _requirement(requirement: r.RequirementVerdict) -> dict[str, Any]:
     return {
-        "id": one.id,
-        "description": one.description,
-        "necessity": one.necessity,
-        "from": {"role": one.source.role, "address": one.source.address},
-        "to": {"role": one.destination.role, "address": one.destination.address},
-        "protocol": one.protocol,
-        "ports": list(one.ports),
-        "verdict": one.verdict,
-        "confidence": one.confidence,
-        "blocked_at": one.blocked_at,
-        "allowed_at": one.allowed_at,
-        "also_blocked": [block_as_dict(block) for block in one.also_blocked],
-        "changed": _change(one.changed),
-        "attempts": one.attempts,
-        "first_time": one.first_time,
-        "last_time": one.last_time,
-        "explanation": one.explanation,
-        "evidence": [_evidence(evidence) for evidence in one.evidence],
-        "problems": [{name: getattr(problem, name) for name in PROBLEM} for problem in one.problems],
-        "remedy": [{"place": each.place, "action": each.action, "command": each.command} for each in one.remedy],
+        "id": requirement.id,
+        "description": requirement.description,
+        "necessity": requirement.necessity,
+        "from": {"role": requirement.source.role, "address": requirement.source.address},
+        "to": {"role": requirement.destination.role, "address": requirement.destination.address},
+        "protocol": requirement.protocol,
+        "ports": list(requirement.ports),
+        "verdict": requirement.verdict,
+        "confidence": requirement.confidence,
+        "blocked_at": requirement.blocked_at,
+        "allowed_at": requirement.allowed_at,
+        "also_blocked": [block_as_dict(block) for block in requirement.also_blocked],
+        "changed": _change(requirement.changed),
+        "attempts": requirement.attempts,
+        "first_time": requirement.first_time,
+        "last_time": requirement.last_time,
+        "explanation": requirement.explanation,
+        "evidence": [_evidence(evidence) for evidence in requirement.evidence],
+        "problems": [{name: getattr(problem, name) for name in PROBLEM} for problem in requirement.problems],
+        "remedy": [
+            {"place": remedy.place, "action": remedy.action, "command": remedy.command} for remedy in requirement.remedy
+        ],
     }
 
 
@@ -145,7 +149,7 @@ def block_as_dict(block: r.Block) -> dict[str, Any]:
     return {**ends, "ports": list(block.ports), "blocked_at": block.blocked_at, "text": block.text}
 
 
-def _change(change: r.Change | None) -> dict[str, str] | None:
+def _change(change: r.VerdictChange | None) -> dict[str, str] | None:
     if change is None:
         return None
     names = ("before", "before_time", "after", "after_time")
@@ -160,7 +164,13 @@ def _evidence(evidence: r.Evidence) -> dict[str, Any]:
         "text": evidence.text,
         "display_filter": evidence.display_filter,
         "packets": [
-            {"frame": one.frame, "time": one.time, "from": one.sender, "to": one.receiver, "what": one.what}
-            for one in evidence.packets
+            {
+                "frame": packet.frame,
+                "time": packet.time,
+                "from": packet.sender,
+                "to": packet.receiver,
+                "what": packet.what,
+            }
+            for packet in evidence.packets
         ],
     }

@@ -46,7 +46,7 @@ class ResultChange:
 
 
 @dataclass(frozen=True)
-class OneSided:
+class UnmatchedClient:
     """A client that only one of the reports has, with the methods that fail for it."""
 
     client: str
@@ -64,19 +64,19 @@ class Comparison:
     compared: int
     results: tuple[ResultChange, ...]
     changes: tuple[RequirementChange, ...]
-    only_before: tuple[OneSided, ...]
-    only_after: tuple[OneSided, ...]
+    only_before: tuple[UnmatchedClient, ...]
+    only_after: tuple[UnmatchedClient, ...]
     notes: tuple[str, ...]
 
     @property
     def worse(self) -> bool:
         """Whether a requirement was broken, a method fails that did not, or a client fails that is new."""
-        changed = any(one.worse for one in self.changes) or any(one.worse for one in self.results)
-        return changed or any(one.fails for one in self.only_after)
+        changed = any(change.worse for change in self.changes) or any(result.worse for result in self.results)
+        return changed or any(client.fails for client in self.only_after)
 
     def of_kind(self, kind: str) -> list[RequirementChange]:
         """Return the changes of one of KINDS."""
-        return [one for one in self.changes if one.kind == kind]
+        return [change for change in self.changes if change.kind == kind]
 
 
 def compare(before: r.Report, after: r.Report, *, redacted_together: bool = False) -> Comparison:
@@ -92,14 +92,14 @@ def compare(before: r.Report, after: r.Report, *, redacted_together: bool = Fals
     """
     for report in (before, after):
         r.check_of_one_audit(report, "compared")
-    earlier, later = ({one.address: one for one in report.clients} for report in (before, after))
+    earlier, later = ({client.address: client for client in report.clients} for report in (before, after))
     both = [address for address in earlier if address in later]
     if not both:
         _nothing_in_common(before, after)
     return Comparison(
         compared=len(both),
-        results=tuple(one for address in both for one in _results(earlier[address], later[address])),
-        changes=tuple(one for address in both for one in _changes(earlier[address], later[address])),
+        results=tuple(result for address in both for result in _results(earlier[address], later[address])),
+        changes=tuple(change for address in both for change in _changes(earlier[address], later[address])),
         only_before=_only(earlier, later),
         only_after=_only(later, earlier),
         notes=tuple(_notes(before, after, redacted_together)),
@@ -109,8 +109,8 @@ def compare(before: r.Report, after: r.Report, *, redacted_together: bool = Fals
 def _nothing_in_common(before: r.Report, after: r.Report) -> None:
     for name, report in (("first", before), ("second", after)):
         if not report.clients:
-            what = f"no client installation is in the {name} report, so there is nothing to compare"
-            raise ReportError(what, hint="audit the sources again and name the client: --role client=ADDRESS")
+            message = f"no client installation is in the {name} report, so there is nothing to compare"
+            raise ReportError(message, hint="audit the sources again and name the client: --role client=ADDRESS")
     hint = "compare reports of the same computers; if one is redacted, redact both in one go: auditor diff A B --redact"
     raise ReportError("the two reports have no client in common", hint=hint)
 
@@ -125,7 +125,11 @@ def _results(before: r.ClientReport, after: r.ClientReport) -> Iterator[ResultCh
 
 
 def _changes(before: r.ClientReport, after: r.ClientReport) -> Iterator[RequirementChange]:
-    earlier = {(method.site_server, one.id): one for method in before.methods for one in method.requirements}
+    earlier = {
+        (method.site_server, requirement.id): requirement
+        for method in before.methods
+        for requirement in method.requirements
+    }
     for method in after.methods:
         for now in method.requirements:
             was = earlier.get((method.site_server, now.id))
@@ -134,10 +138,10 @@ def _changes(before: r.ClientReport, after: r.ClientReport) -> Iterator[Requirem
                 yield RequirementChange(after.address, method.id, kind, worse, was, now)
 
 
-def _state(one: r.RequirementVerdict) -> str:
-    if one.verdict in r.BAD or any(problem.fatal for problem in one.problems):
+def _state(requirement: r.RequirementVerdict) -> str:
+    if requirement.verdict in r.FAILING or any(problem.fatal for problem in requirement.problems):
         return _BAD
-    return _GOOD if one.verdict in r.GOOD else _UNSEEN
+    return _GOOD if requirement.verdict in r.PASSING else _UNSEEN
 
 
 def _kind(before: str, after: str) -> str:
@@ -151,11 +155,13 @@ def _kind(before: str, after: str) -> str:
     return BROKEN if after == _BAD else MENDED
 
 
-def _only(clients: Mapping[str, r.ClientReport], others: Mapping[str, r.ClientReport]) -> tuple[OneSided, ...]:
+def _only(
+    clients: Mapping[str, r.ClientReport], other_clients: Mapping[str, r.ClientReport]
+) -> tuple[UnmatchedClient, ...]:
     return tuple(
-        OneSided(address, tuple(method.id for method in client.methods if method.result == r.FAILS))
+        UnmatchedClient(address, tuple(method.id for method in client.methods if method.result == r.FAILS))
         for address, client in clients.items()
-        if address not in others
+        if address not in other_clients
     )
 
 
@@ -177,7 +183,7 @@ def _notes(before: r.Report, after: r.Report, redacted_together: bool) -> Iterat
         if report.incomplete:
             yield f"Some sources or records of the {name} report could not be read, so something may be missing in it."
     if not redacted_together and not all(
-        _is_address(one.address) for report in (before, after) for one in report.clients
+        _is_address(client.address) for report in (before, after) for client in report.clients
     ):
         yield (
             "Reports are redacted: a name such as client-1 may mean another computer in each of them. Compare the "
@@ -186,11 +192,13 @@ def _notes(before: r.Report, after: r.Report, redacted_together: bool) -> Iterat
 
 
 def _rows(report: r.Report) -> set[str]:
-    return {one.id for client in report.clients for method in client.methods for one in method.requirements}
+    return {
+        requirement.id for client in report.clients for method in client.methods for requirement in method.requirements
+    }
 
 
 def _times(report: r.Report) -> list[str]:
-    return [one.first_time for one in report.sources if one.first_time]
+    return [source.first_time for source in report.sources if source.first_time]
 
 
 def _is_address(text: str) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from auditor.report.as_json import block_as_dict, safe_json
-from auditor.report.fleet_model import FORMAT_VERSION, FleetReport, HostResult, Seen
+from auditor.report.fleet_model import FORMAT_VERSION, FleetReport, HostResult, RequirementResult
 
 KIND = "fleet"  # tells this document from the report of one audit
 LISTS = ("methods", "requirements", "subnets", "sites", "directions", "devices", "changes", "causes", "also_blocked")
@@ -73,59 +73,59 @@ def _record(record: Any) -> dict[str, Any]:
 @cache
 def _fields(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
     """Return the names of a record's fields in the document, and what gets their values."""
-    names = [one.name for one in fields(kind)]
+    names = [field.name for field in fields(kind)]
     return tuple(RENAMED.get(name, name) for name in names), attrgetter(*names)
 
 
-def _host(one: HostResult) -> dict[str, Any]:
+def _host(host: HostResult) -> dict[str, Any]:
     return {
-        "host": one.host,
-        "site": one.site,
-        "addresses": one.addresses,
-        "subnet": one.subnet,
-        "files": one.files,
-        "records": one.records,
-        "first_time": one.first_time,
-        "last_time": one.last_time,
+        "host": host.host,
+        "site": host.site,
+        "addresses": host.addresses,
+        "subnet": host.subnet,
+        "files": host.files,
+        "records": host.records,
+        "first_time": host.first_time,
+        "last_time": host.last_time,
         "outcomes": [
-            {"method": each.method, "result": each.result, "blamed": each.blamed, "missing": each.missing}
-            for each in one.outcomes
+            {"method": outcome.method, "result": outcome.result, "blamed": outcome.blamed, "missing": outcome.missing}
+            for outcome in host.outcomes
         ],
-        "seen": [_seen(each) for each in one.seen],
-        "recommended": one.recommended,
-        "warnings": one.warnings,
+        "seen": [_seen(requirement) for requirement in host.seen],
+        "recommended": host.recommended,
+        "warnings": host.warnings,
     }
 
 
-def _seen(one: Seen) -> dict[str, Any]:
+def _seen(requirement: RequirementResult) -> dict[str, Any]:
     return {
-        "requirement": one.requirement,
-        "necessity": one.necessity,
-        "from": {"role": one.source.role, "address": one.source.address},
-        "to": {"role": one.destination.role, "address": one.destination.address},
-        "protocol": one.protocol,
-        "ports": one.ports,
-        "verdict": one.verdict,
-        "confidence": one.confidence,
-        "blocked_at": one.blocked_at,
-        "device": one.device,
-        "attempts": one.attempts,
-        "first_time": one.first_time,
-        "last_time": one.last_time,
-        "explanation": one.explanation,
-        "remedy": one.remedy,
-        "problems": one.problems,
+        "requirement": requirement.requirement,
+        "necessity": requirement.necessity,
+        "from": {"role": requirement.source.role, "address": requirement.source.address},
+        "to": {"role": requirement.destination.role, "address": requirement.destination.address},
+        "protocol": requirement.protocol,
+        "ports": requirement.ports,
+        "verdict": requirement.verdict,
+        "confidence": requirement.confidence,
+        "blocked_at": requirement.blocked_at,
+        "device": requirement.device,
+        "attempts": requirement.attempts,
+        "first_time": requirement.first_time,
+        "last_time": requirement.last_time,
+        "explanation": requirement.explanation,
+        "remedy": requirement.remedy,
+        "problems": requirement.problems,
         "proof": [
             {
-                "path": each.path,
-                "lines": each.lines,
-                "frames": each.frames,
-                "display_filter": each.display_filter,
-                "text": each.text,
+                "path": proof.path,
+                "lines": proof.lines,
+                "frames": proof.frames,
+                "display_filter": proof.display_filter,
+                "text": proof.text,
             }
-            for each in one.proof
+            for proof in requirement.proof
         ],
-        "also_blocked": [block_as_dict(each) for each in one.also_blocked],
+        "also_blocked": [block_as_dict(block) for block in requirement.also_blocked],
     }
 
 
@@ -135,13 +135,15 @@ ENCODER = json.JSONEncoder(ensure_ascii=False, check_circular=False, default=_re
 
 def _plain(value: Any) -> Any:
     """Return a value, and all in it, as dictionaries and lists."""
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else json.loads(ENCODER.encode(value))
+    return (
+        [_plain(element) for element in value] if isinstance(value, list | tuple) else json.loads(ENCODER.encode(value))
+    )
 
 
 def _write_lines(values: Sequence[Any], out: BinaryIO) -> None:
     between = b"["
-    for one in values:
-        out.write(between + b"\n    " + _line(one))
+    for value in values:
+        out.write(between + b"\n    " + _line(value))
         between = b","
     out.write(b"\n  ]" if values else b"[]")
 

@@ -68,13 +68,13 @@ def _checker() -> Check:
 def _check_kind(document: Any, where: str) -> None:
     version = document.get("format_version") if is_fleet(document) else None
     if type(version) is not int:
-        what = "this is JSON, but not the report of a fleet"
-        raise ReportError(what, where=where, hint="name the fleet.json that auditor batch wrote")
+        message = "this is JSON, but not the report of a fleet"
+        raise ReportError(message, where=where, hint="name the fleet.json that auditor batch wrote")
     if version != f.FORMAT_VERSION:
         whose = "a later" if version > f.FORMAT_VERSION else "an earlier"
-        what = f"this report is from {whose} auditor (format_version {version}, supported: {f.FORMAT_VERSION})"
+        message = f"this report is from {whose} auditor (format_version {version}, supported: {f.FORMAT_VERSION})"
         hint = "install the later auditor" if version > f.FORMAT_VERSION else ANEW
-        raise ReportError(what, where=where, hint=hint)
+        raise ReportError(message, where=where, hint=hint)
 
 
 def _by_lines(path: str) -> f.FleetReport | None:
@@ -124,10 +124,10 @@ def _report(document: dict[str, Any]) -> f.FleetReport:
         sites=_records(f.GroupCount, document["sites"]),
         directions=_records(f.StopCount, document["directions"]),
         devices=_records(f.StopCount, document["devices"]),
-        changes=_records(f.Change, document["changes"]),
-        hosts=tuple(_host(one) for one in document["hosts"]),
+        changes=_records(f.FirewallChange, document["changes"]),
+        hosts=tuple(_host(host) for host in document["hosts"]),
         expected=tuple(document["expected"]),
-        quarantine=_records(f.Quarantined, document["quarantine"]),
+        quarantine=_records(f.UnreadableFile, document["quarantine"]),
         limitations=tuple(document["limitations"]),
         causes=_records(f.Cause, document["causes"]),
         also_blocked=_records(f.AlsoBlocked, document["also_blocked"]),
@@ -135,28 +135,31 @@ def _report(document: dict[str, Any]) -> f.FleetReport:
 
 
 def _records(kind: type[Record], tables: Iterable[dict[str, Any]]) -> tuple[Record, ...]:
-    return tuple(_record(kind, one) for one in tables)
+    return tuple(_record(kind, table) for table in tables)
 
 
-def _record(kind: type[Record], table: dict[str, Any], **made: Any) -> Record:
+def _record(kind: type[Record], table: dict[str, Any], **converted: Any) -> Record:
     """Return one record; lists of plain values become tuples, made: those fields that hold records."""
     plain = {
         OWN_NAMES.get(name, name): tuple(value) if isinstance(value, list) else value for name, value in table.items()
     }
-    return kind(**plain | made)
+    return kind(**plain | converted)
 
 
 def _host(table: dict[str, Any]) -> f.HostResult:
     outcomes = tuple(
-        _outcome(one["method"], one["result"], tuple(one["blamed"]), tuple(one["missing"])) for one in table["outcomes"]
+        _outcome(outcome["method"], outcome["result"], tuple(outcome["blamed"]), tuple(outcome["missing"]))
+        for outcome in table["outcomes"]
     )
-    return _record(f.HostResult, table, outcomes=outcomes, seen=tuple(_seen(one) for one in table["seen"]))
+    return _record(
+        f.HostResult, table, outcomes=outcomes, seen=tuple(_seen(requirement) for requirement in table["seen"])
+    )
 
 
-def _seen(table: dict[str, Any]) -> f.Seen:
+def _seen(table: dict[str, Any]) -> f.RequirementResult:
     same = {name: intern(table[name]) for name in ALIKE if table[name]}
     return _record(
-        f.Seen,
+        f.RequirementResult,
         table,
         **same,
         source=_end(**table["from"]),
@@ -169,8 +172,8 @@ def _seen(table: dict[str, Any]) -> f.Seen:
 
 # Of a large fleet most of these are alike: one of each is kept.
 ALIKE = ("requirement", "necessity", "protocol", "verdict", "confidence", "blocked_at", "remedy")
-_outcome = lru_cache(maxsize=4096)(f.Outcome)
-_end = lru_cache(maxsize=4096)(r.End)
+_outcome = lru_cache(maxsize=4096)(f.MethodOutcome)
+_end = lru_cache(maxsize=4096)(r.Endpoint)
 
 
 # what a schema cannot say
@@ -178,28 +181,28 @@ _end = lru_cache(maxsize=4096)(r.End)
 
 def _check_sense(report: f.FleetReport) -> None:
     """Raise FaultError where parts of the report contradict each other, so that no form of it would be true."""
-    methods = [one.id for one in report.methods]
+    methods = [method.id for method in report.methods]
     once("methods", methods)
     if report.main not in methods:
         raise FaultError(f"is about the method {report.main}, of which it does not tell")
-    once("hosts", (f"{one.site}/{one.host}".removeprefix("/") for one in report.hosts))  # sites may share names
+    once("hosts", (f"{host.site}/{host.host}".removeprefix("/") for host in report.hosts))  # sites may share names
     results: Counter[tuple[str, str]] = Counter()
     for host in report.hosts:
-        if sorted(one.method for one in host.outcomes) != sorted(methods):
+        if sorted(outcome.method for outcome in host.outcomes) != sorted(methods):
             raise FaultError(f"does not tell of host {host.host} what each method came to, once")
-        results.update((one.method, one.result) for one in host.outcomes)
+        results.update((outcome.method, outcome.result) for outcome in host.outcomes)
         _check_blamed(host)
-    for one in report.methods:
-        counted = (one.works, one.allowed, one.fails, one.unproven, one.no_evidence)
-        results[one.id, f.NO_EVIDENCE] += report.coverage.without_source
-        if counted != tuple(results[one.id, result] for result in f.RESULTS):
-            raise FaultError(f"counts other results of {one.id} than its hosts have")
+    for method in report.methods:
+        counted = (method.works, method.allowed, method.fails, method.unproven, method.no_evidence)
+        results[method.id, f.NO_EVIDENCE] += report.coverage.without_source
+        if counted != tuple(results[method.id, result] for result in f.RESULTS):
+            raise FaultError(f"counts other results of {method.id} than its hosts have")
     if report.coverage.hosts != len(report.hosts) + len(report.expected):
         raise FaultError("counts other hosts than it tells of")
 
 
 def _check_blamed(host: f.HostResult) -> None:
-    seen = {f.row_of(one.requirement) for one in host.seen}  # what methods share is told once
+    seen = {f.row_of(requirement.requirement) for requirement in host.seen}  # what methods share is told once
     for outcome in host.outcomes:
-        if other := sorted(one for one in outcome.blamed if f.row_of(one) not in seen):
-            raise FaultError(f"blames {other[0]} for host {host.host}, but does not tell that it was seen")
+        if unseen := sorted(blamed for blamed in outcome.blamed if f.row_of(blamed) not in seen):
+            raise FaultError(f"blames {unseen[0]} for host {host.host}, but does not tell that it was seen")

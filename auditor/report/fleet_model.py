@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.report.model import (
     ALLOWED,
-    BAD,
     BETWEEN,
     BLOCKED,
+    FAILING,
     FAILS,
     PROVEN,
     REFUSED,
@@ -23,7 +23,7 @@ from auditor.report.model import (
     UNPROVEN,
     WORKS,
     Block,
-    End,
+    Endpoint,
     Problem,
     RoleAssignment,
 )
@@ -42,7 +42,7 @@ def row_of(requirement: str) -> str:
     return requirement.partition("/")[2]
 
 
-class _Many:
+class _CompactPickle:
     """A record of which a large fleet has millions, that workers send back to the process that started them.
 
     It is pickled as its values; a dataclass with slots is by itself taken apart field by field, which takes twice as
@@ -58,11 +58,11 @@ class _Many:
 
 @cache
 def _values_of(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
-    return attrgetter(*(one.name for one in fields(kind)))
+    return attrgetter(*(field.name for field in fields(kind)))
 
 
 @dataclass(frozen=True, order=True, slots=True)
-class Proof(_Many):
+class Proof(_CompactPickle):
     """Lines or frames of one file that justify a verdict. text: what they show, in one sentence."""
 
     path: str
@@ -73,7 +73,7 @@ class Proof(_Many):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen(_Many):
+class RequirementResult(_CompactPickle):
     """What one requirement came to for one host, of those of which anything was seen.
 
     requirement: its id, such as "client-push/smb"; ports: those that were tried, of dynamic ones, else the documented;
@@ -84,8 +84,8 @@ class Seen(_Many):
 
     requirement: str
     necessity: str
-    source: End
-    destination: End
+    source: Endpoint
+    destination: Endpoint
     protocol: str
     ports: tuple[int, ...]
     verdict: str
@@ -114,7 +114,7 @@ class Seen(_Many):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(_Many):
+class MethodOutcome(_CompactPickle):
     """What one method came to for one host. result: works, allowed, fails, unproven or no-evidence.
 
     blamed: ids of the requirements that make it fail; missing: of those that keep it unproven.
@@ -127,7 +127,7 @@ class Outcome(_Many):
 
 
 @dataclass(frozen=True, slots=True)
-class HostResult(_Many):
+class HostResult(_CompactPickle):
     """All that is known of one host.
 
     host: its name, or its address if nobody said its name; site: "" if nobody said it; addresses: its own, the
@@ -145,21 +145,21 @@ class HostResult(_Many):
     records: int
     first_time: str | None
     last_time: str | None
-    outcomes: tuple[Outcome, ...]
-    seen: tuple[Seen, ...]
+    outcomes: tuple[MethodOutcome, ...]
+    seen: tuple[RequirementResult, ...]
     recommended: tuple[str, ...]
     warnings: tuple[str, ...]
 
-    def outcome(self, method: str) -> Outcome:
+    def outcome(self, method: str) -> MethodOutcome:
         """Return what a method came to. Raises KeyError if the ruleset has none of this id."""
-        for one in self.outcomes:
-            if one.method == method:
-                return one
+        for outcome in self.outcomes:
+            if outcome.method == method:
+                return outcome
         raise KeyError(method)
 
 
 @dataclass(frozen=True, order=True)
-class Quarantined:
+class UnreadableFile:
     """A file that could not be read, or whose reading ended its worker. host: "" if nobody said whose it is."""
 
     path: str
@@ -238,7 +238,7 @@ class StopCount:
 
 
 @dataclass(frozen=True)
-class Change:
+class FirewallChange:
     """One change to ask for, in the order in which it pays most.
 
     requirements: ids that it opens, together: hosts that need several are helped only by all of them (of an either-or
@@ -322,19 +322,19 @@ class FleetReport:
     sites: tuple[GroupCount, ...]
     directions: tuple[StopCount, ...]
     devices: tuple[StopCount, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[FirewallChange, ...]
     hosts: tuple[HostResult, ...]
     expected: tuple[str, ...]
-    quarantine: tuple[Quarantined, ...]
+    quarantine: tuple[UnreadableFile, ...]
     limitations: tuple[str, ...]
     causes: tuple[Cause, ...] = ()
     also_blocked: tuple[AlsoBlocked, ...] = ()
 
     def method(self, method_id: str) -> MethodCount:
         """Return the counts of a method. Raises KeyError if the ruleset has none of this id."""
-        for one in self.methods:
-            if one.id == method_id:
-                return one
+        for method in self.methods:
+            if method.id == method_id:
+                return method
         raise KeyError(method_id)
 
     @property
@@ -352,26 +352,26 @@ OWN_FIREWALL = "each host's own firewall"
 UNKNOWN_DEVICE = "a device that nobody knows"
 
 
-def way_of_failing(one: Seen) -> str:
+def failure_kind(requirement: RequirementResult) -> str:
     """Return how a requirement fails: its verdict if it was stopped, "problem" if something failed on an open port."""
-    return one.verdict if one.verdict in BAD else PROBLEM
+    return requirement.verdict if requirement.verdict in FAILING else PROBLEM
 
 
-def stopped_by_rule(one: Seen) -> bool:
+def stopped_by_rule(requirement: RequirementResult) -> bool:
     """Tell whether a rule of a firewall stops it, as far as anybody knows, so that another rule lets it through."""
-    rejected = one.verdict == REFUSED and one.blocked_at == BETWEEN
-    return (one.verdict == BLOCKED or rejected) and not one.remedy.startswith(NO_RULE_HELPS)
+    rejected = requirement.verdict == REFUSED and requirement.blocked_at == BETWEEN
+    return (requirement.verdict == BLOCKED or rejected) and not requirement.remedy.startswith(NO_RULE_HELPS)
 
 
-def place_of(one: Seen, host: HostResult) -> tuple[str, str]:
-    """Return place and device of what stopped a requirement, as Change has them."""
-    if one.blocked_at == CLIENT or (one.device and one.device in host.addresses):
+def block_location(requirement: RequirementResult, host: HostResult) -> tuple[str, str]:
+    """Return place and device of what stopped a requirement, as FirewallChange has them."""
+    if requirement.blocked_at == CLIENT or (requirement.device and requirement.device in host.addresses):
         return CLIENT, ""
-    return one.blocked_at or UNKNOWN, one.device or ""
+    return requirement.blocked_at or UNKNOWN, requirement.device or ""
 
 
 def stopper(place: str, device: str) -> str:
-    """Return the name of what stopped hosts. place, device: as Change has them."""
+    """Return the name of what stopped hosts. place, device: as FirewallChange has them."""
     if place == CLIENT:
         return OWN_FIREWALL
     return device or (f"{place}, address unknown" if place not in (UNKNOWN, "") else UNKNOWN_DEVICE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def first_of(names: Sequence[str], most: int) -> str:
+def join_limited(names: Sequence[str], most: int) -> str:
     """Return names with commas between them; of more than `most` the first of them, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

@@ -98,10 +98,10 @@ def _parsed(content: bytes, path: str, anew: str = ANEW) -> Any:
         return json.loads(text, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         if error.pos >= len(text.rstrip()) - BROKEN_OFF or error.msg.startswith("Unterminated string"):
-            what = f"the report ends in the middle, in line {error.lineno}"
+            message = f"the report ends in the middle, in line {error.lineno}"
         else:
-            what = f"this is no sound JSON: {error.msg} in line {error.lineno}, column {error.colno}"
-        raise ReportError(what, where=path, hint=anew) from None
+            message = f"this is no sound JSON: {error.msg} in line {error.lineno}, column {error.colno}"
+        raise ReportError(message, where=path, hint=anew) from None
     except MemoryError:
         hint = "render it on a computer with more memory"
         raise ReportError("this report is too large for the memory of this computer", where=path, hint=hint) from None
@@ -111,9 +111,9 @@ def _parsed(content: bytes, path: str, anew: str = ANEW) -> Any:
         raise ReportError(f"this is no sound JSON: {error}", where=path, hint=anew) from None
 
 
-def _no_json(path: str, what: str) -> NoReturn:
+def _no_json(path: str, message: str) -> NoReturn:
     hint = "saved reports come from auditor analyze --format json; a capture itself is read by auditor analyze"
-    raise ReportError(what, where=path, hint=hint) from None
+    raise ReportError(message, where=path, hint=hint) from None
 
 
 def _no_number(word: str) -> NoReturn:
@@ -123,15 +123,15 @@ def _no_number(word: str) -> NoReturn:
 def _check_version(document: Any, where: str) -> None:
     version = document.get("format_version") if isinstance(document, dict) else None
     if version is not None and document.get("kind") == KIND:
-        what, hint = "this is the report of a fleet, not of one audit", "name a report of auditor analyze"
-        raise ReportError(what, where=where, hint=hint)
+        message, hint = "this is the report of a fleet, not of one audit", "name a report of auditor analyze"
+        raise ReportError(message, where=where, hint=hint)
     if type(version) is not int or "clients" not in document:
         _no_json(where, "this is JSON, but no report of auditor")
     if version != r.FORMAT_VERSION:
         whose = "a later" if version > r.FORMAT_VERSION else "an earlier"
         hint = "install the later auditor" if version > r.FORMAT_VERSION else ANEW
-        what = f"this report is from {whose} auditor (format_version {version}, supported: {r.FORMAT_VERSION})"
-        raise ReportError(what, where=where, hint=hint)
+        message = f"this report is from {whose} auditor (format_version {version}, supported: {r.FORMAT_VERSION})"
+        raise ReportError(message, where=where, hint=hint)
 
 
 # from JSON to the document
@@ -141,18 +141,18 @@ def _report(document: dict[str, Any]) -> r.Report:
     return r.Report(
         tool=(document["tool"]["name"], document["tool"]["version"]),
         ruleset=(document["ruleset"]["id"], document["ruleset"]["title"], document["ruleset"]["reference"]),
-        sources=tuple(_source(one) for one in document["sources"]),
-        roles=tuple(r.RoleAssignment(**one) for one in document["roles"]),
-        clients=tuple(_client(one) for one in document["clients"]),
-        limitations=tuple(r.Limitation(**one) for one in document["limitations"]),
+        sources=tuple(_source(source) for source in document["sources"]),
+        roles=tuple(r.RoleAssignment(**role) for role in document["roles"]),
+        clients=tuple(_client(client) for client in document["clients"]),
+        limitations=tuple(r.Limitation(**limitation) for limitation in document["limitations"]),
         asked=tuple(document["asked"]),
-        pushes=tuple(_push(one) for one in document["pushes"]),
-        modes=tuple(r.SiteMode(**one) for one in document.get("modes", [])),
+        pushes=tuple(_push(push) for push in document["pushes"]),
+        modes=tuple(r.SiteMode(**mode) for mode in document.get("modes", [])),
     )
 
 
 def _source(table: dict[str, Any]) -> SourceSummary:
-    warnings = tuple((one["code"], one["text"]) for one in table["warnings"])
+    warnings = tuple((warning["code"], warning["text"]) for warning in table["warnings"])
     return SourceSummary(**table | {"warnings": warnings})
 
 
@@ -165,33 +165,34 @@ def _push(table: dict[str, Any]) -> r.Push:
 
 
 def _client(table: dict[str, Any]) -> r.ClientReport:
-    recommendation = tuple(
-        r.Recommendation(**one | {"still_needs": tuple(one["still_needs"])}) for one in table["recommendation"]
+    recommendations = tuple(
+        r.Recommendation(**recommendation | {"still_needs": tuple(recommendation["still_needs"])})
+        for recommendation in table["recommendation"]
     )
-    methods = tuple(_method(one) for one in table["methods"])
-    return r.ClientReport(table["address"], methods, recommendation, tuple(table["names"]))
+    methods = tuple(_method(method) for method in table["methods"])
+    return r.ClientReport(table["address"], methods, recommendations, tuple(table["names"]))
 
 
 def _method(table: dict[str, Any]) -> r.MethodResult:
-    reasons = tuple(r.Reason(**one) for one in table["reasons"])
-    requirements = tuple(_requirement(one) for one in table["requirements"])
+    reasons = tuple(r.Reason(**reason) for reason in table["reasons"])
+    requirements = tuple(_requirement(requirement) for requirement in table["requirements"])
     went_on = table["went_on"] and r.WentOn(**table["went_on"] | {"without": tuple(table["went_on"]["without"])})
     return r.MethodResult(**table | {"reasons": reasons, "requirements": requirements, "went_on": went_on})
 
 
 def _requirement(table: dict[str, Any]) -> r.RequirementVerdict:
-    rest = {name: value for name, value in table.items() if name not in ("from", "to")}
-    made = {
-        "source": r.End(**table["from"]),
-        "destination": r.End(**table["to"]),
+    plain = {name: value for name, value in table.items() if name not in ("from", "to")}
+    converted = {
+        "source": r.Endpoint(**table["from"]),
+        "destination": r.Endpoint(**table["to"]),
         "ports": tuple(table["ports"]),
-        "changed": r.Change(**table["changed"]) if table["changed"] else None,
-        "evidence": tuple(_evidence(one) for one in table["evidence"]),
-        "problems": tuple(r.Problem(**one) for one in table["problems"]),
-        "remedy": tuple(r.Remedy(**one) for one in table["remedy"]),
+        "changed": r.VerdictChange(**table["changed"]) if table["changed"] else None,
+        "evidence": tuple(_evidence(evidence) for evidence in table["evidence"]),
+        "problems": tuple(r.Problem(**problem) for problem in table["problems"]),
+        "remedy": tuple(r.Remedy(**remedy) for remedy in table["remedy"]),
         "also_blocked": tuple(map(block, table["also_blocked"])),
     }
-    return r.RequirementVerdict(**rest | made)
+    return r.RequirementVerdict(**plain | converted)
 
 
 def block(table: dict[str, Any]) -> r.Block:
@@ -201,10 +202,11 @@ def block(table: dict[str, Any]) -> r.Block:
 
 def _evidence(table: dict[str, Any]) -> r.Evidence:
     packets = tuple(
-        r.Packet(one["frame"], one["time"], one["from"], one["to"], one["what"]) for one in table.get("packets", ())
+        r.Packet(packet["frame"], packet["time"], packet["from"], packet["to"], packet["what"])
+        for packet in table.get("packets", ())
     )
-    made = {"frames": tuple(table["frames"]), "lines": tuple(table["lines"]), "packets": packets}
-    return r.Evidence(**table | made)
+    converted = {"frames": tuple(table["frames"]), "lines": tuple(table["lines"]), "packets": packets}
+    return r.Evidence(**table | converted)
 
 
 # what a schema cannot say
@@ -224,29 +226,31 @@ def _check_sense(report: r.Report) -> None:
         for method in client.methods:
             if method.push is not None and method.push not in pushes:
                 raise FaultError(f"has for {client.address} a push that is not in pushes: {method.push}")
-        for one in client.recommendation:
-            if one.method not in methods:
+        for recommendation in client.recommendation:
+            if recommendation.method not in methods:
                 raise FaultError(
-                    f"recommends to client {client.address} a method that it does not tell of: {one.method}"
+                    f"recommends to client {client.address} a method that it does not tell of: {recommendation.method}"
                 )
         for method in client.methods:
             _check_method(method, client.address, len(report.sources))
 
 
 def _check_method(method: r.MethodResult, client: str, sources: int) -> None:
-    ids = {one.id for one in method.requirements}
-    once(f"the requirements of {method.id} for {client}", (one.id for one in method.requirements))
+    ids = {requirement.id for requirement in method.requirements}
+    once(f"the requirements of {method.id} for {client}", (requirement.id for requirement in method.requirements))
     for reason in method.reasons:
         if reason.requirement not in ids:
             raise FaultError(f"gives {reason.requirement} as a reason, which {method.id} for {client} does not have")
-    for one in method.requirements:
-        for proof in one.evidence:
+    for requirement in method.requirements:
+        for proof in requirement.evidence:
             if proof.source >= sources:
-                raise FaultError(f"proves {one.id} for {client} by source {proof.source}, but has only {sources}")
+                raise FaultError(
+                    f"proves {requirement.id} for {client} by source {proof.source}, but has only {sources}"
+                )
 
 
-def once(what: str, names: Iterable[str]) -> None:
+def once(collection: str, names: Iterable[str]) -> None:
     """Raise FaultError if a name comes twice. what: where, as in "among the methods"."""
     name, count = next(iter(Counter(names).most_common(1)), ("", 1))
     if count > 1:
-        raise FaultError(f"has {name} more than once among {what}")
+        raise FaultError(f"has {name} more than once among {collection}")

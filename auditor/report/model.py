@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from auditor.errors import ArgumentError
-from auditor.report.joined_names import first_of
+from auditor.report.joined_names import join_limited
 from auditor.sources.summary import SourceSummary
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ VERDICTS = (
     NOT_OBSERVED,
     NOT_APPLICABLE,
 )
-GOOD = frozenset((OPEN, ALLOWED))
-BAD = frozenset((BLOCKED, NO_RESPONSE, REFUSED, UNREACHABLE, FAILED))
+PASSING = frozenset((OPEN, ALLOWED))
+FAILING = frozenset((BLOCKED, NO_RESPONSE, REFUSED, UNREACHABLE, FAILED))
 PROVEN, LIKELY = "proven", "likely"
 CERTAIN, WEAK = "certain", "weak"  # beside LIKELY: how sure a push or a role is
 PUSH, LOGON, FILE_SHARING, SCAN = "push", "logon", "file-sharing", "scan"  # kinds of a push, beside UNKNOWN
@@ -148,7 +148,7 @@ class Push:
 
 
 @dataclass(frozen=True)
-class End:
+class Endpoint:
     """One end of a requirement; address is None while nobody is known to play the role."""
 
     role: str
@@ -226,7 +226,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Change:
+class VerdictChange:
     """Decisive evidence that changed over time: the earlier verdict, the later one, and when each was seen."""
 
     before: str
@@ -268,14 +268,14 @@ class RequirementVerdict:
     id: str
     description: str
     necessity: str
-    source: End
-    destination: End
+    source: Endpoint
+    destination: Endpoint
     protocol: str
     ports: tuple[int, ...]
     verdict: str
     confidence: str | None
     blocked_at: str | None
-    changed: Change | None
+    changed: VerdictChange | None
     attempts: int
     first_time: str | None
     last_time: str | None
@@ -300,7 +300,9 @@ class RequirementVerdict:
     @property
     def remedy_text(self) -> str:
         """What to do, in one paragraph; empty if there is nothing."""
-        return " ".join(f"{one.action} Command: {one.command}" if one.command else one.action for one in self.remedy)
+        return " ".join(
+            f"{remedy.action} Command: {remedy.command}" if remedy.command else remedy.action for remedy in self.remedy
+        )
 
     @property
     def decides(self) -> bool:
@@ -413,10 +415,10 @@ class ClientReport:
     def requirement(self, requirement_id: str) -> RequirementVerdict:
         """Return the verdict on one requirement, such as "client-push/smb". Raises ArgumentError if there is none."""
         method = self.method(requirement_id.partition("/")[0])
-        for one in method.requirements:
-            if one.id == requirement_id:
-                return one
-        names = _choose(one.id for one in method.requirements)
+        for requirement in method.requirements:
+            if requirement.id == requirement_id:
+                return requirement
+        names = _choose(requirement.id for requirement in method.requirements)
         raise ArgumentError(f"there is no requirement {requirement_id!r}", hint=names)
 
 
@@ -443,7 +445,7 @@ class Report:
     @property
     def limitation_texts(self) -> tuple[str, ...]:
         """The limitations in sentences."""
-        return tuple(one.text for one in self.limitations)
+        return tuple(limitation.text for limitation in self.limitations)
 
     @cached_property
     def skipped(self) -> int:
@@ -461,27 +463,27 @@ class Report:
 
         Raises ArgumentError if the report is not about that address, or about none or several and no address is given.
         """
-        found = [one for one in self.clients if address is None or one.address == address]
-        if len(found) == 1:
-            return found[0]
+        matches = [client for client in self.clients if address is None or client.address == address]
+        if len(matches) == 1:
+            return matches[0]
         if not self.clients:
             raise ArgumentError("the report is about no client", hint="see report.limitations")
-        what = (
+        message = (
             f"the report is about {len(self.clients):,} clients" if address is None else f"there is no client {address}"
         )
-        raise ArgumentError(what, hint=_choose(one.address for one in self.clients))
+        raise ArgumentError(message, hint=_choose(client.address for client in self.clients))
 
 
-def check_of_one_audit(report: Any, what: str) -> None:
+def check_of_one_audit(report: Any, action: str) -> None:
     """Raise ArgumentError for what is no report of `audit`, as of a fleet. what: what cannot be done to it."""
     if not isinstance(report, Report):
         hint = "take the report of one of its computers: auditor.host_report(FOLDER, NAME)"
-        raise ArgumentError(f"a {type(report).__name__} cannot be {what}", hint=hint)
+        raise ArgumentError(f"a {type(report).__name__} cannot be {action}", hint=hint)
 
 
 def _choose(names: Iterable[str]) -> str:
     """Return a hint that lists what there is, the first of many."""
-    return f"choose from {first_of(list(names), MOST_NAMED)}"
+    return f"choose from {join_limited(list(names), MOST_NAMED)}"
 
 
 def utc_text(time_ns: int | None, *, local: bool = False) -> str | None:

@@ -93,11 +93,11 @@ def redact(report: r.Report) -> r.Report:
 def redact_all(reports: Sequence[r.Report]) -> tuple[r.Report, ...]:
     """Return reports with pseudonyms; what is equal in two of them stays equal."""
     pseudonyms = Pseudonyms(reports)
-    return tuple(_report(one, pseudonyms) for one in reports)
+    return tuple(_report(report, pseudonyms) for report in reports)
 
 
 @cache
-def own_words() -> frozenset[str]:
+def protected_words() -> frozenset[str]:
     """Return the words of the rulesets and explanations: a host that calls itself "blocked" must not change them."""
     files = [*rulesets_folder().rglob("*.toml"), EXPLANATIONS, PROBLEMS]
     return frozenset(WORD.findall(" ".join(file.read_text(encoding="utf-8").lower() for file in files)))
@@ -116,9 +116,9 @@ class Pseudonyms:
         for role, address in _cast(reports):
             self.host(address, role)
         for report in reports:
-            for one in report.roles:
-                for name in one.name.split(NAMES_BETWEEN) if one.name else ():
-                    self._learn(name, one.address)
+            for assignment in report.roles:
+                for name in assignment.name.split(NAMES_BETWEEN) if assignment.name else ():
+                    self._learn(name, assignment.address)
             for client in report.clients:
                 for name in (name for names in client.names for name in names.split(NAMES_BETWEEN)):
                     self._learn(name, client.address)
@@ -150,16 +150,16 @@ class Pseudonyms:
 
     def step(self, step: str) -> str:
         """Return a step of a conversation; what it names is kept only if it is known to be no secret."""
-        verb, known, kind = next((one for one in NAMING if step.startswith(one[0])), ("", frozenset(), ""))
-        what = step.removeprefix(verb)
-        if not step or step in STEPS or (verb and known.issuperset(what.lower().split("\\"))):
+        verb, exempt, kind = next((naming for naming in NAMING if step.startswith(naming[0])), ("", frozenset(), ""))
+        subject = step.removeprefix(verb)
+        if not step or step in STEPS or (verb and exempt.issuperset(subject.lower().split("\\"))):
             return step
-        if own_words().issuperset(WORD.findall(step.lower())):  # it names nothing but what auditor ships
+        if protected_words().issuperset(WORD.findall(step.lower())):  # it names nothing but what auditor ships
             return self.text(step)
         if verb:
-            return verb + self._other(kind, what)
-        if found := HTTP_STEP.fullmatch(step):
-            return f"{found['verb']} {self._web_path(found['path'])}"
+            return verb + self._other(kind, subject)
+        if match := HTTP_STEP.fullmatch(step):
+            return f"{match['verb']} {self._web_path(match['path'])}"
         return self._other("step", step)
 
     def account(self, account: str) -> str:
@@ -168,32 +168,32 @@ class Pseudonyms:
 
     def explanation(self, text: str) -> str:
         """Return an explanation; steps were named by packets, programs and rules by a firewall's log."""
-        before, *lists = LISTS_OF_STEPS.split(BY.sub(self._by, text))
-        told = [self.text(before)]
+        introduction, *lists = LISTS_OF_STEPS.split(BY.sub(self._by, text))
+        parts = [self.text(introduction)]
         for marker, steps in zip(lists[::2], lists[1::2], strict=True):
             more = MORE.search(steps) if len(steps) < LONG else None
             names = steps[: more.start()] if more else steps.removesuffix(". ")
-            told += [marker, ", ".join(self.step(one) for one in names.split(", "))]
-            told.append(self.text(more[0]) if more else ". ")
-        return "".join(told).rstrip() if lists else told[0]
+            parts += [marker, ", ".join(self.step(step) for step in names.split(", "))]
+            parts.append(self.text(more[0]) if more else ". ")
+        return "".join(parts).rstrip() if lists else parts[0]
 
-    def _by(self, found: re.Match[str]) -> str:
-        what = found["what"]
-        return found[0] if what == NOBODY_IN_PARTICULAR else f"({self._other(what.partition(' ')[0], what)})"
+    def _by(self, match: re.Match[str]) -> str:
+        actor = match["what"]
+        return match[0] if actor == NOBODY_IN_PARTICULAR else f"({self._other(actor.partition(' ')[0], actor)})"
 
     def _swept(self, text: str) -> str:
         for path in self._long_paths:
             text = text.replace(path, self._paths[path])
         return self._pattern.sub(
-            lambda found: self._paths.get(found[0]) or self._token(found[0]),
+            lambda match: self._paths.get(match[0]) or self._token(match[0]),
             text,
         )
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
         """What is looked at in a text: the known paths, then one token at a time."""
-        known = sorted((path for path in self._paths if path and len(path) < LONG), key=len, reverse=True)
-        literals = [rf"(?<!\w){re.escape(path)}(?!\w)" for path in known]
+        paths = sorted((path for path in self._paths if path and len(path) < LONG), key=len, reverse=True)
+        literals = [rf"(?<!\w){re.escape(path)}(?!\w)" for path in paths]
         return re.compile("|".join((*literals, TOKEN.pattern)))
 
     @cached_property
@@ -205,29 +205,29 @@ class Pseudonyms:
             return self._other("text", token)
         core = token.rstrip(END_OF_TOKEN) or token
         replaced = self._names.get(_name_key(core))
-        if replaced and core.lower() not in own_words():
+        if replaced and core.lower() not in protected_words():
             return replaced + token[len(core) :]
-        found = ADDRESS.sub(self._address, token)
-        if found != token:
-            return found
+        redacted = ADDRESS.sub(self._address, token)
+        if redacted != token:
+            return redacted
         kind = _kind(core)
         return self._other(kind, core) + token[len(core) :] if kind else token
 
-    def _address(self, found: re.Match[str]) -> str:
-        whole = found[0]
+    def _address(self, match: re.Match[str]) -> str:
+        whole = match[0]
         address = whole.rstrip(".:") if whole.endswith((".", ":")) and not _is_address(whole) else whole
         if not _is_address(address):
             return whole
         return self.host(address) + whole[len(address) :]
 
     def _web_path(self, path: str) -> str:
-        known = next((one for one in web_paths() if path.lower().startswith(one)), None)
-        if known is None:
+        prefix = next((web_path for web_path in web_paths() if path.lower().startswith(web_path)), None)
+        if prefix is None:
             return self._other("path", path)
-        rest = path[len(known) :]
-        if PRODUCT_FILES.issuperset(filter(None, rest.lower().split("/"))):
+        remainder = path[len(prefix) :]
+        if PRODUCT_FILES.issuperset(filter(None, remainder.lower().split("/"))):
             return path
-        return f"{path[: len(known)]}/{self._other('path', rest)}"
+        return f"{path[: len(prefix)]}/{self._other('path', remainder)}"
 
     def _learn(self, name: str, address: str) -> None:
         """Remember a host's name, its first label alone, and its domain."""
@@ -237,21 +237,21 @@ class Pseudonyms:
         if len(label) >= SHORTEST_LABEL:
             self._names.setdefault(_name_key(label), pseudonym)
         if dot and "." in domain:
-            first = domain.partition(".")[0]
-            known = self._other("domain", domain)
-            self._names.setdefault(_name_key(domain), known)
-            if len(first) >= SHORTEST_LABEL:
-                self._names.setdefault(_name_key(first), known)
+            domain_label = domain.partition(".")[0]
+            domain_pseudonym = self._other("domain", domain)
+            self._names.setdefault(_name_key(domain), domain_pseudonym)
+            if len(domain_label) >= SHORTEST_LABEL:
+                self._names.setdefault(_name_key(domain_label), domain_pseudonym)
 
     def _learn_path(self, path: str) -> None:
         pseudonym = self._paths.get(path) or self._next("source")
         self._paths[path] = pseudonym
         name = re.split(r"[/\\]", path)[-1]
-        if name and name.lower() not in own_words():
+        if name and name.lower() not in protected_words():
             self._paths.setdefault(name, pseudonym)
 
-    def _other(self, kind: str, what: str) -> str:
-        key = (kind, what.casefold())
+    def _other(self, kind: str, original: str) -> str:
+        key = (kind, original.casefold())
         if key not in self._others:
             self._others[key] = self._next(kind)
         return self._others[key]
@@ -265,14 +265,14 @@ def _cast(reports: Sequence[r.Report]) -> Iterator[tuple[str, str]]:
     """Yield role and address of every host that plays one, role by role."""
     for role in ROLES:
         for report in reports:
-            yield from ((role, one.address) for one in report.roles if one.role == role)
+            yield from ((role, assignment.address) for assignment in report.roles if assignment.role == role)
     for report in reports:
         yield from (("client", client.address) for client in report.clients)
     for report in reports:
         for client in report.clients:
             for method in client.methods:
-                for one in method.requirements:
-                    for end in (one.source, one.destination):
+                for requirement in method.requirements:
+                    for end in (requirement.source, requirement.destination):
                         if end.address is not None:
                             yield end.role, end.address
 
@@ -281,8 +281,8 @@ def _accounts(reports: Sequence[r.Report]) -> Iterator[str]:
     for report in reports:
         for client in report.clients:
             for method in client.methods:
-                for one in method.requirements:
-                    yield from (problem.account for problem in one.problems)
+                for requirement in method.requirements:
+                    yield from (problem.account for problem in requirement.problems)
 
 
 def _name_key(name: str) -> str:
@@ -318,31 +318,33 @@ def _kind(core: str) -> str:
     if "@" in core:
         return "account"
     if re.match(r"/\w|[A-Za-z]:/|~/|\.{1,2}/", core) or re.search(r"\w/.*\.\w{1,8}$", core):
-        known = core.lower() in web_paths() or core in ("/source", "/source:")
-        return "" if known else "path"
+        is_public = core.lower() in web_paths() or core in ("/source", "/source:")
+        return "" if is_public else "path"
     return "name" if NAME.fullmatch(core) and core.lower() not in OWN_NAMES else ""
 
 
 # the document, part by part
 
 
-def _report(report: r.Report, known: Pseudonyms) -> r.Report:
+def _report(report: r.Report, pseudonyms: Pseudonyms) -> r.Report:
     return replace(
         report,
-        ruleset=(report.ruleset[0], known.text(report.ruleset[1]), known.text(report.ruleset[2])),
-        sources=tuple(_source(one, known) for one in report.sources),
-        roles=tuple(_role(one, known) for one in report.roles),
-        modes=tuple(_mode(one, known) for one in report.modes),
-        pushes=tuple(_push(one, known) for one in report.pushes),
-        clients=tuple(_client(one, known) for one in report.clients),
-        limitations=tuple(replace(one, text=known.text(one.text)) for one in report.limitations),
+        ruleset=(report.ruleset[0], pseudonyms.text(report.ruleset[1]), pseudonyms.text(report.ruleset[2])),
+        sources=tuple(_source(source, pseudonyms) for source in report.sources),
+        roles=tuple(_role(role, pseudonyms) for role in report.roles),
+        modes=tuple(_mode(mode, pseudonyms) for mode in report.modes),
+        pushes=tuple(_push(push, pseudonyms) for push in report.pushes),
+        clients=tuple(_client(client, pseudonyms) for client in report.clients),
+        limitations=tuple(
+            replace(limitation, text=pseudonyms.text(limitation.text)) for limitation in report.limitations
+        ),
         all_flows=None,
     )
 
 
-def _source(source: SourceSummary, known: Pseudonyms) -> SourceSummary:
-    warnings = tuple((code, known.text(_unquoted(code, text))) for code, text in source.warnings)
-    return replace(source, path=known.path(source.path), warnings=warnings)
+def _source(source: SourceSummary, pseudonyms: Pseudonyms) -> SourceSummary:
+    warnings = tuple((code, pseudonyms.text(_unquoted(code, text))) for code, text in source.warnings)
+    return replace(source, path=pseudonyms.path(source.path), warnings=warnings)
 
 
 def _unquoted(code: str, text: str) -> str:
@@ -351,99 +353,106 @@ def _unquoted(code: str, text: str) -> str:
     return text.partition(marker)[0] if marker else text
 
 
-def _role(one: r.RoleAssignment, known: Pseudonyms) -> r.RoleAssignment:
-    name = known.names(one.name.split(NAMES_BETWEEN)) if one.name else ""
-    return replace(one, address=known.host(one.address), name=name, why=known.text(one.why))
+def _role(role: r.RoleAssignment, pseudonyms: Pseudonyms) -> r.RoleAssignment:
+    name = pseudonyms.names(role.name.split(NAMES_BETWEEN)) if role.name else ""
+    return replace(role, address=pseudonyms.host(role.address), name=name, why=pseudonyms.text(role.why))
 
 
-def _mode(one: r.SiteMode, known: Pseudonyms) -> r.SiteMode:
-    server = known.host(one.site_server) if one.site_server else ""
-    return replace(one, site_server=server, why=known.text(one.why))
+def _mode(mode: r.SiteMode, pseudonyms: Pseudonyms) -> r.SiteMode:
+    server = pseudonyms.host(mode.site_server) if mode.site_server else ""
+    return replace(mode, site_server=server, why=pseudonyms.text(mode.why))
 
 
-def _push(one: r.Push, known: Pseudonyms) -> r.Push:
+def _push(push: r.Push, pseudonyms: Pseudonyms) -> r.Push:
     return replace(
-        one,
-        from_address=known.host(one.from_address),
-        to_address=known.host(one.to_address),
-        why=known.text(one.why),
-        steps=tuple(replace(step, step=known.step(step.step)) for step in one.steps),
+        push,
+        from_address=pseudonyms.host(push.from_address),
+        to_address=pseudonyms.host(push.to_address),
+        why=pseudonyms.text(push.why),
+        steps=tuple(replace(step, step=pseudonyms.step(step.step)) for step in push.steps),
     )
 
 
-def _client(client: r.ClientReport, known: Pseudonyms) -> r.ClientReport:
+def _client(client: r.ClientReport, pseudonyms: Pseudonyms) -> r.ClientReport:
     return r.ClientReport(
-        address=known.host(client.address),
-        methods=tuple(_method(one, known) for one in client.methods),
+        address=pseudonyms.host(client.address),
+        methods=tuple(_method(method, pseudonyms) for method in client.methods),
         recommendation=tuple(
-            replace(one, why=known.text(one.why), still_needs=tuple(known.text(need) for need in one.still_needs))
-            for one in client.recommendation
+            replace(
+                recommendation,
+                why=pseudonyms.text(recommendation.why),
+                still_needs=tuple(pseudonyms.text(need) for need in recommendation.still_needs),
+            )
+            for recommendation in client.recommendation
         ),
-        names=tuple(known.names(name.split(NAMES_BETWEEN)) for name in client.names),
+        names=tuple(pseudonyms.names(name.split(NAMES_BETWEEN)) for name in client.names),
     )
 
 
-def _method(method: r.MethodResult, known: Pseudonyms) -> r.MethodResult:
-    rows = {one.id: one for one in method.requirements}
+def _method(method: r.MethodResult, pseudonyms: Pseudonyms) -> r.MethodResult:
+    rows = {requirement.id: requirement for requirement in method.requirements}
     return replace(
         method,
-        title=known.text(method.title),
-        site_server=method.site_server and known.host(method.site_server, SITE_SERVER),
-        reasons=tuple(_reason(one, rows.get(one.requirement), known) for one in method.reasons),
-        requirements=tuple(_requirement(one, known) for one in method.requirements),
+        title=pseudonyms.text(method.title),
+        site_server=method.site_server and pseudonyms.host(method.site_server, SITE_SERVER),
+        reasons=tuple(_reason(reason, rows.get(reason.requirement), pseudonyms) for reason in method.reasons),
+        requirements=tuple(_requirement(requirement, pseudonyms) for requirement in method.requirements),
     )
 
 
-def _reason(reason: r.Reason, row: r.RequirementVerdict | None, known: Pseudonyms) -> r.Reason:
+def _reason(reason: r.Reason, row: r.RequirementVerdict | None, pseudonyms: Pseudonyms) -> r.Reason:
     """Return a reason; it repeats the explanation, or the text of a problem, of its requirement."""
-    problem = next((one for one in row.problems if one.text == reason.text), None) if row else None
+    problem = next((problem for problem in row.problems if problem.text == reason.text), None) if row else None
     if problem is not None:
-        return replace(reason, text=_problem(problem, known).text)
-    return replace(reason, text=known.explanation(reason.text))
+        return replace(reason, text=_problem(problem, pseudonyms).text)
+    return replace(reason, text=pseudonyms.explanation(reason.text))
 
 
-def _requirement(one: r.RequirementVerdict, known: Pseudonyms) -> r.RequirementVerdict:
+def _requirement(requirement: r.RequirementVerdict, pseudonyms: Pseudonyms) -> r.RequirementVerdict:
     return replace(
-        one,
-        description=known.text(one.description),
-        source=_end(one.source, known),
-        destination=_end(one.destination, known),
-        explanation=known.explanation(one.explanation),
-        also_blocked=tuple(_block(block, known) for block in one.also_blocked),
-        evidence=tuple(_evidence(proof, one.problems, known) for proof in one.evidence),
-        problems=tuple(_problem(problem, known) for problem in one.problems),
-        remedy=tuple(_remedy(each, known) for each in one.remedy),
+        requirement,
+        description=pseudonyms.text(requirement.description),
+        source=_end(requirement.source, pseudonyms),
+        destination=_end(requirement.destination, pseudonyms),
+        explanation=pseudonyms.explanation(requirement.explanation),
+        also_blocked=tuple(_block(block, pseudonyms) for block in requirement.also_blocked),
+        evidence=tuple(_evidence(proof, requirement.problems, pseudonyms) for proof in requirement.evidence),
+        problems=tuple(_problem(problem, pseudonyms) for problem in requirement.problems),
+        remedy=tuple(_remedy(remedy, pseudonyms) for remedy in requirement.remedy),
     )
 
 
-def _remedy(one: r.Remedy, known: Pseudonyms) -> r.Remedy:
-    return replace(one, action=known.text(one.action), command=one.command and known.text(one.command))
+def _remedy(remedy: r.Remedy, pseudonyms: Pseudonyms) -> r.Remedy:
+    return replace(
+        remedy, action=pseudonyms.text(remedy.action), command=remedy.command and pseudonyms.text(remedy.command)
+    )
 
 
-def _block(block: r.Block, known: Pseudonyms) -> r.Block:
-    source, destination = known.host(block.source), known.host(block.destination)
-    return replace(block, source=source, destination=destination, text=known.explanation(block.text))
+def _block(block: r.Block, pseudonyms: Pseudonyms) -> r.Block:
+    source, destination = pseudonyms.host(block.source), pseudonyms.host(block.destination)
+    return replace(block, source=source, destination=destination, text=pseudonyms.explanation(block.text))
 
 
-def _end(end: r.End, known: Pseudonyms) -> r.End:
-    return end if end.address is None else replace(end, address=known.host(end.address, end.role))
+def _end(end: r.Endpoint, pseudonyms: Pseudonyms) -> r.Endpoint:
+    return end if end.address is None else replace(end, address=pseudonyms.host(end.address, end.role))
 
 
-def _problem(problem: r.Problem, known: Pseudonyms) -> r.Problem:
+def _problem(problem: r.Problem, pseudonyms: Pseudonyms) -> r.Problem:
     """Return a problem; its text is its heading, made of its fields, and what the code means."""
-    redacted = replace(problem, step=known.step(problem.step), account=known.account(problem.account))
+    redacted = replace(problem, step=pseudonyms.step(problem.step), account=pseudonyms.account(problem.account))
     means = problem.text.removeprefix(problem.heading)
     same = means != problem.text  # else it is a text of another kind
-    return replace(redacted, text=f"{redacted.heading if same else ''}{known.text(means)}")
+    return replace(redacted, text=f"{redacted.heading if same else ''}{pseudonyms.text(means)}")
 
 
-def _evidence(proof: r.Evidence, problems: Iterable[r.Problem], known: Pseudonyms) -> r.Evidence:
+def _evidence(proof: r.Evidence, problems: Iterable[r.Problem], pseudonyms: Pseudonyms) -> r.Evidence:
     """Return a proof; that of a problem is the step and what was answered."""
-    ending = next((f": {one.code}." for one in problems if proof.text.endswith(f": {one.code}.")), "")
-    text = known.step(proof.text.removesuffix(ending)) + ending if ending else known.explanation(proof.text)
+    ending = next((f": {problem.code}." for problem in problems if proof.text.endswith(f": {problem.code}.")), "")
+    text = pseudonyms.step(proof.text.removesuffix(ending)) + ending if ending else pseudonyms.explanation(proof.text)
     # Wireshark knows no pseudonym, but the frames have the same numbers.
     shown = f"frame.number in {{{', '.join(map(str, proof.frames))}}}" if proof.display_filter else ""
     packets = tuple(
-        replace(one, sender=known.host(one.sender), receiver=known.host(one.receiver)) for one in proof.packets
+        replace(packet, sender=pseudonyms.host(packet.sender), receiver=pseudonyms.host(packet.receiver))
+        for packet in proof.packets
     )
     return replace(proof, text=text, display_filter=shown, packets=packets)

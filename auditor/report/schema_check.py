@@ -33,15 +33,15 @@ MOST_SHOWN = 40
 class FaultError(Exception):
     """The first thing that is not as the schema says. path: keys and indexes that lead to it."""
 
-    def __init__(self, what: str) -> None:
-        super().__init__(what)
-        self.what = what
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.what = message
         self.path: list[str | int] = []
 
     @property
     def where(self) -> str:
         """The place, such as clients[0].methods[1].result."""
-        steps = (f"[{one}]" if isinstance(one, int) else f".{one}" for one in reversed(self.path))
+        steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in reversed(self.path))
         return "".join(steps).removeprefix(".")
 
 
@@ -50,8 +50,8 @@ def compiled(schema: dict[str, Any]) -> Check:
     checks = [KEYWORDS[word](schema) for word in schema if word not in REMARKS]
 
     def check(value: Any) -> None:
-        for one in checks:
-            one(value)
+        for check in checks:
+            check(value)
 
     return check
 
@@ -97,8 +97,8 @@ def _items(schema: dict[str, Any]) -> Check:
 
     def check(value: Any) -> None:
         if isinstance(value, list):
-            for place, one in enumerate(value):
-                _within(place, inner, one)
+            for place, element in enumerate(value):
+                _within(place, inner, element)
 
     return check
 
@@ -125,12 +125,12 @@ def _required(schema: dict[str, Any]) -> Check:
 def _no_others(schema: dict[str, Any]) -> Check:
     if schema["additionalProperties"] is not False:
         raise NotImplementedError("additionalProperties other than false")
-    known = schema["properties"].keys()
+    allowed = schema["properties"].keys()
 
     def check(value: Any) -> None:
-        if isinstance(value, dict) and not value.keys() <= known:
-            other = next(name for name in value if name not in known)
-            raise FaultError(f"has the unknown key {shown(other)}")
+        if isinstance(value, dict) and not value.keys() <= allowed:
+            unknown = next(name for name in value if name not in allowed)
+            raise FaultError(f"has the unknown key {shown(unknown)}")
 
     return check
 
@@ -140,7 +140,7 @@ def _enum(schema: dict[str, Any]) -> Check:
 
     def check(value: Any) -> None:
         if value not in choices:
-            raise FaultError(f"is {shown(value)}, not one of {', '.join(one or 'null' for one in choices)}")
+            raise FaultError(f"is {shown(value)}, not one of {', '.join(choice or 'null' for choice in choices)}")
 
     return check
 

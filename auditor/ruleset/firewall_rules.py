@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from auditor.errors import ArgumentError
-from auditor.ruleset.given_roles import Given, Network, parse_roles
+from auditor.ruleset.given_roles import ConfiguredRoles, Network, parse_roles
 from auditor.ruleset.ruleset import (
     DEFAULT_RULESET,
     Method,
@@ -53,7 +53,7 @@ class FirewallRule:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class OmittedRequirement:
     """A requirement for which no rule is made, and why."""
 
     requirement: Requirement
@@ -67,7 +67,7 @@ class RuleList:
     ruleset: Ruleset
     methods: tuple[Method, ...]
     rules: tuple[FirewallRule, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[OmittedRequirement, ...]
     outbound: bool
 
     @property
@@ -92,7 +92,7 @@ def rule_name(requirement: Requirement, *, direction: str = IN, protocol: str = 
 
 
 def firewall_rules(
-    what: str,
+    selection: str,
     *,
     ruleset: str | Path = DEFAULT_RULESET,
     methods: Iterable[str] | None = None,
@@ -110,64 +110,68 @@ def firewall_rules(
     ArgumentError.
     """
     facts = known_site(site, roles=roles, mode=mode, ports=ports, properties=properties)
-    rules, chosen = _chosen(what, ruleset, list(methods or ()))
+    rules, chosen = _chosen(selection, ruleset, list(methods or ()))
     rules = with_ports(rules, facts.ports)
     for name in facts.conditions:
         rules.condition(name)
-    given = parse_roles(facts.roles)
-    known = replace(facts.facts(), roles=frozenset(facts.roles))
-    wanted = tuple(rules.method(one) for one in chosen)
-    made: list[FirewallRule] = []
-    left_out: list[LeftOut] = []
-    for requirement in (one for method in wanted for one in method.requirements):
-        if why := _why_not(requirement, rules, known):
-            left_out.append(LeftOut(requirement, why))
+    configured = parse_roles(facts.roles)
+    site_facts = replace(facts.facts(), roles=frozenset(facts.roles))
+    wanted = tuple(rules.method(method_id) for method_id in chosen)
+    entries: list[FirewallRule] = []
+    left_out: list[OmittedRequirement] = []
+    for requirement in (requirement for method in wanted for requirement in method.requirements):
+        if why := _why_not(requirement, rules, site_facts):
+            left_out.append(OmittedRequirement(requirement, why))
         else:
-            made += _rules(requirement, rules, given, known, (IN, OUT) if outbound else (IN,))
-    if not made:
+            entries += _rules(requirement, rules, configured, site_facts, (IN, OUT) if outbound else (IN,))
+    if not entries:
         raise ArgumentError(
-            f"nothing of {what} has to be allowed here", hint="say less of the site, or name other methods"
+            f"nothing of {selection} has to be allowed here", hint="say less of the site, or name other methods"
         )
-    return RuleList(rules, wanted, _with_alternatives(made), tuple(left_out), outbound)
+    return RuleList(rules, wanted, _with_alternatives(entries), tuple(left_out), outbound)
 
 
-def _chosen(what: str, ruleset: str | Path, methods: list[str]) -> tuple[Ruleset, list[str]]:
+def _chosen(selection: str, ruleset: str | Path, methods: list[str]) -> tuple[Ruleset, list[str]]:
     """Return the ruleset and the ids of its methods that are meant."""
     rules = load_ruleset(ruleset)
     names = [method.id for method in rules.methods]
-    if what in names:
-        if methods and methods != [what]:
-            raise ArgumentError(f"{what} is a method itself", where="--method", hint="name methods once only")
-        return rules, [what]
-    if what not in shipped_rulesets() and not Path(what).suffix:
+    if selection in names:
+        if methods and methods != [selection]:
+            raise ArgumentError(f"{selection} is a method itself", where="--method", hint="name methods once only")
+        return rules, [selection]
+    if selection not in shipped_rulesets() and not Path(selection).suffix:
         hint = f"methods of {rules.id}: {', '.join(names)}; rulesets: {', '.join(shipped_rulesets())}, or a file"
-        raise ArgumentError(f"no method or ruleset {what!r}", hint=hint)
-    rules = load_ruleset(what)
+        raise ArgumentError(f"no method or ruleset {selection!r}", hint=hint)
+    rules = load_ruleset(selection)
     return rules, methods or [method.id for method in rules.methods]
 
 
 def _why_not(requirement: Requirement, rules: Ruleset, facts: SiteFacts) -> str:
     if rules.applies(requirement, facts) is False:
-        off = [rules.condition(one).text for one in requirement.conditions if rules.holds(one, facts) is False]
+        off = [
+            rules.condition(condition).text
+            for condition in requirement.conditions
+            if rules.holds(condition, facts) is False
+        ]
         return f"counts only if {' and '.join(off)}"
     return "documented, but nothing depends on it" if requirement.necessity == "informational" else ""
 
 
 def _rules(
-    requirement: Requirement, rules: Ruleset, given: Given, facts: SiteFacts, directions: Iterable[str]
+    requirement: Requirement, rules: Ruleset, configured: ConfiguredRoles, facts: SiteFacts, directions: Iterable[str]
 ) -> list[FirewallRule]:
     """Return the rules of one requirement: one for each direction, of an echo request one for each IP version."""
-    open_conditions = [one for one in requirement.conditions if rules.holds(one, facts) is None]
+    open_conditions = [condition for condition in requirement.conditions if rules.holds(condition, facts) is None]
     conditional = requirement.necessity == "conditional"
-    only_if = " and ".join(rules.condition(one).text for one in open_conditions) if conditional else ""
-    made = []
+    only_if = " and ".join(rules.condition(condition).text for condition in open_conditions) if conditional else ""
+    entries = []
     for direction in directions:
         on, peer = requirement.to_role, requirement.from_role
         if direction == OUT:
             on, peer = peer, on
-        networks = given.networks.get(peer, ())
+        networks = configured.networks.get(peer, ())
         for protocol in _protocols(requirement, networks):
-            made.append(
+            entries.append(
                 FirewallRule(
                     name=rule_name(requirement, direction=direction, protocol=protocol),
                     requirement=requirement,
@@ -177,33 +181,33 @@ def _rules(
                     ports=_ports(requirement, rules),
                     dynamic=requirement.dynamic,
                     icmp_type=ECHO_REQUESTS.get(protocol),
-                    own=_texts(given.networks.get(on, ()), protocol),
+                    own=_texts(configured.networks.get(on, ()), protocol),
                     peer=peer,
                     peers=_texts(networks, protocol),
                     only_if=only_if,
                 )
             )
-    return made
+    return entries
 
 
-def _with_alternatives(made: list[FirewallRule]) -> tuple[FirewallRule, ...]:
+def _with_alternatives(rules: list[FirewallRule]) -> tuple[FirewallRule, ...]:
     """Mark the rules of which one of a group is enough; the other may have been left out."""
     groups: dict[tuple[str, str, str | None], set[str]] = {}
-    for one in made:
-        key = (one.requirement.method, one.direction, one.requirement.either_or)
-        groups.setdefault(key, set()).add(one.requirement.id)
+    for rule in rules:
+        key = (rule.requirement.method, rule.direction, rule.requirement.either_or)
+        groups.setdefault(key, set()).add(rule.requirement.id)
     return tuple(
-        replace(one, alternatives=len(groups[one.requirement.method, one.direction, one.requirement.either_or]) > 1)
-        if one.requirement.either_or
-        else one
-        for one in made
+        replace(rule, alternatives=len(groups[rule.requirement.method, rule.direction, rule.requirement.either_or]) > 1)
+        if rule.requirement.either_or
+        else rule
+        for rule in rules
     )
 
 
 def _protocols(requirement: Requirement, peers: Iterable[Network]) -> tuple[str, ...]:
     if not requirement.icmp_echo:
         return (requirement.protocol,)
-    versions = {one.version for one in peers}
+    versions = {peer.version for peer in peers}
     return tuple(protocol for protocol, version in VERSIONS.items() if not versions or version in versions)
 
 
@@ -215,5 +219,5 @@ def _ports(requirement: Requirement, rules: Ruleset) -> tuple[str, ...]:
 
 def _texts(networks: Iterable[Network], protocol: str) -> tuple[str, ...]:
     """Return addresses as single ones where they are, of the IP version that the protocol belongs to, if to any."""
-    fitting = [one for one in networks if one.version == VERSIONS.get(protocol, one.version)]
-    return tuple(str(one.network_address if one.num_addresses == 1 else one) for one in fitting)
+    fitting = [network for network in networks if network.version == VERSIONS.get(protocol, network.version)]
+    return tuple(str(network.network_address if network.num_addresses == 1 else network) for network in fitting)

@@ -18,7 +18,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True)
-class Given:
+class ConfiguredRoles:
     """The roles that the administrator named: for each role, addresses or networks."""
 
     networks: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
@@ -51,14 +51,14 @@ class Given:
         """For each role its single addresses, to be looked up, and its networks."""
         return {
             role: (
-                {str(one.network_address): None for one in networks if one.num_addresses == 1},
-                [one for one in networks if one.num_addresses > 1],
+                {str(network.network_address): None for network in networks if network.num_addresses == 1},
+                [network for network in networks if network.num_addresses > 1],
             )
             for role, networks in self.networks.items()
         }
 
 
-def parse_roles(roles: Mapping[str, str | Iterable[str]]) -> Given:
+def parse_roles(roles: Mapping[str, str | Iterable[str]]) -> ConfiguredRoles:
     """Return the given roles, checked. Raises ArgumentError for an unknown role or what is no address."""
     networks: dict[str, tuple[Network, ...]] = {}
     for role, values in roles.items():
@@ -66,11 +66,11 @@ def parse_roles(roles: Mapping[str, str | Iterable[str]]) -> Given:
             raise ArgumentError(f"no such role: {role!r}", where="--role", hint=_role_hint(role))
         words = [values] if isinstance(values, str) else list(values)
         networks[role] = tuple(_network(role, word) for word in words)
-    given = Given(networks)
-    if both := set(given.hosts(SITE_SERVER)) & set(given.hosts(CLIENT)):
+    configured = ConfiguredRoles(networks)
+    if both := set(configured.hosts(SITE_SERVER)) & set(configured.hosts(CLIENT)):
         hint = "the site server pushes to the client: name two computers"
         raise ArgumentError(f"{min(both)} cannot be site server and client at once", where="--role", hint=hint)
-    return given
+    return configured
 
 
 def _role_hint(word: str) -> str:

@@ -13,16 +13,16 @@ ANY_CLASS = "xx"  # stands for the last two digits of a web status that has no e
 HTTP_CODE = re.compile(r"[45]\d\d")
 
 
-class Known(NamedTuple):
+class StatusMeaning(NamedTuple):
     """What is known of one answer: its name, meaning, whether it ends a push, and what to do."""
 
     name: str
-    means: str
+    meaning: str
     fatal: bool
-    do: str
+    action: str
 
 
-class Push(NamedTuple):
+class PushProfile(NamedTuple):
     """What a client push opens and calls on the client, in lower case but for the names of interfaces."""
 
     shares: frozenset[str]
@@ -52,22 +52,25 @@ def _tables() -> dict[str, dict[str, Any]]:
 
 
 @cache
-def problems() -> dict[str, dict[str, Known]]:
+def problems() -> dict[str, dict[str, StatusMeaning]]:
     """Return the known answers by layer and code (auditor/ruleset/problems.toml)."""
     return {
-        layer: {code: Known(**entry) for code, entry in table.items()}
+        layer: {
+            code: StatusMeaning(entry["name"], entry["means"], entry["fatal"], entry["do"])
+            for code, entry in table.items()
+        }
         for layer, table in _tables().items()
         if layer != "harmless"
     }
 
 
 @cache
-def harmless(layer: str) -> frozenset[str]:
+def ignored_codes(layer: str) -> frozenset[str]:
     """Return the codes of a layer that look like errors and are part of every conversation."""
     return frozenset(_tables()["harmless"].get(layer, ()))
 
 
-def known(layer: str, code: str) -> Known:
+def lookup_status(layer: str, code: str) -> StatusMeaning:
     """Return what an answer means; of one without an entry, what its class or layer means."""
     table = problems().get(layer, {})
     if code in table:
@@ -76,16 +79,16 @@ def known(layer: str, code: str) -> Known:
     return of_class._replace(name=of_class.name.replace("CODE", code))
 
 
-def explained(code: str) -> list[tuple[str, Known]]:
+def find_status(code: str) -> list[tuple[str, StatusMeaning]]:
     """Return layer and meaning of a code without an entry of its own, by its form: a web status or a number."""
     for layer in ("http", "tls", "kerberos"):  # written as the names of such codes are
         word = problems()[layer]["other"].name.removesuffix("CODE").strip()
         number = code.lower().removeprefix(word.lower()).strip()
         if number.isdecimal() and (number != code or HTTP_CODE.fullmatch(code)):
-            return [(layer, known(layer, number))]
+            return [(layer, lookup_status(layer, number))]
     if re.fullmatch(r"0x[0-9a-f]{1,8}", code.lower()):
         written = f"0x{int(code, 16):08x}"
-        return [(layer, known(layer, written)) for layer in ("smb", "rpc-fault", "endpoint-mapper")]
+        return [(layer, lookup_status(layer, written)) for layer in ("smb", "rpc-fault", "endpoint-mapper")]
     return []
 
 
@@ -95,7 +98,15 @@ def interfaces() -> dict[str, str]:
     return {str(uuid): str(name) for uuid, name in _well_known("interfaces")["interface"].items()}
 
 
-SETS = ("shares", "admin_shares", "pipes", "other_pipes", "interfaces", "remote_interfaces", "classes")  # of Push
+SETS = (
+    "shares",
+    "admin_shares",
+    "pipes",
+    "other_pipes",
+    "interfaces",
+    "remote_interfaces",
+    "classes",
+)  # of PushProfile
 
 
 @cache
@@ -117,12 +128,12 @@ def classes_by_interface() -> dict[str, str]:
 
 
 @cache
-def push() -> Push:
+def push() -> PushProfile:
     """Return what belongs to a push (rulesets/well-known/push.toml)."""
     table = _well_known("push")
     names = {name: frozenset(table[name]) for name in SETS}
     activations = {name: tuple(map(str, calls)) for name, calls in table["activations"].items()}
-    return Push(**names, files=tuple(table["files"]), calls=table["calls"], activations=activations)
+    return PushProfile(**names, files=tuple(table["files"]), calls=table["calls"], activations=activations)
 
 
 @cache

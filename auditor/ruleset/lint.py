@@ -62,9 +62,9 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else text + "."
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, choices: Iterable[str]) -> str:
     """Return the known word that is spelled most like the given one, or an empty text."""
-    return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")
+    return next(iter(difflib.get_close_matches(word, list(choices), n=1)), "")
 
 
 def is_port(value: object) -> bool:
@@ -88,14 +88,14 @@ def read_and_check(path: Path) -> tuple[Table, list[Fault]]:
 
 
 @dataclass(frozen=True)
-class _Kind:
+class _ValueKind:
     accepts: Callable[[Any], bool]
     expected: str
     choices: tuple[str, ...] = ()
 
 
-def _one_of(choices: tuple[str, ...]) -> _Kind:
-    return _Kind(lambda v: isinstance(v, str) and v in choices, "one of " + ", ".join(choices), choices)
+def _one_of(choices: tuple[str, ...]) -> _ValueKind:
+    return _ValueKind(lambda v: isinstance(v, str) and v in choices, "one of " + ", ".join(choices), choices)
 
 
 def _is_id(value: Any) -> bool:
@@ -119,31 +119,33 @@ def _distinct(values: list[Any]) -> set[str]:
 
 
 _PORT_RANGE = f"from 1 to {HIGHEST_PORT}"
-_TEXT = _Kind(_is_text, "a text that is not empty")
-_ID = _Kind(_is_id, "small letters, digits and hyphens, such as client-push")
-_IDS = _Kind(lambda v: _is_list(v, _is_id), "a list of ids, none twice")
-_TRUE = _Kind(lambda v: v is True, "true, or no such line")
-_PORTS = _Kind(lambda v: _is_list(v, is_port), f"a list of port numbers {_PORT_RANGE}, none twice")
-_PAIRS = _Kind(lambda v: _is_list(v, _is_pair), f"a list of pairs of port numbers {_PORT_RANGE}")
-_RANGES = _Kind(
+_TEXT = _ValueKind(_is_text, "a text that is not empty")
+_ID = _ValueKind(_is_id, "small letters, digits and hyphens, such as client-push")
+_IDS = _ValueKind(lambda v: _is_list(v, _is_id), "a list of ids, none twice")
+_TRUE = _ValueKind(lambda v: v is True, "true, or no such line")
+_PORTS = _ValueKind(lambda v: _is_list(v, is_port), f"a list of port numbers {_PORT_RANGE}, none twice")
+_PAIRS = _ValueKind(lambda v: _is_list(v, _is_pair), f"a list of pairs of port numbers {_PORT_RANGE}")
+_RANGES = _ValueKind(
     lambda v: _is_list(v, lambda pair: _is_pair(pair) and pair[0] <= pair[1]),
     f"a list of pairs, lowest and highest port {_PORT_RANGE}",
 )
-_STEP = _Kind(is_port, "a whole number above 0")
-_VERSION = _Kind(lambda v: type(v) is int and v == FORMAT_VERSION, f"{FORMAT_VERSION}, the only format there is so far")
-_TABLE = _Kind(lambda v: isinstance(v, dict), "a table")
-_TABLES = _Kind(
+_STEP = _ValueKind(is_port, "a whole number above 0")
+_VERSION = _ValueKind(
+    lambda v: type(v) is int and v == FORMAT_VERSION, f"{FORMAT_VERSION}, the only format there is so far"
+)
+_TABLE = _ValueKind(lambda v: isinstance(v, dict), "a table")
+_TABLES = _ValueKind(
     lambda v: isinstance(v, list) and bool(v) and all(isinstance(t, dict) for t in v),
     "tables in [[double brackets]]",
 )
-_TEXTS = _Kind(lambda v: isinstance(v, dict) and all(map(_is_text, v.values())), "a table of texts")
-_NOTE_IDS = _Kind(lambda v: _is_list(v, _is_text), 'a list of names of [notes], such as ["1"]')
+_TEXTS = _ValueKind(lambda v: isinstance(v, dict) and all(map(_is_text, v.values())), "a table of texts")
+_NOTE_IDS = _ValueKind(lambda v: _is_list(v, _is_text), 'a list of names of [notes], such as ["1"]')
 
 
 @dataclass(frozen=True)
 class _Schema:
-    required: dict[str, _Kind]
-    optional: dict[str, _Kind]
+    required: dict[str, _ValueKind]
+    optional: dict[str, _ValueKind]
 
 
 _RULESET = _Schema(
@@ -272,7 +274,7 @@ def _shown(value: object) -> str:
 
 
 def _check_conditions(document: Table) -> Iterator[Fault]:
-    known = _ids(_tables(document, "condition"), "id")
+    ids = _ids(_tables(document, "condition"), "id")
     for where, condition in _conditions(document):
         decider, opposite = condition.get("decided_by"), condition.get("opposite")
         if ("decided_by" in condition) == ("opposite" in condition):
@@ -282,8 +284,8 @@ def _check_conditions(document: Table) -> Iterator[Fault]:
                 "what decides it is not clear",
                 "Give either decided_by or opposite, not both",
             )
-        if isinstance(opposite, str) and (opposite not in known or opposite == condition.get("id")):
-            yield _unknown(where, "opposite", opposite, "condition", [c for c in known if c != condition.get("id")])
+        if isinstance(opposite, str) and (opposite not in ids or opposite == condition.get("id")):
+            yield _unknown(where, "opposite", opposite, "condition", [c for c in ids if c != condition.get("id")])
         if decider in ("mode", "property", "role") and "value" not in condition:
             yield _fault(
                 where,
@@ -307,11 +309,11 @@ def _check_opposites(document: Table) -> Iterator[Fault]:
             yield _fault(f"condition {condition_id}", "opposite", message, "Name a condition that has decided_by")
 
 
-def _unknown(where: str, field: str, word: str, what: str, known: Iterable[str]) -> Fault:
-    words = sorted(known)
+def _unknown(where: str, field: str, word: str, kind: str, choices: Iterable[str]) -> Fault:
+    words = sorted(choices)
     guess = nearest(word, words)
     advice = f"Did you mean {guess}? " if guess else ""
-    return _fault(where, field, f"{word} is no {what} of this ruleset", f"{advice}Known: {', '.join(words) or 'none'}")
+    return _fault(where, field, f"{word} is no {kind} of this ruleset", f"{advice}Known: {', '.join(words) or 'none'}")
 
 
 def _check_repeats(document: Table) -> Iterator[Fault]:
@@ -325,7 +327,7 @@ def _check_repeats(document: Table) -> Iterator[Fault]:
         rows = _ids(_tables(method, "requirement"), "row")
         lists.append((method_id, "row", rows + [row for row in dict.fromkeys(common) if row in rows]))
     for where, field, ids in lists:
-        for repeated in (each for each, count in Counter(ids).items() if count > 1):
+        for repeated in (identifier for identifier, count in Counter(ids).items() if count > 1):
             yield _fault(where, field, f"{repeated} is there more than once", "Give each its own id")
 
 
@@ -379,11 +381,11 @@ def _check_references(document: Table) -> Iterator[Fault]:
 
 
 def _check_alternate_ports(document: Table) -> Iterator[Fault]:
-    first: dict[str, tuple[str, object]] = {}
+    first_uses: dict[str, tuple[str, object]] = {}
     for where, row in _rows(document):
         name = row.get("alternate_port")
         if isinstance(name, str) and "ports" in row:
-            where_first, ports = first.setdefault(name, (where, row["ports"]))
+            where_first, ports = first_uses.setdefault(name, (where, row["ports"]))
             if ports != row["ports"]:
                 message = f"{name} stands for other ports in {where_first}"
                 yield _fault(
@@ -394,8 +396,8 @@ def _check_alternate_ports(document: Table) -> Iterator[Fault]:
                 )
     for number, tied in enumerate(_tables(document, "tied_ports"), start=1):
         for key in ("http", "https"):
-            if isinstance(tied.get(key), str) and tied[key] not in first:
-                yield _unknown(f"tied_ports {number}", key, tied[key], "alternate_port", first)
+            if isinstance(tied.get(key), str) and tied[key] not in first_uses:
+                yield _unknown(f"tied_ports {number}", key, tied[key], "alternate_port", first_uses)
 
 
 def _check_site_ports(document: Table) -> Iterator[Fault]:
@@ -421,7 +423,7 @@ def _check_either_or(document: Table) -> Iterator[Fault]:
     common = _tables(document, "for_all_methods")
     for method_id, method in _methods(document):
         groups = Counter(_ids(_tables(method, "requirement") + common, "either_or"))
-        for group in (each for each, count in groups.items() if count == 1):
+        for group in (name for name, count in groups.items() if count == 1):
             message = f"the group {group} has one member only"
             yield _fault(
                 method_id,

@@ -118,8 +118,11 @@ class Method:
     @cached_property
     def by_partner(self) -> Mapping[str, tuple[Requirement, ...]]:
         """Return the requirements by the role at the other end than the client."""
-        roles = dict.fromkeys(one.partner for one in self.requirements)
-        return {role: tuple(one for one in self.requirements if one.partner == role) for role in roles}
+        roles = dict.fromkeys(requirement.partner for requirement in self.requirements)
+        return {
+            role: tuple(requirement for requirement in self.requirements if requirement.partner == role)
+            for role in roles
+        }
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ class TiedPorts:
 
     def http_for(self, https: int) -> int:
         """Return the HTTP port that goes with an HTTPS port; it may lie outside the range of ports."""
-        return {second: first for first, second in self.pairs}.get(https, https - self.otherwise_add)
+        return {https_port: http_port for http_port, https_port in self.pairs}.get(https, https - self.otherwise_add)
 
 
 @dataclass(frozen=True)
@@ -216,8 +219,8 @@ class Ruleset:
 
     def requirement(self, requirement_id: str) -> Requirement:
         """Return one requirement by its id, such as `client-push/smb`; raise RulesetError if none."""
-        found = self._requirements_by_id.get(requirement_id)
-        return found or self._unknown("requirement", requirement_id, self._requirements_by_id)
+        requirement = self._requirements_by_id.get(requirement_id)
+        return requirement or self._unknown("requirement", requirement_id, self._requirements_by_id)
 
     @cached_property
     def _requirements_by_id(self) -> dict[str, Requirement]:
@@ -225,8 +228,8 @@ class Ruleset:
 
     def condition(self, condition_id: str) -> Condition:
         """Return one condition by its id, such as `native-mode`; raise RulesetError if there is none."""
-        found = self._conditions_by_id.get(condition_id)
-        return found or self._unknown("condition", condition_id, self._conditions_by_id)
+        condition = self._conditions_by_id.get(condition_id)
+        return condition or self._unknown("condition", condition_id, self._conditions_by_id)
 
     @cached_property
     def _conditions_by_id(self) -> dict[str, Condition]:
@@ -238,10 +241,14 @@ class Ruleset:
 
     @cached_property
     def _modes(self) -> Mapping[str, str]:
-        by_condition = {one.id: one.value for one in self.conditions if one.decided_by == "mode"}
+        by_condition = {
+            condition.id: condition.value for condition in self.conditions if condition.decided_by == "mode"
+        }
         return {
-            one.id: next((by_condition[condition] for condition in one.conditions if condition in by_condition), "")
-            for one in self.requirements
+            requirement.id: next(
+                (by_condition[condition] for condition in requirement.conditions if condition in by_condition), ""
+            )
+            for requirement in self.requirements
         }
 
     @cached_property
@@ -263,8 +270,8 @@ class Ruleset:
 
         Ports of the further ranges are used by many other services too.
         """
-        first = self.dynamic_ports[:1]
-        return port in self.fixed_dynamic_ports or any(low <= port <= high for low, high in first)
+        dynamic_ports = self.dynamic_ports[:1]
+        return port in self.fixed_dynamic_ports or any(low <= port <= high for low, high in dynamic_ports)
 
     def may_be_custom(self, port: int) -> bool:
         """Tell whether a TCP port may be a custom one of a site system: no other service is known to have it."""
@@ -276,8 +283,8 @@ class Ruleset:
         if condition_id in facts.stated:
             return facts.stated[condition_id]
         if condition.opposite:
-            other = self.holds(condition.opposite, facts)
-            return None if other is None else not other
+            opposite = self.holds(condition.opposite, facts)
+            return None if opposite is None else not opposite
         if condition.decided_by == "mode":
             return None if facts.mode is None else facts.mode == condition.value
         if condition.decided_by == "role":
@@ -303,9 +310,9 @@ class Ruleset:
     def _at(self) -> dict[SiteFacts, SiteRules]:
         return {}
 
-    def _unknown(self, what: str, word: str, known: Iterable[str]) -> Any:
-        names = list(known)
-        raise RulesetError(f"no {what} {word!r} in ruleset {self.id}", hint=_choices(word, names))
+    def _unknown(self, kind: str, word: str, choices: Iterable[str]) -> Any:
+        names = list(choices)
+        raise RulesetError(f"no {kind} {word!r} in ruleset {self.id}", hint=_choices(word, names))
 
 
 class SiteRules:
@@ -318,16 +325,16 @@ class SiteRules:
     def __init__(self, ruleset: Ruleset, facts: SiteFacts) -> None:
         self.ruleset = ruleset
         self.facts = facts
-        self.applies = {one.id: ruleset.applies(one, facts) for one in ruleset.requirements}
-        off = [one for one in ruleset.requirements if self.applies[one.id] is False]
-        self.why_off = {one.id: _why_off(one, ruleset, facts) for one in off}
-        decisive = {one.id for one in ruleset.requirements if one.necessity != "informational"}
-        self.counted = frozenset(one for one in decisive if self.applies[one])
+        self.applies = {requirement.id: ruleset.applies(requirement, facts) for requirement in ruleset.requirements}
+        off = [requirement for requirement in ruleset.requirements if self.applies[requirement.id] is False]
+        self.why_off = {requirement.id: _why_off(requirement, ruleset, facts) for requirement in off}
+        decisive = {requirement.id for requirement in ruleset.requirements if requirement.necessity != "informational"}
+        self.counted = frozenset(requirement_id for requirement_id in decisive if self.applies[requirement_id])
 
 
 def _why_off(requirement: Requirement, ruleset: Ruleset, facts: SiteFacts) -> str:
-    off = [one for one in requirement.conditions if ruleset.holds(one, facts) is False]
-    return f"Counts only if {' and '.join(ruleset.condition(one).text for one in off)}."
+    off = [condition for condition in requirement.conditions if ruleset.holds(condition, facts) is False]
+    return f"Counts only if {' and '.join(ruleset.condition(condition).text for condition in off)}."
 
 
 def shipped_rulesets() -> tuple[str, ...]:
@@ -355,14 +362,14 @@ def check_ruleset(path: str | Path) -> list[Fault]:
 
 def idle_properties(ruleset: Ruleset, properties: Iterable[str]) -> list[str]:
     """Return a sentence on each CCMSetup property that decides nothing in a ruleset, such as one that is misspelt."""
-    known = [one.value for one in ruleset.conditions if one.decided_by == "property"]
-    names = [_property_name(one) for one in known]
-    idle = [one for one in properties if _property_name(one) not in names]
-    hints = [f"/{word}" if (word := nearest(_property_name(one), names)) else "" for one in idle]
+    property_names = [condition.value for condition in ruleset.conditions if condition.decided_by == "property"]
+    names = [_property_name(name) for name in property_names]
+    idle = [property_ for property_ in properties if _property_name(property_) not in names]
+    hints = [f"/{word}" if (word := nearest(_property_name(property_), names)) else "" for property_ in idle]
     return [
-        f"--property {_short(one)} decides nothing in ruleset {ruleset.id} - "
-        + (f"did you mean {hint}?" if hint else f"known: {', '.join(known) or 'none'}")
-        for one, hint in zip(idle, hints, strict=True)
+        f"--property {_short(property_)} decides nothing in ruleset {ruleset.id} - "
+        + (f"did you mean {hint}?" if hint else f"known: {', '.join(property_names) or 'none'}")
+        for property_, hint in zip(idle, hints, strict=True)
     ]
 
 
@@ -381,19 +388,19 @@ def with_ports(ruleset: Ruleset, ports: Mapping[str, int]) -> Ruleset:
     `winmgmt -standalonehost`) is counted among them.
     """
     wrong = [text for name, port in ports.items() for text in _wrong_port(ruleset, name, port)]
-    given = _by_service(ruleset, ports)
+    by_service = _by_service(ruleset, ports)
     if not wrong:
         for tie in ruleset.tied_ports:
-            wrong += _complete(given, tie, ruleset.notes[tie.note])
+            wrong += _complete(by_service, tie, ruleset.notes[tie.note])
     if wrong:
         raise RulesetError("\n  ".join(wrong), where=f"ports for ruleset {ruleset.id}")
     methods = tuple(
-        replace(method, requirements=tuple(_with_port(requirement, given) for requirement in method.requirements))
+        replace(method, requirements=tuple(_with_port(requirement, by_service) for requirement in method.requirements))
         for method in ruleset.methods
     )
     bound = tuple(port for name, port in ports.items() if name in _dynamic_rows(ruleset))
     fixed = (*ruleset.fixed_dynamic_ports, *bound)
-    return replace(ruleset, methods=methods, fixed_dynamic_ports=fixed, set_ports=ruleset.set_ports | given.keys())
+    return replace(ruleset, methods=methods, fixed_dynamic_ports=fixed, set_ports=ruleset.set_ports | by_service.keys())
 
 
 def _by_service(ruleset: Ruleset, ports: Mapping[str, int]) -> dict[str, int]:
@@ -435,8 +442,8 @@ def _refusal(faults: list[Fault]) -> RulesetError:
     return RulesetError(f"{len(faults)} faults in this ruleset:{lines}", where=faults[0].file, hint=hint)
 
 
-def _choices(word: str, known: Iterable[str]) -> str:
-    names = list(known)
+def _choices(word: str, choices: Iterable[str]) -> str:
+    names = list(choices)
     guess = nearest(word, names)
     return (f"did you mean {guess}? " if guess else "") + f"known: {', '.join(names)}"
 
@@ -449,23 +456,23 @@ def _wrong_port(ruleset: Ruleset, name: str, port: object) -> list[str]:
     if name in (*ruleset.port_names, *ruleset.site_port_names) or name in _dynamic_rows(ruleset):
         return [] if is_port(port) else [f"{name}: {port!r} is no port, give a number from 1 to {HIGHEST_PORT}"]
     meant = [r for r in ruleset.requirements if name in (r.row, r.id, *map(str, r.ports))]
-    names = sorted({each for r in meant for each in (r.site_port, r.alternate_port) if each is not None})
+    names = sorted({port_name for r in meant for port_name in (r.site_port, r.alternate_port) if port_name is not None})
     if meant and not names:
         because = meant[0].fixed_because or "The document offers no alternate port for it."
         return [f"{name}: the port of {meant[0].row} ({meant[0].ports_text}) is fixed. {because}"]
-    known = [*ruleset.site_port_names, *ruleset.port_names]
-    hint = f"name the service: {', '.join(names)}" if names else _choices(name, known)
+    choices = [*ruleset.site_port_names, *ruleset.port_names]
+    hint = f"name the service: {', '.join(names)}" if names else _choices(name, choices)
     return [f"{name}: no port has this name - {hint}"]
 
 
-def _complete(given: dict[str, int], tie: TiedPorts, note: str) -> list[str]:
+def _complete(by_service: dict[str, int], tie: TiedPorts, note: str) -> list[str]:
     """Add the tied port that is missing; return what contradicts the note."""
-    if tie.http not in given and tie.https not in given:
+    if tie.http not in by_service and tie.https not in by_service:
         return []
-    if tie.http not in given:
-        given[tie.http] = tie.http_for(given[tie.https])
-    http = given[tie.http]
-    https = given.setdefault(tie.https, tie.https_for(http))
+    if tie.http not in by_service:
+        by_service[tie.http] = tie.http_for(by_service[tie.https])
+    http = by_service[tie.http]
+    https = by_service.setdefault(tie.https, tie.https_for(http))
     if is_port(http) and is_port(https) and tie.https_for(http) == https:
         return []
     return [f"{tie.http} {http} and {tie.https} {https} cannot go together. Note {tie.note}: {note}"]

@@ -42,9 +42,9 @@ def known_site(
     filed = load_site(path) if path is not None else Site()
     if mode is not None and mode not in MODES:
         raise ArgumentError(f"no such mode: {mode!r}", where="--mode", hint=f"the modes are {', '.join(MODES)}")
-    given = {role: (words,) if isinstance(words, str) else tuple(words) for role, words in (roles or {}).items()}
+    assigned = {role: (words,) if isinstance(words, str) else tuple(words) for role, words in (roles or {}).items()}
     return Site(
-        roles={**filed.roles, **given},
+        roles={**filed.roles, **assigned},
         mode=mode or filed.mode,
         ports={**filed.ports, **(ports or {})},
         properties=(*filed.properties, *((properties,) if isinstance(properties, str) else properties)),
@@ -73,8 +73,8 @@ def load_site(path: str | Path) -> Site:
     )
 
 
-def _fault(path: str | Path, what: str, hint: str) -> ArgumentError:
-    return ArgumentError(what, where=str(path), hint=hint)
+def _fault(path: str | Path, message: str, hint: str) -> ArgumentError:
+    return ArgumentError(message, where=str(path), hint=hint)
 
 
 def _table(path: str | Path, table: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -18,9 +18,9 @@ ENDLESS_KEY = re.compile(rf"""(?<![\w"'-])(?:{PART}\.[ \t]*+){{50}}""")
 class TomlFault(Exception):  # noqa: N818 - the words of the ruleset's checks
     """The file cannot be read or is no TOML; what is wrong, and what to do about it."""
 
-    def __init__(self, what: str, hint: str) -> None:
-        super().__init__(what, hint)
-        self.what = what
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.what = message
         self.hint = hint
 
 
@@ -34,8 +34,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise TomlFault("this is not TOML: nested too deeply", "Correct the file; no list nests in lists") from None
     except ValueError as error:
-        what = f"this is not TOML: {error}"
-        raise TomlFault(what, "Correct the file there; every text needs quotation marks") from error
+        message = f"this is not TOML: {error}"
+        raise TomlFault(message, "Correct the file there; every text needs quotation marks") from error
     if any(abs(number) > LARGEST_NUMBER for number in _numbers(table)):
         raise TomlFault("a number in it is too large", "Ports are at most five digits long")
     return table
@@ -46,8 +46,8 @@ def _text(path: Path) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        what = f"the file is not UTF-8 text (byte {error.start + 1})"
-        raise TomlFault(what, "Save it with the encoding UTF-8") from error
+        message = f"the file is not UTF-8 text (byte {error.start + 1})"
+        raise TomlFault(message, "Save it with the encoding UTF-8") from error
     return text
 
 

@@ -301,10 +301,10 @@ def without_scan(
 def _scanned(burst: Sequence[Finding]) -> list[Finding]:
     if len({finding.port for finding in burst}) <= MOST_PORTS_OF_PUSH:
         return []
-    silent = [finding for finding in burst if finding.verdict not in r.GOOD]
+    silent = [finding for finding in burst if finding.verdict not in r.PASSING]
     if len({finding.port for finding in silent}) > MOST_PORTS_OF_PUSH:
         return list(burst)
-    return [finding for finding in burst if finding.verdict in r.GOOD]
+    return [finding for finding in burst if finding.verdict in r.PASSING]
 
 
 def _bursts(findings: Sequence[Finding]) -> list[list[Finding]]:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from auditor.report import model as r
-from auditor.report.joined_names import first_of
+from auditor.report.joined_names import join_limited
 from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
 from auditor.sources.all_flows import AllFlows
@@ -171,10 +171,10 @@ class _Shown(NamedTuple):
 
     chosen: Finding
     told: Conversation
-    source: r.End
-    destination: r.End
+    source: r.Endpoint
+    destination: r.Endpoint
     ports: tuple[int, ...]
-    changed: r.Change | None
+    changed: r.VerdictChange | None
     attempts: int
     first_time: str | None
     last_time: str | None
@@ -331,7 +331,7 @@ class _Judge:
         """Add to a verdict about a custom port what blocks the documented ones: that never disappears."""
         decided = by_port(self._concerning(requirement, *self._ends(requirement, hosts)).findings)
         documented = best_port(decided)[0] if decided else None
-        if documented is None or documented.verdict not in r.BAD:
+        if documented is None or documented.verdict not in r.FAILING:
             return verdict
         blocked = [finding for finding, _ in decided if is_proven_block(finding)]
         evidence = dict.fromkeys((*verdict.evidence, *documented.evidence[:1], *_evidence_of(blocked)))
@@ -439,7 +439,7 @@ class _Judge:
         pair = (tried_by.src, tried_by.dst) if tried_by else (_one(sources), _one(destinations))
         self._not_reached[requirement.id, *pair] = not_reached(services)
         attempts = [one for finding in findings for one in finding.attempts]
-        told = conversation(attempts, self._traffic) if chosen.verdict in r.GOOD else NOTHING_SAID
+        told = conversation(attempts, self._traffic) if chosen.verdict in r.PASSING else NOTHING_SAID
         # Never left out: what proves the verdict, what failed for good.
         needed = dict.fromkeys([*chosen.evidence, *told.evidence, *_evidence_of(others)])
         rest = dict.fromkeys(one for finding in reversed(findings) for one in finding.evidence if one not in needed)
@@ -450,8 +450,8 @@ class _Judge:
         return _Shown(
             chosen=chosen,
             told=told,
-            source=r.End(requirement.from_role, pair[0]),
-            destination=r.End(requirement.to_role, pair[1]),
+            source=r.Endpoint(requirement.from_role, pair[0]),
+            destination=r.Endpoint(requirement.to_role, pair[1]),
             ports=tuple(sorted(ports)) if requirement.dynamic else requirement.ports,
             changed=changed,
             attempts=sum(finding.tries for finding in findings),
@@ -546,7 +546,7 @@ class _Judge:
             name = unknown[0]
             return f"Nobody is known as {name.replace('-', ' ')}; name it: --role {name}=ADDRESS."
         ports = "" if requirement.icmp_echo else f" at {requirement.protocol.upper()} {requirement.ports_text}"
-        ends = f"from {first_of(sources, MOST_NAMED)} to {first_of(destinations, MOST_NAMED)}"
+        ends = f"from {join_limited(sources, MOST_NAMED)} to {join_limited(destinations, MOST_NAMED)}"
         text = f"No attempt {ends}{ports} is in these sources."
         if requirement.dynamic:
             return text + on_scan(scanned) + self._dynamic.not_counted(requirement, sources, destinations, scanned)
@@ -579,13 +579,13 @@ def _rows(methods: Iterable[r.MethodResult]) -> Iterator[tuple[str, r.Requiremen
 def _while_open(verdict: r.RequirementVerdict) -> r.RequirementVerdict:
     """Return a verdict as it was before it changed, if the requirement was met then."""
     earlier = verdict.changed.before if verdict.changed else ""
-    return replace(verdict, verdict=earlier) if earlier in r.GOOD else verdict
+    return replace(verdict, verdict=earlier) if earlier in r.PASSING else verdict
 
 
 @lru_cache(maxsize=1000)
-def _end(role: str, addresses: tuple[str, ...]) -> r.End:
+def _end(role: str, addresses: tuple[str, ...]) -> r.Endpoint:
     """Return an end of a requirement; most rows of a host name the same ones."""
-    return r.End(role, _one(addresses))
+    return r.Endpoint(role, _one(addresses))
 
 
 def _one(addresses: Sequence[str]) -> str | None:
@@ -596,10 +596,10 @@ def _spared(
     verdict: r.RequirementVerdict, verdicts: Sequence[r.RequirementVerdict], ruleset: Ruleset
 ) -> r.RequirementVerdict:
     """Say of what is stopped that it does no harm where another member of its either-or group is open."""
-    if verdict.verdict not in r.BAD:
+    if verdict.verdict not in r.FAILING:
         return verdict
     group = [one for one in verdicts if ruleset.groups[one.id] == ruleset.groups[verdict.id]]
-    good = [one for one in group if one.verdict in r.GOOD and not any(problem.fatal for problem in one.problems)]
+    good = [one for one in group if one.verdict in r.PASSING and not any(problem.fatal for problem in one.problems)]
     if not good:
         return verdict
     ports = "/".join(map(str, good[0].ports))
@@ -613,13 +613,13 @@ def _to_do(place: str, action: str) -> tuple[r.Remedy, ...]:
 
 
 def _good(rows: Mapping[str, r.RequirementVerdict]) -> int:
-    return sum(one.verdict in r.GOOD for one in rows.values())
+    return sum(one.verdict in r.PASSING for one in rows.values())
 
 
 def _with_others(verdict: r.RequirementVerdict, others: Iterable[r.RequirementVerdict]) -> r.RequirementVerdict:
     """Add what the same requirement came to with other hosts of the role, where that differs or is a proven block."""
     others = list(others)
-    differing = [one for one in others if one.verdict in r.GOOD | r.BAD and one.verdict != verdict.verdict]
+    differing = [one for one in others if one.verdict in r.PASSING | r.FAILING and one.verdict != verdict.verdict]
     told = [f"To {one.destination.address} it is {one.verdict}." for one in differing]
     proof = [one.evidence[0] for one in differing[:MOST_OTHERS]]
     proof += [evidence for one in others if _blocks(one) for evidence in one.evidence]
@@ -663,7 +663,7 @@ def _role_of(address: str, client: str, cast: Cast) -> str:
     return next(roles, r.UNKNOWN)
 
 
-def _told_change(change: r.Change | None) -> str:
+def _told_change(change: r.VerdictChange | None) -> str:
     if change is None:
         return ""
     return f" Earlier, at {change.before_time}, it was {change.before}."

@@ -321,7 +321,7 @@ class Witness:
             return foreign
         unheard = [one for one in seen if one.verdict == r.BLOCKED and one.attempts[0].response == "answered"]
         answered = [one for one in seen if one.verdict == r.OPEN and not one.weak] + unheard
-        silent = [one for one in seen if one.verdict in r.BAD and one not in unheard]
+        silent = [one for one in seen if one.verdict in r.FAILING and one not in unheard]
         let_through = [one for one in seen if one.verdict == r.ALLOWED]
         let_in = [one for one in let_through if not one.weak]
         went_on = any(_went_on(one) for one in answered)

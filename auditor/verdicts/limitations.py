@@ -87,7 +87,7 @@ def _of_dissection(
         )
     elif heard is not None and captured:
         return
-    if any(one.attempts and one.verdict in r.GOOD | r.BAD and _is_dynamic(one, ruleset) for one in verdicts):
+    if any(one.attempts and one.verdict in r.PASSING | r.FAILING and _is_dynamic(one, ruleset) for one in verdicts):
         yield INTERFACES_UNKNOWN
     yield PORTS_ONLY
 

@@ -31,11 +31,11 @@ def excused_of(
     pushed = [one for one in method.requirements if one.protocol == "tcp" and one.to_role == "client"]
     smb = {one.id for one in pushed if one.id not in dynamic and one.ports not in mappers}
     judged = list(verdicts)
-    pipe = any(one.id in smb and one.verdict in r.GOOD for one in judged)
+    pipe = any(one.id in smb and one.verdict in r.PASSING for one in judged)
     return frozenset(
         one.id
         for one in judged
-        if one.id in dynamic and one.verdict in r.BAD and pipe and set(interfaces_of(one)) == {SERVICE_CONTROLLER}
+        if one.id in dynamic and one.verdict in r.FAILING and pipe and set(interfaces_of(one)) == {SERVICE_CONTROLLER}
     )
 
 
@@ -88,9 +88,9 @@ def is_allowed(verdict: r.RequirementVerdict) -> bool:
 
 
 def _group_state(group: Sequence[r.RequirementVerdict], why_guess: Callable[[r.RequirementVerdict], str]) -> str:
-    working = [verdict for verdict in group if verdict.verdict in r.GOOD and not _fatal(verdict)]
+    working = [verdict for verdict in group if verdict.verdict in r.PASSING and not _fatal(verdict)]
     if not working:
-        failed = any(map(_fatal, group)) or all(verdict.verdict in r.BAD for verdict in group)
+        failed = any(map(_fatal, group)) or all(verdict.verdict in r.FAILING for verdict in group)
         return r.FAILS if failed else r.UNPROVEN
     sure = [verdict for verdict in working if not why_guess(verdict)]
     if any(verdict.verdict == r.OPEN for verdict in sure):
@@ -107,14 +107,14 @@ def _reasons(
 ) -> list[r.Reason]:
     if state in (r.WORKS, r.ALLOWED):
         return []
-    working = [verdict for verdict in group if verdict.verdict in r.GOOD and not _fatal(verdict)]
+    working = [verdict for verdict in group if verdict.verdict in r.PASSING and not _fatal(verdict)]
     if working:
         let_out = "{} An allowed outbound packet may still be blocked on the path."
         return [
             r.Reason("missing", verdict.id, why_guess(verdict) or let_out.format(verdict.explanation))
             for verdict in working
         ]
-    bad = [r.Reason("network", verdict.id, verdict.explanation) for verdict in group if verdict.verdict in r.BAD]
+    bad = [r.Reason("network", verdict.id, verdict.explanation) for verdict in group if verdict.verdict in r.FAILING]
     failed = [r.Reason("problem", verdict.id, problem.text) for verdict in group for problem in _fatal(verdict)]
-    rest = [verdict for verdict in group if verdict.verdict not in r.BAD and not _fatal(verdict)]
+    rest = [verdict for verdict in group if verdict.verdict not in r.FAILING and not _fatal(verdict)]
     return bad + failed + [r.Reason("missing", verdict.id, verdict.explanation) for verdict in rest]

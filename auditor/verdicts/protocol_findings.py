@@ -37,7 +37,7 @@ def conversation(attempts: Sequence[Attempt], traffic: Traffic) -> Conversation:
         _reached([step for _, step in steps]),
         tuple(_problem(one) for one in sorted(shown, key=lambda one: (one.step.frame, one.step.layer))),
         tuple(_evidence(one) for one in shown if one.step.status and one.step.status.fatal),
-        " ".join(dict.fromkeys(one.step.status.do for one in shown if one.step.status and one.fatal)),
+        " ".join(dict.fromkeys(one.step.status.action for one in shown if one.step.status and one.fatal)),
     )
 
 
@@ -95,7 +95,7 @@ def _problem(failed: Failed) -> r.Problem:
     if known is None:
         raise ValueError("a step that went well is no problem")
     problem = r.Problem(step.layer, known.name, "", step.frame, failed.fatal, step.step, None, step.account)
-    return replace(problem, text=f"{problem.heading}{known.means}.")
+    return replace(problem, text=f"{problem.heading}{known.meaning}.")
 
 
 def _evidence(failed: Failed) -> r.Evidence:

@@ -20,9 +20,9 @@ def recommend(methods: Sequence[r.MethodResult], rules: SiteRules) -> tuple[r.Re
 
 def _support(method: r.MethodResult) -> str:
     decisive = [one.verdict for one in method.requirements if one.decides]
-    if r.GOOD.intersection(decisive):
+    if r.PASSING.intersection(decisive):
         return "seen-open"
-    return "contradicted" if r.BAD.intersection(decisive) else "not-attempted"
+    return "contradicted" if r.FAILING.intersection(decisive) else "not-attempted"
 
 
 def rank(methods: Sequence[r.MethodResult], rules: SiteRules) -> list[tuple[r.MethodResult, list[Group]]]:
@@ -50,12 +50,12 @@ def _worst_of_each(methods: Sequence[r.MethodResult]) -> list[r.MethodResult]:
 
 
 def _proven(method: r.MethodResult) -> int:
-    return sum(one.verdict in r.GOOD for one in method.requirements if one.decides)
+    return sum(one.verdict in r.PASSING for one in method.requirements if one.decides)
 
 
 def _why(method: r.MethodResult) -> str:
     decisive = [one for one in method.requirements if one.decides]
-    good, bad = ([one for one in decisive if one.verdict in which] for which in (r.GOOD, r.BAD))
+    good, bad = ([one for one in decisive if one.verdict in which] for which in (r.PASSING, r.FAILING))
     if method.result == r.WORKS:
         return "everything that it requires was seen to be open"
     if method.result == r.ALLOWED:
@@ -84,7 +84,7 @@ def _unproven(method: r.MethodResult, rules: SiteRules) -> list[Group]:
     return [
         group
         for group in either_or(counted, rules.ruleset)
-        if not any(one.verdict in r.GOOD for one in group) and any(one.verdict not in r.BAD for one in group)
+        if not any(one.verdict in r.PASSING for one in group) and any(one.verdict not in r.FAILING for one in group)
     ]
 
 
@@ -100,7 +100,7 @@ def _needs(method: r.MethodResult, missing: Iterable[Group], rules: SiteRules) -
 
 
 def _need(group: Group, requirements: Sequence[Requirement], rules: SiteRules) -> str:
-    usable = [(one, what) for one, what in zip(group, requirements, strict=True) if one.verdict not in r.BAD]
+    usable = [(one, what) for one, what in zip(group, requirements, strict=True) if one.verdict not in r.FAILING]
     first = requirements[0]
     ports, pair = " or ".join(_port(one, what) for one, what in usable), usable[0][0]
     words = f"{ports} from {_end(pair.source)} to {_end(pair.destination)}"
@@ -116,5 +116,5 @@ def _port(verdict: r.RequirementVerdict, requirement: Requirement) -> str:
     return f"{requirement.protocol.upper()} {ports}"
 
 
-def _end(end: r.End) -> str:
+def _end(end: r.Endpoint) -> str:
     return end.address or f"the {end.role.replace('-', ' ')}"

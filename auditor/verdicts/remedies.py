@@ -20,7 +20,7 @@ def remedy_of(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> t
         finding: What decides the verdict.
         ruleset: Ruleset of the requirement.
     """
-    if finding.verdict not in r.BAD:
+    if finding.verdict not in r.FAILING:
         return ()
     tried = finding.attempts[0] if finding.attempts else None
     place = finding.blocked_at if finding.blocked_at not in (None, r.UNKNOWN) else requirement.to_role

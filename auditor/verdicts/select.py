@@ -11,7 +11,7 @@ from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 from auditor.verdicts.endpoint_mapper import AFTER_ENDPOINT_MAPPER_NS, RpcService, ServiceOf
 from auditor.verdicts.findings import Finding
 
-Decided = tuple[Finding, r.Change | None]
+Decided = tuple[Finding, r.VerdictChange | None]
 
 
 def by_service(findings: Sequence[Finding], service_of: ServiceOf) -> dict[RpcService, Decided]:
@@ -28,12 +28,12 @@ def worst_service(services: Mapping[RpcService, Decided]) -> Decided:
     Another service that is reached later takes nothing back, in whichever push. The service controller comes last: a
     push can do without its port.
     """
-    bad = {service: decided for service, decided in services.items() if decided[0].verdict in r.BAD}
+    bad = {service: decided for service, decided in services.items() if decided[0].verdict in r.FAILING}
     if bad:
         needed = [decided for service, decided in bad.items() if service.interface != SERVICE_CONTROLLER]
         latest = _latest_push(needed or bad.values())
         return max(latest, key=lambda decided: (decided[0].confidence == r.PROVEN, decided[0].time_ns))
-    good = [decided for decided in services.values() if decided[0].verdict in r.GOOD]
+    good = [decided for decided in services.values() if decided[0].verdict in r.PASSING]
     sure = [decided for decided in good if decided[0].decides]
     latest = _latest_push(sure or good or services.values())
     return max(latest, key=lambda decided: (decided[0].verdict == r.ALLOWED, bool(decided[1]), decided[0].time_ns))
@@ -41,7 +41,7 @@ def worst_service(services: Mapping[RpcService, Decided]) -> Decided:
 
 def not_reached(services: Mapping[RpcService, Decided]) -> frozenset[str]:
     """Return the interfaces whose ports are not reached; an empty one stands for those that are unknown."""
-    return frozenset(service.interface for service, (finding, _) in services.items() if finding.verdict in r.BAD)
+    return frozenset(service.interface for service, (finding, _) in services.items() if finding.verdict in r.FAILING)
 
 
 def on_other_services(chosen: Finding, services: Mapping[RpcService, Decided]) -> str:
@@ -49,9 +49,9 @@ def on_other_services(chosen: Finding, services: Mapping[RpcService, Decided]) -
     later = {
         finding.time_ns: (finding, service)
         for service, (finding, _) in services.items()
-        if finding.verdict in r.GOOD and finding.clock == chosen.clock and finding.time_ns > chosen.time_ns
+        if finding.verdict in r.PASSING and finding.clock == chosen.clock and finding.time_ns > chosen.time_ns
     }
-    if chosen.verdict not in r.BAD or not later:
+    if chosen.verdict not in r.FAILING or not later:
         return ""
     finding, service = later[max(later)]
     own = next(service for service, decided in services.items() if decided[0] is chosen)
@@ -65,7 +65,7 @@ def on_other_services(chosen: Finding, services: Mapping[RpcService, Decided]) -
 
 def best_port(decided: Sequence[Decided]) -> Decided:
     """Return what decides of what was decided by port: one that is open, since any documented port will do."""
-    good = [one for one in decided if one[0].verdict in r.GOOD]
+    good = [one for one in decided if one[0].verdict in r.PASSING]
     decisive = [one for one in decided if one[0].decides]
     sure = [one for one in good if one[0].decides]
     return max(sure or decisive or good or decided, key=lambda one: one[0].time_ns)
@@ -100,9 +100,9 @@ def _by_clock(findings: list[Finding]) -> Decided:
         clocks[finding.clock].append(finding)
     decided = [_latest(of_clock) for of_clock in clocks.values()]
     decisive = [one for one in decided if one[0].decides] or decided
-    bad = [one for one in decisive if one[0].verdict in r.BAD]
+    bad = [one for one in decisive if one[0].verdict in r.FAILING]
     chosen, change = min(bad or decisive, key=lambda one: one[0].confidence != r.PROVEN)
-    others = sorted({one.verdict for one, _ in decisive if (one.verdict in r.GOOD) != (chosen.verdict in r.GOOD)})
+    others = sorted({one.verdict for one, _ in decisive if (one.verdict in r.PASSING) != (chosen.verdict in r.PASSING)})
     if not others:
         return chosen, change
     text = (
@@ -120,9 +120,9 @@ def _latest(findings: list[Finding]) -> Decided:
         if one.decides and not (_is_one_syn(one) and any(before.verdict == r.OPEN for before in findings[:place]))
     ]
     if not decisive:
-        return ([one for one in findings if one.verdict in r.GOOD] or findings)[-1], None
+        return ([one for one in findings if one.verdict in r.PASSING] or findings)[-1], None
     last = decisive[-1]
-    others = [place for place, one in enumerate(decisive) if (one.verdict in r.GOOD) != (last.verdict in r.GOOD)]
+    others = [place for place, one in enumerate(decisive) if (one.verdict in r.PASSING) != (last.verdict in r.PASSING)]
     since = decisive[others[-1] + 1 :] if others else decisive
     answered = [one for one in since if one.verdict == r.OPEN]  # which says more than that a firewall let it through
     chosen = answered[-1] if answered else last
@@ -140,9 +140,9 @@ def _is_one_syn(finding: Finding) -> bool:
     return silent and bool(tcp) and len(tcp) == len(finding.attempts) and all(one.tries == 1 for one in tcp)
 
 
-def _change(before: Finding, after: Finding) -> r.Change:
+def _change(before: Finding, after: Finding) -> r.VerdictChange:
     times = tuple(r.utc_text(one.time_ns, local=one.clock is not None) or "" for one in (before, after))
-    return r.Change(before.verdict, times[0], after.verdict, times[1])
+    return r.VerdictChange(before.verdict, times[0], after.verdict, times[1])
 
 
 def _latest_push(services: Collection[Decided]) -> list[Decided]:

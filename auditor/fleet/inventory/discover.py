@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from auditor.errors import ArgumentError, SourceError
 from auditor.fleet.inventory.glob_patterns import ANY_FOLDERS, is_pattern, matcher
-from auditor.report.joined_names import first_of
+from auditor.report.joined_names import join_limited
 from auditor.sources.files.text import read_written
 from auditor.sources.source import name_of
 
@@ -367,4 +367,4 @@ def _reason(error: OSError) -> str:
 
 
 def _named(paths: Iterable[str]) -> str:
-    return first_of([name_of(path) for path in paths], MOST_NAMED)
+    return join_limited([name_of(path) for path in paths], MOST_NAMED)

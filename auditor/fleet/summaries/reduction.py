@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.ruleset.addresses import is_public
-from auditor.ruleset.given_roles import Given
+from auditor.ruleset.given_roles import ConfiguredRoles
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT
 from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.capture.packets import IcmpError
@@ -169,7 +169,7 @@ class KeptFlows:
 class Wanted:
     """Tells which flows can matter to a ruleset. given: the roles that the administrator named."""
 
-    def __init__(self, ruleset: Ruleset, given: Given) -> None:
+    def __init__(self, ruleset: Ruleset, given: ConfiguredRoles) -> None:
         self._ruleset = ruleset
         rows = ruleset.requirements
         self._tcp, self._udp = (

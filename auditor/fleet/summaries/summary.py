@@ -14,7 +14,7 @@ from pathlib import Path
 from auditor.errors import SourceError
 from auditor.fleet.inventory.host_names import Names
 from auditor.fleet.summaries.reduction import KeptFlows, Wanted
-from auditor.ruleset.given_roles import Given, parse_roles
+from auditor.ruleset.given_roles import ConfiguredRoles, parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.logs.addresses import LogAddresses
@@ -37,7 +37,7 @@ class Question:
     """
 
     ruleset: Ruleset
-    given: Given = field(default_factory=Given)
+    given: ConfiguredRoles = field(default_factory=ConfiguredRoles)
     tz: str | None = None
 
     @cached_property

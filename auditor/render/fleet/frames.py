@@ -31,8 +31,8 @@ def _frame(report: FleetReport, table: str) -> pd.DataFrame:
     """Return one of the tables of fleet_tables."""
     kinds = columns(report, table)
     values = list(zip(*rows(report, table), strict=True)) or [()] * len(kinds)
-    made = zip(kinds.items(), values, strict=True)
-    return pd.DataFrame({name: _column(name, kind, column) for (name, kind), column in made})
+    typed_columns = zip(kinds.items(), values, strict=True)
+    return pd.DataFrame({name: _column(name, kind, column) for (name, kind), column in typed_columns})
 
 
 def _column(name: str, kind: str, values: tuple[Any, ...]) -> pd.Series[Any]:
@@ -40,5 +40,5 @@ def _column(name: str, kind: str, values: tuple[Any, ...]) -> pd.Series[Any]:
         return pd.Series(pd.to_datetime(pd.Series(values, dtype="str"), utc=True, format="ISO8601"), dtype=TIME)
     if kind in (TEXTS, NUMBERS):
         joint = "; " if name in SENTENCES else " "
-        return pd.Series([joint.join(map(str, one)) for one in values], dtype="str")
+        return pd.Series([joint.join(map(str, value)) for value in values], dtype="str")
     return pd.Series(values, dtype=KINDS[kind])

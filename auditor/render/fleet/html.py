@@ -14,7 +14,7 @@ from auditor.render.fleet import html_hosts as fleet_hosts
 from auditor.render.fleet.text import also_blocked as blocked_without_effect
 from auditor.render.html import templates as pages
 from auditor.report import model as r
-from auditor.report.fleet_model import PROBLEM, Cause, Change, FleetReport, GroupCount, MethodCount, stopper
+from auditor.report.fleet_model import PROBLEM, Cause, FirewallChange, FleetReport, GroupCount, MethodCount, stopper
 
 MOST_SHOWN = 10  # rows of a table that are seen at once; the rest is folded
 MOST_LISTED = 500  # rows of a table at all
@@ -89,64 +89,74 @@ def headline(report: FleetReport) -> str:
 
 def why(report: FleetReport) -> list[str]:
     """Return what stands below the answer: the change that helps most, all changes together, and what is not known."""
-    main, told = report.method(report.main), []
-    if first := _until_it_helps(report.changes):
-        wanted = "; ".join(f"allow {one.ports} {where(one)}" for one in first)
-        what = "This one change helps" if len(first) == 1 else f"These {len(first)} changes together help"
-        told.append(f"{what} {first[-1].helps:,} of them: {wanted}.")
-        told += [_all_together(report)] * (len(report.changes) > len(first) or bool(report.changes[-1].remaining))
+    main, sentences = report.method(report.main), []
+    if changes := _until_it_helps(report.changes):
+        wanted = "; ".join(f"allow {change.ports} {where(change)}" for change in changes)
+        subject = "This one change helps" if len(changes) == 1 else f"These {len(changes)} changes together help"
+        sentences.append(f"{subject} {changes[-1].helps:,} of them: {wanted}.")
+        sentences += [_all_together(report)] * (
+            len(report.changes) > len(changes) or bool(report.changes[-1].remaining)
+        )
     elif main.fails:
-        told.append("No change of a firewall helps any of them.")
-    if (rest := _not_failing(main)) and main.works != total(main):
-        told.append(f"{rest[:1].upper()}{rest[1:]}.")
-    return told
+        sentences.append("No change of a firewall helps any of them.")
+    if (remainder := _not_failing(main)) and main.works != total(main):
+        sentences.append(f"{remainder[:1].upper()}{remainder[1:]}.")
+    return sentences
 
 
 def also_blocked(report: FleetReport) -> list[str]:
     """Return which requirements are blocked without effect on the results, and for how many computers."""
-    told = [f"{_computers(one.hosts)}: {blocked_without_effect(one)}" for one in report.also_blocked[:MOST_SHOWN]]
+    lines = [
+        f"{_computers(block.hosts)}: {blocked_without_effect(block)}" for block in report.also_blocked[:MOST_SHOWN]
+    ]
     more = len(report.also_blocked) - MOST_SHOWN
-    return told + ([f"and {more:,} more: fleet.json holds all of them"] if more > 0 else [])
+    return lines + ([f"and {more:,} more: fleet.json holds all of them"] if more > 0 else [])
 
 
-def _until_it_helps(changes: Sequence[Change]) -> Sequence[Change]:
+def _until_it_helps(changes: Sequence[FirewallChange]) -> Sequence[FirewallChange]:
     """Return the first changes, until one of them helps anybody."""
-    place = next((number for number, one in enumerate(changes) if one.helps), -1)
+    place = next((number for number, change in enumerate(changes) if change.helps), -1)
     return changes[: place + 1]
 
 
 def _all_together(report: FleetReport) -> str:
-    last, helped = report.changes[-1], sum(one.helps for one in report.changes)
-    what = f"All {len(report.changes)} changes below help {helped:,}" if len(report.changes) > 1 else "With it"
-    rest = f"{last.remaining:,} still fail{'s' * (last.remaining == 1)}" if last.remaining else "none fails any more"
+    last, helped = report.changes[-1], sum(change.helps for change in report.changes)
+    opening = f"All {len(report.changes)} changes below help {helped:,}" if len(report.changes) > 1 else "With it"
+    remainder = (
+        f"{last.remaining:,} still fail{'s' * (last.remaining == 1)}" if last.remaining else "none fails any more"
+    )
     whatever = ", whatever is opened in firewalls" if last.remaining and last.remaining == report.unhelped else ""
-    return f"{what}; after them {rest}{whatever}." if len(report.changes) > 1 else f"{what} {rest}{whatever}."
+    return (
+        f"{opening}; after them {remainder}{whatever}."
+        if len(report.changes) > 1
+        else f"{opening} {remainder}{whatever}."
+    )
 
 
 def _not_failing(main: MethodCount) -> str:
-    told = [f"on {main.works:,} it works"] * bool(main.works)
-    told += [f"on {main.allowed:,} it is allowed"] * bool(main.allowed)
-    told += [f"{main.unproven:,} {'is' if main.unproven == 1 else 'are'} unproven"] * bool(main.unproven)
-    told += [f"of {main.no_evidence:,} nobody knows, for lack of evidence"] * bool(main.no_evidence)
-    return ", ".join(told)
+    parts = [f"on {main.works:,} it works"] * bool(main.works)
+    parts += [f"on {main.allowed:,} it is allowed"] * bool(main.allowed)
+    parts += [f"{main.unproven:,} {'is' if main.unproven == 1 else 'are'} unproven"] * bool(main.unproven)
+    parts += [f"of {main.no_evidence:,} nobody knows, for lack of evidence"] * bool(main.no_evidence)
+    return ", ".join(parts)
 
 
-def where(change: Change) -> str:
+def where(change: FirewallChange) -> str:
     """Return on whose firewall a change has to be made."""
     if change.device:
         return f"on {change.device}"
-    known = {
+    phrases = {
         "client": "on each computer's own firewall",
         "between": "on the devices between the two",
         "unknown": "(where it is stopped is not known)",
     }
-    return known.get(change.place) or f"on the {change.place.replace('-', ' ')}"
+    return phrases.get(change.place) or f"on the {change.place.replace('-', ' ')}"
 
 
 def stopped_at(place: str) -> str:
     """Return where something was stopped, in words."""
-    known = {"client": "the computer's own firewall", "between": "between the two", "unknown": "not known", "": ""}
-    return known[place] if place in known else f"the {place.replace('-', ' ')}"
+    phrases = {"client": "the computer's own firewall", "between": "between the two", "unknown": "not known", "": ""}
+    return phrases[place] if place in phrases else f"the {place.replace('-', ' ')}"
 
 
 def cause(of: Cause) -> str:
@@ -199,10 +209,10 @@ def bar(counts: GroupCount | MethodCount | int, whole: int) -> Sequence[Part]:
     return parts
 
 
-def helped(change: Change, failing: int) -> Sequence[Part]:
+def helped(change: FirewallChange, failing: int) -> Sequence[Part]:
     """Return a bar of those that failed at first: helped by earlier changes, by this one, by none so far."""
-    before = failing - change.helps - change.remaining
-    counts = (("good earlier", before), ("good", change.helps), ("bad", change.remaining))
+    earlier = failing - change.helps - change.remaining
+    counts = (("good earlier", earlier), ("good", change.helps), ("bad", change.remaining))
     begin, parts = 0, []
     for state, number in counts:
         if number > 0:

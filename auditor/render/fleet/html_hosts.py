@@ -19,13 +19,13 @@ from auditor.report.fleet_model import (
     NO_EVIDENCE,
     FleetReport,
     HostResult,
-    Outcome,
+    MethodOutcome,
     Proof,
-    Seen,
-    place_of,
+    RequirementResult,
+    block_location,
+    failure_kind,
     stopped_by_rule,
     stopper,
-    way_of_failing,
 )
 
 BLOCK = 100  # hosts
@@ -67,10 +67,10 @@ def blocks(report: FleetReport) -> Blocks:
 
 def without_source(report: FleetReport) -> Iterator[HostResult]:
     """Yield the hosts that were expected and have no readable source."""
-    known = {host.host for host in report.hosts}
-    outcomes = tuple(Outcome(method.id, NO_EVIDENCE, (), ()) for method in report.methods)
+    host_names = {host.host for host in report.hosts}
+    outcomes = tuple(MethodOutcome(method.id, NO_EVIDENCE, (), ()) for method in report.methods)
     for name in dict.fromkeys(report.expected):
-        if name not in known:
+        if name not in host_names:
             yield HostResult(name, "", (), "", (), 0, None, None, outcomes, (), (), ())
 
 
@@ -84,9 +84,12 @@ def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
     methods = [method.id for method in report.methods]
     missing = len(hosts) - len(report.hosts)  # without a source: of no subnet and no site
 
-    def outcome(one: Outcome) -> tuple[Any, ...]:
-        blamed, missing = (tuple(requirements[clean(name)] for name in names) for names in (one.blamed, one.missing))
-        return RESULTS.index(one.result), blamed, missing
+    def outcome(method_outcome: MethodOutcome) -> tuple[Any, ...]:
+        blamed, missing = (
+            tuple(requirements[clean(name)] for name in names)
+            for names in (method_outcome.blamed, method_outcome.missing)
+        )
+        return RESULTS.index(method_outcome.result), blamed, missing
 
     columns = {
         "names": [clean(host.host) for host in hosts],
@@ -94,7 +97,7 @@ def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
         "subnet": [subnets[clean(host.subnet)] for host in report.hosts] + [subnets[None]] * missing,
         "site": [sites[clean(host.site)] for host in report.hosts] + [sites[None]] * missing,
         "outcome": [outcomes[tuple(outcome(host.outcome(method)) for method in methods)] for host in hosts],
-        "stopped": [stopped[tuple(stops[one] for one in dict.fromkeys(_stops(host)))] for host in hosts],
+        "stopped": [stopped[tuple(stops[stop] for stop in dict.fromkeys(_stops(host)))] for host in hosts],
         "files": [len(host.files) for host in hosts],
     }
     return {
@@ -115,14 +118,21 @@ def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
 def _stops(host: HostResult) -> Iterator[tuple[str, ...]]:
     """Yield what makes a method fail: requirement, how, where, direction, what to change, address of the device."""
     blamed = {name for outcome in host.outcomes if outcome.result == r.FAILS for name in outcome.blamed}
-    for one in host.seen:
-        if one.requirement in blamed:
-            stopped = one.verdict in r.BAD
-            place = (one.blocked_at or "") if stopped else ""
-            direction = f"{one.source.role} to {one.destination.role}" if stopped else ""
-            to_change = stopper(*place_of(one, host)) if stopped_by_rule(one) else ""
-            told = (one.requirement, way_of_failing(one), place, direction, to_change, one.device or "")
-            yield tuple(map(clean, told))
+    for requirement in host.seen:
+        if requirement.requirement in blamed:
+            stopped = requirement.verdict in r.FAILING
+            place = (requirement.blocked_at or "") if stopped else ""
+            direction = f"{requirement.source.role} to {requirement.destination.role}" if stopped else ""
+            to_change = stopper(*block_location(requirement, host)) if stopped_by_rule(requirement) else ""
+            stop = (
+                requirement.requirement,
+                failure_kind(requirement),
+                place,
+                direction,
+                to_change,
+                requirement.device or "",
+            )
+            yield tuple(map(clean, stop))
 
 
 # one host
@@ -130,17 +140,17 @@ def _stops(host: HostResult) -> Iterator[tuple[str, ...]]:
 
 def _details(hosts: Sequence[HostResult], report: FleetReport, texts: _Table[str]) -> list[str]:
     """Return what is told of each host, as long as there is room: first of those that fail."""
-    told: list[str] = [_NOTHING] * len(hosts)
+    details: list[str] = [_NOTHING] * len(hosts)
     methods = [method.id for method in report.methods]
     room = MOST_BYTES
     for n in sorted(range(len(hosts)), key=lambda n: RESULTS.index(hosts[n].outcome(report.main).result)):
-        before = texts.letters
-        one = _json(_Details(hosts[n], texts).told(methods))
-        room -= len(one) + texts.letters - before
+        letters_before = texts.letters
+        detail = _json(_Details(hosts[n], texts).told(methods))
+        room -= len(detail) + texts.letters - letters_before
         if room < 0:
             break
-        told[n] = one
-    return told
+        details[n] = detail
+    return details
 
 
 class _Shared(dict[str | None, int]):
@@ -177,28 +187,33 @@ class _Details:
             host.records,
             number(host.first_time),
             number(host.last_time),
-            [methods.index(one) for one in host.recommended],
+            [methods.index(method) for method in host.recommended],
             list(map(number, host.warnings)),
-            [self._seen(one) for one in host.seen],
+            [self._seen(requirement) for requirement in host.seen],
         ]
 
-    def _seen(self, one: Seen) -> list[Any]:
+    def _seen(self, requirement: RequirementResult) -> list[Any]:
         number = self._number
-        ends = (one.source.role, one.source.address, one.destination.role, one.destination.address)
+        ends = (
+            requirement.source.role,
+            requirement.source.address,
+            requirement.destination.role,
+            requirement.destination.address,
+        )
         return [
-            *map(number, (one.requirement, one.necessity, *ends, one.protocol)),
-            one.ports,
-            *map(number, (one.verdict, one.confidence, one.blocked_at, one.device)),
-            one.attempts,
-            *map(number, (one.first_time, one.last_time, one.explanation, one.remedy)),
-            [[number(problem.text), int(problem.fatal)] for problem in one.problems],
-            [self._proof(proof) for proof in one.proof],
-            [number(block.text) for block in one.also_blocked],
+            *map(number, (requirement.requirement, requirement.necessity, *ends, requirement.protocol)),
+            requirement.ports,
+            *map(number, (requirement.verdict, requirement.confidence, requirement.blocked_at, requirement.device)),
+            requirement.attempts,
+            *map(number, (requirement.first_time, requirement.last_time, requirement.explanation, requirement.remedy)),
+            [[number(problem.text), int(problem.fatal)] for problem in requirement.problems],
+            [self._proof(proof) for proof in requirement.proof],
+            [number(block.text) for block in requirement.also_blocked],
         ]
 
-    def _proof(self, one: Proof) -> list[Any]:
-        path, display_filter, text = map(self._number, (one.path, one.display_filter, one.text))
-        return [path, one.lines, one.frames, display_filter, text]
+    def _proof(self, proof: Proof) -> list[Any]:
+        path, display_filter, text = map(self._number, (proof.path, proof.display_filter, proof.text))
+        return [path, proof.lines, proof.frames, display_filter, text]
 
 
 # JSON

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from auditor.errors import MissingPackageError
 from auditor.render.clean import clean
 from auditor.render.tables.requirements import MOST, cell
-from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, Seen
+from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, RequirementResult
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,7 +91,7 @@ def columns(report: FleetReport, table: str) -> dict[str, str]:
     names: dict[str, str] = {}
     for name, kind in kinds.items():
         if name == METHODS:
-            names |= dict.fromkeys(_method_columns(one.id for one in report.methods), kind)
+            names |= dict.fromkeys(_method_columns(method.id for method in report.methods), kind)
         else:
             names[name] = kind
     return names
@@ -99,8 +99,8 @@ def columns(report: FleetReport, table: str) -> dict[str, str]:
 
 def rows(report: FleetReport, table: str) -> Iterator[Row]:
     """Yield the rows of one of TABLES, with values in the order of its columns; None for what is not known."""
-    _, made = TABLES[table]
-    yield from made(report)
+    _, build = TABLES[table]
+    yield from build(report)
 
 
 def write_csv(report: FleetReport, table: str, out: BinaryIO) -> None:
@@ -124,23 +124,23 @@ def write_parquet(report: FleetReport, table: str, out: BinaryIO) -> None:
     schema = pa.schema([(name, _arrow_type(kind, pa)) for name, kind in kinds.items()])
     with pq.ParquetWriter(out, schema) as writer:
         for portion in _portions(report, table):
-            arrays = [_array(values, one.type, pa) for values, one in zip(portion, schema, strict=True)]
+            arrays = [_array(values, field.type, pa) for values, field in zip(portion, schema, strict=True)]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
 def _portions(report: FleetReport, table: str) -> Iterator[list[Row]]:
     """Yield the columns of ROW_GROUP rows at a time: what is done to a whole column is quicker than cell by cell."""
     left = rows(report, table)
-    while some := list(islice(left, ROW_GROUP)):
-        yield list(zip(*some, strict=True))
+    while portion := list(islice(left, ROW_GROUP)):
+        yield list(zip(*portion, strict=True))
 
 
 def _hosts(report: FleetReport) -> Iterator[Row]:
     """Yield a row for each host, those without a source among them: they are not fine."""
-    known = {one.host for one in report.hosts}
-    every: list[tuple[str, str, HostResult | None]] = [(one.host, one.site, one) for one in report.hosts]
-    every += [(name, "", None) for name in report.expected if name not in known]
-    for name, _, host in sorted(every, key=lambda one: one[:2]):
+    host_names = {host.host for host in report.hosts}
+    entries: list[tuple[str, str, HostResult | None]] = [(host.host, host.site, host) for host in report.hosts]
+    entries += [(name, "", None) for name in report.expected if name not in host_names]
+    for name, _, host in sorted(entries, key=lambda entry: entry[:2]):
         if host is not None:
             yield _host(host, report)
         else:
@@ -155,7 +155,7 @@ def _host(host: HostResult, report: FleetReport) -> Row:
         host.site or None,
         host.addresses,
         host.subnet or None,
-        *(host.outcome(one.id).result for one in report.methods),
+        *(host.outcome(method.id).result for method in report.methods),
         main.blamed,
         main.missing,
         host.recommended,
@@ -169,9 +169,9 @@ def _host(host: HostResult, report: FleetReport) -> Row:
 
 def _requirements(report: FleetReport) -> Iterator[Row]:
     for host in report.hosts:
-        outcomes = {one.method: one for one in host.outcomes}
-        for one in host.seen:
-            method = one.requirement.partition("/")[0]
+        outcomes = {outcome.method: outcome for outcome in host.outcomes}
+        for requirement in host.seen:
+            method = requirement.requirement.partition("/")[0]
             outcome = outcomes.get(method)
             yield (
                 host.host,
@@ -179,47 +179,47 @@ def _requirements(report: FleetReport) -> Iterator[Row]:
                 host.subnet or None,
                 method,
                 outcome.result if outcome else None,
-                outcome is not None and one.requirement in outcome.blamed,
-                *_seen(one),
+                outcome is not None and requirement.requirement in outcome.blamed,
+                *_seen(requirement),
             )
 
 
-def _seen(one: Seen) -> Row:
+def _seen(requirement: RequirementResult) -> Row:
     return (
-        one.requirement,
-        one.necessity,
-        one.source.role,
-        one.source.address,
-        one.destination.role,
-        one.destination.address,
-        one.protocol,
-        one.ports,
-        one.verdict,
-        one.confidence,
-        one.blocked_at,
-        one.device,
-        one.attempts,
-        one.first_time,
-        one.last_time,
-        one.explanation,
-        one.remedy,
-        tuple(problem.code for problem in one.problems),
-        tuple(problem.text for problem in one.problems),
-        tuple(block.text for block in one.also_blocked),
+        requirement.requirement,
+        requirement.necessity,
+        requirement.source.role,
+        requirement.source.address,
+        requirement.destination.role,
+        requirement.destination.address,
+        requirement.protocol,
+        requirement.ports,
+        requirement.verdict,
+        requirement.confidence,
+        requirement.blocked_at,
+        requirement.device,
+        requirement.attempts,
+        requirement.first_time,
+        requirement.last_time,
+        requirement.explanation,
+        requirement.remedy,
+        tuple(problem.code for problem in requirement.problems),
+        tuple(problem.text for problem in requirement.problems),
+        tuple(block.text for block in requirement.also_blocked),
     )
 
 
 def _evidence(report: FleetReport) -> Iterator[Row]:
     for host in report.hosts:
-        for one in host.seen:
-            for proof in one.proof:
-                what = (proof.path, proof.lines, proof.frames, proof.display_filter or None, proof.text)
-                yield host.host, one.requirement, one.verdict, *what
+        for requirement in host.seen:
+            for proof in requirement.proof:
+                cells = (proof.path, proof.lines, proof.frames, proof.display_filter or None, proof.text)
+                yield host.host, requirement.requirement, requirement.verdict, *cells
 
 
 def _quarantine(report: FleetReport) -> Iterator[Row]:
-    for one in report.quarantine:
-        yield one.path, one.host or None, one.what, one.hint
+    for file in report.quarantine:
+        yield file.path, file.host or None, file.what, file.hint
 
 
 TABLES: dict[str, tuple[dict[str, str], Callable[[FleetReport], Iterable[Row]]]] = {
@@ -258,11 +258,11 @@ class _Cells(dict[Any, str]):
         self._joint = joint
 
     def __missing__(self, value: Any) -> str:
-        made = _cell(value, self._joint)
-        if "," in made or '"' in made:  # it is on one line
-            made = '"' + made.replace('"', '""') + '"'
-        self[value] = made
-        return made
+        cell = _cell(value, self._joint)
+        if "," in cell or '"' in cell:  # it is on one line
+            cell = '"' + cell.replace('"', '""') + '"'
+        self[value] = cell
+        return cell
 
 
 def _cell(value: Any, joint: str) -> str:
@@ -290,7 +290,7 @@ def _array(values: Row, kind: pa.DataType, pa: Any) -> pa.Array:
 def _storable(value: Any) -> Any:
     """Return a value as Parquet can hold it: a path that is no Unicode is cleaned."""
     if isinstance(value, tuple):
-        return [_storable(one) for one in value]
+        return [_storable(element) for element in value]
     if isinstance(value, str) and not value.isascii():
         try:
             value.encode()

@@ -13,7 +13,15 @@ from rich.text import Text
 from auditor.render.clean import clean
 from auditor.render.text import INDENT, STYLES, Part, indented, plain, print_parts
 from auditor.report import model as r
-from auditor.report.fleet_model import AlsoBlocked, Change, FleetReport, GroupCount, HostResult, MethodCount, StopCount
+from auditor.report.fleet_model import (
+    AlsoBlocked,
+    FirewallChange,
+    FleetReport,
+    GroupCount,
+    HostResult,
+    MethodCount,
+    StopCount,
+)
 from auditor.ruleset.lint import SITE_SERVER
 from auditor.ruleset.ruleset import DEFAULT_RULESET
 
@@ -60,17 +68,17 @@ def _answer(report: FleetReport) -> Iterator[Part]:
     yield Text(_headline(report), style="bold")
     cover = report.coverage
     if cover.hosts and (unknown := cover.without_evidence + cover.without_source):
-        told = [_count(cover.without_evidence, "has", "have") + " sources without evidence of it"] * bool(
+        parts = [_count(cover.without_evidence, "has", "have") + " sources without evidence of it"] * bool(
             cover.without_evidence
         )
-        told += [_count(cover.without_source, "has", "have") + " no source that could be read"] * bool(
+        parts += [_count(cover.without_source, "has", "have") + " no source that could be read"] * bool(
             cover.without_source
         )
-        yield Text(f"Of {_computers(unknown)} nobody knows: {', '.join(told)}.", style="yellow")
+        yield Text(f"Of {_computers(unknown)} nobody knows: {', '.join(parts)}.", style="yellow")
     if cover.quarantined or cover.skipped:
-        told = [f"{_count(cover.quarantined, 'file', 'files')} could not be read"] * bool(cover.quarantined)
-        told += [f"{_count(cover.skipped, 'record', 'records')} of others were skipped"] * bool(cover.skipped)
-        yield Text(f"Not all was read: {', '.join(told)}.", style="yellow")
+        parts = [f"{_count(cover.quarantined, 'file', 'files')} could not be read"] * bool(cover.quarantined)
+        parts += [f"{_count(cover.skipped, 'record', 'records')} of others were skipped"] * bool(cover.skipped)
+        yield Text(f"Not all was read: {', '.join(parts)}.", style="yellow")
     if failing := report.method(report.main).fails:
         yield from _best(report, failing)
     yield from _also_blocked(report)
@@ -84,15 +92,15 @@ def _headline(report: FleetReport) -> str:
         return "No computer was audited."
     if not counts.works + counts.allowed + counts.fails + counts.unproven:
         return f"Nothing of {title} was seen of {_computers(total)}: nobody knows whether it works."
-    others = [
-        f"{count:,} {what}"
-        for count, what in ((counts.works, "works"), (counts.allowed, "allowed"), (counts.unproven, "unproven"))
+    other_counts = [
+        f"{count:,} {result}"
+        for count, result in ((counts.works, "works"), (counts.allowed, "allowed"), (counts.unproven, "unproven"))
         if count
     ]
-    rest = f" ({', '.join(others)})" if others else ""
+    remainder = f" ({', '.join(other_counts)})" if other_counts else ""
     if counts.fails:
-        return f"{title} would fail on {counts.fails:,} of {_computers(total)}{rest}."
-    return f"{title} is not seen to fail on any of {_computers(total)}{rest}."
+        return f"{title} would fail on {counts.fails:,} of {_computers(total)}{remainder}."
+    return f"{title} is not seen to fail on any of {_computers(total)}{remainder}."
 
 
 def _best(report: FleetReport, failing: int) -> Iterator[Part]:
@@ -100,30 +108,30 @@ def _best(report: FleetReport, failing: int) -> Iterator[Part]:
         yield Text("No change of a firewall helps any of those that fail: see below what does.", style="bold")
         return
     together, best = _until_it_helps(report.changes)
-    what = "One change helps most" if len(together) == 1 else f"{len(together)} changes help most, together"
-    yield Text(f"{what}: {best.helps:,} of the {failing:,} no longer fail.", style="bold")
-    for one in together:
-        yield indented(one.remedy, style="green")
+    subject = "One change helps most" if len(together) == 1 else f"{len(together)} changes help most, together"
+    yield Text(f"{subject}: {best.helps:,} of the {failing:,} no longer fail.", style="bold")
+    for change in together:
+        yield indented(change.remedy, style="green")
 
 
 def _also_blocked(report: FleetReport) -> Iterator[Part]:
     if not report.also_blocked:
         return
     yield Text("Also blocked, without effect on these results (proven):")
-    for one in report.also_blocked[:MOST_LISTED]:
-        yield indented(f"{_computers(one.hosts)}: {also_blocked(one)}")
+    for block in report.also_blocked[:MOST_LISTED]:
+        yield indented(f"{_computers(block.hosts)}: {also_blocked(block)}")
     yield from _more(len(report.also_blocked), MOST_LISTED, "fleet.json")
 
 
-def also_blocked(one: AlsoBlocked) -> str:
+def also_blocked(block: AlsoBlocked) -> str:
     """Return which requirement is blocked where, and whether it is required at all."""
-    off = "" if one.applies else "; not required in this mode or on this condition"
-    return f"{one.requirement}, blocked at {one.blocked_at}{off}"
+    off = "" if block.applies else "; not required in this mode or on this condition"
+    return f"{block.requirement}, blocked at {block.blocked_at}{off}"
 
 
-def _until_it_helps(changes: Sequence[Change]) -> tuple[Sequence[Change], Change]:
+def _until_it_helps(changes: Sequence[FirewallChange]) -> tuple[Sequence[FirewallChange], FirewallChange]:
     """Return the first changes, until one of them helps anybody, and that one."""
-    place = next(number for number, one in enumerate(changes) if one.helps)
+    place = next(number for number, change in enumerate(changes) if change.helps)
     return changes[: place + 1], changes[place]
 
 
@@ -134,11 +142,11 @@ def _changes(report: FleetReport) -> Iterator[Part]:
     if not report.changes:
         return
     lines: list[Part] = []
-    for number, one in enumerate(report.changes[:MOST_CHANGES], 1):
-        helps = f"helps {one.helps:,} more" if number > 1 else f"helps {one.helps:,}"
-        helps = helps if one.helps else "helps only together with the next"
-        left = f"{one.remaining:,} still fail{'s' if one.remaining == 1 else ''}"
-        lines.append(indented(f"{number}. {helps}, {left}: {one.remedy}"))
+    for number, change in enumerate(report.changes[:MOST_CHANGES], 1):
+        helps = f"helps {change.helps:,} more" if number > 1 else f"helps {change.helps:,}"
+        helps = helps if change.helps else "helps only together with the next"
+        left = f"{change.remaining:,} still fail{'s' if change.remaining == 1 else ''}"
+        lines.append(indented(f"{number}. {helps}, {left}: {change.remedy}"))
     yield from _section(
         "The changes to ask for, in the order in which they pay most",
         [*lines, *_more(len(report.changes), MOST_CHANGES, "fleet.json"), indented(AGAIN, style="dim")],
@@ -149,8 +157,8 @@ def _causes(report: FleetReport) -> Iterator[Part]:
     if not report.causes:
         return
     lines = [
-        indented(f"{one.hosts:,} {_one_cause(one.verdict, one.code, one.requirement)}: {one.remedy}")
-        for one in report.causes[:MOST_LISTED]
+        indented(f"{cause.hosts:,} {_one_cause(cause.verdict, cause.code, cause.requirement)}: {cause.remedy}")
+        for cause in report.causes[:MOST_LISTED]
     ]
     title = f"No change of a firewall helps {_computers(report.unhelped)}"
     yield from _section(title, [*lines, *_more(len(report.causes), MOST_LISTED, "fleet.json")])
@@ -167,8 +175,14 @@ def _one_cause(verdict: str, code: str, requirement: str) -> str:
 
 def _requirements(report: FleetReport) -> Iterator[Part]:
     cells = [
-        (_row(one.id), Text(one.verdict, style=STYLES[r.FAILS]), one.blocked_at, one.hosts, one.proven)
-        for one in report.requirements[:MOST_LISTED]
+        (
+            _row(requirement.id),
+            Text(requirement.verdict, style=STYLES[r.FAILS]),
+            requirement.blocked_at,
+            requirement.hosts,
+            requirement.proven,
+        )
+        for requirement in report.requirements[:MOST_LISTED]
     ]
     if cells:
         table = _table(("requirement", "how", "stopped at", "computers", "proven"), cells, numbers=2)
@@ -198,7 +212,7 @@ def _results_of(counts: Sequence[GroupCount | MethodCount]) -> dict[str, str]:
 
 def _stops(title: str, name: str, stops: Sequence[StopCount]) -> Iterator[Part]:
     if stops:
-        table = _table((name, "computers"), [(one.name, one.hosts) for one in stops[:MOST_LISTED]], numbers=1)
+        table = _table((name, "computers"), [(stop.name, stop.hosts) for stop in stops[:MOST_LISTED]], numbers=1)
         yield from _section(title, [table, *_more(len(stops), MOST_LISTED, "requirements.csv")])
 
 
@@ -206,12 +220,12 @@ def _failing(report: FleetReport) -> Iterator[Part]:
     failing = _that_fail(report)
     cells = [
         (
-            one.host,
-            ", ".join(one.addresses[:1]) if one.addresses[:1] != (one.host,) else "",
-            one.site,
-            ", ".join(map(_row, one.outcome(report.main).blamed)),
+            host.host,
+            ", ".join(host.addresses[:1]) if host.addresses[:1] != (host.host,) else "",
+            host.site,
+            ", ".join(map(_row, host.outcome(report.main).blamed)),
         )
-        for one in failing[:MOST_LISTED]
+        for host in failing[:MOST_LISTED]
     ]
     if cells:
         table = _table(("computer", "address", "site", "fails for"), cells)
@@ -221,7 +235,7 @@ def _failing(report: FleetReport) -> Iterator[Part]:
 
 
 def _that_fail(report: FleetReport) -> list[HostResult]:
-    return [one for one in report.hosts if one.outcome(report.main).result == r.FAILS]
+    return [host for host in report.hosts if host.outcome(report.main).result == r.FAILS]
 
 
 def _methods(report: FleetReport) -> Iterator[Part]:
@@ -237,12 +251,12 @@ def _methods(report: FleetReport) -> Iterator[Part]:
 
 def _coverage(report: FleetReport) -> Iterator[Part]:
     cover = report.coverage
-    told = [f"{_count(cover.files, 'file', 'files')} found: {cover.read:,} read"]
-    told += [f"{cover.duplicates:,} the same again"] * bool(cover.duplicates)
-    told += [f"{cover.quarantined:,} in quarantine"] * bool(cover.quarantined)
+    parts = [f"{_count(cover.files, 'file', 'files')} found: {cover.read:,} read"]
+    parts += [f"{cover.duplicates:,} the same again"] * bool(cover.duplicates)
+    parts += [f"{cover.quarantined:,} in quarantine"] * bool(cover.quarantined)
     skipped = f", {cover.skipped:,} skipped" if cover.skipped else ""
     lines = [
-        f"{', '.join(told)}; {_size(cover.bytes)}, {_count(cover.records, 'record', 'records')}{skipped}",
+        f"{', '.join(parts)}; {_size(cover.bytes)}, {_count(cover.records, 'record', 'records')}{skipped}",
         f"{_computers(cover.hosts)}: {cover.with_evidence:,} with evidence, {cover.without_evidence:,} without, "
         f"{cover.without_source:,} without a source",
     ]
@@ -253,11 +267,11 @@ def _coverage(report: FleetReport) -> Iterator[Part]:
         more = len(report.expected) - MOST_LISTED
         lines.append(f"without a source: {shown}" + (f" and {more:,} more (fleet.json)" if more > 0 else ""))
     roles: dict[str, list[str]] = {}
-    for one in report.roles:
-        roles.setdefault(one.role, []).append(f"{one.address} ({one.how}: {one.why})")
+    for assignment in report.roles:
+        roles.setdefault(assignment.role, []).append(f"{assignment.address} ({assignment.how}: {assignment.why})")
     for role, players in roles.items():
-        rest = f" and {len(players) - 1:,} more" if len(players) > 2 else "; ".join(["", *players[1:]])
-        lines.append(f"{role}: {players[0]}{rest}")
+        remainder = f" and {len(players) - 1:,} more" if len(players) > 2 else "; ".join(["", *players[1:]])
+        lines.append(f"{role}: {players[0]}{remainder}")
     lines.append(f"ruleset {report.ruleset[0]}: {report.ruleset[1]}")
     yield from _section("What was audited", map(indented, lines))
 
@@ -266,8 +280,8 @@ def _quarantine(report: FleetReport) -> Iterator[Part]:
     if not report.quarantine:
         return
     lines = [
-        indented(f"{one.path}: {one.what}" + (f" - {one.hint}" if one.hint else ""))
-        for one in report.quarantine[:MOST_LISTED]
+        indented(f"{file.path}: {file.what}" + (f" - {file.hint}" if file.hint else ""))
+        for file in report.quarantine[:MOST_LISTED]
     ]
     title = f"In quarantine ({_count(len(report.quarantine), 'file', 'files')})"
     yield from _section(title, [*lines, *_more(len(report.quarantine), MOST_LISTED, "quarantine.csv")])
@@ -276,12 +290,12 @@ def _quarantine(report: FleetReport) -> Iterator[Part]:
 def _next(report: FleetReport) -> Iterator[Part]:
     yield Text("What to do next", style="bold")
     failing = _that_fail(report)
-    name = next((one.host for one in failing or report.hosts if SIMPLE_NAME.fullmatch(one.host)), "NAME")
+    name = next((host.host for host in failing or report.hosts if SIMPLE_NAME.fullmatch(host.host)), "NAME")
     if report.hosts:
         yield indented(f"one computer, with the lines that prove it: auditor render DIR --host {name}")
     if report.changes:
         ruleset = "" if report.ruleset[0] == DEFAULT_RULESET else f" --ruleset {report.ruleset[0]}"
-        servers = sorted({one.address for one in report.roles if one.role == SITE_SERVER})
+        servers = sorted({role.address for role in report.roles if role.role == SITE_SERVER})
         roles = "".join(f" --role {SITE_SERVER}={address}" for address in servers)
         export = f"auditor rulesets export {report.main}{ruleset} --to powershell{roles}"
         yield indented(f"the rules for Windows Firewall: {export}")
@@ -311,7 +325,7 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[str | int | Text]], num
         right = place >= len(names) - numbers
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(one if isinstance(one, Text) else Text(_cell(one)) for one in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row))
     return Padding(table, (0, 0, 0, INDENT))
 
 
@@ -327,8 +341,8 @@ def _computers(count: int) -> str:
     return _count(count, "computer", "computers")
 
 
-def _count(count: int, one: str, many: str) -> str:
-    return f"{count:,} {one if count == 1 else many}"
+def _count(count: int, singular: str, plural: str) -> str:
+    return f"{count:,} {singular if count == 1 else plural}"
 
 
 def _size(count: int) -> str:

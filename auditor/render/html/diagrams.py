@@ -23,7 +23,7 @@ MOST_LETTERS = 64  # of a name in a drawing; whole names stand in its descriptio
 
 
 @dataclass(frozen=True)
-class Host:
+class HostBox:
     """A host in a drawing: its role and address line by line, and the middle of it."""
 
     role: tuple[str, ...]
@@ -40,7 +40,8 @@ class Host:
 class Arrow:
     """A requirement between two hosts.
 
-    stop: where it is stopped, if it is; known: whether the sources tell that place; back: its answer is lost there.
+    stop: where it is stopped, if it is; stop_known: whether the sources tell that place; back: its answer is lost
+    there.
     """
 
     y: float
@@ -49,7 +50,7 @@ class Arrow:
     verdict: str
     state: str
     stop: float | None = None
-    known: bool = True
+    stop_known: bool = True
     back: bool = False
 
     @property
@@ -64,9 +65,9 @@ class Leg:
 
     title: str
     description: str
-    source: Host
-    destination: Host
-    device: Host | None
+    source: HostBox
+    destination: HostBox
+    device: HostBox | None
     arrows: tuple[Arrow, ...]
     top: float
     height: float
@@ -98,7 +99,7 @@ class Ladder:
 
     title: str
     description: str
-    hosts: tuple[Host, ...]
+    hosts: tuple[HostBox, ...]
     rungs: tuple[Rung, ...]
     top: float
     height: float
@@ -132,13 +133,13 @@ class TimeLine:
     height: float
 
 
-def state(one: r.RequirementVerdict) -> str:
+def state(requirement: r.RequirementVerdict) -> str:
     """Return whether a requirement is met, stopped, unsure or untried."""
-    if one.verdict in r.BAD or wording.fatal(one):
+    if requirement.verdict in r.FAILING or wording.fatal(requirement):
         return BAD
-    if one.verdict in r.GOOD:
+    if requirement.verdict in r.PASSING:
         return GOOD
-    return UNSURE if one.verdict == r.INCONCLUSIVE else UNTRIED
+    return UNSURE if requirement.verdict == r.INCONCLUSIVE else UNTRIED
 
 
 # who reached whom
@@ -151,93 +152,109 @@ MIDDLE = WIDTH / 2
 
 def legs(method: r.MethodResult) -> list[Leg]:
     """Return one drawing for each pair of hosts between which a method requires something."""
-    pairs: dict[tuple[r.End, r.End], list[r.RequirementVerdict]] = {}
-    for one in wording.in_table(method):
-        pairs.setdefault((one.source, one.destination), []).append(one)
-    if not any(one.evidence for found in pairs.values() for one in found):
+    pairs: dict[tuple[r.Endpoint, r.Endpoint], list[r.RequirementVerdict]] = {}
+    for requirement in wording.table_requirements(method):
+        pairs.setdefault((requirement.source, requirement.destination), []).append(requirement)
+    if not any(requirement.evidence for requirements in pairs.values() for requirement in requirements):
         return []
-    return [_leg(source, destination, found) for (source, destination), found in pairs.items()]
+    return [_leg(source, destination, requirements) for (source, destination), requirements in pairs.items()]
 
 
-def _leg(source: r.End, destination: r.End, found: Sequence[r.RequirementVerdict]) -> Leg:
-    device = _device(found)
+def _leg(source: r.Endpoint, destination: r.Endpoint, requirements: Sequence[r.RequirementVerdict]) -> Leg:
+    device = _device(requirements)
     top = device.height + 6 if device else 0
     left, right = _host(source, SIDE / 2), _host(destination, WIDTH - SIDE / 2)
-    height = top + max(ROW * len(found) + 8, max(left.height, right.height) + 20)
-    arrows = tuple(_arrow(one, top + ROW * place + 28) for place, one in enumerate(found))
-    told = (f"{wording.name(one)} ({wording.port(one)}): {_told(one)}" for one in found)
+    height = top + max(ROW * len(requirements) + 8, max(left.height, right.height) + 20)
+    arrows = tuple(_arrow(requirement, top + ROW * place + 28) for place, requirement in enumerate(requirements))
+    phrases = (
+        f"{wording.name(requirement)} ({wording.port(requirement)}): {_description(requirement)}"
+        for requirement in requirements
+    )
     title = f"From {_name(source)} to {_name(destination)}"
-    return Leg(title, "; ".join(told) + ".", left, right, device, arrows, top, height)
+    return Leg(title, "; ".join(phrases) + ".", left, right, device, arrows, top, height)
 
 
-def _told(one: r.RequirementVerdict) -> str:
-    return ", ".join(filter(None, (wording.verdict(one), wording.stopped(one))))
+def _description(requirement: r.RequirementVerdict) -> str:
+    return ", ".join(filter(None, (wording.verdict(requirement), wording.stopped(requirement))))
 
 
-def _arrow(one: r.RequirementVerdict, y: float) -> Arrow:
-    stop, known = _stop(one) if one.verdict in r.BAD else (None, True)
-    back = stop is not None and one.blocked_at == r.BETWEEN and _answered(one)
-    return Arrow(y, one.row, wording.port(one), wording.verdict(one), state(one), stop, known, back)
-
-
-def _answered(one: r.RequirementVerdict) -> bool:
-    """Tell whether a source saw what the other end answered, although it never arrived."""
-    answers = ("SYN-ACK", "reply")
-    packets = (packet for proof in one.evidence for packet in proof.packets)
-    return one.changed is None and any(
-        packet.sender == one.destination.address and packet.what in answers for packet in packets
+def _arrow(requirement: r.RequirementVerdict, y: float) -> Arrow:
+    stop, stop_known = _stop(requirement) if requirement.verdict in r.FAILING else (None, True)
+    back = stop is not None and requirement.blocked_at == r.BETWEEN and _answered(requirement)
+    return Arrow(
+        y,
+        requirement.row,
+        wording.port(requirement),
+        wording.verdict(requirement),
+        state(requirement),
+        stop,
+        stop_known,
+        back,
     )
 
 
-def _stop(one: r.RequirementVerdict) -> tuple[float, bool]:
+def _answered(requirement: r.RequirementVerdict) -> bool:
+    """Tell whether a source saw what the other end answered, although it never arrived."""
+    answers = ("SYN-ACK", "reply")
+    packets = (packet for proof in requirement.evidence for packet in proof.packets)
+    return requirement.changed is None and any(
+        packet.sender == requirement.destination.address and packet.what in answers for packet in packets
+    )
+
+
+def _stop(requirement: r.RequirementVerdict) -> tuple[float, bool]:
     """Return where a requirement was stopped, and whether anybody knows."""
-    if one.blocked_at == one.source.role:
+    if requirement.blocked_at == requirement.source.role:
         return BEGIN + 12, True
-    if one.blocked_at == one.destination.role:
+    if requirement.blocked_at == requirement.destination.role:
         return END - 10, True
-    return MIDDLE, one.blocked_at == r.BETWEEN
+    return MIDDLE, requirement.blocked_at == r.BETWEEN
 
 
-def _device(found: Iterable[r.RequirementVerdict]) -> Host | None:
+def _device(requirements: Iterable[r.RequirementVerdict]) -> HostBox | None:
     """Return the device between, if something was stopped there or it said that it cannot deliver."""
-    bad = [one for one in found if one.verdict in r.BAD]
-    named = list(dict.fromkeys(name for one in bad for name in _third(one)))
+    bad = [requirement for requirement in requirements if requirement.verdict in r.FAILING]
+    named = list(dict.fromkeys(name for requirement in bad for name in _third(requirement)))
     if named:
         more = [f"and {len(named) - 1} more"] if len(named) > 1 else []
-        return Host((), (*_lines(named[0], 24), *more), MIDDLE)
-    return Host(("a device between",), (), MIDDLE) if any(one.blocked_at == r.BETWEEN for one in bad) else None
+        return HostBox((), (*_lines(named[0], 24), *more), MIDDLE)
+    return (
+        HostBox(("a device between",), (), MIDDLE)
+        if any(requirement.blocked_at == r.BETWEEN for requirement in bad)
+        else None
+    )
 
 
-def _third(one: r.RequirementVerdict) -> list[str]:
+def _third(requirement: r.RequirementVerdict) -> list[str]:
     """Return the senders of errors that are neither of the two hosts."""
-    ends = {one.source.address, one.destination.address}
+    ends = {requirement.source.address, requirement.destination.address}
     return [
         packet.sender
-        for proof in one.evidence
+        for proof in requirement.evidence
         for packet in proof.packets
         if packet.sender not in ends and packet.what.startswith("ICMP")
     ]
 
 
-def _host(end: r.End, x: float) -> Host:
+def _host(end: r.Endpoint, x: float) -> HostBox:
     role = _lines(end.role.replace("-", " "), 14)  # its letters are wider
-    return Host(tuple(role), tuple(_lines(end.address or "not known", 15)), x)
+    return HostBox(tuple(role), tuple(_lines(end.address or "not known", 15)), x)
 
 
-def _name(end: r.End) -> str:
+def _name(end: r.Endpoint) -> str:
     return f"{end.role.replace('-', ' ')} {end.address or '(not known)'}"
 
 
 def _lines(text: str, room: int) -> list[str]:
     """Return a name in lines of so many letters, broken after blanks and punctuation where that is possible."""
-    rest = text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
+    remainder = text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "…"
     lines = []
-    while len(rest) > room:
-        places = [found.end() for found in re.finditer(r"[ .:_-]", rest[:room])]
+    while len(remainder) > room:
+        places = [match.end() for match in re.finditer(r"[ .:_-]", remainder[:room])]
         place = places[-1] if places else room
-        lines.append(rest[:place].rstrip())
-        rest = rest[place:]
-    return [*lines, rest]
+        lines.append(remainder[:place].rstrip())
+        remainder = remainder[place:]
+    return [*lines, remainder]
 
 
 # the ladder of an attempt
@@ -250,34 +267,38 @@ MOST_RUNGS = 12
 MOST_LABEL = 34
 
 
-def ladders(one: r.RequirementVerdict, report: r.Report) -> list[Ladder]:
+def ladders(requirement: r.RequirementVerdict, report: r.Report) -> list[Ladder]:
     """Return a drawing for each attempt of which the report knows the packets."""
-    found: dict[tuple[object, ...], r.Evidence] = {}
-    for proof in one.evidence:
+    proofs: dict[tuple[object, ...], r.Evidence] = {}
+    for proof in requirement.evidence:
         if proof.packets:
-            found.setdefault((proof.source, proof.packets), proof)
-    answers = _answers(one, list(found.values()))
-    return [_ladder(one, proof, answers.get(place, []), report) for place, proof in enumerate(found.values())]
+            proofs.setdefault((proof.source, proof.packets), proof)
+    answers = _answers(requirement, list(proofs.values()))
+    return [_ladder(requirement, proof, answers.get(place, []), report) for place, proof in enumerate(proofs.values())]
 
 
-def _answers(one: r.RequirementVerdict, proofs: Sequence[r.Evidence]) -> dict[int, list[r.Problem]]:
+def _answers(requirement: r.RequirementVerdict, proofs: Sequence[r.Evidence]) -> dict[int, list[r.Problem]]:
     """Return the problems that were answered on the connection of a proof: the last one before them in their source."""
-    found: dict[int, list[r.Problem]] = {}
-    sources = {proof.frames[0]: proof.source for proof in one.evidence if proof.frames and not proof.packets}
-    for problem in one.problems:
+    problems: dict[int, list[r.Problem]] = {}
+    sources = {proof.frames[0]: proof.source for proof in requirement.evidence if proof.frames and not proof.packets}
+    for problem in requirement.problems:
         if problem.frame in sources:
             frame, source = problem.frame, sources[problem.frame]
-            before = [n for n, proof in enumerate(proofs) if proof.source == source and proof.packets[0].frame < frame]
-            if before:
-                found.setdefault(before[-1], []).append(problem)
-    return found
+            preceding = [
+                n for n, proof in enumerate(proofs) if proof.source == source and proof.packets[0].frame < frame
+            ]
+            if preceding:
+                problems.setdefault(preceding[-1], []).append(problem)
+    return problems
 
 
-def _ladder(one: r.RequirementVerdict, proof: r.Evidence, answers: Sequence[r.Problem], report: r.Report) -> Ladder:
+def _ladder(
+    requirement: r.RequirementVerdict, proof: r.Evidence, answers: Sequence[r.Problem], report: r.Report
+) -> Ladder:
     packets = proof.packets[:MOST_RUNGS]
-    source, destination = _ends(one, packets)
+    source, destination = _ends(requirement, packets)
     third = [packet.sender for packet in packets if packet.sender not in (source.address, destination.address)]
-    forged = one.verdict == r.REFUSED and one.blocked_at == r.BETWEEN
+    forged = requirement.verdict == r.REFUSED and requirement.blocked_at == r.BETWEEN
     hosts = [_host(source, FIRST), *_between(third, forged), _host(destination, LAST)]
     top = max(host.height for host in hosts) + 8
     silent = all(packet.sender == source.address for packet in packets) and not answers
@@ -291,58 +312,64 @@ def _ladder(one: r.RequirementVerdict, proof: r.Evidence, answers: Sequence[r.Pr
     for problem in answers:
         label = f"{problem.code[:MOST_LABEL]} · frame {problem.frame}"
         rungs.append(Rung(_next(rungs, top), LAST, FIRST, label, "", BAD if problem.fatal else UNTRIED))
-    silence = silent and (one.verdict in r.BAD or one.changed is not None)
+    silence = silent and (requirement.verdict in r.FAILING or requirement.changed is not None)
     if silence:
         rungs.append(Rung(_next(rungs, top), LAST, FIRST, "no answer", "", BAD, arrived=False, is_nothing=True))
     where = f" in {report.sources[proof.source].path}" if len(report.sources) > 1 else ""
-    title = f"{wording.port(one)} from {_name(source)} to {_name(destination)}{where}"
-    told = [_spoken(packet, packets[0]) for packet in packets]
-    told += [f"frame {problem.frame}: {problem.text}" for problem in answers]
+    title = f"{wording.port(requirement)} from {_name(source)} to {_name(destination)}{where}"
+    phrases = [_spoken(packet, packets[0]) for packet in packets]
+    phrases += [f"frame {problem.frame}: {problem.text}" for problem in answers]
     end = "; then no answer." if silence else "."
-    return Ladder(title, "; ".join(told) + end, tuple(hosts), tuple(rungs), top, _next(rungs, top) - 12)
+    return Ladder(title, "; ".join(phrases) + end, tuple(hosts), tuple(rungs), top, _next(rungs, top) - 12)
 
 
-def _between(third: Sequence[str], forged: bool) -> list[Host]:
+def _between(third: Sequence[str], forged: bool) -> list[HostBox]:
     """Return the device that sent errors, or a reset in the name of another; none if there is none."""
     if third:
-        return [Host((), tuple(_lines(third[0], 15)), HALFWAY)]
-    return [Host(("a device", "between"), (), HALFWAY)] if forged else []
+        return [HostBox((), tuple(_lines(third[0], 15)), HALFWAY)]
+    return [HostBox(("a device", "between"), (), HALFWAY)] if forged else []
 
 
-def _ends(one: r.RequirementVerdict, packets: Sequence[r.Packet]) -> tuple[r.End, r.End]:
+def _ends(requirement: r.RequirementVerdict, packets: Sequence[r.Packet]) -> tuple[r.Endpoint, r.Endpoint]:
     """Return whose packets these are: the two hosts of the verdict, or others of their roles that it also tells of."""
     own = next((packet for packet in packets if not packet.what.startswith("ICMP")), None)
     if own is None:
-        return one.source, one.destination
+        return requirement.source, requirement.destination
     pair = [own.sender, own.receiver]
-    if own.sender == one.destination.address or own.receiver == one.source.address:
+    if own.sender == requirement.destination.address or own.receiver == requirement.source.address:
         pair.reverse()
-    return r.End(one.source.role, pair[0]), r.End(one.destination.role, pair[1])
+    return r.Endpoint(requirement.source.role, pair[0]), r.Endpoint(requirement.destination.role, pair[1])
 
 
 def _rung(
-    packet: r.Packet, first: r.Packet, places: Mapping[str | None, float], y: float, *, silent: bool, forged: bool
+    packet: r.Packet,
+    first_packet: r.Packet,
+    places: Mapping[str | None, float],
+    y: float,
+    *,
+    silent: bool,
+    forged: bool,
 ) -> Rung:
     """Return one packet; a reset in the name of another host comes from the middle, as an error does."""
     stops = packet.what == "RST" or packet.what.startswith("ICMP")
     begin = HALFWAY if forged and packet.what == "RST" else places.get(packet.sender, HALFWAY)
     end = places.get(packet.receiver, FIRST)
-    what = f"who has {packet.receiver}?" if packet.what == "who has" else packet.what
-    label = f"{what[:MOST_LABEL]} · frame {packet.frame}"
-    return Rung(y, begin, end, label, _since(packet, first), BAD if stops else UNTRIED, arrived=not silent)
+    text = f"who has {packet.receiver}?" if packet.what == "who has" else packet.what
+    label = f"{text[:MOST_LABEL]} · frame {packet.frame}"
+    return Rung(y, begin, end, label, _since(packet, first_packet), BAD if stops else UNTRIED, arrived=not silent)
 
 
 def _next(rungs: Sequence[Rung], top: float) -> float:
     return top + RUNG * len(rungs) + 24
 
 
-def _spoken(packet: r.Packet, first: r.Packet) -> str:
-    when = _since(packet, first)
+def _spoken(packet: r.Packet, first_packet: r.Packet) -> str:
+    when = _since(packet, first_packet)
     return f"frame {packet.frame}{f', {when}' if when else ''}: {packet.what} from {packet.sender} to {packet.receiver}"
 
 
-def _since(packet: r.Packet, first: r.Packet) -> str:
-    now, then = _seconds(packet.time), _seconds(first.time)
+def _since(packet: r.Packet, first_packet: r.Packet) -> str:
+    now, then = _seconds(packet.time), _seconds(first_packet.time)
     return "" if now is None or then is None else _ahead(now - then)
 
 
@@ -369,12 +396,13 @@ ROOM = WIDTH - 2 * MARGIN
 def time_line(method: r.MethodResult) -> TimeLine | None:
     """Return when each requirement was tried, from the first packet to the last; None if that takes no time."""
     tried = [
-        (one, first, last)
-        for one in wording.in_table(method)
-        if (first := _seconds(one.first_time)) is not None and (last := _seconds(one.last_time)) is not None
+        (requirement, first_seen, last_seen)
+        for requirement in wording.table_requirements(method)
+        if (first_seen := _seconds(requirement.first_time)) is not None
+        and (last_seen := _seconds(requirement.last_time)) is not None
     ]
-    begin = min((first for _, first, _ in tried), default=0.0)
-    length = max((last for _, _, last in tried), default=0.0) - begin
+    begin = min((first_seen for _, first_seen, _ in tried), default=0.0)
+    length = max((last_seen for _, _, last_seen in tried), default=0.0) - begin
     if length <= 0:
         return None
 
@@ -384,23 +412,26 @@ def time_line(method: r.MethodResult) -> TimeLine | None:
     spans = [
         Span(
             y=SPAN * number,
-            label=f"{one.row}: {wording.verdict(one)}",
-            state=state(one),
-            x=place(first),
-            width=max(3, round(place(last) - place(first), 1)),
-            ticks=_ticks(one, place),
+            label=f"{requirement.row}: {wording.verdict(requirement)}",
+            state=state(requirement),
+            x=place(first_seen),
+            width=max(3, round(place(last_seen) - place(first_seen), 1)),
+            ticks=_ticks(requirement, place),
         )
-        for number, (one, first, last) in enumerate(tried)
+        for number, (requirement, first_seen, last_seen) in enumerate(tried)
     ]
     marks = tuple(
         (MARGIN + ROOM * part, _ahead(length * part), anchor)
         for part, anchor in ((0, "start"), (0.5, "middle"), (1, "end"))
     )
-    told = (f"{one.row}: from {_ahead(first - begin)} to {_ahead(last - begin)}" for one, first, last in tried)
-    start = next(one.first_time for one, first, _ in tried if first == begin)
-    return TimeLine(f"From {start}", "; ".join(told) + ".", tuple(spans), marks, SPAN * len(spans) + 22)
+    phrases = (
+        f"{requirement.row}: from {_ahead(first_seen - begin)} to {_ahead(last_seen - begin)}"
+        for requirement, first_seen, last_seen in tried
+    )
+    start = next(requirement.first_time for requirement, first_seen, _ in tried if first_seen == begin)
+    return TimeLine(f"From {start}", "; ".join(phrases) + ".", tuple(spans), marks, SPAN * len(spans) + 22)
 
 
-def _ticks(one: r.RequirementVerdict, place: Callable[[float], float]) -> tuple[float, ...]:
-    moments = (_seconds(packet.time) for proof in one.evidence for packet in proof.packets)
+def _ticks(requirement: r.RequirementVerdict, place: Callable[[float], float]) -> tuple[float, ...]:
+    moments = (_seconds(packet.time) for proof in requirement.evidence for packet in proof.packets)
     return tuple(sorted({place(moment) for moment in moments if moment is not None}))

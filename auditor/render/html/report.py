@@ -40,15 +40,15 @@ class Details:
     def proofs(self, report: r.Report) -> Iterator[tuple[r.RequirementVerdict, list[drawing.Ladder]]]:
         """Yield what is proven, with the ladders of its attempts; the same packets are drawn once."""
         drawn: set[tuple[drawing.Rung, ...]] = set()
-        for one in wording.to_prove(self.main):
-            found = drawing.ladders(one, report) if self.drawn else []
-            yield one, [ladder for ladder in found if ladder.rungs not in drawn]
-            drawn |= {ladder.rungs for ladder in found}
+        for requirement in wording.evidence_requirements(self.main):
+            ladders = drawing.ladders(requirement, report) if self.drawn else []
+            yield requirement, [ladder for ladder in ladders if ladder.rungs not in drawn]
+            drawn |= {ladder.rungs for ladder in ladders}
 
     @property
-    def instead(self) -> tuple[str, list[str]]:
+    def alternatives(self) -> tuple[str, list[str]]:
         """A heading and the other methods that may work."""
-        return wording.instead(self.client, self.main)
+        return wording.alternatives(self.client, self.main)
 
     @property
     def others(self) -> list[r.MethodResult]:
@@ -61,8 +61,8 @@ def render_html(report: r.Report) -> str:
     mains = wording.mains(report)
     many = len(mains) > wording.MANY_CLIENTS
     style, script = pages.own("page.css"), pages.own("page.js")
-    ordered = sorted(mains, key=lambda one: wording.RESULTS.index(one[1].result)) if many else mains
-    told, left_out = _within(_many(report, ordered)) if many else ("", 0)
+    ordered = sorted(mains, key=lambda main: wording.RESULTS.index(main[1].result)) if many else mains
+    details, left_out = _within(_many(report, ordered)) if many else ("", 0)
     return pages.rendered(
         "page.html.jinja",
         report=report,
@@ -70,8 +70,8 @@ def render_html(report: r.Report) -> str:
         mains=ordered,
         many=many,
         heading=_heading(mains),
-        few=[] if many else [Details(*one, n, 2 if len(mains) == 1 else 3, True) for n, one in enumerate(mains, 1)],
-        details=told,
+        few=[] if many else [Details(*main, n, 2 if len(mains) == 1 else 3, True) for n, main in enumerate(mains, 1)],
+        details=details,
         left_out=left_out,
         style=style,
         script=script,
@@ -90,8 +90,8 @@ def render_part(report: r.Report) -> str:
         mains=mains,
         many=many,
         heading=_heading(mains),
-        few=[] if many else [Details(*one, n, 3, True) for n, one in enumerate(mains, 1)],
-        failing=[one for one in mains if one[1].result == r.FAILS],
+        few=[] if many else [Details(*main, n, 3, True) for n, main in enumerate(mains, 1)],
+        failing=[main for main in mains if main[1].result == r.FAILS],
         most=MOST_LISTED_IN_NOTEBOOK,
         style=pages.own("page.css"),
     )
@@ -108,8 +108,8 @@ def _heading(mains: Sequence[wording.Main]) -> str:
 
 def stopped(main: r.MethodResult) -> str:
     """Return all that is stopped of a method, or failed on an open port, in a few words."""
-    bad = [one for one in main.requirements if drawing.state(one) == drawing.BAD]
-    return ", ".join(f"{one.row} {wording.verdict(one)}" for one in bad)
+    bad = [requirement for requirement in main.requirements if drawing.state(requirement) == drawing.BAD]
+    return ", ".join(f"{requirement.row} {wording.verdict(requirement)}" for requirement in bad)
 
 
 def _many(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[Markup]:
@@ -122,12 +122,12 @@ def _many(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[Markup]:
 
 def _within(parts: Iterator[Markup]) -> tuple[Markup, int]:
     """Return as many parts as a page holds, and how many are left out."""
-    kept: list[Markup] = []
+    included: list[Markup] = []
     room, left_out = MOST_BYTES, 0
     for part in parts:
         room -= len(part.encode())
         if room < 0:
             left_out += 1
         else:
-            kept.append(part)
-    return Markup("").join(kept), left_out
+            included.append(part)
+    return Markup("").join(included), left_out

@@ -55,7 +55,7 @@ def policy(style: str, *scripts: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
@@ -63,8 +63,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"wording": wording, "drawing": drawing, "r": r, "states": STATES}
-    return made
+    environment.globals |= {"wording": wording, "drawing": drawing, "r": r, "states": STATES}
+    return environment
 
 
 def _harmless(value: Any) -> Any:

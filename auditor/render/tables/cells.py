@@ -23,9 +23,9 @@ DAY = 24 * 60 * 60 * 1_000_000_000
 def numbers(values: NDArray[Any], missing: str = "") -> Cells:
     """Return whole numbers in decimal digits; those below zero are missing."""
     most = int(values.max(initial=0))
-    known, absent = np.maximum(values, 0), values < 0
-    cells = _digits(known, max(len(str(most)), len(missing)))
-    cells[:, :-1][known[:, np.newaxis] < 10 ** np.arange(cells.shape[1] - 1, 0, -1)] = 0
+    present, absent = np.maximum(values, 0), values < 0
+    cells = _digits(present, max(len(str(most)), len(missing)))
+    cells[:, :-1][present[:, np.newaxis] < 10 ** np.arange(cells.shape[1] - 1, 0, -1)] = 0
     if absent.any():
         cells[absent] = constant(missing.ljust(cells.shape[1], "\0"))
     return cells
@@ -33,12 +33,12 @@ def numbers(values: NDArray[Any], missing: str = "") -> Cells:
 
 def _digits(values: NDArray[Any], width: int) -> Cells:
     """Return the last decimal digits of numbers, zeros in front too."""
-    rest: NDArray[Any] = values.astype(np.uint32 if values.max(initial=0) < 1 << 32 else np.uint64)
+    remainder: NDArray[Any] = values.astype(np.uint32 if values.max(initial=0) < 1 << 32 else np.uint64)
     digits = np.empty((width, len(values)), np.uint8)
     for place in reversed(range(width)):
-        tens = rest // 10
-        digits[place] = rest - 10 * tens
-        rest = tens
+        tens = remainder // 10
+        digits[place] = remainder - 10 * tens
+        remainder = tens
     digits += ZERO
     return digits.T
 
@@ -50,13 +50,13 @@ def texts(values: NDArray[Any]) -> Cells:
 
 def times(nanoseconds: NDArray[np.int64], between: str = "T") -> Cells:
     """Return times since 1970 UTC, to the microsecond, as in 2008-05-01T12:30:00.000000."""
-    days, rest = np.divmod(nanoseconds, DAY)
-    which, first = factorize_rows(days.view(np.uint64))
-    dates = np.datetime_as_string(days[first].astype("datetime64[D]")).astype("S10").view(np.uint8)
-    seconds, fraction = np.divmod(rest, 1_000_000_000)
+    days, remainder = np.divmod(nanoseconds, DAY)
+    codes, first_rows = factorize_rows(days.view(np.uint64))
+    dates = np.datetime_as_string(days[first_rows].astype("datetime64[D]")).astype("S10").view(np.uint8)
+    seconds, fraction = np.divmod(remainder, 1_000_000_000)
     minutes, second = np.divmod(seconds, 60)
     hour, minute = np.divmod(minutes, 60)
-    to_minute = [dates.reshape(-1, 10)[which], constant(between), _digits(hour, 2), COLON, _digits(minute, 2)]
+    to_minute = [dates.reshape(-1, 10)[codes], constant(between), _digits(hour, 2), COLON, _digits(minute, 2)]
     return beside([*to_minute, COLON, _digits(second, 2), POINT, _digits(fraction // 1000, 6)])
 
 

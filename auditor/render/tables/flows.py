@@ -69,9 +69,9 @@ def _text_cells(block: Columns, width: int) -> list[Cells]:
     """Return the columns of the text form."""
     gap, colon = constant("  "), _chosen(block["src_port"] < 0, " ", ":")
     frames = beside([numbers(block["frames_src"]), constant("/"), numbers(block["frames_dst"])])
-    told = block["response"].copy()
+    responses = block["response"].copy()
     quoted = block["icmp_error"] != ""
-    told[quoted] += " (ICMP " + block["icmp_error"][quoted] + ")"
+    responses[quoted] += " (ICMP " + block["icmp_error"][quoted] + ")"
     return [
         padded(numbers(block["first_frame"]), 9),
         gap,
@@ -93,13 +93,13 @@ def _text_cells(block: Columns, width: int) -> list[Cells]:
         gap,
         padded(frames, 11),
         gap,
-        texts(told),
+        texts(responses),
         constant("\n"),
     ]
 
 
-def _chosen(which: NDArray[np.bool_], yes: str, no: str) -> Cells:
-    return np.where(which, ord(yes), ord(no)).astype(np.uint8)[:, np.newaxis]
+def _chosen(condition: NDArray[np.bool_], yes: str, no: str) -> Cells:
+    return np.where(condition, ord(yes), ord(no)).astype(np.uint8)[:, np.newaxis]
 
 
 def _csv(sources: Sequence[_Capture], out: BinaryIO) -> None:

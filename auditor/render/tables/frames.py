@@ -57,8 +57,9 @@ CHANGE_COLUMNS = {
 def requirements_frame(report: r.Report) -> pd.DataFrame:
     """Return one row per client, method and requirement, with the columns of FRAME_COLUMNS."""
     rows = [
-        plain_row(client, method, one) | {"first_time": one.first_time, "last_time": one.last_time}
-        for client, method, one in _requirements(report)
+        plain_row(client, method, requirement)
+        | {"first_time": requirement.first_time, "last_time": requirement.last_time}
+        for client, method, requirement in _requirements(report)
     ]
     return _typed(rows, FRAME_COLUMNS)
 
@@ -68,34 +69,34 @@ def evidence_frame(report: r.Report) -> pd.DataFrame:
     rows = [
         {
             "client": client.address,
-            "requirement": one.id,
-            "verdict": one.verdict,
+            "requirement": requirement.id,
+            "verdict": requirement.verdict,
             "source": report.sources[evidence.source].path,
             **place,
             "text": evidence.text,
             "display_filter": evidence.display_filter,
         }
-        for client, _, one in _requirements(report)
-        for evidence in one.evidence
+        for client, _, requirement in _requirements(report)
+        for evidence in requirement.evidence
         for place in _places(evidence)
     ]
     return _typed(rows, EVIDENCE_COLUMNS)
 
 
-def changes_frame(found: Comparison) -> pd.DataFrame:
+def changes_frame(comparison: Comparison) -> pd.DataFrame:
     """Return one row per change between two reports, with the columns of CHANGE_COLUMNS."""
     rows = [
         {
-            "client": one.client,
-            "requirement": one.after.id,
-            "kind": one.kind,
-            "worse": one.worse,
-            "before": one.before.verdict,
-            "after": one.after.verdict,
-            "explanation": one.after.explanation,
-            "remedy": one.after.remedy_text,
+            "client": change.client,
+            "requirement": change.after.id,
+            "kind": change.kind,
+            "worse": change.worse,
+            "before": change.before.verdict,
+            "after": change.after.verdict,
+            "explanation": change.after.explanation,
+            "remedy": change.after.remedy_text,
         }
-        for one in found.changes
+        for change in comparison.changes
     ]
     return _typed(rows, CHANGE_COLUMNS)
 
@@ -107,8 +108,8 @@ def _places(evidence: r.Evidence) -> list[dict[str, int]]:
 def _requirements(report: r.Report) -> Iterator[tuple[r.ClientReport, r.MethodResult, r.RequirementVerdict]]:
     for client in report.clients:
         for method in client.methods:
-            for one in method.requirements:
-                yield client, method, one
+            for requirement in method.requirements:
+                yield client, method, requirement
 
 
 def _typed(rows: list[dict[str, Any]], columns: dict[str, str]) -> pd.DataFrame:

@@ -38,7 +38,7 @@ def _text(table: pd.DataFrame, out: BinaryIO) -> None:
         for block in _blocks(part):
             icmp = (block["protocol"] == "icmp").tolist()
             cells = zip(icmp, zip(*(_log_cells if of_log else _cells)(block), strict=True), strict=True)
-            out.write("".join((ping if is_icmp else row) % one for is_icmp, one in cells).encode())
+            out.write("".join((ping if is_icmp else row) % values for is_icmp, values in cells).encode())
 
 
 def _width(table: pd.DataFrame) -> int:
@@ -99,17 +99,17 @@ def _starts(block: pd.DataFrame) -> list[str]:
 def _cells(block: pd.DataFrame) -> list[list[Any]]:
     """Return the columns of the text form, one value a flow; one operation a row is what makes it fast."""
     frames = zip(block["frames_src"].tolist(), block["frames_dst"].tolist(), strict=True)
-    told = block["response"].to_numpy(object)
+    responses = block["response"].to_numpy(object)
     errors = block["icmp_error"].to_numpy(object)
     quoted = errors != ""
-    told[quoted] = told[quoted] + " (ICMP " + errors[quoted] + ")"
+    responses[quoted] = responses[quoted] + " (ICMP " + errors[quoted] + ")"
     return [
         block["first_frame"].tolist(),
         _numbers(block["stream"]),
         *_attempt(block),
         block["conn_state"].tolist(),
         [f"{sent}/{received}" for sent, received in frames],
-        told.tolist(),
+        responses.tolist(),
     ]
 
 
@@ -125,21 +125,21 @@ def _blocks(table: pd.DataFrame) -> Iterator[pd.DataFrame]:
 def _csv(table: pd.DataFrame, out: BinaryIO) -> None:
     texts = [name for name in ("source", "computer", "application", "filter_origin") if name in table]
     safe = table.assign(
-        **{name: table[name].map({one: clean_cell(one) for one in _texts(table[name])}) for name in texts}
+        **{name: table[name].map({text: clean_cell(text) for text in _texts(table[name])}) for name in texts}
     )
     form = TIME_FORMAT if table["start"].dtype == "str" else time_format(table["start"])
     safe.to_csv(out, index=False, lineterminator="\r\n", date_format=form)
 
 
 def _texts(column: pd.Series) -> list[str]:
-    return [one for one in column.unique().tolist() if isinstance(one, str)]
+    return [text for text in column.unique().tolist() if isinstance(text, str)]
 
 
 def _jsonl(table: pd.DataFrame, out: BinaryIO) -> None:
     ascii_only = any(map(needs_escapes, table["source"].unique().tolist()))
     for block in _blocks(table):
-        told = block if block["start"].dtype == "str" else with_texts_for_times(block)
-        rows = told.astype(object)
+        texts = block if block["start"].dtype == "str" else with_texts_for_times(block)
+        rows = texts.astype(object)
         rows = rows.where(rows.notna(), None)
         out.writelines((json.dumps(row, ensure_ascii=ascii_only) + "\n").encode() for row in rows.to_dict("records"))
 

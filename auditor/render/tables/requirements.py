@@ -52,7 +52,7 @@ def render_csv(report: r.Report) -> str:
     writer.writerow(COLUMNS)
     once = lru_cache(maxsize=4096)(cell)  # most cells are the same in many rows
     for row in rows(report):
-        writer.writerow([one if isinstance(one, int) else once(one) for one in row.values()])
+        writer.writerow([value if isinstance(value, int) else once(value) for value in row.values()])
     return out.getvalue()
 
 
@@ -65,8 +65,8 @@ def rows(report: r.Report) -> Iterator[dict[str, str | int]]:
     """Yield the rows of the table, with the keys of COLUMNS in their order."""
     for client in report.clients:
         for method in client.methods:
-            for one in method.requirements:
-                row = _row(client, method, one, report)
+            for requirement in method.requirements:
+                row = _row(client, method, requirement, report)
                 yield {name: row[name] for name in COLUMNS}
 
 
@@ -78,39 +78,43 @@ def cell(text: str) -> str:
     return FORMULA_IN_LIST.sub(r";'\1", harmless) if ";" in harmless else harmless
 
 
-def plain_row(client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict) -> dict[str, Any]:
+def plain_row(client: r.ClientReport, method: r.MethodResult, requirement: r.RequirementVerdict) -> dict[str, Any]:
     """Return what every table of requirements says of one: who, what, from where to where, and the verdict."""
     same = ("necessity", "protocol", "verdict", "attempts")
-    return {name: getattr(one, name) for name in same} | {
-        "explanation": " ".join((one.explanation, *(f"Also blocked: {block.text}" for block in one.also_blocked))),
-        "remedy": one.remedy_text,
+    return {name: getattr(requirement, name) for name in same} | {
+        "explanation": " ".join(
+            (requirement.explanation, *(f"Also blocked: {block.text}" for block in requirement.also_blocked))
+        ),
+        "remedy": requirement.remedy_text,
         "client": client.address,
         "method": method.id,
         "result": method.result,
-        "requirement": one.id,
-        "from_role": one.source.role,
-        "from_ip": one.source.address or "",
-        "to_role": one.destination.role,
-        "to_ip": one.destination.address or "",
-        "ports": " ".join(map(str, one.ports)),
-        "confidence": one.confidence or "",
-        "blocked_at": one.blocked_at or "",
+        "requirement": requirement.id,
+        "from_role": requirement.source.role,
+        "from_ip": requirement.source.address or "",
+        "to_role": requirement.destination.role,
+        "to_ip": requirement.destination.address or "",
+        "ports": " ".join(map(str, requirement.ports)),
+        "confidence": requirement.confidence or "",
+        "blocked_at": requirement.blocked_at or "",
     }
 
 
 def _row(
-    client: r.ClientReport, method: r.MethodResult, one: r.RequirementVerdict, report: r.Report
+    client: r.ClientReport, method: r.MethodResult, requirement: r.RequirementVerdict, report: r.Report
 ) -> dict[str, str | int]:
-    return plain_row(client, method, one) | {
-        "first_time": one.first_time or "",
-        "last_time": one.last_time or "",
-        "problems": " ".join(problem.text for problem in one.problems),
-        "changed": f"{one.changed.before} at {one.changed.before_time}" if one.changed else "",
-        "evidence": "; ".join(_proof(proof, report) for proof in one.evidence),
-        "display_filter": " || ".join(filter(None, dict.fromkeys(proof.display_filter for proof in one.evidence))),
+    return plain_row(client, method, requirement) | {
+        "first_time": requirement.first_time or "",
+        "last_time": requirement.last_time or "",
+        "problems": " ".join(problem.text for problem in requirement.problems),
+        "changed": f"{requirement.changed.before} at {requirement.changed.before_time}" if requirement.changed else "",
+        "evidence": "; ".join(_proof(proof, report) for proof in requirement.evidence),
+        "display_filter": " || ".join(
+            filter(None, dict.fromkeys(proof.display_filter for proof in requirement.evidence))
+        ),
     }
 
 
 def _proof(proof: r.Evidence, report: r.Report) -> str:
-    what, numbers = ("frames", proof.frames) if proof.frames else ("lines", proof.lines)
-    return f"{what} {' '.join(map(str, numbers))} of {report.sources[proof.source].path}"
+    unit, numbers = ("frames", proof.frames) if proof.frames else ("lines", proof.lines)
+    return f"{unit} {' '.join(map(str, numbers))} of {report.sources[proof.source].path}"

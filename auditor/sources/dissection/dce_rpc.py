@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from auditor.ruleset.known_problems import Known, harmless, interfaces, known, problems, push
+from auditor.ruleset.known_problems import StatusMeaning, ignored_codes, interfaces, lookup_status, problems, push
 from auditor.sources.dissection import dcom
 from auditor.sources.dissection.kerberos import KERBEROS, logon_error, logon_failure
 from auditor.sources.dissection.packets import (
@@ -115,7 +115,7 @@ class _Answer(NamedTuple):
     layer: str
     step: str
     code: str = ""
-    failure: Known | None = None
+    failure: StatusMeaning | None = None
     of_push: bool = True
     read: bool = True
 
@@ -128,19 +128,21 @@ def _answers(
     if RESPONSE in kinds and "epm.opnum" not in packet.fields:
         yield _result(packet, kinds, interface, calling)._replace(of_push=of_push)
     if FAULT in kinds and (status := packet.first("dcerpc.cn_status")):
-        yield _Answer(FAULT_LAYER, calling, status, known(FAULT_LAYER, status), of_push)
+        yield _Answer(FAULT_LAYER, calling, status, lookup_status(FAULT_LAYER, status), of_push)
     if _is_mapping(packet) and (code := packet.first("epm.rc")):
         asking = f"ask for the dynamic port of {interface}" if interface else "ask for a dynamic port"
-        yield _Answer("endpoint-mapper", asking, code, known("endpoint-mapper", code) if int(code, 16) else None)
+        yield _Answer(
+            "endpoint-mapper", asking, code, lookup_status("endpoint-mapper", code) if int(code, 16) else None
+        )
 
 
 def _openings(packet: DissectedPacket, kinds: list[int], opening: str) -> Iterator[_Answer]:
     if BIND_NAK in kinds:
-        yield _Answer("rpc-bind", opening, "nak", known("rpc-bind", "nak"))
+        yield _Answer("rpc-bind", opening, "nak", lookup_status("rpc-bind", "nak"))
     elif BIND_ACK in kinds or ALTER_ACK in kinds:
         results = packet.fields.get("dcerpc.cn_ack_result", [])
         if results and ACCEPTED not in results:
-            yield _Answer("rpc-bind", opening, "rejected", known("rpc-bind", "rejected"))
+            yield _Answer("rpc-bind", opening, "rejected", lookup_status("rpc-bind", "rejected"))
         elif code := logon_error(packet):
             yield _Answer(KERBEROS, opening, code, logon_failure(code))
         else:
@@ -182,9 +184,9 @@ def _of_service(code: str, calling: str, *, listed_only: bool) -> _Answer:
     if not int(code, 0):
         return _Answer("service", calling, code)
     listed = code in problems()["service"]
-    if code in harmless("service") or (listed_only and not listed):
+    if code in ignored_codes("service") or (listed_only and not listed):
         return _Answer("service", calling, code, read=False)
-    return _Answer("service", calling, code, known("service", code))
+    return _Answer("service", calling, code, lookup_status("service", code))
 
 
 def _of_object(packet: DissectedPacket, interface: str, calling: str) -> _Answer:
@@ -196,9 +198,9 @@ def _of_object(packet: DissectedPacket, interface: str, calling: str) -> _Answer
     if hresults.failure is None:
         return _Answer("dcom", calling, f"0x{hresults.of_call:08x}")
     code = f"0x{hresults.failure:08x}"
-    if code in harmless("dcom") and not opens:
+    if code in ignored_codes("dcom") and not opens:
         return _Answer("dcom", calling, code, read=False)
-    failure = known("dcom", code)
+    failure = lookup_status("dcom", code)
     return _Answer("dcom", calling, code, failure._replace(fatal=failure.fatal and opens))
 
 
@@ -209,8 +211,8 @@ def _step(packet: DissectedPacket, answer: _Answer, interface: str, *, ends: boo
     """
     meant = answer.failure
     if meant is not None and interface == SERVICE_CONTROLLER and not is_smb(packet):
-        means = f"{meant.means}; the service controller is then called through the named pipe on SMB"
-        meant = meant._replace(fatal=False, means=means)
+        means = f"{meant.meaning}; the service controller is then called through the named pipe on SMB"
+        meant = meant._replace(fatal=False, meaning=means)
     if meant is not None:
         meant = meant._replace(fatal=meant.fatal and ends)
     side = answered_side(packet)

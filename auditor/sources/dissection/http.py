@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from auditor.ruleset.known_problems import Known, known, web_methods, web_paths
+from auditor.ruleset.known_problems import StatusMeaning, lookup_status, web_methods, web_paths
 from auditor.sources.dissection.packets import Connection, answered_side, connection_of
 from auditor.sources.dissection.steps import ProtocolStep
 
@@ -53,12 +53,12 @@ def http_steps(packets: list[DissectedPacket]) -> Iterator[ProtocolStep]:
         yield ProtocolStep(answered_side(packet), "http", step, packet.frame, str(code), meant)
 
 
-def _failed_request(method: str, path: str, code: str) -> Known:
-    meant = known("http", code)
+def _failed_request(method: str, path: str, code: str) -> StatusMeaning:
+    meant = lookup_status("http", code)
     if method == CCM_POST and code in ("400", "405", "501"):
-        meant = meant._replace(means="the verb CCM_POST was refused, as by a proxy that does not know it")
+        meant = meant._replace(meaning="the verb CCM_POST was refused, as by a proxy that does not know it")
     if not _of_site_system(method, path):
-        meant = meant._replace(fatal=False, means=f"{meant.means} - if that is one: the path is not one of its own")
+        meant = meant._replace(fatal=False, meaning=f"{meant.meaning} - if that is one: the path is not one of its own")
     return meant
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from auditor.ruleset.known_problems import Known, harmless, known
+from auditor.ruleset.known_problems import StatusMeaning, ignored_codes, lookup_status
 from auditor.sources.dissection.packets import answered_side, is_smb, pdu_types
 from auditor.sources.dissection.steps import ProtocolStep
 
@@ -21,7 +21,7 @@ def kerberos_steps(packets: list[DissectedPacket]) -> Iterator[ProtocolStep]:
         if is_smb(packet) or pdu_types(packet):
             continue
         for code in _errors(packet):
-            meant = known(KERBEROS, code)
+            meant = lookup_status(KERBEROS, code)
             yield ProtocolStep(answered_side(packet), KERBEROS, "log on by Kerberos", packet.frame, code, meant)
 
 
@@ -30,10 +30,10 @@ def logon_error(packet: DissectedPacket) -> str:
     return next(_errors(packet), "")
 
 
-def logon_failure(code: str) -> Known:
+def logon_failure(code: str) -> StatusMeaning:
     """Return what a Kerberos error inside a logon means: that logon failed, unless a later one succeeds."""
-    return known(KERBEROS, code)._replace(fatal=True)
+    return lookup_status(KERBEROS, code)._replace(fatal=True)
 
 
 def _errors(packet: DissectedPacket) -> Iterator[str]:
-    return (code for code in packet.fields.get("kerberos.error_code", []) if code not in harmless(KERBEROS))
+    return (code for code in packet.fields.get("kerberos.error_code", []) if code not in ignored_codes(KERBEROS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from auditor.ruleset.known_problems import harmless, known, problems, push
+from auditor.ruleset.known_problems import ignored_codes, lookup_status, problems, push
 from auditor.sources.dissection.accounts import USER
 from auditor.sources.dissection.kerberos import KERBEROS, logon_error, logon_failure
 from auditor.sources.dissection.packets import FILE_IDS, Connection, Ends, answered_side, connection_of, last_of
@@ -155,7 +155,7 @@ def _step(packet: DissectedPacket, command: int, status: str, about: _RequestTar
         CLOSE: f"{COPY}{about.share or 'a share'}" if about.written else None,
         WRITE: f"{COPY}{about.share or 'a share'}",
     }.get(command)
-    if step is None or not status or status in harmless("smb"):
+    if step is None or not status or status in ignored_codes("smb"):
         return
     if not _failed(status):
         if command != WRITE:  # a file is copied when it is closed
@@ -164,7 +164,7 @@ def _step(packet: DissectedPacket, command: int, status: str, about: _RequestTar
     layer = "pipe" if about.is_pipe and status in problems()["pipe"] else "smb"
     if command in (CREATE, CLOSE, WRITE) and layer == "smb" and status not in problems()["smb"]:
         return  # looking for a file that is not there is part of every push
-    meant = known(layer, status)
+    meant = lookup_status(layer, status)
     unseen = command == CREATE and not about.name
     if command not in (NEGOTIATE, SESSION_SETUP) and (unseen or not about.of_push):
         meant = meant._replace(fatal=False)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from auditor.ruleset.known_problems import Known
+from auditor.ruleset.known_problems import StatusMeaning
 
 ANONYMOUS = "anonymous"  # the account of a logon without user name
 COPY = "copy to "  # begins the name of the step that ends the copy of a file, before the share
@@ -42,7 +42,7 @@ class ProtocolStep:
     step: str
     frame: int
     code: str
-    status: Known | None
+    status: StatusMeaning | None
     account: str = ""
     result_read: bool = True
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from auditor.ruleset.known_problems import known
+from auditor.ruleset.known_problems import lookup_status
 from auditor.sources.dissection.packets import Connection, connection_of
 from auditor.sources.dissection.steps import ProtocolStep, ServiceEndpoint
 
@@ -59,10 +59,10 @@ def _alerts(packet: DissectedPacket, handshake: _Handshake) -> Iterator[Protocol
     for level, code in zip(levels, codes, strict=False):
         if int(level) != FATAL_ALERT:
             continue
-        meant = known("tls", code)
+        meant = lookup_status("tls", code)
         if code == HANDSHAKE_FAILURE and from_server and handshake.certificate_wanted:
-            meant = known("tls", CERTIFICATE_REQUIRED)._replace(name=meant.name)
-        meant = meant._replace(means=f"the {'server' if from_server else 'client'} says: {meant.means}")
+            meant = lookup_status("tls", CERTIFICATE_REQUIRED)._replace(name=meant.name)
+        meant = meant._replace(meaning=f"the {'server' if from_server else 'client'} says: {meant.meaning}")
         yield ProtocolStep(handshake.side, "tls", "agree on encryption", packet.frame, code, meant)
 
 
@@ -98,11 +98,11 @@ def _certificates(handshake: _Handshake) -> Iterator[ProtocolStep]:
         code = "not-yet-valid" if when < began else "expired" if when > ended else ""
         meant = None
         if code:
-            problem = known("certificate", code)
+            problem = lookup_status("certificate", code)
             dates = f"it is valid from {began:%Y-%m-%d} to {ended:%Y-%m-%d}, and the capture is of {when:%Y-%m-%d}"
             agreed = "; the two agreed all the same" if handshake.agreed else ""
             fatal = problem.fatal and not handshake.agreed
-            meant = problem._replace(means=f"{problem.means}: {dates}{agreed}", fatal=fatal)
+            meant = problem._replace(meaning=f"{problem.meaning}: {dates}{agreed}", fatal=fatal)
         yield ProtocolStep(
             handshake.side, "certificate", f"show the certificate of the {whose}", packet.frame, code, meant
         )

@@ -25,7 +25,7 @@ from auditor.report.model import (
     PushStep,
 )
 from auditor.ruleset.addresses import by_number, is_public, parsed
-from auditor.ruleset.given_roles import Given
+from auditor.ruleset.given_roles import ConfiguredRoles
 from auditor.ruleset.known_problems import controller, push
 from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
@@ -102,7 +102,7 @@ def find_pushes(
     )
 
 
-def judged_pushes(pushes: Iterable[Push], given: Given) -> tuple[Push, ...]:
+def judged_pushes(pushes: Iterable[Push], given: ConfiguredRoles) -> tuple[Push, ...]:
     """Return the pushes that are judged: of the hosts that the user named, else all but those of another kind.
 
     Where both ends were named, all are. Where one was, those of another kind are judged only if the named host has no

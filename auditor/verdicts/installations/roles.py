@@ -10,10 +10,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from auditor.report.joined_names import first_of
+from auditor.report.joined_names import join_limited
 from auditor.report.model import GIVEN, INFERRED, LIKELY, PUSH, WEAK, Push, RoleAssignment
 from auditor.ruleset.addresses import by_number, is_one_host, is_public, parsed
-from auditor.ruleset.given_roles import NAMED, Given
+from auditor.ruleset.given_roles import NAMED, ConfiguredRoles
 from auditor.ruleset.known_problems import may_ask_management_point
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
@@ -137,7 +137,7 @@ def _surest_first(push: Push) -> tuple[bool, int, tuple[int, int]]:
 def infer_roles(
     sources: Sequence[Source],
     ruleset: Ruleset,
-    given: Given,
+    given: ConfiguredRoles,
     contacts: Mapping[Pair, Contact],
     said: Sequence[ProtocolFacts] = (),
 ) -> Cast:
@@ -165,7 +165,9 @@ def infer_roles(
     return Cast(tuple(ordered), tuple(clients), tuple(notes), pushes, judged, guesses)
 
 
-def _of_pushes(pushes: Sequence[Push], contacts: Mapping[Pair, Contact], given: Given) -> list[RoleAssignment]:
+def _of_pushes(
+    pushes: Sequence[Push], contacts: Mapping[Pair, Contact], given: ConfiguredRoles
+) -> list[RoleAssignment]:
     """Return the site servers and clients of the judged pushes."""
     by_server: dict[str, list[Push]] = defaultdict(list)
     by_client: dict[str, list[Push]] = defaultdict(list)
@@ -178,7 +180,7 @@ def _of_pushes(pushes: Sequence[Push], contacts: Mapping[Pair, Contact], given: 
     ]
 
 
-def _inferred(role: str, address: str, why: str, pushes: Sequence[Push], given: Given) -> RoleAssignment:
+def _inferred(role: str, address: str, why: str, pushes: Sequence[Push], given: ConfiguredRoles) -> RoleAssignment:
     if given.names(role):
         return _named(role, address)
     how_sure = min((push.how_sure for push in pushes), key=SURENESS.index)
@@ -223,7 +225,7 @@ def _with_name(assignment: RoleAssignment, names: Mapping[str, set[str]]) -> Rol
     return replace(assignment, name=", ".join(known[:MOST_NAMES]))
 
 
-def _within_networks(sources: Sequence[Source], clients: Sequence[str], given: Given) -> list[RoleAssignment]:
+def _within_networks(sources: Sequence[Source], clients: Sequence[str], given: ConfiguredRoles) -> list[RoleAssignment]:
     """Return the hosts that clients connect to and that lie in a network named for a role."""
     roles = [role for role in given.networks if role not in (SITE_SERVER, CLIENT, MANAGEMENT_POINT)]
     if not roles:
@@ -247,7 +249,7 @@ def _named(role: str, address: str) -> RoleAssignment:
 # web servers
 
 
-def _by_path(said: Sequence[ProtocolFacts], given: Given) -> list[RoleAssignment]:
+def _by_path(said: Sequence[ProtocolFacts], given: ConfiguredRoles) -> list[RoleAssignment]:
     """Return the roles that web paths show: what a server was asked for counts more than its port."""
     shown = {(role, address): path for facts in reversed(said) for address, role, path in reversed(facts.roles)}
     return [
@@ -273,7 +275,7 @@ def _management_points(
     pushes: Sequence[Push],
     clients: Sequence[str],
     contacts: Mapping[Pair, Contact],
-    given: Given,
+    given: ConfiguredRoles,
     said: Sequence[ProtocolFacts],
 ) -> tuple[list[RoleAssignment], Mapping[str, str], list[str]]:
     """Return the management points, those guessed by site server, and notes on what could not be told.
@@ -414,7 +416,7 @@ def _other_web_notes(servers: Sequence[str]) -> list[str]:
 
 
 def _some(addresses: Iterable[str]) -> str:
-    return first_of(sorted(addresses, key=by_number), MOST_ADDRESSES)
+    return join_limited(sorted(addresses, key=by_number), MOST_ADDRESSES)
 
 
 def _several(count: int, what: str) -> str:

@@ -17,7 +17,7 @@ class Evaluated(Protocol):
     """What is evaluated of a requirement, in a report or in a fleet."""
 
     @property
-    def destination(self) -> r.End:
+    def destination(self) -> r.Endpoint:
         """The end that is reached."""
 
     @property
@@ -69,7 +69,7 @@ def mode_in_use(rows: Iterable[tuple[str, Evaluated]], ruleset: Ruleset) -> tupl
     used: dict[str, Evaluated] = {}
     for requirement, row in rows:
         mode = ruleset.mode_of(requirement)
-        if mode and row.verdict in r.GOOD and not _failed(row):
+        if mode and row.verdict in r.PASSING and not _failed(row):
             used.setdefault(mode, row)
     if len(used) != 1:
         return "", ""
@@ -134,7 +134,7 @@ def evidence_of(
 
 
 def _fails(row: Evaluated) -> bool:
-    return row.verdict in r.BAD or _failed(row)
+    return row.verdict in r.FAILING or _failed(row)
 
 
 def _failed(row: Evaluated) -> bool:
