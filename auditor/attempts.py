@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -48,7 +48,7 @@ class Told(NamedTuple):
     verdict: str
     confidence: str | None
     text: str
-    frames: Sequence[int]
+    frames: Collection[int]
     place: str | None = None
     remedy: str = ""
     weak: bool = False
@@ -406,7 +406,7 @@ def _begin(row: Mapping[str, Any], events: Sequence[Event]) -> tuple[int, int]:
 
 def _is_none(one: Attempt) -> bool:
     """Tell whether a flow is no attempt of anybody: nothing but resets, and answers to what nobody asked."""
-    is_middle = one.row is None and one.response == "mid-stream" and not one.errors
+    is_middle = one.response == "mid-stream" and not one.errors
     return is_middle and all(event.what == "stray" for event in one.events)
 
 

@@ -111,7 +111,7 @@ class Witness:
 
     def _judged(self, attempt: Attempt) -> Finding:
         told = self._told(attempt)
-        proof = tuple(told.frames[:MOST_FRAMES]) or (attempt.first_frame,)  # of some only an error was captured
+        proof = tuple(sorted(told.frames)[:MOST_FRAMES]) or (attempt.first_frame,)  # of some only an error was captured
         if attempt.row is None:
             shown, packets = display_filter(attempt, proof), self._packets(attempt, frozenset(proof))
             evidence = r.Evidence(attempt.source, proof, (), told.text, shown, packets)
@@ -240,7 +240,7 @@ class Witness:
         code = _code(said)
         latest = kept[MOST_TRIES - MOST_FRAMES :]  # the last one decides, so it must be among those shown
         tries = _frames(attempt, ("SYN", "request", "datagram"))[:MOST_TRIES]
-        frames = sorted({*tries, *(one.frame for one in latest)})
+        frames = {*tries, *(one.frame for one in latest)}
         place = self._role_of(attempt.dst) if by_itself else r.BETWEEN
         if attempt.response == "prohibited" and said.sender == attempt.src:
             text = f"{where}: the firewall of {attempt.src} itself forbids it to leave ({code})."
@@ -263,7 +263,7 @@ class Witness:
         itself = said.sender == attempt.dst
         who = "its own firewall" if itself else said.sender
         text = f"{where}: {attempt.dst} answered, but {who} stops the answer on its way back ({_code(said)})."
-        frames = sorted({*_frames(attempt, ("SYN", "request"))[:MOST_TRIES], *(one.frame for one in kept)})
+        frames = {*_frames(attempt, ("SYN", "request"))[:MOST_TRIES], *(one.frame for one in kept)}
         remedy = (
             f"On {attempt.dst if itself else said.sender}, allow the answers from {attempt.dst} to {attempt.src}: a "
             "rule there does not know the connection that they belong to."
@@ -284,7 +284,7 @@ class Witness:
         if vain := self._traffic.asked_in_vain(attempt.dst):
             text = f"{where}: no answer, and nobody on the local network answers for {attempt.dst}."
             asked = next((one.frames[:2] for number, one in vain if number == attempt.source), ())
-            return Told(r.UNREACHABLE, r.PROVEN, text, sorted({*frames, *asked}), r.UNKNOWN, IS_IT_ON)
+            return Told(r.UNREACHABLE, r.PROVEN, text, {*frames, *asked}, r.UNKNOWN, IS_IT_ON)
         text = f"{where}: {count} got no answer, and nothing at all from {attempt.dst} is in these sources."
         return Told(r.NO_RESPONSE, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
 
@@ -465,13 +465,13 @@ def _frames(attempt: Attempt, whats: tuple[str, ...] | None) -> list[int]:
     return [event.frame for event in attempt.events if whats is None or event.what in whats]
 
 
-def _answer_frames(attempt: Attempt) -> list[int]:
+def _answer_frames(attempt: Attempt) -> set[int]:
     """Return the first frame of each side that shows the exchange."""
     handshake = [event for event in attempt.events if event.what in ("SYN", "SYN-ACK")]
     asked = next((one.frame for one in handshake or attempt.events if one.from_src), None)
     answered = next((one.frame for one in handshake if not one.from_src), None)
     answered = answered or next((one.frame for one in attempt.events if not one.from_src), None)
-    return sorted(frame for frame in {asked, answered} if frame is not None)
+    return {frame for frame in (asked, answered) if frame is not None}
 
 
 def _tries(attempt: Attempt) -> tuple[int, int]:

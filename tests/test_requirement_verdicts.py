@@ -165,6 +165,13 @@ def test_an_attempt_begins_with_its_syn_whatever_is_before_it(stray, write):
     ).client(CLIENT)
     found = client.requirement("client-push/smb")
     assert (found.verdict, found.first_time) == ("open", moment(1))
+    assert found.evidence[0].frames == (2, 3)
+
+
+def test_a_syn_of_the_host_that_was_tried_does_not_begin_an_attempt_of_the_other(write):
+    packets = at_seconds("<SA <S <5PA", 0, 1, 2)
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    assert client.requirement("client-push/smb").first_time == moment(0)
 
 
 # the evidence of one attempt
@@ -248,6 +255,13 @@ def test_of_many_syns_and_errors_the_first_syns_and_the_last_errors_are_shown(wr
     assert proof.frames == (1, 3, 5, 8, 10, 12, 14, 16)
 
 
+def test_the_frames_of_a_proof_are_in_order(write):
+    syn = tcp(f"{SERVER}:50000 > {CLIENT}:445")
+    packets = [syn, *[udp("192.0.2.8:5353 > 192.0.2.9:5353")] * 6, icmp_error("10.0.0.1", 3, 13, quoting=syn)]
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    assert client.requirement("client-push/smb").evidence[0].frames == (1, 8)
+
+
 def test_requests_for_the_address_are_shown_beside_the_syns_that_got_no_answer(verdict):
     (proof,) = verdict("smb", smb(0, "S0"), f"0 10.0.0.1 asks {CLIENT}").evidence
     assert [(one.frame, one.sender, one.what) for one in proof.packets] == [
@@ -262,6 +276,30 @@ def test_requests_for_the_address_are_shown_beside_the_syns_that_got_no_answer(v
 @pytest.mark.parametrize(("outcome", "words"), [("S0", "3 SYNs got no answer"), ("S0 once", "1 SYN got no answer")])
 def test_how_many_syns_got_no_answer_is_told(verdict, outcome, words):
     assert words in verdict("smb", smb(0, outcome), "until 60").explanation
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        ((0, 0.1), "2 SYNs got no answer"),
+        ((0, 0.0999), "1 SYN got no answer"),
+        ((0, 0.06, 0.12), "2 SYNs got no answer"),
+        ((9, 0, 0.0999), "1 SYN got no answer"),
+    ],
+    ids=["a tenth of a second apart", "nearer", "one more between two", "a clock that is set back"],
+)
+def test_syns_a_tenth_of_a_second_apart_are_two(write, seconds, words):
+    """Nearer ones are one packet that several interfaces show."""
+    packets = [*at_seconds(" ".join("S" for _ in seconds), *seconds), *scene([web(20, POINTS[0], "SF"), "until 60"])]
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    assert words in client.requirement("client-push/smb").explanation
+
+
+@pytest.mark.parametrize(("second", "expected"), [(0.1, "no-response"), (0.0999, "inconclusive")])
+def test_pings_a_tenth_of_a_second_apart_are_two(write, second, expected):
+    ping = echo(f"{SERVER} > {CLIENT}")
+    client = auditor.audit(write(pcap([At(0, ping), At(second, ping)])), roles=ROLES, dissect=False).client(CLIENT)
+    assert client.requirement("client-push/icmp-echo").verdict == expected
 
 
 def test_how_often_a_syn_came_again_is_told(verdict):
@@ -343,6 +381,13 @@ def test_a_connection_without_its_begin_is_read_both_ways(who, write):
     assert proof.packets[0].sender == who.split(":")[0]
 
 
+def test_a_connection_that_shows_its_syn_ack_is_read_one_way(write):
+    path = write(pcap(scene([f"0 {POINTS[0]}:50080 > {CLIENT}:50000/tcp only answers"])))
+    ports = {"http-management-point": 50080}
+    report = auditor.audit(path, roles=ROLES | {"management-point": POINTS[0]}, ports=ports, dissect=False)
+    assert report.client(CLIENT).requirement("client-push/http-management-point").verdict == "not-observed"
+
+
 def test_of_a_connection_without_its_begin_an_answer_that_is_stopped_blocks_nothing(verdict):
     """Some packets of a connection that is there already may be forbidden, such as late ones."""
     lines = [smb(0, "mid-stream one way"), smb(0, "answer prohibited by 10.0.0.1 alone")]
@@ -372,3 +417,11 @@ def test_what_two_captures_show_of_one_attempt(write, outcomes, expected, words,
     found = auditor.audit(*captures, roles=ROLES, dissect=False).client(CLIENT).requirement("client-push/smb")
     assert f"{found.verdict} {found.confidence}" == expected
     assert words in found.explanation
+
+
+@pytest.mark.parametrize(("numbers", "attempts"), [((1, 1), 1), ((1, 2), 2)])
+def test_a_ping_without_a_reply_is_the_same_in_two_captures_if_its_number_is(write, numbers, attempts):
+    who = f"{SERVER} > {CLIENT}"
+    captures = [write(pcap(At(second, echo(who, number=number)) for second in range(3))) for number in numbers]
+    client = auditor.audit(*captures, roles=ROLES, dissect=False).client(CLIENT)
+    assert client.requirement("client-push/icmp-echo").attempts == attempts
