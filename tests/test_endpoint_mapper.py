@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -40,15 +41,16 @@ SMB = f"1 {SERVER}:50000 > {CLIENT}:445/tcp SF"
 
 
 class Taken(NamedTuple):
-    """A capture: its lines, the interface of each port that was assigned, in a frame before all others, and steps.
+    """A capture: its lines, the interface of each port that was assigned, and steps.
 
-    client: to whom the ports were assigned.
+    client: to whom the ports were assigned. frames: in which a port was; those without are assigned before all others.
     """
 
     lines: list[str]
     assigned: Mapping[int, str] = MappingProxyType({})
     steps: Sequence[Step] = ()
     client: str = ""
+    frames: Mapping[int, int] = MappingProxyType({})
 
 
 Audited = Callable[..., Report]
@@ -61,20 +63,21 @@ def cast_of(sources: list[Source]) -> Cast:
     return infer_roles(sources, RULES, parse_roles({role: (address,) for role, address in ROLES.items()}), contacts)
 
 
-def audit(read: Read, *captures: Taken) -> Report:
-    """Audit captures of which it is known what the dissectors read."""
+def audit(read: Read, *captures: Taken, obstacle: str = "") -> Report:
+    """Audit captures of which it is known what the dissectors read. obstacle: why they did not read all of it."""
     sources = [read(pcap(scene(taken.lines))) for taken in captures]
     said = tuple(
         Said(
             handed_out=tuple(
-                HandedOut(CLIENT, port, name, 0, "test", client=taken.client) for port, name in taken.assigned.items()
+                HandedOut(CLIENT, port, name, taken.frames.get(port, 0), "test", client=taken.client)
+                for port, name in taken.assigned.items()
             ),
             steps=tuple(taken.steps),
         )
         for taken in captures
     )
     cast = cast_of(sources)
-    return verdicts.audit(sources, RULES, cast, SiteFacts(), ["client-push"], TOOL, Heard(said, ""))
+    return verdicts.audit(sources, RULES, cast, SiteFacts(), ["client-push"], TOOL, Heard(said, obstacle))
 
 
 @pytest.fixture
@@ -112,13 +115,26 @@ UNREAD = Step(Side(SERVER, CLIENT, 135), "rpc", "activate", 0, "", None, result_
         ("10.0.0.9", (), [], "refused"),
         (SERVER, (UNREAD,), [], "refused"),
         (SERVER, (), [mapper_at(3)], "refused"),
+        (SERVER, (), [mapper_at(3).replace("SF", "only answers")], "refused"),
         (SERVER, (), [mapper_at(9)], "open"),
     ],
-    ids=["all read", "of another computer", "one not readable", "one not read", "one later"],
+    ids=["all read", "of another computer", "one not readable", "one not read", "one with answers only", "one later"],
 )
 def test_where_all_assignments_were_read_no_other_port_counts(audited, client, steps, more, verdict):
     lines = [SMB, AT_MAPPER, at(4, 49700, "SF"), at(5, 55555, "REJ"), *more]
     assert dynamic(audited(Taken(lines, {49700: "svcctl"}, steps, client))).verdict == verdict
+
+
+def test_what_a_failing_dissector_read_is_not_all_that_was_assigned(audited):
+    taken = Taken([SMB, AT_MAPPER, at(4, 49700, "SF"), at(5, 55555, "REJ")], {49700: "svcctl"}, client=SERVER)
+    assert [dynamic(audited(taken, obstacle=text)).verdict for text in ("", "tshark failed")] == ["open", "refused"]
+
+
+def test_a_port_that_is_assigned_later_stands_for_none_before(audited):
+    """Of two connections to the endpoint mapper only one shows what it assigned by then."""
+    lines = [SMB, AT_MAPPER, mapper_at(3), at(4, 55555, "REJ"), at(9, 49700, "SF"), at(10, 49701, "SF")]
+    taken = Taken(lines, {49700: "svcctl", 49701: "winreg"}, client=SERVER, frames={49700: 1, 49701: 512})
+    assert dynamic(audited(taken)).verdict == "refused"
 
 
 @pytest.mark.parametrize(("port", "verdict"), [(8531, "not-observed"), (50001, "open")])
@@ -415,6 +431,21 @@ def test_one_scan_that_two_sources_saw_is_one(tmp_path, write):
 
 
 # data at the endpoint mapper, in time
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [("one-sided", "refused"), ("unanswered request", "not-observed")],
+)
+def test_data_one_way_assigns_a_port_only_where_no_other_way_was_captured(audited, outcome, verdict):
+    mapper = AT_MAPPER.replace("SF", outcome)
+    assert dynamic(audited(Taken([SMB, mapper, at(3, 49700, "REJ")]))).verdict == verdict
+
+
+def test_data_one_way_may_have_assigned_a_port_as_soon_as_the_connection_began(write):
+    mapper = zip((2, 2.1, 2.2, 300), talk(f"{SERVER}:50001 > {CLIENT}:135", "S A 5PA FA"), strict=True)
+    captures = [pcap(starmap(At, mapper)), pcap(scene([SMB, at(100, 49700, "REJ")]))]
+    assert dynamic(auditor.audit(*map(write, captures), roles=ROLES, dissect=False)).verdict == "refused"
 
 
 def test_data_that_comes_after_the_attempt_assigned_nothing(read):

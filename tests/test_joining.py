@@ -106,6 +106,14 @@ def test_what_tells_no_zone_leaves_the_times_of_a_log_local(rows, audited):
     assert smb.first_time == "2023-11-14T22:18:20.000000"
 
 
+def test_connections_of_another_computer_with_the_same_ports_tell_no_zone(write):
+    roles = {"site-server": "10.0.0.5", "client": ["10.0.0.20", "10.0.0.21"]}
+    rows = [f"{shown(n + 2 * HOUR)} ALLOW 10.0.0.20:{50000 + n} > 10.0.0.5:80 - SEND" for n in (1, 2)]
+    capture = captured(*(f"{n} 10.0.0.21:{50000 + n} > 10.0.0.5:80/tcp SF" for n in (1, 2)))
+    report = auditor.audit(write(logged(*rows, dropped(300, 50900))), write(capture), roles=roles, dissect=False)
+    assert verdict(report).first_time == "2023-11-14T22:18:20.000000"
+
+
 def test_the_times_of_a_log_that_says_utc_are_not_changed(audited):
     log = logged(let_in(1 + 2 * HOUR, 50001), let_in(2 + 2 * HOUR, 50002), dropped(300, 50900), clock="UTC")
     assert verdict(audited(log, captured(mapper(1, 50001), mapper(2, 50002)))).first_time == moment(300)

@@ -61,6 +61,12 @@ def test_the_syns_of_one_attempt_are_one_attempt(audited):
     assert "dropped it 3 times" in smb.explanation
 
 
+def test_an_attempt_begins_with_its_earliest_row_wherever_that_stands(audited):
+    rows = (f"08:00:0{second} DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE" for second in (3, 0, 9))
+    smb = verdict(audited(*rows), "smb")
+    assert [text[-9:-7] for text in (smb.first_time, smb.last_time)] == ["00", "09"]
+
+
 def test_what_the_site_server_may_not_send_is_blocked_there(audited):
     smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 - SEND"), "smb")
     assert said(smb) == "blocked proven site-server"
@@ -338,6 +344,30 @@ def test_the_two_halves_of_a_log_have_one_clock(audited, tmp_path):
     (tmp_path / "pfirewall.log.old").write_bytes(firewall_log(older))
     smb = verdict(audited("09:00:00 ALLOW 10.0.0.5:50001 > 10.0.0.20:445 - RECEIVE"), "smb")
     assert (smb.verdict, smb.changed.before) == ("allowed", "blocked")
+
+
+def test_a_syn_that_was_let_in_and_dropped_later_was_dropped(audited):
+    rows = (
+        "22:13:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE",
+        "22:14:10 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE",
+    )
+    smb = verdict(audited(*rows), "smb")
+    assert (said(smb), smb.attempts) == ("blocked proven client", 1)
+
+
+def test_of_an_open_port_nothing_is_said_to_stop_it(audited):
+    let_in = "22:13:20 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE"
+    smb = verdict(audited(let_in, lines=[f"0 {SMB} SF"]), "smb")
+    assert (smb.verdict, len(smb.evidence)) == ("open", 2)
+    assert "stops it" not in smb.explanation
+
+
+def test_an_attempt_of_which_an_event_tells_too_is_timed_by_it(tmp_path, write):
+    """The times of the log are local, and its zone is unknown."""
+    log = tmp_path / "pfirewall.log"
+    log.write_bytes(firewall_log(row("2026-03-01T08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - SEND")))
+    smb = verdict(auditor.audit(log, write(lines(blocked())), roles=ROLES, dissect=False), "smb")
+    assert (smb.attempts, smb.first_time) == (1, "2026-03-01T08:00:00.000000Z")
 
 
 def test_a_syn_that_was_dropped_and_then_let_in_but_never_answered(audited):
