@@ -108,6 +108,11 @@ def test_the_clients_of_another_site_server_show_nothing(audited):
     assert [mode.site_server for mode in report.modes] == [SECOND]
 
 
+def test_a_site_in_another_mode_changes_nothing(audited):
+    report = audited(*BLOCKED, *push(A), web(A, 80), *push(C, SECOND), web(C, 443))
+    assert (method(report).result, [mode.mode for mode in report.modes]) == ("fails", ["mixed", "native"])
+
+
 def test_a_computer_that_is_no_client_shows_nothing(audited):
     report = audited(*BLOCKED, web(A, 80))
     assert (method(report).result, report.modes) == ("unproven", ())
