@@ -76,8 +76,7 @@ def _is_nearer(attempt: Attempt, far: int, traffic: Traffic) -> bool:
     The time from SYN to SYN-ACK is shorter there, in each connection that both sources hold. Each time is by one clock.
     """
     number, src, dst = attempt.source, attempt.src, attempt.dst
-    left = traffic.sent(number, dst, src).hop_counts
-    if not left <= FRESH:
+    if traffic.sent(number, dst, src).hop_counts - FRESH:
         return False
     near_delays, far_delays = traffic.delays(number, src, dst), traffic.delays(far, src, dst)
     shared = near_delays.keys() & far_delays.keys()

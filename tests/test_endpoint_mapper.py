@@ -29,7 +29,7 @@ from auditor.report import MethodResult, Report, RequirementVerdict
 from auditor.roles import Cast, infer_roles
 from auditor.ruleset import SiteFacts, load_ruleset
 from auditor.said import SERVICE_CONTROLLER, HandedOut, Said, Side, Step
-from auditor.sources.source import Source
+from auditor.sources.source import Source, SourceWarning
 from auditor.version import TOOL
 
 SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
@@ -44,6 +44,7 @@ class Taken(NamedTuple):
     """A capture: its lines, the interface of each port that was assigned, and steps.
 
     client: to whom the ports were assigned. frames: in which a port was; those without are assigned before all others.
+    again: more assignments, such as of the same ports.
     """
 
     lines: list[str]
@@ -51,6 +52,7 @@ class Taken(NamedTuple):
     steps: Sequence[Step] = ()
     client: str = ""
     frames: Mapping[int, int] = MappingProxyType({})
+    again: Sequence[HandedOut] = ()
 
 
 Audited = Callable[..., Report]
@@ -63,14 +65,17 @@ def cast_of(sources: list[Source]) -> Cast:
     return infer_roles(sources, RULES, parse_roles({role: (address,) for role, address in ROLES.items()}), contacts)
 
 
-def audit(read: Read, *captures: Taken, obstacle: str = "") -> Report:
-    """Audit captures of which it is known what the dissectors read. obstacle: why they did not read all of it."""
-    sources = [read(pcap(scene(taken.lines))) for taken in captures]
+def audit(read: Read, *captures: Taken, obstacle: str = "", warnings: tuple[SourceWarning, ...] = ()) -> Report:
+    """Audit captures of which it is known what the dissectors read. obstacle, warnings: why they did not read all."""
+    sources = [replace(read(pcap(scene(taken.lines))), warnings=warnings) for taken in captures]
     said = tuple(
         Said(
-            handed_out=tuple(
-                HandedOut(CLIENT, port, name, taken.frames.get(port, 0), "test", client=taken.client)
-                for port, name in taken.assigned.items()
+            handed_out=(
+                *(
+                    HandedOut(CLIENT, port, name, taken.frames.get(port, 0), "test", client=taken.client)
+                    for port, name in taken.assigned.items()
+                ),
+                *taken.again,
             ),
             steps=tuple(taken.steps),
         )
@@ -125,9 +130,19 @@ def test_where_all_assignments_were_read_no_other_port_counts(audited, client, s
     assert dynamic(audited(Taken(lines, {49700: "svcctl"}, steps, client))).verdict == verdict
 
 
-def test_what_a_failing_dissector_read_is_not_all_that_was_assigned(audited):
+@pytest.mark.parametrize(
+    ("known", "verdict"),
+    [
+        ({}, "open"),
+        ({"obstacle": "tshark failed"}, "refused"),
+        ({"warnings": (SourceWarning("long-flow", "9 packets were not dissected."),)}, "refused"),
+        ({"warnings": (SourceWarning("tunnel", "9 packets are in a tunnel."),)}, "open"),
+    ],
+    ids=["all read", "a dissector failed", "a long flow", "another warning"],
+)
+def test_where_not_all_was_dissected_not_all_assignments_are_known(audited, known, verdict):
     taken = Taken([SMB, AT_MAPPER, at(4, 49700, "SF"), at(5, 55555, "REJ")], {49700: "svcctl"}, client=SERVER)
-    assert [dynamic(audited(taken, obstacle=text)).verdict for text in ("", "tshark failed")] == ["open", "refused"]
+    assert dynamic(audited(taken, **known)).verdict == verdict
 
 
 def test_a_port_that_is_assigned_later_stands_for_none_before(audited):
@@ -182,6 +197,19 @@ def test_the_same_interface_at_another_port_takes_it_back(audited):
     lines = [AT_MAPPER, at(3, 49700, "S0"), mapper_at(900), at(901, 49701, "SF")]
     found = dynamic(audited(Taken(lines, {49700: "winreg", 49701: "winreg"})))
     assert (found.verdict, changed(found)) == ("open", ("blocked", "open"))
+
+
+@pytest.mark.parametrize(("frame", "told"), [(1, "winreg in frame 1"), (512, "svcctl in frame 0")])
+def test_an_attempt_is_of_the_interface_that_its_port_was_last_assigned_to(audited, frame, told):
+    again = [HandedOut(CLIENT, 49700, "winreg", frame, "test")]
+    found = dynamic(audited(Taken([AT_MAPPER, at(3, 49700, "S0")], {49700: "svcctl"}, again=again)))
+    assert f"(handed out for {told})" in found.explanation
+
+
+@pytest.mark.parametrize(("assigned", "verdict"), [({}, "not-observed"), ({49700: "svcctl"}, "refused")])
+def test_a_port_of_a_class_that_no_push_activates_counts_if_it_was_assigned_to_another_too(audited, assigned, verdict):
+    again = [HandedOut(CLIENT, 49700, "DCOM (MMC)", 1, "test", serves_push=False)]
+    assert dynamic(audited(Taken([AT_MAPPER, at(3, 49700, "REJ")], assigned, again=again))).verdict == verdict
 
 
 def test_an_interface_that_is_known_is_not_that_of_an_unknown_port(audited):
@@ -443,7 +471,7 @@ def test_data_one_way_assigns_a_port_only_where_no_other_way_was_captured(audite
 
 
 def test_data_one_way_may_have_assigned_a_port_as_soon_as_the_connection_began(write):
-    mapper = zip((2, 2.1, 2.2, 300), talk(f"{SERVER}:50001 > {CLIENT}:135", "S A 5PA FA"), strict=True)
+    mapper = zip((2, 2.1, 200, 300), talk(f"{SERVER}:50001 > {CLIENT}:135", "S A 5PA FA"), strict=True)
     captures = [pcap(starmap(At, mapper)), pcap(scene([SMB, at(100, 49700, "REJ")]))]
     assert dynamic(auditor.audit(*map(write, captures), roles=ROLES, dissect=False)).verdict == "refused"
 

@@ -189,6 +189,12 @@ def test_a_row_without_a_number_is_of_the_attempt_with_its_ends_at_about_its_tim
     assert (smb.verdict, smb.attempts, len(smb.evidence)) == ("open", 1, 2)
 
 
+def test_a_row_is_of_the_attempt_of_which_only_an_error_was_captured(audited):
+    capture = captured("1 10.0.0.5:50001 > 10.0.0.20:445/tcp prohibited by 10.0.0.1 alone")
+    smb = verdict(audited(logged(let_in(1, 50001, "445", "SEND")), capture))
+    assert (smb.verdict, smb.blocked_at, smb.attempts) == ("blocked", "between", 1)
+
+
 def test_a_row_is_of_the_attempt_that_began_then_however_long_it_lasted(audited):
     packets = talk("10.0.0.5:50001 > 10.0.0.20:445", "S <SA A 5PA <5PA")
     lasting = [At(1 if place < 3 else 601, packet) for place, packet in enumerate(packets)]

@@ -73,6 +73,11 @@ def test_what_the_site_server_may_not_send_is_blocked_there(audited):
     assert smb.remedy_text == "On 10.0.0.5 itself, allow TCP 445 to 10.0.0.20 outbound."
 
 
+def test_the_remedy_of_a_dropped_ping_names_echo_requests(audited):
+    ping = verdict(audited("08:00:00 DROP 10.0.0.5 > 10.0.0.20 - SEND"), "icmp-echo")
+    assert ping.remedy_text == "On 10.0.0.5 itself, allow ICMP echo requests to 10.0.0.20 outbound."
+
+
 def test_an_allowed_row_says_that_it_passed_and_no_more(audited):
     report = audited("08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE")
     assert said(verdict(report, "smb")) == "allowed proven"

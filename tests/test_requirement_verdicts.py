@@ -302,6 +302,20 @@ def test_pings_a_tenth_of_a_second_apart_are_two(write, second, expected):
     assert client.requirement("client-push/icmp-echo").verdict == expected
 
 
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([smb(0, "one-sided"), f"5 {POINTS[0]}:50000 > {SERVER}:80/tcp SF"], "inconclusive"),
+        ([f"0 {SERVER}:50000 > {POINTS[0]}:80/tcp one-sided"], "inconclusive"),
+        ([f"0 {SERVER}:50000 > {POINTS[0]}:80/tcp one-sided", f"5 {POINTS[1]}:50000 > {SERVER}:80/tcp SF"], "blocked"),
+    ],
+    ids=["between the two", "from the originator to any", "from the originator to another"],
+)
+def test_where_one_direction_was_captured_no_response_says_nothing(verdict, lines, expected):
+    alive = web(20, POINTS[2], "SF")
+    assert verdict("smb", *lines, smb(10, "S0"), alive, "until 60").verdict == expected
+
+
 def test_how_often_a_syn_came_again_is_told(verdict):
     twice = verdict("smb", smb(0, "answered in vain"))
     once = verdict("smb", smb(0, "answered in vain twice"), "until 60")

@@ -76,6 +76,7 @@ def test_captures_of_different_attempts_have_nothing_to_compare(who, syn, write)
     [
         (0, "#0 and #1: their clocks agree to the millisecond."),
         (0.0004, "#0 and #1: their clocks agree to the millisecond."),
+        (0.001, "#0 and #1: the second clock is 0.001 s ahead of the first."),
         (0.0016, "#0 and #1: the second clock is 0.002 s ahead of the first."),
         (1.25, "#0 and #1: the second clock is 1.250 s ahead of the first."),
         (3600, "#0 and #1: the second clock is 3,600.000 s ahead of the first."),
@@ -354,6 +355,10 @@ def test_what_a_router_does_not_forward_was_blocked_there(before, placed):
 def test_what_a_router_forwards_was_not_blocked_there(placed):
     packets = in_order(PUSHED_BEFORE, behind(PUSHED_BEFORE), DROPPED, behind(DROPPED))
     assert placed(packets).blocked_at == "unknown"
+
+
+def test_connections_on_both_sides_in_another_capture_show_no_router(placed):
+    assert placed(in_order(PUSHED_BEFORE, behind(PUSHED_BEFORE)), DROPPED).blocked_at == "unknown"
 
 
 def test_two_syns_that_are_there_once_were_not_forwarded(placed):
