@@ -386,12 +386,14 @@ def test_two_pings_at_once_by_two_routes_show_no_router(placed):
     assert placed(in_order(pings, DROPPED)).blocked_at == "unknown"
 
 
-def test_a_syn_that_comes_again_by_another_route_shows_no_router(placed):
-    first, second, *rest = starmap(
-        At, zip((5, 6, 6.001, 6.002), talk("10.0.0.5:50002 > 10.0.0.20:445", "S S <SA A"), strict=True)
-    )
-    packets = [first, second._replace(packet=with_hops(second.packet, second.packet[8] - 1)), *rest]
-    assert placed(in_order(packets, DROPPED)).blocked_at == "unknown"
+@pytest.mark.parametrize(("seconds", "place"), [(1, "unknown"), (0.1, "unknown"), (0.0999, "between")])
+def test_a_syn_that_comes_again_by_another_route_shows_no_router(seconds, place, placed):
+    """Within a tenth of a second it is the same SYN, seen twice."""
+    second = 5 + seconds
+    times = (5, second, second + 0.001, second + 0.002)
+    first, again, *rest = starmap(At, zip(times, talk("10.0.0.5:50002 > 10.0.0.20:445", "S S <SA A"), strict=True))
+    packets = [first, again._replace(packet=with_hops(again.packet, again.packet[8] - 1)), *rest]
+    assert placed(in_order(packets, DROPPED)).blocked_at == place
 
 
 def test_connections_that_are_there_once_show_no_router(placed):
@@ -435,6 +437,13 @@ def test_the_capture_that_is_nearer_is_the_one_that_is_cited(write):
 @pytest.mark.parametrize(("milliseconds", "place"), [(0.9, "unknown"), (1, "client"), (1.1, "client")])
 def test_a_delay_is_shorter_if_it_is_half_of_the_other(milliseconds, place, placed):
     assert placed(delayed(AT_EITHER, milliseconds), AT_EITHER).blocked_at == place
+
+
+def test_a_delay_that_is_shorter_in_one_connection_only_places_nothing(placed):
+    other = in_order(
+        delayed([one for one in AT_EITHER if one.seconds < 2.5], 1.5), [one for one in AT_EITHER if one.seconds > 2.5]
+    )
+    assert placed(other, AT_EITHER).blocked_at == "unknown"
 
 
 def test_a_clock_too_coarse_for_a_delay_shows_no_shorter_one(placed):
