@@ -38,12 +38,12 @@ class Finding:
     confidence: str | None
     text: str
     time_ns: int
+    end_ns: int
     attempts: tuple[Attempt, ...]
     evidence: tuple[r.Evidence, ...]
     blocked_at: str | None = None
     port: int | None = None
     remedy: str = ""
-    end_ns: int = 0
     clock: int | None = None
     weak: bool = False
 
@@ -93,21 +93,8 @@ class Witness:
 
     def unanswered_questions(self, hosts: Sequence[str]) -> list[Finding]:
         """Return findings for hosts to which nothing could be sent: nobody on the local network answers for them."""
-        findings = []
-        for host in hosts:
-            if not self._traffic.asked_in_vain(host) or self._traffic.heard(host):
-                continue
-            for number, asked in self._traffic.asked_in_vain(host)[:1]:
-                text = (
-                    f"Nothing could be sent to {host}: {asked.asker} asked {len(asked.frames)} times on the local "
-                    "network who has that address, and nobody answered."
-                )
-                shown = f"arp.dst.proto_ipv4 == {host}" if ":" not in host else f"icmpv6.nd.ns.target_address == {host}"
-                questions = tuple(_questions(asked))[:MOST_FRAMES]
-                proof = r.Evidence(number, asked.frames[:MOST_FRAMES], (), text, shown, questions)
-                finding = Finding(r.UNREACHABLE, r.PROVEN, text, asked.first_ns, (), (proof,), r.UNKNOWN)
-                findings.append(replace(finding, remedy=IS_IT_ON, end_ns=asked.last_ns))
-        return findings
+        unheard = ((host, self._traffic.asked_in_vain(host)) for host in hosts if not self._traffic.heard(host))
+        return [_unanswered(host, *vain[0]) for host, vain in unheard if vain]
 
     def _judged(self, attempt: Attempt) -> Finding:
         told = self._told(attempt)
@@ -151,7 +138,7 @@ class Witness:
             for one in attempt.errors
             if one.frame in proof
         ]
-        vain = self._traffic.asked_in_vain(attempt.dst) if proof - {one.frame for one in (*sent, *errors)} else ()
+        vain = self._traffic.asked_in_vain(attempt.dst)
         asked = [one for number, asked in vain if number == attempt.source for one in _questions(asked)]
         known = {one.frame: one for one in (*asked, *errors, *sent) if one.time}
         return tuple(known[frame] for frame in sorted(proof & known.keys()))
@@ -395,6 +382,27 @@ class Witness:
         )
         joined = replace(silent, verdict=r.BLOCKED, confidence=r.LIKELY, text=text)
         return replace(joined, blocked_at=r.BETWEEN, remedy=remedy)
+
+
+def _unanswered(host: str, source: int, asked: Asked) -> Finding:
+    """Return the finding for a host to which nothing could be sent, from questions for its hardware address."""
+    text = (
+        f"Nothing could be sent to {host}: {asked.asker} asked {len(asked.frames)} times on the local network who has "
+        "that address, and nobody answered."
+    )
+    shown = f"arp.dst.proto_ipv4 == {host}" if ":" not in host else f"icmpv6.nd.ns.target_address == {host}"
+    questions = tuple(_questions(asked))[:MOST_FRAMES]
+    return Finding(
+        verdict=r.UNREACHABLE,
+        confidence=r.PROVEN,
+        text=text,
+        time_ns=asked.first_ns,
+        end_ns=asked.last_ns,
+        attempts=(),
+        evidence=(r.Evidence(source, asked.frames[:MOST_FRAMES], (), text, shown, questions),),
+        blocked_at=r.UNKNOWN,
+        remedy=IS_IT_ON,
+    )
 
 
 def _questions(asked: Asked) -> list[r.Packet]:

@@ -189,6 +189,11 @@ def test_a_row_without_a_number_is_of_the_attempt_with_its_ends_at_about_its_tim
     assert (smb.verdict, smb.attempts, len(smb.evidence)) == ("open", 1, 2)
 
 
+def test_an_attempt_lasts_until_its_last_packet_in_any_source(audited):
+    smb = verdict(audited(logged(let_in(1, 50001, "445")), captured("1 10.0.0.5:50001 > 10.0.0.20:445/tcp S0")))
+    assert (smb.attempts, smb.first_time, smb.last_time) == (1, moment(1), moment(4))
+
+
 def test_a_row_is_of_the_attempt_of_which_only_an_error_was_captured(audited):
     capture = captured("1 10.0.0.5:50001 > 10.0.0.20:445/tcp prohibited by 10.0.0.1 alone")
     smb = verdict(audited(logged(let_in(1, 50001, "445", "SEND")), capture))

@@ -388,6 +388,15 @@ def test_an_answer_that_some_firewall_dropped(audited):
     assert smb.remedy_text == "On the computer whose log it is, allow TCP 445 to 10.0.0.20."
 
 
+def test_a_computer_that_forwards_a_syn_and_drops_its_answer_blocks_it(audited):
+    rows = (
+        "08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - FORWARD",
+        "08:00:00 DROP 10.0.0.20:445 > 10.0.0.5:50000 SA FORWARD",
+    )
+    smb = verdict(audited(*rows), "smb")
+    assert (said(smb), smb.attempts) == ("blocked proven between", 1)
+
+
 def test_a_computer_that_forwards_is_between(audited):
     smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S FORWARD"), "smb")
     assert said(smb) == "blocked proven between"

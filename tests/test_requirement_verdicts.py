@@ -115,6 +115,19 @@ def test_a_host_that_talks_to_others_is_there_although_requests_for_its_address_
     assert verdict("smb", f"0 {SERVER} asks {CLIENT}", web(5, POINTS[0], "SF")).verdict == "not-observed"
 
 
+def test_of_several_that_request_a_hardware_address_the_lowest_address_is_shown(verdict):
+    found = verdict("smb", f"0 {SERVER} asks {CLIENT}", f"10 10.0.0.1 asks {CLIENT}")
+    assert found.explanation.startswith(f"Nothing could be sent to {CLIENT}: 10.0.0.1 asked 3 times")
+    assert [one.frames for one in found.evidence] == [(4, 5, 6)]
+
+
+def test_in_a_capture_whose_clock_is_set_back_the_later_frames_decide(write):
+    first, second = (talk(f"{SERVER}:{port} > {CLIENT}:445", words) for port, words in ((1, "S <RA"), (2, "S <SA A")))
+    packets = [*(At(3600 + n, one) for n, one in enumerate(first)), *(At(n, one) for n, one in enumerate(second))]
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    assert client.requirement("client-push/smb").verdict == "open"
+
+
 def test_of_other_servers_only_what_was_decided_is_told(verdict):
     found = verdict("http-management-point", web(0, POINTS[0], "SF"), web(1, POINTS[1], "mid-stream one way"))
     assert (found.verdict, POINTS[1] in found.explanation) == ("open", False)
@@ -376,6 +389,18 @@ def test_a_connection_whose_syn_was_captured_does_not_begin_in_its_middle(write)
     client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
     text = client.requirement("client-push/smb").explanation
     assert text == f"TCP 445 from {SERVER} to {CLIENT} was answered."
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [smb(0, "answer icmp 3/4 by 10.0.0.1")],
+        [smb(0, "one-sided"), smb(0.5, "prohibited by 10.0.0.1 alone")],
+    ],
+    ids=["about its size", "about a packet of the originator"],
+)
+def test_an_error_that_does_not_forbid_the_answer_does_not_block_it(verdict, lines):
+    assert verdict("smb", *lines).verdict == "inconclusive"
 
 
 def test_of_an_answer_alone_that_is_stopped_nothing_is_known(verdict):
