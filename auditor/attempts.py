@@ -105,12 +105,11 @@ class Attempt:
 
     @property
     def first_sequence(self) -> int | None:
-        """The number of the first SYN, or of the first request of a ping; None where a log does not say it."""
+        """The number of the first SYN; None where there is none, and where a log does not say it."""
         if self.row is not None:
             first_row = self.events[0]
             return first_row.sequence or None if first_row.from_src else None
-        first = self.syns or [event for event in self.events if event.what == "request"]
-        return first[0].sequence if first else None
+        return self.syns[0].sequence if self.syns else None
 
     @property
     def firewall(self) -> str | None:

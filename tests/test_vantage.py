@@ -113,9 +113,11 @@ def test_pings_tell_of_clocks_that_differ_by_an_hour_at_most(apart, place, audit
     assert mapper(audited(at(0, PUSH[0], UNANSWERED), at(apart, PUSH[0], "until {9}"))).blocked_at == place
 
 
-def test_connections_without_their_begin_say_nothing_of_clocks(audited):
-    middle = "{0} 10.0.0.5:50009 > 10.0.0.20:445/tcp mid-stream"
-    assert clocks(audited(at(0, middle), at(9, middle))) == []
+@pytest.mark.parametrize("words", ["5PA <5PA A", "<SA <5PA", "<SA <S"], ids=["data", "an answer", "a SYN of the other"])
+def test_connections_without_their_begin_say_nothing_of_clocks(words, write):
+    packets = talk("10.0.0.5:50009 > 10.0.0.20:445", words)
+    captures = [write(pcap(At(second, one) for one in packets)) for second in (0, 9)]
+    assert clocks(auditor.audit(*captures, roles=ROLES, dissect=False)) == []
 
 
 def test_clocks_are_compared_by_when_a_connection_began_not_by_how_long_it_lasted(audited):
