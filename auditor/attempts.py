@@ -152,9 +152,9 @@ class Attempt:
 
     @property
     def from_middle(self) -> bool:
-        """Whether the capture begins in the middle of this connection, so that who began it is unknown."""
-        captured = {event.what for event in self.events} if self.protocol == "tcp" and self.row is None else set()
-        return bool(captured) and captured.isdisjoint(("SYN", "SYN-ACK"))
+        """Whether the source has this connection from its middle only, so that who began it is unknown."""
+        held = {event.what for event in self.events} if self.protocol == "tcp" else set()
+        return bool(held) and held.isdisjoint(("SYN", "SYN-ACK"))
 
     @property
     def tries(self) -> int:

@@ -158,6 +158,11 @@ def test_of_a_connection_without_its_begin_a_dynamic_port_may_be_that_of_its_ori
     assert found.verdict == verdict
 
 
+def test_of_a_connection_without_its_begin_no_port_of_its_originator_counts(audited):
+    found = dynamic(audited(Taken([SMB, AT_MAPPER, f"3 {CLIENT}:50001 > {SERVER}:49700/tcp mid-stream"])))
+    assert found.verdict == "not-observed"
+
+
 @pytest.mark.parametrize(
     ("source_port", "outcome", "is_told"),
     [(40000, "SF", True), (8531, "mid-stream", False), (50000, "mid-stream", True)],
@@ -411,6 +416,13 @@ def test_a_connection_in_a_log_may_have_lasted_for_minutes_beside_a_capture_too(
 def test_of_a_clock_that_cannot_be_compared_any_time_may_be_soon_before(tmp_path, write, rows, verdict):
     capture = write(pcap(scene([mapper_at(1), at(2000, 49700, "REJ")])))
     assert dynamic(of_log(tmp_path, [row(0, "ALLOW", 445), *rows], capture)).verdict == verdict
+
+
+@pytest.mark.parametrize(("flags", "is_told"), [("S", True), ("RA", False)])
+def test_in_a_log_a_port_of_old_versions_may_be_that_of_the_originator_too(tmp_path, flags, is_told):
+    entry = row(3, "DROP", 2000).replace(" 40003 ", " 8531 ").replace(" S ", f" {flags} ")
+    found = dynamic(of_log(tmp_path, [row(2, "ALLOW", 135), entry]))
+    assert (" TCP 2000 was tried" in found.explanation) == is_told
 
 
 def test_a_dropped_connection_to_the_endpoint_mapper_is_not_enough(tmp_path):
