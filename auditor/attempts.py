@@ -405,8 +405,7 @@ def _begin(row: Mapping[str, Any], events: Sequence[Event]) -> tuple[int, int]:
 
 def _is_none(one: Attempt) -> bool:
     """Tell whether a flow is no attempt of anybody: nothing but resets, and answers to what nobody asked."""
-    is_middle = one.response == "mid-stream" and not one.errors
-    return is_middle and all(event.what == "stray" for event in one.events)
+    return not one.errors and all(event.what == "stray" for event in one.events)
 
 
 def _row(row: Mapping[str, Any], *, sent_by_src: bool) -> Row:
