@@ -116,6 +116,15 @@ def test_dropped_first_and_let_in_later(audited):
     assert (change.before, change.after) == ("blocked", "allowed")
 
 
+@pytest.mark.parametrize(("order", "expected"), [(1, "blocked"), (-1, "allowed")])
+def test_of_rows_of_one_second_the_last_in_the_log_decides(order, expected, audited):
+    rows = (
+        "08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE",
+        "08:00:00 DROP 10.0.0.20:445 > 10.0.0.5:50001 SA RECEIVE",
+    )
+    assert verdict(audited(*rows[::order]), "smb").verdict == expected
+
+
 def test_a_dynamic_port_in_a_log_that_holds_only_drops(audited):
     dynamic = verdict(audited("08:00:03 DROP 10.0.0.5:50002 > 10.0.0.20:49670 S RECEIVE"), "rpc-dynamic")
     assert said(dynamic) == "blocked likely client"
