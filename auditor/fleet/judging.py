@@ -89,13 +89,25 @@ def _cast_of(contacts: Mapping[Pair, Contact], question: Question, present: Coll
 
 
 def _site_servers(judged: Sequence[Push], given: Given) -> list[RoleAssignment]:
-    """Return the site servers of the pushes that are likely ones, of all pushes if none is."""
+    """Return the site servers of the pushes that are likely ones, of all pushes if none is.
+
+    A push that is none of these is evaluated all the same, at the host that it goes to (`_pushing`).
+    """
     likely = [push for push in judged if push.kind == PUSH] or judged
     computers = Counter(push.from_address for push in likely)
     how, why = (GIVEN, NAMED) if given.names(SITE_SERVER) else (INFERRED, "it connects to {} as a push does")
     return [
         RoleAssignment(SITE_SERVER, host, how, why.format(_computers(count)), how_sure=LIKELY)
         for host, count in sorted(computers.items())
+    ]
+
+
+def _pushing(pushes: Iterable[Push], given: Given) -> list[RoleAssignment]:
+    """Return the site servers of the judged pushes to one host, also of those that may be something else."""
+    how, why = (GIVEN, NAMED) if given.names(SITE_SERVER) else (INFERRED, "it connects to {} as a push does")
+    return [
+        RoleAssignment(SITE_SERVER, push.from_address, how, why.format(push.to_address), how_sure=LIKELY)
+        for push in pushes
     ]
 
 
@@ -147,7 +159,10 @@ def _case(site: str, entries: Sequence[Entry], bench: Bench) -> _Case:
     addresses = tuple(dict.fromkeys(address for one in once for address in one.addresses))
     cast = bench.casts[site]
     reached = _within_networks(addresses, once, bench.question.given)
-    others = [one for one in dict.fromkeys((*cast.assignments, *reached)) if one.role != CLIENT]
+    known = {one.address for one in cast.assignments if one.role == SITE_SERVER}
+    pushing = _pushing(filter(cast.is_judged, cast.pushes_at(addresses)), bench.question.given)
+    unlisted = [one for one in pushing if one.address not in known]
+    others = [one for one in dict.fromkeys((*cast.assignments, *unlisted, *reached)) if one.role != CLIENT]
     return _Case(once, addresses, _cast(addresses, once, others, cast))
 
 

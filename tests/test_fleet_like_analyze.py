@@ -1,0 +1,125 @@
+"""Differential test: `auditor batch` fails the pushes that `auditor analyze` of the same files fails, and no others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from logs import firewall_log, row
+from packets import pcap
+from scenario import scene
+
+import auditor
+from auditor import report as r
+from auditor.fleet.batch import batch
+from auditor.fleet.document import FleetReport
+
+SERVER, SECOND, POINT = "10.0.0.5", "10.0.0.6", "10.0.0.80"
+CLIENT, OTHER = "10.0.1.20", "10.0.1.21"
+METHOD = "client-push"
+Files = dict[str, list[str]]
+
+
+class Failure(NamedTuple):
+    """A requirement that makes a push fail: its ends, its name, and what it comes to."""
+
+    source: str | None
+    destination: str | None
+    requirement: str
+    verdict: str
+    blocked_at: str | None
+
+
+def good(server: str, client: str, at: int = 0, port: int = 52000) -> list[str]:
+    """Return the lines of a push at which all is open."""
+    return [
+        f"{at} {server} > {client}/icmp answered",
+        *(f"{at + n} {server}:{port + n} > {client}:{to}/tcp SF" for n, to in ((1, 445), (2, 135), (3, 49152))),
+        f"{at + 4} {client}:{port + 4} > {POINT}:80/tcp SF",
+    ]
+
+
+def let_in(server: str, client: str, time: str = "08:00") -> list[str]:
+    """Return the rows of a push that the firewall of the client lets through."""
+    ports = enumerate((445, 135, 49152))
+    return [
+        f"{time}:00 ALLOW {server} > {client} - RECEIVE",
+        *(f"{time}:0{n} ALLOW {server}:5200{n} > {client}:{port} - RECEIVE" for n, port in ports),
+        f"{time}:09 ALLOW {client}:52009 > {POINT}:80 - SEND",
+    ]
+
+
+def dropped(server: str, client: str, port: int = 445, time: str = "08:00", path: str = "RECEIVE") -> list[str]:
+    return [f"{time}:0{n} DROP {server}:50{port} > {client}:{port} S {path}" for n in (0, 1, 3)]
+
+
+def silent(server: str, client: str, at: int = 0) -> list[str]:
+    """Return the lines of a push of which TCP 445 alone is tried, without a response of a computer that is online."""
+    return [f"{at} {server}:50445 > {client}:445/tcp S0", f"{at + 1} 10.0.9.9:50001 > {client}:3389/tcp SF"]
+
+
+def written(folder: Path, files: Files) -> Path:
+    """Write captures (`.pcap`) and firewall logs, and return their folder."""
+    for name, lines in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_capture = path.suffix == ".pcap"
+        path.write_bytes(pcap(scene([*lines, "until 400"])) if is_capture else firewall_log(*map(row, lines)))
+    return folder
+
+
+def known(**roles: Any) -> dict[str, Any]:
+    named = {role.replace("_", "-"): one for role, one in roles.items()}
+    return {"roles": {"management-point": POINT} | named, "mode": "mixed", "methods": [METHOD]}
+
+
+def analyzed(folder: Path, **more: Any) -> set[Failure]:
+    """Return what makes a push fail in the analysis of all files."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    report = auditor.audit(*paths, dissect=False, **known(**more))
+    methods = [one for client in report.clients for one in client.methods if one.id == METHOD and one.result == r.FAILS]
+    return {_failure(one) for method in methods for one in method.requirements if one.verdict in r.BAD}
+
+
+def audited(folder: Path, out: Path, host_from: str | None = None, **more: Any) -> FleetReport:
+    return batch(folder, out=out, workers=0, host_from=host_from, **known(**more)).report
+
+
+def failing(report: FleetReport) -> set[Failure]:
+    """Return what makes a push fail in the report of a fleet."""
+    return {_failure(one) for one in _blamed(report)}
+
+
+def _blamed(report: FleetReport) -> Iterator[Any]:
+    for host in report.hosts:
+        push = host.outcome(METHOD)
+        if push.result == r.FAILS:
+            yield from (one for one in host.seen if one.verdict in r.BAD and one.requirement in push.blamed)
+
+
+def _failure(one: Any) -> Failure:
+    name = getattr(one, "id", "") or one.requirement
+    return Failure(one.source.address, one.destination.address, name, one.verdict, one.blocked_at)
+
+
+SCENES: dict[str, Files] = {
+    "one port beside a likely push of another site server": {
+        "bad.pcap": silent(SECOND, CLIENT),
+        "good.pcap": good(SERVER, OTHER),
+    },
+    "one port in a log beside a likely push of another site server": {
+        "PC1/pfirewall.log": dropped(SECOND, CLIENT),
+        "PC2/pfirewall.log": let_in(SERVER, OTHER),
+    },
+}
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["inferred", "named"])
+@pytest.mark.parametrize("files", SCENES.values(), ids=SCENES)
+def test_what_batch_says_of_a_push_is_what_analyze_says(files, named, tmp_path):
+    folder = written(tmp_path / "sources", files)
+    roles = {"site_server": (SERVER, SECOND)} if named else {}
+    expected = analyzed(folder, **roles)
+    assert failing(audited(folder, tmp_path / "out", **roles)) == expected != set()
