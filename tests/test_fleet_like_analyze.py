@@ -113,6 +113,20 @@ SCENES: dict[str, Files] = {
         "PC1/pfirewall.log": dropped(SECOND, CLIENT),
         "PC2/pfirewall.log": let_in(SERVER, OTHER),
     },
+    "one port beside a push of another site server to the same computer": {
+        "one.pcap": [*good(SERVER, CLIENT), *silent(SECOND, CLIENT, 60)],
+    },
+    "two site servers, each blocked at another port": {
+        "PC1/pfirewall.log": [
+            *dropped(SERVER, CLIENT),
+            f"08:00:05 ALLOW {SERVER}:50001 > {CLIENT}:135 - RECEIVE",
+            f"09:00:00 ALLOW {SECOND}:50001 > {CLIENT}:445 - RECEIVE",
+            *dropped(SECOND, CLIENT, 135, "09:00"),
+        ],
+    },
+    "two site servers, both blocked at one port": {
+        "PC1/pfirewall.log": [*dropped(SERVER, CLIENT), *dropped(SECOND, CLIENT, time="09:00")],
+    },
 }
 
 
@@ -123,3 +137,36 @@ def test_what_batch_says_of_a_push_is_what_analyze_says(files, named, tmp_path):
     roles = {"site_server": (SERVER, SECOND)} if named else {}
     expected = analyzed(folder, **roles)
     assert failing(audited(folder, tmp_path / "out", **roles)) == expected != set()
+
+
+def test_a_push_to_one_address_of_a_computer_does_not_hide_that_of_another_site_server(tmp_path):
+    """The latest push of each site server counts."""
+    log = [*dropped(SERVER, CLIENT), *let_in(SECOND, "10.0.2.20", "09:00")]
+    folder = written(tmp_path / "sources", {"PC1/pfirewall.log": log})
+    roles = {"site_server": (SERVER, SECOND)}
+    report = audited(folder, tmp_path / "out", "{host}/*.log", **roles)
+    assert failing(report) == analyzed(folder, **roles) != set()
+    assert [host.addresses for host in report.hosts] == [(CLIENT, "10.0.2.20")]
+
+
+def test_a_later_push_of_the_same_site_server_counts_at_another_address_too(tmp_path):
+    log = [*dropped(SERVER, CLIENT), *let_in(SERVER, "10.0.2.20", "09:00")]
+    folder = written(tmp_path / "sources", {"PC1/pfirewall.log": log})
+    (host,) = audited(folder, tmp_path / "out", "{host}/*.log", site_server=SERVER).hosts
+    assert (host.addresses[0], host.outcome(METHOD).result) == ("10.0.2.20", "allowed")
+
+
+def test_a_computer_is_helped_when_all_of_its_site_servers_are_let_in(tmp_path):
+    """It counts once among those for which a requirement fails, whatever the number of its site servers."""
+    log = [*dropped(SERVER, CLIENT), *dropped(SECOND, CLIENT, time="09:00")]
+    report = audited(written(tmp_path / "sources", {"PC1/pfirewall.log": log}), tmp_path / "out")
+    (requirement,), (change,) = report.requirements, report.changes
+    assert (requirement.hosts, requirement.proven, change.helps, change.remaining) == (1, 1, 1, 0)
+    assert f"({SERVER}, {SECOND})" in change.remedy
+
+
+def test_a_port_that_is_open_from_one_site_server_is_no_failed_step_for_another(tmp_path):
+    files = SCENES["two site servers, each blocked at another port"]
+    report = audited(written(tmp_path / "sources", files), tmp_path / "out")
+    assert {one.verdict for one in report.requirements} == {"blocked"}
+    assert (report.causes, len(report.changes)) == ((), 1)

@@ -185,12 +185,8 @@ def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostR
     sources, ruleset, modes = case.sources, bench.question.ruleset, bench.modes_at(site)
     rules = verdicts.rules_for(case.cast, ruleset, bench.facts)
     traffic = Traffic(sources, case.cast.hosts)
-    judged = {
-        address: _main_entries(methods, case.cast)
-        for address, methods in verdicts.judge(traffic, rules, case.cast, modes).methods.items()
-    }
-    own = max(judged, key=lambda address: _rank(address, judged[address], bench.asked[0]), default="")
-    methods = judged.get(own, ())
+    results = verdicts.judge(traffic, rules, case.cast, modes).methods
+    own, decisive = _decisive(results, {push.id: push.kind for push in case.cast.judged}, bench.asked[0])
     own = own or next(iter(case.addresses), "")
     times = [(one.first_ns, one.last_ns, one.clock == "local") for one in sources if one.first_ns is not None]
     first = min(times, key=lambda one: one[0] or 0, default=(None, None, False))
@@ -204,28 +200,110 @@ def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostR
         records=sum(one.records for one in sources),
         first_time=r.utc_text(first[0], local=first[2]),
         last_time=r.utc_text(last[1], local=last[2]),
-        outcomes=tuple(_outcome(one) for one in methods)
+        outcomes=tuple(map(_outcome, decisive))
         or tuple(Outcome(one.id, NO_EVIDENCE, (), ()) for one in ruleset.methods),
-        seen=tuple(_seen(methods, sources_of=[one.path for one in sources])),
-        recommended=tuple(method.id for method, _ in rank(methods, rules)),
+        seen=tuple(_seen(decisive, sources_of=[one.path for one in sources])),
+        recommended=tuple(method.id for method, _ in rank([one.method for one in decisive], rules)),
         warnings=tuple(_warnings(case.entries))[:MOST_WARNINGS],
     )
 
 
-def _main_entries(methods: Sequence[r.MethodResult], cast: Cast) -> tuple[r.MethodResult, ...]:
-    """Return one entry of each method: of several pushes one that fails, of those that are most likely pushes.
+class _Decisive(NamedTuple):
+    """The entry of a method that decides its result for a host, and those of other pushes to it."""
 
-    What may be a push and may be something else does not count beside what is likely one.
+    method: r.MethodResult
+    others: tuple[r.MethodResult, ...] = ()
+
+    @property
+    def failing(self) -> Iterator[r.MethodResult]:
+        """The entries that fail."""
+        return (one for one in (self.method, *self.others) if one.result == r.FAILS)
+
+    def rows(self) -> Iterator[r.RequirementVerdict]:
+        """Yield every requirement of the entry, then what fails or is a proven block of it in the other entries."""
+        others: dict[str, list[r.RequirementVerdict]] = defaultdict(list)
+        for method in self.others:
+            blamed = _blamed(method) if method.result == r.FAILS else ()
+            for row in method.requirements:
+                if row.id in blamed or row.is_proven_block or row.also_blocked:
+                    others[row.id].append(row)
+        for row in self.method.requirements:
+            yield row
+            yield from others[row.id]
+
+
+Entries = Mapping[str, Sequence[r.MethodResult]]  # by address of the host
+
+
+def _decisive(entries: Entries, kinds: Mapping[str, str], main: str) -> tuple[str, list[_Decisive]]:
+    """Return the address of a host that counts, empty if it has none, and what decides each method.
+
+    Args:
+        entries: What every method comes to, by address of the host.
+        kinds: What each push may be, by its id.
+        main: The method that decides which address counts.
     """
-    kinds = {push.id: push.kind for push in cast.judged}
+    if not entries:
+        return "", []
+    pushes = _pushes(entries)
+    chosen = {method: _first_of_pushes(of_method, kinds) for method, of_method in pushes.items()}
+    last = max(entries, key=lambda address: _rank(address, _entry(entries[address], main)))
+    own = chosen[main][0][0] if main in chosen else last
+    decisive = []
+    for name in dict.fromkeys(one.id for one in entries[own]):
+        if name in chosen:
+            (_, first), *others = chosen[name]
+            decisive.append(_Decisive(first, tuple(method for _, method in others)))
+        else:
+            decisive.append(_Decisive(_entry(entries[own], name)))
+    return own, decisive
+
+
+def _entry(methods: Iterable[r.MethodResult], name: str) -> r.MethodResult:
+    return next(one for one in methods if one.id == name)
+
+
+def _pushes(entries: Entries) -> dict[str, list[tuple[str, r.MethodResult]]]:
+    """Return the pushes by method, each with the address of the host: the latest of each site server.
+
+    A host may have had another address before, so an earlier push of the same site server does not count. What fails
+    at a later address without a push counts beside them.
+    """
+    latest: dict[tuple[str, str | None], tuple[str, r.MethodResult]] = {}
+    for address, methods in entries.items():
+        for method in methods:
+            key = method.id, method.site_server
+            if method.push and (key not in latest or _rank(address, method) > _rank(*latest[key])):
+                latest[key] = address, method
+    by_method: dict[str, list[tuple[str, r.MethodResult]]] = defaultdict(list)
+    for (name, _), one in latest.items():
+        by_method[name].append(one)
+    for address, methods in entries.items():
+        for method in methods:
+            pushes = by_method.get(method.id, [])
+            if pushes and not method.push and method.result == r.FAILS and _is_later((address, method), pushes):
+                pushes.append((address, method))
+    return by_method
+
+
+def _is_later(entry: tuple[str, r.MethodResult], others: Iterable[tuple[str, r.MethodResult]]) -> bool:
+    return all(_rank(*entry) > _rank(*other) for other in others)
+
+
+def _first_of_pushes(
+    pushes: Sequence[tuple[str, r.MethodResult]], kinds: Mapping[str, str]
+) -> list[tuple[str, r.MethodResult]]:
+    """Return pushes in the order in which they count: those that fail, then those that are most likely pushes.
+
+    A push that works proves nothing about another site server, so it hides none that fails.
+    """
     order = (r.FAILS, r.UNPROVEN, r.ALLOWED, r.WORKS)
-    entries: dict[str, list[r.MethodResult]] = defaultdict(list)
-    for method in methods:
-        entries[method.id].append(method)
-    return tuple(
-        min(of_method, key=lambda method: (kinds.get(method.push or "") != PUSH, order.index(method.result)))
-        for of_method in entries.values()
-    )
+
+    def rank(push: tuple[str, r.MethodResult]) -> tuple[bool, bool, int]:
+        _, method = push
+        return method.result != r.FAILS, kinds.get(method.push or "") != PUSH, order.index(method.result)
+
+    return sorted(pushes, key=rank)
 
 
 def modes_of_sites(hosts: Iterable[HostResult], bench: Bench) -> dict[str, r.SiteMode]:
@@ -330,32 +408,35 @@ def _cast(addresses: Sequence[str], entries: Sequence[Entry], others: Sequence[R
     return replace(of_site, assignments=(*clients, *near), clients=tuple(own), pushes=pushes, judged=judged)
 
 
-def _rank(address: str, methods: Iterable[r.MethodResult], main: str) -> tuple[bool, str, int, str]:
+def _rank(address: str, method: r.MethodResult) -> tuple[bool, str, int, str]:
     """Order the addresses of a host: the one at which something was decided last counts, as it may have had another.
 
     Of two that were tried at the same time the one of which more was tried.
     """
-    method = next(one for one in methods if one.id == main)
     last = max((one.last_time for one in method.requirements if one.last_time), default="")
     return method.result != r.UNPROVEN, last, sum(one.attempts for one in method.requirements), address
 
 
-def _outcome(method: r.MethodResult) -> Outcome:
+def _outcome(decisive: _Decisive) -> Outcome:
+    method = decisive.method
     seen = any(one.verdict not in (r.NOT_OBSERVED, r.NOT_APPLICABLE) for one in method.requirements)
     result = method.result if seen else NO_EVIDENCE
-    kinds: dict[bool, list[str]] = defaultdict(list)
-    for one in method.reasons:
-        kinds[one.kind == "missing"].append(one.requirement)
-    blamed = tuple(dict.fromkeys(kinds[False])) if result == r.FAILS else ()
-    missing = tuple(dict.fromkeys(kinds[True])) if result == r.UNPROVEN else ()
-    return Outcome(method.id, result, blamed, missing)
+    missing = (one.requirement for one in method.reasons if one.kind == "missing") if result == r.UNPROVEN else ()
+    stopped = {name for one in decisive.failing for name in _blamed(one)} if result == r.FAILS else set()
+    blamed = tuple(one.id for one in method.requirements if one.id in stopped)
+    return Outcome(method.id, result, blamed, tuple(dict.fromkeys(missing)))
 
 
-def _seen(methods: Sequence[r.MethodResult], sources_of: Sequence[str]) -> Iterable[Seen]:
+def _blamed(method: r.MethodResult) -> set[str]:
+    """Return the ids of the requirements that make a method fail."""
+    return {one.requirement for one in method.reasons if one.kind != "missing"}
+
+
+def _seen(decisive: Iterable[_Decisive], sources_of: Sequence[str]) -> Iterable[Seen]:
     """Yield what was seen of the requirements, those that several methods share once."""
     told: set[tuple[object, ...]] = set()
-    for method in methods:
-        for one in method.requirements:
+    for method in decisive:
+        for one in method.rows():
             if one.verdict in (r.NOT_OBSERVED, r.NOT_APPLICABLE) and not one.also_blocked:
                 continue
             shared = (one.row, one.source, one.destination, one.verdict)
