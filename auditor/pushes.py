@@ -75,19 +75,21 @@ UNRESOLVED = (
 def find_pushes(
     contacts: Mapping[Pair, Contact],
     ruleset: Ruleset,
-    asked: Sequence[Asked] = (),
+    asked: Iterable[Sequence[Asked]] = (),
     content: Mapping[Pair, PairContent] | None = None,
 ) -> tuple[Push, ...]:
     """Return every pair that may be a push, also what looks like one and is none.
 
     Args:
         contacts: Who contacted whom at the ports of a push, by pair.
-        asked: Requests for a hardware address that had no response.
+        asked: Requests for a hardware address that had no response. Which of them may be of a push is decided for each
+            sequence by itself.
         content: What the protocols show of the pairs whose packets were dissected.
     """
     traffic = _Traffic(contacts, ruleset, content or {})
     kinds = {pair: traffic.kind(contact) for pair, contact in contacts.items()}
-    kinds |= dict.fromkeys(traffic.unresolved_pairs(asked), UNRESOLVED)
+    for requests in asked:
+        kinds |= dict.fromkeys(traffic.unresolved_pairs(requests), UNRESOLVED)
     steps = {pair: shown.steps for pair, shown in (content or {}).items()}
     pairs = sorted(kinds, key=lambda pair: (by_number(pair[1]), by_number(pair[0])))
     return tuple(
@@ -147,7 +149,7 @@ class _Traffic:
             return SCAN, LIKELY, why
         if contact.controller:
             return LOGON, LIKELY, "The originator also used ports that only a domain controller has."
-        if _is_like_push(contact):
+        if is_like_push(contact):
             return PUSH, LIKELY, f"The originator contacted {_rows(contact)}, like a client push."
         return self._one_port(contact)
 
@@ -172,7 +174,7 @@ class _Traffic:
             return (
                 f"The originator tried {contact.dynamic_ports} dynamic ports within a minute and sent no data on them."
             )
-        if not (contact.accepted or _is_like_push(contact)) and is_public(contact.src) and not is_public(contact.dst):
+        if not (contact.accepted or is_like_push(contact)) and is_public(contact.src) and not is_public(contact.dst):
             return "The originator is on the Internet and sent no data."
         if contact.sent:
             return ""
@@ -225,7 +227,7 @@ class _Traffic:
             contact
             for pair, contact in self._contacts.items()
             if not self._scan(contact)
-            and (self._content_kind(pair) == PUSH or (not contact.controller and _is_like_push(contact)))
+            and (self._content_kind(pair) == PUSH or (not contact.controller and is_like_push(contact)))
         ]
 
     def _content_kind(self, pair: Pair) -> str:
@@ -260,7 +262,7 @@ class _Traffic:
         return [
             contact
             for contact in self._contacts.values()
-            if contact.accepted and contact.ports <= self._sharing_ports and not _is_like_push(contact)
+            if contact.accepted and contact.ports <= self._sharing_ports and not is_like_push(contact)
         ]
 
     @cached_property
@@ -289,7 +291,7 @@ class _Traffic:
                 yield pair
 
 
-def _is_like_push(contact: Contact) -> bool:
+def is_like_push(contact: Contact) -> bool:
     """Tell whether the ports alone are those of a push: more than one of them."""
     return len(contact.ports) + contact.dynamic + contact.echo > 1
 

@@ -13,7 +13,7 @@ from scenario import scene
 
 import auditor
 from auditor import report as r
-from auditor.fleet.batch import batch
+from auditor.fleet.batch import batch, host_report
 from auditor.fleet.document import FleetReport
 
 SERVER, SECOND, POINT = "10.0.0.5", "10.0.0.6", "10.0.0.80"
@@ -53,6 +53,15 @@ def let_in(server: str, client: str, time: str = "08:00") -> list[str]:
 
 def dropped(server: str, client: str, port: int = 445, time: str = "08:00", path: str = "RECEIVE") -> list[str]:
     return [f"{time}:0{n} DROP {server}:50{port} > {client}:{port} S {path}" for n in (0, 1, 3)]
+
+
+def blocked(server: str, client: str, at: int = 0) -> list[str]:
+    """Return the lines of a push to an online computer of which TCP 445 has no response."""
+    return [
+        f"{at} {server} > {client}/icmp answered",
+        f"{at + 1} {server}:50445 > {client}:445/tcp S0",
+        f"{at + 1} {server}:50135 > {client}:135/tcp SF",
+    ]
 
 
 def silent(server: str, client: str, at: int = 0) -> list[str]:
@@ -127,6 +136,27 @@ SCENES: dict[str, Files] = {
     "two site servers, both blocked at one port": {
         "PC1/pfirewall.log": [*dropped(SERVER, CLIENT), *dropped(SECOND, CLIENT, time="09:00")],
     },
+    "the log of the site server alone": {
+        "SRV/pfirewall.log": [*dropped(SERVER, CLIENT, path="SEND"), *dropped(SERVER, OTHER, path="SEND")],
+    },
+    "the log of the site server beside that of a computer without the blocked packets": {
+        "SRV/pfirewall.log": [
+            *dropped(SERVER, CLIENT, path="SEND"),
+            f"08:00:05 ALLOW {SERVER}:50001 > {CLIENT}:135 - SEND",
+        ],
+        "PC1/pfirewall.log": [one for one in let_in(SERVER, CLIENT) if ":445" not in one],
+    },
+    "the log of the site server beside that of another computer": {
+        "SRV/pfirewall.log": dropped(SERVER, CLIENT, path="SEND"),
+        "PC2/pfirewall.log": let_in(SERVER, OTHER),
+    },
+    "a push to the management point": {
+        "one.pcap": [*good(SERVER, CLIENT, 60), *blocked(SERVER, POINT)],
+    },
+    "a push to a second site server": {
+        "one.pcap": [*good(SECOND, CLIENT, 60), *blocked(SERVER, SECOND)],
+    },
+    "a computer that is off": {"one.pcap": [f"{n} 10.0.1.5 asks {CLIENT}" for n in range(5)]},
 }
 
 
@@ -134,7 +164,7 @@ SCENES: dict[str, Files] = {
 @pytest.mark.parametrize("files", SCENES.values(), ids=SCENES)
 def test_what_batch_says_of_a_push_is_what_analyze_says(files, named, tmp_path):
     folder = written(tmp_path / "sources", files)
-    roles = {"site_server": (SERVER, SECOND)} if named else {}
+    roles = {"site_server": (SERVER, SECOND, "10.0.1.5")} if named else {}
     expected = analyzed(folder, **roles)
     assert failing(audited(folder, tmp_path / "out", **roles)) == expected != set()
 
@@ -170,3 +200,62 @@ def test_a_port_that_is_open_from_one_site_server_is_no_failed_step_for_another(
     report = audited(written(tmp_path / "sources", files), tmp_path / "out")
     assert {one.verdict for one in report.requirements} == {"blocked"}
     assert (report.causes, len(report.changes)) == ((), 1)
+
+
+# who counts as a computer
+
+
+def computers(report: FleetReport) -> dict[str, str]:
+    return {host.host: host.outcome(METHOD).result for host in report.hosts}
+
+
+def test_a_computer_of_which_only_the_log_of_its_site_server_is_known_is_one_of_the_fleet(tmp_path):
+    log = [*dropped(SERVER, CLIENT, path="SEND"), f"08:00:00 ALLOW {SERVER}:50001 > {OTHER}:445 - SEND"]
+    folder = written(tmp_path / "sources", {"SRV/pfirewall.log": log})
+    report = audited(folder, tmp_path / "out", site_server=SERVER)
+    assert computers(report) == {CLIENT: "fails", OTHER: "unproven"}
+    assert [Path(one).parent.name for one in report.hosts[0].files] == ["SRV"]
+    assert f"{SERVER} is the site server: it is not counted among the computers to install on." in report.limitations
+
+
+def test_the_report_on_such_a_computer_is_that_of_analyze(tmp_path):
+    log = dropped(SERVER, CLIENT, path="SEND")
+    folder = written(tmp_path / "sources", {"SRV/pfirewall.log": log, "PC2/pfirewall.log": let_in(SERVER, OTHER)})
+    audited(folder, tmp_path / "out", site_server=SERVER)
+    method = host_report(tmp_path / "out", CLIENT).client(CLIENT).method(METHOD)
+    assert {_failure(one) for one in method.requirements if one.verdict in r.BAD} == analyzed(folder)
+
+
+def test_what_a_client_uses_is_no_computer_of_the_fleet(tmp_path):
+    """It reads from a server, and prints."""
+    reads = [f"08:01:00 ALLOW {CLIENT}:51000 > 10.0.9.1:445 - SEND"]
+    prints = [f"08:02:0{n} ALLOW {CLIENT}:5200{n} > 10.0.9.2:{port} - SEND" for n, port in enumerate((445, 135))]
+    files = {"PC1/pfirewall.log": [*let_in(SERVER, CLIENT), *reads, *prints]}
+    report = audited(written(tmp_path / "sources", files), tmp_path / "out")
+    assert computers(report) == {CLIENT: "allowed"}
+    assert [one.address for one in report.roles if one.role == "site-server"] == [SERVER]
+
+
+def test_what_a_computer_uses_that_is_not_pushed_is_none_unless_a_push_to_it_fails(tmp_path):
+    prints = [f"08:02:0{n} ALLOW {CLIENT}:5200{n} > 10.0.9.2:{port} - SEND" for n, port in enumerate((445, 135))]
+    files = {"PC1/pfirewall.log": prints, "PC2/pfirewall.log": let_in(SERVER, OTHER)}
+    report = audited(written(tmp_path / "sources", files), tmp_path / "out")
+    assert computers(report) == {CLIENT: "no-evidence", OTHER: "allowed"}
+    assert [one.address for one in report.roles if one.role == "site-server"] == [SERVER]
+
+
+def test_a_server_counts_as_a_computer_only_if_the_push_to_it_fails(tmp_path):
+    for smb, expected in (("SF", {CLIENT: "works"}), ("S0", {CLIENT: "works", POINT: "fails"})):
+        lines = [line.replace("S0", smb) for line in blocked(SERVER, POINT)]
+        folder = written(tmp_path / smb, {"one.pcap": [*good(SERVER, CLIENT, 60), *lines]})
+        report = audited(folder, tmp_path / f"out-{smb}")
+        assert computers(report) == expected
+        (told,) = [one for one in report.limitations if one.startswith(f"{POINT} is the management point: ")]
+        assert ("it is counted as a computer" in told) == (POINT in expected)
+
+
+def test_the_site_server_of_a_computer_that_is_off_is_known(tmp_path):
+    folder = written(tmp_path / "sources", SCENES["a computer that is off"])
+    report = audited(folder, tmp_path / "out")
+    assert not [one for one in report.limitations if "No site server is known" in one]
+    assert [one.address for one in report.roles if one.role == "site-server"] == ["10.0.1.5"]
