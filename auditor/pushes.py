@@ -100,8 +100,8 @@ def find_pushes(
 def judged_pushes(pushes: Iterable[Push], given: Given) -> tuple[Push, ...]:
     """Return the pushes that are judged: of the hosts that the user named, else all but those of another kind.
 
-    Where both ends were named, all are. Where one was, those of another kind are judged only if the named host has no
-    push. A scan is not: the user named one end, not the scan.
+    Where both ends were named, all are. Where one was, those of another kind are judged only if it was named by its
+    address and has no push: a network holds other hosts too. A scan is not: the user named one end, not the scan.
     """
     fitting = [
         push
@@ -113,10 +113,10 @@ def judged_pushes(pushes: Iterable[Push], given: Given) -> tuple[Push, ...]:
     pushing = {push.from_address for push in fitting if push.kind in JUDGED}
     pushed = {push.to_address for push in fitting if push.kind in JUDGED}
 
+    servers, clients = set(given.hosts(SITE_SERVER)) - pushing, set(given.hosts(CLIENT)) - pushed
+
     def is_judged(push: Push) -> bool:
-        alone = (given.names(SITE_SERVER) and push.from_address not in pushing) or (
-            given.names(CLIENT) and push.to_address not in pushed
-        )
+        alone = push.from_address in servers or push.to_address in clients
         return push.kind in JUDGED or (alone and push.kind != SCAN)
 
     return tuple(filter(is_judged, fitting))

@@ -254,6 +254,20 @@ def test_a_server_counts_as_a_computer_only_if_the_push_to_it_fails(tmp_path):
         assert ("it is counted as a computer" in told) == (POINT in expected)
 
 
+def test_a_computer_in_a_network_of_site_servers_that_is_pushed_stays_a_computer(tmp_path):
+    """It reads from another one, after a ping."""
+    reads = [f"89 {CLIENT} > {OTHER}/icmp answered", f"90 {CLIENT}:50003 > {OTHER}:445/tcp SF"]
+    folder = written(tmp_path / "sources", {"one.pcap": [*blocked(SERVER, CLIENT), *reads]})
+    roles = {"site_server": "10.0.0.0/16"}
+    report = audited(folder, tmp_path / "out", **roles)
+    assert failing(report) == analyzed(folder, **roles) != set()
+    assert computers(report) == {CLIENT: "fails", OTHER: "unproven"}
+    assert [(one.address, one.how) for one in report.roles if one.role == "site-server"] == [
+        (SERVER, "given"),
+        (CLIENT, "inferred"),
+    ]
+
+
 def test_the_site_server_of_a_computer_that_is_off_is_known(tmp_path):
     folder = written(tmp_path / "sources", SCENES["a computer that is off"])
     report = audited(folder, tmp_path / "out")

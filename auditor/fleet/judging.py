@@ -31,6 +31,7 @@ MOST_PROOF = 3  # of each requirement
 MOST_NAMED = 5  # site servers, in a sentence
 MOST_WARNINGS = 5
 SUBNET_BITS = {4: 24, 6: 64}
+CONNECTS = "it connects to {} as a push does"
 ITS_LOG = "its own log or capture is among the sources"
 
 
@@ -100,20 +101,23 @@ def _cast_of(
 def _site_servers(judged: Sequence[Push], given: Given) -> list[RoleAssignment]:
     """Return the site servers of the pushes that are likely ones, of all pushes if none is.
 
-    A push that is none of these is evaluated all the same, at the host that it goes to (`_pushing`).
+    A push that is none of these is evaluated all the same, at the host that it goes to (`_pushing`). A network that was
+    set as that of site servers may hold clients too, so a host in it that is pushed itself is only inferred.
     """
     likely = [push for push in judged if push.kind == PUSH] or judged
     computers = Counter(push.from_address for push in likely)
-    how, why = (GIVEN, NAMED) if given.names(SITE_SERVER) else (INFERRED, "it connects to {} as a push does")
+    pushed = {push.to_address for push in judged} - set(given.hosts(SITE_SERVER))
     return [
-        RoleAssignment(SITE_SERVER, host, how, why.format(_computers(count)), how_sure=LIKELY)
+        RoleAssignment(SITE_SERVER, host, GIVEN, NAMED, how_sure=LIKELY)
+        if given.names(SITE_SERVER) and host not in pushed
+        else RoleAssignment(SITE_SERVER, host, INFERRED, CONNECTS.format(_computers(count)), how_sure=LIKELY)
         for host, count in sorted(computers.items())
     ]
 
 
 def _pushing(pushes: Iterable[Push], given: Given) -> list[RoleAssignment]:
     """Return the site servers of the judged pushes to one host, also of those that may be something else."""
-    how, why = (GIVEN, NAMED) if given.names(SITE_SERVER) else (INFERRED, "it connects to {} as a push does")
+    how, why = (GIVEN, NAMED) if given.names(SITE_SERVER) else (INFERRED, CONNECTS)
     return [
         RoleAssignment(SITE_SERVER, push.from_address, how, why.format(push.to_address), how_sure=LIKELY)
         for push in pushes
