@@ -7,13 +7,15 @@ others do only helps where the pair's own traffic fits several kinds, such as on
 from __future__ import annotations
 
 import ipaddress
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from auditor.addresses import by_number, is_public, parsed
-from auditor.contacts import PORTS_TESTED, SCAN_DYNAMIC_PORTS, SCAN_PORTS, Contact, Pair, push_ports
+from auditor.contacts import PORTS_TESTED, SCAN_DYNAMIC_PORTS, SCAN_PORTS, SCAN_WINDOW_NS, Contact, Pair, push_ports
 from auditor.flows import Asked
 from auditor.given_roles import Given
 from auditor.known import controller, push
@@ -34,7 +36,7 @@ from auditor.ruleset_lint import CLIENT, SITE_SERVER
 from auditor.said import Said, Step
 
 BARE_CONNECTIONS = 3  # computers at which a port was opened without sending data, until the host counts as a scanner
-SWEPT_COMPUTERS = 10  # of which none was sent data, and one or more accepted a connection
+SWEPT_COMPUTERS = 10  # of which none was sent data: then one that accepted a connection is enough
 PROBED_COMPUTERS = 5  # that are sent one SYN each, which is never repeated: every TCP stack repeats it
 PUSHED_COMPUTERS = 8  # that one host contacts: it manages them rather than reads from them
 READERS = 3  # hosts that reach the same one at its shares: it is a server, and no computer to install on
@@ -45,6 +47,7 @@ LARGEST_SUBNET = {4: 16, 6: 64}  # bits of the prefix, by IP version
 JUDGED = frozenset((PUSH, UNKNOWN))
 SURENESS = (CERTAIN, LIKELY, WEAK)
 
+NOBODY = Given()
 Kind = tuple[str, str, str]  # kind, how sure, why
 
 
@@ -77,6 +80,7 @@ def find_pushes(
     ruleset: Ruleset,
     asked: Iterable[Sequence[Asked]] = (),
     content: Mapping[Pair, PairContent] | None = None,
+    given: Given = NOBODY,
 ) -> tuple[Push, ...]:
     """Return every pair that may be a push, also what looks like one and is none.
 
@@ -85,8 +89,9 @@ def find_pushes(
         asked: Requests for a hardware address that had no response. Which of them may be of a push is decided for each
             sequence by itself.
         content: What the protocols show of the pairs whose packets were dissected.
+        given: The roles that were set. That other computers were sent no data makes no scan of what a site server does.
     """
-    traffic = _Traffic(contacts, ruleset, content or {})
+    traffic = _Traffic(contacts, ruleset, content or {}, frozenset(given.hosts(SITE_SERVER)))
     kinds = {pair: traffic.kind(contact) for pair, contact in contacts.items()}
     for requests in asked:
         kinds |= dict.fromkeys(traffic.unresolved_pairs(requests), UNRESOLVED)
@@ -125,9 +130,16 @@ def judged_pushes(pushes: Iterable[Push], given: Given) -> tuple[Push, ...]:
 class _Traffic:
     """All contacts of a site, and what kind each is of."""
 
-    def __init__(self, contacts: Mapping[Pair, Contact], ruleset: Ruleset, content: Mapping[Pair, PairContent]) -> None:
+    def __init__(
+        self,
+        contacts: Mapping[Pair, Contact],
+        ruleset: Ruleset,
+        content: Mapping[Pair, PairContent],
+        named: frozenset[str],
+    ) -> None:
         self._contacts = contacts
         self._content = content
+        self._named = named
         self._shown_scans: dict[Pair, str] = {}
         self._sharing_ports = push_ports(ruleset) & {
             port for row in ruleset.requirements if row.from_role == CLIENT for port in row.ports
@@ -182,15 +194,38 @@ class _Traffic:
             return "The originator opened connections and closed them without data, like a port test."
         if any(_is_alike(contact, other) for other in self._scans_of.get(contact.src, ())):
             return "The originator sent no data here, and it scanned other computers."
+        if contact.src not in self._named and self._is_in_port_test(contact):
+            return "The originator sent no data here, and it tested the same ports of other computers."
         return ""
+
+    def _is_in_port_test(self, contact: Contact) -> bool:
+        """Tell whether a contact may be part of the port test of several computers.
+
+        A port test does not insist: what is tried again and again without a response is a push, unless it is tried
+        amid the sweep of a network.
+        """
+        tests = self._port_tests_of.get(contact.src)
+        if tests is None or not any(_is_alike(contact, other) for other in tests.alike):
+            return False
+        return not contact.insisted or tests.is_amid(contact.first_ns)
 
     @cached_property
     def _scans_of(self) -> Mapping[str, Sequence[Contact]]:
         """The contacts that show that a host scans others, by host."""
+        return {src: _two_alike(_scanning(contacts)) for src, contacts in self._by_source.items()}
+
+    @cached_property
+    def _port_tests_of(self) -> Mapping[str, _PortTests]:
+        """The contacts that show that a host tests ports of several computers, by host."""
+        found = ((src, _port_tests(contacts)) for src, contacts in self._by_source.items())
+        return {src: tests for src, tests in found if tests}
+
+    @cached_property
+    def _by_source(self) -> Mapping[str, Sequence[Contact]]:
         by_source: dict[str, list[Contact]] = defaultdict(list)
         for contact in self._contacts.values():
             by_source[contact.src].append(contact)
-        return {src: _two_alike(_scanning(contacts)) for src, contacts in by_source.items()}
+        return by_source
 
     def _one_port(self, contact: Contact) -> Kind:
         """Tell a contact at a single port by what else the two hosts do."""
@@ -306,15 +341,36 @@ def _is_beside_scan(contact: Contact) -> bool:
 
 
 def _scanning(contacts: Sequence[Contact]) -> list[Contact]:
-    """Return those contacts of one host that show that it scans."""
-    idle = [contact for contact in contacts if not contact.sent]
-    bare = [contact for contact in idle if contact.bare]
-    if len(idle) == len(contacts) >= SWEPT_COMPUTERS and bare:
-        return list(contacts)
+    """Return those contacts of one host that show that it scans, whatever is accepted."""
     if len(contacts) >= PROBED_COMPUTERS and not any(contact.retried for contact in contacts):
         return list(contacts)
-    ports = [contact for contact in contacts if _tries_many_ports(contact)]
-    return ports + (bare if len(bare) >= BARE_CONNECTIONS else [])
+    return [contact for contact in contacts if _tries_many_ports(contact)]
+
+
+class _PortTests(NamedTuple):
+    """The port tests of one host.
+
+    Attributes:
+        alike: The contacts in which it closed connections without data, two of each shape.
+        times_ns: When these began if it swept a network, in order.
+    """
+
+    alike: Sequence[Contact]
+    times_ns: Sequence[int]
+
+    def is_amid(self, time_ns: int) -> bool:
+        """Tell whether several computers of a network that was swept were tested within a minute of a time."""
+        begin = bisect_left(self.times_ns, time_ns - SCAN_WINDOW_NS)
+        return bisect_right(self.times_ns, time_ns + SCAN_WINDOW_NS) - begin >= BARE_CONNECTIONS
+
+
+def _port_tests(contacts: Sequence[Contact]) -> _PortTests | None:
+    """Return the port tests of one host, None if it tested no more than a computer or two."""
+    bare = [contact for contact in contacts if contact.bare and not contact.sent]
+    swept = len(contacts) >= SWEPT_COMPUTERS and not any(contact.sent for contact in contacts)
+    if not bare or not (swept or len(bare) >= BARE_CONNECTIONS):
+        return None
+    return _PortTests(_two_alike(bare), sorted(contact.first_ns for contact in bare) if swept else ())
 
 
 def _is_alike(contact: Contact, scan: Contact) -> bool:

@@ -64,6 +64,14 @@ def blocked(server: str, client: str, at: int = 0) -> list[str]:
     ]
 
 
+def blocked_twice(server: str, client: str, at: int) -> list[str]:
+    """Return the lines of a push to a computer that responds to nothing."""
+    return [
+        f"{at} {server} > {client}/icmp silent",
+        *(f"{at + 1} {server}:50{port} > {client}:{port}/tcp S0" for port in (445, 135)),
+    ]
+
+
 def silent(server: str, client: str, at: int = 0) -> list[str]:
     """Return the lines of a push of which TCP 445 alone is tried, without a response of a computer that is online."""
     return [f"{at} {server}:50445 > {client}:445/tcp S0", f"{at + 1} 10.0.9.9:50001 > {client}:3389/tcp SF"]
@@ -149,6 +157,17 @@ SCENES: dict[str, Files] = {
     "the log of the site server beside that of another computer": {
         "SRV/pfirewall.log": dropped(SERVER, CLIENT, path="SEND"),
         "PC2/pfirewall.log": let_in(SERVER, OTHER),
+    },
+    "port tests of other computers by the site server": {
+        "bad.pcap": silent(SERVER, CLIENT),
+        **{f"{n}.pcap": [f"{100 + n} {SERVER}:5100{n} > 10.0.1.3{n}:445/tcp handshake"] for n in range(3)},
+    },
+    "ten blocked pushes and the port test of another computer": {
+        **{f"{n}.pcap": blocked_twice(SERVER, f"10.0.1.{60 + n}", n) for n in range(10)},
+        "test.pcap": [
+            f"50 {SERVER} > 10.0.1.99/icmp answered",
+            *(f"51 {SERVER}:55{port} > 10.0.1.99:{port}/tcp handshake" for port in (445, 135)),
+        ],
     },
     "a push to the management point": {
         "one.pcap": [*good(SERVER, CLIENT, 60), *blocked(SERVER, POINT)],
