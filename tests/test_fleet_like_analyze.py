@@ -292,3 +292,13 @@ def test_the_site_server_of_a_computer_that_is_off_is_known(tmp_path):
     report = audited(folder, tmp_path / "out")
     assert not [one for one in report.limitations if "No site server is known" in one]
     assert [one.address for one in report.roles if one.role == "site-server"] == ["10.0.1.5"]
+
+
+def test_a_host_that_another_capture_shows_as_a_domain_controller_is_no_client(tmp_path):
+    """One capture alone may hold a push to it, of which the web port of the management point does not respond."""
+    one = [f"0 {SERVER}:50000 > {OTHER}:445/tcp SF", f"3 {OTHER}:50001 > {POINT}:80/tcp S0"]
+    logon = [f"9 {SERVER}:5100{n} > {OTHER}:{port}/tcp SF" for n, port in enumerate((445, 88, 389))]
+    folder = written(tmp_path / "sources", {"a.pcap": one, "b.pcap": [*logon, *blocked(SERVER, CLIENT)]})
+    report = audited(folder, tmp_path / "out")
+    assert failing(report) == analyzed(folder) != set()
+    assert computers(report) == {CLIENT: "fails", OTHER: "no-evidence"}

@@ -25,7 +25,7 @@ from auditor.roles import Cast
 from auditor.ruleset import Ruleset, SiteFacts
 from auditor.ruleset_lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.sentence import first_of
-from auditor.sources.source import Source
+from auditor.sources.source import CAPTURE, Source
 
 MOST_PROOF = 3  # of each requirement
 MOST_NAMED = 5  # site servers, in a sentence
@@ -176,7 +176,19 @@ def _case(site: str, entries: Sequence[Entry], bench: Bench) -> _Case:
     pushing = _pushing(filter(cast.is_judged, cast.pushes_at(addresses)), bench.question.given)
     unlisted = [one for one in pushing if one.address not in known]
     others = [one for one in dict.fromkeys((*cast.assignments, *unlisted, *reached)) if one.role != CLIENT]
-    return _Case(once, addresses, _cast(addresses, once, others, cast))
+    met = _cast(addresses, once, others, cast)
+    if met.pushes and not met.judged and not _may_be_client(once, bench.question.given.hosts(CLIENT)):
+        met = replace(met, clients=())
+    return _Case(once, addresses, met)
+
+
+def _may_be_client(entries: Iterable[Entry], named: Collection[str]) -> bool:
+    """Tell whether a host that others contact for another reason than a push is evaluated all the same.
+
+    It is if it was set as a client, or if a log is there. A capture holds hosts of every kind: which of them are
+    clients, only the pushes in all captures together show.
+    """
+    return any(one.source.kind != CAPTURE or not set(named).isdisjoint(one.addresses) for one in entries)
 
 
 def _within_networks(addresses: Sequence[str], entries: Sequence[Entry], given: Given) -> list[RoleAssignment]:
