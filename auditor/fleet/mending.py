@@ -23,6 +23,7 @@ UNREACHED = (r.UNREACHABLE, r.NO_RESPONSE)
 # So `findings` and `logged` begin what to do where nobody listens, and where a firewall is known to let it in.
 NO_RULE_HELPS = ("Check that the service behind the port runs", "Nothing has to be opened")
 Failing = tuple[HostResult, list[Seen]]  # a host for which the main method fails, and what makes it fail
+GroupKey = tuple[str, str]  # either-or group or requirement, the site server that it is needed from
 CauseKey = tuple[str, str, str, str, Ports]  # verdict, layer and code of a problem, requirement, its ports there
 MOST_SERVERS = 3  # that a change names
 
@@ -38,9 +39,17 @@ Opens = dict[Opening, dict[str, set[Way]]]  # the requirements that an opening i
 
 
 def blamed(host: HostResult, method: str) -> list[Seen]:
-    """Return the requirements that make a method fail for a host, in the order of the ruleset."""
+    """Return the requirements that make a method fail for a host, in the order of the ruleset.
+
+    A requirement may fail from one site server and be met from another.
+    """
     ids = host.outcome(method).blamed
-    return [one for one in host.seen if one.requirement in ids]
+    return [one for one in host.seen if one.requirement in ids and fails(one)]
+
+
+def fails(one: Seen) -> bool:
+    """Tell whether a requirement is not met, or something failed on an open port."""
+    return one.verdict in r.BAD or bool(one.problems)
 
 
 def way_of_failing(one: Seen) -> str:
@@ -77,11 +86,12 @@ def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[Change, ..
     return tuple(_changes(need, opens, causes.total(), ruleset)), _causes(causes, ruleset)
 
 
-def _groups(seen: Iterable[Seen], ruleset: Ruleset) -> dict[str, list[Seen]]:
-    """Return what failed with the members of one either-or group together."""
-    groups: dict[str, list[Seen]] = {}
+def _groups(seen: Iterable[Seen], ruleset: Ruleset) -> dict[GroupKey, list[Seen]]:
+    """Return what failed with the members of one either-or group together, those of each site server apart."""
+    groups: dict[GroupKey, list[Seen]] = {}
     for one in seen:
-        groups.setdefault(ruleset.requirement(one.requirement).either_or or one.requirement, []).append(one)
+        name = ruleset.requirement(one.requirement).either_or or one.requirement
+        groups.setdefault((name, _server(one) if one.destination.role == CLIENT else ""), []).append(one)
     return groups
 
 
@@ -91,10 +101,10 @@ def _mendable(group: Iterable[Seen]) -> bool:
     return any(map(stopped_by_rule, members)) and all(one.verdict in r.BAD for one in members)
 
 
-def _needs(groups: dict[str, list[Seen]], host: HostResult, opens: Opens) -> Needs:
+def _needs(groups: dict[GroupKey, list[Seen]], host: HostResult, opens: Opens) -> Needs:
     """Return what would let a host work; note in opens what each opening is about."""
     choices: list[list[Opening]] = []
-    for key, group in groups.items():
+    for (key, _), group in groups.items():
         found: dict[Opening, None] = {}
         for one in filter(stopped_by_rule, group):
             opening = Opening(*place_of(one, host), key)

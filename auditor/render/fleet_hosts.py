@@ -16,7 +16,7 @@ from markupsafe import Markup
 from auditor import report as r
 from auditor.fleet.counting import stopper
 from auditor.fleet.document import NO_EVIDENCE, FleetReport, HostResult, Outcome, Proof, Seen
-from auditor.fleet.mending import place_of, stopped_by_rule, way_of_failing
+from auditor.fleet.mending import fails, place_of, stopped_by_rule, way_of_failing
 from auditor.render.clean import clean
 
 BLOCK = 100  # hosts
@@ -107,7 +107,7 @@ def _stops(host: HostResult) -> Iterator[tuple[str, ...]]:
     """Yield what makes a method fail: requirement, how, where, direction, what to change, address of the device."""
     blamed = {name for outcome in host.outcomes if outcome.result == r.FAILS for name in outcome.blamed}
     for one in host.seen:
-        if one.requirement in blamed:
+        if one.requirement in blamed and fails(one):
             stopped = one.verdict in r.BAD
             place = (one.blocked_at or "") if stopped else ""
             direction = f"{one.source.role} to {one.destination.role}" if stopped else ""
