@@ -17,8 +17,28 @@ from pathlib import Path
 
 CODE = Path(__file__).resolve().parent.parent / "auditor"
 VAGUE = frozenset(
-    ("one", "told", "found", "some", "given", "kept", "known", "made", "others", "other", "what", "each", "here")
-    + ("this", "rest", "every", "which", "before", "after", "first")
+    [
+        "one",
+        "told",
+        "found",
+        "some",
+        "given",
+        "kept",
+        "known",
+        "made",
+        "others",
+        "other",
+        "what",
+        "each",
+        "here",
+        "this",
+        "rest",
+        "every",
+        "which",
+        "before",
+        "after",
+        "first",
+    ]
 )
 
 

@@ -302,6 +302,18 @@ def test_what_a_capture_shows_to_be_answered_arrived_whatever_the_log_lacks(both
     assert "The response does not reach 10.0.0.5." in smb.explanation
 
 
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        ("prohibited by 10.0.0.20", "blocked proven client"),
+        ("unreachable by 10.0.0.1 quoting another SYN", "unreachable likely unknown"),
+    ],
+)
+def test_what_a_device_says_of_an_attempt_counts_more_than_that_it_is_missing(outcome, told, both):
+    lines = [SILENT[0], SILENT[1].replace("S0", outcome)]
+    assert said(both(THAT_EVENING, lines=lines, names=("client",))) == told
+
+
 def test_what_the_firewall_let_in_was_not_blocked_by_it(both):
     let_in = "22:13:21 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE"
     smb = both((*THAT_EVENING, let_in), lines=SILENT, names=("client",))

@@ -248,6 +248,11 @@ def test_no_port_is_assumed_if_there_are_several(pushed):
     )
 
 
+def test_a_port_that_another_requirement_is_evaluated_at_is_no_hint(pushed):
+    report = ports_only(pushed, f"5 {CLIENT}:51000 > {MP}:8443/tcp SF")
+    assert (at(report, HTTPS), "--port" in row(report).explanation) == (((8443,), "open"), False)
+
+
 def test_no_port_is_assumed_of_a_server_that_is_known_by_its_port_only(pushed):
     """A guess would rest on a guess: that another client connects to it at 80 makes it no management point."""
     lines = (f"5 {OTHER}:51000 > {WEB}:80/tcp SF", f"6 {CLIENT}:51000 > {WEB}:8081/tcp SF")

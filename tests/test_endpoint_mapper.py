@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -31,6 +32,7 @@ from auditor.sources.dissection.facts import (
     ProtocolStep,
     ServiceEndpoint,
 )
+from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.source import Source
 from auditor.verdicts import evaluate as verdicts
 from auditor.verdicts.dissect import Heard
@@ -47,15 +49,18 @@ SMB = f"1 {SERVER}:50000 > {CLIENT}:445/tcp SF"
 
 
 class Taken(NamedTuple):
-    """A capture: its lines, the interface of each port that was assigned, in a frame before all others, and steps.
+    """A capture: its lines, the interface of each port that was assigned, and steps.
 
-    client: to whom the ports were assigned.
+    client: to whom the ports were assigned. frames: in which a port was; those without are assigned before all others.
+    again: more assignments, such as of the same ports.
     """
 
     lines: list[str]
     assigned: Mapping[int, str] = MappingProxyType({})
     steps: Sequence[ProtocolStep] = ()
     client: str = ""
+    frames: Mapping[int, int] = MappingProxyType({})
+    again: Sequence[AssignedPort] = ()
 
 
 Audited = Callable[..., Report]
@@ -68,21 +73,24 @@ def cast_of(sources: list[Source]) -> Cast:
     return infer_roles(sources, RULES, parse_roles({role: (address,) for role, address in ROLES.items()}), contacts)
 
 
-def audit(read: Read, *captures: Taken) -> Report:
-    """Audit captures of which it is known what the dissectors read."""
-    sources = [read(pcap(scene(taken.lines))) for taken in captures]
+def audit(read: Read, *captures: Taken, obstacle: str = "", warnings: tuple[SourceWarning, ...] = ()) -> Report:
+    """Audit captures of which it is known what the dissectors read. obstacle, warnings: why they did not read all."""
+    sources = [replace(read(pcap(scene(taken.lines))), warnings=warnings) for taken in captures]
     said = tuple(
         ProtocolFacts(
-            assigned_ports=tuple(
-                AssignedPort(CLIENT, port, name, 0, "test", client=taken.client)
-                for port, name in taken.assigned.items()
+            assigned_ports=(
+                *(
+                    AssignedPort(CLIENT, port, name, taken.frames.get(port, 0), "test", client=taken.client)
+                    for port, name in taken.assigned.items()
+                ),
+                *taken.again,
             ),
             steps=tuple(taken.steps),
         )
         for taken in captures
     )
     cast = cast_of(sources)
-    return verdicts.audit(sources, RULES, cast, SiteFacts(), ["client-push"], TOOL, Heard(said, ""))
+    return verdicts.audit(sources, RULES, cast, SiteFacts(), ["client-push"], TOOL, Heard(said, obstacle))
 
 
 @pytest.fixture
@@ -120,19 +128,47 @@ UNREAD = ProtocolStep(ServiceEndpoint(SERVER, CLIENT, 135), "rpc", "activate", 0
         ("10.0.0.9", (), [], "refused"),
         (SERVER, (UNREAD,), [], "refused"),
         (SERVER, (), [mapper_at(3)], "refused"),
+        (SERVER, (), [mapper_at(3).replace("SF", "only answers")], "refused"),
         (SERVER, (), [mapper_at(9)], "open"),
     ],
-    ids=["all read", "of another computer", "one not readable", "one not read", "one later"],
+    ids=["all read", "of another computer", "one not readable", "one not read", "one with answers only", "one later"],
 )
 def test_where_all_assignments_were_read_no_other_port_counts(audited, client, steps, more, verdict):
     lines = [SMB, AT_MAPPER, at(4, 49700, "SF"), at(5, 55555, "REJ"), *more]
     assert dynamic(audited(Taken(lines, {49700: "svcctl"}, steps, client))).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("known", "verdict"),
+    [
+        ({}, "open"),
+        ({"obstacle": "tshark failed"}, "refused"),
+        ({"warnings": (SourceWarning("long-flow", "9 packets were not dissected."),)}, "refused"),
+        ({"warnings": (SourceWarning("tunnel", "9 packets are in a tunnel."),)}, "open"),
+    ],
+    ids=["all read", "a dissector failed", "a long flow", "another warning"],
+)
+def test_where_not_all_was_dissected_not_all_assignments_are_known(audited, known, verdict):
+    taken = Taken([SMB, AT_MAPPER, at(4, 49700, "SF"), at(5, 55555, "REJ")], {49700: "svcctl"}, client=SERVER)
+    assert dynamic(audited(taken, **known)).verdict == verdict
+
+
+def test_a_port_that_is_assigned_later_stands_for_none_before(audited):
+    """Of two connections to the endpoint mapper only one shows what it assigned by then."""
+    lines = [SMB, AT_MAPPER, mapper_at(3), at(4, 55555, "REJ"), at(9, 49700, "SF"), at(10, 49701, "SF")]
+    taken = Taken(lines, {49700: "svcctl", 49701: "winreg"}, client=SERVER, frames={49700: 1, 49701: 512})
+    assert dynamic(audited(taken)).verdict == "refused"
+
+
 @pytest.mark.parametrize(("port", "verdict"), [(8531, "not-observed"), (50001, "open")])
 def test_of_a_connection_without_its_begin_a_dynamic_port_may_be_that_of_its_originator(audited, port, verdict):
     found = dynamic(audited(Taken([SMB, AT_MAPPER, f"3 {SERVER}:{port} > {CLIENT}:49700/tcp mid-stream"])))
     assert found.verdict == verdict
+
+
+def test_of_a_connection_without_its_begin_no_port_of_its_originator_counts(audited):
+    found = dynamic(audited(Taken([SMB, AT_MAPPER, f"3 {CLIENT}:50001 > {SERVER}:49700/tcp mid-stream"])))
+    assert found.verdict == "not-observed"
 
 
 @pytest.mark.parametrize(
@@ -174,6 +210,19 @@ def test_the_same_interface_at_another_port_takes_it_back(audited):
     lines = [AT_MAPPER, at(3, 49700, "S0"), mapper_at(900), at(901, 49701, "SF")]
     found = dynamic(audited(Taken(lines, {49700: "winreg", 49701: "winreg"})))
     assert (found.verdict, changed(found)) == ("open", ("blocked", "open"))
+
+
+@pytest.mark.parametrize(("frame", "told"), [(1, "winreg in frame 1"), (512, "svcctl in frame 0")])
+def test_an_attempt_is_of_the_interface_that_its_port_was_last_assigned_to(audited, frame, told):
+    again = [AssignedPort(CLIENT, 49700, "winreg", frame, "test")]
+    found = dynamic(audited(Taken([AT_MAPPER, at(3, 49700, "S0")], {49700: "svcctl"}, again=again)))
+    assert f"(handed out for {told})" in found.explanation
+
+
+@pytest.mark.parametrize(("assigned", "verdict"), [({}, "not-observed"), ({49700: "svcctl"}, "refused")])
+def test_a_port_of_a_class_that_no_push_activates_counts_if_it_was_assigned_to_another_too(audited, assigned, verdict):
+    again = [AssignedPort(CLIENT, 49700, "DCOM (MMC)", 1, "test", serves_push=False)]
+    assert dynamic(audited(Taken([AT_MAPPER, at(3, 49700, "REJ")], assigned, again=again))).verdict == verdict
 
 
 def test_an_interface_that_is_known_is_not_that_of_an_unknown_port(audited):
@@ -377,6 +426,13 @@ def test_of_a_clock_that_cannot_be_compared_any_time_may_be_soon_before(tmp_path
     assert dynamic(of_log(tmp_path, [row(0, "ALLOW", 445), *rows], capture)).verdict == verdict
 
 
+@pytest.mark.parametrize(("flags", "is_told"), [("S", True), ("RA", False)])
+def test_in_a_log_a_port_of_old_versions_may_be_that_of_the_originator_too(tmp_path, flags, is_told):
+    entry = row(3, "DROP", 2000).replace(" 40003 ", " 8531 ").replace(" S ", f" {flags} ")
+    found = dynamic(of_log(tmp_path, [row(2, "ALLOW", 135), entry]))
+    assert (" TCP 2000 was tried" in found.explanation) == is_told
+
+
 def test_a_dropped_connection_to_the_endpoint_mapper_is_not_enough(tmp_path):
     rows = [row(1, "ALLOW", 445), row(2, "DROP", 135), row(3, "DROP", 49700)]
     assert dynamic(of_log(tmp_path, rows)).verdict == "not-observed"
@@ -423,6 +479,21 @@ def test_one_scan_that_two_sources_saw_is_one(tmp_path, write):
 
 
 # data at the endpoint mapper, in time
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [("one-sided", "refused"), ("unanswered request", "not-observed")],
+)
+def test_data_one_way_assigns_a_port_only_where_no_other_way_was_captured(audited, outcome, verdict):
+    mapper = AT_MAPPER.replace("SF", outcome)
+    assert dynamic(audited(Taken([SMB, mapper, at(3, 49700, "REJ")]))).verdict == verdict
+
+
+def test_data_one_way_may_have_assigned_a_port_as_soon_as_the_connection_began(write):
+    mapper = zip((2, 2.1, 200, 300), talk(f"{SERVER}:50001 > {CLIENT}:135", "S A 5PA FA"), strict=True)
+    captures = [pcap(starmap(At, mapper)), pcap(scene([SMB, at(100, 49700, "REJ")]))]
+    assert dynamic(auditor.audit(*map(write, captures), roles=ROLES, dissect=False)).verdict == "refused"
 
 
 def test_data_that_comes_after_the_attempt_assigned_nothing(read):

@@ -232,13 +232,21 @@ def test_what_is_missing_is_told_where_nothing_fails(judged):
 
 
 def test_of_several_pushes_the_one_that_fails_counts(judged):
-    """Unless the other is likelier to be a push."""
+    """Also if the other is likelier to be a push: that proves nothing about another site server."""
     mapper = smb("ALLOW").replace(":445", ":135")
     other = smb("DROP", server="10.0.0.6")
     roles = {"management-point": POINT}
-    assert judged([smb("ALLOW"), mapper, other], roles=roles).outcome("client-push").result == "unproven"
+    assert judged([smb("ALLOW"), mapper, other], roles=roles).outcome("client-push").result == "fails"
     both = [other, other.replace(":445", ":135")]
     assert judged([smb("ALLOW"), mapper, *both], roles=roles).outcome("client-push").result == "fails"
+
+
+def test_where_none_fails_the_likeliest_push_counts(judged):
+    mapper = smb("DROP").replace(":445", ":135")
+    weak = smb("ALLOW", "09:00:00", server="10.0.0.6")
+    rows = [smb("ALLOW"), mapper.replace("DROP", "ALLOW"), weak]
+    host = judged(rows, roles={"management-point": POINT})
+    assert (host.outcome("client-push").result, seen(host, "smb").source.address) == ("unproven", SERVER)
 
 
 def test_what_methods_share_is_told_once(judged):

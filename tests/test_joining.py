@@ -106,6 +106,14 @@ def test_what_tells_no_zone_leaves_the_times_of_a_log_local(rows, audited):
     assert smb.first_time == "2023-11-14T22:18:20.000000"
 
 
+def test_connections_of_another_computer_with_the_same_ports_tell_no_zone(write):
+    roles = {"site-server": "10.0.0.5", "client": ["10.0.0.20", "10.0.0.21"]}
+    rows = [f"{shown(n + 2 * HOUR)} ALLOW 10.0.0.20:{50000 + n} > 10.0.0.5:80 - SEND" for n in (1, 2)]
+    capture = captured(*(f"{n} 10.0.0.21:{50000 + n} > 10.0.0.5:80/tcp SF" for n in (1, 2)))
+    report = auditor.audit(write(logged(*rows, dropped(300, 50900))), write(capture), roles=roles, dissect=False)
+    assert verdict(report).first_time == "2023-11-14T22:18:20.000000"
+
+
 def test_the_times_of_a_log_that_says_utc_are_not_changed(audited):
     log = logged(let_in(1 + 2 * HOUR, 50001), let_in(2 + 2 * HOUR, 50002), dropped(300, 50900), clock="UTC")
     assert verdict(audited(log, captured(mapper(1, 50001), mapper(2, 50002)))).first_time == moment(300)
@@ -179,6 +187,17 @@ def test_a_row_without_a_number_is_of_the_attempt_with_its_ends_at_about_its_tim
     log = logged(let_in(61 + off, 50001, "445"))
     smb = verdict(audited(log, captured("61 10.0.0.5:50001 > 10.0.0.20:445/tcp SF")))
     assert (smb.verdict, smb.attempts, len(smb.evidence)) == ("open", 1, 2)
+
+
+def test_an_attempt_lasts_until_its_last_packet_in_any_source(audited):
+    smb = verdict(audited(logged(let_in(1, 50001, "445")), captured("1 10.0.0.5:50001 > 10.0.0.20:445/tcp S0")))
+    assert (smb.attempts, smb.first_time, smb.last_time) == (1, moment(1), moment(4))
+
+
+def test_a_row_is_of_the_attempt_of_which_only_an_error_was_captured(audited):
+    capture = captured("1 10.0.0.5:50001 > 10.0.0.20:445/tcp prohibited by 10.0.0.1 alone")
+    smb = verdict(audited(logged(let_in(1, 50001, "445", "SEND")), capture))
+    assert (smb.verdict, smb.blocked_at, smb.attempts) == ("blocked", "between", 1)
 
 
 def test_a_row_is_of_the_attempt_that_began_then_however_long_it_lasted(audited):

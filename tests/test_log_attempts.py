@@ -152,12 +152,25 @@ def test_that_events_were_lost_ends_no_attempt_in_a_log_that_is_read_in_pieces(l
     assert source.flows["rows"].tolist() == [3]
 
 
+def test_what_is_said_of_lost_events_is_no_flow(read):
+    source = read(log(LOST.format("10:00:00"), SYN.format(0, 5), LOST.format("10:00:01")))
+    assert (len(source.flows), source.tally.frames) == (1, {"lost events": 2})
+
+
 def test_rows_out_of_order_in_another_piece_end_an_attempt_no_earlier(read, monkeypatch):
     monkeypatch.setattr(pfirewall, "PIECE", 300)
     monkeypatch.setattr(log_flows, "TOGETHER", 1)
     source = read(log(SYN.format(3, 5), SYN.format(9, 5), *[SYN.format(9, 6)] * 9, SYN.format(0, 5)))
     assert source.flows["rows"].tolist() == [3, 9]
     assert [str(time)[-8:] for time in (source.flows["start"][0], source.flows["end"][0])] == ["10:00:00", "10:00:09"]
+
+
+def test_attempts_are_in_the_order_of_their_first_lines_whichever_is_over_first(read, monkeypatch):
+    monkeypatch.setattr(pfirewall, "PIECE", 150)
+    monkeypatch.setattr(log_flows, "TOGETHER", 1)
+    again = [SYN.format(0, 5).replace("10:00:00", f"10:0{minute}:00") for minute in range(5)]
+    source = read(log(again[0], SYN.format(1, 6), *again[1:]))
+    assert source.flows["rows"].tolist() == [5, 1]
 
 
 def test_of_very_many_attempts_that_are_not_over_the_latest_are_waited_for(read, monkeypatch):
@@ -246,7 +259,7 @@ def test_only_what_is_alike_is_put_together(read, monkeypatch):
     assert len(source.flows) <= 300
 
 
-@pytest.mark.parametrize(("most", "kept"), [(2000, 1000), (200, 64), (100, 16), (20, 4)])
+@pytest.mark.parametrize(("most", "kept"), [(1000, 1000), (999, 64), (130, 64), (129, 16), (34, 16), (33, 4)])
 def test_as_many_are_kept_apart_as_there_is_room_for(most, kept, read, monkeypatch):
     monkeypatch.setattr(log_flows, "MOST_FLOWS", most)
     texts = [WEB.format(number // 60, number % 60, "ALLOW", 20, 7, 20_000 + number, 443) for number in range(1000)]
@@ -254,6 +267,13 @@ def test_as_many_are_kept_apart_as_there_is_room_for(most, kept, read, monkeypat
     assert source.flows["src_port"].notna().sum() == kept
     assert int(source.flows["rows"].sum()) == 1000
     assert source.details.facts.folded == 1000 - kept
+
+
+def test_of_what_is_put_together_the_first_two_rows_and_the_last_are_shown(read, monkeypatch):
+    monkeypatch.setattr(log_flows, "MOST_FLOWS", 9)
+    texts = [WEB.format(0, number, "DROP", 20, 7, 20_000 + number, 443) for number in (0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9)]
+    source = read(log(*texts))
+    assert [(one.frame, one.time_ns // 10**9 % 60) for one in source.details.events(2)] == [(8, 2), (9, 3), (14, 7)]
 
 
 # the columns

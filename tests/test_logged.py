@@ -61,10 +61,21 @@ def test_the_syns_of_one_attempt_are_one_attempt(audited):
     assert "dropped it 3 times" in smb.explanation
 
 
+def test_an_attempt_begins_with_its_earliest_row_wherever_that_stands(audited):
+    rows = (f"08:00:0{second} DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE" for second in (3, 0, 9))
+    smb = verdict(audited(*rows), "smb")
+    assert [text[-9:-7] for text in (smb.first_time, smb.last_time)] == ["00", "09"]
+
+
 def test_what_the_site_server_may_not_send_is_blocked_there(audited):
     smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 - SEND"), "smb")
     assert said(smb) == "blocked proven site-server"
     assert smb.remedy_text == "On 10.0.0.5 itself, allow TCP 445 to 10.0.0.20 outbound."
+
+
+def test_the_remedy_of_a_dropped_ping_names_echo_requests(audited):
+    ping = verdict(audited("08:00:00 DROP 10.0.0.5 > 10.0.0.20 - SEND"), "icmp-echo")
+    assert ping.remedy_text == "On 10.0.0.5 itself, allow ICMP echo requests to 10.0.0.20 outbound."
 
 
 def test_an_allowed_row_says_that_it_passed_and_no_more(audited):
@@ -103,6 +114,15 @@ def test_dropped_first_and_let_in_later(audited):
     )
     change = verdict(report, "smb").changed
     assert (change.before, change.after) == ("blocked", "allowed")
+
+
+@pytest.mark.parametrize(("order", "expected"), [(1, "blocked"), (-1, "allowed")])
+def test_of_rows_of_one_second_the_last_in_the_log_decides(order, expected, audited):
+    rows = (
+        "08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE",
+        "08:00:00 DROP 10.0.0.20:445 > 10.0.0.5:50001 SA RECEIVE",
+    )
+    assert verdict(audited(*rows[::order]), "smb").verdict == expected
 
 
 def test_a_dynamic_port_in_a_log_that_holds_only_drops(audited):
@@ -340,6 +360,30 @@ def test_the_two_halves_of_a_log_have_one_clock(audited, tmp_path):
     assert (smb.verdict, smb.changed.before) == ("allowed", "blocked")
 
 
+def test_a_syn_that_was_let_in_and_dropped_later_was_dropped(audited):
+    rows = (
+        "22:13:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE",
+        "22:14:10 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE",
+    )
+    smb = verdict(audited(*rows), "smb")
+    assert (said(smb), smb.attempts) == ("blocked proven client", 1)
+
+
+def test_of_an_open_port_nothing_is_said_to_stop_it(audited):
+    let_in = "22:13:20 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE"
+    smb = verdict(audited(let_in, lines=[f"0 {SMB} SF"]), "smb")
+    assert (smb.verdict, len(smb.evidence)) == ("open", 2)
+    assert "stops it" not in smb.explanation
+
+
+def test_an_attempt_of_which_an_event_tells_too_is_timed_by_it(tmp_path, write):
+    """The times of the log are local, and its zone is unknown."""
+    log = tmp_path / "pfirewall.log"
+    log.write_bytes(firewall_log(row("2026-03-01T08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - SEND")))
+    smb = verdict(auditor.audit(log, write(lines(blocked())), roles=ROLES, dissect=False), "smb")
+    assert (smb.attempts, smb.first_time) == (1, "2026-03-01T08:00:00.000000Z")
+
+
 def test_a_syn_that_was_dropped_and_then_let_in_but_never_answered(audited):
     rows = (DROPPED[0], "22:13:22 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE")
     smb = verdict(audited(*rows, lines=SILENT), "smb")
@@ -351,6 +395,15 @@ def test_an_answer_that_some_firewall_dropped(audited):
     smb = verdict(audited("08:00:00 DROP 10.0.0.20:445 > 10.0.0.5:50000 SA -"), "smb")
     assert said(smb) == "blocked proven unknown"
     assert smb.remedy_text == "On the computer whose log it is, allow TCP 445 to 10.0.0.20."
+
+
+def test_a_computer_that_forwards_a_syn_and_drops_its_answer_blocks_it(audited):
+    rows = (
+        "08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - FORWARD",
+        "08:00:00 DROP 10.0.0.20:445 > 10.0.0.5:50000 SA FORWARD",
+    )
+    smb = verdict(audited(*rows), "smb")
+    assert (said(smb), smb.attempts) == ("blocked proven between", 1)
 
 
 def test_a_computer_that_forwards_is_between(audited):

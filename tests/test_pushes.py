@@ -249,18 +249,52 @@ def test_one_syn_to_each_of_five_computers_is_a_scan(audited, count, expected):
     assert kind(audited(*lines, "until 60")) == expected
 
 
+def port_tests(count: int, at: float = 0, where: int = 30) -> list[str]:
+    """Return port tests of SMB at some computers, one a second."""
+    return [contact(f"10.0.0.7 > 10.0.0.{where + n}", 445, "handshake", at + n) for n in range(count)]
+
+
 @pytest.mark.parametrize(("count", "expected"), [(2, "unknown weak"), (3, "scan likely")])
 def test_who_tests_a_port_of_three_computers_scans_others_too(audited, count, expected):
-    bare = [contact(f"10.0.0.7 > 10.0.0.{30 + n}", 445, "handshake", n) for n in range(count)]
-    report = audited(*bare, contact("10.0.0.7 > 10.0.0.20", 445, "S0", 20), "until 60")
+    report = audited(*port_tests(count), contact("10.0.0.7 > 10.0.0.20", 445, "S0 once", 20), "until 60")
     assert kind(report) == expected
+
+
+@pytest.mark.parametrize("count", [3, 12])
+def test_what_is_tried_again_and_again_is_no_port_test(audited, count):
+    """Somebody at the site server tests computers that are fine, some minutes after a push that is blocked."""
+    report = audited(*port_tests(count, at=200), contact("10.0.0.7 > 10.0.0.20", 445, "S0", 20), "until 300")
+    assert judged(report) == ["10.0.0.7 > 10.0.0.20"]
+
+
+def test_more_ports_of_a_push_than_were_tested_are_no_port_test(audited):
+    tried = [contact("10.0.0.7 > 10.0.0.20", port, "S0 once", 20) for port in (135, 445)]
+    assert kind(audited(*port_tests(12), *tried, "until 60")) == "push likely"
+
+
+@pytest.mark.parametrize("count", [3, 12])
+def test_port_tests_of_a_site_server_that_was_named_are_no_scan_of_other_computers(audited, count):
+    lines = [*port_tests(count), contact("10.0.0.7 > 10.0.0.20", 445, "S0", 5), "until 60"]
+    report = audited(*lines, roles={"site-server": "10.0.0.7"})
+    assert judged(report) == ["10.0.0.7 > 10.0.0.20"]
+    assert kind(report, "10.0.0.7 > 10.0.0.30") == "scan likely"
 
 
 @pytest.mark.parametrize(("count", "expected"), [(9, "push likely"), (10, "scan likely")])
 def test_ten_computers_without_data_of_which_one_accepts_are_swept(audited, count, expected):
-    swept = [contact(f"10.0.0.7 > 10.0.0.{20 + n}", 445, "S0", n) for n in range(count - 1)]
+    swept = [contact(f"10.0.0.7 > 10.0.0.{20 + n}", 445, "REJ", n) for n in range(count - 1)]
     report = audited(*swept, contact("10.0.0.7 > 10.0.0.90", 445, "handshake", 20), "until 60")
     assert kind(report) == expected
+
+
+@pytest.mark.parametrize(
+    ("tests", "at", "expected"),
+    [(3, 5, "scan likely"), (2, 5, "push likely"), (3, 70, "push likely"), (1, 5, "push likely")],
+    ids=["amid a sweep", "too few", "at another time", "one"],
+)
+def test_what_is_tried_again_and_again_amid_the_sweep_of_a_network_is_part_of_it(audited, tests, at, expected):
+    swept = [contact(f"10.0.0.7 > 10.0.0.{20 + n}", 445, "S0", n / 10) for n in range(10)]
+    assert kind(audited(*swept, *port_tests(tests, at, where=60), "until 200")) == expected
 
 
 def test_ten_computers_of_which_none_accepts_are_not_swept(audited):
@@ -339,6 +373,13 @@ def test_a_request_for_an_address_that_can_be_of_no_subnet_is_no_attempt(audited
 def test_a_computer_that_is_pushed_wants_to_push_to_nobody(audited):
     assert list(kinds(audited(*PUSH, "3 10.0.0.20 asks 10.0.0.30"))) == ["10.0.0.5 > 10.0.0.20"]
     assert list(kinds(audited(*PUSH, "3 10.0.0.5 asks 10.0.0.30"))) == ["10.0.0.5 > 10.0.0.20", "10.0.0.5 > 10.0.0.30"]
+
+
+def test_in_a_network_of_site_servers_only_pushes_are_judged(audited):
+    """A network holds other hosts too, which log on at their domain controller."""
+    logon = [contact("10.0.0.20 > 10.0.0.2", port) for port in (88, 389, 445, 135)]
+    for named, expected in (("10.0.0.0/24", []), ("10.0.0.20", ["10.0.0.20 > 10.0.0.2"])):
+        assert judged(audited(*logon, roles={"site-server": named})) == expected
 
 
 # one contact

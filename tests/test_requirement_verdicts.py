@@ -115,6 +115,19 @@ def test_a_host_that_talks_to_others_is_there_although_requests_for_its_address_
     assert verdict("smb", f"0 {SERVER} asks {CLIENT}", web(5, POINTS[0], "SF")).verdict == "not-observed"
 
 
+def test_of_several_that_request_a_hardware_address_the_lowest_address_is_shown(verdict):
+    found = verdict("smb", f"0 {SERVER} asks {CLIENT}", f"10 10.0.0.1 asks {CLIENT}")
+    assert found.explanation.startswith(f"Nothing could be sent to {CLIENT}: 10.0.0.1 asked 3 times")
+    assert [one.frames for one in found.evidence] == [(4, 5, 6)]
+
+
+def test_in_a_capture_whose_clock_is_set_back_the_later_frames_decide(write):
+    first, second = (talk(f"{SERVER}:{port} > {CLIENT}:445", words) for port, words in ((1, "S <RA"), (2, "S <SA A")))
+    packets = [*(At(3600 + n, one) for n, one in enumerate(first)), *(At(n, one) for n, one in enumerate(second))]
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    assert client.requirement("client-push/smb").verdict == "open"
+
+
 def test_of_other_servers_only_what_was_decided_is_told(verdict):
     found = verdict("http-management-point", web(0, POINTS[0], "SF"), web(1, POINTS[1], "mid-stream one way"))
     assert (found.verdict, POINTS[1] in found.explanation) == ("open", False)
@@ -165,6 +178,13 @@ def test_an_attempt_begins_with_its_syn_whatever_is_before_it(stray, write):
     ).client(CLIENT)
     found = client.requirement("client-push/smb")
     assert (found.verdict, found.first_time) == ("open", moment(1))
+    assert found.evidence[0].frames == (2, 3)
+
+
+def test_a_syn_of_the_host_that_was_tried_does_not_begin_an_attempt_of_the_other(write):
+    packets = at_seconds("<SA <S <5PA", 0, 1, 2)
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    assert client.requirement("client-push/smb").first_time == moment(0)
 
 
 # the evidence of one attempt
@@ -248,6 +268,13 @@ def test_of_many_syns_and_errors_the_first_syns_and_the_last_errors_are_shown(wr
     assert proof.frames == (1, 3, 5, 8, 10, 12, 14, 16)
 
 
+def test_the_frames_of_a_proof_are_in_order(write):
+    syn = tcp(f"{SERVER}:50000 > {CLIENT}:445")
+    packets = [syn, *[udp("192.0.2.8:5353 > 192.0.2.9:5353")] * 6, icmp_error("10.0.0.1", 3, 13, quoting=syn)]
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    assert client.requirement("client-push/smb").evidence[0].frames == (1, 8)
+
+
 def test_requests_for_the_address_are_shown_beside_the_syns_that_got_no_answer(verdict):
     (proof,) = verdict("smb", smb(0, "S0"), f"0 10.0.0.1 asks {CLIENT}").evidence
     assert [(one.frame, one.sender, one.what) for one in proof.packets] == [
@@ -262,6 +289,44 @@ def test_requests_for_the_address_are_shown_beside_the_syns_that_got_no_answer(v
 @pytest.mark.parametrize(("outcome", "words"), [("S0", "3 SYNs got no answer"), ("S0 once", "1 SYN got no answer")])
 def test_how_many_syns_got_no_answer_is_told(verdict, outcome, words):
     assert words in verdict("smb", smb(0, outcome), "until 60").explanation
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        ((0, 0.1), "2 SYNs got no answer"),
+        ((0, 0.0999), "1 SYN got no answer"),
+        ((0, 0.06, 0.12), "2 SYNs got no answer"),
+        ((9, 0, 0.0999), "1 SYN got no answer"),
+    ],
+    ids=["a tenth of a second apart", "nearer", "one more between two", "a clock that is set back"],
+)
+def test_syns_a_tenth_of_a_second_apart_are_two(write, seconds, words):
+    """Nearer ones are one packet that several interfaces show."""
+    packets = [*at_seconds(" ".join("S" for _ in seconds), *seconds), *scene([web(20, POINTS[0], "SF"), "until 60"])]
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    assert words in client.requirement("client-push/smb").explanation
+
+
+@pytest.mark.parametrize(("second", "expected"), [(0.1, "no-response"), (0.0999, "inconclusive")])
+def test_pings_a_tenth_of_a_second_apart_are_two(write, second, expected):
+    ping = echo(f"{SERVER} > {CLIENT}")
+    client = auditor.audit(write(pcap([At(0, ping), At(second, ping)])), roles=ROLES, dissect=False).client(CLIENT)
+    assert client.requirement("client-push/icmp-echo").verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([smb(0, "one-sided"), f"5 {POINTS[0]}:50000 > {SERVER}:80/tcp SF"], "inconclusive"),
+        ([f"0 {SERVER}:50000 > {POINTS[0]}:80/tcp one-sided"], "inconclusive"),
+        ([f"0 {SERVER}:50000 > {POINTS[0]}:80/tcp one-sided", f"5 {POINTS[1]}:50000 > {SERVER}:80/tcp SF"], "blocked"),
+    ],
+    ids=["between the two", "from the originator to any", "from the originator to another"],
+)
+def test_where_one_direction_was_captured_no_response_says_nothing(verdict, lines, expected):
+    alive = web(20, POINTS[2], "SF")
+    assert verdict("smb", *lines, smb(10, "S0"), alive, "until 60").verdict == expected
 
 
 def test_how_often_a_syn_came_again_is_told(verdict):
@@ -326,6 +391,18 @@ def test_a_connection_whose_syn_was_captured_does_not_begin_in_its_middle(write)
     assert text == f"TCP 445 from {SERVER} to {CLIENT} was answered."
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [smb(0, "answer icmp 3/4 by 10.0.0.1")],
+        [smb(0, "one-sided"), smb(0.5, "prohibited by 10.0.0.1 alone")],
+    ],
+    ids=["about its size", "about a packet of the originator"],
+)
+def test_an_error_that_does_not_forbid_the_answer_does_not_block_it(verdict, lines):
+    assert verdict("smb", *lines).verdict == "inconclusive"
+
+
 def test_of_an_answer_alone_that_is_stopped_nothing_is_known(verdict):
     assert verdict("smb", smb(0, "answer prohibited by 10.0.0.1 alone")).verdict == "inconclusive"
 
@@ -341,6 +418,13 @@ def test_a_connection_without_its_begin_is_read_both_ways(who, write):
     (proof,) = found.evidence
     assert {(one.sender, one.receiver) for one in proof.packets} == {(CLIENT, POINTS[0]), (POINTS[0], CLIENT)}
     assert proof.packets[0].sender == who.split(":")[0]
+
+
+def test_a_connection_that_shows_its_syn_ack_is_read_one_way(write):
+    path = write(pcap(scene([f"0 {POINTS[0]}:50080 > {CLIENT}:50000/tcp only answers"])))
+    ports = {"http-management-point": 50080}
+    report = auditor.audit(path, roles=ROLES | {"management-point": POINTS[0]}, ports=ports, dissect=False)
+    assert report.client(CLIENT).requirement("client-push/http-management-point").verdict == "not-observed"
 
 
 def test_of_a_connection_without_its_begin_an_answer_that_is_stopped_blocks_nothing(verdict):
@@ -372,3 +456,11 @@ def test_what_two_captures_show_of_one_attempt(write, outcomes, expected, words,
     found = auditor.audit(*captures, roles=ROLES, dissect=False).client(CLIENT).requirement("client-push/smb")
     assert f"{found.verdict} {found.confidence}" == expected
     assert words in found.explanation
+
+
+@pytest.mark.parametrize(("numbers", "attempts"), [((1, 1), 1), ((1, 2), 2)])
+def test_a_ping_without_a_reply_is_the_same_in_two_captures_if_its_number_is(write, numbers, attempts):
+    who = f"{SERVER} > {CLIENT}"
+    captures = [write(pcap(At(second, echo(who, number=number)) for second in range(3))) for number in numbers]
+    client = auditor.audit(*captures, roles=ROLES, dissect=False).client(CLIENT)
+    assert client.requirement("client-push/icmp-echo").attempts == attempts

@@ -85,6 +85,18 @@ def test_a_site_whose_server_is_unknown_has_no_name(audited):
     assert (method(report, A).site_server, [mode.site_server for mode in report.modes]) == (None, [""])
 
 
+def test_the_site_of_a_client_without_a_push_is_that_of_the_site_server_that_is_set(audited):
+    roles = {"site-server": SERVER, "client": A, "management-point": MP}
+    report = audited(web(A, 80), roles=roles)
+    assert (method(report, A).site_server, [mode.site_server for mode in report.modes]) == (SERVER, [SERVER])
+
+
+def test_the_mode_of_a_site_without_a_name_is_that_of_each(audited):
+    report = audited(*BLOCKED, web(A, 80), roles={"client": [A, B], "management-point": MP})
+    assert (method(report).site_server, [mode.site_server for mode in report.modes]) == (SERVER, [""])
+    assert (method(report).result, rows(report)) == ("fails", {HTTP: "blocked", HTTPS: "not-applicable"})
+
+
 def test_the_mode_that_uses_https(audited):
     report = audited(*push(B), web(B, 443, "S0"), *push(A), web(A, 443))
     assert (method(report).result, rows(report)) == ("fails", {HTTP: "not-applicable", HTTPS: "blocked"})
@@ -112,6 +124,11 @@ def test_the_clients_of_another_site_server_show_nothing(audited):
     report = audited(*BLOCKED, *push(A, SECOND), web(A, 80))
     assert method(report).result == "unproven"
     assert [mode.site_server for mode in report.modes] == [SECOND]
+
+
+def test_a_site_in_another_mode_changes_nothing(audited):
+    report = audited(*BLOCKED, *push(A), web(A, 80), *push(C, SECOND), web(C, 443))
+    assert (method(report).result, [mode.mode for mode in report.modes]) == ("fails", ["mixed", "native"])
 
 
 def test_a_computer_that_is_no_client_shows_nothing(audited):

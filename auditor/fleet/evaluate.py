@@ -6,6 +6,7 @@ import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from auditor.fleet.summaries.reduction import KeptFlows
@@ -17,7 +18,8 @@ from auditor.report.model import FILE_SHARING, GIVEN, INFERRED, LIKELY, LOGON, P
 from auditor.ruleset.given_roles import NAMED, ConfiguredRoles
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset, SiteFacts
-from auditor.sources.source import Source
+from auditor.sources.flows.neighbors import NeighborRequests
+from auditor.sources.source import CAPTURE, Source
 from auditor.verdicts import evaluate as verdicts
 from auditor.verdicts.attempts import Traffic
 from auditor.verdicts.installations import site_mode
@@ -30,6 +32,7 @@ MOST_PROOF = 3  # of each requirement
 MOST_NAMED = 5  # site servers, in a sentence
 MOST_WARNINGS = 5
 SUBNET_BITS = {4: 24, 6: 64}
+CONNECTS = "it connects to {} as a push does"
 ITS_LOG = "its own log or capture is among the sources"
 
 
@@ -57,24 +60,34 @@ class Bench:
         return [replace(self.modes[site], site_server="")] if site in self.modes else []
 
 
-def casts(contacts: Mapping[str, Iterable[Contact]], question: Question) -> dict[str, Cast]:
+def casts(
+    contacts: Mapping[str, Iterable[Contact]],
+    question: Question,
+    asked: Mapping[str, Sequence[Sequence[NeighborRequests]]] = MappingProxyType({}),
+) -> dict[str, Cast]:
     """Return who plays which role at each site: as named, else inferred from all of its hosts together.
 
     A management point is not inferred: that many connect to it at a web port is as true of a proxy.
 
     Args:
-        contacts: By site, who contacted its hosts at the ports of a push. What the hosts sent themselves is left out:
+        contacts: By site, who contacted its hosts at the ports of a push. What clients sent themselves is left out:
             each of them reads from servers.
+        asked: By site, for each source the requests for a hardware address that had no response.
     """
     merged = {site: merge(of_site) for site, of_site in contacts.items()}
     present = {host for of_site in merged.values() for pair in of_site for host in pair}
-    return {site: _cast_of(of_site, question, present) for site, of_site in merged.items()}
+    return {site: _cast_of(of_site, asked.get(site, ()), question, present) for site, of_site in merged.items()}
 
 
-def _cast_of(contacts: Mapping[Pair, Contact], question: Question, present: Collection[str]) -> Cast:
+def _cast_of(
+    contacts: Mapping[Pair, Contact],
+    asked: Sequence[Sequence[NeighborRequests]],
+    question: Question,
+    present: Collection[str],
+) -> Cast:
     """Return who plays which role at one site. present: who contacts a host of any site, or is contacted."""
     given = question.given
-    pushes = find_pushes(contacts, question.ruleset)
+    pushes = find_pushes(contacts, question.ruleset, asked, given=given)
     judged = judged_pushes(pushes, given)
     named = [RoleAssignment(role, host, GIVEN, NAMED) for role in ROLES if role != CLIENT for host in given.hosts(role)]
     servers = _site_servers(judged, given)
@@ -90,13 +103,28 @@ def _cast_of(contacts: Mapping[Pair, Contact], question: Question, present: Coll
 
 
 def _site_servers(judged: Sequence[Push], given: ConfiguredRoles) -> list[RoleAssignment]:
-    """Return the site servers of the pushes that are likely ones, of all pushes if none is."""
+    """Return the site servers of the pushes that are likely ones, of all pushes if none is.
+
+    A push that is none of these is evaluated all the same, at the host that it goes to (`_pushing`). A network that was
+    set as that of site servers may hold clients too, so a host in it that is pushed itself is only inferred.
+    """
     likely = [push for push in judged if push.kind == PUSH] or judged
     computers = Counter(push.from_address for push in likely)
-    how, why = (GIVEN, NAMED) if given.names(SITE_SERVER) else (INFERRED, "it connects to {} as a push does")
+    pushed = {push.to_address for push in judged} - set(given.hosts(SITE_SERVER))
     return [
-        RoleAssignment(SITE_SERVER, host, how, why.format(_computers(count)), how_sure=LIKELY)
+        RoleAssignment(SITE_SERVER, host, GIVEN, NAMED, how_sure=LIKELY)
+        if given.names(SITE_SERVER) and host not in pushed
+        else RoleAssignment(SITE_SERVER, host, INFERRED, CONNECTS.format(_computers(count)), how_sure=LIKELY)
         for host, count in sorted(computers.items())
+    ]
+
+
+def _pushing(pushes: Iterable[Push], given: ConfiguredRoles) -> list[RoleAssignment]:
+    """Return the site servers of the judged pushes to one host, also of those that may be something else."""
+    how, why = (GIVEN, NAMED) if given.names(SITE_SERVER) else (INFERRED, CONNECTS)
+    return [
+        RoleAssignment(SITE_SERVER, push.from_address, how, why.format(push.to_address), how_sure=LIKELY)
+        for push in pushes
     ]
 
 
@@ -148,8 +176,23 @@ def _case(site: str, entries: Sequence[Entry], bench: Bench) -> _Case:
     addresses = tuple(dict.fromkeys(address for one in once for address in one.addresses))
     cast = bench.casts[site]
     reached = _within_networks(addresses, once, bench.question.given)
-    others = [one for one in dict.fromkeys((*cast.assignments, *reached)) if one.role != CLIENT]
-    return _Case(once, addresses, _cast(addresses, once, others, cast))
+    known = {one.address for one in cast.assignments if one.role == SITE_SERVER}
+    pushing = _pushing(filter(cast.is_judged, cast.pushes_at(addresses)), bench.question.given)
+    unlisted = [one for one in pushing if one.address not in known]
+    others = [one for one in dict.fromkeys((*cast.assignments, *unlisted, *reached)) if one.role != CLIENT]
+    met = _cast(addresses, once, others, cast)
+    if met.pushes and not met.judged and not _may_be_client(once, bench.question.given.hosts(CLIENT)):
+        met = replace(met, clients=())
+    return _Case(once, addresses, met)
+
+
+def _may_be_client(entries: Iterable[Entry], named: Collection[str]) -> bool:
+    """Tell whether a host that others contact for another reason than a push is evaluated all the same.
+
+    It is if it was set as a client, or if a log is there. A capture holds hosts of every kind: which of them are
+    clients, only the pushes in all captures together show.
+    """
+    return any(one.source.kind != CAPTURE or not set(named).isdisjoint(one.addresses) for one in entries)
 
 
 def _within_networks(
@@ -173,12 +216,8 @@ def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostR
     sources, ruleset, modes = case.sources, bench.question.ruleset, bench.modes_at(site)
     rules = verdicts.rules_for(case.cast, ruleset, bench.facts)
     traffic = Traffic(sources, case.cast.hosts)
-    judged = {
-        address: _main_entries(methods, case.cast)
-        for address, methods in verdicts.judge(traffic, rules, case.cast, modes).methods.items()
-    }
-    own = max(judged, key=lambda address: _rank(address, judged[address], bench.asked[0]), default="")
-    methods = judged.get(own, ())
+    results = verdicts.judge(traffic, rules, case.cast, modes).methods
+    own, decisive = _decisive(results, {push.id: push.kind for push in case.cast.judged}, bench.asked[0])
     own = own or next(iter(case.addresses), "")
     times = [(one.first_ns, one.last_ns, one.clock == "local") for one in sources if one.first_ns is not None]
     first = min(times, key=lambda one: one[0] or 0, default=(None, None, False))
@@ -192,28 +231,110 @@ def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostR
         records=sum(one.records for one in sources),
         first_time=r.utc_text(first[0], local=first[2]),
         last_time=r.utc_text(last[1], local=last[2]),
-        outcomes=tuple(_outcome(one) for one in methods)
+        outcomes=tuple(map(_outcome, decisive))
         or tuple(MethodOutcome(one.id, NO_EVIDENCE, (), ()) for one in ruleset.methods),
-        seen=tuple(_seen(methods, sources_of=[one.path for one in sources])),
-        recommended=tuple(method.id for method, _ in rank(methods, rules)),
+        seen=tuple(_seen(decisive, sources_of=[one.path for one in sources])),
+        recommended=tuple(method.id for method, _ in rank([one.method for one in decisive], rules)),
         warnings=tuple(_warnings(case.entries))[:MOST_WARNINGS],
     )
 
 
-def _main_entries(methods: Sequence[r.MethodResult], cast: Cast) -> tuple[r.MethodResult, ...]:
-    """Return one entry of each method: of several pushes one that fails, of those that are most likely pushes.
+class _Decisive(NamedTuple):
+    """The entry of a method that decides its result for a host, and those of other pushes to it."""
 
-    What may be a push and may be something else does not count beside what is likely one.
+    method: r.MethodResult
+    others: tuple[r.MethodResult, ...] = ()
+
+    @property
+    def failing(self) -> Iterator[r.MethodResult]:
+        """The entries that fail."""
+        return (one for one in (self.method, *self.others) if one.result == r.FAILS)
+
+    def rows(self) -> Iterator[r.RequirementVerdict]:
+        """Yield every requirement of the entry, then what fails or is a proven block of it in the other entries."""
+        others: dict[str, list[r.RequirementVerdict]] = defaultdict(list)
+        for method in self.others:
+            blamed = _blamed(method) if method.result == r.FAILS else ()
+            for row in method.requirements:
+                if row.id in blamed or row.is_proven_block or row.also_blocked:
+                    others[row.id].append(row)
+        for row in self.method.requirements:
+            yield row
+            yield from others[row.id]
+
+
+Entries = Mapping[str, Sequence[r.MethodResult]]  # by address of the host
+
+
+def _decisive(entries: Entries, kinds: Mapping[str, str], main: str) -> tuple[str, list[_Decisive]]:
+    """Return the address of a host that counts, empty if it has none, and what decides each method.
+
+    Args:
+        entries: What every method comes to, by address of the host.
+        kinds: What each push may be, by its id.
+        main: The method that decides which address counts.
     """
-    kinds = {push.id: push.kind for push in cast.judged}
+    if not entries:
+        return "", []
+    pushes = _pushes(entries)
+    chosen = {method: _first_of_pushes(of_method, kinds) for method, of_method in pushes.items()}
+    last = max(entries, key=lambda address: _rank(address, _entry(entries[address], main)))
+    own = chosen[main][0][0] if main in chosen else last
+    decisive = []
+    for name in dict.fromkeys(one.id for one in entries[own]):
+        if name in chosen:
+            (_, first), *others = chosen[name]
+            decisive.append(_Decisive(first, tuple(method for _, method in others)))
+        else:
+            decisive.append(_Decisive(_entry(entries[own], name)))
+    return own, decisive
+
+
+def _entry(methods: Iterable[r.MethodResult], name: str) -> r.MethodResult:
+    return next(one for one in methods if one.id == name)
+
+
+def _pushes(entries: Entries) -> dict[str, list[tuple[str, r.MethodResult]]]:
+    """Return the pushes by method, each with the address of the host: the latest of each site server.
+
+    A host may have had another address before, so an earlier push of the same site server does not count. What fails
+    at a later address without a push counts beside them.
+    """
+    latest: dict[tuple[str, str | None], tuple[str, r.MethodResult]] = {}
+    for address, methods in entries.items():
+        for method in methods:
+            key = method.id, method.site_server
+            if method.push and (key not in latest or _rank(address, method) > _rank(*latest[key])):
+                latest[key] = address, method
+    by_method: dict[str, list[tuple[str, r.MethodResult]]] = defaultdict(list)
+    for (name, _), one in latest.items():
+        by_method[name].append(one)
+    for address, methods in entries.items():
+        for method in methods:
+            pushes = by_method.get(method.id, [])
+            if pushes and not method.push and method.result == r.FAILS and _is_later((address, method), pushes):
+                pushes.append((address, method))
+    return by_method
+
+
+def _is_later(entry: tuple[str, r.MethodResult], others: Iterable[tuple[str, r.MethodResult]]) -> bool:
+    return all(_rank(*entry) > _rank(*other) for other in others)
+
+
+def _first_of_pushes(
+    pushes: Sequence[tuple[str, r.MethodResult]], kinds: Mapping[str, str]
+) -> list[tuple[str, r.MethodResult]]:
+    """Return pushes in the order in which they count: those that fail, then those that are most likely pushes.
+
+    A push that works proves nothing about another site server, so it hides none that fails.
+    """
     order = (r.FAILS, r.UNPROVEN, r.ALLOWED, r.WORKS)
-    entries: dict[str, list[r.MethodResult]] = defaultdict(list)
-    for method in methods:
-        entries[method.id].append(method)
-    return tuple(
-        min(of_method, key=lambda method: (kinds.get(method.push or "") != PUSH, order.index(method.result)))
-        for of_method in entries.values()
-    )
+
+    def rank(push: tuple[str, r.MethodResult]) -> tuple[bool, bool, int]:
+        _, method = push
+        return method.result != r.FAILS, kinds.get(method.push or "") != PUSH, order.index(method.result)
+
+    return sorted(pushes, key=rank)
 
 
 def modes_of_sites(hosts: Iterable[HostResult], bench: Bench) -> dict[str, r.SiteMode]:
@@ -252,6 +373,21 @@ def report(site: str, entries: Sequence[Entry], bench: Bench, tool: tuple[str, s
     modes = bench.modes_at(site)
     told = verdicts.audit(case.sources, bench.question.ruleset, case.cast, bench.facts, bench.asked, tool, modes=modes)
     return replace(told, all_flows=None)  # a summary has too little of each flow for the table of flows
+
+
+def elsewhere(entry: Entry, addresses: Collection[str], own: Sequence[str] = ()) -> Entry:
+    """Return what a source of another host says of a host.
+
+    Args:
+        entry: What was kept of the source.
+        addresses: Those of the host.
+        own: Those that are known from this source only.
+    """
+    kept = _kept(entry)
+    flows = tuple(one for one in kept.flows if one.dst_ip in addresses or one.src_ip in addresses)
+    contacts = tuple(one for one in kept.contacts if one.dst in addresses or one.src in addresses)
+    source = replace(entry.source, details=replace(kept, flows=flows, contacts=contacts))
+    return replace(entry, addresses=tuple(own), source=source)
 
 
 def servers(cast: Cast) -> dict[str, str]:
@@ -318,32 +454,35 @@ def _cast(addresses: Sequence[str], entries: Sequence[Entry], others: Sequence[R
     return replace(of_site, assignments=(*clients, *near), clients=tuple(own), pushes=pushes, judged=judged)
 
 
-def _rank(address: str, methods: Iterable[r.MethodResult], main: str) -> tuple[bool, str, int, str]:
+def _rank(address: str, method: r.MethodResult) -> tuple[bool, str, int, str]:
     """Order the addresses of a host: the one at which something was decided last counts, as it may have had another.
 
     Of two that were tried at the same time the one of which more was tried.
     """
-    method = next(one for one in methods if one.id == main)
     last = max((one.last_time for one in method.requirements if one.last_time), default="")
     return method.result != r.UNPROVEN, last, sum(one.attempts for one in method.requirements), address
 
 
-def _outcome(method: r.MethodResult) -> MethodOutcome:
+def _outcome(decisive: _Decisive) -> MethodOutcome:
+    method = decisive.method
     seen = any(one.verdict not in (r.NOT_OBSERVED, r.NOT_APPLICABLE) for one in method.requirements)
     result = method.result if seen else NO_EVIDENCE
-    kinds: dict[bool, list[str]] = defaultdict(list)
-    for one in method.reasons:
-        kinds[one.kind == "missing"].append(one.requirement)
-    blamed = tuple(dict.fromkeys(kinds[False])) if result == r.FAILS else ()
-    missing = tuple(dict.fromkeys(kinds[True])) if result == r.UNPROVEN else ()
-    return MethodOutcome(method.id, result, blamed, missing)
+    missing = (one.requirement for one in method.reasons if one.kind == "missing") if result == r.UNPROVEN else ()
+    stopped = {name for one in decisive.failing for name in _blamed(one)} if result == r.FAILS else set()
+    blamed = tuple(one.id for one in method.requirements if one.id in stopped)
+    return MethodOutcome(method.id, result, blamed, tuple(dict.fromkeys(missing)))
 
 
-def _seen(methods: Sequence[r.MethodResult], sources_of: Sequence[str]) -> Iterable[RequirementResult]:
+def _blamed(method: r.MethodResult) -> set[str]:
+    """Return the ids of the requirements that make a method fail."""
+    return {one.requirement for one in method.reasons if one.kind != "missing"}
+
+
+def _seen(decisive: Iterable[_Decisive], sources_of: Sequence[str]) -> Iterable[RequirementResult]:
     """Yield what was seen of the requirements, those that several methods share once."""
     told: set[tuple[object, ...]] = set()
-    for method in methods:
-        for one in method.requirements:
+    for method in decisive:
+        for one in method.rows():
             if one.verdict in (r.NOT_OBSERVED, r.NOT_APPLICABLE) and not one.also_blocked:
                 continue
             shared = (one.row, one.source, one.destination, one.verdict)

@@ -18,6 +18,7 @@ from auditor.report.fleet_model import (
     HostResult,
     RequirementResult,
     block_location,
+    fails,
     stopped_by_rule,
 )
 from auditor.ruleset.addresses import by_number
@@ -28,6 +29,7 @@ from auditor.ruleset.ruleset import Requirement, Ruleset
 Ports = tuple[int, ...]
 UNREACHED = (r.UNREACHABLE, r.NO_RESPONSE)
 Failing = tuple[HostResult, list[RequirementResult]]  # a host for which the main method fails, and what makes it fail
+GroupKey = tuple[str, str]  # either-or group or requirement, the site server that it is needed from
 CauseKey = tuple[str, str, str, str, Ports]  # verdict, layer and code of a problem, requirement, its ports there
 MOST_SERVERS = 3  # that a change names
 
@@ -43,9 +45,12 @@ Opens = dict[Opening, dict[str, set[Way]]]  # the requirements that an opening i
 
 
 def blamed(host: HostResult, method: str) -> list[RequirementResult]:
-    """Return the requirements that make a method fail for a host, in the order of the ruleset."""
+    """Return the requirements that make a method fail for a host, in the order of the ruleset.
+
+    A requirement may fail from one site server and be met from another.
+    """
     ids = host.outcome(method).blamed
-    return [one for one in host.seen if one.requirement in ids]
+    return [one for one in host.seen if one.requirement in ids and fails(one)]
 
 
 def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[FirewallChange, ...], tuple[Cause, ...]]:
@@ -64,11 +69,12 @@ def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[FirewallCh
     return tuple(_changes(need, opens, causes.total(), ruleset)), _causes(causes, ruleset)
 
 
-def _groups(seen: Iterable[RequirementResult], ruleset: Ruleset) -> dict[str, list[RequirementResult]]:
-    """Return what failed with the members of one either-or group together."""
-    groups: dict[str, list[RequirementResult]] = {}
+def _groups(seen: Iterable[RequirementResult], ruleset: Ruleset) -> dict[GroupKey, list[RequirementResult]]:
+    """Return what failed with the members of one either-or group together, those of each site server apart."""
+    groups: dict[GroupKey, list[RequirementResult]] = {}
     for one in seen:
-        groups.setdefault(ruleset.requirement(one.requirement).either_or or one.requirement, []).append(one)
+        name = ruleset.requirement(one.requirement).either_or or one.requirement
+        groups.setdefault((name, _server(one) if one.destination.role == CLIENT else ""), []).append(one)
     return groups
 
 
@@ -78,10 +84,10 @@ def _mendable(group: Iterable[RequirementResult]) -> bool:
     return any(map(stopped_by_rule, members)) and all(one.verdict in r.FAILING for one in members)
 
 
-def _needs(groups: dict[str, list[RequirementResult]], host: HostResult, opens: Opens) -> Needs:
+def _needs(groups: dict[GroupKey, list[RequirementResult]], host: HostResult, opens: Opens) -> Needs:
     """Return what would let a host work; note in opens what each opening is about."""
     choices: list[list[Opening]] = []
-    for key, group in groups.items():
+    for (key, _), group in groups.items():
         found: dict[Opening, None] = {}
         for one in filter(stopped_by_rule, group):
             opening = Opening(*block_location(one, host), key)

@@ -20,6 +20,7 @@ from auditor.fleet.evaluate import Bench
 from auditor.fleet.inventory.discover import FoundFile
 from auditor.fleet.inventory.grouping import Host, Known, by_host
 from auditor.fleet.inventory.host_names import Names
+from auditor.fleet.pushed import Pushes, Row, Target, pushes_of
 from auditor.fleet.summaries import parquet_store as shards
 from auditor.fleet.summaries.parquet_store import Outline
 from auditor.fleet.summaries.question import Asking, asking_of, check_alike
@@ -28,13 +29,12 @@ from auditor.fleet.totals import FilesRead, fleet_report
 from auditor.fleet.workers.current_file import begin, size_of
 from auditor.fleet.workers.retry_plan import Lost, Task
 from auditor.report.fleet_model import FleetReport, HostResult, UnreadableFile
-from auditor.report.model import GIVEN, IN_MODE, Report, RoleAssignment, SiteMode
+from auditor.report.model import FAILS, GIVEN, IN_MODE, Report, RoleAssignment, SiteMode
 from auditor.ruleset.lint import CLIENT, MODES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps, read_together
 from auditor.sources.source import name_of
-from auditor.verdicts.installations.contacts import Contact
 from auditor.verdicts.installations.roles import Cast
 from auditor.version import TOOL, VERSION
 
@@ -84,20 +84,41 @@ class Reading:
 
 
 class Place(NamedTuple):
-    """Where the summaries of one host stand: rows of shards. asking: what the host is judged by."""
+    """Where the summaries of one host stand.
+
+    Attributes:
+        rows: Rows of shards, those of the host itself first.
+        asking: What the host is judged by.
+        own: How many rows of these are of the host itself.
+        addresses: Its own.
+        counts: Whether it counts as a computer to install on whatever the evaluation shows.
+        role: The role that was set for it.
+    """
 
     host: Host
-    rows: tuple[tuple[str, tuple[int, ...]], ...]
+    rows: tuple[Row, ...]
     asking: str
+    own: int
+    addresses: tuple[str, ...]
+    counts: bool = True
+    role: str = ""
 
     @classmethod
-    def of(cls, host: Host, known: Sequence[Known]) -> Place:
+    def of(cls, host: Host, known: Sequence[Known], found: Mapping[str, Pushes]) -> Place:
         """Return where what is known of a host stands. It is judged by what was asked of those at its site."""
-        rows: dict[str, list[int]] = defaultdict(list)
-        for one in _once(known):
-            rows[one.shard].append(one.row)
-        ordered = tuple((shard, tuple(sorted(rows[shard]))) for shard in sorted(rows))
-        return cls(host, ordered, min(one.asking for one in known if one.site == host.site))
+        rows = [(one.shard, one.row) for one in sorted(_once(known), key=lambda one: (one.shard, one.row))]
+        asking = min(one.asking for one in known if one.site == host.site)
+        addresses = tuple(dict.fromkeys(address for one in known for address in one.addresses))
+        pushes = found[asking]
+        shown = {row for one in addresses for row in pushes.elsewhere.get(Target(host.site, one), ())}
+        own = {(one.shard, one.row) for one in known}
+        return cls(host, (*rows, *sorted(shown - own)), asking, len(rows), addresses)
+
+    def entries(self, read: Mapping[Row, Entry]) -> list[Entry]:
+        """Return what its sources say."""
+        own = [read[row] for row in self.rows[: self.own]]
+        known = () if own else self.addresses
+        return [*own, *(judging.elsewhere(read[row], self.addresses, known) for row in self.rows[self.own :])]
 
 
 @dataclass(frozen=True)
@@ -114,8 +135,7 @@ class Judging:
     def _block(self, places: Sequence[Place]) -> Iterator[HostResult]:
         read = _entries(places)
         for place in places:
-            entries = [read[shard, row] for shard, rows in place.rows for row in rows]
-            yield judging.judge(place.host.name, place.host.site, entries, self.benches[place.asking])
+            yield judging.judge(place.host.name, place.host.site, place.entries(read), self.benches[place.asking])
 
 
 @dataclass(frozen=True)
@@ -149,10 +169,15 @@ class Fleet:
 
     def report(self, runner: Runner) -> FleetReport:
         """Judge every host and return the report."""
-        benches = self._benches()
-        places, servers = _targets(by_host(self.known), benches)
-        told = [f"{name} is the {role}: it is not counted among the computers to install on." for name, role in servers]
-        hosts, modes = _in_modes(_evaluated(places, benches, runner), places, benches, runner)
+        pushes = self._pushes()
+        benches = self._benches(pushes)
+        places, servers = _targets(by_host(self.known), pushes)
+        judged, modes = _in_modes(_evaluated(places, benches, runner), places, benches, runner)
+        hosts, idle, told = _counted(judged, places, self._first.methods)
+        servers += idle
+        told += [
+            f"{name} is the {role}: it is not counted among the computers to install on." for name, role in servers
+        ]
         casts = [cast for bench in benches.values() for cast in bench.casts.values()]
         notes = sorted({note for cast in casts for note in (*cast.notes, *_absent_servers(cast, hosts))})
         return fleet_report(
@@ -161,7 +186,7 @@ class Fleet:
             ruleset=self.ruleset,
             main=self._first.methods[0],
             asked=self._first.methods,
-            roles=_servers_of(one for cast in casts for one in cast.assignments),
+            roles=_servers_of((one for cast in casts for one in cast.assignments), hosts),
             files=self._files_read(),
             expected=self.expected,
             servers=[name for name, _ in servers],
@@ -171,25 +196,26 @@ class Fleet:
 
     def host(self, name: str) -> Report:
         """Return the report on one host, as `auditor analyze` would give it. Raises ReportError if there is none."""
-        benches = self._benches()
-        hosts = by_host(self.known)
-        found = [(host, known) for host, known in hosts.items() if _is_called(name, host, known)]
+        pushes = self._pushes()
+        benches, hosts = self._benches(pushes), by_host(self.known)
+        places, _ = _targets(hosts, pushes)
+        found = [place for place in _places(hosts, pushes) if _is_called(name, place.host, hosts.get(place.host, ()))]
         if not found:
             self._check_read(name)
             some = ", ".join(sorted(host.name for host in hosts)[:5])
             hint = f"of these there is, for example: {some}"
             raise ReportError(f"there is no source of a computer {name!r} in this fleet", hint=hint)
         if len(found) > 1:
-            sites = ", ".join(repr(host.site) for host, _ in found)
+            sites = ", ".join(repr(place.host.site) for place in found)
             raise ReportError(f"{name!r} is at several sites: {sites}", hint="name it as SITE/HOST")
-        place = Place.of(*found[0])
+        (place,) = found
         bench, site = benches[place.asking], place.host.site
-        ((result,), entries) = Judging({"": (place,)}, benches)(("",)), list(_entries([place]).values())
+        (result,) = Judging({"": (place,)}, benches)(("",))
         if any(judging.may_decide(mode, result, self.ruleset) for mode in MODES):
-            places = [one for one in _targets(hosts, benches)[0] if (one.asking, one.host.site) == (place.asking, site)]
-            others = Judging({"": tuple(places)}, benches)(("",))
+            alike = [one for one in places if (one.asking, one.host.site) == (place.asking, site)]
+            others = Judging({"": tuple(alike)}, benches)(("",))
             bench = replace(bench, modes=judging.modes_of_sites(others, bench))
-        return judging.report(site, entries, bench, TOOL)
+        return judging.report(site, place.entries(_entries([place])), bench, TOOL)
 
     def _check_read(self, name: str) -> None:
         """Raise ReportError if the only sources of a host could not be read."""
@@ -197,23 +223,19 @@ class Fleet:
             if one.host.casefold() == name.rpartition("/")[2].casefold():
                 raise ReportError(f"no source of {one.host} could be read: {one.what}", where=one.path, hint=one.hint)
 
-    def _benches(self) -> dict[str, Bench]:
+    def _pushes(self) -> dict[str, Pushes]:
+        """Return the pushes in the sources of each question."""
+        return {
+            text: pushes_of([one for one in self.known if one.asking == text], asking.question)
+            for text, asking in self.askings.items()
+        }
+
+    def _benches(self, pushes: Mapping[str, Pushes]) -> dict[str, Bench]:
         """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""
-        rows: dict[str, dict[str, set[int]]] = {text: defaultdict(set) for text in self.askings}
-        own: dict[tuple[str, str], set[str]] = defaultdict(set)
-        for one in self.known:
-            rows[one.asking][one.shard].add(one.row)
-            own[one.asking, one.site].update(one.addresses)
-        benches = {}
-        for text, asking in self.askings.items():
-            contacts: dict[str, list[Contact]] = {site: [] for asked, site in own if asked == text}
-            for shard, of_shard in rows[text].items():
-                for site, contact in shards.contacts(Path(shard), of_shard):
-                    if contact.dst in own[text, site]:
-                        contacts[site].append(contact)
-            casts = judging.casts(contacts, asking.question)
-            benches[text] = Bench(asking.question, asking.facts, asking.methods, casts)
-        return benches
+        return {
+            text: Bench(asking.question, asking.facts, asking.methods, pushes[text].casts)
+            for text, asking in self.askings.items()
+        }
 
     def _files_read(self) -> FilesRead:
         files = {(one.path, one.digest): one for one in self.known}.values()  # a capture may be of several hosts
@@ -450,34 +472,74 @@ def _once(known: Iterable[Known]) -> list[Known]:
     return list({(one.path, one.digest, one.addresses): one for one in ordered}.values())
 
 
-def _entries(places: Sequence[Place]) -> dict[tuple[str, int], Entry]:
+def _entries(places: Sequence[Place]) -> dict[Row, Entry]:
     """Return the rows of some hosts, each shard read once."""
     wanted: dict[str, set[int]] = defaultdict(set)
     for place in places:
-        for shard, rows in place.rows:
-            wanted[shard].update(rows)
-    read: dict[tuple[str, int], Entry] = {}
+        for shard, row in place.rows:
+            wanted[shard].add(row)
+    read: dict[Row, Entry] = {}
     for shard in sorted(wanted):
         ordered = sorted(wanted[shard])
         read |= zip(((shard, row) for row in ordered), shards.entries(Path(shard), ordered), strict=True)
     return read
 
 
+def _places(hosts: Mapping[Host, Sequence[Known]], found: Mapping[str, Pushes]) -> list[Place]:
+    """Return where every host stands, in the order of site and name, also those that only other hosts' sources show."""
+    places = [Place.of(host, known, found) for host, known in hosts.items()]
+    known = {Target(place.host.site, address) for place in places for address in place.addresses}
+    others = {
+        target: Place(Host(*target), rows, asking, 0, (target.address,), counts=target not in found[asking].uncertain)
+        for asking in sorted(found, reverse=True)
+        for target, rows in found[asking].elsewhere.items()
+        if target not in known
+    }
+    return sorted([*places, *others.values()], key=lambda place: place.host)
+
+
 def _targets(
-    hosts: Mapping[Host, Sequence[Known]], benches: Mapping[str, Bench]
+    hosts: Mapping[Host, Sequence[Known]], found: Mapping[str, Pushes]
 ) -> tuple[list[Place], list[tuple[str, str]]]:
-    """Return where the hosts stand on which a client is installed, and name and role of each that is a server."""
+    """Return where the hosts stand that are evaluated, and name and role of each that is a server and not pushed."""
     places, servers = [], []
-    for host, known in hosts.items():
-        place = Place.of(host, known)
-        roles = judging.servers(benches[place.asking].casts[host.site])
-        addresses = [one.addresses[0] for one in known if one.addresses]
-        role = next((roles[address] for address in addresses if address in roles), None)
-        if role is None:
-            places.append(place)
+    for place in _places(hosts, found):
+        cast = found[place.asking].casts[place.host.site]
+        roles = judging.servers(cast)
+        addresses = [one.addresses[0] for one in hosts.get(place.host, ()) if one.addresses] or place.addresses
+        role = next((roles[address] for address in addresses if address in roles), "")
+        if role and not any(map(cast.is_judged, cast.pushes_at(place.addresses))):
+            servers.append((place.host.name, role.replace("-", " ")))
         else:
-            servers.append((host.name, role.replace("-", " ")))
+            places.append(place._replace(role=role, counts=place.counts and not role))
     return places, servers
+
+
+def _counted(
+    judged: Iterable[HostResult], places: Iterable[Place], methods: Sequence[str]
+) -> tuple[list[HostResult], list[tuple[str, str]], list[str]]:
+    """Return the hosts that count as computers to install on.
+
+    A server that is pushed counts if the push fails: then it is to be in the report. So does a computer of which
+    nothing but the log of a host that may be a client is known.
+
+    Returns:
+        The hosts, name and role of each server that does not count, and a sentence on each that does.
+    """
+    by_host = {(place.host.name, place.host.site): place for place in places}
+    hosts: list[HostResult] = []
+    idle, told = [], []
+    for host in judged:
+        place = by_host[host.host, host.site]
+        role = place.role.replace("-", " ")
+        fails = any(one.result == FAILS for one in host.outcomes if one.method in methods)
+        if place.counts or fails:
+            hosts.append(host)
+        if role and fails:
+            told.append(f"{host.host} is the {role}: it is counted as a computer, as an installation on it fails.")
+        elif role:
+            idle.append((host.host, role))
+    return hosts, idle, told
 
 
 def _absent_servers(cast: Cast, hosts: Iterable[HostResult]) -> Iterator[str]:
@@ -554,11 +616,11 @@ def _judged(results: list[HostResult] | Lost) -> list[HostResult]:
     return results
 
 
-def _servers_of(assignments: Iterable[RoleAssignment]) -> list[RoleAssignment]:
-    """Return who serves the fleet, each once."""
-    return sorted(
-        {one for one in assignments if one.role != CLIENT}, key=lambda one: (one.role, one.address, one.how, one.why)
-    )
+def _servers_of(assignments: Iterable[RoleAssignment], hosts: Iterable[HostResult]) -> list[RoleAssignment]:
+    """Return who serves the fleet, each once. A role that was not set counts only if the host is in a verdict."""
+    met = {end.address for host in hosts for row in host.seen for end in (row.source, row.destination)}
+    serving = {one for one in assignments if one.role != CLIENT and (one.how == GIVEN or one.address in met)}
+    return sorted(serving, key=lambda one: (one.role, one.address, one.how, one.why))
 
 
 def _is_called(name: str, host: Host, known: Iterable[Known]) -> bool:

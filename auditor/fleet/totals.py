@@ -154,11 +154,13 @@ def _requirements(failing: Sequence[Failing], ruleset: Ruleset) -> tuple[Require
     counts: Counter[tuple[str, str, str]] = Counter()
     proven: Counter[tuple[str, str, str]] = Counter()
     for _, seen in failing:
+        of_host: dict[tuple[str, str, str], bool] = {}  # several site servers may fail in one way
         for one in seen:
             how = failure_kind(one)
             key = (one.requirement, how, (one.blocked_at or "") if how in r.FAILING else "")
-            counts[key] += 1
-            proven[key] += one.confidence == r.PROVEN
+            of_host[key] = of_host.get(key, False) or one.confidence == r.PROVEN
+        counts.update(of_host.keys())
+        proven.update(key for key, is_proven in of_host.items() if is_proven)
     return tuple(
         RequirementCount(key[0], ruleset.requirement(key[0]).description, *key[1:], count, proven[key])
         for key, count in _most_first(counts)
@@ -188,7 +190,7 @@ def _grouped(
     for host in hosts:
         results[name_of(host)][host.outcome(main).result] += 1
     for host, seen in failing:
-        reasons[name_of(host)].update(one.requirement for one in seen)
+        reasons[name_of(host)].update({one.requirement for one in seen})
     if not any(results):
         return ()
     groups = [

@@ -117,7 +117,9 @@ class RequirementResult(_CompactPickle):
 class MethodOutcome(_CompactPickle):
     """What one method came to for one host. result: works, allowed, fails, unproven or no-evidence.
 
-    blamed: ids of the requirements that make it fail; missing: of those that keep it unproven.
+    Of several pushes to one host, one that fails decides: the latest of each site server counts.
+
+    blamed: ids of the requirements that make it fail, from any site server; missing: of those that keep it unproven.
     """
 
     method: str
@@ -133,8 +135,8 @@ class HostResult(_CompactPickle):
     host: its name, or its address if nobody said its name; site: "" if nobody said it; addresses: its own, the
     likeliest first; subnet: that of the first address, "" if none is known; files: paths of its sources; records: rows,
     events and frames of them; first_time, last_time: of these; seen: in the order of the ruleset, what several methods
-    share but once; recommended: methods that the evidence does not contradict, best proven first; warnings: what is
-    wrong with its sources.
+    share but once, and of further pushes to the host what fails or is a proven block; recommended: methods that the
+    evidence does not contradict, best proven first; warnings: what is wrong with its sources.
     """
 
     host: str
@@ -355,6 +357,11 @@ UNKNOWN_DEVICE = "a device that nobody knows"
 def failure_kind(requirement: RequirementResult) -> str:
     """Return how a requirement fails: its verdict if it was stopped, "problem" if something failed on an open port."""
     return requirement.verdict if requirement.verdict in FAILING else PROBLEM
+
+
+def fails(one: RequirementResult) -> bool:
+    """Tell whether a requirement is not met, or something failed on an open port."""
+    return one.verdict in FAILING or bool(one.problems)
 
 
 def stopped_by_rule(requirement: RequirementResult) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -49,7 +49,7 @@ class Told(NamedTuple):
     verdict: str
     confidence: str | None
     text: str
-    frames: Sequence[int]
+    frames: Collection[int]
     place: str | None = None
     remedy: str = ""
     weak: bool = False
@@ -106,12 +106,11 @@ class Attempt:
 
     @property
     def first_sequence(self) -> int | None:
-        """The number of the first SYN, or of the first request of a ping; None where a log does not say it."""
+        """The number of the first SYN; None where there is none, and where a log does not say it."""
         if self.row is not None:
             first_row = self.events[0]
             return first_row.sequence or None if first_row.from_src else None
-        first = self.syns or [event for event in self.events if event.packet_kind == "request"]
-        return first[0].sequence if first else None
+        return self.syns[0].sequence if self.syns else None
 
     @property
     def firewall(self) -> str | None:
@@ -154,11 +153,9 @@ class Attempt:
 
     @property
     def from_middle(self) -> bool:
-        """Whether the capture begins in the middle of this connection, so that who began it is unknown."""
-        captured = (
-            {event.packet_kind for event in self.events} if self.protocol == "tcp" and self.row is None else set()
-        )
-        return bool(captured) and captured.isdisjoint(("SYN", "SYN-ACK"))
+        """Whether the source has this connection from its middle only, so that who began it is unknown."""
+        held = {event.packet_kind for event in self.events} if self.protocol == "tcp" else set()
+        return bool(held) and held.isdisjoint(("SYN", "SYN-ACK"))
 
     @property
     def tries(self) -> int:
@@ -414,8 +411,7 @@ def _begin(row: Mapping[str, Any], events: Sequence[FlowEvent]) -> tuple[int, in
 
 def _is_none(one: Attempt) -> bool:
     """Tell whether a flow is no attempt of anybody: nothing but resets, and answers to what nobody asked."""
-    is_middle = one.row is None and one.response == "mid-stream" and not one.errors
-    return is_middle and all(event.packet_kind == "stray" for event in one.events)
+    return not one.errors and all(event.packet_kind == "stray" for event in one.events)
 
 
 def _row(row: Mapping[str, Any], *, sent_by_src: bool) -> Row:

@@ -135,7 +135,7 @@ class DynamicPorts:
             return False
         conversations = self._at_mapper(requirement, attempt.src, attempt.dst)
         if not conversations:
-            return attempt.row is not None and self._traffic.tells_only_drops(attempt.source)
+            return self._traffic.tells_only_drops(attempt.source)
         if attempt.row is None and self._all_assigned(requirement, attempt):
             return False
         clock = self._clocks.clock(attempt)
@@ -194,9 +194,7 @@ class DynamicPorts:
         """Return whether nothing but the number of a blocked port ties it to the push."""
         if finding.verdict != r.BLOCKED or self.service(finding).interface:
             return False
-        return all(
-            attempt.row is not None and self._traffic.tells_only_drops(attempt.source) for attempt in finding.attempts
-        )
+        return all(self._traffic.tells_only_drops(attempt.source) for attempt in finding.attempts)
 
     def _in_range(self, attempt: Attempt) -> bool:
         """Return whether an attempt is at a dynamic port of any version of Windows that has no other meaning.

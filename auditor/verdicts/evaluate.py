@@ -555,7 +555,7 @@ class _Judge:
     def _other_ports(self, requirement: Requirement, destinations: Sequence[str]) -> str:
         """Return a hint when the client connects to the server, but not to the port of any of its requirements."""
         name = requirement.site_port or requirement.alternate_port
-        ports = self._custom.candidates(destinations[0]) if name and len(destinations) == 1 else {}
+        ports = self._custom.candidates(destinations[0]) if name else {}
         rows = [row for row in self._ruleset.requirements if row.to_role == requirement.to_role] if ports else []
         used = {port for row in rows for port in self._ports_of(row, destinations)}
         others = [f"TCP {port}" for port in sorted(ports) if port not in used][:MOST_OTHER_PORTS]

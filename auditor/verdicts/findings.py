@@ -38,12 +38,12 @@ class Finding:
     confidence: str | None
     text: str
     time_ns: int
+    end_ns: int
     attempts: tuple[Attempt, ...]
     evidence: tuple[r.Evidence, ...]
     blocked_at: str | None = None
     port: int | None = None
     remedy: str = ""
-    end_ns: int = 0
     clock: int | None = None
     weak: bool = False
 
@@ -93,25 +93,12 @@ class Witness:
 
     def unanswered_questions(self, hosts: Sequence[str]) -> list[Finding]:
         """Return findings for hosts to which nothing could be sent: nobody on the local network answers for them."""
-        findings = []
-        for host in hosts:
-            if not self._traffic.asked_in_vain(host) or self._traffic.heard(host):
-                continue
-            for number, asked in self._traffic.asked_in_vain(host)[:1]:
-                text = (
-                    f"Nothing could be sent to {host}: {asked.requester} asked {len(asked.frames)} times on the local "
-                    "network who has that address, and nobody answered."
-                )
-                shown = f"arp.dst.proto_ipv4 == {host}" if ":" not in host else f"icmpv6.nd.ns.target_address == {host}"
-                questions = tuple(_questions(asked))[:MOST_FRAMES]
-                proof = r.Evidence(number, asked.frames[:MOST_FRAMES], (), text, shown, questions)
-                finding = Finding(r.UNREACHABLE, r.PROVEN, text, asked.first_ns, (), (proof,), r.UNKNOWN)
-                findings.append(replace(finding, remedy=IS_IT_ON, end_ns=asked.last_ns))
-        return findings
+        unheard = ((host, self._traffic.asked_in_vain(host)) for host in hosts if not self._traffic.heard(host))
+        return [_unanswered(host, *vain[0]) for host, vain in unheard if vain]
 
     def _judged(self, attempt: Attempt) -> Finding:
         told = self._told(attempt)
-        proof = tuple(told.frames[:MOST_FRAMES]) or (attempt.first_frame,)  # of some only an error was captured
+        proof = tuple(sorted(told.frames)[:MOST_FRAMES]) or (attempt.first_frame,)  # of some only an error was captured
         if attempt.row is None:
             shown, packets = display_filter(attempt, proof), self._packets(attempt, frozenset(proof))
             evidence = r.Evidence(attempt.source, proof, (), told.text, shown, packets)
@@ -151,7 +138,7 @@ class Witness:
             for one in attempt.errors
             if one.frame in proof
         ]
-        vain = self._traffic.asked_in_vain(attempt.dst) if proof - {one.frame for one in (*sent, *errors)} else ()
+        vain = self._traffic.asked_in_vain(attempt.dst)
         asked = [one for number, asked in vain if number == attempt.source for one in _questions(asked)]
         known = {one.frame: one for one in (*asked, *errors, *sent) if one.time}
         return tuple(known[frame] for frame in sorted(proof & known.keys()))
@@ -240,7 +227,7 @@ class Witness:
         code = _code(said)
         latest = kept[MOST_TRIES - MOST_FRAMES :]  # the last one decides, so it must be among those shown
         tries = _frames(attempt, ("SYN", "request", "datagram"))[:MOST_TRIES]
-        frames = sorted({*tries, *(one.frame for one in latest)})
+        frames = {*tries, *(one.frame for one in latest)}
         place = self._role_of(attempt.dst) if by_itself else r.BETWEEN
         if attempt.response == "prohibited" and said.sender == attempt.src:
             text = f"{where}: the firewall of {attempt.src} itself forbids it to leave ({code})."
@@ -263,7 +250,7 @@ class Witness:
         itself = said.sender == attempt.dst
         who = "its own firewall" if itself else said.sender
         text = f"{where}: {attempt.dst} answered, but {who} stops the answer on its way back ({_code(said)})."
-        frames = sorted({*_frames(attempt, ("SYN", "request"))[:MOST_TRIES], *(one.frame for one in kept)})
+        frames = {*_frames(attempt, ("SYN", "request"))[:MOST_TRIES], *(one.frame for one in kept)}
         remedy = (
             f"On {attempt.dst if itself else said.sender}, allow the answers from {attempt.dst} to {attempt.src}: a "
             "rule there does not know the connection that they belong to."
@@ -284,7 +271,7 @@ class Witness:
         if vain := self._traffic.asked_in_vain(attempt.dst):
             text = f"{where}: no answer, and nobody on the local network answers for {attempt.dst}."
             asked = next((one.frames[:2] for number, one in vain if number == attempt.source), ())
-            return Told(r.UNREACHABLE, r.PROVEN, text, sorted({*frames, *asked}), r.UNKNOWN, IS_IT_ON)
+            return Told(r.UNREACHABLE, r.PROVEN, text, {*frames, *asked}, r.UNKNOWN, IS_IT_ON)
         text = f"{where}: {count} got no answer, and nothing at all from {attempt.dst} is in these sources."
         return Told(r.NO_RESPONSE, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
 
@@ -397,6 +384,27 @@ class Witness:
         return replace(joined, blocked_at=r.BETWEEN, remedy=remedy)
 
 
+def _unanswered(host: str, source: int, asked: NeighborRequests) -> Finding:
+    """Return the finding for a host to which nothing could be sent, from questions for its hardware address."""
+    text = (
+        f"Nothing could be sent to {host}: {asked.requester} asked {len(asked.frames)} times on the local network "
+        "who has that address, and nobody answered."
+    )
+    shown = f"arp.dst.proto_ipv4 == {host}" if ":" not in host else f"icmpv6.nd.ns.target_address == {host}"
+    questions = tuple(_questions(asked))[:MOST_FRAMES]
+    return Finding(
+        verdict=r.UNREACHABLE,
+        confidence=r.PROVEN,
+        text=text,
+        time_ns=asked.first_ns,
+        end_ns=asked.last_ns,
+        attempts=(),
+        evidence=(r.Evidence(source, asked.frames[:MOST_FRAMES], (), text, shown, questions),),
+        blocked_at=r.UNKNOWN,
+        remedy=IS_IT_ON,
+    )
+
+
 def _questions(asked: NeighborRequests) -> list[r.Packet]:
     """Return the questions for a host's hardware address as packets."""
     return [
@@ -467,13 +475,13 @@ def _frames(attempt: Attempt, whats: tuple[str, ...] | None) -> list[int]:
     return [event.frame for event in attempt.events if whats is None or event.packet_kind in whats]
 
 
-def _answer_frames(attempt: Attempt) -> list[int]:
+def _answer_frames(attempt: Attempt) -> set[int]:
     """Return the first frame of each side that shows the exchange."""
     handshake = [event for event in attempt.events if event.packet_kind in ("SYN", "SYN-ACK")]
     asked = next((one.frame for one in handshake or attempt.events if one.from_src), None)
     answered = next((one.frame for one in handshake if not one.from_src), None)
     answered = answered or next((one.frame for one in attempt.events if not one.from_src), None)
-    return sorted(frame for frame in {asked, answered} if frame is not None)
+    return {frame for frame in (asked, answered) if frame is not None}
 
 
 def _tries(attempt: Attempt) -> tuple[int, int]:

@@ -209,15 +209,34 @@ def outline(path: Path, *, own: bool = False) -> Outline:
     return Outline(known, _unread(file, path), question, _about(file, AUDITOR_KEY))
 
 
-def contacts(path: Path, rows: Container[int]) -> list[tuple[str, Contact]]:
-    """Return who contacted whom at the ports of a push in some sources of a summary, each with the site.
+class Contacts(NamedTuple):
+    """Who contacted whom at the ports of a push in one source of a summary.
+
+    row: that of the source; asked: requests for a hardware address that had no response.
+    """
+
+    row: int
+    site: str
+    is_capture: bool
+    contacts: list[Contact]
+    asked: list[NeighborRequests]
+
+
+def contacts(path: Path, rows: Container[int]) -> list[Contacts]:
+    """Return who contacted whom at the ports of a push in some sources of a summary.
 
     rows: of these sources. Raises ReportError as `read` does.
     """
-    table = _columns_of(opened(path), path, ("site", "contacts"))
-    sites = table.column("site").to_pylist()
-    by_row = _unlisted(table.column("contacts").combine_chunks(), _contacts)
-    return [(site, one) for row, (site, of) in enumerate(zip(sites, by_row, strict=True)) if row in rows for one in of]
+    table = _columns_of(opened(path), path, ("site", "kind", "contacts", "asked"))
+    sites, kinds = (table.column(name).to_pylist() for name in ("site", "kind"))
+    of_row = _unlisted(table.column("contacts").combine_chunks(), _contacts)
+    asked = _unlisted(table.column("asked").combine_chunks(), _asked)
+    every = zip(sites, kinds, of_row, asked, strict=True)
+    return [
+        Contacts(row, site, kind == CAPTURE, shown, requests)
+        for row, (site, kind, shown, requests) in enumerate(every)
+        if row in rows
+    ]
 
 
 def _columns_of(file: pyarrow.parquet.ParquetFile, path: Path, names: Sequence[str] | None = None) -> pyarrow.Table:

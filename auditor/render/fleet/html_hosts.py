@@ -23,6 +23,7 @@ from auditor.report.fleet_model import (
     Proof,
     RequirementResult,
     block_location,
+    fails,
     failure_kind,
     stopped_by_rule,
     stopper,
@@ -119,7 +120,7 @@ def _stops(host: HostResult) -> Iterator[tuple[str, ...]]:
     """Yield what makes a method fail: requirement, how, where, direction, what to change, address of the device."""
     blamed = {name for outcome in host.outcomes if outcome.result == r.FAILS for name in outcome.blamed}
     for requirement in host.seen:
-        if requirement.requirement in blamed:
+        if requirement.requirement in blamed and fails(requirement):
             stopped = requirement.verdict in r.FAILING
             place = (requirement.blocked_at or "") if stopped else ""
             direction = f"{requirement.source.role} to {requirement.destination.role}" if stopped else ""

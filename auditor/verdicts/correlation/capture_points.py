@@ -76,8 +76,7 @@ def _is_nearer(attempt: Attempt, far: int, traffic: Traffic) -> bool:
     The time from SYN to SYN-ACK is shorter there, in each connection that both sources hold. Each time is by one clock.
     """
     number, src, dst = attempt.source, attempt.src, attempt.dst
-    left = traffic.sent(number, dst, src).hop_counts
-    if far == number or not left <= FRESH:
+    if traffic.sent(number, dst, src).hop_counts - FRESH:
         return False
     near_delays, far_delays = traffic.delays(number, src, dst), traffic.delays(far, src, dst)
     shared = near_delays.keys() & far_delays.keys()
@@ -145,8 +144,10 @@ def clock_notes(traffic: Traffic) -> tuple[str, ...]:
     for second, (first, offsets) in sorted(latest.items()):
         names = [traffic.sources[number].path for number in (first, second)]
         notes.append(_clock_note(names[0], names[1], int(median(offsets))))
-    more = len(notes) - MOST_NOTES
-    return (*notes[:MOST_NOTES], *([f"{more} more sources hold connections of others."] if more > 0 else []))
+    if more := len(notes[MOST_NOTES:]):
+        sources = "source holds" if more == 1 else "sources hold"
+        return (*notes[:MOST_NOTES], f"{more} more {sources} connections of others.")
+    return tuple(notes)
 
 
 def _starts(traffic: Traffic) -> dict[object, dict[int, int]]:

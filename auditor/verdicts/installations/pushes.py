@@ -7,10 +7,12 @@ others do only helps where the pair's own traffic fits several kinds, such as on
 from __future__ import annotations
 
 import ipaddress
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from auditor.report.model import (
     CERTAIN,
@@ -35,13 +37,14 @@ from auditor.verdicts.installations.contacts import (
     PORTS_TESTED,
     SCAN_DYNAMIC_PORTS,
     SCAN_PORTS,
+    SCAN_WINDOW_NS,
     Contact,
     Pair,
     push_ports,
 )
 
 BARE_CONNECTIONS = 3  # computers at which a port was opened without sending data, until the host counts as a scanner
-SWEPT_COMPUTERS = 10  # of which none was sent data, and one or more accepted a connection
+SWEPT_COMPUTERS = 10  # of which none was sent data: then one that accepted a connection is enough
 PROBED_COMPUTERS = 5  # that are sent one SYN each, which is never repeated: every TCP stack repeats it
 PUSHED_COMPUTERS = 8  # that one host contacts: it manages them rather than reads from them
 READERS = 3  # hosts that reach the same one at its shares: it is a server, and no computer to install on
@@ -52,6 +55,7 @@ LARGEST_SUBNET = {4: 16, 6: 64}  # bits of the prefix, by IP version
 JUDGED = frozenset((PUSH, UNKNOWN))
 SURENESS = (CERTAIN, LIKELY, WEAK)
 
+NOBODY = ConfiguredRoles()
 Kind = tuple[str, str, str]  # kind, how sure, why
 
 
@@ -82,19 +86,23 @@ UNRESOLVED = (
 def find_pushes(
     contacts: Mapping[Pair, Contact],
     ruleset: Ruleset,
-    asked: Sequence[NeighborRequests] = (),
+    asked: Iterable[Sequence[NeighborRequests]] = (),
     content: Mapping[Pair, PairContent] | None = None,
+    given: ConfiguredRoles = NOBODY,
 ) -> tuple[Push, ...]:
     """Return every pair that may be a push, also what looks like one and is none.
 
     Args:
         contacts: Who contacted whom at the ports of a push, by pair.
-        asked: Requests for a hardware address that had no response.
+        asked: Requests for a hardware address that had no response. Which of them may be of a push is decided for each
+            sequence by itself.
         content: What the protocols show of the pairs whose packets were dissected.
+        given: The roles that were set. That other computers were sent no data makes no scan of what a site server does.
     """
-    traffic = _Traffic(contacts, ruleset, content or {})
+    traffic = _Traffic(contacts, ruleset, content or {}, frozenset(given.hosts(SITE_SERVER)))
     kinds = {pair: traffic.kind(contact) for pair, contact in contacts.items()}
-    kinds |= dict.fromkeys(traffic.unresolved_pairs(asked), UNRESOLVED)
+    for requests in asked:
+        kinds |= dict.fromkeys(traffic.unresolved_pairs(requests), UNRESOLVED)
     steps = {pair: shown.steps for pair, shown in (content or {}).items()}
     pairs = sorted(kinds, key=lambda pair: (by_number(pair[1]), by_number(pair[0])))
     return tuple(
@@ -105,8 +113,8 @@ def find_pushes(
 def judged_pushes(pushes: Iterable[Push], given: ConfiguredRoles) -> tuple[Push, ...]:
     """Return the pushes that are judged: of the hosts that the user named, else all but those of another kind.
 
-    Where both ends were named, all are. Where one was, those of another kind are judged only if the named host has no
-    push. A scan is not: the user named one end, not the scan.
+    Where both ends were named, all are. Where one was, those of another kind are judged only if it was named by its
+    address and has no push: a network holds other hosts too. A scan is not: the user named one end, not the scan.
     """
     fitting = [
         push
@@ -118,10 +126,10 @@ def judged_pushes(pushes: Iterable[Push], given: ConfiguredRoles) -> tuple[Push,
     pushing = {push.from_address for push in fitting if push.kind in JUDGED}
     pushed = {push.to_address for push in fitting if push.kind in JUDGED}
 
+    servers, clients = set(given.hosts(SITE_SERVER)) - pushing, set(given.hosts(CLIENT)) - pushed
+
     def is_judged(push: Push) -> bool:
-        alone = (given.names(SITE_SERVER) and push.from_address not in pushing) or (
-            given.names(CLIENT) and push.to_address not in pushed
-        )
+        alone = push.from_address in servers or push.to_address in clients
         return push.kind in JUDGED or (alone and push.kind != SCAN)
 
     return tuple(filter(is_judged, fitting))
@@ -130,9 +138,16 @@ def judged_pushes(pushes: Iterable[Push], given: ConfiguredRoles) -> tuple[Push,
 class _Traffic:
     """All contacts of a site, and what kind each is of."""
 
-    def __init__(self, contacts: Mapping[Pair, Contact], ruleset: Ruleset, content: Mapping[Pair, PairContent]) -> None:
+    def __init__(
+        self,
+        contacts: Mapping[Pair, Contact],
+        ruleset: Ruleset,
+        content: Mapping[Pair, PairContent],
+        named: frozenset[str],
+    ) -> None:
         self._contacts = contacts
         self._content = content
+        self._named = named
         self._shown_scans: dict[Pair, str] = {}
         self._sharing_ports = push_ports(ruleset) & {
             port for row in ruleset.requirements if row.from_role == CLIENT for port in row.ports
@@ -154,7 +169,7 @@ class _Traffic:
             return SCAN, LIKELY, why
         if contact.controller:
             return LOGON, LIKELY, "The originator also used ports that only a domain controller has."
-        if _is_like_push(contact):
+        if is_like_push(contact):
             return PUSH, LIKELY, f"The originator contacted {_rows(contact)}, like a client push."
         return self._one_port(contact)
 
@@ -179,7 +194,7 @@ class _Traffic:
             return (
                 f"The originator tried {contact.dynamic_ports} dynamic ports within a minute and sent no data on them."
             )
-        if not (contact.accepted or _is_like_push(contact)) and is_public(contact.src) and not is_public(contact.dst):
+        if not (contact.accepted or is_like_push(contact)) and is_public(contact.src) and not is_public(contact.dst):
             return "The originator is on the Internet and sent no data."
         if contact.sent:
             return ""
@@ -187,15 +202,38 @@ class _Traffic:
             return "The originator opened connections and closed them without data, like a port test."
         if any(_is_alike(contact, other) for other in self._scans_of.get(contact.src, ())):
             return "The originator sent no data here, and it scanned other computers."
+        if contact.src not in self._named and self._is_in_port_test(contact):
+            return "The originator sent no data here, and it tested the same ports of other computers."
         return ""
+
+    def _is_in_port_test(self, contact: Contact) -> bool:
+        """Tell whether a contact may be part of the port test of several computers.
+
+        A port test does not insist: what is tried again and again without a response is a push, unless it is tried
+        amid the sweep of a network.
+        """
+        tests = self._port_tests_of.get(contact.src)
+        if tests is None or not any(_is_alike(contact, other) for other in tests.alike):
+            return False
+        return not contact.insisted or tests.is_amid(contact.first_ns)
 
     @cached_property
     def _scans_of(self) -> Mapping[str, Sequence[Contact]]:
         """The contacts that show that a host scans others, by host."""
+        return {src: _two_alike(_scanning(contacts)) for src, contacts in self._by_source.items()}
+
+    @cached_property
+    def _port_tests_of(self) -> Mapping[str, _PortTests]:
+        """The contacts that show that a host tests ports of several computers, by host."""
+        found = ((src, _port_tests(contacts)) for src, contacts in self._by_source.items())
+        return {src: tests for src, tests in found if tests}
+
+    @cached_property
+    def _by_source(self) -> Mapping[str, Sequence[Contact]]:
         by_source: dict[str, list[Contact]] = defaultdict(list)
         for contact in self._contacts.values():
             by_source[contact.src].append(contact)
-        return {src: _two_alike(_scanning(contacts)) for src, contacts in by_source.items()}
+        return by_source
 
     def _one_port(self, contact: Contact) -> Kind:
         """Tell a contact at a single port by what else the two hosts do."""
@@ -232,7 +270,7 @@ class _Traffic:
             contact
             for pair, contact in self._contacts.items()
             if not self._scan(contact)
-            and (self._content_kind(pair) == PUSH or (not contact.controller and _is_like_push(contact)))
+            and (self._content_kind(pair) == PUSH or (not contact.controller and is_like_push(contact)))
         ]
 
     def _content_kind(self, pair: Pair) -> str:
@@ -267,7 +305,7 @@ class _Traffic:
         return [
             contact
             for contact in self._contacts.values()
-            if contact.accepted and contact.ports <= self._sharing_ports and not _is_like_push(contact)
+            if contact.accepted and contact.ports <= self._sharing_ports and not is_like_push(contact)
         ]
 
     @cached_property
@@ -296,7 +334,7 @@ class _Traffic:
                 yield pair
 
 
-def _is_like_push(contact: Contact) -> bool:
+def is_like_push(contact: Contact) -> bool:
     """Tell whether the ports alone are those of a push: more than one of them."""
     return len(contact.ports) + contact.dynamic + contact.echo > 1
 
@@ -311,15 +349,36 @@ def _is_beside_scan(contact: Contact) -> bool:
 
 
 def _scanning(contacts: Sequence[Contact]) -> list[Contact]:
-    """Return those contacts of one host that show that it scans."""
-    idle = [contact for contact in contacts if not contact.sent]
-    bare = [contact for contact in idle if contact.bare]
-    if len(idle) == len(contacts) >= SWEPT_COMPUTERS and bare:
-        return list(contacts)
+    """Return those contacts of one host that show that it scans, whatever is accepted."""
     if len(contacts) >= PROBED_COMPUTERS and not any(contact.retried for contact in contacts):
         return list(contacts)
-    ports = [contact for contact in contacts if _tries_many_ports(contact)]
-    return ports + (bare if len(bare) >= BARE_CONNECTIONS else [])
+    return [contact for contact in contacts if _tries_many_ports(contact)]
+
+
+class _PortTests(NamedTuple):
+    """The port tests of one host.
+
+    Attributes:
+        alike: The contacts in which it closed connections without data, two of each shape.
+        times_ns: When these began if it swept a network, in order.
+    """
+
+    alike: Sequence[Contact]
+    times_ns: Sequence[int]
+
+    def is_amid(self, time_ns: int) -> bool:
+        """Tell whether several computers of a network that was swept were tested within a minute of a time."""
+        begin = bisect_left(self.times_ns, time_ns - SCAN_WINDOW_NS)
+        return bisect_right(self.times_ns, time_ns + SCAN_WINDOW_NS) - begin >= BARE_CONNECTIONS
+
+
+def _port_tests(contacts: Sequence[Contact]) -> _PortTests | None:
+    """Return the port tests of one host, None if it tested no more than a computer or two."""
+    bare = [contact for contact in contacts if contact.bare and not contact.sent]
+    swept = len(contacts) >= SWEPT_COMPUTERS and not any(contact.sent for contact in contacts)
+    if not bare or not (swept or len(bare) >= BARE_CONNECTIONS):
+        return None
+    return _PortTests(_two_alike(bare), sorted(contact.first_ns for contact in bare) if swept else ())
 
 
 def _is_alike(contact: Contact, scan: Contact) -> bool:

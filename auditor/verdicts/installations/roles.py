@@ -148,7 +148,7 @@ def infer_roles(
         said: What the protocols show, source by source, as far as packets were dissected.
     """
     asked = [one for source in sources for one in source.details.asked]
-    pushes = find_pushes(contacts, ruleset, asked, content_of(said))
+    pushes = find_pushes(contacts, ruleset, [asked], content_of(said), given)
     judged = judged_pushes(pushes, given)
     assignments = [_named(role, address) for role in ROLES for address in given.hosts(role)]
     assignments += _of_pushes(judged, contacts, given)

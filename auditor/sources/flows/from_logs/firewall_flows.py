@@ -600,7 +600,7 @@ def _folded(attempts: LogAttempts, kept_of_each: int) -> LogAttempts:
     """
     order, new = _sorted(attempts.src << 32 | attempts.dst, attempts.dst_port << KIND_BITS | attempts.kind & ANY_KIND)
     begin, size = _stretches(new)
-    if not len(size) or int(size.max()) <= kept_of_each:
+    if int(size.max()) <= kept_of_each:
         return attempts
     many, half = np.flatnonzero(size > kept_of_each), kept_of_each // 2
     edges = np.zeros(len(new), np.int8)
