@@ -108,7 +108,7 @@ def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult, deta
         yield indented(f"not applicable here: {', '.join(left_out)}", style="dim")
     yield Text()
     yield from _proofs(main, report, details)
-    yield from _others(client, main, details)
+    yield from _other_methods(client, main, details)
 
 
 def _headline(client: r.ClientReport, method: r.MethodResult) -> Text:
@@ -163,7 +163,7 @@ def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator
         yield Text()
 
 
-def _others(client: r.ClientReport, main: r.MethodResult, details: bool) -> Iterator[Part]:
+def _other_methods(client: r.ClientReport, main: r.MethodResult, details: bool) -> Iterator[Part]:
     heading, instead = wording.alternatives(client, main)
     if heading:
         yield Text(heading, style="bold")

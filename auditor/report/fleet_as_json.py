@@ -91,13 +91,13 @@ def _host(host: HostResult) -> dict[str, Any]:
             {"method": outcome.method, "result": outcome.result, "blamed": outcome.blamed, "missing": outcome.missing}
             for outcome in host.outcomes
         ],
-        "seen": [_seen(requirement) for requirement in host.seen],
+        "seen": [_requirement(requirement) for requirement in host.seen],
         "recommended": host.recommended,
         "warnings": host.warnings,
     }
 
 
-def _seen(requirement: RequirementResult) -> dict[str, Any]:
+def _requirement(requirement: RequirementResult) -> dict[str, Any]:
     return {
         "requirement": requirement.requirement,
         "necessity": requirement.necessity,

@@ -152,11 +152,14 @@ def _host(table: dict[str, Any]) -> f.HostResult:
         for outcome in table["outcomes"]
     )
     return _record(
-        f.HostResult, table, outcomes=outcomes, seen=tuple(_seen(requirement) for requirement in table["seen"])
+        f.HostResult,
+        table,
+        outcomes=outcomes,
+        seen=tuple(_requirement(requirement) for requirement in table["seen"]),
     )
 
 
-def _seen(table: dict[str, Any]) -> f.RequirementResult:
+def _requirement(table: dict[str, Any]) -> f.RequirementResult:
     same = {name: intern(table[name]) for name in ALIKE if table[name]}
     return _record(
         f.RequirementResult,

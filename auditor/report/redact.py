@@ -110,7 +110,7 @@ class Pseudonyms:
         self._numbers: Counter[str] = Counter()
         self._hosts: dict[str, str] = {}
         self._names: dict[str, str] = {}
-        self._others: dict[tuple[str, str], str] = {}
+        self._pseudonyms: dict[tuple[str, str], str] = {}
         self._paths: dict[str, str] = {}
         self._texts: dict[str, str] = {}
         for role, address in _cast(reports):
@@ -157,14 +157,14 @@ class Pseudonyms:
         if protected_words().issuperset(WORD.findall(step.lower())):  # it names nothing but what auditor ships
             return self.text(step)
         if verb:
-            return verb + self._other(kind, subject)
+            return verb + self._pseudonym(kind, subject)
         if match := HTTP_STEP.fullmatch(step):
             return f"{match['verb']} {self._web_path(match['path'])}"
-        return self._other("step", step)
+        return self._pseudonym("step", step)
 
     def account(self, account: str) -> str:
         """Return the pseudonym of an account."""
-        return account if account in ("", ANONYMOUS) else self._other("account", account)
+        return account if account in ("", ANONYMOUS) else self._pseudonym("account", account)
 
     def explanation(self, text: str) -> str:
         """Return an explanation; steps were named by packets, programs and rules by a firewall's log."""
@@ -179,7 +179,7 @@ class Pseudonyms:
 
     def _by(self, match: re.Match[str]) -> str:
         actor = match["what"]
-        return match[0] if actor == NOBODY_IN_PARTICULAR else f"({self._other(actor.partition(' ')[0], actor)})"
+        return match[0] if actor == NOBODY_IN_PARTICULAR else f"({self._pseudonym(actor.partition(' ')[0], actor)})"
 
     def _swept(self, text: str) -> str:
         for path in self._long_paths:
@@ -202,7 +202,7 @@ class Pseudonyms:
 
     def _token(self, token: str) -> str:
         if len(token) > LONG:
-            return self._other("text", token)
+            return self._pseudonym("text", token)
         core = token.rstrip(END_OF_TOKEN) or token
         replaced = self._names.get(_name_key(core))
         if replaced and core.lower() not in protected_words():
@@ -211,7 +211,7 @@ class Pseudonyms:
         if redacted != token:
             return redacted
         kind = _kind(core)
-        return self._other(kind, core) + token[len(core) :] if kind else token
+        return self._pseudonym(kind, core) + token[len(core) :] if kind else token
 
     def _address(self, match: re.Match[str]) -> str:
         whole = match[0]
@@ -223,11 +223,11 @@ class Pseudonyms:
     def _web_path(self, path: str) -> str:
         prefix = next((web_path for web_path in web_paths() if path.lower().startswith(web_path)), None)
         if prefix is None:
-            return self._other("path", path)
+            return self._pseudonym("path", path)
         remainder = path[len(prefix) :]
         if PRODUCT_FILES.issuperset(filter(None, remainder.lower().split("/"))):
             return path
-        return f"{path[: len(prefix)]}/{self._other('path', remainder)}"
+        return f"{path[: len(prefix)]}/{self._pseudonym('path', remainder)}"
 
     def _learn(self, name: str, address: str) -> None:
         """Remember a host's name, its first label alone, and its domain."""
@@ -238,7 +238,7 @@ class Pseudonyms:
             self._names.setdefault(_name_key(label), pseudonym)
         if dot and "." in domain:
             domain_label = domain.partition(".")[0]
-            domain_pseudonym = self._other("domain", domain)
+            domain_pseudonym = self._pseudonym("domain", domain)
             self._names.setdefault(_name_key(domain), domain_pseudonym)
             if len(domain_label) >= SHORTEST_LABEL:
                 self._names.setdefault(_name_key(domain_label), domain_pseudonym)
@@ -250,11 +250,11 @@ class Pseudonyms:
         if name and name.lower() not in protected_words():
             self._paths.setdefault(name, pseudonym)
 
-    def _other(self, kind: str, original: str) -> str:
+    def _pseudonym(self, kind: str, original: str) -> str:
         key = (kind, original.casefold())
-        if key not in self._others:
-            self._others[key] = self._next(kind)
-        return self._others[key]
+        if key not in self._pseudonyms:
+            self._pseudonyms[key] = self._next(kind)
+        return self._pseudonyms[key]
 
     def _next(self, kind: str) -> str:
         self._numbers[kind] += 1

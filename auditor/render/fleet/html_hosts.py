@@ -146,7 +146,7 @@ def _details(hosts: Sequence[HostResult], report: FleetReport, texts: _Table[str
     room = MOST_BYTES
     for n in sorted(range(len(hosts)), key=lambda n: RESULTS.index(hosts[n].outcome(report.main).result)):
         letters_before = texts.letters
-        detail = _json(_Details(hosts[n], texts).told(methods))
+        detail = _json(_Details(hosts[n], texts).as_row(methods))
         room -= len(detail) + texts.letters - letters_before
         if room < 0:
             break
@@ -180,7 +180,7 @@ class _Details:
         self._host = host
         self._number = _Shared(host, texts).__getitem__
 
-    def told(self, methods: Sequence[str]) -> list[Any]:
+    def as_row(self, methods: Sequence[str]) -> list[Any]:
         """Return the host as lists; the script knows what stands where."""
         host, number = self._host, self._number
         return [
@@ -190,10 +190,10 @@ class _Details:
             number(host.last_time),
             [methods.index(method) for method in host.recommended],
             list(map(number, host.warnings)),
-            [self._seen(requirement) for requirement in host.seen],
+            [self._requirement(requirement) for requirement in host.seen],
         ]
 
-    def _seen(self, requirement: RequirementResult) -> list[Any]:
+    def _requirement(self, requirement: RequirementResult) -> list[Any]:
         number = self._number
         ends = (
             requirement.source.role,

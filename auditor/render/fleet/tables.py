@@ -180,11 +180,11 @@ def _requirements(report: FleetReport) -> Iterator[Row]:
                 method,
                 outcome.result if outcome else None,
                 outcome is not None and requirement.requirement in outcome.blamed,
-                *_seen(requirement),
+                *_requirement_cells(requirement),
             )
 
 
-def _seen(requirement: RequirementResult) -> Row:
+def _requirement_cells(requirement: RequirementResult) -> Row:
     return (
         requirement.requirement,
         requirement.necessity,
