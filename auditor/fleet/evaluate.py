@@ -87,7 +87,7 @@ def _cast_of(
 ) -> Cast:
     """Return who plays which role at one site. present: who contacts a host of any site, or is contacted."""
     given = question.given
-    pushes = find_pushes(contacts, question.ruleset, asked, given=given)
+    pushes = find_pushes(contacts, question.ruleset, asked, configured=given)
     judged = judged_pushes(pushes, given)
     named = [RoleAssignment(role, host, GIVEN, NAMED) for role in ROLES if role != CLIENT for host in given.hosts(role)]
     servers = _site_servers(judged, given)

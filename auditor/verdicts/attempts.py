@@ -133,23 +133,23 @@ class Attempt:
     @property
     def data_since_ns(self) -> int:
         """When both sides had sent data, the start of the attempt where the events do not show it."""
-        first = self._first_data
-        return max(event.time_ns for event in first) if first else self.start_ns
+        data_events = self._first_data
+        return max(event.time_ns for event in data_events) if data_events else self.start_ns
 
     @property
     def data_since_frame(self) -> int:
         """In which frame both sides had sent data, the first of the attempt where the events do not show it."""
-        first = self._first_data
-        return max(event.frame for event in first) if first else self.first_frame
+        data_events = self._first_data
+        return max(event.frame for event in data_events) if data_events else self.first_frame
 
     @property
     def _first_data(self) -> tuple[FlowEvent, ...]:
         """The first packet with data of each side, nothing if only one side has such packets."""
-        first: dict[bool, FlowEvent] = {}
+        events_by_side: dict[bool, FlowEvent] = {}
         for event in self.events:
             if event.packet_kind == "data":
-                first.setdefault(event.from_src, event)
-        return tuple(first.values()) if len(first) == 2 else ()
+                events_by_side.setdefault(event.from_src, event)
+        return tuple(events_by_side.values()) if len(events_by_side) == 2 else ()
 
     @property
     def from_middle(self) -> bool:
@@ -231,9 +231,9 @@ class Traffic:
         self._sent: dict[tuple[str, str], dict[int, SentPackets]] = {}
         self._delays: dict[tuple[int, str, str], Mapping[object, int]] = {}
         self._handed_out: dict[tuple[object, ...], list[AssignedPort]] = defaultdict(list)
-        self._steps = [by_side(one.steps) for one in self.said]
-        for number, one in enumerate(self.said):
-            for port in one.assigned_ports:
+        self._steps = [by_side(facts.steps) for facts in self.said]
+        for number, facts in enumerate(self.said):
+            for port in facts.assigned_ports:
                 self._handed_out[number, port.server, port.port].append(port)
         self._deaf: list[OneWayTraffic] = []
         self._asked: dict[str, list[tuple[int, NeighborRequests]]] = defaultdict(list)
@@ -249,12 +249,12 @@ class Traffic:
             if len(asked.frames) > 1:
                 self._asked[asked.target].append((number, asked))
         for flow, row in source.table.between(self._hosts):
-            one = _attempt(number, source, flow, row)
-            if _is_none(one):
+            attempt = _attempt(number, source, flow, row)
+            if _is_none(attempt):
                 continue
-            self._attempts[one.src, one.dst].append(one)
-            if one.protocol == "tcp" and not row["syn"] and not row["syn_ack"]:
-                self._attempts[one.dst, one.src].append(_turned(one))
+            self._attempts[attempt.src, attempt.dst].append(attempt)
+            if attempt.protocol == "tcp" and not row["syn"] and not row["syn_ack"]:
+                self._attempts[attempt.dst, attempt.src].append(_turned(attempt))
 
     def between(self, src: str, dst: str) -> list[Attempt]:
         """Return what one host tried to reach on another, in order of source and frame."""
@@ -283,14 +283,14 @@ class Traffic:
 
     def handed_out(self, attempt: Attempt) -> AssignedPort | None:
         """Return how the port that was tried came to be known: the last announcement before the attempt."""
-        found = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
-        before = [one for one in found if one.frame < attempt.first_frame]
-        return (before or found)[-1] if found else None
+        assigned_ports = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
+        earlier = [assigned for assigned in assigned_ports if assigned.frame < attempt.first_frame]
+        return (earlier or assigned_ports)[-1] if assigned_ports else None
 
     def is_push_port(self, attempt: Attempt) -> bool | None:
         """Tell whether the port that was tried was assigned for what a push uses, None if it was not assigned."""
-        found = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
-        return any(one.serves_push for one in found) if found else None
+        assigned_ports = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
+        return any(assigned.serves_push for assigned in assigned_ports) if assigned_ports else None
 
     @cached_property
     def requests(self) -> Mapping[tuple[str, str], Mapping[str, frozenset[int]]]:
@@ -357,7 +357,7 @@ class Traffic:
         """Return the nanoseconds from SYN to SYN-ACK of each connection between two hosts in one source."""
         key = (source, src, dst)
         if key not in self._delays:
-            self._delays[key] = _delays(one for one in self.between(src, dst) if one.source == source)
+            self._delays[key] = _delays(attempt for attempt in self.between(src, dst) if attempt.source == source)
         return self._delays[key]
 
     def _deaf_to(self, source: int, src: str, dst: str) -> bool:
@@ -372,7 +372,9 @@ class Traffic:
         """
         if host not in self._asked:
             return []
-        return [one for one in self._asked[host] if not self._deaf_to(one[0], one[1].requester, host)]
+        return [
+            (source, asked) for source, asked in self._asked[host] if not self._deaf_to(source, asked.requester, host)
+        ]
 
 
 def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> Attempt:
@@ -405,13 +407,13 @@ def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> 
 
 def _begin(row: Mapping[str, Any], events: Sequence[FlowEvent]) -> tuple[int, int]:
     """Return when an attempt began, and in which frame: with its SYN, although there may be stray packets before."""
-    first = next((event for event in events if event.packet_kind == "SYN" and event.from_src), None)
-    return (first.time_ns, first.frame) if first else (row["start"], row["first_frame"])
+    syn = next((event for event in events if event.packet_kind == "SYN" and event.from_src), None)
+    return (syn.time_ns, syn.frame) if syn else (row["start"], row["first_frame"])
 
 
-def _is_none(one: Attempt) -> bool:
+def _is_none(attempt: Attempt) -> bool:
     """Tell whether a flow is no attempt of anybody: nothing but resets, and answers to what nobody asked."""
-    return not one.errors and all(event.packet_kind == "stray" for event in one.events)
+    return not attempt.errors and all(event.packet_kind == "stray" for event in attempt.events)
 
 
 def _row(row: Mapping[str, Any], *, sent_by_src: bool) -> Row:
@@ -433,45 +435,50 @@ def _row(row: Mapping[str, Any], *, sent_by_src: bool) -> Row:
 def _sent(attempts: Iterable[Attempt], src: str) -> dict[int, SentPackets]:
     """Return by source what one host sent in the attempts between two; a flow may be among them both ways round."""
     packets: dict[int, dict[int, FlowEvent]] = defaultdict(dict)
-    for one in attempts:
-        if one.row is None:
-            own = (event for event in one.events if event.from_src == (one.src == src))
-            packets[one.source] |= {event.frame: event for event in own}
-    return {source: _of_protocols([some[frame] for frame in sorted(some)]) for source, some in packets.items()}
+    for attempt in attempts:
+        if attempt.row is None:
+            own = (event for event in attempt.events if event.from_src == (attempt.src == src))
+            packets[attempt.source] |= {event.frame: event for event in own}
+    return {
+        source: _of_protocols([events_by_frame[frame] for frame in sorted(events_by_frame)])
+        for source, events_by_frame in packets.items()
+    }
 
 
 def _delays(attempts: Iterable[Attempt]) -> dict[object, int]:
     """Return by its identity the nanoseconds from the SYN to the SYN-ACK of each of these that has both."""
     delays: dict[object, int] = {}
-    for one in attempts:
-        accepted = next((event for event in one.events if event.packet_kind == "SYN-ACK" and not event.from_src), None)
-        if one.identity is not None and accepted:
-            before = [event.time_ns for event in one.syns if event.time_ns <= accepted.time_ns]
-            delays[one.identity] = accepted.time_ns - max(before, default=accepted.time_ns)
+    for attempt in attempts:
+        accepted = next(
+            (event for event in attempt.events if event.packet_kind == "SYN-ACK" and not event.from_src), None
+        )
+        if attempt.identity is not None and accepted:
+            sent_ns = [event.time_ns for event in attempt.syns if event.time_ns <= accepted.time_ns]
+            delays[attempt.identity] = accepted.time_ns - max(sent_ns, default=accepted.time_ns)
     return delays
 
 
 def _of_protocols(packets: Sequence[FlowEvent]) -> SentPackets:
-    tcp = (one for one in packets if one.packet_kind in CONVERSATION)
-    return SentPackets(tuple(tcp), tuple(one for one in packets if one.packet_kind in ECHOES))
+    tcp = (packet for packet in packets if packet.packet_kind in CONVERSATION)
+    return SentPackets(tuple(tcp), tuple(packet for packet in packets if packet.packet_kind in ECHOES))
 
 
 def _number(value: int) -> int | None:
     return None if value == MISSING else value
 
 
-def _turned(one: Attempt) -> Attempt:
+def _turned(attempt: Attempt) -> Attempt:
     """Return a flow whose originator is unknown as an attempt of the other side."""
     return replace(
-        one,
-        src=one.dst,
-        src_port=one.dst_port,
-        dst=one.src,
-        dst_port=one.src_port,
-        frames_src=one.frames_dst,
-        frames_dst=one.frames_src,
-        payload_src=one.payload_dst,
-        payload_dst=one.payload_src,
+        attempt,
+        src=attempt.dst,
+        src_port=attempt.dst_port,
+        dst=attempt.src,
+        dst_port=attempt.src_port,
+        frames_src=attempt.frames_dst,
+        frames_dst=attempt.frames_src,
+        payload_src=attempt.payload_dst,
+        payload_dst=attempt.payload_src,
         reversed=True,
-        events=tuple(event._replace(from_src=not event.from_src) for event in one.events),
+        events=tuple(event._replace(from_src=not event.from_src) for event in attempt.events),
     )

@@ -71,11 +71,11 @@ def hear(sources: Sequence[Source], cast: Cast, ruleset: Ruleset, tshark: Path |
             continue
         elsewhere = requested_elsewhere(source, cast, ruleset)
         flows, ports = wanted(source, cast, ruleset, elsewhere), {port for _, port in elsewhere}
-        found = dissect(Path(source.path), flows, known_tunnels(), program, web_ports=ports)
-        said.append(extract_protocol_facts(found.packets))
-        warnings.append(tuple(_long_flows(found.left_out)))
-        if found.obstacle:
-            obstacles.append(f"{source.path}: {found.obstacle}")
+        dissection = dissect(Path(source.path), flows, known_tunnels(), program, web_ports=ports)
+        said.append(extract_protocol_facts(dissection.packets))
+        warnings.append(tuple(_long_flows(dissection.left_out)))
+        if dissection.obstacle:
+            obstacles.append(f"{source.path}: {dissection.obstacle}")
     return Heard(tuple(said), "; ".join(obstacles), tuple(warnings))
 
 
@@ -83,10 +83,10 @@ def _long_flows(left_out: Sequence[TruncatedFlow]) -> Iterator[SourceWarning]:
     """Yield a warning about the middle of long flows, the largest of which it names."""
     if not left_out:
         return
-    flow = max(left_out, key=lambda each: each.packets).flow
+    flow = max(left_out, key=lambda truncated: truncated.packets).flow
     src, dst = (f"[{host}]" if ":" in host else host for host in (flow.src, flow.dst))
     name = f"{src}:{flow.src_port} > {dst}:{flow.dst_port}"
-    packets, size = sum(each.packets for each in left_out), sum(each.bytes for each in left_out)
+    packets, size = sum(truncated.packets for truncated in left_out), sum(truncated.bytes for truncated in left_out)
     flows = f"1 long flow ({name})" if len(left_out) == 1 else f"{len(left_out):,} long flows (the longest: {name})"
     yield SourceWarning(
         "long-flow",
@@ -102,13 +102,13 @@ def wanted(source: Source, cast: Cast, ruleset: Ruleset, elsewhere: Collection[S
     """
     flows = source.table.columns
     clients, servers = set(cast.clients), set(cast.addresses(SITE_SERVER))
-    others = {one.address for one in cast.assignments} - clients - servers
+    other_hosts = {assignment.address for assignment in cast.assignments} - clients - servers
     spoke = (flows["protocol"] == "tcp") & is_among(flows["response"], SPOKE)
     pushes = _of_pairs(flows, _pairs(cast)) & _at_known_port(flows, ruleset)
     web = spoke & is_among(flows["src_ip"], clients) & np.isin(flows["dst_port"], _web_ports(ruleset))
     hosts = set(flows["dst_ip"][web].tolist())
     near = {host for host in hosts if MANAGEMENT_POINT not in cast.roles or not is_public(host)}
-    fetches = _between(flows, clients, others) | (web & is_among(flows["dst_ip"], near))  # may show further roles
+    fetches = _between(flows, clients, other_hosts) | (web & is_among(flows["dst_ip"], near))  # may show further roles
     fetches |= is_among(flows["src_ip"], clients) & _to_services(flows, elsewhere)
     chosen = np.flatnonzero(spoke & (pushes | fetches))
     return [
@@ -124,8 +124,8 @@ def requested_elsewhere(source: Source, cast: Cast, ruleset: Ruleset) -> frozens
     """
     flows = source.table.columns
     spoke = (flows["protocol"] == "tcp") & is_among(flows["response"], SPOKE)
-    known = [*ruleset.fixed_ports, *other_services()]
-    rows = np.flatnonzero(spoke & is_among(flows["src_ip"], cast.clients) & ~np.isin(flows["dst_port"], known))
+    known_ports = [*ruleset.fixed_ports, *other_services()]
+    rows = np.flatnonzero(spoke & is_among(flows["src_ip"], cast.clients) & ~np.isin(flows["dst_port"], known_ports))
     ends = zip(flows["dst_ip"][rows].tolist(), flows["dst_port"][rows].tolist(), strict=True)
     by_service: dict[Service, list[int]] = defaultdict(list)
     for row, service in zip(rows.tolist(), ends, strict=True):
@@ -155,8 +155,8 @@ def _request_words() -> tuple[bytes, ...]:
 def _pairs(cast: Cast) -> frozenset[Pair]:
     """Return the pairs to dissect: the judged pushes, and of the others a few that the content may show to be one."""
     judged = {(push.from_address, push.to_address) for push in cast.judged}
-    others = [push for push in cast.pushes if push.kind in (FILE_SHARING, LOGON)]
-    pairs = [(push.from_address, push.to_address) for push in others]
+    other_pushes = [push for push in cast.pushes if push.kind in (FILE_SHARING, LOGON)]
+    pairs = [(push.from_address, push.to_address) for push in other_pushes]
     return frozenset((*judged, *[pair for pair in pairs if pair not in judged][:MOST_OTHER_PAIRS]))
 
 
@@ -166,34 +166,38 @@ def _of_pairs(flows: Mapping[str, NDArray[Any]], pairs: frozenset[Pair]) -> NDAr
     rows = np.flatnonzero(is_among(flows["src_ip"], hosts))
     ends = zip(flows["src_ip"][rows].tolist(), flows["dst_ip"][rows].tolist(), strict=True)
     between = [(src, dst) in pairs or (dst, src) in pairs for src, dst in ends]
-    which = np.zeros(len(flows["src_ip"]), np.bool_)
-    which[rows] = between
-    return which
+    mask = np.zeros(len(flows["src_ip"]), np.bool_)
+    mask[rows] = between
+    return mask
 
 
 def _to_services(flows: Mapping[str, NDArray[Any]], services: Collection[Service]) -> NDArray[np.bool_]:
     """Tell which flows are to one of these servers at its port."""
-    which = np.zeros(len(flows["dst_ip"]), np.bool_)
+    mask = np.zeros(len(flows["dst_ip"]), np.bool_)
     rows = np.flatnonzero(np.isin(flows["dst_port"], [port for _, port in services]))
     ends = zip(flows["dst_ip"][rows].tolist(), flows["dst_port"][rows].tolist(), strict=True)
-    which[rows] = [service in services for service in ends]
-    return which
+    mask[rows] = [service in services for service in ends]
+    return mask
 
 
-def _between(flows: Mapping[str, NDArray[Any]], first: Collection[str], second: Collection[str]) -> NDArray[np.bool_]:
-    forth = is_among(flows["src_ip"], first) & is_among(flows["dst_ip"], second)
-    back = is_among(flows["src_ip"], second) & is_among(flows["dst_ip"], first)
+def _between(flows: Mapping[str, NDArray[Any]], hosts: Collection[str], peers: Collection[str]) -> NDArray[np.bool_]:
+    forth = is_among(flows["src_ip"], hosts) & is_among(flows["dst_ip"], peers)
+    back = is_among(flows["src_ip"], peers) & is_among(flows["dst_ip"], hosts)
     return forth | back
 
 
 def _at_known_port(flows: Mapping[str, NDArray[Any]], ruleset: Ruleset) -> NDArray[np.bool_]:
     fixed = [port for requirement in ruleset.requirements for port in requirement.ports]
     dynamic = [port for port in np.unique(flows["dst_port"]).tolist() if ruleset.is_dynamic(port)]
-    known: NDArray[np.bool_] = np.isin(flows["dst_port"], fixed + dynamic) | np.isin(flows["src_port"], fixed)
-    return known
+    mask: NDArray[np.bool_] = np.isin(flows["dst_port"], fixed + dynamic) | np.isin(flows["src_port"], fixed)
+    return mask
 
 
 def _web_ports(ruleset: Ruleset) -> list[int]:
     """Return the ports of web servers: those with another port for HTTP or HTTPS, unlike that of file sharing."""
-    rows = [one for one in ruleset.requirements if one.from_role == CLIENT and one.alternate_port]
+    rows = [
+        requirement
+        for requirement in ruleset.requirements
+        if requirement.from_role == CLIENT and requirement.alternate_port
+    ]
     return sorted({port for requirement in rows for port in requirement.ports})

@@ -49,7 +49,7 @@ class Conversations:
         self._ends = list(accumulate((end for _, end in timed), max))  # the latest end of all that began by then
         self._captured = {
             source: _in_order(attempts, source, clocks)
-            for source in {one.source for one in attempts if one.row is None}
+            for source in {attempt.source for attempt in attempts if attempt.row is None}
         }
 
     def soon_before(self, attempt: Attempt, begin_ns: int) -> bool:
@@ -98,13 +98,14 @@ def _assignments(port: int | None, attempt: Attempt, traffic: Traffic) -> Assign
     if not traffic.is_dissected(attempt.source):
         return NOTHING_KNOWN
     mapper = [
-        other
-        for other in traffic.between(attempt.src, attempt.dst)
-        if (other.source, other.dst_port, other.protocol) == (attempt.source, port, "tcp") and other.has_data
+        connection
+        for connection in traffic.between(attempt.src, attempt.dst)
+        if (connection.source, connection.dst_port, connection.protocol) == (attempt.source, port, "tcp")
+        and connection.has_data
     ]
     steps = traffic.steps(mapper[0]) if mapper else []
     unread = (step.frame for step in steps if step.outcome is Outcome.ANSWERED)
-    connections = sorted(other.first_frame for other in mapper)
+    connections = sorted(connection.first_frame for connection in mapper)
     assigned = traffic.assigned_to(attempt.source, attempt.src, attempt.dst)
     return Assignments(connections, assigned, min(unread, default=math.inf))
 
@@ -164,8 +165,8 @@ class DynamicPorts:
         if any(map(_is_service_control_manager, finding.attempts)):
             return RpcService(SERVICE_CONTROLLER)
         port = finding.port or 0
-        known = self._by_port(finding.attempts[0]).get(port, set()) if finding.attempts else set()
-        return RpcService(next(iter(known))) if len(known) == 1 else RpcService("", port)
+        interfaces = self._by_port(finding.attempts[0]).get(port, set()) if finding.attempts else set()
+        return RpcService(next(iter(interfaces))) if len(interfaces) == 1 else RpcService("", port)
 
     def not_counted(
         self,
@@ -228,13 +229,13 @@ class DynamicPorts:
 
 def mapper_port(dynamic: str, method: Method) -> int | None:
     """Return the endpoint mapper's port: the fixed TCP row that goes before the dynamic one (its id) in its method."""
-    before: int | None = None
+    preceding_port: int | None = None
     for requirement in method.requirements:
         if requirement.id == dynamic:
-            return before
+            return preceding_port
         if requirement.protocol == "tcp" and len(requirement.ports) == 1:
-            before = requirement.ports[0]
-    return before
+            preceding_port = requirement.ports[0]
+    return preceding_port
 
 
 def conversations(
@@ -367,7 +368,9 @@ def _is_service_control_manager(attempt: Attempt) -> bool:
 
 def _in_order(attempts: Sequence[Attempt], source: int, clocks: Clocks) -> tuple[list[int], list[int]]:
     """Return in which frames of a capture data had gone both ways, and by each the latest end of a connection."""
-    ordered = sorted((one.data_since_frame, _end(one, clocks)) for one in attempts if one.source == source)
+    ordered = sorted(
+        (attempt.data_since_frame, _end(attempt, clocks)) for attempt in attempts if attempt.source == source
+    )
     return [frame for frame, _ in ordered], list(accumulate((end for _, end in ordered), max))
 
 

@@ -73,8 +73,8 @@ def audit(
 
     def judged_by_newer() -> tuple[str, Results]:
         assert newer is not None
-        other = newer()
-        return other.id, judge(traffic, rules_for(cast, other, facts), cast, modes).methods
+        newer_ruleset = newer()
+        return newer_ruleset.id, judge(traffic, rules_for(cast, newer_ruleset, facts), cast, modes).methods
 
     results = with_what_went_on(judged.methods, cast.pushes, ruleset, judged_by_newer if newer is not None else None)
     clients = tuple(
@@ -126,7 +126,7 @@ def judge(traffic: Traffic, rules: SiteRules, cast: Cast, modes: Sequence[r.Site
         mode = rules.facts.mode
         return Judged(methods, (r.SiteMode("", mode, r.GIVEN, "set with --mode or in the site file"),) if mode else ())
     if not modes:
-        shown = (one for client, judge in judges.items() for one in judge.modes_in_use(methods[client]))
+        shown = (mode for client, judge in judges.items() for mode in judge.modes_in_use(methods[client]))
         modes = tuple(modes_of(shown).values())
     by_site = {mode.site_server: mode for mode in modes}
     for client, judge in judges.items():
@@ -136,7 +136,7 @@ def judge(traffic: Traffic, rules: SiteRules, cast: Cast, modes: Sequence[r.Site
 
 
 def _names(address: str, cast: Cast) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one.name for one in cast.of_host(address) if one.name))
+    return tuple(dict.fromkeys(assignment.name for assignment in cast.of_host(address) if assignment.name))
 
 
 def _summary(source: Source) -> SourceSummary:
@@ -225,8 +225,8 @@ class _Judge:
 
         methods: what was judged of the client.
         """
-        decided = ((name, one) for name, one in _rows(methods) if self._ruleset.mode_of(name))
-        rows = ((name, _while_open(one)) for name, one in decided if not self._why_guess(one))
+        decided = ((name, verdict) for name, verdict in _rows(methods) if self._ruleset.mode_of(name))
+        rows = ((name, _while_open(verdict)) for name, verdict in decided if not self._why_guess(verdict))
         return evidence_of(self._client, self._sites, rows, self._ruleset)
 
     @property
@@ -243,21 +243,21 @@ class _Judge:
         rows: dict[str, r.RequirementVerdict] = {}
         for role in method.by_partner:
             rows |= self._of_role(method, role, site_server)
-        verdicts = tuple(rows[one.id] for one in method.requirements)
+        verdicts = tuple(rows[requirement.id] for requirement in method.requirements)
         if mode is not None:
             verdicts = tuple(in_mode(verdicts, self._ruleset, mode))
         excused = excused_of(method, verdicts, self._interfaces)
         result, reasons = method_result(verdicts, self._rules, excused, self._why_guess)
-        told = [self._excused(one) if one.id in excused else one for one in verdicts]
-        spared = tuple(_spared(one, told, self._ruleset) for one in told)
+        marked = [self._excused(verdict) if verdict.id in excused else verdict for verdict in verdicts]
+        spared = tuple(_spared(verdict, marked, self._ruleset) for verdict in marked)
         return r.MethodResult(method.id, method.title, result, reasons, spared)
 
     def _why_guess(self, verdict: r.RequirementVerdict) -> str:
         """Return why a verdict rests on a guess: about the role of an end, or the port of the site. Empty if not."""
         for end in (verdict.source, verdict.destination):
             if self._cast.is_guess(end.role, end.address):
-                known = f"{end.address} is assumed to be the {end.role.replace('-', ' ')}, from its port only."
-                return f"{known} Set it: --role {end.role}={end.address}."
+                assumption = f"{end.address} is assumed to be the {end.role.replace('-', ' ')}, from its port only."
+                return f"{assumption} Set it: --role {end.role}={end.address}."
         hosts = () if verdict.destination.address is None else (verdict.destination.address,)
         custom = self._custom_port(self._ruleset.requirement(verdict.id), hosts)
         return custom.text if custom and custom.assumed else ""
@@ -273,13 +273,16 @@ class _Judge:
         """
         requirements = method.by_partner[role]
         hosts = self._hosts_of(role, site_server)
-        judged = [{one.id: self._requirement(one, some) for one in requirements} for some in hosts]
+        judged = [
+            {requirement.id: self._requirement(requirement, addresses) for requirement in requirements}
+            for addresses in hosts
+        ]
         if len(judged) == 1:
             return judged[0]
         order = (r.WORKS, r.ALLOWED, r.FAILS, r.UNPROVEN)
         judged.sort(key=lambda rows: (order.index(self._result(method, rows)), -_good(rows)))
-        chosen, *others = judged
-        return {name: _with_others(verdict, [rows[name] for rows in others]) for name, verdict in chosen.items()}
+        chosen, *alternatives = judged
+        return {name: _with_others(verdict, [rows[name] for rows in alternatives]) for name, verdict in chosen.items()}
 
     def _hosts_of(self, role: str, site_server: str | None) -> list[tuple[str, ...]]:
         """Return the hosts of a role that the client dealt with, each to be judged by itself; all as one if none."""
@@ -290,7 +293,7 @@ class _Judge:
         if (role, site) not in self._hosts:
             hosts = self._cast.servers_of(role, site)
             partners = self._traffic.partners(self._client)
-            self._hosts[role, site] = [(one,) for one in hosts if one in partners] or [hosts]
+            self._hosts[role, site] = [(host,) for host in hosts if host in partners] or [hosts]
         return self._hosts[role, site]
 
     def _result(self, method: Method, rows: Mapping[str, r.RequirementVerdict]) -> str:
@@ -311,8 +314,8 @@ class _Judge:
             "Nothing has to be opened. To save the delay, enable the Windows Firewall group "
             '"Remote Service Management (RPC)" on the client.'
         )
-        told = _to_do(verdict.destination.role, remedy)
-        return replace(verdict, explanation=f"{verdict.explanation} {text}", remedy=told)
+        remedies = _to_do(verdict.destination.role, remedy)
+        return replace(verdict, explanation=f"{verdict.explanation} {text}", remedy=remedies)
 
     # one requirement
 
@@ -394,15 +397,15 @@ class _Judge:
         """Return what the attempts show that concern a requirement; other roles may be asked for the same ports."""
         if not (sources and destinations):
             return _NOTHING_TRIED
-        what = (requirement.protocol, requirement.ports, requirement.dynamic and requirement.method)
-        key = (*what, sources, destinations)
+        selector = (requirement.protocol, requirement.ports, requirement.dynamic and requirement.method)
+        key = (*selector, sources, destinations)
         if key not in self._tried:
             attempts = [
-                one
+                attempt
                 for src in sources
                 for dst in destinations
-                for one in self._traffic.between(src, dst)
-                if self._concerns(requirement, one)
+                for attempt in self._traffic.between(src, dst)
+                if self._concerns(requirement, attempt)
             ]
             findings = self._witness.findings(attempts)
             self._tried[key] = _Tried(*self._dynamic.counted(findings)) if requirement.dynamic else _Tried(findings, [])
@@ -430,36 +433,38 @@ class _Judge:
         services = by_service(findings, self._dynamic.service) if requirement.dynamic else {}
         decided = list(services.values()) or by_port(findings)
         chosen, changed = worst_service(services) if services else best_port(decided)
-        others = besides(chosen, decided)
+        other_blocks = besides(chosen, decided)
         if services and is_proven_block(chosen):  # a push needs each of them, so the verdict is a block already
-            others = []
+            other_blocks = []
         more = on_other_services(chosen, services) + on_scan(tried.scanned) if services else ""
         chosen = self._placed(requirement, chosen)
         tried_by = chosen.attempts[0] if chosen.attempts else None
         pair = (tried_by.src, tried_by.dst) if tried_by else (_one(sources), _one(destinations))
         self._not_reached[requirement.id, *pair] = not_reached(services)
-        attempts = [one for finding in findings for one in finding.attempts]
-        told = conversation(attempts, self._traffic) if chosen.verdict in r.PASSING else NOTHING_SAID
+        attempts = [attempt for finding in findings for attempt in finding.attempts]
+        summary = conversation(attempts, self._traffic) if chosen.verdict in r.PASSING else NOTHING_SAID
         # Never left out: what proves the verdict, what failed for good.
-        needed = dict.fromkeys([*chosen.evidence, *told.evidence, *_evidence_of(others)])
-        rest = dict.fromkeys(one for finding in reversed(findings) for one in finding.evidence if one not in needed)
-        evidence = [*needed, *list(rest)[: max(0, MOST_EVIDENCE - len(needed))]]
+        needed = dict.fromkeys([*chosen.evidence, *summary.evidence, *_evidence_of(other_blocks)])
+        optional = dict.fromkeys(
+            proof for finding in reversed(findings) for proof in finding.evidence if proof not in needed
+        )
+        evidence = [*needed, *list(optional)[: max(0, MOST_EVIDENCE - len(needed))]]
         ports = {finding.port for finding in findings if finding.port is not None}
-        timed = [one for one in findings if one.clock == chosen.clock]
+        timed = [finding for finding in findings if finding.clock == chosen.clock]
         local = chosen.clock is not None
         return _Shown(
             chosen=chosen,
-            told=told,
+            told=summary,
             source=r.Endpoint(requirement.from_role, pair[0]),
             destination=r.Endpoint(requirement.to_role, pair[1]),
             ports=tuple(sorted(ports)) if requirement.dynamic else requirement.ports,
             changed=changed,
             attempts=sum(finding.tries for finding in findings),
-            first_time=r.utc_text(min(one.time_ns for one in timed), local=local),
-            last_time=r.utc_text(max(one.end_ns for one in timed), local=local),
-            explanation=" ".join(filter(None, (chosen.text + _told_change(changed) + more, told.text))),
+            first_time=r.utc_text(min(finding.time_ns for finding in timed), local=local),
+            last_time=r.utc_text(max(finding.end_ns for finding in timed), local=local),
+            explanation=" ".join(filter(None, (chosen.text + _told_change(changed) + more, summary.text))),
             evidence=tuple(sorted(evidence, key=_in_order)),
-            also_blocked=tuple(map(_block, others)),
+            also_blocked=tuple(map(_block, other_blocks)),
         )
 
     def _verdict(self, requirement: Requirement, shown: _Shown) -> r.RequirementVerdict:
@@ -492,7 +497,9 @@ class _Judge:
         """Return whose firewall let an attempt pass: of several the client's, then that of the responder."""
         if finding.verdict != r.ALLOWED:
             return None
-        firewalls = {one.firewall for one in finding.attempts if one.row and one.row.action in LET_THROUGH}
+        firewalls = {
+            attempt.firewall for attempt in finding.attempts if attempt.row and attempt.row.action in LET_THROUGH
+        }
         tried = finding.attempts[0]
         roles = {self._client: CLIENT, tried.dst: requirement.to_role, tried.src: requirement.from_role}
         return next((role for address, role in roles.items() if address in firewalls), r.UNKNOWN)
@@ -526,11 +533,11 @@ class _Judge:
     def _placed(self, requirement: Requirement, finding: Finding) -> Finding:
         """Add where it was stopped, if the captures of the attempt show it."""
         unplaced = finding.verdict in (r.BLOCKED, r.NO_RESPONSE, r.REFUSED) and finding.blocked_at == r.UNKNOWN
-        found = where_stopped(finding.attempts, self._traffic, requirement.to_role) if unplaced else None
-        if found is None:
+        location = where_stopped(finding.attempts, self._traffic, requirement.to_role) if unplaced else None
+        if location is None:
             return finding
-        remedy = "" if found[0] == r.BETWEEN else finding.remedy
-        return replace(finding, blocked_at=found[0], text=f"{finding.text} {found[1]}", remedy=remedy)
+        remedy = "" if location[0] == r.BETWEEN else finding.remedy
+        return replace(finding, blocked_at=location[0], text=f"{finding.text} {location[1]}", remedy=remedy)
 
     def _why_not_seen(
         self,
@@ -540,7 +547,9 @@ class _Judge:
         scanned: Sequence[Finding],
     ) -> str:
         unknown = [
-            role for role, found in ((requirement.from_role, sources), (requirement.to_role, destinations)) if not found
+            role
+            for role, addresses in ((requirement.from_role, sources), (requirement.to_role, destinations))
+            if not addresses
         ]
         if unknown:
             name = unknown[0]
@@ -558,10 +567,10 @@ class _Judge:
         ports = self._custom.candidates(destinations[0]) if name else {}
         rows = [row for row in self._ruleset.requirements if row.to_role == requirement.to_role] if ports else []
         used = {port for row in rows for port in self._ports_of(row, destinations)}
-        others = [f"TCP {port}" for port in sorted(ports) if port not in used][:MOST_OTHER_PORTS]
-        if not others:
+        other_ports = [f"TCP {port}" for port in sorted(ports) if port not in used][:MOST_OTHER_PORTS]
+        if not other_ports:
             return ""
-        text = f" {self._client} connects to {destinations[0]} on {', '.join(others)}."
+        text = f" {self._client} connects to {destinations[0]} on {', '.join(other_ports)}."
         return f"{text} If that is the right port, set --port {name}=PORT."
 
     def _ports_of(self, requirement: Requirement, hosts: Sequence[str]) -> tuple[int, ...]:
@@ -573,7 +582,7 @@ class _Judge:
 
 
 def _rows(methods: Iterable[r.MethodResult]) -> Iterator[tuple[str, r.RequirementVerdict]]:
-    return ((one.id, one) for method in methods for one in method.requirements)
+    return ((verdict.id, verdict) for method in methods for verdict in method.requirements)
 
 
 def _while_open(verdict: r.RequirementVerdict) -> r.RequirementVerdict:
@@ -598,14 +607,18 @@ def _spared(
     """Say of what is stopped that it does no harm where another member of its either-or group is open."""
     if verdict.verdict not in r.FAILING:
         return verdict
-    group = [one for one in verdicts if ruleset.groups[one.id] == ruleset.groups[verdict.id]]
-    good = [one for one in group if one.verdict in r.PASSING and not any(problem.fatal for problem in one.problems)]
+    group = [member for member in verdicts if ruleset.groups[member.id] == ruleset.groups[verdict.id]]
+    good = [
+        member
+        for member in group
+        if member.verdict in r.PASSING and not any(problem.fatal for problem in member.problems)
+    ]
     if not good:
         return verdict
     ports = "/".join(map(str, good[0].ports))
     text = f"{verdict.explanation} This does no harm here: TCP {ports} does the same and is {good[0].verdict}."
-    told = _to_do(verdict.destination.role, "Nothing has to be opened while the other port works.")
-    return replace(verdict, explanation=text, remedy=told)
+    remedies = _to_do(verdict.destination.role, "Nothing has to be opened while the other port works.")
+    return replace(verdict, explanation=text, remedy=remedies)
 
 
 def _to_do(place: str, action: str) -> tuple[r.Remedy, ...]:
@@ -613,21 +626,28 @@ def _to_do(place: str, action: str) -> tuple[r.Remedy, ...]:
 
 
 def _good(rows: Mapping[str, r.RequirementVerdict]) -> int:
-    return sum(one.verdict in r.PASSING for one in rows.values())
+    return sum(row.verdict in r.PASSING for row in rows.values())
 
 
-def _with_others(verdict: r.RequirementVerdict, others: Iterable[r.RequirementVerdict]) -> r.RequirementVerdict:
+def _with_others(verdict: r.RequirementVerdict, alternatives: Iterable[r.RequirementVerdict]) -> r.RequirementVerdict:
     """Add what the same requirement came to with other hosts of the role, where that differs or is a proven block."""
-    others = list(others)
-    differing = [one for one in others if one.verdict in r.PASSING | r.FAILING and one.verdict != verdict.verdict]
-    told = [f"To {one.destination.address} it is {one.verdict}." for one in differing]
-    proof = [one.evidence[0] for one in differing[:MOST_OTHERS]]
-    proof += [evidence for one in others if _blocks(one) for evidence in one.evidence]
+    alternatives = list(alternatives)
+    differing = [
+        alternative
+        for alternative in alternatives
+        if alternative.verdict in r.PASSING | r.FAILING and alternative.verdict != verdict.verdict
+    ]
+    sentences = [f"To {alternative.destination.address} it is {alternative.verdict}." for alternative in differing]
+    proof = [alternative.evidence[0] for alternative in differing[:MOST_OTHERS]]
+    proof += [evidence for alternative in alternatives if _blocks(alternative) for evidence in alternative.evidence]
     return replace(
         verdict,
-        explanation=" ".join((verdict.explanation, *told[:MOST_OTHERS])),
+        explanation=" ".join((verdict.explanation, *sentences[:MOST_OTHERS])),
         evidence=tuple(sorted(dict.fromkeys((*verdict.evidence, *proof)), key=_in_order)),
-        also_blocked=(*verdict.also_blocked, *(block for one in others for block in _blocks(one))),
+        also_blocked=(
+            *verdict.also_blocked,
+            *(block for alternative in alternatives for block in _blocks(alternative)),
+        ),
     )
 
 
@@ -652,14 +672,14 @@ def _blocks(verdict: r.RequirementVerdict) -> list[r.Block]:
     return [block, *verdict.also_blocked]
 
 
-def _in_order(one: r.Evidence) -> tuple[int, tuple[int, ...], tuple[int, ...], str]:
-    return one.source, one.frames, one.lines, one.text
+def _in_order(evidence: r.Evidence) -> tuple[int, tuple[int, ...], tuple[int, ...], str]:
+    return evidence.source, evidence.frames, evidence.lines, evidence.text
 
 
 def _role_of(address: str, client: str, cast: Cast) -> str:
     if address == client:
         return CLIENT
-    roles = (one.role for one in cast.of_host(address) if one.role != CLIENT)
+    roles = (assignment.role for assignment in cast.of_host(address) if assignment.role != CLIENT)
     return next(roles, r.UNKNOWN)
 
 

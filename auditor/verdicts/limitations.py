@@ -33,16 +33,16 @@ def limitations(
     heard: Heard | None,
 ) -> tuple[r.Limitation, ...]:
     """Return every limitation of this audit, the gravest first."""
-    verdicts = [one for client in clients for method in client.methods for one in method.requirements]
-    found = [*_nobody(cast), *_absent(sources, cast), *_swapped(sources, cast, ruleset)]
-    found += [r.Limitation("uncertain-role", text) for text in cast.notes]
-    found += [*_warned(sources), *_of_logs(sources, verdicts)]
+    verdicts = [verdict for client in clients for method in client.methods for verdict in method.requirements]
+    all_limitations = [*_nobody(cast), *_absent(sources, cast), *_swapped(sources, cast, ruleset)]
+    all_limitations += [r.Limitation("uncertain-role", text) for text in cast.notes]
+    all_limitations += [*_warned(sources), *_of_logs(sources, verdicts)]
     captured = any(source.kind == CAPTURE for source in sources)
-    if any(one.verdict == r.BLOCKED and one.confidence == r.LIKELY for one in verdicts):
-        found.append(SILENCE)
+    if any(verdict.verdict == r.BLOCKED and verdict.confidence == r.LIKELY for verdict in verdicts):
+        all_limitations.append(SILENCE)
     if captured and _one_end(clients):
-        found += _no_management_point(sources, cast, ruleset)
-    return tuple(dict.fromkeys((*found, *_of_dissection(verdicts, ruleset, heard, captured))))
+        all_limitations += _no_management_point(sources, cast, ruleset)
+    return tuple(dict.fromkeys((*all_limitations, *_of_dissection(verdicts, ruleset, heard, captured))))
 
 
 SILENCE = r.Limitation(
@@ -87,7 +87,10 @@ def _of_dissection(
         )
     elif heard is not None and captured:
         return
-    if any(one.attempts and one.verdict in r.PASSING | r.FAILING and _is_dynamic(one, ruleset) for one in verdicts):
+    if any(
+        verdict.attempts and verdict.verdict in r.PASSING | r.FAILING and _is_dynamic(verdict, ruleset)
+        for verdict in verdicts
+    ):
         yield INTERFACES_UNKNOWN
     yield PORTS_ONLY
 
@@ -108,50 +111,57 @@ def _nobody(cast: Cast) -> Iterator[r.Limitation]:
 
 def _absent(sources: Sequence[Source], cast: Cast) -> list[r.Limitation]:
     """Return a limitation for each host that was named for a role and does not occur at all."""
-    given = {one.address: one.role for one in cast.assignments if one.how == "given"}
-    if not given:
+    configured = {assignment.address: assignment.role for assignment in cast.assignments if assignment.how == "given"}
+    if not configured:
         return []
-    present = {one.target for source in sources for one in source.details.asked}
-    present |= {address for address in given for source in sources if address in source.details.heard}
+    present = {requests.target for source in sources for requests in source.details.asked}
+    present |= {address for address in configured for source in sources if address in source.details.heard}
     for source in sources:
         for end in ("dst_ip",) if source.kind == CAPTURE else ("src_ip", "dst_ip"):
-            present |= given.keys() & set(source.table.columns[end].tolist())
-    what = "{}, named as {}, does not occur in these sources: is that its address?"
+            present |= configured.keys() & set(source.table.columns[end].tolist())
+    sentence = "{}, named as {}, does not occur in these sources: is that its address?"
     return [
-        r.Limitation("role-not-in-sources", what.format(address, role.replace("-", " ")))
-        for address, role in given.items()
+        r.Limitation("role-not-in-sources", sentence.format(address, role.replace("-", " ")))
+        for address, role in configured.items()
         if address not in present
     ]
 
 
 def _swapped(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> list[r.Limitation]:
     """Return a limitation when the computer named as client pushes to the one named as site server."""
-    rows = [one for one in ruleset.requirements if (one.from_role, one.to_role) == (SITE_SERVER, CLIENT)]
-    ports = {port for one in rows if one.protocol == "tcp" for port in one.ports}
-    servers, clients = ({one.address for one in cast.assignments if one.role == role} for role in (SITE_SERVER, CLIENT))
+    rows = [
+        requirement
+        for requirement in ruleset.requirements
+        if (requirement.from_role, requirement.to_role) == (SITE_SERVER, CLIENT)
+    ]
+    ports = {port for row in rows if row.protocol == "tcp" for port in row.ports}
+    servers, clients = (
+        {assignment.address for assignment in cast.assignments if assignment.role == role}
+        for role in (SITE_SERVER, CLIENT)
+    )
     pairs = {pair for source in sources for pair in _ends(source, ports)}
     if any(src in servers and dst in clients for src, dst in pairs):
         return []
-    what = (
+    sentence = (
         "{0}, named as client, connects to {1}, named as site server, as a push does: are the two swapped? Try --role "
         "site-server={0} --role client={1}."
     )
-    found = sorted(pair for pair in pairs if pair[0] in clients and pair[1] in servers)
-    return [r.Limitation("roles-swapped", what.format(*pair)) for pair in found[:1]]
+    swapped = sorted(pair for pair in pairs if pair[0] in clients and pair[1] in servers)
+    return [r.Limitation("roles-swapped", sentence.format(*pair)) for pair in swapped[:1]]
 
 
 def _ends(source: Source, ports: Collection[int]) -> set[tuple[str, str]]:
     """Return who tried to reach whom at these ports."""
     columns = source.table.columns
-    which = np.isin(columns["dst_port"], list(ports))
-    return set(zip(columns["src_ip"][which].tolist(), columns["dst_ip"][which].tolist(), strict=True))
+    mask = np.isin(columns["dst_port"], list(ports))
+    return set(zip(columns["src_ip"][mask].tolist(), columns["dst_ip"][mask].tolist(), strict=True))
 
 
 def _warned(sources: Sequence[Source]) -> Iterator[r.Limitation]:
     codes = r.INCOMPLETE_CODES | LIMITING_CODES
     for source in sources:
-        found = (warning for warning in source.warnings if warning.code in codes)
-        yield from (r.Limitation(warning.code, f"{source.path}: {warning.text}") for warning in found)
+        limiting = (warning for warning in source.warnings if warning.code in codes)
+        yield from (r.Limitation(warning.code, f"{source.path}: {warning.text}") for warning in limiting)
 
 
 def _of_logs(sources: Sequence[Source], verdicts: Sequence[r.RequirementVerdict]) -> Iterator[r.Limitation]:
@@ -160,7 +170,7 @@ def _of_logs(sources: Sequence[Source], verdicts: Sequence[r.RequirementVerdict]
         yield from _of_log(source)
     if any(source.kind != CAPTURE for source in sources):
         yield LOG_MISSES
-    if any(one.verdict == r.ALLOWED for one in verdicts):
+    if any(verdict.verdict == r.ALLOWED for verdict in verdicts):
         yield ALLOWED_ONLY
 
 
@@ -195,9 +205,11 @@ def _one_end(clients: Sequence[r.ClientReport]) -> bool:
     for client in clients:
         if any(method.result == r.FAILS for method in client.methods):
             continue
-        rows = [one for method in client.methods for one in method.requirements if one.necessity == "required"]
-        pushed = any(one.source.role == SITE_SERVER and one.attempts for one in rows)
-        fetched = any(one.source.role == CLIENT and one.attempts for one in rows)
+        rows = [
+            verdict for method in client.methods for verdict in method.requirements if verdict.necessity == "required"
+        ]
+        pushed = any(row.source.role == SITE_SERVER and row.attempts for row in rows)
+        fetched = any(row.source.role == CLIENT and row.attempts for row in rows)
         if pushed and not fetched:
             return True
     return False
@@ -217,7 +229,7 @@ def _no_management_point(sources: Sequence[Source], cast: Cast, ruleset: Ruleset
         elif MANAGEMENT_POINT in cast.roles or not _are_summaries(sources):  # which keep what goes to named ones only
             yield SITE_SERVER_ONLY
         return
-    custom = sorted(one for one in reached if ruleset.may_be_custom(one[2]) and not is_public(one[1]))
+    custom = sorted(service for service in reached if ruleset.may_be_custom(service[2]) and not is_public(service[1]))
     if MANAGEMENT_POINT in cast.roles or not custom:
         yield r.Limitation("no-management-point", f"{missing}, but other connections of the client.")
         return
@@ -236,22 +248,22 @@ def _are_summaries(sources: Sequence[Source]) -> bool:
 def _tried(source: Source, cast: Cast) -> set[tuple[str, str, int]]:
     """Return the clients in a source that tried to reach a management point, which one, and the port."""
     columns = source.table.columns
-    which = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], cast.clients)
-    which &= is_among(columns["dst_ip"], cast.addresses(MANAGEMENT_POINT))
-    return _services(columns, which)
+    mask = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], cast.clients)
+    mask &= is_among(columns["dst_ip"], cast.addresses(MANAGEMENT_POINT))
+    return _services(columns, mask)
 
 
 def _reached(source: Source, cast: Cast) -> set[tuple[str, str, int]]:
     """Return the clients in a source that connect to another computer than the site server, to which, and the port."""
     columns = source.table.columns
-    which = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], cast.clients)
-    which &= ~is_among(columns["dst_ip"], cast.addresses(SITE_SERVER)) & is_among(columns["response"], SPOKE)
-    return _services(columns, which)
+    mask = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], cast.clients)
+    mask &= ~is_among(columns["dst_ip"], cast.addresses(SITE_SERVER)) & is_among(columns["response"], SPOKE)
+    return _services(columns, mask)
 
 
-def _services(columns: Mapping[str, NDArray[Any]], which: NDArray[np.bool_]) -> set[tuple[str, str, int]]:
+def _services(columns: Mapping[str, NDArray[Any]], mask: NDArray[np.bool_]) -> set[tuple[str, str, int]]:
     """Return originator, responder, and port of the flows that are chosen."""
-    rows = np.flatnonzero(which)
+    rows = np.flatnonzero(mask)
     names = ("src_ip", "dst_ip", "dst_port")
     return set(zip(*(columns[name][rows].tolist() for name in names), strict=True))
 

@@ -15,10 +15,12 @@ class Clocks:
         self._traffic = traffic
         self._offsets: dict[tuple[int, str, str], int] = {}
         self._logs_ahead: dict[int, int | None] = {}
-        first: dict[str, int] = {}
+        numbers: dict[str, int] = {}
         self._clock_of = [
-            first.setdefault(one.path.removesuffix(ROLLED_OVER) if one.kind == FIREWALL_LOG else str(number), number)
-            for number, one in enumerate(traffic.sources)
+            numbers.setdefault(
+                source.path.removesuffix(ROLLED_OVER) if source.kind == FIREWALL_LOG else str(number), number
+            )
+            for number, source in enumerate(traffic.sources)
         ]  # the two halves of a log that was rolled over have one clock
 
     def ahead(self, attempt: Attempt) -> int:
@@ -27,7 +29,7 @@ class Clocks:
             return self._log_ahead(attempt.source) or 0
         key = (attempt.source, attempt.src, attempt.dst)
         if key not in self._offsets:
-            offsets = (clock_offset(first, *key, self._traffic) for first in range(attempt.source))
+            offsets = (clock_offset(earlier, *key, self._traffic) for earlier in range(attempt.source))
             self._offsets[key] = next((offset for offset in offsets if offset is not None), 0)
         return self._offsets[key]
 
@@ -48,6 +50,6 @@ class Clocks:
     def _log_ahead(self, number: int) -> int | None:
         clock = self._clock_of[number]
         if clock not in self._logs_ahead:
-            halves = {one for one, shared in enumerate(self._clock_of) if shared == clock}
+            halves = {source for source, shared in enumerate(self._clock_of) if shared == clock}
             self._logs_ahead[clock] = log_ahead(halves, self._traffic, self.ahead)
         return self._logs_ahead[clock]

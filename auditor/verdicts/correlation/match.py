@@ -18,8 +18,8 @@ Ahead = Callable[[Attempt], int]
 Account = tuple[int, str | None, str | None]  # source, whose firewall, what it did
 
 
-def _account(one: Attempt) -> Account:
-    return one.source, one.firewall, one.row.action if one.row else None
+def _account(attempt: Attempt) -> Account:
+    return attempt.source, attempt.firewall, attempt.row.action if attempt.row else None
 
 
 def together(attempts: Sequence[Attempt], ahead: Ahead) -> list[list[Attempt]]:
@@ -31,8 +31,8 @@ def together(attempts: Sequence[Attempt], ahead: Ahead) -> list[list[Attempt]]:
     """
     if len(attempts) == 1:
         return [list(attempts)]
-    captured = _captured([one for one in attempts if one.row is None])
-    logged = [one for one in attempts if one.row is not None]
+    captured = _captured([attempt for attempt in attempts if attempt.row is None])
+    logged = [attempt for attempt in attempts if attempt.row is not None]
     if not logged:
         return captured
     near = _Near(ahead)
@@ -55,12 +55,12 @@ class _Near:
 
     def add(self, group: list[Attempt]) -> None:
         """Add a group, to be found by its first account."""
-        first, place = group[0], len(self.groups)
+        attempt, place = group[0], len(self.groups)
         self.groups.append(group)
-        self._accounts.append({_account(one) for one in group})
-        slot = (*first.ends, self._slot(first))
+        self._accounts.append({_account(member) for member in group})
+        slot = (*attempt.ends, self._slot(attempt))
         self._places[(*slot, "any")].append(place)
-        self._places[(*slot, first.first_sequence)].append(place)
+        self._places[(*slot, attempt.first_sequence)].append(place)
 
     def join(self, logged: Attempt) -> None:
         """Put what a log tells to the group that it fits, else into one of its own."""
@@ -99,32 +99,34 @@ def log_ahead(halves: Collection[int], traffic: Traffic, ahead: Ahead) -> int | 
     """
     captured: dict[tuple[object, ...], list[Attempt]] = defaultdict(list)
     logged: list[Attempt] = []
-    for one in (attempt for pair in traffic.pairs() for attempt in traffic.between(*pair)):
-        if one.protocol == "icmp":
+    for attempt in (attempt for pair in traffic.pairs() for attempt in traffic.between(*pair)):
+        if attempt.protocol == "icmp":
             continue
-        if one.source in halves:
-            logged.append(one)
-        elif one.row is None:
-            captured[one.ends].append(one)
-    pairs = [(one, other) for one in logged for other in captured.get(one.ends, [])[:MOST_TIMES]]
+        if attempt.source in halves:
+            logged.append(attempt)
+        elif attempt.row is None:
+            captured[attempt.ends].append(attempt)
+    pairs = [
+        (entry, captured_attempt) for entry in logged for captured_attempt in captured.get(entry.ends, [])[:MOST_TIMES]
+    ]
     exact = [
-        one.start_ns - other.start_ns + ahead(other)
-        for one, other in pairs
-        if one.first_sequence is not None and one.first_sequence == other.first_sequence
+        entry.start_ns - captured_attempt.start_ns + ahead(captured_attempt)
+        for entry, captured_attempt in pairs
+        if entry.first_sequence is not None and entry.first_sequence == captured_attempt.first_sequence
     ]
     if exact:
         return int(median(exact))
-    found: Counter[int] = Counter()
-    for one, other in pairs:
-        if one.first_sequence is None or other.first_sequence is None:
-            found.update(_zone(one.start_ns - other.start_ns + ahead(other)))
-    if found[0]:
+    zone_counts: Counter[int] = Counter()
+    for entry, captured_attempt in pairs:
+        if entry.first_sequence is None or captured_attempt.first_sequence is None:
+            zone_counts.update(_zone(entry.start_ns - captured_attempt.start_ns + ahead(captured_attempt)))
+    if zone_counts[0]:
         return 0
-    if all(traffic.sources[one].clock != "local" for one in halves):
+    if all(traffic.sources[half].clock != "local" for half in halves):
         return None
     agreed = [
         (count, -abs(zone), zone)
-        for zone, count in found.items()
+        for zone, count in zone_counts.items()
         if count >= ENOUGH_TO_SHIFT and abs(zone) <= FARTHEST_ZONE_NS
     ]
     return max(agreed)[2] if agreed else None
