@@ -23,7 +23,7 @@ NOTHING_SENT = SentPackets()
 SAME_PACKET_NS = 100_000_000  # a SYN that comes again within this is the same one seen twice (router, mirror port)
 
 
-class Row(NamedTuple):
+class LogEntries(NamedTuple):
     """What rows of a firewall or event log say of an attempt.
 
     action, direction: the log's own words (DROP, ALLOW; SEND, RECEIVE). rows: how many say so. firewall: the address
@@ -39,11 +39,12 @@ class Row(NamedTuple):
     program: str
 
 
-class Told(NamedTuple):
+class AttemptVerdict(NamedTuple):
     """What one attempt in one source says: verdict, confidence, a sentence, what shows it, place, remedy.
 
-    frames: of a capture; of a log the lines. weak: it says nothing of what lies behind the host that tried, and so
-    decides nothing where anything else is known.
+    frames: of a capture; of a log the lines. initiator_firewall_only: it says nothing of what lies behind the host that
+    tried (its own firewall let it out, or a capture lacks what it sent), and so decides nothing where anything else is
+    known.
     """
 
     verdict: str
@@ -52,16 +53,16 @@ class Told(NamedTuple):
     frames: Collection[int]
     place: str | None = None
     remedy: str = ""
-    weak: bool = False
+    initiator_firewall_only: bool = False
 
 
 @dataclass(frozen=True)
 class Attempt:
     """One flow from the host that tried, seen in one source.
 
-    reversed: the flow's originator is unknown (no SYN) and this reads it the other way round. answer: as in the flow
-    table. events, errors: the packets that say so; of a log the events are rows, with lines for frames. row: None of
-    captures. identifier: of a ping in a capture, else 0. stands_for: how many attempts like it were put together.
+    direction_assumed: the flow's originator is unknown (no SYN) and this reads it the other way round. response: as in
+    the flow table. events, errors: the packets that say so; of a log the events are rows, with lines for frames. row:
+    None of captures. identifier: of a ping in a capture, else 0. count: how many attempts like it were put together.
     payload_src, payload_dst: bytes that each side sent above TCP or UDP; 0 in logs, which do not count them.
     """
 
@@ -78,12 +79,12 @@ class Attempt:
     frames_dst: int
     first_frame: int
     stream: int | None
-    reversed: bool
+    direction_assumed: bool
     events: tuple[FlowEvent, ...]
     errors: tuple[IcmpError, ...]
-    row: Row | None
+    row: LogEntries | None
     identifier: int
-    stands_for: int
+    count: int
     payload_src: int
     payload_dst: int
 
@@ -210,7 +211,7 @@ class Traffic:
         self,
         sources: Sequence[Source],
         hosts: Iterable[str],
-        said: Sequence[ProtocolFacts] = (),
+        protocol_facts: Sequence[ProtocolFacts] = (),
         *,
         dissected: bool = False,
     ) -> None:
@@ -219,20 +220,20 @@ class Traffic:
         Args:
             sources: Captures and logs.
             hosts: Addresses of the computers of interest.
-            said: What was said on the ports, by source.
+            protocol_facts: What was said on the ports, by source.
             dissected: Whether no dissector failed. The middle of a long flow may still be left out.
         """
         self._dissected = dissected
         self.sources = sources
-        self.said = said or (ProtocolFacts(),) * len(sources)
+        self.protocol_facts = protocol_facts or (ProtocolFacts(),) * len(sources)
         self._hosts = frozenset(hosts)
         self._attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
-        self._partners: dict[str, set[str]] = defaultdict(set)
+        self._peers: dict[str, set[str]] = defaultdict(set)
         self._sent: dict[tuple[str, str], dict[int, SentPackets]] = {}
         self._delays: dict[tuple[int, str, str], Mapping[object, int]] = {}
         self._handed_out: dict[tuple[object, ...], list[AssignedPort]] = defaultdict(list)
-        self._steps = [by_side(facts.steps) for facts in self.said]
-        for number, facts in enumerate(self.said):
+        self._steps = [by_side(facts.steps) for facts in self.protocol_facts]
+        for number, facts in enumerate(self.protocol_facts):
             for port in facts.assigned_ports:
                 self._handed_out[number, port.server, port.port].append(port)
         self._deaf: list[OneWayTraffic] = []
@@ -240,8 +241,8 @@ class Traffic:
         for number, source in enumerate(sources):
             self._add(number, source)
         for src, dst in self._attempts:
-            self._partners[src].add(dst)
-            self._partners[dst].add(src)
+            self._peers[src].add(dst)
+            self._peers[dst].add(src)
 
     def _add(self, number: int, source: Source) -> None:
         self._deaf.append(source.details.one_sided)
@@ -260,20 +261,20 @@ class Traffic:
         """Return what one host tried to reach on another, in order of source and frame."""
         return self._attempts.get((src, dst), [])
 
-    def tells_only_drops(self, source: int) -> bool:
+    def logs_only_drops(self, source: int) -> bool:
         """Tell whether a source is a log that holds nothing of what was let through."""
         details = self.sources[source].details
         return details.facts is not None and not details.facts.allows
 
-    def partners(self, host: str) -> set[str]:
+    def peers(self, host: str) -> set[str]:
         """Return the hosts of interest that a host exchanged packets with, or tried to."""
-        return self._partners.get(host, set())
+        return self._peers.get(host, set())
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return who tried to reach whom, in order."""
         return sorted(self._attempts)
 
-    def heard(self, host: str) -> bool:
+    def has_packets_from(self, host: str) -> bool:
         """Tell whether any packet of this host is in any source."""
         return any(host in source.details.heard for source in self.sources)
 
@@ -296,8 +297,8 @@ class Traffic:
     def requests(self) -> Mapping[tuple[str, str], Mapping[str, frozenset[int]]]:
         """The ports of requests that show a role, by role and server, and then by client."""
         ports: dict[tuple[str, str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-        for said in self.said:
-            for request in said.requests:
+        for facts in self.protocol_facts:
+            for request in facts.requests:
                 ports[request.role, request.server][request.client].add(request.port)
         return {key: {client: frozenset(of) for client, of in clients.items()} for key, clients in ports.items()}
 
@@ -308,8 +309,8 @@ class Traffic:
     @cached_property
     def _assigned(self) -> Mapping[str, Sequence[AssignedPort]]:
         by_server: dict[str, list[AssignedPort]] = defaultdict(list)
-        for said in self.said:
-            for assigned in said.assigned_ports:
+        for facts in self.protocol_facts:
+            for assigned in facts.assigned_ports:
                 by_server[assigned.server].append(assigned)
         return by_server
 
@@ -320,8 +321,8 @@ class Traffic:
     @cached_property
     def _steps_of_pairs(self) -> Mapping[tuple[str, str], Sequence[ProtocolStep]]:
         by_pair: dict[tuple[str, str], list[ProtocolStep]] = defaultdict(list)
-        for said in self.said:
-            for step in said.steps:
+        for facts in self.protocol_facts:
+            for step in facts.steps:
                 by_pair[step.side.initiator, step.side.responder].append(step)
         return by_pair
 
@@ -337,8 +338,8 @@ class Traffic:
     @cached_property
     def _frames_assigned(self) -> Mapping[tuple[int, str, str], Sequence[int]]:
         frames: dict[tuple[int, str, str], set[int]] = defaultdict(set)
-        for number, said in enumerate(self.said):
-            for assigned in said.assigned_ports:
+        for number, facts in enumerate(self.protocol_facts):
+            for assigned in facts.assigned_ports:
                 frames[number, assigned.client, assigned.server].add(assigned.frame)
         return {key: sorted(of_pair) for key, of_pair in frames.items()}
 
@@ -364,7 +365,7 @@ class Traffic:
         pairs, hosts = self._deaf[source]
         return (src, dst) in pairs or src in hosts
 
-    def asked_in_vain(self, host: str) -> list[tuple[int, NeighborRequests]]:
+    def unanswered_neighbor_requests(self, host: str) -> list[tuple[int, NeighborRequests]]:
         """Return requests for a host's hardware address that were repeated and never answered, by source.
 
         One request may have been answered where only requests can be seen, as by a bystander; and in a source that
@@ -394,12 +395,12 @@ def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> 
         frames_dst=row["frames_dst"],
         first_frame=first_frame,
         stream=_number(row["stream"]),
-        reversed=False,
+        direction_assumed=False,
         events=events,
         errors=tuple(source.details.errors.get(flow, ())),
-        row=None if source.kind == CAPTURE else _row(row, sent_by_src=events[0].from_src),
+        row=None if source.kind == CAPTURE else _log_entries(row, sent_by_src=events[0].from_src),
         identifier=source.details.identifier(flow),
-        stands_for=row.get("stands_for", 1),
+        count=row.get("stands_for", 1),
         payload_src=row["payload_src"],
         payload_dst=row["payload_dst"],
     )
@@ -416,13 +417,13 @@ def _is_none(attempt: Attempt) -> bool:
     return not attempt.errors and all(event.packet_kind == "stray" for event in attempt.events)
 
 
-def _row(row: Mapping[str, Any], *, sent_by_src: bool) -> Row:
+def _log_entries(row: Mapping[str, Any], *, sent_by_src: bool) -> LogEntries:
     """Return what a log says. sent_by_src: whether its rows are about packets of the host that tried."""
     ends = (row["src_ip"], row["dst_ip"])
     sender, receiver = ends if sent_by_src else ends[::-1]
     named = [str(row.get(name) or "") for name in ("application", "filter_origin")]
     words = [f"program {named[0]}" if named[0] else "", f"rule {named[1]}" if named[1] else ""]
-    return Row(
+    return LogEntries(
         action=row["action"],
         direction=row["direction"],
         rows=row["rows"],
@@ -479,6 +480,6 @@ def _turned(attempt: Attempt) -> Attempt:
         frames_dst=attempt.frames_src,
         payload_src=attempt.payload_dst,
         payload_dst=attempt.payload_src,
-        reversed=True,
+        direction_assumed=True,
         events=tuple(event._replace(from_src=not event.from_src) for event in attempt.events),
     )

@@ -9,13 +9,13 @@ from auditor.report import model as r
 from auditor.sources.capture.packets import IcmpError
 from auditor.sources.flows.icmp_errors import MEANING, SENT_BACK, telling
 from auditor.sources.flows.neighbors import NeighborRequests
-from auditor.verdicts.attempts import SAME_PACKET_NS, Attempt, Told, Traffic
+from auditor.verdicts.attempts import SAME_PACKET_NS, Attempt, AttemptVerdict, Traffic
 from auditor.verdicts.correlation.absence import Absence
 from auditor.verdicts.correlation.capture_points import arrived_without_response
 from auditor.verdicts.correlation.clocks import Clocks
-from auditor.verdicts.correlation.match import together
-from auditor.verdicts.correlation.tcp_resets import sent_by_other
-from auditor.verdicts.log_evidence import told_by_log
+from auditor.verdicts.correlation.match import match_attempts
+from auditor.verdicts.correlation.tcp_resets import reset_from_other_device
+from auditor.verdicts.log_evidence import verdict_from_log
 
 MOST_FRAMES = 8
 MOST_TRIES = 3  # of which are shown beside the ICMP errors about them
@@ -30,7 +30,7 @@ class Finding:
     """What one attempt (seen in one source, or in several) shows of a requirement.
 
     time_ns, end_ns: by the common clock; clock: the number of a log whose local clock it is instead, since nobody said
-    of which zone. weak: as in Told. remedy: what to do where the
+    of which zone. initiator_firewall_only: as in AttemptVerdict. remedy: what to do where the
     ruleset's own remedy does not fit; empty where it does.
     """
 
@@ -45,20 +45,20 @@ class Finding:
     port: int | None = None
     remedy: str = ""
     clock: int | None = None
-    weak: bool = False
+    initiator_firewall_only: bool = False
 
     @property
     def tries(self) -> int:
         """How many attempts it is about, none where only questions for a hardware address were seen."""
-        return max((attempt.stands_for for attempt in self.attempts), default=0)
+        return max((attempt.count for attempt in self.attempts), default=0)
 
     @property
     def decides(self) -> bool:
         """Whether it is decisive rather than inconclusive."""
-        return self.verdict != r.INCONCLUSIVE and not self.weak
+        return self.verdict != r.INCONCLUSIVE and not self.initiator_firewall_only
 
 
-class Witness:
+class FindingBuilder:
     """Says of attempts what they show. role_of: the role that a host plays."""
 
     def __init__(self, traffic: Traffic, clocks: Clocks, role_of: Callable[[str], str]) -> None:
@@ -71,9 +71,9 @@ class Witness:
         """Return one finding for each attempt, in order of time, those of one capture in the order of its frames."""
         if not attempts:
             return []
-        groups = together(attempts, self._clocks.ahead)
+        groups = match_attempts(attempts, self._clocks.offset_ns)
         findings = [
-            self._unless_missing(self._joined([self._judged(attempt) for attempt in group])) for group in groups
+            self._unless_missing(self._merged([self._finding(attempt) for attempt in group])) for group in groups
         ]
         moments = self._moments(attempts)
         starts = [
@@ -92,18 +92,22 @@ class Witness:
         moments: dict[int, int] = {}
         latest: dict[int, int] = {}
         for attempt in sorted(attempts, key=lambda attempt: (attempt.source, attempt.first_frame)):
-            moments[id(attempt)] = begin = self._clocks.begin(attempt)
+            moments[id(attempt)] = begin = self._clocks.start_ns(attempt)
             if attempt.row is None:
                 latest[attempt.source] = moments[id(attempt)] = max(begin, latest.get(attempt.source, begin))
         return moments
 
     def unanswered_questions(self, hosts: Sequence[str]) -> list[Finding]:
         """Return findings for hosts to which nothing could be sent: nobody on the local network answers for them."""
-        unheard = ((host, self._traffic.asked_in_vain(host)) for host in hosts if not self._traffic.heard(host))
+        unheard = (
+            (host, self._traffic.unanswered_neighbor_requests(host))
+            for host in hosts
+            if not self._traffic.has_packets_from(host)
+        )
         return [_unanswered(host, *vain[0]) for host, vain in unheard if vain]
 
-    def _judged(self, attempt: Attempt) -> Finding:
-        verdict = self._told(attempt)
+    def _finding(self, attempt: Attempt) -> Finding:
+        verdict = self._attempt_verdict(attempt)
         proof = tuple(sorted(verdict.frames)[:MOST_FRAMES]) or (
             attempt.first_frame,
         )  # of some only an error was captured
@@ -116,10 +120,10 @@ class Witness:
             verdict=verdict.verdict,
             confidence=verdict.confidence,
             text=verdict.text,
-            time_ns=self._clocks.begin(attempt),
-            end_ns=attempt.end_ns - self._clocks.ahead(attempt),
-            clock=self._clocks.clock(attempt),
-            weak=verdict.weak,
+            time_ns=self._clocks.start_ns(attempt),
+            end_ns=attempt.end_ns - self._clocks.offset_ns(attempt),
+            clock=self._clocks.local_clock(attempt),
+            initiator_firewall_only=verdict.initiator_firewall_only,
             attempts=(attempt,),
             evidence=(evidence,),
             blocked_at=verdict.place,
@@ -151,41 +155,43 @@ class Witness:
             for error in attempt.errors
             if error.frame in proof
         ]
-        vain = self._traffic.asked_in_vain(attempt.dst)
+        vain = self._traffic.unanswered_neighbor_requests(attempt.dst)
         asked = [question for number, asked in vain if number == attempt.source for question in _questions(asked)]
         packets = {packet.frame: packet for packet in (*asked, *errors, *sent) if packet.time}
         return tuple(packets[frame] for frame in sorted(proof & packets.keys()))
 
-    def _told(self, attempt: Attempt) -> Told:
+    def _attempt_verdict(self, attempt: Attempt) -> AttemptVerdict:
         where = self._where(attempt)
         if attempt.row is not None:
-            return told_by_log(attempt, attempt.row, where, self._role_of)
-        if attempt.response == "answered" and self._is_unheard(attempt):
-            return self._unheard(attempt, where)
+            return verdict_from_log(attempt, attempt.row, where, self._role_of)
+        if attempt.response == "answered" and self._is_response_lost(attempt):
+            return self._from_lost_response(attempt, where)
         if attempt.response == "answered":
             text = f"{where} was answered{_how_answered(attempt)}."
             # Of an answer alone, in a capture of one direction, nobody can tell what it answers.
-            return Told(r.OPEN, r.PROVEN, text, _answer_frames(attempt), weak=not attempt.frames_src)
+            return AttemptVerdict(
+                r.OPEN, r.PROVEN, text, _answer_frames(attempt), initiator_firewall_only=not attempt.frames_src
+            )
         if errors := _telling_errors(attempt):
-            return self._by_error(attempt, where, errors)
+            return self._from_icmp_error(attempt, where, errors)
         if attempt.response == "refused":
-            return self._reset(attempt, where)
+            return self._from_reset(attempt, where)
         if attempt.response == "no-response":
-            return self._silence(attempt, where)
+            return self._from_no_response(attempt, where)
         if stopped := _stopped_on_the_way_back(attempt):
-            return self._by_error_on_the_way_back(attempt, where, stopped)
+            return self._from_return_error(attempt, where, stopped)
         if stray := _frames(attempt, ("stray",)):
             text = f"{where}: what came back (frame {stray[0]}) belongs to another connection, so it answers nothing."
-            return Told(r.INCONCLUSIVE, None, text, _frames(attempt, ("SYN", "stray")))
+            return AttemptVerdict(r.INCONCLUSIVE, None, text, _frames(attempt, ("SYN", "stray")))
         text = f"{where}: only one direction, or only the middle, of the connection was captured."
-        return Told(r.INCONCLUSIVE, None, text, _frames(attempt, None))
+        return AttemptVerdict(r.INCONCLUSIVE, None, text, _frames(attempt, None))
 
-    def _is_unheard(self, attempt: Attempt) -> bool:
+    def _is_response_lost(self, attempt: Attempt) -> bool:
         """Tell whether an answer never arrived: nothing but SYNs came after it, two or one long before the end."""
         again = attempt.repeated_after_response
         return again > 1 or (again == 1 and self._is_long_before_end(attempt, attempt.syns[-1].frame))
 
-    def _unheard(self, attempt: Attempt, where: str) -> Told:
+    def _from_lost_response(self, attempt: Attempt, where: str) -> AttemptVerdict:
         again = attempt.repeated_after_response
         text = (
             f"{where}: {attempt.dst} responded (SYN-ACK), but {attempt.src} retransmitted its SYN {again} "
@@ -196,7 +202,7 @@ class Witness:
             f"Find what drops the responses from {attempt.dst} to {attempt.src}: asymmetric routing, a stateless "
             f"firewall rule, or the firewall of {attempt.src}. {attempt.port_text} is open on {attempt.dst}."
         )
-        return Told(r.BLOCKED, r.LIKELY, text, _frames(attempt, ("SYN", "SYN-ACK")), r.UNKNOWN, remedy)
+        return AttemptVerdict(r.BLOCKED, r.LIKELY, text, _frames(attempt, ("SYN", "SYN-ACK")), r.UNKNOWN, remedy)
 
     def _is_long_before_end(self, attempt: Attempt, frame: int) -> bool:
         """Tell whether the source goes on after a frame for as long as a response may take."""
@@ -209,31 +215,31 @@ class Witness:
             return attempt.text
         return f"{attempt.text} (handed out for {announced.interface} in frame {announced.frame})"
 
-    def _reset(self, attempt: Attempt, where: str) -> Told:
+    def _from_reset(self, attempt: Attempt, where: str) -> AttemptVerdict:
         """Judge a reset: hop count and identification tell whether the host itself sent it."""
         frames = _frames(attempt, ("SYN", "RST"))
         resets = [event for event in attempt.events if event.packet_kind == "RST" and not event.from_src]
-        forged = sent_by_other(resets, self._traffic.sent(attempt.source, attempt.dst, attempt.src))
+        forged = reset_from_other_device(resets, self._traffic.sent(attempt.source, attempt.dst, attempt.src))
         remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."
         if forged is None:
             text = f"{where} was reset at once: nothing listens there, or a device rejects it."
             either = f"{remedy} If it runs, a device between sends the reset."
-            return Told(r.REFUSED, r.PROVEN, text, frames, r.UNKNOWN, either)
+            return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, r.UNKNOWN, either)
         if forged:
             text = f"{where} was reset by a device between: the reset came another way than {attempt.dst}'s packets do."
-            return Told(r.REFUSED, r.PROVEN, text, frames, r.BETWEEN)
+            return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, r.BETWEEN)
         text = f"{where} was reset by {attempt.dst} itself: nothing listens there."
-        return Told(r.REFUSED, r.PROVEN, text, frames, self._role_of(attempt.dst), remedy)
+        return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, self._role_of(attempt.dst), remedy)
 
-    def _by_error(self, attempt: Attempt, where: str, errors: list[IcmpError]) -> Told:
-        verdict = self._as_told(attempt, where, errors)
+    def _from_icmp_error(self, attempt: Attempt, where: str, errors: list[IcmpError]) -> AttemptVerdict:
+        verdict = self._icmp_error_verdict(attempt, where, errors)
         if errors[-1].proves:
             return verdict
         # Who knows the ends of a connection can forge an error about it, and devices change numbers.
         text = f"{verdict.text} The ICMP error quotes a packet that is not in this source, so this is not proven."
-        return verdict._replace(confidence=r.LIKELY, text=text, weak=not attempt.frames_src)
+        return verdict._replace(confidence=r.LIKELY, text=text, initiator_firewall_only=not attempt.frames_src)
 
-    def _as_told(self, attempt: Attempt, where: str, errors: list[IcmpError]) -> Told:
+    def _icmp_error_verdict(self, attempt: Attempt, where: str, errors: list[IcmpError]) -> AttemptVerdict:
         icmp_error = errors[-1]
         by_itself = icmp_error.sender == attempt.dst
         sender = "that host itself" if by_itself else icmp_error.sender
@@ -245,20 +251,20 @@ class Witness:
         if attempt.response == "prohibited" and icmp_error.sender == attempt.src:
             text = f"{where}: the firewall of {attempt.src} itself forbids it to leave ({code})."
             remedy = f"On {attempt.src} itself, allow {attempt.port_text} to {attempt.dst} outbound."
-            return Told(r.BLOCKED, r.PROVEN, text, frames, self._role_of(attempt.src), remedy)
+            return AttemptVerdict(r.BLOCKED, r.PROVEN, text, frames, self._role_of(attempt.src), remedy)
         if attempt.response == "prohibited":
             text = f"{where}: {sender} forbids it ({code})."
             way = f"allow {attempt.port_text} from {attempt.src} to {attempt.dst}"
             remedy = "" if by_itself else f"On {icmp_error.sender}, and on every further device, {way}."
-            return Told(r.BLOCKED, r.PROVEN, text, frames, place, remedy)
+            return AttemptVerdict(r.BLOCKED, r.PROVEN, text, frames, place, remedy)
         if attempt.response == "refused":
             text = f"{where}: {sender} says that nothing listens there ({code})."
             remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."
-            return Told(r.REFUSED, r.PROVEN, text, frames, place, remedy)
+            return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, place, remedy)
         text = f"{where}: {sender} has no way to that host ({code})."
-        return Told(r.UNREACHABLE, r.PROVEN, text, frames, r.UNKNOWN, IS_IT_ON)
+        return AttemptVerdict(r.UNREACHABLE, r.PROVEN, text, frames, r.UNKNOWN, IS_IT_ON)
 
-    def _by_error_on_the_way_back(self, attempt: Attempt, where: str, errors: list[IcmpError]) -> Told:
+    def _from_return_error(self, attempt: Attempt, where: str, errors: list[IcmpError]) -> AttemptVerdict:
         icmp_error = errors[-1]
         itself = icmp_error.sender == attempt.dst
         who = "its own firewall" if itself else icmp_error.sender
@@ -270,23 +276,23 @@ class Witness:
         )
         place = self._role_of(attempt.dst) if itself else r.BETWEEN
         confidence = r.PROVEN if any(error.proves for error in errors) else r.LIKELY
-        return Told(r.BLOCKED, confidence, text, frames, place, remedy)
+        return AttemptVerdict(r.BLOCKED, confidence, text, frames, place, remedy)
 
-    def _silence(self, attempt: Attempt, where: str) -> Told:
+    def _from_no_response(self, attempt: Attempt, where: str) -> AttemptVerdict:
         frames = _frames(attempt, ("SYN", "request", "datagram", "stray"))
         tries, last_frame = _tries(attempt)
         if reason := self._means_nothing(attempt, tries, last_frame):
-            return Told(r.INCONCLUSIVE, None, f"{where}{reason}", frames)
+            return AttemptVerdict(r.INCONCLUSIVE, None, f"{where}{reason}", frames)
         count = "it" if attempt.protocol == "icmp" else f"{tries} SYN{'s' if tries > 1 else ''}"
-        if self._traffic.heard(attempt.dst):
+        if self._traffic.has_packets_from(attempt.dst):
             text = f"{where}: {count} got no answer, although {attempt.dst} is there and talks otherwise."
-            return Told(r.BLOCKED, r.LIKELY, text + _no_refusal(attempt), frames, r.UNKNOWN)
-        if vain := self._traffic.asked_in_vain(attempt.dst):
+            return AttemptVerdict(r.BLOCKED, r.LIKELY, text + _no_refusal(attempt), frames, r.UNKNOWN)
+        if vain := self._traffic.unanswered_neighbor_requests(attempt.dst):
             text = f"{where}: no answer, and nobody on the local network answers for {attempt.dst}."
             asked = next((requests.frames[:2] for number, requests in vain if number == attempt.source), ())
-            return Told(r.UNREACHABLE, r.PROVEN, text, {*frames, *asked}, r.UNKNOWN, IS_IT_ON)
+            return AttemptVerdict(r.UNREACHABLE, r.PROVEN, text, {*frames, *asked}, r.UNKNOWN, IS_IT_ON)
         text = f"{where}: {count} got no answer, and nothing at all from {attempt.dst} is in these sources."
-        return Told(r.NO_RESPONSE, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
+        return AttemptVerdict(r.NO_RESPONSE, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
 
     def _means_nothing(self, attempt: Attempt, tries: int, last_frame: int) -> str:
         """Return why the silence after an attempt proves nothing, empty if it does."""
@@ -300,18 +306,18 @@ class Witness:
             return ": the capture ends too soon after the only attempt to say that it was not answered."
         return ""
 
-    def _joined(self, seen: list[Finding]) -> Finding:
+    def _merged(self, seen: list[Finding]) -> Finding:
         """Put together what several sources show of one and the same attempt."""
         if len(seen) == 1:
             return seen[0]
         evidence = tuple(proof for finding in seen for proof in finding.evidence)
         attempts = tuple(attempt for finding in seen for attempt in finding.attempts)
-        chosen = self._of_several(seen)
+        chosen = self._merge_sources(seen)
         begin, end = min(finding.time_ns for finding in seen), max(finding.end_ns for finding in seen)
         clock = seen[0].clock if all(finding.clock is not None for finding in seen) else None
         return replace(chosen, time_ns=begin, end_ns=end, clock=clock, attempts=attempts, evidence=evidence)
 
-    def _of_several(self, seen: list[Finding]) -> Finding:
+    def _merge_sources(self, seen: list[Finding]) -> Finding:
         """Return what several accounts of one attempt come to.
 
         A capture that shows the answer counts more than a row about the SYN, which Windows may drop once and then let
@@ -322,10 +328,12 @@ class Witness:
         unheard = [
             finding for finding in seen if finding.verdict == r.BLOCKED and finding.attempts[0].response == "answered"
         ]
-        answered = [finding for finding in seen if finding.verdict == r.OPEN and not finding.weak] + unheard
+        answered = [
+            finding for finding in seen if finding.verdict == r.OPEN and not finding.initiator_firewall_only
+        ] + unheard
         silent = [finding for finding in seen if finding.verdict in r.FAILING and finding not in unheard]
         let_through = [finding for finding in seen if finding.verdict == r.ALLOWED]
-        let_in = [finding for finding in let_through if not finding.weak]
+        let_in = [finding for finding in let_through if not finding.initiator_firewall_only]
         went_on = any(_went_on(finding) for finding in answered)
         proven_bad = [
             finding
@@ -353,7 +361,7 @@ class Witness:
 
     def _unless_missing(self, finding: Finding) -> Finding:
         """Return the finding as one of a blocked forward path if the log of the responder lacks what was sent."""
-        left = finding.verdict == r.ALLOWED and finding.weak
+        left = finding.verdict == r.ALLOWED and finding.initiator_firewall_only
         silent = finding.verdict == r.BLOCKED and finding.blocked_at == r.UNKNOWN and finding.confidence == r.LIKELY
         if any(attempt.response == "answered" and attempt.row is None for attempt in finding.attempts):
             return finding  # its packets arrived
@@ -368,7 +376,9 @@ class Witness:
         )
         if not missing.shows_port:
             text += " Or no service listens on the port: Windows Firewall does not log packets to closed ports."
-        placed = replace(finding, verdict=r.BLOCKED, confidence=r.LIKELY, blocked_at=r.BETWEEN, weak=False)
+        placed = replace(
+            finding, verdict=r.BLOCKED, confidence=r.LIKELY, blocked_at=r.BETWEEN, initiator_firewall_only=False
+        )
         return replace(placed, text=text, remedy="")
 
     def _foreign_reset(self, seen: Sequence[Finding]) -> Finding | None:

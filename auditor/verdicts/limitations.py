@@ -14,8 +14,8 @@ from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.flows.table import is_among
 from auditor.sources.source import CAPTURE, Source
-from auditor.verdicts.dissect import SPOKE, Heard
-from auditor.verdicts.installations.roles import Cast
+from auditor.verdicts.dissect import SPOKE, DissectionResult
+from auditor.verdicts.installations.roles import RoleMap
 
 # Of warnings about sources that were read whole, and still cannot show everything.
 LIMITING_CODES = frozenset(
@@ -27,22 +27,22 @@ MOST_CONNECTIONS = 3  # that may be to a management point
 
 def limitations(
     sources: Sequence[Source],
-    cast: Cast,
+    role_map: RoleMap,
     clients: Sequence[r.ClientReport],
     ruleset: Ruleset,
-    heard: Heard | None,
+    dissection: DissectionResult | None,
 ) -> tuple[r.Limitation, ...]:
     """Return every limitation of this audit, the gravest first."""
     verdicts = [verdict for client in clients for method in client.methods for verdict in method.requirements]
-    all_limitations = [*_nobody(cast), *_absent(sources, cast), *_swapped(sources, cast, ruleset)]
-    all_limitations += [r.Limitation("uncertain-role", text) for text in cast.notes]
+    all_limitations = [*_nobody(role_map), *_absent(sources, role_map), *_swapped(sources, role_map, ruleset)]
+    all_limitations += [r.Limitation("uncertain-role", text) for text in role_map.notes]
     all_limitations += [*_warned(sources), *_of_logs(sources, verdicts)]
     captured = any(source.kind == CAPTURE for source in sources)
     if any(verdict.verdict == r.BLOCKED and verdict.confidence == r.LIKELY for verdict in verdicts):
         all_limitations.append(SILENCE)
     if captured and _one_end(clients):
-        all_limitations += _no_management_point(sources, cast, ruleset)
-    return tuple(dict.fromkeys((*all_limitations, *_of_dissection(verdicts, ruleset, heard, captured))))
+        all_limitations += _no_management_point(sources, role_map, ruleset)
+    return tuple(dict.fromkeys((*all_limitations, *_of_dissection(verdicts, ruleset, dissection, captured))))
 
 
 SILENCE = r.Limitation(
@@ -78,14 +78,14 @@ ALLOWED_ONLY = r.Limitation(
 
 
 def _of_dissection(
-    verdicts: Sequence[r.RequirementVerdict], ruleset: Ruleset, heard: Heard | None, captured: bool
+    verdicts: Sequence[r.RequirementVerdict], ruleset: Ruleset, dissection: DissectionResult | None, captured: bool
 ) -> Iterator[r.Limitation]:
     """Yield what is not known because not all that was said on the ports was read."""
-    if heard is not None and heard.obstacle:
+    if dissection is not None and dissection.error:
         yield r.Limitation(
-            "not-dissected", f"Not everything that was said on the ports could be read: {heard.obstacle}."
+            "not-dissected", f"Not everything that was said on the ports could be read: {dissection.error}."
         )
-    elif heard is not None and captured:
+    elif dissection is not None and captured:
         return
     if any(
         verdict.attempts and verdict.verdict in r.PASSING | r.FAILING and _is_dynamic(verdict, ruleset)
@@ -95,23 +95,25 @@ def _of_dissection(
     yield PORTS_ONLY
 
 
-def _nobody(cast: Cast) -> Iterator[r.Limitation]:
-    if not cast.clients:
+def _nobody(role_map: RoleMap) -> Iterator[r.Limitation]:
+    if not role_map.clients:
         yield r.Limitation(
             "no-client",
             "No client installation is in these sources: no computer connects to another as a push does. Name the "
             "computers to audit anyway: --role client=ADDRESS --role site-server=ADDRESS.",
         )
-    elif SITE_SERVER not in cast.roles:
+    elif SITE_SERVER not in role_map.roles:
         yield r.Limitation(
             "no-site-server",
             "No site server is known, so nothing of a push can be judged. Name it: --role site-server=ADDRESS.",
         )
 
 
-def _absent(sources: Sequence[Source], cast: Cast) -> list[r.Limitation]:
+def _absent(sources: Sequence[Source], role_map: RoleMap) -> list[r.Limitation]:
     """Return a limitation for each host that was named for a role and does not occur at all."""
-    configured = {assignment.address: assignment.role for assignment in cast.assignments if assignment.how == "given"}
+    configured = {
+        assignment.address: assignment.role for assignment in role_map.assignments if assignment.how == "given"
+    }
     if not configured:
         return []
     present = {requests.target for source in sources for requests in source.details.asked}
@@ -127,7 +129,7 @@ def _absent(sources: Sequence[Source], cast: Cast) -> list[r.Limitation]:
     ]
 
 
-def _swapped(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> list[r.Limitation]:
+def _swapped(sources: Sequence[Source], role_map: RoleMap, ruleset: Ruleset) -> list[r.Limitation]:
     """Return a limitation when the computer named as client pushes to the one named as site server."""
     rows = [
         requirement
@@ -136,7 +138,7 @@ def _swapped(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> list[r.
     ]
     ports = {port for row in rows if row.protocol == "tcp" for port in row.ports}
     servers, clients = (
-        {assignment.address for assignment in cast.assignments if assignment.role == role}
+        {assignment.address for assignment in role_map.assignments if assignment.role == role}
         for role in (SITE_SERVER, CLIENT)
     )
     pairs = {pair for source in sources for pair in _ends(source, ports)}
@@ -215,22 +217,24 @@ def _one_end(clients: Sequence[r.ClientReport]) -> bool:
     return False
 
 
-def _no_management_point(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> Iterator[r.Limitation]:
+def _no_management_point(sources: Sequence[Source], role_map: RoleMap, ruleset: Ruleset) -> Iterator[r.Limitation]:
     """Yield why nothing shows that a client reached its management point; nothing if the rows themselves say it."""
-    reached = {service for source in sources for service in _reached(source, cast)}
-    if not {server for _, server, _ in reached}.isdisjoint(cast.addresses(MANAGEMENT_POINT)):
+    reached = {service for source in sources for service in _reached(source, role_map)}
+    if not {server for _, server, _ in reached}.isdisjoint(role_map.addresses(MANAGEMENT_POINT)):
         return
     missing = "The sources show no connection to a management point"
     if not reached:
-        tried = sorted({service for source in sources for service in _tried(source, cast)})
+        tried = sorted({service for source in sources for service in _tried(source, role_map)})
         only = "{0}, only attempts without a response: {1} to {2} on TCP {3}."
         if tried:
             yield r.Limitation("no-management-point", only.format(missing, *tried[0]))
-        elif MANAGEMENT_POINT in cast.roles or not _are_summaries(sources):  # which keep what goes to named ones only
+        elif MANAGEMENT_POINT in role_map.roles or not _are_summaries(
+            sources
+        ):  # which keep what goes to named ones only
             yield SITE_SERVER_ONLY
         return
     custom = sorted(service for service in reached if ruleset.may_be_custom(service[2]) and not is_public(service[1]))
-    if MANAGEMENT_POINT in cast.roles or not custom:
+    if MANAGEMENT_POINT in role_map.roles or not custom:
         yield r.Limitation("no-management-point", f"{missing}, but other connections of the client.")
         return
     for client, server, port in custom[:MOST_CONNECTIONS]:
@@ -245,19 +249,19 @@ def _are_summaries(sources: Sequence[Source]) -> bool:
     return all(hasattr(source.details, "contacts") for source in sources)
 
 
-def _tried(source: Source, cast: Cast) -> set[tuple[str, str, int]]:
+def _tried(source: Source, role_map: RoleMap) -> set[tuple[str, str, int]]:
     """Return the clients in a source that tried to reach a management point, which one, and the port."""
     columns = source.table.columns
-    mask = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], cast.clients)
-    mask &= is_among(columns["dst_ip"], cast.addresses(MANAGEMENT_POINT))
+    mask = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], role_map.clients)
+    mask &= is_among(columns["dst_ip"], role_map.addresses(MANAGEMENT_POINT))
     return _services(columns, mask)
 
 
-def _reached(source: Source, cast: Cast) -> set[tuple[str, str, int]]:
+def _reached(source: Source, role_map: RoleMap) -> set[tuple[str, str, int]]:
     """Return the clients in a source that connect to another computer than the site server, to which, and the port."""
     columns = source.table.columns
-    mask = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], cast.clients)
-    mask &= ~is_among(columns["dst_ip"], cast.addresses(SITE_SERVER)) & is_among(columns["response"], SPOKE)
+    mask = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], role_map.clients)
+    mask &= ~is_among(columns["dst_ip"], role_map.addresses(SITE_SERVER)) & is_among(columns["response"], SPOKE)
     return _services(columns, mask)
 
 

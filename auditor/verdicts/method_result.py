@@ -13,7 +13,7 @@ from auditor.verdicts.endpoint_mapper import mapper_port
 BEST_FIRST = (r.WORKS, r.ALLOWED, r.UNPROVEN)
 
 
-def excused_of(
+def harmless_requirements(
     method: Method,
     verdicts: Iterable[r.RequirementVerdict],
     interfaces_of: Callable[[r.RequirementVerdict], Collection[str]],
@@ -51,7 +51,7 @@ def excused_of(
 def method_result(
     verdicts: Iterable[r.RequirementVerdict],
     rules: SiteRules,
-    excused: frozenset[str] = frozenset(),
+    harmless: frozenset[str] = frozenset(),
     why_guess: Callable[[r.RequirementVerdict], str] = lambda _: "",
 ) -> tuple[str, tuple[r.Reason, ...]]:
     """Return a method's result and its reasons, from the verdicts of its requirements.
@@ -59,13 +59,13 @@ def method_result(
     One that failed makes it fail. It works if all are open, and is allowed if all are open or allowed.
 
     Args:
-        excused: Ids of requirements that are blocked without harm.
+        harmless: Ids of requirements that are blocked without harm.
         why_guess: Returns in a sentence why a verdict rests on a guess, so that it proves nothing good; empty if not.
     """
     counted = [
         verdict
         for verdict in verdicts
-        if verdict.id in rules.counted and verdict.id not in excused and verdict.verdict != r.NOT_APPLICABLE
+        if verdict.id in rules.counted and verdict.id not in harmless and verdict.verdict != r.NOT_APPLICABLE
     ]
     reasons: list[r.Reason] = []
     states = []

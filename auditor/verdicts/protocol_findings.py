@@ -15,7 +15,7 @@ MOST_PROBLEMS = 8
 MOST_STEPS = 12
 
 
-class Conversation(NamedTuple):
+class ProtocolSummary(NamedTuple):
     """A sentence on the steps reached, the problems with their proof, and what to do about the fatal ones."""
 
     text: str
@@ -24,16 +24,16 @@ class Conversation(NamedTuple):
     remedy: str
 
 
-NOTHING_SAID = Conversation("", (), (), "")
+EMPTY_SUMMARY = ProtocolSummary("", (), (), "")
 
 
-def conversation(attempts: Sequence[Attempt], traffic: Traffic) -> Conversation:
+def summarize_protocol(attempts: Sequence[Attempt], traffic: Traffic) -> ProtocolSummary:
     """Return what was said on the connections of these attempts."""
     steps = _in_turn(attempts, traffic)
     if not steps:
-        return NOTHING_SAID
+        return EMPTY_SUMMARY
     shown = _gravest(_failures(steps))
-    return Conversation(
+    return ProtocolSummary(
         _reached([step for _, step in steps]),
         tuple(
             _problem(failure) for failure in sorted(shown, key=lambda failure: (failure.step.frame, failure.step.layer))

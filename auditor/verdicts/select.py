@@ -22,7 +22,7 @@ def by_service(findings: Sequence[Finding], service_of: ServiceOf) -> dict[RpcSe
     return {service: _by_clock(by_service[service]) for service in sorted(by_service)}
 
 
-def worst_service(services: Mapping[RpcService, Decided]) -> Decided:
+def decide_dynamic(services: Mapping[RpcService, Decided]) -> Decided:
     """Return what decides about dynamic ports: a service that is not reached, since a push calls each of them.
 
     Another service that is reached later takes nothing back, in whichever push. The service controller comes last: a
@@ -63,7 +63,7 @@ def on_other_services(chosen: Finding, services: Mapping[RpcService, Decided]) -
     )
 
 
-def best_port(decided: Sequence[Decided]) -> Decided:
+def decide_documented(decided: Sequence[Decided]) -> Decided:
     """Return what decides of what was decided by port: one that is open, since any documented port will do."""
     good = [candidate for candidate in decided if candidate[0].verdict in r.PASSING]
     decisive = [candidate for candidate in decided if candidate[0].decides]

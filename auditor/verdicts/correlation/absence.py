@@ -74,18 +74,18 @@ class Absence:
         return self._logs[host]
 
     def _lacks(self, log: _OwnLog, number: int, attempt: Attempt) -> bool:
-        ahead = self._ahead(number, attempt)
-        return ahead is not None and log.covers(attempt.start_ns + ahead, attempt.end_ns + ahead)
+        offset = self._offset_ns(number, attempt)
+        return offset is not None and log.covers(attempt.start_ns + offset, attempt.end_ns + offset)
 
     def _holds(self, log: _OwnLog, number: int, attempt: Attempt) -> bool:
         """Tell whether a log may hold the attempt; one whose clock cannot be compared may hold it at any time."""
-        ahead = self._ahead(number, attempt)
-        if ahead is None:
+        offset = self._offset_ns(number, attempt)
+        if offset is None:
             return log.shows_port(attempt)
-        begin, end = attempt.start_ns + ahead, attempt.end_ns + ahead
+        begin, end = attempt.start_ns + offset, attempt.end_ns + offset
         return log.holds(attempt, begin - CLOCKS_DIFFER_NS, end + CLOCKS_DIFFER_NS)
 
-    def _ahead(self, number: int, attempt: Attempt) -> int | None:
+    def _offset_ns(self, number: int, attempt: Attempt) -> int | None:
         """Return how many nanoseconds the clock of a log is ahead of that of an attempt's source.
 
         Connections that both hold tell; else the clocks do, if both are of a known time zone.
@@ -94,9 +94,9 @@ class Absence:
         if key not in self._shared:
             self._shared[key] = self._by_shared(*key)
         of_log = self._clocks.of_log(number)
-        if self._shared[key] is not None or of_log is None or self._clocks.clock(attempt) is not None:
+        if self._shared[key] is not None or of_log is None or self._clocks.local_clock(attempt) is not None:
             return self._shared[key]
-        return of_log - self._clocks.ahead(attempt)
+        return of_log - self._clocks.offset_ns(attempt)
 
     def _by_shared(self, number: int, other_source: int, src: str, dst: str) -> int | None:
         """Return how many nanoseconds a log is ahead of another source by the connections that both hold, if they do.

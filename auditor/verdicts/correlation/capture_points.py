@@ -29,7 +29,7 @@ ENOUGH_TRIES = 2  # a lossy capture may lack the far side of one SYN, but not of
 SHORTER, ENOUGH_DELAYS = 2, 2
 
 
-def where_stopped(attempts: Sequence[Attempt], traffic: Traffic, responder: str) -> tuple[str, str] | None:
+def locate_block(attempts: Sequence[Attempt], traffic: Traffic, responder: str) -> tuple[str, str] | None:
     """Return where an attempt was blocked and a sentence on it, None if the captures do not show it.
 
     Args:

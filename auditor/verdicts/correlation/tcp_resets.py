@@ -9,7 +9,7 @@ from auditor.sources.flows.hop_counts import FEW_PACKETS, SentPackets, distance,
 from auditor.sources.flows.source_flows import FlowEvent
 
 
-def sent_by_other(resets: Sequence[FlowEvent], other_packets: SentPackets) -> bool | None:
+def reset_from_other_device(resets: Sequence[FlowEvent], other_packets: SentPackets) -> bool | None:
     """Tell whether another device than the host sent resets, None if that is unknown.
 
     A reset that has passed as many routers as the host's other packets is its own, unless the host counts its packets

@@ -117,7 +117,7 @@ class CustomPorts:
         """Yield the attempts to reach a server on a port that no other service is known to have."""
         for attempt in self._traffic.between(self._client, server):
             port = attempt.dst_port
-            if attempt.protocol != "tcp" or attempt.reversed or port is None or _is_of_other_program(attempt):
+            if attempt.protocol != "tcp" or attempt.direction_assumed or port is None or _is_of_other_program(attempt):
                 continue
             if self._ruleset.may_be_custom(port):
                 yield attempt

@@ -31,7 +31,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Cast:
+class RoleMap:
     """Who plays which role.
 
     Attributes:
@@ -142,7 +142,7 @@ def infer_roles(
     configured: ConfiguredRoles,
     contacts: Mapping[Pair, Contact],
     said: Sequence[ProtocolFacts] = (),
-) -> Cast:
+) -> RoleMap:
     """Return who plays which role: as given, else inferred from who contacts whom.
 
     Args:
@@ -164,7 +164,7 @@ def infer_roles(
         (_with_name(assignment, names) for assignment in dict.fromkeys(assignments)),
         key=lambda assignment: (ROLES.index(assignment.role), by_number(assignment.address), assignment.how),
     )
-    return Cast(tuple(ordered), tuple(clients), tuple(notes), pushes, judged, guesses)
+    return RoleMap(tuple(ordered), tuple(clients), tuple(notes), pushes, judged, guesses)
 
 
 def _of_pushes(
