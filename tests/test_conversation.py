@@ -12,7 +12,13 @@ from test_endpoint_mapper import Taken, audit
 from auditor.ruleset.known_problems import StatusMeaning
 from auditor.sources.dissection.facts import ProtocolFacts, ProtocolStep, ServiceEndpoint
 from auditor.verdicts.attempts import Traffic
-from auditor.verdicts.protocol_findings import MOST_PROBLEMS, MOST_STEPS, NOTHING_SAID, Conversation, conversation
+from auditor.verdicts.protocol_findings import (
+    EMPTY_SUMMARY,
+    MOST_PROBLEMS,
+    MOST_STEPS,
+    ProtocolSummary,
+    summarize_protocol,
+)
 
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
 SMB = ServiceEndpoint(SERVER, CLIENT, 445)
@@ -23,7 +29,7 @@ NOTICE = StatusMeaning("0xc0001234", "an answer that is not known here", False, 
 
 FAULT = StatusMeaning("nca_s_fault_access_denied", "the account may not call this interface", True, "Check the rights.")
 
-Talked = Callable[..., Conversation]
+Talked = Callable[..., ProtocolSummary]
 
 
 def good(frame: int, step: str, side: ServiceEndpoint = SMB, account: str = "") -> ProtocolStep:
@@ -49,19 +55,19 @@ def bad(
 def talked(read) -> Talked:
     """Return what is made of these steps on one open connection; each list is of one source, begun a minute later."""
 
-    def talked(*sources: list[ProtocolStep], order: int = 1) -> Conversation:
+    def talked(*sources: list[ProtocolStep], order: int = 1) -> ProtocolSummary:
         captures = [
             read(pcap(scene([f"{60 * place} {SERVER}:{50000 + place} > {CLIENT}:445/tcp SF"])))
             for place in range(len(sources))
         ]
         said = [ProtocolFacts(steps=tuple(steps)) for steps in sources]
         traffic = Traffic(captures[::order], (SERVER, CLIENT), said[::order])
-        return conversation(traffic.between(SERVER, CLIENT), traffic)
+        return summarize_protocol(traffic.between(SERVER, CLIENT), traffic)
 
     return talked
 
 
-def problems(told: Conversation) -> list[tuple[int | None, str, bool]]:
+def problems(told: ProtocolSummary) -> list[tuple[int | None, str, bool]]:
     return [(one.frame, one.code, one.fatal) for one in told.problems]
 
 
@@ -189,11 +195,11 @@ def test_steps_of_another_port_or_another_host_are_not_of_this_connection(talked
         bad(10, "log on", side=ServiceEndpoint(SERVER, "10.0.0.21", 445)),
         bad(11, "log on", side=ServiceEndpoint(CLIENT, SERVER, 445)),
     ]
-    assert talked(others) == NOTHING_SAID
+    assert talked(others) == EMPTY_SUMMARY
 
 
 def test_where_nothing_was_said_nothing_is_told(talked):
-    assert talked([]) == NOTHING_SAID
+    assert talked([]) == EMPTY_SUMMARY
 
 
 # what is told
@@ -224,7 +230,7 @@ def test_what_went_well_once_is_not_told_as_only_answered_too(talked):
 
 def test_what_went_well_is_told_each_step_once(talked):
     told = talked([good(2, "log on"), good(4, "log on"), good(6, "connect to IPC$")])
-    assert told == Conversation("Went well there: log on, connect to IPC$.", (), (), "")
+    assert told == ProtocolSummary("Went well there: log on, connect to IPC$.", (), (), "")
 
 
 def test_of_many_steps_the_last_are_told_which_is_how_far_it_came(talked):

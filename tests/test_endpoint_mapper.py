@@ -35,9 +35,9 @@ from auditor.sources.dissection.facts import (
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.source import Source
 from auditor.verdicts import evaluate as verdicts
-from auditor.verdicts.dissect import Heard
+from auditor.verdicts.dissect import DissectionResult
 from auditor.verdicts.installations.contacts import contacts_of, merge
-from auditor.verdicts.installations.roles import Cast, infer_roles
+from auditor.verdicts.installations.roles import RoleMap, infer_roles
 from auditor.version import TOOL
 
 SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
@@ -67,7 +67,7 @@ Audited = Callable[..., Report]
 Read = Callable[..., Source]
 
 
-def cast_of(sources: list[Source]) -> Cast:
+def cast_of(sources: list[Source]) -> RoleMap:
     """Return who is who, as ROLES names them."""
     contacts = merge(contact for source in sources for contact in contacts_of(source, RULES))
     return infer_roles(sources, RULES, parse_roles({role: (address,) for role, address in ROLES.items()}), contacts)
@@ -90,7 +90,7 @@ def audit(read: Read, *captures: Taken, obstacle: str = "", warnings: tuple[Sour
         for taken in captures
     )
     cast = cast_of(sources)
-    return verdicts.audit(sources, RULES, cast, SiteFacts(), ["client-push"], TOOL, Heard(said, obstacle))
+    return verdicts.audit(sources, RULES, cast, SiteFacts(), ["client-push"], TOOL, DissectionResult(said, obstacle))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from auditor.report.fleet_model import HostResult, RequirementResult
 from auditor.ruleset.ruleset import load_ruleset
 from auditor.ruleset.site import Site
 from auditor.verdicts.installations.contacts import Contact
-from auditor.verdicts.installations.roles import Cast
+from auditor.verdicts.installations.roles import RoleMap
 
 RULES = load_ruleset()
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
@@ -38,7 +38,7 @@ def contact(src: str, dst: str, **more: object) -> Contact:
     return contacting.contact(src, dst, (445, 135), "sent retried accepted")._replace(**more)
 
 
-def cast(*contacts: Contact, **roles: object) -> Cast:
+def cast(*contacts: Contact, **roles: object) -> RoleMap:
     named = {role.replace("_", "-"): one for role, one in roles.items()}
     return judging.casts({"": contacts}, asking(named).question)[""]
 

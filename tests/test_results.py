@@ -15,7 +15,7 @@ import auditor
 from auditor.report.model import Problem
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
-from auditor.verdicts.method_result import excused_of, method_result
+from auditor.verdicts.method_result import harmless_requirements, method_result
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 SERVICES, OTHER = (rf"\\device\\harddiskvolume2\\windows\\system32\\{name}.exe" for name in ("services", "svchost"))
@@ -122,12 +122,12 @@ def test_an_open_dynamic_port_needs_no_excuse(write):
     report = auditor.audit(write(pcap(scene(OPEN))), roles=ROLES, dissect=False)
     method = load_ruleset().method("client-push")
     rows = report.clients[0].method("client-push").requirements
-    assert excused_of(method, rows, lambda _: {SERVICE_CONTROLLER}) == frozenset()
+    assert harmless_requirements(method, rows, lambda _: {SERVICE_CONTROLLER}) == frozenset()
     stopped = [replace(one, verdict="blocked") if one.row == "rpc-dynamic" else one for one in rows]
-    assert excused_of(method, stopped, lambda _: {SERVICE_CONTROLLER}) == {"client-push/rpc-dynamic"}
-    assert excused_of(method, stopped, lambda _: {SERVICE_CONTROLLER, "other"}) == frozenset()
+    assert harmless_requirements(method, stopped, lambda _: {SERVICE_CONTROLLER}) == {"client-push/rpc-dynamic"}
+    assert harmless_requirements(method, stopped, lambda _: {SERVICE_CONTROLLER, "other"}) == frozenset()
     silent = [replace(one, verdict="blocked") if one.row == "icmp-echo" else one for one in rows]
-    assert excused_of(method, silent, lambda _: {SERVICE_CONTROLLER}) == frozenset()
+    assert harmless_requirements(method, silent, lambda _: {SERVICE_CONTROLLER}) == frozenset()
 
 
 def test_a_method_of_which_nothing_was_judged_is_not_said_to_work():

@@ -17,7 +17,7 @@ from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.sources.dissection.facts import ProtocolFacts
 from auditor.verdicts import evaluate as verdicts
 from auditor.verdicts.installations.contacts import contacts_of, merge
-from auditor.verdicts.installations.roles import Cast, infer_roles
+from auditor.verdicts.installations.roles import RoleMap, infer_roles
 from auditor.version import TOOL
 
 PUSH = ["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF", "1 10.0.0.5:50001 > 10.0.0.20:135/tcp SF"]
@@ -368,8 +368,8 @@ def test_an_address_may_be_written_as_windows_shows_it(word, address):
 
 
 @pytest.fixture
-def inferred(write) -> Callable[..., Cast]:
-    def inferred(said: ProtocolFacts, *lines: str, **roles: str) -> Cast:
+def inferred(write) -> Callable[..., RoleMap]:
+    def inferred(said: ProtocolFacts, *lines: str, **roles: str) -> RoleMap:
         """Return the roles in a push, a fetch and more lines of which the protocols show this."""
         source = auditor.read(write(pcap(scene([*PUSH, *FETCH, *lines]))))
         ruleset = load_ruleset("configmgr-2007")

@@ -22,7 +22,7 @@ from auditor.ruleset.known_problems import StatusMeaning
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.sources.dissection.facts import ProtocolFacts, ProtocolStep, ServiceEndpoint
 from auditor.verdicts import evaluate as verdicts
-from auditor.verdicts.dissect import Heard
+from auditor.verdicts.dissect import DissectionResult
 from auditor.verdicts.installations.contacts import contacts_of, merge
 from auditor.verdicts.installations.roles import infer_roles
 from auditor.version import TOOL
@@ -59,7 +59,7 @@ def audited(read) -> Audited:
         cast = infer_roles([source], rules, parse_roles(ROLES), merge(contacts_of(source, rules)), said)
         newer = None if rules.id == current.id else lambda: current
         return auditor.Report.of(
-            verdicts.audit([source], rules, cast, SiteFacts(), ["client-push"], TOOL, Heard(said, ""), newer)
+            verdicts.audit([source], rules, cast, SiteFacts(), ["client-push"], TOOL, DissectionResult(said, ""), newer)
         )
 
     return audited

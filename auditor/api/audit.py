@@ -16,7 +16,7 @@ from auditor.ruleset.site import Site, known_site
 from auditor.sources.progress import ProgressCallback, no_progress
 from auditor.sources.read_all import read_all
 from auditor.verdicts import evaluate as verdicts
-from auditor.verdicts.dissect import hear
+from auditor.verdicts.dissect import dissect_sources
 from auditor.verdicts.installations.contacts import contacts_of, merge
 from auditor.verdicts.installations.roles import infer_roles
 from auditor.version import TOOL
@@ -64,14 +64,14 @@ def audit(
     _check_conditions(rules, facts)
     sources, unreadable = read_all(paths, rules, tz=tz, progress=told)
     contacts = merge(contact for source in sources for contact in contacts_of(source, rules))
-    cast = infer_roles(sources, rules, configured, contacts)
-    heard = None
+    role_map = infer_roles(sources, rules, configured, contacts)
+    dissection = None
     if dissect:
-        heard = hear(sources, cast, rules, Path(tshark) if tshark else None)
-        cast = infer_roles(sources, rules, configured, contacts, heard.said)
-        sources = heard.warned(sources)
+        dissection = dissect_sources(sources, role_map, rules, Path(tshark) if tshark else None)
+        role_map = infer_roles(sources, rules, configured, contacts, dissection.facts)
+        sources = dissection.warned(sources)
     newer = None if rules.id == CURRENT_RULESET else partial(_current, facts.ports)
-    report = Report.of(verdicts.audit(sources, rules, cast, facts.facts(), asked, TOOL, heard, newer))
+    report = Report.of(verdicts.audit(sources, rules, role_map, facts.facts(), asked, TOOL, dissection, newer))
     if not unreadable:
         return report
     limits = [

@@ -25,7 +25,7 @@ from auditor.verdicts.attempts import Traffic
 from auditor.verdicts.installations import site_mode
 from auditor.verdicts.installations.contacts import Contact, Pair, merge
 from auditor.verdicts.installations.pushes import find_pushes, judged_pushes
-from auditor.verdicts.installations.roles import Cast
+from auditor.verdicts.installations.roles import RoleMap
 from auditor.verdicts.recommend import rank
 
 MOST_PROOF = 3  # of each requirement
@@ -47,7 +47,7 @@ class Bench:
     question: Question
     facts: SiteFacts
     asked: tuple[str, ...]
-    casts: Mapping[str, Cast]
+    casts: Mapping[str, RoleMap]
     modes: Mapping[str, r.SiteMode] = field(default_factory=dict)
 
     @property
@@ -64,7 +64,7 @@ def casts(
     contacts: Mapping[str, Iterable[Contact]],
     question: Question,
     asked: Mapping[str, Sequence[Sequence[NeighborRequests]]] = MappingProxyType({}),
-) -> dict[str, Cast]:
+) -> dict[str, RoleMap]:
     """Return who plays which role at each site: as named, else inferred from all of its hosts together.
 
     A management point is not inferred: that many connect to it at a web port is as true of a proxy.
@@ -84,10 +84,10 @@ def _cast_of(
     asked: Sequence[Sequence[NeighborRequests]],
     question: Question,
     present: Collection[str],
-) -> Cast:
+) -> RoleMap:
     """Return who plays which role at one site. present: who contacts a host of any site, or is contacted."""
     given = question.given
-    pushes = find_pushes(contacts, question.ruleset, asked, given=given)
+    pushes = find_pushes(contacts, question.ruleset, asked, configured=given)
     judged = judged_pushes(pushes, given)
     named = [RoleAssignment(role, host, GIVEN, NAMED) for role in ROLES if role != CLIENT for host in given.hosts(role)]
     servers = _site_servers(judged, given)
@@ -99,7 +99,7 @@ def _cast_of(
         )
     known = {one.address for one in named if one.role == SITE_SERVER}
     assignments = (*named, *(one for one in servers if one.address not in known))
-    return Cast(assignments, (), (*notes, *_other_traffic(pushes)), pushes, judged)
+    return RoleMap(assignments, (), (*notes, *_other_traffic(pushes)), pushes, judged)
 
 
 def _site_servers(judged: Sequence[Push], given: ConfiguredRoles) -> list[RoleAssignment]:
@@ -163,7 +163,7 @@ class _Case(NamedTuple):
 
     entries: list[Entry]
     addresses: tuple[str, ...]
-    cast: Cast
+    cast: RoleMap
 
     @property
     def sources(self) -> list[Source]:
@@ -390,7 +390,7 @@ def elsewhere(entry: Entry, addresses: Collection[str], own: Sequence[str] = ())
     return replace(entry, addresses=tuple(own), source=source)
 
 
-def servers(cast: Cast) -> dict[str, str]:
+def servers(cast: RoleMap) -> dict[str, str]:
     """Return who is no target of an installation, with the role; nobody is left out because of a guess."""
     return {one.address: one.role for one in cast.assignments if one.how == GIVEN}
 
@@ -431,7 +431,9 @@ def _joined(parts: Sequence[Entry]) -> Entry:
     return replace(first, addresses=addresses, source=replace(first.source, details=kept))
 
 
-def _cast(addresses: Sequence[str], entries: Sequence[Entry], others: Sequence[RoleAssignment], of_site: Cast) -> Cast:
+def _cast(
+    addresses: Sequence[str], entries: Sequence[Entry], others: Sequence[RoleAssignment], of_site: RoleMap
+) -> RoleMap:
     """Return the roles as one host meets them: it is the client, by those of its addresses that deal with others.
 
     Of those who play another role only who dealt with it counts, if anybody did: other sites have servers of their own.

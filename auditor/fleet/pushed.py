@@ -17,7 +17,7 @@ from auditor.ruleset.lint import SITE_SERVER
 from auditor.sources.flows.neighbors import NeighborRequests
 from auditor.verdicts.installations.contacts import Contact, Pair
 from auditor.verdicts.installations.pushes import READERS, is_like_push
-from auditor.verdicts.installations.roles import Cast
+from auditor.verdicts.installations.roles import RoleMap
 
 Row = tuple[str, int]  # a summary, and the row in it
 
@@ -39,7 +39,7 @@ class Pushes:
         uncertain: The computers to which only hosts push that may as well be clients that use a server.
     """
 
-    casts: Mapping[str, Cast]
+    casts: Mapping[str, RoleMap]
     elsewhere: Mapping[Target, tuple[Row, ...]]
     uncertain: frozenset[Target]
 
@@ -136,7 +136,7 @@ class _Found:
         uncertain = {Target(name, push.to_address) for name, push in every} - certain
         return Pushes(casts, dict(self._elsewhere(casts)), frozenset(uncertain))
 
-    def _outbound(self, site: _Site, cast: Cast) -> list[Contact]:
+    def _outbound(self, site: _Site, cast: RoleMap) -> list[Contact]:
         """Return what of the logs of their originators may be pushes: those of site servers.
 
         Without the roles these are hosts that push by other sources too, and hosts that are not pushed themselves. What
@@ -150,7 +150,7 @@ class _Found:
             one for one in site.outbound if one.src in servers or (one.src not in pushed and users[one.dst] < READERS)
         ]
 
-    def _elsewhere(self, casts: Mapping[str, Cast]) -> Iterator[tuple[Target, tuple[Row, ...]]]:
+    def _elsewhere(self, casts: Mapping[str, RoleMap]) -> Iterator[tuple[Target, tuple[Row, ...]]]:
         """Yield the computers that are pushed, each with the rows of others that show it."""
         for name, cast in casts.items():
             rows: dict[str, set[Row]] = defaultdict(set)
@@ -159,5 +159,5 @@ class _Found:
             yield from ((Target(name, address), tuple(sorted(some))) for address, some in rows.items() if some)
 
 
-def _pushing(cast: Cast) -> frozenset[str]:
+def _pushing(cast: RoleMap) -> frozenset[str]:
     return frozenset(push.from_address for push in cast.judged)

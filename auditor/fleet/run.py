@@ -35,7 +35,7 @@ from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps, read_together
 from auditor.sources.source import name_of
-from auditor.verdicts.installations.roles import Cast
+from auditor.verdicts.installations.roles import RoleMap
 from auditor.version import TOOL, VERSION
 
 FILES_IN_SHARD = 100
@@ -542,7 +542,7 @@ def _counted(
     return hosts, idle, told
 
 
-def _absent_servers(cast: Cast, hosts: Iterable[HostResult]) -> Iterator[str]:
+def _absent_servers(cast: RoleMap, hosts: Iterable[HostResult]) -> Iterator[str]:
     """Yield a sentence on each server that was named and that no computer tried to reach."""
     ends = (end for host in hosts for row in host.seen for end in (row.source, row.destination))
     named = [one for one in cast.assignments if one.how == GIVEN and one.role not in (SITE_SERVER, CLIENT)]

@@ -23,7 +23,7 @@ NOTHING_SENT = SentPackets()
 SAME_PACKET_NS = 100_000_000  # a SYN that comes again within this is the same one seen twice (router, mirror port)
 
 
-class Row(NamedTuple):
+class LogEntries(NamedTuple):
     """What rows of a firewall or event log say of an attempt.
 
     action, direction: the log's own words (DROP, ALLOW; SEND, RECEIVE). rows: how many say so. firewall: the address
@@ -39,11 +39,12 @@ class Row(NamedTuple):
     program: str
 
 
-class Told(NamedTuple):
+class AttemptVerdict(NamedTuple):
     """What one attempt in one source says: verdict, confidence, a sentence, what shows it, place, remedy.
 
-    frames: of a capture; of a log the lines. weak: it says nothing of what lies behind the host that tried, and so
-    decides nothing where anything else is known.
+    frames: of a capture; of a log the lines. initiator_firewall_only: it says nothing of what lies behind the host that
+    tried (its own firewall let it out, or a capture lacks what it sent), and so decides nothing where anything else is
+    known.
     """
 
     verdict: str
@@ -52,16 +53,16 @@ class Told(NamedTuple):
     frames: Collection[int]
     place: str | None = None
     remedy: str = ""
-    weak: bool = False
+    initiator_firewall_only: bool = False
 
 
 @dataclass(frozen=True)
 class Attempt:
     """One flow from the host that tried, seen in one source.
 
-    reversed: the flow's originator is unknown (no SYN) and this reads it the other way round. answer: as in the flow
-    table. events, errors: the packets that say so; of a log the events are rows, with lines for frames. row: None of
-    captures. identifier: of a ping in a capture, else 0. stands_for: how many attempts like it were put together.
+    direction_assumed: the flow's originator is unknown (no SYN) and this reads it the other way round. response: as in
+    the flow table. events, errors: the packets that say so; of a log the events are rows, with lines for frames. row:
+    None of captures. identifier: of a ping in a capture, else 0. count: how many attempts like it were put together.
     payload_src, payload_dst: bytes that each side sent above TCP or UDP; 0 in logs, which do not count them.
     """
 
@@ -78,12 +79,12 @@ class Attempt:
     frames_dst: int
     first_frame: int
     stream: int | None
-    reversed: bool
+    direction_assumed: bool
     events: tuple[FlowEvent, ...]
     errors: tuple[IcmpError, ...]
-    row: Row | None
+    row: LogEntries | None
     identifier: int
-    stands_for: int
+    count: int
     payload_src: int
     payload_dst: int
 
@@ -133,23 +134,23 @@ class Attempt:
     @property
     def data_since_ns(self) -> int:
         """When both sides had sent data, the start of the attempt where the events do not show it."""
-        first = self._first_data
-        return max(event.time_ns for event in first) if first else self.start_ns
+        data_events = self._first_data
+        return max(event.time_ns for event in data_events) if data_events else self.start_ns
 
     @property
     def data_since_frame(self) -> int:
         """In which frame both sides had sent data, the first of the attempt where the events do not show it."""
-        first = self._first_data
-        return max(event.frame for event in first) if first else self.first_frame
+        data_events = self._first_data
+        return max(event.frame for event in data_events) if data_events else self.first_frame
 
     @property
     def _first_data(self) -> tuple[FlowEvent, ...]:
         """The first packet with data of each side, nothing if only one side has such packets."""
-        first: dict[bool, FlowEvent] = {}
+        events_by_side: dict[bool, FlowEvent] = {}
         for event in self.events:
             if event.packet_kind == "data":
-                first.setdefault(event.from_src, event)
-        return tuple(first.values()) if len(first) == 2 else ()
+                events_by_side.setdefault(event.from_src, event)
+        return tuple(events_by_side.values()) if len(events_by_side) == 2 else ()
 
     @property
     def from_middle(self) -> bool:
@@ -210,7 +211,7 @@ class Traffic:
         self,
         sources: Sequence[Source],
         hosts: Iterable[str],
-        said: Sequence[ProtocolFacts] = (),
+        protocol_facts: Sequence[ProtocolFacts] = (),
         *,
         dissected: bool = False,
     ) -> None:
@@ -219,29 +220,29 @@ class Traffic:
         Args:
             sources: Captures and logs.
             hosts: Addresses of the computers of interest.
-            said: What was said on the ports, by source.
+            protocol_facts: What was said on the ports, by source.
             dissected: Whether no dissector failed. The middle of a long flow may still be left out.
         """
         self._dissected = dissected
         self.sources = sources
-        self.said = said or (ProtocolFacts(),) * len(sources)
+        self.protocol_facts = protocol_facts or (ProtocolFacts(),) * len(sources)
         self._hosts = frozenset(hosts)
         self._attempts: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
-        self._partners: dict[str, set[str]] = defaultdict(set)
+        self._peers: dict[str, set[str]] = defaultdict(set)
         self._sent: dict[tuple[str, str], dict[int, SentPackets]] = {}
         self._delays: dict[tuple[int, str, str], Mapping[object, int]] = {}
         self._handed_out: dict[tuple[object, ...], list[AssignedPort]] = defaultdict(list)
-        self._steps = [by_side(one.steps) for one in self.said]
-        for number, one in enumerate(self.said):
-            for port in one.assigned_ports:
+        self._steps = [by_side(facts.steps) for facts in self.protocol_facts]
+        for number, facts in enumerate(self.protocol_facts):
+            for port in facts.assigned_ports:
                 self._handed_out[number, port.server, port.port].append(port)
         self._deaf: list[OneWayTraffic] = []
         self._asked: dict[str, list[tuple[int, NeighborRequests]]] = defaultdict(list)
         for number, source in enumerate(sources):
             self._add(number, source)
         for src, dst in self._attempts:
-            self._partners[src].add(dst)
-            self._partners[dst].add(src)
+            self._peers[src].add(dst)
+            self._peers[dst].add(src)
 
     def _add(self, number: int, source: Source) -> None:
         self._deaf.append(source.details.one_sided)
@@ -249,31 +250,31 @@ class Traffic:
             if len(asked.frames) > 1:
                 self._asked[asked.target].append((number, asked))
         for flow, row in source.table.between(self._hosts):
-            one = _attempt(number, source, flow, row)
-            if _is_none(one):
+            attempt = _attempt(number, source, flow, row)
+            if _is_none(attempt):
                 continue
-            self._attempts[one.src, one.dst].append(one)
-            if one.protocol == "tcp" and not row["syn"] and not row["syn_ack"]:
-                self._attempts[one.dst, one.src].append(_turned(one))
+            self._attempts[attempt.src, attempt.dst].append(attempt)
+            if attempt.protocol == "tcp" and not row["syn"] and not row["syn_ack"]:
+                self._attempts[attempt.dst, attempt.src].append(_turned(attempt))
 
     def between(self, src: str, dst: str) -> list[Attempt]:
         """Return what one host tried to reach on another, in order of source and frame."""
         return self._attempts.get((src, dst), [])
 
-    def tells_only_drops(self, source: int) -> bool:
+    def logs_only_drops(self, source: int) -> bool:
         """Tell whether a source is a log that holds nothing of what was let through."""
         details = self.sources[source].details
         return details.facts is not None and not details.facts.allows
 
-    def partners(self, host: str) -> set[str]:
+    def peers(self, host: str) -> set[str]:
         """Return the hosts of interest that a host exchanged packets with, or tried to."""
-        return self._partners.get(host, set())
+        return self._peers.get(host, set())
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return who tried to reach whom, in order."""
         return sorted(self._attempts)
 
-    def heard(self, host: str) -> bool:
+    def has_packets_from(self, host: str) -> bool:
         """Tell whether any packet of this host is in any source."""
         return any(host in source.details.heard for source in self.sources)
 
@@ -283,21 +284,21 @@ class Traffic:
 
     def handed_out(self, attempt: Attempt) -> AssignedPort | None:
         """Return how the port that was tried came to be known: the last announcement before the attempt."""
-        found = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
-        before = [one for one in found if one.frame < attempt.first_frame]
-        return (before or found)[-1] if found else None
+        assigned_ports = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
+        earlier = [assigned for assigned in assigned_ports if assigned.frame < attempt.first_frame]
+        return (earlier or assigned_ports)[-1] if assigned_ports else None
 
     def is_push_port(self, attempt: Attempt) -> bool | None:
         """Tell whether the port that was tried was assigned for what a push uses, None if it was not assigned."""
-        found = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
-        return any(one.serves_push for one in found) if found else None
+        assigned_ports = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
+        return any(assigned.serves_push for assigned in assigned_ports) if assigned_ports else None
 
     @cached_property
     def requests(self) -> Mapping[tuple[str, str], Mapping[str, frozenset[int]]]:
         """The ports of requests that show a role, by role and server, and then by client."""
         ports: dict[tuple[str, str], dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-        for said in self.said:
-            for request in said.requests:
+        for facts in self.protocol_facts:
+            for request in facts.requests:
                 ports[request.role, request.server][request.client].add(request.port)
         return {key: {client: frozenset(of) for client, of in clients.items()} for key, clients in ports.items()}
 
@@ -308,8 +309,8 @@ class Traffic:
     @cached_property
     def _assigned(self) -> Mapping[str, Sequence[AssignedPort]]:
         by_server: dict[str, list[AssignedPort]] = defaultdict(list)
-        for said in self.said:
-            for assigned in said.assigned_ports:
+        for facts in self.protocol_facts:
+            for assigned in facts.assigned_ports:
                 by_server[assigned.server].append(assigned)
         return by_server
 
@@ -320,8 +321,8 @@ class Traffic:
     @cached_property
     def _steps_of_pairs(self) -> Mapping[tuple[str, str], Sequence[ProtocolStep]]:
         by_pair: dict[tuple[str, str], list[ProtocolStep]] = defaultdict(list)
-        for said in self.said:
-            for step in said.steps:
+        for facts in self.protocol_facts:
+            for step in facts.steps:
                 by_pair[step.side.initiator, step.side.responder].append(step)
         return by_pair
 
@@ -337,8 +338,8 @@ class Traffic:
     @cached_property
     def _frames_assigned(self) -> Mapping[tuple[int, str, str], Sequence[int]]:
         frames: dict[tuple[int, str, str], set[int]] = defaultdict(set)
-        for number, said in enumerate(self.said):
-            for assigned in said.assigned_ports:
+        for number, facts in enumerate(self.protocol_facts):
+            for assigned in facts.assigned_ports:
                 frames[number, assigned.client, assigned.server].add(assigned.frame)
         return {key: sorted(of_pair) for key, of_pair in frames.items()}
 
@@ -357,14 +358,14 @@ class Traffic:
         """Return the nanoseconds from SYN to SYN-ACK of each connection between two hosts in one source."""
         key = (source, src, dst)
         if key not in self._delays:
-            self._delays[key] = _delays(one for one in self.between(src, dst) if one.source == source)
+            self._delays[key] = _delays(attempt for attempt in self.between(src, dst) if attempt.source == source)
         return self._delays[key]
 
     def _deaf_to(self, source: int, src: str, dst: str) -> bool:
         pairs, hosts = self._deaf[source]
         return (src, dst) in pairs or src in hosts
 
-    def asked_in_vain(self, host: str) -> list[tuple[int, NeighborRequests]]:
+    def unanswered_neighbor_requests(self, host: str) -> list[tuple[int, NeighborRequests]]:
         """Return requests for a host's hardware address that were repeated and never answered, by source.
 
         One request may have been answered where only requests can be seen, as by a bystander; and in a source that
@@ -372,7 +373,9 @@ class Traffic:
         """
         if host not in self._asked:
             return []
-        return [one for one in self._asked[host] if not self._deaf_to(one[0], one[1].requester, host)]
+        return [
+            (source, asked) for source, asked in self._asked[host] if not self._deaf_to(source, asked.requester, host)
+        ]
 
 
 def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> Attempt:
@@ -392,12 +395,12 @@ def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> 
         frames_dst=row["frames_dst"],
         first_frame=first_frame,
         stream=_number(row["stream"]),
-        reversed=False,
+        direction_assumed=False,
         events=events,
         errors=tuple(source.details.errors.get(flow, ())),
-        row=None if source.kind == CAPTURE else _row(row, sent_by_src=events[0].from_src),
+        row=None if source.kind == CAPTURE else _log_entries(row, sent_by_src=events[0].from_src),
         identifier=source.details.identifier(flow),
-        stands_for=row.get("stands_for", 1),
+        count=row.get("stands_for", 1),
         payload_src=row["payload_src"],
         payload_dst=row["payload_dst"],
     )
@@ -405,22 +408,22 @@ def _attempt(number: int, source: Source, flow: int, row: Mapping[str, Any]) -> 
 
 def _begin(row: Mapping[str, Any], events: Sequence[FlowEvent]) -> tuple[int, int]:
     """Return when an attempt began, and in which frame: with its SYN, although there may be stray packets before."""
-    first = next((event for event in events if event.packet_kind == "SYN" and event.from_src), None)
-    return (first.time_ns, first.frame) if first else (row["start"], row["first_frame"])
+    syn = next((event for event in events if event.packet_kind == "SYN" and event.from_src), None)
+    return (syn.time_ns, syn.frame) if syn else (row["start"], row["first_frame"])
 
 
-def _is_none(one: Attempt) -> bool:
+def _is_none(attempt: Attempt) -> bool:
     """Tell whether a flow is no attempt of anybody: nothing but resets, and answers to what nobody asked."""
-    return not one.errors and all(event.packet_kind == "stray" for event in one.events)
+    return not attempt.errors and all(event.packet_kind == "stray" for event in attempt.events)
 
 
-def _row(row: Mapping[str, Any], *, sent_by_src: bool) -> Row:
+def _log_entries(row: Mapping[str, Any], *, sent_by_src: bool) -> LogEntries:
     """Return what a log says. sent_by_src: whether its rows are about packets of the host that tried."""
     ends = (row["src_ip"], row["dst_ip"])
     sender, receiver = ends if sent_by_src else ends[::-1]
     named = [str(row.get(name) or "") for name in ("application", "filter_origin")]
     words = [f"program {named[0]}" if named[0] else "", f"rule {named[1]}" if named[1] else ""]
-    return Row(
+    return LogEntries(
         action=row["action"],
         direction=row["direction"],
         rows=row["rows"],
@@ -433,45 +436,50 @@ def _row(row: Mapping[str, Any], *, sent_by_src: bool) -> Row:
 def _sent(attempts: Iterable[Attempt], src: str) -> dict[int, SentPackets]:
     """Return by source what one host sent in the attempts between two; a flow may be among them both ways round."""
     packets: dict[int, dict[int, FlowEvent]] = defaultdict(dict)
-    for one in attempts:
-        if one.row is None:
-            own = (event for event in one.events if event.from_src == (one.src == src))
-            packets[one.source] |= {event.frame: event for event in own}
-    return {source: _of_protocols([some[frame] for frame in sorted(some)]) for source, some in packets.items()}
+    for attempt in attempts:
+        if attempt.row is None:
+            own = (event for event in attempt.events if event.from_src == (attempt.src == src))
+            packets[attempt.source] |= {event.frame: event for event in own}
+    return {
+        source: _of_protocols([events_by_frame[frame] for frame in sorted(events_by_frame)])
+        for source, events_by_frame in packets.items()
+    }
 
 
 def _delays(attempts: Iterable[Attempt]) -> dict[object, int]:
     """Return by its identity the nanoseconds from the SYN to the SYN-ACK of each of these that has both."""
     delays: dict[object, int] = {}
-    for one in attempts:
-        accepted = next((event for event in one.events if event.packet_kind == "SYN-ACK" and not event.from_src), None)
-        if one.identity is not None and accepted:
-            before = [event.time_ns for event in one.syns if event.time_ns <= accepted.time_ns]
-            delays[one.identity] = accepted.time_ns - max(before, default=accepted.time_ns)
+    for attempt in attempts:
+        accepted = next(
+            (event for event in attempt.events if event.packet_kind == "SYN-ACK" and not event.from_src), None
+        )
+        if attempt.identity is not None and accepted:
+            sent_ns = [event.time_ns for event in attempt.syns if event.time_ns <= accepted.time_ns]
+            delays[attempt.identity] = accepted.time_ns - max(sent_ns, default=accepted.time_ns)
     return delays
 
 
 def _of_protocols(packets: Sequence[FlowEvent]) -> SentPackets:
-    tcp = (one for one in packets if one.packet_kind in CONVERSATION)
-    return SentPackets(tuple(tcp), tuple(one for one in packets if one.packet_kind in ECHOES))
+    tcp = (packet for packet in packets if packet.packet_kind in CONVERSATION)
+    return SentPackets(tuple(tcp), tuple(packet for packet in packets if packet.packet_kind in ECHOES))
 
 
 def _number(value: int) -> int | None:
     return None if value == MISSING else value
 
 
-def _turned(one: Attempt) -> Attempt:
+def _turned(attempt: Attempt) -> Attempt:
     """Return a flow whose originator is unknown as an attempt of the other side."""
     return replace(
-        one,
-        src=one.dst,
-        src_port=one.dst_port,
-        dst=one.src,
-        dst_port=one.src_port,
-        frames_src=one.frames_dst,
-        frames_dst=one.frames_src,
-        payload_src=one.payload_dst,
-        payload_dst=one.payload_src,
-        reversed=True,
-        events=tuple(event._replace(from_src=not event.from_src) for event in one.events),
+        attempt,
+        src=attempt.dst,
+        src_port=attempt.dst_port,
+        dst=attempt.src,
+        dst_port=attempt.src_port,
+        frames_src=attempt.frames_dst,
+        frames_dst=attempt.frames_src,
+        payload_src=attempt.payload_dst,
+        payload_dst=attempt.payload_src,
+        direction_assumed=True,
+        events=tuple(event._replace(from_src=not event.from_src) for event in attempt.events),
     )

@@ -27,7 +27,7 @@ from auditor.sources.payload import frames_with
 from auditor.sources.read import known_tunnels
 from auditor.sources.source import Source
 from auditor.verdicts.installations.contacts import Pair
-from auditor.verdicts.installations.roles import Cast
+from auditor.verdicts.installations.roles import RoleMap
 
 HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"
 NOTHING = ProtocolFacts()
@@ -37,14 +37,14 @@ Service = tuple[str, int]  # address and TCP port
 SPOKE = ("answered", "mid-stream", "one-way")  # answers of connections in which something was said
 
 
-class Heard(NamedTuple):
+class DissectionResult(NamedTuple):
     """What the dissectors told of each source, and why not all of them told, empty if they did.
 
     warnings: of each source, about what was left out of long flows.
     """
 
-    said: tuple[ProtocolFacts, ...]
-    obstacle: str
+    facts: tuple[ProtocolFacts, ...]
+    error: str
     warnings: tuple[tuple[SourceWarning, ...], ...] = ()
 
     def warned(self, sources: Sequence[Source]) -> list[Source]:
@@ -55,38 +55,40 @@ class Heard(NamedTuple):
         return [replace(source, warnings=(*source.warnings, *more)) if more else source for source, more in pairs]
 
 
-def hear(sources: Sequence[Source], cast: Cast, ruleset: Ruleset, tshark: Path | None) -> Heard:
+def dissect_sources(
+    sources: Sequence[Source], role_map: RoleMap, ruleset: Ruleset, tshark: Path | None
+) -> DissectionResult:
     """Dissect what the hosts that play a role said to each other; says what is missing where that cannot be done."""
     from auditor.sources.dissection.tshark import dissect  # loads much that is not needed where only ports are judged
 
     program = tshark or find_tshark()
     if program is None:
-        return Heard((NOTHING,) * len(sources), f"tshark was not found: {HINT}")
-    said, obstacles = [], []
+        return DissectionResult((NOTHING,) * len(sources), f"tshark was not found: {HINT}")
+    facts, errors = [], []
     warnings: list[tuple[SourceWarning, ...]] = []
     for source in sources:
         if source.kind != "capture":
-            said.append(NOTHING)
+            facts.append(NOTHING)
             warnings.append(())
             continue
-        elsewhere = requested_elsewhere(source, cast, ruleset)
-        flows, ports = wanted(source, cast, ruleset, elsewhere), {port for _, port in elsewhere}
-        found = dissect(Path(source.path), flows, known_tunnels(), program, web_ports=ports)
-        said.append(extract_protocol_facts(found.packets))
-        warnings.append(tuple(_long_flows(found.left_out)))
-        if found.obstacle:
-            obstacles.append(f"{source.path}: {found.obstacle}")
-    return Heard(tuple(said), "; ".join(obstacles), tuple(warnings))
+        elsewhere = requested_elsewhere(source, role_map, ruleset)
+        flows, ports = select_flows(source, role_map, ruleset, elsewhere), {port for _, port in elsewhere}
+        dissection = dissect(Path(source.path), flows, known_tunnels(), program, web_ports=ports)
+        facts.append(extract_protocol_facts(dissection.packets))
+        warnings.append(tuple(_long_flows(dissection.left_out)))
+        if dissection.obstacle:
+            errors.append(f"{source.path}: {dissection.obstacle}")
+    return DissectionResult(tuple(facts), "; ".join(errors), tuple(warnings))
 
 
 def _long_flows(left_out: Sequence[TruncatedFlow]) -> Iterator[SourceWarning]:
     """Yield a warning about the middle of long flows, the largest of which it names."""
     if not left_out:
         return
-    flow = max(left_out, key=lambda each: each.packets).flow
+    flow = max(left_out, key=lambda truncated: truncated.packets).flow
     src, dst = (f"[{host}]" if ":" in host else host for host in (flow.src, flow.dst))
     name = f"{src}:{flow.src_port} > {dst}:{flow.dst_port}"
-    packets, size = sum(each.packets for each in left_out), sum(each.bytes for each in left_out)
+    packets, size = sum(truncated.packets for truncated in left_out), sum(truncated.bytes for truncated in left_out)
     flows = f"1 long flow ({name})" if len(left_out) == 1 else f"{len(left_out):,} long flows (the longest: {name})"
     yield SourceWarning(
         "long-flow",
@@ -95,20 +97,22 @@ def _long_flows(left_out: Sequence[TruncatedFlow]) -> Iterator[SourceWarning]:
     )
 
 
-def wanted(source: Source, cast: Cast, ruleset: Ruleset, elsewhere: Collection[Service]) -> list[FlowSelector]:
+def select_flows(
+    source: Source, role_map: RoleMap, ruleset: Ruleset, elsewhere: Collection[Service]
+) -> list[FlowSelector]:
     """Return the flows that may say something: between hosts that play a role, at ports that the ruleset knows.
 
     elsewhere: servers and ports that the ruleset does not know and that clients ask for what site systems have.
     """
     flows = source.table.columns
-    clients, servers = set(cast.clients), set(cast.addresses(SITE_SERVER))
-    others = {one.address for one in cast.assignments} - clients - servers
+    clients, servers = set(role_map.clients), set(role_map.addresses(SITE_SERVER))
+    other_hosts = {assignment.address for assignment in role_map.assignments} - clients - servers
     spoke = (flows["protocol"] == "tcp") & is_among(flows["response"], SPOKE)
-    pushes = _of_pairs(flows, _pairs(cast)) & _at_known_port(flows, ruleset)
+    pushes = _of_pairs(flows, _pairs(role_map)) & _at_known_port(flows, ruleset)
     web = spoke & is_among(flows["src_ip"], clients) & np.isin(flows["dst_port"], _web_ports(ruleset))
     hosts = set(flows["dst_ip"][web].tolist())
-    near = {host for host in hosts if MANAGEMENT_POINT not in cast.roles or not is_public(host)}
-    fetches = _between(flows, clients, others) | (web & is_among(flows["dst_ip"], near))  # may show further roles
+    near = {host for host in hosts if MANAGEMENT_POINT not in role_map.roles or not is_public(host)}
+    fetches = _between(flows, clients, other_hosts) | (web & is_among(flows["dst_ip"], near))  # may show further roles
     fetches |= is_among(flows["src_ip"], clients) & _to_services(flows, elsewhere)
     chosen = np.flatnonzero(spoke & (pushes | fetches))
     return [
@@ -117,15 +121,17 @@ def wanted(source: Source, cast: Cast, ruleset: Ruleset, elsewhere: Collection[S
     ]
 
 
-def requested_elsewhere(source: Source, cast: Cast, ruleset: Ruleset) -> frozenset[Service]:
+def requested_elsewhere(source: Source, role_map: RoleMap, ruleset: Ruleset) -> frozenset[Service]:
     """Return servers and ports that no documented web port is and that clients ask for what site systems have.
 
     Only the first packets of a few flows to each port are searched, so that other traffic costs nothing.
     """
     flows = source.table.columns
     spoke = (flows["protocol"] == "tcp") & is_among(flows["response"], SPOKE)
-    known = [*ruleset.fixed_ports, *other_services()]
-    rows = np.flatnonzero(spoke & is_among(flows["src_ip"], cast.clients) & ~np.isin(flows["dst_port"], known))
+    known_ports = [*ruleset.fixed_ports, *other_services()]
+    rows = np.flatnonzero(
+        spoke & is_among(flows["src_ip"], role_map.clients) & ~np.isin(flows["dst_port"], known_ports)
+    )
     ends = zip(flows["dst_ip"][rows].tolist(), flows["dst_port"][rows].tolist(), strict=True)
     by_service: dict[Service, list[int]] = defaultdict(list)
     for row, service in zip(rows.tolist(), ends, strict=True):
@@ -152,11 +158,11 @@ def _request_words() -> tuple[bytes, ...]:
     return tuple(word.lower().encode("ascii") for word in words)
 
 
-def _pairs(cast: Cast) -> frozenset[Pair]:
+def _pairs(role_map: RoleMap) -> frozenset[Pair]:
     """Return the pairs to dissect: the judged pushes, and of the others a few that the content may show to be one."""
-    judged = {(push.from_address, push.to_address) for push in cast.judged}
-    others = [push for push in cast.pushes if push.kind in (FILE_SHARING, LOGON)]
-    pairs = [(push.from_address, push.to_address) for push in others]
+    judged = {(push.from_address, push.to_address) for push in role_map.judged}
+    other_pushes = [push for push in role_map.pushes if push.kind in (FILE_SHARING, LOGON)]
+    pairs = [(push.from_address, push.to_address) for push in other_pushes]
     return frozenset((*judged, *[pair for pair in pairs if pair not in judged][:MOST_OTHER_PAIRS]))
 
 
@@ -166,34 +172,38 @@ def _of_pairs(flows: Mapping[str, NDArray[Any]], pairs: frozenset[Pair]) -> NDAr
     rows = np.flatnonzero(is_among(flows["src_ip"], hosts))
     ends = zip(flows["src_ip"][rows].tolist(), flows["dst_ip"][rows].tolist(), strict=True)
     between = [(src, dst) in pairs or (dst, src) in pairs for src, dst in ends]
-    which = np.zeros(len(flows["src_ip"]), np.bool_)
-    which[rows] = between
-    return which
+    mask = np.zeros(len(flows["src_ip"]), np.bool_)
+    mask[rows] = between
+    return mask
 
 
 def _to_services(flows: Mapping[str, NDArray[Any]], services: Collection[Service]) -> NDArray[np.bool_]:
     """Tell which flows are to one of these servers at its port."""
-    which = np.zeros(len(flows["dst_ip"]), np.bool_)
+    mask = np.zeros(len(flows["dst_ip"]), np.bool_)
     rows = np.flatnonzero(np.isin(flows["dst_port"], [port for _, port in services]))
     ends = zip(flows["dst_ip"][rows].tolist(), flows["dst_port"][rows].tolist(), strict=True)
-    which[rows] = [service in services for service in ends]
-    return which
+    mask[rows] = [service in services for service in ends]
+    return mask
 
 
-def _between(flows: Mapping[str, NDArray[Any]], first: Collection[str], second: Collection[str]) -> NDArray[np.bool_]:
-    forth = is_among(flows["src_ip"], first) & is_among(flows["dst_ip"], second)
-    back = is_among(flows["src_ip"], second) & is_among(flows["dst_ip"], first)
+def _between(flows: Mapping[str, NDArray[Any]], hosts: Collection[str], peers: Collection[str]) -> NDArray[np.bool_]:
+    forth = is_among(flows["src_ip"], hosts) & is_among(flows["dst_ip"], peers)
+    back = is_among(flows["src_ip"], peers) & is_among(flows["dst_ip"], hosts)
     return forth | back
 
 
 def _at_known_port(flows: Mapping[str, NDArray[Any]], ruleset: Ruleset) -> NDArray[np.bool_]:
     fixed = [port for requirement in ruleset.requirements for port in requirement.ports]
     dynamic = [port for port in np.unique(flows["dst_port"]).tolist() if ruleset.is_dynamic(port)]
-    known: NDArray[np.bool_] = np.isin(flows["dst_port"], fixed + dynamic) | np.isin(flows["src_port"], fixed)
-    return known
+    mask: NDArray[np.bool_] = np.isin(flows["dst_port"], fixed + dynamic) | np.isin(flows["src_port"], fixed)
+    return mask
 
 
 def _web_ports(ruleset: Ruleset) -> list[int]:
     """Return the ports of web servers: those with another port for HTTP or HTTPS, unlike that of file sharing."""
-    rows = [one for one in ruleset.requirements if one.from_role == CLIENT and one.alternate_port]
+    rows = [
+        requirement
+        for requirement in ruleset.requirements
+        if requirement.from_role == CLIENT and requirement.alternate_port
+    ]
     return sorted({port for requirement in rows for port in requirement.ports})

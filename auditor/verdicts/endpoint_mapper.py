@@ -16,7 +16,7 @@ from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 from auditor.sources.dissection.steps import Outcome
 from auditor.verdicts.attempts import Attempt, Traffic
 from auditor.verdicts.correlation.clocks import Clocks
-from auditor.verdicts.correlation.match import CLOCKS_DIFFER_NS, together
+from auditor.verdicts.correlation.match import CLOCKS_DIFFER_NS, match_attempts
 from auditor.verdicts.findings import Finding
 
 AFTER_ENDPOINT_MAPPER_NS = 60_000_000_000  # a dynamic port is used soon after it was assigned
@@ -39,7 +39,7 @@ class RpcService(NamedTuple):
 ServiceOf = Callable[[Finding], RpcService]
 
 
-class Conversations:
+class MapperConnections:
     """Connections to an endpoint mapper, by one clock."""
 
     def __init__(self, attempts: Sequence[Attempt], clocks: Clocks) -> None:
@@ -49,7 +49,7 @@ class Conversations:
         self._ends = list(accumulate((end for _, end in timed), max))  # the latest end of all that began by then
         self._captured = {
             source: _in_order(attempts, source, clocks)
-            for source in {one.source for one in attempts if one.row is None}
+            for source in {attempt.source for attempt in attempts if attempt.row is None}
         }
 
     def soon_before(self, attempt: Attempt, begin_ns: int) -> bool:
@@ -98,13 +98,14 @@ def _assignments(port: int | None, attempt: Attempt, traffic: Traffic) -> Assign
     if not traffic.is_dissected(attempt.source):
         return NOTHING_KNOWN
     mapper = [
-        other
-        for other in traffic.between(attempt.src, attempt.dst)
-        if (other.source, other.dst_port, other.protocol) == (attempt.source, port, "tcp") and other.has_data
+        connection
+        for connection in traffic.between(attempt.src, attempt.dst)
+        if (connection.source, connection.dst_port, connection.protocol) == (attempt.source, port, "tcp")
+        and connection.has_data
     ]
     steps = traffic.steps(mapper[0]) if mapper else []
     unread = (step.frame for step in steps if step.outcome is Outcome.ANSWERED)
-    connections = sorted(other.first_frame for other in mapper)
+    connections = sorted(connection.first_frame for connection in mapper)
     assigned = traffic.assigned_to(attempt.source, attempt.src, attempt.dst)
     return Assignments(connections, assigned, min(unread, default=math.inf))
 
@@ -116,7 +117,7 @@ class DynamicPorts:
         self._traffic = traffic
         self._clocks = clocks
         self._ruleset = ruleset
-        self._conversations: dict[tuple[str, str, str], dict[int | None, Conversations]] = {}
+        self._mapper_connections: dict[tuple[str, str, str], dict[int | None, MapperConnections]] = {}
         self._assignments: dict[tuple[str, int, str, str], Assignments] = {}
         self._interfaces: dict[tuple[str, str], dict[int, set[str]]] = {}
 
@@ -133,15 +134,15 @@ class DynamicPorts:
             return assigned
         if not self._in_usual_range(attempt):
             return False
-        conversations = self._at_mapper(requirement, attempt.src, attempt.dst)
-        if not conversations:
-            return self._traffic.tells_only_drops(attempt.source)
+        connections = self._at_mapper(requirement, attempt.src, attempt.dst)
+        if not connections:
+            return self._traffic.logs_only_drops(attempt.source)
         if attempt.row is None and self._all_assigned(requirement, attempt):
             return False
-        clock = self._clocks.clock(attempt)
-        if clock not in conversations or len(conversations) > 1:
+        clock = self._clocks.local_clock(attempt)
+        if clock not in connections or len(connections) > 1:
             return True  # clocks that cannot be compared: it may have been soon before
-        return conversations[clock].soon_before(attempt, self._clocks.begin(attempt))
+        return connections[clock].soon_before(attempt, self._clocks.start_ns(attempt))
 
     def _all_assigned(self, requirement: Requirement, attempt: Attempt) -> bool:
         """Return whether all ports that were assigned before an attempt are known; its own is none of them."""
@@ -164,8 +165,8 @@ class DynamicPorts:
         if any(map(_is_service_control_manager, finding.attempts)):
             return RpcService(SERVICE_CONTROLLER)
         port = finding.port or 0
-        known = self._by_port(finding.attempts[0]).get(port, set()) if finding.attempts else set()
-        return RpcService(next(iter(known))) if len(known) == 1 else RpcService("", port)
+        interfaces = self._by_port(finding.attempts[0]).get(port, set()) if finding.attempts else set()
+        return RpcService(next(iter(interfaces))) if len(interfaces) == 1 else RpcService("", port)
 
     def not_counted(
         self,
@@ -182,7 +183,7 @@ class DynamicPorts:
             after_mapper = bool(self._at_mapper(requirement, src, dst))
             for attempt in self._traffic.between(src, dst):
                 port = attempt.dst_port
-                if port is None or port in left_out or attempt.reversed or not self._in_range(attempt):
+                if port is None or port in left_out or attempt.direction_assumed or not self._in_range(attempt):
                     continue
                 if self._in_usual_range(attempt):
                     usual.add(port)
@@ -194,7 +195,7 @@ class DynamicPorts:
         """Return whether nothing but the number of a blocked port ties it to the push."""
         if finding.verdict != r.BLOCKED or self.service(finding).interface:
             return False
-        return all(self._traffic.tells_only_drops(attempt.source) for attempt in finding.attempts)
+        return all(self._traffic.logs_only_drops(attempt.source) for attempt in finding.attempts)
 
     def _in_range(self, attempt: Attempt) -> bool:
         """Return whether an attempt is at a dynamic port of any version of Windows that has no other meaning.
@@ -210,13 +211,13 @@ class DynamicPorts:
     def _in_usual_range(self, attempt: Attempt) -> bool:
         return self._in_range(attempt) and self._ruleset.is_usual_dynamic(attempt.dst_port or 0)
 
-    def _at_mapper(self, requirement: Requirement, src: str, dst: str) -> dict[int | None, Conversations]:
+    def _at_mapper(self, requirement: Requirement, src: str, dst: str) -> dict[int | None, MapperConnections]:
         """Return the connections of one computer to the other's endpoint mapper by their clocks."""
         key = (requirement.id, src, dst)
-        if key not in self._conversations:
+        if key not in self._mapper_connections:
             port = mapper_port(requirement.id, self._ruleset.method(requirement.method))
-            self._conversations[key] = conversations(port, src, dst, self._traffic, self._clocks)
-        return self._conversations[key]
+            self._mapper_connections[key] = mapper_connections(port, src, dst, self._traffic, self._clocks)
+        return self._mapper_connections[key]
 
     def _by_port(self, attempt: Attempt) -> dict[int, set[str]]:
         """Return the interfaces that any source names for the ports of the attempt's destination."""
@@ -228,18 +229,18 @@ class DynamicPorts:
 
 def mapper_port(dynamic: str, method: Method) -> int | None:
     """Return the endpoint mapper's port: the fixed TCP row that goes before the dynamic one (its id) in its method."""
-    before: int | None = None
+    preceding_port: int | None = None
     for requirement in method.requirements:
         if requirement.id == dynamic:
-            return before
+            return preceding_port
         if requirement.protocol == "tcp" and len(requirement.ports) == 1:
-            before = requirement.ports[0]
-    return before
+            preceding_port = requirement.ports[0]
+    return preceding_port
 
 
-def conversations(
+def mapper_connections(
     port: int | None, src: str, dst: str, traffic: Traffic, clocks: Clocks
-) -> dict[int | None, Conversations]:
+) -> dict[int | None, MapperConnections]:
     """Return the connections after which a port may have been assigned, by their clocks.
 
     A capture shows whether data went both ways: without data nothing was assigned, whatever a log says of the same
@@ -249,12 +250,12 @@ def conversations(
         attempt for attempt in traffic.between(src, dst) if attempt.protocol == "tcp" and attempt.dst_port == port
     ]
     by_clock: dict[int | None, list[Attempt]] = defaultdict(list)
-    for accounts in together(at_mapper, clocks.ahead) if at_mapper else ():
+    for accounts in match_attempts(at_mapper, clocks.offset_ns) if at_mapper else ():
         captured = [attempt for attempt in accounts if attempt.row is None]
         for attempt in captured or accounts:
             if attempt.response in ESTABLISHED and (attempt.row is not None or attempt.has_data):
-                by_clock[clocks.clock(attempt)].append(attempt)
-    return {clock: Conversations(attempts, clocks) for clock, attempts in by_clock.items()}
+                by_clock[clocks.local_clock(attempt)].append(attempt)
+    return {clock: MapperConnections(attempts, clocks) for clock, attempts in by_clock.items()}
 
 
 def interfaces_by_port(src: str, dst: str, traffic: Traffic) -> dict[int, set[str]]:
@@ -367,15 +368,17 @@ def _is_service_control_manager(attempt: Attempt) -> bool:
 
 def _in_order(attempts: Sequence[Attempt], source: int, clocks: Clocks) -> tuple[list[int], list[int]]:
     """Return in which frames of a capture data had gone both ways, and by each the latest end of a connection."""
-    ordered = sorted((one.data_since_frame, _end(one, clocks)) for one in attempts if one.source == source)
+    ordered = sorted(
+        (attempt.data_since_frame, _end(attempt, clocks)) for attempt in attempts if attempt.source == source
+    )
     return [frame for frame, _ in ordered], list(accumulate((end for _, end in ordered), max))
 
 
 def _begin(attempt: Attempt, clocks: Clocks) -> int:
     """Return when data had gone both ways; of a log, when the connection began."""
-    return clocks.begin(attempt) + attempt.data_since_ns - attempt.start_ns
+    return clocks.start_ns(attempt) + attempt.data_since_ns - attempt.start_ns
 
 
 def _end(attempt: Attempt, clocks: Clocks) -> int:
     lasted = attempt.end_ns - attempt.start_ns if attempt.row is None else 0
-    return clocks.begin(attempt) + lasted
+    return clocks.start_ns(attempt) + lasted

@@ -9,13 +9,13 @@ from auditor.report import model as r
 from auditor.sources.capture.packets import IcmpError
 from auditor.sources.flows.icmp_errors import MEANING, SENT_BACK, telling
 from auditor.sources.flows.neighbors import NeighborRequests
-from auditor.verdicts.attempts import SAME_PACKET_NS, Attempt, Told, Traffic
+from auditor.verdicts.attempts import SAME_PACKET_NS, Attempt, AttemptVerdict, Traffic
 from auditor.verdicts.correlation.absence import Absence
 from auditor.verdicts.correlation.capture_points import arrived_without_response
 from auditor.verdicts.correlation.clocks import Clocks
-from auditor.verdicts.correlation.match import together
-from auditor.verdicts.correlation.tcp_resets import sent_by_other
-from auditor.verdicts.log_evidence import told_by_log
+from auditor.verdicts.correlation.match import match_attempts
+from auditor.verdicts.correlation.tcp_resets import reset_from_other_device
+from auditor.verdicts.log_evidence import verdict_from_log
 
 MOST_FRAMES = 8
 MOST_TRIES = 3  # of which are shown beside the ICMP errors about them
@@ -30,7 +30,7 @@ class Finding:
     """What one attempt (seen in one source, or in several) shows of a requirement.
 
     time_ns, end_ns: by the common clock; clock: the number of a log whose local clock it is instead, since nobody said
-    of which zone. weak: as in Told. remedy: what to do where the
+    of which zone. initiator_firewall_only: as in AttemptVerdict. remedy: what to do where the
     ruleset's own remedy does not fit; empty where it does.
     """
 
@@ -45,20 +45,20 @@ class Finding:
     port: int | None = None
     remedy: str = ""
     clock: int | None = None
-    weak: bool = False
+    initiator_firewall_only: bool = False
 
     @property
     def tries(self) -> int:
         """How many attempts it is about, none where only questions for a hardware address were seen."""
-        return max((one.stands_for for one in self.attempts), default=0)
+        return max((attempt.count for attempt in self.attempts), default=0)
 
     @property
     def decides(self) -> bool:
         """Whether it is decisive rather than inconclusive."""
-        return self.verdict != r.INCONCLUSIVE and not self.weak
+        return self.verdict != r.INCONCLUSIVE and not self.initiator_firewall_only
 
 
-class Witness:
+class FindingBuilder:
     """Says of attempts what they show. role_of: the role that a host plays."""
 
     def __init__(self, traffic: Traffic, clocks: Clocks, role_of: Callable[[str], str]) -> None:
@@ -71,12 +71,18 @@ class Witness:
         """Return one finding for each attempt, in order of time, those of one capture in the order of its frames."""
         if not attempts:
             return []
-        groups = together(attempts, self._clocks.ahead)
-        found = [self._unless_missing(self._joined([self._judged(one) for one in group])) for group in groups]
+        groups = match_attempts(attempts, self._clocks.offset_ns)
+        findings = [
+            self._unless_missing(self._merged([self._finding(attempt) for attempt in group])) for group in groups
+        ]
         moments = self._moments(attempts)
-        first = [(min(moments[id(one)] for one in finding.attempts), finding.attempts[0]) for finding in found]
-        order = sorted(range(len(found)), key=lambda at: (first[at][0], first[at][1].source, first[at][1].first_frame))
-        return [found[at] for at in order]
+        starts = [
+            (min(moments[id(attempt)] for attempt in finding.attempts), finding.attempts[0]) for finding in findings
+        ]
+        order = sorted(
+            range(len(findings)), key=lambda at: (starts[at][0], starts[at][1].source, starts[at][1].first_frame)
+        )
+        return [findings[at] for at in order]
 
     def _moments(self, attempts: Sequence[Attempt]) -> dict[int, int]:
         """Return by its identity when each attempt began; in a capture none before those that stand before it.
@@ -85,94 +91,107 @@ class Witness:
         """
         moments: dict[int, int] = {}
         latest: dict[int, int] = {}
-        for one in sorted(attempts, key=lambda one: (one.source, one.first_frame)):
-            moments[id(one)] = begin = self._clocks.begin(one)
-            if one.row is None:
-                latest[one.source] = moments[id(one)] = max(begin, latest.get(one.source, begin))
+        for attempt in sorted(attempts, key=lambda attempt: (attempt.source, attempt.first_frame)):
+            moments[id(attempt)] = begin = self._clocks.start_ns(attempt)
+            if attempt.row is None:
+                latest[attempt.source] = moments[id(attempt)] = max(begin, latest.get(attempt.source, begin))
         return moments
 
     def unanswered_questions(self, hosts: Sequence[str]) -> list[Finding]:
         """Return findings for hosts to which nothing could be sent: nobody on the local network answers for them."""
-        unheard = ((host, self._traffic.asked_in_vain(host)) for host in hosts if not self._traffic.heard(host))
+        unheard = (
+            (host, self._traffic.unanswered_neighbor_requests(host))
+            for host in hosts
+            if not self._traffic.has_packets_from(host)
+        )
         return [_unanswered(host, *vain[0]) for host, vain in unheard if vain]
 
-    def _judged(self, attempt: Attempt) -> Finding:
-        told = self._told(attempt)
-        proof = tuple(sorted(told.frames)[:MOST_FRAMES]) or (attempt.first_frame,)  # of some only an error was captured
+    def _finding(self, attempt: Attempt) -> Finding:
+        verdict = self._attempt_verdict(attempt)
+        proof = tuple(sorted(verdict.frames)[:MOST_FRAMES]) or (
+            attempt.first_frame,
+        )  # of some only an error was captured
         if attempt.row is None:
             shown, packets = display_filter(attempt, proof), self._packets(attempt, frozenset(proof))
-            evidence = r.Evidence(attempt.source, proof, (), told.text, shown, packets)
+            evidence = r.Evidence(attempt.source, proof, (), verdict.text, shown, packets)
         else:
-            evidence = r.Evidence(attempt.source, (), proof, told.text, "")
+            evidence = r.Evidence(attempt.source, (), proof, verdict.text, "")
         return Finding(
-            verdict=told.verdict,
-            confidence=told.confidence,
-            text=told.text,
-            time_ns=self._clocks.begin(attempt),
-            end_ns=attempt.end_ns - self._clocks.ahead(attempt),
-            clock=self._clocks.clock(attempt),
-            weak=told.weak,
+            verdict=verdict.verdict,
+            confidence=verdict.confidence,
+            text=verdict.text,
+            time_ns=self._clocks.start_ns(attempt),
+            end_ns=attempt.end_ns - self._clocks.offset_ns(attempt),
+            clock=self._clocks.local_clock(attempt),
+            initiator_firewall_only=verdict.initiator_firewall_only,
             attempts=(attempt,),
             evidence=(evidence,),
-            blocked_at=told.place,
+            blocked_at=verdict.place,
             port=attempt.dst_port,
-            remedy=told.remedy,
+            remedy=verdict.remedy,
         )
 
     def _packets(self, attempt: Attempt, proof: frozenset[int]) -> tuple[r.Packet, ...]:
         """Return what the frames of a proof are: of the attempt itself, errors about it, questions for its host."""
         ends = (attempt.src, attempt.dst)
         sent = [
-            r.Packet(one.frame, r.utc_text(one.time_ns) or "", *(ends if one.from_src else ends[::-1]), one.packet_kind)
-            for one in attempt.events
-            if one.frame in proof
+            r.Packet(
+                event.frame,
+                r.utc_text(event.time_ns) or "",
+                *(ends if event.from_src else ends[::-1]),
+                event.packet_kind,
+            )
+            for event in attempt.events
+            if event.frame in proof
         ]
         errors = [
             r.Packet(
-                one.frame,
-                r.utc_text(one.time_ns) or "",
-                one.sender,
-                one.src,
-                f"ICMP{'v6' if one.version == 6 else ''} {one.icmp_type}/{one.icmp_code}",
+                error.frame,
+                r.utc_text(error.time_ns) or "",
+                error.sender,
+                error.src,
+                f"ICMP{'v6' if error.version == 6 else ''} {error.icmp_type}/{error.icmp_code}",
             )
-            for one in attempt.errors
-            if one.frame in proof
+            for error in attempt.errors
+            if error.frame in proof
         ]
-        vain = self._traffic.asked_in_vain(attempt.dst)
-        asked = [one for number, asked in vain if number == attempt.source for one in _questions(asked)]
-        known = {one.frame: one for one in (*asked, *errors, *sent) if one.time}
-        return tuple(known[frame] for frame in sorted(proof & known.keys()))
+        vain = self._traffic.unanswered_neighbor_requests(attempt.dst)
+        asked = [question for number, asked in vain if number == attempt.source for question in _questions(asked)]
+        packets = {packet.frame: packet for packet in (*asked, *errors, *sent) if packet.time}
+        return tuple(packets[frame] for frame in sorted(proof & packets.keys()))
 
-    def _told(self, attempt: Attempt) -> Told:
+    def _attempt_verdict(self, attempt: Attempt) -> AttemptVerdict:
         where = self._where(attempt)
         if attempt.row is not None:
-            return told_by_log(attempt, attempt.row, where, self._role_of)
-        if attempt.response == "answered" and self._is_unheard(attempt):
-            return self._unheard(attempt, where)
+            return verdict_from_log(attempt, attempt.row, where, self._role_of)
+        if attempt.response == "answered" and self._is_response_lost(attempt):
+            return self._from_lost_response(attempt, where)
         if attempt.response == "answered":
             text = f"{where} was answered{_how_answered(attempt)}."
             # Of an answer alone, in a capture of one direction, nobody can tell what it answers.
-            return Told(r.OPEN, r.PROVEN, text, _answer_frames(attempt), weak=not attempt.frames_src)
+            return AttemptVerdict(
+                r.OPEN, r.PROVEN, text, _answer_frames(attempt), initiator_firewall_only=not attempt.frames_src
+            )
         if errors := _telling_errors(attempt):
-            return self._by_error(attempt, where, errors)
+            return self._from_icmp_error(attempt, where, errors)
         if attempt.response == "refused":
-            return self._reset(attempt, where)
+            return self._from_reset(attempt, where)
         if attempt.response == "no-response":
-            return self._silence(attempt, where)
+            return self._from_no_response(attempt, where)
         if stopped := _stopped_on_the_way_back(attempt):
-            return self._by_error_on_the_way_back(attempt, where, stopped)
+            return self._from_return_error(attempt, where, stopped)
         if stray := _frames(attempt, ("stray",)):
             text = f"{where}: what came back (frame {stray[0]}) belongs to another connection, so it answers nothing."
-            return Told(r.INCONCLUSIVE, None, text, _frames(attempt, ("SYN", "stray")))
+            return AttemptVerdict(r.INCONCLUSIVE, None, text, _frames(attempt, ("SYN", "stray")))
         text = f"{where}: only one direction, or only the middle, of the connection was captured."
-        return Told(r.INCONCLUSIVE, None, text, _frames(attempt, None))
+        return AttemptVerdict(r.INCONCLUSIVE, None, text, _frames(attempt, None))
 
-    def _is_unheard(self, attempt: Attempt) -> bool:
+    def _is_response_lost(self, attempt: Attempt) -> bool:
         """Tell whether an answer never arrived: nothing but SYNs came after it, two or one long before the end."""
         again = attempt.repeated_after_response
         return again > 1 or (again == 1 and self._is_long_before_end(attempt, attempt.syns[-1].frame))
 
-    def _unheard(self, attempt: Attempt, where: str) -> Told:
+    def _from_lost_response(self, attempt: Attempt, where: str) -> AttemptVerdict:
         again = attempt.repeated_after_response
         text = (
             f"{where}: {attempt.dst} responded (SYN-ACK), but {attempt.src} retransmitted its SYN {again} "
@@ -183,7 +202,7 @@ class Witness:
             f"Find what drops the responses from {attempt.dst} to {attempt.src}: asymmetric routing, a stateless "
             f"firewall rule, or the firewall of {attempt.src}. {attempt.port_text} is open on {attempt.dst}."
         )
-        return Told(r.BLOCKED, r.LIKELY, text, _frames(attempt, ("SYN", "SYN-ACK")), r.UNKNOWN, remedy)
+        return AttemptVerdict(r.BLOCKED, r.LIKELY, text, _frames(attempt, ("SYN", "SYN-ACK")), r.UNKNOWN, remedy)
 
     def _is_long_before_end(self, attempt: Attempt, frame: int) -> bool:
         """Tell whether the source goes on after a frame for as long as a response may take."""
@@ -196,84 +215,84 @@ class Witness:
             return attempt.text
         return f"{attempt.text} (handed out for {announced.interface} in frame {announced.frame})"
 
-    def _reset(self, attempt: Attempt, where: str) -> Told:
+    def _from_reset(self, attempt: Attempt, where: str) -> AttemptVerdict:
         """Judge a reset: hop count and identification tell whether the host itself sent it."""
         frames = _frames(attempt, ("SYN", "RST"))
-        resets = [one for one in attempt.events if one.packet_kind == "RST" and not one.from_src]
-        forged = sent_by_other(resets, self._traffic.sent(attempt.source, attempt.dst, attempt.src))
+        resets = [event for event in attempt.events if event.packet_kind == "RST" and not event.from_src]
+        forged = reset_from_other_device(resets, self._traffic.sent(attempt.source, attempt.dst, attempt.src))
         remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."
         if forged is None:
             text = f"{where} was reset at once: nothing listens there, or a device rejects it."
             either = f"{remedy} If it runs, a device between sends the reset."
-            return Told(r.REFUSED, r.PROVEN, text, frames, r.UNKNOWN, either)
+            return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, r.UNKNOWN, either)
         if forged:
             text = f"{where} was reset by a device between: the reset came another way than {attempt.dst}'s packets do."
-            return Told(r.REFUSED, r.PROVEN, text, frames, r.BETWEEN)
+            return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, r.BETWEEN)
         text = f"{where} was reset by {attempt.dst} itself: nothing listens there."
-        return Told(r.REFUSED, r.PROVEN, text, frames, self._role_of(attempt.dst), remedy)
+        return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, self._role_of(attempt.dst), remedy)
 
-    def _by_error(self, attempt: Attempt, where: str, kept: list[IcmpError]) -> Told:
-        told = self._as_told(attempt, where, kept)
-        if kept[-1].proves:
-            return told
+    def _from_icmp_error(self, attempt: Attempt, where: str, errors: list[IcmpError]) -> AttemptVerdict:
+        verdict = self._icmp_error_verdict(attempt, where, errors)
+        if errors[-1].proves:
+            return verdict
         # Who knows the ends of a connection can forge an error about it, and devices change numbers.
-        text = f"{told.text} The ICMP error quotes a packet that is not in this source, so this is not proven."
-        return told._replace(confidence=r.LIKELY, text=text, weak=not attempt.frames_src)
+        text = f"{verdict.text} The ICMP error quotes a packet that is not in this source, so this is not proven."
+        return verdict._replace(confidence=r.LIKELY, text=text, initiator_firewall_only=not attempt.frames_src)
 
-    def _as_told(self, attempt: Attempt, where: str, kept: list[IcmpError]) -> Told:
-        said = kept[-1]
-        by_itself = said.sender == attempt.dst
-        sender = "that host itself" if by_itself else said.sender
-        code = _code(said)
-        latest = kept[MOST_TRIES - MOST_FRAMES :]  # the last one decides, so it must be among those shown
+    def _icmp_error_verdict(self, attempt: Attempt, where: str, errors: list[IcmpError]) -> AttemptVerdict:
+        icmp_error = errors[-1]
+        by_itself = icmp_error.sender == attempt.dst
+        sender = "that host itself" if by_itself else icmp_error.sender
+        code = _code(icmp_error)
+        latest = errors[MOST_TRIES - MOST_FRAMES :]  # the last one decides, so it must be among those shown
         tries = _frames(attempt, ("SYN", "request", "datagram"))[:MOST_TRIES]
-        frames = {*tries, *(one.frame for one in latest)}
+        frames = {*tries, *(error.frame for error in latest)}
         place = self._role_of(attempt.dst) if by_itself else r.BETWEEN
-        if attempt.response == "prohibited" and said.sender == attempt.src:
+        if attempt.response == "prohibited" and icmp_error.sender == attempt.src:
             text = f"{where}: the firewall of {attempt.src} itself forbids it to leave ({code})."
             remedy = f"On {attempt.src} itself, allow {attempt.port_text} to {attempt.dst} outbound."
-            return Told(r.BLOCKED, r.PROVEN, text, frames, self._role_of(attempt.src), remedy)
+            return AttemptVerdict(r.BLOCKED, r.PROVEN, text, frames, self._role_of(attempt.src), remedy)
         if attempt.response == "prohibited":
             text = f"{where}: {sender} forbids it ({code})."
             way = f"allow {attempt.port_text} from {attempt.src} to {attempt.dst}"
-            remedy = "" if by_itself else f"On {said.sender}, and on every further device, {way}."
-            return Told(r.BLOCKED, r.PROVEN, text, frames, place, remedy)
+            remedy = "" if by_itself else f"On {icmp_error.sender}, and on every further device, {way}."
+            return AttemptVerdict(r.BLOCKED, r.PROVEN, text, frames, place, remedy)
         if attempt.response == "refused":
             text = f"{where}: {sender} says that nothing listens there ({code})."
             remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."
-            return Told(r.REFUSED, r.PROVEN, text, frames, place, remedy)
+            return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, place, remedy)
         text = f"{where}: {sender} has no way to that host ({code})."
-        return Told(r.UNREACHABLE, r.PROVEN, text, frames, r.UNKNOWN, IS_IT_ON)
+        return AttemptVerdict(r.UNREACHABLE, r.PROVEN, text, frames, r.UNKNOWN, IS_IT_ON)
 
-    def _by_error_on_the_way_back(self, attempt: Attempt, where: str, kept: list[IcmpError]) -> Told:
-        said = kept[-1]
-        itself = said.sender == attempt.dst
-        who = "its own firewall" if itself else said.sender
-        text = f"{where}: {attempt.dst} answered, but {who} stops the answer on its way back ({_code(said)})."
-        frames = {*_frames(attempt, ("SYN", "request"))[:MOST_TRIES], *(one.frame for one in kept)}
+    def _from_return_error(self, attempt: Attempt, where: str, errors: list[IcmpError]) -> AttemptVerdict:
+        icmp_error = errors[-1]
+        itself = icmp_error.sender == attempt.dst
+        who = "its own firewall" if itself else icmp_error.sender
+        text = f"{where}: {attempt.dst} answered, but {who} stops the answer on its way back ({_code(icmp_error)})."
+        frames = {*_frames(attempt, ("SYN", "request"))[:MOST_TRIES], *(error.frame for error in errors)}
         remedy = (
-            f"On {attempt.dst if itself else said.sender}, allow the answers from {attempt.dst} to {attempt.src}: a "
-            "rule there does not know the connection that they belong to."
+            f"On {attempt.dst if itself else icmp_error.sender}, allow the answers from {attempt.dst} to "
+            f"{attempt.src}: a rule there does not know the connection that they belong to."
         )
         place = self._role_of(attempt.dst) if itself else r.BETWEEN
-        confidence = r.PROVEN if any(one.proves for one in kept) else r.LIKELY
-        return Told(r.BLOCKED, confidence, text, frames, place, remedy)
+        confidence = r.PROVEN if any(error.proves for error in errors) else r.LIKELY
+        return AttemptVerdict(r.BLOCKED, confidence, text, frames, place, remedy)
 
-    def _silence(self, attempt: Attempt, where: str) -> Told:
+    def _from_no_response(self, attempt: Attempt, where: str) -> AttemptVerdict:
         frames = _frames(attempt, ("SYN", "request", "datagram", "stray"))
         tries, last_frame = _tries(attempt)
         if reason := self._means_nothing(attempt, tries, last_frame):
-            return Told(r.INCONCLUSIVE, None, f"{where}{reason}", frames)
+            return AttemptVerdict(r.INCONCLUSIVE, None, f"{where}{reason}", frames)
         count = "it" if attempt.protocol == "icmp" else f"{tries} SYN{'s' if tries > 1 else ''}"
-        if self._traffic.heard(attempt.dst):
+        if self._traffic.has_packets_from(attempt.dst):
             text = f"{where}: {count} got no answer, although {attempt.dst} is there and talks otherwise."
-            return Told(r.BLOCKED, r.LIKELY, text + _no_refusal(attempt), frames, r.UNKNOWN)
-        if vain := self._traffic.asked_in_vain(attempt.dst):
+            return AttemptVerdict(r.BLOCKED, r.LIKELY, text + _no_refusal(attempt), frames, r.UNKNOWN)
+        if vain := self._traffic.unanswered_neighbor_requests(attempt.dst):
             text = f"{where}: no answer, and nobody on the local network answers for {attempt.dst}."
-            asked = next((one.frames[:2] for number, one in vain if number == attempt.source), ())
-            return Told(r.UNREACHABLE, r.PROVEN, text, {*frames, *asked}, r.UNKNOWN, IS_IT_ON)
+            asked = next((requests.frames[:2] for number, requests in vain if number == attempt.source), ())
+            return AttemptVerdict(r.UNREACHABLE, r.PROVEN, text, {*frames, *asked}, r.UNKNOWN, IS_IT_ON)
         text = f"{where}: {count} got no answer, and nothing at all from {attempt.dst} is in these sources."
-        return Told(r.NO_RESPONSE, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
+        return AttemptVerdict(r.NO_RESPONSE, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
 
     def _means_nothing(self, attempt: Attempt, tries: int, last_frame: int) -> str:
         """Return why the silence after an attempt proves nothing, empty if it does."""
@@ -287,18 +306,18 @@ class Witness:
             return ": the capture ends too soon after the only attempt to say that it was not answered."
         return ""
 
-    def _joined(self, seen: list[Finding]) -> Finding:
+    def _merged(self, seen: list[Finding]) -> Finding:
         """Put together what several sources show of one and the same attempt."""
         if len(seen) == 1:
             return seen[0]
-        evidence = tuple(one for finding in seen for one in finding.evidence)
-        attempts = tuple(one for finding in seen for one in finding.attempts)
-        chosen = self._of_several(seen)
-        begin, end = min(one.time_ns for one in seen), max(one.end_ns for one in seen)
-        clock = seen[0].clock if all(one.clock is not None for one in seen) else None
+        evidence = tuple(proof for finding in seen for proof in finding.evidence)
+        attempts = tuple(attempt for finding in seen for attempt in finding.attempts)
+        chosen = self._merge_sources(seen)
+        begin, end = min(finding.time_ns for finding in seen), max(finding.end_ns for finding in seen)
+        clock = seen[0].clock if all(finding.clock is not None for finding in seen) else None
         return replace(chosen, time_ns=begin, end_ns=end, clock=clock, attempts=attempts, evidence=evidence)
 
-    def _of_several(self, seen: list[Finding]) -> Finding:
+    def _merge_sources(self, seen: list[Finding]) -> Finding:
         """Return what several accounts of one attempt come to.
 
         A capture that shows the answer counts more than a row about the SYN, which Windows may drop once and then let
@@ -306,26 +325,30 @@ class Witness:
         """
         if foreign := self._foreign_reset(seen):
             return foreign
-        unheard = [one for one in seen if one.verdict == r.BLOCKED and one.attempts[0].response == "answered"]
-        answered = [one for one in seen if one.verdict == r.OPEN and not one.weak] + unheard
-        silent = [one for one in seen if one.verdict in r.FAILING and one not in unheard]
-        let_through = [one for one in seen if one.verdict == r.ALLOWED]
-        let_in = [one for one in let_through if not one.weak]
-        went_on = any(_went_on(one) for one in answered)
-        proven_bad = [
-            one
-            for one in silent
-            if one.confidence == r.PROVEN
-            and not (answered and _is_of_logged_syn(one))
-            and not (went_on and one.attempts[0].row is not None)
-            and not (_is_of_logged_syn(one) and _let_in_later(one, let_in))
+        unheard = [
+            finding for finding in seen if finding.verdict == r.BLOCKED and finding.attempts[0].response == "answered"
         ]
-        proven_bad.sort(key=lambda one: one.blocked_at == r.UNKNOWN)
+        answered = [
+            finding for finding in seen if finding.verdict == r.OPEN and not finding.initiator_firewall_only
+        ] + unheard
+        silent = [finding for finding in seen if finding.verdict in r.FAILING and finding not in unheard]
+        let_through = [finding for finding in seen if finding.verdict == r.ALLOWED]
+        let_in = [finding for finding in let_through if not finding.initiator_firewall_only]
+        went_on = any(_went_on(finding) for finding in answered)
+        proven_bad = [
+            finding
+            for finding in silent
+            if finding.confidence == r.PROVEN
+            and not (answered and _is_of_logged_syn(finding))
+            and not (went_on and finding.attempts[0].row is not None)
+            and not (_is_of_logged_syn(finding) and _let_in_later(finding, let_in))
+        ]
+        proven_bad.sort(key=lambda finding: finding.blocked_at == r.UNKNOWN)
         if answered and silent and not proven_bad:
-            captured = [one for one in silent if one.attempts[0].row is None]
+            captured = [finding for finding in silent if finding.attempts[0].row is None]
             return self._lost_answer(answered[0], captured[0]) if captured else answered[0]
-        unanswered = [one for one in silent if one.attempts[0].row is None]
-        alone = [one for one in seen if one.verdict == r.OPEN]
+        unanswered = [finding for finding in silent if finding.attempts[0].row is None]
+        alone = [finding for finding in seen if finding.verdict == r.OPEN]
         chosen = (proven_bad or answered or unanswered or alone or let_in or silent or let_through or seen)[0]
         if chosen.confidence != r.LIKELY or not let_in:
             return chosen
@@ -338,32 +361,36 @@ class Witness:
 
     def _unless_missing(self, finding: Finding) -> Finding:
         """Return the finding as one of a blocked forward path if the log of the responder lacks what was sent."""
-        left = finding.verdict == r.ALLOWED and finding.weak
+        left = finding.verdict == r.ALLOWED and finding.initiator_firewall_only
         silent = finding.verdict == r.BLOCKED and finding.blocked_at == r.UNKNOWN and finding.confidence == r.LIKELY
-        if any(one.response == "answered" and one.row is None for one in finding.attempts):
+        if any(attempt.response == "answered" and attempt.row is None for attempt in finding.attempts):
             return finding  # its packets arrived
         missing = self._absence.missing(finding.attempts) if left or silent else None
         if missing is None or (silent and not missing.shows_port):  # the capture may be one of where it arrived
             return finding
-        one = finding.attempts[0]
-        sent = f"{one.text}: allowed outbound by the firewall of {one.src}." if left else finding.text
+        tried = finding.attempts[0]
+        sent = f"{tried.text}: allowed outbound by the firewall of {tried.src}." if left else finding.text
         text = (
-            f"{sent} The attempt is missing from {missing.path}, where {one.dst} logs dropped and allowed packets. It "
-            "likely did not arrive."
+            f"{sent} The attempt is missing from {missing.path}, where {tried.dst} logs dropped and allowed packets. "
+            "It likely did not arrive."
         )
         if not missing.shows_port:
             text += " Or no service listens on the port: Windows Firewall does not log packets to closed ports."
-        placed = replace(finding, verdict=r.BLOCKED, confidence=r.LIKELY, blocked_at=r.BETWEEN, weak=False)
+        placed = replace(
+            finding, verdict=r.BLOCKED, confidence=r.LIKELY, blocked_at=r.BETWEEN, initiator_firewall_only=False
+        )
         return replace(placed, text=text, remedy="")
 
     def _foreign_reset(self, seen: Sequence[Finding]) -> Finding | None:
         """Return the finding of an attempt that is reset in one capture, but not on the network of the responder."""
-        captured = [one for one in seen if one.attempts[0].row is None]
-        reset = next((one for one in captured if one.attempts[0].response == "refused"), None)
-        arrived = arrived_without_response([one.attempts[0] for one in captured], self._traffic) if reset else None
+        captured = [finding for finding in seen if finding.attempts[0].row is None]
+        reset = next((finding for finding in captured if finding.attempts[0].response == "refused"), None)
+        arrived = (
+            arrived_without_response([finding.attempts[0] for finding in captured], self._traffic) if reset else None
+        )
         if not reset or not arrived:
             return None
-        names = [self._traffic.sources[one.source].path for one in (reset.attempts[0], arrived)]
+        names = [self._traffic.sources[attempt.source].path for attempt in (reset.attempts[0], arrived)]
         text = (
             f"{arrived.text} was reset by a device on the path: the reset is in {names[0]}, but not in {names[1]}, "
             f"captured on the network of {arrived.dst}."
@@ -372,13 +399,13 @@ class Witness:
 
     def _lost_answer(self, answered: Finding, silent: Finding) -> Finding:
         """Return the finding of an attempt whose answer one source has and the other never gets."""
-        one = answered.attempts[0]
+        attempt = answered.attempts[0]
         names = [self._traffic.sources[finding.attempts[0].source].path for finding in (answered, silent)]
         lost = f"but the answer never arrives in {names[1]}: the way out is open, the return path is not."
-        text = f"{one.text} was answered in {names[0]}, {lost}"
+        text = f"{attempt.text} was answered in {names[0]}, {lost}"
         remedy = (
-            f"Something between drops the answers on their way back (from {one.dst} to {one.src}): look for asymmetric "
-            f"routing or a rule that does not know connections. Nothing is to be done on {one.dst}."
+            f"Something between drops the answers on their way back (from {attempt.dst} to {attempt.src}): look for "
+            f"asymmetric routing or a rule that does not know connections. Nothing is to be done on {attempt.dst}."
         )
         joined = replace(silent, verdict=r.BLOCKED, confidence=r.LIKELY, text=text)
         return replace(joined, blocked_at=r.BETWEEN, remedy=remedy)
@@ -417,20 +444,20 @@ def _questions(asked: NeighborRequests) -> list[r.Packet]:
 def _let_in_later(dropped: Finding, let_in: Sequence[Finding]) -> bool:
     """Tell whether the firewall that dropped a SYN let the same attempt in afterwards."""
     whose = dropped.attempts[0].firewall
-    return any(one.attempts[0].firewall == whose and one.time_ns >= dropped.time_ns for one in let_in)
+    return any(finding.attempts[0].firewall == whose and finding.time_ns >= dropped.time_ns for finding in let_in)
 
 
 def _went_on(finding: Finding) -> bool:
     """Tell whether the host that tried sent more than SYNs after it was answered."""
-    one = finding.attempts[0]
-    return one.row is None and one.frames_src > sum(
-        event.packet_kind == "SYN" and event.from_src for event in one.events
+    attempt = finding.attempts[0]
+    return attempt.row is None and attempt.frames_src > sum(
+        event.packet_kind == "SYN" and event.from_src for event in attempt.events
     )
 
 
 def _is_of_logged_syn(finding: Finding) -> bool:
-    first = finding.attempts[0]
-    return first.row is not None and first.events[0].from_src
+    attempt = finding.attempts[0]
+    return attempt.row is not None and attempt.events[0].from_src
 
 
 def _how_answered(attempt: Attempt) -> str:
@@ -448,15 +475,17 @@ def _no_refusal(attempt: Attempt) -> str:
     return f" The reset in frame {stray[0]} does not acknowledge the SYN, so it is no response." if stray else ""
 
 
-def _code(said: IcmpError) -> str:
-    return f"ICMP{'v6' if said.version == 6 else ''} {said.icmp_type}/{said.icmp_code}"
+def _code(error: IcmpError) -> str:
+    return f"ICMP{'v6' if error.version == 6 else ''} {error.icmp_type}/{error.icmp_code}"
 
 
 def _telling_errors(attempt: Attempt) -> list[IcmpError]:
     """Return the ICMP errors about the packets of the host that tried, if they are what its attempt was answered by."""
-    forth = [one for one in attempt.errors if one.src == attempt.src and one.packet_kind not in SENT_BACK]
+    forth = [error for error in attempt.errors if error.src == attempt.src and error.packet_kind not in SENT_BACK]
     return [
-        one for one in telling(forth) if MEANING[one.version].get((one.icmp_type, one.icmp_code)) == attempt.response
+        error
+        for error in telling(forth)
+        if MEANING[error.version].get((error.icmp_type, error.icmp_code)) == attempt.response
     ]
 
 
@@ -465,9 +494,9 @@ def _stopped_on_the_way_back(attempt: Attempt) -> list[IcmpError]:
     if attempt.response != "one-way" or (not attempt.syns and attempt.protocol == "tcp"):
         return []
     return [
-        one
-        for one in attempt.errors
-        if one.src == attempt.dst and MEANING[one.version].get((one.icmp_type, one.icmp_code)) == "prohibited"
+        error
+        for error in attempt.errors
+        if error.src == attempt.dst and MEANING[error.version].get((error.icmp_type, error.icmp_code)) == "prohibited"
     ]
 
 
@@ -478,9 +507,9 @@ def _frames(attempt: Attempt, whats: tuple[str, ...] | None) -> list[int]:
 def _answer_frames(attempt: Attempt) -> set[int]:
     """Return the first frame of each side that shows the exchange."""
     handshake = [event for event in attempt.events if event.packet_kind in ("SYN", "SYN-ACK")]
-    asked = next((one.frame for one in handshake or attempt.events if one.from_src), None)
-    answered = next((one.frame for one in handshake if not one.from_src), None)
-    answered = answered or next((one.frame for one in attempt.events if not one.from_src), None)
+    asked = next((event.frame for event in handshake or attempt.events if event.from_src), None)
+    answered = next((event.frame for event in handshake if not event.from_src), None)
+    answered = answered or next((event.frame for event in attempt.events if not event.from_src), None)
     return {frame for frame in (asked, answered) if frame is not None}
 
 
@@ -494,13 +523,13 @@ def _tries(attempt: Attempt) -> tuple[int, int]:
 
 def display_filter(attempt: Attempt, proof: Sequence[int]) -> str:
     """Return a Wireshark display filter that shows an attempt, the ICMP errors about it and all frames of the proof."""
-    errors = {one.frame for one in attempt.errors} - set(proof)
+    errors = {error.frame for error in attempt.errors} - set(proof)
     cited = set(proof) - {event.frame for event in attempt.events}
     shown = []
     if attempt.protocol == "icmp":
         version, address = ("icmpv6", "ipv6.addr") if ":" in attempt.dst else ("icmp", "ip.addr")
         shown = [f"{version} && {address} == {attempt.src} && {address} == {attempt.dst}"]
-        cited -= {one.frame for one in attempt.errors}  # Wireshark finds the two addresses in what they quote
+        cited -= {error.frame for error in attempt.errors}  # Wireshark finds the two addresses in what they quote
         errors = set()
     elif attempt.frames_src or attempt.frames_dst:
         # Not by stream number: numbers differ between versions of Wireshark.
@@ -508,6 +537,6 @@ def display_filter(attempt: Attempt, proof: Sequence[int]) -> str:
         ends = f"{address} == {attempt.src} && {address} == {attempt.dst}"
         ports = f"{attempt.protocol}.port == {attempt.src_port} && {attempt.protocol}.port == {attempt.dst_port}"
         shown = [f"{ends} && {ports}"]
-    if others := [*sorted(cited), *sorted(errors)][: max(MOST_FRAMES, len(cited))]:  # every cited frame is shown
-        shown.append(f"frame.number in {{{', '.join(map(str, sorted(others)))}}}")
+    if frames := [*sorted(cited), *sorted(errors)][: max(MOST_FRAMES, len(cited))]:  # every cited frame is shown
+        shown.append(f"frame.number in {{{', '.join(map(str, sorted(frames)))}}}")
     return " || ".join(shown)

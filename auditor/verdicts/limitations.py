@@ -14,8 +14,8 @@ from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.flows.table import is_among
 from auditor.sources.source import CAPTURE, Source
-from auditor.verdicts.dissect import SPOKE, Heard
-from auditor.verdicts.installations.roles import Cast
+from auditor.verdicts.dissect import SPOKE, DissectionResult
+from auditor.verdicts.installations.roles import RoleMap
 
 # Of warnings about sources that were read whole, and still cannot show everything.
 LIMITING_CODES = frozenset(
@@ -27,22 +27,22 @@ MOST_CONNECTIONS = 3  # that may be to a management point
 
 def limitations(
     sources: Sequence[Source],
-    cast: Cast,
+    role_map: RoleMap,
     clients: Sequence[r.ClientReport],
     ruleset: Ruleset,
-    heard: Heard | None,
+    dissection: DissectionResult | None,
 ) -> tuple[r.Limitation, ...]:
     """Return every limitation of this audit, the gravest first."""
-    verdicts = [one for client in clients for method in client.methods for one in method.requirements]
-    found = [*_nobody(cast), *_absent(sources, cast), *_swapped(sources, cast, ruleset)]
-    found += [r.Limitation("uncertain-role", text) for text in cast.notes]
-    found += [*_warned(sources), *_of_logs(sources, verdicts)]
+    verdicts = [verdict for client in clients for method in client.methods for verdict in method.requirements]
+    all_limitations = [*_nobody(role_map), *_absent(sources, role_map), *_swapped(sources, role_map, ruleset)]
+    all_limitations += [r.Limitation("uncertain-role", text) for text in role_map.notes]
+    all_limitations += [*_warned(sources), *_of_logs(sources, verdicts)]
     captured = any(source.kind == CAPTURE for source in sources)
-    if any(one.verdict == r.BLOCKED and one.confidence == r.LIKELY for one in verdicts):
-        found.append(SILENCE)
+    if any(verdict.verdict == r.BLOCKED and verdict.confidence == r.LIKELY for verdict in verdicts):
+        all_limitations.append(SILENCE)
     if captured and _one_end(clients):
-        found += _no_management_point(sources, cast, ruleset)
-    return tuple(dict.fromkeys((*found, *_of_dissection(verdicts, ruleset, heard, captured))))
+        all_limitations += _no_management_point(sources, role_map, ruleset)
+    return tuple(dict.fromkeys((*all_limitations, *_of_dissection(verdicts, ruleset, dissection, captured))))
 
 
 SILENCE = r.Limitation(
@@ -78,80 +78,92 @@ ALLOWED_ONLY = r.Limitation(
 
 
 def _of_dissection(
-    verdicts: Sequence[r.RequirementVerdict], ruleset: Ruleset, heard: Heard | None, captured: bool
+    verdicts: Sequence[r.RequirementVerdict], ruleset: Ruleset, dissection: DissectionResult | None, captured: bool
 ) -> Iterator[r.Limitation]:
     """Yield what is not known because not all that was said on the ports was read."""
-    if heard is not None and heard.obstacle:
+    if dissection is not None and dissection.error:
         yield r.Limitation(
-            "not-dissected", f"Not everything that was said on the ports could be read: {heard.obstacle}."
+            "not-dissected", f"Not everything that was said on the ports could be read: {dissection.error}."
         )
-    elif heard is not None and captured:
+    elif dissection is not None and captured:
         return
-    if any(one.attempts and one.verdict in r.PASSING | r.FAILING and _is_dynamic(one, ruleset) for one in verdicts):
+    if any(
+        verdict.attempts and verdict.verdict in r.PASSING | r.FAILING and _is_dynamic(verdict, ruleset)
+        for verdict in verdicts
+    ):
         yield INTERFACES_UNKNOWN
     yield PORTS_ONLY
 
 
-def _nobody(cast: Cast) -> Iterator[r.Limitation]:
-    if not cast.clients:
+def _nobody(role_map: RoleMap) -> Iterator[r.Limitation]:
+    if not role_map.clients:
         yield r.Limitation(
             "no-client",
             "No client installation is in these sources: no computer connects to another as a push does. Name the "
             "computers to audit anyway: --role client=ADDRESS --role site-server=ADDRESS.",
         )
-    elif SITE_SERVER not in cast.roles:
+    elif SITE_SERVER not in role_map.roles:
         yield r.Limitation(
             "no-site-server",
             "No site server is known, so nothing of a push can be judged. Name it: --role site-server=ADDRESS.",
         )
 
 
-def _absent(sources: Sequence[Source], cast: Cast) -> list[r.Limitation]:
+def _absent(sources: Sequence[Source], role_map: RoleMap) -> list[r.Limitation]:
     """Return a limitation for each host that was named for a role and does not occur at all."""
-    given = {one.address: one.role for one in cast.assignments if one.how == "given"}
-    if not given:
+    configured = {
+        assignment.address: assignment.role for assignment in role_map.assignments if assignment.how == "given"
+    }
+    if not configured:
         return []
-    present = {one.target for source in sources for one in source.details.asked}
-    present |= {address for address in given for source in sources if address in source.details.heard}
+    present = {requests.target for source in sources for requests in source.details.asked}
+    present |= {address for address in configured for source in sources if address in source.details.heard}
     for source in sources:
         for end in ("dst_ip",) if source.kind == CAPTURE else ("src_ip", "dst_ip"):
-            present |= given.keys() & set(source.table.columns[end].tolist())
-    what = "{}, named as {}, does not occur in these sources: is that its address?"
+            present |= configured.keys() & set(source.table.columns[end].tolist())
+    sentence = "{}, named as {}, does not occur in these sources: is that its address?"
     return [
-        r.Limitation("role-not-in-sources", what.format(address, role.replace("-", " ")))
-        for address, role in given.items()
+        r.Limitation("role-not-in-sources", sentence.format(address, role.replace("-", " ")))
+        for address, role in configured.items()
         if address not in present
     ]
 
 
-def _swapped(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> list[r.Limitation]:
+def _swapped(sources: Sequence[Source], role_map: RoleMap, ruleset: Ruleset) -> list[r.Limitation]:
     """Return a limitation when the computer named as client pushes to the one named as site server."""
-    rows = [one for one in ruleset.requirements if (one.from_role, one.to_role) == (SITE_SERVER, CLIENT)]
-    ports = {port for one in rows if one.protocol == "tcp" for port in one.ports}
-    servers, clients = ({one.address for one in cast.assignments if one.role == role} for role in (SITE_SERVER, CLIENT))
+    rows = [
+        requirement
+        for requirement in ruleset.requirements
+        if (requirement.from_role, requirement.to_role) == (SITE_SERVER, CLIENT)
+    ]
+    ports = {port for row in rows if row.protocol == "tcp" for port in row.ports}
+    servers, clients = (
+        {assignment.address for assignment in role_map.assignments if assignment.role == role}
+        for role in (SITE_SERVER, CLIENT)
+    )
     pairs = {pair for source in sources for pair in _ends(source, ports)}
     if any(src in servers and dst in clients for src, dst in pairs):
         return []
-    what = (
+    sentence = (
         "{0}, named as client, connects to {1}, named as site server, as a push does: are the two swapped? Try --role "
         "site-server={0} --role client={1}."
     )
-    found = sorted(pair for pair in pairs if pair[0] in clients and pair[1] in servers)
-    return [r.Limitation("roles-swapped", what.format(*pair)) for pair in found[:1]]
+    swapped = sorted(pair for pair in pairs if pair[0] in clients and pair[1] in servers)
+    return [r.Limitation("roles-swapped", sentence.format(*pair)) for pair in swapped[:1]]
 
 
 def _ends(source: Source, ports: Collection[int]) -> set[tuple[str, str]]:
     """Return who tried to reach whom at these ports."""
     columns = source.table.columns
-    which = np.isin(columns["dst_port"], list(ports))
-    return set(zip(columns["src_ip"][which].tolist(), columns["dst_ip"][which].tolist(), strict=True))
+    mask = np.isin(columns["dst_port"], list(ports))
+    return set(zip(columns["src_ip"][mask].tolist(), columns["dst_ip"][mask].tolist(), strict=True))
 
 
 def _warned(sources: Sequence[Source]) -> Iterator[r.Limitation]:
     codes = r.INCOMPLETE_CODES | LIMITING_CODES
     for source in sources:
-        found = (warning for warning in source.warnings if warning.code in codes)
-        yield from (r.Limitation(warning.code, f"{source.path}: {warning.text}") for warning in found)
+        limiting = (warning for warning in source.warnings if warning.code in codes)
+        yield from (r.Limitation(warning.code, f"{source.path}: {warning.text}") for warning in limiting)
 
 
 def _of_logs(sources: Sequence[Source], verdicts: Sequence[r.RequirementVerdict]) -> Iterator[r.Limitation]:
@@ -160,7 +172,7 @@ def _of_logs(sources: Sequence[Source], verdicts: Sequence[r.RequirementVerdict]
         yield from _of_log(source)
     if any(source.kind != CAPTURE for source in sources):
         yield LOG_MISSES
-    if any(one.verdict == r.ALLOWED for one in verdicts):
+    if any(verdict.verdict == r.ALLOWED for verdict in verdicts):
         yield ALLOWED_ONLY
 
 
@@ -195,30 +207,34 @@ def _one_end(clients: Sequence[r.ClientReport]) -> bool:
     for client in clients:
         if any(method.result == r.FAILS for method in client.methods):
             continue
-        rows = [one for method in client.methods for one in method.requirements if one.necessity == "required"]
-        pushed = any(one.source.role == SITE_SERVER and one.attempts for one in rows)
-        fetched = any(one.source.role == CLIENT and one.attempts for one in rows)
+        rows = [
+            verdict for method in client.methods for verdict in method.requirements if verdict.necessity == "required"
+        ]
+        pushed = any(row.source.role == SITE_SERVER and row.attempts for row in rows)
+        fetched = any(row.source.role == CLIENT and row.attempts for row in rows)
         if pushed and not fetched:
             return True
     return False
 
 
-def _no_management_point(sources: Sequence[Source], cast: Cast, ruleset: Ruleset) -> Iterator[r.Limitation]:
+def _no_management_point(sources: Sequence[Source], role_map: RoleMap, ruleset: Ruleset) -> Iterator[r.Limitation]:
     """Yield why nothing shows that a client reached its management point; nothing if the rows themselves say it."""
-    reached = {service for source in sources for service in _reached(source, cast)}
-    if not {server for _, server, _ in reached}.isdisjoint(cast.addresses(MANAGEMENT_POINT)):
+    reached = {service for source in sources for service in _reached(source, role_map)}
+    if not {server for _, server, _ in reached}.isdisjoint(role_map.addresses(MANAGEMENT_POINT)):
         return
     missing = "The sources show no connection to a management point"
     if not reached:
-        tried = sorted({service for source in sources for service in _tried(source, cast)})
+        tried = sorted({service for source in sources for service in _tried(source, role_map)})
         only = "{0}, only attempts without a response: {1} to {2} on TCP {3}."
         if tried:
             yield r.Limitation("no-management-point", only.format(missing, *tried[0]))
-        elif MANAGEMENT_POINT in cast.roles or not _are_summaries(sources):  # which keep what goes to named ones only
+        elif MANAGEMENT_POINT in role_map.roles or not _are_summaries(
+            sources
+        ):  # which keep what goes to named ones only
             yield SITE_SERVER_ONLY
         return
-    custom = sorted(one for one in reached if ruleset.may_be_custom(one[2]) and not is_public(one[1]))
-    if MANAGEMENT_POINT in cast.roles or not custom:
+    custom = sorted(service for service in reached if ruleset.may_be_custom(service[2]) and not is_public(service[1]))
+    if MANAGEMENT_POINT in role_map.roles or not custom:
         yield r.Limitation("no-management-point", f"{missing}, but other connections of the client.")
         return
     for client, server, port in custom[:MOST_CONNECTIONS]:
@@ -233,25 +249,25 @@ def _are_summaries(sources: Sequence[Source]) -> bool:
     return all(hasattr(source.details, "contacts") for source in sources)
 
 
-def _tried(source: Source, cast: Cast) -> set[tuple[str, str, int]]:
+def _tried(source: Source, role_map: RoleMap) -> set[tuple[str, str, int]]:
     """Return the clients in a source that tried to reach a management point, which one, and the port."""
     columns = source.table.columns
-    which = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], cast.clients)
-    which &= is_among(columns["dst_ip"], cast.addresses(MANAGEMENT_POINT))
-    return _services(columns, which)
+    mask = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], role_map.clients)
+    mask &= is_among(columns["dst_ip"], role_map.addresses(MANAGEMENT_POINT))
+    return _services(columns, mask)
 
 
-def _reached(source: Source, cast: Cast) -> set[tuple[str, str, int]]:
+def _reached(source: Source, role_map: RoleMap) -> set[tuple[str, str, int]]:
     """Return the clients in a source that connect to another computer than the site server, to which, and the port."""
     columns = source.table.columns
-    which = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], cast.clients)
-    which &= ~is_among(columns["dst_ip"], cast.addresses(SITE_SERVER)) & is_among(columns["response"], SPOKE)
-    return _services(columns, which)
+    mask = (columns["protocol"] == "tcp") & is_among(columns["src_ip"], role_map.clients)
+    mask &= ~is_among(columns["dst_ip"], role_map.addresses(SITE_SERVER)) & is_among(columns["response"], SPOKE)
+    return _services(columns, mask)
 
 
-def _services(columns: Mapping[str, NDArray[Any]], which: NDArray[np.bool_]) -> set[tuple[str, str, int]]:
+def _services(columns: Mapping[str, NDArray[Any]], mask: NDArray[np.bool_]) -> set[tuple[str, str, int]]:
     """Return originator, responder, and port of the flows that are chosen."""
-    rows = np.flatnonzero(which)
+    rows = np.flatnonzero(mask)
     names = ("src_ip", "dst_ip", "dst_port")
     return set(zip(*(columns[name][rows].tolist() for name in names), strict=True))
 

@@ -13,7 +13,7 @@ from auditor.verdicts.endpoint_mapper import mapper_port
 BEST_FIRST = (r.WORKS, r.ALLOWED, r.UNPROVEN)
 
 
-def excused_of(
+def harmless_requirements(
     method: Method,
     verdicts: Iterable[r.RequirementVerdict],
     interfaces_of: Callable[[r.RequirementVerdict], Collection[str]],
@@ -24,25 +24,34 @@ def excused_of(
     SMB after a time-out of 21 seconds (Microsoft: "Services and RPC/TCP"), provided that SMB is open. SMB is the TCP
     port of the client that is not the endpoint mapper's.
     """
-    dynamic = {one.id for one in method.requirements if one.dynamic}
+    dynamic = {requirement.id for requirement in method.requirements if requirement.dynamic}
     if not dynamic:
         return frozenset()
-    mappers = {(mapper_port(one, method),) for one in dynamic}
-    pushed = [one for one in method.requirements if one.protocol == "tcp" and one.to_role == "client"]
-    smb = {one.id for one in pushed if one.id not in dynamic and one.ports not in mappers}
+    mappers = {(mapper_port(dynamic_id, method),) for dynamic_id in dynamic}
+    pushed = [
+        requirement
+        for requirement in method.requirements
+        if requirement.protocol == "tcp" and requirement.to_role == "client"
+    ]
+    smb = {
+        requirement.id for requirement in pushed if requirement.id not in dynamic and requirement.ports not in mappers
+    }
     judged = list(verdicts)
-    pipe = any(one.id in smb and one.verdict in r.PASSING for one in judged)
+    pipe = any(verdict.id in smb and verdict.verdict in r.PASSING for verdict in judged)
     return frozenset(
-        one.id
-        for one in judged
-        if one.id in dynamic and one.verdict in r.FAILING and pipe and set(interfaces_of(one)) == {SERVICE_CONTROLLER}
+        verdict.id
+        for verdict in judged
+        if verdict.id in dynamic
+        and verdict.verdict in r.FAILING
+        and pipe
+        and set(interfaces_of(verdict)) == {SERVICE_CONTROLLER}
     )
 
 
 def method_result(
     verdicts: Iterable[r.RequirementVerdict],
     rules: SiteRules,
-    excused: frozenset[str] = frozenset(),
+    harmless: frozenset[str] = frozenset(),
     why_guess: Callable[[r.RequirementVerdict], str] = lambda _: "",
 ) -> tuple[str, tuple[r.Reason, ...]]:
     """Return a method's result and its reasons, from the verdicts of its requirements.
@@ -50,13 +59,13 @@ def method_result(
     One that failed makes it fail. It works if all are open, and is allowed if all are open or allowed.
 
     Args:
-        excused: Ids of requirements that are blocked without harm.
+        harmless: Ids of requirements that are blocked without harm.
         why_guess: Returns in a sentence why a verdict rests on a guess, so that it proves nothing good; empty if not.
     """
     counted = [
         verdict
         for verdict in verdicts
-        if verdict.id in rules.counted and verdict.id not in excused and verdict.verdict != r.NOT_APPLICABLE
+        if verdict.id in rules.counted and verdict.id not in harmless and verdict.verdict != r.NOT_APPLICABLE
     ]
     reasons: list[r.Reason] = []
     states = []
@@ -116,5 +125,5 @@ def _reasons(
         ]
     bad = [r.Reason("network", verdict.id, verdict.explanation) for verdict in group if verdict.verdict in r.FAILING]
     failed = [r.Reason("problem", verdict.id, problem.text) for verdict in group for problem in _fatal(verdict)]
-    rest = [verdict for verdict in group if verdict.verdict not in r.FAILING and not _fatal(verdict)]
-    return bad + failed + [r.Reason("missing", verdict.id, verdict.explanation) for verdict in rest]
+    unverified = [verdict for verdict in group if verdict.verdict not in r.FAILING and not _fatal(verdict)]
+    return bad + failed + [r.Reason("missing", verdict.id, verdict.explanation) for verdict in unverified]

@@ -30,18 +30,18 @@ def with_what_went_on(
         judged_by_newer: Judges the same by the newer document, and returns its id and the results; None if this is it.
     """
     of_id = {push.id: push for push in pushes}
-    found = {
+    skipped = {
         (client, number): ids
         for client, methods in judged.items()
         for number, method in enumerate(methods)
         if (ids := _without(method, of_id.get(method.push or ""), ruleset))
     }
-    if not found:
+    if not skipped:
         return judged
     newer, results = judged_by_newer() if judged_by_newer else (None, {})
     return {
         client: tuple(
-            _added(method, found.get((client, number), ()), ruleset.id, newer, results.get(client, ()))
+            _added(method, skipped.get((client, number), ()), ruleset.id, newer, results.get(client, ()))
             for number, method in enumerate(methods)
         )
         for client, methods in judged.items()
@@ -53,8 +53,8 @@ def _added(
 ) -> r.MethodResult:
     if not ids:
         return method
-    same = (one for one in results if (one.id, one.site_server) == (method.id, method.site_server))
-    result = next((one.result for one in same), None)
+    same = (result for result in results if (result.id, result.site_server) == (method.id, method.site_server))
+    result = next((newer_result.result for newer_result in same), None)
     return replace(method, went_on=r.WentOn(ids, ruleset, newer if result else None, result))
 
 
@@ -65,20 +65,20 @@ def _without(method: r.MethodResult, push: r.Push | None, ruleset: Ruleset) -> t
     """
     if push is None or method.result != r.FAILS:
         return ()
-    failing = {one.requirement for one in method.reasons if one.kind != "missing"}
-    rows = [one for one in method.requirements if one.destination.role == CLIENT and one.decides]
-    stopped = [one for one in rows if one.id in failing]
-    others = [one for one in rows if one.id not in failing]
-    if len(stopped) != len(failing) or any(ruleset.requirement(one.id).dynamic or one.problems for one in stopped):
+    failing = {reason.requirement for reason in method.reasons if reason.kind != "missing"}
+    rows = [verdict for verdict in method.requirements if verdict.destination.role == CLIENT and verdict.decides]
+    stopped = [row for row in rows if row.id in failing]
+    reached = [row for row in rows if row.id not in failing]
+    if len(stopped) != len(failing) or any(ruleset.requirement(row.id).dynamic or row.problems for row in stopped):
         return ()
-    if not others or not all(_is_open_later(one, stopped) for one in others):
+    if not reached or not all(_is_open_later(row, stopped) for row in reached):
         return ()
-    return tuple(one.id for one in stopped) if all(_copied_after(one, push) for one in stopped) else ()
+    return tuple(row.id for row in stopped) if all(_copied_after(row, push) for row in stopped) else ()
 
 
-def _is_open_later(one: r.RequirementVerdict, stopped: Iterable[r.RequirementVerdict]) -> bool:
-    last = one.last_time or ""
-    return one.verdict == r.OPEN and all(_is_later(last, _begin(other)) for other in stopped)
+def _is_open_later(verdict: r.RequirementVerdict, stopped: Iterable[r.RequirementVerdict]) -> bool:
+    last = verdict.last_time or ""
+    return verdict.verdict == r.OPEN and all(_is_later(last, _begin(blocked)) for blocked in stopped)
 
 
 def _is_later(last: str, begin: str) -> bool:
@@ -86,16 +86,18 @@ def _is_later(last: str, begin: str) -> bool:
     return last > begin and last.endswith("Z") == begin.endswith("Z")
 
 
-def _begin(one: r.RequirementVerdict) -> str:
-    return (one.changed.after_time if one.changed else one.first_time) or ""
+def _begin(verdict: r.RequirementVerdict) -> str:
+    return (verdict.changed.after_time if verdict.changed else verdict.first_time) or ""
 
 
-def _copied_after(one: r.RequirementVerdict, push: r.Push) -> bool:
+def _copied_after(verdict: r.RequirementVerdict, push: r.Push) -> bool:
     """Tell whether a file was copied to an administrative share behind the attempt, in the same capture."""
     copies = list(_copies(push))
-    for evidence in one.evidence:
-        first = (max if one.changed else min)(evidence.frames, default=None)
-        if first is not None and any(source == evidence.source and frame > first for source, frame in copies):
+    for evidence in verdict.evidence:
+        attempt_frame = (max if verdict.changed else min)(evidence.frames, default=None)
+        if attempt_frame is not None and any(
+            source == evidence.source and frame > attempt_frame for source, frame in copies
+        ):
             return True
     return False
 

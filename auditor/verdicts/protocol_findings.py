@@ -15,7 +15,7 @@ MOST_PROBLEMS = 8
 MOST_STEPS = 12
 
 
-class Conversation(NamedTuple):
+class ProtocolSummary(NamedTuple):
     """A sentence on the steps reached, the problems with their proof, and what to do about the fatal ones."""
 
     text: str
@@ -24,20 +24,24 @@ class Conversation(NamedTuple):
     remedy: str
 
 
-NOTHING_SAID = Conversation("", (), (), "")
+EMPTY_SUMMARY = ProtocolSummary("", (), (), "")
 
 
-def conversation(attempts: Sequence[Attempt], traffic: Traffic) -> Conversation:
+def summarize_protocol(attempts: Sequence[Attempt], traffic: Traffic) -> ProtocolSummary:
     """Return what was said on the connections of these attempts."""
     steps = _in_turn(attempts, traffic)
     if not steps:
-        return NOTHING_SAID
+        return EMPTY_SUMMARY
     shown = _gravest(_failures(steps))
-    return Conversation(
+    return ProtocolSummary(
         _reached([step for _, step in steps]),
-        tuple(_problem(one) for one in sorted(shown, key=lambda one: (one.step.frame, one.step.layer))),
-        tuple(_evidence(one) for one in shown if one.step.status and one.step.status.fatal),
-        " ".join(dict.fromkeys(one.step.status.action for one in shown if one.step.status and one.fatal)),
+        tuple(
+            _problem(failure) for failure in sorted(shown, key=lambda failure: (failure.step.frame, failure.step.layer))
+        ),
+        tuple(_evidence(failure) for failure in shown if failure.step.status and failure.step.status.fatal),
+        " ".join(
+            dict.fromkeys(failure.step.status.action for failure in shown if failure.step.status and failure.fatal)
+        ),
     )
 
 
@@ -79,23 +83,27 @@ def _takes_back(later: ProtocolStep, failed: ProtocolStep) -> bool:
 
 def _in_turn(attempts: Sequence[Attempt], traffic: Traffic) -> list[tuple[int, ProtocolStep]]:
     """Return source and step of all that was answered, the earlier source first."""
-    sides = {(one.source, one.src, one.dst, one.dst_port): one for one in attempts}
-    steps = [(one.source, step) for one in sides.values() for step in traffic.steps(one)]
-    return sorted(steps, key=lambda one: (traffic.sources[one[0]].first_ns or 0, one[0], one[1].frame))
+    sides = {(attempt.source, attempt.src, attempt.dst, attempt.dst_port): attempt for attempt in attempts}
+    steps = [(attempt.source, step) for attempt in sides.values() for step in traffic.steps(attempt)]
+    return sorted(steps, key=lambda entry: (traffic.sources[entry[0]].first_ns or 0, entry[0], entry[1].frame))
 
 
 def _gravest(bad: list[Failed]) -> list[Failed]:
     """Return each failure of a step once, the last one; first those that end the push, which are never left out."""
-    kept = {(one.step.layer, one.step.step, one.step.code, one.step.account): one for one in bad}
-    return sorted(kept.values(), key=lambda one: (not one.fatal, one.step.frame, one.step.layer))[:MOST_PROBLEMS]
+    latest = {
+        (failure.step.layer, failure.step.step, failure.step.code, failure.step.account): failure for failure in bad
+    }
+    return sorted(latest.values(), key=lambda failure: (not failure.fatal, failure.step.frame, failure.step.layer))[
+        :MOST_PROBLEMS
+    ]
 
 
 def _problem(failed: Failed) -> r.Problem:
-    step, known = failed.step, failed.step.status
-    if known is None:
+    step, status = failed.step, failed.step.status
+    if status is None:
         raise ValueError("a step that went well is no problem")
-    problem = r.Problem(step.layer, known.name, "", step.frame, failed.fatal, step.step, None, step.account)
-    return replace(problem, text=f"{problem.heading}{known.meaning}.")
+    problem = r.Problem(step.layer, status.name, "", step.frame, failed.fatal, step.step, None, step.account)
+    return replace(problem, text=f"{problem.heading}{status.meaning}.")
 
 
 def _evidence(failed: Failed) -> r.Evidence:

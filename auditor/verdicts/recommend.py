@@ -19,7 +19,7 @@ def recommend(methods: Sequence[r.MethodResult], rules: SiteRules) -> tuple[r.Re
 
 
 def _support(method: r.MethodResult) -> str:
-    decisive = [one.verdict for one in method.requirements if one.decides]
+    decisive = [requirement.verdict for requirement in method.requirements if requirement.decides]
     if r.PASSING.intersection(decisive):
         return "seen-open"
     return "contradicted" if r.FAILING.intersection(decisive) else "not-attempted"
@@ -28,50 +28,53 @@ def _support(method: r.MethodResult) -> str:
 def rank(methods: Sequence[r.MethodResult], rules: SiteRules) -> list[tuple[r.MethodResult, list[Group]]]:
     """Return the methods that do not fail in the order in which they are recommended, each with what is not proven."""
     failing = {method.id for method in methods if method.result == r.FAILS}
-    found = [(method, _unproven(method, rules)) for method in _worst_of_each(methods) if method.id not in failing]
+    candidates = [(method, _unproven(method, rules)) for method in _worst_of_each(methods) if method.id not in failing]
     order = {method.id: place for place, method in enumerate(methods)}
 
-    def key(one: tuple[r.MethodResult, list[Group]]) -> tuple[int, int, int, int]:
-        method, missing = one
+    def key(candidate: tuple[r.MethodResult, list[Group]]) -> tuple[int, int, int, int]:
+        method, missing = candidate
         needs = len(missing) + bool(_only_if(method, rules))
         return RESULTS.index(method.result), -_proven(method), needs, order[method.id]
 
-    return sorted(found, key=key)
+    return sorted(candidates, key=key)
 
 
 def _worst_of_each(methods: Sequence[r.MethodResult]) -> list[r.MethodResult]:
     """Return each method once: of the pushes of several site servers the one that is proven least."""
     worst: dict[str, r.MethodResult] = {}
     for method in methods:
-        known = worst.setdefault(method.id, method)
-        if RESULTS.index(method.result) > RESULTS.index(known.result):
+        least_proven = worst.setdefault(method.id, method)
+        if RESULTS.index(method.result) > RESULTS.index(least_proven.result):
             worst[method.id] = method
     return list(worst.values())
 
 
 def _proven(method: r.MethodResult) -> int:
-    return sum(one.verdict in r.PASSING for one in method.requirements if one.decides)
+    return sum(requirement.verdict in r.PASSING for requirement in method.requirements if requirement.decides)
 
 
 def _why(method: r.MethodResult) -> str:
-    decisive = [one for one in method.requirements if one.decides]
-    good, bad = ([one for one in decisive if one.verdict in which] for which in (r.PASSING, r.FAILING))
+    decisive = [requirement for requirement in method.requirements if requirement.decides]
+    good, bad = (
+        [requirement for requirement in decisive if requirement.verdict in verdicts]
+        for verdicts in (r.PASSING, r.FAILING)
+    )
     if method.result == r.WORKS:
         return "everything that it requires was seen to be open"
     if method.result == r.ALLOWED:
         return "everything that it requires is open, or allowed by the client's own firewall"
-    told = []
+    phrases = []
     for verdict, words in (
         (r.OPEN, "seen to be open"),
         (r.ALLOWED, "let through by a firewall, whether answered or not"),
     ):
-        if some := [one for one in good if one.verdict == verdict]:
-            told.append(f"{words}: " + ", ".join(_short(one) for one in some))
+        if matching := [requirement for requirement in good if requirement.verdict == verdict]:
+            phrases.append(f"{words}: " + ", ".join(_short(requirement) for requirement in matching))
     if bad:
-        told.append(", ".join(_short(one) for one in bad) + " is stopped, another way is left")
-    if not told and any(one.verdict == r.INCONCLUSIVE for one in decisive):
+        phrases.append(", ".join(_short(requirement) for requirement in bad) + " is stopped, another way is left")
+    if not phrases and any(requirement.verdict == r.INCONCLUSIVE for requirement in decisive):
         return "tried here, but these sources do not show how it ended"
-    return "; ".join(told) or "not tried here, so nothing speaks against it"
+    return "; ".join(phrases) or "not tried here, so nothing speaks against it"
 
 
 def _short(verdict: r.RequirementVerdict) -> str:
@@ -80,11 +83,12 @@ def _short(verdict: r.RequirementVerdict) -> str:
 
 
 def _unproven(method: r.MethodResult, rules: SiteRules) -> list[Group]:
-    counted = [one for one in method.requirements if one.decides]
+    counted = [requirement for requirement in method.requirements if requirement.decides]
     return [
         group
         for group in either_or(counted, rules.ruleset)
-        if not any(one.verdict in r.PASSING for one in group) and any(one.verdict not in r.FAILING for one in group)
+        if not any(verdict.verdict in r.PASSING for verdict in group)
+        and any(verdict.verdict not in r.FAILING for verdict in group)
     ]
 
 
@@ -96,16 +100,24 @@ def _needs(method: r.MethodResult, missing: Iterable[Group], rules: SiteRules) -
     """Return in words what is not yet proven; the members of an either-or group in one sentence."""
     only_if = _only_if(method, rules)
     needs = [f"that {only_if}"] if only_if else []
-    return needs + [_need(group, [rules.ruleset.requirement(one.id) for one in group], rules) for group in missing]
+    return needs + [
+        _need(group, [rules.ruleset.requirement(verdict.id) for verdict in group], rules) for group in missing
+    ]
 
 
 def _need(group: Group, requirements: Sequence[Requirement], rules: SiteRules) -> str:
-    usable = [(one, what) for one, what in zip(group, requirements, strict=True) if one.verdict not in r.FAILING]
-    first = requirements[0]
-    ports, pair = " or ".join(_port(one, what) for one, what in usable), usable[0][0]
+    usable = [
+        (verdict, requirement)
+        for verdict, requirement in zip(group, requirements, strict=True)
+        if verdict.verdict not in r.FAILING
+    ]
+    representative = requirements[0]
+    ports, pair = " or ".join(_port(verdict, requirement) for verdict, requirement in usable), usable[0][0]
     words = f"{ports} from {_end(pair.source)} to {_end(pair.destination)}"
-    if rules.applies[first.id] is None:
-        words += ", if " + " and ".join(rules.ruleset.condition(one).text for one in first.conditions)
+    if rules.applies[representative.id] is None:
+        words += ", if " + " and ".join(
+            rules.ruleset.condition(condition).text for condition in representative.conditions
+        )
     return words
 
 

@@ -56,10 +56,12 @@ def _new_rule(requirement: Requirement, tried: Attempt) -> str:
     """Return the command line that makes the rule on the computer that was tried, for the one that tried alone."""
     version = "ICMPv6" if ":" in tried.dst else "ICMPv4"
     protocol = version if requirement.icmp_echo else requirement.protocol.upper()
-    what = f"-IcmpType {ECHO_REQUESTS[version.lower()]}" if requirement.icmp_echo else f"-LocalPort {tried.dst_port}"
+    parameter = (
+        f"-IcmpType {ECHO_REQUESTS[version.lower()]}" if requirement.icmp_echo else f"-LocalPort {tried.dst_port}"
+    )
     return (
-        f"New-NetFirewallRule -DisplayName '{rule_name(requirement)}' -Direction Inbound -Protocol {protocol} {what} "
-        f"-RemoteAddress {tried.src} -Action Allow"
+        f"New-NetFirewallRule -DisplayName '{rule_name(requirement)}' -Direction Inbound -Protocol {protocol} "
+        f"{parameter} -RemoteAddress {tried.src} -Action Allow"
     )
 
 

@@ -22,7 +22,7 @@ def by_service(findings: Sequence[Finding], service_of: ServiceOf) -> dict[RpcSe
     return {service: _by_clock(by_service[service]) for service in sorted(by_service)}
 
 
-def worst_service(services: Mapping[RpcService, Decided]) -> Decided:
+def decide_dynamic(services: Mapping[RpcService, Decided]) -> Decided:
     """Return what decides about dynamic ports: a service that is not reached, since a push calls each of them.
 
     Another service that is reached later takes nothing back, in whichever push. The service controller comes last: a
@@ -63,18 +63,18 @@ def on_other_services(chosen: Finding, services: Mapping[RpcService, Decided]) -
     )
 
 
-def best_port(decided: Sequence[Decided]) -> Decided:
+def decide_documented(decided: Sequence[Decided]) -> Decided:
     """Return what decides of what was decided by port: one that is open, since any documented port will do."""
-    good = [one for one in decided if one[0].verdict in r.PASSING]
-    decisive = [one for one in decided if one[0].decides]
-    sure = [one for one in good if one[0].decides]
-    return max(sure or decisive or good or decided, key=lambda one: one[0].time_ns)
+    good = [candidate for candidate in decided if candidate[0].verdict in r.PASSING]
+    decisive = [candidate for candidate in decided if candidate[0].decides]
+    sure = [candidate for candidate in good if candidate[0].decides]
+    return max(sure or decisive or good or decided, key=lambda candidate: candidate[0].time_ns)
 
 
 def besides(chosen: Finding, decided: Iterable[Decided]) -> list[Finding]:
     """Return the proven blocks at other ports, or of other services, than what was chosen."""
-    others = [finding for finding, _ in decided if finding is not chosen]
-    return list(filter(is_proven_block, others))
+    other_findings = [finding for finding, _ in decided if finding is not chosen]
+    return list(filter(is_proven_block, other_findings))
 
 
 def is_proven_block(finding: Finding) -> bool:
@@ -99,15 +99,17 @@ def _by_clock(findings: list[Finding]) -> Decided:
     for finding in findings:
         clocks[finding.clock].append(finding)
     decided = [_latest(of_clock) for of_clock in clocks.values()]
-    decisive = [one for one in decided if one[0].decides] or decided
-    bad = [one for one in decisive if one[0].verdict in r.FAILING]
-    chosen, change = min(bad or decisive, key=lambda one: one[0].confidence != r.PROVEN)
-    others = sorted({one.verdict for one, _ in decisive if (one.verdict in r.PASSING) != (chosen.verdict in r.PASSING)})
-    if not others:
+    decisive = [candidate for candidate in decided if candidate[0].decides] or decided
+    bad = [candidate for candidate in decisive if candidate[0].verdict in r.FAILING]
+    chosen, change = min(bad or decisive, key=lambda candidate: candidate[0].confidence != r.PROVEN)
+    other_verdicts = sorted(
+        {finding.verdict for finding, _ in decisive if (finding.verdict in r.PASSING) != (chosen.verdict in r.PASSING)}
+    )
+    if not other_verdicts:
         return chosen, change
     text = (
-        f"{chosen.text} Another source says {' and '.join(others)}, but which was later cannot be told: the times of a "
-        "log are local. Name its zone: --tz ZONE."
+        f"{chosen.text} Another source says {' and '.join(other_verdicts)}, but which was later cannot be told: "
+        "the times of a log are local. Name its zone: --tz ZONE."
     )
     return replace(chosen, text=text), change
 
@@ -115,18 +117,23 @@ def _by_clock(findings: list[Finding]) -> Decided:
 def _latest(findings: list[Finding]) -> Decided:
     """Return the finding that decides, and the change before it: the latest decisive one counts."""
     decisive = [
-        one
-        for place, one in enumerate(findings)
-        if one.decides and not (_is_one_syn(one) and any(before.verdict == r.OPEN for before in findings[:place]))
+        finding
+        for place, finding in enumerate(findings)
+        if finding.decides
+        and not (_is_one_syn(finding) and any(earlier.verdict == r.OPEN for earlier in findings[:place]))
     ]
     if not decisive:
-        return ([one for one in findings if one.verdict in r.PASSING] or findings)[-1], None
+        return ([finding for finding in findings if finding.verdict in r.PASSING] or findings)[-1], None
     last = decisive[-1]
-    others = [place for place, one in enumerate(decisive) if (one.verdict in r.PASSING) != (last.verdict in r.PASSING)]
-    since = decisive[others[-1] + 1 :] if others else decisive
-    answered = [one for one in since if one.verdict == r.OPEN]  # which says more than that a firewall let it through
+    contrary = [
+        place for place, finding in enumerate(decisive) if (finding.verdict in r.PASSING) != (last.verdict in r.PASSING)
+    ]
+    since = decisive[contrary[-1] + 1 :] if contrary else decisive
+    answered = [
+        finding for finding in since if finding.verdict == r.OPEN
+    ]  # which says more than that a firewall let it through
     chosen = answered[-1] if answered else last
-    return chosen, _change(decisive[others[-1]], chosen) if others else None
+    return chosen, _change(decisive[contrary[-1]], chosen) if contrary else None
 
 
 def _is_one_syn(finding: Finding) -> bool:
@@ -136,13 +143,13 @@ def _is_one_syn(finding: Finding) -> bool:
     back no port that was open before.
     """
     silent = finding.verdict in (r.BLOCKED, r.NO_RESPONSE) and finding.confidence == r.LIKELY
-    tcp = [one for one in finding.attempts if one.row is None and one.protocol == "tcp"]
-    return silent and bool(tcp) and len(tcp) == len(finding.attempts) and all(one.tries == 1 for one in tcp)
+    tcp = [attempt for attempt in finding.attempts if attempt.row is None and attempt.protocol == "tcp"]
+    return silent and bool(tcp) and len(tcp) == len(finding.attempts) and all(attempt.tries == 1 for attempt in tcp)
 
 
-def _change(before: Finding, after: Finding) -> r.VerdictChange:
-    times = tuple(r.utc_text(one.time_ns, local=one.clock is not None) or "" for one in (before, after))
-    return r.VerdictChange(before.verdict, times[0], after.verdict, times[1])
+def _change(earlier: Finding, later: Finding) -> r.VerdictChange:
+    times = tuple(r.utc_text(finding.time_ns, local=finding.clock is not None) or "" for finding in (earlier, later))
+    return r.VerdictChange(earlier.verdict, times[0], later.verdict, times[1])
 
 
 def _latest_push(services: Collection[Decided]) -> list[Decided]:

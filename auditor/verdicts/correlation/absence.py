@@ -60,32 +60,32 @@ class Absence:
         Args:
             attempts: The same attempt in every source that has it.
         """
-        here = attempts[0]
-        logs = self._logs_of(here.dst)
-        lacking = [log for number, log in logs if self._lacks(log, number, here)]
-        if not lacking or any(self._holds(log, number, here) for number, log in logs):
+        attempt = attempts[0]
+        logs = self._logs_of(attempt.dst)
+        lacking = [log for number, log in logs if self._lacks(log, number, attempt)]
+        if not lacking or any(self._holds(log, number, attempt) for number, log in logs):
             return None
-        return Missing(lacking[0].path, any(log.shows_port(here) for _, log in logs))
+        return Missing(lacking[0].path, any(log.shows_port(attempt) for _, log in logs))
 
     def _logs_of(self, host: str) -> list[tuple[int, _OwnLog]]:
         if host not in self._logs:
-            own = [(number, one) for number, one in enumerate(self._traffic.sources) if _is_log_of(host, one)]
-            self._logs[host] = [(number, _OwnLog(one, host)) for number, one in own]
+            own = [(number, source) for number, source in enumerate(self._traffic.sources) if _is_log_of(host, source)]
+            self._logs[host] = [(number, _OwnLog(source, host)) for number, source in own]
         return self._logs[host]
 
     def _lacks(self, log: _OwnLog, number: int, attempt: Attempt) -> bool:
-        ahead = self._ahead(number, attempt)
-        return ahead is not None and log.covers(attempt.start_ns + ahead, attempt.end_ns + ahead)
+        offset = self._offset_ns(number, attempt)
+        return offset is not None and log.covers(attempt.start_ns + offset, attempt.end_ns + offset)
 
     def _holds(self, log: _OwnLog, number: int, attempt: Attempt) -> bool:
         """Tell whether a log may hold the attempt; one whose clock cannot be compared may hold it at any time."""
-        ahead = self._ahead(number, attempt)
-        if ahead is None:
+        offset = self._offset_ns(number, attempt)
+        if offset is None:
             return log.shows_port(attempt)
-        begin, end = attempt.start_ns + ahead, attempt.end_ns + ahead
+        begin, end = attempt.start_ns + offset, attempt.end_ns + offset
         return log.holds(attempt, begin - CLOCKS_DIFFER_NS, end + CLOCKS_DIFFER_NS)
 
-    def _ahead(self, number: int, attempt: Attempt) -> int | None:
+    def _offset_ns(self, number: int, attempt: Attempt) -> int | None:
         """Return how many nanoseconds the clock of a log is ahead of that of an attempt's source.
 
         Connections that both hold tell; else the clocks do, if both are of a known time zone.
@@ -94,20 +94,20 @@ class Absence:
         if key not in self._shared:
             self._shared[key] = self._by_shared(*key)
         of_log = self._clocks.of_log(number)
-        if self._shared[key] is not None or of_log is None or self._clocks.clock(attempt) is not None:
+        if self._shared[key] is not None or of_log is None or self._clocks.local_clock(attempt) is not None:
             return self._shared[key]
-        return of_log - self._clocks.ahead(attempt)
+        return of_log - self._clocks.offset_ns(attempt)
 
-    def _by_shared(self, number: int, other: int, src: str, dst: str) -> int | None:
+    def _by_shared(self, number: int, other_source: int, src: str, dst: str) -> int | None:
         """Return how many nanoseconds a log is ahead of another source by the connections that both hold, if they do.
 
         The same ports come again within hours, so several have to agree.
         """
-        starts: dict[int, dict[object, int]] = {number: {}, other: {}}
-        for one in self._traffic.between(src, dst):
-            if one.source in starts and one.src_port is not None:
-                starts[one.source][one.ends] = one.start_ns
-        theirs, ours = starts[number], starts[other]
+        starts: dict[int, dict[object, int]] = {number: {}, other_source: {}}
+        for attempt in self._traffic.between(src, dst):
+            if attempt.source in starts and attempt.src_port is not None:
+                starts[attempt.source][attempt.ends] = attempt.start_ns
+        theirs, ours = starts[number], starts[other_source]
         offsets = sorted(theirs[ends] - ours[ends] for ends in ours.keys() & theirs.keys())
         agree = len(offsets) >= ENOUGH_TO_SHIFT and offsets[-1] - offsets[0] <= CLOCKS_DIFFER_NS
         return int(median(offsets)) if agree else None
@@ -115,7 +115,7 @@ class Absence:
 
 def _is_log_of(host: str, source: Source) -> bool:
     facts = source.details.facts
-    return source.kind != CAPTURE and facts is not None and any(one.address == host for one in facts.local)
+    return source.kind != CAPTURE and facts is not None and any(local.address == host for local in facts.local)
 
 
 class _OwnLog:
@@ -124,7 +124,7 @@ class _OwnLog:
     def __init__(self, source: Source, address: str) -> None:
         self.path = source.path
         self._is_of_one = source.kind == FIREWALL_LOG
-        self._complete = not source.skipped and INCOMPLETE.isdisjoint(one.code for one in source.warnings)
+        self._complete = not source.skipped and INCOMPLETE.isdisjoint(warning.code for warning in source.warnings)
         self._columns = source.table.columns
         self._address = address
         self._by_originator: dict[str, Times] = {}
@@ -132,12 +132,12 @@ class _OwnLog:
 
     def covers(self, begin: int, end: int) -> bool:
         """Tell whether the log would hold all that the computer received in a span of time."""
-        before = _any_within(self._times, begin - NEAR_NS, begin)
-        after = _any_within(self._times, end, end + NEAR_NS)
+        entries_before = _any_within(self._times, begin - NEAR_NS, begin)
+        entries_after = _any_within(self._times, end, end + NEAR_NS)
         own = _any_within(self._own_starts, begin - NEAR_NS, end + NEAR_NS)
         hour = (begin - AROUND_NS, end + AROUND_NS)
         both = _any_within(self._dropped, *hour) and _any_within(self._allowed, *hour)
-        return self._complete and before and after and own and both
+        return self._complete and entries_before and entries_after and own and both
 
     def holds(self, attempt: Attempt, begin: int, end: int) -> bool:
         """Tell whether a packet that may be of the attempt is in the log in a span of time."""
@@ -152,8 +152,8 @@ class _OwnLog:
     def _starts_of(self, originator: str) -> Times:
         """Return when what was received from a host begins, in order."""
         if originator not in self._by_originator:
-            which = self._received & (self._columns["src_ip"] == originator)
-            self._by_originator[originator] = np.sort(self._start[which])
+            mask = self._received & (self._columns["src_ip"] == originator)
+            self._by_originator[originator] = np.sort(self._start[mask])
         return self._by_originator[originator]
 
     def _to_port(self, attempt: Attempt, originator: str | None) -> tuple[Times, Times]:
@@ -161,11 +161,11 @@ class _OwnLog:
         port = MISSING if attempt.dst_port is None else attempt.dst_port
         key = (attempt.protocol, port, originator)
         if key not in self._by_port:
-            which = self._received & (self._columns["dst_port"] == port)
-            which &= self._columns["protocol"] == attempt.protocol
+            mask = self._received & (self._columns["dst_port"] == port)
+            mask &= self._columns["protocol"] == attempt.protocol
             if originator is not None:
-                which &= self._columns["src_ip"] == originator
-            self._by_port[key] = (self._start[which], self._columns["end"][which])
+                mask &= self._columns["src_ip"] == originator
+            self._by_port[key] = (self._start[mask], self._columns["end"][mask])
         return self._by_port[key]
 
     @cached_property
@@ -207,8 +207,8 @@ class _OwnLog:
     @cached_property
     def _times(self) -> Times:
         """When the entries of this computer begin and end, in order."""
-        which = self._of_computer
-        return np.sort(np.concatenate([self._start[which], self._columns["end"][which]]))
+        mask = self._of_computer
+        return np.sort(np.concatenate([self._start[mask], self._columns["end"][mask]]))
 
 
 def _any_within(times: Times, begin: int, end: int) -> bool:

@@ -29,7 +29,7 @@ ENOUGH_TRIES = 2  # a lossy capture may lack the far side of one SYN, but not of
 SHORTER, ENOUGH_DELAYS = 2, 2
 
 
-def where_stopped(attempts: Sequence[Attempt], traffic: Traffic, responder: str) -> tuple[str, str] | None:
+def locate_block(attempts: Sequence[Attempt], traffic: Traffic, responder: str) -> tuple[str, str] | None:
     """Return where an attempt was blocked and a sentence on it, None if the captures do not show it.
 
     Args:
@@ -37,16 +37,16 @@ def where_stopped(attempts: Sequence[Attempt], traffic: Traffic, responder: str)
         traffic: All sources.
         responder: Role of the host that was tried.
     """
-    if any(one.response == "answered" for one in attempts):
+    if any(attempt.response == "answered" for attempt in attempts):
         return None  # its packets arrived
-    captured = [one for one in attempts if one.row is None]
+    captured = [attempt for attempt in attempts if attempt.row is None]
     if arrived := arrived_without_response(captured, traffic):
         path = traffic.sources[arrived.source].path
         return (
             responder,
             f"The packets reached the network of {arrived.dst} ({path}), and {arrived.dst} sent no response.",
         )
-    if any(one.firewall == one.dst for one in attempts):  # its own log shows that the attempt arrived
+    if any(attempt.firewall == attempt.dst for attempt in attempts):  # its own log shows that the attempt arrived
         return None
     return _missing_elsewhere(captured, traffic) or _kept_by_router(captured, traffic)
 
@@ -58,15 +58,15 @@ def arrived_without_response(captured: Sequence[Attempt], traffic: Traffic) -> A
         captured: The same attempt in every capture that has it.
         traffic: All sources.
     """
-    for one in (one for one in captured if one.response == "no-response"):
-        nearer = any(_is_nearer(one, other.source, traffic) for other in captured)
-        if nearer or (_has_passed_router(one) and one.dst in traffic.sources[one.source].details.on_link):
-            return one
+    for attempt in (attempt for attempt in captured if attempt.response == "no-response"):
+        nearer = any(_is_nearer(attempt, far.source, traffic) for far in captured)
+        if nearer or (_has_passed_router(attempt) and attempt.dst in traffic.sources[attempt.source].details.on_link):
+            return attempt
     return None
 
 
 def _has_passed_router(attempt: Attempt) -> bool:
-    arrived = hop_counts(one for one in attempt.events if one.from_src)
+    arrived = hop_counts(event for event in attempt.events if event.from_src)
     return bool(arrived) and arrived.isdisjoint(FRESH)
 
 
@@ -86,28 +86,30 @@ def _is_nearer(attempt: Attempt, far: int, traffic: Traffic) -> bool:
 
 def _missing_elsewhere(captured: Sequence[Attempt], traffic: Traffic) -> tuple[str, str] | None:
     """Return the place if the attempt is missing from a capture that should have it."""
-    seen = {one.source for one in captured}
+    seen = {attempt.source for attempt in captured}
     for number in range(len(traffic.sources)):
-        sent = [one for one in captured if number not in seen and _should_have_seen(one, number, traffic)]
+        sent = [attempt for attempt in captured if number not in seen and _should_have_seen(attempt, number, traffic)]
         if sent:
-            names = [traffic.sources[one].path for one in (sent[0].source, number)]
+            names = [traffic.sources[source].path for source in (sent[0].source, number)]
             return r.BETWEEN, f"Blocked on the forward path: the packets are in {names[0]}, but not in {names[1]}."
     return None
 
 
 def _kept_by_router(captured: Sequence[Attempt], traffic: Traffic) -> tuple[str, str] | None:
     """Return the place if a capture on both sides of a router shows the attempt only before it."""
-    for one in captured:
-        own = hop_counts(event for event in one.events if event.from_src)
+    for attempt in captured:
+        own = hop_counts(event for event in attempt.events if event.from_src)
         forwarded = [
             hops
-            for other in traffic.between(one.src, one.dst)
-            if other.source == one.source and other.response == "answered" and (hops := _looks(other))
+            for connection in traffic.between(attempt.src, attempt.dst)
+            if connection.source == attempt.source
+            and connection.response == "answered"
+            and (hops := _looks(connection))
         ]
-        if len(one.syns) < ENOUGH_TRIES or not forwarded:
+        if len(attempt.syns) < ENOUGH_TRIES or not forwarded:
             continue
         if all(len(hops) > 1 and own == {max(hops)} for hops in forwarded):
-            path = traffic.sources[one.source].path
+            path = traffic.sources[attempt.source].path
             text = f"{path} shows other connections on both sides of the router, but this attempt on one side only."
             return r.BETWEEN, f"Blocked by a router: {text}"
     return None
@@ -136,13 +138,13 @@ def clock_notes(traffic: Traffic) -> tuple[str, ...]:
     """Return a sentence for each source that holds connections of an earlier one: how their clocks differ."""
     ahead: dict[tuple[int, int], list[int]] = defaultdict(list)  # by the later and the earlier source
     for starts in _starts(traffic).values():
-        first, *others = starts  # in order
-        for second in others:
-            ahead[second, first].append(starts[second] - starts[first])
-    latest = {second: (first, offsets) for (second, first), offsets in sorted(ahead.items(), reverse=True)}
+        earlier, *later = starts  # in order
+        for second in later:
+            ahead[second, earlier].append(starts[second] - starts[earlier])
+    latest = {second: (earlier, offsets) for (second, earlier), offsets in sorted(ahead.items(), reverse=True)}
     notes = []
-    for second, (first, offsets) in sorted(latest.items()):
-        names = [traffic.sources[number].path for number in (first, second)]
+    for second, (earlier, offsets) in sorted(latest.items()):
+        names = [traffic.sources[number].path for number in (earlier, second)]
         notes.append(_clock_note(names[0], names[1], int(median(offsets))))
     if more := len(notes[MOST_NOTES:]):
         sources = "source holds" if more == 1 else "sources hold"
@@ -152,35 +154,36 @@ def clock_notes(traffic: Traffic) -> tuple[str, ...]:
 
 def _starts(traffic: Traffic) -> dict[object, dict[int, int]]:
     """Return when each connection began, in each source that has it."""
-    found: dict[object, dict[int, int]] = defaultdict(dict)
+    starts: dict[object, dict[int, int]] = defaultdict(dict)
     for pair in traffic.pairs():
-        for one in traffic.between(*pair):
-            if one.protocol == "tcp" and one.identity is not None:
-                found[one.identity].setdefault(one.source, one.start_ns)
-    return found
+        for attempt in traffic.between(*pair):
+            if attempt.protocol == "tcp" and attempt.identity is not None:
+                starts[attempt.identity].setdefault(attempt.source, attempt.start_ns)
+    return starts
 
 
-def _clock_note(first: str, second: str, ahead: int) -> str:
+def _clock_note(earlier_path: str, later_path: str, ahead: int) -> str:
     """Return the sentence on two clocks. ahead: how many nanoseconds the second is ahead, the way between included."""
     clocks = f"the second clock is {abs(ahead) / 1e9:,.3f} s {'ahead of' if ahead > 0 else 'behind'} the first"
     if abs(ahead) < SAME_CLOCK_NS:
         clocks = "their clocks agree to the millisecond"
-    return f"{first} and {second} hold the same attempts, matched by ports and sequence numbers, not by time: {clocks}."
+    paths = f"{earlier_path} and {later_path}"
+    return f"{paths} hold the same attempts, matched by ports and sequence numbers, not by time: {clocks}."
 
 
-def clock_offset(first: int, second: int, src: str, dst: str, traffic: Traffic) -> int | None:
+def clock_offset(earlier: int, later: int, src: str, dst: str, traffic: Traffic) -> int | None:
     """Return how many nanoseconds the second source's clock is ahead of the first's, None if they share no attempt.
 
     Connections tell; pings only where there are none, and clocks that differ by hours do not: their numbers come again
     every time that somebody pings.
     """
     times: dict[tuple[int, bool], dict[object, int]] = defaultdict(dict)
-    for one in traffic.between(src, dst):
-        if one.identity is not None:
-            times[one.source, one.protocol == "tcp"].setdefault(one.identity, one.start_ns)
+    for attempt in traffic.between(src, dst):
+        if attempt.identity is not None:
+            times[attempt.source, attempt.protocol == "tcp"].setdefault(attempt.identity, attempt.start_ns)
     for connections in (True, False):
-        theirs, others = times[first, connections], times[second, connections]
-        if shared := theirs.keys() & others.keys():
-            offset = int(median(others[key] - theirs[key] for key in shared))
+        earlier_starts, later_starts = times[earlier, connections], times[later, connections]
+        if shared := earlier_starts.keys() & later_starts.keys():
+            offset = int(median(later_starts[key] - earlier_starts[key] for key in shared))
             return offset if connections or abs(offset) <= LIKELY_NS else None
     return None

@@ -14,53 +14,53 @@ CLOCKS_DIFFER_NS = 60 * 1_000_000_000  # by about how much two clocks may be off
 ENOUGH_TO_SHIFT = 2  # attempts that must agree on another zone: the same port comes again within hours
 MOST_TIMES = 100  # of attempts between the same ends that are compared
 
-Ahead = Callable[[Attempt], int]
+ClockOffset = Callable[[Attempt], int]
 Account = tuple[int, str | None, str | None]  # source, whose firewall, what it did
 
 
-def _account(one: Attempt) -> Account:
-    return one.source, one.firewall, one.row.action if one.row else None
+def _account(attempt: Attempt) -> Account:
+    return attempt.source, attempt.firewall, attempt.row.action if attempt.row else None
 
 
-def together(attempts: Sequence[Attempt], ahead: Ahead) -> list[list[Attempt]]:
+def match_attempts(attempts: Sequence[Attempt], offset_ns: ClockOffset) -> list[list[Attempt]]:
     """Return attempts with those together that are one and the same.
 
-    ahead: how many nanoseconds the clock of an attempt's source is ahead of the others. Few rows of a log have a
+    offset_ns: how many nanoseconds the clock of an attempt's source is ahead of the others. Few rows of a log have a
     sequence number: where there is none, the ends and the time, on a common clock, tell. Of each firewall there is one
     account of an attempt.
     """
     if len(attempts) == 1:
         return [list(attempts)]
-    captured = _captured([one for one in attempts if one.row is None])
-    logged = [one for one in attempts if one.row is not None]
+    captured = _captured([attempt for attempt in attempts if attempt.row is None])
+    logged = [attempt for attempt in attempts if attempt.row is not None]
     if not logged:
         return captured
-    near = _Near(ahead)
+    index = _MatchIndex(offset_ns)
     for group in captured:
-        near.add(group)
+        index.add(group)
     for attempt in logged:
-        near.join(attempt)
-    return near.groups
+        index.join(attempt)
+    return index.groups
 
 
-class _Near:
+class _MatchIndex:
     """Groups of accounts, to be found by their ends, time and sequence number."""
 
-    def __init__(self, ahead: Ahead) -> None:
+    def __init__(self, offset_ns: ClockOffset) -> None:
         self.groups: list[list[Attempt]] = []
-        self._ahead = ahead
+        self._offset_ns = offset_ns
         self._accounts: list[set[Account]] = []
         self._places: dict[tuple[object, ...], list[int]] = defaultdict(list)
         self._passed: Counter[tuple[object, ...]] = Counter()  # of a list of places: those used up by one account
 
     def add(self, group: list[Attempt]) -> None:
         """Add a group, to be found by its first account."""
-        first, place = group[0], len(self.groups)
+        attempt, place = group[0], len(self.groups)
         self.groups.append(group)
-        self._accounts.append({_account(one) for one in group})
-        slot = (*first.ends, self._slot(first))
+        self._accounts.append({_account(member) for member in group})
+        slot = (*attempt.ends, self._slot(attempt))
         self._places[(*slot, "any")].append(place)
-        self._places[(*slot, first.first_sequence)].append(place)
+        self._places[(*slot, attempt.first_sequence)].append(place)
 
     def join(self, logged: Attempt) -> None:
         """Put what a log tells to the group that it fits, else into one of its own."""
@@ -86,45 +86,47 @@ class _Near:
         return None
 
     def _slot(self, attempt: Attempt) -> int:
-        return (attempt.start_ns - self._ahead(attempt)) // CLOCKS_DIFFER_NS
+        return (attempt.start_ns - self._offset_ns(attempt)) // CLOCKS_DIFFER_NS
 
 
-def log_ahead(halves: Collection[int], traffic: Traffic, ahead: Ahead) -> int | None:
+def log_offset_ns(halves: Collection[int], traffic: Traffic, offset_ns: ClockOffset) -> int | None:
     """Return how many nanoseconds the clock of a log is ahead of the captures, None where they share no attempt.
 
-    halves: the numbers of its sources, two if it was rolled over. ahead: how far the clocks of the captures are ahead.
-    Attempts with the same ends and sequence number tell exactly. Else, the times of a log may be local, and nobody
-    says of which zone: then what most attempts between the same ends say is taken, in quarters of an hour. Pings tell
-    nothing, since all between two hosts have the same ends.
+    halves: the numbers of its sources, two if it was rolled over. offset_ns: how far the clocks of the captures are
+    ahead. Attempts with the same ends and sequence number tell exactly. Else, the times of a log may be local, and
+    nobody says of which zone: then what most attempts between the same ends say is taken, in quarters of an hour. Pings
+    tell nothing, since all between two hosts have the same ends.
     """
     captured: dict[tuple[object, ...], list[Attempt]] = defaultdict(list)
     logged: list[Attempt] = []
-    for one in (attempt for pair in traffic.pairs() for attempt in traffic.between(*pair)):
-        if one.protocol == "icmp":
+    for attempt in (attempt for pair in traffic.pairs() for attempt in traffic.between(*pair)):
+        if attempt.protocol == "icmp":
             continue
-        if one.source in halves:
-            logged.append(one)
-        elif one.row is None:
-            captured[one.ends].append(one)
-    pairs = [(one, other) for one in logged for other in captured.get(one.ends, [])[:MOST_TIMES]]
+        if attempt.source in halves:
+            logged.append(attempt)
+        elif attempt.row is None:
+            captured[attempt.ends].append(attempt)
+    pairs = [
+        (entry, captured_attempt) for entry in logged for captured_attempt in captured.get(entry.ends, [])[:MOST_TIMES]
+    ]
     exact = [
-        one.start_ns - other.start_ns + ahead(other)
-        for one, other in pairs
-        if one.first_sequence is not None and one.first_sequence == other.first_sequence
+        entry.start_ns - captured_attempt.start_ns + offset_ns(captured_attempt)
+        for entry, captured_attempt in pairs
+        if entry.first_sequence is not None and entry.first_sequence == captured_attempt.first_sequence
     ]
     if exact:
         return int(median(exact))
-    found: Counter[int] = Counter()
-    for one, other in pairs:
-        if one.first_sequence is None or other.first_sequence is None:
-            found.update(_zone(one.start_ns - other.start_ns + ahead(other)))
-    if found[0]:
+    zone_counts: Counter[int] = Counter()
+    for entry, captured_attempt in pairs:
+        if entry.first_sequence is None or captured_attempt.first_sequence is None:
+            zone_counts.update(_zone(entry.start_ns - captured_attempt.start_ns + offset_ns(captured_attempt)))
+    if zone_counts[0]:
         return 0
-    if all(traffic.sources[one].clock != "local" for one in halves):
+    if all(traffic.sources[half].clock != "local" for half in halves):
         return None
     agreed = [
         (count, -abs(zone), zone)
-        for zone, count in found.items()
+        for zone, count in zone_counts.items()
         if count >= ENOUGH_TO_SHIFT and abs(zone) <= FARTHEST_ZONE_NS
     ]
     return max(agreed)[2] if agreed else None

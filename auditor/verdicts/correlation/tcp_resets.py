@@ -9,7 +9,7 @@ from auditor.sources.flows.hop_counts import FEW_PACKETS, SentPackets, distance,
 from auditor.sources.flows.source_flows import FlowEvent
 
 
-def sent_by_other(resets: Sequence[FlowEvent], others: SentPackets) -> bool | None:
+def reset_from_other_device(resets: Sequence[FlowEvent], other_packets: SentPackets) -> bool | None:
     """Tell whether another device than the host sent resets, None if that is unknown.
 
     A reset that has passed as many routers as the host's other packets is its own, unless the host counts its packets
@@ -21,14 +21,14 @@ def sent_by_other(resets: Sequence[FlowEvent], others: SentPackets) -> bool | No
         others: Other packets of that host to the same host.
     """
     own = hop_counts(resets)
-    usual = others.tcp_hop_counts
-    if not own or not (usual or others.hop_counts):
+    usual = other_packets.tcp_hop_counts
+    if not own or not (usual or other_packets.hop_counts):
         return None
     if not usual:
-        return _unlike_pings(own, others.hop_counts)
+        return _unlike_pings(own, other_packets.hop_counts)
     if own.isdisjoint(usual):
         return True
-    same = own == usual and all(_is_in_count(one, others.counted) for one in resets)
+    same = own == usual and all(_is_in_count(reset, other_packets.counted) for reset in resets)
     return False if same else None
 
 
@@ -47,6 +47,6 @@ def _is_in_count(reset: FlowEvent, counted: Sequence[tuple[int, int]]) -> bool:
     if not reset.ip_id or not counted:
         return True
     place = bisect(counted, (reset.frame, 0))
-    before = [(reset.ip_id - number) % 65_536 for _, number in counted[:place][-1:]]
-    after = [(number - reset.ip_id) % 65_536 for _, number in counted[place : place + 1]]
-    return all(step <= FEW_PACKETS for step in before + after)
+    steps_before = [(reset.ip_id - number) % 65_536 for _, number in counted[:place][-1:]]
+    steps_after = [(number - reset.ip_id) % 65_536 for _, number in counted[place : place + 1]]
+    return all(step <= FEW_PACKETS for step in steps_before + steps_after)

@@ -72,26 +72,26 @@ class Contact(NamedTuple):
     first_ns: int
     last_ns: int
 
-    def merge(self, other: Contact) -> Contact:
+    def merge(self, contact: Contact) -> Contact:
         """Return what two sources show of the same pair."""
         return Contact(
             self.src,
             self.dst,
-            self.ports | other.ports,
-            self.echo or other.echo,
-            self.dynamic or other.dynamic,
-            self.controller or other.controller,
-            max(self.other_ports, other.other_ports),
-            max(self.dynamic_ports, other.dynamic_ports),
-            self.apart or other.apart,
-            self.sent or other.sent,
-            self.talked or other.talked,
-            self.retried or other.retried,
-            self.bare or other.bare,
-            self.insisted or other.insisted,
-            self.accepted or other.accepted,
-            min(self.first_ns, other.first_ns),
-            max(self.last_ns, other.last_ns),
+            self.ports | contact.ports,
+            self.echo or contact.echo,
+            self.dynamic or contact.dynamic,
+            self.controller or contact.controller,
+            max(self.other_ports, contact.other_ports),
+            max(self.dynamic_ports, contact.dynamic_ports),
+            self.apart or contact.apart,
+            self.sent or contact.sent,
+            self.talked or contact.talked,
+            self.retried or contact.retried,
+            self.bare or contact.bare,
+            self.insisted or contact.insisted,
+            self.accepted or contact.accepted,
+            min(self.first_ns, contact.first_ns),
+            max(self.last_ns, contact.last_ns),
         )
 
 
@@ -120,9 +120,9 @@ def contacts_of(source: Source, ruleset: Ruleset) -> list[Contact]:
     if not pairs:
         return []
     tallies: dict[Pair, _Tally] = {pair: _Tally() for pair in pairs}
-    known = _KnownPorts(ruleset, controller())
+    known_ports = _KnownPorts(ruleset, controller())
     for pair, flow in _flows_between(columns, pairs, logged=logged):
-        tallies[pair].add(flow, known, logged=logged)
+        tallies[pair].add(flow, known_ports, logged=logged)
     return [tallies[pair].contact(pair) for pair in sorted(pairs)]
 
 
@@ -142,13 +142,15 @@ def _pairs(columns: Mapping[str, NDArray[Any]], ports: frozenset[int], *, logged
     In a log a late packet that was dropped shows no attempt, nor does a broadcast.
     """
     rows = np.isin(columns["dst_port"], list(ports)).nonzero()[0]  # few: comparing texts takes longer
-    which = columns["protocol"][rows] == "tcp"
+    mask = columns["protocol"][rows] == "tcp"
     if logged:
-        which &= columns["response"][rows] != "mid-stream"
-    rows = rows[which]
-    found = set(zip(columns["src_ip"][rows].tolist(), columns["dst_ip"][rows].tolist(), strict=True))
+        mask &= columns["response"][rows] != "mid-stream"
+    rows = rows[mask]
+    pairs_tried = set(zip(columns["src_ip"][rows].tolist(), columns["dst_ip"][rows].tolist(), strict=True))
     return frozenset(
-        (src, dst) for src, dst in found if src != dst and is_one_host(dst) and not (logged and dst.endswith(".255"))
+        (src, dst)
+        for src, dst in pairs_tried
+        if src != dst and is_one_host(dst) and not (logged and dst.endswith(".255"))
     )
 
 
@@ -211,19 +213,19 @@ class _Tally:
         self.idle_dynamic: list[tuple[int, int]] = []  # times and ports
         self.idle_others: list[tuple[int, int]] = []
 
-    def add(self, flow: _Flow, known: _KnownPorts, *, logged: bool) -> None:
+    def add(self, flow: _Flow, known_ports: _KnownPorts, *, logged: bool) -> None:
         """Count one flow."""
         if flow.protocol == "icmp":
             self.echo = True
             return
-        if flow.port in known.controller.get(flow.protocol, ()):
+        if flow.port in known_ports.controller.get(flow.protocol, ()):
             self._add_controller(flow)
             return
         if flow.protocol != "tcp" or (logged and flow.response == "mid-stream"):
             return
-        if flow.port in known.push:
+        if flow.port in known_ports.push:
             self._add_push(flow)
-        elif known.is_dynamic(flow.port):
+        elif known_ports.is_dynamic(flow.port):
             self.dynamic += [flow.start]
             self.idle_dynamic += [(flow.start, flow.port)] if flow.is_idle else []
         elif flow.port != MISSING and flow.is_idle:
@@ -285,7 +287,7 @@ def _scans(tries: Sequence[tuple[int, int]], enough: int) -> Iterator[tuple[int,
     for run in _runs(sorted(tries)):
         if (most := _most_at_once(run)) >= enough:
             times = [time for time, _ in run]
-            pauses = [after - before for before, after in pairwise(times)]
+            pauses = [later - earlier for earlier, later in pairwise(times)]
             beside = VULNERABILITY_SCAN_NS if most > PORTS_TESTED else max(BESIDE_SCAN_NS, *pauses)
             yield times[0] - beside, times[-1] + beside
 

@@ -58,12 +58,12 @@ class CustomPorts:
 
     def candidates(self, server: str) -> Mapping[int, bool]:
         """Return the ports of a server that may be a custom one, each with whether TLS was seen on it."""
-        found: dict[int, bool] = defaultdict(bool)
+        candidates: dict[int, bool] = defaultdict(bool)
         for attempt in self._attempts(server):
             layers = {step.layer for step in self._traffic.steps(attempt)}
             if attempt.dst_port is not None and "http" not in layers:  # it was asked for what site systems do not have
-                found[attempt.dst_port] |= "tls" in layers
-        return found
+                candidates[attempt.dst_port] |= "tls" in layers
+        return candidates
 
     def _of(self, requirement: Requirement, server: str) -> CustomPort | None:
         if requirement.from_role != CLIENT or not self._follows_site(requirement):
@@ -117,7 +117,7 @@ class CustomPorts:
         """Yield the attempts to reach a server on a port that no other service is known to have."""
         for attempt in self._traffic.between(self._client, server):
             port = attempt.dst_port
-            if attempt.protocol != "tcp" or attempt.reversed or port is None or _is_of_other_program(attempt):
+            if attempt.protocol != "tcp" or attempt.direction_assumed or port is None or _is_of_other_program(attempt):
                 continue
             if self._ruleset.may_be_custom(port):
                 yield attempt
@@ -126,7 +126,7 @@ class CustomPorts:
         """Tell whether the client tried to reach a role on a documented port."""
         documented = {port for row in self._rows(role) for port in row.ports}
         attempts = self._traffic.between(self._client, server)
-        return any(one.protocol == "tcp" and one.dst_port in documented for one in attempts)
+        return any(attempt.protocol == "tcp" and attempt.dst_port in documented for attempt in attempts)
 
     def _rows(self, role: str) -> Iterable[Requirement]:
         rows = self._ruleset.requirements
@@ -136,15 +136,17 @@ class CustomPorts:
 def _connects(client: str, server: str, ports: Sequence[int], requirement: Requirement) -> str:
     """Return that a client uses these ports instead of the documented ones."""
     used = " and ".join(f"TCP {port}" for port in ports)
-    others = [f"TCP {port}" for port in requirement.ports if port not in ports]
-    return f"{client} connects to {server} on {used}" + (f", not {' or '.join(others)}." if others else ".")
+    documented = [f"TCP {port}" for port in requirement.ports if port not in ports]
+    return f"{client} connects to {server} on {used}" + (f", not {' or '.join(documented)}." if documented else ".")
 
 
 def _setting(port: int, settings: Mapping[str, Sequence[int]], *, encrypted: bool) -> str:
     """Return which setting of the site a port is of: administrators choose ports that end like the documented ones."""
     if encrypted or len(settings) == 1:
         return HTTPS if encrypted else next(iter(settings))
-    alike = [name for name, ports in settings.items() if any(str(port).endswith(str(one)) for one in ports)]
+    alike = [
+        name for name, ports in settings.items() if any(str(port).endswith(str(documented)) for documented in ports)
+    ]
     return HTTPS if alike == [HTTPS] else HTTP
 
 

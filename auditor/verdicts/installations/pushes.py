@@ -88,7 +88,7 @@ def find_pushes(
     ruleset: Ruleset,
     asked: Iterable[Sequence[NeighborRequests]] = (),
     content: Mapping[Pair, PairContent] | None = None,
-    given: ConfiguredRoles = NOBODY,
+    configured: ConfiguredRoles = NOBODY,
 ) -> tuple[Push, ...]:
     """Return every pair that may be a push, also what looks like one and is none.
 
@@ -99,7 +99,7 @@ def find_pushes(
         content: What the protocols show of the pairs whose packets were dissected.
         given: The roles that were set. That other computers were sent no data makes no scan of what a site server does.
     """
-    traffic = _Traffic(contacts, ruleset, content or {}, frozenset(given.hosts(SITE_SERVER)))
+    traffic = _Traffic(contacts, ruleset, content or {}, frozenset(configured.hosts(SITE_SERVER)))
     kinds = {pair: traffic.kind(contact) for pair, contact in contacts.items()}
     for requests in asked:
         kinds |= dict.fromkeys(traffic.unresolved_pairs(requests), UNRESOLVED)
@@ -110,7 +110,7 @@ def find_pushes(
     )
 
 
-def judged_pushes(pushes: Iterable[Push], given: ConfiguredRoles) -> tuple[Push, ...]:
+def judged_pushes(pushes: Iterable[Push], configured: ConfiguredRoles) -> tuple[Push, ...]:
     """Return the pushes that are judged: of the hosts that the user named, else all but those of another kind.
 
     Where both ends were named, all are. Where one was, those of another kind are judged only if it was named by its
@@ -119,14 +119,14 @@ def judged_pushes(pushes: Iterable[Push], given: ConfiguredRoles) -> tuple[Push,
     fitting = [
         push
         for push in pushes
-        if given.covers(SITE_SERVER, push.from_address) and given.covers(CLIENT, push.to_address)
+        if configured.covers(SITE_SERVER, push.from_address) and configured.covers(CLIENT, push.to_address)
     ]
-    if given.names(SITE_SERVER) and given.names(CLIENT):
+    if configured.names(SITE_SERVER) and configured.names(CLIENT):
         return tuple(fitting)
     pushing = {push.from_address for push in fitting if push.kind in JUDGED}
     pushed = {push.to_address for push in fitting if push.kind in JUDGED}
 
-    servers, clients = set(given.hosts(SITE_SERVER)) - pushing, set(given.hosts(CLIENT)) - pushed
+    servers, clients = set(configured.hosts(SITE_SERVER)) - pushing, set(configured.hosts(CLIENT)) - pushed
 
     def is_judged(push: Push) -> bool:
         alone = push.from_address in servers or push.to_address in clients
@@ -200,7 +200,7 @@ class _Traffic:
             return ""
         if contact.bare and not contact.insisted:
             return "The originator opened connections and closed them without data, like a port test."
-        if any(_is_alike(contact, other) for other in self._scans_of.get(contact.src, ())):
+        if any(_is_alike(contact, scan) for scan in self._scans_of.get(contact.src, ())):
             return "The originator sent no data here, and it scanned other computers."
         if contact.src not in self._named and self._is_in_port_test(contact):
             return "The originator sent no data here, and it tested the same ports of other computers."
@@ -213,7 +213,7 @@ class _Traffic:
         amid the sweep of a network.
         """
         tests = self._port_tests_of.get(contact.src)
-        if tests is None or not any(_is_alike(contact, other) for other in tests.alike):
+        if tests is None or not any(_is_alike(contact, port_test) for port_test in tests.alike):
             return False
         return not contact.insisted or tests.is_amid(contact.first_ns)
 
@@ -225,8 +225,8 @@ class _Traffic:
     @cached_property
     def _port_tests_of(self) -> Mapping[str, _PortTests]:
         """The contacts that show that a host tests ports of several computers, by host."""
-        found = ((src, _port_tests(contacts)) for src, contacts in self._by_source.items())
-        return {src: tests for src, tests in found if tests}
+        port_tests = ((src, _port_tests(contacts)) for src, contacts in self._by_source.items())
+        return {src: tests for src, tests in port_tests if tests}
 
     @cached_property
     def _by_source(self) -> Mapping[str, Sequence[Contact]]:
@@ -324,7 +324,7 @@ class _Traffic:
         A host that asks for several is a scanner or a router; one that is asked for by several is not wanted for a
         push; and a computer that is pushed itself is no site server.
         """
-        insistent = {(one.requester, one.target) for one in asked if _is_insistent(one)}
+        insistent = {(requests.requester, requests.target) for requests in asked if _is_insistent(requests)}
         targets = Counter(requester for requester, _ in insistent)
         askers = Counter(target for _, target in insistent)
         clients = {contact.dst for contact in self._pushes} - self._site_servers

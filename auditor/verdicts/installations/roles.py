@@ -31,7 +31,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Cast:
+class RoleMap:
     """Who plays which role.
 
     Attributes:
@@ -66,7 +66,7 @@ class Cast:
     @cached_property
     def named_site_servers(self) -> tuple[str, ...]:
         """The site servers that the user named by address."""
-        return tuple(one.address for one in self._by_role.get(SITE_SERVER, ()) if one.how == GIVEN)
+        return tuple(assignment.address for assignment in self._by_role.get(SITE_SERVER, ()) if assignment.how == GIVEN)
 
     def of_host(self, address: str) -> Sequence[RoleAssignment]:
         """Return the roles that a host plays, in order."""
@@ -104,7 +104,7 @@ class Cast:
 
     @cached_property
     def _addresses(self) -> dict[str, tuple[str, ...]]:
-        return {role: tuple(one.address for one in of_role) for role, of_role in self._by_role.items()}
+        return {role: tuple(assignment.address for assignment in of_role) for role, of_role in self._by_role.items()}
 
     @cached_property
     def _by_address(self) -> dict[str, list[RoleAssignment]]:
@@ -113,7 +113,9 @@ class Cast:
     @cached_property
     def _guessed(self) -> frozenset[tuple[str, str | None]]:
         """The roles and addresses of those who play a role by nothing but a port."""
-        return frozenset((one.role, one.address) for one in self.assignments if one.how_sure == WEAK)
+        return frozenset(
+            (assignment.role, assignment.address) for assignment in self.assignments if assignment.how_sure == WEAK
+        )
 
     @cached_property
     def pushes_to(self) -> Mapping[str, Sequence[Push]]:
@@ -137,36 +139,36 @@ def _surest_first(push: Push) -> tuple[bool, int, tuple[int, int]]:
 def infer_roles(
     sources: Sequence[Source],
     ruleset: Ruleset,
-    given: ConfiguredRoles,
+    configured: ConfiguredRoles,
     contacts: Mapping[Pair, Contact],
     said: Sequence[ProtocolFacts] = (),
-) -> Cast:
+) -> RoleMap:
     """Return who plays which role: as given, else inferred from who contacts whom.
 
     Args:
         contacts: Who contacted whom at the ports of a push.
         said: What the protocols show, source by source, as far as packets were dissected.
     """
-    asked = [one for source in sources for one in source.details.asked]
-    pushes = find_pushes(contacts, ruleset, [asked], content_of(said), given)
-    judged = judged_pushes(pushes, given)
-    assignments = [_named(role, address) for role in ROLES for address in given.hosts(role)]
-    assignments += _of_pushes(judged, contacts, given)
-    clients = sorted({one.address for one in assignments if one.role == CLIENT}, key=by_number)
-    assignments += _within_networks(sources, clients, given)
-    assignments += _by_path(said, given)
-    points, guesses, notes = _management_points(sources, ruleset, judged, clients, contacts, given, said)
+    asked = [requests for source in sources for requests in source.details.asked]
+    pushes = find_pushes(contacts, ruleset, [asked], content_of(said), configured)
+    judged = judged_pushes(pushes, configured)
+    assignments = [_named(role, address) for role in ROLES for address in configured.hosts(role)]
+    assignments += _of_pushes(judged, contacts, configured)
+    clients = sorted({assignment.address for assignment in assignments if assignment.role == CLIENT}, key=by_number)
+    assignments += _within_networks(sources, clients, configured)
+    assignments += _by_path(said, configured)
+    points, guesses, notes = _management_points(sources, ruleset, judged, clients, contacts, configured, said)
     assignments += points
     names = _names(said)
     ordered = sorted(
-        (_with_name(one, names) for one in dict.fromkeys(assignments)),
-        key=lambda one: (ROLES.index(one.role), by_number(one.address), one.how),
+        (_with_name(assignment, names) for assignment in dict.fromkeys(assignments)),
+        key=lambda assignment: (ROLES.index(assignment.role), by_number(assignment.address), assignment.how),
     )
-    return Cast(tuple(ordered), tuple(clients), tuple(notes), pushes, judged, guesses)
+    return RoleMap(tuple(ordered), tuple(clients), tuple(notes), pushes, judged, guesses)
 
 
 def _of_pushes(
-    pushes: Sequence[Push], contacts: Mapping[Pair, Contact], given: ConfiguredRoles
+    pushes: Sequence[Push], contacts: Mapping[Pair, Contact], configured: ConfiguredRoles
 ) -> list[RoleAssignment]:
     """Return the site servers and clients of the judged pushes."""
     by_server: dict[str, list[Push]] = defaultdict(list)
@@ -175,13 +177,13 @@ def _of_pushes(
         by_server[push.from_address].append(push)
         by_client[push.to_address].append(push)
     return [
-        *(_inferred(SITE_SERVER, host, _why_server(of, contacts), of, given) for host, of in by_server.items()),
-        *(_inferred(CLIENT, host, _why_client(of, contacts), of, given) for host, of in by_client.items()),
+        *(_inferred(SITE_SERVER, host, _why_server(of, contacts), of, configured) for host, of in by_server.items()),
+        *(_inferred(CLIENT, host, _why_client(of, contacts), of, configured) for host, of in by_client.items()),
     ]
 
 
-def _inferred(role: str, address: str, why: str, pushes: Sequence[Push], given: ConfiguredRoles) -> RoleAssignment:
-    if given.names(role):
+def _inferred(role: str, address: str, why: str, pushes: Sequence[Push], configured: ConfiguredRoles) -> RoleAssignment:
+    if configured.names(role):
         return _named(role, address)
     how_sure = min((push.how_sure for push in pushes), key=SURENESS.index)
     # That a host is a site server by the ports of a push is no guess, however weak each of its pushes is.
@@ -221,13 +223,15 @@ def _names(said: Sequence[ProtocolFacts]) -> Mapping[str, set[str]]:
 
 
 def _with_name(assignment: RoleAssignment, names: Mapping[str, set[str]]) -> RoleAssignment:
-    known = sorted(names.get(assignment.address, ()))
-    return replace(assignment, name=", ".join(known[:MOST_NAMES]))
+    own_names = sorted(names.get(assignment.address, ()))
+    return replace(assignment, name=", ".join(own_names[:MOST_NAMES]))
 
 
-def _within_networks(sources: Sequence[Source], clients: Sequence[str], given: ConfiguredRoles) -> list[RoleAssignment]:
+def _within_networks(
+    sources: Sequence[Source], clients: Sequence[str], configured: ConfiguredRoles
+) -> list[RoleAssignment]:
     """Return the hosts that clients connect to and that lie in a network named for a role."""
-    roles = [role for role in given.networks if role not in (SITE_SERVER, CLIENT, MANAGEMENT_POINT)]
+    roles = [role for role in configured.networks if role not in (SITE_SERVER, CLIENT, MANAGEMENT_POINT)]
     if not roles:
         return []
     reached: set[str] = set()
@@ -237,8 +241,8 @@ def _within_networks(sources: Sequence[Source], clients: Sequence[str], given: C
     return [
         RoleAssignment(role, host, GIVEN, NAMED)
         for role in roles
-        for host in sorted(reached - set(given.hosts(role)))
-        if given.covers(role, host)
+        for host in sorted(reached - set(configured.hosts(role)))
+        if configured.covers(role, host)
     ]
 
 
@@ -249,13 +253,13 @@ def _named(role: str, address: str) -> RoleAssignment:
 # web servers
 
 
-def _by_path(said: Sequence[ProtocolFacts], given: ConfiguredRoles) -> list[RoleAssignment]:
+def _by_path(said: Sequence[ProtocolFacts], configured: ConfiguredRoles) -> list[RoleAssignment]:
     """Return the roles that web paths show: what a server was asked for counts more than its port."""
     shown = {(role, address): path for facts in reversed(said) for address, role, path in reversed(facts.roles)}
     return [
         RoleAssignment(role, address, INFERRED, f"it was asked for {path}")
         for (role, address), path in shown.items()
-        if not given.names(role)
+        if not configured.names(role)
     ]
 
 
@@ -275,7 +279,7 @@ def _management_points(
     pushes: Sequence[Push],
     clients: Sequence[str],
     contacts: Mapping[Pair, Contact],
-    given: ConfiguredRoles,
+    configured: ConfiguredRoles,
     said: Sequence[ProtocolFacts],
 ) -> tuple[list[RoleAssignment], Mapping[str, str], list[str]]:
     """Return the management points, those guessed by site server, and notes on what could not be told.
@@ -285,20 +289,20 @@ def _management_points(
     management point as soon as it runs. That is a guess by the port.
     """
     shown = {address for facts in said for address, role, _ in facts.roles if role == MANAGEMENT_POINT}
-    if shown and not given.names(MANAGEMENT_POINT):
+    if shown and not configured.names(MANAGEMENT_POINT):
         return [], {}, []
-    found = _web_contacts(sources, management_point_ports(ruleset), clients)
-    if given.names(MANAGEMENT_POINT):
-        servers = shown | {one.server for one in found}
-        chosen = {server for server in servers if given.covers(MANAGEMENT_POINT, server)}
+    web_contacts = _web_contacts(sources, management_point_ports(ruleset), clients)
+    if configured.names(MANAGEMENT_POINT):
+        servers = shown | {contact.server for contact in web_contacts}
+        chosen = {server for server in servers if configured.covers(MANAGEMENT_POINT, server)}
         return [_named(MANAGEMENT_POINT, server) for server in sorted(chosen)], {}, []
-    taken = {host for role in ROLES if role != SITE_SERVER for host in given.hosts(role)}
+    taken = {host for role in ROLES if role != SITE_SERVER for host in configured.hosts(role)}
     taken |= set(clients) - _maybe_managed(pushes, contacts)
     other_web = {address for facts in said for address in facts.other_web}
-    plausible = [one for one in found if one.server not in taken and _is_plausible(one.server)]
-    candidates = [one for one in plausible if one.server not in other_web]
+    plausible = [contact for contact in web_contacts if contact.server not in taken and _is_plausible(contact.server)]
+    candidates = [contact for contact in plausible if contact.server not in other_web]
     if not candidates:
-        return [], {}, _other_web_notes(sorted({one.server for one in plausible}, key=by_number))
+        return [], {}, _other_web_notes(sorted({contact.server for contact in plausible}, key=by_number))
     return _guesses(candidates, pushes, contacts)
 
 
@@ -346,10 +350,10 @@ def _web_contacts(sources: Sequence[Source], ports: frozenset[int], clients: Seq
     for source in sources:
         columns = source.table.columns
         rows = np.isin(columns["dst_port"], list(ports)).nonzero()[0]  # few: comparing texts takes longer
-        which = (columns["protocol"][rows] == "tcp") & is_among(columns["src_ip"][rows], clients)
+        mask = (columns["protocol"][rows] == "tcp") & is_among(columns["src_ip"][rows], clients)
         if source.kind != CAPTURE:  # a late packet that was dropped shows no connection
-            which &= columns["response"][rows] != "mid-stream"
-        rows = rows[which]
+            mask &= columns["response"][rows] != "mid-stream"
+        rows = rows[mask]
         programs = columns["application"][rows].tolist() if "application" in columns else [""] * len(rows)
         names = ("src_ip", "dst_ip", "dst_port", "start")
         for src, dst, port, start, program in zip(
@@ -375,35 +379,38 @@ def _last_times(pushes: Sequence[Push], contacts: Mapping[Pair, Contact]) -> Map
     return times
 
 
-def _guess(found: Sequence[_WebContact], pushed: Mapping[str, int]) -> tuple[RoleAssignment | None, list[str]]:
+def _guess(web_contacts: Sequence[_WebContact], pushed: Mapping[str, int]) -> tuple[RoleAssignment | None, list[str]]:
     """Return the web server that is taken for the management point of some clients, and notes."""
-    if not found:
+    if not web_contacts:
         return None, []
     by_server: dict[str, list[_WebContact]] = defaultdict(list)
-    for contact in found:
+    for contact in web_contacts:
         by_server[contact.server].append(contact)
 
     def rank(server: str) -> tuple[int, bool, int]:
         delays = [contact.first_ns - pushed.get(contact.client, 0) for contact in by_server[server]]
-        after = [delay for delay in delays if delay >= 0]
-        return -len(delays), not after, min(after or delays)
+        delays_after_push = [delay for delay in delays if delay >= 0]
+        return -len(delays), not delays_after_push, min(delays_after_push or delays)
 
-    best, *others = sorted(by_server, key=lambda server: (rank(server), by_number(server)))
-    if others and rank(others[0]) == rank(best):
+    best, *other_servers = sorted(by_server, key=lambda server: (rank(server), by_number(server)))
+    if other_servers and rank(other_servers[0]) == rank(best):
         text = f"The clients connect to several web servers ({_some(by_server)})."
         return None, [f"{text} The management point among them is unknown. Set it: --role management-point=ADDRESS."]
-    ports = " and ".join(f"TCP {port}" for port in sorted({port for one in by_server[best] for port in one.ports}))
+    ports = " and ".join(
+        f"TCP {port}" for port in sorted({port for contact in by_server[best] for port in contact.ports})
+    )
     why = f"{_several(len(by_server[best]), 'client')} connected to it at {ports}"
     guess = RoleAssignment(MANAGEMENT_POINT, best, INFERRED, why, how_sure=WEAK)
-    return guess, [_only_by_port(best, others)]
+    return guess, [_only_by_port(best, other_servers)]
 
 
-def _only_by_port(best: str, others: Sequence[str]) -> str:
+def _only_by_port(best: str, other_servers: Sequence[str]) -> str:
     """Return that a web server was taken for the management point, and which others were not."""
-    rest = f", rather than {_some(others)}" if others else ""
+    alternatives = f", rather than {_some(other_servers)}" if other_servers else ""
     return (
-        f"{best} is assumed to be the management point{rest}, only because clients connect to it on a web port. No "
-        "result that depends on it is works or allowed. Set the management point: --role management-point=ADDRESS."
+        f"{best} is assumed to be the management point{alternatives}, only because clients connect to it on a web "
+        "port. No result that depends on it is works or allowed. Set the management point: "
+        "--role management-point=ADDRESS."
     )
 
 
@@ -419,5 +426,5 @@ def _some(addresses: Iterable[str]) -> str:
     return join_limited(sorted(addresses, key=by_number), MOST_ADDRESSES)
 
 
-def _several(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")
+def _several(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

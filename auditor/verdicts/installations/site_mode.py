@@ -55,8 +55,8 @@ class ModeEvidence(NamedTuple):
 
 def is_set(ruleset: Ruleset, facts: SiteFacts) -> bool:
     """Tell whether nothing is left to infer: the mode is set, or nothing in the ruleset depends on it."""
-    modes = [one.id for one in ruleset.conditions if one.decided_by == "mode"]
-    return not modes or any(ruleset.holds(one, facts) is not None for one in modes)
+    modes = [condition.id for condition in ruleset.conditions if condition.decided_by == "mode"]
+    return not modes or any(ruleset.holds(mode, facts) is not None for mode in modes)
 
 
 def mode_in_use(rows: Iterable[tuple[str, Evaluated]], ruleset: Ruleset) -> tuple[str, str]:
@@ -80,22 +80,30 @@ def mode_in_use(rows: Iterable[tuple[str, Evaluated]], ruleset: Ruleset) -> tupl
 def modes_of(evidence: Iterable[ModeEvidence]) -> dict[str, r.SiteMode]:
     """Return the mode of each site that all evidence agrees on; what is read counts more than what is inferred."""
     by_site: dict[str, list[ModeEvidence]] = defaultdict(list)
-    for one in evidence:
-        by_site[one.site].append(one)
-    found = {}
+    for observation in evidence:
+        by_site[observation.site].append(observation)
+    modes = {}
     for site, of_site in sorted(by_site.items()):
-        best = [one for one in of_site if one.how == r.READ] or of_site
-        if len({one.mode for one in best}) == 1:
-            found[site] = _mode(site, best)
-    return found
+        best = [observation for observation in of_site if observation.how == r.READ] or of_site
+        if len({observation.mode for observation in best}) == 1:
+            modes[site] = _mode(site, best)
+    return modes
 
 
 def _mode(site: str, evidence: Sequence[ModeEvidence]) -> r.SiteMode:
-    first = min(evidence, key=lambda one: (by_number(one.client), one.why))  # two hosts may share an address
-    others = len({one.client for one in evidence}) - 1
-    more = ", as 1 more client does" if others == 1 else f", as {others:,} more clients do" if others else ""
-    why = first.why if first.how == r.READ else f"{first.client} connects to {first.why}{more}"
-    return r.SiteMode(site, first.mode, first.how, why)
+    surest = min(
+        evidence, key=lambda observation: (by_number(observation.client), observation.why)
+    )  # two hosts may share an address
+    other_clients = len({observation.client for observation in evidence}) - 1
+    more = (
+        ", as 1 more client does"
+        if other_clients == 1
+        else f", as {other_clients:,} more clients do"
+        if other_clients
+        else ""
+    )
+    why = surest.why if surest.how == r.READ else f"{surest.client} connects to {surest.why}{more}"
+    return r.SiteMode(site, surest.mode, surest.how, why)
 
 
 def may_decide(mode: str, rows: Iterable[tuple[str, Evaluated]], ruleset: Ruleset) -> bool:
@@ -117,11 +125,14 @@ def in_mode(verdicts: Sequence[r.RequirementVerdict], ruleset: Ruleset, mode: r.
     """
     off = set()
     for group in either_or(verdicts, ruleset):
-        if any(_fails(one) and ruleset.mode_of(one.id) == mode.mode for one in group):
-            others = [one for one in group if ruleset.mode_of(one.id) not in ("", mode.mode)]
-            off |= {one.id for one in others if one.verdict == r.NOT_OBSERVED}
+        if any(_fails(verdict) and ruleset.mode_of(verdict.id) == mode.mode for verdict in group):
+            alternatives = [verdict for verdict in group if ruleset.mode_of(verdict.id) not in ("", mode.mode)]
+            off |= {verdict.id for verdict in alternatives if verdict.verdict == r.NOT_OBSERVED}
     text = f"The site is in {mode.mode} mode ({mode.how}): {mode.why}."
-    return [replace(one, verdict=r.NOT_APPLICABLE, explanation=text) if one.id in off else one for one in verdicts]
+    return [
+        replace(verdict, verdict=r.NOT_APPLICABLE, explanation=text) if verdict.id in off else verdict
+        for verdict in verdicts
+    ]
 
 
 def evidence_of(
