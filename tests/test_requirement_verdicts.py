@@ -166,6 +166,15 @@ def test_a_stray_reset_is_not_shown_as_the_answer(write):
     assert [one.frames for one in client.requirement("client-push/smb").evidence] == [(1, 4)]
 
 
+def test_what_acknowledges_another_syn_is_shown_and_answers_nothing(write):
+    who = f"{SERVER}:50000 > {CLIENT}:445"
+    packets = [tcp(who), tcp(turned(who), "A", seq=9000, ack=7)]
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    found = client.requirement("client-push/smb")
+    assert (found.verdict, found.evidence[0].frames) == ("inconclusive", (1, 2))
+    assert "what came back (frame 2) belongs to another connection" in found.explanation
+
+
 @pytest.mark.parametrize(("outcome", "expected"), [("silent twice", "no-response"), ("silent once", "inconclusive")])
 def test_two_pings_without_a_reply_say_something_at_the_end_of_a_capture(verdict, outcome, expected):
     assert verdict("icmp-echo", f"0 {SERVER} > {CLIENT}/icmp {outcome}").verdict == expected
