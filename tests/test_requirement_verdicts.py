@@ -115,6 +115,12 @@ def test_a_host_that_talks_to_others_is_there_although_requests_for_its_address_
     assert verdict("smb", f"0 {SERVER} asks {CLIENT}", web(5, POINTS[0], "SF")).verdict == "not-observed"
 
 
+def test_the_display_filter_of_neighbor_solicitations_names_the_target(write):
+    report = auditor.audit(write(pcap(scene(["0 fd00::5 asks fd00::20"]))), roles=V6, dissect=False)
+    (shown,) = report.clients[0].requirement("client-push/smb").evidence
+    assert shown.display_filter == "icmpv6.nd.ns.target_address == fd00::20"
+
+
 def test_of_several_that_request_a_hardware_address_the_lowest_address_is_shown(verdict):
     found = verdict("smb", f"0 {SERVER} asks {CLIENT}", f"10 10.0.0.1 asks {CLIENT}")
     assert found.explanation.startswith(f"Nothing could be sent to {CLIENT}: 10.0.0.1 asked 3 times")
