@@ -59,7 +59,7 @@ def _rows(known: Iterable[Known]) -> dict[str, dict[int, Known]]:
     return rows
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Site:
     """What was found at one site.
 
