@@ -14,18 +14,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from auditor.contacts import Contact
+from auditor.contacts import Contact, Pair
 from auditor.errors import ReportError
 from auditor.fleet import judging, shards
 from auditor.fleet.asking import Asking, asking_of, check_alike
 from auditor.fleet.counting import FilesRead, fleet_report
 from auditor.fleet.document import FleetReport, HostResult, Quarantined
 from auditor.fleet.finding import FoundFile
-from auditor.fleet.hosts import Host, Known, by_host
+from auditor.fleet.hosts import Host, Hosts, Known, Owners, Row, by_host, owners_of
 from auditor.fleet.judging import Bench
 from auditor.fleet.naming import Names
-from auditor.fleet.shards import Outline
-from auditor.fleet.summary import Entry, Summary, Unread, summarizing
+from auditor.fleet.shards import Label, Met, Outline
+from auditor.fleet.summary import Entry, Summary, Unread, summarizing, whose
+from auditor.flows import Asked
 from auditor.pool.begun import begin, size_of
 from auditor.pool.plan import Lost, Task
 from auditor.report import GIVEN, IN_MODE, Report, RoleAssignment, SiteMode
@@ -83,10 +84,17 @@ class Reading:
 
 
 class Place(NamedTuple):
-    """Where the summaries of one host stand: rows of shards. asking: what the host is judged by."""
+    """Where the summaries of one host stand.
+
+    Attributes:
+        rows: By shard the numbers of the rows.
+        parts: The addresses of the host in those rows that are also of others.
+        asking: What the host is judged by.
+    """
 
     host: Host
     rows: tuple[tuple[str, tuple[int, ...]], ...]
+    parts: Mapping[Row, tuple[str, ...]]
     asking: str
 
     @classmethod
@@ -96,7 +104,14 @@ class Place(NamedTuple):
         for one in _once(known):
             rows[one.shard].append(one.row)
         ordered = tuple((shard, tuple(sorted(rows[shard]))) for shard in sorted(rows))
-        return cls(host, ordered, min(one.asking for one in known if one.site == host.site))
+        parts = {(one.shard, one.row): one.addresses for one in known if one.is_part}
+        asking = min((one.site != host.site, one.asking) for one in known)[1]
+        return cls(host, ordered, parts, asking)
+
+    def entries(self, read: Mapping[Row, Entry]) -> list[Entry]:
+        """Return what the summaries say of the host. read: their rows."""
+        rows = [(shard, row) for shard, numbers in self.rows for row in numbers]
+        return [read[row].about(self.parts[row]) if row in self.parts else read[row] for row in rows]
 
 
 @dataclass(frozen=True)
@@ -113,8 +128,7 @@ class Judging:
     def _block(self, places: Sequence[Place]) -> Iterator[HostResult]:
         read = _entries(places)
         for place in places:
-            entries = [read[shard, row] for shard, rows in place.rows for row in rows]
-            yield judging.judge(place.host.name, place.host.site, entries, self.benches[place.asking])
+            yield judging.judge(place.host.name, place.host.site, place.entries(read), self.benches[place.asking])
 
 
 @dataclass(frozen=True)
@@ -149,7 +163,7 @@ class Fleet:
     def report(self, runner: Runner) -> FleetReport:
         """Judge every host and return the report."""
         benches = self._benches()
-        places, servers = _targets(by_host(self.known), benches)
+        places, servers = _targets(self._hosts(benches), benches)
         told = [f"{name} is the {role}: it is not counted among the computers to install on." for name, role in servers]
         hosts, modes = _in_modes(_evaluated(places, benches, runner), places, benches, runner)
         casts = [cast for bench in benches.values() for cast in bench.casts.values()]
@@ -165,13 +179,22 @@ class Fleet:
             expected=self.expected,
             servers=[name for name, _ in servers],
             quarantine=(Quarantined(one.path, one.host, one.what, one.hint) for one in self.unread),
-            limitations=[*_without_server(benches.values()), *self.notes, *told, *notes, *modes, SILENCE, BY_PORTS],
+            limitations=[
+                *_without_server(benches.values()),
+                *self._left_out(),
+                *self.notes,
+                *told,
+                *notes,
+                *modes,
+                SILENCE,
+                BY_PORTS,
+            ],
         )
 
     def host(self, name: str) -> Report:
         """Return the report on one host, as `auditor analyze` would give it. Raises ReportError if there is none."""
         benches = self._benches()
-        hosts = by_host(self.known)
+        hosts = self._hosts(benches)
         found = [(host, known) for host, known in hosts.items() if _is_called(name, host, known)]
         if not found:
             self._check_read(name)
@@ -183,7 +206,7 @@ class Fleet:
             raise ReportError(f"{name!r} is at several sites: {sites}", hint="name it as SITE/HOST")
         place = Place.of(*found[0])
         bench, site = benches[place.asking], place.host.site
-        ((result,), entries) = Judging({"": (place,)}, benches)(("",)), list(_entries([place]).values())
+        ((result,), entries) = Judging({"": (place,)}, benches)(("",)), place.entries(_entries([place]))
         if any(judging.may_decide(mode, result, self.ruleset) for mode in MODES):
             places = [one for one in _targets(hosts, benches)[0] if (one.asking, one.host.site) == (place.asking, site)]
             others = Judging({"": tuple(places)}, benches)(("",))
@@ -198,21 +221,77 @@ class Fleet:
 
     def _benches(self) -> dict[str, Bench]:
         """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""
-        rows: dict[str, dict[str, set[int]]] = {text: defaultdict(set) for text in self.askings}
-        own: dict[tuple[str, str], set[str]] = defaultdict(set)
-        for one in self.known:
-            rows[one.asking][one.shard].add(one.row)
-            own[one.asking, one.site].update(one.addresses)
+        contacts, asked = self._contacts()
         benches = {}
         for text, asking in self.askings.items():
-            contacts: dict[str, list[Contact]] = {site: [] for asked, site in own if asked == text}
-            for shard, of_shard in rows[text].items():
-                for site, contact in shards.contacts(Path(shard), of_shard):
-                    if contact.dst in own[text, site]:
-                        contacts[site].append(contact)
-            casts = judging.casts(contacts, asking.question)
+            of_sites = {site: of for (asker, site), of in contacts.items() if asker == text}
+            unresolved = {site: of for (asker, site), of in asked.items() if asker == text}
+            casts = judging.casts(of_sites, asking.question, unresolved)
             benches[text] = Bench(asking.question, asking.facts, asking.methods, casts)
         return benches
+
+    def _contacts(self) -> tuple[dict[tuple[str, str], list[Contact]], dict[tuple[str, str], list[list[Asked]]]]:
+        """Return by question and site who contacted its hosts, and who requested their hardware addresses.
+
+        What a computer sent stands in its own log too: that is left out, as each of them reads from servers. A source
+        without a site is of the site of the computer in it.
+        """
+        own: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for one in self.known:
+            own[one.asking, one.site].update(() if one.is_capture else one.addresses)
+        askings = {site: min(text for text, at in own if at == site) for _, site in own}
+        owners = owners_of(self.known) if len(askings) > 1 else Owners()
+
+        def key(one: Known, src: str, dst: str) -> tuple[str, str]:
+            site = owners.site_of(one, src, dst)
+            return (one.asking if (one.asking, site) in own else askings.get(site, one.asking)), site
+
+        contacts: dict[tuple[str, str], list[Contact]] = defaultdict(list, {at: [] for at in own})
+        asked: dict[tuple[str, str], list[list[Asked]]] = defaultdict(list)
+        for one, found in _met(self.known):
+            for contact in found.contacts:
+                if one.is_capture or contact.dst in own[one.asking, one.site]:
+                    contacts[key(one, contact.src, contact.dst)].append(contact)
+            requests: dict[tuple[str, str], list[Asked]] = defaultdict(list)
+            for request in found.asked:
+                requests[key(one, request.asker, request.target)].append(request)
+            for at, of_source in requests.items():
+                asked[at].append(of_source)
+        return contacts, asked
+
+    def _hosts(self, benches: Mapping[str, Bench]) -> Hosts:
+        """Return the sources of every host: a capture is of the clients in it, which all sources together show."""
+        clients: dict[str, set[str]] = defaultdict(set)
+        pushes: dict[str, set[Pair]] = defaultdict(set)
+        for bench in benches.values():
+            for site, cast in bench.casts.items():
+                clients[site].update(bench.question.given.hosts(CLIENT), (push.to_address for push in cast.judged))
+                pushes[site].update((push.from_address, push.to_address) for push in cast.judged)
+        return by_host(self.known, clients, self._pushed(pushes))
+
+    def _pushed(self, pushes: Mapping[str, set[Pair]]) -> dict[Row, set[str]]:
+        """Return by row of a log the clients that its own computer pushes to: such a log is of them too."""
+        servers = {(site, src) for site, of_site in pushes.items() for src, _ in of_site}
+        logs = (one for one in self.known if not one.is_capture)
+        of_servers = [one for one in logs if any((one.site, address) in servers for address in one.addresses)]
+        pushed = {}
+        for one, found in _met(of_servers):
+            pairs = {(contact.src, contact.dst) for contact in found.contacts} & pushes[one.site]
+            pushed[one.shard, one.row] = {dst for _, dst in pairs if dst not in one.addresses}
+        return pushed
+
+    def _left_out(self) -> list[str]:
+        """Return a sentence on each source that was too large to be kept whole."""
+        return [
+            f"{one.path}: {one.left_out:,} pairs of computers were left out, because a summary has no room for more. "
+            "Name site server and management point (--role): what is named is kept first."
+            for one in sorted({one for one in self.known if one.left_out}, key=lambda one: (one.path, one.row))
+        ]
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether everything that may matter was kept of the sources."""
+        return not any(one.left_out for one in self.known)
 
     def _files_read(self) -> FilesRead:
         files = {(one.path, one.digest): one for one in self.known}.values()  # a capture may be of several hosts
@@ -383,12 +462,12 @@ def _as_now(path: Path, asking: Asking, names: Names, wanted: _Wanted) -> Outlin
 
 def _renamed(path: Path, outline: Outline, asking: Asking, names: Names, wanted: _Wanted) -> Outline:
     """Return the outline of a summary under the names that hosts have now, which stand in it from now on."""
-    hosts = named([one._replace(path=wanted.found(one.path)) for one in outline.known], names)
+    labels = named([one._replace(path=wanted.found(one.path)) for one in outline.known], names)
     unread = tuple(_unread_of(one, wanted.found(one.path), names) for one in outline.unread)
-    before = [(one.host, one.site) for one in outline.known]
-    if (outline.question, before, outline.unread) == (asking.text, hosts, unread):
+    before = [Label(one.host, one.site, one.owners) for one in outline.known]
+    if (outline.question, before, outline.unread) == (asking.text, labels, unread):
         return outline
-    shards.relabel(path, hosts, unread, asking.text)
+    shards.relabel(path, labels, unread, asking.text)
     return shards.outline(path)
 
 
@@ -405,11 +484,11 @@ def _without_changed(path: Path, outline: Outline, wanted: _Wanted) -> Outline:
     return shards.outline(path)
 
 
-def named(some: Sequence[Known], names: Names) -> list[tuple[str, str]]:
-    """Return name and site of the host that each row of a summary is of: what one file says stands in one summary."""
+def named(some: Sequence[Known], names: Names) -> list[Label]:
+    """Return whose each row of a summary is: what one file says stands in one summary."""
     rows = Counter((one.path, one.digest) for one in some)
-    found = (names.whose(one.path, one.addresses, shared=rows[one.path, one.digest] > 1) for one in some)
-    return [(name.host, name.site) for name in found]
+    found = (whose(one.kind, one.path, one.addresses, names, shared=rows[one.path, one.digest] > 1) for one in some)
+    return [Label(name.host, name.site, owners) for name, owners in found]
 
 
 def _unread_of(one: Unread, path: str, names: Names) -> Unread:
@@ -447,6 +526,16 @@ def _once(known: Iterable[Known]) -> list[Known]:
     """Return the rows of a host; of those that say the same of one file, that of the later file, as `merge` does."""
     ordered = sorted(known, key=lambda one: (one.modified_ns, one.asking, one.shard, one.row))
     return list({(one.path, one.digest, one.addresses): one for one in ordered}.values())
+
+
+def _met(known: Iterable[Known]) -> Iterator[tuple[Known, Met]]:
+    """Yield each source with who tried to reach whom in it."""
+    by_shard: dict[str, list[Known]] = defaultdict(list)
+    for one in known:
+        by_shard[one.shard].append(one)
+    for shard, rows in by_shard.items():
+        met = shards.met(Path(shard))
+        yield from ((one, met[one.row]) for one in rows)
 
 
 def _entries(places: Sequence[Place]) -> dict[tuple[str, int], Entry]:

@@ -6,6 +6,7 @@ import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 from auditor import report as r
@@ -15,6 +16,7 @@ from auditor.contacts import Contact, Pair, merge
 from auditor.fleet.document import NO_EVIDENCE, HostResult, Outcome, Proof, Seen
 from auditor.fleet.kept import KeptFlows
 from auditor.fleet.summary import Entry, Question
+from auditor.flows import Asked
 from auditor.given_roles import NAMED, Given
 from auditor.pushes import find_pushes, judged_pushes
 from auditor.recommend import rank
@@ -56,7 +58,11 @@ class Bench:
         return [replace(self.modes[site], site_server="")] if site in self.modes else []
 
 
-def casts(contacts: Mapping[str, Iterable[Contact]], question: Question) -> dict[str, Cast]:
+def casts(
+    contacts: Mapping[str, Iterable[Contact]],
+    question: Question,
+    asked: Mapping[str, Sequence[Sequence[Asked]]] = MappingProxyType({}),
+) -> dict[str, Cast]:
     """Return who plays which role at each site: as named, else inferred from all of its hosts together.
 
     A management point is not inferred: that many connect to it at a web port is as true of a proxy.
@@ -64,16 +70,20 @@ def casts(contacts: Mapping[str, Iterable[Contact]], question: Question) -> dict
     Args:
         contacts: By site, who contacted its hosts at the ports of a push. What the hosts sent themselves is left out:
             each of them reads from servers.
+        question: What is asked of the fleet.
+        asked: By site, for each source the requests for a hardware address that had no response.
     """
     merged = {site: merge(of_site) for site, of_site in contacts.items()}
     present = {host for of_site in merged.values() for pair in of_site for host in pair}
-    return {site: _cast_of(of_site, question, present) for site, of_site in merged.items()}
+    return {site: _cast_of(of_site, asked.get(site, ()), question, present) for site, of_site in merged.items()}
 
 
-def _cast_of(contacts: Mapping[Pair, Contact], question: Question, present: Collection[str]) -> Cast:
+def _cast_of(
+    contacts: Mapping[Pair, Contact], asked: Sequence[Sequence[Asked]], question: Question, present: Collection[str]
+) -> Cast:
     """Return who plays which role at one site. present: who contacts a host of any site, or is contacted."""
     given = question.given
-    pushes = find_pushes(contacts, question.ruleset)
+    pushes = find_pushes(contacts, question.ruleset, [one for requests in asked for one in requests])
     judged = judged_pushes(pushes, given)
     named = [RoleAssignment(role, host, GIVEN, NAMED) for role in ROLES if role != CLIENT for host in given.hosts(role)]
     servers = _site_servers(judged, given)
