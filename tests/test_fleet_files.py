@@ -16,7 +16,7 @@ from scenario import scene
 
 import auditor
 from auditor.fleet import kept
-from auditor.fleet.batch import Audited, merge
+from auditor.fleet.batch import Audited, host_report, merge
 from auditor.fleet.document import NO_EVIDENCE
 from auditor.report import NOT_APPLICABLE, NOT_OBSERVED
 
@@ -269,3 +269,17 @@ def test_the_map_names_the_clients_of_a_capture_also_if_it_changes(audited, tmp_
         assert results(merge(tmp_path / "out", out=tmp_path / f"merged {name}", workers=0)) == {
             f"BERLIN/{name}": "fails"
         }
+
+
+# the next run, and other folders
+
+
+def test_what_a_removed_file_said_is_in_no_report(audited, tmp_path):
+    blocked = [f"07:00:0{n} DROP {SERVER}:50000 > {PC}:445 S RECEIVE" for n in (0, 1, 3)]
+    files = {"PC1/pfirewall.log": [TO_POINT], "PC1/pfirewall.log.old": blocked, "PC2/pfirewall.log": [TO_POINT]}
+    assert results(audited(files, host_from="{host}/*.log"))["PC1"] == "fails"
+    (tmp_path / "files/PC1/pfirewall.log.old").unlink()
+    found = results(audited({}, host_from="{host}/*.log"))
+    assert "fails" not in found.values()
+    assert results(merge(tmp_path / "out", out=tmp_path / "merged", workers=0)) == found
+    assert host_report(tmp_path / "out", "PC1").client(PC).method("client-push").result == found["PC1"]

@@ -319,10 +319,6 @@ class _Wanted:
         file = self.files.get(one.path)
         return file is not None and (file.bytes, file.mtime_ns) == (one.size, one.modified_ns)
 
-    def is_past(self, one: Known | Unread) -> bool:
-        """Tell whether a summary is about a file as it no longer is."""
-        return one.path in self.files and not self.has(one)
-
     def found(self, path: str) -> str:
         """Return the path under which a file was found."""
         file = self.files.get(path)
@@ -454,10 +450,8 @@ def _as_now(path: Path, asking: Asking, names: Names, wanted: _Wanted) -> Outlin
     outline = shards.outline(path)
     if outline.auditor != VERSION or not asking.can_use(outline.question):
         return None
-    outline = _renamed(path, outline, asking, names, wanted)
-    outline = _without_changed(path, outline, wanted)
-    known, unread = list(filter(wanted.has, outline.known)), tuple(filter(wanted.has, outline.unread))
-    return outline._replace(known=known, unread=unread) if known or unread else None
+    outline = _of_wanted(path, outline, wanted)
+    return _renamed(path, outline, asking, names, wanted) if outline.known or outline.unread else None
 
 
 def _renamed(path: Path, outline: Outline, asking: Asking, names: Names, wanted: _Wanted) -> Outline:
@@ -471,16 +465,18 @@ def _renamed(path: Path, outline: Outline, asking: Asking, names: Names, wanted:
     return shards.outline(path)
 
 
-def _without_changed(path: Path, outline: Outline, wanted: _Wanted) -> Outline:
-    """Return the outline of a summary from which is removed what files said before they changed.
+def _of_wanted(path: Path, outline: Outline, wanted: _Wanted) -> Outline:
+    """Return the outline of a summary from which is removed what is not about a wanted file as it is now.
 
-    So the summaries of one folder say one thing of a file, and what those of several say is of several files.
+    So `merge` and the report on one host find in the summaries of a folder what the report of the fleet is made of.
     """
-    rows = [one.row for one in outline.known if not wanted.is_past(one)]
-    left = tuple(one for one in outline.unread if not wanted.is_past(one))
-    if len(rows) + len(left) == len(outline.known) + len(outline.unread):
+    known, left = list(filter(wanted.has, outline.known)), tuple(filter(wanted.has, outline.unread))
+    if len(known) + len(left) == len(outline.known) + len(outline.unread):
         return outline
-    shards.write(path, Summary(tuple(shards.entries(path, rows)), left), outline.question)
+    if not known and not left:
+        return outline._replace(known=known, unread=left)
+    entries = shards.entries(path, [one.row for one in known])
+    shards.write(path, Summary(tuple(entries), left), outline.question)
     return shards.outline(path)
 
 
