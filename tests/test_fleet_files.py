@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -283,3 +285,11 @@ def test_what_a_removed_file_said_is_in_no_report(audited, tmp_path):
     assert "fails" not in found.values()
     assert results(merge(tmp_path / "out", out=tmp_path / "merged", workers=0)) == found
     assert host_report(tmp_path / "out", "PC1").client(PC).method("client-push").result == found["PC1"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_folder_with_a_name_of_any_bytes_can_be_written(audited):
+    found = audited({"push.pcap": [*BLOCKED, "until 60"]}, os.fsdecode(b"out\xff"))
+    assert results(found) == {PC: "fails"}
+    assert host_report(found.folder.path, PC).client(PC).method("client-push").result == "fails"
+    assert results(merge(found.folder.path, out=found.folder.path.with_name("merged"), workers=0)) == {PC: "fails"}

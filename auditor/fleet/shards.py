@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
+from io import BytesIO
 from itertools import accumulate, pairwise
 from operator import attrgetter
 from pathlib import Path
@@ -175,7 +176,8 @@ def _write(path: Path, table: pyarrow.Table, unread: Sequence[Unread], question:
     table = table.replace_schema_metadata(about)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        parquet().write_table(table, beside, compression="lz4", write_page_checksum=True)
+        with beside.open("wb") as out:  # pyarrow takes no path that is not Unicode
+            parquet().write_table(table, out, compression="lz4", write_page_checksum=True)
         os.replace(beside, path)
     except OSError as error:
         hint = "choose a folder that you may write to, make room; the same command goes on where it was"
@@ -367,7 +369,7 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
     with _intact(path, "this is no summary that `auditor batch` wrote, or a broken one", "copy it again"):
         if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe or a device may take for ever
             raise ReportError("this is no file", where=str(path), hint="name the summaries that `auditor batch` wrote")
-        file = reader.ParquetFile(path, page_checksum_verification=True)
+        file = reader.ParquetFile(_readable(path), page_checksum_verification=True)
         is_ours = file.schema_arrow.equals(_fields())
     version = (file.metadata.metadata or {}).get(VERSION_KEY)
     if version is None:
@@ -382,6 +384,15 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
         raise _broken(path, "its columns are others than `auditor batch` writes")
     _check_size(file.metadata, path)
     return file
+
+
+def _readable(path: Path) -> Path | BytesIO:
+    """Return what pyarrow reads: it takes no path that is not Unicode."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return BytesIO(path.read_bytes())
+    return path
 
 
 @cache
