@@ -301,4 +301,4 @@ def test_a_host_that_another_capture_shows_as_a_domain_controller_is_no_client(t
     folder = written(tmp_path / "sources", {"a.pcap": one, "b.pcap": [*logon, *blocked(SERVER, CLIENT)]})
     report = audited(folder, tmp_path / "out")
     assert failing(report) == analyzed(folder) != set()
-    assert computers(report) == {CLIENT: "fails", OTHER: "no-evidence"}
+    assert computers(report) == {CLIENT: "fails", str(folder / "a.pcap"): "no-evidence"}
