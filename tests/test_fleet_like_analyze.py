@@ -302,3 +302,13 @@ def test_a_host_that_another_capture_shows_as_a_domain_controller_is_no_client(t
     report = audited(folder, tmp_path / "out")
     assert failing(report) == analyzed(folder) != set()
     assert computers(report) == {CLIENT: "fails", str(folder / "a.pcap"): "no-evidence"}
+
+
+def test_the_log_of_a_site_server_without_a_site_counts_for_the_only_site_of_a_computer(tmp_path):
+    rest = [one for one in let_in(SERVER, CLIENT) if ":445" not in one]
+    files = {"BERLIN/PC1/pfirewall.log": rest, "server.log": dropped(SERVER, CLIENT, path="SEND")}
+    folder = written(tmp_path / "sources", files)
+    roles = {"site_server": SERVER}
+    report = audited(folder, tmp_path / "out", "{site}/{host}/pfirewall.log", **roles)
+    assert failing(report) == analyzed(folder, **roles) != set()
+    assert [(one.site, one.host) for one in report.hosts] == [("BERLIN", "PC1")]
