@@ -306,6 +306,7 @@ def test_what_a_capture_shows_to_be_answered_arrived_whatever_the_log_lacks(both
     ("outcome", "told"),
     [
         ("prohibited by 10.0.0.20", "blocked proven client"),
+        ("prohibited by 10.0.0.20 quoting another SYN", "blocked likely client"),
         ("unreachable by 10.0.0.1 quoting another SYN", "unreachable likely unknown"),
     ],
 )

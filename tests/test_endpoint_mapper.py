@@ -233,6 +233,14 @@ def test_an_interface_that_is_known_is_not_that_of_an_unknown_port(audited):
         assert "The sources do not show that it belongs to the same RPC interface" in found.explanation
 
 
+def test_a_proven_block_of_an_earlier_push_is_kept_beside_a_likely_one(audited):
+    lines = [AT_MAPPER, at(3, 49700, "prohibited by 10.0.0.1"), mapper_at(900), at(901, 49701, "S0")]
+    found = dynamic(audited(Taken(lines, {49700: "winreg", 49701: "svcctl"})))
+    assert (found.confidence, [block.ports for block in found.also_blocked]) == ("proven", [])
+    found = dynamic(audited(Taken(lines, {49700: "svcctl", 49701: "winreg"})))
+    assert (found.confidence, [block.ports for block in found.also_blocked]) == ("likely", [(49700,)])
+
+
 def test_another_interface_at_the_same_port_does_not_take_it_back(audited):
     """After a restart Windows assigns a port to another service."""
     first = Taken([AT_MAPPER, at(3, 49700, "S0")], {49700: "winreg"})

@@ -17,6 +17,7 @@ from auditor.fleet.summaries.summary import Entry, summarize
 from auditor.report.fleet_model import HostResult, RequirementResult
 from auditor.ruleset.ruleset import load_ruleset
 from auditor.ruleset.site import Site
+from auditor.sources.source import CAPTURE
 from auditor.verdicts.installations.contacts import Contact
 from auditor.verdicts.installations.roles import RoleMap
 
@@ -55,7 +56,9 @@ def judged(write: Callable[[bytes], Path], tmp_path: Path) -> Judged:
         own = {address for one in entries for address in one.addresses}
         contacts = [one for entry in entries for one in entry.source.details.contacts if one.dst in own]
         casts = judging.casts({"BERLIN": contacts}, asked.question)
-        return judging.judge(host, "BERLIN", entries, judging.Bench(asked.question, asked.facts, asked.methods, casts))
+        clients = {push.to_address for push in casts["BERLIN"].judged}
+        parts = [one.about(sorted(clients)) if one.source.kind == CAPTURE else one for one in entries]
+        return judging.judge(host, "BERLIN", parts, judging.Bench(asked.question, asked.facts, asked.methods, casts))
 
     return judged
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from auditor.report.model.fleet_model import FleetReport
 from logs import firewall_log, row
 from packets import pcap
 from scenario import scene
 
 import auditor
 from auditor.api.batch import batch, host_report
-from auditor.report import model as r
-from auditor.report.fleet_model import FleetReport
+from auditor.report.model import model as r
 
 SERVER, SECOND, POINT = "10.0.0.5", "10.0.0.6", "10.0.0.80"
 CLIENT, OTHER = "10.0.1.20", "10.0.1.21"
@@ -301,4 +301,14 @@ def test_a_host_that_another_capture_shows_as_a_domain_controller_is_no_client(t
     folder = written(tmp_path / "sources", {"a.pcap": one, "b.pcap": [*logon, *blocked(SERVER, CLIENT)]})
     report = audited(folder, tmp_path / "out")
     assert failing(report) == analyzed(folder) != set()
-    assert computers(report) == {CLIENT: "fails", OTHER: "no-evidence"}
+    assert computers(report) == {CLIENT: "fails", str(folder / "a.pcap"): "no-evidence"}
+
+
+def test_the_log_of_a_site_server_without_a_site_counts_for_the_only_site_of_a_computer(tmp_path):
+    rest = [one for one in let_in(SERVER, CLIENT) if ":445" not in one]
+    files = {"BERLIN/PC1/pfirewall.log": rest, "server.log": dropped(SERVER, CLIENT, path="SEND")}
+    folder = written(tmp_path / "sources", files)
+    roles = {"site_server": SERVER}
+    report = audited(folder, tmp_path / "out", "{site}/{host}/pfirewall.log", **roles)
+    assert failing(report) == analyzed(folder, **roles) != set()
+    assert [(one.site, one.host) for one in report.hosts] == [("BERLIN", "PC1")]

@@ -118,13 +118,14 @@ def test_a_summary_of_a_capture_is_judged_like_the_capture(source):
     roles = {role: tuple(one.address for one in whole.roles if one.role == role) for role in played}
     asking = Asking(RULES, Site(roles=roles), methods_of(RULES, ()))
     entries = summarize(source).entries
-    casts = judging.casts({"": _contacts(entries)}, asking.question)
+    asked = [entry.source.details.asked for entry in entries]
+    casts = judging.casts({"": _contacts(entries)}, asking.question, {"": asked})
     bench = judging.Bench(asking.question, asking.facts, asking.methods, casts)
 
     told = {}
     for entry in entries:
-        if entry.addresses:
-            host = judging.judge("host", "", [entry], bench)
+        for push in casts[""].judged:
+            host = judging.judge("host", "", [entry.about([push.to_address])], bench)
             told[host.addresses[0]] = {one.requirement: _outcome(one) for one in host.seen}
     assert told == {
         client.address: {one.id: _outcome(one) for one in _once(client) if one.verdict not in _UNTRIED}

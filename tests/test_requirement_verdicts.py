@@ -115,6 +115,12 @@ def test_a_host_that_talks_to_others_is_there_although_requests_for_its_address_
     assert verdict("smb", f"0 {SERVER} asks {CLIENT}", web(5, POINTS[0], "SF")).verdict == "not-observed"
 
 
+def test_the_display_filter_of_neighbor_solicitations_names_the_target(write):
+    report = auditor.audit(write(pcap(scene(["0 fd00::5 asks fd00::20"]))), roles=V6, dissect=False)
+    (shown,) = report.clients[0].requirement("client-push/smb").evidence
+    assert shown.display_filter == "icmpv6.nd.ns.target_address == fd00::20"
+
+
 def test_of_several_that_request_a_hardware_address_the_lowest_address_is_shown(verdict):
     found = verdict("smb", f"0 {SERVER} asks {CLIENT}", f"10 10.0.0.1 asks {CLIENT}")
     assert found.explanation.startswith(f"Nothing could be sent to {CLIENT}: 10.0.0.1 asked 3 times")
@@ -164,6 +170,15 @@ def test_a_stray_reset_is_not_shown_as_the_answer(write):
     packets = at_seconds("S <R S <SA A", 0, 0.1, 1, 1.1, 1.2)
     client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
     assert [one.frames for one in client.requirement("client-push/smb").evidence] == [(1, 4)]
+
+
+def test_what_acknowledges_another_syn_is_shown_and_answers_nothing(write):
+    who = f"{SERVER}:50000 > {CLIENT}:445"
+    packets = [tcp(who), tcp(turned(who), "A", seq=9000, ack=7)]
+    client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
+    found = client.requirement("client-push/smb")
+    assert (found.verdict, found.evidence[0].frames) == ("inconclusive", (1, 2))
+    assert "what came back (frame 2) belongs to another connection" in found.explanation
 
 
 @pytest.mark.parametrize(("outcome", "expected"), [("silent twice", "no-response"), ("silent once", "inconclusive")])

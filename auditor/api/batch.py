@@ -130,7 +130,7 @@ def batch(
         with Processes(workers) as processes:
             fleet = read_new(discovered.files, asking, names, folder.summaries, reader, note)
             report = fleet.report(processes.run)
-        folder.write(report, digest if fleet.final else "", lacking=bool(discovered.lacking))
+        folder.write(report, digest if fleet.final else "", lacking=bool(discovered.lacking) or not fleet.is_whole)
     return Audited(folder, new=True)
 
 
@@ -154,7 +154,8 @@ def merge(
     with folder.kept_from_others():
         copies = _copied(summaries, folder, force=force)
         fleet = put_together(map(str, copies), rules)
-        folder.write(fleet.report(partial(run, workers=workers)), told_of([fleet.known, fleet.unread]))
+        report, what = fleet.report(partial(run, workers=workers)), told_of([fleet.known, fleet.unread])
+        folder.write(report, what, lacking=not fleet.is_whole)
     return Audited(folder, new=True)
 
 

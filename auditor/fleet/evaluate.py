@@ -72,6 +72,7 @@ def casts(
     Args:
         contacts: By site, who contacted its hosts at the ports of a push. What clients sent themselves is left out:
             each of them reads from servers.
+        question: What is asked of the fleet.
         asked: By site, for each source the requests for a hardware address that had no response.
     """
     merged = {site: merge(of_site) for site, of_site in contacts.items()}
@@ -373,21 +374,6 @@ def report(site: str, entries: Sequence[Entry], bench: Bench, tool: tuple[str, s
     modes = bench.modes_at(site)
     told = verdicts.audit(case.sources, bench.question.ruleset, case.cast, bench.facts, bench.asked, tool, modes=modes)
     return replace(told, all_flows=None)  # a summary has too little of each flow for the table of flows
-
-
-def elsewhere(entry: Entry, addresses: Collection[str], own: Sequence[str] = ()) -> Entry:
-    """Return what a source of another host says of a host.
-
-    Args:
-        entry: What was kept of the source.
-        addresses: Those of the host.
-        own: Those that are known from this source only.
-    """
-    kept = _kept(entry)
-    flows = tuple(one for one in kept.flows if one.dst_ip in addresses or one.src_ip in addresses)
-    contacts = tuple(one for one in kept.contacts if one.dst in addresses or one.src in addresses)
-    source = replace(entry.source, details=replace(kept, flows=flows, contacts=contacts))
-    return replace(entry, addresses=tuple(own), source=source)
 
 
 def servers(cast: RoleMap) -> dict[str, str]:

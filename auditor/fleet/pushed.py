@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from auditor.fleet import evaluate as judging
-from auditor.fleet.inventory.grouping import Known
+from auditor.fleet.inventory.grouping import Known, Owners, Row, owners_of
 from auditor.fleet.summaries import parquet_store as shards
+from auditor.fleet.summaries.parquet_store import Met
 from auditor.fleet.summaries.summary import Question
-from auditor.ruleset.given_roles import ConfiguredRoles
 from auditor.ruleset.lint import SITE_SERVER
 from auditor.sources.flows.neighbors import NeighborRequests
 from auditor.verdicts.installations.contacts import Contact, Pair
 from auditor.verdicts.installations.pushes import READERS, is_like_push
 from auditor.verdicts.installations.roles import RoleMap
-
-Row = tuple[str, int]  # a summary, and the row in it
 
 
 class Target(NamedTuple):
@@ -35,128 +33,129 @@ class Pushes:
 
     Attributes:
         casts: Who plays which role, by site.
-        elsewhere: The rows of other computers that show a push to a computer, such as the log of its site server.
+        shown: By row of the log of another computer, such as the site server, the computers to which it shows a push.
         uncertain: The computers to which only hosts push that may as well be clients that use a server.
     """
 
     casts: Mapping[str, RoleMap]
-    elsewhere: Mapping[Target, tuple[Row, ...]]
+    shown: Mapping[Row, frozenset[str]]
     uncertain: frozenset[Target]
 
 
-def pushes_of(known: Sequence[Known], question: Question) -> Pushes:
-    """Return the pushes in the sources that are asked one question."""
-    found = _Found(known, question.given)
-    for shard, rows in _rows(known).items():
-        for one in shards.contacts(Path(shard), rows.keys()):
-            found.add(one, rows[one.row], (shard, one.row))
-    return found.pushes(question)
+def pushes_of(known: Sequence[Known], questions: Mapping[str, Question]) -> dict[str, Pushes]:
+    """Return the pushes in the sources that are asked each question."""
+    found = _Found(known, questions)
+    for one, met in _met(known):
+        found.add(one, met)
+    return {text: found.pushes(text) for text in questions}
 
 
-def _rows(known: Iterable[Known]) -> dict[str, dict[int, Known]]:
-    rows: dict[str, dict[int, Known]] = defaultdict(dict)
+def _met(known: Iterable[Known]) -> Iterator[tuple[Known, Met]]:
+    """Yield each source with who tried to reach whom in it."""
+    by_shard: dict[str, list[Known]] = defaultdict(list)
     for one in known:
-        rows[one.shard][one.row] = one
-    return rows
+        by_shard[one.shard].append(one)
+    for shard, rows in by_shard.items():
+        met = shards.met(Path(shard))
+        yield from ((one, met[one.row]) for one in rows)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Site:
     """What was found at one site.
 
     Attributes:
         outbound: What computers contacted by their own logs, as far as a push may be among it.
-        elsewhere: By pair, the rows that show it and are not of the computer that is contacted.
+        shown: By pair, the rows of logs that show it and are not of the computer that is contacted.
     """
 
     contacts: list[Contact] = field(default_factory=list)
     outbound: list[Contact] = field(default_factory=list)
     asked: list[Sequence[NeighborRequests]] = field(default_factory=list)
-    elsewhere: dict[Pair, set[Row]] = field(default_factory=lambda: defaultdict(set))
+    shown: dict[Pair, set[Row]] = field(default_factory=lambda: defaultdict(set))
 
 
 class _Found:
-    """What was found in all sources so far, by site."""
+    """What was found in all sources so far, by question and site."""
 
-    def __init__(self, known: Iterable[Known], given: ConfiguredRoles) -> None:
-        self._given = given
-        self._own: dict[str, set[str]] = defaultdict(set)
-        for one in known:
-            self._own[one.site].update(one.addresses)
-        self._sites = {site: _Site() for site in self._own}
-        owners: dict[str, set[str]] = defaultdict(set)
-        for site, addresses in self._own.items():
-            for address in addresses:
-                owners[address].add(site)
-        self._only = {address: min(sites) for address, sites in owners.items() if len(sites) == 1}
+    def __init__(self, known: Sequence[Known], questions: Mapping[str, Question]) -> None:
+        self._questions = questions
+        self._sites = {(one.asking, one.site): _Site() for one in known}
+        self._askings = {site: min(text for text, at in self._sites if at == site) for _, site in self._sites}
+        self._owners = owners_of(known) if len(self._askings) > 1 else Owners()
 
-    def add(self, shown: shards.Contacts, known: Known, row: Row) -> None:
+    def add(self, known: Known, met: Met) -> None:
         """Count what one source shows."""
-        for contact in shown.contacts:
-            site = self._sites[self._site_of(contact.dst, shown.site)]
-            is_own = contact.dst in known.addresses
-            is_outbound = not (is_own or shown.is_capture) and contact.src in (known.addresses or (contact.src,))
-            if is_outbound and not self._may_push(contact):
+        for contact in met.contacts:
+            text, site = self._at(known, contact.src, contact.dst)
+            is_own = known.is_capture or contact.dst in known.addresses
+            is_outbound = not is_own and contact.src in (known.addresses or (contact.src,))
+            if is_outbound and not self._may_push(contact, self._questions[text]):
                 continue
-            (site.outbound if is_outbound else site.contacts).append(contact)
+            of_site = self._sites[text, site]
+            (of_site.outbound if is_outbound else of_site.contacts).append(contact)
             if not is_own:
-                site.elsewhere[contact.src, contact.dst].add(row)
-        if wanted := [one for one in shown.asked if one.target in self._own[shown.site]]:
-            self._sites[shown.site].asked.append(wanted)
+                of_site.shown[contact.src, contact.dst].add((known.shard, known.row))
+        requests: dict[tuple[str, str], list[NeighborRequests]] = defaultdict(list)
+        for request in met.asked:
+            requests[self._at(known, request.requester, request.target)].append(request)
+        for at, of_source in requests.items():
+            self._sites[at].asked.append(of_source)
 
-    def _site_of(self, address: str, site: str) -> str:
-        """Return the site of a computer that a source of a site is about; of a source without one, the only one."""
-        return site if site or address in self._own[site] else self._only.get(address, site)
+    def _at(self, known: Known, src: str, dst: str) -> tuple[str, str]:
+        """Return question and site of two hosts in a source: a source without a site is of that of the hosts in it."""
+        site = self._owners.site_of(known, src, dst)
+        text = known.asking if (known.asking, site) in self._sites else self._askings.get(site, known.asking)
+        self._sites.setdefault((text, site), _Site())
+        return text, site
 
-    def _may_push(self, contact: Contact) -> bool:
+    @staticmethod
+    def _may_push(contact: Contact, question: Question) -> bool:
         """Tell whether what a computer contacted by its own log may be a push.
 
         Every computer reads from servers. So without the roles this is only what looks like a push by itself, and what
         a firewall let through nowhere.
         """
-        if self._given.names(SITE_SERVER):
-            return self._given.covers(SITE_SERVER, contact.src)
+        if question.given.names(SITE_SERVER):
+            return question.given.covers(SITE_SERVER, contact.src)
         return not contact.controller and (is_like_push(contact) or not contact.accepted)
 
-    def pushes(self, question: Question) -> Pushes:
-        """Return the pushes at all sites."""
-        contacts = {name: site.contacts for name, site in self._sites.items()}
-        asked = {name: site.asked for name, site in self._sites.items()}
+    def pushes(self, text: str) -> Pushes:
+        """Return the pushes at all sites that are asked a question."""
+        question = self._questions[text]
+        sites = {site: of_site for (asking, site), of_site in self._sites.items() if asking == text}
+        contacts = {name: site.contacts for name, site in sites.items()}
+        asked = {name: site.asked for name, site in sites.items()}
         casts = judging.casts(contacts, question, asked)
         servers = {name: _pushing(cast) for name, cast in casts.items()}
-        outbound = {name: self._outbound(site, casts[name]) for name, site in self._sites.items()}
+        outbound = {name: _outbound(site, casts[name], question) for name, site in sites.items()}
         if any(outbound.values()):
             casts = judging.casts({name: [*some, *outbound[name]] for name, some in contacts.items()}, question, asked)
         every = {(name, push) for name, cast in casts.items() for push in cast.judged}
         certain = {
             Target(name, push.to_address)
             for name, push in every
-            if self._given.names(SITE_SERVER) or push.from_address in servers[name]
+            if question.given.names(SITE_SERVER) or push.from_address in servers[name]
         }
+        shown: dict[Row, set[str]] = defaultdict(set)
+        for name, push in every:
+            for row in sites[name].shown.get((push.from_address, push.to_address), ()):
+                shown[row].add(push.to_address)
         uncertain = {Target(name, push.to_address) for name, push in every} - certain
-        return Pushes(casts, dict(self._elsewhere(casts)), frozenset(uncertain))
+        return Pushes(casts, {row: frozenset(of_row) for row, of_row in shown.items()}, frozenset(uncertain))
 
-    def _outbound(self, site: _Site, cast: RoleMap) -> list[Contact]:
-        """Return what of the logs of their originators may be pushes: those of site servers.
 
-        Without the roles these are hosts that push by other sources too, and hosts that are not pushed themselves. What
-        several hosts contact so is a server, such as a print server.
-        """
-        if self._given.names(SITE_SERVER):
-            return site.outbound
-        servers, pushed = _pushing(cast), {push.to_address for push in cast.judged}
-        users = Counter(dst for _, dst in {(one.src, one.dst) for one in site.outbound})
-        return [
-            one for one in site.outbound if one.src in servers or (one.src not in pushed and users[one.dst] < READERS)
-        ]
+def _outbound(site: _Site, cast: RoleMap, question: Question) -> list[Contact]:
+    """Return what of the logs of their originators may be pushes: those of site servers.
 
-    def _elsewhere(self, casts: Mapping[str, RoleMap]) -> Iterator[tuple[Target, tuple[Row, ...]]]:
-        """Yield the computers that are pushed, each with the rows of others that show it."""
-        for name, cast in casts.items():
-            rows: dict[str, set[Row]] = defaultdict(set)
-            for push in cast.judged:
-                rows[push.to_address] |= self._sites[name].elsewhere.get((push.from_address, push.to_address), set())
-            yield from ((Target(name, address), tuple(sorted(some))) for address, some in rows.items() if some)
+    Without the roles these are hosts that push by other sources too, and hosts that are not pushed themselves. What
+    several hosts contact so is a server, such as a print server.
+    """
+    if question.given.names(SITE_SERVER):
+        return site.outbound
+    servers, pushed = _pushing(cast), {push.to_address for push in cast.judged}
+    users = Counter(dst for _, dst in {(one.src, one.dst) for one in site.outbound})
+    return [one for one in site.outbound if one.src in servers or (one.src not in pushed and users[one.dst] < READERS)]
 
 
 def _pushing(cast: RoleMap) -> frozenset[str]:

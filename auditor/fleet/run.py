@@ -18,13 +18,13 @@ from auditor.errors import ReportError
 from auditor.fleet import evaluate as judging
 from auditor.fleet.evaluate import Bench
 from auditor.fleet.inventory.discover import FoundFile
-from auditor.fleet.inventory.grouping import Host, Known, by_host
+from auditor.fleet.inventory.grouping import Host, Hosts, Known, Row, by_host
 from auditor.fleet.inventory.host_names import Names
-from auditor.fleet.pushed import Pushes, Row, Target, pushes_of
+from auditor.fleet.pushed import Pushes, Target, pushes_of
 from auditor.fleet.summaries import parquet_store as shards
-from auditor.fleet.summaries.parquet_store import Outline
+from auditor.fleet.summaries.parquet_store import Label, Outline
 from auditor.fleet.summaries.question import Asking, asking_of, check_alike
-from auditor.fleet.summaries.summary import Entry, Summary, Unread, summarizing
+from auditor.fleet.summaries.summary import Entry, Summary, Unread, summarizing, whose
 from auditor.fleet.totals import FilesRead, fleet_report
 from auditor.fleet.workers.current_file import begin, size_of
 from auditor.fleet.workers.retry_plan import Lost, Task
@@ -87,18 +87,18 @@ class Place(NamedTuple):
     """Where the summaries of one host stand.
 
     Attributes:
-        rows: Rows of shards, those of the host itself first.
+        rows: By shard the numbers of the rows.
+        parts: The addresses of the host in those rows that are also of others.
         asking: What the host is judged by.
-        own: How many rows of these are of the host itself.
         addresses: Its own.
         counts: Whether it counts as a computer to install on whatever the evaluation shows.
         role: The role that was set for it.
     """
 
     host: Host
-    rows: tuple[Row, ...]
+    rows: tuple[tuple[str, tuple[int, ...]], ...]
+    parts: Mapping[Row, tuple[str, ...]]
     asking: str
-    own: int
     addresses: tuple[str, ...]
     counts: bool = True
     role: str = ""
@@ -106,19 +106,21 @@ class Place(NamedTuple):
     @classmethod
     def of(cls, host: Host, known: Sequence[Known], found: Mapping[str, Pushes]) -> Place:
         """Return where what is known of a host stands. It is judged by what was asked of those at its site."""
-        rows = [(one.shard, one.row) for one in sorted(_once(known), key=lambda one: (one.shard, one.row))]
-        asking = min(one.asking for one in known if one.site == host.site)
+        rows: dict[str, list[int]] = defaultdict(list)
+        for one in _once(known):
+            rows[one.shard].append(one.row)
+        ordered = tuple((shard, tuple(sorted(rows[shard]))) for shard in sorted(rows))
+        parts = {(one.shard, one.row): one.addresses for one in known if one.is_part}
+        asking = min((one.site != host.site, one.asking) for one in known)[1]
         addresses = tuple(dict.fromkeys(address for one in known for address in one.addresses))
-        pushes = found[asking]
-        shown = {row for one in addresses for row in pushes.elsewhere.get(Target(host.site, one), ())}
-        own = {(one.shard, one.row) for one in known}
-        return cls(host, (*rows, *sorted(shown - own)), asking, len(rows), addresses)
+        is_shown = all(one.is_part and not one.is_capture for one in known)  # by logs of others only
+        uncertain = is_shown and all(Target(host.site, one) in found[asking].uncertain for one in addresses)
+        return cls(host, ordered, parts, asking, addresses, counts=not uncertain)
 
     def entries(self, read: Mapping[Row, Entry]) -> list[Entry]:
-        """Return what its sources say."""
-        own = [read[row] for row in self.rows[: self.own]]
-        known = () if own else self.addresses
-        return [*own, *(judging.elsewhere(read[row], self.addresses, known) for row in self.rows[self.own :])]
+        """Return what the summaries say of the host. read: their rows."""
+        rows = [(shard, row) for shard, numbers in self.rows for row in numbers]
+        return [read[row].about(self.parts[row]) if row in self.parts else read[row] for row in rows]
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ class Fleet:
         """Judge every host and return the report."""
         pushes = self._pushes()
         benches = self._benches(pushes)
-        places, servers = _targets(by_host(self.known), pushes)
+        places, servers = _targets(self._hosts(pushes), pushes)
         judged, modes = _in_modes(_evaluated(places, benches, runner), places, benches, runner)
         hosts, idle, told = _counted(judged, places, self._first.methods)
         servers += idle
@@ -191,15 +193,24 @@ class Fleet:
             expected=self.expected,
             servers=[name for name, _ in servers],
             quarantine=(UnreadableFile(one.path, one.host, one.what, one.hint) for one in self.unread),
-            limitations=[*_without_server(benches.values()), *self.notes, *told, *notes, *modes, SILENCE, BY_PORTS],
+            limitations=[
+                *_without_server(benches.values()),
+                *self._left_out(),
+                *self.notes,
+                *told,
+                *notes,
+                *modes,
+                SILENCE,
+                BY_PORTS,
+            ],
         )
 
     def host(self, name: str) -> Report:
         """Return the report on one host, as `auditor analyze` would give it. Raises ReportError if there is none."""
         pushes = self._pushes()
-        benches, hosts = self._benches(pushes), by_host(self.known)
+        benches, hosts = self._benches(pushes), self._hosts(pushes)
         places, _ = _targets(hosts, pushes)
-        found = [place for place in _places(hosts, pushes) if _is_called(name, place.host, hosts.get(place.host, ()))]
+        found = [place for place in _places(hosts, pushes) if _is_called(name, place.host, hosts[place.host])]
         if not found:
             self._check_read(name)
             some = ", ".join(sorted(host.name for host in hosts)[:5])
@@ -225,10 +236,7 @@ class Fleet:
 
     def _pushes(self) -> dict[str, Pushes]:
         """Return the pushes in the sources of each question."""
-        return {
-            text: pushes_of([one for one in self.known if one.asking == text], asking.question)
-            for text, asking in self.askings.items()
-        }
+        return pushes_of(self.known, {text: asking.question for text, asking in self.askings.items()})
 
     def _benches(self, pushes: Mapping[str, Pushes]) -> dict[str, Bench]:
         """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""
@@ -236,6 +244,31 @@ class Fleet:
             text: Bench(asking.question, asking.facts, asking.methods, pushes[text].casts)
             for text, asking in self.askings.items()
         }
+
+    def _hosts(self, pushes: Mapping[str, Pushes]) -> Hosts:
+        """Return the sources of every host: a capture is of the clients in it, which all sources together show."""
+        clients: dict[str, set[str]] = defaultdict(set)
+        shown: dict[Row, set[str]] = defaultdict(set)
+        for text, found in pushes.items():
+            named = self.askings[text].question.given.hosts(CLIENT)
+            for site, cast in found.casts.items():
+                clients[site].update(named, (push.to_address for push in cast.judged))
+            for row, addresses in found.shown.items():
+                shown[row] |= addresses
+        return by_host(self.known, clients, shown)
+
+    def _left_out(self) -> list[str]:
+        """Return a sentence on each source that was too large to be kept whole."""
+        return [
+            f"{one.path}: {one.left_out:,} pairs of computers were left out, because a summary has no room for more. "
+            "Name site server and management point (--role): what is named is kept first."
+            for one in sorted({one for one in self.known if one.left_out}, key=lambda one: (one.path, one.row))
+        ]
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether everything that may matter was kept of the sources."""
+        return not any(one.left_out for one in self.known)
 
     def _files_read(self) -> FilesRead:
         files = {(one.path, one.digest): one for one in self.known}.values()  # a capture may be of several hosts
@@ -262,10 +295,6 @@ class _Wanted:
         """Tell whether a summary is about a file as it is now."""
         file = self.files.get(one.path)
         return file is not None and (file.bytes, file.mtime_ns) == (one.size, one.modified_ns)
-
-    def is_past(self, one: Known | Unread) -> bool:
-        """Tell whether a summary is about a file as it no longer is."""
-        return one.path in self.files and not self.has(one)
 
     def found(self, path: str) -> str:
         """Return the path under which a file was found."""
@@ -398,41 +427,41 @@ def _as_now(path: Path, asking: Asking, names: Names, wanted: _Wanted) -> Outlin
     outline = shards.outline(path)
     if outline.auditor != VERSION or not asking.can_use(outline.question):
         return None
-    outline = _renamed(path, outline, asking, names, wanted)
-    outline = _without_changed(path, outline, wanted)
-    known, unread = list(filter(wanted.has, outline.known)), tuple(filter(wanted.has, outline.unread))
-    return outline._replace(known=known, unread=unread) if known or unread else None
+    outline = _of_wanted(path, outline, wanted)
+    return _renamed(path, outline, asking, names, wanted) if outline.known or outline.unread else None
 
 
 def _renamed(path: Path, outline: Outline, asking: Asking, names: Names, wanted: _Wanted) -> Outline:
     """Return the outline of a summary under the names that hosts have now, which stand in it from now on."""
-    hosts = named([one._replace(path=wanted.found(one.path)) for one in outline.known], names)
+    labels = named([one._replace(path=wanted.found(one.path)) for one in outline.known], names)
     unread = tuple(_unread_of(one, wanted.found(one.path), names) for one in outline.unread)
-    before = [(one.host, one.site) for one in outline.known]
-    if (outline.question, before, outline.unread) == (asking.text, hosts, unread):
+    before = [Label(one.host, one.site, one.owners) for one in outline.known]
+    if (outline.question, before, outline.unread) == (asking.text, labels, unread):
         return outline
-    shards.relabel(path, hosts, unread, asking.text)
+    shards.relabel(path, labels, unread, asking.text)
     return shards.outline(path)
 
 
-def _without_changed(path: Path, outline: Outline, wanted: _Wanted) -> Outline:
-    """Return the outline of a summary from which is removed what files said before they changed.
+def _of_wanted(path: Path, outline: Outline, wanted: _Wanted) -> Outline:
+    """Return the outline of a summary from which is removed what is not about a wanted file as it is now.
 
-    So the summaries of one folder say one thing of a file, and what those of several say is of several files.
+    So `merge` and the report on one host find in the summaries of a folder what the report of the fleet is made of.
     """
-    rows = [one.row for one in outline.known if not wanted.is_past(one)]
-    left = tuple(one for one in outline.unread if not wanted.is_past(one))
-    if len(rows) + len(left) == len(outline.known) + len(outline.unread):
+    known, left = list(filter(wanted.has, outline.known)), tuple(filter(wanted.has, outline.unread))
+    if len(known) + len(left) == len(outline.known) + len(outline.unread):
         return outline
-    shards.write(path, Summary(tuple(shards.entries(path, rows)), left), outline.question)
+    if not known and not left:
+        return outline._replace(known=known, unread=left)
+    entries = shards.entries(path, [one.row for one in known])
+    shards.write(path, Summary(tuple(entries), left), outline.question)
     return shards.outline(path)
 
 
-def named(some: Sequence[Known], names: Names) -> list[tuple[str, str]]:
-    """Return name and site of the host that each row of a summary is of: what one file says stands in one summary."""
+def named(some: Sequence[Known], names: Names) -> list[Label]:
+    """Return whose each row of a summary is: what one file says stands in one summary."""
     rows = Counter((one.path, one.digest) for one in some)
-    found = (names.whose(one.path, one.addresses, shared=rows[one.path, one.digest] > 1) for one in some)
-    return [(name.host, name.site) for name in found]
+    found = (whose(one.kind, one.path, one.addresses, names, shared=rows[one.path, one.digest] > 1) for one in some)
+    return [Label(name.host, name.site, owners) for name, owners in found]
 
 
 def _unread_of(one: Unread, path: str, names: Names) -> Unread:
@@ -476,8 +505,8 @@ def _entries(places: Sequence[Place]) -> dict[Row, Entry]:
     """Return the rows of some hosts, each shard read once."""
     wanted: dict[str, set[int]] = defaultdict(set)
     for place in places:
-        for shard, row in place.rows:
-            wanted[shard].add(row)
+        for shard, rows in place.rows:
+            wanted[shard].update(rows)
     read: dict[Row, Entry] = {}
     for shard in sorted(wanted):
         ordered = sorted(wanted[shard])
@@ -486,16 +515,8 @@ def _entries(places: Sequence[Place]) -> dict[Row, Entry]:
 
 
 def _places(hosts: Mapping[Host, Sequence[Known]], found: Mapping[str, Pushes]) -> list[Place]:
-    """Return where every host stands, in the order of site and name, also those that only other hosts' sources show."""
-    places = [Place.of(host, known, found) for host, known in hosts.items()]
-    known = {Target(place.host.site, address) for place in places for address in place.addresses}
-    others = {
-        target: Place(Host(*target), rows, asking, 0, (target.address,), counts=target not in found[asking].uncertain)
-        for asking in sorted(found, reverse=True)
-        for target, rows in found[asking].elsewhere.items()
-        if target not in known
-    }
-    return sorted([*places, *others.values()], key=lambda place: place.host)
+    """Return where every host stands, in the order of site and name."""
+    return [Place.of(host, known, found) for host, known in hosts.items()]
 
 
 def _targets(

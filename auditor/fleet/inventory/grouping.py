@@ -1,34 +1,62 @@
-"""Which sources are of one host: those with its name, its address, or the name of one log in parts."""
+"""Which sources are of one host: those with its name, its address, or the name of one log in parts.
+
+A log is of the computer that wrote it. A capture is of every computer in it, which only all sources together show.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.fleet.inventory.host_names import before_rotation
+from auditor.sources.source import CAPTURE
+
+if TYPE_CHECKING:
+    from auditor.fleet.inventory.host_names import Owner
 
 ANY_SITE = ""  # nobody said which
+Row = tuple[str, int]  # a shard and the number of a row in it
+Clients = Mapping[str, Collection[str]]  # their addresses by site
+Pushed = Mapping[Row, Collection[str]]
 
 
 class Known(NamedTuple):
     """What is known of one row of a summary without reading all of it: as of an entry, and where it stands.
 
-    shard, row: the file and the row in it; asking: what the summary was made for.
+    Attributes:
+        shard: The file in which the row stands.
+        row: Its number.
+        asking: What the summary was made for.
+        is_part: Whether only what concerns `addresses` is of the host: a capture is of several.
     """
 
     host: str
     site: str
     path: str
+    kind: str
     size: int
     modified_ns: int
     digest: str
     records: int
     skipped: int
+    left_out: int
     addresses: tuple[str, ...]
+    owners: tuple[Owner, ...]
     shard: str
     row: int
     asking: str
+    is_part: bool = False
+
+    @property
+    def is_capture(self) -> bool:
+        """Whether any host in it may be the one that it is of."""
+        return self.kind == CAPTURE
+
+    def about(self, *addresses: str) -> Known:
+        """Return what of it concerns some addresses."""
+        return self._replace(addresses=addresses, is_part=True)
 
 
 class Host(NamedTuple):
@@ -38,45 +66,147 @@ class Host(NamedTuple):
     name: str
 
 
-def by_host(known: Iterable[Known]) -> dict[Host, list[Known]]:
+Hosts = dict[Host, list[Known]]
+
+
+class Owners:
+    """Whose each address is, at each site and at ANY_SITE: of nobody if several hosts had it in turn."""
+
+    def __init__(self, *found: Mapping[Host, Iterable[Known]]) -> None:
+        self._found = found
+        self._maps: dict[Row, dict[str, Host]] = {}
+
+    @cached_property
+    def _hosts(self) -> dict[tuple[str, str], Host]:
+        owners: dict[tuple[str, str], set[Host]] = defaultdict(set)
+        for host, of_host in (items for some in self._found for items in some.items()):
+            for address in {address for one in of_host for address in one.addresses}:
+                for site in (host.site, ANY_SITE):
+                    owners[site, address].add(host)
+        return {key: min(hosts) for key, hosts in owners.items() if len(hosts) == 1}
+
+    def of(self, site: str, address: str) -> Host | None:
+        """Return which host has an address."""
+        return self._hosts.get((site, address))
+
+    def named(self, one: Known, address: str) -> Host | None:
+        """Return which host has an address in a source: as logs show, else as the map says."""
+        return self.of(one.site, address) or self._map(one).get(address)
+
+    def _map(self, one: Known) -> dict[str, Host]:
+        row = one.shard, one.row
+        if row not in self._maps:
+            self._maps[row] = {owner.address: Host(owner.site or one.site, owner.host) for owner in one.owners}
+        return self._maps[row]
+
+    def site_of(self, one: Known, src: str, dst: str) -> str:
+        """Return at which site two hosts met: that of the source, else that of the computer that either is."""
+        if one.site:
+            return one.site
+        return next((host.site for host in (self.named(one, dst), self.named(one, src)) if host), ANY_SITE)
+
+
+def owners_of(known: Iterable[Known]) -> Owners:
+    """Return whose each address is by the logs."""
+    logs = sorted(one for one in known if not one.is_capture)
+    named = _of_names(logs)
+    return Owners(named, _of_unnamed(logs, Owners(named)))
+
+
+def by_host(known: Iterable[Known], clients: Clients | None = None, pushed: Pushed | None = None) -> Hosts:
     """Return the sources of every host, in the order of site and name.
 
-    A source without a name is of the named host that has its first address: at its site, at any site if nobody said
-    its own; but only if no second one has it. Else that address stands for its host. The parts of a log that was rolled
+    A log without a name is of the named host that has its first address: at its site, at any site if nobody said its
+    own; but only if no second one has it. Else that address stands for its host. The parts of a log that was rolled
     over are of one host if they have an address in common, or if one of two has none. Else the path stands for what is
     without an address.
+
+    A capture is of every client in it, and of every host with a log that has an address in it. Its path names a client
+    only if no log or map shows whose the folder is, and if the captures in the folder are of one client.
+
+    Args:
+        known: All rows of all summaries.
+        clients: The addresses of the clients by site.
+        pushed: By row of a log of another computer, the clients to which it shows a push.
     """
-    every = list(known)
-    named, unnamed = [one for one in every if one.host], [one for one in every if not one.host]
-    owners = _owners(named)
-    found: dict[Host, list[Known]] = defaultdict(list)
-    for one in named:
-        found[Host(one.site, one.host)].append(one)
-    for logs in _alike(unnamed).values():
-        for parts in _of_one_host(logs):
-            found[_host_of(parts, owners)] += parts
-    return dict(sorted(found.items()))
+    every, clients, pushed = sorted(known), clients or {}, pushed or {}
+    logs, captures = ([one for one in every if one.is_capture is kind] for kind in (False, True))
+    hosts = _of_names(logs)
+    folders = _of_folders(captures, hosts, clients)
+    for host, of_host in _of_unnamed(logs, Owners(hosts, folders)).items():
+        hosts[host] += of_host
+    owners = Owners({**hosts}, folders)
+    for one in captures:
+        alone = Host(one.site, one.host or one.path)
+        for host, addresses in (_computers(one, one.addresses, owners, clients) or {alone: []}).items():
+            hosts[host].append(one.about(*addresses))
+    for one in logs:
+        for host, addresses in _computers(one, pushed.get((one.shard, one.row), ()), owners, clients).items():
+            hosts[host].append(one.about(*addresses))
+    return dict(sorted(hosts.items()))
 
 
-def _host_of(parts: Sequence[Known], owners: dict[tuple[str, str], Host]) -> Host:
+def _of_names(logs: Iterable[Known]) -> Hosts:
+    """Return the logs whose path names their host."""
+    hosts: Hosts = defaultdict(list)
+    for one in logs:
+        if one.host:
+            hosts[Host(one.site, one.host)].append(one)
+    return hosts
+
+
+def _of_unnamed(logs: Iterable[Known], owners: Owners) -> Hosts:
+    """Return the other logs."""
+    hosts: Hosts = defaultdict(list)
+    for alike in _alike(one for one in logs if not one.host).values():
+        for parts in _of_one_host(alike):
+            hosts[_host_of(parts, owners)] += parts
+    return hosts
+
+
+def _host_of(parts: Sequence[Known], owners: Owners) -> Host:
     """Return whose these parts of one log are."""
     site = parts[0].site
     first = Counter(part.addresses[0] for part in parts if part.addresses)
-    hosts = {owners[site, address] for address in first if (site, address) in owners}
+    hosts = {host for address in first if (host := owners.of(site, address))}
     if len(hosts) == 1:
         return min(hosts)
     likeliest = min(first, key=lambda address: (-first[address], address), default=parts[0].path)
     return Host(site, likeliest)
 
 
-def _owners(named: Iterable[Known]) -> dict[tuple[str, str], Host]:
-    """Return which host has an address, at each site and at ANY_SITE; none if several had it in turn."""
-    owners: dict[tuple[str, str], set[Host]] = defaultdict(set)
-    for one in named:
-        for address in one.addresses:
-            for site in (one.site, ANY_SITE):
-                owners[site, address].add(Host(one.site, one.host))
-    return {key: min(hosts) for key, hosts in owners.items() if len(hosts) == 1}
+def _of_folders(captures: Iterable[Known], named: Hosts, clients: Clients) -> Hosts:
+    """Return the captures whose path names the client in them, as far as they are about it.
+
+    Nothing shows whose folder it is if a log in it has another address, if two clients are in its captures, or if one
+    client is in the captures of two folders: a capture may be of the site server, or of a mirror port.
+    """
+    owners = Owners(named)
+    folders: dict[Host, dict[str, list[Known]]] = defaultdict(lambda: defaultdict(list))
+    for one in captures:
+        for host, addresses in _computers(one, one.addresses, owners, clients).items() if one.host else ():
+            for address in addresses:
+                if address in clients.get(host.site, ()):
+                    folders[Host(one.site, one.host)][address].append(one.about(address))
+    known = {host for host, of_host in named.items() if any(one.addresses for one in of_host)}
+    alone = {host: found for host, found in folders.items() if len(found) == 1 and host not in known}
+    claims = Counter((host.site, address) for host, found in alone.items() for address in found)
+    return {
+        host: of_host
+        for host, found in alone.items()
+        for address, of_host in found.items()
+        if claims[host.site, address] == 1 and not owners.named(of_host[0], address)
+    }
+
+
+def _computers(one: Known, among: Iterable[str], owners: Owners, clients: Clients) -> dict[Host, list[str]]:
+    """Return the computers that a source is about, each with its addresses in it."""
+    found: dict[Host, list[str]] = defaultdict(list)
+    for address in among:
+        host = owners.named(one, address) or Host(one.site, address)
+        if owners.of(one.site, address) or address in clients.get(host.site, ()):
+            found[host].append(address)
+    return found
 
 
 def _alike(known: Iterable[Known]) -> dict[tuple[str, str], list[Known]]:

@@ -38,6 +38,14 @@ PLACE = re.compile(r"\{([^{}]*)\}")
 PIECES = re.compile(r"[\\/]+")
 
 
+class Owner(NamedTuple):
+    """The computer that the map says has an address. site: "" if the map does not say it."""
+
+    address: str
+    host: str
+    site: str
+
+
 @dataclass(frozen=True, order=True)
 class Name:
     """Whose a source is. host: in capital letters; site: "" if nobody said it."""

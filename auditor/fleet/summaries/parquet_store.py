@@ -6,9 +6,10 @@ import ipaddress
 import json
 import os
 import stat
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, lru_cache
+from io import BytesIO
 from itertools import accumulate, pairwise
 from operator import attrgetter
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 
 from auditor.errors import AuditorError, MissingPackageError, OutputError, ReportError
 from auditor.fleet.inventory.grouping import Known
+from auditor.fleet.inventory.host_names import Owner
 from auditor.fleet.summaries.reduction import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
 from auditor.fleet.summaries.summary import Entry, Summary, Unread
 from auditor.sources.capture.packets import IcmpError
@@ -33,7 +35,7 @@ from auditor.version import VERSION
 if TYPE_CHECKING:
     import pyarrow
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 VERSION_KEY, QUESTION_KEY, UNREAD_KEY = b"auditor.summary", b"auditor.question", b"auditor.unread"
 AUDITOR_KEY = b"auditor.version"
 SUFFIX = ".parquet"
@@ -50,7 +52,15 @@ SOURCE_FIELDS = {
     "clock": "string",
     "outlasted_frame": "int64",
 }
-ENTRY_FIELDS = {"host": "string", "site": "string", "size": "int64", "modified_ns": "int64", "digest": "string"}
+ENTRY_FIELDS = {
+    "host": "string",
+    "site": "string",
+    "size": "int64",
+    "modified_ns": "int64",
+    "digest": "string",
+    "left_out": "int64",
+}
+OWNER_FIELDS = {"address": "string", "host": "string", "site": "string"}
 EVENT_FIELDS = {
     "frame": "int64",
     "time_ns": "int64",
@@ -107,9 +117,9 @@ MAY_LACK = frozenset(
 NEVER_EMPTY = frozenset(("frames", "times_ns", "ports"))
 ADDRESSES = frozenset(
     ("addresses", "heard", "on_link", "one_sided_hosts", "one_sided_pairs", "src_ip", "dst_ip", "asker", "target")
-) | {"sender", "receiver", "src", "dst"}
+) | {"sender", "receiver", "src", "dst", "address"}
 MOST = 2**53  # of bytes or rows: more are of no file, and their sum must go into the report
-COUNTS = ("size", "bytes", "records", "skipped", "understood", "drops", "allows", "stands_for")
+COUNTS = ("size", "bytes", "records", "skipped", "understood", "drops", "allows", "stands_for", "left_out")
 RANGES = dict.fromkeys(COUNTS, (0, MOST)) | dict.fromkeys(("src_port", "dst_port"), (MISSING, MOST_PORT))
 RANGES |= {"hop_count": (0, 0xFF), "ip_id": (0, 0xFFFF)}
 # What a portion of sources cannot exceed: rows, bytes unpacked, and values, which a small file can repeat without end.
@@ -137,15 +147,28 @@ def write(path: Path, summary: Summary, question: str) -> None:
     _write(path, _table(summary.entries), summary.unread, question)
 
 
-def relabel(path: Path, hosts: Sequence[tuple[str, str]], unread: Sequence[Unread], question: str) -> None:
+class Label(NamedTuple):
+    """Whose a row of a summary is. host, site, owners: as of an entry."""
+
+    host: str
+    site: str
+    owners: tuple[Owner, ...]
+
+
+def relabel(path: Path, labels: Sequence[Label], unread: Sequence[Unread], question: str) -> None:
     """Write a summary again for another question that it answers as well, and under other names.
 
-    hosts: name and site for each row; unread: the files that could not be read, under their new names.
+    labels: one for each row; unread: the files that could not be read, under their new names.
     """
     table = _columns_of(opened(path), path)
-    for name, values in zip(("host", "site"), zip(*hosts, strict=True), strict=False):
+    columns = {
+        "host": _texts([one.host for one in labels]),
+        "site": _texts([one.site for one in labels]),
+        "owners": _lists([one.owners for one in labels], _structs(OWNER_FIELDS)),
+    }
+    for name, values in columns.items():
         at = table.schema.get_field_index(name)
-        table = table.set_column(at, table.schema.field(at), _texts(values))
+        table = table.set_column(at, table.schema.field(at), values)
     _write(path, table, unread, question)
 
 
@@ -155,7 +178,8 @@ def _write(path: Path, table: pyarrow.Table, unread: Sequence[Unread], question:
     table = table.replace_schema_metadata(about)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        parquet().write_table(table, beside, compression="lz4", write_page_checksum=True)
+        with beside.open("wb") as out:  # pyarrow takes no path that is not Unicode
+            parquet().write_table(table, out, compression="lz4", write_page_checksum=True)
         os.replace(beside, path)
     except OSError as error:
         hint = "choose a folder that you may write to, make room; the same command goes on where it was"
@@ -202,41 +226,28 @@ def outline(path: Path, *, own: bool = False) -> Outline:
     question = _about(file, QUESTION_KEY)
     names = Known._fields[: Known._fields.index("shard")]
     table = _columns_of(file, path, names) if own else _checked(file, path)
-    columns = {name: table.column(name).to_pylist() for name in names}
-    columns["addresses"] = list(map(tuple, columns["addresses"]))
-    rows = enumerate(zip(*columns.values(), strict=True))
-    known = [Known._make((*values, str(path), row, question)) for row, values in rows]
+    columns = {name: table.column(name).combine_chunks() for name in names}
+    values = {name: column.to_pylist() for name, column in columns.items() if name not in ("addresses", "owners")}
+    values["addresses"] = list(map(tuple, columns["addresses"].to_pylist()))
+    values["owners"] = list(map(tuple, _unlisted(columns["owners"], _made(Owner, OWNER_FIELDS))))
+    rows = enumerate(zip(*(values[name] for name in names), strict=True))
+    known = [Known._make((*of_row, str(path), row, question, False)) for row, of_row in rows]
     return Outline(known, _unread(file, path), question, _about(file, AUDITOR_KEY))
 
 
-class Contacts(NamedTuple):
-    """Who contacted whom at the ports of a push in one source of a summary.
+class Met(NamedTuple):
+    """Who tried to reach whom in one source: at the ports of a push, and by requests for a hardware address."""
 
-    row: that of the source; asked: requests for a hardware address that had no response.
-    """
-
-    row: int
-    site: str
-    is_capture: bool
-    contacts: list[Contact]
-    asked: list[NeighborRequests]
+    contacts: Sequence[Contact]
+    asked: Sequence[NeighborRequests]
 
 
-def contacts(path: Path, rows: Container[int]) -> list[Contacts]:
-    """Return who contacted whom at the ports of a push in some sources of a summary.
-
-    rows: of these sources. Raises ReportError as `read` does.
-    """
-    table = _columns_of(opened(path), path, ("site", "kind", "contacts", "asked"))
-    sites, kinds = (table.column(name).to_pylist() for name in ("site", "kind"))
-    of_row = _unlisted(table.column("contacts").combine_chunks(), _contacts)
+def met(path: Path) -> list[Met]:
+    """Return who tried to reach whom in each source of a summary. Raises ReportError as `read` does."""
+    table = _columns_of(opened(path), path, ("contacts", "asked"))
+    contacts = _unlisted(table.column("contacts").combine_chunks(), _contacts)
     asked = _unlisted(table.column("asked").combine_chunks(), _asked)
-    every = zip(sites, kinds, of_row, asked, strict=True)
-    return [
-        Contacts(row, site, kind == CAPTURE, shown, requests)
-        for row, (site, kind, shown, requests) in enumerate(every)
-        if row in rows
-    ]
+    return list(map(Met, contacts, asked))
 
 
 def _columns_of(file: pyarrow.parquet.ParquetFile, path: Path, names: Sequence[str] | None = None) -> pyarrow.Table:
@@ -360,7 +371,7 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
     with _intact(path, "this is no summary that `auditor batch` wrote, or a broken one", "copy it again"):
         if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe or a device may take for ever
             raise ReportError("this is no file", where=str(path), hint="name the summaries that `auditor batch` wrote")
-        file = reader.ParquetFile(path, page_checksum_verification=True)
+        file = reader.ParquetFile(_readable(path), page_checksum_verification=True)
         is_ours = file.schema_arrow.equals(_fields())
     version = (file.metadata.metadata or {}).get(VERSION_KEY)
     if version is None:
@@ -375,6 +386,15 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
         raise _broken(path, "its columns are others than `auditor batch` writes")
     _check_size(file.metadata, path)
     return file
+
+
+def _readable(path: Path) -> Path | BytesIO:
+    """Return what pyarrow reads: it takes no path that is not Unicode."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return BytesIO(path.read_bytes())
+    return path
 
 
 @cache
@@ -395,6 +415,7 @@ def _fields() -> pyarrow.Schema:
         [
             *plain(ENTRY_FIELDS),
             ("addresses", texts),
+            ("owners", structs(OWNER_FIELDS)),
             *plain(SOURCE_FIELDS),
             ("warnings", structs(WARNING_FIELDS)),
             ("drops", pa.int64()),
@@ -439,6 +460,7 @@ def _table(entries: Sequence[Entry]) -> pyarrow.Table:
     columns = {
         **_columns(entries, ENTRY_FIELDS),
         "addresses": _lists([entry.addresses for entry in entries], _texts),
+        "owners": _lists([entry.owners for entry in entries], _structs(OWNER_FIELDS)),
         **_columns(sources, SOURCE_FIELDS),
         "warnings": _lists([source.warnings for source in sources], _structs(WARNING_FIELDS)),
         "drops": pa.array([one.facts and one.facts.drops for one in kept], pa.int64()),
@@ -527,6 +549,7 @@ def _entries(table: pyarrow.Table) -> Iterator[Entry]:
         _unlisted(column[name], _values)
         for name in ("addresses", "heard", "on_link", "one_sided_hosts", "one_sided_pairs")
     )
+    owners = _unlisted(column["owners"], _made(Owner, OWNER_FIELDS))
     warnings = _unlisted(column["warnings"], _made(SourceWarning, WARNING_FIELDS))
     asked = _unlisted(column["asked"], _asked)
     contacts = _unlisted(column["contacts"], _contacts)
@@ -552,7 +575,7 @@ def _entries(table: pyarrow.Table) -> Iterator[Entry]:
             details=kept,
         )
         own = {name: row[name] for name in ENTRY_FIELDS}
-        yield Entry(**own, addresses=tuple(addresses[number]), source=source)
+        yield Entry(**own, addresses=tuple(addresses[number]), owners=tuple(owners[number]), source=source)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,9 +26,9 @@ from auditor.sources.flows.columns import MISSING
 from auditor.sources.flows.neighbors import NeighborRequests
 from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
 from auditor.sources.flows.table import FlowTable, is_among
-from auditor.sources.source import CAPTURE, Source
+from auditor.sources.source import CAPTURE, EVENT_LOG, Source
 from auditor.verdicts.endpoint_mapper import MOST_PORTS_OF_PUSH
-from auditor.verdicts.installations.contacts import Contact, contacts_of
+from auditor.verdicts.installations.contacts import RESPONDED, Contact, contacts_of
 
 if TYPE_CHECKING:
     from auditor.sources.flows.from_logs.firewall_flows import LocalAddress
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 FIRST_AND_LAST = 4  # of many attempts that are alike, as many of the first and of the last
 DYNAMIC_FIRST_AND_LAST = 3 * MOST_PORTS_OF_PUSH + 1  # a port scan is still one, even if it tries each port three times
 AT_BEGIN, AT_END = 64, 192  # attempts between a site server and a client that are kept whatever they are
-MOST_PAIRS = 256  # of hosts in one source; beyond that those that say least are left out, and told
+MOST_FLOWS = 30_000  # that are kept of one source, in 90 MB of memory; the flows of other pairs of hosts are left out
+MOST_ASKED = 10_000  # pairs of hosts of which one requested the hardware address of the other
 MOST_EVENTS = 16
 MOST_PORT = 0xFFFF
 DYNAMIC = -2  # stands for any port of the dynamic range
@@ -97,6 +99,19 @@ class Alike(NamedTuple):
     direction: str = ""
 
 
+class Kept(NamedTuple):
+    """What was kept of one source.
+
+    Attributes:
+        left_out: How many pairs of hosts there was no room for.
+        warnings: What had to be left out, in sentences.
+    """
+
+    flows: KeptFlows
+    left_out: int
+    warnings: tuple[SourceWarning, ...]
+
+
 class Facts(NamedTuple):
     """What a log can show at all: how many rows or events say that something was dropped, and let through.
 
@@ -153,6 +168,28 @@ class KeptFlows:
         return KeptTable(self.flows)
 
     @cached_property
+    def hosts(self) -> frozenset[str]:
+        """The ends of all kept flows, and of the requests for a hardware address."""
+        ends = {host for one in self.flows for host in (one.src_ip, one.dst_ip)}
+        return frozenset(ends.union(*((one.requester, one.target) for one in self.asked)))
+
+    def about(self, hosts: Collection[str]) -> KeptFlows:
+        """Return what was kept of some hosts."""
+        flows, contacts, asked = (
+            _at(hosts, of, by_host) for of, by_host in zip(self._parts, self._by_host, strict=True)
+        )
+        return replace(self, flows=flows, contacts=contacts, asked=asked)
+
+    @property
+    def _parts(self) -> tuple[tuple[Any, ...], ...]:
+        return self.flows, self.contacts, self.asked
+
+    @cached_property
+    def _by_host(self) -> Sequence[Mapping[str, Sequence[int]]]:
+        """For flows, contacts and requests the numbers of those of each host: in one capture there may be many."""
+        return [_numbered(part) for part in self._parts]
+
+    @cached_property
     def errors(self) -> Mapping[int, Sequence[IcmpError]]:
         """The ICMP errors about a flow, by its number."""
         return {number: one.errors for number, one in enumerate(self.flows) if one.errors}
@@ -190,9 +227,23 @@ class Wanted:
         """For each port whether it may be a custom one of a site system."""
         return _among(filter(self._ruleset.may_be_custom, range(1, MOST_PORT + 1)))
 
-    def kept(self, source: Source) -> tuple[KeptFlows, tuple[SourceWarning, ...]]:
-        """Return what is kept of a source, and warnings about what had to be left out."""
-        chosen, left_out = self._of_pairs(self._concerning(source))
+    def kept(self, source: Source) -> Kept:
+        """Return what is kept of a source."""
+        contacts = contacts_of(source, self._ruleset)
+        return self._of_flows(source, self._concerning(source, contacts), contacts)
+
+    def of_computers(self, source: Source) -> dict[str, Kept]:
+        """Return what is kept of an event log for each computer whose firewall wrote the events, by its name."""
+        names, contacts = source.table.columns["computer"], tuple(contacts_of(source, self._ruleset))
+        writers, by_host = writers_of(source), _numbered(contacts)
+        flows: dict[str, list[tuple[int, Alike]]] = {one: [] for one in writers}
+        for number, one in self._concerning(source, contacts):
+            flows[names[number]].append((number, one))
+        return {name: self._of_flows(source, flows[name], _at(own, contacts, by_host)) for name, own in writers.items()}
+
+    def _of_flows(self, source: Source, some: list[tuple[int, Alike]], contacts: Iterable[Contact]) -> Kept:
+        """Return what is kept of some flows of a source, and of their ends."""
+        chosen, left_out = self._within_room(some)
         numbers, cut = self._first_and_last(chosen)
         flows = tuple(_kept(source, numbers))
         hosts = {host for one in flows for host in (one.src_ip, one.dst_ip)}
@@ -200,18 +251,21 @@ class Wanted:
         kept = KeptFlows(
             flows,
             frozenset(host for host in hosts if host in source.details.heard),
-            tuple(source.details.asked)[:MOST_PAIRS],
+            tuple(source.details.asked)[:MOST_ASKED],
             OneWayTraffic(
                 frozenset(pair for pair in deaf.pairs if hosts.issuperset(pair)), frozenset(hosts & deaf.hosts)
             ),
             None if facts is None else Facts(facts.drops, facts.allows),
-            tuple(one for one in contacts_of(source, self._ruleset) if hosts.issuperset((one.src, one.dst))),
+            tuple(one for one in contacts if hosts.issuperset((one.src, one.dst))),
             frozenset(hosts & source.details.on_link),
         )
-        return kept, tuple(_warnings(left_out, cut))
+        return Kept(kept, left_out, tuple(_warnings(left_out, cut)))
 
-    def _concerning(self, source: Source) -> list[tuple[int, Alike]]:
-        """Return the numbers of the flows that may matter, and what they are like."""
+    def _concerning(self, source: Source, contacts: Iterable[Contact]) -> list[tuple[int, Alike]]:
+        """Return the numbers of the flows that may matter, and what they are like.
+
+        contacts: who contacted whom at the ports of a push in this source.
+        """
         columns = source.table.columns
         protocol, port = columns["protocol"], columns["dst_port"]
         icmp, tcp, udp = (protocol == name for name in ("icmp", "tcp", "udp"))
@@ -232,40 +286,47 @@ class Wanted:
         for ends in (src_ip, dst_ip) if named else ():
             matters |= is_among(ends, named)
         left = (~matters).nonzero()[0]
-        matters[left] = self._may_serve(dst_ip[left], dynamic[some[left]], _own(source))
+        pushed = dynamic[some[left]]
+        if own := _own(source):
+            pushed &= is_among(dst_ip[left], own)
+            pushed |= dynamic[some[left]] & _is_between(_pushed_by(own, contacts), src_ip[left], dst_ip[left])
+        matters[left] = self._may_serve(dst_ip[left], dynamic[some[left]], pushed)
         some = some[matters]
         like = {name: columns[name][some] for name in Alike._fields if name in columns}
         like["dst_port"] = np.where(dynamic[some], DYNAMIC, like["dst_port"])
         return list(zip(some.tolist(), map(Alike, *(one.tolist() for one in like.values())), strict=True))
 
-    def _may_serve(self, dst_ip: NDArray[Any], dynamic: NDArray[np.bool_], own: frozenset[str]) -> NDArray[np.bool_]:
+    def _may_serve(
+        self, dst_ip: NDArray[Any], dynamic: NDArray[np.bool_], pushed: NDArray[np.bool_]
+    ) -> NDArray[np.bool_]:
         """Tell which flows may be of a push, or to a management point, though nobody named their ends.
 
-        own: the addresses of the computer whose log it is, none of captures.
+        dynamic: those at ports of the dynamic range; pushed: those of them that may be of a push.
         """
-        pushed = dynamic & is_among(dst_ip, own) if own else dynamic
         if self._given.names(MANAGEMENT_POINT):
             return pushed  # who else serves the client is looked for nowhere
         # No server on the Internet is a management point unless it was named.
         near = {one for one in set(dst_ip[~dynamic].tolist()) if not is_public(one)}
         return pushed | (~dynamic & is_among(dst_ip, near))
 
-    def _of_pairs(self, flows: list[tuple[int, Alike]]) -> tuple[list[tuple[int, Alike]], int]:
-        """Return the flows between the pairs of hosts that say most, and how many pairs were left out."""
-        if len(flows) <= MOST_PAIRS:
+    def _within_room(self, flows: list[tuple[int, Alike]]) -> tuple[list[tuple[int, Alike]], int]:
+        """Return the flows between the pairs of hosts that matter most, and how many pairs were left out."""
+        if len(flows) <= MOST_FLOWS:
             return flows, 0
         pairs: dict[tuple[str, str], list[Alike]] = defaultdict(list)
         for _, one in flows:
             pairs[one.src_ip, one.dst_ip].append(one)
-        if len(pairs) <= MOST_PAIRS:
-            return flows, 0
         ranked = sorted(pairs, key=lambda pair: self._rank(pair, pairs[pair]))
-        chosen = frozenset(ranked[:MOST_PAIRS])
-        return [(number, one) for number, one in flows if (one.src_ip, one.dst_ip) in chosen], len(pairs) - MOST_PAIRS
+        ends = accumulate(min(len(pairs[pair]), AT_BEGIN + AT_END) for pair in ranked)
+        chosen = {pair for pair, end in zip(ranked, ends, strict=True) if end <= MOST_FLOWS}
+        return [(number, one) for number, one in flows if (one.src_ip, one.dst_ip) in chosen], len(pairs) - len(chosen)
 
-    def _rank(self, pair: tuple[str, str], flows: Sequence[Alike]) -> tuple[bool, int, int, tuple[str, str]]:
+    def _rank(self, pair: tuple[str, str], flows: Sequence[Alike]) -> tuple[bool, bool, int, int, tuple[str, str]]:
+        """Order pairs of hosts: those with a named host, then those between which an attempt of a push failed."""
         ports = {one.dst_port for one in flows} & self._pushed
-        return not (self._is_named(pair[0]) or self._is_named(pair[1])), -len(ports), -len(flows), pair
+        failed = any(one.dst_port in self._pushed and one.response not in RESPONDED for one in flows)
+        is_named = self._is_named(pair[0]) or self._is_named(pair[1])
+        return not is_named, not failed, -len(ports), -len(flows), pair
 
     def _is_named(self, address: str) -> bool:
         if address not in self._named:
@@ -324,6 +385,52 @@ def _among(ports: Iterable[int]) -> NDArray[np.bool_]:
     return among
 
 
+def writers_of(source: Source) -> dict[str, tuple[str, ...]]:
+    """Return the names of the computers that wrote an event log, with their own addresses, the likeliest first.
+
+    Events that were forwarded to a collector are those of many computers. Empty for other sources.
+    """
+    if source.kind != EVENT_LOG:
+        return {}
+    facts, writers = source.details.facts, source.table.columns["computer"]
+    addresses: dict[str, list[str]] = {one: [] for one in sorted(set(writers.tolist()))}
+    for one in facts.local if facts is not None else ():
+        addresses.setdefault(getattr(one, "computer", ""), []).append(one.address)
+    return {name: tuple(of_computer) for name, of_computer in addresses.items()}
+
+
+def _at(hosts: Collection[str], every: tuple[Any, ...], by_host: Mapping[str, Sequence[int]]) -> tuple[Any, ...]:
+    """Return those of some hosts, in their order."""
+    numbers = sorted({number for host in hosts for number in by_host.get(host, ())})
+    return tuple(every[number] for number in numbers)
+
+
+def _numbered(every: Sequence[Any]) -> dict[str, list[int]]:
+    """Return for each host the numbers of the flows, contacts or requests that it is an end of."""
+    by_host: dict[str, list[int]] = defaultdict(list)
+    for number, one in enumerate(every):
+        for host in {*_ends(one)}:
+            by_host[host].append(number)
+    return by_host
+
+
+def _ends(one: KeptFlow | Contact | NeighborRequests) -> tuple[str, str]:
+    if isinstance(one, KeptFlow):
+        return one.src_ip, one.dst_ip
+    return (one.requester, one.target) if isinstance(one, NeighborRequests) else (one.src, one.dst)
+
+
+def _pushed_by(own: Collection[str], contacts: Iterable[Contact]) -> set[tuple[str, str]]:
+    """Return whom a computer may push to by its own log: not domain controllers, which every computer contacts so."""
+    return {(one.src, one.dst) for one in contacts if one.src in own and not one.controller}
+
+
+def _is_between(pairs: Collection[tuple[str, str]], src: NDArray[Any], dst: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which flows are between one of these pairs of hosts."""
+    ends = zip(src.tolist(), dst.tolist(), strict=True)
+    return np.fromiter((pair in pairs for pair in ends), np.bool_, len(src))
+
+
 def _own(source: Source) -> frozenset[str]:
     facts = source.details.facts
     return frozenset() if facts is None else frozenset(one.address for one in facts.local)
@@ -352,8 +459,8 @@ def _begin_and_end(many: Sequence[Any]) -> Sequence[Any]:
 def _warnings(left_out: int, cut: int) -> Iterator[SourceWarning]:
     if left_out:
         text = (
-            f"It tells of more than {MOST_PAIRS} pairs of computers at documented ports; the {left_out:,} that say "
-            "least were left out. Name site server and management point (--role): what is named is always kept."
+            f"{left_out:,} pairs of computers were left out: of a source at most {MOST_FLOWS:,} flows are kept. Named "
+            "computers are kept first: --role site-server=ADDRESS."
         )
         yield SourceWarning("folded", text)
     if cut:

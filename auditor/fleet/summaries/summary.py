@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from auditor.errors import SourceError
-from auditor.fleet.inventory.host_names import Names
-from auditor.fleet.summaries.reduction import KeptFlows, Wanted
+from auditor.fleet.inventory.host_names import NOBODY, Name, Names, Owner
+from auditor.fleet.summaries.reduction import Kept, KeptFlows, Wanted, writers_of
 from auditor.ruleset.given_roles import ConfiguredRoles, parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.sources.files.skip_counts import Tally
@@ -22,8 +22,6 @@ from auditor.sources.logs.batching import Steps, read_single
 from auditor.sources.read import reading
 from auditor.sources.read_all import check, documented_ports
 from auditor.sources.source import CAPTURE, Source, name_of
-from auditor.verdicts.installations.contacts import merge
-from auditor.verdicts.installations.roles import infer_roles
 
 MOST_ADDRESSES = 16
 PIECE = 256 * 1024
@@ -70,10 +68,19 @@ class Unread:
 
 @dataclass(frozen=True)
 class Entry:
-    """What one source says of one host.
+    """What one source says of one computer or, as a capture, of any of those in it.
 
-    host, site: as somebody said, "" if nobody did; addresses: the host's own, the likeliest first; size, modified_ns,
-    digest: of the file (bytes, nanoseconds since 1970, SHA-256); source: what of it is kept (kilobytes).
+    Attributes:
+        host: As its path says, "" if it does not.
+        site: As its path says, "" if it does not.
+        addresses: Of a log those of its computer, the likeliest first; of a capture those of every host in it, any of
+            which it may be about.
+        size: Of the file, in bytes.
+        modified_ns: When the file was changed last, in nanoseconds since 1970.
+        digest: SHA-256 of the file.
+        left_out: How many pairs of hosts there was no room for.
+        owners: Which of the addresses belong to computers of the map.
+        source: What was kept of it (kilobytes).
     """
 
     host: str
@@ -82,12 +89,20 @@ class Entry:
     size: int
     modified_ns: int
     digest: str
+    left_out: int
+    owners: tuple[Owner, ...]
     source: Source
 
     @property
     def key(self) -> tuple[str, str, str, str, tuple[str, ...]]:
         """What no two entries of a summary have in common: the file, its content, and whom it is about."""
         return self.site, self.host, self.source.path, self.digest, self.addresses
+
+    def about(self, addresses: Sequence[str]) -> Entry:
+        """Return what it says of the computer with some of its addresses."""
+        kept = self.source.details
+        assert isinstance(kept, KeptFlows)
+        return replace(self, addresses=tuple(addresses), source=replace(self.source, details=kept.about(addresses)))
 
 
 def later(one: Entry, other: Entry) -> Entry:
@@ -170,23 +185,51 @@ def summarizing(
         name = names.whose(str(path))
         what, hint = error.what, error.hint or ""
         return Summary((), (Unread(name_of(file), name.host, what, hint, size, modified_ns, name.site),))
-    kept, more = question.wanted.kept(source)
-    whole = Entry(
-        host="",
-        site="",
-        addresses=_own_addresses(source),
-        size=size,
-        modified_ns=modified_ns,
-        digest=digest,
-        source=replace(source, details=kept, warnings=(*source.warnings, *more), tally=Tally()),
-    )
-    entries = [whole] if source.kind != CAPTURE else _of_clients(whole, question)
-    return Summary(tuple(_named(one, names, shared=len(entries) > 1) for one in entries))
+    entries = _entries(source, question)
+    of_file = (replace(one, size=size, modified_ns=modified_ns, digest=digest) for one in entries)
+    return Summary(tuple(_named(one, names, shared=len(entries) > 1) for one in of_file))
+
+
+def _entries(source: Source, question: Question) -> list[Entry]:
+    """Return what is kept of a source: of events that were forwarded to a collector, for each computer."""
+    writers = writers_of(source)
+    if len(writers) > 1:
+        kept = question.wanted.of_computers(source)
+        return [_entry(source, kept[name], own) for name, own in writers.items()]
+    whole = question.wanted.kept(source)
+    return [_entry(source, whole, sorted(whole.flows.hosts) if source.kind == CAPTURE else _own_addresses(source))]
+
+
+def _entry(source: Source, kept: Kept, addresses: Iterable[str]) -> Entry:
+    warnings = (*source.warnings, *kept.warnings)
+    source = replace(source, details=kept.flows, warnings=warnings, tally=Tally())
+    few = tuple(addresses) if source.kind == CAPTURE else tuple(addresses)[:MOST_ADDRESSES]
+    return Entry("", "", few, 0, 0, "", kept.left_out, (), source)
 
 
 def _named(entry: Entry, names: Names, *, shared: bool) -> Entry:
-    name = names.whose(entry.source.path, entry.addresses, shared=shared)
-    return replace(entry, host=name.host, site=name.site)
+    name, owners = whose(entry.source.kind, entry.source.path, entry.addresses, names, shared=shared)
+    return replace(entry, host=name.host, site=name.site, owners=owners)
+
+
+def whose(
+    kind: str, path: str, addresses: Sequence[str], names: Names, *, shared: bool
+) -> tuple[Name, tuple[Owner, ...]]:
+    """Return whose a source is, and which of its addresses belong to computers of the map.
+
+    A capture lies in a folder of a computer, which need not be one of those in it: only all sources together show that.
+
+    Args:
+        kind: Of the source.
+        path: Of the source.
+        addresses: As of an entry.
+        names: Of computers.
+        shared: Whether the file is of several computers, and each of them has an entry.
+    """
+    if kind != CAPTURE:
+        return names.whose(path, addresses, shared=shared), ()
+    known = ((address, names.of_address(address)) for address in addresses)
+    return names.of(path) or NOBODY, tuple(Owner(at, name.host, name.site) for at, name in known if name)
 
 
 def digest_of(file: Path) -> str:
@@ -204,23 +247,4 @@ def digest_of(file: Path) -> str:
 
 def _own_addresses(source: Source) -> tuple[str, ...]:
     facts = source.details.facts
-    return () if facts is None else tuple(one.address for one in facts.local[:MOST_ADDRESSES])
-
-
-def _of_clients(whole: Entry, question: Question) -> list[Entry]:
-    """Return what a capture says of each client in it; where one with several was taken is of no use."""
-    kept = whole.source.details
-    assert isinstance(kept, KeptFlows)
-    clients = infer_roles([whole.source], question.ruleset, question.given, merge(kept.contacts)).clients
-    if len(clients) < 2:
-        return [replace(whole, addresses=clients)]
-    return [_of_client(whole, client) for client in clients]
-
-
-def _of_client(whole: Entry, client: str) -> Entry:
-    kept = whole.source.details
-    assert isinstance(kept, KeptFlows)
-    flows = tuple(one for one in kept.flows if client in (one.src_ip, one.dst_ip))
-    contacts = tuple(one for one in kept.contacts if client in (one.src, one.dst))
-    of_client = replace(kept, flows=flows, contacts=contacts)
-    return replace(whole, addresses=(client,), source=replace(whole.source, details=of_client))
+    return () if facts is None else tuple(one.address for one in facts.local)
