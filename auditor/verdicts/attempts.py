@@ -183,8 +183,8 @@ class Attempt:
         if self.row is not None:
             return None
         if self.protocol == "icmp":
-            asked = [event.sequence for event in self.events if event.packet_kind == "request"]
-            return (self.src, self.dst, self.identifier, asked[0]) if asked else None
+            sequences = [event.sequence for event in self.events if event.packet_kind == "request"]
+            return (self.src, self.dst, self.identifier, sequences[0]) if sequences else None
         syns = self.syns
         return (self.src, self.src_port, self.dst, self.dst_port, syns[0].sequence) if syns else None
 
@@ -231,13 +231,13 @@ class Traffic:
         self._peers: dict[str, set[str]] = defaultdict(set)
         self._sent: dict[tuple[str, str], dict[int, SentPackets]] = {}
         self._delays: dict[tuple[int, str, str], Mapping[object, int]] = {}
-        self._handed_out: dict[tuple[object, ...], list[AssignedPort]] = defaultdict(list)
+        self._assigned_ports: dict[tuple[object, ...], list[AssignedPort]] = defaultdict(list)
         self._steps = [by_side(facts.steps) for facts in self.protocol_facts]
         for number, facts in enumerate(self.protocol_facts):
             for port in facts.assigned_ports:
-                self._handed_out[number, port.server, port.port].append(port)
-        self._deaf: list[OneWayTraffic] = []
-        self._asked: dict[str, list[tuple[int, NeighborRequests]]] = defaultdict(list)
+                self._assigned_ports[number, port.server, port.port].append(port)
+        self._one_way: list[OneWayTraffic] = []
+        self._neighbor_requests: dict[str, list[tuple[int, NeighborRequests]]] = defaultdict(list)
         for number, source in enumerate(sources):
             self._add(number, source)
         for src, dst in self._attempts:
@@ -245,10 +245,10 @@ class Traffic:
             self._peers[dst].add(src)
 
     def _add(self, number: int, source: Source) -> None:
-        self._deaf.append(source.details.one_sided)
-        for asked in source.details.asked:
-            if len(asked.frames) > 1:
-                self._asked[asked.target].append((number, asked))
+        self._one_way.append(source.details.one_sided)
+        for requests in source.details.asked:
+            if len(requests.frames) > 1:
+                self._neighbor_requests[requests.target].append((number, requests))
         for flow, row in source.table.between(self._hosts):
             attempt = _attempt(number, source, flow, row)
             if _is_none(attempt):
@@ -280,17 +280,17 @@ class Traffic:
 
     def one_sided(self, attempt: Attempt) -> bool:
         """Tell whether the source holds only what the host that tried sent, so that silence means nothing."""
-        return self._deaf_to(attempt.source, attempt.src, attempt.dst)
+        return self._is_one_way(attempt.source, attempt.src, attempt.dst)
 
-    def handed_out(self, attempt: Attempt) -> AssignedPort | None:
+    def assigned_port(self, attempt: Attempt) -> AssignedPort | None:
         """Return how the port that was tried came to be known: the last announcement before the attempt."""
-        assigned_ports = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
+        assigned_ports = self._assigned_ports.get((attempt.source, attempt.dst, attempt.dst_port), [])
         earlier = [assigned for assigned in assigned_ports if assigned.frame < attempt.first_frame]
         return (earlier or assigned_ports)[-1] if assigned_ports else None
 
     def is_push_port(self, attempt: Attempt) -> bool | None:
         """Tell whether the port that was tried was assigned for what a push uses, None if it was not assigned."""
-        assigned_ports = self._handed_out.get((attempt.source, attempt.dst, attempt.dst_port), [])
+        assigned_ports = self._assigned_ports.get((attempt.source, attempt.dst, attempt.dst_port), [])
         return any(assigned.serves_push for assigned in assigned_ports) if assigned_ports else None
 
     @cached_property
@@ -361,8 +361,8 @@ class Traffic:
             self._delays[key] = _delays(attempt for attempt in self.between(src, dst) if attempt.source == source)
         return self._delays[key]
 
-    def _deaf_to(self, source: int, src: str, dst: str) -> bool:
-        pairs, hosts = self._deaf[source]
+    def _is_one_way(self, source: int, src: str, dst: str) -> bool:
+        pairs, hosts = self._one_way[source]
         return (src, dst) in pairs or src in hosts
 
     def unanswered_neighbor_requests(self, host: str) -> list[tuple[int, NeighborRequests]]:
@@ -371,10 +371,12 @@ class Traffic:
         One request may have been answered where only requests can be seen, as by a bystander; and in a source that
         holds one direction only, no answer means nothing.
         """
-        if host not in self._asked:
+        if host not in self._neighbor_requests:
             return []
         return [
-            (source, asked) for source, asked in self._asked[host] if not self._deaf_to(source, asked.requester, host)
+            (source, requests)
+            for source, requests in self._neighbor_requests[host]
+            if not self._is_one_way(source, requests.requester, host)
         ]
 
 

@@ -141,8 +141,8 @@ def requested_elsewhere(source: Source, role_map: RoleMap, ruleset: Ruleset) -> 
     for service, of_service in by_service.items():
         for row in of_service[:MOST_SEARCHED]:
             firsts |= dict.fromkeys(_first_data(source, row), service)
-    asked = frames_with(Path(source.path), firsts, _request_words()) if firsts else ()
-    return frozenset(firsts[frame] for frame in asked)
+    request_frames = frames_with(Path(source.path), firsts, _request_words()) if firsts else ()
+    return frozenset(firsts[frame] for frame in request_frames)
 
 
 def _first_data(source: Source, flow: int) -> list[int]:

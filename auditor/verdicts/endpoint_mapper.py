@@ -159,7 +159,7 @@ class DynamicPorts:
 
     def service(self, finding: Finding) -> RpcService:
         """Return what the port of a finding was assigned to."""
-        assigned = [named.interface for attempt in finding.attempts if (named := self._traffic.handed_out(attempt))]
+        assigned = [named.interface for attempt in finding.attempts if (named := self._traffic.assigned_port(attempt))]
         if assigned:
             return RpcService(min(assigned))
         if any(map(_is_service_control_manager, finding.attempts)):

@@ -156,8 +156,10 @@ class FindingBuilder:
             if error.frame in proof
         ]
         vain = self._traffic.unanswered_neighbor_requests(attempt.dst)
-        asked = [question for number, asked in vain if number == attempt.source for question in _questions(asked)]
-        packets = {packet.frame: packet for packet in (*asked, *errors, *sent) if packet.time}
+        questions = [
+            question for number, requests in vain if number == attempt.source for question in _questions(requests)
+        ]
+        packets = {packet.frame: packet for packet in (*questions, *errors, *sent) if packet.time}
         return tuple(packets[frame] for frame in sorted(proof & packets.keys()))
 
     def _attempt_verdict(self, attempt: Attempt) -> AttemptVerdict:
@@ -210,7 +212,7 @@ class FindingBuilder:
 
     def _where(self, attempt: Attempt) -> str:
         """Return which attempt it was, and for which interface its port was handed out."""
-        announced = self._traffic.handed_out(attempt)
+        announced = self._traffic.assigned_port(attempt)
         if announced is None:
             return attempt.text
         return f"{attempt.text} (handed out for {announced.interface} in frame {announced.frame})"
@@ -289,8 +291,8 @@ class FindingBuilder:
             return AttemptVerdict(r.BLOCKED, r.LIKELY, text + _no_refusal(attempt), frames, r.UNKNOWN)
         if vain := self._traffic.unanswered_neighbor_requests(attempt.dst):
             text = f"{where}: no answer, and nobody on the local network answers for {attempt.dst}."
-            asked = next((requests.frames[:2] for number, requests in vain if number == attempt.source), ())
-            return AttemptVerdict(r.UNREACHABLE, r.PROVEN, text, {*frames, *asked}, r.UNKNOWN, IS_IT_ON)
+            request_frames = next((requests.frames[:2] for number, requests in vain if number == attempt.source), ())
+            return AttemptVerdict(r.UNREACHABLE, r.PROVEN, text, {*frames, *request_frames}, r.UNKNOWN, IS_IT_ON)
         text = f"{where}: {count} got no answer, and nothing at all from {attempt.dst} is in these sources."
         return AttemptVerdict(r.NO_RESPONSE, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
 
@@ -411,32 +413,32 @@ class FindingBuilder:
         return replace(joined, blocked_at=r.BETWEEN, remedy=remedy)
 
 
-def _unanswered(host: str, source: int, asked: NeighborRequests) -> Finding:
+def _unanswered(host: str, source: int, requests: NeighborRequests) -> Finding:
     """Return the finding for a host to which nothing could be sent, from questions for its hardware address."""
     text = (
-        f"Nothing could be sent to {host}: {asked.requester} asked {len(asked.frames)} times on the local network "
-        "who has that address, and nobody answered."
+        f"Nothing could be sent to {host}: {requests.requester} asked {len(requests.frames)} times on the local "
+        "network who has that address, and nobody answered."
     )
     shown = f"arp.dst.proto_ipv4 == {host}" if ":" not in host else f"icmpv6.nd.ns.target_address == {host}"
-    questions = tuple(_questions(asked))[:MOST_FRAMES]
+    questions = tuple(_questions(requests))[:MOST_FRAMES]
     return Finding(
         verdict=r.UNREACHABLE,
         confidence=r.PROVEN,
         text=text,
-        time_ns=asked.first_ns,
-        end_ns=asked.last_ns,
+        time_ns=requests.first_ns,
+        end_ns=requests.last_ns,
         attempts=(),
-        evidence=(r.Evidence(source, asked.frames[:MOST_FRAMES], (), text, shown, questions),),
+        evidence=(r.Evidence(source, requests.frames[:MOST_FRAMES], (), text, shown, questions),),
         blocked_at=r.UNKNOWN,
         remedy=IS_IT_ON,
     )
 
 
-def _questions(asked: NeighborRequests) -> list[r.Packet]:
+def _questions(requests: NeighborRequests) -> list[r.Packet]:
     """Return the questions for a host's hardware address as packets."""
     return [
-        r.Packet(frame, time, asked.requester, asked.target, "who has")
-        for frame, time_ns in zip(asked.frames, asked.times_ns, strict=True)
+        r.Packet(frame, time, requests.requester, requests.target, "who has")
+        for frame, time_ns in zip(requests.frames, requests.times_ns, strict=True)
         if (time := r.utc_text(time_ns))
     ]
 
@@ -507,10 +509,10 @@ def _frames(attempt: Attempt, whats: tuple[str, ...] | None) -> list[int]:
 def _answer_frames(attempt: Attempt) -> set[int]:
     """Return the first frame of each side that shows the exchange."""
     handshake = [event for event in attempt.events if event.packet_kind in ("SYN", "SYN-ACK")]
-    asked = next((event.frame for event in handshake or attempt.events if event.from_src), None)
-    answered = next((event.frame for event in handshake if not event.from_src), None)
-    answered = answered or next((event.frame for event in attempt.events if not event.from_src), None)
-    return {frame for frame in (asked, answered) if frame is not None}
+    request_frame = next((event.frame for event in handshake or attempt.events if event.from_src), None)
+    response_frame = next((event.frame for event in handshake if not event.from_src), None)
+    response_frame = response_frame or next((event.frame for event in attempt.events if not event.from_src), None)
+    return {frame for frame in (request_frame, response_frame) if frame is not None}
 
 
 def _tries(attempt: Attempt) -> tuple[int, int]:

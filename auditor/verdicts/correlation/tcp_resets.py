@@ -18,7 +18,7 @@ def reset_from_other_device(resets: Sequence[FlowEvent], other_packets: SentPack
 
     Args:
         resets: Resets of one attempt, from the host that was tried.
-        others: Other packets of that host to the same host.
+        other_packets: Other packets of that host to the same host.
     """
     own = hop_counts(resets)
     usual = other_packets.tcp_hop_counts

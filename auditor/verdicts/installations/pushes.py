@@ -86,7 +86,7 @@ UNRESOLVED = (
 def find_pushes(
     contacts: Mapping[Pair, Contact],
     ruleset: Ruleset,
-    asked: Iterable[Sequence[NeighborRequests]] = (),
+    neighbor_requests: Iterable[Sequence[NeighborRequests]] = (),
     content: Mapping[Pair, PairContent] | None = None,
     configured: ConfiguredRoles = NOBODY,
 ) -> tuple[Push, ...]:
@@ -94,14 +94,15 @@ def find_pushes(
 
     Args:
         contacts: Who contacted whom at the ports of a push, by pair.
-        asked: Requests for a hardware address that had no response. Which of them may be of a push is decided for each
-            sequence by itself.
+        neighbor_requests: Requests for a hardware address that had no response. Which of them may be of a push is
+            decided for each sequence by itself.
         content: What the protocols show of the pairs whose packets were dissected.
-        given: The roles that were set. That other computers were sent no data makes no scan of what a site server does.
+        configured: The roles that were set. That other computers were sent no data makes no scan of what a site server
+            does.
     """
     traffic = _Traffic(contacts, ruleset, content or {}, frozenset(configured.hosts(SITE_SERVER)))
     kinds = {pair: traffic.kind(contact) for pair, contact in contacts.items()}
-    for requests in asked:
+    for requests in neighbor_requests:
         kinds |= dict.fromkeys(traffic.unresolved_pairs(requests), UNRESOLVED)
     steps = {pair: shown.steps for pair, shown in (content or {}).items()}
     pairs = sorted(kinds, key=lambda pair: (by_number(pair[1]), by_number(pair[0])))
@@ -318,13 +319,13 @@ class _Traffic:
         """The hosts that read from a file server."""
         return frozenset(contact.src for contact in self._reading if contact.dst in self._file_servers)
 
-    def unresolved_pairs(self, asked: Sequence[NeighborRequests]) -> Iterator[Pair]:
+    def unresolved_pairs(self, neighbor_requests: Sequence[NeighborRequests]) -> Iterator[Pair]:
         """Yield hosts that ask again and again for one hardware address and get no response: they may want to push.
 
         A host that asks for several is a scanner or a router; one that is asked for by several is not wanted for a
         push; and a computer that is pushed itself is no site server.
         """
-        insistent = {(requests.requester, requests.target) for requests in asked if _is_insistent(requests)}
+        insistent = {(requests.requester, requests.target) for requests in neighbor_requests if _is_insistent(requests)}
         targets = Counter(requester for requester, _ in insistent)
         askers = Counter(target for _, target in insistent)
         clients = {contact.dst for contact in self._pushes} - self._site_servers
@@ -437,13 +438,13 @@ def _kind_by_content(content: PairContent) -> Kind | None:
     return None
 
 
-def content_of(said: Sequence[ProtocolFacts]) -> dict[Pair, PairContent]:
+def content_of(protocol_facts: Sequence[ProtocolFacts]) -> dict[Pair, PairContent]:
     """Return what the protocols show of each pair, by originator and responder."""
     shares: dict[Pair, set[str]] = defaultdict(set)
     interfaces: dict[Pair, set[str]] = defaultdict(set)
     steps: dict[Pair, list[PushStep]] = defaultdict(list)
     files: set[Pair] = set()
-    for source, facts in enumerate(said):
+    for source, facts in enumerate(protocol_facts):
         for pair, share in facts.shares:
             shares[pair].add(share)
         for pair, interface in facts.interfaces:
@@ -470,7 +471,7 @@ def _may_share_subnet(requester: str, target: str) -> bool:
     return parsed(target) in network
 
 
-def _is_insistent(asked: NeighborRequests) -> bool:
+def _is_insistent(requests: NeighborRequests) -> bool:
     """Tell whether a host asks again within seconds, as one does that wants to send, not now and then."""
-    between = (asked.last_ns - asked.first_ns) / max(1, len(asked.frames) - 1)
-    return len(asked.frames) >= ENOUGH_REQUESTS and between <= AGAIN_NS
+    between = (requests.last_ns - requests.first_ns) / max(1, len(requests.frames) - 1)
+    return len(requests.frames) >= ENOUGH_REQUESTS and between <= AGAIN_NS

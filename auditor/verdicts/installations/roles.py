@@ -141,25 +141,25 @@ def infer_roles(
     ruleset: Ruleset,
     configured: ConfiguredRoles,
     contacts: Mapping[Pair, Contact],
-    said: Sequence[ProtocolFacts] = (),
+    protocol_facts: Sequence[ProtocolFacts] = (),
 ) -> RoleMap:
     """Return who plays which role: as given, else inferred from who contacts whom.
 
     Args:
         contacts: Who contacted whom at the ports of a push.
-        said: What the protocols show, source by source, as far as packets were dissected.
+        protocol_facts: What the protocols show, source by source, as far as packets were dissected.
     """
-    asked = [requests for source in sources for requests in source.details.asked]
-    pushes = find_pushes(contacts, ruleset, [asked], content_of(said), configured)
+    neighbor_requests = [requests for source in sources for requests in source.details.asked]
+    pushes = find_pushes(contacts, ruleset, [neighbor_requests], content_of(protocol_facts), configured)
     judged = judged_pushes(pushes, configured)
     assignments = [_named(role, address) for role in ROLES for address in configured.hosts(role)]
     assignments += _of_pushes(judged, contacts, configured)
     clients = sorted({assignment.address for assignment in assignments if assignment.role == CLIENT}, key=by_number)
     assignments += _within_networks(sources, clients, configured)
-    assignments += _by_path(said, configured)
-    points, guesses, notes = _management_points(sources, ruleset, judged, clients, contacts, configured, said)
+    assignments += _by_path(protocol_facts, configured)
+    points, guesses, notes = _management_points(sources, ruleset, judged, clients, contacts, configured, protocol_facts)
     assignments += points
-    names = _names(said)
+    names = _names(protocol_facts)
     ordered = sorted(
         (_with_name(assignment, names) for assignment in dict.fromkeys(assignments)),
         key=lambda assignment: (ROLES.index(assignment.role), by_number(assignment.address), assignment.how),
@@ -214,10 +214,10 @@ def _whom(pushes: Sequence[Push]) -> str:
     return pushes[0].to_address if len(pushes) == 1 else _several(len(pushes), "computer")
 
 
-def _names(said: Sequence[ProtocolFacts]) -> Mapping[str, set[str]]:
+def _names(protocol_facts: Sequence[ProtocolFacts]) -> Mapping[str, set[str]]:
     """Return by address what hosts call themselves."""
     names: dict[str, set[str]] = defaultdict(set)
-    for address, name in (pair for facts in said for pair in facts.names):
+    for address, name in (pair for facts in protocol_facts for pair in facts.names):
         names[address].add(name)
     return names
 
@@ -253,9 +253,11 @@ def _named(role: str, address: str) -> RoleAssignment:
 # web servers
 
 
-def _by_path(said: Sequence[ProtocolFacts], configured: ConfiguredRoles) -> list[RoleAssignment]:
+def _by_path(protocol_facts: Sequence[ProtocolFacts], configured: ConfiguredRoles) -> list[RoleAssignment]:
     """Return the roles that web paths show: what a server was asked for counts more than its port."""
-    shown = {(role, address): path for facts in reversed(said) for address, role, path in reversed(facts.roles)}
+    shown = {
+        (role, address): path for facts in reversed(protocol_facts) for address, role, path in reversed(facts.roles)
+    }
     return [
         RoleAssignment(role, address, INFERRED, f"it was asked for {path}")
         for (role, address), path in shown.items()
@@ -280,7 +282,7 @@ def _management_points(
     clients: Sequence[str],
     contacts: Mapping[Pair, Contact],
     configured: ConfiguredRoles,
-    said: Sequence[ProtocolFacts],
+    protocol_facts: Sequence[ProtocolFacts],
 ) -> tuple[list[RoleAssignment], Mapping[str, str], list[str]]:
     """Return the management points, those guessed by site server, and notes on what could not be told.
 
@@ -288,7 +290,7 @@ def _management_points(
     several the one of most clients, then the first after the push has begun its last connection, as CCMSetup asks its
     management point as soon as it runs. That is a guess by the port.
     """
-    shown = {address for facts in said for address, role, _ in facts.roles if role == MANAGEMENT_POINT}
+    shown = {address for facts in protocol_facts for address, role, _ in facts.roles if role == MANAGEMENT_POINT}
     if shown and not configured.names(MANAGEMENT_POINT):
         return [], {}, []
     web_contacts = _web_contacts(sources, management_point_ports(ruleset), clients)
@@ -298,7 +300,7 @@ def _management_points(
         return [_named(MANAGEMENT_POINT, server) for server in sorted(chosen)], {}, []
     taken = {host for role in ROLES if role != SITE_SERVER for host in configured.hosts(role)}
     taken |= set(clients) - _maybe_managed(pushes, contacts)
-    other_web = {address for facts in said for address in facts.other_web}
+    other_web = {address for facts in protocol_facts for address in facts.other_web}
     plausible = [contact for contact in web_contacts if contact.server not in taken and _is_plausible(contact.server)]
     candidates = [contact for contact in plausible if contact.server not in other_web]
     if not candidates:
