@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from auditor import FleetReport
 from auditor.report import fleet_model as d
 from auditor.report.model import Endpoint, Problem, RoleAssignment
 
@@ -61,16 +62,16 @@ KINDS: tuple[dict[str, State | None], ...] = (
 DENIED = len(KINDS) - 4
 
 
-def sample(count: int) -> d.FleetReport:
+def sample(count: int) -> FleetReport:
     """Return the report of a fleet of so many computers, a twentieth of which were expected and never sent a log."""
     hosts = [_host(n) for n in range(count) if n % 20 != 19]
     expected = tuple(_name(n) for n in range(count) if n % 20 == 19)
     return _counted(hosts, expected)
 
 
-def planted(report: d.FleetReport, change: Callable[[str], str]) -> d.FleetReport:
+def planted(report: FleetReport, change: Callable[[str], str]) -> FleetReport:
     """Return the report with every free text changed, equal ones equally."""
-    changed: d.FleetReport = _changed(report, change)
+    changed: FleetReport = _changed(report, change)
     return changed
 
 
@@ -174,10 +175,10 @@ def _stopped(one: d.RequirementResult) -> bool:
 # counts
 
 
-def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> d.FleetReport:
+def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> FleetReport:
     stops = [(host, one) for host in hosts for one in host.seen if one.requirement.startswith(PUSH) and _stopped(one)]
     silent = sum(host.outcome(PUSH).result == d.NO_EVIDENCE for host in hosts)
-    return d.FleetReport(
+    return FleetReport(
         tool=("auditor", "0.3.0"),
         ruleset=("configmgr-2007", "Configuration Manager 2007 client deployment", "Ports Used During Deployment"),
         main=PUSH,

@@ -105,7 +105,7 @@ def _seen(text: str, name: str, address: str) -> RequirementResult:
 def fleet(hosts: Iterable[HostResult], **more: Any) -> FleetReport:
     """Return the report of hosts."""
     given = {"tool": ("auditor", "1.0"), "ruleset": RULESET, "main": MAIN, "asked": (MAIN,)}
-    return fleet_report(hosts, **given | more)
+    return FleetReport.of(fleet_report(hosts, **given | more))
 
 
 def site() -> FleetReport:

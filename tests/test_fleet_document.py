@@ -19,7 +19,7 @@ from test_fleet_report import fleets
 from test_text import HOSTILE, harmful
 
 import auditor
-from auditor import load_fleet, load_report
+from auditor import FleetReport, Report, load_fleet, load_report
 from auditor.errors import ReportError
 from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema, render_fleet_json, write_fleet_json
 from auditor.report.fleet_load import load_saved
@@ -91,7 +91,7 @@ def test_it_comes_back_as_it_was(hosts):
 
 
 def test_it_comes_back_from_a_file(saved):
-    assert load_fleet(saved) == load_saved(saved) == site()
+    assert load_fleet(saved) == FleetReport.of(load_saved(saved)) == site()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
@@ -109,7 +109,7 @@ def test_a_file_that_another_program_wrote_in_other_lines(indent, tmp_path):
 
 def test_a_saved_report_of_one_audit_is_still_one(tmp_path):
     path = write(tmp_path / "report.json", rich().to_json())
-    assert load_saved(path) == rich()
+    assert Report.of(load_saved(path)) == rich()
     with pytest.raises(ReportError, match="this is JSON, but not the report of a fleet"):
         load_fleet(path)
 

@@ -16,8 +16,9 @@ import pytest
 from test_cli import CODE, FAILS, WORKS, Run, run
 from waiting import PATIENCE
 
-from auditor.cli import explain, output
+from auditor.cli import explain
 from auditor.errors import ArgumentError, RulesetError
+from auditor.render import output_file
 from auditor.render.clean import clean, clean_cell, needs_escapes
 from auditor.ruleset.lint import MODES, ROLES
 from auditor.ruleset.ruleset import check_ruleset, load_ruleset
@@ -199,7 +200,7 @@ def test_an_output_through_a_link_is_written_where_the_link_points(tmp_path, exi
         target.write_text("old")
     link = tmp_path / "link.txt"
     link.symlink_to(target)
-    with output.opened(str(link), force=exists) as out:
+    with output_file.opened(str(link), force=exists) as out:
         out.write(b"new")
     assert link.is_symlink()
     assert target.read_text() == "new"
