@@ -26,6 +26,7 @@ from auditor.fleet.naming import Names
 from auditor.fleet.pushed import Pushes, Target, pushes_of
 from auditor.fleet.shards import Label, Outline
 from auditor.fleet.summary import Entry, Summary, Unread, summarizing, whose
+from auditor.given_roles import Given
 from auditor.pool.begun import begin, size_of
 from auditor.pool.plan import Lost, Task
 from auditor.report import FAILS, GIVEN, IN_MODE, Report, RoleAssignment, SiteMode
@@ -239,10 +240,28 @@ class Fleet:
 
     def _benches(self, pushes: Mapping[str, Pushes]) -> dict[str, Bench]:
         """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""
-        return {
-            text: Bench(asking.question, asking.facts, asking.methods, pushes[text].casts)
-            for text, asking in self.askings.items()
-        }
+        benches = {}
+        for text, asking in self.askings.items():
+            casts = pushes[text].casts
+            heard = self._heard(casts, asking.question.given)
+            benches[text] = Bench(asking.question, asking.facts, asking.methods, casts, heard=heard)
+        return benches
+
+    def _heard(self, casts: Mapping[str, Cast], given: Given) -> dict[str, frozenset[str]]:
+        """Return by site the servers that sent anything in any source: those of one host may hold no packet of them."""
+        roles = [role for role in given.networks if role != CLIENT]
+        servers = {one.address for cast in casts.values() for one in cast.assignments if one.role != CLIENT}
+
+        def serves(address: str) -> bool:
+            return address in servers or any(given.covers(role, address) for role in roles)
+
+        sites = {(one.shard, one.row): one.site for one in self.known}
+        heard: dict[str, set[str]] = defaultdict(set)
+        for shard in sorted({shard for shard, _ in sites}):
+            for address, rows in shards.heard(Path(shard), serves).items():
+                for site in {sites[shard, row] for row in rows if (shard, row) in sites}:
+                    heard[site].add(address)
+        return {site: frozenset(heard[site] | heard[""]) for site in casts}
 
     def _hosts(self, pushes: Mapping[str, Pushes]) -> Hosts:
         """Return the sources of every host: a capture is of the clients in it, which all sources together show."""
