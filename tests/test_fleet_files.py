@@ -168,6 +168,14 @@ def test_the_capture_of_a_client_at_which_nothing_arrived_is_evidence_of_the_cli
     }
 
 
+def test_a_server_that_responded_to_another_client_is_online_for_this_client_too(audited, tmp_path):
+    other = [line.replace(PC, OTHER) for line in OPEN]
+    silent = [*OPEN[:4], f"4 {PC}:50003 > {POINT}:80/tcp S0", "until 60"]
+    found = audited({f"{PC}.pcap": silent, f"{OTHER}.pcap": other})
+    assert (results(found), verdicts(found)) == analyzed(tmp_path / "files")
+    assert verdicts(found)["client-push/http-management-point", PC, POINT] == ("blocked", "likely", "unknown")
+
+
 @pytest.mark.parametrize("roles", [NAMED, ASKED], ids=["named", "not named"])
 def test_a_logon_in_a_capture_of_its_own_makes_the_domain_controller_no_client(audited, roles):
     logon = [f"4 {SERVER}:5001{n} > {CONTROLLER}:{port}/tcp {how}" for n, port, how in LOGON]

@@ -24,7 +24,8 @@ from packets import (
 )
 
 from auditor.sources.capture import reader as capture
-from auditor.sources.flows import builder as flows
+from auditor.sources.flows.columns import TABLE
+from auditor.sources.flows.responses import RESPONSES
 
 WHO = "10.0.0.1:50000 > 10.0.0.5:445"
 SIX = "[fd00::1]:50000 > [fd00::5]:445"
@@ -783,13 +784,13 @@ def test_an_empty_table_has_the_same_columns_and_types(read):
     for packets in ([], [bytes(60)], [arp("10.0.0.1 asks 10.0.0.5")], [tcp(WHO)], [udp(ASK)], [echo(PING)]):
         link = Link(1, bytes) if packets == [bytes(60)] else Link(1, ethernet)
         table = read(packets, link).flows
-        assert {name: str(kind) for name, kind in table.dtypes.items()} == flows.TABLE
+        assert {name: str(kind) for name, kind in table.dtypes.items()} == TABLE
         assert table.dtypes.equals(full.dtypes)
 
 
 def test_every_answer_is_one_of_those_that_are_documented(read):
     packets = [*talk(WHO, "S <RA"), udp(ASK), echo(PING)]
-    assert set(answers(read(packets))) <= set(flows.RESPONSES)
+    assert set(answers(read(packets))) <= set(RESPONSES)
 
 
 def test_ports_of_ping_and_icmp_types_of_tcp_are_missing_not_zero(read):

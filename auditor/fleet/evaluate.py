@@ -41,7 +41,8 @@ class Bench:
     """All that judging one host needs beside its own sources.
 
     facts: what is known of the site; asked: ids of the methods that were asked for, the main one first (the others are
-    judged too); casts: who plays which role, by site; modes: those that other hosts show, by site.
+    judged too); casts: who plays which role, by site; modes: those that other hosts show, by site; heard: the servers
+    that sent anything in any source, by site.
     """
 
     question: Question
@@ -49,6 +50,7 @@ class Bench:
     asked: tuple[str, ...]
     casts: Mapping[str, RoleMap]
     modes: Mapping[str, r.SiteMode] = field(default_factory=dict)
+    heard: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def ruleset(self) -> Ruleset:
@@ -173,7 +175,7 @@ class _Case(NamedTuple):
 
 
 def _case(site: str, entries: Sequence[Entry], bench: Bench) -> _Case:
-    once = _once(entries)
+    once = _hearing(_once(entries), bench.heard.get(site, frozenset()))
     addresses = tuple(dict.fromkeys(address for one in once for address in one.addresses))
     cast = bench.casts[site]
     reached = _within_networks(addresses, once, bench.question.given)
@@ -404,6 +406,13 @@ def _once(entries: Sequence[Entry]) -> list[Entry]:
         of_content[one.digest].setdefault(one.addresses, one)
     once = [_joined(list(parts.values())) for parts in of_content.values()]
     return sorted(once, key=lambda one: (one.source.first_ns or 0, one.source.path))
+
+
+def _hearing(entries: Sequence[Entry], heard: frozenset[str]) -> list[Entry]:
+    """Return entries of a host that show also that servers sent something to others: so they are online."""
+    first, *others = entries
+    kept = replace(_kept(first), heard=_kept(first).heard | heard)
+    return [replace(first, source=replace(first.source, details=kept)), *others]
 
 
 def _joined(parts: Sequence[Entry]) -> Entry:

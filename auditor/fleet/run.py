@@ -30,6 +30,7 @@ from auditor.fleet.workers.current_file import begin, size_of
 from auditor.fleet.workers.retry_plan import Lost, Task
 from auditor.report.fleet_model import FleetReport, HostResult, UnreadableFile
 from auditor.report.model import FAILS, GIVEN, IN_MODE, Report, RoleAssignment, SiteMode
+from auditor.ruleset.given_roles import ConfiguredRoles
 from auditor.ruleset.lint import CLIENT, MODES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.logs.addresses import LogAddresses
@@ -240,10 +241,28 @@ class Fleet:
 
     def _benches(self, pushes: Mapping[str, Pushes]) -> dict[str, Bench]:
         """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""
-        return {
-            text: Bench(asking.question, asking.facts, asking.methods, pushes[text].casts)
-            for text, asking in self.askings.items()
-        }
+        benches = {}
+        for text, asking in self.askings.items():
+            casts = pushes[text].casts
+            heard = self._heard(casts, asking.question.given)
+            benches[text] = Bench(asking.question, asking.facts, asking.methods, casts, heard=heard)
+        return benches
+
+    def _heard(self, casts: Mapping[str, RoleMap], given: ConfiguredRoles) -> dict[str, frozenset[str]]:
+        """Return by site the servers that sent anything in any source: those of one host may hold no packet of them."""
+        roles = [role for role in given.networks if role != CLIENT]
+        servers = {one.address for cast in casts.values() for one in cast.assignments if one.role != CLIENT}
+
+        def serves(address: str) -> bool:
+            return address in servers or any(given.covers(role, address) for role in roles)
+
+        sites = {(one.shard, one.row): one.site for one in self.known}
+        heard: dict[str, set[str]] = defaultdict(set)
+        for shard in sorted({shard for shard, _ in sites}):
+            for address, rows in shards.heard(Path(shard), serves).items():
+                for site in {sites[shard, row] for row in rows if (shard, row) in sites}:
+                    heard[site].add(address)
+        return {site: frozenset(heard[site] | heard[""]) for site in casts}
 
     def _hosts(self, pushes: Mapping[str, Pushes]) -> Hosts:
         """Return the sources of every host: a capture is of the clients in it, which all sources together show."""

@@ -250,6 +250,24 @@ def met(path: Path) -> list[Met]:
     return list(map(Met, contacts, asked))
 
 
+def heard(path: Path, wanted: Callable[[str], bool]) -> dict[str, list[int]]:
+    """Return the rows of a summary in whose sources some hosts sent anything. Raises ReportError as `read` does.
+
+    wanted: tells of an address whether it is asked for.
+    """
+    import pyarrow.compute as pc
+
+    column = _columns_of(opened(path), path, ("heard",)).column("heard").combine_chunks()
+    rows = np.repeat(np.arange(len(column)), np.diff(column.offsets.to_pylist()))
+    codes = pc.dictionary_encode(column.values)
+    which = np.array(codes.indices.to_pylist(), np.int64)  # as in _lacks_rows
+    return {
+        address: rows[which == code].tolist()
+        for code, address in enumerate(codes.dictionary.to_pylist())
+        if wanted(address)
+    }
+
+
 def _columns_of(file: pyarrow.parquet.ParquetFile, path: Path, names: Sequence[str] | None = None) -> pyarrow.Table:
     with _intact(path, "this summary is broken", BROKEN):
         return file.read(columns=None if names is None else list(names))
