@@ -35,9 +35,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from auditor import FleetReport
 from auditor.fleet.output_folder import FORMS, SUMMARIES, FleetFolder
-from auditor.report.fleet_model import NO_EVIDENCE
+from auditor.report.fleet_model import NO_EVIDENCE, FleetReport
 
 MAKE = Path(__file__).parent / "make_fleet.py"
 ROOT = Path(__file__).resolve().parent.parent
