@@ -70,7 +70,7 @@ Hosts = dict[Host, list[Known]]
 
 
 class Owners:
-    """Whose each address is, at each site and at ANY_SITE: of nobody if several hosts had it in turn."""
+    """Whose each address is, at each site and at ANY_SITE: of no host if several had it in turn."""
 
     def __init__(self, *found: Mapping[Host, Iterable[Known]]) -> None:
         self._found = found
