@@ -8,13 +8,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from auditor.fleet.inventory.host_names import before_rotation
+from auditor.fleet.inventory.host_names import Owner, before_rotation
 from auditor.sources.source import CAPTURE
-
-if TYPE_CHECKING:
-    from auditor.fleet.inventory.host_names import Owner
 
 ANY_SITE = ""  # nobody said which
 Row = tuple[str, int]  # a shard and the number of a row in it
