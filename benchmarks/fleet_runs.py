@@ -155,7 +155,7 @@ def kill_worker(out: Path) -> Callable[[int], None]:
             time.sleep(SAMPLE_S)
         for one in below(pid):
             words = Path(f"/proc/{one}/cmdline").read_bytes()
-            if b"pool.worker" in words or b"spawn_main" in words:
+            if b"workers.worker" in words or b"spawn_main" in words:
                 os.kill(one, signal.SIGKILL)
                 return
 

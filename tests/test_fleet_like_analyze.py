@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from auditor.report.model.fleet_model import FleetReport
 from logs import firewall_log, row
 from packets import pcap
 from scenario import scene
 
 import auditor
 from auditor.api.batch import batch, host_report
-from auditor.report.model import model as r
+from auditor.report import model as r
+from auditor.report.fleet_model import FleetReport
 
 SERVER, SECOND, POINT = "10.0.0.5", "10.0.0.6", "10.0.0.80"
 CLIENT, OTHER = "10.0.1.20", "10.0.1.21"

@@ -170,7 +170,7 @@ def test_dask_changes_nothing(fleet, shards_of):
 def workers_of(pid: int) -> list[int]:
     """Return the worker processes that a process has started."""
     words = [word for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
-    return [int(word) for word in words if b"pool.worker" in Path(f"/proc/{word}/cmdline").read_bytes()]
+    return [int(word) for word in words if b"workers.worker" in Path(f"/proc/{word}/cmdline").read_bytes()]
 
 
 @linux_only

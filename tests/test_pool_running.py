@@ -244,7 +244,7 @@ def test_no_process_is_left_when_the_one_that_started_them_dies(number):
 def _children(pid: int) -> list[int]:
     """Return the workers that a process has started."""
     words = [word for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
-    return [int(word) for word in words if b"pool.worker" in Path(f"/proc/{word}/cmdline").read_bytes()]
+    return [int(word) for word in words if b"workers.worker" in Path(f"/proc/{word}/cmdline").read_bytes()]
 
 
 def _lives(pid: int) -> bool:
