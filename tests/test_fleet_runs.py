@@ -190,9 +190,9 @@ def test_a_worker_that_is_killed_in_mid_run_changes_nothing(fleet, shards_of):
 KILLED = """
 import os, signal, sys
 sys.path[:0] = {path!r}
-from auditor.fleet import fleet
+from auditor.fleet import run
 from test_fleet_runs import Watch, audited
-fleet.FILES_IN_SHARD = 5
+run.FILES_IN_SHARD = 5
 audited("other", workers={workers}, telling=Watch(30, lambda: os.kill(os.getpid(), signal.SIGKILL)))
 """
 
