@@ -1,4 +1,5 @@
 # make demo   audit a shipped capture (sets up everything in .venv first)
+# make check  lint and the fast tests, before each commit
 # make test   run the tests             make lint   ruff, mypy, and the direction of imports
 # make docs   the Python API as HTML pages, in build/docs
 # make lab    make the sample captures again (Linux, as root)      make wheel   build and try the wheel
@@ -9,8 +10,13 @@ BIN := $(VENV)/bin
 DEMO := sample_captures/smb-dropped.pcap
 JUNIT_SCHEMA := $(VENV)/junit-10.xsd
 
+# Tests that take seconds and cover the way from a flow to a verdict, and that of a fleet.
+FAST := absence conn_state conversation custom_ports deciding endpoint_mapper fleet_finding fleet_hosts fleet_naming \
+	joining log_attempts logged odd_packets pushes recommend requirement_verdicts results roles ruleset said segments \
+	site_mode tcp_resets vantage
+
 .DELETE_ON_ERROR:
-.PHONY: demo test lint docs lab wheel format clean
+.PHONY: demo check test lint docs lab wheel format clean
 
 demo: $(VENV)/.installed
 	@# Exit code 3 is the answer here: the capture is of a push that fails.
@@ -19,6 +25,9 @@ demo: $(VENV)/.installed
 test: $(VENV)/.tools $(JUNIT_SCHEMA)
 	@command -v tshark >/dev/null || echo "tshark is not installed: the comparisons with Wireshark will be skipped (Debian: apt install tshark)"
 	AUDITOR_JUNIT_SCHEMA=$(JUNIT_SCHEMA) $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+check: lint
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(FAST:%=tests/test_%.py)
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .
