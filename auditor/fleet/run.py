@@ -210,7 +210,6 @@ class Fleet:
         """Return the report on one host, as `auditor analyze` would give it. Raises ReportError if there is none."""
         pushes = self._pushes()
         benches, hosts = self._benches(pushes), self._hosts(pushes)
-        places, _ = _targets(hosts, pushes)
         found = [place for place in _places(hosts, pushes) if _is_called(name, place.host, hosts[place.host])]
         if not found:
             self._check_read(name)
@@ -224,6 +223,7 @@ class Fleet:
         bench, site = benches[place.asking], place.host.site
         (result,) = Judging({"": (place,)}, benches)(("",))
         if any(judging.may_decide(mode, result, self.ruleset) for mode in MODES):
+            places, _ = _targets(hosts, pushes)
             alike = [one for one in places if (one.asking, one.host.site) == (place.asking, site)]
             others = Judging({"": tuple(alike)}, benches)(("",))
             bench = replace(bench, modes=judging.modes_of_sites(others, bench))
