@@ -15,6 +15,7 @@ from auditor.cli.messages import print_message
 from auditor.render import output_file
 from auditor.render.clean import clean
 from auditor.render.formats import FORMS
+from auditor.report.joined_names import join_limited
 from auditor.version import VERSION
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ else:
     PairType = WordType = click.ParamType  # older versions of click cannot be subscripted
 
 WORKS, NOTHING_AUDITED, FAILS, INCOMPLETE = 0, 1, 3, 4
+MOST_NOWHERE = 3  # hosts, in a message
 DIGITS = 20  # of a number that is worth looking at
 NARROWEST, USUAL, WIDEST = 79, 100, 200  # columns of the report on a terminal; in fewer its table loses words
 FLEET_FORMS = {"text": "report.txt", "html": "fleet.html", "json": "fleet.json", "csv": "hosts.csv"}  # as in its folder
@@ -588,22 +590,18 @@ def _exit_code(report: Report, *, strict: bool = False) -> int:
     """Return the exit code that a report stands for (README.md)."""
     if not report.clients:
         return NOTHING_AUDITED
-    asked = _asked(report)
-    if not _present(report):
+    if _nowhere(report):
         return NOTHING_AUDITED
-    if any(method.result == "fails" or any(reason.kind == "network" for reason in method.reasons) for method in asked):
+    by_client = [[method for method in client.methods if method.id in report.asked] for client in report.clients]
+    if any(_is_blocked(method) for methods in by_client for method in methods):
         return FAILS
-    if strict and any(map(_is_unsure, _by_client(report))):
+    if strict and any(map(_is_unsure, by_client)):
         return FAILS
     return INCOMPLETE if report.incomplete else WORKS
 
 
-def _asked(report: Report) -> list[MethodResult]:
-    return [method for client in report.clients for method in client.methods if method.id in report.asked]
-
-
-def _by_client(report: Report) -> list[list[MethodResult]]:
-    return [[method for method in client.methods if method.id in report.asked] for client in report.clients]
+def _is_blocked(method: MethodResult) -> bool:
+    return method.result == "fails" or any(reason.kind == "network" for reason in method.reasons)
 
 
 def _is_unsure(methods: Sequence[MethodResult]) -> bool:
@@ -612,20 +610,18 @@ def _is_unsure(methods: Sequence[MethodResult]) -> bool:
     return any(method.result == "unproven" for method in tried) or not tried
 
 
-def _present(report: Report) -> bool:
-    """Tell whether anything at all of an installation is in the sources: hosts that were named may be nowhere."""
-    methods = (method for client in report.clients for method in client.methods)
-    if (
-        any(requirement.attempts or requirement.evidence for method in methods for requirement in method.requirements)
-        or report.all_flows is None
-    ):
-        return True
-    return not _nowhere(report)
-
-
 def _nowhere(report: Report) -> list[str]:
-    """Return the clients, if none of them has a flow, else the site servers that were named, if none of those has."""
-    assert report.all_flows is not None
+    """Return which hosts are nowhere if nothing of an installation is in the sources: one that was named may be.
+
+    Clients, if none of them has a flow, else the site servers that were named, if none of those has. A saved report
+    has no flows to look at.
+    """
+    methods = (method for client in report.clients for method in client.methods)
+    is_seen = any(
+        requirement.attempts or requirement.evidence for method in methods for requirement in method.requirements
+    )
+    if is_seen or report.all_flows is None:
+        return []
     flows = report.all_flows.frame
     servers = [role.address for role in report.roles if (role.role, role.how) == ("site-server", "given")]
     for hosts in ([client.address for client in report.clients], servers):
@@ -639,11 +635,9 @@ def _tell_unaudited(report: Report) -> None:
     _tell_unread(report)
     if not report.clients:
         print_message("no client installation was found in these sources, so nothing was judged")
-    elif not _present(report):
-        hosts = _nowhere(report)
-        more = f" and {len(hosts) - 3} more" if len(hosts) > 3 else ""
-        shown = ", ".join(hosts[:3])
-        print_message(f"{shown}{more} does not occur in these sources, so nothing was judged: is that the address?")
+    elif hosts := _nowhere(report):
+        shown = join_limited(hosts, MOST_NOWHERE)
+        print_message(f"{shown} does not occur in these sources, so nothing was judged: is that the address?")
 
 
 def _tell_unread(report: Report) -> None:
