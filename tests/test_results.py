@@ -122,12 +122,13 @@ def test_an_open_dynamic_port_needs_no_excuse(write):
     report = auditor.audit(write(pcap(scene(OPEN))), roles=ROLES, dissect=False)
     method = load_ruleset().method("client-push")
     rows = report.clients[0].method("client-push").requirements
-    assert harmless_requirements(method, rows, lambda _: {SERVICE_CONTROLLER}) == frozenset()
+    name = "client-push/rpc-dynamic"
+    assert harmless_requirements(method, rows, {name: {SERVICE_CONTROLLER}}) == frozenset()
     stopped = [replace(one, verdict="blocked") if one.row == "rpc-dynamic" else one for one in rows]
-    assert harmless_requirements(method, stopped, lambda _: {SERVICE_CONTROLLER}) == {"client-push/rpc-dynamic"}
-    assert harmless_requirements(method, stopped, lambda _: {SERVICE_CONTROLLER, "other"}) == frozenset()
+    assert harmless_requirements(method, stopped, {name: {SERVICE_CONTROLLER}}) == {"client-push/rpc-dynamic"}
+    assert harmless_requirements(method, stopped, {name: {SERVICE_CONTROLLER, "other"}}) == frozenset()
     silent = [replace(one, verdict="blocked") if one.row == "icmp-echo" else one for one in rows]
-    assert harmless_requirements(method, silent, lambda _: {SERVICE_CONTROLLER}) == frozenset()
+    assert harmless_requirements(method, silent, {name: {SERVICE_CONTROLLER}}) == frozenset()
 
 
 def test_a_method_of_which_nothing_was_judged_is_not_said_to_work():

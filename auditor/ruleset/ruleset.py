@@ -124,6 +124,22 @@ class Method:
             for role in roles
         }
 
+    def mapper_port(self, dynamic: str) -> int | None:
+        """Return the port of the endpoint mapper that assigns the ports of a dynamic requirement, None if unknown.
+
+        It is that of the last TCP requirement with a fixed port before the dynamic one.
+
+        Args:
+            dynamic: Id of the dynamic requirement.
+        """
+        preceding_port: int | None = None
+        for requirement in self.requirements:
+            if requirement.id == dynamic:
+                return preceding_port
+            if requirement.protocol == "tcp" and len(requirement.ports) == 1:
+                preceding_port = requirement.ports[0]
+        return preceding_port
+
 
 @dataclass(frozen=True)
 class Condition:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from auditor.report import model as r
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Method, Ruleset, SiteRules
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
-from auditor.verdicts.endpoint_mapper import mapper_port
 
 BEST_FIRST = (r.WORKS, r.ALLOWED, r.UNPROVEN)
 
@@ -16,18 +15,23 @@ BEST_FIRST = (r.WORKS, r.ALLOWED, r.UNPROVEN)
 def harmless_requirements(
     method: Method,
     verdicts: Iterable[r.RequirementVerdict],
-    interfaces_of: Callable[[r.RequirementVerdict], Collection[str]],
+    unreached: Mapping[str, Collection[str]],
 ) -> frozenset[str]:
     """Return the dynamic requirements that are stopped and do not matter.
 
     If the service controller is the only interface whose port is stopped, the caller falls back to the named pipe on
     SMB after a time-out of 21 seconds (Microsoft: "Services and RPC/TCP"), provided that SMB is open. SMB is the TCP
     port of the client that is not the endpoint mapper's.
+
+    Args:
+        method: The method of the requirements.
+        verdicts: Those on its requirements, or on some of them.
+        unreached: By id of a requirement, the RPC interfaces whose dynamic ports are not reached.
     """
     dynamic = {requirement.id for requirement in method.requirements if requirement.dynamic}
     if not dynamic:
         return frozenset()
-    mappers = {(mapper_port(dynamic_id, method),) for dynamic_id in dynamic}
+    mappers = {(method.mapper_port(dynamic_id),) for dynamic_id in dynamic}
     pushed = [
         requirement
         for requirement in method.requirements
@@ -44,7 +48,7 @@ def harmless_requirements(
         if verdict.id in dynamic
         and verdict.verdict in r.FAILING
         and pipe
-        and set(interfaces_of(verdict)) == {SERVICE_CONTROLLER}
+        and set(unreached[verdict.id]) == {SERVICE_CONTROLLER}
     )
 
 

@@ -27,8 +27,8 @@ from auditor.sources.flows.neighbors import NeighborRequests
 from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
 from auditor.sources.flows.table import FlowTable, is_among
 from auditor.sources.source import CAPTURE, EVENT_LOG, Source
-from auditor.verdicts.endpoint_mapper import MOST_PORTS_OF_PUSH
 from auditor.verdicts.installations.contacts import RESPONDED, Contact, contacts_of
+from auditor.verdicts.requirements.endpoint_mapper import MOST_PORTS_OF_PUSH
 
 if TYPE_CHECKING:
     from auditor.sources.flows.from_logs.firewall_flows import LocalAddress

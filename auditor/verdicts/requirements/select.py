@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from auditor.report import model as r
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
-from auditor.verdicts.endpoint_mapper import AFTER_ENDPOINT_MAPPER_NS, RpcService, ServiceOf
 from auditor.verdicts.findings import Finding
+from auditor.verdicts.requirements.endpoint_mapper import AFTER_ENDPOINT_MAPPER_NS, RpcService, ServiceOf
 
 Decided = tuple[Finding, r.VerdictChange | None]
 

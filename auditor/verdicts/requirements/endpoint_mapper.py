@@ -11,7 +11,7 @@ from itertools import accumulate, product
 from typing import NamedTuple
 
 from auditor.report import model as r
-from auditor.ruleset.ruleset import Method, Requirement, Ruleset
+from auditor.ruleset.ruleset import Requirement, Ruleset
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 from auditor.sources.dissection.steps import Outcome
 from auditor.verdicts.attempts import Attempt, Traffic
@@ -148,7 +148,7 @@ class DynamicPorts:
         """Return whether all ports that were assigned before an attempt are known; its own is none of them."""
         key = (requirement.id, attempt.source, attempt.src, attempt.dst)
         if key not in self._assignments:
-            port = mapper_port(requirement.id, self._ruleset.method(requirement.method))
+            port = self._ruleset.method(requirement.method).mapper_port(requirement.id)
             self._assignments[key] = _assignments(port, attempt, self._traffic)
         return self._assignments[key].are_known_before(attempt.first_frame)
 
@@ -215,7 +215,7 @@ class DynamicPorts:
         """Return the connections of one computer to the other's endpoint mapper by their clocks."""
         key = (requirement.id, src, dst)
         if key not in self._mapper_connections:
-            port = mapper_port(requirement.id, self._ruleset.method(requirement.method))
+            port = self._ruleset.method(requirement.method).mapper_port(requirement.id)
             self._mapper_connections[key] = mapper_connections(port, src, dst, self._traffic, self._clocks)
         return self._mapper_connections[key]
 
@@ -225,17 +225,6 @@ class DynamicPorts:
         if pair not in self._interfaces:
             self._interfaces[pair] = interfaces_by_port(*pair, self._traffic)
         return self._interfaces[pair]
-
-
-def mapper_port(dynamic: str, method: Method) -> int | None:
-    """Return the endpoint mapper's port: the fixed TCP row that goes before the dynamic one (its id) in its method."""
-    preceding_port: int | None = None
-    for requirement in method.requirements:
-        if requirement.id == dynamic:
-            return preceding_port
-        if requirement.protocol == "tcp" and len(requirement.ports) == 1:
-            preceding_port = requirement.ports[0]
-    return preceding_port
 
 
 def mapper_connections(

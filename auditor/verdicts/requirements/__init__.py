@@ -1,0 +1,1 @@
+"""One requirement: which attempts concern it, which of them decides, and its verdict."""
