@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, product
 from typing import NamedTuple
 
 from auditor.report import model as r
@@ -116,18 +117,13 @@ class ClientEvidence:
 
     def selected(self, requirement: Requirement, ends: Ends) -> Selection:
         """Return what the attempts show that concern a requirement; other roles may be asked for the same ports."""
-        if not (ends.sources and ends.destinations):
+        tried = [attempts for pair in product(*ends) if (attempts := self._traffic.between(*pair))]
+        if not tried:
             return NOTHING_SELECTED
         key = (requirement.protocol, requirement.ports, requirement.dynamic and requirement.method, ends)
         if key not in self._selections:
-            attempts = [
-                attempt
-                for src in ends.sources
-                for dst in ends.destinations
-                for attempt in self._traffic.between(src, dst)
-                if self._concerns(requirement, attempt)
-            ]
-            findings = self._finding_builder.findings(attempts)
+            concerning = [attempt for attempt in chain(*tried) if self._concerns(requirement, attempt)]
+            findings = self._finding_builder.findings(concerning)
             counted = self._dynamic.counted(findings) if requirement.dynamic else (findings, [])
             self._selections[key] = Selection(*counted)
         return self._selections[key]
