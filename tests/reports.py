@@ -11,6 +11,7 @@ from typing import Any
 from test_scenes import FOLDER, SCENES, Scene
 
 import auditor
+from auditor.render.answer import Answer
 from auditor.report import model as r
 from auditor.report.as_json import schema
 
@@ -84,3 +85,11 @@ def changed(value: Any, described: dict[str, Any], change: Callable[[str], str])
         return [changed(one, described["items"], change) for one in value]
     free = isinstance(value, str) and not described.keys() & {"enum", "const", "pattern"}
     return change(value) if free else value
+
+
+def sentences(shown: Answer) -> list[str]:
+    """Return every sentence of an answer, in the order in which each form has them."""
+    causes = [*(text for cause in shown.causes for text in (*cause.sentences, *(step.action for step in cause.steps)))]
+    paragraphs = [text for paragraph in shown.paragraphs for text in paragraph.sentences]
+    methods = [text for method in shown.other_methods for text in method]
+    return [*shown.impact, *causes, *paragraphs, *shown.check_first, *methods]

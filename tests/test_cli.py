@@ -329,7 +329,7 @@ def test_an_output_that_exists_is_replaced_by_force(run, tmp_path):
     target = tmp_path / "report.txt"
     target.write_text("old")
     assert run("analyze", FAILS, "-o", target, "--force").code == 3
-    assert target.read_text(encoding="utf-8").startswith("10.20.2.20: Client push installation: FAILS")
+    assert target.read_text(encoding="utf-8").startswith("FAILS: client push to 10.20.2.20")
 
 
 @pytest.mark.parametrize("before", [None, "precious"])
@@ -603,7 +603,7 @@ def test_a_ruleset_of_ones_own_is_used(run, tmp_path):
     path = tmp_path / "own.toml"
     text = load_ruleset("configmgr-2007").path.read_text(encoding="utf-8")
     path.write_text(text.replace('id = "configmgr-2007"', 'id = "contoso"'), encoding="utf-8")
-    assert "ruleset contoso: " in run("analyze", FAILS, "--ruleset", path).out
+    assert "Ruleset contoso: " in run("analyze", FAILS, "--ruleset", path).out
 
 
 # flows

@@ -62,10 +62,10 @@ def test_a_filter_is_selected_by_one_click_and_copied_by_a_button(browser, writt
         opened.page.click("code.filter")
         assert opened.page.evaluate("getSelection().toString()") == FILTER
     with Opened(browser, path, permissions=["clipboard-read", "clipboard-write"]) as opened:
-        opened.page.focus("button.copy")
+        opened.page.focus("code.filter + button.copy")
         opened.page.keyboard.press("Enter")
-        wait_until(opened, "document.querySelector('button.copy').textContent != 'Copy'")
-        assert opened.page.inner_text("button.copy") == "Copied"
+        wait_until(opened, "document.querySelector('code.filter + button.copy').textContent != 'Copy'")
+        assert opened.page.inner_text("code.filter + button.copy") == "Copied"
         assert opened.page.evaluate("navigator.clipboard.readText()") == FILTER
 
 

@@ -187,8 +187,8 @@ def shown(report: auditor.Report) -> str:
 
 def test_a_report_shows_its_answer():
     text = shown(of_scene("smb-dropped"))
-    assert "Client push installation" in text
-    assert "blocked, likely" in text
+    assert "FAILS: client push to 10.20.2.20" in " ".join(text.split())
+    assert "LIKELY BLOCKED" in text
     assert "3 SYNs got no answer" in text
 
 

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from reports import fleet, of_scene
+from reports import fleet, of_scene, sentences
 from test_scenes import SCENES, each
 
 from auditor.render import wording
+from auditor.render.answer import answer, limitations
 from auditor.render.clean import clean
 from auditor.render.markdown import code, prose, render_markdown
 
@@ -53,32 +54,32 @@ def cells(text: str) -> list[list[str]]:
 
 def test_the_answer_comes_first():
     assert render_markdown(of_scene("smb-dropped")).splitlines()[:3] == [
-        "# `10.20.2.20`: Client push installation: FAILS",
+        "# FAILS: client push to `10.20.2.20` (`client01.contoso.example`)",
         "",
-        "TCP 445 from `10.20.1.5` to `10.20.2.20`: 3 SYNs got no answer, although `10.20.2.20` is there and talks "
-        "otherwise.",
+        "**Cause:** TCP 445 from `10.20.1.5` to `10.20.2.20`: 3 SYNs got no answer, although `10.20.2.20` is there and "
+        "talks otherwise. Likely blocked; the device is unknown.",
     ]
 
 
 def test_the_table_of_requirements():
     rows = cells(render_markdown(of_scene("smb-dropped")))
-    assert rows[0] == ["requirement", "port", "verdict", "from", "to"]
-    assert ["smb", "tcp 445", "blocked, likely", "10.20.1.5", "10.20.2.20"] in rows
+    assert rows[0] == ["", "Requirement", "Port", "Direction", "Verdict", "Evidence"]
+    assert ["!", "smb", "TCP 445", "site server -> client", "LIKELY BLOCKED", "frames 8, 9, 10"] in rows
 
 
 def test_proof_remedy_and_other_ways_are_told():
     text = render_markdown(of_scene("smb-dropped"))
     shown = "ip.addr == 10.20.1.5 && ip.addr == 10.20.2.20 && tcp.port == 52766 && tcp.port == 445"
-    assert f"- proof: frames 8, 9, 10; Wireshark filter: `{shown}`" in text
-    assert "- remedy: Allow TCP 445 from the site server to the client" in text
-    assert "## What would work instead\n\n1. Software update point-based installation" in text
-    assert "## What these sources cannot show" in text
+    assert f"- frames 8, 9, 10; display filter: `{shown}`" in text
+    assert "\n1. Allow TCP 445 from the site server to the client" in text
+    assert "## Other methods (not attempted, so not ruled out)\n\n- software-update-point: " in text
+    assert "## Limitations" in text
 
 
 def test_a_filter_can_be_copied_in_one_piece():
     connection = "ip.addr == 10.20.1.5 && ip.addr == 10.20.2.20 && tcp.port == 58294 && tcp.port == 135"
     error = "frame.number in {55}"
-    assert f"Wireshark filter: `{connection} || {error}`" in render_markdown(of_scene("rpc-135-prohibited"))
+    assert f"display filter: `{connection} || {error}`" in render_markdown(of_scene("rpc-135-prohibited"))
 
 
 @each(SCENES)
@@ -92,8 +93,9 @@ def test_it_tells_what_the_text_tells(scene):
     text = re.sub(r"\s+", "", shown(render_markdown(report)))
     for client in report.clients:
         main = wording.main_method(client, report.asked)
-        proofs = [proof.display_filter for one in wording.evidence_requirements(main) for proof in one.evidence]
-        for told in (client.address, *wording.result_reasons(main), *report.limitation_texts, *proofs):
+        proofs = [proof.display_filter for cause in answer(report, client, main).causes for proof in cause.evidence]
+        answered = sentences(answer(report, client, main))
+        for told in (client.address, *answered, *limitations(report), *proofs):
             assert re.sub(r"\s+", "", told) in text
 
 
@@ -105,7 +107,7 @@ def test_many_clients_begin_with_a_summary():
     text = render_markdown(fleet(50))
     assert text.startswith("# 50 clients: 50 fails\n")
     assert "and 10 more: the CSV form lists all of them" in text
-    assert text.count("Client push installation: FAILS") == 3
+    assert text.count("# FAILS: client push to ") == 3
 
 
 @pytest.mark.parametrize(

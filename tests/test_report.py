@@ -148,7 +148,7 @@ def test_the_keys_are_in_their_published_order(report):
         "id title push site_server result went_on reasons requirements",
         "kind requirement text",
         "id description necessity from to protocol ports verdict confidence blocked_at allowed_at"
-        " also_blocked changed attempts first_time last_time explanation evidence problems remedy",
+        " also_blocked changed attempts first_time last_time explanation evidence problems remedy either_or",
         "role address",
         "role address",
         "source frames lines text display_filter packets",

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from auditor.render import wording
+from auditor.render.answer import Cause, Row, answer, limitations
 from auditor.render.clean import clean
 from auditor.render.wording import MANY_CLIENTS, MOST_DETAILED, MOST_LISTED
 from auditor.report import model as r
@@ -78,64 +79,53 @@ def _report(report: r.Report) -> Iterator[str]:
         yield from ("## Other traffic on client push ports, not evaluated", "")
         yield from (f"- {prose(text)}" for text in lines)
         yield ""
-    if report.limitations:
-        yield from ("## What these sources cannot show", "")
-        yield from (f"- {prose(limitation.text)}" for limitation in report.limitations)
+    if sentences := limitations(report):
+        yield from ("## Limitations", "")
+        yield from (f"- {prose(sentence)}" for sentence in sentences)
         yield ""
-    yield from _audited(report)
+    yield from _sources_and_roles(report)
 
 
 def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult) -> Iterator[str]:
-    yield from (f"# {code(client.address)}: {prose(wording.title(client, main))}: {main.result.upper()}", "")
-    for text in (*wording.result_reasons(main), *wording.also_blocked(client, main)):
-        yield from (prose(text), "")
-    yield from table(("requirement", "port", "verdict", "from", "to"), map(_row, wording.table_requirements(main)))
-    if left_out := wording.not_applicable(main):
-        yield from (f"Not applicable here: {prose(', '.join(left_out))}", "")
-    yield from ("## Proof", "")
-    for requirement in wording.evidence_requirements(main):
-        yield from _proof(requirement, report)
-    heading, instead = wording.alternatives(client, main)
-    if heading:
-        yield from (f"## {heading}", "")
-        yield from (f"{place}. {prose(text)}" for place, text in enumerate(instead, 1))
-        yield from ("",) if instead else ("Nothing yet: the computer itself was not reached.", "")
-    if failing := wording.fails_too(client, main):
-        yield from ("## What would fail too", "")
-        yield from (f"- {prose(text)}" for text in failing)
+    shown = answer(report, client, main)
+    yield from (f"# {shown.result}: {prose(shown.subject)}", "")
+    for sentence in shown.impact:
+        yield from (prose(sentence), "")
+    for number, cause in enumerate(shown.causes, 1):
+        yield from _cause(report, cause, f" {number}" if len(shown.causes) > 1 else "")
+    for label, sentences in shown.paragraphs:
+        yield from (f"**{label}:** {' '.join(map(prose, sentences))}", "")
+    if shown.check_first:
+        yield from (f"**Check first:** {' '.join(map(prose, shown.check_first))}", "")
+    yield from ("## Requirements", "")
+    yield from table(("", "Requirement", "Port", "Direction", "Verdict", "Evidence"), map(_row, shown.rows))
+    if shown.other_heading:
+        yield from (f"## {shown.other_heading}", "")
+        yield from (f"- {prose(method)}: {prose(needs)}" for method, needs in shown.other_methods)
         yield ""
 
 
-def _row(requirement: r.RequirementVerdict) -> tuple[str, ...]:
-    bad = requirement.verdict in r.FAILING or wording.fatal(requirement)
-    verdict = prose(wording.verdict(requirement))
-    cells = (prose(wording.name(requirement)), prose(wording.port(requirement)), f"**{verdict}**" if bad else verdict)
-    return (
-        *cells,
-        *(code(end.address) if end.address else "?" for end in (requirement.source, requirement.destination)),
-    )
-
-
-def _proof(requirement: r.RequirementVerdict, report: r.Report) -> Iterator[str]:
-    yield from (
-        f"### {prose(requirement.id)}: {prose(wording.verdict(requirement))}",
-        "",
-        prose(requirement.explanation),
-        "",
-    )
-    for problem in requirement.problems:
-        yield f"- {'problem' if problem.fatal else 'also'}: {prose(problem.text)}"
-    if stopped := wording.stopped(requirement):
-        yield f"- {prose(stopped)}"
-    for evidence in requirement.evidence:
+def _cause(report: r.Report, cause: Cause, number: str) -> Iterator[str]:
+    yield from (f"**Cause{number}:** {' '.join(map(prose, cause.sentences))}", "")
+    if cause.steps:
+        yield from (f"**Fix{number}:**", "")
+    for place, step in enumerate(cause.steps, 1):
+        # The command in one piece, to be copied, as a filter.
+        command = f" {_span(clean(step.command))}" if step.command else ""
+        yield f"{place}. {prose(step.action)}{command}"
+    yield from ("", f"**Evidence{number}:**", "")
+    for evidence in cause.evidence:
         # In one piece, to be copied: a list is no table, so that a vertical bar does no harm.
-        shown = f"; Wireshark filter: {_span(clean(evidence.display_filter))}" if evidence.display_filter else ""
-        yield f"- proof: {prose(wording.frames(evidence, report))}{shown}"
-    for remedy in requirement.remedy:
-        # In one piece, to be copied, as a filter.
-        command = f" {_span(clean(remedy.command))}" if remedy.command else ""
-        yield f"- remedy: {prose(remedy.action)}{command}"
+        shown = f"; display filter: {_span(clean(evidence.display_filter))}" if evidence.display_filter else ""
+        yield f"- {prose(wording.frames(evidence, report))}{shown}"
     yield ""
+
+
+def _row(row: Row) -> tuple[str, ...]:
+    verdict = prose(row.verdict)
+    bad = row.requirement.verdict in r.FAILING or wording.fatal(row.requirement)
+    cells = ("!" if row.fails else "", prose(row.name), prose(row.port), prose(row.direction))
+    return (*cells, f"**{verdict}**" if bad else verdict, prose(row.evidence))
 
 
 def _fleet(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[str]:
@@ -164,16 +154,12 @@ def _fleet(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[str]:
         yield from _client(report, client, method)
 
 
-def _audited(report: r.Report) -> Iterator[str]:
-    yield from ("## What was audited", "")
-    sources = (
-        (code(source.path), prose(source.format or "not read"), f"{source.records:,}", f"{source.skipped:,}")
-        for source in report.sources
-    )
-    yield from table(("source", "format", "packets", "skipped"), sources)
-    warned = [(source.path, code_, text) for source in report.sources for code_, text in source.warnings]
-    for path, code_, text in warned:
-        yield f"- warning: {code(path)} ({prose(code_)}): {prose(text)}"
-    for role, who in (*wording.roles(report), *wording.modes(report)):
-        yield f"- {prose(role)}: {prose(who)}"
-    yield f"- ruleset {prose(report.ruleset[0])}: {prose(report.ruleset[1])}"
+def _sources_and_roles(report: r.Report) -> Iterator[str]:
+    yield from ("## Sources and roles", "")
+    for number, source in enumerate(report.sources, 1):
+        place = f"\\[{number}\\] " if len(report.sources) > 1 else ""
+        yield f"- {place}{code(source.path)}: {prose(wording.source(source))}"
+        yield from (f"  - warning ({prose(name)}): {prose(text)}" for name, text in source.warnings)
+    for role, players in (*wording.roles(report), *wording.modes(report)):
+        yield f"- {prose(wording.words(role).capitalize())} {prose(players)}"
+    yield f"- Ruleset {prose(report.ruleset[0])}: {prose(report.ruleset[1])}"

@@ -1,4 +1,4 @@
-"""The report for a terminal: the answer first, then the proof, then what would work instead."""
+"""The report for a terminal: result, cause, fix and evidence first, then the requirements and the rest."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auditor.render import wording
+from auditor.render.answer import Answer, Cause, answer, limitations
 from auditor.render.clean import clean
 from auditor.render.wording import MANY_CLIENTS, MOST_DETAILED, MOST_LISTED
 from auditor.report import model as r
@@ -33,6 +34,9 @@ STYLES = {
     r.UNPROVEN: "yellow",
 }
 INDENT = 2
+LABEL_WIDTH = 10
+COMMAND_INDENT = 6
+MORE = "All details: -v        Page to forward: --format html -o report.html        Terms: auditor explain"
 
 
 def render_text(report: r.Report, *, width: int = 100, details: bool = False) -> str:
@@ -71,23 +75,9 @@ def _parts(report: r.Report, details: bool) -> Iterator[Part]:
     yield from _not_judged(report)
     yield from _limitations(report)
     yield from _sources(report)
-
-
-# sources and roles
-
-
-def _sources(report: r.Report) -> Iterator[Part]:
-    yield Text()
-    yield Text("What was audited", style="bold")
-    for source in report.sources:
-        skipped = f", {source.skipped:,} skipped" if source.skipped else ""
-        unit = {"event-log": "events", "firewall-log": "rows"}.get(source.kind, "packets")
-        yield indented(f"{source.path}: {source.format or 'not read'}, {source.records:,} {unit}{skipped}")
-        for code, text in source.warnings:
-            yield indented(f"  warning ({code}): {text}", style="yellow")
-    for role, shown in (*wording.roles(report), *wording.modes(report)):
-        yield indented(f"{role}: {shown}")
-    yield indented(f"ruleset {report.ruleset[0]}: {report.ruleset[1]}")
+    if not details:
+        yield Text()
+        yield Text(MORE, style="dim")
 
 
 # one client
@@ -95,52 +85,97 @@ def _sources(report: r.Report) -> Iterator[Part]:
 
 def _clients(report: r.Report, mains: Sequence[wording.Main], details: bool) -> Iterator[Part]:
     for client, main in mains:
-        yield from _client(report, client, main, details)
+        shown = answer(report, client, main)
+        yield from _answer(report, shown)
+        if details:
+            yield from _proofs(main, report)
+        yield from _other_methods(shown)
+        if details:
+            yield from _other_tables(report, client, main)
 
 
-def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult, details: bool) -> Iterator[Part]:
-    yield _headline(client, main)
-    for text in (*wording.result_reasons(main), *wording.also_blocked(client, main)):
-        yield indented(text)
+def _answer(report: r.Report, shown: Answer) -> Iterator[Part]:
+    yield _headline(shown)
     yield Text()
-    yield _table(main)
-    if left_out := wording.not_applicable(main):
-        yield indented(f"not applicable here: {', '.join(left_out)}", style="dim")
+    if shown.impact:
+        yield from _labelled("Impact", shown.impact)
+    numbered = len(shown.causes) > 1
+    for place, cause in enumerate(shown.causes, 1):
+        yield from _cause(report, cause, f" {place}" if numbered else "")
+    for label, sentences in shown.paragraphs:
+        yield from _labelled(label, sentences)
+    if shown.check_first:
+        yield from _labelled("Check", shown.check_first)
     yield Text()
-    yield from _proofs(main, report, details)
-    yield from _other_methods(client, main, details)
+    yield _table(shown)
+    yield Text()
 
 
-def _headline(client: r.ClientReport, method: r.MethodResult) -> Text:
-    text = Text()
-    text.append(f"{clean(client.address)}: ", style="bold")
-    text.append(f"{clean(wording.title(client, method))}: ")
-    text.append(method.result.upper(), style=STYLES[method.result])
-    return text
+def _headline(shown: Answer) -> Text:
+    text = Text(shown.result, style=STYLES[shown.result.lower()])
+    return text.append(f": {clean(shown.subject)}", style="bold")
 
 
-def _table(method: r.MethodResult) -> Padding:
+def _cause(report: r.Report, cause: Cause, number: str) -> Iterator[Part]:
+    yield from _labelled(f"Cause{number}", (" ".join(cause.sentences),))
+    several = len(cause.steps) > 1
+    for place, step in enumerate(cause.steps, 1):
+        action = f"{place}. {step.action}" if several else step.action
+        yield from _labelled("Fix" if place == 1 else "", (action,), hanging=3 if several else 0)
+        if step.command:
+            yield Padding(Text(clean(step.command)), (0, 0, 0, COMMAND_INDENT))
+    for place, evidence in enumerate(cause.evidence):
+        shown = f"        display filter: {evidence.display_filter}" if evidence.display_filter else ""
+        yield from _labelled("Evidence" if place == 0 else "", (wording.frames(evidence, report) + shown,))
+
+
+def _labelled(label: str, sentences: Sequence[str], *, hanging: int = 0) -> Iterator[Part]:
+    """Yield sentences beside a label, each on lines of its own."""
+    for place, sentence in enumerate(sentences):
+        grid = Table.grid(padding=0)
+        grid.add_column(width=LABEL_WIDTH)
+        for _ in range(bool(hanging)):
+            grid.add_column(width=hanging)
+        grid.add_column(overflow="fold")
+        cells = [clean(sentence[:hanging]), clean(sentence[hanging:])] if hanging else [clean(sentence)]
+        grid.add_row(Text(label if place == 0 else "", style="bold"), *map(Text, cells))
+        yield Padding(grid, (0, 0, 0, INDENT))
+
+
+def _table(shown: Answer) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim", pad_edge=False)
-    for name in ("requirement", "port", "verdict", "from", "to"):
-        table.add_column(name, no_wrap=name in ("requirement", "port", "verdict"), overflow="fold")
-    for requirement in wording.table_requirements(method):
-        cells = (
-            wording.name(requirement),
-            wording.port(requirement),
-            Text(wording.verdict(requirement), style=_style(requirement)),
-            wording.end(requirement.source),
-            wording.end(requirement.destination),
-        )
-        table.add_row(*(cell if isinstance(cell, Text) else Text(clean(cell)) for cell in cells))
-    return Padding(table, (0, 0, 0, INDENT))
+    for name in ("  Requirement", "Port", "Direction", "Verdict", "Evidence"):
+        table.add_column(name, no_wrap=name != "Evidence", overflow="fold")
+    for row in shown.rows:
+        cells = (f"{'!' if row.fails else ' '} {row.name}", row.port, row.direction, row.verdict, row.evidence)
+        styles = ("bold" if row.fails else "", "", "", _style(row.requirement), "")
+        table.add_row(*(Text(clean(cell), style=style) for cell, style in zip(cells, styles, strict=True)))
+    return table
 
 
 def _style(requirement: r.RequirementVerdict) -> str:
     return STYLES[r.FAILS] if wording.fatal(requirement) else STYLES[requirement.verdict]
 
 
-def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator[Part]:
-    for requirement in wording.evidence_requirements(method, details=details):
+def _other_methods(shown: Answer) -> Iterator[Part]:
+    if not shown.other_heading:
+        return
+    yield Text(shown.other_heading, style="bold")
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for method, needs in shown.other_methods:
+        grid.add_row(Text(clean(method)), Text(clean(needs)))
+    if shown.other_methods:
+        yield Padding(grid, (0, 0, 0, INDENT))
+    yield Text()
+
+
+# details
+
+
+def _proofs(method: r.MethodResult, report: r.Report) -> Iterator[Part]:
+    for requirement in wording.evidence_requirements(method, details=True):
         head = Text()
         head.append(clean(requirement.id), style="bold")
         head.append(": ")
@@ -148,41 +183,27 @@ def _proofs(method: r.MethodResult, report: r.Report, details: bool) -> Iterator
         yield head
         yield indented(requirement.explanation)
         for problem in requirement.problems:
-            yield indented(
-                f"{'problem' if problem.fatal else 'also'}: {problem.text}", style="red" if problem.fatal else ""
-            )
+            label = "problem" if problem.fatal else "also"
+            yield indented(f"{label}: {problem.text}", style="red" if problem.fatal else "")
         if stopped := wording.stopped(requirement):
             yield indented(stopped)
         for evidence in requirement.evidence:
-            shown = f"   Wireshark: {evidence.display_filter}" if evidence.display_filter else ""
-            yield indented(f"proof: {wording.frames(evidence, report)}{shown}")
+            shown = f"   display filter: {evidence.display_filter}" if evidence.display_filter else ""
+            yield indented(f"evidence: {wording.frames(evidence, report)}{shown}")
         for remedy in requirement.remedy:
-            yield indented(f"remedy: {remedy.action}")
+            yield indented(f"fix: {remedy.action}")
             if remedy.command:
-                yield Padding(Text(clean(remedy.command)), (0, 0, 0, 2 * INDENT))
+                yield Padding(Text(clean(remedy.command)), (0, 0, 0, COMMAND_INDENT))
         yield Text()
 
 
-def _other_methods(client: r.ClientReport, main: r.MethodResult, details: bool) -> Iterator[Part]:
-    heading, instead = wording.alternatives(client, main)
-    if heading:
-        yield Text(heading, style="bold")
-        for place, text in enumerate(instead, 1):
-            yield indented(f"{place}. {text}")
-        if not instead:
-            yield indented("Nothing yet: the computer itself was not reached.")
-        yield Text()
-    if failing := wording.fails_too(client, main):
-        yield Text("What would fail too", style="bold")
-        for text in failing:
-            yield indented(text)
-        yield Text()
-    if details:
-        for method in client.methods:
-            if method.id != main.id:
-                yield _headline(client, method)
-                yield _table(method)
-                yield Text()
+def _other_tables(report: r.Report, client: r.ClientReport, main: r.MethodResult) -> Iterator[Part]:
+    for method in client.methods:
+        if method.id != main.id:
+            shown = answer(report, client, method)
+            yield _headline(shown)
+            yield _table(shown)
+            yield Text()
 
 
 # many clients
@@ -251,10 +272,23 @@ def _not_judged(report: r.Report) -> Iterator[Part]:
 
 
 def _limitations(report: r.Report) -> Iterator[Part]:
-    if report.limitations:
-        yield Text("What these sources cannot show", style="bold")
-        for limitation in report.limitations:
-            yield indented(f"- {limitation.text}")
+    if sentences := limitations(report):
+        yield Text("Limitations", style="bold")
+        for sentence in sentences:
+            yield indented(f"- {sentence}")
+        yield Text()
+
+
+def _sources(report: r.Report) -> Iterator[Part]:
+    yield Text("Sources and roles", style="bold")
+    for number, source in enumerate(report.sources, 1):
+        place = f"[{number}] " if len(report.sources) > 1 else ""
+        yield indented(f"{place}{source.path}: {wording.source(source)}")
+        for code, text in source.warnings:
+            yield indented(f"  warning ({code}): {text}", style="yellow")
+    for role, shown in (*wording.roles(report), *wording.modes(report)):
+        yield indented(f"{wording.words(role).capitalize()} {shown}")
+    yield indented(f"Ruleset {report.ruleset[0]}: {report.ruleset[1]}")
 
 
 def indented(text: str, *, style: str = "") -> Padding:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from auditor.report import model as r
+from auditor.sources.summary import SourceSummary
 
 MANY_CLIENTS = 5  # beyond this a summary comes first, and details only of those that fail
 MOST_DETAILED = 3
@@ -57,15 +58,11 @@ def result_reasons(method: r.MethodResult) -> list[str]:
         f"The port is open, but a step failed: {reason.text}" for reason in method.reasons if reason.kind == "problem"
     ]
     if network or problems:
-        return list(dict.fromkeys([*_went_on(method.went_on), *network, *problems]))
+        return list(dict.fromkeys([*went_on(method.went_on), *network, *problems]))
     if method.result in (r.WORKS, r.ALLOWED):
         changed = [(requirement.row, requirement.changed) for requirement in method.requirements if requirement.changed]
         earlier = [f"{row}: earlier, at {change.before_time}, it was {change.before}." for row, change in changed]
-        delayed = [
-            requirement.explanation
-            for requirement in method.requirements
-            if requirement.verdict in r.FAILING and _of_push(requirement)
-        ]
+        delayed = [requirement.explanation for requirement in method.requirements if is_harmless_block(requirement)]
         if delayed:
             return delayed
         text = "Everything that it requires was seen to be open, so the network does not stop it."
@@ -123,18 +120,18 @@ def table_requirements(method: r.MethodResult) -> list[r.RequirementVerdict]:
     ]
 
 
-def _went_on(went_on: r.WentOn | None) -> list[str]:
+def went_on(push: r.WentOn | None) -> list[str]:
     """Return in a sentence that a push fails by its document alone, and what it comes to by the newer one."""
-    if went_on is None:
+    if push is None:
         return []
-    text = f"Fails by {DOCUMENTS.get(went_on.ruleset, went_on.ruleset)}, did not stop this push"
-    if went_on.newer is None:
+    text = f"Fails by {DOCUMENTS.get(push.ruleset, push.ruleset)}, did not stop this push"
+    if push.newer is None:
         return [f"{text}."]
-    newer = DOCUMENTS.get(went_on.newer, went_on.newer)
-    if went_on.newer_result == r.FAILS:
+    newer = DOCUMENTS.get(push.newer, push.newer)
+    if push.newer_result == r.FAILS:
         return [f"{text}; fails by {newer} too."]
-    ending = ", no requirement fails" if went_on.newer_result == r.UNPROVEN else ""
-    return [f"{text}; passes by {newer} (result: {went_on.newer_result}{ending})."]
+    ending = ", no requirement fails" if push.newer_result == r.UNPROVEN else ""
+    return [f"{text}; passes by {newer} (result: {push.newer_result}{ending})."]
 
 
 def not_applicable(method: r.MethodResult) -> list[str]:
@@ -172,6 +169,50 @@ def port(requirement: r.RequirementVerdict) -> str:
     return f"{requirement.protocol} " + (", ".join(shown) or "dynamic")
 
 
+def port_name(requirement: r.RequirementVerdict) -> str:
+    """Return protocol and ports as in a sentence: "TCP 445", or the first three of many."""
+    if requirement.protocol == "icmp":
+        return "ICMP"
+    shown = list(map(str, requirement.ports[:3])) + (["..."] if len(requirement.ports) > 3 else [])
+    return f"{requirement.protocol.upper()} {', '.join(shown) or 'dynamic'}"
+
+
+def words(name: str) -> str:
+    """Return the name of a role or place in words."""
+    return name.replace("-", " ")
+
+
+def unit(source: SourceSummary) -> str:
+    """Return what a record of a source is called."""
+    return "event record" if source.kind == "event-log" else "line"
+
+
+def source(summary: SourceSummary) -> str:
+    """Return what a source is: format, number of records, and the time that it covers."""
+    name = {"event-log": "events", "firewall-log": "rows"}.get(summary.kind, "packets")
+    skipped = f", {summary.skipped:,} skipped" if summary.skipped else ""
+    return f"{summary.format or 'not read'}, {summary.records:,} {name}{skipped}{_period(summary)}"
+
+
+def _period(summary: SourceSummary) -> str:
+    if not summary.first_time or not summary.last_time:
+        return ""
+    (day, begin), (last_day, end) = (time[:19].split("T") for time in (summary.first_time, summary.last_time))
+    zone = "UTC" if summary.first_time.endswith("Z") else "local time"
+    return f", {day} {begin} to {'' if day == last_day else last_day + ' '}{end} {zone}"
+
+
+def certainty(requirement: r.RequirementVerdict) -> str:
+    """Return in a sentence how sure a block is, and where it is."""
+    place = {None: "", r.UNKNOWN: "", r.BETWEEN: " on the path"}.get(
+        requirement.blocked_at, f" at the {words(requirement.blocked_at or '')}"
+    )
+    if requirement.verdict != r.BLOCKED:
+        return f"Stopped{place}." if place else ""
+    unknown = "" if place else "; the device is unknown"
+    return f"{'Likely blocked' if requirement.confidence == r.LIKELY else 'Proven: blocked'}{place}{unknown}."
+
+
 def end(endpoint: r.Endpoint) -> str:
     """Return an address, or that nobody is known."""
     return endpoint.address or "?"
@@ -196,9 +237,9 @@ def stopped(requirement: r.RequirementVerdict) -> str:
 def frames(evidence: r.Evidence, report: r.Report) -> str:
     """Return which frames or lines of which source are the proof."""
     where = f" of {report.sources[evidence.source].path}" if len(report.sources) > 1 else ""
-    name = "event record" if report.sources[evidence.source].kind == "event-log" else "line"
-    numbers, unit = (evidence.frames, "frame") if evidence.frames else (evidence.lines, name)
-    return f"{unit}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}{where}"
+    numbers = evidence.frames or evidence.lines
+    name = "frame" if evidence.frames else unit(report.sources[evidence.source])
+    return f"{name}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}{where}"
 
 
 def unreached(method: r.MethodResult) -> bool:
@@ -211,32 +252,14 @@ def unreached(method: r.MethodResult) -> bool:
     return bool(tried) and all(requirement.verdict in (r.UNREACHABLE, r.NO_RESPONSE) for requirement in tried)
 
 
-def alternatives(client: r.ClientReport, main: r.MethodResult) -> tuple[str, list[str]]:
-    """Return a heading and a sentence for each other method that may work; an empty heading if there is none to tell.
-
-    Without sentences nothing can work yet.
-    """
-    recommendations = [recommendation for recommendation in client.recommendation if recommendation.method != main.id]
-    if unreached(main):
-        return "What would work instead", []
-    if main.result in (r.WORKS, r.ALLOWED) or not recommendations:
-        return "", []
-    lines = []
-    for recommendation in recommendations:
-        needs = f" Still needs {'; '.join(recommendation.still_needs)}." if recommendation.still_needs else ""
-        lines.append(f"{client.method(recommendation.method).title}: {recommendation.why}.{needs}")
-    return ("What would work instead" if main.result == r.FAILS else "Other methods"), lines
-
-
-def fails_too(client: r.ClientReport, main: r.MethodResult) -> list[str]:
-    """Return a sentence on each other method that fails."""
+def fails_too(client: r.ClientReport, main: r.MethodResult) -> list[tuple[str, str]]:
+    """Return each other method that fails, with what stops it."""
     lines = []
     for method in client.methods:
         if method.result == r.FAILS and method.id != main.id:
             bad = [requirement for requirement in method.requirements if is_reason(method, requirement)]
-            lines.append(
-                f"{method.title}: {', '.join(f'{requirement.row} {verdict(requirement)}' for requirement in bad)}."
-            )
+            stopped_rows = ", ".join(f"{requirement.row} {verdict(requirement)}" for requirement in bad)
+            lines.append((method.id, f"fails too: {stopped_rows}"))
     return lines
 
 
@@ -355,6 +378,7 @@ def blocked(method: r.MethodResult) -> str:
     )
 
 
-def _of_push(requirement: r.RequirementVerdict) -> bool:
-    """Tell whether a requirement is one of those to the client, of which each stands alone."""
-    return requirement.necessity == "required" and requirement.destination.role == "client"
+def is_harmless_block(requirement: r.RequirementVerdict) -> bool:
+    """Tell whether a requirement is stopped that each push has; in a method that does not fail, it did no harm."""
+    of_push = requirement.necessity == "required" and requirement.destination.role == "client"
+    return of_push and requirement.verdict in r.FAILING

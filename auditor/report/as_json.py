@@ -140,6 +140,7 @@ def _requirement(requirement: r.RequirementVerdict) -> dict[str, Any]:
         "remedy": [
             {"place": remedy.place, "action": remedy.action, "command": remedy.command} for remedy in requirement.remedy
         ],
+        "either_or": requirement.either_or,
     }
 
 

@@ -263,6 +263,7 @@ class RequirementVerdict:
         allowed_at: Of the verdict "allowed" the role of the computer whose firewall let it pass, "unknown" if the log
             does not tell; else None.
         also_blocked: Proven blocks of this requirement besides its verdict, such as one while its condition is off.
+        either_or: Name of the group of which one member is enough; None if the requirement stands alone.
     """
 
     id: str
@@ -285,6 +286,7 @@ class RequirementVerdict:
     remedy: tuple[Remedy, ...]
     allowed_at: str | None = None
     also_blocked: tuple[Block, ...] = ()
+    either_or: str | None = None
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:

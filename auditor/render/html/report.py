@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from auditor.render import wording
+from auditor.render.answer import Answer, answer, limitations, subject
 from auditor.render.html import diagrams as drawing
 from auditor.render.html import templates as pages
 from auditor.report import model as r
@@ -45,10 +46,13 @@ class Details:
             yield requirement, [ladder for ladder in ladders if ladder.rungs not in drawn]
             drawn |= {ladder.rungs for ladder in ladders}
 
-    @property
-    def alternatives(self) -> tuple[str, list[str]]:
-        """A heading and the other methods that may work."""
-        return wording.alternatives(self.client, self.main)
+    def answer(self, report: r.Report) -> Answer:
+        """Return what the report answers about the main method."""
+        return answer(report, self.client, self.main)
+
+    def answer_of(self, report: r.Report, method: r.MethodResult) -> Answer:
+        """Return what the report answers about another method."""
+        return answer(report, self.client, method)
 
     @property
     def others(self) -> list[r.MethodResult]:
@@ -73,6 +77,7 @@ def render_html(report: r.Report) -> str:
         few=[] if many else [Details(*main, n, 2 if len(mains) == 1 else 3, True) for n, main in enumerate(mains, 1)],
         details=details,
         left_out=left_out,
+        limitations=limitations(report),
         style=style,
         script=script,
         policy=pages.policy(style, script),
@@ -93,6 +98,7 @@ def render_part(report: r.Report) -> str:
         few=[] if many else [Details(*main, n, 3, True) for n, main in enumerate(mains, 1)],
         failing=[main for main in mains if main[1].result == r.FAILS],
         most=MOST_LISTED_IN_NOTEBOOK,
+        limitations=limitations(report),
         style=pages.own("page.css"),
     )
 
@@ -103,7 +109,7 @@ def _heading(mains: Sequence[wording.Main]) -> str:
     if len(mains) > 1:
         return wording.tally(mains)
     client, main = mains[0]
-    return f"{client.address}: {wording.title(client, main)}: {main.result.upper()}"
+    return f"{main.result.upper()}: {subject(client, main)}"
 
 
 def stopped(main: r.MethodResult) -> str:

@@ -55,6 +55,7 @@ def observed(
         remedy=remedy_of(requirement, chosen, ruleset) or _to_do(requirement.to_role, summary.remedy),
         allowed_at=_allowed_at(requirement, chosen, client) if chosen.verdict == r.ALLOWED else None,
         also_blocked=tuple(map(_block, decision.other_blocks)),
+        either_or=requirement.either_or,
     )
 
 
@@ -79,6 +80,7 @@ def not_observed(requirement: Requirement, ends: Ends, verdict: str, explanation
         evidence=(),
         problems=(),
         remedy=(),
+        either_or=requirement.either_or,
     )
 
 

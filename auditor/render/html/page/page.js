@@ -1,4 +1,4 @@
-/* Only a convenience: a button that copies a display filter. Without it a click on the filter selects all of it. */
+/* Only a convenience: a button that copies a display filter or command. Without it a click selects all of it. */
 (function () {
   "use strict";
   if (!navigator.clipboard) {
@@ -19,7 +19,7 @@
     code.after(" ", button);
   }
   function equip(within) {
-    within.querySelectorAll("code.filter").forEach(function (code) {
+    within.querySelectorAll("code.filter, code.command").forEach(function (code) {
       var folded = code.closest("details");
       if (!code.nextElementSibling && (!folded || folded.open)) {
         add(code);

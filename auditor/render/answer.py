@@ -1,0 +1,296 @@
+"""What a report answers for people, in one order for every form: result, cause, fix, evidence, then the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from auditor.render import wording
+from auditor.report import model as r
+
+MOST_CITED = 3  # frames or lines, in a table
+CHECK_FIRST = ("uncertain-role", "roles-swapped")  # limitations that may change the result
+VERDICTS = {
+    r.OPEN: "open",
+    r.ALLOWED: "allowed",
+    r.BLOCKED: "BLOCKED",
+    r.NO_RESPONSE: "NO RESPONSE",
+    r.REFUSED: "REFUSED",
+    r.UNREACHABLE: "UNREACHABLE",
+    r.FAILED: "FAILED",
+    r.INCONCLUSIVE: "inconclusive",
+    r.NOT_OBSERVED: "not observed",
+    r.NOT_APPLICABLE: "not applicable",
+}
+
+
+class Cause(NamedTuple):
+    """One thing that stops a method.
+
+    Attributes:
+        requirements: The requirements that it stops.
+        sentences: What it is, how sure that is, and where.
+        steps: What to do about it, in order.
+        evidence: What proves it.
+    """
+
+    requirements: tuple[r.RequirementVerdict, ...]
+    sentences: tuple[str, ...]
+    steps: tuple[r.Remedy, ...]
+    evidence: tuple[r.Evidence, ...]
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether it is proven rather than likely."""
+        return any(row.confidence == r.PROVEN for row in self.requirements)
+
+
+class Row(NamedTuple):
+    """One line of the table of requirements. fails: whether it makes the method fail."""
+
+    requirement: r.RequirementVerdict
+    fails: bool
+    name: str
+    port: str
+    direction: str
+    verdict: str
+    evidence: str
+
+
+class Paragraph(NamedTuple):
+    """Sentences with a label, such as "Result"."""
+
+    label: str
+    sentences: tuple[str, ...]
+
+
+class Answer(NamedTuple):
+    """What a report answers about one method of one client.
+
+    Attributes:
+        result: "FAILS" or the like.
+        subject: The method and the client, such as "client push to 10.0.0.20 (pc1)".
+        impact: Sentences on what failing means, before the causes.
+        causes: What stops the method, the most certain first; none unless it fails.
+        paragraphs: Result and next step of a method that does not fail, and what was blocked besides.
+        check_first: Sentences on what may change the result.
+        rows: The table of requirements.
+        other_heading, other_methods: What may work instead; title and what it still needs.
+    """
+
+    result: str
+    subject: str
+    impact: tuple[str, ...]
+    causes: tuple[Cause, ...]
+    paragraphs: tuple[Paragraph, ...]
+    check_first: tuple[str, ...]
+    rows: tuple[Row, ...]
+    other_heading: str
+    other_methods: tuple[tuple[str, str], ...]
+
+    @property
+    def causing(self) -> list[r.RequirementVerdict]:
+        """The requirement of each cause that states its explanation and fix."""
+        return [cause.requirements[0] for cause in self.causes if cause.requirements[0].verdict in r.FAILING]
+
+
+def answer(report: r.Report, client: r.ClientReport, method: r.MethodResult) -> Answer:
+    """Return what a report answers about one method of one client."""
+    heading, methods = _other_methods(client, method)
+    return Answer(
+        result=method.result.upper(),
+        subject=subject(client, method),
+        impact=tuple(wording.went_on(method.went_on)),
+        causes=tuple(_causes(method)),
+        paragraphs=tuple(_paragraphs(client, method)),
+        check_first=tuple(_check_first(report, method)),
+        rows=tuple(_rows(report, method)),
+        other_heading=heading,
+        other_methods=tuple(methods),
+    )
+
+
+def subject(client: r.ClientReport, method: r.MethodResult) -> str:
+    """Return the method and the client in a few words."""
+    names = f" ({', '.join(client.names)})" if client.names else ""
+    several = sum(entry.id == method.id for entry in client.methods) > 1
+    server = f" from {method.site_server or 'an unknown site server'}" if several else ""
+    if not any(row.source.role == "site-server" for row in method.requirements):
+        return f"{method.title} on {client.address}{names}"
+    return f"client push{server} to {client.address}{names}"
+
+
+def limitations(report: r.Report) -> list[str]:
+    """Return the limitations that no other part of an answer states."""
+    return [limitation.text for limitation in report.limitations if limitation.code not in CHECK_FIRST]
+
+
+# cause and fix
+
+
+def _causes(method: r.MethodResult) -> list[Cause]:
+    if method.result != r.FAILS:
+        return []
+    groups: dict[tuple[object, ...], list[r.RequirementVerdict]] = {}
+    for row in method.requirements:
+        if wording.is_reason(method, row):
+            groups.setdefault(_cause_key(row), []).append(row)
+    return sorted((_cause(rows, method) for rows in groups.values()), key=lambda cause: not cause.is_proven)
+
+
+def _cause_key(row: r.RequirementVerdict) -> tuple[object, ...]:
+    """Return what requirements have in common that one cause stops: a silent computer is silent on all ports."""
+    if row.verdict in (r.NO_RESPONSE, r.UNREACHABLE):
+        return row.verdict, row.blocked_at, row.source.address, row.destination.address
+    return (row.explanation,) if row.verdict in r.FAILING else (row.id,)
+
+
+def _cause(rows: Sequence[r.RequirementVerdict], method: r.MethodResult) -> Cause:
+    first, *more = rows
+    steps = dict.fromkeys(step for row in rows for step in row.remedy)
+    if first.verdict not in r.FAILING:
+        problems = wording.fatal(first)
+        evidence = [item for item in first.evidence if _shows(item, problems)] or list(first.evidence)
+        return Cause((first,), tuple(_problem_sentences(first, method)), tuple(steps), tuple(evidence))
+    same = f"The same stops {', '.join(f'{row.row} ({wording.port_name(row)})' for row in more)}." if more else ""
+    sentences = tuple(filter(None, (first.explanation, wording.certainty(first), same)))
+    return Cause(tuple(rows), sentences, tuple(steps), first.evidence)
+
+
+def _shows(evidence: r.Evidence, problems: Iterable[r.Problem]) -> bool:
+    return any(problem.frame in evidence.frames or problem.line in evidence.lines for problem in problems)
+
+
+def _problem_sentences(row: r.RequirementVerdict, method: r.MethodResult) -> Iterator[str]:
+    for problem in wording.fatal(row):
+        yield f"{wording.port_name(row)} is open, but a step failed: {problem.text}"
+    if not any(requirement.verdict in r.FAILING for requirement in method.requirements):
+        yield "This is not a firewall problem: no port was blocked."
+
+
+# result and next step
+
+
+def _paragraphs(client: r.ClientReport, method: r.MethodResult) -> Iterator[Paragraph]:
+    if method.result in (r.WORKS, r.ALLOWED):
+        yield from _passing(method)
+    elif method.result == r.UNPROVEN:
+        summary, *guesses = wording.result_reasons(method)
+        yield Paragraph("Result", (summary, *guesses))
+        missing = dict.fromkeys(reason.text for reason in method.reasons if reason.kind == "missing")
+        if steps := tuple(text for text in missing if text not in guesses):
+            yield Paragraph("Missing", steps)
+    if sentences := tuple(wording.also_blocked(client, method)):
+        yield Paragraph("Blocked", sentences)
+
+
+def _passing(method: r.MethodResult) -> Iterator[Paragraph]:
+    text = "All required ports were open. The network did not block this installation."
+    if method.result == r.ALLOWED:
+        text = "All required ports were open, or the client's own firewall allowed them."
+    yield Paragraph("Result", (text,))
+    delays = tuple(row.explanation for row in method.requirements if wording.is_harmless_block(row))
+    changes = tuple(
+        f"{row.row}: earlier, at {row.changed.before_time}, it was {row.changed.before}."
+        for row in method.requirements
+        if row.changed
+    )
+    if delays or changes:
+        yield Paragraph("Note", (*delays, *changes))
+    check = "check ccm.log on the site server, then ccmsetup.log on the client."
+    yield Paragraph("Next", (f"If the installation still fails, {check}",))
+
+
+# what may change the result
+
+
+def _check_first(report: r.Report, method: r.MethodResult) -> Iterator[str]:
+    ends = {(end.role, end.address) for row in method.requirements for end in (row.source, row.destination)}
+    for role in report.roles:
+        if role.how_sure == "weak" and (role.role, role.address) in ends:
+            assumption = f"{role.address} is assumed to be the {wording.words(role.role)}: {role.why}."
+            yield f"{assumption} To confirm it, set --role {role.role}={role.address}."
+    yield from (limitation.text for limitation in report.limitations if limitation.code in CHECK_FIRST)
+
+
+# requirements
+
+
+def _rows(report: r.Report, method: r.MethodResult) -> Iterator[Row]:
+    players = Counter(role.role for role in report.roles)
+    for requirement in wording.table_requirements(method):
+        yield Row(
+            requirement,
+            fails=wording.is_reason(method, requirement),
+            name=wording.name(requirement),
+            port=wording.port_name(requirement),
+            direction=" -> ".join(_end(end, players) for end in (requirement.source, requirement.destination)),
+            verdict=_verdict(requirement),
+            evidence=_cited(report, requirement) or _need(method, requirement),
+        )
+
+
+def _end(end: r.Endpoint, players: Counter[str]) -> str:
+    """Return the role of an end; its address where several computers play the role."""
+    return end.address if end.address and players[end.role] > 1 else wording.words(end.role)
+
+
+def _verdict(requirement: r.RequirementVerdict) -> str:
+    if wording.fatal(requirement):
+        return "OPEN, FAILED"
+    likely = requirement.verdict == r.BLOCKED and requirement.confidence == r.LIKELY
+    changed = ", changed" if requirement.changed else ""
+    return ("LIKELY " if likely else "") + VERDICTS[requirement.verdict] + changed
+
+
+def _cited(report: r.Report, requirement: r.RequirementVerdict) -> str:
+    """Return which frames or lines prove a verdict, with the number of their source where there are several."""
+    if not requirement.evidence:
+        return ""
+    problems = wording.fatal(requirement)
+    proof = [item for item in requirement.evidence if _shows(item, problems)] if problems else []
+    evidence = requirement.evidence[-1 if requirement.changed else 0]
+    same = [item for item in proof if item.source == evidence.source and item != evidence]
+    numbers = (evidence.frames or evidence.lines) + tuple(n for item in same for n in item.frames or item.lines)
+    unit = "frame" if evidence.frames else wording.unit(report.sources[evidence.source])
+    shown = ", ".join(map(str, numbers[:MOST_CITED])) + (", ..." if len(numbers) > MOST_CITED else "")
+    source = f" [{evidence.source + 1}]" if len(report.sources) > 1 else ""
+    return f"{unit}{'s' * (len(numbers) > 1)} {shown}{source}"
+
+
+def _need(method: r.MethodResult, requirement: r.RequirementVerdict) -> str:
+    """Return what is needed of a requirement without evidence: one member of an either-or group is enough."""
+    group = [row for row in method.requirements if row.either_or and row.either_or == requirement.either_or]
+    others = [row for row in group if row.id != requirement.id and row.verdict != r.NOT_APPLICABLE]
+    passing = [row for row in others if row.verdict in r.PASSING]
+    if passing:
+        return f"not needed: {wording.port_name(passing[0])}"
+    return f"or {' or '.join(map(wording.port_name, others))}" if others else ""
+
+
+# other methods
+
+
+def _other_methods(client: r.ClientReport, main: r.MethodResult) -> tuple[str, list[tuple[str, str]]]:
+    if wording.unreached(main):
+        return "Other methods: none can work while the computer does not respond", []
+    candidates = [recommendation for recommendation in client.recommendation if recommendation.method != main.id]
+    failing = wording.fails_too(client, main)
+    if main.result in (r.WORKS, r.ALLOWED) or not (candidates or failing):
+        return "", []
+    untried = all(recommendation.supported_by == "not-attempted" for recommendation in candidates) and not failing
+    heading = "Other methods (not attempted, so not ruled out)" if untried else "Other methods"
+    lines = []
+    for recommendation in candidates:
+        needs = "; ".join(recommendation.still_needs)
+        state = "" if untried else SUPPORT[recommendation.supported_by]
+        lines.append((recommendation.method, ": ".join(filter(None, (state, needs)))))
+    return heading, lines + failing
+
+
+SUPPORT = {
+    "seen-open": "not ruled out, and its ports were seen open; still required",
+    "contradicted": "contradicted by what was seen",
+    "not-attempted": "not attempted, so not ruled out; still required",
+}
