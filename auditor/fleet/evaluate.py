@@ -508,6 +508,7 @@ def _seen(decisive: Iterable[_Decisive], sources_of: Sequence[str]) -> Iterable[
                     for proof in one.evidence[:MOST_PROOF]
                 ),
                 also_blocked=one.also_blocked,
+                remedy_kind=one.remedy[0].kind if one.remedy else "",
             )
 
 
@@ -515,7 +516,7 @@ def _device(verdict: r.RequirementVerdict) -> str | None:
     """Return the address of what stopped it: the sender of the error that says so, or the end whose firewall it was."""
     if verdict.verdict not in r.FAILING:
         return None
-    packets = [packet for one in verdict.evidence for packet in one.packets if packet.what.startswith("ICMP")]
+    packets = [packet for one in verdict.evidence for packet in one.packets if packet.is_icmp_error]
     if packets:
         return packets[-1].sender
     ends = {one.role: one.address for one in (verdict.source, verdict.destination)}

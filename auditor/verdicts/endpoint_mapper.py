@@ -363,7 +363,7 @@ def _as_likely(finding: Finding) -> Finding:
 
 
 def _is_service_control_manager(attempt: Attempt) -> bool:
-    return attempt.row is not None and attempt.row.program.endswith(SERVICES_PROGRAM)
+    return attempt.row is not None and attempt.row.program.lower().endswith(SERVICES_PROGRAM)
 
 
 def _in_order(attempts: Sequence[Attempt], source: int, clocks: Clocks) -> tuple[list[int], list[int]]:

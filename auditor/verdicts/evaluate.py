@@ -12,8 +12,9 @@ from auditor.report import model as r
 from auditor.report.joined_names import join_limited
 from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
+from auditor.ruleset.statements import statement
 from auditor.sources.all_flows import AllFlows
-from auditor.sources.dissection.facts import SERVICE_CONTROLLER
+from auditor.sources.dissection.facts import SERVICE_CONTROLLER, Action, StepKind
 from auditor.sources.logs.firewall_rows import LET_THROUGH
 from auditor.sources.source import Source
 from auditor.sources.summary import SourceSummary
@@ -31,7 +32,7 @@ from auditor.verdicts.method_result import harmless_requirements, method_result
 from auditor.verdicts.newer_ruleset import Results, with_what_went_on
 from auditor.verdicts.protocol_findings import EMPTY_SUMMARY, ProtocolSummary, summarize_protocol
 from auditor.verdicts.recommend import recommend
-from auditor.verdicts.remedies import remedy_of
+from auditor.verdicts.remedies import remedy_of, to_do
 from auditor.verdicts.select import (
     besides,
     by_port,
@@ -43,6 +44,7 @@ from auditor.verdicts.select import (
     on_other_services,
 )
 
+SERVICE_PIPE = Action(StepKind.OPEN, SERVICE_CONTROLLER)
 MOST_NAMED = 3  # hosts, in a sentence
 MOST_EVIDENCE = 6
 MOST_OTHER_PORTS = 3  # in a hint
@@ -152,6 +154,7 @@ def _summary(source: Source) -> SourceSummary:
         first_time=r.utc_text(source.first_ns, local=source.clock == "local"),
         last_time=r.utc_text(source.last_ns, local=source.clock == "local"),
         warnings=tuple(sorted((warning.code, warning.text) for warning in source.warnings)),
+        quoted=tuple(warning.quoted for warning in source.warnings if warning.quoted),
     )
 
 
@@ -306,17 +309,13 @@ class _Judge:
     def _mark_svcctl_fallback(self, verdict: r.RequirementVerdict) -> r.RequirementVerdict:
         """Add why a stopped requirement does no harm, and whether that was seen."""
         steps = self._traffic.steps_between(verdict.source.address or "", verdict.destination.address or "")
-        pipes = [step.frame for step in steps if step.succeeded and step.step == f"open {SERVICE_CONTROLLER}"]
+        pipes = [step.frame for step in steps if step.succeeded and step.action == SERVICE_PIPE]
         seen = f", as it did in frame {pipes[-1]}" if pipes else ""
         text = (
             "This does not end the push: only the service controller was to be called there, and Windows calls it "
             f"through the named pipe on SMB instead{seen}, after a time-out of about 21 seconds."
         )
-        remedy = (
-            "Nothing has to be opened. To save the delay, enable the Windows Firewall group "
-            '"Remote Service Management (RPC)" on the client.'
-        )
-        remedies = _to_do(verdict.destination.role, remedy)
+        remedies = (to_do(verdict.destination.role, statement("remedy.save-delay")),)
         return replace(verdict, explanation=f"{verdict.explanation} {text}", remedy=remedies)
 
     # one requirement
@@ -376,7 +375,7 @@ class _Judge:
         if not blocks:
             return off
         seen = replace(verdict, verdict=r.NOT_APPLICABLE, confidence=None, blocked_at=None, allowed_at=None)
-        seen = replace(seen, changed=None, problems=(), remedy=())
+        seen = replace(seen, changed=None, problems=(), remedy=(), steps=())
         return replace(seen, explanation=off.explanation, also_blocked=blocks)
 
     def _ends(self, requirement: Requirement, hosts: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -490,7 +489,8 @@ class _Judge:
             explanation=shown.explanation,
             evidence=shown.evidence,
             problems=shown.summary.problems,
-            remedy=remedy_of(requirement, chosen, self._ruleset) or _to_do(requirement.to_role, shown.summary.remedy),
+            steps=shown.summary.steps,
+            remedy=remedy_of(requirement, chosen, self._ruleset) or _of_problems(requirement, shown.summary),
             allowed_at=self._allowed_at(requirement, chosen),
             also_blocked=shown.also_blocked,
         )
@@ -538,7 +538,7 @@ class _Judge:
         location = locate_block(finding.attempts, self._traffic, requirement.to_role) if unplaced else None
         if location is None:
             return finding
-        remedy = "" if location[0] == r.BETWEEN else finding.remedy
+        remedy = None if location[0] == r.BETWEEN else finding.remedy
         return replace(finding, blocked_at=location[0], text=f"{finding.text} {location[1]}", remedy=remedy)
 
     def _why_not_seen(
@@ -619,12 +619,13 @@ def _mark_redundant(
         return verdict
     ports = "/".join(map(str, good[0].ports))
     text = f"{verdict.explanation} This does no harm here: TCP {ports} does the same and is {good[0].verdict}."
-    remedies = _to_do(verdict.destination.role, "Nothing has to be opened while the other port works.")
+    remedies = (to_do(verdict.destination.role, statement("remedy.other-port-works")),)
     return replace(verdict, explanation=text, remedy=remedies)
 
 
-def _to_do(place: str, action: str) -> tuple[r.Remedy, ...]:
-    return (r.Remedy(place, action),) if action else ()
+def _of_problems(requirement: Requirement, summary: ProtocolSummary) -> tuple[r.Remedy, ...]:
+    action = statement("remedy.problem", action=summary.remedy)
+    return (to_do(requirement.to_role, action),) if summary.remedy else ()
 
 
 def _good(rows: Mapping[str, r.RequirementVerdict]) -> int:

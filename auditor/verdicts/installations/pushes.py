@@ -451,15 +451,17 @@ def content_of(protocol_facts: Sequence[ProtocolFacts]) -> dict[Pair, PairConten
             interfaces[pair].add(interface)
         files.update(facts.push_files)
         for step in facts.steps:
-            steps[step.side.initiator, step.side.responder].append(_push_step(source, step))
+            steps[step.side.initiator, step.side.responder].append(push_step(source, step))
     return {
         pair: PairContent(frozenset(shares[pair]), frozenset(interfaces[pair]), pair in files, tuple(steps[pair]))
         for pair in {*shares, *interfaces, *steps, *files}
     }
 
 
-def _push_step(source: int, step: ProtocolStep) -> PushStep:
-    return PushStep(step.step, step.outcome.value, step.code, None, source, (step.frame,), ())
+def push_step(source: int, step: ProtocolStep) -> PushStep:
+    """Return a step of a protocol as the report has it. source: the number of the capture that shows it."""
+    frames, what = (step.frame,), step.action
+    return PushStep(step.step, step.outcome.value, step.code, None, source, frames, (), what.kind.value, what.object)
 
 
 # requests for a hardware address
