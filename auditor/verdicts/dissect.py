@@ -30,7 +30,6 @@ from auditor.sources.source import Source
 from auditor.verdicts.installations.contacts import Pair
 from auditor.verdicts.installations.roles import RoleMap
 
-HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"
 NOTHING = ProtocolFacts()
 MOST_OTHER_PAIRS = 32  # of hosts whose ports look like a logon or file sharing: a file server has hundreds of them
 MOST_SEARCHED = 16  # flows to one port of one server
@@ -64,7 +63,7 @@ def dissect_sources(
 
     program = tshark or find_tshark()
     if program is None:
-        return DissectionResult((NOTHING,) * len(sources), f"tshark was not found: {HINT}")
+        return DissectionResult((NOTHING,) * len(sources), say("dissection.no-tshark"))
     facts, errors = [], []
     warnings: list[tuple[SourceWarning, ...]] = []
     for source in sources:
@@ -78,7 +77,7 @@ def dissect_sources(
         facts.append(extract_protocol_facts(dissection.packets))
         warnings.append(tuple(_long_flows(dissection.left_out)))
         if dissection.obstacle:
-            errors.append(f"{source.path}: {dissection.obstacle}")
+            errors.append(say("limitation.warning", path=source.path, text=dissection.obstacle))
     return DissectionResult(tuple(facts), "; ".join(errors), tuple(warnings))
 
 

@@ -12,7 +12,7 @@ from auditor.report import model as r
 from auditor.report.joined_names import join_limited
 from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
-from auditor.ruleset.statements import statement
+from auditor.ruleset.statements import say, statement
 from auditor.sources.all_flows import AllFlows
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER, Action, StepKind
 from auditor.sources.logs.firewall_rows import LET_THROUGH
@@ -128,7 +128,7 @@ def judge(traffic: Traffic, rules: SiteRules, role_map: RoleMap, modes: Sequence
     methods = {client: tuple(judge.methods()) for client, judge in judges.items()}
     if is_set(rules.ruleset, rules.facts):
         mode = rules.facts.mode
-        return Judged(methods, (r.SiteMode("", mode, r.GIVEN, "set with --mode or in the site file"),) if mode else ())
+        return Judged(methods, (r.SiteMode("", mode, r.GIVEN, say("mode.given")),) if mode else ())
     if not modes:
         shown = (mode for client, judge in judges.items() for mode in judge.modes_in_use(methods[client]))
         modes = tuple(modes_of(shown).values())
@@ -261,8 +261,7 @@ class _Judge:
         """Return why a verdict rests on a guess: about the role of an end, or the port of the site. Empty if not."""
         for end in (verdict.source, verdict.destination):
             if self._role_map.is_guess(end.role, end.address):
-                assumption = f"{end.address} is assumed to be the {end.role.replace('-', ' ')}, from its port only."
-                return f"{assumption} Set it: --role {end.role}={end.address}."
+                return say("reason.guess", address=end.address, name=end.role.replace("-", " "), role=end.role)
         hosts = () if verdict.destination.address is None else (verdict.destination.address,)
         custom = self._custom_port(self._ruleset.requirement(verdict.id), hosts)
         return custom.text if custom and custom.assumed else ""
@@ -310,11 +309,8 @@ class _Judge:
         """Add why a stopped requirement does no harm, and whether that was seen."""
         steps = self._traffic.steps_between(verdict.source.address or "", verdict.destination.address or "")
         pipes = [step.frame for step in steps if step.succeeded and step.action == SERVICE_PIPE]
-        seen = f", as it did in frame {pipes[-1]}" if pipes else ""
-        text = (
-            "This does not end the push: only the service controller was to be called there, and Windows calls it "
-            f"through the named pipe on SMB instead{seen}, after a time-out of about 21 seconds."
-        )
+        seen = say("requirement.pipe-seen", frame=pipes[-1]) if pipes else ""
+        text = say("requirement.pipe-instead", seen=seen)
         remedies = (to_do(verdict.destination.role, statement("remedy.save-delay")),)
         return replace(verdict, explanation=f"{verdict.explanation} {text}", remedy=remedies)
 
@@ -341,7 +337,12 @@ class _Judge:
         evidence = dict.fromkeys((*verdict.evidence, *documented.evidence[:1], *_evidence_of(blocked)))
         return replace(
             verdict,
-            explanation=f"{verdict.explanation} TCP {documented.port} is {documented.verdict}.",
+            explanation=say(
+                "requirement.documented-port",
+                explanation=verdict.explanation,
+                port=documented.port,
+                verdict=documented.verdict,
+            ),
             evidence=tuple(sorted(evidence, key=_in_order)),
             also_blocked=(*verdict.also_blocked, *map(_block, blocked)),
         )
@@ -555,10 +556,12 @@ class _Judge:
         ]
         if unknown:
             name = unknown[0]
-            return f"Nobody is known as {name.replace('-', ' ')}; name it: --role {name}=ADDRESS."
-        ports = "" if requirement.icmp_echo else f" at {requirement.protocol.upper()} {requirement.ports_text}"
-        ends = f"from {join_limited(sources, MOST_NAMED)} to {join_limited(destinations, MOST_NAMED)}"
-        text = f"No attempt {ends}{ports} is in these sources."
+            return say("requirement.no-role", name=name.replace("-", " "), role=name)
+        ends = {"src": join_limited(sources, MOST_NAMED), "dst": join_limited(destinations, MOST_NAMED)}
+        text = say("requirement.no-echo", **ends)
+        if not requirement.icmp_echo:
+            port = {"protocol": requirement.protocol.upper(), "ports": requirement.ports_text}
+            text = say("requirement.no-attempt", **ends, **port)
         if requirement.dynamic:
             return text + on_scan(scanned) + self._dynamic.not_counted(requirement, sources, destinations, scanned)
         return text + self._other_ports(requirement, destinations)
@@ -569,11 +572,11 @@ class _Judge:
         ports = self._custom.candidates(destinations[0]) if name else {}
         rows = [row for row in self._ruleset.requirements if row.to_role == requirement.to_role] if ports else []
         used = {port for row in rows for port in self._ports_of(row, destinations)}
-        other_ports = [f"TCP {port}" for port in sorted(ports) if port not in used][:MOST_OTHER_PORTS]
+        other_ports = [say("push.port", port=port) for port in sorted(ports) if port not in used][:MOST_OTHER_PORTS]
         if not other_ports:
             return ""
-        text = f" {self._client} connects to {destinations[0]} on {', '.join(other_ports)}."
-        return f"{text} If that is the right port, set --port {name}=PORT."
+        ends = {"client": self._client, "server": destinations[0]}
+        return say("requirement.other-ports", **ends, ports=", ".join(other_ports), setting=name)
 
     def _ports_of(self, requirement: Requirement, hosts: Sequence[str]) -> tuple[int, ...]:
         """Return the ports at which a requirement to a server is evaluated."""
@@ -618,7 +621,7 @@ def _mark_redundant(
     if not good:
         return verdict
     ports = "/".join(map(str, good[0].ports))
-    text = f"{verdict.explanation} This does no harm here: TCP {ports} does the same and is {good[0].verdict}."
+    text = say("requirement.redundant", explanation=verdict.explanation, ports=ports, verdict=good[0].verdict)
     remedies = (to_do(verdict.destination.role, statement("remedy.other-port-works")),)
     return replace(verdict, explanation=text, remedy=remedies)
 
@@ -640,7 +643,10 @@ def _with_others(verdict: r.RequirementVerdict, alternatives: Iterable[r.Require
         for alternative in alternatives
         if alternative.verdict in r.PASSING | r.FAILING and alternative.verdict != verdict.verdict
     ]
-    sentences = [f"To {alternative.destination.address} it is {alternative.verdict}." for alternative in differing]
+    sentences = [
+        say("requirement.other-host", host=alternative.destination.address, verdict=alternative.verdict)
+        for alternative in differing
+    ]
     proof = [alternative.evidence[0] for alternative in differing[:MOST_OTHERS]]
     proof += [evidence for alternative in alternatives if _blocks(alternative) for evidence in alternative.evidence]
     return replace(
@@ -689,4 +695,4 @@ def _role_of(address: str, client: str, role_map: RoleMap) -> str:
 def _change_text(change: r.VerdictChange | None) -> str:
     if change is None:
         return ""
-    return f" Earlier, at {change.before_time}, it was {change.before}."
+    return say("requirement.earlier", time=change.before_time, verdict=change.before)

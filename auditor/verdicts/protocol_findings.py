@@ -146,11 +146,9 @@ def _reached(steps: Sequence[Step]) -> tuple[str, list[Step]]:
     done = {action: step for action, step in done.items() if action not in opened}
     answered = _by_action(steps, Outcome.ANSWERED)
     answered = {action: step for action, step in answered.items() if action not in done}
-    lists = [
-        (kind, list(of_kind.values())) for kind, of_kind in (("succeeded", done), ("answered", answered)) if of_kind
-    ]
-    text = " ".join(say(f"protocol.{kind}", steps=_listed(of_kind)) for kind, of_kind in lists)
-    return text, [step for _, of_kind in lists for step in of_kind[-MOST_STEPS:]]
+    lists = (("protocol.succeeded", [*done.values()]), ("protocol.answered", [*answered.values()]))
+    text = " ".join(say(template, steps=_listed(listed)) for template, listed in lists if listed)
+    return text, [step for _, listed in lists for step in listed[-MOST_STEPS:]]
 
 
 def _by_action(steps: Sequence[Step], outcome: Outcome) -> dict[Action, Step]:
