@@ -98,6 +98,7 @@ def _seen(text: str, name: str, address: str) -> RequirementResult:
         explanation=explanation,
         remedy=UNSERVED if found["served"] else rule.remedy if verdict in r.FAILING else "",
         problems=(r.Problem("smb", verdict, f"tree connect: {verdict} (frame 27).", 27, True),) if problem else (),
+        remedy_kind="start-service" if found["served"] else "",
         proof=(Proof(f"logs/{name}/pfirewall.log", (8, 9, 10), (), "", explanation),),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from actions import action
 from packets import pcap
 from scenario import scene
 from test_endpoint_mapper import Taken, audit
@@ -33,11 +34,11 @@ Talked = Callable[..., ProtocolSummary]
 
 
 def good(frame: int, step: str, side: ServiceEndpoint = SMB, account: str = "") -> ProtocolStep:
-    return ProtocolStep(side, "smb", step, frame, "0x00000000", None, account)
+    return ProtocolStep(side, "smb", action(step), frame, "0x00000000", None, account)
 
 
 def answered(frame: int, step: str) -> ProtocolStep:
-    return ProtocolStep(SMB, "rpc", step, frame, "", None, result_read=False)
+    return ProtocolStep(SMB, "rpc", action(step), frame, "", None, result_read=False)
 
 
 def bad(
@@ -48,7 +49,7 @@ def bad(
     account: str = "",
     layer: str = "smb",
 ) -> ProtocolStep:
-    return ProtocolStep(side, layer, step, frame, known.name, known, account)
+    return ProtocolStep(side, layer, action(step), frame, known.name, known, account)
 
 
 @pytest.fixture
@@ -230,7 +231,7 @@ def test_what_went_well_once_is_not_told_as_only_answered_too(talked):
 
 def test_what_went_well_is_told_each_step_once(talked):
     told = talked([good(2, "log on"), good(4, "log on"), good(6, "connect to IPC$")])
-    assert told == ProtocolSummary("Went well there: log on, connect to IPC$.", (), (), "")
+    assert told[:4] == ("Went well there: log on, connect to IPC$.", (), (), "")
 
 
 def test_of_many_steps_the_last_are_told_which_is_how_far_it_came(talked):

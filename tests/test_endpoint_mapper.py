@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
+from actions import action
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs import log
@@ -118,7 +119,7 @@ def changed(one: RequirementVerdict) -> tuple[str, str] | None:
     return one.changed and (one.changed.before, one.changed.after)
 
 
-UNREAD = ProtocolStep(ServiceEndpoint(SERVER, CLIENT, 135), "rpc", "activate", 0, "", None, result_read=False)
+UNREAD = ProtocolStep(ServiceEndpoint(SERVER, CLIENT, 135), "rpc", action("activate"), 0, "", None, result_read=False)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +294,7 @@ def test_the_service_controller_alone_ends_no_push(audited):
 
 
 def opened(frame: int, client: str = CLIENT, *, step: str = f"open {SERVICE_CONTROLLER}") -> ProtocolStep:
-    return ProtocolStep(ServiceEndpoint(SERVER, client, 445), "smb", step, frame, "0x00000000", None)
+    return ProtocolStep(ServiceEndpoint(SERVER, client, 445), "smb", action(step), frame, "0x00000000", None)
 
 
 def test_the_frame_in_which_its_pipe_was_opened_is_cited(audited):

@@ -24,6 +24,7 @@ from packets import (
 )
 
 from auditor.sources.capture import reader as capture
+from auditor.sources.files.skip_counts import NotUsed
 from auditor.sources.flows.columns import TABLE
 from auditor.sources.flows.responses import RESPONSES
 
@@ -438,7 +439,7 @@ def test_an_icmp_error_about_a_datagram_proves_something_if_it_was_sent(read):
 @pytest.mark.parametrize(("snap", "skipped"), [(64, 1), (70, 0)])
 def test_an_icmp_error_whose_quoted_ports_are_cut_off_is_counted(read, snap, skipped):
     source = read([tcp(WHO), icmp_error(ROUTER, 3, 13, quoting=tcp(WHO))], snap=snap)
-    assert source.tally.frames["a cut quotation in an ICMP error"] == skipped
+    assert source.tally.frames[NotUsed.CUT_QUOTATION] == skipped
     assert proofs(source) == [[True] * (1 - skipped)]
 
 

@@ -272,8 +272,9 @@ def with_problem(problem: r.Problem) -> r.Report:
 
 
 def problem_of(account: str, step: str = "log on") -> r.Problem:
-    problem = r.Problem("smb", "STATUS_LOGON_FAILURE", "", 9, True, step, None, account)
-    return dataclasses.replace(problem, text=f"{problem.heading}the account or its password is wrong.")
+    told = f"{step}{f' as {account}' if account else ''}: STATUS_LOGON_FAILURE (frame 9)"
+    text = f"{told}: the account or its password is wrong."
+    return r.Problem("smb", "STATUS_LOGON_FAILURE", text, 9, True, step, None, account)
 
 
 ALPHABET = st.characters(codec="utf-8", exclude_categories=("C",))

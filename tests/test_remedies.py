@@ -54,7 +54,7 @@ DROPPED = "08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE"
 
 def test_a_block_by_the_own_firewall_is_mended_there_by_a_rule_for_its_peer_alone(audited):
     allow, export = remedy(audited(DROPPED))
-    assert allow == r.Remedy("client", "On 10.0.0.20, allow inbound TCP 445 from 10.0.0.5.", NEW_RULE)
+    assert allow == r.Remedy("client", "On 10.0.0.20, allow inbound TCP 445 from 10.0.0.5.", NEW_RULE, "allow-inbound")
     assert (export.place, export.command) == ("client", EXPORT)
 
 
@@ -97,7 +97,7 @@ def test_remedies_and_limitations_are_as_published_and_are_read_back(scene):
     document = report.to_dict()
     assert {tuple(one) for one in document["limitations"]} <= {("code", "text")}
     rows = [one for method in document["clients"][0]["methods"] for one in method["requirements"]]
-    assert {tuple(each) for one in rows for each in one["remedy"]} <= {("place", "action", "command")}
+    assert {tuple(each) for one in rows for each in one["remedy"]} <= {("place", "action", "command", "kind")}
     places = {each["place"] for one in rows for each in one["remedy"]}
     assert places <= {"between", "unknown", *(one[end]["role"] for one in rows for end in ("from", "to"))}
 

@@ -142,16 +142,16 @@ def test_the_keys_are_in_their_published_order(report):
         "format_version tool ruleset asked sources roles modes pushes clients limitations",
         "name version",
         "id title reference",
-        "path kind format bytes records skipped first_time last_time warnings",
+        "path kind format bytes records skipped first_time last_time warnings quoted",
         "role address name how how_sure why",
         "address names methods recommendation",
         "id title push site_server result went_on reasons requirements",
         "kind requirement text",
         "id description necessity from to protocol ports verdict confidence blocked_at allowed_at"
-        " also_blocked changed attempts first_time last_time explanation evidence problems remedy either_or",
+        " also_blocked changed attempts first_time last_time explanation evidence problems remedy either_or steps",
         "role address",
         "role address",
-        "source frames lines text display_filter packets",
+        "source frames lines text display_filter by packets",
         "method supported_by why still_needs",
     ]
 

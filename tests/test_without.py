@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from actions import action
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from packets import pcap
@@ -52,7 +53,7 @@ def audited(read) -> Audited:
         rules, current = load_ruleset(ruleset), load_ruleset("configmgr-current-branch")
         source = read(pcap(scene([*lines, "until 60"])))
         made = [
-            ProtocolStep(SMB, "smb", name, frame, "0x00000000", DENIED if failed else None)
+            ProtocolStep(SMB, "smb", action(name), frame, "0x00000000", DENIED if failed else None)
             for frame, name in steps.items()
         ]
         said = (ProtocolFacts(steps=tuple(made)),)

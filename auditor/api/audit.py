@@ -13,6 +13,7 @@ from auditor.report.model import Limitation
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
 from auditor.ruleset.site import Site, known_site
+from auditor.ruleset.statements import say
 from auditor.sources.progress import ProgressCallback, no_progress
 from auditor.sources.read_all import read_all
 from auditor.verdicts import evaluate as verdicts
@@ -75,7 +76,8 @@ def audit(
     if not unreadable:
         return report
     limits = [
-        Limitation(UNREADABLE, f"{source.path} was not audited: {source.warnings[0][1]}") for source in unreadable
+        Limitation(UNREADABLE, say("limitation.not-audited", path=source.path, why=source.warnings[0][1]))
+        for source in unreadable
     ]
     return replace(report, sources=(*report.sources, *unreadable), limitations=(*limits, *report.limitations))
 

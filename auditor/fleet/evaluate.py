@@ -15,9 +15,10 @@ from auditor.report import model as r
 from auditor.report.fleet_model import NO_EVIDENCE, HostResult, MethodOutcome, Proof, RequirementResult
 from auditor.report.joined_names import join_limited
 from auditor.report.model import FILE_SHARING, GIVEN, INFERRED, LIKELY, LOGON, PUSH, SCAN, Push, RoleAssignment
-from auditor.ruleset.given_roles import NAMED, ConfiguredRoles
+from auditor.ruleset.given_roles import ConfiguredRoles
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset, SiteFacts
+from auditor.ruleset.statements import say, say_count
 from auditor.sources.flows.neighbors import NeighborRequests
 from auditor.sources.source import CAPTURE, Source
 from auditor.verdicts import evaluate as verdicts
@@ -32,7 +33,6 @@ MOST_PROOF = 3  # of each requirement
 MOST_NAMED = 5  # site servers, in a sentence
 MOST_WARNINGS = 5
 SUBNET_BITS = {4: 24, 6: 64}
-CONNECTS = "it connects to {} as a push does"
 ITS_LOG = "its own log or capture is among the sources"
 
 
@@ -92,14 +92,16 @@ def _cast_of(
     given = question.given
     pushes = find_pushes(contacts, question.ruleset, asked, configured=given)
     judged = judged_pushes(pushes, given)
-    named = [RoleAssignment(role, host, GIVEN, NAMED) for role in ROLES if role != CLIENT for host in given.hosts(role)]
+    named = [
+        RoleAssignment(role, host, GIVEN, say("role.given"))
+        for role in ROLES
+        if role != CLIENT
+        for host in given.hosts(role)
+    ]
     servers = _site_servers(judged, given)
     notes = list(absent([one for one in named if one.role == SITE_SERVER], present))
     if not given.names(MANAGEMENT_POINT):
-        notes.append(
-            "No management point was named, so what goes there is not judged and nothing is said to work: "
-            "--role management-point=ADDRESS."
-        )
+        notes.append(say("fleet.no-management-point"))
     known = {one.address for one in named if one.role == SITE_SERVER}
     assignments = (*named, *(one for one in servers if one.address not in known))
     return RoleMap(assignments, (), (*notes, *_other_traffic(pushes)), pushes, judged)
@@ -115,29 +117,29 @@ def _site_servers(judged: Sequence[Push], given: ConfiguredRoles) -> list[RoleAs
     computers = Counter(push.from_address for push in likely)
     pushed = {push.to_address for push in judged} - set(given.hosts(SITE_SERVER))
     return [
-        RoleAssignment(SITE_SERVER, host, GIVEN, NAMED, how_sure=LIKELY)
+        RoleAssignment(SITE_SERVER, host, GIVEN, say("role.given"), how_sure=LIKELY)
         if given.names(SITE_SERVER) and host not in pushed
-        else RoleAssignment(SITE_SERVER, host, INFERRED, CONNECTS.format(_computers(count)), how_sure=LIKELY)
+        else RoleAssignment(SITE_SERVER, host, INFERRED, say("role.connects", whom=_computers(count)), how_sure=LIKELY)
         for host, count in sorted(computers.items())
     ]
 
 
 def _pushing(pushes: Iterable[Push], given: ConfiguredRoles) -> list[RoleAssignment]:
     """Return the site servers of the judged pushes to one host, also of those that may be something else."""
-    how, why = (GIVEN, NAMED) if given.names(SITE_SERVER) else (INFERRED, CONNECTS)
+    how, why = (GIVEN, "role.given") if given.names(SITE_SERVER) else (INFERRED, "role.connects")
     return [
-        RoleAssignment(SITE_SERVER, push.from_address, how, why.format(push.to_address), how_sure=LIKELY)
+        RoleAssignment(SITE_SERVER, push.from_address, how, say(why, whom=push.to_address), how_sure=LIKELY)
         for push in pushes
     ]
 
 
 def _other_traffic(pushes: Sequence[Push]) -> Iterator[str]:
     """Yield a sentence on each kind of traffic at the ports of a push that is none."""
-    for kind, words in ((SCAN, "scans"), (LOGON, "logons at a domain controller"), (FILE_SHARING, "file sharing")):
+    for kind in (SCAN, LOGON, FILE_SHARING):
         hosts = Counter(push.from_address for push in pushes if push.kind == kind)
         if hosts:
-            ranked = [f"{host} (to {_computers(count)})" for host, count in hosts.most_common()]
-            yield f"Not evaluated, because it looks like {words}: traffic from {join_limited(ranked, MOST_NAMED)}."
+            ranked = [say("fleet.originator", host=host, whom=_computers(count)) for host, count in hosts.most_common()]
+            yield say(f"fleet.other-{kind}", hosts=join_limited(ranked, MOST_NAMED))
 
 
 def absent(named: Iterable[RoleAssignment], present: Collection[str]) -> Iterator[str]:
@@ -150,11 +152,11 @@ def absent(named: Iterable[RoleAssignment], present: Collection[str]) -> Iterato
     for one in named:
         if one.address not in present:
             role = one.role.replace("-", " ")
-            yield f"{one.address}, named as {role}, does not occur in these sources: is that its address?"
+            yield say("limitation.role-not-in-sources", address=one.address, role=role)
 
 
 def _computers(count: int) -> str:
-    return f"{count:,} computer{'s' * (count != 1)}"
+    return say_count("role.computers", count)
 
 
 class _Case(NamedTuple):
@@ -205,7 +207,7 @@ def _within_networks(
     flows = (flow for entry in entries for flow in _kept(entry).flows)
     reached = sorted({flow.dst_ip for flow in flows if flow.src_ip in addresses})
     return [
-        RoleAssignment(role, host, GIVEN, NAMED)
+        RoleAssignment(role, host, GIVEN, say("role.given"))
         for role in given.networks
         if role not in (SITE_SERVER, CLIENT)
         for host in reached
@@ -508,6 +510,7 @@ def _seen(decisive: Iterable[_Decisive], sources_of: Sequence[str]) -> Iterable[
                     for proof in one.evidence[:MOST_PROOF]
                 ),
                 also_blocked=one.also_blocked,
+                remedy_kind=one.remedy[0].kind if one.remedy else "",
             )
 
 
@@ -515,7 +518,7 @@ def _device(verdict: r.RequirementVerdict) -> str | None:
     """Return the address of what stopped it: the sender of the error that says so, or the end whose firewall it was."""
     if verdict.verdict not in r.FAILING:
         return None
-    packets = [packet for one in verdict.evidence for packet in one.packets if packet.what.startswith("ICMP")]
+    packets = [packet for one in verdict.evidence for packet in one.packets if packet.is_icmp_error]
     if packets:
         return packets[-1].sender
     ends = {one.role: one.address for one in (verdict.source, verdict.destination)}
@@ -527,4 +530,4 @@ def _warnings(entries: Sequence[Entry]) -> Iterable[str]:
     for entry in entries:
         for one in entry.source.warnings:
             if one.code in codes:
-                yield f"{entry.source.path}: {one.text}"
+                yield say("limitation.warning", path=entry.source.path, text=one.text)

@@ -25,6 +25,7 @@ from auditor.ruleset.addresses import by_number
 from auditor.ruleset.known_problems import StatusMeaning, find_status, problems
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Requirement, Ruleset
+from auditor.ruleset.statements import Statement, say, statement
 
 Ports = tuple[int, ...]
 UNREACHED = (r.UNREACHABLE, r.NO_RESPONSE)
@@ -134,7 +135,7 @@ def _change(
         requirements=tuple(one for ids in groups for one in ids),
         place=place,
         device=device,
-        ports=", ".join(" or ".join(words for _, words in group) for group in wanted),
+        ports=", ".join(say("list.or").join(words for _, words in group) for group in wanted),
         helps=counts[0],
         remaining=counts[1],
         remedy=_remedy(place, device, wanted, servers),
@@ -151,12 +152,13 @@ def port(requirement: Requirement, ruleset: Ruleset, at_sites: Iterable[Ports]) 
     at_sites: its ports at each site: these may differ, so that "TCP 80 and 8080" have to be opened.
     """
     if requirement.icmp_echo:
-        return "ICMP echo requests"
+        return say("attempt.echo-requests")
+    protocol = requirement.protocol.upper()
     if requirement.dynamic:
         today = "".join(f" {low}-{high}" for low, high in ruleset.dynamic_ports[:1])
-        return f"{requirement.protocol.upper()} dynamic{today}"
-    ports = " and ".join(" or ".join(map(str, one)) for one in sorted(at_sites))
-    return f"{requirement.protocol.upper()} {ports}"
+        return say("change.dynamic", protocol=protocol, range=today)
+    ports = say("list.and").join(say("list.or").join(map(str, one)) for one in sorted(at_sites))
+    return say("attempt.port", protocol=protocol, port=ports)
 
 
 def _remedy(
@@ -169,40 +171,45 @@ def _remedy(
     those = partial(_those, servers=servers)
     ways: dict[tuple[str, str], list[str]] = {}
     for group in wanted:
-        either = " or ".join(f"{words} ({one.row})" for one, words in group)
-        either += ", whichever the site uses," if len(group) > 1 else ""
+        either = say("list.or").join(say("change.row", port=words, row=one.row) for one, words in group)
+        if len(group) > 1:
+            either = say("change.either", ports=either)
         first, _ = group[0]
         ways.setdefault((first.from_role, first.to_role), []).append(either)
     if place == CLIENT:
-        told = [f"{_listed(ports)} {_bound(place, way, those)}" for way, ports in ways.items()]
-        return f"In the firewall of each client, allow {_listed(told)}. One Group Policy does it for all of them."
-    told = [f"{_listed(ports)} from {those(way[0])} to {those(way[1])}" for way, ports in ways.items()]
-    if place == r.UNKNOWN and not device:
-        where = "Where it is stopped nobody knows: begin with the firewall of a client, then the devices between."
-        return f"Allow {_listed(told)}. {where}"
+        bound = [_bound(place, way, ports, those) for way, ports in ways.items()]
+        return say("change.each-client", ports=_listed(bound))
+    crossing = [
+        say("change.crossing", ports=_listed(ports), source=those(way[0]), destination=those(way[1]))
+        for way, ports in ways.items()
+    ]
     if place in (r.BETWEEN, r.UNKNOWN):
-        at = f"On {device}, and on every further device on the way" if device else "On the devices between"
-        return f"{at}, allow {_listed(told)}."
-    told = [f"{_listed(ports)} {_bound(place, way, those)}" for way, ports in ways.items()]
-    return f"In the firewall of {_those(place)}{f' {device}' if device else ''} itself, allow {_listed(told)}."
+        template = "change.device" if device else "change.unknown" if place == r.UNKNOWN else "change.between"
+        return say(template, device=device, ports=_listed(crossing))
+    bound = [_bound(place, way, ports, those) for way, ports in ways.items()]
+    return say("change.host" if device else "change.role", role=_those(place), host=device, ports=_listed(bound))
 
 
-def _bound(place: str, way: tuple[str, str], those: Callable[[str], str]) -> str:
+def _bound(place: str, way: tuple[str, str], ports: list[str], those: Callable[[str], str]) -> str:
     source, destination = way
-    return f"outbound to {those(destination)}" if place == source else f"inbound from {those(source)}"
+    if place == source:
+        return say("change.outbound", ports=_listed(ports), whom=those(destination))
+    return say("change.inbound", ports=_listed(ports), whom=those(source))
 
 
 def _those(role: str, servers: Mapping[str, Collection[str]] = MappingProxyType({})) -> str:
     """Return what is said for who plays a role, with the addresses if these are few."""
     if role == CLIENT:
-        return "the clients"
+        return say("change.clients")
     addresses = sorted(filter(None, servers.get(role, ())), key=by_number)
-    named = f" ({', '.join(addresses)})" if 0 < len(addresses) <= MOST_SERVERS else ""
-    return f"the {role.replace('-', ' ')}{named}"
+    template = "change.named-servers" if 0 < len(addresses) <= MOST_SERVERS else "change.servers"
+    return say(template, role=role.replace("-", " "), addresses=", ".join(addresses))
 
 
 def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}".replace(",,", ",")
+    if len(words) == 1:
+        return words[0]
+    return say("list.and").join((", ".join(words[:-1]), words[-1])).replace(",,", ",")
 
 
 # what no rule helps
@@ -221,41 +228,38 @@ def _cause(others: list[RequirementResult]) -> CauseKey:
 
 
 def _causes(causes: Counter[CauseKey], ruleset: Ruleset) -> tuple[Cause, ...]:
-    merged: Counter[tuple[str, str, str, str]] = Counter()
+    merged: Counter[tuple[str, str, str, str, tuple[tuple[str, object], ...]]] = Counter()
     for key, count in causes.items():
         verdict, _, code, requirement, _ = key
-        merged[verdict, code, requirement, _advice(key, ruleset)] += count
-    made = [Cause(verdict, code, name, count, advice) for (verdict, code, name, advice), count in merged.items()]
+        advice = _advice(key, ruleset)
+        merged[verdict, code, requirement, advice.id, tuple(advice.fields.items())] += count
+    made = [
+        Cause(verdict, code, name, count, Statement(template, dict(fields)).text)
+        for (verdict, code, name, template, fields), count in merged.items()
+    ]
     return tuple(sorted(made, key=lambda one: (-one.hosts, one.verdict, one.code, one.requirement, one.remedy)))
 
 
-def _advice(key: CauseKey, ruleset: Ruleset) -> str:
+def _advice(key: CauseKey, ruleset: Ruleset) -> Statement:
     """Return what to do where no rule helps."""
     verdict, layer, code, requirement, ports = key
     if not requirement:
-        return _UNREACHED.get(verdict, "See what is said of the host itself: why it fails these sources do not tell.")
+        return statement(_UNREACHED.get(verdict, "cause.untold"))
     one = ruleset.requirement(requirement)
-    what = f"{port(one, ruleset, [ports])} ({one.row})"
+    what = say("change.row", port=port(one, ruleset, [ports]), row=one.row)
     if verdict == PROBLEM:
         known = _known(layer, code)
-        said = (
-            f"{known.meaning[:1].upper()}{known.meaning[1:]}: {known.action[:1].lower()}{known.action[1:]}"
-            if known
-            else ""
-        )
-        return f"{what} is open, but a step failed. {said}".strip()
+        if known is None:
+            return statement("cause.problem", what=what)
+        meaning = f"{known.meaning[:1].upper()}{known.meaning[1:]}"
+        action = f"{known.action[:1].lower()}{known.action[1:]}"
+        return statement("cause.known-problem", what=what, meaning=meaning, action=action)
     if verdict in UNREACHED:
-        target = _those(one.to_role)
-        return f"Find out whether {target} is on, has this address, and whether a way leads to it from the clients."
-    return f"Check that the service behind {what} runs on {_those(one.to_role)}: an allow rule does not start it."
+        return statement("cause.server-unreached", server=_those(one.to_role))
+    return statement("cause.start-service", what=what, server=_those(one.to_role))
 
 
-_UNREACHED = {
-    r.UNREACHABLE: "No way leads to these computers: find out whether they are on and have these addresses (DNS may be "
-    "old), and whether their networks have a route.",
-    r.NO_RESPONSE: "Nothing at all is heard of these computers: find out whether they are on and have these addresses "
-    "(DNS may be old). If they are, everything to them is blocked: capture at one of them.",
-}
+_UNREACHED = {r.UNREACHABLE: "cause.unreachable", r.NO_RESPONSE: "cause.no-response"}
 
 
 def _known(layer: str, code: str) -> StatusMeaning | None:

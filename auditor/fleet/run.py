@@ -33,6 +33,7 @@ from auditor.report.model import FAILS, GIVEN, IN_MODE, Report, RoleAssignment, 
 from auditor.ruleset.given_roles import ConfiguredRoles
 from auditor.ruleset.lint import CLIENT, MODES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
+from auditor.ruleset.statements import say, say_count
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps, read_together
 from auditor.sources.source import name_of
@@ -48,14 +49,6 @@ BYTES_IN_SHARD = 256 * 1024 * 1024  # so that a few large logs do not make one w
 Work = Callable[[tuple[str, ...]], Any]
 Runner = Callable[[Sequence[Task], Work], Iterable[tuple[Task, Any]]]
 RunnerOf = Callable[[Sequence[FoundFile]], Runner]
-BY_PORTS = (
-    "Only ports were judged, not what was said on them: an open port can still fail (wrong password, missing share, "
-    "HTTP error). `auditor analyze` looks into the captures of one computer."
-)
-SILENCE = (
-    "A packet that is missing from a log may have arrived. Windows logs only what its settings turn on, does not log "
-    "drops at closed ports, and can lose events."
-)
 
 
 @dataclass(frozen=True)
@@ -178,9 +171,7 @@ class Fleet:
         judged, modes = _in_modes(_evaluated(places, benches, runner), places, benches, runner)
         hosts, idle, told = _counted(judged, places, self._first.methods)
         servers += idle
-        told += [
-            f"{name} is the {role}: it is not counted among the computers to install on." for name, role in servers
-        ]
+        told += [say("fleet.server-not-counted", name=name, role=role) for name, role in servers]
         casts = [cast for bench in benches.values() for cast in bench.casts.values()]
         notes = sorted({note for cast in casts for note in (*cast.notes, *_absent_servers(cast, hosts))})
         return fleet_report(
@@ -201,8 +192,8 @@ class Fleet:
                 *told,
                 *notes,
                 *modes,
-                SILENCE,
-                BY_PORTS,
+                say("fleet.log-misses-entries"),
+                say("fleet.ports-only"),
             ],
         )
 
@@ -279,8 +270,7 @@ class Fleet:
     def _left_out(self) -> list[str]:
         """Return a sentence on each source that was too large to be kept whole."""
         return [
-            f"{one.path}: {one.left_out:,} pairs of computers were left out, because a summary has no room for more. "
-            "Name site server and management point (--role): what is named is kept first."
+            say("fleet.pairs-left-out", path=one.path, count=one.left_out)
             for one in sorted({one for one in self.known if one.left_out}, key=lambda one: (one.path, one.row))
         ]
 
@@ -506,12 +496,7 @@ def _versions(known: Iterable[Known]) -> tuple[str, ...]:
     )
     if not several:
         return ()
-    what = "1 file stands" if several == 1 else f"{several:,} files stand"
-    return (
-        f"{what} in these summaries with several contents, and all of them count. If they are of computers of one name "
-        "at several sites, run `auditor batch` with --host-from and {site}; if they are of one computer at several "
-        "times, merge the latest summaries only.",
-    )
+    return (say_count("fleet.several-contents", several),)
 
 
 def _once(known: Iterable[Known]) -> list[Known]:
@@ -576,7 +561,7 @@ def _counted(
         if place.counts or fails:
             hosts.append(host)
         if role and fails:
-            told.append(f"{host.host} is the {role}: it is counted as a computer, as an installation on it fails.")
+            told.append(say("fleet.server-counted", name=host.host, role=role))
         elif role:
             idle.append((host.host, role))
     return hosts, idle, told
@@ -595,11 +580,10 @@ def _without_server(benches: Iterable[Bench]) -> list[str]:
     if not sites:
         return []
     named = [site for site in sites if site]
-    more = f" and {len(named) - MOST_SITES} more" if len(named) > MOST_SITES else ""
-    where = f" at {', '.join(named[:MOST_SITES])}{more}" if named else ""
-    return [
-        f"No site server is known{where}, so nothing of a push is judged there. Name it: --role site-server=ADDRESS."
-    ]
+    if not named:
+        return [say("fleet.no-site-server")]
+    more = say("list.more", count=len(named) - MOST_SITES) if len(named) > MOST_SITES else ""
+    return [say("fleet.no-site-server-at", sites=", ".join(named[:MOST_SITES]), more=more)]
 
 
 def _evaluated(places: Sequence[Place], benches: Mapping[str, Bench], runner: Runner) -> list[HostResult]:
@@ -637,9 +621,10 @@ def _in_modes(
 
 
 def _inferred(mode: SiteMode) -> str:
-    at = f" of {mode.site_server}" if mode.site_server else ""
-    known = f"{mode.mode}, {IN_MODE[mode.mode]} ({mode.why})"
-    return f"The mode of the site{at} is inferred: {known}. To change it, set --mode MODE."
+    told = {"mode": mode.mode, "uses": IN_MODE[mode.mode], "why": mode.why}
+    if not mode.site_server:
+        return say("fleet.mode", **told)
+    return say("fleet.mode-of", site=mode.site_server, **told)
 
 
 def _blocks(places: Sequence[Place]) -> dict[str, tuple[Place, ...]]:

@@ -13,7 +13,7 @@ from auditor.sources.summary import SourceSummary
 # Control and formatting characters that a terminal obeys, and halves of characters; JSON has escapes for all of them.
 UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\uffff]")
 
-PROBLEM = ("layer", "code", "step", "text", "frame", "line", "fatal", "account")
+PROBLEM = ("layer", "code", "step", "text", "frame", "line", "fatal", "account", "step_kind", "object")
 
 
 def as_dict(report: r.Report) -> dict[str, Any]:
@@ -59,7 +59,8 @@ def schema() -> dict[str, Any]:
 def _source(source: SourceSummary) -> dict[str, Any]:
     names = ("path", "kind", "format", "bytes", "records", "skipped", "first_time", "last_time")
     warnings = [{"code": code, "text": text} for code, text in source.warnings]
-    return {name: getattr(source, name) for name in names} | {"warnings": warnings}
+    quoted = list(source.quoted)
+    return {name: getattr(source, name) for name in names} | {"warnings": warnings, "quoted": quoted}
 
 
 def _role(role: r.RoleAssignment) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def _push(push: r.Push) -> dict[str, Any]:
 
 
 def _push_step(step: r.PushStep) -> dict[str, Any]:
-    same = {name: getattr(step, name) for name in ("step", "status", "code", "time", "source")}
+    same = {name: getattr(step, name) for name in ("step", "status", "code", "time", "source", "kind", "object")}
     return same | {"frames": list(step.frames), "lines": list(step.lines)}
 
 
@@ -138,9 +139,11 @@ def _requirement(requirement: r.RequirementVerdict) -> dict[str, Any]:
         "evidence": [_evidence(evidence) for evidence in requirement.evidence],
         "problems": [{name: getattr(problem, name) for name in PROBLEM} for problem in requirement.problems],
         "remedy": [
-            {"place": remedy.place, "action": remedy.action, "command": remedy.command} for remedy in requirement.remedy
+            {"place": remedy.place, "action": remedy.action, "command": remedy.command, "kind": remedy.kind}
+            for remedy in requirement.remedy
         ],
         "either_or": requirement.either_or,
+        "steps": [_push_step(step) for step in requirement.steps],
     }
 
 
@@ -164,6 +167,7 @@ def _evidence(evidence: r.Evidence) -> dict[str, Any]:
         "lines": list(evidence.lines),
         "text": evidence.text,
         "display_filter": evidence.display_filter,
+        "by": evidence.by,
         "packets": [
             {
                 "frame": packet.frame,

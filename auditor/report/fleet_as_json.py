@@ -126,6 +126,7 @@ def _requirement(requirement: RequirementResult) -> dict[str, Any]:
             for proof in requirement.proof
         ],
         "also_blocked": [block_as_dict(block) for block in requirement.also_blocked],
+        "remedy_kind": requirement.remedy_kind,
     }
 
 

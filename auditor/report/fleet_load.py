@@ -160,7 +160,7 @@ def _host(table: dict[str, Any]) -> f.HostResult:
 
 
 def _requirement(table: dict[str, Any]) -> f.RequirementResult:
-    same = {name: intern(table[name]) for name in ALIKE if table[name]}
+    same = {name: intern(table[name]) for name in ALIKE if table.get(name)}
     return _record(
         f.RequirementResult,
         table,
@@ -174,7 +174,7 @@ def _requirement(table: dict[str, Any]) -> f.RequirementResult:
 
 
 # Of a large fleet most of these are alike: one of each is kept.
-ALIKE = ("requirement", "necessity", "protocol", "verdict", "confidence", "blocked_at", "remedy")
+ALIKE = ("requirement", "necessity", "protocol", "verdict", "confidence", "blocked_at", "remedy", "remedy_kind")
 _outcome = lru_cache(maxsize=4096)(f.MethodOutcome)
 _end = lru_cache(maxsize=4096)(r.Endpoint)
 

@@ -79,7 +79,8 @@ class RequirementResult(_CompactPickle):
     requirement: its id, such as "client-push/smb"; ports: those that were tried, of dynamic ones, else the documented;
     blocked_at: where it was stopped: a role, "between" or "unknown", None if it was not; device: the address of what
     stopped it, as far as the sources tell; first_time, last_time: UTC with a Z, local times of a log without;
-    problems: what failed on an open port; proof: at most a handful; also_blocked: as in RequirementVerdict.
+    problems: what failed on an open port; proof: at most a handful; also_blocked: as in RequirementVerdict;
+    remedy_kind: of the first remedy, as in Remedy.
     """
 
     requirement: str
@@ -100,6 +101,7 @@ class RequirementResult(_CompactPickle):
     problems: tuple[Problem, ...]
     proof: tuple[Proof, ...]
     also_blocked: tuple[Block, ...] = ()
+    remedy_kind: str = ""
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -348,8 +350,10 @@ class FleetReport:
 # how a requirement of a host failed, and where
 
 PROBLEM = "problem"  # beside the verdicts: the port is open, and something failed on it for good
-# So `findings` and `logged` begin what to do where nobody listens, and where a firewall is known to let it in.
-NO_RULE_HELPS = ("Check that the service behind the port runs", "Nothing has to be opened")
+# What to do where nobody listens, and where a firewall is known to let it in, or need not.
+NO_RULE_HELPS = frozenset(
+    ("start-service", "start-service-or-device", "not-that-firewall", "other-port-works", "save-delay")
+)
 OWN_FIREWALL = "each host's own firewall"
 UNKNOWN_DEVICE = "a device that nobody knows"
 
@@ -367,7 +371,7 @@ def fails(one: RequirementResult) -> bool:
 def stopped_by_rule(requirement: RequirementResult) -> bool:
     """Tell whether a rule of a firewall stops it, as far as anybody knows, so that another rule lets it through."""
     rejected = requirement.verdict == REFUSED and requirement.blocked_at == BETWEEN
-    return (requirement.verdict == BLOCKED or rejected) and not requirement.remedy.startswith(NO_RULE_HELPS)
+    return (requirement.verdict == BLOCKED or rejected) and requirement.remedy_kind not in NO_RULE_HELPS
 
 
 def block_location(requirement: RequirementResult, host: HostResult) -> tuple[str, str]:

@@ -153,15 +153,17 @@ def _report(document: dict[str, Any]) -> r.Report:
 
 def _source(table: dict[str, Any]) -> SourceSummary:
     warnings = tuple((warning["code"], warning["text"]) for warning in table["warnings"])
-    return SourceSummary(**table | {"warnings": warnings})
+    return SourceSummary(**table | {"warnings": warnings, "quoted": tuple(table.get("quoted", ()))})
 
 
 def _push(table: dict[str, Any]) -> r.Push:
-    steps = tuple(
-        r.PushStep(**step | {"frames": tuple(step["frames"]), "lines": tuple(step["lines"])}) for step in table["steps"]
-    )
+    steps = tuple(map(_push_step, table["steps"]))
     same = {name: table[name] for name in ("id", "kind", "how_sure", "why")}
     return r.Push(from_address=table["from"], to_address=table["to"], steps=steps, **same)
+
+
+def _push_step(table: dict[str, Any]) -> r.PushStep:
+    return r.PushStep(**table | {"frames": tuple(table["frames"]), "lines": tuple(table["lines"])})
 
 
 def _client(table: dict[str, Any]) -> r.ClientReport:
@@ -191,6 +193,7 @@ def _requirement(table: dict[str, Any]) -> r.RequirementVerdict:
         "problems": tuple(r.Problem(**problem) for problem in table["problems"]),
         "remedy": tuple(r.Remedy(**remedy) for remedy in table["remedy"]),
         "also_blocked": tuple(map(block, table["also_blocked"])),
+        "steps": tuple(map(_push_step, table.get("steps", ()))),
     }
     return r.RequirementVerdict(**plain | converted)
 

@@ -57,8 +57,6 @@ INCOMPLETE_CODES = frozenset(
 WORKS, FAILS, UNPROVEN = "works", "fails", "unproven"
 UNKNOWN, BETWEEN = "unknown", "between"
 MOST_NAMED = 12  # in an error
-# In an explanation, before the steps that succeeded, and before those whose response does not show that.
-WENT_WELL, ANSWERED = "Went well there: ", "Response received, result not visible: "
 
 
 @dataclass(frozen=True)
@@ -115,6 +113,8 @@ class PushStep:
         code: The status code, as its protocol writes it; empty if there is none.
         time: ISO 8601, None if unknown.
         source: Index in Report.sources.
+        kind: What was asked for, such as "connect" or "log-on"; empty if unknown.
+        object: The share, file, interface or web path that the step names; empty if it names none.
     """
 
     step: str
@@ -124,6 +124,8 @@ class PushStep:
     source: int
     frames: tuple[int, ...]
     lines: tuple[int, ...]
+    kind: str = ""
+    object: str = ""
 
 
 @dataclass(frozen=True)
@@ -169,12 +171,18 @@ class Packet:
     receiver: str
     what: str
 
+    @property
+    def is_icmp_error(self) -> bool:
+        """Whether it is an error about a packet of somebody else."""
+        return self.what.startswith("ICMP")
+
 
 @dataclass(frozen=True)
 class Evidence:
     """Frames or lines that justify a verdict. source: index in Report.sources.
 
-    packets: the frames one by one, of which it is known what they are; none in reports of version 0.1.0.
+    packets: the frames one by one, of which it is known what they are; none in reports of version 0.1.0. by: program
+    and rule that the text cites from a firewall's log; empty if it cites none.
     """
 
     source: int
@@ -183,6 +191,7 @@ class Evidence:
     text: str
     display_filter: str
     packets: tuple[Packet, ...] = ()
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -193,11 +202,14 @@ class Remedy:
         place: Where: a role, "between" for the devices on the path, or "unknown".
         action: What, in one or two sentences.
         command: A command line that does it, in PowerShell; None if there is none.
+        kind: Which remedy it is, as statements.toml has them; "documented" for that of the ruleset, "problem" for what
+            is known of a status code, empty if unknown.
     """
 
     place: str
     action: str
     command: str | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -205,7 +217,7 @@ class Problem:
     """The port is open but the protocol on it failed.
 
     step: what failed; frame or line: what shows it; account: who took the step, empty if unknown. They are empty in
-    reports of version 0.1.0.
+    reports of version 0.1.0. step_kind, object: of the step, as kind and object of PushStep.
     """
 
     layer: str
@@ -216,13 +228,8 @@ class Problem:
     step: str = ""
     line: int | None = None
     account: str = ""
-
-    @property
-    def heading(self) -> str:
-        """What the text begins with: step, account, code, and where it was read; the meaning of the code follows."""
-        account = f" as {self.account}" if self.account else ""
-        place = f"frame {self.frame}" if self.line is None else f"line {self.line}"
-        return f"{self.step}{account}: {self.code} ({place}): "
+    step_kind: str = ""
+    object: str = ""
 
 
 @dataclass(frozen=True)
@@ -264,6 +271,7 @@ class RequirementVerdict:
             does not tell; else None.
         also_blocked: Proven blocks of this requirement besides its verdict, such as one while its condition is off.
         either_or: Name of the group of which one member is enough; None if the requirement stands alone.
+        steps: What was said on the open port, as far as the explanation names it.
     """
 
     id: str
@@ -287,6 +295,7 @@ class RequirementVerdict:
     allowed_at: str | None = None
     also_blocked: tuple[Block, ...] = ()
     either_or: str | None = None
+    steps: tuple[PushStep, ...] = ()
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:

@@ -4,8 +4,9 @@ A host is called by its role and a number (client-1, site-server-1), in the orde
 a role is a device, in order of appearance. Equal things stay equal within a report, and between reports that are
 redacted together; of reports that were redacted one by one nothing can be said.
 
-Free text holds what packets said. Where it does, only what auditor itself is known to say is kept; everywhere else
-whatever looks like an address, a host name, an account or a path goes.
+Free text holds what packets and logs said. What that is, the fields beside the text tell; of a report without them,
+only what auditor itself is known to say is kept. Everywhere else whatever looks like an address, a host name, an
+account or a path goes.
 """
 
 from __future__ import annotations
@@ -13,20 +14,22 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
+from types import MappingProxyType
 
 from auditor.report import model as r
 from auditor.ruleset.known_problems import web_paths
 from auditor.ruleset.lint import ROLES, SITE_SERVER
 from auditor.ruleset.package_data import EXPLANATIONS, PROBLEMS, rulesets_folder
-from auditor.sources.dissection.facts import ANONYMOUS
-from auditor.sources.files.warnings import THEY_READ
+from auditor.ruleset.statements import say
+from auditor.sources.dissection.steps import ANONYMOUS, StepKind
 from auditor.sources.summary import SourceSummary
 
 NAMES_BETWEEN = ", "  # of the names of one host
-LISTS_OF_STEPS = re.compile(f"({re.escape(r.WENT_WELL)}|{re.escape(r.ANSWERED)})")
+# How version 0.1.0 words what reports today have in fields: the steps on an open port, a program or rule, quoted lines.
+LISTS_OF_STEPS = re.compile("(Went well there: |Response received, result not visible: )")
 STEPS = frozenset(
     (
         "agree on an SMB version",
@@ -45,7 +48,18 @@ STEPS = frozenset(
 SHARES = frozenset(("admin$", "ipc$", "c$", "d$"))
 PIPES = frozenset(("svcctl", "winreg", "srvsvc", "wkssvc", "lsarpc", "samr", "netlogon", "atsvc", "epmapper"))
 PRODUCT_FILES = frozenset(("ccmsetup", "ccmsetup.exe", "ccmsetup.cab", "mobileclient.tcf", "client.msi", "request"))
-NAMING = (("connect to ", SHARES, "share"), ("copy to ", SHARES, "share"), ("open ", PIPES | PRODUCT_FILES, "file"))
+FILES = PIPES | PRODUCT_FILES
+# By what a step asks for: what may be named, and of what kind all else is.
+OBJECTS: dict[str, tuple[frozenset[str], str]] = {
+    StepKind.CONNECT: (SHARES, "share"),
+    StepKind.COPY: (SHARES, "share"),
+    StepKind.OPEN: (FILES, "file"),
+    StepKind.ACTIVATE: (frozenset(), "class"),
+    StepKind.ASK_PORT: (frozenset(), "interface"),
+    StepKind.BIND: (frozenset(), "interface"),
+    StepKind.CALL: (frozenset(), "interface"),
+}
+NAMING = (("connect to ", StepKind.CONNECT), ("copy to ", StepKind.COPY), ("open ", StepKind.OPEN))
 OWN_NAMES = PRODUCT_FILES | {
     "rules.ps1",
     "ccm.log",
@@ -59,9 +73,9 @@ OWN_NAMES = PRODUCT_FILES | {
 
 # What a firewall's log calls a program or rule is any text. It ends the sentence; what it ends with may be in it too.
 BY = re.compile(r"\((?P<what>(?:program|rule) .*)\)", re.DOTALL)
-NOBODY_IN_PARTICULAR = "program System"
+EVERY_COMPUTER_HAS = "System"  # a program
 # Where in a warning a text begins that is the source's own.
-QUOTING = {"malformed-lines": THEY_READ, "unknown-columns": ": "}
+QUOTING = {"malformed-lines": " They read: ", "unknown-columns": ": "}
 HTTP_STEP = re.compile(r"(?P<verb>[A-Z_]{2,20}) (?P<path>/.*)", re.DOTALL)
 MORE = re.compile(r"\.(?: (?:From|To) \S+ it is [a-z-]+\.)*(?: This does not end the push: .*)?\Z", re.DOTALL)
 ADDRESS = re.compile(
@@ -142,32 +156,46 @@ class Pseudonyms:
         """Return the pseudonyms of the names by which a host called itself."""
         return ", ".join(dict.fromkeys(self._names[_name_key(name)] for name in names))
 
-    def text(self, text: str) -> str:
-        """Return free text without anything that identifies."""
+    def text(self, text: str, quoted: Mapping[str, str] = MappingProxyType({})) -> str:
+        """Return free text without anything that identifies. quoted: what stands for each known part of it."""
+        if parts := [part for part in quoted if part in text]:
+            pieces = re.split(f"({'|'.join(map(_literal, sorted(parts, key=len, reverse=True)))})", text)
+            return "".join(quoted[piece] if number % 2 else self.text(piece) for number, piece in enumerate(pieces))
         if text not in self._texts:
             self._texts[text] = self._swept(text)
         return self._texts[text]
 
-    def step(self, step: str) -> str:
+    def step(self, step: str, kind: str = "", named: str = "") -> str:
         """Return a step of a conversation; what it names is kept only if it is known to be no secret."""
-        verb, exempt, kind = next((naming for naming in NAMING if step.startswith(naming[0])), ("", frozenset(), ""))
-        subject = step.removeprefix(verb)
-        if not step or step in STEPS or (verb and exempt.issuperset(subject.lower().split("\\"))):
+        if kind:
+            return step.replace(named, self.object(named, kind)) if named else step
+        if not step or step in STEPS:
             return step
-        if protected_words().issuperset(WORD.findall(step.lower())):  # it names nothing but what auditor ships
-            return self.text(step)
-        if verb:
-            return verb + self._pseudonym(kind, subject)
-        if match := HTTP_STEP.fullmatch(step):
+        verb, known = next((naming for naming in NAMING if step.startswith(naming[0])), ("", StepKind.REQUEST))
+        return verb + self.object(step.removeprefix(verb), known)
+
+    def object(self, named: str, kind: str) -> str:
+        """Return what a step names. kind: what the step asks for."""
+        exempt, naming = OBJECTS.get(kind, (frozenset(), "step"))
+        if exempt.issuperset(named.lower().split("\\")):
+            return named
+        if protected_words().issuperset(WORD.findall(named.lower())):  # it names nothing but what auditor ships
+            return self.text(named)
+        if kind == StepKind.REQUEST and (match := HTTP_STEP.fullmatch(named)):
             return f"{match['verb']} {self._web_path(match['path'])}"
-        return self._pseudonym("step", step)
+        return self._pseudonym(naming, named)
 
     def account(self, account: str) -> str:
         """Return the pseudonym of an account."""
         return account if account in ("", ANONYMOUS) else self._pseudonym("account", account)
 
-    def explanation(self, text: str) -> str:
-        """Return an explanation; steps were named by packets, programs and rules by a firewall's log."""
+    def explanation(self, text: str, quoted: Mapping[str, str] = MappingProxyType({})) -> str:
+        """Return an explanation; steps were named by packets, programs and rules by a firewall's log.
+
+        quoted: What stands for those that it cites; without, they are where version 0.1.0 has them.
+        """
+        if quoted:
+            return self.text(text, quoted)
         introduction, *lists = LISTS_OF_STEPS.split(BY.sub(self._by, text))
         parts = [self.text(introduction)]
         for marker, steps in zip(lists[::2], lists[1::2], strict=True):
@@ -178,8 +206,19 @@ class Pseudonyms:
         return "".join(parts).rstrip() if lists else parts[0]
 
     def _by(self, match: re.Match[str]) -> str:
-        actor = match["what"]
-        return match[0] if actor == NOBODY_IN_PARTICULAR else f"({self._pseudonym(actor.partition(' ')[0], actor)})"
+        return f"({self.actor(match['what'])})"
+
+    def actor(self, actor: str) -> str:
+        """Return the pseudonym of what a firewall's log calls a program or rule."""
+        return (
+            actor
+            if actor == say("log.program", name=EVERY_COMPUTER_HAS)
+            else self._pseudonym(actor.partition(" ")[0], actor)
+        )
+
+    def quoted(self, text: str) -> str:
+        """Return the pseudonym of a text of a source."""
+        return self._pseudonym("text", text)
 
     def _swept(self, text: str) -> str:
         for path in self._long_paths:
@@ -285,6 +324,12 @@ def _accounts(reports: Sequence[r.Report]) -> Iterator[str]:
                     yield from (problem.account for problem in requirement.problems)
 
 
+def _literal(text: str) -> str:
+    """Return a pattern of exactly this text; a single word only as a whole one."""
+    literal = re.escape(text)
+    return rf"(?<!\w){literal}(?!\w)" if re.fullmatch(r"\w+", text) else literal
+
+
 def _name_key(name: str) -> str:
     return name.casefold()
 
@@ -343,8 +388,11 @@ def _report(report: r.Report, pseudonyms: Pseudonyms) -> r.Report:
 
 
 def _source(source: SourceSummary, pseudonyms: Pseudonyms) -> SourceSummary:
-    warnings = tuple((code, pseudonyms.text(_unquoted(code, text))) for code, text in source.warnings)
-    return replace(source, path=pseudonyms.path(source.path), warnings=warnings)
+    quoted = {text: pseudonyms.quoted(text) for text in source.quoted}
+    warnings = tuple(
+        (code, pseudonyms.text(text if quoted else _unquoted(code, text), quoted)) for code, text in source.warnings
+    )
+    return replace(source, path=pseudonyms.path(source.path), warnings=warnings, quoted=tuple(quoted.values()))
 
 
 def _unquoted(code: str, text: str) -> str:
@@ -369,8 +417,13 @@ def _push(push: r.Push, pseudonyms: Pseudonyms) -> r.Push:
         from_address=pseudonyms.host(push.from_address),
         to_address=pseudonyms.host(push.to_address),
         why=pseudonyms.text(push.why),
-        steps=tuple(replace(step, step=pseudonyms.step(step.step)) for step in push.steps),
+        steps=tuple(_step(step, pseudonyms) for step in push.steps),
     )
+
+
+def _step(step: r.PushStep, pseudonyms: Pseudonyms) -> r.PushStep:
+    named = pseudonyms.object(step.object, step.kind) if step.object else ""
+    return replace(step, step=pseudonyms.step(step.step, step.kind, step.object), object=named)
 
 
 def _client(client: r.ClientReport, pseudonyms: Pseudonyms) -> r.ClientReport:
@@ -401,24 +454,42 @@ def _method(method: r.MethodResult, pseudonyms: Pseudonyms) -> r.MethodResult:
 
 
 def _reason(reason: r.Reason, row: r.RequirementVerdict | None, pseudonyms: Pseudonyms) -> r.Reason:
-    """Return a reason; it repeats the explanation, or the text of a problem, of its requirement."""
-    problem = next((problem for problem in row.problems if problem.text == reason.text), None) if row else None
-    if problem is not None:
-        return replace(reason, text=_problem(problem, pseudonyms).text)
-    return replace(reason, text=pseudonyms.explanation(reason.text))
+    """Return a reason; it cites what the explanation, or a problem, of its requirement cites."""
+    if row and reason.kind == "problem":
+        return replace(reason, text=pseudonyms.text(reason.text, _of_problems(row.problems, pseudonyms)))
+    return replace(reason, text=pseudonyms.explanation(reason.text, _quoted(row, pseudonyms) if row else {}))
+
+
+def _quoted(requirement: r.RequirementVerdict, pseudonyms: Pseudonyms) -> dict[str, str]:
+    """Return what the explanation of a requirement cites from packets and logs, with what stands for each."""
+    steps = {step.step: _step(step, pseudonyms).step for step in requirement.steps}
+    return steps | {proof.by: pseudonyms.actor(proof.by) for proof in requirement.evidence if proof.by}
+
+
+def _of_problems(problems: Iterable[r.Problem], pseudonyms: Pseudonyms) -> dict[str, str]:
+    """Return what the texts of problems cite, with what stands for each."""
+    return {text: pseudonym for problem in problems for text, pseudonym in _named(problem, pseudonyms).items()}
+
+
+def _named(problem: r.Problem, pseudonyms: Pseudonyms) -> dict[str, str]:
+    step = pseudonyms.step(problem.step, problem.step_kind, problem.object)
+    named = {problem.step: step, problem.account: pseudonyms.account(problem.account)}
+    return {text: pseudonym for text, pseudonym in named.items() if text}
 
 
 def _requirement(requirement: r.RequirementVerdict, pseudonyms: Pseudonyms) -> r.RequirementVerdict:
+    quoted = _quoted(requirement, pseudonyms)
     return replace(
         requirement,
         description=pseudonyms.text(requirement.description),
         source=_end(requirement.source, pseudonyms),
         destination=_end(requirement.destination, pseudonyms),
-        explanation=pseudonyms.explanation(requirement.explanation),
-        also_blocked=tuple(_block(block, pseudonyms) for block in requirement.also_blocked),
-        evidence=tuple(_evidence(proof, requirement.problems, pseudonyms) for proof in requirement.evidence),
+        explanation=pseudonyms.explanation(requirement.explanation, quoted),
+        also_blocked=tuple(_block(block, quoted, pseudonyms) for block in requirement.also_blocked),
+        evidence=tuple(_evidence(proof, requirement.problems, quoted, pseudonyms) for proof in requirement.evidence),
         problems=tuple(_problem(problem, pseudonyms) for problem in requirement.problems),
         remedy=tuple(_remedy(remedy, pseudonyms) for remedy in requirement.remedy),
+        steps=tuple(_step(step, pseudonyms) for step in requirement.steps),
     )
 
 
@@ -428,9 +499,9 @@ def _remedy(remedy: r.Remedy, pseudonyms: Pseudonyms) -> r.Remedy:
     )
 
 
-def _block(block: r.Block, pseudonyms: Pseudonyms) -> r.Block:
+def _block(block: r.Block, quoted: Mapping[str, str], pseudonyms: Pseudonyms) -> r.Block:
     source, destination = pseudonyms.host(block.source), pseudonyms.host(block.destination)
-    return replace(block, source=source, destination=destination, text=pseudonyms.explanation(block.text))
+    return replace(block, source=source, destination=destination, text=pseudonyms.explanation(block.text, quoted))
 
 
 def _end(end: r.Endpoint, pseudonyms: Pseudonyms) -> r.Endpoint:
@@ -438,21 +509,26 @@ def _end(end: r.Endpoint, pseudonyms: Pseudonyms) -> r.Endpoint:
 
 
 def _problem(problem: r.Problem, pseudonyms: Pseudonyms) -> r.Problem:
-    """Return a problem; its text is its heading, made of its fields, and what the code means."""
-    redacted = replace(problem, step=pseudonyms.step(problem.step), account=pseudonyms.account(problem.account))
-    means = problem.text.removeprefix(problem.heading)
-    same = means != problem.text  # else it is a text of another kind
-    return replace(redacted, text=f"{redacted.heading if same else ''}{pseudonyms.text(means)}")
+    named = _named(problem, pseudonyms)
+    return replace(
+        problem,
+        text=pseudonyms.text(problem.text, named),
+        step=named.get(problem.step, ""),
+        account=named.get(problem.account, ""),
+        object=pseudonyms.object(problem.object, problem.step_kind) if problem.object else "",
+    )
 
 
-def _evidence(proof: r.Evidence, problems: Iterable[r.Problem], pseudonyms: Pseudonyms) -> r.Evidence:
-    """Return a proof; that of a problem is the step and what was answered."""
-    ending = next((f": {problem.code}." for problem in problems if proof.text.endswith(f": {problem.code}.")), "")
-    text = pseudonyms.step(proof.text.removesuffix(ending)) + ending if ending else pseudonyms.explanation(proof.text)
+def _evidence(
+    proof: r.Evidence, problems: Iterable[r.Problem], quoted: Mapping[str, str], pseudonyms: Pseudonyms
+) -> r.Evidence:
+    """Return a proof; that of a problem is its frame."""
+    failed = _of_problems([problem for problem in problems if (problem.frame,) == proof.frames], pseudonyms)
+    text = pseudonyms.explanation(proof.text, {**quoted, **failed})
     # Wireshark knows no pseudonym, but the frames have the same numbers.
     shown = f"frame.number in {{{', '.join(map(str, proof.frames))}}}" if proof.display_filter else ""
     packets = tuple(
         replace(packet, sender=pseudonyms.host(packet.sender), receiver=pseudonyms.host(packet.receiver))
         for packet in proof.packets
     )
-    return replace(proof, text=text, display_filter=shown, packets=packets)
+    return replace(proof, text=text, display_filter=shown, packets=packets, by=quoted.get(proof.by, ""))

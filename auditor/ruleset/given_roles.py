@@ -12,7 +12,6 @@ from auditor.errors import ArgumentError
 from auditor.ruleset.addresses import parsed
 from auditor.ruleset.lint import CLIENT, ROLES, SITE_SERVER, nearest
 
-NAMED = "named by you"
 IPV4_MAPPED_BITS = 96  # of ::ffff:10.0.0.5, before the IPv4 address (RFC 4291, 2.5.5.2)
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

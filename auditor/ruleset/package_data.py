@@ -7,6 +7,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 EXPLANATIONS = FOLDER / "explanations.toml"  # what `auditor explain` prints of each term
 PROBLEMS = FOLDER / "problems.toml"  # what status codes of the protocols mean, and what to do
+STATEMENTS = FOLDER / "statements.toml"  # the sentences of reports, with {fields}
 
 
 def rulesets_folder() -> Path:

@@ -20,6 +20,7 @@ from auditor.ruleset.lint import (
     read_and_check,
 )
 from auditor.ruleset.package_data import rulesets_folder
+from auditor.ruleset.statements import say
 
 __all__ = [
     "DEFAULT_RULESET",
@@ -350,7 +351,8 @@ class SiteRules:
 
 def _why_off(requirement: Requirement, ruleset: Ruleset, facts: SiteFacts) -> str:
     off = [condition for condition in requirement.conditions if ruleset.holds(condition, facts) is False]
-    return f"Counts only if {' and '.join(ruleset.condition(condition).text for condition in off)}."
+    conditions = (ruleset.condition(condition).text for condition in off)
+    return say("requirement.off", conditions=say("list.and").join(conditions))
 
 
 def shipped_rulesets() -> tuple[str, ...]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+from auditor.ruleset.statements import say
 from auditor.sources.files.skip_counts import Tally
-from auditor.sources.files.warnings import THEY_READ, SourceWarning
+from auditor.sources.files.warnings import SourceWarning, warning
 from auditor.sources.flows.from_logs.firewall_flows import LogFlowBuilder, LogFlows
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps
@@ -65,28 +66,20 @@ def _warnings(reader: LogReader, details: LogFlows) -> list[SourceWarning]:
     if account.skipped:
         frequencies = account.malformed.most_common()
         samples = {kind: account.samples[kind][0] for kind, _ in frequencies}
-        kinds = "; ".join(f"{count:,} with {kind}, such as line {samples[kind][0]:,}" for kind, count in frequencies)
+        kinds = "; ".join(
+            say("warning.malformed-kind", count=count, kind=kind, line=samples[kind][0]) for kind, count in frequencies
+        )
         texts = " | ".join(text for _, text in samples.values())
-        text = f"{account.skipped:,} of {account.lines:,} lines could not be read: {kinds}.{THEY_READ}{texts}"
-        warnings.append(SourceWarning("malformed-lines", text))
+        counts = {"count": account.skipped, "lines": account.lines}
+        warnings.append(warning("malformed-lines", **counts, kinds=kinds, quoted=texts))
     if account.lost_rows:
-        text = (
-            f"Windows did not write {account.lost:,} events (it says so in {account.lost_rows:,} rows): what is "
-            "missing here may have been among them."
-        )
-        warnings.append(SourceWarning("lost-events", text))
+        warnings.append(warning("lost-events", count=account.lost, rows=account.lost_rows))
     if not reader.headed:
-        text = "No #Fields line names the columns: they were taken for those that Windows writes."
-        warnings.append(SourceWarning("no-header", text))
+        warnings.append(warning("no-header"))
     if unknown := [name for name in reader.schema.names if name not in CANONICAL]:
-        text = f"Columns that are not known here were not used: {', '.join(unknown[:5])}."
-        warnings.append(SourceWarning("unknown-columns", text))
+        warnings.append(warning("unknown-columns", quoted=", ".join(unknown[:5])))
     if details.facts.folded:
-        text = (
-            f"The log is very large: {details.facts.folded:,} of its rows are of attempts that are many times the "
-            "same, and were put together; the first and the last of each are kept."
-        )
-        warnings.append(SourceWarning("folded", text))
+        warnings.append(warning("folded", "folded-log", count=details.facts.folded))
     if not account.rows:
-        warnings.append(SourceWarning("no-rows", "The log holds no rows."))
+        warnings.append(warning("no-rows"))
     return warnings

@@ -16,14 +16,15 @@ import numpy as np
 
 from auditor.errors import SourceError
 from auditor.ruleset.package_data import rulesets_folder
+from auditor.ruleset.statements import say
 from auditor.sources.capture.lapse import Lapse
 from auditor.sources.capture.link_layer import SMALLEST_ETHER_TYPE
 from auditor.sources.capture.packets import UNWANTED_ERRORS, PacketReader
 from auditor.sources.capture.reader import PCAP_MAGICS, PCAPNG_MAGIC, CaptureReader, Records
 from auditor.sources.capture.tunnels import Tunnels
 from auditor.sources.files.gzip_stream import GZIP_MAGIC, EndlessError, Unpacked
-from auditor.sources.files.skip_counts import Tally
-from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.skip_counts import NotUsed, Tally
+from auditor.sources.files.warnings import SourceWarning, warning
 from auditor.sources.flows.builder import FlowBuilder, Flows
 from auditor.sources.flows.flow_limit import MOST_FLOWS, Ports
 from auditor.sources.logs.batching import Steps, read_single
@@ -199,31 +200,27 @@ class _Span:
         self.last_ns = high if self.last_ns is None else max(high, self.last_ns)
 
 
-CUT_IT = "Cut the capture to the time of the push (editcap -A START -B STOP IN OUT), or to the hosts that matter."
 IPSEC = "IPsec"  # as rulesets/well-known/tunnels.toml calls it; the one encapsulation with a warning of its own
 MOST_NAMED = 8  # encapsulations, one warning each
 MOST_TYPES = 3  # EtherTypes in one warning
-NOT_USED = ("a cut", "a broken", "a tunnel within", "more ")  # how words of the tally begin for what was not read
 
 
 def _capture_warnings(packets: PacketReader, details: Flows, records: int) -> list[SourceWarning]:
     """Return warnings for what was in the capture but could not be looked into."""
-    warnings = []
     tally = packets.tally
-    for label, count in sorted(tally.frames.items()):
-        if label.startswith("link type"):
-            warnings.append(
-                SourceWarning("unknown-link-type", f"{count:,} frames are of {label}, which is not known here.")
-            )
-        elif label.startswith(NOT_USED):
-            warnings.append(SourceWarning("unreadable-headers", f"{count:,} frames hold {label}; they were not used."))
+    warnings = [
+        warning("unreadable-headers", count=count, what=say(f"not-used.{kind}"))
+        for kind in NotUsed
+        if (count := tally.frames[kind])
+    ]
+    warnings += [
+        warning("unknown-link-type", count=count, link_type=kind) for kind, count in sorted(tally.link_types.items())
+    ]
     if packets.lone_fragments:
-        text = f"{packets.lone_fragments:,} fragments belong to packets of which other pieces are missing; not used."
-        warnings.append(SourceWarning("lone-fragments", text))
+        warnings.append(warning("lone-fragments", count=packets.lone_fragments))
     if details.hidden or tally.unread[IPSEC]:
-        between = ", ".join(f"{src} and {dst}" for src, dst in details.hidden[:5]) or "some hosts"
-        text = f"IPsec between {between}: nobody can see which ports these packets use."
-        warnings.append(SourceWarning("ipsec", text))
+        pairs = [say("warning.ipsec-hosts", src=src, dst=dst) for src, dst in details.hidden[:5]]
+        warnings.append(warning("ipsec", pairs=", ".join(pairs) or say("warning.ipsec-unknown-hosts")))
     return [*warnings, *_unread(tally), *_without_ip(tally, records)]
 
 
@@ -231,11 +228,10 @@ def _unread(tally: Tally) -> Iterator[SourceWarning]:
     """Yield a warning for each encapsulation that is not read, the most frequent first."""
     names = sorted(tally.unread.keys() - {IPSEC}, key=lambda name: (-tally.unread[name], name))
     for name in names[:MOST_NAMED]:
-        yield SourceWarning("tunnel", f"{tally.unread[name]:,} packets of {name}: the flows inside are not analyzed.")
+        yield warning("tunnel", count=tally.unread[name], name=name)
     if remaining := names[MOST_NAMED:]:
         count = sum(tally.unread[name] for name in remaining)
-        text = f"{count:,} packets of {len(remaining):,} other encapsulations: the flows inside are not analyzed."
-        yield SourceWarning("tunnel", text)
+        yield warning("tunnel", "tunnel-others", count=count, kinds=len(remaining))
 
 
 def _without_ip(tally: Tally, records: int) -> Iterator[SourceWarning]:
@@ -245,8 +241,7 @@ def _without_ip(tally: Tally, records: int) -> Iterator[SourceWarning]:
     if count and 2 * count >= records:
         often = sorted(types, key=lambda kind: (-types[kind], kind))[:MOST_TYPES]
         named = ", ".join(f"0x{kind:04x}" for kind in often)
-        text = f"{count:,} of {records:,} frames are neither IP nor ARP (EtherType {named}): they are not analyzed."
-        yield SourceWarning("no-ip", text)
+        yield warning("no-ip", count=count, records=records, types=named)
 
 
 def _left_out(
@@ -254,25 +249,19 @@ def _left_out(
 ) -> Iterator[SourceWarning]:
     """Yield warnings for what was too much to be kept, and for a file that holds nothing."""
     if span.left_out:
-        text = f"It holds more connections than fit into memory: its last {span.left_out:,} frames were not read."
-        yield SourceWarning("too-many-flows", f"{text} {CUT_IT}")
+        yield warning("too-many-flows", "frames-left-out", count=span.left_out)
     if count := builder.admission.dropped:
-        text = f"More than {MOST_FLOWS:,} connections: {count:,} packets of others, at ports that no ruleset asks for, "
-        yield SourceWarning("too-many-flows", f"{text}were left out. {CUT_IT}")
+        yield warning("too-many-flows", "flows-left-out", most=MOST_FLOWS, count=count)
     if count := builder.quotes_dropped + packets.tally.frames[UNWANTED_ERRORS]:
-        yield SourceWarning("too-many-errors", f"{count:,} ICMP errors were too many to be looked into. {CUT_IT}")
+        yield warning("too-many-errors", count=count)
     if count := builder.events_dropped:
-        yield SourceWarning(
-            "too-many-events", f"{count:,} SYN, FIN and RST packets were too many to be kept as evidence."
-        )
+        yield warning("too-many-events", count=count)
     if builder.neighbors.spoke.full:
-        text = "More hosts speak ARP or IPv6 neighbour discovery than can be remembered: who did not answer is unknown."
-        yield SourceWarning("too-many-neighbours", f"{text} {CUT_IT}")
+        yield warning("too-many-neighbours")
     elif count := builder.neighbors.dropped:
-        text = f"{count:,} requests for hardware addresses were too many to be looked into."
-        yield SourceWarning("too-many-neighbours", f"{text} {CUT_IT}")
+        yield warning("too-many-neighbours", "neighbour-requests-left-out", count=count)
     if not reader.records:
-        yield SourceWarning("no-packets", "The file holds no packets.")
+        yield warning("no-packets")
 
 
 def _opened(path: Path) -> io.BufferedReader:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SourceSummary:
-    """One source: what it was, how much of it was read, and what was wrong with it."""
+    """One source: what it was, how much of it was read, and what was wrong with it.
+
+    quoted: what in its warnings is the source's own text.
+    """
 
     path: str
     kind: str
@@ -18,3 +21,4 @@ class SourceSummary:
     first_time: str | None
     last_time: str | None
     warnings: tuple[tuple[str, str], ...]  # code, text
+    quoted: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from auditor.ruleset.statements import Statement, say
 from auditor.sources.capture.packets import IcmpError
 from auditor.sources.dissection.facts import AssignedPort, ProtocolFacts, ProtocolStep, ServiceEndpoint, by_side
 from auditor.sources.flows.columns import MISSING
@@ -27,16 +28,22 @@ class LogEntries(NamedTuple):
     """What rows of a firewall or event log say of an attempt.
 
     action, direction: the log's own words (DROP, ALLOW; SEND, RECEIVE). rows: how many say so. firewall: the address
-    of the computer whose firewall it is, None if that cannot be told. by: program and rule, as far as the log names
-    them. program: its path in lower case, empty if unknown.
+    of the computer whose firewall it is, None if that cannot be told. program: its path; rule: the name of the filter;
+    both empty if the log does not name them.
     """
 
     action: str
     direction: str
     rows: int
     firewall: str | None
-    by: str
     program: str
+    rule: str
+
+    @property
+    def by(self) -> str:
+        """Program and rule in words, as far as the log names them."""
+        named = (("log.program", self.program), ("log.rule", self.rule))
+        return ", ".join(say(template, name=name) for template, name in named if name)
 
 
 class AttemptVerdict(NamedTuple):
@@ -52,7 +59,7 @@ class AttemptVerdict(NamedTuple):
     text: str
     frames: Collection[int]
     place: str | None = None
-    remedy: str = ""
+    remedy: Statement | None = None
     initiator_firewall_only: bool = False
 
 
@@ -91,14 +98,16 @@ class Attempt:
     @property
     def port_text(self) -> str:
         """What was tried, in words: "TCP 445"."""
-        return "ICMP echo requests" if self.protocol == "icmp" else f"{self.protocol.upper()} {self.dst_port}"
+        if self.protocol == "icmp":
+            return say("attempt.echo-requests")
+        return say("attempt.port", protocol=self.protocol.upper(), port=self.dst_port)
 
     @property
     def text(self) -> str:
         """The whole attempt in words: "TCP 445 from 10.0.0.5 to 10.0.0.20"."""
         if self.protocol == "icmp":
-            return f"The echo request from {self.src} to {self.dst}"
-        return f"{self.port_text} from {self.src} to {self.dst}"
+            return say("attempt.echo", src=self.src, dst=self.dst)
+        return say("attempt.text", port=self.port_text, src=self.src, dst=self.dst)
 
     @property
     def ends(self) -> tuple[object, ...]:
@@ -423,15 +432,13 @@ def _log_entries(row: Mapping[str, Any], *, sent_by_src: bool) -> LogEntries:
     """Return what a log says. sent_by_src: whether its rows are about packets of the host that tried."""
     ends = (row["src_ip"], row["dst_ip"])
     sender, receiver = ends if sent_by_src else ends[::-1]
-    named = [str(row.get(name) or "") for name in ("application", "filter_origin")]
-    words = [f"program {named[0]}" if named[0] else "", f"rule {named[1]}" if named[1] else ""]
     return LogEntries(
         action=row["action"],
         direction=row["direction"],
         rows=row["rows"],
         firewall={"SEND": sender, "RECEIVE": receiver}.get(row["direction"]),
-        by=", ".join(filter(None, words)),
-        program=named[0].lower(),
+        program=str(row.get("application") or ""),
+        rule=str(row.get("filter_origin") or ""),
     )
 
 

@@ -18,10 +18,11 @@ from auditor.ruleset.addresses import is_public
 from auditor.ruleset.known_problems import other_services, web_methods, web_paths
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
+from auditor.ruleset.statements import say, say_count
 from auditor.sources.dissection.facts import ProtocolFacts, extract_protocol_facts
 from auditor.sources.dissection.program import find_tshark
 from auditor.sources.dissection.selection import FlowSelector, TruncatedFlow
-from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.warnings import SourceWarning, warning
 from auditor.sources.flows.table import is_among
 from auditor.sources.payload import frames_with
 from auditor.sources.read import known_tunnels
@@ -29,7 +30,6 @@ from auditor.sources.source import Source
 from auditor.verdicts.installations.contacts import Pair
 from auditor.verdicts.installations.roles import RoleMap
 
-HINT = "install Wireshark (or tshark) and run the audit again; auditor doctor tells whether it is found"
 NOTHING = ProtocolFacts()
 MOST_OTHER_PAIRS = 32  # of hosts whose ports look like a logon or file sharing: a file server has hundreds of them
 MOST_SEARCHED = 16  # flows to one port of one server
@@ -63,7 +63,7 @@ def dissect_sources(
 
     program = tshark or find_tshark()
     if program is None:
-        return DissectionResult((NOTHING,) * len(sources), f"tshark was not found: {HINT}")
+        return DissectionResult((NOTHING,) * len(sources), say("dissection.no-tshark"))
     facts, errors = [], []
     warnings: list[tuple[SourceWarning, ...]] = []
     for source in sources:
@@ -77,7 +77,7 @@ def dissect_sources(
         facts.append(extract_protocol_facts(dissection.packets))
         warnings.append(tuple(_long_flows(dissection.left_out)))
         if dissection.obstacle:
-            errors.append(f"{source.path}: {dissection.obstacle}")
+            errors.append(say("limitation.warning", path=source.path, text=dissection.obstacle))
     return DissectionResult(tuple(facts), "; ".join(errors), tuple(warnings))
 
 
@@ -87,14 +87,10 @@ def _long_flows(left_out: Sequence[TruncatedFlow]) -> Iterator[SourceWarning]:
         return
     flow = max(left_out, key=lambda truncated: truncated.packets).flow
     src, dst = (f"[{host}]" if ":" in host else host for host in (flow.src, flow.dst))
-    name = f"{src}:{flow.src_port} > {dst}:{flow.dst_port}"
+    longest = say("warning.long-flow-ends", src=src, src_port=flow.src_port, dst=dst, dst_port=flow.dst_port)
     packets, size = sum(truncated.packets for truncated in left_out), sum(truncated.bytes for truncated in left_out)
-    flows = f"1 long flow ({name})" if len(left_out) == 1 else f"{len(left_out):,} long flows (the longest: {name})"
-    yield SourceWarning(
-        "long-flow",
-        f"{packets:,} packets ({size:,} bytes) in the middle of {flows} were not dissected. A failed step there is "
-        "not reported. To include them, cut the capture to the time in question: editcap -A START -B STOP IN OUT.",
-    )
+    flows = say_count("warning.long-flows", len(left_out), longest=longest)
+    yield warning("long-flow", packets=packets, bytes=size, flows=flows)
 
 
 def select_flows(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from auditor.report import model as r
 from auditor.ruleset.lint import SITE_SERVER
 from auditor.ruleset.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
+from auditor.ruleset.statements import say
 from auditor.sources.all_flows import AllFlows
 from auditor.sources.source import Source
 from auditor.sources.summary import SourceSummary
@@ -116,7 +117,7 @@ def judge(traffic: Traffic, rules: SiteRules, role_map: RoleMap, modes: Sequence
     clients = {client: ClientEvaluation(client, traffic, clocks, rules, role_map) for client in role_map.clients}
     if is_set(rules.ruleset, rules.facts):
         mode = rules.facts.mode
-        given = (r.SiteMode("", mode, r.GIVEN, "set with --mode or in the site file"),) if mode else ()
+        given = (r.SiteMode("", mode, r.GIVEN, say("mode.given")),) if mode else ()
         return Judged({client: evaluation.results() for client, evaluation in clients.items()}, given)
     if not modes:
         modes = tuple(modes_of(mode for evaluation in clients.values() for mode in evaluation.modes_in_use()).values())
@@ -149,6 +150,7 @@ def _summary(source: Source) -> SourceSummary:
         first_time=r.utc_text(source.first_ns, local=source.clock == "local"),
         last_time=r.utc_text(source.last_ns, local=source.clock == "local"),
         warnings=tuple(sorted((warning.code, warning.text) for warning in source.warnings)),
+        quoted=tuple(warning.quoted for warning in source.warnings if warning.quoted),
     )
 
 
@@ -250,8 +252,7 @@ class ClientEvaluation:
         """Return why a verdict rests on a guess: about the role of an end, or the port of the site. Empty if not."""
         for end in (verdict.source, verdict.destination):
             if self._role_map.is_guess(end.role, end.address):
-                assumption = f"{end.address} is assumed to be the {end.role.replace('-', ' ')}, from its port only."
-                return f"{assumption} Set it: --role {end.role}={end.address}."
+                return say("reason.guess", address=end.address, name=end.role.replace("-", " "), role=end.role)
         hosts = () if verdict.destination.address is None else (verdict.destination.address,)
         custom = self._evidence.custom_port(self._ruleset.requirement(verdict.id), hosts)
         return custom.text if custom and custom.assumed else ""

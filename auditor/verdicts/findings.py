@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from auditor.report import model as r
+from auditor.ruleset.statements import Statement, say, say_count, statement
 from auditor.sources.capture.packets import IcmpError
 from auditor.sources.flows.icmp_errors import MEANING, SENT_BACK, telling
 from auditor.sources.flows.neighbors import NeighborRequests
@@ -15,14 +16,11 @@ from auditor.verdicts.correlation.capture_points import arrived_without_response
 from auditor.verdicts.correlation.clocks import Clocks
 from auditor.verdicts.correlation.match import match_attempts
 from auditor.verdicts.correlation.tcp_resets import reset_from_other_device
-from auditor.verdicts.log_evidence import verdict_from_log
+from auditor.verdicts.log_evidence import passed_text, start_service, verdict_from_log
 
 MOST_FRAMES = 8
 MOST_TRIES = 3  # of which are shown beside the ICMP errors about them
-IS_IT_ON = (
-    "Find out whether the computer is on and has this address (DNS may be old), and whether a way leads to it; no "
-    "firewall rule helps before that."
-)
+IS_IT_ON = statement("remedy.is-it-on")
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Finding:
 
     time_ns, end_ns: by the common clock; clock: the number of a log whose local clock it is instead, since nobody said
     of which zone. initiator_firewall_only: as in AttemptVerdict. remedy: what to do where the
-    ruleset's own remedy does not fit; empty where it does.
+    ruleset's own remedy does not fit; None where it does.
     """
 
     verdict: str
@@ -43,7 +41,7 @@ class Finding:
     evidence: tuple[r.Evidence, ...]
     blocked_at: str | None = None
     port: int | None = None
-    remedy: str = ""
+    remedy: Statement | None = None
     clock: int | None = None
     initiator_firewall_only: bool = False
 
@@ -115,7 +113,7 @@ class FindingBuilder:
             shown, packets = display_filter(attempt, proof), self._packets(attempt, frozenset(proof))
             evidence = r.Evidence(attempt.source, proof, (), verdict.text, shown, packets)
         else:
-            evidence = r.Evidence(attempt.source, (), proof, verdict.text, "")
+            evidence = r.Evidence(attempt.source, (), proof, verdict.text, "", by=attempt.row.by)
         return Finding(
             verdict=verdict.verdict,
             confidence=verdict.confidence,
@@ -169,7 +167,7 @@ class FindingBuilder:
         if attempt.response == "answered" and self._is_response_lost(attempt):
             return self._from_lost_response(attempt, where)
         if attempt.response == "answered":
-            text = f"{where} was answered{_how_answered(attempt)}."
+            text = say(_how_answered(attempt), where=where)
             # Of an answer alone, in a capture of one direction, nobody can tell what it answers.
             return AttemptVerdict(
                 r.OPEN, r.PROVEN, text, _answer_frames(attempt), initiator_firewall_only=not attempt.frames_src
@@ -183,9 +181,9 @@ class FindingBuilder:
         if stopped := _stopped_on_the_way_back(attempt):
             return self._from_return_error(attempt, where, stopped)
         if stray := _frames(attempt, ("stray",)):
-            text = f"{where}: what came back (frame {stray[0]}) belongs to another connection, so it answers nothing."
+            text = say("finding.only-stray", where=where, frame=stray[0])
             return AttemptVerdict(r.INCONCLUSIVE, None, text, _frames(attempt, ("SYN", "stray")))
-        text = f"{where}: only one direction, or only the middle, of the connection was captured."
+        text = say("finding.one-direction", where=where)
         return AttemptVerdict(r.INCONCLUSIVE, None, text, _frames(attempt, None))
 
     def _is_response_lost(self, attempt: Attempt) -> bool:
@@ -195,15 +193,9 @@ class FindingBuilder:
 
     def _from_lost_response(self, attempt: Attempt, where: str) -> AttemptVerdict:
         again = attempt.repeated_after_response
-        text = (
-            f"{where}: {attempt.dst} responded (SYN-ACK), but {attempt.src} retransmitted its SYN {again} "
-            f"time{'s' if again > 1 else ''} and acknowledged nothing. The response does not reach "
-            f"{attempt.src}."
-        )
-        remedy = (
-            f"Find what drops the responses from {attempt.dst} to {attempt.src}: asymmetric routing, a stateless "
-            f"firewall rule, or the firewall of {attempt.src}. {attempt.port_text} is open on {attempt.dst}."
-        )
+        ends = {"src": attempt.src, "dst": attempt.dst}
+        text = say_count("finding.response-lost", again, where=where, **ends)
+        remedy = statement("remedy.find-drop", port=attempt.port_text, **ends)
         return AttemptVerdict(r.BLOCKED, r.LIKELY, text, _frames(attempt, ("SYN", "SYN-ACK")), r.UNKNOWN, remedy)
 
     def _is_long_before_end(self, attempt: Attempt, frame: int) -> bool:
@@ -215,22 +207,22 @@ class FindingBuilder:
         announced = self._traffic.assigned_port(attempt)
         if announced is None:
             return attempt.text
-        return f"{attempt.text} (handed out for {announced.interface} in frame {announced.frame})"
+        assigned = {"interface": announced.interface, "frame": announced.frame}
+        return say("attempt.assigned", attempt=attempt.text, **assigned)
 
     def _from_reset(self, attempt: Attempt, where: str) -> AttemptVerdict:
         """Judge a reset: hop count and identification tell whether the host itself sent it."""
         frames = _frames(attempt, ("SYN", "RST"))
         resets = [event for event in attempt.events if event.packet_kind == "RST" and not event.from_src]
         forged = reset_from_other_device(resets, self._traffic.sent(attempt.source, attempt.dst, attempt.src))
-        remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."
         if forged is None:
-            text = f"{where} was reset at once: nothing listens there, or a device rejects it."
-            either = f"{remedy} If it runs, a device between sends the reset."
+            either = statement("remedy.start-service-or-device", host=attempt.dst)
+            text = say("finding.reset", where=where)
             return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, r.UNKNOWN, either)
         if forged:
-            text = f"{where} was reset by a device between: the reset came another way than {attempt.dst}'s packets do."
+            text = say("finding.reset-by-device", where=where, dst=attempt.dst)
             return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, r.BETWEEN)
-        text = f"{where} was reset by {attempt.dst} itself: nothing listens there."
+        text, remedy = say("finding.reset-itself", where=where, dst=attempt.dst), start_service(attempt.dst)
         return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, self._role_of(attempt.dst), remedy)
 
     def _from_icmp_error(self, attempt: Attempt, where: str, errors: list[IcmpError]) -> AttemptVerdict:
@@ -238,44 +230,43 @@ class FindingBuilder:
         if errors[-1].proves:
             return verdict
         # Who knows the ends of a connection can forge an error about it, and devices change numbers.
-        text = f"{verdict.text} The ICMP error quotes a packet that is not in this source, so this is not proven."
+        text = say("finding.not-proven", text=verdict.text)
         return verdict._replace(confidence=r.LIKELY, text=text, initiator_firewall_only=not attempt.frames_src)
 
     def _icmp_error_verdict(self, attempt: Attempt, where: str, errors: list[IcmpError]) -> AttemptVerdict:
         icmp_error = errors[-1]
         by_itself = icmp_error.sender == attempt.dst
-        sender = "that host itself" if by_itself else icmp_error.sender
-        code = _code(icmp_error)
+        sender = say("finding.itself") if by_itself else icmp_error.sender
+        told = {"where": where, "sender": sender, "code": _code(icmp_error)}
         latest = errors[MOST_TRIES - MOST_FRAMES :]  # the last one decides, so it must be among those shown
         tries = _frames(attempt, ("SYN", "request", "datagram"))[:MOST_TRIES]
         frames = {*tries, *(error.frame for error in latest)}
         place = self._role_of(attempt.dst) if by_itself else r.BETWEEN
         if attempt.response == "prohibited" and icmp_error.sender == attempt.src:
-            text = f"{where}: the firewall of {attempt.src} itself forbids it to leave ({code})."
-            remedy = f"On {attempt.src} itself, allow {attempt.port_text} to {attempt.dst} outbound."
+            text = say("finding.prohibited-outbound", src=attempt.src, **told)
+            allow = {"port": attempt.port_text, "dst": attempt.dst}
+            remedy = statement("remedy.allow-outbound", host=attempt.src, **allow)
             return AttemptVerdict(r.BLOCKED, r.PROVEN, text, frames, self._role_of(attempt.src), remedy)
         if attempt.response == "prohibited":
-            text = f"{where}: {sender} forbids it ({code})."
-            way = f"allow {attempt.port_text} from {attempt.src} to {attempt.dst}"
-            remedy = "" if by_itself else f"On {icmp_error.sender}, and on every further device, {way}."
-            return AttemptVerdict(r.BLOCKED, r.PROVEN, text, frames, place, remedy)
+            text = say("finding.prohibited", **told)
+            way = {"port": attempt.port_text, "src": attempt.src, "dst": attempt.dst}
+            devices = None if by_itself else statement("remedy.allow-on-devices", device=icmp_error.sender, **way)
+            return AttemptVerdict(r.BLOCKED, r.PROVEN, text, frames, place, devices)
         if attempt.response == "refused":
-            text = f"{where}: {sender} says that nothing listens there ({code})."
-            remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."
-            return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, place, remedy)
-        text = f"{where}: {sender} has no way to that host ({code})."
+            text = say("finding.refused", **told)
+            return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, place, start_service(attempt.dst))
+        text = say("finding.unreachable", **told)
         return AttemptVerdict(r.UNREACHABLE, r.PROVEN, text, frames, r.UNKNOWN, IS_IT_ON)
 
     def _from_return_error(self, attempt: Attempt, where: str, errors: list[IcmpError]) -> AttemptVerdict:
         icmp_error = errors[-1]
         itself = icmp_error.sender == attempt.dst
-        who = "its own firewall" if itself else icmp_error.sender
-        text = f"{where}: {attempt.dst} answered, but {who} stops the answer on its way back ({_code(icmp_error)})."
+        who = say("finding.own-firewall") if itself else icmp_error.sender
+        told = {"dst": attempt.dst, "who": who, "code": _code(icmp_error)}
+        text = say("finding.return-prohibited", where=where, **told)
         frames = {*_frames(attempt, ("SYN", "request"))[:MOST_TRIES], *(error.frame for error in errors)}
-        remedy = (
-            f"On {attempt.dst if itself else icmp_error.sender}, allow the answers from {attempt.dst} to "
-            f"{attempt.src}: a rule there does not know the connection that they belong to."
-        )
+        device = attempt.dst if itself else icmp_error.sender
+        remedy = statement("remedy.allow-answers", device=device, src=attempt.src, dst=attempt.dst)
         place = self._role_of(attempt.dst) if itself else r.BETWEEN
         confidence = r.PROVEN if any(error.proves for error in errors) else r.LIKELY
         return AttemptVerdict(r.BLOCKED, confidence, text, frames, place, remedy)
@@ -284,28 +275,29 @@ class FindingBuilder:
         frames = _frames(attempt, ("SYN", "request", "datagram", "stray"))
         tries, last_frame = _tries(attempt)
         if reason := self._means_nothing(attempt, tries, last_frame):
-            return AttemptVerdict(r.INCONCLUSIVE, None, f"{where}{reason}", frames)
-        count = "it" if attempt.protocol == "icmp" else f"{tries} SYN{'s' if tries > 1 else ''}"
+            return AttemptVerdict(r.INCONCLUSIVE, None, say(reason, where=where, src=attempt.src), frames)
+        sent = say("attempt.it") if attempt.protocol == "icmp" else say_count("attempt.syns", tries)
+        told = {"where": where, "sent": sent, "dst": attempt.dst}
         if self._traffic.has_packets_from(attempt.dst):
-            text = f"{where}: {count} got no answer, although {attempt.dst} is there and talks otherwise."
+            text = say("finding.silent", **told)
             return AttemptVerdict(r.BLOCKED, r.LIKELY, text + _no_refusal(attempt), frames, r.UNKNOWN)
         if vain := self._traffic.unanswered_neighbor_requests(attempt.dst):
-            text = f"{where}: no answer, and nobody on the local network answers for {attempt.dst}."
+            text = say("finding.unresolved", **told)
             request_frames = next((requests.frames[:2] for number, requests in vain if number == attempt.source), ())
             return AttemptVerdict(r.UNREACHABLE, r.PROVEN, text, {*frames, *request_frames}, r.UNKNOWN, IS_IT_ON)
-        text = f"{where}: {count} got no answer, and nothing at all from {attempt.dst} is in these sources."
+        text = say("finding.no-response", **told)
         return AttemptVerdict(r.NO_RESPONSE, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
 
     def _means_nothing(self, attempt: Attempt, tries: int, last_frame: int) -> str:
-        """Return why the silence after an attempt proves nothing, empty if it does."""
+        """Return which statement says why the silence after an attempt proves nothing, empty if it does."""
         if attempt.protocol == "udp":
-            return " was not answered, which over UDP proves nothing."
+            return "finding.silent-udp"
         if self._traffic.one_sided(attempt):
-            return f": only packets of {attempt.src} are in this source, so its silence proves nothing."
+            return "finding.silent-one-sided"
         if not attempt.frames_src:
-            return ": it was not captured itself, only an ICMP error about it."
+            return "finding.only-error"
         if tries < 2 and not self._is_long_before_end(attempt, last_frame):
-            return ": the capture ends too soon after the only attempt to say that it was not answered."
+            return "finding.ends-too-soon"
         return ""
 
     def _merged(self, seen: list[Finding]) -> Finding:
@@ -354,12 +346,10 @@ class FindingBuilder:
         chosen = (proven_bad or answered or unanswered or alone or let_in or silent or let_through or seen)[0]
         if chosen.confidence != r.LIKELY or not let_in:
             return chosen
-        passed = let_in[0].text.partition(";")[0]
-        remedy = (
-            "Nothing has to be opened in that firewall. Check that the service behind the port runs, and what may stop "
-            "the answer on its way back."
-        )
-        return replace(chosen, text=f"{chosen.text} {passed}: it is not what stops it.", remedy=remedy)
+        attempt = let_in[0].attempts[0]
+        passed = passed_text(attempt.row, self._where(attempt)) if attempt.row else ""
+        text = say("finding.not-that-firewall", text=chosen.text, passed=passed)
+        return replace(chosen, text=text, remedy=statement("remedy.not-that-firewall"))
 
     def _unless_missing(self, finding: Finding) -> Finding:
         """Return the finding as one of a blocked forward path if the log of the responder lacks what was sent."""
@@ -371,17 +361,13 @@ class FindingBuilder:
         if missing is None or (silent and not missing.shows_port):  # the capture may be one of where it arrived
             return finding
         tried = finding.attempts[0]
-        sent = f"{tried.text}: allowed outbound by the firewall of {tried.src}." if left else finding.text
-        text = (
-            f"{sent} The attempt is missing from {missing.path}, where {tried.dst} logs dropped and allowed packets. "
-            "It likely did not arrive."
-        )
-        if not missing.shows_port:
-            text += " Or no service listens on the port: Windows Firewall does not log packets to closed ports."
+        sent = say("finding.let-out", attempt=tried.text, src=tried.src) if left else finding.text
+        absent = "finding.absent" if missing.shows_port else "finding.absent-or-closed"
+        text = say(absent, sent=sent, path=missing.path, dst=tried.dst)
         placed = replace(
             finding, verdict=r.BLOCKED, confidence=r.LIKELY, blocked_at=r.BETWEEN, initiator_firewall_only=False
         )
-        return replace(placed, text=text, remedy="")
+        return replace(placed, text=text, remedy=None)
 
     def _foreign_reset(self, seen: Sequence[Finding]) -> Finding | None:
         """Return the finding of an attempt that is reset in one capture, but not on the network of the responder."""
@@ -393,32 +379,23 @@ class FindingBuilder:
         if not reset or not arrived:
             return None
         names = [self._traffic.sources[attempt.source].path for attempt in (reset.attempts[0], arrived)]
-        text = (
-            f"{arrived.text} was reset by a device on the path: the reset is in {names[0]}, but not in {names[1]}, "
-            f"captured on the network of {arrived.dst}."
-        )
-        return replace(reset, text=text, blocked_at=r.BETWEEN, remedy="")
+        text = say("finding.reset-on-path", attempt=arrived.text, has=names[0], lacks=names[1], dst=arrived.dst)
+        return replace(reset, text=text, blocked_at=r.BETWEEN, remedy=None)
 
     def _lost_answer(self, answered: Finding, silent: Finding) -> Finding:
         """Return the finding of an attempt whose answer one source has and the other never gets."""
         attempt = answered.attempts[0]
         names = [self._traffic.sources[finding.attempts[0].source].path for finding in (answered, silent)]
-        lost = f"but the answer never arrives in {names[1]}: the way out is open, the return path is not."
-        text = f"{attempt.text} was answered in {names[0]}, {lost}"
-        remedy = (
-            f"Something between drops the answers on their way back (from {attempt.dst} to {attempt.src}): look for "
-            f"asymmetric routing or a rule that does not know connections. Nothing is to be done on {attempt.dst}."
-        )
+        text = say("finding.answer-lost", attempt=attempt.text, has=names[0], lacks=names[1])
+        remedy = statement("remedy.return-path", src=attempt.src, dst=attempt.dst)
         joined = replace(silent, verdict=r.BLOCKED, confidence=r.LIKELY, text=text)
         return replace(joined, blocked_at=r.BETWEEN, remedy=remedy)
 
 
 def _unanswered(host: str, source: int, requests: NeighborRequests) -> Finding:
     """Return the finding for a host to which nothing could be sent, from questions for its hardware address."""
-    text = (
-        f"Nothing could be sent to {host}: {requests.requester} asked {len(requests.frames)} times on the local "
-        "network who has that address, and nobody answered."
-    )
+    asked = {"requester": requests.requester, "count": len(requests.frames)}
+    text = say("finding.never-resolved", host=host, **asked)
     shown = f"arp.dst.proto_ipv4 == {host}" if ":" not in host else f"icmpv6.nd.ns.target_address == {host}"
     questions = tuple(_questions(requests))[:MOST_FRAMES]
     return Finding(
@@ -463,18 +440,19 @@ def _is_of_logged_syn(finding: Finding) -> bool:
 
 
 def _how_answered(attempt: Attempt) -> str:
+    """Return which statement says how an attempt was answered."""
     whats = {event.packet_kind for event in attempt.events if not event.from_src}
     if "SYN-ACK" in whats:
-        return " (SYN-ACK)"
+        return "finding.answered-syn-ack"
     if attempt.protocol == "tcp" and not attempt.syns:
-        return " (the capture begins in mid-connection, with data both ways)"
-    return ""
+        return "finding.answered-mid-stream"
+    return "finding.answered"
 
 
 def _no_refusal(attempt: Attempt) -> str:
     """Return a sentence on the resets that came back and refused nothing, empty if there are none."""
     stray = _frames(attempt, ("stray",))
-    return f" The reset in frame {stray[0]} does not acknowledge the SYN, so it is no response." if stray else ""
+    return say("finding.stray-reset", frame=stray[0]) if stray else ""
 
 
 def _code(error: IcmpError) -> str:

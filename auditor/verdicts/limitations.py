@@ -12,6 +12,7 @@ from auditor.report import model as r
 from auditor.ruleset.addresses import is_public
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
+from auditor.ruleset.statements import say
 from auditor.sources.flows.table import is_among
 from auditor.sources.source import CAPTURE, Source
 from auditor.verdicts.dissect import SPOKE, DissectionResult
@@ -39,42 +40,15 @@ def limitations(
     all_limitations += [*_warned(sources), *_of_logs(sources, verdicts)]
     captured = any(source.kind == CAPTURE for source in sources)
     if any(verdict.verdict == r.BLOCKED and verdict.confidence == r.LIKELY for verdict in verdicts):
-        all_limitations.append(SILENCE)
+        all_limitations.append(_limitation("no-response-ambiguous"))
     if captured and _one_end(clients):
         all_limitations += _no_management_point(sources, role_map, ruleset)
     return tuple(dict.fromkeys((*all_limitations, *_of_dissection(verdicts, ruleset, dissection, captured))))
 
 
-SILENCE = r.Limitation(
-    "no-response-ambiguous",
-    "A Windows computer whose firewall is on is as silent about a port on which nobody listens as about a blocked one: "
-    "where silence is the evidence, check also that the service runs.",
-)
-SITE_SERVER_ONLY = r.Limitation(
-    "site-server-only",
-    "The sources show no connection to a management point. A capture taken at the site server cannot show it: take "
-    "one at the client too.",
-)
-INTERFACES_UNKNOWN = r.Limitation(
-    "interfaces-unknown",
-    "Which dynamic port belongs to which RPC interface was not looked up: ports of the dynamic range, used soon after "
-    "the endpoint mapper answered, were taken for those of the push.",
-)
-PORTS_ONLY = r.Limitation(
-    "ports-only",
-    "Only ports were judged, not what was said on them: an open port can still fail (wrong password, missing share, "
-    "HTTP error).",
-)
-LOG_MISSES = r.Limitation(
-    "log-misses-entries",
-    "A packet that is missing from a log may have arrived. Windows does not log drops at closed ports, and it can lose "
-    "events.",
-)
-ALLOWED_ONLY = r.Limitation(
-    "allowed-only",
-    '"Allowed" means that one firewall let it through. Whether another one did, and whether it was answered, a log '
-    "does not show.",
-)
+def _limitation(code: str, kind: str = "", /, **fields: object) -> r.Limitation:
+    """Return a limitation, worded by the template of its code, or of its kind if one code has several."""
+    return r.Limitation(code, say(f"limitation.{kind or code}", **fields))
 
 
 def _of_dissection(
@@ -82,31 +56,22 @@ def _of_dissection(
 ) -> Iterator[r.Limitation]:
     """Yield what is not known because not all that was said on the ports was read."""
     if dissection is not None and dissection.error:
-        yield r.Limitation(
-            "not-dissected", f"Not everything that was said on the ports could be read: {dissection.error}."
-        )
+        yield _limitation("not-dissected", error=dissection.error)
     elif dissection is not None and captured:
         return
     if any(
         verdict.attempts and verdict.verdict in r.PASSING | r.FAILING and _is_dynamic(verdict, ruleset)
         for verdict in verdicts
     ):
-        yield INTERFACES_UNKNOWN
-    yield PORTS_ONLY
+        yield _limitation("interfaces-unknown")
+    yield _limitation("ports-only")
 
 
 def _nobody(role_map: RoleMap) -> Iterator[r.Limitation]:
     if not role_map.clients:
-        yield r.Limitation(
-            "no-client",
-            "No client installation is in these sources: no computer connects to another as a push does. Name the "
-            "computers to audit anyway: --role client=ADDRESS --role site-server=ADDRESS.",
-        )
+        yield _limitation("no-client")
     elif SITE_SERVER not in role_map.roles:
-        yield r.Limitation(
-            "no-site-server",
-            "No site server is known, so nothing of a push can be judged. Name it: --role site-server=ADDRESS.",
-        )
+        yield _limitation("no-site-server")
 
 
 def _absent(sources: Sequence[Source], role_map: RoleMap) -> list[r.Limitation]:
@@ -121,9 +86,8 @@ def _absent(sources: Sequence[Source], role_map: RoleMap) -> list[r.Limitation]:
     for source in sources:
         for end in ("dst_ip",) if source.kind == CAPTURE else ("src_ip", "dst_ip"):
             present |= configured.keys() & set(source.table.columns[end].tolist())
-    sentence = "{}, named as {}, does not occur in these sources: is that its address?"
     return [
-        r.Limitation("role-not-in-sources", sentence.format(address, role.replace("-", " ")))
+        _limitation("role-not-in-sources", address=address, role=role.replace("-", " "))
         for address, role in configured.items()
         if address not in present
     ]
@@ -144,12 +108,8 @@ def _swapped(sources: Sequence[Source], role_map: RoleMap, ruleset: Ruleset) -> 
     pairs = {pair for source in sources for pair in _ends(source, ports)}
     if any(src in servers and dst in clients for src, dst in pairs):
         return []
-    sentence = (
-        "{0}, named as client, connects to {1}, named as site server, as a push does: are the two swapped? Try --role "
-        "site-server={0} --role client={1}."
-    )
     swapped = sorted(pair for pair in pairs if pair[0] in clients and pair[1] in servers)
-    return [r.Limitation("roles-swapped", sentence.format(*pair)) for pair in swapped[:1]]
+    return [_limitation("roles-swapped", client=client, server=server) for client, server in swapped[:1]]
 
 
 def _ends(source: Source, ports: Collection[int]) -> set[tuple[str, str]]:
@@ -163,7 +123,9 @@ def _warned(sources: Sequence[Source]) -> Iterator[r.Limitation]:
     codes = r.INCOMPLETE_CODES | LIMITING_CODES
     for source in sources:
         limiting = (warning for warning in source.warnings if warning.code in codes)
-        yield from (r.Limitation(warning.code, f"{source.path}: {warning.text}") for warning in limiting)
+        for warning in limiting:
+            text = say("limitation.warning", path=source.path, text=warning.text)
+            yield r.Limitation(warning.code, text)
 
 
 def _of_logs(sources: Sequence[Source], verdicts: Sequence[r.RequirementVerdict]) -> Iterator[r.Limitation]:
@@ -171,9 +133,9 @@ def _of_logs(sources: Sequence[Source], verdicts: Sequence[r.RequirementVerdict]
     for source in sources:
         yield from _of_log(source)
     if any(source.kind != CAPTURE for source in sources):
-        yield LOG_MISSES
+        yield _limitation("log-misses-entries")
     if any(verdict.verdict == r.ALLOWED for verdict in verdicts):
-        yield ALLOWED_ONLY
+        yield _limitation("allowed-only")
 
 
 def _of_log(source: Source) -> Iterator[r.Limitation]:
@@ -181,22 +143,11 @@ def _of_log(source: Source) -> Iterator[r.Limitation]:
     if facts is None:
         return
     if not facts.drops:
-        yield r.Limitation(
-            "drops-not-logged",
-            f"{source.path} holds nothing that was dropped: nothing was, or that is not logged there, so it cannot "
-            "show what is blocked.",
-        )
+        yield _limitation("drops-not-logged", path=source.path)
     if not facts.allows:
-        yield r.Limitation(
-            "connections-not-logged",
-            f"{source.path} holds nothing that was let through: that is not logged there, so what got through is not "
-            "in it.",
-        )
+        yield _limitation("connections-not-logged", path=source.path)
     if source.clock == "local":
-        yield r.Limitation(
-            "local-time",
-            f"The times of {source.path} are local ones, and it does not say of which zone: --tz ZONE tells.",
-        )
+        yield _limitation("local-time", path=source.path)
 
 
 def _one_end(clients: Sequence[r.ClientReport]) -> bool:
@@ -222,27 +173,23 @@ def _no_management_point(sources: Sequence[Source], role_map: RoleMap, ruleset: 
     reached = {service for source in sources for service in _reached(source, role_map)}
     if not {server for _, server, _ in reached}.isdisjoint(role_map.addresses(MANAGEMENT_POINT)):
         return
-    missing = "The sources show no connection to a management point"
+    code = "no-management-point"
     if not reached:
         tried = sorted({service for source in sources for service in _tried(source, role_map)})
-        only = "{0}, only attempts without a response: {1} to {2} on TCP {3}."
         if tried:
-            yield r.Limitation("no-management-point", only.format(missing, *tried[0]))
+            client, server, port = tried[0]
+            yield _limitation(code, "management-point-silent", client=client, server=server, port=port)
         elif MANAGEMENT_POINT in role_map.roles or not _are_summaries(
             sources
         ):  # which keep what goes to named ones only
-            yield SITE_SERVER_ONLY
+            yield _limitation("site-server-only")
         return
     custom = sorted(service for service in reached if ruleset.may_be_custom(service[2]) and not is_public(service[1]))
     if MANAGEMENT_POINT in role_map.roles or not custom:
-        yield r.Limitation("no-management-point", f"{missing}, but other connections of the client.")
+        yield _limitation(code, "no-management-point-among")
         return
     for client, server, port in custom[:MOST_CONNECTIONS]:
-        yield r.Limitation(
-            "no-management-point",
-            f"{missing}, but {client} connects to {server} on TCP {port}. If that is the management point, "
-            f"set --role management-point={server} --port http={port}.",
-        )
+        yield _limitation(code, "management-point-port", client=client, server=server, port=port)
 
 
 def _are_summaries(sources: Sequence[Source]) -> bool:

@@ -5,46 +5,52 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from auditor.report import model as r
-from auditor.sources.logs.firewall_rows import LET_THROUGH
+from auditor.ruleset.statements import Statement, say, statement
+from auditor.sources.logs.firewall_rows import LET_THROUGH, STEALTH_FILTER
 from auditor.verdicts.attempts import Attempt, AttemptVerdict, LogEntries
-
-STEALTH = "rule Stealth"  # the filter that keeps port scans from seeing where nobody listens
 
 
 def verdict_from_log(attempt: Attempt, row: LogEntries, where: str, role_of: Callable[[str], str]) -> AttemptVerdict:
     """Return what a log shows of an attempt. where: the attempt in words; role_of: the role that a host plays."""
     lines = [event.frame for event in attempt.events]
-    whose = f"the firewall of {row.firewall}" if row.firewall else "the firewall whose log it is"
-    by = f" ({row.by})" if row.by else ""
+    told = {"where": where, "whose": _whose(row), "by": _by(row)}
     if row.action in LET_THROUGH:
-        text = f"{where}: {whose} let it {_way(row)}{by}; whether it was answered a log does not say."
+        text = say("log.let-through", passed=passed_text(row, where))
         return AttemptVerdict(r.ALLOWED, r.PROVEN, text, lines, initiator_firewall_only=row.firewall == attempt.src)
     if row.action != "DROP":
-        return AttemptVerdict(r.INCONCLUSIVE, None, f"{where}: the log tells only of the end of a connection.", lines)
+        return AttemptVerdict(r.INCONCLUSIVE, None, say("log.only-end", where=where), lines)
     if attempt.response == "mid-stream":
-        text = f"{where}: {whose} dropped a late packet of a connection, which says nothing of new ones."
-        return AttemptVerdict(r.INCONCLUSIVE, None, text, lines)
+        return AttemptVerdict(r.INCONCLUSIVE, None, say("log.late-packet", **told), lines)
     place = role_of(row.firewall) if row.firewall else r.BETWEEN if row.direction == "FORWARD" else r.UNKNOWN
-    times = f" {row.rows} times" if row.rows > 1 else ""
-    at = row.firewall or "the computer whose log it is"
+    told["times"] = say("log.times", count=row.rows) if row.rows > 1 else ""
+    allow = {"port": attempt.port_text, "dst": attempt.dst}
+    at = statement("remedy.allow-to", host=row.firewall or say("log.unknown-computer"), **allow)
     if not attempt.events[0].from_src:
-        text = f"{where}: {attempt.dst} answered, but {whose} dropped the answer{times}{by}."
-        return AttemptVerdict(r.BLOCKED, r.PROVEN, text, lines, place, f"On {at}, {_allow(attempt)}.")
-    if row.firewall is None:
-        remedy = f"On {at}, {_allow(attempt)}." if row.direction == "FORWARD" else ""
-        return AttemptVerdict(r.BLOCKED, r.PROVEN, f"{where}: {whose} dropped it{times}{by}.", lines, place, remedy)
-    if STEALTH in row.by:
-        text = f"{where}: {whose} dropped it{times}, as Windows does where nobody listens."
-        remedy = f"Check that the service behind the port runs on {attempt.dst}: an allow rule does not start it."
-        return AttemptVerdict(r.BLOCKED, r.PROVEN, text, lines, place, remedy)
-    text = f"{where}: {whose} dropped it{times}{by}."
-    remedy = f"On {row.firewall} itself, {_allow(attempt)} outbound." if row.firewall == attempt.src else ""
-    return AttemptVerdict(r.BLOCKED, r.PROVEN, text, lines, place, remedy)
+        text = say("log.answer-dropped", dst=attempt.dst, **told)
+        return AttemptVerdict(r.BLOCKED, r.PROVEN, text, lines, place, at)
+    if row.firewall is not None and row.rule.startswith(STEALTH_FILTER):
+        text = say("log.dropped-stealth", **told)
+        return AttemptVerdict(r.BLOCKED, r.PROVEN, text, lines, place, start_service(attempt.dst))
+    remedy = at if row.firewall is None and row.direction == "FORWARD" else None
+    if row.firewall == attempt.src:
+        remedy = statement("remedy.allow-outbound", host=row.firewall, **allow)
+    return AttemptVerdict(r.BLOCKED, r.PROVEN, say("log.dropped", **told), lines, place, remedy)
 
 
-def _way(row: LogEntries) -> str:
-    return {"SEND": "out", "RECEIVE": "in"}.get(row.direction, "through")
+def passed_text(row: LogEntries, where: str) -> str:
+    """Return that a firewall let an attempt through. where: the attempt in words."""
+    way = {"SEND": "log.out", "RECEIVE": "log.in"}.get(row.direction, "log.through")
+    return say("log.passed", where=where, whose=_whose(row), way=say(way), by=_by(row))
 
 
-def _allow(attempt: Attempt) -> str:
-    return f"allow {attempt.port_text} to {attempt.dst}"
+def start_service(host: str) -> Statement:
+    """Return what to do where nobody listens."""
+    return statement("remedy.start-service", host=host)
+
+
+def _whose(row: LogEntries) -> str:
+    return say("log.firewall-of", host=row.firewall) if row.firewall else say("log.unknown-firewall")
+
+
+def _by(row: LogEntries) -> str:
+    return say("log.by", by=row.by) if row.by else ""

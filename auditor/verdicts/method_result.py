@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from auditor.report import model as r
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Method, Ruleset, SiteRules
+from auditor.ruleset.statements import say
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 
 BEST_FIRST = (r.WORKS, r.ALLOWED, r.UNPROVEN)
@@ -122,9 +123,10 @@ def _reasons(
         return []
     working = [verdict for verdict in group if verdict.verdict in r.PASSING and not _fatal(verdict)]
     if working:
-        let_out = "{} An allowed outbound packet may still be blocked on the path."
         return [
-            r.Reason("missing", verdict.id, why_guess(verdict) or let_out.format(verdict.explanation))
+            r.Reason(
+                "missing", verdict.id, why_guess(verdict) or say("reason.let-out", explanation=verdict.explanation)
+            )
             for verdict in working
         ]
     bad = [r.Reason("network", verdict.id, verdict.explanation) for verdict in group if verdict.verdict in r.FAILING]

@@ -9,8 +9,7 @@ from auditor.report import model as r
 from auditor.ruleset.known_problems import push as known_push
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Ruleset
-from auditor.sources.dissection.facts import COPY
-from auditor.sources.dissection.steps import Outcome
+from auditor.sources.dissection.steps import Outcome, StepKind
 
 Results = dict[str, tuple[r.MethodResult, ...]]
 
@@ -104,7 +103,8 @@ def _copied_after(verdict: r.RequirementVerdict, push: r.Push) -> bool:
 
 def _copies(push: r.Push) -> Iterator[tuple[int, int]]:
     """Yield source and frame of each file that was copied to an administrative share."""
-    copied = {f"{COPY}{share}" for share in known_push().admin_shares}
+    shares = known_push().admin_shares
     for step in push.steps:
-        if step.status == Outcome.SUCCEEDED.value and step.step.casefold() in copied:
+        copied = step.kind == StepKind.COPY and step.object.casefold() in shares
+        if copied and step.status == Outcome.SUCCEEDED.value:
             yield from ((step.source, frame) for frame in step.frames)

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from auditor.report import model as r
-from auditor.sources.dissection.facts import ANONYMOUS, CALL, FAULT, OPEN, Outcome, ProtocolStep
+from auditor.ruleset.statements import say
+from auditor.sources.dissection.facts import ANONYMOUS, FAULT, Action, Outcome, ProtocolStep, StepKind
 from auditor.verdicts.attempts import Attempt, Traffic
+from auditor.verdicts.installations.pushes import push_step
 
 MOST_PROBLEMS = 8
 MOST_STEPS = 12
+Step = tuple[int, ProtocolStep]  # with the source that shows it
 
 
 class ProtocolSummary(NamedTuple):
-    """A sentence on the steps reached, the problems with their proof, and what to do about the fatal ones."""
+    """A sentence on the steps reached, the problems with their proof, and what to do about the fatal ones.
+
+    Attributes:
+        steps: Those that the sentence names.
+    """
 
     text: str
     problems: tuple[r.Problem, ...]
     evidence: tuple[r.Evidence, ...]
     remedy: str
+    steps: tuple[r.PushStep, ...]
 
 
-EMPTY_SUMMARY = ProtocolSummary("", (), (), "")
+EMPTY_SUMMARY = ProtocolSummary("", (), (), "", ())
 
 
 def summarize_protocol(attempts: Sequence[Attempt], traffic: Traffic) -> ProtocolSummary:
@@ -33,8 +40,9 @@ def summarize_protocol(attempts: Sequence[Attempt], traffic: Traffic) -> Protoco
     if not steps:
         return EMPTY_SUMMARY
     shown = _gravest(_failures(steps))
+    text, reached = _reached(steps)
     return ProtocolSummary(
-        _reached([step for _, step in steps]),
+        text,
         tuple(
             _problem(failure) for failure in sorted(shown, key=lambda failure: (failure.step.frame, failure.step.layer))
         ),
@@ -42,6 +50,7 @@ def summarize_protocol(attempts: Sequence[Attempt], traffic: Traffic) -> Protoco
         " ".join(
             dict.fromkeys(failure.step.status.action for failure in shown if failure.step.status and failure.fatal)
         ),
+        tuple(push_step(source, step) for source, step in reached),
     )
 
 
@@ -58,12 +67,12 @@ class Failed(NamedTuple):
         return self.decides and self.step.status is not None and self.step.status.fatal
 
 
-def _failures(steps: Sequence[tuple[int, ProtocolStep]]) -> list[Failed]:
+def _failures(steps: Sequence[Step]) -> list[Failed]:
     """Return the steps that failed, each with whether a later try of the same step takes it back."""
-    tries: dict[str, list[ProtocolStep]] = defaultdict(list)  # of each step, the latest first
+    tries: dict[tuple[StepKind, str], list[ProtocolStep]] = defaultdict(list)  # of each step, the latest first
     failures = []
     for source, step in reversed(steps):
-        earlier = tries[step.step.casefold()]  # Windows ignores case
+        earlier = tries[step.action.kind, step.action.object.casefold()]  # Windows ignores case
         if step.outcome is Outcome.FAILED:
             failures.append(Failed(source, step, not any(_takes_back(later, step) for later in reversed(earlier))))
         earlier.append(step)
@@ -81,7 +90,7 @@ def _takes_back(later: ProtocolStep, failed: ProtocolStep) -> bool:
     return later.outcome is Outcome.FAILED or later.account != ANONYMOUS or failed.account in ("", ANONYMOUS)
 
 
-def _in_turn(attempts: Sequence[Attempt], traffic: Traffic) -> list[tuple[int, ProtocolStep]]:
+def _in_turn(attempts: Sequence[Attempt], traffic: Traffic) -> list[Step]:
     """Return source and step of all that was answered, the earlier source first."""
     sides = {(attempt.source, attempt.src, attempt.dst, attempt.dst_port): attempt for attempt in attempts}
     steps = [(attempt.source, step) for attempt in sides.values() for step in traffic.steps(attempt)]
@@ -91,7 +100,7 @@ def _in_turn(attempts: Sequence[Attempt], traffic: Traffic) -> list[tuple[int, P
 def _gravest(bad: list[Failed]) -> list[Failed]:
     """Return each failure of a step once, the last one; first those that end the push, which are never left out."""
     latest = {
-        (failure.step.layer, failure.step.step, failure.step.code, failure.step.account): failure for failure in bad
+        (failure.step.layer, failure.step.action, failure.step.code, failure.step.account): failure for failure in bad
     }
     return sorted(latest.values(), key=lambda failure: (not failure.fatal, failure.step.frame, failure.step.layer))[
         :MOST_PROBLEMS
@@ -102,26 +111,55 @@ def _problem(failed: Failed) -> r.Problem:
     step, status = failed.step, failed.step.status
     if status is None:
         raise ValueError("a step that went well is no problem")
-    problem = r.Problem(step.layer, status.name, "", step.frame, failed.fatal, step.step, None, step.account)
-    return replace(problem, text=f"{problem.heading}{status.meaning}.")
+    account = say("protocol.account", account=step.account) if step.account else ""
+    where = {"code": status.name, "frame": step.frame, "meaning": status.meaning}
+    return r.Problem(
+        layer=step.layer,
+        code=status.name,
+        text=say("protocol.problem", step=step.step, account=account, **where),
+        frame=step.frame,
+        fatal=failed.fatal,
+        step=step.step,
+        account=step.account,
+        step_kind=step.action.kind.value,
+        object=step.action.object,
+    )
 
 
 def _evidence(failed: Failed) -> r.Evidence:
     step = failed.step
     name = step.status.name if step.status else step.code
-    return r.Evidence(failed.source, (step.frame,), (), f"{step.step}: {name}.", f"frame.number == {step.frame}")
+    return r.Evidence(
+        failed.source,
+        (step.frame,),
+        (),
+        say("protocol.failure", step=step.step, code=name),
+        f"frame.number == {step.frame}",
+    )
 
 
-def _reached(steps: list[ProtocolStep]) -> str:
+def _reached(steps: Sequence[Step]) -> tuple[str, list[Step]]:
     """Return what went well, then what was only answered; of a long list its end, which is how far it came."""
-    done = list(dict.fromkeys(step.step for step in steps if step.succeeded))
-    called = {step.removeprefix(CALL) for step in done if step.startswith(CALL)}
-    done = [step for step in done if not (step.startswith(OPEN) and step.removeprefix(OPEN) in called)]
-    answered = dict.fromkeys(step.step for step in steps if step.outcome is Outcome.ANSWERED)
-    only_answered = [step for step in answered if step not in done]
-    return " ".join(filter(None, (_listed(r.WENT_WELL, done), _listed(r.ANSWERED, only_answered))))
+    done = _by_action(steps, Outcome.SUCCEEDED)
+    called = {action.object for action in done if action.kind is StepKind.CALL and action.object}
+    opened = [action for action in done if action.kind is StepKind.BIND and action.object in called]
+    done = {action: step for action, step in done.items() if action not in opened}
+    answered = _by_action(steps, Outcome.ANSWERED)
+    answered = {action: step for action, step in answered.items() if action not in done}
+    lists = (("protocol.succeeded", [*done.values()]), ("protocol.answered", [*answered.values()]))
+    text = " ".join(say(template, steps=_listed(listed)) for template, listed in lists if listed)
+    return text, [step for _, listed in lists for step in listed[-MOST_STEPS:]]
 
 
-def _listed(marker: str, steps: list[str]) -> str:
-    shown = [*(["..."] if len(steps) > MOST_STEPS else []), *steps[-MOST_STEPS:]]
-    return f"{marker}{', '.join(shown)}." if steps else ""
+def _by_action(steps: Sequence[Step], outcome: Outcome) -> dict[Action, Step]:
+    """Return the first step of each action with this outcome."""
+    first: dict[Action, Step] = {}
+    for source, step in steps:
+        if step.outcome is outcome:
+            first.setdefault(step.action, (source, step))
+    return first
+
+
+def _listed(steps: Sequence[Step]) -> str:
+    shown = [step.step for _, step in steps[-MOST_STEPS:]]
+    return ", ".join(["...", *shown] if len(steps) > MOST_STEPS else shown)

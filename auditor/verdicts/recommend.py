@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from auditor.report import model as r
 from auditor.ruleset.ruleset import Requirement, SiteRules
+from auditor.ruleset.statements import say
 from auditor.verdicts.method_result import either_or
 
 RESULTS = (r.WORKS, r.ALLOWED, r.UNPROVEN, r.FAILS)  # the best proven first
@@ -60,26 +61,26 @@ def _why(method: r.MethodResult) -> str:
         for verdicts in (r.PASSING, r.FAILING)
     )
     if method.result == r.WORKS:
-        return "everything that it requires was seen to be open"
+        return say("recommendation.works")
     if method.result == r.ALLOWED:
-        return "everything that it requires is open, or allowed by the client's own firewall"
+        return say("recommendation.allowed")
     phrases = []
-    for verdict, words in (
-        (r.OPEN, "seen to be open"),
-        (r.ALLOWED, "let through by a firewall, whether answered or not"),
-    ):
+    for verdict, template in ((r.OPEN, "recommendation.seen-open"), (r.ALLOWED, "recommendation.let-through")):
         if matching := [requirement for requirement in good if requirement.verdict == verdict]:
-            phrases.append(f"{words}: " + ", ".join(_short(requirement) for requirement in matching))
+            phrases.append(say(template, rows=", ".join(_short(requirement) for requirement in matching)))
     if bad:
-        phrases.append(", ".join(_short(requirement) for requirement in bad) + " is stopped, another way is left")
+        phrases.append(say("recommendation.stopped", rows=", ".join(_short(requirement) for requirement in bad)))
     if not phrases and any(requirement.verdict == r.INCONCLUSIVE for requirement in decisive):
-        return "tried here, but these sources do not show how it ended"
-    return "; ".join(phrases) or "not tried here, so nothing speaks against it"
+        return say("recommendation.inconclusive")
+    return "; ".join(phrases) or say("recommendation.not-tried")
 
 
 def _short(verdict: r.RequirementVerdict) -> str:
-    ports = "echo request" if verdict.protocol == "icmp" else "/".join(map(str, verdict.ports)) or "dynamic ports"
-    return f"{verdict.protocol.upper()} {ports} to {verdict.destination.role.replace('-', ' ')}"
+    ports = "/".join(map(str, verdict.ports)) or say("recommendation.dynamic-ports")
+    if verdict.protocol == "icmp":
+        ports = say("recommendation.echo-request")
+    role = verdict.destination.role.replace("-", " ")
+    return say("recommendation.row", protocol=verdict.protocol.upper(), ports=ports, role=role)
 
 
 def _unproven(method: r.MethodResult, rules: SiteRules) -> list[Group]:
@@ -99,7 +100,7 @@ def _only_if(method: r.MethodResult, rules: SiteRules) -> str:
 def _needs(method: r.MethodResult, missing: Iterable[Group], rules: SiteRules) -> list[str]:
     """Return in words what is not yet proven; the members of an either-or group in one sentence."""
     only_if = _only_if(method, rules)
-    needs = [f"that {only_if}"] if only_if else []
+    needs = [say("recommendation.only-if", condition=only_if)] if only_if else []
     return needs + [
         _need(group, [rules.ruleset.requirement(verdict.id) for verdict in group], rules) for group in missing
     ]
@@ -112,21 +113,21 @@ def _need(group: Group, requirements: Sequence[Requirement], rules: SiteRules) -
         if verdict.verdict not in r.FAILING
     ]
     representative = requirements[0]
-    ports, pair = " or ".join(_port(verdict, requirement) for verdict, requirement in usable), usable[0][0]
-    words = f"{ports} from {_end(pair.source)} to {_end(pair.destination)}"
-    if rules.applies[representative.id] is None:
-        words += ", if " + " and ".join(
-            rules.ruleset.condition(condition).text for condition in representative.conditions
-        )
-    return words
+    ports = say("list.or").join(_port(verdict, requirement) for verdict, requirement in usable)
+    pair = usable[0][0]
+    need = {"ports": ports, "source": _end(pair.source), "destination": _end(pair.destination)}
+    if rules.applies[representative.id] is not None:
+        return say("recommendation.need", **need)
+    conditions = (rules.ruleset.condition(condition).text for condition in representative.conditions)
+    return say("recommendation.need-if", conditions=say("list.and").join(conditions), **need)
 
 
 def _port(verdict: r.RequirementVerdict, requirement: Requirement) -> str:
     if requirement.icmp_echo:
-        return "an answered echo request"
-    ports = requirement.ports_text if requirement.dynamic else " or ".join(map(str, verdict.ports))
-    return f"{requirement.protocol.upper()} {ports}"
+        return say("recommendation.answered-echo")
+    ports = requirement.ports_text if requirement.dynamic else say("list.or").join(map(str, verdict.ports))
+    return say("attempt.port", protocol=requirement.protocol.upper(), port=ports)
 
 
 def _end(end: r.Endpoint) -> str:
-    return end.address or f"the {end.role.replace('-', ' ')}"
+    return end.address or say("recommendation.role", role=end.role.replace("-", " "))

@@ -21,7 +21,7 @@ from auditor.ruleset.given_roles import ConfiguredRoles
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT
 from auditor.ruleset.ruleset import Ruleset
 from auditor.sources.capture.packets import IcmpError
-from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.warnings import SourceWarning, warning
 from auditor.sources.flows.columns import MISSING
 from auditor.sources.flows.neighbors import NeighborRequests
 from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
@@ -458,14 +458,6 @@ def _begin_and_end(many: Sequence[Any]) -> Sequence[Any]:
 
 def _warnings(left_out: int, cut: int) -> Iterator[SourceWarning]:
     if left_out:
-        text = (
-            f"{left_out:,} pairs of computers were left out: of a source at most {MOST_FLOWS:,} flows are kept. Named "
-            "computers are kept first: --role site-server=ADDRESS."
-        )
-        yield SourceWarning("folded", text)
+        yield warning("folded", "folded-flows", count=left_out, most=MOST_FLOWS)
     if cut:
-        text = (
-            f"Between {cut:,} pairs of computers there are more than {AT_BEGIN + AT_END} attempts of pushes: the first "
-            "and the last are kept, which decide; how often dynamic ports were tried between them is about right."
-        )
-        yield SourceWarning("folded", text)
+        yield warning("folded", "folded-attempts", count=cut, most=AT_BEGIN + AT_END)

@@ -232,7 +232,7 @@ def _third(requirement: r.RequirementVerdict) -> list[str]:
         packet.sender
         for proof in requirement.evidence
         for packet in proof.packets
-        if packet.sender not in ends and packet.what.startswith("ICMP")
+        if packet.sender not in ends and packet.is_icmp_error
     ]
 
 
@@ -332,7 +332,7 @@ def _between(third: Sequence[str], forged: bool) -> list[HostBox]:
 
 def _ends(requirement: r.RequirementVerdict, packets: Sequence[r.Packet]) -> tuple[r.Endpoint, r.Endpoint]:
     """Return whose packets these are: the two hosts of the verdict, or others of their roles that it also tells of."""
-    own = next((packet for packet in packets if not packet.what.startswith("ICMP")), None)
+    own = next((packet for packet in packets if not packet.is_icmp_error), None)
     if own is None:
         return requirement.source, requirement.destination
     pair = [own.sender, own.receiver]
@@ -351,7 +351,7 @@ def _rung(
     forged: bool,
 ) -> Rung:
     """Return one packet; a reset in the name of another host comes from the middle, as an error does."""
-    stops = packet.what == "RST" or packet.what.startswith("ICMP")
+    stops = packet.what == "RST" or packet.is_icmp_error
     begin = HALFWAY if forged and packet.what == "RST" else places.get(packet.sender, HALFWAY)
     end = places.get(packet.receiver, FIRST)
     text = f"who has {packet.receiver}?" if packet.what == "who has" else packet.what

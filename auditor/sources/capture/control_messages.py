@@ -15,7 +15,7 @@ from auditor.sources.capture.byte_fields import Words
 from auditor.sources.capture.ip import ICMP, ICMPV6, TCP, Ip, IpReader
 from auditor.sources.capture.link_layer import IPV4, Layer
 from auditor.sources.capture.records import Records
-from auditor.sources.files.skip_counts import Tally
+from auditor.sources.files.skip_counts import NotUsed, Tally
 
 ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
 ICMP_ERRORS = {4: (3, 4, 5, 11, 12), 6: (1, 2, 3, 4)}
@@ -94,7 +94,7 @@ def _quotes(errors: Ip, version: int, words: Words, records: Records, ip: IpRead
     place = np.arange(len(at))
     inner = ip.quoted(Layer(place, at, end, np.maximum(end, at + LONGEST)), version, words)
     with_ports = inner.layer.at + 4 <= inner.layer.end
-    ip.tally.add("a cut quotation in an ICMP error", np.count_nonzero(~with_ports))
+    ip.tally.add(NotUsed.CUT_QUOTATION, np.count_nonzero(~with_ports))
     inner = inner.keep(with_ports)
     error_rows = []
     for index, of in enumerate(inner.layer.row.tolist()):
@@ -151,7 +151,7 @@ def arp(layer: Layer, words: Words, records: Records, tally: Tally) -> NeighborM
     whole = layer.at + 8 <= layer.end
     hardware = words.u8(np.where(whole, layer.at, 0) + 4).astype(np.int64)
     whole &= layer.at + 16 + 2 * hardware <= layer.end
-    tally.add("a cut ARP message", np.count_nonzero(~whole))
+    tally.add(NotUsed.CUT_ARP, np.count_nonzero(~whole))
     layer, hardware = layer.keep(whole), hardware[whole]
     operation = words.u16(layer.at + 6)
     sender, target = words.u32(layer.at + 8 + hardware), words.u32(layer.at + 12 + 2 * hardware)
@@ -169,7 +169,7 @@ def neighbor_discovery(icmp: Ip, words: Words, records: Records, ip: IpReader) -
     types = words.u8(icmp.layer.at)
     icmp = icmp.keep((icmp.version == 6) & ((types == NEIGHBOR_SOLICITATION) | (types == NEIGHBOR_ADVERTISEMENT)))
     whole = icmp.layer.at + 24 <= icmp.layer.end
-    ip.tally.add("a cut ICMP header", np.count_nonzero(~whole))
+    ip.tally.add(NotUsed.CUT_ICMP, np.count_nonzero(~whole))
     icmp = icmp.keep(whole)
     at, row = icmp.layer.at, icmp.layer.row
     target = hosts(ip.addresses.numbers(words.u64(at + 8), words.u64(at + 16)), icmp.version)

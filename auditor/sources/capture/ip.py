@@ -17,7 +17,7 @@ from auditor.sources.capture.byte_fields import Words
 from auditor.sources.capture.link_layer import Layer, Network
 from auditor.sources.capture.reassembly import HEAD, Fragments
 from auditor.sources.capture.tunnels import REGISTERED, UDP_HEADER, Tunnels
-from auditor.sources.files.skip_counts import Tally
+from auditor.sources.files.skip_counts import NotUsed, Tally
 
 ICMP, IP_IN_IP, TCP, UDP, IPV6_IN_IP, ROUTING, FRAGMENT, GRE, ESP, AH, ICMPV6 = 1, 4, 6, 17, 41, 43, 44, 47, 50, 51, 58
 EXTENSIONS = (0, ROUTING, 60, 135, 139, 140)  # hop-by-hop, routing, destination, mobility, HIP, shim6
@@ -104,7 +104,7 @@ class IpReader:
             layer, network = self._inner(packets, words)
             if depth == MOST_TUNNELS:
                 inside = np.count_nonzero((network == links.IPV4) | (network == links.IPV6))
-                self.tally.add("a tunnel within more tunnels than are looked into", inside)
+                self.tally.add(NotUsed.TOO_MANY_TUNNELS, inside)
         return joined(parts)
 
     def quoted(self, layer: Layer, version: int, words: Words) -> Ip:
@@ -113,7 +113,7 @@ class IpReader:
         reader._fragments = None
         words = Words(words.bytes)  # the rows of this layer are errors, not packets
         packets = reader._ip4(layer, words) if version == 4 else reader._ip6(layer, words)
-        self.tally.add("a cut quotation in an ICMP error", reader.tally.frames.total())
+        self.tally.add(NotUsed.CUT_QUOTATION, reader.tally.frames.total())
         return packets
 
     @property
@@ -127,14 +127,14 @@ class IpReader:
         return self.addresses.text(pair >> 32, version), self.addresses.text(pair & 0xFFFFFFFF, version)
 
     def _ip4(self, layer: Layer, words: Words) -> Ip:
-        layer = self._long_enough(layer, 20, "a cut IPv4 header")
+        layer = self._long_enough(layer, 20, NotUsed.CUT_IPV4)
         head = words.packet_heads(layer.row, layer.at, 20)
         first_byte, total = head.u8(0), head.u16(2).astype(np.int64)
         header = (first_byte & 15).astype(np.int64) * 4
         good = (first_byte >> 4 == 4) & (header >= 20) & ((total >= header) | (total == 0))
         good &= layer.at + header <= layer.end
         if not good.all():
-            self.tally.add("a broken IPv4 header", np.count_nonzero(~good))
+            self.tally.add(NotUsed.BROKEN_IPV4, np.count_nonzero(~good))
             return self._ip4(layer.keep(good), words)
         # Total length 0: the sender's card was to cut this packet up (segmentation offload), so take what is there.
         wire = np.minimum(layer.wire, np.where(total == 0, layer.wire, layer.at + total))
@@ -154,9 +154,9 @@ class IpReader:
         )
 
     def _ip6(self, layer: Layer, words: Words) -> Ip:
-        layer = self._long_enough(layer, 40, "a cut IPv6 header")
+        layer = self._long_enough(layer, 40, NotUsed.CUT_IPV6)
         good = (words.u8(layer.at) >> 4) == 6
-        self.tally.add("a broken IPv6 header", np.count_nonzero(~good))
+        self.tally.add(NotUsed.BROKEN_IPV6, np.count_nonzero(~good))
         layer = layer.keep(good)
         at = layer.at
         length = words.u16(at + 4).astype(np.int64)
@@ -192,7 +192,7 @@ class IpReader:
             if not step.any():
                 break
             room = ~step | (packets.layer.at + 8 <= packets.layer.end)
-            self.tally.add("a cut IPv6 extension header", np.count_nonzero(~room))
+            self.tally.add(NotUsed.CUT_EXTENSION, np.count_nonzero(~room))
             packets, option, step = packets.keep(room), option[room], step[room]
             units = words.u8(packets.layer.at + 1).astype(np.int64)
             length = np.where(option, (units + 1) * 8, (units + 2) * 4)
@@ -200,15 +200,15 @@ class IpReader:
             layer = packets.layer._replace(at=packets.layer.at + np.where(step, length, 0))
             packets = packets._replace(layer=layer, protocol=np.where(step, following, packets.protocol))
             inside = packets.layer.at <= packets.layer.end
-            self.tally.add("a cut IPv6 extension header", np.count_nonzero(~inside))
+            self.tally.add(NotUsed.CUT_EXTENSION, np.count_nonzero(~inside))
             packets = packets.keep(inside)
         deep = np.isin(packets.protocol, EXTENSIONS)
-        self.tally.add("more IPv6 extension headers than are looked into", np.count_nonzero(deep))
+        self.tally.add(NotUsed.TOO_MANY_EXTENSIONS, np.count_nonzero(deep))
         return packets.keep(~deep)
 
     def _past_fragment_header(self, packets: Ip, words: Words) -> Ip:
         room = (packets.protocol != FRAGMENT) | (packets.layer.at + 8 <= packets.layer.end)
-        self.tally.add("a cut IPv6 extension header", np.count_nonzero(~room))
+        self.tally.add(NotUsed.CUT_EXTENSION, np.count_nonzero(~room))
         packets = packets.keep(room)
         fragment = packets.protocol == FRAGMENT
         head = words.heads(np.where(fragment, packets.layer.at, 0), 8)
@@ -285,10 +285,10 @@ class IpReader:
         """
         missing = ~np.isin(outer.row, inside.row)
         cut = missing & (outer.end < outer.wire)
-        self.tally.add("a cut tunnel header", np.count_nonzero(cut))
+        self.tally.add(NotUsed.CUT_TUNNEL, np.count_nonzero(cut))
         self.tally.add("tunnel without a packet inside", np.count_nonzero(missing & ~cut))
         self.tally.add("ARP in a tunnel", np.count_nonzero(network == links.ARP))
-        links.count_unknown(network, self.tally, self._tunnels, "a cut tunnel header")
+        links.count_unknown(network, self.tally, self._tunnels, NotUsed.CUT_TUNNEL)
         unknown = outer.keep(np.isin(outer.row, inside.row[network == links.UNKNOWN_TYPE]))
         if kind.type_at is None:
             self.tally.add_unread(f"{kind.name} without IP", len(unknown.row))
@@ -301,7 +301,7 @@ class IpReader:
                 name = self._tunnels.ether_types.get(number, f"type 0x{number:04x}")
                 self.tally.add_unread(f"{name} in {kind.name}", count)
 
-    def _long_enough(self, layer: Layer, size: int, otherwise: str) -> Layer:
+    def _long_enough(self, layer: Layer, size: int, otherwise: NotUsed) -> Layer:
         enough = layer.at + size <= layer.end
         self.tally.add(otherwise, len(enough) - np.count_nonzero(enough))
         return layer.keep(enough)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from auditor.sources.capture.byte_fields import Words
 from auditor.sources.capture.records import NO_LINK_TYPE, Records
 from auditor.sources.capture.tunnels import Tunnels
-from auditor.sources.files.skip_counts import Tally
+from auditor.sources.files.skip_counts import NotUsed, Tally
 
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
 VLANS = (0x8100, 0x88A8, 0x9100, 0x9200)
@@ -34,7 +34,6 @@ GRE_READ = (IPV4, IPV6, *VLANS, *MPLS, PPPOE, ETHERNET_BRIDGED, GRE_PPP, WCCP)
 GTP_PACKET = 255  # message type
 HDLC_ADDRESSES = (0x0F, 0x8F)  # unicast and broadcast, as Cisco writes them; PPP has 0xFF
 STEPS = (*VLANS, *MPLS, PPPOE, LLC)
-TOO_DEEP = "more tags or labels than are looked into"
 MOST_STEPS = 8  # tags, labels and session headers that may lie on one another
 NFLOG_PAYLOAD = 9
 COOKED_LLC = 4
@@ -96,19 +95,19 @@ def _read_link(link_type: int, layer: Layer, words: Words, tally: Tally, tunnels
         return layer.keep(np.zeros(len(layer.row), np.bool_)), np.array([], np.uint16)
     reader = LINK_READERS.get(link_type)
     if reader is None:
-        tally.add(f"link type {link_type}", len(layer.row))
+        tally.link_types[link_type] += len(layer.row)
         return layer.keep(np.zeros(len(layer.row), np.bool_)), np.array([], np.uint16)
     count = len(layer.row)
     layer, network = reader(layer, words)
-    tally.add("a cut link header", count - len(layer.row))
+    tally.add(NotUsed.CUT_LINK, count - len(layer.row))
     if not _is_known(network).all():
         layer, network = ether_types(layer, network, words)
     count_unknown(network, tally, tunnels)
     return layer, network
 
 
-def count_unknown(network: Network, tally: Tally, tunnels: Tunnels, cut: str = "a cut link header") -> None:
-    """Count the frames that are neither IP nor ARP, by what they hold instead; cut: the word for those that were cut.
+def count_unknown(network: Network, tally: Tally, tunnels: Tunnels, cut: NotUsed = NotUsed.CUT_LINK) -> None:
+    """Count the frames that are neither IP nor ARP, by what they hold instead; cut: as what those that were cut count.
 
     Those of an unknown type in a tunnel are left to the caller.
     """
@@ -120,7 +119,7 @@ def count_unknown(network: Network, tally: Tally, tunnels: Tunnels, cut: str = "
         if kind == CUT:
             tally.add(cut, count)
         elif kind in STEPS:
-            tally.add(TOO_DEEP, count)
+            tally.add(NotUsed.TOO_MANY_TAGS, count)
         elif kind in UNREAD or kind in tunnels.ether_types:
             tally.add_unread(UNREAD.get(kind) or tunnels.ether_types[kind], count)
         elif kind != UNKNOWN_TYPE:

@@ -21,7 +21,7 @@ from auditor.sources.capture.control_messages import ECHO_REPLY, ECHO_REQUEST, I
 from auditor.sources.capture.ip import AH, ESP, ICMP, ICMPV6, TCP, UDP, Ip, IpReader
 from auditor.sources.capture.records import Records
 from auditor.sources.capture.tunnels import Tunnels
-from auditor.sources.files.skip_counts import Tally
+from auditor.sources.files.skip_counts import NotUsed, Tally
 
 __all__ = [
     "AH",
@@ -126,7 +126,7 @@ class PacketReader:
         tcp, udp = protocol == TCP, protocol == UDP
         icmp = ((protocol == ICMP) & (version == 4)) | ((protocol == ICMPV6) & (version == 6))
         self.understood += len(protocol) + len(neighbors.frame)
-        icmp_packets = self._long_enough(packets.keep(icmp), 8, "a cut ICMP header")
+        icmp_packets = self._long_enough(packets.keep(icmp), 8, NotUsed.CUT_ICMP)
         if not quotes:
             self.tally.add(UNWANTED_ERRORS, messages.count_errors(icmp_packets, words))
         return Headers(
@@ -140,13 +140,13 @@ class PacketReader:
         )
 
     def _tcp(self, packets: Ip, words: Words, records: Records) -> Packets:
-        packets = self._long_enough(packets, 16, "a cut TCP header")
+        packets = self._long_enough(packets, 16, NotUsed.CUT_TCP)
         head = words.packet_heads(packets.layer.row, packets.layer.at, 16)
         header = (head.u8(12) >> 4).astype(np.int64) * 4
         payload = np.maximum(packets.layer.wire - packets.layer.at - header, 0)
         broken = header < SHORTEST_TCP
         if broken.any():
-            self.tally.add("a broken TCP header", np.count_nonzero(broken))
+            self.tally.add(NotUsed.BROKEN_TCP, np.count_nonzero(broken))
             payload[broken] = 0
         return _packets(
             packets,
@@ -160,7 +160,7 @@ class PacketReader:
         )
 
     def _udp(self, packets: Ip, words: Words, records: Records) -> Packets:
-        packets = self._long_enough(packets, 8, "a cut UDP header")
+        packets = self._long_enough(packets, 8, NotUsed.CUT_UDP)
         ports = words.u32(packets.layer.at)
         self._tunnels.count_unread(ports, packets.layer.at, packets.layer.end, words, self.tally)
         payload = np.maximum(packets.layer.wire - packets.layer.at - 8, 0)
@@ -195,7 +195,7 @@ class PacketReader:
         _, first_rows = np.unique(packets.pair, return_index=True)
         return tuple(self._ip.texts(packets, index) for index in first_rows[:MOST_HIDDEN].tolist())
 
-    def _long_enough(self, packets: Ip, size: int, otherwise: str) -> Ip:
+    def _long_enough(self, packets: Ip, size: int, otherwise: NotUsed) -> Ip:
         enough = packets.layer.at + size <= packets.layer.end
         self.tally.add(otherwise, len(enough) - np.count_nonzero(enough))
         return packets.keep(enough)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from auditor.sources.capture import record_scan as chain
 from auditor.sources.capture.byte_fields import Words
 from auditor.sources.capture.records import MAX_PACKET, Account, Records
-from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.warnings import warning
 from auditor.sources.files.window import Window
 
 # Magic number: byte order, and nanoseconds of the unit that fractions of a second are counted in.
@@ -41,9 +41,7 @@ class Pcap:
         """Yield the records, one window full at a time."""
         window, account = self._window, self._account
         if window.end - window.begin < FILE_HEAD:
-            account.warnings.append(
-                SourceWarning("cut-short", "The file ends inside its header, before the first packet.")
-            )
+            account.warnings.append(warning("cut-short", "cut-in-header"))
             return
         link_type = self._link_type()
         window.begin += FILE_HEAD
@@ -59,9 +57,7 @@ class Pcap:
     def _link_type(self) -> int:
         field: int = struct.unpack_from(self._order + "I", self._window.data, self._window.begin + 20)[0]
         if field & RESERVED_BITS:
-            self._account.warnings.append(
-                SourceWarning("odd-header", "The reserved bits of the link type are not zero; they were ignored.")
-            )
+            self._account.warnings.append(warning("odd-header"))
         return field & 0xFFFF
 
     def _batch(self, at: chain.Positions, link_type: int) -> Records:

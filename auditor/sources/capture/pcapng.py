@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from auditor.sources.capture import record_scan as chain
 from auditor.sources.capture.byte_fields import Heads, Words
 from auditor.sources.capture.records import MAX_PACKET, NO_LINK_TYPE, Account, Records
-from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.warnings import warning
 from auditor.sources.files.window import Window
 
 PCAPNG_MAGIC = b"\x0a\x0d\x0d\x0a"
@@ -113,8 +113,8 @@ class Pcapng:
             return False
         version: int = struct.unpack_from(order + "H", window.data, window.begin + 12)[0]
         if version != 1:
-            text = f"pcapng version {version} after {self._account.records:,} packets; only 1 is known."
-            self._account.warnings.append(SourceWarning("damaged", text))
+            fault = warning("damaged", "pcapng-version", version=version, packets=self._account.records)
+            self._account.warnings.append(fault)
             self._account.skipped += 1
             return False
         if order != self._order:
@@ -223,18 +223,15 @@ class Pcapng:
 
     def _tell(self) -> None:
         """Warn of packets that were read in part or not at all."""
-        orphans = f"{self._orphans:,} packets name an interface that the file does not describe."
-        broken = f"{self._broken:,} packets claim more bytes than their block holds: skipped."
-        untimed = f"{self._untimed:,} packets carry no time; the time of the packet before each is taken."
-        mistimed = f"{self._mistimed:,} packets carry a time centuries away; that of the packet before each is taken."
+        warnings = self._account.warnings
         if self._orphans:
-            self._account.warnings.append(SourceWarning("unknown-interface", orphans))
+            warnings.append(warning("unknown-interface", count=self._orphans))
         if self._broken:
-            self._account.warnings.append(SourceWarning("damaged", broken))
+            warnings.append(warning("damaged", "block-too-short", count=self._broken))
         if self._untimed:
-            self._account.warnings.append(SourceWarning("no-times", untimed))
+            warnings.append(warning("no-times", count=self._untimed))
         if self._mistimed:
-            self._account.warnings.append(SourceWarning("no-times", mistimed))
+            warnings.append(warning("no-times", "odd-times", count=self._mistimed))
 
 
 def layout(window: Window, order: str) -> chain.Format:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.warnings import SourceWarning, warning
 from auditor.sources.files.window import Window
 
 NO_LINK_TYPE = 0xFFFF  # a frame that Wireshark counts but that holds no packet, such as a journal entry
@@ -43,14 +43,12 @@ class Account:
     def damaged(self, window: Window) -> None:
         """Tell that the record at the window's beginning cannot be read."""
         self.skipped += 1
-        where = f"Damaged after packet {self.records:,} (byte {window.passed + window.begin:,})"
-        text = f"{where}: the next record cannot be read, and nothing behind it."
-        self.warnings.append(SourceWarning("damaged", text))
+        at = window.passed + window.begin
+        self.warnings.append(warning("damaged", "damaged-record", packets=self.records, byte=at))
 
     def ended(self, window: Window) -> None:
         """Tell that bytes are left at the end which are no whole record, if there are any."""
         left = window.end - window.begin
         if left > 0:
             self.skipped += 1
-            text = f"Cut in mid-packet: the last {left:,} bytes, after packet {self.records:,}, are no whole record."
-            self.warnings.append(SourceWarning("cut-short", text))
+            self.warnings.append(warning("cut-short", "cut-mid-packet", bytes=left, packets=self.records))

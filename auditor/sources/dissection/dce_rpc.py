@@ -19,7 +19,7 @@ from auditor.sources.dissection.packets import (
     pdu_types,
 )
 from auditor.sources.dissection.steps import FAULT as FAULT_LAYER
-from auditor.sources.dissection.steps import AssignedPort, ProtocolStep
+from auditor.sources.dissection.steps import Action, AssignedPort, ProtocolStep, StepKind
 
 if TYPE_CHECKING:
     from auditor.sources.dissection.tshark import DissectedPacket
@@ -28,12 +28,11 @@ REQUEST, RESPONSE, FAULT, BIND, BIND_ACK, BIND_NAK, ALTER, ALTER_ACK = 0, 2, 3, 
 EPT_MAP = "3"
 ACCEPTED = "0"
 SERVICE_CONTROLLER = "svcctl"
-OPEN, CALL = "open the RPC interface ", "call the RPC interface "
 NO_INTERFACE = "00000000-0000-0000-0000-000000000000"
 # Interfaces whose calls return a Windows error, with Wireshark's field for it: since tshark 4.4, before.
 RESULT_FIELDS = {SERVICE_CONTROLLER: ("svcctl.werror", "svcctl.rc"), "winreg": ("winreg.werror",)}
 LENGTH_OF_RESULT = 4  # bytes
-LOG_ON_TO_WMI = "log on to WMI"
+LOG_ON_TO_WMI = ("IWbemLevel1Login", "6")  # interface and number of the call
 
 
 def rpc_steps(packets: list[DissectedPacket], classes: Mapping[int, str]) -> Iterator[ProtocolStep]:
@@ -45,8 +44,8 @@ def rpc_steps(packets: list[DissectedPacket], classes: Mapping[int, str]) -> Ite
         spoken.hear(packet, kinds)
         interface = spoken.interface(packet, kinds)
         name = classes.get(packet.frame, dcom.UNSEEN)
-        calling = _calling(interface, spoken.number(packet), name)
-        for answer in _answers(packet, kinds, interface, calling, of_push=dcom.of_push(name)):
+        call = _call(interface, spoken.number(packet), name)
+        for answer in _answers(packet, kinds, interface, call, of_push=dcom.of_push(name)):
             ends = interface in push().interfaces and answer.of_push
             if answer.layer == "endpoint-mapper":  # who asks for one port of many is not a push that has its own
                 ends |= packet.src not in activated
@@ -113,7 +112,7 @@ class _Answer(NamedTuple):
     """
 
     layer: str
-    step: str
+    step: Action
     code: str = ""
     failure: StatusMeaning | None = None
     of_push: bool = True
@@ -121,22 +120,20 @@ class _Answer(NamedTuple):
 
 
 def _answers(
-    packet: DissectedPacket, kinds: list[int], interface: str, calling: str, *, of_push: bool
+    packet: DissectedPacket, kinds: list[int], interface: str, call: _Call, *, of_push: bool
 ) -> Iterator[_Answer]:
-    """Yield the answers in a packet. calling: the step that a call is; of_push: whether a push may make it."""
-    yield from _openings(packet, kinds, f"{OPEN}{interface}" if interface else "open an RPC interface")
+    """Yield the answers in a packet. call: the one that a response is about; of_push: whether a push may make it."""
+    yield from _openings(packet, kinds, Action(StepKind.BIND, interface))
     if RESPONSE in kinds and "epm.opnum" not in packet.fields:
-        yield _result(packet, kinds, interface, calling)._replace(of_push=of_push)
+        yield _result(packet, kinds, interface, call)._replace(of_push=of_push)
     if FAULT in kinds and (status := packet.first("dcerpc.cn_status")):
-        yield _Answer(FAULT_LAYER, calling, status, lookup_status(FAULT_LAYER, status), of_push)
+        yield _Answer(FAULT_LAYER, call.action, status, lookup_status(FAULT_LAYER, status), of_push)
     if _is_mapping(packet) and (code := packet.first("epm.rc")):
-        asking = f"ask for the dynamic port of {interface}" if interface else "ask for a dynamic port"
-        yield _Answer(
-            "endpoint-mapper", asking, code, lookup_status("endpoint-mapper", code) if int(code, 16) else None
-        )
+        failure = lookup_status("endpoint-mapper", code) if int(code, 16) else None
+        yield _Answer("endpoint-mapper", Action(StepKind.ASK_PORT, interface), code, failure)
 
 
-def _openings(packet: DissectedPacket, kinds: list[int], opening: str) -> Iterator[_Answer]:
+def _openings(packet: DissectedPacket, kinds: list[int], opening: Action) -> Iterator[_Answer]:
     if BIND_NAK in kinds:
         yield _Answer("rpc-bind", opening, "nak", lookup_status("rpc-bind", "nak"))
     elif BIND_ACK in kinds or ALTER_ACK in kinds:
@@ -149,27 +146,35 @@ def _openings(packet: DissectedPacket, kinds: list[int], opening: str) -> Iterat
             yield _Answer("rpc-bind", opening, read=bool(results))
 
 
-def _calling(interface: str, number: str, name: str) -> str:
-    """Return what a call is in words. number: which of its interface; name: the COM class that it is about."""
+class _Call(NamedTuple):
+    """A call: what it asks for, and whether nothing of a COM object can be used if it fails."""
+
+    action: Action
+    opens: bool
+
+
+def _call(interface: str, number: str, name: str) -> _Call:
+    """Return what a call is. number: which of its interface; name: the COM class that it is about."""
+    opens = interface in push().activations or (interface, number) == LOG_ON_TO_WMI
     if number in push().activations.get(interface, ()):
-        return f"activate {name or 'a COM class'}"
-    unnamed = f"{CALL}{interface}" if interface else "call an RPC interface"
-    return push().calls.get(interface, {}).get(number, unnamed)
+        return _Call(Action(StepKind.ACTIVATE, name), opens)
+    of_push = push().calls.get(interface, {}).get(number)
+    action = Action(StepKind.PUSH_CALL, of_push) if of_push else Action(StepKind.CALL, interface)
+    return _Call(action, opens)
 
 
-def _result(packet: DissectedPacket, kinds: list[int], interface: str, calling: str) -> _Answer:
+def _result(packet: DissectedPacket, kinds: list[int], interface: str, call: _Call) -> _Answer:
     """Return what a response shows of a call: a response alone is no success, the result in it may be an error."""
     if kinds.count(RESPONSE) > 1:
-        return _several(packet, interface, calling)
+        return _several(packet, interface, call)
     if interface in RESULT_FIELDS and (code := _windows_error(packet, interface)):
-        listed_only = calling not in push().calls.get(interface, {}).values()
-        return _of_service(code, calling, listed_only=listed_only)
-    return _of_object(packet, interface, calling)
+        return _of_service(code, call.action)
+    return _of_object(packet, interface, call)
 
 
-def _several(packet: DissectedPacket, interface: str, calling: str) -> _Answer:
+def _several(packet: DissectedPacket, interface: str, call: _Call) -> _Answer:
     """Return what several responses in one packet show together: a failure, or nothing."""
-    answer = _of_object(packet, interface, calling)
+    answer = _of_object(packet, interface, call)
     return answer if answer.failure else answer._replace(read=False)
 
 
@@ -179,29 +184,28 @@ def _windows_error(packet: DissectedPacket, interface: str) -> str:
     return last_of(packet, RESULT_FIELDS[interface]) if word is None else f"0x{word:08x}"
 
 
-def _of_service(code: str, calling: str, *, listed_only: bool) -> _Answer:
-    """Return the result of a call that returns a Windows error. listed_only: others than those listed are usual."""
+def _of_service(code: str, calling: Action) -> _Answer:
+    """Return the result of a call that returns a Windows error; of what no push calls, unlisted ones are usual."""
     if not int(code, 0):
         return _Answer("service", calling, code)
-    listed = code in problems()["service"]
-    if code in ignored_codes("service") or (listed_only and not listed):
+    unlisted = calling.kind is not StepKind.PUSH_CALL and code not in problems()["service"]
+    if code in ignored_codes("service") or unlisted:
         return _Answer("service", calling, code, read=False)
     return _Answer("service", calling, code, lookup_status("service", code))
 
 
-def _of_object(packet: DissectedPacket, interface: str, calling: str) -> _Answer:
+def _of_object(packet: DissectedPacket, interface: str, call: _Call) -> _Answer:
     """Return the result of a call that returns an HRESULT, as activations and COM objects do."""
     hresults = dcom.results(packet, interface)
     if hresults.of_call is None and hresults.failure is None:
-        return _Answer("rpc", calling, read=False)
-    opens = interface in push().activations or calling == LOG_ON_TO_WMI
+        return _Answer("rpc", call.action, read=False)
     if hresults.failure is None:
-        return _Answer("dcom", calling, f"0x{hresults.of_call:08x}")
+        return _Answer("dcom", call.action, f"0x{hresults.of_call:08x}")
     code = f"0x{hresults.failure:08x}"
-    if code in ignored_codes("dcom") and not opens:
-        return _Answer("dcom", calling, code, read=False)
+    if code in ignored_codes("dcom") and not call.opens:
+        return _Answer("dcom", call.action, code, read=False)
     failure = lookup_status("dcom", code)
-    return _Answer("dcom", calling, code, failure._replace(fatal=failure.fatal and opens))
+    return _Answer("dcom", call.action, code, failure._replace(fatal=failure.fatal and call.opens))
 
 
 def _step(packet: DissectedPacket, answer: _Answer, interface: str, *, ends: bool) -> ProtocolStep:

@@ -11,14 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from auditor.sources.dissection.accounts import accounts_by_frame
-from auditor.sources.dissection.dce_rpc import (
-    CALL,
-    OPEN,
-    SERVICE_CONTROLLER,
-    mapped_ports,
-    opened_interfaces,
-    rpc_steps,
-)
+from auditor.sources.dissection.dce_rpc import SERVICE_CONTROLLER, mapped_ports, opened_interfaces, rpc_steps
 from auditor.sources.dissection.dcom import assigned_ports, classes_by_frame
 from auditor.sources.dissection.http import WebRequest, http_steps, requested, web_requests
 from auditor.sources.dissection.kerberos import kerberos_steps
@@ -26,12 +19,13 @@ from auditor.sources.dissection.packets import Ends
 from auditor.sources.dissection.smb import push_files, shares, smb_steps
 from auditor.sources.dissection.steps import (
     ANONYMOUS,
-    COPY,
     FAULT,
+    Action,
     AssignedPort,
     Outcome,
     ProtocolStep,
     ServiceEndpoint,
+    StepKind,
 )
 from auditor.sources.dissection.tls import tls_steps
 
@@ -40,16 +34,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANONYMOUS",
-    "CALL",
-    "COPY",
     "FAULT",
-    "OPEN",
     "SERVICE_CONTROLLER",
+    "Action",
     "AssignedPort",
     "Outcome",
     "ProtocolFacts",
     "ProtocolStep",
     "ServiceEndpoint",
+    "StepKind",
     "WebRequest",
     "by_side",
     "extract_protocol_facts",
@@ -93,7 +86,7 @@ def extract_protocol_facts(dissected_packets: Iterable[DissectedPacket]) -> Prot
     roles = sorted({(request.server, request.role, request.shown_by) for request in requests})
     web = {packet.dst for packet in packets if requested(packet)}
     return ProtocolFacts(
-        steps=tuple(sorted(steps, key=lambda step: (step.frame, step.layer, step.step))),
+        steps=tuple(sorted(steps, key=lambda step: (step.frame, step.layer, step.action))),
         assigned_ports=tuple(sorted(assigned, key=lambda port: port.frame)),
         names=tuple(sorted(set(_names(packets)))),
         roles=tuple(roles),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from auditor.ruleset.known_problems import StatusMeaning, lookup_status, web_methods, web_paths
 from auditor.sources.dissection.packets import Connection, answered_side, connection_of
-from auditor.sources.dissection.steps import ProtocolStep
+from auditor.sources.dissection.steps import Action, ProtocolStep, StepKind
 
 if TYPE_CHECKING:
     from auditor.sources.dissection.tshark import DissectedPacket
@@ -48,7 +48,7 @@ def http_steps(packets: list[DissectedPacket]) -> Iterator[ProtocolStep]:
         if code is None or code < FINAL:
             continue
         method, path = asked.get(ends, ("", ""))
-        step = f"{method} {path}".strip() or "request"
+        step = Action(StepKind.REQUEST, f"{method} {path}".strip())
         meant = None if code < HTTP_ERROR else _failed_request(method, path, str(code))
         yield ProtocolStep(answered_side(packet), "http", step, packet.frame, str(code), meant)
 

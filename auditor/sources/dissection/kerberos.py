@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from auditor.ruleset.known_problems import StatusMeaning, ignored_codes, lookup_status
 from auditor.sources.dissection.packets import answered_side, is_smb, pdu_types
-from auditor.sources.dissection.steps import ProtocolStep
+from auditor.sources.dissection.steps import Action, ProtocolStep, StepKind
 
 if TYPE_CHECKING:
     from auditor.sources.dissection.tshark import DissectedPacket
@@ -22,7 +22,9 @@ def kerberos_steps(packets: list[DissectedPacket]) -> Iterator[ProtocolStep]:
             continue
         for code in _errors(packet):
             meant = lookup_status(KERBEROS, code)
-            yield ProtocolStep(answered_side(packet), KERBEROS, "log on by Kerberos", packet.frame, code, meant)
+            yield ProtocolStep(
+                answered_side(packet), KERBEROS, Action(StepKind.LOG_ON_KERBEROS), packet.frame, code, meant
+            )
 
 
 def logon_error(packet: DissectedPacket) -> str:

@@ -9,7 +9,7 @@ from auditor.ruleset.known_problems import ignored_codes, lookup_status, problem
 from auditor.sources.dissection.accounts import USER
 from auditor.sources.dissection.kerberos import KERBEROS, logon_error, logon_failure
 from auditor.sources.dissection.packets import FILE_IDS, Connection, Ends, answered_side, connection_of, last_of
-from auditor.sources.dissection.steps import COPY, ProtocolStep
+from auditor.sources.dissection.steps import Action, ProtocolStep, StepKind
 
 if TYPE_CHECKING:
     from auditor.sources.dissection.tshark import DissectedPacket
@@ -18,7 +18,6 @@ NEGOTIATE, SESSION_SETUP, TREE_CONNECT, CREATE, CLOSE, WRITE = 0, 1, 3, 5, 6, 9
 OPEN_EXISTING, IS_FOLDER = "1", "1"
 SMB1_STEPS = {0x72: NEGOTIATE, 0x73: SESSION_SETUP, 0x75: TREE_CONNECT, 0xA2: CREATE}
 TREES, NAMES = ("smb2.tree", "smb.path"), ("smb2.filename", "smb.file")
-LOG_ON = "log on"
 LOGON_FAILURE = "0xc000006d"
 
 
@@ -82,7 +81,9 @@ class _Logons:
         """Yield the step of a response; a logon failure that only repeats a Kerberos error is no step of its own."""
         if code := logon_error(packet):
             self._refused.add(connection)
-            yield ProtocolStep(answered_side(packet), KERBEROS, LOG_ON, packet.frame, code, logon_failure(code))
+            yield ProtocolStep(
+                answered_side(packet), KERBEROS, Action(StepKind.LOG_ON), packet.frame, code, logon_failure(code)
+            )
             return
         if connection in self._refused and status == LOGON_FAILURE:
             return
@@ -148,12 +149,12 @@ def _messages(packet: DissectedPacket) -> Iterator[tuple[int, bool, str, str]]:
 
 def _step(packet: DissectedPacket, command: int, status: str, about: _RequestTarget) -> Iterator[ProtocolStep]:
     step = {
-        NEGOTIATE: "agree on an SMB version",
-        SESSION_SETUP: LOG_ON,
-        TREE_CONNECT: f"connect to {about.share or 'a share'}",
-        CREATE: f"open {about.name or 'a file'}",
-        CLOSE: f"{COPY}{about.share or 'a share'}" if about.written else None,
-        WRITE: f"{COPY}{about.share or 'a share'}",
+        NEGOTIATE: Action(StepKind.NEGOTIATE),
+        SESSION_SETUP: Action(StepKind.LOG_ON),
+        TREE_CONNECT: Action(StepKind.CONNECT, about.share),
+        CREATE: Action(StepKind.OPEN, about.name),
+        CLOSE: Action(StepKind.COPY, about.share) if about.written else None,
+        WRITE: Action(StepKind.COPY, about.share),
     }.get(command)
     if step is None or not status or status in ignored_codes("smb"):
         return

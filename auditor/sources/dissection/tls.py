@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from auditor.ruleset.known_problems import lookup_status
 from auditor.sources.dissection.packets import Connection, connection_of
-from auditor.sources.dissection.steps import ProtocolStep, ServiceEndpoint
+from auditor.sources.dissection.steps import Action, ProtocolStep, ServiceEndpoint, StepKind
 
 if TYPE_CHECKING:
     from auditor.sources.dissection.tshark import DissectedPacket
@@ -63,7 +63,7 @@ def _alerts(packet: DissectedPacket, handshake: _Handshake) -> Iterator[Protocol
         if code == HANDSHAKE_FAILURE and from_server and handshake.certificate_wanted:
             meant = lookup_status("tls", CERTIFICATE_REQUIRED)._replace(name=meant.name)
         meant = meant._replace(meaning=f"the {'server' if from_server else 'client'} says: {meant.meaning}")
-        yield ProtocolStep(handshake.side, "tls", "agree on encryption", packet.frame, code, meant)
+        yield ProtocolStep(handshake.side, "tls", Action(StepKind.ENCRYPT), packet.frame, code, meant)
 
 
 def _agreed(packet: DissectedPacket, handshake: _Handshake) -> Iterator[ProtocolStep]:
@@ -80,7 +80,7 @@ def _agreed(packet: DissectedPacket, handshake: _Handshake) -> Iterator[Protocol
         handshake.client_spoke = True
     elif handshake.client_spoke:
         handshake.agreed = True
-        yield ProtocolStep(handshake.side, "tls", "agree on encryption", packet.frame, "", None)
+        yield ProtocolStep(handshake.side, "tls", Action(StepKind.ENCRYPT), packet.frame, "", None)
 
 
 def _certificates(handshake: _Handshake) -> Iterator[ProtocolStep]:
@@ -104,7 +104,7 @@ def _certificates(handshake: _Handshake) -> Iterator[ProtocolStep]:
             fatal = problem.fatal and not handshake.agreed
             meant = problem._replace(meaning=f"{problem.meaning}: {dates}{agreed}", fatal=fatal)
         yield ProtocolStep(
-            handshake.side, "certificate", f"show the certificate of the {whose}", packet.frame, code, meant
+            handshake.side, "certificate", Action(StepKind.CERTIFICATE, whose), packet.frame, code, meant
         )
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 
 from auditor.sources.files.gzip_stream import GZIP_MAGIC, EndlessError, Unpacked
-from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.warnings import SourceWarning, warning
 
 HEADROOM = 512 * 1024  # in front of what is read, for what was left over before
 PADDING = bytes(4096)  # zeros behind the window, so that reading the headers of a short last packet stays inside
@@ -93,13 +93,13 @@ class Window:
                 if got == len(room):
                     break
         except (EOFError, zlib.error) as error:
-            return self._stop(got, "cut-short", f"The gzip data ends or breaks early ({error}).")
+            return self._stop(got, warning("cut-short", "gzip-broken", error=error))
         except EndlessError as error:
-            return self._stop(got, "expands-too-much", str(error))
+            return self._stop(got, warning("expands-too-much", error=error))
         return got
 
-    def _stop(self, got: int, code: str, text: str) -> int:
-        self._warnings.append(SourceWarning(code, text))
+    def _stop(self, got: int, why: SourceWarning) -> int:
+        self._warnings.append(why)
         self._packed = None
         self._raw = io.BufferedReader(io.BytesIO())
         return got

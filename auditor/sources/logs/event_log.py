@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from auditor.errors import SourceError
+from auditor.ruleset.statements import say
 from auditor.sources.files.gzip_stream import GZIP_MAGIC, EndlessError, Unpacked
-from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.warnings import SourceWarning, warning
 from auditor.sources.logs.event_fields import Event, event_of
 from auditor.sources.logs.json_stream import objects
 
@@ -79,7 +80,7 @@ class EventReader:
         for record in _evtx_records(self.path, broken):
             event = _event_of_record(record, self._wanted)
             if event is None:
-                broken.append(f"record {record['event_record_id']} is no event")
+                broken.append(say("warning.no-evtx-event", record=record["event_record_id"]))
             else:
                 self.records += 1
                 yield event
@@ -90,14 +91,13 @@ class EventReader:
         missing = max(expected.records - self.records, len(broken) - expected.empty_chunks, 0)
         self.skipped = missing + expected.broken_chunks + bool(expected.cut)
         if expected.cut:
-            self.warnings.append(SourceWarning("cut-short", expected.cut))
+            self.warnings.append(expected.cut)
         if missing or expected.broken_chunks:
-            losses = [f"{missing:,} events"] if missing else []
-            losses += [f"{expected.broken_chunks:,} chunks of events"] if expected.broken_chunks else []
+            both = "evtx-both-lost" if expected.broken_chunks else "evtx-events-lost"
+            counts = {"events": missing, "chunks": expected.broken_chunks, "records": expected.records}
             samples = "".join(f"; {reason}" for reason in broken[:MOST_SAMPLES])
-            lost = " and ".join(losses)
-            text = f"{lost} of the log cannot be read, by its own count of {expected.records:,}{samples}."
-            self.warnings.append(SourceWarning("damaged", text))
+            kind = both if missing else "evtx-chunks-lost"
+            self.warnings.append(warning("damaged", kind, **counts, samples=samples))
 
     # JSON
 
@@ -113,11 +113,11 @@ class EventReader:
                     continue
                 lost += record.lost or 1
                 if len(faults) < MOST_SAMPLES:
-                    faults.append(f"line {record.line:,}: {record.fault or 'no Windows event'}")
+                    fault = record.fault or say("warning.no-event")
+                    faults.append(say("warning.record-fault", line=record.line, fault=fault))
         self.skipped += lost
         if lost:
-            text_of = f"{lost:,} records could not be read ({'; '.join(faults)})."
-            self.warnings.append(SourceWarning("damaged", text_of))
+            self.warnings.append(warning("damaged", "records-lost", count=lost, faults="; ".join(faults)))
 
     @contextmanager
     def _text(self, raw: io.BufferedReader) -> Iterator[io.TextIOWrapper]:
@@ -147,14 +147,14 @@ class _GzipRaw(io.RawIOBase):
         try:
             piece = self._unpacked.read(len(buffer))
         except (EOFError, zlib.error) as error:
-            return self._stop("cut-short", f"The gzip data ends or breaks early ({error}).")
+            return self._stop(warning("cut-short", "gzip-broken", error=error))
         except EndlessError as error:
-            return self._stop("expands-too-much", str(error))
+            return self._stop(warning("expands-too-much", error=error))
         buffer[: len(piece)] = piece
         return len(piece)
 
-    def _stop(self, code: str, text: str) -> int:
-        self._warnings.append(SourceWarning(code, text))
+    def _stop(self, why: SourceWarning) -> int:
+        self._warnings.append(why)
         self._ended = True
         return 0
 
@@ -172,13 +172,13 @@ class _ChunkCounts(NamedTuple):
     """What a file holds by its own headers.
 
     records: events in all whole chunks; broken_chunks: chunks whose header says nothing; empty_chunks: chunks that were
-    never used; cut: a sentence on what is missing at the end, empty if nothing is.
+    never used; cut: the warning on what is missing at the end, None if nothing is.
     """
 
     records: int
     broken_chunks: int
     empty_chunks: int
-    cut: str
+    cut: SourceWarning | None
 
 
 def _expected(raw: io.BufferedReader) -> _ChunkCounts:
@@ -196,11 +196,11 @@ def _expected(raw: io.BufferedReader) -> _ChunkCounts:
             broken += 1
         else:
             empty += 1
-    cut = ""
+    cut = None
     if chunk:
-        cut = f"Cut in mid-chunk: the last {len(chunk):,} bytes are no whole chunk of events."
+        cut = warning("cut-short", "cut-mid-chunk", bytes=len(chunk))
     elif whole < count:
-        cut = f"Cut short: {count - whole:,} of {count:,} chunks of events are missing at the end."
+        cut = warning("cut-short", "chunks-missing", missing=count - whole, count=count)
     return _ChunkCounts(records, broken, empty, cut)
 
 

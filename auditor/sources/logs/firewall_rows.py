@@ -34,6 +34,7 @@ CANONICAL = tuple(USUAL_COLUMNS.split())
 NEEDED = CANONICAL[:8]
 OF_ALL_ROWS = (*NEEDED, "path", "pid")  # all other columns are read of few rows
 ACTIONS = ("DROP", "ALLOW", "OPEN", "OPEN-INBOUND", "CLOSE", "INFO-EVENTS-LOST")
+STEALTH_FILTER = "Stealth"  # Windows' own word for the filter where nobody listens; older versions do not name it
 LET_THROUGH = ("ALLOW", "OPEN", "OPEN-INBOUND")  # the last two of Windows XP and Server 2003
 DROP, LOST = ACTIONS.index("DROP"), ACTIONS.index("INFO-EVENTS-LOST")
 PATHS = ("SEND", "RECEIVE", "FORWARD", "UNKNOWN", "-")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.errors import ArgumentError
-from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.warnings import SourceWarning, warning
 
 QUARTER_S = 900  # the offset of a zone changes at full quarters of an hour only
 SET_BACK_S = 1200  # rows that are this much earlier than those before: the clock was set back
@@ -85,17 +85,9 @@ class Clock:
         """Return what summer time made doubtful."""
         warnings = []
         if self._never:
-            text = (
-                f"{self._never:,} rows have times that the zone {self.zone} skips when summer time begins: is it the "
-                "zone of the computer that wrote the log?"
-            )
-            warnings.append(SourceWarning("time-skipped", text))
+            warnings.append(warning("time-skipped", count=self._never, zone=self.zone))
         if self._twice:
-            text = (
-                f"{self._twice:,} rows are of an hour that comes twice when summer time ends; which of the two was "
-                "told from their order."
-            )
-            warnings.append(SourceWarning("time-twice", text))
+            warnings.append(warning("time-twice", count=self._twice))
         return warnings
 
 

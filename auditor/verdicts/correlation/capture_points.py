@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from auditor.report import model as r
+from auditor.ruleset.statements import say, say_count
 from auditor.sources.flows.hop_counts import FRESH, hop_counts
 from auditor.verdicts.attempts import SAME_PACKET_NS, Attempt, Traffic
 
@@ -42,10 +43,7 @@ def locate_block(attempts: Sequence[Attempt], traffic: Traffic, responder: str) 
     captured = [attempt for attempt in attempts if attempt.row is None]
     if arrived := arrived_without_response(captured, traffic):
         path = traffic.sources[arrived.source].path
-        return (
-            responder,
-            f"The packets reached the network of {arrived.dst} ({path}), and {arrived.dst} sent no response.",
-        )
+        return responder, say("location.arrived", dst=arrived.dst, path=path)
     if any(attempt.firewall == attempt.dst for attempt in attempts):  # its own log shows that the attempt arrived
         return None
     return _missing_elsewhere(captured, traffic) or _kept_by_router(captured, traffic)
@@ -91,7 +89,7 @@ def _missing_elsewhere(captured: Sequence[Attempt], traffic: Traffic) -> tuple[s
         sent = [attempt for attempt in captured if number not in seen and _should_have_seen(attempt, number, traffic)]
         if sent:
             names = [traffic.sources[source].path for source in (sent[0].source, number)]
-            return r.BETWEEN, f"Blocked on the forward path: the packets are in {names[0]}, but not in {names[1]}."
+            return r.BETWEEN, say("location.forward-path", has=names[0], lacks=names[1])
     return None
 
 
@@ -109,9 +107,7 @@ def _kept_by_router(captured: Sequence[Attempt], traffic: Traffic) -> tuple[str,
         if len(attempt.syns) < ENOUGH_TRIES or not forwarded:
             continue
         if all(len(hops) > 1 and own == {max(hops)} for hops in forwarded):
-            path = traffic.sources[attempt.source].path
-            text = f"{path} shows other connections on both sides of the router, but this attempt on one side only."
-            return r.BETWEEN, f"Blocked by a router: {text}"
+            return r.BETWEEN, say("location.router", path=traffic.sources[attempt.source].path)
     return None
 
 
@@ -147,8 +143,7 @@ def clock_notes(traffic: Traffic) -> tuple[str, ...]:
         names = [traffic.sources[number].path for number in (earlier, second)]
         notes.append(_clock_note(names[0], names[1], int(median(offsets))))
     if more := len(notes[MOST_NOTES:]):
-        sources = "source holds" if more == 1 else "sources hold"
-        return (*notes[:MOST_NOTES], f"{more} more {sources} connections of others.")
+        return (*notes[:MOST_NOTES], say_count("clocks.more", more))
     return tuple(notes)
 
 
@@ -164,11 +159,10 @@ def _starts(traffic: Traffic) -> dict[object, dict[int, int]]:
 
 def _clock_note(earlier_path: str, later_path: str, ahead: int) -> str:
     """Return the sentence on two clocks. ahead: how many nanoseconds the second is ahead, the way between included."""
-    clocks = f"the second clock is {abs(ahead) / 1e9:,.3f} s {'ahead of' if ahead > 0 else 'behind'} the first"
+    template = "clocks.ahead" if ahead > 0 else "clocks.behind"
     if abs(ahead) < SAME_CLOCK_NS:
-        clocks = "their clocks agree to the millisecond"
-    paths = f"{earlier_path} and {later_path}"
-    return f"{paths} hold the same attempts, matched by ports and sequence numbers, not by time: {clocks}."
+        template = "clocks.agree"
+    return say(template, earlier=earlier_path, later=later_path, seconds=abs(ahead) / 1e9)
 
 
 def clock_offset(earlier: int, later: int, src: str, dst: str, traffic: Traffic) -> int | None:

@@ -31,6 +31,7 @@ from auditor.ruleset.given_roles import ConfiguredRoles
 from auditor.ruleset.known_problems import controller, push
 from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
+from auditor.ruleset.statements import say
 from auditor.sources.dissection.facts import ProtocolFacts, ProtocolStep
 from auditor.sources.flows.neighbors import NeighborRequests
 from auditor.verdicts.installations.contacts import (
@@ -76,11 +77,6 @@ class PairContent:
 
 
 NO_CONTENT = PairContent()
-UNRESOLVED = (
-    UNKNOWN,
-    WEAK,
-    "The originator repeated ARP requests or neighbor solicitations, and the sources contain no connection.",
-)
 
 
 def find_pushes(
@@ -102,8 +98,9 @@ def find_pushes(
     """
     traffic = _Traffic(contacts, ruleset, content or {}, frozenset(configured.hosts(SITE_SERVER)))
     kinds = {pair: traffic.kind(contact) for pair, contact in contacts.items()}
+    unresolved = (UNKNOWN, WEAK, say("push.unresolved"))
     for requests in neighbor_requests:
-        kinds |= dict.fromkeys(traffic.unresolved_pairs(requests), UNRESOLVED)
+        kinds |= dict.fromkeys(traffic.unresolved_pairs(requests), unresolved)
     steps = {pair: shown.steps for pair, shown in (content or {}).items()}
     pairs = sorted(kinds, key=lambda pair: (by_number(pair[1]), by_number(pair[0])))
     return tuple(
@@ -169,9 +166,9 @@ class _Traffic:
         if why := self._scan(contact):
             return SCAN, LIKELY, why
         if contact.controller:
-            return LOGON, LIKELY, "The originator also used ports that only a domain controller has."
+            return LOGON, LIKELY, say("push.controller-ports")
         if is_like_push(contact):
-            return PUSH, LIKELY, f"The originator contacted {_rows(contact)}, like a client push."
+            return PUSH, LIKELY, say("push.ports", ports=_rows(contact))
         return self._one_port(contact)
 
     def _scan(self, contact: Contact) -> str:
@@ -188,23 +185,19 @@ class _Traffic:
         the scan, nor are those on which both sent data beside a test of a few other ports.
         """
         if contact.other_ports >= SCAN_PORTS and not _is_beside_scan(contact):
-            return (
-                f"The originator tried {contact.other_ports} other TCP ports within a minute and sent no data on them."
-            )
+            return say("push.scanned-ports", count=contact.other_ports)
         if contact.dynamic_ports > SCAN_DYNAMIC_PORTS and not contact.apart:
-            return (
-                f"The originator tried {contact.dynamic_ports} dynamic ports within a minute and sent no data on them."
-            )
+            return say("push.scanned-dynamic-ports", count=contact.dynamic_ports)
         if not (contact.accepted or is_like_push(contact)) and is_public(contact.src) and not is_public(contact.dst):
-            return "The originator is on the Internet and sent no data."
+            return say("push.internet")
         if contact.sent:
             return ""
         if contact.bare and not contact.insisted:
-            return "The originator opened connections and closed them without data, like a port test."
+            return say("push.bare")
         if any(_is_alike(contact, scan) for scan in self._scans_of.get(contact.src, ())):
-            return "The originator sent no data here, and it scanned other computers."
+            return say("push.scanned-others")
         if contact.src not in self._named and self._is_in_port_test(contact):
-            return "The originator sent no data here, and it tested the same ports of other computers."
+            return say("push.tested-others")
         return ""
 
     def _is_in_port_test(self, contact: Contact) -> bool:
@@ -240,29 +233,16 @@ class _Traffic:
         """Tell a contact at a single port by what else the two hosts do."""
         is_sharing = contact.ports <= self._sharing_ports
         if is_sharing and contact.src in self._pushed_by.get(contact.dst, ()):
-            return FILE_SHARING, LIKELY, "The originator contacted its own site server on the file sharing port only."
+            return FILE_SHARING, LIKELY, say("push.own-site-server")
         if is_sharing and contact.dst in self._site_servers and contact.src not in self._site_servers:
-            return FILE_SHARING, LIKELY, "The originator contacted a site server on the file sharing port only."
+            return FILE_SHARING, LIKELY, say("push.site-server")
         if contact.src in self._site_servers:
-            return PUSH, LIKELY, f"The originator contacted {_rows(contact)}, and it pushes to other computers."
+            return PUSH, LIKELY, say("push.pushes-others", ports=_rows(contact))
         if is_sharing and contact.sent and self._readers[contact.dst] >= READERS:
-            return (
-                FILE_SHARING,
-                LIKELY,
-                f"{self._readers[contact.dst]} computers sent data to this file sharing port.",
-            )
+            return FILE_SHARING, LIKELY, say("push.readers", count=self._readers[contact.dst])
         if is_sharing and contact.dst in self._file_servers and contact.src in self._file_server_users:
-            return (
-                FILE_SHARING,
-                LIKELY,
-                f"{self._readers[contact.dst]} computers sent data to this file sharing port, "
-                "and the originator sent data to another file server.",
-            )
-        return (
-            UNKNOWN,
-            WEAK,
-            f"The originator contacted {_rows(contact)} only, like a client push, but also like other programs.",
-        )
+            return FILE_SHARING, LIKELY, say("push.file-server", count=self._readers[contact.dst])
+        return UNKNOWN, WEAK, say("push.one-port", ports=_rows(contact))
 
     @cached_property
     def _pushes(self) -> list[Contact]:
@@ -407,10 +387,10 @@ def _two_alike(scans: Iterable[Contact]) -> list[Contact]:
 
 def _rows(contact: Contact) -> str:
     """Return the ports of a contact in words."""
-    words = ["ICMP echo"] if contact.echo else []
-    words += [f"TCP {port}" for port in sorted(contact.ports)]
-    words += ["a dynamic port"] if contact.dynamic else []
-    return " and ".join(words)
+    words = [say("push.echo")] if contact.echo else []
+    words += [say("push.port", port=port) for port in sorted(contact.ports)]
+    words += [say("push.dynamic-port")] if contact.dynamic else []
+    return say("list.and").join(words)
 
 
 # by content
@@ -422,19 +402,15 @@ def _kind_by_content(content: PairContent) -> Kind | None:
         return None
     profile = push()
     if content.files or content.shares & profile.admin_shares:
-        shown = "ADMIN$" if content.shares & profile.admin_shares else "files of the client installation"
-        return PUSH, CERTAIN, f"The originator opened {shown}, like a client push."
+        shown = "push.opened-share" if content.shares & profile.admin_shares else "push.opened-files"
+        return PUSH, CERTAIN, say(shown)
     if content.shares & controller().shares or content.interfaces & controller().interfaces:
-        return (
-            LOGON,
-            CERTAIN,
-            "The originator opened what only a domain controller has, such as SYSVOL or the netlogon interface.",
-        )
+        return LOGON, CERTAIN, say("push.opened-controller")
     if content.interfaces & profile.remote_interfaces:
         shown = ", ".join(sorted(content.interfaces & profile.remote_interfaces))
-        return PUSH, LIKELY, f"The originator called RPC interfaces that a client push uses: {shown}."
+        return PUSH, LIKELY, say("push.called", interfaces=shown)
     if content.shares - profile.shares:
-        return FILE_SHARING, CERTAIN, "The originator opened shares, but none that a client push uses."
+        return FILE_SHARING, CERTAIN, say("push.opened-others")
     return None
 
 
@@ -451,15 +427,17 @@ def content_of(protocol_facts: Sequence[ProtocolFacts]) -> dict[Pair, PairConten
             interfaces[pair].add(interface)
         files.update(facts.push_files)
         for step in facts.steps:
-            steps[step.side.initiator, step.side.responder].append(_push_step(source, step))
+            steps[step.side.initiator, step.side.responder].append(push_step(source, step))
     return {
         pair: PairContent(frozenset(shares[pair]), frozenset(interfaces[pair]), pair in files, tuple(steps[pair]))
         for pair in {*shares, *interfaces, *steps, *files}
     }
 
 
-def _push_step(source: int, step: ProtocolStep) -> PushStep:
-    return PushStep(step.step, step.outcome.value, step.code, None, source, (step.frame,), ())
+def push_step(source: int, step: ProtocolStep) -> PushStep:
+    """Return a step of a protocol as the report has it. source: the number of the capture that shows it."""
+    frames, what = (step.frame,), step.action
+    return PushStep(step.step, step.outcome.value, step.code, None, source, frames, (), what.kind.value, what.object)
 
 
 # requests for a hardware address

@@ -13,10 +13,11 @@ import numpy as np
 from auditor.report.joined_names import join_limited
 from auditor.report.model import GIVEN, INFERRED, LIKELY, PUSH, WEAK, Push, RoleAssignment
 from auditor.ruleset.addresses import by_number, is_one_host, is_public, parsed
-from auditor.ruleset.given_roles import NAMED, ConfiguredRoles
+from auditor.ruleset.given_roles import ConfiguredRoles
 from auditor.ruleset.known_problems import may_ask_management_point
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
+from auditor.ruleset.statements import say, say_count
 from auditor.sources.dissection.facts import ProtocolFacts
 from auditor.sources.flows.table import is_among
 from auditor.sources.source import CAPTURE, Source
@@ -193,25 +194,25 @@ def _inferred(role: str, address: str, why: str, pushes: Sequence[Push], configu
 def _why_server(pushes: Sequence[Push], contacts: Mapping[Pair, Contact]) -> str:
     ports = _ports_of(pushes, contacts)
     if not ports:
-        return f"its ARP requests or neighbor solicitations for {_whom(pushes)} got no response"
-    return f"it connects to {_whom(pushes)} at {ports}, as a push does"
+        return say("role.unresolved", whom=_whom(pushes))
+    return say("role.pushes", whom=_whom(pushes), ports=ports)
 
 
 def _why_client(pushes: Sequence[Push], contacts: Mapping[Pair, Contact]) -> str:
     ports = _ports_of(pushes, contacts)
     if not ports:
-        return f"ARP requests or neighbor solicitations from {pushes[0].from_address} for it got no response"
-    return f"the site server connects to it at {ports}"
+        return say("role.is-unresolved", by=pushes[0].from_address)
+    return say("role.is-pushed", ports=ports)
 
 
 def _ports_of(pushes: Sequence[Push], contacts: Mapping[Pair, Contact]) -> str:
     pairs = ((push.from_address, push.to_address) for push in pushes)
     ports = {port for pair in pairs if pair in contacts for port in contacts[pair].ports}
-    return " and ".join(f"TCP {port}" for port in sorted(ports))
+    return _tcp(ports)
 
 
 def _whom(pushes: Sequence[Push]) -> str:
-    return pushes[0].to_address if len(pushes) == 1 else _several(len(pushes), "computer")
+    return pushes[0].to_address if len(pushes) == 1 else say_count("role.computers", len(pushes))
 
 
 def _names(protocol_facts: Sequence[ProtocolFacts]) -> Mapping[str, set[str]]:
@@ -239,7 +240,7 @@ def _within_networks(
         columns = source.table.columns
         reached |= set(columns["dst_ip"][is_among(columns["src_ip"], clients)].tolist())
     return [
-        RoleAssignment(role, host, GIVEN, NAMED)
+        RoleAssignment(role, host, GIVEN, say("role.given"))
         for role in roles
         for host in sorted(reached - set(configured.hosts(role)))
         if configured.covers(role, host)
@@ -247,7 +248,7 @@ def _within_networks(
 
 
 def _named(role: str, address: str) -> RoleAssignment:
-    return RoleAssignment(role, address, GIVEN, NAMED)
+    return RoleAssignment(role, address, GIVEN, say("role.given"))
 
 
 # web servers
@@ -259,7 +260,7 @@ def _by_path(protocol_facts: Sequence[ProtocolFacts], configured: ConfiguredRole
         (role, address): path for facts in reversed(protocol_facts) for address, role, path in reversed(facts.roles)
     }
     return [
-        RoleAssignment(role, address, INFERRED, f"it was asked for {path}")
+        RoleAssignment(role, address, INFERRED, say("role.asked", path=path))
         for (role, address), path in shown.items()
         if not configured.names(role)
     ]
@@ -396,37 +397,27 @@ def _guess(web_contacts: Sequence[_WebContact], pushed: Mapping[str, int]) -> tu
 
     best, *other_servers = sorted(by_server, key=lambda server: (rank(server), by_number(server)))
     if other_servers and rank(other_servers[0]) == rank(best):
-        text = f"The clients connect to several web servers ({_some(by_server)})."
-        return None, [f"{text} The management point among them is unknown. Set it: --role management-point=ADDRESS."]
-    ports = " and ".join(
-        f"TCP {port}" for port in sorted({port for contact in by_server[best] for port in contact.ports})
-    )
-    why = f"{_several(len(by_server[best]), 'client')} connected to it at {ports}"
+        return None, [say("role.several-web-servers", servers=_some(by_server))]
+    ports = _tcp(port for contact in by_server[best] for port in contact.ports)
+    why = say_count("role.connected", len(by_server[best]), ports=ports)
     guess = RoleAssignment(MANAGEMENT_POINT, best, INFERRED, why, how_sure=WEAK)
     return guess, [_only_by_port(best, other_servers)]
 
 
 def _only_by_port(best: str, other_servers: Sequence[str]) -> str:
     """Return that a web server was taken for the management point, and which others were not."""
-    alternatives = f", rather than {_some(other_servers)}" if other_servers else ""
-    return (
-        f"{best} is assumed to be the management point{alternatives}, only because clients connect to it on a web "
-        "port. No result that depends on it is works or allowed. Set the management point: "
-        "--role management-point=ADDRESS."
-    )
+    others = say("role.rather-than", others=_some(other_servers)) if other_servers else ""
+    return say("role.only-by-port", server=best, others=others)
 
 
 def _other_web_notes(servers: Sequence[str]) -> list[str]:
-    return [
-        f"{server} is a web server, but was asked for nothing that a management point has. "
-        "Name the management point: --role management-point=ADDRESS."
-        for server in servers
-    ]
+    return [say("role.other-web-server", server=server) for server in servers]
 
 
 def _some(addresses: Iterable[str]) -> str:
     return join_limited(sorted(addresses, key=by_number), MOST_ADDRESSES)
 
 
-def _several(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def _tcp(ports: Iterable[int]) -> str:
+    """Return ports in words."""
+    return say("list.and").join(say("push.port", port=port) for port in sorted(set(ports)))

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from auditor.report import model as r
 from auditor.ruleset.addresses import by_number
 from auditor.ruleset.ruleset import Ruleset, SiteFacts
+from auditor.ruleset.statements import say, say_count
 from auditor.verdicts.method_result import either_or
 
 
@@ -74,7 +75,8 @@ def mode_in_use(rows: Iterable[tuple[str, Evaluated]], ruleset: Ruleset) -> tupl
     if len(used) != 1:
         return "", ""
     ((mode, row),) = used.items()
-    return mode, f"{row.destination.address} on {row.protocol.upper()} {' or '.join(map(str, row.ports))}"
+    ports = say("list.or").join(map(str, row.ports))
+    return mode, say("mode.service", server=row.destination.address, protocol=row.protocol.upper(), ports=ports)
 
 
 def modes_of(evidence: Iterable[ModeEvidence]) -> dict[str, r.SiteMode]:
@@ -95,14 +97,10 @@ def _mode(site: str, evidence: Sequence[ModeEvidence]) -> r.SiteMode:
         evidence, key=lambda observation: (by_number(observation.client), observation.why)
     )  # two hosts may share an address
     other_clients = len({observation.client for observation in evidence}) - 1
-    more = (
-        ", as 1 more client does"
-        if other_clients == 1
-        else f", as {other_clients:,} more clients do"
-        if other_clients
-        else ""
-    )
-    why = surest.why if surest.how == r.READ else f"{surest.client} connects to {surest.why}{more}"
+    more = say_count("mode.more", other_clients) if other_clients else ""
+    why = surest.why
+    if surest.how != r.READ:
+        why = say("mode.connects", client=surest.client, service=surest.why, more=more)
     return r.SiteMode(site, surest.mode, surest.how, why)
 
 
@@ -128,7 +126,7 @@ def in_mode(verdicts: Sequence[r.RequirementVerdict], ruleset: Ruleset, mode: r.
         if any(_fails(verdict) and ruleset.mode_of(verdict.id) == mode.mode for verdict in group):
             alternatives = [verdict for verdict in group if ruleset.mode_of(verdict.id) not in ("", mode.mode)]
             off |= {verdict.id for verdict in alternatives if verdict.verdict == r.NOT_OBSERVED}
-    text = f"The site is in {mode.mode} mode ({mode.how}): {mode.why}."
+    text = say("mode.not-applicable", mode=mode.mode, how=mode.how, why=mode.why)
     return [
         replace(verdict, verdict=r.NOT_APPLICABLE, explanation=text) if verdict.id in off else verdict
         for verdict in verdicts

@@ -10,6 +10,7 @@ from auditor.ruleset.addresses import by_number
 from auditor.ruleset.known_problems import may_ask_management_point
 from auditor.ruleset.lint import CLIENT, HTTP, HTTPS
 from auditor.ruleset.ruleset import Requirement, SiteRules
+from auditor.ruleset.statements import say
 from auditor.verdicts.attempts import Attempt, Traffic
 
 
@@ -75,8 +76,8 @@ class CustomPorts:
         setting, port = self._assumed(requirement.to_role, server) or ("", 0)
         if setting != requirement.site_port:
             return None
-        text = f"{_connects(self._client, server, (port,), requirement)} The port is assumed."
-        text += f" To confirm it, set --port {setting}={port}."
+        connects = _connects(self._client, server, (port,), requirement)
+        text = say("custom-port.assumed", connects=connects, setting=setting, port=port)
         return CustomPort((port,), text, assumed=True)
 
     def _follows_site(self, requirement: Requirement) -> bool:
@@ -135,9 +136,12 @@ class CustomPorts:
 
 def _connects(client: str, server: str, ports: Sequence[int], requirement: Requirement) -> str:
     """Return that a client uses these ports instead of the documented ones."""
-    used = " and ".join(f"TCP {port}" for port in ports)
-    documented = [f"TCP {port}" for port in requirement.ports if port not in ports]
-    return f"{client} connects to {server} on {used}" + (f", not {' or '.join(documented)}." if documented else ".")
+    used = say("list.and").join(say("push.port", port=port) for port in ports)
+    documented = [say("push.port", port=port) for port in requirement.ports if port not in ports]
+    told = {"client": client, "server": server, "used": used}
+    if not documented:
+        return say("custom-port.connects", **told)
+    return say("custom-port.connects-instead", documented=say("list.or").join(documented), **told)
 
 
 def _setting(port: int, settings: Mapping[str, Sequence[int]], *, encrypted: bool) -> str:

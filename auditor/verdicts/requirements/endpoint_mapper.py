@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from auditor.report import model as r
 from auditor.ruleset.ruleset import Requirement, Ruleset
+from auditor.ruleset.statements import say, say_count
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 from auditor.sources.dissection.steps import Outcome
 from auditor.verdicts.attempts import Attempt, Traffic
@@ -314,45 +315,35 @@ def on_scan(scanned: Sequence[Finding]) -> str:
         return ""
     ports = sorted({finding.port for finding in scanned if finding.port is not None})
     src = scanned[0].attempts[0].src
-    return (
-        f" {src} tried {len(ports):,} dynamic ports from TCP {ports[0]} to TCP {ports[-1]} in quick succession, as a "
-        "port scan does. They do not count: the sources do not show that the endpoint mapper assigned them."
-    )
+    return say("dynamic.scan", src=src, count=len(ports), first=ports[0], last=ports[-1])
 
 
 def _on_early_ports(ports: Sequence[int]) -> str:
     if not ports:
         return ""
-    return (
-        f" {_tried(ports)}, but not soon after data was exchanged with the endpoint mapper. Such a port does not "
-        "count as a dynamic RPC port."
-    )
+    return _tried("dynamic.early", ports)
 
 
 def _on_old_ports(ports: Sequence[int]) -> str:
     if not ports:
         return ""
-    return (
-        f" {_tried(ports)}, in the range of versions before Windows Vista. Such a port counts only if a capture shows "
-        "that the endpoint mapper assigned it."
-    )
+    return _tried("dynamic.old-range", ports)
 
 
-def _tried(ports: Sequence[int]) -> str:
+def _tried(template: str, ports: Sequence[int]) -> str:
     listed = ", ".join(map(str, ports[:MOST_PORTS_LISTED]))
     more = len(ports) - MOST_PORTS_LISTED
-    verb = "was" if len(ports) == 1 else "were"
-    return f"TCP {listed}{f' and {more:,} more' if more > 0 else ''} {verb} tried"
+    return say_count(template, len(ports), ports=listed, more=say("list.more", count=more) if more > 0 else "")
 
 
 def _as_likely(finding: Finding) -> Finding:
     """Return a block of a port that only its number ties to the push: its log holds nothing but drops."""
-    text = f"{finding.text} That it is an RPC port is taken from its number: what was let through is not logged."
+    text = say("dynamic.by-number", text=finding.text)
     return replace(finding, confidence=r.LIKELY, text=text)
 
 
 def _is_service_control_manager(attempt: Attempt) -> bool:
-    return attempt.row is not None and attempt.row.program.endswith(SERVICES_PROGRAM)
+    return attempt.row is not None and attempt.row.program.lower().endswith(SERVICES_PROGRAM)
 
 
 def _in_order(attempts: Sequence[Attempt], source: int, clocks: Clocks) -> tuple[list[int], list[int]]:

@@ -11,6 +11,7 @@ from auditor.report import model as r
 from auditor.report.joined_names import join_limited
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Requirement, SiteRules
+from auditor.ruleset.statements import say
 from auditor.verdicts.attempts import Attempt, Traffic
 from auditor.verdicts.correlation.capture_points import locate_block
 from auditor.verdicts.correlation.clocks import Clocks
@@ -163,7 +164,7 @@ class ClientEvidence:
         location = locate_block(finding.attempts, self._traffic, requirement.to_role) if unplaced else None
         if location is None:
             return finding
-        remedy = "" if location[0] == r.BETWEEN else finding.remedy
+        remedy = None if location[0] == r.BETWEEN else finding.remedy
         return replace(finding, blocked_at=location[0], text=f"{finding.text} {location[1]}", remedy=remedy)
 
     def _summarized(
@@ -194,10 +195,13 @@ class ClientEvidence:
     def _why_not_seen(self, requirement: Requirement, ends: Ends, scanned: Sequence[Finding]) -> str:
         for role, addresses in zip((requirement.from_role, requirement.to_role), ends, strict=True):
             if not addresses:
-                return f"Nobody is known as {role.replace('-', ' ')}; name it: --role {role}=ADDRESS."
-        ports = "" if requirement.icmp_echo else f" at {requirement.protocol.upper()} {requirement.ports_text}"
-        between = (join_limited(addresses, MOST_NAMED) for addresses in ends)
-        text = f"No attempt from {' to '.join(between)}{ports} is in these sources."
+                return say("requirement.no-role", name=role.replace("-", " "), role=role)
+        src, dst = (join_limited(addresses, MOST_NAMED) for addresses in ends)
+        if requirement.icmp_echo:
+            text = say("requirement.no-echo", src=src, dst=dst)
+        else:
+            protocol, ports = requirement.protocol.upper(), requirement.ports_text
+            text = say("requirement.no-attempt", src=src, dst=dst, protocol=protocol, ports=ports)
         if requirement.dynamic:
             return text + on_scan(scanned) + self._dynamic.not_counted(requirement, *ends, scanned)
         return text + self._other_ports(requirement, ends.destinations)
@@ -208,11 +212,11 @@ class ClientEvidence:
         ports = self._custom.candidates(destinations[0]) if name else {}
         rows = [row for row in self._rules.ruleset.requirements if row.to_role == requirement.to_role] if ports else []
         used = {port for row in rows for port in self._ports_of(row, destinations)}
-        other_ports = [f"TCP {port}" for port in sorted(ports) if port not in used][:MOST_OTHER_PORTS]
+        other_ports = [say("push.port", port=port) for port in sorted(ports) if port not in used][:MOST_OTHER_PORTS]
         if not other_ports:
             return ""
-        text = f" {self._client} connects to {destinations[0]} on {', '.join(other_ports)}."
-        return f"{text} If that is the right port, set --port {name}=PORT."
+        ends = {"client": self._client, "server": destinations[0]}
+        return say("requirement.other-ports", **ends, ports=", ".join(other_ports), setting=name)
 
     def _ports_of(self, requirement: Requirement, hosts: Sequence[str]) -> tuple[int, ...]:
         """Return the ports at which a requirement to a server is evaluated."""

@@ -6,6 +6,7 @@ from auditor.report import model as r
 from auditor.ruleset.firewall_rules import ECHO_REQUESTS, rule_name
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Requirement, Ruleset
+from auditor.ruleset.statements import Statement, statement
 from auditor.verdicts.attempts import Attempt
 from auditor.verdicts.findings import Finding
 
@@ -24,32 +25,38 @@ def remedy_of(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> t
         return ()
     tried = finding.attempts[0] if finding.attempts else None
     place = finding.blocked_at if finding.blocked_at not in (None, r.UNKNOWN) else requirement.to_role
-    documented = r.Remedy(place, requirement.remedy)
-    if finding.verdict == r.NO_RESPONSE and finding.blocked_at == r.UNKNOWN:
-        return r.Remedy(place, finding.remedy), r.Remedy(place, f"If the computer is on: {requirement.remedy}")
+    documented = to_do(place, statement("remedy.documented", remedy=requirement.remedy))
+    if finding.remedy and finding.verdict == r.NO_RESPONSE and finding.blocked_at == r.UNKNOWN:
+        return to_do(place, finding.remedy), to_do(place, statement("remedy.if-on", remedy=requirement.remedy))
     if finding.remedy:
-        return (r.Remedy(place, finding.remedy),)
+        return (to_do(place, finding.remedy),)
     if finding.blocked_at == r.BETWEEN and tried:
-        return (r.Remedy(place, _on_the_path(requirement, tried, ruleset)),)
+        return (to_do(place, _on_the_path(requirement, tried, ruleset)),)
     if finding.verdict != r.BLOCKED or finding.blocked_at not in (requirement.to_role, r.UNKNOWN):
         return (documented,)
     export = _export(requirement, tried, ruleset)
     if finding.blocked_at == r.UNKNOWN or not tried:
         return documented, export
     if requirement.dynamic:  # the next push uses another dynamic port
-        return r.Remedy(place, f"Begin with the firewall of {tried.dst}. {requirement.remedy}"), export
-    action = f"On {tried.dst}, allow inbound {tried.port_text} from {tried.src}."
-    allow = r.Remedy(place, action, _new_rule(requirement, tried))
-    listening = r.Remedy(place, f"If {tried.dst} allows that, check that the service behind the port runs.")
+        begin = statement("remedy.begin-at-firewall", host=tried.dst, remedy=requirement.remedy)
+        return to_do(place, begin), export
+    action = statement("remedy.allow-inbound", host=tried.dst, port=tried.port_text, src=tried.src)
+    allow = to_do(place, action, _new_rule(requirement, tried))
+    listening = to_do(place, statement("remedy.then-check-service", host=tried.dst))
     return (allow, export, listening) if finding.confidence == r.LIKELY else (allow, export)
 
 
-def _on_the_path(requirement: Requirement, tried: Attempt, ruleset: Ruleset) -> str:
-    ends = f"from {tried.src} to {tried.dst}"
+def to_do(place: str, action: Statement, command: str | None = None) -> r.Remedy:
+    """Return one thing to do at a place."""
+    return r.Remedy(place, action.text, command, action.key)
+
+
+def _on_the_path(requirement: Requirement, tried: Attempt, ruleset: Ruleset) -> Statement:
+    ends = {"src": tried.src, "dst": tried.dst}
     if not requirement.dynamic or tried.dst_port in ruleset.fixed_dynamic_ports:
-        return f"On the devices on the path, allow {tried.port_text} {ends}."
+        return statement("remedy.allow-on-path", port=tried.port_text, **ends)
     today = ", ".join(f"{low}-{high}" for low, high in ruleset.dynamic_ports[:1])
-    return f"On the devices on the path, allow the RPC dynamic ports (TCP {today}) {ends}, or turn on RPC inspection."
+    return statement("remedy.allow-dynamic-on-path", ports=today, **ends)
 
 
 def _new_rule(requirement: Requirement, tried: Attempt) -> str:
@@ -72,6 +79,5 @@ def _export(requirement: Requirement, tried: Attempt | None, ruleset: Ruleset) -
         command += f" --ruleset {ruleset.id}"
     if tried and requirement.to_role == CLIENT:
         command += f" --role {requirement.from_role}={tried.src}"
-    name = rule_name(requirement)
-    action = f'To create the rule "{name}" in Windows Firewall, export the rules and run the script.'
-    return r.Remedy(requirement.to_role, action, f"{command} -o {RULES_FILE}")
+    action = statement("remedy.export-rules", rule=rule_name(requirement))
+    return to_do(requirement.to_role, action, f"{command} -o {RULES_FILE}")

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from auditor.report import model as r
+from auditor.ruleset.statements import say
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
 from auditor.verdicts.findings import Finding
 from auditor.verdicts.requirements.endpoint_mapper import AFTER_ENDPOINT_MAPPER_NS, RpcService, ServiceOf
@@ -55,12 +56,10 @@ def on_other_services(chosen: Finding, services: Mapping[RpcService, Decided]) -
         return ""
     finding, service = later[max(later)]
     own = next(service for service, decided in services.items() if decided[0] is chosen)
+    told = {"port": finding.port, "verdict": finding.verdict}
     if own.interface and service.interface:
-        return f" TCP {finding.port} was {finding.verdict} later, but for another RPC interface ({service.interface})."
-    return (
-        f" TCP {finding.port} was {finding.verdict} later. The sources do not show that it belongs to the same RPC "
-        f"interface, so TCP {chosen.port} still counts as {chosen.verdict}."
-    )
+        return say("dynamic.other-interface", **told, interface=service.interface)
+    return say("dynamic.maybe-other-interface", **told, chosen=chosen.port, chosen_verdict=chosen.verdict)
 
 
 def decide_documented(decided: Sequence[Decided]) -> Decided:
@@ -107,10 +106,7 @@ def _by_clock(findings: list[Finding]) -> Decided:
     )
     if not other_verdicts:
         return chosen, change
-    text = (
-        f"{chosen.text} Another source says {' and '.join(other_verdicts)}, but which was later cannot be told: "
-        "the times of a log are local. Name its zone: --tz ZONE."
-    )
+    text = say("finding.other-clock", text=chosen.text, verdicts=say("list.and").join(other_verdicts))
     return replace(chosen, text=text), change
 
 

@@ -9,10 +9,12 @@ from functools import lru_cache
 from auditor.report import model as r
 from auditor.ruleset.lint import CLIENT
 from auditor.ruleset.ruleset import Requirement, Ruleset
-from auditor.sources.dissection.facts import SERVICE_CONTROLLER
+from auditor.ruleset.statements import say, statement
+from auditor.sources.dissection.facts import SERVICE_CONTROLLER, Action, StepKind
 from auditor.sources.dissection.steps import ProtocolStep
 from auditor.sources.logs.firewall_rows import LET_THROUGH
 from auditor.verdicts.findings import Finding
+from auditor.verdicts.protocol_findings import ProtocolSummary
 from auditor.verdicts.requirements.evidence import (
     Ends,
     RequirementEvidence,
@@ -21,9 +23,10 @@ from auditor.verdicts.requirements.evidence import (
     in_order,
     only_one,
 )
-from auditor.verdicts.requirements.remedies import remedy_of
+from auditor.verdicts.requirements.remedies import remedy_of, to_do
 from auditor.verdicts.requirements.select import by_port, decide_documented, is_proven_block
 
+SERVICE_PIPE = Action(StepKind.OPEN, SERVICE_CONTROLLER)
 MOST_ALTERNATIVES = 3  # hosts of the same role of which a verdict tells besides its own
 
 
@@ -52,7 +55,8 @@ def observed(
         explanation=" ".join(filter(None, sentences)),
         evidence=evidence.evidence,
         problems=summary.problems,
-        remedy=remedy_of(requirement, chosen, ruleset) or _to_do(requirement.to_role, summary.remedy),
+        steps=summary.steps,
+        remedy=remedy_of(requirement, chosen, ruleset) or _of_problems(requirement, summary),
         allowed_at=_allowed_at(requirement, chosen, client) if chosen.verdict == r.ALLOWED else None,
         also_blocked=tuple(map(_block, decision.other_blocks)),
         either_or=requirement.either_or,
@@ -95,6 +99,7 @@ def as_not_applicable(verdict: r.RequirementVerdict, explanation: str) -> r.Requ
         changed=None,
         problems=(),
         remedy=(),
+        steps=(),
         explanation=explanation,
         also_blocked=tuple(proven_blocks(verdict)),
     )
@@ -109,7 +114,12 @@ def with_documented(verdict: r.RequirementVerdict, documented: Selection) -> r.R
     blocked = [candidate for candidate, _ in decided if is_proven_block(candidate)]
     return replace(
         verdict,
-        explanation=f"{verdict.explanation} TCP {finding.port} is {finding.verdict}.",
+        explanation=say(
+            "requirement.documented-port",
+            explanation=verdict.explanation,
+            port=finding.port,
+            verdict=finding.verdict,
+        ),
         evidence=in_order((*verdict.evidence, *finding.evidence[:1], *evidence_of(blocked))),
         also_blocked=(*verdict.also_blocked, *map(_block, blocked)),
     )
@@ -124,7 +134,10 @@ def with_alternatives(
         for alternative in alternatives
         if alternative.verdict in r.PASSING | r.FAILING and alternative.verdict != verdict.verdict
     ]
-    sentences = [f"To {alternative.destination.address} it is {alternative.verdict}." for alternative in differing]
+    sentences = [
+        say("requirement.other-host", host=alternative.destination.address, verdict=alternative.verdict)
+        for alternative in differing
+    ]
     blocks = [(block, alternative) for alternative in alternatives for block in proven_blocks(alternative)]
     proof = [alternative.evidence[0] for alternative in differing[:MOST_ALTERNATIVES]]
     proof += [item for _, alternative in blocks for item in alternative.evidence]
@@ -152,8 +165,8 @@ def mark_redundant(
     if not good:
         return verdict
     ports = "/".join(map(str, good[0].ports))
-    text = f"{verdict.explanation} This does no harm here: TCP {ports} does the same and is {good[0].verdict}."
-    remedies = _to_do(verdict.destination.role, "Nothing has to be opened while the other port works.")
+    text = say("requirement.redundant", explanation=verdict.explanation, ports=ports, verdict=good[0].verdict)
+    remedies = (to_do(verdict.destination.role, statement("remedy.other-port-works")),)
     return replace(verdict, explanation=text, remedy=remedies)
 
 
@@ -162,17 +175,10 @@ def mark_svcctl_fallback(
 ) -> r.RequirementVerdict:
     """Add why a stopped dynamic port does no harm, and whether the named pipe was seen that replaces it."""
     steps = steps_between(verdict.source.address or "", verdict.destination.address or "")
-    pipes = [step.frame for step in steps if step.succeeded and step.step == f"open {SERVICE_CONTROLLER}"]
-    seen = f", as it did in frame {pipes[-1]}" if pipes else ""
-    text = (
-        "This does not end the push: only the service controller was to be called there, and Windows calls it "
-        f"through the named pipe on SMB instead{seen}, after a time-out of about 21 seconds."
-    )
-    remedy = (
-        "Nothing has to be opened. To save the delay, enable the Windows Firewall group "
-        '"Remote Service Management (RPC)" on the client.'
-    )
-    remedies = _to_do(verdict.destination.role, remedy)
+    pipes = [step.frame for step in steps if step.succeeded and step.action == SERVICE_PIPE]
+    seen = say("requirement.pipe-seen", frame=pipes[-1]) if pipes else ""
+    text = say("requirement.pipe-instead", seen=seen)
+    remedies = (to_do(verdict.destination.role, statement("remedy.save-delay")),)
     return replace(verdict, explanation=f"{verdict.explanation} {text}", remedy=remedies)
 
 
@@ -207,11 +213,12 @@ def _end(role: str, address: str | None) -> r.Endpoint:
     return r.Endpoint(role, address)
 
 
-def _to_do(place: str, action: str) -> tuple[r.Remedy, ...]:
-    return (r.Remedy(place, action),) if action else ()
+def _of_problems(requirement: Requirement, summary: ProtocolSummary) -> tuple[r.Remedy, ...]:
+    action = statement("remedy.problem", action=summary.remedy)
+    return (to_do(requirement.to_role, action),) if summary.remedy else ()
 
 
 def _change_text(change: r.VerdictChange | None) -> str:
     if change is None:
         return ""
-    return f" Earlier, at {change.before_time}, it was {change.before}."
+    return say("requirement.earlier", time=change.before_time, verdict=change.before)

@@ -23,7 +23,7 @@ from auditor.errors import SourceError
 from auditor.sources.capture.ip import ICMPV6
 from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, IcmpError
 from auditor.sources.files.skip_counts import Tally
-from auditor.sources.files.warnings import SourceWarning
+from auditor.sources.files.warnings import SourceWarning, warning
 from auditor.sources.flows.columns import PROTOCOLS, TABLE
 from auditor.sources.flows.frame import nullable
 from auditor.sources.flows.from_logs.stale_packets import RETRY_S, SYSTEM_PORTS, last_allowed_index, looks_like_reply
@@ -31,6 +31,7 @@ from auditor.sources.flows.neighbors import NeighborRequests
 from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
 from auditor.sources.logs.event_fields import LONGEST_TEXT, Event, whole
 from auditor.sources.logs.event_log import EventReader
+from auditor.sources.logs.firewall_rows import STEALTH_FILTER
 
 # The words of a firewall log, so that both kinds of log make one table.
 Ints = NDArray[np.int64]
@@ -59,7 +60,7 @@ PACKETS = (5152, 5153)  # of these, and what allows or blocks connections, Windo
 DISCARDED, ACCEPTING = 1, 2
 LAYERS = {"%%14597": DISCARDED, "transport": DISCARDED, "%%14610": ACCEPTING, "receive/accept": ACCEPTING}
 LAYER_NUMBERS = {13: DISCARDED, 15: DISCARDED, 44: ACCEPTING, 46: ACCEPTING}
-STEALTH = "Stealth (nobody listens)"  # Windows' own word for the filter there; older versions do not name it
+STEALTH = f"{STEALTH_FILTER} (nobody listens)"
 # Their neighbors, which tell of no traffic between two computers.
 NO_TRAFFIC = {
     5150: "a frame blocked below IP",
@@ -288,21 +289,16 @@ class _EventColumns:
         warnings = []
         if self.unreadable:
             numbers = ", ".join(self.samples)
-            text = f"{self.unreadable:,} events lack an address, port or time and were not used (first: {numbers})."
-            warnings.append(SourceWarning("damaged", text))
+            warnings.append(warning("damaged", "events-lack-fields", count=self.unreadable, numbers=numbers))
         if count := self.zones["none"]:
-            text = f"The times of {count:,} events name no zone and were taken as UTC: they may be off by hours."
-            warnings.append(SourceWarning("no-zone", text))
+            warnings.append(warning("no-zone", count=count))
         if self.zones["collector"]:
-            text = "Times are local ones in this file; the collector's own two times told how far they are from UTC."
-            warnings.append(SourceWarning("local-times", text))
+            warnings.append(warning("local-times"))
         ids = {event for event in ACTIONS if self.tally.frames[f"event {event} ({MEANING[ACTIONS[event]]})"]}
         if not any(ACTIONS[event_id] == BLOCKED for event_id in ids):
-            text = "It holds no blocked connection (5152, 5157): none was blocked, or failures are not audited there."
-            warnings.append(SourceWarning("no-blocked-events", text))
+            warnings.append(warning("no-blocked-events"))
         if not any(ACTIONS[event_id] == ALLOWED for event_id in ids):
-            text = "It holds no allowed connection (5156): none was allowed, or successes are not audited there."
-            warnings.append(SourceWarning("no-allowed-events", text))
+            warnings.append(warning("no-allowed-events"))
         return warnings
 
 
