@@ -32,8 +32,8 @@ def in_order(hosts: Mapping[Needs, int]) -> Iterator[tuple[Openings, int]]:
     failing = _Failing(hosts)
     while chosen := failing.best():
         places: dict[tuple[str, str], set[Opening]] = defaultdict(set)
-        for one in chosen:
-            places[one.place, one.device].add(one)
+        for opening in chosen:
+            places[opening.place, opening.device].add(opening)
         parts = [frozenset(part) for part in places.values()]
         for part in sorted(parts, key=lambda part: (-failing.gain(part), sorted(part))):
             yield part, failing.open(part)
@@ -85,7 +85,7 @@ class _Failing:
         self._rest -= helped
         for number in changed:
             self._shrink(number, openings, drop=number in helped)
-        for alternative in {one for opening in touched for one in self._sets_with[opening]}:
+        for alternative in {related for opening in touched for related in self._sets_with[opening]}:
             self._forget(alternative)
             if left := alternative - openings:
                 self._rank(left)
@@ -100,7 +100,7 @@ class _Failing:
         }
 
     def _file(self, number: int, alternative: Openings) -> None:
-        rarest = min(alternative, key=lambda one: (len(self._users[one]), one))
+        rarest = min(alternative, key=lambda opening: (len(self._users[opening]), opening))
         self._by_rarest[rarest].add((number, alternative))
 
     def _shrink(self, number: int, opened: Openings, *, drop: bool) -> None:

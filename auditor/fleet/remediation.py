@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import product
+from operator import attrgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -50,7 +51,7 @@ def blamed(host: HostResult, method: str) -> list[RequirementResult]:
     A requirement may fail from one site server and be met from another.
     """
     ids = host.outcome(method).blamed
-    return [one for one in host.seen if one.requirement in ids and fails(one)]
+    return [result for result in host.seen if result.requirement in ids and fails(result)]
 
 
 def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[FirewallChange, ...], tuple[Cause, ...]]:
@@ -60,8 +61,8 @@ def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[FirewallCh
     causes: Counter[CauseKey] = Counter()
     for host, seen in failing:
         groups = _groups(seen, ruleset)
-        if others := [one for group in groups.values() if not _mendable(group) for one in group]:
-            causes[_cause(others)] += 1
+        if unhelped := [result for group in groups.values() if not _mendable(group) for result in group]:
+            causes[_cause(unhelped)] += 1
         elif not groups:
             causes[(PROBLEM, "", "", "", ())] += 1
         else:
@@ -72,41 +73,41 @@ def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[FirewallCh
 def _groups(seen: Iterable[RequirementResult], ruleset: Ruleset) -> dict[GroupKey, list[RequirementResult]]:
     """Return what failed with the members of one either-or group together, those of each site server apart."""
     groups: dict[GroupKey, list[RequirementResult]] = {}
-    for one in seen:
-        name = ruleset.requirement(one.requirement).either_or or one.requirement
-        groups.setdefault((name, _server(one) if one.destination.role == CLIENT else ""), []).append(one)
+    for result in seen:
+        name = ruleset.requirement(result.requirement).either_or or result.requirement
+        groups.setdefault((name, _server(result) if result.destination.role == CLIENT else ""), []).append(result)
     return groups
 
 
 def _mendable(group: Iterable[RequirementResult]) -> bool:
     """Tell whether a rule lets one of a group through; where one is open and fails, that one is in use."""
     members = list(group)
-    return any(map(stopped_by_rule, members)) and all(one.verdict in r.FAILING for one in members)
+    return any(map(stopped_by_rule, members)) and all(member.verdict in r.FAILING for member in members)
 
 
 def _needs(groups: dict[GroupKey, list[RequirementResult]], host: HostResult, opens: Opens) -> Needs:
     """Return what would let a host work; note in opens what each opening is about."""
     choices: list[list[Opening]] = []
     for (key, _), group in groups.items():
-        found: dict[Opening, None] = {}
-        for one in filter(stopped_by_rule, group):
-            opening = Opening(*block_location(one, host), key)
-            opens[opening][one.requirement].add(Way(one.ports, _server(one)))
-            found[opening] = None
-        choices.append(list(found))
+        openings: dict[Opening, None] = {}
+        for result in filter(stopped_by_rule, group):
+            opening = Opening(*block_location(result, host), key)
+            opens[opening][result.requirement].add(Way(result.ports, _server(result)))
+            openings[opening] = None
+        choices.append(list(openings))
     return frozenset(frozenset(chosen) for chosen in product(*choices))
 
 
-def _server(one: RequirementResult) -> str:
+def _server(result: RequirementResult) -> str:
     """Return the address of the end that is no client."""
-    return (one.source if one.destination.role == CLIENT else one.destination).address or ""
+    return (result.source if result.destination.role == CLIENT else result.destination).address or ""
 
 
 # changes, in words
 
 
 def _changes(need: Counter[Needs], opens: Opens, unhelped: int, ruleset: Ruleset) -> Iterator[FirewallChange]:
-    order = {one.id: number for number, one in enumerate(ruleset.requirements)}
+    order = {requirement.id: number for number, requirement in enumerate(ruleset.requirements)}
     remaining = need.total() + unhelped
     for openings, helped in in_order(need):
         remaining -= helped
@@ -121,17 +122,18 @@ def _change(
     counts: tuple[int, int],
 ) -> FirewallChange:
     place, device, _ = next(iter(openings))
-    groups = sorted((sorted(opens[one], key=order.__getitem__) for one in openings), key=lambda ids: order[ids[0]])
+    ids_of_openings = (sorted(opens[opening], key=order.__getitem__) for opening in openings)
+    groups = sorted(ids_of_openings, key=lambda ids: order[ids[0]])
     ways: dict[str, set[Way]] = defaultdict(set)
     for opening in openings:
-        for one, some in opens[opening].items():
-            ways[one] |= some
-    wanted = [[_wanted(ruleset.requirement(one), ruleset, ways[one]) for one in ids] for ids in groups]
+        for name, paths in opens[opening].items():
+            ways[name] |= paths
+    wanted = [[_wanted(ruleset.requirement(name), ruleset, ways[name]) for name in ids] for ids in groups]
     servers: dict[str, set[str]] = defaultdict(set)
-    for one, some in ways.items():
-        servers[ruleset.requirement(one).partner].update(way.server for way in some)
+    for name, paths in ways.items():
+        servers[ruleset.requirement(name).partner].update(way.server for way in paths)
     return FirewallChange(
-        requirements=tuple(one for ids in groups for one in ids),
+        requirements=tuple(name for ids in groups for name in ids),
         place=place,
         device=device,
         ports=", ".join(" or ".join(words for _, words in group) for group in wanted),
@@ -155,7 +157,7 @@ def port(requirement: Requirement, ruleset: Ruleset, at_sites: Iterable[Ports]) 
     if requirement.dynamic:
         today = "".join(f" {low}-{high}" for low, high in ruleset.dynamic_ports[:1])
         return f"{requirement.protocol.upper()} dynamic{today}"
-    ports = " and ".join(" or ".join(map(str, one)) for one in sorted(at_sites))
+    ports = " and ".join(" or ".join(map(str, at_site)) for at_site in sorted(at_sites))
     return f"{requirement.protocol.upper()} {ports}"
 
 
@@ -169,22 +171,22 @@ def _remedy(
     those = partial(_those, servers=servers)
     ways: dict[tuple[str, str], list[str]] = {}
     for group in wanted:
-        either = " or ".join(f"{words} ({one.row})" for one, words in group)
+        either = " or ".join(f"{words} ({requirement.row})" for requirement, words in group)
         either += ", whichever the site uses," if len(group) > 1 else ""
-        first, _ = group[0]
-        ways.setdefault((first.from_role, first.to_role), []).append(either)
+        requirement, _ = group[0]
+        ways.setdefault((requirement.from_role, requirement.to_role), []).append(either)
     if place == CLIENT:
-        told = [f"{_listed(ports)} {_bound(place, way, those)}" for way, ports in ways.items()]
-        return f"In the firewall of each client, allow {_listed(told)}. One Group Policy does it for all of them."
-    told = [f"{_listed(ports)} from {those(way[0])} to {those(way[1])}" for way, ports in ways.items()]
+        allowed = [f"{_listed(ports)} {_bound(place, way, those)}" for way, ports in ways.items()]
+        return f"In the firewall of each client, allow {_listed(allowed)}. One Group Policy does it for all of them."
+    allowed = [f"{_listed(ports)} from {those(way[0])} to {those(way[1])}" for way, ports in ways.items()]
     if place == r.UNKNOWN and not device:
         where = "Where it is stopped nobody knows: begin with the firewall of a client, then the devices between."
-        return f"Allow {_listed(told)}. {where}"
+        return f"Allow {_listed(allowed)}. {where}"
     if place in (r.BETWEEN, r.UNKNOWN):
         at = f"On {device}, and on every further device on the way" if device else "On the devices between"
-        return f"{at}, allow {_listed(told)}."
-    told = [f"{_listed(ports)} {_bound(place, way, those)}" for way, ports in ways.items()]
-    return f"In the firewall of {_those(place)}{f' {device}' if device else ''} itself, allow {_listed(told)}."
+        return f"{at}, allow {_listed(allowed)}."
+    allowed = [f"{_listed(ports)} {_bound(place, way, those)}" for way, ports in ways.items()]
+    return f"In the firewall of {_those(place)}{f' {device}' if device else ''} itself, allow {_listed(allowed)}."
 
 
 def _bound(place: str, way: tuple[str, str], those: Callable[[str], str]) -> str:
@@ -208,16 +210,16 @@ def _listed(words: list[str]) -> str:
 # what no rule helps
 
 
-def _cause(others: list[RequirementResult]) -> CauseKey:
+def _cause(unhelped: list[RequirementResult]) -> CauseKey:
     """Return why a host fails whatever is opened: that it is not reached at all, if so, else the first that failed."""
-    for one in others:
-        if one.verdict in UNREACHED and one.destination.role == CLIENT:
-            return one.verdict, "", "", "", ()
-    first = next((one for one in others if not stopped_by_rule(one)), others[0])
-    if first.verdict in r.FAILING:
-        return first.verdict, "", "", first.requirement, first.ports
-    fatal = next((problem for problem in first.problems if problem.fatal), None)
-    return PROBLEM, fatal.layer if fatal else "", fatal.code if fatal else "", first.requirement, first.ports
+    for result in unhelped:
+        if result.verdict in UNREACHED and result.destination.role == CLIENT:
+            return result.verdict, "", "", "", ()
+    decisive = next((result for result in unhelped if not stopped_by_rule(result)), unhelped[0])
+    if decisive.verdict in r.FAILING:
+        return decisive.verdict, "", "", decisive.requirement, decisive.ports
+    fatal = next((problem for problem in decisive.problems if problem.fatal), None)
+    return PROBLEM, fatal.layer if fatal else "", fatal.code if fatal else "", decisive.requirement, decisive.ports
 
 
 def _causes(causes: Counter[CauseKey], ruleset: Ruleset) -> tuple[Cause, ...]:
@@ -225,8 +227,9 @@ def _causes(causes: Counter[CauseKey], ruleset: Ruleset) -> tuple[Cause, ...]:
     for key, count in causes.items():
         verdict, _, code, requirement, _ = key
         merged[verdict, code, requirement, _advice(key, ruleset)] += count
-    made = [Cause(verdict, code, name, count, advice) for (verdict, code, name, advice), count in merged.items()]
-    return tuple(sorted(made, key=lambda one: (-one.hosts, one.verdict, one.code, one.requirement, one.remedy)))
+    names = attrgetter("verdict", "code", "requirement", "remedy")
+    listed = [Cause(verdict, code, name, count, advice) for (verdict, code, name, advice), count in merged.items()]
+    return tuple(sorted(listed, key=lambda cause: (-cause.hosts, names(cause))))
 
 
 def _advice(key: CauseKey, ruleset: Ruleset) -> str:
@@ -234,20 +237,20 @@ def _advice(key: CauseKey, ruleset: Ruleset) -> str:
     verdict, layer, code, requirement, ports = key
     if not requirement:
         return _UNREACHED.get(verdict, "See what is said of the host itself: why it fails these sources do not tell.")
-    one = ruleset.requirement(requirement)
-    what = f"{port(one, ruleset, [ports])} ({one.row})"
+    needed = ruleset.requirement(requirement)
+    named = f"{port(needed, ruleset, [ports])} ({needed.row})"
     if verdict == PROBLEM:
-        known = _known(layer, code)
+        meaning = _known(layer, code)
         said = (
-            f"{known.meaning[:1].upper()}{known.meaning[1:]}: {known.action[:1].lower()}{known.action[1:]}"
-            if known
+            f"{meaning.meaning[:1].upper()}{meaning.meaning[1:]}: {meaning.action[:1].lower()}{meaning.action[1:]}"
+            if meaning
             else ""
         )
-        return f"{what} is open, but a step failed. {said}".strip()
+        return f"{named} is open, but a step failed. {said}".strip()
     if verdict in UNREACHED:
-        target = _those(one.to_role)
+        target = _those(needed.to_role)
         return f"Find out whether {target} is on, has this address, and whether a way leads to it from the clients."
-    return f"Check that the service behind {what} runs on {_those(one.to_role)}: an allow rule does not start it."
+    return f"Check that the service behind {named} runs on {_those(needed.to_role)}: an allow rule does not start it."
 
 
 _UNREACHED = {
@@ -259,7 +262,7 @@ _UNREACHED = {
 
 
 def _known(layer: str, code: str) -> StatusMeaning | None:
-    for one in problems().get(layer, {}).values():
-        if one.name == code:
-            return one
-    return next((known for of, known in find_status(code) if of == layer), None)
+    for status in problems().get(layer, {}).values():
+        if status.name == code:
+            return status
+    return next((status for of, status in find_status(code) if of == layer), None)

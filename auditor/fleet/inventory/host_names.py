@@ -136,8 +136,8 @@ class Names:
         by_path = self.of(path) or NOBODY
         if by_path.host and not shared:
             return by_path
-        found = next(filter(None, map(self.of_address, addresses)), NOBODY)
-        return Name(found.host, found.site or by_path.site)
+        by_address = next(filter(None, map(self.of_address, addresses)), NOBODY)
+        return Name(by_address.host, by_address.site or by_path.site)
 
     def check(self, paths: Iterable[str]) -> None:
         """Raise ArgumentError if there is a pattern and it fits none of these paths: then it is wrong."""
@@ -147,14 +147,14 @@ class Names:
                 return
             example = example or path
         if example:
-            what = f"the pattern fits none of the files, such as {name_of(example)}"
-            raise ArgumentError(what, where=FROM, hint=RIGHT_PATTERN)
+            problem = f"the pattern fits none of the files, such as {name_of(example)}"
+            raise ArgumentError(problem, where=FROM, hint=RIGHT_PATTERN)
 
     def _by_pattern(self, path: str) -> Name | None:
-        found = self._pattern.search(_slashed(path)) if self._pattern else None
-        if found is None:
+        match = self._pattern.search(_slashed(path)) if self._pattern else None
+        if match is None:
             return None
-        host, words = _host(found["host"]), found.groupdict()
+        host, words = _host(match["host"]), match.groupdict()
         return Name(host, self._sites.get(host) or words.get("site") or "")
 
 
@@ -201,22 +201,22 @@ def _with_places(regex: str) -> str:
 
 def _check_pattern(text: str) -> None:
     places = PLACE.findall(text)
-    rest = PLACE.sub("", text)
-    what = ""
-    if "{" in rest or "}" in rest:
-        what = f"a brace in {text!r} has no partner"
+    outside = PLACE.sub("", text)
+    problem = ""
+    if "{" in outside or "}" in outside:
+        problem = f"a brace in {text!r} has no partner"
     elif unknown := [place for place in places if place not in PLACES]:
-        what = f"{{{unknown[0]}}} means nothing in {text!r}: there are {{host}} and {{site}}"
+        problem = f"{{{unknown[0]}}} means nothing in {text!r}: there are {{host}} and {{site}}"
     elif "host" not in places:
-        what = f"there is no {{host}} in {text!r}"
+        problem = f"there is no {{host}} in {text!r}"
     elif twice := [place for place, count in Counter(places).items() if count > 1]:
-        what = f"{{{twice[0]}}} stands twice in {text!r}"
+        problem = f"{{{twice[0]}}} stands twice in {text!r}"
     elif "}{" in text:
-        what = f"nothing stands between {{host}} and {{site}} in {text!r}, so nobody knows where one ends"
+        problem = f"nothing stands between {{host}} and {{site}} in {text!r}, so nobody knows where one ends"
     elif PIECES.split(text)[-1] == ANY_FOLDERS:
-        what = f"{text!r} ends with folders"
-    if what:
-        raise ArgumentError(what, where=FROM, hint=RIGHT_PATTERN)
+        problem = f"{text!r} ends with folders"
+    if problem:
+        raise ArgumentError(problem, where=FROM, hint=RIGHT_PATTERN)
 
 
 class _Places:
@@ -235,7 +235,7 @@ class _Places:
             return None
         whole = _whole(path)
         names = whole.split("/")
-        names += [f"{before}.log", before] if (before := before_rotation(names[-1])) != names[-1] else []
+        names += [f"{unrotated}.log", unrotated] if (unrotated := before_rotation(names[-1])) != names[-1] else []
         words = {"", *names, *(f"{name[:length]}*" for name in names for length in self._lengths)}
         likely = [place for word in words for place in self._by_word.get(word, ())]
         paths = _forms(whole)
@@ -250,8 +250,8 @@ def _place(row: _Row, site: str) -> _Place:
 
 def _forms(whole: str) -> tuple[str, ...]:
     """Return a path between slashes: as it is, and as it was before it was rotated or packed."""
-    before = before_rotation(whole)
-    return tuple(f"/{path}/" for path in dict.fromkeys((whole, before, f"{before}.log")))
+    unrotated = before_rotation(whole)
+    return tuple(f"/{path}/" for path in dict.fromkeys((whole, unrotated, f"{unrotated}.log")))
 
 
 def _whole(path: str) -> str:
@@ -353,19 +353,19 @@ def _columns(cells: list[str], path: str) -> dict[str, int]:
 
 def _row(line: int, cells: list[str], columns: dict[str, int], faults: list[str]) -> _Row | None:
     """Return what a line says of a host; None, and a fault more, if it cannot be understood."""
-    found = {word: cells[at] if at < len(cells) else "" for word, at in columns.items()}
-    words = re.split(r"[\s,;|]+", found.get("address", "").strip())
+    fields = {word: cells[at] if at < len(cells) else "" for word, at in columns.items()}
+    words = re.split(r"[\s,;|]+", fields.get("address", "").strip())
     addresses = {word: _address(word) for word in words if word}
     wrong = [word for word, address in addresses.items() if address is None]
-    if not found["host"]:
+    if not fields["host"]:
         faults.append(f"line {line}: there is no host")
-    elif re.search(r"[\\/\x00-\x1f]", found["host"]):
-        faults.append(f"line {line}: {found['host']!r} is no name of a host")
+    elif re.search(r"[\\/\x00-\x1f]", fields["host"]):
+        faults.append(f"line {line}: {fields['host']!r} is no name of a host")
     elif wrong:
         faults.append(f"line {line}: {wrong[0]!r} is no address")
     else:
         owned = tuple(address for address in addresses.values() if address)
-        return _Row(line, _host(found["host"]), found.get("site", ""), found.get("path", ""), owned)
+        return _Row(line, _host(fields["host"]), fields.get("site", ""), fields.get("path", ""), owned)
     return None
 
 
@@ -374,13 +374,13 @@ def _contested(rows: Sequence[_Row]) -> Iterator[str]:
     owners: dict[tuple[bool, str], _Row] = {}
     for row in rows:
         if row.path:
-            first = owners.setdefault((_is_absolute(row.path), "/".join(_pieces(row.path))), row)
-            if first.host != row.host:
-                yield f"lines {first.line} and {row.line}: {row.path} is given to {first.host} and to {row.host}"
+            owner = owners.setdefault((_is_absolute(row.path), "/".join(_pieces(row.path))), row)
+            if owner.host != row.host:
+                yield f"lines {owner.line} and {row.line}: {row.path} is given to {owner.host} and to {row.host}"
 
 
 def _in_two_sites(rows: Sequence[_Row]) -> Iterator[str]:
-    first: dict[str, _Row] = {}
+    owners: dict[str, _Row] = {}
     for row in rows:
-        if row.site and first.setdefault(row.host, row).site != row.site:
-            yield f"lines {first[row.host].line} and {row.line}: {row.host} is in {first[row.host].site} and {row.site}"
+        if row.site and (earlier := owners.setdefault(row.host, row)).site != row.site:
+            yield f"lines {earlier.line} and {row.line}: {row.host} is in {earlier.site} and {row.site}"

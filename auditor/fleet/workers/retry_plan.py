@@ -105,11 +105,11 @@ class Plan:
         """Note that an attempt failed; return the file that is lost by it."""
         number, files = attempt.task.number, attempt.task.files
         suspect = failure.suspect if failure.suspect in files else files[0] if len(files) == 1 else ""
-        rest = tuple(path for path in files if path != suspect)
-        if rest and suspect and attempt.stage is Stage.FIRST:
-            self._again.append(Attempt(Task(number, rest), Stage.REST))
+        unsuspected = tuple(path for path in files if path != suspect)
+        if unsuspected and suspect and attempt.stage is Stage.FIRST:
+            self._again.append(Attempt(Task(number, unsuspected), Stage.REST))
         else:
-            self._again += [Attempt(Task(number, (path,)), Stage.SINGLE) for path in rest]
+            self._again += [Attempt(Task(number, (path,)), Stage.SINGLE) for path in unsuspected]
         if not suspect:
             return None
         alone = Task(number, (suspect,))
