@@ -7,7 +7,7 @@ from pathlib import Path
 
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import THEY_READ, SourceWarning
-from auditor.sources.flows.from_logs.firewall_flows import LogFlowBuilder, LogFlows
+from auditor.sources.flows.from_logs.firewall_flows import FirewallFlows, LogFlowBuilder
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps
 from auditor.sources.logs.firewall_log import LogReader, recognize
@@ -40,7 +40,7 @@ def firewall_log(
                 builder.add(reader.rows((yield section)))
     numbered, name = reader.addresses, name_of(path)
     attempts = builder.finish(numbered)
-    details = LogFlows(name, attempts, numbered, builder.facts(reader, attempts))
+    details = FirewallFlows(name, attempts, numbered, builder.facts(reader, attempts))
     notes = ", ".join(filter(None, (reader.encoding, "gzip" * reader.gzipped)))
     return Source(
         path=name,
@@ -59,7 +59,7 @@ def firewall_log(
     )
 
 
-def _warnings(reader: LogReader, details: LogFlows) -> list[SourceWarning]:
+def _warnings(reader: LogReader, details: FirewallFlows) -> list[SourceWarning]:
     """Return warnings for what is wrong with a log, or missing from it."""
     account, warnings = reader.account, reader.clock.warnings()
     if account.skipped:
