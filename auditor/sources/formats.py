@@ -5,12 +5,11 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import THEY_READ, SourceWarning
-from auditor.sources.flows.from_logs.firewall_flows import FirewallFlows, LogFlowBuilder
+from auditor.sources.flows.from_logs.firewall_flows import LogFacts, LogFlowBuilder
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps
-from auditor.sources.logs.firewall_log import LogReader, recognize
+from auditor.sources.logs.firewall_log import FirewallLog, read_log
 from auditor.sources.logs.firewall_rows import CANONICAL
 from auditor.sources.logs.time_zone import Clock
 from auditor.sources.source import FIREWALL_LOG, Advance, Source, name_of
@@ -25,43 +24,32 @@ def firewall_log(
     sections of the log are yielded, to be read by whoever goes on with this; None reads them here, in threads if there
     are many. Raises SourceError as `recognize` does.
     """
-    builder = LogFlowBuilder()
-    with LogReader(raw, clock, addresses) as reader:
-        schema = recognize(reader.beginning(), path)
-        if schema is None:
-            return None
-        reader.schema = schema
-        if addresses is None:
-            for rows in reader:
-                builder.add(rows)
-                advance(reader.position, reader.bytes)
-        else:
-            for section in reader.sections():
-                builder.add(reader.rows((yield section)))
-    numbered, name = reader.addresses, name_of(path)
-    attempts = builder.finish(numbered)
-    details = FirewallFlows(name, attempts, numbered, builder.facts(reader, attempts))
-    notes = ", ".join(filter(None, (reader.encoding, "gzip" * reader.gzipped)))
+    builder, name = LogFlowBuilder(), name_of(path)
+    log = yield from read_log(raw, path, clock, builder.add, advance, addresses)
+    if log is None:
+        return None
+    details = builder.finish(log, name)
+    facts = details.facts
     return Source(
         path=name,
         kind=FIREWALL_LOG,
-        format="pfirewall" + (f" ({notes})" if notes else ""),
-        bytes=reader.bytes,
-        records=reader.account.rows,
-        skipped=reader.account.skipped,
-        first_ns=None if builder.first_s is None else builder.first_s * 10**9,
-        last_ns=None if builder.last_s is None else builder.last_s * 10**9,
-        understood=reader.account.rows,
-        warnings=tuple(reader.warnings + _warnings(reader, details)),
-        tally=Tally(builder.unused),
+        format="pfirewall" + (f" ({', '.join(log.notes)})" if log.notes else ""),
+        bytes=log.bytes,
+        records=log.account.rows,
+        skipped=log.account.skipped,
+        first_ns=facts.first_ns,
+        last_ns=facts.last_ns,
+        understood=log.account.rows,
+        warnings=(*log.warnings, *_warnings(log, facts)),
+        tally=facts.unused,
         details=details,
-        clock=details.facts.clock,
+        clock=facts.clock,
     )
 
 
-def _warnings(reader: LogReader, details: FirewallFlows) -> list[SourceWarning]:
-    """Return warnings for what is wrong with a log, or missing from it."""
-    account, warnings = reader.account, reader.clock.warnings()
+def _warnings(log: FirewallLog, facts: LogFacts) -> list[SourceWarning]:
+    """Return warnings for what is wrong with the lines of a log, or missing from it."""
+    account, warnings = log.account, []
     if account.skipped:
         frequencies = account.malformed.most_common()
         samples = {kind: account.samples[kind][0] for kind, _ in frequencies}
@@ -75,15 +63,15 @@ def _warnings(reader: LogReader, details: FirewallFlows) -> list[SourceWarning]:
             "missing here may have been among them."
         )
         warnings.append(SourceWarning("lost-events", text))
-    if not reader.headed:
+    if not log.headed:
         text = "No #Fields line names the columns: they were taken for those that Windows writes."
         warnings.append(SourceWarning("no-header", text))
-    if unknown := [name for name in reader.schema.names if name not in CANONICAL]:
+    if unknown := [name for name in log.fields if name not in CANONICAL]:
         text = f"Columns that are not known here were not used: {', '.join(unknown[:5])}."
         warnings.append(SourceWarning("unknown-columns", text))
-    if details.facts.folded:
+    if facts.folded:
         text = (
-            f"The log is very large: {details.facts.folded:,} of its rows are of attempts that are many times the "
+            f"The log is very large: {facts.folded:,} of its rows are of attempts that are many times the "
             "same, and were put together; the first and the last of each are kept."
         )
         warnings.append(SourceWarning("folded", text))

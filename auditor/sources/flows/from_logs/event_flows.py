@@ -200,21 +200,11 @@ class _TrafficEvent(NamedTuple):
     ends: tuple[tuple[str, int], tuple[str, int]]
 
 
-_LARGE = ("time", "line", "filter")
-_SMALL = (  # in the order in which _append gives their values, behind _LARGE
-    "event",
-    "computer",
-    "path",
-    "protocol",
-    "ip_a",
-    "port_a",
-    "ip_b",
-    "port_b",
-    "process",
-    "application",
-    "origin",
-    "layer",
-)
+# By the type code of an array, the columns in the order in which _append gives their values.
+_COLUMNS = {
+    "q": "time line filter",
+    "i": "event computer path protocol ip_a port_a ip_b port_b process application origin layer",
+}
 
 
 @dataclass
@@ -222,7 +212,7 @@ class _EventColumns:
     """Events about traffic, a number in each column; texts are numbered in `texts`, the empty one is 0."""
 
     column: dict[str, array[int]] = field(
-        default_factory=lambda: {name: array("q") for name in _LARGE} | {name: array("i") for name in _SMALL}
+        default_factory=lambda: {name: array(code) for code, names in _COLUMNS.items() for name in names.split()}
     )
     texts: dict[str, int] = field(default_factory=lambda: {"": 0})
     tally: Tally = field(default_factory=Tally)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP
+from auditor.sources.files.skip_counts import Tally
 from auditor.sources.flows.columns import PROTOCOLS
 from auditor.sources.flows.from_logs.attempts import (
     ANSWER,
@@ -28,7 +29,7 @@ from auditor.sources.flows.from_logs.attempts import (
     protocol_of,
 )
 from auditor.sources.flows.from_logs.stale_packets import GIVEN_UP_S, RETRY_S, looks_like_reply
-from auditor.sources.logs.firewall_log import LogReader
+from auditor.sources.logs.firewall_log import FirewallLog
 from auditor.sources.logs.firewall_rows import (
     ACK,
     ACTIONS,
@@ -75,6 +76,7 @@ class RowAttempts(LogAttempts):
     last_line: Ints
 
 
+SECOND_NS = 10**9
 NO_ATTEMPTS = RowAttempts(*[np.zeros(0, np.int64)] * len(RowAttempts.__dataclass_fields__))
 
 
@@ -91,11 +93,21 @@ class LocalAddress:
 class LogFacts:
     """What a log can show at all.
 
-    counts: rows by action, protocol ("TCP", "UDP", "ICMP" or a number) and path, "-" where the log does not say;
-    lines, comments, blanks, malformed: what the lines were that are no rows; lost, lost_rows: events that Windows did
-    not write, and how often it says so; local: the computer's own addresses, the likeliest first; clock: "utc" or
-    "local", what the times are; fields: the columns of the last header; folded: rows of attempts that were put
-    together.
+    Attributes:
+        counts: Rows by action, protocol ("TCP", "UDP", "ICMP" or a number) and path, "-" where the log does not say.
+        lines: All lines.
+        comments: Lines that begin with #.
+        blanks: Lines without text.
+        malformed: Lines that could not be read, by what is wrong with them.
+        lost: Events that Windows did not write (action INFO-EVENTS-LOST).
+        lost_rows: How often it says so.
+        local: The computer's own addresses, the likeliest first.
+        clock: "utc" or "local", what the times are.
+        fields: The columns of the last #Fields line.
+        folded: Rows of attempts that were put together.
+        unused: Rows that are in no flow, by what they are.
+        first_ns: Earliest time of a row, in nanoseconds since 1970; None without rows.
+        last_ns: Latest time of a row.
     """
 
     counts: Mapping[tuple[str, str, str], int]
@@ -109,6 +121,9 @@ class LogFacts:
     clock: str
     fields: tuple[str, ...]
     folded: int
+    unused: Tally
+    first_ns: int | None
+    last_ns: int | None
 
     @property
     def drops(self) -> int:
@@ -129,7 +144,7 @@ class FirewallFlows(LogFlows):
 
     attempts: RowAttempts
     facts: LogFacts
-    tick_ns = 10**9
+    tick_ns = SECOND_NS
 
     @property
     def columns(self) -> dict[str, str]:
@@ -156,10 +171,7 @@ class FirewallFlows(LogFlows):
 
 
 class LogFlowBuilder:
-    """Collect the rows of batch after batch, in file order; `finish` makes the flows of them.
-
-    unused: rows that are in no flow, by what they are; first_s, last_s: the earliest and the latest time of a row.
-    """
+    """Collect the rows of batch after batch, in file order; `finish` makes the flows of them."""
 
     def __init__(self) -> None:
         self._waiting: list[RowAttempts] = []
@@ -169,11 +181,6 @@ class LogFlowBuilder:
         self._count = 0
         self._most = MOST_FLOWS
         self._kept_of_each: int | None = None
-        self._counts: Mapping[tuple[str, str, str], int] = {}
-        self._local: tuple[LocalAddress, ...] = ()
-        self.unused: Counter[str] = Counter()
-        self.first_s: int | None = None
-        self.last_s: int | None = None
 
     def add(self, rows: Rows) -> None:
         """Take in one batch."""
@@ -204,45 +211,38 @@ class LogFlowBuilder:
             new = _folded(new, self._kept_of_each)
         return _merged(_joined([self._open, new]))
 
-    def finish(self, addresses: Sequence[str]) -> RowAttempts:
-        """Return the attempts in order of their first lines; the builder is used up. addresses: by number."""
+    def finish(self, log: FirewallLog, source: str) -> FirewallFlows:
+        """Return the flows of all rows; the builder is used up.
+
+        Args:
+            log: What was read.
+            source: What the flow table calls it.
+        """
         self._close(self._with_waiting())
         attempts = _in_order(_joined(self._closed))
         if self._kept_of_each:
             attempts = _folded(attempts, self._kept_of_each)
         attempts = _without_late(attempts)
         self._closed, self._open = [], NO_ATTEMPTS
-        seen = attempts.only(attempts.action != LOST)
-        if len(seen):
-            self.first_s, self.last_s = int(seen.start.min()), int(seen.end.max())
-        self._counts, self._local = _by_class(seen), _local(attempts, addresses)
-        used = _used(attempts)
-        self._tell_unused(attempts, np.flatnonzero(~used))
-        return attempts.only(used)
-
-    def facts(self, reader: LogReader, attempts: RowAttempts) -> LogFacts:
-        """Return what the log can show; reader: as it is when all was read."""
-        account = reader.account
-        return LogFacts(
-            counts=self._counts,
+        seen, is_flow, account = attempts.only(attempts.action != LOST), _is_flow(attempts), log.account
+        flows = attempts.only(is_flow)
+        facts = LogFacts(
+            counts=_by_class(seen),
             lines=account.lines,
             comments=account.comments,
             blanks=account.blanks,
             malformed=dict(account.malformed),
             lost=account.lost,
             lost_rows=account.lost_rows,
-            local=self._local,
-            clock="utc" if reader.in_utc else "local",
-            fields=reader.schema.names,
-            folded=int(attempts.rows[attempts.src_port == NOT_SAID].sum()),
+            local=_local(attempts, log.addresses),
+            clock="utc" if log.in_utc else "local",
+            fields=log.fields,
+            folded=int(flows.rows[flows.src_port == NOT_SAID].sum()),
+            unused=_unused(attempts.only(~is_flow)),
+            first_ns=int(seen.start.min()) * SECOND_NS if len(seen) else None,
+            last_ns=int(seen.end.max()) * SECOND_NS if len(seen) else None,
         )
-
-    def _tell_unused(self, attempts: RowAttempts, unused: Ints) -> None:
-        columns = (column[unused].tolist() for column in (attempts.kind, attempts.dst_port, attempts.rows))
-        for kind, icmp, rows in zip(*columns, strict=True):
-            protocol = protocol_of(kind)
-            name = f"ICMP type {icmp >> ICMP_TYPE}" if protocol == ICMP else f"IP protocol {protocol}"
-            self.unused["lost events" if action_of(kind) == LOST else name] += rows
+        return FirewallFlows(source, flows, log.addresses, facts)
 
     def _close(self, attempts: RowAttempts) -> None:
         self._closed.append(attempts)
@@ -271,12 +271,23 @@ def _by_class(attempts: RowAttempts) -> dict[tuple[str, str, str], int]:
     return counts
 
 
-def _used(attempts: RowAttempts) -> NDArray[np.bool_]:
+def _unused(attempts: RowAttempts) -> Tally:
+    """Count the rows that are in no flow, by what they are."""
+    unused: Counter[str] = Counter()
+    columns = (column.tolist() for column in (attempts.kind, attempts.dst_port, attempts.rows))
+    for kind, icmp, rows in zip(*columns, strict=True):
+        protocol = protocol_of(kind)
+        name = f"ICMP type {icmp >> ICMP_TYPE}" if protocol == ICMP else f"IP protocol {protocol}"
+        unused["lost events" if action_of(kind) == LOST else name] += rows
+    return Tally(unused)
+
+
+def _is_flow(attempts: RowAttempts) -> NDArray[np.bool_]:
     """Tell which belong into the flow table: TCP, UDP and echo requests, as of a capture."""
     protocol, icmp = attempts.protocol, attempts.dst_port >> ICMP_TYPE
     echo = (protocol == ICMP) & ((icmp == ECHO_REQUEST[4]) | (icmp == ECHO_REQUEST[6]))
-    used: NDArray[np.bool_] = ((protocol == TCP) | (protocol == UDP) | echo) & (attempts.action != LOST)
-    return used
+    is_flow: NDArray[np.bool_] = ((protocol == TCP) | (protocol == UDP) | echo) & (attempts.action != LOST)
+    return is_flow
 
 
 def _local(attempts: RowAttempts, addresses: Sequence[str]) -> tuple[LocalAddress, ...]:
