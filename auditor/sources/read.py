@@ -29,7 +29,7 @@ from auditor.sources.flows.flow_limit import MOST_FLOWS, Ports
 from auditor.sources.logs.batching import Steps, read_single
 from auditor.sources.logs.event_log import is_event_log
 from auditor.sources.logs.time_zone import Clock, parse_zone
-from auditor.sources.source import CAPTURE, Advance, Source, name_of, silent
+from auditor.sources.source import CAPTURE, EVENT_LOG, Advance, Source, name_of, silent
 
 if TYPE_CHECKING:
     from auditor.sources.logs.addresses import LogAddresses
@@ -161,10 +161,12 @@ def _read_capture(path: Path, ports: Ports, advance: Advance) -> Source:
 def _read_event_log(path: Path) -> Source:
     from auditor.sources.flows.from_logs.event_flows import read_events
 
+    name = name_of(path)
     try:
-        return read_events(path)
+        log, size = read_events(path, name), path.stat().st_size
     except OSError as error:
         raise _unreadable(path, error) from error
+    return Source(path=name, kind=EVENT_LOG, bytes=size, understood=log.records, **vars(log))
 
 
 class _Span:

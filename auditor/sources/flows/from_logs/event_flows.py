@@ -39,7 +39,6 @@ from auditor.sources.logs import firewall_rows
 from auditor.sources.logs.event_fields import LONGEST_TEXT, Event, whole
 from auditor.sources.logs.event_log import EventReader
 from auditor.sources.logs.firewall_rows import DROP, NO_PATH, PATHS, RECEIVE, SEND
-from auditor.sources.source import EVENT_LOG, Source, name_of
 
 # The words of a firewall log, so that both kinds of log make one table.
 BLOCKED, ALLOWED = "DROP", "ALLOW"
@@ -161,8 +160,26 @@ class EventFlows(LogFlows):
         return super()._factories() | {name: partial(self._more.__getitem__, name) for name in self._more}
 
 
-def read_events(path: Path) -> Source:
+@dataclass(frozen=True)
+class EventLog:
+    """What was read of one log, under the names that Source has for it."""
+
+    format: str
+    records: int
+    skipped: int
+    first_ns: int
+    last_ns: int
+    warnings: tuple[SourceWarning, ...]
+    tally: Tally
+    details: EventFlows
+
+
+def read_events(path: Path, name: str) -> EventLog:
     """Read an event log and return its flows; memory grows with the number of events about filtered traffic.
+
+    Args:
+        path: The file.
+        name: What the flow table calls it.
 
     Raises:
         SourceError: If the log holds no such events.
@@ -174,18 +191,13 @@ def read_events(path: Path) -> Source:
         collected.add(event)
     if not len(collected.column["time"]):
         raise _no_traffic(path, reader, collected)
-    times, name = np.frombuffer(collected.column["time"], np.int64), name_of(path)
-    records = reader.records - collected.unreadable
-    return Source(
-        path=name,
-        kind=EVENT_LOG,
+    times = np.frombuffer(collected.column["time"], np.int64)
+    return EventLog(
         format=reader.format + (" (gzip)" if reader.gzipped else ""),
-        bytes=path.stat().st_size,
-        records=records,
+        records=reader.records - collected.unreadable,
         skipped=reader.skipped + collected.unreadable,
         first_ns=int(times.min()),
         last_ns=int(times.max()),
-        understood=records,
         warnings=tuple(reader.warnings + collected.warnings()),
         tally=collected.tally,
         details=_flows(collected, name),
