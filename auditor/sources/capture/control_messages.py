@@ -16,13 +16,14 @@ from auditor.sources.capture.ip import ICMP, ICMPV6, TCP, Ip, IpReader
 from auditor.sources.capture.link_layer import IPV4, Layer
 from auditor.sources.capture.records import Records
 from auditor.sources.files.skip_counts import Tally
+from auditor.sources.tcp_flags import ACK, SYN
 
 ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
 ICMP_ERRORS = {4: (3, 4, 5, 11, 12), 6: (1, 2, 3, 4)}
 NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT = 135, 136
 ARP_REQUEST, ARP_REPLY = 1, 2
 LONGEST = 65_535
-TCP_FLAGS_AT, SYN, ACK = 13, 0x02, 0x10
+TCP_FLAGS_AT = 13
 
 
 class IcmpError(NamedTuple):

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from auditor.sources.capture.packets import Packets
 from auditor.sources.factorize import factorize_rows
 from auditor.sources.flows import conn_state
+from auditor.sources.tcp_flags import ACK, FIN, RST, SYN
 
-FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 UNSET = -1
 SETTLE_AT, SETTLE_MOST = 65_536, 500_000  # segments that are kept before they are joined, at least and at most
 MOST_EVENTS = 1_024  # of one segment: a connection needs a dozen, a storm of resets none of its middle

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from auditor.sources.logs.addresses import NOBODY, LogAddresses
 from auditor.sources.logs.text_columns import PADDING, WORD, Column, Mask, Text, distinct
+from auditor.sources.tcp_flags import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 
 MOST_SAMPLES = 3
 SAMPLE_LENGTH = 120
@@ -40,8 +41,7 @@ PATHS = ("SEND", "RECEIVE", "FORWARD", "UNKNOWN", "-")
 SEND, RECEIVE, NO_PATH = (PATHS.index(path) for path in ("SEND", "RECEIVE", "-"))
 IMPLIED_PATH = {ACTIONS.index("OPEN"): SEND, ACTIONS.index("OPEN-INBOUND"): RECEIVE}  # XP and 2003 leave it out
 PROTOCOLS = {b"TCP": TCP, b"UDP": UDP, b"ICMP": ICMP}
-FLAGS = {letter: 1 << bit for bit, letter in enumerate(b"SAFRPUEC")}
-SYN, ACK, FIN, RST = (FLAGS[letter] for letter in b"SAFR")
+FLAGS = dict(zip(b"FSRPAUEC", (FIN, SYN, RST, PSH, ACK, URG, ECE, CWR), strict=True))
 Small = NDArray[np.int8]
 MOST_PORT, MOST_ICMP, MOST_SEQUENCE = 0xFFFF, 0xFF, 0xFFFFFFFF
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.ruleset.addresses import is_one_host
 from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.flows.columns import PROTOCOLS
@@ -30,19 +30,8 @@ from auditor.sources.flows.from_logs.attempts import (
 )
 from auditor.sources.flows.from_logs.stale_packets import GIVEN_UP_S, RETRY_S, looks_like_reply
 from auditor.sources.logs.firewall_log import FirewallLog
-from auditor.sources.logs.firewall_rows import (
-    ACK,
-    ACTIONS,
-    DROP,
-    FIN,
-    LET_THROUGH,
-    LOST,
-    PATHS,
-    RECEIVE,
-    RST,
-    SYN,
-    Rows,
-)
+from auditor.sources.logs.firewall_rows import ACTIONS, DROP, LET_THROUGH, LOST, PATHS, RECEIVE, Rows
+from auditor.sources.tcp_flags import ACK, FIN, RST, SYN
 
 SAME_ATTEMPT_S = RETRY_S  # a pause that begins another attempt
 TOGETHER = 96_000  # rows that are taken in at once: the more, the fewer remain; but they should stay in the cache
@@ -295,15 +284,9 @@ def _local(attempts: RowAttempts, addresses: Sequence[str]) -> tuple[LocalAddres
     local_addresses = [
         LocalAddress(addresses[number], rows, sent)
         for _, number, rows, sent in local_ends(attempts)
-        if _is_one_host(addresses[number]) and (sent or not addresses[number].endswith((".255", ".0")))
+        if is_one_host(addresses[number]) and (sent or not addresses[number].endswith((".255", ".0")))
     ]
     return tuple(sorted(local_addresses, key=lambda local: (not local.sure, -local.rows, local.address)))
-
-
-@lru_cache(maxsize=1 << 16)
-def _is_one_host(address: str) -> bool:
-    parsed = ipaddress.ip_address(address)
-    return not (parsed.is_multicast or parsed.is_unspecified or parsed.is_loopback or address == "255.255.255.255")
 
 
 def _single(rows: Rows) -> RowAttempts:
