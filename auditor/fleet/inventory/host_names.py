@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import ipaddress
 import os
 import re
 from collections import Counter, defaultdict
@@ -19,6 +18,7 @@ from typing import NamedTuple
 
 from auditor.errors import ArgumentError
 from auditor.fleet.inventory.glob_patterns import ANY_FOLDERS, ANY_LETTER, is_pattern, path_regex
+from auditor.ruleset.addresses import canonical
 from auditor.sources.files.text import read_written
 from auditor.sources.source import name_of
 
@@ -280,10 +280,7 @@ def _host(text: str) -> str:
 def _address(text: str) -> str | None:
     if ":" not in text and text.count(".") != 3:  # which is soon known, of nearly every name
         return None
-    try:
-        return str(ipaddress.ip_address(text.strip()))
-    except ValueError:
-        return None
+    return canonical(text.strip()) or None
 
 
 def _addresses(rows: Sequence[_Row], sites: dict[str, str], where: str) -> tuple[tuple[str, ...], dict[str, Name]]:

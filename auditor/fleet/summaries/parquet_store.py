@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache, lru_cache
+from functools import cache
 from io import BytesIO
 from itertools import accumulate, pairwise
 from operator import attrgetter
@@ -22,6 +21,7 @@ from auditor.fleet.inventory.grouping import Known
 from auditor.fleet.inventory.host_names import Owner
 from auditor.fleet.summaries.reduction import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
 from auditor.fleet.summaries.summary import Entry, Summary, Unread
+from auditor.ruleset.addresses import canonical
 from auditor.sources.capture.packets import IcmpError
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
@@ -317,21 +317,12 @@ def _faults(name: str, column: Any) -> Iterator[str]:
             yield f"{name} is {wrong[0]}"
     elif name in ADDRESSES:
         words = [word for text in pc.unique(column).to_pylist() for word in _words(name, text)]
-        if not all(map(_is_address, words)):
+        if not all(map(canonical, words)):
             yield f"in {name} is something that is no address"
 
 
 def _words(name: str, text: str) -> tuple[str, ...]:
     return _pair(text) if name == "one_sided_pairs" else (text,)
-
-
-@lru_cache(maxsize=100_000)
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _broken(path: Path, fault: str) -> ReportError:

@@ -5,7 +5,6 @@ Each new one is read by itself.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from functools import lru_cache
 from threading import Lock
@@ -13,6 +12,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.ruleset.addresses import canonical
 from auditor.sources.logs.text_columns import U64, WORD, Column, Mask, Text, distinct
 
 NOBODY = -1  # the number of what is no address
@@ -156,7 +156,4 @@ def _address(text: bytes) -> str | None:
         return None
     if IPV4.fullmatch(text):
         return text.decode("ascii")
-    try:
-        return str(ipaddress.ip_address(text.decode("ascii").partition("%")[0]))
-    except ValueError:
-        return None
+    return (canonical(text.decode("ascii").partition("%")[0]) or None) if text.isascii() else None
