@@ -24,7 +24,7 @@ from auditor.sources.capture.tunnels import Tunnels
 from auditor.sources.files.gzip_stream import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
-from auditor.sources.flows.builder import FlowBuilder, Flows
+from auditor.sources.flows.builder import Dropped, FlowBuilder, Flows
 from auditor.sources.flows.flow_limit import MOST_FLOWS, Ports
 from auditor.sources.logs.batching import Steps, read_single
 from auditor.sources.logs.event_log import is_event_log
@@ -150,7 +150,7 @@ def _read_capture(path: Path, ports: Ports, advance: Advance) -> Source:
         warnings=(
             *reader.warnings,
             *_capture_warnings(packets, details, reader.records),
-            *_left_out(builder, packets, span, reader),
+            *_left_out(details.dropped, packets, span, reader),
         ),
         tally=packets.tally,
         details=details,
@@ -236,26 +236,23 @@ def _without_ip(tally: Tally, records: int) -> Iterator[SourceWarning]:
         yield SourceWarning("no-ip", text)
 
 
-def _left_out(
-    builder: FlowBuilder, packets: PacketReader, span: _Span, reader: CaptureReader
-) -> Iterator[SourceWarning]:
+def _left_out(dropped: Dropped, packets: PacketReader, span: _Span, reader: CaptureReader) -> Iterator[SourceWarning]:
     """Yield warnings for what was too much to be kept, and for a file that holds nothing."""
     if span.left_out:
         text = f"It holds more connections than fit into memory: its last {span.left_out:,} frames were not read."
         yield SourceWarning("too-many-flows", f"{text} {CUT_IT}")
-    if count := builder.admission.dropped:
+    if count := dropped.packets:
         text = f"More than {MOST_FLOWS:,} connections: {count:,} packets of others, at ports that no ruleset asks for, "
         yield SourceWarning("too-many-flows", f"{text}were left out. {CUT_IT}")
-    if count := builder.quotes_dropped + packets.tally.frames[UNWANTED_ERRORS]:
+    if count := dropped.icmp_errors + packets.tally.frames[UNWANTED_ERRORS]:
         yield SourceWarning("too-many-errors", f"{count:,} ICMP errors were too many to be looked into. {CUT_IT}")
-    if count := builder.events_dropped:
-        yield SourceWarning(
-            "too-many-events", f"{count:,} SYN, FIN and RST packets were too many to be kept as evidence."
-        )
-    if builder.neighbors.spoke.full:
+    if count := dropped.events:
+        text = f"{count:,} SYN, FIN and RST packets were too many to be kept as evidence."
+        yield SourceWarning("too-many-events", text)
+    if dropped.speakers:
         text = "More hosts speak ARP or IPv6 neighbour discovery than can be remembered: who did not answer is unknown."
         yield SourceWarning("too-many-neighbours", f"{text} {CUT_IT}")
-    elif count := builder.neighbors.dropped:
+    elif count := dropped.neighbor_requests:
         text = f"{count:,} requests for hardware addresses were too many to be looked into."
         yield SourceWarning("too-many-neighbours", f"{text} {CUT_IT}")
     if not reader.records:

@@ -85,11 +85,11 @@ class _FragmentFields(NamedTuple):
 class IpReader:
     """Read the IP headers of batch after batch of one capture; holds the fragments that wait for others."""
 
-    def __init__(self, addresses: Addresses, tally: Tally, tunnels: Tunnels) -> None:
+    def __init__(self, addresses: Addresses, tally: Tally, tunnels: Tunnels, *, reassembles: bool = True) -> None:
         self.addresses = addresses
         self.tally = tally
         self._tunnels = tunnels
-        self._fragments: Fragments | None = Fragments()
+        self._fragments = Fragments() if reassembles else None
 
     def read(self, layer: Layer, network: Network, words: Words) -> Ip:
         """Return the IP packets of a batch and those inside their tunnels, in file order."""
@@ -109,8 +109,7 @@ class IpReader:
 
     def quoted(self, layer: Layer, version: int, words: Words) -> Ip:
         """Return the IP packets that ICMP errors quote: cut ones are the rule, and no pieces of anything."""
-        reader = IpReader(self.addresses, Tally(), self._tunnels)
-        reader._fragments = None
+        reader = IpReader(self.addresses, Tally(), self._tunnels, reassembles=False)
         words = Words(words.bytes)  # the rows of this layer are errors, not packets
         packets = reader._ip4(layer, words) if version == 4 else reader._ip6(layer, words)
         self.tally.add("a cut quotation in an ICMP error", reader.tally.frames.total())

@@ -66,8 +66,6 @@ class LazyColumns(Mapping[str, NDArray[Any]]):
     def __len__(self) -> int:
         return len(self._factories)
 
-    def pop(self, name: str) -> NDArray[Any]:
-        """Return a column and forget it."""
-        column = self[name]
-        del self._columns[name]
-        return column
+    def made(self, name: str) -> NDArray[Any]:
+        """Return a column without keeping it for the next who asks: many do not fit into memory twice."""
+        return self._columns[name] if name in self._columns else self._factories[name]()

@@ -194,25 +194,26 @@ def local_ends(attempts: LogAttempts, computer: Ints | int = 0) -> Iterator[tupl
     return zip(*(column.tolist() for column in columns), strict=True)
 
 
+@dataclass(frozen=True, eq=False)
 class LogFlows:
     """All flows of one log, with the same attributes as builder.Flows, and lines or records where that has frames.
 
     Attributes:
+        source: What the flow table calls the log.
+        attempts: One a flow, in order of their first lines.
+        addresses: The addresses by number.
         facts: What the log can show at all.
-        attempts: The flows, in order of their first lines.
     """
 
-    errors: Mapping[int, list[IcmpError]] = MappingProxyType({})  # a log quotes no packets
-    asked: tuple[NeighborRequests, ...] = ()
-    on_link: frozenset[str] = frozenset()  # only a capture shows on whose network it was taken
-    one_sided = OneWayTraffic()
+    source: str
+    attempts: LogAttempts
+    addresses: Sequence[str]
+    facts: LogContents
+    errors: ClassVar[Mapping[int, list[IcmpError]]] = MappingProxyType({})  # a log quotes no packets
+    asked: ClassVar[tuple[NeighborRequests, ...]] = ()
+    on_link: ClassVar[frozenset[str]] = frozenset()  # only a capture shows on whose network it was taken
+    one_sided: ClassVar[OneWayTraffic] = OneWayTraffic()
     tick_ns: ClassVar[int]  # of the times of attempts
-
-    def __init__(self, source: str, attempts: LogAttempts, addresses: Sequence[str], facts: LogContents) -> None:
-        self.attempts = attempts
-        self.facts = facts
-        self._source = source
-        self._addresses = addresses
 
     @cached_property
     def table(self) -> FlowTable:
@@ -253,12 +254,12 @@ class LogFlows:
         """Return how each column of the table is made."""
         attempts = self.attempts
         zeros = np.zeros(len(attempts), np.int64)
-        protocol, packet, names = attempts.protocol, attempts.packet, words_of(self._addresses)
+        protocol, packet, names = attempts.protocol, attempts.packet, words_of(self.addresses)
         icmp, tcp = protocol == ICMP, protocol == TCP
         dropped = (attempts.action == DROP) & (packet == ATTEMPT)
         factories: dict[str, Callable[[], NDArray[Any]]] = dict.fromkeys(TABLE, lambda: zeros)
         return factories | {
-            "source": lambda: np.full(len(attempts), self._source, object),
+            "source": lambda: np.full(len(attempts), self.source, object),
             "protocol": lambda: PROTOCOL_WORDS[protocol],
             "src_ip": lambda: names[attempts.src],
             "src_port": lambda: np.where(icmp | (attempts.src_port == NOT_SAID), MISSING, attempts.src_port),

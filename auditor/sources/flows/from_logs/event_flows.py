@@ -110,41 +110,28 @@ class EventFacts:
     clock: str = "utc"
 
 
+@dataclass(frozen=True, eq=False)
 class EventFlows(LogFlows):
-    """All flows of one event log: where a firewall log has lines there are record numbers, of JSON the lines."""
+    """All flows of one event log: where a firewall log has lines there are record numbers, of JSON the lines.
+
+    Attributes:
+        single: All events, flow by flow.
+        begin: Where the events of each flow begin, and where those of the last one end.
+        more: The columns that only event logs have.
+    """
 
     facts: EventFacts
+    single: LogAttempts
+    begin: Ints
+    more: Mapping[str, NDArray[Any]]
     columns = EVENT_COLUMNS
     tick_ns = 1
-
-    def __init__(
-        self,
-        source: str,
-        attempts: LogAttempts,
-        texts: NDArray[Any],
-        facts: EventFacts,
-        events: tuple[LogAttempts, Ints],
-        more: Mapping[str, NDArray[Any]],
-    ) -> None:
-        """Put together what `_flows` made.
-
-        Args:
-            source: What the flow table calls the log.
-            attempts: One a flow.
-            texts: The addresses, and all other texts of the log, by number.
-            facts: What the log can show at all.
-            events: All events, flow by flow, and where those of each flow begin, and those of the last one end.
-            more: The columns that only event logs have.
-        """
-        super().__init__(source, attempts, texts.tolist(), facts)
-        self._events, self._begin = events
-        self._more = more
 
     @cached_property
     def heard(self) -> frozenset[str]:
         """Every address that something came from: a computer that writes a log is there too."""
         own = self.attempts.receiver[self.attempts.path == RECEIVE]
-        addresses = (self._addresses[number] for number in {*own.tolist(), *self.attempts.sender.tolist()})
+        addresses = (self.addresses[number] for number in {*own.tolist(), *self.attempts.sender.tolist()})
         return frozenset(address for address in addresses if not _for_everybody(address))
 
     def _tcp_packet(self, kind: int) -> str:
@@ -152,12 +139,12 @@ class EventFlows(LogFlows):
 
     def _entries(self, flow: int) -> Iterator[tuple[int, int, int]]:
         """Yield number, time and sequence number of all events of a flow."""
-        rows = slice(self._begin.item(flow), self._begin.item(flow + 1))
-        numbers, times = self._events.first_line[rows].tolist(), self._events.start[rows].tolist()
+        rows = slice(self.begin.item(flow), self.begin.item(flow + 1))
+        numbers, times = self.single.first_line[rows].tolist(), self.single.start[rows].tolist()
         return zip(numbers, times, repeat(0))
 
     def _factories(self) -> dict[str, Callable[[], NDArray[Any]]]:
-        return super()._factories() | {name: partial(self._more.__getitem__, name) for name in self._more}
+        return super()._factories() | {name: partial(self.more.__getitem__, name) for name in self.more}
 
 
 @dataclass(frozen=True)
@@ -396,7 +383,7 @@ def _flows(collected: _EventColumns, name: str) -> EventFlows:
         "filter_id": column["filter"][best],
         "filter_origin": np.where(stealth, STEALTH, texts[origin]),
     }
-    return EventFlows(name, attempts, texts, _facts(attempts, computer, texts), (events, begin), more)
+    return EventFlows(name, attempts, texts.tolist(), _facts(attempts, computer, texts), events, begin, more)
 
 
 def _facts(attempts: LogAttempts, computer: Ints, texts: NDArray[Any]) -> EventFacts:

@@ -128,6 +128,7 @@ class LogFacts:
         return sum(count for (action, _, _), count in self.counts.items() if action in actions)
 
 
+@dataclass(frozen=True, eq=False)
 class FirewallFlows(LogFlows):
     """All flows of one firewall log."""
 
@@ -144,9 +145,9 @@ class FirewallFlows(LogFlows):
     @cached_property
     def heard(self) -> frozenset[str]:
         """Every address that something came from: this computer, and whoever's packets reached its firewall."""
-        sent = np.zeros(len(self._addresses), np.bool_)
+        sent = np.zeros(len(self.addresses), np.bool_)
         sent[self.attempts.sender[self.attempts.path == RECEIVE]] = True
-        return frozenset(self._addresses[number] for number in np.flatnonzero(sent).tolist()).union(
+        return frozenset(self.addresses[number] for number in np.flatnonzero(sent).tolist()).union(
             local_address.address for local_address in self.facts.local
         )
 
