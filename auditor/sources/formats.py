@@ -20,9 +20,16 @@ def firewall_log(
 ) -> Steps[Source | None]:
     """Return the flows, counts and warnings of one log, None if the file is nothing like one.
 
-    raw: the file, at its beginning; path: its name; addresses: where those of several logs are numbered: then the
-    sections of the log are yielded, to be read by whoever goes on with this; None reads them here, in threads if there
-    are many. Raises SourceError as `recognize` does.
+    Args:
+        raw: The file, at its beginning.
+        path: Its name.
+        clock: Turns local times into UTC.
+        advance: Told how many bytes were read, and how many there are.
+        addresses: Where those of several logs are numbered: then the sections of the log are yielded, to be read by
+            whoever goes on with this; None reads them here, in threads if there are many.
+
+    Raises:
+        SourceError: As `recognize` does.
     """
     builder, name = LogFlowBuilder(), name_of(path)
     log = yield from read_log(raw, path, clock, builder.add, advance, addresses)

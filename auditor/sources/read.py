@@ -67,12 +67,19 @@ ETL_HINT = (
 def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None, advance: Advance = silent) -> Source:
     """Read a capture, a Windows Firewall log or an event log and return its flows, counts and warnings.
 
-    path: a pcap or pcapng file, a pfirewall.log, plain or gzipped, or a Windows Security event log, as .evtx or
-    exported as JSON; what it is, its content tells. ports: called when there are more connections than fit into
-    memory, returns the ports at which they are wanted all the same. tz: the time zone of a firewall log's local
-    times, such as +02:00 or Europe/Berlin; without it they stay local. advance: told how far it is. What can be
-    read of a cut or damaged file is kept and the rest told as a warning. Raises SourceError when the file is
-    missing, of another kind, or its header cannot be read, and ArgumentError when tz is no time zone.
+    What can be read of a cut or damaged file is kept and the rest told as a warning.
+
+    Args:
+        path: A pcap or pcapng file, a pfirewall.log, plain or gzipped, or a Windows Security event log, as .evtx or
+            exported as JSON; what it is, its content tells.
+        ports: Called when there are more connections than fit into memory, returns the ports at which they are wanted
+            all the same.
+        tz: The time zone of a firewall log's local times, such as +02:00 or Europe/Berlin; without it they stay local.
+        advance: Told how far it is.
+
+    Raises:
+        SourceError: When the file is missing, of another kind, or its header cannot be read.
+        ArgumentError: When tz is no time zone.
     """
     return read_single(reading(path, ports, tz=tz, advance=advance))
 
@@ -85,7 +92,15 @@ def reading(
     advance: Advance = silent,
     addresses: LogAddresses | None = None,
 ) -> Steps[Source]:
-    """Do as `read`, in steps, so that short logs can be read together. addresses: as of `firewall_log`."""
+    """Do as `read`, in steps, so that short logs can be read together.
+
+    Args:
+        path: As of `read`.
+        ports: As of `read`.
+        tz: As of `read`.
+        advance: As of `read`.
+        addresses: As of `firewall_log`.
+    """
     file, clock = Path(path), Clock(parse_zone(tz))
     with _opened(file) as raw:
         head = _head(file, raw)

@@ -47,8 +47,11 @@ class Heads:
 class Words:
     """Numbers at any offsets of a buffer; `order` is "<" or ">", big-endian as networks have it.
 
-    packets: where packets begin, row by row. Their first bytes are copied side by side: looking for each header of
-    each packet in a large buffer takes long, so it is done once for all headers.
+    Their first bytes are copied side by side: looking for each header of each packet in a large buffer takes long, so
+    it is done once for all headers.
+
+    Args:
+        packets: Where packets begin, row by row.
     """
 
     def __init__(self, data: NDArray[np.uint8], order: str = ">", packets: Positions | None = None) -> None:

@@ -31,7 +31,9 @@ Bools = NDArray[np.bool_]
 class Ip(NamedTuple):
     """IP packets: the transport layer's place, who sends to whom, and what it carries.
 
-    hop_count: time to live or hop limit that is left; ip_id: identification of IPv4, 0 of IPv6.
+    Attributes:
+        hop_count: Time to live or hop limit that is left.
+        ip_id: Identification of IPv4, 0 of IPv6.
     """
 
     layer: Layer
@@ -54,7 +56,8 @@ class Ip(NamedTuple):
 class _TunnelKind(NamedTuple):
     """A tunnel that is read: how, what it is called, and where its header gives the type of its payload, if it does.
 
-    either_end: whether packets from its port are looked into like those to it.
+    Attributes:
+        either_end: Whether packets from its port are looked into like those to it.
     """
 
     read: Callable[[Layer, Words], tuple[Layer, Network]]

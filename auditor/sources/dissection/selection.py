@@ -74,8 +74,10 @@ class TruncatedFlow(NamedTuple):
 class Shortened(NamedTuple):
     """What was done because the flows were too many.
 
-    first_packets, last_packets: packets selected at the beginning and at the end of each flow; flows: how many flows
-    have none.
+    Attributes:
+        first_packets: Packets selected at the beginning of each flow.
+        last_packets: Packets selected at the end of each flow.
+        flows: How many flows have none.
     """
 
     first_packets: int

@@ -33,8 +33,10 @@ class Outcome(Enum):
 class ProtocolStep:
     """One response to one step of a protocol.
 
-    status: what the failure means, None if the step did not fail. account: who took the step, empty if unknown.
-    result_read: False if the response does not show whether the step succeeded.
+    Attributes:
+        status: What the failure means, None if the step did not fail.
+        account: Who took the step, empty if unknown.
+        result_read: False if the response does not show whether the step succeeded.
     """
 
     side: ServiceEndpoint
@@ -63,8 +65,10 @@ class ProtocolStep:
 class AssignedPort:
     """A dynamic port that the endpoint mapper or a DCOM activation assigned.
 
-    interface: the RPC interface or COM class that it was assigned for. serves_push: False for a COM class that no
-    push activates. client: the computer that it was assigned to.
+    Attributes:
+        interface: The RPC interface or COM class that it was assigned for.
+        serves_push: False for a COM class that no push activates.
+        client: The computer that it was assigned to.
     """
 
     server: str

@@ -11,8 +11,9 @@ from typing import SupportsInt
 class Tally:
     """Frames counted under one word each: what they are, or why they could not be read.
 
-    unread: frames of encapsulations that are not read and may carry traffic of hosts, by name; ether_types: frames
-    that are neither IP nor ARP, by EtherType.
+    Attributes:
+        unread: Frames of encapsulations that are not read and may carry traffic of hosts, by name.
+        ether_types: Frames that are neither IP nor ARP, by EtherType.
     """
 
     frames: Counter[str] = field(default_factory=Counter)

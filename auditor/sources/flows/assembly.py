@@ -447,9 +447,12 @@ def _bases(events: dict[str, NDArray[Any]], count: int) -> dict[str, I64]:
 class Streams:
     """Finished flows of one protocol, oriented: `a` is now the originator where `flipped` is False, else `b`.
 
-    columns: as COLUMNS, summed over the segments of each flow; state: index into conn_state.STATES;
-    events: sorted by flow, then in file order; event_begin: where each flow's events begin (one more than flows);
-    events_dropped: those that were too many to be kept.
+    Attributes:
+        columns: As COLUMNS, summed over the segments of each flow.
+        state: Index into conn_state.STATES.
+        events: Sorted by flow, then in file order.
+        event_begin: Where each flow's events begin (one more than flows).
+        events_dropped: Those that were too many to be kept.
     """
 
     columns: dict[str, NDArray[Any]]

@@ -139,7 +139,8 @@ def _numbers(events: Columns, begin: NDArray[np.int64], identifiers: NDArray[np.
 class FlowBuilder:
     """Collect the headers of batch after batch; `finish` makes the flows of them.
 
-    ports: called when there are too many flows, returns the ports that are documented.
+    Args:
+        ports: Called when there are too many flows, returns the ports that are documented.
     """
 
     def __init__(self, source: str, addresses: Addresses, ports: Ports = frozenset) -> None:

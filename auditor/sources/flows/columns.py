@@ -46,7 +46,11 @@ Columns = dict[str, NDArray[Any]]
 
 
 class LazyColumns(Mapping[str, NDArray[Any]]):
-    """Columns by name, each made when it is first asked for: of most tables few are. factories: how each is made."""
+    """Columns by name, each made when it is first asked for: of most tables few are.
+
+    Args:
+        factories: How each is made.
+    """
 
     def __init__(self, factories: Mapping[str, Callable[[], NDArray[Any]]]) -> None:
         self._factories = factories

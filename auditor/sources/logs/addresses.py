@@ -110,7 +110,13 @@ class _AddressTable:
         return numbers[place], ~_differ([column[place] for column in held], words)
 
     def add(self, words: list[U64], mixed: U64, numbers: Ints) -> None:
-        """Keep texts, as long as there is room and where their slots are free. mixed: a number made of the words."""
+        """Keep texts, as long as there is room and where their slots are free.
+
+        Args:
+            words: The texts, eight bytes of each a column.
+            mixed: A number made of the words.
+            numbers: Those of the texts.
+        """
         slots, held, stored_numbers = self._arrays
         if self._count + len(numbers) > len(stored_numbers) and len(slots) < MOST_SLOTS:
             filled = slice(1, self._count)

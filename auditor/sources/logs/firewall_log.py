@@ -255,7 +255,8 @@ def _whole_or_windows(raw: io.BufferedReader, size: int, warnings: list[SourceWa
 def decoder(head: Bytes) -> tuple[str, Callable[[Bytes, bool], Bytes]]:
     """Return the name of a text's encoding ("" for single bytes) and a function that makes single bytes of its pieces.
 
-    head: its beginning, with or without a byte order mark.
+    Args:
+        head: Its beginning, with or without a byte order mark.
     """
     if bytes(head[:3]) == codecs.BOM_UTF8:
         skip = [len(codecs.BOM_UTF8)]
@@ -357,8 +358,12 @@ def _schema(schema: Schema, header: bytes, value: bytes) -> Schema:
 def recognize(beginning: bytes, path: Path) -> Schema | None:
     """Return how the rows of a log are to be read until its first header, None if the file is nothing like a log.
 
-    beginning: its first lines. Raises SourceError for logs of another kind, and for what is left of a log once its
-    columns are unknown.
+    Args:
+        beginning: Its first lines.
+        path: The file, for errors.
+
+    Raises:
+        SourceError: For logs of another kind, and for what is left of a log once its columns are unknown.
     """
     lines = beginning.split(b"\n")
     header = next((line for line in map(_bare, lines) if line.startswith(FIELDS)), None)

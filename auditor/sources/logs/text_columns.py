@@ -69,7 +69,11 @@ class Column(NamedTuple):
 
 
 class Text:
-    """The text of many lines, from which fields are read. data: its bytes, with PADDING behind them."""
+    """The text of many lines, from which fields are read.
+
+    Args:
+        data: Its bytes, with PADDING behind them.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data = data

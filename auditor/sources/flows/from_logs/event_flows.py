@@ -92,7 +92,14 @@ AUDIT_HINT = (
 
 @dataclass(frozen=True)
 class ComputerAddress:
-    """An address of a computer whose firewall told of something. rows: events that say so; sure: it sent from there."""
+    """An address of a computer whose firewall told of something.
+
+    Attributes:
+        computer: Its name as the events have it, in small letters.
+        address: As text.
+        rows: How many events show it.
+        sure: Whether it sent from there itself.
+    """
 
     computer: str
     address: str
@@ -102,7 +109,14 @@ class ComputerAddress:
 
 @dataclass(frozen=True)
 class EventFacts:
-    """What an event log can show at all: how many events of each action it holds, and of whose firewall."""
+    """What an event log can show at all.
+
+    Attributes:
+        drops: Events that say that something was blocked (5152, 5153, 5157).
+        allows: Events that say that something was allowed (5156).
+        local: The addresses of the computers that wrote the events, by computer, the likeliest first.
+        clock: What the times are: always "utc".
+    """
 
     drops: int
     allows: int

@@ -71,7 +71,13 @@ NO_ATTEMPTS = RowAttempts(*[np.zeros(0, np.int64)] * len(RowAttempts.__dataclass
 
 @dataclass(frozen=True)
 class LocalAddress:
-    """An address of the computer that wrote the log. rows: that say so; sure: it sent from there itself."""
+    """An address of the computer that wrote the log.
+
+    Attributes:
+        address: As text.
+        rows: How many rows show it.
+        sure: Whether it sent from there itself.
+    """
 
     address: str
     rows: int
@@ -425,7 +431,11 @@ def _put_together(attempts: RowAttempts, order: Ints, new: NDArray[np.bool_]) ->
 
 
 def _stretches(new: NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """Return where each stretch begins, and how many places it has. new: where one begins; it does at the first."""
+    """Return where each stretch begins, and how many places it has.
+
+    Args:
+        new: Where one begins; it does at the first.
+    """
     begin = np.flatnonzero(new)
     return begin, np.append(begin[1:], len(new))[: len(begin)] - begin
 
@@ -439,8 +449,10 @@ def _changed(column: Ints, place: Ints, values: Ints | int) -> Ints:
 def _without_late(attempts: RowAttempts) -> RowAttempts:
     """Make dropped packets of connections that the same firewall had let through what they are: later ones.
 
-    attempts: in order of their first lines. Where the log tells the flags it is a SYN, which with the same ports may
-    also be a new connection, some time later.
+    Where the log tells the flags it is a SYN, which with the same ports may also be a new connection, some time later.
+
+    Args:
+        attempts: In order of their first lines.
     """
     action, packet = attempts.action, attempts.packet
     tcp = (attempts.protocol == TCP) & (action != LOST) & (attempts.src_port != NOT_SAID)
