@@ -40,9 +40,12 @@ ITS_LOG = "its own log or capture is among the sources"
 class Bench:
     """All that judging one host needs beside its own sources.
 
-    facts: what is known of the site; asked: ids of the methods that were asked for, the main one first (the others are
-    judged too); casts: who plays which role, by site; modes: those that other hosts show, by site; heard: the servers
-    that sent anything in any source, by site.
+    Attributes:
+        facts: What is known of the site.
+        asked: Ids of the methods that were asked for, the main one first (the others are judged too).
+        casts: Who plays which role, by site.
+        modes: Those that other hosts show, by site.
+        heard: The servers that sent anything in any source, by site.
     """
 
     question: Question
@@ -161,8 +164,10 @@ def _computers(count: int) -> str:
 class _Case(NamedTuple):
     """What one host is judged by.
 
-    entries: what its sources say, one of each content, in the order of their times; addresses: the host's own; cast:
-    the roles as it meets them.
+    Attributes:
+        entries: What its sources say, one of each content, in the order of their times.
+        addresses: The host's own.
+        cast: The roles as it meets them.
     """
 
     entries: list[Entry]
@@ -215,7 +220,14 @@ def _within_networks(
 
 
 def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostResult:
-    """Return what every method comes to for one host. entries: what all of its sources say, at least one."""
+    """Return what every method comes to for one host.
+
+    Args:
+        host: Its name.
+        site: Its site.
+        entries: What all of its sources say, at least one.
+        bench: What the evaluation needs beside.
+    """
     case = _case(site, entries, bench)
     sources, ruleset, modes = case.sources, bench.question.ruleset, bench.modes_at(site)
     rules = verdicts.rules_for(case.cast, ruleset, bench.facts)

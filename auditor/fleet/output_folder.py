@@ -67,8 +67,12 @@ def write_form(report: FleetReport, name: str, out: BinaryIO) -> None:
 class State:
     """What a finished report is made of, and how it ended.
 
-    auditor: the version that wrote it; made_of: as of `FleetFolder.write`; evidence: whether anything was judged;
-    fails: whether a method fails for a host; incomplete: whether something could not be read.
+    Attributes:
+        auditor: The version that wrote it.
+        made_of: As of `FleetFolder.write`.
+        evidence: Whether anything was judged.
+        fails: Whether a method fails for a host.
+        incomplete: Whether something could not be read.
     """
 
     auditor: str
@@ -90,10 +94,16 @@ class FleetFolder:
         return self.path / SUMMARIES
 
     def make(self, *, force: bool, spared: Iterable[str] = ()) -> None:
-        """Make the folder. Raises OutputError if it cannot be made, or holds other things (without force).
+        """Make the folder.
 
-        Without a report or summaries of ours all in it is somebody else's, whatever it is called. spared: files that
-        are read, and never written over.
+        Without a report or summaries of ours all in it is somebody else's, whatever it is called.
+
+        Args:
+            force: Whether files that are there may be replaced.
+            spared: Files that are read, and never written over.
+
+        Raises:
+            OutputError: If it cannot be made, or holds other things (without force).
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -133,9 +143,12 @@ class FleetFolder:
 
     @contextmanager
     def kept_from_others(self) -> Iterator[None]:
-        """Keep other runs from this folder meanwhile. Raises OutputError if one is at work in it.
+        """Keep other runs from this folder meanwhile.
 
         The system lets go of it however this process ends. Where a drive knows no locks, nobody is kept from anything.
+
+        Raises:
+            OutputError: If one is at work in it.
         """
         try:
             file = (self.path / LOCK).open("ab")
@@ -153,7 +166,11 @@ class FleetFolder:
             yield
 
     def is_about(self, digest: str) -> bool:
-        """Tell whether the report is there and is about this. digest: as of `write`."""
+        """Tell whether the report is there and is about this.
+
+        Args:
+            digest: As of `write`.
+        """
         state = self.state()
         return state is not None and state.made_of == digest and all((self.path / name).is_file() for name in FORMS)
 
@@ -166,18 +183,28 @@ class FleetFolder:
         return state if state.auditor == VERSION else None
 
     def report(self) -> FleetReport:
-        """Return the report in the folder. Raises ReportError if there is none."""
+        """Return the report in the folder.
+
+        Raises:
+            ReportError: If there is none.
+        """
         return load_fleet(self.path / JSON)
 
     def text(self) -> str:
-        """Return the report as text. Raises OSError if there is none."""
+        """Return the report as text.
+
+        Raises:
+            OSError: If there is none.
+        """
         return (self.path / TEXT).read_text(encoding="utf-8")
 
     def write(self, report: FleetReport, digest: str, *, lacking: bool = False) -> None:
         """Write the report in every form.
 
-        digest: tells all that it is made of, so that it need not be made again; lacking: whether anything was left out
-        that may hold evidence.
+        Args:
+            report: The report.
+            digest: Tells all that it is made of, so that it need not be made again.
+            lacking: Whether anything was left out that may hold evidence.
         """
         (self.path / STATE).unlink(missing_ok=True)
         for name, form in FORMS.items():

@@ -9,7 +9,11 @@ from typing import NamedTuple
 
 
 class Opening(NamedTuple):
-    """What has to be opened at one place. key: id of a requirement, or of an either-or group of them."""
+    """What has to be opened at one place.
+
+    Attributes:
+        key: Id of a requirement, or of an either-or group of them.
+    """
 
     place: str
     device: str
@@ -24,10 +28,12 @@ Key = tuple[float, int, tuple[Opening, ...]]
 def in_order(hosts: Mapping[Needs, int]) -> Iterator[tuple[Openings, int]]:
     """Yield what to open at one place, and how many more hosts are helped then, in the order in which it pays most.
 
-    hosts: how many of them need what. Each time the set is taken, of all that some host needs or needed, which helps
-    most hosts for each opening in it that is still to be made; of equal ones that which helps more, then the first by
-    name. One that takes several places is yielded place by place: the hosts that need all of them count at the last.
-    All hosts are helped in the end.
+    Each time the set is taken, of all that some host needs or needed, which helps most hosts for each opening in it
+    that is still to be made; of equal ones that which helps more, then the first by name. One that takes several places
+    is yielded place by place: the hosts that need all of them count at the last. All hosts are helped in the end.
+
+    Args:
+        hosts: How many of them need what.
     """
     failing = _Failing(hosts)
     while chosen := failing.best():

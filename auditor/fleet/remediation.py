@@ -150,7 +150,10 @@ def _wanted(requirement: Requirement, ruleset: Ruleset, ways: Iterable[Way]) -> 
 def port(requirement: Requirement, ruleset: Ruleset, at_sites: Iterable[Ports]) -> str:
     """Return what a requirement needs open as an administrator of firewalls says it, such as "TCP 445".
 
-    at_sites: its ports at each site: these may differ, so that "TCP 80 and 8080" have to be opened.
+    Args:
+        requirement: What has to be open.
+        ruleset: With the documented dynamic ports.
+        at_sites: Its ports at each site: these may differ, so that "TCP 80 and 8080" have to be opened.
     """
     if requirement.icmp_echo:
         return "ICMP echo requests"

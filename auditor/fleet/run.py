@@ -121,14 +121,23 @@ class Place(NamedTuple):
         return cls(host, ordered, parts, asking, addresses, counts=not uncertain)
 
     def entries(self, read: Mapping[Row, Entry]) -> list[Entry]:
-        """Return what the summaries say of the host. read: their rows."""
+        """Return what the summaries say of the host.
+
+        Args:
+            read: Their rows.
+        """
         rows = [(shard, row) for shard, numbers in self.rows for row in numbers]
         return [read[row].about(self.parts[row]) if row in self.parts else read[row] for row in rows]
 
 
 @dataclass(frozen=True)
 class Judging:
-    """What a worker does with some hosts: it judges them. blocks: hosts by number; benches: by what was asked."""
+    """What a worker does with some hosts: it judges them.
+
+    Attributes:
+        blocks: Hosts by number.
+        benches: By what was asked.
+    """
 
     blocks: Mapping[str, tuple[Place, ...]]
     benches: Mapping[str, Bench]
@@ -147,8 +156,11 @@ class Judging:
 class Fleet:
     """All summaries of a fleet, known by their outlines, and what they are asked.
 
-    askings: by their text; expected: names of hosts that should have a source; notes: what else is to be told at the
-    head of the report; files: how many were named or found.
+    Attributes:
+        askings: By their text.
+        expected: Names of hosts that should have a source.
+        notes: What else is to be told at the head of the report.
+        files: How many were named or found.
     """
 
     index: tuple[Known, ...]
@@ -209,7 +221,11 @@ class Fleet:
         )
 
     def host(self, name: str) -> Report:
-        """Return the report on one host, as `auditor analyze` would give it. Raises ReportError if there is none."""
+        """Return the report on one host, as `auditor analyze` would give it.
+
+        Raises:
+            ReportError: If there is none.
+        """
         pushes = self._pushes()
         benches, hosts = self._benches(pushes), self._hosts(pushes)
         named_places = [place for place in _places(hosts, pushes) if _is_called(name, place.host, hosts[place.host])]
@@ -335,9 +351,14 @@ def read_new(
 ) -> Fleet:
     """Read the files that no summary in the folder is about, and return the fleet of all of these files.
 
-    folder: of the summaries; it is made if it is not there. What another run left half done is removed, and what does
-    not answer this question; what cannot be read as a summary is set aside under another name. runner_of: gives, for
-    the files that are to be read, what does the work. note: told what was set aside, in sentences.
+    Args:
+        files: Those of this run.
+        asking: What is asked of them.
+        names: Tell whose each file is.
+        folder: Of the summaries; it is made if it is not there. What another run left half done is removed, and what
+            does not answer this question; what cannot be read as a summary is set aside under another name.
+        runner_of: Gives, for the files that are to be read, what does the work.
+        note: Told what was set aside, in sentences.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for half in folder.glob(".*"):
@@ -365,8 +386,12 @@ def read_new(
 def put_together(paths: Iterable[str], rules: Ruleset | None = None) -> Fleet:
     """Return the fleet of summaries that were made elsewhere, each judged by what it was made for.
 
-    rules: the ruleset of all, if it is none of those shipped. Raises ReportError for what is no summary, and if they
-    were made for several rulesets.
+    Args:
+        paths: The summaries.
+        rules: The ruleset of all, if it is none of those shipped.
+
+    Raises:
+        ReportError: For what is no summary, and if they were made for several rulesets.
     """
     entries: list[Known] = []
     unread: set[Unread] = set()

@@ -39,8 +39,14 @@ Key = TypeVar("Key", bound=tuple[str | bool, ...])
 class FilesRead:
     """How much was read.
 
-    files: named or found; duplicates: the same content again for the same host; bytes, records, skipped: of the files
-    that were read.
+    Attributes:
+        files: Named or found.
+        read: That could be read.
+        quarantined: That could not be read.
+        duplicates: The same content again for the same host.
+        bytes: Size of those that were read.
+        records: Frames, rows and events in them.
+        skipped: Frames, rows and events that could not be read.
     """
 
     files: int = 0
@@ -68,10 +74,23 @@ def fleet_report(
 ) -> FleetReport:
     """Return the report of a fleet, the same whatever order the hosts come in.
 
-    ruleset: that the hosts were judged by, with its ports; main: id of the method that counts, groups and changes are
-    about; expected: names of all hosts that should have a source; servers: of those that have one and are no target of
-    an installation. Of a host of which nothing decisive of a method was seen, there is no evidence of it, unless it
-    fails. Raises RulesetError if the ruleset has no method main.
+    Of a host of which nothing decisive of a method was seen, there is no evidence of it, unless it fails.
+
+    Args:
+        hosts: The results.
+        tool: Name and version of this program.
+        ruleset: That the hosts were judged by, with its ports.
+        main: Id of the method that counts, groups and changes are about.
+        asked: Ids of the methods that were asked for.
+        roles: Who serves the fleet.
+        files: What was read.
+        expected: Names of all hosts that should have a source.
+        servers: Of those that have one and are no target of an installation.
+        quarantine: Files that could not be read.
+        limitations: What the sources cannot show, in sentences.
+
+    Raises:
+        RulesetError: If the ruleset has no method main.
     """
     method = ruleset.method(main)
     proven = sorted(

@@ -46,7 +46,12 @@ Identity = tuple[int, int] | str
 
 @dataclass(frozen=True, slots=True, order=True)
 class FoundFile:
-    """A file that may be a source. bytes: its size; mtime_ns: when it was changed, in nanoseconds since 1970."""
+    """A file that may be a source.
+
+    Attributes:
+        bytes: Its size.
+        mtime_ns: When it was changed, in nanoseconds since 1970.
+    """
 
     path: str
     bytes: int
@@ -55,7 +60,11 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True, order=True)
 class LeftOut:
-    """A path that is not read, and why. lacking: it may hold evidence, so that the audit is incomplete without it."""
+    """A path that is not read, and why.
+
+    Attributes:
+        lacking: It may hold evidence, so that the audit is incomplete without it.
+    """
 
     path: str
     why: str
@@ -92,12 +101,18 @@ class Found:
 def find_files(paths: Sequence[str], *, output: str | None = None) -> Found:
     """Return all files that are named, or lie in named folders, match named patterns, or stand in named lists.
 
-    paths: files; folders, searched with all folders in them; patterns with *, ?, [abc] and ** for any folders, in any
-    case; @FILE, a list of all these, one a line: UTF-8 or UTF-16, # begins a comment, relative paths are looked for
-    beside the list. output: a folder that is not searched. No folder is searched twice, so that links that lead in
-    circles do no harm; in folders hidden files and those that are surely no source are left out, as are archives.
-    Raises SourceError, one for all paths at once, if nothing is there or matches, or an archive is named itself, and
-    ArgumentError if a list cannot be read or the output folder is one of those to search.
+    No folder is searched twice, so that links that lead in circles do no harm; in folders hidden files and those that
+    are surely no source are left out, as are archives.
+
+    Args:
+        paths: Files; folders, searched with all folders in them; patterns with *, ?, [abc] and ** for any folders, in
+            any case; @FILE, a list of all these, one a line: UTF-8 or UTF-16, # begins a comment, relative paths are
+            looked for beside the list.
+        output: A folder that is not searched.
+
+    Raises:
+        SourceError: One for all paths at once, if nothing is there or matches, or an archive is named itself.
+        ArgumentError: If a list cannot be read or the output folder is one of those to search.
     """
     search = _Search(output)
     for path in paths:
@@ -143,7 +158,11 @@ class _Search:
         self._archives: list[str] = []
 
     def found(self, paths: Sequence[str]) -> Found:
-        """Return all that was found. Raises SourceError for what is not there, or if that is nothing at all."""
+        """Return all that was found.
+
+        Raises:
+            SourceError: For what is not there, or if that is nothing at all.
+        """
         if self._missing:
             raise SourceError(f"nothing is there, or matches: {_named(self._missing)}", hint="check the paths")
         if self._archives:
@@ -157,7 +176,12 @@ class _Search:
         return result
 
     def add(self, path: str, listed: str = "") -> bool:
-        """Add a file, a folder or what matches a pattern; tell whether anything is there. listed: where it stood."""
+        """Add a file, a folder or what matches a pattern; tell whether anything is there.
+
+        Args:
+            path: What was named.
+            listed: Where it stood.
+        """
         try:
             status = os.stat(path)
         except (OSError, ValueError) as error:  # ValueError: a NUL in it

@@ -39,7 +39,11 @@ PIECES = re.compile(r"[\\/]+")
 
 
 class Owner(NamedTuple):
-    """The computer that the map says has an address. site: "" if the map does not say it."""
+    """The computer that the map says has an address.
+
+    Attributes:
+        site: "" if the map does not say it.
+    """
 
     address: str
     host: str
@@ -48,7 +52,12 @@ class Owner(NamedTuple):
 
 @dataclass(frozen=True, order=True)
 class Name:
-    """Whose a source is. host: in capital letters; site: "" if nobody said it."""
+    """Whose a source is.
+
+    Attributes:
+        host: In capital letters.
+        site: "" if nobody said it.
+    """
 
     host: str
     site: str = ""
@@ -67,7 +76,13 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True)
 class _Place:
-    """A path of the map. names: those in it; absolute: whether it begins at the root; name: whose it is."""
+    """A path of the map.
+
+    Attributes:
+        names: Those in it.
+        absolute: Whether it begins at the root.
+        name: Whose it is.
+    """
 
     names: tuple[str, ...]
     absolute: bool
@@ -103,8 +118,10 @@ class Names:
     """Tells whose a file or an address is.
 
     A path that the map names goes before the pattern, a more exact path of the map (more letters that are not
-    wildcards) before a less exact one, and the map's site of a host before one in the path. notes: what could not be
-    used of the map, in sentences.
+    wildcards) before a less exact one, and the map's site of a host before one in the path.
+
+    Attributes:
+        notes: What could not be used of the map, in sentences.
     """
 
     def __init__(self, pattern: re.Pattern[str] | None = None, rows: Sequence[_Row] = (), where: str = "") -> None:
@@ -130,8 +147,11 @@ class Names:
     def whose(self, path: str, addresses: Iterable[str] = (), *, shared: bool = False) -> Name:
         """Return whose a source is: by its path, else by its addresses; Name("") if nobody knows.
 
-        shared: whether it tells of several computers, as a capture of several clients does. Then its path says at most
-        at which site they are.
+        Args:
+            path: The file.
+            addresses: Its own addresses, the likeliest first.
+            shared: Whether it tells of several computers, as a capture of several clients does. Then its path says at
+                most at which site they are.
         """
         by_path = self.of(path) or NOBODY
         if by_path.host and not shared:
@@ -166,11 +186,15 @@ def before_rotation(path: str) -> str:
 def load_names(host_from: str | None = None, host_map: str | None = None) -> Names:
     """Return what tells whose a source is.
 
-    host_from: the end of the paths, with {host} and perhaps {site} in it, either slash, any case, wildcards; each takes
-    as few letters as possible, none of them a slash. What is added to the name of a rotated or packed log (.old, .1,
-    .gz, a date) need not be written. host_map: a CSV file with the columns host and any of site, path and address; path
-    is a file, a folder with all in it, or a pattern with wildcards; unless it is absolute it may begin at any folder.
-    Raises ArgumentError.
+    Args:
+        host_from: The end of the paths, with {host} and perhaps {site} in it, either slash, any case, wildcards; each
+            takes as few letters as possible, none of them a slash. What is added to the name of a rotated or packed log
+            (.old, .1, .gz, a date) need not be written.
+        host_map: A CSV file with the columns host and any of site, path and address; path is a file, a folder with all
+            in it, or a pattern with wildcards; unless it is absolute it may begin at any folder.
+
+    Raises:
+        ArgumentError: If the pattern or the file makes no sense.
     """
     pattern = _pattern(host_from) if host_from is not None else None
     return Names(pattern, _rows(host_map), host_map) if host_map is not None else Names(pattern)

@@ -128,7 +128,11 @@ BROKEN = "copy it again; if `auditor batch` wrote it here, remove it and run tha
 
 
 def parquet() -> Any:
-    """Return pyarrow's Parquet module. Raises MissingPackageError where it is not installed."""
+    """Return pyarrow's Parquet module.
+
+    Raises:
+        MissingPackageError: Where it is not installed.
+    """
     try:
         import pyarrow.parquet
     except ImportError as error:
@@ -140,15 +144,27 @@ def parquet() -> Any:
 
 
 def write(path: Path, summary: Summary, question: str) -> None:
-    """Write a summary to a Parquet file that appears whole. question: what it answers, in the words of `batch`.
+    """Write a summary to a Parquet file that appears whole.
 
-    Raises OutputError if it cannot be written: that is no fault of the files that it is of.
+    Args:
+        path: The file.
+        summary: What is written.
+        question: What it answers, in the words of `batch`.
+
+    Raises:
+        OutputError: If it cannot be written: that is no fault of the files that it is of.
     """
     _write(path, _table(summary.entries), summary.unread, question)
 
 
 class Label(NamedTuple):
-    """Whose a row of a summary is. host, site, owners: as of an entry."""
+    """Whose a row of a summary is.
+
+    Attributes:
+        host: Its name.
+        site: Its site.
+        owners: Which of its addresses belong to computers of the map.
+    """
 
     host: str
     site: str
@@ -158,7 +174,11 @@ class Label(NamedTuple):
 def relabel(path: Path, labels: Sequence[Label], unread: Sequence[Unread], question: str) -> None:
     """Write a summary again for another question that it answers as well, and under other names.
 
-    labels: one for each row; unread: the files that could not be read, under their new names.
+    Args:
+        path: The summary.
+        labels: One for each row.
+        unread: The files that could not be read, under their new names.
+        question: What it is to answer.
     """
     table = _columns_of(opened(path), path)
     columns = {
@@ -191,13 +211,21 @@ def _write(path: Path, table: pyarrow.Table, unread: Sequence[Unread], question:
 
 
 def read(path: Path) -> Summary:
-    """Return the summary in a Parquet file. Raises ReportError if it is none, is broken, or of another version."""
+    """Return the summary in a Parquet file.
+
+    Raises:
+        ReportError: If it is none, is broken, or of another version.
+    """
     file = opened(path)
     return Summary(tuple(_entries(_checked(file, path))), _unread(file, path))
 
 
 def entries(path: Path, rows: Iterable[int]) -> list[Entry]:
-    """Return some entries of a summary, by their rows. Raises ReportError as `read` does."""
+    """Return some entries of a summary, by their rows.
+
+    Raises:
+        ReportError: As `read` does.
+    """
     table, wanted = _columns_of(opened(path), path), list(rows)
     is_all = wanted == list(range(len(table)))
     return list(_entries(table if is_all else table.take(_numbers(wanted))))
@@ -206,8 +234,11 @@ def entries(path: Path, rows: Iterable[int]) -> list[Entry]:
 class Outline(NamedTuple):
     """What is to be known of a summary without reading all of it.
 
-    entries: its rows; unread: the files that could not be read; question: what it was made for, as it was given to
-    `write`; auditor: the version that wrote it.
+    Attributes:
+        entries: Its rows.
+        unread: The files that could not be read.
+        question: What it was made for, as it was given to `write`.
+        auditor: The version that wrote it.
     """
 
     entries: list[Known]
@@ -243,7 +274,11 @@ class Met(NamedTuple):
 
 
 def met(path: Path) -> list[Met]:
-    """Return who tried to reach whom in each source of a summary. Raises ReportError as `read` does."""
+    """Return who tried to reach whom in each source of a summary.
+
+    Raises:
+        ReportError: As `read` does.
+    """
     table = _columns_of(opened(path), path, ("contacts", "asked"))
     contacts = _unlisted(table.column("contacts").combine_chunks(), _contacts)
     asked = _unlisted(table.column("asked").combine_chunks(), _asked)
@@ -251,9 +286,14 @@ def met(path: Path) -> list[Met]:
 
 
 def heard(path: Path, wanted: Callable[[str], bool]) -> dict[str, list[int]]:
-    """Return the rows of a summary in whose sources some hosts sent anything. Raises ReportError as `read` does.
+    """Return the rows of a summary in whose sources some hosts sent anything.
 
-    wanted: tells of an address whether it is asked for.
+    Args:
+        path: The summary.
+        wanted: Tells of an address whether it is asked for.
+
+    Raises:
+        ReportError: As `read` does.
     """
     import pyarrow.compute as pc
 
@@ -375,7 +415,11 @@ def is_text(value: Any) -> bool:
 
 
 def opened(path: Path) -> pyarrow.parquet.ParquetFile:
-    """Open a summary. Raises ReportError if the file is none, is broken, too large, or of a newer version."""
+    """Open a summary.
+
+    Raises:
+        ReportError: If the file is none, is broken, too large, or of a newer version.
+    """
     reader = parquet()
     with _intact(path, "this is no summary that `auditor batch` wrote, or a broken one", "copy it again"):
         if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe or a device may take for ever

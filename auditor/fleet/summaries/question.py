@@ -22,7 +22,12 @@ from auditor.sources.logs.time_zone import parse_zone
 
 @dataclass(frozen=True)
 class Asking:
-    """What is asked. rules: the ruleset as loaded, without the site's ports; methods: ids, the main one first."""
+    """What is asked.
+
+    Attributes:
+        rules: The ruleset as loaded, without the site's ports.
+        methods: Ids, the main one first.
+    """
 
     rules: Ruleset
     site: Site
@@ -73,10 +78,16 @@ class Asking:
 
 
 def asking_of(text: str, path: Path, rules: Ruleset | None = None) -> Asking:
-    """Return what a summary was made for. rules: the ruleset, if it is none of those shipped.
+    """Return what a summary was made for.
 
-    Raises ReportError if that makes no sense, if there is no ruleset of its id, or if it has changed since, so that the
-    summary does not answer it.
+    Args:
+        text: What it was made for, as JSON.
+        path: The summary, for errors.
+        rules: The ruleset, if it is none of those shipped.
+
+    Raises:
+        ReportError: If that makes no sense, if there is no ruleset of its id, or if it has changed since, so that the
+            summary does not answer it.
     """
     settings = _told(text)
     if not settings:
@@ -138,7 +149,11 @@ TOLD: dict[str, Callable[[Any], bool]] = {
 
 
 def methods_of(rules: Ruleset, wanted: Iterable[str]) -> tuple[str, ...]:
-    """Return the ids of the methods asked for, all if none was named. Raises RulesetError for one that is not there."""
+    """Return the ids of the methods asked for, all if none was named.
+
+    Raises:
+        RulesetError: For one that is not there.
+    """
     return tuple(rules.method(name).id for name in wanted) or tuple(method.id for method in rules.methods)
 
 

@@ -46,9 +46,18 @@ DYNAMIC = -2  # stands for any port of the dynamic range
 class KeptFlow(NamedTuple):
     """One flow: of the flow table what verdicts need, then what shows it.
 
-    A number is MISSING and a text empty where there is none. rows, action, direction, application, filter_origin: of
-    logs; stands_for: how many flows like it there were; events, errors: the packets or rows that show it, the ICMP
-    errors about it; identifier: of pings.
+    A number is MISSING and a text empty where there is none. The other fields are columns of the flow table.
+
+    Attributes:
+        rows: How many rows of a log tell of it.
+        action: Of logs: "DROP", "ALLOW" and the like.
+        direction: Of logs: "SEND", "RECEIVE" and the like.
+        application: Of event logs: the program.
+        filter_origin: Of event logs: where the filter comes from (FilterOrigin).
+        stands_for: How many flows like it there were.
+        events: The packets or rows that show it.
+        errors: The ICMP errors about it.
+        identifier: Of pings (icmp.ident), else 0.
     """
 
     protocol: str
@@ -87,7 +96,8 @@ UNSAID = {name: "" if name in TEXTS else MISSING for name in COLUMNS}
 class Alike(NamedTuple):
     """What makes a flow like another: of many of which all of this is the same few are kept.
 
-    dst_port: DYNAMIC for all ports of the dynamic range.
+    Attributes:
+        dst_port: DYNAMIC for all ports of the dynamic range.
     """
 
     protocol: str
@@ -115,7 +125,8 @@ class Kept(NamedTuple):
 class Facts(NamedTuple):
     """What a log can show at all: how many rows or events say that something was dropped, and let through.
 
-    local: not kept; Entry.addresses has it.
+    Attributes:
+        local: Not kept; Entry.addresses has it.
     """
 
     drops: int
@@ -150,8 +161,9 @@ class KeptTable(FlowTable):
 class KeptFlows:
     """The flows that were kept of one source, with the same face as auditor.sources.flows.builder.Flows.
 
-    contacts: who contacted whom at the ports of a push, of the pairs whose flows were kept. It was counted before most
-    flows were left out, so that a scan still shows.
+    Attributes:
+        contacts: Who contacted whom at the ports of a push, of the pairs whose flows were kept. It was counted before
+            most flows were left out, so that a scan still shows.
     """
 
     flows: tuple[KeptFlow, ...]
@@ -204,7 +216,11 @@ class KeptFlows:
 
 
 class Wanted:
-    """Tells which flows can matter to a ruleset. configured: the roles that the administrator named."""
+    """Tells which flows can matter to a ruleset.
+
+    Args:
+        configured: The roles that the administrator named.
+    """
 
     def __init__(self, ruleset: Ruleset, configured: ConfiguredRoles) -> None:
         self._ruleset = ruleset

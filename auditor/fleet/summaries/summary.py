@@ -31,7 +31,9 @@ PIECE = 256 * 1024
 class Question:
     """What is to be asked of a fleet, as far as it decides what is kept of each source.
 
-    configured: the roles that the administrator named; tz: the time zone of local times in logs.
+    Attributes:
+        configured: The roles that the administrator named.
+        tz: The time zone of local times in logs.
     """
 
     ruleset: Ruleset
@@ -48,8 +50,15 @@ class Question:
 class Unread:
     """A file that could not be read, or whose reading ended its worker.
 
-    size, modified_ns: of it, as of an entry; both 0 if the fault need not be in what it holds (no right to read it, a
-    drive that was gone, too little memory, too little time), so that it is worth another try.
+    Attributes:
+        path: The file.
+        host: Whose it is, "" if nobody knows.
+        what: Why it could not be read.
+        hint: What to do.
+        size: Bytes of it; 0, as modified_ns, if the fault need not be in what it holds (no right to read it, a drive
+            that was gone, too little memory, too little time), so that it is worth another try.
+        modified_ns: When it was changed, in nanoseconds since 1970.
+        site: Where the host is, "" if nobody knows.
     """
 
     path: str
@@ -140,8 +149,15 @@ def summarize(
 ) -> Summary:
     """Summarize one capture, firewall log or event log: what of it can matter to a verdict, in kilobytes.
 
-    ruleset, roles, tz: as for `auditor.audit`. host, site: whose it is; without it, the source's own addresses tell.
     A file that cannot be read is told of in `unread`; this raises for wrong arguments only.
+
+    Args:
+        path: The file.
+        ruleset: As for `auditor.audit`.
+        roles: As for `auditor.audit`.
+        tz: As for `auditor.audit`.
+        host: Whose it is; without it, the source's own addresses tell.
+        site: Whose it is; without it, the source's own addresses tell.
     """
     rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
     question = Question(rules, parse_roles(roles or {}), tz)
@@ -151,7 +167,13 @@ def summarize(
 
 
 def summarized(path: str | Path, question: Question, names: Names | None = None) -> Summary:
-    """Summarize one source for a question. names: tells whose it is, if anybody said so."""
+    """Summarize one source for a question.
+
+    Args:
+        path: The file.
+        question: What is asked of it.
+        names: Tells whose it is, if anybody said so.
+    """
     return read_single(summarizing(path, question, names or Names()))
 
 
@@ -233,7 +255,11 @@ def whose(
 
 
 def digest_of(file: Path) -> str:
-    """Return what tells one content from another (SHA-256). Raises SourceError if it cannot be read any more."""
+    """Return what tells one content from another (SHA-256).
+
+    Raises:
+        SourceError: If it cannot be read any more.
+    """
     try:
         digest = hashlib.sha256()
         with file.open("rb", buffering=0) as content:

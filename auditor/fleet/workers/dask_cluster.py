@@ -64,12 +64,24 @@ def run_on_cluster(
 ) -> Iterator[tuple[Task, Result | Lost]]:
     """Yield what the work returns for every task, or for parts of it, as running.run does.
 
-    scheduler: address of a Dask scheduler, such as tcp://10.0.0.5:8786; without it a cluster on this computer with
-    so many workers is started, and ended with this iterator. visible: further paths that every worker must see; the
-    files of the first task are looked for too. note: told, in sentences, what is not as it should be with the cluster.
     What hangs in C code and lets no thread run is ended only when Dask misses the worker (worker-ttl, five minutes).
-    Raises MissingPackageError without Dask, ArgumentError for what is no address, and AuditorError if the scheduler
-    does not answer, its workers see other folders or have another auditor, or all of them are gone.
+
+    Args:
+        tasks: As of `pool.run`.
+        work: As of `pool.run`.
+        scheduler: Address of a Dask scheduler, such as tcp://10.0.0.5:8786; without it a cluster on this computer with
+            so many workers is started, and ended with this iterator.
+        workers: Of the cluster that is started here.
+        visible: Further paths that every worker must see; the files of the first task are looked for too.
+        progress: As of `pool.run`.
+        note: Told, in sentences, what is not as it should be with the cluster.
+        limit: As of `pool.run`.
+
+    Raises:
+        MissingPackageError: Without Dask.
+        ArgumentError: For what is no address.
+        AuditorError: If the scheduler does not answer, its workers see other folders or have another auditor, or all of
+            them are gone.
     """
     _check_installed()
     if scheduler is not None and "://" not in scheduler and ":" not in scheduler:

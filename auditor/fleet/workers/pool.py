@@ -64,13 +64,22 @@ def run(
 ) -> Iterator[tuple[Task, Result | Lost]]:
     """Yield what the work returns for every task, or for parts of it, in any order; each file is in exactly one.
 
-    work: a function of a module, with a small result; it may tell by begun.begin which file it is at. A task whose
-    work dies, raises or hangs is tried again in parts; a file that does it twice, or that takes too long, comes as
-    Lost, in a task of its own. Only an AuditorError that is no SourceError, such as a full disk, is raised here.
-    workers: processes; None for as many as there is room for; 0 to work in this process, for comparison: then a file
-    that ends its process ends this one. limit: how long a file may take, None for ever; not with 0 workers. Tasks are
-    asked for one by one. All processes end with this iterator, also when it is given up, and when this process dies.
-    Raises AuditorError if no process can be started.
+    Tasks are asked for one by one. All processes end with this iterator, also when it is given up, and when this
+    process dies.
+
+    Args:
+        tasks: Asked for one by one.
+        work: A function of a module, with a small result; it may tell by begun.begin which file it is at. A task whose
+            work dies, raises or hangs is tried again in parts; a file that does it twice, or that takes too long, comes
+            as Lost, in a task of its own. Only an AuditorError that is no SourceError, such as a full disk, is raised
+            here.
+        workers: Processes; None for as many as there is room for; 0 to work in this process, for comparison: then a
+            file that ends its process ends this one.
+        progress: Told which file is begun, and how many files and bytes are done.
+        limit: How long a file may take, None for ever; not with 0 workers.
+
+    Raises:
+        AuditorError: If no process can be started.
     """
     if workers == 0:
         return _in_turn(Plan(tasks), work, progress)
@@ -87,7 +96,10 @@ def _kept_for_one(
 class Processes:
     """Processes that go on from one kind of work to the next: to start them takes as long as to read many a log.
 
-    workers: as of `run`. They are started when they are needed, and end with this context. One run at a time.
+    They are started when they are needed, and end with this context. One run at a time.
+
+    Args:
+        workers: As of `run`.
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -176,7 +188,11 @@ class _Reading:
 
 
 class _Worker:
-    """One process, and what it is at. heard: where its answers go, each with the worker; None when it has ended."""
+    """One process, and what it is at.
+
+    Args:
+        heard: Where its answers go, each with the worker; None when it has ended.
+    """
 
     def __init__(self, work: bytes, heard: Heard) -> None:
         quiet = None if os.environ.get("AUDITOR_DEBUG") else subprocess.DEVNULL
@@ -257,7 +273,11 @@ Heard = queue.SimpleQueue[tuple[_Worker, Any]]
 
 
 class _Pool:
-    """The tasks of one work, and the processes that they are at. idle: the processes that wait, before and after."""
+    """The tasks of one work, and the processes that they are at.
+
+    Args:
+        idle: The processes that wait, before and after.
+    """
 
     def __init__(
         self,

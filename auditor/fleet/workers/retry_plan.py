@@ -19,7 +19,11 @@ REPORT_IT = "auditor analyze FILE tells more; please report it"
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Some files that are worked on together. number: whatever the caller counts by."""
+    """Some files that are worked on together.
+
+    Attributes:
+        number: Whatever the caller counts by.
+    """
 
     number: int
     files: tuple[str, ...]
@@ -27,7 +31,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A file that cannot be worked on. how: what its work did, such as "ended its process twice (signal 9)"."""
+    """A file that cannot be worked on.
+
+    Attributes:
+        how: What its work did, such as "ended its process twice (signal 9)".
+    """
 
     path: str
     how: str
@@ -38,7 +46,9 @@ class Lost:
 class Failure:
     """How the work on some files ended instead of with a result.
 
-    suspect: the file that it was at, if it told; hung: it took too long, which once is enough.
+    Attributes:
+        suspect: The file that it was at, if it told.
+        hung: It took too long, which once is enough.
     """
 
     how: str
