@@ -67,7 +67,7 @@ def test_a_file_that_ends_its_worker_hangs_or_raises_is_lost_and_nothing_else_is
         pool_work.told_names,
         workers=2,
         limit=lambda _: 4,
-        told=lambda *words: told.append(words),
+        progress=lambda *words: told.append(words),
         note=notes.append,
     )
     assert fates(tasks, results) == {

@@ -199,7 +199,7 @@ def test_progress_adds_up_also_when_something_dies(tmp_path):
     paths = tuple(str(path) for path in sorted(tmp_path.iterdir()))
     for work in (pool_work.names, pool_work.told_names):
         told = []
-        done(paths, work=work, told=lambda *words, told=told: told.append(words))
+        done(paths, work=work, progress=lambda *words, told=told: told.append(words))
         assert (sum(files for _, files, _ in told), sum(size for _, _, size in told)) == (5, 500)
     assert {path for path, _, _ in told if path} == set(paths)
 

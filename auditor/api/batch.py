@@ -122,9 +122,9 @@ def batch(
     def reader(new: Sequence[FoundFile]) -> Runner:
         progress = telling(len(new), sum(file.bytes for file in new))
         if not dask and scheduler is None:
-            return partial(processes.run, told=progress)
+            return partial(processes.run, progress=progress)
         seen = [str(folder.summaries)]
-        return partial(run_on_cluster, scheduler=scheduler, workers=workers, visible=seen, told=progress, note=note)
+        return partial(run_on_cluster, scheduler=scheduler, workers=workers, visible=seen, progress=progress, note=note)
 
     with folder.kept_from_others():
         with Processes(workers) as processes:
@@ -154,7 +154,7 @@ def merge(
     with folder.kept_from_others():
         copies = _copied(summaries, folder, force=force)
         fleet = put_together(map(str, copies), rules)
-        report, what = fleet.report(partial(run, workers=workers)), told_of([fleet.known, fleet.unread])
+        report, what = fleet.report(partial(run, workers=workers)), told_of([fleet.index, fleet.unread])
         folder.write(report, what, lacking=not fleet.is_whole)
     return Audited(folder, new=True)
 

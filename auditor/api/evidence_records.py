@@ -17,12 +17,12 @@ from auditor.sources.capture.reader import CaptureReader
 from auditor.sources.dissection.program import find_tshark
 from auditor.sources.dissection.tshark import whole_packets
 from auditor.sources.read import known_tunnels
+from auditor.sources.tcp_flags import ACK, FIN, RST, SYN
 
 UNKNOWN = "?"
 DOCTOR = "install Wireshark; auditor doctor tells whether it is found"
 AGAIN = "audit it again, with the sources at hand"
 ECHO_REPLIES = frozenset((0, 129))
-FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 
 
 class EvidenceRecord(NamedTuple):

@@ -40,9 +40,12 @@ ITS_LOG = "its own log or capture is among the sources"
 class Bench:
     """All that judging one host needs beside its own sources.
 
-    facts: what is known of the site; asked: ids of the methods that were asked for, the main one first (the others are
-    judged too); casts: who plays which role, by site; modes: those that other hosts show, by site; heard: the servers
-    that sent anything in any source, by site.
+    Attributes:
+        facts: What is known of the site.
+        asked: Ids of the methods that were asked for, the main one first (the others are judged too).
+        casts: Who plays which role, by site.
+        modes: Those that other hosts show, by site.
+        heard: The servers that sent anything in any source, by site.
     """
 
     question: Question
@@ -89,25 +92,22 @@ def _cast_of(
     present: Collection[str],
 ) -> RoleMap:
     """Return who plays which role at one site. present: who contacts a host of any site, or is contacted."""
-    given = question.given
-    pushes = find_pushes(contacts, question.ruleset, asked, configured=given)
-    judged = judged_pushes(pushes, given)
-    named = [
-        RoleAssignment(role, host, GIVEN, say("role.given"))
-        for role in ROLES
-        if role != CLIENT
-        for host in given.hosts(role)
-    ]
-    servers = _site_servers(judged, given)
-    notes = list(absent([one for one in named if one.role == SITE_SERVER], present))
-    if not given.names(MANAGEMENT_POINT):
+    configured = question.configured
+    pushes = find_pushes(contacts, question.ruleset, asked, configured=configured)
+    judged = judged_pushes(pushes, configured)
+    roles = [role for role in ROLES if role != CLIENT]
+    why = say("role.given")
+    named = [RoleAssignment(role, host, GIVEN, why) for role in roles for host in configured.hosts(role)]
+    servers = _site_servers(judged, configured)
+    notes = list(absent([assignment for assignment in named if assignment.role == SITE_SERVER], present))
+    if not configured.names(MANAGEMENT_POINT):
         notes.append(say("fleet.no-management-point"))
-    known = {one.address for one in named if one.role == SITE_SERVER}
-    assignments = (*named, *(one for one in servers if one.address not in known))
+    listed = {assignment.address for assignment in named if assignment.role == SITE_SERVER}
+    assignments = (*named, *(server for server in servers if server.address not in listed))
     return RoleMap(assignments, (), (*notes, *_other_traffic(pushes)), pushes, judged)
 
 
-def _site_servers(judged: Sequence[Push], given: ConfiguredRoles) -> list[RoleAssignment]:
+def _site_servers(judged: Sequence[Push], configured: ConfiguredRoles) -> list[RoleAssignment]:
     """Return the site servers of the pushes that are likely ones, of all pushes if none is.
 
     A push that is none of these is evaluated all the same, at the host that it goes to (`_pushing`). A network that was
@@ -115,18 +115,18 @@ def _site_servers(judged: Sequence[Push], given: ConfiguredRoles) -> list[RoleAs
     """
     likely = [push for push in judged if push.kind == PUSH] or judged
     computers = Counter(push.from_address for push in likely)
-    pushed = {push.to_address for push in judged} - set(given.hosts(SITE_SERVER))
+    pushed = {push.to_address for push in judged} - set(configured.hosts(SITE_SERVER))
     return [
         RoleAssignment(SITE_SERVER, host, GIVEN, say("role.given"), how_sure=LIKELY)
-        if given.names(SITE_SERVER) and host not in pushed
+        if configured.names(SITE_SERVER) and host not in pushed
         else RoleAssignment(SITE_SERVER, host, INFERRED, say("role.connects", whom=_computers(count)), how_sure=LIKELY)
         for host, count in sorted(computers.items())
     ]
 
 
-def _pushing(pushes: Iterable[Push], given: ConfiguredRoles) -> list[RoleAssignment]:
+def _pushing(pushes: Iterable[Push], configured: ConfiguredRoles) -> list[RoleAssignment]:
     """Return the site servers of the judged pushes to one host, also of those that may be something else."""
-    how, why = (GIVEN, "role.given") if given.names(SITE_SERVER) else (INFERRED, "role.connects")
+    how, why = (GIVEN, "role.given") if configured.names(SITE_SERVER) else (INFERRED, "role.connects")
     return [
         RoleAssignment(SITE_SERVER, push.from_address, how, say(why, whom=push.to_address), how_sure=LIKELY)
         for push in pushes
@@ -149,10 +149,10 @@ def absent(named: Iterable[RoleAssignment], present: Collection[str]) -> Iterato
         named: The roles. Of site servers they are those of one site; each site may have servers of its own.
         present: The hosts that are in any source.
     """
-    for one in named:
-        if one.address not in present:
-            role = one.role.replace("-", " ")
-            yield say("limitation.role-not-in-sources", address=one.address, role=role)
+    for assignment in named:
+        if assignment.address not in present:
+            role = assignment.role.replace("-", " ")
+            yield say("limitation.role-not-in-sources", address=assignment.address, role=role)
 
 
 def _computers(count: int) -> str:
@@ -162,8 +162,10 @@ def _computers(count: int) -> str:
 class _Case(NamedTuple):
     """What one host is judged by.
 
-    entries: what its sources say, one of each content, in the order of their times; addresses: the host's own; cast:
-    the roles as it meets them.
+    Attributes:
+        entries: What its sources say, one of each content, in the order of their times.
+        addresses: The host's own.
+        cast: The roles as it meets them.
     """
 
     entries: list[Entry]
@@ -173,20 +175,20 @@ class _Case(NamedTuple):
     @property
     def sources(self) -> list[Source]:
         """What was kept of its sources."""
-        return [one.source for one in self.entries]
+        return [entry.source for entry in self.entries]
 
 
 def _case(site: str, entries: Sequence[Entry], bench: Bench) -> _Case:
     once = _hearing(_once(entries), bench.heard.get(site, frozenset()))
-    addresses = tuple(dict.fromkeys(address for one in once for address in one.addresses))
+    addresses = tuple(dict.fromkeys(address for entry in once for address in entry.addresses))
     cast = bench.casts[site]
-    reached = _within_networks(addresses, once, bench.question.given)
-    known = {one.address for one in cast.assignments if one.role == SITE_SERVER}
-    pushing = _pushing(filter(cast.is_judged, cast.pushes_at(addresses)), bench.question.given)
-    unlisted = [one for one in pushing if one.address not in known]
-    others = [one for one in dict.fromkeys((*cast.assignments, *unlisted, *reached)) if one.role != CLIENT]
-    met = _cast(addresses, once, others, cast)
-    if met.pushes and not met.judged and not _may_be_client(once, bench.question.given.hosts(CLIENT)):
+    reached = _within_networks(addresses, once, bench.question.configured)
+    listed = {assignment.address for assignment in cast.assignments if assignment.role == SITE_SERVER}
+    pushing = _pushing(filter(cast.is_judged, cast.pushes_at(addresses)), bench.question.configured)
+    unlisted = [assignment for assignment in pushing if assignment.address not in listed]
+    servers = [end for end in dict.fromkeys((*cast.assignments, *unlisted, *reached)) if end.role != CLIENT]
+    met = _cast(addresses, once, servers, cast)
+    if met.pushes and not met.judged and not _may_be_client(once, bench.question.configured.hosts(CLIENT)):
         met = replace(met, clients=())
     return _Case(once, addresses, met)
 
@@ -197,26 +199,33 @@ def _may_be_client(entries: Iterable[Entry], named: Collection[str]) -> bool:
     It is if it was set as a client, or if a log is there. A capture holds hosts of every kind: which of them are
     clients, only the pushes in all captures together show.
     """
-    return any(one.source.kind != CAPTURE or not set(named).isdisjoint(one.addresses) for one in entries)
+    return any(entry.source.kind != CAPTURE or not set(named).isdisjoint(entry.addresses) for entry in entries)
 
 
 def _within_networks(
-    addresses: Sequence[str], entries: Sequence[Entry], given: ConfiguredRoles
+    addresses: Sequence[str], entries: Sequence[Entry], configured: ConfiguredRoles
 ) -> list[RoleAssignment]:
     """Return the servers that a host connects to and that lie in a network named for their role."""
     flows = (flow for entry in entries for flow in _kept(entry).flows)
     reached = sorted({flow.dst_ip for flow in flows if flow.src_ip in addresses})
     return [
         RoleAssignment(role, host, GIVEN, say("role.given"))
-        for role in given.networks
+        for role in configured.networks
         if role not in (SITE_SERVER, CLIENT)
         for host in reached
-        if given.covers(role, host) and host not in given.hosts(role)
+        if configured.covers(role, host) and host not in configured.hosts(role)
     ]
 
 
 def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostResult:
-    """Return what every method comes to for one host. entries: what all of its sources say, at least one."""
+    """Return what every method comes to for one host.
+
+    Args:
+        host: Its name.
+        site: Its site.
+        entries: What all of its sources say, at least one.
+        bench: What the evaluation needs beside.
+    """
     case = _case(site, entries, bench)
     sources, ruleset, modes = case.sources, bench.question.ruleset, bench.modes_at(site)
     rules = verdicts.rules_for(case.cast, ruleset, bench.facts)
@@ -224,22 +233,23 @@ def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostR
     results = verdicts.judge(traffic, rules, case.cast, modes).methods
     own, decisive = _decisive(results, {push.id: push.kind for push in case.cast.judged}, bench.asked[0])
     own = own or next(iter(case.addresses), "")
-    times = [(one.first_ns, one.last_ns, one.clock == "local") for one in sources if one.first_ns is not None]
-    first = min(times, key=lambda one: one[0] or 0, default=(None, None, False))
-    last = max(times, key=lambda one: one[1] or 0, default=(None, None, False))
+    dated = [source for source in sources if source.first_ns is not None]
+    times = [(source.first_ns, source.last_ns, source.clock == "local") for source in dated]
+    earliest = min(times, key=lambda time: time[0] or 0, default=(None, None, False))
+    last = max(times, key=lambda time: time[1] or 0, default=(None, None, False))
     return HostResult(
         host=host,
         site=site,
         addresses=tuple(dict.fromkeys((own, *case.addresses))) if own else (),
         subnet=subnet_of(own),
-        files=tuple(sorted({one.source.path for one in entries})),
-        records=sum(one.records for one in sources),
-        first_time=r.utc_text(first[0], local=first[2]),
+        files=tuple(sorted({entry.source.path for entry in entries})),
+        records=sum(source.records for source in sources),
+        first_time=r.utc_text(earliest[0], local=earliest[2]),
         last_time=r.utc_text(last[1], local=last[2]),
         outcomes=tuple(map(_outcome, decisive))
-        or tuple(MethodOutcome(one.id, NO_EVIDENCE, (), ()) for one in ruleset.methods),
-        seen=tuple(_seen(decisive, sources_of=[one.path for one in sources])),
-        recommended=tuple(method.id for method, _ in rank([one.method for one in decisive], rules)),
+        or tuple(MethodOutcome(method.id, NO_EVIDENCE, (), ()) for method in ruleset.methods),
+        seen=tuple(_seen(decisive, sources_of=[source.path for source in sources])),
+        recommended=tuple(method.id for method, _ in rank([entry.method for entry in decisive], rules)),
         warnings=tuple(_warnings(case.entries))[:MOST_WARNINGS],
     )
 
@@ -248,24 +258,24 @@ class _Decisive(NamedTuple):
     """The entry of a method that decides its result for a host, and those of other pushes to it."""
 
     method: r.MethodResult
-    others: tuple[r.MethodResult, ...] = ()
+    further: tuple[r.MethodResult, ...] = ()
 
     @property
     def failing(self) -> Iterator[r.MethodResult]:
         """The entries that fail."""
-        return (one for one in (self.method, *self.others) if one.result == r.FAILS)
+        return (method for method in (self.method, *self.further) if method.result == r.FAILS)
 
     def rows(self) -> Iterator[r.RequirementVerdict]:
         """Yield every requirement of the entry, then what fails or is a proven block of it in the other entries."""
-        others: dict[str, list[r.RequirementVerdict]] = defaultdict(list)
-        for method in self.others:
+        further: dict[str, list[r.RequirementVerdict]] = defaultdict(list)
+        for method in self.further:
             blamed = _blamed(method) if method.result == r.FAILS else ()
             for row in method.requirements:
                 if row.id in blamed or row.is_proven_block or row.also_blocked:
-                    others[row.id].append(row)
+                    further[row.id].append(row)
         for row in self.method.requirements:
             yield row
-            yield from others[row.id]
+            yield from further[row.id]
 
 
 Entries = Mapping[str, Sequence[r.MethodResult]]  # by address of the host
@@ -286,17 +296,17 @@ def _decisive(entries: Entries, kinds: Mapping[str, str], main: str) -> tuple[st
     last = max(entries, key=lambda address: _rank(address, _entry(entries[address], main)))
     own = chosen[main][0][0] if main in chosen else last
     decisive = []
-    for name in dict.fromkeys(one.id for one in entries[own]):
+    for name in dict.fromkeys(method.id for method in entries[own]):
         if name in chosen:
-            (_, first), *others = chosen[name]
-            decisive.append(_Decisive(first, tuple(method for _, method in others)))
+            (_, decides), *further = chosen[name]
+            decisive.append(_Decisive(decides, tuple(method for _, method in further)))
         else:
             decisive.append(_Decisive(_entry(entries[own], name)))
     return own, decisive
 
 
 def _entry(methods: Iterable[r.MethodResult], name: str) -> r.MethodResult:
-    return next(one for one in methods if one.id == name)
+    return next(method for method in methods if method.id == name)
 
 
 def _pushes(entries: Entries) -> dict[str, list[tuple[str, r.MethodResult]]]:
@@ -312,8 +322,8 @@ def _pushes(entries: Entries) -> dict[str, list[tuple[str, r.MethodResult]]]:
             if method.push and (key not in latest or _rank(address, method) > _rank(*latest[key])):
                 latest[key] = address, method
     by_method: dict[str, list[tuple[str, r.MethodResult]]] = defaultdict(list)
-    for (name, _), one in latest.items():
-        by_method[name].append(one)
+    for (name, _), push in latest.items():
+        by_method[name].append(push)
     for address, methods in entries.items():
         for method in methods:
             pushes = by_method.get(method.id, [])
@@ -322,8 +332,8 @@ def _pushes(entries: Entries) -> dict[str, list[tuple[str, r.MethodResult]]]:
     return by_method
 
 
-def _is_later(entry: tuple[str, r.MethodResult], others: Iterable[tuple[str, r.MethodResult]]) -> bool:
-    return all(_rank(*entry) > _rank(*other) for other in others)
+def _is_later(entry: tuple[str, r.MethodResult], pushes: Iterable[tuple[str, r.MethodResult]]) -> bool:
+    return all(_rank(*entry) > _rank(*push) for push in pushes)
 
 
 def _first_of_pushes(
@@ -351,9 +361,9 @@ def modes_of_sites(hosts: Iterable[HostResult], bench: Bench) -> dict[str, r.Sit
     if site_mode.is_set(ruleset, bench.facts):
         return {}
     shown = (
-        one
+        evidence
         for host in hosts
-        for one in site_mode.evidence_of(
+        for evidence in site_mode.evidence_of(
             next(iter(host.addresses), ""),
             [host.site],
             [row for row in _rows(host) if set(row[1].ports) <= set(ruleset.requirement(row[0]).ports)],
@@ -369,20 +379,21 @@ def may_decide(mode: str, host: HostResult, ruleset: Ruleset) -> bool:
 
 
 def _rows(host: HostResult) -> list[tuple[str, RequirementResult]]:
-    return [(one.requirement, one) for one in host.seen]
+    return [(result.requirement, result) for result in host.seen]
 
 
 def report(site: str, entries: Sequence[Entry], bench: Bench, tool: tuple[str, str]) -> r.Report:
     """Return the report on one host, as `auditor analyze` of its sources would give it."""
     case = _case(site, entries, bench)
     modes = bench.modes_at(site)
-    told = verdicts.audit(case.sources, bench.question.ruleset, case.cast, bench.facts, bench.asked, tool, modes=modes)
-    return replace(told, all_flows=None)  # a summary has too little of each flow for the table of flows
+    rules = bench.question.ruleset
+    audited = verdicts.audit(case.sources, rules, case.cast, bench.facts, bench.asked, tool, modes=modes)
+    return replace(audited, all_flows=None)  # a summary has too little of each flow for the table of flows
 
 
 def servers(cast: RoleMap) -> dict[str, str]:
     """Return who is no target of an installation, with the role; nobody is left out because of a guess."""
-    return {one.address: one.role for one in cast.assignments if one.how == GIVEN}
+    return {assignment.address: assignment.role for assignment in cast.assignments if assignment.how == GIVEN}
 
 
 def subnet_of(address: str) -> str:
@@ -404,32 +415,32 @@ def _once(entries: Sequence[Entry]) -> list[Entry]:
     Of files with one content the first by path counts. What a capture says of several addresses of the host is one.
     """
     of_content: dict[str, dict[tuple[str, ...], Entry]] = defaultdict(dict)
-    for one in sorted(entries, key=lambda one: (one.source.path, one.addresses)):
-        of_content[one.digest].setdefault(one.addresses, one)
+    for entry in sorted(entries, key=lambda entry: (entry.source.path, entry.addresses)):
+        of_content[entry.digest].setdefault(entry.addresses, entry)
     once = [_joined(list(parts.values())) for parts in of_content.values()]
-    return sorted(once, key=lambda one: (one.source.first_ns or 0, one.source.path))
+    return sorted(once, key=lambda entry: (entry.source.first_ns or 0, entry.source.path))
 
 
 def _hearing(entries: Sequence[Entry], heard: frozenset[str]) -> list[Entry]:
     """Return entries of a host that show also that servers sent something to others: so they are online."""
-    first, *others = entries
-    kept = replace(_kept(first), heard=_kept(first).heard | heard)
-    return [replace(first, source=replace(first.source, details=kept)), *others]
+    earliest, *later = entries
+    flows = replace(_kept(earliest), heard=_kept(earliest).heard | heard)
+    return [replace(earliest, source=replace(earliest.source, details=flows)), *later]
 
 
 def _joined(parts: Sequence[Entry]) -> Entry:
     """Return as one entry what one capture says of several addresses."""
-    first = parts[0]
+    whole = parts[0]
     if len(parts) == 1:
-        return first
-    addresses = tuple(dict.fromkeys(address for one in parts for address in one.addresses))
-    flows = dict.fromkeys(flow for one in parts for flow in _kept(one).flows)
-    kept = replace(_kept(first), flows=tuple(sorted(flows, key=lambda one: (one.first_frame, one.stream))))
-    return replace(first, addresses=addresses, source=replace(first.source, details=kept))
+        return whole
+    addresses = tuple(dict.fromkeys(address for part in parts for address in part.addresses))
+    flows = dict.fromkeys(flow for part in parts for flow in _kept(part).flows)
+    details = replace(_kept(whole), flows=tuple(sorted(flows, key=lambda flow: (flow.first_frame, flow.stream))))
+    return replace(whole, addresses=addresses, source=replace(whole.source, details=details))
 
 
 def _cast(
-    addresses: Sequence[str], entries: Sequence[Entry], others: Sequence[RoleAssignment], of_site: RoleMap
+    addresses: Sequence[str], entries: Sequence[Entry], servers: Sequence[RoleAssignment], of_site: RoleMap
 ) -> RoleMap:
     """Return the roles as one host meets them: it is the client, by those of its addresses that deal with others.
 
@@ -438,16 +449,16 @@ def _cast(
     Args:
         addresses: The host's own.
         entries: What its sources say.
-        others: Who plays another role than that of a client.
+        servers: Who plays another role than that of a client.
         of_site: The roles at the host's site.
     """
-    known = {one.address for one in others}
+    addresses_of_servers = {server.address for server in servers}
     pairs = {(flow.src_ip, flow.dst_ip) for entry in entries for flow in _kept(entry).flows}
-    met = {address for pair in pairs if not known.isdisjoint(pair) for address in pair}
-    own = [one for one in addresses if one in met] or list(addresses[:1])
-    roles = {one.role for one in others if one.address in met}
-    near = [one for one in others if one.address in met or one.role not in roles]
-    clients = [RoleAssignment(CLIENT, one, INFERRED, ITS_LOG) for one in own]
+    met = {address for pair in pairs if not addresses_of_servers.isdisjoint(pair) for address in pair}
+    own = [address for address in addresses if address in met] or list(addresses[:1])
+    roles = {server.role for server in servers if server.address in met}
+    near = [server for server in servers if server.address in met or server.role not in roles]
+    clients = [RoleAssignment(CLIENT, address, INFERRED, ITS_LOG) for address in own]
     pushes = of_site.pushes_at(own)
     judged = tuple(filter(of_site.is_judged, pushes))
     return replace(of_site, assignments=(*clients, *near), clients=tuple(own), pushes=pushes, judged=judged)
@@ -458,59 +469,60 @@ def _rank(address: str, method: r.MethodResult) -> tuple[bool, str, int, str]:
 
     Of two that were tried at the same time the one of which more was tried.
     """
-    last = max((one.last_time for one in method.requirements if one.last_time), default="")
-    return method.result != r.UNPROVEN, last, sum(one.attempts for one in method.requirements), address
+    last = max((requirement.last_time for requirement in method.requirements if requirement.last_time), default="")
+    return method.result != r.UNPROVEN, last, sum(requirement.attempts for requirement in method.requirements), address
 
 
 def _outcome(decisive: _Decisive) -> MethodOutcome:
     method = decisive.method
-    seen = any(one.verdict not in (r.NOT_OBSERVED, r.NOT_APPLICABLE) for one in method.requirements)
+    seen = any(requirement.verdict not in (r.NOT_OBSERVED, r.NOT_APPLICABLE) for requirement in method.requirements)
     result = method.result if seen else NO_EVIDENCE
-    missing = (one.requirement for one in method.reasons if one.kind == "missing") if result == r.UNPROVEN else ()
-    stopped = {name for one in decisive.failing for name in _blamed(one)} if result == r.FAILS else set()
-    blamed = tuple(one.id for one in method.requirements if one.id in stopped)
+    reasons = method.reasons if result == r.UNPROVEN else ()
+    missing = (reason.requirement for reason in reasons if reason.kind == "missing")
+    stopped = {name for method in decisive.failing for name in _blamed(method)} if result == r.FAILS else set()
+    blamed = tuple(requirement.id for requirement in method.requirements if requirement.id in stopped)
     return MethodOutcome(method.id, result, blamed, tuple(dict.fromkeys(missing)))
 
 
 def _blamed(method: r.MethodResult) -> set[str]:
     """Return the ids of the requirements that make a method fail."""
-    return {one.requirement for one in method.reasons if one.kind != "missing"}
+    return {reason.requirement for reason in method.reasons if reason.kind != "missing"}
 
 
 def _seen(decisive: Iterable[_Decisive], sources_of: Sequence[str]) -> Iterable[RequirementResult]:
     """Yield what was seen of the requirements, those that several methods share once."""
-    told: set[tuple[object, ...]] = set()
+    yielded: set[tuple[object, ...]] = set()
     for method in decisive:
-        for one in method.rows():
-            if one.verdict in (r.NOT_OBSERVED, r.NOT_APPLICABLE) and not one.also_blocked:
+        for row in method.rows():
+            if row.verdict in (r.NOT_OBSERVED, r.NOT_APPLICABLE) and not row.also_blocked:
                 continue
-            shared = (one.row, one.source, one.destination, one.verdict)
-            if shared in told:
+            shared = (row.row, row.source, row.destination, row.verdict)
+            if shared in yielded:
                 continue
-            told.add(shared)
+            yielded.add(shared)
             yield RequirementResult(
-                requirement=one.id,
-                necessity=one.necessity,
-                source=one.source,
-                destination=one.destination,
-                protocol=one.protocol,
-                ports=one.ports,
-                verdict=one.verdict,
-                confidence=one.confidence,
-                blocked_at=one.blocked_at,
-                device=_device(one),
-                attempts=one.attempts,
-                first_time=one.first_time,
-                last_time=one.last_time,
-                explanation=one.explanation,
-                remedy=one.remedy_text,
-                problems=one.problems,
+                requirement=row.id,
+                necessity=row.necessity,
+                source=row.source,
+                destination=row.destination,
+                protocol=row.protocol,
+                ports=row.ports,
+                verdict=row.verdict,
+                confidence=row.confidence,
+                blocked_at=row.blocked_at,
+                device=_device(row),
+                attempts=row.attempts,
+                first_time=row.first_time,
+                last_time=row.last_time,
+                explanation=row.explanation,
+                remedy=row.remedy_text,
+                problems=row.problems,
                 proof=tuple(
                     Proof(sources_of[proof.source], proof.lines, proof.frames, proof.display_filter, proof.text)
-                    for proof in one.evidence[:MOST_PROOF]
+                    for proof in row.evidence[:MOST_PROOF]
                 ),
-                also_blocked=one.also_blocked,
-                remedy_kind=one.remedy[0].kind if one.remedy else "",
+                also_blocked=row.also_blocked,
+                remedy_kind=row.remedy[0].kind if row.remedy else "",
             )
 
 
@@ -518,16 +530,16 @@ def _device(verdict: r.RequirementVerdict) -> str | None:
     """Return the address of what stopped it: the sender of the error that says so, or the end whose firewall it was."""
     if verdict.verdict not in r.FAILING:
         return None
-    packets = [packet for one in verdict.evidence for packet in one.packets if packet.is_icmp_error]
+    packets = [packet for evidence in verdict.evidence for packet in evidence.packets if packet.is_icmp_error]
     if packets:
         return packets[-1].sender
-    ends = {one.role: one.address for one in (verdict.source, verdict.destination)}
+    ends = {end.role: end.address for end in (verdict.source, verdict.destination)}
     return ends.get(verdict.blocked_at or "")
 
 
 def _warnings(entries: Sequence[Entry]) -> Iterable[str]:
     codes = r.INCOMPLETE_CODES | {"lost-events", "malformed-lines", "folded", "ipsec", "tunnel", "no-ip", "no-times"}
     for entry in entries:
-        for one in entry.source.warnings:
-            if one.code in codes:
-                yield say("limitation.warning", path=entry.source.path, text=one.text)
+        for warning in entry.source.warnings:
+            if warning.code in codes:
+                yield say("limitation.warning", path=entry.source.path, text=warning.text)

@@ -67,8 +67,12 @@ def write_form(report: FleetReport, name: str, out: BinaryIO) -> None:
 class State:
     """What a finished report is made of, and how it ended.
 
-    auditor: the version that wrote it; made_of: as of `FleetFolder.write`; evidence: whether anything was judged;
-    fails: whether a method fails for a host; incomplete: whether something could not be read.
+    Attributes:
+        auditor: The version that wrote it.
+        made_of: As of `FleetFolder.write`.
+        evidence: Whether anything was judged.
+        fails: Whether a method fails for a host.
+        incomplete: Whether something could not be read.
     """
 
     auditor: str
@@ -90,24 +94,30 @@ class FleetFolder:
         return self.path / SUMMARIES
 
     def make(self, *, force: bool, spared: Iterable[str] = ()) -> None:
-        """Make the folder. Raises OutputError if it cannot be made, or holds other things (without force).
+        """Make the folder.
 
-        Without a report or summaries of ours all in it is somebody else's, whatever it is called. spared: files that
-        are read, and never written over.
+        Without a report or summaries of ours all in it is somebody else's, whatever it is called.
+
+        Args:
+            force: Whether files that are there may be replaced.
+            spared: Files that are read, and never written over.
+
+        Raises:
+            OutputError: If it cannot be made, or holds other things (without force).
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            names = {one.name for one in os.scandir(self.path)}
+            names = {entry.name for entry in os.scandir(self.path)}
             ours = STATE in names or self._has_report() or any(map(_is_summary, self.summaries.glob("*")))
-            others = set() if ours or force else {one for one in names - {LOCK} if not self._is_empty(one)}
-            others |= {one for one in FORMS if one in names and self._is_spared(one, spared)}
+            foreign = set() if ours or force else {name for name in names - {LOCK} if not self._is_empty(name)}
+            foreign |= {name for name in FORMS if name in names and self._is_spared(name, spared)}
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             hint = "choose a folder that you may write to"
             raise OutputError(f"the folder cannot be made ({reason})", where=str(self.path), hint=hint) from error
-        if others:
-            what = f"the folder holds other files, such as {name_of(min(others))}"
-            raise OutputError(what, where=str(self.path), hint="name a new folder, or add --force")
+        if foreign:
+            problem = f"the folder holds other files, such as {name_of(min(foreign))}"
+            raise OutputError(problem, where=str(self.path), hint="name a new folder, or add --force")
         self.summaries.mkdir(exist_ok=True)
 
     def _has_report(self) -> bool:
@@ -121,7 +131,7 @@ class FleetFolder:
     def _is_spared(self, name: str, spared: Iterable[str]) -> bool:
         """Tell whether a file of this name must not be replaced: one that is read, or a link to somewhere else."""
         path = self.path / name
-        return path.is_symlink() or any(Path(one).exists() and path.samefile(one) for one in spared)
+        return path.is_symlink() or any(Path(file).exists() and path.samefile(file) for file in spared)
 
     def check_own(self, *, force: bool) -> None:
         """Raise OutputError if the folder is one that `merge` wrote (without force), from logs that are elsewhere."""
@@ -133,9 +143,12 @@ class FleetFolder:
 
     @contextmanager
     def kept_from_others(self) -> Iterator[None]:
-        """Keep other runs from this folder meanwhile. Raises OutputError if one is at work in it.
+        """Keep other runs from this folder meanwhile.
 
         The system lets go of it however this process ends. Where a drive knows no locks, nobody is kept from anything.
+
+        Raises:
+            OutputError: If one is at work in it.
         """
         try:
             file = (self.path / LOCK).open("ab")
@@ -146,38 +159,52 @@ class FleetFolder:
             try:
                 _lock(file.fileno())
             except BlockingIOError as error:
-                what, hint = "another run is at work in this folder", "wait until it has ended, or name another folder"
-                raise OutputError(what, where=str(self.path), hint=hint) from error
+                hint = "wait until it has ended, or name another folder"
+                raise OutputError("another run is at work in this folder", where=str(self.path), hint=hint) from error
             except OSError:
                 pass
             yield
 
-    def is_about(self, what: str) -> bool:
-        """Tell whether the report is there and is about this. what: as of `write`."""
+    def is_about(self, digest: str) -> bool:
+        """Tell whether the report is there and is about this.
+
+        Args:
+            digest: As of `write`.
+        """
         state = self.state()
-        return state is not None and state.made_of == what and all((self.path / name).is_file() for name in FORMS)
+        return state is not None and state.made_of == digest and all((self.path / name).is_file() for name in FORMS)
 
     def state(self) -> State | None:
         """Return what is known of the report without reading it, None if there is none of this version."""
         try:
-            found = State(**json.loads((self.path / STATE).read_text(encoding="utf-8")))
+            state = State(**json.loads((self.path / STATE).read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):
             return None
-        return found if found.auditor == VERSION else None
+        return state if state.auditor == VERSION else None
 
     def report(self) -> FleetReport:
-        """Return the report in the folder. Raises ReportError if there is none."""
+        """Return the report in the folder.
+
+        Raises:
+            ReportError: If there is none.
+        """
         return load_fleet(self.path / JSON)
 
     def text(self) -> str:
-        """Return the report as text. Raises OSError if there is none."""
+        """Return the report as text.
+
+        Raises:
+            OSError: If there is none.
+        """
         return (self.path / TEXT).read_text(encoding="utf-8")
 
-    def write(self, report: FleetReport, what: str, *, lacking: bool = False) -> None:
+    def write(self, report: FleetReport, digest: str, *, lacking: bool = False) -> None:
         """Write the report in every form.
 
-        what: tells all that it is made of, so that it need not be made again; lacking: whether anything was left out
-        that may hold evidence.
+        Args:
+            report: The report.
+            digest: Tells all that it is made of, so that it need not be made again.
+            lacking: Whether anything was left out that may hold evidence.
         """
         (self.path / STATE).unlink(missing_ok=True)
         for name, form in FORMS.items():
@@ -186,9 +213,9 @@ class FleetFolder:
         cover = report.coverage
         state = State(
             auditor=VERSION,
-            made_of=what,
+            made_of=digest,
             evidence=cover.with_evidence > 0,
-            fails=any(one.fails for one in report.methods if one.id in report.asked),
+            fails=any(method.fails for method in report.methods if method.id in report.asked),
             incomplete=lacking or cover.quarantined > 0 or cover.skipped > 0,
         )
         with output_file.opened(str(self.path / STATE), force=True) as out:
@@ -216,7 +243,7 @@ def _is_summary(path: Path) -> bool:
 
 def told_of(parts: Iterable[object]) -> str:
     """Return what tells one set of parts from another."""
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for part in parts:
-        told.update(repr(part).encode("utf-8", "surrogateescape") + b"\n")
-    return told.hexdigest()
+        digest.update(repr(part).encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()

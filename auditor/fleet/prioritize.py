@@ -9,7 +9,11 @@ from typing import NamedTuple
 
 
 class Opening(NamedTuple):
-    """What has to be opened at one place. key: id of a requirement, or of an either-or group of them."""
+    """What has to be opened at one place.
+
+    Attributes:
+        key: Id of a requirement, or of an either-or group of them.
+    """
 
     place: str
     device: str
@@ -24,16 +28,18 @@ Key = tuple[float, int, tuple[Opening, ...]]
 def in_order(hosts: Mapping[Needs, int]) -> Iterator[tuple[Openings, int]]:
     """Yield what to open at one place, and how many more hosts are helped then, in the order in which it pays most.
 
-    hosts: how many of them need what. Each time the set is taken, of all that some host needs or needed, which helps
-    most hosts for each opening in it that is still to be made; of equal ones that which helps more, then the first by
-    name. One that takes several places is yielded place by place: the hosts that need all of them count at the last.
-    All hosts are helped in the end.
+    Each time the set is taken, of all that some host needs or needed, which helps most hosts for each opening in it
+    that is still to be made; of equal ones that which helps more, then the first by name. One that takes several places
+    is yielded place by place: the hosts that need all of them count at the last. All hosts are helped in the end.
+
+    Args:
+        hosts: How many of them need what.
     """
     failing = _Failing(hosts)
     while chosen := failing.best():
         places: dict[tuple[str, str], set[Opening]] = defaultdict(set)
-        for one in chosen:
-            places[one.place, one.device].add(one)
+        for opening in chosen:
+            places[opening.place, opening.device].add(opening)
         parts = [frozenset(part) for part in places.values()]
         for part in sorted(parts, key=lambda part: (-failing.gain(part), sorted(part))):
             yield part, failing.open(part)
@@ -85,7 +91,7 @@ class _Failing:
         self._rest -= helped
         for number in changed:
             self._shrink(number, openings, drop=number in helped)
-        for alternative in {one for opening in touched for one in self._sets_with[opening]}:
+        for alternative in {related for opening in touched for related in self._sets_with[opening]}:
             self._forget(alternative)
             if left := alternative - openings:
                 self._rank(left)
@@ -100,7 +106,7 @@ class _Failing:
         }
 
     def _file(self, number: int, alternative: Openings) -> None:
-        rarest = min(alternative, key=lambda one: (len(self._users[one]), one))
+        rarest = min(alternative, key=lambda opening: (len(self._users[opening]), opening))
         self._by_rarest[rarest].add((number, alternative))
 
     def _shrink(self, number: int, opened: Openings, *, drop: bool) -> None:

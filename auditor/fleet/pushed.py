@@ -42,22 +42,22 @@ class Pushes:
     uncertain: frozenset[Target]
 
 
-def pushes_of(known: Sequence[Known], questions: Mapping[str, Question]) -> dict[str, Pushes]:
+def pushes_of(index: Sequence[Known], questions: Mapping[str, Question]) -> dict[str, Pushes]:
     """Return the pushes in the sources that are asked each question."""
-    found = _Found(known, questions)
-    for one, met in _met(known):
-        found.add(one, met)
-    return {text: found.pushes(text) for text in questions}
+    search = _Found(index, questions)
+    for entry, met in _met(index):
+        search.add(entry, met)
+    return {text: search.pushes(text) for text in questions}
 
 
-def _met(known: Iterable[Known]) -> Iterator[tuple[Known, Met]]:
+def _met(index: Iterable[Known]) -> Iterator[tuple[Known, Met]]:
     """Yield each source with who tried to reach whom in it."""
     by_shard: dict[str, list[Known]] = defaultdict(list)
-    for one in known:
-        by_shard[one.shard].append(one)
+    for entry in index:
+        by_shard[entry.shard].append(entry)
     for shard, rows in by_shard.items():
         met = shards.met(Path(shard))
-        yield from ((one, met[one.row]) for one in rows)
+        yield from ((row, met[row.row]) for row in rows)
 
 
 @dataclass(frozen=True)
@@ -78,34 +78,34 @@ class _Site:
 class _Found:
     """What was found in all sources so far, by question and site."""
 
-    def __init__(self, known: Sequence[Known], questions: Mapping[str, Question]) -> None:
+    def __init__(self, index: Sequence[Known], questions: Mapping[str, Question]) -> None:
         self._questions = questions
-        self._sites = {(one.asking, one.site): _Site() for one in known}
+        self._sites = {(entry.asking, entry.site): _Site() for entry in index}
         self._askings = {site: min(text for text, at in self._sites if at == site) for _, site in self._sites}
-        self._owners = owners_of(known) if len(self._askings) > 1 else Owners()
+        self._owners = owners_of(index) if len(self._askings) > 1 else Owners()
 
-    def add(self, known: Known, met: Met) -> None:
+    def add(self, entry: Known, met: Met) -> None:
         """Count what one source shows."""
         for contact in met.contacts:
-            text, site = self._at(known, contact.src, contact.dst)
-            is_own = known.is_capture or contact.dst in known.addresses
-            is_outbound = not is_own and contact.src in (known.addresses or (contact.src,))
+            text, site = self._at(entry, contact.src, contact.dst)
+            is_own = entry.is_capture or contact.dst in entry.addresses
+            is_outbound = not is_own and contact.src in (entry.addresses or (contact.src,))
             if is_outbound and not self._may_push(contact, self._questions[text]):
                 continue
             of_site = self._sites[text, site]
             (of_site.outbound if is_outbound else of_site.contacts).append(contact)
             if not is_own:
-                of_site.shown[contact.src, contact.dst].add((known.shard, known.row))
+                of_site.shown[contact.src, contact.dst].add((entry.shard, entry.row))
         requests: dict[tuple[str, str], list[NeighborRequests]] = defaultdict(list)
         for request in met.asked:
-            requests[self._at(known, request.requester, request.target)].append(request)
+            requests[self._at(entry, request.requester, request.target)].append(request)
         for at, of_source in requests.items():
             self._sites[at].asked.append(of_source)
 
-    def _at(self, known: Known, src: str, dst: str) -> tuple[str, str]:
+    def _at(self, entry: Known, src: str, dst: str) -> tuple[str, str]:
         """Return question and site of two hosts in a source: a source without a site is of that of the hosts in it."""
-        site = self._owners.site_of(known, src, dst)
-        text = known.asking if (known.asking, site) in self._sites else self._askings.get(site, known.asking)
+        site = self._owners.site_of(entry, src, dst)
+        text = entry.asking if (entry.asking, site) in self._sites else self._askings.get(site, entry.asking)
         self._sites.setdefault((text, site), _Site())
         return text, site
 
@@ -116,8 +116,8 @@ class _Found:
         Every computer reads from servers. So without the roles this is only what looks like a push by itself, and what
         a firewall let through nowhere.
         """
-        if question.given.names(SITE_SERVER):
-            return question.given.covers(SITE_SERVER, contact.src)
+        if question.configured.names(SITE_SERVER):
+            return question.configured.covers(SITE_SERVER, contact.src)
         return not contact.controller and (is_like_push(contact) or not contact.accepted)
 
     def pushes(self, text: str) -> Pushes:
@@ -130,18 +130,19 @@ class _Found:
         servers = {name: _pushing(cast) for name, cast in casts.items()}
         outbound = {name: _outbound(site, casts[name], question) for name, site in sites.items()}
         if any(outbound.values()):
-            casts = judging.casts({name: [*some, *outbound[name]] for name, some in contacts.items()}, question, asked)
-        every = {(name, push) for name, cast in casts.items() for push in cast.judged}
+            every_contact = {name: [*of_site, *outbound[name]] for name, of_site in contacts.items()}
+            casts = judging.casts(every_contact, question, asked)
+        judged = {(name, push) for name, cast in casts.items() for push in cast.judged}
         certain = {
             Target(name, push.to_address)
-            for name, push in every
-            if question.given.names(SITE_SERVER) or push.from_address in servers[name]
+            for name, push in judged
+            if question.configured.names(SITE_SERVER) or push.from_address in servers[name]
         }
         shown: dict[Row, set[str]] = defaultdict(set)
-        for name, push in every:
+        for name, push in judged:
             for row in sites[name].shown.get((push.from_address, push.to_address), ()):
                 shown[row].add(push.to_address)
-        uncertain = {Target(name, push.to_address) for name, push in every} - certain
+        uncertain = {Target(name, push.to_address) for name, push in judged} - certain
         return Pushes(casts, {row: frozenset(of_row) for row, of_row in shown.items()}, frozenset(uncertain))
 
 
@@ -151,11 +152,12 @@ def _outbound(site: _Site, cast: RoleMap, question: Question) -> list[Contact]:
     Without the roles these are hosts that push by other sources too, and hosts that are not pushed themselves. What
     several hosts contact so is a server, such as a print server.
     """
-    if question.given.names(SITE_SERVER):
+    if question.configured.names(SITE_SERVER):
         return site.outbound
     servers, pushed = _pushing(cast), {push.to_address for push in cast.judged}
-    users = Counter(dst for _, dst in {(one.src, one.dst) for one in site.outbound})
-    return [one for one in site.outbound if one.src in servers or (one.src not in pushed and users[one.dst] < READERS)]
+    users = Counter(dst for _, dst in {(contact.src, contact.dst) for contact in site.outbound})
+    likely = [contact.src not in pushed and users[contact.dst] < READERS for contact in site.outbound]
+    return [contact for contact, fits in zip(site.outbound, likely, strict=True) if fits or contact.src in servers]
 
 
 def _pushing(cast: RoleMap) -> frozenset[str]:

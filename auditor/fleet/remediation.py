@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import product
+from operator import attrgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -51,7 +52,7 @@ def blamed(host: HostResult, method: str) -> list[RequirementResult]:
     A requirement may fail from one site server and be met from another.
     """
     ids = host.outcome(method).blamed
-    return [one for one in host.seen if one.requirement in ids and fails(one)]
+    return [result for result in host.seen if result.requirement in ids and fails(result)]
 
 
 def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[FirewallChange, ...], tuple[Cause, ...]]:
@@ -61,8 +62,8 @@ def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[FirewallCh
     causes: Counter[CauseKey] = Counter()
     for host, seen in failing:
         groups = _groups(seen, ruleset)
-        if others := [one for group in groups.values() if not _mendable(group) for one in group]:
-            causes[_cause(others)] += 1
+        if unhelped := [result for group in groups.values() if not _mendable(group) for result in group]:
+            causes[_cause(unhelped)] += 1
         elif not groups:
             causes[(PROBLEM, "", "", "", ())] += 1
         else:
@@ -73,41 +74,41 @@ def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[FirewallCh
 def _groups(seen: Iterable[RequirementResult], ruleset: Ruleset) -> dict[GroupKey, list[RequirementResult]]:
     """Return what failed with the members of one either-or group together, those of each site server apart."""
     groups: dict[GroupKey, list[RequirementResult]] = {}
-    for one in seen:
-        name = ruleset.requirement(one.requirement).either_or or one.requirement
-        groups.setdefault((name, _server(one) if one.destination.role == CLIENT else ""), []).append(one)
+    for result in seen:
+        name = ruleset.requirement(result.requirement).either_or or result.requirement
+        groups.setdefault((name, _server(result) if result.destination.role == CLIENT else ""), []).append(result)
     return groups
 
 
 def _mendable(group: Iterable[RequirementResult]) -> bool:
     """Tell whether a rule lets one of a group through; where one is open and fails, that one is in use."""
     members = list(group)
-    return any(map(stopped_by_rule, members)) and all(one.verdict in r.FAILING for one in members)
+    return any(map(stopped_by_rule, members)) and all(member.verdict in r.FAILING for member in members)
 
 
 def _needs(groups: dict[GroupKey, list[RequirementResult]], host: HostResult, opens: Opens) -> Needs:
     """Return what would let a host work; note in opens what each opening is about."""
     choices: list[list[Opening]] = []
     for (key, _), group in groups.items():
-        found: dict[Opening, None] = {}
-        for one in filter(stopped_by_rule, group):
-            opening = Opening(*block_location(one, host), key)
-            opens[opening][one.requirement].add(Way(one.ports, _server(one)))
-            found[opening] = None
-        choices.append(list(found))
+        openings: dict[Opening, None] = {}
+        for result in filter(stopped_by_rule, group):
+            opening = Opening(*block_location(result, host), key)
+            opens[opening][result.requirement].add(Way(result.ports, _server(result)))
+            openings[opening] = None
+        choices.append(list(openings))
     return frozenset(frozenset(chosen) for chosen in product(*choices))
 
 
-def _server(one: RequirementResult) -> str:
+def _server(result: RequirementResult) -> str:
     """Return the address of the end that is no client."""
-    return (one.source if one.destination.role == CLIENT else one.destination).address or ""
+    return (result.source if result.destination.role == CLIENT else result.destination).address or ""
 
 
 # changes, in words
 
 
 def _changes(need: Counter[Needs], opens: Opens, unhelped: int, ruleset: Ruleset) -> Iterator[FirewallChange]:
-    order = {one.id: number for number, one in enumerate(ruleset.requirements)}
+    order = {requirement.id: number for number, requirement in enumerate(ruleset.requirements)}
     remaining = need.total() + unhelped
     for openings, helped in in_order(need):
         remaining -= helped
@@ -122,17 +123,18 @@ def _change(
     counts: tuple[int, int],
 ) -> FirewallChange:
     place, device, _ = next(iter(openings))
-    groups = sorted((sorted(opens[one], key=order.__getitem__) for one in openings), key=lambda ids: order[ids[0]])
+    ids_of_openings = (sorted(opens[opening], key=order.__getitem__) for opening in openings)
+    groups = sorted(ids_of_openings, key=lambda ids: order[ids[0]])
     ways: dict[str, set[Way]] = defaultdict(set)
     for opening in openings:
-        for one, some in opens[opening].items():
-            ways[one] |= some
-    wanted = [[_wanted(ruleset.requirement(one), ruleset, ways[one]) for one in ids] for ids in groups]
+        for name, paths in opens[opening].items():
+            ways[name] |= paths
+    wanted = [[_wanted(ruleset.requirement(name), ruleset, ways[name]) for name in ids] for ids in groups]
     servers: dict[str, set[str]] = defaultdict(set)
-    for one, some in ways.items():
-        servers[ruleset.requirement(one).partner].update(way.server for way in some)
+    for name, paths in ways.items():
+        servers[ruleset.requirement(name).partner].update(way.server for way in paths)
     return FirewallChange(
-        requirements=tuple(one for ids in groups for one in ids),
+        requirements=tuple(name for ids in groups for name in ids),
         place=place,
         device=device,
         ports=", ".join(say("list.or").join(words for _, words in group) for group in wanted),
@@ -149,7 +151,10 @@ def _wanted(requirement: Requirement, ruleset: Ruleset, ways: Iterable[Way]) -> 
 def port(requirement: Requirement, ruleset: Ruleset, at_sites: Iterable[Ports]) -> str:
     """Return what a requirement needs open as an administrator of firewalls says it, such as "TCP 445".
 
-    at_sites: its ports at each site: these may differ, so that "TCP 80 and 8080" have to be opened.
+    Args:
+        requirement: What has to be open.
+        ruleset: With the documented dynamic ports.
+        at_sites: Its ports at each site: these may differ, so that "TCP 80 and 8080" have to be opened.
     """
     if requirement.icmp_echo:
         return say("attempt.echo-requests")
@@ -157,7 +162,7 @@ def port(requirement: Requirement, ruleset: Ruleset, at_sites: Iterable[Ports]) 
     if requirement.dynamic:
         today = "".join(f" {low}-{high}" for low, high in ruleset.dynamic_ports[:1])
         return say("change.dynamic", protocol=protocol, range=today)
-    ports = say("list.and").join(say("list.or").join(map(str, one)) for one in sorted(at_sites))
+    ports = say("list.and").join(say("list.or").join(map(str, at_site)) for at_site in sorted(at_sites))
     return say("attempt.port", protocol=protocol, port=ports)
 
 
@@ -171,11 +176,11 @@ def _remedy(
     those = partial(_those, servers=servers)
     ways: dict[tuple[str, str], list[str]] = {}
     for group in wanted:
-        either = say("list.or").join(say("change.row", port=words, row=one.row) for one, words in group)
+        either = say("list.or").join(say("change.row", port=words, row=requirement.row) for requirement, words in group)
         if len(group) > 1:
             either = say("change.either", ports=either)
-        first, _ = group[0]
-        ways.setdefault((first.from_role, first.to_role), []).append(either)
+        requirement, _ = group[0]
+        ways.setdefault((requirement.from_role, requirement.to_role), []).append(either)
     if place == CLIENT:
         bound = [_bound(place, way, ports, those) for way, ports in ways.items()]
         return say("change.each-client", ports=_listed(bound))
@@ -215,16 +220,16 @@ def _listed(words: list[str]) -> str:
 # what no rule helps
 
 
-def _cause(others: list[RequirementResult]) -> CauseKey:
+def _cause(unhelped: list[RequirementResult]) -> CauseKey:
     """Return why a host fails whatever is opened: that it is not reached at all, if so, else the first that failed."""
-    for one in others:
-        if one.verdict in UNREACHED and one.destination.role == CLIENT:
-            return one.verdict, "", "", "", ()
-    first = next((one for one in others if not stopped_by_rule(one)), others[0])
-    if first.verdict in r.FAILING:
-        return first.verdict, "", "", first.requirement, first.ports
-    fatal = next((problem for problem in first.problems if problem.fatal), None)
-    return PROBLEM, fatal.layer if fatal else "", fatal.code if fatal else "", first.requirement, first.ports
+    for result in unhelped:
+        if result.verdict in UNREACHED and result.destination.role == CLIENT:
+            return result.verdict, "", "", "", ()
+    decisive = next((result for result in unhelped if not stopped_by_rule(result)), unhelped[0])
+    if decisive.verdict in r.FAILING:
+        return decisive.verdict, "", "", decisive.requirement, decisive.ports
+    fatal = next((problem for problem in decisive.problems if problem.fatal), None)
+    return PROBLEM, fatal.layer if fatal else "", fatal.code if fatal else "", decisive.requirement, decisive.ports
 
 
 def _causes(causes: Counter[CauseKey], ruleset: Ruleset) -> tuple[Cause, ...]:
@@ -233,11 +238,12 @@ def _causes(causes: Counter[CauseKey], ruleset: Ruleset) -> tuple[Cause, ...]:
         verdict, _, code, requirement, _ = key
         advice = _advice(key, ruleset)
         merged[verdict, code, requirement, advice.id, tuple(advice.fields.items())] += count
-    made = [
+    names = attrgetter("verdict", "code", "requirement", "remedy")
+    listed = [
         Cause(verdict, code, name, count, Statement(template, dict(fields)).text)
         for (verdict, code, name, template, fields), count in merged.items()
     ]
-    return tuple(sorted(made, key=lambda one: (-one.hosts, one.verdict, one.code, one.requirement, one.remedy)))
+    return tuple(sorted(listed, key=lambda cause: (-cause.hosts, names(cause))))
 
 
 def _advice(key: CauseKey, ruleset: Ruleset) -> Statement:
@@ -245,25 +251,25 @@ def _advice(key: CauseKey, ruleset: Ruleset) -> Statement:
     verdict, layer, code, requirement, ports = key
     if not requirement:
         return statement(_UNREACHED.get(verdict, "cause.untold"))
-    one = ruleset.requirement(requirement)
-    what = say("change.row", port=port(one, ruleset, [ports]), row=one.row)
+    needed = ruleset.requirement(requirement)
+    named = say("change.row", port=port(needed, ruleset, [ports]), row=needed.row)
     if verdict == PROBLEM:
-        known = _known(layer, code)
-        if known is None:
-            return statement("cause.problem", what=what)
-        meaning = f"{known.meaning[:1].upper()}{known.meaning[1:]}"
-        action = f"{known.action[:1].lower()}{known.action[1:]}"
-        return statement("cause.known-problem", what=what, meaning=meaning, action=action)
+        problem = _known(layer, code)
+        if problem is None:
+            return statement("cause.problem", what=named)
+        meaning = f"{problem.meaning[:1].upper()}{problem.meaning[1:]}"
+        action = f"{problem.action[:1].lower()}{problem.action[1:]}"
+        return statement("cause.known-problem", what=named, meaning=meaning, action=action)
     if verdict in UNREACHED:
-        return statement("cause.server-unreached", server=_those(one.to_role))
-    return statement("cause.start-service", what=what, server=_those(one.to_role))
+        return statement("cause.server-unreached", server=_those(needed.to_role))
+    return statement("cause.start-service", what=named, server=_those(needed.to_role))
 
 
 _UNREACHED = {r.UNREACHABLE: "cause.unreachable", r.NO_RESPONSE: "cause.no-response"}
 
 
 def _known(layer: str, code: str) -> StatusMeaning | None:
-    for one in problems().get(layer, {}).values():
-        if one.name == code:
-            return one
-    return next((known for of, known in find_status(code) if of == layer), None)
+    for status in problems().get(layer, {}).values():
+        if status.name == code:
+            return status
+    return next((status for of, status in find_status(code) if of == layer), None)

@@ -11,6 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,10 +63,11 @@ class Reading:
     def __call__(self, files: tuple[str, ...]) -> str:
         """Return the path of the shard."""
         short = [file for file in files if size_of(file) <= SHORT]
-        others = [[file] for file in files if file not in set(short)]
-        found = [one for some in (*_portions(short, TOGETHER), *others) for one in self._summarized(some)]
+        alone = [[file] for file in files if file not in set(short)]
+        portions = (*_portions(short, TOGETHER), *alone)
+        summaries = [summary for portion in portions for summary in self._summarized(portion)]
         path = self.folder / shard_name(files)
-        shards.write(path, Summary().merge(*found), self.asking.text)
+        shards.write(path, Summary().merge(*summaries), self.asking.text)
         return str(path)
 
     def _summarized(self, files: Sequence[str]) -> list[Summary]:
@@ -98,35 +100,44 @@ class Place(NamedTuple):
     role: str = ""
 
     @classmethod
-    def of(cls, host: Host, known: Sequence[Known], found: Mapping[str, Pushes]) -> Place:
+    def of(cls, host: Host, index: Sequence[Known], pushes: Mapping[str, Pushes]) -> Place:
         """Return where what is known of a host stands. It is judged by what was asked of those at its site."""
         rows: dict[str, list[int]] = defaultdict(list)
-        for one in _once(known):
-            rows[one.shard].append(one.row)
+        for entry in _once(index):
+            rows[entry.shard].append(entry.row)
         ordered = tuple((shard, tuple(sorted(rows[shard]))) for shard in sorted(rows))
-        parts = {(one.shard, one.row): one.addresses for one in known if one.is_part}
-        asking = min((one.site != host.site, one.asking) for one in known)[1]
-        addresses = tuple(dict.fromkeys(address for one in known for address in one.addresses))
-        is_shown = all(one.is_part and not one.is_capture for one in known)  # by logs of others only
-        uncertain = is_shown and all(Target(host.site, one) in found[asking].uncertain for one in addresses)
+        parts = {(entry.shard, entry.row): entry.addresses for entry in index if entry.is_part}
+        asking = min((entry.site != host.site, entry.asking) for entry in index)[1]
+        addresses = tuple(dict.fromkeys(address for entry in index for address in entry.addresses))
+        is_shown = all(entry.is_part and not entry.is_capture for entry in index)  # by logs of others only
+        uncertain = is_shown and all(Target(host.site, address) in pushes[asking].uncertain for address in addresses)
         return cls(host, ordered, parts, asking, addresses, counts=not uncertain)
 
     def entries(self, read: Mapping[Row, Entry]) -> list[Entry]:
-        """Return what the summaries say of the host. read: their rows."""
+        """Return what the summaries say of the host.
+
+        Args:
+            read: Their rows.
+        """
         rows = [(shard, row) for shard, numbers in self.rows for row in numbers]
         return [read[row].about(self.parts[row]) if row in self.parts else read[row] for row in rows]
 
 
 @dataclass(frozen=True)
 class Judging:
-    """What a worker does with some hosts: it judges them. blocks: hosts by number; benches: by what was asked."""
+    """What a worker does with some hosts: it judges them.
+
+    Attributes:
+        blocks: Hosts by number.
+        benches: By what was asked.
+    """
 
     blocks: Mapping[str, tuple[Place, ...]]
     benches: Mapping[str, Bench]
 
     def __call__(self, numbers: tuple[str, ...]) -> list[HostResult]:
         """Return the results of the hosts of some blocks."""
-        return [one for number in numbers for one in self._block(self.blocks[number])]
+        return [result for number in numbers for result in self._block(self.blocks[number])]
 
     def _block(self, places: Sequence[Place]) -> Iterator[HostResult]:
         read = _entries(places)
@@ -138,11 +149,14 @@ class Judging:
 class Fleet:
     """All summaries of a fleet, known by their outlines, and what they are asked.
 
-    askings: by their text; expected: names of hosts that should have a source; notes: what else is to be told at the
-    head of the report; files: how many were named or found.
+    Attributes:
+        askings: By their text.
+        expected: Names of hosts that should have a source.
+        notes: What else is to be told at the head of the report.
+        files: How many were named or found.
     """
 
-    known: tuple[Known, ...]
+    index: tuple[Known, ...]
     unread: tuple[Unread, ...]
     askings: Mapping[str, Asking]
     expected: tuple[str, ...] = ()
@@ -157,7 +171,7 @@ class Fleet:
     @property
     def final(self) -> bool:
         """Tell whether the same files will say the same next time: none of them was out of reach."""
-        return not any(one.again for one in self.unread)
+        return not any(file.again for file in self.unread)
 
     @property
     def _first(self) -> Asking:
@@ -169,9 +183,9 @@ class Fleet:
         benches = self._benches(pushes)
         places, servers = _targets(self._hosts(pushes), pushes)
         judged, modes = _in_modes(_evaluated(places, benches, runner), places, benches, runner)
-        hosts, idle, told = _counted(judged, places, self._first.methods)
+        hosts, idle, counted = _counted(judged, places, self._first.methods)
         servers += idle
-        told += [say("fleet.server-not-counted", name=name, role=role) for name, role in servers]
+        counted += [say("fleet.server-not-counted", name=name, role=role) for name, role in servers]
         casts = [cast for bench in benches.values() for cast in bench.casts.values()]
         notes = sorted({note for cast in casts for note in (*cast.notes, *_absent_servers(cast, hosts))})
         return fleet_report(
@@ -180,16 +194,16 @@ class Fleet:
             ruleset=self.ruleset,
             main=self._first.methods[0],
             asked=self._first.methods,
-            roles=_servers_of((one for cast in casts for one in cast.assignments), hosts),
+            roles=_servers_of((assignment for cast in casts for assignment in cast.assignments), hosts),
             files=self._files_read(),
             expected=self.expected,
             servers=[name for name, _ in servers],
-            quarantine=(UnreadableFile(one.path, one.host, one.what, one.hint) for one in self.unread),
+            quarantine=(UnreadableFile(file.path, file.host, file.what, file.hint) for file in self.unread),
             limitations=[
                 *_without_server(benches.values()),
                 *self._left_out(),
                 *self.notes,
-                *told,
+                *counted,
                 *notes,
                 *modes,
                 say("fleet.log-misses-entries"),
@@ -198,56 +212,61 @@ class Fleet:
         )
 
     def host(self, name: str) -> Report:
-        """Return the report on one host, as `auditor analyze` would give it. Raises ReportError if there is none."""
+        """Return the report on one host, as `auditor analyze` would give it.
+
+        Raises:
+            ReportError: If there is none.
+        """
         pushes = self._pushes()
         benches, hosts = self._benches(pushes), self._hosts(pushes)
-        found = [place for place in _places(hosts, pushes) if _is_called(name, place.host, hosts[place.host])]
-        if not found:
+        named_places = [place for place in _places(hosts, pushes) if _is_called(name, place.host, hosts[place.host])]
+        if not named_places:
             self._check_read(name)
-            some = ", ".join(sorted(host.name for host in hosts)[:5])
-            hint = f"of these there is, for example: {some}"
+            examples = ", ".join(sorted(host.name for host in hosts)[:5])
+            hint = f"of these there is, for example: {examples}"
             raise ReportError(f"there is no source of a computer {name!r} in this fleet", hint=hint)
-        if len(found) > 1:
-            sites = ", ".join(repr(place.host.site) for place in found)
+        if len(named_places) > 1:
+            sites = ", ".join(repr(place.host.site) for place in named_places)
             raise ReportError(f"{name!r} is at several sites: {sites}", hint="name it as SITE/HOST")
-        (place,) = found
+        (place,) = named_places
         bench, site = benches[place.asking], place.host.site
         (result,) = Judging({"": (place,)}, benches)(("",))
         if any(judging.may_decide(mode, result, self.ruleset) for mode in MODES):
             places, _ = _targets(hosts, pushes)
-            alike = [one for one in places if (one.asking, one.host.site) == (place.asking, site)]
-            others = Judging({"": tuple(alike)}, benches)(("",))
-            bench = replace(bench, modes=judging.modes_of_sites(others, bench))
+            at_site = (near for near in places if (near.asking, near.host.site) == (place.asking, site))
+            results = Judging({"": tuple(at_site)}, benches)(("",))
+            bench = replace(bench, modes=judging.modes_of_sites(results, bench))
         return judging.report(site, place.entries(_entries([place])), bench, TOOL)
 
     def _check_read(self, name: str) -> None:
         """Raise ReportError if the only sources of a host could not be read."""
-        for one in self.unread:
-            if one.host.casefold() == name.rpartition("/")[2].casefold():
-                raise ReportError(f"no source of {one.host} could be read: {one.what}", where=one.path, hint=one.hint)
+        for file in self.unread:
+            if file.host.casefold() == name.rpartition("/")[2].casefold():
+                problem = f"no source of {file.host} could be read: {file.what}"
+                raise ReportError(problem, where=file.path, hint=file.hint)
 
     def _pushes(self) -> dict[str, Pushes]:
         """Return the pushes in the sources of each question."""
-        return pushes_of(self.known, {text: asking.question for text, asking in self.askings.items()})
+        return pushes_of(self.index, {text: asking.question for text, asking in self.askings.items()})
 
     def _benches(self, pushes: Mapping[str, Pushes]) -> dict[str, Bench]:
         """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""
         benches = {}
         for text, asking in self.askings.items():
             casts = pushes[text].casts
-            heard = self._heard(casts, asking.question.given)
+            heard = self._heard(casts, asking.question.configured)
             benches[text] = Bench(asking.question, asking.facts, asking.methods, casts, heard=heard)
         return benches
 
-    def _heard(self, casts: Mapping[str, RoleMap], given: ConfiguredRoles) -> dict[str, frozenset[str]]:
+    def _heard(self, casts: Mapping[str, RoleMap], configured: ConfiguredRoles) -> dict[str, frozenset[str]]:
         """Return by site the servers that sent anything in any source: those of one host may hold no packet of them."""
-        roles = [role for role in given.networks if role != CLIENT]
-        servers = {one.address for cast in casts.values() for one in cast.assignments if one.role != CLIENT}
+        roles = [role for role in configured.networks if role != CLIENT]
+        servers = {end.address for cast in casts.values() for end in cast.assignments if end.role != CLIENT}
 
         def serves(address: str) -> bool:
-            return address in servers or any(given.covers(role, address) for role in roles)
+            return address in servers or any(configured.covers(role, address) for role in roles)
 
-        sites = {(one.shard, one.row): one.site for one in self.known}
+        sites = {(entry.shard, entry.row): entry.site for entry in self.index}
         heard: dict[str, set[str]] = defaultdict(set)
         for shard in sorted({shard for shard, _ in sites}):
             for address, rows in shards.heard(Path(shard), serves).items():
@@ -259,38 +278,39 @@ class Fleet:
         """Return the sources of every host: a capture is of the clients in it, which all sources together show."""
         clients: dict[str, set[str]] = defaultdict(set)
         shown: dict[Row, set[str]] = defaultdict(set)
-        for text, found in pushes.items():
-            named = self.askings[text].question.given.hosts(CLIENT)
-            for site, cast in found.casts.items():
+        for text, found_pushes in pushes.items():
+            named = self.askings[text].question.configured.hosts(CLIENT)
+            for site, cast in found_pushes.casts.items():
                 clients[site].update(named, (push.to_address for push in cast.judged))
-            for row, addresses in found.shown.items():
+            for row, addresses in found_pushes.shown.items():
                 shown[row] |= addresses
-        return by_host(self.known, clients, shown)
+        return by_host(self.index, clients, shown)
 
     def _left_out(self) -> list[str]:
         """Return a sentence on each source that was too large to be kept whole."""
         return [
-            say("fleet.pairs-left-out", path=one.path, count=one.left_out)
-            for one in sorted({one for one in self.known if one.left_out}, key=lambda one: (one.path, one.row))
+            say("fleet.pairs-left-out", path=log.path, count=log.left_out)
+            for log in sorted({log for log in self.index if log.left_out}, key=lambda log: (log.path, log.row))
         ]
 
     @property
     def is_whole(self) -> bool:
         """Tell whether everything that may matter was kept of the sources."""
-        return not any(one.left_out for one in self.known)
+        return not any(entry.left_out for entry in self.index)
 
     def _files_read(self) -> FilesRead:
-        files = {(one.path, one.digest): one for one in self.known}.values()  # a capture may be of several hosts
-        contents = {(one.site, one.host, one.path, one.digest) for one in self.known}
-        once = {(one.site, one.host or one.path, one.digest) for one in self.known}
+        # A capture may be of several hosts.
+        files = {(entry.path, entry.digest): entry for entry in self.index}.values()
+        contents = {(entry.site, entry.host, entry.path, entry.digest) for entry in self.index}
+        once = {(entry.site, entry.host or entry.path, entry.digest) for entry in self.index}
         return FilesRead(
             files=self.files or len(files) + len(self.unread),
             read=len(files),
             quarantined=len(self.unread),
             duplicates=len(contents) - len(once),
-            bytes=sum(one.size for one in files),
-            records=sum(one.records for one in files),
-            skipped=sum(one.skipped for one in files),
+            bytes=sum(file.size for file in files),
+            records=sum(file.records for file in files),
+            skipped=sum(file.skipped for file in files),
         )
 
 
@@ -300,10 +320,10 @@ class _Wanted:
 
     files: Mapping[str, FoundFile]
 
-    def has(self, one: Known | Unread) -> bool:
+    def has(self, entry: Known | Unread) -> bool:
         """Tell whether a summary is about a file as it is now."""
-        file = self.files.get(one.path)
-        return file is not None and (file.bytes, file.mtime_ns) == (one.size, one.modified_ns)
+        file = self.files.get(entry.path)
+        return file is not None and (file.bytes, file.mtime_ns) == (entry.size, entry.modified_ns)
 
     def found(self, path: str) -> str:
         """Return the path under which a file was found."""
@@ -321,17 +341,22 @@ def read_new(
 ) -> Fleet:
     """Read the files that no summary in the folder is about, and return the fleet of all of these files.
 
-    folder: of the summaries; it is made if it is not there. What another run left half done is removed, and what does
-    not answer this question; what cannot be read as a summary is set aside under another name. runner_of: gives, for
-    the files that are to be read, what does the work. note: told what was set aside, in sentences.
+    Args:
+        files: Those of this run.
+        asking: What is asked of them.
+        names: Tell whose each file is.
+        folder: Of the summaries; it is made if it is not there. What another run left half done is removed, and what
+            does not answer this question; what cannot be read as a summary is set aside under another name.
+        runner_of: Gives, for the files that are to be read, what does the work.
+        note: Told what was set aside, in sentences.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for half in folder.glob(".*"):
         if HALF_WRITTEN.fullmatch(half.name):
             half.unlink(missing_ok=True)
     wanted = _Wanted({name_of(Path(file.path)): file for file in files})
-    found = _old(folder, asking, names, wanted, note)
-    done = {one.path for some in found.values() for each in (some.known, some.unread) for one in each}
+    indexes = _old(folder, asking, names, wanted, note)
+    done = {entry.path for index in indexes.values() for listed in (index.entries, index.unread) for entry in listed}
     new = [file for path, file in wanted.files.items() if path not in done]
     if new:
         written = set()
@@ -342,35 +367,40 @@ def read_new(
             written.add(path.name)
         # All in these counts: a log that is in use, or that was removed, is not any more as it was found.
         for path in (folder / name for name in written):
-            found[path] = _renamed(path, shards.outline(path, own=True), asking, names, wanted)
-    known = [one for path in sorted(found) for one in found[path].known]
-    unread = sorted({one for some in found.values() for one in some.unread})
-    return Fleet(tuple(known), tuple(unread), {asking.text: asking}, names.expected, names.notes, len(files))
+            indexes[path] = _renamed(path, shards.outline(path, own=True), asking, names, wanted)
+    entries = [entry for path in sorted(indexes) for entry in indexes[path].entries]
+    unread = sorted({file for index in indexes.values() for file in index.unread})
+    return Fleet(tuple(entries), tuple(unread), {asking.text: asking}, names.expected, names.notes, len(files))
 
 
 def put_together(paths: Iterable[str], rules: Ruleset | None = None) -> Fleet:
     """Return the fleet of summaries that were made elsewhere, each judged by what it was made for.
 
-    rules: the ruleset of all, if it is none of those shipped. Raises ReportError for what is no summary, and if they
-    were made for several rulesets.
+    Args:
+        paths: The summaries.
+        rules: The ruleset of all, if it is none of those shipped.
+
+    Raises:
+        ReportError: For what is no summary, and if they were made for several rulesets.
     """
-    known: list[Known] = []
+    entries: list[Known] = []
     unread: set[Unread] = set()
     askings: dict[str, Asking] = {}
     for path in dict.fromkeys(paths):
         outline = shards.outline(Path(path))
         if outline.question not in askings:
             askings[outline.question] = asking_of(outline.question, Path(path), rules)
-        known += outline.known
+        entries += outline.entries
         unread.update(outline.unread)
     check_alike(list(askings.values()))
     read: dict[tuple[str, str, str], int] = {}
-    for one in known:
-        file = (one.site, one.host, one.path)
-        read[file] = max(one.modified_ns, read.get(file, 0))
+    for entry in entries:
+        file = (entry.site, entry.host, entry.path)
+        read[file] = max(entry.modified_ns, read.get(file, 0))
     # What was read in a later run is no longer lost; without its host it may be a file of another site.
-    left = [one for one in unread if not one.host or read.get((one.site, one.host, one.path), -1) < one.modified_ns]
-    return Fleet(tuple(known), tuple(sorted(left)), askings, notes=_versions(known))
+    read_ns = {file: read.get((file.site, file.host, file.path), -1) for file in unread}
+    left = [file for file in unread if not file.host or read_ns[file] < file.modified_ns]
+    return Fleet(tuple(entries), tuple(sorted(left)), askings, notes=_versions(entries))
 
 
 def _portions(files: Sequence[str], size: int) -> list[Sequence[str]]:
@@ -387,19 +417,19 @@ def tasks_of(files: Sequence[FoundFile]) -> list[Task]:
             size = 0
         portions[-1].append(file)
         size += file.bytes
-    return [Task(number, tuple(file.path for file in some)) for number, some in enumerate(portions) if some]
+    return [Task(number, tuple(file.path for file in portion)) for number, portion in enumerate(portions) if portion]
 
 
 def shard_name(files: Sequence[str]) -> str:
     """Return the name of the summary of some files: another one each time they have changed."""
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in files:
         try:
             status = Path(file).stat()
-            told.update(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
+            digest.update(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
         except (OSError, ValueError):
-            told.update(file.encode("utf-8", "surrogateescape"))
-    return told.hexdigest()[:24] + shards.SUFFIX
+            digest.update(file.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:24] + shards.SUFFIX
 
 
 def summaries_in(folder: Path) -> list[Path]:
@@ -415,7 +445,7 @@ def _old(
     A summary that says nothing of them, or answers something else, is removed; what cannot be read as one (broken, of
     a newer auditor, or of somebody else) is set aside under another name.
     """
-    found = {}
+    indexes = {}
     for path in summaries_in(folder):
         try:
             outline = _as_now(path, asking, names, wanted)
@@ -427,8 +457,8 @@ def _old(
         if outline is None:
             path.unlink()
         else:
-            found[path] = outline
-    return found
+            indexes[path] = outline
+    return indexes
 
 
 def _as_now(path: Path, asking: Asking, names: Names, wanted: _Wanted) -> Outline | None:
@@ -437,15 +467,15 @@ def _as_now(path: Path, asking: Asking, names: Names, wanted: _Wanted) -> Outlin
     if outline.auditor != VERSION or not asking.can_use(outline.question):
         return None
     outline = _of_wanted(path, outline, wanted)
-    return _renamed(path, outline, asking, names, wanted) if outline.known or outline.unread else None
+    return _renamed(path, outline, asking, names, wanted) if outline.entries or outline.unread else None
 
 
 def _renamed(path: Path, outline: Outline, asking: Asking, names: Names, wanted: _Wanted) -> Outline:
     """Return the outline of a summary under the names that hosts have now, which stand in it from now on."""
-    labels = named([one._replace(path=wanted.found(one.path)) for one in outline.known], names)
-    unread = tuple(_unread_of(one, wanted.found(one.path), names) for one in outline.unread)
-    before = [Label(one.host, one.site, one.owners) for one in outline.known]
-    if (outline.question, before, outline.unread) == (asking.text, labels, unread):
+    labels = named([entry._replace(path=wanted.found(entry.path)) for entry in outline.entries], names)
+    unread = tuple(_unread_of(file, wanted.found(file.path), names) for file in outline.unread)
+    old_labels = [Label(entry.host, entry.site, entry.owners) for entry in outline.entries]
+    if (outline.question, old_labels, outline.unread) == (asking.text, labels, unread):
         return outline
     shards.relabel(path, labels, unread, asking.text)
     return shards.outline(path)
@@ -456,27 +486,32 @@ def _of_wanted(path: Path, outline: Outline, wanted: _Wanted) -> Outline:
 
     So `merge` and the report on one host find in the summaries of a folder what the report of the fleet is made of.
     """
-    known, left = list(filter(wanted.has, outline.known)), tuple(filter(wanted.has, outline.unread))
-    if len(known) + len(left) == len(outline.known) + len(outline.unread):
+    wanted_rows, left = list(filter(wanted.has, outline.entries)), tuple(filter(wanted.has, outline.unread))
+    if len(wanted_rows) + len(left) == len(outline.entries) + len(outline.unread):
         return outline
-    if not known and not left:
-        return outline._replace(known=known, unread=left)
-    entries = shards.entries(path, [one.row for one in known])
+    if not wanted_rows and not left:
+        return outline._replace(entries=wanted_rows, unread=left)
+    entries = shards.entries(path, [entry.row for entry in wanted_rows])
     shards.write(path, Summary(tuple(entries), left), outline.question)
     return shards.outline(path)
 
 
-def named(some: Sequence[Known], names: Names) -> list[Label]:
+def named(entries: Sequence[Known], names: Names) -> list[Label]:
     """Return whose each row of a summary is: what one file says stands in one summary."""
-    rows = Counter((one.path, one.digest) for one in some)
-    found = (whose(one.kind, one.path, one.addresses, names, shared=rows[one.path, one.digest] > 1) for one in some)
-    return [Label(name.host, name.site, owners) for name, owners in found]
+    rows = Counter((entry.path, entry.digest) for entry in entries)
+
+    def label(entry: Known) -> Label:
+        shared = rows[entry.path, entry.digest] > 1
+        name, owners = whose(entry.kind, entry.path, entry.addresses, names, shared=shared)
+        return Label(name.host, name.site, owners)
+
+    return list(map(label, entries))
 
 
-def _unread_of(one: Unread, path: str, names: Names) -> Unread:
+def _unread_of(file: Unread, path: str, names: Names) -> Unread:
     """Return a file that could not be read, under the name that its host has now. path: where it was found."""
     name = names.whose(path)
-    return replace(one, host=name.host, site=name.site)
+    return replace(file, host=name.host, site=name.site)
 
 
 def _lost(task: Task, lost: Lost, names: Names) -> Summary:
@@ -486,12 +521,12 @@ def _lost(task: Task, lost: Lost, names: Names) -> Summary:
     return Summary((), (_unread_of(unread, path, names),))
 
 
-def _versions(known: Iterable[Known]) -> tuple[str, ...]:
+def _versions(index: Iterable[Known]) -> tuple[str, ...]:
     """Return a sentence on files that stand in summaries as they were at several times, if any do."""
     several = sum(
-        len({one.digest for one in some if one.path == path}) > 1
-        for some in by_host(known).values()
-        for path, count in Counter(one.path for one in some).items()
+        len({entry.digest for entry in entries if entry.path == path}) > 1
+        for entries in by_host(index).values()
+        for path, count in Counter(entry.path for entry in entries).items()
         if count > 1
     )
     if not several:
@@ -499,10 +534,10 @@ def _versions(known: Iterable[Known]) -> tuple[str, ...]:
     return (say_count("fleet.several-contents", several),)
 
 
-def _once(known: Iterable[Known]) -> list[Known]:
+def _once(index: Iterable[Known]) -> list[Known]:
     """Return the rows of a host; of those that say the same of one file, that of the later file, as `merge` does."""
-    ordered = sorted(known, key=lambda one: (one.modified_ns, one.asking, one.shard, one.row))
-    return list({(one.path, one.digest, one.addresses): one for one in ordered}.values())
+    ordered = sorted(index, key=lambda entry: (entry.modified_ns, entry.asking, entry.shard, entry.row))
+    return list({(entry.path, entry.digest, entry.addresses): entry for entry in ordered}.values())
 
 
 def _entries(places: Sequence[Place]) -> dict[Row, Entry]:
@@ -518,20 +553,20 @@ def _entries(places: Sequence[Place]) -> dict[Row, Entry]:
     return read
 
 
-def _places(hosts: Mapping[Host, Sequence[Known]], found: Mapping[str, Pushes]) -> list[Place]:
+def _places(hosts: Mapping[Host, Sequence[Known]], pushes: Mapping[str, Pushes]) -> list[Place]:
     """Return where every host stands, in the order of site and name."""
-    return [Place.of(host, known, found) for host, known in hosts.items()]
+    return [Place.of(host, index, pushes) for host, index in hosts.items()]
 
 
 def _targets(
-    hosts: Mapping[Host, Sequence[Known]], found: Mapping[str, Pushes]
+    hosts: Mapping[Host, Sequence[Known]], pushes: Mapping[str, Pushes]
 ) -> tuple[list[Place], list[tuple[str, str]]]:
     """Return where the hosts stand that are evaluated, and name and role of each that is a server and not pushed."""
     places, servers = [], []
-    for place in _places(hosts, found):
-        cast = found[place.asking].casts[place.host.site]
+    for place in _places(hosts, pushes):
+        cast = pushes[place.asking].casts[place.host.site]
         roles = judging.servers(cast)
-        addresses = [one.addresses[0] for one in hosts.get(place.host, ()) if one.addresses] or place.addresses
+        addresses = [entry.addresses[0] for entry in hosts.get(place.host, ()) if entry.addresses] or place.addresses
         role = next((roles[address] for address in addresses if address in roles), "")
         if role and not any(map(cast.is_judged, cast.pushes_at(place.addresses))):
             servers.append((place.host.name, role.replace("-", " ")))
@@ -553,30 +588,30 @@ def _counted(
     """
     by_host = {(place.host.name, place.host.site): place for place in places}
     hosts: list[HostResult] = []
-    idle, told = [], []
+    idle, notes = [], []
     for host in judged:
         place = by_host[host.host, host.site]
         role = place.role.replace("-", " ")
-        fails = any(one.result == FAILS for one in host.outcomes if one.method in methods)
+        fails = any(outcome.result == FAILS for outcome in host.outcomes if outcome.method in methods)
         if place.counts or fails:
             hosts.append(host)
         if role and fails:
-            told.append(say("fleet.server-counted", name=host.host, role=role))
+            notes.append(say("fleet.server-counted", name=host.host, role=role))
         elif role:
             idle.append((host.host, role))
-    return hosts, idle, told
+    return hosts, idle, notes
 
 
 def _absent_servers(cast: RoleMap, hosts: Iterable[HostResult]) -> Iterator[str]:
     """Yield a sentence on each server that was named and that no computer tried to reach."""
     ends = (end for host in hosts for row in host.seen for end in (row.source, row.destination))
-    named = [one for one in cast.assignments if one.how == GIVEN and one.role not in (SITE_SERVER, CLIENT)]
+    named = [end for end in cast.assignments if end.how == GIVEN and end.role not in (SITE_SERVER, CLIENT)]
     return judging.absent(named, {end.address for end in ends if end.address}) if named else iter(())
 
 
 def _without_server(benches: Iterable[Bench]) -> list[str]:
     """Return a sentence on the sites of which nobody knows the site server."""
-    sites = sorted({site for one in benches for site, cast in one.casts.items() if SITE_SERVER not in cast.roles})
+    sites = sorted({site for bench in benches for site, cast in bench.casts.items() if SITE_SERVER not in cast.roles})
     if not sites:
         return []
     named = [site for site in sites if site]
@@ -602,29 +637,29 @@ def _in_modes(
     """
     by_host = {(host.host, host.site): host for host in hosts}
     asked = {(place.host.name, place.host.site): place for place in places}
-    known = {}
+    with_modes = {}
     for text, bench in benches.items():
         own = (host for name, host in by_host.items() if asked[name].asking == text)
-        known[text] = replace(bench, modes=judging.modes_of_sites(own, bench))
+        with_modes[text] = replace(bench, modes=judging.modes_of_sites(own, bench))
     again = [
         place
         for name, place in asked.items()
-        if (mode := known[place.asking].modes.get(place.host.site))
-        and judging.may_decide(mode.mode, by_host[name], known[place.asking].ruleset)
+        if (mode := with_modes[place.asking].modes.get(place.host.site))
+        and judging.may_decide(mode.mode, by_host[name], with_modes[place.asking].ruleset)
     ]
     if not again:
         return hosts, []
-    later = {(host.host, host.site): host for host in _evaluated(again, known, runner)}
+    later = {(host.host, host.site): host for host in _evaluated(again, with_modes, runner)}
     sites = {(asked[name].asking, name[1]) for name, host in later.items() if host.outcomes != by_host[name].outcomes}
-    notes = [_inferred(known[text].modes[site]) for text, site in sorted(sites)]
+    notes = [_inferred(with_modes[text].modes[site]) for text, site in sorted(sites)]
     return [later.get((host.host, host.site), host) for host in hosts], notes
 
 
 def _inferred(mode: SiteMode) -> str:
-    told = {"mode": mode.mode, "uses": IN_MODE[mode.mode], "why": mode.why}
+    described = {"mode": mode.mode, "uses": IN_MODE[mode.mode], "why": mode.why}
     if not mode.site_server:
-        return say("fleet.mode", **told)
-    return say("fleet.mode-of", site=mode.site_server, **told)
+        return say("fleet.mode", **described)
+    return say("fleet.mode-of", site=mode.site_server, **described)
 
 
 def _blocks(places: Sequence[Place]) -> dict[str, tuple[Place, ...]]:
@@ -644,12 +679,12 @@ def _judged(results: list[HostResult] | Lost) -> list[HostResult]:
 def _servers_of(assignments: Iterable[RoleAssignment], hosts: Iterable[HostResult]) -> list[RoleAssignment]:
     """Return who serves the fleet, each once. A role that was not set counts only if the host is in a verdict."""
     met = {end.address for host in hosts for row in host.seen for end in (row.source, row.destination)}
-    serving = {one for one in assignments if one.role != CLIENT and (one.how == GIVEN or one.address in met)}
-    return sorted(serving, key=lambda one: (one.role, one.address, one.how, one.why))
+    serving = {end for end in assignments if end.role != CLIENT and (end.how == GIVEN or end.address in met)}
+    return sorted(serving, key=attrgetter("role", "address", "how", "why"))
 
 
-def _is_called(name: str, host: Host, known: Iterable[Known]) -> bool:
+def _is_called(name: str, host: Host, index: Iterable[Known]) -> bool:
     site, _, alone = name.rpartition("/")
     if site and (site.casefold(), alone.casefold()) == (host.site.casefold(), host.name.casefold()):
         return True
-    return name.casefold() == host.name.casefold() or any(name == one.addresses[0] for one in known if one.addresses)
+    return name.casefold() == host.name.casefold() or any(entry.addresses[:1] == (name,) for entry in index)

@@ -18,6 +18,7 @@ from auditor.report.fleet_model import (
     GroupCount,
     HostResult,
     MethodCount,
+    MethodOutcome,
     RequirementCount,
     RequirementResult,
     StopCount,
@@ -38,8 +39,14 @@ Key = TypeVar("Key", bound=tuple[str | bool, ...])
 class FilesRead:
     """How much was read.
 
-    files: named or found; duplicates: the same content again for the same host; bytes, records, skipped: of the files
-    that were read.
+    Attributes:
+        files: Named or found.
+        read: That could be read.
+        quarantined: That could not be read.
+        duplicates: The same content again for the same host.
+        bytes: Size of those that were read.
+        records: Frames, rows and events in them.
+        skipped: Frames, rows and events that could not be read.
     """
 
     files: int = 0
@@ -67,20 +74,33 @@ def fleet_report(
 ) -> FleetReport:
     """Return the report of a fleet, the same whatever order the hosts come in.
 
-    ruleset: that the hosts were judged by, with its ports; main: id of the method that counts, groups and changes are
-    about; expected: names of all hosts that should have a source; servers: of those that have one and are no target of
-    an installation. Of a host of which nothing decisive of a method was seen, there is no evidence of it, unless it
-    fails. Raises RulesetError if the ruleset has no method main.
+    Of a host of which nothing decisive of a method was seen, there is no evidence of it, unless it fails.
+
+    Args:
+        hosts: The results.
+        tool: Name and version of this program.
+        ruleset: That the hosts were judged by, with its ports.
+        main: Id of the method that counts, groups and changes are about.
+        asked: Ids of the methods that were asked for.
+        roles: Who serves the fleet.
+        files: What was read.
+        expected: Names of all hosts that should have a source.
+        servers: Of those that have one and are no target of an installation.
+        quarantine: Files that could not be read.
+        limitations: What the sources cannot show, in sentences.
+
+    Raises:
+        RulesetError: If the ruleset has no method main.
     """
     method = ruleset.method(main)
-    known = sorted(
-        (_proven(host, ruleset) for host in hosts), key=lambda one: (one.host, one.site, one.addresses, one.files)
+    proven = sorted(
+        (_proven(host, ruleset) for host in hosts), key=lambda host: (host.host, host.site, host.addresses, host.files)
     )
-    kept = tuple(sorted(quarantine))
-    missing = {*expected, *(one.host for one in kept if one.host)} - {host.host for host in known}
+    unreadable = tuple(sorted(quarantine))
+    missing = {*expected, *(file.host for file in unreadable if file.host)} - {host.host for host in proven}
     missing -= set(servers)
-    order = {one.id: number for number, one in enumerate(method.requirements)}
-    failing = [(host, blamed(host, main)) for host in known if host.outcome(main).result == r.FAILS]
+    order = {requirement.id: number for number, requirement in enumerate(method.requirements)}
+    failing = [(host, blamed(host, main)) for host in proven if host.outcome(main).result == r.FAILS]
     changes, causes = mend(failing, ruleset)
     return FleetReport(
         tool=tool,
@@ -88,44 +108,47 @@ def fleet_report(
         main=main,
         asked=tuple(asked),
         roles=tuple(roles),
-        coverage=_coverage(known, main, files or FilesRead(), len(missing)),
-        methods=_methods(known, ruleset, len(missing)),
+        coverage=_coverage(proven, main, files or FilesRead(), len(missing)),
+        methods=_methods(proven, ruleset, len(missing)),
         requirements=_requirements(failing, ruleset),
-        subnets=_grouped(known, failing, main, order, lambda host: host.subnet),
-        sites=_grouped(known, failing, main, order, lambda host: host.site),
+        subnets=_grouped(proven, failing, main, order, lambda host: host.subnet),
+        sites=_grouped(proven, failing, main, order, lambda host: host.site),
         directions=_stops(failing, _direction),
         devices=_stops(failing, _device),
         changes=changes,
-        hosts=tuple(known),
+        hosts=tuple(proven),
         expected=tuple(sorted(missing)),
-        quarantine=kept,
+        quarantine=unreadable,
         limitations=tuple(limitations),
         causes=causes,
-        also_blocked=_also_blocked(known, main),
+        also_blocked=_also_blocked(proven, main),
     )
 
 
 def has_evidence(host: HostResult, method: Method) -> bool:
     """Tell whether any requirement of a method was seen with a decisive verdict; what methods share is told once."""
-    rows = {one.row for one in method.requirements}
-    return any(one.verdict in DECISIVE and row_of(one.requirement) in rows for one in host.seen)
+    rows = {requirement.row for requirement in method.requirements}
+    return any(result.verdict in DECISIVE and row_of(result.requirement) in rows for result in host.seen)
 
 
 def _proven(host: HostResult, ruleset: Ruleset) -> HostResult:
     """Return a host of which no method is said to work, or to be worth a second look, without evidence."""
     idle = {
-        one.method
-        for one in host.outcomes
-        if one.result in (r.WORKS, r.ALLOWED, r.UNPROVEN) and not has_evidence(host, ruleset.method(one.method))
+        outcome.method
+        for outcome in host.outcomes
+        if outcome.result in (r.WORKS, r.ALLOWED, r.UNPROVEN) and not has_evidence(host, ruleset.method(outcome.method))
     }
     if not idle:
         return host
-    honest = (replace(one, result=NO_EVIDENCE, missing=()) if one.method in idle else one for one in host.outcomes)
-    return replace(host, outcomes=tuple(honest))
+
+    def honest(outcome: MethodOutcome) -> MethodOutcome:
+        return replace(outcome, result=NO_EVIDENCE, missing=()) if outcome.method in idle else outcome
+
+    return replace(host, outcomes=tuple(map(honest, host.outcomes)))
 
 
 def _coverage(hosts: Sequence[HostResult], main: str, files: FilesRead, missing: int) -> Coverage:
-    times = [(one.first_time, one.last_time) for one in hosts]
+    times = [(host.first_time, host.last_time) for host in hosts]
     seen = sum(host.outcome(main).result != NO_EVIDENCE for host in hosts)
     return Coverage(
         **{name: getattr(files, name) for name in FilesRead.__dataclass_fields__},
@@ -133,7 +156,7 @@ def _coverage(hosts: Sequence[HostResult], main: str, files: FilesRead, missing:
         with_evidence=seen,
         without_evidence=len(hosts) - seen,
         without_source=missing,
-        first_time=min((first for first, _ in times if first), key=_moment, default=None),
+        first_time=min((begin for begin, _ in times if begin), key=_moment, default=None),
         last_time=max((last for _, last in times if last), key=_moment, default=None),
     )
 
@@ -144,10 +167,13 @@ def _moment(time: str) -> tuple[str, str]:
 
 def _methods(hosts: Sequence[HostResult], ruleset: Ruleset, missing: int) -> tuple[MethodCount, ...]:
     """Return the counts of every method. missing: how many hosts have no source, and so no evidence of any."""
-    counts = Counter((one.method, one.result) for host in hosts for one in host.outcomes)
-    for one in ruleset.methods:
-        counts[one.id, NO_EVIDENCE] += missing
-    return tuple(MethodCount(one.id, one.title, *(counts[one.id, what] for what in RESULTS)) for one in ruleset.methods)
+    counts = Counter((outcome.method, outcome.result) for host in hosts for outcome in host.outcomes)
+    for method in ruleset.methods:
+        counts[method.id, NO_EVIDENCE] += missing
+    columns = [[counts[method.id, outcome] for outcome in RESULTS] for method in ruleset.methods]
+    return tuple(
+        MethodCount(method.id, method.title, *row) for method, row in zip(ruleset.methods, columns, strict=True)
+    )
 
 
 def _requirements(failing: Sequence[Failing], ruleset: Ruleset) -> tuple[RequirementCount, ...]:
@@ -155,10 +181,10 @@ def _requirements(failing: Sequence[Failing], ruleset: Ruleset) -> tuple[Require
     proven: Counter[tuple[str, str, str]] = Counter()
     for _, seen in failing:
         of_host: dict[tuple[str, str, str], bool] = {}  # several site servers may fail in one way
-        for one in seen:
-            how = failure_kind(one)
-            key = (one.requirement, how, (one.blocked_at or "") if how in r.FAILING else "")
-            of_host[key] = of_host.get(key, False) or one.confidence == r.PROVEN
+        for result in seen:
+            how = failure_kind(result)
+            key = (result.requirement, how, (result.blocked_at or "") if how in r.FAILING else "")
+            of_host[key] = of_host.get(key, False) or result.confidence == r.PROVEN
         counts.update(of_host.keys())
         proven.update(key for key, is_proven in of_host.items() if is_proven)
     return tuple(
@@ -171,10 +197,9 @@ def _also_blocked(hosts: Iterable[HostResult], main: str) -> tuple[AlsoBlocked, 
     counts: Counter[tuple[str, str, bool]] = Counter()
     for host in hosts:
         failing = set(host.outcome(main).blamed)
-        besides = [(one, one.blocks if one.requirement not in failing else one.blocks_besides) for one in host.seen]
-        counts.update(
-            {(one.requirement, place, one.verdict != r.NOT_APPLICABLE) for one, places in besides for place in places}
-        )
+        places = [row.blocks if row.requirement not in failing else row.blocks_besides for row in host.seen]
+        rows = zip(host.seen, places, strict=True)
+        counts.update({(row.requirement, at, row.verdict != r.NOT_APPLICABLE) for row, ats in rows for at in ats})
     return tuple(AlsoBlocked(*key, count) for key, count in _most_first(counts))
 
 
@@ -190,22 +215,22 @@ def _grouped(
     for host in hosts:
         results[name_of(host)][host.outcome(main).result] += 1
     for host, seen in failing:
-        reasons[name_of(host)].update({one.requirement for one in seen})
+        reasons[name_of(host)].update({result.requirement for result in seen})
     if not any(results):
         return ()
     groups = [
         GroupCount(
             name=name,
-            works=found[r.WORKS],
-            allowed=found[r.ALLOWED],
-            fails=found[r.FAILS],
-            unproven=found[r.UNPROVEN],
-            no_evidence=found[NO_EVIDENCE],
-            most=min(reasons[name], key=lambda one: (-reasons[name][one], order[one]), default=""),
+            works=counts[r.WORKS],
+            allowed=counts[r.ALLOWED],
+            fails=counts[r.FAILS],
+            unproven=counts[r.UNPROVEN],
+            no_evidence=counts[NO_EVIDENCE],
+            most=min(reasons[name], key=lambda reason: (-reasons[name][reason], order[reason]), default=""),
         )
-        for name, found in results.items()
+        for name, counts in results.items()
     ]
-    return tuple(sorted(groups, key=lambda one: (-one.fails, one.name)))
+    return tuple(sorted(groups, key=lambda group: (-group.fails, group.name)))
 
 
 def _stops(
@@ -213,19 +238,19 @@ def _stops(
 ) -> tuple[StopCount, ...]:
     counts: Counter[tuple[str]] = Counter()
     for host, seen in failing:
-        counts.update({(name,) for one in seen for name in names_of(host, one)})
+        counts.update({(name,) for result in seen for name in names_of(host, result)})
     return tuple(StopCount(name, count) for (name,), count in _most_first(counts))
 
 
-def _direction(_: HostResult, one: RequirementResult) -> Iterable[str]:
-    return [f"{one.source.role} to {one.destination.role}"] if one.verdict in r.FAILING else []
+def _direction(_: HostResult, result: RequirementResult) -> Iterable[str]:
+    return [f"{result.source.role} to {result.destination.role}"] if result.verdict in r.FAILING else []
 
 
-def _device(host: HostResult, one: RequirementResult) -> Iterable[str]:
-    if not stopped_by_rule(one):
+def _device(host: HostResult, result: RequirementResult) -> Iterable[str]:
+    if not stopped_by_rule(result):
         return []
-    return [stopper(*block_location(one, host))]
+    return [stopper(*block_location(result, host))]
 
 
 def _most_first(counts: Counter[Key]) -> list[tuple[Key, int]]:
-    return sorted(counts.items(), key=lambda one: (-one[1], one[0]))
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

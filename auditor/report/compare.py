@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from auditor.errors import ReportError
 from auditor.report import model as r
+from auditor.ruleset.addresses import canonical
 
 if TYPE_CHECKING:
     pass
@@ -183,7 +183,7 @@ def _notes(before: r.Report, after: r.Report, redacted_together: bool) -> Iterat
         if report.incomplete:
             yield f"Some sources or records of the {name} report could not be read, so something may be missing in it."
     if not redacted_together and not all(
-        _is_address(client.address) for report in (before, after) for client in report.clients
+        canonical(client.address) for report in (before, after) for client in report.clients
     ):
         yield (
             "Reports are redacted: a name such as client-1 may mean another computer in each of them. Compare the "
@@ -199,11 +199,3 @@ def _rows(report: r.Report) -> set[str]:
 
 def _times(report: r.Report) -> list[str]:
     return [source.first_time for source in report.sources if source.first_time]
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -11,7 +11,6 @@ account or a path goes.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from functools import cache, cached_property
 from types import MappingProxyType
 
 from auditor.report import model as r
+from auditor.ruleset.addresses import canonical
 from auditor.ruleset.known_problems import web_paths
 from auditor.ruleset.lint import ROLES, SITE_SERVER
 from auditor.ruleset.package_data import EXPLANATIONS, PROBLEMS, rulesets_folder
@@ -339,21 +339,14 @@ def _is_address(text: str) -> bool:
         r"\d{1,3}(\.\d{1,3}){3}|[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{4}(\.[0-9A-Fa-f]{4}){2}", text
     ):
         return True
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return canonical(text) != ""
 
 
 def _normal(address: str) -> str:
     """Return one spelling for all spellings of an address."""
     if re.fullmatch(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}|[0-9A-Fa-f]{4}(\.[0-9A-Fa-f]{4}){2}", address):
         return re.sub("[:.-]", "", address).lower()
-    try:
-        return str(ipaddress.ip_address(address.partition("%")[0]))
-    except ValueError:
-        return address
+    return canonical(address.partition("%")[0]) or address
 
 
 def _kind(core: str) -> str:

@@ -13,6 +13,15 @@ def parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     return ipaddress.ip_address(address)
 
 
+@lru_cache(maxsize=100_000)
+def canonical(text: str) -> str:
+    """Return an address in its usual short form (RFC 5952), empty if the text is none."""
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return ""
+
+
 def by_number(address: str) -> tuple[int, int]:
     """Return the sort key that puts addresses in numeric order, IPv4 first."""
     try:  # an IPv4 address, as most are

@@ -30,11 +30,16 @@ VERSIONS = {"icmpv4": 4, "icmpv6": 6}
 class FirewallRule:
     """One rule of one computer's Windows Firewall.
 
-    on: the role of the computer whose firewall gets it. direction: "in" or "out". protocol: "tcp", "udp", "icmpv4" or
-    "icmpv6". ports: single ports and ranges as text, of the computer that is reached; empty for ICMP. dynamic: the RPC
-    run-time knows the ports, which are then only their documented range. own, peers: addresses and networks of this
-    computer and of the other one, empty if they are not known. alternatives: there is a rule for HTTP and one for
-    HTTPS, and one of them is enough. only_if: what must be so for the rule to be needed, empty if it always is.
+    Attributes:
+        on: The role of the computer whose firewall gets it.
+        direction: "in" or "out".
+        protocol: "tcp", "udp", "icmpv4" or "icmpv6".
+        ports: Single ports and ranges as text, of the computer that is reached; empty for ICMP.
+        dynamic: The RPC run-time knows the ports, which are then only their documented range.
+        own: Addresses and networks of this computer, empty if they are not known.
+        peers: Addresses and networks of the other one, empty if they are not known.
+        alternatives: There is a rule for HTTP and one for HTTPS, and one of them is enough.
+        only_if: What must be so for the rule to be needed, empty if it always is.
     """
 
     name: str
@@ -84,8 +89,10 @@ class RuleList:
 def rule_name(requirement: Requirement, *, direction: str = IN, protocol: str = "") -> str:
     """Return the DisplayName of the rule for a requirement, by which a remedy can call it.
 
-    direction: "in" on the computer that is reached, "out" on the one that connects. protocol: "icmpv6" for the second
-    rule of an echo request.
+    Args:
+        requirement: What the rule is for.
+        direction: "in" on the computer that is reached, "out" on the one that connects.
+        protocol: "icmpv6" for the second rule of an echo request.
     """
     marks = ["outbound"] * (direction == OUT) + ["ICMPv6"] * (protocol == "icmpv6")
     return f"auditor: {requirement.id}" + (f" ({', '.join(marks)})" if marks else "")
@@ -105,9 +112,20 @@ def firewall_rules(
 ) -> RuleList:
     """Return the Windows Firewall rules for a method, or for all methods of a ruleset.
 
-    what: id of a method of `ruleset`, or id or file of a ruleset. methods: of a ruleset, only these. outbound: also
-    rules for the computers that connect. The other arguments are those of `auditor.audit`. Raises RulesetError and
-    ArgumentError.
+    Args:
+        selection: Id of a method of `ruleset`, or id or file of a ruleset.
+        ruleset: As of `auditor.audit`.
+        methods: Of a ruleset, only these.
+        roles: As of `auditor.audit`.
+        mode: As of `auditor.audit`.
+        ports: As of `auditor.audit`.
+        properties: As of `auditor.audit`.
+        site: As of `auditor.audit`.
+        outbound: Also rules for the computers that connect.
+
+    Raises:
+        RulesetError: If there is no such method or ruleset, or a file has faults.
+        ArgumentError: If one of the other arguments makes no sense.
     """
     facts = known_site(site, roles=roles, mode=mode, ports=ports, properties=properties)
     rules, chosen = _chosen(selection, ruleset, list(methods or ()))

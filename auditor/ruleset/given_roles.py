@@ -58,7 +58,11 @@ class ConfiguredRoles:
 
 
 def parse_roles(roles: Mapping[str, str | Iterable[str]]) -> ConfiguredRoles:
-    """Return the given roles, checked. Raises ArgumentError for an unknown role or what is no address."""
+    """Return the given roles, checked.
+
+    Raises:
+        ArgumentError: For an unknown role or what is no address.
+    """
     networks: dict[str, tuple[Network, ...]] = {}
     for role, values in roles.items():
         if role not in ROLES:

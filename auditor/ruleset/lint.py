@@ -41,7 +41,8 @@ Rule = Callable[[Table], Iterator["Fault"]]
 class Fault:
     """One thing that is wrong with a ruleset file, where it is, and what to do about it.
 
-    requirement: `method/row`, another part of the file such as `condition native-mode`, or empty.
+    Attributes:
+        requirement: `method/row`, another part of the file such as `condition native-mode`, or empty.
     """
 
     file: str

@@ -46,10 +46,12 @@ DEFAULT_RULESET = "configmgr-2007"
 class Requirement:
     """One row of a method's table: who must reach whom, by which protocol, at which port.
 
-    id: `method/row`. Exactly one of `ports` (not empty), `dynamic` and `icmp_echo` holds. alternate_port: the name by
-    which the port is set. site_port: `http` or `https`, the setting of the site that the port follows. necessity:
-    `required` counts unless one of its conditions is known to be off; `conditional` counts once all of them
-    are known to hold; `informational` never decides a result.
+    Attributes:
+        id: `method/row`. Exactly one of `ports` (not empty), `dynamic` and `icmp_echo` holds.
+        alternate_port: The name by which the port is set.
+        site_port: `http` or `https`, the setting of the site that the port follows.
+        necessity: `required` counts unless one of its conditions is known to be off; `conditional` counts once all of
+            them are known to hold; `informational` never decides a result.
     """
 
     id: str
@@ -106,7 +108,8 @@ class Requirement:
 class Method:
     """One installation method: its own requirements, then those that hold for all methods.
 
-    only_if: what must be so for the method to be any use, empty if nothing.
+    Attributes:
+        only_if: What must be so for the method to be any use, empty if nothing.
     """
 
     id: str
@@ -146,8 +149,9 @@ class Method:
 class Condition:
     """What a requirement depends on, and what decides it.
 
-    decided_by: `mode` (of the site), `property` (of CCMSetup), `role` (in use or not) or `site` (only the
-    site file can tell); empty when the condition holds exactly if `opposite` does not.
+    Attributes:
+        decided_by: `mode` (of the site), `property` (of CCMSetup), `role` (in use or not) or `site` (only the site file
+            can tell); empty when the condition holds exactly if `opposite` does not.
     """
 
     id: str
@@ -180,9 +184,11 @@ class TiedPorts:
 class SiteFacts:
     """What is known about the site and the command line when conditions are decided.
 
-    mode: `native`, `mixed` or None if not known; properties: CCMSetup properties such as `/source:PATH`;
-    roles: the roles that are given or were found; stated: what the site file says of a condition, by its id
-    - it wins over everything else.
+    Attributes:
+        mode: `native`, `mixed` or None if not known.
+        properties: CCMSetup properties such as `/source:PATH`.
+        roles: The roles that are given or were found.
+        stated: What the site file says of a condition, by its id - it wins over everything else.
     """
 
     mode: str | None = None
@@ -195,7 +201,8 @@ class SiteFacts:
 class Ruleset:
     """One published document as data: methods with their requirements, conditions, notes by name.
 
-    set_ports: the names of the alternate ports that were set, see `with_ports`.
+    Attributes:
+        set_ports: The names of the alternate ports that were set, see `with_ports`.
     """
 
     id: str
@@ -335,8 +342,11 @@ class Ruleset:
 class SiteRules:
     """A ruleset as it holds at one site, worked out once for all of its hosts.
 
-    facts: what is known of the site; applies: by the id of a requirement whether it counts, as `Ruleset.applies` says;
-    why_off: of those that do not, the reason in a sentence; counted: ids of those that decide results.
+    Attributes:
+        facts: What is known of the site.
+        applies: By the id of a requirement whether it counts, as `Ruleset.applies` says.
+        why_off: Of those that do not, the reason in a sentence.
+        counted: Ids of those that decide results.
     """
 
     def __init__(self, ruleset: Ruleset, facts: SiteFacts) -> None:
@@ -363,8 +373,11 @@ def shipped_rulesets() -> tuple[str, ...]:
 def load_ruleset(id_or_path: str | Path = DEFAULT_RULESET) -> Ruleset:
     """Load a shipped ruleset by its id, or one of your own by its path.
 
-    Raises RulesetError for an unknown id (it names the known ones) and for a file with faults (it holds all
-    of them, one a line). The format is described in rulesets/README.md.
+    The format is described in rulesets/README.md.
+
+    Raises:
+        RulesetError: For an unknown id (it names the known ones) and for a file with faults (it holds all of them, one
+            a line).
     """
     path = _find(id_or_path)
     document, faults = read_and_check(path)
@@ -398,12 +411,17 @@ def _short(text: str) -> str:
 def with_ports(ruleset: Ruleset, ports: Mapping[str, int]) -> Ruleset:
     """Return the ruleset with alternate ports put in wherever their names stand, in every method.
 
-    ports: port number by name (`ruleset.port_names`), such as that of `http-management-point`, or by setting of the
-    site (`ruleset.site_port_names`), which counts for all rows that follow it and are not named themselves. Of two tied
-    ports (note 2 of the documents) the one not given follows from the other. Raises RulesetError, with
-    everything that is wrong, for an unknown name, a fixed port, a number that is no port, and a pair that
-    contradicts its note. By the name of a row of dynamic ports, a port to which the service is bound (as WMI by
-    `winmgmt -standalonehost`) is counted among them.
+    Args:
+        ruleset: As it was loaded.
+        ports: Port number by name (`ruleset.port_names`), such as that of `http-management-point`, or by setting of the
+            site (`ruleset.site_port_names`), which counts for all rows that follow it and are not named themselves. Of
+            two tied ports (note 2 of the documents) the one not given follows from the other. By the name of a row of
+            dynamic ports, a port to which the service is bound (as WMI by `winmgmt -standalonehost`) is counted among
+            them.
+
+    Raises:
+        RulesetError: With everything that is wrong, for an unknown name, a fixed port, a number that is no port, and a
+            pair that contradicts its note.
     """
     wrong = [text for name, port in ports.items() for text in _wrong_port(ruleset, name, port)]
     by_service = _by_service(ruleset, ports)

@@ -38,7 +38,11 @@ def known_site(
     ports: Mapping[str, int] | None,
     properties: Iterable[str],
 ) -> Site:
-    """Return what the site file says, with what was given directly on top. Raises ArgumentError."""
+    """Return what the site file says, with what was given directly on top.
+
+    Raises:
+        ArgumentError: If a part of it makes no sense.
+    """
     filed = load_site(path) if path is not None else Site()
     if mode is not None and mode not in MODES:
         raise ArgumentError(f"no such mode: {mode!r}", where="--mode", hint=f"the modes are {', '.join(MODES)}")
@@ -53,7 +57,11 @@ def known_site(
 
 
 def load_site(path: str | Path) -> Site:
-    """Return the site described by a TOML file. Raises ArgumentError that names the file and the key."""
+    """Return the site described by a TOML file.
+
+    Raises:
+        ArgumentError: If it makes no sense; it names the file and the key.
+    """
     try:
         table = read_toml(Path(path))
     except TomlFault as fault:

@@ -55,7 +55,10 @@ def _record(records: Records, index: int) -> Record:
 def write_pcapng(out: BinaryIO, records: Iterable[Record], comments: Iterable[str] = ()) -> list[int]:
     """Write packets as pcapng and return their frame numbers in the order written.
 
-    comments: one a packet, or none at all; Wireshark shows them with the packet.
+    Args:
+        out: Where they are written.
+        records: The packets.
+        comments: One a packet, or none at all; Wireshark shows them with the packet.
     """
     out.write(_block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)))
     interfaces: dict[int, int] = {}

@@ -25,7 +25,7 @@ from auditor.sources.capture.tunnels import Tunnels
 from auditor.sources.files.gzip_stream import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.files.skip_counts import NotUsed, Tally
 from auditor.sources.files.warnings import SourceWarning, warning
-from auditor.sources.flows.builder import FlowBuilder, Flows
+from auditor.sources.flows.builder import Dropped, FlowBuilder, Flows
 from auditor.sources.flows.flow_limit import MOST_FLOWS, Ports
 from auditor.sources.logs.batching import Steps, read_single
 from auditor.sources.logs.event_log import is_event_log
@@ -68,12 +68,19 @@ ETL_HINT = (
 def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None, advance: Advance = silent) -> Source:
     """Read a capture, a Windows Firewall log or an event log and return its flows, counts and warnings.
 
-    path: a pcap or pcapng file, a pfirewall.log, plain or gzipped, or a Windows Security event log, as .evtx or
-    exported as JSON; what it is, its content tells. ports: called when there are more connections than fit into
-    memory, returns the ports at which they are wanted all the same. tz: the time zone of a firewall log's local
-    times, such as +02:00 or Europe/Berlin; without it they stay local. advance: told how far it is. What can be
-    read of a cut or damaged file is kept and the rest told as a warning. Raises SourceError when the file is
-    missing, of another kind, or its header cannot be read, and ArgumentError when tz is no time zone.
+    What can be read of a cut or damaged file is kept and the rest told as a warning.
+
+    Args:
+        path: A pcap or pcapng file, a pfirewall.log, plain or gzipped, or a Windows Security event log, as .evtx or
+            exported as JSON; what it is, its content tells.
+        ports: Called when there are more connections than fit into memory, returns the ports at which they are wanted
+            all the same.
+        tz: The time zone of a firewall log's local times, such as +02:00 or Europe/Berlin; without it they stay local.
+        advance: Told how far it is.
+
+    Raises:
+        SourceError: When the file is missing, of another kind, or its header cannot be read.
+        ArgumentError: When tz is no time zone.
     """
     return read_single(reading(path, ports, tz=tz, advance=advance))
 
@@ -86,7 +93,15 @@ def reading(
     advance: Advance = silent,
     addresses: LogAddresses | None = None,
 ) -> Steps[Source]:
-    """Do as `read`, in steps, so that short logs can be read together. addresses: as of `firewall_log`."""
+    """Do as `read`, in steps, so that short logs can be read together.
+
+    Args:
+        path: As of `read`.
+        ports: As of `read`.
+        tz: As of `read`.
+        advance: As of `read`.
+        addresses: As of `firewall_log`.
+    """
     file, clock = Path(path), Clock(parse_zone(tz))
     with _opened(file) as raw:
         head = _head(file, raw)
@@ -151,7 +166,7 @@ def _read_capture(path: Path, ports: Ports, advance: Advance) -> Source:
         warnings=(
             *reader.warnings,
             *_capture_warnings(packets, details, reader.records),
-            *_left_out(builder, packets, span, reader),
+            *_left_out(details.dropped, packets, span, reader),
         ),
         tally=packets.tally,
         details=details,
@@ -167,20 +182,7 @@ def _read_event_log(path: Path) -> Source:
         log, size = read_events(path, name), path.stat().st_size
     except OSError as error:
         raise _unreadable(path, error) from error
-    return Source(
-        path=name,
-        kind=EVENT_LOG,
-        format=log.format,
-        bytes=size,
-        records=log.records,
-        skipped=log.skipped,
-        first_ns=log.first_ns,
-        last_ns=log.last_ns,
-        understood=log.records,
-        warnings=log.warnings,
-        tally=log.tally,
-        details=log.details,
-    )
+    return Source(path=name, kind=EVENT_LOG, bytes=size, understood=log.records, **vars(log))
 
 
 class _Span:
@@ -244,21 +246,19 @@ def _without_ip(tally: Tally, records: int) -> Iterator[SourceWarning]:
         yield warning("no-ip", count=count, records=records, types=named)
 
 
-def _left_out(
-    builder: FlowBuilder, packets: PacketReader, span: _Span, reader: CaptureReader
-) -> Iterator[SourceWarning]:
+def _left_out(dropped: Dropped, packets: PacketReader, span: _Span, reader: CaptureReader) -> Iterator[SourceWarning]:
     """Yield warnings for what was too much to be kept, and for a file that holds nothing."""
     if span.left_out:
         yield warning("too-many-flows", "frames-left-out", count=span.left_out)
-    if count := builder.admission.dropped:
+    if count := dropped.packets:
         yield warning("too-many-flows", "flows-left-out", most=MOST_FLOWS, count=count)
-    if count := builder.quotes_dropped + packets.tally.frames[UNWANTED_ERRORS]:
+    if count := dropped.icmp_errors + packets.tally.frames[UNWANTED_ERRORS]:
         yield warning("too-many-errors", count=count)
-    if count := builder.events_dropped:
+    if count := dropped.events:
         yield warning("too-many-events", count=count)
-    if builder.neighbors.spoke.full:
+    if dropped.speakers:
         yield warning("too-many-neighbours")
-    elif count := builder.neighbors.dropped:
+    elif count := dropped.neighbor_requests:
         yield warning("too-many-neighbours", "neighbour-requests-left-out", count=count)
     if not reader.records:
         yield warning("no-packets")

@@ -28,9 +28,15 @@ def read_all(
     """Read every source once; return those read and those that could not be.
 
     A firewall log that was rolled over is read first, as a source of its own: pfirewall.log.old before pfirewall.log.
-    ruleset: whose ports come first where a source holds too many connections; all shipped ones if None. tz: the
-    time zone of local times in logs. progress: told how far each source is. Raises the first SourceError, with the
-    others as its `further`, when none can be read.
+
+    Args:
+        paths: Files.
+        ruleset: Whose ports come first where a source holds too many connections; all shipped ones if None.
+        tz: The time zone of local times in logs.
+        progress: Told how far each source is.
+
+    Raises:
+        SourceError: When none can be read: the first, with the others as its `further`.
     """
     sources: list[Source] = []
     unreadable: list[SourceSummary] = []

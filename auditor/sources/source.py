@@ -27,13 +27,22 @@ CAPTURE, FIREWALL_LOG, EVENT_LOG = "capture", "firewall-log", "event-log"
 class Source:
     """One input that was read.
 
-    kind: "capture", "firewall-log" or "event-log"; format: "pcap", "pcapng", "pfirewall", "evtx" or "JSON", with
-    " (gzip)" behind it when packed; bytes: size of the file; records: frames, rows or events read; skipped: those that
-    could not be read; first_ns, last_ns: earliest and latest time in nanoseconds since 1970, None when it is empty;
-    clock: "utc", or "local" for the times of a log whose zone nobody said; understood: rows and events, or ARP messages
-    and IP packets read, also those inside others; tally: frames, rows or events that hold nothing to audit, by what
-    they are; outlasted_frame: the last frame of a capture after which it went on for as long as a response may take, 0
-    if there is none.
+    Attributes:
+        path: The file, as text that can be written anywhere.
+        kind: "capture", "firewall-log" or "event-log".
+        format: "pcap", "pcapng", "pfirewall", "evtx" or "JSON", with " (gzip)" behind it when packed.
+        bytes: Size of the file.
+        records: Frames, rows or events read.
+        skipped: Those that could not be read.
+        first_ns: Earliest time in nanoseconds since 1970, None when it is empty.
+        last_ns: Latest time.
+        understood: Rows and events, or ARP messages and IP packets read, also those inside others.
+        warnings: What the administrator must know about it.
+        tally: Frames, rows or events that hold nothing to audit, by what they are.
+        details: Its flows.
+        clock: "utc", or "local" for the times of a log whose zone nobody said.
+        outlasted_frame: The last frame of a capture after which it went on for as long as a response may take, 0 if
+            there is none.
     """
 
     path: str

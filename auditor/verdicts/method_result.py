@@ -64,6 +64,8 @@ def method_result(
     One that failed makes it fail. It works if all are open, and is allowed if all are open or allowed.
 
     Args:
+        verdicts: On all requirements of the method.
+        rules: Tell which of them count at this site.
         harmless: Ids of requirements that are blocked without harm.
         why_guess: Returns in a sentence why a verdict rests on a guess, so that it proves nothing good; empty if not.
     """

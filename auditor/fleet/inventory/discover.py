@@ -46,7 +46,12 @@ Identity = tuple[int, int] | str
 
 @dataclass(frozen=True, slots=True, order=True)
 class FoundFile:
-    """A file that may be a source. bytes: its size; mtime_ns: when it was changed, in nanoseconds since 1970."""
+    """A file that may be a source.
+
+    Attributes:
+        bytes: Its size.
+        mtime_ns: When it was changed, in nanoseconds since 1970.
+    """
 
     path: str
     bytes: int
@@ -55,7 +60,11 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True, order=True)
 class LeftOut:
-    """A path that is not read, and why. lacking: it may hold evidence, so that the audit is incomplete without it."""
+    """A path that is not read, and why.
+
+    Attributes:
+        lacking: It may hold evidence, so that the audit is incomplete without it.
+    """
 
     path: str
     why: str
@@ -77,14 +86,14 @@ class Found:
     @property
     def lacking(self) -> tuple[LeftOut, ...]:
         """Return what was left out although it may hold evidence."""
-        return tuple(one for one in self.left_out if one.lacking)
+        return tuple(file for file in self.left_out if file.lacking)
 
     def told(self) -> tuple[str, ...]:
         """Return a sentence on each reason for which something was left out, with how many and the first of them."""
-        kinds = Counter(one.kind for one in self.left_out)
-        first = {one.kind: one for one in reversed(self.left_out)}
+        kinds = Counter(file.kind for file in self.left_out)
+        examples = {file.kind: file for file in reversed(self.left_out)}
         return tuple(
-            f"left out: {name_of(first[kind].path)} ({first[kind].why})" + (f" and {more:,} more" if more else "")
+            f"left out: {name_of(examples[kind].path)} ({examples[kind].why})" + (f" and {more:,} more" if more else "")
             for kind, more in sorted((kind, count - 1) for kind, count in kinds.items())
         )
 
@@ -92,12 +101,18 @@ class Found:
 def find_files(paths: Sequence[str], *, output: str | None = None) -> Found:
     """Return all files that are named, or lie in named folders, match named patterns, or stand in named lists.
 
-    paths: files; folders, searched with all folders in them; patterns with *, ?, [abc] and ** for any folders, in any
-    case; @FILE, a list of all these, one a line: UTF-8 or UTF-16, # begins a comment, relative paths are looked for
-    beside the list. output: a folder that is not searched. No folder is searched twice, so that links that lead in
-    circles do no harm; in folders hidden files and those that are surely no source are left out, as are archives.
-    Raises SourceError, one for all paths at once, if nothing is there or matches, or an archive is named itself, and
-    ArgumentError if a list cannot be read or the output folder is one of those to search.
+    No folder is searched twice, so that links that lead in circles do no harm; in folders hidden files and those that
+    are surely no source are left out, as are archives.
+
+    Args:
+        paths: Files; folders, searched with all folders in them; patterns with *, ?, [abc] and ** for any folders, in
+            any case; @FILE, a list of all these, one a line: UTF-8 or UTF-16, # begins a comment, relative paths are
+            looked for beside the list.
+        output: A folder that is not searched.
+
+    Raises:
+        SourceError: One for all paths at once, if nothing is there or matches, or an archive is named itself.
+        ArgumentError: If a list cannot be read or the output folder is one of those to search.
     """
     search = _Search(output)
     for path in paths:
@@ -117,9 +132,9 @@ def _add_list(search: _Search, path: str) -> None:
     there = [search.add(os.path.join(folder, line), f"line {number} of {path}") for number, line in named]
     if not any(there):
         beside = os.path.abspath(folder)
-        what = f"none of its {len(named):,} paths is there, such as {named[0][1]!r}"
+        problem = f"none of its {len(named):,} paths is there, such as {named[0][1]!r}"
         hint = f"relative paths are looked for beside the list, in {beside}; {LIST_HINT}"
-        raise SourceError(what, where=path, hint=hint)
+        raise SourceError(problem, where=path, hint=hint)
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -143,21 +158,30 @@ class _Search:
         self._archives: list[str] = []
 
     def found(self, paths: Sequence[str]) -> Found:
-        """Return all that was found. Raises SourceError for what is not there, or if that is nothing at all."""
+        """Return all that was found.
+
+        Raises:
+            SourceError: For what is not there, or if that is nothing at all.
+        """
         if self._missing:
             raise SourceError(f"nothing is there, or matches: {_named(self._missing)}", hint="check the paths")
         if self._archives:
             hint = "unpack it and name the folder of what comes out; archives within a named folder are only left out"
             raise SourceError(f"archives are not read: {_named(self._archives)}", hint=hint)
-        found = Found(tuple(sorted(self._files.values())), tuple(sorted(self._left_out.values())))
-        if not found.files:
-            told = "; ".join(found.told()) or "no file lies there"
+        result = Found(tuple(sorted(self._files.values())), tuple(sorted(self._left_out.values())))
+        if not result.files:
+            reasons = "; ".join(result.told()) or "no file lies there"
             hint = "name files or folders with firewall logs, event logs or captures"
-            raise SourceError(f"there is nothing to read in {_named(paths)}: {told}", hint=hint)
-        return found
+            raise SourceError(f"there is nothing to read in {_named(paths)}: {reasons}", hint=hint)
+        return result
 
     def add(self, path: str, listed: str = "") -> bool:
-        """Add a file, a folder or what matches a pattern; tell whether anything is there. listed: where it stood."""
+        """Add a file, a folder or what matches a pattern; tell whether anything is there.
+
+        Args:
+            path: What was named.
+            listed: Where it stood.
+        """
         try:
             status = os.stat(path)
         except (OSError, ValueError) as error:  # ValueError: a NUL in it
@@ -211,19 +235,19 @@ class _Search:
         if self._output is not None and _identity(top) == self._output:
             hint = "choose another output folder"
             raise ArgumentError("the output folder is one of the folders to search", where=top, hint=hint)
-        before = len(self._files) + len(self._left_out)
+        count = len(self._files) + len(self._left_out)
         folders, linked = [top], list[str]()
-        first = True
+        is_top = True
         while folders or linked:
             folder = (folders or linked).pop()
             if self._enter(folder):
                 below, links = self._search(folder)
                 folders += below[::-1]
                 linked += links[::-1]
-            elif first:
+            elif is_top:
                 return  # named twice
-            first = False
-        if len(self._files) + len(self._left_out) == before:
+            is_top = False
+        if len(self._files) + len(self._left_out) == count:
             self._leave_out(top, "a folder without files")
 
     def _enter(self, folder: str) -> bool:
@@ -273,9 +297,9 @@ class _Search:
             return []
 
     def _matches(self, pattern: str) -> Iterator[str]:
-        drive, rest = os.path.splitdrive(pattern)
-        names = [name for name in SEPARATORS.split(rest) if name]
-        root = drive + (os.sep if SEPARATORS.match(rest) else "")
+        drive, path = os.path.splitdrive(pattern)
+        names = [name for name in SEPARATORS.split(path) if name]
+        root = drive + (os.sep if SEPARATORS.match(path) else "")
         return self._below(root, names)
 
     def _below(self, folder: str, names: list[str]) -> Iterator[str]:
@@ -283,8 +307,8 @@ class _Search:
         if not names:
             yield folder
         elif names[0] == ANY_FOLDERS:
-            for one in self._tree(folder) if names[1:] else (folder,):
-                yield from self._below(one, names[1:])
+            for subfolder in self._tree(folder) if names[1:] else (folder,):
+                yield from self._below(subfolder, names[1:])
         elif not is_pattern(names[0]):
             path = os.path.join(folder, names[0])
             if os.path.lexists(path):

@@ -23,10 +23,10 @@ def name_regex(pattern: str) -> str:
     of what is none, and takes for ever on long names. The last one, and one before a place such as {host}, which
     decides what the place holds, takes as many as fit.
     """
-    first, *others = _between_stars(pattern)
-    pieces = [_fixed(first)]
-    for number, piece in enumerate(others, 1):
-        settled = number < len(others) and not PLACE.search(piece)
+    begin, *ends = _between_stars(pattern)
+    pieces = [_fixed(begin)]
+    for number, piece in enumerate(ends, 1):
+        settled = number < len(ends) and not PLACE.search(piece)
         pieces.append(f"(?>{ANY_LETTER}*?{_fixed(piece)})" if settled else f"{ANY_LETTER}*{_fixed(piece)}")
     return "".join(pieces)
 
@@ -43,17 +43,17 @@ def path_regex(names: list[str]) -> str:
 
 
 def _between_stars(pattern: str) -> list[str]:
-    ends = [found.span() for found in WILD.finditer(pattern) if found.group() == "*"]
-    begins = [0, *(after for _, after in ends)]
-    return [pattern[begin:end] for begin, end in zip(begins, [*(before for before, _ in ends), None], strict=True)]
+    ends = [wildcard.span() for wildcard in WILD.finditer(pattern) if wildcard.group() == "*"]
+    begins = [0, *(end for _, end in ends)]
+    return [pattern[begin:end] for begin, end in zip(begins, [*(begin for begin, _ in ends), None], strict=True)]
 
 
 def _fixed(piece: str) -> str:
     """Return a regular expression for what has no star in it."""
     pieces, at = [], 0
-    for found in WILD.finditer(piece):
-        pieces += [re.escape(piece[at : found.start()]), _wild(found.group())]
-        at = found.end()
+    for wildcard in WILD.finditer(piece):
+        pieces += [re.escape(piece[at : wildcard.start()]), _wild(wildcard.group())]
+        at = wildcard.end()
     return "".join([*pieces, re.escape(piece[at:])])
 
 

@@ -69,15 +69,15 @@ Hosts = dict[Host, list[Known]]
 class Owners:
     """Whose each address is, at each site and at ANY_SITE: of no host if several had it in turn."""
 
-    def __init__(self, *found: Mapping[Host, Iterable[Known]]) -> None:
-        self._found = found
+    def __init__(self, *parts: Mapping[Host, Iterable[Known]]) -> None:
+        self._found = parts
         self._maps: dict[Row, dict[str, Host]] = {}
 
     @cached_property
     def _hosts(self) -> dict[tuple[str, str], Host]:
         owners: dict[tuple[str, str], set[Host]] = defaultdict(set)
-        for host, of_host in (items for some in self._found for items in some.items()):
-            for address in {address for one in of_host for address in one.addresses}:
+        for host, of_host in (items for hosts in self._found for items in hosts.items()):
+            for address in {address for entry in of_host for address in entry.addresses}:
                 for site in (host.site, ANY_SITE):
                     owners[site, address].add(host)
         return {key: min(hosts) for key, hosts in owners.items() if len(hosts) == 1}
@@ -86,31 +86,31 @@ class Owners:
         """Return which host has an address."""
         return self._hosts.get((site, address))
 
-    def named(self, one: Known, address: str) -> Host | None:
+    def named(self, entry: Known, address: str) -> Host | None:
         """Return which host has an address in a source: as logs show, else as the map says."""
-        return self.of(one.site, address) or self._map(one).get(address)
+        return self.of(entry.site, address) or self._map(entry).get(address)
 
-    def _map(self, one: Known) -> dict[str, Host]:
-        row = one.shard, one.row
+    def _map(self, entry: Known) -> dict[str, Host]:
+        row = entry.shard, entry.row
         if row not in self._maps:
-            self._maps[row] = {owner.address: Host(owner.site or one.site, owner.host) for owner in one.owners}
+            self._maps[row] = {owner.address: Host(owner.site or entry.site, owner.host) for owner in entry.owners}
         return self._maps[row]
 
-    def site_of(self, one: Known, src: str, dst: str) -> str:
+    def site_of(self, entry: Known, src: str, dst: str) -> str:
         """Return at which site two hosts met: that of the source, else that of the computer that either is."""
-        if one.site:
-            return one.site
-        return next((host.site for host in (self.named(one, dst), self.named(one, src)) if host), ANY_SITE)
+        if entry.site:
+            return entry.site
+        return next((host.site for host in (self.named(entry, dst), self.named(entry, src)) if host), ANY_SITE)
 
 
-def owners_of(known: Iterable[Known]) -> Owners:
+def owners_of(index: Iterable[Known]) -> Owners:
     """Return whose each address is by the logs."""
-    logs = sorted(one for one in known if not one.is_capture)
+    logs = sorted(entry for entry in index if not entry.is_capture)
     named = _of_names(logs)
     return Owners(named, _of_unnamed(logs, Owners(named)))
 
 
-def by_host(known: Iterable[Known], clients: Clients | None = None, pushed: Pushed | None = None) -> Hosts:
+def by_host(index: Iterable[Known], clients: Clients | None = None, pushed: Pushed | None = None) -> Hosts:
     """Return the sources of every host, in the order of site and name.
 
     A log without a name is of the named host that has its first address: at its site, at any site if nobody said its
@@ -122,40 +122,40 @@ def by_host(known: Iterable[Known], clients: Clients | None = None, pushed: Push
     only if no log or map shows whose the folder is, and if the captures in the folder are of one client.
 
     Args:
-        known: All rows of all summaries.
+        index: All rows of all summaries.
         clients: The addresses of the clients by site.
         pushed: By row of a log of another computer, the clients to which it shows a push.
     """
-    every, clients, pushed = sorted(known), clients or {}, pushed or {}
-    logs, captures = ([one for one in every if one.is_capture is kind] for kind in (False, True))
+    ordered, clients, pushed = sorted(index), clients or {}, pushed or {}
+    logs, captures = ([entry for entry in ordered if entry.is_capture is kind] for kind in (False, True))
     hosts = _of_names(logs)
     folders = _of_folders(captures, hosts, clients)
     for host, of_host in _of_unnamed(logs, Owners(hosts, folders)).items():
         hosts[host] += of_host
     owners = Owners({**hosts}, folders)
-    for one in captures:
-        alone = Host(one.site, one.host or one.path)
-        for host, addresses in (_computers(one, one.addresses, owners, clients) or {alone: []}).items():
-            hosts[host].append(one.about(*addresses))
-    for one in logs:
-        for host, addresses in _computers(one, pushed.get((one.shard, one.row), ()), owners, clients).items():
-            hosts[host].append(one.about(*addresses))
+    for entry in captures:
+        alone = Host(entry.site, entry.host or entry.path)
+        for host, addresses in (_computers(entry, entry.addresses, owners, clients) or {alone: []}).items():
+            hosts[host].append(entry.about(*addresses))
+    for entry in logs:
+        for host, addresses in _computers(entry, pushed.get((entry.shard, entry.row), ()), owners, clients).items():
+            hosts[host].append(entry.about(*addresses))
     return dict(sorted(hosts.items()))
 
 
 def _of_names(logs: Iterable[Known]) -> Hosts:
     """Return the logs whose path names their host."""
     hosts: Hosts = defaultdict(list)
-    for one in logs:
-        if one.host:
-            hosts[Host(one.site, one.host)].append(one)
+    for log in logs:
+        if log.host:
+            hosts[Host(log.site, log.host)].append(log)
     return hosts
 
 
 def _of_unnamed(logs: Iterable[Known], owners: Owners) -> Hosts:
     """Return the other logs."""
     hosts: Hosts = defaultdict(list)
-    for alike in _alike(one for one in logs if not one.host).values():
+    for alike in _alike(log for log in logs if not log.host).values():
         for parts in _of_one_host(alike):
             hosts[_host_of(parts, owners)] += parts
     return hosts
@@ -164,11 +164,11 @@ def _of_unnamed(logs: Iterable[Known], owners: Owners) -> Hosts:
 def _host_of(parts: Sequence[Known], owners: Owners) -> Host:
     """Return whose these parts of one log are."""
     site = parts[0].site
-    first = Counter(part.addresses[0] for part in parts if part.addresses)
-    hosts = {host for address in first if (host := owners.of(site, address))}
+    counts = Counter(part.addresses[0] for part in parts if part.addresses)
+    hosts = {host for address in counts if (host := owners.of(site, address))}
     if len(hosts) == 1:
         return min(hosts)
-    likeliest = min(first, key=lambda address: (-first[address], address), default=parts[0].path)
+    likeliest = min(counts, key=lambda address: (-counts[address], address), default=parts[0].path)
     return Host(site, likeliest)
 
 
@@ -180,37 +180,37 @@ def _of_folders(captures: Iterable[Known], named: Hosts, clients: Clients) -> Ho
     """
     owners = Owners(named)
     folders: dict[Host, dict[str, list[Known]]] = defaultdict(lambda: defaultdict(list))
-    for one in captures:
-        for host, addresses in _computers(one, one.addresses, owners, clients).items() if one.host else ():
+    for capture in captures:
+        for host, addresses in _computers(capture, capture.addresses, owners, clients).items() if capture.host else ():
             for address in addresses:
                 if address in clients.get(host.site, ()):
-                    folders[Host(one.site, one.host)][address].append(one.about(address))
-    known = {host for host, of_host in named.items() if any(one.addresses for one in of_host)}
-    alone = {host: found for host, found in folders.items() if len(found) == 1 and host not in known}
-    claims = Counter((host.site, address) for host, found in alone.items() for address in found)
+                    folders[Host(capture.site, capture.host)][address].append(capture.about(address))
+    named_hosts = {host for host, of_host in named.items() if any(entry.addresses for entry in of_host)}
+    alone = {host: folder for host, folder in folders.items() if len(folder) == 1 and host not in named_hosts}
+    claims = Counter((host.site, address) for host, folder in alone.items() for address in folder)
     return {
         host: of_host
-        for host, found in alone.items()
-        for address, of_host in found.items()
+        for host, folder in alone.items()
+        for address, of_host in folder.items()
         if claims[host.site, address] == 1 and not owners.named(of_host[0], address)
     }
 
 
-def _computers(one: Known, among: Iterable[str], owners: Owners, clients: Clients) -> dict[Host, list[str]]:
+def _computers(entry: Known, among: Iterable[str], owners: Owners, clients: Clients) -> dict[Host, list[str]]:
     """Return the computers that a source is about, each with its addresses in it."""
-    found: dict[Host, list[str]] = defaultdict(list)
+    computers: dict[Host, list[str]] = defaultdict(list)
     for address in among:
-        host = owners.named(one, address) or Host(one.site, address)
-        if owners.of(one.site, address) or address in clients.get(host.site, ()):
-            found[host].append(address)
-    return found
+        host = owners.named(entry, address) or Host(entry.site, address)
+        if owners.of(entry.site, address) or address in clients.get(host.site, ()):
+            computers[host].append(address)
+    return computers
 
 
-def _alike(known: Iterable[Known]) -> dict[tuple[str, str], list[Known]]:
+def _alike(index: Iterable[Known]) -> dict[tuple[str, str], list[Known]]:
     """Return what may be parts of one log: its names differ only in what is added when it is rolled over or packed."""
     alike: dict[tuple[str, str], list[Known]] = defaultdict(list)
-    for one in sorted(known):
-        alike[one.site, before_rotation(one.path.lower()).removesuffix(".log")].append(one)
+    for entry in sorted(index):
+        alike[entry.site, before_rotation(entry.path.lower()).removesuffix(".log")].append(entry)
     return alike
 
 
@@ -219,24 +219,24 @@ def _of_one_host(logs: Sequence[Known]) -> Iterator[list[Known]]:
 
     An address that is the first one of none does not count: it may be one at which all of a network receive.
     """
-    firsts = {one.addresses[0] for one in logs if one.addresses}
+    firsts = {log.addresses[0] for log in logs if log.addresses}
     joined: dict[str, str] = {}
-    for one in logs:
-        for address in firsts.intersection(one.addresses):
-            joined[_end(joined, address)] = _end(joined, one.addresses[0])
+    for entry in logs:
+        for address in firsts.intersection(entry.addresses):
+            joined[_end(joined, address)] = _end(joined, entry.addresses[0])
     parts: dict[str, list[Known]] = defaultdict(list)
-    for one in logs:
-        parts[_end(joined, one.addresses[0]) if one.addresses else ""].append(one)
+    for entry in logs:
+        parts[_end(joined, entry.addresses[0]) if entry.addresses else ""].append(entry)
     silent = parts.pop("", [])
     if len(parts) == 1:
         next(iter(parts.values())).extend(silent)
     else:
-        yield from ([one] for one in silent)
+        yield from ([entry] for entry in silent)
     yield from parts.values()
 
 
 def _end(joined: dict[str, str], address: str) -> str:
     """Return what stands for all addresses that are joined with this one."""
-    while (after := joined.setdefault(address, address)) != address:
-        joined[address] = address = joined[after]
+    while (target := joined.setdefault(address, address)) != address:
+        joined[address] = address = joined[target]
     return address

@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import difflib
 import io
-import ipaddress
 import os
 import re
 from collections import Counter, defaultdict
@@ -19,6 +18,7 @@ from typing import NamedTuple
 
 from auditor.errors import ArgumentError
 from auditor.fleet.inventory.glob_patterns import ANY_FOLDERS, ANY_LETTER, is_pattern, path_regex
+from auditor.ruleset.addresses import canonical
 from auditor.sources.files.text import read_written
 from auditor.sources.source import name_of
 
@@ -39,7 +39,11 @@ PIECES = re.compile(r"[\\/]+")
 
 
 class Owner(NamedTuple):
-    """The computer that the map says has an address. site: "" if the map does not say it."""
+    """The computer that the map says has an address.
+
+    Attributes:
+        site: "" if the map does not say it.
+    """
 
     address: str
     host: str
@@ -48,7 +52,12 @@ class Owner(NamedTuple):
 
 @dataclass(frozen=True, order=True)
 class Name:
-    """Whose a source is. host: in capital letters; site: "" if nobody said it."""
+    """Whose a source is.
+
+    Attributes:
+        host: In capital letters.
+        site: "" if nobody said it.
+    """
 
     host: str
     site: str = ""
@@ -67,7 +76,13 @@ class _Row(NamedTuple):
 
 @dataclass(frozen=True)
 class _Place:
-    """A path of the map. names: those in it; absolute: whether it begins at the root; name: whose it is."""
+    """A path of the map.
+
+    Attributes:
+        names: Those in it.
+        absolute: Whether it begins at the root.
+        name: Whose it is.
+    """
 
     names: tuple[str, ...]
     absolute: bool
@@ -103,8 +118,10 @@ class Names:
     """Tells whose a file or an address is.
 
     A path that the map names goes before the pattern, a more exact path of the map (more letters that are not
-    wildcards) before a less exact one, and the map's site of a host before one in the path. notes: what could not be
-    used of the map, in sentences.
+    wildcards) before a less exact one, and the map's site of a host before one in the path.
+
+    Attributes:
+        notes: What could not be used of the map, in sentences.
     """
 
     def __init__(self, pattern: re.Pattern[str] | None = None, rows: Sequence[_Row] = (), where: str = "") -> None:
@@ -130,14 +147,17 @@ class Names:
     def whose(self, path: str, addresses: Iterable[str] = (), *, shared: bool = False) -> Name:
         """Return whose a source is: by its path, else by its addresses; Name("") if nobody knows.
 
-        shared: whether it tells of several computers, as a capture of several clients does. Then its path says at most
-        at which site they are.
+        Args:
+            path: The file.
+            addresses: Its own addresses, the likeliest first.
+            shared: Whether it tells of several computers, as a capture of several clients does. Then its path says at
+                most at which site they are.
         """
         by_path = self.of(path) or NOBODY
         if by_path.host and not shared:
             return by_path
-        found = next(filter(None, map(self.of_address, addresses)), NOBODY)
-        return Name(found.host, found.site or by_path.site)
+        by_address = next(filter(None, map(self.of_address, addresses)), NOBODY)
+        return Name(by_address.host, by_address.site or by_path.site)
 
     def check(self, paths: Iterable[str]) -> None:
         """Raise ArgumentError if there is a pattern and it fits none of these paths: then it is wrong."""
@@ -147,14 +167,14 @@ class Names:
                 return
             example = example or path
         if example:
-            what = f"the pattern fits none of the files, such as {name_of(example)}"
-            raise ArgumentError(what, where=FROM, hint=RIGHT_PATTERN)
+            problem = f"the pattern fits none of the files, such as {name_of(example)}"
+            raise ArgumentError(problem, where=FROM, hint=RIGHT_PATTERN)
 
     def _by_pattern(self, path: str) -> Name | None:
-        found = self._pattern.search(_slashed(path)) if self._pattern else None
-        if found is None:
+        match = self._pattern.search(_slashed(path)) if self._pattern else None
+        if match is None:
             return None
-        host, words = _host(found["host"]), found.groupdict()
+        host, words = _host(match["host"]), match.groupdict()
         return Name(host, self._sites.get(host) or words.get("site") or "")
 
 
@@ -166,11 +186,15 @@ def before_rotation(path: str) -> str:
 def load_names(host_from: str | None = None, host_map: str | None = None) -> Names:
     """Return what tells whose a source is.
 
-    host_from: the end of the paths, with {host} and perhaps {site} in it, either slash, any case, wildcards; each takes
-    as few letters as possible, none of them a slash. What is added to the name of a rotated or packed log (.old, .1,
-    .gz, a date) need not be written. host_map: a CSV file with the columns host and any of site, path and address; path
-    is a file, a folder with all in it, or a pattern with wildcards; unless it is absolute it may begin at any folder.
-    Raises ArgumentError.
+    Args:
+        host_from: The end of the paths, with {host} and perhaps {site} in it, either slash, any case, wildcards; each
+            takes as few letters as possible, none of them a slash. What is added to the name of a rotated or packed log
+            (.old, .1, .gz, a date) need not be written.
+        host_map: A CSV file with the columns host and any of site, path and address; path is a file, a folder with all
+            in it, or a pattern with wildcards; unless it is absolute it may begin at any folder.
+
+    Raises:
+        ArgumentError: If the pattern or the file makes no sense.
     """
     pattern = _pattern(host_from) if host_from is not None else None
     return Names(pattern, _rows(host_map), host_map) if host_map is not None else Names(pattern)
@@ -201,22 +225,22 @@ def _with_places(regex: str) -> str:
 
 def _check_pattern(text: str) -> None:
     places = PLACE.findall(text)
-    rest = PLACE.sub("", text)
-    what = ""
-    if "{" in rest or "}" in rest:
-        what = f"a brace in {text!r} has no partner"
+    outside = PLACE.sub("", text)
+    problem = ""
+    if "{" in outside or "}" in outside:
+        problem = f"a brace in {text!r} has no partner"
     elif unknown := [place for place in places if place not in PLACES]:
-        what = f"{{{unknown[0]}}} means nothing in {text!r}: there are {{host}} and {{site}}"
+        problem = f"{{{unknown[0]}}} means nothing in {text!r}: there are {{host}} and {{site}}"
     elif "host" not in places:
-        what = f"there is no {{host}} in {text!r}"
+        problem = f"there is no {{host}} in {text!r}"
     elif twice := [place for place, count in Counter(places).items() if count > 1]:
-        what = f"{{{twice[0]}}} stands twice in {text!r}"
+        problem = f"{{{twice[0]}}} stands twice in {text!r}"
     elif "}{" in text:
-        what = f"nothing stands between {{host}} and {{site}} in {text!r}, so nobody knows where one ends"
+        problem = f"nothing stands between {{host}} and {{site}} in {text!r}, so nobody knows where one ends"
     elif PIECES.split(text)[-1] == ANY_FOLDERS:
-        what = f"{text!r} ends with folders"
-    if what:
-        raise ArgumentError(what, where=FROM, hint=RIGHT_PATTERN)
+        problem = f"{text!r} ends with folders"
+    if problem:
+        raise ArgumentError(problem, where=FROM, hint=RIGHT_PATTERN)
 
 
 class _Places:
@@ -235,7 +259,7 @@ class _Places:
             return None
         whole = _whole(path)
         names = whole.split("/")
-        names += [f"{before}.log", before] if (before := before_rotation(names[-1])) != names[-1] else []
+        names += [f"{unrotated}.log", unrotated] if (unrotated := before_rotation(names[-1])) != names[-1] else []
         words = {"", *names, *(f"{name[:length]}*" for name in names for length in self._lengths)}
         likely = [place for word in words for place in self._by_word.get(word, ())]
         paths = _forms(whole)
@@ -250,8 +274,8 @@ def _place(row: _Row, site: str) -> _Place:
 
 def _forms(whole: str) -> tuple[str, ...]:
     """Return a path between slashes: as it is, and as it was before it was rotated or packed."""
-    before = before_rotation(whole)
-    return tuple(f"/{path}/" for path in dict.fromkeys((whole, before, f"{before}.log")))
+    unrotated = before_rotation(whole)
+    return tuple(f"/{path}/" for path in dict.fromkeys((whole, unrotated, f"{unrotated}.log")))
 
 
 def _whole(path: str) -> str:
@@ -280,10 +304,7 @@ def _host(text: str) -> str:
 def _address(text: str) -> str | None:
     if ":" not in text and text.count(".") != 3:  # which is soon known, of nearly every name
         return None
-    try:
-        return str(ipaddress.ip_address(text.strip()))
-    except ValueError:
-        return None
+    return canonical(text.strip()) or None
 
 
 def _addresses(rows: Sequence[_Row], sites: dict[str, str], where: str) -> tuple[tuple[str, ...], dict[str, Name]]:
@@ -353,19 +374,19 @@ def _columns(cells: list[str], path: str) -> dict[str, int]:
 
 def _row(line: int, cells: list[str], columns: dict[str, int], faults: list[str]) -> _Row | None:
     """Return what a line says of a host; None, and a fault more, if it cannot be understood."""
-    found = {word: cells[at] if at < len(cells) else "" for word, at in columns.items()}
-    words = re.split(r"[\s,;|]+", found.get("address", "").strip())
+    fields = {word: cells[at] if at < len(cells) else "" for word, at in columns.items()}
+    words = re.split(r"[\s,;|]+", fields.get("address", "").strip())
     addresses = {word: _address(word) for word in words if word}
     wrong = [word for word, address in addresses.items() if address is None]
-    if not found["host"]:
+    if not fields["host"]:
         faults.append(f"line {line}: there is no host")
-    elif re.search(r"[\\/\x00-\x1f]", found["host"]):
-        faults.append(f"line {line}: {found['host']!r} is no name of a host")
+    elif re.search(r"[\\/\x00-\x1f]", fields["host"]):
+        faults.append(f"line {line}: {fields['host']!r} is no name of a host")
     elif wrong:
         faults.append(f"line {line}: {wrong[0]!r} is no address")
     else:
         owned = tuple(address for address in addresses.values() if address)
-        return _Row(line, _host(found["host"]), found.get("site", ""), found.get("path", ""), owned)
+        return _Row(line, _host(fields["host"]), fields.get("site", ""), fields.get("path", ""), owned)
     return None
 
 
@@ -374,13 +395,13 @@ def _contested(rows: Sequence[_Row]) -> Iterator[str]:
     owners: dict[tuple[bool, str], _Row] = {}
     for row in rows:
         if row.path:
-            first = owners.setdefault((_is_absolute(row.path), "/".join(_pieces(row.path))), row)
-            if first.host != row.host:
-                yield f"lines {first.line} and {row.line}: {row.path} is given to {first.host} and to {row.host}"
+            owner = owners.setdefault((_is_absolute(row.path), "/".join(_pieces(row.path))), row)
+            if owner.host != row.host:
+                yield f"lines {owner.line} and {row.line}: {row.path} is given to {owner.host} and to {row.host}"
 
 
 def _in_two_sites(rows: Sequence[_Row]) -> Iterator[str]:
-    first: dict[str, _Row] = {}
+    owners: dict[str, _Row] = {}
     for row in rows:
-        if row.site and first.setdefault(row.host, row).site != row.site:
-            yield f"lines {first[row.host].line} and {row.line}: {row.host} is in {first[row.host].site} and {row.site}"
+        if row.site and (earlier := owners.setdefault(row.host, row)).site != row.site:
+            yield f"lines {earlier.line} and {row.line}: {row.host} is in {earlier.site} and {row.site}"

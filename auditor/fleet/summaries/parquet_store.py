@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from functools import cache, lru_cache
+from functools import cache
 from io import BytesIO
 from itertools import accumulate, pairwise
 from operator import attrgetter
@@ -22,6 +21,7 @@ from auditor.fleet.inventory.grouping import Known
 from auditor.fleet.inventory.host_names import Owner
 from auditor.fleet.summaries.reduction import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
 from auditor.fleet.summaries.summary import Entry, Summary, Unread
+from auditor.ruleset.addresses import canonical
 from auditor.sources.capture.packets import IcmpError
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
@@ -128,7 +128,11 @@ BROKEN = "copy it again; if `auditor batch` wrote it here, remove it and run tha
 
 
 def parquet() -> Any:
-    """Return pyarrow's Parquet module. Raises MissingPackageError where it is not installed."""
+    """Return pyarrow's Parquet module.
+
+    Raises:
+        MissingPackageError: Where it is not installed.
+    """
     try:
         import pyarrow.parquet
     except ImportError as error:
@@ -140,15 +144,27 @@ def parquet() -> Any:
 
 
 def write(path: Path, summary: Summary, question: str) -> None:
-    """Write a summary to a Parquet file that appears whole. question: what it answers, in the words of `batch`.
+    """Write a summary to a Parquet file that appears whole.
 
-    Raises OutputError if it cannot be written: that is no fault of the files that it is of.
+    Args:
+        path: The file.
+        summary: What is written.
+        question: What it answers, in the words of `batch`.
+
+    Raises:
+        OutputError: If it cannot be written: that is no fault of the files that it is of.
     """
     _write(path, _table(summary.entries), summary.unread, question)
 
 
 class Label(NamedTuple):
-    """Whose a row of a summary is. host, site, owners: as of an entry."""
+    """Whose a row of a summary is.
+
+    Attributes:
+        host: Its name.
+        site: Its site.
+        owners: Which of its addresses belong to computers of the map.
+    """
 
     host: str
     site: str
@@ -158,13 +174,17 @@ class Label(NamedTuple):
 def relabel(path: Path, labels: Sequence[Label], unread: Sequence[Unread], question: str) -> None:
     """Write a summary again for another question that it answers as well, and under other names.
 
-    labels: one for each row; unread: the files that could not be read, under their new names.
+    Args:
+        path: The summary.
+        labels: One for each row.
+        unread: The files that could not be read, under their new names.
+        question: What it is to answer.
     """
     table = _columns_of(opened(path), path)
     columns = {
-        "host": _texts([one.host for one in labels]),
-        "site": _texts([one.site for one in labels]),
-        "owners": _lists([one.owners for one in labels], _structs(OWNER_FIELDS)),
+        "host": _texts([label.host for label in labels]),
+        "site": _texts([label.site for label in labels]),
+        "owners": _lists([label.owners for label in labels], _structs(OWNER_FIELDS)),
     }
     for name, values in columns.items():
         at = table.schema.get_field_index(name)
@@ -173,7 +193,7 @@ def relabel(path: Path, labels: Sequence[Label], unread: Sequence[Unread], quest
 
 
 def _write(path: Path, table: pyarrow.Table, unread: Sequence[Unread], question: str) -> None:
-    lost = json.dumps([one.__dict__ for one in unread])
+    lost = json.dumps([file.__dict__ for file in unread])
     about = {VERSION_KEY: str(FORMAT_VERSION), AUDITOR_KEY: VERSION, QUESTION_KEY: question, UNREAD_KEY: lost}
     table = table.replace_schema_metadata(about)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -191,13 +211,21 @@ def _write(path: Path, table: pyarrow.Table, unread: Sequence[Unread], question:
 
 
 def read(path: Path) -> Summary:
-    """Return the summary in a Parquet file. Raises ReportError if it is none, is broken, or of another version."""
+    """Return the summary in a Parquet file.
+
+    Raises:
+        ReportError: If it is none, is broken, or of another version.
+    """
     file = opened(path)
     return Summary(tuple(_entries(_checked(file, path))), _unread(file, path))
 
 
 def entries(path: Path, rows: Iterable[int]) -> list[Entry]:
-    """Return some entries of a summary, by their rows. Raises ReportError as `read` does."""
+    """Return some entries of a summary, by their rows.
+
+    Raises:
+        ReportError: As `read` does.
+    """
     table, wanted = _columns_of(opened(path), path), list(rows)
     is_all = wanted == list(range(len(table)))
     return list(_entries(table if is_all else table.take(_numbers(wanted))))
@@ -206,11 +234,14 @@ def entries(path: Path, rows: Iterable[int]) -> list[Entry]:
 class Outline(NamedTuple):
     """What is to be known of a summary without reading all of it.
 
-    known: its rows; unread: the files that could not be read; question: what it was made for, as it was given to
-    `write`; auditor: the version that wrote it.
+    Attributes:
+        entries: Its rows.
+        unread: The files that could not be read.
+        question: What it was made for, as it was given to `write`.
+        auditor: The version that wrote it.
     """
 
-    known: list[Known]
+    entries: list[Known]
     unread: tuple[Unread, ...]
     question: str
     auditor: str
@@ -231,8 +262,8 @@ def outline(path: Path, *, own: bool = False) -> Outline:
     values["addresses"] = list(map(tuple, columns["addresses"].to_pylist()))
     values["owners"] = list(map(tuple, _unlisted(columns["owners"], _made(Owner, OWNER_FIELDS))))
     rows = enumerate(zip(*(values[name] for name in names), strict=True))
-    known = [Known._make((*of_row, str(path), row, question, False)) for row, of_row in rows]
-    return Outline(known, _unread(file, path), question, _about(file, AUDITOR_KEY))
+    entries = [Known._make((*of_row, str(path), row, question, False)) for row, of_row in rows]
+    return Outline(entries, _unread(file, path), question, _about(file, AUDITOR_KEY))
 
 
 class Met(NamedTuple):
@@ -243,7 +274,11 @@ class Met(NamedTuple):
 
 
 def met(path: Path) -> list[Met]:
-    """Return who tried to reach whom in each source of a summary. Raises ReportError as `read` does."""
+    """Return who tried to reach whom in each source of a summary.
+
+    Raises:
+        ReportError: As `read` does.
+    """
     table = _columns_of(opened(path), path, ("contacts", "asked"))
     contacts = _unlisted(table.column("contacts").combine_chunks(), _contacts)
     asked = _unlisted(table.column("asked").combine_chunks(), _asked)
@@ -251,18 +286,23 @@ def met(path: Path) -> list[Met]:
 
 
 def heard(path: Path, wanted: Callable[[str], bool]) -> dict[str, list[int]]:
-    """Return the rows of a summary in whose sources some hosts sent anything. Raises ReportError as `read` does.
+    """Return the rows of a summary in whose sources some hosts sent anything.
 
-    wanted: tells of an address whether it is asked for.
+    Args:
+        path: The summary.
+        wanted: Tells of an address whether it is asked for.
+
+    Raises:
+        ReportError: As `read` does.
     """
     import pyarrow.compute as pc
 
     column = _columns_of(opened(path), path, ("heard",)).column("heard").combine_chunks()
     rows = np.repeat(np.arange(len(column)), np.diff(column.offsets.to_pylist()))
     codes = pc.dictionary_encode(column.values)
-    which = np.array(codes.indices.to_pylist(), np.int64)  # as in _lacks_rows
+    code_of_value = np.array(codes.indices.to_pylist(), np.int64)  # as in _lacks_rows
     return {
-        address: rows[which == code].tolist()
+        address: rows[code_of_value == code].tolist()
         for code, address in enumerate(codes.dictionary.to_pylist())
         if wanted(address)
     }
@@ -312,12 +352,12 @@ def _faults(name: str, column: Any) -> Iterator[str]:
         for field, values in zip(column.type, column.flatten(), strict=True):
             yield from _faults(field.name, values)
     elif name in RANGES and len(column) > column.null_count:
-        (low, high), found = RANGES[name], pc.min_max(column).as_py()
-        if wrong := [value for value in found.values() if not low <= value <= high]:
+        (low, high), limits = RANGES[name], pc.min_max(column).as_py()
+        if wrong := [value for value in limits.values() if not low <= value <= high]:
             yield f"{name} is {wrong[0]}"
     elif name in ADDRESSES:
         words = [word for text in pc.unique(column).to_pylist() for word in _words(name, text)]
-        if not all(map(_is_address, words)):
+        if not all(map(canonical, words)):
             yield f"in {name} is something that is no address"
 
 
@@ -325,21 +365,12 @@ def _words(name: str, text: str) -> tuple[str, ...]:
     return _pair(text) if name == "one_sided_pairs" else (text,)
 
 
-@lru_cache(maxsize=100_000)
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
 def _broken(path: Path, fault: str) -> ReportError:
     return ReportError(f"this summary is broken: {fault}", where=str(path), hint=BROKEN)
 
 
 @contextmanager
-def _intact(path: Path, what: str, hint: str) -> Iterator[None]:
+def _intact(path: Path, problem: str, hint: str) -> Iterator[None]:
     """Raise ReportError for all that reading a damaged file ends in; too little memory is no damage."""
     import pyarrow
 
@@ -349,7 +380,7 @@ def _intact(path: Path, what: str, hint: str) -> Iterator[None]:
         short = "use fewer processes (--workers 1) or more memory; the same command goes on where it was"
         raise AuditorError("there is not enough memory to read this summary", where=str(path), hint=short) from error
     except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
-        raise ReportError(what, where=str(path), hint=hint) from error
+        raise ReportError(problem, where=str(path), hint=hint) from error
 
 
 def _about(file: pyarrow.parquet.ParquetFile, key: bytes) -> str:
@@ -358,22 +389,22 @@ def _about(file: pyarrow.parquet.ParquetFile, key: bytes) -> str:
 
 def _unread(file: pyarrow.parquet.ParquetFile, path: Path) -> tuple[Unread, ...]:
     try:
-        found = json.loads(_about(file, UNREAD_KEY) or "[]")
+        listed = json.loads(_about(file, UNREAD_KEY) or "[]")
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, list) or not all(map(_is_unread, found)):
+        listed = None
+    if not isinstance(listed, list) or not all(map(_is_unread, listed)):
         raise _broken(path, "what it tells of files that could not be read makes no sense")
-    return tuple(Unread(**one) for one in found)
+    return tuple(Unread(**fields) for fields in listed)
 
 
-def _is_unread(told: Any) -> bool:
-    if not isinstance(told, dict) or set(told) != set(Unread.__dataclass_fields__):
+def _is_unread(fields: Any) -> bool:
+    if not isinstance(fields, dict) or set(fields) != set(Unread.__dataclass_fields__):
         return False
-    numbers = told["size"], told["modified_ns"]
-    texts = [value for name, value in told.items() if name not in ("size", "modified_ns")]
+    numbers = fields["size"], fields["modified_ns"]
+    texts = [value for name, value in fields.items() if name not in ("size", "modified_ns")]
     return (
         all(type(number) is int and abs(number) < 2**63 for number in numbers)
-        and 0 <= told["size"] <= MOST
+        and 0 <= fields["size"] <= MOST
         and all(map(is_text, texts))
     )
 
@@ -384,7 +415,11 @@ def is_text(value: Any) -> bool:
 
 
 def opened(path: Path) -> pyarrow.parquet.ParquetFile:
-    """Open a summary. Raises ReportError if the file is none, is broken, too large, or of a newer version."""
+    """Open a summary.
+
+    Raises:
+        ReportError: If the file is none, is broken, too large, or of a newer version.
+    """
     reader = parquet()
     with _intact(path, "this is no summary that `auditor batch` wrote, or a broken one", "copy it again"):
         if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe or a device may take for ever
@@ -393,13 +428,13 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
         is_ours = file.schema_arrow.equals(_fields())
     version = (file.metadata.metadata or {}).get(VERSION_KEY)
     if version is None:
-        what = "this Parquet file is no summary that `auditor batch` wrote"
-        raise ReportError(what, where=str(path), hint="name the files in the folder `summaries` of its output")
+        problem = "this Parquet file is no summary that `auditor batch` wrote"
+        raise ReportError(problem, where=str(path), hint="name the files in the folder `summaries` of its output")
     if version != str(FORMAT_VERSION).encode():
-        what = (
+        problem = (
             f"this summary is of format {version.decode('ascii', 'replace')}, and this auditor reads {FORMAT_VERSION}"
         )
-        raise ReportError(what, where=str(path), hint="run `auditor batch` and `auditor merge` of one version")
+        raise ReportError(problem, where=str(path), hint="run `auditor batch` and `auditor merge` of one version")
     if not is_ours:
         raise _broken(path, "its columns are others than `auditor batch` writes")
     _check_size(file.metadata, path)
@@ -453,14 +488,14 @@ def _check_size(footer: Any, path: Path) -> None:
     """Raise ReportError if a file holds more than `batch` puts into one: it may be small and fill all memory."""
     groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
     values = sum(group.column(number).num_values for group in groups for number in range(group.num_columns))
-    for count, most, what in (
+    for count, most, unit in (
         (max(footer.num_rows, sum(group.num_rows for group in groups)), MOST_ROWS, "rows"),
         (sum(group.total_byte_size for group in groups), MOST_BYTES, "bytes when unpacked"),
         (values, MOST_VALUES, "values"),
     ):
         if not 0 <= count <= most:
             raise ReportError(
-                f"this summary holds {count:,} {what}, and `auditor batch` writes {most:,} at most",
+                f"this summary holds {count:,} {unit}, and `auditor batch` writes {most:,} at most",
                 where=str(path),
                 hint="it was forged or is broken: leave it out, or copy it again",
             )
@@ -474,22 +509,22 @@ def _table(entries: Sequence[Entry]) -> pyarrow.Table:
     import pyarrow as pa
 
     sources = [entry.source for entry in entries]
-    kept = [_kept(source) for source in sources]
+    details = [_kept(source) for source in sources]
     columns = {
         **_columns(entries, ENTRY_FIELDS),
         "addresses": _lists([entry.addresses for entry in entries], _texts),
         "owners": _lists([entry.owners for entry in entries], _structs(OWNER_FIELDS)),
         **_columns(sources, SOURCE_FIELDS),
         "warnings": _lists([source.warnings for source in sources], _structs(WARNING_FIELDS)),
-        "drops": pa.array([one.facts and one.facts.drops for one in kept], pa.int64()),
-        "allows": pa.array([one.facts and one.facts.allows for one in kept], pa.int64()),
-        "heard": _lists([sorted(one.heard) for one in kept], _texts),
-        "on_link": _lists([sorted(one.on_link) for one in kept], _texts),
-        "asked": _lists([one.asked for one in kept], _asked_columns),
-        "one_sided_pairs": _lists([list(map(" ".join, sorted(one.one_sided.pairs))) for one in kept], _texts),
-        "one_sided_hosts": _lists([sorted(one.one_sided.hosts) for one in kept], _texts),
-        "contacts": _lists([one.contacts for one in kept], _contact_columns),
-        "flows": _lists([one.flows for one in kept], _flow_columns),
+        "drops": pa.array([flows.facts and flows.facts.drops for flows in details], pa.int64()),
+        "allows": pa.array([flows.facts and flows.facts.allows for flows in details], pa.int64()),
+        "heard": _lists([sorted(flows.heard) for flows in details], _texts),
+        "on_link": _lists([sorted(flows.on_link) for flows in details], _texts),
+        "asked": _lists([flows.asked for flows in details], _asked_columns),
+        "one_sided_pairs": _lists([list(map(" ".join, sorted(flows.one_sided.pairs))) for flows in details], _texts),
+        "one_sided_hosts": _lists([sorted(flows.one_sided.hosts) for flows in details], _texts),
+        "contacts": _lists([flows.contacts for flows in details], _contact_columns),
+        "flows": _lists([flows.flows for flows in details], _flow_columns),
     }
     return pa.table(columns)
 
@@ -535,26 +570,26 @@ def _lists(lists: Sequence[Sequence[Any]], column: Callable[[Sequence[Any]], Any
     import pyarrow as pa
 
     ends = pa.array([0, *accumulate(map(len, lists))], pa.int32())
-    return pa.ListArray.from_arrays(ends, column([one for some in lists for one in some]))
+    return pa.ListArray.from_arrays(ends, column([value for values in lists for value in values]))
 
 
 def _flow_columns(flows: Sequence[KeptFlow]) -> Any:
     return _struct(
         {
             **_columns(flows, KEPT_FIELDS),
-            "events": _lists([one.events for one in flows], _structs(EVENT_FIELDS)),
-            "errors": _lists([one.errors for one in flows], _structs(QUOTE_FIELDS)),
+            "events": _lists([flow.events for flow in flows], _structs(EVENT_FIELDS)),
+            "errors": _lists([flow.errors for flow in flows], _structs(QUOTE_FIELDS)),
         }
     )
 
 
 def _contact_columns(contacts: Sequence[Contact]) -> Any:
-    ports = _lists([sorted(one.ports) for one in contacts], _numbers)
+    ports = _lists([sorted(contact.ports) for contact in contacts], _numbers)
     return _struct({**_columns(contacts, CONTACT_FIELDS), "ports": ports})
 
 
 def _asked_columns(asked: Sequence[NeighborRequests]) -> Any:
-    times = {name: _lists([getattr(one, name) for one in asked], _numbers) for name in ("frames", "times_ns")}
+    times = {name: _lists([getattr(requests, name) for requests in asked], _numbers) for name in ("frames", "times_ns")}
     return _struct({**_columns(asked, ASKED_FIELDS), **times})
 
 
@@ -574,12 +609,12 @@ def _entries(table: pyarrow.Table) -> Iterator[Entry]:
     flows = _unlisted(column["flows"], _flows)
     for number in range(len(table)):
         row = {name: values[number] for name, values in plain.items()}
-        kept = KeptFlows(
+        details = KeptFlows(
             flows=tuple(flows[number]),
             heard=frozenset(heard[number]),
             asked=tuple(asked[number]),
             one_sided=OneWayTraffic(
-                frozenset(_pair(one) for one in pairs[number]),
+                frozenset(_pair(pair) for pair in pairs[number]),
                 frozenset(hosts[number]),
             ),
             facts=None if row["drops"] is None else Facts(row["drops"], row["allows"]),
@@ -590,7 +625,7 @@ def _entries(table: pyarrow.Table) -> Iterator[Entry]:
             **{name: row[name] for name in SOURCE_FIELDS},
             warnings=tuple(warnings[number]),
             tally=Tally(),
-            details=kept,
+            details=details,
         )
         own = {name: row[name] for name in ENTRY_FIELDS}
         yield Entry(**own, addresses=tuple(addresses[number]), owners=tuple(owners[number]), source=source)
@@ -601,16 +636,16 @@ def _pair(text: str) -> tuple[str, str]:
     return src, dst
 
 
-def _unlisted(column: Any, made: Callable[[Any], list[Any]]) -> list[list[Any]]:
+def _unlisted(column: Any, make: Callable[[Any], list[Any]]) -> list[list[Any]]:
     """Return the lists of a column. made: makes things of a column of all that is in the lists."""
     ends = column.offsets.to_pylist()
-    values = made(column.values)
+    values = make(column.values)
     return [values[begin:end] for begin, end in pairwise(ends)]
 
 
 def _values(column: Any) -> list[Any]:
-    found: list[Any] = column.to_pylist()
-    return found
+    values: list[Any] = column.to_pylist()
+    return values
 
 
 def _made(kind: Callable[..., Any], fields: Iterable[str]) -> Callable[[Any], list[Any]]:

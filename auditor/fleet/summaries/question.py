@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,12 @@ from auditor.sources.logs.time_zone import parse_zone
 
 @dataclass(frozen=True)
 class Asking:
-    """What is asked. rules: the ruleset as loaded, without the site's ports; methods: ids, the main one first."""
+    """What is asked.
+
+    Attributes:
+        rules: The ruleset as loaded, without the site's ports.
+        methods: Ids, the main one first.
+    """
 
     rules: Ruleset
     site: Site
@@ -46,13 +52,10 @@ class Asking:
     @cached_property
     def text(self) -> str:
         """The same as JSON, equal for what is equal."""
-        rows = [
-            (one.id, one.protocol, one.ports, one.dynamic, one.from_role, one.to_role)
-            for one in self.ruleset.requirements
-        ]
-        told = {
+        row = attrgetter("id", "protocol", "ports", "dynamic", "from_role", "to_role")
+        settings = {
             "ruleset": self.rules.id,
-            "requirements": rows,
+            "requirements": list(map(row, self.ruleset.requirements)),
             "dynamic_ports": self.ruleset.dynamic_ports,
             "roles": {role: sorted(words) for role, words in self.site.roles.items()},
             "mode": self.site.mode,
@@ -62,7 +65,7 @@ class Asking:
             "methods": self.methods,
             "tz": self.tz,
         }
-        return json.dumps(told, sort_keys=True)
+        return json.dumps(settings, sort_keys=True)
 
     def can_use(self, text: str) -> bool:
         """Tell whether summaries that were made for another question answer this one.
@@ -70,52 +73,58 @@ class Asking:
         They do if the same ports were asked for and the same roles named: of many who connect, those who were named are
         kept.
         """
-        before, now = _told(text), _told(self.text)
-        return all(before.get(key) == now[key] for key in ("requirements", "dynamic_ports", "tz", "roles"))
+        old, now = _told(text), _told(self.text)
+        return all(old.get(key) == now[key] for key in ("requirements", "dynamic_ports", "tz", "roles"))
 
 
 def asking_of(text: str, path: Path, rules: Ruleset | None = None) -> Asking:
-    """Return what a summary was made for. rules: the ruleset, if it is none of those shipped.
+    """Return what a summary was made for.
 
-    Raises ReportError if that makes no sense, if there is no ruleset of its id, or if it has changed since, so that the
-    summary does not answer it.
+    Args:
+        text: What it was made for, as JSON.
+        path: The summary, for errors.
+        rules: The ruleset, if it is none of those shipped.
+
+    Raises:
+        ReportError: If that makes no sense, if there is no ruleset of its id, or if it has changed since, so that the
+            summary does not answer it.
     """
-    told = _told(text)
-    if not told:
+    settings = _told(text)
+    if not settings:
         raise ReportError("the summary does not say what it was made for", where=str(path), hint="copy it again")
-    if wrong := [name for name, is_right in TOLD.items() if name not in told or not is_right(told[name])]:
+    if wrong := [name for name, is_right in TOLD.items() if name not in settings or not is_right(settings[name])]:
         raise _senseless(path, f"its {wrong[0]} make no sense")
     site = Site(
-        roles={role: tuple(words) for role, words in told["roles"].items()},
-        mode=told["mode"],
-        ports=told["ports"],
-        properties=tuple(told["properties"]),
-        conditions=told["conditions"],
+        roles={role: tuple(words) for role, words in settings["roles"].items()},
+        mode=settings["mode"],
+        ports=settings["ports"],
+        properties=tuple(settings["properties"]),
+        conditions=settings["conditions"],
     )
-    known = rules or _shipped(told["ruleset"], path)
+    ruleset = rules or _shipped(settings["ruleset"], path)
     try:
-        parse_zone(told["tz"])
-        found = Asking(known, site, methods_of(known, told["methods"]), told["tz"])
-        _ = found.question
-        requirements = _told(found.text)["requirements"]
+        parse_zone(settings["tz"])
+        asking = Asking(ruleset, site, methods_of(ruleset, settings["methods"]), settings["tz"])
+        _ = asking.question
+        requirements = _told(asking.text)["requirements"]
     except (ArgumentError, RulesetError) as error:
         raise _senseless(path, error.what) from error
-    if requirements != told.get("requirements"):
-        what = f"the summary was made for another version of the ruleset {told['ruleset']}"
-        raise ReportError(what, where=str(path), hint="name the ruleset that it was made for: --ruleset FILE")
-    return found
+    if requirements != settings.get("requirements"):
+        problem = f"the summary was made for another version of the ruleset {settings['ruleset']}"
+        raise ReportError(problem, where=str(path), hint="name the ruleset that it was made for: --ruleset FILE")
+    return asking
 
 
 def _shipped(name: str, path: Path) -> Ruleset:
     """Return a ruleset that comes with auditor: what a summary says must not make it open any other file."""
     if name not in shipped_rulesets():
-        what = f"the summary was made for the ruleset {name!r}, which does not come with auditor"
-        raise ReportError(what, where=str(path), hint="name the ruleset that it was made for: --ruleset FILE")
+        problem = f"the summary was made for the ruleset {name!r}, which does not come with auditor"
+        raise ReportError(problem, where=str(path), hint="name the ruleset that it was made for: --ruleset FILE")
     return load_ruleset(name)
 
 
-def _senseless(path: Path, what: str) -> ReportError:
-    return ReportError(f"what the summary was made for makes no sense: {what}", where=str(path), hint=HINT)
+def _senseless(path: Path, reason: str) -> ReportError:
+    return ReportError(f"what the summary was made for makes no sense: {reason}", where=str(path), hint=HINT)
 
 
 def _is_words(value: Any) -> bool:
@@ -140,24 +149,28 @@ TOLD: dict[str, Callable[[Any], bool]] = {
 
 
 def methods_of(rules: Ruleset, wanted: Iterable[str]) -> tuple[str, ...]:
-    """Return the ids of the methods asked for, all if none was named. Raises RulesetError for one that is not there."""
-    return tuple(rules.method(one).id for one in wanted) or tuple(method.id for method in rules.methods)
+    """Return the ids of the methods asked for, all if none was named.
+
+    Raises:
+        RulesetError: For one that is not there.
+    """
+    return tuple(rules.method(name).id for name in wanted) or tuple(method.id for method in rules.methods)
 
 
 def check_alike(askings: Sequence[Asking]) -> None:
     """Raise ReportError if summaries were made for several rulesets or methods: what they say cannot be counted."""
-    for what, option, values in (
-        ("rulesets", "--ruleset", {one.rules.id for one in askings}),
-        ("methods", "--method", {" and ".join(one.methods) for one in askings}),
+    for kind, option, values in (
+        ("rulesets", "--ruleset", {asking.rules.id for asking in askings}),
+        ("methods", "--method", {" and ".join(asking.methods) for asking in askings}),
     ):
         if len(values) > 1:
             hint = f"run `auditor batch` with the same {option} at every site"
-            raise ReportError(f"the summaries were made for several {what}: {'; '.join(sorted(values))}", hint=hint)
+            raise ReportError(f"the summaries were made for several {kind}: {'; '.join(sorted(values))}", hint=hint)
 
 
 def _told(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        settings = json.loads(text)
     except (ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return settings if isinstance(settings, dict) else {}

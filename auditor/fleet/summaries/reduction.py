@@ -46,9 +46,18 @@ DYNAMIC = -2  # stands for any port of the dynamic range
 class KeptFlow(NamedTuple):
     """One flow: of the flow table what verdicts need, then what shows it.
 
-    A number is MISSING and a text empty where there is none. rows, action, direction, application, filter_origin: of
-    logs; stands_for: how many flows like it there were; events, errors: the packets or rows that show it, the ICMP
-    errors about it; identifier: of pings.
+    A number is MISSING and a text empty where there is none. The other fields are columns of the flow table.
+
+    Attributes:
+        rows: How many rows of a log tell of it.
+        action: Of logs: "DROP", "ALLOW" and the like.
+        direction: Of logs: "SEND", "RECEIVE" and the like.
+        application: Of event logs: the program.
+        filter_origin: Of event logs: where the filter comes from (FilterOrigin).
+        stands_for: How many flows like it there were.
+        events: The packets or rows that show it.
+        errors: The ICMP errors about it.
+        identifier: Of pings (icmp.ident), else 0.
     """
 
     protocol: str
@@ -87,7 +96,8 @@ UNSAID = {name: "" if name in TEXTS else MISSING for name in COLUMNS}
 class Alike(NamedTuple):
     """What makes a flow like another: of many of which all of this is the same few are kept.
 
-    dst_port: DYNAMIC for all ports of the dynamic range.
+    Attributes:
+        dst_port: DYNAMIC for all ports of the dynamic range.
     """
 
     protocol: str
@@ -115,7 +125,8 @@ class Kept(NamedTuple):
 class Facts(NamedTuple):
     """What a log can show at all: how many rows or events say that something was dropped, and let through.
 
-    local: not kept; Entry.addresses has it.
+    Attributes:
+        local: Not kept; Entry.addresses has it.
     """
 
     drops: int
@@ -141,17 +152,18 @@ class KeptTable(FlowTable):
 
     def between(self, hosts: Collection[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the numbers of the flows between some hosts, and their values by name."""
-        for number, one in enumerate(self._flows):
-            if one.src_ip in hosts and one.dst_ip in hosts:
-                yield number, one._asdict()
+        for number, flow in enumerate(self._flows):
+            if flow.src_ip in hosts and flow.dst_ip in hosts:
+                yield number, flow._asdict()
 
 
 @dataclass(frozen=True)
 class KeptFlows:
     """The flows that were kept of one source, with the same face as auditor.sources.flows.builder.Flows.
 
-    contacts: who contacted whom at the ports of a push, of the pairs whose flows were kept. It was counted before most
-    flows were left out, so that a scan still shows.
+    Attributes:
+        contacts: Who contacted whom at the ports of a push, of the pairs whose flows were kept. It was counted before
+            most flows were left out, so that a scan still shows.
     """
 
     flows: tuple[KeptFlow, ...]
@@ -170,8 +182,8 @@ class KeptFlows:
     @cached_property
     def hosts(self) -> frozenset[str]:
         """The ends of all kept flows, and of the requests for a hardware address."""
-        ends = {host for one in self.flows for host in (one.src_ip, one.dst_ip)}
-        return frozenset(ends.union(*((one.requester, one.target) for one in self.asked)))
+        ends = {host for flow in self.flows for host in (flow.src_ip, flow.dst_ip)}
+        return frozenset(ends.union(*((requests.requester, requests.target) for requests in self.asked)))
 
     def about(self, hosts: Collection[str]) -> KeptFlows:
         """Return what was kept of some hosts."""
@@ -192,7 +204,7 @@ class KeptFlows:
     @cached_property
     def errors(self) -> Mapping[int, Sequence[IcmpError]]:
         """The ICMP errors about a flow, by its number."""
-        return {number: one.errors for number, one in enumerate(self.flows) if one.errors}
+        return {number: flow.errors for number, flow in enumerate(self.flows) if flow.errors}
 
     def identifier(self, flow: int) -> int:
         """Return the identifier of the pings of a flow, 0 for other flows."""
@@ -204,22 +216,26 @@ class KeptFlows:
 
 
 class Wanted:
-    """Tells which flows can matter to a ruleset. given: the roles that the administrator named."""
+    """Tells which flows can matter to a ruleset.
 
-    def __init__(self, ruleset: Ruleset, given: ConfiguredRoles) -> None:
+    Args:
+        configured: The roles that the administrator named.
+    """
+
+    def __init__(self, ruleset: Ruleset, configured: ConfiguredRoles) -> None:
         self._ruleset = ruleset
         rows = ruleset.requirements
         self._tcp, self._udp = (
-            _among({port for one in rows if one.protocol == name for port in one.ports}) for name in ("tcp", "udp")
+            _among({port for row in rows if row.protocol == name for port in row.ports}) for name in ("tcp", "udp")
         )
-        pushed = [one for one in rows if one.to_role == CLIENT]
-        self._pushed = frozenset(port for one in pushed for port in one.ports)
+        pushed = [row for row in rows if row.to_role == CLIENT]
+        self._pushed = frozenset(port for row in pushed for port in row.ports)
         self._is_pushed = _among(self._pushed)
-        ranges = ruleset.dynamic_ports if any(one.dynamic for one in pushed) else ()
+        ranges = ruleset.dynamic_ports if any(row.dynamic for row in pushed) else ()
         self._dynamic = _among(port for low, high in ranges for port in range(low, high + 1)) & ~self._tcp
-        self._given = given
-        self._management_points = given.hosts(MANAGEMENT_POINT)
-        self._roles = [role for role in given.networks if role != CLIENT]
+        self._given = configured
+        self._management_points = configured.hosts(MANAGEMENT_POINT)
+        self._roles = [role for role in configured.networks if role != CLIENT]
         self._named: dict[str, bool] = {}  # asked again and again of the same addresses
 
     @cached_property
@@ -236,19 +252,19 @@ class Wanted:
         """Return what is kept of an event log for each computer whose firewall wrote the events, by its name."""
         names, contacts = source.table.columns["computer"], tuple(contacts_of(source, self._ruleset))
         writers, by_host = writers_of(source), _numbered(contacts)
-        flows: dict[str, list[tuple[int, Alike]]] = {one: [] for one in writers}
-        for number, one in self._concerning(source, contacts):
-            flows[names[number]].append((number, one))
+        flows: dict[str, list[tuple[int, Alike]]] = {writer: [] for writer in writers}
+        for number, flow in self._concerning(source, contacts):
+            flows[names[number]].append((number, flow))
         return {name: self._of_flows(source, flows[name], _at(own, contacts, by_host)) for name, own in writers.items()}
 
-    def _of_flows(self, source: Source, some: list[tuple[int, Alike]], contacts: Iterable[Contact]) -> Kept:
+    def _of_flows(self, source: Source, numbered: list[tuple[int, Alike]], contacts: Iterable[Contact]) -> Kept:
         """Return what is kept of some flows of a source, and of their ends."""
-        chosen, left_out = self._within_room(some)
+        chosen, left_out = self._within_room(numbered)
         numbers, cut = self._first_and_last(chosen)
         flows = tuple(_kept(source, numbers))
-        hosts = {host for one in flows for host in (one.src_ip, one.dst_ip)}
+        hosts = {host for flow in flows for host in (flow.src_ip, flow.dst_ip)}
         deaf, facts = source.details.one_sided, source.details.facts
-        kept = KeptFlows(
+        details = KeptFlows(
             flows,
             frozenset(host for host in hosts if host in source.details.heard),
             tuple(source.details.asked)[:MOST_ASKED],
@@ -256,10 +272,10 @@ class Wanted:
                 frozenset(pair for pair in deaf.pairs if hosts.issuperset(pair)), frozenset(hosts & deaf.hosts)
             ),
             None if facts is None else Facts(facts.drops, facts.allows),
-            tuple(one for one in contacts if hosts.issuperset((one.src, one.dst))),
+            tuple(contact for contact in contacts if hosts.issuperset((contact.src, contact.dst))),
             frozenset(hosts & source.details.on_link),
         )
-        return Kept(kept, left_out, tuple(_warnings(left_out, cut)))
+        return Kept(details, left_out, tuple(_warnings(left_out, cut)))
 
     def _concerning(self, source: Source, contacts: Iterable[Contact]) -> list[tuple[int, Alike]]:
         """Return the numbers of the flows that may matter, and what they are like.
@@ -279,22 +295,22 @@ class Wanted:
         if self._management_points:
             custom = (tcp & self._custom[port] & ~asked_for).nonzero()[0]
             asked_for[custom[is_among(columns["dst_ip"][custom], self._management_points)]] = True
-        some = asked_for.nonzero()[0]
-        src_ip, dst_ip = columns["src_ip"][some], columns["dst_ip"][some]
-        matters = icmp[some] | self._is_pushed[port[some]]
-        named = {one for one in {*src_ip.tolist(), *dst_ip.tolist()} if self._is_named(one)}
+        selected = asked_for.nonzero()[0]
+        src_ip, dst_ip = columns["src_ip"][selected], columns["dst_ip"][selected]
+        matters = icmp[selected] | self._is_pushed[port[selected]]
+        named = {address for address in {*src_ip.tolist(), *dst_ip.tolist()} if self._is_named(address)}
         for ends in (src_ip, dst_ip) if named else ():
             matters |= is_among(ends, named)
         left = (~matters).nonzero()[0]
-        pushed = dynamic[some[left]]
+        pushed = dynamic[selected[left]]
         if own := _own(source):
             pushed &= is_among(dst_ip[left], own)
-            pushed |= dynamic[some[left]] & _is_between(_pushed_by(own, contacts), src_ip[left], dst_ip[left])
-        matters[left] = self._may_serve(dst_ip[left], dynamic[some[left]], pushed)
-        some = some[matters]
-        like = {name: columns[name][some] for name in Alike._fields if name in columns}
-        like["dst_port"] = np.where(dynamic[some], DYNAMIC, like["dst_port"])
-        return list(zip(some.tolist(), map(Alike, *(one.tolist() for one in like.values())), strict=True))
+            pushed |= dynamic[selected[left]] & _is_between(_pushed_by(own, contacts), src_ip[left], dst_ip[left])
+        matters[left] = self._may_serve(dst_ip[left], dynamic[selected[left]], pushed)
+        selected = selected[matters]
+        like = {name: columns[name][selected] for name in Alike._fields if name in columns}
+        like["dst_port"] = np.where(dynamic[selected], DYNAMIC, like["dst_port"])
+        return list(zip(selected.tolist(), map(Alike, *(column.tolist() for column in like.values())), strict=True))
 
     def _may_serve(
         self, dst_ip: NDArray[Any], dynamic: NDArray[np.bool_], pushed: NDArray[np.bool_]
@@ -306,7 +322,7 @@ class Wanted:
         if self._given.names(MANAGEMENT_POINT):
             return pushed  # who else serves the client is looked for nowhere
         # No server on the Internet is a management point unless it was named.
-        near = {one for one in set(dst_ip[~dynamic].tolist()) if not is_public(one)}
+        near = {address for address in set(dst_ip[~dynamic].tolist()) if not is_public(address)}
         return pushed | (~dynamic & is_among(dst_ip, near))
 
     def _within_room(self, flows: list[tuple[int, Alike]]) -> tuple[list[tuple[int, Alike]], int]:
@@ -314,17 +330,18 @@ class Wanted:
         if len(flows) <= MOST_FLOWS:
             return flows, 0
         pairs: dict[tuple[str, str], list[Alike]] = defaultdict(list)
-        for _, one in flows:
-            pairs[one.src_ip, one.dst_ip].append(one)
+        for _, flow in flows:
+            pairs[flow.src_ip, flow.dst_ip].append(flow)
         ranked = sorted(pairs, key=lambda pair: self._rank(pair, pairs[pair]))
         ends = accumulate(min(len(pairs[pair]), AT_BEGIN + AT_END) for pair in ranked)
         chosen = {pair for pair, end in zip(ranked, ends, strict=True) if end <= MOST_FLOWS}
-        return [(number, one) for number, one in flows if (one.src_ip, one.dst_ip) in chosen], len(pairs) - len(chosen)
+        within = [(number, flow) for number, flow in flows if (flow.src_ip, flow.dst_ip) in chosen]
+        return within, len(pairs) - len(chosen)
 
     def _rank(self, pair: tuple[str, str], flows: Sequence[Alike]) -> tuple[bool, bool, int, int, tuple[str, str]]:
         """Order pairs of hosts: those with a named host, then those between which an attempt of a push failed."""
-        ports = {one.dst_port for one in flows} & self._pushed
-        failed = any(one.dst_port in self._pushed and one.response not in RESPONDED for one in flows)
+        ports = {flow.dst_port for flow in flows} & self._pushed
+        failed = any(flow.dst_port in self._pushed and flow.response not in RESPONDED for flow in flows)
         is_named = self._is_named(pair[0]) or self._is_named(pair[1])
         return not is_named, not failed, -len(ports), -len(flows), pair
 
@@ -339,20 +356,20 @@ class Wanted:
         And between how many pairs of hosts that may be pushed from and to not all was kept.
         """
         pairs: dict[tuple[str, str], list[tuple[int, Alike]]] = defaultdict(list)
-        for number, one in flows:
-            pairs[one.src_ip, one.dst_ip].append((number, one))
-        kept: dict[int, int] = {}
+        for number, flow in flows:
+            pairs[flow.src_ip, flow.dst_ip].append((number, flow))
+        counts: dict[int, int] = {}
         cut = 0
-        for some in pairs.values():
-            begin, end = (AT_BEGIN, AT_END) if self._is_push(some) else (0, 0)
-            if len(some) <= begin + end:
-                kept |= dict.fromkeys((number for number, _ in some), 1)
+        for pair in pairs.values():
+            begin, end = (AT_BEGIN, AT_END) if self._is_push(pair) else (0, 0)
+            if len(pair) <= begin + end:
+                counts |= dict.fromkeys((number for number, _ in pair), 1)
                 continue
-            middle = some[begin : len(some) - end]
-            kept |= dict.fromkeys((number for number, _ in (*some[:begin], *some[len(some) - end :])), 1)
-            kept |= _folded(middle)
+            middle = pair[begin : len(pair) - end]
+            counts |= dict.fromkeys((number for number, _ in (*pair[:begin], *pair[len(pair) - end :])), 1)
+            counts |= _folded(middle)
             cut += begin > 0
-        return dict(sorted(kept.items())), cut
+        return dict(sorted(counts.items())), cut
 
     def _is_push(self, flows: Sequence[tuple[int, Alike]]) -> bool:
         """Tell whether the flows between two hosts may be those of pushes.
@@ -360,22 +377,22 @@ class Wanted:
         Then which dynamic port is one of RPC depends on what was tried shortly before, and all is kept, of very many
         the beginning and, which decides, the end.
         """
-        pushed = {one.dst_port for _, one in flows if one.dst_port in self._pushed or one.dst_port == DYNAMIC}
+        pushed = {flow.dst_port for _, flow in flows if flow.dst_port in self._pushed or flow.dst_port == DYNAMIC}
         return len(pushed) > 1 or DYNAMIC in pushed
 
 
 def _folded(flows: Iterable[tuple[int, Alike]]) -> dict[int, int]:
     """Return of flows that are alike the first and the last, each with how many it stands for."""
     groups: dict[Alike, list[int]] = defaultdict(list)
-    for number, one in flows:
-        groups[one].append(number)
-    kept: dict[int, int] = {}
+    for number, flow in flows:
+        groups[flow].append(number)
+    counts: dict[int, int] = {}
     for alike, numbers in groups.items():
         few = DYNAMIC_FIRST_AND_LAST if alike.dst_port == DYNAMIC else FIRST_AND_LAST
         between = max(0, len(numbers) - 2 * few)
-        kept |= dict.fromkeys(numbers[:few] + numbers[few + between :], 1)
-        kept[numbers[:few][-1]] += between
-    return kept
+        counts |= dict.fromkeys(numbers[:few] + numbers[few + between :], 1)
+        counts[numbers[:few][-1]] += between
+    return counts
 
 
 def _among(ports: Iterable[int]) -> NDArray[np.bool_]:
@@ -393,36 +410,36 @@ def writers_of(source: Source) -> dict[str, tuple[str, ...]]:
     if source.kind != EVENT_LOG:
         return {}
     facts, writers = source.details.facts, source.table.columns["computer"]
-    addresses: dict[str, list[str]] = {one: [] for one in sorted(set(writers.tolist()))}
-    for one in facts.local if facts is not None else ():
-        addresses.setdefault(getattr(one, "computer", ""), []).append(one.address)
+    addresses: dict[str, list[str]] = {writer: [] for writer in sorted(set(writers.tolist()))}
+    for local in facts.local if facts is not None else ():
+        addresses.setdefault(getattr(local, "computer", ""), []).append(local.address)
     return {name: tuple(of_computer) for name, of_computer in addresses.items()}
 
 
-def _at(hosts: Collection[str], every: tuple[Any, ...], by_host: Mapping[str, Sequence[int]]) -> tuple[Any, ...]:
+def _at(hosts: Collection[str], contacts: tuple[Any, ...], by_host: Mapping[str, Sequence[int]]) -> tuple[Any, ...]:
     """Return those of some hosts, in their order."""
     numbers = sorted({number for host in hosts for number in by_host.get(host, ())})
-    return tuple(every[number] for number in numbers)
+    return tuple(contacts[number] for number in numbers)
 
 
-def _numbered(every: Sequence[Any]) -> dict[str, list[int]]:
+def _numbered(contacts: Sequence[Any]) -> dict[str, list[int]]:
     """Return for each host the numbers of the flows, contacts or requests that it is an end of."""
     by_host: dict[str, list[int]] = defaultdict(list)
-    for number, one in enumerate(every):
-        for host in {*_ends(one)}:
+    for number, contact in enumerate(contacts):
+        for host in {*_ends(contact)}:
             by_host[host].append(number)
     return by_host
 
 
-def _ends(one: KeptFlow | Contact | NeighborRequests) -> tuple[str, str]:
-    if isinstance(one, KeptFlow):
-        return one.src_ip, one.dst_ip
-    return (one.requester, one.target) if isinstance(one, NeighborRequests) else (one.src, one.dst)
+def _ends(contact: KeptFlow | Contact | NeighborRequests) -> tuple[str, str]:
+    if isinstance(contact, KeptFlow):
+        return contact.src_ip, contact.dst_ip
+    return (contact.requester, contact.target) if isinstance(contact, NeighborRequests) else (contact.src, contact.dst)
 
 
 def _pushed_by(own: Collection[str], contacts: Iterable[Contact]) -> set[tuple[str, str]]:
     """Return whom a computer may push to by its own log: not domain controllers, which every computer contacts so."""
-    return {(one.src, one.dst) for one in contacts if one.src in own and not one.controller}
+    return {(contact.src, contact.dst) for contact in contacts if contact.src in own and not contact.controller}
 
 
 def _is_between(pairs: Collection[tuple[str, str]], src: NDArray[Any], dst: NDArray[Any]) -> NDArray[np.bool_]:
@@ -433,7 +450,7 @@ def _is_between(pairs: Collection[tuple[str, str]], src: NDArray[Any], dst: NDAr
 
 def _own(source: Source) -> frozenset[str]:
     facts = source.details.facts
-    return frozenset() if facts is None else frozenset(one.address for one in facts.local)
+    return frozenset() if facts is None else frozenset(local.address for local in facts.local)
 
 
 def _kept(source: Source, numbers: Mapping[int, int]) -> Iterator[KeptFlow]:
@@ -441,9 +458,9 @@ def _kept(source: Source, numbers: Mapping[int, int]) -> Iterator[KeptFlow]:
     if not numbers:
         return
     details, columns, flows = source.details, source.table.columns, np.array(list(numbers), np.int64)
-    known = {name: columns[name][flows].tolist() for name in COLUMNS if name in columns}
-    known["stands_for"] = list(numbers.values())
-    values = (known.get(name) or [UNSAID[name]] * len(flows) for name in COLUMNS)
+    columns_of_flows = {name: columns[name][flows].tolist() for name in COLUMNS if name in columns}
+    columns_of_flows["stands_for"] = list(numbers.values())
+    values = (columns_of_flows.get(name) or [UNSAID[name]] * len(flows) for name in COLUMNS)
     for number, *row in zip(numbers, *values, strict=True):
         events, errors = details.events(number), details.errors.get(number, ())
         shown = tuple(_begin_and_end(events)), tuple(_begin_and_end(errors))

@@ -31,25 +31,34 @@ PIECE = 256 * 1024
 class Question:
     """What is to be asked of a fleet, as far as it decides what is kept of each source.
 
-    given: the roles that the administrator named; tz: the time zone of local times in logs.
+    Attributes:
+        configured: The roles that the administrator named.
+        tz: The time zone of local times in logs.
     """
 
     ruleset: Ruleset
-    given: ConfiguredRoles = field(default_factory=ConfiguredRoles)
+    configured: ConfiguredRoles = field(default_factory=ConfiguredRoles)
     tz: str | None = None
 
     @cached_property
     def wanted(self) -> Wanted:
         """Which flows can matter."""
-        return Wanted(self.ruleset, self.given)
+        return Wanted(self.ruleset, self.configured)
 
 
 @dataclass(frozen=True, order=True)
 class Unread:
     """A file that could not be read, or whose reading ended its worker.
 
-    size, modified_ns: of it, as of an entry; both 0 if the fault need not be in what it holds (no right to read it, a
-    drive that was gone, too little memory, too little time), so that it is worth another try.
+    Attributes:
+        path: The file.
+        host: Whose it is, "" if nobody knows.
+        what: Why it could not be read.
+        hint: What to do.
+        size: Bytes of it; 0, as modified_ns, if the fault need not be in what it holds (no right to read it, a drive
+            that was gone, too little memory, too little time), so that it is worth another try.
+        modified_ns: When it was changed, in nanoseconds since 1970.
+        site: Where the host is, "" if nobody knows.
     """
 
     path: str
@@ -100,16 +109,16 @@ class Entry:
 
     def about(self, addresses: Sequence[str]) -> Entry:
         """Return what it says of the computer with some of its addresses."""
-        kept = self.source.details
-        assert isinstance(kept, KeptFlows)
-        return replace(self, addresses=tuple(addresses), source=replace(self.source, details=kept.about(addresses)))
+        flows = self.source.details
+        assert isinstance(flows, KeptFlows)
+        return replace(self, addresses=tuple(addresses), source=replace(self.source, details=flows.about(addresses)))
 
 
-def later(one: Entry, other: Entry) -> Entry:
+def later(entry: Entry, rival: Entry) -> Entry:
     """Return which of two entries with one key counts: that of the later file; of one file, always the same."""
-    if one == other:
-        return one
-    return max(one, other, key=lambda entry: (entry.modified_ns, json.dumps(asdict(entry), default=sorted)))
+    if entry == rival:
+        return entry
+    return max(entry, rival, key=lambda either: (either.modified_ns, json.dumps(asdict(either), default=sorted)))
 
 
 @dataclass(frozen=True)
@@ -119,13 +128,13 @@ class Summary:
     entries: tuple[Entry, ...] = ()
     unread: tuple[Unread, ...] = ()
 
-    def merge(self, *others: Summary) -> Summary:
+    def merge(self, *summaries: Summary) -> Summary:
         """Return what all of them say. The order does not matter, nor whether one is given twice."""
-        every = (self, *others)
+        merged = (self, *summaries)
         entries: dict[tuple[str, str, str, str, tuple[str, ...]], Entry] = {}
-        for entry in (entry for one in every for entry in one.entries):
+        for entry in (entry for summary in merged for entry in summary.entries):
             entries[entry.key] = later(entries.setdefault(entry.key, entry), entry)
-        unread = {lost for one in every for lost in one.unread}
+        unread = {lost for summary in merged for lost in summary.unread}
         return Summary(tuple(entries[key] for key in sorted(entries)), tuple(sorted(unread)))
 
 
@@ -140,18 +149,31 @@ def summarize(
 ) -> Summary:
     """Summarize one capture, firewall log or event log: what of it can matter to a verdict, in kilobytes.
 
-    ruleset, roles, tz: as for `auditor.audit`. host, site: whose it is; without it, the source's own addresses tell.
     A file that cannot be read is told of in `unread`; this raises for wrong arguments only.
+
+    Args:
+        path: The file.
+        ruleset: As for `auditor.audit`.
+        roles: As for `auditor.audit`.
+        tz: As for `auditor.audit`.
+        host: Whose it is; without it, the source's own addresses tell.
+        site: Whose it is; without it, the source's own addresses tell.
     """
     rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
     question = Question(rules, parse_roles(roles or {}), tz)
-    found = summarized(path, question)
-    entries = tuple(replace(one, host=host or one.host, site=site or one.site) for one in found.entries)
-    return Summary(entries, tuple(replace(one, host=host, site=site) for one in found.unread))
+    summary = summarized(path, question)
+    entries = tuple(replace(entry, host=host or entry.host, site=site or entry.site) for entry in summary.entries)
+    return Summary(entries, tuple(replace(file, host=host, site=site) for file in summary.unread))
 
 
 def summarized(path: str | Path, question: Question, names: Names | None = None) -> Summary:
-    """Summarize one source for a question. names: tells whose it is, if anybody said so."""
+    """Summarize one source for a question.
+
+    Args:
+        path: The file.
+        question: What is asked of it.
+        names: Tells whose it is, if anybody said so.
+    """
     return read_single(summarizing(path, question, names or Names()))
 
 
@@ -168,9 +190,9 @@ def summarizing(
     digest = ""
     try:
         with suppress(OSError, ValueError):  # `reading` says better what is wrong with it
-            before = file.stat()
-            size, modified_ns = before.st_size, before.st_mtime_ns
-            if addresses is not None and stat.S_ISREG(before.st_mode):
+            status = file.stat()
+            size, modified_ns = status.st_size, status.st_mtime_ns
+            if addresses is not None and stat.S_ISREG(status.st_mode):
                 with suppress(SourceError):
                     digest = digest_of(file)
         source = yield from reading(
@@ -183,28 +205,28 @@ def summarizing(
         if isinstance(error.__cause__, OSError) and error.__cause__.errno is not None:
             size = modified_ns = 0
         name = names.whose(str(path))
-        what, hint = error.what, error.hint or ""
-        return Summary((), (Unread(name_of(file), name.host, what, hint, size, modified_ns, name.site),))
+        problem, hint = error.what, error.hint or ""
+        return Summary((), (Unread(name_of(file), name.host, problem, hint, size, modified_ns, name.site),))
     entries = _entries(source, question)
-    of_file = (replace(one, size=size, modified_ns=modified_ns, digest=digest) for one in entries)
-    return Summary(tuple(_named(one, names, shared=len(entries) > 1) for one in of_file))
+    of_file = (replace(entry, size=size, modified_ns=modified_ns, digest=digest) for entry in entries)
+    return Summary(tuple(_named(entry, names, shared=len(entries) > 1) for entry in of_file))
 
 
 def _entries(source: Source, question: Question) -> list[Entry]:
     """Return what is kept of a source: of events that were forwarded to a collector, for each computer."""
     writers = writers_of(source)
     if len(writers) > 1:
-        kept = question.wanted.of_computers(source)
-        return [_entry(source, kept[name], own) for name, own in writers.items()]
+        by_computer = question.wanted.of_computers(source)
+        return [_entry(source, by_computer[name], own) for name, own in writers.items()]
     whole = question.wanted.kept(source)
     return [_entry(source, whole, sorted(whole.flows.hosts) if source.kind == CAPTURE else _own_addresses(source))]
 
 
-def _entry(source: Source, kept: Kept, addresses: Iterable[str]) -> Entry:
-    warnings = (*source.warnings, *kept.warnings)
-    source = replace(source, details=kept.flows, warnings=warnings, tally=Tally())
+def _entry(source: Source, summarized_flows: Kept, addresses: Iterable[str]) -> Entry:
+    warnings = (*source.warnings, *summarized_flows.warnings)
+    source = replace(source, details=summarized_flows.flows, warnings=warnings, tally=Tally())
     few = tuple(addresses) if source.kind == CAPTURE else tuple(addresses)[:MOST_ADDRESSES]
-    return Entry("", "", few, 0, 0, "", kept.left_out, (), source)
+    return Entry("", "", few, 0, 0, "", summarized_flows.left_out, (), source)
 
 
 def _named(entry: Entry, names: Names, *, shared: bool) -> Entry:
@@ -228,12 +250,16 @@ def whose(
     """
     if kind != CAPTURE:
         return names.whose(path, addresses, shared=shared), ()
-    known = ((address, names.of_address(address)) for address in addresses)
-    return names.of(path) or NOBODY, tuple(Owner(at, name.host, name.site) for at, name in known if name)
+    names_of_addresses = ((address, names.of_address(address)) for address in addresses)
+    return names.of(path) or NOBODY, tuple(Owner(at, name.host, name.site) for at, name in names_of_addresses if name)
 
 
 def digest_of(file: Path) -> str:
-    """Return what tells one content from another (SHA-256). Raises SourceError if it cannot be read any more."""
+    """Return what tells one content from another (SHA-256).
+
+    Raises:
+        SourceError: If it cannot be read any more.
+    """
     try:
         digest = hashlib.sha256()
         with file.open("rb", buffering=0) as content:
@@ -247,4 +273,4 @@ def digest_of(file: Path) -> str:
 
 def _own_addresses(source: Source) -> tuple[str, ...]:
     facts = source.details.facts
-    return () if facts is None else tuple(one.address for one in facts.local)
+    return () if facts is None else tuple(local.address for local in facts.local)

@@ -20,9 +20,9 @@ def usual_workers() -> int:
 
 def usable_processors(cgroup: Path = CGROUP) -> int:
     """Return how many processors this process may use at a time, by affinity and by the quota of its container."""
-    known = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(cgroup)
-    return max(1, known if quota is None else min(known, quota))
+    return max(1, processors if quota is None else min(processors, quota))
 
 
 def _quota(cgroup: Path) -> int | None:

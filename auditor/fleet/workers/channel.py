@@ -10,7 +10,11 @@ LENGTH = struct.Struct("<Q")
 
 
 def send(stream: IO[bytes], message: Any) -> None:
-    """Write a message. Raises OSError when the other side is gone, and what pickle raises, before a byte is written."""
+    """Write a message.
+
+    Raises:
+        OSError: When the other side is gone, and what pickle raises, before a byte is written.
+    """
     send_bytes(stream, packed(message))
 
 
@@ -26,7 +30,11 @@ def send_bytes(stream: IO[bytes], content: bytes) -> None:
 
 
 def receive(stream: IO[bytes]) -> bytes:
-    """Return the next message, still pickled. Raises EOFError when the other side is gone."""
+    """Return the next message, still pickled.
+
+    Raises:
+        EOFError: When the other side is gone.
+    """
     return _exactly(stream, LENGTH.unpack(_exactly(stream, LENGTH.size))[0])
 
 

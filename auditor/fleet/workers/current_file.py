@@ -26,11 +26,11 @@ def begin(path: str) -> None:
 @contextmanager
 def hearing(heard: Heard) -> Iterator[None]:
     """Let a function hear which file the work of this thread is at."""
-    before = _hearing.set(heard)
+    token = _hearing.set(heard)
     try:
         yield
     finally:
-        _hearing.reset(before)
+        _hearing.reset(token)
 
 
 def size_of(path: str) -> int:

@@ -58,18 +58,30 @@ def run_on_cluster(
     scheduler: str | None = None,
     workers: int | None = None,
     visible: Sequence[str] = (),
-    told: Told = silent,
+    progress: Told = silent,
     note: Note | None = None,
     limit: TimeLimit | None = usual_limit,
 ) -> Iterator[tuple[Task, Result | Lost]]:
     """Yield what the work returns for every task, or for parts of it, as running.run does.
 
-    scheduler: address of a Dask scheduler, such as tcp://10.0.0.5:8786; without it a cluster on this computer with
-    so many workers is started, and ended with this iterator. visible: further paths that every worker must see; the
-    files of the first task are looked for too. note: told, in sentences, what is not as it should be with the cluster.
     What hangs in C code and lets no thread run is ended only when Dask misses the worker (worker-ttl, five minutes).
-    Raises MissingPackageError without Dask, ArgumentError for what is no address, and AuditorError if the scheduler
-    does not answer, its workers see other folders or have another auditor, or all of them are gone.
+
+    Args:
+        tasks: As of `pool.run`.
+        work: As of `pool.run`.
+        scheduler: Address of a Dask scheduler, such as tcp://10.0.0.5:8786; without it a cluster on this computer with
+            so many workers is started, and ended with this iterator.
+        workers: Of the cluster that is started here.
+        visible: Further paths that every worker must see; the files of the first task are looked for too.
+        progress: As of `pool.run`.
+        note: Told, in sentences, what is not as it should be with the cluster.
+        limit: As of `pool.run`.
+
+    Raises:
+        MissingPackageError: Without Dask.
+        ArgumentError: For what is no address.
+        AuditorError: If the scheduler does not answer, its workers see other folders or have another auditor, or all of
+            them are gone.
     """
     _check_installed()
     if scheduler is not None and "://" not in scheduler and ":" not in scheduler:
@@ -77,11 +89,11 @@ def run_on_cluster(
         raise ArgumentError(f"{scheduler!r} is no address of a scheduler", where="--scheduler", hint=hint)
     with _quiet(), _client(scheduler, workers) as client:
         coming = iter(tasks)
-        first = next(coming, None)
-        if first is None:
+        begin = next(coming, None)
+        if begin is None:
             return
-        _check(client, scheduler, [*first.files, *visible], note or (lambda _: None))
-        yield from _Run(client, Plan(chain([first], coming)), work, told, limit).results()
+        _check(client, scheduler, [*begin.files, *visible], note or (lambda _: None))
+        yield from _Run(client, Plan(chain([begin], coming)), work, progress, limit).results()
 
 
 def _check_installed() -> None:
@@ -99,13 +111,13 @@ def _quiet() -> Iterator[None]:
     import dask
 
     logger = logging.getLogger("distributed")
-    before = logger.level
+    level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
     try:
         with dask.config.set(SETTINGS):
             yield
     finally:
-        logger.setLevel(before)
+        logger.setLevel(level)
 
 
 @contextmanager
@@ -165,8 +177,8 @@ def _check(client: Client, scheduler: str | None, paths: list[str], note: Note) 
         if isinstance(answer, BaseException):
             raise AuditorError(f"auditor cannot be loaded there ({answer})", where=address, hint=install)
         if answer.version != VERSION:
-            what = f"auditor is version {answer.version} there and {VERSION} here"
-            raise AuditorError(what, where=address, hint=install)
+            problem = f"auditor is version {answer.version} there and {VERSION} here"
+            raise AuditorError(problem, where=address, hint=install)
         if answer.unseen:
             raise _unseen(address, answer.unseen, answer.folder)
     for text in _doubts(client, answers):
@@ -178,7 +190,7 @@ class _Examined:
     """What a worker has and sees."""
 
     version: str
-    others: str
+    versions: str
     unseen: list[str]
     folder: str
     nanny: bool
@@ -187,10 +199,10 @@ class _Examined:
 def _examined(paths: list[str], dask_worker: Any) -> _Examined:
     """Return what a worker has and sees: run there."""
     unseen = [path for path in paths if not os.path.exists(path)]
-    return _Examined(VERSION, _others(), unseen, os.getcwd(), bool(dask_worker.nanny))
+    return _Examined(VERSION, _versions(), unseen, os.getcwd(), bool(dask_worker.nanny))
 
 
-def _others() -> str:
+def _versions() -> str:
     from distributed import __version__  # type: ignore[attr-defined] # half of Dask is typed
 
     return f"Python {'.'.join(platform.python_version_tuple()[:2])} with Dask {__version__}"
@@ -198,10 +210,11 @@ def _others() -> str:
 
 def _doubts(client: Client, answers: dict[str, _Examined]) -> Iterator[str]:
     """Yield what may go wrong with these workers, in sentences; each for the first of those that it is true of."""
-    other = [f"{address} has {one.others}" for address, one in sorted(answers.items()) if one.others != _others()]
-    if other:
-        yield f"{_first(other)}, but here it is {_others()}: the same on all is safer"
-    alone = [address for address, one in sorted(answers.items()) if not one.nanny]
+    versions = {address: answer.versions for address, answer in sorted(answers.items())}
+    different = [f"{address} has {version}" for address, version in versions.items() if version != _versions()]
+    if different:
+        yield f"{_first(different)}, but here it is {_versions()}: the same on all is safer"
+    alone = [address for address, answer in sorted(answers.items()) if not answer.nanny]
     if alone:
         yield f"{_first(alone)}: a worker that dies there is not started again; start it without --no-nanny"
     with suppress(Exception):  # a scheduler need not allow that it is asked
@@ -225,8 +238,8 @@ def _unseen(address: str, paths: list[str], folder: str) -> AuditorError:
 class _Run:
     """What is under way."""
 
-    def __init__(self, client: Client, plan: Plan, work: Work[Any], told: Told, limit: TimeLimit | None) -> None:
-        self._client, self._plan, self._work, self._told, self._limit = client, plan, work, told, limit
+    def __init__(self, client: Client, plan: Plan, work: Work[Any], progress: Told, limit: TimeLimit | None) -> None:
+        self._client, self._plan, self._work, self._progress, self._limit = client, plan, work, progress, limit
         self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._attempts: dict[Future[Any], Attempt] = {}
         self._seen = time.monotonic()  # when there was a worker
@@ -297,19 +310,19 @@ class _Run:
     def _judged(self, attempt: Attempt, kind: str, *words: Any) -> Iterator[tuple[Task, Any]]:
         if kind == DONE:
             result, size = words
-            self._told(attempt.task.files[-1], len(attempt.task.files), size)
+            self._progress(attempt.task.files[-1], len(attempt.task.files), size)
             yield attempt.task, result
             return
         if kind == REFUSED:
-            error, what, where, hint = words
-            raise error(what, where=where, hint=hint)
+            error, problem, where, hint = words
+            raise error(problem, where=where, hint=hint)
         failure, address = words
         if failure.hung:
             with suppress(Exception):  # then it goes on hanging, beside what else it gets
                 self._client.run(_end, workers=[address], on_error="return")
         lost = self._plan.failed(attempt, failure)
         if lost:
-            self._told(lost[1].path, 1, size_of(lost[1].path))
+            self._progress(lost[1].path, 1, size_of(lost[1].path))
             yield lost
 
 

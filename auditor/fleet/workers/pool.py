@@ -59,35 +59,47 @@ def run(
     work: Work[Result],
     *,
     workers: int | None = None,
-    told: Told = silent,
+    progress: Told = silent,
     limit: TimeLimit | None = usual_limit,
 ) -> Iterator[tuple[Task, Result | Lost]]:
     """Yield what the work returns for every task, or for parts of it, in any order; each file is in exactly one.
 
-    work: a function of a module, with a small result; it may tell by begun.begin which file it is at. A task whose
-    work dies, raises or hangs is tried again in parts; a file that does it twice, or that takes too long, comes as
-    Lost, in a task of its own. Only an AuditorError that is no SourceError, such as a full disk, is raised here.
-    workers: processes; None for as many as there is room for; 0 to work in this process, for comparison: then a file
-    that ends its process ends this one. limit: how long a file may take, None for ever; not with 0 workers. Tasks are
-    asked for one by one. All processes end with this iterator, also when it is given up, and when this process dies.
-    Raises AuditorError if no process can be started.
+    Tasks are asked for one by one. All processes end with this iterator, also when it is given up, and when this
+    process dies.
+
+    Args:
+        tasks: Asked for one by one.
+        work: A function of a module, with a small result; it may tell by begun.begin which file it is at. A task whose
+            work dies, raises or hangs is tried again in parts; a file that does it twice, or that takes too long, comes
+            as Lost, in a task of its own. Only an AuditorError that is no SourceError, such as a full disk, is raised
+            here.
+        workers: Processes; None for as many as there is room for; 0 to work in this process, for comparison: then a
+            file that ends its process ends this one.
+        progress: Told which file is begun, and how many files and bytes are done.
+        limit: How long a file may take, None for ever; not with 0 workers.
+
+    Raises:
+        AuditorError: If no process can be started.
     """
     if workers == 0:
-        return _in_turn(Plan(tasks), work, told)
-    return _kept_for_one(tasks, work, workers, told, limit)
+        return _in_turn(Plan(tasks), work, progress)
+    return _kept_for_one(tasks, work, workers, progress, limit)
 
 
 def _kept_for_one(
-    tasks: Iterable[Task], work: Work[Result], workers: int | None, told: Told, limit: TimeLimit | None
+    tasks: Iterable[Task], work: Work[Result], workers: int | None, progress: Told, limit: TimeLimit | None
 ) -> Iterator[tuple[Task, Result | Lost]]:
     with Processes(workers) as processes:
-        yield from processes.run(tasks, work, told=told, limit=limit)
+        yield from processes.run(tasks, work, progress=progress, limit=limit)
 
 
 class Processes:
     """Processes that go on from one kind of work to the next: to start them takes as long as to read many a log.
 
-    workers: as of `run`. They are started when they are needed, and end with this context. One run at a time.
+    They are started when they are needed, and end with this context. One run at a time.
+
+    Args:
+        workers: As of `run`.
     """
 
     def __init__(self, workers: int | None = None) -> None:
@@ -99,10 +111,10 @@ class Processes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for one in self._idle:
-            one.dismiss()
-        for one in self._idle:
-            one.ended()
+        for process in self._idle:
+            process.dismiss()
+        for process in self._idle:
+            process.ended()
         self._idle.clear()
 
     def run(
@@ -110,20 +122,20 @@ class Processes:
         tasks: Iterable[Task],
         work: Work[Result],
         *,
-        told: Told = silent,
+        progress: Told = silent,
         limit: TimeLimit | None = usual_limit,
     ) -> Iterator[tuple[Task, Result | Lost]]:
         """Do as the function `run`; those that have nothing to do wait for the next work."""
         if self._workers == 0:
-            return _in_turn(Plan(tasks), work, told)
+            return _in_turn(Plan(tasks), work, progress)
         count = self._workers or usual_workers()
-        return _Pool(Plan(tasks), pickle.dumps(work), count, told, limit, self._heard, self._idle).results()
+        return _Pool(Plan(tasks), pickle.dumps(work), count, progress, limit, self._heard, self._idle).results()
 
 
-def _in_turn(plan: Plan, work: Work[Result], told: Told) -> Iterator[tuple[Task, Result | Lost]]:
+def _in_turn(plan: Plan, work: Work[Result], progress: Told) -> Iterator[tuple[Task, Result | Lost]]:
     """Work in this process."""
     while (attempt := plan.next(0)) is not None:
-        reading = _Reading(told)
+        reading = _Reading(progress)
         try:
             with hearing(reading.hear):
                 result = work(attempt.task.files)
@@ -133,7 +145,7 @@ def _in_turn(plan: Plan, work: Work[Result], told: Told) -> Iterator[tuple[Task,
             reading.undo()
             lost = plan.failed(attempt, Failure.of(error, reading.path))
             if lost:
-                told("", 1, size_of(lost[1].path))
+                progress("", 1, size_of(lost[1].path))
                 yield lost
             continue
         waiting = [path for path in attempt.task.files if path not in reading.begun]
@@ -144,8 +156,8 @@ def _in_turn(plan: Plan, work: Work[Result], told: Told) -> Iterator[tuple[Task,
 class _Reading:
     """How far the work on one task is, told so that files and bytes add up in the end."""
 
-    def __init__(self, told: Told) -> None:
-        self._told = told
+    def __init__(self, progress: Told) -> None:
+        self._progress = progress
         self._files = self._bytes = 0
         self._size = 0
         self.path = ""
@@ -167,16 +179,20 @@ class _Reading:
 
     def undo(self) -> None:
         """Take back what was told: it has to be done again."""
-        self._told("", -self._files, -self._bytes)
+        self._progress("", -self._files, -self._bytes)
 
     def _tell(self, path: str, files: int, size: int) -> None:
         self._files += files
         self._bytes += size
-        self._told(path, files, size)
+        self._progress(path, files, size)
 
 
 class _Worker:
-    """One process, and what it is at. heard: where its answers go, each with the worker; None when it has ended."""
+    """One process, and what it is at.
+
+    Args:
+        heard: Where its answers go, each with the worker; None when it has ended.
+    """
 
     def __init__(self, work: bytes, heard: Heard) -> None:
         quiet = None if os.environ.get("AUDITOR_DEBUG") else subprocess.DEVNULL
@@ -225,9 +241,9 @@ class _Worker:
                 heard.put((self, receive(answers)))
         heard.put((self, None))
 
-    def take(self, attempt: Attempt, told: Told) -> None:
+    def take(self, attempt: Attempt, progress: Told) -> None:
         """Begin with an attempt."""
-        self.attempt, self.started, self.reading = attempt, False, _Reading(told)
+        self.attempt, self.started, self.reading = attempt, False, _Reading(progress)
         self._to_send.put(packed(attempt.task.files))
 
     def kill(self) -> None:
@@ -257,19 +273,23 @@ Heard = queue.SimpleQueue[tuple[_Worker, Any]]
 
 
 class _Pool:
-    """The tasks of one work, and the processes that they are at. idle: the processes that wait, before and after."""
+    """The tasks of one work, and the processes that they are at.
+
+    Args:
+        idle: The processes that wait, before and after.
+    """
 
     def __init__(
         self,
         plan: Plan,
         work: bytes,
         workers: int,
-        told: Told,
+        progress: Told,
         limit: TimeLimit | None,
         heard: Heard,
         idle: list[_Worker],
     ) -> None:
-        self._plan, self._work, self._workers, self._told, self._limit = plan, work, workers, told, limit
+        self._plan, self._work, self._workers, self._progress, self._limit = plan, work, workers, progress, limit
         self._heard, self._idle = heard, idle
         self._busy: set[_Worker] = set()
         self._failed_starts = 0
@@ -282,11 +302,11 @@ class _Pool:
             while self._dispatch():
                 yield from self._next_results()
         finally:
-            for one in self._busy:
-                one.kill()
-            for one in self._busy:
-                one.dismiss()
-                one.ended()
+            for process in self._busy:
+                process.kill()
+            for process in self._busy:
+                process.dismiss()
+                process.ended()
 
     def _dispatch(self) -> bool:
         """Give everyone something to do; tell whether anyone is at work."""
@@ -294,28 +314,28 @@ class _Pool:
             attempt = self._plan.next(len(self._busy))
             if attempt is None:
                 break
-            one = self._free_worker(attempt)
-            if one is None:
+            process = self._free_worker(attempt)
+            if process is None:
                 self._plan.put_back(attempt)
                 break
-            one.take(attempt, self._told)
-            self._busy.add(one)
-            one.due = self._worked_s + START_S
+            process.take(attempt, self._progress)
+            self._busy.add(process)
+            process.due = self._worked_s + START_S
         return bool(self._busy)
 
     def _free_worker(self, attempt: Attempt) -> _Worker | None:
         """Return a worker for an attempt; None if no further one can be started now."""
         if attempt.alone:
-            for one in self._idle:
-                one.dismiss()
-                one.ended()
+            for process in self._idle:
+                process.dismiss()
+                process.ended()
             self._idle.clear()
         while self._idle:
-            one = self._idle.pop()
-            if one.lives:
-                one.learn(self._work)
-                return one
-            one.ended()
+            process = self._idle.pop()
+            if process.lives:
+                process.learn(self._work)
+                return process
+            process.ended()
         try:
             return _Worker(self._work, self._heard)
         except OSError as error:
@@ -325,91 +345,91 @@ class _Pool:
 
     def _next_results(self) -> Iterator[tuple[Task, Any]]:
         """Wait for a moment, and yield what has come."""
-        one: _Worker | None
+        process: _Worker | None
         try:
-            one, content = self._heard.get(timeout=TICK_S)
+            process, content = self._heard.get(timeout=TICK_S)
         except queue.Empty:
-            one, content = None, None
+            process, content = None, None
         now = time.monotonic()
         self._worked_s += min(now - self._looked, 2 * TICK_S)
         self._looked = now
-        if one in self._busy:
+        if process in self._busy:
             message = (None,) if content is None else pickle.loads(content)
-            yield from self._hear(one, *message)
-        elif one in self._idle:
-            self._idle.remove(one)  # it has ended, and nothing is lost
-            one.ended()
+            yield from self._hear(process, *message)
+        elif process in self._idle:
+            self._idle.remove(process)  # it has ended, and nothing is lost
+            process.ended()
         if now - self._checked >= TICK_S:
             self._checked = now
             yield from self._end_late_ones()
 
-    def _hear(self, one: _Worker, kind: str | None, *words: Any) -> Iterator[tuple[Task, Any]]:
+    def _hear(self, process: _Worker, kind: str | None, *words: Any) -> Iterator[tuple[Task, Any]]:
         """Take in one message of a worker; without a kind it has ended."""
-        assert one.attempt is not None
+        assert process.attempt is not None
         if kind == worker.READY:
-            one.ready = True
+            process.ready = True
         elif kind == worker.SIZE:
-            one.started = True
-            self._allow(one, *words)
+            process.started = True
+            self._allow(process, *words)
         elif kind == worker.BEGUN:
-            one.reading.begin(*words)
-            self._allow(one, words[1])
+            process.reading.begin(*words)
+            self._allow(process, words[1])
         elif kind == worker.DONE:
             result, files, size = words
-            one.reading.end(files, size)
+            process.reading.end(files, size)
             self._failed_starts = 0
-            self._release(one)
-            yield one.attempt.task, result
+            self._release(process)
+            yield process.attempt.task, result
         elif kind == worker.RAISED:
-            self._release(one)
-            yield from self._failed(one, words[0])
+            self._release(process)
+            yield from self._failed(process, words[0])
         elif kind == worker.REFUSED:
-            error, what, where, hint = words
-            raise error(what, where=where, hint=hint)
+            error, problem, where, hint = words
+            raise error(problem, where=where, hint=hint)
         elif kind == worker.BROKEN:
             raise _cannot_start(words[0])
         elif kind is None:
-            yield from self._died(one)
+            yield from self._died(process)
 
-    def _release(self, one: _Worker) -> None:
-        self._busy.remove(one)
-        self._idle.append(one)
+    def _release(self, process: _Worker) -> None:
+        self._busy.remove(process)
+        self._idle.append(process)
 
-    def _died(self, one: _Worker) -> Iterator[tuple[Task, Any]]:
-        assert one.attempt is not None
-        self._busy.remove(one)
-        one.kill()
-        how = _how(one.ended())
-        if one.started:
+    def _died(self, process: _Worker) -> Iterator[tuple[Task, Any]]:
+        assert process.attempt is not None
+        self._busy.remove(process)
+        process.kill()
+        how = _how(process.ended())
+        if process.started:
             yield from self._failed(
-                one, Failure(f"ended its process twice ({how})", NOT_ENOUGH_MEMORY, one.reading.path)
+                process, Failure(f"ended its process twice ({how})", NOT_ENOUGH_MEMORY, process.reading.path)
             )
             return
-        self._failed_starts += not one.ready
+        self._failed_starts += not process.ready
         if self._failed_starts >= MOST_FAILED_STARTS:
             raise _cannot_start(how)
-        self._plan.put_back(one.attempt)
+        self._plan.put_back(process.attempt)
 
-    def _allow(self, one: _Worker, size: int) -> None:
-        one.allowed = self._limit(size) if self._limit else float("inf")
-        one.due = self._worked_s + one.allowed
+    def _allow(self, process: _Worker, size: int) -> None:
+        process.allowed = self._limit(size) if self._limit else float("inf")
+        process.due = self._worked_s + process.allowed
 
     def _end_late_ones(self) -> Iterator[tuple[Task, Any]]:
-        for one in [one for one in self._busy if one.due < self._worked_s]:
-            if not one.started:
-                yield from self._died(one)
+        for process in [process for process in self._busy if process.due < self._worked_s]:
+            if not process.started:
+                yield from self._died(process)
                 continue
-            self._busy.remove(one)
-            one.kill()
-            one.ended()
-            yield from self._failed(one, too_slow(one.allowed, one.reading.path))
+            self._busy.remove(process)
+            process.kill()
+            process.ended()
+            yield from self._failed(process, too_slow(process.allowed, process.reading.path))
 
-    def _failed(self, one: _Worker, failure: Failure) -> Iterator[tuple[Task, Any]]:
-        assert one.attempt is not None
-        one.reading.undo()
-        lost = self._plan.failed(one.attempt, failure)
+    def _failed(self, process: _Worker, failure: Failure) -> Iterator[tuple[Task, Any]]:
+        assert process.attempt is not None
+        process.reading.undo()
+        lost = self._plan.failed(process.attempt, failure)
         if lost:
-            self._told("", 1, size_of(lost[1].path))
+            self._progress("", 1, size_of(lost[1].path))
             yield lost
 
 

@@ -19,7 +19,11 @@ REPORT_IT = "auditor analyze FILE tells more; please report it"
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Some files that are worked on together. number: whatever the caller counts by."""
+    """Some files that are worked on together.
+
+    Attributes:
+        number: Whatever the caller counts by.
+    """
 
     number: int
     files: tuple[str, ...]
@@ -27,7 +31,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A file that cannot be worked on. how: what its work did, such as "ended its process twice (signal 9)"."""
+    """A file that cannot be worked on.
+
+    Attributes:
+        how: What its work did, such as "ended its process twice (signal 9)".
+    """
 
     path: str
     how: str
@@ -38,7 +46,9 @@ class Lost:
 class Failure:
     """How the work on some files ended instead of with a result.
 
-    suspect: the file that it was at, if it told; hung: it took too long, which once is enough.
+    Attributes:
+        suspect: The file that it was at, if it told.
+        hung: It took too long, which once is enough.
     """
 
     how: str
@@ -105,11 +115,11 @@ class Plan:
         """Note that an attempt failed; return the file that is lost by it."""
         number, files = attempt.task.number, attempt.task.files
         suspect = failure.suspect if failure.suspect in files else files[0] if len(files) == 1 else ""
-        rest = tuple(path for path in files if path != suspect)
-        if rest and suspect and attempt.stage is Stage.FIRST:
-            self._again.append(Attempt(Task(number, rest), Stage.REST))
+        unsuspected = tuple(path for path in files if path != suspect)
+        if unsuspected and suspect and attempt.stage is Stage.FIRST:
+            self._again.append(Attempt(Task(number, unsuspected), Stage.REST))
         else:
-            self._again += [Attempt(Task(number, (path,)), Stage.SINGLE) for path in rest]
+            self._again += [Attempt(Task(number, (path,)), Stage.SINGLE) for path in unsuspected]
         if not suspect:
             return None
         alone = Task(number, (suspect,))

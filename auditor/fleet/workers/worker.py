@@ -42,15 +42,15 @@ def main() -> None:
     work: Any = None
     while True:
         try:
-            given = pickle.loads(inbox.get())
+            message = pickle.loads(inbox.get())
         except BaseException as error:
             send(answers, (BROKEN, f"{type(error).__name__}: {error}"))
             return
-        if callable(given):
-            work = given
+        if callable(message):
+            work = message
             send(answers, (READY,))
         else:
-            _answer(answers, work, given)
+            _answer(answers, work, message)
 
 
 def _streams() -> tuple[IO[bytes], IO[bytes]]:

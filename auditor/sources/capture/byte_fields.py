@@ -25,6 +25,7 @@ class Heads:
         size = self._rows.itemsize
         if not len(self._rows):
             return np.empty(0, self._order + kind)
+        # Each number lies one whole row behind the one before, so it is a view of one field of all headers.
         return np.ndarray((len(self._rows),), self._order + kind, self._rows, self._begin + offset, (size,))
 
     def u8(self, offset: int) -> NDArray[np.uint8]:
@@ -47,8 +48,11 @@ class Heads:
 class Words:
     """Numbers at any offsets of a buffer; `order` is "<" or ">", big-endian as networks have it.
 
-    packets: where packets begin, row by row. Their first bytes are copied side by side: looking for each header of
-    each packet in a large buffer takes long, so it is done once for all headers.
+    Their first bytes are copied side by side: looking for each header of each packet in a large buffer takes long, so
+    it is done once for all headers.
+
+    Args:
+        packets: Where packets begin, row by row.
     """
 
     def __init__(self, data: NDArray[np.uint8], order: str = ">", packets: Positions | None = None) -> None:
@@ -60,6 +64,7 @@ class Words:
 
     def view(self, kind: str, offset: int = 0) -> NDArray[Any]:
         """Return the numbers of this kind ("u4", "u8", ...) that begin at each byte, so that they overlap."""
+        # Each number begins one byte behind the one before: of the bytes 01 02 03 04 "u2" are 0x0102 0x0203 0x0304.
         size = int(kind[1:])
         return np.ndarray((len(self.bytes) - size - offset + 1,), self._order + kind, self.bytes, offset, (1,))
 
@@ -76,6 +81,7 @@ class Words:
             packets, near = packets[row], near[row]
         offsets = at - packets
         offset = int(offsets[0]) if len(offsets) else 0
+        # Nearly always all IP headers begin 14 bytes behind the packets: then the copied first bytes hold them already.
         if 0 <= offset <= NEAR - size and (offsets == offset).all():
             return Heads(near, self._order, offset)
         return self.heads(at, size)

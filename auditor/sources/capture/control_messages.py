@@ -16,21 +16,38 @@ from auditor.sources.capture.ip import ICMP, ICMPV6, TCP, Ip, IpReader
 from auditor.sources.capture.link_layer import IPV4, Layer
 from auditor.sources.capture.records import Records
 from auditor.sources.files.skip_counts import NotUsed, Tally
+from auditor.sources.tcp_flags import ACK, SYN
 
 ECHO_REQUEST, ECHO_REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
 ICMP_ERRORS = {4: (3, 4, 5, 11, 12), 6: (1, 2, 3, 4)}
 NEIGHBOR_SOLICITATION, NEIGHBOR_ADVERTISEMENT = 135, 136
 ARP_REQUEST, ARP_REPLY = 1, 2
 LONGEST = 65_535
-TCP_FLAGS_AT, SYN, ACK = 13, 0x02, 0x10
+TCP_FLAGS_AT = 13
 
 
 class IcmpError(NamedTuple):
-    """An ICMP error and the packet that it quotes; `sender` is who sent the error and to whom, addresses as text.
+    """An ICMP error (RFC 792, RFC 4443) and the packet that it quotes; addresses are text.
 
-    packet_kind: "SYN", "SYN-ACK", "request" or "reply" (of ping) if the quoted packet is seen to be one, else empty;
-    sequence, acknowledged: of TCP, None where they are not quoted; proves: whether the source holds the packet that is
-    quoted, or could not hold it. That is known only when all flows are.
+    Attributes:
+        frame: Number of the frame that holds the error.
+        time_ns: Its time, in nanoseconds since 1970 UTC.
+        sender: Address of who sent the error.
+        receiver: Address that it was sent to.
+        version: IP version, 4 or 6.
+        icmp_type: ICMP type (RFC 792, RFC 4443).
+        icmp_code: ICMP code.
+        protocol: IP protocol of the quoted packet.
+        packet_kind: "SYN", "SYN-ACK", "request" or "reply" (of ping) if the quoted packet is seen to be one, else "".
+        src: Source address of the quoted packet.
+        src_port: Its source port.
+        dst: Its destination address.
+        dst_port: Its destination port.
+        sequence: Its TCP sequence number, None if that is not quoted.
+        acknowledged: Its TCP acknowledgment number, None if that is not quoted.
+        header_bytes: How many bytes of its transport header are quoted.
+        proves: Whether the source holds the packet that is quoted, or could not hold it. That is known only when all
+            flows are.
     """
 
     frame: int
@@ -60,7 +77,11 @@ class IcmpError(NamedTuple):
 class NeighborMessages(NamedTuple):
     """ARP and neighbor-discovery messages: who asks for, or answers as, which address; arrays of one length.
 
-    sender, target: hosts as `addresses.hosts` numbers them.
+    Attributes:
+        frame: Numbers of the frames.
+        time_ns: Times, in nanoseconds since 1970 UTC.
+        sender: Numbers of the hosts that sent them, as `Addresses.host` has them (ARP: sender protocol address).
+        target: Numbers of the hosts whose hardware address is asked for or told (ARP: target protocol address).
     """
 
     frame: NDArray[np.int64]

@@ -31,7 +31,9 @@ Bools = NDArray[np.bool_]
 class Ip(NamedTuple):
     """IP packets: the transport layer's place, who sends to whom, and what it carries.
 
-    hop_count: time to live or hop limit that is left; ip_id: identification of IPv4, 0 of IPv6.
+    Attributes:
+        hop_count: Time to live or hop limit that is left.
+        ip_id: Identification of IPv4, 0 of IPv6.
     """
 
     layer: Layer
@@ -54,7 +56,8 @@ class Ip(NamedTuple):
 class _TunnelKind(NamedTuple):
     """A tunnel that is read: how, what it is called, and where its header gives the type of its payload, if it does.
 
-    either_end: whether packets from its port are looked into like those to it.
+    Attributes:
+        either_end: Whether packets from its port are looked into like those to it.
     """
 
     read: Callable[[Layer, Words], tuple[Layer, Network]]
@@ -85,11 +88,11 @@ class _FragmentFields(NamedTuple):
 class IpReader:
     """Read the IP headers of batch after batch of one capture; holds the fragments that wait for others."""
 
-    def __init__(self, addresses: Addresses, tally: Tally, tunnels: Tunnels) -> None:
+    def __init__(self, addresses: Addresses, tally: Tally, tunnels: Tunnels, *, reassembles: bool = True) -> None:
         self.addresses = addresses
         self.tally = tally
         self._tunnels = tunnels
-        self._fragments: Fragments | None = Fragments()
+        self._fragments = Fragments() if reassembles else None
 
     def read(self, layer: Layer, network: Network, words: Words) -> Ip:
         """Return the IP packets of a batch and those inside their tunnels, in file order."""
@@ -109,8 +112,7 @@ class IpReader:
 
     def quoted(self, layer: Layer, version: int, words: Words) -> Ip:
         """Return the IP packets that ICMP errors quote: cut ones are the rule, and no pieces of anything."""
-        reader = IpReader(self.addresses, Tally(), self._tunnels)
-        reader._fragments = None
+        reader = IpReader(self.addresses, Tally(), self._tunnels, reassembles=False)
         words = Words(words.bytes)  # the rows of this layer are errors, not packets
         packets = reader._ip4(layer, words) if version == 4 else reader._ip6(layer, words)
         self.tally.add(NotUsed.CUT_QUOTATION, reader.tally.frames.total())

@@ -44,8 +44,13 @@ Network = NDArray[np.uint16]
 class Layer(NamedTuple):
     """One header of many packets.
 
-    row: index of the record; at: where the header begins; end: end of what was captured; wire: where it would end had
-    everything been captured. All count in bytes from the start of the batch.
+    All count in bytes from the start of the batch.
+
+    Attributes:
+        row: Index of the record.
+        at: Where the header begins.
+        end: End of what was captured.
+        wire: Where it would end had everything been captured.
     """
 
     row: NDArray[np.int64]

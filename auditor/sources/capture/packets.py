@@ -56,12 +56,22 @@ I64 = NDArray[np.int64]
 class Packets:
     """Packets of one transport protocol in file order: arrays of one length.
 
-    pair: source and destination address numbers (32 bits each); version: 4 or 6; ports: source and destination port
-    (16 bits each; for ICMP echo the identifier twice); size: bytes on the wire, link header included; payload: bytes
-    above the transport header; flags, sequence, acknowledged: TCP only, but echo has its sequence number too and a
-    reply the flag ACK; kind: ICMP type and code (8 bits each); broken: a TCP header whose own length is impossible: no
-    host takes it in, so it belongs to its flow but says nothing; hop_count: hops left (time to live, hop limit), of a
-    packet in a tunnel its own; ip_id: the identification of IPv4, 0 of IPv6.
+    Attributes:
+        frame: Number as Wireshark counts (frame.number), from 1.
+        time_ns: Time of the capture, in nanoseconds since 1970 UTC (frame.time_epoch).
+        pair: Numbers of the source address (upper 32 bits) and of the destination address.
+        version: IP version, 4 or 6.
+        ports: Source port (upper 16 bits) and destination port; of ICMP echo the identifier twice.
+        size: Bytes on the wire, link header included (frame.len).
+        payload: Bytes above the transport header (tcp.len).
+        flags: TCP flags, as bits of tcp_flags; of an echo reply ACK.
+        sequence: TCP sequence number (tcp.seq_raw), or that of an echo (icmp.seq).
+        acknowledged: TCP acknowledgment number (tcp.ack_raw).
+        kind: ICMP type (upper 8 bits) and code.
+        broken: Whether a TCP header's own length is impossible: no host takes it in, so it belongs to its flow but says
+            nothing.
+        hop_count: Hops left (ip.ttl, ipv6.hlim), of a packet in a tunnel its own.
+        ip_id: Identification of IPv4 (ip.id), 0 of IPv6.
     """
 
     frame: I64
@@ -88,8 +98,10 @@ class Packets:
 class Headers:
     """All that one batch of records says below the application.
 
-    neighbors: of ARP and of IPv6 neighbor discovery; other_senders: hosts that sent anything else than TCP, UDP or
-    echoes; hidden: source and destination of IPsec packets.
+    Attributes:
+        neighbors: Of ARP and of IPv6 neighbor discovery.
+        other_senders: Hosts that sent anything else than TCP, UDP or echoes.
+        hidden: Source and destination of IPsec packets.
     """
 
     tcp: Packets

@@ -24,9 +24,14 @@ WINDOW = 16 * 1024 * 1024
 class CaptureReader:
     """Iterate over the records of one capture; afterwards tell how many were read and what was wrong.
 
-    format: "pcap" or "pcapng"; gzipped: whether it was packed; records: frames read; skipped: frames that could not
-    be; bytes: size of the file when it was opened; position: bytes of it read so far; warnings: what the
-    administrator must know about this file.
+    Attributes:
+        format: "pcap" or "pcapng".
+        gzipped: Whether it was packed.
+        records: Frames read.
+        skipped: Frames that could not be.
+        bytes: Size of the file when it was opened.
+        position: Bytes of it read so far.
+        warnings: What the administrator must know about this file.
     """
 
     def __init__(self, path: Path) -> None:

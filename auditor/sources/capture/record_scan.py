@@ -28,11 +28,12 @@ IMPOSSIBLE = 1 << 40  # the length of a record that cannot be
 class Format(NamedTuple):
     """How the records of one container are laid out.
 
-    head: bytes of a record header, all of which must lie before the end.
-    size: whole length of the record that begins here, header included; IMPOSSIBLE where it cannot be. sizes: the
-    same of many.
-    plausible: of these positions, which may well begin a record (used for guesses only).
-    mark: offset and value of some bytes that nearly every record header has, which makes guessing cheap.
+    Attributes:
+        head: Bytes of a record header, all of which must lie before the end.
+        size: Whole length of the record that begins here, header included; IMPOSSIBLE where it cannot be.
+        sizes: The same of many.
+        plausible: Of these positions, which may well begin a record (used for guesses only).
+        mark: Offset and value of some bytes that nearly every record header has, which makes guessing cheap.
     """
 
     head: int

@@ -18,9 +18,14 @@ MAX_PACKET = 256 * 1024
 class Records:
     """A batch of packet records in file order: arrays of one length, over one buffer.
 
-    data: bytes of the batch, followed by zeros that headers of a cut packet may reach into; start: offset of each
-    packet's first byte in data; captured: bytes of it that are in the file; original: bytes of it on the wire;
-    time_ns: nanoseconds since 1970, UTC; link_type: LINKTYPE_ value; frame: number as Wireshark counts, from 1.
+    Attributes:
+        data: Bytes of the batch, followed by zeros that headers of a cut packet may reach into.
+        start: Offset of each packet's first byte in data.
+        captured: Bytes of it that are in the file.
+        original: Bytes of it on the wire.
+        time_ns: Nanoseconds since 1970, UTC.
+        link_type: LINKTYPE_ value.
+        frame: Number as Wireshark counts, from 1.
     """
 
     data: NDArray[np.uint8]

@@ -23,9 +23,13 @@ I64 = NDArray[np.int64]
 class Tunnels:
     """Numbers of encapsulations (rulesets/well-known/tunnels.toml).
 
-    read, unread: UDP ports by name; first_words: the first four bytes that packets of some of the unread ones begin
-    with, by name; ip_protocols, ether_types: names of unread ones by number; gre_control: GRE protocol types that
-    carry no traffic of hosts.
+    Attributes:
+        read: UDP ports of those that are read, by name.
+        unread: UDP ports of those that are not, by name.
+        first_words: The first four bytes that packets of some of the unread ones begin with, by name.
+        ip_protocols: Names of unread ones by IP protocol number.
+        ether_types: Names of unread ones by EtherType.
+        gre_control: GRE protocol types that carry no traffic of hosts.
     """
 
     read: dict[str, int]

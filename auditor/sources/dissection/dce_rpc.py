@@ -36,7 +36,12 @@ LOG_ON_TO_WMI = ("IWbemLevel1Login", "6")  # interface and number of the call
 
 
 def rpc_steps(packets: list[DissectedPacket], classes: Mapping[int, str]) -> Iterator[ProtocolStep]:
-    """Yield what the responses over RPC show. classes: by frame, the COM class that a response is about."""
+    """Yield what the responses over RPC show.
+
+    Args:
+        packets: Dissected ones, in file order.
+        classes: By frame, the COM class that a response is about.
+    """
     activated = {port.server for port in dcom.assigned_ports(packets, classes) if port.serves_push}
     spoken = _RpcContexts()
     for packet in packets:
@@ -106,9 +111,13 @@ class _RpcContexts:
 class _Answer(NamedTuple):
     """One answer over RPC.
 
-    layer: what answered; step: what was asked for; code: as it was read, empty if it was not. failure: what the code
-    means, None if it is no failure. of_push: False if it concerns what no push does. read: False if the answer does
-    not show whether the step succeeded.
+    Attributes:
+        layer: What answered.
+        step: What was asked for.
+        code: As it was read, empty if it was not.
+        failure: What the code means, None if it is no failure.
+        of_push: False if it concerns what no push does.
+        read: False if the answer does not show whether the step succeeded.
     """
 
     layer: str

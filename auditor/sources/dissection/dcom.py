@@ -107,7 +107,12 @@ def of_push(name: str) -> bool:
 
 
 def assigned_ports(packets: list[DissectedPacket], classes: Mapping[int, str]) -> Iterator[AssignedPort]:
-    """Yield the ports in the responses of activations. classes: by frame, the class that each was for."""
+    """Yield the ports in the responses of activations.
+
+    Args:
+        packets: Dissected ones, in file order.
+        classes: By frame, the class that each was for.
+    """
     for packet in packets:
         if RESPONSE in pdu_types(packet):
             name = classes[packet.frame]

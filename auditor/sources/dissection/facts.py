@@ -53,8 +53,11 @@ __all__ = [
 class ProtocolFacts:
     """All that the packets of one source told.
 
-    names: address and name. roles: address, role and web path, or HTTP method. other_web: addresses of web servers that
-    were asked for other paths only. requests: those that show a role, each once.
+    Attributes:
+        names: Address and name.
+        roles: Address, role and web path, or HTTP method.
+        other_web: Addresses of web servers that were asked for other paths only.
+        requests: Those that show a role, each once.
     """
 
     steps: tuple[ProtocolStep, ...] = ()

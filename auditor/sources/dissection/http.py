@@ -19,7 +19,8 @@ CCM_POST = "CCM_POST"
 class WebRequest(NamedTuple):
     """A request that shows the role of the server that received it.
 
-    shown_by: the beginning of the path, or the HTTP method.
+    Attributes:
+        shown_by: The beginning of the path, or the HTTP method.
     """
 
     client: str

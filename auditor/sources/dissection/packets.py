@@ -72,7 +72,9 @@ def _bytes(packet: DissectedPacket, name: str) -> bytes:
 def last_word(packet: DissectedPacket, shortest: int) -> int | None:
     """Return the last four bytes of a response over RPC, which hold the result of most calls; None if not visible.
 
-    shortest: how many bytes such a response has at least.
+    Args:
+        packet: The response.
+        shortest: How many bytes such a response has at least.
     """
     data = response_data(packet)
     order: Literal["little", "big"] = "little" if packet.first("dcerpc.drep.byteorder") == "1" else "big"

@@ -13,6 +13,7 @@ from auditor.sources.capture.packets import Addresses, Headers, PacketReader, Pa
 from auditor.sources.capture.reader import CaptureReader
 from auditor.sources.capture.tunnels import Tunnels
 from auditor.sources.factorize import factorize_rows
+from auditor.sources.tcp_flags import FIN, PSH, RST
 
 MOST_PACKETS = 2_000  # at the beginning of a flow
 MOST_BYTES = 2 * 1024 * 1024
@@ -26,7 +27,6 @@ MOST_BYTES_IN_ALL = 256 * 1024 * 1024  # tshark needs about as much memory
 SHRINK, LEVELS = 0.75, 28  # how the limits of each flow shrink, and how often, until all flows fit
 SHORT = 1_200  # bytes of payload
 CHUNK = 65_536  # packets after which it is looked whether all fit
-FIN, RST, PSH = 0x01, 0x04, 0x08
 
 PACKET = np.dtype(
     [
@@ -74,8 +74,10 @@ class TruncatedFlow(NamedTuple):
 class Shortened(NamedTuple):
     """What was done because the flows were too many.
 
-    first_packets, last_packets: packets selected at the beginning and at the end of each flow; flows: how many flows
-    have none.
+    Attributes:
+        first_packets: Packets selected at the beginning of each flow.
+        last_packets: Packets selected at the end of each flow.
+        flows: How many flows have none.
     """
 
     first_packets: int

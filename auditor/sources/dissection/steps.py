@@ -69,8 +69,11 @@ class Action(NamedTuple):
 class ProtocolStep:
     """One response to one step of a protocol.
 
-    action: what was asked for. status: what the failure means, None if the step did not fail. account: who took the
-    step, empty if unknown. result_read: False if the response does not show whether the step succeeded.
+    Attributes:
+        action: What was asked for.
+        status: What the failure means, None if the step did not fail.
+        account: Who took the step, empty if unknown.
+        result_read: False if the response does not show whether the step succeeded.
     """
 
     side: ServiceEndpoint
@@ -104,8 +107,10 @@ class ProtocolStep:
 class AssignedPort:
     """A dynamic port that the endpoint mapper or a DCOM activation assigned.
 
-    interface: the RPC interface or COM class that it was assigned for. serves_push: False for a COM class that no
-    push activates. client: the computer that it was assigned to.
+    Attributes:
+        interface: The RPC interface or COM class that it was assigned for.
+        serves_push: False for a COM class that no push activates.
+        client: The computer that it was assigned to.
     """
 
     server: str

@@ -25,7 +25,11 @@ UTC_TIME = "0"  # the two ways in which a certificate writes a date
 
 @dataclass
 class _Handshake:
-    """One TLS connection as far as it was seen. certificates: each with its sender."""
+    """One TLS connection as far as it was seen.
+
+    Attributes:
+        certificates: Each with its sender.
+    """
 
     side: ServiceEndpoint
     certificate_wanted: bool = False

@@ -67,8 +67,9 @@ Ends = tuple[str, int, str, int]
 class DissectedPacket(NamedTuple):
     """One dissected packet: where it stands, who sent it to whom, and every field that Wireshark found in it.
 
-    fields: by Wireshark's name, all values in order, such as {"smb2.nt_status": ["0xc000006d"]}. time_ns: when it was
-    captured, 0 if that is not known.
+    Attributes:
+        fields: By Wireshark's name, all values in order, such as {"smb2.nt_status": ["0xc000006d"]}.
+        time_ns: When it was captured, 0 if that is not known.
     """
 
     frame: int
@@ -99,9 +100,11 @@ class DissectedPacket(NamedTuple):
 
 
 class Dissection(NamedTuple):
-    """What the dissectors told of one source. obstacle: why they told nothing or not all, empty if they did.
+    """What the dissectors told of one source.
 
-    left_out: the long flows of which they only got the beginning and the end.
+    Attributes:
+        obstacle: Why they told nothing or not all, empty if they did.
+        left_out: The long flows of which they only got the beginning and the end.
     """
 
     packets: tuple[DissectedPacket, ...]
@@ -120,7 +123,13 @@ def dissect(
 ) -> Dissection:
     """Return what tshark tells of the beginning and the end of these flows; never raises for what tshark does.
 
-    web_ports: TCP ports on which HTTP is spoken, though tshark may expect another protocol there.
+    Args:
+        path: The capture.
+        flows: Of which packets are dissected.
+        tunnels: The numbers of tunnels.
+        tshark: The program.
+        seconds: How long it may take.
+        web_ports: TCP ports on which HTTP is spoken, though tshark may expect another protocol there.
     """
     if not flows:
         return Dissection((), "")
@@ -222,8 +231,10 @@ class _TsharkRun:
     def read(self, telling: str = "", layers: str = "", preference: str = "") -> tuple[list[Any], str]:
         """Return pyshark's packets, and what went wrong.
 
-        telling: a display filter, layers: the names of protocols; all packets and protocols if empty. preference: one
-        of tshark's, as its option -o takes it.
+        Args:
+            telling: A display filter; all packets if empty.
+            layers: Names of protocols; all of them if empty.
+            preference: One of tshark's, as its option -o takes it.
         """
         return _in_own_loop(lambda: _read(self, telling, layers, preference))
 

@@ -38,7 +38,10 @@ class Unpacked:
     def read(self, most: int) -> bytes:
         """Return up to `most` bytes, at least one before the end.
 
-        Raises EOFError where the data is cut, zlib.error where it is broken, EndlessError where it leads to no end.
+        Raises:
+            EOFError: Where the data is cut.
+            zlib.error: Where it is broken.
+            EndlessError: Where it leads to no end.
         """
         piece = b""
         while not piece and (self._packed or self._more()):

@@ -33,8 +33,10 @@ class NotUsed(StrEnum):
 class Tally:
     """Frames counted under one word each: what they are, or why they could not be read.
 
-    unread: frames of encapsulations that are not read and may carry traffic of hosts, by name; ether_types: frames
-    that are neither IP nor ARP, by EtherType; link_types: frames of link types that are not known here.
+    Attributes:
+        unread: Frames of encapsulations that are not read and may carry traffic of hosts, by name.
+        ether_types: Frames that are neither IP nor ARP, by EtherType.
+        link_types: Frames of link types that are not supported.
     """
 
     frames: Counter[str] = field(default_factory=Counter)

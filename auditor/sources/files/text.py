@@ -21,7 +21,13 @@ WESTERN = "cp1252"  # Excel and Set-Content on most Windows computers of Europe 
 def read_written(path: str, *, expected: str, hint: str) -> str:
     """Return the text of a file: UTF-8 or UTF-16, with or without a byte-order mark, else as this system writes it.
 
-    expected: what the file should be, such as "list of paths"; hint: the next step if it is none. Raises ArgumentError.
+    Args:
+        path: The file.
+        expected: What the file should be, such as "list of paths".
+        hint: The next step if it is none.
+
+    Raises:
+        ArgumentError: If it cannot be read, is no text, or is too large.
     """
     content = _content(path, expected, hint)
     text = _decoded(content)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from auditor.sources.capture.packets import Packets
 from auditor.sources.factorize import factorize_rows
 from auditor.sources.flows import conn_state
+from auditor.sources.tcp_flags import ACK, FIN, RST, SYN
 
-FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 UNSET = -1
 SETTLE_AT, SETTLE_MOST = 65_536, 500_000  # segments that are kept before they are joined, at least and at most
 MOST_EVENTS = 1_024  # of one segment: a connection needs a dozen, a storm of resets none of its middle
@@ -129,6 +129,8 @@ class PartialFlows:
         number, _ = _five_tuples(*(self.segments[name] for name in ("pair", "ports", "version")))
         order = stable_order(number)
         begins = _begins(self.segments, number, order)
+        # Of the five-tuples 0 1 0, of which the last segment goes on with the first: order is 0 2 1, begins is T F T,
+        # and place becomes 0 1 0: events of segment 2 are of segment 0 from now on.
         place = np.empty(len(order), np.int64)
         place[order] = np.cumsum(begins) - 1
         self.segments.replace(_joined(self.segments, order, np.flatnonzero(begins)))
@@ -143,6 +145,7 @@ def _without_middle(owner: I64) -> I64:
         return np.arange(len(owner))
     order = stable_order(owner)
     rank = np.arange(len(owner)) - np.repeat(np.cumsum(counts) - counts, counts)
+    # Of six events where four have room the ranks are 0 to 5, and the middle is 2 and 3.
     middle = (rank >= MOST_EVENTS // 2) & (rank < np.repeat(counts, counts) - MOST_EVENTS // 2)
     return np.sort(order[~middle])
 
@@ -153,6 +156,8 @@ def _begins(segments: Columns, number: I64, order: I64) -> Bools:
     As in `_boundaries`, a SYN that repeats the last one is no new one, unless a SYN-ACK lies in between.
     """
     number, side, sequence = number[order], segments["syn_side"][order], segments["syn_number"][order]
+    # One five-tuple sends SYN 100, SYN 100, a SYN-ACK comes, SYN 100: the second SYN repeats the first, the third
+    # begins a segment. `previous` counts only from where the five-tuple opens.
     opens = np.append(True, number[1:] != number[:-1])
     previous = _last_before(side != UNSET)
     same = (previous >= np.maximum.accumulate(np.where(opens, np.arange(len(order)), 0))) & (side == side[previous])
@@ -165,6 +170,7 @@ def _begins(segments: Columns, number: I64, order: I64) -> Bools:
 
 def _last_before(mask: Bools) -> I64:
     """Return, for each place, the last place before it where the mask is true, -1 where there is none."""
+    # F T F F T F: the latest place so far is -1 1 1 1 4 4, and the latest before each -1 -1 1 1 1 4.
     last = np.maximum.accumulate(np.where(mask, np.arange(len(mask)), -1))
     return np.append(-1, last[:-1])
 
@@ -187,6 +193,7 @@ def _joined(segments: Columns, order: I64, begins: I64) -> Iterator[tuple[str, N
 
 def _first_set(column: I64, begins: I64) -> I64:
     none = len(column)
+    # UNSET 5 7 | UNSET UNSET: the places are 1 and `none`, behind the end, where UNSET is put.
     places = np.minimum.reduceat(np.where(column == UNSET, none, np.arange(none)), begins)
     return np.append(column, UNSET)[places]
 
@@ -198,6 +205,7 @@ def _last_set(column: I64, begins: I64) -> I64:
 
 def stable_order(number: I64) -> I64:
     """Return the stable order of numbers below 2**31, which are sorted as one with their places: faster by far."""
+    # Of 3 1 3 the keys are (3, 0) (1, 1) (3, 2), and sorted (1, 1) (3, 0) (3, 2): the order is 1 0 2.
     keys = number << 32
     keys |= np.arange(len(number))
     keys.sort()
@@ -234,6 +242,7 @@ def _swapped(values: NDArray[Any], half: int) -> NDArray[Any]:
 
 def _exchanged(values: NDArray[Any], replacements: NDArray[Any], mask: Bools) -> NDArray[Any]:
     """Return others where told, else values: faster than np.where, which cannot guess; the others are used up."""
+    # a ^ (a ^ b) * 1 is b, a ^ (a ^ b) * 0 is a: there is nothing to guess for the processor.
     replacements ^= values
     replacements *= mask
     replacements ^= values
@@ -249,6 +258,8 @@ class _Group:
     def __init__(self, packets: Packets, *, echo: bool) -> None:
         self.packets = packets
         self.echo = echo
+        # 10.0.0.5:50000 > 10.0.0.9:445 and the answer 10.0.0.9:445 > 10.0.0.5:50000 are to be one five-tuple. The side
+        # with the higher port is A, so both get the ports 50000 << 16 | 445, and the answer is `from_b`.
         swapped, swapped_ports = _swapped(packets.pair, 32), _swapped(packets.ports, 16)
         if echo:
             self.from_b = (packets.flags & ACK) != 0
@@ -274,6 +285,9 @@ def _segments(group: _Group) -> tuple[I64, I64]:
     split[group.number[boundaries]] = True
     concerned = np.flatnonzero(split[group.number])
     width = len(group.number)
+    # A key is five-tuple and row as one number. Of a five-tuple with the packets 0 2 5 7 and a new SYN in 5, the
+    # packets 5 and 7 find that SYN as the latest boundary; 0 and 2 find none of their own five-tuple and stay in its
+    # first segment.
     keys = group.number[boundaries] * width + boundaries
     order = np.argsort(keys)
     at = np.searchsorted(keys[order], group.number[concerned] * width + concerned, side="right") - 1
@@ -311,6 +325,7 @@ def _segment_columns(group: _Group, segment: I64, begins: I64) -> dict[str, NDAr
     packets, count = group.packets, len(begins)
     last = np.empty(count, np.int64)
     last[segment] = group.index
+    # So one count tells both directions: 0 2 4 ... are what A sent in segment 0 1 2 ..., 1 3 5 ... what B sent.
     sided = segment * 2 + group.from_b
     first_flags = packets.flags[begins]
     is_syn = (first_flags & (SYN | ACK)) == SYN
@@ -387,6 +402,8 @@ def _telling(owner: I64, kind: NDArray[np.uint8], control: Bools, count: int, br
         chosen = np.zeros(len(owner), np.bool_)
         chosen[whole] = _telling(owner[whole], kind[whole], control[whole], count)
         return chosen
+    # Each owner has 16 kinds. Written from the last row to the first, what stays in a place is its first row: kinds 5 8
+    # 5 give place 5 the rows 2, then 0.
     first_rows = np.full(count * 16, UNSET, np.int32)
     first_rows[(owner * 16 + kind)[::-1]] = np.arange(len(owner), dtype=np.int32)[::-1]
     chosen = control.copy()
@@ -400,6 +417,7 @@ def _until_answered(owner: I64, reply: Bools, number: NDArray[np.uint32], count:
     asked_with, begins = factorize_rows(_asked_with(owner[at], number[at], count))
     request = ~reply[at]
     asked_at = np.full(len(begins), len(owner))
+    # Backwards, as in `_telling`, so that the first request with a number stays.
     asked_at[asked_with[request][::-1]] = at[request][::-1]
     answering = at[~request & (asked_at[asked_with] < at)]
     last = np.full(count, len(owner))
@@ -447,9 +465,12 @@ def _bases(events: dict[str, NDArray[Any]], count: int) -> dict[str, I64]:
 class Streams:
     """Finished flows of one protocol, oriented: `a` is now the originator where `flipped` is False, else `b`.
 
-    columns: as COLUMNS, summed over the segments of each flow; state: index into conn_state.STATES;
-    events: sorted by flow, then in file order; event_begin: where each flow's events begin (one more than flows);
-    events_dropped: those that were too many to be kept.
+    Attributes:
+        columns: As COLUMNS, summed over the segments of each flow.
+        state: Index into conn_state.STATES.
+        events: Sorted by flow, then in file order.
+        event_begin: Where each flow's events begin (one more than flows).
+        events_dropped: Those that were too many to be kept.
     """
 
     columns: dict[str, NDArray[Any]]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,39 +29,53 @@ SURELY_ONE_WAY = 3  # frames one way and none back, in mid-connection, that show
 MOST_LIKE_IT = 8  # errors of one kind about one flow that are kept as evidence
 
 
-class Flows:
-    """All flows of one source: the table, and for each row its events and the ICMP errors about it.
+class Dropped(NamedTuple):
+    """What there was no room for.
 
-    table: in order of the first frame; row numbers are flow numbers. errors: the ICMP errors about a flow, by its
-    number; asked: who was asked for on the local network in vain; heard: everybody who sent anything; hidden: the ends
-    of IPsec packets, source and destination.
+    Attributes:
+        packets: Of connections that were too many, at ports that no ruleset asks for.
+        icmp_errors: ICMP errors.
+        events: SYN, FIN and RST packets that would be evidence.
+        neighbor_requests: ARP requests and neighbor solicitations.
+        speakers: Whether more hosts speak ARP or neighbor discovery than can be remembered.
     """
 
-    facts = None  # only a log says what it can show at all
+    packets: int
+    icmp_errors: int
+    events: int
+    neighbor_requests: int
+    speakers: bool
 
-    def __init__(
-        self,
-        columns: Columns,
-        events: Columns,
-        event_begin: NDArray[np.int64],
-        errors: dict[int, list[IcmpError]],
-        asked: tuple[NeighborRequests, ...],
-        heard: Hosts,
-        hidden: tuple[tuple[str, str], ...],
-        identifiers: NDArray[np.int64],
-    ) -> None:
-        self.errors = errors
-        self.asked = asked
-        self.heard = heard
-        self.hidden = hidden
-        self._identifiers = identifiers
-        self.table = FlowTable(columns)
-        self._protocols = columns["protocol"]
-        self._events = events
-        self._event_begin = event_begin
+
+@dataclass(frozen=True, eq=False)
+class Flows:
+    """All flows of one capture: the table, and for each row its events and the ICMP errors about it.
+
+    Attributes:
+        table: In order of the first frame; row numbers are flow numbers.
+        packets: The events as columns, flow by flow.
+        packet_begin: Where the events of each flow begin, and where those of the last one end.
+        errors: The ICMP errors about a flow, by its number.
+        asked: Who was asked for on the local network in vain.
+        heard: Everybody who sent anything.
+        hidden: The ends of IPsec packets, source and destination.
+        identifiers: By flow, the identifier of its pings (ICMP echo), 0 for other flows.
+        dropped: What there was no room for.
+    """
+
+    table: FlowTable
+    packets: Columns
+    packet_begin: NDArray[np.int64]
+    errors: dict[int, list[IcmpError]]
+    asked: tuple[NeighborRequests, ...]
+    heard: Hosts
+    hidden: tuple[tuple[str, str], ...]
+    identifiers: NDArray[np.int64]
+    dropped: Dropped
+    facts: ClassVar[None] = None  # only a log says what it can show at all
 
     def __len__(self) -> int:
-        return len(self._protocols)
+        return len(self.packet_begin) - 1
 
     @cached_property
     def one_sided(self) -> OneWayTraffic:
@@ -78,17 +93,17 @@ class Flows:
     @cached_property
     def on_link(self) -> frozenset[str]:
         """Hosts on whose own network the capture was taken."""
-        return on_link(self.table.columns, self._events, self._event_begin)
+        return on_link(self.table.columns, self.packets, self.packet_begin)
 
     def identifier(self, flow: int) -> int:
         """Return the identifier of the pings of a flow, 0 for other flows."""
-        return int(self._identifiers[flow]) if flow < len(self._identifiers) else 0
+        return int(self.identifiers[flow]) if flow < len(self.identifiers) else 0
 
     def events(self, flow: int) -> list[FlowEvent]:
         """Return the events of one flow in file order."""
-        begin, end = int(self._event_begin[flow]), int(self._event_begin[flow + 1])
-        columns = (self._events[name][begin:end].tolist() for name in EVENTS)
-        protocol = self._protocols[flow]
+        begin, end = int(self.packet_begin[flow]), int(self.packet_begin[flow + 1])
+        columns = (self.packets[name][begin:end].tolist() for name in EVENTS)
+        protocol = self.table.columns["protocol"][flow]
         return [
             FlowEvent(frame, time, from_src, _packet_kind(packet, protocol), *details)
             for frame, time, from_src, packet, *details in zip(*columns, strict=True)
@@ -124,8 +139,8 @@ def _numbers(events: Columns, begin: NDArray[np.int64], identifiers: NDArray[np.
 class FlowBuilder:
     """Collect the headers of batch after batch; `finish` makes the flows of them.
 
-    ports: called when there are too many flows, returns the ports that are documented. events_dropped, quotes_dropped:
-    packets and ICMP errors that were too many to be kept as evidence.
+    Args:
+        ports: Called when there are too many flows, returns the ports that are documented.
     """
 
     def __init__(self, source: str, addresses: Addresses, ports: Ports = frozenset) -> None:
@@ -134,8 +149,8 @@ class FlowBuilder:
         self._partials = {TCP: PartialFlows(), UDP: PartialFlows(), ICMP: PartialFlows()}
         self._quotes: dict[tuple[Any, ...], list[IcmpError]] = defaultdict(list)
         self._quote_count = 0
-        self.events_dropped = self.quotes_dropped = 0
-        self.neighbors = NeighborTable(addresses)
+        self._quotes_dropped = 0
+        self._neighbors = NeighborTable(addresses)
         self._heard = Hosts(addresses)
         self._hidden: dict[tuple[str, str], None] = {}
         self.admission = FlowLimit(self._partials, ports, self._heard)
@@ -157,7 +172,7 @@ class FlowBuilder:
         for quote in headers.quotes:
             self._add_quote(quote)
         for messages in headers.neighbors:
-            self.neighbors.add(messages)
+            self._neighbors.add(messages)
         self._heard.add(headers.other_senders)
         if len(self._hidden) < MOST_HIDDEN:
             self._hidden |= dict.fromkeys(headers.hidden)
@@ -165,7 +180,7 @@ class FlowBuilder:
     def _add_quote(self, quote: IcmpError) -> None:
         key = quote._replace(frame=0, time_ns=0, sequence=None, acknowledged=None, header_bytes=0)
         if not self.wants_quotes:
-            self.quotes_dropped += 1
+            self._quotes_dropped += 1
         elif len(self._quotes[key]) < MOST_LIKE_IT:
             self._quotes[key].append(quote)
             self._quote_count += 1
@@ -177,14 +192,14 @@ class FlowBuilder:
             protocol: segments.finish(self._partials.pop(protocol), echo=protocol == ICMP)
             for protocol in list(self._partials)
         }
-        self.events_dropped = sum(flows.events_dropped for flows in streams.values())
+        events_dropped = sum(flows.events_dropped for flows in streams.values())
         parts = [flow_table.oriented(protocol, streams.pop(protocol)) for protocol in list(streams)]
         columns, events, begin = flow_table.in_order(parts)
         sending = Sending(columns, self._addresses)
         responses.take_back(columns, events, begin, sending)
         for side in ("src", "dst"):
             self._heard.add(columns[side][columns[f"frames_{side}"] > 0])
-        self._heard.add(self.neighbors.spoke.numbers())
+        self._heard.add(self._neighbors.spoke.numbers())
         identifiers = np.where(columns["protocol"] == PROTOCOLS[ICMP], columns["src_port"], 0)
         table = flow_table.table(columns, self._addresses, self._source)
         errors: dict[int, list[IcmpError]] = {}
@@ -194,5 +209,19 @@ class FlowBuilder:
         table["stream"] = icmp_errors.stream_numbers(table, quotes)
         begin = np.append(begin, np.full(len(table["stream"]) + 1 - len(begin), begin[-1]))
         return Flows(
-            table, events, begin, errors, self.neighbors.asked(), self._heard, tuple(sorted(self._hidden)), identifiers
+            table=FlowTable(table),
+            packets=events,
+            packet_begin=begin,
+            errors=errors,
+            asked=self._neighbors.asked(),
+            heard=self._heard,
+            hidden=tuple(sorted(self._hidden)),
+            identifiers=identifiers,
+            dropped=Dropped(
+                packets=self.admission.dropped,
+                icmp_errors=self._quotes_dropped,
+                events=events_dropped,
+                neighbor_requests=self._neighbors.dropped,
+                speakers=self._neighbors.spoke.full,
+            ),
         )

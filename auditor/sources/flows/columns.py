@@ -46,7 +46,11 @@ Columns = dict[str, NDArray[Any]]
 
 
 class LazyColumns(Mapping[str, NDArray[Any]]):
-    """Columns by name, each made when it is first asked for: of most tables few are. factories: how each is made."""
+    """Columns by name, each made when it is first asked for: of most tables few are.
+
+    Args:
+        factories: How each is made.
+    """
 
     def __init__(self, factories: Mapping[str, Callable[[], NDArray[Any]]]) -> None:
         self._factories = factories
@@ -66,8 +70,6 @@ class LazyColumns(Mapping[str, NDArray[Any]]):
     def __len__(self) -> int:
         return len(self._factories)
 
-    def pop(self, name: str) -> NDArray[Any]:
-        """Return a column and forget it."""
-        column = self[name]
-        del self._columns[name]
-        return column
+    def made(self, name: str) -> NDArray[Any]:
+        """Return a column without keeping it for the next who asks: many do not fit into memory twice."""
+        return self._columns[name] if name in self._columns else self._factories[name]()

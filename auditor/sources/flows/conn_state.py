@@ -154,9 +154,12 @@ def flipped(state: NDArray[np.int64]) -> NDArray[np.bool_]:
 def follow(packet: NDArray[np.uint8], begin: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return each flow's last state (an index into STATES).
 
-    packet: packets of all flows, flow by flow, in order; begin: where each flow's begin, and where the last one's end.
     Packets go in rounds (first packet of every flow, second of every flow, ...); the few flows with very many packets
     are finished one by one.
+
+    Args:
+        packet: Packets of all flows, flow by flow, in order.
+        begin: Where each flow's begin, and where the last one's end.
     """
     states = np.zeros(len(begin) - 1, np.int64)
     counts = np.diff(begin)

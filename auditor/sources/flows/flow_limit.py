@@ -23,8 +23,13 @@ HALF = np.uint64(32)
 class FlowLimit:
     """Takes in all flows while there is room, then those at documented ports and between hosts that have such flows.
 
-    A flow is taken in with its first packet or not at all, so none looks as if it had begun in the middle. ports:
-    called when room gets scarce, returns the documented ports. dropped: packets of flows that were not taken in.
+    A flow is taken in with its first packet or not at all, so none looks as if it had begun in the middle.
+
+    Args:
+        ports: Called when room gets scarce, returns the documented ports.
+
+    Attributes:
+        dropped: Packets of flows that were not taken in.
     """
 
     def __init__(self, partials: dict[int, PartialFlows], ports: Ports, heard: Hosts) -> None:

@@ -14,8 +14,14 @@ from auditor.sources.flows.columns import MISSING, Columns, LazyColumns
 
 
 def flow_frame(columns: Columns | LazyColumns, kinds: Mapping[str, str]) -> pd.DataFrame:
-    """Return the columns of a flow table. kinds: their types. They are used up, to need no memory twice."""
-    return pd.DataFrame({name: _column(columns.pop(name), kind) for name, kind in kinds.items()}, copy=False)
+    """Return the columns of a flow table as pandas has them.
+
+    Args:
+        columns: As NumPy has them.
+        kinds: Their types.
+    """
+    column = columns.made if isinstance(columns, LazyColumns) else columns.__getitem__
+    return pd.DataFrame({name: _column(column(name), kind) for name, kind in kinds.items()}, copy=False)
 
 
 def frame_columns(frame: pd.DataFrame) -> LazyColumns:

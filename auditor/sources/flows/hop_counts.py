@@ -27,7 +27,9 @@ FEW_PACKETS = 2_000  # between two packets of a host that counts them all
 class SentPackets:
     """What is kept of the packets from one host to another in one source, in order of frames.
 
-    tcp: without resets, and without packets that belong to no attempt; echo: echo requests and replies.
+    Attributes:
+        tcp: Without resets, and without packets that belong to no attempt.
+        echo: Echo requests and replies.
     """
 
     tcp: tuple[FlowEvent, ...] = ()

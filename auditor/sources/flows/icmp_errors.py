@@ -40,7 +40,10 @@ Errors = dict[int, list[IcmpError]]
 class FlowNumbers(NamedTuple):
     """By what a packet is told to be of a flow: columns with one value for each, MISSING where there is none.
 
-    src, dst: the first sequence number that the originator and the responder sent; identifier: of pings.
+    Attributes:
+        src: The first sequence number that the originator sent.
+        dst: The first sequence number that the responder sent.
+        identifier: Of pings (icmp.ident).
     """
 
     src: NDArray[np.int64]
@@ -53,8 +56,12 @@ def assign_icmp_errors(
 ) -> tuple[Columns, Errors]:
     """Give each ICMP error to the flow that it quotes, and tell what it means there.
 
-    quotes: in order of their frames; sending: whose packets the source holds. Returns the table, with a row for each
-    flow that is not in the capture itself but quoted, and the errors by row.
+    Args:
+        table: Columns of TABLE.
+        quotes: In order of their frames.
+        source: What the table calls the source.
+        numbers: By what the packets of each flow are told from others between the same ends.
+        sending: Whose packets the source holds.
     """
     held = cache(sending.holds_of)
     returned = [quote._replace(proves=not held(quote.src, quote.dst)) for quote in quotes if quote.returned]
@@ -78,8 +85,10 @@ def assign_icmp_errors(
 def _answer(otherwise: str, forth: list[IcmpError], back: int) -> str:
     """Return what the errors say of a flow that was not answered: the last that tells decides.
 
-    otherwise: what the flow says itself; forth: errors about its originator's packets; back: how many there are about
-    the responder's. Those say that it did answer, which was stopped on its way back.
+    Args:
+        otherwise: What the flow says itself.
+        forth: Errors about its originator's packets.
+        back: How many there are about the responder's. Those say that it did answer, which was stopped on its way back.
     """
     if decisive := telling(forth):
         return _meaning(decisive[-1])

@@ -34,11 +34,15 @@ def classify_datagrams(events: Columns, begin: I64) -> NDArray[Any]:
 def classify_tcp(columns: Columns, events: Columns, begin: I64) -> tuple[NDArray[Any], I64]:
     """Say of flows of TCP whether, and how, the responder answered, and which events are stray, some of them twice.
 
-    columns: frames_src, payload_src, and the originator's SYNs and RSTs as syn_src and rst_src. Where the originator's
-    SYN is there an answer has to acknowledge it; what does not is stray. Without a SYN, a SYN-ACK that the originator
-    acknowledges or data both ways show that the responder answered: other acknowledgements may be those of a host that
-    has forgotten the connection. A SYN-ACK beside which there is nothing of the originator is believed here; whether
-    anything was asked `take_back` says, when all flows are known.
+    Where the originator's SYN is there an answer has to acknowledge it; what does not is stray. Without a SYN, a
+    SYN-ACK that the originator acknowledges or data both ways show that the responder answered: other acknowledgements
+    may be those of a host that has forgotten the connection. A SYN-ACK beside which there is nothing of the originator
+    is believed here; whether anything was asked `take_back` says, when all flows are known.
+
+    Args:
+        columns: Frames_src, payload_src, and the originator's SYNs and RSTs as syn_src and rst_src.
+        events: Of all flows, flow by flow.
+        begin: Where the events of each flow begin, and where those of the last one end.
     """
     count = len(begin) - 1
     owner = np.repeat(np.arange(count), np.diff(begin))
@@ -124,8 +128,13 @@ def take_back(columns: Columns, events: Columns, begin: I64, sending: Sending) -
 
     Alone in its flow an answer says that something was asked only where the source could not hold the question. Where
     it holds what that host sends, a SYN-ACK or an echo reply without the question is forged, or of before the capture;
-    so are resets, which answer nothing then. sending: of whom that is held; columns: src, dst, protocol, frames_src,
-    frames_dst, syn, syn_ack, rst and response, which is changed.
+    so are resets, which answer nothing then.
+
+    Args:
+        columns: Src, dst, protocol, frames_src, frames_dst, syn, syn_ack, rst and response, which is changed.
+        events: Of all flows, flow by flow; those that become stray are changed.
+        begin: Where the events of each flow begin, and where those of the last one end.
+        sending: Of whom that is held.
     """
     silent = np.flatnonzero(columns["frames_src"] == 0)
     lone = silent[columns["response"][silent] == "answered"]

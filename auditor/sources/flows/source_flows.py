@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 
 class FlowEvent(NamedTuple):
-    """A packet that says what a flow is: its frame, time, whether the originator sent it, and what it is.
+    """A packet that says what a flow is.
 
-    packet_kind: "SYN", "SYN-ACK", "RST", "FIN", "data", "ACK", "request", "reply" or "datagram"; "stray" is what the
-    responder sent, but not to this attempt, and what answers an attempt that there was not. hop_count: hops that the
-    packet has left (time to live, hop limit), 0 if unknown; ip_id: its identification by IPv4, 0 if it has none. A log
-    has neither.
+    Attributes:
+        frame: Number of the frame; of logs of the line, or record.
+        time_ns: Nanoseconds since 1970, UTC unless the times of a log are local.
+        from_src: Whether the originator sent it.
+        packet_kind: "SYN", "SYN-ACK", "RST", "FIN", "data", "ACK", "request", "reply" or "datagram"; "stray" is what
+            the responder sent, but not to this attempt, and what answers an attempt that there was not.
+        sequence: TCP sequence number, or that of an echo; 0 if unknown.
+        hop_count: Hops that the packet has left (ip.ttl, ipv6.hlim), 0 if unknown, as in a log.
+        ip_id: Identification of IPv4 (ip.id), 0 if it has none, as in a log.
     """
 
     frame: int

@@ -24,7 +24,10 @@ class FlowTable:
     """The flow table of one source: as NumPy columns, which the judging works on, or as pandas has it.
 
     Only one of the two is held in memory: columns until pandas is asked for, because that takes longer to load than
-    many a source takes to read. kinds: the types that the columns have in pandas.
+    many a source takes to read.
+
+    Args:
+        kinds: The types that the columns have in pandas.
     """
 
     def __init__(
@@ -78,8 +81,10 @@ def is_among(column: NDArray[Any], texts: Collection[str]) -> NDArray[np.bool_]:
 class OrientedFlows(NamedTuple):
     """Flows seen from their originators.
 
-    columns: most of TABLE, and `src` and `dst`, the numbers of the addresses with the IP version above them; events:
-    flow by flow, in order; event_begin: where each flow's events begin, and where the last one's end.
+    Attributes:
+        columns: Most of TABLE, and `src` and `dst`, the numbers of the addresses with the IP version above them.
+        events: Flow by flow, in order.
+        event_begin: Where each flow's events begin, and where the last one's end.
     """
 
     columns: Columns

@@ -5,7 +5,6 @@ Each new one is read by itself.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from functools import lru_cache
 from threading import Lock
@@ -13,6 +12,7 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 
+from auditor.ruleset.addresses import canonical
 from auditor.sources.logs.text_columns import U64, WORD, Column, Mask, Text, distinct
 
 NOBODY = -1  # the number of what is no address
@@ -110,7 +110,13 @@ class _AddressTable:
         return numbers[place], ~_differ([column[place] for column in held], words)
 
     def add(self, words: list[U64], mixed: U64, numbers: Ints) -> None:
-        """Keep texts, as long as there is room and where their slots are free. mixed: a number made of the words."""
+        """Keep texts, as long as there is room and where their slots are free.
+
+        Args:
+            words: The texts, eight bytes of each a column.
+            mixed: A number made of the words.
+            numbers: Those of the texts.
+        """
         slots, held, stored_numbers = self._arrays
         if self._count + len(numbers) > len(stored_numbers) and len(slots) < MOST_SLOTS:
             filled = slice(1, self._count)
@@ -156,7 +162,4 @@ def _address(text: bytes) -> str | None:
         return None
     if IPV4.fullmatch(text):
         return text.decode("ascii")
-    try:
-        return str(ipaddress.ip_address(text.decode("ascii").partition("%")[0]))
-    except ValueError:
-        return None
+    return (canonical(text.decode("ascii").partition("%")[0]) or None) if text.isascii() else None

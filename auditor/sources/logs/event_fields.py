@@ -31,11 +31,16 @@ _QUARTER = 15 * 60
 
 
 class Event(NamedTuple):
-    """One event. number: its record number, or the line it begins in; values: by name in small letters.
+    """One event.
 
-    time_ns: when, None if it has no time; zone: how that was brought to UTC: "" when the event says so itself,
-    "collector" when two times of the collector told the difference, "none" when nothing told and it was taken as UTC.
     Of events that nobody asked for, time and values are left out.
+
+    Attributes:
+        number: Its record number, or the line it begins in.
+        values: By name in small letters.
+        time_ns: When, None if it has no time.
+        zone: How that was brought to UTC: "" when the event says so itself, "collector" when two times of the collector
+            told the difference, "none" when nothing told and it was taken as UTC.
     """
 
     number: int
@@ -51,7 +56,10 @@ class Event(NamedTuple):
 def event_of(document: Mapping[str, Any], number: int, wanted: Container[int]) -> Event | None:
     """Return the event that a JSON object holds, None if it holds none.
 
-    number: the line it begins in, used where the event has no record number. wanted: ids whose values are asked for.
+    Args:
+        document: The object.
+        number: The line it begins in, used where the event has no record number.
+        wanted: Ids whose values are asked for.
     """
     fields = document
     for wrapper in WRAPPERS:

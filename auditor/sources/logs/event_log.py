@@ -47,9 +47,15 @@ def is_event_log(head: bytes) -> bool:
 class EventReader:
     """Iterate over the events of one log; afterwards tell how many were read and what was wrong.
 
-    wanted: ids of the events whose values are asked for. After reading:
-    format: "evtx" or "JSON"; gzipped: whether it was packed; records: events read; skipped: events that could not be;
-    warnings: what the administrator must know about this file.
+    Args:
+        wanted: Ids of the events whose values are asked for. After reading:.
+
+    Attributes:
+        format: "evtx" or "JSON".
+        gzipped: Whether it was packed.
+        records: Events read.
+        skipped: Events that could not be.
+        warnings: What the administrator must know about this file.
     """
 
     def __init__(self, path: Path, wanted: Container[int]) -> None:
@@ -171,8 +177,11 @@ def _encoding(head: bytes) -> str:
 class _ChunkCounts(NamedTuple):
     """What a file holds by its own headers.
 
-    records: events in all whole chunks; broken_chunks: chunks whose header says nothing; empty_chunks: chunks that were
-    never used; cut: the warning on what is missing at the end, None if nothing is.
+    Attributes:
+        records: Events in all whole chunks.
+        broken_chunks: Chunks whose header says nothing.
+        empty_chunks: Chunks that were never used.
+        cut: The warning on what is missing at the end, None if nothing is.
     """
 
     records: int

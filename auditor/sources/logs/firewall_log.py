@@ -13,6 +13,8 @@ import re
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from auditor.sources.files.gzip_stream import GZIP_MAGIC
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.files.window import Window
 from auditor.sources.logs.addresses import LogAddresses
+from auditor.sources.logs.batching import Steps
 from auditor.sources.logs.firewall_rows import (
     ACTIONS,
     CANONICAL,
@@ -54,96 +57,121 @@ _SWAPPED = re.compile(f"[{''.join(chr(code << 8) for code in range(1, 0x80))}]{{
 Bytes = bytes | memoryview
 
 
-class LogReader:
-    """Iterate over the rows of one log; afterwards tell what its lines were.
+@dataclass(frozen=True)
+class FirewallLog:
+    """What a log was, once all of it was read.
 
-    raw: the file, at its beginning; schema: the columns until a #Fields line says better, to be set before the rows are
-    asked for (`beginning` and `recognize` tell). bytes: size of the file; encoding: "" for single bytes, else its name;
-    gzipped: whether it was packed; headed: whether a #Fields line was seen; addresses: by number; account: what the
-    lines were; warnings: what is wrong with the file as a whole; clock: turns local times into UTC. numbered: where its
-    addresses get their numbers, which several logs may share.
+    Attributes:
+        bytes: Size of the file.
+        notes: What the file was packed or encoded with, such as "UTF-16" and "gzip".
+        headed: Whether a #Fields line was seen.
+        in_utc: Whether the times of all rows are UTC; without rows, what they would be.
+        fields: The columns of the last #Fields line.
+        addresses: The addresses of the rows by number, with those of other logs that are numbered with them.
+        account: What its lines were.
+        warnings: What is wrong with the file as a whole, and with its times.
     """
 
-    def __init__(self, raw: io.BufferedReader, clock: Clock, numbered: LogAddresses | None = None) -> None:
-        self._raw = raw
-        self.schema = Schema(())
-        self.clock = clock
-        self.gzipped = False
-        self.bytes = self.position = 0
-        self.encoding = ""
+    bytes: int
+    notes: tuple[str, ...]
+    headed: bool
+    in_utc: bool
+    fields: tuple[str, ...]
+    addresses: list[str]
+    account: LogAccount
+    warnings: tuple[SourceWarning, ...]
+
+
+def read_log(
+    raw: io.BufferedReader,
+    path: Path,
+    clock: Clock,
+    take: Callable[[Rows], None],
+    advance: Callable[[int, int], None],
+    addresses: LogAddresses | None = None,
+) -> Steps[FirewallLog | None]:
+    """Read a log whole, in batches of rows: 350 MB need no more memory than a few pieces of them.
+
+    Args:
+        raw: The file, at its beginning.
+        path: Its name, for errors.
+        clock: Turns local times into UTC.
+        take: Called with each batch of rows, in file order; their lines are numbered from the beginning of the log.
+        advance: Called now and then with how many bytes were read, and how many there are.
+        addresses: Where those of several logs are numbered. Then the sections of the log are yielded, to be read by
+            whoever goes on with this; None reads them here, in threads if there are many.
+
+    Returns:
+        What the log was, None if the file is nothing like one.
+
+    Raises:
+        SourceError: As `recognize` does.
+    """
+    text, account = _Text(raw), LogAccount()
+    with closing(text.pieces):
+        schema = recognize(text.beginning, path)
+        if schema is None:
+            return None
+        sections = _Sections(whole_lines(text.pieces), schema, addresses or LogAddresses())
+
+        def add(read: SectionRows) -> None:
+            preceding_lines = account.lines
+            account.add(read.account)
+            if len(read.rows):
+                time_s = clock.utc(read.rows.time_s, read.utc)
+                take(read.rows.but(line=read.rows.line + preceding_lines, time_s=time_s))
+
+        if addresses is None:
+            for read in _read_here(sections, text.bytes):
+                add(read)
+                advance(text.position, text.bytes)
+        else:
+            for section in sections:
+                add((yield section))
+    return FirewallLog(
+        bytes=text.bytes,
+        notes=text.notes,
+        headed=sections.headed,
+        in_utc=clock.known if account.rows else sections.schema.utc or clock.zone is not None,
+        fields=sections.schema.names,
+        addresses=sections.addresses.names,
+        account=account,
+        warnings=(*text.warnings, *clock.warnings()),
+    )
+
+
+def _read_here(sections: Iterator[Section], size: int) -> Iterator[SectionRows]:
+    """Yield what is in each section; small logs are read here, the parts of large ones two at a time."""
+    begin = list(itertools.islice(sections, 2))
+    if len(begin) < 2 or size <= PIECE:
+        yield from map(read_section, itertools.chain(begin, sections))
+        return
+    # The C library of Linux gives memory back at once, and has to be given it again for the next piece; to free one
+    # large block is what teaches it to keep some. That is a fifth of the time.
+    np.empty(KEEP_MEMORY, np.uint8)
+    with ThreadPoolExecutor(AT_ONCE) as readers:
+        coming: deque[Future[SectionRows]] = deque()
+        for section in itertools.chain(begin, sections):
+            coming.append(readers.submit(read_section, section))
+            if len(coming) > AHEAD:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+
+
+class _Sections(Iterator[Section]):
+    """Cuts a log into sections of whole lines, each under one schema, which the next header may change."""
+
+    def __init__(self, lines: Iterator[bytes], schema: Schema, addresses: LogAddresses) -> None:
+        self.schema = schema
         self.headed = False
-        self._addresses = numbered or LogAddresses()
-        self.account = LogAccount()
-        self.warnings: list[SourceWarning] = []
-        self._begin()
+        self.addresses = addresses
+        self._cut = (section for data in lines for section in self._under_headers(data, len(data) - len(PADDING)))
 
-    def __enter__(self) -> LogReader:
-        return self
+    def __next__(self) -> Section:
+        return next(self._cut)
 
-    def __exit__(self, *_: object) -> None:
-        self._pieces.close()
-
-    @property
-    def addresses(self) -> list[str]:
-        """The addresses of the rows read so far, by number, with those of other logs that are numbered with them."""
-        return self._addresses.names
-
-    @property
-    def in_utc(self) -> bool:
-        """Whether the times of all rows are UTC; without rows, what they would be."""
-        return self.clock.known if self.account.rows else self.schema.utc or self.clock.zone is not None
-
-    def beginning(self) -> bytes:
-        """Return the first lines, without what stands before them if the file was allocated before it was written."""
-        head = bytes(self._first).lstrip(JUNK + b"\n")
-        if len(head) < HEAD and self._is_longer:
-            for piece in self._pieces:
-                head = (head + bytes(piece)).lstrip(JUNK + b"\n")
-                if len(head) >= HEAD:
-                    break
-            self._pieces.close()
-            self._raw.seek(0)
-            self._begin()
-        return head if len(head) < HEAD else head[:HEAD].rpartition(b"\n")[0] or head[:HEAD]
-
-    def __iter__(self) -> Iterator[Rows]:
-        """Yield batches of rows in file order; small logs are read here, the parts of large ones two at a time."""
-        sections = self.sections()
-        begin = list(itertools.islice(sections, 2))
-        if len(begin) < 2 or self.bytes <= PIECE:
-            for section in itertools.chain(begin, sections):
-                yield self.rows(read_section(section))
-            return
-        # The C library of Linux gives memory back at once, and has to be given it again for the next piece; to free one
-        # large block is what teaches it to keep some. That is a fifth of the time.
-        np.empty(KEEP_MEMORY, np.uint8)
-        with ThreadPoolExecutor(AT_ONCE) as readers:
-            coming: deque[Future[SectionRows]] = deque()
-            for section in itertools.chain(begin, sections):
-                coming.append(readers.submit(read_section, section))
-                if len(coming) > AHEAD:
-                    yield self.rows(coming.popleft().result())
-            while coming:
-                yield self.rows(coming.popleft().result())
-
-    def rows(self, read: SectionRows) -> Rows:
-        """Return the rows of the next section, with the numbers that their lines have in the log, and the time zone."""
-        preceding_lines = self.account.lines
-        self.account.add(read.account)
-        rows = read.rows
-        if not len(rows):
-            return rows
-        return rows.but(line=rows.line + preceding_lines, time_s=self.clock.utc(rows.time_s, read.utc))
-
-    def sections(self) -> Iterator[Section]:
-        """Cut the log into sections of whole lines, each under one schema."""
-        for data in whole_lines(self._every_piece()):
-            size = len(data) - len(PADDING)
-            for begin, end in self._under_headers(data, size):
-                whole = data if end - begin == size else data[begin:end] + PADDING
-                yield Section(whole, self.schema, self._addresses)
-
-    def _under_headers(self, data: bytes, size: int) -> Iterator[tuple[int, int]]:
+    def _under_headers(self, data: bytes, size: int) -> Iterator[Section]:
         """Cut where a header changes how the lines behind it are to be read."""
         begin = 0
         for at, name in _headers(data):
@@ -151,37 +179,64 @@ class LogReader:
             schema = _schema(self.schema, name, data[at + len(name) : end - 1])
             self.headed = self.headed or name == FIELDS
             if schema != self.schema:
-                yield begin, end
+                yield Section(data[begin:end] + PADDING, self.schema, self.addresses)
                 begin = end
             self.schema = schema
         if begin < size:
-            yield begin, size
+            yield Section(data[begin:] if begin else data, self.schema, self.addresses)
 
-    def _begin(self) -> None:
-        self.warnings.clear()
-        self._pieces = self._decoded()
-        self._first = next(self._pieces)
 
-    def _every_piece(self) -> Iterator[Bytes]:
-        piece, self._first = self._first, b""
-        yield piece
-        del piece  # it may be of a window, which is to move on
-        yield from self._pieces
+class _Text:
+    """The text of a log, unpacked, in an encoding in which a line break is one byte.
 
-    def _decoded(self) -> Generator[Bytes, None, None]:
-        """Yield the log's bytes, unpacked, in an encoding in which a line break is one byte."""
-        self.bytes = os.fstat(self._raw.fileno()).st_size
-        self.gzipped = self._raw.peek(2)[:2] == GZIP_MAGIC
+    Attributes:
+        bytes: Size of the file.
+        position: Roughly how many of its bytes were read.
+        notes: What the file was packed or encoded with.
+        beginning: The first lines, without what stands before them if the file was allocated before it was written.
+        pieces: All of it from the beginning on, to be read once; a piece stays as it is until the next is asked for.
+        warnings: What is wrong with the file.
+    """
+
+    def __init__(self, raw: io.BufferedReader) -> None:
+        self.bytes = os.fstat(raw.fileno()).st_size
+        self.warnings: list[SourceWarning] = []
+        pieces = self._decoded(raw)
+        first_piece = next(pieces)
+        head = bytes(first_piece).lstrip(JUNK + b"\n")
+        if len(head) < HEAD and self._is_longer:
+            for piece in pieces:
+                head = (head + bytes(piece)).lstrip(JUNK + b"\n")
+                if len(head) >= HEAD:
+                    break
+            pieces.close()
+            raw.seek(0)
+            self.warnings.clear()
+            pieces = self._decoded(raw)
+            first_piece = next(pieces)
+        self.beginning = head if len(head) < HEAD else head[:HEAD].rpartition(b"\n")[0] or head[:HEAD]
+        self.pieces = _chained([first_piece], pieces)
+
+    def _decoded(self, raw: io.BufferedReader) -> Generator[Bytes, None, None]:
+        gzipped = raw.peek(2)[:2] == GZIP_MAGIC
         self.position = 0
-        pieces = _whole_or_windows(self._raw, self.bytes, self.warnings)
+        pieces = _whole_or_windows(raw, self.bytes, self.warnings)
         first_piece = next(pieces, b"")
         self._is_longer = len(first_piece) >= PIECE
-        self.encoding, decode = decoder(first_piece)
+        encoding, decode = decoder(first_piece)
+        self.notes = (*filter(None, (encoding, "gzip" * gzipped)),)
         yield decode(first_piece, False)
         for piece in pieces:
             self.position = min(self.bytes, self.position + len(piece))  # roughly, of a packed log
             yield decode(piece, False)
         yield decode(b"", True)
+
+
+def _chained(begin: list[Bytes], pieces: Generator[Bytes, None, None]) -> Generator[Bytes, None, None]:
+    """Yield pieces, of which none is kept: it may be of a window, which is to move on."""
+    with closing(pieces):
+        yield begin.pop()
+        yield from pieces
 
 
 def _whole_or_windows(raw: io.BufferedReader, size: int, warnings: list[SourceWarning]) -> Iterator[Bytes]:
@@ -200,7 +255,8 @@ def _whole_or_windows(raw: io.BufferedReader, size: int, warnings: list[SourceWa
 def decoder(head: Bytes) -> tuple[str, Callable[[Bytes, bool], Bytes]]:
     """Return the name of a text's encoding ("" for single bytes) and a function that makes single bytes of its pieces.
 
-    head: its beginning, with or without a byte order mark.
+    Args:
+        head: Its beginning, with or without a byte order mark.
     """
     if bytes(head[:3]) == codecs.BOM_UTF8:
         skip = [len(codecs.BOM_UTF8)]
@@ -302,8 +358,12 @@ def _schema(schema: Schema, header: bytes, value: bytes) -> Schema:
 def recognize(beginning: bytes, path: Path) -> Schema | None:
     """Return how the rows of a log are to be read until its first header, None if the file is nothing like a log.
 
-    beginning: its first lines. Raises SourceError for logs of another kind, and for what is left of a log once its
-    columns are unknown.
+    Args:
+        beginning: Its first lines.
+        path: The file, for errors.
+
+    Raises:
+        SourceError: For logs of another kind, and for what is left of a log once its columns are unknown.
     """
     lines = beginning.split(b"\n")
     header = next((line for line in map(_bare, lines) if line.startswith(FIELDS)), None)

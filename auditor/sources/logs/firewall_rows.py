@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from auditor.sources.logs.addresses import NOBODY, LogAddresses
 from auditor.sources.logs.text_columns import PADDING, WORD, Column, Mask, Text, distinct
+from auditor.sources.tcp_flags import ACK, CWR, ECE, FIN, PSH, RST, SYN, URG
 
 MOST_SAMPLES = 3
 SAMPLE_LENGTH = 120
@@ -41,8 +42,7 @@ PATHS = ("SEND", "RECEIVE", "FORWARD", "UNKNOWN", "-")
 SEND, RECEIVE, NO_PATH = (PATHS.index(path) for path in ("SEND", "RECEIVE", "-"))
 IMPLIED_PATH = {ACTIONS.index("OPEN"): SEND, ACTIONS.index("OPEN-INBOUND"): RECEIVE}  # XP and 2003 leave it out
 PROTOCOLS = {b"TCP": TCP, b"UDP": UDP, b"ICMP": ICMP}
-FLAGS = {letter: 1 << bit for bit, letter in enumerate(b"SAFRPUEC")}
-SYN, ACK, FIN, RST = (FLAGS[letter] for letter in b"SAFR")
+FLAGS = dict(zip(b"FSRPAUEC", (FIN, SYN, RST, PSH, ACK, URG, ECE, CWR), strict=True))
 Small = NDArray[np.int8]
 MOST_PORT, MOST_ICMP, MOST_SEQUENCE = 0xFFFF, 0xFF, 0xFFFFFFFF
 
@@ -69,7 +69,12 @@ TOO_FEW, TOO_MANY, TIME, ACTION, PROTOCOL, PATH, ADDRESS, PORT, ICMP_KIND, TCP_K
 
 
 class Schema(NamedTuple):
-    """What the header says: the names of the columns, in order, and whether times are UTC rather than local."""
+    """What the header says of the rows behind it.
+
+    Attributes:
+        names: Names of the columns as the #Fields line has them, in order, in small letters.
+        utc: Whether #Time Format says UTC.
+    """
 
     names: tuple[str, ...]
     utc: bool = False
@@ -79,10 +84,21 @@ class Schema(NamedTuple):
 class Rows:
     """A batch of rows in file order, also those that tell of lost events: arrays of one length.
 
-    line: its number, from 1; time_s: seconds since 1970, by the clock that the log was written by; action: index in
-    ACTIONS; path: index in PATHS; protocol: its IP number; src, dst: numbers of addresses (LogReader.addresses);
-    src_port, dst_port: ports, of ICMP type and code; flags: of a dropped TCP packet, as bits of FLAGS, 0 where the log
-    does not say; sequence: its sequence number, else 0; process: its id, -1 where the log does not say.
+    Behind the colon stands what Windows calls the column (#Fields).
+
+    Attributes:
+        line: Number of the line in the log, from 1.
+        time_s: date and time: seconds since 1970, by the clock that the log was written by.
+        action: action: index in ACTIONS.
+        path: path: index in PATHS.
+        protocol: protocol: IP protocol number (IANA).
+        src: src-ip: number of the address (LogAddresses).
+        dst: dst-ip: number of the address.
+        src_port: src-port; of ICMP its type (icmptype).
+        dst_port: dst-port; of ICMP its code (icmpcode).
+        flags: tcpflags of a dropped TCP packet, as bits of tcp_flags; 0 where the log does not say.
+        sequence: tcpsyn, the sequence number of a dropped TCP packet, else 0.
+        process: pid, the process ID; -1 where the log does not say.
     """
 
     line: NDArray[np.int64]
@@ -131,8 +147,11 @@ NO_ROWS = Rows(
 class LogAccount:
     """What the lines of a log were: lines = rows + comments + blanks + malformed, always.
 
-    malformed: how many of each kind of MALFORMED; samples: number and text of the first ones; lost: events that
-    Windows says it did not write; lost_rows: how often it says so.
+    Attributes:
+        malformed: How many of each kind of MALFORMED.
+        samples: Number and text of the first ones.
+        lost: Events that Windows says it did not write.
+        lost_rows: How often it says so.
     """
 
     lines: int = 0
@@ -178,7 +197,12 @@ class Section(NamedTuple):
 class SectionRows(NamedTuple):
     """What one section holds: its rows, with numbers of lines of its own, and what its lines were.
 
-    comments, blanks: the numbers of the lines that are such; utc: whether the times are.
+    Attributes:
+        rows: Its rows.
+        account: What its lines were.
+        comments: Numbers of the lines that begin with #.
+        blanks: Numbers of the lines without text.
+        utc: Whether the times are UTC.
     """
 
     rows: Rows
@@ -252,12 +276,15 @@ def _in_order(parts: list[Rows]) -> Rows:
 class _Lines:
     """Where the lines of a text are, and the blanks in them.
 
-    regular: which lines are fields with one space between them and nothing else: no comment, tab, padding.
+    Attributes:
+        regular: Which lines are fields with one space between them and nothing else: no comment, tab, padding.
     """
 
     def __init__(self, data: bytes, size: int, fields: int) -> None:
         self.bytes = np.frombuffer(data, np.uint8, size)
         self._fields = fields
+        # "a b c\nd e f\n" has blanks at 1 3 5 7 9 11, three in its first line. If every line has as many, each third is
+        # the end of a line, and the ends of all second fields are 3 and 9: no line has to be looked for.
         is_blank = self.bytes <= BLANK
         self._blanks = is_blank.nonzero()[0]
         self._controls = int(np.count_nonzero(self.bytes < BLANK))
@@ -316,7 +343,11 @@ class _Lines:
 
 
 def _behind(last: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where each of some stretches begins that stand one behind the other. last: their last places."""
+    """Return where each of some stretches begins that stand one behind the other.
+
+    Args:
+        last: Their last places.
+    """
     begin = np.empty_like(last)
     begin[:1] = 0
     np.add(last[:-1], 1, out=begin[1:])
@@ -326,8 +357,10 @@ def _behind(last: NDArray[np.int64]) -> NDArray[np.int64]:
 class _Fields:
     """The fields of some regular lines, by their position in the line.
 
-    begin: of the lines; first_blank: which of all blanks are the first of them; blank_count: how many blanks every line
-    has, 0 if they have not all as many, or not all lines are among them.
+    Args:
+        begin: Of the lines.
+        first_blank: Which of all blanks are the first of them.
+        blank_count: How many blanks every line has, 0 if they have not all as many, or not all lines are among them.
     """
 
     def __init__(
@@ -428,7 +461,11 @@ class _Batch:
         self._columns = dict(zip(present, fields.at([names.index(name) for name in present]), strict=True))
 
     def read(self, addresses: LogAddresses) -> Rows:
-        """Return the rows in order. addresses: where theirs are numbered."""
+        """Return the rows in order.
+
+        Args:
+            addresses: Where theirs are numbered.
+        """
         days, is_date = self._text.days(self._of("date"))
         seconds, is_time = self._text.seconds(self._of("time"))
         self._unless(is_date & is_time, TIME)
@@ -481,6 +518,7 @@ class _Batch:
         """Return each field as an index in the known words."""
         column = self._of(name)
         words = self._text.words(column)
+        # What matches word 2 becomes -1 + 3: to add is faster by far than to write where the mask is true.
         index = np.full(len(words), -1, np.int8)
         left = len(index)
         for number, word in enumerate(vocabulary):

@@ -69,7 +69,11 @@ class Column(NamedTuple):
 
 
 class Text:
-    """The text of many lines, from which fields are read. data: its bytes, with PADDING behind them."""
+    """The text of many lines, from which fields are read.
+
+    Args:
+        data: Its bytes, with PADDING behind them.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -116,6 +120,9 @@ class Text:
 
     def _eight_digits(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
         digit, short = self._eights[column.begin], column.short
+        # "445" becomes "00000445", then its digits 0 0 0 0 0 4 4 5, the first in the lowest byte. Whatever is no digit
+        # has a bit in the upper half of its byte, or gets one when 6 is added. Then pairs become one: 0 0 4 45, 0 445,
+        # 445.
         digit <<= SHIFT[short]
         digit |= LEADING_ZEROS[short]
         digit ^= ASCII_ZEROS
@@ -131,6 +138,7 @@ class Text:
         """Return each date (YYYY-MM-DD) as days since 1970, and which fields are one."""
         both = self._words_from(column.begin, 2)
         first_word, second_word = both[:, 0], both[:, 1] & KEEP[1][DATE_LENGTH]
+        # Rows of one day stand together, so only where a row differs from the one before a date is parsed.
         new = np.ones(len(first_word), np.bool_)
         np.not_equal(first_word[1:], first_word[:-1], out=new[1:])
         new[1:] |= second_word[1:] != second_word[:-1]
@@ -141,6 +149,7 @@ class Text:
 
     def seconds(self, column: Column) -> tuple[NDArray[np.int64], Mask]:
         """Return each time of day (HH:MM:SS) in seconds, and which fields are one."""
+        # "08:15:30" ^ "00:00:00" is 0 8 0 1 5 0 3 0: hours, minutes and seconds begin at bytes 0, 3 and 6.
         digit = self._eights[column.begin] ^ CLOCK
         good = ((digit | digit + NINE_AT_MOST) & UPPER_HALVES == 0) & (digit & CLOCK_COLONS == 0)
         pairs = digit * TEN + (digit >> np.uint64(8))

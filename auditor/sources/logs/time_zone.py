@@ -20,7 +20,11 @@ OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d{1,2})(?::?(\d{2}))?")
 def parse_zone(text: str | None) -> tzinfo | None:
     """Return the time zone that the administrator named, None for None.
 
-    text: an offset such as +02:00, UTC, or a zone such as Europe/Berlin. Raises ArgumentError if it is neither.
+    Args:
+        text: An offset such as +02:00, UTC, or a zone such as Europe/Berlin.
+
+    Raises:
+        ArgumentError: If it is neither.
     """
     if text is None:
         return None
@@ -40,10 +44,14 @@ def parse_zone(text: str | None) -> tzinfo | None:
 
 
 class Clock:
-    """The clock that a log was written by. zone: None if nobody said, then local times stay as they are.
+    """The clock that a log was written by.
 
-    known: whether all times so far are UTC. Rows must come in file order: where the clock was set back, an hour comes
-    twice, and only the order tells which is which.
+    Rows must come in file order: where the clock was set back, an hour comes twice, and only the order tells which is
+    which.
+
+    Attributes:
+        zone: None if nobody said, then local times stay as they are.
+        known: Whether all times so far are UTC.
     """
 
     def __init__(self, zone: tzinfo | None) -> None:
@@ -55,7 +63,12 @@ class Clock:
         self._twice = 0
 
     def utc(self, time_s: NDArray[np.int64], is_utc: bool) -> NDArray[np.int64]:
-        """Return times in seconds since 1970 UTC. is_utc: the log says that they are so already."""
+        """Return times in seconds since 1970 UTC.
+
+        Args:
+            time_s: Seconds since 1970, by the clock of the log, in file order.
+            is_utc: The log says that they are so already.
+        """
         if is_utc or not len(time_s):
             return time_s
         if self.zone is None:

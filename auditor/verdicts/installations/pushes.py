@@ -90,6 +90,7 @@ def find_pushes(
 
     Args:
         contacts: Who contacted whom at the ports of a push, by pair.
+        ruleset: With the ports of a push.
         neighbor_requests: Requests for a hardware address that had no response. Which of them may be of a push is
             decided for each sequence by itself.
         content: What the protocols show of the pairs whose packets were dissected.

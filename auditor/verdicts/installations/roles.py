@@ -147,6 +147,9 @@ def infer_roles(
     """Return who plays which role: as given, else inferred from who contacts whom.
 
     Args:
+        sources: All that were read.
+        ruleset: With the ports of the site.
+        configured: The roles that were set.
         contacts: Who contacted whom at the ports of a push.
         protocol_facts: What the protocols show, source by source, as far as packets were dissected.
     """

@@ -8,49 +8,46 @@ from __future__ import annotations
 import ipaddress
 from array import array
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache, partial
+from itertools import repeat
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from auditor.errors import SourceError
 from auditor.sources.capture.ip import ICMPV6
-from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, IcmpError
+from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning, warning
-from auditor.sources.flows.columns import PROTOCOLS, TABLE
-from auditor.sources.flows.frame import nullable
-from auditor.sources.flows.from_logs.stale_packets import RETRY_S, SYSTEM_PORTS, last_allowed_index, looks_like_reply
-from auditor.sources.flows.neighbors import NeighborRequests
-from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
+from auditor.sources.flows.columns import PROTOCOLS
+from auditor.sources.flows.from_logs.attempts import (
+    ATTEMPT,
+    ICMP_TYPE,
+    LOG_COLUMNS,
+    TURNED,
+    Ints,
+    LogAttempts,
+    LogFlows,
+    local_ends,
+)
+from auditor.sources.flows.from_logs.stale_packets import RETRY_S, SYSTEM_PORTS, looks_like_reply
+from auditor.sources.logs import firewall_rows
 from auditor.sources.logs.event_fields import LONGEST_TEXT, Event, whole
 from auditor.sources.logs.event_log import EventReader
-from auditor.sources.logs.firewall_rows import STEALTH_FILTER
+from auditor.sources.logs.firewall_rows import DROP, NO_PATH, PATHS, RECEIVE, SEND, STEALTH_FILTER
 
 # The words of a firewall log, so that both kinds of log make one table.
-Ints = NDArray[np.int64]
 BLOCKED, ALLOWED = "DROP", "ALLOW"
-INBOUND, OUTBOUND, FORWARD, UNTOLD = "RECEIVE", "SEND", "FORWARD", "-"
+ALLOW = firewall_rows.ACTIONS.index(ALLOWED)
+INBOUND, OUTBOUND, FORWARD = "RECEIVE", "SEND", "FORWARD"
 MEANING = {BLOCKED: "blocked", ALLOWED: "allowed"}
 
-# What the table of an event log has beside the columns of every flow table.
-EVENT_TABLE = {
-    "action": "str",
-    "direction": "str",
-    "first_line": "int64",
-    "rows": "int64",
-    "process_id": "Int64",
-    "computer": "str",
-    "application": "str",
-    "filter_id": "Int64",
-    "filter_origin": "str",
-}
+# What the table of an event log has beside the columns of a capture.
+EVENT_COLUMNS = LOG_COLUMNS | {"computer": "str", "application": "str", "filter_id": "Int64", "filter_origin": "str"}
 # Events that tell of a connection or packet, and what was done with it. Of several about one attempt the one that
 # stands further right here tells more of the program, and is shown.
 ACTIONS = {5152: BLOCKED, 5153: BLOCKED, 5157: BLOCKED, 5156: ALLOWED}
@@ -94,22 +91,15 @@ AUDIT_HINT = (
 
 
 @dataclass(frozen=True)
-class EventLog:
-    """What was read of one log. format: "evtx" or "JSON"; times in nanoseconds since 1970 UTC; details: its flows."""
-
-    format: str
-    records: int
-    skipped: int
-    first_ns: int | None
-    last_ns: int | None
-    warnings: tuple[SourceWarning, ...]
-    tally: Tally
-    details: EventFlows
-
-
-@dataclass(frozen=True)
 class ComputerAddress:
-    """An address of a computer whose firewall told of something. rows: events that say so; sure: it sent from there."""
+    """An address of a computer whose firewall told of something.
+
+    Attributes:
+        computer: Its name as the events have it, in small letters.
+        address: As text.
+        rows: How many events show it.
+        sure: Whether it sent from there itself.
+    """
 
     computer: str
     address: str
@@ -119,7 +109,14 @@ class ComputerAddress:
 
 @dataclass(frozen=True)
 class EventFacts:
-    """What an event log can show at all: how many events of each action it holds, and of whose firewall."""
+    """What an event log can show at all.
+
+    Attributes:
+        drops: Events that say that something was blocked (5152, 5153, 5157).
+        allows: Events that say that something was allowed (5156).
+        local: The addresses of the computers that wrote the events, by computer, the likeliest first.
+        clock: What the times are: always "utc".
+    """
 
     drops: int
     allows: int
@@ -127,51 +124,67 @@ class EventFacts:
     clock: str = "utc"
 
 
-class EventFlows:
-    """All flows of one event log: it has the same face as auditor.sources.flows.builder.Flows.
+@dataclass(frozen=True, eq=False)
+class EventFlows(LogFlows):
+    """All flows of one event log: where a firewall log has lines there are record numbers, of JSON the lines.
 
-    Where that has frames there are record numbers, of JSON the lines.
+    Attributes:
+        single: All events, flow by flow.
+        begin: Where the events of each flow begin, and where those of the last one end.
+        more: The columns that only event logs have.
     """
 
-    errors: Mapping[int, list[IcmpError]] = MappingProxyType({})  # a log quotes no packets
-    asked: tuple[NeighborRequests, ...] = ()
-    hidden: tuple[tuple[str, str], ...] = ()
-    on_link: frozenset[str] = frozenset()  # only a capture shows on whose network it was taken
-    one_sided = OneWayTraffic()
+    facts: EventFacts
+    single: LogAttempts
+    begin: Ints
+    more: Mapping[str, NDArray[Any]]
+    columns = EVENT_COLUMNS
+    tick_ns = 1
 
-    def __init__(
-        self,
-        table: pd.DataFrame,
-        lines: Ints,
-        times: Ints,
-        begin: Ints,
-        turned: NDArray[np.bool_],
-        heard: frozenset[str],
-    ) -> None:
-        self.table = table
-        self._turned = turned  # whether a flow's packets were sent by the host that was tried
-        self.heard = heard
-        self.facts = _facts(table, turned)
-        self._lines, self._times, self._begin = lines, times, begin
+    @cached_property
+    def heard(self) -> frozenset[str]:
+        """Every address that something came from: a computer that writes a log is there too."""
+        own = self.attempts.receiver[self.attempts.path == RECEIVE]
+        addresses = (self.addresses[number] for number in {*own.tolist(), *self.attempts.sender.tolist()})
+        return frozenset(address for address in addresses if not _for_everybody(address))
 
-    def identifier(self, _flow: int) -> int:
-        """Return 0: a log does not tell pings apart."""
-        return 0
+    def _tcp_packet(self, kind: int) -> str:
+        return "data" if kind & TURNED else "SYN"
 
-    def events(self, flow: int) -> list[FlowEvent]:
-        """Return the events of one flow in file order, each as a packet of the host that tried."""
-        kind = {"udp": "datagram", "icmp": "request"}.get(str(self.table["protocol"].iat[flow]), "SYN")
-        rows = slice(int(self._begin[flow]), int(self._begin[flow + 1]))
-        entries = zip(self._lines[rows].tolist(), self._times[rows].tolist(), strict=True)
-        from_src = not self._turned[flow]
-        kind = kind if from_src or kind == "datagram" else "data"
-        return [FlowEvent(line, time, from_src=from_src, packet_kind=kind, sequence=0) for line, time in entries]
+    def _entries(self, flow: int) -> Iterator[tuple[int, int, int]]:
+        """Yield number, time and sequence number of all events of a flow."""
+        rows = slice(self.begin.item(flow), self.begin.item(flow + 1))
+        numbers, times = self.single.first_line[rows].tolist(), self.single.start[rows].tolist()
+        return zip(numbers, times, repeat(0))
+
+    def _factories(self) -> dict[str, Callable[[], NDArray[Any]]]:
+        return super()._factories() | {name: partial(self.more.__getitem__, name) for name in self.more}
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """What was read of one log, under the names that Source has for it."""
+
+    format: str
+    records: int
+    skipped: int
+    first_ns: int
+    last_ns: int
+    warnings: tuple[SourceWarning, ...]
+    tally: Tally
+    details: EventFlows
 
 
 def read_events(path: Path, name: str) -> EventLog:
     """Read an event log and return its flows; memory grows with the number of events about filtered traffic.
 
-    name: what the flow table calls the source. Raises SourceError if the log holds no such events.
+    Args:
+        path: The file.
+        name: What the flow table calls it.
+
+    Raises:
+        SourceError: If the log holds no such events.
+        OSError: If it cannot be read.
     """
     reader = EventReader(path, ACTIONS)
     collected = _EventColumns()
@@ -196,25 +209,15 @@ class _TrafficEvent(NamedTuple):
     """One event about traffic between two ends, as written: which is the local one depends on Windows' version."""
 
     protocol: int
-    direction: str
+    path: int
     ends: tuple[tuple[str, int], tuple[str, int]]
 
 
-_LARGE = ("time", "line", "filter")
-_SMALL = (  # in the order in which _append gives their values, behind _LARGE
-    "event",
-    "computer",
-    "direction",
-    "protocol",
-    "ip_a",
-    "port_a",
-    "ip_b",
-    "port_b",
-    "process",
-    "application",
-    "origin",
-    "layer",
-)
+# By the type code of an array, the columns in the order in which _append gives their values.
+_COLUMNS = {
+    "q": "time line filter",
+    "i": "event computer path protocol ip_a port_a ip_b port_b process application origin layer",
+}
 
 
 @dataclass
@@ -222,9 +225,9 @@ class _EventColumns:
     """Events about traffic, a number in each column; texts are numbered in `texts`, the empty one is 0."""
 
     column: dict[str, array[int]] = field(
-        default_factory=lambda: {name: array("q") for name in _LARGE} | {name: array("i") for name in _SMALL}
+        default_factory=lambda: {name: array(code) for code, names in _COLUMNS.items() for name in names.split()}
     )
-    texts: dict[str, int] = field(default_factory=lambda: {"": 0, UNTOLD: 1})
+    texts: dict[str, int] = field(default_factory=lambda: {"": 0})
     tally: Tally = field(default_factory=Tally)
     logs: Counter[str] = field(default_factory=Counter)
     zones: Counter[str] = field(default_factory=Counter)
@@ -263,7 +266,7 @@ class _EventColumns:
             _or(whole(values.get("filterrtid")), -1),
             event.event_id,
             self._optional(event.computer.lower()),
-            self._number(traffic.direction),
+            traffic.path,
             traffic.protocol,
             self._number(ip_a),
             port_a,
@@ -330,8 +333,8 @@ def _traffic(event: Event) -> _TrafficEvent | None:
     if protocol in (ICMP, ICMPV6):
         protocol = ICMP
     word = values.get("direction")
-    direction = DIRECTIONS.get(word.strip().lower(), UNTOLD) if isinstance(word, str) else UNTOLD
-    return _TrafficEvent(protocol, direction, ((ip_a, port_a), (ip_b, port_b)))
+    direction = DIRECTIONS.get(word.strip().lower()) if isinstance(word, str) else None
+    return _TrafficEvent(protocol, PATHS.index(direction) if direction else NO_PATH, ((ip_a, port_a), (ip_b, port_b)))
 
 
 def _is_echo(traffic: _TrafficEvent) -> bool:
@@ -369,47 +372,51 @@ def _flows(collected: _EventColumns, name: str) -> EventFlows:
     """Return one flow for each attempt that one computer's firewall told of: the same ends, direction and action."""
     column = {key: np.frombuffer(values, values.typecode) for key, values in collected.column.items()}
     texts = np.array(list(collected.texts), object)
-    is_supported = np.isin(column["protocol"], list(PROTOCOLS))
-    column = _oriented({key: values[is_supported] for key, values in column.items()}, texts, collected.texts[UNTOLD])
-    column["action"] = _is_allowed(column["event"]).astype(np.int64)
-    column = _without_late(column, texts)
-    order, begin = _attempts(column)
-    column = {key: values[order] for key, values in column.items()}
-    table = _table(column, begin, texts, name)
-    turned = column["turned"][begin[:-1]]
-    sender, receiver = _sender_and_receiver(table, turned)
-    local = set(receiver[table["direction"] == INBOUND])  # a computer that writes a log is there
-    heard = frozenset(address for address in local.union(sender) if not _for_everybody(address))
-    return EventFlows(table, column["line"], column["time"], begin, turned, heard)
+    place = np.flatnonzero(np.isin(column["protocol"], list(PROTOCOLS)))
+    place = place[np.argsort(column["time"][place], kind="stable")]
+    column = {key: values[place] for key, values in column.items()}
+    events = _without_late(_oriented(column, texts), column)
+    order, begin = _grouped(events, column["computer"], place)
+    events, column = events.at(order), {key: values[order] for key, values in column.items()}
+    best = _most_telling(column["event"], begin)
+    size, start = np.diff(begin), begin[:-1]
+    first_line = np.minimum.reduceat(events.first_line, start) if len(size) else size
+    attempts = replace(
+        events.at(best), rows=size, start=events.start[start], end=events.start[begin[1:] - 1], first_line=first_line
+    )
+    computer, application, origin = (column[name][best] for name in ("computer", "application", "origin"))
+    stealth = _discarded(column, events.path, begin) & (attempts.action == DROP) & (attempts.packet == ATTEMPT)
+    more = {
+        "computer": texts[computer],
+        "application": texts[application],
+        "filter_id": column["filter"][best],
+        "filter_origin": np.where(stealth, STEALTH, texts[origin]),
+    }
+    return EventFlows(name, attempts, texts.tolist(), _facts(attempts, computer, texts), events, begin, more)
 
 
-def _sender_and_receiver(table: pd.DataFrame, turned: NDArray[np.bool_]) -> tuple[pd.Series, pd.Series]:
-    return table["src_ip"].mask(turned, table["dst_ip"]), table["dst_ip"].mask(turned, table["src_ip"])
-
-
-def _facts(table: pd.DataFrame, turned: NDArray[np.bool_]) -> EventFacts:
-    rows = table["rows"].groupby(table["action"]).sum()
-    observations: dict[tuple[str, str], tuple[int, bool]] = {}
-    for direction, end in zip((OUTBOUND, INBOUND), _sender_and_receiver(table, turned), strict=True):
-        flows = table[table["direction"] == direction]
-        for key, count in flows.groupby(["computer", end[flows.index]])["rows"].sum().items():
-            total, sure = observations.get(key, (0, False))  # type: ignore[call-overload]  # the key is a pair of texts
-            observations[key] = total + int(count), sure or direction == OUTBOUND  # type: ignore[index]  # the same
-    local = [ComputerAddress(*key, *rows_sure) for key, rows_sure in observations.items() if not _for_everybody(key[1])]
+def _facts(attempts: LogAttempts, computer: Ints, texts: NDArray[Any]) -> EventFacts:
+    local = [
+        ComputerAddress(texts[number], texts[address], rows, sent)
+        for number, address, rows, sent in local_ends(attempts, computer)
+        if not _for_everybody(texts[address])
+    ]
     local.sort(key=lambda entry: (entry.computer, not entry.sure, -entry.rows, entry.address))
-    return EventFacts(int(rows.get(BLOCKED, 0)), int(rows.get(ALLOWED, 0)), tuple(local))
+    drops, allows = (int(attempts.rows[attempts.action == action].sum()) for action in (DROP, ALLOW))
+    return EventFacts(drops, allows, tuple(local))
 
 
-def _oriented(column: dict[str, Ints], texts: NDArray[Any], untold: int) -> dict[str, Ints]:
-    """Add who sent: src and dst. Where it cannot be known whose firewall it is, the direction becomes `untold`.
+def _oriented(column: Mapping[str, Ints], texts: NDArray[Any]) -> LogAttempts:
+    """Return each event as an attempt of who sent. Where it cannot be known whose firewall it is, it has no path.
 
     Windows' word differs by version: of an inbound connection it writes the local end first (Windows 7, 2008), or the
     remote one (Windows 10, 2016); of a packet the sender. Of an outbound one the local end always comes first, and that
     tells a computer's own addresses. What is left is decided as most of that computer's events are; else a connection
     comes from no system port, and anything else is taken as today's Windows writes it.
     """
-    direction = texts[column["direction"]]
-    inbound, outbound = direction == INBOUND, direction == OUTBOUND
+    # Windows 7 writes an inbound connection to 10.0.0.20:445 as source 10.0.0.20, Windows 10 as destination 10.0.0.20.
+    # That 10.0.0.20 is the computer's own is known once it is the source of an outbound event.
+    inbound, outbound = column["path"] == RECEIVE, column["path"] == SEND
     own = _pairs(column["computer"][outbound], column["ip_a"][outbound])
     own_a = np.isin(_pairs(column["computer"], column["ip_a"]), own)
     own_b = np.isin(_pairs(column["computer"], column["ip_b"]), own)
@@ -417,52 +424,50 @@ def _oriented(column: dict[str, Ints], texts: NDArray[Any], untold: int) -> dict
     first_is_local = (everybody[column["ip_a"]] & ~everybody[column["ip_b"]]) | (own_a & ~own_b)
     second_is_local = (everybody[column["ip_b"]] & ~everybody[column["ip_a"]]) | (own_b & ~own_a)
     leaning = np.where(inbound, first_is_local.astype(np.int64) - second_is_local, 0)
-    packet = np.isin(column["event"], PACKETS)
+    packet, allowed = np.isin(column["event"], PACKETS), _is_allowed(column["event"])
     habits = [np.bincount(column["computer"], leaning * mask, len(texts)) for mask in (packet, ~packet)]
     of_packets, of_connections = (habit[column["computer"]] for habit in habits)
     unsure = inbound & (leaning == 0)
     unknown = unsure & np.where(packet, (of_packets == 0) & (of_connections >= 0), of_connections == 0)
     habit = np.where(packet, of_packets, of_connections)
     icmp, by_port = column["protocol"] == ICMP, column["port_a"] < column["port_b"]
-    accepted = (column["layer"] == ACCEPTING) | _is_allowed(column["event"])
+    accepted = (column["layer"] == ACCEPTING) | allowed
     from_service = (column["port_a"] < SYSTEM_PORTS) & (column["port_b"] >= SYSTEM_PORTS) & accepted & ~packet
     surely = icmp | from_service
     swapped = (inbound & (leaning > 0)) | (unsure & np.where(unknown, by_port & surely, habit > 0))
-    column = dict(column)
-    for kind in ("ip", "port"):
-        end_a, end_b = column[f"{kind}_a"], column[f"{kind}_b"]
-        column[f"{kind}_src"] = np.where(swapped, end_b, end_a)
-        column[f"{kind}_dst"] = np.where(swapped, end_a, end_b)
-    column["direction"] = np.where(unknown & by_port & ~surely, untold, column["direction"])
-    return column
+    path = np.where(unknown & by_port & ~surely, NO_PATH, column["path"]).astype(np.int64)
+    (src, dst), (src_port, dst_port) = (
+        (np.where(swapped, end_b, end_a).astype(np.int64), np.where(swapped, end_a, end_b).astype(np.int64))
+        for end_a, end_b in ((column["ip_a"], column["ip_b"]), (column["port_a"], column["port_b"]))
+    )
+    # Of ICMP the two ports are type and code, in the order of the ends; the code of an echo is 0.
+    icmp_code = np.maximum(src_port, dst_port) << ICMP_TYPE | np.minimum(src_port, dst_port)
+    return LogAttempts(
+        src=src,
+        dst=dst,
+        src_port=src_port,
+        dst_port=np.where(icmp, icmp_code, dst_port),
+        kind=column["protocol"].astype(np.int64) << 16 | path << 8 | np.where(allowed, ALLOW, DROP),
+        process=column["process"],
+        rows=np.ones(len(src), np.int64),
+        start=column["time"],
+        end=column["time"],
+        first_line=column["line"],
+    )
 
 
-def _without_late(column: dict[str, Ints], texts: NDArray[Any]) -> dict[str, Ints]:
-    """Add which events are of packets that are late, and which of them were turned: seen from who began.
+def _without_late(events: LogAttempts, column: Mapping[str, Ints]) -> LogAttempts:
+    """Mark the packets that are late, seen from who began. events: in the order of their times.
 
     Late are answers of services, and what is dropped of a connection that the same firewall had let through. Of a
     connection that is blocked that holds for a while only: its port is used again.
     """
-    dropped, icmp = column["action"] == 0, column["protocol"] == ICMP
-    answer = dropped & ~icmp & looks_like_reply(column["port_src"], column["port_dst"])
-    forth, back = (_pairs(column[f"ip_{end}"], column[f"port_{end}"]) for end in ("src", "dst"))
-    by_time = np.lexsort([column["time"]])
-    direction = texts[column["direction"]]
-    side = np.where(direction == OUTBOUND, 1, np.where(direction == INBOUND, -1, 0))
-    side = np.where(forth > back, -side, side)
-    ends = [column["computer"], side, np.minimum(forth, back), np.maximum(forth, back), column["protocol"]]
-    allowed = np.full(len(forth), -1, np.int64)
-    latest = last_allowed_index([end[by_time] for end in ends], ~dropped[by_time])
-    allowed[by_time] = np.where(latest >= 0, by_time[latest], -1)
-    soon = column["time"] - column["time"][allowed] <= RETRY_S * 10**9
-    of_allowed = dropped & (column["protocol"] == TCP) & (allowed >= 0) & (soon | np.isin(column["event"], PACKETS))
-    other_way = of_allowed & (forth != forth[allowed])
-    turned = np.where(of_allowed, other_way, answer)
-    column = column | {"late": answer | of_allowed, "turned": turned}
-    for kind in ("ip", "port"):
-        src, dst = column[f"{kind}_src"], column[f"{kind}_dst"]
-        column[f"{kind}_src"], column[f"{kind}_dst"] = np.where(turned, dst, src), np.where(turned, src, dst)
-    return column
+    dropped, protocol = events.action == DROP, events.protocol
+    answer = dropped & (protocol != ICMP) & looks_like_reply(events.src_port, events.dst_port)
+    latest, other_way = events.latest_allowed(~dropped, column["computer"], protocol)
+    soon = events.start - events.start[latest] <= RETRY_S * 10**9
+    of_allowed = dropped & (protocol == TCP) & (latest >= 0) & (soon | np.isin(column["event"], PACKETS))
+    return events.marked_late(answer | of_allowed, np.where(of_allowed, other_way, answer))
 
 
 def _is_allowed(event: Ints) -> NDArray[np.bool_]:
@@ -482,85 +487,45 @@ def _for_everybody(text: str) -> bool:
     return address.is_multicast or text == "255.255.255.255"
 
 
-_SAME = ("computer", "direction", "action", "protocol", "ip_src", "port_src", "ip_dst", "port_dst", "late", "turned")
-
-
-def _attempts(column: dict[str, Ints]) -> tuple[Ints, Ints]:
+def _grouped(events: LogAttempts, computer: Ints, place: Ints) -> tuple[Ints, Ints]:
     """Return the order in which the events of each attempt follow each other, and where each attempt begins.
 
     Attempts are in the order of their first events in the file.
+
+    Args:
+        events: In the order of their times.
+        computer: Whose firewall told of each.
+        place: Where each stands in the file.
     """
-    count = len(column["time"])
-    by_key = np.lexsort([column["time"], *(column[name] for name in _SAME)])
-    new = np.ones(count, np.bool_)
-    if count:
-        same = np.all([column[name][by_key][1:] == column[name][by_key][:-1] for name in _SAME], axis=0)
-        new[1:] = ~same | (np.diff(column["time"][by_key]) > ONE_ATTEMPT_NS)
-    group = np.empty(count, np.int64)
-    group[by_key] = np.cumsum(new) - 1
-    first_rows = np.full(int(new.sum()), count, np.int64)
-    np.minimum.at(first_rows, group, np.arange(count))
-    order = np.lexsort([column["time"], first_rows[group]])
-    sizes = np.bincount(group)[np.argsort(first_rows)] if count else np.zeros(0, np.int64)
-    return order, np.append(0, np.cumsum(sizes))
+    same = (computer, events.kind, events.src, events.src_port, events.dst, events.dst_port)
+    # Attempts at 0 s, 9 s and 90 s between the same ends are two: the pause is longer than ONE_ATTEMPT_NS.
+    order = np.lexsort(same)  # it keeps the order of times
+    new = np.ones(len(order), np.bool_)
+    if len(order):
+        differs = np.any([column[order][1:] != column[order][:-1] for column in same], axis=0)
+        new[1:] = differs | (np.diff(events.start[order]) > ONE_ATTEMPT_NS)
+    begin = np.flatnonzero(new)
+    size = np.diff(np.append(begin, len(order)))
+    first_place = np.minimum.reduceat(place[order], begin) if len(order) else begin
+    by_place = np.argsort(first_place)
+    return order[np.argsort(np.repeat(first_place, size), kind="stable")], np.append(0, np.cumsum(size[by_place]))
 
 
-def _table(column: dict[str, Ints], begin: Ints, texts: NDArray[Any], name: str) -> pd.DataFrame:
-    """Return the flow table: of the values that differ within an attempt, those of its most telling event."""
-    count = len(begin) - 1
-    flow = np.repeat(np.arange(count), np.diff(begin))
-    rank = {event: place for place, event in enumerate(ACTIONS)}
-    telling = np.array([rank[event] for event in column["event"].tolist()], np.int64)
-    best = np.lexsort([np.arange(len(flow)), -telling, flow])[begin[:-1]]
-    attempts = {key: values[best] for key, values in column.items()}
-    icmp, no_icmp = attempts["protocol"] == ICMP, attempts["protocol"] != ICMP
-    none = np.zeros(count, np.int64)
-    all_missing = np.ones(count, np.bool_)
-    start_times, end_times = column["time"][begin[:-1]], column["time"][begin[1:] - 1]
-    values: dict[str, Any] = dict.fromkeys(TABLE, none)
-    late = attempts["late"]
-    dropped = (attempts["action"] == 0) & ~late
-    values["syn"] = np.where((attempts["protocol"] == TCP) & ~late, np.diff(begin), 0)
-    values["conn_state"] = np.where(dropped & no_icmp, "S0", "OTH").astype(object)
-    values["response"] = np.where(late, "mid-stream", np.where(dropped, "no-response", "one-way")).astype(object)
-    values["icmp_error"] = np.full(count, "", object)
-    values |= {
-        "source": np.full(count, name, object),
-        "protocol": np.array([PROTOCOLS[number] for number in attempts["protocol"].tolist()], object),
-        "src_ip": texts[attempts["ip_src"]],
-        "dst_ip": texts[attempts["ip_dst"]],
-        "src_port": nullable(attempts["port_src"], icmp),
-        "dst_port": nullable(attempts["port_dst"], icmp),
-        # Of ICMP the two ports are type and code, in the order of the ends; the code of an echo is 0.
-        "icmp_type": nullable(np.maximum(attempts["port_src"], attempts["port_dst"]), no_icmp),
-        "icmp_code": nullable(np.minimum(attempts["port_src"], attempts["port_dst"]), no_icmp),
-        "start": pd.DatetimeIndex(start_times.view("datetime64[ns]"), tz="UTC"),
-        "end": pd.DatetimeIndex(end_times.view("datetime64[ns]"), tz="UTC"),
-        "stream": nullable(none, all_missing),
-        "action": np.where(attempts["action"] == 1, ALLOWED, BLOCKED).astype(object),
-        "direction": texts[attempts["direction"]],
-        "first_line": np.minimum.reduceat(column["line"], begin[:-1]) if count else none,
-        "rows": np.diff(begin),
-        "process_id": nullable(attempts["process"], attempts["process"] < 0),
-        "computer": texts[attempts["computer"]],
-        "application": texts[attempts["application"]],
-        "filter_id": nullable(attempts["filter"], attempts["filter"] < 0),
-        "filter_origin": np.where(dropped & _discarded(column, begin, texts), STEALTH, texts[attempts["origin"]]),
-    }
-    typed = {key: _typed(values[key], kind) for key, kind in (TABLE | EVENT_TABLE).items()}
-    return pd.DataFrame(typed, copy=False)
+def _most_telling(event: Ints, begin: Ints) -> Ints:
+    """Return for each attempt the place of the event that tells most of the program, the first of several."""
+    rank = np.zeros(max(ACTIONS) + 1, np.int64)
+    rank[list(ACTIONS)] = np.arange(len(ACTIONS))
+    flow = np.repeat(np.arange(len(begin) - 1), np.diff(begin))
+    telling: Ints = np.lexsort([-rank[event], flow])[begin[:-1]]
+    return telling
 
 
-def _discarded(column: dict[str, Ints], begin: Ints, texts: NDArray[Any]) -> NDArray[np.bool_]:
+def _discarded(column: Mapping[str, Ints], path: Ints, begin: Ints) -> NDArray[np.bool_]:
     """Tell which attempts got as far as where nobody listens, while Windows does not say which filter stopped them."""
     discarded = np.isin(column["event"], PACKETS) & (column["layer"] == DISCARDED)
-    discarded &= (column["application"] == 0) & (column["origin"] == 0) & (texts[column["direction"]] != OUTBOUND)
+    discarded &= (column["application"] == 0) & (column["origin"] == 0) & (path != SEND)
     all_of_it: NDArray[np.bool_] = np.logical_and.reduceat(discarded, begin[:-1]) if len(discarded) else discarded
     return all_of_it
-
-
-def _typed(values: Any, kind: str) -> Any:
-    return pd.Series(values, dtype=kind) if isinstance(values, np.ndarray) else values
 
 
 def _no_traffic(path: Path, reader: EventReader, collected: _EventColumns) -> SourceError:

@@ -2,50 +2,42 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from types import MappingProxyType
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP, IcmpError
-from auditor.sources.flows.columns import MISSING, PROTOCOLS, TABLE, LazyColumns
-from auditor.sources.flows.from_logs.stale_packets import GIVEN_UP_S, RETRY_S, last_allowed_index, looks_like_reply
-from auditor.sources.flows.neighbors import NeighborRequests
-from auditor.sources.flows.source_flows import FlowEvent, OneWayTraffic
-from auditor.sources.flows.table import FlowTable
-from auditor.sources.logs.firewall_log import LogReader
-from auditor.sources.logs.firewall_rows import (
-    ACK,
-    ACTIONS,
-    DROP,
-    FIN,
-    LET_THROUGH,
-    LOST,
-    PATHS,
-    RECEIVE,
-    RST,
-    SEND,
-    SYN,
-    Rows,
+from auditor.ruleset.addresses import is_one_host
+from auditor.sources.capture.packets import ECHO_REQUEST, ICMP, TCP, UDP
+from auditor.sources.files.skip_counts import Tally
+from auditor.sources.flows.columns import PROTOCOLS
+from auditor.sources.flows.from_logs.attempts import (
+    ANSWER,
+    ATTEMPT,
+    ICMP_TYPE,
+    LATER,
+    LOG_COLUMNS,
+    NOT_SAID,
+    Ints,
+    LogAttempts,
+    LogFlows,
+    action_of,
+    local_ends,
+    protocol_of,
 )
+from auditor.sources.flows.from_logs.stale_packets import GIVEN_UP_S, RETRY_S, looks_like_reply
+from auditor.sources.logs.firewall_log import FirewallLog
+from auditor.sources.logs.firewall_rows import ACTIONS, DROP, LET_THROUGH, LOST, PATHS, RECEIVE, Rows
+from auditor.sources.tcp_flags import ACK, FIN, RST, SYN
 
-# The columns that a log has beyond those of a capture. action and direction are the log's own words.
-LOG_COLUMNS = {"action": "str", "direction": "str", "first_line": "int64", "rows": "int64", "process_id": "Int64"}
 SAME_ATTEMPT_S = RETRY_S  # a pause that begins another attempt
 TOGETHER = 96_000  # rows that are taken in at once: the more, the fewer remain; but they should stay in the cache
 MOST_OPEN = 200_000  # attempts to which more rows may come
 MOST_FLOWS = 400_000  # beyond this, attempts in the middle of very many alike are put together
 KEPT_OF_EACH = (64, 16, 4)  # how many attempts between two hosts at one port are then still kept apart
-ATTEMPT, ANSWER, LATER = range(3)  # what the packet of a row was: a first one, the answer to one, or of a connection
-NOT_SAID = -1
-TURNED = 0x80  # bit of a kind: the packet was sent by `dst`
-ICMP_TYPE = 8  # bits of the code behind it
 PORT_BITS, KIND_BITS = 16, 25
 ANY_KIND = (1 << KIND_BITS) - 1
 OTHER_KIND = ANY_KIND & ~0xF  # whatever the action is
@@ -54,97 +46,38 @@ INDEX = np.uint64((1 << 21) - 1)
 HALF = np.uint64(31)
 SPREAD = tuple(map(np.uint64, (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)))
 LETS_THROUGH = np.array([action in LET_THROUGH for action in ACTIONS])
-Ints = NDArray[np.int64]
-Kind = TypeVar("Kind", int, Ints)
 
 
 @dataclass(frozen=True)
-class LogAttempts:
-    """What was tried, one attempt a place: arrays of one length.
+class RowAttempts(LogAttempts):
+    """What a firewall log says was tried: of the rows of an attempt the first, the second and the last are kept.
 
-    src, dst: numbers of addresses, of the host that tried and the one that was tried; src_port: NOT_SAID where several
-    attempts were put together; dst_port: of ICMP type and code; kind: protocol, path, packet and action as one number;
-    sequence: of the SYN, 0 where the log does not say; process: its id, NOT_SAID where the log does not say;
-    rows: how many tell of it; start, second, end: the seconds of the first, the second and the last of them;
-    first_line, second_line, last_line: their lines.
+    Attributes:
+        sequence: TCP sequence number of the SYN, 0 where the log does not say.
+        second: Time of the second row, in seconds since 1970.
+        second_line: Its line.
+        last_line: Line of the last row.
     """
 
-    src: Ints
-    dst: Ints
-    src_port: Ints
-    dst_port: Ints
-    kind: Ints
     sequence: Ints
-    process: Ints
-    rows: Ints
-    start: Ints
     second: Ints
-    end: Ints
-    first_line: Ints
     second_line: Ints
     last_line: Ints
 
-    def __len__(self) -> int:
-        return len(self.src)
 
-    def at(self, places: NDArray[Any]) -> LogAttempts:
-        """Return some of them."""
-        selected: dict[int, Ints] = {}
-        for column in vars(self).values():  # where a row is an attempt, several are one array: those stay one
-            if id(column) not in selected:
-                selected[id(column)] = column[places]
-        return LogAttempts(*(selected[id(column)] for column in vars(self).values()))
-
-    def only(self, mask: NDArray[np.bool_]) -> LogAttempts:
-        """Return those of them for which this is true."""
-        places = np.flatnonzero(mask)
-        return self if len(places) == len(self) else self.at(places)
-
-    def but(self, **columns: Ints) -> LogAttempts:
-        """Return the same with other columns of these names."""
-        return LogAttempts(**vars(self) | columns)
-
-    @property
-    def protocol(self) -> Ints:
-        """IP protocol numbers."""
-        return _protocol(self.kind)
-
-    @property
-    def path(self) -> Ints:
-        """Indices in PATHS."""
-        return self.kind >> 8 & 0xFF
-
-    @property
-    def turned(self) -> NDArray[np.bool_]:
-        """Whether the packet was sent by `dst`."""
-        turned: NDArray[np.bool_] = self.kind & TURNED != 0
-        return turned
-
-    @property
-    def side(self) -> Ints:
-        """1 where it is the firewall of `src`, -1 where it is that of `dst`, 0 where the log does not say."""
-        path = self.path
-        way = (path == SEND).astype(np.int64) - (path == RECEIVE)
-        side: Ints = np.where(self.turned, -way, way)
-        return side
-
-    @property
-    def packet(self) -> Ints:
-        """ATTEMPT, ANSWER or LATER."""
-        return _packet(self.kind)
-
-    @property
-    def action(self) -> Ints:
-        """Indices in ACTIONS."""
-        return _action(self.kind)
-
-
-NO_ATTEMPTS = LogAttempts(*[np.zeros(0, np.int64)] * len(LogAttempts.__dataclass_fields__))
+SECOND_NS = 10**9
+NO_ATTEMPTS = RowAttempts(*[np.zeros(0, np.int64)] * len(RowAttempts.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
 class LocalAddress:
-    """An address of the computer that wrote the log. rows: that say so; sure: it sent from there itself."""
+    """An address of the computer that wrote the log.
+
+    Attributes:
+        address: As text.
+        rows: How many rows show it.
+        sure: Whether it sent from there itself.
+    """
 
     address: str
     rows: int
@@ -155,11 +88,21 @@ class LocalAddress:
 class LogFacts:
     """What a log can show at all.
 
-    counts: rows by action, protocol ("TCP", "UDP", "ICMP" or a number) and path, "-" where the log does not say;
-    lines, comments, blanks, malformed: what the lines were that are no rows; lost, lost_rows: events that Windows did
-    not write, and how often it says so; local: the computer's own addresses, the likeliest first; clock: "utc" or
-    "local", what the times are; fields: the columns of the last header; folded: rows of attempts that were put
-    together.
+    Attributes:
+        counts: Rows by action, protocol ("TCP", "UDP", "ICMP" or a number) and path, "-" where the log does not say.
+        lines: All lines.
+        comments: Lines that begin with #.
+        blanks: Lines without text.
+        malformed: Lines that could not be read, by what is wrong with them.
+        lost: Events that Windows did not write (action INFO-EVENTS-LOST).
+        lost_rows: How often it says so.
+        local: The computer's own addresses, the likeliest first.
+        clock: "utc" or "local", what the times are.
+        fields: The columns of the last #Fields line.
+        folded: Rows of attempts that were put together.
+        unused: Rows that are in no flow, by what they are.
+        first_ns: Earliest time of a row, in nanoseconds since 1970; None without rows.
+        last_ns: Latest time of a row.
     """
 
     counts: Mapping[tuple[str, str, str], int]
@@ -173,6 +116,9 @@ class LogFacts:
     clock: str
     fields: tuple[str, ...]
     folded: int
+    unused: Tally
+    first_ns: int | None
+    last_ns: int | None
 
     @property
     def drops(self) -> int:
@@ -188,79 +134,49 @@ class LogFacts:
         return sum(count for (action, _, _), count in self.counts.items() if action in actions)
 
 
-class LogFlows:
-    """All flows of one log, with the same attributes as builder.Flows, and lines where that has frames.
+@dataclass(frozen=True, eq=False)
+class FirewallFlows(LogFlows):
+    """All flows of one firewall log."""
 
-    table: one row a flow, columns and types of TABLE and LOG_COLUMNS, in order of the first line; `start` and `end`
-    have no zone where the log's times are local and nobody said which zone that is.
-    """
+    attempts: RowAttempts
+    facts: LogFacts
+    tick_ns = SECOND_NS
 
-    errors: Mapping[int, list[IcmpError]] = MappingProxyType({})  # a log quotes no packets
-    asked: tuple[NeighborRequests, ...] = ()
-    hidden: tuple[tuple[str, str], ...] = ()
-    on_link: frozenset[str] = frozenset()  # only a capture shows on whose network it was taken
-    one_sided = OneWayTraffic()
-
-    def __init__(self, source: str, attempts: LogAttempts, addresses: Sequence[str], facts: LogFacts) -> None:
-        self.attempts = attempts
-        self.facts = facts
-        self._source = source
-        self._addresses = addresses
-
-    @cached_property
-    def table(self) -> FlowTable:
-        """The flow table; it is made when it is first asked for."""
-        kinds = TABLE | LOG_COLUMNS
-        if self.facts.clock != "utc":
-            kinds |= dict.fromkeys(("start", "end"), "datetime64[ns]")
-        return FlowTable(_columns(self.attempts, self._addresses, self._source), kinds)
+    @property
+    def columns(self) -> dict[str, str]:
+        """As of every log; times have no zone where those of the log are local and nobody said which zone that is."""
+        local = {} if self.facts.clock == "utc" else dict.fromkeys(("start", "end"), "datetime64[ns]")
+        return LOG_COLUMNS | local
 
     @cached_property
     def heard(self) -> frozenset[str]:
         """Every address that something came from: this computer, and whoever's packets reached its firewall."""
-        attempts = self.attempts
-        sent = np.zeros(len(self._addresses), np.bool_)
-        sent[np.where(attempts.turned, attempts.dst, attempts.src)[attempts.path == RECEIVE]] = True
-        return frozenset(self._addresses[number] for number in np.flatnonzero(sent).tolist()).union(
+        sent = np.zeros(len(self.addresses), np.bool_)
+        sent[self.attempts.sender[self.attempts.path == RECEIVE]] = True
+        return frozenset(self.addresses[number] for number in np.flatnonzero(sent).tolist()).union(
             local_address.address for local_address in self.facts.local
         )
 
-    def identifier(self, _flow: int) -> int:
-        """Return 0: a log does not tell pings apart."""
-        return 0
-
-    def events(self, flow: int) -> list[FlowEvent]:
-        """Return the first, the second and the last row of a flow as events, whose `frame` is the line."""
+    def _entries(self, flow: int) -> list[tuple[int, int, int]]:
+        """Return line, time and sequence number of the first, the second and the last row of a flow."""
         attempts = self.attempts
-        kind, sequence = attempts.kind.item(flow), attempts.sequence.item(flow)
-        of_tcp = ("SYN", "SYN-ACK", "data")[_packet(kind)]
-        event_kind = {UDP: "datagram", ICMP: "request"}.get(_protocol(kind), of_tcp)
         lines = (attempts.first_line, attempts.second_line, attempts.last_line)
         rows = zip(lines, (attempts.start, attempts.second, attempts.end), strict=True)
-        times = {line.item(flow): time.item(flow) for line, time in rows}
-        from_src = not kind & TURNED
-        return [FlowEvent(line, time * 10**9, from_src, event_kind, sequence) for line, time in sorted(times.items())]
+        times = {line.item(flow): time.item(flow) * self.tick_ns for line, time in rows}
+        return [(line, time, attempts.sequence.item(flow)) for line, time in sorted(times.items())]
 
 
 class LogFlowBuilder:
-    """Collect the rows of batch after batch, in file order; `finish` makes the flows of them.
-
-    unused: rows that are in no flow, by what they are; first_s, last_s: the earliest and the latest time of a row.
-    """
+    """Collect the rows of batch after batch, in file order; `finish` makes the flows of them."""
 
     def __init__(self) -> None:
-        self._waiting: list[LogAttempts] = []
-        self._closed: list[LogAttempts] = []
+        self._waiting: list[RowAttempts] = []
+        self._closed: list[RowAttempts] = []
         self._open = NO_ATTEMPTS
         self._now = 0
         self._count = 0
         self._most = MOST_FLOWS
         self._kept_of_each: int | None = None
-        self._counts: Mapping[tuple[str, str, str], int] = {}
-        self._local: tuple[LocalAddress, ...] = ()
-        self.unused: Counter[str] = Counter()
-        self.first_s: int | None = None
-        self.last_s: int | None = None
 
     def add(self, rows: Rows) -> None:
         """Take in one batch."""
@@ -281,7 +197,7 @@ class LogFlowBuilder:
         self._close(merged.only(~recent))
         self._open = merged.only(recent)
 
-    def _with_waiting(self) -> LogAttempts:
+    def _with_waiting(self) -> RowAttempts:
         """Return the open attempts with the rows that wait put to them."""
         if not self._waiting:
             return self._open
@@ -291,47 +207,40 @@ class LogFlowBuilder:
             new = _folded(new, self._kept_of_each)
         return _merged(_joined([self._open, new]))
 
-    def finish(self, addresses: Sequence[str]) -> LogAttempts:
-        """Return the attempts in order of their first lines; the builder is used up. addresses: by number."""
+    def finish(self, log: FirewallLog, source: str) -> FirewallFlows:
+        """Return the flows of all rows; the builder is used up.
+
+        Args:
+            log: What was read.
+            source: What the flow table calls it.
+        """
         self._close(self._with_waiting())
         attempts = _in_order(_joined(self._closed))
         if self._kept_of_each:
             attempts = _folded(attempts, self._kept_of_each)
         attempts = _without_late(attempts)
         self._closed, self._open = [], NO_ATTEMPTS
-        seen = attempts.only(attempts.action != LOST)
-        if len(seen):
-            self.first_s, self.last_s = int(seen.start.min()), int(seen.end.max())
-        self._counts, self._local = _by_class(seen), _local(attempts, addresses)
-        used = _used(attempts)
-        self._tell_unused(attempts, np.flatnonzero(~used))
-        return attempts.only(used)
-
-    def facts(self, reader: LogReader, attempts: LogAttempts) -> LogFacts:
-        """Return what the log can show; reader: as it is when all was read."""
-        account = reader.account
-        return LogFacts(
-            counts=self._counts,
+        seen, is_flow, account = attempts.only(attempts.action != LOST), _is_flow(attempts), log.account
+        flows = attempts.only(is_flow)
+        facts = LogFacts(
+            counts=_by_class(seen),
             lines=account.lines,
             comments=account.comments,
             blanks=account.blanks,
             malformed=dict(account.malformed),
             lost=account.lost,
             lost_rows=account.lost_rows,
-            local=self._local,
-            clock="utc" if reader.in_utc else "local",
-            fields=reader.schema.names,
-            folded=int(attempts.rows[attempts.src_port == NOT_SAID].sum()),
+            local=_local(attempts, log.addresses),
+            clock="utc" if log.in_utc else "local",
+            fields=log.fields,
+            folded=int(flows.rows[flows.src_port == NOT_SAID].sum()),
+            unused=_unused(attempts.only(~is_flow)),
+            first_ns=int(seen.start.min()) * SECOND_NS if len(seen) else None,
+            last_ns=int(seen.end.max()) * SECOND_NS if len(seen) else None,
         )
+        return FirewallFlows(source, flows, log.addresses, facts)
 
-    def _tell_unused(self, attempts: LogAttempts, unused: Ints) -> None:
-        columns = (column[unused].tolist() for column in (attempts.kind, attempts.dst_port, attempts.rows))
-        for kind, icmp, rows in zip(*columns, strict=True):
-            protocol = _protocol(kind)
-            name = f"ICMP type {icmp >> ICMP_TYPE}" if protocol == ICMP else f"IP protocol {protocol}"
-            self.unused["lost events" if _action(kind) == LOST else name] += rows
-
-    def _close(self, attempts: LogAttempts) -> None:
+    def _close(self, attempts: RowAttempts) -> None:
         self._closed.append(attempts)
         self._count += len(attempts)
         if self._count <= self._most:
@@ -346,7 +255,7 @@ class LogFlowBuilder:
         self._most = max(MOST_FLOWS, 2 * len(closed))
 
 
-def _by_class(attempts: LogAttempts) -> dict[tuple[str, str, str], int]:
+def _by_class(attempts: RowAttempts) -> dict[tuple[str, str, str], int]:
     """Return how many rows there were of each action, protocol and path."""
     rows = np.bincount(attempts.protocol << 6 | attempts.path << 3 | attempts.action, attempts.rows)
     classes = np.flatnonzero(rows)
@@ -358,41 +267,36 @@ def _by_class(attempts: LogAttempts) -> dict[tuple[str, str, str], int]:
     return counts
 
 
-def _used(attempts: LogAttempts) -> NDArray[np.bool_]:
+def _unused(attempts: RowAttempts) -> Tally:
+    """Count the rows that are in no flow, by what they are."""
+    unused: Counter[str] = Counter()
+    columns = (column.tolist() for column in (attempts.kind, attempts.dst_port, attempts.rows))
+    for kind, icmp, rows in zip(*columns, strict=True):
+        protocol = protocol_of(kind)
+        name = f"ICMP type {icmp >> ICMP_TYPE}" if protocol == ICMP else f"IP protocol {protocol}"
+        unused["lost events" if action_of(kind) == LOST else name] += rows
+    return Tally(unused)
+
+
+def _is_flow(attempts: RowAttempts) -> NDArray[np.bool_]:
     """Tell which belong into the flow table: TCP, UDP and echo requests, as of a capture."""
     protocol, icmp = attempts.protocol, attempts.dst_port >> ICMP_TYPE
     echo = (protocol == ICMP) & ((icmp == ECHO_REQUEST[4]) | (icmp == ECHO_REQUEST[6]))
-    used: NDArray[np.bool_] = ((protocol == TCP) | (protocol == UDP) | echo) & (attempts.action != LOST)
-    return used
+    is_flow: NDArray[np.bool_] = ((protocol == TCP) | (protocol == UDP) | echo) & (attempts.action != LOST)
+    return is_flow
 
 
-def _local(attempts: LogAttempts, addresses: Sequence[str]) -> tuple[LocalAddress, ...]:
-    """Return the addresses of the computer whose firewall it is, told by who sends and who receives.
-
-    Only the computer itself can send from an address; what is received may be meant for a group or for everybody.
-    """
-    path, turned = attempts.path, attempts.turned
-    sending, receiving = np.flatnonzero(path == SEND), np.flatnonzero(path == RECEIVE)
-    sender, receiver = np.where(turned, attempts.dst, attempts.src), np.where(turned, attempts.src, attempts.dst)
-    sent, received = (
-        np.bincount(who[rows], attempts.rows[rows], len(addresses))
-        for who, rows in ((sender, sending), (receiver, receiving))
-    )
-    local_addresses = []
-    for number in np.flatnonzero(sent + received).tolist():
-        address = addresses[number]
-        if _is_one_host(address) and (sent[number] or not address.endswith((".255", ".0"))):
-            local_addresses.append(LocalAddress(address, int(sent[number] + received[number]), bool(sent[number])))
+def _local(attempts: RowAttempts, addresses: Sequence[str]) -> tuple[LocalAddress, ...]:
+    """Return the addresses of the computer whose firewall it is."""
+    local_addresses = [
+        LocalAddress(addresses[number], rows, sent)
+        for _, number, rows, sent in local_ends(attempts)
+        if is_one_host(addresses[number]) and (sent or not addresses[number].endswith((".255", ".0")))
+    ]
     return tuple(sorted(local_addresses, key=lambda local: (not local.sure, -local.rows, local.address)))
 
 
-@lru_cache(maxsize=1 << 16)
-def _is_one_host(address: str) -> bool:
-    parsed = ipaddress.ip_address(address)
-    return not (parsed.is_multicast or parsed.is_unspecified or parsed.is_loopback or address == "255.255.255.255")
-
-
-def _single(rows: Rows) -> LogAttempts:
+def _single(rows: Rows) -> RowAttempts:
     """Return each row as an attempt, seen from the host that tried.
 
     The sender of a SYN tried; the sender of its answer did not; of any other packet of a connection the side with the
@@ -417,7 +321,7 @@ def _single(rows: Rows) -> LogAttempts:
         back = odd[turned]
         src, dst = _changed(src, back, dst[back]), _changed(dst, back, src[back])
         src_port, dst_port = _changed(src_port, back, dst_port[back]), _changed(dst_port, back, src_port[back])
-    return LogAttempts(
+    return RowAttempts(
         src=src,
         dst=dst,
         src_port=src_port,
@@ -435,19 +339,7 @@ def _single(rows: Rows) -> LogAttempts:
     )
 
 
-def _protocol(kind: Kind) -> Kind:
-    return kind >> 16
-
-
-def _packet(kind: Kind) -> Kind:
-    return kind >> 4 & 7
-
-
-def _action(kind: Kind) -> Kind:
-    return kind & 0xF
-
-
-def _joined(parts: Sequence[LogAttempts]) -> LogAttempts:
+def _joined(parts: Sequence[RowAttempts]) -> RowAttempts:
     parts = [part for part in parts if len(part)] or parts[:1]
     if len(parts) == 1:
         return parts[0]
@@ -458,15 +350,18 @@ def _joined(parts: Sequence[LogAttempts]) -> LogAttempts:
         if key not in joined:  # as in `at`
             joined[key] = np.concatenate(arrays)
         columns.append(joined[key])
-    return LogAttempts(*columns)
+    return RowAttempts(*columns)
 
 
-def _merged(attempts: LogAttempts) -> LogAttempts:
+def _merged(attempts: RowAttempts) -> RowAttempts:
     """Put the rows of one attempt together. Those given, in the order of the log, may be several rows already.
 
     A new attempt begins where the firewall decides otherwise, the SYN has another number, another process is named, or
     after a pause.
     """
+    # Rows 10.0.0.5:50000 > 10.0.0.20:445 at 0 s, 3 s and 9 s are the three SYNs of one attempt; one at 90 s is another,
+    # as is one at 9 s that was let through. All rows of the same ends stand together in `order`, in the order of the
+    # log.
     ports = attempts.src_port << PORT_BITS | attempts.dst_port
     order, new = _sorted(attempts.src << 32 | attempts.dst, ports << KIND_BITS | attempts.kind & OTHER_KIND)
     again = np.flatnonzero(~new)  # few rows have the same ends as another
@@ -482,6 +377,9 @@ def _sorted(first_key: Ints, second_key: Ints) -> tuple[Ints, NDArray[np.bool_]]
     """Return an order in which places equal in both stand together, each in the order given, and where others begin."""
     if len(first_key) <= FEW:
         return _sorted_as_they_are(first_key, second_key)
+    # To sort by two keys (lexsort) takes ten times as long as this. Both are mixed to one number, whose lowest bits are
+    # the place: equal keys have the same upper bits, stand together, and stay in their order. Which of two other keys
+    # comes first does not matter. That they have the same upper bits is unlikely, is seen below, and sorted anew.
     mixed = first_key.view(np.uint64) * SPREAD[0]
     mixed = (mixed ^ mixed >> HALF ^ second_key.view(np.uint64)) * SPREAD[1]
     mixed ^= mixed >> HALF
@@ -507,12 +405,13 @@ def _differ(first_key: Ints, second_key: Ints) -> NDArray[np.bool_]:
     return new
 
 
-def _put_together(attempts: LogAttempts, order: Ints, new: NDArray[np.bool_]) -> tuple[LogAttempts, Ints]:
+def _put_together(attempts: RowAttempts, order: Ints, new: NDArray[np.bool_]) -> tuple[RowAttempts, Ints]:
     """Put those that stand together in an order into one each, from one that is new up to the next.
 
     Each stays at the place of its first, so that the order of the log stays. Return also the places of those that are
     made of several.
     """
+    # Order 0 2 1 with T F T: rows 0 and 2 become one, at place 0, and row 1 stays alone at place 1.
     begin, size = _stretches(new)
     more = np.flatnonzero(size > 1)
     heads = np.zeros(len(attempts), np.bool_)
@@ -535,11 +434,15 @@ def _put_together(attempts: LogAttempts, order: Ints, new: NDArray[np.bool_]) ->
         "last_line": attempts.last_line[last_place],
     }
     columns = {name: _changed(getattr(merged, name), place, values) for name, values in changed.items()}
-    return merged.but(**columns), place
+    return replace(merged, **columns), place
 
 
 def _stretches(new: NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """Return where each stretch begins, and how many places it has. new: where one begins; it does at the first."""
+    """Return where each stretch begins, and how many places it has.
+
+    Args:
+        new: Where one begins; it does at the first.
+    """
     begin = np.flatnonzero(new)
     return begin, np.append(begin[1:], len(new))[: len(begin)] - begin
 
@@ -550,11 +453,13 @@ def _changed(column: Ints, place: Ints, values: Ints | int) -> Ints:
     return column
 
 
-def _without_late(attempts: LogAttempts) -> LogAttempts:
+def _without_late(attempts: RowAttempts) -> RowAttempts:
     """Make dropped packets of connections that the same firewall had let through what they are: later ones.
 
-    attempts: in order of their first lines. Where the log tells the flags it is a SYN, which with the same ports may
-    also be a new connection, some time later.
+    Where the log tells the flags it is a SYN, which with the same ports may also be a new connection, some time later.
+
+    Args:
+        attempts: In order of their first lines.
     """
     action, packet = attempts.action, attempts.packet
     tcp = (attempts.protocol == TCP) & (action != LOST) & (attempts.src_port != NOT_SAID)
@@ -563,27 +468,19 @@ def _without_late(attempts: LogAttempts) -> LogAttempts:
         return attempts
     connections = attempts.only(tcp)
     allowed, dropped, is_attempt = allowed[tcp], dropped[tcp], packet[tcp] == ATTEMPT
-    forth, back = connections.src << 16 | connections.src_port, connections.dst << 16 | connections.dst_port
-    side, is_turned = connections.side, forth > back
-    same = [np.minimum(forth, back), np.maximum(forth, back), np.where(is_turned, -side, side)]
-    latest = last_allowed_index(same, allowed)
+    latest, other_way = connections.latest_allowed(allowed)
     pause = connections.start - connections.end[latest]
     soon = (pause <= RETRY_S) & (is_attempt | (pause > GIVEN_UP_S))
     late = (latest >= 0) & dropped & (connections.start >= connections.start[latest])
     late &= soon | ((connections.sequence == 0) & is_attempt)
-    late = np.flatnonzero(late)
-    if not len(late):
+    if not late.any():
         return attempts
-    place, ends = np.flatnonzero(tcp)[late], ("src", "dst", "src_port", "dst_port")
-    columns = {name: getattr(attempts, name).copy() for name in (*ends, "kind")}
-    other_way = forth[late] != forth[latest[late]]
-    columns["kind"][place] = (columns["kind"][place] & ~0x70 | LATER << 4) ^ other_way.astype(np.int64) << 7
-    for name in ends:
-        columns[name][place] = getattr(connections, name)[latest[late]]
-    return attempts.but(**columns)
+    late_of_all, turned = (np.zeros(len(attempts), np.bool_) for _ in range(2))
+    late_of_all[tcp], turned[tcp] = late, late & other_way
+    return attempts.marked_late(late_of_all, turned)
 
 
-def _in_order(attempts: LogAttempts) -> LogAttempts:
+def _in_order(attempts: RowAttempts) -> RowAttempts:
     """Return attempts in order of their first lines."""
     line = attempts.first_line
     if (line[1:] >= line[:-1]).all():
@@ -592,7 +489,7 @@ def _in_order(attempts: LogAttempts) -> LogAttempts:
     return attempts.at(order)
 
 
-def _folded(attempts: LogAttempts, kept_of_each: int) -> LogAttempts:
+def _folded(attempts: RowAttempts, kept_of_each: int) -> RowAttempts:
     """Keep the first and the last attempts between two hosts at one port; put those between together.
 
     attempts: in order of their first lines. A log that is far larger than Windows makes them holds millions of look-ups
@@ -603,6 +500,8 @@ def _folded(attempts: LogAttempts, kept_of_each: int) -> LogAttempts:
     if int(size.max()) <= kept_of_each:
         return attempts
     many, half = np.flatnonzero(size > kept_of_each), kept_of_each // 2
+    # Of six attempts of which four are kept, 1 is put at the third and -1 at the fifth: their sum so far is 0 0 1 1 0
+    # 0, which is the middle.
     edges = np.zeros(len(new), np.int8)
     edges[begin[many] + half] += 1
     edges[begin[many] + size[many] - half] -= 1
@@ -613,51 +512,6 @@ def _folded(attempts: LogAttempts, kept_of_each: int) -> LogAttempts:
     heads = new | ~middle
     heads[1:] |= ~middle[:-1]  # those in the middle stand together, behind the first ones
     folded, place = _put_together(attempts, order, heads)
-    return folded.but(src_port=_changed(folded.src_port, place, NOT_SAID), sequence=_changed(folded.sequence, place, 0))
-
-
-# the table
-
-
-def _words_of(words: Sequence[str]) -> NDArray[Any]:
-    return np.array(words or [""], object)
-
-
-PROTOCOL_WORDS = _words_of([PROTOCOLS.get(number, "") for number in range(max(PROTOCOLS) + 1)])
-STATE_WORDS, RESPONSE_WORDS = _words_of(["OTH", "S0"]), _words_of(["one-way", "no-response", "mid-stream"])
-ACTION_WORDS, PATH_WORDS = _words_of(ACTIONS), _words_of(PATHS)
-
-
-def _columns(attempts: LogAttempts, addresses: Sequence[str], source: str) -> LazyColumns:
-    """Return the flow table of a log as NumPy columns, as of a capture, with those of LOG_COLUMNS."""
-    zeros = np.zeros(len(attempts), np.int64)
-    protocol, packet, names = attempts.protocol, attempts.packet, _words_of(addresses)
-    icmp, tcp = protocol == ICMP, protocol == TCP
-    dropped = (attempts.action == DROP) & (packet == ATTEMPT)
-    factories: dict[str, Callable[[], NDArray[Any]]] = dict.fromkeys(TABLE, lambda: zeros)
-    return LazyColumns(
-        factories
-        | {
-            "source": lambda: np.full(len(attempts), source, object),
-            "protocol": lambda: PROTOCOL_WORDS[protocol],
-            "src_ip": lambda: names[attempts.src],
-            "src_port": lambda: np.where(icmp | (attempts.src_port == NOT_SAID), MISSING, attempts.src_port),
-            "dst_ip": lambda: names[attempts.dst],
-            "dst_port": lambda: np.where(icmp, MISSING, attempts.dst_port),
-            "icmp_type": lambda: np.where(icmp, attempts.dst_port >> ICMP_TYPE, MISSING),
-            "icmp_code": lambda: np.where(icmp, attempts.dst_port & 0xFF, MISSING),
-            "start": lambda: attempts.start * 10**9,
-            "end": lambda: attempts.end * 10**9,
-            "syn": lambda: np.where(tcp & (packet == ATTEMPT), attempts.rows, 0),
-            "syn_ack": lambda: np.where(tcp & (packet == ANSWER), attempts.rows, 0),
-            "conn_state": lambda: STATE_WORDS[(dropped & ~icmp).view(np.int8)],
-            "response": lambda: RESPONSE_WORDS[np.where(dropped, 1, np.where(packet == LATER, 2, 0))],
-            "icmp_error": lambda: np.full(len(attempts), "", object),
-            "stream": lambda: zeros + MISSING,
-            "action": lambda: ACTION_WORDS[attempts.action],
-            "direction": lambda: PATH_WORDS[attempts.path],
-            "first_line": lambda: attempts.first_line,
-            "rows": lambda: attempts.rows,
-            "process_id": lambda: np.where(attempts.process == NOT_SAID, MISSING, attempts.process),
-        }
+    return replace(
+        folded, src_port=_changed(folded.src_port, place, NOT_SAID), sequence=_changed(folded.sequence, place, 0)
     )

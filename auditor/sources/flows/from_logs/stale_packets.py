@@ -28,6 +28,8 @@ def last_allowed_index(same: Sequence[Ints], allowed: NDArray[np.bool_]) -> Ints
     indices = np.full(count, -1, np.int64)
     if not allowed.any() or allowed.all():
         return indices
+    # Places that are equal stand together. Of a stretch "allowed, dropped, dropped" the latest rank that was allowed is
+    # 0 for all three; where it lies before the stretch, it is of other ends.
     order = np.lexsort(list(same))  # it keeps equal ones in the order given
     new = np.ones(count, np.bool_)
     new[1:] = np.logical_or.reduce([column[order][1:] != column[order][:-1] for column in same])
