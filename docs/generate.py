@@ -32,9 +32,13 @@ PART = re.compile(r"(<!-- generated: (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", 
 CODE = re.compile(r"(`[^`]*`)")
 LAYERS = {
     "smb": "SMB and Windows (NTSTATUS)",
-    "rpc": "RPC faults",
-    "scm": "Service Control Manager",
+    "pipe": "Named pipes",
+    "rpc-fault": "RPC faults",
+    "service": "Service Control Manager",
     "dcom": "DCOM and WMI",
+    "rpc-bind": "RPC interfaces",
+    "endpoint-mapper": "Endpoint mapper",
+    "certificate": "Certificates",
     "tls": "TLS",
     "http": "HTTP",
     "kerberos": "Kerberos",
@@ -79,9 +83,10 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
     yield f"## {name}\n\n{_help(command.help)}\n\n```text\n{name} {usage}\n```\n"
     options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
     if options:
-        yield table(("Option", "Meaning"), [(f"`{_spelt(one, context)}`", _meaning(one)) for one in options])
+        yield table(("Option", "Meaning"), [(f"`{_spelt(one)}`", _meaning(one)) for one in options])
     if command.epilog:
-        yield f"{_help(command.epilog)}\n"
+        lines = inspect.cleandoc(command.epilog).replace("\b\n", "")
+        yield f"```text\n{lines}\n```\n"
     if isinstance(command, click.Group):
         for child, below in sorted(command.commands.items()):
             yield from _command(f"{name} {child}", below)
@@ -92,13 +97,19 @@ def _help(text: str | None) -> str:
     return "\n\n".join(plain(" ".join(paragraph.split())) for paragraph in paragraphs)
 
 
-def _spelt(option: click.Option, context: click.Context) -> str:
-    value = "" if option.is_flag else f" {option.make_metavar(context)}"
-    return ", ".join([*option.opts, *option.secondary_opts]) + value
+def _spelt(option: click.Option) -> str:
+    """Return an option with the name of its value, without pipes: renderers of tables escape them differently."""
+    names = ", ".join([*option.opts, *option.secondary_opts])
+    if option.is_flag:
+        return names
+    value = option.metavar or ("VALUE" if isinstance(option.type, click.Choice) else option.type.name.upper())
+    return f"{names} {value.replace('|', ' or ')}"
 
 
 def _meaning(option: click.Option) -> str:
     help_text = option.help or ("Format of the output." if option.name == "form" else "")
+    if isinstance(option.type, click.Choice):
+        help_text += f" Values: {', '.join(f'`{choice}`' for choice in option.type.choices)}."
     shows = option.show_default and option.default not in (None, (), False)
     return f"{help_text} Default: `{option.default}`." if shows else help_text
 
