@@ -66,11 +66,14 @@ def copy_pages(folder: Path) -> None:
     places = {path: folder / path.relative_to(docs) for path in sorted(docs.rglob("*.md"))}
     beside = [*(ROOT / name for name in PROJECT), *sorted(notebooks.glob("*.ipynb"))]
     places |= {path: folder / "project" / path.relative_to(ROOT) for path in beside}
+    places |= {path: folder / path.relative_to(docs) for path in sorted(docs.rglob("*.png"))}
     targets = places | {ROOT / "README.md": folder / "index.md"}  # which begins with the same text
     for path, place in places.items():
         place.parent.mkdir(parents=True, exist_ok=True)
-        text = path.read_text(encoding="utf-8")
-        place.write_text(relinked(text, path, targets) if path.suffix == ".md" else text, encoding="utf-8")
+        if path.suffix == ".md":
+            place.write_text(relinked(path.read_text(encoding="utf-8"), path, targets), encoding="utf-8")
+        else:
+            shutil.copy(path, place)
 
 
 def relinked(text: str, path: Path, targets: dict[Path, Path]) -> str:
