@@ -127,6 +127,8 @@ def update() -> None:
             return textwrap.indent(lines, found["indent"])
 
         page.write_text(CONSOLE.sub(again, text_of(page)), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py")], env=environment, check=True)
 
 
 if os.environ.get("AUDITOR_UPDATE_GOLD"):
