@@ -1,7 +1,7 @@
 # make demo   audit a shipped capture (sets up everything in .venv first)
 # make check  lint and the fast tests, before each commit
 # make test   run the tests             make lint   ruff, mypy, and the direction of imports
-# make docs   the Python API as HTML pages, in build/docs
+# make docs   the documentation as a site that can be read offline, in build/docs
 # make lab    make the sample captures again (Linux, as root)      make wheel   build and try the wheel
 
 PYTHON ?= python3
@@ -41,6 +41,7 @@ format: $(VENV)/.tools
 	$(BIN)/ruff check --fix .
 
 docs: $(VENV)/.tools
+	$(BIN)/python docs/generate.py --check
 	$(BIN)/python docs/make.py
 
 lab:

@@ -1,8 +1,9 @@
-"""What the README and the page on fleets show is what the program does. AUDITOR_UPDATE_GOLD=1 writes outputs anew."""
+"""What the README and the pages of docs/ show is what the program does. AUDITOR_UPDATE_GOLD=1 writes outputs anew."""
 
 from __future__ import annotations
 
 import doctest
+import importlib.util
 import os
 import re
 import shlex
@@ -10,14 +11,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import tomllib
-from itertools import takewhile
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import pytest
-from click.testing import CliRunner
 
 from auditor.api.audit import audit
 from auditor.cli.commands import cli
@@ -25,23 +27,70 @@ from auditor.ruleset.site import load_site
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-FLEET_PAGE = ROOT / "docs" / "fleet.md"
-PAGES = [README, FLEET_PAGE]
-CONSOLE = re.compile(r"```console\n\$ (?P<command>[^\n]+)\n(?P<output>.*?)```", re.DOTALL)
-MORE = "\n\n...\n"
-COMMANDS = [found["command"] for found in CONSOLE.finditer(README.read_text(encoding="utf-8"))]
+HOME = ROOT / "docs" / "index.md"  # repeats the beginning of the README
+FLEET = ROOT / "docs" / "fleet.md"
+PAGES = [
+    README,
+    *(ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "rulesets/README.md", "sample_captures/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+CONSOLE = re.compile(
+    r"^(?P<indent> *)```console\n(?P=indent)\$ (?P<command>[^\n]+)\n(?P<output>.*?)^(?P=indent)```",
+    re.DOTALL | re.MULTILINE,
+)
+FENCED = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```", re.DOTALL | re.MULTILINE)
+NEEDS = {"batch": "pyarrow", "merge": "pyarrow"}
+READS_CONVERSATIONS = {"analyze", "evidence", "render", "diff"}  # of captures, or reports on some
+# Examples that need a cluster of another kind: they are compiled, not run.
+ELSEWHERE = {"dask_jobqueue", "spark"}
 
 
-def printed_by(command: str) -> str:
-    """Return what a command prints in a folder that has the samples, after the command that makes what it reads."""
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def text_of(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+class Block(NamedTuple):
+    """One command that a page shows, with what it prints."""
+
+    page: Path
+    place: int
+    command: str
+    output: str
+
+    def __str__(self) -> str:
+        return f"{name_of(self.page)}: {self.command[:60]}"
+
+
+def blocks_of(page: Path) -> list[Block]:
+    found = CONSOLE.finditer(text_of(page)) if page != HOME else ()
+    return [Block(page, place, one["command"], inner(one, "output")) for place, one in enumerate(found)]
+
+
+def inner(block: re.Match[str], name: str) -> str:
+    """Return a part of a block without the indent that the block has in a list."""
+    return re.sub(f"^{block['indent']}", "", block[name], flags=re.MULTILINE)
+
+
+@cache
+def printed_by(page: Path) -> list[str]:
+    """Return what the commands of a page print, run in order in a folder that has the samples and the page's files."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "sample_captures").symlink_to(ROOT / "sample_captures", target_is_directory=True)
-        words = shlex.split(command)
-        for earlier in takewhile(lambda one: one != command, COMMANDS):
-            made = shlex.split(earlier)
-            if "-o" in made and made[made.index("-o") + 1] in words:
-                _run(made, folder)
-        return _run(words, folder)
+        for name, text in files_shown(page):
+            (Path(folder) / name).write_text(text, encoding="utf-8")
+        return [_run(shlex.split(block.command), folder) for block in blocks_of(page)]
+
+
+def files_shown(page: Path) -> Iterator[tuple[str, str]]:
+    """Yield name and text of each file that a page shows: a block that begins with a comment of nothing but a name."""
+    for block in FENCED.finditer(text_of(page)):
+        text = inner(block, "text")
+        if named := re.match(r"# ([\w-]+\.toml)\n", text):
+            yield named[1], text
 
 
 def _run(words: list[str], folder: str) -> str:
@@ -56,56 +105,122 @@ def _run(words: list[str], folder: str) -> str:
 
 
 def part_of(printed: str, output: str) -> str:
-    """Return what a block shows of what is printed: all of it, or as many paragraphs as stand before its "..."."""
-    if not output.endswith(MORE):
-        return printed
-    return "\n\n".join(printed.split("\n\n")[: output.count("\n\n")]) + MORE
+    """Return what a block shows of what is printed: all of it, or what stands before its "...".
+
+    That is as many paragraphs as the block shows if a blank line stands before the "...", else as many lines.
+    """
+    if output.endswith("\n\n...\n"):
+        return "\n\n".join(printed.split("\n\n")[: output.count("\n\n")]) + "\n\n...\n"
+    if output.endswith("\n...\n"):
+        return "".join(printed.splitlines(keepends=True)[: output.count("\n") - 1]) + "...\n"
+    return printed
 
 
 def update() -> None:
-    def again(found: re.Match[str]) -> str:
-        return f"```console\n$ {found['command']}\n{part_of(printed_by(found['command']), found['output'])}```"
+    for page in PAGES:
+        if page == HOME:
+            continue
+        outputs = iter(printed_by(page))
 
-    README.write_text(CONSOLE.sub(again, README.read_text(encoding="utf-8")), encoding="utf-8")
+        def again(found: re.Match[str], outputs: Iterator[str] = outputs) -> str:
+            lines = f"```console\n$ {found['command']}\n{part_of(next(outputs), inner(found, 'output'))}```"
+            return textwrap.indent(lines, found["indent"])
+
+        page.write_text(CONSOLE.sub(again, text_of(page)), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, str(ROOT / "docs" / "generate.py")], env=environment, check=True)
 
 
 if os.environ.get("AUDITOR_UPDATE_GOLD"):
     update()
-BLOCKS = [(found["command"], found["output"]) for found in CONSOLE.finditer(README.read_text(encoding="utf-8"))]
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
-def test_it_shows_commands_with_their_output() -> None:
-    assert len(BLOCKS) >= 4
+# what is shown
 
 
-@pytest.mark.parametrize(("command", "output"), BLOCKS, ids=[command for command, _ in BLOCKS])
-def test_a_command_prints_what_the_readme_says(command: str, output: str) -> None:
-    if "analyze" in command and shutil.which("tshark") is None:
+def test_the_readme_is_short() -> None:
+    assert len(text_of(README).splitlines()) <= 150
+
+
+def test_commands_are_shown_with_their_output() -> None:
+    assert len(BLOCKS) >= 20
+    assert {name_of(block.page) for block in BLOCKS} >= {"README.md", "docs/quickstart.md", "docs/fleet.md"}
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+def test_a_command_prints_what_the_page_shows(block: Block) -> None:
+    command = block.command.split()[1]
+    if command in READS_CONVERSATIONS and shutil.which("tshark") is None:
         pytest.skip("tshark is not installed; without it the report says so and is another one")
-    assert part_of(printed_by(command), output) == output
+    if command in NEEDS:
+        pytest.importorskip(NEEDS[command])
+    assert part_of(printed_by(block.page)[block.place], block.output) == block.output
 
 
-def test_its_python_examples_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def commands_shown() -> Iterator[str]:
+    """Yield each command line of auditor that stands in a block, or in a sentence with an option."""
+    for page in PAGES:
+        text = text_of(page)
+        in_blocks = "\n".join(block["text"] for block in FENCED.finditer(text))
+        shown = re.findall(r"^ *\$? ?(auditor [a-z].+)$", in_blocks, re.MULTILINE)
+        shown += re.findall(r"^    (auditor [a-z].+)$", text, re.MULTILINE)
+        shown += re.findall(r"`(auditor [a-z][^`\n]* -[^`\n]*)`", FENCED.sub("", text))
+        yield from (line for line in shown if "[OPTIONS]" not in line and "..." not in line)
+
+
+@pytest.mark.parametrize("line", sorted(set(commands_shown())))
+def test_a_command_has_arguments_that_there_are(line: str) -> None:
+    command: Any = cli
+    words = shlex.split(line.replace("\\", "/"), comments=True)[1:]
+    while isinstance(command, click.Group):
+        command = command.commands[words.pop(0)]
+    command.make_context("auditor", words)
+
+
+def languages(language: str) -> list[tuple[Path, str]]:
+    blocks = [(page, block) for page in PAGES for block in FENCED.finditer(text_of(page))]
+    return [(page, inner(block, "text")) for page, block in blocks if block["language"] == language]
+
+
+@pytest.mark.parametrize("page", sorted({page for page, _ in languages("pycon")}), ids=name_of)
+def test_the_python_examples_of_a_page_run(page: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    if "batch(" in text_of(page):
+        pytest.importorskip("pyarrow")
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    blocks = re.findall(r"```pycon\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    examples = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, "README", str(README), 0)
+    blocks = [text for one, text in languages("pycon") if one == page]
+    examples = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, name_of(page), str(page), 0)
     assert examples.examples
     assert doctest.DocTestRunner(verbose=False).run(examples).failed == 0
 
 
-def test_its_test_of_a_network_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("page", "text"), languages("python"), ids=lambda one: str(one)[-40:])
+def test_a_python_script_of_a_page_runs(page: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    (text,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    code = compile(text, name_of(page), "exec")
+    if any(name in text for name in ELSEWHERE):
+        return
     names: dict[str, Any] = {}
-    exec(text, names)
-    (test,) = (one for name, one in names.items() if name.startswith("test_"))
-    test()
+    exec(code, names)
+    tests = [one for name, one in names.items() if name.startswith("test_")]
+    assert tests
+    for test in tests:
+        test()
 
 
-def test_its_site_file_is_one(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```toml\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert tomllib.loads(text)
+def test_every_other_structured_text_can_be_read() -> None:
+    for _, text in languages("toml"):
+        assert tomllib.loads(text)
+    if importlib.util.find_spec("yaml"):
+        import yaml  # type: ignore[import-untyped]  # comes with Dask
+
+        for _, text in languages("yaml"):
+            assert list(yaml.safe_load_all(text))
+
+
+def test_the_site_file_is_one(tmp_path: Path) -> None:
+    (text,) = [text for name, text in files_shown(ROOT / "docs" / "analyze.md") if name == "site.toml"]
     path = tmp_path / "site.toml"
     path.write_text(text, encoding="utf-8")
     assert load_site(path).ports == {"http-management-point": 8080}
@@ -114,71 +229,66 @@ def test_its_site_file_is_one(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_two_sites_merged_are_the_fleet() -> None:
+    """The page on fleets shows a merge of the sites that its first command read at once."""
+    pytest.importorskip("pyarrow")
+    printed = dict(zip([block.command for block in blocks_of(FLEET)], printed_by(FLEET), strict=True))
+    (merged,) = [text for command, text in printed.items() if command.startswith("auditor merge")]
+    assert "6 of 1" in merged.splitlines()[0]
+
+
+# how it is linked
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_place_that_a_page_links_to_exists(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
-    for target, _, anchor in (one.partition("#") for one in re.findall(r"\]\(([^):]+)\)", text)):
-        there = page.parent / target if target else page
+    for target, _, anchor in (one.partition("#") for one in re.findall(r"\]\(([^):\s]+)\)", prose(page))):
+        there = (page.parent / target).resolve() if target else page
         assert there.exists(), target
-        assert not anchor or anchor in anchors(there), anchor
+        assert not anchor or anchor in anchors(there), f"{target}#{anchor}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_named_link_of_a_page_is_one_and_is_used(page: Path) -> None:
-    text = page.read_text(encoding="utf-8")
+    text = prose(page)
     named = dict(re.findall(r"^\[([\w-]+)\]: (\S+)$", text, re.MULTILINE))
     assert set(re.findall(r"\]\[([\w-]+)\]", text)) == set(named)
     assert [url for url in named.values() if not re.fullmatch(r"https://[\w.-]+(/[\w./-]*)?", url)] == []
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=name_of)
+def test_no_two_headings_of_a_page_have_the_same_address(page: Path) -> None:
+    found = heading_anchors(page)
+    assert [one for one in found if found.count(one) > 1] == []
+
+
+def test_every_page_is_linked_from_the_readme_and_begins_with_its_use() -> None:
+    linked = {(ROOT / one.partition("#")[0]).resolve() for one in re.findall(r"\]\(([^):\s]+)\)", prose(README))}
+    tasks = [
+        page for page in PAGES if page.parent == ROOT / "docs" and page.name not in ("index.md", "architecture.md")
+    ]
+    assert [name_of(page) for page in tasks if page not in linked] == []
+    for page in tasks:
+        first = text_of(page).split("\n\n")[1]
+        assert first.startswith(("After this page, you can ", "Use this page ")), name_of(page)
+
+
+def test_every_notebook_is_linked_from_the_page_on_python() -> None:
+    linked = set(re.findall(r"\]\(\.\./notebooks/([\w-]+)\.ipynb\)", text_of(ROOT / "docs" / "python.md")))
+    assert linked == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+
+
+def prose(page: Path) -> str:
+    """Return a page without its blocks and code."""
+    return re.sub(r"`[^`\n]+`", "code", FENCED.sub("", text_of(page)))
+
+
 def anchors(page: Path) -> set[str]:
-    """Return what a link to a heading of a page is called, as GitHub and GitLab do it."""
-    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return set(heading_anchors(page))
 
 
-# docs/fleet.md
-
-
-LINES = re.findall(
-    r"^(auditor (?:batch|merge|render|rulesets) .+)$", FLEET_PAGE.read_text(encoding="utf-8"), re.MULTILINE
-)
-IN_TEXT = re.findall(r"`(auditor (?:batch|merge|render|rulesets) [^`]*-[^`]+)`", FLEET_PAGE.read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize("line", [*LINES, *IN_TEXT])
-def test_a_command_of_the_page_has_arguments_that_there_are(line: str) -> None:
-    command: Any = cli
-    words = spoken(line)
-    while isinstance(command, click.Group):
-        command = command.commands[words.pop(0)]
-    command.make_context("auditor", words)
-
-
-def test_the_commands_of_the_page_run_one_after_the_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The logs are those of the sample; where the page sends what a site wrote, it is written there at once."""
-    monkeypatch.chdir(tmp_path)
-    samples = ROOT / "sample_captures" / "fleet" / "logs"
-    for drive in ("D", "E"):
-        shutil.copytree(samples, tmp_path / drive / "fwlogs")
-    run, results = CliRunner(), {}
-    for line in (one for one in LINES if "--scheduler" not in one):
-        words = spoken(line)
-        if "BERLIN" in words:
-            for site in ("BERLIN", "LISBON"):
-                folder = ["-o", site, "--host-from", "{site}/{host}/*.log", "--role", "site-server=10.120.10.5"]
-                run.invoke(cli, ["batch", str(samples / site), *folder, "--force"])
-        done = run.invoke(cli, words)
-        assert done.exit_code in (0, 3), (line, done.output)
-        results[line] = done.stdout
-    apart = [text for line, text in results.items() if line.startswith("auditor merge")]
-    assert len(apart) == 2
-    assert apart[0] == apart[1]
-    assert "would fail on 6 of 1" in apart[0]
-
-
-def spoken(line: str) -> list[str]:
-    """Return the words of a command of the page, with the addresses and folders of the sample."""
-    words = shlex.split(line.replace("\\", "/").replace(":/", "/") if "tcp:" not in line else line)[1:]
-    return [re.sub(r"10\.20\.\d\.(\d+)$", r"10.120.10.\1", word) if word.count("=") else word for word in words]
+@cache
+def heading_anchors(page: Path) -> list[str]:
+    """Return what a link to each heading of a page is called, as GitHub and GitLab do it."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", text_of(page)), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]

@@ -15,7 +15,7 @@ from test_scenes import SCENES, each
 from auditor.render.tables.frames import FRAME_COLUMNS
 from auditor.render.tables.requirements import COLUMNS, cell, render_csv, render_jsonl
 
-README = Path(__file__).parent.parent / "README.md"
+PAGE = Path(__file__).parent.parent / "docs" / "reference" / "output.md"
 
 
 def read(text: str, delimiter: str = ",") -> list[list[str]]:
@@ -103,6 +103,6 @@ def test_four_thousand_clients_are_a_table():
     assert len(read(render_csv(fleet(4000)))) == 1 + 4000 * len(read(render_csv(fleet(1)))[1:])
 
 
-def test_the_readme_documents_every_column():
-    text = README.read_text(encoding="utf-8")
+def test_the_documentation_lists_every_column():
+    text = PAGE.read_text(encoding="utf-8")
     assert [name for name, meaning in COLUMNS.items() if f"| `{name}` | {meaning} |" not in text] == []

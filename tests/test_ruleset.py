@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import textwrap
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from auditor.ruleset.ruleset import (
 )
 
 RULESETS = Path(__file__).resolve().parent.parent / "rulesets"
+PAGE = RULESETS.parent / "docs" / "reference" / "rulesets.md"
 
 # A sound ruleset with one of everything; each fault below is made by replacing a piece of it.
 SOUND = """
@@ -292,10 +294,10 @@ def test_a_ruleset_can_go_to_another_process_and_into_a_set():
     assert len({ruleset, load_ruleset()}) == 1
 
 
-def test_the_example_of_the_readme_loads(write):
-    text = (RULESETS / "README.md").read_text(encoding="utf-8")
+def test_the_example_of_the_documentation_loads(write):
+    text = PAGE.read_text(encoding="utf-8")
     example = text.split("```toml\n")[1].split("```")[0]
-    ruleset = load_ruleset(write(example))
+    ruleset = load_ruleset(write(textwrap.dedent(example)))
     assert [r.row for r in ruleset.method("client-push").requirements] == [
         "smb",
         "icmp-echo",
@@ -309,21 +311,21 @@ def test_the_example_of_the_readme_loads(write):
     assert not ruleset.is_dynamic(49152)
 
 
-def test_the_readme_names_every_field_of_the_shipped_files():
-    readme = (RULESETS / "README.md").read_text(encoding="utf-8")
+def test_the_documentation_names_every_field_of_the_shipped_files():
+    page = PAGE.read_text(encoding="utf-8")
     for ruleset_id in shipped_rulesets():
         document = tomllib.loads((RULESETS / f"{ruleset_id}.toml").read_text(encoding="utf-8"))
         tables = [document, document["reference"], *document["condition"], *document["tied_ports"]]
         tables += [*document["method"], *document["for_all_methods"]]
         tables += [row for method in document["method"] for row in method["requirement"]]
         fields = {key for table in tables for key in table} - {"requirement"}
-        assert [field for field in sorted(fields) if f"`{field}`" not in readme and f"[{field}]" not in readme] == []
+        assert [field for field in sorted(fields) if f"`{field}`" not in page and f"[{field}]" not in page] == []
 
 
-def test_the_readme_names_every_port_that_can_be_given():
-    readme = (RULESETS / "README.md").read_text(encoding="utf-8")
+def test_the_documentation_names_every_port_that_can_be_set():
+    page = PAGE.read_text(encoding="utf-8")
     names = {name for ruleset_id in shipped_rulesets() for name in load_ruleset(ruleset_id).port_names}
-    assert [name for name in sorted(names) if f"`{name}`" not in readme] == []
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []
 
 
 # ---------------------------------------------------------------- conditions
