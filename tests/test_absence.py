@@ -308,6 +308,7 @@ def test_what_a_capture_shows_to_be_answered_arrived_whatever_the_log_lacks(both
         ("prohibited by 10.0.0.20", "blocked proven client"),
         ("prohibited by 10.0.0.20 quoting another SYN", "blocked likely client"),
         ("unreachable by 10.0.0.1 quoting another SYN", "unreachable likely unknown"),
+        ("prohibited by 10.0.0.20 alone", "blocked likely client"),
     ],
 )
 def test_what_a_device_says_of_an_attempt_counts_more_than_that_it_is_missing(outcome, told, both):

@@ -165,6 +165,15 @@ def test_rows_out_of_order_in_another_piece_end_an_attempt_no_earlier(read, monk
     assert [str(time)[-8:] for time in (source.flows["start"][0], source.flows["end"][0])] == ["10:00:00", "10:00:09"]
 
 
+@pytest.mark.parametrize("seconds", list(itertools.permutations((0, 3, 9))))
+def test_an_attempt_lasts_from_its_earliest_row_to_its_latest_in_whatever_pieces_it_is_read(seconds, read, monkeypatch):
+    monkeypatch.setattr(pfirewall, "PIECE", 150)
+    monkeypatch.setattr(log_flows, "TOGETHER", 1)
+    source = read(log(*(SYN.format(second, 5) for second in seconds)))
+    assert source.flows["rows"].tolist() == [3]
+    assert [str(source.flows[name][0])[-8:] for name in ("start", "end")] == ["10:00:00", "10:00:09"]
+
+
 def test_attempts_are_in_the_order_of_their_first_lines_whichever_is_over_first(read, monkeypatch):
     monkeypatch.setattr(pfirewall, "PIECE", 150)
     monkeypatch.setattr(log_flows, "TOGETHER", 1)
@@ -194,6 +203,7 @@ NO_FLAGS = "2024-06-05 10:{} DROP TCP 10.0.0.5 10.0.0.20 50000 445 0 - 0 0 0 - -
 @pytest.mark.parametrize(
     ("let", "dropped", "response"),
     [
+        (LET_IN, AGAIN.format("00:00"), "mid-stream"),
         (LET_IN, AGAIN.format("01:04"), "mid-stream"),
         (LET_IN, AGAIN.format("01:05"), "no-response"),
         (LET_OUT, ANSWER.format("00:21"), "one-way"),
@@ -329,6 +339,15 @@ def test_what_a_log_does_not_tell_is_missing_or_zero(read):
 
 
 # whose log it is
+
+
+@pytest.mark.parametrize("path", ["SEND", "RECEIVE"])
+@pytest.mark.parametrize("ports", ["50000 445", "445 50000"], ids=["an attempt", "a packet of the service"])
+@pytest.mark.parametrize("flags", ["- 0 0 0", "S 7 0 8192", "SA 7 8 8192", "A 7 8 8192"])
+def test_a_log_is_of_the_computer_that_sends_or_receives_whoever_tried(path, ports, flags, read):
+    row = f"2024-06-05 10:00:00 DROP TCP 10.0.0.5 10.0.0.20 {ports} 52 {flags} - - - {path}"
+    (local,) = read(log(row)).details.facts.local
+    assert (local.address, local.sure) == (("10.0.0.5", True) if path == "SEND" else ("10.0.0.20", False))
 
 
 def test_addresses_of_the_computer_are_told_by_how_many_rows_and_whether_it_sent(read):

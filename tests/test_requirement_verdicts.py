@@ -287,7 +287,9 @@ def test_the_frames_of_a_proof_are_in_order(write):
     syn = tcp(f"{SERVER}:50000 > {CLIENT}:445")
     packets = [syn, *[udp("192.0.2.8:5353 > 192.0.2.9:5353")] * 6, icmp_error("10.0.0.1", 3, 13, quoting=syn)]
     client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
-    assert client.requirement("client-push/smb").evidence[0].frames == (1, 8)
+    (proof,) = client.requirement("client-push/smb").evidence
+    assert proof.frames == (1, 8)
+    assert [packet.frame for packet in proof.packets] == [1, 8]
 
 
 def test_requests_for_the_address_are_shown_beside_the_syns_that_got_no_answer(verdict):
@@ -369,6 +371,12 @@ def test_the_remedy_names_where_it_helps(verdict, outcome, remedy):
     assert verdict("smb", smb(0, outcome)).remedy_text.startswith(remedy)
 
 
+@pytest.mark.parametrize("sender", [SERVER, "10.0.0.1", CLIENT])
+@pytest.mark.parametrize("outcome", ["prohibited", "refused", "unreachable", "answer prohibited"])
+def test_an_error_about_a_packet_that_was_captured_is_proof_whoever_sends_it(verdict, outcome, sender):
+    assert verdict("smb", smb(0, f"{outcome} by {sender}")).confidence == "proven"
+
+
 def test_an_error_that_may_be_forged_is_only_likely(verdict):
     found = verdict("smb", smb(0, "prohibited by 10.0.0.1 quoting another SYN"))
     assert (found.verdict, found.confidence) == ("blocked", "likely")
@@ -397,6 +405,16 @@ def test_an_error_about_an_answer_to_another_syn_may_be_forged(write, acknowledg
     client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
     found = client.requirement("client-push/smb")
     assert (found.verdict, found.confidence) == ("blocked", confidence)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_errors_about_an_answer_one_that_is_no_forgery_is_enough(write, order):
+    who = f"{SERVER}:50000 > {CLIENT}:445"
+    answers = [tcp(turned(who), "SA", seq=9000, ack=number) for number in (1001, 777)[::order]]
+    errors = [icmp_error("10.0.0.1", 3, 13, quoting=answer, room=40) for answer in answers]
+    client = auditor.audit(write(pcap([tcp(who), *errors])), roles=ROLES, dissect=False).client(CLIENT)
+    found = client.requirement("client-push/smb")
+    assert (found.verdict, found.confidence, found.evidence[0].frames) == ("blocked", "proven", (1, 2, 3))
 
 
 def test_a_connection_whose_syn_was_captured_does_not_begin_in_its_middle(write):
