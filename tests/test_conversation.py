@@ -92,6 +92,7 @@ def test_a_port_on_which_a_step_failed_for_good_does_not_stand_in_for_another(st
     assert http.verdict == "refused"
     assert ("This does no harm here: TCP 443 does the same" in http.explanation) == spared
     assert (http.remedy_text == "Nothing has to be opened while the other port works.") == spared
+    assert {one.place for one in http.remedy} == {"management-point"}
 
 
 # which failure decides

@@ -248,6 +248,11 @@ def test_no_port_is_assumed_if_there_are_several(pushed):
     )
 
 
+def test_of_many_other_ports_the_lowest_three_are_named(pushed):
+    report = ports_only(pushed, *(f"{n} {CLIENT}:{51000 + n} > {MP}:{8090 - n}/tcp SF" for n in range(5, 9)))
+    assert f"{CLIENT} connects to {MP} on TCP 8082, TCP 8083, TCP 8084. If that is" in row(report).explanation
+
+
 def test_a_port_that_another_requirement_is_evaluated_at_is_no_hint(pushed):
     report = ports_only(pushed, f"5 {CLIENT}:51000 > {MP}:8443/tcp SF")
     assert (at(report, HTTPS), "--port" in row(report).explanation) == (((8443,), "open"), False)

@@ -287,9 +287,11 @@ def test_what_comes_a_minute_after_the_last_port_of_a_scan_is_still_one_of_it(au
 
 
 def test_the_service_controller_alone_ends_no_push(audited):
-    method = push(audited(Taken([SMB, AT_MAPPER, at(3, 49700, "S0")], {49700: "svcctl"})))
-    assert method.result == "unproven"
-    assert "does not end the push" in next(one for one in method.requirements if one.row == "rpc-dynamic").explanation
+    report = audited(Taken([SMB, AT_MAPPER, at(3, 49700, "S0")], {49700: "svcctl"}))
+    assert push(report).result == "unproven"
+    assert "does not end the push" in dynamic(report).explanation
+    (remedy,) = dynamic(report).remedy
+    assert (remedy.place, remedy.action.partition(".")[0]) == ("client", "Nothing has to be opened")
 
 
 def opened(frame: int, client: str = CLIENT, *, step: str = f"open {SERVICE_CONTROLLER}") -> ProtocolStep:

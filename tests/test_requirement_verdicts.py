@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import starmap
 
 import pytest
-from packets import BEGIN, At, echo, icmp_error, pcap, talk, tcp, turned, udp
+from packets import BEGIN, At, echo, icmp_error, pcap, talk, tcp, turned, udp, with_hops
 from scenario import scene
 
 import auditor
@@ -74,6 +74,25 @@ def test_the_server_of_which_more_is_open_is_judged(verdict):
     more = [line.replace(":80/", ":443/") for line in (web(1, POINTS[0], "S0 once"), web(3, POINTS[1], "SF"))]
     found = verdict("https-management-point", web(0, POINTS[0], "SF"), web(2, POINTS[1], "SF"), *more)
     assert (found.destination.address, found.verdict) == (POINTS[1], "open")
+
+
+WORKS, FAILS, SHOWS_NOTHING = ("SF", "SF"), ("REJ", "REJ"), ("mid-stream one way", "mid-stream one way")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [(WORKS, FAILS), (WORKS, SHOWS_NOTHING), (FAILS, SHOWS_NOTHING), (("SF", "REJ"), FAILS), (WORKS, ("SF", "REJ"))],
+)
+def test_of_two_servers_the_better_one_is_judged(verdict, better, worse, order):
+    """One that fails is better than one of which nothing is known: it says more."""
+    tried = [
+        (server, port, outcome)
+        for server, outcomes in zip(POINTS, (better, worse)[::order], strict=False)
+        for port, outcome in zip((80, 443), outcomes, strict=True)
+    ]
+    lines = [f"{n} {CLIENT}:{51000 + n} > {to}:{port}/tcp {outcome}" for n, (to, port, outcome) in enumerate(tried)]
+    assert verdict("http-management-point", *lines).destination.address == POINTS[order == -1]
 
 
 def test_of_servers_that_were_not_tried_the_one_that_reached_the_client_is_judged(verdict):
@@ -469,6 +488,18 @@ def test_of_a_connection_without_its_begin_an_answer_that_is_stopped_blocks_noth
 def test_one_syn_after_an_answer_says_nothing_at_the_end_of_a_capture(write):
     client = auditor.audit(write(pcap(at_seconds("S <SA S", 0, 0.1, 1))), roles=ROLES, dissect=False).client(CLIENT)
     assert client.requirement("client-push/smb").verdict == "open"
+
+
+@pytest.mark.parametrize(("lines", "place"), [([], "unknown"), (["until 60"], "between")])
+def test_a_reset_of_an_unknown_sender_is_placed_by_a_capture_that_lacks_the_attempt(write, lines, place):
+    """Its hop count is as fresh as that of the echo reply, but another."""
+    ping, attempt = echo(f"{SERVER} > {CLIENT}"), talk(f"{SERVER}:50000 > {CLIENT}:445", "S <RA")
+    reply = with_hops(echo(f"{CLIENT} > {SERVER}", reply=True), 128)
+    pinged = [At(0, ping), At(0.1, reply)]
+    captures = [write(pcap([*pinged, At(1, attempt[0]), At(1.1, attempt[1]), *scene(["until 60"])]))]
+    captures += [write(pcap([*pinged, *scene(lines)]))] if lines else []
+    found = auditor.audit(*captures, roles=ROLES, dissect=False).client(CLIENT).requirement("client-push/smb")
+    assert (found.verdict, found.blocked_at) == ("refused", place)
 
 
 # the same attempt in two captures
