@@ -62,6 +62,14 @@ def test_the_attempt_that_decides_is_shown_however_many_came_after_it(verdict):
     assert (len(found.evidence), found.evidence[0].frames) == (6, (1, 2))
 
 
+@pytest.mark.parametrize("count", [5, 6, 7])
+def test_every_capture_of_the_attempt_that_decides_is_shown_and_of_others_as_many_as_make_six(write, count):
+    captures = [write(pcap(scene([smb(5, "REJ")]))) for _ in range(count)]
+    captures.append(write(pcap(scene([smb(0, "REJ")]))))
+    found = auditor.audit(*captures, roles=ROLES, dissect=False).client(CLIENT).requirement("client-push/smb")
+    assert len(found.evidence) == max(6, count)
+
+
 def test_of_many_servers_three_more_are_told_of(verdict):
     found = verdict("http-management-point", web(0, POINTS[0], "SF"), *(web(n, POINTS[n], "REJ") for n in range(1, 5)))
     assert found.verdict == "open"
