@@ -82,6 +82,13 @@ def test_what_was_said_on_a_port_stands_in_the_verdict_on_it(read):
     assert client.method("client-push").result == "fails"
 
 
+def test_what_was_said_while_a_port_was_open_is_not_told_of_one_that_is_blocked_now(read):
+    lines = [f"0 {SERVER}:50000 > {CLIENT}:445/tcp SF", f"60 {SERVER}:50001 > {CLIENT}:445/tcp REJ"]
+    (client,) = audit(read, Taken(lines, steps=[bad(8, "log on", FAILURE)])).clients
+    smb = client.requirement("client-push/smb")
+    assert (smb.verdict, smb.problems, "log on" in smb.explanation) == ("refused", (), False)
+
+
 @pytest.mark.parametrize(
     ("steps", "spared"), [([], True), ([bad(9, "GET /", side=ServiceEndpoint(CLIENT, POINT, 443))], False)]
 )

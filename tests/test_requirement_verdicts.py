@@ -138,6 +138,11 @@ def test_requests_for_a_hardware_address_say_nothing_of_what_only_informs(verdic
     assert verdict("rpc-endpoint-mapper-udp", questions).verdict == "not-observed"
 
 
+def test_dynamic_ports_of_a_host_without_an_answer_for_its_address_are_unknown(verdict):
+    found = verdict("rpc-dynamic", f"0 {SERVER} asks {CLIENT}")
+    assert (found.verdict, found.ports) == ("unreachable", ())
+
+
 def test_a_host_that_talks_to_others_is_there_although_requests_for_its_address_got_no_answer(verdict):
     assert verdict("smb", f"0 {SERVER} asks {CLIENT}", web(5, POINTS[0], "SF")).verdict == "not-observed"
 
