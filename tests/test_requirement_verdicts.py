@@ -132,6 +132,14 @@ def test_a_host_that_nobody_named_is_asked_for(verdict):
     assert [found.destination.role, found.destination.address] == ["management-point", None]
 
 
+@pytest.mark.parametrize(
+    ("named", "expected"), [({}, "not-applicable"), ({"fallback-status-point": POINTS[1]}, "open")]
+)
+def test_what_a_site_may_lack_is_asked_for_if_a_host_has_that_role(verdict, named, expected):
+    roles = {"site-server": SERVER, "client": CLIENT, **named}
+    assert verdict("http-fallback-status-point", web(0, POINTS[1], "SF"), roles=roles).verdict == expected
+
+
 def test_requests_for_a_hardware_address_say_nothing_of_what_only_informs(verdict):
     questions = f"0 {SERVER} asks {CLIENT}"
     assert verdict("smb", questions).verdict == "unreachable"
@@ -308,11 +316,12 @@ def test_an_error_of_icmp_version_6_says_so(write):
 
 def test_of_many_syns_and_errors_the_first_syns_and_the_last_errors_are_shown(write):
     syn = tcp(f"{SERVER}:50000 > {CLIENT}:445")
-    error = icmp_error("10.0.0.1", 3, 13, quoting=syn)
-    packets = [packet for _ in range(8) for packet in (syn, error)]
+    errors = [icmp_error("10.0.0.1", 3, code, quoting=syn) for code in (13, 10)]
+    packets = [packet for _ in range(6) for error in errors for packet in (syn, error)]
     client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
     (proof,) = client.requirement("client-push/smb").evidence
-    assert proof.frames == (1, 3, 5, 8, 10, 12, 14, 16)
+    assert proof.frames == (1, 3, 5, 16, 18, 20, 22, 24)
+    assert proof.display_filter.endswith(" || frame.number in {2, 4, 6, 16, 18, 20, 22, 24}")
 
 
 def test_the_frames_of_a_proof_are_in_order(write):
@@ -324,6 +333,9 @@ def test_the_frames_of_a_proof_are_in_order(write):
     assert [packet.frame for packet in proof.packets] == [1, 8]
 
 
+ASKED = [f"10 10.0.0.1 asks {CLIENT}"]
+
+
 def test_requests_for_the_address_are_shown_beside_the_syns_that_got_no_answer(verdict):
     (proof,) = verdict("smb", smb(0, "S0"), f"0 10.0.0.1 asks {CLIENT}").evidence
     assert [(one.frame, one.sender, one.what) for one in proof.packets] == [
@@ -333,6 +345,18 @@ def test_requests_for_the_address_are_shown_beside_the_syns_that_got_no_answer(v
         (4, "10.0.0.1", "who has"),
         (6, SERVER, "SYN"),
     ]
+
+
+def test_requests_for_the_address_in_another_capture_are_not_shown_as_frames_of_this_one(write):
+    captures = [write(pcap(scene(lines))) for lines in ([smb(0, "S0")], ["0 192.0.2.1 asks 192.0.2.2", *ASKED])]
+    found = auditor.audit(*captures, roles=ROLES, dissect=False).client(CLIENT).requirement("client-push/smb")
+    assert (found.verdict, [proof.frames for proof in found.evidence]) == ("unreachable", [(1, 2, 3)])
+
+
+def test_of_many_requests_for_an_address_the_first_seven_and_the_last_are_shown(verdict):
+    found = verdict("smb", *(f"{second} {SERVER} asks {CLIENT}" for second in (0, 10, 20)))
+    (proof,) = found.evidence
+    assert proof.frames == tuple(packet.frame for packet in proof.packets) == (1, 2, 3, 4, 5, 6, 7, 9)
 
 
 @pytest.mark.parametrize(("outcome", "words"), [("S0", "3 SYNs got no answer"), ("S0 once", "1 SYN got no answer")])
@@ -407,6 +431,28 @@ def test_the_remedy_names_where_it_helps(verdict, outcome, remedy):
 @pytest.mark.parametrize("outcome", ["prohibited", "refused", "unreachable", "answer prohibited"])
 def test_an_error_about_a_packet_that_was_captured_is_proof_whoever_sends_it(verdict, outcome, sender):
     assert verdict("smb", smb(0, f"{outcome} by {sender}")).confidence == "proven"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "place"),
+    [
+        (f"prohibited by {SERVER}", "site-server"),
+        ("prohibited by 10.0.0.1", "between"),
+        (f"prohibited by {CLIENT}", "client"),
+        ("refused by 10.0.0.1", "between"),
+        (f"refused by {CLIENT}", "client"),
+        ("unreachable by 10.0.0.1", "unknown"),
+        ("answer prohibited by 10.0.0.1", "between"),
+        (f"answer prohibited by {CLIENT}", "client"),
+    ],
+)
+def test_it_was_stopped_where_the_error_comes_from(verdict, outcome, place):
+    assert verdict("smb", smb(0, outcome)).blocked_at == place
+
+
+def test_what_an_error_is_about_is_shown_by_the_error_where_it_was_not_captured(verdict):
+    found = verdict("smb", smb(0, "icmp 3/4 by 10.0.0.1 alone"))
+    assert (found.verdict, [proof.frames for proof in found.evidence]) == ("inconclusive", [(1,)])
 
 
 def test_an_error_that_may_be_forged_is_only_likely(verdict):
