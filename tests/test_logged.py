@@ -258,6 +258,13 @@ def test_silence_behind_a_firewall_that_let_it_in(audited):
     assert smb.remedy_text.startswith("Nothing has to be opened in that firewall.")
 
 
+def test_a_firewall_that_let_it_in_does_not_stop_the_answer_that_is_lost(audited):
+    lines = [f"0 {SMB} answered in vain", "until 60"]
+    smb = verdict(audited("22:13:20 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE", lines=lines), "smb")
+    assert said(smb) == "blocked likely unknown"
+    assert smb.explanation.endswith("the firewall of 10.0.0.20 let it in: it is not what stops it.")
+
+
 def test_what_the_clients_own_firewall_let_in_was_not_stopped_before_it(tmp_path, write):
     """Whichever capture lacks it."""
     path = tmp_path / "pfirewall.log"

@@ -212,6 +212,14 @@ def test_a_stray_reset_is_not_shown_as_the_answer(write):
     assert [one.frames for one in client.requirement("client-push/smb").evidence] == [(1, 4)]
 
 
+@pytest.mark.parametrize("outcome", ["S0", "reset without ACK"])
+def test_a_reset_that_refuses_nothing_is_told_beside_the_syns_that_got_no_answer(verdict, outcome):
+    found = verdict("smb", web(0, POINTS[0], "SF"), smb(5, outcome), "until 60")
+    assert (found.verdict, found.confidence, found.blocked_at) == ("blocked", "likely", "unknown")
+    told = "does not acknowledge the SYN, so it is no response." in found.explanation
+    assert told == (outcome != "S0")
+
+
 def test_what_acknowledges_another_syn_is_shown_and_answers_nothing(write):
     who = f"{SERVER}:50000 > {CLIENT}:445"
     packets = [tcp(who), tcp(turned(who), "A", seq=9000, ack=7)]
@@ -434,20 +442,23 @@ def test_an_error_about_a_packet_that_was_captured_is_proof_whoever_sends_it(ver
 
 
 @pytest.mark.parametrize(
-    ("outcome", "place"),
+    ("outcome", "expected"),
     [
-        (f"prohibited by {SERVER}", "site-server"),
-        ("prohibited by 10.0.0.1", "between"),
-        (f"prohibited by {CLIENT}", "client"),
-        ("refused by 10.0.0.1", "between"),
-        (f"refused by {CLIENT}", "client"),
-        ("unreachable by 10.0.0.1", "unknown"),
-        ("answer prohibited by 10.0.0.1", "between"),
-        (f"answer prohibited by {CLIENT}", "client"),
+        (f"prohibited by {SERVER}", "blocked site-server"),
+        ("prohibited by 10.0.0.1", "blocked between"),
+        (f"prohibited by {CLIENT}", "blocked client"),
+        (f"refused by {SERVER}", "refused between"),
+        ("refused by 10.0.0.1", "refused between"),
+        (f"refused by {CLIENT}", "refused client"),
+        (f"unreachable by {SERVER}", "unreachable unknown"),
+        ("unreachable by 10.0.0.1", "unreachable unknown"),
+        ("answer prohibited by 10.0.0.1", "blocked between"),
+        (f"answer prohibited by {CLIENT}", "blocked client"),
     ],
 )
-def test_it_was_stopped_where_the_error_comes_from(verdict, outcome, place):
-    assert verdict("smb", smb(0, outcome)).blocked_at == place
+def test_it_was_stopped_where_the_error_comes_from(verdict, outcome, expected):
+    found = verdict("smb", smb(0, outcome))
+    assert f"{found.verdict} {found.blocked_at}" == expected
 
 
 def test_what_an_error_is_about_is_shown_by_the_error_where_it_was_not_captured(verdict):
