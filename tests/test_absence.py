@@ -46,6 +46,10 @@ def both(tmp_path: Path, write: Callable[[bytes], Path]) -> Both:
     return both
 
 
+def test_what_some_firewall_dropped_stays_proven_although_it_never_arrived(both):
+    assert said(both((SENT.replace("ALLOW", "DROP").replace("- SEND", "S -"),), OWN_LOG)) == "blocked proven unknown"
+
+
 def test_what_left_here_and_never_arrived_there_was_blocked_between(both):
     smb = both((SENT,), OWN_LOG)
     assert said(smb) == "blocked likely between"

@@ -507,6 +507,15 @@ def test_of_errors_about_an_answer_one_that_is_no_forgery_is_enough(write, order
     assert (found.verdict, found.confidence, found.evidence[0].frames) == ("blocked", "proven", (1, 2, 3))
 
 
+@pytest.mark.parametrize(
+    ("outcome", "how"),
+    [("SF", " (SYN-ACK)"), ("mid-stream", " (the capture begins in mid-connection, with data both ways)")],
+)
+def test_how_a_port_was_answered_is_told(verdict, outcome, how):
+    text = verdict("smb", smb(0, outcome)).explanation
+    assert text == f"TCP 445 from {SERVER} to {CLIENT} was answered{how}."
+
+
 def test_a_connection_whose_syn_was_captured_does_not_begin_in_its_middle(write):
     packets = at_seconds("S A 5PA <5PA", 0, 0.1, 0.2, 0.3)
     client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
@@ -591,6 +600,15 @@ def test_what_two_captures_show_of_one_attempt(write, outcomes, expected, words,
     found = auditor.audit(*captures, roles=ROLES, dissect=False).client(CLIENT).requirement("client-push/smb")
     assert f"{found.verdict} {found.confidence}" == expected
     assert words in found.explanation
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_attempt_in_two_captures_lasts_from_its_first_packet_to_its_last(write, order):
+    """The clock of one capture jumps ahead before it; the connections before agree."""
+    before = [f"{n} {SERVER}:{50100 + n} > {CLIENT}:135/tcp SF" for n in range(3)]
+    captures = [write(pcap(scene([*before, smb(n, "S0").replace(str(50000 + n), "50000")]))) for n in (10, 13)]
+    found = auditor.audit(*captures[::order], roles=ROLES, dissect=False).client(CLIENT).requirement("client-push/smb")
+    assert (found.attempts, found.first_time, found.last_time) == (1, moment(10), moment(16))
 
 
 @pytest.mark.parametrize(("numbers", "attempts"), [((1, 1), 1), ((1, 2), 2)])
