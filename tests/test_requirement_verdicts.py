@@ -108,6 +108,13 @@ def test_of_servers_that_were_not_tried_the_one_that_reached_the_client_is_judge
     assert (found.destination.address, found.verdict) == (POINTS[1], "not-observed")
 
 
+def test_of_several_site_servers_that_are_set_the_one_that_tried_is_named(verdict):
+    """A datagram alone is no push, so that it is looked for from all of them."""
+    roles = {"site-server": [SERVER, "10.0.0.6"], "client": CLIENT}
+    found = verdict("rpc-endpoint-mapper-udp", f"0 10.0.0.6:50000 > {CLIENT}:135/udp answered", roles=roles)
+    assert (found.verdict, found.source.address, found.destination.address) == ("open", "10.0.0.6", CLIENT)
+
+
 def test_of_many_hosts_that_were_not_tried_three_are_named(verdict):
     text = verdict("http-management-point", smb(0, "SF")).explanation
     assert text.startswith("No attempt from 10.0.0.20 to 10.0.0.80, 10.0.0.81, 10.0.0.82 and 2 more at TCP 80 is in")
