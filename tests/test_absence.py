@@ -46,6 +46,10 @@ def both(tmp_path: Path, write: Callable[[bytes], Path]) -> Both:
     return both
 
 
+def test_what_some_firewall_dropped_stays_proven_although_it_never_arrived(both):
+    assert said(both((SENT.replace("ALLOW", "DROP").replace("- SEND", "S -"),), OWN_LOG)) == "blocked proven unknown"
+
+
 def test_what_left_here_and_never_arrived_there_was_blocked_between(both):
     smb = both((SENT,), OWN_LOG)
     assert said(smb) == "blocked likely between"
@@ -308,6 +312,7 @@ def test_what_a_capture_shows_to_be_answered_arrived_whatever_the_log_lacks(both
         ("prohibited by 10.0.0.20", "blocked proven client"),
         ("prohibited by 10.0.0.20 quoting another SYN", "blocked likely client"),
         ("unreachable by 10.0.0.1 quoting another SYN", "unreachable likely unknown"),
+        ("prohibited by 10.0.0.20 alone", "blocked likely client"),
     ],
 )
 def test_what_a_device_says_of_an_attempt_counts_more_than_that_it_is_missing(outcome, told, both):

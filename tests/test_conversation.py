@@ -83,6 +83,13 @@ def test_what_was_said_on_a_port_stands_in_the_verdict_on_it(read):
     assert client.method("client-push").result == "fails"
 
 
+def test_what_was_said_while_a_port_was_open_is_not_told_of_one_that_is_blocked_now(read):
+    lines = [f"0 {SERVER}:50000 > {CLIENT}:445/tcp SF", f"60 {SERVER}:50001 > {CLIENT}:445/tcp REJ"]
+    (client,) = audit(read, Taken(lines, steps=[bad(8, "log on", FAILURE)])).clients
+    smb = client.requirement("client-push/smb")
+    assert (smb.verdict, smb.problems, "log on" in smb.explanation) == ("refused", (), False)
+
+
 @pytest.mark.parametrize(
     ("steps", "spared"), [([], True), ([bad(9, "GET /", side=ServiceEndpoint(CLIENT, POINT, 443))], False)]
 )
@@ -93,6 +100,7 @@ def test_a_port_on_which_a_step_failed_for_good_does_not_stand_in_for_another(st
     assert http.verdict == "refused"
     assert ("This does no harm here: TCP 443 does the same" in http.explanation) == spared
     assert (http.remedy_text == "Nothing has to be opened while the other port works.") == spared
+    assert {one.place for one in http.remedy} == {"management-point"}
 
 
 # which failure decides

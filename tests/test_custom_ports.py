@@ -154,6 +154,32 @@ def test_a_drop_on_the_documented_port_is_not_lost(pushed):
     assert len(row(report).evidence) == 2
 
 
+@pytest.mark.usefixtures("tshark")
+@pytest.mark.parametrize(
+    ("outcome", "told", "blocks"),
+    [
+        ("prohibited by 10.0.0.1", " TCP 80 is blocked.", [(80,)]),
+        ("REJ", " TCP 80 is refused.", []),
+        ("SF", "", []),
+        ("mid-stream one way", "", []),
+    ],
+)
+def test_beside_a_custom_port_the_documented_one_is_told_of_if_it_fails(pushed, outcome, told, blocks):
+    """It is tried later than the custom one, so that its frames come last."""
+    documented = tries(f"20 {CLIENT}:51500 > {MP}:80/tcp {outcome}")
+    found = row(pushed(asks("CCM_POST /ccm_system/request", 8081), documented))
+    assert found.explanation.endswith(f"on TCP 8081, not TCP 80.{told}")
+    assert [block.ports for block in found.also_blocked] == blocks
+    assert [proof.frames[0] for proof in found.evidence] == sorted(proof.frames[0] for proof in found.evidence)
+    assert len(found.evidence) == (2 if told else 1)
+
+
+@pytest.mark.usefixtures("tshark")
+def test_a_port_that_does_not_apply_is_the_documented_one(pushed):
+    found = row(pushed(asks("CCM_POST /ccm_system/request", 8081), mode="native"))
+    assert (found.verdict, found.ports, "8081" in found.explanation) == ("not-applicable", (80,), False)
+
+
 # what other clients show
 
 
@@ -246,6 +272,18 @@ def test_no_port_is_assumed_if_there_are_several(pushed):
     assert row(report).explanation.endswith(
         f"{CLIENT} connects to {MP} on TCP 8081, TCP 8082. If that is the right port, set --port http=PORT."
     )
+
+
+def test_the_hint_names_the_setting_of_the_server(pushed):
+    line = f"5 {CLIENT}:51000 > {WEB}:9000/tcp SF"
+    report = ports_only(pushed, line, roles={"software-update-point": WEB})
+    found = report.client(CLIENT).requirement("software-update-point/http-software-update-point")
+    assert found.explanation.endswith("If that is the right port, set --port http-software-update-point=PORT.")
+
+
+def test_of_many_other_ports_the_lowest_three_are_named(pushed):
+    report = ports_only(pushed, *(f"{n} {CLIENT}:{51000 + n} > {MP}:{8090 - n}/tcp SF" for n in range(5, 9)))
+    assert f"{CLIENT} connects to {MP} on TCP 8082, TCP 8083, TCP 8084. If that is" in row(report).explanation
 
 
 def test_a_port_that_another_requirement_is_evaluated_at_is_no_hint(pushed):

@@ -284,13 +284,21 @@ def test_what_comes_a_minute_after_the_last_port_of_a_scan_is_still_one_of_it(au
     assert found.verdict == verdict
 
 
+def test_a_connection_from_its_middle_is_no_attempt_at_the_higher_port_of_the_client(audited):
+    """By their ports it is the client that tried, from a port that only looks like a dynamic one."""
+    middle = f"3 {CLIENT}:50000 > {SERVER}:49152/tcp mid-stream"
+    assert dynamic(audited(Taken([SMB, AT_MAPPER, middle]))).verdict == "not-observed"
+
+
 # the service controller, which a push can call through its pipe
 
 
 def test_the_service_controller_alone_ends_no_push(audited):
-    method = push(audited(Taken([SMB, AT_MAPPER, at(3, 49700, "S0")], {49700: "svcctl"})))
-    assert method.result == "unproven"
-    assert "does not end the push" in next(one for one in method.requirements if one.row == "rpc-dynamic").explanation
+    report = audited(Taken([SMB, AT_MAPPER, at(3, 49700, "S0")], {49700: "svcctl"}))
+    assert push(report).result == "unproven"
+    assert "does not end the push" in dynamic(report).explanation
+    (remedy,) = dynamic(report).remedy
+    assert (remedy.place, remedy.action.partition(".")[0]) == ("client", "Nothing has to be opened")
 
 
 def opened(frame: int, client: str = CLIENT, *, step: str = f"open {SERVICE_CONTROLLER}") -> ProtocolStep:
@@ -298,9 +306,9 @@ def opened(frame: int, client: str = CLIENT, *, step: str = f"open {SERVICE_CONT
 
 
 def test_the_frame_in_which_its_pipe_was_opened_is_cited(audited):
-    """Only what went well, on this client, and of this pipe."""
+    """The last time; only what went well, on this client, and of this pipe."""
     failed = replace(opened(9), status=StatusMeaning("STATUS_ACCESS_DENIED", "no rights", False, "Check them."))
-    steps = [opened(7), failed, opened(11, "10.0.0.99"), opened(13, step="open winreg")]
+    steps = [opened(5), opened(7), failed, opened(11, "10.0.0.99"), opened(13, step="open winreg")]
     found = dynamic(audited(Taken([SMB, AT_MAPPER, at(3, 49700, "S0")], {49700: "svcctl"}, steps)))
     assert "named pipe on SMB instead, as it did in frame 7, after" in found.explanation
 

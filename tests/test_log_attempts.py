@@ -165,6 +165,24 @@ def test_rows_out_of_order_in_another_piece_end_an_attempt_no_earlier(read, monk
     assert [str(time)[-8:] for time in (source.flows["start"][0], source.flows["end"][0])] == ["10:00:00", "10:00:09"]
 
 
+@pytest.mark.parametrize(("ahead", "rows"), [(128, [2, 3]), (129, [1, 3, 1])])
+def test_a_clock_that_jumps_ahead_of_an_attempt_by_two_pauses_does_not_end_it(ahead, rows, read, monkeypatch):
+    monkeypatch.setattr(pfirewall, "PIECE", 150)
+    monkeypatch.setattr(log_flows, "TOGETHER", 1)
+    later = SYN.format(0, 6).replace("10:00:00", (BEGIN + timedelta(seconds=ahead)).strftime("%H:%M:%S"))
+    source = read(log(SYN.format(0, 5), *[later] * 3, SYN.format(3, 5)))
+    assert source.flows["rows"].tolist() == rows
+
+
+@pytest.mark.parametrize("seconds", list(itertools.permutations((0, 3, 9))))
+def test_an_attempt_lasts_from_its_earliest_row_to_its_latest_in_whatever_pieces_it_is_read(seconds, read, monkeypatch):
+    monkeypatch.setattr(pfirewall, "PIECE", 150)
+    monkeypatch.setattr(log_flows, "TOGETHER", 1)
+    source = read(log(*(SYN.format(second, 5) for second in seconds)))
+    assert source.flows["rows"].tolist() == [3]
+    assert [str(source.flows[name][0])[-8:] for name in ("start", "end")] == ["10:00:00", "10:00:09"]
+
+
 def test_attempts_are_in_the_order_of_their_first_lines_whichever_is_over_first(read, monkeypatch):
     monkeypatch.setattr(pfirewall, "PIECE", 150)
     monkeypatch.setattr(log_flows, "TOGETHER", 1)
@@ -194,6 +212,7 @@ NO_FLAGS = "2024-06-05 10:{} DROP TCP 10.0.0.5 10.0.0.20 50000 445 0 - 0 0 0 - -
 @pytest.mark.parametrize(
     ("let", "dropped", "response"),
     [
+        (LET_IN, AGAIN.format("00:00"), "mid-stream"),
         (LET_IN, AGAIN.format("01:04"), "mid-stream"),
         (LET_IN, AGAIN.format("01:05"), "no-response"),
         (LET_OUT, ANSWER.format("00:21"), "one-way"),
@@ -259,6 +278,13 @@ def test_only_what_is_alike_is_put_together(read, monkeypatch):
     assert len(source.flows) <= 300
 
 
+def test_of_more_than_400_000_attempts_those_in_the_middle_are_put_together(read):
+    ends = itertools.product(range(1, 9), range(1024, 1024 + 50_001))
+    source = read(log(*(WEB.format(0, 0, "ALLOW", 20, host, port, 443) for host, port in ends)))
+    assert source.flows["src_port"].notna().sum() == 8 * 64
+    assert int(source.flows["rows"].sum()) == 8 * 50_001
+
+
 @pytest.mark.parametrize(("most", "kept"), [(1000, 1000), (999, 64), (130, 64), (129, 16), (34, 16), (33, 4)])
 def test_as_many_are_kept_apart_as_there_is_room_for(most, kept, read, monkeypatch):
     monkeypatch.setattr(log_flows, "MOST_FLOWS", most)
@@ -271,8 +297,10 @@ def test_as_many_are_kept_apart_as_there_is_room_for(most, kept, read, monkeypat
 
 def test_of_what_is_put_together_the_first_two_rows_and_the_last_are_shown(read, monkeypatch):
     monkeypatch.setattr(log_flows, "MOST_FLOWS", 9)
-    texts = [WEB.format(0, number, "DROP", 20, 7, 20_000 + number, 443) for number in (0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9)]
-    source = read(log(*texts))
+    ports = (0, 1, 2, 3, 3, 4, 5, 6, 7, 8, 9)
+    seconds = (0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 9)
+    rows = zip(seconds, ports, strict=True)
+    source = read(log(*(WEB.format(0, second, "DROP", 20, 7, 20_000 + port, 443) for second, port in rows)))
     assert [(one.frame, one.time_ns // 10**9 % 60) for one in source.details.events(2)] == [(8, 2), (9, 3), (14, 7)]
 
 
@@ -329,6 +357,15 @@ def test_what_a_log_does_not_tell_is_missing_or_zero(read):
 
 
 # whose log it is
+
+
+@pytest.mark.parametrize("path", ["SEND", "RECEIVE"])
+@pytest.mark.parametrize("ports", ["50000 445", "445 50000"], ids=["an attempt", "a packet of the service"])
+@pytest.mark.parametrize("flags", ["- 0 0 0", "S 7 0 8192", "SA 7 8 8192", "A 7 8 8192"])
+def test_a_log_is_of_the_computer_that_sends_or_receives_whoever_tried(path, ports, flags, read):
+    row = f"2024-06-05 10:00:00 DROP TCP 10.0.0.5 10.0.0.20 {ports} 52 {flags} - - - {path}"
+    (local,) = read(log(row)).details.facts.local
+    assert (local.address, local.sure) == (("10.0.0.5", True) if path == "SEND" else ("10.0.0.20", False))
 
 
 def test_addresses_of_the_computer_are_told_by_how_many_rows_and_whether_it_sent(read):

@@ -125,6 +125,16 @@ def test_of_rows_of_one_second_the_last_in_the_log_decides(order, expected, audi
     assert verdict(audited(*rows[::order]), "smb").verdict == expected
 
 
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(("first", "last", "expected"), [("DROP", "ALLOW", "allowed"), ("ALLOW", "DROP", "blocked")])
+def test_rows_count_in_the_order_of_their_times_wherever_they_stand(audited, first, last, expected, order):
+    rows = [
+        f"08:00:0{second} {action} 10.0.0.5:5000{second} > 10.0.0.20:445 S RECEIVE"
+        for second, action in ((1, first), (5, last))
+    ]
+    assert verdict(audited(*rows[::order]), "smb").verdict == expected
+
+
 def test_a_dynamic_port_in_a_log_that_holds_only_drops(audited):
     dynamic = verdict(audited("08:00:03 DROP 10.0.0.5:50002 > 10.0.0.20:49670 S RECEIVE"), "rpc-dynamic")
     assert said(dynamic) == "blocked likely client"
@@ -246,6 +256,13 @@ def test_silence_behind_a_firewall_that_let_it_in(audited):
     assert said(smb) == "blocked likely unknown"
     assert "the firewall of 10.0.0.20 let it in" in smb.explanation
     assert smb.remedy_text.startswith("Nothing has to be opened in that firewall.")
+
+
+def test_a_firewall_that_let_it_in_does_not_stop_the_answer_that_is_lost(audited):
+    lines = [f"0 {SMB} answered in vain", "until 60"]
+    smb = verdict(audited("22:13:20 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE", lines=lines), "smb")
+    assert said(smb) == "blocked likely unknown"
+    assert smb.explanation.endswith("the firewall of 10.0.0.20 let it in: it is not what stops it.")
 
 
 def test_what_the_clients_own_firewall_let_in_was_not_stopped_before_it(tmp_path, write):

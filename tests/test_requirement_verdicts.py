@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import starmap
 
 import pytest
-from packets import BEGIN, At, echo, icmp_error, pcap, talk, tcp, turned, udp
+from packets import BEGIN, At, echo, icmp_error, pcap, talk, tcp, turned, udp, with_hops
 from scenario import scene
 
 import auditor
@@ -62,6 +62,14 @@ def test_the_attempt_that_decides_is_shown_however_many_came_after_it(verdict):
     assert (len(found.evidence), found.evidence[0].frames) == (6, (1, 2))
 
 
+@pytest.mark.parametrize("count", [5, 6, 7])
+def test_every_capture_of_the_attempt_that_decides_is_shown_and_of_others_as_many_as_make_six(write, count):
+    captures = [write(pcap(scene([smb(5, "REJ")]))) for _ in range(count)]
+    captures.append(write(pcap(scene([smb(0, "REJ")]))))
+    found = auditor.audit(*captures, roles=ROLES, dissect=False).client(CLIENT).requirement("client-push/smb")
+    assert len(found.evidence) == max(6, count)
+
+
 def test_of_many_servers_three_more_are_told_of(verdict):
     found = verdict("http-management-point", web(0, POINTS[0], "SF"), *(web(n, POINTS[n], "REJ") for n in range(1, 5)))
     assert found.verdict == "open"
@@ -76,9 +84,35 @@ def test_the_server_of_which_more_is_open_is_judged(verdict):
     assert (found.destination.address, found.verdict) == (POINTS[1], "open")
 
 
+WORKS, FAILS, SHOWS_NOTHING = ("SF", "SF"), ("REJ", "REJ"), ("mid-stream one way", "mid-stream one way")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [(WORKS, FAILS), (WORKS, SHOWS_NOTHING), (FAILS, SHOWS_NOTHING), (("SF", "REJ"), FAILS), (WORKS, ("SF", "REJ"))],
+)
+def test_of_two_servers_the_better_one_is_judged(verdict, better, worse, order):
+    """One that fails is better than one of which nothing is known: it says more."""
+    tried = [
+        (server, port, outcome)
+        for server, outcomes in zip(POINTS, (better, worse)[::order], strict=False)
+        for port, outcome in zip((80, 443), outcomes, strict=True)
+    ]
+    lines = [f"{n} {CLIENT}:{51000 + n} > {to}:{port}/tcp {outcome}" for n, (to, port, outcome) in enumerate(tried)]
+    assert verdict("http-management-point", *lines).destination.address == POINTS[order == -1]
+
+
 def test_of_servers_that_were_not_tried_the_one_that_reached_the_client_is_judged(verdict):
     found = verdict("http-management-point", f"0 {POINTS[1]}:50000 > {CLIENT}:10123/tcp SF")
     assert (found.destination.address, found.verdict) == (POINTS[1], "not-observed")
+
+
+def test_of_several_site_servers_that_are_set_the_one_that_tried_is_named(verdict):
+    """A datagram alone is no push, so that it is looked for from all of them."""
+    roles = {"site-server": [SERVER, "10.0.0.6"], "client": CLIENT}
+    found = verdict("rpc-endpoint-mapper-udp", f"0 10.0.0.6:50000 > {CLIENT}:135/udp answered", roles=roles)
+    assert (found.verdict, found.source.address, found.destination.address) == ("open", "10.0.0.6", CLIENT)
 
 
 def test_of_many_hosts_that_were_not_tried_three_are_named(verdict):
@@ -105,10 +139,23 @@ def test_a_host_that_nobody_named_is_asked_for(verdict):
     assert [found.destination.role, found.destination.address] == ["management-point", None]
 
 
+@pytest.mark.parametrize(
+    ("named", "expected"), [({}, "not-applicable"), ({"fallback-status-point": POINTS[1]}, "open")]
+)
+def test_what_a_site_may_lack_is_asked_for_if_a_host_has_that_role(verdict, named, expected):
+    roles = {"site-server": SERVER, "client": CLIENT, **named}
+    assert verdict("http-fallback-status-point", web(0, POINTS[1], "SF"), roles=roles).verdict == expected
+
+
 def test_requests_for_a_hardware_address_say_nothing_of_what_only_informs(verdict):
     questions = f"0 {SERVER} asks {CLIENT}"
     assert verdict("smb", questions).verdict == "unreachable"
     assert verdict("rpc-endpoint-mapper-udp", questions).verdict == "not-observed"
+
+
+def test_dynamic_ports_of_a_host_without_an_answer_for_its_address_are_unknown(verdict):
+    found = verdict("rpc-dynamic", f"0 {SERVER} asks {CLIENT}")
+    assert (found.verdict, found.ports) == ("unreachable", ())
 
 
 def test_a_host_that_talks_to_others_is_there_although_requests_for_its_address_got_no_answer(verdict):
@@ -170,6 +217,14 @@ def test_a_stray_reset_is_not_shown_as_the_answer(write):
     packets = at_seconds("S <R S <SA A", 0, 0.1, 1, 1.1, 1.2)
     client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
     assert [one.frames for one in client.requirement("client-push/smb").evidence] == [(1, 4)]
+
+
+@pytest.mark.parametrize("outcome", ["S0", "reset without ACK"])
+def test_a_reset_that_refuses_nothing_is_told_beside_the_syns_that_got_no_answer(verdict, outcome):
+    found = verdict("smb", web(0, POINTS[0], "SF"), smb(5, outcome), "until 60")
+    assert (found.verdict, found.confidence, found.blocked_at) == ("blocked", "likely", "unknown")
+    told = "does not acknowledge the SYN, so it is no response." in found.explanation
+    assert told == (outcome != "S0")
 
 
 def test_what_acknowledges_another_syn_is_shown_and_answers_nothing(write):
@@ -276,18 +331,24 @@ def test_an_error_of_icmp_version_6_says_so(write):
 
 def test_of_many_syns_and_errors_the_first_syns_and_the_last_errors_are_shown(write):
     syn = tcp(f"{SERVER}:50000 > {CLIENT}:445")
-    error = icmp_error("10.0.0.1", 3, 13, quoting=syn)
-    packets = [packet for _ in range(8) for packet in (syn, error)]
+    errors = [icmp_error("10.0.0.1", 3, code, quoting=syn) for code in (13, 10)]
+    packets = [packet for _ in range(6) for error in errors for packet in (syn, error)]
     client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
     (proof,) = client.requirement("client-push/smb").evidence
-    assert proof.frames == (1, 3, 5, 8, 10, 12, 14, 16)
+    assert proof.frames == (1, 3, 5, 16, 18, 20, 22, 24)
+    assert proof.display_filter.endswith(" || frame.number in {2, 4, 6, 16, 18, 20, 22, 24}")
 
 
 def test_the_frames_of_a_proof_are_in_order(write):
     syn = tcp(f"{SERVER}:50000 > {CLIENT}:445")
     packets = [syn, *[udp("192.0.2.8:5353 > 192.0.2.9:5353")] * 6, icmp_error("10.0.0.1", 3, 13, quoting=syn)]
     client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
-    assert client.requirement("client-push/smb").evidence[0].frames == (1, 8)
+    (proof,) = client.requirement("client-push/smb").evidence
+    assert proof.frames == (1, 8)
+    assert [packet.frame for packet in proof.packets] == [1, 8]
+
+
+ASKED = [f"10 10.0.0.1 asks {CLIENT}"]
 
 
 def test_requests_for_the_address_are_shown_beside_the_syns_that_got_no_answer(verdict):
@@ -299,6 +360,19 @@ def test_requests_for_the_address_are_shown_beside_the_syns_that_got_no_answer(v
         (4, "10.0.0.1", "who has"),
         (6, SERVER, "SYN"),
     ]
+
+
+def test_requests_for_the_address_in_another_capture_are_not_shown_as_frames_of_this_one(write):
+    captures = [write(pcap(scene(lines))) for lines in ([smb(0, "S0")], ["0 192.0.2.1 asks 192.0.2.2", *ASKED])]
+    found = auditor.audit(*captures, roles=ROLES, dissect=False).client(CLIENT).requirement("client-push/smb")
+    assert (found.verdict, found.confidence, found.blocked_at) == ("unreachable", "proven", "unknown")
+    assert [proof.frames for proof in found.evidence] == [(1, 2, 3)]
+
+
+def test_of_many_requests_for_an_address_the_first_seven_and_the_last_are_shown(verdict):
+    found = verdict("smb", *(f"{second} {SERVER} asks {CLIENT}" for second in (0, 10, 20)))
+    (proof,) = found.evidence
+    assert proof.frames == tuple(packet.frame for packet in proof.packets) == (1, 2, 3, 4, 5, 6, 7, 9)
 
 
 @pytest.mark.parametrize(("outcome", "words"), [("S0", "3 SYNs got no answer"), ("S0 once", "1 SYN got no answer")])
@@ -369,6 +443,37 @@ def test_the_remedy_names_where_it_helps(verdict, outcome, remedy):
     assert verdict("smb", smb(0, outcome)).remedy_text.startswith(remedy)
 
 
+@pytest.mark.parametrize("sender", [SERVER, "10.0.0.1", CLIENT])
+@pytest.mark.parametrize("outcome", ["prohibited", "refused", "unreachable", "answer prohibited"])
+def test_an_error_about_a_packet_that_was_captured_is_proof_whoever_sends_it(verdict, outcome, sender):
+    assert verdict("smb", smb(0, f"{outcome} by {sender}")).confidence == "proven"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        (f"prohibited by {SERVER}", "blocked site-server"),
+        ("prohibited by 10.0.0.1", "blocked between"),
+        (f"prohibited by {CLIENT}", "blocked client"),
+        (f"refused by {SERVER}", "refused between"),
+        ("refused by 10.0.0.1", "refused between"),
+        (f"refused by {CLIENT}", "refused client"),
+        (f"unreachable by {SERVER}", "unreachable unknown"),
+        ("unreachable by 10.0.0.1", "unreachable unknown"),
+        ("answer prohibited by 10.0.0.1", "blocked between"),
+        (f"answer prohibited by {CLIENT}", "blocked client"),
+    ],
+)
+def test_it_was_stopped_where_the_error_comes_from(verdict, outcome, expected):
+    found = verdict("smb", smb(0, outcome))
+    assert f"{found.verdict} {found.blocked_at}" == expected
+
+
+def test_what_an_error_is_about_is_shown_by_the_error_where_it_was_not_captured(verdict):
+    found = verdict("smb", smb(0, "icmp 3/4 by 10.0.0.1 alone"))
+    assert (found.verdict, [proof.frames for proof in found.evidence]) == ("inconclusive", [(1,)])
+
+
 def test_an_error_that_may_be_forged_is_only_likely(verdict):
     found = verdict("smb", smb(0, "prohibited by 10.0.0.1 quoting another SYN"))
     assert (found.verdict, found.confidence) == ("blocked", "likely")
@@ -397,6 +502,25 @@ def test_an_error_about_an_answer_to_another_syn_may_be_forged(write, acknowledg
     client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
     found = client.requirement("client-push/smb")
     assert (found.verdict, found.confidence) == ("blocked", confidence)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_errors_about_an_answer_one_that_is_no_forgery_is_enough(write, order):
+    who = f"{SERVER}:50000 > {CLIENT}:445"
+    answers = [tcp(turned(who), "SA", seq=9000, ack=number) for number in (1001, 777)[::order]]
+    errors = [icmp_error("10.0.0.1", 3, 13, quoting=answer, room=40) for answer in answers]
+    client = auditor.audit(write(pcap([tcp(who), *errors])), roles=ROLES, dissect=False).client(CLIENT)
+    found = client.requirement("client-push/smb")
+    assert (found.verdict, found.confidence, found.evidence[0].frames) == ("blocked", "proven", (1, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "how"),
+    [("SF", " (SYN-ACK)"), ("mid-stream", " (the capture begins in mid-connection, with data both ways)")],
+)
+def test_how_a_port_was_answered_is_told(verdict, outcome, how):
+    text = verdict("smb", smb(0, outcome)).explanation
+    assert text == f"TCP 445 from {SERVER} to {CLIENT} was answered{how}."
 
 
 def test_a_connection_whose_syn_was_captured_does_not_begin_in_its_middle(write):
@@ -453,6 +577,18 @@ def test_one_syn_after_an_answer_says_nothing_at_the_end_of_a_capture(write):
     assert client.requirement("client-push/smb").verdict == "open"
 
 
+@pytest.mark.parametrize(("lines", "place"), [([], "unknown"), (["until 60"], "between")])
+def test_a_reset_of_an_unknown_sender_is_placed_by_a_capture_that_lacks_the_attempt(write, lines, place):
+    """Its hop count is as fresh as that of the echo reply, but another."""
+    ping, attempt = echo(f"{SERVER} > {CLIENT}"), talk(f"{SERVER}:50000 > {CLIENT}:445", "S <RA")
+    reply = with_hops(echo(f"{CLIENT} > {SERVER}", reply=True), 128)
+    pinged = [At(0, ping), At(0.1, reply)]
+    captures = [write(pcap([*pinged, At(1, attempt[0]), At(1.1, attempt[1]), *scene(["until 60"])]))]
+    captures += [write(pcap([*pinged, *scene(lines)]))] if lines else []
+    found = auditor.audit(*captures, roles=ROLES, dissect=False).client(CLIENT).requirement("client-push/smb")
+    assert (found.verdict, found.blocked_at) == ("refused", place)
+
+
 # the same attempt in two captures
 
 
@@ -471,6 +607,15 @@ def test_what_two_captures_show_of_one_attempt(write, outcomes, expected, words,
     found = auditor.audit(*captures, roles=ROLES, dissect=False).client(CLIENT).requirement("client-push/smb")
     assert f"{found.verdict} {found.confidence}" == expected
     assert words in found.explanation
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_an_attempt_in_two_captures_lasts_from_its_first_packet_to_its_last(write, order):
+    """The clock of one capture jumps ahead before it; the connections before agree."""
+    before = [f"{n} {SERVER}:{50100 + n} > {CLIENT}:135/tcp SF" for n in range(3)]
+    captures = [write(pcap(scene([*before, smb(n, "S0").replace(str(50000 + n), "50000")]))) for n in (10, 13)]
+    found = auditor.audit(*captures[::order], roles=ROLES, dissect=False).client(CLIENT).requirement("client-push/smb")
+    assert (found.attempts, found.first_time, found.last_time) == (1, moment(10), moment(16))
 
 
 @pytest.mark.parametrize(("numbers", "attempts"), [((1, 1), 1), ((1, 2), 2)])

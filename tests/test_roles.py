@@ -184,6 +184,26 @@ def test_each_site_server_has_a_management_point_of_its_own(inferred):
     assert servers == [("10.0.0.80",), ("10.0.0.90",), ()]
 
 
+def test_of_a_client_of_two_site_servers_each_push_is_judged_with_the_management_point_of_its_own(audited):
+    """A method that no site server begins is judged with that of the first push."""
+    pushed = [
+        f"{second} 10.0.0.{server}:{50000 + 10 * client + second} > 10.0.0.{client}:{port}/tcp SF"
+        for server, clients in ((5, (20, 21, 22)), (6, (20, 23, 24)))
+        for client in clients
+        for second, port in ((0, 445), (1, 135))
+    ]
+    fetched = [fetch(9, client, 80 if client in (21, 22) else 90) for client in (21, 22, 23, 24)]
+    report = audited(*pushed, *fetched, fetch(9, 20, 80), fetch(10, 20, 90))
+    points = {
+        (method.id, method.site_server): {
+            row.destination.address for row in method.requirements if row.destination.role == "management-point"
+        }
+        for method in report.client("10.0.0.20").methods
+    }
+    assert points["client-push", "10.0.0.5"] == points["manual", None] == {"10.0.0.80"}
+    assert points["client-push", "10.0.0.6"] == {"10.0.0.90"}
+
+
 @pytest.mark.parametrize("later", ["10.0.0.4", "10.0.0.6"])
 def test_the_management_point_of_a_site_server_is_asked_after_its_own_push(audited, later):
     other = [line.replace("10.0.0.5", later) for line in ("20 " + PUSH[0][2:], "21 " + PUSH[1][2:])]

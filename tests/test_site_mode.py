@@ -114,6 +114,14 @@ def test_every_method_is_decided(audited):
     assert (results["group-policy"], results["manual"]) == ("fails", "fails")
 
 
+@pytest.mark.parametrize("roles", [{}, {"site-server": SERVER}], ids=["unknown site server", "site server set"])
+@pytest.mark.parametrize("pushed", [[], push(B)], ids=["no push", "a push"])
+def test_every_method_is_decided_whatever_is_known_of_the_site_server(audited, pushed, roles):
+    report = audited(*pushed, web(B, 80, "S0"), web(A, 80), roles={"client": [A, B], "management-point": MP, **roles})
+    of_https = {one.verdict for each in report.client(B).methods for one in each.requirements if one.row == HTTPS}
+    assert of_https == {"not-applicable"}
+
+
 def test_clients_that_use_both_show_no_mode(audited):
     for others in ([web(A, 80), web(A, 443)], [web(A, 80), *push(C), web(C, 443)]):
         report = audited(*BLOCKED, *push(A), *others)
@@ -157,6 +165,13 @@ def test_a_mode_that_is_set_is_not_inferred(audited):
     report = audited(*BLOCKED, *push(A), web(A, 80), mode="native")
     assert report.modes == (SiteMode("", "native", "given", "set with --mode or in the site file"),)
     assert rows(report) == {HTTP: "not-applicable", HTTPS: "not-observed"}
+
+
+def test_what_the_site_file_states_of_connections_leaves_no_mode_to_infer(audited, tmp_path):
+    site = tmp_path / "site.toml"
+    site.write_text("[conditions]\nnative-mode = false\n", encoding="utf-8")
+    report = audited(*BLOCKED, *push(A), web(A, 80), site=site)
+    assert (report.modes, rows(report)) == ((), {HTTP: "blocked", HTTPS: "not-applicable"})
 
 
 def test_several_clients_are_counted(audited):

@@ -163,7 +163,7 @@ class FirewallFlows(LogFlows):
         lines = (attempts.first_line, attempts.second_line, attempts.last_line)
         rows = zip(lines, (attempts.start, attempts.second, attempts.end), strict=True)
         times = {line.item(flow): time.item(flow) * self.tick_ns for line, time in rows}
-        return [(line, time, attempts.sequence.item(flow)) for line, time in sorted(times.items())]
+        return [(line, time, attempts.sequence.item(flow)) for line, time in times.items()]
 
 
 class LogFlowBuilder:
@@ -422,7 +422,6 @@ def _put_together(attempts: RowAttempts, order: Ints, new: NDArray[np.bool_]) ->
     members = order[np.repeat(size > 1, size)]
     start = np.append(0, np.cumsum(size[more])[:-1])
     first_place, second_place = order[begin[more]], order[begin[more] + 1]
-    last_place = order[begin[more] + size[more] - 1]
     alone = attempts.rows[first_place] == 1
     place = (np.cumsum(heads) - 1)[first_place]
     changed = {
@@ -431,7 +430,7 @@ def _put_together(attempts: RowAttempts, order: Ints, new: NDArray[np.bool_]) ->
         "end": np.maximum.reduceat(attempts.end[members], start),
         "second": np.where(alone, attempts.start[second_place], attempts.second[first_place]),
         "second_line": np.where(alone, attempts.first_line[second_place], attempts.second_line[first_place]),
-        "last_line": attempts.last_line[last_place],
+        "last_line": np.maximum.reduceat(attempts.last_line[members], start),
     }
     columns = {name: _changed(getattr(merged, name), place, values) for name, values in changed.items()}
     return replace(merged, **columns), place
@@ -497,8 +496,6 @@ def _folded(attempts: RowAttempts, kept_of_each: int) -> RowAttempts:
     """
     order, new = _sorted(attempts.src << 32 | attempts.dst, attempts.dst_port << KIND_BITS | attempts.kind & ANY_KIND)
     begin, size = _stretches(new)
-    if int(size.max()) <= kept_of_each:
-        return attempts
     many, half = np.flatnonzero(size > kept_of_each), kept_of_each // 2
     # Of six attempts of which four are kept, 1 is put at the third and -1 at the fifth: their sum so far is 0 0 1 1 0
     # 0, which is the middle.
@@ -506,9 +503,6 @@ def _folded(attempts: RowAttempts, kept_of_each: int) -> RowAttempts:
     edges[begin[many] + half] += 1
     edges[begin[many] + size[many] - half] -= 1
     middle = np.cumsum(edges, dtype=np.int8).view(np.bool_)
-    said = attempts.src_port != NOT_SAID
-    if not said.all():
-        middle |= ~said[order]
     heads = new | ~middle
     heads[1:] |= ~middle[:-1]  # those in the middle stand together, behind the first ones
     folded, place = _put_together(attempts, order, heads)
