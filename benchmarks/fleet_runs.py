@@ -177,7 +177,7 @@ def kill_run(out: Path) -> Callable[[int], None]:
 
 
 @dataclass(frozen=True)
-class Bench:
+class EvaluationContext:
     """Where the fleets are, where results go, and how often what is measured is run."""
 
     folder: Path
@@ -204,7 +204,7 @@ class Bench:
         return path
 
 
-def same(bench: Bench) -> bool:
+def same(bench: EvaluationContext) -> bool:
     """Run in every way, and compare every byte of the report."""
     fleet = bench.fleet(LARGE)
     serial = bench.out("serial")
@@ -239,7 +239,7 @@ def _twice(fleet: Path, out: Path) -> Run:
     return run(fleet, out)
 
 
-def _poisoned(bench: Bench, fleet: Path, whole: Path) -> bool:
+def _poisoned(bench: EvaluationContext, fleet: Path, whole: Path) -> bool:
     """Tell whether a file that kills its readers is in quarantine, and every other host as it was."""
     before = FleetFolder(whole).report()
     host = next(one for one in before.hosts[len(before.hosts) // 2 :] if len(one.files) == 1)
@@ -269,7 +269,7 @@ def digests(out: Path) -> dict[str, str]:
     return {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in FORMS if (out / name).exists()}
 
 
-def truth(bench: Bench) -> bool:
+def truth(bench: EvaluationContext) -> bool:
     """Compare the result of every host with what is true of it, and count the lines."""
     good = True
     for name in (LARGE, TINY):
@@ -299,7 +299,7 @@ def _results(report: FleetReport) -> dict[str, tuple[str, str]]:
     return told | dict.fromkeys(report.expected, (NO_EVIDENCE, ""))
 
 
-def memory(bench: Bench) -> bool:
+def memory(bench: EvaluationContext) -> bool:
     """Measure the peak memory of all processes that a run has by itself."""
     peaks = {name: run(bench.fleet(name), bench.out("memory"), measured=True).peak for name in (SMALLER, LARGE, TINY)}
     print()
@@ -308,7 +308,7 @@ def memory(bench: Bench) -> bool:
     return max(peaks.values()) <= MOST_MEMORY
 
 
-def speed(bench: Bench) -> bool:
+def speed(bench: EvaluationContext) -> bool:
     """Measure two processes against none, in turn."""
     fleet = bench.fleet(LARGE)
     found: dict[str, list[Run]] = {"0": [], "2": []}
@@ -323,7 +323,7 @@ def speed(bench: Bench) -> bool:
     return gain >= LEAST_GAIN
 
 
-def small(bench: Bench) -> bool:
+def small(bench: EvaluationContext) -> bool:
     """Measure what a file costs."""
     with (bench.fleet(TINY) / "truth.csv").open(encoding="utf-8", newline="") as file:
         files = sum(int(row["files"]) for row in csv.DictReader(file))
@@ -334,7 +334,7 @@ def small(bench: Bench) -> bool:
     return files / seconds >= LEAST_FILES_PER_S
 
 
-def resume(bench: Bench) -> bool:
+def resume(bench: EvaluationContext) -> bool:
     """Measure a finished run that is started again."""
     good = True
     for name in (LARGE, TINY):
@@ -348,7 +348,7 @@ def resume(bench: Bench) -> bool:
     return good
 
 
-CHECKS: dict[str, Callable[[Bench], bool]] = {
+CHECKS: dict[str, Callable[[EvaluationContext], bool]] = {
     "same": same,
     "truth": truth,
     "memory": memory,
@@ -368,7 +368,7 @@ def main() -> None:
     if unknown := set(given.checks) - CHECKS.keys():
         parser.error(f"no such check: {', '.join(sorted(unknown))}")
     given.folder.mkdir(parents=True, exist_ok=True)
-    bench = Bench(given.folder.resolve(), given.runs)
+    bench = EvaluationContext(given.folder.resolve(), given.runs)
     kept = {name: CHECKS[name](bench) for name in given.checks or CHECKS}
     print()
     for name, good in kept.items():

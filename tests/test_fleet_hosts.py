@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from auditor.fleet.inventory.grouping import Host, Known, by_host, owners_of
+from auditor.fleet.inventory.grouping import Host, IndexEntry, by_host, owners_of
 from auditor.fleet.inventory.host_names import Owner
 from auditor.sources.source import CAPTURE, FIREWALL_LOG
 
 
-def known(path: str, *addresses: str, host: str = "", site: str = "", owners: tuple[Owner, ...] = ()) -> Known:
+def known(path: str, *addresses: str, host: str = "", site: str = "", owners: tuple[Owner, ...] = ()) -> IndexEntry:
     kind = CAPTURE if path.endswith(".pcap") else FIREWALL_LOG
-    return Known(
+    return IndexEntry(
         host, site, path, kind, 10, 1, f"digest of {path}", 1, 0, 0, addresses, owners, f"shard of {path}", 0, "asking"
     )
 
 
-def hosts(*every: Known, clients: tuple[str, ...] = (), site: str = "") -> dict[str, list[str]]:
+def hosts(*every: IndexEntry, clients: tuple[str, ...] = (), site: str = "") -> dict[str, list[str]]:
     found = by_host(every, {site: clients})
     return {f"{host.site}/{host.name}".lstrip("/"): [one.path for one in some] for host, some in found.items()}
 

@@ -12,7 +12,7 @@ from packets import pcap
 from scenario import scene
 
 from auditor.fleet import evaluate as judging
-from auditor.fleet.summaries.question import Asking, methods_of
+from auditor.fleet.summaries.question import AuditSettings, methods_of
 from auditor.fleet.summaries.summary import Entry, summarize
 from auditor.report.fleet_model import HostResult, RequirementResult
 from auditor.ruleset.ruleset import load_ruleset
@@ -30,9 +30,9 @@ LOST = "2023-11-14 08:00:40 INFO-EVENTS-LOST - - - - - - - - - - - - 7 - 4"
 Judged = Callable[..., HostResult]
 
 
-def asking(roles: dict[str, object]) -> Asking:
+def asking(roles: dict[str, object]) -> AuditSettings:
     named = {role: (one,) if isinstance(one, str) else one for role, one in roles.items()}
-    return Asking(RULES, Site(roles=named, mode="mixed"), methods_of(RULES, ()))
+    return AuditSettings(RULES, Site(roles=named, mode="mixed"), methods_of(RULES, ()))
 
 
 def contact(src: str, dst: str, **more: object) -> Contact:
@@ -58,13 +58,15 @@ def judged(write: Callable[[bytes], Path], tmp_path: Path) -> Judged:
         casts = judging.casts({"BERLIN": contacts}, asked.question)
         clients = {push.to_address for push in casts["BERLIN"].judged}
         parts = [one.about(sorted(clients)) if one.source.kind == CAPTURE else one for one in entries]
-        return judging.judge(host, "BERLIN", parts, judging.Bench(asked.question, asked.facts, asked.methods, casts))
+        return judging.judge(
+            host, "BERLIN", parts, judging.EvaluationContext(asked.question, asked.facts, asked.methods, casts)
+        )
 
     return judged
 
 
 def _entries(
-    lines: list[str], number: int, folder: Path, write: Callable[[bytes], Path], asked: Asking
+    lines: list[str], number: int, folder: Path, write: Callable[[bytes], Path], asked: AuditSettings
 ) -> Iterable[Entry]:
     if "/" in lines[0]:
         path = write(pcap(scene(lines)))
@@ -311,7 +313,9 @@ def test_a_server_that_it_did_not_meet_is_still_the_one_that_it_needs(tmp_path):
     (tmp_path / "fw.log").write_bytes(firewall_log(row(smb("DROP"))))
     asked = asking(ROLES)
     entries = summarize(tmp_path / "fw.log", roles=asked.site.roles).entries
-    bench = judging.Bench(asked.question, asked.facts, asked.methods, judging.casts({"": ()}, asked.question))
+    bench = judging.EvaluationContext(
+        asked.question, asked.facts, asked.methods, judging.casts({"": ()}, asked.question)
+    )
     client = judging.report("", entries, bench, ("auditor", "")).client()
     web = client.requirement("client-push/http-management-point")
     assert (web.verdict, web.destination.address) == ("not-observed", POINT)

@@ -31,7 +31,7 @@ from auditor.fleet.evaluate import subnet_of
 from auditor.fleet.output_folder import FORMS, STATE, SUMMARIES, FleetFolder
 from auditor.fleet.summaries import parquet_store as shards
 from auditor.fleet.summaries import summary
-from auditor.fleet.workers.pool import Told
+from auditor.fleet.workers.pool import FileProgress
 from auditor.report.fleet_model import NO_EVIDENCE, Coverage, MethodOutcome, row_of
 from auditor.ruleset.package_data import rulesets_folder
 from auditor.ruleset.ruleset import load_ruleset
@@ -57,7 +57,7 @@ class Watch:
         self.to_read = 0
         self._after, self._act = after, act
 
-    def __call__(self, files: int, _bytes: int) -> Told:
+    def __call__(self, files: int, _bytes: int) -> FileProgress:
         """Note how many files are to be read, as `batch` tells it, and return what is told of each."""
         self.to_read = files
         return self._told
@@ -512,7 +512,7 @@ def test_a_summary_that_breaks_while_it_is_written_anew_is_set_aside(monkeypatch
 
     notes: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "relabel", broken)
+        patch.setattr(shards, "rewrite_summary", broken)
         audited("out", methods=["client-push"], note=notes.append)
     assert ["it was set aside as" in one for one in notes] == [True]
     assert outputs("out") == fresh(methods=["client-push"])

@@ -18,7 +18,7 @@ from test_scenes import SCENES
 import auditor
 from auditor.fleet import evaluate as judging
 from auditor.fleet.summaries import parquet_store as shards
-from auditor.fleet.summaries.question import Asking, methods_of
+from auditor.fleet.summaries.question import AuditSettings, methods_of
 from auditor.fleet.summaries.reduction import COLUMNS
 from auditor.fleet.summaries.summary import Summary, summarize
 from auditor.report import model as r
@@ -116,11 +116,11 @@ def test_a_summary_of_a_capture_is_judged_like_the_capture(source):
     whole = auditor.audit(source, dissect=False)
     played = {one.role for one in whole.roles if one.role != "client"}
     roles = {role: tuple(one.address for one in whole.roles if one.role == role) for role in played}
-    asking = Asking(RULES, Site(roles=roles), methods_of(RULES, ()))
+    asking = AuditSettings(RULES, Site(roles=roles), methods_of(RULES, ()))
     entries = summarize(source).entries
     asked = [entry.source.details.asked for entry in entries]
     casts = judging.casts({"": _contacts(entries)}, asking.question, {"": asked})
-    bench = judging.Bench(asking.question, asking.facts, asking.methods, casts)
+    bench = judging.EvaluationContext(asking.question, asking.facts, asking.methods, casts)
 
     told = {}
     for entry in entries:
@@ -159,7 +159,7 @@ def pushes(src: str, *clients: int, ports: tuple[int, ...] = (445, 135)) -> list
 
 def inferred(*contacts: Contact) -> list[str]:
     """Return who is taken for a site server."""
-    asking = Asking(RULES, Site(), methods_of(RULES, ()))
+    asking = AuditSettings(RULES, Site(), methods_of(RULES, ()))
     return [one.address for one in judging.casts({"": contacts}, asking.question)[""].assignments]
 
 
@@ -178,7 +178,9 @@ def test_a_host_that_contacts_many_computers_at_one_port_is_a_site_server():
 
 def test_who_is_named_and_serves_another_site_is_not_said_to_be_nowhere():
     """Each site has servers of its own; only who is seen nowhere may be a mistyped address."""
-    asking = Asking(RULES, Site(roles={"site-server": ("10.1.0.5", "10.2.0.5", "10.2.0.55")}), methods_of(RULES, ()))
+    asking = AuditSettings(
+        RULES, Site(roles={"site-server": ("10.1.0.5", "10.2.0.5", "10.2.0.55")}), methods_of(RULES, ())
+    )
     contacts = {"BERLIN": pushes("10.1.0.5", 1), "BOSTON": pushes("10.2.0.5", 2)}
     found = judging.casts(contacts, asking.question)
     absent = {site: [note for note in cast.notes if "does not occur" in note] for site, cast in found.items()}
@@ -267,8 +269,10 @@ def any_log() -> st.SearchStrategy[list[str]]:
 def test_a_summary_of_any_log_is_judged_like_the_log(tmp_path_factory, rows):
     path = written(tmp_path_factory.mktemp("any"), "PC1.log", *rows)
     roles = {"site-server": (SERVER,), "client": ("10.0.1.1",)}
-    asking = Asking(RULES, Site(roles=roles), methods_of(RULES, ()))
-    bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question))
+    asking = AuditSettings(RULES, Site(roles=roles), methods_of(RULES, ()))
+    bench = judging.EvaluationContext(
+        asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question)
+    )
     entries = summarize(path, roles=roles).entries
 
     whole = auditor.audit(path, roles=roles).client().method("client-push")
@@ -280,8 +284,10 @@ def test_a_summary_of_any_log_is_judged_like_the_log(tmp_path_factory, rows):
 def judged_both_ways(source: Path) -> list[list[object]]:
     """Return what the audit of a source, and of its summary, says of the push."""
     roles = {"site-server": (SERVER,), "client": ("10.0.1.1",)}
-    asking = Asking(RULES, Site(roles=roles), methods_of(RULES, ()))
-    bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question))
+    asking = AuditSettings(RULES, Site(roles=roles), methods_of(RULES, ()))
+    bench = judging.EvaluationContext(
+        asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question)
+    )
     whole = auditor.audit(source, roles=roles, dissect=False).client().method("client-push")
     entries = summarize(source, roles=roles).entries
     told = judging.report("", entries, bench, ("auditor", "")).client("10.0.1.1").method("client-push")
@@ -342,8 +348,10 @@ def test_the_kept_flows_between_some_hosts_are_those_of_their_table(tmp_path, ho
 
 
 def test_a_fleet_recommends_the_methods_that_the_report_on_the_host_does(tmp_path):
-    asking = Asking(RULES, Site(roles={"site-server": (SERVER,)}), methods_of(RULES, ()))
-    bench = judging.Bench(asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question))
+    asking = AuditSettings(RULES, Site(roles={"site-server": (SERVER,)}), methods_of(RULES, ()))
+    bench = judging.EvaluationContext(
+        asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question)
+    )
     entries = summarize(written(tmp_path, "PC1.log", row("DROP", 445, "10.0.1.1")), roles=asking.site.roles).entries
 
     told = judging.report("", entries, bench, ("auditor", "")).client()

@@ -20,7 +20,7 @@ from waiting import PATIENCE, wait_for
 from auditor.errors import ArgumentError, AuditorError, MissingPackageError, OutputError
 from auditor.fleet.workers import dask_cluster as cluster
 from auditor.fleet.workers.dask_cluster import run_on_cluster
-from auditor.fleet.workers.retry_plan import Lost, Task
+from auditor.fleet.workers.retry_plan import FailedFile, Task
 
 
 def test_without_dask_it_says_what_to_install(monkeypatch):
@@ -52,7 +52,7 @@ def fates(tasks: list[Task], results) -> dict[str, str]:
     delivered, found = [], {}
     for task, result in results:
         delivered += task.files
-        lost = isinstance(result, Lost)
+        lost = isinstance(result, FailedFile)
         found |= {os.path.basename(result.path): result.how} if lost else dict.fromkeys(result, "done")
     assert Counter(delivered) == Counter(path for task in tasks for path in task.files)
     return found

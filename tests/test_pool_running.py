@@ -21,7 +21,7 @@ from auditor.fleet.workers import pool as running
 from auditor.fleet.workers.capacity import usable_processors, usual_workers
 from auditor.fleet.workers.current_file import begin
 from auditor.fleet.workers.pool import Processes, run, usual_limit
-from auditor.fleet.workers.retry_plan import Attempt, Failure, Lost, Plan, Task
+from auditor.fleet.workers.retry_plan import Attempt, FailedFile, Failure, Plan, Task
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as Linux knows them")
 
@@ -33,7 +33,7 @@ def done(*tasks: tuple[str, ...], work=pool_work.told_names, workers: int = 2, *
     for task, result in run(iter(given), work, workers=workers, **options):
         assert set(task.files) <= set(given[task.number].files)
         delivered += task.files
-        if isinstance(result, Lost):
+        if isinstance(result, FailedFile):
             assert task.files == (result.path,)
             fates[os.path.basename(result.path)] = result.how
         else:
@@ -318,7 +318,7 @@ def test_workers_that_somebody_kills_in_mid_run_cost_nothing():
     tasks = [Task(number, tuple(f"{number}-{at}-slow" for at in range(2))) for number in range(12)]
     delivered, killed = [], []
     for task, result in run(tasks, pool_work.told_names, workers=2):
-        assert not isinstance(result, Lost)
+        assert not isinstance(result, FailedFile)
         delivered += task.files
         for pid in [pid for pid in _children(os.getpid()) if pid not in killed][: len(killed) < 3]:
             os.kill(pid, signal.SIGKILL)

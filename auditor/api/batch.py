@@ -15,25 +15,25 @@ from auditor.api.report import Report
 from auditor.errors import OutputError, ReportError, SourceError
 from auditor.fleet.inventory.discover import FoundFile, find_files
 from auditor.fleet.inventory.host_names import load_names
-from auditor.fleet.output_folder import MERGED, FleetFolder, told_of
-from auditor.fleet.run import Runner, put_together, read_new, summaries_in
+from auditor.fleet.output_folder import MERGED, FleetFolder, input_digest
+from auditor.fleet.run import Runner, merge_summaries, read_new, summaries_in
 from auditor.fleet.summaries.parquet_store import SUFFIX, outline, parquet
-from auditor.fleet.summaries.question import Asking, methods_of
+from auditor.fleet.summaries.question import AuditSettings, methods_of
 from auditor.fleet.summaries.summary import digest_of
 from auditor.fleet.workers.dask_cluster import run_on_cluster
-from auditor.fleet.workers.pool import Processes, Told, run, silent
+from auditor.fleet.workers.pool import FileProgress, Processes, run, silent
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.ruleset.site import known_site
 
 Note = Callable[[str], None]
-Telling = Callable[[int, int], Told]  # from how many files and bytes are to be read to what is told how far it is
+Telling = Callable[[int, int], FileProgress]  # from the files and bytes to be read to what is told how far it is
 
 
 def _tell_nobody(_: str) -> None:
     pass
 
 
-def _tell_nothing(_files: int, _bytes: int) -> Told:
+def _tell_nothing(_files: int, _bytes: int) -> FileProgress:
     return silent
 
 
@@ -98,7 +98,7 @@ def batch(
     rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
     facts = known_site(site, roles=roles, mode=mode, ports=ports, properties=properties)
     wanted = [methods] if isinstance(methods, str) else list(methods or ())
-    asking = Asking(rules, facts, methods_of(rules, wanted), tz)
+    asking = AuditSettings(rules, facts, methods_of(rules, wanted), tz)
     _ = asking.question.wanted  # what is wrong with them is told before anything is read
     names = load_names(host_from, None if host_map is None else str(host_map))
     discovered = find_files([str(path) for path in paths], output=str(out))
@@ -115,7 +115,7 @@ def batch(
     folder.check_own(force=force)
     labels = ((file.path, file.bytes, file.mtime_ns, names.of(file.path)) for file in discovered.files)
     table = "" if host_map is None else digest_of(Path(host_map))  # also addresses, which decide whose a summary is
-    digest = told_of((asking.text, rules, facts, table, names.notes, discovered.left_out, *labels))
+    digest = input_digest((asking.text, rules, facts, table, names.notes, discovered.left_out, *labels))
     if folder.is_about(digest):
         return Audited(folder, new=False)
 
@@ -126,7 +126,7 @@ def batch(
         seen = [str(folder.summaries)]
         return partial(run_on_cluster, scheduler=scheduler, workers=workers, visible=seen, progress=progress, note=note)
 
-    with folder.kept_from_others():
+    with folder.locked():
         with Processes(workers) as processes:
             fleet = read_new(discovered.files, asking, names, folder.summaries, reader, note)
             report = fleet.report(processes.run)
@@ -151,10 +151,10 @@ def merge(
     summaries = [summary for path in paths for summary in _summaries(str(path))]
     folder = FleetFolder(Path(out))
     folder.make(force=force)
-    with folder.kept_from_others():
+    with folder.locked():
         copies = _copied(summaries, folder, force=force)
-        fleet = put_together(map(str, copies), rules)
-        report, what = fleet.report(partial(run, workers=workers)), told_of([fleet.index, fleet.unread])
+        fleet = merge_summaries(map(str, copies), rules)
+        report, what = fleet.report(partial(run, workers=workers)), input_digest([fleet.index, fleet.unread])
         folder.write(report, what, lacking=not fleet.is_whole)
     return Audited(folder, new=True)
 
@@ -169,7 +169,7 @@ def host_report(folder: str | Path, host: str, ruleset: str | Path | None = None
         hint = "name the folder that `auditor batch` wrote (-o)"
         raise ReportError("there is no fleet in this folder", where=str(folder), hint=hint)
     rules = None if ruleset is None else load_ruleset(ruleset)
-    return Report.of(put_together(map(str, summaries), rules).host(host))
+    return Report.of(merge_summaries(map(str, summaries), rules).host(host))
 
 
 def _summaries(path: str) -> list[Path]:

@@ -329,9 +329,9 @@ def batch(paths: tuple[str, ...], target: str, strict: bool, quiet: bool, site: 
 @click.option("-q", "--quiet", is_flag=True, help="Show nothing; only the folder and the exit code tell.")
 def merge(summaries: tuple[str, ...], target: str, strict: bool, quiet: bool, **options: Any) -> int:
     """Put fleets together: the summaries that auditor batch wrote at each site, or its whole folders."""
-    from auditor.api.batch import merge as put_together
+    from auditor.api.batch import merge as merge_summaries
 
-    return _tell_fleet(put_together(*summaries, out=target, **options), strict=strict, quiet=quiet)
+    return _tell_fleet(merge_summaries(*summaries, out=target, **options), strict=strict, quiet=quiet)
 
 
 @cli.command()

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import NamedTuple
 
-from auditor.fleet.summaries.reduction import KeptFlows
-from auditor.fleet.summaries.summary import Entry, Question
+from auditor.fleet.summaries.reduction import SummaryFlows
+from auditor.fleet.summaries.summary import Entry, SelectionSettings
 from auditor.report import model as r
 from auditor.report.fleet_model import NO_EVIDENCE, HostResult, MethodOutcome, Proof, RequirementResult
 from auditor.report.joined_names import join_limited
@@ -37,7 +37,7 @@ ITS_LOG = "its own log or capture is among the sources"
 
 
 @dataclass(frozen=True)
-class Bench:
+class EvaluationContext:
     """All that judging one host needs beside its own sources.
 
     Attributes:
@@ -48,7 +48,7 @@ class Bench:
         heard: The servers that sent anything in any source, by site.
     """
 
-    question: Question
+    question: SelectionSettings
     facts: SiteFacts
     asked: tuple[str, ...]
     casts: Mapping[str, RoleMap]
@@ -67,7 +67,7 @@ class Bench:
 
 def casts(
     contacts: Mapping[str, Iterable[Contact]],
-    question: Question,
+    question: SelectionSettings,
     asked: Mapping[str, Sequence[Sequence[NeighborRequests]]] = MappingProxyType({}),
 ) -> dict[str, RoleMap]:
     """Return who plays which role at each site: as named, else inferred from all of its hosts together.
@@ -88,7 +88,7 @@ def casts(
 def _cast_of(
     contacts: Mapping[Pair, Contact],
     asked: Sequence[Sequence[NeighborRequests]],
-    question: Question,
+    question: SelectionSettings,
     present: Collection[str],
 ) -> RoleMap:
     """Return who plays which role at one site. present: who contacts a host of any site, or is contacted."""
@@ -159,7 +159,7 @@ def _computers(count: int) -> str:
     return say_count("role.computers", count)
 
 
-class _Case(NamedTuple):
+class _HostInput(NamedTuple):
     """What one host is judged by.
 
     Attributes:
@@ -178,19 +178,19 @@ class _Case(NamedTuple):
         return [entry.source for entry in self.entries]
 
 
-def _case(site: str, entries: Sequence[Entry], bench: Bench) -> _Case:
-    once = _hearing(_once(entries), bench.heard.get(site, frozenset()))
+def _case(site: str, entries: Sequence[Entry], context: EvaluationContext) -> _HostInput:
+    once = _hearing(_once(entries), context.heard.get(site, frozenset()))
     addresses = tuple(dict.fromkeys(address for entry in once for address in entry.addresses))
-    cast = bench.casts[site]
-    reached = _within_networks(addresses, once, bench.question.configured)
+    cast = context.casts[site]
+    reached = _within_networks(addresses, once, context.question.configured)
     listed = {assignment.address for assignment in cast.assignments if assignment.role == SITE_SERVER}
-    pushing = _pushing(filter(cast.is_judged, cast.pushes_at(addresses)), bench.question.configured)
+    pushing = _pushing(filter(cast.is_judged, cast.pushes_at(addresses)), context.question.configured)
     unlisted = [assignment for assignment in pushing if assignment.address not in listed]
     servers = [end for end in dict.fromkeys((*cast.assignments, *unlisted, *reached)) if end.role != CLIENT]
     met = _cast(addresses, once, servers, cast)
-    if met.pushes and not met.judged and not _may_be_client(once, bench.question.configured.hosts(CLIENT)):
+    if met.pushes and not met.judged and not _may_be_client(once, context.question.configured.hosts(CLIENT)):
         met = replace(met, clients=())
-    return _Case(once, addresses, met)
+    return _HostInput(once, addresses, met)
 
 
 def _may_be_client(entries: Iterable[Entry], named: Collection[str]) -> bool:
@@ -217,21 +217,21 @@ def _within_networks(
     ]
 
 
-def judge(host: str, site: str, entries: Sequence[Entry], bench: Bench) -> HostResult:
+def judge(host: str, site: str, entries: Sequence[Entry], context: EvaluationContext) -> HostResult:
     """Return what every method comes to for one host.
 
     Args:
         host: Its name.
         site: Its site.
         entries: What all of its sources say, at least one.
-        bench: What the evaluation needs beside.
+        context: What the evaluation needs beside.
     """
-    case = _case(site, entries, bench)
-    sources, ruleset, modes = case.sources, bench.question.ruleset, bench.modes_at(site)
-    rules = verdicts.rules_for(case.cast, ruleset, bench.facts)
+    case = _case(site, entries, context)
+    sources, ruleset, modes = case.sources, context.question.ruleset, context.modes_at(site)
+    rules = verdicts.rules_for(case.cast, ruleset, context.facts)
     traffic = Traffic(sources, case.cast.hosts)
     results = verdicts.judge(traffic, rules, case.cast, modes).methods
-    own, decisive = _decisive(results, {push.id: push.kind for push in case.cast.judged}, bench.asked[0])
+    own, decisive = _decisive(results, {push.id: push.kind for push in case.cast.judged}, context.asked[0])
     own = own or next(iter(case.addresses), "")
     dated = [source for source in sources if source.first_ns is not None]
     times = [(source.first_ns, source.last_ns, source.clock == "local") for source in dated]
@@ -352,13 +352,13 @@ def _first_of_pushes(
     return sorted(pushes, key=rank)
 
 
-def modes_of_sites(hosts: Iterable[HostResult], bench: Bench) -> dict[str, r.SiteMode]:
+def modes_of_sites(hosts: Iterable[HostResult], context: EvaluationContext) -> dict[str, r.SiteMode]:
     """Return the modes that the hosts show, by site; none if the mode is set.
 
     A port that is not the documented one is left out: that of a fleet is assumed.
     """
-    ruleset = bench.question.ruleset
-    if site_mode.is_set(ruleset, bench.facts):
+    ruleset = context.question.ruleset
+    if site_mode.is_set(ruleset, context.facts):
         return {}
     shown = (
         evidence
@@ -382,12 +382,12 @@ def _rows(host: HostResult) -> list[tuple[str, RequirementResult]]:
     return [(result.requirement, result) for result in host.seen]
 
 
-def report(site: str, entries: Sequence[Entry], bench: Bench, tool: tuple[str, str]) -> r.Report:
+def report(site: str, entries: Sequence[Entry], context: EvaluationContext, tool: tuple[str, str]) -> r.Report:
     """Return the report on one host, as `auditor analyze` of its sources would give it."""
-    case = _case(site, entries, bench)
-    modes = bench.modes_at(site)
-    rules = bench.question.ruleset
-    audited = verdicts.audit(case.sources, rules, case.cast, bench.facts, bench.asked, tool, modes=modes)
+    case = _case(site, entries, context)
+    modes = context.modes_at(site)
+    rules = context.question.ruleset
+    audited = verdicts.audit(case.sources, rules, case.cast, context.facts, context.asked, tool, modes=modes)
     return replace(audited, all_flows=None)  # a summary has too little of each flow for the table of flows
 
 
@@ -404,8 +404,8 @@ def subnet_of(address: str) -> str:
     return str(ipaddress.ip_network(f"{address}/{bits}", strict=False))
 
 
-def _kept(entry: Entry) -> KeptFlows:
-    assert isinstance(entry.source.details, KeptFlows)
+def _kept(entry: Entry) -> SummaryFlows:
+    assert isinstance(entry.source.details, SummaryFlows)
     return entry.source.details
 
 

@@ -142,7 +142,7 @@ class FleetFolder:
             )
 
     @contextmanager
-    def kept_from_others(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Keep other runs from this folder meanwhile.
 
         The system lets go of it however this process ends. Where a drive knows no locks, nobody is kept from anything.
@@ -241,7 +241,7 @@ def _is_summary(path: Path) -> bool:
     return OWN_SUMMARY.fullmatch(path.name) is not None
 
 
-def told_of(parts: Iterable[object]) -> str:
+def input_digest(parts: Iterable[object]) -> str:
     """Return what tells one set of parts from another."""
     digest = hashlib.sha256()
     for part in parts:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from auditor.fleet import evaluate as judging
-from auditor.fleet.inventory.grouping import Known, Owners, Row, owners_of
+from auditor.fleet.inventory.grouping import IndexEntry, Owners, Row, owners_of
 from auditor.fleet.summaries import parquet_store as shards
-from auditor.fleet.summaries.parquet_store import Met
-from auditor.fleet.summaries.summary import Question
+from auditor.fleet.summaries.parquet_store import SourceContacts
+from auditor.fleet.summaries.summary import SelectionSettings
 from auditor.ruleset.lint import SITE_SERVER
 from auditor.sources.flows.neighbors import NeighborRequests
 from auditor.verdicts.installations.contacts import Contact, Pair
@@ -42,7 +42,7 @@ class Pushes:
     uncertain: frozenset[Target]
 
 
-def pushes_of(index: Sequence[Known], questions: Mapping[str, Question]) -> dict[str, Pushes]:
+def pushes_of(index: Sequence[IndexEntry], questions: Mapping[str, SelectionSettings]) -> dict[str, Pushes]:
     """Return the pushes in the sources that are asked each question."""
     search = _Found(index, questions)
     for entry, met in _met(index):
@@ -50,9 +50,9 @@ def pushes_of(index: Sequence[Known], questions: Mapping[str, Question]) -> dict
     return {text: search.pushes(text) for text in questions}
 
 
-def _met(index: Iterable[Known]) -> Iterator[tuple[Known, Met]]:
+def _met(index: Iterable[IndexEntry]) -> Iterator[tuple[IndexEntry, SourceContacts]]:
     """Yield each source with who tried to reach whom in it."""
-    by_shard: dict[str, list[Known]] = defaultdict(list)
+    by_shard: dict[str, list[IndexEntry]] = defaultdict(list)
     for entry in index:
         by_shard[entry.shard].append(entry)
     for shard, rows in by_shard.items():
@@ -78,13 +78,13 @@ class _Site:
 class _Found:
     """What was found in all sources so far, by question and site."""
 
-    def __init__(self, index: Sequence[Known], questions: Mapping[str, Question]) -> None:
+    def __init__(self, index: Sequence[IndexEntry], questions: Mapping[str, SelectionSettings]) -> None:
         self._questions = questions
         self._sites = {(entry.asking, entry.site): _Site() for entry in index}
         self._askings = {site: min(text for text, at in self._sites if at == site) for _, site in self._sites}
         self._owners = owners_of(index) if len(self._askings) > 1 else Owners()
 
-    def add(self, entry: Known, met: Met) -> None:
+    def add(self, entry: IndexEntry, met: SourceContacts) -> None:
         """Count what one source shows."""
         for contact in met.contacts:
             text, site = self._at(entry, contact.src, contact.dst)
@@ -102,7 +102,7 @@ class _Found:
         for at, of_source in requests.items():
             self._sites[at].asked.append(of_source)
 
-    def _at(self, entry: Known, src: str, dst: str) -> tuple[str, str]:
+    def _at(self, entry: IndexEntry, src: str, dst: str) -> tuple[str, str]:
         """Return question and site of two hosts in a source: a source without a site is of that of the hosts in it."""
         site = self._owners.site_of(entry, src, dst)
         text = entry.asking if (entry.asking, site) in self._sites else self._askings.get(site, entry.asking)
@@ -110,7 +110,7 @@ class _Found:
         return text, site
 
     @staticmethod
-    def _may_push(contact: Contact, question: Question) -> bool:
+    def _may_push(contact: Contact, question: SelectionSettings) -> bool:
         """Tell whether what a computer contacted by its own log may be a push.
 
         Every computer reads from servers. So without the roles this is only what looks like a push by itself, and what
@@ -146,7 +146,7 @@ class _Found:
         return Pushes(casts, {row: frozenset(of_row) for row, of_row in shown.items()}, frozenset(uncertain))
 
 
-def _outbound(site: _Site, cast: RoleMap, question: Question) -> list[Contact]:
+def _outbound(site: _Site, cast: RoleMap, question: SelectionSettings) -> list[Contact]:
     """Return what of the logs of their originators may be pushes: those of site servers.
 
     Without the roles these are hosts that push by other sources too, and hosts that are not pushed themselves. What

@@ -36,14 +36,14 @@ CauseKey = tuple[str, str, str, str, Ports]  # verdict, layer and code of a prob
 MOST_SERVERS = 3  # that a change names
 
 
-class Way(NamedTuple):
+class RequirementPath(NamedTuple):
     """How a requirement goes at one site: its ports, and the address of the server that it comes from or goes to."""
 
     ports: Ports
     server: str
 
 
-Opens = dict[Opening, dict[str, set[Way]]]  # the requirements that an opening is about, and their ways
+Opens = dict[Opening, dict[str, set[RequirementPath]]]  # the requirements that an opening is about, and their ways
 
 
 def blamed(host: HostResult, method: str) -> list[RequirementResult]:
@@ -55,7 +55,7 @@ def blamed(host: HostResult, method: str) -> list[RequirementResult]:
     return [result for result in host.seen if result.requirement in ids and fails(result)]
 
 
-def mend(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[FirewallChange, ...], tuple[Cause, ...]]:
+def plan_changes(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[FirewallChange, ...], tuple[Cause, ...]]:
     """Return the changes that help the hosts that fail, and why no change helps the others, each in full order."""
     need: Counter[Needs] = Counter()
     opens: Opens = defaultdict(lambda: defaultdict(set))
@@ -93,7 +93,7 @@ def _needs(groups: dict[GroupKey, list[RequirementResult]], host: HostResult, op
         openings: dict[Opening, None] = {}
         for result in filter(stopped_by_rule, group):
             opening = Opening(*block_location(result, host), key)
-            opens[opening][result.requirement].add(Way(result.ports, _server(result)))
+            opens[opening][result.requirement].add(RequirementPath(result.ports, _server(result)))
             openings[opening] = None
         choices.append(list(openings))
     return frozenset(frozenset(chosen) for chosen in product(*choices))
@@ -125,7 +125,7 @@ def _change(
     place, device, _ = next(iter(openings))
     ids_of_openings = (sorted(opens[opening], key=order.__getitem__) for opening in openings)
     groups = sorted(ids_of_openings, key=lambda ids: order[ids[0]])
-    ways: dict[str, set[Way]] = defaultdict(set)
+    ways: dict[str, set[RequirementPath]] = defaultdict(set)
     for opening in openings:
         for name, paths in opens[opening].items():
             ways[name] |= paths
@@ -144,7 +144,7 @@ def _change(
     )
 
 
-def _wanted(requirement: Requirement, ruleset: Ruleset, ways: Iterable[Way]) -> tuple[Requirement, str]:
+def _wanted(requirement: Requirement, ruleset: Ruleset, ways: Iterable[RequirementPath]) -> tuple[Requirement, str]:
     return requirement, port(requirement, ruleset, {way.ports for way in ways})
 
 

@@ -17,18 +17,18 @@ from typing import Any, NamedTuple
 
 from auditor.errors import ReportError
 from auditor.fleet import evaluate as judging
-from auditor.fleet.evaluate import Bench
+from auditor.fleet.evaluate import EvaluationContext
 from auditor.fleet.inventory.discover import FoundFile
-from auditor.fleet.inventory.grouping import Host, Hosts, Known, Row, by_host
+from auditor.fleet.inventory.grouping import Host, Hosts, IndexEntry, Row, by_host
 from auditor.fleet.inventory.host_names import Names
 from auditor.fleet.pushed import Pushes, Target, pushes_of
 from auditor.fleet.summaries import parquet_store as shards
-from auditor.fleet.summaries.parquet_store import Label, Outline
-from auditor.fleet.summaries.question import Asking, asking_of, check_alike
-from auditor.fleet.summaries.summary import Entry, Summary, Unread, summarizing, whose
+from auditor.fleet.summaries.parquet_store import Label, SummaryIndex
+from auditor.fleet.summaries.question import AuditSettings, check_same_settings, parse_settings
+from auditor.fleet.summaries.summary import Entry, Summary, UnreadableSource, summarizing, whose
 from auditor.fleet.totals import FilesRead, fleet_report
 from auditor.fleet.workers.current_file import begin, size_of
-from auditor.fleet.workers.retry_plan import Lost, Task
+from auditor.fleet.workers.retry_plan import FailedFile, Task
 from auditor.report.fleet_model import FleetReport, HostResult, UnreadableFile
 from auditor.report.model import FAILS, GIVEN, IN_MODE, Report, RoleAssignment, SiteMode
 from auditor.ruleset.given_roles import ConfiguredRoles
@@ -49,14 +49,15 @@ MOST_SITES = 5  # that are named in a sentence
 BYTES_IN_SHARD = 256 * 1024 * 1024  # so that a few large logs do not make one worker wait for another
 Work = Callable[[tuple[str, ...]], Any]
 Runner = Callable[[Sequence[Task], Work], Iterable[tuple[Task, Any]]]
+Contexts = Mapping[str, EvaluationContext]  # by what was asked
 RunnerOf = Callable[[Sequence[FoundFile]], Runner]
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadTask:
     """What a worker does with some files: it reads them and writes their summaries, a shard."""
 
-    asking: Asking
+    asking: AuditSettings
     names: Names
     folder: Path
 
@@ -79,7 +80,7 @@ class Reading:
         return (yield from summarizing(file, self.asking.question, self.names, addresses))
 
 
-class Place(NamedTuple):
+class SummaryLocation(NamedTuple):
     """Where the summaries of one host stand.
 
     Attributes:
@@ -100,7 +101,7 @@ class Place(NamedTuple):
     role: str = ""
 
     @classmethod
-    def of(cls, host: Host, index: Sequence[Known], pushes: Mapping[str, Pushes]) -> Place:
+    def of(cls, host: Host, index: Sequence[IndexEntry], pushes: Mapping[str, Pushes]) -> SummaryLocation:
         """Return where what is known of a host stands. It is judged by what was asked of those at its site."""
         rows: dict[str, list[int]] = defaultdict(list)
         for entry in _once(index):
@@ -124,25 +125,25 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Judging:
+class EvaluateTask:
     """What a worker does with some hosts: it judges them.
 
     Attributes:
         blocks: Hosts by number.
-        benches: By what was asked.
+        contexts: By what was asked.
     """
 
-    blocks: Mapping[str, tuple[Place, ...]]
-    benches: Mapping[str, Bench]
+    blocks: Mapping[str, tuple[SummaryLocation, ...]]
+    contexts: Contexts
 
     def __call__(self, numbers: tuple[str, ...]) -> list[HostResult]:
         """Return the results of the hosts of some blocks."""
         return [result for number in numbers for result in self._block(self.blocks[number])]
 
-    def _block(self, places: Sequence[Place]) -> Iterator[HostResult]:
+    def _block(self, places: Sequence[SummaryLocation]) -> Iterator[HostResult]:
         read = _entries(places)
         for place in places:
-            yield judging.judge(place.host.name, place.host.site, place.entries(read), self.benches[place.asking])
+            yield judging.judge(place.host.name, place.host.site, place.entries(read), self.contexts[place.asking])
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,9 @@ class Fleet:
         files: How many were named or found.
     """
 
-    index: tuple[Known, ...]
-    unread: tuple[Unread, ...]
-    askings: Mapping[str, Asking]
+    index: tuple[IndexEntry, ...]
+    unread: tuple[UnreadableSource, ...]
+    askings: Mapping[str, AuditSettings]
     expected: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     files: int = 0
@@ -174,19 +175,19 @@ class Fleet:
         return not any(file.again for file in self.unread)
 
     @property
-    def _first(self) -> Asking:
+    def _first(self) -> AuditSettings:
         return self.askings[min(self.askings)]
 
     def report(self, runner: Runner) -> FleetReport:
         """Judge every host and return the report."""
         pushes = self._pushes()
-        benches = self._benches(pushes)
+        contexts = self._contexts(pushes)
         places, servers = _targets(self._hosts(pushes), pushes)
-        judged, modes = _in_modes(_evaluated(places, benches, runner), places, benches, runner)
+        judged, modes = _in_modes(_evaluated(places, contexts, runner), places, contexts, runner)
         hosts, idle, counted = _counted(judged, places, self._first.methods)
         servers += idle
         counted += [say("fleet.server-not-counted", name=name, role=role) for name, role in servers]
-        casts = [cast for bench in benches.values() for cast in bench.casts.values()]
+        casts = [cast for context in contexts.values() for cast in context.casts.values()]
         notes = sorted({note for cast in casts for note in (*cast.notes, *_absent_servers(cast, hosts))})
         return fleet_report(
             hosts,
@@ -200,7 +201,7 @@ class Fleet:
             servers=[name for name, _ in servers],
             quarantine=(UnreadableFile(file.path, file.host, file.what, file.hint) for file in self.unread),
             limitations=[
-                *_without_server(benches.values()),
+                *_without_server(contexts.values()),
                 *self._left_out(),
                 *self.notes,
                 *counted,
@@ -218,7 +219,7 @@ class Fleet:
             ReportError: If there is none.
         """
         pushes = self._pushes()
-        benches, hosts = self._benches(pushes), self._hosts(pushes)
+        contexts, hosts = self._contexts(pushes), self._hosts(pushes)
         named_places = [place for place in _places(hosts, pushes) if _is_called(name, place.host, hosts[place.host])]
         if not named_places:
             self._check_read(name)
@@ -229,14 +230,14 @@ class Fleet:
             sites = ", ".join(repr(place.host.site) for place in named_places)
             raise ReportError(f"{name!r} is at several sites: {sites}", hint="name it as SITE/HOST")
         (place,) = named_places
-        bench, site = benches[place.asking], place.host.site
-        (result,) = Judging({"": (place,)}, benches)(("",))
+        context, site = contexts[place.asking], place.host.site
+        (result,) = EvaluateTask({"": (place,)}, contexts)(("",))
         if any(judging.may_decide(mode, result, self.ruleset) for mode in MODES):
             places, _ = _targets(hosts, pushes)
             at_site = (near for near in places if (near.asking, near.host.site) == (place.asking, site))
-            results = Judging({"": tuple(at_site)}, benches)(("",))
-            bench = replace(bench, modes=judging.modes_of_sites(results, bench))
-        return judging.report(site, place.entries(_entries([place])), bench, TOOL)
+            results = EvaluateTask({"": tuple(at_site)}, contexts)(("",))
+            context = replace(context, modes=judging.modes_of_sites(results, context))
+        return judging.report(site, place.entries(_entries([place])), context, TOOL)
 
     def _check_read(self, name: str) -> None:
         """Raise ReportError if the only sources of a host could not be read."""
@@ -249,14 +250,14 @@ class Fleet:
         """Return the pushes in the sources of each question."""
         return pushes_of(self.index, {text: asking.question for text, asking in self.askings.items()})
 
-    def _benches(self, pushes: Mapping[str, Pushes]) -> dict[str, Bench]:
+    def _contexts(self, pushes: Mapping[str, Pushes]) -> dict[str, EvaluationContext]:
         """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""
-        benches = {}
+        contexts = {}
         for text, asking in self.askings.items():
             casts = pushes[text].casts
             heard = self._heard(casts, asking.question.configured)
-            benches[text] = Bench(asking.question, asking.facts, asking.methods, casts, heard=heard)
-        return benches
+            contexts[text] = EvaluationContext(asking.question, asking.facts, asking.methods, casts, heard=heard)
+        return contexts
 
     def _heard(self, casts: Mapping[str, RoleMap], configured: ConfiguredRoles) -> dict[str, frozenset[str]]:
         """Return by site the servers that sent anything in any source: those of one host may hold no packet of them."""
@@ -315,12 +316,12 @@ class Fleet:
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _Requested:
     """The files of a run, by their paths as summaries hold them: as text that need not lead anywhere."""
 
     files: Mapping[str, FoundFile]
 
-    def has(self, entry: Known | Unread) -> bool:
+    def has(self, entry: IndexEntry | UnreadableSource) -> bool:
         """Tell whether a summary is about a file as it is now."""
         file = self.files.get(entry.path)
         return file is not None and (file.bytes, file.mtime_ns) == (entry.size, entry.modified_ns)
@@ -333,7 +334,7 @@ class _Wanted:
 
 def read_new(
     files: Sequence[FoundFile],
-    asking: Asking,
+    asking: AuditSettings,
     names: Names,
     folder: Path,
     runner_of: RunnerOf,
@@ -354,15 +355,15 @@ def read_new(
     for half in folder.glob(".*"):
         if HALF_WRITTEN.fullmatch(half.name):
             half.unlink(missing_ok=True)
-    wanted = _Wanted({name_of(Path(file.path)): file for file in files})
+    wanted = _Requested({name_of(Path(file.path)): file for file in files})
     indexes = _old(folder, asking, names, wanted, note)
     done = {entry.path for index in indexes.values() for listed in (index.entries, index.unread) for entry in listed}
     new = [file for path, file in wanted.files.items() if path not in done]
     if new:
         written = set()
-        for task, result in runner_of(new)(tasks_of(new), Reading(asking, names, folder)):
+        for task, result in runner_of(new)(make_tasks(new), ReadTask(asking, names, folder)):
             path = Path(result) if isinstance(result, str) else folder / shard_name(task.files)
-            if isinstance(result, Lost):
+            if isinstance(result, FailedFile):
                 shards.write(path, _lost(task, result, names), asking.text)
             written.add(path.name)
         # All in these counts: a log that is in use, or that was removed, is not any more as it was found.
@@ -373,7 +374,7 @@ def read_new(
     return Fleet(tuple(entries), tuple(unread), {asking.text: asking}, names.expected, names.notes, len(files))
 
 
-def put_together(paths: Iterable[str], rules: Ruleset | None = None) -> Fleet:
+def merge_summaries(paths: Iterable[str], rules: Ruleset | None = None) -> Fleet:
     """Return the fleet of summaries that were made elsewhere, each judged by what it was made for.
 
     Args:
@@ -383,16 +384,16 @@ def put_together(paths: Iterable[str], rules: Ruleset | None = None) -> Fleet:
     Raises:
         ReportError: For what is no summary, and if they were made for several rulesets.
     """
-    entries: list[Known] = []
-    unread: set[Unread] = set()
-    askings: dict[str, Asking] = {}
+    entries: list[IndexEntry] = []
+    unread: set[UnreadableSource] = set()
+    askings: dict[str, AuditSettings] = {}
     for path in dict.fromkeys(paths):
         outline = shards.outline(Path(path))
         if outline.question not in askings:
-            askings[outline.question] = asking_of(outline.question, Path(path), rules)
+            askings[outline.question] = parse_settings(outline.question, Path(path), rules)
         entries += outline.entries
         unread.update(outline.unread)
-    check_alike(list(askings.values()))
+    check_same_settings(list(askings.values()))
     read: dict[tuple[str, str, str], int] = {}
     for entry in entries:
         file = (entry.site, entry.host, entry.path)
@@ -407,7 +408,7 @@ def _portions(files: Sequence[str], size: int) -> list[Sequence[str]]:
     return [files[begin : begin + size] for begin in range(0, len(files), size)]
 
 
-def tasks_of(files: Sequence[FoundFile]) -> list[Task]:
+def make_tasks(files: Sequence[FoundFile]) -> list[Task]:
     """Return the files in portions for the workers: few enough to manage, small enough to share evenly."""
     portions: list[list[FoundFile]] = [[]]
     size = 0
@@ -438,8 +439,8 @@ def summaries_in(folder: Path) -> list[Path]:
 
 
 def _old(
-    folder: Path, asking: Asking, names: Names, wanted: _Wanted, note: Callable[[str], None]
-) -> dict[Path, Outline]:
+    folder: Path, asking: AuditSettings, names: Names, wanted: _Requested, note: Callable[[str], None]
+) -> dict[Path, SummaryIndex]:
     """Return what the summaries of earlier runs say of the wanted files, under the names that these have now.
 
     A summary that says nothing of them, or answers something else, is removed; what cannot be read as one (broken, of
@@ -461,27 +462,29 @@ def _old(
     return indexes
 
 
-def _as_now(path: Path, asking: Asking, names: Names, wanted: _Wanted) -> Outline | None:
+def _as_now(path: Path, asking: AuditSettings, names: Names, wanted: _Requested) -> SummaryIndex | None:
     """Return what a summary says of the wanted files, which stands in it from now on; None if nothing that answers."""
     outline = shards.outline(path)
-    if outline.auditor != VERSION or not asking.can_use(outline.question):
+    if outline.auditor != VERSION or not asking.is_compatible_with(outline.question):
         return None
     outline = _of_wanted(path, outline, wanted)
     return _renamed(path, outline, asking, names, wanted) if outline.entries or outline.unread else None
 
 
-def _renamed(path: Path, outline: Outline, asking: Asking, names: Names, wanted: _Wanted) -> Outline:
+def _renamed(
+    path: Path, outline: SummaryIndex, asking: AuditSettings, names: Names, wanted: _Requested
+) -> SummaryIndex:
     """Return the outline of a summary under the names that hosts have now, which stand in it from now on."""
     labels = named([entry._replace(path=wanted.found(entry.path)) for entry in outline.entries], names)
     unread = tuple(_unread_of(file, wanted.found(file.path), names) for file in outline.unread)
     old_labels = [Label(entry.host, entry.site, entry.owners) for entry in outline.entries]
     if (outline.question, old_labels, outline.unread) == (asking.text, labels, unread):
         return outline
-    shards.relabel(path, labels, unread, asking.text)
+    shards.rewrite_summary(path, labels, unread, asking.text)
     return shards.outline(path)
 
 
-def _of_wanted(path: Path, outline: Outline, wanted: _Wanted) -> Outline:
+def _of_wanted(path: Path, outline: SummaryIndex, wanted: _Requested) -> SummaryIndex:
     """Return the outline of a summary from which is removed what is not about a wanted file as it is now.
 
     So `merge` and the report on one host find in the summaries of a folder what the report of the fleet is made of.
@@ -496,11 +499,11 @@ def _of_wanted(path: Path, outline: Outline, wanted: _Wanted) -> Outline:
     return shards.outline(path)
 
 
-def named(entries: Sequence[Known], names: Names) -> list[Label]:
+def named(entries: Sequence[IndexEntry], names: Names) -> list[Label]:
     """Return whose each row of a summary is: what one file says stands in one summary."""
     rows = Counter((entry.path, entry.digest) for entry in entries)
 
-    def label(entry: Known) -> Label:
+    def label(entry: IndexEntry) -> Label:
         shared = rows[entry.path, entry.digest] > 1
         name, owners = whose(entry.kind, entry.path, entry.addresses, names, shared=shared)
         return Label(name.host, name.site, owners)
@@ -508,20 +511,20 @@ def named(entries: Sequence[Known], names: Names) -> list[Label]:
     return list(map(label, entries))
 
 
-def _unread_of(file: Unread, path: str, names: Names) -> Unread:
+def _unread_of(file: UnreadableSource, path: str, names: Names) -> UnreadableSource:
     """Return a file that could not be read, under the name that its host has now. path: where it was found."""
     name = names.whose(path)
     return replace(file, host=name.host, site=name.site)
 
 
-def _lost(task: Task, lost: Lost, names: Names) -> Summary:
+def _lost(task: Task, lost: FailedFile, names: Names) -> Summary:
     """Return the summary of a file whose reading ended its worker: next time there may be memory, or a faster drive."""
     (path,) = task.files
-    unread = Unread(name_of(Path(path)), "", lost.how, lost.hint, size=0, modified_ns=0)
+    unread = UnreadableSource(name_of(Path(path)), "", lost.how, lost.hint, size=0, modified_ns=0)
     return Summary((), (_unread_of(unread, path, names),))
 
 
-def _versions(index: Iterable[Known]) -> tuple[str, ...]:
+def _versions(index: Iterable[IndexEntry]) -> tuple[str, ...]:
     """Return a sentence on files that stand in summaries as they were at several times, if any do."""
     several = sum(
         len({entry.digest for entry in entries if entry.path == path}) > 1
@@ -534,13 +537,13 @@ def _versions(index: Iterable[Known]) -> tuple[str, ...]:
     return (say_count("fleet.several-contents", several),)
 
 
-def _once(index: Iterable[Known]) -> list[Known]:
+def _once(index: Iterable[IndexEntry]) -> list[IndexEntry]:
     """Return the rows of a host; of those that say the same of one file, that of the later file, as `merge` does."""
     ordered = sorted(index, key=lambda entry: (entry.modified_ns, entry.asking, entry.shard, entry.row))
     return list({(entry.path, entry.digest, entry.addresses): entry for entry in ordered}.values())
 
 
-def _entries(places: Sequence[Place]) -> dict[Row, Entry]:
+def _entries(places: Sequence[SummaryLocation]) -> dict[Row, Entry]:
     """Return the rows of some hosts, each shard read once."""
     wanted: dict[str, set[int]] = defaultdict(set)
     for place in places:
@@ -553,14 +556,14 @@ def _entries(places: Sequence[Place]) -> dict[Row, Entry]:
     return read
 
 
-def _places(hosts: Mapping[Host, Sequence[Known]], pushes: Mapping[str, Pushes]) -> list[Place]:
+def _places(hosts: Mapping[Host, Sequence[IndexEntry]], pushes: Mapping[str, Pushes]) -> list[SummaryLocation]:
     """Return where every host stands, in the order of site and name."""
-    return [Place.of(host, index, pushes) for host, index in hosts.items()]
+    return [SummaryLocation.of(host, index, pushes) for host, index in hosts.items()]
 
 
 def _targets(
-    hosts: Mapping[Host, Sequence[Known]], pushes: Mapping[str, Pushes]
-) -> tuple[list[Place], list[tuple[str, str]]]:
+    hosts: Mapping[Host, Sequence[IndexEntry]], pushes: Mapping[str, Pushes]
+) -> tuple[list[SummaryLocation], list[tuple[str, str]]]:
     """Return where the hosts stand that are evaluated, and name and role of each that is a server and not pushed."""
     places, servers = [], []
     for place in _places(hosts, pushes):
@@ -576,7 +579,7 @@ def _targets(
 
 
 def _counted(
-    judged: Iterable[HostResult], places: Iterable[Place], methods: Sequence[str]
+    judged: Iterable[HostResult], places: Iterable[SummaryLocation], methods: Sequence[str]
 ) -> tuple[list[HostResult], list[tuple[str, str]], list[str]]:
     """Return the hosts that count as computers to install on.
 
@@ -609,9 +612,11 @@ def _absent_servers(cast: RoleMap, hosts: Iterable[HostResult]) -> Iterator[str]
     return judging.absent(named, {end.address for end in ends if end.address}) if named else iter(())
 
 
-def _without_server(benches: Iterable[Bench]) -> list[str]:
+def _without_server(contexts: Iterable[EvaluationContext]) -> list[str]:
     """Return a sentence on the sites of which nobody knows the site server."""
-    sites = sorted({site for bench in benches for site, cast in bench.casts.items() if SITE_SERVER not in cast.roles})
+    sites = sorted(
+        {site for context in contexts for site, cast in context.casts.items() if SITE_SERVER not in cast.roles}
+    )
     if not sites:
         return []
     named = [site for site in sites if site]
@@ -621,15 +626,18 @@ def _without_server(benches: Iterable[Bench]) -> list[str]:
     return [say("fleet.no-site-server-at", sites=", ".join(named[:MOST_SITES]), more=more)]
 
 
-def _evaluated(places: Sequence[Place], benches: Mapping[str, Bench], runner: Runner) -> list[HostResult]:
+def _evaluated(places: Sequence[SummaryLocation], contexts: Contexts, runner: Runner) -> list[HostResult]:
     """Return the results of hosts."""
-    judge = Judging(_blocks(places), benches)
+    judge = EvaluateTask(_blocks(places), contexts)
     tasks = [Task(number, (name,)) for number, name in enumerate(judge.blocks)]
     return [host for _, results in runner(tasks, judge) for host in _judged(results)]
 
 
 def _in_modes(
-    hosts: list[HostResult], places: Sequence[Place], benches: Mapping[str, Bench], runner: Runner
+    hosts: list[HostResult],
+    places: Sequence[SummaryLocation],
+    contexts: Contexts,
+    runner: Runner,
 ) -> tuple[list[HostResult], list[str]]:
     """Return the results of all hosts as the modes of their sites decide them, and what was inferred for that.
 
@@ -638,9 +646,9 @@ def _in_modes(
     by_host = {(host.host, host.site): host for host in hosts}
     asked = {(place.host.name, place.host.site): place for place in places}
     with_modes = {}
-    for text, bench in benches.items():
+    for text, context in contexts.items():
         own = (host for name, host in by_host.items() if asked[name].asking == text)
-        with_modes[text] = replace(bench, modes=judging.modes_of_sites(own, bench))
+        with_modes[text] = replace(context, modes=judging.modes_of_sites(own, context))
     again = [
         place
         for name, place in asked.items()
@@ -662,16 +670,16 @@ def _inferred(mode: SiteMode) -> str:
     return say("fleet.mode-of", site=mode.site_server, **described)
 
 
-def _blocks(places: Sequence[Place]) -> dict[str, tuple[Place, ...]]:
+def _blocks(places: Sequence[SummaryLocation]) -> dict[str, tuple[SummaryLocation, ...]]:
     """Return the hosts in portions for the workers: those that stand in one shard first are judged together."""
-    blocks: dict[str, list[Place]] = defaultdict(list)
+    blocks: dict[str, list[SummaryLocation]] = defaultdict(list)
     for place in places:
         blocks[place.rows[0][0]].append(place)
     return {name: tuple(blocks[name]) for name in sorted(blocks)}
 
 
-def _judged(results: list[HostResult] | Lost) -> list[HostResult]:
-    if isinstance(results, Lost):
+def _judged(results: list[HostResult] | FailedFile) -> list[HostResult]:
+    if isinstance(results, FailedFile):
         raise ReportError(f"some computers could not be judged: {results.how}", hint=results.hint or "run it again")
     return results
 
@@ -683,7 +691,7 @@ def _servers_of(assignments: Iterable[RoleAssignment], hosts: Iterable[HostResul
     return sorted(serving, key=attrgetter("role", "address", "how", "why"))
 
 
-def _is_called(name: str, host: Host, index: Iterable[Known]) -> bool:
+def _is_called(name: str, host: Host, index: Iterable[IndexEntry]) -> bool:
     site, _, alone = name.rpartition("/")
     if site and (site.casefold(), alone.casefold()) == (host.site.casefold(), host.name.casefold()):
         return True

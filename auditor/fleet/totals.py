@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from auditor.fleet.remediation import Failing, blamed, mend
+from auditor.fleet.remediation import Failing, blamed, plan_changes
 from auditor.report import model as r
 from auditor.report.fleet_model import (
     NO_EVIDENCE,
@@ -101,7 +101,7 @@ def fleet_report(
     missing -= set(servers)
     order = {requirement.id: number for number, requirement in enumerate(method.requirements)}
     failing = [(host, blamed(host, main)) for host in proven if host.outcome(main).result == r.FAILS]
-    changes, causes = mend(failing, ruleset)
+    changes, causes = plan_changes(failing, ruleset)
     return FleetReport(
         tool=tool,
         ruleset=(ruleset.id, ruleset.title, ruleset.reference),

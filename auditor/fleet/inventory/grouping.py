@@ -19,7 +19,7 @@ Clients = Mapping[str, Collection[str]]  # their addresses by site
 Pushed = Mapping[Row, Collection[str]]
 
 
-class Known(NamedTuple):
+class IndexEntry(NamedTuple):
     """What is known of one row of a summary without reading all of it: as of an entry, and where it stands.
 
     Attributes:
@@ -51,7 +51,7 @@ class Known(NamedTuple):
         """Whether any host in it may be the one that it is of."""
         return self.kind == CAPTURE
 
-    def about(self, *addresses: str) -> Known:
+    def about(self, *addresses: str) -> IndexEntry:
         """Return what of it concerns some addresses."""
         return self._replace(addresses=addresses, is_part=True)
 
@@ -63,13 +63,13 @@ class Host(NamedTuple):
     name: str
 
 
-Hosts = dict[Host, list[Known]]
+Hosts = dict[Host, list[IndexEntry]]
 
 
 class Owners:
     """Whose each address is, at each site and at ANY_SITE: of no host if several had it in turn."""
 
-    def __init__(self, *parts: Mapping[Host, Iterable[Known]]) -> None:
+    def __init__(self, *parts: Mapping[Host, Iterable[IndexEntry]]) -> None:
         self._found = parts
         self._maps: dict[Row, dict[str, Host]] = {}
 
@@ -86,31 +86,31 @@ class Owners:
         """Return which host has an address."""
         return self._hosts.get((site, address))
 
-    def named(self, entry: Known, address: str) -> Host | None:
+    def named(self, entry: IndexEntry, address: str) -> Host | None:
         """Return which host has an address in a source: as logs show, else as the map says."""
         return self.of(entry.site, address) or self._map(entry).get(address)
 
-    def _map(self, entry: Known) -> dict[str, Host]:
+    def _map(self, entry: IndexEntry) -> dict[str, Host]:
         row = entry.shard, entry.row
         if row not in self._maps:
             self._maps[row] = {owner.address: Host(owner.site or entry.site, owner.host) for owner in entry.owners}
         return self._maps[row]
 
-    def site_of(self, entry: Known, src: str, dst: str) -> str:
+    def site_of(self, entry: IndexEntry, src: str, dst: str) -> str:
         """Return at which site two hosts met: that of the source, else that of the computer that either is."""
         if entry.site:
             return entry.site
         return next((host.site for host in (self.named(entry, dst), self.named(entry, src)) if host), ANY_SITE)
 
 
-def owners_of(index: Iterable[Known]) -> Owners:
+def owners_of(index: Iterable[IndexEntry]) -> Owners:
     """Return whose each address is by the logs."""
     logs = sorted(entry for entry in index if not entry.is_capture)
     named = _of_names(logs)
     return Owners(named, _of_unnamed(logs, Owners(named)))
 
 
-def by_host(index: Iterable[Known], clients: Clients | None = None, pushed: Pushed | None = None) -> Hosts:
+def by_host(index: Iterable[IndexEntry], clients: Clients | None = None, pushed: Pushed | None = None) -> Hosts:
     """Return the sources of every host, in the order of site and name.
 
     A log without a name is of the named host that has its first address: at its site, at any site if nobody said its
@@ -143,7 +143,7 @@ def by_host(index: Iterable[Known], clients: Clients | None = None, pushed: Push
     return dict(sorted(hosts.items()))
 
 
-def _of_names(logs: Iterable[Known]) -> Hosts:
+def _of_names(logs: Iterable[IndexEntry]) -> Hosts:
     """Return the logs whose path names their host."""
     hosts: Hosts = defaultdict(list)
     for log in logs:
@@ -152,7 +152,7 @@ def _of_names(logs: Iterable[Known]) -> Hosts:
     return hosts
 
 
-def _of_unnamed(logs: Iterable[Known], owners: Owners) -> Hosts:
+def _of_unnamed(logs: Iterable[IndexEntry], owners: Owners) -> Hosts:
     """Return the other logs."""
     hosts: Hosts = defaultdict(list)
     for alike in _alike(log for log in logs if not log.host).values():
@@ -161,7 +161,7 @@ def _of_unnamed(logs: Iterable[Known], owners: Owners) -> Hosts:
     return hosts
 
 
-def _host_of(parts: Sequence[Known], owners: Owners) -> Host:
+def _host_of(parts: Sequence[IndexEntry], owners: Owners) -> Host:
     """Return whose these parts of one log are."""
     site = parts[0].site
     counts = Counter(part.addresses[0] for part in parts if part.addresses)
@@ -172,14 +172,14 @@ def _host_of(parts: Sequence[Known], owners: Owners) -> Host:
     return Host(site, likeliest)
 
 
-def _of_folders(captures: Iterable[Known], named: Hosts, clients: Clients) -> Hosts:
+def _of_folders(captures: Iterable[IndexEntry], named: Hosts, clients: Clients) -> Hosts:
     """Return the captures whose path names the client in them, as far as they are about it.
 
     Nothing shows whose folder it is if a log in it has another address, if two clients are in its captures, or if one
     client is in the captures of two folders: a capture may be of the site server, or of a mirror port.
     """
     owners = Owners(named)
-    folders: dict[Host, dict[str, list[Known]]] = defaultdict(lambda: defaultdict(list))
+    folders: dict[Host, dict[str, list[IndexEntry]]] = defaultdict(lambda: defaultdict(list))
     for capture in captures:
         for host, addresses in _computers(capture, capture.addresses, owners, clients).items() if capture.host else ():
             for address in addresses:
@@ -196,7 +196,7 @@ def _of_folders(captures: Iterable[Known], named: Hosts, clients: Clients) -> Ho
     }
 
 
-def _computers(entry: Known, among: Iterable[str], owners: Owners, clients: Clients) -> dict[Host, list[str]]:
+def _computers(entry: IndexEntry, among: Iterable[str], owners: Owners, clients: Clients) -> dict[Host, list[str]]:
     """Return the computers that a source is about, each with its addresses in it."""
     computers: dict[Host, list[str]] = defaultdict(list)
     for address in among:
@@ -206,15 +206,15 @@ def _computers(entry: Known, among: Iterable[str], owners: Owners, clients: Clie
     return computers
 
 
-def _alike(index: Iterable[Known]) -> dict[tuple[str, str], list[Known]]:
+def _alike(index: Iterable[IndexEntry]) -> dict[tuple[str, str], list[IndexEntry]]:
     """Return what may be parts of one log: its names differ only in what is added when it is rolled over or packed."""
-    alike: dict[tuple[str, str], list[Known]] = defaultdict(list)
+    alike: dict[tuple[str, str], list[IndexEntry]] = defaultdict(list)
     for entry in sorted(index):
         alike[entry.site, before_rotation(entry.path.lower()).removesuffix(".log")].append(entry)
     return alike
 
 
-def _of_one_host(logs: Sequence[Known]) -> Iterator[list[Known]]:
+def _of_one_host(logs: Sequence[IndexEntry]) -> Iterator[list[IndexEntry]]:
     """Yield the parts of one log each: 10.0.1.1 and 10.0.1.2 are alike too, but have no address in common.
 
     An address that is the first one of none does not count: it may be one at which all of a network receive.
@@ -224,7 +224,7 @@ def _of_one_host(logs: Sequence[Known]) -> Iterator[list[Known]]:
     for entry in logs:
         for address in firsts.intersection(entry.addresses):
             joined[_end(joined, address)] = _end(joined, entry.addresses[0])
-    parts: dict[str, list[Known]] = defaultdict(list)
+    parts: dict[str, list[IndexEntry]] = defaultdict(list)
     for entry in logs:
         parts[_end(joined, entry.addresses[0]) if entry.addresses else ""].append(entry)
     silent = parts.pop("", [])

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from auditor.errors import AuditorError, MissingPackageError, OutputError, ReportError
-from auditor.fleet.inventory.grouping import Known
+from auditor.fleet.inventory.grouping import IndexEntry
 from auditor.fleet.inventory.host_names import Owner
-from auditor.fleet.summaries.reduction import COLUMNS, MOST_PORT, TEXTS, Facts, KeptFlow, KeptFlows
-from auditor.fleet.summaries.summary import Entry, Summary, Unread
+from auditor.fleet.summaries.reduction import COLUMNS, MOST_PORT, TEXTS, Facts, SummaryFlow, SummaryFlows
+from auditor.fleet.summaries.summary import Entry, Summary, UnreadableSource
 from auditor.ruleset.addresses import canonical
 from auditor.sources.capture.packets import IcmpError
 from auditor.sources.files.skip_counts import Tally
@@ -171,7 +171,7 @@ class Label(NamedTuple):
     owners: tuple[Owner, ...]
 
 
-def relabel(path: Path, labels: Sequence[Label], unread: Sequence[Unread], question: str) -> None:
+def rewrite_summary(path: Path, labels: Sequence[Label], unread: Sequence[UnreadableSource], question: str) -> None:
     """Write a summary again for another question that it answers as well, and under other names.
 
     Args:
@@ -192,7 +192,7 @@ def relabel(path: Path, labels: Sequence[Label], unread: Sequence[Unread], quest
     _write(path, table, unread, question)
 
 
-def _write(path: Path, table: pyarrow.Table, unread: Sequence[Unread], question: str) -> None:
+def _write(path: Path, table: pyarrow.Table, unread: Sequence[UnreadableSource], question: str) -> None:
     lost = json.dumps([file.__dict__ for file in unread])
     about = {VERSION_KEY: str(FORMAT_VERSION), AUDITOR_KEY: VERSION, QUESTION_KEY: question, UNREAD_KEY: lost}
     table = table.replace_schema_metadata(about)
@@ -231,7 +231,7 @@ def entries(path: Path, rows: Iterable[int]) -> list[Entry]:
     return list(_entries(table if is_all else table.take(_numbers(wanted))))
 
 
-class Outline(NamedTuple):
+class SummaryIndex(NamedTuple):
     """What is to be known of a summary without reading all of it.
 
     Attributes:
@@ -241,13 +241,13 @@ class Outline(NamedTuple):
         auditor: The version that wrote it.
     """
 
-    entries: list[Known]
-    unread: tuple[Unread, ...]
+    entries: list[IndexEntry]
+    unread: tuple[UnreadableSource, ...]
     question: str
     auditor: str
 
 
-def outline(path: Path, *, own: bool = False) -> Outline:
+def outline(path: Path, *, own: bool = False) -> SummaryIndex:
     """Return the outline of a summary.
 
     All in it is checked, so that what is read of it later can be trusted, unless this very run wrote it (own). Raises
@@ -255,25 +255,25 @@ def outline(path: Path, *, own: bool = False) -> Outline:
     """
     file = opened(path)
     question = _about(file, QUESTION_KEY)
-    names = Known._fields[: Known._fields.index("shard")]
+    names = IndexEntry._fields[: IndexEntry._fields.index("shard")]
     table = _columns_of(file, path, names) if own else _checked(file, path)
     columns = {name: table.column(name).combine_chunks() for name in names}
     values = {name: column.to_pylist() for name, column in columns.items() if name not in ("addresses", "owners")}
     values["addresses"] = list(map(tuple, columns["addresses"].to_pylist()))
     values["owners"] = list(map(tuple, _unlisted(columns["owners"], _made(Owner, OWNER_FIELDS))))
     rows = enumerate(zip(*(values[name] for name in names), strict=True))
-    entries = [Known._make((*of_row, str(path), row, question, False)) for row, of_row in rows]
-    return Outline(entries, _unread(file, path), question, _about(file, AUDITOR_KEY))
+    entries = [IndexEntry._make((*of_row, str(path), row, question, False)) for row, of_row in rows]
+    return SummaryIndex(entries, _unread(file, path), question, _about(file, AUDITOR_KEY))
 
 
-class Met(NamedTuple):
+class SourceContacts(NamedTuple):
     """Who tried to reach whom in one source: at the ports of a push, and by requests for a hardware address."""
 
     contacts: Sequence[Contact]
     asked: Sequence[NeighborRequests]
 
 
-def met(path: Path) -> list[Met]:
+def met(path: Path) -> list[SourceContacts]:
     """Return who tried to reach whom in each source of a summary.
 
     Raises:
@@ -282,7 +282,7 @@ def met(path: Path) -> list[Met]:
     table = _columns_of(opened(path), path, ("contacts", "asked"))
     contacts = _unlisted(table.column("contacts").combine_chunks(), _contacts)
     asked = _unlisted(table.column("asked").combine_chunks(), _asked)
-    return list(map(Met, contacts, asked))
+    return list(map(SourceContacts, contacts, asked))
 
 
 def heard(path: Path, wanted: Callable[[str], bool]) -> dict[str, list[int]]:
@@ -387,18 +387,18 @@ def _about(file: pyarrow.parquet.ParquetFile, key: bytes) -> str:
     return str((file.metadata.metadata or {}).get(key, b"").decode("utf-8", "replace"))
 
 
-def _unread(file: pyarrow.parquet.ParquetFile, path: Path) -> tuple[Unread, ...]:
+def _unread(file: pyarrow.parquet.ParquetFile, path: Path) -> tuple[UnreadableSource, ...]:
     try:
         listed = json.loads(_about(file, UNREAD_KEY) or "[]")
     except (ValueError, RecursionError):
         listed = None
     if not isinstance(listed, list) or not all(map(_is_unread, listed)):
         raise _broken(path, "what it tells of files that could not be read makes no sense")
-    return tuple(Unread(**fields) for fields in listed)
+    return tuple(UnreadableSource(**fields) for fields in listed)
 
 
 def _is_unread(fields: Any) -> bool:
-    if not isinstance(fields, dict) or set(fields) != set(Unread.__dataclass_fields__):
+    if not isinstance(fields, dict) or set(fields) != set(UnreadableSource.__dataclass_fields__):
         return False
     numbers = fields["size"], fields["modified_ns"]
     texts = [value for name, value in fields.items() if name not in ("size", "modified_ns")]
@@ -529,8 +529,8 @@ def _table(entries: Sequence[Entry]) -> pyarrow.Table:
     return pa.table(columns)
 
 
-def _kept(source: Source) -> KeptFlows:
-    assert isinstance(source.details, KeptFlows)
+def _kept(source: Source) -> SummaryFlows:
+    assert isinstance(source.details, SummaryFlows)
     return source.details
 
 
@@ -573,7 +573,7 @@ def _lists(lists: Sequence[Sequence[Any]], column: Callable[[Sequence[Any]], Any
     return pa.ListArray.from_arrays(ends, column([value for values in lists for value in values]))
 
 
-def _flow_columns(flows: Sequence[KeptFlow]) -> Any:
+def _flow_columns(flows: Sequence[SummaryFlow]) -> Any:
     return _struct(
         {
             **_columns(flows, KEPT_FIELDS),
@@ -609,7 +609,7 @@ def _entries(table: pyarrow.Table) -> Iterator[Entry]:
     flows = _unlisted(column["flows"], _flows)
     for number in range(len(table)):
         row = {name: values[number] for name, values in plain.items()}
-        details = KeptFlows(
+        details = SummaryFlows(
             flows=tuple(flows[number]),
             heard=frozenset(heard[number]),
             asked=tuple(asked[number]),
@@ -656,11 +656,11 @@ def _zipped(column: Any, fields: Iterable[str]) -> Iterator[tuple[Any, ...]]:
     return zip(*(column.field(name).to_pylist() for name in fields), strict=True)
 
 
-def _flows(column: Any) -> list[KeptFlow]:
+def _flows(column: Any) -> list[SummaryFlow]:
     events = map(tuple, _unlisted(column.field("events"), _made(FlowEvent, EVENT_FIELDS)))
     errors = map(tuple, _unlisted(column.field("errors"), _made(IcmpError, QUOTE_FIELDS)))
     plain = (column.field(name).to_pylist() for name in COLUMNS)
-    return list(map(KeptFlow, *plain, events, errors, column.field("identifier").to_pylist()))
+    return list(map(SummaryFlow, *plain, events, errors, column.field("identifier").to_pylist()))
 
 
 def _contacts(column: Any) -> list[Contact]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from auditor.errors import ArgumentError, ReportError, RulesetError
 from auditor.fleet.summaries.parquet_store import is_text
-from auditor.fleet.summaries.summary import Question
+from auditor.fleet.summaries.summary import SelectionSettings
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.lint import MODES
 from auditor.ruleset.ruleset import Ruleset, SiteFacts, load_ruleset, shipped_rulesets, with_ports
@@ -21,7 +21,7 @@ from auditor.sources.logs.time_zone import parse_zone
 
 
 @dataclass(frozen=True)
-class Asking:
+class AuditSettings:
     """What is asked.
 
     Attributes:
@@ -40,9 +40,9 @@ class Asking:
         return with_ports(self.rules, self.site.ports)
 
     @cached_property
-    def question(self) -> Question:
+    def question(self) -> SelectionSettings:
         """What decides what is kept of each source."""
-        return Question(self.ruleset, parse_roles(self.site.roles), self.tz)
+        return SelectionSettings(self.ruleset, parse_roles(self.site.roles), self.tz)
 
     @property
     def facts(self) -> SiteFacts:
@@ -67,7 +67,7 @@ class Asking:
         }
         return json.dumps(settings, sort_keys=True)
 
-    def can_use(self, text: str) -> bool:
+    def is_compatible_with(self, text: str) -> bool:
         """Tell whether summaries that were made for another question answer this one.
 
         They do if the same ports were asked for and the same roles named: of many who connect, those who were named are
@@ -77,7 +77,7 @@ class Asking:
         return all(old.get(key) == now[key] for key in ("requirements", "dynamic_ports", "tz", "roles"))
 
 
-def asking_of(text: str, path: Path, rules: Ruleset | None = None) -> Asking:
+def parse_settings(text: str, path: Path, rules: Ruleset | None = None) -> AuditSettings:
     """Return what a summary was made for.
 
     Args:
@@ -104,7 +104,7 @@ def asking_of(text: str, path: Path, rules: Ruleset | None = None) -> Asking:
     ruleset = rules or _shipped(settings["ruleset"], path)
     try:
         parse_zone(settings["tz"])
-        asking = Asking(ruleset, site, methods_of(ruleset, settings["methods"]), settings["tz"])
+        asking = AuditSettings(ruleset, site, methods_of(ruleset, settings["methods"]), settings["tz"])
         _ = asking.question
         requirements = _told(asking.text)["requirements"]
     except (ArgumentError, RulesetError) as error:
@@ -157,7 +157,7 @@ def methods_of(rules: Ruleset, wanted: Iterable[str]) -> tuple[str, ...]:
     return tuple(rules.method(name).id for name in wanted) or tuple(method.id for method in rules.methods)
 
 
-def check_alike(askings: Sequence[Asking]) -> None:
+def check_same_settings(askings: Sequence[AuditSettings]) -> None:
     """Raise ReportError if summaries were made for several rulesets or methods: what they say cannot be counted."""
     for kind, option, values in (
         ("rulesets", "--ruleset", {asking.rules.id for asking in askings}),

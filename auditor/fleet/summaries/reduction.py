@@ -43,7 +43,7 @@ MOST_PORT = 0xFFFF
 DYNAMIC = -2  # stands for any port of the dynamic range
 
 
-class KeptFlow(NamedTuple):
+class SummaryFlow(NamedTuple):
     """One flow: of the flow table what verdicts need, then what shows it.
 
     A number is MISSING and a text empty where there is none. The other fields are columns of the flow table.
@@ -88,12 +88,12 @@ class KeptFlow(NamedTuple):
     identifier: int
 
 
-COLUMNS = KeptFlow._fields[: KeptFlow._fields.index("events")]
+COLUMNS = SummaryFlow._fields[: SummaryFlow._fields.index("events")]
 TEXTS = ("protocol", "src_ip", "dst_ip", "response", "action", "direction", "application", "filter_origin")
-UNSAID = {name: "" if name in TEXTS else MISSING for name in COLUMNS}
+DEFAULTS = {name: "" if name in TEXTS else MISSING for name in COLUMNS}
 
 
-class Alike(NamedTuple):
+class FlowKey(NamedTuple):
     """What makes a flow like another: of many of which all of this is the same few are kept.
 
     Attributes:
@@ -109,7 +109,7 @@ class Alike(NamedTuple):
     direction: str = ""
 
 
-class Kept(NamedTuple):
+class FlowSelection(NamedTuple):
     """What was kept of one source.
 
     Attributes:
@@ -117,7 +117,7 @@ class Kept(NamedTuple):
         warnings: What had to be left out, in sentences.
     """
 
-    flows: KeptFlows
+    flows: SummaryFlows
     left_out: int
     warnings: tuple[SourceWarning, ...]
 
@@ -137,7 +137,7 @@ class Facts(NamedTuple):
 class KeptTable(FlowTable):
     """The table of flows that were kept: they are there as rows, and columns are made only when asked for."""
 
-    def __init__(self, flows: tuple[KeptFlow, ...]) -> None:
+    def __init__(self, flows: tuple[SummaryFlow, ...]) -> None:
         super().__init__({})
         self._flows = flows
 
@@ -158,7 +158,7 @@ class KeptTable(FlowTable):
 
 
 @dataclass(frozen=True)
-class KeptFlows:
+class SummaryFlows:
     """The flows that were kept of one source, with the same face as auditor.sources.flows.builder.Flows.
 
     Attributes:
@@ -166,7 +166,7 @@ class KeptFlows:
             most flows were left out, so that a scan still shows.
     """
 
-    flows: tuple[KeptFlow, ...]
+    flows: tuple[SummaryFlow, ...]
     heard: frozenset[str]
     asked: tuple[NeighborRequests, ...]
     one_sided: OneWayTraffic
@@ -185,7 +185,7 @@ class KeptFlows:
         ends = {host for flow in self.flows for host in (flow.src_ip, flow.dst_ip)}
         return frozenset(ends.union(*((requests.requester, requests.target) for requests in self.asked)))
 
-    def about(self, hosts: Collection[str]) -> KeptFlows:
+    def about(self, hosts: Collection[str]) -> SummaryFlows:
         """Return what was kept of some hosts."""
         flows, contacts, asked = (
             _at(hosts, of, by_host) for of, by_host in zip(self._parts, self._by_host, strict=True)
@@ -215,7 +215,7 @@ class KeptFlows:
         return self.flows[flow].events
 
 
-class Wanted:
+class FlowFilter:
     """Tells which flows can matter to a ruleset.
 
     Args:
@@ -243,28 +243,30 @@ class Wanted:
         """For each port whether it may be a custom one of a site system."""
         return _among(filter(self._ruleset.may_be_custom, range(1, MOST_PORT + 1)))
 
-    def kept(self, source: Source) -> Kept:
+    def kept(self, source: Source) -> FlowSelection:
         """Return what is kept of a source."""
         contacts = contacts_of(source, self._ruleset)
         return self._of_flows(source, self._concerning(source, contacts), contacts)
 
-    def of_computers(self, source: Source) -> dict[str, Kept]:
+    def of_computers(self, source: Source) -> dict[str, FlowSelection]:
         """Return what is kept of an event log for each computer whose firewall wrote the events, by its name."""
         names, contacts = source.table.columns["computer"], tuple(contacts_of(source, self._ruleset))
         writers, by_host = writers_of(source), _numbered(contacts)
-        flows: dict[str, list[tuple[int, Alike]]] = {writer: [] for writer in writers}
+        flows: dict[str, list[tuple[int, FlowKey]]] = {writer: [] for writer in writers}
         for number, flow in self._concerning(source, contacts):
             flows[names[number]].append((number, flow))
         return {name: self._of_flows(source, flows[name], _at(own, contacts, by_host)) for name, own in writers.items()}
 
-    def _of_flows(self, source: Source, numbered: list[tuple[int, Alike]], contacts: Iterable[Contact]) -> Kept:
+    def _of_flows(
+        self, source: Source, numbered: list[tuple[int, FlowKey]], contacts: Iterable[Contact]
+    ) -> FlowSelection:
         """Return what is kept of some flows of a source, and of their ends."""
         chosen, left_out = self._within_room(numbered)
         numbers, cut = self._first_and_last(chosen)
         flows = tuple(_kept(source, numbers))
         hosts = {host for flow in flows for host in (flow.src_ip, flow.dst_ip)}
         deaf, facts = source.details.one_sided, source.details.facts
-        details = KeptFlows(
+        details = SummaryFlows(
             flows,
             frozenset(host for host in hosts if host in source.details.heard),
             tuple(source.details.asked)[:MOST_ASKED],
@@ -275,9 +277,9 @@ class Wanted:
             tuple(contact for contact in contacts if hosts.issuperset((contact.src, contact.dst))),
             frozenset(hosts & source.details.on_link),
         )
-        return Kept(details, left_out, tuple(_warnings(left_out, cut)))
+        return FlowSelection(details, left_out, tuple(_warnings(left_out, cut)))
 
-    def _concerning(self, source: Source, contacts: Iterable[Contact]) -> list[tuple[int, Alike]]:
+    def _concerning(self, source: Source, contacts: Iterable[Contact]) -> list[tuple[int, FlowKey]]:
         """Return the numbers of the flows that may matter, and what they are like.
 
         contacts: who contacted whom at the ports of a push in this source.
@@ -308,9 +310,9 @@ class Wanted:
             pushed |= dynamic[selected[left]] & _is_between(_pushed_by(own, contacts), src_ip[left], dst_ip[left])
         matters[left] = self._may_serve(dst_ip[left], dynamic[selected[left]], pushed)
         selected = selected[matters]
-        like = {name: columns[name][selected] for name in Alike._fields if name in columns}
+        like = {name: columns[name][selected] for name in FlowKey._fields if name in columns}
         like["dst_port"] = np.where(dynamic[selected], DYNAMIC, like["dst_port"])
-        return list(zip(selected.tolist(), map(Alike, *(column.tolist() for column in like.values())), strict=True))
+        return list(zip(selected.tolist(), map(FlowKey, *(column.tolist() for column in like.values())), strict=True))
 
     def _may_serve(
         self, dst_ip: NDArray[Any], dynamic: NDArray[np.bool_], pushed: NDArray[np.bool_]
@@ -325,11 +327,11 @@ class Wanted:
         near = {address for address in set(dst_ip[~dynamic].tolist()) if not is_public(address)}
         return pushed | (~dynamic & is_among(dst_ip, near))
 
-    def _within_room(self, flows: list[tuple[int, Alike]]) -> tuple[list[tuple[int, Alike]], int]:
+    def _within_room(self, flows: list[tuple[int, FlowKey]]) -> tuple[list[tuple[int, FlowKey]], int]:
         """Return the flows between the pairs of hosts that matter most, and how many pairs were left out."""
         if len(flows) <= MOST_FLOWS:
             return flows, 0
-        pairs: dict[tuple[str, str], list[Alike]] = defaultdict(list)
+        pairs: dict[tuple[str, str], list[FlowKey]] = defaultdict(list)
         for _, flow in flows:
             pairs[flow.src_ip, flow.dst_ip].append(flow)
         ranked = sorted(pairs, key=lambda pair: self._rank(pair, pairs[pair]))
@@ -338,7 +340,7 @@ class Wanted:
         within = [(number, flow) for number, flow in flows if (flow.src_ip, flow.dst_ip) in chosen]
         return within, len(pairs) - len(chosen)
 
-    def _rank(self, pair: tuple[str, str], flows: Sequence[Alike]) -> tuple[bool, bool, int, int, tuple[str, str]]:
+    def _rank(self, pair: tuple[str, str], flows: Sequence[FlowKey]) -> tuple[bool, bool, int, int, tuple[str, str]]:
         """Order pairs of hosts: those with a named host, then those between which an attempt of a push failed."""
         ports = {flow.dst_port for flow in flows} & self._pushed
         failed = any(flow.dst_port in self._pushed and flow.response not in RESPONDED for flow in flows)
@@ -350,12 +352,12 @@ class Wanted:
             self._named[address] = any(self._given.covers(role, address) for role in self._roles)
         return self._named[address]
 
-    def _first_and_last(self, flows: Iterable[tuple[int, Alike]]) -> tuple[dict[int, int], int]:
+    def _first_and_last(self, flows: Iterable[tuple[int, FlowKey]]) -> tuple[dict[int, int], int]:
         """Return the numbers of the flows to keep, in their order, each with how many it stands for.
 
         And between how many pairs of hosts that may be pushed from and to not all was kept.
         """
-        pairs: dict[tuple[str, str], list[tuple[int, Alike]]] = defaultdict(list)
+        pairs: dict[tuple[str, str], list[tuple[int, FlowKey]]] = defaultdict(list)
         for number, flow in flows:
             pairs[flow.src_ip, flow.dst_ip].append((number, flow))
         counts: dict[int, int] = {}
@@ -371,7 +373,7 @@ class Wanted:
             cut += begin > 0
         return dict(sorted(counts.items())), cut
 
-    def _is_push(self, flows: Sequence[tuple[int, Alike]]) -> bool:
+    def _is_push(self, flows: Sequence[tuple[int, FlowKey]]) -> bool:
         """Tell whether the flows between two hosts may be those of pushes.
 
         Then which dynamic port is one of RPC depends on what was tried shortly before, and all is kept, of very many
@@ -381,9 +383,9 @@ class Wanted:
         return len(pushed) > 1 or DYNAMIC in pushed
 
 
-def _folded(flows: Iterable[tuple[int, Alike]]) -> dict[int, int]:
+def _folded(flows: Iterable[tuple[int, FlowKey]]) -> dict[int, int]:
     """Return of flows that are alike the first and the last, each with how many it stands for."""
-    groups: dict[Alike, list[int]] = defaultdict(list)
+    groups: dict[FlowKey, list[int]] = defaultdict(list)
     for number, flow in flows:
         groups[flow].append(number)
     counts: dict[int, int] = {}
@@ -431,8 +433,8 @@ def _numbered(contacts: Sequence[Any]) -> dict[str, list[int]]:
     return by_host
 
 
-def _ends(contact: KeptFlow | Contact | NeighborRequests) -> tuple[str, str]:
-    if isinstance(contact, KeptFlow):
+def _ends(contact: SummaryFlow | Contact | NeighborRequests) -> tuple[str, str]:
+    if isinstance(contact, SummaryFlow):
         return contact.src_ip, contact.dst_ip
     return (contact.requester, contact.target) if isinstance(contact, NeighborRequests) else (contact.src, contact.dst)
 
@@ -453,18 +455,18 @@ def _own(source: Source) -> frozenset[str]:
     return frozenset() if facts is None else frozenset(local.address for local in facts.local)
 
 
-def _kept(source: Source, numbers: Mapping[int, int]) -> Iterator[KeptFlow]:
+def _kept(source: Source, numbers: Mapping[int, int]) -> Iterator[SummaryFlow]:
     """Yield some flows. numbers: theirs, each with how many it stands for."""
     if not numbers:
         return
     details, columns, flows = source.details, source.table.columns, np.array(list(numbers), np.int64)
     columns_of_flows = {name: columns[name][flows].tolist() for name in COLUMNS if name in columns}
     columns_of_flows["stands_for"] = list(numbers.values())
-    values = (columns_of_flows.get(name) or [UNSAID[name]] * len(flows) for name in COLUMNS)
+    values = (columns_of_flows.get(name) or [DEFAULTS[name]] * len(flows) for name in COLUMNS)
     for number, *row in zip(numbers, *values, strict=True):
         events, errors = details.events(number), details.errors.get(number, ())
         shown = tuple(_begin_and_end(events)), tuple(_begin_and_end(errors))
-        yield KeptFlow._make((*row, *shown, details.identifier(number)))
+        yield SummaryFlow._make((*row, *shown, details.identifier(number)))
 
 
 def _begin_and_end(many: Sequence[Any]) -> Sequence[Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from auditor.errors import SourceError
 from auditor.fleet.inventory.host_names import NOBODY, Name, Names, Owner
-from auditor.fleet.summaries.reduction import Kept, KeptFlows, Wanted, writers_of
+from auditor.fleet.summaries.reduction import FlowFilter, FlowSelection, SummaryFlows, writers_of
 from auditor.ruleset.given_roles import ConfiguredRoles, parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.sources.files.skip_counts import Tally
@@ -28,7 +28,7 @@ PIECE = 256 * 1024
 
 
 @dataclass(frozen=True)
-class Question:
+class SelectionSettings:
     """What is to be asked of a fleet, as far as it decides what is kept of each source.
 
     Attributes:
@@ -41,13 +41,13 @@ class Question:
     tz: str | None = None
 
     @cached_property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> FlowFilter:
         """Which flows can matter."""
-        return Wanted(self.ruleset, self.configured)
+        return FlowFilter(self.ruleset, self.configured)
 
 
 @dataclass(frozen=True, order=True)
-class Unread:
+class UnreadableSource:
     """A file that could not be read, or whose reading ended its worker.
 
     Attributes:
@@ -110,7 +110,7 @@ class Entry:
     def about(self, addresses: Sequence[str]) -> Entry:
         """Return what it says of the computer with some of its addresses."""
         flows = self.source.details
-        assert isinstance(flows, KeptFlows)
+        assert isinstance(flows, SummaryFlows)
         return replace(self, addresses=tuple(addresses), source=replace(self.source, details=flows.about(addresses)))
 
 
@@ -126,7 +126,7 @@ class Summary:
     """What any number of sources say: `merge` puts two together; the empty one changes nothing."""
 
     entries: tuple[Entry, ...] = ()
-    unread: tuple[Unread, ...] = ()
+    unread: tuple[UnreadableSource, ...] = ()
 
     def merge(self, *summaries: Summary) -> Summary:
         """Return what all of them say. The order does not matter, nor whether one is given twice."""
@@ -160,13 +160,13 @@ def summarize(
         site: Whose it is; without it, the source's own addresses tell.
     """
     rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
-    question = Question(rules, parse_roles(roles or {}), tz)
+    question = SelectionSettings(rules, parse_roles(roles or {}), tz)
     summary = summarized(path, question)
     entries = tuple(replace(entry, host=host or entry.host, site=site or entry.site) for entry in summary.entries)
     return Summary(entries, tuple(replace(file, host=host, site=site) for file in summary.unread))
 
 
-def summarized(path: str | Path, question: Question, names: Names | None = None) -> Summary:
+def summarized(path: str | Path, question: SelectionSettings, names: Names | None = None) -> Summary:
     """Summarize one source for a question.
 
     Args:
@@ -178,7 +178,7 @@ def summarized(path: str | Path, question: Question, names: Names | None = None)
 
 
 def summarizing(
-    path: str | Path, question: Question, names: Names, addresses: LogAddresses | None = None
+    path: str | Path, question: SelectionSettings, names: Names, addresses: LogAddresses | None = None
 ) -> Steps[Summary]:
     """Summarize one source in steps, so that short logs can be read together, as auditor.sources.read.reading.
 
@@ -206,13 +206,13 @@ def summarizing(
             size = modified_ns = 0
         name = names.whose(str(path))
         problem, hint = error.what, error.hint or ""
-        return Summary((), (Unread(name_of(file), name.host, problem, hint, size, modified_ns, name.site),))
+        return Summary((), (UnreadableSource(name_of(file), name.host, problem, hint, size, modified_ns, name.site),))
     entries = _entries(source, question)
     of_file = (replace(entry, size=size, modified_ns=modified_ns, digest=digest) for entry in entries)
     return Summary(tuple(_named(entry, names, shared=len(entries) > 1) for entry in of_file))
 
 
-def _entries(source: Source, question: Question) -> list[Entry]:
+def _entries(source: Source, question: SelectionSettings) -> list[Entry]:
     """Return what is kept of a source: of events that were forwarded to a collector, for each computer."""
     writers = writers_of(source)
     if len(writers) > 1:
@@ -222,7 +222,7 @@ def _entries(source: Source, question: Question) -> list[Entry]:
     return [_entry(source, whole, sorted(whole.flows.hosts) if source.kind == CAPTURE else _own_addresses(source))]
 
 
-def _entry(source: Source, summarized_flows: Kept, addresses: Iterable[str]) -> Entry:
+def _entry(source: Source, summarized_flows: FlowSelection, addresses: Iterable[str]) -> Entry:
     warnings = (*source.warnings, *summarized_flows.warnings)
     source = replace(source, details=summarized_flows.flows, warnings=warnings, tally=Tally())
     few = tuple(addresses) if source.kind == CAPTURE else tuple(addresses)[:MOST_ADDRESSES]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-Heard = Callable[[str], None]
+FileCallback = Callable[[str], None]
 
-_hearing: ContextVar[Heard | None] = ContextVar("hearing", default=None)  # one for each thread
+_hearing: ContextVar[FileCallback | None] = ContextVar("hearing", default=None)  # one for each thread
 
 
 def begin(path: str) -> None:
@@ -24,7 +24,7 @@ def begin(path: str) -> None:
 
 
 @contextmanager
-def hearing(heard: Heard) -> Iterator[None]:
+def file_callback(heard: FileCallback) -> Iterator[None]:
     """Let a function hear which file the work of this thread is at."""
     token = _hearing.set(heard)
     try:

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from auditor.errors import ArgumentError, AuditorError, MissingPackageError, SourceError
 from auditor.fleet.workers.capacity import usual_workers
-from auditor.fleet.workers.current_file import hearing, size_of
-from auditor.fleet.workers.pool import TimeLimit, Told, Work, silent, too_slow, usual_limit
-from auditor.fleet.workers.retry_plan import NOT_ENOUGH_MEMORY, Attempt, Failure, Lost, Plan, Task
+from auditor.fleet.workers.current_file import file_callback, size_of
+from auditor.fleet.workers.pool import FileProgress, TimeLimit, Work, silent, too_slow, usual_limit
+from auditor.fleet.workers.retry_plan import NOT_ENOUGH_MEMORY, Attempt, FailedFile, Failure, Plan, Task
 from auditor.sources.source import name_of
 from auditor.version import VERSION
 
@@ -58,10 +58,10 @@ def run_on_cluster(
     scheduler: str | None = None,
     workers: int | None = None,
     visible: Sequence[str] = (),
-    progress: Told = silent,
+    progress: FileProgress = silent,
     note: Note | None = None,
     limit: TimeLimit | None = usual_limit,
-) -> Iterator[tuple[Task, Result | Lost]]:
+) -> Iterator[tuple[Task, Result | FailedFile]]:
     """Yield what the work returns for every task, or for parts of it, as running.run does.
 
     What hangs in C code and lets no thread run is ended only when Dask misses the worker (worker-ttl, five minutes).
@@ -238,7 +238,9 @@ def _unseen(address: str, paths: list[str], folder: str) -> AuditorError:
 class _Run:
     """What is under way."""
 
-    def __init__(self, client: Client, plan: Plan, work: Work[Any], progress: Told, limit: TimeLimit | None) -> None:
+    def __init__(
+        self, client: Client, plan: Plan, work: Work[Any], progress: FileProgress, limit: TimeLimit | None
+    ) -> None:
         self._client, self._plan, self._work, self._progress, self._limit = client, plan, work, progress, limit
         self._ended: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
         self._attempts: dict[Future[Any], Attempt] = {}
@@ -347,7 +349,7 @@ def _attempt(work: Work[Any], files: tuple[str, ...], limit: TimeLimit | None) -
 
 def _work(work: Work[Any], files: tuple[str, ...], deadline: _Deadline, answers: queue.SimpleQueue[Any]) -> None:
     try:
-        with hearing(deadline.begin):
+        with file_callback(deadline.begin):
             answers.put((DONE, work(files), deadline.size))
     except BaseException as error:
         if isinstance(error, AuditorError) and not isinstance(error, SourceError):

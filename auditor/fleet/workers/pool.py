@@ -21,12 +21,12 @@ from auditor.errors import AuditorError, SourceError
 from auditor.fleet.workers import worker
 from auditor.fleet.workers.capacity import usual_workers
 from auditor.fleet.workers.channel import packed, receive, send_bytes
-from auditor.fleet.workers.current_file import hearing, size_of
-from auditor.fleet.workers.retry_plan import NOT_ENOUGH_MEMORY, Attempt, Failure, Lost, Plan, Task
+from auditor.fleet.workers.current_file import file_callback, size_of
+from auditor.fleet.workers.retry_plan import NOT_ENOUGH_MEMORY, Attempt, FailedFile, Failure, Plan, Task
 
 Result = TypeVar("Result")
 Work = Callable[[tuple[str, ...]], Result]
-Told = Callable[[str, int, int], None]  # the file that is begun, or ""; files and bytes that are done since; may shrink
+FileProgress = Callable[[str, int, int], None]  # file that is begun, or ""; files and bytes done since; may shrink
 TimeLimit = Callable[[int], float]  # seconds that a file of so many bytes may take
 
 LIMIT_S = 600.0
@@ -59,9 +59,9 @@ def run(
     work: Work[Result],
     *,
     workers: int | None = None,
-    progress: Told = silent,
+    progress: FileProgress = silent,
     limit: TimeLimit | None = usual_limit,
-) -> Iterator[tuple[Task, Result | Lost]]:
+) -> Iterator[tuple[Task, Result | FailedFile]]:
     """Yield what the work returns for every task, or for parts of it, in any order; each file is in exactly one.
 
     Tasks are asked for one by one. All processes end with this iterator, also when it is given up, and when this
@@ -69,10 +69,10 @@ def run(
 
     Args:
         tasks: Asked for one by one.
-        work: A function of a module, with a small result; it may tell by begun.begin which file it is at. A task whose
-            work dies, raises or hangs is tried again in parts; a file that does it twice, or that takes too long, comes
-            as Lost, in a task of its own. Only an AuditorError that is no SourceError, such as a full disk, is raised
-            here.
+        work: A function of a module, with a small result; it may tell by current_file.begin which file it is at. A task
+            whose work dies, raises or hangs is tried again in parts; a file that does it twice, or that takes too long,
+            comes as FailedFile, in a task of its own. Only an AuditorError that is no SourceError, such as a full disk,
+            is raised here.
         workers: Processes; None for as many as there is room for; 0 to work in this process, for comparison: then a
             file that ends its process ends this one.
         progress: Told which file is begun, and how many files and bytes are done.
@@ -87,8 +87,8 @@ def run(
 
 
 def _kept_for_one(
-    tasks: Iterable[Task], work: Work[Result], workers: int | None, progress: Told, limit: TimeLimit | None
-) -> Iterator[tuple[Task, Result | Lost]]:
+    tasks: Iterable[Task], work: Work[Result], workers: int | None, progress: FileProgress, limit: TimeLimit | None
+) -> Iterator[tuple[Task, Result | FailedFile]]:
     with Processes(workers) as processes:
         yield from processes.run(tasks, work, progress=progress, limit=limit)
 
@@ -104,7 +104,7 @@ class Processes:
 
     def __init__(self, workers: int | None = None) -> None:
         self._workers = workers
-        self._heard: Heard = queue.SimpleQueue()
+        self._heard: MessageQueue = queue.SimpleQueue()
         self._idle: list[_Worker] = []
 
     def __enter__(self) -> Processes:
@@ -112,7 +112,7 @@ class Processes:
 
     def __exit__(self, *_: object) -> None:
         for process in self._idle:
-            process.dismiss()
+            process.shut_down()
         for process in self._idle:
             process.ended()
         self._idle.clear()
@@ -122,9 +122,9 @@ class Processes:
         tasks: Iterable[Task],
         work: Work[Result],
         *,
-        progress: Told = silent,
+        progress: FileProgress = silent,
         limit: TimeLimit | None = usual_limit,
-    ) -> Iterator[tuple[Task, Result | Lost]]:
+    ) -> Iterator[tuple[Task, Result | FailedFile]]:
         """Do as the function `run`; those that have nothing to do wait for the next work."""
         if self._workers == 0:
             return _in_turn(Plan(tasks), work, progress)
@@ -132,12 +132,12 @@ class Processes:
         return _Pool(Plan(tasks), pickle.dumps(work), count, progress, limit, self._heard, self._idle).results()
 
 
-def _in_turn(plan: Plan, work: Work[Result], progress: Told) -> Iterator[tuple[Task, Result | Lost]]:
+def _in_turn(plan: Plan, work: Work[Result], progress: FileProgress) -> Iterator[tuple[Task, Result | FailedFile]]:
     """Work in this process."""
     while (attempt := plan.next(0)) is not None:
         reading = _Reading(progress)
         try:
-            with hearing(reading.hear):
+            with file_callback(reading.hear):
                 result = work(attempt.task.files)
         except Exception as error:
             if isinstance(error, AuditorError) and not isinstance(error, SourceError):
@@ -156,7 +156,7 @@ def _in_turn(plan: Plan, work: Work[Result], progress: Told) -> Iterator[tuple[T
 class _Reading:
     """How far the work on one task is, told so that files and bytes add up in the end."""
 
-    def __init__(self, progress: Told) -> None:
+    def __init__(self, progress: FileProgress) -> None:
         self._progress = progress
         self._files = self._bytes = 0
         self._size = 0
@@ -194,7 +194,7 @@ class _Worker:
         heard: Where its answers go, each with the worker; None when it has ended.
     """
 
-    def __init__(self, work: bytes, heard: Heard) -> None:
+    def __init__(self, work: bytes, heard: MessageQueue) -> None:
         quiet = None if os.environ.get("AUDITOR_DEBUG") else subprocess.DEVNULL
         self._process = subprocess.Popen(
             [sys.executable, "-c", worker.START, *map(str, sys.path)],
@@ -234,14 +234,14 @@ class _Worker:
         with suppress(OSError):
             self._tasks.close()
 
-    def _listen(self, heard: Heard) -> None:
+    def _listen(self, heard: MessageQueue) -> None:
         assert self._process.stdout is not None
         with suppress(EOFError, OSError), self._process.stdout as answers:
             while True:
                 heard.put((self, receive(answers)))
         heard.put((self, None))
 
-    def take(self, attempt: Attempt, progress: Told) -> None:
+    def take(self, attempt: Attempt, progress: FileProgress) -> None:
         """Begin with an attempt."""
         self.attempt, self.started, self.reading = attempt, False, _Reading(progress)
         self._to_send.put(packed(attempt.task.files))
@@ -251,12 +251,12 @@ class _Worker:
         with suppress(OSError):
             self._process.kill()
 
-    def dismiss(self) -> None:
+    def shut_down(self) -> None:
         """Let the process end: it does when nothing can come any more."""
         self._to_send.put(None)
 
     @property
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether the process is there."""
         return self._process.poll() is None
 
@@ -269,7 +269,7 @@ class _Worker:
         return None
 
 
-Heard = queue.SimpleQueue[tuple[_Worker, Any]]
+MessageQueue = queue.SimpleQueue[tuple[_Worker, Any]]
 
 
 class _Pool:
@@ -284,9 +284,9 @@ class _Pool:
         plan: Plan,
         work: bytes,
         workers: int,
-        progress: Told,
+        progress: FileProgress,
         limit: TimeLimit | None,
-        heard: Heard,
+        heard: MessageQueue,
         idle: list[_Worker],
     ) -> None:
         self._plan, self._work, self._workers, self._progress, self._limit = plan, work, workers, progress, limit
@@ -305,7 +305,7 @@ class _Pool:
             for process in self._busy:
                 process.kill()
             for process in self._busy:
-                process.dismiss()
+                process.shut_down()
                 process.ended()
 
     def _dispatch(self) -> bool:
@@ -327,12 +327,12 @@ class _Pool:
         """Return a worker for an attempt; None if no further one can be started now."""
         if attempt.alone:
             for process in self._idle:
-                process.dismiss()
+                process.shut_down()
                 process.ended()
             self._idle.clear()
         while self._idle:
             process = self._idle.pop()
-            if process.lives:
+            if process.is_alive:
                 process.learn(self._work)
                 return process
             process.ended()
@@ -355,7 +355,7 @@ class _Pool:
         self._looked = now
         if process in self._busy:
             message = (None,) if content is None else pickle.loads(content)
-            yield from self._hear(process, *message)
+            yield from self._handle_message(process, *message)
         elif process in self._idle:
             self._idle.remove(process)  # it has ended, and nothing is lost
             process.ended()
@@ -363,7 +363,7 @@ class _Pool:
             self._checked = now
             yield from self._end_late_ones()
 
-    def _hear(self, process: _Worker, kind: str | None, *words: Any) -> Iterator[tuple[Task, Any]]:
+    def _handle_message(self, process: _Worker, kind: str | None, *words: Any) -> Iterator[tuple[Task, Any]]:
         """Take in one message of a worker; without a kind it has ended."""
         assert process.attempt is not None
         if kind == worker.READY:

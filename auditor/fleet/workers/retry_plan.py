@@ -30,7 +30,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class FailedFile:
     """A file that cannot be worked on.
 
     Attributes:
@@ -111,7 +111,7 @@ class Plan:
         """Take back what could not even be begun."""
         (self._alone if attempt.alone else self._again).appendleft(attempt)
 
-    def failed(self, attempt: Attempt, failure: Failure) -> tuple[Task, Lost] | None:
+    def failed(self, attempt: Attempt, failure: Failure) -> tuple[Task, FailedFile] | None:
         """Note that an attempt failed; return the file that is lost by it."""
         number, files = attempt.task.number, attempt.task.files
         suspect = failure.suspect if failure.suspect in files else files[0] if len(files) == 1 else ""
@@ -124,6 +124,6 @@ class Plan:
             return None
         alone = Task(number, (suspect,))
         if failure.hung or attempt.alone:
-            return alone, Lost(suspect, failure.how, failure.hint)
+            return alone, FailedFile(suspect, failure.how, failure.hint)
         self._alone.append(Attempt(alone, Stage.ALONE))
         return None

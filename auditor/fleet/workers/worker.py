@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from auditor.errors import AuditorError, SourceError
 from auditor.fleet.workers.channel import receive, send
-from auditor.fleet.workers.current_file import hearing, size_of
+from auditor.fleet.workers.current_file import file_callback, size_of
 from auditor.fleet.workers.retry_plan import Failure
 
 START = "import sys; sys.path[:] = sys.argv[1:]; from auditor.fleet.workers.worker import main; main()"
@@ -103,7 +103,7 @@ def _answer(answers: IO[bytes], work: Any, files: tuple[str, ...]) -> None:
         send(answers, (BEGUN, path, sizes.get(path, 0)))
 
     try:
-        with hearing(hear):
+        with file_callback(hear):
             result = work(files)
         waiting = set(files).difference(begun)
         send(answers, (DONE, result, len(waiting), sum(sizes[path] for path in waiting)))
