@@ -621,10 +621,10 @@ def _in_modes(
 
 
 def _inferred(mode: SiteMode) -> str:
-    told = {"mode": mode.mode, "uses": IN_MODE[mode.mode], "why": mode.why}
+    fields = {"mode": mode.mode, "uses": IN_MODE[mode.mode], "why": mode.why}
     if not mode.site_server:
-        return say("fleet.mode", **told)
-    return say("fleet.mode-of", site=mode.site_server, **told)
+        return say("fleet.mode", **fields)
+    return say("fleet.mode-of", site=mode.site_server, **fields)
 
 
 def _blocks(places: Sequence[Place]) -> dict[str, tuple[Place, ...]]:
