@@ -21,6 +21,7 @@ from test_scenes import FOLDER, SCENES, each
 
 import auditor
 from auditor.cli.commands import _exit_code
+from auditor.report import model as r
 from auditor.report.fleet_model import NO_RULE_HELPS
 from auditor.ruleset import statements
 from auditor.ruleset.statements import say, say_count, templates
@@ -36,6 +37,7 @@ MADE = {
     "step": {kind.value for kind in StepKind} | {f"{kind}-unseen" for kind in {*StepKind} - ALWAYS_WHOLE},
     "not-used": {kind.value for kind in NotUsed},
     "malformed": set(MALFORMED),
+    "kind": {r.PUSH, r.LOGON, r.FILE_SHARING, r.SCAN, r.UNKNOWN},
 }
 
 
