@@ -19,6 +19,7 @@ from packets import tcp
 
 from auditor.errors import ArgumentError, SourceError
 from auditor.render.tables.log_flows import write as write_table
+from auditor.ruleset.statements import say
 from auditor.sources.all_flows import AllFlows
 from auditor.sources.flows.columns import TABLE
 from auditor.sources.flows.from_logs import firewall_flows as log_flows
@@ -347,7 +348,9 @@ def test_what_is_wrong_with_a_line_is_said_with_its_number(row, kind, read):
     assert source.details.facts.malformed == {kind: 1}
     assert sums(source) == plain(content)[:5]
     assert codes(source) == ["malformed-lines"]
-    assert f"1 with {kind}, such as line 7. They read: 2024" in source.warnings[0].text.replace("05.06.2024", "2024")
+    assert f"1 with {say(f'malformed.{kind}')}, such as line 7. They read: 2024" in source.warnings[0].text.replace(
+        "05.06.2024", "2024"
+    )
 
 
 def test_a_process_that_is_no_number(read):
