@@ -19,6 +19,7 @@ from packets import tcp
 
 from auditor.errors import ArgumentError, SourceError
 from auditor.render.tables.log_flows import write as write_table
+from auditor.ruleset.statements import say
 from auditor.sources.all_flows import AllFlows
 from auditor.sources.flows.columns import TABLE
 from auditor.sources.flows.from_logs import firewall_flows as log_flows
@@ -302,7 +303,7 @@ def test_a_control_character_in_a_header_is_a_part_of_the_name(code, write):
 def test_rows_behind_a_header_that_lacks_columns_are_malformed(read):
     source = read(log(PUSH[0]) + log(*PUSH, header="#Fields: date time\r\n"))
     assert sums(source) == (10, 1, 5, 1, 3)
-    assert source.details.facts.malformed == {"a header that lacks columns": 3}
+    assert source.details.facts.malformed == {"header-lacks-columns": 3}
 
 
 def test_rows_without_any_header_are_taken_as_windows_writes_them(read):
@@ -314,29 +315,29 @@ def test_rows_without_any_header_are_taken_as_windows_writes_them(read):
 # malformed lines
 
 BAD = {
-    PUSH[0].removesuffix(" RECEIVE"): "too few fields",
-    PUSH[0] + " 4": "too many fields",
-    PUSH[0].replace("2024-06-05", "2024-06-35"): "no date or time",
-    PUSH[0].replace("2024-06-05", "05.06.2024"): "no date or time",
-    PUSH[0].replace("10:00:00", "10:60:00"): "no date or time",
-    PUSH[0].replace("10:00:00", "1:00:00"): "no date or time",
-    PUSH[0].replace("DROP", "DROPPED"): "an unknown action",
-    PUSH[0].replace("DROP", "drop"): "an unknown action",
-    PUSH[0].replace("TCP", "TCPX"): "an unknown protocol",
-    PUSH[0].replace("TCP", "256"): "an unknown protocol",
-    PUSH[0].replace("RECEIVE", "RECEIVED"): "an unknown path",
-    PUSH[0].replace("10.0.0.20", "10.0.0.xx"): "no address",
-    PUSH[0].replace("10.0.0.20", "192.168.1.10055"): "no address",
-    PUSH[0].replace("10.0.0.20", "fe80::" + "1" * 60): "no address",
-    PUSH[0].replace("445", "65536"): "no port",
-    PUSH[0].replace("445", "123456789"): "no port",
-    PUSH[0].replace("445", "-"): "no port",
-    PUSH[0].replace("445", "4\xb25"): "no port",
-    PING.replace(" 8 ", " 256 "): "no ICMP type and code",
-    PUSH[0].replace(" S ", " SYN! "): "no TCP flags or sequence number",
-    PUSH[0].replace("2738703890", "42949672960"): "no TCP flags or sequence number",
-    LOST.replace("59", "many"): "no count of lost events",
-    PUSH[0].replace("445", "4\x0045"): "control characters",
+    PUSH[0].removesuffix(" RECEIVE"): "too-few-fields",
+    PUSH[0] + " 4": "too-many-fields",
+    PUSH[0].replace("2024-06-05", "2024-06-35"): "no-time",
+    PUSH[0].replace("2024-06-05", "05.06.2024"): "no-time",
+    PUSH[0].replace("10:00:00", "10:60:00"): "no-time",
+    PUSH[0].replace("10:00:00", "1:00:00"): "no-time",
+    PUSH[0].replace("DROP", "DROPPED"): "unknown-action",
+    PUSH[0].replace("DROP", "drop"): "unknown-action",
+    PUSH[0].replace("TCP", "TCPX"): "unknown-protocol",
+    PUSH[0].replace("TCP", "256"): "unknown-protocol",
+    PUSH[0].replace("RECEIVE", "RECEIVED"): "unknown-path",
+    PUSH[0].replace("10.0.0.20", "10.0.0.xx"): "no-address",
+    PUSH[0].replace("10.0.0.20", "192.168.1.10055"): "no-address",
+    PUSH[0].replace("10.0.0.20", "fe80::" + "1" * 60): "no-address",
+    PUSH[0].replace("445", "65536"): "no-port",
+    PUSH[0].replace("445", "123456789"): "no-port",
+    PUSH[0].replace("445", "-"): "no-port",
+    PUSH[0].replace("445", "4\xb25"): "no-port",
+    PING.replace(" 8 ", " 256 "): "no-icmp-type",
+    PUSH[0].replace(" S ", " SYN! "): "no-tcp-fields",
+    PUSH[0].replace("2738703890", "42949672960"): "no-tcp-fields",
+    LOST.replace("59", "many"): "no-lost-count",
+    PUSH[0].replace("445", "4\x0045"): "control-characters",
 }
 
 
@@ -347,12 +348,14 @@ def test_what_is_wrong_with_a_line_is_said_with_its_number(row, kind, read):
     assert source.details.facts.malformed == {kind: 1}
     assert sums(source) == plain(content)[:5]
     assert codes(source) == ["malformed-lines"]
-    assert f"1 with {kind}, such as line 7. They read: 2024" in source.warnings[0].text.replace("05.06.2024", "2024")
+    assert f"1 with {say(f'malformed.{kind}')}, such as line 7. They read: 2024" in source.warnings[0].text.replace(
+        "05.06.2024", "2024"
+    )
 
 
 def test_a_process_that_is_no_number(read):
     source = read(log(PUSH[0] + " svchost", header=HEADER_PID))
-    assert source.details.facts.malformed == {"no process id": 1}
+    assert source.details.facts.malformed == {"no-process-id": 1}
 
 
 def test_a_log_of_which_no_row_can_be_read_is_refused_in_one_line(write):

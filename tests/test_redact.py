@@ -305,6 +305,22 @@ def test_the_step_of_a_problem_is_redacted_as_a_field():
     assert (problem.step, problem.text.partition(":")[0]) == ("open file-1", "open file-1 as account-1")
 
 
+@given(st.text(ALPHABET, min_size=1, max_size=20).map(lambda name: f"zq {name} qz"))
+def test_what_fields_say_was_cited_is_replaced_whatever_the_words_around_it(name):
+    step = r.PushStep(f"ouvrir {name}", "succeeded", "", None, 0, (9,), (), "open", name)
+    proof = dataclasses.replace(VERDICT.evidence[0], text=f"par <{name}>", by=name)
+    told = f"Réussi : {step.step} ; {name} l'a laissé passer"
+    verdict = dataclasses.replace(VERDICT, explanation=told, steps=(step,), evidence=(proof,))
+    reasons = (r.Reason("missing", VERDICT.id, told),)
+    method = r.MethodResult("client-push", "Push", "unproven", reasons, (verdict,))
+    source = dataclasses.replace(rich().sources[0], warnings=(("malformed-lines", f"lu : {name}"),), quoted=(name,))
+    report = dataclasses.replace(rich(), sources=(source,), clients=(r.ClientReport("10.0.0.20", (method,), ()),))
+    redacted = redact(report)
+    assert name not in redacted.to_json()
+    assert redacted.clients[0].methods[0].requirements[0].steps[0].step == "ouvrir file-1"
+    assert redacted.sources[0].warnings == (("malformed-lines", "lu : text-1"),)
+
+
 @given(st.lists(st.sampled_from(["LAB\\a", "LAB\\b", "b@lab.example", "anonymous"]), max_size=4), st.booleans())
 def test_redacting_accounts_again_changes_nothing(accounts, named):
     text = "log on as LAB\\c: x" if named else "log on: x"

@@ -21,11 +21,13 @@ from test_scenes import FOLDER, SCENES, each
 
 import auditor
 from auditor.cli.commands import _exit_code
+from auditor.report import model as r
 from auditor.report.fleet_model import NO_RULE_HELPS
 from auditor.ruleset import statements
 from auditor.ruleset.statements import say, say_count, templates
 from auditor.sources.dissection.steps import WITHOUT_OBJECT, StepKind
 from auditor.sources.files.skip_counts import NotUsed
+from auditor.sources.logs.firewall_rows import MALFORMED
 
 PACKAGE = Path(auditor.__file__).parent
 WORDED = re.compile(r"[a-z-]+\.(?!json|css|html|js)[a-z0-9-]*[a-z0-9]")
@@ -34,6 +36,8 @@ ALWAYS_WHOLE = {*WITHOUT_OBJECT, StepKind.PUSH_CALL, StepKind.CERTIFICATE}
 MADE = {
     "step": {kind.value for kind in StepKind} | {f"{kind}-unseen" for kind in {*StepKind} - ALWAYS_WHOLE},
     "not-used": {kind.value for kind in NotUsed},
+    "malformed": set(MALFORMED),
+    "kind": {r.PUSH, r.LOGON, r.FILE_SHARING, r.SCAN, r.UNKNOWN},
 }
 
 

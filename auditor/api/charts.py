@@ -33,7 +33,8 @@ def timeline(report: r.Report, method: str | None = None, client: str | None = N
     """
     alt = _altair()
     clients = [report.client(client)] if client else list(report.clients)
-    bars = [bar for client in clients for bar in _bars(report, client, method, many=len(clients) > 1)]
+    rows = [(client, requirement) for client in clients for requirement in _tried(report, client, method)]
+    bars = [_bar(client, requirement, many=len(clients) > 1) for client, requirement in rows]
     if not bars:
         raise ArgumentError("nothing of it was tried, so there is no time to draw", hint="see report.frame()")
     shown, left_out = bars[:MOST_BARS], max(len(bars) - MOST_BARS, 0)
@@ -43,7 +44,7 @@ def timeline(report: r.Report, method: str | None = None, client: str | None = N
     )
     base = alt.Chart(alt.Data(values=shown)).encode(
         y=alt.Y("label:N", sort=list(dict.fromkeys(bar["label"] for bar in shown)), title=None, axis=_axis(alt)),
-        color=_colour(alt, [bar["verdict"] for bar in shown]),
+        color=_colour(alt, [requirement for _, requirement in rows[:MOST_BARS]]),
         tooltip=["label:N", "verdict:N", "attempts:Q", "begin:N", "end:N", "explanation:N"],
     )
     axis = alt.Axis(format="%H:%M:%S", tickCount=6, labelOverlap=True)
@@ -54,20 +55,21 @@ def timeline(report: r.Report, method: str | None = None, client: str | None = N
     return chart
 
 
-def _bars(report: r.Report, client: r.ClientReport, method: str | None, *, many: bool) -> list[dict[str, Any]]:
+def _tried(report: r.Report, client: r.ClientReport, method: str | None) -> list[r.RequirementVerdict]:
     chosen = client.method(method) if method else wording.main_method(client, report.asked)
-    return [
-        {
-            "label": clean(f"{client.address} {requirement.row}" if many else requirement.row, most=LABEL),
-            "verdict": wording.verdict(requirement),
-            "attempts": requirement.attempts,
-            "begin": _drawable(requirement.first_time),
-            "end": _drawable(requirement.last_time or requirement.first_time),
-            "explanation": clean(requirement.explanation),
-        }
-        for requirement in chosen.requirements
-        if requirement.first_time
-    ]
+    return [requirement for requirement in chosen.requirements if requirement.first_time]
+
+
+def _bar(client: r.ClientReport, requirement: r.RequirementVerdict, *, many: bool) -> dict[str, Any]:
+    first_time = requirement.first_time or ""
+    return {
+        "label": clean(f"{client.address} {requirement.row}" if many else requirement.row, most=LABEL),
+        "verdict": wording.verdict(requirement),
+        "attempts": requirement.attempts,
+        "begin": _drawable(first_time),
+        "end": _drawable(requirement.last_time or first_time),
+        "explanation": clean(requirement.explanation),
+    }
 
 
 def _drawable(time: str) -> str:
@@ -125,7 +127,7 @@ def _hosts(requirement: r.RequirementVerdict, rows: list[proof.EvidenceRecord]) 
 def _rungs(
     report: r.Report, requirement: r.RequirementVerdict, rows: list[proof.EvidenceRecord], hosts: list[str]
 ) -> list[dict[str, Any]]:
-    state = _state(wording.verdict(requirement))
+    state = _state(requirement)
     stop = next(
         (row.sender for row in rows if row.sender not in (requirement.source.address, requirement.destination.address)),
         "",
@@ -220,20 +222,20 @@ def _title(alt: Any, requirement: r.RequirementVerdict) -> Any:
     return alt.Title(clean(f"{requirement.id}: {wording.verdict(requirement)}"), subtitle=lines, anchor="start")
 
 
-def _state(text: str) -> str:
-    """Return what colour a verdict has, as wording.verdict tells it."""
-    verdict, *beside = text.split(", ")
-    if "but failed" in beside:
+def _state(requirement: r.RequirementVerdict) -> str:
+    """Return which colour a verdict has."""
+    if wording.fatal(requirement):
         return "bad"
-    if "changed" in beside:
+    if requirement.changed:
         return "unsure"
+    verdict = requirement.verdict
     return "good" if verdict in r.PASSING else "bad" if verdict in r.FAILING else "unsure"
 
 
-def _colour(alt: Any, verdicts: list[str]) -> Any:
-    domain = list(dict.fromkeys(verdicts))
-    ranges = [COLOURS[_state(verdict)] for verdict in domain]
-    return alt.Color("verdict:N", scale=alt.Scale(domain=domain, range=ranges), title="verdict")
+def _colour(alt: Any, requirements: list[r.RequirementVerdict]) -> Any:
+    colours = {wording.verdict(requirement): COLOURS[_state(requirement)] for requirement in requirements}
+    scale = alt.Scale(domain=list(colours), range=list(colours.values()))
+    return alt.Color("verdict:N", scale=scale, title="verdict")
 
 
 def _axis(alt: Any) -> Any:

@@ -664,10 +664,10 @@ def _in_modes(
 
 
 def _inferred(mode: SiteMode) -> str:
-    described = {"mode": mode.mode, "uses": IN_MODE[mode.mode], "why": mode.why}
+    fields = {"mode": mode.mode, "uses": IN_MODE[mode.mode], "why": mode.why}
     if not mode.site_server:
-        return say("fleet.mode", **described)
-    return say("fleet.mode-of", site=mode.site_server, **described)
+        return say("fleet.mode", **fields)
+    return say("fleet.mode-of", site=mode.site_server, **fields)
 
 
 def _blocks(places: Sequence[SummaryLocation]) -> dict[str, tuple[SummaryLocation, ...]]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from auditor.report import model as r
+from auditor.ruleset.statements import say, say_count
 from auditor.sources.summary import SourceSummary
 
 MANY_CLIENTS = 5  # beyond this a summary comes first, and details only of those that fail
@@ -13,16 +14,8 @@ MOST_DETAILED = 3
 MOST_LISTED = 40
 MOST_OTHERS = 5  # pairs of hosts that are none of the judged pushes
 RESULTS = (r.FAILS, r.UNPROVEN, r.ALLOWED, r.WORKS)  # the worst first
-KINDS = {
-    r.PUSH: "a push, not set with --role",
-    r.LOGON: "a logon at a domain controller",
-    r.FILE_SHARING: "file sharing",
-    r.SCAN: "a scan",
-    r.UNKNOWN: "possibly a push, not set with --role",
-}
-
 # Rulesets by what their documents are about.
-DOCUMENTS = {"configmgr-2007": "the document of 2007", "configmgr-current-branch": "current branch"}
+DOCUMENTS = {"configmgr-2007": "document.2007", "configmgr-current-branch": "document.current-branch"}
 
 Main = tuple[r.ClientReport, r.MethodResult]
 
@@ -54,22 +47,18 @@ def result_reasons(method: r.MethodResult) -> list[str]:
     """Return why a method has its result, in sentences."""
     network = [reason.text for reason in method.reasons if reason.kind == "network"]
     network += [reason.text for reason in method.reasons if reason.kind == "step"]
-    problems = [
-        f"The port is open, but a step failed: {reason.text}" for reason in method.reasons if reason.kind == "problem"
-    ]
+    problems = [say("result.problem", problem=reason.text) for reason in method.reasons if reason.kind == "problem"]
     if network or problems:
         return list(dict.fromkeys([*went_on(method.went_on), *network, *problems]))
     if method.result in (r.WORKS, r.ALLOWED):
         changed = [(requirement.row, requirement.changed) for requirement in method.requirements if requirement.changed]
-        earlier = [f"{row}: earlier, at {change.before_time}, it was {change.before}." for row, change in changed]
+        earlier = [
+            say("result.earlier", row=row, time=change.before_time, verdict=change.before) for row, change in changed
+        ]
         delayed = [requirement.explanation for requirement in method.requirements if is_harmless_block(requirement)]
         if delayed:
             return delayed
-        text = "Everything that it requires was seen to be open, so the network does not stop it."
-        if method.result == r.ALLOWED:
-            text = "Everything that it requires is open, or allowed by the client's own firewall."
-        more = "If the installation failed all the same: ccm.log on the site server, then ccmsetup.log on the client."
-        return [f"{text} {more}", *earlier]
+        return [say("result.works" if method.result == r.WORKS else "result.allowed"), *earlier]
     missing = [reason.requirement.partition("/")[2] for reason in method.reasons]
     good = {requirement.id for requirement in method.requirements if requirement.verdict in r.PASSING}
     guesses = list(dict.fromkeys(reason.text for reason in method.reasons if reason.requirement in good))
@@ -79,16 +68,17 @@ def result_reasons(method: r.MethodResult) -> list[str]:
         for requirement in method.requirements
         if requirement.verdict in r.FAILING and requirement.necessity == "required"
     ]
-    summary = "Nothing that it requires was seen to be blocked" if seen else "Nothing of it was seen"
-    summary = f"What was blocked ({', '.join(harmless)}) does not end it" if harmless else summary
-    return [f"{summary}; not proven: {', '.join(dict.fromkeys(missing))}.", *guesses]
+    template = "result.harmless" if harmless else "result.not-blocked" if seen else "result.not-seen"
+    summary = say(template, harmless=", ".join(harmless), missing=", ".join(dict.fromkeys(missing)))
+    return [summary, *guesses]
 
 
 def also_blocked(client: r.ClientReport, main: r.MethodResult) -> list[str]:
     """Return a sentence on each proven block that does not decide the result of a method, also of other methods."""
-    names = {method.id: f"Also blocked, for {method.title}" for method in client.methods}
-    names[main.id] = "Also blocked, does not change this result"
-    return [f"{names[method.id]}: {text}" for method, _, text in _besides(client, main)]
+    return [
+        say("also-blocked.here" if method.id == main.id else "also-blocked.other", method=method.title, text=text)
+        for method, _, text in _besides(client, main)
+    ]
 
 
 def _besides(
@@ -124,14 +114,14 @@ def went_on(push: r.WentOn | None) -> list[str]:
     """Return in a sentence that a push fails by its document alone, and what it comes to by the newer one."""
     if push is None:
         return []
-    text = f"Fails by {DOCUMENTS.get(push.ruleset, push.ruleset)}, did not stop this push"
-    if push.newer is None:
-        return [f"{text}."]
-    newer = DOCUMENTS.get(push.newer, push.newer)
-    if push.newer_result == r.FAILS:
-        return [f"{text}; fails by {newer} too."]
-    ending = ", no requirement fails" if push.newer_result == r.UNPROVEN else ""
-    return [f"{text}; passes by {newer} (result: {push.newer_result}{ending})."]
+    template = {None: "went-on.alone", r.FAILS: "went-on.fails", r.UNPROVEN: "went-on.unproven"}
+    documents = {"document": _document(push.ruleset), "newer": _document(push.newer or "")}
+    return [say(template.get(push.newer_result, "went-on.passes"), **documents, result=push.newer_result)]
+
+
+def _document(ruleset: str) -> str:
+    """Return what the document of a ruleset is about; its id if that is unknown."""
+    return say(DOCUMENTS[ruleset]) if ruleset in DOCUMENTS else ruleset
 
 
 def not_applicable(method: r.MethodResult) -> list[str]:
@@ -158,7 +148,8 @@ def evidence_requirements(method: r.MethodResult, *, details: bool = False) -> l
 
 def name(requirement: r.RequirementVerdict) -> str:
     """Return a requirement's row, marked if it never decides."""
-    return requirement.row + (" (informational)" if requirement.necessity == "informational" else "")
+    informational = requirement.necessity == "informational"
+    return say("row.informational", row=requirement.row) if informational else requirement.row
 
 
 def port(requirement: r.RequirementVerdict) -> str:
@@ -221,17 +212,17 @@ def end(endpoint: r.Endpoint) -> str:
 def verdict(requirement: r.RequirementVerdict) -> str:
     """Return a verdict with what must be known beside it."""
     if fatal(requirement):
-        return f"{requirement.verdict}, but failed"
-    sure = f", {requirement.confidence}" if requirement.confidence == r.LIKELY else ""
-    changed = ", changed" if requirement.changed else ""
-    return requirement.verdict + sure + changed
+        return say("verdict.but-failed", verdict=requirement.verdict)
+    sure = "verdict.likely" if requirement.confidence == r.LIKELY else "verdict.plain"
+    changed = "verdict.changed" if requirement.changed else "verdict.plain"
+    return say(changed, verdict=say(sure, verdict=requirement.verdict))
 
 
 def stopped(requirement: r.RequirementVerdict) -> str:
     """Return where a requirement was stopped, empty if nobody knows."""
     if not requirement.blocked_at or requirement.blocked_at == r.UNKNOWN:
         return ""
-    return f"stopped {'between the two' if requirement.blocked_at == r.BETWEEN else 'at the ' + requirement.blocked_at}"
+    return say("stopped.between" if requirement.blocked_at == r.BETWEEN else "stopped.at", role=requirement.blocked_at)
 
 
 def frames(evidence: r.Evidence, report: r.Report) -> str:
@@ -270,17 +261,21 @@ def roles(report: r.Report) -> Iterator[tuple[str, str]]:
         by_role.setdefault(assignment.role, []).append(assignment)
     for role, (shown, *more) in by_role.items():
         if len(more) > 1:
-            yield role, f"{_named(shown)} and {len(more):,} more ({shown.how}: {shown.why})"
+            yield role, say("cast.several", host=_named(shown), count=len(more), how=shown.how, why=shown.why)
         else:
-            described = (f"{_named(assignment)} ({assignment.how}: {assignment.why})" for assignment in by_role[role])
+            described = (
+                say("cast.one", host=_named(assignment), how=assignment.how, why=assignment.why)
+                for assignment in by_role[role]
+            )
             yield role, "; ".join(described)
 
 
 def modes(report: r.Report) -> Iterator[tuple[str, str]]:
     """Yield the mode of each site with what it means and from what it is known."""
     for mode in report.modes:
-        site = f" of {mode.site_server}" if len(report.modes) > 1 and mode.site_server else ""
-        yield f"mode{site}", f"{mode.mode}, {r.IN_MODE[mode.mode]} ({mode.how}: {mode.why})"
+        label = "cast.mode-of" if len(report.modes) > 1 and mode.site_server else "cast.mode"
+        about = {"mode": mode.mode, "uses": r.IN_MODE[mode.mode], "how": mode.how, "why": mode.why}
+        yield say(label, site=mode.site_server), say("cast.in-mode", **about)
 
 
 def _named(role: r.RoleAssignment) -> str:
@@ -308,8 +303,7 @@ def doubt(report: r.Report, of: Sequence[Main]) -> str:
     count = sum(main.push in doubtful for _, main in of)
     if not count or count == len(of):
         return ""
-    pushes = "1 of these pushes is" if count == 1 else f"{count:,} of these pushes are"
-    return f"{pushes} uncertain: what the originator did also fits other programs. They are listed after the others."
+    return say_count("many.doubt", count)
 
 
 def entries(client: r.ClientReport, asked: Sequence[str]) -> list[r.MethodResult]:
@@ -321,7 +315,9 @@ def entries(client: r.ClientReport, asked: Sequence[str]) -> list[r.MethodResult
 def title(client: r.ClientReport, method: r.MethodResult) -> str:
     """Return the title of a method, with the site server where several pushed the client."""
     alone = sum(entry.id == method.id for entry in client.methods) == 1
-    return method.title if alone else f"{method.title} from {method.site_server or 'an unknown site server'}"
+    if alone:
+        return method.title
+    return say("many.title", method=method.title, server=method.site_server or say("many.unknown-server"))
 
 
 def not_judged(report: r.Report) -> list[str]:
@@ -332,10 +328,11 @@ def not_judged(report: r.Report) -> list[str]:
     judged = {method.push for client in report.clients for method in client.methods}
     unjudged = [push for push in report.pushes if push.id not in judged]
     lines = [
-        f"{push.from_address} to {push.to_address}: {KINDS[push.kind]}. {push.why}" for push in unjudged[:MOST_OTHERS]
+        say("unjudged.pair", src=push.from_address, dst=push.to_address, kind=say(f"kind.{push.kind}"), why=push.why)
+        for push in unjudged[:MOST_OTHERS]
     ]
     more = len(unjudged) - MOST_OTHERS
-    return lines + ([f"and {more:,} more: --format json lists all of them"] if more > 0 else [])
+    return lines + ([say("unjudged.more", count=more)] if more > 0 else [])
 
 
 def tally(of: Sequence[Main]) -> str:
@@ -343,11 +340,8 @@ def tally(of: Sequence[Main]) -> str:
     results = Counter(method.result for _, method in of)
     summary = ", ".join(f"{results[result]:,} {result}" for result in RESULTS if results[result])
     clients = len({client.address for client, _ in of})
-    return (
-        f"{clients:,} clients: {summary}"
-        if clients == len(of)
-        else f"{len(of):,} pushes to {clients:,} clients: {summary}"
-    )
+    template = "many.clients" if clients == len(of) else "many.pushes"
+    return say(template, pushes=len(of), clients=clients, results=summary)
 
 
 def most_blocked(of: Iterable[Main]) -> list[tuple[str, str, int]]:

@@ -62,7 +62,8 @@ def _warnings(log: FirewallLog, facts: LogFacts) -> list[SourceWarning]:
         frequencies = account.malformed.most_common()
         samples = {kind: account.samples[kind][0] for kind, _ in frequencies}
         kinds = "; ".join(
-            say("warning.malformed-kind", count=count, kind=kind, line=samples[kind][0]) for kind, count in frequencies
+            say("warning.malformed-kind", count=count, kind=say(f"malformed.{kind}"), line=samples[kind][0])
+            for kind, count in frequencies
         )
         texts = " | ".join(text for _, text in samples.values())
         counts = {"count": account.skipped, "lines": account.lines}

@@ -63,7 +63,7 @@ def dissect_sources(
 
     program = tshark or find_tshark()
     if program is None:
-        return DissectionResult((NOTHING,) * len(sources), say("dissection.no-tshark"))
+        return DissectionResult((NOTHING,) * len(sources), say("obstacle.no-tshark"))
     facts, errors = [], []
     warnings: list[tuple[SourceWarning, ...]] = []
     for source in sources:

@@ -237,33 +237,33 @@ class FindingBuilder:
         icmp_error = errors[-1]
         by_itself = icmp_error.sender == attempt.dst
         sender = say("finding.itself") if by_itself else icmp_error.sender
-        told = {"where": where, "sender": sender, "code": _code(icmp_error)}
+        fields = {"where": where, "sender": sender, "code": _code(icmp_error)}
         latest = errors[MOST_TRIES - MOST_FRAMES :]  # the last one decides, so it must be among those shown
         tries = _frames(attempt, ("SYN", "request", "datagram"))[:MOST_TRIES]
         frames = {*tries, *(error.frame for error in latest)}
         place = self._role_of(attempt.dst) if by_itself else r.BETWEEN
         if attempt.response == "prohibited" and icmp_error.sender == attempt.src:
-            text = say("finding.prohibited-outbound", src=attempt.src, **told)
+            text = say("finding.prohibited-outbound", src=attempt.src, **fields)
             allow = {"port": attempt.port_text, "dst": attempt.dst}
             remedy = statement("remedy.allow-outbound", host=attempt.src, **allow)
             return AttemptVerdict(r.BLOCKED, r.PROVEN, text, frames, self._role_of(attempt.src), remedy)
         if attempt.response == "prohibited":
-            text = say("finding.prohibited", **told)
+            text = say("finding.prohibited", **fields)
             way = {"port": attempt.port_text, "src": attempt.src, "dst": attempt.dst}
             devices = None if by_itself else statement("remedy.allow-on-devices", device=icmp_error.sender, **way)
             return AttemptVerdict(r.BLOCKED, r.PROVEN, text, frames, place, devices)
         if attempt.response == "refused":
-            text = say("finding.refused", **told)
+            text = say("finding.refused", **fields)
             return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, place, start_service(attempt.dst))
-        text = say("finding.unreachable", **told)
+        text = say("finding.unreachable", **fields)
         return AttemptVerdict(r.UNREACHABLE, r.PROVEN, text, frames, r.UNKNOWN, IS_IT_ON)
 
     def _from_return_error(self, attempt: Attempt, where: str, errors: list[IcmpError]) -> AttemptVerdict:
         icmp_error = errors[-1]
         itself = icmp_error.sender == attempt.dst
         who = say("finding.own-firewall") if itself else icmp_error.sender
-        told = {"dst": attempt.dst, "who": who, "code": _code(icmp_error)}
-        text = say("finding.return-prohibited", where=where, **told)
+        fields = {"dst": attempt.dst, "who": who, "code": _code(icmp_error)}
+        text = say("finding.return-prohibited", where=where, **fields)
         frames = {*_frames(attempt, ("SYN", "request"))[:MOST_TRIES], *(error.frame for error in errors)}
         device = attempt.dst if itself else icmp_error.sender
         remedy = statement("remedy.allow-answers", device=device, src=attempt.src, dst=attempt.dst)
@@ -277,15 +277,15 @@ class FindingBuilder:
         if reason := self._means_nothing(attempt, tries, last_frame):
             return AttemptVerdict(r.INCONCLUSIVE, None, say(reason, where=where, src=attempt.src), frames)
         sent = say("attempt.it") if attempt.protocol == "icmp" else say_count("attempt.syns", tries)
-        told = {"where": where, "sent": sent, "dst": attempt.dst}
+        fields = {"where": where, "sent": sent, "dst": attempt.dst}
         if self._traffic.has_packets_from(attempt.dst):
-            text = say("finding.silent", **told)
+            text = say("finding.silent", **fields)
             return AttemptVerdict(r.BLOCKED, r.LIKELY, text + _no_refusal(attempt), frames, r.UNKNOWN)
         if vain := self._traffic.unanswered_neighbor_requests(attempt.dst):
-            text = say("finding.unresolved", **told)
+            text = say("finding.unresolved", **fields)
             request_frames = next((requests.frames[:2] for number, requests in vain if number == attempt.source), ())
             return AttemptVerdict(r.UNREACHABLE, r.PROVEN, text, {*frames, *request_frames}, r.UNKNOWN, IS_IT_ON)
-        text = say("finding.no-response", **told)
+        text = say("finding.no-response", **fields)
         return AttemptVerdict(r.NO_RESPONSE, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
 
     def _means_nothing(self, attempt: Attempt, tries: int, last_frame: int) -> str:

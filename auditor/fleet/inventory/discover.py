@@ -35,7 +35,9 @@ REPARSE_POINT = 0x400  # FILE_ATTRIBUTE_REPARSE_POINT: a junction or link of Win
 SEPARATORS = re.compile(r"[\\/]+" if os.name == "nt" else "/+")
 MOST_NAMED = 50
 
-UNPACK = "an archive: unpack it, and name the folder of what comes out"
+UNPACK = "an archive"
+UNPACK_HINT = "unpack it, and name the folder of what comes out"
+NO_FILE, NOWHERE = "not an ordinary file", "a link that leads nowhere"
 HIDDEN = "hidden, or a file of the system"
 OTHER_KIND = "neither log nor capture by its name"
 OUTPUT = "the output folder"
@@ -62,18 +64,22 @@ class FoundFile:
 class LeftOut:
     """A path that is not read, and why.
 
+    kind: the reason without what is special to this path; detail: that.
+
     Attributes:
-        lacking: It may hold evidence, so that the audit is incomplete without it.
+        lacking: It may hold evidence, so that the
+    audit is incomplete without it.
     """
 
     path: str
-    why: str
+    kind: str
     lacking: bool = False
+    detail: str = ""
 
     @property
-    def kind(self) -> str:
-        """Return the reason without what is special to this path."""
-        return self.why.partition(":")[0]
+    def why(self) -> str:
+        """The reason in words."""
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
 
 
 @dataclass(frozen=True)
@@ -189,7 +195,7 @@ class _Search:
         if stat.S_ISDIR(status.st_mode):
             self._add_folder(path)
         elif not stat.S_ISREG(status.st_mode):
-            self._leave_out(path, "not an ordinary file: save it to one first", lacking=True)
+            self._leave_out(path, NO_FILE, "save it to one first", lacking=True)
         elif ARCHIVE.search(path):
             self._archives.append(path)
         else:
@@ -206,9 +212,9 @@ class _Search:
         else:
             there = isinstance(error, PermissionError)
         if isinstance(error, PermissionError) and not is_pattern(path):
-            self._leave_out(path, _reason(error), lacking=True)
+            self._leave_out(path, *_reason(error), lacking=True)
         elif not there and listed:
-            self._leave_out(path, f"named in a list, but not there: {listed}", lacking=True)
+            self._leave_out(path, "named in a list, but not there", listed, lacking=True)
         elif not there:
             self._missing.append(path)
         return there
@@ -216,19 +222,19 @@ class _Search:
     def _add_match(self, path: str) -> None:
         """Add what a pattern matches; unlike what was named in full, an archive among it stops nothing."""
         if ARCHIVE.search(path) and not os.path.isdir(path):
-            self._leave_out(path, UNPACK, lacking=True)
+            self._leave_out(path, UNPACK, UNPACK_HINT, lacking=True)
         elif os.path.basename(path).lower() in SYSTEM_FILES:
             self._leave_out(path, HIDDEN)
         elif os.path.exists(path):
             self.add(path)
         else:
-            self._leave_out(path, "a link that leads nowhere", lacking=True)
+            self._leave_out(path, NOWHERE, lacking=True)
 
     def _add_file(self, path: str, key: str, status: os.stat_result) -> None:
         self._files.setdefault(key, FoundFile(path, status.st_size, status.st_mtime_ns))
 
-    def _leave_out(self, path: str, why: str, *, lacking: bool = False) -> None:
-        self._left_out.setdefault(path, LeftOut(path, why, lacking))
+    def _leave_out(self, path: str, kind: str, detail: str = "", *, lacking: bool = False) -> None:
+        self._left_out.setdefault(path, LeftOut(path, kind, lacking, detail))
 
     def _add_folder(self, top: str) -> None:
         """Search a folder and all below it: first what really lies there, then where links lead."""
@@ -258,7 +264,7 @@ class _Search:
             return False
         if identity in self._searched:
             if _key(self._searched[identity]) != _key(folder):
-                self._leave_out(folder, f"a folder that is searched already: {name_of(self._searched[identity])}")
+                self._leave_out(folder, "a folder that is searched already", name_of(self._searched[identity]))
             return False
         if identity is not None:
             self._searched[identity] = folder
@@ -271,13 +277,14 @@ class _Search:
             try:
                 why, is_folder = _unwanted(entry), entry.is_dir()
                 if why:
-                    self._leave_out(entry.path, why, lacking=why == UNPACK)
+                    packed = why == UNPACK
+                    self._leave_out(entry.path, why, UNPACK_HINT if packed else "", lacking=packed)
                 elif is_folder:
                     (linked if _is_link(entry) else below).append(entry.path)
                 else:
                     self._add_entry(entry, key)
             except OSError as error:
-                self._leave_out(entry.path, _reason(error), lacking=True)
+                self._leave_out(entry.path, *_reason(error), lacking=True)
         return below, linked
 
     def _add_entry(self, entry: os.DirEntry[str], folder: str) -> None:
@@ -286,14 +293,14 @@ class _Search:
         if stat.S_ISREG(status.st_mode):
             self._add_file(entry.path, folder + os.sep + os.path.normcase(entry.name), status)
         else:
-            self._leave_out(entry.path, "not an ordinary file", lacking=False)
+            self._leave_out(entry.path, NO_FILE, lacking=False)
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
         try:
             with os.scandir(folder or os.curdir) as entries:
                 return sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            self._leave_out(folder, _reason(error), lacking=True)
+            self._leave_out(folder, *_reason(error), lacking=True)
             return []
 
     def _matches(self, pattern: str) -> Iterator[str]:
@@ -384,10 +391,11 @@ def _key(path: str) -> str:
     return os.path.normcase(os.path.abspath(path))
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError) -> tuple[str, str]:
+    """Return why something was left out, and what the system says of it."""
     if isinstance(error, FileNotFoundError):
-        return "a link that leads nowhere"
-    return f"cannot be read: {error.strerror or error}"
+        return NOWHERE, ""
+    return "cannot be read", str(error.strerror or error)
 
 
 def _named(paths: Iterable[str]) -> str:

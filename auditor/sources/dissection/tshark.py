@@ -22,6 +22,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
+from auditor.ruleset.statements import say, say_count
 from auditor.sources.capture.tunnels import Tunnels
 from auditor.sources.dissection.selection import FlowSelector, Shortened, TruncatedFlow, select
 from auditor.sources.extract import Record, frames_of, write_pcapng
@@ -149,11 +150,10 @@ def dissect(
 def _shortened(shortened: Shortened | None) -> str:
     if shortened is None:
         return ""
-    ends = f"the first {shortened.first_packets:,} and the last {shortened.last_packets:,} packets"
-    text = f"only {ends} of each flow were read"
-    flows = "1 flow" if shortened.flows == 1 else f"{shortened.flows:,} flows"
-    without = f", and none of {flows}" if shortened.flows else ""
-    return f"{text}{without}: audit fewer clients at once"
+    ends = {"first": shortened.first_packets, "last": shortened.last_packets}
+    if not shortened.flows:
+        return say("obstacle.shortened", **ends)
+    return say_count("obstacle.none-of-flows", shortened.flows, **ends)
 
 
 def _any_request(packets: Iterable[DissectedPacket], left_out: Collection[TruncatedFlow]) -> bool:
@@ -298,7 +298,7 @@ async def _read(reading: _TsharkRun, telling: str, layers: str, preference: str)
         from pyshark.capture.capture import TSharkCrashException
         from pyshark.tshark.output_parser.tshark_json import TsharkJsonParser
     except Exception as error:  # pyshark breaks in its own ways on new versions of Python
-        return [], f"pyshark cannot be used here ({type(error).__name__}: {error})"
+        return [], say("obstacle.no-pyshark", kind=type(error).__name__, error=error)
     packets: list[Any] = []
     unread: list[str] = []
     capture = pyshark.FileCapture(
@@ -317,7 +317,7 @@ async def _read(reading: _TsharkRun, telling: str, layers: str, preference: str)
         async with asyncio.timeout(seconds):
             version = await _version(tshark)
             if version is None:
-                return [], f"{tshark} does not say which tshark it is"
+                return [], say("obstacle.no-version", tshark=tshark)
             # pyshark itself would look for another tshark in the same folder and on the PATH, and wait for ever
             capture._get_tshark_path = lambda: str(tshark)
             capture._get_tshark_version = lambda: Version(version)
@@ -326,13 +326,13 @@ async def _read(reading: _TsharkRun, telling: str, layers: str, preference: str)
             await capture.packets_from_tshark(packets.append, close_tshark=False)
         return packets, await _left(capture) or _parse_faults(unread) or _unread_end(packets, reading.count)
     except TimeoutError:
-        return packets, f"tshark took longer than {seconds:.0f} seconds and was stopped"
+        return packets, say("obstacle.too-long", seconds=seconds)
     except TSharkCrashException:
-        return packets, "tshark ended with an error at once"
+        return packets, say("obstacle.ended-at-once")
     except OSError as error:
-        return packets, f"{tshark} cannot be run ({error.strerror})"
+        return packets, say("obstacle.cannot-run", tshark=tshark, error=error.strerror)
     except Exception as error:
-        return packets, f"what tshark printed could not be read ({type(error).__name__})"
+        return packets, say("obstacle.unreadable", kind=type(error).__name__)
     finally:
         await _end(capture)
 
@@ -353,14 +353,13 @@ def _patient(parser: Any, unread: list[str]) -> Any:
 
 
 def _parse_faults(unread: list[str]) -> str:
-    return f"what tshark printed of {len(unread)} packets could not be read ({unread[0]})" if unread else ""
+    return say("obstacle.unreadable-packets", count=len(unread), kind=unread[0]) if unread else ""
 
 
 def _unread_end(packets: list[Any], count: int) -> str:
     if packets and int(packets[-1].number) == count:
         return ""
-    how = "not all" if packets else "nothing"
-    return f"tshark ended without an error, but gave {how} of what it was to read back; is it the tshark of Wireshark?"
+    return say("obstacle.gave-part" if packets else "obstacle.gave-nothing")
 
 
 async def _started(capture: Any, tshark: Path) -> asyncio.subprocess.Process:
@@ -395,7 +394,7 @@ async def _left(capture: Any) -> str:
         with suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), SECONDS_TO_GO)
         if process.returncode:
-            return f"tshark ended with an error (exit code {process.returncode})"
+            return say("obstacle.exit-code", code=process.returncode)
     return ""
 
 

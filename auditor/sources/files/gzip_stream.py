@@ -8,6 +8,8 @@ from __future__ import annotations
 import io
 import zlib
 
+from auditor.ruleset.statements import say
+
 GZIP_MAGIC = b"\x1f\x8b"
 GZIP_FORMAT = 31  # what zlib calls a gzip member with header and checksum
 PACKED_PIECE = 64 * 1024
@@ -74,7 +76,6 @@ class Unpacked:
 
     def _check(self) -> None:
         if self._given > min(max(FREE, MOST_RATIO * self.taken), MOST_BYTES):
-            raise EndlessError(f"Unpacking was stopped at {self._given:,} bytes: it grows without end.")
+            raise EndlessError(say("warning.grows-without-end", bytes=self._given))
         if self._members > MOST_TINY_MEMBERS and self._given < TINY * self._members:
-            text = f"Unpacking was stopped at {self._given:,} bytes: the gzip data is pieces of next to nothing."
-            raise EndlessError(text)
+            raise EndlessError(say("warning.tiny-pieces", bytes=self._given))

@@ -48,20 +48,20 @@ MOST_PORT, MOST_ICMP, MOST_SEQUENCE = 0xFFFF, 0xFF, 0xFFFFFFFF
 
 # What is wrong with a line that is not read; the first that applies counts.
 MALFORMED = (
-    "too few fields",
-    "too many fields",
-    "no date or time",
-    "an unknown action",
-    "an unknown protocol",
-    "an unknown path",
-    "no address",
-    "no port",
-    "no ICMP type and code",
-    "no TCP flags or sequence number",
-    "no process id",
-    "no count of lost events",
-    "control characters",
-    "a header that lacks columns",
+    "too-few-fields",
+    "too-many-fields",
+    "no-time",
+    "unknown-action",
+    "unknown-protocol",
+    "unknown-path",
+    "no-address",
+    "no-port",
+    "no-icmp-type",
+    "no-tcp-fields",
+    "no-process-id",
+    "no-lost-count",
+    "control-characters",
+    "header-lacks-columns",
 )
 TOO_FEW, TOO_MANY, TIME, ACTION, PROTOCOL, PATH, ADDRESS, PORT, ICMP_KIND, TCP_KIND, PROCESS, COUNT, CONTROL, HEADER = (
     range(1, len(MALFORMED) + 1)

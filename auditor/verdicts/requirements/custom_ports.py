@@ -138,10 +138,10 @@ def _connects(client: str, server: str, ports: Sequence[int], requirement: Requi
     """Return that a client uses these ports instead of the documented ones."""
     used = say("list.and").join(say("push.port", port=port) for port in ports)
     documented = [say("push.port", port=port) for port in requirement.ports if port not in ports]
-    told = {"client": client, "server": server, "used": used}
+    fields = {"client": client, "server": server, "used": used}
     if not documented:
-        return say("custom-port.connects", **told)
-    return say("custom-port.connects-instead", documented=say("list.or").join(documented), **told)
+        return say("custom-port.connects", **fields)
+    return say("custom-port.connects-instead", documented=say("list.or").join(documented), **fields)
 
 
 def _setting(port: int, settings: Mapping[str, Sequence[int]], *, encrypted: bool) -> str:

@@ -56,10 +56,10 @@ def on_other_services(chosen: Finding, services: Mapping[RpcService, Decided]) -
         return ""
     finding, service = later[max(later)]
     own = next(service for service, decided in services.items() if decided[0] is chosen)
-    told = {"port": finding.port, "verdict": finding.verdict}
+    fields = {"port": finding.port, "verdict": finding.verdict}
     if own.interface and service.interface:
-        return say("dynamic.other-interface", **told, interface=service.interface)
-    return say("dynamic.maybe-other-interface", **told, chosen=chosen.port, chosen_verdict=chosen.verdict)
+        return say("dynamic.other-interface", **fields, interface=service.interface)
+    return say("dynamic.maybe-other-interface", **fields, chosen=chosen.port, chosen_verdict=chosen.verdict)
 
 
 def decide_documented(decided: Sequence[Decided]) -> Decided:
