@@ -16,8 +16,7 @@ from auditor.errors import ReportError
 from auditor.report import fleet_model as f
 from auditor.report import model as r
 from auditor.report.fleet_as_json import KIND, RENAMED, fleet_schema
-from auditor.report.load import STANDARD, block, from_dict, once, read_json, sound
-from auditor.report.schema_check import Check, FaultError, compiled
+from auditor.report.load import STANDARD, Check, FaultError, block, check_unique, checker, from_dict, read_json, sound
 
 ANEW = "make it anew: auditor batch PATH... -o DIR"
 # As write_fleet_json begins and divides the file.
@@ -62,7 +61,7 @@ def is_fleet(document: Any) -> bool:
 
 @cache
 def _checker() -> Check:
-    return compiled(fleet_schema())
+    return checker(fleet_schema())
 
 
 def _check_kind(document: Any, where: str) -> None:
@@ -90,7 +89,7 @@ def _by_lines(path: str) -> f.FleetReport | None:
             if [line.strip() for line in head] != FIRST_LINES:
                 return None
             head += takewhile(lambda line: line != HOSTS_BEGIN, file)
-            check = compiled(fleet_schema()["properties"]["hosts"]["items"])
+            check = checker(fleet_schema()["properties"]["hosts"]["items"])
             hosts = [_checked_host(line, check) for line in takewhile(lambda line: line != HOSTS_END, file)]
             document = json.loads("".join(head) + '"hosts": [],' + file.read())
         _checker()(document)
@@ -185,27 +184,29 @@ _end = lru_cache(maxsize=4096)(r.Endpoint)
 def _check_sense(report: f.FleetReport) -> None:
     """Raise FaultError where parts of the report contradict each other, so that no form of it would be true."""
     methods = [method.id for method in report.methods]
-    once("methods", methods)
+    check_unique("methods", methods)
     if report.main not in methods:
-        raise FaultError(f"is about the method {report.main}, of which it does not tell")
-    once("hosts", (f"{host.site}/{host.host}".removeprefix("/") for host in report.hosts))  # sites may share names
+        raise FaultError(f"main is the unknown method {report.main}")
+    check_unique(
+        "hosts", (f"{host.site}/{host.host}".removeprefix("/") for host in report.hosts)
+    )  # sites may share names
     results: Counter[tuple[str, str]] = Counter()
     for host in report.hosts:
         if sorted(outcome.method for outcome in host.outcomes) != sorted(methods):
-            raise FaultError(f"does not tell of host {host.host} what each method came to, once")
+            raise FaultError(f"host {host.host} does not have one outcome for each method")
         results.update((outcome.method, outcome.result) for outcome in host.outcomes)
         _check_blamed(host)
     for method in report.methods:
         counted = (method.works, method.allowed, method.fails, method.unproven, method.no_evidence)
         results[method.id, f.NO_EVIDENCE] += report.coverage.without_source
         if counted != tuple(results[method.id, result] for result in f.RESULTS):
-            raise FaultError(f"counts other results of {method.id} than its hosts have")
+            raise FaultError(f"the counts of {method.id} are not those of the hosts")
     if report.coverage.hosts != len(report.hosts) + len(report.expected):
-        raise FaultError("counts other hosts than it tells of")
+        raise FaultError("coverage.hosts is not the number of hosts")
 
 
 def _check_blamed(host: f.HostResult) -> None:
     seen = {f.row_of(requirement.requirement) for requirement in host.seen}  # what methods share is told once
     for outcome in host.outcomes:
         if unseen := sorted(blamed for blamed in outcome.blamed if f.row_of(blamed) not in seen):
-            raise FaultError(f"blames {unseen[0]} for host {host.host}, but does not tell that it was seen")
+            raise FaultError(f"host {host.host} fails for {unseen[0]}, which is not in what was seen of it")
