@@ -15,6 +15,7 @@ from auditor.report import model as r
 from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema
 from auditor.report.fleet_model import NO_EVIDENCE, HostResult, MethodOutcome, Proof, RequirementResult, UnreadableFile
 from auditor.ruleset.ruleset import load_ruleset
+from auditor.version import Tool
 
 RULESET = load_ruleset()
 MAIN = "client-push"
@@ -104,7 +105,7 @@ def _seen(text: str, name: str, address: str) -> RequirementResult:
 
 def fleet(hosts: Iterable[HostResult], **more: Any) -> FleetReport:
     """Return the report of hosts."""
-    given = {"tool": ("auditor", "1.0"), "ruleset": RULESET, "main": MAIN, "asked": (MAIN,)}
+    given = {"tool": Tool("auditor", "1.0"), "ruleset": RULESET, "main": MAIN, "asked": (MAIN,)}
     return FleetReport.of(fleet_report(hosts, **given | more))
 
 

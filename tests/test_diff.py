@@ -18,6 +18,7 @@ from auditor.errors import ReportError
 from auditor.render.comparison import FORMS, HEADINGS, MOST_LISTED, render
 from auditor.report import model as r
 from auditor.report.compare import BROKEN, KINDS, MENDED, NEW, NO_LONGER_SEEN, STILL_BROKEN
+from auditor.version import Tool
 
 PROBLEM = r.Problem("smb", "STATUS_LOGON_FAILURE", "log on: STATUS_LOGON_FAILURE (frame 9): wrong.", 9, True)
 
@@ -139,7 +140,7 @@ def test_what_was_not_read_is_told():
 
 def test_another_version_is_told():
     assert "different versions" in notes(
-        of_scene("all-open"), dataclasses.replace(of_scene("all-open"), tool=("auditor", "9"))
+        of_scene("all-open"), dataclasses.replace(of_scene("all-open"), tool=Tool("auditor", "9"))
     )
 
 

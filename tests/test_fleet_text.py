@@ -13,6 +13,7 @@ from auditor import FleetReport
 from auditor.fleet.totals import FilesRead
 from auditor.render.fleet.text import MOST_LISTED, render_fleet_text
 from auditor.report.fleet_model import UnreadableFile
+from auditor.report.model import RulesetReference
 
 OWN = "smb blocked at client"
 
@@ -109,7 +110,8 @@ def test_a_name_that_a_shell_would_run_is_not_part_of_a_command():
 
 
 def test_another_ruleset_is_named_in_the_command():
-    report = dataclasses.replace(fleet([host("A", OWN)]), ruleset=("configmgr-current-branch", "t", "r"))
+    other = RulesetReference("configmgr-current-branch", "t", "r")
+    report = dataclasses.replace(fleet([host("A", OWN)]), ruleset=other)
     command = "auditor rulesets export client-push --ruleset configmgr-current-branch --to powershell"
     assert any(line.endswith(command) for line in lines_of(report))
 

@@ -248,6 +248,12 @@ def test_a_hostile_key_is_told_in_one_short_line(key):
         auditor.Report.from_dict(rich().to_dict() | {key: 1})
 
 
+def test_a_whole_number_may_be_written_as_a_fraction():
+    document = rich().to_dict()
+    document["sources"][0]["bytes"] = float(document["sources"][0]["bytes"])
+    assert auditor.Report.from_dict(document).to_json() == rich().to_json()
+
+
 def test_it_is_part_of_the_public_api():
     assert auditor.load_report is load_report
 

@@ -75,7 +75,7 @@ def audit(
     if not unreadable:
         return report
     limits = [
-        Limitation(UNREADABLE, f"{source.path} was not audited: {source.warnings[0][1]}") for source in unreadable
+        Limitation(UNREADABLE, f"{source.path} was not audited: {source.warnings[0].text}") for source in unreadable
     ]
     return replace(report, sources=(*report.sources, *unreadable), limitations=(*limits, *report.limitations))
 

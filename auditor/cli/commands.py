@@ -395,7 +395,7 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
     with _progress() as progress:
         read, unreadable = read_all(_each_once(sources), tz=tz, progress=progress)
     for source in unreadable:
-        print_message(f"{source.path}: {source.warnings[0][1]}")
+        print_message(f"{source.path}: {source.warnings[0].text}")
     lacking = [
         (source.path, warning.text)
         for source in read
@@ -642,9 +642,9 @@ def _tell_unaudited(report: Report) -> None:
 
 def _tell_unread(report: Report) -> None:
     for source in report.sources:
-        for code, text in source.warnings:
-            if code == "unreadable":
-                print_message(f"{source.path} was not audited: {text}")
+        for warning in source.warnings:
+            if warning.code == "unreadable":
+                print_message(f"{source.path} was not audited: {warning.text}")
 
 
 def _tell_idle_properties(site: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from auditor.verdicts.installations.contacts import Contact, Pair, merge
 from auditor.verdicts.installations.pushes import find_pushes, judged_pushes
 from auditor.verdicts.installations.roles import RoleMap
 from auditor.verdicts.recommend import rank
+from auditor.version import Tool
 
 MOST_PROOF = 3  # of each requirement
 MOST_NAMED = 5  # site servers, in a sentence
@@ -370,7 +371,7 @@ def _rows(host: HostResult) -> list[tuple[str, RequirementResult]]:
     return [(one.requirement, one) for one in host.seen]
 
 
-def report(site: str, entries: Sequence[Entry], bench: Bench, tool: tuple[str, str]) -> r.Report:
+def report(site: str, entries: Sequence[Entry], bench: Bench, tool: Tool) -> r.Report:
     """Return the report on one host, as `auditor analyze` of its sources would give it."""
     case = _case(site, entries, bench)
     modes = bench.modes_at(site)

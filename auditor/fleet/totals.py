@@ -29,6 +29,7 @@ from auditor.report.fleet_model import (
     stopper,
 )
 from auditor.ruleset.ruleset import Method, Ruleset
+from auditor.version import Tool
 
 DECISIVE = r.PASSING | r.FAILING
 Key = TypeVar("Key", bound=tuple[str | bool, ...])
@@ -54,7 +55,7 @@ class FilesRead:
 def fleet_report(
     hosts: Iterable[HostResult],
     *,
-    tool: tuple[str, str],
+    tool: Tool,
     ruleset: Ruleset,
     main: str,
     asked: Sequence[str],
@@ -84,7 +85,7 @@ def fleet_report(
     changes, causes = mend(failing, ruleset)
     return FleetReport(
         tool=tool,
-        ruleset=(ruleset.id, ruleset.title, ruleset.reference),
+        ruleset=r.RulesetReference(ruleset.id, ruleset.title, ruleset.reference),
         main=main,
         asked=tuple(asked),
         roles=tuple(roles),

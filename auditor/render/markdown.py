@@ -171,9 +171,9 @@ def _audited(report: r.Report) -> Iterator[str]:
         for source in report.sources
     )
     yield from table(("source", "format", "packets", "skipped"), sources)
-    warned = [(source.path, code_, text) for source in report.sources for code_, text in source.warnings]
-    for path, code_, text in warned:
-        yield f"- warning: {code(path)} ({prose(code_)}): {prose(text)}"
+    for source in report.sources:
+        for warning in source.warnings:
+            yield f"- warning: {code(source.path)} ({prose(warning.code)}): {prose(warning.text)}"
     for role, who in (*wording.roles(report), *wording.modes(report)):
         yield f"- {prose(role)}: {prose(who)}"
-    yield f"- ruleset {prose(report.ruleset[0])}: {prose(report.ruleset[1])}"
+    yield f"- ruleset {prose(report.ruleset.id)}: {prose(report.ruleset.title)}"

@@ -83,11 +83,11 @@ def _sources(report: r.Report) -> Iterator[Part]:
         skipped = f", {source.skipped:,} skipped" if source.skipped else ""
         unit = {"event-log": "events", "firewall-log": "rows"}.get(source.kind, "packets")
         yield indented(f"{source.path}: {source.format or 'not read'}, {source.records:,} {unit}{skipped}")
-        for code, text in source.warnings:
-            yield indented(f"  warning ({code}): {text}", style="yellow")
+        for warning in source.warnings:
+            yield indented(f"  warning ({warning.code}): {warning.text}", style="yellow")
     for role, shown in (*wording.roles(report), *wording.modes(report)):
         yield indented(f"{role}: {shown}")
-    yield indented(f"ruleset {report.ruleset[0]}: {report.ruleset[1]}")
+    yield indented(f"ruleset {report.ruleset.id}: {report.ruleset.title}")
 
 
 # one client

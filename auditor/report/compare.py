@@ -168,11 +168,11 @@ def _only(
 def _notes(before: r.Report, after: r.Report, redacted_together: bool) -> Iterator[str]:
     if before.ruleset != after.ruleset:
         yield (
-            f"The first report was judged by the ruleset {before.ruleset[0]} ({before.ruleset[1]}), the second by "
-            f"{after.ruleset[0]} ({after.ruleset[1]}): a change may come from the rules, not from the network."
+            f"The first report was judged by the ruleset {before.ruleset.id} ({before.ruleset.title}), the second by "
+            f"{after.ruleset.id} ({after.ruleset.title}): a change may come from the rules, not from the network."
         )
     if before.tool != after.tool:
-        versions = f"{before.tool[1]} and {after.tool[1]}"
+        versions = f"{before.tool.version} and {after.tool.version}"
         yield f"The reports are of different versions of auditor ({versions}): audit both sources with the same one."
     one_sided = sorted(_rows(before) ^ _rows(after))
     if one_sided:

@@ -6,10 +6,10 @@ Every list has a full order, so that the same summaries give the same bytes, how
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auditor.report.model import (
     ALLOWED,
@@ -17,8 +17,10 @@ from auditor.report.model import (
     BLOCKED,
     FAILING,
     FAILS,
+    FROM,
     PROVEN,
     REFUSED,
+    TO,
     UNKNOWN,
     UNPROVEN,
     WORKS,
@@ -26,11 +28,10 @@ from auditor.report.model import (
     Endpoint,
     Problem,
     RoleAssignment,
+    RulesetReference,
 )
 from auditor.ruleset.lint import CLIENT
-
-if TYPE_CHECKING:
-    pass
+from auditor.version import Tool
 
 FORMAT_VERSION = 2
 NO_EVIDENCE = "no-evidence"  # beside the results of one audit: nothing decisive of this method is in any source
@@ -84,8 +85,8 @@ class RequirementResult(_CompactPickle):
 
     requirement: str
     necessity: str
-    source: Endpoint
-    destination: Endpoint
+    source: Endpoint = field(metadata=FROM)
+    destination: Endpoint = field(metadata=TO)
     protocol: str
     ports: tuple[int, ...]
     verdict: str
@@ -312,8 +313,8 @@ class FleetReport:
     readable source.
     """
 
-    tool: tuple[str, str]
-    ruleset: tuple[str, str, str]  # id, title, reference
+    tool: Tool
+    ruleset: RulesetReference
     main: str
     asked: tuple[str, ...]
     roles: tuple[RoleAssignment, ...]
@@ -325,12 +326,12 @@ class FleetReport:
     directions: tuple[StopCount, ...]
     devices: tuple[StopCount, ...]
     changes: tuple[FirewallChange, ...]
+    causes: tuple[Cause, ...] = field(default=(), kw_only=True)
+    also_blocked: tuple[AlsoBlocked, ...] = field(default=(), kw_only=True)
     hosts: tuple[HostResult, ...]
     expected: tuple[str, ...]
-    quarantine: tuple[UnreadableFile, ...]
     limitations: tuple[str, ...]
-    causes: tuple[Cause, ...] = ()
-    also_blocked: tuple[AlsoBlocked, ...] = ()
+    quarantine: tuple[UnreadableFile, ...]
 
     def method(self, method_id: str) -> MethodCount:
         """Return the counts of a method. Raises KeyError if the ruleset has none of this id."""

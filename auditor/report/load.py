@@ -15,7 +15,7 @@ from auditor.errors import ReportError
 from auditor.report import model as r
 from auditor.report.as_json import schema
 from auditor.report.fleet_as_json import KIND
-from auditor.sources.summary import SourceSummary
+from auditor.report.records import from_json
 
 Check = Callable[[Any], None]
 STANDARD = "-"
@@ -43,7 +43,7 @@ def from_dict(document: Any, where: str = "report") -> r.Report:
     _check_version(document, where)
     with sound(where, ANEW):
         _checker()(document)
-        report = _report(document)
+        report = from_json(r.Report, document)
         _check_sense(report)
     return report
 
@@ -164,81 +164,6 @@ def _check_version(document: Any, where: str) -> None:
         hint = "install the later auditor" if version > r.FORMAT_VERSION else ANEW
         message = f"this report is from {whose} auditor (format_version {version}, supported: {r.FORMAT_VERSION})"
         raise ReportError(message, where=where, hint=hint)
-
-
-# from JSON to the document
-
-
-def _report(document: dict[str, Any]) -> r.Report:
-    return r.Report(
-        tool=(document["tool"]["name"], document["tool"]["version"]),
-        ruleset=(document["ruleset"]["id"], document["ruleset"]["title"], document["ruleset"]["reference"]),
-        sources=tuple(_source(source) for source in document["sources"]),
-        roles=tuple(r.RoleAssignment(**role) for role in document["roles"]),
-        clients=tuple(_client(client) for client in document["clients"]),
-        limitations=tuple(r.Limitation(**limitation) for limitation in document["limitations"]),
-        asked=tuple(document["asked"]),
-        pushes=tuple(_push(push) for push in document["pushes"]),
-        modes=tuple(r.SiteMode(**mode) for mode in document.get("modes", [])),
-    )
-
-
-def _source(table: dict[str, Any]) -> SourceSummary:
-    warnings = tuple((warning["code"], warning["text"]) for warning in table["warnings"])
-    return SourceSummary(**table | {"warnings": warnings})
-
-
-def _push(table: dict[str, Any]) -> r.Push:
-    steps = tuple(
-        r.PushStep(**step | {"frames": tuple(step["frames"]), "lines": tuple(step["lines"])}) for step in table["steps"]
-    )
-    same = {name: table[name] for name in ("id", "kind", "how_sure", "why")}
-    return r.Push(from_address=table["from"], to_address=table["to"], steps=steps, **same)
-
-
-def _client(table: dict[str, Any]) -> r.ClientReport:
-    recommendations = tuple(
-        r.Recommendation(**recommendation | {"still_needs": tuple(recommendation["still_needs"])})
-        for recommendation in table["recommendation"]
-    )
-    methods = tuple(_method(method) for method in table["methods"])
-    return r.ClientReport(table["address"], methods, recommendations, tuple(table["names"]))
-
-
-def _method(table: dict[str, Any]) -> r.MethodResult:
-    reasons = tuple(r.Reason(**reason) for reason in table["reasons"])
-    requirements = tuple(_requirement(requirement) for requirement in table["requirements"])
-    went_on = table["went_on"] and r.WentOn(**table["went_on"] | {"without": tuple(table["went_on"]["without"])})
-    return r.MethodResult(**table | {"reasons": reasons, "requirements": requirements, "went_on": went_on})
-
-
-def _requirement(table: dict[str, Any]) -> r.RequirementVerdict:
-    plain = {name: value for name, value in table.items() if name not in ("from", "to")}
-    converted = {
-        "source": r.Endpoint(**table["from"]),
-        "destination": r.Endpoint(**table["to"]),
-        "ports": tuple(table["ports"]),
-        "changed": r.VerdictChange(**table["changed"]) if table["changed"] else None,
-        "evidence": tuple(_evidence(evidence) for evidence in table["evidence"]),
-        "problems": tuple(r.Problem(**problem) for problem in table["problems"]),
-        "remedy": tuple(r.Remedy(**remedy) for remedy in table["remedy"]),
-        "also_blocked": tuple(map(block, table["also_blocked"])),
-    }
-    return r.RequirementVerdict(**plain | converted)
-
-
-def block(table: dict[str, Any]) -> r.Block:
-    """Return a proven block besides a verdict from its JSON."""
-    return r.Block(table["from"], table["to"], tuple(table["ports"]), table["blocked_at"], table["text"])
-
-
-def _evidence(table: dict[str, Any]) -> r.Evidence:
-    packets = tuple(
-        r.Packet(packet["frame"], packet["time"], packet["from"], packet["to"], packet["what"])
-        for packet in table.get("packets", ())
-    )
-    converted = {"frames": tuple(table["frames"]), "lines": tuple(table["lines"]), "packets": packets}
-    return r.Evidence(**table | converted)
 
 
 # what a schema cannot say

@@ -329,7 +329,11 @@ def _kind(core: str) -> str:
 def _report(report: r.Report, pseudonyms: Pseudonyms) -> r.Report:
     return replace(
         report,
-        ruleset=(report.ruleset[0], pseudonyms.text(report.ruleset[1]), pseudonyms.text(report.ruleset[2])),
+        ruleset=replace(
+            report.ruleset,
+            title=pseudonyms.text(report.ruleset.title),
+            reference=pseudonyms.text(report.ruleset.reference),
+        ),
         sources=tuple(_source(source, pseudonyms) for source in report.sources),
         roles=tuple(_role(role, pseudonyms) for role in report.roles),
         modes=tuple(_mode(mode, pseudonyms) for mode in report.modes),
@@ -343,7 +347,9 @@ def _report(report: r.Report, pseudonyms: Pseudonyms) -> r.Report:
 
 
 def _source(source: SourceSummary, pseudonyms: Pseudonyms) -> SourceSummary:
-    warnings = tuple((code, pseudonyms.text(_unquoted(code, text))) for code, text in source.warnings)
+    warnings = tuple(
+        replace(warning, text=pseudonyms.text(_unquoted(warning.code, warning.text))) for warning in source.warnings
+    )
     return replace(source, path=pseudonyms.path(source.path), warnings=warnings)
 
 

@@ -42,6 +42,7 @@ from auditor.verdicts.select import (
     not_reached,
     on_other_services,
 )
+from auditor.version import Tool
 
 MOST_NAMED = 3  # hosts, in a sentence
 MOST_EVIDENCE = 6
@@ -55,7 +56,7 @@ def audit(
     role_map: RoleMap,
     facts: SiteFacts,
     asked: Sequence[str],
-    tool: tuple[str, str],
+    tool: Tool,
     dissection: DissectionResult | None = None,
     newer: Callable[[], Ruleset] | None = None,
     modes: Sequence[r.SiteMode] = (),
@@ -80,12 +81,12 @@ def audit(
         judged.methods, role_map.pushes, ruleset, judged_by_newer if newer is not None else None
     )
     clients = tuple(
-        r.ClientReport(client, methods, recommend(methods, rules), _names(client, role_map))
+        r.ClientReport(client, methods, recommend(methods, rules), names=_names(client, role_map))
         for client, methods in results.items()
     )
     return r.Report(
         tool=tool,
-        ruleset=(ruleset.id, ruleset.title, ruleset.reference),
+        ruleset=r.RulesetReference(ruleset.id, ruleset.title, ruleset.reference),
         sources=tuple(_summary(source) for source in sources),
         roles=role_map.assignments,
         clients=clients,
@@ -151,7 +152,7 @@ def _summary(source: Source) -> SourceSummary:
         skipped=source.skipped,
         first_time=r.utc_text(source.first_ns, local=source.clock == "local"),
         last_time=r.utc_text(source.last_ns, local=source.clock == "local"),
-        warnings=tuple(sorted((warning.code, warning.text) for warning in source.warnings)),
+        warnings=tuple(sorted(source.warnings)),
     )
 
 

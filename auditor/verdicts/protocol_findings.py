@@ -102,7 +102,7 @@ def _problem(failed: Failed) -> r.Problem:
     step, status = failed.step, failed.step.status
     if status is None:
         raise ValueError("a step that went well is no problem")
-    problem = r.Problem(step.layer, status.name, "", step.frame, failed.fatal, step.step, None, step.account)
+    problem = r.Problem(step.layer, status.name, "", step.frame, failed.fatal, step.account, step=step.step)
     return replace(problem, text=f"{problem.heading}{status.meaning}.")
 
 

@@ -272,7 +272,7 @@ def _coverage(report: FleetReport) -> Iterator[Part]:
     for role, players in roles.items():
         remainder = f" and {len(players) - 1:,} more" if len(players) > 2 else "; ".join(["", *players[1:]])
         lines.append(f"{role}: {players[0]}{remainder}")
-    lines.append(f"ruleset {report.ruleset[0]}: {report.ruleset[1]}")
+    lines.append(f"ruleset {report.ruleset.id}: {report.ruleset.title}")
     yield from _section("What was audited", map(indented, lines))
 
 
@@ -294,7 +294,7 @@ def _next(report: FleetReport) -> Iterator[Part]:
     if report.hosts:
         yield indented(f"one computer, with the lines that prove it: auditor render DIR --host {name}")
     if report.changes:
-        ruleset = "" if report.ruleset[0] == DEFAULT_RULESET else f" --ruleset {report.ruleset[0]}"
+        ruleset = "" if report.ruleset.id == DEFAULT_RULESET else f" --ruleset {report.ruleset.id}"
         servers = sorted({role.address for role in report.roles if role.role == SITE_SERVER})
         roles = "".join(f" --role {SITE_SERVER}={address}" for address in servers)
         export = f"auditor rulesets export {report.main}{ruleset} --to powershell{roles}"
