@@ -188,7 +188,7 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> FleetR
         coverage=d.Coverage(
             files=len(hosts) + 2,
             read=len(hosts),
-            quarantined=1,
+            unreadable=1,
             duplicates=1,
             bytes=4096 * len(hosts),
             records=sum(host.records for host in hosts),
@@ -228,7 +228,7 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> FleetR
         changes=_changes(hosts),
         hosts=tuple(hosts),
         expected=expected,
-        quarantine=(d.UnreadableFile("logs/PC000001/broken.log", "PC000001", "holds no rows", "copy it again"),),
+        unreadable=(d.UnreadableFile("logs/PC000001/broken.log", "PC000001", "holds no rows", "copy it again"),),
         limitations=("A firewall log does not tell whether what was let through was answered.",),
         causes=_causes(stops),
     )

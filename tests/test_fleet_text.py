@@ -82,7 +82,7 @@ def test_a_fleet_of_which_nothing_is_known_does_not_sound_fine():
 
 def test_what_was_not_read_is_told_at_once():
     lost = UnreadableFile("c.log", "C", "its reading ended the worker", "read it alone")
-    text = lines_of(fleet([host("A", "smb allowed")], quarantine=[lost], files=FilesRead(2, 1, 1, skipped=7)))
+    text = lines_of(fleet([host("A", "smb allowed")], unreadable=[lost], files=FilesRead(2, 1, 1, skipped=7)))
     assert text[2] == "Not all was read: 1 file could not be read, 7 records of others were skipped."
     assert "  c.log: its reading ended the worker - read it alone" in text
 

@@ -189,7 +189,7 @@ class FleetFolder:
             made_of=what,
             evidence=cover.with_evidence > 0,
             fails=any(one.fails for one in report.methods if one.id in report.asked),
-            incomplete=lacking or cover.quarantined > 0 or cover.skipped > 0,
+            incomplete=lacking or cover.unreadable > 0 or cover.skipped > 0,
         )
         with output_file.opened(str(self.path / STATE), force=True) as out:
             out.write(json.dumps(asdict(state)).encode())

@@ -193,7 +193,7 @@ class Fleet:
             files=self._files_read(),
             expected=self.expected,
             servers=[name for name, _ in servers],
-            quarantine=(UnreadableFile(one.path, one.host, one.what, one.hint) for one in self.unread),
+            unreadable=(UnreadableFile(one.path, one.host, one.what, one.hint) for one in self.unread),
             limitations=[
                 *_without_server(benches.values()),
                 *self._left_out(),
@@ -296,7 +296,7 @@ class Fleet:
         return FilesRead(
             files=self.files or len(files) + len(self.unread),
             read=len(files),
-            quarantined=len(self.unread),
+            unreadable=len(self.unread),
             duplicates=len(contents) - len(once),
             bytes=sum(one.size for one in files),
             records=sum(one.records for one in files),

@@ -45,7 +45,7 @@ class FilesRead:
 
     files: int = 0
     read: int = 0
-    quarantined: int = 0
+    unreadable: int = 0
     duplicates: int = 0
     bytes: int = 0
     records: int = 0
@@ -63,7 +63,7 @@ def fleet_report(
     files: FilesRead | None = None,
     expected: Iterable[str] = (),
     servers: Iterable[str] = (),
-    quarantine: Iterable[UnreadableFile] = (),
+    unreadable: Iterable[UnreadableFile] = (),
     limitations: Iterable[str] = (),
 ) -> FleetReport:
     """Return the report of a fleet, the same whatever order the hosts come in.
@@ -77,7 +77,7 @@ def fleet_report(
     known = sorted(
         (_proven(host, ruleset) for host in hosts), key=lambda one: (one.host, one.site, one.addresses, one.files)
     )
-    kept = tuple(sorted(quarantine))
+    kept = tuple(sorted(unreadable))
     missing = {*expected, *(one.host for one in kept if one.host)} - {host.host for host in known}
     missing -= set(servers)
     order = {one.id: number for number, one in enumerate(method.requirements)}
@@ -99,7 +99,7 @@ def fleet_report(
         changes=changes,
         hosts=tuple(known),
         expected=tuple(sorted(missing)),
-        quarantine=kept,
+        unreadable=kept,
         limitations=tuple(limitations),
         causes=causes,
         also_blocked=_also_blocked(known, main),

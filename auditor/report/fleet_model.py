@@ -167,8 +167,8 @@ class UnreadableFile:
 
     path: str
     host: str
-    what: str
-    hint: str
+    error: str
+    action: str
 
 
 @dataclass(frozen=True)
@@ -280,7 +280,7 @@ class Cause:
 class Coverage:
     """How much of the fleet this is about. Hosts without evidence are not fine: nobody knows.
 
-    files: named or found; read: of them; quarantined: could not be read; duplicates: the same content again for the
+    files: named or found; read: of them; unreadable: could not be read; duplicates: the same content again for the
     same host; bytes, records, skipped: of the files read; hosts: known at all; with_evidence: of which the
     sources show whether anything that the main method requires is let through or stopped; without_evidence: that have
     sources, but nothing of that in them; without_source: that were expected and have no readable source. The last two
@@ -289,7 +289,7 @@ class Coverage:
 
     files: int
     read: int
-    quarantined: int
+    unreadable: int
     duplicates: int
     bytes: int
     records: int
@@ -309,7 +309,7 @@ class FleetReport:
     main: the method that counts, groups, changes and causes are about; asked: the methods that decide the exit code;
     subnets, sites: with one of the name "" for hosts of which nobody knows it, none at all if it is known of no host;
     devices: what stopped hosts where a rule can be changed, such as an address or "each host's own firewall"; hosts: in
-    the order of their names; expected: hosts of a map file, or named with a file in quarantine, of which there is no
+    the order of their names; expected: hosts of a map file, or named with an unreadable file, of which there is no
     readable source.
     """
 
@@ -331,7 +331,7 @@ class FleetReport:
     hosts: tuple[HostResult, ...]
     expected: tuple[str, ...]
     limitations: tuple[str, ...]
-    quarantine: tuple[UnreadableFile, ...]
+    unreadable: tuple[UnreadableFile, ...]
 
     def method(self, method_id: str) -> MethodCount:
         """Return the counts of a method. Raises KeyError if the ruleset has none of this id."""
