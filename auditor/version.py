@@ -2,5 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 VERSION = "0.1.0"
-TOOL = ("auditor", VERSION)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """What made a report: the name and the version of the program."""
+
+    name: str
+    version: str
+
+
+TOOL = Tool("auditor", VERSION)

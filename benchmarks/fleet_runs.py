@@ -240,7 +240,7 @@ def _twice(fleet: Path, out: Path) -> Run:
 
 
 def _poisoned(bench: EvaluationContext, fleet: Path, whole: Path) -> bool:
-    """Tell whether a file that kills its readers is in quarantine, and every other host as it was."""
+    """Tell whether a file that kills its readers is unreadable, and every other host as it was."""
     before = FleetFolder(whole).report()
     host = next(one for one in before.hosts[len(before.hosts) // 2 :] if len(one.files) == 1)
     good = True
@@ -252,10 +252,10 @@ def _poisoned(bench: EvaluationContext, fleet: Path, whole: Path) -> bool:
             (Path(folder) / "sitecustomize.py").write_text(POISON.format(path=host.files[0]), encoding="utf-8")
             found = run(fleet, out, *words, path=Path(folder))
         after = FleetFolder(out).report()
-        lost = {one.path for one in after.quarantine} - {one.path for one in before.quarantine}
+        lost = {one.path for one in after.unreadable} - {one.path for one in before.unreadable}
         others = [one for one in after.hosts if one.host != host.host]
         kept = others == [one for one in before.hosts if one.host != host.host]
-        _tell(name, found, f"quarantined {len(lost)}, the rest {'the same' if kept else 'NOT the same'}")
+        _tell(name, found, f"unreadable {len(lost)}, the rest {'the same' if kept else 'NOT the same'}")
         good &= kept and lost == {host.files[0]} and found.code in ENDED
     return good
 
@@ -283,7 +283,7 @@ def truth(bench: EvaluationContext) -> bool:
             "records": (cover.records, sum(int(row["rows"]) * (1 + int(row["copies"])) for row in rows)),
             "skipped": (cover.skipped, sum(int(row["malformed"]) for row in rows)),
             "files": (cover.files, sum(int(row["files"]) for row in rows)),
-            "in quarantine": (cover.quarantined, sum(int(row["unreadable"]) for row in rows)),
+            "unreadable": (cover.unreadable, sum(int(row["unreadable"]) for row in rows)),
             "hosts": (cover.hosts, len(rows)),
         }
         print(f"\n{name}: {len(rows) - len(wrong):,} of {len(rows):,} hosts as is true {wrong[:5] or ''}")

@@ -14,7 +14,8 @@ from typing import Any
 
 from auditor import FleetReport
 from auditor.report import fleet_model as d
-from auditor.report.model import Endpoint, Problem, RoleAssignment
+from auditor.report.model import Endpoint, Problem, RoleAssignment, RulesetReference
+from auditor.version import Tool
 
 PUSH, MANUAL = "client-push", "manual"
 SITE_SERVER, MANAGEMENT_POINT, DEVICE = "10.0.0.5", "10.0.0.6", "10.9.0.1"
@@ -179,15 +180,15 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> FleetR
     stops = [(host, one) for host in hosts for one in host.seen if one.requirement.startswith(PUSH) and _stopped(one)]
     silent = sum(host.outcome(PUSH).result == d.NO_EVIDENCE for host in hosts)
     return FleetReport(
-        tool=("auditor", "0.3.0"),
-        ruleset=("configmgr-2007", "Configuration Manager 2007 client deployment", "Ports Used During Deployment"),
+        tool=Tool("auditor", "0.3.0"),
+        ruleset=RulesetReference("configmgr-2007", "Configuration Manager 2007 client deployment", "Ports Used"),
         main=PUSH,
         asked=(),
         roles=(RoleAssignment("site-server", SITE_SERVER, "given", "--role"),),
         coverage=d.Coverage(
             files=len(hosts) + 2,
             read=len(hosts),
-            quarantined=1,
+            unreadable=1,
             duplicates=1,
             bytes=4096 * len(hosts),
             records=sum(host.records for host in hosts),
@@ -227,7 +228,7 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> FleetR
         changes=_changes(hosts),
         hosts=tuple(hosts),
         expected=expected,
-        quarantine=(d.UnreadableFile("logs/PC000001/broken.log", "PC000001", "holds no rows", "copy it again"),),
+        unreadable=(d.UnreadableFile("logs/PC000001/broken.log", "PC000001", "holds no rows", "copy it again"),),
         limitations=("A firewall log does not tell whether what was let through was answered.",),
         causes=_causes(stops),
     )

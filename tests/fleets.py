@@ -15,6 +15,7 @@ from auditor.report import model as r
 from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema
 from auditor.report.fleet_model import NO_EVIDENCE, HostResult, MethodOutcome, Proof, RequirementResult, UnreadableFile
 from auditor.ruleset.ruleset import load_ruleset
+from auditor.version import Tool
 
 RULESET = load_ruleset()
 MAIN = "client-push"
@@ -105,7 +106,7 @@ def _seen(text: str, name: str, address: str) -> RequirementResult:
 
 def fleet(hosts: Iterable[HostResult], **more: Any) -> FleetReport:
     """Return the report of hosts."""
-    given = {"tool": ("auditor", "1.0"), "ruleset": RULESET, "main": MAIN, "asked": (MAIN,)}
+    given = {"tool": Tool("auditor", "1.0"), "ruleset": RULESET, "main": MAIN, "asked": (MAIN,)}
     return FleetReport.of(fleet_report(hosts, **given | more))
 
 
@@ -121,11 +122,11 @@ def site() -> FleetReport:
         host("LAB-5 10.2.1.5", "icmp-echo allowed", warnings=("events-lost: 3 events were lost",)),
         host("OLD-1"),
     ]
-    files = FilesRead(files=17, read=15, quarantined=1, duplicates=1, bytes=123_456_789, records=170, skipped=2)
+    files = FilesRead(files=17, read=15, unreadable=1, duplicates=1, bytes=123_456_789, records=170, skipped=2)
     lost = UnreadableFile("logs/OLD-2/pfirewall.log", "OLD-2", "its reading ended the worker", "read it alone")
     roles = (r.RoleAssignment("site-server", SERVER, "given", "named by you"),)
     limits = ("A log says nothing of what was never tried.",)
-    return fleet(hosts, files=files, expected=["OLD-3", "HQ-01"], quarantine=[lost], roles=roles, limitations=limits)
+    return fleet(hosts, files=files, expected=["OLD-3", "HQ-01"], unreadable=[lost], roles=roles, limitations=limits)
 
 
 def planted(report: FleetReport, change: Callable[[str], str]) -> FleetReport:

@@ -14,6 +14,7 @@ import auditor
 from auditor.render.answer import Answer
 from auditor.report import model as r
 from auditor.report.as_json import schema
+from auditor.sources.files.warnings import SourceWarning
 
 
 @cache
@@ -40,7 +41,8 @@ def dissected(scene: Scene) -> auditor.Report:
 def rich() -> auditor.Report:
     """Return a report with something in every field: two sources, a warning, a problem, a change."""
     report = of_scene("return-path-dropped")
-    source = dataclasses.replace(report.sources[0], skipped=2, warnings=(("damaged", "Something is broken."),))
+    warning = SourceWarning("damaged", "Something is broken.")
+    source = dataclasses.replace(report.sources[0], skipped=2, warnings=(warning,))
     (client,) = report.clients
     method = client.methods[0]
     first, *rest = method.requirements

@@ -445,7 +445,7 @@ def test_every_explanation_says_what_to_do():
         ("native-mode", "native-mode (condition, configmgr-2007)\n"),
         ("no-evidence", "no-evidence (result)\n"),
         ("coverage", "coverage (fleet)\n"),
-        ("Quarantine", "quarantine (fleet)\n"),
+        ("Unreadable-file", "unreadable-file (fleet)\n"),
         ("summary", "summary (fleet)\n"),
         ("host", "host (fleet)\n"),
     ],

@@ -1,4 +1,4 @@
-"""What a change mended or broke: two reports, requirement by requirement."""
+"""What a change fixed or broke: two reports, requirement by requirement."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from auditor.cli.commands import cli
 from auditor.errors import ReportError
 from auditor.render.comparison import FORMS, HEADINGS, MOST_LISTED, render
 from auditor.report import model as r
-from auditor.report.compare import BROKEN, KINDS, MENDED, NEW, NO_LONGER_SEEN, STILL_BROKEN
+from auditor.report.compare import BROKEN, FIXED, KINDS, NEW, NO_LONGER_OBSERVED, STILL_BROKEN
+from auditor.version import Tool
 
 PROBLEM = r.Problem("smb", "STATUS_LOGON_FAILURE", "log on: STATUS_LOGON_FAILURE (frame 9): wrong.", 9, True)
 
@@ -36,16 +37,16 @@ def report(*verdicts: r.RequirementVerdict, result: str = "unproven", client: st
 @pytest.mark.parametrize(
     ("before", "after", "kind"),
     [
-        ("blocked", "open", MENDED),
-        ("no-response", "allowed", MENDED),
-        ("failed", "open", MENDED),
+        ("blocked", "open", FIXED),
+        ("no-response", "allowed", FIXED),
+        ("failed", "open", FIXED),
         ("open", "blocked", BROKEN),
         ("allowed", "refused", BROKEN),
         ("open", "failed", BROKEN),
         ("blocked", "refused", STILL_BROKEN),
         ("blocked", "failed", STILL_BROKEN),
-        ("open", "not-observed", NO_LONGER_SEEN),
-        ("blocked", "inconclusive", NO_LONGER_SEEN),
+        ("open", "not-observed", NO_LONGER_OBSERVED),
+        ("blocked", "inconclusive", NO_LONGER_OBSERVED),
         ("not-observed", "open", NEW),
         ("inconclusive", "blocked", NEW),
         ("open", "allowed", ""),
@@ -80,7 +81,7 @@ def test_a_push_that_comes_further_is_not_worse():
     before = report(verdict("blocked"), verdict("not-observed", **other), result="fails")
     after = report(verdict("open"), verdict("blocked", **other), result="fails")
     found = compare(before, after)
-    assert [one.kind for one in found.changes] == [MENDED, NEW]
+    assert [one.kind for one in found.changes] == [FIXED, NEW]
     assert not found.worse
 
 
@@ -139,7 +140,7 @@ def test_what_was_not_read_is_told():
 
 def test_another_version_is_told():
     assert "different versions" in notes(
-        of_scene("all-open"), dataclasses.replace(of_scene("all-open"), tool=("auditor", "9"))
+        of_scene("all-open"), dataclasses.replace(of_scene("all-open"), tool=Tool("auditor", "9"))
     )
 
 
@@ -155,7 +156,7 @@ def test_the_text():
     first, *rest = text.splitlines()
     assert first.startswith("Nothing got worse: ")
     assert first.endswith("1 client compared")
-    assert "Mended: was stopped, is open" in rest
+    assert "Fixed: was stopped, is open" in rest
     assert "  10.20.2.20 client-push/smb: blocked, likely -> open" in rest
 
 

@@ -120,7 +120,7 @@ def test_all_that_is_counted_is_told():
     told += [one.id.partition("/")[2] for one in report.requirements] + [one.name for one in report.subnets]
     told += [one.name for one in (*report.sites, *report.directions, *report.devices)]
     told += [one.remedy for one in report.causes]
-    told += [text for one in report.quarantine for text in (one.path, one.host, one.what, one.hint)]
+    told += [text for one in report.unreadable for text in (one.path, one.host, one.error, one.action)]
     assert [one for one in told if one not in text] == []
 
 

@@ -17,7 +17,7 @@ from scenario import scene
 import auditor
 from auditor.cli.commands import cli
 from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema
-from auditor.report.schema_check import compiled
+from auditor.report.load import checker
 
 LOGS = Path(__file__).parent.parent / "sample_captures" / "fleet" / "logs"
 ROLES = {"site-server": "10.120.10.5", "management-point": "10.120.10.80"}
@@ -158,7 +158,7 @@ def test_the_report_is_the_page_and_the_document(audited):
     report = audited.report
     assert report.to_html() == (audited.folder.path / "fleet.html").read_text(encoding="utf-8")
     assert report.to_dict() == fleet_as_dict(report)
-    compiled(fleet_schema())(report.to_dict())
+    checker(fleet_schema())(report.to_dict())
 
 
 def shown(report: auditor.FleetReport) -> str:

@@ -201,9 +201,9 @@ def test_all_forms_count_those_without_evidence_alike():
     assert re.search(rf"Client push installation +\d+ +\d+ +\d+ +{count}\n", report.to_text())
 
 
-def test_expected_hosts_and_those_whose_only_file_is_in_quarantine_are_told():
+def test_expected_hosts_and_those_whose_only_file_is_unreadable_are_told():
     lost = UnreadableFile("c.log", "C", "its reading ended the worker", "")
-    report = fleet([host("A", "smb allowed")], expected=["A", "B"], quarantine=[lost])
+    report = fleet([host("A", "smb allowed")], expected=["A", "B"], unreadable=[lost])
     assert report.expected == ("B", "C")
     assert (report.coverage.hosts, report.coverage.without_source) == (3, 2)
 

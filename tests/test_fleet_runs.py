@@ -235,7 +235,7 @@ sys.addaudithook(_look)
 
 @linux_only
 @pytest.mark.parametrize("how", ["", pytest.param("--dask", marks=needs_dask)])
-def test_a_file_that_kills_whoever_reads_it_is_in_quarantine_and_nothing_else_is(fleet, tmp_path, how):
+def test_a_file_that_kills_whoever_reads_it_is_unreadable_and_nothing_else_is(fleet, tmp_path, how):
     sound = [row for row in fleet.truth if row["expected"] == "allowed" and row["unreadable"] == "0"][:4]
     for row in sound:
         shutil.copytree(Path("logs", row["site"], row["host"]), Path("some/logs", row["site"], row["host"]))
@@ -253,13 +253,13 @@ def test_a_file_that_kills_whoever_reads_it_is_in_quarantine_and_nothing_else_is
 
     assert (done.returncode, "Traceback" in done.stderr) == (4, False), done.stderr
     report = FleetFolder(Path("out")).report()
-    assert [(one.path, one.host) for one in report.quarantine] == [(str(poison), "POISON")]
-    assert report.quarantine[0].what.startswith("ended its ")
+    assert [(one.path, one.host) for one in report.unreadable] == [(str(poison), "POISON")]
+    assert report.unreadable[0].error.startswith("ended its ")
     assert report.hosts == FleetFolder(Path("without")).report().hosts
     assert report.expected == ("POISON",)
 
     watch = Watch()
-    assert audited("out", telling=watch).report.quarantine == ()  # what killed may have been a lack of memory
+    assert audited("out", telling=watch).report.unreadable == ()  # what killed may have been a lack of memory
     assert watch.begun == [str(poison)]
 
 
@@ -280,14 +280,14 @@ def test_every_host_has_the_result_that_is_true_of_it(fleet, report):
 
 def test_the_lines_add_up(fleet, report):
     cover, truth = report.coverage, fleet.truth
-    lost = [one.path for one in report.quarantine]
+    lost = [one.path for one in report.unreadable]
     read = [path for path in every_log() if path not in lost]
     assert cover.records == sum(int(row["rows"]) * (1 + int(row["copies"])) for row in truth)
     assert cover.skipped == sum(int(row["malformed"]) for row in truth)
     assert cover.records + cover.skipped == sum(map(_lines, read))
     assert cover.bytes == sum(map(os.path.getsize, read))
-    assert cover.files == cover.read + cover.quarantined == sum(int(row["files"]) for row in truth)
-    assert cover.quarantined == len(lost) == sum(int(row["unreadable"]) for row in truth)
+    assert cover.files == cover.read + cover.unreadable == sum(int(row["files"]) for row in truth)
+    assert cover.unreadable == len(lost) == sum(int(row["unreadable"]) for row in truth)
     assert cover.duplicates == sum(int(row["copies"]) for row in truth)
     assert cover.hosts == cover.with_evidence + cover.without_evidence + cover.without_source == len(truth)
 
@@ -489,7 +489,7 @@ def test_what_changes_while_it_is_read_is_in_the_report_all_the_same():
         Path(every_log()[-2]).unlink()
 
     cover = audited("other", telling=Watch(3, change)).report.coverage
-    assert (cover.files, cover.read, cover.quarantined) == (58, 52, 6)
+    assert (cover.files, cover.read, cover.unreadable) == (58, 52, 6)
     audited("other")
     assert outputs("other") == fresh()
 
@@ -542,7 +542,7 @@ def test_what_could_not_be_reached_is_tried_again(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(summary, "reading", refused)
         Path(LOG).write_bytes(Path(LOG).read_bytes())
-        assert [one.path for one in audited("out").report.quarantine if "denied" in one.what] == [LOG]
+        assert [one.path for one in audited("out").report.unreadable if "denied" in one.error] == [LOG]
     watch = Watch()
     audited("out", telling=watch)
     assert watch.begun == [LOG]
@@ -614,7 +614,7 @@ def test_two_runs_do_not_work_in_one_folder(fleet):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as Unix can")
 @pytest.mark.parametrize("words", [("--workers", "0"), ("--workers", "2"), pytest.param(("--dask",), marks=needs_dask)])
-def test_a_full_disk_ends_the_run_in_one_line_and_nothing_is_in_quarantine_for_it(fleet, words):
+def test_a_full_disk_ends_the_run_in_one_line_and_nothing_is_unreadable_for_it(fleet, words):
     import resource
 
     done = subprocess.run(
@@ -745,7 +745,7 @@ def test_the_same_path_at_two_sites_is_two_files():
             shutil.copytree(Path("logs", place, f"PC{host:05}"), Path(place, f"logs/{number}"))
         covers.append(_read_near(place, host_from=None))
     report = merged("BERLIN/out", "BOSTON/out")
-    for name in ("files", "read", "quarantined", "records", "bytes", "skipped", "hosts", "with_evidence"):
+    for name in ("files", "read", "unreadable", "records", "bytes", "skipped", "hosts", "with_evidence"):
         assert getattr(report.coverage, name) == sum(getattr(one, name) for one in covers), name
     assert not [one for one in report.limitations if "several contents" in one]
 
@@ -759,7 +759,7 @@ def test_what_one_run_could_not_read_and_a_later_one_could_is_not_lost():
     Path(LOG).write_bytes(whole)
     audited("second", LOG)
     report = merged("second", "first")
-    assert (report.coverage.files, report.coverage.read, report.quarantine) == (1, 1, ())
+    assert (report.coverage.files, report.coverage.read, report.unreadable) == (1, 1, ())
 
 
 @pytest.mark.usefixtures("fleet")
@@ -772,7 +772,7 @@ def test_what_one_site_could_not_read_is_lost_although_another_site_read_a_file_
         Path(place, "map.csv").write_text(f"host,site,path\nPC1,{place},logs/PC1\n")
         _read_near(place, host_from=None, host_map="map.csv")
     report = merged("BERLIN/out", "BOSTON/out")
-    assert [one.path for one in report.quarantine] == ["logs/PC1/pfirewall.log"]
+    assert [one.path for one in report.unreadable] == ["logs/PC1/pfirewall.log"]
 
 
 @pytest.mark.usefixtures("fleet")

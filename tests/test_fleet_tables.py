@@ -107,8 +107,8 @@ def test_a_proof_is_a_row():
     assert (row["path"], row["lines"], row["frames"]) == ("logs/A/pfirewall.log", "8 9 10", "")
 
 
-def test_a_file_in_quarantine_is_a_row():
-    assert [tuple(row.values()) for row in read(site(), "quarantine")] == [
+def test_an_unreadable_file_is_a_row():
+    assert [tuple(row.values()) for row in read(site(), "unreadable")] == [
         ("logs/OLD-2/pfirewall.log", "OLD-2", "its reading ended the worker", "read it alone")
     ]
 

@@ -13,6 +13,7 @@ from auditor import FleetReport
 from auditor.fleet.totals import FilesRead
 from auditor.render.fleet.text import MOST_LISTED, render_fleet_text
 from auditor.report.fleet_model import UnreadableFile
+from auditor.report.model import RulesetReference
 
 OWN = "smb blocked at client"
 
@@ -81,7 +82,7 @@ def test_a_fleet_of_which_nothing_is_known_does_not_sound_fine():
 
 def test_what_was_not_read_is_told_at_once():
     lost = UnreadableFile("c.log", "C", "its reading ended the worker", "read it alone")
-    text = lines_of(fleet([host("A", "smb allowed")], quarantine=[lost], files=FilesRead(2, 1, 1, skipped=7)))
+    text = lines_of(fleet([host("A", "smb allowed")], unreadable=[lost], files=FilesRead(2, 1, 1, skipped=7)))
     assert text[2] == "Not all was read: 1 file could not be read, 7 records of others were skipped."
     assert "  c.log: its reading ended the worker - read it alone" in text
 
@@ -109,7 +110,8 @@ def test_a_name_that_a_shell_would_run_is_not_part_of_a_command():
 
 
 def test_another_ruleset_is_named_in_the_command():
-    report = dataclasses.replace(fleet([host("A", OWN)]), ruleset=("configmgr-current-branch", "t", "r"))
+    other = RulesetReference("configmgr-current-branch", "t", "r")
+    report = dataclasses.replace(fleet([host("A", OWN)]), ruleset=other)
     command = "auditor rulesets export client-push --ruleset configmgr-current-branch --to powershell"
     assert any(line.endswith(command) for line in lines_of(report))
 

@@ -184,7 +184,7 @@ def test_the_warnings_of_a_source_are_in_order_of_their_codes(tmp_path):
     lost = "2023-11-14 08:00:40 INFO-EVENTS-LOST - - - - - - - - - - - - 7 - 4"
     path.write_bytes(firewall_log(row(DROPPED[0]), lost, "2023-11-14 08:00:40 nonsense"))
     (source,) = auditor.audit(path, roles=ROLES, dissect=False).sources
-    assert [code for code, _ in source.warnings] == ["lost-events", "malformed-lines"]
+    assert [warning.code for warning in source.warnings] == ["lost-events", "malformed-lines"]
 
 
 def test_what_a_log_cannot_show_is_said(audited):

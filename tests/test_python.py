@@ -130,7 +130,7 @@ def test_what_a_change_mended_as_a_table():
     table = found.frame()
     assert table.dtypes.astype(str).to_dict() == CHANGE_COLUMNS
     smb = table[table.requirement == "client-push/smb"].to_dict("records")
-    assert [(one["kind"], one["before"], one["after"]) for one in smb] == [("mended", "blocked", "open")]
+    assert [(one["kind"], one["before"], one["after"]) for one in smb] == [("fixed", "blocked", "open")]
 
 
 def test_the_table_of_changes_has_its_columns_also_when_nothing_changed():

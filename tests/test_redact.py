@@ -23,6 +23,8 @@ from auditor.render import comparison
 from auditor.render.formats import FORMS, render
 from auditor.report import model as r
 from auditor.report.redact import Pseudonyms, redact_all
+from auditor.sources.files.warnings import SourceWarning
+from auditor.version import Tool
 
 # What the lab calls its hosts, domain and accounts (sample_captures/lab/network.py and hosts.py).
 LAB_NAMES = ("contoso", "client01", "sitesrv", "mp01", "svc-push", "svc-push2")
@@ -176,12 +178,13 @@ def test_free_text_is_covered(text, secret):
         problems=(r.Problem("smb", "X", text, 1, True),),
     )
     method = r.MethodResult("client-push", text, "fails", (r.Reason("network", VERDICT.id, text),), (verdict,))
-    recommendation = (r.Recommendation("client-push", text, (text,), "not-attempted"),)
-    source = dataclasses.replace(rich().sources[0], warnings=(("damaged", text),))
+    recommendation = (r.Recommendation("client-push", "not-attempted", text, (text,)),)
+    source = dataclasses.replace(rich().sources[0], warnings=(SourceWarning("damaged", text),))
     roles = (r.RoleAssignment("client", "10.0.0.20", "inferred", text),)
     client = r.ClientReport("10.0.0.20", (method,), recommendation)
-    ruleset = ("mine", text, text)
-    report = auditor.Report(("auditor", "1"), ruleset, (source,), roles, (client,), (r.Limitation("ports-only", text),))
+    limitations = (r.Limitation("ports-only", text),)
+    ruleset = r.RulesetReference("mine", text, text)
+    report = auditor.Report(Tool("auditor", "1"), ruleset, (source,), roles, (client,), limitations)
     filters = [proof.display_filter for proof in redact(report).clients[0].methods[0].requirements[0].evidence]
     rest = [line for line in redact(report).to_json().splitlines() if '"display_filter"' not in line]
     assert [line for line in rest if secret.lower() in line.lower()] == []
@@ -211,10 +214,10 @@ def test_a_program_that_every_computer_has_stays():
 
 def test_lines_that_a_warning_quotes_go():
     text = "1 of 9 lines could not be read: 1 with too few fields, such as line 8. They read: jdoe was here"
-    source = dataclasses.replace(rich().sources[0], warnings=(("malformed-lines", text),))
+    source = dataclasses.replace(rich().sources[0], warnings=(SourceWarning("malformed-lines", text),))
     kept = "1 of 9 lines could not be read: 1 with too few fields, such as line 8."
     redacted = redact(dataclasses.replace(rich(), sources=(source,)))
-    assert redacted.sources[0].warnings == (("malformed-lines", kept),)
+    assert redacted.sources[0].warnings == (SourceWarning("malformed-lines", kept),)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +277,7 @@ def with_problem(problem: r.Problem) -> r.Report:
 def problem_of(account: str, step: str = "log on") -> r.Problem:
     told = f"{step}{f' as {account}' if account else ''}: STATUS_LOGON_FAILURE (frame 9)"
     text = f"{told}: the account or its password is wrong."
-    return r.Problem("smb", "STATUS_LOGON_FAILURE", text, 9, True, step, None, account)
+    return r.Problem("smb", "STATUS_LOGON_FAILURE", text, 9, True, account, step=step)
 
 
 ALPHABET = st.characters(codec="utf-8", exclude_categories=("C",))
@@ -313,7 +316,9 @@ def test_what_fields_say_was_cited_is_replaced_whatever_the_words_around_it(name
     verdict = dataclasses.replace(VERDICT, explanation=told, steps=(step,), evidence=(proof,))
     reasons = (r.Reason("missing", VERDICT.id, told),)
     method = r.MethodResult("client-push", "Push", "unproven", reasons, (verdict,))
-    source = dataclasses.replace(rich().sources[0], warnings=(("malformed-lines", f"lu : {name}"),), quoted=(name,))
+    source = dataclasses.replace(
+        rich().sources[0], warnings=(SourceWarning("malformed-lines", f"lu : {name}"),), quoted=(name,)
+    )
     report = dataclasses.replace(rich(), sources=(source,), clients=(r.ClientReport("10.0.0.20", (method,), ()),))
     redacted = redact(report)
     assert name not in redacted.to_json()

@@ -21,6 +21,7 @@ import auditor
 from auditor.render.tables.frames import EVIDENCE_COLUMNS, FRAME_COLUMNS
 from auditor.report import model as r
 from auditor.report.as_json import schema
+from auditor.sources.files.warnings import SourceWarning
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 BOTH_ENDS = next(one for one in SCENES if one.name == "return-path-dropped")
@@ -210,7 +211,7 @@ def test_a_file_name_that_is_no_text_makes_sound_json(tmp_path):
     ],
 )
 def test_a_report_knows_whether_anything_was_skipped(report, skipped, codes, incomplete):
-    warnings = tuple((code, "") for code in codes)
+    warnings = tuple(SourceWarning(code, "") for code in codes)
     source = dataclasses.replace(report.sources[0], skipped=skipped, warnings=warnings)
     assert dataclasses.replace(report, sources=(source,)).incomplete is incomplete
 
@@ -219,9 +220,9 @@ def test_what_a_warning_takes_away_is_a_limitation(tmp_path):
     path = tmp_path / "cut.pcap"
     path.write_bytes(Path(BOTH_ENDS.captures[0]).read_bytes()[:-10])
     report = auditor.audit(path, dissect=False)
-    ((code, text),) = report.sources[0].warnings
-    assert code == "cut-short"
-    assert f"{path}: {text}" in report.limitation_texts
+    (warning,) = report.sources[0].warnings
+    assert warning.code == "cut-short"
+    assert f"{path}: {warning.text}" in report.limitation_texts
 
 
 def test_an_unreadable_source_is_a_limitation(tmp_path):

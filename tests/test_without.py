@@ -90,7 +90,7 @@ def test_what_the_current_document_makes_of_it_is_what_an_audit_by_it_finds():
     (client,) = of_scene("echo-dropped").clients
     told = client.method("client-push").went_on
     current = auditor.audit(FOLDER / "echo-dropped.pcap", ruleset="configmgr-current-branch")
-    assert told.newer == current.ruleset[0]
+    assert told.newer == current.ruleset.id
     assert told.newer_result == current.clients[0].method("client-push").result
     assert current.clients[0].method("client-push").went_on is None
 

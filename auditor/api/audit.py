@@ -76,7 +76,7 @@ def audit(
     if not unreadable:
         return report
     limits = [
-        Limitation(UNREADABLE, say("limitation.not-audited", path=source.path, why=source.warnings[0][1]))
+        Limitation(UNREADABLE, say("limitation.not-audited", path=source.path, why=source.warnings[0].text))
         for source in unreadable
     ]
     return replace(report, sources=(*report.sources, *unreadable), limitations=(*limits, *report.limitations))

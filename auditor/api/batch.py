@@ -92,7 +92,7 @@ def batch(
     how many files and bytes are to be read to what is told how far that is. note: told, in sentences, what is left out.
 
     Raises SourceError if nothing is to be read, and ArgumentError, RulesetError, OutputError and MissingPackageError
-    as `auditor.audit` does. A file that cannot be read is in the report's quarantine.
+    as `auditor.audit` does. A file that cannot be read is in `unreadable` of the report.
     """
     parquet()  # if it is missing, that is told before hours of reading
     rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)

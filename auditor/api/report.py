@@ -158,7 +158,7 @@ def redact(report: model.Report) -> Report:
 def compare(before: model.Report, after: model.Report, *, redacted_together: bool = False) -> Comparison:
     """Return what is different in the later of two reports.
 
-    Kinds of changes: mended (was stopped, is open), broken (was open, is stopped), still-broken, no-longer-seen (was
+    Kinds of changes: fixed (was stopped, is open), broken (was open, is stopped), still-broken, no-longer-observed (was
     seen, is not in these sources), new (was not seen, is now). Stopped is what is blocked, refused, unreachable or
     unanswered, and what is open but failed for a problem that ends the installation.
 

@@ -366,7 +366,7 @@ def render(report: str, host: str | None, form: str, target: str, force: bool, r
 @output_options("text", "json", "markdown")
 @redact_option
 def diff(before: str, after: str, form: str, target: str, force: bool, redact: bool) -> int:
-    """Tell what is mended and what is broken between two saved reports (analyze --format json)."""
+    """Tell what is fixed and what is broken between two saved reports (analyze --format json)."""
     from auditor.render.comparison import render as rendered
     from auditor.report.compare import compare
     from auditor.report.load import load_report
@@ -395,7 +395,7 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
     with _progress() as progress:
         read, unreadable = read_all(_each_once(sources), tz=tz, progress=progress)
     for source in unreadable:
-        print_message(f"{source.path}: {source.warnings[0][1]}")
+        print_message(f"{source.path}: {source.warnings[0].text}")
     lacking = [
         (source.path, warning.text)
         for source in read
@@ -491,7 +491,7 @@ def export(selection: str, form: str, outbound: bool, target: str, force: bool, 
 def explain(term: tuple[str, ...]) -> None:
     """Explain a verdict, result, requirement, method, role, mode, warning, state or ICMP code (3/13, or 1/1 v6).
 
-    Also the words of a fleet's report, such as coverage or quarantine.
+    Also the words of a fleet's report, such as coverage or unreadable-file.
     """
     from auditor.cli.explain import explain as explained
 
@@ -642,9 +642,9 @@ def _tell_unaudited(report: Report) -> None:
 
 def _tell_unread(report: Report) -> None:
     for source in report.sources:
-        for code, text in source.warnings:
-            if code == "unreadable":
-                print_message(f"{source.path} was not audited: {text}")
+        for warning in source.warnings:
+            if warning.code == "unreadable":
+                print_message(f"{source.path} was not audited: {warning.text}")
 
 
 def _tell_idle_properties(site: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from auditor.verdicts.installations.contacts import Contact, Pair, merge
 from auditor.verdicts.installations.pushes import find_pushes, judged_pushes
 from auditor.verdicts.installations.roles import RoleMap
 from auditor.verdicts.recommend import rank
+from auditor.version import Tool
 
 MOST_PROOF = 3  # of each requirement
 MOST_NAMED = 5  # site servers, in a sentence
@@ -382,7 +383,7 @@ def _rows(host: HostResult) -> list[tuple[str, RequirementResult]]:
     return [(result.requirement, result) for result in host.seen]
 
 
-def report(site: str, entries: Sequence[Entry], context: EvaluationContext, tool: tuple[str, str]) -> r.Report:
+def report(site: str, entries: Sequence[Entry], context: EvaluationContext, tool: Tool) -> r.Report:
     """Return the report on one host, as `auditor analyze` of its sources would give it."""
     case = _case(site, entries, context)
     modes = context.modes_at(site)

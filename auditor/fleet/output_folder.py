@@ -216,7 +216,7 @@ class FleetFolder:
             made_of=digest,
             evidence=cover.with_evidence > 0,
             fails=any(method.fails for method in report.methods if method.id in report.asked),
-            incomplete=lacking or cover.quarantined > 0 or cover.skipped > 0,
+            incomplete=lacking or cover.unreadable > 0 or cover.skipped > 0,
         )
         with output_file.opened(str(self.path / STATE), force=True) as out:
             out.write(json.dumps(asdict(state)).encode())

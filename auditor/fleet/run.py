@@ -199,7 +199,7 @@ class Fleet:
             files=self._files_read(),
             expected=self.expected,
             servers=[name for name, _ in servers],
-            quarantine=(UnreadableFile(file.path, file.host, file.what, file.hint) for file in self.unread),
+            unreadable=(UnreadableFile(file.path, file.host, file.what, file.hint) for file in self.unread),
             limitations=[
                 *_without_server(contexts.values()),
                 *self._left_out(),
@@ -307,7 +307,7 @@ class Fleet:
         return FilesRead(
             files=self.files or len(files) + len(self.unread),
             read=len(files),
-            quarantined=len(self.unread),
+            unreadable=len(self.unread),
             duplicates=len(contents) - len(once),
             bytes=sum(file.size for file in files),
             records=sum(file.records for file in files),

@@ -30,6 +30,7 @@ from auditor.report.fleet_model import (
     stopper,
 )
 from auditor.ruleset.ruleset import Method, Ruleset
+from auditor.version import Tool
 
 DECISIVE = r.PASSING | r.FAILING
 Key = TypeVar("Key", bound=tuple[str | bool, ...])
@@ -51,7 +52,7 @@ class FilesRead:
 
     files: int = 0
     read: int = 0
-    quarantined: int = 0
+    unreadable: int = 0
     duplicates: int = 0
     bytes: int = 0
     records: int = 0
@@ -61,7 +62,7 @@ class FilesRead:
 def fleet_report(
     hosts: Iterable[HostResult],
     *,
-    tool: tuple[str, str],
+    tool: Tool,
     ruleset: Ruleset,
     main: str,
     asked: Sequence[str],
@@ -69,7 +70,7 @@ def fleet_report(
     files: FilesRead | None = None,
     expected: Iterable[str] = (),
     servers: Iterable[str] = (),
-    quarantine: Iterable[UnreadableFile] = (),
+    unreadable: Iterable[UnreadableFile] = (),
     limitations: Iterable[str] = (),
 ) -> FleetReport:
     """Return the report of a fleet, the same whatever order the hosts come in.
@@ -96,7 +97,7 @@ def fleet_report(
     proven = sorted(
         (_proven(host, ruleset) for host in hosts), key=lambda host: (host.host, host.site, host.addresses, host.files)
     )
-    unreadable = tuple(sorted(quarantine))
+    unreadable = tuple(sorted(unreadable))
     missing = {*expected, *(file.host for file in unreadable if file.host)} - {host.host for host in proven}
     missing -= set(servers)
     order = {requirement.id: number for number, requirement in enumerate(method.requirements)}
@@ -104,7 +105,7 @@ def fleet_report(
     changes, causes = plan_changes(failing, ruleset)
     return FleetReport(
         tool=tool,
-        ruleset=(ruleset.id, ruleset.title, ruleset.reference),
+        ruleset=r.RulesetReference(ruleset.id, ruleset.title, ruleset.reference),
         main=main,
         asked=tuple(asked),
         roles=tuple(roles),
@@ -118,7 +119,7 @@ def fleet_report(
         changes=changes,
         hosts=tuple(proven),
         expected=tuple(sorted(missing)),
-        quarantine=unreadable,
+        unreadable=unreadable,
         limitations=tuple(limitations),
         causes=causes,
         also_blocked=_also_blocked(proven, main),

@@ -19,8 +19,8 @@ HEADINGS = {
     c.BROKEN: "Broken: was open, is stopped",
     c.NEW: "New: was not seen before",
     c.STILL_BROKEN: "Still broken",
-    c.NO_LONGER_SEEN: "No longer seen",
-    c.MENDED: "Mended: was stopped, is open",
+    c.NO_LONGER_OBSERVED: "No longer observed",
+    c.FIXED: "Fixed: was stopped, is open",
 }
 
 

@@ -69,7 +69,7 @@ def _suite(
         package="auditor",
     )
     properties = ET.SubElement(suite, "properties")
-    for key, value in (("ruleset", report.ruleset[0]), ("auditor", report.tool[1])):
+    for key, value in (("ruleset", report.ruleset.id), ("auditor", report.tool.version)):
         ET.SubElement(properties, "property", name=key, value=clean(value))
     for case in cases:
         case.set("classname", clean(f"{name}.{case.get('classname')}"))
@@ -117,7 +117,7 @@ def _sources(report: r.Report) -> list[ET.Element]:
     cases = []
     for source in report.sources:
         case = ET.Element("testcase", name=clean(source.path), classname="reading", time="0")
-        lost = [text for code, text in source.warnings if code in r.INCOMPLETE_CODES]
+        lost = [warning.text for warning in source.warnings if warning.code in r.INCOMPLETE_CODES]
         if source.skipped:
             lost.append(f"{source.skipped:,} records could not be read.")
         if lost:

@@ -159,7 +159,7 @@ def _sources_and_roles(report: r.Report) -> Iterator[str]:
     for number, source in enumerate(report.sources, 1):
         place = f"\\[{number}\\] " if len(report.sources) > 1 else ""
         yield f"- {place}{code(source.path)}: {prose(wording.source(source))}"
-        yield from (f"  - warning ({prose(name)}): {prose(text)}" for name, text in source.warnings)
+        yield from (f"  - warning ({prose(warning.code)}): {prose(warning.text)}" for warning in source.warnings)
     for role, players in (*wording.roles(report), *wording.modes(report)):
         yield f"- {prose(wording.words(role).capitalize())} {prose(players)}"
-    yield f"- Ruleset {prose(report.ruleset[0])}: {prose(report.ruleset[1])}"
+    yield f"- Ruleset {prose(report.ruleset.id)}: {prose(report.ruleset.title)}"

@@ -27,7 +27,7 @@ def render_sarif(report: r.Report) -> str:
     rules = _rules(report)
     places = {rule["id"]: place for place, rule in enumerate(rules)}
     run = {
-        "tool": {"driver": {"name": report.tool[0], "version": clean(report.tool[1]), "rules": rules}},
+        "tool": {"driver": {"name": report.tool.name, "version": clean(report.tool.version), "rules": rules}},
         "invocations": [_invocation(report)],
         "artifacts": [
             {"location": {"uri": uri(source.path)}, "length": source.bytes, "roles": ["analysisTarget"]}
@@ -83,7 +83,7 @@ def _rule(method: r.MethodResult, requirement: r.RequirementVerdict, report: r.R
     ports = "echo request" if requirement.protocol == "icmp" else requirement.protocol.upper()
     text = (
         f"{requirement.description} It goes from the {ends} ({ports}) and is {requirement.necessity} "
-        f"for: {method.title}. Source: {report.ruleset[1]} ({report.ruleset[2]})."
+        f"for: {method.title}. Source: {report.ruleset.title} ({report.ruleset.reference})."
     )
     return {
         "id": clean(requirement.id),
@@ -157,9 +157,12 @@ def _place(report: r.Report, source: int, lines: tuple[int, ...]) -> dict[str, A
 
 def _invocation(report: r.Report) -> dict[str, Any]:
     notifications = [
-        {"level": "error" if code in r.INCOMPLETE_CODES else "warning", "message": message(f"{source.path}: {text}")}
+        {
+            "level": "error" if warning.code in r.INCOMPLETE_CODES else "warning",
+            "message": message(f"{source.path}: {warning.text}"),
+        }
         for source in report.sources
-        for code, text in source.warnings
+        for warning in source.warnings
     ]
     notifications += [
         {"level": "note", "message": message(limitation.text), "descriptor": {"id": clean(limitation.code)}}

@@ -284,11 +284,11 @@ def _sources(report: r.Report) -> Iterator[Part]:
     for number, source in enumerate(report.sources, 1):
         place = f"[{number}] " if len(report.sources) > 1 else ""
         yield indented(f"{place}{source.path}: {wording.source(source)}")
-        for code, text in source.warnings:
-            yield indented(f"  warning ({code}): {text}", style="yellow")
+        for warning in source.warnings:
+            yield indented(f"  warning ({warning.code}): {warning.text}", style="yellow")
     for role, shown in (*wording.roles(report), *wording.modes(report)):
         yield indented(f"{wording.words(role).capitalize()} {shown}")
-    yield indented(f"Ruleset {report.ruleset[0]}: {report.ruleset[1]}")
+    yield indented(f"Ruleset {report.ruleset.id}: {report.ruleset.title}")
 
 
 def indented(text: str, *, style: str = "") -> Padding:

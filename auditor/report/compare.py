@@ -1,4 +1,4 @@
-"""What a change of the network mended or broke: two reports held against each other, requirement by requirement."""
+"""What a change of the network fixed or broke: two reports held against each other, requirement by requirement."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from auditor.ruleset.addresses import canonical
 if TYPE_CHECKING:
     pass
 
-BROKEN, NEW, STILL_BROKEN, NO_LONGER_SEEN, MENDED = "broken", "new", "still-broken", "no-longer-seen", "mended"
-KINDS = (BROKEN, NEW, STILL_BROKEN, NO_LONGER_SEEN, MENDED)
+BROKEN, NEW, STILL_BROKEN, NO_LONGER_OBSERVED, FIXED = "broken", "new", "still-broken", "no-longer-observed", "fixed"
+KINDS = (BROKEN, NEW, STILL_BROKEN, NO_LONGER_OBSERVED, FIXED)
 _BAD, _GOOD, _UNSEEN = "bad", "good", "unseen"
 
 
@@ -86,9 +86,9 @@ def compare(before: r.Report, after: r.Report, *, redacted_together: bool = Fals
 
     redacted_together: they come from one call of redact_all, so that a pseudonym means the same in both.
 
-    kinds: mended (was stopped, is open), broken (was open, is stopped), still-broken, no-longer-seen (was seen, is not
-    in these sources), new (was not seen, is now). Stopped is what is blocked, refused, unreachable or unanswered, and
-    what is open but failed for a problem that ends the installation.
+    kinds: fixed (was stopped, is open), broken (was open, is stopped), still-broken, no-longer-observed (was seen, is
+    not in these sources), new (was not seen, is now). Stopped is what is blocked, refused, unreachable or unanswered,
+    and what is open but failed for a problem that ends the installation.
     """
     for report in (before, after):
         r.check_of_one_audit(report, "compared")
@@ -149,10 +149,10 @@ def _kind(before: str, after: str) -> str:
     if before == after:
         return STILL_BROKEN if after == _BAD else ""
     if after == _UNSEEN:
-        return NO_LONGER_SEEN
+        return NO_LONGER_OBSERVED
     if before == _UNSEEN:
         return NEW
-    return BROKEN if after == _BAD else MENDED
+    return BROKEN if after == _BAD else FIXED
 
 
 def _only(
@@ -168,11 +168,11 @@ def _only(
 def _notes(before: r.Report, after: r.Report, redacted_together: bool) -> Iterator[str]:
     if before.ruleset != after.ruleset:
         yield (
-            f"The first report was judged by the ruleset {before.ruleset[0]} ({before.ruleset[1]}), the second by "
-            f"{after.ruleset[0]} ({after.ruleset[1]}): a change may come from the rules, not from the network."
+            f"The first report was judged by the ruleset {before.ruleset.id} ({before.ruleset.title}), the second by "
+            f"{after.ruleset.id} ({after.ruleset.title}): a change may come from the rules, not from the network."
         )
     if before.tool != after.tool:
-        versions = f"{before.tool[1]} and {after.tool[1]}"
+        versions = f"{before.tool.version} and {after.tool.version}"
         yield f"The reports are of different versions of auditor ({versions}): audit both sources with the same one."
     one_sided = sorted(_rows(before) ^ _rows(after))
     if one_sided:

@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import replace
-from functools import cache, lru_cache
+from functools import cache
 from itertools import islice, takewhile
 from pathlib import Path
-from sys import intern
-from typing import Any, TypeVar
+from typing import Any
 
 from auditor.errors import ReportError
 from auditor.report import fleet_model as f
 from auditor.report import model as r
-from auditor.report.fleet_as_json import KIND, RENAMED, fleet_schema
-from auditor.report.load import STANDARD, block, from_dict, once, read_json, sound
-from auditor.report.schema_check import Check, FaultError, compiled
+from auditor.report.fleet_as_json import KIND, fleet_schema
+from auditor.report.load import STANDARD, Check, FaultError, check_unique, checker, from_dict, read_json, sound
+from auditor.report.records import from_json
 
 ANEW = "make it anew: auditor batch PATH... -o DIR"
 # As write_fleet_json begins and divides the file.
 FIRST_LINES = ["{", f'"format_version": {f.FORMAT_VERSION},', f'"kind": "{KIND}",']
 HOSTS_BEGIN, HOSTS_END = '  "hosts": [\n', "  ],\n"
-OWN_NAMES = {shown: name for name, shown in RENAMED.items()}
-Record = TypeVar("Record")
 
 
 def load_fleet(path: str | Path) -> f.FleetReport:
@@ -50,7 +46,7 @@ def fleet_from_dict(document: Any, where: str = "report") -> f.FleetReport:
     _check_kind(document, where)
     with sound(where, ANEW):
         _checker()(document)
-        report = _report(document)
+        report = from_json(f.FleetReport, document)
         _check_sense(report)
     return report
 
@@ -62,7 +58,7 @@ def is_fleet(document: Any) -> bool:
 
 @cache
 def _checker() -> Check:
-    return compiled(fleet_schema())
+    return checker(fleet_schema())
 
 
 def _check_kind(document: Any, where: str) -> None:
@@ -90,11 +86,14 @@ def _by_lines(path: str) -> f.FleetReport | None:
             if [line.strip() for line in head] != FIRST_LINES:
                 return None
             head += takewhile(lambda line: line != HOSTS_BEGIN, file)
-            check = compiled(fleet_schema()["properties"]["hosts"]["items"])
+            check = checker(fleet_schema()["properties"]["hosts"]["items"])
             hosts = [_checked_host(line, check) for line in takewhile(lambda line: line != HOSTS_END, file)]
             document = json.loads("".join(head) + '"hosts": [],' + file.read())
         _checker()(document)
-        report = replace(_report(document), hosts=tuple(hosts))
+        report = replace(
+            from_json(f.FleetReport, document),
+            hosts=tuple(hosts),
+        )
         _check_sense(report)
     except (OSError, ValueError, RecursionError, FaultError):
         return None
@@ -104,79 +103,7 @@ def _by_lines(path: str) -> f.FleetReport | None:
 def _checked_host(line: str, check: Check) -> f.HostResult:
     table = json.loads(line.rstrip().removesuffix(","))
     check(table)
-    return _host(table)
-
-
-# from JSON to the document
-
-
-def _report(document: dict[str, Any]) -> f.FleetReport:
-    return f.FleetReport(
-        tool=(document["tool"]["name"], document["tool"]["version"]),
-        ruleset=(document["ruleset"]["id"], document["ruleset"]["title"], document["ruleset"]["reference"]),
-        main=document["main"],
-        asked=tuple(document["asked"]),
-        roles=_records(r.RoleAssignment, document["roles"]),
-        coverage=f.Coverage(**document["coverage"]),
-        methods=_records(f.MethodCount, document["methods"]),
-        requirements=_records(f.RequirementCount, document["requirements"]),
-        subnets=_records(f.GroupCount, document["subnets"]),
-        sites=_records(f.GroupCount, document["sites"]),
-        directions=_records(f.StopCount, document["directions"]),
-        devices=_records(f.StopCount, document["devices"]),
-        changes=_records(f.FirewallChange, document["changes"]),
-        hosts=tuple(_host(host) for host in document["hosts"]),
-        expected=tuple(document["expected"]),
-        quarantine=_records(f.UnreadableFile, document["quarantine"]),
-        limitations=tuple(document["limitations"]),
-        causes=_records(f.Cause, document["causes"]),
-        also_blocked=_records(f.AlsoBlocked, document["also_blocked"]),
-    )
-
-
-def _records(kind: type[Record], tables: Iterable[dict[str, Any]]) -> tuple[Record, ...]:
-    return tuple(_record(kind, table) for table in tables)
-
-
-def _record(kind: type[Record], table: dict[str, Any], **converted: Any) -> Record:
-    """Return one record; lists of plain values become tuples, made: those fields that hold records."""
-    plain = {
-        OWN_NAMES.get(name, name): tuple(value) if isinstance(value, list) else value for name, value in table.items()
-    }
-    return kind(**plain | converted)
-
-
-def _host(table: dict[str, Any]) -> f.HostResult:
-    outcomes = tuple(
-        _outcome(outcome["method"], outcome["result"], tuple(outcome["blamed"]), tuple(outcome["missing"]))
-        for outcome in table["outcomes"]
-    )
-    return _record(
-        f.HostResult,
-        table,
-        outcomes=outcomes,
-        seen=tuple(_requirement(requirement) for requirement in table["seen"]),
-    )
-
-
-def _requirement(table: dict[str, Any]) -> f.RequirementResult:
-    same = {name: intern(table[name]) for name in ALIKE if table.get(name)}
-    return _record(
-        f.RequirementResult,
-        table,
-        **same,
-        source=_end(**table["from"]),
-        destination=_end(**table["to"]),
-        problems=_records(r.Problem, table["problems"]),
-        proof=_records(f.Proof, table["proof"]),
-        also_blocked=tuple(map(block, table["also_blocked"])),
-    )
-
-
-# Of a large fleet most of these are alike: one of each is kept.
-ALIKE = ("requirement", "necessity", "protocol", "verdict", "confidence", "blocked_at", "remedy", "remedy_kind")
-_outcome = lru_cache(maxsize=4096)(f.MethodOutcome)
-_end = lru_cache(maxsize=4096)(r.Endpoint)
+    return from_json(f.HostResult, table)
 
 
 # what a schema cannot say
@@ -185,27 +112,29 @@ _end = lru_cache(maxsize=4096)(r.Endpoint)
 def _check_sense(report: f.FleetReport) -> None:
     """Raise FaultError where parts of the report contradict each other, so that no form of it would be true."""
     methods = [method.id for method in report.methods]
-    once("methods", methods)
+    check_unique("methods", methods)
     if report.main not in methods:
-        raise FaultError(f"is about the method {report.main}, of which it does not tell")
-    once("hosts", (f"{host.site}/{host.host}".removeprefix("/") for host in report.hosts))  # sites may share names
+        raise FaultError(f"main is the unknown method {report.main}")
+    check_unique(
+        "hosts", (f"{host.site}/{host.host}".removeprefix("/") for host in report.hosts)
+    )  # sites may share names
     results: Counter[tuple[str, str]] = Counter()
     for host in report.hosts:
         if sorted(outcome.method for outcome in host.outcomes) != sorted(methods):
-            raise FaultError(f"does not tell of host {host.host} what each method came to, once")
+            raise FaultError(f"host {host.host} does not have one outcome for each method")
         results.update((outcome.method, outcome.result) for outcome in host.outcomes)
         _check_blamed(host)
     for method in report.methods:
         counted = (method.works, method.allowed, method.fails, method.unproven, method.no_evidence)
         results[method.id, f.NO_EVIDENCE] += report.coverage.without_source
         if counted != tuple(results[method.id, result] for result in f.RESULTS):
-            raise FaultError(f"counts other results of {method.id} than its hosts have")
+            raise FaultError(f"the counts of {method.id} are not those of the hosts")
     if report.coverage.hosts != len(report.hosts) + len(report.expected):
-        raise FaultError("counts other hosts than it tells of")
+        raise FaultError("coverage.hosts is not the number of hosts")
 
 
 def _check_blamed(host: f.HostResult) -> None:
     seen = {f.row_of(requirement.requirement) for requirement in host.seen}  # what methods share is told once
     for outcome in host.outcomes:
         if unseen := sorted(blamed for blamed in outcome.blamed if f.row_of(blamed) not in seen):
-            raise FaultError(f"blames {unseen[0]} for host {host.host}, but does not tell that it was seen")
+            raise FaultError(f"host {host.host} fails for {unseen[0]}, which is not in what was seen of it")

@@ -6,10 +6,10 @@ Every list has a full order, so that the same summaries give the same bytes, how
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from auditor.report.model import (
     ALLOWED,
@@ -17,8 +17,10 @@ from auditor.report.model import (
     BLOCKED,
     FAILING,
     FAILS,
+    FROM,
     PROVEN,
     REFUSED,
+    TO,
     UNKNOWN,
     UNPROVEN,
     WORKS,
@@ -26,11 +28,10 @@ from auditor.report.model import (
     Endpoint,
     Problem,
     RoleAssignment,
+    RulesetReference,
 )
 from auditor.ruleset.lint import CLIENT
-
-if TYPE_CHECKING:
-    pass
+from auditor.version import Tool
 
 FORMAT_VERSION = 2
 NO_EVIDENCE = "no-evidence"  # beside the results of one audit: nothing decisive of this method is in any source
@@ -85,8 +86,8 @@ class RequirementResult(_CompactPickle):
 
     requirement: str
     necessity: str
-    source: Endpoint
-    destination: Endpoint
+    source: Endpoint = field(metadata=FROM)
+    destination: Endpoint = field(metadata=TO)
     protocol: str
     ports: tuple[int, ...]
     verdict: str
@@ -168,8 +169,8 @@ class UnreadableFile:
 
     path: str
     host: str
-    what: str
-    hint: str
+    error: str
+    action: str
 
 
 @dataclass(frozen=True)
@@ -281,7 +282,7 @@ class Cause:
 class Coverage:
     """How much of the fleet this is about. Hosts without evidence are not fine: nobody knows.
 
-    files: named or found; read: of them; quarantined: could not be read; duplicates: the same content again for the
+    files: named or found; read: of them; unreadable: could not be read; duplicates: the same content again for the
     same host; bytes, records, skipped: of the files read; hosts: known at all; with_evidence: of which the
     sources show whether anything that the main method requires is let through or stopped; without_evidence: that have
     sources, but nothing of that in them; without_source: that were expected and have no readable source. The last two
@@ -290,7 +291,7 @@ class Coverage:
 
     files: int
     read: int
-    quarantined: int
+    unreadable: int
     duplicates: int
     bytes: int
     records: int
@@ -310,12 +311,12 @@ class FleetReport:
     main: the method that counts, groups, changes and causes are about; asked: the methods that decide the exit code;
     subnets, sites: with one of the name "" for hosts of which nobody knows it, none at all if it is known of no host;
     devices: what stopped hosts where a rule can be changed, such as an address or "each host's own firewall"; hosts: in
-    the order of their names; expected: hosts of a map file, or named with a file in quarantine, of which there is no
+    the order of their names; expected: hosts of a map file, or named with an unreadable file, of which there is no
     readable source.
     """
 
-    tool: tuple[str, str]
-    ruleset: tuple[str, str, str]  # id, title, reference
+    tool: Tool
+    ruleset: RulesetReference
     main: str
     asked: tuple[str, ...]
     roles: tuple[RoleAssignment, ...]
@@ -327,12 +328,12 @@ class FleetReport:
     directions: tuple[StopCount, ...]
     devices: tuple[StopCount, ...]
     changes: tuple[FirewallChange, ...]
+    causes: tuple[Cause, ...] = field(default=(), kw_only=True)
+    also_blocked: tuple[AlsoBlocked, ...] = field(default=(), kw_only=True)
     hosts: tuple[HostResult, ...]
     expected: tuple[str, ...]
-    quarantine: tuple[UnreadableFile, ...]
     limitations: tuple[str, ...]
-    causes: tuple[Cause, ...] = ()
-    also_blocked: tuple[AlsoBlocked, ...] = ()
+    unreadable: tuple[UnreadableFile, ...]
 
     def method(self, method_id: str) -> MethodCount:
         """Return the counts of a method. Raises KeyError if the ruleset has none of this id."""

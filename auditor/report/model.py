@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.errors import ArgumentError
 from auditor.report.joined_names import join_limited
+from auditor.report.records import IN_JSON
 from auditor.sources.summary import SourceSummary
+from auditor.version import Tool
 
 if TYPE_CHECKING:
     from auditor.sources.all_flows import AllFlows
+else:
+    AllFlows = Any  # it is not saved, so that its type does not matter
 
 FORMAT_VERSION = 2
 
@@ -57,6 +61,16 @@ INCOMPLETE_CODES = frozenset(
 WORKS, FAILS, UNPROVEN = "works", "fails", "unproven"
 UNKNOWN, BETWEEN = "unknown", "between"
 MOST_NAMED = 12  # in an error
+FROM, TO = {IN_JSON: "from"}, {IN_JSON: "to"}
+
+
+@dataclass(frozen=True)
+class RulesetReference:
+    """The ruleset that a report was judged by: its id, its title, and the document that it was taken from."""
+
+    id: str
+    title: str
+    reference: str
 
 
 @dataclass(frozen=True)
@@ -81,10 +95,10 @@ class RoleAssignment:
 
     role: str
     address: str
+    name: str = field(default="", kw_only=True)
     how: str
+    how_sure: str = field(default=CERTAIN, kw_only=True)
     why: str
-    name: str = ""
-    how_sure: str = CERTAIN
 
 
 @dataclass(frozen=True)
@@ -141,8 +155,8 @@ class Push:
     """
 
     id: str
-    from_address: str
-    to_address: str
+    from_address: str = field(metadata=FROM)
+    to_address: str = field(metadata=TO)
     kind: str
     how_sure: str
     why: str
@@ -167,8 +181,8 @@ class Packet:
 
     frame: int
     time: str
-    sender: str
-    receiver: str
+    sender: str = field(metadata=FROM)
+    receiver: str = field(metadata=TO)
     what: str
 
     @property
@@ -222,11 +236,11 @@ class Problem:
 
     layer: str
     code: str
+    step: str = field(default="", kw_only=True)
     text: str
     frame: int | None
+    line: int | None = field(default=None, kw_only=True)
     fatal: bool
-    step: str = ""
-    line: int | None = None
     account: str = ""
     step_kind: str = ""
     object: str = ""
@@ -255,8 +269,8 @@ class Block:
         text: What shows it, in one sentence. The evidence is among that of the requirement.
     """
 
-    source: str
-    destination: str
+    source: str = field(metadata=FROM)
+    destination: str = field(metadata=TO)
     ports: tuple[int, ...]
     blocked_at: str
     text: str
@@ -277,13 +291,15 @@ class RequirementVerdict:
     id: str
     description: str
     necessity: str
-    source: Endpoint
-    destination: Endpoint
+    source: Endpoint = field(metadata=FROM)
+    destination: Endpoint = field(metadata=TO)
     protocol: str
     ports: tuple[int, ...]
     verdict: str
     confidence: str | None
     blocked_at: str | None
+    allowed_at: str | None = field(default=None, kw_only=True)
+    also_blocked: tuple[Block, ...] = field(default=(), kw_only=True)
     changed: VerdictChange | None
     attempts: int
     first_time: str | None
@@ -292,8 +308,6 @@ class RequirementVerdict:
     evidence: tuple[Evidence, ...]
     problems: tuple[Problem, ...]
     remedy: tuple[Remedy, ...]
-    allowed_at: str | None = None
-    also_blocked: tuple[Block, ...] = ()
     either_or: str | None = None
     steps: tuple[PushStep, ...] = ()
 
@@ -365,12 +379,12 @@ class MethodResult:
 
     id: str
     title: str
+    push: str | None = field(default=None, kw_only=True)
+    site_server: str | None = field(default=None, kw_only=True)
     result: str
+    went_on: WentOn | None = field(default=None, kw_only=True)
     reasons: tuple[Reason, ...]
     requirements: tuple[RequirementVerdict, ...]
-    push: str | None = None
-    site_server: str | None = None
-    went_on: WentOn | None = None
 
 
 @dataclass(frozen=True)
@@ -383,9 +397,9 @@ class Recommendation:
     """
 
     method: str
+    supported_by: str
     why: str
     still_needs: tuple[str, ...]
-    supported_by: str
 
 
 @dataclass(frozen=True)
@@ -399,9 +413,9 @@ class ClientReport:
     """
 
     address: str
+    names: tuple[str, ...] = field(default=(), kw_only=True)
     methods: tuple[MethodResult, ...]
     recommendation: tuple[Recommendation, ...]
-    names: tuple[str, ...] = ()
 
     def method(self, method_id: str, site_server: str | None = None) -> MethodResult:
         """Return the result of one method.
@@ -442,16 +456,16 @@ class Report:
     forms.
     """
 
-    tool: tuple[str, str]  # name, version
-    ruleset: tuple[str, str, str]  # id, title, reference
+    tool: Tool
+    ruleset: RulesetReference
+    asked: tuple[str, ...] = field(default=(), kw_only=True)
     sources: tuple[SourceSummary, ...]
     roles: tuple[RoleAssignment, ...]
+    modes: tuple[SiteMode, ...] = field(default=(), kw_only=True)
+    pushes: tuple[Push, ...] = field(default=(), kw_only=True)
     clients: tuple[ClientReport, ...]
     limitations: tuple[Limitation, ...]
-    asked: tuple[str, ...] = ()
-    pushes: tuple[Push, ...] = ()
-    all_flows: AllFlows | None = field(default=None, compare=False, repr=False)
-    modes: tuple[SiteMode, ...] = ()
+    all_flows: AllFlows | None = field(default=None, compare=False, repr=False, kw_only=True)
 
     @property
     def limitation_texts(self) -> tuple[str, ...]:
@@ -466,7 +480,7 @@ class Report:
     @property
     def incomplete(self) -> bool:
         """Whether any source or record was skipped."""
-        codes = {code for source in self.sources for code, _ in source.warnings}
+        codes = {warning.code for source in self.sources for warning in source.warnings}
         return self.skipped > 0 or bool(codes & INCOMPLETE_CODES)
 
     def client(self, address: str | None = None) -> ClientReport:

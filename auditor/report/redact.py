@@ -367,7 +367,11 @@ def _kind(core: str) -> str:
 def _report(report: r.Report, pseudonyms: Pseudonyms) -> r.Report:
     return replace(
         report,
-        ruleset=(report.ruleset[0], pseudonyms.text(report.ruleset[1]), pseudonyms.text(report.ruleset[2])),
+        ruleset=replace(
+            report.ruleset,
+            title=pseudonyms.text(report.ruleset.title),
+            reference=pseudonyms.text(report.ruleset.reference),
+        ),
         sources=tuple(_source(source, pseudonyms) for source in report.sources),
         roles=tuple(_role(role, pseudonyms) for role in report.roles),
         modes=tuple(_mode(mode, pseudonyms) for mode in report.modes),
@@ -383,7 +387,12 @@ def _report(report: r.Report, pseudonyms: Pseudonyms) -> r.Report:
 def _source(source: SourceSummary, pseudonyms: Pseudonyms) -> SourceSummary:
     quoted = {text: pseudonyms.quoted(text) for text in source.quoted}
     warnings = tuple(
-        (code, pseudonyms.text(text if quoted else _unquoted(code, text), quoted)) for code, text in source.warnings
+        replace(
+            warning,
+            text=pseudonyms.text(warning.text if quoted else _unquoted(warning.code, warning.text), quoted),
+            quoted="",
+        )
+        for warning in source.warnings
     )
     return replace(source, path=pseudonyms.path(source.path), warnings=warnings, quoted=tuple(quoted.values()))
 

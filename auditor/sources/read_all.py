@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.errors import SourceError
+from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.progress import ProgressCallback, no_progress
 from auditor.sources.read import read
 from auditor.sources.source import CAPTURE, FIREWALL_LOG, ROLLED_OVER, Source
@@ -117,5 +118,5 @@ def _older(path: str, tz: str | None, progress: ProgressCallback, unreadable: li
 
 
 def _unreadable(path: str, error: SourceError) -> SourceSummary:
-    warning = (("unreadable", f"{error.what} - {error.hint}"),)
-    return SourceSummary(path, "unknown", "", 0, 0, 0, None, None, warning)
+    warning = SourceWarning("unreadable", f"{error.what} - {error.hint}")
+    return SourceSummary(path, "unknown", "", 0, 0, 0, None, None, (warning,))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from auditor.sources.files.warnings import SourceWarning
+
 
 @dataclass(frozen=True)
 class SourceSummary:
@@ -20,5 +22,5 @@ class SourceSummary:
     skipped: int
     first_time: str | None
     last_time: str | None
-    warnings: tuple[tuple[str, str], ...]  # code, text
+    warnings: tuple[SourceWarning, ...]
     quoted: tuple[str, ...] = ()

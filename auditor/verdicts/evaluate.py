@@ -36,6 +36,7 @@ from auditor.verdicts.requirements.verdict import (
     with_alternatives,
     with_documented,
 )
+from auditor.version import Tool
 
 ModeOf = Callable[[str], r.SiteMode | None]  # by site server
 BEST_HOST_FIRST = (r.WORKS, r.ALLOWED, r.FAILS, r.UNPROVEN)  # results; of servers, one that works is enough
@@ -47,7 +48,7 @@ def audit(
     role_map: RoleMap,
     facts: SiteFacts,
     asked: Sequence[str],
-    tool: tuple[str, str],
+    tool: Tool,
     dissection: DissectionResult | None = None,
     newer: Callable[[], Ruleset] | None = None,
     modes: Sequence[r.SiteMode] = (),
@@ -72,12 +73,12 @@ def audit(
         judged.methods, role_map.pushes, ruleset, judged_by_newer if newer is not None else None
     )
     clients = tuple(
-        r.ClientReport(client, methods, recommend(methods, rules), _names(client, role_map))
+        r.ClientReport(client, methods, recommend(methods, rules), names=_names(client, role_map))
         for client, methods in results.items()
     )
     return r.Report(
         tool=tool,
-        ruleset=(ruleset.id, ruleset.title, ruleset.reference),
+        ruleset=r.RulesetReference(ruleset.id, ruleset.title, ruleset.reference),
         sources=tuple(_summary(source) for source in sources),
         roles=role_map.assignments,
         clients=clients,
@@ -149,7 +150,7 @@ def _summary(source: Source) -> SourceSummary:
         skipped=source.skipped,
         first_time=r.utc_text(source.first_ns, local=source.clock == "local"),
         last_time=r.utc_text(source.last_ns, local=source.clock == "local"),
-        warnings=tuple(sorted((warning.code, warning.text) for warning in source.warnings)),
+        warnings=tuple(sorted(source.warnings)),
         quoted=tuple(warning.quoted for warning in source.warnings if warning.quoted),
     )
 

@@ -16,7 +16,7 @@ Group = Sequence[r.RequirementVerdict]  # one requirement, or the members of an 
 def recommend(methods: Sequence[r.MethodResult], rules: SiteRules) -> tuple[r.Recommendation, ...]:
     """Return the methods that do not fail: those that work first, then those that need the fewest things more."""
     ranked = ((method, _needs(method, missing, rules)) for method, missing in rank(methods, rules))
-    return tuple(r.Recommendation(method.id, _why(method), tuple(needs), _support(method)) for method, needs in ranked)
+    return tuple(r.Recommendation(method.id, _support(method), _why(method), tuple(needs)) for method, needs in ranked)
 
 
 def _support(method: r.MethodResult) -> str:

@@ -1,6 +1,6 @@
 """The report of a fleet as tables, CSV for spreadsheets and Parquet for DuckDB.
 
-One row a host, requirement seen, proof or file in quarantine; the same columns and types also when there are none.
+One row a host, requirement seen, proof or unreadable file; the same columns and types also when there are none.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ EVIDENCE = {
     "display_filter": TEXT,
     "text": TEXT,
 }
-QUARANTINE = {"path": TEXT, "host": TEXT, "what": TEXT, "hint": TEXT}
+UNREADABLE = {"path": TEXT, "host": TEXT, "error": TEXT, "action": TEXT}
 SENTENCES = frozenset(("files", "warnings", "problems", "also_blocked"))  # have blanks in them
 NO_SOURCE = "no source of this computer could be read"
 ROW_GROUP = 20_000
@@ -217,16 +217,16 @@ def _evidence(report: FleetReport) -> Iterator[Row]:
                 yield host.host, requirement.requirement, requirement.verdict, *cells
 
 
-def _quarantine(report: FleetReport) -> Iterator[Row]:
-    for file in report.quarantine:
-        yield file.path, file.host or None, file.what, file.hint
+def _unreadable(report: FleetReport) -> Iterator[Row]:
+    for file in report.unreadable:
+        yield file.path, file.host or None, file.error, file.action
 
 
 TABLES: dict[str, tuple[dict[str, str], Callable[[FleetReport], Iterable[Row]]]] = {
     "hosts": (HOSTS, _hosts),
     "requirements": (REQUIREMENTS, _requirements),
     "evidence": (EVIDENCE, _evidence),
-    "quarantine": (QUARANTINE, _quarantine),
+    "unreadable": (UNREADABLE, _unreadable),
 }
 
 

@@ -55,7 +55,7 @@ def _parts(report: FleetReport) -> Iterator[Part]:
     yield from _failing(report)
     yield from _methods(report)
     yield from _coverage(report)
-    yield from _quarantine(report)
+    yield from _unreadable(report)
     if report.limitations:
         yield from _section("What these sources cannot show", [indented(f"- {text}") for text in report.limitations])
     yield from _next(report)
@@ -75,8 +75,8 @@ def _answer(report: FleetReport) -> Iterator[Part]:
             cover.without_source
         )
         yield Text(f"Of {_computers(unknown)} nobody knows: {', '.join(parts)}.", style="yellow")
-    if cover.quarantined or cover.skipped:
-        parts = [f"{_count(cover.quarantined, 'file', 'files')} could not be read"] * bool(cover.quarantined)
+    if cover.unreadable or cover.skipped:
+        parts = [f"{_count(cover.unreadable, 'file', 'files')} could not be read"] * bool(cover.unreadable)
         parts += [f"{_count(cover.skipped, 'record', 'records')} of others were skipped"] * bool(cover.skipped)
         yield Text(f"Not all was read: {', '.join(parts)}.", style="yellow")
     if failing := report.method(report.main).fails:
@@ -253,7 +253,7 @@ def _coverage(report: FleetReport) -> Iterator[Part]:
     cover = report.coverage
     parts = [f"{_count(cover.files, 'file', 'files')} found: {cover.read:,} read"]
     parts += [f"{cover.duplicates:,} the same again"] * bool(cover.duplicates)
-    parts += [f"{cover.quarantined:,} in quarantine"] * bool(cover.quarantined)
+    parts += [f"{cover.unreadable:,} unreadable"] * bool(cover.unreadable)
     skipped = f", {cover.skipped:,} skipped" if cover.skipped else ""
     lines = [
         f"{', '.join(parts)}; {_size(cover.bytes)}, {_count(cover.records, 'record', 'records')}{skipped}",
@@ -272,19 +272,19 @@ def _coverage(report: FleetReport) -> Iterator[Part]:
     for role, players in roles.items():
         remainder = f" and {len(players) - 1:,} more" if len(players) > 2 else "; ".join(["", *players[1:]])
         lines.append(f"{role}: {players[0]}{remainder}")
-    lines.append(f"ruleset {report.ruleset[0]}: {report.ruleset[1]}")
+    lines.append(f"ruleset {report.ruleset.id}: {report.ruleset.title}")
     yield from _section("What was audited", map(indented, lines))
 
 
-def _quarantine(report: FleetReport) -> Iterator[Part]:
-    if not report.quarantine:
+def _unreadable(report: FleetReport) -> Iterator[Part]:
+    if not report.unreadable:
         return
     lines = [
-        indented(f"{file.path}: {file.what}" + (f" - {file.hint}" if file.hint else ""))
-        for file in report.quarantine[:MOST_LISTED]
+        indented(f"{file.path}: {file.error}" + (f" - {file.action}" if file.action else ""))
+        for file in report.unreadable[:MOST_LISTED]
     ]
-    title = f"In quarantine ({_count(len(report.quarantine), 'file', 'files')})"
-    yield from _section(title, [*lines, *_more(len(report.quarantine), MOST_LISTED, "quarantine.csv")])
+    title = f"Unreadable ({_count(len(report.unreadable), 'file', 'files')})"
+    yield from _section(title, [*lines, *_more(len(report.unreadable), MOST_LISTED, "unreadable.csv")])
 
 
 def _next(report: FleetReport) -> Iterator[Part]:
@@ -294,12 +294,12 @@ def _next(report: FleetReport) -> Iterator[Part]:
     if report.hosts:
         yield indented(f"one computer, with the lines that prove it: auditor render DIR --host {name}")
     if report.changes:
-        ruleset = "" if report.ruleset[0] == DEFAULT_RULESET else f" --ruleset {report.ruleset[0]}"
+        ruleset = "" if report.ruleset.id == DEFAULT_RULESET else f" --ruleset {report.ruleset.id}"
         servers = sorted({role.address for role in report.roles if role.role == SITE_SERVER})
         roles = "".join(f" --role {SITE_SERVER}={address}" for address in servers)
         export = f"auditor rulesets export {report.main}{ruleset} --to powershell{roles}"
         yield indented(f"the rules for Windows Firewall: {export}")
-    if report.quarantine or report.expected:
+    if report.unreadable or report.expected:
         yield indented("the computers of which nobody knows: bring their logs, then run auditor batch again")
     if not report.hosts and not report.expected:
         yield indented("name files or folders with logs or captures: auditor batch PATH... -o DIR")
