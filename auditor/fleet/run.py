@@ -614,9 +614,8 @@ def _absent_servers(cast: RoleMap, hosts: Iterable[HostResult]) -> Iterator[str]
 
 def _without_server(contexts: Iterable[EvaluationContext]) -> list[str]:
     """Return a sentence on the sites of which nobody knows the site server."""
-    sites = sorted(
-        {site for context in contexts for site, cast in context.casts.items() if SITE_SERVER not in cast.roles}
-    )
+    casts = [item for context in contexts for item in context.casts.items()]
+    sites = sorted({site for site, cast in casts if SITE_SERVER not in cast.roles})
     if not sites:
         return []
     named = [site for site in sites if site]
@@ -634,10 +633,7 @@ def _evaluated(places: Sequence[SummaryLocation], contexts: Contexts, runner: Ru
 
 
 def _in_modes(
-    hosts: list[HostResult],
-    places: Sequence[SummaryLocation],
-    contexts: Contexts,
-    runner: Runner,
+    hosts: list[HostResult], places: Sequence[SummaryLocation], contexts: Contexts, runner: Runner
 ) -> tuple[list[HostResult], list[str]]:
     """Return the results of all hosts as the modes of their sites decide them, and what was inferred for that.
 

@@ -171,10 +171,8 @@ def _methods(hosts: Sequence[HostResult], ruleset: Ruleset, missing: int) -> tup
     counts = Counter((outcome.method, outcome.result) for host in hosts for outcome in host.outcomes)
     for method in ruleset.methods:
         counts[method.id, NO_EVIDENCE] += missing
-    columns = [[counts[method.id, outcome] for outcome in RESULTS] for method in ruleset.methods]
-    return tuple(
-        MethodCount(method.id, method.title, *row) for method, row in zip(ruleset.methods, columns, strict=True)
-    )
+    rows = ((method, [counts[method.id, outcome] for outcome in RESULTS]) for method in ruleset.methods)
+    return tuple(MethodCount(method.id, method.title, *numbers) for method, numbers in rows)
 
 
 def _requirements(failing: Sequence[Failing], ruleset: Ruleset) -> tuple[RequirementCount, ...]:

@@ -109,6 +109,9 @@ class FlowKey(NamedTuple):
     direction: str = ""
 
 
+NumberedFlows = list[tuple[int, FlowKey]]  # number in the flow table, and what makes it like another
+
+
 class FlowSelection(NamedTuple):
     """What was kept of one source.
 
@@ -252,14 +255,12 @@ class FlowFilter:
         """Return what is kept of an event log for each computer whose firewall wrote the events, by its name."""
         names, contacts = source.table.columns["computer"], tuple(contacts_of(source, self._ruleset))
         writers, by_host = writers_of(source), _numbered(contacts)
-        flows: dict[str, list[tuple[int, FlowKey]]] = {writer: [] for writer in writers}
+        flows: dict[str, NumberedFlows] = {writer: [] for writer in writers}
         for number, flow in self._concerning(source, contacts):
             flows[names[number]].append((number, flow))
         return {name: self._of_flows(source, flows[name], _at(own, contacts, by_host)) for name, own in writers.items()}
 
-    def _of_flows(
-        self, source: Source, numbered: list[tuple[int, FlowKey]], contacts: Iterable[Contact]
-    ) -> FlowSelection:
+    def _of_flows(self, source: Source, numbered: NumberedFlows, contacts: Iterable[Contact]) -> FlowSelection:
         """Return what is kept of some flows of a source, and of their ends."""
         chosen, left_out = self._within_room(numbered)
         numbers, cut = self._first_and_last(chosen)
@@ -279,7 +280,7 @@ class FlowFilter:
         )
         return FlowSelection(details, left_out, tuple(_warnings(left_out, cut)))
 
-    def _concerning(self, source: Source, contacts: Iterable[Contact]) -> list[tuple[int, FlowKey]]:
+    def _concerning(self, source: Source, contacts: Iterable[Contact]) -> NumberedFlows:
         """Return the numbers of the flows that may matter, and what they are like.
 
         contacts: who contacted whom at the ports of a push in this source.
@@ -327,7 +328,7 @@ class FlowFilter:
         near = {address for address in set(dst_ip[~dynamic].tolist()) if not is_public(address)}
         return pushed | (~dynamic & is_among(dst_ip, near))
 
-    def _within_room(self, flows: list[tuple[int, FlowKey]]) -> tuple[list[tuple[int, FlowKey]], int]:
+    def _within_room(self, flows: NumberedFlows) -> tuple[NumberedFlows, int]:
         """Return the flows between the pairs of hosts that matter most, and how many pairs were left out."""
         if len(flows) <= MOST_FLOWS:
             return flows, 0
@@ -357,7 +358,7 @@ class FlowFilter:
 
         And between how many pairs of hosts that may be pushed from and to not all was kept.
         """
-        pairs: dict[tuple[str, str], list[tuple[int, FlowKey]]] = defaultdict(list)
+        pairs: dict[tuple[str, str], NumberedFlows] = defaultdict(list)
         for number, flow in flows:
             pairs[flow.src_ip, flow.dst_ip].append((number, flow))
         counts: dict[int, int] = {}

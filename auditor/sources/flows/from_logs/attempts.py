@@ -225,11 +225,6 @@ class LogFlows:
         """The columns that this log has beyond those of TABLE, or of another type, with their types."""
         return LOG_COLUMNS
 
-    @cached_property
-    def heard(self) -> frozenset[str]:
-        """Every address that something came from."""
-        raise NotImplementedError
-
     def identifier(self, _flow: int) -> int:
         """Return 0: a log does not tell pings apart."""
         return 0
