@@ -49,7 +49,7 @@ def blamed(host: HostResult, method: str) -> list[RequirementResult]:
 
     A requirement may fail from one site server and be met from another.
     """
-    ids = host.outcome(method).blamed
+    ids = host.outcome(method).failed
     return [one for one in host.seen if one.requirement in ids and fails(one)]
 
 

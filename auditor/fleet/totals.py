@@ -121,7 +121,7 @@ def _proven(host: HostResult, ruleset: Ruleset) -> HostResult:
     }
     if not idle:
         return host
-    honest = (replace(one, result=NO_EVIDENCE, missing=()) if one.method in idle else one for one in host.outcomes)
+    honest = (replace(one, result=NO_EVIDENCE, unverified=()) if one.method in idle else one for one in host.outcomes)
     return replace(host, outcomes=tuple(honest))
 
 
@@ -171,7 +171,7 @@ def _requirements(failing: Sequence[Failing], ruleset: Ruleset) -> tuple[Require
 def _also_blocked(hosts: Iterable[HostResult], main: str) -> tuple[AlsoBlocked, ...]:
     counts: Counter[tuple[str, str, bool]] = Counter()
     for host in hosts:
-        failing = set(host.outcome(main).blamed)
+        failing = set(host.outcome(main).failed)
         besides = [(one, one.blocks if one.requirement not in failing else one.blocks_besides) for one in host.seen]
         counts.update(
             {(one.requirement, place, one.verdict != r.NOT_APPLICABLE) for one, places in besides for place in places}
