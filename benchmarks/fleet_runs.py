@@ -295,7 +295,7 @@ def truth(bench: EvaluationContext) -> bool:
 
 def _results(report: FleetReport) -> dict[str, tuple[str, str]]:
     outcomes = {host.host: host.outcome(PUSH) for host in report.hosts}
-    told = {name: (one.result, ";".join(one.blamed)) for name, one in outcomes.items()}
+    told = {name: (one.result, ";".join(one.failed)) for name, one in outcomes.items()}
     return told | dict.fromkeys(report.expected, (NO_EVIDENCE, ""))
 
 

@@ -79,7 +79,7 @@ def planted(report: FleetReport, change: Callable[[str], str]) -> FleetReport:
 # words of ours and ids of the ruleset
 FIXED = {
     *("main", "asked", "result", "method", "recommended", "verdict", "confidence", "necessity", "protocol"),
-    *("blocked_at", "place", "id", "requirement", "blamed", "missing", "most"),
+    *("blocked_at", "place", "id", "requirement", "failed", "unverified", "most"),
 }
 
 
@@ -245,7 +245,7 @@ def _groups(hosts: Iterable[d.HostResult], name: Callable[[d.HostResult], str]) 
         groups.setdefault(name(host), []).append(host)
     counted = []
     for key, members in groups.items():
-        blamed = _most(one for host in members for one in host.outcome(PUSH).blamed)
+        blamed = _most(one for host in members for one in host.outcome(PUSH).failed)
         counted.append(d.GroupCount(key, *_results(members), blamed[0][0] if blamed else ""))
     return tuple(sorted(counted, key=lambda one: (-one.fails, one.name)))
 

@@ -162,7 +162,7 @@ WRONG = {
         r"hosts\[0\]\.records must be smaller than",
     ),
     "no such result": (
-        host_of(changed(), outcomes=[{"method": "m", "result": "fine", "blamed": [], "missing": []}]),
+        host_of(changed(), outcomes=[{"method": "m", "result": "fine", "failed": [], "unverified": []}]),
         r"hosts\[0\]\.outcomes\[0\]\.result must be one of \['works'",
     ),
     "an unknown key": (host_of(changed(), more=1), r"hosts\[0\] must not contain \{'more'\} properties"),

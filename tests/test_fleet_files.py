@@ -153,7 +153,7 @@ def test_a_capture_split_anywhere_says_what_it_says_whole(tmp_path_factory, line
 def test_what_decides_may_be_in_a_part_that_alone_shows_no_push(audited, first, second, blocked):
     found = audited({"push_00001.pcap": [*first, "until 30"], "push_00002.pcap": [*second, "until 90"]})
     assert results(found) == {PC: "fails"}
-    assert found.report.hosts[0].outcome("client-push").blamed == (f"client-push/{blocked}",)
+    assert found.report.hosts[0].outcome("client-push").failed == (f"client-push/{blocked}",)
 
 
 def test_the_capture_of_a_client_at_which_nothing_arrived_is_evidence_of_the_client(audited, tmp_path):

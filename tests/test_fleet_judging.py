@@ -203,7 +203,7 @@ def test_a_device_that_stopped_it_before_is_none_of_an_open_port(judged):
 def test_a_port_that_another_may_stand_in_for_is_not_blamed(judged):
     web = f"08:00:00 DROP {CLIENT}:50000 > 10.0.0.83:80 - SEND"
     outcome = judged([web], roles={"software-update-point": "10.0.0.83"}).outcome("software-update-point")
-    assert (outcome.result, outcome.blamed) == ("unproven", ())
+    assert (outcome.result, outcome.failed) == ("unproven", ())
 
 
 def test_its_address_is_the_one_at_which_the_main_method_was_decided(judged):
@@ -220,20 +220,20 @@ def test_a_file_that_is_there_twice_counts_once_and_both_are_named(judged):
 def test_a_host_that_was_not_tried_has_no_evidence(judged):
     host = judged([f"08:00:00 ALLOW {CLIENT}:50000 > 10.0.0.99:7000 - SEND"])
     assert {one.result for one in host.outcomes} == {"no-evidence"}
-    assert (host.seen, host.addresses[:1], host.outcome("client-push").missing) == ((), (CLIENT,), ())
+    assert (host.seen, host.addresses[:1], host.outcome("client-push").unverified) == ((), (CLIENT,), ())
     assert "client-push" in host.recommended
 
 
 def test_what_fails_is_blamed_and_what_is_missing_is_not(judged):
     push = judged([smb("DROP")]).outcome("client-push")
-    assert (push.result, push.blamed, push.missing) == ("fails", ("client-push/smb",), ())
+    assert (push.result, push.failed, push.unverified) == ("fails", ("client-push/smb",), ())
 
 
 def test_what_is_missing_is_told_where_nothing_fails(judged):
     push = judged([smb("ALLOW")]).outcome("client-push")
-    assert (push.result, push.blamed) == ("unproven", ())
-    assert "client-push/rpc-endpoint-mapper" in push.missing
-    assert "client-push/smb" not in push.missing
+    assert (push.result, push.failed) == ("unproven", ())
+    assert "client-push/rpc-endpoint-mapper" in push.unverified
+    assert "client-push/smb" not in push.unverified
 
 
 def test_of_several_pushes_the_one_that_fails_counts(judged):

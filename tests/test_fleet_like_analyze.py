@@ -113,7 +113,7 @@ def _blamed(report: FleetReport) -> Iterator[Any]:
     for host in report.hosts:
         push = host.outcome(METHOD)
         if push.result == r.FAILS:
-            yield from (one for one in host.seen if one.verdict in r.FAILING and one.requirement in push.blamed)
+            yield from (one for one in host.seen if one.verdict in r.FAILING and one.requirement in push.failed)
 
 
 def _failure(one: Any) -> Failure:

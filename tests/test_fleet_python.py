@@ -115,12 +115,12 @@ def test_a_row_for_each_computer_those_without_a_log_among_them(audited):
     assert frame.host.tolist() == [f"PC{number:05}" for number in range(1, 14)]
     assert frame.loc[frame.client_push == "fails", "host"].tolist() == FAILING
     assert frame.loc[frame.client_push == "no-evidence", "host"].tolist() == ["PC00011", "PC00012", "PC00013"]
-    assert frame.set_index("host").blamed["PC00007"] == "client-push/rpc-dynamic"
+    assert frame.set_index("host").failed["PC00007"] == "client-push/rpc-dynamic"
 
 
 def test_a_row_for_each_requirement_that_was_seen(audited):
     frame = audited.report.requirements_frame()
-    assert frame.loc[frame.blamed & (frame.requirement == "client-push/smb"), "host"].tolist() == [
+    assert frame.loc[frame.failed & (frame.requirement == "client-push/smb"), "host"].tolist() == [
         host for host in FAILING if host != "PC00007"
     ]
     assert str(frame.last_time.dtype) == "datetime64[ns, UTC]"

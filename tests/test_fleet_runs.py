@@ -274,7 +274,7 @@ def report(fleet: SimpleNamespace) -> FleetReport:  # noqa: ARG001 - it makes th
 def test_every_host_has_the_result_that_is_true_of_it(fleet, report):
     told = {host.host: host.outcome("client-push") for host in report.hosts}
     told |= dict.fromkeys(report.expected, MethodOutcome("client-push", NO_EVIDENCE, (), ()))
-    found = {name: (one.result, ";".join(one.blamed)) for name, one in told.items()}
+    found = {name: (one.result, ";".join(one.failed)) for name, one in told.items()}
     assert found == {row["host"]: (row["expected"], row["blamed"]) for row in fleet.truth}
 
 

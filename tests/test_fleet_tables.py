@@ -61,8 +61,8 @@ def test_a_host_is_a_row():
         "group_policy": "no-evidence",
         "manual": "no-evidence",
         "software_distribution": "no-evidence",
-        "blamed": "client-push/smb",
-        "missing": "",
+        "failed": "client-push/smb",
+        "unverified": "",
         "recommended": "group-policy manual",
         "first_time": "2026-11-23T06:00:00.000000Z",
         "last_time": "2026-11-23T07:00:00.000000Z",
@@ -83,7 +83,7 @@ def test_hosts_without_a_source_have_a_row_too():
 
 def test_a_requirement_that_was_seen_is_a_row():
     (row,) = read(fleet([host("A 10.1.1.1", "smb blocked at client")]), "requirements")
-    names = ("host", "method", "result", "blamed", "requirement", "from_ip", "to_ip", "ports", "verdict", "attempts")
+    names = ("host", "method", "result", "failed", "requirement", "from_ip", "to_ip", "ports", "verdict", "attempts")
     assert [row[name] for name in names] == [
         *("A", "client-push", "fails", "true", "client-push/smb"),
         *("10.0.0.5", "10.1.1.1", "445", "blocked", "3"),
@@ -168,7 +168,7 @@ def test_duckdb_answers_questions(tmp_path):
         (tmp_path / f"{table}.parquet").write_bytes(parquet(site(), table))
     asked = f"""
         select h.site, count(*) from '{tmp_path}/hosts.parquet' h join '{tmp_path}/requirements.parquet' r using (host)
-        where r.verdict = 'blocked' and list_contains(h.blamed, r.requirement) group by all order by all
+        where r.verdict = 'blocked' and list_contains(h.failed, r.requirement) group by all order by all
     """
     assert duckdb.sql(asked).fetchall() == [("Berlin", 10), ("Lyon", 1)]
 

@@ -51,7 +51,7 @@ def blamed(host: HostResult, method: str) -> list[RequirementResult]:
 
     A requirement may fail from one site server and be met from another.
     """
-    ids = host.outcome(method).blamed
+    ids = host.outcome(method).failed
     return [result for result in host.seen if result.requirement in ids and fails(result)]
 
 

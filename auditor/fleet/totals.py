@@ -143,7 +143,7 @@ def _proven(host: HostResult, ruleset: Ruleset) -> HostResult:
         return host
 
     def honest(outcome: MethodOutcome) -> MethodOutcome:
-        return replace(outcome, result=NO_EVIDENCE, missing=()) if outcome.method in idle else outcome
+        return replace(outcome, result=NO_EVIDENCE, unverified=()) if outcome.method in idle else outcome
 
     return replace(host, outcomes=tuple(map(honest, host.outcomes)))
 
@@ -195,7 +195,7 @@ def _requirements(failing: Sequence[Failing], ruleset: Ruleset) -> tuple[Require
 def _also_blocked(hosts: Iterable[HostResult], main: str) -> tuple[AlsoBlocked, ...]:
     counts: Counter[tuple[str, str, bool]] = Counter()
     for host in hosts:
-        failing = set(host.outcome(main).blamed)
+        failing = set(host.outcome(main).failed)
         places = [row.blocks if row.requirement not in failing else row.blocks_besides for row in host.seen]
         rows = zip(host.seen, places, strict=True)
         counts.update({(row.requirement, at, row.verdict != r.NOT_APPLICABLE) for row, ats in rows for at in ats})

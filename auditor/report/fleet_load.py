@@ -123,7 +123,7 @@ def _check_sense(report: f.FleetReport) -> None:
         if sorted(outcome.method for outcome in host.outcomes) != sorted(methods):
             raise FaultError(f"host {host.host} does not have one outcome for each method")
         results.update((outcome.method, outcome.result) for outcome in host.outcomes)
-        _check_blamed(host)
+        _check_failed(host)
     for method in report.methods:
         counted = (method.works, method.allowed, method.fails, method.unproven, method.no_evidence)
         results[method.id, f.NO_EVIDENCE] += report.coverage.without_source
@@ -133,8 +133,8 @@ def _check_sense(report: f.FleetReport) -> None:
         raise FaultError("coverage.hosts is not the number of hosts")
 
 
-def _check_blamed(host: f.HostResult) -> None:
+def _check_failed(host: f.HostResult) -> None:
     seen = {f.row_of(requirement.requirement) for requirement in host.seen}  # what methods share is told once
     for outcome in host.outcomes:
-        if unseen := sorted(blamed for blamed in outcome.blamed if f.row_of(blamed) not in seen):
+        if unseen := sorted(failed for failed in outcome.failed if f.row_of(failed) not in seen):
             raise FaultError(f"host {host.host} fails for {unseen[0]}, which is not in what was seen of it")

@@ -122,13 +122,13 @@ class MethodOutcome(_CompactPickle):
 
     Of several pushes to one host, one that fails decides: the latest of each site server counts.
 
-    blamed: ids of the requirements that make it fail, from any site server; missing: of those that keep it unproven.
+    failed: ids of the requirements that make it fail, from any site server; unverified: of those that keep it unproven.
     """
 
     method: str
     result: str
-    blamed: tuple[str, ...]
-    missing: tuple[str, ...]
+    failed: tuple[str, ...]
+    unverified: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,11 +86,11 @@ def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
     missing = len(hosts) - len(report.hosts)  # without a source: of no subnet and no site
 
     def outcome(method_outcome: MethodOutcome) -> tuple[Any, ...]:
-        blamed, missing = (
+        failed, unverified = (
             tuple(requirements[clean(name)] for name in names)
-            for names in (method_outcome.blamed, method_outcome.missing)
+            for names in (method_outcome.failed, method_outcome.unverified)
         )
-        return RESULTS.index(method_outcome.result), blamed, missing
+        return RESULTS.index(method_outcome.result), failed, unverified
 
     columns = {
         "names": [clean(host.host) for host in hosts],
@@ -118,9 +118,9 @@ def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
 
 def _stops(host: HostResult) -> Iterator[tuple[str, ...]]:
     """Yield what makes a method fail: requirement, how, where, direction, what to change, address of the device."""
-    blamed = {name for outcome in host.outcomes if outcome.result == r.FAILS for name in outcome.blamed}
+    failed = {name for outcome in host.outcomes if outcome.result == r.FAILS for name in outcome.failed}
     for requirement in host.seen:
-        if requirement.requirement in blamed and fails(requirement):
+        if requirement.requirement in failed and fails(requirement):
             stopped = requirement.verdict in r.FAILING
             place = (requirement.blocked_at or "") if stopped else ""
             direction = f"{requirement.source.role} to {requirement.destination.role}" if stopped else ""

@@ -223,7 +223,7 @@ def _failing(report: FleetReport) -> Iterator[Part]:
             host.host,
             ", ".join(host.addresses[:1]) if host.addresses[:1] != (host.host,) else "",
             host.site,
-            ", ".join(map(_row, host.outcome(report.main).blamed)),
+            ", ".join(map(_row, host.outcome(report.main).failed)),
         )
         for host in failing[:MOST_LISTED]
     ]
