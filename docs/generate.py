@@ -23,8 +23,8 @@ from auditor.ruleset.known_problems import problems
 from auditor.ruleset.package_data import EXPLANATIONS
 from auditor.ruleset.ruleset import Requirement, Ruleset, load_ruleset, shipped_rulesets
 from auditor.sources.flows.columns import TABLE
-from auditor.sources.flows.from_logs.event_flows import EVENT_TABLE
-from auditor.sources.flows.from_logs.firewall_flows import LOG_COLUMNS
+from auditor.sources.flows.from_logs.attempts import LOG_COLUMNS
+from auditor.sources.flows.from_logs.event_flows import EVENT_COLUMNS
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
@@ -146,7 +146,7 @@ def problem_codes() -> str:
 
 def flow_columns() -> str:
     """Return the columns of the flow table; logs have more."""
-    events = {name: kind for name, kind in EVENT_TABLE.items() if name not in LOG_COLUMNS}
+    events = {name: kind for name, kind in EVENT_COLUMNS.items() if name not in LOG_COLUMNS}
     groups = [
         ("", TABLE, "flows"),
         ("Firewall logs and event logs also have:\n\n", LOG_COLUMNS, "log_flows"),
@@ -161,7 +161,7 @@ def fleet_columns() -> str:
         "hosts": fleet_tables.HOSTS,
         "requirements": fleet_tables.REQUIREMENTS,
         "evidence": fleet_tables.EVIDENCE,
-        "quarantine": fleet_tables.QUARANTINE,
+        "unreadable": fleet_tables.UNREADABLE,
     }
     return "\n".join(f"### {name}\n\n" + _described(kinds, name) for name, kinds in groups.items())
 

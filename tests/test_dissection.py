@@ -198,7 +198,7 @@ def test_the_account_that_failed_is_named(domain, user, account, audited):
     smb = [("", logs_on(ntlm(domain, user), 1, session=1)), ("<", logon_answer(LOGON_FAILURE, 1))]
     (problem,) = row(audited(smb=smb), "smb").problems
     text = f"log on as {account}: STATUS_LOGON_FAILURE (frame 5): the account or its password is wrong."
-    assert problem == Problem("smb", "STATUS_LOGON_FAILURE", text, 5, True, account, step="log on", "log-on")
+    assert problem == Problem("smb", "STATUS_LOGON_FAILURE", text, 5, True, account, "log-on", step="log on")
 
 
 @pytest.mark.parametrize(("user", "shown"), [("svc push", "account-1"), ("", "anonymous")])

@@ -43,7 +43,7 @@ class FilesRead:
     Attributes:
         files: Named or found.
         read: That could be read.
-        quarantined: That could not be read.
+        unreadable: That could not be read.
         duplicates: The same content again for the same host.
         bytes: Size of those that were read.
         records: Frames, rows and events in them.
@@ -87,7 +87,7 @@ def fleet_report(
         files: What was read.
         expected: Names of all hosts that should have a source.
         servers: Of those that have one and are no target of an installation.
-        quarantine: Files that could not be read.
+        unreadable: Files that could not be read.
         limitations: What the sources cannot show, in sentences.
 
     Raises:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from auditor.render import wording
 from auditor.report import model as r
+from auditor.ruleset.lint import SITE_SERVER
+from auditor.ruleset.statements import say
 
 MOST_CITED = 3  # frames or lines, in a table
 CHECK_FIRST = ("uncertain-role", "roles-swapped")  # limitations that may change the result
@@ -115,10 +117,12 @@ def subject(client: r.ClientReport, method: r.MethodResult) -> str:
     """Return the method and the client in a few words."""
     names = f" ({', '.join(client.names)})" if client.names else ""
     several = sum(entry.id == method.id for entry in client.methods) > 1
-    server = f" from {method.site_server or 'an unknown site server'}" if several else ""
-    if not any(row.source.role == "site-server" for row in method.requirements):
-        return f"{method.title} on {client.address}{names}"
-    return f"client push{server} to {client.address}{names}"
+    address = client.address + names
+    if not any(row.source.role == SITE_SERVER for row in method.requirements):
+        return say("answer.method", method=method.title, client=address)
+    if not several:
+        return say("answer.push", client=address)
+    return say("answer.push-from", client=address, server=method.site_server or say("many.unknown-server"))
 
 
 def limitations(report: r.Report) -> list[str]:
@@ -153,7 +157,8 @@ def _cause(rows: Sequence[r.RequirementVerdict], method: r.MethodResult) -> Caus
         problems = wording.fatal(first)
         evidence = [item for item in first.evidence if _shows(item, problems)] or list(first.evidence)
         return Cause((first,), tuple(_problem_sentences(first, method)), tuple(steps), tuple(evidence))
-    same = f"The same stops {', '.join(f'{row.row} ({wording.port_name(row)})' for row in more)}." if more else ""
+    others = ", ".join(say("answer.row", row=row.row, port=wording.port_name(row)) for row in more)
+    same = say("answer.same", rows=others) if more else ""
     sentences = tuple(filter(None, (first.explanation, wording.certainty(first), same)))
     return Cause(tuple(rows), sentences, tuple(steps), first.evidence)
 
@@ -164,9 +169,9 @@ def _shows(evidence: r.Evidence, problems: Iterable[r.Problem]) -> bool:
 
 def _problem_sentences(row: r.RequirementVerdict, method: r.MethodResult) -> Iterator[str]:
     for problem in wording.fatal(row):
-        yield f"{wording.port_name(row)} is open, but a step failed: {problem.text}"
+        yield say("answer.problem", port=wording.port_name(row), problem=problem.text)
     if not any(requirement.verdict in r.FAILING for requirement in method.requirements):
-        yield "This is not a firewall problem: no port was blocked."
+        yield say("answer.no-firewall")
 
 
 # result and next step
@@ -186,20 +191,17 @@ def _paragraphs(client: r.ClientReport, method: r.MethodResult) -> Iterator[Para
 
 
 def _passing(method: r.MethodResult) -> Iterator[Paragraph]:
-    text = "All required ports were open. The network did not block this installation."
-    if method.result == r.ALLOWED:
-        text = "All required ports were open, or the client's own firewall allowed them."
-    yield Paragraph("Result", (text,))
     delays = tuple(row.explanation for row in method.requirements if wording.is_harmless_block(row))
+    template = "answer.works-despite" if delays else "answer.works"
+    yield Paragraph("Result", (say(template if method.result == r.WORKS else "answer.allowed"),))
     changes = tuple(
-        f"{row.row}: earlier, at {row.changed.before_time}, it was {row.changed.before}."
+        say("result.earlier", row=row.row, time=row.changed.before_time, verdict=row.changed.before)
         for row in method.requirements
         if row.changed
     )
     if delays or changes:
         yield Paragraph("Note", (*delays, *changes))
-    check = "check ccm.log on the site server, then ccmsetup.log on the client."
-    yield Paragraph("Next", (f"If the installation still fails, {check}",))
+    yield Paragraph("Next", (say("answer.next"),))
 
 
 # what may change the result
@@ -209,8 +211,9 @@ def _check_first(report: r.Report, method: r.MethodResult) -> Iterator[str]:
     ends = {(end.role, end.address) for row in method.requirements for end in (row.source, row.destination)}
     for role in report.roles:
         if role.how_sure == "weak" and (role.role, role.address) in ends:
-            assumption = f"{role.address} is assumed to be the {wording.words(role.role)}: {role.why}."
-            yield f"{assumption} To confirm it, set --role {role.role}={role.address}."
+            option = f"{role.role}={role.address}"
+            name = wording.words(role.role)
+            yield say("answer.assumed", address=role.address, role=name, why=role.why, option=option)
     yield from (limitation.text for limitation in report.limitations if limitation.code in CHECK_FIRST)
 
 
@@ -265,8 +268,9 @@ def _need(method: r.MethodResult, requirement: r.RequirementVerdict) -> str:
     others = [row for row in group if row.id != requirement.id and row.verdict != r.NOT_APPLICABLE]
     passing = [row for row in others if row.verdict in r.PASSING]
     if passing:
-        return f"not needed: {wording.port_name(passing[0])}"
-    return f"or {' or '.join(map(wording.port_name, others))}" if others else ""
+        return say("answer.not-needed", port=wording.port_name(passing[0]))
+    ports = say("list.or").join(map(wording.port_name, others))
+    return say("answer.alternative", ports=ports) if others else ""
 
 
 # other methods
@@ -274,23 +278,23 @@ def _need(method: r.MethodResult, requirement: r.RequirementVerdict) -> str:
 
 def _other_methods(client: r.ClientReport, main: r.MethodResult) -> tuple[str, list[tuple[str, str]]]:
     if wording.unreached(main):
-        return "Other methods: none can work while the computer does not respond", []
+        return say("answer.none"), []
     candidates = [recommendation for recommendation in client.recommendation if recommendation.method != main.id]
     failing = wording.fails_too(client, main)
     if main.result in (r.WORKS, r.ALLOWED) or not (candidates or failing):
         return "", []
     untried = all(recommendation.supported_by == "not-attempted" for recommendation in candidates) and not failing
-    heading = "Other methods (not attempted, so not ruled out)" if untried else "Other methods"
+    heading = say("answer.not-attempted" if untried else "answer.others")
     lines = []
     for recommendation in candidates:
         needs = "; ".join(recommendation.still_needs)
-        state = "" if untried else SUPPORT[recommendation.supported_by]
-        lines.append((recommendation.method, ": ".join(filter(None, (state, needs)))))
+        template = "answer.needs" if untried else SUPPORT[recommendation.supported_by]
+        lines.append((recommendation.method, say(template, needs=needs)))
     return heading, lines + failing
 
 
 SUPPORT = {
-    "seen-open": "not ruled out, and its ports were seen open; still required",
-    "contradicted": "contradicted by what was seen",
-    "not-attempted": "not attempted, so not ruled out; still required",
+    "seen-open": "answer.seen-open",
+    "contradicted": "answer.contradicted",
+    "not-attempted": "answer.untried",
 }

@@ -58,7 +58,7 @@ def result_reasons(method: r.MethodResult) -> list[str]:
         delayed = [requirement.explanation for requirement in method.requirements if is_harmless_block(requirement)]
         if delayed:
             return delayed
-        return [say("result.works" if method.result == r.WORKS else "result.allowed"), *earlier]
+        return [say("answer.works" if method.result == r.WORKS else "answer.allowed"), say("answer.next"), *earlier]
     missing = [reason.requirement.partition("/")[2] for reason in method.reasons]
     good = {requirement.id for requirement in method.requirements if requirement.verdict in r.PASSING}
     guesses = list(dict.fromkeys(reason.text for reason in method.reasons if reason.requirement in good))
@@ -195,13 +195,14 @@ def _period(summary: SourceSummary) -> str:
 
 def certainty(requirement: r.RequirementVerdict) -> str:
     """Return in a sentence how sure a block is, and where it is."""
-    place = {None: "", r.UNKNOWN: "", r.BETWEEN: " on the path"}.get(
-        requirement.blocked_at, f" at the {words(requirement.blocked_at or '')}"
-    )
+    place = ""
+    if requirement.blocked_at and requirement.blocked_at != r.UNKNOWN:
+        on_path = requirement.blocked_at == r.BETWEEN
+        place = say("answer.on-path") if on_path else say("answer.at", role=words(requirement.blocked_at))
     if requirement.verdict != r.BLOCKED:
-        return f"Stopped{place}." if place else ""
-    unknown = "" if place else "; the device is unknown"
-    return f"{'Likely blocked' if requirement.confidence == r.LIKELY else 'Proven: blocked'}{place}{unknown}."
+        return say("answer.stopped", place=place) if place else ""
+    template = "answer.likely" if requirement.confidence == r.LIKELY else "answer.proven"
+    return say(template, place=place or say("answer.device-unknown"))
 
 
 def end(endpoint: r.Endpoint) -> str:
@@ -250,7 +251,7 @@ def fails_too(client: r.ClientReport, main: r.MethodResult) -> list[tuple[str, s
         if method.result == r.FAILS and method.id != main.id:
             bad = [requirement for requirement in method.requirements if is_reason(method, requirement)]
             stopped_rows = ", ".join(f"{requirement.row} {verdict(requirement)}" for requirement in bad)
-            lines.append((method.id, f"fails too: {stopped_rows}"))
+            lines.append((method.id, say("answer.fails-too", rows=stopped_rows)))
     return lines
 
 

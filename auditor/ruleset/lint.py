@@ -121,6 +121,10 @@ def _distinct(values: list[Any]) -> set[str]:
 
 _PORT_RANGE = f"from 1 to {HIGHEST_PORT}"
 _TEXT = _ValueKind(_is_text, "a text that is not empty")
+_STEPS = _ValueKind(
+    lambda value: _is_text(value) or (isinstance(value, list) and bool(value) and all(map(_is_text, value))),
+    "a text that is not empty, or a list of them",
+)
 _ID = _ValueKind(_is_id, "small letters, digits and hyphens, such as client-push")
 _IDS = _ValueKind(lambda v: _is_list(v, _is_id), "a list of ids, none twice")
 _TRUE = _ValueKind(lambda v: v is True, "true, or no such line")
@@ -174,7 +178,7 @@ _REQUIREMENT = _Schema(
         "to": _one_of(ROLES),
         "protocol": _one_of(PROTOCOLS),
         "necessity": _one_of(NECESSITIES),
-        "remedy": _TEXT,
+        "remedy": _STEPS,
         "reference": _TEXT,
     },
     {
@@ -436,7 +440,8 @@ def _check_either_or(document: Table) -> Iterator[Fault]:
 
 def _check_remedies(document: Table) -> Iterator[Fault]:
     for where, row in _rows(document):
-        remedy = row.get("remedy")
+        steps = row.get("remedy")
+        remedy = "\n".join(step for step in steps if isinstance(step, str)) if isinstance(steps, list) else steps
         if not isinstance(remedy, str):
             continue
         if re.search(r"[{}]", remedy.replace(PORTS_PLACEHOLDER, "")):

@@ -71,7 +71,7 @@ class Requirement:
     necessity: str
     conditions: tuple[str, ...]
     either_or: str | None
-    remedy_text: str
+    remedy_texts: tuple[str, ...]
     reference: str
     see_notes: tuple[str, ...]
     notes: str
@@ -99,9 +99,14 @@ class Requirement:
         return "dynamic" if self.dynamic else " or ".join(map(str, self.ports))
 
     @property
+    def remedy_steps(self) -> tuple[str, ...]:
+        """The steps of the fix, in order, with the port numbers that hold at this site."""
+        return tuple(text.replace(PORTS_PLACEHOLDER, self.ports_text) for text in self.remedy_texts)
+
+    @property
     def remedy(self) -> str:
-        """Return what to open and in which direction, with the port numbers that hold at this site."""
-        return self.remedy_text.replace(PORTS_PLACEHOLDER, self.ports_text)
+        """The steps of the fix in one paragraph."""
+        return " ".join(self.remedy_steps)
 
 
 @dataclass(frozen=True)
@@ -575,7 +580,7 @@ def _build_requirement(row: Table, method: str) -> Requirement:
         necessity=row["necessity"],
         conditions=tuple(row.get("conditions", ())),
         either_or=row.get("either_or"),
-        remedy_text=row["remedy"],
+        remedy_texts=(row["remedy"],) if isinstance(row["remedy"], str) else tuple(row["remedy"]),
         reference=row["reference"],
         see_notes=tuple(row.get("see_notes", ())),
         notes=row.get("notes", ""),

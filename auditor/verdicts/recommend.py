@@ -113,13 +113,24 @@ def _need(group: Group, requirements: Sequence[Requirement], rules: SiteRules) -
         if verdict.verdict not in r.FAILING
     ]
     representative = requirements[0]
-    ports = say("list.or").join(_port(verdict, requirement) for verdict, requirement in usable)
+    ports = _ports(usable)
     pair = usable[0][0]
-    need = {"ports": ports, "source": _end(pair.source), "destination": _end(pair.destination)}
+    need = {"ports": ports, "destination": _end(pair.destination)}
     if rules.applies[representative.id] is not None:
         return say("recommendation.need", **need)
     conditions = (rules.ruleset.condition(condition).text for condition in representative.conditions)
     return say("recommendation.need-if", conditions=say("list.and").join(conditions), **need)
+
+
+def _ports(usable: Sequence[tuple[r.RequirementVerdict, Requirement]]) -> str:
+    """Return all ports of which one is enough: those of one protocol in one list, such as "TCP 80 or 443"."""
+    protocols = {requirement.protocol for _, requirement in usable}
+    numbers = dict.fromkeys(port for verdict, _ in usable for port in verdict.ports)
+    if len(protocols) != 1 or any(requirement.dynamic or requirement.icmp_echo for _, requirement in usable):
+        return say("list.or").join(_port(verdict, requirement) for verdict, requirement in usable)
+    *first, last = map(str, numbers)
+    listed = (", ".join(first) + ("," if len(first) > 1 else "") + say("list.or") if first else "") + last
+    return say("attempt.port", protocol=protocols.pop().upper(), port=listed)
 
 
 def _port(verdict: r.RequirementVerdict, requirement: Requirement) -> str:

@@ -25,21 +25,21 @@ def remedy_of(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> t
         return ()
     tried = finding.attempts[0] if finding.attempts else None
     place = finding.blocked_at if finding.blocked_at not in (None, r.UNKNOWN) else requirement.to_role
-    documented = to_do(place, statement("remedy.documented", remedy=requirement.remedy))
+    documented = [to_do(place, statement("remedy.documented", remedy=step)) for step in requirement.remedy_steps]
     if finding.remedy and finding.verdict == r.NO_RESPONSE and finding.blocked_at == r.UNKNOWN:
-        return to_do(place, finding.remedy), to_do(place, statement("remedy.if-on", remedy=requirement.remedy))
+        if_on = to_do(place, statement("remedy.if-on", remedy=requirement.remedy_steps[0]))
+        return (to_do(place, finding.remedy), if_on, *documented[1:])
     if finding.remedy:
         return (to_do(place, finding.remedy),)
     if finding.blocked_at == r.BETWEEN and tried:
         return (to_do(place, _on_the_path(requirement, tried, ruleset)),)
     if finding.verdict != r.BLOCKED or finding.blocked_at not in (requirement.to_role, r.UNKNOWN):
-        return (documented,)
+        return tuple(documented)
     export = _export(requirement, tried, ruleset)
     if finding.blocked_at == r.UNKNOWN or not tried:
-        return documented, export
+        return (documented[0], export, *documented[1:])
     if requirement.dynamic:  # the next push uses another dynamic port
-        begin = statement("remedy.begin-at-firewall", host=tried.dst, remedy=requirement.remedy)
-        return to_do(place, begin), export
+        return (to_do(place, statement("remedy.begin-at-firewall", host=tried.dst)), *documented, export)
     action = statement("remedy.allow-inbound", host=tried.dst, port=tried.port_text, src=tried.src)
     allow = to_do(place, action, _new_rule(requirement, tried))
     listening = to_do(place, statement("remedy.then-check-service", host=tried.dst))
