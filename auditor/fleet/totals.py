@@ -59,6 +59,10 @@ class FilesRead:
     skipped: int = 0
 
 
+def _order(host: HostResult) -> tuple[object, ...]:
+    return host.host, host.site, host.addresses, host.files
+
+
 def fleet_report(
     hosts: Iterable[HostResult],
     *,
@@ -74,8 +78,6 @@ def fleet_report(
     limitations: Iterable[str] = (),
 ) -> FleetReport:
     """Return the report of a fleet, the same whatever order the hosts come in.
-
-    Of a host of which nothing decisive of a method was seen, there is no evidence of it, unless it fails.
 
     Args:
         hosts: The results.
@@ -94,9 +96,7 @@ def fleet_report(
         RulesetError: If the ruleset has no method main.
     """
     method = ruleset.method(main)
-    proven = sorted(
-        (_proven(host, ruleset) for host in hosts), key=lambda host: (host.host, host.site, host.addresses, host.files)
-    )
+    proven = sorted((_proven(host, ruleset) for host in hosts), key=_order)
     unreadable = tuple(sorted(unreadable))
     missing = {*expected, *(file.host for file in unreadable if file.host)} - {host.host for host in proven}
     missing -= set(servers)

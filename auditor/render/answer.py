@@ -27,7 +27,7 @@ VERDICTS = {
 }
 
 
-class Cause(NamedTuple):
+class ReportedCause(NamedTuple):
     """One thing that stops a method.
 
     Attributes:
@@ -84,7 +84,7 @@ class Answer(NamedTuple):
     result: str
     subject: str
     impact: tuple[str, ...]
-    causes: tuple[Cause, ...]
+    causes: tuple[ReportedCause, ...]
     paragraphs: tuple[Paragraph, ...]
     check_first: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -133,7 +133,7 @@ def limitations(report: r.Report) -> list[str]:
 # cause and fix
 
 
-def _causes(method: r.MethodResult) -> list[Cause]:
+def _causes(method: r.MethodResult) -> list[ReportedCause]:
     if method.result != r.FAILS:
         return []
     groups: dict[tuple[object, ...], list[r.RequirementVerdict]] = {}
@@ -150,17 +150,17 @@ def _cause_key(row: r.RequirementVerdict) -> tuple[object, ...]:
     return (row.explanation,) if row.verdict in r.FAILING else (row.id,)
 
 
-def _cause(rows: Sequence[r.RequirementVerdict], method: r.MethodResult) -> Cause:
+def _cause(rows: Sequence[r.RequirementVerdict], method: r.MethodResult) -> ReportedCause:
     first, *more = rows
     steps = dict.fromkeys(step for row in rows for step in row.remedy)
     if first.verdict not in r.FAILING:
         problems = wording.fatal(first)
         evidence = [item for item in first.evidence if _shows(item, problems)] or list(first.evidence)
-        return Cause((first,), tuple(_problem_sentences(first, method)), tuple(steps), tuple(evidence))
+        return ReportedCause((first,), tuple(_problem_sentences(first, method)), tuple(steps), tuple(evidence))
     others = ", ".join(say("answer.row", row=row.row, port=wording.port_name(row)) for row in more)
     same = say("answer.same", rows=others) if more else ""
     sentences = tuple(filter(None, (first.explanation, wording.certainty(first), same)))
-    return Cause(tuple(rows), sentences, tuple(steps), first.evidence)
+    return ReportedCause(tuple(rows), sentences, tuple(steps), first.evidence)
 
 
 def _shows(evidence: r.Evidence, problems: Iterable[r.Problem]) -> bool:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from auditor.render import wording
-from auditor.render.answer import Cause, Row, answer, limitations
+from auditor.render.answer import ReportedCause, Row, answer, limitations
 from auditor.render.clean import clean
 from auditor.render.wording import MANY_CLIENTS, MOST_DETAILED, MOST_LISTED
 from auditor.report import model as r
@@ -105,7 +105,7 @@ def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult) -> I
         yield ""
 
 
-def _cause(report: r.Report, cause: Cause, number: str) -> Iterator[str]:
+def _cause(report: r.Report, cause: ReportedCause, number: str) -> Iterator[str]:
     yield from (f"**Cause{number}:** {' '.join(map(prose, cause.sentences))}", "")
     if cause.steps:
         yield from (f"**Fix{number}:**", "")

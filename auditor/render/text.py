@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auditor.render import wording
-from auditor.render.answer import Answer, Cause, answer, limitations
+from auditor.render.answer import Answer, ReportedCause, answer, limitations
 from auditor.render.clean import clean
 from auditor.render.wording import MANY_CLIENTS, MOST_DETAILED, MOST_LISTED
 from auditor.report import model as r
@@ -116,7 +116,7 @@ def _headline(shown: Answer) -> Text:
     return text.append(f": {clean(shown.subject)}", style="bold")
 
 
-def _cause(report: r.Report, cause: Cause, number: str) -> Iterator[Part]:
+def _cause(report: r.Report, cause: ReportedCause, number: str) -> Iterator[Part]:
     yield from _labelled(f"Cause{number}", (" ".join(cause.sentences),))
     several = len(cause.steps) > 1
     for place, step in enumerate(cause.steps, 1):

@@ -155,7 +155,7 @@ def _summary(source: Source) -> SourceSummary:
     )
 
 
-class _Row(NamedTuple):
+class _Evaluated(NamedTuple):
     """The verdict on a requirement, with the RPC interfaces whose dynamic ports are not reached."""
 
     verdict: r.RequirementVerdict
@@ -227,7 +227,7 @@ class ClientEvaluation:
         return (self._pushes or (None,)) if SITE_SERVER in method.by_partner else (None,)
 
     def _method_rows(self, method: Method, push: r.Push | None) -> MethodRows:
-        rows: dict[str, _Row] = {}
+        rows: dict[str, _Evaluated] = {}
         for role in method.by_partner:
             rows |= self._rows_of_role(method, role, push)
         verdicts = tuple(rows[requirement.id].verdict for requirement in method.requirements)
@@ -260,7 +260,7 @@ class ClientEvaluation:
 
     # the hosts of a role
 
-    def _rows_of_role(self, method: Method, role: str, push: r.Push | None) -> Mapping[str, _Row]:
+    def _rows_of_role(self, method: Method, role: str, push: r.Push | None) -> Mapping[str, _Evaluated]:
         """Evaluate the requirements between the client and one role, for each host of that role by itself.
 
         Of the servers that a client turns to, one that works is enough. Each push of a site server counts by itself.
@@ -290,7 +290,7 @@ class ClientEvaluation:
             self._servers[role, site] = [(host,) for host in hosts if host in peers] or [hosts]
         return self._servers[role, site]
 
-    def _preference(self, method: Method, rows: Mapping[str, _Row]) -> tuple[int, int]:
+    def _preference(self, method: Method, rows: Mapping[str, _Evaluated]) -> tuple[int, int]:
         """Return how good the rows of a host are: by the result of a method that asks for nothing else. Best first."""
         verdicts = [row.verdict for row in rows.values()]
         harmless = harmless_requirements(method, verdicts, {name: row.unreached for name, row in rows.items()})
@@ -299,7 +299,7 @@ class ClientEvaluation:
 
     # one requirement
 
-    def _row(self, requirement: Requirement, hosts: tuple[str, ...]) -> _Row:
+    def _row(self, requirement: Requirement, hosts: tuple[str, ...]) -> _Evaluated:
         """Evaluate one requirement between the client and these hosts of the other role."""
         if self._rules.applies[requirement.id] is False:
             return self._row_of_off(requirement, hosts)
@@ -311,22 +311,22 @@ class ClientEvaluation:
         documented = self._evidence.selected(requirement, self._evidence.ends(requirement, hosts))
         return row._replace(verdict=with_documented(explained, documented))
 
-    def _row_at_its_ports(self, requirement: Requirement, hosts: tuple[str, ...]) -> _Row:
+    def _row_at_its_ports(self, requirement: Requirement, hosts: tuple[str, ...]) -> _Evaluated:
         evidence = self._evidence.of(requirement, hosts)
         if isinstance(evidence, str):
             ends = self._evidence.ends(requirement, hosts)
-            return _Row(not_observed(requirement, ends, r.NOT_OBSERVED, evidence))
-        return _Row(observed(requirement, evidence, self._ruleset, self._client), evidence.decision.unreached)
+            return _Evaluated(not_observed(requirement, ends, r.NOT_OBSERVED, evidence))
+        return _Evaluated(observed(requirement, evidence, self._ruleset, self._client), evidence.decision.unreached)
 
-    def _row_of_off(self, requirement: Requirement, hosts: tuple[str, ...]) -> _Row:
+    def _row_of_off(self, requirement: Requirement, hosts: tuple[str, ...]) -> _Evaluated:
         """Return the row of a requirement whose condition is off; its proven blocks never disappear."""
         ends = self._evidence.ends(requirement, hosts)
         why_off = self._rules.why_off[requirement.id]
         if self._evidence.selected(requirement, ends).findings:
             verdict = self._row_at_its_ports(requirement, hosts).verdict
             if proven_blocks(verdict):
-                return _Row(as_not_applicable(verdict, why_off))
-        return _Row(not_observed(requirement, ends, r.NOT_APPLICABLE, why_off))
+                return _Evaluated(as_not_applicable(verdict, why_off))
+        return _Evaluated(not_observed(requirement, ends, r.NOT_APPLICABLE, why_off))
 
 
 def _while_open(verdict: r.RequirementVerdict) -> r.RequirementVerdict:

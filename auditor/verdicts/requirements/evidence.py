@@ -43,14 +43,14 @@ class Ends(NamedTuple):
     destinations: tuple[str, ...]
 
 
-class Selection(NamedTuple):
+class SelectedFindings(NamedTuple):
     """The findings that concern one requirement, and those of a port scan, which do not count."""
 
     findings: list[Finding]
     scanned: list[Finding]
 
 
-NOTHING_SELECTED = Selection([], [])
+NOTHING_SELECTED = SelectedFindings([], [])
 
 
 class Decision(NamedTuple):
@@ -107,7 +107,7 @@ class ClientEvidence:
         self._custom = CustomPorts(client, traffic, rules, role_map.is_guess)
         # Several methods ask for the same.
         self._evidence: dict[tuple[object, ...], RequirementEvidence | str] = {}
-        self._selections: dict[tuple[object, ...], Selection] = {}
+        self._selections: dict[tuple[object, ...], SelectedFindings] = {}
 
     def of(self, requirement: Requirement, hosts: tuple[str, ...]) -> RequirementEvidence | str:
         """Return what is seen of a requirement between the client and these hosts, or in a sentence why nothing is."""
@@ -116,7 +116,7 @@ class ClientEvidence:
             self._evidence[key] = self._of(requirement, self.ends(requirement, hosts))
         return self._evidence[key]
 
-    def selected(self, requirement: Requirement, ends: Ends) -> Selection:
+    def selected(self, requirement: Requirement, ends: Ends) -> SelectedFindings:
         """Return what the attempts show that concern a requirement; other roles may be asked for the same ports."""
         tried = [attempts for pair in product(*ends) if (attempts := self._traffic.between(*pair))]
         if not tried:
@@ -126,7 +126,7 @@ class ClientEvidence:
             concerning = [attempt for attempt in chain(*tried) if self._concerns(requirement, attempt)]
             findings = self._finding_builder.findings(concerning)
             counted = self._dynamic.counted(findings) if requirement.dynamic else (findings, [])
-            self._selections[key] = Selection(*counted)
+            self._selections[key] = SelectedFindings(*counted)
         return self._selections[key]
 
     def ends(self, requirement: Requirement, hosts: tuple[str, ...]) -> Ends:
@@ -226,7 +226,7 @@ class ClientEvidence:
         return custom.ports if custom else requirement.ports
 
 
-def decide(requirement: Requirement, selection: Selection, service_of: ServiceOf) -> Decision:
+def decide(requirement: Requirement, selection: SelectedFindings, service_of: ServiceOf) -> Decision:
     """Return which finding decides about a requirement: of dynamic ports each service counts, else one port will do."""
     if not requirement.dynamic:
         decided = by_port(selection.findings)

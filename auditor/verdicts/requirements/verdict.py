@@ -18,7 +18,7 @@ from auditor.verdicts.protocol_findings import ProtocolSummary
 from auditor.verdicts.requirements.evidence import (
     Ends,
     RequirementEvidence,
-    Selection,
+    SelectedFindings,
     evidence_of,
     in_order,
     only_one,
@@ -105,7 +105,7 @@ def as_not_applicable(verdict: r.RequirementVerdict, explanation: str) -> r.Requ
     )
 
 
-def with_documented(verdict: r.RequirementVerdict, documented: Selection) -> r.RequirementVerdict:
+def with_documented(verdict: r.RequirementVerdict, documented: SelectedFindings) -> r.RequirementVerdict:
     """Add to a verdict about a custom port what blocks the documented ones: that never disappears."""
     decided = by_port(documented.findings)
     finding = decide_documented(decided)[0] if decided else None
