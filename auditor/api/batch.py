@@ -84,15 +84,28 @@ def batch(
 ) -> Audited:
     """Audit the logs and captures of a fleet and write the report in every form into a folder.
 
-    paths: files, folders, patterns, or @FILE for a list of them. out: the folder; a second run with the same one reads
-    only what is new. ruleset to tz: as for `auditor.audit`. host_from: pattern that tells the host by the path, such
-    as "{host}/pfirewall.log"; host_map: CSV file with the columns host and any of path, address and site. workers:
-    processes, as many as there is room for if None; 0 for this one alone. scheduler: address of a Dask scheduler;
-    dask: use Dask on this computer. force: use a folder that holds other files, or that `merge` wrote. telling: from
-    how many files and bytes are to be read to what is told how far that is. note: told, in sentences, what is left out.
+    Args:
+        paths: Files, folders, patterns, or @FILE for a list of them.
+        out: The folder; a second run with the same one reads only what is new.
+        ruleset: As of `auditor.audit`, like `methods`, `roles`, `mode`, `ports`, `properties`, `site`, and `tz`.
+        host_from: Pattern that gives the host by the path, such as "{host}/pfirewall.log".
+        host_map: CSV file with the columns host and any of path, address, and site.
+        workers: Number of processes, as many as there is room for if None; 0 for this one alone.
+        scheduler: Address of a Dask scheduler.
+        dask: Whether to use Dask on this computer.
+        force: Whether to use a folder that holds other files, or that `merge` wrote.
+        telling: Returns, for the number of files and bytes to read, what is called with the progress.
+        note: Called with sentences about what is left out.
 
-    Raises SourceError if nothing is to be read, and ArgumentError, RulesetError, OutputError and MissingPackageError
-    as `auditor.audit` does. A file that cannot be read is in `unreadable` of the report.
+    Returns:
+        The folder with the report. A file that cannot be read is in `unreadable` of the report.
+
+    Raises:
+        SourceError: There is nothing to read.
+        OutputError: The folder cannot be used.
+        MissingPackageError: pyarrow, or Dask if it is asked for, is not installed.
+        RulesetError: As of `auditor.audit`.
+        ArgumentError: As of `auditor.audit`.
     """
     parquet()  # if it is missing, that is told before hours of reading
     rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
@@ -143,8 +156,22 @@ def merge(
 ) -> Audited:
     """Put the summaries of several runs of `batch` together and write one report of all into a folder.
 
-    paths: summaries, folders that `batch` wrote, or patterns. Each is judged by what it was made for: the roles of its
-    own site. ruleset: the file of a ruleset of your own. Raises ReportError for what is no summary.
+    Each summary is judged by what it was made for: the roles of its own site.
+
+    Args:
+        paths: Summaries, folders that `batch` wrote, or patterns.
+        out: The folder.
+        ruleset: The file of a ruleset of your own; the one of the summaries if None.
+        workers: Number of processes, as many as there is room for if None; 0 for this one alone.
+        force: Whether to use a folder that holds other files.
+
+    Returns:
+        The folder with the report.
+
+    Raises:
+        ReportError: A file is no summary.
+        SourceError: There are no summaries.
+        OutputError: The folder cannot be used.
     """
     parquet()
     rules = ruleset if ruleset is None or isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
@@ -162,7 +189,16 @@ def merge(
 def host_report(folder: str | Path, host: str, ruleset: str | Path | None = None) -> Report:
     """Return the report on one host of a fleet, as `auditor analyze` of its sources gives it.
 
-    folder: that `batch` or `merge` wrote; host: its name or address, or SITE/NAME. Raises ReportError if there is none.
+    Args:
+        folder: What `batch` or `merge` wrote.
+        host: Name or address of the host, or SITE/NAME.
+        ruleset: Id or file of the ruleset; the one of the summaries if None.
+
+    Returns:
+        The report, without flow table.
+
+    Raises:
+        ReportError: There is no such host, or no fleet in the folder.
     """
     summaries = summaries_in(FleetFolder(Path(folder)).summaries)
     if not summaries:
