@@ -29,7 +29,7 @@ from auditor.fleet.totals import FilesRead, fleet_report
 from auditor.fleet.workers.current_file import begin, size_of
 from auditor.fleet.workers.retry_plan import Lost, Task
 from auditor.report.fleet_model import FleetReport, HostResult, UnreadableFile
-from auditor.report.model import FAILS, GIVEN, IN_MODE, Report, RoleAssignment, SiteMode
+from auditor.report.model import FAILS, GIVEN, IN_MODE, Limitation, Report, RoleAssignment, SiteMode
 from auditor.ruleset.given_roles import ConfiguredRoles
 from auditor.ruleset.lint import CLIENT, MODES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
@@ -48,13 +48,15 @@ BYTES_IN_SHARD = 256 * 1024 * 1024  # so that a few large logs do not make one w
 Work = Callable[[tuple[str, ...]], Any]
 Runner = Callable[[Sequence[Task], Work], Iterable[tuple[Task, Any]]]
 RunnerOf = Callable[[Sequence[FoundFile]], Runner]
-BY_PORTS = (
+BY_PORTS = Limitation(
+    "ports-only",
     "Only ports were judged, not what was said on them: an open port can still fail (wrong password, missing share, "
-    "HTTP error). `auditor analyze` looks into the captures of one computer."
+    "HTTP error). `auditor analyze` looks into the captures of one computer.",
 )
-SILENCE = (
+SILENCE = Limitation(
+    "log-misses-entries",
     "A packet that is missing from a log may have arrived. Windows logs only what its settings turn on, does not log "
-    "drops at closed ports, and can lose events."
+    "drops at closed ports, and can lose events.",
 )
 
 
@@ -182,7 +184,8 @@ class Fleet:
             f"{name} is the {role}: it is not counted among the computers to install on." for name, role in servers
         ]
         casts = [cast for bench in benches.values() for cast in bench.casts.values()]
-        notes = sorted({note for cast in casts for note in (*cast.notes, *_absent_servers(cast, hosts))})
+        notes = {Limitation("uncertain-role", text) for cast in casts for text in cast.notes}
+        notes |= {Limitation("role-not-in-sources", text) for cast in casts for text in _absent_servers(cast, hosts)}
         return fleet_report(
             hosts,
             tool=TOOL,
@@ -195,12 +198,12 @@ class Fleet:
             servers=[name for name, _ in servers],
             unreadable=(UnreadableFile(one.path, one.host, one.what, one.hint) for one in self.unread),
             limitations=[
-                *_without_server(benches.values()),
-                *self._left_out(),
-                *self.notes,
-                *told,
-                *notes,
-                *modes,
+                *(Limitation("no-site-server", text) for text in _without_server(benches.values())),
+                *(Limitation("pairs-left-out", text) for text in self._left_out()),
+                *(Limitation("several-contents", text) for text in self.notes),
+                *(Limitation("server-in-fleet", text) for text in told),
+                *sorted(notes, key=lambda limitation: limitation.text),
+                *(Limitation("inferred-mode", text) for text in modes),
                 SILENCE,
                 BY_PORTS,
             ],

@@ -26,6 +26,7 @@ from auditor.report.model import (
     WORKS,
     Block,
     Endpoint,
+    Limitation,
     Problem,
     RoleAssignment,
     RulesetReference,
@@ -330,8 +331,13 @@ class FleetReport:
     also_blocked: tuple[AlsoBlocked, ...] = field(default=(), kw_only=True)
     hosts: tuple[HostResult, ...]
     expected: tuple[str, ...]
-    limitations: tuple[str, ...]
+    limitations: tuple[Limitation, ...]
     unreadable: tuple[UnreadableFile, ...]
+
+    @property
+    def limitation_texts(self) -> tuple[str, ...]:
+        """The limitations in sentences."""
+        return tuple(limitation.text for limitation in self.limitations)
 
     def method(self, method_id: str) -> MethodCount:
         """Return the counts of a method. Raises KeyError if the ruleset has none of this id."""
