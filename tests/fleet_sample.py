@@ -14,7 +14,7 @@ from typing import Any
 
 from auditor import FleetReport
 from auditor.report import fleet_model as d
-from auditor.report.model import Endpoint, Problem, RoleAssignment, RulesetReference
+from auditor.report.model import Endpoint, Limitation, Problem, RoleAssignment, RulesetReference
 from auditor.version import Tool
 
 PUSH, MANUAL = "client-push", "manual"
@@ -229,7 +229,7 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> FleetR
         hosts=tuple(hosts),
         expected=expected,
         unreadable=(d.UnreadableFile("logs/PC000001/broken.log", "PC000001", "holds no rows", "copy it again"),),
-        limitations=("A firewall log does not tell whether what was let through was answered.",),
+        limitations=(Limitation("allowed-only", "A firewall log does not show whether what it allowed was answered."),),
         causes=_causes(stops),
     )
 

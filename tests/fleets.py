@@ -125,7 +125,7 @@ def site() -> FleetReport:
     files = FilesRead(files=17, read=15, unreadable=1, duplicates=1, bytes=123_456_789, records=170, skipped=2)
     lost = UnreadableFile("logs/OLD-2/pfirewall.log", "OLD-2", "its reading ended the worker", "read it alone")
     roles = (r.RoleAssignment("site-server", SERVER, "given", "named by you"),)
-    limits = ("A log says nothing of what was never tried.",)
+    limits = (r.Limitation("log-misses-entries", "A log says nothing of what was never tried."),)
     return fleet(hosts, files=files, expected=["OLD-3", "HQ-01"], unreadable=[lost], roles=roles, limitations=limits)
 
 

@@ -204,7 +204,7 @@ def test_where_there_is_no_room_for_all_pairs_what_is_named_and_what_failed_is_k
     drops = [f"09:00:0{n} DROP {SERVER}:50000 > {PC}:{port} S RECEIVE" for n in (0, 1, 3) for port in (445, 135)]
     blocked = audited({"PC20.log": [*noise, *drops]}, host_from="{host}.log")
     assert (results(blocked), blocked.folder.state().incomplete) == ({"PC20": "fails"}, True)
-    assert [one for one in blocked.report.limitations if "pairs of computers were left out" in one]
+    assert [one for one in blocked.report.limitation_texts if "pairs of computers were left out" in one]
     again = merge(blocked.folder.path, out=blocked.folder.path.with_name("again"), workers=0)
     assert again.folder.state().incomplete
 

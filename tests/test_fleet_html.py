@@ -116,7 +116,7 @@ def test_the_sections():
 
 def test_all_that_is_counted_is_told():
     report, text = sample(2000), words(page_of(2000))
-    told = [one.remedy for one in report.changes] + [*report.limitations]
+    told = [one.remedy for one in report.changes] + [*report.limitation_texts]
     told += [one.id.partition("/")[2] for one in report.requirements] + [one.name for one in report.subnets]
     told += [one.name for one in (*report.sites, *report.directions, *report.devices)]
     told += [one.remedy for one in report.causes]

@@ -234,7 +234,9 @@ def test_a_computer_of_which_only_the_log_of_its_site_server_is_known_is_one_of_
     report = audited(folder, tmp_path / "out", site_server=SERVER)
     assert computers(report) == {CLIENT: "fails", OTHER: "unproven"}
     assert [Path(one).parent.name for one in report.hosts[0].files] == ["SRV"]
-    assert f"{SERVER} is the site server: it is not counted among the computers to install on." in report.limitations
+    assert (
+        f"{SERVER} is the site server: it is not counted among the computers to install on." in report.limitation_texts
+    )
 
 
 def test_the_report_on_such_a_computer_is_that_of_analyze(tmp_path):
@@ -269,7 +271,7 @@ def test_a_server_counts_as_a_computer_only_if_the_push_to_it_fails(tmp_path):
         folder = written(tmp_path / smb, {"one.pcap": [*good(SERVER, CLIENT, 60), *lines]})
         report = audited(folder, tmp_path / f"out-{smb}")
         assert computers(report) == expected
-        (told,) = [one for one in report.limitations if one.startswith(f"{POINT} is the management point: ")]
+        (told,) = [one for one in report.limitation_texts if one.startswith(f"{POINT} is the management point: ")]
         assert ("it is counted as a computer" in told) == (POINT in expected)
 
 
@@ -290,7 +292,7 @@ def test_a_computer_in_a_network_of_site_servers_that_is_pushed_stays_a_computer
 def test_the_site_server_of_a_computer_that_is_off_is_known(tmp_path):
     folder = written(tmp_path / "sources", SCENES["a computer that is off"])
     report = audited(folder, tmp_path / "out")
-    assert not [one for one in report.limitations if "No site server is known" in one]
+    assert not [one for one in report.limitation_texts if "No site server is known" in one]
     assert [one.address for one in report.roles if one.role == "site-server"] == ["10.0.1.5"]
 
 

@@ -747,7 +747,7 @@ def test_the_same_path_at_two_sites_is_two_files():
     report = merged("BERLIN/out", "BOSTON/out")
     for name in ("files", "read", "unreadable", "records", "bytes", "skipped", "hosts", "with_evidence"):
         assert getattr(report.coverage, name) == sum(getattr(one, name) for one in covers), name
-    assert not [one for one in report.limitations if "several contents" in one]
+    assert not [one for one in report.limitation_texts if "several contents" in one]
 
 
 @pytest.mark.usefixtures("fleet")
@@ -797,7 +797,7 @@ def test_two_computers_of_one_name_at_two_sites_are_told():
     (host,) = report.hosts
     assert (host.host, len({subnet_of(one) for one in host.addresses})) == ("PC1", 2)
     assert report.coverage.read == sum(len(list(Path(place, "logs/PC1").iterdir())) for place in ("BERLIN", "BOSTON"))
-    assert [one for one in report.limitations if one.startswith("1 file stands in these summaries with several")]
+    assert [one for one in report.limitation_texts if one.startswith("1 file stands in these summaries with several")]
 
 
 def _read_near(place: str, **more: object) -> Coverage:

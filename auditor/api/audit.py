@@ -42,18 +42,29 @@ def audit(
 ) -> Report:
     """Audit captures and logs of one installation, or of many, and return the report.
 
-    paths: captures, firewall logs and event logs, from either end and in any order. ruleset: id or file of a ruleset,
-    or a loaded one. methods: ids of the methods asked for; all if None. roles: role to address or network, or several.
-    mode: "native" or "mixed". ports: port by name, such as {"http-management-point": 8080}, or {"http": 8080, "https":
-    8443} for all site systems but WSUS.
-    properties: of CCMSetup, such as "/source:PATH".
-    site: a TOML file with the same facts. tz: the time zone of a firewall log's local times, such as "+02:00" or
-    "Europe/Berlin"; without it they stay local. dissect: let Wireshark's dissectors (tshark) read what was said
-    on the ports; without it, or without tshark, only ports are judged. tshark: where it is, if not found by
-    itself. told: called now and then with a source, how many bytes of it are read, and how many it has.
+    Args:
+        paths: Captures, firewall logs, and event logs, from either end and in any order.
+        ruleset: Id or file of a ruleset, or a loaded one.
+        methods: Ids of the methods whose results decide; all if None.
+        roles: Address, network, or name of each role, or several.
+        mode: "native" (HTTPS) or "mixed" (HTTP); taken from what the sources show if None.
+        ports: Port by name, such as {"http-management-point": 8080}, or {"http": 8080, "https": 8443} for all site
+            systems except WSUS.
+        properties: Properties of CCMSetup, such as "/source:PATH".
+        site: A TOML file with roles, mode, ports, and properties.
+        tz: Time zone of the local times of a firewall log, such as "+02:00" or "Europe/Berlin"; they stay local if
+            None.
+        dissect: Whether tshark reads what the protocols report. Without it, or without tshark, only ports are judged.
+        tshark: Path of tshark, if it is not found by itself.
+        told: Called now and then with a source, how many bytes of it are read, and how many it has.
 
-    A source that cannot be read is named in the report; when none can, SourceError is raised. RulesetError and
-    ArgumentError tell what is wrong with the other arguments.
+    Returns:
+        The report. A source that cannot be read is named in it.
+
+    Raises:
+        SourceError: No source can be read.
+        RulesetError: The ruleset has a fault, or no method or port of a given name.
+        ArgumentError: Another argument has a fault.
     """
     if not paths:
         raise ArgumentError("no source to audit", hint="name at least one capture")

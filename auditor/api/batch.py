@@ -13,8 +13,8 @@ from pathlib import Path
 from auditor.api.fleet_report import FleetReport
 from auditor.api.report import Report
 from auditor.errors import OutputError, ReportError, SourceError
-from auditor.fleet.inventory.discover import FoundFile, find_files
-from auditor.fleet.inventory.host_names import load_names
+from auditor.fleet.inventory.discover import Found, FoundFile, find_files
+from auditor.fleet.inventory.host_names import Names, load_names
 from auditor.fleet.output_folder import MERGED, FleetFolder, input_digest
 from auditor.fleet.run import Runner, merge_summaries, read_new, summaries_in
 from auditor.fleet.summaries.parquet_store import SUFFIX, outline, parquet
@@ -84,22 +84,88 @@ def batch(
 ) -> Audited:
     """Audit the logs and captures of a fleet and write the report in every form into a folder.
 
-    paths: files, folders, patterns, or @FILE for a list of them. out: the folder; a second run with the same one reads
-    only what is new. ruleset to tz: as for `auditor.audit`. host_from: pattern that tells the host by the path, such
-    as "{host}/pfirewall.log"; host_map: CSV file with the columns host and any of path, address and site. workers:
-    processes, as many as there is room for if None; 0 for this one alone. scheduler: address of a Dask scheduler;
-    dask: use Dask on this computer. force: use a folder that holds other files, or that `merge` wrote. telling: from
-    how many files and bytes are to be read to what is told how far that is. note: told, in sentences, what is left out.
+    Args:
+        paths: Files, folders, patterns, or @FILE for a list of them.
+        out: The folder; a second run with the same one reads only what is new.
+        ruleset: As of `auditor.audit`.
+        methods: As of `auditor.audit`.
+        roles: As of `auditor.audit`.
+        mode: As of `auditor.audit`.
+        ports: As of `auditor.audit`.
+        properties: As of `auditor.audit`.
+        site: As of `auditor.audit`.
+        tz: As of `auditor.audit`.
+        host_from: Pattern that gives the host by the path, such as "{host}/pfirewall.log".
+        host_map: CSV file with the columns host and any of path, address, and site.
+        workers: Number of processes, as many as there is room for if None; 0 for this one alone.
+        scheduler: Address of a Dask scheduler.
+        dask: Whether to use Dask on this computer.
+        force: Whether to use a folder that holds other files, or that `merge` wrote.
+        telling: Returns, for the number of files and bytes to read, what is called with the progress.
+        note: Called with sentences about what is left out.
 
-    Raises SourceError if nothing is to be read, and ArgumentError, RulesetError, OutputError and MissingPackageError
-    as `auditor.audit` does. A file that cannot be read is in `unreadable` of the report.
+    Returns:
+        The folder with the report. A file that cannot be read is in `unreadable` of the report.
+
+    Raises:
+        SourceError: There is nothing to read.
+        OutputError: The folder cannot be used.
+        MissingPackageError: pyarrow, or Dask if it is asked for, is not installed.
+        RulesetError: As of `auditor.audit`.
+        ArgumentError: As of `auditor.audit`.
     """
-    parquet()  # if it is missing, that is told before hours of reading
+    parquet()  # if it is missing, that is reported before hours of reading
     rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
     facts = known_site(site, roles=roles, mode=mode, ports=ports, properties=properties)
-    wanted = [methods] if isinstance(methods, str) else list(methods or ())
-    asking = AuditSettings(rules, facts, methods_of(rules, wanted), tz)
-    _ = asking.question.wanted  # what is wrong with them is told before anything is read
+    settings = AuditSettings(
+        rules, facts, methods_of(rules, [methods] if isinstance(methods, str) else methods or ()), tz
+    )
+    inventory = _inventory(paths, Path(out), host_from, host_map, [site, ruleset], note)
+    return _audited(settings, inventory, _Processing(workers, scheduler, dask, telling, note), force=force)
+
+
+@dataclass(frozen=True)
+class _Inventory:
+    """The files of a fleet, and where its report goes. own_files: what the user wrote for the run, never to be lost."""
+
+    discovered: Found
+    names: Names
+    folder: FleetFolder
+    host_map: Path | None
+    own_files: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Processing:
+    """Where files are read, and who hears of it."""
+
+    workers: int | None
+    scheduler: str | None
+    dask: bool
+    telling: Telling
+    note: Note
+
+    def reader(self, processes: Processes, folder: FleetFolder) -> Callable[[Sequence[FoundFile]], Runner]:
+        """Return what gives new files to the processes of this computer, or to a cluster."""
+
+        def reader(new: Sequence[FoundFile]) -> Runner:
+            progress = self.telling(len(new), sum(file.bytes for file in new))
+            if not self.dask and self.scheduler is None:
+                return partial(processes.run, progress=progress)
+            on = {"scheduler": self.scheduler, "workers": self.workers, "visible": [str(folder.summaries)]}
+            return partial(run_on_cluster, **on, progress=progress, note=self.note)
+
+        return reader
+
+
+def _inventory(
+    paths: Sequence[str | Path],
+    out: Path,
+    host_from: str | None,
+    host_map: str | Path | None,
+    written: Iterable[object],
+    note: Note,
+) -> _Inventory:
     names = load_names(host_from, None if host_map is None else str(host_map))
     discovered = find_files([str(path) for path in paths], output=str(out))
     names.check(file.path for file in discovered.files)
@@ -109,26 +175,25 @@ def batch(
         raise SourceError(
             "there is no file to read", where=str(paths[0]) if paths else "", hint="name logs, or a folder"
         )
-    folder = FleetFolder(Path(out))
-    read_too = [str(path) for path in (host_map, site, ruleset) if isinstance(path, str | Path)]
-    folder.make(force=force, spared=read_too)
+    own_files = [str(path) for path in (host_map, *written) if isinstance(path, str | Path)]
+    return _Inventory(discovered, names, FleetFolder(out), Path(host_map) if host_map else None, own_files)
+
+
+def _audited(settings: AuditSettings, inventory: _Inventory, processing: _Processing, *, force: bool) -> Audited:
+    _ = settings.question.wanted  # what is wrong with them is reported before anything is read
+    discovered, names, folder = inventory.discovered, inventory.names, inventory.folder
+    folder.make(force=force, spared=inventory.own_files)
     folder.check_own(force=force)
     labels = ((file.path, file.bytes, file.mtime_ns, names.of(file.path)) for file in discovered.files)
-    table = "" if host_map is None else digest_of(Path(host_map))  # also addresses, which decide whose a summary is
-    digest = input_digest((asking.text, rules, facts, table, names.notes, discovered.left_out, *labels))
+    table = digest_of(inventory.host_map) if inventory.host_map else ""  # also addresses, which name the hosts
+    rules, facts = settings.rules, settings.site
+    digest = input_digest((settings.text, rules, facts, table, names.notes, discovered.left_out, *labels))
     if folder.is_about(digest):
         return Audited(folder, new=False)
-
-    def reader(new: Sequence[FoundFile]) -> Runner:
-        progress = telling(len(new), sum(file.bytes for file in new))
-        if not dask and scheduler is None:
-            return partial(processes.run, progress=progress)
-        seen = [str(folder.summaries)]
-        return partial(run_on_cluster, scheduler=scheduler, workers=workers, visible=seen, progress=progress, note=note)
-
     with folder.locked():
-        with Processes(workers) as processes:
-            fleet = read_new(discovered.files, asking, names, folder.summaries, reader, note)
+        with Processes(processing.workers) as processes:
+            reader = processing.reader(processes, folder)
+            fleet = read_new(discovered.files, settings, names, folder.summaries, reader, processing.note)
             report = fleet.report(processes.run)
         folder.write(report, digest if fleet.final else "", lacking=bool(discovered.lacking) or not fleet.is_whole)
     return Audited(folder, new=True)
@@ -143,8 +208,22 @@ def merge(
 ) -> Audited:
     """Put the summaries of several runs of `batch` together and write one report of all into a folder.
 
-    paths: summaries, folders that `batch` wrote, or patterns. Each is judged by what it was made for: the roles of its
-    own site. ruleset: the file of a ruleset of your own. Raises ReportError for what is no summary.
+    Each summary is judged by what it was made for: the roles of its own site.
+
+    Args:
+        paths: Summaries, folders that `batch` wrote, or patterns.
+        out: The folder.
+        ruleset: The file of a ruleset of your own; the one of the summaries if None.
+        workers: Number of processes, as many as there is room for if None; 0 for this one alone.
+        force: Whether to use a folder that holds other files.
+
+    Returns:
+        The folder with the report.
+
+    Raises:
+        ReportError: A file is no summary.
+        SourceError: There are no summaries.
+        OutputError: The folder cannot be used.
     """
     parquet()
     rules = ruleset if ruleset is None or isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
@@ -162,7 +241,16 @@ def merge(
 def host_report(folder: str | Path, host: str, ruleset: str | Path | None = None) -> Report:
     """Return the report on one host of a fleet, as `auditor analyze` of its sources gives it.
 
-    folder: that `batch` or `merge` wrote; host: its name or address, or SITE/NAME. Raises ReportError if there is none.
+    Args:
+        folder: What `batch` or `merge` wrote.
+        host: Name or address of the host, or SITE/NAME.
+        ruleset: Id or file of the ruleset; the one of the summaries if None.
+
+    Returns:
+        The report, without flow table.
+
+    Raises:
+        ReportError: There is no such host, or no fleet in the folder.
     """
     summaries = summaries_in(FleetFolder(Path(folder)).summaries)
     if not summaries:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from auditor.report import fleet_load, fleet_model
+from auditor.report.records import recast
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,11 +18,22 @@ class FleetReport(fleet_model.FleetReport):
     @classmethod
     def of(cls, data: fleet_model.FleetReport) -> Self:
         """Return a report with these data."""
-        return cls(**{field.name: getattr(data, field.name) for field in fields(data)})
+        return recast(cls, data)
 
     @classmethod
     def from_dict(cls, document: Any, where: str = "report") -> Self:
-        """Return the report that `to_dict` gave this document of. Raises ReportError; where: its name there."""
+        """Return the report that `to_dict` gave this document of.
+
+        Args:
+            document: The dictionary, or what fleet.json was parsed to.
+            where: What the document is called in an error.
+
+        Returns:
+            The report, equal to the one that was saved.
+
+        Raises:
+            ReportError: It is no report of a fleet, or not as the published JSON Schema says.
+        """
         return cls.of(fleet_load.fleet_from_dict(document, where))
 
     def to_dict(self) -> dict[str, Any]:
@@ -32,7 +43,14 @@ class FleetReport(fleet_model.FleetReport):
         return fleet_as_dict(self)
 
     def to_text(self, *, width: int = 100) -> str:
-        """Return the report for a terminal, without colours: the answer, then the worst few of every list."""
+        """Return the report for a terminal, without colors: the answer, then the worst few of every list.
+
+        Args:
+            width: Characters in a line.
+
+        Returns:
+            The text, which ends with a line break.
+        """
         from auditor.render.fleet.text import render_fleet_text
 
         return render_fleet_text(self, width=width)
@@ -50,18 +68,20 @@ class FleetReport(fleet_model.FleetReport):
         return render_fleet_part(self)
 
     def frame(self) -> pd.DataFrame:
-        """Return one row per host, those without a source among them: its result for every method, and why.
+        """Return one row for each host, also those without a source: its result for every method, and why.
 
-        The columns are those of hosts.csv (docs/fleet.md).
+        Returns:
+            The columns are those of hosts.csv (docs/fleet.md), also without rows.
         """
         from auditor.render.fleet.frames import hosts_frame
 
         return hosts_frame(self)
 
     def requirements_frame(self) -> pd.DataFrame:
-        """Return one row per host and requirement of which anything was seen.
+        """Return one row for each host and requirement of which anything was seen.
 
-        The columns are those of requirements.csv (docs/fleet.md).
+        Returns:
+            The columns are those of requirements.csv (docs/fleet.md), also without rows.
         """
         from auditor.render.fleet.frames import requirements_frame
 
@@ -74,9 +94,16 @@ class FleetReport(fleet_model.FleetReport):
 
 
 def load_fleet(path: str | Path) -> FleetReport:
-    """Return the report of a fleet that was saved in a file; "-" is standard input.
+    """Return the report of a fleet that was saved in a file.
 
-    It equals the one that was saved. Raises ReportError in one line that says what is wrong: no such file, no report of
-    a fleet, one of a later version, cut short, or changed by hand so that it no longer makes sense.
+    Args:
+        path: The file, such as fleet.json of the folder that `batch` wrote; "-" is standard input.
+
+    Returns:
+        The report, equal to the one that was saved.
+
+    Raises:
+        ReportError: There is no such file, or it holds no report of a fleet, one of another version, one that is cut
+            short, or one that was changed by hand so that it no longer makes sense.
     """
     return FleetReport.of(fleet_load.load_fleet(path))

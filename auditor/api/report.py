@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from auditor.report import compare as comparison
 from auditor.report import load, model
 from auditor.report import redact as redaction
+from auditor.report.records import recast
 
 if TYPE_CHECKING:
     import altair
@@ -21,11 +21,22 @@ class Report(model.Report):
     @classmethod
     def of(cls, data: model.Report) -> Self:
         """Return a report with these data."""
-        return cls(**{field.name: getattr(data, field.name) for field in fields(data)})
+        return recast(cls, data)
 
     @classmethod
     def from_dict(cls, document: Any, where: str = "report") -> Self:
-        """Return the report that `to_dict` gave this document of. Raises ReportError; where: its name there."""
+        """Return the report that `to_dict` gave this document of.
+
+        Args:
+            document: The dictionary, or what the JSON text of a report was parsed to.
+            where: What the document is called in an error.
+
+        Returns:
+            The report, equal to the one that was saved, but without flow table.
+
+        Raises:
+            ReportError: It is no report, or not as the published JSON Schema says.
+        """
         return cls.of(load.from_dict(document, where))
 
     @property
@@ -46,7 +57,14 @@ class Report(model.Report):
         return render_json(self)
 
     def to_text(self, *, width: int = 100) -> str:
-        """Return the report for a terminal, without colours."""
+        """Return the report for a terminal, without colours.
+
+        Args:
+            width: Characters in a line.
+
+        Returns:
+            The text, which ends with a line break.
+        """
         from auditor.render.text import render_text
 
         return render_text(self, width=width)
@@ -66,9 +84,16 @@ class Report(model.Report):
     def assert_works(self, method: str = "client-push", client: str | None = None) -> None:
         """Raise AssertionError unless a method works: the message says for whom, what failed, why, and what to do.
 
-        For tests of a network, with pytest or anything else. method: its id; client: an address, all clients if None.
-        A result "unproven" does not pass: the message says what was not seen. Raises ArgumentError if there is no such
-        method or client.
+        For tests of a network, with pytest or anything else. A result "unproven" does not pass: the message says what
+        was not seen.
+
+        Args:
+            method: Id of the method.
+            client: Address of the client; all clients if None.
+
+        Raises:
+            AssertionError: The method does not work for a client.
+            ArgumentError: There is no such method or client.
         """
         from auditor.render.assertion import failures
 
@@ -77,23 +102,38 @@ class Report(model.Report):
             raise AssertionError(failure)
 
     def frame(self) -> pd.DataFrame:
-        """Return one row per client, method and requirement (columns: render.tables.frames.FRAME_COLUMNS)."""
+        """Return one row for each client, method, and requirement.
+
+        Returns:
+            The columns are those of `auditor.render.tables.frames.FRAME_COLUMNS`, also without rows.
+        """
         from auditor.render.tables.frames import requirements_frame
 
         return requirements_frame(self)
 
     def evidence_frame(self) -> pd.DataFrame:
-        """Return one row per frame or line of evidence (columns: EVIDENCE_COLUMNS of auditor.render.tables.frames)."""
+        """Return one row for each frame or line of evidence.
+
+        Returns:
+            The columns are those of `auditor.render.tables.frames.EVIDENCE_COLUMNS`, also without rows.
+        """
         from auditor.render.tables.frames import evidence_frame
 
         return evidence_frame(self)
 
     def timeline(self, method: str | None = None, client: str | None = None) -> altair.LayerChart:
-        """Return an Altair chart: when each requirement of a method was tried, coloured by its verdict.
+        """Return an Altair chart: when each requirement of a method was tried, colored by its verdict.
 
-        method: its id, such as "client-push"; the one of which most was tried if None. client: an address, all if None.
-        The chart needs no network. Raises ArgumentError if nothing was tried, or there is no such method or client, and
-        MissingPackageError where Altair is not installed.
+        Args:
+            method: Id of the method, such as "client-push"; the one of which most was tried if None.
+            client: Address of the client; all clients if None.
+
+        Returns:
+            The chart, which needs no network. Times are UTC.
+
+        Raises:
+            ArgumentError: Nothing was tried, or there is no such method or client.
+            MissingPackageError: Altair is not installed.
         """
         from auditor.api.charts import timeline
 
@@ -102,9 +142,19 @@ class Report(model.Report):
     def ladder(self, requirement: str | None = None, client: str | None = None) -> altair.LayerChart:
         """Return an Altair chart of what proves a verdict: who sent what to whom, and that nothing came back.
 
-        requirement: its id, such as "client-push/smb"; the first that was stopped if None. client: an address, needed
-        if the report is about several. The packets are read from the sources again: SourceError says if they are not
-        there any more. Else raises as `timeline` does.
+        The packets are read from the sources again.
+
+        Args:
+            requirement: Id of the requirement, such as "client-push/smb"; the first that was stopped if None.
+            client: Address of the client, needed if the report is about several.
+
+        Returns:
+            The chart, which needs no network. Times are UTC.
+
+        Raises:
+            ArgumentError: There is no such requirement or client, or nothing to show.
+            MissingPackageError: Altair is not installed.
+            SourceError: A source is not there any more, or has changed.
         """
         from auditor.api.charts import ladder
 
@@ -113,10 +163,19 @@ class Report(model.Report):
     def packets(self, requirement: str, client: str | None = None) -> list[Any]:
         """Return the packets that prove a verdict as pyshark has them: every field that Wireshark knows.
 
-        requirement: its id, such as "client-push/smb"; client: an address, needed if the report is about several.
-        `number` of a packet is its frame number in the capture. Works in a notebook as well. Raises ArgumentError if
-        there is no such requirement or client, SourceError if a capture is not there any more, and MissingPackageError
-        without tshark.
+        It works in a notebook as well.
+
+        Args:
+            requirement: Id of the requirement, such as "client-push/smb".
+            client: Address of the client, needed if the report is about several.
+
+        Returns:
+            Packets of pyshark; `number` of a packet is its frame number in the capture.
+
+        Raises:
+            ArgumentError: There is no such requirement or client.
+            MissingPackageError: tshark is not installed.
+            SourceError: A capture is not there any more.
         """
         from auditor.api.evidence_records import dissected
 
@@ -139,18 +198,32 @@ class Comparison(comparison.Comparison):
 
 
 def load_report(path: str | Path) -> Report:
-    """Return the report that was saved in a file; "-" is standard input.
+    """Return the report that was saved in a file.
 
-    It equals the one that was saved, but has no flow table. Raises ReportError in one line that says what is wrong:
-    no such file, no report, one of a later version, cut short, or changed by hand so that it no longer makes sense.
+    Args:
+        path: The file; "-" is standard input.
+
+    Returns:
+        The report, equal to the one that was saved, but without flow table.
+
+    Raises:
+        ReportError: There is no such file, or it holds no report, one of another version, one that is cut short, or
+            one that was changed by hand so that it no longer makes sense.
     """
     return Report.of(load.load_report(path))
 
 
 def redact(report: model.Report) -> Report:
-    """Return the report with pseudonyms for all addresses, host names, accounts and paths, and without flow table.
+    """Return the report with pseudonyms for all addresses, host names, accounts, and paths.
 
-    Raises ArgumentError for the report of a fleet.
+    Args:
+        report: The report of one audit.
+
+    Returns:
+        The same report with pseudonyms, without flow table.
+
+    Raises:
+        ArgumentError: It is the report of a fleet.
     """
     return Report.of(redaction.redact(report))
 
@@ -172,4 +245,4 @@ def compare(before: model.Report, after: model.Report, *, redacted_together: boo
         ArgumentError: One is the report of a fleet.
     """
     compared = comparison.compare(before, after, redacted_together=redacted_together)
-    return Comparison(**{field.name: getattr(compared, field.name) for field in fields(compared)})
+    return recast(Comparison, compared)

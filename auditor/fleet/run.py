@@ -30,7 +30,7 @@ from auditor.fleet.totals import FilesRead, fleet_report
 from auditor.fleet.workers.current_file import begin, size_of
 from auditor.fleet.workers.retry_plan import FailedFile, Task
 from auditor.report.fleet_model import FleetReport, HostResult, UnreadableFile
-from auditor.report.model import FAILS, GIVEN, IN_MODE, Report, RoleAssignment, SiteMode
+from auditor.report.model import FAILS, GIVEN, IN_MODE, Limitation, Report, RoleAssignment, SiteMode
 from auditor.ruleset.given_roles import ConfiguredRoles
 from auditor.ruleset.lint import CLIENT, MODES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
@@ -188,7 +188,8 @@ class Fleet:
         servers += idle
         counted += [say("fleet.server-not-counted", name=name, role=role) for name, role in servers]
         casts = [cast for context in contexts.values() for cast in context.casts.values()]
-        notes = sorted({note for cast in casts for note in (*cast.notes, *_absent_servers(cast, hosts))})
+        notes = {Limitation("uncertain-role", text) for cast in casts for text in cast.notes}
+        notes |= {Limitation("role-not-in-sources", text) for cast in casts for text in _absent_servers(cast, hosts)}
         return fleet_report(
             hosts,
             tool=TOOL,
@@ -201,14 +202,14 @@ class Fleet:
             servers=[name for name, _ in servers],
             unreadable=(UnreadableFile(file.path, file.host, file.what, file.hint) for file in self.unread),
             limitations=[
-                *_without_server(contexts.values()),
-                *self._left_out(),
-                *self.notes,
-                *counted,
-                *notes,
-                *modes,
-                say("fleet.log-misses-entries"),
-                say("fleet.ports-only"),
+                *(Limitation("no-site-server", text) for text in _without_server(contexts.values())),
+                *(Limitation("pairs-left-out", text) for text in self._left_out()),
+                *(Limitation("several-contents", text) for text in self.notes),
+                *(Limitation("server-in-fleet", text) for text in counted),
+                *sorted(notes, key=lambda limitation: limitation.text),
+                *(Limitation("inferred-mode", text) for text in modes),
+                Limitation("log-misses-entries", say("fleet.log-misses-entries")),
+                Limitation("ports-only", say("fleet.ports-only")),
             ],
         )
 

@@ -75,7 +75,7 @@ def fleet_report(
     expected: Iterable[str] = (),
     servers: Iterable[str] = (),
     unreadable: Iterable[UnreadableFile] = (),
-    limitations: Iterable[str] = (),
+    limitations: Iterable[r.Limitation] = (),
 ) -> FleetReport:
     """Return the report of a fleet, the same whatever order the hosts come in.
 

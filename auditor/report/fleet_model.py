@@ -26,6 +26,7 @@ from auditor.report.model import (
     WORKS,
     Block,
     Endpoint,
+    Limitation,
     Problem,
     RoleAssignment,
     RulesetReference,
@@ -64,7 +65,15 @@ def _values_of(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
 
 @dataclass(frozen=True, order=True, slots=True)
 class Proof(_CompactPickle):
-    """Lines or frames of one file that justify a verdict. text: what they show, in one sentence."""
+    """Lines or frames of one file that justify a verdict.
+
+    Attributes:
+        path: Of the file.
+        lines: Line numbers of a log, from 1.
+        frames: Numbers as Wireshark counts (frame.number).
+        display_filter: For Wireshark; empty for a log.
+        text: What they show, in one sentence.
+    """
 
     path: str
     lines: tuple[int, ...]
@@ -77,10 +86,25 @@ class Proof(_CompactPickle):
 class RequirementResult(_CompactPickle):
     """What one requirement came to for one host, of those of which anything was seen.
 
-    requirement: its id, such as "client-push/smb"; ports: those that were tried, of dynamic ones, else the documented;
-    blocked_at: where it was stopped: a role, "between" or "unknown", None if it was not; device: the address of what
-    stopped it, as far as the sources tell; first_time, last_time: UTC with a Z, local times of a log without;
-    problems: what failed on an open port; proof: at most a handful; also_blocked: as in RequirementVerdict;
+    Attributes:
+        requirement: Its id, such as "client-push/smb".
+        necessity: "required", "conditional" or "informational".
+        source: Who connects.
+        destination: Who is reached.
+        protocol: "tcp", "udp" or "icmp".
+        ports: Those that were tried of dynamic ports, else the documented ones.
+        verdict: As in RequirementVerdict.
+        confidence: "proven" or "likely"; None if the verdict decides nothing.
+        blocked_at: Where it was stopped: a role, "between" or "unknown"; None if it was not.
+        device: Address of what stopped it; None if the sources do not show it.
+        attempts: How often it was tried.
+        first_time: ISO 8601, UTC with a Z, the local time of a log without; None if unknown.
+        last_time: Likewise.
+        explanation: The verdict in a sentence.
+        remedy: What to do; empty if there is nothing.
+        problems: What failed on an open port.
+        proof: At most a handful.
+        also_blocked: As in RequirementVerdict;
     remedy_kind: of the first remedy, as in Remedy.
     """
 
@@ -118,11 +142,15 @@ class RequirementResult(_CompactPickle):
 
 @dataclass(frozen=True, slots=True)
 class MethodOutcome(_CompactPickle):
-    """What one method came to for one host. result: works, allowed, fails, unproven or no-evidence.
+    """What one method came to for one host.
 
     Of several pushes to one host, one that fails decides: the latest of each site server counts.
 
-    failed: ids of the requirements that make it fail, from any site server; unverified: of those that keep it unproven.
+    Attributes:
+        method: Its id.
+        result: "works", "allowed", "fails", "unproven" or "no-evidence".
+        failed: Ids of the requirements that make it fail, from any site server.
+        unverified: Ids of the requirements that keep it unproven.
     """
 
     method: str
@@ -135,11 +163,20 @@ class MethodOutcome(_CompactPickle):
 class HostResult(_CompactPickle):
     """All that is known of one host.
 
-    host: its name, or its address if nobody said its name; site: "" if nobody said it; addresses: its own, the
-    likeliest first; subnet: that of the first address, "" if none is known; files: paths of its sources; records: rows,
-    events and frames of them; first_time, last_time: of these; seen: in the order of the ruleset, what several methods
-    share but once, and of further pushes to the host what fails or is a proven block; recommended: methods that the
-    evidence does not contradict, best proven first; warnings: what is wrong with its sources.
+    Attributes:
+        host: Its name, or its address if no source has its name.
+        site: Name of its site; empty if it is not set.
+        addresses: Its own, the likeliest first.
+        subnet: That of the first address; empty if none is known.
+        files: Paths of its sources.
+        records: Rows, events, and frames of them.
+        first_time: ISO 8601, UTC with a Z, the local time of a log without; None if unknown.
+        last_time: Likewise.
+        outcomes: One for each method.
+        seen: In the order of the ruleset; what several methods share is in it once; of further pushes to the host what
+            fails or is a proven block.
+        recommended: Ids of methods that the evidence does not contradict, best proven first.
+        warnings: What is wrong with its sources.
     """
 
     host: str
@@ -165,7 +202,14 @@ class HostResult(_CompactPickle):
 
 @dataclass(frozen=True, order=True)
 class UnreadableFile:
-    """A file that could not be read, or whose reading ended its worker. host: "" if nobody said whose it is."""
+    """A file that could not be read, or whose reading ended its worker.
+
+    Attributes:
+        path: Of the file.
+        host: Whose it is; empty if that is not known.
+        error: What is wrong.
+        action: What to do.
+    """
 
     path: str
     host: str
@@ -190,8 +234,13 @@ class MethodCount:
 class RequirementCount:
     """How many hosts a requirement of the main method is stopped for, in one way at one place; most hosts first.
 
-    verdict: blocked, no-response, refused, unreachable, or "problem" for an open port on which something failed for
-    good; hosts: how many; proven: of how many of them it is proven.
+    Attributes:
+        id: Of the requirement.
+        description: As the ruleset has it.
+        verdict: A failing verdict, or "problem" for an open port on which something failed for good.
+        blocked_at: A role, "between" or "unknown".
+        hosts: How many.
+        proven: Of how many of them it is proven.
     """
 
     id: str
@@ -222,7 +271,14 @@ class AlsoBlocked:
 class GroupCount:
     """The result of the main method for the hosts of one subnet or site that have sources, most failures first.
 
-    name: such as "10.1.2.0/24"; most: the id of the requirement that most of them fail for, "" if none fails.
+    Attributes:
+        name: Such as "10.1.2.0/24"; empty for hosts of which it is not known.
+        works: Number of hosts with this result, like the four after it.
+        allowed: Likewise.
+        fails: Likewise.
+        unproven: Likewise.
+        no_evidence: Likewise.
+        most: Id of the requirement that most of them fail for; empty if none fails.
     """
 
     name: str
@@ -236,7 +292,12 @@ class GroupCount:
 
 @dataclass(frozen=True)
 class StopCount:
-    """How many hosts are stopped in one direction, or by one device. name: such as "site-server to client"."""
+    """How many hosts are stopped in one direction, or by one device.
+
+    Attributes:
+        name: Such as "site-server to client", or an address.
+        hosts: How many.
+    """
 
     name: str
     hosts: int
@@ -246,11 +307,15 @@ class StopCount:
 class FirewallChange:
     """One change to ask for, in the order in which it pays most.
 
-    requirements: ids that it opens, together: hosts that need several are helped only by all of them (of an either-or
-    group by one); place: whose firewall ("client": that of each host itself; "between" with a device; "unknown");
-    device: its address, "" if it is each host's own or unknown; ports: in words, such as "TCP 445"; helps: hosts that
-    no longer fail once this and all changes before it are made, and failed before it; remaining: hosts that still fail
-    then; remedy: what to do, in a sentence.
+    Attributes:
+        requirements: Ids that it opens, together: hosts that need several are helped only by all of them (of an
+            either-or group by one).
+        place: Whose firewall: "client" for that of each host itself, "between" with a device, or "unknown".
+        device: Its address; empty if it is each host's own or unknown.
+        ports: In words, such as "TCP 445".
+        helps: Number of hosts that fail before and no longer once this and all changes before it are made.
+        remaining: Number of hosts that still fail then.
+        remedy: What to do, in a sentence.
     """
 
     requirements: tuple[str, ...]
@@ -266,9 +331,12 @@ class FirewallChange:
 class Cause:
     """What lets hosts fail whatever is opened in firewalls, those of most hosts first; each host counts once.
 
-    verdict: unreachable, no-response, refused, blocked (dropped where nobody listens) or "problem"; code: of the
-    problem, such as STATUS_ACCESS_DENIED, else ""; requirement: its id, "" if the whole computer was not reached;
-    remedy: what to do, in a sentence.
+    Attributes:
+        verdict: "unreachable", "no-response", "refused", "blocked" (dropped where nothing listens) or "problem".
+        code: Of the problem, such as STATUS_ACCESS_DENIED; else empty.
+        requirement: Its id; empty if the whole computer was not reached.
+        hosts: How many.
+        remedy: What to do, in a sentence.
     """
 
     verdict: str
@@ -280,13 +348,23 @@ class Cause:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of the fleet this is about. Hosts without evidence are not fine: nobody knows.
+    """How much of the fleet this is about. Hosts without evidence may fail: it is not known.
 
-    files: named or found; read: of them; unreadable: could not be read; duplicates: the same content again for the
-    same host; bytes, records, skipped: of the files read; hosts: known at all; with_evidence: of which the
-    sources show whether anything that the main method requires is let through or stopped; without_evidence: that have
-    sources, but nothing of that in them; without_source: that were expected and have no readable source. The last two
-    together are the `no_evidence` of the main method.
+    Attributes:
+        files: Number of files named or found.
+        read: Of them, those that were read.
+        unreadable: Of them, those that could not be read.
+        duplicates: Of them, those with the same content again for the same host.
+        bytes: Of the files read.
+        records: Of the files read.
+        skipped: Records of them that could not be read.
+        hosts: Number of hosts known at all.
+        with_evidence: Hosts whose sources show whether anything that the main method requires is allowed or stopped.
+        without_evidence: Hosts that have sources, but nothing of that in them.
+        without_source: Hosts that were expected and have no readable source. These and those without evidence are
+            `no_evidence` of the main method.
+        first_time: ISO 8601, UTC with a Z, the local time of a log without; None if unknown.
+        last_time: Likewise.
     """
 
     files: int
@@ -308,11 +386,26 @@ class Coverage:
 class FleetReport:
     """The one document: counts for the whole fleet, then every host.
 
-    main: the method that counts, groups, changes and causes are about; asked: the methods that decide the exit code;
-    subnets, sites: with one of the name "" for hosts of which nobody knows it, none at all if it is known of no host;
-    devices: what stopped hosts where a rule can be changed, such as an address or "each host's own firewall"; hosts: in
-    the order of their names; expected: hosts of a map file, or named with an unreadable file, of which there is no
-    readable source.
+    Attributes:
+        tool: What made it.
+        ruleset: What the hosts were judged by.
+        main: Id of the method that counts, groups, changes, and causes are about.
+        asked: Ids of the methods that decide the exit code.
+        roles: Servers, named by the user or inferred.
+        coverage: How much of the fleet this is about.
+        methods: Results of each method.
+        requirements: What hosts fail for.
+        subnets: With one of the name "" for hosts of which it is not known; none at all if it is known of no host.
+        sites: Likewise.
+        directions: In which direction hosts are stopped.
+        devices: What stopped hosts where a rule can be changed, such as an address or "each host's own firewall".
+        changes: Firewall changes to ask for.
+        causes: Why hosts fail whatever is opened.
+        also_blocked: Proven blocks that do not fail the main method.
+        hosts: In the order of their names.
+        expected: Hosts of a map file, or named with an unreadable file, of which there is no readable source.
+        limitations: What the sources cannot show.
+        unreadable: Files that could not be read.
     """
 
     tool: Tool
@@ -332,8 +425,13 @@ class FleetReport:
     also_blocked: tuple[AlsoBlocked, ...] = field(default=(), kw_only=True)
     hosts: tuple[HostResult, ...]
     expected: tuple[str, ...]
-    limitations: tuple[str, ...]
+    limitations: tuple[Limitation, ...]
     unreadable: tuple[UnreadableFile, ...]
+
+    @property
+    def limitation_texts(self) -> tuple[str, ...]:
+        """The limitations in sentences."""
+        return tuple(limitation.text for limitation in self.limitations)
 
     def method(self, method_id: str) -> MethodCount:
         """Return the counts of a method. Raises KeyError if the ruleset has none of this id."""

@@ -75,7 +75,12 @@ class RulesetReference:
 
 @dataclass(frozen=True)
 class Limitation:
-    """What the sources cannot show. code: a kind that `auditor explain` knows, or that of a warning on a source."""
+    """What the sources cannot show.
+
+    Attributes:
+        code: A kind that `auditor explain` knows, or the code of a warning on a source.
+        text: What cannot be shown, in one or two sentences.
+    """
 
     code: str
     text: str
@@ -165,7 +170,12 @@ class Push:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One end of a requirement; address is None while nobody is known to play the role."""
+    """One end of a requirement.
+
+    Attributes:
+        role: Such as "site-server" or "client".
+        address: IP address; None while no computer of the role is known.
+    """
 
     role: str
     address: str | None
@@ -173,10 +183,15 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Packet:
-    """What one frame of evidence is, and who sent it to whom, when (UTC).
+    """What one frame of evidence is.
 
-    what: SYN, SYN-ACK, RST, FIN, data, ACK, request, reply, datagram, "ICMP 3/13" (type and code of an error) or
-    "who has" (a question for a hardware address).
+    Attributes:
+        frame: Number as Wireshark counts (frame.number).
+        time: ISO 8601 in UTC with microseconds.
+        sender: Source address.
+        receiver: Destination address.
+        what: SYN, SYN-ACK, RST, FIN, data, ACK, request, reply, datagram, "ICMP 3/13" (type and code of an error), or
+            "who has" (a question for a hardware address).
     """
 
     frame: int
@@ -193,9 +208,15 @@ class Packet:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Frames or lines that justify a verdict. source: index in Report.sources.
+    """Frames or lines that justify a verdict.
 
-    packets: the frames one by one, of which it is known what they are; none in reports of version 0.1.0. by: program
+    Attributes:
+        source: Index in Report.sources.
+        frames: Numbers as Wireshark counts (frame.number).
+        lines: Line numbers of a log, from 1.
+        text: What they show, in one sentence.
+        display_filter: For Wireshark; empty for a log.
+        packets: The frames one by one, of which it is known what they are. by: program
     and rule that the text cites from a firewall's log; empty if it cites none.
     """
 
@@ -228,10 +249,18 @@ class Remedy:
 
 @dataclass(frozen=True)
 class Problem:
-    """The port is open but the protocol on it failed.
+    """A failure of the protocol on an open port.
 
-    step: what failed; frame or line: what shows it; account: who took the step, empty if unknown. They are empty in
-    reports of version 0.1.0. step_kind, object: of the step, as kind and object of PushStep.
+    Attributes:
+        layer: Protocol, such as "smb" or "http".
+        code: Status as its protocol writes it, such as STATUS_ACCESS_DENIED.
+        step: What failed; empty if unknown.
+        text: The whole in one sentence.
+        frame: Number of the frame that shows it; None if a line does.
+        line: Number of the line that shows it; None if a frame does.
+        fatal: Whether the installation cannot go on.
+        account: Account that took the step; empty if unknown.
+        step_kind, object: Of the step, as kind and object of PushStep.
     """
 
     layer: str
@@ -451,9 +480,17 @@ class ClientReport:
 class Report:
     """The one document: sources, roles, clients with methods and requirements, limitations.
 
-    asked: the methods whose results decide the exit code. pushes: every pair that may be a push, also what is none.
-    modes: of the sites, as far as they are known. all_flows: what `flows` is made of, left out of the saved
-    forms.
+    Attributes:
+        tool: What made it.
+        ruleset: What the clients were judged by.
+        asked: Ids of the methods whose results decide the exit code.
+        sources: In the order in which they were named.
+        roles: Computers that play a role, named by the user or inferred.
+        modes: Of the sites, as far as they are known.
+        pushes: Every pair that may be a push, also what is none.
+        clients: One for each client.
+        limitations: What the sources cannot show.
+        all_flows: What `flows` is made of; it is not saved.
     """
 
     tool: Tool

@@ -38,6 +38,11 @@ def from_json(kind: Callable[..., Record], table: dict[str, Any]) -> Record:
     return record
 
 
+def recast(kind: Callable[..., Record], record: Any) -> Record:
+    """Return what a record holds as one of a class that adds methods to its own."""
+    return kind(**{field.name: getattr(record, field.name) for field in fields(record)})
+
+
 @cache
 def saved_fields(kind: Any) -> tuple[SavedField, ...]:
     """Return the fields that two equal records have alike, in the order of the JSON; none of what is no record."""

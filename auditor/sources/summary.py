@@ -11,7 +11,17 @@ from auditor.sources.files.warnings import SourceWarning
 class SourceSummary:
     """One source: what it was, how much of it was read, and what was wrong with it.
 
-    quoted: what in its warnings is the source's own text.
+    Attributes:
+        path: As the user wrote it.
+        kind: "capture", "firewall-log", "event-log" or "unknown".
+        format: Such as "pcapng"; empty if it was not read.
+        bytes: Size of the file.
+        records: Packets, rows, or events that were read.
+        skipped: Those that could not be read.
+        first_time: ISO 8601 with microseconds, UTC with a Z, the local time of a log without; None if unknown.
+        last_time: Likewise.
+        warnings: In the order of their codes.
+        quoted: What in the warnings is the source's own text.
     """
 
     path: str

@@ -57,7 +57,8 @@ def _parts(report: FleetReport) -> Iterator[Part]:
     yield from _coverage(report)
     yield from _unreadable(report)
     if report.limitations:
-        yield from _section("What these sources cannot show", [indented(f"- {text}") for text in report.limitations])
+        lines = [indented(f"- {text}") for text in report.limitation_texts]
+        yield from _section("What these sources cannot show", lines)
     yield from _next(report)
 
 
