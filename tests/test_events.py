@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 import auditor
 from auditor.cli.commands import cli
 from auditor.errors import SourceError
-from auditor.sources.flows.from_logs.event_flows import ComputerAddress
+from auditor.sources.flows.columns import TABLE
+from auditor.sources.flows.from_logs.event_flows import EVENT_COLUMNS, ComputerAddress
 from auditor.sources.logs.event_log import EVTX_MAGIC
 from auditor.sources.source import Source
 
@@ -100,6 +101,11 @@ def rows(source: Source, *columns: str) -> list[tuple[Any, ...]]:
 
 ENDS = ("src_ip", "src_port", "dst_ip", "dst_port")
 PUSH = ("10.0.0.5", 50000, "10.0.0.20", 445)
+
+
+def test_columns_have_the_types_of_every_other_flow_table(read):
+    types = {name: str(kind) for name, kind in read(lines(blocked())).flows.dtypes.items()}
+    assert types == TABLE | EVENT_COLUMNS
 
 
 # shapes

@@ -152,8 +152,14 @@ class _Processing:
             progress = self.telling(len(new), sum(file.bytes for file in new))
             if not self.dask and self.scheduler is None:
                 return partial(processes.run, progress=progress)
-            on = {"scheduler": self.scheduler, "workers": self.workers, "visible": [str(folder.summaries)]}
-            return partial(run_on_cluster, **on, progress=progress, note=self.note)
+            return partial(
+                run_on_cluster,
+                scheduler=self.scheduler,
+                workers=self.workers,
+                visible=[str(folder.summaries)],
+                progress=progress,
+                note=self.note,
+            )
 
         return reader
 

@@ -448,7 +448,7 @@ def _oriented(column: Mapping[str, Ints], texts: NDArray[Any]) -> LogAttempts:
         src_port=src_port,
         dst_port=np.where(icmp, icmp_code, dst_port),
         kind=column["protocol"].astype(np.int64) << 16 | path << 8 | np.where(allowed, ALLOW, DROP),
-        process=column["process"],
+        process=column["process"].astype(np.int64),
         rows=np.ones(len(src), np.int64),
         start=column["time"],
         end=column["time"],
