@@ -123,6 +123,14 @@ def test_a_blocked_port_beside_an_open_one_of_the_same_requirement_is_shown(writ
     assert is_first(report, "TCP 80 from 10.0.0.20 to 10.0.0.82: 10.0.0.1 forbids it (ICMP 3/13).")
 
 
+def test_of_two_blocked_ports_of_the_same_requirement_both_are_shown(write):
+    roles = ROLES | {"software-update-point": "10.0.0.82"}
+    lines = [f"{n} 10.0.0.20:5100{n} > 10.0.0.82:{port}/tcp prohibited by 10.0.0.1" for n, port in ((0, 80), (1, 8530))]
+    report = auditor.audit(write(pcap(scene(lines))), roles=roles, methods=["software-update-point"], dissect=False)
+    one = report.clients[0].requirement("software-update-point/http-software-update-point")
+    assert (one.verdict, [block.ports for block in one.also_blocked]) == ("blocked", [(80,)])
+
+
 @pytest.mark.parametrize("blocked", ["10.0.0.80", "10.0.0.83"])
 def test_a_block_of_another_management_point_than_the_one_that_serves_is_shown(audited, blocked):
     roles = ROLES | {"management-point": ["10.0.0.80", "10.0.0.83"]}

@@ -283,6 +283,15 @@ def test_a_syn_that_was_dropped_and_let_in_within_the_same_second_arrived(audite
     assert said(smb) == "blocked likely unknown"
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_syn_that_one_log_of_a_firewall_drops_and_another_lets_in_arrived(tmp_path, order):
+    logs = {"dropped": "DROP 10.0.0.5:50000 > 10.0.0.20:445 S", "let in": "ALLOW 10.0.0.5:50000 > 10.0.0.20:445 -"}
+    for name, text in logs.items():
+        (tmp_path / name).write_bytes(firewall_log(row(f"08:00:00 {text} RECEIVE")))
+    report = auditor.audit(*[tmp_path / name for name in logs][::order], dissect=False, roles=ROLES)
+    assert (said(verdict(report, "smb")), verdict(report, "smb").attempts) == ("allowed proven", 1)
+
+
 def test_that_a_router_forwarded_a_syn_undoes_no_drop_behind_it(audited):
     forwarded = "22:13:22 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - FORWARD"
     assert said(verdict(audited(DROPPED[0], forwarded, lines=SILENT, tz="UTC"), "smb")) == "blocked proven client"

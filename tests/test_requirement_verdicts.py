@@ -190,6 +190,7 @@ def test_the_evidence_of_requests_for_a_hardware_address_says_who_asks_for_whom(
     found = verdict("smb", f"0 {SERVER} asks {CLIENT}")
     assert (found.first_time, found.last_time) == (moment(0), moment(2))
     assert (found.attempts, found.ports, found.source.address, found.destination.address) == (0, (445,), SERVER, CLIENT)
+    assert (found.verdict, found.confidence, found.blocked_at) == ("unreachable", "proven", "unknown")
     (shown,) = found.evidence
     assert [tuple(vars(one).values()) for one in shown.packets] == [
         (n + 1, moment(n), SERVER, CLIENT, "who has") for n in range(3)
@@ -472,6 +473,16 @@ def test_it_was_stopped_where_the_error_comes_from(verdict, outcome, expected):
 def test_what_an_error_is_about_is_shown_by_the_error_where_it_was_not_captured(verdict):
     found = verdict("smb", smb(0, "icmp 3/4 by 10.0.0.1 alone"))
     assert (found.verdict, [proof.frames for proof in found.evidence]) == ("inconclusive", [(1,)])
+
+
+def test_an_error_about_a_syn_ack_of_the_host_that_tried_says_nothing(write):
+    who = f"{SERVER}:50000 > {CLIENT}:445"
+    errors = [
+        icmp_error("10.0.0.1", 3, 13, quoting=tcp(who)),
+        icmp_error("10.0.0.9", 3, 13, quoting=tcp(who, "SA"), room=40),
+    ]
+    client = auditor.audit(write(pcap([tcp(who), *errors])), roles=ROLES, dissect=False).client(CLIENT)
+    assert "10.0.0.1 forbids it (ICMP 3/13)." in client.requirement("client-push/smb").explanation
 
 
 def test_an_error_that_may_be_forged_is_only_likely(verdict):
