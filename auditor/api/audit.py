@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from auditor.ruleset.site import Site, known_site
 from auditor.ruleset.statements import say
 from auditor.sources.progress import ProgressCallback, no_progress
 from auditor.sources.read_all import read_all
+from auditor.sources.summary import SourceSummary
 from auditor.verdicts import evaluate as verdicts
 from auditor.verdicts.dissect import dissect_sources
 from auditor.verdicts.installations.contacts import contacts_of, merge
@@ -84,8 +85,10 @@ def audit(
         sources = dissection.warned(sources)
     newer = None if rules.id == CURRENT_RULESET else partial(_current, facts.ports)
     report = Report.of(verdicts.audit(sources, rules, role_map, facts.facts(), asked, TOOL, dissection, newer))
-    if not unreadable:
-        return report
+    return _with_unreadable(report, unreadable) if unreadable else report
+
+
+def _with_unreadable(report: Report, unreadable: Sequence[SourceSummary]) -> Report:
     limits = [
         Limitation(UNREADABLE, say("limitation.not-audited", path=source.path, why=source.warnings[0].text))
         for source in unreadable

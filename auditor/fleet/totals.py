@@ -98,8 +98,9 @@ def fleet_report(
     method = ruleset.method(main)
     proven = sorted((_proven(host, ruleset) for host in hosts), key=_order)
     unreadable = tuple(sorted(unreadable))
-    missing = {*expected, *(file.host for file in unreadable if file.host)} - {host.host for host in proven}
-    missing -= set(servers)
+    missing = (
+        {*expected, *(file.host for file in unreadable if file.host)} - {host.host for host in proven} - {*servers}
+    )
     order = {requirement.id: number for number, requirement in enumerate(method.requirements)}
     failing = [(host, blamed(host, main)) for host in proven if host.outcome(main).result == r.FAILS]
     changes, causes = plan_changes(failing, ruleset)
