@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from auditor.sources.capture.packets import ICMP, TCP, UDP, IcmpError
-from auditor.sources.factorize import factorize_rows
 from auditor.sources.flows.columns import MISSING, PROTOCOLS, TABLE, LazyColumns
 from auditor.sources.flows.from_logs.stale_packets import last_allowed_index
 from auditor.sources.flows.neighbors import NeighborRequests
@@ -172,14 +171,14 @@ class LogAttempts:
         return replace(self, kind=kind, src=src, dst=dst, src_port=src_port, dst_port=dst_port)
 
 
-def local_ends(attempts: LogAttempts, computer: Ints | int = 0) -> Iterator[tuple[int, int, int, bool]]:
+def local_ends(attempts: LogAttempts, computer: Ints | None = None) -> Iterator[tuple[int, int, int, bool]]:
     """Yield the addresses of the computers whose firewalls tell, by who sends and who receives.
 
     Only the computer itself can send from an address; what is received may be meant for a group or for everybody.
 
     Args:
         attempts: What all of them tell.
-        computer: The number of the computer that tells of each attempt.
+        computer: The number of the computer that tells of each attempt; None if one tells of all, then it is 0.
 
     Yields:
         Number of a computer, number of an address, how many rows show it, and whether it sent anything from there.
@@ -187,11 +186,13 @@ def local_ends(attempts: LogAttempts, computer: Ints | int = 0) -> Iterator[tupl
     sending, receiving = np.flatnonzero(attempts.path == SEND), np.flatnonzero(attempts.path == RECEIVE)
     places = np.concatenate((sending, receiving))
     ends = np.concatenate((attempts.sender[sending], attempts.receiver[receiving]))
-    computers = np.broadcast_to(computer, len(attempts))[places]
-    codes, begins = factorize_rows((computers.astype(np.int64) << 32 | ends).view(np.uint64))
+    keys, codes = np.unique(
+        ends if computer is None else computer[places].astype(np.int64) << 32 | ends, return_inverse=True
+    )
+    sent = np.zeros(len(keys), np.bool_)
+    sent[codes[: len(sending)]] = True
     rows = np.bincount(codes, attempts.rows[places]).astype(np.int64)
-    columns = (computers[begins], ends[begins], rows, begins < len(sending))  # in order of appearance: sent is first
-    return zip(*(column.tolist() for column in columns), strict=True)
+    return zip(*(column.tolist() for column in (keys >> 32, keys & 0xFFFFFFFF, rows, sent)), strict=True)
 
 
 @dataclass(frozen=True, eq=False)

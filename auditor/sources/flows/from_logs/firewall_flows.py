@@ -234,7 +234,7 @@ class LogFlowBuilder:
             clock="utc" if log.in_utc else "local",
             fields=log.fields,
             folded=int(flows.rows[flows.src_port == NOT_SAID].sum()),
-            unused=_unused(attempts.only(~is_flow)),
+            unused=_unused(attempts, np.flatnonzero(~is_flow)),
             first_ns=int(seen.start.min()) * SECOND_NS if len(seen) else None,
             last_ns=int(seen.end.max()) * SECOND_NS if len(seen) else None,
         )
@@ -267,10 +267,10 @@ def _by_class(attempts: RowAttempts) -> dict[tuple[str, str, str], int]:
     return counts
 
 
-def _unused(attempts: RowAttempts) -> Tally:
-    """Count the rows that are in no flow, by what they are."""
+def _unused(attempts: RowAttempts, places: Ints) -> Tally:
+    """Count the rows at places that are in no flow, by what they are."""
     unused: Counter[str] = Counter()
-    columns = (column.tolist() for column in (attempts.kind, attempts.dst_port, attempts.rows))
+    columns = (column[places].tolist() for column in (attempts.kind, attempts.dst_port, attempts.rows))
     for kind, icmp, rows in zip(*columns, strict=True):
         protocol = protocol_of(kind)
         name = f"ICMP type {icmp >> ICMP_TYPE}" if protocol == ICMP else f"IP protocol {protocol}"
