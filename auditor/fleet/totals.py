@@ -95,13 +95,11 @@ def fleet_report(
     Raises:
         RulesetError: If the ruleset has no method main.
     """
-    method = ruleset.method(main)
     proven = sorted((_proven(host, ruleset) for host in hosts), key=_order)
     unreadable = tuple(sorted(unreadable))
-    missing = (
-        {*expected, *(file.host for file in unreadable if file.host)} - {host.host for host in proven} - {*servers}
-    )
-    order = {requirement.id: number for number, requirement in enumerate(method.requirements)}
+    missing = {*expected, *(file.host for file in unreadable if file.host)}
+    missing -= {*servers, *(host.host for host in proven)}
+    order = {requirement.id: number for number, requirement in enumerate(ruleset.method(main).requirements)}
     failing = [(host, blamed(host, main)) for host in proven if host.outcome(main).result == r.FAILS]
     changes, causes = plan_changes(failing, ruleset)
     return FleetReport(
