@@ -229,7 +229,9 @@ def _counted(hosts: Sequence[d.HostResult], expected: tuple[str, ...]) -> FleetR
         hosts=tuple(hosts),
         expected=expected,
         unreadable=(d.UnreadableFile("logs/PC000001/broken.log", "PC000001", "holds no rows", "copy it again"),),
-        limitations=(Limitation("allowed-only", "A firewall log does not show whether what it allowed was answered."),),
+        limitations=(
+            Limitation("allowed-only", "A firewall log does not show whether what it allowed: response received."),
+        ),
         causes=_causes(stops),
     )
 

@@ -21,7 +21,7 @@ RULESET = load_ruleset()
 MAIN = "client-push"
 SERVER, POINT = "10.0.0.5", "10.0.0.7"
 ROW = re.compile(r"(?P<row>\S+) (?P<verdict>\S+)(?: at (?P<at>\S+))?(?: by (?P<by>\S+))?(?P<served> unserved)?")
-UNSERVED = "Check that the service behind the port runs on it: an allow rule does not start it."
+UNSERVED = "Check that the service runs on it. An allow rule does not start it."
 
 
 def host(name: str, *rows: str, site: str = "", works: bool = False, **more: Any) -> HostResult:
@@ -124,7 +124,7 @@ def site() -> FleetReport:
     ]
     files = FilesRead(files=17, read=15, unreadable=1, duplicates=1, bytes=123_456_789, records=170, skipped=2)
     lost = UnreadableFile("logs/OLD-2/pfirewall.log", "OLD-2", "its reading ended the worker", "read it alone")
-    roles = (r.RoleAssignment("site-server", SERVER, "given", "named by you"),)
+    roles = (r.RoleAssignment("site-server", SERVER, "given", "set with --role"),)
     limits = (r.Limitation("log-misses-entries", "A log says nothing of what was never tried."),)
     return fleet(hosts, files=files, expected=["OLD-3", "HQ-01"], unreadable=[lost], roles=roles, limitations=limits)
 

@@ -54,7 +54,7 @@ def test_what_left_here_and_never_arrived_there_was_blocked_between(both):
     smb = both((SENT,), OWN_LOG)
     assert said(smb) == "blocked likely between"
     assert "allowed outbound by the firewall of 10.0.0.5. The attempt is missing from" in smb.explanation
-    assert smb.remedy_text == "On the devices on the path, allow TCP 445 from 10.0.0.5 to 10.0.0.20."
+    assert smb.remedy_text == "On the firewalls on the path, allow TCP 445 from 10.0.0.5 to 10.0.0.20."
     assert [one.lines for one in smb.evidence] == [(6,)]
 
 
@@ -289,7 +289,7 @@ THAT_EVENING = tuple(
 def test_the_log_of_the_client_places_what_a_capture_shows_without_response(both):
     smb = both(THAT_EVENING, lines=SILENT, names=("client",))
     assert said(smb) == "blocked likely between"
-    assert "3 SYNs got no answer" in smb.explanation
+    assert "no response to 3 SYNs" in smb.explanation
 
 
 @pytest.mark.parametrize(("time", "told"), [("22:14:24", "unknown"), ("22:14:25", "between")])

@@ -36,7 +36,7 @@ PUSH = (
 )
 HTTP_DROPPED = "08:00:10 DROP 10.0.0.20:51000 > 10.0.0.80:80 - SEND"
 HTTPS_ALLOWED = "08:00:11 ALLOW 10.0.0.20:51001 > 10.0.0.80:443 - SEND"
-SAID = "TCP 80 from 10.0.0.20 to 10.0.0.80: the firewall of 10.0.0.20 dropped it."
+SAID = "TCP 80 from 10.0.0.20 to 10.0.0.80: dropped by the firewall of 10.0.0.20."
 BEGINS_TABLE = {"text": "\n  requirement ", "markdown": "| requirement ", "html": '<main id="answer"'}
 
 Audited = Callable[..., auditor.Report]
@@ -72,7 +72,7 @@ def test_the_blocked_member_of_an_either_or_group_is_shown_and_does_not_count(au
     report = audited(HTTP_DROPPED, HTTPS_ALLOWED)
     push = report.clients[0].method("client-push")
     assert (push.result, push.reasons) == (audited(HTTPS_ALLOWED).clients[0].method("client-push").result, ())
-    assert is_first(report, f"Also blocked, does not change this result: {SAID}")
+    assert is_first(report, f"Also blocked, without effect on this result: {SAID}")
 
 
 def test_a_block_in_a_mode_that_is_off_is_shown_with_its_line_and_does_not_count(audited):
@@ -101,13 +101,13 @@ def test_a_block_of_a_requirement_whose_condition_is_off_is_shown(audited, tmp_p
     report = audited(dropped, HTTPS_ALLOWED, roles=roles, site=site)
     assert report.clients[0].requirement("client-push/http-fallback-status-point").verdict == "not-applicable"
     assert report.clients[0].method("client-push").result == "allowed"
-    assert is_first(report, "TCP 80 from 10.0.0.20 to 10.0.0.81: the firewall of 10.0.0.20 dropped it.")
+    assert is_first(report, "TCP 80 from 10.0.0.20 to 10.0.0.81: dropped by the firewall of 10.0.0.20.")
 
 
 def test_a_block_of_an_informational_requirement_is_shown(audited):
     report = audited("08:00:12 DROP 10.0.0.5:51002 > 10.0.0.20:135/udp - RECEIVE", HTTPS_ALLOWED)
     assert report.clients[0].method("client-push").result == "allowed"
-    assert is_first(report, "UDP 135 from 10.0.0.5 to 10.0.0.20: the firewall of 10.0.0.20 dropped it.")
+    assert is_first(report, "UDP 135 from 10.0.0.5 to 10.0.0.20: dropped by the firewall of 10.0.0.20.")
 
 
 def test_a_blocked_port_beside_an_open_one_of_the_same_requirement_is_shown(write):
@@ -120,7 +120,9 @@ def test_a_blocked_port_beside_an_open_one_of_the_same_requirement_is_shown(writ
     one = report.clients[0].requirement("software-update-point/http-software-update-point")
     assert (one.verdict, [block.ports for block in one.also_blocked]) == ("open", [(80,)])
     assert (1, 2) in [proof.frames for proof in one.evidence]
-    assert is_first(report, "TCP 80 from 10.0.0.20 to 10.0.0.82: 10.0.0.1 forbids it (ICMP 3/13).")
+    assert is_first(
+        report, "TCP 80 from 10.0.0.20 to 10.0.0.82: rejected by 10.0.0.1 (ICMP 3/13, administratively prohibited)."
+    )
 
 
 def test_of_two_blocked_ports_of_the_same_requirement_both_are_shown(write):
@@ -169,7 +171,7 @@ def test_tables_and_documents_for_programs_hold_a_block_that_does_not_count(audi
 
 def test_a_block_that_does_not_count_is_redacted(audited):
     report = redact(audited(HTTP_DROPPED, HTTPS_ALLOWED, mode="native"))
-    assert is_first(report, "TCP 80 from client-1 to management-point-1: the firewall of client-1 dropped it.")
+    assert is_first(report, "TCP 80 from client-1 to management-point-1: dropped by the firewall of client-1.")
     assert "10.0.0." not in report.to_json()
 
 

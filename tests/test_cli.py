@@ -483,8 +483,8 @@ def test_every_problem_is_explained_by_its_name_and_by_its_code(layer, code, one
 @pytest.mark.parametrize(
     ("term", "means"),
     [
-        ("0xc0001234", "an answer that is not listed here"),
-        ("0xC0001234", "an answer that is not listed here"),
+        ("0xc0001234", "a status that is not listed here"),
+        ("0xC0001234", "a status that is not listed here"),
         ("0x1234", "a fault that is not listed here"),
         ("418", "the request was refused"),
         ("HTTP 599", "the server, or a proxy before it, failed"),

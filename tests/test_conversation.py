@@ -24,7 +24,7 @@ from auditor.verdicts.protocol_findings import (
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
 SMB = ServiceEndpoint(SERVER, CLIENT, 445)
 PUSH = r"LAB\svc-push"
-DENIED = StatusMeaning("STATUS_ACCESS_DENIED", "the account has no rights there", True, "Make it an administrator.")
+DENIED = StatusMeaning("STATUS_ACCESS_DENIED", "access denied", True, "Make it an administrator.")
 FAILURE = StatusMeaning("STATUS_LOGON_FAILURE", "the password is wrong", True, "Check the password.")
 NOTICE = StatusMeaning("0xc0001234", "an answer that is not known here", False, "Look it up.")
 
@@ -99,7 +99,7 @@ def test_a_port_on_which_a_step_failed_for_good_does_not_stand_in_for_another(st
     http = client.requirement("client-push/http-management-point")
     assert http.verdict == "refused"
     assert ("This does no harm here: TCP 443 does the same" in http.explanation) == spared
-    assert (http.remedy_text == "Nothing has to be opened while the other port works.") == spared
+    assert (http.remedy_text == "No change is required while the other port works.") == spared
     assert {one.place for one in http.remedy} == {"management-point"}
 
 
@@ -216,41 +216,41 @@ def test_where_nothing_was_said_nothing_is_told(talked):
 
 def test_a_problem_says_step_name_frame_and_meaning(talked):
     (problem,) = talked([bad(9, "connect to ADMIN$")]).problems
-    assert problem.text == "connect to ADMIN$: STATUS_ACCESS_DENIED (frame 9): the account has no rights there."
+    assert problem.text == "connect to ADMIN$: STATUS_ACCESS_DENIED (frame 9): access denied."
     assert problem.layer == "smb"
 
 
 def test_a_problem_names_the_account(talked):
     (problem,) = talked([bad(9, "connect to ADMIN$", account=PUSH)]).problems
-    text = rf"connect to ADMIN$ as {PUSH}: STATUS_ACCESS_DENIED (frame 9): the account has no rights there."
+    text = rf"connect to ADMIN$ as {PUSH}: STATUS_ACCESS_DENIED (frame 9): access denied."
     assert (problem.step, problem.account, problem.text) == ("connect to ADMIN$", PUSH, text)
 
 
 def test_what_was_only_answered_is_not_said_to_have_gone_well(talked):
     told = talked([good(2, "log on"), answered(4, "activate WMI"), answered(6, "ask WMI")])
-    assert told.text == "Went well there: log on. Response received, result not visible: activate WMI, ask WMI."
+    assert told.text == "Completed: log on. Response received, result not visible: activate WMI, ask WMI."
     assert told.problems == ()
 
 
 def test_what_went_well_once_is_not_told_as_only_answered_too(talked):
     told = talked([answered(2, "ask WMI"), good(4, "ask WMI"), answered(6, "ask WMI")])
-    assert told.text == "Went well there: ask WMI."
+    assert told.text == "Completed: ask WMI."
 
 
 def test_what_went_well_is_told_each_step_once(talked):
     told = talked([good(2, "log on"), good(4, "log on"), good(6, "connect to IPC$")])
-    assert told[:4] == ("Went well there: log on, connect to IPC$.", (), (), "")
+    assert told[:4] == ("Completed: log on, connect to IPC$.", (), (), "")
 
 
 def test_of_many_steps_the_last_are_told_which_is_how_far_it_came(talked):
     told = talked([good(frame, f"step {frame}") for frame in range(1, MOST_STEPS + 4)])
-    assert told.text.startswith("Went well there: ..., step 4, ")
+    assert told.text.startswith("Completed: ..., step 4, ")
     assert told.text.endswith(f"step {MOST_STEPS + 3}.")
 
 
 def test_an_interface_that_was_called_was_opened(talked):
     told = talked([good(2, "open the RPC interface svcctl"), good(4, "call the RPC interface svcctl")])
-    assert told.text == "Went well there: call the RPC interface svcctl."
+    assert told.text == "Completed: call the RPC interface svcctl."
 
 
 def test_the_remedy_is_that_of_what_decides(talked):

@@ -271,7 +271,7 @@ def test_a_blocked_service_controller_is_blocked_and_ends_nothing(name, port):
     push = client.method("client-push")
     (dynamic,) = [one for one in push.requirements if one.row == "rpc-dynamic"]
     assert (dynamic.verdict, dynamic.ports) == ("blocked", (port,))
-    assert "handed out for svcctl in frame" in dynamic.explanation
+    assert "assigned to svcctl in frame" in dynamic.explanation
     assert "does not end the push" in dynamic.explanation
     assert [one.requirement for one in push.reasons if one.requirement == dynamic.id] == []
     assert push.result != "fails"

@@ -168,7 +168,7 @@ def test_the_dates_of_a_certificate_are_told_in_plain_words(scene):
 @named(["mp-https"])
 def test_two_that_agreed_on_encryption_did_so_whatever_came_before(scene):
     told = [one.explanation for one in push(report_of(scene)).requirements if one.row == "https-management-point"]
-    assert "agree on encryption" in told[0]
+    assert "negotiate TLS" in told[0]
 
 
 @named(MENDED)

@@ -137,7 +137,7 @@ def test_the_steps_of_a_push_have_the_status_that_their_responses_show(messages,
 
 def test_the_class_that_was_activated_is_named(audited):
     text = row(audited(mapper=old_activation(MMC)), "rpc-endpoint-mapper").explanation
-    assert text.endswith("Went well there: open the RPC interface IActivation, activate MMC.")
+    assert text.endswith("Completed: open the RPC interface IActivation, activate MMC.")
 
 
 def test_a_result_of_a_com_object_is_read(audited):

@@ -314,7 +314,7 @@ def test_broken_lines_are_counted_and_named(read: Read):
     source = read(lines(blocked(), '{"Event": {"System"', "garbage", allowed(), '{"no": "event"}'))
     assert (source.records, source.skipped) == (2, 3)
     (damaged,) = (one.text for one in source.warnings if one.code == "damaged")
-    assert damaged.startswith("3 records could not be read (line 2: ")
+    assert damaged.startswith("3 records were not readable (line 2: ")
     assert "line 5: no Windows event" in damaged
 
 
@@ -383,7 +383,7 @@ def message(read: Read, content: bytes) -> str:
         ),
         (
             b"{}\n{}\n",
-            "no Windows event is in this JSON (2 records could not be read (line 1: no Windows event; line 2",
+            "no Windows event is in this JSON (2 records were not readable (line 1: no Windows event; line 2",
         ),
         (b'{"a":' * 100_000, "no Windows event is in this JSON"),
         (b'{"a": "' + b"x" * 3_000_000, "no Windows event is in this JSON"),
@@ -467,5 +467,7 @@ def test_what_windows_drops_where_nobody_listens_asks_for_the_service_not_for_a_
     log.write_bytes(lines(blocked(FilterOrigin="Stealth")))
     report = auditor.audit(log, roles={"site-server": "10.0.0.5", "client": "10.0.0.20"}, dissect=False)
     smb = next(one for one in report.clients[0].method("client-push").requirements if one.row == "smb")
-    assert smb.explanation.endswith("the firewall of 10.0.0.20 dropped it, as Windows does where nobody listens.")
-    assert smb.remedy_text.startswith("Check that the service behind the port runs on 10.0.0.20")
+    assert smb.explanation.endswith(
+        "dropped by the firewall of 10.0.0.20, as Windows Firewall does for closed ports (stealth mode)."
+    )
+    assert smb.remedy_text.startswith("Check that the service runs on 10.0.0.20")

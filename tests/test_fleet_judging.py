@@ -117,7 +117,7 @@ def test_that_no_management_point_was_named_is_told():
 def test_a_site_server_that_is_inferred_says_why():
     (server,) = cast(contact(SERVER, "10.0.1.1"), contact(SERVER, "10.0.1.2")).assignments
     assert (server.role, server.how, server.how_sure) == ("site-server", "inferred", "likely")
-    assert server.why == "it connects to 2 computers as a push does"
+    assert server.why == "connects to 2 computers like a client push"
 
 
 def test_site_servers_that_were_named_are_there_once_whether_they_were_seen_or_not():

@@ -234,9 +234,7 @@ def test_a_computer_of_which_only_the_log_of_its_site_server_is_known_is_one_of_
     report = audited(folder, tmp_path / "out", site_server=SERVER)
     assert computers(report) == {CLIENT: "fails", OTHER: "unproven"}
     assert [Path(one).parent.name for one in report.hosts[0].files] == ["SRV"]
-    assert (
-        f"{SERVER} is the site server: it is not counted among the computers to install on." in report.limitation_texts
-    )
+    assert f"{SERVER} is the site server. It is not counted as a client." in report.limitation_texts
 
 
 def test_the_report_on_such_a_computer_is_that_of_analyze(tmp_path):

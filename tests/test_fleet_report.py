@@ -62,7 +62,7 @@ fleets = st.lists(st.sets(st.sampled_from(ROWS), max_size=4), max_size=12).map(h
 
 
 def changes(*hosts: HostResult) -> list[tuple[str, str, str, int, int]]:
-    """Return place, device, ports and counts of the changes for some hosts."""
+    """Return place, device, ports and counts of the changes for unknown computers."""
     return [(one.place, one.device, one.ports, one.helps, one.remaining) for one in fleet(hosts).changes]
 
 
@@ -279,12 +279,12 @@ def test_the_remedies_say_where_which_way_and_how():
         ]
     )
     assert [one.remedy for one in told.changes] == [
-        "On 10.9.0.1, and on every further device on the way, allow TCP 445 (smb) from the site server (10.0.0.5) to "
+        "On 10.9.0.1, and on every other firewall on the path, allow TCP 445 (smb) from the site server (10.0.0.5) to "
         "the clients.",
-        "In the firewall of each client, allow TCP 445 (smb) inbound from the site server (10.0.0.5) and TCP 80 "
+        "On the clients, allow TCP 445 (smb) inbound from the site server (10.0.0.5) and TCP 80 "
         "(http-management-point) outbound to the management point (10.0.0.7). One Group Policy does it for all of "
         "them.",
-        "In the firewall of the site server 10.0.0.5 itself, allow TCP 445 (smb) outbound to the clients.",
+        "On the site server 10.0.0.5 itself, allow TCP 445 (smb) outbound to the clients.",
         "Allow TCP dynamic 49152-65535 (rpc-dynamic) from the site server (10.0.0.5) to the clients. Where it is "
         "stopped nobody knows: begin with the firewall of a client, then the devices between.",
     ]
@@ -405,7 +405,7 @@ def test_a_host_that_fails_for_nothing_that_is_told_is_not_helped():
     untold = dataclasses.replace(host("A", "smb blocked at client"), seen=())
     report = fleet([untold])
     assert (report.changes, report.unhelped) == ((), 1)
-    assert report.causes[0].remedy == "See what is said of the host itself: why it fails these sources do not tell."
+    assert report.causes[0].remedy == "The sources do not show the cause. See the page of each computer."
 
 
 def test_each_host_that_no_rule_helps_counts_once():
@@ -456,7 +456,7 @@ def test_a_block_of_which_no_place_is_known_is_of_an_unknown_place():
 def test_a_block_between_by_an_unknown_device_is_a_change_of_the_devices_between():
     (change,) = fleet([host("A", "smb blocked at between")]).changes
     assert (change.place, change.device) == ("between", "")
-    assert change.remedy.startswith("On the devices between, allow TCP 445 (smb)")
+    assert change.remedy.startswith("On the firewalls on the path, allow TCP 445 (smb)")
 
 
 def test_a_device_that_is_known_is_named_wherever_it_stands():

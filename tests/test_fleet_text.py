@@ -47,7 +47,7 @@ def test_the_answer_comes_first():
     assert lines_of(fleet(hosts))[:3] == [
         "Client push installation would fail on 1,240 of 2,000 computers (760 unproven).",
         "One change helps most: 1,240 of the 1,240 no longer fail.",
-        "  In the firewall of each client, allow TCP 445 (smb) inbound from the site server (10.0.0.5). "
+        "  On the clients, allow TCP 445 (smb) inbound from the site server (10.0.0.5). "
         "One Group Policy does it for all of them.",
     ]
 
@@ -56,7 +56,7 @@ def test_changes_that_help_only_together_are_told_together():
     text = lines_of(fleet([host("A", OWN, "rpc-endpoint-mapper blocked at between by 10.9.0.1")]))
     assert text[1] == "2 changes help most, together: 1 of the 1 no longer fail."
     assert text[2].startswith("  On 10.9.0.1")
-    assert text[3].startswith("  In the firewall of each client")
+    assert text[3].startswith("  On each client")
     assert any(line.startswith("  1. helps only together with the next, 1 still fails: On 10.9.0.1") for line in text)
 
 

@@ -138,11 +138,11 @@ UNKNOWN_TO_WIRESHARK = (12,)  # DLT_RAW of some BSDs; another link type to the o
 @pytest.mark.parametrize(
     ("content", "what"),
     [
-        ([b"\x45" + bytes(10)], "a cut IPv4 header"),
-        ([b"\x60" + bytes(10)], "a cut IPv6 header"),
-        ([b"\x41" + bytes(30)], "a broken IPv4 header"),
-        ([tcp(FOUR)[:30]], "a cut TCP header"),
-        ([udp(FOUR)[:24]], "a cut UDP header"),
+        ([b"\x45" + bytes(10)], "truncated IPv4 header"),
+        ([b"\x60" + bytes(10)], "truncated IPv6 header"),
+        ([b"\x41" + bytes(30)], "invalid IPv4 header"),
+        ([tcp(FOUR)[:30]], "truncated TCP header"),
+        ([udp(FOUR)[:24]], "truncated UDP header"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -217,14 +217,14 @@ def test_a_link_that_is_not_read_is_told(name, read):
 
 
 def unread(name: str, count: int = len(WORDS.split())) -> str:
-    return f"{count} packets of {name}: the flows inside are not analyzed."
+    return f"{count} packets of {name}: the flows inside were not analyzed."
 
 
 def test_of_many_encapsulations_the_most_frequent_are_named(read):
     packets = [gre_of(0x9000 + kind, bytes(9)) for kind in range(12) for _ in range(20 - kind)]
     texts = [one.text for one in read(packets).warnings]
     assert texts[:2] == [unread("type 0x9000 in GRE", 20), unread("type 0x9001 in GRE", 19)]
-    assert texts[-1] == "42 packets of 4 other encapsulations: the flows inside are not analyzed."
+    assert texts[-1] == "42 packets of 4 other encapsulations: the flows inside were not analyzed."
     assert len(texts) == 9
 
 
@@ -261,7 +261,7 @@ def test_a_capture_of_mostly_other_protocols_is_told(read):
     link = Link(1, lambda p: p if p[12:14] == b"\x88\xcc" else ethernet(p))
     source = read([*(ethernet(bytes(40), kind=0x88CC) for _ in range(3)), tcp(FOUR)], link)
     assert [(one.code, one.text) for one in source.warnings] == [
-        ("no-ip", "3 of 4 frames are neither IP nor ARP (EtherType 0x88cc): they are not analyzed.")
+        ("no-ip", "3 of 4 frames are neither IP nor ARP (EtherType 0x88cc). They were not analyzed.")
     ]
 
 
@@ -377,7 +377,7 @@ def test_more_tags_than_are_looked_into_are_told(label, read):
     frame = ethernet(tcp(FOUR), before=(kind + tag) * 9) if vlan else ethernet(tag * 9 + tcp(FOUR), kind=0x8847)
     source = read([frame], Link(1))
     assert [one.code for one in source.warnings] == ["unreadable-headers"]
-    assert "1 frames hold more tags or labels" in source.warnings[0].text
+    assert "1 frames skipped: more tags or labels" in source.warnings[0].text
 
 
 @pytest.mark.parametrize("header", [HOP_BY_HOP, ROUTING, DESTINATION])
@@ -385,7 +385,7 @@ def test_more_extension_headers_than_are_looked_into_are_told(header, read):
     assert told(read([extended(tcp(SIX), *[header] * 8)]).flows) == [f"{SIX}/tcp S0 no-response"]
     source = read([extended(tcp(SIX), *[header] * 9)])
     assert [one.code for one in source.warnings] == ["unreadable-headers"]
-    assert "1 frames hold more IPv6 extension headers" in source.warnings[0].text
+    assert "1 frames skipped: more IPv6 extension headers" in source.warnings[0].text
 
 
 def test_an_extension_header_behind_the_fragment_header_is_stepped_over(read):

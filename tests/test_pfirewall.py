@@ -231,7 +231,7 @@ def test_lost_events_are_counted_and_told(read):
     source = read(log(LOST, WEB.format(1, 50100), LOST))
     assert (source.details.facts.lost, source.details.facts.lost_rows, source.records) == (118, 2, 3)
     assert codes(source) == ["lost-events"]
-    assert "118 events (it says so in 2 rows)" in source.warnings[0].text
+    assert "118 log events ( 2 rows)" in source.warnings[0].text
 
 
 def test_a_row_on_lost_events_may_lack_its_process(read):
@@ -362,7 +362,7 @@ def test_a_log_of_which_no_row_can_be_read_is_refused_in_one_line(write):
     path = write(log(*(row.replace("10.0.0.20", "10.0.x.x") for row in PUSH)))
     with pytest.raises(SourceError) as caught:
         read_all([path])
-    assert "3 of 8 lines could not be read: 3 with no address, such as line 6" in str(caught.value)
+    assert "3 of 8 lines were not readable: 3 with no address, such as line 6" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -35,7 +35,7 @@ def test_what_fails_says_for_whom_what_why_by_what_proof_and_what_to_do():
         of_scene("smb-dropped").assert_works()
     headline, why, verdict, remedy = str(failed.value).splitlines()
     assert headline == "10.20.2.20: Client push installation: FAILS"
-    assert why.startswith("  TCP 445 from 10.20.1.5 to 10.20.2.20: 3 SYNs got no answer")
+    assert why.startswith("  TCP 445 from 10.20.1.5 to 10.20.2.20: no response to 3 SYNs")
     assert verdict == "  client-push/smb: blocked, likely; proof: frames 8, 9, 10"
     assert remedy.startswith("    remedy: Allow TCP 445 from the site server to the client")
 
@@ -187,7 +187,7 @@ def test_a_report_shows_its_answer():
     text = shown(of_scene("smb-dropped"))
     assert "FAILS: client push to 10.20.2.20" in " ".join(text.split())
     assert "LIKELY BLOCKED" in text
-    assert "3 SYNs got no answer" in text
+    assert "no response to 3 SYNs" in text
 
 
 def test_the_text_of_a_report_is_returned_in_a_notebook_too(monkeypatch):

@@ -56,8 +56,8 @@ def test_the_answer_comes_first():
     assert render_markdown(of_scene("smb-dropped")).splitlines()[:3] == [
         "# FAILS: client push to `10.20.2.20` (`client01.contoso.example`)",
         "",
-        "**Cause:** TCP 445 from `10.20.1.5` to `10.20.2.20`: 3 SYNs got no answer, although `10.20.2.20` is there and "
-        "talks otherwise. Likely blocked; the device is unknown.",
+        "**Cause:** TCP 445 from `10.20.1.5` to `10.20.2.20`: no response to 3 SYNs. `10.20.2.20` sent other packets, so "
+        "it is online. Likely blocked; the device is unknown.",
     ]
 
 

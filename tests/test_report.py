@@ -41,8 +41,8 @@ VERDICT = r.RequirementVerdict(
     attempts=1,
     first_time=None,
     last_time=None,
-    explanation="It was answered.",
-    evidence=(r.Evidence(0, (1, 2), (), "It was answered.", "tcp.stream eq 0"),),
+    explanation="It: response received.",
+    evidence=(r.Evidence(0, (1, 2), (), "It: response received.", "tcp.stream eq 0"),),
     problems=(),
     remedy=(),
 )
@@ -227,7 +227,7 @@ def test_what_a_warning_takes_away_is_a_limitation(tmp_path):
 
 def test_an_unreadable_source_is_a_limitation(tmp_path):
     report = auditor.audit(*QUIET.captures, tmp_path / "missing.pcap", dissect=False)
-    assert report.limitation_texts[0] == f"{tmp_path / 'missing.pcap'} was not audited: no such file - check the path"
+    assert report.limitation_texts[0] == f"{tmp_path / 'missing.pcap'} was not analyzed: no such file - check the path"
 
 
 # times

@@ -61,9 +61,9 @@ def test_a_push_tells_who_is_who(audited):
 
 def test_what_is_inferred_says_from_what(audited):
     told = reasons(audited(*PUSH, *FETCH))
-    assert told["site-server"] == "it connects to 10.0.0.20 at TCP 135 and TCP 445, as a push does"
-    assert told["client"] == "the site server connects to it at TCP 135 and TCP 445"
-    assert told["management-point"] == "1 client connected to it at TCP 80"
+    assert told["site-server"] == "connects to 10.0.0.20 at TCP 135 and TCP 445, like a client push"
+    assert told["client"] == "the site server connects to it on TCP 135 and TCP 445"
+    assert told["management-point"] == "1 client connected to it on TCP 80"
 
 
 def test_a_push_that_fails_at_once_tells_it_too(audited):
@@ -84,7 +84,7 @@ def test_clients_are_in_the_order_of_their_addresses(audited):
 def test_questions_for_an_address_are_all_that_is_left_of_a_push(audited):
     report = audited("0 10.0.0.5 asks 10.0.0.20")
     assert who(report) == {"site-server inferred": ["10.0.0.5"], "client inferred": ["10.0.0.20"]}
-    assert reasons(report)["client"] == "ARP requests or neighbor solicitations from 10.0.0.5 for it got no response"
+    assert reasons(report)["client"] == "ARP requests or neighbor solicitations from 10.0.0.5 for it had no reply"
 
 
 def test_questions_for_several_addresses_tell_nothing(audited):
@@ -115,7 +115,7 @@ def test_one_server_may_play_two_roles(audited):
 def test_a_site_server_says_how_many_computers_it_contacts(audited):
     others = [f"{n} 10.0.0.5:{50000 + n} > 10.0.0.{n}:445/tcp SF" for n in range(21, 25)]
     report = audited(*others)
-    assert reasons(report)["site-server"] == "it connects to 4 computers at TCP 445, as a push does"
+    assert reasons(report)["site-server"] == "connects to 4 computers at TCP 445, like a client push"
 
 
 def test_every_site_server_is_found(audited):
@@ -146,7 +146,7 @@ def test_the_web_server_of_most_clients_is_the_management_point(audited):
         "9 10.0.0.21:51001 > 10.0.0.90:80/tcp SF",
     )
     assert who(report)["management-point inferred"] == ["10.0.0.80"]
-    assert reasons(report)["management-point"] == "2 clients connected to it at TCP 80"
+    assert reasons(report)["management-point"] == "2 clients connected to it on TCP 80"
 
 
 SECOND = ["0 10.0.0.5:50002 > 10.0.0.21:445/tcp SF", "1 10.0.0.5:50003 > 10.0.0.21:135/tcp SF"]
@@ -219,7 +219,7 @@ def test_web_servers_that_cannot_be_told_apart_are_in_order_of_address(audited):
 def test_the_ports_of_a_guess_are_in_order(audited):
     lines = [fetch(9, 20, 80, 8080), "10 10.0.0.20:52000 > 10.0.0.80:443/tcp SF"]
     report = audited(*PUSH, *lines, ports={"http-management-point": 8080})
-    assert reasons(report)["management-point"] == "1 client connected to it at TCP 443 and TCP 8080"
+    assert reasons(report)["management-point"] == "1 client connected to it on TCP 443 and TCP 8080"
 
 
 @pytest.mark.parametrize(("program", "found"), [("ccmsetup.exe", True), ("", True), ("chrome.exe", False)])
@@ -275,7 +275,7 @@ def test_a_web_server_that_has_another_role_is_not_the_management_point(audited)
 
 def test_the_alternate_port_finds_the_management_point(audited):
     report = audited(*PUSH, "9 10.0.0.20:51000 > 10.0.0.80:8080/tcp SF", ports={"http-management-point": 8080})
-    assert reasons(report)["management-point"] == "1 client connected to it at TCP 8080"
+    assert reasons(report)["management-point"] == "1 client connected to it on TCP 8080"
 
 
 def test_a_quiet_capture_has_nobody(audited):
@@ -500,7 +500,7 @@ def test_a_report_on_a_client_has_the_names_of_that_client(inferred, read):
 def test_two_roles_given_the_wrong_way_round_are_told(audited):
     report = audited(*PUSH, roles={"site-server": "10.0.0.20", "client": "10.0.0.5"})
     told = next(text for text in report.limitation_texts if "swapped" in text)
-    assert told.startswith("10.0.0.5, named as client, connects to 10.0.0.20")
+    assert told.startswith("10.0.0.5(client) connects to 10.0.0.20")
     assert "--role site-server=10.0.0.5 --role client=10.0.0.20" in told
 
 

@@ -377,10 +377,10 @@ def test_what_holds_at_a_site_is_worked_out_once_for_all_that_know_the_same():
 def test_a_row_that_is_off_says_which_of_its_conditions_is_off():
     rules = load_ruleset("configmgr-2007").at(SiteFacts(mode="mixed", properties=("/source:x",)))
     assert rules.why_off["client-push/https-management-point"] == (
-        "Counts only if the site is in native mode, so clients talk HTTPS to site systems."
+        "Applies only if the site is in native mode, so clients talk HTTPS to site systems."
     )
     assert rules.why_off["manual/http-management-point"] == (
-        "Counts only if CCMSetup is run without the property /source:<Path>."
+        "Applies only if CCMSetup is run without the property /source:<Path>."
     )
     assert "client-push/smb" not in rules.why_off
 

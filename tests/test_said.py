@@ -94,7 +94,7 @@ def test_the_steps_of_a_push_over_smb():
         smb_asks(9, OPEN, 4, "smb2.filename=svcctl"),
         smb_says(10, OPEN, 4, FINE),
     )
-    assert told == ["2 agree on an SMB version", "6 log on", "8 connect to ADMIN$", "10 open svcctl"]
+    assert told == ["2 negotiate an SMB version", "6 log on", "8 connect to ADMIN$", "10 open svcctl"]
 
 
 def test_a_step_is_told_of_the_side_that_asked_and_the_port_that_answered():
@@ -274,7 +274,7 @@ def test_the_first_dialect_of_smb_has_the_same_steps():
         smb1(6, f"<{SMB}", "0xa2", f"smb.nt_status={FINE}"),
     )
     assert told == [
-        "1 agree on an SMB version",
+        "1 negotiate an SMB version",
         "2 log on: STATUS_LOGON_FAILURE!",
         "4 connect to ADMIN$: STATUS_ACCESS_DENIED!",
         r"6 open \svcctl",
@@ -305,7 +305,7 @@ def maps(frame: int, words: str, code: str = FINE, server: str = RPC) -> Dissect
 def test_the_endpoint_mapper_hands_out_a_port():
     said = extract_protocol_facts([maps(5, f"epm.uuid={SVCCTL} epm.proto.tcp_port=49700")])
     assert said.assigned_ports == (AssignedPort("10.0.0.20", 49700, "svcctl", 5, "endpoint mapper", client="10.0.0.5"),)
-    assert steps(maps(5, f"epm.uuid={SVCCTL} epm.proto.tcp_port=49700")) == ["5 ask for the dynamic port of svcctl"]
+    assert steps(maps(5, f"epm.uuid={SVCCTL} epm.proto.tcp_port=49700")) == ["5 request the dynamic port of svcctl"]
 
 
 def test_the_endpoint_mapper_hands_out_several_ports_of_one_interface():
@@ -339,7 +339,7 @@ def test_a_port_that_is_zero_is_none():
 
 
 def test_a_service_that_is_not_registered():
-    assert steps(maps(5, "", code="0x16c9a0d6")) == ["5 ask for a dynamic port: ept_s_not_registered!"]
+    assert steps(maps(5, "", code="0x16c9a0d6")) == ["5 request a dynamic port: ept_s_not_registered!"]
 
 
 def activates(clsid: str, frame: int = 4, call: int = 7) -> DissectedPacket:
@@ -650,19 +650,19 @@ def asks_mapper(interface: str, frame: int = 4) -> DissectedPacket:
 
 def test_a_question_to_the_mapper_is_told_with_its_interface():
     told = steps(asks_mapper(SAMR), maps(5, "", code="0x16c9a0d6"))
-    assert told == ["5 ask for the dynamic port of samr: ept_s_not_registered!"]
+    assert told == ["5 request the dynamic port of samr: ept_s_not_registered!"]
 
 
 @pytest.mark.parametrize(("clsid", "end"), [(WMI, ""), (MMC, "!")])
 def test_beside_a_push_that_has_its_port_by_dcom_another_service_that_is_not_registered_ends_nothing(clsid, end):
     push = [activates(clsid, 8), activated("CLIENT[49913]", frame=9)]
     told = steps(asks_mapper(SAMR), maps(5, "", code="0x16c9a0d6"), *push)
-    assert told[0] == f"5 ask for the dynamic port of samr: ept_s_not_registered{end}"
+    assert told[0] == f"5 request the dynamic port of samr: ept_s_not_registered{end}"
 
 
 def test_the_service_controller_that_is_not_registered_ends_nothing():
     told = steps(asks_mapper(SVCCTL), maps(5, "", code="0x16c9a0d6"))
-    assert told == ["5 ask for the dynamic port of svcctl: ept_s_not_registered"]
+    assert told == ["5 request the dynamic port of svcctl: ept_s_not_registered"]
 
 
 def test_the_service_controller_that_fails_over_tcp_ends_nothing():
@@ -730,7 +730,7 @@ def data(frame: int, who: str, length: int, *, tls: str = "content_type") -> Dis
 @pytest.mark.parametrize("tls", ["content_type", "opaque_type"])
 def test_two_that_send_each_other_data_agreed(tls):
     told = [hello(), data(4, TLS, 69, tls=tls), data(5, f"<{TLS}", 250, tls=tls), data(6, f"<{TLS}", 900, tls=tls)]
-    assert steps(*told) == ["5 agree on encryption"]
+    assert steps(*told) == ["5 negotiate TLS"]
 
 
 def test_in_tls_1_3_data_of_the_server_before_the_client_s_is_its_half_of_the_handshake():
@@ -767,7 +767,7 @@ def certificate(
 
 def test_a_certificate_that_is_valid_at_the_time_of_the_capture():
     told = steps(hello(), certificate("2024-01-01", "2025-01-01"))
-    assert told == ["3 show the certificate of the server"]
+    assert told == ["3 verify the certificate of the server"]
 
 
 @pytest.mark.parametrize(
@@ -785,7 +785,7 @@ def test_a_certificate_that_is_not_valid_is_told_with_its_dates(began, ended, na
 
 def test_dates_after_2049_are_written_in_another_way():
     told = steps(hello(), certificate("2024-01-01", "2099-01-01", kinds="01"))
-    assert told == ["3 show the certificate of the server"]
+    assert told == ["3 verify the certificate of the server"]
     assert steps(hello(), certificate("2060-01-01", "2099-01-01", kinds="11"))[0].endswith("not yet valid certificate!")
 
 
@@ -798,17 +798,17 @@ def test_of_a_chain_the_first_certificate_is_the_owner_s():
     told.fields["x509af.utcTime"] += ["2001-01-01 00:00:00 (UTC)", "2011-01-01 00:00:00 (UTC)"]
     told.fields["x509af.notBefore"].append("0")
     told.fields["x509af.notAfter"].append("0")
-    assert steps(hello(), told) == ["3 show the certificate of the server"]
+    assert steps(hello(), told) == ["3 verify the certificate of the server"]
 
 
 def test_an_expired_certificate_that_the_client_does_not_mind_ends_nothing():
     told = [hello(), certificate("2023-01-01", "2024-01-01"), data(4, TLS, 100), data(5, f"<{TLS}", 200)]
-    assert steps(*told) == ["3 show the certificate of the server: expired certificate", "5 agree on encryption"]
+    assert steps(*told) == ["3 verify the certificate of the server: expired certificate", "5 negotiate TLS"]
 
 
 def test_the_certificate_of_the_client_is_told_as_its_own():
     told = steps(hello(), certificate("2023-01-01", "2024-01-01", who=TLS))
-    assert told == ["3 show the certificate of the client: expired certificate!"]
+    assert told == ["3 verify the certificate of the client: expired certificate!"]
 
 
 @pytest.mark.parametrize("date", ["soon", "2024-13-45"])

@@ -168,7 +168,7 @@ BEGIN = {
     "client": (
         "On {client},",
         "Begin with the firewall of {client}.",
-        "Check that the service behind the port runs on",
+        "Check that the service runs on",
     ),
     "between": ("On the devices on the path,", "On {router}, and on every further device,", "Something between"),
 }

@@ -88,13 +88,15 @@ def test_the_answer_comes_first(write):
         "FAILS: client push to 10.0.0.20",
         "",
     ]
-    assert text[2].startswith("  Cause     TCP 445 from 10.0.0.5 to 10.0.0.20: 10.0.0.1 forbids it (ICMP 3/13).")
+    assert text[2].startswith(
+        "  Cause     TCP 445 from 10.0.0.5 to 10.0.0.20: rejected by 10.0.0.1 (ICMP 3/13, administratively prohibited)."
+    )
     assert text[3].startswith("  Fix       ")
 
 
 def test_the_same_reason_is_told_once(write):
     text = lines_of("0 10.0.0.5 asks 10.0.0.20", write=write)
-    assert sum("Nothing could be sent to 10.0.0.20" in line for line in text) == 1
+    assert sum("10.0.0.20 did not reply to" in line for line in text) == 1
     assert "The same stops smb (TCP 445)" in " ".join(text)
 
 

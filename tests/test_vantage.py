@@ -135,8 +135,8 @@ def test_of_three_captures_each_is_compared_with_the_first_that_shares_its_attem
     ("captures", "more"),
     [
         (6, []),
-        (7, ["1 more source holds connections of others."]),
-        (9, ["3 more sources hold connections of others."]),
+        (7, ["1 more source contains connections of other sources."]),
+        (9, ["3 more sources contain connections of other sources."]),
     ],
 )
 def test_not_every_one_of_many_captures_is_told(captures, more, audited):
@@ -274,7 +274,7 @@ def test_of_silence_that_proves_nothing_no_place_is_told(write):
     report = auditor.audit(write(pcap(seen_with(AT_CLIENT, packets))), roles=ROLES, dissect=False)
     one = report.clients[0].requirement(f"{MAPPER}-udp")
     assert (one.verdict, one.blocked_at) == ("inconclusive", None)
-    assert one.explanation.endswith("was not answered, which over UDP proves nothing.")
+    assert one.explanation.endswith(": no response. Over UDP this proves nothing.")
 
 
 @given(*[st.sampled_from([64, 128, 255, 63, 62, 127, 126, 125, 254])] * 2)

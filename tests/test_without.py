@@ -31,7 +31,7 @@ from auditor.version import TOOL
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
 ROLES = {"site-server": (SERVER,), "client": (CLIENT,), "management-point": (POINT,)}
 SMB = ServiceEndpoint(SERVER, CLIENT, 445)
-BY_DOCUMENT = "Fails by the document of 2007, did not stop this push; passes by current branch (result: "
+BY_DOCUMENT = "Fails by the document of 2007, but did not stop this push; passes by current branch (result: "
 ECHO = f"0 {SERVER} > {CLIENT}/icmp silent"
 PORTS = (
     f"5 {SERVER}:50001 > {CLIENT}:445/tcp SF",
@@ -40,7 +40,7 @@ PORTS = (
 )
 FETCH = f"8 {CLIENT}:51000 > {POINT}:80/tcp SF"
 COPIED = "copy to ADMIN$"
-DENIED = StatusMeaning("STATUS_ACCESS_DENIED", "the account has no rights there", True, "Make it an administrator.")
+DENIED = StatusMeaning("STATUS_ACCESS_DENIED", "access denied", True, "Make it an administrator.")
 
 Audited = Callable[..., auditor.Report]
 
