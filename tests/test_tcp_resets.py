@@ -57,6 +57,13 @@ def test_a_reset_with_the_hop_count_of_the_host_is_its_own(place):
     assert place([*open_port(127), *reset(127)]) == ITSELF
 
 
+def test_a_reset_that_refuses_nothing_does_not_tell_who_sent_the_other(place):
+    """It does not acknowledge the SYN."""
+    syn, stray, again, refusal = talk(smb(), "S <R S <RA")
+    packets = [*open_port(127), syn, with_hops(stray, 63), again, with_hops(refusal, 127)]
+    assert place([At(second, packet) for second, packet in enumerate(packets)]) == ITSELF
+
+
 def test_a_reset_with_another_hop_count_was_sent_by_a_device_on_the_path(place):
     assert place([*open_port(127), *reset(63)]) == OTHER_DEVICE
 
