@@ -133,9 +133,10 @@ def problem_codes() -> str:
     """Return the status codes of each protocol."""
     parts = []
     for layer, entries in problems().items():
+        named = ((code, status.with_code(code)) for code, status in entries.items())
         rows = [
-            (f"`{code}`", status.name, sentence(status.meaning), "yes" if status.fatal else "no", status.action)
-            for code, status in entries.items()
+            (f"`{code}`", one.name, sentence(one.meaning), "yes" if one.fatal else "no", one.action)
+            for code, one in named
         ]
         parts.append(f"## {LAYERS.get(layer, layer)}\n\n" + table(("Code", "Name", "Meaning", "Fails", "Fix"), rows))
     return "\n".join(parts)
