@@ -93,8 +93,15 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
 
 
 def _help(text: str | None) -> str:
-    paragraphs = inspect.cleandoc(text or "").replace("\b\n", "").split("\n\n")
-    return "\n\n".join(plain(" ".join(paragraph.split())) for paragraph in paragraphs)
+    return "\n\n".join(map(_paragraph, inspect.cleandoc(text or "").split("\n\n")))
+
+
+def _paragraph(text: str) -> str:
+    """Return a paragraph of a help text; the lines of an example keep their form."""
+    head, _, example = text.partition("Example:\n")
+    if head.strip("\b\n"):
+        return plain(" ".join(text.replace("\b", "").split()))
+    return f"Example:\n\n```text\n{inspect.cleandoc(example)}\n```"
 
 
 def _spelt(option: click.Option) -> str:

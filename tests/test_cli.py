@@ -24,6 +24,7 @@ from test_scenes import FOLDER
 import auditor
 from auditor import __main__ as command
 from auditor.cli import doctor, explain
+from auditor.cli.commands import cli
 from auditor.render.clean import clean
 from auditor.report.model import VERDICTS
 from auditor.ruleset.known_problems import problems
@@ -177,6 +178,23 @@ def test_help_is_no_error(run, words):
     done = run(*words)
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith("Usage: auditor ")
+
+
+def commands(command=cli, name="auditor"):
+    yield name, command
+    for child, below in getattr(command, "commands", {}).items():
+        yield from commands(below, f"{name} {child}")
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_the_help_of_a_command_has_an_example_of_it(run, name):
+    shown = run(*name.split()[1:], "--help").out
+    assert f"Example:\n    {name} " in shown.replace(f"{name}\n", f"{name} ")
+
+
+@pytest.mark.parametrize("name", [name for name, command in commands() if hasattr(command, "commands")])
+def test_the_list_of_commands_cuts_no_summary(run, name):
+    assert "..." not in run(*name.split()[1:], "--help").out.split("Commands:\n")[1]
 
 
 # errors are one line: what, where, what to do
