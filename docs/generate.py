@@ -93,8 +93,15 @@ def _command(name: str, command: click.Command) -> Iterator[str]:
 
 
 def _help(text: str | None) -> str:
-    paragraphs = inspect.cleandoc(text or "").replace("\b\n", "").split("\n\n")
-    return "\n\n".join(plain(" ".join(paragraph.split())) for paragraph in paragraphs)
+    return "\n\n".join(map(_paragraph, inspect.cleandoc(text or "").split("\n\n")))
+
+
+def _paragraph(text: str) -> str:
+    """Return a paragraph of a help text; the lines of an example keep their form."""
+    head, _, example = text.partition("Example:\n")
+    if head.strip("\b\n"):
+        return plain(" ".join(text.replace("\b", "").split()))
+    return f"Example:\n\n```text\n{inspect.cleandoc(example)}\n```"
 
 
 def _spelt(option: click.Option) -> str:
@@ -133,9 +140,10 @@ def problem_codes() -> str:
     """Return the status codes of each protocol."""
     parts = []
     for layer, entries in problems().items():
+        named = ((code, status.with_code(code)) for code, status in entries.items())
         rows = [
-            (f"`{code}`", status.name, sentence(status.meaning), "yes" if status.fatal else "no", status.action)
-            for code, status in entries.items()
+            (f"`{code}`", one.name, sentence(one.meaning), "yes" if one.fatal else "no", one.action)
+            for code, one in named
         ]
         parts.append(f"## {LAYERS.get(layer, layer)}\n\n" + table(("Code", "Name", "Meaning", "Fails", "Fix"), rows))
     return "\n".join(parts)

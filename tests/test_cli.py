@@ -24,6 +24,7 @@ from test_scenes import FOLDER
 import auditor
 from auditor import __main__ as command
 from auditor.cli import doctor, explain
+from auditor.cli.commands import cli
 from auditor.render.clean import clean
 from auditor.report.model import VERDICTS
 from auditor.ruleset.known_problems import problems
@@ -177,6 +178,23 @@ def test_help_is_no_error(run, words):
     done = run(*words)
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith("Usage: auditor ")
+
+
+def commands(command=cli, name="auditor"):
+    yield name, command
+    for child, below in getattr(command, "commands", {}).items():
+        yield from commands(below, f"{name} {child}")
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_the_help_of_a_command_has_an_example_of_it(run, name):
+    shown = run(*name.split()[1:], "--help").out
+    assert f"Example:\n    {name} " in shown.replace(f"{name}\n", f"{name} ")
+
+
+@pytest.mark.parametrize("name", [name for name, command in commands() if hasattr(command, "commands")])
+def test_the_list_of_commands_cuts_no_summary(run, name):
+    assert "..." not in run(*name.split()[1:], "--help").out.split("Commands:\n")[1]
 
 
 # errors are one line: what, where, what to do
@@ -400,12 +418,12 @@ def test_a_folder_in_the_place_of_a_command_or_a_capture_is_what_batch_is_for(ru
 
 def warning_codes() -> set[str]:
     """Return the codes of all warnings that the code can give: the texts in calls that make one."""
-    makers = {"SourceWarning", "_warn", "_stop"}
+    makers = {"warning"}
     found = {"unreadable"}  # of sources that were left out
     for path in CODE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in makers:
-                found |= {one.value for one in node.args[:2] if isinstance(one, ast.Constant) and is_code(one.value)}
+                found |= {one.value for one in node.args[:1] if isinstance(one, ast.Constant) and is_code(one.value)}
     return found
 
 
@@ -474,9 +492,10 @@ KNOWN = [(layer, code, one) for layer, table in problems().items() for code, one
 
 @pytest.mark.parametrize(("layer", "code", "one"), KNOWN, ids=[f"{layer} {code}" for layer, code, _ in KNOWN])
 def test_every_problem_is_explained_by_its_name_and_by_its_code(layer, code, one, run):
-    for term in (one.name, one.name.lower(), f"{layer} {code}"):
+    name = one.with_code(code).name
+    for term in (name, name.lower(), f"{layer} {code}"):
         out = " ".join(run("explain", term).out.split())
-        assert f"{one.name} (problem, {layer} {code})" in out
+        assert f"{name} (problem, {layer} {code})" in out
         assert " ".join(one.action.split()) in out
 
 
@@ -487,7 +506,7 @@ def test_every_problem_is_explained_by_its_name_and_by_its_code(layer, code, one
         ("0xC0001234", "a status that is not listed here"),
         ("0x1234", "a fault that is not listed here"),
         ("418", "the request was refused"),
-        ("HTTP 599", "the server, or a proxy before it, failed"),
+        ("HTTP 599", "the server, or a proxy in front of it, failed"),
         ("alert 99", "an alert that is not listed here"),
         ("Kerberos error 99", "an error that is not listed here"),
     ],
@@ -500,18 +519,27 @@ def test_a_code_that_is_not_listed_is_explained_by_its_kind(term, means, run):
 def test_a_requirement_is_explained_with_its_remedy_and_its_document(run):
     out = run("explain", "client-push/smb").out
     assert "From site-server to client, TCP port 445; required." in out
-    assert "What to do: Allow TCP 445 from the site server to the client" in out
+    assert "What to do: On the client, turn on the Windows Firewall rule group" in out
     assert "Documented in: " in out
 
 
 def test_an_unknown_term_suggests_the_nearest(run):
     done = run("explain", "bloked")
     assert (done.code, done.out) == (2, "")
-    assert done.err == "auditor: nothing is known of 'bloked' - did you mean blocked?\n"
+    assert done.err == "auditor: unknown term 'bloked' - did you mean blocked?\n"
+
+
+def test_the_placeholder_of_codes_without_an_entry_is_no_term(run):
+    assert "CODE" not in run("explain").out.split()
+    assert run("explain", "CODE").code == 2
+
+
+def test_a_requirement_is_explained_with_the_notes_of_its_row(run):
+    assert "HTTP is not secure." in " ".join(run("explain", "group-policy/http-management-point").out.split())
 
 
 def test_a_term_unlike_any_other_says_where_to_look(run):
-    assert run("explain", "xyzzy").err.endswith("auditor explain, without a term, lists all of them\n")
+    assert run("explain", "xyzzy").err.endswith("run: auditor explain\n")
 
 
 def test_explain_alone_lists_every_term(run):

@@ -219,7 +219,7 @@ def test_the_installed_package_finds_its_rulesets(installed, tmp_path):
 def test_the_installed_package_audits_a_capture(installed, tmp_path):
     capture = ROOT / "sample_captures" / "smb-dropped.pcap"
     code = f"import auditor; print(auditor.audit({str(capture)!r}))"
-    assert python(code, path=installed, cwd=tmp_path).startswith("10.20.2.20: Client push installation: FAILS")
+    assert python(code, path=installed, cwd=tmp_path).startswith("FAILS: client push to 10.20.2.20")
 
 
 def test_the_installed_command_is_there(installed):

@@ -402,7 +402,7 @@ def test_diff_redacts(tmp_path):
 def test_the_help_says_how_far_pseudonyms_go():
     for command in ("analyze", "render", "diff"):
         text = " ".join(run(command, "--help").split())
-        assert "the same one everywhere in this output" in text
+        assert "the same everywhere in one output, but not in other reports" in text
 
 
 def test_a_report_without_flows_is_left():

@@ -1,4 +1,4 @@
-"""The command line: a thin skin over the library, one call a command."""
+"""Command-line interface."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ DIGITS = 20  # of a number that is worth looking at
 NARROWEST, USUAL, WIDEST = 79, 100, 200  # columns of the report on a terminal; in fewer its table loses words
 FLEET_FORMS = {"text": "report.txt", "html": "fleet.html", "json": "fleet.json", "csv": "hosts.csv"}  # as in its folder
 EXIT_CODES = """\b
-Exit codes: 0 nothing required is blocked; 1 nothing could be audited; 2 bad arguments;
-3 a method fails or something required is blocked (--strict: or one that was tried is unproven);
+Exit codes: 0 no required port is blocked; 1 nothing could be audited; 2 invalid arguments;
+3 a method fails or a required port is blocked (--strict: or an attempted method is unproven);
 4 some sources or packets could not be read."""
 
 DIFF_EXIT_CODES = """\b
-Exit codes: 0 nothing got worse; 1 the reports could not be compared; 2 bad arguments;
-3 something got worse: what was open is stopped, or a method or a new client fails that did not."""
+Exit codes: 0 nothing broke; 1 the reports could not be compared; 2 invalid arguments;
+3 an open port is now blocked, or a method or a new client now fails."""
 
 
 class Pair(PairType):
@@ -131,7 +131,7 @@ def site_options(function: Function) -> Function:
                 multiple=True,
                 type=Named(),
                 metavar="ID",
-                help="Only this installation method (repeatable).",
+                help="Installation method to evaluate, such as client-push. Default: all. Repeatable.",
             ),
             click.option(
                 "--role",
@@ -139,10 +139,14 @@ def site_options(function: Function) -> Function:
                 multiple=True,
                 type=Pair(),
                 metavar="ROLE=ADDRESS",
-                help="Who is who; an address or a network such as 10.0.0.0/24 (repeatable).",
+                help="Address or network of a role, such as site-server=10.20.1.5 or client=10.0.0.0/24. "
+                "Default: inferred. Repeatable.",
             ),
             click.option(
-                "--site", type=Named(), metavar="FILE", help="TOML file with roles, mode, ports and properties."
+                "--site",
+                type=Named(),
+                metavar="FILE",
+                help="TOML file with the roles, mode, ports, and properties of the site.",
             ),
             click.option(
                 "--port",
@@ -150,13 +154,13 @@ def site_options(function: Function) -> Function:
                 multiple=True,
                 type=Pair(),
                 metavar="NAME=NUMBER",
-                help="Port that differs from the document: http or https for all site systems except WSUS, or one "
-                "requirement, such as http-management-point=8080 (repeatable).",
+                help="Port that differs from the ruleset: http or https for all site systems except WSUS, or one "
+                "requirement, such as http-management-point=8080. Repeatable.",
             ),
             click.option(
                 "--mode",
                 type=click.Choice(("native", "mixed"), case_sensitive=False),
-                help="Mode of the site: native uses HTTPS, mixed HTTP.",
+                help="Mode of the site: native (HTTPS) or mixed (HTTP). Default: inferred.",
             ),
             click.option(
                 "--property",
@@ -164,7 +168,7 @@ def site_options(function: Function) -> Function:
                 multiple=True,
                 type=Named(),
                 metavar="/NAME:VALUE",
-                help="CCMSetup property that was used, such as /source:PATH (repeatable).",
+                help="CCMSetup property of the installation, such as /source:PATH. Repeatable.",
             ),
         )
     ):
@@ -176,9 +180,9 @@ def output_options(*forms: str) -> Callable[[Function], Function]:
     """Add --format with these forms, --output and --force."""
 
     def add(function: Function) -> Function:
-        function = click.option("--force", is_flag=True, help="Replace an output that exists.")(function)
+        function = click.option("--force", is_flag=True, help="Replacement of an existing output file.")(function)
         function = click.option(
-            "-o", "--output", "target", default="-", metavar="FILE", help="Write here; - is standard output."
+            "-o", "--output", "target", default="-", metavar="FILE", help="Output file. Default: - (standard output)."
         )(function)
         return click.option("--format", "form", type=click.Choice(forms), default=forms[0], show_default=True)(function)
 
@@ -188,22 +192,23 @@ def output_options(*forms: str) -> Callable[[Function], Function]:
 def zone_option(function: Function) -> Function:
     """Add the option that says in which time zone a firewall log was written."""
     return click.option(
-        "--tz", metavar="ZONE", help="Time zone of a firewall log's local times, such as +02:00 or Europe/Berlin."
+        "--tz",
+        metavar="ZONE",
+        help="Time zone of the log, such as +02:00 or Europe/Berlin.",
     )(function)
 
 
 def strict_option(function: Function) -> Function:
     """Add --strict."""
-    text = "Exit code 3 also if a method that was tried is unproven, for scripts that accept only works and allowed."
+    text = "Exit code 3 also for an attempted method that is unproven."
     return click.option("--strict", is_flag=True, help=text)(function)
 
 
 def redact_option(function: Function) -> Function:
     """Add --redact."""
     text = (
-        "Replace addresses, host names, accounts and paths by pseudonyms, numbered by role in order of appearance "
-        "(client-1, site-server-1, device-1): the same one everywhere in this output; in another report of other "
-        "computers it may mean another one."
+        "Pseudonyms such as client-1 and site-server-1 for addresses, host names, accounts, and paths. "
+        "A pseudonym is the same everywhere in one output, but not in other reports."
     )
     return click.option("--redact", is_flag=True, help=text)(function)
 
@@ -215,14 +220,17 @@ def redact_option(function: Function) -> Function:
     is_eager=True,
     expose_value=False,
     callback=_show_version,
-    help="Show the versions of auditor and tshark.",
+    help="Versions of auditor and tshark.",
 )
 def cli() -> None:
-    """Tell why a Configuration Manager client installation failed.
+    """Find out why a Configuration Manager client installation failed.
 
-    Reads packet captures and logs, of one computer or of a fleet, and says which documented port was blocked, in which
-    direction and by whom, with the frames or lines that prove it - and which other installation method would have
-    worked.
+    Reads packet captures and Windows logs of one computer or a fleet. Reports which required port was blocked, where,
+    the packets or log entries that prove it, and which other installation methods are not ruled out.
+
+    \b
+    Example:
+      auditor analyze push.pcap
     """
 
 
@@ -233,12 +241,17 @@ def cli() -> None:
 @redact_option
 @zone_option
 @click.option(
-    "--no-dissect", is_flag=True, help="Judge ports only: do not let Wireshark's dissectors read what was said on them."
+    "--no-dissect", is_flag=True, help="Check of ports only: tshark does not analyze SMB, RPC, HTTP, and TLS."
 )
-@click.option("--tshark", type=Named(), metavar="PATH", help="Where tshark is, if it is not found by itself.")
-@click.option("-v", "--verbose", is_flag=True, help="Show every client, method and requirement in full.")
+@click.option(
+    "--tshark",
+    type=Named(),
+    metavar="PATH",
+    help="Path of tshark. Default: detected.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="All details of every client, method, and requirement.")
 @strict_option
-@click.option("-q", "--quiet", is_flag=True, help="Show nothing; only the exit code tells.")
+@click.option("-q", "--quiet", is_flag=True, help="No report; only the exit code.")
 def analyze(
     sources: tuple[str, ...],
     form: str,
@@ -252,7 +265,14 @@ def analyze(
     quiet: bool,
     **site: Any,
 ) -> int:
-    """Audit captures and logs of one installation, or of many, from either end."""
+    """Analyze captures and logs of client installations.
+
+    The sources can be from the site server, the client, or both.
+
+    \b
+    Example:
+      auditor analyze push.pcap pfirewall.log --role site-server=10.20.1.5
+    """
     from auditor.api.audit import audit
 
     output_file.check(target, force=force, inputs=_inputs(sources, site))
@@ -270,41 +290,44 @@ def analyze(
 
 @cli.command(epilog=EXIT_CODES)
 @click.argument("paths", nargs=-1, required=True, type=Named(), metavar="PATH...")
-@click.option(
-    "-o", "--output", "target", required=True, type=Named(), metavar="DIR", help="Folder of the fleet's report."
-)
+@click.option("-o", "--output", "target", required=True, type=Named(), metavar="DIR", help="Folder of the report.")
 @click.option(
     "--host-from",
     type=Named(),
     metavar="PATTERN",
-    help="How a path tells whose log it is, such as {host}/pfirewall.log or logs/{site}/{host}/*.log.",
+    help="Pattern that finds host and site in a path, such as {host}/pfirewall.log or logs/{site}/{host}/*.log.",
 )
 @click.option(
     "--host-map",
     type=Named(),
     metavar="FILE",
-    help="CSV file with the columns host and any of path, address, site: whose is what, and who should have logs.",
+    help="CSV file of the expected computers: column host, and any of path, address, site.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(0, 1024),
     metavar="N",
-    help="Processes; without it one a processor, at most 3, as memory allows; 0 works in this one.",
+    help="Number of worker processes. Default: one per processor, at most 3, fewer if memory is low. 0: none.",
 )
-@click.option("--dask", is_flag=True, help="Read with Dask on this computer (--workers processes).")
+@click.option("--dask", is_flag=True, help="Dask on this computer, with --workers processes.")
 @click.option(
-    "--scheduler", type=Named(), metavar="ADDRESS", help="Read on a Dask cluster, such as tcp://10.0.0.5:8786."
+    "--scheduler", type=Named(), metavar="ADDRESS", help="Address of a Dask cluster, such as tcp://10.0.0.5:8786."
 )
 @site_options
 @zone_option
-@click.option("--force", is_flag=True, help="Use a folder that holds other files.")
+@click.option("--force", is_flag=True, help="Use of an output folder that contains other files.")
 @strict_option
-@click.option("-q", "--quiet", is_flag=True, help="Show nothing; only the folder and the exit code tell.")
+@click.option("-q", "--quiet", is_flag=True, help="No output; only the folder and the exit code.")
 def batch(paths: tuple[str, ...], target: str, strict: bool, quiet: bool, site: str | None, **options: Any) -> int:
-    """Audit a fleet: files, folders, patterns or @LIST, of one host each; a second run reads only what is new.
+    """Analyze logs and captures of a fleet.
 
-    Logs and captures are judged by ports only. The folder holds the report as text, HTML, CSV, Parquet and JSON, and
-    the summaries, which auditor merge puts together with those of other sites.
+    A PATH is a file, a folder, a pattern, or @LIST. Each file belongs to one computer. A second run reads only new and
+    changed files. Only ports are evaluated. The folder contains the report as text, HTML, CSV, Parquet, and JSON, and
+    summaries for auditor merge.
+
+    \b
+    Example:
+      auditor batch logs -o fleet --host-from "{site}/{host}/*.log"
     """
     from auditor.api.batch import batch as audit_fleet
 
@@ -317,18 +340,21 @@ def batch(paths: tuple[str, ...], target: str, strict: bool, quiet: bool, site: 
 
 @cli.command(epilog=EXIT_CODES)
 @click.argument("summaries", nargs=-1, required=True, type=Named(), metavar="SUMMARIES...")
-@click.option(
-    "-o", "--output", "target", required=True, type=Named(), metavar="DIR", help="Folder of the fleet's report."
-)
-@click.option("--ruleset", type=Named(), metavar="FILE", help="The ruleset, if it is none of those shipped.")
-@click.option(
-    "--workers", type=click.IntRange(0, 1024), metavar="N", help="Processes that judge; 0 judges in this one."
-)
-@click.option("--force", is_flag=True, help="Replace the summaries of another fleet in the folder.")
+@click.option("-o", "--output", "target", required=True, type=Named(), metavar="DIR", help="Folder of the report.")
+@click.option("--ruleset", type=Named(), metavar="FILE", help="Ruleset file, if the summaries were made with your own.")
+@click.option("--workers", type=click.IntRange(0, 1024), metavar="N", help="Number of worker processes. 0: none.")
+@click.option("--force", is_flag=True, help="Replacement of the summaries of another fleet in the folder.")
 @strict_option
-@click.option("-q", "--quiet", is_flag=True, help="Show nothing; only the folder and the exit code tell.")
+@click.option("-q", "--quiet", is_flag=True, help="No output; only the folder and the exit code.")
 def merge(summaries: tuple[str, ...], target: str, strict: bool, quiet: bool, **options: Any) -> int:
-    """Put fleets together: the summaries that auditor batch wrote at each site, or its whole folders."""
+    """Merge the summaries of several sites into one report.
+
+    SUMMARIES are folders that auditor batch wrote, or their folder summaries.
+
+    \b
+    Example:
+      auditor merge BERLIN LISBON -o fleet
+    """
     from auditor.api.batch import merge as merge_summaries
 
     return _tell_fleet(merge_summaries(*summaries, out=target, **options), strict=strict, quiet=quiet)
@@ -336,15 +362,22 @@ def merge(summaries: tuple[str, ...], target: str, strict: bool, quiet: bool, **
 
 @cli.command()
 @click.argument("report", metavar="REPORT.json|DIR")
-@click.option("--host", type=Named(), metavar="NAME", help="The report on one host of a fleet; REPORT is its folder.")
+@click.option(
+    "--host", type=Named(), metavar="NAME", help="Computer of a fleet; REPORT is then the folder of the fleet."
+)
 @output_options(*FORMS)
 @redact_option
-@click.option("-v", "--verbose", is_flag=True, help="Show every client, method and requirement in full.")
+@click.option("-v", "--verbose", is_flag=True, help="All details of every client, method, and requirement.")
 def render(report: str, host: str | None, form: str, target: str, force: bool, redact: bool, verbose: bool) -> int:
-    """Write a saved report (analyze --format json) in another form, without its sources; - is standard input.
+    """Convert a saved report to another format.
 
-    The output is the same as analyze would have given in that form. Of the fleet.json of a fleet it is text, html, json
-    or csv (a row a host); of its folder, with --host, the report on one host.
+    REPORT is a report of analyze --format json; - is standard input. The output is the same as that of analyze. A
+    fleet.json converts to text, html, json, or csv (one row per computer). With the folder of a fleet and --host, the
+    output is the report of one computer.
+
+    \b
+    Example:
+      auditor render report.json --format html -o report.html
     """
     from auditor.report.fleet_model import FleetReport
 
@@ -366,7 +399,14 @@ def render(report: str, host: str | None, form: str, target: str, force: bool, r
 @output_options("text", "json", "markdown")
 @redact_option
 def diff(before: str, after: str, form: str, target: str, force: bool, redact: bool) -> int:
-    """Tell what is fixed and what is broken between two saved reports (analyze --format json)."""
+    """Compare two saved reports.
+
+    The reports are those of analyze --format json.
+
+    \b
+    Example:
+      auditor diff before.json after.json
+    """
     from auditor.render.comparison import render as rendered
     from auditor.report.compare import compare
     from auditor.report.load import load_report
@@ -386,7 +426,14 @@ def diff(before: str, after: str, form: str, target: str, force: bool, redact: b
 @output_options("text", "csv", "jsonl", "parquet")
 @zone_option
 def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str | None) -> int:
-    """Write the flow table of captures and firewall logs: one row a flow, oriented as Wireshark and Zeek do."""
+    """Write the flow table of captures and logs.
+
+    One row per flow, with the originator as in Zeek and the stream numbers of Wireshark.
+
+    \b
+    Example:
+      auditor flows push.pcap --format csv -o flows.csv
+    """
     from auditor.render.tables.flows import write
     from auditor.report.model import INCOMPLETE_CODES
     from auditor.sources.read_all import read_all
@@ -413,10 +460,17 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
 @click.argument("sources", nargs=-1, required=True, type=Named(), metavar="SOURCE...")
 @site_options
 @zone_option
-@click.option("-o", "--output", "target", required=True, metavar="FILE", help="The pcapng to write.")
-@click.option("--force", is_flag=True, help="Replace an output that exists.")
+@click.option("-o", "--output", "target", required=True, metavar="FILE", help="Output file (pcapng).")
+@click.option("--force", is_flag=True, help="Replacement of an existing output file.")
 def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) -> int:
-    """Write only the packets that prove the report, each with a comment that Wireshark shows."""
+    """Write the packets that prove the result to a pcapng.
+
+    Each packet has a comment that Wireshark shows.
+
+    \b
+    Example:
+      auditor evidence push.pcap -o evidence.pcapng
+    """
     from auditor.api.audit import audit
     from auditor.api.evidence import write_evidence
 
@@ -433,12 +487,22 @@ def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) ->
 
 @cli.group()
 def rulesets() -> None:
-    """Show or check the documented ports that are judged by, or turn them into firewall rules."""
+    """Show, check, and export rulesets.
+
+    \b
+    Example:
+      auditor rulesets show configmgr-2007
+    """
 
 
 @rulesets.command("list")
 def list_rulesets() -> None:
-    """List the rulesets that come with auditor."""
+    """List the rulesets of auditor.
+
+    \b
+    Example:
+      auditor rulesets list
+    """
     from auditor.render.ruleset_text import list_text
 
     click.echo(list_text(), nl=False)
@@ -447,7 +511,12 @@ def list_rulesets() -> None:
 @rulesets.command("show")
 @click.argument("ruleset", type=Named(), metavar="ID")
 def show_ruleset(ruleset: str) -> None:
-    """Show a ruleset: methods, requirements, ports and notes."""
+    """Show methods, requirements, ports, and notes.
+
+    \b
+    Example:
+      auditor rulesets show configmgr-2007
+    """
     from auditor.render.ruleset_text import ruleset_text
     from auditor.ruleset.ruleset import load_ruleset
 
@@ -457,7 +526,12 @@ def show_ruleset(ruleset: str) -> None:
 @rulesets.command("check")
 @click.argument("file", type=Named())
 def check(file: str) -> int:
-    """Check a ruleset of your own and name all its faults at once."""
+    """Check a ruleset file and list all errors.
+
+    \b
+    Example:
+      auditor rulesets check my-ruleset.toml
+    """
     from auditor.ruleset.ruleset import check_ruleset
 
     faults = check_ruleset(file)
@@ -470,13 +544,24 @@ def check(file: str) -> int:
 
 @rulesets.command("export")
 @click.argument("selection", metavar="METHOD|RULESET")
-@click.option("--to", "form", type=click.Choice(("powershell", "netsh", "csv")), required=True, help="What to write.")
-@click.option("--outbound", is_flag=True, help="Also rules for the computers that connect, where outbound is closed.")
+@click.option(
+    "--to", "form", type=click.Choice(("powershell", "netsh", "csv")), required=True, help="Format of the rules."
+)
+@click.option("--outbound", is_flag=True, help="Also outbound rules, for computers that block outbound connections.")
 @site_options
-@click.option("-o", "--output", "target", default="-", metavar="FILE", help="Write here; - is standard output.")
-@click.option("--force", is_flag=True, help="Replace an output that exists.")
+@click.option(
+    "-o", "--output", "target", default="-", metavar="FILE", help="Output file. Default: - (standard output)."
+)
+@click.option("--force", is_flag=True, help="Replacement of an existing output file.")
 def export(selection: str, form: str, outbound: bool, target: str, force: bool, **site: Any) -> None:
-    """Write the Windows Firewall rules that let a method, or all of a ruleset, through; nothing is changed here."""
+    """Write Windows Firewall rules for a method or ruleset.
+
+    The command changes nothing on this computer.
+
+    \b
+    Example:
+      auditor rulesets export client-push --to powershell --role site-server=10.20.1.5 -o rules.ps1
+    """
     from auditor.render.firewall_rules import rules_text
     from auditor.ruleset.firewall_rules import firewall_rules
 
@@ -489,9 +574,14 @@ def export(selection: str, form: str, outbound: bool, target: str, force: bool, 
 @cli.command()
 @click.argument("term", nargs=-1)
 def explain(term: tuple[str, ...]) -> None:
-    """Explain a verdict, result, requirement, method, role, mode, warning, state or ICMP code (3/13, or 1/1 v6).
+    """Explain a term of a report, or list all terms.
 
-    Also the words of a fleet's report, such as coverage or unreadable-file.
+    A term is a verdict, result, requirement, method, role, mode, warning, connection state, problem, ICMP code (3/13,
+    or 1/1 v6), or a term of a fleet report, such as coverage.
+
+    \b
+    Example:
+      auditor explain not-observed
     """
     from auditor.cli.explain import explain as explained
 
@@ -500,7 +590,12 @@ def explain(term: tuple[str, ...]) -> None:
 
 @cli.command()
 def doctor() -> int:
-    """Tell what of auditor works on this computer, and what to install."""
+    """Check this installation and list missing components.
+
+    \b
+    Example:
+      auditor doctor
+    """
     from auditor.cli.doctor import examine
 
     text, healthy = examine()

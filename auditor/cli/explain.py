@@ -1,4 +1,4 @@
-"""Say in plain words what a term of the report means, and what to do."""
+"""Explanations of the terms of a report (auditor explain)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tomllib
 from functools import cache
 
 from auditor.errors import ArgumentError
-from auditor.ruleset.known_problems import find_status, problems
+from auditor.ruleset.known_problems import PLACEHOLDER, find_status, problems
 from auditor.ruleset.lint import nearest
 from auditor.ruleset.package_data import EXPLANATIONS
 from auditor.ruleset.ruleset import Requirement, load_ruleset, shipped_rulesets
@@ -27,8 +27,8 @@ def explain(term: str | None) -> str:
     parts = _words(_plain(term)) + _problems(term) + _from_rulesets(term)
     if not parts:
         meant = nearest(term, [*_terms(), *_problem_names(), *_ruleset_terms()])
-        hint = f"did you mean {meant}?" if meant else "auditor explain, without a term, lists all of them"
-        raise ArgumentError(f"nothing is known of {_shown(term)}", hint=hint)
+        hint = f"did you mean {meant}?" if meant else "to list all terms, run: auditor explain"
+        raise ArgumentError(f"unknown term {_shown(term)}", hint=hint)
     return "\n".join(parts)
 
 
@@ -65,12 +65,15 @@ def _words(term: str) -> list[str]:
 
 
 def _problem_names() -> list[str]:
-    return [status.name for table in problems().values() for status in table.values()]
+    names = [status.name for table in problems().values() for status in table.values()]
+    return [name for name in names if PLACEHOLDER not in name]
 
 
 def _problems(term: str) -> list[str]:
     """Return what answers of protocols mean, by name or code; of a code that is not listed, what its kind means."""
-    listed = [(layer, code, status) for layer, table in problems().items() for code, status in table.items()]
+    listed = [
+        (layer, code, status.with_code(code)) for layer, table in problems().items() for code, status in table.items()
+    ]
     matches = [
         (layer, code, status)
         for layer, code, status in listed
@@ -129,6 +132,7 @@ def _requirement(requirement: Requirement, ruleset: str) -> str:
         _wrapped(f"{ends}, {requirement.protocol.upper()} {ports}; {requirement.necessity}."),
         _wrapped(f"What to do: {requirement.remedy}"),
         _wrapped(f"Documented in: {requirement.reference}"),
+        *([_wrapped(f"Note: {requirement.notes}")] if requirement.notes else []),
     ]
     return "\n".join(lines) + "\n"
 

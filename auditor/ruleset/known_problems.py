@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from auditor.ruleset.package_data import PROBLEMS, rulesets_folder
 
+PLACEHOLDER = "CODE"  # in the name of an entry that stands for several codes
 ANY_CLASS = "xx"  # stands for the last two digits of a web status that has no entry of its own
 HTTP_CODE = re.compile(r"[45]\d\d")
 
@@ -20,6 +21,10 @@ class StatusMeaning(NamedTuple):
     meaning: str
     fatal: bool
     action: str
+
+    def with_code(self, code: str) -> StatusMeaning:
+        """Return the entry with a code in its name, where the name has a placeholder for it."""
+        return self._replace(name=self.name.replace(PLACEHOLDER, code))
 
 
 class PushProfile(NamedTuple):
@@ -76,13 +81,13 @@ def lookup_status(layer: str, code: str) -> StatusMeaning:
     if code in table:
         return table[code]
     of_class = table.get(f"{code[:1]}{ANY_CLASS}") or table["other"]
-    return of_class._replace(name=of_class.name.replace("CODE", code))
+    return of_class.with_code(code)
 
 
 def find_status(code: str) -> list[tuple[str, StatusMeaning]]:
     """Return layer and meaning of a code without an entry of its own, by its form: a web status or a number."""
     for layer in ("http", "tls", "kerberos"):  # written as the names of such codes are
-        word = problems()[layer]["other"].name.removesuffix("CODE").strip()
+        word = problems()[layer]["other"].name.removesuffix(PLACEHOLDER).strip()
         number = code.lower().removeprefix(word.lower()).strip()
         if number.isdecimal() and (number != code or HTTP_CODE.fullmatch(code)):
             return [(layer, lookup_status(layer, number))]
