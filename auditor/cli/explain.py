@@ -81,7 +81,7 @@ def _problems(term: str) -> list[str]:
     ]
     matches = matches or [(layer, term.lower(), status) for layer, status in find_status(term)]
     return [
-        f"{status.name} (problem, {layer} {code})\n{_wrapped(status.meaning.capitalize() + '.')}\n"
+        f"{status.name} (problem, {layer} {code})\n{_wrapped(_sentence(status.meaning))}\n"
         f"{_wrapped('What to do: ' + status.action)}\n"
         for layer, code, status in matches
     ]
@@ -146,3 +146,8 @@ def _all_terms() -> str:
     return (
         "\n".join(textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False) for line in lines) + "\n"
     )
+
+
+def _sentence(meaning: str) -> str:
+    """Return a clause as a sentence; capitalize() would write NTLM in lower case."""
+    return f"{meaning[:1].upper()}{meaning[1:]}."
