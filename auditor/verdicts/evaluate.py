@@ -15,7 +15,7 @@ from auditor.sources.all_flows import AllFlows
 from auditor.sources.source import Source
 from auditor.sources.summary import SourceSummary
 from auditor.verdicts.attempts import Traffic
-from auditor.verdicts.correlation.capture_points import clock_notes
+from auditor.verdicts.correlation.clock_offsets import clock_notes
 from auditor.verdicts.correlation.clocks import Clocks
 from auditor.verdicts.dissect import DissectionResult
 from auditor.verdicts.installations.roles import RoleMap

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from auditor.sources.source import FIREWALL_LOG, ROLLED_OVER
 from auditor.verdicts.attempts import Attempt, Traffic
-from auditor.verdicts.correlation.capture_points import clock_offset
+from auditor.verdicts.correlation.clock_offsets import clock_offset
 from auditor.verdicts.correlation.match import log_offset_ns
 
 
