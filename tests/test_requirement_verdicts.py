@@ -153,6 +153,12 @@ def test_requests_for_a_hardware_address_say_nothing_of_what_only_informs(verdic
     assert verdict("rpc-endpoint-mapper-udp", questions).verdict == "not-observed"
 
 
+@pytest.mark.parametrize(("count", "stated"), [(7, "did not reply to 7 ARP"), (9, "did not reply to 8 or more ARP")])
+def test_of_many_requests_for_an_address_the_number_is_a_lower_bound(count, stated):
+    questions = [f"{second} {SERVER} asks {CLIENT} once" for second in range(count)]
+    assert stated in verdict("smb", *questions).explanation
+
+
 def test_dynamic_ports_of_a_host_without_an_answer_for_its_address_are_unknown(verdict):
     found = verdict("rpc-dynamic", f"0 {SERVER} asks {CLIENT}")
     assert (found.verdict, found.ports) == ("unreachable", ())

@@ -9,6 +9,7 @@ from auditor.report import model as r
 from auditor.ruleset.statements import Statement, say, say_count, statement
 from auditor.sources.capture.packets import IcmpError
 from auditor.sources.flows.icmp_errors import MEANING, SENT_BACK, telling
+from auditor.sources.flows.neighbors import MOST_FRAMES as MOST_KEPT
 from auditor.sources.flows.neighbors import NeighborRequests
 from auditor.verdicts.attempts import SAME_PACKET_NS, Attempt, AttemptVerdict, Traffic
 from auditor.verdicts.correlation.absence import Absence
@@ -395,7 +396,9 @@ class FindingBuilder:
 def _unanswered(host: str, source: int, requests: NeighborRequests) -> Finding:
     """Return the finding for a host to which nothing could be sent, from questions for its hardware address."""
     asked = {"requester": requests.requester, "count": len(requests.frames)}
-    text = say("finding.never-resolved", host=host, **asked)
+    # Of many requests a source keeps the first and the last ones, so their number is a lower bound.
+    template = "finding.never-resolved" if len(requests.frames) < MOST_KEPT else "finding.never-resolved-many"
+    text = say(template, host=host, **asked)
     shown = f"arp.dst.proto_ipv4 == {host}" if ":" not in host else f"icmpv6.nd.ns.target_address == {host}"
     questions = tuple(_questions(requests))[:MOST_FRAMES]
     return Finding(
