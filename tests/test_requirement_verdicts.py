@@ -154,7 +154,7 @@ def test_requests_for_a_hardware_address_say_nothing_of_what_only_informs(verdic
 
 
 @pytest.mark.parametrize(("count", "stated"), [(7, "did not reply to 7 ARP"), (9, "did not reply to 8 or more ARP")])
-def test_of_many_requests_for_an_address_the_number_is_a_lower_bound(count, stated):
+def test_of_many_requests_for_an_address_the_number_is_a_lower_bound(verdict, count, stated):
     questions = [f"{second} {SERVER} asks {CLIENT} once" for second in range(count)]
     assert stated in verdict("smb", *questions).explanation
 
