@@ -328,7 +328,7 @@ def test_what_the_firewall_let_in_was_not_blocked_by_it(both):
     let_in = "22:13:21 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - RECEIVE"
     smb = both((*THAT_EVENING, let_in), lines=SILENT, names=("client",))
     assert said(smb) == "blocked likely unknown"
-    assert "it is not what stops it" in smb.explanation
+    assert "allowed inbound by the firewall of 10.0.0.20, so it does not block it." in smb.explanation
 
 
 def test_a_second_capture_without_it_does_not_take_back_that_it_arrived(tmp_path, write):

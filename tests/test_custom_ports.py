@@ -342,8 +342,8 @@ def test_attempts_without_a_response_are_no_reason_for_a_capture_at_the_client(p
 def test_a_fleet_tells_which_management_point_no_computer_tried_to_reach(write, tmp_path, tried, is_told):
     roles = {"site-server": SERVER, "management-point": MP}
     fleet = auditor.batch(write(pcap([*push(), *tries(tried)])), out=tmp_path / "fleet", roles=roles, workers=0)
-    told = f"{MP}( management point, set with --role) is not in the sources. Check the address."
-    assert (told in fleet.report.limitations) == is_told
+    told = f"{MP} (management point, set with --role) is not in the sources. Check the address."
+    assert (told in fleet.report.limitation_texts) == is_told
 
 
 def test_a_fleet_in_which_no_management_point_is_set_asks_for_no_other_capture(write, tmp_path):

@@ -42,7 +42,7 @@ STOPPED = "08:00:01 DROP 445 S"
 THROUGH = "09:00:02 ALLOW 445 -"
 LET_OUT = "07:00:00 ALLOW 445 - SEND"
 CLOCK_SET_BACK = ((100, 50001, "REJ"), (40, 50002, "SF"))
-UNSURE = "Another source shows {}, but which was later cannot be told"
+UNSURE = "Another source shows {}. The order is unknown, because a log uses local time."
 
 
 def test_two_logs_that_show_nothing_show_nothing_together(verdict):

@@ -188,7 +188,7 @@ def test_a_port_that_was_tried_too_early_is_told_of_tcp_only(audited, protocol, 
     found = dynamic(audited(Taken([SMB, f"1 {SERVER}:50001 > {CLIENT}:49700/{protocol} {outcome}", mapper_at(5)])))
     assert found.verdict == "not-observed"
     assert words in found.explanation
-    assert found.explanation.endswith(" does not count as a dynamic RPC port." if words else " .")
+    assert found.explanation.endswith(" does not count as a dynamic RPC port." if words else " on TCP dynamic.")
 
 
 def test_the_lowest_of_the_ports_that_were_tried_too_early_are_named(audited):
@@ -296,9 +296,9 @@ def test_a_connection_from_its_middle_is_no_attempt_at_the_higher_port_of_the_cl
 def test_the_service_controller_alone_ends_no_push(audited):
     report = audited(Taken([SMB, AT_MAPPER, at(3, 49700, "S0")], {49700: "svcctl"}))
     assert push(report).result == "unproven"
-    assert "does not end the push" in dynamic(report).explanation
+    assert "does not fail the push" in dynamic(report).explanation
     (remedy,) = dynamic(report).remedy
-    assert (remedy.place, remedy.action.partition(".")[0]) == ("client", "Nothing has to be opened")
+    assert (remedy.place, remedy.action.partition(".")[0]) == ("client", "No change is required")
 
 
 def opened(frame: int, client: str = CLIENT, *, step: str = f"open {SERVICE_CONTROLLER}") -> ProtocolStep:
@@ -310,7 +310,7 @@ def test_the_frame_in_which_its_pipe_was_opened_is_cited(audited):
     failed = replace(opened(9), status=StatusMeaning("STATUS_ACCESS_DENIED", "no rights", False, "Check them."))
     steps = [opened(5), opened(7), failed, opened(11, "10.0.0.99"), opened(13, step="open winreg")]
     found = dynamic(audited(Taken([SMB, AT_MAPPER, at(3, 49700, "S0")], {49700: "svcctl"}, steps)))
-    assert "named pipe on SMB instead, as it did in frame 7, after" in found.explanation
+    assert "falls back to its named pipe over SMB (frame 7), after" in found.explanation
 
 
 def test_it_ends_the_push_where_its_pipe_is_not_seen_open(audited):
@@ -324,7 +324,7 @@ def test_another_blocked_interface_ends_the_push_and_is_the_one_to_explain(audit
     report = audited(Taken([*lines, "0 10.0.0.5:50009 > 10.0.0.20:135/tcp SF"], {49700: "svcctl"} | other))
     assert push(report).result == "fails"
     assert "TCP 49701 from" in dynamic(report).explanation
-    assert "does not end the push" not in dynamic(report).explanation
+    assert "does not fail the push" not in dynamic(report).explanation
 
 
 def test_a_blocked_interface_of_an_earlier_push_ends_it_too(audited):
@@ -396,8 +396,8 @@ def test_a_port_of_the_service_controller_is_not_taken_from_its_number(tmp_path)
     assert f" (program {SERVICES})." in of_program.explanation
     of_number = dynamic(of_events(tmp_path, event(2, 49700, SVCHOST, allowed=False)))
     assert (of_number.verdict, of_number.confidence) == ("blocked", "likely")
-    assert "is taken from its number" in of_number.explanation
-    assert "is taken from its number" not in of_program.explanation
+    assert "Only the port number shows that it is an RPC port" in of_number.explanation
+    assert "Only the port number shows" not in of_program.explanation
 
 
 # logs, which hold no data

@@ -161,7 +161,7 @@ def test_tunnels_deeper_than_anyone_builds_are_told(read):
     packet = tcp(FOUR)
     for _ in range(9):
         packet = TUNNELS["IP in IP"](packet)
-    assert "a tunnel within more tunnels" in read([packet]).warnings[0].text
+    assert "too many nested tunnels" in read([packet]).warnings[0].text
 
 
 def test_padding_behind_a_short_packet_is_no_payload(read):
@@ -377,7 +377,7 @@ def test_more_tags_than_are_looked_into_are_told(label, read):
     frame = ethernet(tcp(FOUR), before=(kind + tag) * 9) if vlan else ethernet(tag * 9 + tcp(FOUR), kind=0x8847)
     source = read([frame], Link(1))
     assert [one.code for one in source.warnings] == ["unreadable-headers"]
-    assert "1 frames skipped: more tags or labels" in source.warnings[0].text
+    assert "1 frames skipped: too many VLAN tags or labels" in source.warnings[0].text
 
 
 @pytest.mark.parametrize("header", [HOP_BY_HOP, ROUTING, DESTINATION])
@@ -385,7 +385,7 @@ def test_more_extension_headers_than_are_looked_into_are_told(header, read):
     assert told(read([extended(tcp(SIX), *[header] * 8)]).flows) == [f"{SIX}/tcp S0 no-response"]
     source = read([extended(tcp(SIX), *[header] * 9)])
     assert [one.code for one in source.warnings] == ["unreadable-headers"]
-    assert "1 frames skipped: more IPv6 extension headers" in source.warnings[0].text
+    assert "1 frames skipped: too many IPv6 extension headers" in source.warnings[0].text
 
 
 def test_an_extension_header_behind_the_fragment_header_is_stepped_over(read):
@@ -397,7 +397,7 @@ def test_more_tunnels_than_are_looked_into_are_told_also_in_udp(read):
     packet = tcp(FOUR)
     for _ in range(6):
         packet = TUNNELS["VXLAN"](packet)
-    assert "a tunnel within more tunnels" in " ".join(one.text for one in read([packet]).warnings)
+    assert "too many nested tunnels" in " ".join(one.text for one in read([packet]).warnings)
 
 
 def test_fragments_without_the_others_are_told(read):

@@ -117,7 +117,9 @@ def test_of_several_site_servers_that_are_set_the_one_that_tried_is_named(verdic
 
 def test_of_many_hosts_that_were_not_tried_three_are_named(verdict):
     text = verdict("http-management-point", smb(0, "SF")).explanation
-    assert text.startswith("No attempt from 10.0.0.20 to 10.0.0.80, 10.0.0.81, 10.0.0.82 and 2 more at TCP 80 is in")
+    assert text.startswith(
+        "Not observed: no attempt from 10.0.0.20 to 10.0.0.80, 10.0.0.81, 10.0.0.82 and 2 more on TCP 80."
+    )
 
 
 def test_a_port_is_asked_for_only_where_the_site_sets_it(write):
@@ -176,7 +178,9 @@ def test_the_display_filter_of_neighbor_solicitations_names_the_target(write):
 
 def test_of_several_that_request_a_hardware_address_the_lowest_address_is_shown(verdict):
     found = verdict("smb", f"0 {SERVER} asks {CLIENT}", f"10 10.0.0.1 asks {CLIENT}")
-    assert found.explanation.startswith(f"{CLIENT} did not reply to: 10.0.0.1 asked 3 times")
+    assert found.explanation.startswith(
+        f"{CLIENT} did not reply to 3 ARP requests or neighbor solicitations from 10.0.0.1,"
+    )
     assert [one.frames for one in found.evidence] == [(4, 5, 6)]
 
 
@@ -240,7 +244,7 @@ def test_what_acknowledges_another_syn_is_shown_and_answers_nothing(write):
     client = auditor.audit(write(pcap(packets)), roles=ROLES, dissect=False).client(CLIENT)
     found = client.requirement("client-push/smb")
     assert (found.verdict, found.evidence[0].frames) == ("inconclusive", (1, 2))
-    assert "what came back (frame 2) belongs to another connection" in found.explanation
+    assert "the packet in frame 2 belongs to another connection" in found.explanation
 
 
 @pytest.mark.parametrize(("outcome", "expected"), [("silent twice", "no-response"), ("silent once", "inconclusive")])
@@ -333,7 +337,7 @@ def test_an_error_of_icmp_version_6_says_so(write):
     (client,) = auditor.audit(write(pcap(scene([line]))), roles=V6, dissect=False).clients
     smb = client.requirement("client-push/smb")
     assert [one.what for one in smb.evidence[0].packets] == ["SYN", "ICMPv6 1/1"]
-    assert "(ICMPv6 1/1)" in smb.explanation
+    assert "(ICMPv6 1/1, administratively prohibited)" in smb.explanation
 
 
 def test_of_many_syns_and_errors_the_first_syns_and_the_last_errors_are_shown(write):
@@ -441,10 +445,10 @@ def test_how_often_a_syn_came_again_is_told(verdict):
             "prohibited by 10.0.0.1",
             "On 10.0.0.1, and on every other firewall on the path, allow TCP 445 from 10.0.0.5 to",
         ),
-        ("prohibited by 10.0.0.5", "On 10.0.0.5 itself, allow TCP 445 to 10.0.0.20 ."),
+        ("prohibited by 10.0.0.5", "On 10.0.0.5, allow outbound TCP 445 to 10.0.0.20."),
         ("prohibited by 10.0.0.20", "On 10.0.0.20, allow inbound TCP 445 from 10.0.0.5."),
         ("refused by 10.0.0.20", "Check that the service runs on 10.0.0.20"),
-        ("unreachable by 10.0.0.1", "Find out whether the computer is on"),
+        ("unreachable by 10.0.0.1", "Check that the computer is on"),
         ("answer prohibited by 10.0.0.1", "On 10.0.0.1, allow the responses from 10.0.0.20 to 10.0.0.5"),
         ("answer prohibited by 10.0.0.20", "On 10.0.0.20, allow the responses from 10.0.0.20 to 10.0.0.5"),
     ],
@@ -541,11 +545,14 @@ def test_of_errors_about_an_answer_one_that_is_no_forgery_is_enough(write, order
 
 @pytest.mark.parametrize(
     ("outcome", "how"),
-    [("SF", " (SYN-ACK)"), ("mid-stream", " (the capture begins in mid-connection, with data both ways)")],
+    [
+        ("SF", "response received (SYN-ACK)."),
+        ("mid-stream", "data in both directions. The capture begins in the middle of the connection."),
+    ],
 )
 def test_how_a_port_was_answered_is_told(verdict, outcome, how):
     text = verdict("smb", smb(0, outcome)).explanation
-    assert text == f"TCP 445 from {SERVER} to {CLIENT} was answered{how}."
+    assert text == f"TCP 445 from {SERVER} to {CLIENT}: {how}"
 
 
 def test_a_connection_whose_syn_was_captured_does_not_begin_in_its_middle(write):
@@ -578,7 +585,7 @@ def test_a_connection_without_its_begin_is_read_both_ways(who, write):
     report = auditor.audit(path, roles=roles, ports={"http-management-point": 50080}, dissect=False)
     found = report.client(CLIENT).requirement("client-push/http-management-point")
     assert (found.verdict, found.source.address, found.destination.address) == ("open", CLIENT, POINTS[0])
-    assert found.explanation.startswith("TCP 50080 from 10.0.0.20 to 10.0.0.80 was answered")
+    assert found.explanation.startswith("TCP 50080 from 10.0.0.20 to 10.0.0.80: data in both directions.")
     (proof,) = found.evidence
     assert {(one.sender, one.receiver) for one in proof.packets} == {(CLIENT, POINTS[0]), (POINTS[0], CLIENT)}
     assert proof.packets[0].sender == who.split(":")[0]
@@ -622,9 +629,13 @@ def test_a_reset_of_an_unknown_sender_is_placed_by_a_capture_that_lacks_the_atte
     ("outcomes", "expected", "words"),
     [
         (("answered in vain", "answered in vain"), "blocked likely", "The response does not reach 10.0.0.5."),
-        (("answered in vain", "S0"), "blocked likely", "but the answer never arrives in"),
-        (("SF", "REJ"), "refused proven", "was reset"),
-        (("REJ", "prohibited by 10.0.0.1"), "blocked proven", "10.0.0.1 forbids it"),
+        (("answered in vain", "S0"), "blocked likely", "The forward path is open, the return path is blocked."),
+        (("SF", "REJ"), "refused proven", ": reset immediately."),
+        (
+            ("REJ", "prohibited by 10.0.0.1"),
+            "blocked proven",
+            "rejected by 10.0.0.1 (ICMP 3/13, administratively prohibited)",
+        ),
     ],
 )
 def test_what_two_captures_show_of_one_attempt(write, outcomes, expected, words, order):

@@ -69,7 +69,7 @@ def test_every_packet_is_in_a_flow_or_counted(read_documented):
     source = read_documented([*flood(400), *PUSH])
     dropped = source.details.dropped.packets
     assert packets_of(source) + dropped == source.records == 408
-    assert f"{dropped:,} packets of others" in source.warnings[0].text
+    assert f"{dropped:,} packets of other connections" in source.warnings[0].text
 
 
 @pytest.mark.usefixtures("small")
@@ -111,7 +111,7 @@ def test_beyond_all_limits_the_rest_is_counted_as_skipped(read_documented, monke
     assert source.skipped > 0
     assert source.records + source.skipped == 400
     assert packets_of(source) == source.records
-    assert f"its last {source.skipped} frames were not read" in source.warnings[0].text
+    assert f"The last {source.skipped} frames were not read" in source.warnings[0].text
 
 
 def test_documented_ports_are_those_of_the_ruleset_in_use():
@@ -168,7 +168,7 @@ def test_a_storm_of_requests_keeps_the_first(read, monkeypatch, storm):
     assert len(source.details.asked) == 50
     assert min(one.frames for one in source.details.asked) == (1,)
     assert codes(source) == ["too-many-neighbours"]
-    assert source.warnings[0].text.startswith("150 requests")
+    assert source.warnings[0].text.startswith("150 ARP requests or neighbor solicitations")
 
 
 def test_requests_that_are_answered_take_no_room(read, monkeypatch):
