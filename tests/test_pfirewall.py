@@ -231,7 +231,7 @@ def test_lost_events_are_counted_and_told(read):
     source = read(log(LOST, WEB.format(1, 50100), LOST))
     assert (source.details.facts.lost, source.details.facts.lost_rows, source.records) == (118, 2, 3)
     assert codes(source) == ["lost-events"]
-    assert "118 log events ( 2 rows)" in source.warnings[0].text
+    assert "Windows discarded 118 log events (2 INFO-EVENTS-LOST entries)." in source.warnings[0].text
 
 
 def test_a_row_on_lost_events_may_lack_its_process(read):

@@ -69,8 +69,11 @@ def test_a_block_on_the_path_is_mended_between_without_a_command(audited):
 
 
 def test_a_block_of_which_the_place_is_unknown_begins_at_the_responder(audited):
-    documented, export = remedy(audited("0 10.0.0.5:50000 > 10.0.0.20:445/tcp S0"))
-    assert (documented.place, documented.command, export.command) == ("client", None, EXPORT)
+    first, export, path, service = remedy(audited("0 10.0.0.5:50000 > 10.0.0.20:445/tcp S0"))
+    assert (first.place, first.command, export.command) == ("client", None, EXPORT)
+    assert (first.kind, path.kind, service.kind) == ("documented", "documented", "documented")
+    assert path.action == "On every firewall on the path, allow TCP 445 from the site server to the client."
+    assert service.action.startswith("Check that the Server service runs on the client.")
 
 
 def test_what_is_not_blocked_needs_no_remedy(audited):
@@ -80,7 +83,7 @@ def test_what_is_not_blocked_needs_no_remedy(audited):
 def test_a_command_stands_in_one_piece_in_a_ticket_and_a_page(audited):
     report = audited(DROPPED)
     assert f"`{NEW_RULE}`" in render_markdown(report)
-    assert f"<code>{EXPORT}</code>" in render_html(report)
+    assert f'<code class="command">{EXPORT}</code>' in render_html(report)
     assert NEW_RULE in report.frame().remedy[lambda column: column.str.contains("New-Net")].iloc[0]
 
 

@@ -377,7 +377,7 @@ def test_what_holds_at_a_site_is_worked_out_once_for_all_that_know_the_same():
 def test_a_row_that_is_off_says_which_of_its_conditions_is_off():
     rules = load_ruleset("configmgr-2007").at(SiteFacts(mode="mixed", properties=("/source:x",)))
     assert rules.why_off["client-push/https-management-point"] == (
-        "Applies only if the site is in native mode, so clients talk HTTPS to site systems."
+        "Applies only if the site is in native mode, so clients use HTTPS to site systems."
     )
     assert rules.why_off["manual/http-management-point"] == (
         "Applies only if CCMSetup is run without the property /source:<Path>."
@@ -671,7 +671,8 @@ def test_an_alternate_port_holds_in_every_method():
     for method in ("client-push", "group-policy", "manual"):
         requirement = ruleset.requirement(f"{method}/http-management-point")
         assert requirement.ports == (8080,)
-        assert "TCP 8080 from the client to the management point" in requirement.remedy
+        assert "On the management point, allow inbound TCP 8080 from the client." in requirement.remedy
+        assert "outbound on the client, allow TCP 8080 to the management point." in requirement.remedy
     assert ports_of(ruleset, "https-management-point") == {(443,)}
     assert ports_of(load_ruleset(), "http-management-point") == {(80,)}
 

@@ -182,7 +182,7 @@ def test_several_clients_are_counted(audited):
 def test_every_form_of_the_report_says_it(audited):
     report = audited(*push(A), web(A, 80))
     shown = f"mixed, clients use HTTP (inferred: {A} connects to {MP} on TCP 80)"
-    assert f"mode: {shown}" in " ".join(report.to_text(width=200).split())
+    assert f" Mode {shown}" in " ".join(report.to_text(width=200).split())
     assert shown in report.to_html()
     assert report.to_dict()["modes"] == [
         {"site_server": SERVER, "mode": "mixed", "how": "inferred", "why": f"{A} connects to {MP} on TCP 80"}
@@ -192,8 +192,8 @@ def test_every_form_of_the_report_says_it(audited):
 def test_of_several_sites_each_is_named(audited):
     report = audited(*push(A), web(A, 80), *push(B, SECOND), web(B, 443))
     text = " ".join(report.to_text(width=200).split())
-    assert f"mode of {SERVER}: mixed" in text
-    assert f"mode of {SECOND}: native" in text
+    assert f" Mode of {SERVER} mixed, clients use HTTP (inferred: " in text
+    assert f" Mode of {SECOND} native, clients use HTTPS (inferred: " in text
 
 
 def test_a_saved_report_keeps_it_and_a_redacted_one_hides_the_addresses(audited, tmp_path):
@@ -250,7 +250,7 @@ def results(audited: Any) -> list[str]:
 def test_the_other_computers_of_a_fleet_decide(fleet):
     audited = fleet(DROP_80, ALLOW_80, ALLOW_80)
     assert results(audited) == ["fails", "allowed", "allowed"]
-    told = [text for text in audited.report.limitations if "mode" in text]
+    told = [one.text for one in audited.report.limitations if "mode" in one.text]
     assert told == [
         f"The mode of the site is inferred: mixed, clients use HTTP (10.0.1.2 connects to {MP} on TCP 80, as 1 more "
         "client does). To change it, set --mode MODE."
@@ -261,7 +261,7 @@ def test_the_other_computers_of_a_fleet_decide(fleet):
 def test_without_agreement_nothing_is_decided_in_a_fleet(fleet, others):
     audited = fleet(DROP_80, *others)
     assert results(audited)[0] == "unproven"
-    assert not any("mode" in text for text in audited.report.limitations)
+    assert not any("mode" in one.text for one in audited.report.limitations)
 
 
 def test_the_report_on_one_computer_of_a_fleet_says_the_same(fleet, tmp_path):
