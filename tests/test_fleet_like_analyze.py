@@ -269,8 +269,9 @@ def test_a_server_counts_as_a_computer_only_if_the_push_to_it_fails(tmp_path):
         folder = written(tmp_path / smb, {"one.pcap": [*good(SERVER, CLIENT, 60), *lines]})
         report = audited(folder, tmp_path / f"out-{smb}")
         assert computers(report) == expected
-        (told,) = [one for one in report.limitation_texts if one.startswith(f"{POINT} is the management point: ")]
-        assert ("it is counted as a computer" in told) == (POINT in expected)
+        (told,) = [one for one in report.limitation_texts if one.startswith(f"{POINT} is the management point. ")]
+        assert ("It is counted as a client" in told) == (POINT in expected)
+        assert ("It is not counted as a client" in told) == (POINT not in expected)
 
 
 def test_a_computer_in_a_network_of_site_servers_that_is_pushed_stays_a_computer(tmp_path):

@@ -282,11 +282,11 @@ def test_the_remedies_say_where_which_way_and_how():
         "On 10.9.0.1, and on every other firewall on the path, allow TCP 445 (smb) from the site server (10.0.0.5) to "
         "the clients.",
         "On the clients, allow TCP 445 (smb) inbound from the site server (10.0.0.5) and TCP 80 "
-        "(http-management-point) outbound to the management point (10.0.0.7). One Group Policy does it for all of "
-        "them.",
-        "On the site server 10.0.0.5 itself, allow TCP 445 (smb) outbound to the clients.",
-        "Allow TCP dynamic 49152-65535 (rpc-dynamic) from the site server (10.0.0.5) to the clients. Where it is "
-        "stopped nobody knows: begin with the firewall of a client, then the devices between.",
+        "(http-management-point) outbound to the management point (10.0.0.7). One Group Policy Object covers "
+        "all of them.",
+        "On the site server 10.0.0.5, allow TCP 445 (smb) outbound to the clients.",
+        "Allow TCP dynamic 49152-65535 (rpc-dynamic) from the site server (10.0.0.5) to the clients. The blocking "
+        "device is unknown: check the client's firewall first, then each device on the path.",
     ]
 
 
@@ -383,7 +383,7 @@ def test_a_problem_on_an_open_port_is_no_matter_of_firewalls():
     assert changes(denied) == []
     (cause,) = fleet([denied]).causes
     assert (cause.verdict, cause.code, cause.requirement) == ("problem", "STATUS_ACCESS_DENIED", "client-push/smb")
-    assert "make the client push account a local administrator" in cause.remedy
+    assert "add the client push installation account to the local Administrators group on the client." in cause.remedy
 
 
 def test_where_nobody_listens_no_rule_helps():
@@ -462,7 +462,7 @@ def test_a_block_between_by_an_unknown_device_is_a_change_of_the_devices_between
 def test_a_device_that_is_known_is_named_wherever_it_stands():
     (change,) = fleet([host("A", "smb blocked at unknown by 10.9.0.1")]).changes
     assert (change.place, change.device) == ("unknown", "10.9.0.1")
-    assert change.remedy.startswith("On 10.9.0.1, and on every further device")
+    assert change.remedy.startswith("On 10.9.0.1, and on every other firewall on the path, allow TCP 445 (smb)")
 
 
 def test_of_two_ways_the_one_that_a_rule_stops_is_opened_if_the_other_is_not_in_use():

@@ -797,7 +797,9 @@ def test_two_computers_of_one_name_at_two_sites_are_told():
     (host,) = report.hosts
     assert (host.host, len({subnet_of(one) for one in host.addresses})) == ("PC1", 2)
     assert report.coverage.read == sum(len(list(Path(place, "logs/PC1").iterdir())) for place in ("BERLIN", "BOSTON"))
-    assert [one for one in report.limitation_texts if one.startswith("1 file stands in these summaries with several")]
+    assert [
+        one for one in report.limitation_texts if one.startswith("1 file has different contents in these summaries")
+    ]
 
 
 def _read_near(place: str, **more: object) -> Coverage:

@@ -183,8 +183,8 @@ def test_who_is_named_and_serves_another_site_is_not_said_to_be_nowhere():
     )
     contacts = {"BERLIN": pushes("10.1.0.5", 1), "BOSTON": pushes("10.2.0.5", 2)}
     found = judging.casts(contacts, asking.question)
-    absent = {site: [note for note in cast.notes if "does not occur" in note] for site, cast in found.items()}
-    only = "10.2.0.55( site server, set with --role) is not in the sources. Check the address."
+    absent = {site: [note for note in cast.notes if "is not in the sources" in note] for site, cast in found.items()}
+    only = "10.2.0.55 (site server, set with --role) is not in the sources. Check the address."
     assert absent == {"BERLIN": [only], "BOSTON": [only]}
 
 
