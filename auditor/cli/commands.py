@@ -576,8 +576,8 @@ def export(selection: str, form: str, outbound: bool, target: str, force: bool, 
 def explain(term: tuple[str, ...]) -> None:
     """Explain a term of a report, or list all terms.
 
-    A term is a verdict, result, requirement, method, role, mode, warning, connection state, problem, ICMP code (3/13,
-    or 1/1 v6), or a term of a fleet report, such as coverage.
+    A term is a verdict, result, requirement, method, role, mode, warning, connection state, or problem. It can also be
+    an ICMP code (3/13, or 1/1 v6), or a term of a fleet report, such as coverage.
 
     \b
     Example:
