@@ -237,7 +237,7 @@ def _check_pattern(text: str) -> None:
     elif twice := [place for place, count in Counter(places).items() if count > 1]:
         problem = f"{{{twice[0]}}} stands twice in {text!r}"
     elif "}{" in text:
-        problem = f"nothing stands between {{host}} and {{site}} in {text!r}, so nobody knows where one ends"
+        problem = f"{{host}} and {{site}} need a separator between them in {text!r}"
     elif PIECES.split(text)[-1] == ANY_FOLDERS:
         problem = f"{text!r} ends with folders"
     if problem:
