@@ -88,11 +88,11 @@ def _code_of(error: BaseException) -> int:
         )
     if isinstance(error, ImportError) and not os.environ.get("AUDITOR_DEBUG"):
         lost = f"a part of auditor cannot be loaded ({error})"
-        return _print_error(f"{lost} - install it again; auditor doctor tells more", 1)
+        return _print_error(f"{lost} - install it again; to check it, run auditor doctor", 1)
     if os.environ.get("AUDITOR_DEBUG"):
         raise error
-    fault = f"this is a fault of auditor itself ({type(error).__name__}: {error}) - please report it; "
-    return _print_error(f"{fault}AUDITOR_DEBUG=1 shows where it happened", 1)
+    fault = f"internal error ({type(error).__name__}: {error}) - please report it; "
+    return _print_error(f"{fault}to get a traceback, set AUDITOR_DEBUG=1", 1)
 
 
 def _output_failed(error: OSError) -> int:

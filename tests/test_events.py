@@ -377,11 +377,11 @@ def message(read: Read, content: bytes) -> str:
     [
         (
             lines(native(1, {}, Channel="System")),
-            "this is the log 'System', which tells of no traffic - export the Sec",
+            "this is the log 'System', which contains no traffic - export the Sec",
         ),
         (
             lines(native(4624, {})),
-            "none of its 1 events tells of a blocked or allowed connection (5152, 5156, 5157) - turn",
+            "none of its 1 events is a blocked or allowed connection (5152, 5156, 5157) - turn",
         ),
         (
             b"{}\n{}\n",

@@ -42,7 +42,7 @@ def test_a_list_of_ten_thousand_is_shown_page_by_page(browser, written):
         opened.page.fill("#filter", "pc009998")
         assert opened.page.evaluate(NAMES) == ["PC009998"]
         opened.page.click("text=PC009998")
-        opened.page.wait_for_selector("dialog >> text=nobody knows: nothing of it in its logs")
+        opened.page.wait_for_selector("dialog >> text=no attempt in its sources")
         assert (opened.requests, opened.complaints) == ([path.as_uri()], [])
 
 
@@ -111,7 +111,7 @@ def test_the_address_follows_what_is_typed(browser, fleet):
 
 def test_chips_show_some_results_and_how_many_there_are(browser, fleet):
     with Opened(browser, fleet) as opened:
-        chips = opened.page.query_selector_all("[aria-label='Results to show'] button")
+        chips = opened.page.query_selector_all("[aria-label='Results'] button")
         assert [one.inner_text() for one in chips] == [
             "fails 300",
             "unproven 20",
@@ -154,7 +154,7 @@ def test_another_method_has_other_results(browser, fleet):
         opened.page.select_option(
             "label:has-text('Method') select", value="Manual installation and logon script-based installation"
         )
-        chips = opened.page.query_selector_all("[aria-label='Results to show'] button")
+        chips = opened.page.query_selector_all("[aria-label='Results'] button")
         assert [one.inner_text() for one in chips] == [
             "fails 20",
             "unproven 0",
@@ -198,7 +198,7 @@ def test_a_computer_opens_to_its_proof(browser, fleet):
         seen = next(one for one in sample(400).hosts[9].seen if one.requirement == "client-push/rpc-dynamic")
         for text in ("PC000009", "rpc-dynamic: blocked", "TCP 49667: site-server 10.0.0.5 → client 10.1.0.29"):
             assert text in told
-        for text in ("stopped at 10.9.0.1", seen.explanation, seen.remedy, seen.proof[0].path, "lines 16, 18, 30"):
+        for text in ("blocked at 10.9.0.1", seen.explanation, seen.remedy, seen.proof[0].path, "lines 16, 18, 30"):
             assert text in told
         opened.page.click("dialog >> text=icmp-echo")
         assert "frames 3, 4" in opened.page.inner_text("dialog")
@@ -243,7 +243,7 @@ def test_what_is_left_out_is_told_with_where_to_find_it(browser, written, monkey
     monkeypatch.setattr(fleet_hosts, "MOST_BYTES", 20_000)
     with Opened(browser, written(render_fleet_html(sample(200))), fragment="#host=PC000195") as opened:
         assert "auditor render DIR --host PC000195" in opened.page.inner_text("dialog")
-        assert "left out of this page" in opened.page.inner_text("dialog")
+        assert "limited in size" in opened.page.inner_text("dialog")
 
 
 def test_a_filter_is_copied_by_a_button(browser, fleet):
@@ -258,7 +258,7 @@ def test_names_are_copied(browser, fleet):
     with Opened(
         browser, fleet, fragment="#q=unproven&sort=name", permissions=["clipboard-read", "clipboard-write"]
     ) as opened:
-        opened.page.click("text=Copy their names")
+        opened.page.click("text=Copy names")
         opened.page.wait_for_selector("text=Copied")
         names = opened.page.evaluate("navigator.clipboard.readText()").split("\n")
         assert (len(names), names[0]) == (20, "PC000017")
@@ -284,7 +284,7 @@ def test_dark_and_paper(browser, fleet):
         opened.page.emulate_media(media="print")
         assert opened.page.evaluate(colour) == "rgb(255, 255, 255)"
         assert not opened.page.is_visible("table.hosts")
-        assert opened.page.is_visible("text=hosts.csv holds it")
+        assert opened.page.is_visible("text=It is in hosts.csv")
         assert opened.page.is_visible("h1")
         assert opened.page.pdf(format="A4").startswith(b"%PDF")
 

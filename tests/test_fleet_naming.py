@@ -55,7 +55,7 @@ def test_rotated_and_packed_logs_are_of_the_same_host(pattern, stem, ending):
         ("{host/a.log", "a brace in '{host/a.log' has no partner"),
         ("{{host}}.log", "has no partner"),
         ("{host}/{host}.log", r"\{host\} stands twice"),
-        ("{site}{host}.log", "nobody knows where one ends"),
+        ("{site}{host}.log", "need a separator between them"),
         ("{host}/**", "ends with folders"),
     ],
 )

@@ -150,7 +150,7 @@ def test_what_is_there_for_one_computer_only_says_so(audited, done, to):
 def test_the_report_prints_itself(audited):
     report = audited.report
     assert repr(report) == str(report) == report.to_text() == audited.folder.text()
-    assert repr(report).startswith("Client push installation would fail on 6 of 13 computers")
+    assert repr(report).startswith("Client push: 6 of 13 computers fail")
     assert max(map(len, report.to_text(width=60).splitlines())) <= 60
 
 
@@ -171,10 +171,10 @@ def shown(report: auditor.FleetReport) -> str:
 
 def test_a_notebook_shows_the_answer_and_what_to_ask_for(audited):
     text = shown(audited.report)
-    assert "Client push installation would fail on 6 of 13 computers" in text
-    assert "Allow TCP 445 on each computer's own firewall" in text
+    assert "Client push: 6 of 13 computers fail" in text
+    assert "Allow TCP 445 on the Windows Firewall of each client" in text
     assert "LISBON" in text
-    assert "1 with logs in which nothing of it stands, 2 expected without any log that could be read" in text
+    assert "1 whose sources contain no attempt, 2 without a readable source" in text
 
 
 def test_what_was_audited_shows_itself_as_its_report(audited):
@@ -187,7 +187,7 @@ def test_a_large_fleet_is_small_in_a_notebook():
 
 
 def test_no_computers_at_all_are_shown_too():
-    assert "No computer was audited" in shown(sample(0))
+    assert "No computers in the sources" in shown(sample(0))
 
 
 def test_hostile_text_stays_text_in_a_notebook():

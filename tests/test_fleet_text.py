@@ -44,47 +44,48 @@ def test_no_line_is_wider_than_the_terminal(width):
 
 def test_the_answer_comes_first():
     hosts = [host(f"A{n}", OWN) for n in range(1240)] + [host(f"B{n}", "smb allowed") for n in range(760)]
-    assert lines_of(fleet(hosts))[:3] == [
-        "Client push installation would fail on 1,240 of 2,000 computers (760 unproven).",
-        "One change helps most: 1,240 of the 1,240 no longer fail.",
-        "  On the clients, allow TCP 445 (smb) inbound from the site server (10.0.0.5). "
-        "One Group Policy does it for all of them.",
-    ]
+    first, _, head, change, *_ = lines_of(fleet(hosts))
+    assert first == "Client push: 1,240 of 2,000 computers fail, 0 work, 760 unproven, 0 without evidence"
+    assert head.split("  ")[0] == "Changes to request, most effective first"
+    assert change.startswith("1. On the clients, allow TCP 445 (smb) inbound from the site server (10.0.0.5).")
+    assert change.split()[-2:] == ["1,240", "0"]
 
 
 def test_changes_that_help_only_together_are_told_together():
     text = lines_of(fleet([host("A", OWN, "rpc-endpoint-mapper blocked at between by 10.9.0.1")]))
-    assert text[1] == "2 changes help most, together: 1 of the 1 no longer fail."
-    assert text[2].startswith("  On 10.9.0.1")
-    assert text[3].startswith("  On each client")
-    assert any(line.startswith("  1. helps only together with the next, 1 still fails: On 10.9.0.1") for line in text)
+    assert text[3].startswith("1. On 10.9.0.1")
+    assert text[3].endswith("with the next              1")
+    assert text[4].startswith("2. On the clients")
 
 
 def test_where_no_rule_helps_it_says_so():
     text = lines_of(fleet([host("A", "smb no-response")]))
-    assert text[1] == "No change of a firewall helps any of those that fail: see below what does."
-    assert "The changes to ask for, in the order in which they pay most" not in text
+    assert text[2] == "No firewall change fixes 1 computer"
+    assert not any(line.startswith("Changes to request") for line in text)
     assert not any("rulesets export" in line for line in text)
 
 
 def test_computers_without_evidence_are_told_at_once():
     text = lines_of(fleet([host("A", "smb open", works=True), host("B")], expected=["C"]))
-    assert text[:2] == [
-        "Client push installation is not seen to fail on any of 3 computers (1 works).",
-        "Of 2 computers nobody knows: 1 has sources without evidence of it, 1 has no source that could be read.",
+    assert text[:5] == [
+        "Client push: 0 of 3 computers fail, 1 works, 0 unproven, 2 without evidence",
+        "",
+        "No evidence for 2 computers (do not count them as working)",
+        "  B  the sources contain no client push traffic",
+        "  C  no source collected",
     ]
 
 
 def test_a_fleet_of_which_nothing_is_known_does_not_sound_fine():
     (first, *_) = lines_of(fleet([host("A"), host("B")]))
-    assert first == "Nothing of Client push installation was seen of 2 computers: nobody knows whether it works."
+    assert first == "Client push: 0 of 2 computers fail, 0 work, 0 unproven, 2 without evidence"
 
 
 def test_what_was_not_read_is_told_at_once():
     lost = UnreadableFile("c.log", "C", "its reading ended the worker", "read it alone")
     text = lines_of(fleet([host("A", "smb allowed")], unreadable=[lost], files=FilesRead(2, 1, 1, skipped=7)))
-    assert text[2] == "Not all was read: 1 file could not be read, 7 records of others were skipped."
-    assert "  c.log: its reading ended the worker - read it alone" in text
+    assert text[3] == "  C  could not be read: its reading ended the worker. Read it alone"
+    assert "  1 of 2 files read (0 bytes, 0 entries), 1 unreadable, 7 entries skipped" in text
 
 
 # the rest
@@ -99,10 +100,8 @@ def test_long_lists_show_the_worst_and_how_many_more():
 
 def test_the_next_step_names_a_computer_that_fails():
     text = lines_of(fleet([host("A", "smb allowed"), host("PC-7.example.com", OWN)]))
-    assert text[-2:] == [
-        "  one computer, with the lines that prove it: auditor render DIR --host PC-7.example.com",
-        "  the rules for Windows Firewall: auditor rulesets export client-push --to powershell",
-    ]
+    assert text[-1] == "Details of one computer: auditor render DIR --host PC-7.example.com"
+    assert "  Rules for Windows Firewall: auditor rulesets export client-push --to powershell -o rules.ps1" in text
 
 
 def test_a_name_that_a_shell_would_run_is_not_part_of_a_command():
@@ -112,7 +111,7 @@ def test_a_name_that_a_shell_would_run_is_not_part_of_a_command():
 def test_another_ruleset_is_named_in_the_command():
     other = RulesetReference("configmgr-current-branch", "t", "r")
     report = dataclasses.replace(fleet([host("A", OWN)]), ruleset=other)
-    command = "auditor rulesets export client-push --ruleset configmgr-current-branch --to powershell"
+    command = "auditor rulesets export client-push --ruleset configmgr-current-branch --to powershell -o rules.ps1"
     assert any(line.endswith(command) for line in lines_of(report))
 
 

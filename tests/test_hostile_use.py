@@ -208,8 +208,8 @@ def test_an_output_through_a_link_is_written_where_the_link_points(tmp_path, exi
 
 BAD_OUTPUTS = {
     "no name": ("", "the output has no name"),
-    "a folder that is not there": ("missing/report.txt", "there is no such folder"),
-    "a folder to be": ("report/", "there is no such folder"),
+    "a folder that is not there": ("missing/report.txt", "folder does not exist"),
+    "a folder to be": ("report/", "folder does not exist"),
 }
 
 
@@ -278,7 +278,7 @@ def test_a_ruleset_with_many_faults_is_one_line_on_the_command_line(run: Run, tm
     done = run("analyze", FAILS, "--ruleset", path)
     assert done.code == 2
     assert one_line(done.err)
-    assert done.err.endswith(f"auditor rulesets check {path} tells one a line\n")
+    assert done.err.endswith(f"run: auditor rulesets check {path}\n")
 
 
 def test_a_long_text_keeps_its_end():
@@ -330,7 +330,7 @@ def test_a_hostile_toml_file_is_one_line(run: Run, tmp_path, content):
         done = run("analyze", WORKS, option, path)
         assert (done.code, done.out) == (2, "")
         assert one_line(done.err)
-    assert "fault of auditor" not in run("rulesets", "check", path).out
+    assert "internal error" not in run("rulesets", "check", path).out
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
@@ -356,7 +356,7 @@ def test_a_port_that_is_no_number_is_one_line(run: Run, value):
 def test_an_empty_value_is_told_for_what_it_is(run: Run, option):
     done = run("analyze", WORKS, option, "")
     assert (done.code, done.out) == (2, "")
-    assert done.err.endswith("no name was given; is a variable of the script empty?\n")
+    assert done.err.endswith("no name; check the variables of the script\n")
 
 
 def test_an_empty_source_is_told_for_what_it_is(run: Run):
@@ -400,7 +400,7 @@ def test_a_source_that_is_named_twice_is_read_once_and_told(run: Run, tmp_path):
     again = tmp_path / "again.pcap"
     os.link(WORKS, again)
     done = run("analyze", WORKS, again, "--no-dissect", "--format", "json")
-    assert done.err == f"auditor: {again} was named twice, as {WORKS}: it is read once\n"
+    assert done.err == f"auditor: warning: {again} is listed twice, as {WORKS}; read once\n"
     once = run("analyze", WORKS, "--no-dissect", "--format", "json")
     assert (done.code, done.out) == (once.code, once.out)
 

@@ -20,7 +20,7 @@ from auditor.sources.read import known_tunnels
 from auditor.sources.tcp_flags import ACK, FIN, RST, SYN
 
 UNKNOWN = "?"
-DOCTOR = "install Wireshark; auditor doctor tells whether it is found"
+DOCTOR = "install Wireshark, then check: auditor doctor"
 AGAIN = "audit it again, with the sources at hand"
 ECHO_REPLIES = frozenset((0, 129))
 

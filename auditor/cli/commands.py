@@ -98,7 +98,7 @@ class Named(WordType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name."""
         if not str(value).strip():
-            self.fail("no name was given; is a variable of the script empty?", param, ctx)
+            self.fail("no name; check the variables of the script", param, ctx)
         return str(value)
 
 
@@ -576,8 +576,8 @@ def export(selection: str, form: str, outbound: bool, target: str, force: bool, 
 def explain(term: tuple[str, ...]) -> None:
     """Explain a term of a report, or list all terms.
 
-    A term is a verdict, result, requirement, method, role, mode, warning, connection state, problem, ICMP code (3/13,
-    or 1/1 v6), or a term of a fleet report, such as coverage.
+    A term is a verdict, result, requirement, method, role, mode, warning, connection state, or problem. It can also be
+    an ICMP code (3/13, or 1/1 v6), or a term of a fleet report, such as coverage.
 
     \b
     Example:
@@ -644,7 +644,7 @@ def _tell_fleet(audited: Audited, *, strict: bool, quiet: bool) -> int:
     if not audited.new and not quiet:
         print_message("nothing is new since the last run: nothing had to be read", prefix="")
     if state is None or not state.evidence:
-        print_message("no client installation was found in these sources, so nothing was judged")
+        print_message("no client installation found in the sources, so nothing was evaluated")
         return NOTHING_AUDITED
     if state.fails or (strict and _is_unproven(audited.report)):
         return FAILS
@@ -729,10 +729,10 @@ def _tell_unaudited(report: Report) -> None:
     """Say on standard error what the report itself says only below its answer."""
     _tell_unread(report)
     if not report.clients:
-        print_message("no client installation was found in these sources, so nothing was judged")
+        print_message("no client installation found in the sources, so nothing was evaluated")
     elif hosts := _nowhere(report):
         shown = join_limited(hosts, MOST_NOWHERE)
-        print_message(f"{shown} does not occur in these sources, so nothing was judged: is that the address?")
+        print_message(f"{shown} is not in the sources, so nothing was evaluated: check the address")
 
 
 def _tell_unread(report: Report) -> None:
@@ -758,7 +758,7 @@ def _each_once(sources: Iterable[str]) -> tuple[str, ...]:
         first_mention = unique.setdefault(_identity(source), source)
         if first_mention is not source:
             again = "" if first_mention == source else f", as {first_mention}"
-            print_message(f"{source} was named twice{again}: it is read once")
+            print_message(f"warning: {source} is listed twice{again}; read once")
     return tuple(unique.values())
 
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -155,6 +155,7 @@ class Fleet:
         expected: Names of hosts that should have a source.
         notes: What else is to be told at the head of the report.
         files: How many were named or found.
+        sites: Those of the expected hosts, as far as a map names them.
     """
 
     index: tuple[IndexEntry, ...]
@@ -163,6 +164,7 @@ class Fleet:
     expected: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     files: int = 0
+    sites: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ruleset(self) -> Ruleset:
@@ -199,6 +201,7 @@ class Fleet:
             roles=_servers_of((assignment for cast in casts for assignment in cast.assignments), hosts),
             files=self._files_read(),
             expected=self.expected,
+            sites={file.host: file.site for file in self.unread} | dict(self.sites),
             servers=[name for name, _ in servers],
             unreadable=(UnreadableFile(file.path, file.host, file.what, file.hint) for file in self.unread),
             limitations=[
@@ -372,7 +375,9 @@ def read_new(
             indexes[path] = _renamed(path, shards.outline(path, own=True), asking, names, wanted)
     entries = [entry for path in sorted(indexes) for entry in indexes[path].entries]
     unread = sorted({file for index in indexes.values() for file in index.unread})
-    return Fleet(tuple(entries), tuple(unread), {asking.text: asking}, names.expected, names.notes, len(files))
+    return Fleet(
+        tuple(entries), tuple(unread), {asking.text: asking}, names.expected, names.notes, len(files), names.sites
+    )
 
 
 def merge_summaries(paths: Iterable[str], rules: Ruleset | None = None) -> Fleet:

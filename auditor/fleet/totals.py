@@ -73,6 +73,7 @@ def fleet_report(
     roles: Iterable[r.RoleAssignment] = (),
     files: FilesRead | None = None,
     expected: Iterable[str] = (),
+    sites: Mapping[str, str] | None = None,
     servers: Iterable[str] = (),
     unreadable: Iterable[UnreadableFile] = (),
     limitations: Iterable[r.Limitation] = (),
@@ -88,6 +89,7 @@ def fleet_report(
         roles: Who serves the fleet.
         files: What was read.
         expected: Names of all hosts that should have a source.
+        sites: Those of hosts without a source, by name, as far as they are known.
         servers: Of those that have one and are no target of an installation.
         unreadable: Files that could not be read.
         limitations: What the sources cannot show, in sentences.
@@ -111,8 +113,10 @@ def fleet_report(
         coverage=_coverage(proven, main, files or FilesRead(), len(missing)),
         methods=_methods(proven, ruleset, len(missing)),
         requirements=_requirements(failing, ruleset),
-        subnets=_grouped(proven, failing, main, order, lambda host: host.subnet),
-        sites=_grouped(proven, failing, main, order, lambda host: host.site),
+        subnets=_grouped(proven, failing, main, order, lambda host: host.subnet, [""] * len(missing)),
+        sites=_grouped(
+            proven, failing, main, order, lambda host: host.site, [(sites or {}).get(name, "") for name in missing]
+        ),
         directions=_stops(failing, _direction),
         devices=_stops(failing, _device),
         changes=changes,
@@ -207,11 +211,15 @@ def _grouped(
     main: str,
     order: Mapping[str, int],
     name_of: Callable[[HostResult], str],
+    missing: Iterable[str],
 ) -> tuple[GroupCount, ...]:
+    """Return the counts by group, which add up to all hosts. missing: the group of each host without a source."""
     results: dict[str, Counter[str]] = defaultdict(Counter)
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     for host in hosts:
         results[name_of(host)][host.outcome(main).result] += 1
+    for name in missing:
+        results[name][NO_EVIDENCE] += 1
     for host, seen in failing:
         reasons[name_of(host)].update({result.requirement for result in seen})
     if not any(results):

@@ -58,8 +58,8 @@ def _header(rules: RuleList, usage: list[str]) -> list[str]:
     paragraphs = [
         f"Windows Firewall rules for: {methods}.",
         f"By ruleset {rules.ruleset.id} ({rules.ruleset.title}), written by auditor {VERSION}.",
-        "Read them before you use them. They only ever allow, one rule for each requirement and computer: inbound on "
-        "the computer that is reached"
+        "Review these rules before you use them. They only allow traffic, one rule per requirement and computer: "
+        "inbound on the computer that is reached"
         + (
             ", outbound on the one that connects."
             if rules.outbound

@@ -16,7 +16,7 @@ from auditor.render.clean import clean
 from auditor.report import model as r
 
 NO_TIME = "1970-01-01T00:00:00"
-NOTHING = "no client installation was found in these sources, so nothing was judged"
+NOTHING = "no client installation found in the sources, so nothing was evaluated"
 
 
 def render_junit(report: r.Report) -> str:

@@ -77,7 +77,7 @@ def _check_folder(path: str) -> None:
     """Raise OutputError if a file that is not there yet cannot be made either."""
     folder = _place(path).parent
     if path.endswith((os.sep, os.altsep or os.sep)) or not folder.is_dir():
-        raise OutputError("cannot be written (there is no such folder)", where=path, hint="make the folder first")
+        raise OutputError("folder does not exist", where=path, hint="create it first")
 
 
 def _place(path: str) -> Path:

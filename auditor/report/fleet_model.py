@@ -269,7 +269,7 @@ class AlsoBlocked:
 
 @dataclass(frozen=True)
 class GroupCount:
-    """The result of the main method for the hosts of one subnet or site that have sources, most failures first.
+    """The result of the main method for the hosts of one subnet or site, most failures first.
 
     Attributes:
         name: Such as "10.1.2.0/24"; empty for hosts of which it is not known.
@@ -454,7 +454,7 @@ NO_RULE_HELPS = frozenset(
     ("start-service", "start-service-or-device", "not-that-firewall", "other-port-works", "save-delay")
 )
 OWN_FIREWALL = "each host's own firewall"
-UNKNOWN_DEVICE = "a device that nobody knows"
+UNKNOWN_DEVICE = "unknown device"
 
 
 def failure_kind(requirement: RequirementResult) -> str:

@@ -54,7 +54,7 @@ def sound(where: str, anew: str) -> Iterator[None]:
     try:
         yield
     except FaultError as fault:
-        raise ReportError(f"this is not as auditor wrote it: {fault}", where=where, hint=anew) from None
+        raise ReportError(f"invalid report: {fault}", where=where, hint=anew) from None
 
 
 def checker(schema: dict[str, Any]) -> Check:

@@ -479,7 +479,7 @@ def _refusal(faults: list[Fault]) -> RulesetError:
         place = ": ".join(part for part in (faults[0].file, faults[0].requirement, faults[0].field) if part)
         return RulesetError(faults[0].message, where=place, hint=faults[0].recommendation)
     lines = "".join(f"\n  {replace(fault, file='')}" for fault in faults)
-    hint = f"auditor rulesets check {faults[0].file} tells one a line"
+    hint = f"to list them, run: auditor rulesets check {faults[0].file}"
     return RulesetError(f"{len(faults)} faults in this ruleset:{lines}", where=faults[0].file, hint=hint)
 
 

@@ -51,8 +51,8 @@ KNOWN_FORMATS = (
     (b"BZh", "a bzip2-compressed file", "unpack it: bzip2 -d FILE"),
     (b"\x28\xb5\x2f\xfd", "a Zstandard-compressed file", "unpack it: zstd -d FILE"),
     (b"\x04\x22\x4d\x18", "an LZ4-compressed file", "unpack it: lz4 -d FILE"),
-    (b"\xa1\xb2\xcd\x34", "a pcap variant that nobody writes any more", "convert it: editcap -F pcapng IN OUT"),
-    (b"\x34\xcd\xb2\xa1", "a pcap variant that nobody writes any more", "convert it: editcap -F pcapng IN OUT"),
+    (b"\xa1\xb2\xcd\x34", "an obsolete pcap variant", "convert it: editcap -F pcapng IN OUT"),
+    (b"\x34\xcd\xb2\xa1", "an obsolete pcap variant", "convert it: editcap -F pcapng IN OUT"),
     (b"\x89PNG", "a picture", "name the capture itself"),
     (b"%PDF", "a PDF document", "name the capture itself"),
 )
@@ -337,7 +337,9 @@ def _not_a_source(path: Path, head: bytes) -> SourceError:
         return SourceError(f"this is {description}, not a capture or firewall log", where=str(path), hint=hint)
     name = path.name.lower()
     hint = ETL_HINT if name.endswith(".etl") else LOG_HINT if ".log" in name else CAPTURE_HINT
-    return SourceError("this is no pcap or pcapng capture, and no Windows Firewall log", where=str(path), hint=hint)
+    return SourceError(
+        "unknown file type; expected pcap, pcapng, a Windows Firewall log, or an event log", where=str(path), hint=hint
+    )
 
 
 @cache

@@ -122,13 +122,14 @@ class Names:
 
     Attributes:
         notes: What could not be used of the map, in sentences.
+        sites: The site of each host that the map names one for.
     """
 
     def __init__(self, pattern: re.Pattern[str] | None = None, rows: Sequence[_Row] = (), where: str = "") -> None:
         self._pattern = pattern
-        self._sites = {row.host: row.site for row in rows if row.site}
-        self._places = _Places([_place(row, self._sites.get(row.host, "")) for row in rows if row.path])
-        self.notes, self._addresses = _addresses(rows, self._sites, where)
+        self.sites = {row.host: row.site for row in rows if row.site}
+        self._places = _Places([_place(row, self.sites.get(row.host, "")) for row in rows if row.path])
+        self.notes, self._addresses = _addresses(rows, self.sites, where)
         self._hosts = tuple(sorted({row.host for row in rows}))
 
     @property
@@ -175,7 +176,7 @@ class Names:
         if match is None:
             return None
         host, words = _host(match["host"]), match.groupdict()
-        return Name(host, self._sites.get(host) or words.get("site") or "")
+        return Name(host, self.sites.get(host) or words.get("site") or "")
 
 
 def before_rotation(path: str) -> str:
@@ -236,7 +237,7 @@ def _check_pattern(text: str) -> None:
     elif twice := [place for place, count in Counter(places).items() if count > 1]:
         problem = f"{{{twice[0]}}} stands twice in {text!r}"
     elif "}{" in text:
-        problem = f"nothing stands between {{host}} and {{site}} in {text!r}, so nobody knows where one ends"
+        problem = f"{{host}} and {{site}} need a separator between them in {text!r}"
     elif PIECES.split(text)[-1] == ANY_FOLDERS:
         problem = f"{text!r} ends with folders"
     if problem:

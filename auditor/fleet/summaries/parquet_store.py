@@ -393,7 +393,7 @@ def _unread(file: pyarrow.parquet.ParquetFile, path: Path) -> tuple[UnreadableSo
     except (ValueError, RecursionError):
         listed = None
     if not isinstance(listed, list) or not all(map(_is_unread, listed)):
-        raise _broken(path, "what it tells of files that could not be read makes no sense")
+        raise _broken(path, "the list of unreadable files is invalid")
     return tuple(UnreadableSource(**fields) for fields in listed)
 
 
@@ -428,7 +428,7 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
         is_ours = file.schema_arrow.equals(_fields())
     version = (file.metadata.metadata or {}).get(VERSION_KEY)
     if version is None:
-        problem = "this Parquet file is no summary that `auditor batch` wrote"
+        problem = "not a summary file of `auditor batch`"
         raise ReportError(problem, where=str(path), hint="name the files in the folder `summaries` of its output")
     if version != str(FORMAT_VERSION).encode():
         problem = (

@@ -91,7 +91,7 @@ def parse_settings(text: str, path: Path, rules: Ruleset | None = None) -> Audit
     """
     settings = _told(text)
     if not settings:
-        raise ReportError("the summary does not say what it was made for", where=str(path), hint="copy it again")
+        raise ReportError("the summary file has no audit settings", where=str(path), hint="copy it again")
     if wrong := [name for name, is_right in TOLD.items() if name not in settings or not is_right(settings[name])]:
         raise _senseless(path, f"its {wrong[0]} make no sense")
     site = Site(

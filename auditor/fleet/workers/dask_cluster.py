@@ -85,7 +85,7 @@ def run_on_cluster(
     """
     _check_installed()
     if scheduler is not None and "://" not in scheduler and ":" not in scheduler:
-        hint = "write it as the scheduler tells it when it starts, such as tcp://10.0.0.5:8786"
+        hint = "write the address as the scheduler prints it, such as tcp://10.0.0.5:8786"
         raise ArgumentError(f"{scheduler!r} is no address of a scheduler", where="--scheduler", hint=hint)
     with _quiet(), _client(scheduler, workers) as client:
         coming = iter(tasks)
@@ -213,7 +213,7 @@ def _doubts(client: Client, answers: dict[str, _Examined]) -> Iterator[str]:
     versions = {address: answer.versions for address, answer in sorted(answers.items())}
     different = [f"{address} has {version}" for address, version in versions.items() if version != _versions()]
     if different:
-        yield f"{_first(different)}, but here it is {_versions()}: the same on all is safer"
+        yield f"{_first(different)}, this computer runs {_versions()}. Use the same versions everywhere"
     alone = [address for address, answer in sorted(answers.items()) if not answer.nanny]
     if alone:
         yield f"{_first(alone)}: a worker that dies there is not started again; start it without --no-nanny"

@@ -434,7 +434,7 @@ class _Pool:
 
 
 def _cannot_start(why: str) -> AuditorError:
-    hint = "auditor doctor tells whether auditor is whole; --workers 0 works without further processes"
+    hint = "to check the installation, run auditor doctor; --workers 0 needs no worker processes"
     return AuditorError(f"the processes that read the sources cannot be started ({why})", hint=hint)
 
 

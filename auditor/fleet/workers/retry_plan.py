@@ -14,7 +14,7 @@ from enum import Enum, auto
 from auditor.errors import SourceError
 
 NOT_ENOUGH_MEMORY = "perhaps it needs more memory than there is: try it alone, auditor analyze FILE, or report it"
-REPORT_IT = "auditor analyze FILE tells more; please report it"
+REPORT_IT = "for details, run auditor analyze FILE; please report it"
 
 
 @dataclass(frozen=True, slots=True)

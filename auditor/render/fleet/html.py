@@ -1,4 +1,4 @@
-"""The report on a fleet as one HTML page: the answer and what to ask for first, then every host to filter and open.
+"""The report on a fleet as one HTML page: result and changes first, then every computer to filter and open.
 
 The summary needs no scripts. The list of hosts does, because ten thousand rows in a page open slowly.
 """
@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 from auditor.render.clean import clean
 from auditor.render.fleet import html_hosts as fleet_hosts
 from auditor.render.fleet.text import also_blocked as blocked_without_effect
+from auditor.render.fleet.text import headline
 from auditor.render.html import templates as pages
 from auditor.report import model as r
 from auditor.report.fleet_model import PROBLEM, Cause, FirewallChange, FleetReport, GroupCount, MethodCount, stopper
@@ -71,37 +72,19 @@ def render_fleet_part(report: FleetReport) -> str:
     )
 
 
-# what it tells
-
-
-def headline(report: FleetReport) -> str:
-    """Return the answer in one sentence."""
-    main = report.method(report.main)
-    count = total(main)
-    if not count:
-        return "No computer was audited"
-    if main.fails:
-        return f"{main.title} would fail on {main.fails:,} of {_computers(count)}"
-    if main.works == count:
-        return f"Nothing in the network stops {_lower(main.title)} on any of {_computers(count)}"
-    return f"{main.title} is not known to fail, but nobody knows of {count - main.works:,} of {_computers(count)}"
+# what it states
 
 
 def why(report: FleetReport) -> list[str]:
-    """Return what stands below the answer: the change that helps most, all changes together, and what is not known."""
-    main, sentences = report.method(report.main), []
-    if changes := _until_it_helps(report.changes):
-        wanted = "; ".join(f"allow {change.ports} {where(change)}" for change in changes)
-        subject = "This one change helps" if len(changes) == 1 else f"These {len(changes)} changes together help"
-        sentences.append(f"{subject} {changes[-1].helps:,} of them: {wanted}.")
-        sentences += [_all_together(report)] * (
-            len(report.changes) > len(changes) or bool(report.changes[-1].remaining)
-        )
-    elif main.fails:
-        sentences.append("No change of a firewall helps any of them.")
-    if (remainder := _not_failing(main)) and main.works != total(main):
-        sentences.append(f"{remainder[:1].upper()}{remainder[1:]}.")
-    return sentences
+    """Return what stands below the result: the most effective change, and what all changes together unblock."""
+    failing = report.method(report.main).fails
+    changes = _until_it_helps(report.changes)
+    if not changes:
+        return ["No firewall change unblocks any of them."] * bool(failing)
+    wanted = "; ".join(f"allow {change.ports} {where(change)}" for change in changes)
+    subject = "Most effective change" if len(changes) == 1 else f"Most effective {len(changes)} changes, together"
+    best = f"{subject}: {wanted}. Unblocks {changes[-1].helps:,} of {failing:,}."
+    return [best] + [_all_together(report, failing)] * (len(report.changes) > len(changes))
 
 
 def also_blocked(report: FleetReport) -> list[str]:
@@ -110,7 +93,7 @@ def also_blocked(report: FleetReport) -> list[str]:
         f"{_computers(block.hosts)}: {blocked_without_effect(block)}" for block in report.also_blocked[:MOST_SHOWN]
     ]
     more = len(report.also_blocked) - MOST_SHOWN
-    return lines + ([f"and {more:,} more: fleet.json holds all of them"] if more > 0 else [])
+    return lines + ([f"and {more:,} more (fleet.json)"] if more > 0 else [])
 
 
 def _until_it_helps(changes: Sequence[FirewallChange]) -> Sequence[FirewallChange]:
@@ -119,26 +102,12 @@ def _until_it_helps(changes: Sequence[FirewallChange]) -> Sequence[FirewallChang
     return changes[: place + 1]
 
 
-def _all_together(report: FleetReport) -> str:
-    last, helped = report.changes[-1], sum(change.helps for change in report.changes)
-    opening = f"All {len(report.changes)} changes below help {helped:,}" if len(report.changes) > 1 else "With it"
-    remainder = (
-        f"{last.remaining:,} still fail{'s' * (last.remaining == 1)}" if last.remaining else "none fails any more"
-    )
-    whatever = ", whatever is opened in firewalls" if last.remaining and last.remaining == report.unhelped else ""
+def _all_together(report: FleetReport, failing: int) -> str:
+    count, unblocked = len(report.changes), sum(change.helps for change in report.changes)
+    subject = "Both changes" if count == 2 else f"All {count} changes"
     return (
-        f"{opening}; after them {remainder}{whatever}."
-        if len(report.changes) > 1
-        else f"{opening} {remainder}{whatever}."
+        f"{subject} together unblock {f'all {failing:,}' if unblocked == failing else f'{unblocked:,} of {failing:,}'}."
     )
-
-
-def _not_failing(main: MethodCount) -> str:
-    parts = [f"on {main.works:,} it works"] * bool(main.works)
-    parts += [f"on {main.allowed:,} it is allowed"] * bool(main.allowed)
-    parts += [f"{main.unproven:,} {'is' if main.unproven == 1 else 'are'} unproven"] * bool(main.unproven)
-    parts += [f"of {main.no_evidence:,} nobody knows, for lack of evidence"] * bool(main.no_evidence)
-    return ", ".join(parts)
 
 
 def where(change: FirewallChange) -> str:
@@ -146,24 +115,24 @@ def where(change: FirewallChange) -> str:
     if change.device:
         return f"on {change.device}"
     phrases = {
-        "client": "on each computer's own firewall",
-        "between": "on the devices between the two",
-        "unknown": "(where it is stopped is not known)",
+        "client": "on the Windows Firewall of each client",
+        "between": "on the firewalls on the path",
+        "unknown": "(the blocking device is unknown)",
     }
     return phrases.get(change.place) or f"on the {change.place.replace('-', ' ')}"
 
 
 def stopped_at(place: str) -> str:
     """Return where something was stopped, in words."""
-    phrases = {"client": "the computer's own firewall", "between": "between the two", "unknown": "not known", "": ""}
+    phrases = {"client": "the client", "between": "the path", "unknown": "unknown", "": ""}
     return phrases[place] if place in phrases else f"the {place.replace('-', ' ')}"
 
 
 def cause(of: Cause) -> str:
-    """Return why hosts fail that no change of a firewall helps, in a few words; empty if nobody knows."""
+    """Return the cause that no firewall change fixes, in a few words; empty if it is unknown."""
     if not of.requirement:
         return "" if of.verdict == PROBLEM else f"the whole computer: {of.verdict}."
-    how = {PROBLEM: "open, but failed", r.BLOCKED: "blocked, but nobody listens there"}
+    how = {PROBLEM: "open, but failed", r.BLOCKED: "blocked, and the port is closed"}
     code = f" ({of.code})" if of.code else ""
     return f"{of.requirement.partition('/')[2]}: {how.get(of.verdict, of.verdict)}{code}."
 
@@ -227,7 +196,3 @@ def _share(count: int, whole: int) -> float:
 
 def _computers(count: int) -> str:
     return f"{count:,} computer{'' if count == 1 else 's'}"
-
-
-def _lower(title: str) -> str:
-    return title[:1].lower() + title[1:]

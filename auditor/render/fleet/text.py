@@ -1,4 +1,4 @@
-"""The report of a fleet for a terminal: how many fail, what to change, where, and of whom nobody knows."""
+"""The report of a fleet for a terminal: result, changes to request, computers without evidence, places."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from rich.table import Table
 from rich.text import Text
 
 from auditor.render.clean import clean
-from auditor.render.text import INDENT, STYLES, Part, indented, plain, print_parts
+from auditor.render.text import INDENT, Part, indented, plain, print_parts
 from auditor.report import model as r
 from auditor.report.fleet_model import (
+    NO_EVIDENCE,
     AlsoBlocked,
-    FirewallChange,
     FleetReport,
     GroupCount,
     HostResult,
     MethodCount,
-    StopCount,
+    UnreadableFile,
 )
 from auditor.ruleset.lint import SITE_SERVER
 from auditor.ruleset.ruleset import DEFAULT_RULESET
 
 MOST_LISTED = 10
 MOST_CHANGES = 5
-UNNAMED = "(not known)"
+UNNAMED = "(unknown)"
 SIMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")  # one word for every shell
-AGAIN = "What comes after a stop was never tried, so it is not known to be open: audit again after each change."
+AGAIN = "A push stops at the first blocked port; later ports are untested. Run the audit again after each change."
+COLLECT = "Turn on logging, run a push, collect the logs, then run the same command again."
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -44,96 +45,54 @@ def print_fleet_text(report: FleetReport, console: Console) -> None:
 
 
 def _parts(report: FleetReport) -> Iterator[Part]:
-    yield from _answer(report)
+    yield Text(headline(report), style="bold")
+    yield Text()
+    yield from _also_blocked(report)
     yield from _changes(report)
     yield from _causes(report)
-    yield from _requirements(report)
-    yield from _groups("By subnet", "subnet", report.subnets)
-    yield from _groups("By site", "site", report.sites)
-    yield from _stops("In which direction", "direction", report.directions)
-    yield from _stops("What stops it, where a rule can be changed", "device", report.devices)
+    yield from _without_evidence(report)
+    yield from _places(report)
     yield from _failing(report)
     yield from _methods(report)
-    yield from _coverage(report)
-    yield from _unreadable(report)
     if report.limitations:
         lines = [indented(f"- {text}") for text in report.limitation_texts]
-        yield from _section("What these sources cannot show", lines)
+        yield from _section("Limitations", lines)
+    yield from _sources(report)
     yield from _next(report)
 
 
-# the answer
-
-
-def _answer(report: FleetReport) -> Iterator[Part]:
-    yield Text(_headline(report), style="bold")
-    cover = report.coverage
-    if cover.hosts and (unknown := cover.without_evidence + cover.without_source):
-        parts = [_count(cover.without_evidence, "has", "have") + " sources without evidence of it"] * bool(
-            cover.without_evidence
-        )
-        parts += [_count(cover.without_source, "has", "have") + " no source that could be read"] * bool(
-            cover.without_source
-        )
-        yield Text(f"Of {_computers(unknown)} nobody knows: {', '.join(parts)}.", style="yellow")
-    if cover.unreadable or cover.skipped:
-        parts = [f"{_count(cover.unreadable, 'file', 'files')} could not be read"] * bool(cover.unreadable)
-        parts += [f"{_count(cover.skipped, 'record', 'records')} of others were skipped"] * bool(cover.skipped)
-        yield Text(f"Not all was read: {', '.join(parts)}.", style="yellow")
-    if failing := report.method(report.main).fails:
-        yield from _best(report, failing)
-    yield from _also_blocked(report)
-    yield Text()
-
-
-def _headline(report: FleetReport) -> str:
-    counts, total = report.method(report.main), report.coverage.hosts
-    title = clean(counts.title)
+def headline(report: FleetReport) -> str:
+    """Return the result of the main method in one line, every computer counted once."""
+    counts = report.method(report.main)
+    total = counts.fails + counts.works + counts.allowed + counts.unproven + counts.no_evidence
     if not total:
-        return "No computer was audited."
-    if not counts.works + counts.allowed + counts.fails + counts.unproven:
-        return f"Nothing of {title} was seen of {_computers(total)}: nobody knows whether it works."
-    other_counts = [
-        f"{count:,} {result}"
-        for count, result in ((counts.works, "works"), (counts.allowed, "allowed"), (counts.unproven, "unproven"))
-        if count
-    ]
-    remainder = f" ({', '.join(other_counts)})" if other_counts else ""
-    if counts.fails:
-        return f"{title} would fail on {counts.fails:,} of {_computers(total)}{remainder}."
-    return f"{title} is not seen to fail on any of {_computers(total)}{remainder}."
+        return "No computers in the sources"
+    allowed = f"{counts.allowed:,} allowed, " if counts.allowed else ""
+    return (
+        f"{_method_name(counts)}: {counts.fails:,} of {_computers(total)} {'fails' if counts.fails == 1 else 'fail'}, "
+        f"{counts.works:,} {'works' if counts.works == 1 else 'work'}, {allowed}{counts.unproven:,} unproven, "
+        f"{counts.no_evidence:,} without evidence"
+    )
 
 
-def _best(report: FleetReport, failing: int) -> Iterator[Part]:
-    if not report.changes:
-        yield Text("No change of a firewall helps any of those that fail: see below what does.", style="bold")
-        return
-    together, best = _until_it_helps(report.changes)
-    subject = "One change helps most" if len(together) == 1 else f"{len(together)} changes help most, together"
-    yield Text(f"{subject}: {best.helps:,} of the {failing:,} no longer fail.", style="bold")
-    for change in together:
-        yield indented(change.remedy, style="green")
+def _method_name(method: MethodCount) -> str:
+    return clean(method.title.removesuffix(" installation"))
 
 
 def _also_blocked(report: FleetReport) -> Iterator[Part]:
     if not report.also_blocked:
         return
-    yield Text("Also blocked, without effect on these results (proven):")
+    yield Text("Also blocked, without effect on these results (proven)", style="bold")
     for block in report.also_blocked[:MOST_LISTED]:
         yield indented(f"{_computers(block.hosts)}: {also_blocked(block)}")
     yield from _more(len(report.also_blocked), MOST_LISTED, "fleet.json")
+    yield Text()
 
 
 def also_blocked(block: AlsoBlocked) -> str:
     """Return which requirement is blocked where, and whether it is required at all."""
-    off = "" if block.applies else "; not required in this mode or on this condition"
+    off = "" if block.applies else "; not required in this mode or under this condition"
     return f"{block.requirement}, blocked at {block.blocked_at}{off}"
-
-
-def _until_it_helps(changes: Sequence[FirewallChange]) -> tuple[Sequence[FirewallChange], FirewallChange]:
-    """Return the first changes, until one of them helps anybody, and that one."""
-    place = next(number for number, change in enumerate(changes) if change.helps)
-    return changes[: place + 1], changes[place]
 
 
 # what to do
@@ -142,16 +101,22 @@ def _until_it_helps(changes: Sequence[FirewallChange]) -> tuple[Sequence[Firewal
 def _changes(report: FleetReport) -> Iterator[Part]:
     if not report.changes:
         return
-    lines: list[Part] = []
-    for number, change in enumerate(report.changes[:MOST_CHANGES], 1):
-        helps = f"helps {change.helps:,} more" if number > 1 else f"helps {change.helps:,}"
-        helps = helps if change.helps else "helps only together with the next"
-        left = f"{change.remaining:,} still fail{'s' if change.remaining == 1 else ''}"
-        lines.append(indented(f"{number}. {helps}, {left}: {change.remedy}"))
-    yield from _section(
-        "The changes to ask for, in the order in which they pay most",
-        [*lines, *_more(len(report.changes), MOST_CHANGES, "fleet.json"), indented(AGAIN, style="dim")],
-    )
+    cells = [
+        (f"{number}. {change.remedy}", f"{change.helps:,}" if change.helps else "with the next", change.remaining)
+        for number, change in enumerate(report.changes[:MOST_CHANGES], 1)
+    ]
+    yield _table(("Changes to request, most effective first", "Unblocks", "Still failing"), cells, numbers=2, indent=0)
+    yield from _more(len(report.changes), MOST_CHANGES, "fleet.json")
+    yield indented(f"Rules for Windows Firewall: {_export_command(report)}")
+    yield indented(AGAIN, style="dim")
+    yield Text()
+
+
+def _export_command(report: FleetReport) -> str:
+    ruleset = "" if report.ruleset.id == DEFAULT_RULESET else f" --ruleset {report.ruleset.id}"
+    servers = sorted({role.address for role in report.roles if role.role == SITE_SERVER})
+    roles = "".join(f" --role {SITE_SERVER}={address}" for address in servers)
+    return f"auditor rulesets export {report.main}{ruleset} --to powershell{roles} -o rules.ps1"
 
 
 def _causes(report: FleetReport) -> Iterator[Part]:
@@ -161,78 +126,79 @@ def _causes(report: FleetReport) -> Iterator[Part]:
         indented(f"{cause.hosts:,} {_one_cause(cause.verdict, cause.code, cause.requirement)}: {cause.remedy}")
         for cause in report.causes[:MOST_LISTED]
     ]
-    title = f"No change of a firewall helps {_computers(report.unhelped)}"
+    title = f"No firewall change fixes {_computers(report.unhelped)}"
     yield from _section(title, [*lines, *_more(len(report.causes), MOST_LISTED, "fleet.json")])
 
 
 def _one_cause(verdict: str, code: str, requirement: str) -> str:
     row = _row(requirement)
-    how = "blocked, but nobody listens there" if verdict == r.BLOCKED else code or verdict
+    how = "blocked, and the port is closed" if verdict == r.BLOCKED else code or verdict
     return f"{row} {how}" if row else how
+
+
+def _without_evidence(report: FleetReport) -> Iterator[Part]:
+    """Yield the computers without evidence, each with the reason, and the files that could not be read."""
+    errors = {file.host: file for file in report.unreadable if file.host}
+    none = f"the sources contain no {_method_name(report.method(report.main)).lower()} traffic"
+    reasons = [(_at_site(host), none) for host in report.hosts if host.outcome(report.main).result == NO_EVIDENCE]
+    reasons += [
+        (name, _unreadable(errors[name]) if name in errors else "no source collected") for name in report.expected
+    ]
+    if reasons:
+        lines: list[Part] = [
+            _table((), reasons[:MOST_LISTED]),
+            *_more(len(reasons), MOST_LISTED, "hosts.csv, fleet.json"),
+        ]
+        lines.append(indented(COLLECT, style="dim"))
+        title = f"No evidence for {_computers(len(reasons))} (do not count them as working)"
+        yield from _section(title, lines)
+    if others := [file for file in report.unreadable if file.host not in report.expected]:
+        shown = [indented(f"{file.path}: {_unreadable(file)}") for file in others[:MOST_LISTED]]
+        title = f"Unreadable files ({len(others):,})"
+        yield from _section(title, [*shown, *_more(len(others), MOST_LISTED, "unreadable.csv")])
+
+
+def _unreadable(file: UnreadableFile) -> str:
+    return f"could not be read: {file.error}" + (f". {file.action[:1].upper()}{file.action[1:]}" if file.action else "")
 
 
 # where
 
 
-def _requirements(report: FleetReport) -> Iterator[Part]:
-    cells = [
-        (
-            _row(requirement.id),
-            Text(requirement.verdict, style=STYLES[r.FAILS]),
-            requirement.blocked_at,
-            requirement.hosts,
-            requirement.proven,
-        )
-        for requirement in report.requirements[:MOST_LISTED]
-    ]
-    if cells:
-        table = _table(("requirement", "how", "stopped at", "computers", "proven"), cells, numbers=2)
-        yield from _section(
-            "What fails most", [table, *_more(len(report.requirements), MOST_LISTED, "requirements.csv")]
-        )
-
-
-def _groups(title: str, name: str, groups: Sequence[GroupCount]) -> Iterator[Part]:
-    results = _results_of(groups)
-    cells = [
-        (group.name or UNNAMED, _row(group.most), *(getattr(group, field) for field in results))
-        for group in groups[:MOST_LISTED]
-    ]
-    if cells:
-        table = _table((name, "fails most", *results.values()), cells, numbers=len(results))
-        yield from _section(title, [table, *_more(len(groups), MOST_LISTED, "hosts.csv")])
+def _places(report: FleetReport) -> Iterator[Part]:
+    results = _results_of([*report.sites, *report.subnets])
+    for name, groups in (("Site", report.sites), ("Subnet", report.subnets)):
+        cells = [
+            (group.name or UNNAMED, *(getattr(group, field) for field in results), _row(group.most))
+            for group in groups[:MOST_LISTED]
+        ]
+        if cells:
+            title = f"Where it fails: {name.lower()}s"
+            table = _table((name, *results.values(), "Main cause"), cells, numbers=len(results), last=1)
+            yield from _section(title, [table, *_more(len(groups), MOST_LISTED, "hosts.csv")])
 
 
 def _results_of(counts: Sequence[GroupCount | MethodCount]) -> dict[str, str]:
-    """Return the fields of counts that a table shows, with their headings; that of "allowed" only where it counts."""
-    fields = {"fails": "fails", "works": "works", "allowed": "allowed", "unproven": "unproven"}
-    if not any(count.allowed for count in counts):
-        del fields["allowed"]
-    return fields | {"no_evidence": "no evidence"}
-
-
-def _stops(title: str, name: str, stops: Sequence[StopCount]) -> Iterator[Part]:
-    if stops:
-        table = _table((name, "computers"), [(stop.name, stop.hosts) for stop in stops[:MOST_LISTED]], numbers=1)
-        yield from _section(title, [table, *_more(len(stops), MOST_LISTED, "requirements.csv")])
+    """Return the fields of counts that a table shows, with their headings; rare results only where they count."""
+    fields = {"fails": "Fail", "works": "Work"}
+    fields |= {name: name.capitalize() for name in ("allowed", "unproven") if any(getattr(one, name) for one in counts)}
+    return fields | {"no_evidence": "No evidence"}
 
 
 def _failing(report: FleetReport) -> Iterator[Part]:
     failing = _that_fail(report)
     cells = [
-        (
-            host.host,
-            ", ".join(host.addresses[:1]) if host.addresses[:1] != (host.host,) else "",
-            host.site,
-            ", ".join(map(_row, host.outcome(report.main).failed)),
-        )
+        (_at_site(host), ", ".join(host.addresses[:1]), ", ".join(map(_row, host.outcome(report.main).failed)))
         for host in failing[:MOST_LISTED]
     ]
     if cells:
-        table = _table(("computer", "address", "site", "fails for"), cells)
-        yield from _section(
-            f"Computers that fail ({len(failing):,})", [table, *_more(len(failing), MOST_LISTED, "hosts.csv")]
-        )
+        table = _table(("Computer", "Address", "Failed requirements"), cells)
+        more = _more(len(failing), MOST_LISTED, "hosts.csv")
+        yield from _section(f"Computers that fail ({len(failing):,})", [table, *more])
+
+
+def _at_site(host: HostResult) -> str:
+    return f"{host.host} ({host.site})" if host.site else host.host
 
 
 def _that_fail(report: FleetReport) -> list[HostResult]:
@@ -240,33 +206,32 @@ def _that_fail(report: FleetReport) -> list[HostResult]:
 
 
 def _methods(report: FleetReport) -> Iterator[Part]:
-    results = _results_of(report.methods)
-    cells = [(method.title, *(getattr(method, field) for field in results)) for method in report.methods]
-    if cells:
-        table = _table(("method", *results.values()), cells, numbers=len(results))
-        yield from _section("Every method", [table])
+    others = [method for method in report.methods if method.id != report.main and report.coverage.hosts]
+    shown = [one for one in others if one.works + one.allowed + one.fails + one.unproven]
+    lines: list[Part] = []
+    if shown:
+        results = _results_of(shown)
+        cells = [(one.title, *(getattr(one, field) for field in results)) for one in shown]
+        lines.append(_table(("Method", *results.values()), cells, numbers=len(results)))
+    if unseen := [one.id for one in others if one not in shown]:
+        lines.append(indented(f"{', '.join(unseen)}: no evidence for any computer"))
+    if lines:
+        yield from _section("Other methods", lines)
 
 
 # the end
 
 
-def _coverage(report: FleetReport) -> Iterator[Part]:
+def _sources(report: FleetReport) -> Iterator[Part]:
     cover = report.coverage
-    parts = [f"{_count(cover.files, 'file', 'files')} found: {cover.read:,} read"]
-    parts += [f"{cover.duplicates:,} the same again"] * bool(cover.duplicates)
+    parts = [f"{cover.read:,} of {_count(cover.files, 'file', 'files')} read"]
+    parts[0] += f" ({_size(cover.bytes)}, {_count(cover.records, 'entry', 'entries')})"
     parts += [f"{cover.unreadable:,} unreadable"] * bool(cover.unreadable)
-    skipped = f", {cover.skipped:,} skipped" if cover.skipped else ""
-    lines = [
-        f"{', '.join(parts)}; {_size(cover.bytes)}, {_count(cover.records, 'record', 'records')}{skipped}",
-        f"{_computers(cover.hosts)}: {cover.with_evidence:,} with evidence, {cover.without_evidence:,} without, "
-        f"{cover.without_source:,} without a source",
-    ]
+    parts += [f"{cover.duplicates:,} duplicate"] * bool(cover.duplicates)
+    parts += [f"{_count(cover.skipped, 'entry', 'entries')} skipped"] * bool(cover.skipped)
+    lines = [", ".join(parts)]
     if cover.first_time and cover.last_time:
-        lines.append(f"from {cover.first_time} to {cover.last_time}")
-    if report.expected:
-        shown = ", ".join(report.expected[:MOST_LISTED])
-        more = len(report.expected) - MOST_LISTED
-        lines.append(f"without a source: {shown}" + (f" and {more:,} more (fleet.json)" if more > 0 else ""))
+        lines.append(f"{cover.first_time} to {cover.last_time}")
     roles: dict[str, list[str]] = {}
     for assignment in report.roles:
         roles.setdefault(assignment.role, []).append(f"{assignment.address} ({assignment.how}: {assignment.why})")
@@ -274,36 +239,16 @@ def _coverage(report: FleetReport) -> Iterator[Part]:
         remainder = f" and {len(players) - 1:,} more" if len(players) > 2 else "; ".join(["", *players[1:]])
         lines.append(f"{role}: {players[0]}{remainder}")
     lines.append(f"ruleset {report.ruleset.id}: {report.ruleset.title}")
-    yield from _section("What was audited", map(indented, lines))
-
-
-def _unreadable(report: FleetReport) -> Iterator[Part]:
-    if not report.unreadable:
-        return
-    lines = [
-        indented(f"{file.path}: {file.error}" + (f" - {file.action}" if file.action else ""))
-        for file in report.unreadable[:MOST_LISTED]
-    ]
-    title = f"Unreadable ({_count(len(report.unreadable), 'file', 'files')})"
-    yield from _section(title, [*lines, *_more(len(report.unreadable), MOST_LISTED, "unreadable.csv")])
+    yield from _section("Sources", map(indented, lines))
 
 
 def _next(report: FleetReport) -> Iterator[Part]:
-    yield Text("What to do next", style="bold")
     failing = _that_fail(report)
     name = next((host.host for host in failing or report.hosts if SIMPLE_NAME.fullmatch(host.host)), "NAME")
     if report.hosts:
-        yield indented(f"one computer, with the lines that prove it: auditor render DIR --host {name}")
-    if report.changes:
-        ruleset = "" if report.ruleset.id == DEFAULT_RULESET else f" --ruleset {report.ruleset.id}"
-        servers = sorted({role.address for role in report.roles if role.role == SITE_SERVER})
-        roles = "".join(f" --role {SITE_SERVER}={address}" for address in servers)
-        export = f"auditor rulesets export {report.main}{ruleset} --to powershell{roles}"
-        yield indented(f"the rules for Windows Firewall: {export}")
-    if report.unreadable or report.expected:
-        yield indented("the computers of which nobody knows: bring their logs, then run auditor batch again")
-    if not report.hosts and not report.expected:
-        yield indented("name files or folders with logs or captures: auditor batch PATH... -o DIR")
+        yield Text(f"Details of one computer: auditor render DIR --host {name}")
+    elif not report.expected:
+        yield Text("To analyze logs or captures, run: auditor batch PATH... -o DIR")
 
 
 # words and tables
@@ -319,15 +264,29 @@ def _more(count: int, most: int, file: str) -> list[Part]:
     return [indented(f"and {count - most:,} more ({file})", style="dim")] if count > most else []
 
 
-def _table(names: Sequence[str], rows: Iterable[Sequence[str | int | Text]], numbers: int = 0) -> Padding:
-    """Return a table. numbers: how many of its last columns hold numbers."""
-    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False, header_style="dim", pad_edge=False)
-    for place, name in enumerate(names):
-        right = place >= len(names) - numbers
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
+def _table(
+    names: Sequence[str], rows: Sequence[Sequence[str | int]], numbers: int = 0, last: int = 0, indent: int = INDENT
+) -> Padding:
+    """Return a table.
+
+    Args:
+        names: Headings of its columns; none for a table without headings.
+        rows: The cells of each row.
+        numbers: How many columns hold numbers, those before the last ones.
+        last: How many columns of text follow them.
+        indent: Blanks before the table.
+    """
+    table = Table(
+        box=None, padding=(0, 2, 0, 0), show_edge=False, show_header=bool(names), header_style="dim", pad_edge=False
+    )
+    count = max(len(names), *map(len, rows))
+    for place in range(count):
+        right = count - last - numbers <= place < count - last
+        heading = names[place] if names else ""
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(_cell(cell)) for cell in row))
-    return Padding(table, (0, 0, 0, INDENT))
+        table.add_row(*(Text(_cell(cell)) for cell in row))
+    return Padding(table, (0, 0, 0, indent))
 
 
 def _cell(value: str | int) -> str:

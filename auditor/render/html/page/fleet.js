@@ -119,7 +119,7 @@
     if (device && place !== "client") {
       return " at " + device;
     }
-    const known = { client: " at its own firewall", between: " on the way", unknown: "", "": "" };
+    const known = { client: " at the client", between: " on the path", unknown: "", "": "" };
     return place in known ? known[place] : " at the " + place.replaceAll("-", " ");
   }
 
@@ -137,10 +137,10 @@
       return Array.from(rows, ([how, names]) => names.join(", ") + how).join("; ");
     }
     if (kind === "unproven") {
-      return "not proven: " + missing.map((one) => row(all.requirements[one])).join(", ");
+      return "not verified: " + missing.map((one) => row(all.requirements[one])).join(", ");
     }
     if (kind === "no-evidence") {
-      return all.files[n] ? "nobody knows: nothing of it in its logs" : "nobody knows: no log of it could be read";
+      return all.files[n] ? "no attempt in its sources" : "no readable source";
     }
     return "";
   }
@@ -250,15 +250,15 @@
     ...all.methods.map((one) => make("option", {}, one[1])));
   const sort = make("select", { change: () => change({ sort: SORTS[sort.selectedIndex][0] }) },
     ...SORTS.map((one) => make("option", {}, one[1])));
-  const chips = make("div", { class: "chips", role: "group", "aria-label": "Results to show" });
-  const chosen = make("div", { class: "chips", role: "group", "aria-label": "Filters in force" });
+  const chips = make("div", { class: "chips", role: "group", "aria-label": "Results" });
+  const chosen = make("div", { class: "chips", role: "group", "aria-label": "Active filters" });
   const tally = make("span", { role: "status" });
-  const copy = make("button", { type: "button", click: copyNames }, "Copy their names");
+  const copy = make("button", { type: "button", click: copyNames }, "Copy names");
   const heads = SORTS.filter((one) => one[0] !== "result").concat([SORTS[0]]).map(([key, text]) =>
     make("th", { scope: "col", class: "host-" + key }, make("button", { type: "button", click: () => turn(key) }, text)));
   heads[0].querySelector("button").textContent = "computer";
   const body = make("tbody");
-  const table = make("table", { class: "hosts" }, make("caption", {}, "Computers that pass the filters; a name opens its proof"),
+  const table = make("table", { class: "hosts" }, make("caption", {}, "Filtered computers; select a name for its evidence"),
     make("thead", {}, make("tr", {}, ...heads, make("th", { scope: "col", class: "host-why" }, "why"))), body);
   const before = make("button", { type: "button", click: () => page(-PAGE) }, "Previous");
   const after = make("button", { type: "button", click: () => page(PAGE) }, "Next");
@@ -309,7 +309,7 @@
     method.selectedIndex = methodNumber();
     tally.textContent = shown.length.toLocaleString("en") + " of " + count.toLocaleString("en") + " computers";
     copy.hidden = !navigator.clipboard || !shown.length;
-    copy.textContent = "Copy their names";
+    copy.textContent = "Copy names";
     drawChips(tallied);
     const [key, down] = sorting();
     sort.selectedIndex = SORTS.findIndex((one) => one[0] === key);
@@ -335,7 +335,7 @@
     });
     const inForce = FACETS.filter((name) => state[name] !== undefined);
     chosen.replaceChildren(...inForce.map((name) => {
-      const text = name + ": " + (state[name] || "not known");
+      const text = name + ": " + (state[name] || "unknown");
       return make("button", { type: "button", "aria-label": "Remove the filter " + text,
         click: () => { change({ [name]: undefined }); input.focus(); } }, text + " ✕");
     }));
@@ -421,13 +421,13 @@
       parts.push(methodView(n, at, told, text));
     }
     if (told && told[4].length) {
-      parts.push(make("h3", {}, "Methods that the evidence does not contradict"),
+      parts.push(make("h3", {}, "Other methods (not ruled out)"),
         make("ol", {}, ...told[4].map((one) => make("li", {}, all.methods[one][1]))));
     }
     if (!told) {
-      parts.push(make("p", {}, "What was seen of it in full, with the proof, is left out of this page, which would be too large:"));
+      parts.push(make("p", {}, "The page is limited in size. For the evidence, run:"));
     }
-    parts.push(make("p", {}, told ? "The same as text: " : "", make("code", { class: "filter" }, "auditor render DIR --host " + quoted(all.names[n])),
+    parts.push(make("p", {}, told ? "As text: " : "", make("code", { class: "filter" }, "auditor render DIR --host " + quoted(all.names[n])),
       " (DIR: the folder of this report)"));
     return parts;
   }
@@ -444,7 +444,7 @@
     const found = [];
     const add = (name, ...value) => found.push(make("dt", {}, name), make("dd", {}, ...value));
     const subnet = all.subnets[all.subnet[n]], site = all.sites[all.site[n]];
-    add("address", all.addresses[n].split("\n").join(", ") || "not known");
+    add("address", all.addresses[n].split("\n").join(", ") || "unknown");
     if (subnet) {
       add("subnet", link(subnet, { subnet: subnet }));
     }
@@ -452,8 +452,8 @@
       add("site", link(site, { site: site }));
     }
     if (told) {
-      add("sources", told[0].length ? make("span", {}, ...told[0].flatMap((one) => [make("code", {}, text(one)), " "])) : "none that could be read");
-      add("records", told[1].toLocaleString("en") + (text(told[2]) ? ", " + moment(text(told[2])) + " to " + moment(text(told[3])) : ""));
+      add("sources", told[0].length ? make("span", {}, ...told[0].flatMap((one) => [make("code", {}, text(one)), " "])) : "none readable");
+      add("entries", told[1].toLocaleString("en") + (text(told[2]) ? ", " + moment(text(told[2])) + " to " + moment(text(told[3])) : ""));
       for (const one of told[5]) {
         add("warning", make("span", { class: "warning" }, text(one)));
       }
@@ -470,7 +470,7 @@
     seen.sort((a, b) => names.has(b[0]) - names.has(a[0]));
     parts.push(...seen.map(([name, one]) => requirement(name, one, text, names.has(name))));
     if (missing.length && kind !== "no-evidence") {
-      parts.push(make("p", { class: "quiet" }, "Nothing seen of: " + missing.map((one) => row(all.requirements[one])).join(", ")));
+      parts.push(make("p", { class: "quiet" }, "Not observed: " + missing.map((one) => row(all.requirements[one])).join(", ")));
     }
     const heading = make("h3", {}, all.methods[at][1] + ": ", verdict(label(kind), STATES[kind]));
     if (at === all.main) {
@@ -493,20 +493,20 @@
     const tried = attempts.toLocaleString("en") + (attempts === 1 ? " attempt" : " attempts");
     return make("details", { class: "judged " + kind, open: blamed || kind === "bad" },
       make("summary", {}, row(name) + (text(necessity) === "informational" ? " (informational)" : "") + ": ", verdict(judged, kind)),
-      make("p", { class: "quiet" }, port + ": " + ends + (stopped && kind === "bad" ? "; stopped" + stopped : "") + "; " + tried + times),
+      make("p", { class: "quiet" }, port + ": " + ends + (stopped && kind === "bad" ? "; blocked" + stopped : "") + "; " + tried + times),
       make("p", {}, text(explanation)),
       ...blocks.map((block) => make("p", {}, "Also blocked: " + text(block))),
       ...problems.map((problem) => make("p", { class: problem[1] ? "problem" : "" }, (problem[1] ? "Problem: " : "Also: ") + text(problem[0]))),
       make("ul", { class: "proof" }, ...proofs.map((proof) => proofView(proof, text))),
-      text(remedy) && kind === "bad" ? make("p", { class: "remedy" }, make("strong", {}, "Remedy: "), text(remedy)) : "");
+      text(remedy) && kind === "bad" ? make("p", { class: "remedy" }, make("strong", {}, "Fix: "), text(remedy)) : "");
   }
 
   function proofView(proof, text) {
     const [path, lines, frames, filter, said] = proof;
     const numbers = frames.length ? frames : lines;
     const what = (frames.length ? "frame" : "line") + (numbers.length > 1 ? "s " : " ") + numbers.join(", ");
-    return make("li", {}, "Proof: ", make("code", {}, text(path)), numbers.length ? " " + what : "", text(said) ? ": " + text(said) : "",
-      ...(text(filter) ? [". Wireshark filter: ", make("code", { class: "filter" }, text(filter))] : []));
+    return make("li", {}, "Evidence: ", make("code", {}, text(path)), numbers.length ? " " + what : "", text(said) ? ": " + text(said) : "",
+      ...(text(filter) ? [". Display filter: ", make("code", { class: "filter" }, text(filter))] : []));
   }
 
   // all together

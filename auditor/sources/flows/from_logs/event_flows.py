@@ -541,9 +541,9 @@ def _no_traffic(path: Path, reader: EventReader, collected: _EventColumns) -> So
         return SourceError(reason, where=where, hint="export it with all values, or save the log as .evtx")
     log = collected.logs.most_common(1)[0][0]
     if log and log.lower() != SECURITY_LOG and SECURITY_LOG not in map(str.lower, collected.logs):
-        reason = f"this is the log {log[:80]!r}, which tells of no traffic"
+        reason = f"this is the log {log[:80]!r}, which contains no traffic"
         return SourceError(reason, where=where, hint="export the Security log: wevtutil epl Security security.evtx")
-    reason = f"none of its {reader.records:,} events tells of a blocked or allowed connection (5152, 5156, 5157)"
+    reason = f"none of its {reader.records:,} events is a blocked or allowed connection (5152, 5156, 5157)"
     return SourceError(reason, where=where, hint=AUDIT_HINT)
 
 

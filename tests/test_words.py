@@ -1,0 +1,145 @@
+"""The words of all texts that users read: templates, rulesets, help, and documentation (tests/words.toml)."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from auditor.cli.commands import cli
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+RULES = tomllib.loads((HERE / "words.toml").read_text(encoding="utf-8"))
+BANNED = re.compile(
+    "|".join([r"\b(?:" + "|".join(RULES["banned"]) + r")\b", *(f"(?-i:{form})" for form in RULES["forms"])]),
+    re.IGNORECASE,
+)
+TEMPLATES = ("statements", "explanations", "problems")
+OWN_TEXTS = ("title", "text", "remedy", "summary", "notes", "only_if", "hint", "refusal")  # the others are quoted
+PREFIX = re.compile(r"^(?:warning|error|Fix|Evidence|Cause|Note|Example|Limitation): ")
+QUOTED = "The document: "
+
+Text = tuple[str, str]  # where it stands, and the text
+
+
+def texts_in(value: Any, place: str) -> Iterator[Text]:
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict):
+        for name, below in value.items():
+            yield from texts_in(below, f"{place}.{name}")
+    elif isinstance(value, list):
+        for number, below in enumerate(value):
+            yield from texts_in(below, f"{place}.{number}")
+
+
+def templates() -> Iterator[Text]:
+    for name in TEMPLATES:
+        path = ROOT / "auditor" / "ruleset" / f"{name}.toml"
+        yield from texts_in(tomllib.loads(path.read_text(encoding="utf-8")), name)
+
+
+def rulesets() -> Iterator[Text]:
+    for path in sorted((ROOT / "rulesets").glob("*.toml")):
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        for place, text in texts_in(document, path.stem):
+            name = re.sub(r"\.\d+$", "", place).rpartition(".")[2]
+            is_note_of_document = place.startswith(f"{path.stem}.notes.")
+            if name in OWN_TEXTS and not is_note_of_document and not text.startswith(QUOTED):
+                yield place, text
+
+
+def commands(command: click.Command = cli, name: str = "auditor") -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    for child, below in getattr(command, "commands", {}).items():
+        yield from commands(below, f"{name} {child}")
+
+
+def help_texts() -> Iterator[Text]:
+    for name, command in commands():
+        text = inspect.cleandoc(command.help or "").split("\b\nExample:")[0]
+        yield name, text
+        for option in command.params:
+            if isinstance(option, click.Option) and option.help:
+                yield f"{name} {option.opts[-1]}", option.help
+
+
+def pages() -> Iterator[Text]:
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        prose = re.sub(
+            r"```.*?```|<!--.*?-->|^    [^\n]*$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+        )
+        for number, paragraph in enumerate(prose.split("\n\n"), 1):
+            yield f"{path.name} paragraph {number}", paragraph
+
+
+SOURCES = {"templates": templates, "rulesets": rulesets, "help": help_texts, "pages": pages}
+
+
+def plain(text: str) -> str:
+    """Return a text with each placeholder, code, and link as one word."""
+    text = re.sub(r"`[^`]*`|\{[^}]*\}", "X", text)
+    return re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)
+
+
+def sentences(text: str) -> list[str]:
+    """Return the sentences; rows of tables, items of lists, and what follows a colon count by themselves."""
+    pieces = re.split(r"(?<=[.!?])\s+|\n\n|\n(?=[-*|\d])|: (?=[A-Z])|\s\|\s", PREFIX.sub("", plain(text)))
+    return [piece.strip() for piece in pieces if piece.strip()]
+
+
+def faults(text: str) -> list[str]:
+    """Return what is wrong with a text: banned forms and sentences that are too long."""
+    found = [
+        f"banned: {match[0]!r} in {sentence!r}" for sentence in sentences(text) if (match := BANNED.search(sentence))
+    ]
+    return found + [
+        f"{len(sentence.split())} words: {sentence!r}"
+        for sentence in sentences(text)
+        if len(sentence.split()) > RULES["most_words"]
+    ]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_texts_keep_the_rules(source):
+    wrong = {place: faults(text) for place, text in SOURCES[source]() if place not in RULES["exceptions"]}
+    assert {place: texts for place, texts in wrong.items() if texts} == {}
+
+
+def test_every_exception_is_of_a_text_that_breaks_a_rule():
+    texts = {place: text for source in SOURCES.values() for place, text in source()}
+    assert [place for place in RULES["exceptions"] if place not in texts or not faults(texts[place])] == []
+
+
+def test_the_summary_of_a_command_fits_into_the_list():
+    summaries = {name: inspect.cleandoc(command.help or "").split("\n")[0] for name, command in commands()}
+    most = RULES["most_letters"]
+    assert {name: text for name, text in summaries.items() if not 0 < len(text) <= most and name != "auditor"} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("The client did not respond, and nobody knows why.", "banned: 'nobody'"),
+        ("The port was in silence.", "banned: 'silence'"),
+        ("Of three computers one fails.", "banned: 'Of '"),
+        ("Is the computer on?", "banned: '?'"),
+        ("one " * 26, "26 words"),
+        ("warning: " + "one " * 26, "26 words"),
+    ],
+)
+def test_a_text_that_breaks_a_rule_is_found(text, fault):
+    (found,) = faults(text)
+    assert found.startswith(fault)
+
+
+@pytest.mark.parametrize("text", ["warning: " + "one " * 25, "See `nobody` and {told}.", "One. " * 30])
+def test_prefixes_code_and_placeholders_do_not_count(text):
+    assert faults(text) == []
