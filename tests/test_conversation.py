@@ -98,7 +98,7 @@ def test_a_port_on_which_a_step_failed_for_good_does_not_stand_in_for_another(st
     (client,) = audit(read, Taken([f"0 {SERVER}:50000 > {CLIENT}:445/tcp SF", *web], steps=steps)).clients
     http = client.requirement("client-push/http-management-point")
     assert http.verdict == "refused"
-    assert ("This does no harm here: TCP 443 does the same" in http.explanation) == spared
+    assert ("No impact: TCP 443 is an alternative and is open." in http.explanation) == spared
     assert (http.remedy_text == "No change is required while the other port works.") == spared
     assert {one.place for one in http.remedy} == {"management-point"}
 

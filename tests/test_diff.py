@@ -166,7 +166,8 @@ def test_the_text_tells_what_is_broken_and_what_to_do():
     assert (
         "Broken: was open, is stopped\n  10.20.2.20 client-push/smb: open -> blocked, likely\n    TCP 445 from" in text
     )
-    assert "    remedy: Allow TCP 445 from the site server to the client" in text
+    assert '    remedy: On the client, turn on the Windows Firewall rule group "File and Printer Sharing"\n' in text
+    assert "On every firewall on the path, allow TCP 445 from the site server to the client." in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 100
 
 

@@ -393,7 +393,7 @@ def test_a_port_of_the_service_controller_is_not_taken_from_its_number(tmp_path)
     """Even where nothing is logged of what was let through."""
     of_program = dynamic(of_events(tmp_path, event(2, 49700, SERVICES, allowed=False)))
     assert (of_program.verdict, of_program.confidence) == ("blocked", "proven")
-    assert f" (program {SERVICES})." in of_program.explanation
+    assert f"dropped by the firewall that wrote the log (program {SERVICES})." in of_program.explanation
     of_number = dynamic(of_events(tmp_path, event(2, 49700, SVCHOST, allowed=False)))
     assert (of_number.verdict, of_number.confidence) == ("blocked", "likely")
     assert "Only the port number shows that it is an RPC port" in of_number.explanation

@@ -58,7 +58,7 @@ def test_the_syns_of_one_attempt_are_one_attempt(audited):
     times = ("08:00:00", "08:00:03", "08:00:09")
     smb = verdict(audited(*(f"{time} DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE" for time in times)), "smb")
     assert (smb.attempts, smb.evidence[0].lines) == (1, (6, 7, 8))
-    assert " 3 times" in smb.explanation
+    assert "dropped 3 times by the firewall of 10.0.0.20." in smb.explanation
 
 
 def test_an_attempt_begins_with_its_earliest_row_wherever_that_stands(audited):
@@ -406,7 +406,7 @@ def test_of_an_open_port_nothing_is_said_to_stop_it(audited):
 
 
 def test_an_attempt_of_which_an_event_tells_too_is_timed_by_it(tmp_path, write):
-    """the log are local, and its zone is unknown."""
+    """The times of the log are local, and its zone is unknown."""
     log = tmp_path / "pfirewall.log"
     log.write_bytes(firewall_log(row("2026-03-01T08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - SEND")))
     smb = verdict(auditor.audit(log, write(lines(blocked())), roles=ROLES, dissect=False), "smb")

@@ -37,7 +37,8 @@ def test_what_fails_says_for_whom_what_why_by_what_proof_and_what_to_do():
     assert headline == "10.20.2.20: Client push installation: FAILS"
     assert why.startswith("  TCP 445 from 10.20.1.5 to 10.20.2.20: no response to 3 SYNs")
     assert verdict == "  client-push/smb: blocked, likely; proof: frames 8, 9, 10"
-    assert remedy.startswith("    remedy: Allow TCP 445 from the site server to the client")
+    begin = '    remedy: On the client, turn on the Windows Firewall rule group "File and Printer Sharing" (inbound). '
+    assert remedy.startswith(begin)
 
 
 @pytest.mark.usefixtures("tshark")
@@ -49,7 +50,7 @@ def test_an_open_port_on_which_a_step_failed():
 
 
 def test_what_was_not_seen_does_not_pass():
-    with pytest.raises(AssertionError, match=r"(?s)Group Policy.*UNPROVEN.*not proven: http-management-point"):
+    with pytest.raises(AssertionError, match=r"(?s)Group Policy.*UNPROVEN.*Not verified: http-management-point"):
         of_scene("smb-dropped").assert_works("group-policy")
 
 

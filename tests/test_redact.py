@@ -194,14 +194,14 @@ def test_free_text_is_covered(text, secret):
         assert secret not in filters[0]
 
 
-BY = "TCP 445: dropped by the firewall of 10.0.0.20 2 times ({}). Earlier, at 10:00:00, it was allowed."
+BY = "TCP 445: the firewall of 10.0.0.20 dropped it 2 times ({}). Earlier, at 10:00:00, it was allowed."
 
 
 @pytest.mark.parametrize(
     "by",
     [
         r"program \device\users\j doe\my tool\agent.exe, rule Contoso block (jdoe)",
-        "rule Payroll) of Contoso (jdoe). Completed: log on",
+        "rule Payroll) of Contoso (jdoe). Went well there: log on",
     ],
 )
 def test_what_a_log_calls_a_program_or_rule_goes_as_one_thing(by):
@@ -252,11 +252,11 @@ STEPS = {
 
 @pytest.mark.parametrize(("step", "shown"), STEPS.items(), ids=STEPS)
 def test_what_packets_named_is_kept_only_if_it_is_known(step, shown):
-    told = f"It: response received. Completed: log on, {step}. From 10.0.0.6 it is blocked."
+    told = f"It was answered. Went well there: log on, {step}. From 10.0.0.6 it is blocked."
     method = r.MethodResult("client-push", "Push", "works", (), (dataclasses.replace(VERDICT, explanation=told),))
     report = dataclasses.replace(rich(), clients=(r.ClientReport("10.0.0.20", (method,), ()),))
     expected = (
-        f"It: response received. Completed: log on, {shown}. From device-{1 + ('device' in shown)} it is blocked."
+        f"It was answered. Went well there: log on, {shown}. From device-{1 + ('device' in shown)} it is blocked."
     )
     assert redact(report).clients[0].methods[0].requirements[0].explanation == expected
 
@@ -264,7 +264,7 @@ def test_what_packets_named_is_kept_only_if_it_is_known(step, shown):
 @pytest.mark.parametrize("more", ["", " From 10.0.0.6 it is blocked."])
 @pytest.mark.parametrize(("step", "shown"), STEPS.items(), ids=STEPS)
 def test_so_is_what_was_only_answered(step, shown, more):
-    lists = "Completed: log on, {}. Response received, result not visible: activate WMI, {}.{}"
+    lists = "Went well there: log on, {}. Response received, result not visible: activate WMI, {}.{}"
     told = Pseudonyms(()).explanation(lists.format(step, step, more))
     assert told == lists.format(shown, shown, more.replace("10.0.0.6", f"device-{1 + ('device' in shown)}"))
 

@@ -56,8 +56,8 @@ def test_the_answer_comes_first():
     assert render_markdown(of_scene("smb-dropped")).splitlines()[:3] == [
         "# FAILS: client push to `10.20.2.20` (`client01.contoso.example`)",
         "",
-        "**Cause:** TCP 445 from `10.20.1.5` to `10.20.2.20`: no response to 3 SYNs. `10.20.2.20` sent other packets, so "
-        "it is online. Likely blocked; the device is unknown.",
+        "**Cause:** TCP 445 from `10.20.1.5` to `10.20.2.20`: no response to 3 SYNs. `10.20.2.20` sent other packets, "
+        "so it is online. Likely blocked; the device is unknown.",
     ]
 
 
@@ -71,7 +71,8 @@ def test_proof_remedy_and_other_ways_are_told():
     text = render_markdown(of_scene("smb-dropped"))
     shown = "ip.addr == 10.20.1.5 && ip.addr == 10.20.2.20 && tcp.port == 52766 && tcp.port == 445"
     assert f"- frames 8, 9, 10; display filter: `{shown}`" in text
-    assert "\n1. Allow TCP 445 from the site server to the client" in text
+    assert '\n1. On the client, turn on the Windows Firewall rule group "File and Printer Sharing" (inbound).\n' in text
+    assert "\n3. On every firewall on the path, allow TCP 445 from the site server to the client.\n" in text
     assert "## Other methods (not attempted, so not ruled out)\n\n- software-update-point: " in text
     assert "## Limitations" in text
 

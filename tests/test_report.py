@@ -152,7 +152,7 @@ def test_the_keys_are_in_their_published_order(report):
         " also_blocked changed attempts first_time last_time explanation evidence problems remedy either_or steps",
         "role address",
         "role address",
-        "source frames lines text display_filter by packets",
+        "source frames lines text display_filter packets by",
         "method supported_by why still_needs",
     ]
 
@@ -165,6 +165,18 @@ def test_a_problem_is_written_in_full(report):
     document = dataclasses.replace(report, clients=(client,)).to_dict()
     assert document["clients"][0]["methods"][0]["requirements"][0]["problems"] == [dataclasses.asdict(problem)]
     Draft202012Validator(schema()).validate(document)
+
+
+@pytest.mark.parametrize(
+    ("action", "text"),
+    [
+        ("Export the rules:", 'Export the rules: "auditor rulesets export". Check the service.'),
+        ("Allow TCP 445.", 'Allow TCP 445. Command: "auditor rulesets export". Check the service.'),
+    ],
+)
+def test_a_command_ends_before_the_next_step(action, text):
+    steps = (r.Remedy("client", action, "auditor rulesets export"), r.Remedy("client", "Check the service."))
+    assert dataclasses.replace(VERDICT, remedy=steps).remedy_text == text
 
 
 def test_same_input_same_bytes(report):

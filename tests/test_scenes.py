@@ -167,10 +167,14 @@ def test_no_other_scene_has_a_place(scene):
 BEGIN = {
     "client": (
         "On {client},",
-        "Begin with the firewall of {client}.",
+        "Check the firewall of {client} first.",
         "Check that the service runs on",
     ),
-    "between": ("On the devices on the path,", "On {router}, and on every further device,", "Something between"),
+    "between": (
+        "On the firewalls on the path,",
+        "On {router}, and on every other firewall on the path,",
+        "Find what drops the responses from {client} to 10.20.1.5: asymmetric routing, or a stateless firewall rule.",
+    ),
 }
 ROUTERS = ("10.20.1.1", "fd20:1::1")
 
@@ -196,7 +200,7 @@ def test_on_the_command_line(scene):
     done = CliRunner().invoke(cli, arguments, standalone_mode=False, catch_exceptions=False)
     result = scene.truth["result_without_dissection"]
     assert done.return_value == (3 if result == "fails" else 1 if scene.nothing_happened else 0)
-    assert done.stdout.startswith(f"{scene.client}: Client push installation: {result.upper()}\n")
+    assert done.stdout.startswith(f"{result.upper()}: client push to {scene.client}\n")
 
 
 def test_nobody_is_found_in_a_quiet_capture():

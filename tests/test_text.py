@@ -97,7 +97,7 @@ def test_the_answer_comes_first(write):
 def test_the_same_reason_is_told_once(write):
     text = lines_of("0 10.0.0.5 asks 10.0.0.20", write=write)
     assert sum("10.0.0.20 did not reply to" in line for line in text) == 1
-    assert "The same stops smb (TCP 445)" in " ".join(text)
+    assert "The same cause affects smb (TCP 445)" in " ".join(text)
 
 
 def test_the_proof_names_frames_and_filter(write):
@@ -165,7 +165,7 @@ def test_pushes_that_may_be_other_traffic_come_last(write):
     text = auditor.audit(
         write(pcap(scene([*lines, "1 10.0.0.9:50000 > 10.0.0.2:445/tcp S0", "until 300"]))), dissect=False
     ).to_text()
-    assert "1 of these pushes is uncertain: what the originator did also fits other programs." in text
+    assert "1 of these pushes is uncertain: the traffic also fits other programs. " in text
     assert re.findall(r"^  (10\.0\.0\.\d+) +client-push", text, re.MULTILINE) == [
         f"10.0.0.{n}" for n in (*range(21, 33), 2)
     ]

@@ -104,8 +104,8 @@ class RequirementResult(_CompactPickle):
         remedy: What to do; empty if there is nothing.
         problems: What failed on an open port.
         proof: At most a handful.
-        also_blocked: As in RequirementVerdict;
-    remedy_kind: of the first remedy, as in Remedy.
+        also_blocked: As in RequirementVerdict.
+        remedy_kind: The kind of the first remedy, as in Remedy; empty if there is none.
     """
 
     requirement: str

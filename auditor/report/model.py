@@ -246,6 +246,14 @@ class Remedy:
     command: str | None = None
     kind: str = ""
 
+    @property
+    def text(self) -> str:
+        """The action and its command, in sentences."""
+        if not self.command:
+            return self.action
+        introduced = self.action if self.action.endswith(":") else f"{self.action} Command:"
+        return f'{introduced} "{self.command}".'
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -354,9 +362,7 @@ class RequirementVerdict:
     @property
     def remedy_text(self) -> str:
         """What to do, in one paragraph; empty if there is nothing."""
-        return " ".join(
-            f"{remedy.action} Command: {remedy.command}" if remedy.command else remedy.action for remedy in self.remedy
-        )
+        return " ".join(remedy.text for remedy in self.remedy)
 
     @property
     def decides(self) -> bool:

@@ -65,6 +65,7 @@ REQUIREMENTS = {
     "problem_codes": TEXTS,
     "problems": TEXTS,
     "also_blocked": TEXTS,
+    "remedy_kind": TEXT,
 }
 EVIDENCE = {
     "host": TEXT,
@@ -206,6 +207,7 @@ def _requirement_cells(requirement: RequirementResult) -> Row:
         tuple(problem.code for problem in requirement.problems),
         tuple(problem.text for problem in requirement.problems),
         tuple(block.text for block in requirement.also_blocked),
+        requirement.remedy_kind,
     )
 
 
