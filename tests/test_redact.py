@@ -325,7 +325,7 @@ def test_what_fields_say_was_cited_is_replaced_whatever_the_words_around_it(name
     redacted = redact(report)
     assert name not in redacted.to_json()
     assert redacted.clients[0].methods[0].requirements[0].steps[0].step == "ouvrir file-1"
-    assert redacted.sources[0].warnings == (("malformed-lines", "lu : text-1"),)
+    assert redacted.sources[0].warnings == (SourceWarning("malformed-lines", "lu : text-1"),)
 
 
 @given(st.lists(st.sampled_from(["LAB\\a", "LAB\\b", "b@lab.example", "anonymous"]), max_size=4), st.booleans())
