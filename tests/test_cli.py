@@ -204,7 +204,9 @@ NO_SOURCES = {
     "folder": ("folder", "this is a folder"),
     "text": (b"Dear colleague, the capture is attached.\n", "unknown file type; expected pcap, pcapng"),
     "picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "this is a picture"),
-    "empty": (b"", "the file is empty"),
+    "empty": (b"", "the file is empty - stop the capture before you copy it"),
+    "cabinet": (b"MSCF" + bytes(100), "this is a cabinet file"),
+    "saved report": (b'{\n  "format_version": 2,\n  "tool": {}\n}\n', "this is a saved report"),
     "only the header of a pcap": (pcap([]), "the file holds no packets"),
     "half a header": (pcap([])[:10], "the file holds no packets"),
     "gzip of nothing": (b"\x1f\x8b\x08\x00", "the gzip data cannot be unpacked"),
@@ -214,6 +216,11 @@ NO_SOURCES = {
 
 def is_one_line(done: Ran) -> bool:
     return done.err.count("\n") == 1 and done.err.startswith("auditor: ") and "internal error" not in done.err
+
+
+def test_an_empty_firewall_log_is_no_capture(run, tmp_path):
+    (tmp_path / "pfirewall.log").touch()
+    assert "the file is empty - turn on logging" in run("analyze", tmp_path / "pfirewall.log").err
 
 
 @pytest.mark.parametrize("content", NO_SOURCES.values(), ids=NO_SOURCES)

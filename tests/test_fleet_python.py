@@ -81,7 +81,7 @@ def test_of_a_computer_without_evidence_there_is_a_report_that_proves_nothing(au
 @pytest.mark.parametrize(
     ("host", "told"),
     [
-        ("pc00012", "no source of PC00012 could be read: the file is empty - was the capture"),
+        ("pc00012", "no source of PC00012 could be read: the file is empty - turn on logging"),
         (
             "PC00013",
             "there is no source of a computer 'PC00013' in this fleet - of these there is, for example: PC00001",

@@ -46,6 +46,7 @@ KNOWN_FORMATS = (
     (b"<?xml", "an XML file", "save an event log as .evtx: wevtutil epl Security security.evtx"),
     (b"<Event", "an event log as XML", "save it as .evtx: wevtutil epl Security security.evtx"),
     (b"PK\x03\x04", "a ZIP archive", "unpack it and name the capture inside"),
+    (b"MSCF", "a cabinet file", "unpack it: expand -F:* FILE FOLDER"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and name the capture inside"),
     (b"\xfd7zXZ\0", "an XZ-compressed file", "unpack it: xz -d FILE"),
     (b"BZh", "a bzip2-compressed file", "unpack it: bzip2 -d FILE"),
@@ -60,6 +61,9 @@ PADDING_PIECE = 1024 * 1024
 HEAD = 64  # bytes that tell what a file is
 CAPTURE_HINT = "save it as pcapng in Wireshark, or with tcpdump -w"
 LOG_HINT = r"copy the log itself, from C:\Windows\System32\LogFiles\Firewall: it begins with #Version"
+EMPTY_HINT = "stop the capture before you copy it"
+EMPTY_LOG_HINT = "turn on logging of dropped packets and successful connections, then run the installation again"
+SAVED_REPORT = b'"format_version"'  # its first key
 ETL_HINT = (
     "a Windows trace (.etl)? Convert it: pktmon etl2pcap FILE.etl -o FILE.pcapng, or etl2pcapng if netsh trace made it"
 )
@@ -296,7 +300,10 @@ def _head(path: Path, raw: io.BufferedReader) -> bytes:
     except OSError as error:
         raise _unreadable(path, error) from error
     if not head:
-        raise SourceError("the file is empty", where=str(path), hint="was the capture stopped before it was copied?")
+        hint = EMPTY_LOG_HINT if ".log" in path.name.lower() else EMPTY_HINT
+        raise SourceError("the file is empty", where=str(path), hint=hint)
+    if head.startswith(b"{") and SAVED_REPORT in head:
+        raise SourceError("this is a saved report", where=str(path), hint="convert it: auditor render FILE")
     return head
 
 

@@ -395,10 +395,9 @@ class FindingBuilder:
 
 def _unanswered(host: str, source: int, requests: NeighborRequests) -> Finding:
     """Return the finding for a host to which nothing could be sent, from questions for its hardware address."""
-    asked = {"requester": requests.requester, "count": len(requests.frames)}
     # Of many requests a source keeps the first and the last ones, so their number is a lower bound.
     template = "finding.never-resolved" if len(requests.frames) < MOST_KEPT else "finding.never-resolved-many"
-    text = say(template, host=host, **asked)
+    text = say_count(template, len(requests.frames), host=host, requester=requests.requester)
     shown = f"arp.dst.proto_ipv4 == {host}" if ":" not in host else f"icmpv6.nd.ns.target_address == {host}"
     questions = tuple(_questions(requests))[:MOST_FRAMES]
     return Finding(
