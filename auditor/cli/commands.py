@@ -113,65 +113,66 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     ctx.exit()
 
 
+SITE_OPTIONS = (
+    click.option(
+        "--ruleset",
+        type=Named(),
+        default="configmgr-2007",
+        show_default=True,
+        metavar="ID|FILE",
+        help="Id or file of the ruleset.",
+    ),
+    click.option(
+        "--method",
+        "methods",
+        multiple=True,
+        type=Named(),
+        metavar="ID",
+        help="Installation method to evaluate, such as client-push. Default: all. Repeatable.",
+    ),
+    click.option(
+        "--role",
+        "roles",
+        multiple=True,
+        type=Pair(),
+        metavar="ROLE=ADDRESS",
+        help="Address or network of a role, such as site-server=10.20.1.5 or client=10.0.0.0/24. "
+        "Default: inferred. Repeatable.",
+    ),
+    click.option(
+        "--site",
+        type=Named(),
+        metavar="FILE",
+        help="TOML file with the roles, mode, ports, and properties of the site.",
+    ),
+    click.option(
+        "--port",
+        "ports",
+        multiple=True,
+        type=Pair(),
+        metavar="NAME=NUMBER",
+        help="Port that differs from the ruleset: http or https for all site systems except WSUS, or one "
+        "requirement, such as http-management-point=8080. Repeatable.",
+    ),
+    click.option(
+        "--mode",
+        type=click.Choice(("native", "mixed"), case_sensitive=False),
+        help="Mode of the site: native (HTTPS) or mixed (HTTP). Default: inferred.",
+    ),
+    click.option(
+        "--property",
+        "properties",
+        multiple=True,
+        type=Named(),
+        metavar="/NAME:VALUE",
+        help="CCMSetup property of the installation, such as /source:PATH. Repeatable.",
+    ),
+)
+
+
 def site_options(function: Function) -> Function:
     """Add the options that say what is known about the site."""
-    for option in reversed(
-        (
-            click.option(
-                "--ruleset",
-                type=Named(),
-                default="configmgr-2007",
-                show_default=True,
-                metavar="ID|FILE",
-                help="Id or file of the ruleset.",
-            ),
-            click.option(
-                "--method",
-                "methods",
-                multiple=True,
-                type=Named(),
-                metavar="ID",
-                help="Installation method to evaluate, such as client-push. Default: all. Repeatable.",
-            ),
-            click.option(
-                "--role",
-                "roles",
-                multiple=True,
-                type=Pair(),
-                metavar="ROLE=ADDRESS",
-                help="Address or network of a role, such as site-server=10.20.1.5 or client=10.0.0.0/24. "
-                "Default: inferred. Repeatable.",
-            ),
-            click.option(
-                "--site",
-                type=Named(),
-                metavar="FILE",
-                help="TOML file with the roles, mode, ports, and properties of the site.",
-            ),
-            click.option(
-                "--port",
-                "ports",
-                multiple=True,
-                type=Pair(),
-                metavar="NAME=NUMBER",
-                help="Port that differs from the ruleset: http or https for all site systems except WSUS, or one "
-                "requirement, such as http-management-point=8080. Repeatable.",
-            ),
-            click.option(
-                "--mode",
-                type=click.Choice(("native", "mixed"), case_sensitive=False),
-                help="Mode of the site: native (HTTPS) or mixed (HTTP). Default: inferred.",
-            ),
-            click.option(
-                "--property",
-                "properties",
-                multiple=True,
-                type=Named(),
-                metavar="/NAME:VALUE",
-                help="CCMSetup property of the installation, such as /source:PATH. Repeatable.",
-            ),
-        )
-    ):
+    for option in reversed(SITE_OPTIONS):
         function = option(function)
     return function
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TypeVar
 
 from auditor.fleet.remediation import Failing, blamed, plan_changes
@@ -73,15 +74,15 @@ def fleet_report(
     roles: Iterable[r.RoleAssignment] = (),
     files: FilesRead | None = None,
     expected: Iterable[str] = (),
-    sites: Mapping[str, str] | None = None,
+    sites: Mapping[str, str] = MappingProxyType({}),
     servers: Iterable[str] = (),
     unreadable: Iterable[UnreadableFile] = (),
     limitations: Iterable[r.Limitation] = (),
 ) -> FleetReport:
-    """Return the report of a fleet, the same whatever order the hosts come in.
+    """Return the report of a fleet.
 
     Args:
-        hosts: The results.
+        hosts: The results; the report is the same whatever order they come in.
         tool: Name and version of this program.
         ruleset: That the hosts were judged by, with its ports.
         main: Id of the method that counts, groups and changes are about.
@@ -114,9 +115,7 @@ def fleet_report(
         methods=_methods(proven, ruleset, len(missing)),
         requirements=_requirements(failing, ruleset),
         subnets=_grouped(proven, failing, main, order, lambda host: host.subnet, [""] * len(missing)),
-        sites=_grouped(
-            proven, failing, main, order, lambda host: host.site, [(sites or {}).get(name, "") for name in missing]
-        ),
+        sites=_grouped(proven, failing, main, order, lambda host: host.site, [sites.get(name, "") for name in missing]),
         directions=_stops(failing, _direction),
         devices=_stops(failing, _device),
         changes=changes,
