@@ -291,12 +291,12 @@ def test_what_was_left_out_of_long_flows_is_a_warning_and_a_limitation(write, ts
     path = write(pcap(sent(SHARE, *chunks)))
     report = auditor.audit(path, tshark=tshark, roles={"site-server": "10.0.0.1", "client": "10.0.0.5"})
     (warning,) = report.sources[0].warnings
-    assert warning == (
+    assert (warning.code, warning.text) == (
         "long-flow",
         f"35 packets (36,571 bytes) in the middle of 1 long flow ({SHARE}) were not dissected. A failed step there is "
-        "not reported. To include them, cut the capture to the time in question: editcap -A START -B STOP IN OUT.",
+        "not reported. To include them, shorten the capture: editcap -A START -B STOP IN OUT.",
     )
-    assert f"{path}: {warning[1]}" in report.limitation_texts
+    assert f"{path}: {warning.text}" in report.limitation_texts
 
 
 def test_of_a_report_that_reads_all_nothing_is_left_out(tshark):
@@ -392,7 +392,7 @@ NO_TSHARK = {
 def test_a_tshark_that_breaks_is_told_of(script, false):
     dissection = listen(false(script))
     assert dissection.packets == ()
-    assert dissection.obstacle.startswith(("tshark ended with an error", "what tshark printed"))
+    assert dissection.obstacle.startswith(("tshark ended with", "the output of tshark"))
 
 
 NOTHING_BACK = {"prints nothing": "exit 0", "prints no packet": "echo '['; echo; echo ']'"}
@@ -402,27 +402,27 @@ NOTHING_BACK = {"prints nothing": "exit 0", "prints no packet": "echo '['; echo;
 def test_a_tshark_that_ends_well_and_gives_nothing_back_is_told_of(script, false):
     dissection = listen(false(script))
     assert dissection.packets == ()
-    assert dissection.obstacle.startswith("tshark ended without an error, but gave nothing of what it was to read back")
+    assert dissection.obstacle.startswith("tshark returned no packet and no error")
 
 
 def test_a_tshark_that_ends_well_before_the_end_is_told_of(tshark, false):
     """As one does that somebody put a limit of packets on."""
     dissection = listen(false(f'exec "{tshark}" -c 30 "$@"'))
     assert 0 < len(dissection.packets) < len(listen(tshark).packets)
-    assert "gave not all of what it was to read back" in dissection.obstacle
+    assert "tshark returned too few packets" in dissection.obstacle
 
 
 @pytest.mark.parametrize(("few", "without"), [(5, ""), (9, ", and none of 1 flow")])
 def test_that_not_all_of_many_packets_were_read_is_told_of(few, without, tshark, monkeypatch):
     monkeypatch.setattr(selection, "MOST_IN_ALL", 20)
     monkeypatch.setattr(selection, "FEWEST_PACKETS", few)
-    text = "only the first {} and the last 0 packets of each flow were read{}: audit fewer clients at once"
+    text = "only the first {} and the last 0 packets of each flow were read{}. Analyze fewer clients at once"
     assert listen(tshark).obstacle == text.format(few, without)
 
 
 def test_that_nothing_came_back_is_a_limitation_of_the_report(false):
     limitations = auditor.audit(CAPTURE, tshark=false("exit 0")).limitation_texts
-    assert len([text for text in limitations if f"{CAPTURE}: tshark ended without an error, but gave" in text]) == 1
+    assert len([text for text in limitations if f"{CAPTURE}: tshark returned no packet and no error" in text]) == 1
 
 
 @pytest.mark.parametrize("script", NO_TSHARK.values(), ids=NO_TSHARK)
@@ -436,7 +436,7 @@ def test_what_was_told_before_tshark_broke_is_kept(tshark, false):
     """Packets are printed as they are read: a dissector that crashes at the last one spoils only that."""
     whole = listen(tshark)
     broken = listen(false(f'"{tshark}" "$@"; exit 3'))
-    assert broken[:2] == (whole.packets, "tshark ended with an error (exit code 3)")
+    assert broken[:2] == (whole.packets, "tshark ended with exit code 3")
 
 
 @pytest.mark.parametrize("what", ["missing", "not executable", "a folder"])
@@ -464,7 +464,7 @@ def test_a_file_config_ini_where_auditor_is_run_is_not_pyshark_s(tmp_path):
 def test_a_broken_tshark_leaves_the_verdicts_on_the_ports(false):
     report = auditor.audit(CAPTURE, tshark=false("exit 1"))
     assert verdicts(report) == verdicts(auditor.audit(CAPTURE, dissect=False))
-    assert [text for text in report.limitation_texts if f"{CAPTURE}: tshark ended with an error" in text]
+    assert [text for text in report.limitation_texts if f"{CAPTURE}: tshark ended with exit code 1" in text]
 
 
 def verdicts(report: auditor.Report) -> list[tuple[str, ...]]:
@@ -482,7 +482,7 @@ def test_without_tshark_the_report_says_once_what_is_missing(monkeypatch, tmp_pa
     assert verdicts(report) == verdicts(by_ports)
     (missing,) = set(report.limitation_texts) - set(by_ports.limitation_texts)
     assert "tshark was not found" in missing
-    assert "install Wireshark" in missing
+    assert "Install Wireshark" in missing
 
 
 # any length of time

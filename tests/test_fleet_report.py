@@ -407,7 +407,7 @@ def test_a_device_that_rejects_is_a_matter_of_firewalls():
 def test_a_silent_management_point_is_not_a_silent_computer():
     told = fleet([host("A", "http-management-point no-response")]).causes
     assert [(one.verdict, one.requirement) for one in told] == [("no-response", "client-push/http-management-point")]
-    assert told[0].remedy.startswith("Find out whether the management point is on")
+    assert told[0].remedy.startswith("Check that the management point is on")
 
 
 def test_a_host_that_fails_for_nothing_that_is_told_is_not_helped():

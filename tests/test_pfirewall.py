@@ -702,7 +702,7 @@ def test_an_hour_that_does_not_exist_is_told(write):
             "no action",
         ),
         (b"2025-06-16 17:26:13 ALLOW TCP 10.0.0.1 10.0.0.2 49159 6543 SEND 1320\r\n", "of 10 columns"),
-        (b"The network path was not found.\n", "no Windows Firewall log"),
+        (b"The network path was not found.\n", "unknown file type; expected pcap, pcapng, a Windows Firewall log"),
     ],
 )
 def test_other_files_are_refused_in_one_line(content, words, write):

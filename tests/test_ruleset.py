@@ -594,7 +594,7 @@ def test_all_faults_are_told_at_once(write):
         "server-locator-point, source-server; did you mean client?"
     )
     assert len(lines) == 7
-    assert lines[6] == f"  auditor rulesets check {path} tells one a line"
+    assert lines[6] == f"  to list them, run: auditor rulesets check {path}"
 
 
 def test_a_fault_cannot_write_to_the_terminal(write):

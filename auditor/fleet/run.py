@@ -203,7 +203,7 @@ class Fleet:
             expected=self.expected,
             sites={file.host: file.site for file in self.unread} | dict(self.sites),
             servers=[name for name, _ in servers],
-            unreadable=(UnreadableFile(file.path, file.host, file.what, file.hint) for file in self.unread),
+            unreadable=[UnreadableFile(file.path, file.host, file.what, file.hint) for file in self.unread],
             limitations=[
                 *(Limitation("no-site-server", text) for text in _without_server(contexts.values())),
                 *(Limitation("pairs-left-out", text) for text in self._left_out()),

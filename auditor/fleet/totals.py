@@ -64,6 +64,12 @@ def _order(host: HostResult) -> tuple[object, ...]:
     return host.host, host.site, host.addresses, host.files
 
 
+def _without_source(
+    hosts: Iterable[HostResult], expected: Iterable[str], unreadable: Iterable[UnreadableFile]
+) -> set[str]:
+    return {*expected, *(file.host for file in unreadable if file.host)} - {host.host for host in hosts}
+
+
 def fleet_report(
     hosts: Iterable[HostResult],
     *,
@@ -76,7 +82,7 @@ def fleet_report(
     expected: Iterable[str] = (),
     sites: Mapping[str, str] = MappingProxyType({}),
     servers: Iterable[str] = (),
-    unreadable: Iterable[UnreadableFile] = (),
+    unreadable: Sequence[UnreadableFile] = (),
     limitations: Iterable[r.Limitation] = (),
 ) -> FleetReport:
     """Return the report of a fleet.
@@ -99,9 +105,7 @@ def fleet_report(
         RulesetError: If the ruleset has no method main.
     """
     proven = sorted((_proven(host, ruleset) for host in hosts), key=_order)
-    unreadable = tuple(sorted(unreadable))
-    missing = {*expected, *(file.host for file in unreadable if file.host)}
-    missing -= {*servers, *(host.host for host in proven)}
+    missing = _without_source(proven, expected, unreadable) - {*servers}
     order = {requirement.id: number for number, requirement in enumerate(ruleset.method(main).requirements)}
     failing = [(host, blamed(host, main)) for host in proven if host.outcome(main).result == r.FAILS]
     changes, causes = plan_changes(failing, ruleset)
@@ -121,7 +125,7 @@ def fleet_report(
         changes=changes,
         hosts=tuple(proven),
         expected=tuple(sorted(missing)),
-        unreadable=unreadable,
+        unreadable=tuple(sorted(unreadable)),
         limitations=tuple(limitations),
         causes=causes,
         also_blocked=_also_blocked(proven, main),
