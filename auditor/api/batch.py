@@ -26,7 +26,7 @@ from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.ruleset.site import known_site
 
 Note = Callable[[str], None]
-Telling = Callable[[int, int], FileProgress]  # from the files and bytes to be read to what is told how far it is
+Telling = Callable[[int, int], FileProgress]  # from the files and bytes to be read to what shows the progress
 
 
 def _tell_nobody(_: str) -> None:

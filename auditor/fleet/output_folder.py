@@ -96,7 +96,7 @@ class FleetFolder:
     def make(self, *, force: bool, spared: Iterable[str] = ()) -> None:
         """Make the folder.
 
-        Without a report or summaries of ours all in it is somebody else's, whatever it is called.
+        Without a report or summaries of auditor, all files in it belong to something else, whatever their names.
 
         Args:
             force: Whether files that are there may be replaced.
@@ -203,7 +203,7 @@ class FleetFolder:
 
         Args:
             report: The report.
-            digest: Tells all that it is made of, so that it need not be made again.
+            digest: Digest of all inputs; the report is not made again while it is the same.
             lacking: Whether anything was left out that may hold evidence.
         """
         (self.path / STATE).unlink(missing_ok=True)

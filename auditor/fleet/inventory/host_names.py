@@ -56,7 +56,7 @@ class Name:
 
     Attributes:
         host: In capital letters.
-        site: "" if nobody said it.
+        site: Empty if unknown.
     """
 
     host: str
@@ -151,7 +151,7 @@ class Names:
         Args:
             path: The file.
             addresses: Its own addresses, the likeliest first.
-            shared: Whether it tells of several computers, as a capture of several clients does. Then its path says at
+            shared: Whether it is about several computers, as a capture of several clients does. Then its path says at
                 most at which site they are.
         """
         by_path = self.of(path) or NOBODY
