@@ -19,7 +19,7 @@ from test_scenes import SCENES, each
 
 import auditor
 from auditor.render import wording
-from auditor.render.answer import answer, limitations
+from auditor.render.answer import Answers, limitations
 from auditor.render.clean import clean
 from auditor.render.html import diagrams as drawing
 from auditor.render.html import report as html
@@ -157,7 +157,7 @@ def test_it_tells_what_the_text_tells(scene):
             filters = (proof.display_filter for proof in one.evidence)
             for told in (one.explanation, *(p.text for p in one.problems), *proofs, *filters):
                 assert clean(told) in text
-        for told in sentences(answer(report, client, main)):
+        for told in sentences(Answers(report).of(client, main)):
             assert clean(told) in text
     for told in (*limitations(report), *(source.path for source in report.sources)):
         assert clean(told) in text

@@ -14,7 +14,7 @@ from reports import fleet, of_scene, sentences
 from test_scenes import SCENES, each
 
 from auditor.render import wording
-from auditor.render.answer import answer, limitations
+from auditor.render.answer import Answers, limitations
 from auditor.render.clean import clean
 from auditor.render.markdown import code, prose, render_markdown
 
@@ -94,8 +94,8 @@ def test_it_tells_what_the_text_tells(scene):
     text = re.sub(r"\s+", "", shown(render_markdown(report)))
     for client in report.clients:
         main = wording.main_method(client, report.asked)
-        proofs = [proof.display_filter for cause in answer(report, client, main).causes for proof in cause.evidence]
-        answered = sentences(answer(report, client, main))
+        proofs = [proof.display_filter for cause in Answers(report).of(client, main).causes for proof in cause.evidence]
+        answered = sentences(Answers(report).of(client, main))
         for told in (client.address, *answered, *limitations(report), *proofs):
             assert re.sub(r"\s+", "", told) in text
 

@@ -97,20 +97,29 @@ class Answer(NamedTuple):
         return [cause.requirements[0] for cause in self.causes if cause.requirements[0].verdict in r.FAILING]
 
 
-def answer(report: r.Report, client: r.ClientReport, method: r.MethodResult) -> Answer:
-    """Return what a report answers about one method of one client."""
-    heading, methods = _other_methods(client, method)
-    return Answer(
-        result=method.result.upper(),
-        subject=subject(client, method),
-        impact=tuple(wording.went_on(method.went_on)),
-        causes=tuple(_causes(method)),
-        paragraphs=tuple(_paragraphs(client, method)),
-        check_first=tuple(_check_first(report, method)),
-        rows=tuple(_rows(report, method)),
-        other_heading=heading,
-        other_methods=tuple(methods),
-    )
+class Answers:
+    """What a report answers; what concerns all of its clients is computed once."""
+
+    def __init__(self, report: r.Report) -> None:
+        self._report = report
+        self._players = Counter(role.role for role in report.roles)
+        self._weak_roles = [role for role in report.roles if role.how_sure == "weak"]
+        self._check_first = [limitation.text for limitation in report.limitations if limitation.code in CHECK_FIRST]
+
+    def of(self, client: r.ClientReport, method: r.MethodResult) -> Answer:
+        """Return what the report answers about one method of one client."""
+        heading, methods = _other_methods(client, method)
+        return Answer(
+            result=method.result.upper(),
+            subject=subject(client, method),
+            impact=tuple(wording.went_on(method.went_on)),
+            causes=tuple(_causes(method)),
+            paragraphs=tuple(_paragraphs(client, method)),
+            check_first=(*_assumed(method, self._weak_roles), *self._check_first),
+            rows=tuple(_rows(self._report, method, self._players)),
+            other_heading=heading,
+            other_methods=tuple(methods),
+        )
 
 
 def subject(client: r.ClientReport, method: r.MethodResult) -> str:
@@ -191,37 +200,29 @@ def _paragraphs(client: r.ClientReport, method: r.MethodResult) -> Iterator[Para
 
 
 def _passing(method: r.MethodResult) -> Iterator[Paragraph]:
-    delays = tuple(row.explanation for row in method.requirements if wording.is_harmless_block(row))
+    delays = wording.harmless_blocks(method)
     template = "answer.works-despite" if delays else "answer.works"
     yield Paragraph("Result", (say(template if method.result == r.WORKS else "answer.allowed"),))
-    changes = tuple(
-        say("result.earlier", row=row.row, time=row.changed.before_time, verdict=row.changed.before)
-        for row in method.requirements
-        if row.changed
-    )
-    if delays or changes:
-        yield Paragraph("Note", (*delays, *changes))
+    if notes := (*delays, *wording.changes(method)):
+        yield Paragraph("Note", notes)
     yield Paragraph("Next", (say("answer.next"),))
 
 
 # what may change the result
 
 
-def _check_first(report: r.Report, method: r.MethodResult) -> Iterator[str]:
+def _assumed(method: r.MethodResult, weak_roles: Iterable[r.RoleAssignment]) -> Iterator[str]:
     ends = {(end.role, end.address) for row in method.requirements for end in (row.source, row.destination)}
-    for role in report.roles:
-        if role.how_sure == "weak" and (role.role, role.address) in ends:
-            option = f"{role.role}={role.address}"
-            name = wording.words(role.role)
+    for role in weak_roles:
+        if (role.role, role.address) in ends:
+            option, name = f"{role.role}={role.address}", wording.words(role.role)
             yield say("answer.assumed", address=role.address, role=name, why=role.why, option=option)
-    yield from (limitation.text for limitation in report.limitations if limitation.code in CHECK_FIRST)
 
 
 # requirements
 
 
-def _rows(report: r.Report, method: r.MethodResult) -> Iterator[Row]:
-    players = Counter(role.role for role in report.roles)
+def _rows(report: r.Report, method: r.MethodResult, players: Counter[str]) -> Iterator[Row]:
     for requirement in wording.table_requirements(method):
         yield Row(
             requirement,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from auditor.render import wording
-from auditor.render.answer import ReportedCause, Row, answer, limitations
+from auditor.render.answer import Answer, Answers, ReportedCause, Row, limitations
 from auditor.render.clean import clean
 from auditor.render.wording import MANY_CLIENTS, MOST_DETAILED, MOST_LISTED
 from auditor.report import model as r
@@ -73,8 +73,7 @@ def _report(report: r.Report) -> Iterator[str]:
     elif len(mains) > MANY_CLIENTS:
         yield from _fleet(report, mains)
     else:
-        for client, method in mains:
-            yield from _client(report, client, method)
+        yield from _clients(report, mains)
     if lines := wording.not_judged(report):
         yield from ("## Other traffic on client push ports, not evaluated", "")
         yield from (f"- {prose(text)}" for text in lines)
@@ -86,8 +85,13 @@ def _report(report: r.Report) -> Iterator[str]:
     yield from _sources_and_roles(report)
 
 
-def _client(report: r.Report, client: r.ClientReport, main: r.MethodResult) -> Iterator[str]:
-    shown = answer(report, client, main)
+def _clients(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[str]:
+    answers = Answers(report)
+    for main in mains:
+        yield from _answer(report, answers.of(*main))
+
+
+def _answer(report: r.Report, shown: Answer) -> Iterator[str]:
     yield from (f"# {shown.result}: {prose(shown.subject)}", "")
     for sentence in shown.impact:
         yield from (prose(sentence), "")
@@ -150,8 +154,7 @@ def _fleet(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[str]:
     if len(failing) > MOST_LISTED:
         yield from (f"and {len(failing) - MOST_LISTED:,} more: the CSV form lists all of them", "")
     yield from (f"In detail: the first {min(len(failing), MOST_DETAILED)} of them", "")
-    for client, method in failing[:MOST_DETAILED]:
-        yield from _client(report, client, method)
+    yield from _clients(report, failing[:MOST_DETAILED])
 
 
 def _sources_and_roles(report: r.Report) -> Iterator[str]:

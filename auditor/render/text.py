@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auditor.render import wording
-from auditor.render.answer import Answer, ReportedCause, answer, limitations
+from auditor.render.answer import Answer, Answers, ReportedCause, limitations
 from auditor.render.clean import clean
 from auditor.render.wording import MANY_CLIENTS, MOST_DETAILED, MOST_LISTED
 from auditor.report import model as r
@@ -84,14 +84,15 @@ def _parts(report: r.Report, details: bool) -> Iterator[Part]:
 
 
 def _clients(report: r.Report, mains: Sequence[wording.Main], details: bool) -> Iterator[Part]:
+    answers = Answers(report)
     for client, main in mains:
-        shown = answer(report, client, main)
+        shown = answers.of(client, main)
         yield from _answer(report, shown)
         if details:
             yield from _proofs(main, report)
         yield from _other_methods(shown)
         if details:
-            yield from _other_tables(report, client, main)
+            yield from _other_tables(answers, client, main)
 
 
 def _answer(report: r.Report, shown: Answer) -> Iterator[Part]:
@@ -197,10 +198,10 @@ def _proofs(method: r.MethodResult, report: r.Report) -> Iterator[Part]:
         yield Text()
 
 
-def _other_tables(report: r.Report, client: r.ClientReport, main: r.MethodResult) -> Iterator[Part]:
+def _other_tables(answers: Answers, client: r.ClientReport, main: r.MethodResult) -> Iterator[Part]:
     for method in client.methods:
         if method.id != main.id:
-            shown = answer(report, client, method)
+            shown = answers.of(client, method)
             yield _headline(shown)
             yield _table(shown)
             yield Text()

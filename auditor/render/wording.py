@@ -51,14 +51,13 @@ def result_reasons(method: r.MethodResult) -> list[str]:
     if network or problems:
         return list(dict.fromkeys([*went_on(method.went_on), *network, *problems]))
     if method.result in (r.WORKS, r.ALLOWED):
-        changed = [(requirement.row, requirement.changed) for requirement in method.requirements if requirement.changed]
-        earlier = [
-            say("result.earlier", row=row, time=change.before_time, verdict=change.before) for row, change in changed
-        ]
-        delayed = [requirement.explanation for requirement in method.requirements if is_harmless_block(requirement)]
-        if delayed:
+        if delayed := harmless_blocks(method):
             return delayed
-        return [say("answer.works" if method.result == r.WORKS else "answer.allowed"), say("answer.next"), *earlier]
+        return [
+            say("answer.works" if method.result == r.WORKS else "answer.allowed"),
+            say("answer.next"),
+            *changes(method),
+        ]
     missing = [reason.requirement.partition("/")[2] for reason in method.reasons]
     good = {requirement.id for requirement in method.requirements if requirement.verdict in r.PASSING}
     guesses = list(dict.fromkeys(reason.text for reason in method.reasons if reason.requirement in good))
@@ -124,11 +123,6 @@ def _document(ruleset: str) -> str:
     return say(DOCUMENTS[ruleset]) if ruleset in DOCUMENTS else ruleset
 
 
-def not_applicable(method: r.MethodResult) -> list[str]:
-    """Return the rows of a method that do not apply here."""
-    return [requirement.row for requirement in method.requirements if requirement.verdict == r.NOT_APPLICABLE]
-
-
 def evidence_requirements(method: r.MethodResult, *, details: bool = False) -> list[r.RequirementVerdict]:
     """Return the requirements whose proof is shown: what was stopped, or else all that was seen."""
     if details:
@@ -154,18 +148,20 @@ def name(requirement: r.RequirementVerdict) -> str:
 
 def port(requirement: r.RequirementVerdict) -> str:
     """Return protocol and ports, the first four of many."""
-    if requirement.protocol == "icmp":
-        return "icmp"
-    shown = list(map(str, requirement.ports[:4])) + (["..."] if len(requirement.ports) > 4 else [])
-    return f"{requirement.protocol} " + (", ".join(shown) or "dynamic")
+    return (
+        requirement.protocol if requirement.protocol == "icmp" else f"{requirement.protocol} {_ports(requirement, 4)}"
+    )
 
 
 def port_name(requirement: r.RequirementVerdict) -> str:
     """Return protocol and ports as in a sentence: "TCP 445", or the first three of many."""
-    if requirement.protocol == "icmp":
-        return "ICMP"
-    shown = list(map(str, requirement.ports[:3])) + (["..."] if len(requirement.ports) > 3 else [])
-    return f"{requirement.protocol.upper()} {', '.join(shown) or 'dynamic'}"
+    protocol = requirement.protocol.upper()
+    return protocol if requirement.protocol == "icmp" else f"{protocol} {_ports(requirement, 3)}"
+
+
+def _ports(requirement: r.RequirementVerdict, most: int) -> str:
+    shown = [*map(str, requirement.ports[:most]), *(["..."] if len(requirement.ports) > most else [])]
+    return ", ".join(shown) or "dynamic"
 
 
 def words(name: str) -> str:
@@ -203,11 +199,6 @@ def certainty(requirement: r.RequirementVerdict) -> str:
         return say("answer.stopped", place=place) if place else ""
     template = "answer.likely" if requirement.confidence == r.LIKELY else "answer.proven"
     return say(template, place=place or say("answer.device-unknown"))
-
-
-def end(endpoint: r.Endpoint) -> str:
-    """Return an address, or that nobody is known."""
-    return endpoint.address or "?"
 
 
 def verdict(requirement: r.RequirementVerdict) -> str:
@@ -313,14 +304,6 @@ def entries(client: r.ClientReport, asked: Sequence[str]) -> list[r.MethodResult
     return [method for method in client.methods if method.id == main.id]
 
 
-def title(client: r.ClientReport, method: r.MethodResult) -> str:
-    """Return the title of a method, with the site server where several pushed the client."""
-    alone = sum(entry.id == method.id for entry in client.methods) == 1
-    if alone:
-        return method.title
-    return say("many.title", method=method.title, server=method.site_server or say("many.unknown-server"))
-
-
 def not_judged(report: r.Report) -> list[str]:
     """Return a sentence on each pair of hosts that is none of the judged pushes: scans, logons, file sharing.
 
@@ -373,7 +356,21 @@ def blocked(method: r.MethodResult) -> str:
     )
 
 
-def is_harmless_block(requirement: r.RequirementVerdict) -> bool:
-    """Tell whether a requirement is stopped that each push has; in a method that does not fail, it did no harm."""
-    of_push = requirement.necessity == "required" and requirement.destination.role == "client"
-    return of_push and requirement.verdict in r.FAILING
+def harmless_blocks(method: r.MethodResult) -> list[str]:
+    """Return the explanation of each requirement that is stopped although the method does not fail."""
+    return [
+        requirement.explanation
+        for requirement in method.requirements
+        if requirement.necessity == "required"
+        and requirement.destination.role == "client"
+        and requirement.verdict in r.FAILING
+    ]
+
+
+def changes(method: r.MethodResult) -> list[str]:
+    """Return a sentence on each requirement whose verdict changed."""
+    return [
+        say("result.earlier", row=row.row, time=row.changed.before_time, verdict=row.changed.before)
+        for row in method.requirements
+        if row.changed
+    ]

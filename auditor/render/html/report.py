@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from markupsafe import Markup
 
 from auditor.render import wording
-from auditor.render.answer import Answer, answer, limitations, subject
+from auditor.render.answer import Answer, Answers, limitations, subject
 from auditor.render.html import diagrams as drawing
 from auditor.render.html import templates as pages
 from auditor.report import model as r
@@ -22,6 +23,7 @@ MOST_LISTED_IN_NOTEBOOK = 10
 class Details:
     """What is shown of one client. place: its number on the page; level: of its headings; drawn: with drawings."""
 
+    answers: Answers
     client: r.ClientReport
     main: r.MethodResult
     place: int
@@ -46,13 +48,10 @@ class Details:
             yield requirement, [ladder for ladder in ladders if ladder.rungs not in drawn]
             drawn |= {ladder.rungs for ladder in ladders}
 
-    def answer(self, report: r.Report) -> Answer:
-        """Return what the report answers about the main method."""
-        return answer(report, self.client, self.main)
-
-    def answer_of(self, report: r.Report, method: r.MethodResult) -> Answer:
-        """Return what the report answers about another method."""
-        return answer(report, self.client, method)
+    @cached_property
+    def answer(self) -> Answer:
+        """What the report answers about the main method."""
+        return self.answers.of(self.client, self.main)
 
     @property
     def others(self) -> list[r.MethodResult]:
@@ -74,7 +73,7 @@ def render_html(report: r.Report) -> str:
         mains=ordered,
         many=many,
         heading=_heading(mains),
-        few=[] if many else [Details(*main, n, 2 if len(mains) == 1 else 3, True) for n, main in enumerate(mains, 1)],
+        few=[] if many else _few(report, mains, 2 if len(mains) == 1 else 3),
         details=details,
         left_out=left_out,
         limitations=limitations(report),
@@ -95,12 +94,17 @@ def render_part(report: r.Report) -> str:
         mains=mains,
         many=many,
         heading=_heading(mains),
-        few=[] if many else [Details(*main, n, 3, True) for n, main in enumerate(mains, 1)],
+        few=[] if many else _few(report, mains, 3),
         failing=[main for main in mains if main[1].result == r.FAILS],
         most=MOST_LISTED_IN_NOTEBOOK,
         limitations=limitations(report),
         style=pages.own("page.css"),
     )
+
+
+def _few(report: r.Report, mains: Sequence[wording.Main], level: int) -> list[Details]:
+    answers = Answers(report)
+    return [Details(answers, *main, place, level, True) for place, main in enumerate(mains, 1)]
 
 
 def _heading(mains: Sequence[wording.Main]) -> str:
@@ -121,9 +125,10 @@ def stopped(main: r.MethodResult) -> str:
 def _many(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[Markup]:
     """Yield the details of each of many clients; drawings make a page slow, so only the first have them."""
     show = pages.template("client.html.jinja").module.folded
+    answers = Answers(report)
     for place, (client, main) in enumerate(mains, 1):
         drawn = place <= MOST_DRAWN and main.result not in (r.WORKS, r.ALLOWED)
-        yield show(Details(client, main, place, 3, drawn), report)
+        yield show(Details(answers, client, main, place, 3, drawn), report)
 
 
 def _within(parts: Iterator[Markup]) -> tuple[Markup, int]:
