@@ -130,7 +130,9 @@ def test_of_two_blocked_ports_of_the_same_requirement_both_are_shown(write):
     lines = [f"{n} 10.0.0.20:5100{n} > 10.0.0.82:{port}/tcp prohibited by 10.0.0.1" for n, port in ((0, 80), (1, 8530))]
     report = auditor.audit(write(pcap(scene(lines))), roles=roles, methods=["software-update-point"], dissect=False)
     one = report.clients[0].requirement("software-update-point/http-software-update-point")
-    assert (one.verdict, [block.ports for block in one.also_blocked]) == ("blocked", [(80,)])
+    text = "TCP 80 from 10.0.0.20 to 10.0.0.82: rejected by 10.0.0.1 (ICMP 3/13, administratively prohibited)."
+    assert (one.verdict, one.ports) == ("blocked", (80, 8530))
+    assert one.also_blocked == (r.Block("10.0.0.20", "10.0.0.82", (80,), r.BETWEEN, text),)
 
 
 @pytest.mark.parametrize("blocked", ["10.0.0.80", "10.0.0.83"])
@@ -141,6 +143,15 @@ def test_a_block_of_another_management_point_than_the_one_that_serves_is_shown(a
     report = audited(dropped, HTTPS_ALLOWED.replace("10.0.0.80", other), roles=roles)
     assert report.clients[0].method("client-push").result == "allowed"
     assert is_first(report, SAID.replace("10.0.0.80", blocked))
+
+
+def test_a_block_at_another_server_is_shown_with_its_line_although_the_verdict_is_the_same(audited):
+    dropped = [HTTP_DROPPED, HTTP_DROPPED.replace("51000", "51001").replace("10.0.0.80", "10.0.0.83")]
+    report = audited(*dropped, roles=ROLES | {"management-point": ["10.0.0.80", "10.0.0.83"]})
+    http = report.clients[0].requirement("client-push/http-management-point")
+    blocked = {http.destination.address, *(block.destination for block in http.also_blocked)}
+    assert (http.verdict, blocked) == ("blocked", {"10.0.0.80", "10.0.0.83"})
+    assert [one.lines for one in http.evidence] == [(10,), (11,)]
 
 
 def test_a_block_of_another_method_is_shown_with_its_name_once(audited):

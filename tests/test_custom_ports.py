@@ -175,6 +175,14 @@ def test_beside_a_custom_port_the_documented_one_is_told_of_if_it_fails(pushed, 
 
 
 @pytest.mark.usefixtures("tshark")
+def test_each_capture_that_shows_that_the_documented_port_fails_is_shown(write):
+    packets = [*push(), *asks("CCM_POST /ccm_system/request", 8081), *tries(f"20 {CLIENT}:51500 > {MP}:80/tcp REJ")]
+    found = row(auditor.audit(*(write(pcap(packets)) for _ in range(2))))
+    assert (found.verdict, found.explanation.endswith("TCP 80 is refused.")) == ("open", True)
+    assert [proof.source for proof in found.evidence] == [0, 0, 1, 1]
+
+
+@pytest.mark.usefixtures("tshark")
 def test_a_port_that_does_not_apply_is_the_documented_one(pushed):
     found = row(pushed(asks("CCM_POST /ccm_system/request", 8081), mode="native"))
     assert (found.verdict, found.ports, "8081" in found.explanation) == ("not-applicable", (80,), False)

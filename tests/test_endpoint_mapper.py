@@ -242,6 +242,13 @@ def test_a_proven_block_of_an_earlier_push_is_kept_beside_a_likely_one(audited):
     assert (found.confidence, [block.ports for block in found.also_blocked]) == ("likely", [(49700,)])
 
 
+def test_of_several_proven_blocks_of_one_push_the_one_that_decides_says_it_all(audited):
+    lines = [AT_MAPPER, *(at(n, 49700 + n, "prohibited by 10.0.0.1") for n in (3, 4))]
+    found = dynamic(audited(Taken(lines, {49703: "winreg", 49704: "IWbemLevel1Login"})))
+    assert (found.verdict, found.confidence, found.also_blocked) == ("blocked", "proven", ())
+    assert found.ports == (49703, 49704)
+
+
 def test_another_interface_at_the_same_port_does_not_take_it_back(audited):
     """After a restart Windows assigns a port to another service."""
     first = Taken([AT_MAPPER, at(3, 49700, "S0")], {49700: "winreg"})

@@ -169,6 +169,14 @@ def test_a_firewall_that_is_unknown_let_it_pass_at_an_unknown_place(audited):
     assert (smb.verdict, smb.allowed_at) == ("allowed", "unknown")
 
 
+@pytest.mark.parametrize(
+    ("path", "place"), [("SEND", "client"), ("RECEIVE", "management-point"), ("FORWARD", "unknown")]
+)
+def test_the_place_that_let_a_request_pass_is_that_of_the_firewall(audited, path, place):
+    http = verdict(audited(f"08:00:00 ALLOW 10.0.0.20:51000 > 10.0.0.80:80 - {path}"), "http-management-point")
+    assert (http.verdict, http.allowed_at) == ("allowed", place)
+
+
 def test_a_firewall_that_dropped_a_late_packet_let_nothing_pass(tmp_path):
     rows = (
         "08:00:00 ALLOW 10.0.0.5:50000 > 10.0.0.20:445 - SEND",

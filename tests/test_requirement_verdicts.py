@@ -77,6 +77,11 @@ def test_of_many_servers_three_more_are_told_of(verdict):
     assert [one.frames[0] for one in found.evidence] == [1, 10, 12, 14]
 
 
+def test_of_another_server_the_first_attempt_is_shown(verdict):
+    found = verdict("http-management-point", web(0, POINTS[0], "SF"), *(web(n, POINTS[1], "REJ") for n in (1, 2, 3)))
+    assert (found.destination.address, [one.frames[0] for one in found.evidence]) == (POINTS[0], [1, 10])
+
+
 def test_the_server_of_which_more_is_open_is_judged(verdict):
     """Of two that would do, though the other comes first."""
     more = [line.replace(":80/", ":443/") for line in (web(1, POINTS[0], "S0 once"), web(3, POINTS[1], "SF"))]
@@ -139,6 +144,10 @@ def test_a_host_that_nobody_named_is_asked_for(verdict):
     assert found.explanation == "No management point found. Set it: --role management-point=ADDRESS."
     assert [found.source.role, found.source.address] == ["client", CLIENT]
     assert [found.destination.role, found.destination.address] == ["management-point", None]
+    found = verdict("smb", web(0, POINTS[0], "SF"), roles={"client": CLIENT})
+    assert found.explanation == "No site server found. Set it: --role site-server=ADDRESS."
+    assert [found.source.role, found.source.address] == ["site-server", None]
+    assert [found.destination.role, found.destination.address] == ["client", CLIENT]
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,14 @@ def test_a_site_in_another_mode_changes_nothing(audited):
     assert (method(report).result, [mode.mode for mode in report.modes]) == ("fails", ["mixed", "native"])
 
 
+@pytest.mark.parametrize(("first", "second", "result"), [(80, 443, "fails"), (443, 80, "unproven")])
+def test_a_method_that_no_site_server_begins_is_in_the_mode_of_the_first_site(audited, first, second, result):
+    others = [*push(A), web(A, first), *push(C, SECOND), web(C, second)]
+    report = audited(*BLOCKED, *push(B, SECOND), *others)
+    assert [mode.site_server for mode in report.modes] == [SERVER, SECOND]
+    assert report.client(B).method("manual").result == result
+
+
 def test_a_computer_that_is_no_client_shows_nothing(audited):
     report = audited(*BLOCKED, web(A, 80))
     assert (method(report).result, report.modes) == ("unproven", ())

@@ -18,6 +18,7 @@ import auditor
 from auditor import redact
 from auditor.render.html.report import render_html
 from auditor.render.markdown import render_markdown
+from auditor.report.model import WentOn
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.known_problems import StatusMeaning
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
@@ -105,6 +106,16 @@ def test_a_push_that_is_all_open_but_for_the_echo_works_by_the_current_document(
 def test_by_the_current_document_there_is_nothing_to_tell(audited):
     report = audited(ECHO, *PORTS, FETCH, steps={12: COPIED}, ruleset="configmgr-current-branch")
     assert (report.clients[0].method("client-push").result, is_told(report)) == ("works", False)
+
+
+def test_a_push_that_fails_by_the_current_document_is_judged_by_no_newer_one(audited):
+    """The endpoint mapper stops after it has assigned a port, and the push goes on."""
+    mapper = [f"{second} {SERVER}:5001{second} > {CLIENT}:135/tcp {end}" for second, end in ((1, "SF"), (3, "REJ"))]
+    lines = (ECHO.replace("silent", "answered"), *mapper, PORTS[0], PORTS[2], FETCH)
+    report = audited(*lines, steps={20: COPIED}, ruleset="configmgr-current-branch")
+    push = report.clients[0].method("client-push")
+    went_on = WentOn(("client-push/rpc-endpoint-mapper",), "configmgr-current-branch", None, None)
+    assert (push.result, push.went_on) == ("fails", went_on)
 
 
 @pytest.mark.parametrize(

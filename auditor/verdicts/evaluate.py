@@ -254,8 +254,7 @@ class ClientEvaluation:
         for end in (verdict.source, verdict.destination):
             if self._role_map.is_guess(end.role, end.address):
                 return say("reason.guess", address=end.address, name=end.role.replace("-", " "), role=end.role)
-        hosts = () if verdict.destination.address is None else (verdict.destination.address,)
-        custom = self._evidence.custom_port(self._ruleset.requirement(verdict.id), hosts)
+        custom = self._evidence.custom_port(self._ruleset.requirement(verdict.id), verdict.destination.address)
         return custom.text if custom and custom.assumed else ""
 
     # the hosts of a role
@@ -303,7 +302,7 @@ class ClientEvaluation:
         """Evaluate one requirement between the client and these hosts of the other role."""
         if self._rules.applies[requirement.id] is False:
             return self._row_of_off(requirement, hosts)
-        custom = self._evidence.custom_port(requirement, hosts)
+        custom = self._evidence.custom_port(requirement, only_one(hosts))
         if custom is None:
             return self._row_at_its_ports(requirement, hosts)
         row = self._row_at_its_ports(replace(requirement, ports=custom.ports), hosts)

@@ -50,9 +50,6 @@ class SelectedFindings(NamedTuple):
     scanned: list[Finding]
 
 
-NOTHING_SELECTED = SelectedFindings([], [])
-
-
 class Decision(NamedTuple):
     """Which finding decides about a requirement.
 
@@ -118,12 +115,10 @@ class ClientEvidence:
 
     def selected(self, requirement: Requirement, ends: Ends) -> SelectedFindings:
         """Return what the attempts show that concern a requirement; other roles may be asked for the same ports."""
-        tried = [attempts for pair in product(*ends) if (attempts := self._traffic.between(*pair))]
-        if not tried:
-            return NOTHING_SELECTED
         key = (requirement.protocol, requirement.ports, requirement.dynamic and requirement.method, ends)
         if key not in self._selections:
-            concerning = [attempt for attempt in chain(*tried) if self._concerns(requirement, attempt)]
+            attempts = chain.from_iterable(self._traffic.between(*pair) for pair in product(*ends))
+            concerning = [attempt for attempt in attempts if self._concerns(requirement, attempt)]
             findings = self._finding_builder.findings(concerning)
             counted = self._dynamic.counted(findings) if requirement.dynamic else (findings, [])
             self._selections[key] = SelectedFindings(*counted)
@@ -134,9 +129,9 @@ class ClientEvidence:
         client = (self._client,)
         return Ends(hosts, client) if requirement.to_role == CLIENT else Ends(client, hosts)
 
-    def custom_port(self, requirement: Requirement, hosts: Sequence[str]) -> CustomPort | None:
+    def custom_port(self, requirement: Requirement, host: str | None) -> CustomPort | None:
         """Return where a requirement to a host of another role is evaluated instead of at its documented ports."""
-        return self._custom.of(requirement, hosts[0]) if len(hosts) == 1 else None
+        return self._custom.of(requirement, host) if host else None
 
     def _concerns(self, requirement: Requirement, attempt: Attempt) -> bool:
         if attempt.protocol != requirement.protocol:
@@ -220,8 +215,6 @@ class ClientEvidence:
 
     def _ports_of(self, requirement: Requirement, hosts: Sequence[str]) -> tuple[int, ...]:
         """Return the ports at which a requirement to a server is evaluated."""
-        if requirement.from_role != CLIENT:
-            return ()
         custom = self._custom.of(requirement, hosts[0])
         return custom.ports if custom else requirement.ports
 

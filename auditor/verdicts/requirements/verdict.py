@@ -120,7 +120,7 @@ def with_documented(verdict: r.RequirementVerdict, documented: SelectedFindings)
             port=finding.port,
             verdict=finding.verdict,
         ),
-        evidence=in_order((*verdict.evidence, *finding.evidence[:1], *evidence_of(blocked))),
+        evidence=in_order((*verdict.evidence, *finding.evidence, *evidence_of(blocked))),
         also_blocked=(*verdict.also_blocked, *map(_block, blocked)),
     )
 
