@@ -174,7 +174,7 @@ def test_nothing_to_prove_is_one_line_and_exit_code_1(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(auditor.__file__).parent.parent)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("auditor: nothing in these sources proves or disproves a requirement")
+    assert done.stderr.startswith("error: nothing in these sources proves or disproves a requirement")
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
@@ -189,7 +189,7 @@ def test_a_source_that_was_replaced_since_is_no_proof(write, tmp_path):
     path = write(pcap(scene(["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF"])))
     report = auditor.audit(path, dissect=False)
     path.write_bytes(pcap(scene(["0 10.0.0.5:50000 > 10.0.0.20:445/tcp SF"])[:1]))
-    with (tmp_path / "proof").open("wb") as out, pytest.raises(SourceError, match="no longer what the report"):
+    with (tmp_path / "proof").open("wb") as out, pytest.raises(SourceError, match="has changed since the report"):
         write_evidence(report, out)
 
 

@@ -367,13 +367,13 @@ def test_networks_of_one_version_do_not_cover_the_other(audited):
 
 
 def test_an_unknown_role_names_the_nearest():
-    with pytest.raises(ArgumentError, match=r"no such role: 'site-sever' - did you mean site-server\?"):
+    with pytest.raises(ArgumentError, match=r"no such role: 'site-sever'. Did you mean site-server\?"):
         parse_roles({"site-sever": "10.0.0.5"})
 
 
 @pytest.mark.parametrize("word", ["", "server1", "10.0.0", "10.0.0.256", "10.0.0.0/33", "10.0.0.5:445", "fe80::1::2"])
 def test_what_is_no_address_is_refused(word):
-    with pytest.raises(ArgumentError, match="is no IP address or network"):
+    with pytest.raises(ArgumentError, match="is not an IP address or network"):
         parse_roles({"client": word})
 
 

@@ -107,9 +107,9 @@ def test_a_ruleset_means_all_its_methods_or_those_asked_for():
 @pytest.mark.parametrize(
     ("what", "site", "told"),
     [
-        ("clientpush", {}, "no method or ruleset 'clientpush' - methods of configmgr-2007: client-push, "),
+        ("clientpush", {}, "no method or ruleset 'clientpush'. Methods of configmgr-2007: client-push, "),
         ("client-push", {"methods": ["manual"]}, "client-push is a method itself"),
-        ("client-push", {"roles": {"client": "x'; calc"}}, "is no IP address or network"),
+        ("client-push", {"roles": {"client": "x'; calc"}}, "is not an IP address or network"),
         ("client-push", {"ports": {"smb": 4450}}, "is fixed"),
     ],
 )

@@ -110,8 +110,8 @@ def _nothing_in_common(before: r.Report, after: r.Report) -> None:
     for name, report in (("first", before), ("second", after)):
         if not report.clients:
             message = f"no client installation is in the {name} report, so there is nothing to compare"
-            raise ReportError(message, hint="audit the sources again and name the client: --role client=ADDRESS")
-    hint = "compare reports of the same computers; if one is redacted, redact both in one go: auditor diff A B --redact"
+            raise ReportError(message, hint="Analyze the sources again and set --role client=ADDRESS.")
+    hint = "Compare reports of the same computers. To redact them, redact both at once: auditor diff A B --redact"
     raise ReportError("the two reports have no client in common", hint=hint)
 
 

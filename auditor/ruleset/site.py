@@ -45,7 +45,7 @@ def known_site(
     """
     filed = load_site(path) if path is not None else Site()
     if mode is not None and mode not in MODES:
-        raise ArgumentError(f"no such mode: {mode!r}", where="--mode", hint=f"the modes are {', '.join(MODES)}")
+        raise ArgumentError(f"no such mode: {mode!r}", where="--mode", hint=f"The modes are {', '.join(MODES)}.")
     assigned = {role: (words,) if isinstance(words, str) else tuple(words) for role, words in (roles or {}).items()}
     return Site(
         roles={**filed.roles, **assigned},
@@ -65,12 +65,12 @@ def load_site(path: str | Path) -> Site:
     try:
         table = read_toml(Path(path))
     except TomlFault as fault:
-        hint = f"{fault.hint[0].lower()}{fault.hint[1:]}; README.md has an example"
+        hint = f"{fault.hint} README.md has an example."
         raise _fault(path, f"the site file cannot be read: {fault.what}", hint) from fault
     for key in table:
         if key not in KEYS:
             meant = nearest(key, KEYS)
-            hint = f"did you mean {meant}?" if meant else f"the keys are {', '.join(KEYS)}"
+            hint = f"Did you mean {meant}?" if meant else f"The keys are {', '.join(KEYS)}."
             raise _fault(path, f"unknown key {key!r}", hint)
     return Site(
         roles={str(role): _words(path, f"roles.{role}", value) for role, value in _table(path, table, "roles").items()},
@@ -107,7 +107,7 @@ def _mode(path: str | Path, value: Any) -> str | None:
 
 def _port(path: str | Path, name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _fault(path, f"ports.{name} is no number", "write a port number without quotes")
+        raise _fault(path, f"ports.{name} is not a number", "write a port number without quotes")
     return value
 
 

@@ -119,7 +119,7 @@ def write_parquet(report: FleetReport, table: str, out: BinaryIO) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        hint = "install it with: pipx inject auditor pyarrow (or pip install pyarrow)"
+        hint = "Install it with: pipx inject auditor pyarrow (or pip install pyarrow)."
         raise MissingPackageError("Parquet needs the package pyarrow", hint=hint) from None
     kinds = columns(report, table)
     schema = pa.schema([(name, _arrow_type(kind, pa)) for name, kind in kinds.items()])
