@@ -33,12 +33,13 @@ def test_what_works_passes():
 def test_what_fails_says_for_whom_what_why_by_what_proof_and_what_to_do():
     with pytest.raises(AssertionError) as failed:
         of_scene("smb-dropped").assert_works()
-    headline, why, verdict, remedy = str(failed.value).splitlines()
+    headline, why, verdict, remedy, evidence = str(failed.value).splitlines()
     assert headline == "10.20.2.20: Client push installation: FAILS"
     assert why.startswith("  TCP 445 from 10.20.1.5 to 10.20.2.20: no response to 3 SYNs")
-    assert verdict == "  client-push/smb: blocked, likely; proof: frames 8, 9, 10"
-    begin = '    remedy: On the client, turn on the Windows Firewall rule group "File and Printer Sharing" (inbound). '
+    assert verdict == "  client-push/smb: blocked, likely"
+    begin = '    Fix: On the client, turn on the Windows Firewall rule group "File and Printer Sharing" (inbound). '
     assert remedy.startswith(begin)
+    assert evidence == "    Evidence: frames 8, 9, 10"
 
 
 @pytest.mark.usefixtures("tshark")

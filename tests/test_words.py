@@ -122,7 +122,30 @@ def errors() -> Iterator[Text]:
             yield from ((f"{place} {number}", text) for number, text in enumerate(literals(call.args[0])))
 
 
-SOURCES = {"templates": templates, "rulesets": rulesets, "help": help_texts, "errors": errors, "pages": pages}
+def page_texts() -> Iterator[Text]:
+    """Return the texts of the HTML pages: of templates what is not code or markup, of scripts the quoted sentences."""
+    folder = ROOT / "auditor" / "render" / "html" / "page"
+    for path in sorted(folder.glob("*.jinja")):
+        visible = re.sub(r"\{#.*?#\}|\{%.*?%\}|<code.*?</code>", " ", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        visible = re.sub(r"\{\{.*?\}\}", "X", visible, flags=re.DOTALL)
+        labels = re.findall(r'(?:aria-label|title)="([^"]*)"', visible)
+        pieces = [*labels, *re.split(r"<[^>]*>", visible)]
+        yield from ((f"{path.name} {number}", " ".join(text.split())) for number, text in enumerate(pieces))
+    for path in sorted(folder.glob("*.js")):
+        code = re.sub(r"^\s*//[^\n]*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        quoted = re.findall(r'"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`', code)
+        texts = (re.sub(r"\$\{[^}]*\}", "X", plain or formatted) for plain, formatted in quoted)
+        yield from ((f"{path.name} {number}", text) for number, text in enumerate(texts) if " " in text.strip())
+
+
+SOURCES = {
+    "page texts": page_texts,
+    "templates": templates,
+    "rulesets": rulesets,
+    "help": help_texts,
+    "errors": errors,
+    "pages": pages,
+}
 
 
 def plain(text: str) -> str:

@@ -46,12 +46,17 @@ def comments(report: r.Report) -> dict[int, Comments]:
     cited: dict[int, Comments] = defaultdict(lambda: defaultdict(list))
     for client, requirement in _verdicts(report):
         name = f"{client.address} {requirement.id}"
+        fix = f" Fix: {requirement.remedy_text}" if requirement.remedy and _is_stopped(requirement) else ""
         for evidence in requirement.evidence:
             if report.sources[evidence.source].kind != "capture":
                 continue  # a log has no packets
             for frame in evidence.frames:
-                cited[evidence.source][frame].append(f"{name}: {_verdict(requirement)}. {evidence.text}")
+                cited[evidence.source][frame].append(f"{name}: {_verdict(requirement)}. {evidence.text}{fix}")
     return cited
+
+
+def _is_stopped(requirement: r.RequirementVerdict) -> bool:
+    return requirement.verdict in r.FAILING or any(problem.fatal for problem in requirement.problems)
 
 
 def _verdicts(report: r.Report) -> Iterator[tuple[r.ClientReport, r.RequirementVerdict]]:

@@ -195,10 +195,9 @@ def _arrow(requirement: r.RequirementVerdict, y: float) -> Arrow:
 
 def _answered(requirement: r.RequirementVerdict) -> bool:
     """Tell whether a source saw what the other end answered, although it never arrived."""
-    answers = ("SYN-ACK", "reply")
     packets = (packet for proof in requirement.evidence for packet in proof.packets)
     return requirement.changed is None and any(
-        packet.sender == requirement.destination.address and packet.what in answers for packet in packets
+        packet.sender == requirement.destination.address and packet.what in wording.RESPONSES for packet in packets
     )
 
 
