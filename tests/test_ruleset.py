@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor.errors import RulesetError
+from auditor.errors import ArgumentError, RulesetError
 from auditor.ruleset.ruleset import (
     DEFAULT_RULESET,
     Condition,
@@ -23,6 +23,7 @@ from auditor.ruleset.ruleset import (
     shipped_rulesets,
     with_ports,
 )
+from auditor.ruleset.site import known_site
 
 RULESETS = Path(__file__).resolve().parent.parent / "rulesets"
 PAGE = RULESETS.parent / "docs" / "reference" / "rulesets.md"
@@ -817,3 +818,23 @@ def test_without_given_ports_both_documented_wsus_ports_count():
     assert ports_of(ruleset, "http-software-update-point") == {(80, 8530)}
     assert ports_of(ruleset, "https-software-update-point") == {(443, 8531)}
     assert ruleset.requirement("software-update-point/http-software-update-point").ports_text == "80 or 8530"
+
+
+# properties of CCMSetup
+
+
+@pytest.mark.parametrize("text", ["source:C:\\ccm", "source", "/", "=x", "/:x", "a b"])
+def test_a_property_that_ccmsetup_would_not_take_is_an_error(text):
+    with pytest.raises(ArgumentError, match=r"^--property: .* is not a property of CCMSetup\. Write it as /NAME:VALUE"):
+        known_site(None, roles=None, mode=None, ports=None, properties=[text])
+
+
+@pytest.mark.parametrize("text", ["/source:C:\\ccm", "-SOURCE:x", "/native", "/source=x", "SMSSITECODE=P01", "SMSMP="])
+def test_parameters_and_properties_of_ccmsetup_are_taken(text):
+    assert known_site(None, roles=None, mode=None, ports=None, properties=[text]).properties == (text,)
+
+
+def test_a_property_of_the_msi_is_no_parameter_of_the_same_name():
+    ruleset = load_ruleset()
+    given = [ruleset.holds("source-property", SiteFacts(properties=(text,))) for text in ("/source:x", "SOURCE=x")]
+    assert given == [True, False]

@@ -401,7 +401,7 @@ def idle_properties(ruleset: Ruleset, properties: Iterable[str]) -> list[str]:
     property_names = [condition.value for condition in ruleset.conditions if condition.decided_by == "property"]
     names = [_property_name(name) for name in property_names]
     idle = [property_ for property_ in properties if _property_name(property_) not in names]
-    hints = [f"/{word}" if (word := nearest(_property_name(property_), names)) else "" for property_ in idle]
+    hints = [nearest(_property_name(property_), names) or "" for property_ in idle]
     return [
         f"--property {_short(property_)}: ruleset {ruleset.id} does not use it. "
         + (f"Did you mean {hint}?" if hint else f"It uses {', '.join(property_names) or 'none'}.")
@@ -490,7 +490,10 @@ def _choices(word: str, choices: Iterable[str]) -> str:
 
 
 def _property_name(text: str) -> str:
-    return text.strip().lstrip("/-").split(":", 1)[0].split("=", 1)[0].lower()
+    """Return the name of a parameter of CCMSetup.exe, with a slash, or of a property of Client.msi, without one."""
+    text = text.strip()
+    slash = "/" if text.startswith(("/", "-")) else ""
+    return slash + text.lstrip("/-").split(":", 1)[0].split("=", 1)[0].lower()
 
 
 def _wrong_port(ruleset: Ruleset, name: str, port: object) -> list[str]:

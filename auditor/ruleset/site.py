@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,9 @@ from auditor.ruleset.lint import MODES, nearest
 from auditor.ruleset.ruleset import SiteFacts
 from auditor.ruleset.toml_file import TomlFault, read_toml
 
+# A parameter of CCMSetup.exe, such as /source:PATH or /native, or a property of Client.msi, such as SMSSITECODE=P01.
+PROPERTY = re.compile(r"[/-]\w[\w-]*(?:[:=].*)?|\w+=.*", re.DOTALL)
+MOST_SHOWN = 60  # letters of a property, in a message
 KEYS = ("roles", "mode", "ports", "properties", "conditions")
 
 
@@ -46,14 +50,24 @@ def known_site(
     filed = load_site(path) if path is not None else Site()
     if mode is not None and mode not in MODES:
         raise ArgumentError(f"no such mode: {mode!r}", where="--mode", hint=f"The modes are {', '.join(MODES)}.")
+    added = (properties,) if isinstance(properties, str) else tuple(properties)
+    for text in (*filed.properties, *added):
+        _check_property(text)
     assigned = {role: (words,) if isinstance(words, str) else tuple(words) for role, words in (roles or {}).items()}
     return Site(
         roles={**filed.roles, **assigned},
         mode=mode or filed.mode,
         ports={**filed.ports, **(ports or {})},
-        properties=(*filed.properties, *((properties,) if isinstance(properties, str) else properties)),
+        properties=(*filed.properties, *added),
         conditions=filed.conditions,
     )
+
+
+def _check_property(text: str) -> None:
+    """Raise ArgumentError for what CCMSetup takes for neither a parameter of its own nor a property of the MSI."""
+    if not PROPERTY.fullmatch(text.strip()):
+        hint = "Write it as /NAME:VALUE, such as /source:PATH, or as NAME=VALUE, such as SMSSITECODE=P01."
+        raise ArgumentError(f"{text[:MOST_SHOWN]!r} is not a property of CCMSetup", where="--property", hint=hint)
 
 
 def load_site(path: str | Path) -> Site:
