@@ -140,13 +140,14 @@ def _hosts(report: FleetReport) -> Iterator[Row]:
     """Yield a row for each host, those without a source among them: they are not fine."""
     host_names = {host.host for host in report.hosts}
     entries: list[tuple[str, str, HostResult | None]] = [(host.host, host.site, host) for host in report.hosts]
-    entries += [(name, "", None) for name in report.expected if name not in host_names]
-    for name, _, host in sorted(entries, key=lambda entry: entry[:2]):
+    sites = report.site_of_expected
+    entries += [(name, sites.get(name, ""), None) for name in report.expected if name not in host_names]
+    for name, site, host in sorted(entries, key=lambda entry: entry[:2]):
         if host is not None:
             yield _host(host, report)
         else:
             results = [NO_EVIDENCE] * len(report.methods)
-            yield name, None, (), None, *results, (), (), (), None, None, 0, (), (NO_SOURCE,)
+            yield name, site or None, (), None, *results, (), (), (), None, None, 0, (), (NO_SOURCE,)
 
 
 def _host(host: HostResult, report: FleetReport) -> Row:
