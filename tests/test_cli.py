@@ -144,7 +144,7 @@ def test_4_when_packets_lie_on_an_interface_that_is_not_described(run, tmp_path)
     assert run("analyze", path, "--no-dissect").code == 4
     done = run("flows", path)
     assert done.code == 4
-    assert "1 packets name an interface that the file does not describe" in done.err
+    assert "1 packet names an interface that the file does not describe" in done.err
 
 
 def test_3_wins_over_4(run, cut):

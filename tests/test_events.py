@@ -322,7 +322,7 @@ def test_broken_lines_are_counted_and_named(read: Read):
 def test_an_event_that_cannot_be_true_is_skipped_and_told(read: Read, values: Table):
     source = read(lines(blocked(), blocked(**values)))
     assert (source.records, source.skipped) == (1, 1)
-    assert "1 events skipped: an address, port, or time is missing (first: 7)." in " ".join(
+    assert "1 event skipped: an address, port, or time is missing (first: 7)." in " ".join(
         one.text for one in source.warnings
     )
 

@@ -348,7 +348,7 @@ def test_what_is_wrong_with_a_line_is_said_with_its_number(row, kind, read):
     assert source.details.facts.malformed == {kind: 1}
     assert sums(source) == plain(content)[:5]
     assert codes(source) == ["malformed-lines"]
-    assert f"1 with {say(f'malformed.{kind}')}, such as line 7. They read: 2024" in source.warnings[0].text.replace(
+    assert f"1 with {say(f'malformed.{kind}')}, such as line 7. It reads: 2024" in source.warnings[0].text.replace(
         "05.06.2024", "2024"
     )
 

@@ -123,7 +123,7 @@ def test_a_device_without_a_role_is_a_device():
 
 def test_a_filter_selects_the_frames_without_their_addresses():
     text = redact(of_scene("smb-dropped")).to_text(width=300)
-    assert "frames 8, 9, 10        display filter: frame.number in {8, 9, 10}" in text
+    assert "frames 8, 9, 10; display filter:\n      frame.number in {8, 9, 10}" in text
 
 
 @pytest.mark.usefixtures("tshark")
