@@ -10,7 +10,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    import click
 
 INTERRUPTED = 130
 READER_GONE = 141  # what the shell reports of grep, cat and the like when head has seen enough
@@ -51,9 +54,9 @@ def _code() -> int | None:
             sys.stdout.flush()
             return code
     except KeyboardInterrupt:
-        return _print_error("stopped", INTERRUPTED)
+        return _print_error("stopped.", INTERRUPTED)
     except TerminationSignal as stop:
-        return _print_error("stopped", 128 + int(stop.args[0]))
+        return _print_error("stopped.", 128 + int(stop.args[0]))
     except SystemExit:  # click ends so when the reader of a pipe is gone, and at nothing else
         return _silently(READER_GONE)
     except OSError as error:
@@ -76,32 +79,40 @@ def _code_of(error: BaseException) -> int:
         error.show()
         return error.exit_code
     if isinstance(error, click.UsageError) and error.ctx is not None:
-        usage = f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} --help' for help.\n\nError: "
-        return _print_error(error.format_message(), error.exit_code, usage)
+        usage = f"{_usage_message(error)} For help, run: {error.ctx.command_path} --help"
+        return _print_error(usage, error.exit_code)
     if isinstance(error, click.ClickException):
-        return _print_error(error.format_message(), error.exit_code)
+        return _print_error(_usage_message(error), error.exit_code)
     if isinstance(error, click.Abort):
-        return _print_error("stopped", INTERRUPTED)
+        return _print_error("stopped.", INTERRUPTED)
     if isinstance(error, MemoryError):
         return _print_error(
-            "not enough memory - split a large capture (editcap -c 1000000 IN OUT); for a fleet: --workers 1", 1
+            "not enough memory. Split a large capture (editcap -c 1000000 IN OUT). For a fleet, set --workers 1.", 1
         )
     if isinstance(error, ImportError) and not os.environ.get("AUDITOR_DEBUG"):
         lost = f"a part of auditor cannot be loaded ({error})"
-        return _print_error(f"{lost} - install it again; to check it, run auditor doctor", 1)
+        return _print_error(f"{lost}. Install it again. To check it, run: auditor doctor", 1)
     if os.environ.get("AUDITOR_DEBUG"):
         raise error
-    fault = f"internal error ({type(error).__name__}: {error}) - please report it; "
-    return _print_error(f"{fault}to get a traceback, set AUDITOR_DEBUG=1", 1)
+    fault = f"internal error ({type(error).__name__}: {error}). Please report it. "
+    return _print_error(f"{fault}To get a traceback, set AUDITOR_DEBUG=1.", 1)
+
+
+def _usage_message(error: click.ClickException) -> str:
+    """Return what click says, as a sentence that follows a prefix."""
+    from auditor.errors import ended
+
+    text = error.format_message()
+    return ended(text[:1].lower() + text[1:])
 
 
 def _output_failed(error: OSError) -> int:
     if error.errno in CLOSED_BY_READER:
         return _silently(READER_GONE)
     if error.errno == errno.EBADF and not error.filename:
-        return _silently(_print_error("standard output is closed - leave it open, or use -o FILE", 1))
+        return _silently(_print_error("standard output is closed. Write to a file: -o FILE", 1))
     where = error.filename or "the output"
-    return _silently(_print_error(f"{where}: {error.strerror or error} - make room or choose another place", 1))
+    return _silently(_print_error(f"{where}: {error.strerror or error}. Free disk space, or choose another folder.", 1))
 
 
 def _silently(code: int) -> int:
@@ -115,10 +126,10 @@ def _let_go(stream: TextIO) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _print_error(text: str, code: int, prefix: str = "auditor: ") -> int:
-    from auditor.cli.messages import print_message
+def _print_error(text: str, code: int) -> int:
+    from auditor.cli.messages import print_error
 
-    print_message(text, prefix=prefix)
+    print_error(text)
     return code
 
 

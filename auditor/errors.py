@@ -1,4 +1,4 @@
-"""What can go wrong for the administrator, said in one line: what, where, and what to do next."""
+"""Errors that a person reads, in one line: where, what, and the next step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from __future__ import annotations
 class AuditorError(Exception):
     """An error that is meant to be read by a person, never shown as a traceback.
 
-    what: what went wrong; where: the file, option or row it happened in; hint: the next step.
+    Attributes:
+        what: What went wrong, in lower case and without a period: it follows the place.
+        where: The file, option or row it happened in.
+        hint: The next step, as sentences.
     """
 
     exit_code = 1
@@ -17,10 +20,19 @@ class AuditorError(Exception):
         self.where = where
         self.hint = hint
 
+    @property
+    def text(self) -> str:
+        """What went wrong and the next step, without the place."""
+        between = "\n  " if "\n" in self.what else " "
+        return ended(self.what) + (f"{between}{self.hint}" if self.hint else "")
+
     def __str__(self) -> str:
-        place = f"{self.where}: " if self.where else ""
-        between = "\n  " if "\n" in self.what else " - "
-        return f"{place}{self.what}" + (f"{between}{self.hint}" if self.hint else "")
+        return f"{self.where}: {self.text}" if self.where else self.text
+
+
+def ended(text: str) -> str:
+    """Return a text with the period that ends its last sentence."""
+    return text if text.endswith((".", "?", "!", "?)")) else f"{text}."
 
 
 class SourceError(AuditorError):

@@ -63,7 +63,7 @@ def _once(path: str) -> None:
 
 
 def _refuse(path: str) -> None:
-    raise OutputError("the disk is full", where=path, hint="make room")
+    raise OutputError("the disk is full", where=path, hint="Make room.")
 
 
 def _raise(path: str) -> None:

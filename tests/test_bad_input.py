@@ -73,7 +73,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 def test_a_folder(tmp_path):
-    with pytest.raises(SourceError, match=r"this is a folder - .*auditor batch"):
+    with pytest.raises(SourceError, match=r"this is a folder. .*auditor batch"):
         read_path(tmp_path)
 
 
@@ -82,7 +82,7 @@ def test_what_is_no_source_says_what_to_bring_instead(tmp_path, name, hint):
     (tmp_path / name).write_text("The log is in the folder of the predecessor, see ticket 4711.\n" * 9)
     with pytest.raises(
         SourceError,
-        match=f"unknown file type; expected pcap, pcapng, a Windows Firewall log, or an event log - .*{hint}",
+        match=f"unknown file type; expected pcap, pcapng, a Windows Firewall log, or an event log. .*{hint}",
     ):
         read_path(tmp_path / name)
 
@@ -126,7 +126,7 @@ def test_the_name_of_a_file_does_not_matter(write):
 
 
 def test_gzip_within_gzip_says_what_to_do(write):
-    with pytest.raises(SourceError, match=r"a gzip file within a gzip file.* - unpack it once"):
+    with pytest.raises(SourceError, match=r"a gzip file within a gzip file.*. Extract it once"):
         read_path(write(gzip.compress(gzip.compress(SAMPLE))))
 
 

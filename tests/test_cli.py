@@ -114,7 +114,7 @@ UNREADABLE = {
     "undescribed interfaces": (pcapng(enhanced(ethernet(tcp(WHO)))), "editcap IN OUT"),
     "junk in the headers": (pcap([b"\x4f" + bytes(30)] * 3, Link(228)), "snap length"),
     "packets of no bytes": (pcap([tcp(WHO)], snap=0), "snap length"),
-    "an unknown kind of network": (pcap([tcp(WHO)], Link(147)), "capture on an Ethernet"),
+    "an unknown kind of network": (pcap([tcp(WHO)], Link(147)), "Capture on an Ethernet"),
 }
 
 
@@ -144,7 +144,7 @@ def test_4_when_packets_lie_on_an_interface_that_is_not_described(run, tmp_path)
     assert run("analyze", path, "--no-dissect").code == 4
     done = run("flows", path)
     assert done.code == 4
-    assert "1 packets name an interface that the file does not describe" in done.err
+    assert "1 packet names an interface that the file does not describe" in done.err
 
 
 def test_3_wins_over_4(run, cut):
@@ -204,23 +204,23 @@ NO_SOURCES = {
     "folder": ("folder", "this is a folder"),
     "text": (b"Dear colleague, the capture is attached.\n", "unknown file type; expected pcap, pcapng"),
     "picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "this is a picture"),
-    "empty": (b"", "the file is empty - stop the capture before you copy it"),
+    "empty": (b"", "the file is empty. Stop the capture before you copy it"),
     "cabinet": (b"MSCF" + bytes(100), "this is a cabinet file"),
     "saved report": (b'{\n  "format_version": 2,\n  "tool": {}\n}\n', "this is a saved report"),
-    "only the header of a pcap": (pcap([]), "the file holds no packets"),
-    "half a header": (pcap([])[:10], "the file holds no packets"),
+    "only the header of a pcap": (pcap([]), "the file contains no packets"),
+    "half a header": (pcap([])[:10], "the file contains no packets"),
     "gzip of nothing": (b"\x1f\x8b\x08\x00", "the gzip data cannot be unpacked"),
     "firewall log": (b"#Version: 1.5\r\n", "this is the beginning of a Windows log"),
 }
 
 
 def is_one_line(done: Ran) -> bool:
-    return done.err.count("\n") == 1 and done.err.startswith("auditor: ") and "internal error" not in done.err
+    return done.err.count("\n") == 1 and done.err.startswith("error: ") and "internal error" not in done.err
 
 
 def test_an_empty_firewall_log_is_no_capture(run, tmp_path):
     (tmp_path / "pfirewall.log").touch()
-    assert "the file is empty - turn on logging" in run("analyze", tmp_path / "pfirewall.log").err
+    assert "the file is empty. Turn on logging" in run("analyze", tmp_path / "pfirewall.log").err
 
 
 @pytest.mark.parametrize("content", NO_SOURCES.values(), ids=NO_SOURCES)
@@ -234,8 +234,8 @@ def test_what_is_no_capture_is_one_line(run, tmp_path, word, content):
     done = run(word, path)
     assert (done.code, done.out) == (1, "")
     assert is_one_line(done)
-    assert done.err.startswith(f"auditor: {path}: {content[1]}")
-    assert " - " in done.err
+    assert done.err.startswith(f"error: {path}: {content[1]}")
+    assert re.search(r"\. [A-Z]", done.err)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such device")
@@ -250,20 +250,20 @@ def test_a_name_that_is_too_long_is_one_line(run):
 
 
 BAD_ARGUMENTS = {
-    "unknown role": (["--role", "site-sever=10.0.0.5"], "did you mean site-server?"),
-    "bad address": (["--role", "client=server1"], "is no IP address or network"),
-    "addresses in one": (["--role", "client=10.0.0.5,10.0.0.6"], "name each with --role client= of its own"),
-    "bad network": (["--role", "client=10.0.0.0/40"], "is no IP address or network"),
-    "port that is no port": (["--port", "http-management-point=70000"], "give a number from 1 to 65535"),
-    "port 0": (["--port", "http-management-point=0"], "give a number from 1 to 65535"),
-    "unknown port name": (["--port", "http-managment-point=8080"], "did you mean http-management-point?"),
+    "unknown role": (["--role", "site-sever=10.0.0.5"], "Did you mean site-server?"),
+    "bad address": (["--role", "client=server1"], "is not an IP address or network"),
+    "addresses in one": (["--role", "client=10.0.0.5,10.0.0.6"], "Set each with its own --role client=ADDRESS."),
+    "bad network": (["--role", "client=10.0.0.0/40"], "is not an IP address or network"),
+    "port that is no port": (["--port", "http-management-point=70000"], "Use a number from 1 to 65535"),
+    "port 0": (["--port", "http-management-point=0"], "Use a number from 1 to 65535"),
+    "unknown port name": (["--port", "http-managment-point=8080"], "Did you mean http-management-point?"),
     "fixed port": (["--port", "smb=446"], "the port of smb (445) is fixed"),
     "ports that cannot go together": (
         ["--port", "http-software-update-point=8530", "--port", "https-software-update-point=443"],
         "cannot go together",
     ),
-    "unknown method": (["--method", "client-pull"], "did you mean client-push?"),
-    "unknown ruleset": (["--ruleset", "configmgr-2012"], "did you mean configmgr-2007?"),
+    "unknown method": (["--method", "client-pull"], "Did you mean client-push?"),
+    "unknown ruleset": (["--ruleset", "configmgr-2012"], "Did you mean configmgr-2007?"),
     "ruleset that is missing": (["--ruleset", "missing.toml"], "there is no such file"),
     "site file that is missing": (["--site", "missing.toml"], "the site file cannot be read"),
     "output in a missing folder": (["-o", "missing/report.txt"], "folder does not exist"),
@@ -287,11 +287,11 @@ BAD_WORDS = {
     "role without address": (["analyze", WORKS, "--role", "client"], "'client' is not NAME=VALUE"),
     "role with nothing": (["analyze", WORKS, "--role", "client="], "'client=' is not NAME=VALUE"),
     "port without number": (["analyze", WORKS, "--port", "http-management-point"], "is not NAME=VALUE"),
-    "port in words": (["analyze", WORKS, "--port", "http-management-point=http"], "'http' is no port number"),
-    "negative port": (["analyze", WORKS, "--port", "http-management-point=-1"], "'-1' is no port number"),
-    "unknown option": (["analyze", WORKS, "--rule", "x"], "No such option"),
-    "unknown command": (["analyse", WORKS], "No such command 'analyse'"),
-    "no source": (["analyze"], "Missing argument 'SOURCE...'"),
+    "port in words": (["analyze", WORKS, "--port", "http-management-point=http"], "'http' is not a port number"),
+    "negative port": (["analyze", WORKS, "--port", "http-management-point=-1"], "'-1' is not a port number"),
+    "unknown option": (["analyze", WORKS, "--rule", "x"], "no such option"),
+    "unknown command": (["analyse", WORKS], "no such command 'analyse'"),
+    "no source": (["analyze"], "missing argument 'SOURCE...'"),
 }
 
 
@@ -299,18 +299,18 @@ BAD_WORDS = {
 def test_a_word_that_the_command_line_does_not_know(run, words, told):
     done = run(*words)
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("Usage: auditor ")
-    assert told in done.err.splitlines()[-1]
+    assert done.err.startswith("error: ")
+    assert told in done.err
 
 
 @pytest.mark.parametrize(
     ("fault", "code", "told"),
     [
-        (KeyboardInterrupt(), 130, "auditor: stopped\n"),
-        (click.Abort(), 130, "auditor: stopped\n"),
-        (MemoryError(), 1, "auditor: not enough memory - split a large capture"),
-        (ImportError("No module named 'numpy'"), 1, "auditor: a part of auditor cannot be loaded (No module named"),
-        (RuntimeError("why"), 1, "auditor: internal error (RuntimeError: why)"),
+        (KeyboardInterrupt(), 130, "error: stopped.\n"),
+        (click.Abort(), 130, "error: stopped.\n"),
+        (MemoryError(), 1, "error: not enough memory. Split a large capture"),
+        (ImportError("No module named 'numpy'"), 1, "error: a part of auditor cannot be loaded (No module named"),
+        (RuntimeError("why"), 1, "error: internal error (RuntimeError: why)"),
     ],
     ids=["interrupt", "abort", "memory", "import", "fault"],
 )
@@ -347,7 +347,7 @@ def test_an_output_that_exists_is_kept(run, tmp_path):
     target.write_text("precious")
     done = run("analyze", FAILS, "-o", target)
     assert (done.code, target.read_text()) == (2, "precious")
-    assert done.err == f"auditor: {target}: the output exists already - choose another name, or add --force\n"
+    assert done.err == f"error: {target}: the output exists already. Choose another name, or add --force.\n"
 
 
 def test_an_output_that_exists_is_replaced_by_force(run, tmp_path):
@@ -416,7 +416,7 @@ def test_the_version_where_there_is_no_tshark(run, monkeypatch, tmp_path):
 
 
 def test_a_folder_in_the_place_of_a_command_or_a_capture_is_what_batch_is_for(run, tmp_path):
-    assert f"To audit it: auditor batch {tmp_path} -o DIR" in run(str(tmp_path)).err
+    assert f"To analyze it, run: auditor batch {tmp_path} -o DIR" in run(str(tmp_path)).err
     assert "auditor batch PATH... -o DIR" in run("analyze", str(tmp_path)).err
 
 
@@ -533,7 +533,7 @@ def test_a_requirement_is_explained_with_its_remedy_and_its_document(run):
 def test_an_unknown_term_suggests_the_nearest(run):
     done = run("explain", "bloked")
     assert (done.code, done.out) == (2, "")
-    assert done.err == "auditor: unknown term 'bloked' - did you mean blocked?\n"
+    assert done.err == "error: unknown term 'bloked'. Did you mean blocked?\n"
 
 
 def test_the_placeholder_of_codes_without_an_entry_is_no_term(run):
@@ -781,19 +781,19 @@ def test_a_fleet_takes_the_ports_of_the_site(run, push, tmp_path):
 
 
 BAD_SITES = {
-    "unknown key": ("rols = {}", "unknown key 'rols' - did you mean roles?"),
+    "unknown key": ("rols = {}", "unknown key 'rols'. Did you mean roles?"),
     "no TOML": ("mode = native", "the site file cannot be read: this is not TOML"),
     "unknown mode": ('mode = "both"', "no such mode: 'both'"),
     "role in no table": ('roles = "10.0.0.5"', "roles is no table"),
     "role that is a number": ("[roles]\nclient = 5", "roles.client is no text or list of texts"),
     "unknown role": ('[roles]\nclint = "10.0.0.5"', "no such role: 'clint'"),
-    "port in quotes": ('[ports]\nhttp-management-point = "8080"', "ports.http-management-point is no number"),
-    "port that is true": ("[ports]\nhttp-management-point = true", "ports.http-management-point is no number"),
+    "port in quotes": ('[ports]\nhttp-management-point = "8080"', "ports.http-management-point is not a number"),
+    "port that is true": ("[ports]\nhttp-management-point = true", "ports.http-management-point is not a number"),
     "condition in words": (
         '[conditions]\nrun-from-share = "yes"',
         "conditions.run-from-share is neither true nor false",
     ),
-    "unknown condition": ("[conditions]\nrun-from-shared = true", "did you mean run-from-share?"),
+    "unknown condition": ("[conditions]\nrun-from-shared = true", "Did you mean run-from-share?"),
 }
 
 

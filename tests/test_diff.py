@@ -156,7 +156,7 @@ def test_the_text():
     first, *rest = text.splitlines()
     assert first.startswith("Nothing got worse: ")
     assert first.endswith("1 client compared")
-    assert "Fixed: was stopped, is open" in rest
+    assert "Fixed: now open" in rest
     assert "  10.20.2.20 client-push/smb: blocked, likely -> open" in rest
 
 
@@ -164,9 +164,11 @@ def test_the_text_tells_what_is_broken_and_what_to_do():
     text = render(compare(of_scene("all-open"), of_scene("smb-dropped")), "text")
     assert text.startswith("Something got worse: ")
     assert (
-        "Broken: was open, is stopped\n  10.20.2.20 client-push/smb: open -> blocked, likely\n    TCP 445 from" in text
+        "Broken: was open, now blocked or failed\n  10.20.2.20 client-push/smb: open -> blocked, likely\n    TCP 445"
+        in text
     )
-    assert '    remedy: On the client, turn on the Windows Firewall rule group "File and Printer Sharing"\n' in text
+    assert '    Fix:\n    1. On the client, turn on the Windows Firewall rule group "File and Printer Sharing"' in text
+    assert text.index("    TCP 445 from") < text.index("    Fix:") < text.index("    Evidence: frames 8, 9, 10")
     assert "On every firewall on the path, allow TCP 445 from the site server to the client." in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 100
 

@@ -542,7 +542,7 @@ def test_ctrl_c_stops_tshark_too(asked, false, tmp_path):
     wait_for(lambda: started.exists() or audit.poll() is not None)
     audit.send_signal(signal.SIGINT)
     printed, complaint = audit.communicate(timeout=PATIENCE)
-    assert (audit.returncode, printed, complaint.strip()) == (130, "", "auditor: stopped")
+    assert (audit.returncode, printed, complaint.strip()) == (130, "", "error: stopped.")
     assert not Path(f"/proc/{started.read_text().strip()}").exists()
     assert list(folder.iterdir()) == []
 

@@ -322,7 +322,7 @@ def test_broken_lines_are_counted_and_named(read: Read):
 def test_an_event_that_cannot_be_true_is_skipped_and_told(read: Read, values: Table):
     source = read(lines(blocked(), blocked(**values)))
     assert (source.records, source.skipped) == (1, 1)
-    assert "1 events skipped: an address, port, or time is missing (first: 7)." in " ".join(
+    assert "1 event skipped: an address, port, or time is missing (first: 7)." in " ".join(
         one.text for one in source.warnings
     )
 
@@ -377,11 +377,11 @@ def message(read: Read, content: bytes) -> str:
     [
         (
             lines(native(1, {}, Channel="System")),
-            "this is the log 'System', which contains no traffic - export the Sec",
+            "this is the log 'System', which contains no traffic. Export the Sec",
         ),
         (
             lines(native(4624, {})),
-            "none of its 1 events is a blocked or allowed connection (5152, 5156, 5157) - turn",
+            "none of its 1 events is a blocked or allowed connection (5152, 5156, 5157). Turn",
         ),
         (
             b"{}\n{}\n",
@@ -393,7 +393,7 @@ def message(read: Read, content: bytes) -> str:
         (b"[]", "this event log is empty"),
         (lines(blocked(SourceAddress=None)), "none of its 1 events about connections has addresses and ports"),
         (b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aa">]><Events/>', "this is an XML file, not a"),
-        (b"<Event xmlns='x'>", "save it as .evtx: wevtutil epl Security security.evtx"),
+        (b"<Event xmlns='x'>", "Save it as .evtx: wevtutil epl Security security.evtx"),
         (EVTX_MAGIC + bytes(200), "the event log cannot be read ("),
     ],
 )
@@ -403,9 +403,7 @@ def test_what_cannot_be_audited_is_told_in_one_line(read: Read, content: bytes, 
 
 def test_without_the_package_an_evtx_file_says_how_to_get_it(read: Read, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "evtx", None)
-    assert "the package evtx is needed - install it with: pipx inject auditor evtx" in message(
-        read, EVTX_MAGIC + bytes(99)
-    )
+    assert "needs the package evtx. Install it with: pipx inject auditor evtx" in message(read, EVTX_MAGIC + bytes(99))
 
 
 def test_a_gzip_bomb_is_stopped(read: Read):

@@ -148,11 +148,11 @@ def host_of(document: dict[str, Any], **parts: Any) -> dict[str, Any]:
 WRONG = {
     "another version": (
         changed(format_version=3),
-        "from a later auditor .format_version 3, supported: 2. - install the later",
+        "from a later auditor .format_version 3, supported: 2.. Install the newer",
     ),
     "an earlier version": (
         changed(format_version=1),
-        "from an earlier auditor .format_version 1, supported: 2. - make it anew",
+        "from an earlier auditor .format_version 1, supported: 2.. Create it again",
     ),
     "no version": (changed(format_version="1"), "not the report of a fleet"),
     "a list": ([], "not the report of a fleet"),

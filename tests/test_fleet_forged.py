@@ -191,8 +191,8 @@ def test_a_summary_that_would_fill_all_memory_is_refused_before_it_is_read(summa
 def test_a_pipe_is_no_summary(tmp_path):
     os.mkfifo(tmp_path / "x.parquet")
 
-    assert refused(tmp_path / "x.parquet") == "this is no file"
-    with pytest.raises(ReportError, match="this is no file"):
+    assert refused(tmp_path / "x.parquet") == "not a file"
+    with pytest.raises(ReportError, match="not a file"):
         merge(tmp_path, out=tmp_path / "merged", workers=0)
 
 
@@ -208,7 +208,7 @@ def test_what_a_damaged_summary_was_made_of_is_read_again(tmp_path):
     content[flows.dictionary_page_offset + flows.total_compressed_size - 1] ^= 0xFF  # its last byte
     shard.write_bytes(content)
     (out / "state.json").unlink()
-    with pytest.raises(ReportError, match="this summary is broken"):
+    with pytest.raises(ReportError, match="this summary is corrupted"):
         shards.read(shard)
 
     assert batch(tmp_path / "pc7.log", out=out, workers=0).report == first

@@ -60,7 +60,7 @@ def test_rotated_and_packed_logs_are_of_the_same_host(pattern, stem, ending):
     ],
 )
 def test_a_wrong_pattern_is_answered_with_a_right_one(pattern, fault):
-    with pytest.raises(ArgumentError, match=rf"^--host-from: .*{fault}.* - write it like {{host}}/pfirewall\.log"):
+    with pytest.raises(ArgumentError, match=rf"^--host-from: .*{fault}.*. Write it like {{host}}/pfirewall\.log"):
         load_names(pattern)
 
 
@@ -69,7 +69,7 @@ def test_a_pattern_that_fits_no_file_is_wrong():
     names.check(["a.log", "PC1/fw.log"])
     names.check([])
     load_names().check(["a.log"])
-    with pytest.raises(ArgumentError, match=r"fits none of the files, such as logs/PC1\.log - write it like"):
+    with pytest.raises(ArgumentError, match=r"fits none of the files, such as logs/PC1\.log. Write it like"):
         names.check(["logs/PC1.log", "logs/PC2.log"])
 
 
@@ -140,17 +140,17 @@ def test_tables_of_excel_are_understood(table, text, encoding):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("name,path\nPC1,logs\n", "no column is called host; the first line says name, path"),
-        ("", "no column is called host"),
-        ("host,adress\nPC1,10.0.0.1\n", "unknown column 'adress' - did you mean address?"),
-        ("host,path,path\nPC1,a,b\n", "the column path is there twice"),
+        ("name,path\nPC1,logs\n", "no column is named host; the first line is name, path"),
+        ("", "no column is named host"),
+        ("host,adress\nPC1,10.0.0.1\n", "unknown column 'adress'. Did you mean address?"),
+        ("host,path,path\nPC1,a,b\n", "the column path appears twice"),
         ("host,path\n,logs\n", "line 2: there is no host"),
         ("host,address\nPC1,10.0.0.1\nPC2,10.0.0.300\n", "line 3: '10.0.0.300' is no address"),
         ("host,path\nPC1,logs/A\n\nPC2,LOGS\\a\\\n", "lines 2 and 4: LOGS\\a\\ is given to PC1 and to PC2"),
         ("host,site\nPC1,Rome\npc1,Oslo\n", "lines 2 and 3: PC1 is in Rome and Oslo"),
         ("host,path\na/b,logs\n", "line 2: 'a/b' is no name of a host"),
-        ("host,site\n", "there is no host in it"),
-        (",host\n" + "x" * 200_000 + ",PC1\n", "this is no CSV file"),
+        ("host,site\n", "the file lists no host"),
+        (",host\n" + "x" * 200_000 + ",PC1\n", "invalid CSV file"),
     ],
 )
 def test_faults_of_a_table_are_told_with_their_lines(table, text, fault):

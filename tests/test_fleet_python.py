@@ -81,10 +81,10 @@ def test_of_a_computer_without_evidence_there_is_a_report_that_proves_nothing(au
 @pytest.mark.parametrize(
     ("host", "told"),
     [
-        ("pc00012", "no source of PC00012 could be read: the file is empty - turn on logging"),
+        ("pc00012", "no source of PC00012 could be read: the file is empty. Turn on logging"),
         (
             "PC00013",
-            "there is no source of a computer 'PC00013' in this fleet - of these there is, for example: PC00001",
+            "there is no source of a computer 'PC00013' in this fleet. Computers in it: PC00001",
         ),
     ],
 )
@@ -102,7 +102,7 @@ def test_summaries_in_any_order_are_one():
 def test_what_is_missing_is_told_before_anything_is_read(call, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(auditor.MissingPackageError, match="install it with: pipx inject auditor pyarrow"):
+    with pytest.raises(auditor.MissingPackageError, match="Install it with: pipx inject auditor pyarrow"):
         call(LOGS, out=tmp_path / "fleet")
     assert not (tmp_path / "fleet").exists()
 

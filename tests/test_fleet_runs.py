@@ -476,7 +476,7 @@ def test_a_summary_with_damaged_data_is_made_again_or_told_but_never_believed(fl
         told.append(str(error))
         shard.unlink()
         audited("out")
-    assert not told or "this summary is broken" in told[0]
+    assert not told or "this summary is corrupted" in told[0]
     assert outputs("out") == fleet.outputs
 
 
@@ -603,7 +603,7 @@ def test_two_runs_do_not_work_in_one_folder(fleet):
     refused = []
 
     def second() -> None:
-        with pytest.raises(OutputError, match="other: another run is at work in this folder - wait"):
+        with pytest.raises(OutputError, match=r"other: another run uses this folder. Wait"):
             audited("other", "logs/BERLIN")
         refused.append(True)
 
@@ -626,8 +626,8 @@ def test_a_full_disk_ends_the_run_in_one_line_and_nothing_is_unreadable_for_it(f
         check=False,
     )
     assert done.returncode == OutputError.exit_code
-    told = "the summaries cannot be written (File too large) - choose a folder that you may write to, make room"
-    assert done.stderr.startswith(f"auditor: other/summaries: {told}"), done.stderr
+    told = "the summaries cannot be written (File too large). Free disk space, or choose a folder"
+    assert done.stderr.startswith(f"error: other/summaries: {told}"), done.stderr
     assert done.stderr.count("\n") == 1
     audited("other")
     assert outputs("other") == fleet.outputs
@@ -679,7 +679,7 @@ def test_what_was_put_together_is_not_replaced_by_one_site_unless_forced():
         audited(place, f"logs/{place}")
     merge("BERLIN", "BOSTON", out="both", workers=0)
     before = sorted(Path("both", SUMMARIES).iterdir())
-    with pytest.raises(OutputError, match="both: the folder holds the summaries that auditor merge put together"):
+    with pytest.raises(OutputError, match="both: the folder contains merged summaries of auditor merge"):
         audited("both", "logs/BERLIN")
     assert sorted(Path("both", SUMMARIES).iterdir()) == before
     assert audited("both", "logs/BERLIN", force=True).report == audited("BERLIN", "logs/BERLIN").report

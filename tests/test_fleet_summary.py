@@ -98,7 +98,7 @@ def test_a_summary_is_the_same_when_it_was_written_and_read(summaries, tmp_path)
 def test_a_file_that_cannot_be_read_is_told_of(summaries):
     (lost,) = Summary().merge(*summaries).unread
 
-    assert (lost.what, lost.hint) == ("no such file", "check the path")
+    assert (lost.what, lost.hint) == ("no such file", "Check the path.")
 
 
 def test_what_places_a_block_in_a_capture_is_in_its_summary(tmp_path):

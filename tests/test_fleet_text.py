@@ -121,3 +121,10 @@ def test_hostile_text_is_shown_but_not_obeyed(text):
     shown = render_fleet_text(report, width=200)
     assert harmful(shown) == []
     assert not re.search(r"^WORKS\.pcap", shown, re.MULTILINE)
+
+
+def test_a_computer_without_a_source_stands_with_its_site():
+    report = fleet([host("A", "smb open", works=True)], expected=["C", "D"], sites={"C": "Lyon"})
+    text = lines_of(report)
+    assert any(re.fullmatch(r"  C \(Lyon\) +no source collected", line) for line in text)
+    assert any(re.fullmatch(r"  D +no source collected", line) for line in text)

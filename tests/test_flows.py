@@ -326,7 +326,7 @@ def test_a_header_shorter_than_any_is_counted_and_answers_nothing(answer, words,
         [2, 1, 0, 0, 0]
     ]
     assert [event.packet_kind for event in source.details.events(0)] == ["SYN", "SYN"]
-    assert [one.text for one in source.warnings] == ["1 frames skipped: invalid TCP header."]
+    assert [one.text for one in source.warnings] == ["1 frame skipped: invalid TCP header."]
 
 
 def test_a_flow_of_nothing_but_broken_headers_has_no_events_and_no_answer(read):

@@ -43,7 +43,12 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def one_line(text: str) -> bool:
-    return text.count("\n") == 1 and text.endswith("\n") and text.startswith("auditor: ") and "fault of" not in text
+    return (
+        text.count("\n") == 1
+        and text.endswith("\n")
+        and text.startswith(("error: ", "warning: "))
+        and "fault of" not in text
+    )
 
 
 # standard output and standard error
@@ -118,7 +123,7 @@ def test_any_width_shows_the_whole_report(columns):
 @posix
 @pytest.mark.parametrize("words", [["evidence", FAILS, "-o", "-"], ["flows", FAILS, "--format", "parquet"]])
 def test_what_is_not_for_a_terminal_is_not_shown_on_one(words):
-    assert terminal(words) == "auditor: -o: this form is not for a terminal - name a file: -o FILE\r\n"
+    assert terminal(words) == "error: -o: this form is not for a terminal. Name a file: -o FILE\r\n"
 
 
 def terminal(words: list[str], **environment: str) -> str:
@@ -163,7 +168,7 @@ def test_a_stopped_program_leaves_no_temporary_file(tmp_path, number):
         child.send_signal(number)
         _, told = child.communicate(timeout=PATIENCE)
     assert child.returncode == 128 + number
-    assert told.strip() == "auditor: stopped"
+    assert told.strip() == "error: stopped."
     assert list(tmp_path.iterdir()) == []
 
 
@@ -179,7 +184,7 @@ def test_an_interrupt_while_modules_are_loaded_is_no_traceback():
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=CODE.parent, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
-    assert (done.returncode, done.stderr) == (130, "auditor: stopped\n")
+    assert (done.returncode, done.stderr) == (130, "error: stopped.\n")
 
 
 @posix
@@ -348,7 +353,7 @@ def test_a_pipe_or_a_device_is_not_waited_for(tmp_path):
 def test_a_port_that_is_no_number_is_one_line(run: Run, value):
     done = run("analyze", WORKS, "--port", f"http-management-point={value}")
     assert (done.code, done.out) == (2, "")
-    assert "is no port number" in done.err
+    assert "is not a port number" in done.err
     assert len(done.err) < 600
 
 
@@ -356,7 +361,7 @@ def test_a_port_that_is_no_number_is_one_line(run: Run, value):
 def test_an_empty_value_is_told_for_what_it_is(run: Run, option):
     done = run("analyze", WORKS, option, "")
     assert (done.code, done.out) == (2, "")
-    assert done.err.endswith("no name; check the variables of the script\n")
+    assert "no name; check the variables of the script. " in done.err
 
 
 def test_an_empty_source_is_told_for_what_it_is(run: Run):
@@ -378,7 +383,7 @@ def test_nothing_at_all_is_answered_with_the_help(run: Run, words):
 def test_a_capture_without_a_command_is_answered_with_the_command(run: Run, word):
     done = run(word)
     assert done.code == 2
-    assert done.err.endswith(f"To audit it: auditor analyze {word}\n")
+    assert done.err.endswith(f"To analyze it, run: auditor analyze {word}\n")
 
 
 def test_a_windows_trace_is_answered_with_both_converters(run: Run, tmp_path):
@@ -392,15 +397,15 @@ def test_a_windows_trace_is_answered_with_both_converters(run: Run, tmp_path):
 def test_a_property_that_decides_nothing_is_told(run: Run):
     done = run("analyze", WORKS, "-q", "--no-dissect", "--property", "/sorce:x", "--property", "/source:x")
     assert one_line(done.err)
-    assert done.err.endswith("did you mean /source?\n")
-    assert "known: /source" in run("analyze", WORKS, "-q", "--no-dissect", "--property", "/mp:x").err
+    assert done.err.endswith("Did you mean /source?\n")
+    assert "It uses /source" in run("analyze", WORKS, "-q", "--no-dissect", "--property", "/mp:x").err
 
 
 def test_a_source_that_is_named_twice_is_read_once_and_told(run: Run, tmp_path):
     again = tmp_path / "again.pcap"
     os.link(WORKS, again)
     done = run("analyze", WORKS, again, "--no-dissect", "--format", "json")
-    assert done.err == f"auditor: warning: {again} is listed twice, as {WORKS}; read once\n"
+    assert done.err == f"warning: {again}: listed twice, as {WORKS}. It is read once.\n"
     once = run("analyze", WORKS, "--no-dissect", "--format", "json")
     assert (done.code, done.out) == (once.code, once.out)
 

@@ -377,7 +377,7 @@ def test_more_tags_than_are_looked_into_are_told(label, read):
     frame = ethernet(tcp(FOUR), before=(kind + tag) * 9) if vlan else ethernet(tag * 9 + tcp(FOUR), kind=0x8847)
     source = read([frame], Link(1))
     assert [one.code for one in source.warnings] == ["unreadable-headers"]
-    assert "1 frames skipped: too many VLAN tags or labels" in source.warnings[0].text
+    assert "1 frame skipped: too many VLAN tags or labels" in source.warnings[0].text
 
 
 @pytest.mark.parametrize("header", [HOP_BY_HOP, ROUTING, DESTINATION])
@@ -385,7 +385,7 @@ def test_more_extension_headers_than_are_looked_into_are_told(header, read):
     assert told(read([extended(tcp(SIX), *[header] * 8)]).flows) == [f"{SIX}/tcp S0 no-response"]
     source = read([extended(tcp(SIX), *[header] * 9)])
     assert [one.code for one in source.warnings] == ["unreadable-headers"]
-    assert "1 frames skipped: too many IPv6 extension headers" in source.warnings[0].text
+    assert "1 frame skipped: too many IPv6 extension headers" in source.warnings[0].text
 
 
 def test_an_extension_header_behind_the_fragment_header_is_stepped_over(read):

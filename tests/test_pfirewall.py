@@ -348,7 +348,7 @@ def test_what_is_wrong_with_a_line_is_said_with_its_number(row, kind, read):
     assert source.details.facts.malformed == {kind: 1}
     assert sums(source) == plain(content)[:5]
     assert codes(source) == ["malformed-lines"]
-    assert f"1 with {say(f'malformed.{kind}')}, such as line 7. They read: 2024" in source.warnings[0].text.replace(
+    assert f"1 with {say(f'malformed.{kind}')}, such as line 7. It reads: 2024" in source.warnings[0].text.replace(
         "05.06.2024", "2024"
     )
 
@@ -669,7 +669,7 @@ def test_local_times_become_utc_with_the_zone(zone, utc, write):
 
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "+25:00", "", "../etc/passwd"])
 def test_what_is_no_time_zone_is_said(zone, write):
-    with pytest.raises(ArgumentError, match="is no time zone"):
+    with pytest.raises(ArgumentError, match="is not a time zone"):
         read_path(write(log(*PUSH)), tz=zone)
 
 
@@ -740,7 +740,7 @@ def test_an_older_half_that_cannot_be_read_is_told(tmp_path: Path):
 
 
 def test_a_log_without_rows_says_what_to_do(write):
-    with pytest.raises(SourceError, match="switch the logging"):
+    with pytest.raises(SourceError, match="Turn on logging"):
         read_all([write(log())])
 
 

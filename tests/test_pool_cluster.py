@@ -120,22 +120,22 @@ def test_workers_that_see_other_folders_are_told_before_anything_is_done(schedul
     address, folder = scheduler
     monkeypatch.chdir(tmp_path)
     files(0, "a")
-    with pytest.raises(AuditorError, match=rf"tcp://.*: this worker cannot see a - its current folder is {folder}"):
+    with pytest.raises(AuditorError, match=rf"tcp://.*: this worker cannot read a. Its current folder is {folder}"):
         list(run_on_cluster([Task(0, ("a",))], pool_work.names, scheduler=address))
-    with pytest.raises(AuditorError, match=r"cannot see /no/such/out - all workers need the same folders"):
+    with pytest.raises(AuditorError, match=r"cannot read /no/such/out. Put the files on a share"):
         list(run_on_cluster([files(0, "a")], pool_work.names, scheduler=address, visible=["/no/such/out"]))
 
 
 @needs_dask
 def test_another_version_on_a_worker_is_told(scheduler, files, monkeypatch):
     monkeypatch.setattr(cluster, "VERSION", "0.0.1")
-    with pytest.raises(AuditorError, match=r"version .* there and 0\.0\.1 here - .*pip install \"\.\[cluster\]\""):
+    with pytest.raises(AuditorError, match=r"version .* there and 0\.0\.1 here. .*pip install \"\.\[cluster\]\""):
         list(run_on_cluster([files(0, "a")], pool_work.names, scheduler=scheduler[0]))
 
 
 @needs_dask
 def test_a_full_disk_of_a_worker_ends_it_all(scheduler, files):
-    with pytest.raises(OutputError, match="the disk is full - make room"):
+    with pytest.raises(OutputError, match=r"the disk is full. Make room"):
         list(run_on_cluster([files(0, "a", "full")], pool_work.names, scheduler=scheduler[0]))
 
 
@@ -145,7 +145,7 @@ def test_a_scheduler_that_does_not_answer_is_told_soon(monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_S", 1)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(AuditorError, match=rf"^tcp://127.0.0.1:{port}: no Dask scheduler answers there - check"):
+    with pytest.raises(AuditorError, match=rf"^tcp://127.0.0.1:{port}: no response of a Dask scheduler. Check"):
         list(run_on_cluster([Task(0, ("a",))], pool_work.names, scheduler=f"tcp://127.0.0.1:{port}"))
 
 
@@ -156,7 +156,7 @@ def test_a_port_behind_which_something_else_listens_is_told(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as web:
         port = web.getsockname()[1]
         threading.Thread(target=_answer, args=(web,), daemon=True).start()
-        with pytest.raises(AuditorError, match=rf"^tcp://127.0.0.1:{port}: no Dask scheduler answers there - check"):
+        with pytest.raises(AuditorError, match=rf"^tcp://127.0.0.1:{port}: no response of a Dask scheduler. Check"):
             list(run_on_cluster([Task(0, ("a",))], pool_work.names, scheduler=f"tcp://127.0.0.1:{port}"))
 
 
@@ -170,7 +170,7 @@ def _answer(server: socket.socket) -> None:
 
 @needs_dask
 def test_what_is_no_address_is_told():
-    with pytest.raises(ArgumentError, match=r"'cluster' is no address of a scheduler - .*tcp://10\.0\.0\.5:8786"):
+    with pytest.raises(ArgumentError, match=r"'cluster' is not an address of a scheduler. .*tcp://10\.0\.0\.5:8786"):
         list(run_on_cluster([], pool_work.names, scheduler="cluster"))
 
 
@@ -181,6 +181,6 @@ def test_a_scheduler_without_workers_is_told(monkeypatch):
     monkeypatch.setattr(cluster, "FIRST_WORKER_S", 0.5)
     with (
         LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as empty,
-        pytest.raises(AuditorError, match=r"this scheduler has no workers - start some: dask worker tcp://"),
+        pytest.raises(AuditorError, match=r"this scheduler has no workers. Start workers: dask worker tcp://"),
     ):
         list(run_on_cluster([Task(0, ("a",))], pool_work.names, scheduler=empty.scheduler_address))

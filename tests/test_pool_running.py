@@ -120,7 +120,7 @@ def test_what_the_work_prints_does_no_harm():
 
 
 def test_a_full_disk_is_no_fault_of_a_file():
-    with pytest.raises(OutputError, match="full: the disk is full - make room"):
+    with pytest.raises(OutputError, match=r"full: the disk is full. Make room"):
         done(("a", "full"))
 
 

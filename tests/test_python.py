@@ -33,12 +33,13 @@ def test_what_works_passes():
 def test_what_fails_says_for_whom_what_why_by_what_proof_and_what_to_do():
     with pytest.raises(AssertionError) as failed:
         of_scene("smb-dropped").assert_works()
-    headline, why, verdict, remedy = str(failed.value).splitlines()
+    headline, why, verdict, remedy, evidence = str(failed.value).splitlines()
     assert headline == "10.20.2.20: Client push installation: FAILS"
     assert why.startswith("  TCP 445 from 10.20.1.5 to 10.20.2.20: no response to 3 SYNs")
-    assert verdict == "  client-push/smb: blocked, likely; proof: frames 8, 9, 10"
-    begin = '    remedy: On the client, turn on the Windows Firewall rule group "File and Printer Sharing" (inbound). '
+    assert verdict == "  client-push/smb: blocked, likely"
+    begin = '    Fix: On the client, turn on the Windows Firewall rule group "File and Printer Sharing" (inbound). '
     assert remedy.startswith(begin)
+    assert evidence == "    Evidence: frames 8, 9, 10"
 
 
 @pytest.mark.usefixtures("tshark")
@@ -72,8 +73,8 @@ def test_a_report_about_nobody_does_not_pass():
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"method": "push"}, "there is no method 'push' - choose from client-push, "),
-        ({"client": "10.9.9.9"}, "there is no client 10.9.9.9 - choose from 10.20.2.20"),
+        ({"method": "push"}, "there is no method 'push'. Choose from client-push, "),
+        ({"client": "10.9.9.9"}, "there is no client 10.9.9.9. Choose from 10.20.2.20"),
     ],
 )
 def test_a_slip_of_the_pen_is_no_failed_assertion(asked, told):
@@ -102,7 +103,7 @@ def test_the_only_client_needs_no_name():
 
 
 @pytest.mark.parametrize(
-    ("report", "told"), [(fleet(0), "about no client"), (fleet(20), "about 20 clients - choose from .* and 8 more")]
+    ("report", "told"), [(fleet(0), "about no client"), (fleet(20), "about 20 clients. Choose from .* and 8 more")]
 )
 def test_a_client_that_is_not_clear(report, told):
     with pytest.raises(auditor.ArgumentError, match=told):
@@ -113,7 +114,7 @@ def test_a_requirement_by_its_id():
     client = of_scene("smb-dropped").client()
     assert client.requirement("client-push/smb").verdict == "blocked"
     with pytest.raises(
-        auditor.ArgumentError, match="there is no requirement 'client-push/smc' - choose from client-push/"
+        auditor.ArgumentError, match=r"there is no requirement 'client-push/smc'. Choose from client-push/"
     ):
         client.requirement("client-push/smc")
 
@@ -169,7 +170,7 @@ def test_packets_of_a_capture_that_is_gone(tmp_path, monkeypatch):
 
 def test_packets_without_tshark(monkeypatch):
     monkeypatch.setattr("auditor.api.evidence_records.find_tshark", lambda: None)
-    with pytest.raises(auditor.MissingPackageError, match="tshark, which was not found - install Wireshark"):
+    with pytest.raises(auditor.MissingPackageError, match=r"was not found. Install Wireshark"):
         of_scene("smb-dropped").packets("client-push/smb")
 
 

@@ -139,12 +139,12 @@ def test_what_does_not_apply_is_not_needed(recommended):
 
 def test_what_is_needed_only_under_a_condition_says_so(recommended):
     share, web = needs(recommended(), "manual")
-    assert share.startswith("TCP 445 to the source server, if CCMSetup.exe is run from a network share")
+    assert share.startswith("TCP 445 to the source server, if CCMSetup.exe runs from a network share")
     assert web == "TCP 80 or 443 to 10.0.0.80"
 
 
 def test_what_must_be_so_for_a_method_to_be_any_use_comes_first(recommended):
     client = recommended("5 10.0.0.20:51001 > 10.0.0.84:445/tcp SF", roles=ROLES | {"distribution-point": "10.0.0.84"})
     so, web = needs(client, "software-distribution")
-    assert so.startswith("only if the client is already installed")
+    assert so.startswith("only if you upgrade an installed client")
     assert web == "TCP 80 or 443 to 10.0.0.84"

@@ -123,7 +123,7 @@ def test_a_device_without_a_role_is_a_device():
 
 def test_a_filter_selects_the_frames_without_their_addresses():
     text = redact(of_scene("smb-dropped")).to_text(width=300)
-    assert "frames 8, 9, 10        display filter: frame.number in {8, 9, 10}" in text
+    assert "frames 8, 9, 10; display filter:\n      frame.number in {8, 9, 10}" in text
 
 
 @pytest.mark.usefixtures("tshark")
@@ -407,3 +407,12 @@ def test_the_help_says_how_far_pseudonyms_go():
 
 def test_a_report_without_flows_is_left():
     assert redact(auditor.audit(*SCENES[0].captures, dissect=False)).flows is None
+
+
+@pytest.mark.parametrize("bad", [1, 2])
+def test_nothing_of_an_unreadable_line_stays_in_any_text(bad, tmp_path):
+    log = Path(__file__).resolve().parent.parent / "sample_captures" / "smb-dropped-and-logged.log"
+    path = tmp_path / "pfirewall.log"
+    path.write_bytes(log.read_bytes() + b"2026-11-23 16:40:06 DROP TCP jdoe-secret here\r\n" * bad)
+    assert "jdoe-secret" in auditor.audit(path).to_text()
+    assert "jdoe-secret" not in redact(auditor.audit(path)).to_json()

@@ -87,9 +87,9 @@ def test_the_sections():
 
 def test_the_ladder_of_silence():
     svg = drawing_of(page_of("smb-dropped"), "tcp 445 from site server 10.20.1.5 to client 10.20.2.20")
-    assert labels(svg) == ["SYN · frame 8", "SYN · frame 9", "SYN · frame 10", "no answer"]
+    assert labels(svg) == ["SYN · frame 8", "SYN · frame 9", "SYN · frame 10", "no response"]
     assert [words(one) for one in all_of(svg, "text", "small")] == ["+0.000 s", "+1.011 s", "+3.027 s"]
-    assert all_of(svg, "desc")[0].text.endswith("; then no answer.")
+    assert all_of(svg, "desc")[0].text.endswith("; then no response.")
 
 
 def test_a_device_that_forbids_stands_between_and_what_it_forbids_goes_no_further():
@@ -115,9 +115,9 @@ def requirement_of(report: auditor.Report, name: str):
     ("scene", "requirement", "whats"),
     [
         ("smb-reset", "client-push/smb", ["SYN", "RST"]),
-        ("client-off-same-subnet", "client-push/smb", ["who has 10.20.1.20?"] * 6 + ["no answer"]),
+        ("client-off-same-subnet", "client-push/smb", ["who has 10.20.1.20?"] * 6 + ["no response"]),
         ("wrong-password", "client-push/smb", ["SYN", "SYN-ACK", "STATUS_LOGON_FAILURE"]),
-        ("echo-dropped", "client-push/icmp-echo", ["request", "no answer"]),
+        ("echo-dropped", "client-push/icmp-echo", ["request", "no response"]),
         ("ended-after-first-syn", "client-push/smb", ["SYN"]),
     ],
 )
@@ -153,7 +153,7 @@ def test_it_tells_what_the_text_tells(scene):
     for client in report.clients:
         main = wording.main_method(client, report.asked)
         for one in wording.evidence_requirements(main):
-            proofs = (wording.frames(proof, report) for proof in one.evidence)
+            proofs = (wording.frames(proof, report.sources) for proof in one.evidence)
             filters = (proof.display_filter for proof in one.evidence)
             for told in (one.explanation, *(p.text for p in one.problems), *proofs, *filters):
                 assert clean(told) in text

@@ -80,7 +80,7 @@ def test_what_is_blocked_is_a_failure_with_its_proof():
     (failure,) = case.result
     assert (failure.type, failure.message.split(":")[0]) == ("blocked", "TCP 445 from 10.20.1.5 to 10.20.2.20")
     shown = "ip.addr == 10.20.1.5 && ip.addr == 10.20.2.20 && tcp.port == 52766 && tcp.port == 445"
-    assert f"proof: frames 8, 9, 10; Wireshark: {shown}" in failure.text
+    assert f"Evidence: frames 8, 9, 10; display filter: {shown}" in failure.text
     assert case.classname == "10.20.2.20.client-push"
 
 

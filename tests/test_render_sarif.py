@@ -60,6 +60,7 @@ def test_its_structure(scene):
     rules = one["tool"]["driver"]["rules"]
     assert len({rule["id"] for rule in rules}) == len(rules)
     assert all(rule["help"]["text"] and rule["shortDescription"]["text"] for rule in rules)
+    assert not any("helpUri" in rule for rule in rules)  # no document of these rulesets has an address
     for result in one["results"]:
         assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
         assert result["level"] in LEVELS
@@ -145,3 +146,10 @@ def test_a_path_as_uri(path, expected):
 
 def test_a_message_holds_no_link_and_no_placeholder():
     assert message("[a](http://x) {0}") == {"text": "\\[a\\](http://x) {{0}}"}
+
+
+def test_a_rule_links_to_the_document_of_its_ruleset_where_that_has_an_address():
+    report = of_scene("smb-dropped")
+    ruleset = dataclasses.replace(report.ruleset, reference="Our ports (https://intranet.contoso.example/ports.html).")
+    driver = json.loads(render_sarif(dataclasses.replace(report, ruleset=ruleset)))["runs"][0]["tool"]["driver"]
+    assert {rule["helpUri"] for rule in driver["rules"]} == {"https://intranet.contoso.example/ports.html"}

@@ -239,7 +239,7 @@ def test_what_a_warning_takes_away_is_a_limitation(tmp_path):
 
 def test_an_unreadable_source_is_a_limitation(tmp_path):
     report = auditor.audit(*QUIET.captures, tmp_path / "missing.pcap", dissect=False)
-    assert report.limitation_texts[0] == f"{tmp_path / 'missing.pcap'} was not analyzed: no such file - check the path"
+    assert report.limitation_texts[0] == f"{tmp_path / 'missing.pcap'} was not analyzed: no such file. Check the path."
 
 
 # times

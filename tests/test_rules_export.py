@@ -86,7 +86,7 @@ def test_what_decides_nothing_or_does_not_apply_is_left_out_and_said_so():
 def test_a_rule_that_only_you_can_decide_on_is_written_but_not_active():
     text = rules_text(firewall_rules("manual"), "powershell")
     assert "    # New-NetFirewallRule @always @rule\r\n" in text
-    assert rule("manual", "manual/smb-share").only_if.startswith("CCMSetup.exe is run from a network share")
+    assert rule("manual", "manual/smb-share").only_if.startswith("CCMSetup.exe runs from a network share")
 
 
 def test_outbound_rules_are_made_when_asked_for_with_the_port_range():
@@ -107,9 +107,9 @@ def test_a_ruleset_means_all_its_methods_or_those_asked_for():
 @pytest.mark.parametrize(
     ("what", "site", "told"),
     [
-        ("clientpush", {}, "no method or ruleset 'clientpush' - methods of configmgr-2007: client-push, "),
+        ("clientpush", {}, "no method or ruleset 'clientpush'. Methods of configmgr-2007: client-push, "),
         ("client-push", {"methods": ["manual"]}, "client-push is a method itself"),
-        ("client-push", {"roles": {"client": "x'; calc"}}, "is no IP address or network"),
+        ("client-push", {"roles": {"client": "x'; calc"}}, "is not an IP address or network"),
         ("client-push", {"ports": {"smb": 4450}}, "is fixed"),
     ],
 )

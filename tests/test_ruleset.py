@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor.errors import RulesetError
+from auditor.errors import ArgumentError, RulesetError
 from auditor.ruleset.ruleset import (
     DEFAULT_RULESET,
     Condition,
@@ -23,6 +23,7 @@ from auditor.ruleset.ruleset import (
     shipped_rulesets,
     with_ports,
 )
+from auditor.ruleset.site import known_site
 
 RULESETS = Path(__file__).resolve().parent.parent / "rulesets"
 PAGE = RULESETS.parent / "docs" / "reference" / "rulesets.md"
@@ -197,7 +198,7 @@ def test_an_installed_ruleset_lies_inside_the_package(tmp_path, monkeypatch):
 def test_an_unknown_id_is_refused_with_the_known_ones():
     with pytest.raises(RulesetError) as error:
         load_ruleset("configmgr-2070")
-    assert "did you mean configmgr-2007?" in str(error.value)
+    assert "Did you mean configmgr-2007?" in str(error.value)
     assert "configmgr-current-branch" in str(error.value)
 
 
@@ -225,9 +226,9 @@ def test_methods_and_requirements_are_looked_up_by_id():
     assert ruleset.method("client-push").title == "Client push installation"
     smb = ruleset.requirement("client-push/smb")
     assert (smb.from_role, smb.to_role, smb.protocol, smb.ports) == ("site-server", "client", "tcp", (445,))
-    with pytest.raises(RulesetError, match="did you mean client-push"):
+    with pytest.raises(RulesetError, match="Did you mean client-push"):
         ruleset.method("client-pusch")
-    with pytest.raises(RulesetError, match="did you mean client-push/smb"):
+    with pytest.raises(RulesetError, match="Did you mean client-push/smb"):
         ruleset.requirement("client-push/smp")
 
 
@@ -418,8 +419,8 @@ def test_a_property_that_decides_nothing_is_told_with_the_nearest_one_or_all():
     ruleset = load_ruleset()
     assert idle_properties(ruleset, [r"/source:\\server\share", "-SOURCE=x"]) == []
     misspelt, other, long = idle_properties(ruleset, ["/source", r"/sorce:\\server", "SMSSITECODE=P01", "X" * 80])
-    assert ("/sorce" in misspelt, "did you mean /source?" in misspelt) == (True, True)
-    assert ("SMSSITECODE=P01" in other, "did you mean" in other, "/source" in other) == (True, False, True)
+    assert ("/sorce" in misspelt, "Did you mean /source?" in misspelt) == (True, True)
+    assert ("SMSSITECODE=P01" in other, "Did you mean" in other, "/source" in other) == (True, False, True)
     assert "X" * 57 + "..." in long
     assert "X" * 58 not in long
     assert "X" * 60 in idle_properties(ruleset, ["X" * 60])[0]
@@ -449,7 +450,7 @@ FAULTS = [
     ('publisher = "Contoso"\n', "", "reference", "publisher", "is missing"),
     ('1 = "An alternate port may be given."', "1 = 5", "", "notes", "a table of texts"),
     ('decided_by = "mode"', 'decided_by = "modus"', "condition mixed-mode", "decided_by",
-     "did you mean mode?"),
+     "Did you mean mode?"),
     ('value = "mixed"', 'value = "mixt"', "condition mixed-mode", "value", "Did you mean mixed?"),
     ('value = "mixed"\n', "", "condition mixed-mode", "value", "by which one"),
     ('decided_by = "mode"\nvalue = "mixed"\n', "", "condition mixed-mode", "decided_by",
@@ -470,7 +471,7 @@ FAULTS = [
     ('row = "rpc-dynamic"', 'row = "smb"', "client-push", "row", "more than once"),
     ('row = "smb"', 'row = "SMB"', "client-push/SMB", "row", "small letters"),
     ('row = "smb"\n', "", "client-push/requirement 1", "row", "is missing"),
-    ('from = "site-server"', 'from = "siteserver"', "client-push/smb", "from", "did you mean site-server?"),
+    ('from = "site-server"', 'from = "siteserver"', "client-push/smb", "from", "Did you mean site-server?"),
     ('to = "client"', 'to = "moon"', "client-push/smb", "to", "one of site-server, client"),
     ('direction = "inferred"', 'direction = "guessed"', "client-push/smb", "direction", "one of documented"),
     ('protocol = "tcp"', 'protocol = "TCP"', "client-push/smb", "protocol", "one of tcp, udp, icmp"),
@@ -492,7 +493,7 @@ FAULTS = [
     ("ports = [445]", "port = [445]", "client-push/smb", "port", "Did you mean ports?"),
     ("ports = [445]", "ports = [445]\ncolour = 3", "client-push/smb", "colour", "Known here are: row"),
     ('necessity = "required"', 'necessity = "require"', "client-push/smb", "necessity",
-     "did you mean required?"),
+     "Did you mean required?"),
     ('necessity = "required"', 'necessity = "conditional"', "client-push/smb", "conditions",
      "on no condition"),
     ('conditions = ["run-from-share"]', "conditions = []", "client-push/smb-share", "conditions",
@@ -591,10 +592,10 @@ def test_all_faults_are_told_at_once(write):
     assert lines[3] == (
         "  client-push/smb: to: 'klient' cannot stand here. Write one of site-server, client, "
         "management-point, distribution-point, software-update-point, fallback-status-point, "
-        "server-locator-point, source-server; did you mean client?"
+        "server-locator-point, source-server. Did you mean client?"
     )
     assert len(lines) == 7
-    assert lines[6] == f"  to list them, run: auditor rulesets check {path}"
+    assert lines[6] == f"  To list them, run: auditor rulesets check {path}"
 
 
 def test_a_fault_cannot_write_to_the_terminal(write):
@@ -716,13 +717,13 @@ def test_a_ruleset_whose_rows_follow_no_port_of_the_site_does_not_know_it(write)
 def test_an_unknown_name_is_refused_with_the_names_that_can_be_given():
     with pytest.raises(RulesetError) as error:
         with_ports(load_ruleset(), {"http-managment-point": 8080})
-    assert "did you mean http-management-point?" in str(error.value)
+    assert "Did you mean http-management-point?" in str(error.value)
     names = ("http", "https", *load_ruleset().port_names)
-    assert f"known: {', '.join(names)}" in str(error.value)
+    assert f"Choose from {', '.join(names)}" in str(error.value)
 
 
 def test_a_number_for_a_name_is_refused_with_the_names_that_have_this_port():
-    with pytest.raises(RulesetError, match="80: no port has this name - name the service: http, http-dist"):
+    with pytest.raises(RulesetError, match=r"80: no port has this name. Name the service: http, http-dist"):
         with_ports(load_ruleset(), {"80": 8080})
 
 
@@ -749,18 +750,18 @@ def test_a_fixed_port_is_refused_with_the_reason(name, because):
 def test_the_port_to_which_wmi_is_bound_counts_as_a_dynamic_one():
     ruleset = with_ports(load_ruleset(), {"rpc-dynamic": 7001})
     assert (load_ruleset().is_dynamic(7001), ruleset.is_dynamic(7001), ruleset.is_dynamic(24158)) == (False, True, True)
-    with pytest.raises(RulesetError, match="is no port"):
+    with pytest.raises(RulesetError, match="is not a port"):
         with_ports(load_ruleset(), {"rpc-dynamic": 0})
 
 
 def test_a_number_instead_of_a_name_is_answered_with_the_names():
-    with pytest.raises(RulesetError, match="name the service: https-software-update-point"):
+    with pytest.raises(RulesetError, match="Name the service: https-software-update-point"):
         with_ports(load_ruleset(), {"8531": 9000})
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536, True, "80", 80.0, None])
 def test_a_number_that_is_no_port_is_refused(port):
-    with pytest.raises(RulesetError, match="is no port"):
+    with pytest.raises(RulesetError, match="is not a port"):
         with_ports(load_ruleset(), {"http-management-point": port})
 
 
@@ -817,3 +818,23 @@ def test_without_given_ports_both_documented_wsus_ports_count():
     assert ports_of(ruleset, "http-software-update-point") == {(80, 8530)}
     assert ports_of(ruleset, "https-software-update-point") == {(443, 8531)}
     assert ruleset.requirement("software-update-point/http-software-update-point").ports_text == "80 or 8530"
+
+
+# properties of CCMSetup
+
+
+@pytest.mark.parametrize("text", ["source:C:\\ccm", "source", "/", "=x", "/:x", "a b"])
+def test_a_property_that_ccmsetup_would_not_take_is_an_error(text):
+    with pytest.raises(ArgumentError, match=r"^--property: .* is not a property of CCMSetup\. Write it as /NAME:VALUE"):
+        known_site(None, roles=None, mode=None, ports=None, properties=[text])
+
+
+@pytest.mark.parametrize("text", ["/source:C:\\ccm", "-SOURCE:x", "/native", "/source=x", "SMSSITECODE=P01", "SMSMP="])
+def test_parameters_and_properties_of_ccmsetup_are_taken(text):
+    assert known_site(None, roles=None, mode=None, ports=None, properties=[text]).properties == (text,)
+
+
+def test_a_property_of_the_msi_is_no_parameter_of_the_same_name():
+    ruleset = load_ruleset()
+    given = [ruleset.holds("source-property", SiteFacts(properties=(text,))) for text in ("/source:x", "SOURCE=x")]
+    assert given == [True, False]

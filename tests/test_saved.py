@@ -101,21 +101,21 @@ NO_REPORTS = {
     "a list": (b"[1, 2]", "this is JSON, but no report of auditor"),
     "a later one": (
         SAVED.replace(b'"format_version": 2', b'"format_version": 3'),
-        "this report is from a later auditor (format_version 3, supported: 2) - install the later auditor",
+        "this report is from a later auditor (format_version 3, supported: 2). Install the newer version",
     ),
     "an earlier one": (
         SAVED.replace(b'"format_version": 2', b'"format_version": 1'),
-        "this report is from an earlier auditor (format_version 1, supported: 2) - save it anew",
+        "this report is from an earlier auditor (format_version 1, supported: 2). Save it again",
     ),
     "cut in a text": (SAVED[: SAVED.index(b"Client push") + 5], "the report ends in the middle, in line"),
     "cut after a value": (SAVED[:-40], "the report ends in the middle, in line"),
-    "a comma lost": (SAVED.replace(b'"asked": [', b'"asked" [', 1), "this is no sound JSON: Expecting ':' delimiter"),
+    "a comma lost": (SAVED.replace(b'"asked": [', b'"asked" [', 1), "invalid JSON: Expecting ':' delimiter"),
     "deep": (
         b'{"format_version": 2, "clients": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
-        "this is nested too deeply",
+        "the file is nested too deeply",
     ),
-    "a long number": (b'{"format_version": ' + b"1" * 10_000 + b"}", "this is no sound JSON"),
-    "no number": (b'{"format_version": NaN}', "this is no sound JSON: NaN is no number"),
+    "a long number": (b'{"format_version": ' + b"1" * 10_000 + b"}", "invalid JSON"),
+    "no number": (b'{"format_version": NaN}', "invalid JSON: NaN is not a number"),
 }
 
 
@@ -127,16 +127,16 @@ def test_what_is_no_report_is_told_in_one_line(content, what, tmp_path):
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
-    assert told(tmp_path / "missing.json") == "no such file - check the path"
+    assert told(tmp_path / "missing.json") == "no such file. Check the path."
     if sys.platform != "win32":
-        assert told(tmp_path) == "this is a folder - name a saved report in it"
+        assert told(tmp_path) == "this is a folder. Name a saved report in it."
 
 
 def test_a_huge_file_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
     monkeypatch.setattr("auditor.report.load.MOST_BYTES", 1000)
     path = tmp_path / "huge.json"
     path.write_bytes(SAVED)
-    assert told(path).startswith("this is larger than 1 GiB")
+    assert told(path).startswith("the file is larger than 1 GiB")
 
 
 @pytest.mark.parametrize("cut", range(1, len(SAVED) - 2, len(SAVED) // 60))

@@ -167,7 +167,7 @@ def test_no_other_scene_has_a_place(scene):
 BEGIN = {
     "client": (
         "On {client},",
-        "Check the firewall of {client} first.",
+        "On the client,",
         "Check that the service runs on",
     ),
     "between": (

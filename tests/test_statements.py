@@ -105,6 +105,40 @@ def test_one_thing_and_several_are_worded_apart():
     assert (say_count("role.computers", 1), say_count("role.computers", 2000)) == ("1 computer", "2,000 computers")
 
 
+# A count and what it counts, in the plural.
+SEVERAL = re.compile(
+    r"\{count[^}]*\}(?: or more| more| of \{[^}]*\})?(?: [\w,]+){0,2}?"
+    r" (?!(?:is|was|this|times|as|has|its)\b)[\w-]+s\b"
+)
+ALWAYS_SEVERAL = {
+    "warning.tunnel-others": "of at least two kinds",
+    "finding.never-resolved-many": "the number that is kept of many requests",
+    "dynamic.scan": "a scan has many ports",
+    "push.scanned-ports": "a scan has many ports",
+    "push.scanned-dynamic-ports": "a scan has many ports",
+    "push.readers": "one reader makes no file server",
+    "push.file-server": "one reader makes no file server",
+}
+
+
+def test_what_is_counted_has_a_singular():
+    """A report never has "1 packets"."""
+    lacking = {
+        template
+        for template, text in templates().items()
+        if SEVERAL.search(text) and not template.endswith("-one") and f"{template}-one" not in templates()
+    }
+    assert lacking == ALWAYS_SEVERAL.keys()
+
+
+@pytest.mark.parametrize("template", [template for template in templates() if template.endswith("-one")])
+def test_a_singular_is_used_for_one_thing_only(template):
+    several = template.removesuffix("-one")
+    fields = dict.fromkeys(fields_of(templates()[several]) | fields_of(templates()[template]), 7)
+    assert say(several, **fields | {"count": 1}) == templates()[template].format_map(fields | {"count": 1})
+    assert say(several, **fields | {"count": 2}) == templates()[several].format_map(fields | {"count": 2})
+
+
 def test_no_rule_helps_by_remedies_that_exist():
     assert {f"remedy.{kind}" for kind in NO_RULE_HELPS} <= templates().keys()
 

@@ -68,7 +68,7 @@ def audit(
         ArgumentError: Another argument has a fault.
     """
     if not paths:
-        raise ArgumentError("no source to audit", hint="name at least one capture")
+        raise ArgumentError("no source to audit", hint="Name at least one capture.")
     facts = known_site(site, roles=roles, mode=mode, ports=ports, properties=properties)
     rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
     rules = with_ports(rules, facts.ports)

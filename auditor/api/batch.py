@@ -179,7 +179,7 @@ def _inventory(
         note(text)
     if not discovered.files:
         raise SourceError(
-            "there is no file to read", where=str(paths[0]) if paths else "", hint="name logs, or a folder"
+            "there is no file to read", where=str(paths[0]) if paths else "", hint="Name logs, or a folder."
         )
     own_files = [str(path) for path in (host_map, *written) if isinstance(path, str | Path)]
     return _Inventory(discovered, names, FleetFolder(out), Path(host_map) if host_map else None, own_files)
@@ -260,7 +260,7 @@ def host_report(folder: str | Path, host: str, ruleset: str | Path | None = None
     """
     summaries = summaries_in(FleetFolder(Path(folder)).summaries)
     if not summaries:
-        hint = "name the folder that `auditor batch` wrote (-o)"
+        hint = "Name the folder that `auditor batch` wrote (-o)."
         raise ReportError("there is no fleet in this folder", where=str(folder), hint=hint)
     rules = None if ruleset is None else load_ruleset(ruleset)
     return Report.of(merge_summaries(map(str, summaries), rules).host(host))
@@ -273,7 +273,7 @@ def _summaries(path: str) -> list[Path]:
     if whole.is_dir():
         paths = summaries_in(FleetFolder(whole).summaries) or summaries_in(whole)
     if not paths:
-        hint = "name the files in the folder `summaries` that `auditor batch` wrote, or its whole folder"
+        hint = "Name the files in the folder `summaries` that `auditor batch` wrote, or its whole folder."
         raise SourceError("there are no summaries here", where=path, hint=hint)
     return paths
 
@@ -289,8 +289,8 @@ def _copied(summaries: Sequence[Path], folder: FleetFolder, *, force: bool) -> l
         copies.setdefault(MERGED + digest_of(summary)[:24] + SUFFIX, summary)
     obsolete = [summary for summary in summaries_in(folder.summaries) if summary.name not in copies]
     if obsolete and not force:
-        hint = "name a new folder, or add --force to replace them"
-        raise OutputError("the folder holds the summaries of another fleet", where=str(folder.path), hint=hint)
+        hint = "Name a new folder, or add --force to replace them."
+        raise OutputError("the folder contains the summaries of another fleet", where=str(folder.path), hint=hint)
     try:
         for name, summary in copies.items():
             place = folder.summaries / name
@@ -301,6 +301,6 @@ def _copied(summaries: Sequence[Path], folder: FleetFolder, *, force: bool) -> l
         for summary in obsolete:
             summary.unlink()
     except OSError as error:
-        hint = "choose a folder that you may write to"
+        hint = "Choose a folder that you can write to."
         raise OutputError(f"cannot be written ({error.strerror})", where=str(folder.path), hint=hint) from error
     return [folder.summaries / name for name in sorted(copies)]

@@ -36,7 +36,7 @@ def timeline(report: r.Report, method: str | None = None, client: str | None = N
     rows = [(client, requirement) for client in clients for requirement in _tried(report, client, method)]
     bars = [_bar(client, requirement, many=len(clients) > 1) for client, requirement in rows]
     if not bars:
-        raise ArgumentError("nothing of it was tried, so there is no time to draw", hint="see report.frame()")
+        raise ArgumentError("no attempt was observed, so there is no time to draw", hint="See report.frame().")
     shown, left_out = bars[:MOST_BARS], max(len(bars) - MOST_BARS, 0)
     utc = all((source.first_time or "Z").endswith("Z") for source in report.sources)
     title = f"time ({'UTC' if utc else 'local where a log does not tell its zone'})" + (
@@ -87,9 +87,7 @@ def ladder(report: r.Report, requirement: str | None = None, client: str | None 
     verdict = chosen(report, requirement, client)
     rows = proof.proof(report, verdict)
     if not rows:
-        raise ArgumentError(
-            f"{verdict.id} was not seen in these sources: there is nothing to draw", hint=verdict.explanation
-        )
+        raise ArgumentError(f"{verdict.id} was not observed, so there is nothing to draw", hint=verdict.explanation)
     hosts = _hosts(verdict, rows)
     rungs = _rungs(report, verdict, rows, hosts)
     size = {"width": WIDTH, "height": ROW * (len(rungs) + 1)}
@@ -105,7 +103,7 @@ def chosen(report: r.Report, requirement: str | None, client: str | None) -> r.R
     main = wording.main_method(of, report.asked)
     shown = wording.evidence_requirements(main)
     if not shown:
-        raise ArgumentError(f"nothing of {main.id} was seen", where=of.address, hint="see report.limitations")
+        raise ArgumentError(f"nothing of {main.id} was seen", where=of.address, hint="See report.limitations.")
     return min(
         shown,
         key=lambda requirement: (
@@ -251,7 +249,7 @@ def _altair() -> Any:
         import altair
     except ImportError:
         message = "charts need Altair, which is not installed"
-        raise MissingPackageError(message, hint="pip install altair vl-convert-python (or auditor[notebook])") from None
+        raise MissingPackageError(message, hint="Run: pip install altair vl-convert-python") from None
     if altair.renderers.active == "default":
         altair.renderers.enable("svg" if find_spec("vl_convert") else "mimetype")
     return altair

@@ -13,7 +13,7 @@ from auditor.sources.extract import Record, frames_of, write_pcapng
 from auditor.sources.source import CAPTURE
 
 Comments = dict[int, list[str]]
-AGAIN = "audit it again: auditor evidence SOURCE..."
+AGAIN = "Analyze it again: auditor evidence SOURCE..."
 
 
 class NoEvidenceError(AuditorError):
@@ -29,10 +29,13 @@ def write_evidence(report: r.Report, out: BinaryIO) -> int:
     cited = comments(report)
     if not cited:
         if any(source.kind != CAPTURE for source in report.sources):
-            hint = "auditor analyze names the lines of a log; attach the log itself"
+            hint = "Attach the log itself; auditor analyze lists its lines."
             message = "no packets prove this report, and lines of a log cannot be written as packets"
             raise NoEvidenceError(message, hint=hint)
-        raise NoEvidenceError("nothing in these sources proves or disproves a requirement", hint="see auditor analyze")
+        raise NoEvidenceError(
+            "nothing in these sources proves or disproves a requirement",
+            hint="To see what the sources show, run: auditor analyze SOURCE...",
+        )
     records = list(_records(report, cited))
     write_pcapng(out, [record for record, _ in records], [comment for _, comment in records])
     return len(records)
@@ -43,12 +46,17 @@ def comments(report: r.Report) -> dict[int, Comments]:
     cited: dict[int, Comments] = defaultdict(lambda: defaultdict(list))
     for client, requirement in _verdicts(report):
         name = f"{client.address} {requirement.id}"
+        fix = f" Fix: {requirement.remedy_text}" if requirement.remedy and _is_stopped(requirement) else ""
         for evidence in requirement.evidence:
             if report.sources[evidence.source].kind != "capture":
                 continue  # a log has no packets
             for frame in evidence.frames:
-                cited[evidence.source][frame].append(f"{name}: {_verdict(requirement)}. {evidence.text}")
+                cited[evidence.source][frame].append(f"{name}: {_verdict(requirement)}. {evidence.text}{fix}")
     return cited
+
+
+def _is_stopped(requirement: r.RequirementVerdict) -> bool:
+    return requirement.verdict in r.FAILING or any(problem.fatal for problem in requirement.problems)
 
 
 def _verdicts(report: r.Report) -> Iterator[tuple[r.ClientReport, r.RequirementVerdict]]:
@@ -74,4 +82,4 @@ def _records(report: r.Report, cited: dict[int, Comments]) -> Iterator[tuple[Rec
         except OSError as error:
             raise SourceError(f"cannot be read again ({error.strerror})", where=path, hint=AGAIN) from error
         if count != len(wanted):
-            raise SourceError("the source is no longer what the report was made of", where=path, hint=AGAIN)
+            raise SourceError("the source has changed since the report was created", where=path, hint=AGAIN)

@@ -20,8 +20,8 @@ from auditor.sources.read import known_tunnels
 from auditor.sources.tcp_flags import ACK, FIN, RST, SYN
 
 UNKNOWN = "?"
-DOCTOR = "install Wireshark, then check: auditor doctor"
-AGAIN = "audit it again, with the sources at hand"
+DOCTOR = "Install Wireshark, then check: auditor doctor"
+AGAIN = "Analyze the sources again."
 ECHO_REPLIES = frozenset((0, 129))
 
 
@@ -67,7 +67,7 @@ def dissected(report: r.Report, requirement: r.RequirementVerdict) -> list[Any]:
     """
     program = find_tshark()
     if program is None:
-        raise MissingPackageError("packets are read by tshark, which was not found", hint=DOCTOR)
+        raise MissingPackageError("tshark, which reads the packets, was not found", hint=DOCTOR)
     dissected_packets: list[Any] = []
     for number, source in enumerate(report.sources):
         frames = {frame for evidence in requirement.evidence if evidence.source == number for frame in evidence.frames}
@@ -92,7 +92,7 @@ def _read_again(path: str) -> Iterator[None]:
 
 def _check_whole(path: str, missing: int) -> None:
     if missing:
-        raise SourceError("the source is no longer what the report was made of", where=path, hint=AGAIN)
+        raise SourceError("the source has changed since the report was created", where=path, hint=AGAIN)
 
 
 # packets of a capture
@@ -175,7 +175,7 @@ def _logged(report: r.Report, number: int, lines: Sequence[int]) -> list[Evidenc
     """Return the attempts of which one of these lines is the first; the flow table holds what the log said of them."""
     path = report.sources[number].path
     if report.all_flows is None:
-        raise SourceError("a saved report does not hold the rows of its logs", where=path, hint=AGAIN)
+        raise SourceError("a saved report does not contain the entries of its logs", where=path, hint=AGAIN)
     table = report.all_flows.frame
     table = table[(table["source"] == path) & table["first_line"].isin(list(lines))]
     records = []

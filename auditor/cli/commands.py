@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from auditor.cli.messages import print_message
+from auditor.cli.messages import print_error, print_message, print_warning
+from auditor.errors import ArgumentError
 from auditor.render import output_file
 from auditor.render.clean import clean
 from auditor.render.formats import FORMS
@@ -36,6 +37,10 @@ else:
     PairType = WordType = click.ParamType  # older versions of click cannot be subscripted
 
 WORKS, NOTHING_AUDITED, FAILS, INCOMPLETE = 0, 1, 3, 4
+NO_INSTALLATION = (
+    "no client installation found in the sources, so nothing was evaluated. Record the installation again, or set the "
+    "computers: --role client=ADDRESS --role site-server=ADDRESS"
+)
 MOST_NOWHERE = 3  # hosts, in a message
 DIGITS = 20  # of a number that is worth looking at
 NARROWEST, USUAL, WIDEST = 79, 100, 200  # columns of the report on a terminal; in fewer its table loses words
@@ -76,8 +81,8 @@ class Commands(click.Group):
             if args and _is_path(args[0]):
                 capture = f'"{args[0]}"' if " " in args[0] else args[0]
                 words = f"auditor batch {capture} -o DIR" if os.path.isdir(args[0]) else f"auditor analyze {capture}"
-                message = f"No such command {_shown(args[0])}. To audit it: {words}"
-                raise click.UsageError(message, ctx) from error
+                message, hint = f"no such command {_shown(args[0])}", f"To analyze it, run: {words}"
+                raise ArgumentError(message, hint=hint) from error
             raise
 
 
@@ -443,7 +448,7 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
     with _progress() as progress:
         read, unreadable = read_all(_each_once(sources), tz=tz, progress=progress)
     for source in unreadable:
-        print_message(f"{source.path}: {source.warnings[0].text}")
+        print_error(f"{source.path}: {source.warnings[0].text}")
     lacking = [
         (source.path, warning.text)
         for source in read
@@ -451,7 +456,7 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
         if warning.code in INCOMPLETE_CODES
     ]
     for path, text in lacking:
-        print_message(f"{path}: {text}")
+        print_warning(f"{path}: {text}")
     with output_file.opened(target, force=force) as out:
         write(read, out, form)
     return INCOMPLETE if unreadable or lacking or any(source.skipped for source in read) else WORKS
@@ -482,7 +487,7 @@ def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) ->
     _tell_unread(report)
     with output_file.opened(target, force=force) as out:
         count = write_evidence(report, out)
-    print_message(f"{count} packets", prefix="")
+    print_message(f"{count:,} packet{'' if count == 1 else 's'}")
     return INCOMPLETE if report.incomplete else WORKS
 
 
@@ -610,18 +615,20 @@ def _saved(report: str, host: str | None) -> Report | FleetReport:
     from auditor.report.fleet_load import load_saved
 
     if host is None and os.path.isdir(report):
-        hint = "name one host of the fleet in it, --host NAME (hosts.csv lists them), or the fleet.json in it"
-        raise click.UsageError(f"this is a folder: {hint}")
+        hint = "Set one host of the fleet (--host NAME, listed in hosts.csv), or name its fleet.json."
+        raise ArgumentError("this is a folder", where=report, hint=hint)
     if host is not None and (report == output_file.STANDARD or os.path.isfile(report)):
-        raise click.UsageError("--host needs the folder of the fleet, which auditor batch or merge wrote, not a file")
+        hint = "Name the folder that auditor batch or merge wrote."
+        raise ArgumentError(f"{report} is a file", where="--host", hint=hint)
     return load_saved(report) if host is None else host_report(report, host)
 
 
 def _check_fleet_form(form: str, *, redact: bool) -> None:
     if form not in FLEET_FORMS:
-        raise click.UsageError(f"the report of a fleet has no form {form}: choose {', '.join(FLEET_FORMS)}")
+        hint = f"Choose from {', '.join(FLEET_FORMS)}."
+        raise ArgumentError(f"a fleet report has no form {form}", where="--format", hint=hint)
     if redact:
-        raise click.UsageError("--redact is not there for a whole fleet; with --host NAME it is, for one host")
+        raise ArgumentError("a whole fleet cannot be redacted", where="--redact", hint="Set one host: --host NAME")
 
 
 def _write_fleet(report: FleetReport, form: str, target: str, force: bool) -> None:
@@ -641,11 +648,11 @@ def _tell_fleet(audited: Audited, *, strict: bool, quiet: bool) -> int:
     state = audited.folder.state()
     if not quiet:
         click.echo(audited.folder.text(), nl=False)
-        print_message(f"written to {audited.folder.path}: fleet.html, report.txt, hosts.csv and more", prefix="")
+        print_message(f"written to {audited.folder.path}: fleet.html, report.txt, hosts.csv and more")
     if not audited.new and not quiet:
-        print_message("nothing is new since the last run: nothing had to be read", prefix="")
+        print_message("no new file since the last run, so none was read")
     if state is None or not state.evidence:
-        print_message("no client installation found in the sources, so nothing was evaluated")
+        print_error(NO_INSTALLATION)
         return NOTHING_AUDITED
     if state.fails or (strict and _is_unproven(audited.report)):
         return FAILS
@@ -653,7 +660,7 @@ def _tell_fleet(audited: Audited, *, strict: bool, quiet: bool) -> int:
 
 
 def _quietly(quiet: bool) -> Callable[[str], None]:
-    return (lambda _: None) if quiet else print_message
+    return (lambda _: None) if quiet else print_warning
 
 
 @contextmanager
@@ -730,17 +737,17 @@ def _tell_unaudited(report: Report) -> None:
     """Say on standard error what the report itself says only below its answer."""
     _tell_unread(report)
     if not report.clients:
-        print_message("no client installation found in the sources, so nothing was evaluated")
+        print_error(NO_INSTALLATION)
     elif hosts := _nowhere(report):
         shown = join_limited(hosts, MOST_NOWHERE)
-        print_message(f"{shown} is not in the sources, so nothing was evaluated: check the address")
+        print_error(f"{shown} is not in the sources, so nothing was evaluated. Check the address.")
 
 
 def _tell_unread(report: Report) -> None:
     for source in report.sources:
         for warning in source.warnings:
             if warning.code == "unreadable":
-                print_message(f"{source.path} was not audited: {warning.text}")
+                print_error(f"{source.path}: {warning.text}")
 
 
 def _tell_idle_properties(site: dict[str, Any]) -> None:
@@ -749,7 +756,7 @@ def _tell_idle_properties(site: dict[str, Any]) -> None:
 
     if site["properties"]:
         for text in idle_properties(load_ruleset(site["ruleset"]), site["properties"]):
-            print_message(text)
+            print_warning(text)
 
 
 def _each_once(sources: Iterable[str]) -> tuple[str, ...]:
@@ -759,7 +766,7 @@ def _each_once(sources: Iterable[str]) -> tuple[str, ...]:
         first_mention = unique.setdefault(_identity(source), source)
         if first_mention is not source:
             again = "" if first_mention == source else f", as {first_mention}"
-            print_message(f"warning: {source} is listed twice{again}; read once")
+            print_warning(f"{source}: listed twice{again}. It is read once.")
     return tuple(unique.values())
 
 
@@ -812,7 +819,7 @@ def _arguments(site: dict[str, Any]) -> dict[str, Any]:
 
 def _number(name: str, value: str) -> int:
     if not value.isascii() or not value.isdigit() or len(value) > DIGITS:
-        raise click.BadParameter(f"{_shown(value)} is no port number", param_hint=f"--port {_shown(name)}")
+        raise click.BadParameter(f"{_shown(value)} is not a port number", param_hint=f"--port {_shown(name)}")
     return int(value)
 
 

@@ -22,7 +22,7 @@ OPTIONAL = {
     "vl-convert-python": ("charts without a network", "pip install vl-convert-python"),
     "duckdb": ("questions to the tables of a fleet, in notebooks", "pip install duckdb"),
 }
-TSHARK_HINT = "install Wireshark (Windows: wireshark.org; Debian: apt install tshark)"
+TSHARK_HINT = "Install Wireshark (Windows: wireshark.org; Debian: apt install tshark)."
 
 
 def examine() -> tuple[str, bool]:

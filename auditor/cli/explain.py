@@ -27,7 +27,7 @@ def explain(term: str | None) -> str:
     parts = _words(_plain(term)) + _problems(term) + _from_rulesets(term)
     if not parts:
         meant = nearest(term, [*_terms(), *_problem_names(), *_ruleset_terms()])
-        hint = f"did you mean {meant}?" if meant else "to list all terms, run: auditor explain"
+        hint = f"Did you mean {meant}?" if meant else "To list all terms, run: auditor explain"
         raise ArgumentError(f"unknown term {_shown(term)}", hint=hint)
     return "\n".join(parts)
 

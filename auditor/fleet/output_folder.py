@@ -113,11 +113,11 @@ class FleetFolder:
             foreign |= {name for name in FORMS if name in names and self._is_spared(name, spared)}
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            hint = "choose a folder that you may write to"
-            raise OutputError(f"the folder cannot be made ({reason})", where=str(self.path), hint=hint) from error
+            hint = "Choose a folder that you can write to."
+            raise OutputError(f"the folder cannot be created ({reason})", where=str(self.path), hint=hint) from error
         if foreign:
             problem = f"the folder holds other files, such as {name_of(min(foreign))}"
-            raise OutputError(problem, where=str(self.path), hint="name a new folder, or add --force")
+            raise OutputError(problem, where=str(self.path), hint="Name a new folder, or add --force.")
         self.summaries.mkdir(exist_ok=True)
 
     def _has_report(self) -> bool:
@@ -136,10 +136,8 @@ class FleetFolder:
     def check_own(self, *, force: bool) -> None:
         """Raise OutputError if the folder is one that `merge` wrote (without force), from logs that are elsewhere."""
         if not force and any(self.summaries.glob(MERGED + "*")):
-            hint = "name a new folder, or add --force to have them replaced"
-            raise OutputError(
-                "the folder holds the summaries that auditor merge put together", where=str(self.path), hint=hint
-            )
+            hint = "Name a new folder, or replace them with --force."
+            raise OutputError("the folder contains merged summaries of auditor merge", where=str(self.path), hint=hint)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -153,14 +151,14 @@ class FleetFolder:
         try:
             file = (self.path / LOCK).open("ab")
         except OSError as error:
-            hint = "choose a folder that you may write to"
+            hint = "Choose a folder that you can write to."
             raise OutputError(f"cannot be written ({error.strerror})", where=str(self.path), hint=hint) from error
         with file:
             try:
                 _lock(file.fileno())
             except BlockingIOError as error:
-                hint = "wait until it has ended, or name another folder"
-                raise OutputError("another run is at work in this folder", where=str(self.path), hint=hint) from error
+                hint = "Wait until it has ended, or name another folder."
+                raise OutputError("another run uses this folder", where=str(self.path), hint=hint) from error
             except OSError:
                 pass
             yield

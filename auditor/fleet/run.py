@@ -228,11 +228,11 @@ class Fleet:
         if not named_places:
             self._check_read(name)
             examples = ", ".join(sorted(host.name for host in hosts)[:5])
-            hint = f"of these there is, for example: {examples}"
+            hint = f"Computers in it: {examples}"
             raise ReportError(f"there is no source of a computer {name!r} in this fleet", hint=hint)
         if len(named_places) > 1:
             sites = ", ".join(repr(place.host.site) for place in named_places)
-            raise ReportError(f"{name!r} is at several sites: {sites}", hint="name it as SITE/HOST")
+            raise ReportError(f"{name!r} is at several sites: {sites}", hint="Name it as SITE/HOST.")
         (place,) = named_places
         context, site = contexts[place.asking], place.host.site
         (result,) = EvaluateTask({"": (place,)}, contexts)(("",))
@@ -459,7 +459,7 @@ def _old(
         except ReportError as error:
             aside = path.with_name(path.name + ASIDE)
             path.replace(aside)
-            note(f"{path}: {error.what}; it was set aside as {aside.name}, and its logs are read again")
+            note(f"{path}: {error.what}; {aside.name} keeps it, and its logs are read again.")
             continue
         if outline is None:
             path.unlink()
@@ -682,7 +682,7 @@ def _blocks(places: Sequence[SummaryLocation]) -> dict[str, tuple[SummaryLocatio
 
 def _judged(results: list[HostResult] | FailedFile) -> list[HostResult]:
     if isinstance(results, FailedFile):
-        raise ReportError(f"some computers could not be judged: {results.how}", hint=results.hint or "run it again")
+        raise ReportError(f"some computers could not be evaluated: {results.how}", hint=results.hint or "Run it again.")
     return results
 
 

@@ -11,8 +11,10 @@ from auditor.report import model as r
 from auditor.ruleset.lint import SITE_SERVER
 from auditor.ruleset.statements import say
 
+PORTS_ONLY, CLOCK_OFFSET = "ports-only", "clock-offset"
 MOST_CITED = 3  # frames or lines, in a table
-CHECK_FIRST = ("uncertain-role", "roles-swapped")  # limitations that may change the result
+UNCERTAIN_ROLE = "uncertain-role"
+CHECK_FIRST = (UNCERTAIN_ROLE, "roles-swapped")  # limitations that may change the result
 VERDICTS = {
     r.OPEN: "open",
     r.ALLOWED: "allowed",
@@ -41,6 +43,14 @@ class ReportedCause(NamedTuple):
     sentences: tuple[str, ...]
     steps: tuple[r.Remedy, ...]
     evidence: tuple[r.Evidence, ...]
+
+    @property
+    def first_of_each_source(self) -> list[r.Evidence]:
+        """The first evidence of each source: enough to check a cause."""
+        first: dict[int, r.Evidence] = {}
+        for item in self.evidence:
+            first.setdefault(item.source, item)
+        return list(first.values())
 
     @property
     def is_proven(self) -> bool:
@@ -104,22 +114,28 @@ class Answers:
         self._report = report
         self._players = Counter(role.role for role in report.roles)
         self._weak_roles = [role for role in report.roles if role.how_sure == "weak"]
-        self._check_first = [limitation.text for limitation in report.limitations if limitation.code in CHECK_FIRST]
 
     def of(self, client: r.ClientReport, method: r.MethodResult) -> Answer:
         """Return what the report answers about one method of one client."""
         heading, methods = _other_methods(client, method)
+        assumed = tuple(_assumed(method, self._weak_roles))
         return Answer(
             result=method.result.upper(),
             subject=subject(client, method),
             impact=tuple(wording.went_on(method.went_on)),
             causes=tuple(_causes(method)),
-            paragraphs=tuple(_paragraphs(client, method)),
-            check_first=(*_assumed(method, self._weak_roles), *self._check_first),
+            paragraphs=tuple(_paragraphs(client, method, is_assumed=bool(assumed))),
+            check_first=(*assumed, *self._check_first(assumed)),
             rows=tuple(_rows(self._report, method, self._players)),
             other_heading=heading,
             other_methods=tuple(methods),
         )
+
+    def _check_first(self, assumed: Sequence[str]) -> Iterator[str]:
+        """Yield the limitations that may change the result; what is assumed of a role is stated once."""
+        for limitation in self._report.limitations:
+            if limitation.code in CHECK_FIRST and not (assumed and limitation.code == UNCERTAIN_ROLE):
+                yield limitation.text
 
 
 def subject(client: r.ClientReport, method: r.MethodResult) -> str:
@@ -137,6 +153,15 @@ def subject(client: r.ClientReport, method: r.MethodResult) -> str:
 def limitations(report: r.Report) -> list[str]:
     """Return the limitations that no other part of an answer states."""
     return [limitation.text for limitation in report.limitations if limitation.code not in CHECK_FIRST]
+
+
+def limitations_that_matter(report: r.Report, mains: Sequence[wording.Main]) -> list[str]:
+    """Return those limitations that may change one of these results."""
+    methods = [method for _, method in mains]
+    unimportant = {*CHECK_FIRST, CLOCK_OFFSET}
+    if methods and all(method.result == r.FAILS for method in methods):
+        unimportant.add(PORTS_ONLY)
+    return [limitation.text for limitation in report.limitations if limitation.code not in unimportant]
 
 
 # cause and fix
@@ -169,7 +194,21 @@ def _cause(rows: Sequence[r.RequirementVerdict], method: r.MethodResult) -> Repo
     others = ", ".join(say("answer.row", row=row.row, port=wording.port_name(row)) for row in more)
     same = say("answer.same", rows=others) if more else ""
     sentences = tuple(filter(None, (first.explanation, wording.certainty(first), same)))
-    return ReportedCause(tuple(rows), sentences, tuple(steps), first.evidence)
+    return ReportedCause(tuple(rows), sentences, tuple(steps), tuple(_proving(first)))
+
+
+def _proving(row: r.RequirementVerdict) -> Sequence[r.Evidence]:
+    """Return the evidence of a verdict: of a block on one port not that of another one, which was open."""
+    if row.verdict not in r.FAILING or row.changed:
+        return row.evidence
+    unanswered = {item.source for item in row.evidence if not _is_answered(item, row)}
+    return [item for item in row.evidence if item.source not in unanswered or not _is_answered(item, row)]
+
+
+def _is_answered(evidence: r.Evidence, row: r.RequirementVerdict) -> bool:
+    return any(
+        packet.sender == row.destination.address and packet.what in wording.RESPONSES for packet in evidence.packets
+    )
 
 
 def _shows(evidence: r.Evidence, problems: Iterable[r.Problem]) -> bool:
@@ -186,12 +225,12 @@ def _problem_sentences(row: r.RequirementVerdict, method: r.MethodResult) -> Ite
 # result and next step
 
 
-def _paragraphs(client: r.ClientReport, method: r.MethodResult) -> Iterator[Paragraph]:
+def _paragraphs(client: r.ClientReport, method: r.MethodResult, *, is_assumed: bool) -> Iterator[Paragraph]:
     if method.result in (r.WORKS, r.ALLOWED):
         yield from _passing(method)
     elif method.result == r.UNPROVEN:
         summary, *guesses = wording.result_reasons(method)
-        yield Paragraph("Result", (summary, *guesses))
+        yield Paragraph("Result", (summary,) if is_assumed else (summary, *guesses))
         missing = dict.fromkeys(reason.text for reason in method.reasons if reason.kind == "missing")
         if steps := tuple(text for text in missing if text not in guesses):
             yield Paragraph("Missing", steps)
@@ -254,7 +293,7 @@ def _cited(report: r.Report, requirement: r.RequirementVerdict) -> str:
         return ""
     problems = wording.fatal(requirement)
     proof = [item for item in requirement.evidence if _shows(item, problems)] if problems else []
-    evidence = requirement.evidence[-1 if requirement.changed else 0]
+    evidence = _proving(requirement)[-1 if requirement.changed else 0]
     same = [item for item in proof if item.source == evidence.source and item != evidence]
     numbers = (evidence.frames or evidence.lines) + tuple(n for item in same for n in item.frames or item.lines)
     unit = "frame" if evidence.frames else wording.unit(report.sources[evidence.source])
@@ -285,13 +324,18 @@ def _other_methods(client: r.ClientReport, main: r.MethodResult) -> tuple[str, l
     if main.result in (r.WORKS, r.ALLOWED) or not (candidates or failing):
         return "", []
     untried = all(recommendation.supported_by == "not-attempted" for recommendation in candidates) and not failing
-    heading = say("answer.not-attempted" if untried else "answer.others")
-    lines = []
-    for recommendation in candidates:
-        needs = "; ".join(recommendation.still_needs)
-        template = "answer.needs" if untried else SUPPORT[recommendation.supported_by]
-        lines.append((recommendation.method, say(template, needs=needs)))
+    possible = all(recommendation.supported_by != "contradicted" for recommendation in candidates) and not failing
+    heading = say("answer.not-attempted" if untried else "answer.not-ruled-out" if possible else "answer.others")
+    lines = [(recommendation.method, _support(recommendation, untried=untried)) for recommendation in candidates]
     return heading, lines + failing
+
+
+def _support(recommendation: r.Recommendation, *, untried: bool) -> str:
+    """Return what speaks for a method and what it requires; untried: the heading states that none was attempted."""
+    template = "answer.needs" if untried else SUPPORT[recommendation.supported_by]
+    if template == SUPPORT["seen-open"] and not recommendation.still_needs:
+        template = "answer.all-seen-open"
+    return say(template, needs="; ".join(recommendation.still_needs))
 
 
 SUPPORT = {

@@ -29,7 +29,8 @@ def _failure(report: r.Report, client: r.ClientReport, method: r.MethodResult) -
     yield from (f"  {text}" for text in wording.result_reasons(method))
     for requirement in method.requirements:
         if wording.is_reason(method, requirement):
-            places = "; ".join(wording.frames(evidence, report) for evidence in requirement.evidence)
-            yield f"  {requirement.id}: {wording.verdict(requirement)}; proof: {places}"
+            places = "; ".join(wording.frames(evidence, report.sources) for evidence in requirement.evidence)
+            yield f"  {requirement.id}: {wording.verdict(requirement)}"
             if requirement.remedy:
-                yield f"    remedy: {requirement.remedy_text}"
+                yield f"    Fix: {requirement.remedy_text}"
+            yield f"    Evidence: {places}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -11,16 +11,17 @@ from auditor.render.clean import clean
 from auditor.report import compare as c
 from auditor.report import model as r
 from auditor.report.as_json import json_text
+from auditor.sources.summary import SourceSummary
 
 FORMAT_VERSION = 1
 WIDTH = 100
 MOST_LISTED = 200
 HEADINGS = {
-    c.BROKEN: "Broken: was open, is stopped",
-    c.NEW: "New: was not seen before",
+    c.BROKEN: "Broken: was open, now blocked or failed",
+    c.NEW: "New: not observed before",
     c.STILL_BROKEN: "Still broken",
     c.NO_LONGER_OBSERVED: "No longer observed",
-    c.FIXED: "Fixed: was stopped, is open",
+    c.FIXED: "Fixed: now open",
 }
 
 
@@ -41,12 +42,41 @@ def _moves(change: c.RequirementChange) -> str:
     return f"{wording.verdict(change.before)} -> {wording.verdict(change.after)}"
 
 
-def _why(change: c.RequirementChange) -> list[str]:
-    """Return what the later report says of a requirement that is stopped."""
-    if change.kind not in (c.BROKEN, c.NEW, c.STILL_BROKEN) or (change.kind == c.NEW and not _stopped(change.after)):
-        return []
-    remedy = [f"remedy: {change.after.remedy_text}"] if change.after.remedy else []
-    return [change.after.explanation, *(problem.text for problem in wording.fatal(change.after)), *remedy]
+def _is_explained(change: c.RequirementChange) -> bool:
+    """Tell whether the later report has a cause and a fix for a requirement: whether it is stopped."""
+    return change.kind in (c.BROKEN, c.STILL_BROKEN) or (change.kind == c.NEW and _stopped(change.after))
+
+
+def _cause(requirement: r.RequirementVerdict) -> str:
+    problems = (problem.text for problem in wording.fatal(requirement))
+    return " ".join(filter(None, (requirement.explanation, *problems, wording.certainty(requirement))))
+
+
+def _why(change: c.RequirementChange, sources: Sequence[SourceSummary]) -> Iterator[str]:
+    """Yield what the later report states of a requirement that is stopped: cause, fix, and evidence, in lines."""
+    if not _is_explained(change):
+        return
+    yield from _wrapped(_cause(change.after), 4)
+    steps = list(wording.numbered(change.after.remedy))
+    if len(steps) > 1:
+        yield "    Fix:"
+    for action, command in steps:
+        yield from _wrapped(action if len(steps) > 1 else f"Fix: {action}", 4)
+        if command:
+            yield f"      {clean(command)}"
+    for evidence in change.after.evidence[:1]:
+        shown = wording.frames(evidence, sources)
+        yield from _wrapped(f"Evidence: {shown}{'; display filter:' if evidence.display_filter else ''}", 4)
+        yield from _wrapped(evidence.display_filter, 6) if evidence.display_filter else ()
+
+
+def _remark(change: c.RequirementChange, sources: Sequence[SourceSummary]) -> str:
+    """Return the same in one paragraph."""
+    if not _is_explained(change):
+        return ""
+    fix = [f"Fix: {change.after.remedy_text}"] if change.after.remedy else []
+    evidence = [f"Evidence: {wording.shown_evidence(item, sources)}" for item in change.after.evidence[:1]]
+    return " ".join((_cause(change.after), *fix, *evidence))
 
 
 def _stopped(requirement: r.RequirementVerdict) -> bool:
@@ -89,16 +119,16 @@ def _lines(of: c.Comparison) -> Iterator[str]:
     for kind in c.KINDS:
         if changes := of.of_kind(kind):
             yield from ("", HEADINGS[kind])
-            yield from _change_lines(changes)
+            yield from _change_lines(changes, of.sources)
     for heading, clients in _only(of):
         yield from ("", heading)
         yield from (line for text in _listed(clients) for line in _wrapped(text, 2))
 
 
-def _change_lines(changes: list[c.RequirementChange]) -> Iterator[str]:
+def _change_lines(changes: list[c.RequirementChange], sources: Sequence[SourceSummary]) -> Iterator[str]:
     for change in changes[:MOST_LISTED]:
         yield from _wrapped(f"{change.client} {change.after.id}: {_moves(change)}", 2)
-        yield from (line for text in _why(change) for line in _wrapped(text, 4))
+        yield from _why(change, sources)
     if len(changes) > MOST_LISTED:
         yield f"  and {len(changes) - MOST_LISTED:,} more: --format json lists all of them"
 
@@ -130,10 +160,8 @@ def _markdown_lines(of: c.Comparison) -> Iterator[str]:
         if changes := of.of_kind(kind):
             yield from (f"## {HEADINGS[kind]}", "")
             yield from markdown.table(("client", "requirement", "before", "after"), _cells(changes[:MOST_LISTED]))
-            remarks = dict.fromkeys(
-                markdown.prose(" ".join(_why(change))) for change in changes[:MOST_LISTED] if _why(change)
-            )
-            yield from (f"- {remark}" for remark in remarks)
+            remarks = dict.fromkeys(filter(None, (_remark(change, of.sources) for change in changes[:MOST_LISTED])))
+            yield from (f"- {markdown.prose(remark)}" for remark in remarks)
             yield from ("",) if remarks else ()
             if len(changes) > MOST_LISTED:
                 yield from (f"and {len(changes) - MOST_LISTED:,} more: the JSON form lists all of them", "")

@@ -228,7 +228,7 @@ def _netsh_rule(rule: FirewallRule) -> list[str]:
     parts.append(f"remoteip={','.join(rule.peers) or 'any'}")
     command = " ".join(parts)
     if len(command) > _LONGEST_COMMAND:
-        hint = "name networks instead of single addresses, or export --to powershell"
+        hint = "Name networks instead of single addresses, or export --to powershell."
         raise ArgumentError(f"{rule.name}: too many addresses for one netsh command", where="--role", hint=hint)
     mark = "rem " if rule.only_if else ""
     stop = [] if rule.only_if else ["if errorlevel 1 exit /b 1"]

@@ -16,7 +16,7 @@ from auditor.render.clean import clean
 from auditor.report import model as r
 
 NO_TIME = "1970-01-01T00:00:00"
-NOTHING = "no client installation found in the sources, so nothing was evaluated"
+NOTHING = "No client installation found in the sources, so nothing was evaluated."
 
 
 def render_junit(report: r.Report) -> str:
@@ -89,7 +89,7 @@ def _case(
     elif problems := wording.fatal(requirement):
         _outcome(case, "error", "problem", " ".join(problem.text for problem in problems), _proof(requirement, report))
     elif requirement.verdict in r.FAILING:
-        _outcome(case, "skipped", "", f"{requirement.verdict}, which does no harm here: {requirement.explanation}")
+        _outcome(case, "skipped", "", f"{requirement.verdict}, without effect on the result: {requirement.explanation}")
     elif requirement.verdict not in r.PASSING:
         blocks = [f"Also blocked: {block.text}" for block in requirement.also_blocked]
         _outcome(case, "skipped", "", " ".join((f"{requirement.verdict}: {requirement.explanation}", *blocks)))
@@ -103,14 +103,14 @@ def _outcome(case: ET.Element, kind: str, type_name: str, message: str, lines: S
 
 def _proof(requirement: r.RequirementVerdict, report: r.Report) -> list[str]:
     lines = [
-        f"verdict: {wording.verdict(requirement)}",
+        f"Verdict: {wording.verdict(requirement)}",
         requirement.explanation,
         *(problem.text for problem in requirement.problems),
     ]
-    for proof in requirement.evidence:
-        shown = f"; Wireshark: {proof.display_filter}" if proof.display_filter else ""
-        lines.append(f"proof: {wording.frames(proof, report)}{shown}")
-    return lines + ([f"remedy: {requirement.remedy_text}"] if requirement.remedy else [])
+    for place, (action, command) in enumerate(wording.numbered(requirement.remedy)):
+        lines.append(action if place else f"Fix: {action}")
+        lines += [command] if command else []
+    return lines + [f"Evidence: {wording.shown_evidence(proof, report.sources)}" for proof in requirement.evidence]
 
 
 def _sources(report: r.Report) -> list[ET.Element]:

@@ -121,7 +121,7 @@ def _cause(report: r.Report, cause: ReportedCause, number: str) -> Iterator[str]
     for evidence in cause.evidence:
         # In one piece, to be copied: a list is no table, so that a vertical bar does no harm.
         shown = f"; display filter: {_span(clean(evidence.display_filter))}" if evidence.display_filter else ""
-        yield f"- {prose(wording.frames(evidence, report))}{shown}"
+        yield f"- {prose(wording.frames(evidence, report.sources))}{shown}"
     yield ""
 
 
@@ -137,7 +137,7 @@ def _fleet(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[str]:
     if doubt := wording.doubt(report, mains):
         yield from (doubt, "")
     if bad := wording.most_blocked(mains):
-        yield from ("## What is blocked most", "")
+        yield from ("## Most frequently blocked", "")
         cells = ((prose(requirement), verdict, f"{count:,}") for requirement, verdict, count in bad)
         yield from table(("requirement", "verdict", "clients"), cells)
     if besides := wording.blocked_besides(mains):

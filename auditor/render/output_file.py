@@ -52,12 +52,12 @@ def check(path: str, *, force: bool, inputs: Iterable[str] = (), binary: bool = 
     """
     if path == STANDARD:
         if binary and sys.stdout.isatty():
-            raise OutputError("this form is not for a terminal", where="-o", hint="name a file: -o FILE")
+            raise OutputError("this form is not for a terminal", where="-o", hint="Name a file: -o FILE")
         return
     if not path.strip():
-        raise OutputError("the output has no name", where="-o", hint="name a file, or - for standard output")
+        raise OutputError("the output has no name", where="-o", hint="Name a file, or - for standard output.")
     if any(_same(path, source) for source in inputs):
-        raise OutputError("this is one of the files being read", where=path, hint="choose another name")
+        raise OutputError("this is one of the files being read", where=path, hint="Choose another name.")
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
@@ -66,18 +66,18 @@ def check(path: str, *, force: bool, inputs: Iterable[str] = (), binary: bool = 
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from error
     if stat.S_ISDIR(mode):
-        raise OutputError("this is a folder", where=path, hint="name a file in it")
+        raise OutputError("this is a folder", where=path, hint="Name a file in it.")
     if not stat.S_ISREG(mode):
-        raise OutputError("this is a device, not a file", where=path, hint="name a file, or - for standard output")
+        raise OutputError("this is a device, not a file", where=path, hint="Name a file, or - for standard output.")
     if not force:
-        raise OutputError("the output exists already", where=path, hint="choose another name, or add --force")
+        raise OutputError("the output exists already", where=path, hint="Choose another name, or add --force.")
 
 
 def _check_folder(path: str) -> None:
     """Raise OutputError if a file that is not there yet cannot be made either."""
     folder = _place(path).parent
     if path.endswith((os.sep, os.altsep or os.sep)) or not folder.is_dir():
-        raise OutputError("folder does not exist", where=path, hint="create it first")
+        raise OutputError("folder does not exist", where=path, hint="Create it first.")
 
 
 def _place(path: str) -> Path:
@@ -97,7 +97,7 @@ def _same(path: str, other_path: str) -> bool:
 
 def _unwritable(path: str, error: Exception) -> OutputError:
     reason = getattr(error, "strerror", None) or error
-    return OutputError(f"cannot be written ({reason})", where=path, hint="choose a folder that you may write to")
+    return OutputError(f"cannot be written ({reason})", where=path, hint="Choose a folder that you can write to.")
 
 
 def _umask() -> int:

@@ -18,8 +18,9 @@ from auditor.report.as_json import json_text
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 ROOT_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+ADDRESS = re.compile(r"https?://[^\s<>\"]+[^\s<>\".,;)]")  # of the document of a ruleset
 MARKED = re.compile(r"[\\\[\]]")
-NOTHING = "No client installation was found in these sources, so nothing was judged."
+NOTHING = "No client installation found in the sources, so nothing was evaluated."
 
 
 def render_sarif(report: r.Report) -> str:
@@ -85,7 +86,7 @@ def _rule(method: r.MethodResult, requirement: r.RequirementVerdict, report: r.R
         f"{requirement.description} It goes from the {ends} ({ports}) and is {requirement.necessity} "
         f"for: {method.title}. Source: {report.ruleset.title} ({report.ruleset.reference})."
     )
-    return {
+    rule = {
         "id": clean(requirement.id),
         "name": "".join(word.capitalize() for word in re.findall(r"[A-Za-z0-9]+", requirement.id)) or "Requirement",
         "shortDescription": {"text": clean(f"{method.title}: {requirement.row}")},
@@ -93,6 +94,8 @@ def _rule(method: r.MethodResult, requirement: r.RequirementVerdict, report: r.R
         "help": {"text": clean(text)},
         "properties": {"necessity": requirement.necessity},
     }
+    address = ADDRESS.search(report.ruleset.reference)
+    return rule | ({"helpUri": address[0]} if address else {})
 
 
 def _level(method: r.MethodResult, requirement: r.RequirementVerdict, report: r.Report) -> str:
@@ -114,7 +117,8 @@ def _result(
     problems = [problem.text for problem in requirement.problems]
     sentences = [f"{client.address}: {wording.verdict(requirement)}.", requirement.explanation, *problems]
     sentences += [f"Also blocked: {block.text}" for block in requirement.also_blocked]
-    sentences += [f"What to do: {requirement.remedy_text}"] if requirement.remedy else []
+    sentences += [f"Fix: {requirement.remedy_text}"] if requirement.remedy else []
+    sentences += [f"Evidence: {wording.frames(requirement.evidence[0], report.sources)}."]
     return {
         "ruleId": clean(requirement.id),
         "level": _level(method, requirement, report),
@@ -145,7 +149,7 @@ def _fingerprint(client: r.ClientReport, method: r.MethodResult, requirement: r.
 
 def _proofs(requirement: r.RequirementVerdict, report: r.Report) -> Iterator[dict[str, Any]]:
     for number, proof in enumerate(requirement.evidence):
-        text = f"{wording.frames(proof, report)}: {proof.text}"
+        text = f"{wording.frames(proof, report.sources)}: {proof.text}"
         place = _place(report, proof.source, proof.lines)
         yield {"id": number, "physicalLocation": place, "message": message(text)}
 

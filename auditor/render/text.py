@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
 from rich.console import Console
 from rich.padding import Padding
@@ -11,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from auditor.render import wording
-from auditor.render.answer import Answer, Answers, ReportedCause, limitations
+from auditor.render.answer import Answer, Answers, ReportedCause, limitations, limitations_that_matter
 from auditor.render.clean import clean
 from auditor.render.wording import MANY_CLIENTS, MOST_DETAILED, MOST_LISTED
 from auditor.report import model as r
@@ -36,6 +38,7 @@ STYLES = {
 INDENT = 2
 LABEL_WIDTH = 10
 COMMAND_INDENT = 6
+PORT_WIDTH = 12  # columns of the table: of several ports each has a line
 MORE = "All details: -v        Page to forward: --format html -o report.html        Terms: auditor explain"
 
 
@@ -73,10 +76,9 @@ def _parts(report: r.Report, details: bool) -> Iterator[Part]:
     else:
         yield from _clients(report, wording.mains(report), details)
     yield from _not_judged(report)
-    yield from _limitations(report)
+    yield from _limitations(report, details)
     yield from _sources(report)
     if not details:
-        yield Text()
         yield Text(MORE, style="dim")
 
 
@@ -87,7 +89,7 @@ def _clients(report: r.Report, mains: Sequence[wording.Main], details: bool) -> 
     answers = Answers(report)
     for client, main in mains:
         shown = answers.of(client, main)
-        yield from _answer(report, shown)
+        yield from _answer(report, shown, details)
         if details:
             yield from _proofs(main, report)
         yield from _other_methods(shown)
@@ -95,14 +97,14 @@ def _clients(report: r.Report, mains: Sequence[wording.Main], details: bool) -> 
             yield from _other_tables(answers, client, main)
 
 
-def _answer(report: r.Report, shown: Answer) -> Iterator[Part]:
+def _answer(report: r.Report, shown: Answer, details: bool) -> Iterator[Part]:
     yield _headline(shown)
     yield Text()
     if shown.impact:
         yield from _labelled("Impact", shown.impact)
     numbered = len(shown.causes) > 1
     for place, cause in enumerate(shown.causes, 1):
-        yield from _cause(report, cause, f" {place}" if numbered else "")
+        yield from _cause(report, cause, f" {place}" if numbered else "", details)
     for label, sentences in shown.paragraphs:
         yield from _labelled(label, sentences)
     if shown.check_first:
@@ -117,7 +119,7 @@ def _headline(shown: Answer) -> Text:
     return text.append(f": {clean(shown.subject)}", style="bold")
 
 
-def _cause(report: r.Report, cause: ReportedCause, number: str) -> Iterator[Part]:
+def _cause(report: r.Report, cause: ReportedCause, number: str, details: bool) -> Iterator[Part]:
     yield from _labelled(f"Cause{number}", (" ".join(cause.sentences),))
     several = len(cause.steps) > 1
     for place, step in enumerate(cause.steps, 1):
@@ -125,9 +127,14 @@ def _cause(report: r.Report, cause: ReportedCause, number: str) -> Iterator[Part
         yield from _labelled("Fix" if place == 1 else "", (action,), hanging=3 if several else 0)
         if step.command:
             yield Padding(Text(clean(step.command)), (0, 0, 0, COMMAND_INDENT))
-    for place, evidence in enumerate(cause.evidence):
-        shown = f"        display filter: {evidence.display_filter}" if evidence.display_filter else ""
-        yield from _labelled("Evidence" if place == 0 else "", (wording.frames(evidence, report) + shown,))
+    evidence = cause.evidence if details else cause.first_of_each_source
+    label = "Evidence"
+    for display_filter, same in groupby(evidence, key=lambda item: item.display_filter):
+        *frames, last = [wording.frames(item, report.sources) for item in same]
+        yield from _labelled(label, (*frames, f"{last}; display filter:" if display_filter else last))
+        label = ""
+        if display_filter:
+            yield Padding(Text(clean(display_filter)), (0, 0, 0, COMMAND_INDENT))
 
 
 def _labelled(label: str, sentences: Sequence[str], *, hanging: int = 0) -> Iterator[Part]:
@@ -149,8 +156,10 @@ def _table(shown: Answer) -> Table:
         table.add_column(name, no_wrap=name != "Evidence", overflow="fold")
     for row in shown.rows:
         cells = (f"{'!' if row.fails else ' '} {row.name}", row.port, row.direction, row.verdict, row.evidence)
+        name, port, *others = map(clean, cells)
+        lines = "\n".join(textwrap.wrap(port, PORT_WIDTH))
         styles = ("bold" if row.fails else "", "", "", _style(row.requirement), "")
-        table.add_row(*(Text(clean(cell), style=style) for cell, style in zip(cells, styles, strict=True)))
+        table.add_row(*(Text(cell, style=style) for cell, style in zip((name, lines, *others), styles, strict=True)))
     return table
 
 
@@ -190,7 +199,7 @@ def _proofs(method: r.MethodResult, report: r.Report) -> Iterator[Part]:
             yield indented(stopped)
         for evidence in requirement.evidence:
             shown = f"   display filter: {evidence.display_filter}" if evidence.display_filter else ""
-            yield indented(f"evidence: {wording.frames(evidence, report)}{shown}")
+            yield indented(f"evidence: {wording.frames(evidence, report.sources)}{shown}")
         for remedy in requirement.remedy:
             yield indented(f"fix: {remedy.action}")
             if remedy.command:
@@ -239,7 +248,7 @@ def _most_blocked(mains: Iterable[wording.Main]) -> Iterator[Part]:
         table.add_column(name, justify="right" if name == "clients" else "left")
     for requirement, verdict, count in bad:
         table.add_row(Text(clean(requirement)), Text(verdict, style=STYLES[verdict]), Text(f"{count:,}"))
-    yield Text("What is blocked most", style="bold")
+    yield Text("Most frequently blocked", style="bold")
     yield Padding(table, (0, 0, 0, INDENT))
     yield Text()
 
@@ -272,8 +281,8 @@ def _not_judged(report: r.Report) -> Iterator[Part]:
         yield Text()
 
 
-def _limitations(report: r.Report) -> Iterator[Part]:
-    if sentences := limitations(report):
+def _limitations(report: r.Report, details: bool) -> Iterator[Part]:
+    if sentences := limitations(report) if details else limitations_that_matter(report, wording.mains(report)):
         yield Text("Limitations", style="bold")
         for sentence in sentences:
             yield indented(f"- {sentence}")

@@ -12,6 +12,7 @@ from auditor.sources.summary import SourceSummary
 MANY_CLIENTS = 5  # beyond this a summary comes first, and details only of those that fail
 MOST_DETAILED = 3
 MOST_LISTED = 40
+RESPONSES = ("SYN-ACK", "reply")  # kinds of packets
 MOST_OTHERS = 5  # pairs of hosts that are none of the judged pushes
 RESULTS = (r.FAILS, r.UNPROVEN, r.ALLOWED, r.WORKS)  # the worst first
 # Rulesets by what their documents are about.
@@ -176,7 +177,10 @@ def unit(source: SourceSummary) -> str:
 
 def source(summary: SourceSummary) -> str:
     """Return what a source is: format, number of records, and the time that it covers."""
-    name = {"event-log": "events", "firewall-log": "rows"}.get(summary.kind, "packets")
+    one, many = {"event-log": ("event", "events"), "firewall-log": ("entry", "entries")}.get(
+        summary.kind, ("packet", "packets")
+    )
+    name = one if summary.records == 1 else many
     skipped = f", {summary.skipped:,} skipped" if summary.skipped else ""
     return f"{summary.format or 'not read'}, {summary.records:,} {name}{skipped}{_period(summary)}"
 
@@ -217,12 +221,24 @@ def stopped(requirement: r.RequirementVerdict) -> str:
     return say("stopped.between" if requirement.blocked_at == r.BETWEEN else "stopped.at", role=requirement.blocked_at)
 
 
-def frames(evidence: r.Evidence, report: r.Report) -> str:
+def frames(evidence: r.Evidence, sources: Sequence[SourceSummary]) -> str:
     """Return which frames or lines of which source are the proof."""
-    where = f" of {report.sources[evidence.source].path}" if len(report.sources) > 1 else ""
+    where = f" of {sources[evidence.source].path}" if len(sources) > 1 else ""
     numbers = evidence.frames or evidence.lines
-    name = "frame" if evidence.frames else unit(report.sources[evidence.source])
+    name = "frame" if evidence.frames else unit(sources[evidence.source])
     return f"{name}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}{where}"
+
+
+def shown_evidence(evidence: r.Evidence, sources: Sequence[SourceSummary]) -> str:
+    """Return which frames or lines are the evidence, and the display filter that shows them."""
+    display_filter = f"; display filter: {evidence.display_filter}" if evidence.display_filter else ""
+    return frames(evidence, sources) + display_filter
+
+
+def numbered(steps: Sequence[r.Remedy]) -> Iterator[tuple[str, str | None]]:
+    """Yield each step of a fix with its command; the steps are numbered if there are several."""
+    for place, step in enumerate(steps, 1):
+        yield (f"{place}. {step.action}" if len(steps) > 1 else step.action), step.command
 
 
 def unreached(method: r.MethodResult) -> bool:
@@ -241,8 +257,7 @@ def fails_too(client: r.ClientReport, main: r.MethodResult) -> list[tuple[str, s
     for method in client.methods:
         if method.result == r.FAILS and method.id != main.id:
             bad = [requirement for requirement in method.requirements if is_reason(method, requirement)]
-            stopped_rows = ", ".join(f"{requirement.row} {verdict(requirement)}" for requirement in bad)
-            lines.append((method.id, say("answer.fails-too", rows=stopped_rows)))
+            lines.append((method.id, say("answer.fails-too", rows=", ".join(requirement.row for requirement in bad))))
     return lines
 
 

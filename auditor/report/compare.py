@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from auditor.errors import ReportError
 from auditor.report import model as r
 from auditor.ruleset.addresses import canonical
+from auditor.sources.summary import SourceSummary
 
 if TYPE_CHECKING:
     pass
@@ -58,7 +59,7 @@ class Comparison:
     """What is different in two reports. notes: what makes the comparison less sure.
 
     changes: in order of client, method and requirement; what is as it was, and was not stopped, is left out.
-    compared: how many clients are in both reports.
+    compared: how many clients are in both reports. sources: those of the second report, to which the evidence belongs.
     """
 
     compared: int
@@ -67,6 +68,7 @@ class Comparison:
     only_before: tuple[UnmatchedClient, ...]
     only_after: tuple[UnmatchedClient, ...]
     notes: tuple[str, ...]
+    sources: tuple[SourceSummary, ...] = field(repr=False)
 
     @property
     def worse(self) -> bool:
@@ -103,6 +105,7 @@ def compare(before: r.Report, after: r.Report, *, redacted_together: bool = Fals
         only_before=_only(earlier, later),
         only_after=_only(later, earlier),
         notes=tuple(_notes(before, after, redacted_together)),
+        sources=after.sources,
     )
 
 
@@ -110,8 +113,8 @@ def _nothing_in_common(before: r.Report, after: r.Report) -> None:
     for name, report in (("first", before), ("second", after)):
         if not report.clients:
             message = f"no client installation is in the {name} report, so there is nothing to compare"
-            raise ReportError(message, hint="audit the sources again and name the client: --role client=ADDRESS")
-    hint = "compare reports of the same computers; if one is redacted, redact both in one go: auditor diff A B --redact"
+            raise ReportError(message, hint="Analyze the sources again and set --role client=ADDRESS.")
+    hint = "Compare reports of the same computers. To redact them, redact both at once: auditor diff A B --redact"
     raise ReportError("the two reports have no client in common", hint=hint)
 
 

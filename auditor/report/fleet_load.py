@@ -17,7 +17,7 @@ from auditor.report.fleet_as_json import KIND, fleet_schema
 from auditor.report.load import STANDARD, Check, FaultError, check_unique, checker, from_dict, read_json, sound
 from auditor.report.records import from_json
 
-ANEW = "make it anew: auditor batch PATH... -o DIR"
+ANEW = "Create it again: auditor batch PATH... -o DIR"
 # As write_fleet_json begins and divides the file.
 FIRST_LINES = ["{", f'"format_version": {f.FORMAT_VERSION},', f'"kind": "{KIND}",']
 HOSTS_BEGIN, HOSTS_END = '  "hosts": [\n', "  ],\n"
@@ -65,11 +65,11 @@ def _check_kind(document: Any, where: str) -> None:
     version = document.get("format_version") if is_fleet(document) else None
     if type(version) is not int:
         message = "this is JSON, but not the report of a fleet"
-        raise ReportError(message, where=where, hint="name the fleet.json that auditor batch wrote")
+        raise ReportError(message, where=where, hint="Name the fleet.json that auditor batch wrote.")
     if version != f.FORMAT_VERSION:
         whose = "a later" if version > f.FORMAT_VERSION else "an earlier"
         message = f"this report is from {whose} auditor (format_version {version}, supported: {f.FORMAT_VERSION})"
-        hint = "install the later auditor" if version > f.FORMAT_VERSION else ANEW
+        hint = "Install the newer version of auditor." if version > f.FORMAT_VERSION else ANEW
         raise ReportError(message, where=where, hint=hint)
 
 

@@ -268,6 +268,14 @@ class AlsoBlocked:
 
 
 @dataclass(frozen=True)
+class ExpectedSite:
+    """The site of a host without a readable source."""
+
+    host: str
+    site: str
+
+
+@dataclass(frozen=True)
 class GroupCount:
     """The result of the main method for the hosts of one subnet or site, most failures first.
 
@@ -404,6 +412,7 @@ class FleetReport:
         also_blocked: Proven blocks that do not fail the main method.
         hosts: In the order of their names.
         expected: Hosts of a map file, or named with an unreadable file, of which there is no readable source.
+        expected_sites: Of these hosts those whose site is known.
         limitations: What the sources cannot show.
         unreadable: Files that could not be read.
     """
@@ -425,6 +434,7 @@ class FleetReport:
     also_blocked: tuple[AlsoBlocked, ...] = field(default=(), kw_only=True)
     hosts: tuple[HostResult, ...]
     expected: tuple[str, ...]
+    expected_sites: tuple[ExpectedSite, ...] = field(default=(), kw_only=True)
     limitations: tuple[Limitation, ...]
     unreadable: tuple[UnreadableFile, ...]
 
@@ -432,6 +442,11 @@ class FleetReport:
     def limitation_texts(self) -> tuple[str, ...]:
         """The limitations in sentences."""
         return tuple(limitation.text for limitation in self.limitations)
+
+    @property
+    def site_of_expected(self) -> dict[str, str]:
+        """The site of each host without a readable source, as far as it is known."""
+        return {entry.host: entry.site for entry in self.expected_sites}
 
     def method(self, method_id: str) -> MethodCount:
         """Return the counts of a method. Raises KeyError if the ruleset has none of this id."""

@@ -22,7 +22,7 @@ STANDARD = "-"
 MOST_BYTES = 1024**3  # a report of 4,000 clients has a tenth of it
 MOST_SHOWN = 200  # characters of what is wrong: it may quote the file
 BROKEN_OFF = 8  # characters before the end where half a word of JSON may begin
-ANEW = "save it anew: auditor analyze SOURCE... --format json -o FILE"
+ANEW = "Save it again: auditor analyze SOURCE... --format json -o FILE"
 
 
 class FaultError(Exception):
@@ -106,14 +106,14 @@ def _read(path: str, anew: str) -> bytes:
             with open(path, "rb") as file:
                 content = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
-        raise ReportError("no such file", where=path, hint="check the path") from None
+        raise ReportError("no such file", where=path, hint="Check the path.") from None
     except IsADirectoryError:
-        raise ReportError("this is a folder", where=path, hint="name a saved report in it") from None
+        raise ReportError("this is a folder", where=path, hint="Name a saved report in it.") from None
     except OSError as error:
-        hint = "check that you may read it"
+        hint = "Check that you have permission to read it."
         raise ReportError(f"cannot be read ({error.strerror})", where=path, hint=hint) from error
     if len(content) > MOST_BYTES:
-        raise ReportError("this is larger than 1 GiB, far too large for a saved report", where=path, hint=anew)
+        raise ReportError("the file is larger than 1 GiB, too large for a saved report", where=path, hint=anew)
     return content
 
 
@@ -132,36 +132,36 @@ def _parsed(content: bytes, path: str, anew: str = ANEW) -> Any:
         if error.pos >= len(text.rstrip()) - BROKEN_OFF or error.msg.startswith("Unterminated string"):
             message = f"the report ends in the middle, in line {error.lineno}"
         else:
-            message = f"this is no sound JSON: {error.msg} in line {error.lineno}, column {error.colno}"
+            message = f"invalid JSON: {error.msg} in line {error.lineno}, column {error.colno}"
         raise ReportError(message, where=path, hint=anew) from None
     except MemoryError:
-        hint = "render it on a computer with more memory"
+        hint = "Render it on a computer with more memory."
         raise ReportError("this report is too large for the memory of this computer", where=path, hint=hint) from None
     except RecursionError:
-        raise ReportError("this is nested too deeply for a report", where=path, hint=anew) from None
+        raise ReportError("the file is nested too deeply for a report", where=path, hint=anew) from None
     except ValueError as error:  # a number with thousands of digits, or one that is none
-        raise ReportError(f"this is no sound JSON: {error}", where=path, hint=anew) from None
+        raise ReportError(f"invalid JSON: {error}", where=path, hint=anew) from None
 
 
 def _no_json(path: str, message: str) -> NoReturn:
-    hint = "saved reports come from auditor analyze --format json; a capture itself is read by auditor analyze"
+    hint = "Save a report: auditor analyze SOURCE... --format json -o FILE"
     raise ReportError(message, where=path, hint=hint) from None
 
 
 def _no_number(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no number")
+    raise ValueError(f"{word} is not a number")
 
 
 def _check_version(document: Any, where: str) -> None:
     version = document.get("format_version") if isinstance(document, dict) else None
     if version is not None and document.get("kind") == KIND:
-        message, hint = "this is the report of a fleet, not of one audit", "name a report of auditor analyze"
+        message, hint = "this is the report of a fleet, not of one audit", "Name a report of auditor analyze."
         raise ReportError(message, where=where, hint=hint)
     if type(version) is not int or "clients" not in document:
         _no_json(where, "this is JSON, but no report of auditor")
     if version != r.FORMAT_VERSION:
         whose = "a later" if version > r.FORMAT_VERSION else "an earlier"
-        hint = "install the later auditor" if version > r.FORMAT_VERSION else ANEW
+        hint = "Install the newer version of auditor." if version > r.FORMAT_VERSION else ANEW
         message = f"this report is from {whose} auditor (format_version {version}, supported: {r.FORMAT_VERSION})"
         raise ReportError(message, where=where, hint=hint)
 

@@ -535,7 +535,7 @@ class Report:
         if len(matches) == 1:
             return matches[0]
         if not self.clients:
-            raise ArgumentError("the report is about no client", hint="see report.limitations")
+            raise ArgumentError("the report is about no client", hint="See report.limitations.")
         message = (
             f"the report is about {len(self.clients):,} clients" if address is None else f"there is no client {address}"
         )
@@ -545,13 +545,13 @@ class Report:
 def check_of_one_audit(report: Any, action: str) -> None:
     """Raise ArgumentError for what is no report of `audit`, as of a fleet. what: what cannot be done to it."""
     if not isinstance(report, Report):
-        hint = "take the report of one of its computers: auditor.host_report(FOLDER, NAME)"
+        hint = "Use the report of one of its computers: auditor.host_report(FOLDER, NAME)."
         raise ArgumentError(f"a {type(report).__name__} cannot be {action}", hint=hint)
 
 
 def _choose(names: Iterable[str]) -> str:
     """Return a hint that lists what there is, the first of many."""
-    return f"choose from {join_limited(list(names), MOST_NAMED)}"
+    return f"Choose from {join_limited(list(names), MOST_NAMED)}."
 
 
 def utc_text(time_ns: int | None, *, local: bool = False) -> str | None:

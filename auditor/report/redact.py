@@ -75,7 +75,7 @@ OWN_NAMES = PRODUCT_FILES | {
 BY = re.compile(r"\((?P<what>(?:program|rule) .*)\)", re.DOTALL)
 EVERY_COMPUTER_HAS = "System"  # a program
 # Where in a warning a text begins that is the source's own.
-QUOTING = {"malformed-lines": " They read: ", "unknown-columns": ": "}
+QUOTING = {"malformed-lines": (" They read: ", " It reads: "), "unknown-columns": (": ",)}
 HTTP_STEP = re.compile(r"(?P<verb>[A-Z_]{2,20}) (?P<path>/.*)", re.DOTALL)
 MORE = re.compile(r"\.(?: (?:From|To) \S+ it is [a-z-]+\.)*(?: This does not end the push: .*)?\Z", re.DOTALL)
 ADDRESS = re.compile(
@@ -378,7 +378,8 @@ def _report(report: r.Report, pseudonyms: Pseudonyms) -> r.Report:
         pushes=tuple(_push(push, pseudonyms) for push in report.pushes),
         clients=tuple(_client(client, pseudonyms) for client in report.clients),
         limitations=tuple(
-            replace(limitation, text=pseudonyms.text(limitation.text)) for limitation in report.limitations
+            replace(limitation, text=pseudonyms.text(_unquoted(limitation.code, limitation.text)))
+            for limitation in report.limitations
         ),
         all_flows=None,
     )
@@ -399,8 +400,9 @@ def _source(source: SourceSummary, pseudonyms: Pseudonyms) -> SourceSummary:
 
 def _unquoted(code: str, text: str) -> str:
     """Return a warning without what it quotes."""
-    marker = QUOTING.get(code)
-    return text.partition(marker)[0] if marker else text
+    for marker in QUOTING.get(code, ()):
+        text = text.partition(marker)[0]
+    return text
 
 
 def _role(role: r.RoleAssignment, pseudonyms: Pseudonyms) -> r.RoleAssignment:

@@ -144,7 +144,8 @@ def firewall_rules(
             entries += _rules(requirement, rules, configured, site_facts, (IN, OUT) if outbound else (IN,))
     if not entries:
         raise ArgumentError(
-            f"nothing of {selection} has to be allowed here", hint="say less of the site, or name other methods"
+            f"nothing of {selection} needs to be allowed here",
+            hint="Remove settings of the site, or name other methods.",
         )
     return RuleList(rules, wanted, _with_alternatives(entries), tuple(left_out), outbound)
 
@@ -155,10 +156,10 @@ def _chosen(selection: str, ruleset: str | Path, methods: list[str]) -> tuple[Ru
     names = [method.id for method in rules.methods]
     if selection in names:
         if methods and methods != [selection]:
-            raise ArgumentError(f"{selection} is a method itself", where="--method", hint="name methods once only")
+            raise ArgumentError(f"{selection} is a method itself", where="--method", hint="Name it once.")
         return rules, [selection]
     if selection not in shipped_rulesets() and not Path(selection).suffix:
-        hint = f"methods of {rules.id}: {', '.join(names)}; rulesets: {', '.join(shipped_rulesets())}, or a file"
+        hint = f"Methods of {rules.id}: {', '.join(names)}; rulesets: {', '.join(shipped_rulesets())}, or a file."
         raise ArgumentError(f"no method or ruleset {selection!r}", hint=hint)
     rules = load_ruleset(selection)
     return rules, methods or [method.id for method in rules.methods]

@@ -71,23 +71,23 @@ def parse_roles(roles: Mapping[str, str | Iterable[str]]) -> ConfiguredRoles:
         networks[role] = tuple(_network(role, word) for word in words)
     configured = ConfiguredRoles(networks)
     if both := set(configured.hosts(SITE_SERVER)) & set(configured.hosts(CLIENT)):
-        hint = "the site server pushes to the client: name two computers"
+        hint = "Set two different computers."
         raise ArgumentError(f"{min(both)} cannot be site server and client at once", where="--role", hint=hint)
     return configured
 
 
 def _role_hint(word: str) -> str:
     meant = nearest(word, ROLES)
-    return (f"did you mean {meant}? " if meant else "") + "the roles are " + ", ".join(ROLES)
+    return (f"Did you mean {meant}? " if meant else "") + f"The roles are {', '.join(ROLES)}."
 
 
 def _network(role: str, word: str) -> Network:
     try:
         network = ipaddress.ip_network(re.sub("%[^/]*", "", word.strip()), strict=False)  # without the scope id
     except ValueError:
-        hint = "give an address such as 10.0.0.5 or a network such as 10.0.0.0/24"
-        hint += f"; name each with --role {role}= of its own" if "," in word else ""
-        raise ArgumentError(f"{word!r} is no IP address or network", where=f"--role {role}", hint=hint) from None
+        hint = "Use an address such as 10.0.0.5 or a network such as 10.0.0.0/24."
+        hint += f" Set each with its own --role {role}=ADDRESS." if "," in word else ""
+        raise ArgumentError(f"{word!r} is not an IP address or network", where=f"--role {role}", hint=hint) from None
     mapped = network.network_address.ipv4_mapped if isinstance(network, ipaddress.IPv6Network) else None
     if mapped is None or network.prefixlen < IPV4_MAPPED_BITS:
         return network

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from auditor.errors import ended
 from auditor.ruleset.toml_file import TomlFault, read_toml
 
 FORMAT_VERSION = 1
@@ -55,12 +56,8 @@ class Fault:
         """Return the fault as one line, fit for a terminal whatever the file holds."""
         place = ": ".join(part for part in (self.file, self.requirement, self.field) if part)
         text = f"{place}: " if place else ""
-        text += f"{_sentence(self.message)} {_sentence(self.recommendation)}"
+        text += f"{ended(self.message)} {ended(self.recommendation)}"
         return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "?", "!")) else text + "."
 
 
 def nearest(word: str, choices: Iterable[str]) -> str:
@@ -266,7 +263,7 @@ def _check_table(table: Table, schema: _Schema, where: str) -> Iterator[Fault]:
             yield _fault(where, key, "this field is not known", advice)
         elif not kind.accepts(value):
             guess = nearest(value, kind.choices) if isinstance(value, str) else ""
-            advice = f"Write {kind.expected}" + (f"; did you mean {guess}?" if guess else "")
+            advice = f"Write {kind.expected}" + (f". Did you mean {guess}?" if guess else "")
             yield _fault(where, key, f"{_shown(value)} cannot stand here", advice)
     for key, kind in schema.required.items():
         if key not in table:

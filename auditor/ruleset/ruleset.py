@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from auditor.errors import RulesetError
+from auditor.errors import RulesetError, ended
 from auditor.ruleset.known_problems import other_services
 from auditor.ruleset.lint import (
     HIGHEST_PORT,
@@ -401,10 +401,10 @@ def idle_properties(ruleset: Ruleset, properties: Iterable[str]) -> list[str]:
     property_names = [condition.value for condition in ruleset.conditions if condition.decided_by == "property"]
     names = [_property_name(name) for name in property_names]
     idle = [property_ for property_ in properties if _property_name(property_) not in names]
-    hints = [f"/{word}" if (word := nearest(_property_name(property_), names)) else "" for property_ in idle]
+    hints = [nearest(_property_name(property_), names) or "" for property_ in idle]
     return [
-        f"--property {_short(property_)} decides nothing in ruleset {ruleset.id} - "
-        + (f"did you mean {hint}?" if hint else f"known: {', '.join(property_names) or 'none'}")
+        f"--property {_short(property_)}: ruleset {ruleset.id} does not use it. "
+        + (f"Did you mean {hint}?" if hint else f"It uses {', '.join(property_names) or 'none'}.")
         for property_, hint in zip(idle, hints, strict=True)
     ]
 
@@ -467,9 +467,9 @@ def _find(id_or_path: str | Path) -> Path:
     if isinstance(id_or_path, Path) or path.suffix or len(path.parts) != 1 or path.exists():
         return path
     hint = (
-        _choices(word, shipped) + ", or the path of a file"
+        _choices(word, shipped).removesuffix(".") + ", or name a file."
         if shipped
-        else "install auditor again, its rulesets are missing"
+        else "Install auditor again: its rulesets are missing."
     )
     raise RulesetError(f"no ruleset {word!r}", hint=hint)
 
@@ -477,33 +477,36 @@ def _find(id_or_path: str | Path) -> Path:
 def _refusal(faults: list[Fault]) -> RulesetError:
     if len(faults) == 1:
         place = ": ".join(part for part in (faults[0].file, faults[0].requirement, faults[0].field) if part)
-        return RulesetError(faults[0].message, where=place, hint=faults[0].recommendation)
+        return RulesetError(faults[0].message, where=place, hint=ended(faults[0].recommendation))
     lines = "".join(f"\n  {replace(fault, file='')}" for fault in faults)
-    hint = f"to list them, run: auditor rulesets check {faults[0].file}"
+    hint = f"To list them, run: auditor rulesets check {faults[0].file}"
     return RulesetError(f"{len(faults)} faults in this ruleset:{lines}", where=faults[0].file, hint=hint)
 
 
 def _choices(word: str, choices: Iterable[str]) -> str:
     names = list(choices)
     guess = nearest(word, names)
-    return (f"did you mean {guess}? " if guess else "") + f"known: {', '.join(names)}"
+    return (f"Did you mean {guess}? " if guess else "") + f"Choose from {', '.join(names)}."
 
 
 def _property_name(text: str) -> str:
-    return text.strip().lstrip("/-").split(":", 1)[0].split("=", 1)[0].lower()
+    """Return the name of a parameter of CCMSetup.exe, with a slash, or of a property of Client.msi, without one."""
+    text = text.strip()
+    slash = "/" if text.startswith(("/", "-")) else ""
+    return slash + text.lstrip("/-").split(":", 1)[0].split("=", 1)[0].lower()
 
 
 def _wrong_port(ruleset: Ruleset, name: str, port: object) -> list[str]:
     if name in (*ruleset.port_names, *ruleset.site_port_names) or name in _dynamic_rows(ruleset):
-        return [] if is_port(port) else [f"{name}: {port!r} is no port, give a number from 1 to {HIGHEST_PORT}"]
+        return [] if is_port(port) else [f"{name}: {port!r} is not a port. Use a number from 1 to {HIGHEST_PORT}."]
     meant = [r for r in ruleset.requirements if name in (r.row, r.id, *map(str, r.ports))]
     names = sorted({port_name for r in meant for port_name in (r.site_port, r.alternate_port) if port_name is not None})
     if meant and not names:
         because = meant[0].fixed_because or "The document offers no alternate port for it."
         return [f"{name}: the port of {meant[0].row} ({meant[0].ports_text}) is fixed. {because}"]
     choices = [*ruleset.site_port_names, *ruleset.port_names]
-    hint = f"name the service: {', '.join(names)}" if names else _choices(name, choices)
-    return [f"{name}: no port has this name - {hint}"]
+    hint = f"Name the service: {', '.join(names)}." if names else _choices(name, choices)
+    return [f"{name}: no port has this name. {hint}"]
 
 
 def _complete(by_service: dict[str, int], tie: TiedPorts, note: str) -> list[str]:

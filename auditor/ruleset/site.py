@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,9 @@ from auditor.ruleset.lint import MODES, nearest
 from auditor.ruleset.ruleset import SiteFacts
 from auditor.ruleset.toml_file import TomlFault, read_toml
 
+# A parameter of CCMSetup.exe, such as /source:PATH or /native, or a property of Client.msi, such as SMSSITECODE=P01.
+PROPERTY = re.compile(r"[/-]\w[\w-]*(?:[:=].*)?|\w+=.*", re.DOTALL)
+MOST_SHOWN = 60  # letters of a property, in a message
 KEYS = ("roles", "mode", "ports", "properties", "conditions")
 
 
@@ -45,15 +49,25 @@ def known_site(
     """
     filed = load_site(path) if path is not None else Site()
     if mode is not None and mode not in MODES:
-        raise ArgumentError(f"no such mode: {mode!r}", where="--mode", hint=f"the modes are {', '.join(MODES)}")
+        raise ArgumentError(f"no such mode: {mode!r}", where="--mode", hint=f"The modes are {', '.join(MODES)}.")
+    added = (properties,) if isinstance(properties, str) else tuple(properties)
+    for text in (*filed.properties, *added):
+        _check_property(text)
     assigned = {role: (words,) if isinstance(words, str) else tuple(words) for role, words in (roles or {}).items()}
     return Site(
         roles={**filed.roles, **assigned},
         mode=mode or filed.mode,
         ports={**filed.ports, **(ports or {})},
-        properties=(*filed.properties, *((properties,) if isinstance(properties, str) else properties)),
+        properties=(*filed.properties, *added),
         conditions=filed.conditions,
     )
+
+
+def _check_property(text: str) -> None:
+    """Raise ArgumentError for what CCMSetup takes for neither a parameter of its own nor a property of the MSI."""
+    if not PROPERTY.fullmatch(text.strip()):
+        hint = "Write it as /NAME:VALUE, such as /source:PATH, or as NAME=VALUE, such as SMSSITECODE=P01."
+        raise ArgumentError(f"{text[:MOST_SHOWN]!r} is not a property of CCMSetup", where="--property", hint=hint)
 
 
 def load_site(path: str | Path) -> Site:
@@ -65,12 +79,12 @@ def load_site(path: str | Path) -> Site:
     try:
         table = read_toml(Path(path))
     except TomlFault as fault:
-        hint = f"{fault.hint[0].lower()}{fault.hint[1:]}; README.md has an example"
+        hint = f"{fault.hint} README.md has an example."
         raise _fault(path, f"the site file cannot be read: {fault.what}", hint) from fault
     for key in table:
         if key not in KEYS:
             meant = nearest(key, KEYS)
-            hint = f"did you mean {meant}?" if meant else f"the keys are {', '.join(KEYS)}"
+            hint = f"Did you mean {meant}?" if meant else f"The keys are {', '.join(KEYS)}."
             raise _fault(path, f"unknown key {key!r}", hint)
     return Site(
         roles={str(role): _words(path, f"roles.{role}", value) for role, value in _table(path, table, "roles").items()},
@@ -107,7 +121,7 @@ def _mode(path: str | Path, value: Any) -> str | None:
 
 def _port(path: str | Path, name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _fault(path, f"ports.{name} is no number", "write a port number without quotes")
+        raise _fault(path, f"ports.{name} is not a number", "write a port number without quotes")
     return value
 
 

@@ -24,7 +24,7 @@ class Statement(NamedTuple):
     @property
     def text(self) -> str:
         """The sentence in words."""
-        return templates()[self.id].format_map(self.fields)
+        return say(self.id, **self.fields)
 
 
 @cache
@@ -40,7 +40,7 @@ def statement(template: str, /, **fields: object) -> Statement:
 
 
 def say(template: str, /, **fields: object) -> str:
-    """Return a statement in words.
+    """Return a statement in words. If its count is 1, it is worded by the template that ends with "-one", if any.
 
     Args:
         template: Its id.
@@ -49,9 +49,11 @@ def say(template: str, /, **fields: object) -> str:
     Raises:
         KeyError: If there is no such template, or it has a field without a value.
     """
-    return templates()[template].format_map(fields)
+    singular = f"{template}-one"
+    is_one = fields.get("count") == 1 and singular in templates()
+    return templates()[singular if is_one else template].format_map(fields)
 
 
 def say_count(template: str, count: int, /, **fields: object) -> str:
     """Return a statement about a number of things: of one thing it is worded by the template that ends with "-one"."""
-    return say(f"{template}-one" if count == 1 else template, count=count, **fields)
+    return say(template, count=count, **fields)

@@ -28,16 +28,16 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Return the content of a TOML file in UTF-8, with or without a byte-order mark. Raises TomlFault."""
     text = _text(path)
     if ENDLESS_KEY.search(text):
-        raise TomlFault("this is not TOML: a key in it has too many parts", "Name tables by one or two words")
+        raise TomlFault("this is not TOML: a key in it has too many parts", "Name tables by one or two words.")
     try:
         table = tomllib.loads(text)
     except RecursionError:
-        raise TomlFault("this is not TOML: nested too deeply", "Correct the file; no list nests in lists") from None
+        raise TomlFault("this is not TOML: nested too deeply", "Correct the file; no list nests in lists.") from None
     except ValueError as error:
         message = f"this is not TOML: {error}"
-        raise TomlFault(message, "Correct the file there; every text needs quotation marks") from error
+        raise TomlFault(message, "Correct the file there; every text needs quotation marks.") from error
     if any(abs(number) > LARGEST_NUMBER for number in _numbers(table)):
-        raise TomlFault("a number in it is too large", "Ports are at most five digits long")
+        raise TomlFault("a number in it is too large", "Ports are at most five digits long.")
     return table
 
 
@@ -47,7 +47,7 @@ def _text(path: Path) -> str:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         message = f"the file is not UTF-8 text (byte {error.start + 1})"
-        raise TomlFault(message, "Save it with the encoding UTF-8") from error
+        raise TomlFault(message, "Save it with the encoding UTF-8.") from error
     return text
 
 
@@ -55,18 +55,18 @@ def _content(path: Path) -> bytes:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise TomlFault("this is a folder", "Name one file in it")
+            raise TomlFault("this is a folder", "Name one file in it.")
         if not stat.S_ISREG(mode):
-            raise TomlFault("this is not an ordinary file", "Save it to a file first")
+            raise TomlFault("this is not an ordinary file", "Save it to a file first.")
         with path.open("rb") as file:
             content = file.read(LARGEST_BYTES + 1)
     except FileNotFoundError as error:
-        raise TomlFault("there is no such file", "Check the path") from error
+        raise TomlFault("there is no such file", "Check the path.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise TomlFault(f"the file cannot be read ({reason})", "Check the path and your rights") from error
+        raise TomlFault(f"the file cannot be read ({reason})", "Check the path and your rights.") from error
     if len(content) > LARGEST_BYTES:
-        raise TomlFault("the file is too large", "Name a TOML file, not a source")
+        raise TomlFault("the file is too large", "Name a TOML file, not a source.")
     return content
 
 

@@ -39,34 +39,32 @@ if TYPE_CHECKING:
 
 # Formats that are often mistaken for captures: first bytes, what it is, what to do.
 KNOWN_FORMATS = (
-    (b"snoop\0\0\0", "a Solaris snoop capture", "convert it: editcap -F pcapng IN OUT"),
-    (b"GMBU", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
-    (b"RTSS", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
-    (GZIP_MAGIC, "a gzip file within a gzip file", "unpack it once (gzip -d FILE) and name what comes out"),
-    (b"<?xml", "an XML file", "save an event log as .evtx: wevtutil epl Security security.evtx"),
-    (b"<Event", "an event log as XML", "save it as .evtx: wevtutil epl Security security.evtx"),
-    (b"PK\x03\x04", "a ZIP archive", "unpack it and name the capture inside"),
-    (b"MSCF", "a cabinet file", "unpack it: expand -F:* FILE FOLDER"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and name the capture inside"),
-    (b"\xfd7zXZ\0", "an XZ-compressed file", "unpack it: xz -d FILE"),
-    (b"BZh", "a bzip2-compressed file", "unpack it: bzip2 -d FILE"),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard-compressed file", "unpack it: zstd -d FILE"),
-    (b"\x04\x22\x4d\x18", "an LZ4-compressed file", "unpack it: lz4 -d FILE"),
-    (b"\xa1\xb2\xcd\x34", "an obsolete pcap variant", "convert it: editcap -F pcapng IN OUT"),
-    (b"\x34\xcd\xb2\xa1", "an obsolete pcap variant", "convert it: editcap -F pcapng IN OUT"),
-    (b"\x89PNG", "a picture", "name the capture itself"),
-    (b"%PDF", "a PDF document", "name the capture itself"),
+    (b"snoop\0\0\0", "a Solaris snoop capture", "Convert it: editcap -F pcapng IN OUT"),
+    (b"GMBU", "a Microsoft Network Monitor capture", "Convert it: editcap -F pcapng IN OUT"),
+    (b"RTSS", "a Microsoft Network Monitor capture", "Convert it: editcap -F pcapng IN OUT"),
+    (GZIP_MAGIC, "a gzip file within a gzip file", "Extract it once (gzip -d FILE) and name the result."),
+    (b"<?xml", "an XML file", "Save an event log as .evtx: wevtutil epl Security security.evtx"),
+    (b"<Event", "an event log as XML", "Save it as .evtx: wevtutil epl Security security.evtx"),
+    (b"PK\x03\x04", "a ZIP archive", "Extract it and name the capture in it."),
+    (b"MSCF", "a cabinet file", "Extract it: expand -F:* FILE FOLDER"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "Extract it and name the capture in it."),
+    (b"\xfd7zXZ\0", "an XZ-compressed file", "Extract it: xz -d FILE"),
+    (b"BZh", "a bzip2-compressed file", "Extract it: bzip2 -d FILE"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard-compressed file", "Extract it: zstd -d FILE"),
+    (b"\x04\x22\x4d\x18", "an LZ4-compressed file", "Extract it: lz4 -d FILE"),
+    (b"\xa1\xb2\xcd\x34", "an obsolete pcap variant", "Convert it: editcap -F pcapng IN OUT"),
+    (b"\x34\xcd\xb2\xa1", "an obsolete pcap variant", "Convert it: editcap -F pcapng IN OUT"),
+    (b"\x89PNG", "a picture", "Name the capture itself."),
+    (b"%PDF", "a PDF document", "Name the capture itself."),
 )
 PADDING_PIECE = 1024 * 1024
 HEAD = 64  # bytes that tell what a file is
-CAPTURE_HINT = "save it as pcapng in Wireshark, or with tcpdump -w"
-LOG_HINT = r"copy the log itself, from C:\Windows\System32\LogFiles\Firewall: it begins with #Version"
-EMPTY_HINT = "stop the capture before you copy it"
-EMPTY_LOG_HINT = "turn on logging of dropped packets and successful connections, then run the installation again"
+CAPTURE_HINT = "Save it as pcapng in Wireshark, or with tcpdump -w."
+LOG_HINT = r"Copy the log from C:\Windows\System32\LogFiles\Firewall: its first line begins with #Version."
+EMPTY_HINT = "Stop the capture before you copy it."
+EMPTY_LOG_HINT = "Turn on logging of dropped packets and successful connections, then run the installation again."
 SAVED_REPORT = b'"format_version"'  # its first key
-ETL_HINT = (
-    "a Windows trace (.etl)? Convert it: pktmon etl2pcap FILE.etl -o FILE.pcapng, or etl2pcapng if netsh trace made it"
-)
+ETL_HINT = "Convert the Windows trace: pktmon etl2pcap FILE.etl -o FILE.pcapng (etl2pcapng for netsh trace)."
 
 
 def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None, advance: Advance = silent) -> Source:
@@ -84,7 +82,7 @@ def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None, a
 
     Raises:
         SourceError: When the file is missing, of another kind, or its header cannot be read.
-        ArgumentError: When tz is no time zone.
+        ArgumentError: When tz is not a time zone.
     """
     return read_single(reading(path, ports, tz=tz, advance=advance))
 
@@ -273,10 +271,10 @@ def _opened(path: Path) -> io.BufferedReader:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            hint = "name the files in it, or audit many computers: auditor batch PATH... -o DIR"
+            hint = "Name the files in it. To analyze many computers: auditor batch PATH... -o DIR"
             raise SourceError("this is a folder", where=str(path), hint=hint)
         if not stat.S_ISREG(mode):
-            raise SourceError("this is not an ordinary file", where=str(path), hint="save the capture to a file first")
+            raise SourceError("this is not an ordinary file", where=str(path), hint="Save the capture to a file.")
         return path.open("rb")
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
@@ -295,7 +293,7 @@ def _head(path: Path, raw: io.BufferedReader) -> bytes:
             raw.seek(0)
     except (EOFError, zlib.error, EndlessError) as error:
         raise SourceError(
-            f"the gzip data cannot be unpacked ({error})", where=str(path), hint="copy it again"
+            f"the gzip data cannot be unpacked ({error})", where=str(path), hint="Copy it again."
         ) from error
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -303,7 +301,7 @@ def _head(path: Path, raw: io.BufferedReader) -> bytes:
         hint = EMPTY_LOG_HINT if ".log" in path.name.lower() else EMPTY_HINT
         raise SourceError("the file is empty", where=str(path), hint=hint)
     if head.startswith(b"{") and SAVED_REPORT in head:
-        raise SourceError("this is a saved report", where=str(path), hint="convert it: auditor render FILE")
+        raise SourceError("this is a saved report", where=str(path), hint="Convert it: auditor render FILE")
     return head
 
 
@@ -324,12 +322,14 @@ def _unpacked_head(packed: Unpacked) -> bytes:
 
 def _unreadable(path: Path, error: Exception) -> SourceError:
     if isinstance(error, FileNotFoundError):
-        return SourceError("no such file", where=str(path), hint="check the path")
+        return SourceError("no such file", where=str(path), hint="Check the path.")
     if isinstance(error, PermissionError):
-        return SourceError("no permission to read it", where=str(path), hint="copy it, or run as a user who may")
+        return SourceError(
+            "no permission to read it", where=str(path), hint="Copy it, or run auditor as a user who can read it."
+        )
     reason = getattr(error, "strerror", None) or str(error)
     return SourceError(
-        f"cannot be read ({reason})", where=str(path), hint="copy the file to a local disk and try again"
+        f"cannot be read ({reason})", where=str(path), hint="Copy the file to a local disk and try again."
     )
 
 

@@ -79,24 +79,24 @@ def _check_log(source: Source) -> None:
     if source.records:
         return
     if source.skipped:
-        raise SourceError(source.warnings[0].text, where=source.path, hint="copy the log again, unchanged")
-    hint = "switch the logging of dropped and of allowed connections on, and try the installation again"
-    raise SourceError("the log holds no rows", where=source.path, hint=hint)
+        raise SourceError(source.warnings[0].text, where=source.path, hint="Copy the log again, unchanged.")
+    hint = "Turn on logging of dropped packets and successful connections, then run the installation again."
+    raise SourceError("the log contains no entries", where=source.path, hint=hint)
 
 
 def _check_capture(source: Source) -> None:
     """Raise SourceError for a capture that holds nothing to audit."""
     if not source.records:
-        raise SourceError("the file holds no packets", where=source.path, hint="take the capture again")
+        raise SourceError("the file contains no packets", where=source.path, hint="Take the capture again.")
     if source.understood or source.tally.frames["fragments"]:
         return
     hints = {
-        "unknown-interface": "run the file through editcap: editcap IN OUT",
-        "tunnel": "capture where the traffic is neither encrypted nor in a tunnel",
-        "unreadable-headers": "capture with the whole packet: snap length 0 or 262144",
+        "unknown-interface": "Convert the file: editcap IN OUT",
+        "tunnel": "Capture where the traffic is neither encrypted nor in a tunnel.",
+        "unreadable-headers": "Capture whole packets: set the snap length to 0 or 262144.",
     }
     matching = [hint for code, hint in hints.items() if any(warning.code == code for warning in source.warnings)]
-    hint = (matching or ["capture on an Ethernet, Wi-Fi, tunnel or 'any' interface"])[0]
+    hint = (matching or ["Capture on an Ethernet, Wi-Fi, tunnel, or 'any' interface."])[0]
     raise SourceError(f"none of its {source.records:,} frames can be read as IP or ARP", where=source.path, hint=hint)
 
 
@@ -118,5 +118,5 @@ def _older(path: str, tz: str | None, progress: ProgressCallback, unreadable: li
 
 
 def _unreadable(path: str, error: SourceError) -> SourceSummary:
-    warning = SourceWarning("unreadable", f"{error.what} - {error.hint}")
+    warning = SourceWarning("unreadable", error.text)
     return SourceSummary(path, "unknown", "", 0, 0, 0, None, None, (warning,))

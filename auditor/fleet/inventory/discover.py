@@ -36,12 +36,12 @@ SEPARATORS = re.compile(r"[\\/]+" if os.name == "nt" else "/+")
 MOST_NAMED = 50
 
 UNPACK = "an archive"
-UNPACK_HINT = "unpack it, and name the folder of what comes out"
+UNPACK_HINT = "Extract it, and name the extracted folder."
 NO_FILE, NOWHERE = "not an ordinary file", "a link that leads nowhere"
 HIDDEN = "hidden, or a file of the system"
 OTHER_KIND = "neither log nor capture by its name"
 OUTPUT = "the output folder"
-LIST_HINT = "write one path a line: Get-ChildItem -Recurse -File | ForEach-Object FullName | Out-File list.txt"
+LIST_HINT = "Write one path per line: Get-ChildItem -Recurse -File | ForEach-Object FullName | Out-File list.txt"
 
 Identity = tuple[int, int] | str
 
@@ -139,7 +139,7 @@ def _add_list(search: _Search, path: str) -> None:
     if not any(there):
         beside = os.path.abspath(folder)
         problem = f"none of its {len(named):,} paths is there, such as {named[0][1]!r}"
-        hint = f"relative paths are looked for beside the list, in {beside}; {LIST_HINT}"
+        hint = f"Relative paths start at the folder of the list, {beside}. {LIST_HINT}"
         raise SourceError(problem, where=path, hint=hint)
 
 
@@ -170,14 +170,14 @@ class _Search:
             SourceError: For what is not there, or if that is nothing at all.
         """
         if self._missing:
-            raise SourceError(f"nothing is there, or matches: {_named(self._missing)}", hint="check the paths")
+            raise SourceError(f"no such file or folder: {_named(self._missing)}", hint="Check the paths.")
         if self._archives:
-            hint = "unpack it and name the folder of what comes out; archives within a named folder are only left out"
+            hint = "Extract it and name the extracted folder."
             raise SourceError(f"archives are not read: {_named(self._archives)}", hint=hint)
         result = Found(tuple(sorted(self._files.values())), tuple(sorted(self._left_out.values())))
         if not result.files:
             reasons = "; ".join(result.told()) or "no file lies there"
-            hint = "name files or folders with firewall logs, event logs or captures"
+            hint = "Name files or folders with firewall logs, event logs or captures."
             raise SourceError(f"there is nothing to read in {_named(paths)}: {reasons}", hint=hint)
         return result
 
@@ -239,7 +239,7 @@ class _Search:
     def _add_folder(self, top: str) -> None:
         """Search a folder and all below it: first what really lies there, then where links lead."""
         if self._output is not None and _identity(top) == self._output:
-            hint = "choose another output folder"
+            hint = "Choose another output folder."
             raise ArgumentError("the output folder is one of the folders to search", where=top, hint=hint)
         count = len(self._files) + len(self._left_out)
         folders, linked = [top], list[str]()

@@ -25,8 +25,8 @@ from auditor.sources.source import name_of
 FROM, MAP = "--host-from", "--host-map"
 PLACES = ("host", "site")
 COLUMNS = ("host", "site", "path", "address")
-RIGHT_PATTERN = "write it like {host}/pfirewall.log, logs/{site}/{host}/*.log or {host}-pfirewall.log"
-RIGHT_MAP = "its first line names the columns: host, and any of site, path, address"
+RIGHT_PATTERN = "Write it like {host}/pfirewall.log, logs/{site}/{host}/*.log or {host}-pfirewall.log."
+RIGHT_MAP = "The first line lists the columns: host, and any of site, path, and address."
 DELIMITERS = ",;\t"
 MOST_FAULTS = 20
 # What is added to the name of a log when the next one is begun, or when it is packed: all of them are of one host.
@@ -338,13 +338,13 @@ def _rows(path: str) -> tuple[_Row, ...]:
         columns = _columns(next(table, (1, []))[1], path)
         rows = tuple(row for line, cells in table if (row := _row(line, cells, columns, faults)))
     except csv.Error as error:
-        raise ArgumentError(f"this is no CSV file ({error})", where=path, hint=RIGHT_MAP) from error
+        raise ArgumentError(f"invalid CSV file ({error})", where=path, hint=RIGHT_MAP) from error
     faults += [*_contested(rows), *_in_two_sites(rows)]
     if faults:
         more = f" and {len(faults) - MOST_FAULTS:,} more" if len(faults) > MOST_FAULTS else ""
-        raise ArgumentError("; ".join(faults[:MOST_FAULTS]) + more, where=path, hint="correct these lines")
+        raise ArgumentError("; ".join(faults[:MOST_FAULTS]) + more, where=path, hint="Correct these lines.")
     if not rows:
-        raise ArgumentError("there is no host in it", where=path, hint="write one host a line below the first line")
+        raise ArgumentError("the file lists no host", where=path, hint="Write one host per line below the first line.")
     return rows
 
 
@@ -362,14 +362,14 @@ def _columns(cells: list[str], path: str) -> dict[str, int]:
     words = [cell.lower() for cell in cells]
     twice = [word for word, count in Counter(words).items() if count > 1 and word in COLUMNS]
     if twice:
-        raise ArgumentError(f"the column {twice[0]} is there twice", where=path, hint=RIGHT_MAP)
+        raise ArgumentError(f"the column {twice[0]} appears twice", where=path, hint=RIGHT_MAP)
     for word in words:
         near = difflib.get_close_matches(word, COLUMNS, n=1, cutoff=0.75)
         if near and word not in COLUMNS and near[0] not in words:
-            raise ArgumentError(f"unknown column {word!r}", where=path, hint=f"did you mean {near[0]}? {RIGHT_MAP}")
+            raise ArgumentError(f"unknown column {word!r}", where=path, hint=f"Did you mean {near[0]}? {RIGHT_MAP}")
     if "host" not in words:
         shown = ", ".join(cells)[:100] or "nothing"
-        raise ArgumentError(f"no column is called host; the first line says {shown}", where=path, hint=RIGHT_MAP)
+        raise ArgumentError(f"no column is named host; the first line is {shown}", where=path, hint=RIGHT_MAP)
     return {word: at for at, word in enumerate(words) if word in COLUMNS}
 
 

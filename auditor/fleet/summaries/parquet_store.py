@@ -124,7 +124,7 @@ RANGES = dict.fromkeys(COUNTS, (0, MOST)) | dict.fromkeys(("src_port", "dst_port
 RANGES |= {"hop_count": (0, 0xFF), "ip_id": (0, 0xFFFF)}
 # What a portion of sources cannot exceed: rows, bytes unpacked, and values, which a small file can repeat without end.
 MOST_ROWS, MOST_BYTES, MOST_VALUES = 100_000, 2 * 10**9, 250_000_000
-BROKEN = "copy it again; if `auditor batch` wrote it here, remove it and run that again"
+BROKEN = "Copy it again. If `auditor batch` wrote it here, delete it and run `auditor batch` again."
 
 
 def parquet() -> Any:
@@ -136,10 +136,8 @@ def parquet() -> Any:
     try:
         import pyarrow.parquet
     except ImportError as error:
-        hint = "install it with: pipx inject auditor pyarrow (or pip install pyarrow)"
-        raise MissingPackageError(
-            "a fleet is kept in Parquet files, which need the package pyarrow", hint=hint
-        ) from error
+        hint = "Install it with: pipx inject auditor pyarrow (or pip install pyarrow)."
+        raise MissingPackageError("Parquet files of a fleet need the package pyarrow", hint=hint) from error
     return pyarrow.parquet
 
 
@@ -202,7 +200,7 @@ def _write(path: Path, table: pyarrow.Table, unread: Sequence[UnreadableSource],
             parquet().write_table(table, out, compression="lz4", write_page_checksum=True)
         os.replace(beside, path)
     except OSError as error:
-        hint = "choose a folder that you may write to, make room; the same command goes on where it was"
+        hint = "Free disk space, or choose a folder that you can write to. The same command then continues."
         reason = os.strerror(error.errno) if error.errno else error
         raise OutputError(f"the summaries cannot be written ({reason})", where=str(path.parent), hint=hint) from error
     finally:
@@ -309,14 +307,14 @@ def heard(path: Path, wanted: Callable[[str], bool]) -> dict[str, list[int]]:
 
 
 def _columns_of(file: pyarrow.parquet.ParquetFile, path: Path, names: Sequence[str] | None = None) -> pyarrow.Table:
-    with _intact(path, "this summary is broken", BROKEN):
+    with _intact(path, "this summary is corrupted", BROKEN):
         return file.read(columns=None if names is None else list(names))
 
 
 def _checked(file: pyarrow.parquet.ParquetFile, path: Path) -> pyarrow.Table:
     """Return all of a summary. Raises ReportError if anything in it is not as `write` writes it."""
     table = _columns_of(file, path)
-    with _intact(path, "this summary is broken", BROKEN):
+    with _intact(path, "this summary is corrupted", BROKEN):
         table.validate(full=True)
         columns = zip(table.column_names, table.columns, strict=True)
         fault = next((fault for name, column in columns for part in column.chunks for fault in _faults(name, part)), "")
@@ -366,7 +364,7 @@ def _words(name: str, text: str) -> tuple[str, ...]:
 
 
 def _broken(path: Path, fault: str) -> ReportError:
-    return ReportError(f"this summary is broken: {fault}", where=str(path), hint=BROKEN)
+    return ReportError(f"this summary is corrupted: {fault}", where=str(path), hint=BROKEN)
 
 
 @contextmanager
@@ -377,7 +375,7 @@ def _intact(path: Path, problem: str, hint: str) -> Iterator[None]:
     try:
         yield
     except MemoryError as error:
-        short = "use fewer processes (--workers 1) or more memory; the same command goes on where it was"
+        short = "Use fewer processes (--workers 1) or more memory. The same command then continues."
         raise AuditorError("there is not enough memory to read this summary", where=str(path), hint=short) from error
     except (OSError, UnicodeDecodeError, pyarrow.ArrowException) as error:
         raise ReportError(problem, where=str(path), hint=hint) from error
@@ -421,20 +419,22 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
         ReportError: If the file is none, is broken, too large, or of a newer version.
     """
     reader = parquet()
-    with _intact(path, "this is no summary that `auditor batch` wrote, or a broken one", "copy it again"):
+    with _intact(path, "not a summary file of `auditor batch`, or a corrupted one", "Copy it again."):
         if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe or a device may take for ever
-            raise ReportError("this is no file", where=str(path), hint="name the summaries that `auditor batch` wrote")
+            raise ReportError("not a file", where=str(path), hint="Name the summaries that `auditor batch` wrote.")
         file = reader.ParquetFile(_readable(path), page_checksum_verification=True)
         is_ours = file.schema_arrow.equals(_fields())
     version = (file.metadata.metadata or {}).get(VERSION_KEY)
     if version is None:
         problem = "not a summary file of `auditor batch`"
-        raise ReportError(problem, where=str(path), hint="name the files in the folder `summaries` of its output")
+        raise ReportError(problem, where=str(path), hint="Name the files in the folder `summaries` of its output.")
     if version != str(FORMAT_VERSION).encode():
         problem = (
             f"this summary is of format {version.decode('ascii', 'replace')}, and this auditor reads {FORMAT_VERSION}"
         )
-        raise ReportError(problem, where=str(path), hint="run `auditor batch` and `auditor merge` of one version")
+        raise ReportError(
+            problem, where=str(path), hint="Use the same version for `auditor batch` and `auditor merge`."
+        )
     if not is_ours:
         raise _broken(path, "its columns are others than `auditor batch` writes")
     _check_size(file.metadata, path)
@@ -497,7 +497,7 @@ def _check_size(footer: Any, path: Path) -> None:
             raise ReportError(
                 f"this summary holds {count:,} {unit}, and `auditor batch` writes {most:,} at most",
                 where=str(path),
-                hint="it was forged or is broken: leave it out, or copy it again",
+                hint="Copy it again, or leave it out.",
             )
 
 

@@ -91,7 +91,7 @@ def parse_settings(text: str, path: Path, rules: Ruleset | None = None) -> Audit
     """
     settings = _told(text)
     if not settings:
-        raise ReportError("the summary file has no audit settings", where=str(path), hint="copy it again")
+        raise ReportError("the summary file has no audit settings", where=str(path), hint="Copy it again.")
     if wrong := [name for name, is_right in TOLD.items() if name not in settings or not is_right(settings[name])]:
         raise _senseless(path, f"its {wrong[0]} make no sense")
     site = Site(
@@ -111,7 +111,7 @@ def parse_settings(text: str, path: Path, rules: Ruleset | None = None) -> Audit
         raise _senseless(path, error.what) from error
     if requirements != settings.get("requirements"):
         problem = f"the summary was made for another version of the ruleset {settings['ruleset']}"
-        raise ReportError(problem, where=str(path), hint="name the ruleset that it was made for: --ruleset FILE")
+        raise ReportError(problem, where=str(path), hint="Name the ruleset that it was made for: --ruleset FILE")
     return asking
 
 
@@ -119,12 +119,12 @@ def _shipped(name: str, path: Path) -> Ruleset:
     """Return a ruleset that comes with auditor: what a summary says must not make it open any other file."""
     if name not in shipped_rulesets():
         problem = f"the summary was made for the ruleset {name!r}, which does not come with auditor"
-        raise ReportError(problem, where=str(path), hint="name the ruleset that it was made for: --ruleset FILE")
+        raise ReportError(problem, where=str(path), hint="Name the ruleset that it was made for: --ruleset FILE")
     return load_ruleset(name)
 
 
 def _senseless(path: Path, reason: str) -> ReportError:
-    return ReportError(f"what the summary was made for makes no sense: {reason}", where=str(path), hint=HINT)
+    return ReportError(f"invalid audit settings in the summary: {reason}", where=str(path), hint=HINT)
 
 
 def _is_words(value: Any) -> bool:
@@ -135,7 +135,7 @@ def _is_table(value: Any, is_right: Callable[[Any], bool]) -> bool:
     return isinstance(value, dict) and all(map(is_text, value)) and all(map(is_right, value.values()))
 
 
-HINT = "copy it again, or run `auditor batch` again"
+HINT = "Copy it again, or run `auditor batch` again."
 TOLD: dict[str, Callable[[Any], bool]] = {
     "ruleset": is_text,
     "roles": lambda value: _is_table(value, _is_words),
@@ -164,7 +164,7 @@ def check_same_settings(askings: Sequence[AuditSettings]) -> None:
         ("methods", "--method", {" and ".join(asking.methods) for asking in askings}),
     ):
         if len(values) > 1:
-            hint = f"run `auditor batch` with the same {option} at every site"
+            hint = f"Run `auditor batch` with the same {option} at every site."
             raise ReportError(f"the summaries were made for several {kind}: {'; '.join(sorted(values))}", hint=hint)
 
 

@@ -267,7 +267,7 @@ def digest_of(file: Path) -> str:
                 digest.update(piece)
         return digest.hexdigest()
     except OSError as error:
-        hint = "copy the file to a local disk and try again"
+        hint = "Copy the file to a local disk and try again."
         raise SourceError(f"cannot be read ({error.strerror})", where=str(file), hint=hint) from error
 
 

@@ -44,6 +44,6 @@ def _free_memory(cgroup: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) -
     with suppress(OSError, ValueError, StopIteration, IndexError):
         line = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable:"))
         free.append(int(line.split()[1]) * 1024)
-    with suppress(OSError, ValueError):  # "max" is no number
+    with suppress(OSError, ValueError):  # "max" is not a number
         free.append(int((cgroup / "memory.max").read_text()))
     return min(free, default=None)

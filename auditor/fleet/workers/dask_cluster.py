@@ -85,8 +85,8 @@ def run_on_cluster(
     """
     _check_installed()
     if scheduler is not None and "://" not in scheduler and ":" not in scheduler:
-        hint = "write the address as the scheduler prints it, such as tcp://10.0.0.5:8786"
-        raise ArgumentError(f"{scheduler!r} is no address of a scheduler", where="--scheduler", hint=hint)
+        hint = "Use the address that the scheduler prints, such as tcp://10.0.0.5:8786."
+        raise ArgumentError(f"{scheduler!r} is not an address of a scheduler", where="--scheduler", hint=hint)
     with _quiet(), _client(scheduler, workers) as client:
         coming = iter(tasks)
         begin = next(coming, None)
@@ -101,7 +101,7 @@ def _check_installed() -> None:
         import distributed  # noqa: F401 - only whether it can be
     except ImportError as error:
         package = '"dask[distributed]"'
-        hint = f"install it with: pipx inject auditor {package} (or pip install {package}), also where the workers run"
+        hint = f"Install it with: pipx inject auditor {package} (or pip install {package}). The workers need it too."
         raise MissingPackageError(f"a cluster needs Dask, which is not installed ({error})", hint=hint) from error
 
 
@@ -135,7 +135,7 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[Client]:
                 silence_logs=logging.CRITICAL + 1,
             )
         except (OSError, RuntimeError) as error:
-            hint = "without --scheduler and Dask, auditor batch needs no cluster at all"
+            hint = "Run `auditor batch` without a cluster: it needs neither --scheduler nor Dask."
             raise AuditorError(f"no cluster can be started on this computer ({error})", hint=hint) from error
         with cluster, Client(cluster) as client:
             try:
@@ -149,8 +149,8 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[Client]:
             warnings.simplefilter("ignore")  # other versions of Dask are told in one line below
             client = Client(scheduler, timeout=CONNECT_S)
     except (OSError, ValueError, TypeError, MemoryError) as error:  # MemoryError: no scheduler, so no length either
-        hint = "check the address, whether `dask scheduler` runs there, and whether a firewall lets its port through"
-        raise AuditorError("no Dask scheduler answers there", where=scheduler, hint=hint) from error
+        hint = "Check the address, that `dask scheduler` runs there, and that firewalls allow its port."
+        raise AuditorError("no response of a Dask scheduler", where=scheduler, hint=hint) from error
     with client:
         yield client
 
@@ -169,9 +169,9 @@ def _check(client: Client, scheduler: str | None, paths: list[str], note: Note) 
     try:
         client.wait_for_workers(1, timeout=FIRST_WORKER_S)
     except TimeoutError as error:
-        hint = f"start some: dask worker {scheduler or 'ADDRESS'}"
+        hint = f"Start workers: dask worker {scheduler or 'ADDRESS'}"
         raise AuditorError("this scheduler has no workers", where=where, hint=hint) from error
-    install = 'install the same on all of them, in the folder of the project: pip install ".[cluster]"'
+    install = 'Install the same version on all workers, in the folder of the project: pip install ".[cluster]"'
     answers: dict[str, Any] = client.run(_examined, paths, on_error="return")
     for address, answer in sorted(answers.items()):
         if isinstance(answer, BaseException):
@@ -229,10 +229,12 @@ def _first(texts: list[str]) -> str:
 
 
 def _unseen(address: str, paths: list[str], folder: str) -> AuditorError:
-    hint = "all workers need the same folders under the same paths: name the files by a share that all of them have"
+    hint = "Put the files on a share that all workers reach under the same path."
     if not os.path.isabs(paths[0]):
-        hint = f"its current folder is {folder}: name the files by their whole paths, on a share that all workers have"
-    return AuditorError(f"this worker cannot see {_first([name_of(path) for path in paths])}", where=address, hint=hint)
+        hint = f"Its current folder is {folder}. Use absolute paths on a share that all workers reach."
+    return AuditorError(
+        f"this worker cannot read {_first([name_of(path) for path in paths])}", where=address, hint=hint
+    )
 
 
 class _Run:
@@ -280,12 +282,12 @@ class _Run:
         """Raise AuditorError if nothing can come any more."""
         now = time.monotonic()
         if self._client.status not in ("running", "connecting"):
-            hint = "start it again, and the same command goes on where it was"
+            hint = "Start it again. The same command then continues."
             raise AuditorError("the Dask scheduler is gone", hint=hint)
         if self._client.nthreads():
             self._seen = now
         elif now - self._seen > WITHOUT_WORKERS_S:
-            raise AuditorError("no worker of the cluster is left", hint="start some, without --no-nanny")
+            raise AuditorError("no worker of the cluster is left", hint="Start workers without --no-nanny.")
 
     def _take(self, future: Future[Any]) -> Iterator[tuple[Task, Any]]:
         """Take in how a task ended; what ended with the worker that still had it is done again."""

@@ -35,7 +35,7 @@ START_S = 120.0  # to load what the work needs; a computer that has other things
 TICK_S = 0.25
 END_S = 5.0
 MOST_FAILED_STARTS = 3
-SLOW_HINT = "copy it to this computer and try it alone: auditor analyze FILE"
+SLOW_HINT = "Copy it to this computer and analyze it alone: auditor analyze FILE"
 CRASHES = {0xC0000005: "access violation", 0xC00000FD: "stack overflow", 0xC0000017: "out of memory"}  # NTSTATUS
 
 
@@ -434,7 +434,7 @@ class _Pool:
 
 
 def _cannot_start(why: str) -> AuditorError:
-    hint = "to check the installation, run auditor doctor; --workers 0 needs no worker processes"
+    hint = "To check the installation, run auditor doctor. To use no worker processes, set --workers 0."
     return AuditorError(f"the processes that read the sources cannot be started ({why})", hint=hint)
 
 

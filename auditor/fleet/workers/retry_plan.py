@@ -13,8 +13,8 @@ from enum import Enum, auto
 
 from auditor.errors import SourceError
 
-NOT_ENOUGH_MEMORY = "perhaps it needs more memory than there is: try it alone, auditor analyze FILE, or report it"
-REPORT_IT = "for details, run auditor analyze FILE; please report it"
+NOT_ENOUGH_MEMORY = "It may need more memory. Analyze it alone: auditor analyze FILE"
+REPORT_IT = "Please report it. For details, run: auditor analyze FILE"
 
 
 @dataclass(frozen=True, slots=True)

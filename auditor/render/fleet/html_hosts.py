@@ -70,9 +70,10 @@ def without_source(report: FleetReport) -> Iterator[HostResult]:
     """Yield the hosts that were expected and have no readable source."""
     host_names = {host.host for host in report.hosts}
     outcomes = tuple(MethodOutcome(method.id, NO_EVIDENCE, (), ()) for method in report.methods)
+    sites = report.site_of_expected
     for name in dict.fromkeys(report.expected):
         if name not in host_names:
-            yield HostResult(name, "", (), "", (), 0, None, None, outcomes, (), (), ())
+            yield HostResult(name, sites.get(name, ""), (), "", (), 0, None, None, outcomes, (), (), ())
 
 
 # the list
@@ -83,7 +84,7 @@ def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
     outcomes: _Table[tuple[Any, ...]] = _Table()
     stops, stopped = _Table[tuple[str, ...]](), _Table[tuple[int, ...]]()
     methods = [method.id for method in report.methods]
-    missing = len(hosts) - len(report.hosts)  # without a source: of no subnet and no site
+    missing = len(hosts) - len(report.hosts)  # without a source: of no subnet
 
     def outcome(method_outcome: MethodOutcome) -> tuple[Any, ...]:
         failed, unverified = (
@@ -96,7 +97,8 @@ def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
         "names": [clean(host.host) for host in hosts],
         "addresses": ["\n".join(map(clean, host.addresses)) for host in hosts],  # clean text holds no such character
         "subnet": [subnets[clean(host.subnet)] for host in report.hosts] + [subnets[None]] * missing,
-        "site": [sites[clean(host.site)] for host in report.hosts] + [sites[None]] * missing,
+        "site": [sites[clean(host.site)] for host in report.hosts]
+        + [sites[clean(host.site) if host.site else None] for host in hosts[len(report.hosts) :]],
         "outcome": [outcomes[tuple(outcome(host.outcome(method)) for method in methods)] for host in hosts],
         "stopped": [stopped[tuple(stops[stop] for stop in dict.fromkeys(_stops(host)))] for host in hosts],
         "files": [len(host.files) for host in hosts],

@@ -119,7 +119,7 @@ def write_parquet(report: FleetReport, table: str, out: BinaryIO) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        hint = "install it with: pipx inject auditor pyarrow (or pip install pyarrow)"
+        hint = "Install it with: pipx inject auditor pyarrow (or pip install pyarrow)."
         raise MissingPackageError("Parquet needs the package pyarrow", hint=hint) from None
     kinds = columns(report, table)
     schema = pa.schema([(name, _arrow_type(kind, pa)) for name, kind in kinds.items()])
@@ -140,13 +140,14 @@ def _hosts(report: FleetReport) -> Iterator[Row]:
     """Yield a row for each host, those without a source among them: they are not fine."""
     host_names = {host.host for host in report.hosts}
     entries: list[tuple[str, str, HostResult | None]] = [(host.host, host.site, host) for host in report.hosts]
-    entries += [(name, "", None) for name in report.expected if name not in host_names]
-    for name, _, host in sorted(entries, key=lambda entry: entry[:2]):
+    sites = report.site_of_expected
+    entries += [(name, sites.get(name, ""), None) for name in report.expected if name not in host_names]
+    for name, site, host in sorted(entries, key=lambda entry: entry[:2]):
         if host is not None:
             yield _host(host, report)
         else:
             results = [NO_EVIDENCE] * len(report.methods)
-            yield name, None, (), None, *results, (), (), (), None, None, 0, (), (NO_SOURCE,)
+            yield name, site or None, (), None, *results, (), (), (), None, None, 0, (), (NO_SOURCE,)
 
 
 def _host(host: HostResult, report: FleetReport) -> Row:

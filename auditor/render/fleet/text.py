@@ -141,8 +141,10 @@ def _without_evidence(report: FleetReport) -> Iterator[Part]:
     errors = {file.host: file for file in report.unreadable if file.host}
     none = f"the sources contain no {_method_name(report.method(report.main)).lower()} traffic"
     reasons = [(_at_site(host), none) for host in report.hosts if host.outcome(report.main).result == NO_EVIDENCE]
+    sites = report.site_of_expected
     reasons += [
-        (name, _unreadable(errors[name]) if name in errors else "no source collected") for name in report.expected
+        (_with_site(name, sites.get(name, "")), _unreadable(errors[name]) if name in errors else "no source collected")
+        for name in report.expected
     ]
     if reasons:
         lines: list[Part] = [
@@ -198,7 +200,11 @@ def _failing(report: FleetReport) -> Iterator[Part]:
 
 
 def _at_site(host: HostResult) -> str:
-    return f"{host.host} ({host.site})" if host.site else host.host
+    return _with_site(host.host, host.site)
+
+
+def _with_site(host: str, site: str) -> str:
+    return f"{host} ({site})" if site else host
 
 
 def _that_fail(report: FleetReport) -> list[HostResult]:

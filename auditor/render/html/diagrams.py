@@ -195,10 +195,9 @@ def _arrow(requirement: r.RequirementVerdict, y: float) -> Arrow:
 
 def _answered(requirement: r.RequirementVerdict) -> bool:
     """Tell whether a source saw what the other end answered, although it never arrived."""
-    answers = ("SYN-ACK", "reply")
     packets = (packet for proof in requirement.evidence for packet in proof.packets)
     return requirement.changed is None and any(
-        packet.sender == requirement.destination.address and packet.what in answers for packet in packets
+        packet.sender == requirement.destination.address and packet.what in wording.RESPONSES for packet in packets
     )
 
 
@@ -314,12 +313,12 @@ def _ladder(
         rungs.append(Rung(_next(rungs, top), LAST, FIRST, label, "", BAD if problem.fatal else UNTRIED))
     silence = silent and (requirement.verdict in r.FAILING or requirement.changed is not None)
     if silence:
-        rungs.append(Rung(_next(rungs, top), LAST, FIRST, "no answer", "", BAD, arrived=False, is_nothing=True))
+        rungs.append(Rung(_next(rungs, top), LAST, FIRST, "no response", "", BAD, arrived=False, is_nothing=True))
     where = f" in {report.sources[proof.source].path}" if len(report.sources) > 1 else ""
     title = f"{wording.port(requirement)} from {_name(source)} to {_name(destination)}{where}"
     phrases = [_spoken(packet, packets[0]) for packet in packets]
     phrases += [f"frame {problem.frame}: {problem.text}" for problem in answers]
-    end = "; then no answer." if silence else "."
+    end = "; then no response." if silence else "."
     return Ladder(title, "; ".join(phrases) + end, tuple(hosts), tuple(rungs), top, _next(rungs, top) - 12)
 
 

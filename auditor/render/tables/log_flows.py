@@ -148,5 +148,5 @@ def _parquet(table: pd.DataFrame, out: BinaryIO) -> None:
     try:
         table.to_parquet(out, index=False)
     except ImportError:
-        hint = "install it with: pipx inject auditor pyarrow (or pip install pyarrow)"
+        hint = "Install it with: pipx inject auditor pyarrow (or pip install pyarrow)."
         raise ArgumentError("Parquet needs the package pyarrow", where="--format parquet", hint=hint) from None

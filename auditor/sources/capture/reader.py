@@ -62,7 +62,7 @@ class CaptureReader:
             self.bytes = os.fstat(raw.fileno()).st_size
             magic = bytes(window.data[window.begin : window.begin + 4])
             if magic != PCAPNG_MAGIC and magic not in PCAP_MAGICS:
-                hint = "copy the file again; it is damaged, or it changed while it was read"
+                hint = "Copy the file again: it is corrupted, or it changed while auditor read it."
                 raise SourceError("nothing of the capture can be read", where=str(self.path), hint=hint)
             is_pcapng = window.data[window.begin : window.begin + 4] == PCAPNG_MAGIC
             self.gzipped, self.format = window.gzipped, "pcapng" if is_pcapng else "pcap"

@@ -32,7 +32,7 @@ def read_written(path: str, *, expected: str, hint: str) -> str:
     content = _content(path, expected, hint)
     text = _decoded(content)
     if text is None or "\0" in text:
-        raise ArgumentError(f"this is no {expected}: not even a text file", where=path, hint=hint)
+        raise ArgumentError(f"not a {expected}: the file is not text", where=path, hint=hint)
     return text
 
 
@@ -58,7 +58,7 @@ def _content(path: str, expected: str, hint: str) -> bytes:
             raise ArgumentError(f"this is {kind}, not a {expected}", where=path, hint=hint)
         content = Path(path).read_bytes() if os.path.getsize(path) <= LARGEST_BYTES else None
     except FileNotFoundError as error:
-        raise ArgumentError(f"there is no such {expected}", where=path, hint="check the path") from error
+        raise ArgumentError(f"there is no such {expected}", where=path, hint="Check the path.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ArgumentError(f"the {expected} cannot be read ({reason})", where=path, hint=hint) from error

@@ -31,7 +31,7 @@ NO_RECORD = (1 << 64) - 1  # the number of the last record in a chunk that has n
 MOST_SAMPLES = 5
 BEFORE_JSON = re.compile(r"\A[\s\x00]*(?:Record \d+\s+)?")  # evtx_dump numbers its records
 NO_PACKAGE = (
-    "install it with: pipx inject auditor evtx (or pip install evtx) - or export the log as JSON: "
+    "Install it with: pipx inject auditor evtx (or pip install evtx). Or export the log as JSON: "
     "Get-WinEvent -Path FILE | ConvertTo-Json > FILE.json"
 )
 
@@ -219,12 +219,12 @@ def _evtx_records(path: Path, broken: list[str]) -> Iterator[dict[str, Any]]:
         from evtx import PyEvtxParser
     except ImportError:
         raise SourceError(
-            "to read a Windows event log (.evtx) the package evtx is needed", where=str(path), hint=NO_PACKAGE
+            "reading a Windows event log (.evtx) needs the package evtx", where=str(path), hint=NO_PACKAGE
         ) from None
     try:
         records: Any = PyEvtxParser(str(path), number_of_threads=1).records_json()
     except (RuntimeError, OSError) as error:
-        hint = "export it again: wevtutil epl Security security.evtx"
+        hint = "Export it again: wevtutil epl Security security.evtx"
         raise SourceError(f"the event log cannot be read ({error})", where=str(path), hint=hint) from error
     while True:
         try:

@@ -48,7 +48,7 @@ AT_ONCE = 2  # pieces that are read at the same time
 AHEAD = 6  # pieces that may be read before they are asked for: what is made of them takes time in bursts
 FIELDS, TIME_FORMAT = b"#Fields:", b"#Time Format:"
 BOM_IN_UTF_8 = "\ufeff".encode()
-WHERE_IT_IS = r"name the file that Windows wrote: C:\Windows\System32\LogFiles\Firewall\pfirewall.log"
+WHERE_IT_IS = r"Name the file that Windows wrote: C:\Windows\System32\LogFiles\Firewall\pfirewall.log."
 SURELY = 16  # as many letters of UTF-16 in a row, or twice as many bytes without zeros, are no chance
 _ZEROS_APART = re.compile(rb"\0(?:[\x01-\x7f]\0){%d}" % (SURELY - 1))  # soon found missing, and part of every _WIDE
 _WIDE = re.compile(rb"(?:\xff\xfe|\xfe\xff\0?)?(?:[\x01-\x7f]\0){%d,}" % SURELY)
@@ -386,7 +386,7 @@ def recognize(beginning: bytes, path: Path) -> Schema | None:
         line.startswith(b"#Software: Microsoft Windows Fire") for line in map(_bare, lines)
     ):
         reason = "this is the beginning of a Windows log, without the #Fields line that names its columns"
-        raise SourceError(reason, where=str(path), hint="copy the whole file again")
+        raise SourceError(reason, where=str(path), hint="Copy the whole file again.")
     return None
 
 

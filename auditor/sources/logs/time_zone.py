@@ -39,8 +39,8 @@ def parse_zone(text: str | None) -> tzinfo | None:
     try:
         return ZoneInfo(word)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        hint = "give an offset such as +02:00, or a zone such as Europe/Berlin or America/New_York"
-        raise ArgumentError(f"{text!r} is no time zone", where="--tz", hint=hint) from None
+        hint = "Use an offset such as +02:00, or a time zone such as Europe/Berlin or America/New_York."
+        raise ArgumentError(f"{text!r} is not a time zone", where="--tz", hint=hint) from None
 
 
 class Clock:

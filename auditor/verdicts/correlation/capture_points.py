@@ -38,8 +38,8 @@ def locate_block(attempts: Sequence[Attempt], traffic: Traffic, responder: str) 
         return None  # its packets arrived
     captured = [attempt for attempt in attempts if attempt.row is None]
     if arrived := arrived_without_response(captured, traffic):
-        path = traffic.sources[arrived.source].path
-        return responder, say("location.arrived", dst=arrived.dst, path=path)
+        template = "location.arrived-in" if len(traffic.sources) > 1 else "location.arrived"
+        return responder, say(template, path=traffic.sources[arrived.source].path)
     if any(attempt.firewall == attempt.dst for attempt in attempts):  # its own log shows that the attempt arrived
         return None
     return _missing_elsewhere(captured, traffic) or _kept_by_router(captured, traffic)

@@ -36,10 +36,8 @@ def remedy_of(requirement: Requirement, finding: Finding, ruleset: Ruleset) -> t
     if finding.verdict != r.BLOCKED or finding.blocked_at not in (requirement.to_role, r.UNKNOWN):
         return tuple(documented)
     export = _export(requirement, tried, ruleset)
-    if finding.blocked_at == r.UNKNOWN or not tried:
+    if finding.blocked_at == r.UNKNOWN or not tried or requirement.dynamic:  # the next push uses another dynamic port
         return (documented[0], export, *documented[1:])
-    if requirement.dynamic:  # the next push uses another dynamic port
-        return (to_do(place, statement("remedy.begin-at-firewall", host=tried.dst)), *documented, export)
     action = statement("remedy.allow-inbound", host=tried.dst, port=tried.port_text, src=tried.src)
     allow = to_do(place, action, _new_rule(requirement, tried))
     listening = to_do(place, statement("remedy.then-check-service", host=tried.dst))

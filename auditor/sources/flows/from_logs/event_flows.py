@@ -84,7 +84,7 @@ MOST_SAMPLES = 5
 MOST_TEXTS = 200_000
 
 AUDIT_HINT = (
-    "turn their auditing on, try again, export again: "
+    "Turn on their auditing, repeat the installation, and export again: "
     'auditpol /set /subcategory:"{0CCE9225-69AE-11D9-BED3-505054503030}","{0CCE9226-69AE-11D9-BED3-505054503030}" '
     "/success:enable /failure:enable"
 )
@@ -534,15 +534,17 @@ def _no_traffic(path: Path, reader: EventReader, collected: _EventColumns) -> So
     if not reader.records:
         if reader.skipped:
             reason = "no event can be read" if reader.format == "evtx" else "no Windows event is in this JSON"
-            return SourceError(f"{reason} ({_first_warning(reader)})", where=where, hint="export the log again")
-        return SourceError("this event log is empty", where=where, hint="was it cleared before it was exported?")
+            return SourceError(f"{reason} ({_first_warning(reader)})", where=where, hint="Export the log again.")
+        return SourceError(
+            "this event log is empty", where=where, hint="Export it again: wevtutil epl Security security.evtx"
+        )
     if collected.unreadable:
         reason = f"none of its {collected.unreadable:,} events about connections has addresses and ports"
-        return SourceError(reason, where=where, hint="export it with all values, or save the log as .evtx")
+        return SourceError(reason, where=where, hint="Export it with all values, or save the log as .evtx.")
     log = collected.logs.most_common(1)[0][0]
     if log and log.lower() != SECURITY_LOG and SECURITY_LOG not in map(str.lower, collected.logs):
         reason = f"this is the log {log[:80]!r}, which contains no traffic"
-        return SourceError(reason, where=where, hint="export the Security log: wevtutil epl Security security.evtx")
+        return SourceError(reason, where=where, hint="Export the Security log: wevtutil epl Security security.evtx")
     reason = f"none of its {reader.records:,} events is a blocked or allowed connection (5152, 5156, 5157)"
     return SourceError(reason, where=where, hint=AUDIT_HINT)
 
