@@ -23,6 +23,7 @@ BANNED = re.compile(
 )
 TEMPLATES = ("statements", "explanations", "problems")
 OWN_TEXTS = ("title", "text", "remedy", "summary", "notes", "only_if", "hint", "refusal")  # the others are quoted
+TEXTS_OF_CODES = ("means", "next", "cause", "possible", "action", "collect", "title")
 PREFIX = re.compile(r"^(?:warning|error|Fix|Evidence|Cause|Note|Example|Limitation): ")
 QUOTED = "The document: "
 
@@ -56,6 +57,13 @@ def rulesets() -> Iterator[Text]:
                 yield place, text
 
 
+def codes() -> Iterator[Text]:
+    document = tomllib.loads((ROOT / "rulesets" / "well-known" / "configmgr-codes.toml").read_text(encoding="utf-8"))
+    for place, text in texts_in(document, "codes"):
+        if re.sub(r"\.\d+$", "", place).rpartition(".")[2] in TEXTS_OF_CODES:
+            yield place, text
+
+
 def commands(command: click.Command = cli, name: str = "auditor") -> Iterator[tuple[str, click.Command]]:
     yield name, command
     for child, below in getattr(command, "commands", {}).items():
@@ -80,7 +88,7 @@ def pages() -> Iterator[Text]:
             yield f"{path.name} paragraph {number}", paragraph
 
 
-SOURCES = {"templates": templates, "rulesets": rulesets, "help": help_texts, "pages": pages}
+SOURCES = {"templates": templates, "rulesets": rulesets, "codes": codes, "help": help_texts, "pages": pages}
 
 
 def plain(text: str) -> str:
