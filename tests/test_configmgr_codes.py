@@ -117,7 +117,7 @@ def test_an_ambiguous_spelling_has_all_its_candidates(spelling, families):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "failed", "0x", "0x123456789", "4294967296", "-2147483649", "54321", "0x87d0ffff", "53 54", "४२", "-"]
+    "text", ["", "failed", "0x", "0x123456789", "4294967296", "-2147483649", "54321", "0x87d0ffff", "53 54", "५३", "-"]
 )
 def test_what_is_no_known_code_has_no_candidates(text):
     assert parse_code(text) == ()
@@ -187,6 +187,7 @@ CASES = [
     ("ccmsetup", "http-request", 0, None, 0, "no-client-certificate", NOTHING, (), True),
     ("ccmsetup", "location-request", 0x87D00454, 200, None, "no-content-location", OPEN, MANAGEMENT, True),
     ("ccmsetup", "location-request", 0x87D00454, None, None, "certificate-or-location", NOTHING, (), True),
+    ("ccmsetup", "location-request", 0x87D00454, 0, None, "certificate-or-location", NOTHING, (), True),
     ("ccmsetup", "location-request", None, None, None, "no-location", NOTHING, (), True),
     ("ccmsetup", "certificate", 0x80092004, None, None, "certificate-not-found", NOTHING, (), True),
     ("client", "registration", 0x87D00231, None, None, "transient-error", NOTHING, (), True),
@@ -211,6 +212,10 @@ CASES = [
     ("ccmsetup", "start", 0x80070002, None, None, "start-noise", NOTHING, (), False),
     ("iis", "http-request", 0, 200, 443, "iis-served", OPEN, WEB, False),
     ("iis", "http-request", 5, 200, 443, "iis-served", OPEN, WEB, False),
+    ("iis", "http-request", 0, 301, 443, "iis-status", OPEN, WEB, False),
+    ("ccmsetup", "http-request", None, 301, None, "http-status", OPEN, WEB, False),
+    ("ccmsetup", "http-request", None, 200, None, "web-used", OPEN, WEB, False),
+    ("ccmsetup", "http-request", None, 302, None, "logon-required", NOTHING, (), True),
     ("iis", "http-request", 64, 200, 443, "iis-aborted", OPEN, WEB, False),
     ("iis", "http-request", 126, 500, 80, "iis-status", OPEN, WEB, True),
 ]
@@ -279,6 +284,12 @@ def test_an_unknown_code_is_shown_as_it_is_and_shows_nothing(code, verbatim, com
     assert (read.shows, read.problem, read.code) == (Shows.NOTHING, "", None)
     assert verbatim in read.text()
     assert [step.command for step in read.next_steps] == [command]
+
+
+def test_a_status_of_success_beside_an_unknown_code_shows_the_port_open():
+    read = reading("ccmsetup", "download", 0x87D0FFFF, 200)
+    assert (read.id, read.shows, read.requirements) == ("unknown-code", Shows.OPEN, WEB)
+    assert "0x87d0ffff" in read.text()
 
 
 def test_a_known_code_at_a_step_without_an_entry_shows_nothing_but_its_meaning():

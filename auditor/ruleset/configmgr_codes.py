@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from auditor.ruleset.known_problems import lookup_status, problems
@@ -20,12 +20,17 @@ HTTP, SUBSTATUS, FLAGS = "http-status", "http-substatus", "tls-flags"
 WINDOWS, WMI, COM = "win32", "wbem", "hresult"
 NONE, SUCCEEDED, NOTHING_SENT, ANY = "none", "succeeded", "nothing-sent", "*"  # instead of a code, or of its value
 COUNTED = ("ccmsetup-exit", "fsp-state", "push-status", HTTP)  # small numbers, which no log writes in hexadecimal
+STATUSES, FIRST_ERROR = range(100, 600), 400  # RFC 9110, 15
+IIS = "iis"
+CODES_KEPT = 4096  # a log of a whole site repeats some dozens of codes
 LARGEST = 2**32 - 1
 SIGN_BIT = 2**31
 SYMBOL = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Za-z0-9]+)+")  # an official name, unlike "failed"
-NUMBER = re.compile(r"(?P<decimal>-?\d{1,10})|0x(?P<hexadecimal>[0-9a-f]{1,8}|f{8}[0-9a-f]{8})", re.IGNORECASE)
+NUMBER = re.compile(
+    r"(?P<decimal>-?\d{1,10})|0x(?P<hexadecimal>[0-9a-f]{1,8}|f{8}[0-9a-f]{8})", re.IGNORECASE | re.ASCII
+)
 BARE_HEXADECIMAL = re.compile(r"[0-9a-f]{8}", re.IGNORECASE)
-WITH_SUBSTATUS = re.compile(r"[1-5]\d\d\.\d{1,3}")
+WITH_SUBSTATUS = re.compile(r"[1-5]\d\d\.\d{1,3}", re.ASCII)
 ENCLOSING = " \t\r\n()[]\"',;"
 
 
@@ -76,7 +81,7 @@ class Code:
     @property
     def title(self) -> str:
         """Value and name, such as "53 ERROR_BAD_NETPATH"; only the value of a code without an official name."""
-        if self.name.startswith(self.value):
+        if self.value in self.name:
             return self.name
         return f"{self.value} {self.name}" if self.name[0].isupper() else self.value
 
@@ -286,8 +291,11 @@ def _reading(name: str, entry: Mapping[str, Any]) -> Reading:
     )
 
 
+Entries = Mapping[tuple[str, int | None], Reading]  # by what they match: code, and HTTP status beside it
+
+
 @cache
-def _by_step() -> Mapping[tuple[str, str], Mapping[tuple[str, int | None], Reading]]:
+def _by_step() -> Mapping[tuple[str, str], Entries]:
     """Return the readings by log and step, then by what they match."""
     found: dict[tuple[str, str], dict[tuple[str, int | None], Reading]] = {}
     for entry in readings():
@@ -308,17 +316,23 @@ def _by_number() -> Mapping[int, tuple[Code, ...]]:
     return found
 
 
+@cache
+def _with_substatus() -> Mapping[str, Code]:
+    return {code.value: code for code in known_codes() if code.family == SUBSTATUS}
+
+
+@lru_cache(maxsize=CODES_KEPT)
 def codes_of(number: int) -> tuple[Code, ...]:
     """Return every code that an unsigned 32-bit number can be: 2 is an error of Windows and a return code."""
     codes = _by_number().get(number, ())
     status = number - families()[HTTP].facility if number > families()[HTTP].facility else number
-    if not codes and 400 <= status < 600:
+    if not codes and status in STATUSES and (status >= FIRST_ERROR or status != number):
         codes = (_http_code(status),)
     return (*codes, *_flags(number)) if not any(code.family == FLAGS for code in codes) else codes
 
 
 def _http_code(status: int) -> Code:
-    """Return an error status of HTTP; without an entry of its own, by its class."""
+    """Return a status of HTTP; without an entry of its own, by its class."""
     known = [code for code in _by_number().get(status, ()) if code.family == HTTP]
     meant = lookup_status("http", str(status))
     return known[0] if known else _code(HTTP, str(status), meant.name, meant.meaning)
@@ -363,10 +377,10 @@ def parse_code(text: str) -> tuple[Code, ...]:
     text = text.strip(ENCLOSING)
     number = to_number(text)
     if number is not None:
-        in_decimal = re.fullmatch(r"-?\d{1,7}|-?\d{9,}", text) is not None
+        in_decimal = not (text.lower().startswith("0x") or BARE_HEXADECIMAL.fullmatch(text))
         return tuple(code for code in codes_of(number) if _can_be_spelled(code, number, in_decimal=in_decimal))
     if WITH_SUBSTATUS.fullmatch(text):
-        return tuple(code for code in known_codes() if code.value == text)
+        return tuple(code for value, code in _with_substatus().items() if value == text)
     if SYMBOL.fullmatch(text.upper()):
         return tuple(
             code for code in known_codes() if code.name.upper() == text.upper() and SYMBOL.fullmatch(code.name)
@@ -408,28 +422,36 @@ def reading(
         The reading, with its code. Without an entry in the table, a general one that shows nothing.
     """
     entries = _by_step().get((log, step), {})
+    status = status if status in STATUSES else None
     if succeeded:
         return entries.get((SUCCEEDED, None), _general()["succeeded"])
     if port == 0 and (NOTHING_SENT, None) in entries:
         return replace(entries[NOTHING_SENT, None], number=code)
-    meant = _meant(code, status, substatus, with_zero=("ccmsetup-exit 0", None) in entries)
-    for matcher in (lambda one: one.value, lambda _: ANY):
-        for one in meant:
-            for beside in dict.fromkeys((status, None)):
-                entry = entries.get((f"{one.family} {matcher(one)}", beside))
-                if entry is not None:
-                    return _of_code(entry, one, code)
-    return _without_entry(entries, meant, code)
+    meant = _meant(log, code, status, substatus, with_zero=("ccmsetup-exit 0", None) in entries)
+    entry = _matching(entries, meant, status, code)
+    return entry or _beside_status(_without_entry(entries, meant, code), entries, status)
 
 
-def _meant(code: int | None, status: int | None, substatus: int | None, *, with_zero: bool) -> tuple[Code, ...]:
+def _meant(
+    log: str, code: int | None, status: int | None, substatus: int | None, *, with_zero: bool
+) -> tuple[Code, ...]:
     """Return what the numbers of a record can be, the most telling first."""
-    if status is not None and status >= 400:
-        exact = [one for one in known_codes() if one.value == f"{status}.{substatus}"]
-        return (*exact, _http_code(status))
-    numbers = [code] if code or (code == 0 and with_zero) else []
-    numbers += [status] if status else []
-    return tuple(one for number in numbers for one in codes_of(number))
+    if status is not None and status >= FIRST_ERROR:
+        exact = _with_substatus().get(f"{status}.{substatus}")
+        return (exact, _http_code(status)) if exact else (_http_code(status),)
+    codes = codes_of(code) if code or (code == 0 and with_zero) else ()
+    beside = status is not None and (not code or log == IIS)  # IIS writes a code of Windows in every line
+    return (*codes, _http_code(status)) if status is not None and beside else codes
+
+
+def _matching(entries: Entries, meant: tuple[Code, ...], status: int | None, number: int | None) -> Reading | None:
+    """Return the entry for one of several codes: those that name the code before those that name its family."""
+    exact = [(f"{code.family} {code.value}", code) for code in meant]
+    for matcher, code in (*exact, *((f"{code.family} {ANY}", code) for code in meant)):
+        entry = entries.get((matcher, status)) or entries.get((matcher, None))
+        if entry is not None:
+            return _of_code(entry, code, number)
+    return None
 
 
 def _of_code(entry: Reading, code: Code, number: int | None) -> Reading:
@@ -441,14 +463,20 @@ def _of_code(entry: Reading, code: Code, number: int | None) -> Reading:
     return replace(entry, fatal=status.fatal, next_steps=(NextStep(MANAGEMENT_POINT, status.action),))
 
 
-def _without_entry(
-    entries: Mapping[tuple[str, int | None], Reading], meant: tuple[Code, ...], code: int | None
-) -> Reading:
+def _without_entry(entries: Entries, meant: tuple[Code, ...], code: int | None) -> Reading:
     if meant:
         return replace(_general()["known-code"], code=meant[0], number=code)
     if not code:
         return entries.get((NONE, None), _general()["no-code"])
     return unknown_code(code)
+
+
+def _beside_status(general: Reading, entries: Entries, status: int | None) -> Reading:
+    """Return a general reading; with a status of success beside the code, the port is open whatever the code means."""
+    answered = entries.get((f"{HTTP} {status}", None))
+    if answered is None or answered.shows != Shows.OPEN:
+        return general
+    return replace(general, shows=answered.shows, requirements=answered.requirements)
 
 
 def unknown_code(number: int) -> Reading:
