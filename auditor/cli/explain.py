@@ -13,7 +13,7 @@ from auditor.ruleset.configmgr_codes import (
     Code,
     Reading,
     Shows,
-    listed,
+    join_by_or,
     parse_code,
     readings_of,
     to_number,
@@ -147,7 +147,7 @@ def _code(code: Code) -> str:
 
 def _shown_at(entry: Reading) -> str:
     """Return what a code shows at the steps of a reading."""
-    logs = listed(tuple(LOGS[log] for log in entry.logs))
+    logs = join_by_or(tuple(LOGS[log] for log in entry.logs))
     effect = "fails the installation" if entry.fatal else "does not fail the installation"
     texts = [
         entry.text(),
@@ -158,7 +158,7 @@ def _shown_at(entry: Reading) -> str:
         f"Documented in: {entry.reference}",
     ]
     beside = f", with HTTP status {entry.status}" if entry.status else ""
-    head = _wrapped(f"In {logs}, step {listed(entry.steps)}{beside}:")
+    head = _wrapped(f"In {logs}, step {join_by_or(entry.steps)}{beside}:")
     return "\n".join([head, *(_wrapped(text, 4) for text in texts)])
 
 

@@ -93,7 +93,7 @@ class Code:
     @property
     def spellings(self) -> tuple[str, ...]:
         """Every spelling that `parse_code` reads, the usual one first."""
-        return tuple(dict.fromkeys([self.value, *(form for one in self.numbers for form in self._forms(one))]))
+        return tuple(dict.fromkeys([self.value, *(form for number in self.numbers for form in self._forms(number))]))
 
     def _forms(self, number: int) -> Iterator[str]:
         if self.family != FLAGS:
@@ -178,7 +178,7 @@ class Reading:
     def concerned(self) -> str:
         """The requirements in words; "and" if all of them are open."""
         alternatives = self.shows == Shows.FAILED or any(row.startswith("http") for row in self.requirements)
-        return listed(self.requirements) if alternatives else " and ".join(self.requirements)
+        return join_by_or(self.requirements) if alternatives else " and ".join(self.requirements)
 
     def text(self, target: str = "", account: str = "") -> str:
         """Return the cause in sentences, and the causes that are possible.
@@ -191,7 +191,7 @@ class Reading:
         sentence = f"{sentence[:1].upper()}{sentence[1:]}"
         if not self.possible:
             return sentence
-        return f"{sentence} {say('reading.possible', causes=listed(self.possible))}"
+        return f"{sentence} {say('reading.possible', causes=join_by_or(self.possible))}"
 
     def _fields(self, target: str, account: str) -> dict[str, str]:
         at_client = {"ccm", "iis"} & set(self.logs)
@@ -203,7 +203,7 @@ class Reading:
         }
 
 
-def listed(items: tuple[str, ...]) -> str:
+def join_by_or(items: tuple[str, ...]) -> str:
     """Return alternatives as part of a sentence: "a, b, or c"."""
     if len(items) < 3:
         return " or ".join(items)
@@ -254,11 +254,11 @@ def _of_problems() -> Iterator[Code]:
 
 
 def _code(family: str, value: str, name: str, meaning: str, next_step: str = "") -> Code:
-    known = families()[family]
+    definition = families()[family]
     number = None if "." in value else int(value, 0)
-    facilities = (0, known.facility) if known.facility else (0,)
+    facilities = (0, definition.facility) if definition.facility else (0,)
     numbers = () if number is None else tuple(facility | number for facility in facilities)
-    return Code(family, value, name, meaning, known.reference, numbers, next_step)
+    return Code(family, value, name, meaning, definition.reference, numbers, next_step)
 
 
 @cache
@@ -297,11 +297,11 @@ Entries = Mapping[tuple[str, int | None], Reading]  # by what they match: code, 
 @cache
 def _by_step() -> Mapping[tuple[str, str], Entries]:
     """Return the readings by log and step, then by what they match."""
-    found: dict[tuple[str, str], dict[tuple[str, int | None], Reading]] = {}
+    by_step: dict[tuple[str, str], dict[tuple[str, int | None], Reading]] = {}
     for entry in readings():
         for place in ((log, step) for log in entry.logs for step in entry.steps):
-            found.setdefault(place, {}).update({(code, entry.status): entry for code in entry.codes})
-    return found
+            by_step.setdefault(place, {}).update({(code, entry.status): entry for code in entry.codes})
+    return by_step
 
 
 # spellings
@@ -309,11 +309,11 @@ def _by_step() -> Mapping[tuple[str, str], Entries]:
 
 @cache
 def _by_number() -> Mapping[int, tuple[Code, ...]]:
-    found: dict[int, tuple[Code, ...]] = {}
+    by_number: dict[int, tuple[Code, ...]] = {}
     for code in known_codes():
         for number in code.numbers:
-            found[number] = (*found.get(number, ()), code)
-    return found
+            by_number[number] = (*by_number.get(number, ()), code)
+    return by_number
 
 
 @cache
@@ -333,9 +333,9 @@ def codes_of(number: int) -> tuple[Code, ...]:
 
 def _http_code(status: int) -> Code:
     """Return a status of HTTP; without an entry of its own, by its class."""
-    known = [code for code in _by_number().get(status, ()) if code.family == HTTP]
-    meant = lookup_status("http", str(status))
-    return known[0] if known else _code(HTTP, str(status), meant.name, meant.meaning)
+    entries = [code for code in _by_number().get(status, ()) if code.family == HTTP]
+    of_class = lookup_status("http", str(status))
+    return entries[0] if entries else _code(HTTP, str(status), of_class.name, of_class.meaning)
 
 
 def _flags(number: int) -> Iterator[Code]:
@@ -427,12 +427,12 @@ def reading(
         return entries.get((SUCCEEDED, None), _general()["succeeded"])
     if port == 0 and (NOTHING_SENT, None) in entries:
         return replace(entries[NOTHING_SENT, None], number=code)
-    meant = _meant(log, code, status, substatus, with_zero=("ccmsetup-exit 0", None) in entries)
-    entry = _matching(entries, meant, status, code)
-    return entry or _beside_status(_without_entry(entries, meant, code), entries, status)
+    candidates = _candidates(log, code, status, substatus, with_zero=("ccmsetup-exit 0", None) in entries)
+    entry = _matching(entries, candidates, status, code)
+    return entry or _beside_status(_without_entry(entries, candidates, code), entries, status)
 
 
-def _meant(
+def _candidates(
     log: str, code: int | None, status: int | None, substatus: int | None, *, with_zero: bool
 ) -> tuple[Code, ...]:
     """Return what the numbers of a record can be, the most telling first."""
@@ -444,10 +444,10 @@ def _meant(
     return (*codes, _http_code(status)) if status is not None and beside else codes
 
 
-def _matching(entries: Entries, meant: tuple[Code, ...], status: int | None, number: int | None) -> Reading | None:
+def _matching(entries: Entries, candidates: tuple[Code, ...], status: int | None, number: int | None) -> Reading | None:
     """Return the entry for one of several codes: those that name the code before those that name its family."""
-    exact = [(f"{code.family} {code.value}", code) for code in meant]
-    for matcher, code in (*exact, *((f"{code.family} {ANY}", code) for code in meant)):
+    exact = [(f"{code.family} {code.value}", code) for code in candidates]
+    for matcher, code in (*exact, *((f"{code.family} {ANY}", code) for code in candidates)):
         entry = entries.get((matcher, status)) or entries.get((matcher, None))
         if entry is not None:
             return _of_code(entry, code, number)
@@ -463,9 +463,9 @@ def _of_code(entry: Reading, code: Code, number: int | None) -> Reading:
     return replace(entry, fatal=status.fatal, next_steps=(NextStep(MANAGEMENT_POINT, status.action),))
 
 
-def _without_entry(entries: Entries, meant: tuple[Code, ...], code: int | None) -> Reading:
-    if meant:
-        return replace(_general()["known-code"], code=meant[0], number=code)
+def _without_entry(entries: Entries, candidates: tuple[Code, ...], code: int | None) -> Reading:
+    if candidates:
+        return replace(_general()["known-code"], code=candidates[0], number=code)
     if not code:
         return entries.get((NONE, None), _general()["no-code"])
     return unknown_code(code)

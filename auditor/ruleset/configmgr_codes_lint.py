@@ -95,9 +95,9 @@ def _of_texts(entry: Table) -> Iterator[str]:
 
 
 def _unknown_codes(entry: Table, document: Table, codes: Collection[Code]) -> Iterator[str]:
-    known = {f"{code.family} {code.value}" for code in codes}
+    names = {f"{code.family} {code.value}" for code in codes}
     families = {f"{family} {ANY}" for family in document["family"]}
-    yield from (f"unknown code {code}" for code in entry["codes"] if code not in known | families | {*WITHOUT_CODE})
+    yield from (f"unknown code {code}" for code in entry["codes"] if code not in names | families | {*WITHOUT_CODE})
 
 
 def _twice(entries: list[Table], codes: Collection[Code]) -> Iterator[str]:
