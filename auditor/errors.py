@@ -60,6 +60,10 @@ class ArgumentError(AuditorError):
     exit_code = 2
 
 
+class UnknownCodeError(AuditorError):
+    """A number that is no known code of a log; the hint says where to look it up."""
+
+
 class OutputError(AuditorError):
     """An output that cannot be written, or that exists already."""
 

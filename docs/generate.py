@@ -11,6 +11,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import click
 from auditor.cli.commands import cli
 from auditor.render.fleet import tables as fleet_tables
 from auditor.render.tables.requirements import COLUMNS
+from auditor.ruleset.configmgr_codes import LOGS, Code, Reading, Shows, families, known_codes, readings
 from auditor.ruleset.known_problems import problems
 from auditor.ruleset.package_data import EXPLANATIONS
 from auditor.ruleset.ruleset import Requirement, Ruleset, load_ruleset, shipped_rulesets
@@ -147,6 +149,47 @@ def problem_codes() -> str:
         ]
         parts.append(f"## {LAYERS.get(layer, layer)}\n\n" + table(("Code", "Name", "Meaning", "Fails", "Fix"), rows))
     return "\n".join(parts)
+
+
+def log_codes() -> str:
+    """Return the codes of the logs of Configuration Manager, by family."""
+    parts = []
+    for family in families().values():
+        rows = [_log_code(code) for code in known_codes() if code.family == family.id]
+        parts.append(
+            f"### {family.title}\n\nFamily `{family.id}`. Source: {family.reference}.\n\n"
+            + table(("Code", "Also written", "Name", "Meaning"), rows)
+        )
+    return "\n".join(parts)
+
+
+def _log_code(code: Code) -> tuple[str, ...]:
+    also = f"`{code.also_written}`" if code.also_written else ""
+    return f"`{code.value}`", also, code.name, sentence(code.meaning)
+
+
+def log_readings() -> str:
+    """Return what a code shows at each step, by log."""
+    logs = dict.fromkeys(entry.logs for entry in readings())
+    head = ("Step", "Code", "Verdict", "Cause", "To settle it")
+    return "\n".join(
+        f"### {' and '.join(LOGS[log] for log in group)}\n\n"
+        + table(head, [_log_reading(entry) for entry in readings() if entry.logs == group])
+        for group in logs
+    )
+
+
+def _log_reading(entry: Reading) -> tuple[str, ...]:
+    codes = ", ".join(f"`{code}`" for code in entry.codes)
+    beside = f" with HTTP status `{entry.status}`" if entry.status else ""
+    verdict = "none" if entry.shows == Shows.NOTHING else f"`{entry.shows}`: {entry.concerned}"
+    steps = ", ".join(f"`{step}`" for step in entry.steps)
+    return steps, codes + beside, verdict, _cause(entry), entry.collect
+
+
+def _cause(entry: Reading) -> str:
+    """Return the cause of a reading, with the names of fields that only a code has."""
+    return replace(entry, cause=re.sub(r"\{(code|meaning)\}", r"\1", entry.cause)).text()
 
 
 # output
@@ -279,6 +322,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "terms": terms,
     "problems": problem_codes,
+    "log-codes": log_codes,
+    "log-readings": log_readings,
     "flow-columns": flow_columns,
     "requirement-columns": requirement_columns,
     "fleet-columns": fleet_columns,

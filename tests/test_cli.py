@@ -27,6 +27,7 @@ from auditor.cli import doctor, explain
 from auditor.cli.commands import cli
 from auditor.render.clean import clean
 from auditor.report.model import VERDICTS
+from auditor.ruleset.configmgr_codes import known_codes
 from auditor.ruleset.known_problems import problems
 from auditor.ruleset.ruleset import load_ruleset, shipped_rulesets
 from auditor.sources.flows.columns import TABLE
@@ -521,6 +522,80 @@ def test_every_problem_is_explained_by_its_name_and_by_its_code(layer, code, one
 def test_a_code_that_is_not_listed_is_explained_by_its_kind(term, means, run):
     """Whatever a report may name as the code of a problem, explain knows."""
     assert means in " ".join(run("explain", term).out.lower().split())
+
+
+@pytest.mark.parametrize(
+    ("term", "heading"),
+    [
+        ("53", "ERROR_BAD_NETPATH (code, win32 53, 0x80070035)"),
+        ("0x800706ba", "RPC_S_SERVER_UNAVAILABLE (code, rpc 1722, 0x800706ba)"),
+        ("-2147023174", "RPC_S_SERVER_UNAVAILABLE (code, rpc 1722, 0x800706ba)"),
+        ("2147944122", "RPC_S_SERVER_UNAVAILABLE (code, rpc 1722, 0x800706ba)"),
+        ("12029", "ERROR_WINHTTP_CANNOT_CONNECT (code, winhttp 12029, 0x80072efd)"),
+        ("0x87d00454", "CCM_E_NO_CLIENT_PKI_CERT (code, configmgr 0x87d00454)"),
+        ("0x52e", "ERROR_LOGON_FAILURE (code, win32 1326, 0x8007052e)"),
+        ("403", "403 Forbidden (code, http-status 403, 0x80190193)"),
+        ("403.7", "403.7 Client certificate required (code, http-substatus 403.7)"),
+        ("1603", "ERROR_INSTALL_FAILURE (code, msi 1603, 0x80070643)"),
+        ("ERROR_BAD_NETPATH", "ERROR_BAD_NETPATH (code, win32 53, 0x80070035)"),
+    ],
+)
+def test_a_code_of_a_log_is_explained_in_any_spelling(run, term, heading):
+    done = run("explain", term)
+    assert (done.code, done.err) == (0, "")
+    assert heading in done.out.splitlines()
+
+
+def test_a_code_is_explained_with_its_step_its_port_and_what_to_do(run):
+    out = " ".join(run("explain", "0x800706ba").out.split())
+    assert "In ccm.log, step wmi, service, or request: The site server could not reach WMI or RPC" in out
+    assert "Verdict: failed, for rpc-endpoint-mapper or rpc-dynamic." in out
+    assert 'What to do: On the client, turn on the Windows Firewall rule group "Windows Management' in out
+    assert "To settle it: A capture on the site server during the next push" in out
+    assert "Documented in: KB 925282" in out
+
+
+def test_a_code_that_shows_no_port_is_explained_with_what_to_do(run):
+    out = " ".join(run("explain", "4").out.split())
+    assert "complete (code, push-status 4) CCMSetup was started on the client. Verdict: none." in out
+    assert "What to do: Check ccmsetup.log on the client" in out
+
+
+def test_every_meaning_of_a_spelling_is_explained(run):
+    out = run("explain", "2").out
+    meanings = ("win32 2,", "ccmsetup-exit 2)", "push-status 2)", "service 0x00000002)")
+    assert [meaning for meaning in meanings if meaning not in out] == []
+
+
+@pytest.mark.parametrize("code", known_codes(), ids=lambda code: f"{code.family} {code.value}")
+def test_every_code_of_a_log_is_explained_in_every_spelling(code):
+    heading = f"{code.name} (code, {code.family} {code.value}"
+    assert [term for term in code.spellings if heading not in explain.explain(term)] == []
+
+
+@pytest.mark.parametrize("number", [0xC000006D, 0xC0000022, 0xC00000CC, 0xC0000034, 0x1C010003, 0x16C9A0D6])
+def test_a_status_of_a_protocol_is_explained_in_every_spelling(number):
+    terms = [f"0x{number:x}", f"0x{number:08X}", f"{number:08x}", str(number), str((number ^ 2**31) - 2**31)]
+    texts = {explain.explain(term) for term in terms}
+    assert len(texts) == 1
+    assert "(problem, " in texts.pop()
+
+
+@pytest.mark.parametrize(
+    ("term", "shown", "command"),
+    [
+        ("54321", "54321", "net helpmsg 54321"),
+        ("-2147012345", "0x80073107", "net helpmsg 12551"),
+        ("0x87D0FFFF", "0x87d0ffff", "certutil -error 0x87d0ffff"),
+    ],
+)
+def test_an_unknown_code_ends_with_how_to_look_it_up(run, term, shown, command):
+    line = f"auditor: unknown code {shown} - look the code up in CMTrace (Tools, Lookup), or run: {command}\n"
+    assert run("explain", term) == Ran(1, "", line)
+
+
+def test_the_list_of_terms_states_that_codes_are_explained(run):
+    assert "0x800706ba, -2147023174, 12029" in " ".join(run("explain").out.split())
 
 
 def test_a_requirement_is_explained_with_its_remedy_and_its_document(run):

@@ -24,6 +24,7 @@ BANNED = re.compile(
 )
 TEMPLATES = ("statements", "explanations", "problems")
 OWN_TEXTS = ("title", "text", "remedy", "summary", "notes", "only_if", "hint", "refusal")  # the others are quoted
+TEXTS_OF_CODES = ("means", "next", "cause", "possible", "action", "collect", "title")
 PREFIX = re.compile(r"^(?:warning|error|Fix|Evidence|Cause|Note|Example|Limitation): ")
 QUOTED = "The document: "
 HINTS = r"\w*[hH](int|INT)|\(\w+, hint\)|ANEW|AGAIN|DOCTOR|NO_PACKAGE|RIGHT_\w+|REPORT_IT|NOT_ENOUGH_MEMORY"
@@ -59,6 +60,13 @@ def rulesets() -> Iterator[Text]:
                 yield place, text
 
 
+def codes() -> Iterator[Text]:
+    document = tomllib.loads((ROOT / "rulesets" / "well-known" / "configmgr-codes.toml").read_text(encoding="utf-8"))
+    for place, text in texts_in(document, "codes"):
+        if re.sub(r"\.\d+$", "", place).rpartition(".")[2] in TEXTS_OF_CODES:
+            yield place, text
+
+
 def commands(command: click.Command = cli, name: str = "auditor") -> Iterator[tuple[str, click.Command]]:
     yield name, command
     for child, below in getattr(command, "commands", {}).items():
@@ -83,69 +91,7 @@ def pages() -> Iterator[Text]:
             yield f"{path.name} paragraph {number}", paragraph
 
 
-def literals(node: ast.AST) -> Iterator[str]:
-    """Return the texts of an expression, each field of a formatted one as a placeholder."""
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value
-    elif isinstance(node, ast.JoinedStr):
-        yield "".join(part.value if isinstance(part, ast.Constant) else "{X}" for part in node.values)
-    elif isinstance(node, ast.IfExp):
-        yield from (*literals(node.body), *literals(node.orelse))
-    elif not isinstance(node, ast.Compare):
-        for child in ast.iter_child_nodes(node):
-            yield from literals(child)
-
-
-def calls(callee: str) -> Iterator[tuple[str, ast.Call]]:
-    """Return the calls in the program of what has a name of this form, each with its place."""
-    for path in sorted((ROOT / "auditor").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and re.fullmatch(callee, ast.unparse(node.func)):
-                yield f"{path.relative_to(ROOT)}:{node.lineno}", node
-
-
-def hints() -> Iterator[Text]:
-    """Return the next steps of errors: arguments, and what is assigned to names of hints."""
-    for path in sorted((ROOT / "auditor").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            named = isinstance(node, ast.Assign) and re.fullmatch(HINTS, ast.unparse(node.targets[0]))
-            if named or (isinstance(node, ast.keyword) and node.arg == "hint"):
-                value = node.value.elts[-1] if isinstance(node.value, ast.Tuple) else node.value
-                for number, text in enumerate(filter(None, literals(value))):
-                    yield f"{path.relative_to(ROOT)}:{node.value.lineno} hint {number}", text
-
-
-def errors() -> Iterator[Text]:
-    yield from hints()
-    for place, call in calls(r"\w*Error|TomlFault|print_(error|warning|message)|self\.fail|click\.\w+"):
-        if call.args:
-            yield from ((f"{place} {number}", text) for number, text in enumerate(literals(call.args[0])))
-
-
-def page_texts() -> Iterator[Text]:
-    """Return the texts of the HTML pages: of templates what is not code or markup, of scripts the quoted sentences."""
-    folder = ROOT / "auditor" / "render" / "html" / "page"
-    for path in sorted(folder.glob("*.jinja")):
-        visible = re.sub(r"\{#.*?#\}|\{%.*?%\}|<code.*?</code>", " ", path.read_text(encoding="utf-8"), flags=re.DOTALL)
-        visible = re.sub(r"\{\{.*?\}\}", "X", visible, flags=re.DOTALL)
-        labels = re.findall(r'(?:aria-label|title)="([^"]*)"', visible)
-        pieces = [*labels, *re.split(r"<[^>]*>", visible)]
-        yield from ((f"{path.name} {number}", " ".join(text.split())) for number, text in enumerate(pieces))
-    for path in sorted(folder.glob("*.js")):
-        code = re.sub(r"^\s*//[^\n]*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        quoted = re.findall(r'"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`', code)
-        texts = (re.sub(r"\$\{[^}]*\}", "X", plain or formatted) for plain, formatted in quoted)
-        yield from ((f"{path.name} {number}", text) for number, text in enumerate(texts) if " " in text.strip())
-
-
-SOURCES = {
-    "page texts": page_texts,
-    "templates": templates,
-    "rulesets": rulesets,
-    "help": help_texts,
-    "errors": errors,
-    "pages": pages,
-}
+SOURCES = {"templates": templates, "rulesets": rulesets, "codes": codes, "help": help_texts, "pages": pages}
 
 
 def plain(text: str) -> str:

@@ -577,17 +577,21 @@ def export(selection: str, form: str, outbound: bool, target: str, force: bool, 
         out.write(text.encode())
 
 
-@cli.command()
+@cli.command(context_settings={"ignore_unknown_options": True})  # -2147023174 is a code
 @click.argument("term", nargs=-1)
 def explain(term: tuple[str, ...]) -> None:
-    """Explain a term of a report, or list all terms.
+    """Explain a term of a report or a code of a log.
 
     A term is a verdict, result, requirement, method, role, mode, warning, connection state, or problem. It can also be
     an ICMP code (3/13, or 1/1 v6), or a term of a fleet report, such as coverage.
 
+    A code of ccm.log, ccmsetup.log, or the IIS log can have any spelling, such as 53, 0x800706ba, or -2147023174.
+    Without a term, the command lists all terms. An unknown code ends it with exit code 1.
+
     \b
     Example:
       auditor explain not-observed
+      auditor explain 0x800706ba
     """
     from auditor.cli.explain import explain as explained
 
