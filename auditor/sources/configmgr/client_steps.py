@@ -1,0 +1,74 @@
+"""Steps that the records of a client's log report, each read together with the records in front of it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+from auditor.sources.configmgr.client_messages import read_message
+from auditor.sources.configmgr.facts import InstallStep, LogRecord, ReportedStep, StepOutcome
+
+MOST_FIRST = MOST_LAST = 1000  # steps that are kept from the beginning and from the end; a retry repeats them
+MOST_THREADS = 1000
+NOTHING_SENT = 0  # as the port of a request that never left the computer
+# Steps that fail in consequence of a request.
+_OF_REQUESTS = (InstallStep.LOCATION_REQUEST, InstallStep.HTTP_REQUEST, InstallStep.DOWNLOAD)
+
+
+class StepReader:
+    """Reads the steps of one log, or of one run of CCMSetup, from its records in the order of lines."""
+
+    def __init__(self) -> None:
+        self._requests: dict[int, ReportedStep] = {}  # by thread the last request that failed
+
+    def read(self, record: LogRecord) -> ReportedStep | None:
+        """Return the step that a record reports, None if it reports none."""
+        step = read_message(record)
+        if step is None:
+            return None
+        if step.port is not None:
+            self._remember(record.thread, step)
+            return step
+        if step.step not in _OF_REQUESTS:
+            return step
+        if step.outcome is not StepOutcome.FAILED:  # a new request
+            self._requests.pop(record.thread, None)
+            return step
+        return self._consequence(step, self._requests.get(record.thread))
+
+    def _remember(self, thread: int, step: ReportedStep) -> None:
+        if len(self._requests) >= MOST_THREADS:
+            self._requests.clear()
+        self._requests[thread] = step
+
+    def _consequence(self, step: ReportedStep, request: ReportedStep | None) -> ReportedStep:
+        if request is None:
+            return step
+        if request.port == NOTHING_SENT:
+            # The log repeats the status of an earlier request, such as 200.
+            return replace(step, port=NOTHING_SENT, status=None, target=step.target or request.target)
+        if step.status is not None and step.code is None:
+            return replace(step, port=request.port, target=step.target or request.target)
+        return step
+
+
+class StepList:
+    """The first and the last steps of many, in the order of lines."""
+
+    def __init__(self) -> None:
+        self._first: list[ReportedStep] = []
+        self._last: deque[ReportedStep] = deque(maxlen=MOST_LAST)
+
+    def add(self, step: ReportedStep) -> None:
+        """Add a step; the name of the fallback status point is written behind the state that was sent to it."""
+        steps = self._last or self._first
+        if step.step is InstallStep.FALLBACK_STATUS and step.code is not None and steps:
+            before = steps[-1]
+            if before.step is step.step and before.code == step.code and not before.target:
+                steps[-1] = replace(before, target=step.target, last_line=step.last_line)
+                return
+        (self._first if len(self._first) < MOST_FIRST else self._last).append(step)
+
+    def all(self) -> tuple[ReportedStep, ...]:
+        """Return them."""
+        return (*self._first, *self._last)
