@@ -1,4 +1,4 @@
-"""Logs of a client besides ccmsetup.log, known by the components of their records, and the log of client.msi."""
+"""Logs of a client besides ccmsetup.log, known by the components of their records."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from setup_logs import SERVICE, log, read, record, step, steps, values
 
-from auditor.sources.configmgr.client_logs import looks_like_msi_log, read_client_log, read_msi_log
-from auditor.sources.configmgr.facts import InstallStep, ReportedSteps, StepOutcome
+from auditor.sources.configmgr.client_logs import read_client_log
+from auditor.sources.configmgr.facts import InstallStep, ReportedSteps
 from auditor.sources.configmgr.records import RecordAccount, read_records
 
 FOLDER = Path(os.environ.get("AUDITOR_CONFIGMGR_LOGS") or "no-logs")
 OTHERS = [FOLDER / "plaso__sccm_various.log", *FOLDER.glob("*smsts.log")]
-FAILED = StepOutcome.FAILED
 
 # A component, a message and what it reports.
 MESSAGES = r"""
@@ -135,58 +132,6 @@ def test_a_clipboard_of_cmtrace_is_read():
     )
     (found,) = read(text).installations[0].steps
     assert (found.step, found.code, found.port) == (InstallStep.TLS, 12175, 443)
-
-
-# client.msi.log
-
-MSI_LOG = r"""=== Verbose logging started: 1/17/2023  11:05:42 ===
-MSI (c) (F8:4C) [11:05:42:123]: Resetting cached policy values
-Action start 11:05:50: CcmRegisterWinTask.
-CustomAction CcmRegisterWinTask returned actual error code 1603 (note this may not be 100% accurate)
-Action ended 11:05:55: CcmRegisterWinTask. Return value 3.
-Action ended 11:05:56: CcmValidate. Return value 1.
-Action ended 11:05:57: INSTALL. Return value 3.
-MSI (s) (C8:4C) [11:05:58:001]: MainEngineThread is returning 1603
-MSI (c) (F8:4C) [11:05:58:123]: Windows Installer installed the product. Installation success or error status: 1603.
-=== Verbose logging stopped: 1/17/2023  11:05:58 ===
-"""
-
-
-def test_failures_of_the_package_are_steps():
-    found = read_msi_log(MSI_LOG.splitlines())
-    assert [(step.line, step.step, step.outcome, step.code, step.target) for step in found] == [
-        (4, InstallStep.MSI, FAILED, 1603, "CcmRegisterWinTask"),
-        (5, InstallStep.MSI, FAILED, 3, "CcmRegisterWinTask"),
-        (7, InstallStep.MSI, FAILED, 3, "INSTALL"),
-        (8, InstallStep.MSI, FAILED, 1603, ""),
-        (9, InstallStep.MSI, FAILED, 1603, ""),
-    ]
-
-
-@pytest.mark.parametrize("status", [0, 1641, 3010])
-def test_a_package_that_was_installed_is_a_success(status):
-    (found,) = read_msi_log(
-        [f"Windows Installer installed the product. Installation success or error status: {status}."]
-    )
-    assert (found.outcome, found.code) == (StepOutcome.SUCCEEDED, status)
-
-
-def test_the_log_of_the_package_is_known_by_its_words():
-    assert looks_like_msi_log(MSI_LOG)
-    assert looks_like_msi_log("MSI (s) (C8:4C) [11:05:58:001]: x")
-    assert not looks_like_msi_log(log(*SERVICE))
-
-
-@pytest.mark.parametrize(
-    "line", ["Return value " * 500_000, "CustomAction x " * 500_000, "Return value 99999999999999."]
-)
-def test_a_hostile_line_of_the_package_reports_nothing(line):
-    assert read_msi_log([line]) == ()
-
-
-@given(st.lists(st.text(max_size=80)))
-def test_any_lines_can_be_read(lines):
-    assert read_msi_log(lines) == () or any("eturn" in line or "status: " in line for line in lines)
 
 
 # real logs

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.sources.configmgr import iis_log
+from auditor.sources.configmgr import byte_lines, iis_log
 from auditor.sources.configmgr.iis_log import IisLog, looks_like_iis_log, read_iis_log
 
 FOLDER = Path(os.environ.get("AUDITOR_CONFIGMGR_LOGS") or "no-logs")
@@ -171,7 +171,7 @@ def test_rows_of_more_kinds_than_are_kept_are_counted(monkeypatch):
     assert (log.ours, log.uncounted, sum(request.rows for request in log.served)) == (50, 40, 10)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_a_log_that_was_saved_again_is_read(encoding):
     text = (HEADER + row(path="/ccm_system/\u00e9")).encode(encoding)
     log = read_iis_log(io.BytesIO(text))
@@ -190,16 +190,16 @@ def test_a_path_in_the_code_page_of_an_old_version_is_read():
 def test_the_log_of_windows_firewall_is_another_one():
     assert not looks_like_iis_log(b"#Version: 1.5\r\n#Fields: date time action protocol src-ip\r\n")
     assert not looks_like_iis_log(b"\xff\xfe#")
+    assert not looks_like_iis_log(b"")
 
 
 def test_a_file_is_read_in_pieces(monkeypatch):
-    monkeypatch.setattr(iis_log, "PIECE", 7)
+    monkeypatch.setattr(byte_lines, "PIECE", 7)
     log = read(row(), row(path="/" + "a" * 100_000), row())
     assert (log.rows, log.malformed, sum(request.rows for request in log.served)) == (2, 1, 2)
 
 
-def test_a_file_without_line_ends_is_one_malformed_line(monkeypatch):
-    monkeypatch.setattr(iis_log, "LONGEST_LINE", 100)
+def test_a_file_without_line_ends_is_one_malformed_line():
     log = read_iis_log(io.BytesIO(b"a" * 5_000_000))
     assert (log.lines, log.malformed) == (1, 1)
 

@@ -137,7 +137,7 @@ def facts_of_command(words: list[str]) -> Iterator[Stated]:
         elif word.lower().partition(":")[0] not in _OF_ITSELF:
             yield FactKind.PROPERTY, word[:LONGEST_VALUE]
             name, _, value = word.partition("=")
-            yield from _property(name, value)
+            yield from facts_of_property(name, value)
 
 
 def _stated(text: str) -> Iterator[Stated]:
@@ -146,10 +146,11 @@ def _stated(text: str) -> Iterator[Stated]:
             yield kind, match[1]
     if _MSI_PROPERTIES.match(text):
         for name, value in _ASSIGNMENT.findall(text):
-            yield from _property(name, value)
+            yield from facts_of_property(name, value)
 
 
-def _property(name: str, value: str) -> Iterator[Stated]:
+def facts_of_property(name: str, value: str) -> Iterator[Stated]:
+    """Yield what a property of client.msi states."""
     kind = _PROPERTIES.get(name.upper())
     if kind is FactKind.MANAGEMENT_POINT:
         for host in re.split(r"[;*,\s]+", value):

@@ -6,25 +6,22 @@ has the date of its `#Date:` line. Spaces inside of a field are written as "+", 
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 
 from auditor.ruleset.known_problems import web_methods, web_paths, web_user_agents
+from auditor.sources.configmgr.byte_lines import LONGEST_LINE, as_text, byte_lines, narrowed
 from auditor.sources.configmgr.facts import ServedRequest
 from auditor.sources.configmgr.records import Readable
 
-PIECE = 1024 * 1024  # bytes that are read at once
 HEAD = 64 * 1024  # bytes by which a file is recognized
-LONGEST_LINE = 64 * 1024  # IIS writes at most 16 KiB of a URL
 LONGEST_TEXT = 500  # characters of a field that are kept
 MOST_KINDS = 50_000  # of a client, a server, a port, a path, and a status; beyond them rows are only counted
 SAMPLE = 200  # characters of the malformed line to show
 DAY_NS = 86_400 * 10**9
 HALF_DAY_NS = DAY_NS // 2
-_WIDE = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _OURS = (
     "cs-uri-stem",
     "cs-method",
@@ -71,7 +68,7 @@ class IisLog:
 
 def looks_like_iis_log(head: bytes) -> bool:
     """Return whether bytes from the beginning of a file hold the header of such a log."""
-    lines = (line.lower() for line in _narrow(head[:HEAD]).splitlines())
+    lines = (line.lower() for line in narrowed(head[:HEAD]).splitlines())
     return any(line.startswith(b"#fields:") and any(name.encode() in line for name in _OURS) for line in lines)
 
 
@@ -87,7 +84,7 @@ def read_iis_log(raw: Readable) -> IisLog:
     reader = _Rows()
     number = rows = comments = blank = malformed = 0
     sample: tuple[int, str] | None = None
-    for number, line in enumerate(_lines(raw), 1):
+    for number, line in enumerate(byte_lines(raw), 1):
         text = line.strip(b"\0\r\n\t ")
         if not text:
             blank += 1
@@ -113,46 +110,6 @@ def read_iis_log(raw: Readable) -> IisLog:
         first_ns=reader.first_ns,
         last_ns=reader.last_ns,
     )
-
-
-# ---- from bytes to lines
-
-
-def _narrow(piece: bytes) -> bytes:
-    for mark, encoding in _WIDE:
-        if piece.startswith(mark):
-            return piece[len(mark) :].decode(encoding, "replace").encode("utf-8", "replace")
-    return piece.removeprefix(codecs.BOM_UTF8)
-
-
-def _pieces(raw: Readable) -> Iterator[bytes]:
-    """Yield the file piece by piece; UTF-16, as PowerShell saves it, becomes UTF-8."""
-    piece = raw.read(PIECE)
-    encoding = next((name for mark, name in _WIDE if piece.startswith(mark)), None)
-    if encoding is None:
-        piece = piece.removeprefix(codecs.BOM_UTF8)
-        while piece:
-            yield piece
-            piece = raw.read(PIECE)
-        return
-    decoder, piece = codecs.getincrementaldecoder(encoding)("replace"), piece[2:]
-    while piece:
-        yield decoder.decode(piece).encode("utf-8", "replace")
-        piece = raw.read(PIECE)
-    yield decoder.decode(b"", True).encode("utf-8", "replace")
-
-
-def _lines(raw: Readable) -> Iterator[bytes]:
-    """Yield lines without their ends; of one that is too long a part that is too long as well."""
-    left = b""
-    for piece in _pieces(raw):
-        lines = (left + piece).split(b"\n")
-        left = lines.pop()
-        yield from lines
-        if len(left) > LONGEST_LINE:
-            left = left[: LONGEST_LINE + 1]
-    if left:
-        yield left
 
 
 # ---- from lines to requests
@@ -335,8 +292,4 @@ def _port(written: bytes) -> int | None:
 
 
 def _text(written: bytes) -> str:
-    """Return a field as text: UTF-8, or the code page of older versions."""
-    try:
-        return written.decode()[:LONGEST_TEXT]
-    except UnicodeDecodeError:
-        return written.decode("cp1252", "replace")[:LONGEST_TEXT]
+    return as_text(written)[:LONGEST_TEXT]
