@@ -5,6 +5,7 @@ Each case is the log in its true form, with the lines of its symptom; the names 
 
 from __future__ import annotations
 
+import io
 from typing import NamedTuple
 
 import pytest
@@ -12,6 +13,7 @@ from setup_logs import PUSH, STARTED, log, read, record
 
 from auditor.sources.configmgr.facts import InstallStep as Step
 from auditor.sources.configmgr.facts import ReportedStep, ReportedSteps, StepOutcome
+from auditor.sources.configmgr.iis_log import read_iis_log
 
 
 class Case(NamedTuple):
@@ -226,3 +228,25 @@ def test_no_line_of_a_symptom_is_unknown(name):
     as_errors = CASES[name].text.replace('type="1"', 'type="3"')
     unknown = [text for _, text in read(as_errors).unknown_errors]
     assert [text for text in unknown if "dwStatusInformationLength" not in text and "SslState" not in text] == []
+
+
+# What the IIS log of the site system showed: the request arrived, and was refused with this status.
+SERVED = {
+    "C19": ("PROPFIND /CCM_Client - 80 - 192.0.2.7 ccmsetup - 500 19 126", (500, 19, 126, 80)),
+    "C21": ("GET /SMS_MP/.sms_aut SITESIGNCERT 443 - 192.0.2.7 ccmhttp - 403 7 64", (403, 7, 64, 443)),
+    "C29, SSL required": ("GET /CCM_Client/ccmsetup.exe - 80 - 192.0.2.7 - - 403 4 5", (403, 4, 5, 80)),
+    "C29, certificate": ("GET /CCM_Client/ccmsetup.exe - 443 - 192.0.2.7 - - 403 7 64", (403, 7, 64, 443)),
+    "C51": ("PROPFIND /SMS_DP_SMSPKG$/P - 80 - 192.0.2.7 SMS+CCM+5.0 - 403 4 5", (403, 4, 5, 80)),
+}
+FIELDS = (
+    "#Fields: date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) cs(Referer) "
+    "sc-status sc-substatus sc-win32-status"
+)
+
+
+@pytest.mark.parametrize("name", SERVED)
+def test_the_request_that_was_refused_arrived(name):
+    row, expected = SERVED[name]
+    (request,) = read_iis_log(io.BytesIO(f"{FIELDS}\r\n2023-01-17 16:00:00 192.0.2.1 {row}\r\n".encode())).served
+    assert (request.status, request.substatus, request.win32_status, request.port) == expected
+    assert request.client == "192.0.2.7"

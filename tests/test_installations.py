@@ -329,6 +329,8 @@ No valid source or MP locations
     -> location-request failed
 Sending Fallback Status Point message, STATEID='321'.
     -> fallback-status neutral code=321
+A Fallback Status Point has not been specified.  Message with STATEID='100' will not be sent.
+    -> fallback-status skipped code=100
 Sending state '308'...
     -> fallback-status neutral code=308
 Next retry in 10 minute(s)...

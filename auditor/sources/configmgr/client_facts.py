@@ -62,7 +62,7 @@ _PROPERTIES = {
 }
 _PORTS = (FactKind.HTTP_PORT, FactKind.HTTPS_PORT)
 _MSI_PROPERTIES = re.compile(r"MSI properties:", re.IGNORECASE)
-_ASSIGNMENT = re.compile(r'(\w{1,100})="([^"\n]{0,2000})"')
+_ASSIGNMENT = re.compile(r'(?<!\w)(\w{1,100})="([^"\n]{0,2000})"')
 _LIST_OF_MPS = re.compile(r"MPs:\s*$", re.IGNORECASE)
 _MP = re.compile(r"\s*((?:https?://)?[\w.:/\[\]-]{1,255})\s*$", re.IGNORECASE)
 _COMMAND_LINE = re.compile(r"(?:Ccmsetup )?command line:\s{0,9}(\S.*)", re.IGNORECASE | re.DOTALL)

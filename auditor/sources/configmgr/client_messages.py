@@ -241,6 +241,7 @@ MESSAGES: tuple[Message, ...] = (
         r"""
         -     Sending state '(?P<code>[0-9]{1,20})'
         -     Sending Fallback Status Point message(?: to {quoted})?, STATEID='(?P<code>[0-9]{1,20})'
+        skip  A Fallback Status Point has not been specified\.\s{1,3}Message with STATEID='(?P<code>[0-9]{1,20})'
         good  State message with TopicType 800 {any}has been sent to the FSP
         bad   Failed to send {any}(?:FSP|Fallback Status Point)\b(?:{any}error:? {code})?
         """,

@@ -62,7 +62,7 @@ class StepList:
     def add(self, step: ReportedStep) -> None:
         """Add a step; the name of the fallback status point is written behind the state that was sent to it."""
         steps = self._last or self._first
-        if step.step is InstallStep.FALLBACK_STATUS and step.code is not None and steps:
+        if step.step is InstallStep.FALLBACK_STATUS and step.target and steps:
             before = steps[-1]
             if before.step is step.step and before.code == step.code and not before.target:
                 steps[-1] = replace(before, target=step.target, last_line=step.last_line)

@@ -6,10 +6,11 @@ has the date of its `#Date:` line. Spaces inside of a field are written as "+", 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from typing import NamedTuple
 
 from auditor.ruleset.known_problems import web_methods, web_paths, web_user_agents
 from auditor.sources.configmgr.byte_lines import LONGEST_LINE, as_text, byte_lines, narrowed
@@ -18,6 +19,7 @@ from auditor.sources.configmgr.records import Readable
 
 HEAD = 64 * 1024  # bytes by which a file is recognized
 LONGEST_TEXT = 500  # characters of a field that are kept
+MOST_PATHS = 10_000  # that are remembered with their role
 MOST_KINDS = 50_000  # of a client, a server, a port, a path, and a status; beyond them rows are only counted
 SAMPLE = 200  # characters of the malformed line to show
 DAY_NS = 86_400 * 10**9
@@ -28,7 +30,20 @@ _OURS = (
     "cs(user-agent)",
 )  # columns that show whether a client of Configuration Manager asked
 
-Kind = tuple[bytes, ...]
+NOTHING, NOWHERE = b"-", -1
+STATUS_DIGITS = 3
+# Of a request, in the order of _Row.
+_OTHER_COLUMNS = (
+    "c-ip",
+    "s-ip",
+    "s-port",
+    "cs-method",
+    "cs-uri-stem",
+    "cs(user-agent)",
+    "sc-status",
+    "sc-substatus",
+    "sc-win32-status",
+)
 
 
 @dataclass(frozen=True)
@@ -115,25 +130,55 @@ def read_iis_log(raw: Readable) -> IisLog:
 # ---- from lines to requests
 
 
+class _Row(NamedTuple):
+    """The fields of a row as they are written, "-" for a column that the log does not have."""
+
+    line: int
+    time_ns: int | None
+    client: bytes
+    server: bytes
+    port: bytes
+    method: bytes
+    path: bytes
+    user_agent: bytes
+    status: bytes
+    substatus: bytes
+    win32_status: bytes
+
+    def request(self, rows: int = 1) -> ServedRequest:
+        """Return the request that it is about, standing for so many rows."""
+        return ServedRequest(
+            line=self.line,
+            time_ns=self.time_ns,
+            client=_text(self.client),
+            server=_text(self.server),
+            port=_port(self.port),
+            method=_text(self.method),
+            path=_text(self.path),
+            user_agent=_text(self.user_agent),
+            status=int(self.status),
+            substatus=_number(self.substatus),
+            win32_status=_number(self.win32_status),
+            rows=rows,
+        )
+
+
 class _Group:
     """Rows of one kind."""
 
-    def __init__(self, first: ServedRequest) -> None:
+    def __init__(self, first: _Row) -> None:
         self.first, self.rows = first, 1
-        self.last: ServedRequest | None = None
+        self.last: _Row | None = None
 
 
-@dataclass(frozen=True)
 class _Columns:
-    """How many fields a row has, and where each stands."""
+    """Where the fields of a row stand; what the log does not have stands at NOWHERE, behind the last field."""
 
-    count: int = 0
-    places: Mapping[str, int] = field(default_factory=dict)
-
-    def value(self, row: list[bytes], name: str) -> bytes:
-        """Return a field, empty for "-" or if there is no such column."""
-        place = self.places.get(name)
-        return b"" if place is None or row[place] == b"-" else row[place]
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self.count = len(names)
+        places = {name: place for place, name in reversed(list(enumerate(names)))}
+        self.date, self.time, self.status = (places.get(name, NOWHERE) for name in ("date", "time", "sc-status"))
+        self.others = [places.get(name, NOWHERE) for name in _OTHER_COLUMNS]
 
 
 class _Rows:
@@ -145,80 +190,78 @@ class _Rows:
         self.first_ns: int | None = None
         self.last_ns: int | None = None
         self._columns, self._clock = _Columns(), _Clock()
-        self._groups: dict[Kind, _Group] = {}
+        self._groups: dict[tuple[bytes, ...], _Group] = {}
         self._paths = tuple(path.encode() for path in web_paths())
         self._methods = frozenset(method.encode() for method in web_methods())
         self._agents = tuple(agent.replace(" ", "+").lower().encode() for agent in web_user_agents())
+        self._prefixes: dict[bytes, bytes] = {}  # by path
 
     def comment(self, text: bytes) -> None:
         """Use a line that begins with "#"."""
         name, _, value = text.partition(b":")
         if name.lower() == b"#fields":
-            names = _text(value[: LONGEST_LINE // 2]).lower().split()
-            self.fields = tuple(names)
-            self._columns = _Columns(len(names), {name: place for place, name in reversed(list(enumerate(names)))})
+            self.fields = tuple(as_text(value).lower().split())
+            self._columns = _Columns(self.fields)
         elif name.lower() == b"#date":
             self._clock.begin(value.split()[0] if value.split() else b"")
 
     def row(self, line: int, text: bytes) -> bool:
         """Use a row; False if it is none."""
-        row, columns = text.split(), self._columns
-        if not columns.count or len(row) != columns.count:
+        fields, columns = text.split(), self._columns
+        if not columns.count or len(fields) != columns.count:
             return False
-        status = _number(columns.value(row, "sc-status"))
-        when = self._clock.time(columns, row)
-        if when is _UNREADABLE or ("sc-status" in columns.places and (status is None or status > 999)):
+        fields.append(NOTHING)  # at NOWHERE
+        status = fields[columns.status]
+        if columns.status != NOWHERE and not (len(status) == STATUS_DIGITS and status.isdigit()):
+            return False
+        when = self._clock.time(columns, fields)
+        if when == _UNREADABLE:
             return False
         if when is not None:
             self._span(when)
-        path, method = columns.value(row, "cs-uri-stem"), columns.value(row, "cs-method")
-        agent = columns.value(row, "cs(user-agent)")
-        prefix = self._prefix(path.lower())
-        if status is None or not (prefix or method.upper() in self._methods or self._is_ours(agent.lower())):
-            return True
-        self.ours += 1
-        client, server, port = (columns.value(row, name) for name in ("c-ip", "s-ip", "s-port"))
-        substatus = columns.value(row, "sc-substatus")
-        kind = (client, server, port, prefix or method, b"%d" % status, substatus)
-        group = self._groups.get(kind)
-        if group is None and len(self._groups) >= MOST_KINDS:
-            self.uncounted += 1
-            return True
-        request = ServedRequest(
-            line=line,
-            time_ns=when,
-            client=_text(client),
-            server=_text(server),
-            port=_port(port),
-            method=_text(method),
-            path=_text(path),
-            user_agent=_text(agent),
-            status=status,
-            substatus=_number(substatus),
-            win32_status=_number(columns.value(row, "sc-win32-status")),
-        )
-        if group is None:
-            self._groups[kind] = _Group(request)
-        else:
-            group.last, group.rows = request, group.rows + 1
+        row = _Row(line, when, *[fields[place] for place in columns.others])
+        if columns.status != NOWHERE and (sign := self._sign(row)):
+            self._keep(row, sign)
         return True
 
     def kept(self) -> Iterator[ServedRequest]:
         """Yield the first and the last request of each kind."""
         for group in self._groups.values():
-            yield group.first
+            yield group.first.request()
             if group.last is not None:
-                yield replace(group.last, rows=group.rows - 1)
+                yield group.last.request(group.rows - 1)
 
     def _span(self, when: int) -> None:
         self.first_ns = when if self.first_ns is None else min(self.first_ns, when)
         self.last_ns = when if self.last_ns is None else max(self.last_ns, when)
 
-    def _prefix(self, path: bytes) -> bytes:
-        return next((prefix for prefix in self._paths if path.startswith(prefix)), b"") if path else b""
+    def _keep(self, row: _Row, sign: bytes) -> None:
+        self.ours += 1
+        kind = (row.client, row.server, row.port, sign, row.status, row.substatus)
+        group = self._groups.get(kind)
+        if group is not None:
+            group.last, group.rows = row, group.rows + 1
+        elif len(self._groups) < MOST_KINDS:
+            self._groups[kind] = _Group(row)
+        else:
+            self.uncounted += 1
 
-    def _is_ours(self, agent: bytes) -> bool:
-        return agent.startswith(self._agents)
+    def _sign(self, row: _Row) -> bytes:
+        """Return what shows that a client of Configuration Manager sent a request, empty if nothing does."""
+        prefix = self._prefixes.get(row.path)
+        if prefix is None:
+            prefix = self._prefix(row.path)
+        if prefix or row.method.upper() in self._methods or row.user_agent.lower().startswith(self._agents):
+            return prefix or row.method
+        return b""
+
+    def _prefix(self, path: bytes) -> bytes:
+        lower = path.lower()
+        prefix = next((prefix for prefix in self._paths if lower.startswith(prefix)), b"")
+        if len(self._prefixes) >= MOST_PATHS:
+            self._prefixes.clear()
+        self._prefixes[path] = prefix
+        return prefix
 
 
 _UNREADABLE = -1
@@ -236,15 +279,15 @@ class _Clock:
         day = _day(written)
         self._day, self._last = (None if day == _UNREADABLE else day), 0
 
-    def time(self, columns: _Columns, row: list[bytes]) -> int | None:
+    def time(self, columns: _Columns, fields: list[bytes]) -> int | None:
         """Return the time of a row, None if the log has none, _UNREADABLE if it is wrong."""
-        if "time" not in columns.places:
+        if columns.time == NOWHERE:
             return None
-        clock = _clock_ns(columns.value(row, "time"))
+        clock = _clock_ns(fields[columns.time])
         if clock == _UNREADABLE:
             return _UNREADABLE
-        if "date" in columns.places:
-            day = _day(columns.value(row, "date"))
+        if columns.date != NOWHERE:
+            day = _day(fields[columns.date])
             return _UNREADABLE if day == _UNREADABLE else day + clock
         if self._day is None:
             return None
@@ -292,4 +335,4 @@ def _port(written: bytes) -> int | None:
 
 
 def _text(written: bytes) -> str:
-    return as_text(written)[:LONGEST_TEXT]
+    return "" if written == NOTHING else as_text(written)[:LONGEST_TEXT]
