@@ -386,6 +386,18 @@ def test_a_request_after_one_that_was_not_sent_is_another_one():
     assert reported[-1].port is None
 
 
+def test_a_success_has_the_target_of_what_began():
+    begun = record(r"Downloading c:\client\ccmsetup.exe to C:\Windows\ccmsetup\ccmsetup.exe", thread=1)
+    other = record("Downloading 'http://mp/CCM_Client/ccmsetup.cab' to 'C:\\x'", thread=2)
+    assert step(begun, other, record("Download complete.", thread=1)).target == r"c:\client\ccmsetup.exe"
+    assert step("Sending location request to 'mp' with payload ''", REPLY.format(LOCATIONS)).target == "mp"
+
+
+def test_a_job_of_bits_has_its_own_target():
+    jobs = [f"DTSJob {{{number}}} created to download from 'http://dp/{number}' to 'C:\\x'." for number in (1, 2)]
+    assert step(*jobs, "DTSJob {1} successfully completed download.").target == "http://dp/1"
+
+
 def test_requests_of_other_threads_are_other_requests():
     other = record("GetDPLocations failed with error 0x80072efd", thread=1)
     assert step(NO_CERTIFICATE, other).port is None

@@ -156,6 +156,7 @@ MESSAGES: tuple[Message, ...] = (
         InstallStep.REGISTRATION,
         r"""
         -     \[RegTask\] - Client is not registered\. Sending registration request
+        -     \[RegTask\] - Client is registered\. Exiting
         good  \[RegTask\] - Client is registered
         good  \[RegTask\] - Server (?:accepted|approved) registration
         bad   \[RegTask\] - Server rejected registration(?: request)?(?:[: ]+{code})?

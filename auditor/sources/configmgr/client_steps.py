@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import replace
 
@@ -13,13 +14,16 @@ MOST_THREADS = 1000
 NOTHING_SENT = 0  # as the port of a request that never left the computer
 # Steps that fail in consequence of a request.
 _OF_REQUESTS = (InstallStep.LOCATION_REQUEST, InstallStep.HTTP_REQUEST, InstallStep.DOWNLOAD)
+_WITH_TARGETS = (InstallStep.LOCATION_REQUEST, InstallStep.DOWNLOAD, InstallStep.BITS)
+_JOB = re.compile(r"\{[^}]{1,60}\}")
 
 
 class StepReader:
     """Reads the steps of one log, or of one run of CCMSetup, from its records in the order of lines."""
 
     def __init__(self) -> None:
-        self._requests: dict[int, ReportedStep] = {}  # by thread the last request that failed
+        self._failed: dict[int, ReportedStep] = {}  # by thread the last request that failed
+        self._targets: dict[tuple[InstallStep, int | str], str] = {}  # of steps that began, by thread or job
 
     def read(self, record: LogRecord) -> ReportedStep | None:
         """Return the step that a record reports, None if it reports none."""
@@ -29,17 +33,29 @@ class StepReader:
         if step.port is not None:
             self._remember(record.thread, step)
             return step
-        if step.step not in _OF_REQUESTS:
-            return step
-        if step.outcome is not StepOutcome.FAILED:  # a new request
-            self._requests.pop(record.thread, None)
-            return step
-        return self._consequence(step, self._requests.get(record.thread))
+        if step.outcome is not StepOutcome.FAILED:
+            return self._begun_or_ended(step, record.thread)
+        return self._consequence(step, self._failed.get(record.thread)) if step.step in _OF_REQUESTS else step
 
     def _remember(self, thread: int, step: ReportedStep) -> None:
-        if len(self._requests) >= MOST_THREADS:
-            self._requests.clear()
-        self._requests[thread] = step
+        if len(self._failed) >= MOST_THREADS:
+            self._failed.clear()
+        self._failed[thread] = step
+
+    def _begun_or_ended(self, step: ReportedStep, thread: int) -> ReportedStep:
+        """Return a step that did not fail: the record of a success does not repeat what it is about."""
+        if step.step in _OF_REQUESTS:  # a new request
+            self._failed.pop(thread, None)
+        if step.step not in _WITH_TARGETS:
+            return step
+        job = _JOB.search(step.text) if step.step is InstallStep.BITS else None
+        key = (step.step, job[0] if job else thread)
+        if step.outcome is StepOutcome.SUCCEEDED:
+            return replace(step, target=step.target or self._targets.get(key, ""))
+        if len(self._targets) >= MOST_THREADS:
+            self._targets.clear()
+        self._targets[key] = step.target
+        return step
 
     def _consequence(self, step: ReportedStep, request: ReportedStep | None) -> ReportedStep:
         if request is None:
