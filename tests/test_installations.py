@@ -229,6 +229,21 @@ def test_a_reply_with_locations_names_the_distribution_points():
     }
 
 
+def test_site_systems_are_named_by_the_replies_of_a_management_point():
+    facts = installation(
+        "Retrived site info '<SiteInfoReply><HTTPPort>8080</HTTPPort><DefaultMP>mp1</DefaultMP></SiteInfoReply>' from MP",
+        "Retrived site version '5.00.8692.1000' from MP 'mp2'.",
+        "Found local location 'http://dp1/SMS_DP_SMSPKG$/P'",
+        "Using DP location http://dp2/SMS_DP_SMSPKG$/P",
+        "Failed to download from DP 'http://dp3/P', error 0x80080005.",
+    ).facts
+    assert values(facts) == {
+        "http-port": ["8080"],
+        "management-point": ["mp1", "mp2"],
+        "distribution-point": ["http://dp1/SMS_DP_SMSPKG$/P", "http://dp2/SMS_DP_SMSPKG$/P", "http://dp3/P"],
+    }
+
+
 def test_a_reply_without_locations_is_a_failure():
     (reply,) = installation(REPLY.format("<LocationRecords/>")).steps
     assert (reply.step, reply.outcome) == (InstallStep.LOCATION_REQUEST, FAILED)
@@ -508,6 +523,77 @@ def test_every_run_has_its_lines_and_they_are_in_order(texts):
 @given(st.text(alphabet=string.printable + "\ud800é", max_size=300), st.sampled_from(["ccmsetup", "LocationServices"]))
 def test_any_text_can_be_read(text, component):
     read(record(text, component, 3))
+
+
+# An installation by hand, shortened from a real log: the bootstrap goes on while its service has begun.
+
+BY_HAND = [
+    (3396, STARTED),
+    (3396, "Ccmsetup command line: ccmsetup.exe  /mp:mp.dmz SMSSITECODE=abc FSP=fsp.lan"),
+    (3396, r"Downloading C:\Install\sccm client\ccmsetup.exe to C:\Windows\ccmsetup\ccmsetup.exe"),
+    (3396, "Download complete."),
+    (3396, "Successfully created the ccmsetup service"),
+    (3672, STARTED),
+    (3396, "Successfully started the ccmsetup service"),
+    (3912, "In ServiceMain"),
+    (3912, f'Ccmsetup command line: {EXE} /runservice  "/mp:mp.dmz" FSP="fsp.lan" SMSSITECODE="abc"'),
+    (3912, "MPs:"),
+    (3912, "                  mp.dmz"),
+    (3396, "CcmSetup is exiting with return code 0"),
+    (3912, "Sending Fallback Status Point message to 'fsp.lan', STATEID='100'."),
+    (3912, "CCM_POST 'HTTP://mp.dmz/ccm_system/request'"),
+    (3912, "Retrived site version '5.00.8692.1000' from MP 'mp.dmz'."),
+    (3912, "PROPFIND 'http://dp.dmz/SMS_DP_SMSPKG$/abc00002'"),
+    (3912, "Got 401 challenge Retrying with Windows Auth..."),
+    (3912, "PROPFIND 'http://dp.dmz/SMS_DP_SMSPKG$/abc00002'"),
+    (3912, "Failed to correctly receive a WEBDAV HTTP request.. (StatusCode at WinHttpQueryHeaders: 401)"),
+    (3912, "Failed to check url http://dp.dmz/SMS_DP_SMSPKG$/abc00002. Error 0x80004005"),
+    (3912, "Enumerated all 1 DP locations but none of them is good. Fallback to MP."),
+    (3912, "Adding file 'HTTP://mp.dmz:80/CCM_Client/x64/client.msi' to BITS job, saving as 'C:\\client.msi'."),
+    (3912, "Starting BITS download for client deployment files."),
+    (
+        3912,
+        "Failed to download files through BITS. Error: 0x80190194, Description HTTP status 404: The requested URL\n",
+    ),
+    (3912, "Failed to download client files by BITS. Error 0x80190194"),
+    (3912, "Sending Fallback Status Point message to 'fsp.lan', STATEID='309'."),
+    (3672, "CcmSetup failed with error code 0x80190194"),
+]
+
+
+def test_an_installation_by_hand_is_a_bootstrap_and_a_service():
+    bootstrap, service = read(log(*(record(text, thread=thread) for thread, text in BY_HAND))).installations
+    assert (bootstrap.service, bootstrap.first_line, bootstrap.last_line, bootstrap.exit_code) == (False, 1, 12, 0)
+    assert [(step.step, step.outcome, step.target) for step in bootstrap.steps if step.target] == [
+        (InstallStep.DOWNLOAD, NEUTRAL, r"C:\Install\sccm client\ccmsetup.exe"),
+        (InstallStep.DOWNLOAD, SUCCEEDED, r"C:\Install\sccm client\ccmsetup.exe"),
+    ]
+    assert bootstrap.steps[-1].outcome is NEUTRAL
+    assert (service.service, service.first_line, service.exit_code) == (True, 6, 0x80190194)
+    assert values(service.facts) == {
+        "property": ["/mp:mp.dmz", "FSP=fsp.lan", "SMSSITECODE=abc"],
+        "fallback-status-point": ["fsp.lan"],
+        "site-code": ["abc"],
+        "management-point": ["mp.dmz"],
+    }
+
+
+def test_an_installation_by_hand_fails_at_its_server_and_not_at_a_port():
+    _, service = read(log(*(record(text, thread=thread) for thread, text in BY_HAND))).installations
+    assert [(step.step, step.code, step.status, step.target) for step in service.steps if step.outcome is FAILED] == [
+        (InstallStep.HTTP_REQUEST, None, 401, "http://dp.dmz/SMS_DP_SMSPKG$/abc00002"),
+        (InstallStep.DOWNLOAD, 0x80004005, None, "http://dp.dmz/SMS_DP_SMSPKG$/abc00002"),
+        (InstallStep.DOWNLOAD, None, None, ""),
+        (InstallStep.BITS, 0x80190194, 404, "HTTP://mp.dmz:80/CCM_Client/x64/client.msi"),
+        (InstallStep.BITS, 0x80190194, 404, "HTTP://mp.dmz:80/CCM_Client/x64/client.msi"),
+        (InstallStep.EXIT, 0x80190194, 404, ""),
+    ]
+    challenge = next(step for step in service.steps if "challenge" in step.text)
+    assert (challenge.outcome, challenge.status, challenge.target) == (
+        NEUTRAL,
+        401,
+        "http://dp.dmz/SMS_DP_SMSPKG$/abc00002",
+    )
 
 
 # real logs

@@ -32,8 +32,10 @@ _STATEMENTS: tuple[tuple[FactKind, re.Pattern[str]], ...] = tuple(
         (FactKind.MANAGEMENT_POINT, r"The MP name retrieved is '([^'\s]{1,255})'"),
         (FactKind.MANAGEMENT_POINT, r"MP '([^'\s]{1,255})' is not compatible"),
         (FactKind.MANAGEMENT_POINT, r"Only one MP (\S{1,255}) is specified"),
+        (FactKind.MANAGEMENT_POINT, r"Retrived site version '[^'\n]{0,100}' from MP '([^'\s]{1,255})'"),
         (FactKind.MANAGEMENT_POINT, r"Sending location request to '([^'\s]{1,255})'"),
         (FactKind.DISTRIBUTION_POINT, r"Using DP location:?\s{1,9}(\S{1,500})$"),
+        (FactKind.DISTRIBUTION_POINT, r"Found \w{1,20} location '([^'\s]{1,500})'"),
         (FactKind.DISTRIBUTION_POINT, r"Failed to download from DP '([^'\s]{1,500})'"),
     )
 )
@@ -45,6 +47,7 @@ _ELEMENTS: tuple[tuple[str, FactKind, re.Pattern[str]], ...] = tuple(
         ("<HTTPPort>", FactKind.HTTP_PORT, r"<HTTPPort>([0-9]{1,5})</"),
         ("<HTTPSPort>", FactKind.HTTPS_PORT, r"<HTTPSPort>([0-9]{1,5})</"),
         ("<FSPServer>", FactKind.FALLBACK_STATUS_POINT, r"<FSPServer>([^<>\s]{1,255})</"),
+        ("<DefaultMP>", FactKind.MANAGEMENT_POINT, r"<DefaultMP>([^<>\s]{1,255})</"),
         ("<MPSite ", FactKind.HTTP_PORT, r'<MPSite [^<>]{0,300}?\bIISPreferedPort="([0-9]{1,5})"'),
         ("<MPSite ", FactKind.HTTPS_PORT, r'<MPSite [^<>]{0,300}?\bIISSSLPreferedPort="([0-9]{1,5})"'),
         ("<LocationRecord>", FactKind.DISTRIBUTION_POINT, r'<URL Name="\s{0,9}<?(https?:[^"<>\s]{1,500})'),

@@ -171,6 +171,7 @@ MESSAGES: tuple[Message, ...] = (
         bad   {request}(?P<name>\w{0,80})
         http  \[CCMHTTP\] ERROR INFO: StatusCode=\s{0,3}{status}
         -     (?:CCM_POST|POST|GET|HEAD|PROPFIND) '(?P<target>https?:[^'\n]{0,1500})'
+        -     Got {status} challenge
         bad   Post to {url} failed with {code}
         bad   Failed in WinHttp\w{1,40} API, ErrorCode = {code}
         bad   Failed to send request to \S{1,1500} at host (?P<target>\S{1,255}?), error {code}
@@ -198,6 +199,7 @@ MESSAGES: tuple[Message, ...] = (
         bad   Have already tried all MPs\. Couldn't find DP locations
         bad   No valid source or MP locations
         bad   Calling back with empty distribution points list
+        good  Retrived site version '[^'\n]{0,100}' from MP {quoted}
         good  Retrived site info
         """,
     ),
@@ -208,6 +210,8 @@ MESSAGES: tuple[Message, ...] = (
         bad   {any}(?:does not contain the correct version of BITS|BITS 2\.5 or later is required)
         bad   CreateInstance of CLSID_BackgroundCopyManager failed with (?:0x)?(?P<bare>[0-9a-f]{8})\b
         bad   BITS job creation failed with (?:0x)?(?P<bare>[0-9a-f]{8})\b
+        bad   Failed to download client files by BITS\. Error:? {code}
+        -     Adding file {quoted} to BITS job
         -     Starting BITS download
         -     DTSJob \{[^}\n]{1,60}\} created to download from '(?P<target>[^'\n]{1,1500})'
         good  DTSJob \{[^}\n]{1,60}\} successfully completed download
@@ -218,7 +222,7 @@ MESSAGES: tuple[Message, ...] = (
     *_table(
         InstallStep.DOWNLOAD,
         r"""
-        -     Downloading '?{url}'? to\b
+        -     Downloading '?(?P<target>[^'\n]{1,1500}?)'? to\b
         -     Using DP location:? {url}$
         good  Successfully downloaded
         good  Download complete

@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import replace
+from typing import TypeVar
 
 from auditor.sources.configmgr.client_messages import read_message
 from auditor.sources.configmgr.facts import InstallStep, LogRecord, ReportedStep, StepOutcome
 
 MOST_FIRST = MOST_LAST = 1000  # steps that are kept from the beginning and from the end; a retry repeats them
 MOST_THREADS = 1000
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 NOTHING_SENT = 0  # as the port of a request that never left the computer
 # Steps that fail in consequence of a request.
 _OF_REQUESTS = (InstallStep.LOCATION_REQUEST, InstallStep.HTTP_REQUEST, InstallStep.DOWNLOAD)
-_WITH_TARGETS = (InstallStep.LOCATION_REQUEST, InstallStep.DOWNLOAD, InstallStep.BITS)
+_WITH_TARGETS = (*_OF_REQUESTS, InstallStep.BITS)
 _JOB = re.compile(r"\{[^}]{1,60}\}")
 
 
@@ -31,31 +34,26 @@ class StepReader:
         if step is None:
             return None
         if step.port is not None:
-            self._remember(record.thread, step)
+            _store(self._failed, record.thread, step)
             return step
-        if step.outcome is not StepOutcome.FAILED:
-            return self._begun_or_ended(step, record.thread)
-        return self._consequence(step, self._failed.get(record.thread)) if step.step in _OF_REQUESTS else step
+        if step.step in _OF_REQUESTS:
+            if step.outcome is StepOutcome.FAILED:
+                step = self._consequence(step, self._failed.get(record.thread))
+            else:  # a new request
+                self._failed.pop(record.thread, None)
+        return self._with_target(step, record.thread) if step.step in _WITH_TARGETS else step
 
-    def _remember(self, thread: int, step: ReportedStep) -> None:
-        if len(self._failed) >= MOST_THREADS:
-            self._failed.clear()
-        self._failed[thread] = step
-
-    def _begun_or_ended(self, step: ReportedStep, thread: int) -> ReportedStep:
-        """Return a step that did not fail: the record of a success does not repeat what it is about."""
-        if step.step in _OF_REQUESTS:  # a new request
-            self._failed.pop(thread, None)
-        if step.step not in _WITH_TARGETS:
-            return step
+    def _with_target(self, step: ReportedStep, thread: int) -> ReportedStep:
+        """Return a step with what it is about: the record of an end does not repeat what that of the begin names."""
         job = _JOB.search(step.text) if step.step is InstallStep.BITS else None
         key = (step.step, job[0] if job else thread)
-        if step.outcome is StepOutcome.SUCCEEDED:
-            return replace(step, target=step.target or self._targets.get(key, ""))
-        if len(self._targets) >= MOST_THREADS:
-            self._targets.clear()
-        self._targets[key] = step.target
-        return step
+        if step.target:
+            if step.outcome is StepOutcome.NEUTRAL:
+                _store(self._targets, key, step.target)
+            return step
+        # A failure without a code or a status is about all that was tried.
+        is_of_one = step.outcome is not StepOutcome.FAILED or step.code is not None or step.status is not None
+        return replace(step, target=self._targets.get(key, "")) if is_of_one else step
 
     def _consequence(self, step: ReportedStep, request: ReportedStep | None) -> ReportedStep:
         if request is None:
@@ -66,6 +64,13 @@ class StepReader:
         if step.status is not None and step.code is None:
             return replace(step, port=request.port, target=step.target or request.target)
         return step
+
+
+def _store(kept: dict[Key, Value], key: Key, value: Value) -> None:
+    """Keep a value by its key, as long as there are not too many keys."""
+    if len(kept) >= MOST_THREADS:
+        kept.clear()
+    kept[key] = value
 
 
 class StepList:
