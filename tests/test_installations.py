@@ -231,7 +231,7 @@ def test_a_reply_with_locations_names_the_distribution_points():
 
 def test_site_systems_are_named_by_the_replies_of_a_management_point():
     facts = installation(
-        "Retrived site info '<SiteInfoReply><HTTPPort>8080</HTTPPort><DefaultMP>mp1</DefaultMP></SiteInfoReply>' from MP",
+        "Retrived site info '<SiteInfoReply><HTTPPort>8080</HTTPPort><DefaultMP>mp1</DefaultMP></SiteInfoReply>'",
         "Retrived site version '5.00.8692.1000' from MP 'mp2'.",
         "Found local location 'http://dp1/SMS_DP_SMSPKG$/P'",
         "Using DP location http://dp2/SMS_DP_SMSPKG$/P",
