@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from setup_logs import SERVICE, log, read, record, step, steps, values
+from setup_logs import SERVICE, log, read, record, steps, values
 
 from auditor.sources.configmgr.client_logs import read_client_log
 from auditor.sources.configmgr.facts import InstallStep, ReportedSteps
@@ -15,94 +15,6 @@ from auditor.sources.configmgr.records import RecordAccount, read_records
 
 FOLDER = Path(os.environ.get("AUDITOR_CONFIGMGR_LOGS") or "no-logs")
 OTHERS = [FOLDER / "plaso__sccm_various.log", *FOLDER.glob("*smsts.log")]
-
-# A component, a message and what it reports.
-MESSAGES = r"""
-CcmMessaging
-Post to http://mp.example.com/ccm_system/request failed with 0x87d00231.
-    -> http-request failed code=0x87d00231 target=http://mp.example.com/ccm_system/request
-CcmMessaging
-Failed in WinHttpReceiveResponse API, ErrorCode = 0x2f78
-    -> http-request failed code=0x2f78
-CcmMessaging
-Failed in WinHttpSendRequest API, ErrorCode = 0x2f8f
-    -> tls failed code=0x2f8f
-LocationServices
-Failed to refresh Site Signing Certificate over HTTP with error 0x87d0027e.
-    -> http-request failed code=0x87d0027e
-LocationServices
-LSUpdateInternetManagementPoints: Failed to retrieve internet MPs from MP mp.example.com with error 0x87d00231
-    -> http-request failed code=0x87d00231
-LocationServices
-Failed to send management point list Location Request Message to mp.example.com
-    -> location-request failed target=mp.example.com
-LocationServices
-Calling back with empty distribution points list
-    -> location-request failed
-ClientIDManagerStartup
-[RegTask] - Client is not registered. Sending registration request for GUID:1 ...
-    -> registration neutral
-ClientIDManagerStartup
-[RegTask] - Client is registered. Server assigned ClientID is GUID:1. Approval status 3
-    -> registration succeeded
-ClientIDManagerStartup
-[RegTask] - Server rejected registration 3
-    -> registration failed code=3
-ClientIDManagerStartup
-RegTask: Failed to send registration request message. Error: 0x87d00231
-    -> registration failed code=0x87d00231
-ClientIDManagerStartup
-RegTask: Failed to get certificate. Error: 0x80004005
-    -> certificate failed code=0x80004005
-ClientIDManagerStartup
-Failed to find the certificate in the store, retry 1.
-    -> certificate failed
-DataTransferService
-Failed to send request to /SMS_DP_SMSPKG$/P1 at host dp.example.com, error 0x2efd
-    -> http-request failed code=0x2efd target=dp.example.com
-DataTransferService
-Error sending DAV request. HTTP code 600, status ''
-    -> http-request failed
-DataTransferService
-Error sending DAV request. HTTP code 403, status 'Forbidden'
-    -> http-request failed status=403
-DataTransferService
-GetDirectoryList_HTTP mapping original error 0x80072efd to 0x800704cf.
-    -> http-request failed code=0x80072efd
-DataTransferService
-GetDirectoryList_HTTP('http://dp.example.com:80/SMS_DP_SMSPKG$/P1') failed with code 0x800704cf.
-    -> download failed code=0x800704cf target=http://dp.example.com:80/SMS_DP_SMSPKG$/P1
-DataTransferService
-Error retrieving manifest (0x800704cf).  Will attempt retry 140 in 3600 seconds.
-    -> download failed code=0x800704cf
-DataTransferService
-DTSJob {B45955B6} created to download from 'http://mp.example.com:80/SMS_MP' to 'C:\Windows\CCM\Temp'.
-    -> bits neutral target=http://mp.example.com:80/SMS_MP
-DataTransferService
-DTSJob {B45955B6} successfully completed download.
-    -> bits succeeded
-DataTransferService
-DTSJob {B45955B6} BITS job {1} failed to download source file http://dp/x with error 0x801901F4
-    -> bits failed code=0x801901f4 status=500
-"""
-
-
-def messages():
-    lines = iter(MESSAGES.strip().splitlines())
-    for component, text, reported in zip(lines, lines, lines, strict=True):
-        _, kind, outcome, *named = reported.split()
-        yield pytest.param(
-            component, text, kind, outcome, dict(name.split("=", 1) for name in named), id=f"{component} {text[:40]}"
-        )
-
-
-@pytest.mark.parametrize(("component", "text", "kind", "outcome", "named"), list(messages()))
-def test_a_message_reports_its_step(component, text, kind, outcome, named):
-    found = step(text, component=component)
-    shown = {"code": found.code, "status": found.status, "port": found.port, "target": found.target or None}
-    expected = {name: value if name == "target" else int(value, 0) for name, value in named.items()}
-    assert (found.step, found.outcome) == (kind, outcome)
-    assert {name: value for name, value in shown.items() if value is not None} == expected
 
 
 def test_records_outside_of_an_installation_belong_to_none():

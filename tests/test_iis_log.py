@@ -199,6 +199,26 @@ def test_a_file_is_read_in_pieces(monkeypatch):
     assert (log.rows, log.malformed, sum(request.rows for request in log.served)) == (2, 1, 2)
 
 
+class Pipe(io.BytesIO):
+    """A file that returns one byte at a time."""
+
+    def read(self, _: int | None = -1) -> bytes:
+        """Return one byte."""
+        return super().read(1)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_a_pipe_returns_less_than_it_is_asked_for(encoding):
+    text = (HEADER + row()).encode(encoding)
+    assert read_iis_log(Pipe(text)) == read_iis_log(io.BytesIO(text))
+
+
+def test_more_paths_than_are_remembered_are_read(monkeypatch):
+    monkeypatch.setattr(iis_log, "MOST_PATHS", 3)
+    log = read(*(row(path=f"/sms_mp/{number}", method="GET", agent="-") for number in range(10)))
+    assert log.ours == 10
+
+
 def test_a_file_without_line_ends_is_one_malformed_line():
     log = read_iis_log(io.BytesIO(b"a" * 5_000_000))
     assert (log.lines, log.malformed) == (1, 1)

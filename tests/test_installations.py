@@ -262,113 +262,6 @@ def test_a_number_that_is_no_port_is_no_fact(port):
 # steps
 
 
-# Each message with what it reports; "\n" is a line end, and a name stands for its text.
-MESSAGES = r"""
-NO_CERTIFICATE
-    -> certificate failed code=0x87d00454 port=0 target=https://mp.example.com/ccm_system/request
-CANNOT_CONNECT
-    -> http-request failed code=12029 port=80 target=http://mp.example.com/ccm_system/request
-SECURE_FAILURE
-    -> tls failed code=12175 port=443 target=https://mp.example.com/ccm_system/request
-BAD_STATUS
-    -> http-request failed code=0x87d0027e port=443 target=https://cmg.example.com/STS
-CCM_POST 'HTTP://server.dmz/ccm_system/request'
-    -> http-request neutral target=HTTP://server.dmz/ccm_system/request
-Unable to find any Certificate based on Certificate Issuers
-    -> certificate failed
-Failed to get client certificate for transportation. Error 0x87d00215
-    -> certificate failed code=0x87d00215
-Client is not allowed to use or doesn't have PKI cert while talking to HTTPS server
-    -> certificate failed
-MP 'mp.example.com' is not compatible
-    -> active-directory failed target=mp.example.com
-Couldn't find an MP source through AD. Error 0x80004005
-    -> active-directory failed code=0x80004005
-Failed to get site version from AD with error 0x80004005
-    -> active-directory failed code=0x80004005
-Retrieved 0 MP records from AD for site 'VR'
-    -> active-directory failed
-Retrieved 2 MP records from AD for site 'VR'
-    -> active-directory succeeded
-Failed (0x80072ee7) to send location request to 'mp'. StatusCode 0, StatusText ''
-    -> location-request failed code=0x80072ee7 target=mp
-Failed (0x87d0027e) to send location request to 'mp'. StatusCode 403, StatusText 'Forbidden'
-    -> location-request failed code=0x87d0027e status=403 target=mp
-GetDPLocations failed with error 0x80072efd
-    -> location-request failed code=0x80072efd
-Failed to get DP locations as the expected version from MP 'http://mp'. Error 0x80072efd
-    -> location-request failed code=0x80072efd target=http://mp
-Have already tried all MPs. Couldn't find DP locations.
-    -> location-request failed
-Failed to send HTTP Request (Error at WinHttpSendRequest: 12007)
-    -> http-request failed code=12007
-Failed to correctly receive a WEBDAV HTTP request.. (StatusCode at WinHttpQueryHeaders: 401) and StatusText: ''
-    -> http-request failed status=401
-Failed to correctly receive a WEBDAV HTTPS request.. (StatusCode at WinHttpQueryHeaders: 0) and StatusText: ''
-    -> http-request failed
-Failed to check url http://dp/SMS_DP_SMSPKG$/P. Error 0x80004005
-    -> download failed code=0x80004005 target=http://dp/SMS_DP_SMSPKG$/P
-Enumerated all 1 DP locations but none of them is good. Fallback to MP.
-    -> download failed
-Failed to download from DP 'http://dp/P', error 0x80080005.
-    -> download failed code=0x80080005 target=http://dp/P
-DownloadFileByWinHTTP failed with a non-recoverable failure, 0x87d00454
-    -> download failed code=0x87d00454
-Downloading 'http://mp/CCM_Client/ccmsetup.cab' to 'C:\WINDOWS\ccmsetup.cab'
-    -> download neutral target=http://mp/CCM_Client/ccmsetup.cab
-Downloading \\srv\share\client.msi to C:\WINDOWS\client.msi
-    -> download neutral target=\\srv\share\client.msi
-Using DP location http://dp/SMS_DP_SMSPKG$/P
-    -> download neutral target=http://dp/SMS_DP_SMSPKG$/P
-Failed to download files through BITS. Error: 0x80190194, Description HTTP status 404
-    -> bits failed code=0x80190194 status=404
-Failed to download files through BITS. Error: 0x801901F4, Description
-    -> bits failed code=0x801901f4 status=500
-Failed to download files through BITS. Error: 0x80200024, Description
-    -> bits failed code=0x80200024
-This computer does not contain the correct version of BITS
-    -> bits failed
-File C:\WINDOWS\ccmsetup\client.msi installation failed. Error text: ExitCode: 1603\nAction:
-    -> msi failed code=1603 target=C:\WINDOWS\ccmsetup\client.msi
-MSI: Setup failed due to unexpected circumstances\nThe error code is 80004005
-    -> msi failed code=0x80004005
-File 'C:\windows\ccmsetup\vcredist_x86.exe' returned failure exit code 1603. Fail the installation.
-    -> msi failed code=1603 target=C:\windows\ccmsetup\vcredist_x86.exe
-Setup was unable to create the WMI namespace CCM\nThe error code is 80041002
-    -> msi failed code=0x80041002
-CreateInstance of CLSID_BackgroundCopyManager failed with 8007042C. Unable to check BITS version
-    -> bits failed code=0x8007042c
-GetADInstallParams failed with 0x80004005
-    -> active-directory failed code=0x80004005
-No valid source or MP locations
-    -> location-request failed
-Sending Fallback Status Point message, STATEID='321'.
-    -> fallback-status neutral code=321
-A Fallback Status Point has not been specified.  Message with STATEID='100' will not be sent.
-    -> fallback-status skipped code=100
-Sending state '308'...
-    -> fallback-status neutral code=308
-Next retry in 10 minute(s)...
-    -> retry neutral
-"""
-
-
-def messages():
-    lines = iter(MESSAGES.strip().splitlines())
-    for text, reported in zip(lines, lines, strict=True):
-        _, kind, outcome, *named = reported.split()
-        yield pytest.param(text, kind, outcome, dict(name.split("=", 1) for name in named), id=text[:40])
-
-
-@pytest.mark.parametrize(("text", "kind", "outcome", "named"), list(messages()))
-def test_a_message_reports_its_step(text, kind, outcome, named):
-    found = step(globals().get(text, text).replace("\\n", "\n"))
-    shown = {"code": found.code, "status": found.status, "port": found.port, "target": found.target or None}
-    expected = {name: value if name == "target" else int(value, 0) for name, value in named.items()}
-    assert (found.step, found.outcome) == (kind, outcome)
-    assert {name: value for name, value in shown.items() if value is not None} == expected
-
-
 @pytest.mark.parametrize(
     ("bits", "flags"),
     [("0x9", "CERT_REV_FAILED|INVALID_CA"), ("0x8", "INVALID_CA"), ("0x10", "CERT_CN_INVALID")],
@@ -411,6 +304,12 @@ def test_a_success_has_the_target_of_what_began():
 def test_a_job_of_bits_has_its_own_target():
     jobs = [f"DTSJob {{{number}}} created to download from 'http://dp/{number}' to 'C:\\x'." for number in (1, 2)]
     assert step(*jobs, "DTSJob {1} successfully completed download.").target == "http://dp/1"
+
+
+def test_requests_of_very_many_threads_are_forgotten_and_not_mixed():
+    others = [record(NO_CERTIFICATE, thread=thread) for thread in range(1, 2000)]
+    failures = [record("GetDPLocations failed with error 0x87d00454", thread=thread) for thread in (1, 1999)]
+    assert [step.port for step in steps(*others, *failures)[-2:]] == [None, 0]
 
 
 def test_requests_of_other_threads_are_other_requests():

@@ -158,7 +158,6 @@ MESSAGES: tuple[Message, ...] = (
         -     \[RegTask\] - Client is not registered\. Sending registration request
         -     \[RegTask\] - Client is registered\. Exiting
         good  \[RegTask\] - Client is registered
-        good  \[RegTask\] - Server (?:accepted|approved) registration
         bad   \[RegTask\] - Server rejected registration(?: request)?(?:[: ]+{code})?
         bad   {task}Failed to {any}(?:Error:? |\(){code}
         bad   {task}Failed to
@@ -236,7 +235,6 @@ MESSAGES: tuple[Message, ...] = (
         bad   Error retrieving manifest \({code}\)
         bad   Source {url} is inaccessible(?: \({code}\))?
         bad   Failed to find accessible source
-        bad   Failed to (?:connect to|access) source {quoted}(?:{any}(?:error:? |\(){code})?
         bad   Failed to (?:successfully )?download {any}error:? {code}
         bad   Failed to (?:successfully )?download
         """,
