@@ -200,6 +200,10 @@ Failed in WinHttpReceiveResponse API, ErrorCode = 0x2f78
     -> http-request failed code=0x2f78
 Failed in WinHttpSendRequest API, ErrorCode = 0x2f8f
     -> tls failed code=0x2f8f
+Failed in WinHttpSendRequest API, ErrorCode = 0x80072f8f
+    -> tls failed code=0x80072f8f
+Failed in WinHttpSendRequest API, ErrorCode = 0x80072efd
+    -> http-request failed code=0x80072efd
 # LocationServices
 Failed to refresh Site Signing Certificate over HTTP with error 0x87d0027e.
     -> http-request failed code=0x87d0027e

@@ -106,6 +106,24 @@ def test_a_log_without_dates_goes_on_past_midnight():
     assert second.time_ns - first.time_ns == 2 * 10**9
 
 
+def test_rows_out_of_order_are_of_the_same_day():
+    late, early = "12:00:01 ::1 CCM_POST /ccm_system/a 200\n", "12:00:00 ::1 CCM_POST /sms_mp/b 200\n"
+    first, second = read(late, early, header=SHORT).served
+    assert first.time_ns - second.time_ns == 10**9
+
+
+def test_a_date_that_is_none_is_forgotten():
+    row = "12:00:00 ::1 CCM_POST /ccm_system/a 200\n"
+    first, second = read(row, "#Date: yesterday\n", row, header=SHORT).served
+    assert (first.time_ns is None, second.time_ns) == (False, None)
+
+
+def test_a_later_date_begins_anew():
+    row = "12:00:00 ::1 CCM_POST /ccm_system/a 200\n"
+    first, second = read(row, "#Date: 2023-01-20 00:00:00\n", row.replace("12:", "00:"), header=SHORT).served
+    assert second.time_ns - first.time_ns == 84 * 3600 * 10**9
+
+
 def test_a_log_without_any_date_has_no_times():
     log = read("23:59:59 ::1 CCM_POST /a 200\n", header=SHORT.partition("\n")[2])
     assert (log.served[0].time_ns, log.first_ns) == (None, None)
@@ -163,6 +181,16 @@ def test_of_many_rows_of_one_kind_the_first_and_the_last_are_kept():
     first, last, other = read(*[row()] * 1000, row(status="200 0 0")).served
     assert (first.line, first.rows, last.line, last.rows) == (5, 1, 1004, 999)
     assert (other.status, other.rows) == (200, 1)
+
+
+def test_substatus_and_path_make_another_kind():
+    rows = [row(status="401 1 5"), row(), row(), row(path="/sms_mp/.sms_aut", method="CCM_POST"), row(), row()]
+    assert [(request.line, request.substatus, request.rows) for request in read(*rows).served] == [
+        (5, 1, 1),
+        (6, 2, 1),
+        (8, 2, 1),
+        (10, 2, 3),
+    ]
 
 
 def test_rows_of_more_kinds_than_are_kept_are_counted(monkeypatch):

@@ -91,6 +91,34 @@ def test_what_a_bootstrap_writes_after_the_start_of_its_service_belongs_to_the_b
     assert (service.exit_code, service.first_line) == (0x80004005, 4)
 
 
+def test_a_thread_of_a_bootstrap_that_has_ended_is_another_one():
+    text = log(
+        *(record(text, thread=100) for text in (*BOOTSTRAP, "CcmSetup is exiting with return code 0")),
+        *(record(text, thread=200) for text in SERVICE),
+        record("CcmSetup failed with error code 0x80004005", thread=100),
+    )
+    assert [run.exit_code for run in read(text).installations] == [0, 0x80004005]
+
+
+def test_a_thread_of_both_is_of_the_service():
+    runs = read(log(*BOOTSTRAP, *SERVICE, "CcmSetup failed with error code 0x80004005")).installations
+    assert [run.exit_code for run in runs] == [None, 0x80004005]
+
+
+def test_a_bootstrap_that_fails_is_a_failure():
+    assert installation(*BOOTSTRAP, "CcmSetup failed with error code 0x80004005").steps[-1].outcome is FAILED
+
+
+def test_a_service_that_ends_with_code_0_succeeded_whatever_it_started():
+    run = installation(*SERVICE, *BOOTSTRAP[1:], "CcmSetup is exiting with return code 0")
+    assert run.steps[-1].outcome is SUCCEEDED
+
+
+def test_the_first_command_line_of_a_run_counts():
+    first = f"Ccmsetup command line: {EXE} /runservice /mp:mp1"
+    assert installation(STARTED, first, f"Command line: {EXE} /mp:mp2").command_line == f"{EXE} /runservice /mp:mp1"
+
+
 def test_a_thread_with_the_number_of_a_bootstrap_that_died_long_ago_is_another_one():
     text = log(
         *(record(text, thread=100) for text in BOOTSTRAP),
@@ -161,6 +189,10 @@ def test_properties_are_those_of_the_command_line():
     }
 
 
+def test_a_command_line_without_a_program_has_properties_too():
+    assert values(installation("Ccmsetup command line: /mp:mp1").facts) == {"property": ["/mp:mp1"]}
+
+
 def test_ports_and_states_of_the_site_are_stated():
     facts = installation(
         "SslState value: 224",
@@ -188,6 +220,10 @@ def test_management_points_are_listed_behind_their_heading():
         "MPs:", "                  HTTPS://mp1.example.com", "      mp2.example.com", "No version of it."
     ).facts
     assert values(facts) == {"management-point": ["HTTPS://mp1.example.com", "mp2.example.com"]}
+
+
+def test_a_list_of_management_points_ends_with_the_first_other_record():
+    assert installation("MPs:", "No version of it.", "something").facts == ()
 
 
 def test_properties_of_the_package_are_facts():
@@ -249,9 +285,9 @@ def test_a_reply_without_locations_is_a_failure():
     assert (reply.step, reply.outcome) == (InstallStep.LOCATION_REQUEST, FAILED)
 
 
-def test_a_fact_is_stated_once_at_its_first_line():
-    (fact,) = installation("CCMHTTPPORT:    80", "CCMHTTPPORT:    80").facts
-    assert fact.line == 1
+def test_a_fact_is_stated_once_at_its_first_line_whatever_its_case():
+    (fact,) = installation("FSP:    FSP1", "FromAD: FSP = fsp1").facts
+    assert (fact.line, fact.value) == (1, "FSP1")
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999", "8080000000", "-1", "\N{ARABIC-INDIC DIGIT ONE}"])
@@ -301,6 +337,16 @@ def test_a_success_has_the_target_of_what_began():
     assert step("Sending location request to 'mp' with payload ''", REPLY.format(LOCATIONS)).target == "mp"
 
 
+def test_the_target_is_that_of_what_began_and_not_of_what_failed_since():
+    begun = ("Downloading 'http://mp/a' to 'C:\\x'", "Failed to check url http://dp/b. Error 0x80004005")
+    assert step(*begun, "DownloadFileByWinHTTP failed with error 0x80072efd").target == "http://mp/a"
+
+
+def test_a_failure_without_a_code_is_about_all_that_was_tried():
+    begun = "Sending location request to 'mp' with payload ''"
+    assert step(begun, "Have already tried all MPs. Couldn't find DP locations.").target == ""
+
+
 def test_a_job_of_bits_has_its_own_target():
     jobs = [f"DTSJob {{{number}}} created to download from 'http://dp/{number}' to 'C:\\x'." for number in (1, 2)]
     assert step(*jobs, "DTSJob {1} successfully completed download.").target == "http://dp/1"
@@ -324,6 +370,11 @@ def test_an_http_status_belongs_to_the_request_in_front_of_it():
     assert (answer.status, answer.port, answer.target) == (403, 443, "https://cmg.example.com/STS")
 
 
+def test_a_failure_with_a_status_has_the_port_of_its_request():
+    failure = "Failed (0x87d0027e) to send location request to 'mp'. StatusCode 403, StatusText 'Forbidden'"
+    assert (step(BAD_STATUS, failure).port, step(failure).port) == (443, None)
+
+
 @pytest.mark.parametrize("status", ["<unknown>", "200", "0", "600", "99999999999999999999"])
 def test_a_status_that_is_no_error_reports_nothing(status):
     assert steps(f"[CCMHTTP] ERROR INFO: StatusCode={status} StatusText=") == ()
@@ -332,6 +383,16 @@ def test_a_status_that_is_no_error_reports_nothing(status):
 def test_the_state_and_the_message_to_the_fallback_status_point_are_one_step():
     (sent,) = steps("Sending state '308'...", "Sending Fallback Status Point message to 'fsp', STATEID='308'.")
     assert (sent.code, sent.target, sent.line, sent.last_line) == (308, "fsp", 1, 2)
+
+
+def test_another_state_is_another_step():
+    sent = "Sending Fallback Status Point message to 'fsp', STATEID='308'."
+    assert [step.code for step in steps("Sending state '100'...", sent)] == [100, 308]
+    assert [step.code for step in steps(sent, sent)] == [308, 308]
+
+
+def test_code_0_is_no_failure():
+    assert step("Failed to download files through BITS. Error: 0x0, Description").outcome is NEUTRAL
 
 
 @pytest.mark.parametrize(
@@ -368,6 +429,7 @@ def test_of_errors_whose_step_is_not_known_a_hundred_are_kept():
         "Failed to download files through BITS. Error: 99999999999999999999",
         "Failed to download files through BITS. Error: 0xffffffffffffffff",
         "Failed to download files through BITS. Error: -9999999999",
+        "Failed to download files through BITS. Error: -4294967295",
     ],
 )
 def test_a_code_of_more_than_32_bits_is_none_but_stays_as_it_is_written(text):

@@ -61,7 +61,7 @@ class StepReader:
         if request.port == NOTHING_SENT:
             # The log repeats the status of an earlier request, such as 200.
             return replace(step, port=NOTHING_SENT, status=None, target=step.target or request.target)
-        if step.status is not None and step.code is None:
+        if step.status is not None:
             return replace(step, port=request.port, target=step.target or request.target)
         return step
 

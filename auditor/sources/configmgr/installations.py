@@ -61,7 +61,7 @@ class Installations:
         ended = self._run
         self._end(self._bootstrap)
         self._bootstrap, self._run = None, _Run()
-        if ended is not None and ended.starts_service and ended.exit_code is None:
+        if ended is not None and ended.starts_service:
             self._bootstrap = ended
         else:
             self._end(ended)
