@@ -5,11 +5,11 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 
-from auditor.sources.configmgr.records import Readable
+from auditor.sources.configmgr.text_pieces import HEAD, PIECE, Readable, encoding_of
 
-PIECE = 1024 * 1024  # bytes that are read at once
 LONGEST_LINE = 64 * 1024  # bytes; of a longer line one byte more is kept, so that it stays recognizable
-_BYTE_ORDER_MARKS = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+UTF_8 = "utf-8"  # and whatever is not UTF-16
+MARK = "\ufeff"  # of the byte order
 
 
 def byte_lines(raw: Readable) -> Iterator[bytes]:
@@ -35,9 +35,8 @@ def byte_lines(raw: Readable) -> Iterator[bytes]:
 
 def narrowed(head: bytes) -> bytes:
     """Return bytes from the beginning of a file as `byte_lines` reads them."""
-    encoding, mark = _encoding(head)
-    head = head[mark:]
-    return head if encoding is None else _as_utf_8(head.decode(encoding, "replace"))
+    encoding = encoding_of(head[:HEAD])
+    return head.removeprefix(codecs.BOM_UTF8) if encoding == UTF_8 else _as_utf_8(head.decode(encoding, "replace"))
 
 
 def as_text(line: bytes) -> str:
@@ -50,11 +49,11 @@ def as_text(line: bytes) -> str:
 
 def _pieces(raw: Readable) -> Iterator[bytes]:
     piece = raw.read(PIECE)
-    while piece and len(piece) < 4 and (more := raw.read(PIECE)):  # a pipe returns less than it is asked for
+    while len(piece) < HEAD and (more := raw.read(PIECE)):  # a pipe returns less than it is asked for
         piece += more
-    encoding, mark = _encoding(piece)
-    piece = piece[mark:]
-    if encoding is None:
+    encoding = encoding_of(piece[:HEAD])
+    if encoding == UTF_8:
+        piece = piece.removeprefix(codecs.BOM_UTF8)
         while piece:
             yield piece
             piece = raw.read(PIECE)
@@ -67,15 +66,4 @@ def _pieces(raw: Readable) -> Iterator[bytes]:
 
 
 def _as_utf_8(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
-
-
-def _encoding(head: bytes) -> tuple[str | None, int]:
-    """Return the encoding if it is UTF-16, else None, and how many bytes mark it."""
-    for mark, encoding in _BYTE_ORDER_MARKS:
-        if head.startswith(mark):
-            return encoding, len(mark)
-    if head.startswith(codecs.BOM_UTF8):
-        return None, len(codecs.BOM_UTF8)
-    zeros = [at for at, byte in enumerate(head[:4]) if not byte]  # every other byte of Latin letters
-    return ("utf-16-le" if zeros == [1, 3] else "utf-16-be" if zeros == [0, 2] else None), 0
+    return text.replace(MARK, "").encode("utf-8", "replace")

@@ -15,9 +15,8 @@ from typing import NamedTuple
 from auditor.ruleset.known_problems import web_methods, web_paths, web_user_agents
 from auditor.sources.configmgr.byte_lines import LONGEST_LINE, as_text, byte_lines, narrowed
 from auditor.sources.configmgr.facts import ServedRequest
-from auditor.sources.configmgr.records import Readable
+from auditor.sources.configmgr.text_pieces import HEAD, Readable
 
-HEAD = 64 * 1024  # bytes by which a file is recognized
 LONGEST_TEXT = 500  # characters of a field that are kept
 MOST_PATHS = 10_000  # that are remembered with their role
 MOST_KINDS = 50_000  # of a client, a server, a port, a path, and a status; beyond them rows are only counted

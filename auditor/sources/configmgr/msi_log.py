@@ -10,9 +10,8 @@ from auditor.sources.configmgr.client_facts import FactList, facts_of_property
 from auditor.sources.configmgr.client_messages import read_code, shown
 from auditor.sources.configmgr.client_steps import StepList
 from auditor.sources.configmgr.facts import InstallStep, ReportedFact, ReportedStep, StepOutcome
-from auditor.sources.configmgr.records import Readable
+from auditor.sources.configmgr.text_pieces import HEAD, Readable
 
-HEAD = 64 * 1024  # bytes by which a file is recognized
 LOOKED_AT = 2000  # bytes of a line
 REBOOT = frozenset((1641, 3010))  # ERROR_SUCCESS_REBOOT_INITIATED and ERROR_SUCCESS_REBOOT_REQUIRED
 
