@@ -10,7 +10,7 @@ from itertools import islice
 from auditor.sources.configmgr.client_messages import LOOKED_AT
 from auditor.sources.configmgr.facts import FactKind, LogRecord, ReportedFact
 
-MOST_FACTS = 1000  # of one log or one installation; real ones state some dozens
+MOST_FACTS = 300  # of one log or one installation; real ones state some dozens
 MOST_WORDS = 200  # of a command line
 LONGEST_VALUE = 500  # characters
 

@@ -13,6 +13,7 @@ from auditor.sources.configmgr.client_steps import StepList, StepReader
 from auditor.sources.configmgr.facts import LogRecord, ReportedSteps
 from auditor.sources.configmgr.installations import COMPONENT, Installations
 
+MOST_STEPS = 500  # of each kind of end that belong to no installation
 MOST_UNKNOWN = 100
 ERROR = 3  # the severity
 
@@ -22,7 +23,7 @@ class ClientLog:
 
     def __init__(self) -> None:
         self._installations = Installations()
-        self._steps, self._facts, self._reader = StepList(), FactList(), StepReader()
+        self._steps, self._facts, self._reader = StepList(MOST_STEPS), FactList(), StepReader()
         self._unknown: list[tuple[int, str]] = []
 
     def read(self, record: LogRecord) -> bool:

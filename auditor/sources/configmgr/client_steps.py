@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
 from auditor.sources.configmgr.client_messages import read_message
 from auditor.sources.configmgr.facts import InstallStep, LogRecord, ReportedStep, StepOutcome
 
-MOST_FIRST = MOST_LAST = 1000  # steps that are kept from the beginning and from the end; a retry repeats them
 MOST_THREADS = 1000
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -74,22 +74,56 @@ def _store(kept: dict[Key, Value], key: Key, value: Value) -> None:
 
 
 class StepList:
-    """The first and the last steps of many, in the order of lines."""
+    """The first and the last steps of many, failures apart from others, since those are fewer and matter more.
 
-    def __init__(self) -> None:
-        self._first: list[ReportedStep] = []
-        self._last: deque[ReportedStep] = deque(maxlen=MOST_LAST)
+    Args:
+        most: How many of the first failures, the last failures, the first others, and the last others to keep.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._failures, self._others = _Ends(most), _Ends(most)
 
     def add(self, step: ReportedStep) -> None:
         """Add a step; the name of the fallback status point is written behind the state that was sent to it."""
-        steps = self._last or self._first
-        if step.step is InstallStep.FALLBACK_STATUS and step.target and steps:
-            before = steps[-1]
-            if before.step is step.step and before.code == step.code and not before.target:
-                steps[-1] = replace(before, target=step.target, last_line=step.last_line)
-                return
-        (self._first if len(self._first) < MOST_FIRST else self._last).append(step)
+        if step.outcome is StepOutcome.FAILED:
+            self._failures.add(step)
+            return
+        before = self._others.latest
+        if before is not None and _names_target(before, step):
+            self._others.latest = replace(before, target=step.target, last_line=step.last_line)
+        else:
+            self._others.add(step)
 
     def all(self) -> tuple[ReportedStep, ...]:
-        """Return them."""
-        return (*self._first, *self._last)
+        """Return them in the order of lines."""
+        return tuple(sorted([*self._failures.all(), *self._others.all()], key=lambda step: step.line))
+
+
+def _names_target(before: ReportedStep, step: ReportedStep) -> bool:
+    is_state = step.step is before.step is InstallStep.FALLBACK_STATUS
+    return is_state and before.code == step.code and bool(step.target) and not before.target
+
+
+class _Ends:
+    """The first and the last of many steps."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._first: list[ReportedStep] = []
+        self._last: deque[ReportedStep] = deque(maxlen=most)
+
+    def add(self, step: ReportedStep) -> None:
+        (self._first if len(self._first) < self._most else self._last).append(step)
+
+    @property
+    def latest(self) -> ReportedStep | None:
+        steps = self._last or self._first
+        return steps[-1] if steps else None
+
+    @latest.setter
+    def latest(self, step: ReportedStep) -> None:
+        (self._last or self._first)[-1] = step
+
+    def all(self) -> Iterator[ReportedStep]:
+        yield from self._first
+        yield from self._last

@@ -15,7 +15,8 @@ from auditor.sources.configmgr.client_steps import StepList, StepReader
 from auditor.sources.configmgr.facts import Installation, InstallStep, LogRecord, ReportedStep, StepOutcome
 
 COMPONENT = "ccmsetup"
-MOST_RUNS = 1000  # that ended; the last ones are kept
+MOST_RUNS = 200  # that ended; the last ones are kept
+MOST_STEPS = 100  # of each kind of end of a run; a retry repeats some dozens
 MOST_THREADS = 1000  # of a run
 OVERLAP_NS = 60 * 10**9  # for so long after the start of its service a bootstrap can go on
 _BEGIN = re.compile(r"\s*=+\[ ccmsetup started in process", re.IGNORECASE)
@@ -95,7 +96,7 @@ class _Run:
         self._last_ns: int | None = None
         self._service = self._uninstall = False
         self._command_line = ""
-        self._facts, self._steps, self._reader = FactList(), StepList(), StepReader()
+        self._facts, self._steps, self._reader = FactList(), StepList(MOST_STEPS), StepReader()
 
     def is_near(self, record: LogRecord) -> bool:
         """Return whether a record is so soon after the last one that it can be of the same run."""

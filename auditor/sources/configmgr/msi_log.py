@@ -13,6 +13,7 @@ from auditor.sources.configmgr.facts import InstallStep, ReportedFact, ReportedS
 from auditor.sources.configmgr.text_pieces import HEAD, Readable
 
 LOOKED_AT = 2000  # bytes of a line
+MOST_STEPS = 100  # of the first and of the last failures
 REBOOT = frozenset((1641, 3010))  # ERROR_SUCCESS_REBOOT_INITIATED and ERROR_SUCCESS_REBOOT_REQUIRED
 
 _SIGNS = re.compile(
@@ -40,8 +41,8 @@ class MsiLog:
     """What a log of Windows Installer reports.
 
     Attributes:
-        steps: Failures, and the result, in the order of lines; at most the first and the last thousand. Their times
-            are None, since the log has only local times of day. `target` is the action that failed.
+        steps: Failures, and the result, in the order of lines; at most the first and the last hundred. Their times are
+            None, since the log has only local times of day. `target` is the action that failed.
         facts: Properties of the site that the package was given.
         lines: Lines of the file.
     """
@@ -65,7 +66,7 @@ def read_msi_log(raw: Readable) -> MsiLog:
     Returns:
         What it reports.
     """
-    steps, facts = StepList(), FactList()
+    steps, facts = StepList(MOST_STEPS), FactList()
     number = 0
     for number, line in enumerate(byte_lines(raw), 1):
         if any(word in line for word in _WORDS):
