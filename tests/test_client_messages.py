@@ -125,6 +125,8 @@ Server failed to process message and returned status code 404
     -> http-request failed status=401
 Got 401 challenge Retrying with Windows Auth...
     -> http-request neutral status=401
+Received header '<Msg SchemaVersion="1.1">\n<ID>{82DBA020}</ID></Msg>'
+    -> http-request succeeded
 Failed to send location message to 'HTTPS://mp.example.com'. Status text ''
     -> location-request failed target=HTTPS://mp.example.com
 Failed to find DP locations from MP 'http://mp' with error 0x87d00454, status code 200. Check next MP.

@@ -508,6 +508,7 @@ BY_HAND = [
     (3396, "CcmSetup is exiting with return code 0"),
     (3912, "Sending Fallback Status Point message to 'fsp.lan', STATEID='100'."),
     (3912, "CCM_POST 'HTTP://mp.dmz/ccm_system/request'"),
+    (3912, "Received header '<Msg SchemaVersion=\"1.1\">\n<ID>{82DBA020}</ID></Msg>'"),
     (3912, "Retrived site version '5.00.8692.1000' from MP 'mp.dmz'."),
     (3912, "PROPFIND 'http://dp.dmz/SMS_DP_SMSPKG$/abc00002'"),
     (3912, "Got 401 challenge Retrying with Windows Auth..."),
@@ -554,6 +555,8 @@ def test_an_installation_by_hand_fails_at_its_server_and_not_at_a_port():
         (InstallStep.BITS, 0x80190194, 404, "HTTP://mp.dmz:80/CCM_Client/x64/client.msi"),
         (InstallStep.EXIT, 0x80190194, 404, ""),
     ]
+    (answer,) = (step for step in service.steps if step.step is InstallStep.HTTP_REQUEST and step.outcome is SUCCEEDED)
+    assert answer.target == "HTTP://mp.dmz/ccm_system/request"
     challenge = next(step for step in service.steps if "challenge" in step.text)
     assert (challenge.outcome, challenge.status, challenge.target) == (
         NEUTRAL,

@@ -171,6 +171,7 @@ MESSAGES: tuple[Message, ...] = (
         http  \[CCMHTTP\] ERROR INFO: StatusCode=\s{0,3}{status}
         -     (?:CCM_POST|POST|GET|HEAD|PROPFIND) '(?P<target>https?:[^'\n]{0,1500})'
         -     Got {status} challenge
+        good  Received header '<Msg\b
         bad   Post to {url} failed with {code}
         bad   Failed in WinHttp\w{1,40} API, ErrorCode = {code}
         bad   Failed to send request to \S{1,1500} at host (?P<target>\S{1,255}?), error {code}
