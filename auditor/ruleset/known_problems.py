@@ -173,6 +173,12 @@ def web_methods() -> dict[str, str]:
 
 
 @cache
+def web_user_agents() -> tuple[str, ...]:
+    """Return what the User-Agent of a client begins with (rulesets/well-known/web-paths.toml)."""
+    return tuple(map(str, _well_known("web-paths")["user_agents"]["beginnings"]))
+
+
+@cache
 def other_services() -> frozenset[int]:
     """Return TCP ports of services that are no web server of a site system, those of domain controllers among them."""
     return frozenset(_well_known("other-traffic")["other_services"]["tcp"]) | controller().tcp

@@ -58,6 +58,7 @@ class InstallStep(StrEnum):
     FALLBACK_STATUS = "fallback-status"
     MSI = "msi"
     REGISTRATION = "registration"
+    RETRY = "retry"  # it waits, and begins again
     EXIT = "exit"
 
 
@@ -85,7 +86,8 @@ class ReportedStep:
         written_code: The code as it is written, such as "0x800706BA", "53" or "-2147023174".
         status: HTTP status that the record gives, None if it gives none.
         target: The host, share, or URL that the step is about, empty if it names none.
-        port: The port that the record names; 0 says that nothing was sent; None if it names none.
+        port: The port that the record names; 0 says that nothing was sent, by itself or by the record of the request
+            that failed; None if it names none.
         account: The account that was used, empty if it names none.
     """
 
@@ -152,6 +154,7 @@ class FactKind(StrEnum):
     HTTP_PORT = "http-port"
     HTTPS_PORT = "https-port"
     HTTPS_STATE = "https-state"  # CCMHTTPSSTATE, a number
+    SSL_STATE = "ssl-state"  # "SslState value", a number: what the registry had before the installation
     MANAGEMENT_POINT = "management-point"  # host or URL
     DISTRIBUTION_POINT = "distribution-point"
     FALLBACK_STATUS_POINT = "fallback-status-point"
@@ -188,6 +191,7 @@ class Installation:
         facts: What it states about the site and the computer.
         steps: What its records report, in the order of lines.
         exit_code: Its last exit code, as unsigned 32 bits; None if the log gives none.
+        uninstall: Whether it removes the client.
     """
 
     first_line: int
@@ -199,6 +203,7 @@ class Installation:
     facts: tuple[ReportedFact, ...]
     steps: tuple[ReportedStep, ...]
     exit_code: int | None = None
+    uninstall: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +222,8 @@ class ServedRequest:
         status: sc-status.
         substatus: sc-substatus, None if the log does not have it.
         win32_status: sc-win32-status, likewise.
+        rows: Rows that it stands for. Of many rows of one client, server, port, path, and status, the first and the
+            last are kept; the last stands for all but the first.
     """
 
     line: int
@@ -230,6 +237,7 @@ class ServedRequest:
     status: int
     substatus: int | None = None
     win32_status: int | None = None
+    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True)
