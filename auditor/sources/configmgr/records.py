@@ -1,0 +1,623 @@
+"""Records of Configuration Manager's logs, in each of the forms in which such a log reaches a reader.
+
+Three forms exist, and one file can mix them, so each record is recognized by itself:
+
+- of the client, over any number of lines:
+  `<![LOG[text]LOG]!><time="11:05:42.081+300" date="01-17-2023" component="ccmsetup" context="" type="3" ...>`
+- of the site server: `text~  $$<SMS_CLIENT_CONFIG_MANAGER><09-25-2026 15:13:55.968-60><thread=18612 (0x48B4)>`
+- of the clipboard of CMTrace and Trace32: text, component, date, and thread with tabs between them, in the date format
+  of the user; some pages keep only `text~  $$` of a record.
+
+An offset is the number of minutes to add for UTC. The clipboard form has none.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from functools import lru_cache
+from itertools import chain
+from typing import Protocol
+
+from auditor.sources.configmgr.facts import LogRecord
+
+PIECE = 1024 * 1024  # bytes that are read at once
+MOST_TEXT = 256 * 1024  # characters of a record that are kept; the longest real ones are replies of some kilobytes
+LONGEST_LINE = 2 * MOST_TEXT  # beyond it only the two ends of a line are kept
+KEPT_END = 4096  # characters of the end of such a line; what says when and by whom is shorter
+MOST_JOINED = 200  # lines in front of the line that ends a record of a site server; longer texts were not observed
+LONGEST_JOINED = 16 * 1024  # characters of such a line
+LONGEST_TAIL = 200  # characters of component and date in front of a thread's number in hexadecimal
+LONGEST_DATE = 80  # characters of that number and of a date behind it
+SAMPLE = 200  # characters of a malformed line to show
+HEAD = 64 * 1024  # bytes by which a file is recognized
+
+CLIENT_BEGIN = "<![LOG["
+_CLIENT_END = re.compile(
+    r'\]LOG\]!><time="([^"\n]{0,60})"\s{1,9}date="([^"\n]{0,40})"((?:\s{1,9}\w{1,40}="[^"\n]{0,1000}"){0,20})\s{0,9}>'
+)
+_ATTRIBUTE = re.compile(r'(\w+)="([^"\n]*)"')
+_SERVER_END = re.compile(r"\$\$<([^<>\n]{0,100})><([^<>\n]{0,80})><thread=([^<>\n]{0,40})>\s*$")
+_SERVER_TIME = re.compile(r"(\d{1,2})-(\d{1,2})-(\d{4}) +(\d{1,2}):(\d\d):(\d\d)(?:\.(\d{1,9}))?([+-]\d{1,4})?\s*$")
+_CLIENT_TIME = re.compile(r"(\d{1,2}):(\d\d):(\d\d)(?:\.(\d{1,9}))?([+-]\d{1,4})?\s*$")
+_CLIENT_DATE = re.compile(r"(\d{1,2})-(\d{1,2})-(\d{4})\s*$")
+# SMS 2003 and Configuration Manager 2007 write "Fri Mar 26 10:43:41.547 1999 Eastern Standard Time".
+_NAMED_TIME = re.compile(r"\w{3} (\w{3}) +(\d{1,2}) (\d{1,2}):(\d\d):(\d\d)(?:\.(\d{1,9}))? (\d{4})")
+_MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
+
+_DATE = r"(?P<date>\d{1,4}[/.-] ?\d{1,2}[/.-] ?\d{1,4})\.?"
+_TIME = r"(?P<time>\d{1,2}[:.]\d\d[:.]\d\d)(?:[.,](?P<fraction>\d{1,9}))?(?: ?(?P<half>[AaPp])\.?[Mm]\.?)?"
+_THREAD = r"(?P<thread>\d{1,10}) \(0x[0-9A-Fa-f]{1,8}\)"
+_COMPONENT = r"(?P<component>[A-Za-z][\w.-]{0,99})"
+# What stands behind the text, or in front of it, depends on the order of columns of the viewer.
+_CLIPBOARD_ENDS = (
+    re.compile(rf"[\t ]*{_COMPONENT}[\t ]+{_DATE} +{_TIME}[\t ]+{_THREAD}\s*$"),
+    re.compile(rf"[\t ]*{_COMPONENT}[\t ]+{_THREAD}[\t ]*{_DATE} +{_TIME}\s*$"),
+)
+_CLIPBOARD_BEGINS = (
+    re.compile(rf"\s*{_THREAD}[\t ]*{_DATE} +{_TIME}(?:[\t ]+|$)"),
+    re.compile(rf"\s*{_DATE} +{_TIME}[\t ]+{_THREAD}(?:[\t ]+|$)"),
+)
+_BARE_END = re.compile(r"[~\s]*\$\$\s*$")
+_BARE_PUSH = re.compile(r"^\s*(?:-{2,}>|=+>|<=+|Execute query exec ).*\$\$\s*$", re.MULTILINE)
+_BEGINS_ANEW = re.compile(r"[~\s]*(?:-{2,}>|={2,}>|<={2,})")  # of ccm.log: never the second line of a text
+_NOT_BLANK = re.compile(r"\S")
+
+DAY = 86_400 * 10**9
+_FIRST_YEAR, _LAST_YEAR = 1970, 2261  # what 64 bits hold as nanoseconds
+_MOST_OFFSET = 24 * 60  # minutes
+
+
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes, none at the end."""
+
+
+class LogForm(StrEnum):
+    """The form of a record."""
+
+    CLIENT = "client"
+    SITE_SERVER = "site-server"
+    CLIPBOARD = "clipboard"
+    BARE = "bare"  # text and "$$": without time, component, and thread
+
+
+class MalformedRecord(StrEnum):
+    """Why lines are no record."""
+
+    NO_END = "record-without-end"  # it began, and another record begins or the file ends before its end
+    NO_BEGIN = "record-without-begin"  # only its end is there
+    NO_RECORD = "text-without-record"  # a line of any other text
+
+
+@dataclass
+class RecordAccount:
+    """What became of each line of a log.
+
+    Every line belongs to a record, to something malformed, or is blank:
+    `lines == record_lines + malformed_lines + blank`. If two records share a line, it belongs to the first.
+
+    Attributes:
+        lines: Lines of the file.
+        records: Records that were read.
+        record_lines: Lines that belong to records.
+        malformed: How often each kind of malformed text occurs; each line of other text counts as one.
+        malformed_lines: Lines that belong to malformed text.
+        samples: Line and beginning of the first of each kind.
+        blank: Lines with nothing on them.
+        forms: Records of each form.
+        undated: Records whose time is unreadable or missing.
+        ambiguous_dates: Of these, the ones whose date can be read as day and month or as month and day.
+        cut: Records and lines that are longer than what is kept of them.
+        dropped: Characters that were dropped from these.
+        encoding: How the bytes were decoded, such as "utf-8"; single lines can be of cp1252.
+    """
+
+    lines: int = 0
+    records: int = 0
+    record_lines: int = 0
+    malformed: Counter[MalformedRecord] = field(default_factory=Counter)
+    malformed_lines: int = 0
+    samples: dict[MalformedRecord, tuple[int, str]] = field(default_factory=dict)
+    blank: int = 0
+    forms: Counter[LogForm] = field(default_factory=Counter)
+    undated: int = 0
+    ambiguous_dates: int = 0
+    cut: int = 0
+    dropped: int = 0
+    encoding: str = ""
+
+
+def read_records(raw: Readable, account: RecordAccount) -> Iterator[LogRecord]:
+    """Read the records of a log in the order of its lines, in constant memory.
+
+    Args:
+        raw: The log from its beginning, not compressed.
+        account: Filled while records are read; complete when the last was read.
+
+    Yields:
+        Each record.
+    """
+    cutter = _Cutter(account)
+    for lines in _blocks(raw, account):
+        yield from cutter.cut(lines)
+    cutter.finish()
+
+
+def looks_like_log(head: bytes) -> bool:
+    """Return whether bytes from the beginning of a file hold a record of any form."""
+    head = head[:HEAD]
+    text = _without_marks(head.decode(_encoding(head), "replace")).replace("\r", "\n")
+    if _CLIENT_END.search(text) or text.startswith(CLIENT_BEGIN) or f"\n{CLIENT_BEGIN}" in text:
+        return True
+    if _BARE_PUSH.search(text):
+        return True
+    return any(_server_end(line) or _clipboard(line) for line in text.split("\n"))
+
+
+# ---- from bytes to lines
+
+
+def _encoding(head: bytes) -> str:
+    for mark, name in (
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+    ):
+        if head.startswith(mark):
+            return name
+    # Without a mark, the zeros of Latin letters show UTF-16; zeros that pad a file come in pairs.
+    sample = head[: len(head) // 2 * 2]
+    low, high = sample[0::2].count(0), sample[1::2].count(0)
+    if max(low, high) * 2 > len(sample) // 2 and abs(low - high) * 4 > max(low, high):
+        return "utf-16-le" if high > low else "utf-16-be"
+    return "utf-8"
+
+
+def _without_marks(text: str) -> str:
+    """Remove what pads a file and marks its encoding, also where files were joined."""
+    return text.replace("\0", "").replace("\ufeff", "")
+
+
+def _pieces(raw: Readable) -> Iterator[bytes]:
+    """Yield pieces of the same size, also from a pipe, which returns less than it is asked for."""
+    while True:
+        parts, size = [], 0
+        while size < PIECE and (part := raw.read(PIECE - size)):
+            parts.append(part)
+            size += len(part)
+        if not parts:
+            return
+        yield b"".join(parts)
+
+
+def _decoded(raw: Readable, account: RecordAccount) -> Iterator[str]:
+    """Yield the text piece by piece."""
+    pieces = _pieces(raw)
+    first = next(pieces, b"")
+    account.encoding = _encoding(first[:HEAD])
+    if account.encoding == "utf-8":
+        yield from _decoded_lines(chain((first,), pieces))
+        return
+    decoder = codecs.getincrementaldecoder(account.encoding)("replace")
+    for piece in chain((first,), pieces):
+        yield decoder.decode(piece)
+    yield decoder.decode(b"", True)
+
+
+def _decoded_lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    """Yield the text of UTF-8; lines that are not of it are of cp1252, which older components write."""
+    left = b""
+    for piece in pieces:
+        left += piece
+        end = max(left.rfind(b"\n"), left.rfind(b"\r")) + 1
+        if len(left) - end >= PIECE:
+            end = _whole_characters(left)
+        yield _utf8_or_western(left[:end])
+        left = left[end:]
+    yield _utf8_or_western(left)
+
+
+def _whole_characters(piece: bytes) -> int:
+    """Return the end of the last whole character: at most three bytes of UTF-8 follow the first of a character."""
+    for back in range(1, min(4, len(piece)) + 1):
+        if piece[-back] >= 0xC0:
+            return len(piece) - back
+        if piece[-back] < 0x80:
+            break
+    return len(piece)
+
+
+def _utf8_or_western(piece: bytes) -> str:
+    try:
+        return piece.decode()
+    except UnicodeDecodeError:
+        return "\n".join(_line_of_either(line) for line in piece.split(b"\n"))
+
+
+def _line_of_either(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("cp1252", "replace")
+
+
+def _blocks(raw: Readable, account: RecordAccount) -> Iterator[list[str]]:
+    r"""Yield lists of lines without their ends; "\0" in front of a line says that it goes on the line before."""
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    head = left = ""
+    block: list[str] = []  # held back, for the last line not to be in a block of its own
+    for piece in _decoded(raw, account):
+        text = left + newlines.decode(_without_marks(piece))
+        # Files exist whose lines were lost: there a record begins right behind another.
+        lines = text.replace(f'">{CLIENT_BEGIN}', f'">\n\0{CLIENT_BEGIN}').split("\n")
+        left = lines.pop()
+        if head and lines:
+            lines[0], head = head + _last_part(lines[0], account), ""
+        if lines:
+            yield block
+            block = lines
+        if len(left) > LONGEST_LINE:
+            if not head:
+                account.cut += 1
+                head, left = left[: MOST_TEXT - KEPT_END], left[MOST_TEXT - KEPT_END :]
+            left = _last_part(left, account)
+    ended = newlines.decode("", True)  # by the last byte, which can be half of a line end
+    if head or left or ended:
+        block.append(head + (_last_part(left, account) if head else left))
+    yield block
+
+
+def _last_part(text: str, account: RecordAccount) -> str:
+    account.dropped += max(len(text) - KEPT_END, 0)
+    return text[-KEPT_END:]
+
+
+# ---- from lines to records
+
+
+class _Cutter:
+    """Cuts lines into records, with the account of both."""
+
+    def __init__(self, account: RecordAccount) -> None:
+        self._account = account
+        self._records: list[LogRecord] = []
+        self._dates = _DateOrder()
+        self._line = 0  # the number of the line at hand
+        self._owned = 0  # the last line that belongs to something
+        self._begun: _Text | None = None  # of a client's record whose end has not come
+        self._loose: list[str] = []  # lines that can be the first lines of a record of a site server
+        self._joinable = True  # False behind too many of them
+
+    def cut(self, lines: list[str]) -> list[LogRecord]:
+        """Return the records that end in these lines."""
+        self._records = records = list[LogRecord]()
+        self._dates.block = lines
+        for text in lines:
+            if text[:1] == "\0":
+                self._take(text[1:])
+                continue
+            self._line += 1
+            self._take(text)
+        self._account.lines = self._line
+        return records
+
+    def finish(self) -> None:
+        """Account for what never ended."""
+        self._give_up()
+        self._release()
+
+    def _take(self, text: str) -> None:
+        """Use a line: most of a site server's end with the end of a record."""
+        if not text.startswith(CLIENT_BEGIN):
+            if self._begun is None and not _NOT_BLANK.search(text):
+                self._release()
+                self._account.blank += self._own(self._line)
+                return
+            if self._take_whole(text):
+                return
+        elif self._begun is not None:
+            self._give_up()
+        self._take_client(text)
+
+    def _take_whole(self, text: str) -> bool:
+        """Use a line that ends a record of a site server or of the clipboard; False if it does not."""
+        if found := _server_end(text):
+            component, when, thread = found.groups()
+            time_ns, utc = _server_time(when)
+            form = LogForm.SITE_SERVER
+            self._add_line(form, text[: found.start()], time_ns, utc, component, _number(thread))
+        elif clip := _clipboard(text):
+            match, body = clip
+            time_ns = self._dates.time(match, self._account)
+            component = match.groupdict().get("component") or ""
+            self._add_line(LogForm.CLIPBOARD, body, time_ns, False, component, int(match["thread"]))
+        elif self._begun is None and text.endswith(("$", " ", "\t")) and (bare := _BARE_END.search(text[-50:])):
+            self._add_line(LogForm.BARE, text[: len(text) - len(bare[0])], None, False, "", 0)
+        else:
+            return False
+        return True
+
+    def _take_client(self, text: str) -> None:
+        """Use a line in which records of a client can begin and end."""
+        at = 0
+        while _NOT_BLANK.search(text, at) or self._begun is not None:
+            if self._begun is None:
+                begin = text.find(CLIENT_BEGIN, at)
+                if begin < 0:
+                    self._take_other(text[at:], at > 0)
+                    return
+                if _NOT_BLANK.search(text[at:begin]):
+                    self._take_other(text[at:begin], True)
+                self._release()
+                self._begun, at = _Text(self._line), begin + len(CLIENT_BEGIN)
+            end = _CLIENT_END.search(text, at)
+            if end is None:
+                self._begun.add(text[at:])
+                return
+            self._begun.add(text[at : end.start()])
+            self._add_client(self._begun, end)
+            self._begun, at = None, end.end()
+
+    def _take_other(self, text: str, part: bool) -> None:
+        """Use text that begins no record: the end of one that began before the file, or anything else."""
+        if _CLIENT_END.search(text):
+            first = self._line - len(self._loose)
+            self._loose.clear()
+            self._malformed(MalformedRecord.NO_BEGIN, first, text)
+        elif part:
+            self._release()
+            self._malformed(MalformedRecord.NO_RECORD, self._line, text)
+        elif self._joinable and len(self._loose) < MOST_JOINED and len(text) <= LONGEST_JOINED:
+            self._loose.append(text)
+        else:
+            self._joinable = False
+            self._release()
+            self._malformed(MalformedRecord.NO_RECORD, self._line, text)
+
+    def _release(self) -> None:
+        """Account for lines that turned out to belong to no record."""
+        loose, self._loose = self._loose, []
+        for number, text in enumerate(loose, self._owned + 1):
+            self._malformed(MalformedRecord.NO_RECORD, number, text, number)
+
+    def _give_up(self) -> None:
+        """Account for a client's record that never ended, without the line at hand."""
+        if self._begun is not None:
+            begun, self._begun = self._begun, None
+            self._malformed(MalformedRecord.NO_END, begun.line, CLIENT_BEGIN + begun.parts[0], begun.last_line)
+
+    def _malformed(self, kind: MalformedRecord, first: int, text: str, last: int | None = None) -> None:
+        self._account.malformed[kind] += 1
+        self._account.malformed_lines += self._own(self._line if last is None else last)
+        self._account.samples.setdefault(kind, (first, text[:SAMPLE]))
+
+    def _own(self, last: int) -> int:
+        """Return how many lines up to this one belonged to nothing yet."""
+        count, self._owned = max(last - self._owned, 0), max(last, self._owned)
+        return count
+
+    def _add_line(self, form: LogForm, text: str, time_ns: int | None, utc: bool, component: str, thread: int) -> None:
+        self._give_up()
+        first = self._line
+        if self._loose:
+            if _BEGINS_ANEW.match(text):
+                self._release()
+            else:
+                first = self._owned + 1
+                text = "\n".join([*self._loose, text])
+                self._loose = []
+        # "~" ends a text, and stands for line ends inside of it, where it can as well be part of a file name.
+        text = self._kept(text.strip("~ \t\r\n"))
+        self._add(form, LogRecord(first, self._line, time_ns, utc, component, thread, None, text))
+
+    def _add_client(self, begun: _Text, end: re.Match[str]) -> None:
+        clock, day, rest = end.groups()
+        attributes = dict(_ATTRIBUTE.findall(rest))
+        time_ns, utc = _client_time(clock, day)
+        severity, thread = attributes.get("type", ""), _number(attributes.get("thread", ""))
+        component = attributes.get("component", "")
+        level = int(severity) if severity in ("0", "1", "2", "3") else None
+        self._account.dropped += begun.dropped
+        text = self._kept("\n".join(begun.parts), begun.dropped > 0)
+        self._add(LogForm.CLIENT, LogRecord(begun.line, self._line, time_ns, utc, component, thread, level, text))
+
+    def _kept(self, text: str, cut: bool = False) -> str:
+        if len(text) > MOST_TEXT or cut:
+            self._account.cut += 1
+            self._account.dropped += max(len(text) - MOST_TEXT, 0)
+        return text[:MOST_TEXT]
+
+    def _add(self, form: LogForm, record: LogRecord) -> None:
+        account = self._account
+        account.records += 1
+        account.forms[form] += 1
+        account.record_lines += self._own(self._line)
+        account.undated += record.time_ns is None
+        self._joinable = True
+        self._records.append(record)
+
+
+class _Text:
+    """What is kept of the lines of a client's record whose end has not come."""
+
+    def __init__(self, line: int) -> None:
+        self.line, self.last_line, self.dropped = line, line - 1, 0
+        self.parts: list[str] = []
+        self._room = MOST_TEXT
+
+    def add(self, text: str) -> None:
+        """Add a line."""
+        self.last_line += 1
+        kept = text[: max(self._room, 0)]
+        self.dropped += len(text) - len(kept)
+        if self._room > 0:
+            self.parts.append(kept)
+            self._room -= len(kept) + 1
+
+
+def _server_end(text: str) -> re.Match[str] | None:
+    """Return where a line ends a record of a site server."""
+    at = text.rfind("$$<")
+    return _SERVER_END.match(text, at) if at >= 0 else None
+
+
+def _clipboard(text: str) -> tuple[re.Match[str], str] | None:
+    """Return what a line of the clipboard says besides its text, and the text."""
+    at = text.rfind("(0x")
+    if at < 0:
+        return None
+    for pattern in _CLIPBOARD_ENDS if len(text) - at < LONGEST_DATE else ():
+        if match := pattern.search(text, max(at - LONGEST_TAIL, 0)):
+            return match, text[: match.start()]
+    for pattern in _CLIPBOARD_BEGINS:
+        if match := pattern.match(text):
+            return match, text[match.end() :]
+    return None
+
+
+def _number(text: str) -> int:
+    """Return the number of a thread: decimal, with hexadecimal behind it or alone in the oldest logs; else 0."""
+    word = text.split(" ", 1)[0]
+    if word.isascii() and word.isdigit():
+        return int(word)
+    try:
+        return int(word, 16)
+    except ValueError:
+        return 0
+
+
+# ---- times
+
+
+def _server_time(text: str) -> tuple[int | None, bool]:
+    """Return the time of a record of a site server, and whether it is UTC."""
+    if match := _SERVER_TIME.match(text):
+        month, day, year, hour, minute, second, fraction, offset = match.groups()
+        return _with_offset(_minute_ns(year, month, day, hour, minute), second, fraction, offset)
+    if (match := _NAMED_TIME.match(text)) and match[1] in _MONTHS:
+        name, day, hour, minute, second, fraction, year = match.groups()
+        month = str(_MONTHS.index(name) // 3 + 1)
+        return _with_offset(_minute_ns(year, month, day, hour, minute), second, fraction, None)
+    return None, False
+
+
+def _client_time(clock: str, day: str) -> tuple[int | None, bool]:
+    time, date_of = _CLIENT_TIME.match(clock), _CLIENT_DATE.match(day)
+    if time is None or date_of is None:
+        return None, False
+    hour, minute, second, fraction, offset = time.groups()
+    month, day_of, year = date_of.groups()
+    return _with_offset(_minute_ns(year, month, day_of, hour, minute), second, fraction, offset)
+
+
+def _with_offset(
+    minute_ns: int | None, second: str, fraction: str | None, offset: str | None
+) -> tuple[int | None, bool]:
+    if minute_ns is None or int(second) > 60:
+        return None, False
+    time_ns = minute_ns + int(second) * 10**9 + (int(fraction.ljust(9, "0")) if fraction else 0)
+    if offset is None:
+        return time_ns, False
+    minutes = int(offset)
+    return (time_ns + minutes * 60 * 10**9, True) if abs(minutes) <= _MOST_OFFSET else (None, False)
+
+
+@lru_cache(maxsize=1024)
+def _minute_ns(year: str, month: str, day: str, hour: str, minute: str) -> int | None:
+    """Return the beginning of a minute; records come in groups of the same one."""
+    days = _day_ns(int(year), int(month), int(day))
+    if days is None or int(hour) > 23 or int(minute) > 59:
+        return None
+    return days + (int(hour) * 60 + int(minute)) * 60 * 10**9
+
+
+def _day_ns(year: int, month: int, day: int) -> int | None:
+    if not _FIRST_YEAR <= year <= _LAST_YEAR:
+        return None
+    try:
+        return (date(year, month, day) - date(1970, 1, 1)).days * DAY
+    except ValueError:
+        return None
+
+
+class _DateOrder:
+    """Reads dates of the clipboard, which are in the format of the user who copied them.
+
+    Attributes:
+        block: The lines at hand: one day beyond the twelfth in them decides for all.
+    """
+
+    def __init__(self) -> None:
+        self.block: list[str] = []
+        self._asked: list[str] | None = None
+        self._day_first: bool | None = None
+
+    def time(self, match: re.Match[str], account: RecordAccount) -> int | None:
+        """Return the local time of a record, None if it is unreadable or ambiguous."""
+        numbers = _numbers(match)
+        if self._day_first is None and _is_ambiguous(numbers) and self._asked is not self.block:
+            self._asked = self.block
+            self._decide()
+        day = _day_of(numbers, self._day_first)
+        if day is None and self._day_first is None and _is_ambiguous(numbers):
+            account.ambiguous_dates += 1
+        return None if day is None else _clock_ns(match, day)
+
+    def _decide(self) -> None:
+        for text in self.block:
+            if (found := _clipboard(text)) and (order := _shown_order(_numbers(found[0]))) is not None:
+                self._day_first = order
+                return
+
+
+def _numbers(match: re.Match[str]) -> tuple[int, int, int, bool]:
+    """Return the three numbers of a date as they are written, and whether dots are between them."""
+    first, second, third = (int(number) for number in re.findall(r"\d+", match["date"]))
+    return first, second, third, "." in match["date"]
+
+
+def _shown_order(numbers: tuple[int, int, int, bool]) -> bool | None:
+    """Return whether the day is in front of the month, None if this date does not show it."""
+    first, second, _, dotted = numbers
+    if first > 31:
+        return None
+    if first > 12 or (dotted and second <= 12):
+        return True
+    return False if second > 12 else None
+
+
+def _is_ambiguous(numbers: tuple[int, int, int, bool]) -> bool:
+    return numbers[0] <= 31 and numbers[0] != numbers[1] and _shown_order(numbers) is None
+
+
+def _day_of(numbers: tuple[int, int, int, bool], day_first: bool | None) -> int | None:
+    first, second, third, _ = numbers
+    if first > 31:
+        return _day_ns(first, second, third)
+    year = third if third >= 100 else third + (2000 if third < 70 else 1900)
+    if day_first is None:
+        day_first = _shown_order(numbers)
+    if day_first is None and first != second:
+        return None
+    return _day_ns(year, second, first) if day_first else _day_ns(year, first, second)
+
+
+def _clock_ns(match: re.Match[str], day: int) -> int | None:
+    hour, minute, second = (int(number) for number in re.findall(r"\d+", match["time"]))
+    if half := match["half"]:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if half in "Pp" else 0)
+    if hour > 23 or minute > 59 or second > 60:
+        return None
+    fraction = int((match["fraction"] or "0").ljust(9, "0"))
+    return day + ((hour * 60 + minute) * 60 + second) * 10**9 + fraction
