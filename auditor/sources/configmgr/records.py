@@ -34,6 +34,7 @@ KEPT_END = 4096  # characters of the end of such a line; what says when and by w
 MOST_JOINED = 200  # lines in front of the line that ends a record of a site server; longer texts were not observed
 LONGEST_JOINED = 16 * 1024  # characters of such a line
 LONGEST_TAIL = 200  # characters of component and date in front of a thread's number in hexadecimal
+LONGEST_END = 300  # characters of the end of a record of a site server
 LONGEST_DATE = 80  # characters of that number and of a date behind it
 SAMPLE = 200  # characters of a malformed line to show
 HEAD = 64 * 1024  # bytes by which a file is recognized
@@ -43,12 +44,16 @@ _CLIENT_END = re.compile(
     r'\]LOG\]!><time="([^"\n]{0,60})"\s{1,9}date="([^"\n]{0,40})"((?:\s{1,9}\w{1,40}="[^"\n]{0,1000}"){0,20})\s{0,9}>'
 )
 _ATTRIBUTE = re.compile(r'(\w+)="([^"\n]*)"')
-_SERVER_END = re.compile(r"\$\$<([^<>\n]{0,100})><([^<>\n]{0,80})><thread=([^<>\n]{0,40})>\s*$")
-_SERVER_TIME = re.compile(r"(\d{1,2})-(\d{1,2})-(\d{4}) +(\d{1,2}):(\d\d):(\d\d)(?:\.(\d{1,9}))?([+-]\d{1,4})?\s*$")
-_CLIENT_TIME = re.compile(r"(\d{1,2}):(\d\d):(\d\d)(?:\.(\d{1,9}))?([+-]\d{1,4})?\s*$")
-_CLIENT_DATE = re.compile(r"(\d{1,2})-(\d{1,2})-(\d{4})\s*$")
+_SECOND = r"([0-5]\d|60)(?:\.(\d{1,9}))?"
+_SERVER_END = re.compile(
+    r"\$\$<([^<>\n]{0,100})>"
+    rf"<(?:(\d{{1,2}}-\d{{1,2}}-\d{{4}} \d{{1,2}}:\d\d):{_SECOND}([+-]\d{{1,4}})?|([^<>\n]{{0,80}}))>"
+    r"<thread=([^<>\n]{0,40})>\s*$"
+)
+_CLIENT_TIME = re.compile(rf"(\d{{1,2}}:\d\d):{_SECOND}([+-]\d{{1,4}})?$")
+_CLIENT_DATE = re.compile(r"\d{1,2}-\d{1,2}-\d{4}$")
 # SMS 2003 and Configuration Manager 2007 write "Fri Mar 26 10:43:41.547 1999 Eastern Standard Time".
-_NAMED_TIME = re.compile(r"\w{3} (\w{3}) +(\d{1,2}) (\d{1,2}):(\d\d):(\d\d)(?:\.(\d{1,9}))? (\d{4})")
+_NAMED_TIME = re.compile(rf"\w{{3}} (\w{{3}}) +(\d{{1,2}}) (\d{{1,2}}:\d\d):{_SECOND} (\d{{4}})")
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 _DATE = r"(?P<date>\d{1,4}[/.-] ?\d{1,2}[/.-] ?\d{1,4})\.?"
@@ -160,7 +165,7 @@ def looks_like_log(head: bytes) -> bool:
         return True
     if _BARE_PUSH.search(text):
         return True
-    return any(_server_end(line) or _clipboard(line) for line in text.split("\n"))
+    return any(_SERVER_END.search(line[-LONGEST_END:]) or _clipboard(line) for line in text.split("\n"))
 
 
 # ---- from bytes to lines
@@ -301,12 +306,12 @@ class _Cutter:
         """Return the records that end in these lines."""
         self._records = records = list[LogRecord]()
         self._dates.block = lines
-        for text in lines:
-            if text[:1] == "\0":
-                self._take(text[1:])
-                continue
-            self._line += 1
-            self._take(text)
+        for line in lines:
+            self._line += line[:1] != "\0"
+            text = line.lstrip("\0")
+            at = text.rfind("$$<")
+            if at < 0 or not self._take_server(text, at):
+                self._take(text)
         self._account.lines = self._line
         return records
 
@@ -315,27 +320,37 @@ class _Cutter:
         self._give_up()
         self._release()
 
+    def _take_server(self, text: str, at: int) -> bool:
+        """Use a line that ends a record of a site server; False if it does not, or is the first of a client."""
+        found = _SERVER_END.match(text, at)
+        if found is None or text.startswith(CLIENT_BEGIN):
+            return False
+        component, minute, second, fraction, offset, other, thread = found.groups()
+        if minute is None:
+            time_ns, utc = _named_time(other)
+        else:
+            time_ns, utc = _minute(minute, offset)
+            if time_ns is not None:
+                time_ns += _second_ns(second, fraction)
+        self._add_line(LogForm.SITE_SERVER, text[:at], time_ns, utc, component, _thread(thread))
+        return True
+
     def _take(self, text: str) -> None:
-        """Use a line: most of a site server's end with the end of a record."""
+        """Use any other line."""
         if not text.startswith(CLIENT_BEGIN):
             if self._begun is None and not _NOT_BLANK.search(text):
                 self._release()
                 self._account.blank += self._own(self._line)
                 return
-            if self._take_whole(text):
+            if self._take_pasted(text):
                 return
         elif self._begun is not None:
             self._give_up()
         self._take_client(text)
 
-    def _take_whole(self, text: str) -> bool:
-        """Use a line that ends a record of a site server or of the clipboard; False if it does not."""
-        if found := _server_end(text):
-            component, when, thread = found.groups()
-            time_ns, utc = _server_time(when)
-            form = LogForm.SITE_SERVER
-            self._add_line(form, text[: found.start()], time_ns, utc, component, _number(thread))
-        elif clip := _clipboard(text):
+    def _take_pasted(self, text: str) -> bool:
+        """Use a line that ends a record of the clipboard; False if it does not."""
+        if clip := _clipboard(text):
             match, body = clip
             time_ns = self._dates.time(match, self._account)
             component = match.groupdict().get("component") or ""
@@ -406,7 +421,8 @@ class _Cutter:
         return count
 
     def _add_line(self, form: LogForm, text: str, time_ns: int | None, utc: bool, component: str, thread: int) -> None:
-        self._give_up()
+        if self._begun is not None:
+            self._give_up()
         first = self._line
         if self._loose:
             if _BEGINS_ANEW.match(text):
@@ -416,32 +432,37 @@ class _Cutter:
                 text = "\n".join([*self._loose, text])
                 self._loose = []
         # "~" ends a text, and stands for line ends inside of it, where it can as well be part of a file name.
-        text = self._kept(text.strip("~ \t\r\n"))
+        text = text.strip("~ \t\r\n")
+        if len(text) > MOST_TEXT:
+            text = self._shortened(text)
         self._add(form, LogRecord(first, self._line, time_ns, utc, component, thread, None, text))
 
     def _add_client(self, begun: _Text, end: re.Match[str]) -> None:
         clock, day, rest = end.groups()
         attributes = dict(_ATTRIBUTE.findall(rest))
         time_ns, utc = _client_time(clock, day)
-        severity, thread = attributes.get("type", ""), _number(attributes.get("thread", ""))
+        severity, thread = attributes.get("type", ""), _thread(attributes.get("thread", ""))
         component = attributes.get("component", "")
         level = int(severity) if severity in ("0", "1", "2", "3") else None
-        self._account.dropped += begun.dropped
-        text = self._kept("\n".join(begun.parts), begun.dropped > 0)
+        text = "\n".join(begun.parts)
+        if begun.dropped:
+            self._account.dropped += begun.dropped
+            self._account.cut += 1
         self._add(LogForm.CLIENT, LogRecord(begun.line, self._line, time_ns, utc, component, thread, level, text))
 
-    def _kept(self, text: str, cut: bool = False) -> str:
-        if len(text) > MOST_TEXT or cut:
-            self._account.cut += 1
-            self._account.dropped += max(len(text) - MOST_TEXT, 0)
+    def _shortened(self, text: str) -> str:
+        self._account.cut += 1
+        self._account.dropped += len(text) - MOST_TEXT
         return text[:MOST_TEXT]
 
     def _add(self, form: LogForm, record: LogRecord) -> None:
-        account = self._account
+        account, line = self._account, self._line
         account.records += 1
         account.forms[form] += 1
-        account.record_lines += self._own(self._line)
-        account.undated += record.time_ns is None
+        account.record_lines += line - self._owned
+        self._owned = line
+        if record.time_ns is None:
+            account.undated += 1
         self._joinable = True
         self._records.append(record)
 
@@ -464,12 +485,6 @@ class _Text:
             self._room -= len(kept) + 1
 
 
-def _server_end(text: str) -> re.Match[str] | None:
-    """Return where a line ends a record of a site server."""
-    at = text.rfind("$$<")
-    return _SERVER_END.match(text, at) if at >= 0 else None
-
-
 def _clipboard(text: str) -> tuple[re.Match[str], str] | None:
     """Return what a line of the clipboard says besides its text, and the text."""
     at = text.rfind("(0x")
@@ -484,13 +499,14 @@ def _clipboard(text: str) -> tuple[re.Match[str], str] | None:
     return None
 
 
-def _number(text: str) -> int:
+@lru_cache(maxsize=1024)
+def _thread(text: str) -> int:
     """Return the number of a thread: decimal, with hexadecimal behind it or alone in the oldest logs; else 0."""
     word = text.split(" ", 1)[0]
     if word.isascii() and word.isdigit():
         return int(word)
     try:
-        return int(word, 16)
+        return int(word, 16) if word.isalnum() else 0
     except ValueError:
         return 0
 
@@ -498,46 +514,39 @@ def _number(text: str) -> int:
 # ---- times
 
 
-def _server_time(text: str) -> tuple[int | None, bool]:
-    """Return the time of a record of a site server, and whether it is UTC."""
-    if match := _SERVER_TIME.match(text):
-        month, day, year, hour, minute, second, fraction, offset = match.groups()
-        return _with_offset(_minute_ns(year, month, day, hour, minute), second, fraction, offset)
-    if (match := _NAMED_TIME.match(text)) and match[1] in _MONTHS:
-        name, day, hour, minute, second, fraction, year = match.groups()
-        month = str(_MONTHS.index(name) // 3 + 1)
-        return _with_offset(_minute_ns(year, month, day, hour, minute), second, fraction, None)
-    return None, False
+@lru_cache(maxsize=1024)
+def _minute(text: str, offset: str | None) -> tuple[int | None, bool]:
+    """Return the beginning of a minute, such as "09-25-2026 15:13", and whether it is UTC; most records share one."""
+    day, clock = text.split(" ")
+    month, day, year = day.split("-")
+    hour, minute = clock.split(":")
+    days, minutes = _day_ns(int(year), int(month), int(day)), int(offset or 0)
+    if days is None or int(hour) > 23 or int(minute) > 59 or abs(minutes) > _MOST_OFFSET:
+        return None, False
+    return days + (int(hour) * 60 + int(minute) + minutes) * 60 * 10**9, offset is not None
+
+
+def _second_ns(second: str, fraction: str | None) -> int:
+    return int(second + (fraction or "").ljust(9, "0"))
+
+
+def _named_time(text: str) -> tuple[int | None, bool]:
+    """Return the local time of a record of Configuration Manager 2007 and before."""
+    match = _NAMED_TIME.match(text)
+    if match is None or _MONTHS.find(match[1]) % 3:  # -1 % 3 is 2
+        return None, False
+    month, day, clock, second, fraction, year = match.groups()
+    time_ns, _ = _minute(f"{_MONTHS.index(month) // 3 + 1}-{day}-{year} {clock}", None)
+    return (None if time_ns is None else time_ns + _second_ns(second, fraction)), False
 
 
 def _client_time(clock: str, day: str) -> tuple[int | None, bool]:
-    time, date_of = _CLIENT_TIME.match(clock), _CLIENT_DATE.match(day)
-    if time is None or date_of is None:
+    match = _CLIENT_TIME.match(clock)
+    if match is None or not _CLIENT_DATE.match(day):
         return None, False
-    hour, minute, second, fraction, offset = time.groups()
-    month, day_of, year = date_of.groups()
-    return _with_offset(_minute_ns(year, month, day_of, hour, minute), second, fraction, offset)
-
-
-def _with_offset(
-    minute_ns: int | None, second: str, fraction: str | None, offset: str | None
-) -> tuple[int | None, bool]:
-    if minute_ns is None or int(second) > 60:
-        return None, False
-    time_ns = minute_ns + int(second) * 10**9 + (int(fraction.ljust(9, "0")) if fraction else 0)
-    if offset is None:
-        return time_ns, False
-    minutes = int(offset)
-    return (time_ns + minutes * 60 * 10**9, True) if abs(minutes) <= _MOST_OFFSET else (None, False)
-
-
-@lru_cache(maxsize=1024)
-def _minute_ns(year: str, month: str, day: str, hour: str, minute: str) -> int | None:
-    """Return the beginning of a minute; records come in groups of the same one."""
-    days = _day_ns(int(year), int(month), int(day))
-    if days is None or int(hour) > 23 or int(minute) > 59:
-        return None
-    return days + (int(hour) * 60 + int(minute)) * 60 * 10**9
+    minute, second, fraction, offset = match.groups()
+    time_ns, utc = _minute(f"{day} {minute}", offset)
+    return (None if time_ns is None else time_ns + _second_ns(second, fraction)), utc
 
 
 def _day_ns(year: int, month: int, day: int) -> int | None:
