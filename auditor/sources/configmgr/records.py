@@ -13,21 +13,18 @@ An offset is the number of minutes to add for UTC. The clipboard form has none.
 
 from __future__ import annotations
 
-import codecs
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date
 from enum import StrEnum
 from functools import lru_cache
-from itertools import chain
-from typing import Protocol
 
 from auditor.sources.configmgr.facts import LogRecord
+from auditor.sources.configmgr.text_pieces import HEAD, Readable, decoded, encoding_of, without_marks
+from auditor.sources.configmgr.written_dates import DateNumbers, calendar_day_ns, clock_ns
 
-PIECE = 1024 * 1024  # bytes that are read at once
 MOST_TEXT = 256 * 1024  # characters of a record that are kept; the longest real ones are replies of some kilobytes
 LONGEST_LINE = 2 * MOST_TEXT  # beyond it only the two ends of a line are kept
 KEPT_END = 4096  # characters of the end of such a line; what says when and by whom is shorter
@@ -37,7 +34,6 @@ LONGEST_TAIL = 200  # characters of component and date in front of a thread's nu
 LONGEST_END = 300  # characters of the end of a record of a site server
 LONGEST_DATE = 80  # characters of that number and of a date behind it
 SAMPLE = 200  # characters of a malformed line to show
-HEAD = 64 * 1024  # bytes by which a file is recognized
 
 CLIENT_BEGIN = "<![LOG["
 _CLIENT_END = re.compile(
@@ -74,16 +70,7 @@ _BARE_PUSH = re.compile(r"^\s*(?:-{2,}>|=+>|<=+|Execute query exec ).*\$\$\s*$",
 _BEGINS_ANEW = re.compile(r"[~\s]*(?:-{2,}>|={2,}>|<={2,})")  # of ccm.log: never the second line of a text
 _NOT_BLANK = re.compile(r"\S")
 
-DAY = 86_400 * 10**9
-_FIRST_YEAR, _LAST_YEAR = 1970, 2261  # what 64 bits hold as nanoseconds
 _MOST_OFFSET = 24 * 60  # minutes
-
-
-class Readable(Protocol):
-    """What bytes are read from."""
-
-    def read(self, size: int, /) -> bytes:
-        """Return up to `size` bytes, none at the end."""
 
 
 class LogForm(StrEnum):
@@ -160,7 +147,7 @@ def read_records(raw: Readable, account: RecordAccount) -> Iterator[LogRecord]:
 def looks_like_log(head: bytes) -> bool:
     """Return whether bytes from the beginning of a file hold a record of any form."""
     head = head[:HEAD]
-    text = _without_marks(head.decode(_encoding(head), "replace")).replace("\r", "\n")
+    text = without_marks(head.decode(encoding_of(head), "replace")).replace("\r", "\n")
     if _CLIENT_END.search(text) or text.startswith(CLIENT_BEGIN) or f"\n{CLIENT_BEGIN}" in text:
         return True
     if _BARE_PUSH.search(text):
@@ -171,97 +158,14 @@ def looks_like_log(head: bytes) -> bool:
 # ---- from bytes to lines
 
 
-def _encoding(head: bytes) -> str:
-    for mark, name in (
-        (codecs.BOM_UTF8, "utf-8"),
-        (codecs.BOM_UTF16_LE, "utf-16-le"),
-        (codecs.BOM_UTF16_BE, "utf-16-be"),
-    ):
-        if head.startswith(mark):
-            return name
-    # Without a mark, the zeros of Latin letters show UTF-16; zeros that pad a file come in pairs.
-    sample = head[: len(head) // 2 * 2]
-    low, high = sample[0::2].count(0), sample[1::2].count(0)
-    if max(low, high) * 2 > len(sample) // 2 and abs(low - high) * 4 > max(low, high):
-        return "utf-16-le" if high > low else "utf-16-be"
-    return "utf-8"
-
-
-def _without_marks(text: str) -> str:
-    """Remove what pads a file and marks its encoding, also where files were joined."""
-    return text.replace("\0", "").replace("\ufeff", "")
-
-
-def _pieces(raw: Readable) -> Iterator[bytes]:
-    """Yield pieces of the same size, also from a pipe, which returns less than it is asked for."""
-    while True:
-        parts, size = [], 0
-        while size < PIECE and (part := raw.read(PIECE - size)):
-            parts.append(part)
-            size += len(part)
-        if not parts:
-            return
-        yield b"".join(parts)
-
-
-def _decoded(raw: Readable, account: RecordAccount) -> Iterator[str]:
-    """Yield the text piece by piece."""
-    pieces = _pieces(raw)
-    first = next(pieces, b"")
-    account.encoding = _encoding(first[:HEAD])
-    if account.encoding == "utf-8":
-        yield from _decoded_lines(chain((first,), pieces))
-        return
-    decoder = codecs.getincrementaldecoder(account.encoding)("replace")
-    for piece in chain((first,), pieces):
-        yield decoder.decode(piece)
-    yield decoder.decode(b"", True)
-
-
-def _decoded_lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Yield the text of UTF-8; lines that are not of it are of cp1252, which older components write."""
-    left = b""
-    for piece in pieces:
-        left += piece
-        end = max(left.rfind(b"\n"), left.rfind(b"\r")) + 1
-        if len(left) - end >= PIECE:
-            end = _whole_characters(left)
-        yield _utf8_or_western(left[:end])
-        left = left[end:]
-    yield _utf8_or_western(left)
-
-
-def _whole_characters(piece: bytes) -> int:
-    """Return the end of the last whole character: at most three bytes of UTF-8 follow the first of a character."""
-    for back in range(1, min(4, len(piece)) + 1):
-        if piece[-back] >= 0xC0:
-            return len(piece) - back
-        if piece[-back] < 0x80:
-            break
-    return len(piece)
-
-
-def _utf8_or_western(piece: bytes) -> str:
-    try:
-        return piece.decode()
-    except UnicodeDecodeError:
-        return "\n".join(_line_of_either(line) for line in piece.split(b"\n"))
-
-
-def _line_of_either(line: bytes) -> str:
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return line.decode("cp1252", "replace")
-
-
 def _blocks(raw: Readable, account: RecordAccount) -> Iterator[list[str]]:
     r"""Yield lists of lines without their ends; "\0" in front of a line says that it goes on the line before."""
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     head = left = ""
     block: list[str] = []  # held back, for the last line not to be in a block of its own
-    for piece in _decoded(raw, account):
-        text = left + newlines.decode(_without_marks(piece))
+    account.encoding, pieces = decoded(raw)
+    for piece in pieces:
+        text = left + newlines.decode(without_marks(piece))
         # Files exist whose lines were lost: there a record begins right behind another.
         lines = text.replace(f'">{CLIENT_BEGIN}', f'">\n\0{CLIENT_BEGIN}').split("\n")
         left = lines.pop()
@@ -520,7 +424,7 @@ def _minute(text: str, offset: str | None) -> tuple[int | None, bool]:
     day, clock = text.split(" ")
     month, day, year = day.split("-")
     hour, minute = clock.split(":")
-    days, minutes = _day_ns(int(year), int(month), int(day)), int(offset or 0)
+    days, minutes = calendar_day_ns(int(year), int(month), int(day)), int(offset or 0)
     if days is None or int(hour) > 23 or int(minute) > 59 or abs(minutes) > _MOST_OFFSET:
         return None, False
     return days + (int(hour) * 60 + int(minute) + minutes) * 60 * 10**9, offset is not None
@@ -549,15 +453,6 @@ def _client_time(clock: str, day: str) -> tuple[int | None, bool]:
     return (None if time_ns is None else time_ns + _second_ns(second, fraction)), utc
 
 
-def _day_ns(year: int, month: int, day: int) -> int | None:
-    if not _FIRST_YEAR <= year <= _LAST_YEAR:
-        return None
-    try:
-        return (date(year, month, day) - date(1970, 1, 1)).days * DAY
-    except ValueError:
-        return None
-
-
 class _DateOrder:
     """Reads dates of the clipboard, which are in the format of the user who copied them.
 
@@ -572,61 +467,22 @@ class _DateOrder:
 
     def time(self, match: re.Match[str], account: RecordAccount) -> int | None:
         """Return the local time of a record, None if it is unreadable or ambiguous."""
-        numbers = _numbers(match)
-        if self._day_first is None and _is_ambiguous(numbers) and self._asked is not self.block:
+        numbers = DateNumbers.of(match["date"])
+        if self._day_first is None and numbers.is_ambiguous and self._asked is not self.block:
             self._asked = self.block
             self._decide()
-        day = _day_of(numbers, self._day_first)
-        if day is None and self._day_first is None and _is_ambiguous(numbers):
+        day = numbers.day_ns(self._day_first)
+        if day is None and self._day_first is None and numbers.is_ambiguous:
             account.ambiguous_dates += 1
         return None if day is None else _clock_ns(match, day)
 
     def _decide(self) -> None:
         for text in self.block:
-            if (found := _clipboard(text)) and (order := _shown_order(_numbers(found[0]))) is not None:
+            if (found := _clipboard(text)) and (order := DateNumbers.of(found[0]["date"]).shown_order) is not None:
                 self._day_first = order
                 return
 
 
-def _numbers(match: re.Match[str]) -> tuple[int, int, int, bool]:
-    """Return the three numbers of a date as they are written, and whether dots are between them."""
-    first, second, third = (int(number) for number in re.findall(r"\d+", match["date"]))
-    return first, second, third, "." in match["date"]
-
-
-def _shown_order(numbers: tuple[int, int, int, bool]) -> bool | None:
-    """Return whether the day is in front of the month, None if this date does not show it."""
-    first, second, _, dotted = numbers
-    if first > 31:
-        return None
-    if first > 12 or (dotted and second <= 12):
-        return True
-    return False if second > 12 else None
-
-
-def _is_ambiguous(numbers: tuple[int, int, int, bool]) -> bool:
-    return numbers[0] <= 31 and numbers[0] != numbers[1] and _shown_order(numbers) is None
-
-
-def _day_of(numbers: tuple[int, int, int, bool], day_first: bool | None) -> int | None:
-    first, second, third, _ = numbers
-    if first > 31:
-        return _day_ns(first, second, third)
-    year = third if third >= 100 else third + (2000 if third < 70 else 1900)
-    if day_first is None:
-        day_first = _shown_order(numbers)
-    if day_first is None and first != second:
-        return None
-    return _day_ns(year, second, first) if day_first else _day_ns(year, first, second)
-
-
 def _clock_ns(match: re.Match[str], day: int) -> int | None:
-    hour, minute, second = (int(number) for number in re.findall(r"\d+", match["time"]))
-    if half := match["half"]:
-        if not 1 <= hour <= 12:
-            return None
-        hour = hour % 12 + (12 if half in "Pp" else 0)
-    if hour > 23 or minute > 59 or second > 60:
-        return None
-    fraction = int((match["fraction"] or "0").ljust(9, "0"))
-    return day + ((hour * 60 + minute) * 60 + second) * 10**9 + fraction
+    clock = clock_ns(match["time"], match["fraction"], match["half"])
+    return None if clock is None else day + clock
