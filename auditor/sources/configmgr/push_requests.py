@@ -178,8 +178,7 @@ _FINISHED = re.compile(rf"(?P<verb>Completed|Deleted) request {_NAMED}")
 _QUERY = re.compile(r"Execute query exec \[(?P<procedure>sp_CP_\w+)\] (?P<id>[^\s,]{1,260}), *(?P<value>-?\d{1,10})?")
 _ANY_REQUEST = re.compile(rf"(?:request:? ){_NAMED}")
 
-_LEAD = re.compile(r"[-=<>~\s]*(?:(?:ERROR|WARNING|Warning|Error):\s*)?")
-_WORD = re.compile(r"\w+")
+_BEGINNING = re.compile(r"[-=<>~\s]*(?:(?:ERROR|WARNING|Warning|Error):\s*)?(\w+)")
 _TROUBLE = re.compile(r"\bERROR\b|\b[Ff]ail(?:ed|ure)\b|\b[Uu]nable to\b|\b[Cc](?:annot|ould not|an't)\b|\bGiving up\b")
 _ARROW = re.compile(r"\s*~?\s*-{2,}>")
 
@@ -195,13 +194,17 @@ _ORDER = {step: number for number, step in enumerate(InstallStep)}
 
 
 def _by_word(rows: Iterable[_Row]) -> dict[str, list[tuple[_Row, re.Pattern[str]]]]:
+    """Return the rows by the word with which their records begin, where many begin alike by the part of it."""
     index: dict[str, list[tuple[_Row, re.Pattern[str]]]] = {}
     for row in rows:
-        word = re.match(r"\w+", row.pattern)
+        word = _BEGINNING.match(row.pattern)
         assert word is not None, row.pattern
-        key = "Sspi" if word[0].startswith("Sspi") else "NetUse" if word[0].startswith("NetUse") else word[0]
-        index.setdefault(key, []).append((row, re.compile(row.pattern)))
+        index.setdefault(_key(word[1]), []).append((row, re.compile(row.pattern)))
     return index
+
+
+def _key(word: str) -> str:
+    return word[:4] if word.startswith(("Sspi", "NetU")) else word
 
 
 _ROWS = _by_word(TABLE)
@@ -298,16 +301,17 @@ class PushRequestBuilder:
 
     def add(self, record: LogRecord) -> None:
         """Use a record; those of other components are left alone."""
-        if record.component and record.component.upper() != COMPONENT:
+        component = record.component
+        if component and component != COMPONENT and component.upper() != COMPONENT:
             return
         text = _last_entry(record.text) if "\n" in record.text else record.text
-        begin = _LEAD.match(text)
-        word = _WORD.match(text, begin.end() if begin else 0)
-        if word is None:
+        begin = _BEGINNING.match(text)
+        if begin is None:
             return
-        if (use := _USES.get(word[0])) and use(self, record, text, word.start()):
+        word, at = begin[1], begin.start(1)
+        if (use := _USES.get(word)) and use(self, record, text, at):
             return
-        if step := _step(record, text, word):
+        if step := _step(record, text, word, at):
             self._add_step(record, step)
         elif _TROUBLE.search(text):
             self._unknown_count += 1
@@ -591,35 +595,36 @@ def _one_line(text: str) -> str:
     return (text.replace("\n", " ") if "\n" in text else text)[:LONGEST_TEXT]
 
 
-def _step(record: LogRecord, text: str, word: re.Match[str]) -> ReportedStep | None:
+def _step(record: LogRecord, text: str, word: str, at: int) -> ReportedStep | None:
     """Return what a record reports, None if its words are not known."""
-    key = word[0]
-    if key not in _ROWS:
-        key = "Sspi" if key.startswith("Sspi") else "NetUse" if key.startswith("NetUse") else ""
-    for row, pattern in _ROWS.get(key, ()):
-        if match := pattern.match(text, word.start()):
-            return _reported(record, row, match.groupdict())
+    for row, pattern in _ROWS.get(_key(word), ()):
+        if match := pattern.match(text, at):
+            return _reported(record, row, match.groupdict() if pattern.groups else {})
     return None
 
 
 def _reported(record: LogRecord, row: _Row, groups: dict[str, str | None]) -> ReportedStep:
-    code, written = None, ""
-    if digits := groups.get("hex"):
-        code, written = int(digits, 16), digits
-    elif decimal := groups.get("code"):
-        code, written = written_code(decimal), decimal
-    account = MACHINE_ACCOUNT if groups.get("machine") else (groups.get("account") or "").strip()
+    code, written, target, account = None, "", "", ""
+    if groups:
+        if digits := groups.get("hex"):
+            code, written = int(digits, 16), digits
+        elif decimal := groups.get("code"):
+            code, written = written_code(decimal), decimal
+        target = (groups.get("target") or "").rstrip(".")
+        account = MACHINE_ACCOUNT if groups.get("machine") else (groups.get("account") or "").strip()
     return ReportedStep(
-        step=row.step,
-        outcome=row.outcome,
-        line=record.line,
-        last_line=record.last_line,
-        time_ns=record.time_ns,
-        text=_one_line(record.text),
-        code=code,
-        written_code=written,
-        target=(groups.get("target") or "").rstrip("."),
-        account=account,
+        row.step,
+        row.outcome,
+        record.line,
+        record.last_line,
+        record.time_ns,
+        _one_line(record.text),
+        code,
+        written,
+        None,
+        target,
+        None,
+        account,
     )
 
 
