@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from auditor.sources.configmgr import records
+from auditor.sources.configmgr import records, text_pieces
 from auditor.sources.configmgr.facts import LogRecord
 from auditor.sources.configmgr.records import LogForm, MalformedRecord, RecordAccount, looks_like_log, read_records
 
@@ -428,7 +428,10 @@ def test_hostile_text_takes_bounded_memory_and_is_looked_at_a_bounded_number_of_
 
     for name in ("_CLIENT_END", "_SERVER_END", "_NOT_BLANK", "_BARE_END"):
         monkeypatch.setattr(records, name, Counting(getattr(records, name)))
-    size, account = 1_500_000, RecordAccount()
+    monkeypatch.setattr(text_pieces, "PIECE", 16384)
+    monkeypatch.setattr(records, "MOST_TEXT", 16384)
+    monkeypatch.setattr(records, "LONGEST_LINE", 32768)
+    size, account = 150_000, RecordAccount()
     tracemalloc.start()
     for _ in read_records(Repeated(content, size), account):
         pass
@@ -436,10 +439,12 @@ def test_hostile_text_takes_bounded_memory_and_is_looked_at_a_bounded_number_of_
     tracemalloc.stop()
     assert is_accounted_for(account)
     assert looked_at <= 8 * size
-    assert peak < 120_000_000
+    assert peak < 6_000_000
 
 
-def test_memory_does_not_grow_with_the_log():
+def test_memory_does_not_grow_with_the_log(monkeypatch):
+    monkeypatch.setattr(text_pieces, "PIECE", 65536)
+
     def peak(size: int) -> int:
         tracemalloc.start()
         for _ in read_records(
@@ -450,7 +455,7 @@ def test_memory_does_not_grow_with_the_log():
         tracemalloc.stop()
         return result
 
-    assert peak(6_000_000) < 1.2 * peak(3_000_000)
+    assert peak(1_200_000) < 1.2 * peak(600_000)
 
 
 # ---- recognition
