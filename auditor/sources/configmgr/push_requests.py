@@ -29,6 +29,7 @@ MACHINE_ACCOUNT = "machine account"  # of the site server, as the log calls it
 
 LONGEST_TEXT = 500  # characters of a step's text
 LONGEST_NAME = 260  # characters of a request's number or machine
+LONGEST_ENTRY = 2000  # characters of a record that are looked at; what a site server writes has up to some hundred
 MOST_STEPS = 200  # of a request: the first 150 and the last 50
 FIRST_STEPS = 150
 MOST_OPEN = 1000  # requests at once; a site server uses some tens of threads
@@ -57,7 +58,8 @@ class _Row(NamedTuple):
 _SHARE = r"(?P<target>\\\\[^\s'<>]{1,260})"
 _USING = r"using (?:account '?(?P<account>[^'()\n]{0,260}?)'?|(?P<machine>machine account))"
 _ON_MACHINE = r'on (?:remote )?machine "(?P<target>[^"]{1,260})"'
-_ERROR = r"(?:error(?: code)?\s*(?:=|-|:)?\s*|[(]\s*|failed[:.,]?\s*-?\s*)(?P<code>0x[0-9A-Fa-f]{1,8}|-?\d{1,10})\b"
+# No two unbounded repetitions of the same character: texts of hostile logs are long.
+_ERROR = r"(?:error(?: code)? ?[=:-]? ?|\( ?|failed[:.,]? ?(?:- )?)(?P<code>0x[0-9A-Fa-f]{1,8}|-?\d{1,10})\b"
 
 TABLE: tuple[_Row, ...] = (
     # The account is chosen.
@@ -169,9 +171,9 @@ TABLE: tuple[_Row, ...] = (
 )
 
 _ID = r'"(?P<id>[^"]{0,260})"'
-_NAMED = rf'{_ID}\s*,?\s*(?:for )?machine name:? "(?P<name>[^"]{{0,260}})"'
+_NAMED = rf'{_ID},? ?(?:for )?machine name:? "(?P<name>[^"]{{0,260}})"'
 _BEGIN = re.compile(rf"Begin Processing request: {_NAMED}")
-_END = re.compile(rf"End request: {_ID}(?:\s*,?\s*machine name:? \"(?P<name>[^\"]{{0,260}})\")?")
+_END = re.compile(rf"End request: {_ID}(?:,? ?machine name:? \"(?P<name>[^\"]{{0,260}})\")?")
 _RECEIVED = re.compile(rf'Received request: {_NAMED} on queue: "(?P<queue>[^"]*)"')
 _STORED = re.compile(rf'Stored request {_NAMED}, in queue "(?P<queue>[^"]*)"')
 _FINISHED = re.compile(rf"(?P<verb>Completed|Deleted) request {_NAMED}")
@@ -305,6 +307,8 @@ class PushRequestBuilder:
         if component and component != COMPONENT and component.upper() != COMPONENT:
             return
         text = _last_entry(record.text) if "\n" in record.text else record.text
+        if len(text) > LONGEST_ENTRY:
+            text = text[:LONGEST_ENTRY]
         begin = _BEGINNING.match(text)
         if begin is None:
             return
