@@ -254,9 +254,10 @@ def test_the_same_records_come_from_every_encoding_and_line_end(encode, newline)
     assert is_accounted_for(account)
 
 
-def test_a_line_of_an_older_component_does_not_harm_the_utf8_of_the_others():
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+def test_a_line_of_an_older_component_does_not_harm_the_utf8_of_the_others(newline):
     lines = [SERVER.format("Größe").encode(), SERVER.format("Größe").encode("cp1252")]
-    assert [record.text for record in read(b"\n".join(lines))[0]] == ["Größe", "Größe"]
+    assert [record.text for record in read(newline.join(lines))[0]] == ["Größe", "Größe"]
 
 
 @pytest.mark.parametrize("path", LOGS, ids=lambda path: path.name)

@@ -32,7 +32,7 @@ MOST_JOINED = 200  # lines in front of the line that ends a record of a site ser
 LONGEST_JOINED = 16 * 1024  # characters of such a line
 LONGEST_TAIL = 200  # characters of component and date in front of a thread's number in hexadecimal
 LONGEST_END = 300  # characters of the end of a record of a site server
-LONGEST_DATE = 80  # characters of that number and of a date behind it
+LONGEST_DATE = 90  # characters of that number and of a date behind it
 SAMPLE = 200  # characters of a malformed line to show
 
 CLIENT_BEGIN = "<![LOG["

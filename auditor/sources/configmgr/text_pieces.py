@@ -103,7 +103,7 @@ def _utf8_or_western(piece: bytes) -> str:
     try:
         return piece.decode()
     except UnicodeDecodeError:
-        return "\n".join(_line_of_either(line) for line in piece.split(b"\n"))
+        return "".join(map(_line_of_either, piece.splitlines(keepends=True)))
 
 
 def _line_of_either(line: bytes) -> str:
