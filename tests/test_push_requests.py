@@ -228,6 +228,15 @@ def test_only_the_first_unknown_errors_are_kept_and_all_are_counted():
     assert (len(found.unknown_errors), found.unknown_count) == (push_requests.MOST_UNKNOWN, 500)
 
 
+def test_calls_that_lead_to_a_result_are_not_steps_of_their_own():
+    calls = [f"---> {call} succeeded!" for call in ("SspiExcludePackage", "SspiMarshalAuthIdentity", "NetUseAdd")]
+    request = only(begin(), ADMIN, *calls, end())
+    assert [(step.step, step.outcome, step.line) for step in request.steps] == [
+        (STEP.ADMIN_SHARE, NEUTRAL, 2),
+        (STEP.ADMIN_SHARE, GOOD, 5),
+    ]
+
+
 # ---- which step decides
 
 ADMIN = "---> Attempting to connect to administrative share '\\\\PC1\\admin$' using account 'D\\push'"

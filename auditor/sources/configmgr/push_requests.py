@@ -291,7 +291,10 @@ def _rank(step: ReportedStep) -> tuple[int, int]:
 
 
 class PushRequestBuilder:
-    """Collects push requests from the records of a ccm.log, within bounds."""
+    """Collects push requests from the records of a ccm.log, within bounds.
+
+    A record that names nothing and only says that the step at hand goes on is not kept as a step.
+    """
 
     def __init__(self) -> None:
         self._threads: OrderedDict[int, _Open] = OrderedDict()
@@ -315,9 +318,11 @@ class PushRequestBuilder:
         word, at = begin[1], begin.start(1)
         if (use := _USES.get(word)) and use(self, record, text, at):
             return
-        if step := _step(record, text, word, at):
-            self._add_step(record, step)
-        elif _TROUBLE.search(text):
+        for row, pattern in _ROWS.get(_key(word), ()):
+            if match := pattern.match(text, at):
+                self._add_step(record, row, match)
+                return
+        if _TROUBLE.search(text):
             self._unknown_count += 1
             if len(self._unknown) < MOST_UNKNOWN:
                 self._unknown.append((record.line, _one_line(record.text)))
@@ -409,13 +414,16 @@ class PushRequestBuilder:
             return True
         return True
 
-    def _add_step(self, record: LogRecord, step: ReportedStep) -> None:
+    def _add_step(self, record: LogRecord, row: _Row, match: re.Match[str]) -> None:
         """Add a step to the request that it names, else to that of its thread."""
-        if step.outcome is StepOutcome.FAILED and (named := _ANY_REQUEST.search(step.text)):
+        if row.outcome is StepOutcome.FAILED and (named := _ANY_REQUEST.search(match.string)):
             opened = self._of(record, named["id"], named["name"])
         else:
             opened = self._of_thread(record)
-        opened.add(record, step)
+        if not match.re.groups and opened.is_in(row):
+            opened.see(record)
+        else:
+            opened.add(record, _reported(record, row, match))
 
     def _of(self, record: LogRecord, request_id: str, name: str) -> _Open:
         """Return the request that a record names: the open one of that number, else the unnamed one of its thread."""
@@ -517,6 +525,11 @@ class _Open:
         self.dropped += len(self._latest) == self._latest.maxlen
         self._latest.append(step)
 
+    def is_in(self, row: _Row) -> bool:
+        """Return whether a neutral record says nothing new: its step has just been reported as begun."""
+        last = self._latest or self._steps
+        return bool(last) and row.outcome is StepOutcome.NEUTRAL is last[-1].outcome and last[-1].step is row.step
+
     def built(self) -> PushRequest:
         """Return it as a record."""
         first, last = self._first, self._last
@@ -599,17 +612,10 @@ def _one_line(text: str) -> str:
     return (text.replace("\n", " ") if "\n" in text else text)[:LONGEST_TEXT]
 
 
-def _step(record: LogRecord, text: str, word: str, at: int) -> ReportedStep | None:
-    """Return what a record reports, None if its words are not known."""
-    for row, pattern in _ROWS.get(_key(word), ()):
-        if match := pattern.match(text, at):
-            return _reported(record, row, match.groupdict() if pattern.groups else {})
-    return None
-
-
-def _reported(record: LogRecord, row: _Row, groups: dict[str, str | None]) -> ReportedStep:
+def _reported(record: LogRecord, row: _Row, match: re.Match[str]) -> ReportedStep:
     code, written, target, account = None, "", "", ""
-    if groups:
+    if match.re.groups:
+        groups = match.groupdict()
         if digits := groups.get("hex"):
             code, written = int(digits, 16), digits
         elif decimal := groups.get("code"):
