@@ -177,6 +177,11 @@ def test_a_date_of_a_clipboard_that_can_be_read_in_two_ways_is_left_out_and_coun
     assert (account.undated, account.ambiguous_dates) == (1, 1)
 
 
+def test_records_without_an_offset_from_utc_are_counted():
+    _, account = read("\n".join(form.format("text") for form in FORMS))
+    assert (account.records, account.local, account.undated) == (4, 1, 1)
+
+
 def test_a_page_can_have_lost_all_but_the_text():
     found, account = read("\n".join(map(BARE.format, ["---> NetUseAdd succeeded!", "Submitted request successfully"])))
     assert [record.text for record in found] == ["---> NetUseAdd succeeded!", "Submitted request successfully"]
@@ -475,6 +480,12 @@ def test_a_log_is_recognized_by_one_record_of_any_form(form, encoding):
         b"#Version: 1.5\r\n#Software: Microsoft Windows Firewall\r\n",
         rb"In LaTeX, a formula stands between $$ and $$" + b"\n$$ x = y $$\n",
         b"\0" * 100,
+        b"\n" * 65536,
+        b" " * 65536,
+        b"-" * 65536,
+        b"---> " * 10_000,
+        b"1 (0x1) " * 8000,
+        b"$$<a>" * 10_000,
         bytes(range(256)) * 16,
         b"Name,LastErrorCode\r\nPC1,53\r\n",
         b"\x1f\x8b\x08\0",
