@@ -10,9 +10,11 @@ Q299772; logs in the Microsoft Q&A threads 965723 and 1000404. Rows marked "not 
 from __future__ import annotations
 
 import re
+import sys
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from auditor.sources.configmgr.facts import (
@@ -36,8 +38,7 @@ MOST_OPEN = 1000  # requests at once; a site server uses some tens of threads
 FEW_REQUESTS = 10_000  # up to this number all are kept
 MOST_OF_MACHINE = 3  # requests beyond that: the latest; a machine that is off gets 168 in a week
 MOST_REQUESTS = 100_000  # of all machines: the latest
-MOST_KEPT_STEPS = 200_000  # of finished requests, about 100 MB; beyond, a request keeps what failed
-MOST_KEPT_FAILURES = 4  # of a request beyond that
+MOST_KEPT_STEPS = 200_000  # of finished requests, about 100 MB; beyond, a request keeps what decides
 MOST_UNKNOWN = 100
 
 _S, _O = InstallStep, StepOutcome
@@ -231,6 +232,7 @@ class PushLog:
     dropped_steps: int
 
 
+@lru_cache(maxsize=1024)
 def written_code(text: str) -> int:
     """Return a code as unsigned 32 bits.
 
@@ -256,17 +258,20 @@ def deciding_step(request: PushRequest) -> ReportedStep | None:
     if request.status is RequestStatus.COMPLETE:
         return None
     failed = _not_succeeded(request.steps)
-    if not failed:
-        return None
-    first = min(map(_rank, failed))
-    step = [step for step in failed if _rank(step) == first][-1]
-    if step.code is not None:
+    step = _last_of_first(failed)
+    if step is None or step.code is not None:
         return step
     if request.error_code:
         stored = next((other for other in reversed(request.steps) if other.code == request.error_code), None)
         return replace(step, code=request.error_code, written_code=stored.written_code if stored else "")
     before = next((other for other in reversed(failed) if other.code), None)
     return step if before is None else replace(step, code=before.code, written_code=before.written_code)
+
+
+def _last_of_first(failed: list[ReportedStep]) -> ReportedStep | None:
+    """Return the last record of the step that decides, None if nothing failed."""
+    first = min(map(_rank, failed), default=None)
+    return next((step for step in reversed(failed) if _rank(step) == first), None)
 
 
 def _not_succeeded(steps: Iterable[ReportedStep]) -> list[ReportedStep]:
@@ -423,7 +428,7 @@ class PushRequestBuilder:
         if not match.re.groups and opened.is_in(row):
             opened.see(record)
         else:
-            opened.add(record, _reported(record, row, match))
+            opened.add(record, _reported(record, row, match, opened.machine))
 
     def _of(self, record: LogRecord, request_id: str, name: str) -> _Open:
         """Return the request that a record names: the open one of that number, else the unnamed one of its thread."""
@@ -594,9 +599,13 @@ class _Kept:
             del self._of_machine[machine], self._counts[machine]
 
     def _shortened(self, request: PushRequest) -> PushRequest:
-        failed = _not_succeeded(request.steps)[-MOST_KEPT_FAILURES:] or list(request.steps[-1:])
-        self.dropped_steps += len(request.steps) - len(failed)
-        return replace(request, steps=tuple(failed))
+        failed = _not_succeeded(request.steps)
+        coded = next((step for step in reversed(failed) if step.code), None)
+        last = _last_of_first(failed) or next(reversed(request.steps), None)
+        needed = {id(step) for step in (last, coded)}
+        steps = tuple(step for step in request.steps if id(step) in needed)
+        self.dropped_steps += len(request.steps) - len(steps)
+        return replace(request, steps=steps)
 
 
 # ---- one record
@@ -612,16 +621,18 @@ def _one_line(text: str) -> str:
     return (text.replace("\n", " ") if "\n" in text else text)[:LONGEST_TEXT]
 
 
-def _reported(record: LogRecord, row: _Row, match: re.Match[str]) -> ReportedStep:
+def _reported(record: LogRecord, row: _Row, match: re.Match[str], machine: str) -> ReportedStep:
+    """Return a step; texts that many steps share are kept once."""
     code, written, target, account = None, "", "", ""
     if match.re.groups:
         groups = match.groupdict()
         if digits := groups.get("hex"):
-            code, written = int(digits, 16), digits
+            code, written = written_code(f"0x{digits}"), sys.intern(digits)
         elif decimal := groups.get("code"):
-            code, written = written_code(decimal), decimal
+            code, written = written_code(decimal), sys.intern(decimal)
         target = (groups.get("target") or "").rstrip(".")
-        account = MACHINE_ACCOUNT if groups.get("machine") else (groups.get("account") or "").strip()
+        target = machine if target == machine else target
+        account = MACHINE_ACCOUNT if groups.get("machine") else sys.intern((groups.get("account") or "").strip())
     return ReportedStep(
         row.step,
         row.outcome,
