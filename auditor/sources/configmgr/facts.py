@@ -131,6 +131,7 @@ class PushRequest:
         status: The last status that the log gives, None if it gives none.
         error_code: The last error code that the log stores, as unsigned 32 bits; None if it stores none.
         complete: Whether the log holds its end.
+        earlier: How many requests for the same machine the log holds before this one, whether they are kept or not.
     """
 
     id: str
@@ -143,6 +144,7 @@ class PushRequest:
     status: RequestStatus | None = None
     error_code: int | None = None
     complete: bool = True
+    earlier: int = 0
 
 
 class FactKind(StrEnum):

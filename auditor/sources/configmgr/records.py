@@ -66,7 +66,7 @@ _CLIPBOARD_BEGINS = (
     re.compile(rf"\s*{_DATE} +{_TIME}[\t ]+{_THREAD}(?:[\t ]+|$)"),
 )
 _BARE_END = re.compile(r"[~\s]*\$\$\s*$")
-_BARE_PUSH = re.compile(r"^\s*(?:-{2,}>|=+>|<=+|Execute query exec ).*\$\$\s*$", re.MULTILINE)
+_BARE_PUSH = re.compile(r"^[ \t]{0,20}(?:-{2,}>|=+>|<=+|Execute query exec ).*\$\$[ \t]*$", re.MULTILINE)
 _BEGINS_ANEW = re.compile(r"[~\s]*(?:-{2,}>|={2,}>|<={2,})")  # of ccm.log: never the second line of a text
 _NOT_BLANK = re.compile(r"\S")
 
@@ -106,8 +106,9 @@ class RecordAccount:
         samples: Line and beginning of the first of each kind.
         blank: Lines with nothing on them.
         forms: Records of each form.
+        local: Records whose time has no offset from UTC.
         undated: Records whose time is unreadable or missing.
-        ambiguous_dates: Of these, the ones whose date can be read as day and month or as month and day.
+        ambiguous_dates: Of the undated, the ones whose date can be read as day and month or as month and day.
         cut: Records and lines that are longer than what is kept of them.
         dropped: Characters that were dropped from these.
         encoding: How the bytes were decoded, such as "utf-8"; single lines can be of cp1252.
@@ -121,6 +122,7 @@ class RecordAccount:
     samples: dict[MalformedRecord, tuple[int, str]] = field(default_factory=dict)
     blank: int = 0
     forms: Counter[LogForm] = field(default_factory=Counter)
+    local: int = 0
     undated: int = 0
     ambiguous_dates: int = 0
     cut: int = 0
@@ -367,6 +369,8 @@ class _Cutter:
         self._owned = line
         if record.time_ns is None:
             account.undated += 1
+        elif not record.utc:
+            account.local += 1
         self._joinable = True
         self._records.append(record)
 
