@@ -16,11 +16,14 @@ from auditor.sources.flows.table import FlowTable
 if TYPE_CHECKING:
     import pandas as pd
 
+    from auditor.sources.configmgr.facts import ReportedSteps
     from auditor.sources.flows.source_flows import SourceFlows
 
 Advance = Callable[[int, int], None]  # told now and then: bytes read, bytes in all
 ROLLED_OVER = ".old"  # what Windows adds to the name of a log that has grown to its limit
 CAPTURE, FIREWALL_LOG, EVENT_LOG = "capture", "firewall-log", "event-log"
+CONFIGMGR_LOG, IIS_LOG = "configmgr-log", "iis-log"
+WITHOUT_FLOWS = frozenset((CONFIGMGR_LOG, IIS_LOG))  # they report steps and requests, not traffic
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,9 @@ class Source:
 
     Attributes:
         path: The file, as text that can be written anywhere.
-        kind: "capture", "firewall-log" or "event-log".
-        format: "pcap", "pcapng", "pfirewall", "evtx" or "JSON", with " (gzip)" behind it when packed.
+        kind: "capture", "firewall-log", "event-log", "configmgr-log" or "iis-log".
+        format: "pcap", "pcapng", "pfirewall", "evtx", "JSON" or the name of a log of ConfigMgr, with " (gzip)" behind it
+            when packed.
         bytes: Size of the file.
         records: Frames, rows or events read.
         skipped: Those that could not be read.
@@ -43,6 +47,7 @@ class Source:
         clock: "utc", or "local" for the times of a log whose zone nobody said.
         outlasted_frame: The last frame of a capture after which it went on for as long as a response may take, 0 if
             there is none.
+        reported: What a log of ConfigMgr or IIS reports; None of other sources.
     """
 
     path: str
@@ -59,6 +64,7 @@ class Source:
     details: SourceFlows
     clock: str = "utc"
     outlasted_frame: int = 0
+    reported: ReportedSteps | None = None
 
     @cached_property
     def table(self) -> FlowTable:
