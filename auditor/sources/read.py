@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from auditor.errors import SourceError
+from auditor.errors import NotASourceError, SourceError
 from auditor.ruleset.package_data import rulesets_folder
 from auditor.ruleset.statements import say
 from auditor.sources.capture.lapse import Lapse
@@ -45,7 +45,7 @@ KNOWN_FORMATS = (
     (GZIP_MAGIC, "a gzip file within a gzip file", "unpack it once (gzip -d FILE) and name what comes out"),
     (b"<?xml", "an XML file", "save an event log as .evtx: wevtutil epl Security security.evtx"),
     (b"<Event", "an event log as XML", "save it as .evtx: wevtutil epl Security security.evtx"),
-    (b"PK\x03\x04", "a ZIP archive", "unpack it and name the capture inside"),
+    (b"PK\x03\x04", "a ZIP archive", "To analyze it: auditor analyze FILE"),
     (b"MSCF", "a cabinet file", "unpack it: expand -F:* FILE FOLDER"),
     (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and name the capture inside"),
     (b"\xfd7zXZ\0", "an XZ-compressed file", "unpack it: xz -d FILE"),
@@ -57,6 +57,8 @@ KNOWN_FORMATS = (
     (b"\x89PNG", "a picture", "name the capture itself"),
     (b"%PDF", "a PDF document", "name the capture itself"),
 )
+NO_EVIDENCE = (b"<?xml", b"\x89PNG", b"%PDF")  # of these formats, those that hold no evidence
+EVENTS = b"<Event"  # in the first line of an event log as XML
 PADDING_PIECE = 1024 * 1024
 HEAD = 64  # bytes that tell what a file is
 CAPTURE_HINT = "save it as pcapng in Wireshark, or with tcpdump -w"
@@ -273,7 +275,7 @@ def _opened(path: Path) -> io.BufferedReader:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            hint = "name the files in it, or audit many computers: auditor batch PATH... -o DIR"
+            hint = "To analyze it: auditor analyze FOLDER. For a fleet: auditor batch FOLDER -o DIR"
             raise SourceError("this is a folder", where=str(path), hint=hint)
         if not stat.S_ISREG(mode):
             raise SourceError("this is not an ordinary file", where=str(path), hint="save the capture to a file first")
@@ -301,9 +303,9 @@ def _head(path: Path, raw: io.BufferedReader) -> bytes:
         raise _unreadable(path, error) from error
     if not head:
         hint = EMPTY_LOG_HINT if ".log" in path.name.lower() else EMPTY_HINT
-        raise SourceError("the file is empty", where=str(path), hint=hint)
+        raise NotASourceError("the file is empty", where=str(path), hint=hint)
     if head.startswith(b"{") and SAVED_REPORT in head:
-        raise SourceError("this is a saved report", where=str(path), hint="convert it: auditor render FILE")
+        raise NotASourceError("this is a saved report", where=str(path), hint="convert it: auditor render FILE")
     return head
 
 
@@ -341,10 +343,12 @@ def _known_format(head: bytes) -> tuple[str, str] | None:
 def _not_a_source(path: Path, head: bytes) -> SourceError:
     if other_format := _known_format(head):
         description, hint = other_format
-        return SourceError(f"this is {description}, not a capture or firewall log", where=str(path), hint=hint)
+        kind = NotASourceError if head.startswith(NO_EVIDENCE) and EVENTS not in head else SourceError
+        return kind(f"this is {description}, not a capture or firewall log", where=str(path), hint=hint)
     name = path.name.lower()
     hint = ETL_HINT if name.endswith(".etl") else LOG_HINT if ".log" in name else CAPTURE_HINT
-    return SourceError(
+    kind = SourceError if hint == ETL_HINT else NotASourceError  # a trace is evidence, once it is converted
+    return kind(
         "unknown file type; expected pcap, pcapng, a Windows Firewall log, or an event log", where=str(path), hint=hint
     )
 

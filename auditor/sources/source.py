@@ -31,10 +31,11 @@ class Source:
     """One input that was read.
 
     Attributes:
-        path: The file, as text that can be written anywhere.
+        path: The file, as text that can be written anywhere; of a file in an archive, that of the archive and its name
+            in it, such as bundle.zip/logs/pfirewall.log.
         kind: "capture", "firewall-log", "event-log", "configmgr-log" or "iis-log".
-        format: "pcap", "pcapng", "pfirewall", "evtx", "JSON" or the name of a log of ConfigMgr, with " (gzip)" behind it
-            when packed.
+        format: "pcap", "pcapng", "pfirewall", "evtx", "JSON" or the name of a log of ConfigMgr, with " (gzip)" behind
+            it when packed.
         bytes: Size of the file.
         records: Frames, rows or events read.
         skipped: Those that could not be read.
@@ -48,6 +49,7 @@ class Source:
         outlasted_frame: The last frame of a capture after which it went on for as long as a response may take, 0 if
             there is none.
         reported: What a log of ConfigMgr or IIS reports; None of other sources.
+        unpacked: Where a file of an archive is while the archive is open; None if the file is at its path.
     """
 
     path: str
@@ -65,12 +67,19 @@ class Source:
     clock: str = "utc"
     outlasted_frame: int = 0
     reported: ReportedSteps | None = None
+    unpacked: Path | None = None
 
     @cached_property
     def table(self) -> FlowTable:
         """The flow table as the judging works on it."""
         table = self.details.table
-        return table if isinstance(table, FlowTable) else FlowTable(table)
+        table = table if isinstance(table, FlowTable) else FlowTable(table)
+        return table.of_source(self.path) if self.unpacked else table
+
+    @property
+    def file(self) -> Path:
+        """Where its bytes are."""
+        return self.unpacked or Path(self.path)
 
     @property
     def asked(self) -> tuple[NeighborRequests, ...]:
