@@ -13,7 +13,6 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -54,7 +53,6 @@ PASSWORD = "Extract the archive with its password, and name the extracted folder
 COPY_AGAIN = "Copy the archive again, or extract it and name the extracted folder."
 
 
-@dataclass
 class Budget:
     """How much archives may still hold, those within them included.
 
@@ -63,8 +61,9 @@ class Budget:
         bytes: Unpacked.
     """
 
-    entries: int = MOST_ENTRIES
-    bytes: int = MOST_BYTES
+    def __init__(self) -> None:
+        self.entries = MOST_ENTRIES
+        self.bytes = MOST_BYTES
 
     def begin(self, packed: int) -> None:
         """Begin with an archive that is in no other one.
