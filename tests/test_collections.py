@@ -28,6 +28,7 @@ from auditor.api.evidence import write_evidence
 from auditor.errors import SourceError
 from auditor.report.load import load_report
 from auditor.sources.collection import MOST_COMPUTERS, Collection
+from auditor.sources.files import archive
 from auditor.sources.files.archive import UTF_8
 from auditor.sources.files.folder import MOST_LEVELS, files_below
 from auditor.sources.read_all import read_all
@@ -344,8 +345,8 @@ class Unseekable(io.RawIOBase):
 
 def test_sizes_behind_the_data(tmp_path):
     stream = Unseekable()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("push.pcap", push())
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("push.pcap", push())
     assert stream.content[6] & 8  # data descriptor
     assert names_in(written(tmp_path / "b.zip", stream.content)) == ["push.pcap"]
 
@@ -466,8 +467,17 @@ def test_archives_in_archives_share_one_bound(run, tmp_path):
     assert "2.zip: the ZIP archive holds more than 10,000 files" in done.err
 
 
+def test_archives_of_a_folder_share_one_bound(monkeypatch, run, tmp_path):
+    monkeypatch.setattr(archive, "MOST_BYTES", len(push()) + len(push(1)))
+    files = {f"{number}.zip": zip_of({f"{number}.pcap": push(number)}) for number in range(3)}
+    done = run("flows", folder_of(tmp_path / "e", files))
+    assert done.code == 4
+    assert done.err.count("\n") == 1
+    assert "2.zip: the ZIP archive unpacks to" in done.err
+
+
 @given(st.data())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_damage_gives_sources_or_an_error(tmp_path, temporary, data):
     packed = bytearray(zip_of({"a.pcap": push(), "logs/b.log": drops(), "c.zip": zip_of({"d.pcap": push(1)})}))
     for _ in range(data.draw(st.integers(1, 4))):

@@ -1,6 +1,6 @@
 """Files, folders, and ZIP archives that were named become files to read; archives are unpacked while it is open.
 
-What a file is, only its content shows: whoever reads it calls `leave_out` for what is no source.
+What a file is, only its content shows: its reader calls `leave_out` for what is no source.
 """
 
 from __future__ import annotations
@@ -290,7 +290,7 @@ def _is_archive(path: str | Path) -> bool:
             return False
         with open(path, "rb") as file:
             return file.read(4) in MAGICS
-    except (OSError, ValueError):  # whoever reads it says better what is wrong with it
+    except (OSError, ValueError):  # the error of its reader says more
         return False
 
 

@@ -1,4 +1,4 @@
-"""Unpack a ZIP archive within bounds: no name in it becomes a path, and no size in it is believed.
+"""Unpack a ZIP archive within bounds: no name in it becomes a path, and nothing is larger than it says.
 
 Reference: PKWARE, APPNOTE.TXT 6.3.10.
 """
@@ -40,6 +40,7 @@ FREE = 1024**3  # below this any ratio is fine
 MOST_RATIO = 200  # logs are packed to a twentieth
 MOST_BYTES = 64 * 1024**3
 LONGEST_NAME = 255
+LONGEST_REASON = 80
 LOCAL_HEADER = 30  # bytes in front of an entry's name and data
 ENCRYPTED = 0x1 | 0x2000  # bits of an entry's flags: its data, or the list of entries
 UTF_8 = 0x800
@@ -54,16 +55,17 @@ COPY_AGAIN = "Copy the archive again, or extract it and name the extracted folde
 
 
 class Budget:
-    """How much archives may still hold, those within them included.
+    """How much the archives of a folder may still hold, those within them included.
 
     Attributes:
         entries: Files and folders.
-        bytes: Unpacked.
+        bytes: Unpacked, of the archive that is open.
     """
 
     def __init__(self) -> None:
         self.entries = MOST_ENTRIES
-        self.bytes = MOST_BYTES
+        self.bytes = 0
+        self._total = MOST_BYTES
 
     def begin(self, packed: int) -> None:
         """Begin with an archive that is in no other one.
@@ -71,7 +73,13 @@ class Budget:
         Args:
             packed: Its size.
         """
-        self.bytes = min(max(FREE, MOST_RATIO * packed), MOST_BYTES)
+        self.bytes = min(max(FREE, MOST_RATIO * packed), self._total)
+
+    def take(self, entries: int, size: int) -> None:
+        """Take what an archive holds, unpacked, from the rest."""
+        self.entries -= entries
+        self.bytes -= size
+        self._total -= size
 
 
 class Member(NamedTuple):
@@ -143,8 +151,8 @@ class Archive:
             with self._zip.open(entry) as packed:
                 while piece := packed.read(PIECE):
                     yield piece
-        except DAMAGE as error:
-            raise SourceError(f"corrupted in the archive ({error})", where=name, hint=COPY_AGAIN) from error
+        except DAMAGE as error:  # its text can quote another name of the file
+            raise SourceError("corrupted in the archive", where=name, hint=COPY_AGAIN) from error
 
 
 class _Bounded(io.BufferedReader):
@@ -173,11 +181,12 @@ def _directory(raw: _Bounded, name: str) -> zipfile.ZipFile:
         error.where = name
         raise
     except DAMAGE as error:
-        raise SourceError(f"the ZIP archive is corrupted ({error})", where=name, hint=COPY_AGAIN) from error
+        reason = " ".join(str(error).split())[:LONGEST_REASON]
+        raise SourceError(f"the ZIP archive is corrupted ({reason})", where=name, hint=COPY_AGAIN) from error
 
 
 def _check(entries: Sequence[zipfile.ZipInfo], name: str, budget: Budget) -> None:
-    """Raise SourceError for an archive that holds too much, or that nobody packed for this."""
+    """Raise SourceError for an archive that holds too much, or NotASourceError for one that is a document."""
     if any(entry.filename == OFFICE for entry in entries):
         raise NotASourceError("this is a document or a package", where=name, hint="Name a capture or a log.")
     if len(entries) > budget.entries:
@@ -189,8 +198,7 @@ def _check(entries: Sequence[zipfile.ZipInfo], name: str, budget: Budget) -> Non
     if _overlap(entries):
         hint = "Do not extract it: it is made to fill the disk. Pack the files again."
         raise SourceError("files in the ZIP archive share the same data", where=name, hint=hint)
-    budget.entries -= len(entries)
-    budget.bytes -= size
+    budget.take(len(entries), size)
 
 
 def _overlap(entries: Sequence[zipfile.ZipInfo]) -> bool:

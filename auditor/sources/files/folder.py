@@ -47,7 +47,7 @@ def files_below(top: str, most: int = MOST_ENTRIES) -> FolderContents:
         most: Files and folders that it may hold.
 
     Raises:
-        SourceError: It holds more, or more bytes than anybody collects of one installation.
+        SourceError: It holds more, or more bytes than the evidence of one installation has.
     """
     contents = FolderContents([], [], [])
     waiting: list[tuple[tuple[str, ...], str]] = [((), top)]

@@ -1,4 +1,4 @@
-"""Names of files that a system keeps for itself: nobody collects them, and they are left out without a word."""
+"""Names of files that a system keeps for itself: they are no evidence, and are left out without a word."""
 
 from __future__ import annotations
 
