@@ -159,6 +159,15 @@ def test_evidence_that_must_be_converted_first_is_unreadable(run, tmp_path, head
     assert run("flows", top).code == 4
 
 
+HTTPERR = b"#Software: Microsoft HTTP API 2.0\r\n#Version: 1.0\r\n#Fields: date time c-ip c-port s-ip s-port\r\n"
+OTHER_COLUMNS = b"#Version: 1.5\r\n#Software: Microsoft Windows Firewall\r\n#Fields: date time c-ip\r\n"
+
+
+@pytest.mark.parametrize(("content", "code"), [(HTTPERR, 0), (OTHER_COLUMNS, 4)])
+def test_a_log_of_another_program_is_no_source_and_a_changed_firewall_log_is_unreadable(run, tmp_path, content, code):
+    assert run("flows", folder_of(tmp_path / "e", {"push.pcap": push(), "x.log": content})).code == code
+
+
 @pytest.mark.parametrize("files", [{}, {"notes.txt": b"x"}, {"notes.txt": b"x", "a/b.txt": b"y"}, {".hidden": push()}])
 def test_nothing_to_read_at_all_is_one_line(run, tmp_path, files):
     done = run("analyze", folder_of(tmp_path / "e", files))
