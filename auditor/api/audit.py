@@ -94,6 +94,16 @@ def audit(
     return _with_not_used(_with_unreadable(report, unreadable), collection)
 
 
+def _with_unreadable(report: Report, unreadable: Sequence[SourceSummary]) -> Report:
+    if not unreadable:
+        return report
+    limits = [
+        Limitation(UNREADABLE, say("limitation.not-audited", path=source.path, why=source.warnings[0].text))
+        for source in unreadable
+    ]
+    return replace(report, sources=(*report.sources, *unreadable), limitations=(*limits, *report.limitations))
+
+
 def _collection(
     paths: Sequence[str | Path | Collection], progress: ProgressCallback
 ) -> AbstractContextManager[Collection]:
@@ -115,16 +125,6 @@ def not_used_texts(collection: Collection) -> list[str]:
     """Return a sentence on the files that are no sources, and one on copies, as far as there are any."""
     kinds = (("limitation.not-used", collection.not_used), ("limitation.copies", collection.copies))
     return [say_count(kind, len(names), names=join_limited(names, MOST_NAMED)) for kind, names in kinds if names]
-
-
-def _with_unreadable(report: Report, unreadable: Sequence[SourceSummary]) -> Report:
-    if not unreadable:
-        return report
-    limits = [
-        Limitation(UNREADABLE, say("limitation.not-audited", path=source.path, why=source.warnings[0].text))
-        for source in unreadable
-    ]
-    return replace(report, sources=(*report.sources, *unreadable), limitations=(*limits, *report.limitations))
 
 
 def _current(ports: Mapping[str, int]) -> Ruleset:

@@ -34,8 +34,8 @@ class Source:
         path: The file, as text that can be written anywhere; of a file in an archive, that of the archive and its name
             in it, such as bundle.zip/logs/pfirewall.log.
         kind: "capture", "firewall-log", "event-log", "configmgr-log" or "iis-log".
-        format: "pcap", "pcapng", "pfirewall", "evtx", "JSON" or the name of a log of ConfigMgr, with " (gzip)" behind
-            it when packed.
+        format: "pcap", "pcapng", "pfirewall", "evtx", "JSON" or which log of ConfigMgr it is, with " (gzip)" behind it
+            when packed.
         bytes: Size of the file.
         records: Frames, rows or events read.
         skipped: Those that could not be read.
