@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePath
 from typing import NamedTuple, Self
@@ -84,7 +84,7 @@ class Collection:
         if self._temporary:
             self._temporary.cleanup()
 
-    def __iter__(self) -> Iterator[FoundFile | SourceError]:
+    def __iter__(self) -> Generator[FoundFile | SourceError]:
         """Yield each file, and an error for what cannot be opened or unpacked."""
         for path in self._paths:
             if os.path.isdir(path):
@@ -122,14 +122,14 @@ class Collection:
 
     def _taken(self, found: FoundFile) -> FoundFile:
         """Note that a file is read, and return it."""
-        if identity := _identity(str(found.file)):
-            self._seen.add(identity)
-            self._by_size[_size(found.file)].setdefault(found.file, None)
+        self._by_size[_size(found.file)].setdefault(found.file, None)
         self._names.setdefault(found.within, Counter())[_last(found.name)] += 1
         if found.is_unpacked:
             self.unpacked[found.name] = found.file
         else:
             self.read[found.file] = None
+            if identity := _identity(str(found.file)):
+                self._seen.add(identity)
         return found
 
     def _of_container(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -64,28 +65,40 @@ def read_collection(
     """
     sources: list[Source] = []
     errors: list[SourceError] = []
-    for found in collection:
-        if isinstance(found, SourceError):
-            errors.append(found)
-            continue
-        try:
-            source = _read(found, ruleset, tz, progress)
-        except SourceError as error:
-            if found.within and isinstance(error, NotASourceError):
-                collection.leave_out(found)
+    with closing(iter(collection)) as files:  # so that no archive stays open, whatever happens
+        for found in files:
+            if isinstance(found, SourceError):
+                errors.append(found)
             else:
-                errors.append(error)
-            continue
-        if source.kind == FIREWALL_LOG and not found.within:
-            sources += _older(collection, found.file, tz, progress, errors)
-        sources.append(source)
+                sources += _of_file(collection, found, partial(_read, tz=tz, progress=progress), ruleset, errors)
     if not sources:
         errors[0].further = tuple(errors[1:])
         raise errors[0]
     return sources, list(map(_unreadable, errors))
 
 
-def _read(found: FoundFile, ruleset: Ruleset | None, tz: str | None, progress: ProgressCallback) -> Source:
+ReadFile = Callable[[FoundFile, "Ruleset | None"], Source]
+
+
+def _of_file(
+    collection: Collection, found: FoundFile, read_file: ReadFile, ruleset: Ruleset | None, errors: list[SourceError]
+) -> list[Source]:
+    """Return the source that a file is, behind the older half of a log that was rolled over; none if it is none."""
+    try:
+        source = read_file(found, ruleset)
+    except SourceError as error:
+        if found.within and isinstance(error, NotASourceError):
+            collection.leave_out(found)
+        else:
+            errors.append(error)
+        return []
+    older = None
+    if source.kind == FIREWALL_LOG and not found.within:
+        older = collection.claim(f"{found.file}{ROLLED_OVER}")
+    return [*(_of_file(collection, older, read_file, None, errors) if older else ()), source]
+
+
+def _read(found: FoundFile, ruleset: Ruleset | None, *, tz: str | None, progress: ProgressCallback) -> Source:
     """Return the source that a file is; raise SourceError if it is none."""
     try:
         source = read(found.file, lambda: documented_ports(ruleset), tz=tz, advance=partial(progress, found.name))
@@ -135,20 +148,6 @@ def documented_ports(ruleset: Ruleset | None) -> frozenset[int]:
 
     rulesets = [ruleset] if ruleset else [load_ruleset(name) for name in shipped_rulesets()]
     return frozenset(port for ruleset in rulesets for row in ruleset.requirements for port in row.ports)
-
-
-def _older(
-    collection: Collection, path: Path, tz: str | None, progress: ProgressCallback, errors: list[SourceError]
-) -> list[Source]:
-    """Return the older half of a log that was rolled over, if it can be read; else note why not."""
-    older = collection.claim(f"{path}{ROLLED_OVER}")
-    if older is None:
-        return []
-    try:
-        return [_read(older, None, tz, progress)]
-    except SourceError as error:
-        errors.append(error)
-        return []
 
 
 def _unreadable(error: SourceError) -> SourceSummary:
