@@ -44,6 +44,10 @@ class SourceError(AuditorError):
     further: tuple[SourceError, ...] = ()
 
 
+class NotASourceError(SourceError):
+    """A file that is no source by its content: an error if it was named, and left out of a folder or an archive."""
+
+
 class ReportError(AuditorError):
     """A saved report that cannot be used: missing, cut short, no report, or changed so that it makes no sense."""
 

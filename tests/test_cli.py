@@ -202,7 +202,7 @@ def test_the_list_of_commands_cuts_no_summary(run, name):
 
 NO_SOURCES = {
     "no file": (None, "no such file"),
-    "folder": ("folder", "this is a folder"),
+    "folder": ("folder", "no capture and no log is in it"),
     "text": (b"Dear colleague, the capture is attached.\n", "unknown file type; expected pcap, pcapng"),
     "picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "this is a picture"),
     "empty": (b"", "the file is empty. Stop the capture before you copy it"),
@@ -414,11 +414,6 @@ def test_the_version_where_there_is_no_tshark(run, monkeypatch, tmp_path):
     for name in ("ProgramFiles", "ProgramFiles(x86)", "ProgramW6432"):
         monkeypatch.delenv(name, raising=False)
     assert run("--version") == Ran(0, f"auditor {VERSION}\ntshark not found\n", "")
-
-
-def test_a_folder_in_the_place_of_a_command_or_a_capture_is_what_batch_is_for(run, tmp_path):
-    assert f"To analyze it, run: auditor batch {tmp_path} -o DIR" in run(str(tmp_path)).err
-    assert "auditor batch PATH... -o DIR" in run("analyze", str(tmp_path)).err
 
 
 # explain

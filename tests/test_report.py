@@ -140,7 +140,7 @@ def test_the_keys_are_in_their_published_order(report):
             client["recommendation"][0],
         )
     ] == [
-        "format_version tool ruleset asked sources roles modes pushes clients limitations",
+        "format_version tool ruleset asked sources roles modes pushes clients limitations not_used",
         "name version",
         "id title reference",
         "path kind format bytes records skipped first_time last_time warnings quoted",

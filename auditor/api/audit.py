@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from auditor.api.report import Report
 from auditor.errors import ArgumentError, RulesetError
+from auditor.report.joined_names import join_limited
 from auditor.report.model import Limitation
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
 from auditor.ruleset.site import Site, known_site
-from auditor.ruleset.statements import say
+from auditor.ruleset.statements import say, say_count
+from auditor.sources.collection import Collection
 from auditor.sources.progress import ProgressCallback, no_progress
-from auditor.sources.read_all import read_all
+from auditor.sources.read_all import read_collection
 from auditor.sources.summary import SourceSummary
 from auditor.verdicts import evaluate as verdicts
 from auditor.verdicts.dissect import dissect_sources
@@ -24,11 +27,12 @@ from auditor.verdicts.installations.roles import infer_roles
 from auditor.version import TOOL
 
 CURRENT_RULESET = "configmgr-current-branch"
-UNREADABLE = "unreadable"
+UNREADABLE, NOT_USED = "unreadable", "not-used"
+MOST_NAMED = 5  # files, in a sentence
 
 
 def audit(
-    *paths: str | Path,
+    *paths: str | Path | Collection,
     ruleset: str | Path | Ruleset = DEFAULT_RULESET,
     methods: Iterable[str] | None = None,
     roles: Mapping[str, str | Iterable[str]] | None = None,
@@ -44,7 +48,8 @@ def audit(
     """Audit captures and logs of one installation, or of many, and return the report.
 
     Args:
-        paths: Captures, firewall logs, and event logs, from either end and in any order.
+        paths: Captures, firewall logs, and event logs, from either end and in any order, and folders and ZIP archives
+            of them. Or one open collection of these, so that unpacked files can be used afterwards.
         ruleset: Id or file of a ruleset, or a loaded one.
         methods: Ids of the methods whose results decide; all if None.
         roles: Address, network, or name of each role, or several.
@@ -60,7 +65,7 @@ def audit(
         told: Called now and then with a source, how many bytes of it are read, and how many it has.
 
     Returns:
-        The report. A source that cannot be read is named in it.
+        The report. A source that cannot be read is named in it, and so is a file of a folder that is no source.
 
     Raises:
         SourceError: No source can be read.
@@ -75,25 +80,51 @@ def audit(
     asked = _asked(rules, methods)
     configured = parse_roles(facts.roles)
     _check_conditions(rules, facts)
-    sources, unreadable = read_all(paths, rules, tz=tz, progress=told)
-    contacts = merge(contact for source in sources for contact in contacts_of(source, rules))
-    role_map = infer_roles(sources, rules, configured, contacts)
-    dissection = None
-    if dissect:
-        dissection = dissect_sources(sources, role_map, rules, Path(tshark) if tshark else None)
-        role_map = infer_roles(sources, rules, configured, contacts, dissection.facts)
-        sources = dissection.warned(sources)
-    newer = None if rules.id == CURRENT_RULESET else partial(_current, facts.ports)
-    report = Report.of(verdicts.audit(sources, rules, role_map, facts.facts(), asked, TOOL, dissection, newer))
-    return _with_unreadable(report, unreadable) if unreadable else report
+    with _collection(paths, told) as collection:
+        sources, unreadable = read_collection(collection, rules, tz=tz, progress=told)
+        contacts = merge(contact for source in sources for contact in contacts_of(source, rules))
+        role_map = infer_roles(sources, rules, configured, contacts)
+        dissection = None
+        if dissect:
+            dissection = dissect_sources(sources, role_map, rules, Path(tshark) if tshark else None)
+            role_map = infer_roles(sources, rules, configured, contacts, dissection.facts)
+            sources = dissection.warned(sources)
+        newer = None if rules.id == CURRENT_RULESET else partial(_current, facts.ports)
+        report = Report.of(verdicts.audit(sources, rules, role_map, facts.facts(), asked, TOOL, dissection, newer))
+    return _with_not_used(_with_unreadable(report, unreadable), collection)
 
 
 def _with_unreadable(report: Report, unreadable: Sequence[SourceSummary]) -> Report:
+    if not unreadable:
+        return report
     limits = [
         Limitation(UNREADABLE, say("limitation.not-audited", path=source.path, why=source.warnings[0].text))
         for source in unreadable
     ]
     return replace(report, sources=(*report.sources, *unreadable), limitations=(*limits, *report.limitations))
+
+
+def _collection(
+    paths: Sequence[str | Path | Collection], progress: ProgressCallback
+) -> AbstractContextManager[Collection]:
+    """Return the files behind some paths; what was opened before stays open."""
+    if isinstance(paths[0], Collection):
+        return nullcontext(paths[0])
+    return Collection([path for path in paths if not isinstance(path, Collection)], progress)
+
+
+def _with_not_used(report: Report, collection: Collection) -> Report:
+    if not collection.not_used and not collection.copies:
+        return report
+    limits = [Limitation(NOT_USED, text) for text in not_used_texts(collection)]
+    not_used = (*collection.not_used, *collection.copies)
+    return replace(report, not_used=not_used, limitations=(*report.limitations, *limits))
+
+
+def not_used_texts(collection: Collection) -> list[str]:
+    """Return a sentence on the files that are no sources, and one on copies, as far as there are any."""
+    kinds = (("limitation.not-used", collection.not_used), ("limitation.copies", collection.copies))
+    return [say_count(kind, len(names), names=join_limited(names, MOST_NAMED)) for kind, names in kinds if names]
 
 
 def _current(ports: Mapping[str, int]) -> Ruleset:

@@ -14,6 +14,7 @@ from auditor.sources.capture.addresses import Addresses
 from auditor.sources.capture.control_messages import IcmpError, NeighborMessages
 from auditor.sources.capture.packets import Headers, PacketReader, Packets
 from auditor.sources.capture.reader import CaptureReader
+from auditor.sources.collection import gone
 from auditor.sources.dissection.program import find_tshark
 from auditor.sources.dissection.tshark import whole_packets
 from auditor.sources.read import known_tunnels
@@ -87,7 +88,7 @@ def _read_again(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SourceError(f"cannot be read again ({error.strerror})", where=path, hint=AGAIN) from error
+        raise gone(path, error, AGAIN) from error
 
 
 def _check_whole(path: str, missing: int) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from auditor.cli.fleet_progress import FleetProgress
     from auditor.report.fleet_model import FleetReport
     from auditor.report.model import MethodResult, Report
+    from auditor.sources.collection import Collection
     from auditor.sources.progress import ProgressCallback
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -80,9 +81,9 @@ class Commands(click.Group):
         except click.UsageError as error:
             if args and _is_path(args[0]):
                 capture = f'"{args[0]}"' if " " in args[0] else args[0]
-                words = f"auditor batch {capture} -o DIR" if os.path.isdir(args[0]) else f"auditor analyze {capture}"
-                message, hint = f"no such command {_shown(args[0])}", f"To analyze it, run: {words}"
-                raise ArgumentError(message, hint=hint) from error
+                words = f"auditor analyze {capture}"
+                message = f"No such command {_shown(args[0])}. To audit it: {words}"
+                raise click.UsageError(message, ctx) from error
             raise
 
 
@@ -273,24 +274,29 @@ def analyze(
 ) -> int:
     """Analyze captures and logs of client installations.
 
-    The sources can be from the site server, the client, or both.
+    The sources can be from the site server, the client, or both. A SOURCE is a file, a folder, or a ZIP archive; files
+    in it that are not captures or logs are listed and not used.
 
     \b
     Example:
       auditor analyze push.pcap pfirewall.log --role site-server=10.20.1.5
+      auditor analyze evidence.zip
     """
     from auditor.api.audit import audit
+    from auditor.sources.collection import Collection
 
     output_file.check(target, force=force, inputs=_inputs(sources, site))
     sources = _each_once(sources)
     arguments = _arguments(site)
     _tell_idle_properties(site)
-    with _progress(quiet=quiet) as progress:
-        audited = audit(*sources, dissect=not no_dissect, tshark=tshark, told=progress, **arguments)
+    with _progress(quiet=quiet) as progress, Collection(sources, progress) as collection:
+        audited = audit(collection, dissect=not no_dissect, tshark=tshark, told=progress, **arguments)
+    output_file.check(target, force=force, inputs=map(str, collection.read))
     report = _redacted(audited, redact)
     if not quiet or target != output_file.STANDARD:
         _write_report(report, form, target, force, verbose)
     _tell_unaudited(report)
+    _tell_fleets(collection)
     return _exit_code(report, strict=strict)
 
 
@@ -434,7 +440,8 @@ def diff(before: str, after: str, form: str, target: str, force: bool, redact: b
 def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str | None) -> int:
     """Write the flow table of captures and logs.
 
-    One row per flow, with the originator as in Zeek and the stream numbers of Wireshark.
+    One row per flow, with the originator as in Zeek and the stream numbers of Wireshark. A SOURCE is a file, a folder,
+    or a ZIP archive.
 
     \b
     Example:
@@ -442,11 +449,14 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
     """
     from auditor.render.tables.flows import write
     from auditor.report.model import INCOMPLETE_CODES
-    from auditor.sources.read_all import read_all
+    from auditor.sources.collection import Collection
+    from auditor.sources.read_all import read_collection
 
     output_file.check(target, force=force, inputs=sources, binary=form == "parquet")
-    with _progress() as progress:
-        read, unreadable = read_all(_each_once(sources), tz=tz, progress=progress)
+    with _progress() as progress, Collection(_each_once(sources), progress) as collection:
+        read, unreadable = read_collection(collection, tz=tz, progress=progress)
+    output_file.check(target, force=force, inputs=map(str, collection.read))
+    _tell_not_used(collection)
     for source in unreadable:
         print_error(f"{source.path}: {source.warnings[0].text}")
     lacking = [
@@ -471,7 +481,7 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
 def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) -> int:
     """Write the packets that prove the result to a pcapng.
 
-    Each packet has a comment that Wireshark shows.
+    Each packet has a comment that Wireshark shows. A SOURCE is a file, a folder, or a ZIP archive.
 
     \b
     Example:
@@ -479,15 +489,19 @@ def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) ->
     """
     from auditor.api.audit import audit
     from auditor.api.evidence import write_evidence
+    from auditor.sources.collection import Collection
 
     output_file.check(target, force=force, inputs=_inputs(sources, site), binary=True)
     arguments = _arguments(site)
     _tell_idle_properties(site)
-    report = audit(*_each_once(sources), **arguments)
-    _tell_unread(report)
-    with output_file.opened(target, force=force) as out:
-        count = write_evidence(report, out)
-    print_message(f"{count:,} packet{'' if count == 1 else 's'}")
+    with Collection(_each_once(sources)) as collection:
+        report = audit(collection, **arguments)
+        output_file.check(target, force=force, inputs=map(str, collection.read))
+        _tell_unread(report)
+        _tell_not_used(collection)
+        with output_file.opened(target, force=force) as out:
+            count = write_evidence(report, out, collection.unpacked)
+    print_message(f"{count} packets", prefix="")
     return INCOMPLETE if report.incomplete else WORKS
 
 
@@ -752,6 +766,25 @@ def _tell_unread(report: Report) -> None:
         for warning in source.warnings:
             if warning.code == "unreadable":
                 print_error(f"{source.path}: {warning.text}")
+
+
+def _tell_not_used(collection: Collection) -> None:
+    """Say which files of folders and archives are no sources."""
+    if not collection.not_used and not collection.copies:
+        return
+    from auditor.api.audit import not_used_texts
+
+    for text in not_used_texts(collection):
+        print_message(text)
+
+
+def _tell_fleets(collection: Collection) -> None:
+    """Say of folders that look like those of a fleet that there is a command for fleets."""
+    for folder in collection.fleets:
+        name = f'"{folder}"' if " " in folder else folder
+        print_message(
+            f"{folder} contains a folder for each of many computers. For a fleet: auditor batch {name} -o DIR"
+        )
 
 
 def _tell_idle_properties(site: dict[str, Any]) -> None:

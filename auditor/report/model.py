@@ -496,6 +496,7 @@ class Report:
         pushes: Every pair that may be a push, also what is none.
         clients: One for each client.
         limitations: What the sources cannot show.
+        not_used: Files of a folder or an archive that were not read: they are no sources, or copies of one.
         all_flows: What `flows` is made of; it is not saved.
     """
 
@@ -508,6 +509,7 @@ class Report:
     pushes: tuple[Push, ...] = field(default=(), kw_only=True)
     clients: tuple[ClientReport, ...]
     limitations: tuple[Limitation, ...]
+    not_used: tuple[str, ...] = field(default=(), kw_only=True)
     all_flows: AllFlows | None = field(default=None, compare=False, repr=False, kw_only=True)
 
     @property

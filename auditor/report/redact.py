@@ -136,8 +136,8 @@ class Pseudonyms:
             for client in report.clients:
                 for name in (name for names in client.names for name in names.split(NAMES_BETWEEN)):
                     self._learn(name, client.address)
-            for source in report.sources:
-                self._learn_path(source.path)
+            for path in (*(source.path for source in report.sources), *report.not_used):
+                self._learn_path(path)
         for account in _accounts(reports):
             self.account(account)
 
@@ -381,6 +381,7 @@ def _report(report: r.Report, pseudonyms: Pseudonyms) -> r.Report:
             replace(limitation, text=pseudonyms.text(_unquoted(limitation.code, limitation.text)))
             for limitation in report.limitations
         ),
+        not_used=tuple(map(pseudonyms.path, report.not_used)),
         all_flows=None,
     )
 

@@ -1,10 +1,15 @@
-"""IP addresses as text: their order, and what kind of address each is; each is parsed once."""
+"""IP addresses as text: their order, and what kind of address each is; each is parsed once.
+
+A host of which only ConfigMgr's own logs report has a name in place of an address.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 from functools import lru_cache
 from socket import AF_INET, inet_pton
+
+BEHIND_ADDRESSES = 7  # greater than any IP version
 
 
 @lru_cache(maxsize=100_000)
@@ -22,13 +27,15 @@ def canonical(text: str) -> str:
         return ""
 
 
-def by_number(address: str) -> tuple[int, int]:
-    """Return the sort key that puts addresses in numeric order, IPv4 first."""
+def by_number(address: str) -> tuple[int, int, str]:
+    """Return the sort key that puts addresses in numeric order, IPv4 first, and names behind them."""
     try:  # an IPv4 address, as most are
-        return 4, int.from_bytes(inet_pton(AF_INET, address))
-    except OSError:
+        return 4, int.from_bytes(inet_pton(AF_INET, address)), ""
+    except (OSError, UnicodeEncodeError):
+        if not canonical(address):
+            return BEHIND_ADDRESSES, 0, address
         number = parsed(address)
-        return number.version, int(number)
+        return number.version, int(number), ""
 
 
 def is_public(address: str) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
-from auditor.errors import SourceError
+from auditor.errors import NotASourceError, SourceError
 from auditor.ruleset.package_data import rulesets_folder
 from auditor.ruleset.statements import say
 from auditor.sources.capture.lapse import Lapse
@@ -39,24 +39,26 @@ if TYPE_CHECKING:
 
 # Formats that are often mistaken for captures: first bytes, what it is, what to do.
 KNOWN_FORMATS = (
-    (b"snoop\0\0\0", "a Solaris snoop capture", "Convert it: editcap -F pcapng IN OUT"),
-    (b"GMBU", "a Microsoft Network Monitor capture", "Convert it: editcap -F pcapng IN OUT"),
-    (b"RTSS", "a Microsoft Network Monitor capture", "Convert it: editcap -F pcapng IN OUT"),
-    (GZIP_MAGIC, "a gzip file within a gzip file", "Extract it once (gzip -d FILE) and name the result."),
-    (b"<?xml", "an XML file", "Save an event log as .evtx: wevtutil epl Security security.evtx"),
-    (b"<Event", "an event log as XML", "Save it as .evtx: wevtutil epl Security security.evtx"),
-    (b"PK\x03\x04", "a ZIP archive", "Extract it and name the capture in it."),
-    (b"MSCF", "a cabinet file", "Extract it: expand -F:* FILE FOLDER"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "Extract it and name the capture in it."),
-    (b"\xfd7zXZ\0", "an XZ-compressed file", "Extract it: xz -d FILE"),
-    (b"BZh", "a bzip2-compressed file", "Extract it: bzip2 -d FILE"),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard-compressed file", "Extract it: zstd -d FILE"),
-    (b"\x04\x22\x4d\x18", "an LZ4-compressed file", "Extract it: lz4 -d FILE"),
-    (b"\xa1\xb2\xcd\x34", "an obsolete pcap variant", "Convert it: editcap -F pcapng IN OUT"),
-    (b"\x34\xcd\xb2\xa1", "an obsolete pcap variant", "Convert it: editcap -F pcapng IN OUT"),
-    (b"\x89PNG", "a picture", "Name the capture itself."),
-    (b"%PDF", "a PDF document", "Name the capture itself."),
+    (b"snoop\0\0\0", "a Solaris snoop capture", "convert it: editcap -F pcapng IN OUT"),
+    (b"GMBU", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
+    (b"RTSS", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
+    (GZIP_MAGIC, "a gzip file within a gzip file", "unpack it once (gzip -d FILE) and name what comes out"),
+    (b"<?xml", "an XML file", "save an event log as .evtx: wevtutil epl Security security.evtx"),
+    (b"<Event", "an event log as XML", "save it as .evtx: wevtutil epl Security security.evtx"),
+    (b"PK\x03\x04", "a ZIP archive", "To analyze it: auditor analyze FILE"),
+    (b"MSCF", "a cabinet file", "unpack it: expand -F:* FILE FOLDER"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and name the capture inside"),
+    (b"\xfd7zXZ\0", "an XZ-compressed file", "unpack it: xz -d FILE"),
+    (b"BZh", "a bzip2-compressed file", "unpack it: bzip2 -d FILE"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard-compressed file", "unpack it: zstd -d FILE"),
+    (b"\x04\x22\x4d\x18", "an LZ4-compressed file", "unpack it: lz4 -d FILE"),
+    (b"\xa1\xb2\xcd\x34", "an obsolete pcap variant", "convert it: editcap -F pcapng IN OUT"),
+    (b"\x34\xcd\xb2\xa1", "an obsolete pcap variant", "convert it: editcap -F pcapng IN OUT"),
+    (b"\x89PNG", "a picture", "name the capture itself"),
+    (b"%PDF", "a PDF document", "name the capture itself"),
 )
+NO_EVIDENCE = (b"<?xml", b"\x89PNG", b"%PDF")  # of these formats, those that hold no evidence
+EVENTS = b"<Event"  # in the first line of an event log as XML
 PADDING_PIECE = 1024 * 1024
 HEAD = 64  # bytes that tell what a file is
 CAPTURE_HINT = "Save it as pcapng in Wireshark, or with tcpdump -w."
@@ -271,7 +273,7 @@ def _opened(path: Path) -> io.BufferedReader:
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
-            hint = "Name the files in it. To analyze many computers: auditor batch PATH... -o DIR"
+            hint = "To analyze it: auditor analyze FOLDER. For a fleet: auditor batch FOLDER -o DIR"
             raise SourceError("this is a folder", where=str(path), hint=hint)
         if not stat.S_ISREG(mode):
             raise SourceError("this is not an ordinary file", where=str(path), hint="Save the capture to a file.")
@@ -299,9 +301,9 @@ def _head(path: Path, raw: io.BufferedReader) -> bytes:
         raise _unreadable(path, error) from error
     if not head:
         hint = EMPTY_LOG_HINT if ".log" in path.name.lower() else EMPTY_HINT
-        raise SourceError("the file is empty", where=str(path), hint=hint)
+        raise NotASourceError("the file is empty", where=str(path), hint=hint)
     if head.startswith(b"{") and SAVED_REPORT in head:
-        raise SourceError("this is a saved report", where=str(path), hint="Convert it: auditor render FILE")
+        raise NotASourceError("this is a saved report", where=str(path), hint="convert it: auditor render FILE")
     return head
 
 
@@ -341,10 +343,12 @@ def _known_format(head: bytes) -> tuple[str, str] | None:
 def _not_a_source(path: Path, head: bytes) -> SourceError:
     if other_format := _known_format(head):
         description, hint = other_format
-        return SourceError(f"this is {description}, not a capture or firewall log", where=str(path), hint=hint)
+        kind = NotASourceError if head.startswith(NO_EVIDENCE) and EVENTS not in head else SourceError
+        return kind(f"this is {description}, not a capture or firewall log", where=str(path), hint=hint)
     name = path.name.lower()
     hint = ETL_HINT if name.endswith(".etl") else LOG_HINT if ".log" in name else CAPTURE_HINT
-    return SourceError(
+    kind = SourceError if hint == ETL_HINT else NotASourceError  # a trace is evidence, once it is converted
+    return kind(
         "unknown file type; expected pcap, pcapng, a Windows Firewall log, or an event log", where=str(path), hint=hint
     )
 

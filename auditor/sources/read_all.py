@@ -1,14 +1,16 @@
-"""Read all inputs of an audit: those that cannot be read are told of, and do not stop the others."""
+"""Read all sources of an audit: those that cannot be read are reported, and do not stop the others."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor.errors import SourceError
+from auditor.errors import NotASourceError, SourceError
+from auditor.sources.collection import Collection, FoundFile
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.progress import ProgressCallback, no_progress
 from auditor.sources.read import read
@@ -28,10 +30,32 @@ def read_all(
 ) -> tuple[list[Source], list[SourceSummary]]:
     """Read every source once; return those read and those that could not be.
 
+    Args:
+        paths: Files, folders, and ZIP archives.
+        ruleset: As of `read_collection`.
+        tz: As of `read_collection`.
+        progress: As of `read_collection`.
+
+    Raises:
+        SourceError: As of `read_collection`.
+    """
+    with Collection(paths, progress) as collection:
+        return read_collection(collection, ruleset, tz=tz, progress=progress)
+
+
+def read_collection(
+    collection: Collection,
+    ruleset: Ruleset | None = None,
+    *,
+    tz: str | None = None,
+    progress: ProgressCallback = no_progress,
+) -> tuple[list[Source], list[SourceSummary]]:
+    """Read every source of a collection; return those read and those that could not be.
+
     A firewall log that was rolled over is read first, as a source of its own: pfirewall.log.old before pfirewall.log.
 
     Args:
-        paths: Files.
+        collection: What was named; files in it that are no sources are left out of it.
         ruleset: Whose ports come first where a source holds too many connections; all shipped ones if None.
         tz: The time zone of local times in logs.
         progress: Told how far each source is.
@@ -40,31 +64,49 @@ def read_all(
         SourceError: When none can be read: the first, with the others as its `further`.
     """
     sources: list[Source] = []
-    unreadable: list[SourceSummary] = []
     errors: list[SourceError] = []
-    named = list(dict.fromkeys(map(str, paths)))
-    waiting = named[::-1]
-    while waiting:
-        path = waiting.pop()
-        try:
-            source = _read(path, ruleset, tz, progress)
-            older = path + ROLLED_OVER
-            named_paths = {os.path.realpath(name) for name in named}
-            if source.kind == FIREWALL_LOG and os.path.realpath(older) not in named_paths and Path(older).is_file():
-                named.append(older)
-                sources += _older(older, tz, progress, unreadable)
-            sources.append(source)
-        except SourceError as error:
-            errors.append(error)
-            unreadable.append(_unreadable(path, error))
+    with closing(iter(collection)) as files:  # so that no archive stays open, whatever happens
+        for found in files:
+            if isinstance(found, SourceError):
+                errors.append(found)
+            else:
+                sources += _of_file(collection, found, partial(_read, tz=tz, progress=progress), ruleset, errors)
     if not sources:
         errors[0].further = tuple(errors[1:])
         raise errors[0]
-    return sources, unreadable
+    return sources, list(map(_unreadable, errors))
 
 
-def _read(path: str, ruleset: Ruleset | None, tz: str | None, progress: ProgressCallback) -> Source:
-    source = read(path, lambda: documented_ports(ruleset), tz=tz, advance=partial(progress, path))
+ReadFile = Callable[[FoundFile, "Ruleset | None"], Source]
+
+
+def _of_file(
+    collection: Collection, found: FoundFile, read_file: ReadFile, ruleset: Ruleset | None, errors: list[SourceError]
+) -> list[Source]:
+    """Return the source that a file is, behind the older half of a log that was rolled over; none if it is none."""
+    try:
+        source = read_file(found, ruleset)
+    except SourceError as error:
+        if found.within and isinstance(error, NotASourceError):
+            collection.leave_out(found)
+        else:
+            errors.append(error)
+        return []
+    older = None
+    if source.kind == FIREWALL_LOG and not found.within:
+        older = collection.claim(f"{found.file}{ROLLED_OVER}")
+    return [*(_of_file(collection, older, read_file, None, errors) if older else ()), source]
+
+
+def _read(found: FoundFile, ruleset: Ruleset | None, *, tz: str | None, progress: ProgressCallback) -> Source:
+    """Return the source that a file is; raise SourceError if it is none."""
+    try:
+        source = read(found.file, lambda: documented_ports(ruleset), tz=tz, advance=partial(progress, found.name))
+    except SourceError as error:
+        error.where = found.name
+        raise
+    if found.is_unpacked:
+        source = replace(source, path=found.name, unpacked=found.file)
     check(source)
     return source
 
@@ -108,15 +150,6 @@ def documented_ports(ruleset: Ruleset | None) -> frozenset[int]:
     return frozenset(port for ruleset in rulesets for row in ruleset.requirements for port in row.ports)
 
 
-def _older(path: str, tz: str | None, progress: ProgressCallback, unreadable: list[SourceSummary]) -> list[Source]:
-    """Return the older half of a log that was rolled over, if it can be read; else say why not."""
-    try:
-        return [_read(path, None, tz, progress)]
-    except SourceError as error:
-        unreadable.append(_unreadable(path, error))
-        return []
-
-
-def _unreadable(path: str, error: SourceError) -> SourceSummary:
-    warning = SourceWarning("unreadable", error.text)
-    return SourceSummary(path, "unknown", "", 0, 0, 0, None, None, (warning,))
+def _unreadable(error: SourceError) -> SourceSummary:
+    warning = SourceWarning("unreadable", f"{error.what} - {error.hint}")
+    return SourceSummary(error.where, "unknown", "", 0, 0, 0, None, None, (warning,))

@@ -16,11 +16,14 @@ from auditor.sources.flows.table import FlowTable
 if TYPE_CHECKING:
     import pandas as pd
 
+    from auditor.sources.configmgr.facts import ReportedSteps
     from auditor.sources.flows.source_flows import SourceFlows
 
 Advance = Callable[[int, int], None]  # told now and then: bytes read, bytes in all
 ROLLED_OVER = ".old"  # what Windows adds to the name of a log that has grown to its limit
 CAPTURE, FIREWALL_LOG, EVENT_LOG = "capture", "firewall-log", "event-log"
+CONFIGMGR_LOG, IIS_LOG = "configmgr-log", "iis-log"
+WITHOUT_FLOWS = frozenset((CONFIGMGR_LOG, IIS_LOG))  # they report steps and requests, not traffic
 
 
 @dataclass(frozen=True)
@@ -28,9 +31,11 @@ class Source:
     """One input that was read.
 
     Attributes:
-        path: The file, as text that can be written anywhere.
-        kind: "capture", "firewall-log" or "event-log".
-        format: "pcap", "pcapng", "pfirewall", "evtx" or "JSON", with " (gzip)" behind it when packed.
+        path: The file, as text that can be written anywhere; of a file in an archive, that of the archive and its name
+            in it, such as bundle.zip/logs/pfirewall.log.
+        kind: "capture", "firewall-log", "event-log", "configmgr-log" or "iis-log".
+        format: "pcap", "pcapng", "pfirewall", "evtx", "JSON" or which log of ConfigMgr it is, with " (gzip)" behind it
+            when packed.
         bytes: Size of the file.
         records: Frames, rows or events read.
         skipped: Those that could not be read.
@@ -43,6 +48,8 @@ class Source:
         clock: "utc", or "local" for the times of a log whose zone nobody said.
         outlasted_frame: The last frame of a capture after which it went on for as long as a response may take, 0 if
             there is none.
+        reported: What a log of ConfigMgr or IIS reports; None of other sources.
+        unpacked: Where a file of an archive is while the archive is open; None if the file is at its path.
     """
 
     path: str
@@ -59,12 +66,20 @@ class Source:
     details: SourceFlows
     clock: str = "utc"
     outlasted_frame: int = 0
+    reported: ReportedSteps | None = None
+    unpacked: Path | None = None
 
     @cached_property
     def table(self) -> FlowTable:
         """The flow table as the judging works on it."""
         table = self.details.table
-        return table if isinstance(table, FlowTable) else FlowTable(table)
+        table = table if isinstance(table, FlowTable) else FlowTable(table)
+        return table.of_source(self.path) if self.unpacked else table
+
+    @property
+    def file(self) -> Path:
+        """Where its bytes are."""
+        return self.unpacked or Path(self.path)
 
     @property
     def asked(self) -> tuple[NeighborRequests, ...]:

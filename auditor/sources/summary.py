@@ -13,7 +13,7 @@ class SourceSummary:
 
     Attributes:
         path: As the user wrote it.
-        kind: "capture", "firewall-log", "event-log" or "unknown".
+        kind: "capture", "firewall-log", "event-log", "configmgr-log", "iis-log" or "unknown".
         format: Such as "pcapng"; empty if it was not read.
         bytes: Size of the file.
         records: Packets, rows, or events that were read.

@@ -73,7 +73,7 @@ def dissect_sources(
             continue
         elsewhere = requested_elsewhere(source, role_map, ruleset)
         flows, ports = select_flows(source, role_map, ruleset, elsewhere), {port for _, port in elsewhere}
-        dissection = dissect(Path(source.path), flows, known_tunnels(), program, web_ports=ports)
+        dissection = dissect(source.file, flows, known_tunnels(), program, web_ports=ports)
         facts.append(extract_protocol_facts(dissection.packets))
         warnings.append(tuple(_long_flows(dissection.left_out)))
         if dissection.obstacle:
@@ -137,7 +137,7 @@ def requested_elsewhere(source: Source, role_map: RoleMap, ruleset: Ruleset) -> 
     for service, of_service in by_service.items():
         for row in of_service[:MOST_SEARCHED]:
             firsts |= dict.fromkeys(_first_data(source, row), service)
-    request_frames = frames_with(Path(source.path), firsts, _request_words()) if firsts else ()
+    request_frames = frames_with(source.file, firsts, _request_words()) if firsts else ()
     return frozenset(firsts[frame] for frame in request_frames)
 
 

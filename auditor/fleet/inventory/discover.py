@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from auditor.errors import ArgumentError, SourceError
 from auditor.fleet.inventory.glob_patterns import ANY_FOLDERS, is_pattern, matcher
 from auditor.report.joined_names import join_limited
+from auditor.sources.files.hidden import SYSTEM_FILES, is_hidden
 from auditor.sources.files.text import read_written
 from auditor.sources.source import name_of
 
@@ -25,10 +26,6 @@ ARCHIVE = re.compile(
 NO_SOURCE = re.compile(
     r"\.(?:exe|dll|sys|msi|msp|msu|mui|lnk|url|docx?|xlsx?|pptx?|pdf|png|jpe?g|gif|bmp|ico|svg|html?|parquet)$",
     re.IGNORECASE,
-)
-SYSTEM_FILES = frozenset({"desktop.ini", "thumbs.db", "ehthumbs.db", "folder.htt"})
-SYSTEM_FOLDERS = frozenset(
-    {"$recycle.bin", "system volume information", "lost+found", "dfsrprivate", "@eadir", "#recycle", "#snapshot"}
 )
 HIDDEN_SYSTEM = 0x2 | 0x4  # FILE_ATTRIBUTE_HIDDEN and FILE_ATTRIBUTE_SYSTEM, both set
 REPARSE_POINT = 0x400  # FILE_ATTRIBUTE_REPARSE_POINT: a junction or link of Windows
@@ -348,7 +345,7 @@ class _Search:
 def _unwanted(entry: os.DirEntry[str]) -> str:
     """Return why an entry of a folder is left out, an empty text if it is not."""
     name = entry.name.lower()
-    if name.startswith((".", "~$")) or name in SYSTEM_FILES or name in SYSTEM_FOLDERS:
+    if is_hidden(name):
         return HIDDEN
     if _attributes(entry) & HIDDEN_SYSTEM == HIDDEN_SYSTEM:
         return HIDDEN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,6 +55,16 @@ class FlowTable:
 
             self._held = flow_frame(self._held, self._kinds)
         return self._held
+
+    def of_source(self, source: str) -> FlowTable:
+        """Return the table with another name of the source."""
+        if not isinstance(self._held, Mapping):
+            return FlowTable(self._held.assign(source=source), self._kinds)
+        held = self._held
+        column = held.made if isinstance(held, LazyColumns) else held.__getitem__
+        factories = {name: partial(column, name) for name in held}
+        count = len(held["first_frame"])
+        return FlowTable(LazyColumns(factories | {"source": lambda: np.full(count, source, object)}), self._kinds)
 
     def between(self, hosts: Collection[str]) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield the numbers of the flows between some hosts, and their values by name."""

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from auditor.errors import SourceError
+from auditor.errors import NotASourceError, SourceError
 from auditor.sources.files.gzip_stream import GZIP_MAGIC
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.files.window import Window
@@ -375,19 +375,23 @@ def recognize(beginning: bytes, path: Path) -> Schema | None:
         names = _schema(Schema(()), FIELDS, header[len(FIELDS) :]).names
         if missing := [name for name in NEEDED if name not in names]:
             reason = f"this is a log with other columns than the Windows Firewall's (no {missing[0]})"
-            raise SourceError(reason, where=str(path), hint=WHERE_IT_IS)
+            # Logs of other programs begin alike, such as those of HTTP.sys.
+            kind = SourceError if _is_named(lines) else NotASourceError
+            raise kind(reason, where=str(path), hint=WHERE_IT_IS)
     usual = len(row) if len(row) == len(CANONICAL) else len(CANONICAL) - 1
     if header or (_is_row(row) and len(row) == usual):
         return Schema(CANONICAL[:usual])
     if _is_row(row):
         reason = f"rows of a firewall log, but of {len(row)} columns that no #Fields line names: not Windows' own form"
         raise SourceError(reason, where=str(path), hint=WHERE_IT_IS)
-    if _bare(lines[0]).startswith(b"#Version:") or any(
-        line.startswith(b"#Software: Microsoft Windows Fire") for line in map(_bare, lines)
-    ):
+    if _bare(lines[0]).startswith(b"#Version:") or _is_named(lines):
         reason = "this is the beginning of a Windows log, without the #Fields line that names its columns"
         raise SourceError(reason, where=str(path), hint="Copy the whole file again.")
     return None
+
+
+def _is_named(lines: list[bytes]) -> bool:
+    return any(line.startswith(b"#Software: Microsoft Windows Fire") for line in map(_bare, lines))
 
 
 def _bare(line: bytes) -> bytes:

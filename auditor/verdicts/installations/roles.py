@@ -133,7 +133,7 @@ def _grouped(items: Iterable[Item], key: Callable[[Item], str]) -> dict[str, lis
     return groups
 
 
-def _surest_first(push: Push) -> tuple[bool, int, tuple[int, int]]:
+def _surest_first(push: Push) -> tuple[bool, int, tuple[int, int, str]]:
     return push.kind != PUSH, SURENESS.index(push.how_sure), by_number(push.from_address)
 
 
