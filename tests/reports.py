@@ -81,6 +81,8 @@ def planted(report: auditor.Report, change: Callable[[str], str]) -> auditor.Rep
 
 def changed(value: Any, described: dict[str, Any], change: Callable[[str], str]) -> Any:
     """Return JSON with every text changed that its schema leaves free."""
+    if reference := described.get("$ref"):
+        described = schema()["$defs"][reference.rpartition("/")[2]]
     if isinstance(value, dict):
         return {name: changed(one, described["properties"][name], change) for name, one in value.items()}
     if isinstance(value, list):

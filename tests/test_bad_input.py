@@ -80,10 +80,8 @@ def test_a_folder(tmp_path):
 @pytest.mark.parametrize(("name", "hint"), [("pfirewall.log.old", "LogFiles"), ("push.pcap", "as pcapng in Wireshark")])
 def test_what_is_no_source_says_what_to_bring_instead(tmp_path, name, hint):
     (tmp_path / name).write_text("The log is in the folder of the predecessor, see ticket 4711.\n" * 9)
-    with pytest.raises(
-        SourceError,
-        match=f"unknown file type; expected pcap, pcapng, a Windows Firewall log, or an event log. .*{hint}",
-    ):
+    expected = "expected pcap, pcapng, or a log of Windows Firewall, Windows events, ConfigMgr, or IIS"
+    with pytest.raises(SourceError, match=f"unknown file type; {expected}. .*{hint}"):
         read_path(tmp_path / name)
 
 

@@ -252,7 +252,7 @@ def test_a_name_that_is_too_long_is_one_line(run):
 
 BAD_ARGUMENTS = {
     "unknown role": (["--role", "site-sever=10.0.0.5"], "Did you mean site-server?"),
-    "bad address": (["--role", "client=server1"], "is not an IP address or network"),
+    "bad address": (["--role", "client=10.0.0.300"], "is not an IP address or network"),
     "addresses in one": (["--role", "client=10.0.0.5,10.0.0.6"], "Set each with its own --role client=ADDRESS."),
     "bad network": (["--role", "client=10.0.0.0/40"], "is not an IP address or network"),
     "port that is no port": (["--port", "http-management-point=70000"], "Use a number from 1 to 65535"),

@@ -147,7 +147,7 @@ def test_the_keys_are_in_their_published_order(report):
         "role address name how how_sure why",
         "address names methods recommendation",
         "id title push site_server result went_on reasons requirements",
-        "kind requirement text",
+        "kind requirement text remedy evidence",
         "id description necessity from to protocol ports verdict confidence blocked_at allowed_at"
         " also_blocked changed attempts first_time last_time explanation evidence problems remedy either_or steps",
         "role address",

@@ -25,6 +25,7 @@ from auditor.report import model as r
 from auditor.report.fleet_model import NO_RULE_HELPS
 from auditor.ruleset import statements
 from auditor.ruleset.statements import say, say_count, templates
+from auditor.sources.configmgr.facts import InstallStep
 from auditor.sources.dissection.steps import WITHOUT_OBJECT, StepKind
 from auditor.sources.files.skip_counts import NotUsed
 from auditor.sources.logs.firewall_rows import MALFORMED
@@ -38,6 +39,7 @@ MADE = {
     "not-used": {kind.value for kind in NotUsed},
     "malformed": set(MALFORMED),
     "kind": {r.PUSH, r.LOGON, r.FILE_SHARING, r.SCAN, r.UNKNOWN},
+    "reported-step": {step.value for step in InstallStep},
 }
 
 

@@ -91,7 +91,70 @@ def pages() -> Iterator[Text]:
             yield f"{path.name} paragraph {number}", paragraph
 
 
-SOURCES = {"templates": templates, "rulesets": rulesets, "codes": codes, "help": help_texts, "pages": pages}
+def literals(node: ast.AST) -> Iterator[str]:
+    """Return the texts of an expression, each field of a formatted one as a placeholder."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.JoinedStr):
+        yield "".join(part.value if isinstance(part, ast.Constant) else "{X}" for part in node.values)
+    elif isinstance(node, ast.IfExp):
+        yield from (*literals(node.body), *literals(node.orelse))
+    elif not isinstance(node, ast.Compare):
+        for child in ast.iter_child_nodes(node):
+            yield from literals(child)
+
+
+def calls(callee: str) -> Iterator[tuple[str, ast.Call]]:
+    """Return the calls in the program of what has a name of this form, each with its place."""
+    for path in sorted((ROOT / "auditor").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and re.fullmatch(callee, ast.unparse(node.func)):
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+
+
+def hints() -> Iterator[Text]:
+    """Return the next steps of errors: arguments, and what is assigned to names of hints."""
+    for path in sorted((ROOT / "auditor").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = isinstance(node, ast.Assign) and re.fullmatch(HINTS, ast.unparse(node.targets[0]))
+            if named or (isinstance(node, ast.keyword) and node.arg == "hint"):
+                value = node.value.elts[-1] if isinstance(node.value, ast.Tuple) else node.value
+                for number, text in enumerate(filter(None, literals(value))):
+                    yield f"{path.relative_to(ROOT)}:{node.value.lineno} hint {number}", text
+
+
+def errors() -> Iterator[Text]:
+    yield from hints()
+    for place, call in calls(r"\w*Error|TomlFault|print_(error|warning|message)|self\.fail|click\.\w+"):
+        if call.args:
+            yield from ((f"{place} {number}", text) for number, text in enumerate(literals(call.args[0])))
+
+
+def page_texts() -> Iterator[Text]:
+    """Return the texts of the HTML pages: of templates what is not code or markup, of scripts the quoted sentences."""
+    folder = ROOT / "auditor" / "render" / "html" / "page"
+    for path in sorted(folder.glob("*.jinja")):
+        visible = re.sub(r"\{#.*?#\}|\{%.*?%\}|<code.*?</code>", " ", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        visible = re.sub(r"\{\{.*?\}\}", "X", visible, flags=re.DOTALL)
+        labels = re.findall(r'(?:aria-label|title)="([^"]*)"', visible)
+        pieces = [*labels, *re.split(r"<[^>]*>", visible)]
+        yield from ((f"{path.name} {number}", " ".join(text.split())) for number, text in enumerate(pieces))
+    for path in sorted(folder.glob("*.js")):
+        code = re.sub(r"^\s*//[^\n]*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        quoted = re.findall(r'"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`', code)
+        texts = (re.sub(r"\$\{[^}]*\}", "X", plain or formatted) for plain, formatted in quoted)
+        yield from ((f"{path.name} {number}", text) for number, text in enumerate(texts) if " " in text.strip())
+
+
+SOURCES = {
+    "page texts": page_texts,
+    "templates": templates,
+    "rulesets": rulesets,
+    "codes": codes,
+    "help": help_texts,
+    "errors": errors,
+    "pages": pages,
+}
 
 
 def plain(text: str) -> str:

@@ -23,6 +23,7 @@ from auditor.sources.summary import SourceSummary
 from auditor.verdicts import evaluate as verdicts
 from auditor.verdicts.dissect import dissect_sources
 from auditor.verdicts.installations.contacts import contacts_of, merge
+from auditor.verdicts.installations.reported_site import with_reported
 from auditor.verdicts.installations.roles import infer_roles
 from auditor.version import TOOL
 
@@ -75,13 +76,15 @@ def audit(
     if not paths:
         raise ArgumentError("no source to audit", hint="Name at least one capture.")
     facts = known_site(site, roles=roles, mode=mode, ports=ports, properties=properties)
-    rules = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
-    rules = with_ports(rules, facts.ports)
+    documented = ruleset if isinstance(ruleset, Ruleset) else load_ruleset(ruleset)
+    rules = with_ports(documented, facts.ports)
     asked = _asked(rules, methods)
-    configured = parse_roles(facts.roles)
+    configured = parse_roles(facts.roles, by_name=True)
     _check_conditions(rules, facts)
     with _collection(paths, told) as collection:
         sources, unreadable = read_collection(collection, rules, tz=tz, progress=told)
+        facts = with_reported(facts, sources, rules)
+        rules = with_ports(documented, facts.ports)
         contacts = merge(contact for source in sources for contact in contacts_of(source, rules))
         role_map = infer_roles(sources, rules, configured, contacts)
         dissection = None

@@ -42,7 +42,10 @@ def write_evidence(report: r.Report, out: BinaryIO, unpacked: Mapping[str, Path]
             hint = "Attach the log itself; auditor analyze lists its lines."
             message = "no packets prove this report, and lines of a log cannot be written as packets"
             raise NoEvidenceError(message, hint=hint)
-        raise NoEvidenceError("nothing in these sources proves or disproves a requirement", hint="see auditor analyze")
+        raise NoEvidenceError(
+            "nothing in these sources proves or disproves a requirement",
+            hint="To see what the sources show, run: auditor analyze SOURCE...",
+        )
     records = list(_records(report, cited, unpacked))
     write_pcapng(out, [record for record, _ in records], [comment for _, comment in records])
     return len(records)

@@ -82,8 +82,8 @@ class Commands(click.Group):
             if args and _is_path(args[0]):
                 capture = f'"{args[0]}"' if " " in args[0] else args[0]
                 words = f"auditor analyze {capture}"
-                message = f"No such command {_shown(args[0])}. To audit it: {words}"
-                raise click.UsageError(message, ctx) from error
+                message, hint = f"no such command {_shown(args[0])}", f"To analyze it, run: {words}"
+                raise ArgumentError(message, hint=hint) from error
             raise
 
 
@@ -501,7 +501,7 @@ def evidence(sources: tuple[str, ...], target: str, force: bool, **site: Any) ->
         _tell_not_used(collection)
         with output_file.opened(target, force=force) as out:
             count = write_evidence(report, out, collection.unpacked)
-    print_message(f"{count} packets", prefix="")
+    print_message(f"{count:,} packet{'' if count == 1 else 's'}")
     return INCOMPLETE if report.incomplete else WORKS
 
 
@@ -737,11 +737,13 @@ def _nowhere(report: Report) -> list[str]:
     Clients, if none of them has a flow, else the site servers that were named, if none of those has. A saved report
     has no flows to look at.
     """
-    methods = (method for client in report.clients for method in client.methods)
+    methods = [method for client in report.clients for method in client.methods]
     is_seen = any(
         requirement.attempts or requirement.evidence for method in methods for requirement in method.requirements
     )
-    if is_seen or report.all_flows is None:
+    is_reported = any(role.how == "read" and role.role == "client" for role in report.roles)
+    is_reported |= any(reason.kind == "step" for method in methods for reason in method.reasons)
+    if is_seen or is_reported or report.all_flows is None:
         return []
     flows = report.all_flows.frame
     servers = [role.address for role in report.roles if (role.role, role.how) == ("site-server", "given")]

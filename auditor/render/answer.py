@@ -104,7 +104,8 @@ class Answer(NamedTuple):
     @property
     def causing(self) -> list[r.RequirementVerdict]:
         """The requirement of each cause that states its explanation and fix."""
-        return [cause.requirements[0] for cause in self.causes if cause.requirements[0].verdict in r.FAILING]
+        first = [cause.requirements[0] for cause in self.causes if cause.requirements]
+        return [requirement for requirement in first if requirement.verdict in r.FAILING]
 
 
 class Answers:
@@ -174,7 +175,15 @@ def _causes(method: r.MethodResult) -> list[ReportedCause]:
     for row in method.requirements:
         if wording.is_reason(method, row):
             groups.setdefault(_cause_key(row), []).append(row)
-    return sorted((_cause(rows, method) for rows in groups.values()), key=lambda cause: not cause.is_proven)
+    causes = sorted((_cause(rows, method) for rows in groups.values()), key=lambda cause: not cause.is_proven)
+    return [*causes, *_step_causes(method)]
+
+
+def _step_causes(method: r.MethodResult) -> Iterator[ReportedCause]:
+    """Yield the steps of a program's own log that end the installation and need no port."""
+    for reason in method.reasons:
+        if reason.kind == "step" and not reason.requirement:
+            yield ReportedCause((), (reason.text,), reason.remedy, reason.evidence)
 
 
 def _cause_key(row: r.RequirementVerdict) -> tuple[object, ...]:

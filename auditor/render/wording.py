@@ -9,6 +9,12 @@ from auditor.report import model as r
 from auditor.ruleset.statements import say, say_count
 from auditor.sources.summary import SourceSummary
 
+RECORDS = {
+    "event-log": ("event", "events"),
+    "firewall-log": ("entry", "entries"),
+    "configmgr-log": ("record", "records"),
+    "iis-log": ("row", "rows"),
+}
 MANY_CLIENTS = 5  # beyond this a summary comes first, and details only of those that fail
 MOST_DETAILED = 3
 MOST_LISTED = 40
@@ -22,10 +28,13 @@ Main = tuple[r.ClientReport, r.MethodResult]
 
 
 def main_method(client: r.ClientReport, asked: Sequence[str]) -> r.MethodResult:
-    """Return the method to show in full: the first one asked for of which most was tried."""
+    """Return the method to show in full: the first one asked for of which most was tried, or whose step failed."""
     return max(
         asked_methods(client, asked),
-        key=lambda method: sum(requirement.attempts > 0 for requirement in method.requirements),
+        key=lambda method: (
+            any(reason.kind == "step" and not reason.requirement for reason in method.reasons),
+            sum(requirement.attempts > 0 for requirement in method.requirements),
+        ),
     )
 
 
@@ -177,9 +186,7 @@ def unit(source: SourceSummary) -> str:
 
 def source(summary: SourceSummary) -> str:
     """Return what a source is: format, number of records, and the time that it covers."""
-    one, many = {"event-log": ("event", "events"), "firewall-log": ("entry", "entries")}.get(
-        summary.kind, ("packet", "packets")
-    )
+    one, many = RECORDS.get(summary.kind, ("packet", "packets"))
     name = one if summary.records == 1 else many
     skipped = f", {summary.skipped:,} skipped" if summary.skipped else ""
     return f"{summary.format or 'not read'}, {summary.records:,} {name}{skipped}{_period(summary)}"

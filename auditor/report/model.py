@@ -377,11 +377,21 @@ class RequirementVerdict:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a method has its result. kind: network, problem, step (of a program's own log) or missing."""
+    """Why a method has its result.
+
+    Attributes:
+        kind: "network", "problem", "step" (of a program's own log) or "missing".
+        requirement: Its id; empty of a step that needs no port.
+        text: The reason, in a sentence or two.
+        remedy: Of such a step what to do about it; the requirements have their own.
+        evidence: Of such a step the lines that report it.
+    """
 
     kind: str
     requirement: str
     text: str
+    remedy: tuple[Remedy, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True)

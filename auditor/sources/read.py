@@ -39,23 +39,23 @@ if TYPE_CHECKING:
 
 # Formats that are often mistaken for captures: first bytes, what it is, what to do.
 KNOWN_FORMATS = (
-    (b"snoop\0\0\0", "a Solaris snoop capture", "convert it: editcap -F pcapng IN OUT"),
-    (b"GMBU", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
-    (b"RTSS", "a Microsoft Network Monitor capture", "convert it: editcap -F pcapng IN OUT"),
-    (GZIP_MAGIC, "a gzip file within a gzip file", "unpack it once (gzip -d FILE) and name what comes out"),
-    (b"<?xml", "an XML file", "save an event log as .evtx: wevtutil epl Security security.evtx"),
-    (b"<Event", "an event log as XML", "save it as .evtx: wevtutil epl Security security.evtx"),
+    (b"snoop\0\0\0", "a Solaris snoop capture", "Convert it: editcap -F pcapng IN OUT"),
+    (b"GMBU", "a Microsoft Network Monitor capture", "Convert it: editcap -F pcapng IN OUT"),
+    (b"RTSS", "a Microsoft Network Monitor capture", "Convert it: editcap -F pcapng IN OUT"),
+    (GZIP_MAGIC, "a gzip file within a gzip file", "Extract it once (gzip -d FILE) and name the result."),
+    (b"<?xml", "an XML file", "Save an event log as .evtx: wevtutil epl Security security.evtx"),
+    (b"<Event", "an event log as XML", "Save it as .evtx: wevtutil epl Security security.evtx"),
     (b"PK\x03\x04", "a ZIP archive", "To analyze it: auditor analyze FILE"),
-    (b"MSCF", "a cabinet file", "unpack it: expand -F:* FILE FOLDER"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it and name the capture inside"),
-    (b"\xfd7zXZ\0", "an XZ-compressed file", "unpack it: xz -d FILE"),
-    (b"BZh", "a bzip2-compressed file", "unpack it: bzip2 -d FILE"),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard-compressed file", "unpack it: zstd -d FILE"),
-    (b"\x04\x22\x4d\x18", "an LZ4-compressed file", "unpack it: lz4 -d FILE"),
-    (b"\xa1\xb2\xcd\x34", "an obsolete pcap variant", "convert it: editcap -F pcapng IN OUT"),
-    (b"\x34\xcd\xb2\xa1", "an obsolete pcap variant", "convert it: editcap -F pcapng IN OUT"),
-    (b"\x89PNG", "a picture", "name the capture itself"),
-    (b"%PDF", "a PDF document", "name the capture itself"),
+    (b"MSCF", "a cabinet file", "Extract it: expand -F:* FILE FOLDER"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "Extract it and name the capture in it."),
+    (b"\xfd7zXZ\0", "an XZ-compressed file", "Extract it: xz -d FILE"),
+    (b"BZh", "a bzip2-compressed file", "Extract it: bzip2 -d FILE"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard-compressed file", "Extract it: zstd -d FILE"),
+    (b"\x04\x22\x4d\x18", "an LZ4-compressed file", "Extract it: lz4 -d FILE"),
+    (b"\xa1\xb2\xcd\x34", "an obsolete pcap variant", "Convert it: editcap -F pcapng IN OUT"),
+    (b"\x34\xcd\xb2\xa1", "an obsolete pcap variant", "Convert it: editcap -F pcapng IN OUT"),
+    (b"\x89PNG", "a picture", "Name the capture itself."),
+    (b"%PDF", "a PDF document", "Name the capture itself."),
 )
 NO_EVIDENCE = (b"<?xml", b"\x89PNG", b"%PDF")  # of these formats, those that hold no evidence
 EVENTS = b"<Event"  # in the first line of an event log as XML
@@ -133,11 +133,24 @@ def _firewall_log(
 
     try:
         source = yield from firewall_log(raw, path, clock, advance, addresses)
+        if source is None:
+            source = _configmgr_log(path, advance)
+    except SourceError:  # a log with other columns, as IIS writes
+        source = _configmgr_log(path, advance)
+        if source is None:
+            raise
     except OSError as error:
         raise _unreadable(path, error) from error
     if source is None:
         raise _not_a_source(path, head)
     return source
+
+
+def _configmgr_log(path: Path, advance: Advance) -> Source | None:
+    from auditor.sources.configmgr_log import configmgr_log
+
+    with _opened(path) as raw:
+        return configmgr_log(raw, path, advance)
 
 
 def _read_capture(path: Path, ports: Ports, advance: Advance) -> Source:
@@ -303,7 +316,7 @@ def _head(path: Path, raw: io.BufferedReader) -> bytes:
         hint = EMPTY_LOG_HINT if ".log" in path.name.lower() else EMPTY_HINT
         raise NotASourceError("the file is empty", where=str(path), hint=hint)
     if head.startswith(b"{") and SAVED_REPORT in head:
-        raise NotASourceError("this is a saved report", where=str(path), hint="convert it: auditor render FILE")
+        raise NotASourceError("this is a saved report", where=str(path), hint="Convert it: auditor render FILE")
     return head
 
 
@@ -349,7 +362,9 @@ def _not_a_source(path: Path, head: bytes) -> SourceError:
     hint = ETL_HINT if name.endswith(".etl") else LOG_HINT if ".log" in name else CAPTURE_HINT
     kind = SourceError if hint == ETL_HINT else NotASourceError  # a trace is evidence, once it is converted
     return kind(
-        "unknown file type; expected pcap, pcapng, a Windows Firewall log, or an event log", where=str(path), hint=hint
+        "unknown file type; expected pcap, pcapng, or a log of Windows Firewall, Windows events, ConfigMgr, or IIS",
+        where=str(path),
+        hint=hint,
     )
 
 

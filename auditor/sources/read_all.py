@@ -151,5 +151,5 @@ def documented_ports(ruleset: Ruleset | None) -> frozenset[int]:
 
 
 def _unreadable(error: SourceError) -> SourceSummary:
-    warning = SourceWarning("unreadable", f"{error.what} - {error.hint}")
+    warning = SourceWarning("unreadable", error.text)
     return SourceSummary(error.where, "unknown", "", 0, 0, 0, None, None, (warning,))

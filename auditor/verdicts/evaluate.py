@@ -18,6 +18,7 @@ from auditor.verdicts.attempts import Traffic
 from auditor.verdicts.correlation.clock_offsets import clock_notes
 from auditor.verdicts.correlation.clocks import Clocks
 from auditor.verdicts.dissect import DissectionResult
+from auditor.verdicts.installations.reported_site import modes_read
 from auditor.verdicts.installations.roles import RoleMap
 from auditor.verdicts.installations.site_mode import ModeEvidence, in_mode, is_set, may_decide, modes_of
 from auditor.verdicts.installations.site_mode import evidence_of as mode_evidence_of
@@ -26,6 +27,7 @@ from auditor.verdicts.method_result import harmless_requirements, method_result
 from auditor.verdicts.newer_ruleset import Results, with_what_went_on
 from auditor.verdicts.recommend import recommend
 from auditor.verdicts.requirements.evidence import ClientEvidence, only_one
+from auditor.verdicts.requirements.reported_steps import ReportedSteps
 from auditor.verdicts.requirements.verdict import (
     as_not_applicable,
     mark_redundant,
@@ -192,6 +194,7 @@ class ClientEvaluation:
         self._ruleset = rules.ruleset
         self._role_map = role_map
         self._evidence = ClientEvidence(client, traffic, clocks, rules, role_map)
+        self._reported = ReportedSteps(client, role_map.logs, traffic.sources)
         self._pushes = role_map.pushes_to.get(client, ())
         # The site servers of the client, the surest first; an empty one if they are unknown.
         self._sites = [push.from_address for push in self._pushes] or [only_one(role_map.named_site_servers) or ""]
@@ -216,9 +219,11 @@ class ClientEvaluation:
 
     def modes_in_use(self) -> Iterator[ModeEvidence]:
         """Yield what the open ports show of the mode of the client's sites, also those that were open only earlier."""
+        if computer := self._role_map.logs.computers.get(self._client):
+            yield from modes_read(self._client, self._sites, computer.facts, self._traffic.sources)
         decided = ((name, verdict) for name, verdict in self._named_verdicts() if self._ruleset.mode_of(name))
         rows = ((name, _while_open(verdict)) for name, verdict in decided if not self._why_guess(verdict))
-        return mode_evidence_of(self._client, self._sites, rows, self._ruleset)
+        yield from mode_evidence_of(self._client, self._sites, rows, self._ruleset)
 
     def _named_verdicts(self) -> Iterator[tuple[str, r.RequirementVerdict]]:
         return ((verdict.id, verdict) for rows in self.rows for verdict in rows.verdicts)
@@ -241,6 +246,9 @@ class ClientEvaluation:
         verdicts = in_mode(rows.verdicts, self._ruleset, mode) if mode else rows.verdicts
         harmless = harmless_requirements(method, verdicts, rows.unreached)
         result, reasons = method_result(verdicts, self._rules, harmless, self._why_guess)
+        last_time = max(filter(None, (verdict.last_time for verdict in verdicts)), default=None)
+        if stopping := self._reported.reasons(method, rows.site_server, last_time):
+            result, reasons = r.FAILS, (*stopping, *reasons)
         marked = [
             mark_svcctl_fallback(verdict, self._traffic.steps_between) if verdict.id in harmless else verdict
             for verdict in verdicts
@@ -269,19 +277,21 @@ class ClientEvaluation:
             {requirement.id: self._row(requirement, addresses) for requirement in requirements}
             for addresses in self._hosts_of(role, push)
         ]
-        if len(by_host) == 1:
-            return by_host[0]
         by_host.sort(key=lambda rows: self._preference(method, rows))
         chosen, *alternatives = by_host
-        return {
-            name: row._replace(verdict=with_alternatives(row.verdict, [rows[name].verdict for rows in alternatives]))
-            for name, row in chosen.items()
-        }
+        site_server = push.from_address if push else ""
+        rows: dict[str, _Evaluated] = {}
+        for requirement in requirements:
+            row = chosen[requirement.id]
+            others = [of_host[requirement.id].verdict for of_host in alternatives]
+            verdict = with_alternatives(row.verdict, others) if others else row.verdict
+            rows[requirement.id] = row._replace(verdict=self._reported.beside(verdict, requirement, site_server))
+        return rows
 
     def _hosts_of(self, role: str, push: r.Push | None) -> Sequence[tuple[str, ...]]:
         """Return the hosts of a role that the client dealt with, each to be judged by itself; all as one if none."""
         if role == SITE_SERVER:
-            return [(push.from_address,) if push else self._role_map.named_site_servers]
+            return [_known(push.from_address) if push else self._role_map.named_site_servers]
         site = push.from_address if push else self._pushes[0].from_address if self._pushes else ""
         if (role, site) not in self._servers:
             hosts = self._role_map.servers_of(role, site)
@@ -326,6 +336,10 @@ class ClientEvaluation:
             if proven_blocks(verdict):
                 return _Evaluated(as_not_applicable(verdict, why_off))
         return _Evaluated(not_observed(requirement, ends, r.NOT_APPLICABLE, why_off))
+
+
+def _known(address: str) -> tuple[str, ...]:
+    return (address,) if address else ()
 
 
 def _while_open(verdict: r.RequirementVerdict) -> r.RequirementVerdict:

@@ -14,7 +14,7 @@ from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
 from auditor.ruleset.statements import say
 from auditor.sources.flows.table import is_among
-from auditor.sources.source import CAPTURE, Source
+from auditor.sources.source import CAPTURE, WITHOUT_FLOWS, Source
 from auditor.verdicts.dissect import SPOKE, DissectionResult
 from auditor.verdicts.installations.roles import RoleMap
 
@@ -35,7 +35,7 @@ def limitations(
 ) -> tuple[r.Limitation, ...]:
     """Return every limitation of this audit, the gravest first."""
     verdicts = [verdict for client in clients for method in client.methods for verdict in method.requirements]
-    all_limitations = [*_nobody(role_map), *_absent(sources, role_map), *_swapped(sources, role_map, ruleset)]
+    all_limitations = [*_nobody(sources, role_map), *_absent(sources, role_map), *_swapped(sources, role_map, ruleset)]
     all_limitations += [r.Limitation("uncertain-role", text) for text in role_map.notes]
     all_limitations += [*_warned(sources), *_of_logs(sources, verdicts)]
     captured = any(source.kind == CAPTURE for source in sources)
@@ -43,7 +43,7 @@ def limitations(
         all_limitations.append(_limitation("no-response-ambiguous"))
     if captured and _one_end(clients):
         all_limitations += _no_management_point(sources, role_map, ruleset)
-    return tuple(dict.fromkeys((*all_limitations, *_of_dissection(verdicts, ruleset, dissection, captured))))
+    return tuple(dict.fromkeys((*all_limitations, *_of_dissection(verdicts, ruleset, dissection, sources))))
 
 
 def _limitation(code: str, kind: str = "", /, **fields: object) -> r.Limitation:
@@ -52,9 +52,14 @@ def _limitation(code: str, kind: str = "", /, **fields: object) -> r.Limitation:
 
 
 def _of_dissection(
-    verdicts: Sequence[r.RequirementVerdict], ruleset: Ruleset, dissection: DissectionResult | None, captured: bool
+    verdicts: Sequence[r.RequirementVerdict],
+    ruleset: Ruleset,
+    dissection: DissectionResult | None,
+    sources: Sequence[Source],
 ) -> Iterator[r.Limitation]:
     """Yield what is not known because not all that was said on the ports was read."""
+    captured = any(source.kind == CAPTURE for source in sources)
+    traffic = any(source.kind not in WITHOUT_FLOWS for source in sources)
     if dissection is not None and dissection.error:
         yield _limitation("not-dissected", error=dissection.error)
     elif dissection is not None and captured:
@@ -64,13 +69,15 @@ def _of_dissection(
         for verdict in verdicts
     ):
         yield _limitation("interfaces-unknown")
-    yield _limitation("ports-only")
+    if traffic:
+        yield _limitation("ports-only")
 
 
-def _nobody(role_map: RoleMap) -> Iterator[r.Limitation]:
+def _nobody(sources: Sequence[Source], role_map: RoleMap) -> Iterator[r.Limitation]:
     if not role_map.clients:
-        yield _limitation("no-client")
-    elif SITE_SERVER not in role_map.roles:
+        without_traffic = all(source.kind in WITHOUT_FLOWS for source in sources)
+        yield _limitation("no-client", "no-client-in-logs") if without_traffic else _limitation("no-client")
+    elif SITE_SERVER not in role_map.roles and not role_map.judged:
         yield _limitation("no-site-server")
 
 
@@ -132,7 +139,7 @@ def _of_logs(sources: Sequence[Source], verdicts: Sequence[r.RequirementVerdict]
     """Yield what the logs among the sources cannot show."""
     for source in sources:
         yield from _of_log(source)
-    if any(source.kind != CAPTURE for source in sources):
+    if any(source.details.facts is not None for source in sources):
         yield _limitation("log-misses-entries")
     if any(verdict.verdict == r.ALLOWED for verdict in verdicts):
         yield _limitation("allowed-only")

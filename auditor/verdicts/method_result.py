@@ -131,7 +131,11 @@ def _reasons(
             )
             for verdict in working
         ]
-    bad = [r.Reason("network", verdict.id, verdict.explanation) for verdict in group if verdict.verdict in r.FAILING]
+    bad = [
+        r.Reason("step" if verdict.verdict == r.FAILED else "network", verdict.id, verdict.explanation)
+        for verdict in group
+        if verdict.verdict in r.FAILING
+    ]
     failed = [r.Reason("problem", verdict.id, problem.text) for verdict in group for problem in _fatal(verdict)]
     unverified = [verdict for verdict in group if verdict.verdict not in r.FAILING and not _fatal(verdict)]
     return bad + failed + [r.Reason("missing", verdict.id, verdict.explanation) for verdict in unverified]

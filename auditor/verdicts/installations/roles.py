@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
@@ -11,9 +11,9 @@ from typing import TypeVar
 import numpy as np
 
 from auditor.report.joined_names import join_limited
-from auditor.report.model import GIVEN, INFERRED, LIKELY, PUSH, WEAK, Push, RoleAssignment
-from auditor.ruleset.addresses import by_number, is_one_host, is_public, parsed
-from auditor.ruleset.given_roles import ConfiguredRoles
+from auditor.report.model import GIVEN, INFERRED, LIKELY, PUSH, READ, WEAK, Push, RoleAssignment
+from auditor.ruleset.addresses import by_number, canonical, is_one_host, is_public, parsed
+from auditor.ruleset.given_roles import ConfiguredRoles, is_same_host
 from auditor.ruleset.known_problems import may_ask_management_point
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset
@@ -23,6 +23,13 @@ from auditor.sources.flows.table import is_among
 from auditor.sources.source import CAPTURE, Source
 from auditor.verdicts.installations.contacts import Contact, Pair
 from auditor.verdicts.installations.pushes import SURENESS, content_of, find_pushes, judged_pushes
+from auditor.verdicts.installations.reported import Directory
+from auditor.verdicts.installations.reported_pushes import (
+    NO_LOGS,
+    UNKNOWN_SITE_SERVER,
+    InstallationLogs,
+    installation_logs,
+)
 
 MOST_NAMES = 3  # of one host
 MOST_ADDRESSES = 5  # in a sentence
@@ -42,6 +49,7 @@ class RoleMap:
         judged: Those of them that are judged.
         guesses: By address of a site server (empty for clients without a push) the web server that is taken for the
             management point of its clients because of its port only.
+        logs: What logs of ConfigMgr report.
     """
 
     assignments: tuple[RoleAssignment, ...]
@@ -50,6 +58,7 @@ class RoleMap:
     pushes: tuple[Push, ...] = ()
     judged: tuple[Push, ...] = ()
     guesses: Mapping[str, str] = field(default_factory=dict)
+    logs: InstallationLogs = NO_LOGS
 
     def servers_of(self, role: str, site_server: str) -> tuple[str, ...]:
         """Return everybody who plays a role for the clients of a site server: not what was guessed for another one."""
@@ -154,21 +163,63 @@ def infer_roles(
         protocol_facts: What the protocols show, source by source, as far as packets were dissected.
     """
     neighbor_requests = [requests for source in sources for requests in source.details.asked]
-    pushes = find_pushes(contacts, ruleset, [neighbor_requests], content_of(protocol_facts), configured)
+    names = _names(protocol_facts)
+    configured = configured.resolved(Directory(names).address)
+    in_traffic = find_pushes(contacts, ruleset, [neighbor_requests], content_of(protocol_facts), configured)
+    logs = installation_logs(sources, names, configured, in_traffic, contacts)
+    pushes = logs.joined(in_traffic)
     judged = judged_pushes(pushes, configured)
     assignments = [_named(role, address) for role in ROLES for address in configured.hosts(role)]
+    assignments += _of_logs(logs, configured)
     assignments += _of_pushes(judged, contacts, configured)
     clients = sorted({assignment.address for assignment in assignments if assignment.role == CLIENT}, key=by_number)
     assignments += _within_networks(sources, clients, configured)
     assignments += _by_path(protocol_facts, configured)
     points, guesses, notes = _management_points(sources, ruleset, judged, clients, contacts, configured, protocol_facts)
-    assignments += points
-    names = _names(protocol_facts)
+    assignments, guesses = _with_points(assignments, points, guesses)
+    of_roles = {(assignment.role, assignment.address): assignment for assignment in reversed(assignments)}
     ordered = sorted(
-        (_with_name(assignment, names) for assignment in dict.fromkeys(assignments)),
-        key=lambda assignment: (ROLES.index(assignment.role), by_number(assignment.address), assignment.how),
+        (_with_name(assignment, names) for assignment in of_roles.values()),
+        key=lambda assignment: (ROLES.index(assignment.role), by_number(assignment.address)),
     )
-    return RoleMap(tuple(ordered), tuple(clients), tuple(notes), pushes, judged, guesses)
+    notes = [*logs.notes, *_unknown_names(configured, logs), *notes]
+    return RoleMap(tuple(ordered), tuple(clients), tuple(notes), pushes, judged, guesses, logs)
+
+
+def _unknown_names(configured: ConfiguredRoles, logs: InstallationLogs) -> Iterator[str]:
+    """Yield a sentence on each name that was set for a role and that no source has."""
+    for role, names in configured.host_names.items():
+        for name in names:
+            if not any(is_same_host(name, computer.name) for computer in logs.computers.values()):
+                yield say("role.unknown-name", name=name, role=role)
+
+
+def _of_logs(logs: InstallationLogs, configured: ConfiguredRoles) -> list[RoleAssignment]:
+    """Return the roles that logs of ConfigMgr name, but for those that the user set."""
+    return [
+        assignment
+        for assignment in logs.assignments
+        if not configured.names(assignment.role)
+        or (assignment.role == CLIENT and configured.covers(CLIENT, assignment.address))
+    ]
+
+
+def _with_points(
+    assignments: Sequence[RoleAssignment], points: Sequence[RoleAssignment], guesses: Mapping[str, str]
+) -> tuple[list[RoleAssignment], Mapping[str, str]]:
+    """Return the assignments with the management points of the traffic.
+
+    A log names its management point; packets show one web server. If there is but one of each, they are the same.
+    """
+    read = [assignment for assignment in assignments if (assignment.role, assignment.how) == (MANAGEMENT_POINT, READ)]
+    unknown = [assignment for assignment in read if not canonical(assignment.address)]
+    if not read or any(point.how_sure != WEAK for point in points):
+        return [*assignments, *points], guesses
+    if len(unknown) != len(read) or len(points) != 1 or len({assignment.address for assignment in unknown}) != 1:
+        return list(assignments), {}
+    why = say("role.only-web-server", why=read[0].why)
+    located = replace(read[0], address=points[0].address, why=why, how_sure=LIKELY)
+    return [located, *(assignment for assignment in assignments if assignment not in read)], {}
 
 
 def _of_pushes(
@@ -178,7 +229,8 @@ def _of_pushes(
     by_server: dict[str, list[Push]] = defaultdict(list)
     by_client: dict[str, list[Push]] = defaultdict(list)
     for push in pushes:
-        by_server[push.from_address].append(push)
+        if push.from_address != UNKNOWN_SITE_SERVER:
+            by_server[push.from_address].append(push)
         by_client[push.to_address].append(push)
     return [
         *(_inferred(SITE_SERVER, host, _why_server(of, contacts), of, configured) for host, of in by_server.items()),
@@ -228,6 +280,8 @@ def _names(protocol_facts: Sequence[ProtocolFacts]) -> Mapping[str, set[str]]:
 
 def _with_name(assignment: RoleAssignment, names: Mapping[str, set[str]]) -> RoleAssignment:
     own_names = sorted(names.get(assignment.address, ()))
+    if assignment.name and not any(is_same_host(name, assignment.name) for name in own_names):
+        own_names = sorted((*own_names, assignment.name))
     return replace(assignment, name=", ".join(own_names[:MOST_NAMES]))
 
 

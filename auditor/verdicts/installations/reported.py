@@ -1,0 +1,312 @@
+"""Which computers ConfigMgr's own logs report an installation on, and which hosts of the traffic they are.
+
+ConfigMgr writes names where packets have addresses. A name is resolved by what the sources themselves show: names in
+the protocols, the addresses that CCMSetup reports of its own computer, roles that the user set, and, where there is
+one candidate on either side, the time.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import PureWindowsPath
+from typing import Generic, NamedTuple, TypeVar
+
+from auditor.ruleset.addresses import canonical
+from auditor.sources.configmgr.facts import (
+    FactKind,
+    Installation,
+    MachineStatus,
+    PushRequest,
+    ReportedFact,
+    ReportedStep,
+)
+from auditor.sources.source import Source
+
+BESIDE_PUSH_NS = 600_000_000_000  # between what a log reports of a push and its packets: clocks differ by minutes
+
+Record = TypeVar("Record")
+
+
+class FromSource(NamedTuple, Generic[Record]):
+    """What one source reports. source: its index in the report."""
+
+    source: int
+    record: Record
+
+
+class Located(StrEnum):
+    """How the address of a computer is known that a log names."""
+
+    BY_NAME = "by-name"  # a protocol shows the name at the address
+    BY_LOG = "by-log"  # CCMSetup reports the address of its computer
+    BY_ROLE = "by-role"  # the only client that the user set
+    BY_TIME = "by-time"  # the only push in the traffic at the time of the only one in the log
+    NOT = "not"  # only the name is known
+
+
+@dataclass(frozen=True)
+class ReportedComputer:
+    """A computer that logs report an installation on.
+
+    Attributes:
+        name: As the logs write it, or that of the log if it does not name its computer.
+        addresses: Those that CCMSetup reports of its own computer.
+        requests: Push requests for it, in the order of sources and lines.
+        installations: Runs of CCMSetup on it.
+        steps: Steps outside of those.
+        statuses: Its rows in exports of v_CP_Machine.
+        facts: What its logs state.
+    """
+
+    name: str
+    addresses: tuple[str, ...] = ()
+    requests: tuple[FromSource[PushRequest], ...] = ()
+    installations: tuple[FromSource[Installation], ...] = ()
+    steps: tuple[FromSource[ReportedStep], ...] = ()
+    statuses: tuple[FromSource[MachineStatus], ...] = ()
+    facts: tuple[FromSource[ReportedFact], ...] = ()
+
+    @property
+    def pushed(self) -> FromSource[ReportedFact] | None:
+        """The command line of CCMSetup that is that of a push, the last one."""
+        return next((fact for fact in reversed(self.facts) if fact.record.kind is FactKind.PUSHED), None)
+
+    @property
+    def first_line(self) -> FromSource[int] | None:
+        """The line that first names the computer, or reports of it; None if no log does."""
+        lines = [FromSource(request.source, request.record.first_line) for request in self.requests]
+        lines += [FromSource(status.source, status.record.line) for status in self.statuses]
+        lines += [FromSource(run.source, run.record.first_line) for run in self.installations]
+        lines += [FromSource(step.source, step.record.line) for step in self.steps]
+        return lines[0] if lines else None
+
+    @property
+    def times(self) -> tuple[int, int] | None:
+        """From when until when the logs report of it, in nanoseconds since 1970; None if they give no time."""
+        records: list[PushRequest | Installation] = [request.record for request in self.requests]
+        records += [installation.record for installation in self.installations]
+        begins = [record.first_ns for record in records if record.first_ns is not None]
+        ends = [record.last_ns for record in records if record.last_ns is not None]
+        return (min(begins), max(ends)) if begins and ends else None
+
+
+@dataclass
+class _Collected:
+    """What was collected of one computer so far."""
+
+    names: dict[str, None] = field(default_factory=dict)
+    requests: list[FromSource[PushRequest]] = field(default_factory=list)
+    installations: list[FromSource[Installation]] = field(default_factory=list)
+    steps: list[FromSource[ReportedStep]] = field(default_factory=list)
+    statuses: list[FromSource[MachineStatus]] = field(default_factory=list)
+    facts: list[FromSource[ReportedFact]] = field(default_factory=list)
+
+    def computer(self) -> ReportedComputer:
+        """Return the computer, under the longest of its names."""
+        addresses = (fact.record.value for fact in self.facts if fact.record.kind is FactKind.COMPUTER_ADDRESS)
+        return ReportedComputer(
+            max(self.names, key=len),
+            tuple(dict.fromkeys(filter(None, map(canonical, addresses)))),
+            tuple(self.requests),
+            tuple(self.installations),
+            tuple(self.steps),
+            tuple(self.statuses),
+            tuple(self.facts),
+        )
+
+
+def reported_computers(sources: Sequence[Source]) -> tuple[ReportedComputer, ...]:
+    """Return the computers that the logs of ConfigMgr among the sources report on, in order of name.
+
+    A log of a client that does not name its computer is that of the only computer that others name, if there is one.
+    """
+    names = SameNames(_all_names(sources))
+    collected: dict[str, _Collected] = defaultdict(_Collected)
+    nameless: list[int] = []
+    for number, source in enumerate(sources):
+        if source.reported is None:
+            continue
+        for request in source.reported.requests:
+            _of(collected, names, request.machine).requests.append(FromSource(number, request))
+        for status in source.reported.machines:
+            _of(collected, names, status.machine).statuses.append(FromSource(number, status))
+        if source.reported.installations or source.reported.steps:
+            name = _own_name(source)
+            if name:
+                _add_own(_of(collected, names, name), number, source)
+            else:
+                nameless.append(number)
+    for number in nameless:
+        only = next(iter(collected.values())) if len(collected) == 1 else None
+        own = only or _of(collected, names, PureWindowsPath(sources[number].path).name)
+        _add_own(own, number, sources[number])
+    return tuple(collected[key].computer() for key in sorted(collected))
+
+
+def _of(collected: Mapping[str, _Collected], names: SameNames, name: str) -> _Collected:
+    of_computer = collected[names.key(name)]
+    of_computer.names[name] = None
+    return of_computer
+
+
+def _add_own(own: _Collected, number: int, source: Source) -> None:
+    """Add what a log reports that a computer writes about itself."""
+    assert source.reported is not None
+    own.installations += [FromSource(number, installation) for installation in source.reported.installations]
+    own.steps += [FromSource(number, step) for step in source.reported.steps]
+    own.facts += [FromSource(number, fact) for fact in _facts(source)]
+
+
+def _facts(source: Source) -> Iterator[ReportedFact]:
+    if source.reported is not None:
+        yield from source.reported.facts
+        for installation in source.reported.installations:
+            yield from installation.facts
+
+
+def _own_name(source: Source) -> str:
+    names = (fact.value for fact in _facts(source) if fact.kind is FactKind.COMPUTER_NAME)
+    return next(iter(names), "")
+
+
+def _all_names(sources: Sequence[Source]) -> Iterator[str]:
+    for source in sources:
+        if source.reported is not None:
+            yield from (request.machine for request in source.reported.requests)
+            yield from (status.machine for status in source.reported.machines)
+            if name := _own_name(source):
+                yield name
+
+
+class SameNames:
+    """Which names are of one computer: a short one is that of a full one if only one begins with it.
+
+    Args:
+        names: All names that occur.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._full: dict[str, set[str]] = defaultdict(set)
+        for name in names:
+            lower = name.lower().rstrip(".")
+            if "." in lower and not canonical(lower):
+                self._full[lower.partition(".")[0]].add(lower)
+
+    def key(self, name: str) -> str:
+        """Return what stands for the computer of a name, whichever of its names it is."""
+        lower = name.lower().rstrip(".")
+        if "." in lower:
+            return canonical(lower) or lower
+        full = self._full.get(lower, set())
+        return next(iter(full)) if len(full) == 1 else lower
+
+
+class Directory:
+    """Which address a host has whose name a log gives.
+
+    Args:
+        names: By address the names that the protocols show.
+    """
+
+    def __init__(self, names: Mapping[str, Iterable[str]]) -> None:
+        pairs = [(address, name) for address, of_address in names.items() for name in of_address]
+        self._same = SameNames(name for _, name in pairs)
+        self._addresses: dict[str, set[str]] = defaultdict(set)
+        for address, name in pairs:
+            self._addresses[self._same.key(name)].add(address)
+
+    def address(self, name: str) -> str:
+        """Return the address of a name, empty if it is unknown or several hosts use the name."""
+        if literal := canonical(name):
+            return literal
+        key = self._same.key(name)
+        addresses = self._addresses.get(key) or self._addresses.get(key.partition(".")[0], set())
+        return next(iter(addresses)) if len(addresses) == 1 else ""
+
+
+class TrafficTimes(NamedTuple):
+    """When the traffic of a push went on, None if its source has local times of an unknown zone.
+
+    Attributes:
+        names: Those of the client in the protocols. A client of another name is another computer.
+    """
+
+    client: str
+    times: tuple[int, int] | None
+    names: tuple[str, ...] = ()
+
+
+class LocatedComputer(NamedTuple):
+    """A computer of the logs with its address in the traffic, its name in lower case if that is unknown."""
+
+    address: str
+    located: Located
+    computer: ReportedComputer
+
+
+def locate(
+    computers: Sequence[ReportedComputer],
+    directory: Directory,
+    set_clients: Sequence[str],
+    traffic: Sequence[TrafficTimes],
+) -> list[LocatedComputer]:
+    """Return the computers with their addresses.
+
+    Args:
+        computers: Those that the logs report on.
+        directory: The addresses that names have in the protocols.
+        set_clients: The addresses of clients that the user set.
+        traffic: The clients of the pushes in packets, firewall logs, and event logs.
+    """
+    places = [_by_records(computer, directory, traffic) for computer in computers]
+    taken = {place.address for place in places if place}
+    missing = [number for number, place in enumerate(places) if place is None]
+    free = [push for push in traffic if push.client not in taken]
+    if len(missing) == len(set_clients) == 1 and not taken.issuperset(set_clients):
+        places[missing[0]] = _Place(set_clients[0], Located.BY_ROLE)
+    else:
+        for number, client in _by_time({number: computers[number] for number in missing}, free).items():
+            places[number] = _Place(client, Located.BY_TIME)
+    return [
+        LocatedComputer(*(place or _Place(computer.name.lower(), Located.NOT)), computer)
+        for place, computer in zip(places, computers, strict=True)
+    ]
+
+
+class _Place(NamedTuple):
+    address: str
+    located: Located
+
+
+def _by_records(computer: ReportedComputer, directory: Directory, traffic: Sequence[TrafficTimes]) -> _Place | None:
+    """Return where a computer is by its name, or by what its own logs say; None if neither shows it."""
+    if address := directory.address(computer.name):
+        return _Place(address, Located.BY_NAME)
+    pushed = {push.client for push in traffic}
+    known = [address for address in computer.addresses if address in pushed] or computer.addresses
+    return _Place(known[0], Located.BY_LOG) if known else None
+
+
+def _by_time(computers: Mapping[int, ReportedComputer], traffic: Sequence[TrafficTimes]) -> dict[int, str]:
+    """Return the clients of the traffic by computer, where the time leaves one candidate on either side."""
+    candidates = {
+        number: [push.client for push in traffic if not push.names and _overlap(computer.times, push.times)]
+        for number, computer in computers.items()
+        if computer.requests or computer.pushed
+    }
+    claims = [client for clients in candidates.values() for client in clients]
+    return {
+        number: clients[0]
+        for number, clients in candidates.items()
+        if len(clients) == 1 and claims.count(clients[0]) == 1
+    }
+
+
+def _overlap(reported: tuple[int, int] | None, traffic: tuple[int, int] | None) -> bool:
+    """Tell whether a push in a log may be one in the traffic; times that cannot be compared rule nothing out."""
+    if reported is None or traffic is None:
+        return True
+    return reported[0] - BESIDE_PUSH_NS <= traffic[1] and traffic[0] - BESIDE_PUSH_NS <= reported[1]

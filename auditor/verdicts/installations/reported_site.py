@@ -1,0 +1,89 @@
+"""What ConfigMgr's own logs state of the site: its ports, its mode, and the command line of CCMSetup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from auditor.report.model import READ
+from auditor.ruleset.lint import HTTP, HTTPS, MODES
+from auditor.ruleset.ruleset import Ruleset
+from auditor.ruleset.site import Site
+from auditor.ruleset.statements import say
+from auditor.sources.configmgr.facts import FactKind, ReportedFact
+from auditor.sources.source import Source
+from auditor.verdicts.installations.reported import FromSource
+from auditor.verdicts.installations.site_mode import ModeEvidence
+
+NATIVE, MIXED = MODES
+PORT_FACTS = {FactKind.HTTP_PORT: HTTP, FactKind.HTTPS_PORT: HTTPS}
+MODE_OF_SCHEME = {HTTP: MIXED, HTTPS: NATIVE}
+
+
+def with_reported(site: Site, sources: Sequence[Source], ruleset: Ruleset) -> Site:
+    """Return what is known of a site with what its logs state; what the user set stands.
+
+    Args:
+        site: What the user set.
+        sources: All that were read.
+        ruleset: With the documented ports.
+    """
+    facts = [fact for source in sources if source.reported for fact in _facts(source)]
+    if not facts:
+        return site
+    ports = dict(site.ports)
+    if not ports:
+        ports |= _ports(facts, ruleset)
+    return replace(site, ports=ports, properties=site.properties or tuple(_agreed_properties(sources)))
+
+
+def _facts(source: Source) -> Iterator[ReportedFact]:
+    assert source.reported is not None
+    yield from source.reported.facts
+    for installation in source.reported.installations:
+        yield from installation.facts
+
+
+def _ports(facts: Iterable[ReportedFact], ruleset: Ruleset) -> dict[str, int]:
+    """Return the ports of the site that differ from the documented ones; those on which logs disagree are left out."""
+    stated: dict[str, set[int]] = {}
+    for fact in facts:
+        if fact.kind in PORT_FACTS and fact.value.isdigit():
+            stated.setdefault(PORT_FACTS[fact.kind], set()).add(int(fact.value))
+    documented = {(row.site_port, port) for row in ruleset.requirements for port in row.ports}
+    agreed = {name: next(iter(of_name)) for name, of_name in stated.items() if len(of_name) == 1}
+    return {
+        name: port
+        for name, port in agreed.items()
+        if name in ruleset.site_port_names and (name, port) not in documented
+    }
+
+
+def _agreed_properties(sources: Sequence[Source]) -> list[str]:
+    """Return the properties of the latest run of CCMSetup, if the logs of all computers have the same."""
+    latest = [
+        tuple(fact.value for fact in source.reported.installations[-1].facts if fact.kind is FactKind.PROPERTY)
+        for source in sources
+        if source.reported and source.reported.installations
+    ]
+    return list(latest[0]) if len(set(latest)) == 1 else []
+
+
+def modes_read(
+    client: str, sites: Iterable[str], facts: Sequence[FromSource[ReportedFact]], sources: Sequence[Source]
+) -> Iterator[ModeEvidence]:
+    """Yield the mode that the addresses of management points in a client's logs show, if all are of one scheme.
+
+    Args:
+        client: Address of the client.
+        sites: Its site servers.
+        facts: What its logs state.
+        sources: All that were read.
+    """
+    points = [fact for fact in facts if fact.record.kind is FactKind.MANAGEMENT_POINT and "://" in fact.record.value]
+    schemes = {fact.record.value.partition("://")[0].lower() for fact in points}
+    if len(schemes) != 1 or not schemes <= MODE_OF_SCHEME.keys():
+        return
+    source, record = points[-1]
+    why = say("mode.read", path=sources[source].path, url=record.value, line=record.line)
+    yield from (ModeEvidence(site, client, MODE_OF_SCHEME[min(schemes)], why, READ) for site in sites)

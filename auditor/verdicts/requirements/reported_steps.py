@@ -1,0 +1,352 @@
+"""What the steps that ConfigMgr's own logs report show of requirements, beside what packets and firewalls show.
+
+A program's log says what the program met, not why. So a verdict by packets or by a firewall stands, with the log beside
+it. The log decides where nothing else was seen, and where it reports of a later attempt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cache, cached_property
+from typing import NamedTuple
+
+from auditor.report import model as r
+from auditor.ruleset.configmgr_codes import Reading, Shows, reading
+from auditor.ruleset.lint import SITE_SERVER
+from auditor.ruleset.ruleset import Method, Requirement
+from auditor.ruleset.statements import say
+from auditor.sources.configmgr.facts import (
+    Installation,
+    InstallStep,
+    MachineStatus,
+    PushRequest,
+    ReportedStep,
+    ServedRequest,
+    StepOutcome,
+)
+from auditor.sources.configmgr.push_requests import deciding_step
+from auditor.sources.source import Source
+from auditor.verdicts.installations.reported import BESIDE_PUSH_NS, FromSource, ReportedComputer
+from auditor.verdicts.installations.reported_pushes import InstallationLogs, host_of
+from auditor.verdicts.requirements.evidence import in_order
+
+PUSH_LOG, SETUP_LOG, CLIENT_LOG, IIS = "ccm", "ccmsetup", "client", "iis"  # as rulesets/well-known calls them
+PLACEHOLDER = re.compile(r"\b(?:CLIENT|SERVER|PORT)\b")
+HOST_OR_PORT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:-]{0,253}[A-Za-z0-9])?")  # safe in a command line
+MOST_CITED = 6  # steps beside a verdict
+HTTP_ERROR = 400
+MANUAL = "manual"  # the method of an installation that was not pushed
+SUCCESSFUL_EXITS = (0, 7)  # 7: the computer has to restart
+NO_COMPUTER = ReportedComputer("")
+SUMMARIES = (InstallStep.REQUEST, InstallStep.EXIT)  # they repeat the code of the step that failed
+
+
+class ReadStep(NamedTuple):
+    """A reported step with what its code means.
+
+    Attributes:
+        source: Index of the log in the report.
+        step: What the log reports.
+        reading: What it means.
+    """
+
+    source: int
+    step: ReportedStep
+    reading: Reading
+
+    @property
+    def shows_port(self) -> bool:
+        """Whether it shows anything of a port."""
+        return self.reading.shows is not Shows.NOTHING
+
+    @property
+    def stops(self) -> bool:
+        """Whether the installation cannot go on."""
+        return self.reading.fatal or self.reading.shows is Shows.FAILED
+
+
+class ReportedSteps:
+    """What logs report of the installation on one client: the latest push request, and the latest run of CCMSetup.
+
+    Args:
+        client: Its address.
+        logs: What all logs report.
+        sources: All that were read.
+    """
+
+    def __init__(self, client: str, logs: InstallationLogs, sources: Sequence[Source]) -> None:
+        self._client = client
+        self._logs = logs
+        self._sources = sources
+        self._computer = logs.computers.get(client, NO_COMPUTER)
+        self._of_push = cache(self._push_steps)
+        self._of_client = (*self._client_steps(), *_served(client, sources))
+
+    @cached_property
+    def _has_any(self) -> bool:
+        return self._computer is not NO_COMPUTER or bool(self._of_client)
+
+    def beside(self, verdict: r.RequirementVerdict, requirement: Requirement, site_server: str) -> r.RequirementVerdict:
+        """Return a verdict with what the logs report of its requirement.
+
+        Args:
+            verdict: By packets and by logs of firewalls.
+            requirement: What the verdict is about.
+            site_server: Whose push it is; empty if it is unknown.
+        """
+        if not self._has_any or verdict.verdict == r.NOT_APPLICABLE:
+            return verdict
+        steps = [step for step in (*self._of_push(site_server), *self._of_client) if _is_about(step, requirement)]
+        steps = [step for step in steps if not self._is_before(step, verdict.first_time)]
+        if not steps:
+            return verdict
+        if verdict.verdict in (r.NOT_OBSERVED, r.INCONCLUSIVE):
+            return self._by_log(verdict, steps)
+        if self._is_after(steps[-1], verdict.last_time) and _verdict_of(steps[-1]) != verdict.verdict:
+            changed = (verdict.verdict, verdict.last_time or "", _verdict_of(steps[-1]), self._time(steps[-1]) or "")
+            return replace(self._by_log(verdict, steps), changed=r.VerdictChange(*changed), blocked_at=None)
+        return self._with_log(verdict, steps)
+
+    def reasons(self, method: Method, site_server: str | None, last_time: str | None) -> tuple[r.Reason, ...]:
+        """Return the steps that end an installation by a method although no port is at fault; the first cause.
+
+        Args:
+            method: The method.
+            site_server: Whose push it is; None of other methods.
+            last_time: When the traffic of the installation was last seen, as ISO 8601; None if it was not.
+        """
+        if not self._has_any:
+            return ()
+        pushes = SITE_SERVER in method.by_partner
+        if pushes and self._computer.first_line is None and self._computer.name:
+            return (self._no_request(),)
+        if not pushes and (self._computer.pushed or method.id != MANUAL):
+            return ()
+        steps = [*(self._of_push(site_server or "") if pushes else ()), *self._of_client]
+        steps = [step for step in steps if not self._is_before(step, last_time)]
+        stopping = [step for step in steps if step.stops]
+        causes = [step for step in stopping if step.step.step not in SUMMARIES] or stopping
+        if not causes or causes[0].shows_port:
+            return ()
+        return (self._reason(causes[0]),)
+
+    def _no_request(self) -> r.Reason:
+        """Return that no log of a site server has a request for the computer that the user named."""
+        meaning = reading(PUSH_LOG, InstallStep.QUEUE)
+        fixes = tuple(r.Remedy(fix.place, fix.action, fix.command, "reported") for fix in meaning.next_steps)
+        return r.Reason("step", "", meaning.text(self._computer.name), remedy=fixes)
+
+    # which steps count
+
+    def _push_steps(self, site_server: str) -> Sequence[ReadStep]:
+        """Return what the latest push request of a site server reports."""
+        requests = [
+            request for request in self._computer.requests if self._logs.site_servers[request.source] == site_server
+        ]
+        informative = [request for request in requests if any(map(_is_informative, request.record.steps))]
+        if informative:
+            return list(_read_request(max(informative, key=lambda request: request.record.last_ns or 0)))
+        statuses = [
+            status for status in self._computer.statuses if self._logs.site_servers[status.source] == site_server
+        ]
+        return [_read_status(status) for status in statuses[-1:] if status.record.error_code]
+
+    def _client_steps(self) -> Iterator[ReadStep]:
+        """Yield what the latest run of CCMSetup reports, and the client's other logs."""
+        runs = self._computer.installations
+        if runs:
+            yield from _read_run(max(runs, key=lambda run: run.record.last_ns or 0))
+        for step in self._computer.steps:
+            yield _read(CLIENT_LOG, step.source, step.record)
+
+    # verdicts
+
+    def _by_log(self, verdict: r.RequirementVerdict, steps: Sequence[ReadStep]) -> r.RequirementVerdict:
+        """Return the verdict that the log alone gives."""
+        last = steps[-1]
+        decided = _verdict_of(last)
+        template = "reported.failed" if decided == r.FAILED else "reported.open"
+        return replace(
+            verdict,
+            verdict=decided,
+            confidence=r.LIKELY,
+            attempts=verdict.attempts + len(steps),
+            first_time=self._time(steps[0]),
+            last_time=self._time(last),
+            explanation=say(template, **self._fields(last)),
+            evidence=in_order((*verdict.evidence, *self._evidence(steps))),
+            problems=(self._problem(last),) if decided == r.OPEN and last.reading.fatal else (),
+            remedy=self._remedy(last) if last.stops else (),
+        )
+
+    def _with_log(self, verdict: r.RequirementVerdict, steps: Sequence[ReadStep]) -> r.RequirementVerdict:
+        """Return a verdict by packets or a firewall with the log beside it."""
+        last = steps[-1]
+        explanation = say("reported.beside", explanation=verdict.explanation, **self._fields(last))
+        verdict = replace(
+            verdict, explanation=explanation, evidence=in_order((*verdict.evidence, *self._evidence(steps)))
+        )
+        if verdict.verdict not in r.PASSING:
+            return verdict
+        if verdict.verdict == r.ALLOWED and last.reading.shows is Shows.OPEN:
+            verdict = replace(verdict, verdict=r.OPEN, confidence=r.LIKELY, allowed_at=None)
+        if not last.stops or any(problem.fatal for problem in verdict.problems):
+            return verdict
+        return replace(verdict, problems=(*verdict.problems, self._problem(last)), remedy=self._remedy(last))
+
+    def _problem(self, step: ReadStep) -> r.Problem:
+        record = step.step
+        return r.Problem(
+            layer=self._name(step),
+            code=step.reading.code.name if step.reading.code else record.written_code,
+            step=say(f"reported-step.{record.step}"),
+            text=say("reported.problem", **self._fields(step)),
+            frame=None,
+            line=record.line,
+            fatal=True,
+            account=record.account,
+            step_kind=record.step.value,
+            object=record.target,
+        )
+
+    def _reason(self, step: ReadStep) -> r.Reason:
+        text = say("reported.problem", **self._fields(step))
+        return r.Reason("step", "", text, remedy=self._remedy(step), evidence=tuple(self._evidence([step])))
+
+    def _remedy(self, step: ReadStep) -> tuple[r.Remedy, ...]:
+        fixes = (
+            r.Remedy(fix.place, fix.action, self._command(step, fix.command), "reported")
+            for fix in step.reading.next_steps
+        )
+        collect = step.reading.collect
+        text = say("reported.collect", source=collect)
+        return (*fixes, *([r.Remedy(r.UNKNOWN, text, None, "collect")] if collect else []))
+
+    def _command(self, step: ReadStep, command: str | None) -> str | None:
+        """Return a command line with the names of the installation in place of CLIENT, SERVER, and PORT."""
+        names = {"CLIENT": self._computer.name, "SERVER": host_of(step.step.target), "PORT": str(step.step.port or "")}
+        known = {word: name for word, name in names.items() if HOST_OR_PORT.fullmatch(name)}
+        return command and PLACEHOLDER.sub(lambda match: known.get(match[0], match[0]), command)
+
+    def _evidence(self, steps: Sequence[ReadStep]) -> Iterator[r.Evidence]:
+        for step in steps[-MOST_CITED:]:
+            text = say("reported.line", text=step.step.text)
+            yield r.Evidence(step.source, (), (step.step.line,), text, "")
+
+    def _fields(self, step: ReadStep) -> dict[str, object]:
+        code = step.step.written_code or step.step.status
+        return {
+            "step": say(f"reported-step.{step.step.step}"),
+            "code": say("reported.code", code=code) if code else "",
+            "log": self._name(step),
+            "line": step.step.line,
+            "cause": step.reading.text(step.step.target, step.step.account),
+        }
+
+    def _name(self, step: ReadStep) -> str:
+        """Return the name of the log: its path without folders."""
+        return self._sources[step.source].path.replace("\\", "/").rpartition("/")[2]
+
+    # times
+
+    def _time(self, step: ReadStep) -> str | None:
+        return r.utc_text(step.step.time_ns, local=self._sources[step.source].clock == "local")
+
+    def _is_before(self, step: ReadStep, time: str | None) -> bool:
+        """Tell whether a step is of an earlier installation than what was seen from this time on."""
+        return self._is_comparable(step, time) and (self._shifted(step, BESIDE_PUSH_NS) or "") < (time or "")
+
+    def _is_after(self, step: ReadStep, time: str | None) -> bool:
+        return self._is_comparable(step, time) and (self._shifted(step, -BESIDE_PUSH_NS) or "") > (time or "")
+
+    def _is_comparable(self, step: ReadStep, time: str | None) -> bool:
+        utc = self._sources[step.source].clock == "utc"
+        return utc and step.step.time_ns is not None and time is not None and time.endswith("Z")
+
+    def _shifted(self, step: ReadStep, by_ns: int) -> str | None:
+        return r.utc_text((step.step.time_ns or 0) + by_ns)
+
+
+# what a step means
+
+
+def _is_informative(step: ReportedStep) -> bool:
+    return step.step not in (InstallStep.QUEUE, InstallStep.ACCOUNT) and step.outcome is not StepOutcome.NEUTRAL
+
+
+def _read(log: str, source: int, step: ReportedStep) -> ReadStep:
+    succeeded = step.outcome is StepOutcome.SUCCEEDED
+    meaning = reading(log, step.step, step.code, step.status, step.port, succeeded=succeeded)
+    return ReadStep(source, step, meaning)
+
+
+def _read_request(request: FromSource[PushRequest]) -> Iterator[ReadStep]:
+    """Yield the steps of a push request that succeeded, and the one that ended it."""
+    for step in request.record.steps:
+        if step.outcome is StepOutcome.SUCCEEDED:
+            yield _read(PUSH_LOG, request.source, step)
+    deciding = deciding_step(request.record)
+    if deciding is not None:
+        yield _read(PUSH_LOG, request.source, deciding)
+
+
+def _read_run(run: FromSource[Installation]) -> Iterator[ReadStep]:
+    """Yield the steps of a run of CCMSetup; what failed on the way is no matter if it ended well."""
+    ended_well = run.record.exit_code in SUCCESSFUL_EXITS
+    for step in run.record.steps:
+        if step.outcome is not StepOutcome.NEUTRAL:
+            read = _read(SETUP_LOG, run.source, step)
+            yield read._replace(reading=replace(read.reading, fatal=False)) if ended_well else read
+
+
+def _served(client: str, sources: Sequence[Source]) -> Iterator[ReadStep]:
+    """Yield the requests of a client that IIS served."""
+    for number, source in enumerate(sources):
+        for request in source.reported.served if source.reported else ():
+            if request.client == client:
+                yield _read_served(number, request)
+
+
+def _read_served(source: int, request: ServedRequest) -> ReadStep:
+    succeeded = request.status < HTTP_ERROR
+    codes = (request.status, request.substatus, request.win32_status)
+    step = ReportedStep(
+        InstallStep.HTTP_REQUEST,
+        StepOutcome.SUCCEEDED if succeeded else StepOutcome.FAILED,
+        request.line,
+        request.line,
+        request.time_ns,
+        " ".join((request.method, request.path, *(str(code) for code in codes if code is not None))),
+        status=request.status,
+        target=request.server,
+        port=request.port,
+    )
+    meaning = reading(
+        IIS, step.step, None, request.status, request.port, substatus=request.substatus, succeeded=succeeded
+    )
+    return ReadStep(source, step, meaning)
+
+
+def _read_status(status: FromSource[MachineStatus]) -> ReadStep:
+    record = status.record
+    text = say("reported.status", code=record.error_code)
+    step = ReportedStep(
+        InstallStep.REQUEST, StepOutcome.FAILED, record.line, record.line, record.last_ns, text, record.error_code
+    )
+    return _read(PUSH_LOG, status.source, step)
+
+
+def _is_about(step: ReadStep, requirement: Requirement) -> bool:
+    """Tell whether a step shows anything of a requirement; a URL says whether it is that of HTTP or of HTTPS."""
+    if not step.shows_port or requirement.row not in step.reading.requirements:
+        return False
+    scheme, separator, _ = step.step.target.lower().partition("://")
+    if separator:
+        return requirement.site_port in (None, scheme)
+    return step.step.port is None or not requirement.ports or step.step.port in requirement.ports
+
+
+def _verdict_of(step: ReadStep) -> str:
+    return r.OPEN if step.reading.shows is Shows.OPEN else r.FAILED
