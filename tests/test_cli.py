@@ -585,7 +585,7 @@ def test_a_status_of_a_protocol_is_explained_in_every_spelling(number):
     ],
 )
 def test_an_unknown_code_ends_with_how_to_look_it_up(run, term, shown, command):
-    line = f"auditor: unknown code {shown} - look the code up in CMTrace (Tools, Lookup), or run: {command}\n"
+    line = f"error: unknown code {shown}. Look the code up in CMTrace (Tools, Lookup), or run: {command}\n"
     assert run("explain", term) == Ran(1, "", line)
 
 

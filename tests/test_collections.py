@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import struct
 import sys
 import tempfile
@@ -150,7 +151,7 @@ def test_what_looks_like_a_source_and_is_damaged_is_unreadable(run, tmp_path):
     top = folder_of(tmp_path / "e", {"all.pcap": push(), "cut.pcap": push()[:30]})
     done = run("flows", top)
     assert done.code == 4
-    assert "cut.pcap: the file holds no packets" in done.err
+    assert "cut.pcap: the file contains no packets" in done.err
 
 
 @pytest.mark.parametrize("head", [b"MSCF", b"7z\xbc\xaf\x27\x1c", b"GMBU", b'<?xml version="1.0"?><Events>'])
@@ -172,8 +173,8 @@ def test_a_log_of_another_program_is_no_source_and_a_changed_firewall_log_is_unr
 def test_nothing_to_read_at_all_is_one_line(run, tmp_path, files):
     done = run("analyze", folder_of(tmp_path / "e", files))
     assert (done.code, done.out, done.err.count("\n")) == (1, "", 1)
-    assert done.err.startswith(f"auditor: {tmp_path / 'e'}: no")
-    assert " - " in done.err
+    assert done.err.startswith(f"error: {tmp_path / 'e'}: no")
+    assert ". Name a folder or an archive with" in done.err
 
 
 def test_an_empty_folder_beside_a_capture_is_unreadable(run, tmp_path):
@@ -203,7 +204,7 @@ def test_links_and_pipes_are_listed_and_never_opened(tmp_path):
 def test_a_folder_of_too_many_files_is_one_error(tmp_path):
     top = folder_of(tmp_path / "e", {f"{number}/x": b"x" for number in range(3)})
     assert len(files_below(str(top), most=6).files) == 3
-    with pytest.raises(SourceError, match="more than 5 files - Name the folder of one installation"):
+    with pytest.raises(SourceError, match="more than 5 files. Name the folder of one installation"):
         files_below(str(top), most=5)
 
 
@@ -458,7 +459,7 @@ def test_a_hostile_archive_is_one_line(run, tmp_path, temporary, name):
     assert done.code == 1
     assert done.err.count("\n") == 1
     assert words in done.err
-    assert " - " in done.err
+    assert re.fullmatch(r"error: .*: .*\. [A-Z].*\.\n", done.err)
     assert not list(temporary.iterdir())
 
 

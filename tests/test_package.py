@@ -96,6 +96,7 @@ CHANGEABLE = {
     "Plan",
     "RecordAccount",
     "Tally",
+    "_Collected",
     "_EventColumns",
     "_Handshake",
     "_PendingPacket",

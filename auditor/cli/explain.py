@@ -130,8 +130,7 @@ def _refuse_code(term: str) -> None:
     number = to_number(term)
     if number is not None:
         (step,) = unknown_code(number).next_steps
-        hint = f"{step.action[:1].lower()}{step.action[1:]} {step.command}"
-        raise UnknownCodeError(f"unknown code {written(number)}", hint=hint)
+        raise UnknownCodeError(f"unknown code {written(number)}", hint=f"{step.action} {step.command}")
 
 
 def _code(code: Code) -> str:
