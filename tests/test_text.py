@@ -156,7 +156,7 @@ def many() -> bytes:
 def test_many_clients_begin_with_a_summary(many, write):
     text = auditor.audit(write(many), dissect=False).to_text().splitlines()
     assert text[0] == "12 clients: 9 fails, 3 unproven"
-    assert re.fullmatch(r"  client-push/smb +blocked +9", text[text.index("Most frequently blocked") + 2])
+    assert re.fullmatch(r"  client-push/smb +blocked +9", text[text.index("Most frequent causes") + 2])
     assert "Failing clients (9)" in text
 
 

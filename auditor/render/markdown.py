@@ -137,8 +137,8 @@ def _fleet(report: r.Report, mains: Sequence[wording.Main]) -> Iterator[str]:
     if doubt := wording.doubt(report, mains):
         yield from (doubt, "")
     if bad := wording.most_blocked(mains):
-        yield from ("## Most frequently blocked", "")
-        cells = ((prose(requirement), verdict, f"{count:,}") for requirement, verdict, count in bad)
+        yield from ("## Most frequent causes", "")
+        cells = ((prose(requirement), prose(verdict), f"{count:,}") for requirement, verdict, count in bad)
         yield from table(("requirement", "verdict", "clients"), cells)
     if besides := wording.blocked_besides(mains):
         yield from ("## Also blocked, does not change these results", "")

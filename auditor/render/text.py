@@ -247,8 +247,12 @@ def _most_blocked(mains: Iterable[wording.Main]) -> Iterator[Part]:
     for name in ("requirement", "verdict", "clients"):
         table.add_column(name, justify="right" if name == "clients" else "left")
     for requirement, verdict, count in bad:
-        table.add_row(Text(clean(requirement)), Text(verdict, style=STYLES[verdict]), Text(f"{count:,}"))
-    yield Text("Most frequently blocked", style="bold")
+        table.add_row(
+            Text(clean(requirement)),
+            Text(clean(verdict), style=STYLES.get(verdict, STYLES[r.FAILS])),
+            Text(f"{count:,}"),
+        )
+    yield Text("Most frequent causes", style="bold")
     yield Padding(table, (0, 0, 0, INDENT))
     yield Text()
 

@@ -351,14 +351,21 @@ def tally(of: Sequence[Main]) -> str:
 
 
 def most_blocked(of: Iterable[Main]) -> list[tuple[str, str, int]]:
-    """Return requirement, verdict and number of clients of all that is stopped, the most frequent first."""
+    """Return requirement, what stops it, and for how many clients, the most frequent first: verdict, or problem."""
     bad = Counter(
-        (requirement.id, requirement.verdict)
+        (requirement.id, stopping)
         for _, method in of
         for requirement in method.requirements
-        if requirement.verdict in r.FAILING and requirement.decides
+        if requirement.decides and (stopping := _stopping(requirement))
     )
     return [(*key, count) for key, count in sorted(bad.items(), key=lambda entry: (-entry[1], entry[0]))]
+
+
+def _stopping(requirement: r.RequirementVerdict) -> str:
+    """Return the verdict that stops a requirement, or the code of the problem on its open port; empty if neither."""
+    if requirement.verdict in r.FAILING:
+        return requirement.verdict
+    return next((problem.code for problem in fatal(requirement)), "")
 
 
 def blocked_besides(of: Iterable[Main]) -> list[tuple[str, int]]:
@@ -371,11 +378,9 @@ def blocked_besides(of: Iterable[Main]) -> list[tuple[str, int]]:
 
 def blocked(method: r.MethodResult) -> str:
     """Return all that is stopped of a method in a few words."""
-    return ", ".join(
-        f"{requirement.row} {requirement.verdict}"
-        for requirement in method.requirements
-        if requirement.verdict in r.FAILING
-    )
+    rows = [f"{row.row} {stopping}" for row in method.requirements if (stopping := _stopping(row))]
+    steps = [reason.text for reason in method.reasons if reason.kind == "step" and not reason.requirement]
+    return ", ".join((*rows, *steps))
 
 
 def harmless_blocks(method: r.MethodResult) -> list[str]:
