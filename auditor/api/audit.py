@@ -12,19 +12,20 @@ from auditor.api.report import Report
 from auditor.errors import ArgumentError, RulesetError
 from auditor.report.joined_names import join_limited
 from auditor.report.model import Limitation
-from auditor.ruleset.given_roles import parse_roles
+from auditor.ruleset.given_roles import ConfiguredRoles, parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset, with_ports
 from auditor.ruleset.site import Site, known_site
 from auditor.ruleset.statements import say, say_count
 from auditor.sources.collection import Collection
 from auditor.sources.progress import ProgressCallback, no_progress
 from auditor.sources.read_all import read_collection
+from auditor.sources.source import Source
 from auditor.sources.summary import SourceSummary
 from auditor.verdicts import evaluate as verdicts
-from auditor.verdicts.dissect import dissect_sources
+from auditor.verdicts.dissect import DissectionResult, dissect_sources
 from auditor.verdicts.installations.contacts import contacts_of, merge
 from auditor.verdicts.installations.reported_site import with_reported
-from auditor.verdicts.installations.roles import infer_roles
+from auditor.verdicts.installations.roles import RoleMap, infer_roles
 from auditor.version import TOOL
 
 CURRENT_RULESET = "configmgr-current-branch"
@@ -85,16 +86,24 @@ def audit(
         sources, unreadable = read_collection(collection, rules, tz=tz, progress=told)
         facts = with_reported(facts, sources, rules)
         rules = with_ports(documented, facts.ports)
-        contacts = merge(contact for source in sources for contact in contacts_of(source, rules))
-        role_map = infer_roles(sources, rules, configured, contacts)
-        dissection = None
-        if dissect:
-            dissection = dissect_sources(sources, role_map, rules, Path(tshark) if tshark else None)
-            role_map = infer_roles(sources, rules, configured, contacts, dissection.facts)
-            sources = dissection.warned(sources)
+        program = Path(tshark) if tshark else None
+        sources, role_map, dissection = _understood(sources, rules, configured, program, dissect=dissect)
         newer = None if rules.id == CURRENT_RULESET else partial(_current, facts.ports)
         report = Report.of(verdicts.audit(sources, rules, role_map, facts.facts(), asked, TOOL, dissection, newer))
     return _with_not_used(_with_unreadable(report, unreadable), collection)
+
+
+def _understood(
+    sources: list[Source], rules: Ruleset, configured: ConfiguredRoles, tshark: Path | None, *, dissect: bool
+) -> tuple[list[Source], RoleMap, DissectionResult | None]:
+    """Return the sources with the warnings of the dissection, who plays which role, and what the protocols report."""
+    contacts = merge(contact for source in sources for contact in contacts_of(source, rules))
+    role_map = infer_roles(sources, rules, configured, contacts)
+    if not dissect:
+        return sources, role_map, None
+    dissection = dissect_sources(sources, role_map, rules, tshark)
+    role_map = infer_roles(sources, rules, configured, contacts, dissection.facts)
+    return dissection.warned(sources), role_map, dissection
 
 
 def _with_unreadable(report: Report, unreadable: Sequence[SourceSummary]) -> Report:

@@ -89,7 +89,7 @@ def fleet_report(
     """Return the report of a fleet.
 
     Args:
-        hosts: The results; the report is the same whatever order they come in.
+        hosts: The results, in any order.
         tool: Name and version of this program.
         ruleset: That the hosts were judged by, with its ports.
         main: Id of the method that counts, groups and changes are about.
@@ -110,6 +110,7 @@ def fleet_report(
     order = {requirement.id: number for number, requirement in enumerate(ruleset.method(main).requirements)}
     failing = [(host, blamed(host, main)) for host in proven if host.outcome(main).result == r.FAILS]
     changes, causes = plan_changes(failing, ruleset)
+    of_sites = [sites.get(name, "") for name in missing]
     return FleetReport(
         tool=tool,
         ruleset=r.RulesetReference(ruleset.id, ruleset.title, ruleset.reference),
@@ -120,7 +121,7 @@ def fleet_report(
         methods=_methods(proven, ruleset, len(missing)),
         requirements=_requirements(failing, ruleset),
         subnets=_grouped(proven, failing, main, order, lambda host: host.subnet, [""] * len(missing)),
-        sites=_grouped(proven, failing, main, order, lambda host: host.site, [sites.get(name, "") for name in missing]),
+        sites=_grouped(proven, failing, main, order, lambda host: host.site, of_sites),
         directions=_stops(failing, _direction),
         devices=_stops(failing, _device),
         changes=changes,

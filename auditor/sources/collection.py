@@ -31,7 +31,7 @@ SUFFIX_BYTES = 8
 Identity = tuple[int, int] | str
 
 
-class FoundFile(NamedTuple):
+class CollectedFile(NamedTuple):
     """A file to read.
 
     Attributes:
@@ -84,7 +84,7 @@ class Collection:
         if self._temporary:
             self._temporary.cleanup()
 
-    def __iter__(self) -> Generator[FoundFile | SourceError]:
+    def __iter__(self) -> Generator[CollectedFile | SourceError]:
         """Yield each file, and an error for what cannot be opened or unpacked."""
         for path in self._paths:
             if os.path.isdir(path):
@@ -92,9 +92,9 @@ class Collection:
             elif _is_archive(path):
                 yield from self._of_container(path, self._in_archive(Path(path), name_of(path), path, Budget(), 1))
             else:
-                yield self._taken(FoundFile(name_of(path), Path(path)))
+                yield self._taken(CollectedFile(name_of(path), Path(path)))
 
-    def leave_out(self, found: FoundFile) -> None:
+    def leave_out(self, found: CollectedFile) -> None:
         """Note that a file is no source; if it was unpacked, it is removed."""
         self.not_used.append(found.name)
         self._names[found.within][_last(found.name)] -= 1
@@ -105,11 +105,11 @@ class Collection:
         else:
             del self.read[found.file]
 
-    def claim(self, path: str) -> FoundFile | None:
+    def claim(self, path: str) -> CollectedFile | None:
         """Return a file beside one that was named; None if there is none, or it is read anyway."""
         if not os.path.isfile(path) or self._is_met(_identity(path)):
             return None
-        return self._taken(FoundFile(name_of(path), Path(path)))
+        return self._taken(CollectedFile(name_of(path), Path(path)))
 
     @property
     def fleets(self) -> list[str]:
@@ -120,7 +120,7 @@ class Collection:
     def _is_met(self, identity: Identity | None) -> bool:
         return identity in self._named or identity in self._seen
 
-    def _taken(self, found: FoundFile) -> FoundFile:
+    def _taken(self, found: CollectedFile) -> CollectedFile:
         """Note that a file is read, and return it."""
         self._by_size[_size(found.file)].setdefault(found.file, None)
         self._names.setdefault(found.within, Counter())[_last(found.name)] += 1
@@ -133,8 +133,8 @@ class Collection:
         return found
 
     def _of_container(
-        self, path: str, contents: Iterator[FoundFile | SourceError]
-    ) -> Iterator[FoundFile | SourceError]:
+        self, path: str, contents: Iterator[CollectedFile | SourceError]
+    ) -> Iterator[CollectedFile | SourceError]:
         """Yield what a folder or archive holds, and an error if there is no source in it."""
         self._names[path] = Counter()
         before, met, failed = len(self.not_used), len(self.copies) + self._again, False
@@ -147,7 +147,7 @@ class Collection:
         what = f"none of its {count:,} files is a capture or a log" if count > 1 else "no capture and no log is in it"
         yield SourceError(what, where=name_of(path), hint=WHAT_TO_NAME)
 
-    def _in_folder(self, folder: str) -> Iterator[FoundFile | SourceError]:
+    def _in_folder(self, folder: str) -> Iterator[CollectedFile | SourceError]:
         try:
             contents = files_below(folder)
         except SourceError as error:
@@ -162,17 +162,17 @@ class Collection:
             else:
                 yield from self._below(file, folder, budget)
 
-    def _below(self, file: FileBelow, folder: str, budget: Budget) -> Iterator[FoundFile | SourceError]:
+    def _below(self, file: FileBelow, folder: str, budget: Budget) -> Iterator[CollectedFile | SourceError]:
         """Yield one file of a folder, or what is in it if it is an archive."""
         path, name = Path(file.path), name_of(file.path)
         if _is_archive(path):
             yield from self._in_archive(path, name, folder, budget, 1)
         elif not self._is_copy(path, name):
-            yield self._taken(FoundFile(name, path, folder))
+            yield self._taken(CollectedFile(name, path, folder))
 
     def _in_archive(
         self, path: Path, name: str, within: str, budget: Budget, depth: int
-    ) -> Iterator[FoundFile | SourceError]:
+    ) -> Iterator[CollectedFile | SourceError]:
         """Yield the files in an archive.
 
         Args:
@@ -208,11 +208,11 @@ class Collection:
 
     def _of_member(
         self, file: Path, name: str, within: str, budget: Budget, depth: int
-    ) -> Iterator[FoundFile | SourceError]:
+    ) -> Iterator[CollectedFile | SourceError]:
         """Yield a file that was unpacked, or what is in it if it is an archive."""
         if not _is_archive(file):
             if not self._is_copy(file, name):
-                yield self._taken(FoundFile(name, file, within, is_unpacked=True))
+                yield self._taken(CollectedFile(name, file, within, is_unpacked=True))
                 return
         elif depth < MOST_NESTED:
             yield from self._in_archive(file, name, within, budget, depth + 1)

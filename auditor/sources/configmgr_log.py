@@ -109,7 +109,7 @@ def _malformed(count: int, lines: int, sample: tuple[int, str]) -> SourceWarning
     return warning("malformed-lines", "malformed-records", count=count, lines=lines, line=line, quoted=quoted)
 
 
-class _Span:
+class _RecordTimes:
     """The earliest and the latest time of records."""
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class _Span:
 
 
 def _record_log(text: _Bytes, path: Path) -> Source:
-    account, span = RecordAccount(), _Span()
+    account, span = RecordAccount(), _RecordTimes()
     requests, client = PushRequestBuilder(), ClientLog()
     of_client = False
     for record in span.over(read_records(text, account)):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.errors import NotASourceError, SourceError
-from auditor.sources.collection import Collection, FoundFile
+from auditor.sources.collection import CollectedFile, Collection
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.progress import ProgressCallback, no_progress
 from auditor.sources.read import read
@@ -77,28 +77,32 @@ def read_collection(
     return sources, list(map(_unreadable, errors))
 
 
-ReadFile = Callable[[FoundFile, "Ruleset | None"], Source]
+ReadFile = Callable[[CollectedFile, "Ruleset | None"], Source]
 
 
 def _of_file(
-    collection: Collection, found: FoundFile, read_file: ReadFile, ruleset: Ruleset | None, errors: list[SourceError]
+    collection: Collection,
+    file: CollectedFile,
+    read_file: ReadFile,
+    ruleset: Ruleset | None,
+    errors: list[SourceError],
 ) -> list[Source]:
     """Return the source that a file is, behind the older half of a log that was rolled over; none if it is none."""
     try:
-        source = read_file(found, ruleset)
+        source = read_file(file, ruleset)
     except SourceError as error:
-        if found.within and isinstance(error, NotASourceError):
-            collection.leave_out(found)
+        if file.within and isinstance(error, NotASourceError):
+            collection.leave_out(file)
         else:
             errors.append(error)
         return []
     older = None
-    if source.kind == FIREWALL_LOG and not found.within:
-        older = collection.claim(f"{found.file}{ROLLED_OVER}")
+    if source.kind == FIREWALL_LOG and not file.within:
+        older = collection.claim(f"{file.file}{ROLLED_OVER}")
     return [*(_of_file(collection, older, read_file, None, errors) if older else ()), source]
 
 
-def _read(found: FoundFile, ruleset: Ruleset | None, *, tz: str | None, progress: ProgressCallback) -> Source:
+def _read(found: CollectedFile, ruleset: Ruleset | None, *, tz: str | None, progress: ProgressCallback) -> Source:
     """Return the source that a file is; raise SourceError if it is none."""
     try:
         source = read(found.file, lambda: documented_ports(ruleset), tz=tz, advance=partial(progress, found.name))

@@ -121,7 +121,7 @@ def read_export(raw: Readable, account: ExportAccount) -> list[MachineStatus]:
     Returns:
         A record for each row; none if the file has no header of such an export.
     """
-    lines = _Lines(raw, account)
+    lines = _ExportLines(raw, account)
     header = _find_header(lines, account)
     if header is None:
         return []
@@ -140,13 +140,13 @@ class _Header:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _ExportRow:
     line: int
     machine: str
     values: dict[_Column, str] = field(default_factory=dict)
 
 
-class _Lines:
+class _ExportLines:
     """The lines of a file with their numbers; lines can be put back."""
 
     def __init__(self, raw: Readable, account: ExportAccount) -> None:
@@ -202,7 +202,7 @@ def _header_with(line: str, delimiter: str) -> _Header | None:
     return _Header(delimiter, names, columns)
 
 
-def _find_header(lines: _Lines, account: ExportAccount) -> _Header | None:
+def _find_header(lines: _ExportLines, account: ExportAccount) -> _Header | None:
     """Return the header; "#TYPE" of PowerShell, "sep=;" of Excel, and empty lines can be in front of it."""
     for _ in range(MOST_PREAMBLE):
         entry = lines.next()
@@ -216,7 +216,7 @@ def _find_header(lines: _Lines, account: ExportAccount) -> _Header | None:
     return None
 
 
-def _rows(lines: _Lines, header: _Header, account: ExportAccount) -> Iterator[_Row]:
+def _rows(lines: _ExportLines, header: _Header, account: ExportAccount) -> Iterator[_ExportRow]:
     while (entry := lines.next()) is not None:
         if _RULE.fullmatch(entry[1].replace(header.delimiter, "")):
             continue
@@ -226,10 +226,10 @@ def _rows(lines: _Lines, header: _Header, account: ExportAccount) -> Iterator[_R
             _malformed(entry, account)
             continue
         account.rows += 1
-        yield _Row(entry[0], name, {column: fields[place].strip() for column, place in header.columns.items()})
+        yield _ExportRow(entry[0], name, {column: fields[place].strip() for column, place in header.columns.items()})
 
 
-def _whole_row(entry: tuple[int, str], lines: _Lines, delimiter: str) -> list[str]:
+def _whole_row(entry: tuple[int, str], lines: _ExportLines, delimiter: str) -> list[str]:
     """Return the fields of a row, which goes on in the next lines while a quotation mark is open."""
     more: list[tuple[int, str]] = []
 
@@ -255,7 +255,7 @@ def _malformed(entry: tuple[int, str], account: ExportAccount) -> None:
 # ---- values
 
 
-def _order_of(rows: list[_Row]) -> bool | None:
+def _order_of(rows: list[_ExportRow]) -> bool | None:
     """Return whether days are in front of months in this file; None if no date shows it, or they contradict."""
     orders = set()
     for row in rows:
@@ -266,7 +266,7 @@ def _order_of(rows: list[_Row]) -> bool | None:
     return orders.pop() if len(orders) == 1 else None
 
 
-def _status(row: _Row, day_first: bool | None, account: ExportAccount) -> MachineStatus:
+def _status(row: _ExportRow, day_first: bool | None, account: ExportAccount) -> MachineStatus:
     values = {column: text for column, text in row.values.items() if text.lower() not in _EMPTY}
     return MachineStatus(
         line=row.line,

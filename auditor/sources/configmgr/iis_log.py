@@ -31,7 +31,7 @@ _OURS = (
 
 NOTHING, NOWHERE = b"-", -1
 STATUS_DIGITS = 3
-# Of a request, in the order of _Row.
+# Of a request, in the order of _RequestRow.
 _OTHER_COLUMNS = (
     "c-ip",
     "s-ip",
@@ -129,7 +129,7 @@ def read_iis_log(raw: Readable) -> IisLog:
 # ---- from lines to requests
 
 
-class _Row(NamedTuple):
+class _RequestRow(NamedTuple):
     """The fields of a row as they are written, "-" for a column that the log does not have."""
 
     line: int
@@ -162,12 +162,12 @@ class _Row(NamedTuple):
         )
 
 
-class _Group:
+class _SameRequests:
     """Rows of one kind."""
 
-    def __init__(self, first: _Row) -> None:
+    def __init__(self, first: _RequestRow) -> None:
         self.first, self.rows = first, 1
-        self.last: _Row | None = None
+        self.last: _RequestRow | None = None
 
 
 class _Columns:
@@ -189,7 +189,7 @@ class _Rows:
         self.first_ns: int | None = None
         self.last_ns: int | None = None
         self._columns, self._clock = _Columns(), _Clock()
-        self._groups: dict[tuple[bytes, ...], _Group] = {}
+        self._groups: dict[tuple[bytes, ...], _SameRequests] = {}
         self._paths = tuple(path.encode() for path in web_paths())
         self._methods = frozenset(method.encode() for method in web_methods())
         self._agents = tuple(agent.replace(" ", "+").lower().encode() for agent in web_user_agents())
@@ -218,7 +218,7 @@ class _Rows:
             return False
         if when is not None:
             self._span(when)
-        row = _Row(line, when, *[fields[place] for place in columns.others])
+        row = _RequestRow(line, when, *[fields[place] for place in columns.others])
         if columns.status != NOWHERE and (sign := self._sign(row)):
             self._keep(row, sign)
         return True
@@ -234,18 +234,18 @@ class _Rows:
         self.first_ns = when if self.first_ns is None else min(self.first_ns, when)
         self.last_ns = when if self.last_ns is None else max(self.last_ns, when)
 
-    def _keep(self, row: _Row, sign: bytes) -> None:
+    def _keep(self, row: _RequestRow, sign: bytes) -> None:
         self.ours += 1
         kind = (row.client, row.server, row.port, sign, row.status, row.substatus)
         group = self._groups.get(kind)
         if group is not None:
             group.last, group.rows = row, group.rows + 1
         elif len(self._groups) < MOST_KINDS:
-            self._groups[kind] = _Group(row)
+            self._groups[kind] = _SameRequests(row)
         else:
             self.uncounted += 1
 
-    def _sign(self, row: _Row) -> bytes:
+    def _sign(self, row: _RequestRow) -> bytes:
         """Return what shows that a client of Configuration Manager sent a request, empty if nothing does."""
         prefix = self._prefixes.get(row.path)
         if prefix is None:

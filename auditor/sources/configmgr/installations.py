@@ -34,9 +34,9 @@ class Installations:
 
     def __init__(self) -> None:
         self.dropped = 0
-        self._ended: deque[_Run] = deque(maxlen=MOST_RUNS)
-        self._bootstrap: _Run | None = None  # that has started a service and can still write
-        self._run: _Run | None = None
+        self._ended: deque[_SetupRun] = deque(maxlen=MOST_RUNS)
+        self._bootstrap: _SetupRun | None = None  # that has started a service and can still write
+        self._run: _SetupRun | None = None
 
     @property
     def is_open(self) -> bool:
@@ -58,22 +58,22 @@ class Installations:
         runs = [*self._ended, *filter(None, (self._bootstrap, self._run))]
         return tuple(run.finish() for run in sorted(runs, key=lambda run: run.first_line))
 
-    def _begin(self) -> _Run:
+    def _begin(self) -> _SetupRun:
         ended = self._run
         self._end(self._bootstrap)
-        self._bootstrap, self._run = None, _Run()
+        self._bootstrap, self._run = None, _SetupRun()
         if ended is not None and ended.starts_service:
             self._bootstrap = ended
         else:
             self._end(ended)
         return self._run
 
-    def _end(self, run: _Run | None) -> None:
+    def _end(self, run: _SetupRun | None) -> None:
         if run is not None:
             self.dropped += len(self._ended) == MOST_RUNS
             self._ended.append(run)
 
-    def _of(self, record: LogRecord, run: _Run) -> _Run:
+    def _of(self, record: LogRecord, run: _SetupRun) -> _SetupRun:
         """Return the run of a record: the bootstrap's last records can stand behind the service's first ones."""
         bootstrap = self._bootstrap
         if bootstrap is None:
@@ -84,7 +84,7 @@ class Installations:
         return run
 
 
-class _Run:
+class _SetupRun:
     """One run of CCMSetup so far."""
 
     def __init__(self) -> None:

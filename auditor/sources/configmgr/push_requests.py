@@ -44,7 +44,7 @@ MOST_UNKNOWN = 100
 _S, _O = InstallStep, StepOutcome
 
 
-class _Row(NamedTuple):
+class _Words(NamedTuple):
     """What a record reports. The pattern begins with a word; arrows and "ERROR:" in front of it are not part of it.
 
     Named groups: `code` as decimal number, signed or not, or with 0x; `hex` as hexadecimal digits alone; `target`;
@@ -62,113 +62,117 @@ _ON_MACHINE = r'on (?:remote )?machine "(?P<target>[^"]{1,260})"'
 # No two unbounded repetitions of the same character: texts of hostile logs are long.
 _ERROR = r"(?:error(?: code)? ?[=:-]? ?|\( ?|failed[:.,]? ?(?:- )?)(?P<code>0x[0-9A-Fa-f]{1,8}|-?\d{1,10})\b"
 
-TABLE: tuple[_Row, ...] = (
+TABLE: tuple[_Words, ...] = (
     # The account is chosen.
-    _Row(_S.ACCOUNT, _O.NEUTRAL, r"Trying the 'best-shot' account\b"),
-    _Row(_S.ACCOUNT, _O.NEUTRAL, r"Trying each entry in the SMS Client Remote Installation account list"),
-    _Row(_S.ACCOUNT, _O.NEUTRAL, r"Trying all accounts in turn"),
-    _Row(_S.ACCOUNT, _O.NEUTRAL, r"The 'best-shot' account has now succeeded \d+ times and failed \d+ times"),
-    _Row(
+    _Words(_S.ACCOUNT, _O.NEUTRAL, r"Trying the 'best-shot' account\b"),
+    _Words(_S.ACCOUNT, _O.NEUTRAL, r"Trying each entry in the SMS Client Remote Installation account list"),
+    _Words(_S.ACCOUNT, _O.NEUTRAL, r"Trying all accounts in turn"),
+    _Words(_S.ACCOUNT, _O.NEUTRAL, r"The 'best-shot' account has now succeeded \d+ times and failed \d+ times"),
+    _Words(
         _S.ACCOUNT,
         _O.FAILED,
         r"The (?:account '(?P<account>[^']{0,260})'|SMS service account) does not have administrative rights "
         rf"{_ON_MACHINE}",
     ),
-    _Row(
+    _Words(
         _S.ACCOUNT,
         _O.FAILED,
         r"LogonUser failed .{0,80}?using account (?P<account>[^()\n]{0,260}?) ?\((?P<hex>\w{8})\)",
     ),
     # The share ADMIN$ is connected.
-    _Row(_S.ADMIN_SHARE, _O.NEUTRAL, rf"Attempting to connect to administrative share '{_SHARE}' {_USING}\.?$"),
-    _Row(_S.IPC_SHARE, _O.SUCCEEDED, r"NetUseAdd succeeded for IPC\$ authentication"),
-    _Row(_S.IPC_SHARE, _O.FAILED, rf"NetUseAdd failed for IPC\$ authentication(?:.{{0,80}}?{_ERROR})?"),
-    _Row(_S.ADMIN_SHARE, _O.SUCCEEDED, r"NetUseAdd succeeded\b"),
-    _Row(_S.ADMIN_SHARE, _O.FAILED, rf"NetUse(?:Add|Ex) {_ERROR}"),  # not in a stored log
-    _Row(_S.IPC_SHARE, _O.NEUTRAL, r"Sspi\w+ succeeded for IPC\$ authentication"),
-    _Row(_S.IPC_SHARE, _O.FAILED, rf"Sspi\w+ failed for IPC\$ authentication(?:.{{0,80}}?{_ERROR})?"),
-    _Row(_S.ADMIN_SHARE, _O.NEUTRAL, r"Sspi\w+ succeeded\b"),
-    _Row(_S.ADMIN_SHARE, _O.FAILED, rf"Sspi\w+ (?:{_ERROR}|failed)"),
-    _Row(
+    _Words(_S.ADMIN_SHARE, _O.NEUTRAL, rf"Attempting to connect to administrative share '{_SHARE}' {_USING}\.?$"),
+    _Words(_S.IPC_SHARE, _O.SUCCEEDED, r"NetUseAdd succeeded for IPC\$ authentication"),
+    _Words(_S.IPC_SHARE, _O.FAILED, rf"NetUseAdd failed for IPC\$ authentication(?:.{{0,80}}?{_ERROR})?"),
+    _Words(_S.ADMIN_SHARE, _O.SUCCEEDED, r"NetUseAdd succeeded\b"),
+    _Words(_S.ADMIN_SHARE, _O.FAILED, rf"NetUse(?:Add|Ex) {_ERROR}"),  # not in a stored log
+    _Words(_S.IPC_SHARE, _O.NEUTRAL, r"Sspi\w+ succeeded for IPC\$ authentication"),
+    _Words(_S.IPC_SHARE, _O.FAILED, rf"Sspi\w+ failed for IPC\$ authentication(?:.{{0,80}}?{_ERROR})?"),
+    _Words(_S.ADMIN_SHARE, _O.NEUTRAL, r"Sspi\w+ succeeded\b"),
+    _Words(_S.ADMIN_SHARE, _O.FAILED, rf"Sspi\w+ (?:{_ERROR}|failed)"),
+    _Words(
         _S.ADMIN_SHARE,
         _O.FAILED,
         r"WNetAddConnection2 failed .{0,80}?using account (?P<account>[^()\n]{0,260}?) ?\((?P<hex>[0-9A-Fa-f]{8})\)",
     ),
-    _Row(_S.ADMIN_SHARE, _O.FAILED, rf"WNetAddConnection2 failed.{{0,80}}?{_ERROR}"),
-    _Row(
+    _Words(_S.ADMIN_SHARE, _O.FAILED, rf"WNetAddConnection2 failed.{{0,80}}?{_ERROR}"),
+    _Words(
         _S.IPC_SHARE,
         _O.FAILED,
         rf"Failed to connect to (?P<target>\\\\[^\\\s]{{1,260}}\\[Ii][Pp][Cc]\$) {_USING} ?{_ERROR}",
     ),
-    _Row(_S.ADMIN_SHARE, _O.FAILED, rf"Failed to connect to {_SHARE} {_USING} ?{_ERROR}"),
-    _Row(
+    _Words(_S.ADMIN_SHARE, _O.FAILED, rf"Failed to connect to {_SHARE} {_USING} ?{_ERROR}"),
+    _Words(
         _S.ADMIN_SHARE,
         _O.SUCCEEDED,
         rf"Connected to administrative share on machine (?P<target>\S{{1,260}}) {_USING}\.?$",
     ),
-    _Row(
+    _Words(
         _S.ADMIN_SHARE,
         _O.FAILED,
         rf'Unable to access target machine for request: "[^"]*", machine name: "(?P<target>[^"]{{1,260}})",? *{_ERROR}',
     ),
     # 5 and 53 have the same words there; the code is in the lines before it, and the database gets it.
-    _Row(
+    _Words(
         _S.ADMIN_SHARE,
         _O.FAILED,
         r'Unable to access target machine for request: "[^"]*", machine name: "(?P<target>[^"]{1,260})"',
     ),
-    _Row(
+    _Words(
         _S.REMOTE_REGISTRY,
         _O.FAILED,
         rf'Unable to connect to remote registry for machine name "(?P<target>[^"]{{1,260}})"(?:, *{_ERROR})?',
     ),
     # IPC$ is connected, and the lock file is looked for.
-    _Row(
+    _Words(
         _S.IPC_SHARE,
         _O.NEUTRAL,
         r"Attempting to make IPC connection to share\s*(?:<?(?P<target>\\\\[^\s<>]{1,260})>?)?",
     ),
-    _Row(_S.LOCK_FILE, _O.NEUTRAL, rf"Searching for SMSClientInstall\.\* under '{_SHARE}'"),
-    _Row(_S.LOCK_FILE, _O.NEUTRAL, rf"Deleting SMS Client Install Lock File '{_SHARE}'"),
+    _Words(_S.LOCK_FILE, _O.NEUTRAL, rf"Searching for SMSClientInstall\.\* under '{_SHARE}'"),
+    _Words(_S.LOCK_FILE, _O.NEUTRAL, rf"Deleting SMS Client Install Lock File '{_SHARE}'"),
     # WMI is connected, first with Kerberos.
-    _Row(
+    _Words(
         _S.WMI,
         _O.FAILED,
         r'Unable to connect to remote machine "(?P<target>[^"]{1,260})" using Kerberos with '
         rf"(?:alternate account|(?P<machine>machine account)), {_ERROR}",
     ),
-    _Row(_S.WMI, _O.NEUTRAL, r'NTLM fallback is enabled, remote machine "(?P<target>[^"]{1,260})" is continuing'),
-    _Row(
+    _Words(_S.WMI, _O.NEUTRAL, r'NTLM fallback is enabled, remote machine "(?P<target>[^"]{1,260})" is continuing'),
+    _Words(
         _S.WMI, _O.SKIPPED, r'NTLM fallback is not enabled, remote machine "(?P<target>[^"]{1,260})" is not continuing'
     ),
     # The namespace is one of the client: it does not exist before the first installation.
-    _Row(_S.WMI, _O.NEUTRAL, rf"Unable to connect to WMI \(root\\ccm\) {_ON_MACHINE}(?:, *error = 0x8004100[Ee])?\.?$"),
-    _Row(_S.WMI, _O.FAILED, rf"Unable to connect to WMI (?:\([^)]{{0,80}}\) )?{_ON_MACHINE}, *{_ERROR}"),
-    _Row(
+    _Words(
+        _S.WMI, _O.NEUTRAL, rf"Unable to connect to WMI \(root\\ccm\) {_ON_MACHINE}(?:, *error = 0x8004100[Ee])?\.?$"
+    ),
+    _Words(_S.WMI, _O.FAILED, rf"Unable to connect to WMI (?:\([^)]{{0,80}}\) )?{_ON_MACHINE}, *{_ERROR}"),
+    _Words(
         _S.WMI, _O.FAILED, rf"Unable to get Win32_\w+ object from WMI {_ON_MACHINE}, *{_ERROR}"
     ),  # not in a stored log
     # The computer is looked at. What of a client is missing on it is normal before the first installation.
-    _Row(_S.CLIENT_CHECK, _O.SKIPPED, r"Mobile client on the target machine has the same version"),
-    _Row(_S.CLIENT_CHECK, _O.SKIPPED, r"Travel mode is turned ON & the client is NOT currently assigned"),
-    _Row(
+    _Words(_S.CLIENT_CHECK, _O.SKIPPED, r"Mobile client on the target machine has the same version"),
+    _Words(_S.CLIENT_CHECK, _O.SKIPPED, r"Travel mode is turned ON & the client is NOT currently assigned"),
+    _Words(
         _S.CLIENT_CHECK, _O.NEUTRAL, r"Could not retrieve the (?:heartbeat time|site config timestamp) from the client"
     ),
-    _Row(_S.CLIENT_CHECK, _O.NEUTRAL, r"Unable to retrieve (?:a sites list|travel mode switch|pending command value) "),
-    _Row(_S.CLIENT_CHECK, _O.NEUTRAL, r"System OS version string "),  # not in a stored log
-    _Row(_S.CLIENT_CHECK, _O.NEUTRAL, r"Service Pack version from machine "),  # not in a stored log
+    _Words(
+        _S.CLIENT_CHECK, _O.NEUTRAL, r"Unable to retrieve (?:a sites list|travel mode switch|pending command value) "
+    ),
+    _Words(_S.CLIENT_CHECK, _O.NEUTRAL, r"System OS version string "),  # not in a stored log
+    _Words(_S.CLIENT_CHECK, _O.NEUTRAL, r"Service Pack version from machine "),  # not in a stored log
     # Files are copied, and the service is started.
-    _Row(_S.COPY, _O.NEUTRAL, rf"Copying client files to {_SHARE}"),
-    _Row(
+    _Words(_S.COPY, _O.NEUTRAL, rf"Copying client files to {_SHARE}"),
+    _Words(
         _S.COPY, _O.NEUTRAL, r"Creating \\ VerifyingCopying existence of destination directory "
     ),  # not in a stored log
-    _Row(_S.COPY, _O.NEUTRAL, r'Copying file "[^"]*" to "'),
-    _Row(_S.COPY, _O.FAILED, rf"Unable to copy .{{0,500}}?{_ERROR}"),  # not in a stored log
-    _Row(_S.COPY, _O.FAILED, rf"Failed to copy .{{0,500}}?{_ERROR}"),  # not in a stored log
-    _Row(_S.SERVICE, _O.SUCCEEDED, rf'Created service "[^"]*" {_ON_MACHINE}'),
-    _Row(_S.SERVICE, _O.SUCCEEDED, rf'Updated service "[^"]*" {_ON_MACHINE}'),  # not in a stored log
-    _Row(_S.SERVICE, _O.SUCCEEDED, rf'Started service "[^"]*" {_ON_MACHINE}'),
-    _Row(_S.SERVICE, _O.FAILED, rf'Unable to (?:create|start|update) service "[^"]*" {_ON_MACHINE}, *{_ERROR}'),
-    _Row(_S.SERVICE, _O.FAILED, rf"Failed to (?:create|start) .{{0,80}}?service on (?P<target>\S{{1,260}}) {_ERROR}"),
+    _Words(_S.COPY, _O.NEUTRAL, r'Copying file "[^"]*" to "'),
+    _Words(_S.COPY, _O.FAILED, rf"Unable to copy .{{0,500}}?{_ERROR}"),  # not in a stored log
+    _Words(_S.COPY, _O.FAILED, rf"Failed to copy .{{0,500}}?{_ERROR}"),  # not in a stored log
+    _Words(_S.SERVICE, _O.SUCCEEDED, rf'Created service "[^"]*" {_ON_MACHINE}'),
+    _Words(_S.SERVICE, _O.SUCCEEDED, rf'Updated service "[^"]*" {_ON_MACHINE}'),  # not in a stored log
+    _Words(_S.SERVICE, _O.SUCCEEDED, rf'Started service "[^"]*" {_ON_MACHINE}'),
+    _Words(_S.SERVICE, _O.FAILED, rf'Unable to (?:create|start|update) service "[^"]*" {_ON_MACHINE}, *{_ERROR}'),
+    _Words(_S.SERVICE, _O.FAILED, rf"Failed to (?:create|start) .{{0,80}}?service on (?P<target>\S{{1,260}}) {_ERROR}"),
 )
 
 _ID = r'"(?P<id>[^"]{0,260})"'
@@ -196,9 +200,9 @@ _REACHED = {_S.IPC_SHARE, _S.LOCK_FILE, _S.CLIENT_CHECK, _S.COPY}
 _ORDER = {step: number for number, step in enumerate(InstallStep)}
 
 
-def _by_word(rows: Iterable[_Row]) -> dict[str, list[tuple[_Row, re.Pattern[str]]]]:
+def _by_word(rows: Iterable[_Words]) -> dict[str, list[tuple[_Words, re.Pattern[str]]]]:
     """Return the rows by the word with which their records begin, where many begin alike by the part of it."""
-    index: dict[str, list[tuple[_Row, re.Pattern[str]]]] = {}
+    index: dict[str, list[tuple[_Words, re.Pattern[str]]]] = {}
     for row in rows:
         word = _BEGINNING.match(row.pattern)
         assert word is not None, row.pattern
@@ -419,7 +423,7 @@ class PushRequestBuilder:
             return True
         return True
 
-    def _add_step(self, record: LogRecord, row: _Row, match: re.Match[str]) -> None:
+    def _add_step(self, record: LogRecord, row: _Words, match: re.Match[str]) -> None:
         """Add a step to the request that it names, else to that of its thread."""
         if row.outcome is StepOutcome.FAILED and (named := _ANY_REQUEST.search(match.string)):
             opened = self._of(record, named["id"], named["name"])
@@ -530,7 +534,7 @@ class _Open:
         self.dropped += len(self._latest) == self._latest.maxlen
         self._latest.append(step)
 
-    def is_in(self, row: _Row) -> bool:
+    def is_in(self, row: _Words) -> bool:
         """Return whether a neutral record says nothing new: its step has just been reported as begun."""
         last = self._latest or self._steps
         return bool(last) and row.outcome is StepOutcome.NEUTRAL is last[-1].outcome and last[-1].step is row.step
@@ -621,7 +625,7 @@ def _one_line(text: str) -> str:
     return (text.replace("\n", " ") if "\n" in text else text)[:LONGEST_TEXT]
 
 
-def _reported(record: LogRecord, row: _Row, match: re.Match[str], machine: str) -> ReportedStep:
+def _reported(record: LogRecord, row: _Words, match: re.Match[str], machine: str) -> ReportedStep:
     """Return a step; texts that many steps share are kept once."""
     code, written, target, account = None, "", "", ""
     if match.re.groups:

@@ -204,7 +204,7 @@ class _Cutter:
         self._dates = _DateOrder()
         self._line = 0  # the number of the line at hand
         self._owned = 0  # the last line that belongs to something
-        self._begun: _Text | None = None  # of a client's record whose end has not come
+        self._begun: _BegunRecord | None = None  # of a client's record whose end has not come
         self._loose: list[str] = []  # lines that can be the first lines of a record of a site server
         self._joinable = True  # False behind too many of them
 
@@ -279,7 +279,7 @@ class _Cutter:
                 if _NOT_BLANK.search(text[at:begin]):
                     self._take_other(text[at:begin], True)
                 self._release()
-                self._begun, at = _Text(self._line), begin + len(CLIENT_BEGIN)
+                self._begun, at = _BegunRecord(self._line), begin + len(CLIENT_BEGIN)
             end = _CLIENT_END.search(text, at)
             if end is None:
                 self._begun.add(text[at:])
@@ -343,7 +343,7 @@ class _Cutter:
             text = self._shortened(text)
         self._add(form, LogRecord(first, self._line, time_ns, utc, component, thread, None, text))
 
-    def _add_client(self, begun: _Text, end: re.Match[str]) -> None:
+    def _add_client(self, begun: _BegunRecord, end: re.Match[str]) -> None:
         clock, day, rest = end.groups()
         attributes = dict(_ATTRIBUTE.findall(rest))
         time_ns, utc = _client_time(clock, day)
@@ -375,7 +375,7 @@ class _Cutter:
         self._records.append(record)
 
 
-class _Text:
+class _BegunRecord:
     """What is kept of the lines of a client's record whose end has not come."""
 
     def __init__(self, line: int) -> None:
