@@ -217,13 +217,13 @@ def test_hostile_rows_take_bounded_memory(content, monkeypatch):
 def test_a_quotation_mark_in_every_line_is_looked_at_a_bounded_number_of_times(monkeypatch):
     looked_at = 0
 
-    def counting(self: client_push_export._Lines) -> tuple[int, str] | None:
+    def counting(self: client_push_export._ExportLines) -> tuple[int, str] | None:
         nonlocal looked_at
         looked_at += 1
         return original(self)
 
-    original = client_push_export._Lines.next
-    monkeypatch.setattr(client_push_export._Lines, "next", counting)
+    original = client_push_export._ExportLines.next
+    monkeypatch.setattr(client_push_export._ExportLines, "next", counting)
     _, account = read('Name,LastErrorCode\n"PC\n' + 'a,""b\n' * 2000)
     assert account.lines == 2002
     assert looked_at < 2002 * (client_push_export.MOST_ROW_LINES + 2)
