@@ -351,7 +351,7 @@ def test_a_time_that_does_not_fit_is_told_and_never_a_wrong_date(ticks, read):
     first, odd, last = (enhanced(ethernet(tcp(WHO)), when) for when in (BEGIN, ticks, BEGIN + 1))
     for blocks in ([first, odd, last], [odd, first, last]):
         source = read(pcapng(interface(resolution=0), *blocks))
-        assert [(one.code, one.text[:9]) for one in source.warnings] == [("no-times", "1 packets")]
+        assert [(one.code, one.text[:9]) for one in source.warnings] == [("no-times", "1 packet ")]
         assert (source.first_ns, source.last_ns) == (BEGIN * 10**9, (BEGIN + 1) * 10**9)
 
 

@@ -85,7 +85,7 @@ def test_an_archive_is_to_be_unpacked_first(share, name):
         find_files([f"logs/{name}"])
     found = find_files(["logs"])
     assert [(one.path, one.lacking) for one in found.left_out] == [(f"logs/{name}", True)]
-    assert "unpack it" in found.told()[0]
+    assert "Extract it" in found.told()[0]
 
 
 def test_a_packed_log_is_no_archive(share):
@@ -186,10 +186,10 @@ def test_a_list_that_is_none_says_how_to_make_one(share):
     with pytest.raises(SourceError, match=r"list.txt: none of its 4 paths is there.*ForEach-Object FullName"):
         find_files(["@list.txt"])
     (share / "list.txt").write_bytes(b"\x7fELF\0\0\0\1\xff\xfe")
-    with pytest.raises(ArgumentError, match="not even a text file"):
+    with pytest.raises(ArgumentError, match="the file is not text"):
         find_files(["@list.txt"])
     (share / "list.txt").write_text("# nothing\n")
-    with pytest.raises(ArgumentError, match="no path in this list"):
+    with pytest.raises(ArgumentError, match="there is no path in this list"):
         find_files(["@list.txt"])
     with pytest.raises(ArgumentError, match="there is no such list of paths"):
         find_files(["@no.txt"])

@@ -697,12 +697,12 @@ def test_an_hour_that_does_not_exist_is_told(write):
     ("content", "words"),
     [
         (b"#Version: 1.5\r\n", "without the #Fields line"),
-        (
-            b"#Software: Microsoft Internet Information Services 10.0\r\n#Fields: date time s-ip cs-method\r\n",
-            "no action",
-        ),
+        (b"#Version: 1.5\r\n#Fields: date time protocol src-ip dst-ip\r\n", "no action"),
         (b"2025-06-16 17:26:13 ALLOW TCP 10.0.0.1 10.0.0.2 49159 6543 SEND 1320\r\n", "of 10 columns"),
-        (b"The network path was not found.\n", "unknown file type; expected pcap, pcapng, a Windows Firewall log"),
+        (
+            b"The network path was not found.\n",
+            "unknown file type; expected pcap, pcapng, or a log of Windows Firewall",
+        ),
     ],
 )
 def test_other_files_are_refused_in_one_line(content, words, write):
