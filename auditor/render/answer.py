@@ -141,7 +141,8 @@ class Answers:
 
 def subject(client: r.ClientReport, method: r.MethodResult) -> str:
     """Return the method and the client in a few words."""
-    names = f" ({', '.join(client.names)})" if client.names else ""
+    other_names = [name for name in client.names if name.lower() != client.address]
+    names = f" ({', '.join(other_names)})" if other_names else ""
     several = sum(entry.id == method.id for entry in client.methods) > 1
     address = client.address + names
     if not any(row.source.role == SITE_SERVER for row in method.requirements):

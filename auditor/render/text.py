@@ -130,7 +130,7 @@ def _cause(report: r.Report, cause: ReportedCause, number: str, details: bool) -
     evidence = cause.evidence if details else cause.first_of_each_source
     label = "Evidence"
     for display_filter, same in groupby(evidence, key=lambda item: item.display_filter):
-        *frames, last = [wording.frames(item, report.sources) for item in same]
+        *frames, last = [wording.proof(item, report.sources) for item in same]
         yield from _labelled(label, (*frames, f"{last}; display filter:" if display_filter else last))
         label = ""
         if display_filter:

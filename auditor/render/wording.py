@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from textwrap import shorten
 
 from auditor.report import model as r
 from auditor.ruleset.statements import say, say_count
+from auditor.sources.source import WITHOUT_FLOWS
 from auditor.sources.summary import SourceSummary
 
 RECORDS = {
@@ -15,6 +17,7 @@ RECORDS = {
     "configmgr-log": ("record", "records"),
     "iis-log": ("row", "rows"),
 }
+LONGEST_QUOTE = 160  # characters of a log's line
 MANY_CLIENTS = 5  # beyond this a summary comes first, and details only of those that fail
 MOST_DETAILED = 3
 MOST_LISTED = 40
@@ -236,10 +239,18 @@ def frames(evidence: r.Evidence, sources: Sequence[SourceSummary]) -> str:
     return f"{name}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}{where}"
 
 
+def proof(evidence: r.Evidence, sources: Sequence[SourceSummary]) -> str:
+    """Return which frames or lines are the proof; of a log of ConfigMgr with what the program wrote."""
+    numbers = frames(evidence, sources)
+    if sources[evidence.source].kind not in WITHOUT_FLOWS:
+        return numbers
+    return say("evidence.quoted", lines=numbers, text=shorten(evidence.text, LONGEST_QUOTE, placeholder=" ..."))
+
+
 def shown_evidence(evidence: r.Evidence, sources: Sequence[SourceSummary]) -> str:
     """Return which frames or lines are the evidence, and the display filter that shows them."""
     display_filter = f"; display filter: {evidence.display_filter}" if evidence.display_filter else ""
-    return frames(evidence, sources) + display_filter
+    return proof(evidence, sources) + display_filter
 
 
 def numbered(steps: Sequence[r.Remedy]) -> Iterator[tuple[str, str | None]]:
