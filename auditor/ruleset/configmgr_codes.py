@@ -188,7 +188,8 @@ class Reading:
             account: Account that was used, cleaned.
         """
         sentence = self.cause.format_map(self._fields(target, account))
-        sentence = f"{sentence[:1].upper()}{sentence[1:]}"
+        if not (target and self.cause.startswith("{target}")):  # a name is written as the log has it
+            sentence = f"{sentence[:1].upper()}{sentence[1:]}"
         if not self.possible:
             return sentence
         return f"{sentence} {say('reading.possible', causes=join_by_or(self.possible))}"
