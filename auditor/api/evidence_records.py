@@ -18,6 +18,7 @@ from auditor.sources.collection import gone
 from auditor.sources.dissection.program import find_tshark
 from auditor.sources.dissection.tshark import whole_packets
 from auditor.sources.read import known_tunnels
+from auditor.sources.source import WITHOUT_FLOWS
 from auditor.sources.tcp_flags import ACK, FIN, RST, SYN
 
 UNKNOWN = "?"
@@ -55,8 +56,12 @@ def proof(report: r.Report, requirement: r.RequirementVerdict) -> list[EvidenceR
         frames = {frame for evidence in cited for frame in evidence.frames}
         of_source = list(_packets(number, source.path, frames)) if frames else []
         for evidence in cited:
-            if evidence.lines:
-                of_source += _logged(report, number, evidence.lines) or [_lines_of(number, evidence.lines, requirement)]
+            if evidence.lines and source.kind in WITHOUT_FLOWS:
+                of_source.append(_lines_of(number, evidence.lines, requirement, evidence.text))
+            elif evidence.lines:
+                of_source += _logged(report, number, evidence.lines) or [
+                    _lines_of(number, evidence.lines, requirement, f"{requirement.verdict}, see the log")
+                ]
         records += sorted(of_source, key=lambda row: (row.time_ns, row.frame or row.line or 0))
     return records
 
@@ -189,9 +194,9 @@ def _logged(report: r.Report, number: int, lines: Sequence[int]) -> list[Evidenc
     return records
 
 
-def _lines_of(number: int, lines: Sequence[int], requirement: r.RequirementVerdict) -> EvidenceRecord:
+def _lines_of(number: int, lines: Sequence[int], requirement: r.RequirementVerdict, description: str) -> EvidenceRecord:
     """Return what is known of lines with which no flow of the table begins."""
     sender, receiver = (end.address or UNKNOWN for end in (requirement.source, requirement.destination))
     begin = (requirement.first_time or "1970-01-01T00:00:00").removesuffix("Z")
     time_ns = round(datetime.fromisoformat(f"{begin}+00:00").timestamp() * 1e9)
-    return EvidenceRecord(number, None, lines[0], time_ns, sender, receiver, f"{requirement.verdict}, see the log")
+    return EvidenceRecord(number, None, lines[0], time_ns, sender, receiver, description)

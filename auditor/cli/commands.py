@@ -451,6 +451,7 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
     from auditor.report.model import INCOMPLETE_CODES
     from auditor.sources.collection import Collection
     from auditor.sources.read_all import read_collection
+    from auditor.sources.source import WITHOUT_FLOWS
 
     output_file.check(target, force=force, inputs=sources, binary=form == "parquet")
     with _progress() as progress, Collection(_each_once(sources), progress) as collection:
@@ -467,6 +468,8 @@ def flows(sources: tuple[str, ...], form: str, target: str, force: bool, tz: str
     ]
     for path, text in lacking:
         print_warning(f"{path}: {text}")
+    for path in (source.path for source in read if source.kind in WITHOUT_FLOWS):
+        print_warning(f"{path}: this log contains steps, not flows. To see them, run: auditor analyze")
     with output_file.opened(target, force=force) as out:
         write(read, out, form)
     return INCOMPLETE if unreadable or lacking or any(source.skipped for source in read) else WORKS

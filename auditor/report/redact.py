@@ -419,7 +419,7 @@ def _mode(mode: r.SiteMode, pseudonyms: Pseudonyms) -> r.SiteMode:
 def _push(push: r.Push, pseudonyms: Pseudonyms) -> r.Push:
     return replace(
         push,
-        from_address=pseudonyms.host(push.from_address),
+        from_address=push.from_address and pseudonyms.host(push.from_address),
         to_address=pseudonyms.host(push.to_address),
         why=pseudonyms.text(push.why),
         steps=tuple(_step(step, pseudonyms) for step in push.steps),
@@ -517,6 +517,7 @@ def _problem(problem: r.Problem, pseudonyms: Pseudonyms) -> r.Problem:
     named = _named(problem, pseudonyms)
     return replace(
         problem,
+        layer=pseudonyms.text(problem.layer) if problem.line is not None else problem.layer,
         text=pseudonyms.text(problem.text, named),
         step=named.get(problem.step, ""),
         account=named.get(problem.account, ""),

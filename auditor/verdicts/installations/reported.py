@@ -7,7 +7,7 @@ one candidate on either side, the time.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -130,9 +130,13 @@ def reported_computers(sources: Sequence[Source]) -> tuple[ReportedComputer, ...
         if source.reported is None:
             continue
         for request in source.reported.requests:
-            _of(collected, names, request.machine).requests.append(FromSource(number, request))
+            _of(collected, names, request.machine.strip() or _file_name(source)).requests.append(
+                FromSource(number, request)
+            )
         for status in source.reported.machines:
-            _of(collected, names, status.machine).statuses.append(FromSource(number, status))
+            _of(collected, names, status.machine.strip() or _file_name(source)).statuses.append(
+                FromSource(number, status)
+            )
         if source.reported.installations or source.reported.steps:
             name = _own_name(source)
             if name:
@@ -141,7 +145,7 @@ def reported_computers(sources: Sequence[Source]) -> tuple[ReportedComputer, ...
                 nameless.append(number)
     for number in nameless:
         only = next(iter(collected.values())) if len(collected) == 1 else None
-        own = only or _of(collected, names, PureWindowsPath(sources[number].path).name)
+        own = only or _of(collected, names, _file_name(sources[number]))
         _add_own(own, number, sources[number])
     return tuple(collected[key].computer() for key in sorted(collected))
 
@@ -165,6 +169,11 @@ def _facts(source: Source) -> Iterator[ReportedFact]:
         yield from source.reported.facts
         for installation in source.reported.installations:
             yield from installation.facts
+
+
+def _file_name(source: Source) -> str:
+    """Return the name of a log: it stands for a computer that the log does not name."""
+    return PureWindowsPath(source.path).name
 
 
 def _own_name(source: Source) -> str:
@@ -271,7 +280,7 @@ def locate(
         for number, client in _by_time({number: computers[number] for number in missing}, free).items():
             places[number] = _Place(client, Located.BY_TIME)
     return [
-        LocatedComputer(*(place or _Place(computer.name.lower(), Located.NOT)), computer)
+        LocatedComputer(*(place or _Place(computer.name.lower().rstrip("."), Located.NOT)), computer)
         for place, computer in zip(places, computers, strict=True)
     ]
 
@@ -297,11 +306,9 @@ def _by_time(computers: Mapping[int, ReportedComputer], traffic: Sequence[Traffi
         for number, computer in computers.items()
         if computer.requests or computer.pushed
     }
-    claims = [client for clients in candidates.values() for client in clients]
+    claims = Counter(client for clients in candidates.values() for client in clients)
     return {
-        number: clients[0]
-        for number, clients in candidates.items()
-        if len(clients) == 1 and claims.count(clients[0]) == 1
+        number: clients[0] for number, clients in candidates.items() if len(clients) == 1 and claims[clients[0]] == 1
     }
 
 

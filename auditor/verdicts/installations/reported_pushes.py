@@ -12,7 +12,7 @@ from auditor.ruleset.given_roles import ConfiguredRoles, is_same_host
 from auditor.ruleset.known_problems import web_methods, web_paths
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.statements import say
-from auditor.sources.configmgr.facts import FactKind, ReportedStep, StepOutcome
+from auditor.sources.configmgr.facts import FactKind, ReportedStep, ServedRequest, StepOutcome
 from auditor.sources.source import Source
 from auditor.verdicts.installations.contacts import Contact, Pair
 from auditor.verdicts.installations.pushes import JUDGED
@@ -45,6 +45,7 @@ class InstallationLogs:
         site_servers: The address of the site server by source, of logs of site servers; empty if it is unknown.
         pushes: By site server and client, with the reason and the steps.
         assignments: The roles that the logs name.
+        served: The requests that logs of IIS have, by the address of the client.
         notes: What was assumed, for the limitations.
     """
 
@@ -52,6 +53,7 @@ class InstallationLogs:
     site_servers: Mapping[int, str] = field(default_factory=dict)
     pushes: Mapping[Pair, tuple[str, tuple[PushStep, ...]]] = field(default_factory=dict)
     assignments: tuple[RoleAssignment, ...] = ()
+    served: Mapping[str, Sequence[FromSource[ServedRequest]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def joined(self, pushes: Iterable[Push]) -> tuple[Push, ...]:
@@ -85,9 +87,9 @@ def installation_logs(
         contacts: Who contacted whom at the ports of a push.
     """
     computers = _chosen(reported_computers(sources), configured, sources)
-    served = tuple(_site_systems(sources))
+    site_systems, served = tuple(_site_systems(sources)), _served(sources)
     if not computers:
-        return replace(NO_LOGS, assignments=served)
+        return replace(NO_LOGS, assignments=site_systems, served=served)
     traffic = [push for push in pushes if push.kind in JUDGED and configured.covers(CLIENT, push.to_address)]
     directory = Directory(names)
     located = locate(computers, directory, configured.hosts(CLIENT), _times(traffic, contacts, sources, names))
@@ -96,7 +98,8 @@ def installation_logs(
         {place.address: place.computer for place in located},
         site_servers,
         dict(_pushes(sources, located, site_servers, traffic, configured)),
-        (*_assignments(sources, located, directory), *served),
+        (*_assignments(sources, located, directory), *site_systems),
+        served,
         tuple(
             say("role.assumed-computer", name=place.computer.name, address=place.address)
             for place in located
@@ -182,7 +185,7 @@ def _pushes(
             server, record = site_servers[request.source], request.record
             path = sources[request.source].path
             reasons[server] = say("push.request", id=record.id, path=path, line=record.first_line)
-            by_server.setdefault(server, []).extend(_steps(request.source, record.steps))
+            by_server.setdefault(server, []).extend(_steps(sources, request.source, record.steps))
         if pushed := place.computer.pushed:
             server = next(iter(by_server)) if len(by_server) == 1 else ""
             if not by_server:
@@ -190,24 +193,24 @@ def _pushes(
             path = sources[pushed.source].path
             reasons.setdefault(server, say("push.command-line", path=path, line=pushed.record.line))
             for run in place.computer.installations:
-                by_server.setdefault(server, []).extend(_steps(run.source, run.record.steps))
+                by_server.setdefault(server, []).extend(_steps(sources, run.source, run.record.steps))
         for server, steps in by_server.items():
             yield (server, place.address), (reasons[server], tuple(steps))
 
 
-def _steps(source: int, steps: Iterable[ReportedStep]) -> list[PushStep]:
-    return [reported_step(FromSource(source, step)) for step in steps if step.outcome is not StepOutcome.NEUTRAL]
+def _steps(sources: Sequence[Source], source: int, steps: Iterable[ReportedStep]) -> list[PushStep]:
+    local = sources[source].clock == "local"
+    return [_step(source, step, local=local) for step in steps if step.outcome is not StepOutcome.NEUTRAL]
 
 
-def reported_step(step: FromSource[ReportedStep]) -> PushStep:
-    """Return a step of a log as the report has it."""
-    record = step.record
+def _step(source: int, record: ReportedStep, *, local: bool) -> PushStep:
+    """Return a step of a log as the report has it. local: whether the log has local times of an unknown zone."""
     return PushStep(
         step=say(f"reported-step.{record.step}"),
         status=record.outcome.value,
         code=record.written_code or (str(record.status) if record.status is not None else ""),
-        time=utc_text(record.time_ns),
-        source=step.source,
+        time=utc_text(record.time_ns, local=local),
+        source=source,
         frames=(),
         lines=(record.line,),
         kind=record.step.value,
@@ -248,6 +251,14 @@ def _site_systems(sources: Sequence[Source]) -> Iterator[RoleAssignment]:
                 roles.add(web_methods()[request.method])
             why = say("role.in-log", path=source.path, line=request.line)
             yield from (RoleAssignment(role, request.server, READ, why) for role in sorted(roles) if request.server)
+
+
+def _served(sources: Sequence[Source]) -> dict[str, list[FromSource[ServedRequest]]]:
+    by_client: dict[str, list[FromSource[ServedRequest]]] = {}
+    for number, source in enumerate(sources):
+        for request in source.reported.served if source.reported else ():
+            by_client.setdefault(request.client, []).append(FromSource(number, request))
+    return by_client
 
 
 def host_of(place: str) -> str:

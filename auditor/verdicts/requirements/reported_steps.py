@@ -27,7 +27,7 @@ from auditor.sources.configmgr.facts import (
     StepOutcome,
 )
 from auditor.sources.configmgr.push_requests import deciding_step
-from auditor.sources.source import Source
+from auditor.sources.source import IIS_LOG, Source
 from auditor.verdicts.installations.reported import BESIDE_PUSH_NS, FromSource, ReportedComputer
 from auditor.verdicts.installations.reported_pushes import InstallationLogs, host_of
 from auditor.verdicts.requirements.evidence import in_order
@@ -82,7 +82,7 @@ class ReportedSteps:
         self._sources = sources
         self._computer = logs.computers.get(client, NO_COMPUTER)
         self._of_push = cache(self._push_steps)
-        self._of_client = (*self._client_steps(), *_served(client, sources))
+        self._of_client = (*self._client_steps(), *map(_read_served, logs.served.get(client, ())))
 
     @cached_property
     def _has_any(self) -> bool:
@@ -99,7 +99,11 @@ class ReportedSteps:
         if not self._has_any or verdict.verdict == r.NOT_APPLICABLE:
             return verdict
         steps = [step for step in (*self._of_push(site_server), *self._of_client) if _is_about(step, requirement)]
-        steps = [step for step in steps if not self._is_before(step, verdict.first_time)]
+        steps = [
+            step
+            for step in steps
+            if self._is_at(step, verdict.destination.address) and not self._is_before(step, verdict.first_time)
+        ]
         if not steps:
             return verdict
         if verdict.verdict in (r.NOT_OBSERVED, r.INCONCLUSIVE):
@@ -249,7 +253,11 @@ class ReportedSteps:
         """Return the name of the log: its path without folders."""
         return self._sources[step.source].path.replace("\\", "/").rpartition("/")[2]
 
-    # times
+    # times and servers
+
+    def _is_at(self, step: ReadStep, address: str | None) -> bool:
+        """Tell whether a step may be about a server; a log of IIS is about its own only."""
+        return self._sources[step.source].kind != IIS_LOG or address is None or step.step.target in ("", address)
 
     def _time(self, step: ReadStep) -> str | None:
         return r.utc_text(step.step.time_ns, local=self._sources[step.source].clock == "local")
@@ -301,15 +309,9 @@ def _read_run(run: FromSource[Installation]) -> Iterator[ReadStep]:
             yield read._replace(reading=replace(read.reading, fatal=False)) if ended_well else read
 
 
-def _served(client: str, sources: Sequence[Source]) -> Iterator[ReadStep]:
-    """Yield the requests of a client that IIS served."""
-    for number, source in enumerate(sources):
-        for request in source.reported.served if source.reported else ():
-            if request.client == client:
-                yield _read_served(number, request)
-
-
-def _read_served(source: int, request: ServedRequest) -> ReadStep:
+def _read_served(served: FromSource[ServedRequest]) -> ReadStep:
+    """Return a request that IIS served as a step."""
+    source, request = served
     succeeded = request.status < HTTP_ERROR
     codes = (request.status, request.substatus, request.win32_status)
     step = ReportedStep(
@@ -323,9 +325,7 @@ def _read_served(source: int, request: ServedRequest) -> ReadStep:
         target=request.server,
         port=request.port,
     )
-    meaning = reading(
-        IIS, step.step, None, request.status, request.port, substatus=request.substatus, succeeded=succeeded
-    )
+    meaning = reading(IIS, step.step, request.win32_status, request.status, request.port, substatus=request.substatus)
     return ReadStep(source, step, meaning)
 
 
