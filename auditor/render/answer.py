@@ -183,7 +183,7 @@ def _causes(method: r.MethodResult) -> list[ReportedCause]:
 def _step_causes(method: r.MethodResult) -> Iterator[ReportedCause]:
     """Yield the steps of a program's own log that end the installation and need no port."""
     for reason in method.reasons:
-        if reason.kind == "step" and not reason.requirement:
+        if reason.is_step_alone:
             yield ReportedCause((), (reason.text,), reason.remedy, reason.evidence)
 
 

@@ -1,9 +1,10 @@
 """The report as JUnit XML for a pipeline: a test suite a client, a test case a requirement of the methods asked for.
 
 failure: it is blocked, refused, unreachable or unanswered, and its method fails for that, or would. error: the port is
-open but what was said on it ends the installation. skipped: not seen, inconclusive or not applicable, or stopped
-without harm. A suite of its own holds the sources, with an error for each that was not read in full; if no client was
-found it holds an error for that, so that nothing never looks like success.
+open but what was said on it ends the installation, or a log reports a failed step that needs no port. skipped: not
+seen, inconclusive or not applicable, or stopped without harm. A suite of its own holds the sources, with an error for
+each that was not read in full; if no client was found it holds an error for that, so that nothing never looks like
+success.
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ def render_junit(report: r.Report) -> str:
             for method in wording.asked_methods(client, report.asked)
             for requirement in method.requirements
             if requirement.necessity != "informational" or requirement.is_proven_block
+        ]
+        cases += [
+            _step_case(client, method, reason, report)
+            for method in wording.asked_methods(client, report.asked)
+            for reason in method.reasons
+            if reason.is_step_alone
         ]
         times = [
             requirement.first_time
@@ -81,9 +88,7 @@ def _suite(
 def _case(
     client: r.ClientReport, method: r.MethodResult, requirement: r.RequirementVerdict, report: r.Report
 ) -> ET.Element:
-    several = sum(entry.id == method.id for entry in client.methods) > 1
-    name = f"{requirement.id} from {method.site_server}" if several else requirement.id
-    case = ET.Element("testcase", name=clean(name), classname=method.id, time="0")
+    case = _named_case(client, method, requirement.id)
     if requirement.verdict in r.FAILING and wording.is_reason(method, requirement):
         _outcome(case, "failure", requirement.verdict, requirement.explanation, _proof(requirement, report))
     elif problems := wording.fatal(requirement):
@@ -96,21 +101,45 @@ def _case(
     return case
 
 
+def _step_case(client: r.ClientReport, method: r.MethodResult, reason: r.Reason, report: r.Report) -> ET.Element:
+    """Return an error: a step failed that a log reports, and no port is at fault."""
+    case = _named_case(client, method, f"{method.id}/step")
+    lines = [*_fix(reason.remedy), *_evidence(reason.evidence, report)]
+    _outcome(case, "error", "step", reason.text, lines)
+    return case
+
+
+def _named_case(client: r.ClientReport, method: r.MethodResult, name: str) -> ET.Element:
+    several = sum(entry.id == method.id for entry in client.methods) > 1
+    whole = f"{name} from {method.site_server}" if several else name
+    return ET.Element("testcase", name=clean(whole), classname=method.id, time="0")
+
+
 def _outcome(case: ET.Element, kind: str, type_name: str, message: str, lines: Sequence[str] = ()) -> None:
     outcome = ET.SubElement(case, kind, {"type": type_name} if type_name else {}, message=clean(message))
     outcome.text = "\n".join(map(clean, lines)) or None
 
 
 def _proof(requirement: r.RequirementVerdict, report: r.Report) -> list[str]:
-    lines = [
+    return [
         f"Verdict: {wording.verdict(requirement)}",
         requirement.explanation,
         *(problem.text for problem in requirement.problems),
+        *_fix(requirement.remedy),
+        *_evidence(requirement.evidence, report),
     ]
-    for place, (action, command) in enumerate(wording.numbered(requirement.remedy)):
+
+
+def _fix(remedies: Sequence[r.Remedy]) -> list[str]:
+    lines = []
+    for place, (action, command) in enumerate(wording.numbered(remedies)):
         lines.append(action if place else f"Fix: {action}")
         lines += [command] if command else []
-    return lines + [f"Evidence: {wording.shown_evidence(proof, report.sources)}" for proof in requirement.evidence]
+    return lines
+
+
+def _evidence(proofs: Sequence[r.Evidence], report: r.Report) -> list[str]:
+    return [f"Evidence: {wording.shown_evidence(proof, report.sources)}" for proof in proofs]
 
 
 def _sources(report: r.Report) -> list[ET.Element]:

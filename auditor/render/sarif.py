@@ -15,6 +15,7 @@ from auditor.render import wording
 from auditor.render.clean import MOST, clean
 from auditor.report import model as r
 from auditor.report.as_json import json_text
+from auditor.ruleset.statements import say
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 ROOT_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
@@ -40,6 +41,13 @@ def render_sarif(report: r.Report) -> str:
             for method in client.methods
             for requirement in method.requirements
             if _level(method, requirement, report)
+        ]
+        + [
+            _step_result(client, method, reason, report) | {"ruleIndex": places[_step_id(method)]}
+            for client in report.clients
+            for method in client.methods
+            for reason in method.reasons
+            if reason.is_step_alone
         ],
         "columnKind": "utf16CodeUnits",
     }
@@ -70,12 +78,14 @@ def _quoted(path: str) -> str:
 
 
 def _rules(report: r.Report) -> list[dict[str, Any]]:
-    """Return each requirement once, in order of the ruleset."""
+    """Return each requirement once, in order of the ruleset, and behind those of a method its steps, if one failed."""
     rules: dict[str, dict[str, Any]] = {}
     for client in report.clients:
         for method in client.methods:
             for requirement in method.requirements:
                 rules.setdefault(requirement.id, _rule(method, requirement, report))
+            if any(reason.is_step_alone for reason in method.reasons):
+                rules.setdefault(_step_id(method), _step_rule(method))
     return list(rules.values())
 
 
@@ -88,7 +98,7 @@ def _rule(method: r.MethodResult, requirement: r.RequirementVerdict, report: r.R
     )
     rule = {
         "id": clean(requirement.id),
-        "name": "".join(word.capitalize() for word in re.findall(r"[A-Za-z0-9]+", requirement.id)) or "Requirement",
+        "name": _rule_name(requirement.id),
         "shortDescription": {"text": clean(f"{method.title}: {requirement.row}")},
         "fullDescription": {"text": clean(requirement.description) or "-"},
         "help": {"text": clean(text)},
@@ -96,6 +106,25 @@ def _rule(method: r.MethodResult, requirement: r.RequirementVerdict, report: r.R
     }
     address = ADDRESS.search(report.ruleset.reference)
     return rule | ({"helpUri": address[0]} if address else {})
+
+
+def _rule_name(rule_id: str) -> str:
+    return "".join(word.capitalize() for word in re.findall(r"[A-Za-z0-9]+", rule_id)) or "Requirement"
+
+
+def _step_id(method: r.MethodResult) -> str:
+    return clean(f"{method.id}/step")
+
+
+def _step_rule(method: r.MethodResult) -> dict[str, Any]:
+    text = clean(say("reported.step-rule", method=method.title))
+    return {
+        "id": _step_id(method),
+        "name": _rule_name(_step_id(method)),
+        "shortDescription": {"text": clean(f"{method.title}: step")},
+        "fullDescription": {"text": text},
+        "help": {"text": text},
+    }
 
 
 def _level(method: r.MethodResult, requirement: r.RequirementVerdict, report: r.Report) -> str:
@@ -139,6 +168,22 @@ def _result(
                 dict.fromkeys(clean(proof.display_filter) for proof in requirement.evidence if proof.display_filter)
             ),
         },
+    }
+
+
+def _step_result(client: r.ClientReport, method: r.MethodResult, reason: r.Reason, report: r.Report) -> dict[str, Any]:
+    """Return the result of a step that a log reports; no port is at fault."""
+    sentences = [f"{client.address}:", reason.text]
+    sentences += [f"Fix: {' '.join(remedy.text for remedy in reason.remedy)}"] if reason.remedy else []
+    logical = {"logicalLocations": [{"fullyQualifiedName": clean(client.address), "kind": "resource"}]}
+    places = [{"physicalLocation": _place(report, proof.source, proof.lines)} for proof in reason.evidence[:1]]
+    identity = " ".join(filter(None, (client.address, f"{method.id}/step", method.site_server)))
+    return {
+        "ruleId": _step_id(method),
+        "level": "error" if not report.asked or method.id in report.asked else "warning",
+        "message": message(" ".join(sentences)),
+        "locations": [place | logical for place in places] or [logical],
+        "partialFingerprints": {"clientAndRequirement/v2": clean(identity)},
     }
 
 

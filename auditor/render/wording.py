@@ -35,7 +35,7 @@ def main_method(client: r.ClientReport, asked: Sequence[str]) -> r.MethodResult:
     return max(
         asked_methods(client, asked),
         key=lambda method: (
-            any(reason.kind == "step" and not reason.requirement for reason in method.reasons),
+            any(reason.is_step_alone for reason in method.reasons),
             sum(requirement.attempts > 0 for requirement in method.requirements),
         ),
     )

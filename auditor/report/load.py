@@ -193,13 +193,17 @@ def _check_method(method: r.MethodResult, client: str, sources: int) -> None:
     ids = {requirement.id for requirement in method.requirements}
     check_unique(f"the requirements of {method.id} for {client}", (row.id for row in method.requirements))
     for reason in method.reasons:
-        if reason.requirement not in ids:
+        if reason.requirement not in ids and not reason.is_step_alone:
             raise FaultError(f"{method.id} for {client} has the unknown reason {reason.requirement}")
+        _check_evidence(f"{method.id} for {client}", reason.evidence, sources)
     for requirement in method.requirements:
-        for evidence in requirement.evidence:
-            if evidence.source >= sources:
-                place = f"{requirement.id} for {client}"
-                raise FaultError(f"{place} has evidence of source {evidence.source}, but there are {sources} sources")
+        _check_evidence(f"{requirement.id} for {client}", requirement.evidence, sources)
+
+
+def _check_evidence(place: str, proofs: Iterable[r.Evidence], sources: int) -> None:
+    for evidence in proofs:
+        if evidence.source >= sources:
+            raise FaultError(f"{place} has evidence of source {evidence.source}, but there are {sources} sources")
 
 
 def check_unique(collection: str, names: Iterable[str]) -> None:

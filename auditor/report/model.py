@@ -393,6 +393,11 @@ class Reason:
     remedy: tuple[Remedy, ...] = ()
     evidence: tuple[Evidence, ...] = ()
 
+    @property
+    def is_step_alone(self) -> bool:
+        """Whether it is a failed step that needs no port."""
+        return self.kind == "step" and not self.requirement
+
 
 @dataclass(frozen=True)
 class WentOn:

@@ -25,6 +25,7 @@ from auditor.ruleset.lint import ROLES, SITE_SERVER
 from auditor.ruleset.package_data import EXPLANATIONS, PROBLEMS, rulesets_folder
 from auditor.ruleset.statements import say
 from auditor.sources.dissection.steps import ANONYMOUS, StepKind
+from auditor.sources.source import WITHOUT_FLOWS
 from auditor.sources.summary import SourceSummary
 
 NAMES_BETWEEN = ", "  # of the names of one host
@@ -90,6 +91,7 @@ ADDRESS = re.compile(
 TOKEN = re.compile(r"""[^\s,;()"'<>|{}=]+""")
 END_OF_TOKEN = ".:!?]"
 NAME = re.compile(r"[\w-]+(?:\.[\w-]+)*\.[^\W\d][\w-]*")
+GUID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 SHORTEST_LABEL = 3
 LONG = 4096  # no word of auditor's own, and no path, is as long as that
 WORD = re.compile("[a-z]{2,}")
@@ -351,6 +353,10 @@ def _normal(address: str) -> str:
 
 def _kind(core: str) -> str:
     """Return what a word looks like: path, account or name; empty if it is just a word."""
+    if GUID.fullmatch(core):
+        return "guid"
+    if "://" in core:
+        return "" if protected_words().issuperset(WORD.findall(core.lower())) else "url"
     if "\\" in core:
         return "account" if re.fullmatch(r"[\w.-]+\\[\w.$-]+", core) else "path"
     if "@" in core:
@@ -376,7 +382,7 @@ def _report(report: r.Report, pseudonyms: Pseudonyms) -> r.Report:
         roles=tuple(_role(role, pseudonyms) for role in report.roles),
         modes=tuple(_mode(mode, pseudonyms) for mode in report.modes),
         pushes=tuple(_push(push, pseudonyms) for push in report.pushes),
-        clients=tuple(_client(client, pseudonyms) for client in report.clients),
+        clients=tuple(_client(client, pseudonyms) for client in _with_quoted_lines(report, pseudonyms)),
         limitations=tuple(
             replace(limitation, text=pseudonyms.text(_unquoted(limitation.code, limitation.text)))
             for limitation in report.limitations
@@ -384,6 +390,27 @@ def _report(report: r.Report, pseudonyms: Pseudonyms) -> r.Report:
         not_used=tuple(map(pseudonyms.path, report.not_used)),
         all_flows=None,
     )
+
+
+def _with_quoted_lines(report: r.Report, pseudonyms: Pseudonyms) -> Iterator[r.ClientReport]:
+    """Yield the clients; a line of ConfigMgr's logs, which can name anything, is replaced as a whole."""
+    logs = {number for number, source in enumerate(report.sources) if source.kind in WITHOUT_FLOWS}
+
+    def hidden(proofs: tuple[r.Evidence, ...]) -> tuple[r.Evidence, ...]:
+        return tuple(
+            replace(proof, text=pseudonyms.quoted(proof.text)) if proof.source in logs else proof for proof in proofs
+        )
+
+    for client in report.clients:
+        methods = tuple(
+            replace(
+                method,
+                reasons=tuple(replace(reason, evidence=hidden(reason.evidence)) for reason in method.reasons),
+                requirements=tuple(replace(row, evidence=hidden(row.evidence)) for row in method.requirements),
+            )
+            for method in client.methods
+        )
+        yield replace(client, methods=methods)
 
 
 def _source(source: SourceSummary, pseudonyms: Pseudonyms) -> SourceSummary:
@@ -460,6 +487,7 @@ def _method(method: r.MethodResult, pseudonyms: Pseudonyms) -> r.MethodResult:
 
 def _reason(reason: r.Reason, row: r.RequirementVerdict | None, pseudonyms: Pseudonyms) -> r.Reason:
     """Return a reason; it cites what the explanation, or a problem, of its requirement cites."""
+    reason = replace(reason, remedy=tuple(_remedy(remedy, pseudonyms) for remedy in reason.remedy))
     if row and reason.kind == "problem":
         return replace(reason, text=pseudonyms.text(reason.text, _of_problems(row.problems, pseudonyms)))
     return replace(reason, text=pseudonyms.explanation(reason.text, _quoted(row, pseudonyms) if row else {}))
