@@ -15,6 +15,7 @@ from packets import pcap
 from push_logs import ACCESS_DENIED, BAD_PATH, begun, complete, failing, record, skipped
 from scenario import scene
 from setup_logs import SERVICE, log
+from setup_logs import record as client_record
 
 import auditor
 from auditor.cli.commands import cli
@@ -284,6 +285,25 @@ def test_an_open_request_does_not_hide_the_failure_before_it(audited):
 def test_a_computer_without_a_name_is_called_by_its_log(audited):
     blank = failing(" ").replace(r"\\ \admin$", "")
     assert results(audited(blank)) == {"source-0.log": "fails"}
+
+
+def test_a_computer_that_no_log_names_has_no_name(audited):
+    report = audited(log(*SERVICE, ADDRESSES, "CcmSetup failed with error code 0x87d00454"))
+    assert report.client("10.0.0.20").names == ()
+
+
+def test_logs_of_one_folder_are_of_one_computer(audited):
+    messaging = client_record("Failed in WinHttpReceiveResponse API, ErrorCode = 0x2f78", "CcmMessaging")
+    report = audited(log(*SERVICE, "CcmSetup failed with error code 0x87d00454"), messaging)
+    assert list(results(report)) == ["source-0.log"]
+
+
+def test_two_logs_of_one_name_are_of_two_computers(tmp_path):
+    for folder, text in (("a", "CcmSetup failed with error code 0x87d00454"), ("b", ENDED_WELL)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "ccmsetup.log").write_text(log(*SERVICE, text), newline="")
+    report = auditor.audit(*(tmp_path / folder / "ccmsetup.log" for folder in "ab"))
+    assert list(results(report).values()) == ["fails", "unproven"]
 
 
 @settings(max_examples=20)

@@ -59,6 +59,7 @@ class ReportedComputer:
         steps: Steps outside of those.
         statuses: Its rows in exports of v_CP_Machine.
         facts: What its logs state.
+        is_named: Whether a log names it.
     """
 
     name: str
@@ -68,6 +69,12 @@ class ReportedComputer:
     steps: tuple[FromSource[ReportedStep], ...] = ()
     statuses: tuple[FromSource[MachineStatus], ...] = ()
     facts: tuple[FromSource[ReportedFact], ...] = ()
+    is_named: bool = True
+
+    @property
+    def host_name(self) -> str:
+        """Its name, empty if no log names it."""
+        return self.name if self.is_named else ""
 
     @property
     def pushed(self) -> FromSource[ReportedFact] | None:
@@ -98,6 +105,7 @@ class _Collected:
     """What was collected of one computer so far."""
 
     names: dict[str, None] = field(default_factory=dict)
+    is_named: bool = True
     requests: list[FromSource[PushRequest]] = field(default_factory=list)
     installations: list[FromSource[Installation]] = field(default_factory=list)
     steps: list[FromSource[ReportedStep]] = field(default_factory=list)
@@ -115,13 +123,15 @@ class _Collected:
             tuple(self.steps),
             tuple(self.statuses),
             tuple(self.facts),
+            self.is_named,
         )
 
 
 def reported_computers(sources: Sequence[Source]) -> tuple[ReportedComputer, ...]:
     """Return the computers that the logs of ConfigMgr among the sources report on, in order of name.
 
-    A log of a client that does not name its computer is that of the only computer that others name, if there is one.
+    A log of a client that does not name its computer is that of the only computer that others name, if there is one;
+    else it is of the same computer as the others of its folder.
     """
     names = SameNames(_all_names(sources))
     collected: dict[str, _Collected] = defaultdict(_Collected)
@@ -130,23 +140,18 @@ def reported_computers(sources: Sequence[Source]) -> tuple[ReportedComputer, ...
         if source.reported is None:
             continue
         for request in source.reported.requests:
-            _of(collected, names, request.machine.strip() or _file_name(source)).requests.append(
-                FromSource(number, request)
-            )
+            _of_record(collected, names, request.machine, source).requests.append(FromSource(number, request))
         for status in source.reported.machines:
-            _of(collected, names, status.machine.strip() or _file_name(source)).statuses.append(
-                FromSource(number, status)
-            )
+            _of_record(collected, names, status.machine, source).statuses.append(FromSource(number, status))
         if source.reported.installations or source.reported.steps:
             name = _own_name(source)
             if name:
                 _add_own(_of(collected, names, name), number, source)
             else:
                 nameless.append(number)
-    for number in nameless:
-        only = next(iter(collected.values())) if len(collected) == 1 else None
-        own = only or _of(collected, names, _file_name(sources[number]))
-        _add_own(own, number, sources[number])
+    only = next(iter(collected.values())) if len(collected) == 1 else None
+    for number, label in _labels(sources, nameless).items():
+        _add_own(only or _of_nameless(collected, label), number, sources[number])
     return tuple(collected[key].computer() for key in sorted(collected))
 
 
@@ -171,8 +176,38 @@ def _facts(source: Source) -> Iterator[ReportedFact]:
             yield from installation.facts
 
 
+def _labels(sources: Sequence[Source], nameless: Sequence[int]) -> dict[int, str]:
+    """Return what stands for the computer of each log that does not name it.
+
+    The logs of one folder are of one computer. The name of the first file stands for it, its path if two folders have
+    such a file.
+    """
+    first: dict[str, str] = {}
+    for number in nameless:
+        first.setdefault(_folder(sources[number]), sources[number].path)
+    files = Counter(PureWindowsPath(path).name for path in first.values())
+    labels = {
+        folder: path if files[(name := PureWindowsPath(path).name)] > 1 else name for folder, path in first.items()
+    }
+    return {number: labels[_folder(sources[number])] for number in nameless}
+
+
+def _folder(source: Source) -> str:
+    return str(PureWindowsPath(source.path).parent)
+
+
+def _of_record(collected: Mapping[str, _Collected], names: SameNames, name: str, source: Source) -> _Collected:
+    return _of(collected, names, name) if name.strip() else _of_nameless(collected, _file_name(source))
+
+
+def _of_nameless(collected: Mapping[str, _Collected], label: str) -> _Collected:
+    of_computer = collected[label.lower()]
+    of_computer.names[label] = None
+    of_computer.is_named = False
+    return of_computer
+
+
 def _file_name(source: Source) -> str:
-    """Return the name of a log: it stands for a computer that the log does not name."""
     return PureWindowsPath(source.path).name
 
 
@@ -292,7 +327,7 @@ class _Place(NamedTuple):
 
 def _by_records(computer: ReportedComputer, directory: Directory, traffic: Sequence[TrafficTimes]) -> _Place | None:
     """Return where a computer is by its name, or by what its own logs say; None if neither shows it."""
-    if address := directory.address(computer.name):
+    if address := directory.address(computer.host_name):
         return _Place(address, Located.BY_NAME)
     pushed = {push.client for push in traffic}
     known = [address for address in computer.addresses if address in pushed] or computer.addresses

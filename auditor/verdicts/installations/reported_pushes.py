@@ -234,7 +234,7 @@ def _assignments(
         source, line = place.computer.first_line
         why = say("role.in-log", path=sources[source].path, line=line)
         sure = LIKELY if place.located is Located.BY_TIME else CERTAIN
-        yield RoleAssignment(CLIENT, place.address, READ, why, name=place.computer.name, how_sure=sure)
+        yield RoleAssignment(CLIENT, place.address, READ, why, name=place.computer.host_name, how_sure=sure)
     for fact in facts:
         host = host_of(fact.record.value)
         why = say("role.in-log", path=sources[fact.source].path, line=fact.record.line)

@@ -230,7 +230,11 @@ class ReportedSteps:
 
     def _command(self, step: ReadStep, command: str | None) -> str | None:
         """Return a command line with the names of the installation in place of CLIENT, SERVER, and PORT."""
-        names = {"CLIENT": self._computer.name, "SERVER": host_of(step.step.target), "PORT": str(step.step.port or "")}
+        names = {
+            "CLIENT": self._computer.host_name,
+            "SERVER": host_of(step.step.target),
+            "PORT": str(step.step.port or ""),
+        }
         known = {word: name for word, name in names.items() if HOST_OR_PORT.fullmatch(name)}
         return command and PLACEHOLDER.sub(lambda match: known.get(match[0], match[0]), command)
 
