@@ -92,6 +92,15 @@ def leaks(text: str) -> list[str]:
     return [secret for secret in SECRETS if secret.casefold() in text.casefold()]
 
 
+@pytest.mark.parametrize("code", [5, 53, 67, 1326])
+@pytest.mark.parametrize("account", [r"HUSH\sneaky person", "sneaky@hush.example", "sneaky"])
+def test_no_account_is_left_in_a_page(tmp_path, account, code):
+    whole = auditor.audit(*written(tmp_path, ccm=failing("QUIETPC", code, account=account)))
+    shown = render(auditor.redact(whole), "html") + render(auditor.redact(whole), "json")
+    assert not leaks(shown)
+    assert "person" not in shown.replace("personal", "")
+
+
 def test_an_unknown_site_server_stays_unknown(tmp_path):
     (push,) = auditor.redact(auditor.audit(*written(tmp_path, ccm=SECRET_PUSH))).pushes
     assert push.from_address == ""
