@@ -15,6 +15,7 @@ from auditor.report import model as r
 from auditor.report.fleet_model import NO_EVIDENCE, HostResult, MethodOutcome, Proof, RequirementResult
 from auditor.report.joined_names import join_limited
 from auditor.report.model import FILE_SHARING, GIVEN, INFERRED, LIKELY, LOGON, PUSH, SCAN, Push, RoleAssignment
+from auditor.ruleset.addresses import canonical
 from auditor.ruleset.given_roles import ConfiguredRoles
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
 from auditor.ruleset.ruleset import Ruleset, SiteFacts
@@ -26,6 +27,8 @@ from auditor.verdicts.attempts import Traffic
 from auditor.verdicts.installations import site_mode
 from auditor.verdicts.installations.contacts import Contact, Pair, merge
 from auditor.verdicts.installations.pushes import find_pushes, judged_pushes
+from auditor.verdicts.installations.reported import reported_computers
+from auditor.verdicts.installations.reported_pushes import installation_logs
 from auditor.verdicts.installations.roles import RoleMap
 from auditor.verdicts.recommend import rank
 from auditor.version import Tool
@@ -189,9 +192,44 @@ def _case(site: str, entries: Sequence[Entry], context: EvaluationContext) -> _H
     unlisted = [assignment for assignment in pushing if assignment.address not in listed]
     servers = [end for end in dict.fromkeys((*cast.assignments, *unlisted, *reached)) if end.role != CLIENT]
     met = _cast(addresses, once, servers, cast)
+    met = _with_logs(met, once, addresses, context.question.configured)
     if met.pushes and not met.judged and not _may_be_client(once, context.question.configured.hosts(CLIENT)):
         met = replace(met, clients=())
     return _HostInput(once, addresses, met)
+
+
+def _with_logs(
+    cast: RoleMap, entries: Sequence[Entry], addresses: Sequence[str], configured: ConfiguredRoles
+) -> RoleMap:
+    """Return the roles with what logs of ConfigMgr report of the host, as `infer_roles` does.
+
+    All entries are of one computer, so its name in a log is that of its address.
+    """
+    sources = [entry.source for entry in entries]
+    names = [computer.name for computer in reported_computers(sources)]
+    if not names:
+        return cast
+    own = cast.clients or tuple(addresses[:1])
+    pushed = [push.to_address for push in cast.judged]
+    at = next((address for address in own if address in pushed), next(iter(own), ""))
+    contacts = merge(contact for entry in entries for contact in _kept(entry).contacts)
+    logs = installation_logs(
+        sources, {at: names} if at else {}, replace(configured, host_names={}), cast.pushes, contacts
+    )
+    pushes = logs.joined(cast.pushes)
+    pairs = {(push.from_address, push.to_address) for push in cast.judged} | set(logs.pushes)
+    known = {(assignment.role, assignment.address) for assignment in cast.assignments}
+    return replace(
+        cast,
+        assignments=(
+            *cast.assignments,
+            *(of_log for of_log in logs.assignments if (of_log.role, of_log.address) not in known),
+        ),
+        clients=tuple(dict.fromkeys((*own, *logs.computers))),
+        pushes=pushes,
+        judged=tuple(push for push in pushes if (push.from_address, push.to_address) in pairs),
+        logs=logs,
+    )
 
 
 def _may_be_client(entries: Iterable[Entry], named: Collection[str]) -> bool:
@@ -233,7 +271,7 @@ def judge(host: str, site: str, entries: Sequence[Entry], context: EvaluationCon
     traffic = Traffic(sources, case.cast.hosts)
     results = verdicts.judge(traffic, rules, case.cast, modes).methods
     own, decisive = _decisive(results, {push.id: push.kind for push in case.cast.judged}, context.asked[0])
-    own = own or next(iter(case.addresses), "")
+    own = canonical(own) or next(iter(case.addresses), "")  # a computer of which only the name is known stands for it
     dated = [source for source in sources if source.first_ns is not None]
     times = [(source.first_ns, source.last_ns, source.clock == "local") for source in dated]
     earliest = min(times, key=lambda time: time[0] or 0, default=(None, None, False))
@@ -477,6 +515,7 @@ def _rank(address: str, method: r.MethodResult) -> tuple[bool, str, int, str]:
 def _outcome(decisive: _Decisive) -> MethodOutcome:
     method = decisive.method
     seen = any(requirement.verdict not in (r.NOT_OBSERVED, r.NOT_APPLICABLE) for requirement in method.requirements)
+    seen = seen or any(reason.kind == "step" for reason in method.reasons)
     result = method.result if seen else NO_EVIDENCE
     reasons = method.reasons if result == r.UNPROVEN else ()
     missing = (reason.requirement for reason in reasons if reason.kind == "missing")

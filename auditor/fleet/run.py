@@ -37,7 +37,7 @@ from auditor.ruleset.ruleset import Ruleset
 from auditor.ruleset.statements import say, say_count
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps, read_together
-from auditor.sources.source import name_of
+from auditor.sources.source import CONFIGMGR_LOG, name_of
 from auditor.verdicts.installations.roles import RoleMap
 from auditor.version import TOOL, VERSION
 
@@ -510,9 +510,11 @@ def named(entries: Sequence[IndexEntry], names: Names) -> list[Label]:
     rows = Counter((entry.path, entry.digest) for entry in entries)
 
     def label(entry: IndexEntry) -> Label:
-        shared = rows[entry.path, entry.digest] > 1
+        of_log = entry.host if entry.kind == CONFIGMGR_LOG else ""  # the log names its computers, not its path
+        shared = rows[entry.path, entry.digest] > 1 or bool(of_log)
         name, owners = whose(entry.kind, entry.path, entry.addresses, names, shared=shared)
-        return Label(name.host, name.site, owners)
+        host = name.host or of_log
+        return Label(host, name.site or names.sites.get(host, ""), owners)
 
     return list(map(label, entries))
 

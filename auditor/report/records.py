@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from enum import StrEnum
 from functools import cache, lru_cache
 from operator import attrgetter
 from types import UnionType
@@ -93,6 +94,8 @@ def _reader(kind: Any) -> Convert | None:
         return int  # 1.0 is a whole number in JSON
     if kind is str:
         return _same_text
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return kind
     if type(kind) is UnionType:
         return _unless_none(_reader(get_args(kind)[0]))
     if get_origin(kind) is tuple:

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 from itertools import accumulate, pairwise
@@ -21,8 +22,10 @@ from auditor.fleet.inventory.grouping import IndexEntry
 from auditor.fleet.inventory.host_names import Owner
 from auditor.fleet.summaries.reduction import COLUMNS, MOST_PORT, TEXTS, Facts, SummaryFlow, SummaryFlows
 from auditor.fleet.summaries.summary import Entry, Summary, UnreadableSource
+from auditor.report.records import from_json, to_json
 from auditor.ruleset.addresses import canonical
 from auditor.sources.capture.packets import IcmpError
+from auditor.sources.configmgr.facts import ReportedSteps
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.flows.columns import MISSING
@@ -39,6 +42,7 @@ FORMAT_VERSION = 3
 VERSION_KEY, QUESTION_KEY, UNREAD_KEY = b"auditor.summary", b"auditor.question", b"auditor.unread"
 AUDITOR_KEY = b"auditor.version"
 SUFFIX = ".parquet"
+REPORTED = "reported"  # the column of what logs of ConfigMgr report, as JSON
 SOURCE_FIELDS = {
     "path": "string",
     "kind": "string",
@@ -353,6 +357,9 @@ def _faults(name: str, column: Any) -> Iterator[str]:
         (low, high), limits = RANGES[name], pc.min_max(column).as_py()
         if wrong := [value for value in limits.values() if not low <= value <= high]:
             yield f"{name} is {wrong[0]}"
+    elif name == REPORTED:
+        if not all(map(_is_reported, pc.unique(column).to_pylist())):
+            yield f"in {name} is something that is no report of a log"
     elif name in ADDRESSES:
         words = [word for text in pc.unique(column).to_pylist() for word in _words(name, text)]
         if not all(map(canonical, words)):
@@ -423,7 +430,7 @@ def opened(path: Path) -> pyarrow.parquet.ParquetFile:
         if not stat.S_ISREG(path.stat().st_mode):  # to open a pipe or a device may take for ever
             raise ReportError("not a file", where=str(path), hint="Name the summaries that `auditor batch` wrote.")
         file = reader.ParquetFile(_readable(path), page_checksum_verification=True)
-        is_ours = file.schema_arrow.equals(_fields())
+        is_ours = any(file.schema_arrow.equals(fields) for fields in (_fields(), _fields_without_reported()))
     version = (file.metadata.metadata or {}).get(VERSION_KEY)
     if version is None:
         problem = "not a summary file of `auditor batch`"
@@ -480,8 +487,16 @@ def _fields() -> pyarrow.Schema:
             ("one_sided_hosts", texts),
             ("contacts", structs(CONTACT_FIELDS, ("ports", numbers))),
             ("flows", structs(KEPT_FIELDS, ("events", structs(EVENT_FIELDS)), ("errors", structs(QUOTE_FIELDS)))),
+            (REPORTED, pa.string()),
         ]
     )
+
+
+@cache
+def _fields_without_reported() -> pyarrow.Schema:
+    """Return the columns of a summary that was written before logs of ConfigMgr were summarized."""
+    fields = _fields()
+    return fields.remove(fields.get_field_index(REPORTED))
 
 
 def _check_size(footer: Any, path: Path) -> None:
@@ -525,8 +540,26 @@ def _table(entries: Sequence[Entry]) -> pyarrow.Table:
         "one_sided_hosts": _lists([sorted(flows.one_sided.hosts) for flows in details], _texts),
         "contacts": _lists([flows.contacts for flows in details], _contact_columns),
         "flows": _lists([flows.flows for flows in details], _flow_columns),
+        REPORTED: _texts([_reported_text(source.reported) for source in sources]),
     }
     return pa.table(columns)
+
+
+def _reported_text(reported: ReportedSteps | None) -> str:
+    return "" if reported is None else json.dumps(to_json(replace(reported, unknown_errors=())))
+
+
+def _reported(text: str) -> ReportedSteps | None:
+    """Return what a log of ConfigMgr reports. Raises ValueError, KeyError, or TypeError if it is not as written."""
+    return from_json(ReportedSteps, json.loads(text)) if text else None
+
+
+def _is_reported(text: str) -> bool:
+    try:
+        _reported(text)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return False
+    return True
 
 
 def _kept(source: Source) -> SummaryFlows:
@@ -607,6 +640,7 @@ def _entries(table: pyarrow.Table) -> Iterator[Entry]:
     asked = _unlisted(column["asked"], _asked)
     contacts = _unlisted(column["contacts"], _contacts)
     flows = _unlisted(column["flows"], _flows)
+    reported = column[REPORTED].to_pylist() if REPORTED in column else [""] * len(table)
     for number in range(len(table)):
         row = {name: values[number] for name, values in plain.items()}
         details = SummaryFlows(
@@ -626,6 +660,7 @@ def _entries(table: pyarrow.Table) -> Iterator[Entry]:
             warnings=tuple(warnings[number]),
             tally=Tally(),
             details=details,
+            reported=_reported(reported[number]),
         )
         own = {name: row[name] for name in ENTRY_FIELDS}
         yield Entry(**own, addresses=tuple(addresses[number]), owners=tuple(owners[number]), source=source)

@@ -14,14 +14,16 @@ from pathlib import Path
 from auditor.errors import SourceError
 from auditor.fleet.inventory.host_names import NOBODY, Name, Names, Owner
 from auditor.fleet.summaries.reduction import FlowFilter, FlowSelection, SummaryFlows, writers_of
+from auditor.fleet.summaries.reported_parts import ReportedPart, parts_of
 from auditor.ruleset.given_roles import ConfiguredRoles, parse_roles
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.sources.files.skip_counts import Tally
+from auditor.sources.flows.source_flows import OneWayTraffic
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps, read_single
 from auditor.sources.read import reading
 from auditor.sources.read_all import check, documented_ports
-from auditor.sources.source import CAPTURE, Source, name_of
+from auditor.sources.source import CAPTURE, IIS_LOG, Source, name_of
 
 MOST_ADDRESSES = 16
 PIECE = 256 * 1024
@@ -198,6 +200,9 @@ def summarizing(
         source = yield from reading(
             file, lambda: documented_ports(question.ruleset), tz=question.tz, addresses=addresses
         )
+        if source.kind == IIS_LOG:
+            problem = "not used: a log of IIS is about the clients of a site system, not about one computer"
+            raise SourceError(problem, where=str(file), hint="Use `auditor analyze` with this log and one client.")
         if source.records or source.skipped:
             check(source)
         digest = digest or digest_of(file)
@@ -214,6 +219,8 @@ def summarizing(
 
 def _entries(source: Source, question: SelectionSettings) -> list[Entry]:
     """Return what is kept of a source: of events that were forwarded to a collector, for each computer."""
+    if source.reported is not None and (parts := list(parts_of(source.reported))):
+        return [_reported_entry(source, part) for part in parts]
     writers = writers_of(source)
     if len(writers) > 1:
         by_computer = question.wanted.of_computers(source)
@@ -229,9 +236,22 @@ def _entry(source: Source, summarized_flows: FlowSelection, addresses: Iterable[
     return Entry("", "", few, 0, 0, "", summarized_flows.left_out, (), source)
 
 
+def _reported_entry(source: Source, part: ReportedPart) -> Entry:
+    """Return what a log of ConfigMgr reports of one computer."""
+    first_ns, last_ns = part.times
+    flows = SummaryFlows((), frozenset(), (), OneWayTraffic(), None)
+    source = replace(source, details=flows, tally=Tally(), reported=part.reported, first_ns=first_ns, last_ns=last_ns)
+    return Entry(part.host, "", part.addresses[:MOST_ADDRESSES], 0, 0, "", 0, (), source)
+
+
 def _named(entry: Entry, names: Names, *, shared: bool) -> Entry:
-    name, owners = whose(entry.source.kind, entry.source.path, entry.addresses, names, shared=shared)
-    return replace(entry, host=name.host, site=name.site, owners=owners)
+    """Return an entry with its names; the name in a log counts where neither its path nor an address has another."""
+    pushed = entry.source.reported is not None and bool(
+        entry.source.reported.requests or entry.source.reported.machines
+    )
+    name, owners = whose(entry.source.kind, entry.source.path, entry.addresses, names, shared=shared or pushed)
+    host = name.host or entry.host
+    return replace(entry, host=host, site=name.site or names.sites.get(host, ""), owners=owners)
 
 
 def whose(

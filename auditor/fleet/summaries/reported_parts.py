@@ -1,0 +1,81 @@
+"""What a log of ConfigMgr reports of each computer: a site server's log is of all that it installs clients on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from auditor.ruleset.addresses import canonical
+from auditor.sources.configmgr.facts import (
+    FactKind,
+    Installation,
+    MachineStatus,
+    PushRequest,
+    ReportedFact,
+    ReportedSteps,
+)
+
+
+@dataclass(frozen=True)
+class ReportedPart:
+    """What a log reports of one computer.
+
+    Attributes:
+        host: Its short name in capital letters, its address if the log names it by that; empty if it does not name it.
+        addresses: Those that CCMSetup reports of its own computer.
+        reported: What concerns it.
+    """
+
+    host: str
+    addresses: tuple[str, ...]
+    reported: ReportedSteps
+
+    @property
+    def times(self) -> tuple[int | None, int | None]:
+        """From when until when the log reports of it; None if it gives no time."""
+        records: list[PushRequest | Installation] = [*self.reported.requests, *self.reported.installations]
+        times = [time for record in records for time in (record.first_ns, record.last_ns)]
+        times += [status.last_ns for status in self.reported.machines]
+        times += [step.time_ns for step in self.reported.steps]
+        known = [time for time in times if time is not None]
+        return min(known, default=None), max(known, default=None)
+
+
+@dataclass
+class _Collected:
+    requests: list[PushRequest] = field(default_factory=list)
+    machines: list[MachineStatus] = field(default_factory=list)
+
+
+def parts_of(reported: ReportedSteps) -> Iterator[ReportedPart]:
+    """Yield what a log reports of each computer: those that are pushed, then the one that wrote it.
+
+    What IIS served is left out: its log is of no computer that a client is installed on.
+
+    Args:
+        reported: All that it reports.
+    """
+    pushed: dict[str, _Collected] = defaultdict(_Collected)
+    for request in reported.requests:
+        pushed[short_name(request.machine)].requests.append(request)
+    for status in reported.machines:
+        pushed[short_name(status.machine)].machines.append(status)
+    for host in sorted(pushed):
+        of_host = pushed[host]
+        yield ReportedPart(host, (), ReportedSteps(requests=tuple(of_host.requests), machines=tuple(of_host.machines)))
+    if reported.installations or reported.steps:
+        own = replace(reported, requests=(), machines=(), served=(), unknown_errors=())
+        facts = [*reported.facts, *(fact for run in reported.installations for fact in run.facts)]
+        named = _values(facts, FactKind.COMPUTER_NAME)
+        addresses = filter(None, map(canonical, _values(facts, FactKind.COMPUTER_ADDRESS)))
+        yield ReportedPart(short_name(named[0]) if named else "", tuple(dict.fromkeys(addresses)), own)
+
+
+def short_name(name: str) -> str:
+    """Return the first label of a full name in capital letters; an address as it is."""
+    return canonical(name) or name.rstrip(".").partition(".")[0].upper()
+
+
+def _values(facts: list[ReportedFact], kind: FactKind) -> list[str]:
+    return [fact.value for fact in facts if fact.kind is kind]

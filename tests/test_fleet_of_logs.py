@@ -1,0 +1,132 @@
+"""A site server's log is a fleet: a row for each computer, the same verdicts as `analyze` of its log gives."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+from logs import firewall_log, row
+from setup_logs import SERVICE, log
+
+import auditor
+from auditor.api.batch import batch
+from auditor.fleet.summaries import parquet_store
+from auditor.fleet.summaries.summary import Summary, summarize
+from auditor.report.fleet_model import FleetReport
+
+METHOD = "client-push"
+
+
+def line(text: str, second: int = 0) -> str:
+    return f"{text}~  $$<SMS_CLIENT_CONFIG_MANAGER><01-17-2023 11:07:{second:02}.968-300><thread=14036 (0x36D4)>\r\n"
+
+
+def push(number: int, machine: str, *texts: str) -> str:
+    begin = f'======>Begin Processing request: "{number}", machine name: "{machine}"'
+    end = f'<======End request: "{number}", machine name: "{machine}".'
+    return "".join(line(text, second) for second, text in enumerate((begin, *texts, end)))
+
+
+NO_PATH = ("---> Failed to connect to \\\\{}\\admin$ using account LAB\\push (53)",)
+NO_RPC = ('---> Unable to connect to WMI on remote machine "{}", error = 0x800706BA.',)
+REFUSED = ("---> Failed to connect to \\\\{}\\admin$ using account LAB\\push (5)",)
+
+
+def ccm(**machines: tuple[str, ...]) -> str:
+    return "".join(
+        push(number, name.replace("_", "."), *(text.format(name) for text in texts))
+        for number, (name, texts) in enumerate(machines.items(), 2097152001)
+    )
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, newline="")
+    return path
+
+
+def fleet(*paths: Path, out: Path) -> FleetReport:
+    return batch(*paths, out=out, workers=1).report
+
+
+def results(report: FleetReport) -> dict[str, str]:
+    return {host.host: host.outcome(METHOD).result for host in report.hosts}
+
+
+def test_each_machine_of_the_site_servers_log_has_a_row(tmp_path):
+    path = write(tmp_path / "logs" / "ccm.log", ccm(PC1=NO_PATH, PC2_corp_example=NO_RPC, PC3=REFUSED))
+    report = fleet(path, out=tmp_path / "out")
+    assert results(report) == {"PC1": "fails", "PC2": "fails", "PC3": "fails"}
+    assert {host.addresses for host in report.hosts} == {()}
+
+
+@pytest.mark.parametrize("texts", [NO_PATH, NO_RPC, REFUSED], ids=["path", "rpc", "refused"])
+def test_a_host_of_the_log_has_the_verdicts_of_analyze(tmp_path, texts):
+    path = write(tmp_path / "logs" / "ccm.log", ccm(PC1=texts))
+    (host,) = fleet(path, out=tmp_path / "out").hosts
+    (client,) = auditor.audit(path).clients
+    method = next(method for method in client.methods if method.id == METHOD)
+    assert host.outcome(METHOD).result == method.result
+    decided = {(row.id, row.verdict) for row in method.requirements if row.attempts}
+    assert {(row.requirement, row.verdict) for row in host.seen} >= decided
+
+
+def test_ccmsetup_log_of_a_computer_is_joined_by_its_name(tmp_path):
+    write(tmp_path / "logs" / "ccm.log", ccm(PC1_corp_example=NO_PATH, PC2=REFUSED))
+    own = log(*SERVICE, "[PC1] Running on 'Microsoft Windows 10'", "CcmSetup failed with error code 0x80070643")
+    write(tmp_path / "logs" / "a" / "ccmsetup.log", own)
+    report = fleet(tmp_path / "logs", out=tmp_path / "out")
+    assert {host.host: len(host.files) for host in report.hosts} == {"PC1": 2, "PC2": 1}
+
+
+def test_the_order_of_merging_changes_nothing(tmp_path):
+    texts = {"a": ccm(PC1=NO_PATH, PC2=NO_RPC), "b": ccm(PC1=REFUSED), "c": ccm(PC3=NO_RPC)}
+    parts = [summarize(write(tmp_path / name / "ccm.log", text)) for name, text in texts.items()]
+    whole = Summary().merge(*parts)
+    assert {entry.host for entry in whole.entries} == {"PC1", "PC2", "PC3"}
+    assert all(Summary().merge(*order, order[0]) == whole for order in permutations(parts))
+
+
+def test_a_summary_keeps_what_a_log_reports(tmp_path):
+    summary = summarize(write(tmp_path / "ccm.log", ccm(PC1=NO_PATH, PC2=NO_RPC)))
+    file = tmp_path / "summary.parquet"
+    parquet_store.write(file, summary, "")
+    assert parquet_store.read(file) == summary
+
+
+def test_the_address_that_ccmsetup_reports_joins_a_firewall_log(tmp_path):
+    write(tmp_path / "logs" / "ccm.log", ccm(PC1_corp_example=NO_RPC))
+    own = log(
+        *SERVICE, "[PC1] Running on 'Microsoft Windows 10'", '<IPAddress SubnetAddress="10.0.1.0" Address="10.0.1.20"/>'
+    )
+    write(tmp_path / "logs" / "a" / "ccmsetup.log", own)
+    rows = [f"08:00:0{n} DROP 10.0.0.5:50445 > 10.0.1.20:445 S RECEIVE" for n in (0, 1, 3)]
+    (tmp_path / "logs" / "pfirewall.log").write_bytes(firewall_log(*map(row, rows)))
+    (host,) = fleet(tmp_path / "logs", out=tmp_path / "out").hosts
+    assert (host.host, host.addresses, len(host.files)) == ("PC1", ("10.0.1.20",), 3)
+    assert host.outcome(METHOD).result == "fails"
+
+
+def test_a_log_of_iis_is_said_not_to_be_used(tmp_path):
+    rows = "#Software: Microsoft Internet Information Services 10.0\r\n#Version: 1.0\r\n#Date: 2023-01-17 11:00:00\r\n"
+    rows += "#Fields: date time s-ip cs-method cs-uri-stem s-port c-ip sc-status\r\n"
+    rows += "2023-01-17 11:00:01 10.0.0.7 GET /SMS_MP/.sms_aut 80 10.0.1.20 200\r\n"
+    write(tmp_path / "logs" / "u_ex230117.log", rows)
+    write(tmp_path / "logs" / "ccm.log", ccm(PC1=NO_RPC))
+    (file,) = fleet(tmp_path / "logs", out=tmp_path / "out").unreadable
+    assert file.error.startswith("not used")
+
+
+def test_an_export_of_the_push_status_has_a_row_for_each_machine(tmp_path):
+    text = "Name,Status,LastErrorCode,LatestProcessingAttempt,NumProcessAttempts\r\n"
+    text += "PC1,2,-2147023174,2023-01-17 11:00:00,3\r\nPC2,4,0,2023-01-17 11:00:00,1\r\n"
+    report = fleet(write(tmp_path / "logs" / "push.csv", text), out=tmp_path / "out")
+    assert results(report)["PC1"] == "fails"
+    assert set(results(report)) == {"PC1", "PC2"}
+
+
+def test_a_second_run_keeps_the_names_of_the_log(tmp_path):
+    path = write(tmp_path / "logs" / "ccm.log", ccm(PC1=NO_RPC))
+    first = fleet(path, out=tmp_path / "out")
+    assert results(fleet(path, out=tmp_path / "out")) == results(first) == {"PC1": "fails"}
