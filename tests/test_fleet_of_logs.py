@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from logs import firewall_log, row
+from pyarrow import parquet
 from setup_logs import SERVICE, log
 
 import auditor
-from auditor.api.batch import batch
+from auditor.api.batch import batch, host_report
 from auditor.fleet.summaries import parquet_store
 from auditor.fleet.summaries.summary import Summary, summarize
 from auditor.report.fleet_model import FleetReport
@@ -130,3 +131,27 @@ def test_a_second_run_keeps_the_names_of_the_log(tmp_path):
     path = write(tmp_path / "logs" / "ccm.log", ccm(PC1=NO_RPC))
     first = fleet(path, out=tmp_path / "out")
     assert results(fleet(path, out=tmp_path / "out")) == results(first) == {"PC1": "fails"}
+
+
+def test_a_summary_from_before_logs_were_summarized_is_still_read(tmp_path):
+    file = tmp_path / "summary.parquet"
+    parquet_store.write(file, summarize(write(tmp_path / "ccm.log", ccm(PC1=NO_PATH))), "")
+    table = parquet.read_table(file)
+    parquet.write_table(table.drop_columns(["reported"]), file, write_page_checksum=True)
+    (entry,) = parquet_store.read(file).entries
+    assert (entry.host, entry.source.reported) == ("PC1", None)
+
+
+def test_a_step_that_fails_without_a_port_is_no_firewall_change(tmp_path):
+    denied = ('---> Unable to connect to WMI on remote machine "{}", error = 0x80070005.',)
+    report = fleet(write(tmp_path / "logs" / "ccm.log", ccm(PC1=denied)), out=tmp_path / "out")
+    assert results(report) == {"PC1": "fails"}
+    assert report.changes == ()
+    assert [cause.hosts for cause in report.causes] == [1]
+
+
+def test_the_report_on_a_host_of_the_log_is_written(tmp_path):
+    path = write(tmp_path / "logs" / "ccm.log", ccm(PC1=NO_RPC, PC2=REFUSED))
+    fleet(path, out=tmp_path / "out")
+    (client,) = host_report(tmp_path / "out", "PC1").clients
+    assert next(method for method in client.methods if method.id == METHOD).result == "fails"
