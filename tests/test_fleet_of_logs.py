@@ -142,7 +142,7 @@ def test_a_summary_from_before_logs_were_summarized_is_still_read(tmp_path):
     assert (entry.host, entry.source.reported) == ("PC1", None)
 
 
-def test_a_step_that_fails_without_a_port_is_no_firewall_change(tmp_path):
+def test_a_denied_logon_is_no_firewall_change(tmp_path):
     denied = ('---> Unable to connect to WMI on remote machine "{}", error = 0x80070005.',)
     report = fleet(write(tmp_path / "logs" / "ccm.log", ccm(PC1=denied)), out=tmp_path / "out")
     assert results(report) == {"PC1": "fails"}
