@@ -60,6 +60,7 @@ def test_each_machine_of_the_site_servers_log_has_a_row(tmp_path):
     report = fleet(path, out=tmp_path / "out")
     assert results(report) == {"PC1": "fails", "PC2": "fails", "PC3": "fails"}
     assert {host.addresses for host in report.hosts} == {()}
+    assert not any(note.code == "no-site-server" for note in report.limitations)
 
 
 @pytest.mark.parametrize("texts", [NO_PATH, NO_RPC, REFUSED], ids=["path", "rpc", "refused"])

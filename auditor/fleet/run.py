@@ -205,7 +205,7 @@ class Fleet:
             servers=[name for name, _ in servers],
             unreadable=[UnreadableFile(file.path, file.host, file.what, file.hint) for file in self.unread],
             limitations=[
-                *(Limitation("no-site-server", text) for text in _without_server(contexts.values())),
+                *(Limitation("no-site-server", text) for text in _without_server(contexts.values(), hosts)),
                 *(Limitation("pairs-left-out", text) for text in self._left_out()),
                 *(Limitation("several-contents", text) for text in self.notes),
                 *(Limitation("server-in-fleet", text) for text in counted),
@@ -620,10 +620,13 @@ def _absent_servers(cast: RoleMap, hosts: Iterable[HostResult]) -> Iterator[str]
     return judging.absent(named, {end.address for end in ends if end.address}) if named else iter(())
 
 
-def _without_server(contexts: Iterable[EvaluationContext]) -> list[str]:
-    """Return a sentence on the sites of which nobody knows the site server."""
-    casts = [item for context in contexts for item in context.casts.items()]
-    sites = sorted({site for site, cast in casts if SITE_SERVER not in cast.roles})
+def _without_server(contexts: Iterable[EvaluationContext], hosts: Iterable[HostResult]) -> list[str]:
+    """Return a sentence on the sites of which nobody knows the site server, unless its own log shows its pushes."""
+    of_contexts = list(contexts)
+    pushes = {m.id for context in of_contexts for m in context.ruleset.methods if SITE_SERVER in m.by_partner}
+    logged = {host.site for host in hosts for end in host.outcomes if end.method in pushes and end.result == FAILS}
+    casts = [item for context in of_contexts for item in context.casts.items()]
+    sites = sorted({site for site, cast in casts if SITE_SERVER not in cast.roles} - logged)
     if not sites:
         return []
     named = [site for site in sites if site]
