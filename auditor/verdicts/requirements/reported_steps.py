@@ -114,7 +114,7 @@ class ReportedSteps:
         return self._with_log(verdict, steps)
 
     def reasons(self, method: Method, site_server: str | None, last_time: str | None) -> tuple[r.Reason, ...]:
-        """Return the steps that end an installation by a method although no port is at fault; the first cause.
+        """Return the step that ends an installation by a method where no verdict on a port of it does; the first cause.
 
         Args:
             method: The method.
@@ -132,8 +132,8 @@ class ReportedSteps:
         steps = [step for step in steps if not self._is_before(step, last_time)]
         stopping = [step for step in steps if step.stops]
         causes = [step for step in stopping if step.step.step not in SUMMARIES] or stopping
-        if not causes or causes[0].shows_port:
-            return ()
+        if not causes or any(_is_about(causes[0], requirement) for requirement in method.requirements):
+            return ()  # the verdict on the port has it
         return (self._reason(causes[0]),)
 
     def _no_request(self) -> r.Reason:
