@@ -99,6 +99,7 @@ CHANGEABLE = {
     "_Collected",
     "_EventColumns",
     "_Handshake",
+    "_PartOfComputer",
     "_PendingPacket",
 }
 

@@ -27,7 +27,7 @@ from auditor.verdicts.method_result import harmless_requirements, method_result
 from auditor.verdicts.newer_ruleset import Results, with_what_went_on
 from auditor.verdicts.recommend import recommend
 from auditor.verdicts.requirements.evidence import ClientEvidence, only_one
-from auditor.verdicts.requirements.reported_steps import ReportedSteps
+from auditor.verdicts.requirements.reported_steps import ClientSteps
 from auditor.verdicts.requirements.verdict import (
     as_not_applicable,
     mark_redundant,
@@ -194,7 +194,7 @@ class ClientEvaluation:
         self._ruleset = rules.ruleset
         self._role_map = role_map
         self._evidence = ClientEvidence(client, traffic, clocks, rules, role_map)
-        self._reported = ReportedSteps(client, role_map.logs, traffic.sources)
+        self._reported = ClientSteps(client, role_map.logs, traffic.sources)
         self._pushes = role_map.pushes_to.get(client, ())
         # The site servers of the client, the surest first; an empty one if they are unknown.
         self._sites = [push.from_address for push in self._pushes] or [only_one(role_map.named_site_servers) or ""]

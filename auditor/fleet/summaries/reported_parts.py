@@ -43,7 +43,7 @@ class ReportedPart:
 
 
 @dataclass
-class _Collected:
+class _PartOfComputer:
     requests: list[PushRequest] = field(default_factory=list)
     machines: list[MachineStatus] = field(default_factory=list)
 
@@ -56,7 +56,7 @@ def parts_of(reported: ReportedSteps) -> Iterator[ReportedPart]:
     Args:
         reported: All that it reports.
     """
-    pushed: dict[str, _Collected] = defaultdict(_Collected)
+    pushed: dict[str, _PartOfComputer] = defaultdict(_PartOfComputer)
     for request in reported.requests:
         pushed[short_name(request.machine)].requests.append(request)
     for status in reported.machines:

@@ -310,28 +310,28 @@ def locate(
     missing = [number for number, place in enumerate(places) if place is None]
     free = [push for push in traffic if push.client not in taken]
     if len(missing) == len(set_clients) == 1 and not taken.issuperset(set_clients):
-        places[missing[0]] = _Place(set_clients[0], Located.BY_ROLE)
+        places[missing[0]] = _LocatedAt(set_clients[0], Located.BY_ROLE)
     else:
         for number, client in _by_time({number: computers[number] for number in missing}, free).items():
-            places[number] = _Place(client, Located.BY_TIME)
+            places[number] = _LocatedAt(client, Located.BY_TIME)
     return [
-        LocatedComputer(*(place or _Place(computer.name.lower().rstrip("."), Located.NOT)), computer)
+        LocatedComputer(*(place or _LocatedAt(computer.name.lower().rstrip("."), Located.NOT)), computer)
         for place, computer in zip(places, computers, strict=True)
     ]
 
 
-class _Place(NamedTuple):
+class _LocatedAt(NamedTuple):
     address: str
     located: Located
 
 
-def _by_records(computer: ReportedComputer, directory: Directory, traffic: Sequence[TrafficTimes]) -> _Place | None:
+def _by_records(computer: ReportedComputer, directory: Directory, traffic: Sequence[TrafficTimes]) -> _LocatedAt | None:
     """Return where a computer is by its name, or by what its own logs say; None if neither shows it."""
     if address := directory.address(computer.host_name):
-        return _Place(address, Located.BY_NAME)
+        return _LocatedAt(address, Located.BY_NAME)
     pushed = {push.client for push in traffic}
     known = [address for address in computer.addresses if address in pushed] or computer.addresses
-    return _Place(known[0], Located.BY_LOG) if known else None
+    return _LocatedAt(known[0], Located.BY_LOG) if known else None
 
 
 def _by_time(computers: Mapping[int, ReportedComputer], traffic: Sequence[TrafficTimes]) -> dict[int, str]:

@@ -67,7 +67,7 @@ class ReadStep(NamedTuple):
         return self.reading.fatal or self.reading.shows is Shows.FAILED
 
 
-class ReportedSteps:
+class ClientSteps:
     """What logs report of the installation on one client: the latest push request, and the latest run of CCMSetup.
 
     Args:
