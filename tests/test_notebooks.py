@@ -47,6 +47,7 @@ def test_they_are_all_there():
         "a-folder-of-logs",
         "a-fleet",
         "before-and-after",
+        "what-ccm-log-says",
         NEEDS_TSHARK,
     }
     assert {path.stem for path in NOTEBOOKS} == names

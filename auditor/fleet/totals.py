@@ -107,10 +107,8 @@ def fleet_report(
     """
     proven = sorted((_proven(host, ruleset) for host in hosts), key=_order)
     missing = _without_source(proven, expected, unreadable) - {*servers}
-    order = {requirement.id: number for number, requirement in enumerate(ruleset.method(main).requirements)}
     failing = [(host, blamed(host, main)) for host in proven if host.outcome(main).result == r.FAILS]
     changes, causes = plan_changes(failing, ruleset)
-    of_sites = [sites.get(name, "") for name in missing]
     return FleetReport(
         tool=tool,
         ruleset=r.RulesetReference(ruleset.id, ruleset.title, ruleset.reference),
@@ -120,8 +118,8 @@ def fleet_report(
         coverage=_coverage(proven, main, files or FilesRead(), len(missing)),
         methods=_methods(proven, ruleset, len(missing)),
         requirements=_requirements(failing, ruleset),
-        subnets=_grouped(proven, failing, main, order, lambda host: host.subnet, [""] * len(missing)),
-        sites=_grouped(proven, failing, main, order, lambda host: host.site, of_sites),
+        subnets=_grouped(proven, failing, ruleset.method(main), lambda host: host.subnet, [""] * len(missing)),
+        sites=_by_site(proven, failing, ruleset.method(main), [sites.get(name, "") for name in missing]),
         directions=_stops(failing, _direction),
         devices=_stops(failing, _device),
         changes=changes,
@@ -211,19 +209,28 @@ def _also_blocked(hosts: Iterable[HostResult], main: str) -> tuple[AlsoBlocked, 
     return tuple(AlsoBlocked(*key, count) for key, count in _most_first(counts))
 
 
+def _by_site(
+    hosts: Sequence[HostResult],
+    failing: Sequence[Failing],
+    method: Method,
+    missing: Iterable[str],
+) -> tuple[GroupCount, ...]:
+    return _grouped(hosts, failing, method, lambda host: host.site, missing)
+
+
 def _grouped(
     hosts: Sequence[HostResult],
     failing: Sequence[Failing],
-    main: str,
-    order: Mapping[str, int],
+    method: Method,
     name_of: Callable[[HostResult], str],
     missing: Iterable[str],
 ) -> tuple[GroupCount, ...]:
     """Return the counts by group, which add up to all hosts. missing: the group of each host without a source."""
+    order = {requirement.id: number for number, requirement in enumerate(method.requirements)}
     results: dict[str, Counter[str]] = defaultdict(Counter)
     reasons: dict[str, Counter[str]] = defaultdict(Counter)
     for host in hosts:
-        results[name_of(host)][host.outcome(main).result] += 1
+        results[name_of(host)][host.outcome(method.id).result] += 1
     for name in missing:
         results[name][NO_EVIDENCE] += 1
     for host, seen in failing:
