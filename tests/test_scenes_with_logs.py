@@ -83,3 +83,9 @@ def test_logs_alone_blame_a_port_only_where_their_code_allows_it(scene):
     failed = {row.row for row in push(report).requirements if row.verdict in r.FAILING}
     assert failed == ALONE.get(scene, set())
     assert (push(report).result == r.FAILS) == (scene != "all-open")
+
+
+def test_what_a_log_does_not_report_on_names_the_source_that_shows_it():
+    rows = {row.row: row.explanation for row in push(auditor.audit(*logs("smb-dropped"))).requirements}
+    assert "A packet capture on the site server shows it." in rows["rpc-endpoint-mapper"]
+    assert "Add ccmsetup.log of the client" in rows["http-management-point"]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from auditor.report import model as r
 from auditor.ruleset.configmgr_codes import Reading, Shows, reading
-from auditor.ruleset.lint import SITE_SERVER
+from auditor.ruleset.lint import CLIENT, SITE_SERVER
 from auditor.ruleset.ruleset import Method, Requirement
 from auditor.ruleset.statements import say
 from auditor.sources.configmgr.facts import (
@@ -27,7 +27,7 @@ from auditor.sources.configmgr.facts import (
     StepOutcome,
 )
 from auditor.sources.configmgr.push_requests import deciding_step
-from auditor.sources.source import IIS_LOG, Source
+from auditor.sources.source import IIS_LOG, WITHOUT_FLOWS, Source
 from auditor.verdicts.installations.reported import BESIDE_PUSH_NS, FromSource, ReportedComputer
 from auditor.verdicts.installations.reported_pushes import InstallationLogs, host_of
 from auditor.verdicts.requirements.evidence import in_order
@@ -105,7 +105,7 @@ class ClientSteps:
             if self._is_at(step, verdict.destination.address) and not self._is_before(step, verdict.first_time)
         ]
         if not steps:
-            return verdict
+            return self._unreported(verdict)
         if verdict.verdict in (r.NOT_OBSERVED, r.INCONCLUSIVE):
             return self._by_log(verdict, steps)
         if self._is_after(steps[-1], verdict.last_time) and _verdict_of(steps[-1]) != verdict.verdict:
@@ -166,6 +166,14 @@ class ClientSteps:
             yield _read(CLIENT_LOG, step.source, step.record)
 
     # verdicts
+
+    def _unreported(self, verdict: r.RequirementVerdict) -> r.RequirementVerdict:
+        """Return a verdict, and if there are only logs, which source shows a requirement that they do not report on."""
+        if verdict.verdict != r.NOT_OBSERVED or any(source.kind not in WITHOUT_FLOWS for source in self._sources):
+            return verdict
+        of_client = verdict.source.role == CLIENT
+        text = say("reported.nothing-of-client") if of_client else say("reported.nothing-of-server")
+        return replace(verdict, explanation=text)
 
     def _by_log(self, verdict: r.RequirementVerdict, steps: Sequence[ReadStep]) -> r.RequirementVerdict:
         """Return the verdict that the log alone gives."""
