@@ -80,7 +80,8 @@ def commands() -> str:
 
 
 def _command(name: str, command: click.Command) -> Iterator[str]:
-    context = click.Context(command, info_name=name)
+    # A command keeps the names of its help option from the first context that asks for them.
+    context = click.Context(command, info_name=name, **cli.context_settings)
     usage = " ".join(piece for piece in command.collect_usage_pieces(context) if piece)
     yield f"## {name}\n\n{_help(command.help)}\n\n```text\n{name} {usage}\n```\n"
     options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
