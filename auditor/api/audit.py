@@ -84,8 +84,9 @@ def audit(
     _check_conditions(rules, facts)
     with _collection(paths, told) as collection:
         sources, unreadable = read_collection(collection, rules, tz=tz, progress=told)
+        set_ports = facts.ports
         facts = with_reported(facts, sources, rules)
-        rules = with_ports(documented, facts.ports)
+        rules = rules if facts.ports == set_ports else with_ports(documented, facts.ports)
         program = Path(tshark) if tshark else None
         sources, role_map, dissection = _understood(sources, rules, configured, program, dissect=dissect)
         newer = None if rules.id == CURRENT_RULESET else partial(_current, facts.ports)

@@ -246,8 +246,7 @@ class ClientEvaluation:
         verdicts = in_mode(rows.verdicts, self._ruleset, mode) if mode else rows.verdicts
         harmless = harmless_requirements(method, verdicts, rows.unreached)
         result, reasons = method_result(verdicts, self._rules, harmless, self._why_guess)
-        last_time = max(filter(None, (verdict.last_time for verdict in verdicts)), default=None)
-        if stopping := self._reported.reasons(method, rows.site_server, last_time):
+        if stopping := self._reported.reasons(method, rows.site_server, verdicts):
             result, reasons = r.FAILS, (*stopping, *reasons)
         marked = [
             mark_svcctl_fallback(verdict, self._traffic.steps_between) if verdict.id in harmless else verdict
@@ -277,7 +276,8 @@ class ClientEvaluation:
             {requirement.id: self._row(requirement, addresses) for requirement in requirements}
             for addresses in self._hosts_of(role, push)
         ]
-        by_host.sort(key=lambda rows: self._preference(method, rows))
+        if len(by_host) > 1:
+            by_host.sort(key=lambda rows: self._preference(method, rows))
         chosen, *alternatives = by_host
         site_server = push.from_address if push else ""
         rows: dict[str, _Evaluated] = {}

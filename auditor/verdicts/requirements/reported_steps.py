@@ -77,7 +77,6 @@ class ClientSteps:
     """
 
     def __init__(self, client: str, logs: InstallationLogs, sources: Sequence[Source]) -> None:
-        self._client = client
         self._logs = logs
         self._sources = sources
         self._computer = logs.computers.get(client, NO_COMPUTER)
@@ -113,13 +112,15 @@ class ClientSteps:
             return replace(self._by_log(verdict, steps), changed=r.VerdictChange(*changed), blocked_at=None)
         return self._with_log(verdict, steps)
 
-    def reasons(self, method: Method, site_server: str | None, last_time: str | None) -> tuple[r.Reason, ...]:
+    def reasons(
+        self, method: Method, site_server: str | None, verdicts: Sequence[r.RequirementVerdict]
+    ) -> tuple[r.Reason, ...]:
         """Return the step that ends an installation by a method where no verdict on a port of it does; the first cause.
 
         Args:
             method: The method.
             site_server: Whose push it is; None of other methods.
-            last_time: When the traffic of the installation was last seen, as ISO 8601; None if it was not.
+            verdicts: On its requirements.
         """
         if not self._has_any:
             return ()
@@ -129,6 +130,7 @@ class ClientSteps:
         if not pushes and (self._computer.pushed or method.id != MANUAL):
             return ()
         steps = [*(self._of_push(site_server or "") if pushes else ()), *self._of_client]
+        last_time = max(filter(None, (verdict.last_time for verdict in verdicts)), default=None)
         steps = [step for step in steps if not self._is_before(step, last_time)]
         stopping = [step for step in steps if step.stops]
         causes = [step for step in stopping if step.step.step not in SUMMARIES] or stopping
@@ -179,7 +181,7 @@ class ClientSteps:
         """Return the verdict that the log alone gives."""
         last = steps[-1]
         decided = _verdict_of(last)
-        template = "reported.failed" if decided == r.FAILED else "reported.open"
+        template = "reported.problem" if decided == r.FAILED else "reported.open"
         return replace(
             verdict,
             verdict=decided,
