@@ -621,7 +621,7 @@ def _absent_servers(cast: RoleMap, hosts: Iterable[HostResult]) -> Iterator[str]
 
 
 def _without_server(contexts: Iterable[EvaluationContext], hosts: Iterable[HostResult]) -> list[str]:
-    """Return a sentence on the sites of which nobody knows the site server, unless its own log shows its pushes."""
+    """Return a sentence on the sites whose site server is unknown, unless its own log shows its pushes."""
     of_contexts = list(contexts)
     pushes = {m.id for context in of_contexts for m in context.ruleset.methods if SITE_SERVER in m.by_partner}
     logged = {host.site for host in hosts for end in host.outcomes if end.method in pushes and end.result == FAILS}

@@ -178,6 +178,20 @@ def web_user_agents() -> tuple[str, ...]:
     return tuple(map(str, _well_known("web-paths")["user_agents"]["beginnings"]))
 
 
+def roles_of_request(method: str, path: str) -> dict[str, str]:
+    """Return the roles that a request shows, by what shows each: the beginning of its path, or its method.
+
+    Args:
+        method: Of HTTP.
+        path: As it was asked for. A whole address in its place is for a proxy, whose role it does not show.
+    """
+    lower = path.lower()
+    shown = {beginning: role for beginning, role in web_paths().items() if lower.startswith(beginning)}
+    if path.startswith("/") and method in web_methods():
+        shown[method] = web_methods()[method]
+    return shown
+
+
 @cache
 def other_services() -> frozenset[int]:
     """Return TCP ports of services that are no web server of a site system, those of domain controllers among them."""

@@ -295,7 +295,7 @@ def _is_archive(path: str | Path) -> bool:
 
 
 def _identity(path: str) -> Identity | None:
-    """Return what tells a file from all others, however it is named; None if it is not there."""
+    """Return what identifies a file, however it is named; None if it is not there."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):

@@ -94,10 +94,7 @@ def _iis_log(text: _Bytes, path: Path) -> Source:
 
 def _of_rows(log: IisLog) -> Iterator[SourceWarning]:
     if log.malformed and log.sample:
-        line, quoted = log.sample
-        yield warning(
-            "malformed-lines", "malformed-records", count=log.malformed, lines=log.lines, line=line, quoted=quoted
-        )
+        yield _malformed(log.malformed, log.lines, log.sample)
     if log.uncounted:
         yield warning("folded", "folded-requests", count=log.uncounted)
     if not log.ours:
@@ -161,11 +158,7 @@ def _of_records(
 ) -> Iterator[SourceWarning]:
     """Yield warnings about lines that are no records, and about what a log lacks."""
     if account.malformed:
-        line, quoted = min(account.samples.values())
-        count = account.malformed.total()
-        yield warning(
-            "malformed-lines", "malformed-records", count=count, lines=account.lines, line=line, quoted=quoted
-        )
+        yield _malformed(account.malformed.total(), account.lines, min(account.samples.values()))
     if account.cut:
         yield warning("folded", "cut-records", count=account.cut)
     if account.undated:

@@ -12,7 +12,6 @@ from auditor.sources.configmgr.facts import (
     Installation,
     MachineStatus,
     PushRequest,
-    ReportedFact,
     ReportedSteps,
 )
 
@@ -66,9 +65,8 @@ def parts_of(reported: ReportedSteps) -> Iterator[ReportedPart]:
         yield ReportedPart(host, (), ReportedSteps(requests=tuple(of_host.requests), machines=tuple(of_host.machines)))
     if reported.installations or reported.steps:
         own = replace(reported, requests=(), machines=(), served=(), unknown_errors=())
-        facts = [*reported.facts, *(fact for run in reported.installations for fact in run.facts)]
-        named = _values(facts, FactKind.COMPUTER_NAME)
-        addresses = filter(None, map(canonical, _values(facts, FactKind.COMPUTER_ADDRESS)))
+        named = _values(reported, FactKind.COMPUTER_NAME)
+        addresses = filter(None, map(canonical, _values(reported, FactKind.COMPUTER_ADDRESS)))
         yield ReportedPart(short_name(named[0]) if named else "", tuple(dict.fromkeys(addresses)), own)
 
 
@@ -77,5 +75,5 @@ def short_name(name: str) -> str:
     return canonical(name) or name.rstrip(".").partition(".")[0].upper()
 
 
-def _values(facts: list[ReportedFact], kind: FactKind) -> list[str]:
-    return [fact.value for fact in facts if fact.kind is kind]
+def _values(reported: ReportedSteps, kind: FactKind) -> list[str]:
+    return [fact.value for fact in reported.all_facts if fact.kind is kind]

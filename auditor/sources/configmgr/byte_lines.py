@@ -39,14 +39,6 @@ def narrowed(head: bytes) -> bytes:
     return head.removeprefix(codecs.BOM_UTF8) if encoding == UTF_8 else _as_utf_8(head.decode(encoding, "replace"))
 
 
-def as_text(line: bytes) -> str:
-    """Return a line, or a part of it, as text: UTF-8, or the code page of older versions."""
-    try:
-        return line.decode()
-    except UnicodeDecodeError:
-        return line.decode("cp1252", "replace")
-
-
 def _pieces(raw: Readable) -> Iterator[bytes]:
     piece = raw.read(PIECE)
     while len(piece) < HEAD and (more := raw.read(PIECE)):  # a pipe returns less than it is asked for

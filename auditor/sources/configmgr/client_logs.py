@@ -1,4 +1,4 @@
-"""Logs of a client: ccmsetup.log and its kin, told apart by the component of each record.
+"""Logs of a client: ccmsetup.log and its kin, recognized by the component of each record.
 
 Records of another product in the same form, such as those of AppEnforce.log and smsts.log, report nothing here.
 """

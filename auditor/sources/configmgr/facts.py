@@ -284,3 +284,8 @@ class ReportedSteps:
     steps: tuple[ReportedStep, ...] = ()
     facts: tuple[ReportedFact, ...] = ()
     unknown_errors: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def all_facts(self) -> tuple[ReportedFact, ...]:
+        """The facts that belong to no installation, then those of each."""
+        return (*self.facts, *(fact for run in self.installations for fact in run.facts))

@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from auditor.ruleset.known_problems import web_methods, web_paths, web_user_agents
-from auditor.sources.configmgr.byte_lines import LONGEST_LINE, as_text, byte_lines, narrowed
+from auditor.sources.configmgr.byte_lines import LONGEST_LINE, byte_lines, narrowed
 from auditor.sources.configmgr.facts import ServedRequest
-from auditor.sources.configmgr.text_pieces import HEAD, Readable
+from auditor.sources.configmgr.text_pieces import HEAD, Readable, as_text
 
 LONGEST_TEXT = 500  # characters of a field that are kept
 MOST_PATHS = 10_000  # that are remembered with their role

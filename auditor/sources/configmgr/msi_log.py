@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from auditor.sources.configmgr.byte_lines import as_text, byte_lines, narrowed
+from auditor.sources.configmgr.byte_lines import byte_lines, narrowed
 from auditor.sources.configmgr.client_facts import FactList, facts_of_property
 from auditor.sources.configmgr.client_messages import read_code, shown
 from auditor.sources.configmgr.client_steps import StepList
 from auditor.sources.configmgr.facts import InstallStep, ReportedFact, ReportedStep, StepOutcome
-from auditor.sources.configmgr.text_pieces import HEAD, Readable
+from auditor.sources.configmgr.text_pieces import HEAD, Readable, as_text
 
 LOOKED_AT = 2000  # bytes of a line
 MOST_STEPS = 100  # of the first and of the last failures

@@ -247,7 +247,7 @@ def written_code(text: str) -> int:
 
 
 def deciding_step(request: PushRequest) -> ReportedStep | None:
-    """Return the step at which a request failed or was skipped, with the code that tells why.
+    """Return the step at which a request failed or was skipped, with the code of the reason.
 
     A failure counts until the same step succeeds or a later one begins: other accounts and names are tried in turn.
     Of the steps that failed, the first one decides, with its last record. Where that has no code, it is the one that
@@ -374,10 +374,14 @@ class PushRequestBuilder:
         match = _RECEIVED.match(text, at)
         if match is None:
             return False
+        self._queue(record, match)
+        return True
+
+    def _queue(self, record: LogRecord, match: re.Match[str]) -> None:
+        """Count a request that is in a queue, before a thread takes it."""
         queued = self._queue_of(match["id"], match["name"])
         queued.is_request = True
         queued.add(record, _plain(record, InstallStep.QUEUE, StepOutcome.SUCCEEDED, match["name"]))
-        return True
 
     def _stored(self, record: LogRecord, text: str, at: int) -> bool:
         match = _STORED.match(text, at)
@@ -387,9 +391,7 @@ class PushRequestBuilder:
             opened = self._of(record, match["id"], match["name"])
             opened.add(record, _plain(record, InstallStep.QUEUE, StepOutcome.NEUTRAL, match["name"]))
         else:
-            queued = self._queue_of(match["id"], match["name"])
-            queued.is_request = True
-            queued.add(record, _plain(record, InstallStep.QUEUE, StepOutcome.SUCCEEDED, match["name"]))
+            self._queue(record, match)
         return True
 
     def _finished(self, record: LogRecord, text: str, at: int) -> bool:

@@ -103,10 +103,11 @@ def _utf8_or_western(piece: bytes) -> str:
     try:
         return piece.decode()
     except UnicodeDecodeError:
-        return "".join(map(_line_of_either, piece.splitlines(keepends=True)))
+        return "".join(map(as_text, piece.splitlines(keepends=True)))
 
 
-def _line_of_either(line: bytes) -> str:
+def as_text(line: bytes) -> str:
+    """Return a line, or a part of it, as text: UTF-8, or the code page of older versions."""
     try:
         return line.decode()
     except UnicodeDecodeError:

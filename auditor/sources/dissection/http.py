@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from auditor.ruleset.known_problems import StatusMeaning, lookup_status, web_methods, web_paths
+from auditor.ruleset.known_problems import StatusMeaning, lookup_status, roles_of_request, web_paths
 from auditor.sources.dissection.packets import Connection, answered_side, connection_of
 from auditor.sources.dissection.steps import Action, ProtocolStep, StepKind
 
@@ -74,9 +74,6 @@ def web_requests(packets: list[DissectedPacket]) -> Iterator[WebRequest]:
     A request to a proxy has a whole address in place of the path: it shows no role of the proxy.
     """
     for packet in packets:
-        path, method = requested(packet).lower(), packet.first("http.request.method") or ""
-        shown = {beginning: role for beginning, role in web_paths().items() if path.startswith(beginning)}
-        if path.startswith("/") and method in web_methods():
-            shown[method] = web_methods()[method]
-        for shown_by, role in shown.items():
+        method = packet.first("http.request.method") or ""
+        for shown_by, role in roles_of_request(method, requested(packet)).items():
             yield WebRequest(packet.src, packet.dst, packet.dst_port, role, shown_by)

@@ -166,14 +166,7 @@ def _add_own(own: _Collected, number: int, source: Source) -> None:
     assert source.reported is not None
     own.installations += [FromSource(number, installation) for installation in source.reported.installations]
     own.steps += [FromSource(number, step) for step in source.reported.steps]
-    own.facts += [FromSource(number, fact) for fact in _facts(source)]
-
-
-def _facts(source: Source) -> Iterator[ReportedFact]:
-    if source.reported is not None:
-        yield from source.reported.facts
-        for installation in source.reported.installations:
-            yield from installation.facts
+    own.facts += [FromSource(number, fact) for fact in source.reported.all_facts]
 
 
 def _labels(sources: Sequence[Source], nameless: Sequence[int]) -> dict[int, str]:
@@ -212,7 +205,8 @@ def _file_name(source: Source) -> str:
 
 
 def _own_name(source: Source) -> str:
-    names = (fact.value for fact in _facts(source) if fact.kind is FactKind.COMPUTER_NAME)
+    facts = source.reported.all_facts if source.reported else ()
+    names = (fact.value for fact in facts if fact.kind is FactKind.COMPUTER_NAME)
     return next(iter(names), "")
 
 

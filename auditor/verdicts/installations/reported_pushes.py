@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from auditor.report.model import CERTAIN, GIVEN, LIKELY, PUSH, READ, Push, PushStep, RoleAssignment, utc_text
 from auditor.ruleset.addresses import by_number
 from auditor.ruleset.given_roles import ConfiguredRoles, is_same_host
-from auditor.ruleset.known_problems import web_methods, web_paths
+from auditor.ruleset.known_problems import roles_of_request
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.statements import say
 from auditor.sources.configmgr.facts import FactKind, ReportedStep, ServedRequest, StepOutcome
@@ -246,9 +246,7 @@ def _site_systems(sources: Sequence[Source]) -> Iterator[RoleAssignment]:
     """Yield the roles of computers whose log of IIS has requests for what only such a site system has."""
     for source in sources:
         for request in source.reported.served if source.reported else ():
-            roles = {role for beginning, role in web_paths().items() if request.path.lower().startswith(beginning)}
-            if request.method in web_methods():
-                roles.add(web_methods()[request.method])
+            roles = set(roles_of_request(request.method, request.path).values())
             why = say("role.in-log", path=source.path, line=request.line)
             yield from (RoleAssignment(role, request.server, READ, why) for role in sorted(roles) if request.server)
 

@@ -28,20 +28,13 @@ def with_reported(site: Site, sources: Sequence[Source], ruleset: Ruleset) -> Si
         sources: All that were read.
         ruleset: With the documented ports.
     """
-    facts = [fact for source in sources if source.reported for fact in _facts(source)]
+    facts = [fact for source in sources if source.reported for fact in source.reported.all_facts]
     if not facts:
         return site
     ports = dict(site.ports)
     if not ports:
         ports |= _ports(facts, ruleset)
     return replace(site, ports=ports, properties=site.properties or tuple(_agreed_properties(sources)))
-
-
-def _facts(source: Source) -> Iterator[ReportedFact]:
-    assert source.reported is not None
-    yield from source.reported.facts
-    for installation in source.reported.installations:
-        yield from installation.facts
 
 
 def _ports(facts: Iterable[ReportedFact], ruleset: Ruleset) -> dict[str, int]:
