@@ -13,13 +13,15 @@ from realcaptures import FOLDER, rows
 import auditor
 from auditor.errors import SourceError
 from auditor.sources.flows.from_logs.event_flows import ACTIONS, DIRECTIONS
-from auditor.sources.logs.event_log import EVTX_MAGIC, EventReader
+from auditor.sources.logs.event_log import EventReader
+from auditor.sources.logs.evtx import EVTX_MAGIC
 
 LOGS = sorted(realcaptures.FOLDER.glob("evtx/*"))
 EVTX = [path for path in LOGS if path.read_bytes()[: len(EVTX_MAGIC)] == EVTX_MAGIC]
 TRUTH = realcaptures.rows("oracle/WFP_TRUTH.tsv")
 MAPPER = "135"
 DAMAGED = "evtx__sample_with_a_bad_chunk_magic.evtx"
+SPINNING, SPINNING_AT = "EVTX-ATTACK-SAMPLES__LM_Remote_Service02_7045.evtx", 5878
 EVENT_ID = re.compile(r"<EventID[^>]*>(\d+)</EventID>")
 
 pytestmark = pytest.mark.skipif(not LOGS, reason="AUDITOR_CORPUS is not set, so there are no real event logs")
@@ -62,6 +64,17 @@ def test_a_damaged_log_says_how_much_of_it_is_lost():
     assert sum(1 for _ in reader) == reader.records
     assert reader.skipped > 0
     assert [warning.code for warning in reader.warnings] == ["damaged"]
+
+
+def test_a_byte_that_makes_the_parser_spin_costs_its_chunk(tmp_path: Path):
+    content = bytearray((realcaptures.FOLDER / "evtx" / SPINNING).read_bytes())
+    content[SPINNING_AT] = 140  # a name in the chunk's table of names now follows itself
+    log = tmp_path / "security.evtx"
+    log.write_bytes(content)
+    reader = EventReader(log, ACTIONS)
+    assert list(reader) == []
+    assert reader.skipped == 3
+    assert "chunk 1 stops the parser" in reader.warnings[0].text
 
 
 @pytest.mark.parametrize("path", LOGS, ids=lambda path: path.name)

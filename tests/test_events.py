@@ -9,7 +9,6 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +21,8 @@ from auditor.cli.commands import cli
 from auditor.errors import SourceError
 from auditor.sources.flows.columns import TABLE
 from auditor.sources.flows.from_logs.event_flows import EVENT_COLUMNS, ComputerAddress
-from auditor.sources.logs.event_log import EVTX_MAGIC
+from auditor.sources.logs import evtx
+from auditor.sources.logs.evtx import EVTX_MAGIC
 from auditor.sources.source import Source
 
 IN, OUT = "%%14592", "%%14593"
@@ -403,7 +403,8 @@ def test_what_cannot_be_audited_is_told_in_one_line(read: Read, content: bytes, 
 
 def test_without_the_package_an_evtx_file_says_how_to_get_it(read: Read, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "evtx", None)
-    assert "needs the package evtx. Install it with: pipx inject auditor evtx" in message(read, EVTX_MAGIC + bytes(99))
+    told = message(read, EVTX_MAGIC + bytes(4088))
+    assert "needs the package evtx. Install it with: pipx inject auditor evtx" in told
 
 
 def test_a_gzip_bomb_is_stopped(read: Read):
@@ -427,26 +428,73 @@ def test_flows_shows_what_the_firewall_did(tmp_path: Path):
     assert result.output.splitlines()[-1].split()[-3:] == ["DROP", "RECEIVE", "4"]  # System
 
 
-def test_a_panic_of_the_package_ends_the_log_and_is_told(read: Read, monkeypatch: pytest.MonkeyPatch):
-    class PanicException(BaseException):
-        """As the package raises it."""
+# The package evtx is native code. What it may do to a process, a stand-in does here, at one of several chunks.
 
-    class Parser:
-        def __init__(self, *_: object, **__: object) -> None:
-            self.events = iter([blocked(), allowed()])
+CHUNK_OF_ONE = (b"ElfChnk\0" + (0).to_bytes(8, "little") + (0).to_bytes(8, "little")).ljust(65536, b"x")
+DEEDS = {
+    "spins": "while True: pass",
+    "ends the process": "os.abort()",
+    "takes all memory": "b = [bytearray(1 << 24) for _ in range(1 << 12)]",
+    "panics": "raise type('PanicException', (BaseException,), {})('index out of bounds\\nbacktrace')",
+    "raises without end": "raise RuntimeError('no such token')",
+}
 
-        def records_json(self) -> Parser:
-            return self
 
-        def __next__(self) -> Table:
-            for event in self.events:
-                return {"event_record_id": 1, "data": json.dumps(event)}
-            raise PanicException("index out of bounds\nbacktrace")
+@pytest.fixture
+def parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Return a function that puts a package evtx in place, which does something at a chunk that holds a mark."""
 
-    monkeypatch.setitem(sys.modules, "evtx", SimpleNamespace(PyEvtxParser=Parser))
-    source = read(EVTX_MAGIC + bytes(4088))
-    assert (source.format, source.records, source.skipped) == ("evtx", 2, 1)
-    assert "the package evtx gave up (index out of bounds" in source.warnings[0].text
+    def put(mark: str, deed: str) -> None:
+        package = tmp_path / "packages"
+        package.mkdir()
+        (package / "evtx.py").write_text(f"""
+import os
+class PyEvtxParser:
+    def __init__(self, file, **_):
+        content = file.read()
+        self.marked = {mark.encode()!r} in content
+        self.events = iter([{{"event_record_id": content.index(b"x"), "data": {json.dumps(blocked())!r}}}])
+    def records_json(self):
+        return self
+    def __next__(self):
+        if self.marked:
+            {deed}
+        return next(self.events)
+""")
+        monkeypatch.syspath_prepend(package)
+        monkeypatch.delitem(sys.modules, "evtx", raising=False)
+
+    return put
+
+
+@pytest.mark.parametrize("deed", DEEDS.values(), ids=DEEDS)
+def test_a_chunk_at_which_the_parser_fails_costs_that_chunk(read: Read, parser: Callable[[str, str], None], deed: str):
+    parser("MARK", deed)
+    chunks = [CHUNK_OF_ONE, CHUNK_OF_ONE.replace(b"xxxx", b"MARK", 1), CHUNK_OF_ONE]
+    source = read(EVTX_MAGIC.ljust(4096, b"\0") + b"".join(chunks))
+    assert (source.format, source.records) == ("evtx", 2)
+    assert source.skipped >= 1
+    assert source.warnings[0].code == "damaged"
+
+
+def test_a_log_that_stops_the_parser_in_every_chunk_is_given_up(read: Read, parser: Callable[[str, str], None]):
+    parser("MARK", "os.abort()")
+    stopping = CHUNK_OF_ONE.replace(b"xxxx", b"MARK", 1)
+    source = read(EVTX_MAGIC.ljust(4096, b"\0") + CHUNK_OF_ONE + stopping * 40)
+    assert (source.records, source.skipped) == (1, 40)
+    assert (
+        "chunk 2 stops the parser; chunk 3 stops the parser; chunks 4 to 41 were not tried" in source.warnings[0].text
+    )
+
+
+def test_a_parser_that_spins_is_ended_where_the_system_limits_no_processor_time(
+    read: Read, parser: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(evtx, "LIMITS_PROCESSOR_TIME", False)
+    monkeypatch.setattr(evtx, "WALL_SECONDS", 3.0)
+    parser("MARK", DEEDS["spins"])
+    source = read(EVTX_MAGIC.ljust(4096, b"\0") + CHUNK_OF_ONE + CHUNK_OF_ONE.replace(b"xxxx", b"MARK", 1))
+    assert (source.records, source.skipped) == (1, 1)
 
 
 def test_the_log_tells_whose_firewall_it_is_and_what_it_can_show(read: Read):

@@ -1,7 +1,4 @@
-"""Read the events of a Windows event log: the file itself (.evtx), or an export of it as JSON.
-
-The format of .evtx is described at https://github.com/libyal/libevtx/blob/main/documentation/.
-"""
+"""Read the events of a Windows event log: the file itself (.evtx), or an export of it as JSON."""
 
 from __future__ import annotations
 
@@ -9,31 +6,21 @@ import codecs
 import io
 import json
 import re
-import struct
 import zlib
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from auditor.errors import SourceError
 from auditor.ruleset.statements import say
 from auditor.sources.files.gzip_stream import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.files.warnings import SourceWarning, warning
 from auditor.sources.logs.event_fields import Event, event_of
+from auditor.sources.logs.evtx import EVTX_MAGIC, ChunkCounts, EvtxRecord, Faults, chunk_counts, evtx_records
 from auditor.sources.logs.json_stream import objects
 
-EVTX_MAGIC = b"ElfFile\0"
-CHUNK_MAGIC = b"ElfChnk\0"
-FILE_HEADER, CHUNK = 4096, 65536
-MOST_IN_CHUNK = CHUNK // 24  # the header and the closing length of a record take that much
-NO_RECORD = (1 << 64) - 1  # the number of the last record in a chunk that has none yet
 MOST_SAMPLES = 5
 BEFORE_JSON = re.compile(r"\A[\s\x00]*(?:Record \d+\s+)?")  # evtx_dump numbers its records
-NO_PACKAGE = (
-    "Install it with: pipx inject auditor evtx (or pip install evtx). Or export the log as JSON: "
-    "Get-WinEvent -Path FILE | ConvertTo-Json > FILE.json"
-)
 
 
 def is_event_log(head: bytes) -> bool:
@@ -73,35 +60,34 @@ class EventReader:
             self.gzipped = head[:2] == GZIP_MAGIC
             if head.startswith(EVTX_MAGIC):
                 self.format = "evtx"
-                yield from self._evtx(raw)
+                yield from self._evtx()
                 return
             self.format = "JSON"
             yield from self._json(raw)
 
     # .evtx
 
-    def _evtx(self, raw: io.BufferedReader) -> Iterator[Event]:
-        expected = _expected(raw)
-        broken: list[str] = []
-        for record in _evtx_records(self.path, broken):
+    def _evtx(self) -> Iterator[Event]:
+        expected, faults = chunk_counts(self.path), Faults()
+        for record in evtx_records(self.path, faults):
             event = _event_of_record(record, self._wanted)
             if event is None:
-                broken.append(say("warning.no-evtx-event", record=record["event_record_id"]))
+                faults.add(say("warning.no-evtx-event", record=record.number))
             else:
                 self.records += 1
                 yield event
-        self._account_for(expected, broken)
+        self._account_for(expected, faults)
 
-    def _account_for(self, expected: _ChunkCounts, broken: list[str]) -> None:
-        """Count what should be in the file by its own chunk headers, but was not got."""
-        missing = max(expected.records - self.records, len(broken) - expected.empty_chunks, 0)
+    def _account_for(self, expected: ChunkCounts, faults: Faults) -> None:
+        """Count what should be in the file by its own chunk headers, but was not read."""
+        missing = max(expected.records - self.records, faults.count)
         self.skipped = missing + expected.broken_chunks + bool(expected.cut)
         if expected.cut:
             self.warnings.append(expected.cut)
         if missing or expected.broken_chunks:
             both = "evtx-both-lost" if expected.broken_chunks else "evtx-events-lost"
             counts = {"events": missing, "chunks": expected.broken_chunks, "records": expected.records}
-            samples = "".join(f"; {reason}" for reason in broken[:MOST_SAMPLES])
+            samples = "".join(f"; {reason}" for reason in faults.samples)
             kind = both if missing else "evtx-chunks-lost"
             self.warnings.append(warning("damaged", kind, **counts, samples=samples))
 
@@ -174,75 +160,9 @@ def _encoding(head: bytes) -> str:
     return "utf-8-sig"
 
 
-class _ChunkCounts(NamedTuple):
-    """What a file holds by its own headers.
-
-    Attributes:
-        records: Events in all whole chunks.
-        broken_chunks: Chunks whose header says nothing.
-        empty_chunks: Chunks that were never used.
-        cut: The warning on what is missing at the end, None if nothing is.
-    """
-
-    records: int
-    broken_chunks: int
-    empty_chunks: int
-    cut: SourceWarning | None
-
-
-def _expected(raw: io.BufferedReader) -> _ChunkCounts:
-    """Go through the headers of the file and its chunks; `raw` is left anywhere."""
-    (count,) = struct.unpack_from("<H", raw.read(FILE_HEADER).ljust(FILE_HEADER, b"\0"), 42)
-    records = broken = empty = whole = 0
-    while chunk := raw.read(CHUNK):
-        if len(chunk) < CHUNK:
-            break
-        whole += 1
-        first_record, last_record = struct.unpack_from("<QQ", chunk, 8)
-        if chunk.startswith(CHUNK_MAGIC) and last_record - first_record < MOST_IN_CHUNK:
-            records += max(last_record - first_record + 1, 0) if last_record != NO_RECORD else 0
-        elif any(chunk):
-            broken += 1
-        else:
-            empty += 1
-    cut = None
-    if chunk:
-        cut = warning("cut-short", "cut-mid-chunk", bytes=len(chunk))
-    elif whole < count:
-        cut = warning("cut-short", "chunks-missing", missing=count - whole, count=count)
-    return _ChunkCounts(records, broken, empty, cut)
-
-
-def _evtx_records(path: Path, broken: list[str]) -> Iterator[dict[str, Any]]:
-    """Yield the records that the package evtx finds; put what it says of the others into `broken`."""
+def _event_of_record(record: EvtxRecord, wanted: Container[int]) -> Event | None:
     try:
-        from evtx import PyEvtxParser
-    except ImportError:
-        raise SourceError(
-            "reading a Windows event log (.evtx) needs the package evtx", where=str(path), hint=NO_PACKAGE
-        ) from None
-    try:
-        records: Any = PyEvtxParser(str(path), number_of_threads=1).records_json()
-    except (RuntimeError, OSError) as error:
-        hint = "Export it again: wevtutil epl Security security.evtx"
-        raise SourceError(f"the event log cannot be read ({error})", where=str(path), hint=hint) from error
-    while True:
-        try:
-            yield next(records)
-        except StopIteration:
-            return
-        except (RuntimeError, OSError) as error:
-            broken.append(str(error).partition("\n")[0])
-        except BaseException as error:  # so a panic of the Rust code arrives, and no more records follow
-            if type(error).__name__ != "PanicException":
-                raise
-            broken.append(f"the package evtx gave up ({error})".partition("\n")[0])
-            return
-
-
-def _event_of_record(record: dict[str, Any], wanted: Container[int]) -> Event | None:
-    try:
-        document = json.loads(record["data"], strict=False)
+        document = json.loads(record.text, strict=False)
     except (ValueError, RecursionError):
         return None
-    return event_of(document, record["event_record_id"], wanted) if isinstance(document, dict) else None
+    return event_of(document, record.number, wanted) if isinstance(document, dict) else None
