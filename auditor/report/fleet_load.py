@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -16,6 +15,7 @@ from auditor.report import model as r
 from auditor.report.fleet_as_json import KIND, fleet_schema
 from auditor.report.load import STANDARD, Check, FaultError, check_unique, checker, from_dict, read_json, sound
 from auditor.report.records import from_json
+from auditor.sources.files.text import load_json
 
 ANEW = "Create it again: auditor batch PATH... -o DIR"
 # As write_fleet_json begins and divides the file.
@@ -88,7 +88,7 @@ def _by_lines(path: str) -> f.FleetReport | None:
             head += takewhile(lambda line: line != HOSTS_BEGIN, file)
             check = checker(fleet_schema()["properties"]["hosts"]["items"])
             hosts = [_checked_host(line, check) for line in takewhile(lambda line: line != HOSTS_END, file)]
-            document = json.loads("".join(head) + '"hosts": [],' + file.read())
+            document = load_json("".join(head) + '"hosts": [],' + file.read())
         _checker()(document)
         report = replace(
             from_json(f.FleetReport, document),
@@ -101,7 +101,7 @@ def _by_lines(path: str) -> f.FleetReport | None:
 
 
 def _checked_host(line: str, check: Check) -> f.HostResult:
-    table = json.loads(line.rstrip().removesuffix(","))
+    table = load_json(line.rstrip().removesuffix(","))
     check(table)
     return from_json(f.HostResult, table)
 

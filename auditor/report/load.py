@@ -16,6 +16,7 @@ from auditor.report import model as r
 from auditor.report.as_json import schema
 from auditor.report.fleet_as_json import KIND
 from auditor.report.records import from_json
+from auditor.sources.files.text import load_json
 
 Check = Callable[[Any], None]
 STANDARD = "-"
@@ -127,7 +128,7 @@ def _parsed(content: bytes, path: str, anew: str = ANEW) -> Any:
     if not text.lstrip().startswith(("{", "[")):
         _no_json(path, "this is no JSON")
     try:
-        return json.loads(text, parse_constant=_no_number)
+        return load_json(text, parse_constant=_no_number)
     except json.JSONDecodeError as error:
         if error.pos >= len(text.rstrip()) - BROKEN_OFF or error.msg.startswith("Unterminated string"):
             message = f"the report ends in the middle, in line {error.lineno}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Advance = Callable[[int, int], None]  # told now and then: bytes read, bytes in all
 ROLLED_OVER = ".old"  # what Windows adds to the name of a log that has grown to its limit
+UNWRITABLE = re.compile("[\ud800-\udfff\ufffd]")
 CAPTURE, FIREWALL_LOG, EVENT_LOG = "capture", "firewall-log", "event-log"
 CONFIGMGR_LOG, IIS_LOG = "configmgr-log", "iis-log"
 WITHOUT_FLOWS = frozenset((CONFIGMGR_LOG, IIS_LOG))  # they report steps and requests, not traffic
@@ -93,8 +95,12 @@ class Source:
 
 
 def name_of(path: str | Path) -> str:
-    """Return a path as text that can be written anywhere: a file name need not be Unicode, tables and JSON must be."""
-    return str(path).encode("utf-8", "backslashreplace").decode()
+    """Return a path as text that can be written anywhere: a file name need not be Unicode, tables and JSON must be.
+
+    Two paths never become one text, and no separator appears: U+FFFD stands before the code of each character that
+    cannot be written, so "PC\\udcff" becomes "PC\ufffdDCFF".
+    """
+    return UNWRITABLE.sub(lambda match: f"\ufffd{ord(match[0]):04X}", str(path))
 
 
 def silent(_done: int, _total: int) -> None:

@@ -375,7 +375,7 @@ def _columns(cells: list[str], path: str) -> dict[str, int]:
 
 def _row(line: int, cells: list[str], columns: dict[str, int], faults: list[str]) -> _Row | None:
     """Return what a line says of a host; None, and a fault more, if it cannot be understood."""
-    fields = {word: cells[at] if at < len(cells) else "" for word, at in columns.items()}
+    fields = {word: name_of(cells[at]) if at < len(cells) else "" for word, at in columns.items()}
     words = re.split(r"[\s,;|]+", fields.get("address", "").strip())
     addresses = {word: _address(word) for word in words if word}
     wrong = [word for word, address in addresses.items() if address is None]

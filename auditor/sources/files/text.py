@@ -1,11 +1,14 @@
-"""Text that a person, Excel or PowerShell wrote, in whichever encoding each of them likes, and paths as text."""
+"""Text that a person, Excel or PowerShell wrote, in whichever encoding, and JSON text that is not all Unicode."""
 
 from __future__ import annotations
 
 import codecs
+import json
 import os
+import re
 import stat
 from pathlib import Path
+from typing import Any
 
 from auditor.errors import ArgumentError
 
@@ -15,6 +18,9 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),  # Out-File and Export-Csv of Windows PowerShell
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# JSON may name half a character, as Windows' own names may hold one. No table, page, or JSON of ours could.
+SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+SURROGATE = re.compile("[\ud800-\udfff]")
 WESTERN = "cp1252"  # Excel and Set-Content on most Windows computers of Europe and America
 
 
@@ -65,3 +71,29 @@ def _content(path: str, expected: str, hint: str) -> bytes:
     if content is None:
         raise ArgumentError(f"this is too large for a {expected}", where=path, hint=hint)
     return content
+
+
+def load_json(text: str, **options: Any) -> Any:
+    """Return the value of a JSON text, with U+FFFD in place of what is half a character.
+
+    Args:
+        text: The text.
+        options: As of `json.loads`.
+
+    Raises:
+        ValueError: As `json.loads` does.
+        RecursionError: If it is nested too deeply.
+    """
+    value = json.loads(text, **options)
+    return whole_characters(value) if SURROGATE_ESCAPE.search(text) else value
+
+
+def whole_characters(value: Any) -> Any:
+    """Return a JSON value with U+FFFD in place of what is half a character, in names and in texts."""
+    if isinstance(value, str):
+        return SURROGATE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [whole_characters(part) for part in value]
+    if isinstance(value, dict):
+        return {whole_characters(name): whole_characters(part) for name, part in value.items()}
+    return value

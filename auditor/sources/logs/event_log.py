@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import io
-import json
 import re
 import zlib
 from collections.abc import Container, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 from auditor.ruleset.statements import say
 from auditor.sources.files.gzip_stream import GZIP_MAGIC, EndlessError, Unpacked
+from auditor.sources.files.text import load_json
 from auditor.sources.files.warnings import SourceWarning, warning
 from auditor.sources.logs.event_fields import Event, event_of
 from auditor.sources.logs.evtx import EVTX_MAGIC, ChunkCounts, EvtxRecord, Faults, chunk_counts, evtx_records
@@ -162,7 +162,7 @@ def _encoding(head: bytes) -> str:
 
 def _event_of_record(record: EvtxRecord, wanted: Container[int]) -> Event | None:
     try:
-        document = json.loads(record.text, strict=False)
+        document = load_json(record.text, strict=False)
     except (ValueError, RecursionError):
         return None
     return event_of(document, record.number, wanted) if isinstance(document, dict) else None

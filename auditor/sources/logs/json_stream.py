@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple, TextIO
 
+from auditor.sources.files.text import SURROGATE_ESCAPE, whole_characters
+
 PIECE = 256 * 1024
 LONGEST = 4 * PIECE  # characters of one object; a Windows event is at most 64 KiB before it is written as JSON
 
@@ -107,14 +109,18 @@ class _Objects:
             try:
                 value, length = _DECODER.raw_decode(self._buffer[self._at : line_end])
                 self._end, self._seen = self._at + length, True
-                return value
+                return self._of_whole_characters(value)
             except ValueError:
                 if self._seen:
                     raise
         value, self._end = _DECODER.raw_decode(self._buffer, self._at)
         self._seen = True
         self._one_a_line = "\n" not in self._buffer[self._at : self._end]
-        return value
+        return self._of_whole_characters(value)
+
+    def _of_whole_characters(self, value: Any) -> Any:
+        escaped = SURROGATE_ESCAPE.search(self._buffer, self._at, self._end)
+        return whole_characters(value) if escaped else value
 
     def _skip_broken(self) -> int:
         """Move to the next object that begins as those before did; return how many objects were passed."""
