@@ -28,7 +28,7 @@ from auditor.cli.commands import cli
 from auditor.errors import ArgumentError, OutputError, ReportError, SourceError
 from auditor.fleet import run as fleet_module
 from auditor.fleet.evaluate import subnet_of
-from auditor.fleet.output_folder import FORMS, STATE, SUMMARIES, FleetFolder
+from auditor.fleet.output_folder import FORMS, LOCK, STATE, SUMMARIES, FleetFolder
 from auditor.fleet.summaries import parquet_store as shards
 from auditor.fleet.summaries import summary
 from auditor.fleet.workers.pool import FileProgress
@@ -211,6 +211,46 @@ def test_a_run_that_is_killed_goes_on_where_it_was(fleet, workers):
     assert sorted(watch.begun) == sorted(set(every_log()) - done)
     assert outputs("other") == fleet.outputs
     assert not list(Path("other", SUMMARIES).glob(".*")), "what was left half done is gone"
+
+
+KILLED_WRITING = """
+import os, signal, sys
+sys.path[:0] = {path!r}
+import pyarrow.parquet
+from test_fleet_runs import audited
+def write_table(table, out, **_):
+    out.write(b"PAR1")
+    out.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+pyarrow.parquet.write_table = write_table
+audited("other", workers={workers})
+"""
+
+
+@linux_only
+def test_a_run_that_is_killed_at_its_first_summary_goes_on_and_leaves_nothing(fleet):
+    words = [sys.executable, "-c", KILLED_WRITING.format(path=sys.path, workers=0)]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    assert [path.stat().st_size for path in Path("other", SUMMARIES).iterdir()] == [4]
+    Path("other", ".auditor-report").write_bytes(b"left by a run that was killed at its report")
+    audited("other")
+    assert outputs("other") == fleet.outputs
+    assert not [path for path in Path("other").rglob(".*") if path.name != LOCK]
+
+
+@pytest.mark.parametrize("name", [SUMMARIES, STATE, LOCK])
+@pytest.mark.usefixtures("fleet")
+def test_a_run_writes_through_no_link(tmp_path, name):
+    victim = tmp_path / "victim"
+    victim.mkdir() if name == SUMMARIES else victim.write_bytes(b"as it was")
+    shutil.rmtree("other", ignore_errors=True)
+    Path("other").mkdir()
+    Path("other", name).symlink_to(victim)
+    with pytest.raises(OutputError, match="this is a link to another place"):
+        audited("other", force=True)
+    with pytest.raises(OutputError, match="this is a link to another place"):
+        merge("out", out="other", workers=0, force=True)
+    assert list(victim.iterdir()) == [] if name == SUMMARIES else victim.read_bytes() == b"as it was"
 
 
 def _summarized(out: str) -> set[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from auditor.fleet.summaries.question import AuditSettings, methods_of
 from auditor.fleet.summaries.summary import digest_of
 from auditor.fleet.workers.dask_cluster import run_on_cluster
 from auditor.fleet.workers.pool import FileProgress, Processes, run, silent
+from auditor.render import output_file
 from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.ruleset.site import known_site
 
@@ -295,9 +295,8 @@ def _copied(summaries: Sequence[Path], folder: FleetFolder, *, force: bool) -> l
         for name, summary in copies.items():
             place = folder.summaries / name
             if not place.exists():
-                beside = place.with_name(f".{name}")
-                shutil.copyfile(summary, beside)
-                os.replace(beside, place)
+                with summary.open("rb") as content, output_file.replacing(place) as copy:
+                    shutil.copyfileobj(content, copy)
         for summary in obsolete:
             summary.unlink()
     except OSError as error:

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -107,14 +107,18 @@ class FleetFolder:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            names = {entry.name for entry in os.scandir(self.path)}
+            names = {entry.name for entry in os.scandir(self.path) if not _is_temporary(entry.name)}
             ours = STATE in names or self._has_report() or any(map(_is_summary, self.summaries.glob("*")))
             foreign = set() if ours or force else {name for name in names - {LOCK} if not self._is_empty(name)}
             foreign |= {name for name in FORMS if name in names and self._is_spared(name, spared)}
+            links = [name for name in (SUMMARIES, STATE, LOCK) if (self.path / name).is_symlink()]
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             hint = "Choose a folder that you can write to."
             raise OutputError(f"the folder cannot be created ({reason})", where=str(self.path), hint=hint) from error
+        if links:
+            hint = "Remove the link, or name a new folder."
+            raise OutputError("this is a link to another place", where=str(self.path / links[0]), hint=hint)
         if foreign:
             problem = f"the folder holds other files, such as {name_of(min(foreign))}"
             raise OutputError(problem, where=str(self.path), hint="Name a new folder, or add --force.")
@@ -125,8 +129,10 @@ class FleetFolder:
         return path.is_file() and KIND.encode() in path.open("rb").read(HEAD)
 
     def _is_empty(self, name: str) -> bool:
-        """Tell whether what has this name is what a run leaves that ended before it read anything."""
-        return name == SUMMARIES and self.summaries.is_dir() and not any(self.summaries.iterdir())
+        """Tell whether what has this name is what a run leaves that ended before its first summary was complete."""
+        if name != SUMMARIES or not self.summaries.is_dir():
+            return False
+        return all(_is_temporary(summary.name) for summary in self.summaries.iterdir())
 
     def _is_spared(self, name: str, spared: Iterable[str]) -> bool:
         """Tell whether a file of this name must not be replaced: one that is read, or a link to somewhere else."""
@@ -141,15 +147,16 @@ class FleetFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other runs from this folder meanwhile.
+        """Keep other runs from this folder meanwhile, and remove what a run that was killed left incomplete.
 
-        The system lets go of it however this process ends. Where a drive knows no locks, nobody is kept from anything.
+        The system lets go of it however this process ends. Where a drive knows no locks, nobody is kept from anything,
+        and nothing is removed.
 
         Raises:
             OutputError: If one is at work in it.
         """
         try:
-            file = (self.path / LOCK).open("ab")
+            file = open(self.path / LOCK, "ab", opener=_open_no_link)  # noqa: SIM115, it is closed below
         except OSError as error:
             hint = "Choose a folder that you can write to."
             raise OutputError(f"cannot be written ({error.strerror})", where=str(self.path), hint=hint) from error
@@ -161,7 +168,15 @@ class FleetFolder:
                 raise OutputError("another run uses this folder", where=str(self.path), hint=hint) from error
             except OSError:
                 pass
+            else:
+                self._remove_incomplete()
             yield
+
+    def _remove_incomplete(self) -> None:
+        for folder in (self.path, self.summaries):
+            for path in folder.glob(f"{output_file.TEMPORARY}*"):
+                with suppress(OSError):
+                    path.unlink()
 
     def is_about(self, digest: str) -> bool:
         """Tell whether the report is there and is about this.
@@ -233,6 +248,14 @@ def _lock(number: int) -> None:
         msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
     except PermissionError as error:
         raise BlockingIOError from error
+
+
+def _open_no_link(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
+
+
+def _is_temporary(name: str) -> bool:
+    return name.startswith(output_file.TEMPORARY)
 
 
 def _is_summary(path: Path) -> bool:

@@ -7,7 +7,6 @@ files that are new or have changed.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -44,7 +43,6 @@ from auditor.version import TOOL, VERSION
 FILES_IN_SHARD = 100
 SHORT, TOGETHER = 64 * 1024, 16  # bytes of logs, and how many of them, that are read together: more gain nothing
 ASIDE = ".unreadable"  # behind the name of a summary that was set aside
-HALF_WRITTEN = re.compile(r"\.[0-9a-f]{24}\.parquet(\..+)?")
 MOST_SITES = 5  # that are named in a sentence
 BYTES_IN_SHARD = 256 * 1024 * 1024  # so that a few large logs do not make one worker wait for another
 Work = Callable[[tuple[str, ...]], Any]
@@ -350,15 +348,12 @@ def read_new(
         files: Those of this run.
         asking: What is asked of them.
         names: Tell whose each file is.
-        folder: Of the summaries; it is made if it is not there. What another run left half done is removed, and what
-            does not answer this question; what cannot be read as a summary is set aside under another name.
+        folder: Of the summaries; it is made if it is not there. What does not answer this question is removed; what
+            cannot be read as a summary is set aside under another name.
         runner_of: Gives, for the files that are to be read, what does the work.
         note: Told what was set aside, in sentences.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for half in folder.glob(".*"):
-        if HALF_WRITTEN.fullmatch(half.name):
-            half.unlink(missing_ok=True)
     wanted = _Requested({name_of(Path(file.path)): file for file in files})
     indexes = _old(folder, asking, names, wanted, note)
     done = {entry.path for index in indexes.values() for listed in (index.entries, index.unread) for entry in listed}

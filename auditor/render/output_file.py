@@ -14,6 +14,7 @@ from typing import BinaryIO
 from auditor.errors import OutputError
 
 STANDARD = "-"
+TEMPORARY = ".auditor-"  # so begin the names of files that are not complete yet
 
 
 @contextmanager
@@ -29,18 +30,32 @@ def opened(path: str, *, force: bool) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     check(path, force=force)
-    target = _place(path)
     try:
-        number, name = tempfile.mkstemp(prefix=".auditor-", dir=target.parent)
+        with replacing(_place(path)) as file:
+            yield file
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Yield a new file, and put it at a path once it is complete.
+
+    Its name beside the path cannot be known before, and it is never a file that is there already. A link at the path is
+    replaced; what it points to stays.
+
+    Args:
+        path: Where the file is put.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    number, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
     try:
         with os.fdopen(number, "wb") as file:
             yield file
         os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, target)
-    except OSError as error:
-        raise _unwritable(path, error) from error
+        os.replace(name, path)
     finally:
         Path(name).unlink(missing_ok=True)
 

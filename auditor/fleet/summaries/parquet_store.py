@@ -6,7 +6,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from io import BytesIO
@@ -22,6 +22,7 @@ from auditor.fleet.inventory.grouping import IndexEntry
 from auditor.fleet.inventory.host_names import Owner
 from auditor.fleet.summaries.reduction import COLUMNS, MOST_PORT, TEXTS, Facts, SummaryFlow, SummaryFlows
 from auditor.fleet.summaries.summary import Entry, Summary, UnreadableSource
+from auditor.render import output_file
 from auditor.report.records import from_json, to_json
 from auditor.ruleset.addresses import canonical
 from auditor.sources.capture.packets import IcmpError
@@ -198,18 +199,13 @@ def _write(path: Path, table: pyarrow.Table, unread: Sequence[UnreadableSource],
     lost = json.dumps([file.__dict__ for file in unread])
     about = {VERSION_KEY: str(FORMAT_VERSION), AUDITOR_KEY: VERSION, QUESTION_KEY: question, UNREAD_KEY: lost}
     table = table.replace_schema_metadata(about)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("wb") as out:  # pyarrow takes no path that is not Unicode
+        with output_file.replacing(path) as out:  # pyarrow takes no path that is not Unicode
             parquet().write_table(table, out, compression="lz4", write_page_checksum=True)
-        os.replace(beside, path)
     except OSError as error:
         hint = "Free disk space, or choose a folder that you can write to. The same command then continues."
         reason = os.strerror(error.errno) if error.errno else error
         raise OutputError(f"the summaries cannot be written ({reason})", where=str(path.parent), hint=hint) from error
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Summary:
