@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ from auditor.sources.logs.text_columns import PADDING
 from auditor.sources.logs.time_zone import Clock
 
 PIECE = 4 * 1024 * 1024
+MOST_LINES = 100_000  # read at once; Windows' own rows are about 40,000 in a piece
 HEAD = 64 * 1024
 LONGEST_LINE = 64 * 1024
 KEEP_MEMORY = 31 * 1024 * 1024
@@ -166,14 +168,14 @@ class _Sections(Iterator[Section]):
         self.schema = schema
         self.headed = False
         self.addresses = addresses
-        self._cut = (section for data in lines for section in self._under_headers(data, len(data) - len(PADDING)))
+        self._cut = (section for data in lines for part in _of_few_lines(data) for section in self._under_headers(part))
 
     def __next__(self) -> Section:
         return next(self._cut)
 
-    def _under_headers(self, data: bytes, size: int) -> Iterator[Section]:
+    def _under_headers(self, data: bytes) -> Iterator[Section]:
         """Cut where a header changes how the lines behind it are to be read."""
-        begin = 0
+        begin, size = 0, len(data) - len(PADDING)
         for at, name in _headers(data):
             end = data.index(b"\n", at) + 1
             schema = _schema(self.schema, name, data[at + len(name) : end - 1])
@@ -318,6 +320,17 @@ def whole_lines(pieces: Iterator[Bytes]) -> Iterator[bytes]:
             remainder = (remainder + bytes(piece)).lstrip(b"\0 ")[:LONGEST_LINE] or b"\0"
     if remainder:
         yield remainder + b"\n" + PADDING
+
+
+def _of_few_lines(data: bytes) -> Iterator[bytes]:
+    """Yield whole lines in parts of MOST_LINES: a line takes memory of its own, even one without text."""
+    if data.count(b"\n") <= MOST_LINES:  # as in all but odd logs
+        yield data
+        return
+    breaks = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+    ends = [*(breaks[MOST_LINES - 1 : -1 : MOST_LINES] + 1).tolist(), int(breaks[-1]) + 1]
+    for begin, end in pairwise([0, *ends]):
+        yield data[begin:end] + PADDING
 
 
 def _last_break(piece: Bytes) -> int:

@@ -171,6 +171,7 @@ class LogFlowBuilder:
 
     def __init__(self) -> None:
         self._waiting: list[RowAttempts] = []
+        self._waiting_count = 0
         self._closed: list[RowAttempts] = []
         self._open = NO_ATTEMPTS
         self._now = 0
@@ -186,7 +187,8 @@ class LogFlowBuilder:
         if seen.any():
             self._now = int(rows.time_s[len(rows) - 1 - int(seen[::-1].argmax())])
         self._waiting.append(_single(rows))
-        if sum(map(len, self._waiting)) >= TOGETHER:
+        self._waiting_count += len(rows)
+        if self._waiting_count >= TOGETHER:
             self._take_in()
 
     def _take_in(self) -> None:
@@ -203,6 +205,7 @@ class LogFlowBuilder:
             return self._open
         new = _joined(self._waiting)
         self._waiting.clear()
+        self._waiting_count = 0
         if self._kept_of_each:
             new = _folded(new, self._kept_of_each)
         return _merged(_joined([self._open, new]))
