@@ -17,8 +17,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from auditor import version
-
 if TYPE_CHECKING:
     from auditor.api.audit import audit
     from auditor.api.batch import Audited, batch, host_report, merge
@@ -38,7 +36,8 @@ if TYPE_CHECKING:
     from auditor.sources.read import read
     from auditor.sources.source import Source
 
-__version__ = version.VERSION
+    __version__: str
+
 _HOMES = {
     "audit": "auditor.api.audit",
     "read": "auditor.sources.read",
@@ -101,6 +100,10 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from auditor.version import VERSION
+
+        return VERSION
     if name in _HOMES:
         globals()[name] = attribute = getattr(import_module(_HOMES[name]), name)
         return attribute

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import signal
+
+
+def _raise_interrupts(is_running: bool) -> None:
+    """Let Ctrl-C raise KeyboardInterrupt while `main` can report it; before and after, it ends the process silently."""
+    handlers = (signal.default_int_handler, signal.SIG_DFL)
+    try:
+        if signal.getsignal(signal.SIGINT) == handlers[is_running]:  # not what the caller ignores
+            signal.signal(signal.SIGINT, handlers[not is_running])
+    except ValueError:  # not the main thread: then signals are somebody else's business
+        return
+
+
+_raise_interrupts(False)  # loading the program takes a moment
+
 import errno
 import gc
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,7 +49,12 @@ class TerminationSignal(BaseException):
 def main() -> None:
     """Run `auditor` and exit with its code; no error ever shows as a traceback."""
     gc.set_threshold(NEW_OBJECTS)
-    code = _code() or 0
+    _raise_interrupts(True)
+    try:
+        code = _code() or 0
+    except KeyboardInterrupt:  # a second one, while the first is reported
+        code = INTERRUPTED
+    _raise_interrupts(False)
     try:
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):  # nobody can read the messages, which changes nothing

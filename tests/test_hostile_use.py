@@ -188,6 +188,25 @@ def test_an_interrupt_while_modules_are_loaded_is_no_traceback():
 
 
 @posix
+@pytest.mark.parametrize("module", ["errno", "click", "auditor.cli.commands", "gc"])
+def test_ctrl_c_at_any_module_of_the_program_is_no_traceback(module):
+    """Before the program can say that it was stopped, it ends without a word, as grep does."""
+    script = (
+        "import builtins, os, signal, sys; load = builtins.__import__\n"
+        f"sys.modules.pop({module!r}, None)\n"
+        "def interrupted(name, *rest):\n"
+        f"    if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return load(name, *rest)\n"
+        "builtins.__import__ = interrupted\n"
+        "from auditor.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=CODE.parent, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert (done.returncode, done.stderr) in ((130, "error: stopped.\n"), (-signal.SIGINT, ""))
+
+
+@posix
 def test_a_signal_that_the_caller_ignores_stays_ignored():
     done = shell(f"trap '' HUP; (sleep 0.01; kill -HUP $BASHPID) & auditor flows {WORKS} >/dev/null; echo $?")
     assert done.stdout == "0\n"
