@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import pickle
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from test_text import HOSTILE, harmful
 import auditor
 from auditor import FleetReport, Report, load_fleet, load_report
 from auditor.errors import ReportError
+from auditor.fleet.output_folder import FORMS, write_form
 from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema, render_fleet_json, write_fleet_json
 from auditor.report.fleet_load import load_saved
 from auditor.report.load import checker
@@ -170,6 +172,10 @@ WRONG = {
     "blame for what was not seen": (host_of(changed(), seen=[]), "host HQ-01 fails for client-push/smb"),
     "a host left out": (changed(hosts=[]), "the counts of client-push are not those of the hosts"),
     "a missing host left out": (changed(expected=[]), "coverage.hosts is not the number of hosts"),
+    "an unknown method recommended": (
+        host_of(changed(), recommended=["pull"]),
+        "host HQ-01 recommends the unknown method pull",
+    ),
     "no main method": (changed(main="pull"), "main is the unknown method pull"),
     "a host twice": (changed(hosts=[changed()["hosts"][0]] * 2), "Berlin/HQ-01 is more than once among hosts"),
 }
@@ -227,3 +233,22 @@ def test_what_is_not_as_the_schema_says_is_no_report(data, replacement):
     else:
         with pytest.raises(ReportError):
             auditor.FleetReport.from_dict(document)
+
+
+ODD = ["", "\ud800", "9999-99-99T99:99:99Z", "0001-01-01T00:00:00+23:59", "=1", "\0", "10.0.0.1/33", "x" * 5000]
+
+
+@given(st.data(), st.sampled_from([*ODD, -1, 0, 2**53, [], {}, None]), st.integers(0, 1))
+def test_what_is_read_can_be_written_in_every_form(data, replacement, copies):
+    document = fleet_as_dict(fleet([host("A", "smb STATUS_ACCESS_DENIED"), host("B", "icmp-echo blocked at client")]))
+    for _ in range(1 + copies):
+        container, key = data.draw(st.sampled_from(places_of(document)))
+        container[key] = copy.deepcopy(replacement)
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(Path(folder) / "fleet.json", json.dumps(document))
+        try:
+            report = load_fleet(path)
+        except ReportError:
+            return
+    for form in FORMS:
+        write_form(report, form, io.BytesIO())

@@ -311,7 +311,7 @@ def test_a_long_text_keeps_its_end():
     assert text.endswith("… - what to do".removeprefix("…"))
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)"])
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "\uff1d1", "\ufe621", "\uff0d1", "\uff20A1"])
 def test_a_cell_is_no_formula(name):
     assert clean_cell(name) == f"'{name}"
 

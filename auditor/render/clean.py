@@ -26,7 +26,9 @@ def clean(text: str, *, most: int = MOST) -> str:
 def clean_cell(text: str) -> str:
     """Return text for a cell of a table that a spreadsheet may open: clean, and never run as a formula."""
     harmless = clean(text)
-    return f"'{harmless}" if harmless.startswith(FORMULA_STARTS) else harmless
+    # Excel takes the full-width and small forms of East Asian keyboards for the signs themselves.
+    first_sign = unicodedata.normalize("NFKC", harmless.lstrip()[:1])
+    return f"'{harmless}" if first_sign.startswith(FORMULA_STARTS) else harmless
 
 
 def needs_escapes(text: str) -> bool:

@@ -122,6 +122,8 @@ def _check_sense(report: f.FleetReport) -> None:
     for host in report.hosts:
         if sorted(outcome.method for outcome in host.outcomes) != sorted(methods):
             raise FaultError(f"host {host.host} does not have one outcome for each method")
+        if unknown := sorted(set(host.recommended).difference(methods)):
+            raise FaultError(f"host {host.host} recommends the unknown method {unknown[0]}")
         results.update((outcome.method, outcome.result) for outcome in host.outcomes)
         _check_failed(host)
     for method in report.methods:
