@@ -37,6 +37,21 @@ def test_records_of_another_product_report_nothing(component):
     assert read(lines + record("Something went wrong", component, 3)) == ReportedSteps()
 
 
+REQUEST = (
+    "[CCMHTTP] ERROR: URL=http://mp.example.com/x, Port=8080, Options=63, Code=12152, "
+    "Text=ERROR_WINHTTP_INVALID_SERVER_RESPONSE"
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "thread", "port"), [("2f78", 7, 8080), ("80072f78", 7, 8080), ("2ee2", 7, None), ("2f78", 8, None)]
+)
+def test_a_line_with_the_code_of_the_request_before_it_on_its_thread_is_of_that_request(code, thread, port):
+    line = record(f"Failed in WinHttpReceiveResponse API, ErrorCode = 0x{code}", "CcmMessaging", thread=thread)
+    last = steps(record(REQUEST, "CcmMessaging", thread=7), line, component="CcmMessaging")[-1]
+    assert (last.port, last.target) == (port, "http://mp.example.com/x" if port else "")
+
+
 def test_a_clipboard_of_cmtrace_is_read():
     text = (
         "[CCMHTTP] ERROR: URL=https://cmg.example.com/x, Port=443, Options=31, Code=12175, "

@@ -77,7 +77,7 @@ CASES = {
             request(f"http://{MP}/ccm_system_windowsauth/request", 80, 12152, "ERROR_WINHTTP_INVALID_SERVER_RESPONSE"),
             "Failed in WinHttpReceiveResponse API, ErrorCode = 0x2f78",
         ),
-        ((Step.HTTP_REQUEST, 12152, None, 80), (Step.HTTP_REQUEST, 0x2F78, None, None)),
+        ((Step.HTTP_REQUEST, 12152, None, 80), (Step.HTTP_REQUEST, 0x2F78, None, 80)),
     ),
     "C17, ccmsetup.log": Case(
         setup("Failed to download files through BITS. Error: 0x80200024, Description The job is not making progress."),
@@ -194,7 +194,7 @@ CASES = {
         (
             (Step.CERTIFICATE, None, None, None),
             (Step.HTTP_REQUEST, None, 403, 80),
-            (Step.DOWNLOAD, 0x87D0027E, None, None),
+            (Step.DOWNLOAD, 0x87D0027E, None, 80),
         ),
     ),
 }

@@ -348,6 +348,55 @@ def test_a_management_point_that_a_log_names_is_read(audited):
     assert points == {"mp.example.com": "read"}
 
 
+# HTTP or HTTPS
+
+INVALID_ANSWER = client_record("Failed in WinHttpReceiveResponse API, ErrorCode = 0x2f78", "CcmMessaging")
+REGISTERED = client_record(
+    "[RegTask] - Client is registered. Server assigned ClientID is GUID:1", "ClientIDManagerStartup"
+)
+SECURE_POINT = "Only one MP https://mp.example.com is specified. Use it."
+PLAIN_POINT = "Only one MP http://mp.example.com is specified. Use it."
+WEB = (HTTP, HTTPS)
+
+
+def web(report: auditor.Report) -> list[str]:
+    (client,) = report.clients
+    return [client.requirement(name).verdict for name in WEB]
+
+
+@pytest.mark.parametrize("line", [INVALID_ANSWER, REGISTERED], ids=["failed", "succeeded"])
+@pytest.mark.parametrize("roles", [{}, {"management-point": "10.0.0.9"}], ids=["unknown", "known"])
+def test_a_response_without_url_and_port_opens_neither_http_nor_https(audited, line, roles):
+    assert "open" not in web(audited(log(*SERVICE, ADDRESSES) + line, roles=roles))
+
+
+def test_a_fatal_response_of_an_unknown_port_is_a_step_that_failed(audited):
+    report = audited(log(*SERVICE, ADDRESSES) + INVALID_ANSWER)
+    (reason,) = (r for r in report.clients[0].method("client-push").reasons if r.kind != "missing")
+    assert (reason.kind, reason.requirement, [proof.lines for proof in reason.evidence]) == ("step", "", [(5,)])
+
+
+@pytest.mark.parametrize(
+    ("point", "known", "verdicts"),
+    [
+        (PLAIN_POINT, {}, ["open", "not-applicable"]),
+        (SECURE_POINT, {}, ["not-applicable", "open"]),
+        (ADDRESSES, {"mode": "native"}, ["not-applicable", "open"]),
+        (ADDRESSES, {"mode": "mixed"}, ["open", "not-applicable"]),
+        (f"{PLAIN_POINT}\n{SECURE_POINT}", {}, ["not-observed", "not-observed"]),
+    ],
+    ids=["http", "https", "native", "mixed", "both"],
+)
+def test_what_the_site_uses_says_of_which_port_a_response_is(audited, point, known, verdicts):
+    texts = log(*SERVICE, ADDRESSES, *point.split("\n"))
+    assert web(audited(texts + INVALID_ANSWER, **known)) == verdicts
+
+
+def test_a_failure_without_url_and_port_is_of_http_or_https(audited):
+    failure = client_record("Failed in WinHttpSendRequest API, ErrorCode = 0x2efd", "CcmMessaging")
+    assert web(audited(log(*SERVICE, ADDRESSES) + failure)) == ["failed", "failed"]
+
+
 # IIS and exports
 
 

@@ -194,7 +194,7 @@ class ClientEvaluation:
         self._ruleset = rules.ruleset
         self._role_map = role_map
         self._evidence = ClientEvidence(client, traffic, clocks, rules, role_map)
-        self._reported = ClientSteps(client, role_map.logs, traffic.sources)
+        self._reported = ClientSteps(client, role_map.logs, traffic.sources, rules)
         self._pushes = role_map.pushes_to.get(client, ())
         # The site servers of the client, the surest first; an empty one if they are unknown.
         self._sites = [push.from_address for push in self._pushes] or [only_one(role_map.named_site_servers) or ""]

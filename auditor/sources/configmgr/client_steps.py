@@ -14,6 +14,7 @@ from auditor.sources.configmgr.facts import InstallStep, LogRecord, ReportedStep
 MOST_THREADS = 1000
 Key = TypeVar("Key")
 Value = TypeVar("Value")
+FACILITY_WIN32 = 0x8007_0000  # with a code of Windows in the lower half
 NOTHING_SENT = 0  # as the port of a request that never left the computer
 # Steps that fail in consequence of a request.
 _OF_REQUESTS = (InstallStep.LOCATION_REQUEST, InstallStep.HTTP_REQUEST, InstallStep.DOWNLOAD)
@@ -61,9 +62,14 @@ class StepReader:
         if request.port == NOTHING_SENT:
             # The log repeats the status of an earlier request, such as 200.
             return replace(step, port=NOTHING_SENT, status=None, target=step.target or request.target)
-        if step.status is not None:
+        if step.status is not None or _is_same_code(step.code, request.code):
             return replace(step, port=request.port, target=step.target or request.target)
         return step
+
+
+def _is_same_code(code: int | None, of_request: int | None) -> bool:
+    """Tell whether a code is that of a request, plain or as an HRESULT."""
+    return code is not None and of_request is not None and code in (of_request, FACILITY_WIN32 | of_request)
 
 
 def _store(kept: dict[Key, Value], key: Key, value: Value) -> None:

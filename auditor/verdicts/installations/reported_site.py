@@ -73,10 +73,27 @@ def modes_read(
         facts: What its logs state.
         sources: All that were read.
     """
-    points = [fact for fact in facts if fact.record.kind is FactKind.MANAGEMENT_POINT and "://" in fact.record.value]
-    schemes = {fact.record.value.partition("://")[0].lower() for fact in points}
-    if len(schemes) != 1 or not schemes <= MODE_OF_SCHEME.keys():
+    scheme = stated_scheme(None, facts)
+    if not scheme:
         return
-    source, record = points[-1]
+    source, record = _management_points(facts)[-1]
     why = say("mode.read", path=sources[source].path, url=record.value, line=record.line)
-    yield from (ModeEvidence(site, client, MODE_OF_SCHEME[min(schemes)], why, READ) for site in sites)
+    yield from (ModeEvidence(site, client, MODE_OF_SCHEME[scheme], why, READ) for site in sites)
+
+
+def stated_scheme(mode: str | None, facts: Sequence[FromSource[ReportedFact]]) -> str:
+    """Return how clients connect to their management points: "http" or "https"; empty if it is unknown.
+
+    Args:
+        mode: That of the site, if the user set it.
+        facts: What the logs of a client state: all URLs of management points have to be of one scheme.
+    """
+    if mode is not None:
+        return next(scheme for scheme, of_scheme in MODE_OF_SCHEME.items() if of_scheme == mode)
+    schemes = {fact.record.value.partition("://")[0].lower() for fact in _management_points(facts)}
+    return min(schemes) if len(schemes) == 1 and schemes <= MODE_OF_SCHEME.keys() else ""
+
+
+def _management_points(facts: Sequence[FromSource[ReportedFact]]) -> list[FromSource[ReportedFact]]:
+    """Return the URLs of management points among facts."""
+    return [fact for fact in facts if fact.record.kind is FactKind.MANAGEMENT_POINT and "://" in fact.record.value]

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from auditor.report import model as r
 from auditor.ruleset.configmgr_codes import Reading, Shows, reading
-from auditor.ruleset.lint import CLIENT, SITE_SERVER
-from auditor.ruleset.ruleset import Method, Requirement
+from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
+from auditor.ruleset.ruleset import Method, Requirement, SiteRules
 from auditor.ruleset.statements import say
 from auditor.sources.configmgr.facts import (
     Installation,
@@ -30,6 +30,7 @@ from auditor.sources.configmgr.push_requests import deciding_step
 from auditor.sources.source import IIS_LOG, WITHOUT_FLOWS, Source
 from auditor.verdicts.installations.reported import BESIDE_PUSH_NS, FromSource, ReportedComputer
 from auditor.verdicts.installations.reported_pushes import InstallationLogs, host_of
+from auditor.verdicts.installations.reported_site import stated_scheme
 from auditor.verdicts.requirements.evidence import in_order
 
 PUSH_LOG, SETUP_LOG, CLIENT_LOG, IIS = "ccm", "ccmsetup", "client", "iis"  # as rulesets/well-known calls them
@@ -40,6 +41,7 @@ HTTP_ERROR = 400
 MANUAL = "manual"  # the method of an installation that was not pushed
 SUCCESSFUL_EXITS = (0, 7)  # 7: the computer has to restart
 NO_COMPUTER = ReportedComputer("")
+TO_MANAGEMENT_POINT = (InstallStep.LOCATION_REQUEST, InstallStep.HTTP_REQUEST, InstallStep.REGISTRATION)
 SUMMARIES = (InstallStep.REQUEST, InstallStep.EXIT)  # they repeat the code of the step that failed
 
 
@@ -74,11 +76,14 @@ class ClientSteps:
         client: Its address.
         logs: What all logs report.
         sources: All that were read.
+        rules: The requirements of the site.
     """
 
-    def __init__(self, client: str, logs: InstallationLogs, sources: Sequence[Source]) -> None:
+    def __init__(self, client: str, logs: InstallationLogs, sources: Sequence[Source], rules: SiteRules) -> None:
         self._logs = logs
         self._sources = sources
+        self._mode = rules.facts.mode
+        self._site_ports = {requirement.row: requirement.site_port for requirement in rules.ruleset.requirements}
         self._computer = logs.computers.get(client, NO_COMPUTER)
         self._of_push = cache(self._push_steps)
         self._of_client = (*self._client_steps(), *map(_read_served, logs.served.get(client, ())))
@@ -97,7 +102,7 @@ class ClientSteps:
         """
         if not self._has_any or verdict.verdict == r.NOT_APPLICABLE:
             return verdict
-        steps = [step for step in (*self._of_push(site_server), *self._of_client) if _is_about(step, requirement)]
+        steps = [step for step in (*self._of_push(site_server), *self._of_client) if self._is_about(step, requirement)]
         steps = [
             step
             for step in steps
@@ -134,7 +139,7 @@ class ClientSteps:
         steps = [step for step in steps if not self._is_before(step, last_time)]
         stopping = [step for step in steps if step.stops]
         causes = [step for step in stopping if step.step.step not in SUMMARIES] or stopping
-        if not causes or any(_is_about(causes[0], requirement) for requirement in method.requirements):
+        if not causes or any(self._is_about(causes[0], requirement) for requirement in method.requirements):
             return ()  # the verdict on the port has it
         return (self._reason(causes[0]),)
 
@@ -166,6 +171,31 @@ class ClientSteps:
             yield from _read_run(max(runs, key=lambda run: run.record.last_ns or 0))
         for step in self._computer.steps:
             yield _read(CLIENT_LOG, step.source, step.record)
+
+    def _is_about(self, step: ReadStep, requirement: Requirement) -> bool:
+        """Tell whether a step shows anything of a requirement. Its URL or port says if it is of HTTP or of HTTPS."""
+        if not step.shows_port or requirement.row not in step.reading.requirements:
+            return False
+        scheme, separator, _ = step.step.target.lower().partition("://")
+        if separator:
+            return requirement.site_port in (None, scheme)
+        if step.step.port is not None:
+            return not requirement.ports or step.step.port in requirement.ports
+        return not self._is_of_several_ports(step) or self._is_of_stated_port(step, requirement)
+
+    def _is_of_several_ports(self, step: ReadStep) -> bool:
+        """Tell whether what a step shows is of HTTP or of HTTPS, by its code alone."""
+        return len({self._site_ports.get(row) for row in step.reading.requirements}) > 1
+
+    def _is_of_stated_port(self, step: ReadStep, requirement: Requirement) -> bool:
+        """Tell which of HTTP and HTTPS a line without URL and port is of, by what else the site is known to use.
+
+        Where nothing else is known, a failure counts for both: one of them could not be used. A response counts for
+        neither, because one of them may still be blocked.
+        """
+        to_management_point = step.step.step in TO_MANAGEMENT_POINT and requirement.to_role == MANAGEMENT_POINT
+        stated = stated_scheme(self._mode, self._computer.facts) if to_management_point else ""
+        return requirement.site_port == stated if stated else step.reading.shows is Shows.FAILED
 
     # verdicts
 
@@ -350,16 +380,6 @@ def _read_status(status: FromSource[MachineStatus]) -> ReadStep:
         InstallStep.REQUEST, StepOutcome.FAILED, record.line, record.line, record.last_ns, text, record.error_code
     )
     return _read(PUSH_LOG, status.source, step)
-
-
-def _is_about(step: ReadStep, requirement: Requirement) -> bool:
-    """Tell whether a step shows anything of a requirement; a URL says whether it is that of HTTP or of HTTPS."""
-    if not step.shows_port or requirement.row not in step.reading.requirements:
-        return False
-    scheme, separator, _ = step.step.target.lower().partition("://")
-    if separator:
-        return requirement.site_port in (None, scheme)
-    return step.step.port is None or not requirement.ports or step.step.port in requirement.ports
 
 
 def _verdict_of(step: ReadStep) -> str:
