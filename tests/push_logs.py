@@ -51,12 +51,12 @@ def complete(machine: str = "PC17", at: float = 0, number: int = 1) -> str:
     )
 
 
-def skipped(machine: str = "PC17", at: float = 0, number: int = 1) -> str:
+def skipped(machine: str = "PC17", at: float = 0, number: int = 1, account: str = r"CORP\push") -> str:
     """Return a request that finds a client of the same version."""
     return "".join(
         (
-            begun(machine, at, number),
-            record(rf"---> Connected to administrative share on machine {machine} using account 'CORP\push'", at + 1),
+            begun(machine, at, number, account),
+            record(rf"---> Connected to administrative share on machine {machine} using account '{account}'", at + 1),
             record(
                 "---> Mobile client on the target machine has the same version, and 'forced' flag is turned off.", at
             ),

@@ -157,7 +157,6 @@ CASES = [
     ("ccm", "admin-share", 1396, None, None, "wrong-computer", NOTHING, (), True),
     ("ccm", "request", 1450, None, None, "resources-unclear", NOTHING, (), True),
     ("ccm", "client-check", 120, None, None, "same-version", NOTHING, (), False),
-    ("ccm", "client-check", None, None, None, "push-not-needed", NOTHING, (), False),
     ("ccm", "queue", None, None, None, "no-push-request", NOTHING, (), True),
     ("ccm", "wmi", 0x800706BA, None, None, "rpc-not-reached", FAILED, RPC, False),
     ("ccm", "request", 0x800706BA, None, None, "rpc-not-reached", FAILED, RPC, False),

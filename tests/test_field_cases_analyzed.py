@@ -124,9 +124,11 @@ def test_the_failed_step_and_its_code_are_a_reason_of_the_result(tmp_path, name)
     assert any(failed in reason.text for reason in reasons(analyzed(tmp_path, name)))
 
 
-def test_a_skipped_push_has_its_line_among_the_steps_of_the_push(tmp_path):
-    steps = [step for push in analyzed(tmp_path, "C43").pushes for step in push.steps]
-    assert ("client-check", (2,)) in [(step.kind, step.lines) for step in steps]
+def test_a_push_that_travel_mode_stopped_is_skipped_for_that_reason(tmp_path):
+    report = analyzed(tmp_path, "C43")
+    assert [step.kind for push in report.pushes for step in push.steps] == ["assignment-check"]
+    assert {method.result for client in report.clients for method in client.methods} == {"unproven"}
+    assert "travel mode is on" in texts(report)
 
 
 @pytest.mark.parametrize("name", LOGS)

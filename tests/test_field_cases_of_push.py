@@ -236,7 +236,7 @@ def test_c43_a_client_in_travel_mode_is_skipped(form):
 <======End request: "01MOLQGI", machine name: "PC1".
 """,
     )
-    assert decision(request) == (InstallStep.CLIENT_CHECK, None, SKIPPED)
+    assert decision(request) == (InstallStep.ASSIGNMENT_CHECK, None, SKIPPED)
 
 
 def test_q262298_a_computer_without_the_share_is_error_67(form):

@@ -247,6 +247,7 @@ GIVE_UP = (
 STORE = "Execute query exec [sp_CP_SetLastErrorCode] 16777217, {}"
 CONNECTED = "---> Connected to administrative share on machine PC1 using account 'D\\push'"
 WMI = '---> Unable to connect to WMI on remote machine "PC1", error = 0x800706BA.'
+SAME_VERSION = "---> Mobile client on the target machine has the same version, and 'forced' flag is not turned on."
 
 
 @pytest.mark.parametrize(
@@ -265,8 +266,14 @@ WMI = '---> Unable to connect to WMI on remote machine "PC1", error = 0x800706BA
         ([WMI, "Execute query exec [sp_CP_SetPushRequestMachineStatus] 16777217, 4"], None),
         (
             ["---> Mobile client on the target machine has the same version, and so on", STORE.format(120)],
-            (STEP.CLIENT_CHECK, 120),
+            (STEP.VERSION_CHECK, 120),
         ),
+        (
+            ["---> Failed to connect to \\\\PC1\\admin$ using account D\\a (5)", SAME_VERSION],
+            (STEP.VERSION_CHECK, None),
+        ),
+        (["---> PC1 is a laboratory computer. Not processing this CCR."], (STEP.CLIENT_CHECK, None)),
+        (["---> Mobile client on the target machine has the same version, and 'forced' flag is turned on."], None),
         (["---> ERROR: The account '' does not have administrative rights on machine \"PC1\"."], (STEP.ACCOUNT, None)),
         (
             ['--> NTLM fallback is not enabled, remote machine "PC1" is not continuing with client push.'],

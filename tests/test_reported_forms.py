@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from push_logs import BAD_PATH, begun, failing, record
+from push_logs import BAD_PATH, begun, failing, record, skipped
 from setup_logs import PUSH, SERVICE, log
 
 import auditor
@@ -52,7 +52,13 @@ SETUP = log(
     rf"Failed to get certificate for HUSH\sneaky {{{GUID}}}. Error 0x80092004",
     "CcmSetup failed with error code 0x87d00454",
 )
-LOGS = {"push": SECRET_PUSH, "denied": DENIED, "setup": SETUP, "hidden": SECRET_PUSH + DENIED}
+LOGS = {
+    "skipped": skipped("QUIETPC", account=r"HUSH\sneaky"),
+    "push": SECRET_PUSH,
+    "denied": DENIED,
+    "setup": SETUP,
+    "hidden": SECRET_PUSH + DENIED,
+}
 
 
 def written(folder: Path, **logs: str) -> list[Path]:
@@ -144,6 +150,27 @@ def test_a_step_that_is_the_reason_fails_a_suite_of_junit(report):
 def test_a_step_that_is_the_reason_is_a_result_of_sarif(report):
     (run,) = json.loads(render(report, "sarif"))["runs"]
     assert [result for result in run["results"] if "find a client certificate" in result["message"]["text"]]
+
+
+@pytest.fixture(scope="module")
+def skipping(tmp_path_factory) -> auditor.Report:
+    """The report of a push that the site server skipped: the reason of no failure."""
+    return auditor.audit(*written(tmp_path_factory.mktemp("logs"), ccm=skipped()), methods=["client-push"])
+
+
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
+def test_why_a_push_was_skipped_is_shown_with_what_to_do(skipping, form):
+    shown = " ".join(render(skipping, form).split())
+    assert "skipped the push" in shown
+    assert "Always install the client software" in shown
+
+
+def test_a_skipped_push_is_skipped_in_junit_and_a_note_in_sarif(skipping):
+    cases = ET.fromstring(render(skipping, "junit")).iter("testcase")
+    (case,) = (case for case in cases if case.get("name") == "client-push/step")
+    assert [outcome.tag for outcome in case] == ["skipped"]
+    (run,) = json.loads(render(skipping, "sarif"))["runs"]
+    assert {result["level"] for result in run["results"] if result["ruleId"] == "client-push/step"} == {"note"}
 
 
 def test_the_report_is_valid_by_its_schema(each):

@@ -19,7 +19,7 @@ from setup_logs import record as client_record
 
 import auditor
 from auditor.cli.commands import cli
-from auditor.report.model import RequirementVerdict
+from auditor.report.model import Reason, RequirementVerdict
 from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.sources.dissection.facts import ProtocolFacts
@@ -259,6 +259,65 @@ def test_equal_names_in_two_domains_are_two_computers(audited):
 def test_a_short_name_is_that_of_the_only_full_one(audited):
     report = audited(failing("PC17.a.example") + failing("pc17", ACCESS_DENIED, 9, 2))
     assert results(report) == {"pc17.a.example": "fails"}
+
+
+# pushes that the site server skipped
+
+REASONS = {
+    "Mobile client on the target machine has the same version, and so on.": "a client of this version",
+    "Travel mode is turned ON & the client is NOT currently assigned to this site. Discarding CCR": "travel mode",
+    "PC17 is a laboratory computer. Not processing this CCR.": "exclusion list",
+}
+ENDS = ("sp_CP_SetLastErrorCode] 1, 120", "sp_CP_SetPushRequestMachineStatus] 1, 3")
+EXPORT = "MachineID,Name,PushSiteCode,LatestProcessingAttempt,LastErrorCode,NumProcessAttempts,Status"
+
+
+def skipping(line: str) -> str:
+    return begun() + record(f"---> {line}", 1) + record('<======End request: "1", machine name: "PC17".', 2)
+
+
+def why_skipped(report: auditor.Report) -> Reason:
+    method = report.clients[0].method("client-push")
+    (reason,) = (reason for reason in method.reasons if reason.kind != "missing")
+    assert (method.result, reason.kind, reason.requirement) == ("unproven", "step", "")
+    assert not any(verdict.verdict in ("blocked", "failed", "open") for verdict in method.requirements)
+    return reason
+
+
+@pytest.mark.parametrize(("line", "cause"), REASONS.items(), ids=REASONS.values())
+def test_a_skipped_push_says_why_and_what_to_do(audited, line, cause):
+    reason = why_skipped(audited(skipping(line)))
+    assert "skipped the push to PC17" in reason.text or "skipped the push to the client" in reason.text
+    assert cause in reason.text
+    assert [proof.lines for proof in reason.evidence] == [(3,)]
+    assert reason.remedy
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_push_that_only_its_status_calls_skipped_is_skipped(audited, end):
+    assert why_skipped(audited(begun() + record(f"Execute query exec [{end}", 1))).remedy
+
+
+@pytest.mark.parametrize("code", ["", "0", "120"])
+def test_a_skipped_row_of_an_export_is_skipped(audited, code):
+    row = f"1,PC17,ABC,2023-11-14 22:13:20.000,{code},9,3"
+    assert why_skipped(audited("\r\n".join((EXPORT, row, "")))).evidence[0].lines == (2,)
+
+
+def test_a_forced_push_to_a_client_of_the_same_version_is_not_skipped(audited):
+    line = "Mobile client on the target machine has the same version, and 'forced' flag is turned on."
+    reasons = audited(skipping(line)).clients[0].method("client-push").reasons
+    assert {reason.kind for reason in reasons} == {"missing"}
+
+
+def test_a_skipped_push_is_explained_in_the_text_with_its_fix(audited):
+    text = audited(skipping(next(iter(REASONS)))).to_text()
+    assert text.index("UNPROVEN: client push") < text.index("skipped the push") < text.index("Always install")
+
+
+def test_ports_that_packets_show_to_be_blocked_stay_so_beside_a_skipped_push(audited):
+    report = audited(skipping(next(iter(REASONS))), SMB_SILENT)
+    assert (smb(report).verdict, results(report)) == ("blocked", {"10.0.0.20": "fails"})
 
 
 # no wrong "all fine"

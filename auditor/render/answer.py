@@ -171,7 +171,7 @@ def limitations_that_matter(report: r.Report, mains: Sequence[wording.Main]) -> 
 
 def _causes(method: r.MethodResult) -> list[ReportedCause]:
     if method.result != r.FAILS:
-        return []
+        return list(_step_causes(method))
     groups: dict[tuple[object, ...], list[r.RequirementVerdict]] = {}
     for row in method.requirements:
         if wording.is_reason(method, row):
@@ -181,7 +181,7 @@ def _causes(method: r.MethodResult) -> list[ReportedCause]:
 
 
 def _step_causes(method: r.MethodResult) -> Iterator[ReportedCause]:
-    """Yield the steps of a program's own log that end the installation and need no port."""
+    """Yield the steps of a program's own log that need no port: what ends the installation, or why it was not tried."""
     for reason in method.reasons:
         if reason.is_step_alone:
             yield ReportedCause((), (reason.text,), reason.remedy, reason.evidence)
@@ -239,8 +239,11 @@ def _paragraphs(client: r.ClientReport, method: r.MethodResult, *, is_assumed: b
     if method.result in (r.WORKS, r.ALLOWED):
         yield from _passing(method)
     elif method.result == r.UNPROVEN:
-        summary, *guesses = wording.result_reasons(method)
-        yield Paragraph("Result", (summary,) if is_assumed else (summary, *guesses))
+        causes = [cause for reported in _step_causes(method) for cause in reported.sentences]
+        reasons = [reason for reason in wording.result_reasons(method) if reason not in causes]
+        summary, guesses = reasons[:1], reasons[1:]
+        if reasons:
+            yield Paragraph("Result", tuple(summary) if is_assumed else tuple(reasons))
         missing = dict.fromkeys(reason.text for reason in method.reasons if reason.kind == "missing")
         if steps := tuple(text for text in missing if text not in guesses):
             yield Paragraph("Missing", steps)

@@ -102,10 +102,11 @@ def _case(
 
 
 def _step_case(client: r.ClientReport, method: r.MethodResult, reason: r.Reason, report: r.Report) -> ET.Element:
-    """Return an error: a step failed that a log reports, and no port is at fault."""
+    """Return an error, because a step failed that a log reports and no port is at fault; or a step that was skipped."""
     case = _named_case(client, method, f"{method.id}/step")
     lines = [*_fix(reason.remedy), *_evidence(reason.evidence, report)]
-    _outcome(case, "error", "step", reason.text, lines)
+    failed = method.result == r.FAILS
+    _outcome(case, "error" if failed else "skipped", "step" if failed else "", reason.text, lines)
     return case
 
 

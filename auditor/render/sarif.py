@@ -180,11 +180,17 @@ def _step_result(client: r.ClientReport, method: r.MethodResult, reason: r.Reaso
     identity = " ".join(filter(None, (client.address, f"{method.id}/step", method.site_server)))
     return {
         "ruleId": _step_id(method),
-        "level": "error" if not report.asked or method.id in report.asked else "warning",
+        "level": _step_level(method, report),
         "message": message(" ".join(sentences)),
         "locations": [place | logical for place in places] or [logical],
         "partialFingerprints": {"clientAndRequirement/v2": clean(identity)},
     }
+
+
+def _step_level(method: r.MethodResult, report: r.Report) -> str:
+    if method.result != r.FAILS:
+        return "note"
+    return "error" if not report.asked or method.id in report.asked else "warning"
 
 
 def _fingerprint(client: r.ClientReport, method: r.MethodResult, requirement: r.RequirementVerdict) -> str:

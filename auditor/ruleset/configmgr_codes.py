@@ -18,7 +18,13 @@ from auditor.ruleset.statements import say
 LOGS = {"ccm": "ccm.log", "ccmsetup": "ccmsetup.log", "client": "the other logs of the client", "iis": "the IIS log"}
 HTTP, SUBSTATUS, FLAGS = "http-status", "http-substatus", "tls-flags"
 WINDOWS, WMI, COM = "win32", "wbem", "hresult"
-NONE, SUCCEEDED, NOTHING_SENT, ANY = "none", "succeeded", "nothing-sent", "*"  # instead of a code, or of its value
+NONE, SUCCEEDED, SKIPPED, NOTHING_SENT, ANY = (
+    "none",
+    "succeeded",
+    "skipped",
+    "nothing-sent",
+    "*",
+)  # instead of a code, or of its value
 COUNTED = ("ccmsetup-exit", "fsp-state", "push-status", HTTP)  # small numbers, which no log writes in hexadecimal
 STATUSES, FIRST_ERROR = range(100, 600), 400  # RFC 9110, 15
 IIS = "iis"
@@ -143,6 +149,7 @@ class Reading:
             HTTPS, and of management and distribution point, the URL of the request decides.
         problem: Layer of the problem, such as "smb"; empty if the code is none.
         fatal: Whether the installation cannot go on.
+        skips: Whether the site server decided not to install the client.
         cause: Template, see `text`.
         possible: Causes that look the same in the log.
         next_steps: What to do, in order.
@@ -161,6 +168,7 @@ class Reading:
     requirements: tuple[str, ...]
     problem: str
     fatal: bool
+    skips: bool
     cause: str
     possible: tuple[str, ...]
     next_steps: tuple[NextStep, ...]
@@ -284,6 +292,7 @@ def _reading(name: str, entry: Mapping[str, Any]) -> Reading:
         requirements=tuple(entry.get("requirements", ())),
         problem=entry.get("problem", ""),
         fatal=entry.get("fatal", False),
+        skips=entry.get("skips", False),
         cause=entry["cause"],
         possible=tuple(entry.get("possible", ())),
         next_steps=tuple(NextStep(**step) for step in entry.get("next", ())),
@@ -407,6 +416,7 @@ def reading(
     *,
     substatus: int | None = None,
     succeeded: bool = False,
+    skipped: bool = False,
 ) -> Reading:
     """Return what a record of a log shows.
 
@@ -418,6 +428,7 @@ def reading(
         port: Port of the record; 0 says that nothing was sent.
         substatus: Substatus of IIS.
         succeeded: Whether the step succeeded.
+        skipped: Whether the program decided not to go on.
 
     Returns:
         The reading, with its code. Without an entry in the table, a general one that shows nothing.
@@ -430,6 +441,8 @@ def reading(
         return replace(entries[NOTHING_SENT, None], number=code)
     candidates = _candidates(log, code, status, substatus, with_zero=("ccmsetup-exit 0", None) in entries)
     entry = _matching(entries, candidates, status, code)
+    if entry is None and skipped:
+        entry = entries.get((SKIPPED, None))
     return entry or _beside_status(_without_entry(entries, candidates, code), entries, status)
 
 

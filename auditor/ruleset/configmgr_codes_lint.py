@@ -6,15 +6,15 @@ import string
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from auditor.ruleset.configmgr_codes import ANY, LOGS, NONE, NOTHING_SENT, SUCCEEDED, Code, Shows
+from auditor.ruleset.configmgr_codes import ANY, LOGS, NONE, NOTHING_SENT, SKIPPED, SUCCEEDED, Code, Shows
 from auditor.ruleset.lint import ROLES
 
 PLACES = (*ROLES, "between", "unknown")
 FIELDS = {"target", "account", "code", "meaning"}
 FIELDS_OF_CODE = {"code", "meaning"}
-WITHOUT_CODE = (NONE, SUCCEEDED, NOTHING_SENT)
+WITHOUT_CODE = (NONE, SUCCEEDED, SKIPPED, NOTHING_SENT)
 NEEDED = {"id", "logs", "steps", "codes", "shows", "cause", "collect", "reference"}
-OPTIONAL = {"requirements", "problem", "fatal", "possible", "next", "status"}
+OPTIONAL = {"requirements", "problem", "fatal", "skips", "possible", "next", "status"}
 
 Table = Mapping[str, Any]
 

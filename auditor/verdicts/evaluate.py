@@ -248,6 +248,8 @@ class ClientEvaluation:
         result, reasons = method_result(verdicts, self._rules, harmless, self._why_guess)
         if stopping := self._reported.reasons(method, rows.site_server, verdicts):
             result, reasons = r.FAILS, (*stopping, *reasons)
+        elif result != r.WORKS:
+            reasons = (*self._reported.skips(method, rows.site_server), *reasons)
         marked = [
             mark_svcctl_fallback(verdict, self._traffic.steps_between) if verdict.id in harmless else verdict
             for verdict in verdicts

@@ -43,6 +43,8 @@ class InstallStep(StrEnum):
     LOCK_FILE = "lock-file"
     WMI = "wmi"
     CLIENT_CHECK = "client-check"
+    VERSION_CHECK = "version-check"
+    ASSIGNMENT_CHECK = "assignment-check"
     COPY = "copy"
     SERVICE = "service"
     REQUEST = "request"  # the request as a whole: its last error code, its status

@@ -150,8 +150,13 @@ TABLE: tuple[_Words, ...] = (
         _S.WMI, _O.FAILED, rf"Unable to get Win32_\w+ object from WMI {_ON_MACHINE}, *{_ERROR}"
     ),  # not in a stored log
     # The computer is looked at. What of a client is missing on it is normal before the first installation.
-    _Words(_S.CLIENT_CHECK, _O.SKIPPED, r"Mobile client on the target machine has the same version"),
-    _Words(_S.CLIENT_CHECK, _O.SKIPPED, r"Travel mode is turned ON & the client is NOT currently assigned"),
+    _Words(  # not in a stored log: the client is installed again
+        _S.VERSION_CHECK,
+        _O.NEUTRAL,
+        r"Mobile client on the target machine has the same version, and 'forced' flag is turned on\b",
+    ),
+    _Words(_S.VERSION_CHECK, _O.SKIPPED, r"Mobile client on the target machine has the same version"),
+    _Words(_S.ASSIGNMENT_CHECK, _O.SKIPPED, r"Travel mode is turned ON & the client is NOT currently assigned"),
     _Words(
         _S.CLIENT_CHECK, _O.NEUTRAL, r"Could not retrieve the (?:heartbeat time|site config timestamp) from the client"
     ),
@@ -175,6 +180,9 @@ TABLE: tuple[_Words, ...] = (
     _Words(_S.SERVICE, _O.FAILED, rf"Failed to (?:create|start) .{{0,80}}?service on (?P<target>\S{{1,260}}) {_ERROR}"),
 )
 
+# Whatever the reason is, the site server ends such a request without a push.
+_DISCARDED = _Words(_S.CLIENT_CHECK, _O.SKIPPED, r"\b(?:Not processing this CCR|Discarding CCR)\b")
+_DISCARDS = re.compile(_DISCARDED.pattern)
 _ID = r'"(?P<id>[^"]{0,260})"'
 _NAMED = rf'{_ID},? ?(?:for )?machine name:? "(?P<name>[^"]{{0,260}})"'
 _BEGIN = re.compile(rf"Begin Processing request: {_NAMED}")
@@ -196,7 +204,7 @@ _STATUS_OUTCOMES = {
     RequestStatus.FAILED: StepOutcome.FAILED,
 }
 # A step that begins shows that those before it succeeded; WMI and the share are tried in several ways.
-_REACHED = {_S.IPC_SHARE, _S.LOCK_FILE, _S.CLIENT_CHECK, _S.COPY}
+_REACHED = {_S.IPC_SHARE, _S.LOCK_FILE, _S.CLIENT_CHECK, _S.VERSION_CHECK, _S.ASSIGNMENT_CHECK, _S.COPY}
 _ORDER = {step: number for number, step in enumerate(InstallStep)}
 
 
@@ -285,10 +293,11 @@ def _not_succeeded(steps: Iterable[ReportedStep]) -> list[ReportedStep]:
         order = _ORDER[step.step]
         if step.outcome is StepOutcome.SUCCEEDED:
             failed = [other for other in failed if _ORDER[other.step] > order]
-        elif step.outcome is not StepOutcome.NEUTRAL:
-            failed.append(step)
-        elif step.step in _REACHED:
+            continue
+        if step.step in _REACHED and step.outcome is not StepOutcome.FAILED:
             failed = [other for other in failed if _ORDER[other.step] >= order]
+        if step.outcome is not StepOutcome.NEUTRAL:
+            failed.append(step)
     return failed
 
 
@@ -331,7 +340,9 @@ class PushRequestBuilder:
             if match := pattern.match(text, at):
                 self._add_step(record, row, match)
                 return
-        if _TROUBLE.search(text):
+        if discards := _DISCARDS.search(text):
+            self._add_step(record, _DISCARDED, discards)
+        elif _TROUBLE.search(text):
             self._unknown_count += 1
             if len(self._unknown) < MOST_UNKNOWN:
                 self._unknown.append((record.line, _one_line(record.text)))

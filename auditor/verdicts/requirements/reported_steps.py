@@ -23,6 +23,7 @@ from auditor.sources.configmgr.facts import (
     MachineStatus,
     PushRequest,
     ReportedStep,
+    RequestStatus,
     ServedRequest,
     StepOutcome,
 )
@@ -141,7 +142,19 @@ class ClientSteps:
         causes = [step for step in stopping if step.step.step not in SUMMARIES] or stopping
         if not causes or any(self._is_about(causes[0], requirement) for requirement in method.requirements):
             return ()  # the verdict on the port has it
-        return (self._reason(causes[0]),)
+        return (self._reason(causes[0], "reported.problem"),)
+
+    def skips(self, method: Method, site_server: str | None) -> tuple[r.Reason, ...]:
+        """Return why the site server decided not to push the client: no failure, and nothing of a port.
+
+        Args:
+            method: The method.
+            site_server: Whose push it is; None of other methods.
+        """
+        if not self._has_any or SITE_SERVER not in method.by_partner:
+            return ()
+        last = self._of_push(site_server or "")[-1:]
+        return tuple(self._reason(step, "reported.skipped") for step in last if step.reading.skips)
 
     def _no_request(self) -> r.Reason:
         """Return that no log of a site server has a request for the computer that the user named."""
@@ -162,7 +175,7 @@ class ClientSteps:
         statuses = [
             status for status in self._computer.statuses if self._logs.site_servers[status.source] == site_server
         ]
-        return [_read_status(status) for status in statuses[-1:] if status.record.error_code]
+        return [_read_status(status) for status in statuses[-1:] if status.record.error_code or _is_skipped(status)]
 
     def _client_steps(self) -> Iterator[ReadStep]:
         """Yield what the latest run of CCMSetup reports, and the client's other logs."""
@@ -255,8 +268,8 @@ class ClientSteps:
             object=record.target,
         )
 
-    def _reason(self, step: ReadStep) -> r.Reason:
-        text = say("reported.problem", **self._fields(step))
+    def _reason(self, step: ReadStep, template: str) -> r.Reason:
+        text = say(template, **self._fields(step))
         return r.Reason("step", "", text, remedy=self._remedy(step), evidence=tuple(self._evidence([step])))
 
     def _remedy(self, step: ReadStep) -> tuple[r.Remedy, ...]:
@@ -330,7 +343,8 @@ def _is_informative(step: ReportedStep) -> bool:
 
 def _read(log: str, source: int, step: ReportedStep) -> ReadStep:
     succeeded = step.outcome is StepOutcome.SUCCEEDED
-    meaning = reading(log, step.step, step.code, step.status, step.port, succeeded=succeeded)
+    skipped = step.outcome is StepOutcome.SKIPPED
+    meaning = reading(log, step.step, step.code, step.status, step.port, succeeded=succeeded, skipped=skipped)
     return ReadStep(source, step, meaning)
 
 
@@ -375,11 +389,14 @@ def _read_served(served: FromSource[ServedRequest]) -> ReadStep:
 
 def _read_status(status: FromSource[MachineStatus]) -> ReadStep:
     record = status.record
-    text = say("reported.status", code=record.error_code)
-    step = ReportedStep(
-        InstallStep.REQUEST, StepOutcome.FAILED, record.line, record.line, record.last_ns, text, record.error_code
-    )
+    text = say("reported.status", code=record.error_code) if record.error_code else say("reported.status-skipped")
+    outcome = StepOutcome.SKIPPED if _is_skipped(status) else StepOutcome.FAILED
+    step = ReportedStep(InstallStep.REQUEST, outcome, record.line, record.line, record.last_ns, text, record.error_code)
     return _read(PUSH_LOG, status.source, step)
+
+
+def _is_skipped(status: FromSource[MachineStatus]) -> bool:
+    return status.record.status is RequestStatus.SKIPPED
 
 
 def _verdict_of(step: ReadStep) -> str:
