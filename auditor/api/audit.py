@@ -24,6 +24,7 @@ from auditor.sources.summary import SourceSummary
 from auditor.verdicts import evaluate as verdicts
 from auditor.verdicts.dissect import DissectionResult, dissect_sources
 from auditor.verdicts.installations.contacts import contacts_of, merge
+from auditor.verdicts.installations.dns_names import dns_names
 from auditor.verdicts.installations.reported_site import with_reported
 from auditor.verdicts.installations.roles import RoleMap, infer_roles
 from auditor.version import TOOL
@@ -99,11 +100,12 @@ def _understood(
 ) -> tuple[list[Source], RoleMap, DissectionResult | None]:
     """Return the sources with the warnings of the dissection, who plays which role, and what the protocols report."""
     contacts = merge(contact for source in sources for contact in contacts_of(source, rules))
-    role_map = infer_roles(sources, rules, configured, contacts)
+    dns = dns_names(sources, configured)
+    role_map = infer_roles(sources, rules, configured, contacts, dns=dns)
     if not dissect:
         return sources, role_map, None
     dissection = dissect_sources(sources, role_map, rules, tshark)
-    role_map = infer_roles(sources, rules, configured, contacts, dissection.facts)
+    role_map = infer_roles(sources, rules, configured, contacts, dissection.facts, dns)
     return dissection.warned(sources), role_map, dissection
 
 

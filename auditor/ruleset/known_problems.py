@@ -198,5 +198,11 @@ def other_services() -> frozenset[int]:
     return frozenset(_well_known("other-traffic")["other_services"]["tcp"]) | controller().tcp
 
 
+@cache
+def dns_ports() -> frozenset[int]:
+    """Return the UDP ports of DNS servers."""
+    return frozenset(_well_known("other-traffic")["dns"]["udp"])
+
+
 def _well_known(name: str) -> dict[str, Any]:
     return tomllib.loads((rulesets_folder() / "well-known" / f"{name}.toml").read_text(encoding="utf-8"))

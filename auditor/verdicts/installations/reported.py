@@ -15,6 +15,7 @@ from pathlib import PureWindowsPath
 from typing import Generic, NamedTuple, TypeVar
 
 from auditor.ruleset.addresses import canonical
+from auditor.ruleset.given_roles import is_same_host
 from auditor.sources.configmgr.facts import (
     FactKind,
     Installation,
@@ -24,6 +25,7 @@ from auditor.sources.configmgr.facts import (
     ReportedStep,
 )
 from auditor.sources.source import Source
+from auditor.verdicts.installations.dns_names import NO_DNS, DnsNames
 
 BESIDE_PUSH_NS = 600_000_000_000  # between what a log reports of a push and its packets: clocks differ by minutes
 
@@ -42,6 +44,7 @@ class Located(StrEnum):
 
     BY_NAME = "by-name"  # a protocol shows the name at the address
     BY_LOG = "by-log"  # CCMSetup reports the address of its computer
+    BY_DNS = "by-dns"  # a DNS response in a capture has the address, and a push went to it
     BY_ROLE = "by-role"  # the only client that the user set
     BY_TIME = "by-time"  # the only push in the traffic at the time of the only one in the log
     NOT = "not"  # only the name is known
@@ -290,6 +293,7 @@ def locate(
     directory: Directory,
     set_clients: Sequence[str],
     traffic: Sequence[TrafficTimes],
+    dns: DnsNames = NO_DNS,
 ) -> list[LocatedComputer]:
     """Return the computers with their addresses.
 
@@ -298,15 +302,18 @@ def locate(
         directory: The addresses that names have in the protocols.
         set_clients: The addresses of clients that the user set.
         traffic: The clients of the pushes in packets, firewall logs, and event logs.
+        dns: What DNS responses in captures resolve.
     """
     places = [_by_records(computer, directory, traffic) for computer in computers]
+    _add_by_dns(places, computers, dns, traffic)
     taken = {place.address for place in places if place}
     missing = [number for number, place in enumerate(places) if place is None]
     free = [push for push in traffic if push.client not in taken]
     if len(missing) == len(set_clients) == 1 and not taken.issuperset(set_clients):
         places[missing[0]] = _LocatedAt(set_clients[0], Located.BY_ROLE)
     else:
-        for number, client in _by_time({number: computers[number] for number in missing}, free).items():
+        by_number = {number: computers[number] for number in missing}
+        for number, client in _by_time(by_number, free, dns).items():
             places[number] = _LocatedAt(client, Located.BY_TIME)
     return [
         LocatedComputer(*(place or _LocatedAt(computer.name.lower().rstrip("."), Located.NOT)), computer)
@@ -328,10 +335,52 @@ def _by_records(computer: ReportedComputer, directory: Directory, traffic: Seque
     return _LocatedAt(known[0], Located.BY_LOG) if known else None
 
 
-def _by_time(computers: Mapping[int, ReportedComputer], traffic: Sequence[TrafficTimes]) -> dict[int, str]:
+def resolved_clients(computer: ReportedComputer, dns: DnsNames, traffic: Sequence[TrafficTimes]) -> list[TrafficTimes]:
+    """Return the clients of the traffic to which DNS responses resolve the name of a computer.
+
+    Args:
+        computer: One that logs report on.
+        dns: What the responses resolve.
+        traffic: The clients of the pushes in the traffic.
+    """
+    addresses = dns.addresses(computer.host_name) if computer.host_name else {}
+    return [push for push in traffic if push.client in addresses]
+
+
+def has_other_name(computer: ReportedComputer, push: TrafficTimes) -> bool:
+    """Tell whether the protocols show only names of another computer at an address."""
+    return bool(push.names) and not any(is_same_host(name, computer.host_name) for name in push.names)
+
+
+def _add_by_dns(
+    places: list[_LocatedAt | None],
+    computers: Sequence[ReportedComputer],
+    dns: DnsNames,
+    traffic: Sequence[TrafficTimes],
+) -> None:
+    """Add the places of computers whose names DNS responses resolve to one client that no other name leads to."""
+    clients = {
+        number: [push.client for push in resolved if not has_other_name(computers[number], push)]
+        for number, place in enumerate(places)
+        if place is None and (resolved := resolved_clients(computers[number], dns, traffic))
+    }
+    claims = Counter(client for of_computer in clients.values() for client in set(of_computer))
+    claims.update(place.address for place in places if place)
+    for number, of_computer in clients.items():
+        if len(of_computer) == 1 and claims[of_computer[0]] == 1:
+            places[number] = _LocatedAt(of_computer[0], Located.BY_DNS)
+
+
+def _by_time(
+    computers: Mapping[int, ReportedComputer], traffic: Sequence[TrafficTimes], dns: DnsNames
+) -> dict[int, str]:
     """Return the clients of the traffic by computer, where the time leaves one candidate on either side."""
     candidates = {
-        number: [push.client for push in traffic if not push.names and _overlap(computer.times, push.times)]
+        number: [
+            push.client
+            for push in traffic
+            if not push.names and _overlap(computer.times, push.times) and not dns.addresses(computer.host_name)
+        ]
         for number, computer in computers.items()
         if computer.requests or computer.pushed
     }

@@ -15,6 +15,7 @@ from auditor.ruleset.statements import say
 from auditor.sources.configmgr.facts import FactKind, ReportedStep, ServedRequest, StepOutcome
 from auditor.sources.source import Source
 from auditor.verdicts.installations.contacts import Contact, Pair
+from auditor.verdicts.installations.dns_names import NO_DNS, DnsNames, DnsResponse
 from auditor.verdicts.installations.pushes import JUDGED
 from auditor.verdicts.installations.reported import (
     Directory,
@@ -24,8 +25,10 @@ from auditor.verdicts.installations.reported import (
     ReportedComputer,
     SameNames,
     TrafficTimes,
+    has_other_name,
     locate,
     reported_computers,
+    resolved_clients,
 )
 
 UNKNOWN_SITE_SERVER = ""  # ccm.log does not name the computer that writes it
@@ -76,6 +79,7 @@ def installation_logs(
     configured: ConfiguredRoles,
     pushes: Sequence[Push],
     contacts: Mapping[Pair, Contact],
+    dns: DnsNames = NO_DNS,
 ) -> InstallationLogs:
     """Return what the logs of ConfigMgr among the sources report.
 
@@ -85,6 +89,7 @@ def installation_logs(
         configured: The roles that were set.
         pushes: What the traffic shows.
         contacts: Who contacted whom at the ports of a push.
+        dns: What DNS responses in captures resolve.
     """
     computers = _chosen(reported_computers(sources), configured, sources)
     site_systems, served = tuple(_site_systems(sources)), _served(sources)
@@ -92,19 +97,47 @@ def installation_logs(
         return replace(NO_LOGS, assignments=site_systems, served=served)
     traffic = [push for push in pushes if push.kind in JUDGED and configured.covers(CLIENT, push.to_address)]
     directory = Directory(names)
-    located = locate(computers, directory, configured.hosts(CLIENT), _times(traffic, contacts, sources, names))
+    times = _times(traffic, contacts, sources, names)
+    located = locate(computers, directory, configured.hosts(CLIENT), times, dns)
     site_servers = _site_servers(located, traffic, configured)
     return InstallationLogs(
         {place.address: place.computer for place in located},
         site_servers,
         dict(_pushes(sources, located, site_servers, traffic, configured)),
-        (*_assignments(sources, located, directory), *site_systems),
+        (*_assignments(sources, located, directory, dns), *site_systems),
         served,
-        tuple(
-            say("role.assumed-computer", name=place.computer.name, address=place.address)
-            for place in located
-            if place.located is Located.BY_TIME
-        ),
+        (*_assumed(located), *_dns_conflicts(located, times, dns)),
+    )
+
+
+def _assumed(located: Sequence[LocatedComputer]) -> Iterator[str]:
+    for place in located:
+        if place.located is Located.BY_TIME:
+            yield say("role.assumed-computer", name=place.computer.name, address=place.address)
+
+
+def _dns_conflicts(located: Sequence[LocatedComputer], traffic: Sequence[TrafficTimes], dns: DnsNames) -> Iterator[str]:
+    """Yield why a computer was not joined with the client to which DNS responses resolve its name."""
+    for place in located:
+        resolved = resolved_clients(place.computer, dns, traffic)
+        if place.located is not Located.NOT or not resolved:
+            continue
+        fields = {"name": place.computer.name, "addresses": ", ".join(push.client for push in resolved)}
+        if len(resolved) > 1:
+            yield say("role.dns-several", **fields)
+        elif has_other_name(place.computer, resolved[0]):
+            yield say("role.dns-other-name", other=min(resolved[0].names), **fields)
+        else:
+            yield say("role.dns-shared", other=_sharing(place, resolved[0].client, located, dns), **fields)
+
+
+def _sharing(place: LocatedComputer, client: str, located: Sequence[LocatedComputer], dns: DnsNames) -> str:
+    """Return the name of another computer at the address of a client, or that DNS responses resolve to it."""
+    others = (other for other in located if other is not place)
+    return next(
+        other.computer.name
+        for other in others
+        if other.address == client or client in dns.addresses(other.computer.host_name)
     )
 
 
@@ -222,7 +255,7 @@ def _step(source: int, record: ReportedStep, *, local: bool) -> PushStep:
 
 
 def _assignments(
-    sources: Sequence[Source], located: Sequence[LocatedComputer], directory: Directory
+    sources: Sequence[Source], located: Sequence[LocatedComputer], directory: Directory, dns: DnsNames
 ) -> Iterator[RoleAssignment]:
     """Yield the roles that the logs name: the computers themselves, and the site systems that they state."""
     facts = [fact for place in located for fact in place.computer.facts if fact.record.kind in ROLE_FACTS]
@@ -233,13 +266,23 @@ def _assignments(
             continue
         source, line = place.computer.first_line
         why = say("role.in-log", path=sources[source].path, line=line)
-        sure = LIKELY if place.located is Located.BY_TIME else CERTAIN
+        if place.located is Located.BY_DNS:
+            why = _by_dns(sources[source].path, line, dns.addresses(place.computer.host_name)[place.address])
+        sure = LIKELY if place.located in (Located.BY_TIME, Located.BY_DNS) else CERTAIN
         yield RoleAssignment(CLIENT, place.address, READ, why, name=place.computer.host_name, how_sure=sure)
     for fact in facts:
         host = host_of(fact.record.value)
         why = say("role.in-log", path=sources[fact.source].path, line=fact.record.line)
-        address = directory.address(host) or hosts.key(host)
+        address = directory.address(host)
+        if not address and (address := dns.address(host)):
+            why = _by_dns(sources[fact.source].path, fact.record.line, dns.addresses(host)[address])
+        address = address or hosts.key(host)
         yield RoleAssignment(ROLE_FACTS[fact.record.kind], address, READ, why, name=host)
+
+
+def _by_dns(path: str, line: int, response: DnsResponse) -> str:
+    capture, (name, address, frame) = response
+    return say("role.in-log-by-dns", path=path, line=line, capture=capture, frame=frame, name=name, address=address)
 
 
 def _site_systems(sources: Sequence[Source]) -> Iterator[RoleAssignment]:

@@ -22,6 +22,7 @@ from auditor.sources.dissection.facts import ProtocolFacts
 from auditor.sources.flows.table import is_among
 from auditor.sources.source import CAPTURE, Source
 from auditor.verdicts.installations.contacts import Contact, Pair
+from auditor.verdicts.installations.dns_names import NO_DNS, DnsNames
 from auditor.verdicts.installations.pushes import SURENESS, content_of, find_pushes, judged_pushes
 from auditor.verdicts.installations.reported import Directory
 from auditor.verdicts.installations.reported_pushes import (
@@ -152,6 +153,7 @@ def infer_roles(
     configured: ConfiguredRoles,
     contacts: Mapping[Pair, Contact],
     protocol_facts: Sequence[ProtocolFacts] = (),
+    dns: DnsNames = NO_DNS,
 ) -> RoleMap:
     """Return who plays which role: as given, else inferred from who contacts whom.
 
@@ -161,12 +163,14 @@ def infer_roles(
         configured: The roles that were set.
         contacts: Who contacted whom at the ports of a push.
         protocol_facts: What the protocols show, source by source, as far as packets were dissected.
+        dns: What DNS responses in captures resolve.
     """
     neighbor_requests = [requests for source in sources for requests in source.details.asked]
     names = _names(protocol_facts)
-    configured = configured.resolved(Directory(names).address)
+    directory = Directory(names)
+    configured = configured.resolved(lambda name: directory.address(name) or dns.address(name))
     in_traffic = find_pushes(contacts, ruleset, [neighbor_requests], content_of(protocol_facts), configured)
-    logs = installation_logs(sources, names, configured, in_traffic, contacts)
+    logs = installation_logs(sources, names, configured, in_traffic, contacts, dns)
     pushes = logs.joined(in_traffic)
     judged = judged_pushes(pushes, configured)
     assignments = [_named(role, address) for role in ROLES for address in configured.hosts(role)]
