@@ -17,6 +17,7 @@ from auditor.sources.summary import SourceSummary
 from auditor.verdicts.attempts import Traffic
 from auditor.verdicts.correlation.clock_offsets import clock_notes
 from auditor.verdicts.correlation.clocks import Clocks
+from auditor.verdicts.correlation.log_clocks import log_clock_notes
 from auditor.verdicts.dissect import DissectionResult
 from auditor.verdicts.installations.reported_site import modes_read
 from auditor.verdicts.installations.roles import RoleMap
@@ -87,6 +88,7 @@ def audit(
         limitations=(
             *limitations(sources, role_map, clients, ruleset, dissection),
             *(r.Limitation("clock-offset", text) for text in clock_notes(traffic)),
+            *(r.Limitation("log-clock-offset", text) for text in log_clock_notes(traffic, role_map)),
         ),
         asked=tuple(asked),
         pushes=role_map.pushes,
