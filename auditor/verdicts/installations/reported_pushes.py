@@ -49,6 +49,7 @@ class InstallationLogs:
         pushes: By site server and client, with the reason and the steps.
         assignments: The roles that the logs name.
         served: The requests that logs of IIS have, by the address of the client.
+        iis_servers: By log of IIS the addresses of its computer.
         notes: What was assumed, for the limitations.
     """
 
@@ -57,6 +58,7 @@ class InstallationLogs:
     pushes: Mapping[Pair, tuple[str, tuple[PushStep, ...]]] = field(default_factory=dict)
     assignments: tuple[RoleAssignment, ...] = ()
     served: Mapping[str, Sequence[FromSource[ServedRequest]]] = field(default_factory=dict)
+    iis_servers: Mapping[int, frozenset[str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def joined(self, pushes: Iterable[Push]) -> tuple[Push, ...]:
@@ -94,7 +96,7 @@ def installation_logs(
     computers = _chosen(reported_computers(sources), configured, sources)
     site_systems, served = tuple(_site_systems(sources)), _served(sources)
     if not computers:
-        return replace(NO_LOGS, assignments=site_systems, served=served)
+        return replace(NO_LOGS, assignments=site_systems, served=served, iis_servers=_iis_servers(sources))
     traffic = [push for push in pushes if push.kind in JUDGED and configured.covers(CLIENT, push.to_address)]
     directory = Directory(names)
     times = _times(traffic, contacts, sources, names)
@@ -106,6 +108,7 @@ def installation_logs(
         dict(_pushes(sources, located, site_servers, traffic, configured)),
         (*_assignments(sources, located, directory, dns), *site_systems),
         served,
+        _iis_servers(sources),
         (*_assumed(located), *_dns_conflicts(located, times, dns)),
     )
 
@@ -300,6 +303,15 @@ def _served(sources: Sequence[Source]) -> dict[str, list[FromSource[ServedReques
         for request in source.reported.served if source.reported else ():
             by_client.setdefault(request.client, []).append(FromSource(number, request))
     return by_client
+
+
+def _iis_servers(sources: Sequence[Source]) -> dict[int, frozenset[str]]:
+    """Return the addresses of the computer by its log of IIS, of logs that have requests of clients."""
+    return {
+        number: frozenset(request.server for request in source.reported.served if request.server)
+        for number, source in enumerate(sources)
+        if source.reported and source.reported.served
+    }
 
 
 def host_of(place: str) -> str:

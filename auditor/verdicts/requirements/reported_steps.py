@@ -13,7 +13,9 @@ from functools import cache, cached_property
 from typing import NamedTuple
 
 from auditor.report import model as r
+from auditor.ruleset.addresses import canonical
 from auditor.ruleset.configmgr_codes import Reading, Shows, reading
+from auditor.ruleset.given_roles import is_same_host
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.ruleset import Method, Requirement, SiteRules
 from auditor.ruleset.statements import say
@@ -33,6 +35,7 @@ from auditor.verdicts.installations.reported import BESIDE_PUSH_NS, FromSource, 
 from auditor.verdicts.installations.reported_pushes import InstallationLogs, host_of
 from auditor.verdicts.installations.reported_site import stated_scheme
 from auditor.verdicts.requirements.evidence import in_order
+from auditor.verdicts.requirements.iis_coverage import IisCoverage
 
 PUSH_LOG, SETUP_LOG, CLIENT_LOG, IIS = "ccm", "ccmsetup", "client", "iis"  # as rulesets/well-known calls them
 PLACEHOLDER = re.compile(r"\b(?:CLIENT|SERVER|PORT)\b")
@@ -43,6 +46,7 @@ MANUAL = "manual"  # the method of an installation that was not pushed
 SUCCESSFUL_EXITS = (0, 7)  # 7: the computer has to restart
 NO_COMPUTER = ReportedComputer("")
 TO_MANAGEMENT_POINT = (InstallStep.LOCATION_REQUEST, InstallStep.HTTP_REQUEST, InstallStep.REGISTRATION)
+WEB_STEPS = (*TO_MANAGEMENT_POINT, InstallStep.TLS, InstallStep.DOWNLOAD, InstallStep.BITS)
 SUMMARIES = (InstallStep.REQUEST, InstallStep.EXIT)  # they repeat the code of the step that failed
 
 
@@ -87,7 +91,11 @@ class ClientSteps:
         self._site_ports = {requirement.row: requirement.site_port for requirement in rules.ruleset.requirements}
         self._computer = logs.computers.get(client, NO_COMPUTER)
         self._of_push = cache(self._push_steps)
-        self._of_client = (*self._client_steps(), *map(_read_served, logs.served.get(client, ())))
+        served = logs.served.get(client, ())
+        self._of_client = (*self._client_steps(), *map(_read_served, served))
+        addresses = {address for address in (client, *self._computer.addresses) if canonical(address)}
+        of_addresses = [entry for address in sorted(addresses) for entry in logs.served.get(address, ())]
+        self._iis = IisCoverage(addresses, of_addresses, logs.iis_servers, sources)
 
     @cached_property
     def _has_any(self) -> bool:
@@ -111,6 +119,11 @@ class ClientSteps:
         ]
         if not steps:
             return self._unreported(verdict)
+        steps = self._by_time(steps)
+        return self._with_unarrived(self._decided(verdict, steps), steps)
+
+    def _decided(self, verdict: r.RequirementVerdict, steps: Sequence[ReadStep]) -> r.RequirementVerdict:
+        """Return the verdict by the log where nothing else shows anything, or where the log is later."""
         if verdict.verdict in (r.NOT_OBSERVED, r.INCONCLUSIVE):
             return self._by_log(verdict, steps)
         if self._is_after(steps[-1], verdict.last_time) and _verdict_of(steps[-1]) != verdict.verdict:
@@ -253,6 +266,27 @@ class ClientSteps:
             return verdict
         return replace(verdict, problems=(*verdict.problems, self._problem(last)), remedy=self._remedy(last))
 
+    def _with_unarrived(self, verdict: r.RequirementVerdict, steps: Sequence[ReadStep]) -> r.RequirementVerdict:
+        """Return a verdict; of a request that failed and is not in the IIS log of the site system, with this."""
+        last = steps[-1]
+        log = self._sources[last.source]
+        if not self._logs.iis_servers or log.kind == IIS_LOG or log.clock != "utc" or not last.stops:
+            return verdict
+        server = self._server(last, verdict.destination) if last.step.step in WEB_STEPS else ""
+        missing = self._iis.missing(server, last.step.time_ns) if server != "" else ""
+        return replace(verdict, explanation=f"{verdict.explanation} {missing}") if missing else verdict
+
+    def _server(self, step: ReadStep, destination: r.Endpoint) -> str | None:
+        """Return the address of the server of a request: None if it is unknown, empty if it is of another role."""
+        host = host_of(step.step.target)
+        if address := canonical(host):
+            return address
+        named = [role for role in self._logs.assignments if host and role.name and is_same_host(role.name, host)]
+        if addresses := [address for role in named if (address := canonical(role.address))]:
+            return addresses[0]
+        is_other = bool(named) and all(role.role != destination.role for role in named)
+        return "" if is_other else destination.address
+
     def _problem(self, step: ReadStep) -> r.Problem:
         record = step.step
         return r.Problem(
@@ -311,6 +345,13 @@ class ClientSteps:
         return self._sources[step.source].path.replace("\\", "/").rpartition("/")[2]
 
     # times and servers
+
+    def _by_time(self, steps: Sequence[ReadStep]) -> list[ReadStep]:
+        """Return steps of several logs in order of time, if all logs have times that can be compared."""
+        times = {step.step.time_ns for step in steps}
+        if None in times or any(self._sources[step.source].clock != "utc" for step in steps):
+            return list(steps)
+        return sorted(steps, key=lambda step: step.step.time_ns or 0)
 
     def _is_at(self, step: ReadStep, address: str | None) -> bool:
         """Tell whether a step may be about a server; a log of IIS is about its own only."""
