@@ -90,7 +90,7 @@ EXPECTED = {
     "C33": Expected("5", "the account is no local administrator"),
     "C35": Expected("5", "a workgroup client has no network access account"),
     "C37": Expected("", "BITS is missing, disabled, or too old"),
-    "C47": Expected("0x801901F4"),  # the rules for WMI of a distribution point are in no log of the client
+    "C47": Expected("0x801901F4", "Windows Firewall on it blocks WMI from the site server"),
     "C49": Expected("1603", "client.msi.log of the client"),
     "C51": Expected("0x87d0027e", "The IIS log of the site system"),
 }
