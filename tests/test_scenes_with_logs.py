@@ -10,6 +10,7 @@ import pytest
 
 import auditor
 from auditor.report import model as r
+from auditor.sources.dissection.program import find_tshark
 from auditor.sources.source import WITHOUT_FLOWS
 
 SAMPLES = Path(__file__).parent.parent / "sample_captures"
@@ -83,6 +84,61 @@ def test_logs_alone_blame_a_port_only_where_their_code_allows_it(scene):
     failed = {row.row for row in push(report).requirements if row.verdict in r.FAILING}
     assert failed == ALONE.get(scene, set())
     assert (push(report).result == r.FAILS) == (scene != "all-open")
+
+
+# names that tshark reads
+
+needs_tshark = pytest.mark.skipif(find_tshark() is None, reason="needs tshark, which reads the names in the protocols")
+NAMED = ["access-denied", "rpc-dynamic-dropped", "smb-dropped"]
+
+
+def with_log(folder: Path, scene: str, text: str, *, dissect: bool) -> auditor.Report:
+    """Audit the capture of a scene beside a ccm.log; no other log shows the address of the client."""
+    path = folder / "ccm.log"
+    path.write_text(text, newline="")
+    return auditor.audit(capture(scene), path, dissect=dissect)
+
+
+def pushed(report: r.Report) -> list[str]:
+    return [push.to_address for push in report.pushes if any(step.lines for step in push.steps)]
+
+
+def of_two_computers(scene: str) -> str:
+    """Return the ccm.log of a scene in which another computer is pushed at the same time."""
+    text = (SAMPLES / "configmgr_logs" / scene / "ccm.log").read_text()
+    other = text.replace("CLIENT01", "PC99").replace("2097152001", "2097152002").replace("18612 (0x48B4)", "7 (0x7)")
+    return text + other
+
+
+@needs_tshark
+@pytest.mark.parametrize("scene", NAMED)
+def test_the_name_in_the_protocols_finds_the_computer_of_the_log(tmp_path, scene):
+    report = with_log(tmp_path, scene, of_two_computers(scene), dissect=True)
+    assert pushed(report) == [CLIENT, "pc99"]
+    (role,) = (role for role in report.roles if role.address == CLIENT)
+    assert (role.how, role.how_sure) == ("read", "certain")
+    assert role.name == "client01.contoso.example"
+
+
+@pytest.mark.parametrize("scene", NAMED)
+def test_without_names_two_computers_of_a_log_are_not_joined(tmp_path, scene):
+    report = with_log(tmp_path, scene, of_two_computers(scene), dissect=False)
+    assert pushed(report) == ["client01", "pc99"]
+
+
+@needs_tshark
+@pytest.mark.parametrize("scene", NAMED)
+def test_a_log_of_another_computer_is_not_joined_with_a_client_that_shows_its_name(tmp_path, scene):
+    text = (SAMPLES / "configmgr_logs" / scene / "ccm.log").read_text().replace("CLIENT01", "PC99")
+    assert pushed(with_log(tmp_path, scene, text, dissect=True)) == ["pc99"]
+    assert pushed(with_log(tmp_path, scene, text, dissect=False)) == [CLIENT]
+
+
+@needs_tshark
+def test_a_management_point_that_a_log_names_is_the_web_server_of_that_name():
+    report = auditor.audit(capture("all-open"), SAMPLES / "configmgr_logs" / "all-open" / "ccmsetup.log")
+    points = [(role.address, role.how, role.name) for role in report.roles if role.role == "management-point"]
+    assert points == [("10.20.3.80", "read", "mp01.contoso.example")]
 
 
 def test_what_a_log_does_not_report_on_names_the_source_that_shows_it():
