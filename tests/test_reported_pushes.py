@@ -24,6 +24,7 @@ from auditor.ruleset.given_roles import parse_roles
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.sources.dissection.facts import ProtocolFacts
 from auditor.verdicts import evaluate as verdicts
+from auditor.verdicts.installations import reported_pushes
 from auditor.verdicts.installations.contacts import contacts_of, merge
 from auditor.verdicts.installations.roles import infer_roles
 from auditor.verdicts.requirements import reported_steps
@@ -519,3 +520,13 @@ def test_requests_that_iis_served_are_looked_up_by_client(audited, monkeypatch):
     monkeypatch.setattr(reported_steps, "_read_served", lambda entry: looked_at.append(entry) or original(entry))
     audited(served, "".join(failing(f"10.0.1.{number}", at=number, number=number) for number in range(50)))
     assert len(looked_at) <= 100
+
+
+def test_what_logs_contain_is_read_once_also_when_packets_are_dissected(tmp_path, monkeypatch):
+    read: list[object] = []
+    original = reported_pushes.reported_computers
+    monkeypatch.setattr(reported_pushes, "reported_computers", lambda sources: read.append(1) or original(sources))
+    (tmp_path / "ccm.log").write_text(failing(), newline="")
+    (tmp_path / "push.pcap").write_bytes(pcap(scene(SMB_SILENT)))
+    auditor.audit(tmp_path / "ccm.log", tmp_path / "push.pcap", dissect=True)
+    assert len(read) == 1

@@ -25,6 +25,7 @@ from auditor.verdicts import evaluate as verdicts
 from auditor.verdicts.dissect import DissectionResult, dissect_sources
 from auditor.verdicts.installations.contacts import contacts_of, merge
 from auditor.verdicts.installations.dns_names import dns_names
+from auditor.verdicts.installations.reported_pushes import reported_logs
 from auditor.verdicts.installations.reported_site import with_reported
 from auditor.verdicts.installations.roles import RoleMap, infer_roles
 from auditor.version import TOOL
@@ -100,12 +101,12 @@ def _understood(
 ) -> tuple[list[Source], RoleMap, DissectionResult | None]:
     """Return the sources with the warnings of the dissection, who plays which role, and what the protocols report."""
     contacts = merge(contact for source in sources for contact in contacts_of(source, rules))
-    dns = dns_names(sources, configured)
-    role_map = infer_roles(sources, rules, configured, contacts, dns=dns)
+    dns, contents = dns_names(sources, configured), reported_logs(sources)
+    role_map = infer_roles(sources, rules, configured, contacts, dns=dns, contents=contents)
     if not dissect:
         return sources, role_map, None
     dissection = dissect_sources(sources, role_map, rules, tshark)
-    role_map = infer_roles(sources, rules, configured, contacts, dissection.facts, dns)
+    role_map = infer_roles(sources, rules, configured, contacts, dissection.facts, dns, contents)
     return dissection.warned(sources), role_map, dissection
 
 

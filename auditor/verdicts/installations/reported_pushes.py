@@ -75,6 +75,33 @@ class InstallationLogs:
 NO_LOGS = InstallationLogs()
 
 
+@dataclass(frozen=True)
+class ReportedLogs:
+    """What the logs of ConfigMgr contain, whatever the traffic shows.
+
+    Attributes:
+        computers: Those that the logs report an installation on.
+        site_systems: The roles that logs of IIS show of their computers.
+        served: As of InstallationLogs.
+        iis_servers: As of InstallationLogs.
+    """
+
+    computers: Sequence[ReportedComputer]
+    site_systems: tuple[RoleAssignment, ...]
+    served: Mapping[str, Sequence[FromSource[ServedRequest]]]
+    iis_servers: Mapping[int, frozenset[str]]
+
+
+def reported_logs(sources: Sequence[Source]) -> ReportedLogs:
+    """Return what the logs of ConfigMgr among the sources contain.
+
+    Args:
+        sources: All that were read.
+    """
+    site_systems = tuple(_site_systems(sources))
+    return ReportedLogs(reported_computers(sources), site_systems, _served(sources), _iis_servers(sources))
+
+
 def installation_logs(
     sources: Sequence[Source],
     names: Mapping[str, Iterable[str]],
@@ -82,6 +109,7 @@ def installation_logs(
     pushes: Sequence[Push],
     contacts: Mapping[Pair, Contact],
     dns: DnsNames = NO_DNS,
+    contents: ReportedLogs | None = None,
 ) -> InstallationLogs:
     """Return what the logs of ConfigMgr among the sources report.
 
@@ -92,24 +120,27 @@ def installation_logs(
         pushes: What the traffic shows.
         contacts: Who contacted whom at the ports of a push.
         dns: What DNS responses in captures resolve.
+        contents: What the logs contain, if it is known.
     """
-    computers = _chosen(reported_computers(sources), configured, sources)
-    site_systems, served = tuple(_site_systems(sources)), _served(sources)
+    contents = contents or reported_logs(sources)
+    of_iis = replace(
+        NO_LOGS, assignments=contents.site_systems, served=contents.served, iis_servers=contents.iis_servers
+    )
+    computers = _chosen(contents.computers, configured, sources)
     if not computers:
-        return replace(NO_LOGS, assignments=site_systems, served=served, iis_servers=_iis_servers(sources))
+        return of_iis
     traffic = [push for push in pushes if push.kind in JUDGED and configured.covers(CLIENT, push.to_address)]
     directory = Directory(names)
     times = _times(traffic, contacts, sources, names)
     located = locate(computers, directory, configured.hosts(CLIENT), times, dns)
     site_servers = _site_servers(located, traffic, configured)
-    return InstallationLogs(
-        {place.address: place.computer for place in located},
-        site_servers,
-        dict(_pushes(sources, located, site_servers, traffic, configured)),
-        (*_assignments(sources, located, directory, dns), *site_systems),
-        served,
-        _iis_servers(sources),
-        (*_assumed(located), *_dns_conflicts(located, times, dns)),
+    return replace(
+        of_iis,
+        computers={place.address: place.computer for place in located},
+        site_servers=site_servers,
+        pushes=dict(_pushes(sources, located, site_servers, traffic, configured)),
+        assignments=(*_assignments(sources, located, directory, dns), *contents.site_systems),
+        notes=(*_assumed(located), *_dns_conflicts(located, times, dns)),
     )
 
 

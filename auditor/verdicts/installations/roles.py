@@ -29,6 +29,7 @@ from auditor.verdicts.installations.reported_pushes import (
     NO_LOGS,
     UNKNOWN_SITE_SERVER,
     InstallationLogs,
+    ReportedLogs,
     installation_logs,
 )
 
@@ -154,6 +155,7 @@ def infer_roles(
     contacts: Mapping[Pair, Contact],
     protocol_facts: Sequence[ProtocolFacts] = (),
     dns: DnsNames = NO_DNS,
+    contents: ReportedLogs | None = None,
 ) -> RoleMap:
     """Return who plays which role: as given, else inferred from who contacts whom.
 
@@ -164,13 +166,14 @@ def infer_roles(
         contacts: Who contacted whom at the ports of a push.
         protocol_facts: What the protocols show, source by source, as far as packets were dissected.
         dns: What DNS responses in captures resolve.
+        contents: What the logs of ConfigMgr contain, if it is known.
     """
     neighbor_requests = [requests for source in sources for requests in source.details.asked]
     names = _names(protocol_facts)
     directory = Directory(names)
     configured = configured.resolved(lambda name: directory.address(name) or dns.address(name))
     in_traffic = find_pushes(contacts, ruleset, [neighbor_requests], content_of(protocol_facts), configured)
-    logs = installation_logs(sources, names, configured, in_traffic, contacts, dns)
+    logs = installation_logs(sources, names, configured, in_traffic, contacts, dns, contents)
     pushes = logs.joined(in_traffic)
     judged = judged_pushes(pushes, configured)
     assignments = [_named(role, address) for role in ROLES for address in configured.hosts(role)]

@@ -155,7 +155,7 @@ class ClientSteps:
         causes = [step for step in stopping if step.step.step not in SUMMARIES] or stopping
         if not causes or any(self._is_about(causes[0], requirement) for requirement in method.requirements):
             return ()  # the verdict on the port has it
-        return (self._reason(causes[0], "reported.problem"),)
+        return (self._reason(causes[0]),)
 
     def skips(self, method: Method, site_server: str | None) -> tuple[r.Reason, ...]:
         """Return why the site server decided not to push the client: no failure, and nothing of a port.
@@ -167,7 +167,7 @@ class ClientSteps:
         if not self._has_any or SITE_SERVER not in method.by_partner:
             return ()
         last = self._of_push(site_server or "")[-1:]
-        return tuple(self._reason(step, "reported.skipped") for step in last if step.reading.skips)
+        return tuple(self._reason(step) for step in last if step.reading.skips)
 
     def _no_request(self) -> r.Reason:
         """Return that no log of a site server has a request for the computer that the user named."""
@@ -302,8 +302,8 @@ class ClientSteps:
             object=record.target,
         )
 
-    def _reason(self, step: ReadStep, template: str) -> r.Reason:
-        text = say(template, **self._fields(step))
+    def _reason(self, step: ReadStep) -> r.Reason:
+        text = say("reported.skipped" if step.reading.skips else "reported.problem", **self._fields(step))
         return r.Reason("step", "", text, remedy=self._remedy(step), evidence=tuple(self._evidence([step])))
 
     def _remedy(self, step: ReadStep) -> tuple[r.Remedy, ...]:
