@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.sources.configmgr import byte_lines, iis_log
+from auditor.sources.configmgr import iis_log, text_pieces
 from auditor.sources.configmgr.iis_log import IisLog, looks_like_iis_log, read_iis_log
 
 FOLDER = Path(os.environ.get("AUDITOR_CONFIGMGR_LOGS") or "no-logs")
@@ -222,7 +222,7 @@ def test_the_log_of_windows_firewall_is_another_one():
 
 
 def test_a_file_is_read_in_pieces(monkeypatch):
-    monkeypatch.setattr(byte_lines, "PIECE", 7)
+    monkeypatch.setattr(text_pieces, "PIECE", 7)
     log = read(row(), row(path="/" + "a" * 100_000), row())
     assert (log.rows, log.malformed, sum(request.rows for request in log.served)) == (2, 1, 2)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from auditor.sources.configmgr.client_logs import ClientLog
 from auditor.sources.configmgr.client_push_export import ExportAccount, looks_like_export, read_export
-from auditor.sources.configmgr.facts import LogRecord, ReportedSteps
+from auditor.sources.configmgr.facts import ReportedSteps
 from auditor.sources.configmgr.iis_log import IisLog, looks_like_iis_log, read_iis_log
 from auditor.sources.configmgr.msi_log import looks_like_msi_log, read_msi_log
 from auditor.sources.configmgr.push_requests import PushLog, PushRequestBuilder
@@ -17,6 +17,7 @@ from auditor.sources.configmgr.records import RecordAccount, looks_like_log, rea
 from auditor.sources.configmgr.text_pieces import HEAD
 from auditor.sources.files.gzip_stream import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.files.skip_counts import Tally
+from auditor.sources.files.time_span import TimeSpan
 from auditor.sources.files.warnings import SourceWarning, warning
 from auditor.sources.flows.no_flows import NoFlows
 from auditor.sources.source import CONFIGMGR_LOG, IIS_LOG, Advance, Source, name_of
@@ -106,28 +107,13 @@ def _malformed(count: int, lines: int, sample: tuple[int, str]) -> SourceWarning
     return warning("malformed-lines", "malformed-records", count=count, lines=lines, line=line, quoted=quoted)
 
 
-class _RecordTimes:
-    """The earliest and the latest time of records."""
-
-    def __init__(self) -> None:
-        self.first_ns: int | None = None
-        self.last_ns: int | None = None
-
-    def over(self, records: Iterable[LogRecord]) -> Iterator[LogRecord]:
-        """Yield records, and note their times."""
-        for record in records:
-            time = record.time_ns
-            if time is not None:
-                self.first_ns = time if self.first_ns is None or time < self.first_ns else self.first_ns
-                self.last_ns = time if self.last_ns is None or time > self.last_ns else self.last_ns
-            yield record
-
-
 def _record_log(text: _Bytes, path: Path) -> Source:
-    account, span = RecordAccount(), _RecordTimes()
+    account, span = RecordAccount(), TimeSpan()
     requests, client = PushRequestBuilder(), ClientLog()
     of_client = False
-    for record in span.over(read_records(text, account)):
+    for record in read_records(text, account):
+        if record.time_ns is not None:
+            span.add(record.time_ns, record.time_ns)
         of_client = client.read(record) or of_client
         requests.add(record)
     pushes, reported = requests.finish(), client.finish()

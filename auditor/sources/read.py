@@ -24,6 +24,7 @@ from auditor.sources.capture.reader import PCAP_MAGICS, PCAPNG_MAGIC, CaptureRea
 from auditor.sources.capture.tunnels import Tunnels
 from auditor.sources.files.gzip_stream import GZIP_MAGIC, EndlessError, Unpacked
 from auditor.sources.files.skip_counts import NotUsed, Tally
+from auditor.sources.files.time_span import TimeSpan
 from auditor.sources.files.warnings import SourceWarning, warning
 from auditor.sources.flows.builder import Dropped, FlowBuilder, Flows
 from auditor.sources.flows.flow_limit import MOST_FLOWS, Ports
@@ -158,14 +159,14 @@ def _read_capture(path: Path, ports: Ports, advance: Advance) -> Source:
     packets = PacketReader(known_tunnels())
     name = name_of(path)
     builder = FlowBuilder(name, packets.addresses, ports)
-    span = _Span()
+    seen = _Seen()
     try:
         for records in reader:
             advance(reader.position, reader.bytes)
             if builder.full:
-                span.left_out += len(records.frame)
+                seen.left_out += len(records.frame)
                 continue
-            span.add(records)
+            seen.add(records)
             builder.add(packets.read(records, quotes=builder.wants_quotes))
     except OSError as error:
         raise _unreadable(path, error) from error
@@ -175,19 +176,19 @@ def _read_capture(path: Path, ports: Ports, advance: Advance) -> Source:
         kind=CAPTURE,
         format=reader.format + (" (gzip)" if reader.gzipped else ""),
         bytes=reader.bytes,
-        records=reader.records - span.left_out,
-        skipped=reader.skipped + span.left_out,
-        first_ns=span.first_ns,
-        last_ns=span.last_ns,
+        records=reader.records - seen.left_out,
+        skipped=reader.skipped + seen.left_out,
+        first_ns=seen.span.first_ns,
+        last_ns=seen.span.last_ns,
         understood=packets.understood,
         warnings=(
             *reader.warnings,
             *_capture_warnings(packets, details, reader.records),
-            *_left_out(details.dropped, packets, span, reader),
+            *_left_out(details.dropped, packets, seen, reader),
         ),
         tally=packets.tally,
         details=details,
-        outlasted_frame=span.lapse.outlasted_frame,
+        outlasted_frame=seen.lapse.outlasted_frame,
     )
 
 
@@ -202,21 +203,17 @@ def _read_event_log(path: Path) -> Source:
     return Source(path=name, kind=EVENT_LOG, bytes=size, understood=log.records, **vars(log))
 
 
-class _Span:
-    """The earliest and the latest time of the records that were looked into, and how many were not."""
+class _Seen:
+    """The times of the records that were looked into, and how many were not."""
 
-    first_ns: int | None = None
-    last_ns: int | None = None
     left_out: int = 0
 
     def __init__(self) -> None:
-        self.lapse = Lapse()
+        self.lapse, self.span = Lapse(), TimeSpan()
 
     def add(self, records: Records) -> None:
         self.lapse.add(records.frame, records.time_ns)
-        low, high = int(np.min(records.time_ns)), int(np.max(records.time_ns))
-        self.first_ns = low if self.first_ns is None else min(low, self.first_ns)
-        self.last_ns = high if self.last_ns is None else max(high, self.last_ns)
+        self.span.add(int(np.min(records.time_ns)), int(np.max(records.time_ns)))
 
 
 IPSEC = "IPsec"  # as rulesets/well-known/tunnels.toml calls it; the one encapsulation with a warning of its own
@@ -263,10 +260,10 @@ def _without_ip(tally: Tally, records: int) -> Iterator[SourceWarning]:
         yield warning("no-ip", count=count, records=records, types=named)
 
 
-def _left_out(dropped: Dropped, packets: PacketReader, span: _Span, reader: CaptureReader) -> Iterator[SourceWarning]:
+def _left_out(dropped: Dropped, packets: PacketReader, seen: _Seen, reader: CaptureReader) -> Iterator[SourceWarning]:
     """Yield warnings for what was too much to be kept, and for a file that holds nothing."""
-    if span.left_out:
-        yield warning("too-many-flows", "frames-left-out", count=span.left_out)
+    if seen.left_out:
+        yield warning("too-many-flows", "frames-left-out", count=seen.left_out)
     if count := dropped.packets:
         yield warning("too-many-flows", "flows-left-out", most=MOST_FLOWS, count=count)
     if count := dropped.icmp_errors + packets.tally.frames[UNWANTED_ERRORS]:

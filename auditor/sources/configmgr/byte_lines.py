@@ -5,10 +5,9 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 
-from auditor.sources.configmgr.text_pieces import HEAD, PIECE, Readable, encoding_of
+from auditor.sources.configmgr.text_pieces import HEAD, UTF_8, Readable, decoded_utf_16, encoded, encoding_of
 
 LONGEST_LINE = 64 * 1024  # bytes; of a longer line one byte more is kept, so that it stays recognizable
-UTF_8 = "utf-8"  # and whatever is not UTF-16
 MARK = "\ufeff"  # of the byte order
 
 
@@ -40,21 +39,12 @@ def narrowed(head: bytes) -> bytes:
 
 
 def _pieces(raw: Readable) -> Iterator[bytes]:
-    piece = raw.read(PIECE)
-    while len(piece) < HEAD and (more := raw.read(PIECE)):  # a pipe returns less than it is asked for
-        piece += more
-    encoding = encoding_of(piece[:HEAD])
+    encoding, pieces = encoded(raw)
     if encoding == UTF_8:
-        piece = piece.removeprefix(codecs.BOM_UTF8)
-        while piece:
-            yield piece
-            piece = raw.read(PIECE)
-        return
-    decoder = codecs.getincrementaldecoder(encoding)("replace")
-    while piece:
-        yield _as_utf_8(decoder.decode(piece))
-        piece = raw.read(PIECE)
-    yield _as_utf_8(decoder.decode(b"", True))
+        yield next(pieces).removeprefix(codecs.BOM_UTF8)
+        yield from pieces
+    else:
+        yield from map(_as_utf_8, decoded_utf_16(pieces, encoding))
 
 
 def _as_utf_8(text: str) -> bytes:

@@ -16,6 +16,7 @@ from auditor.ruleset.known_problems import web_methods, web_paths, web_user_agen
 from auditor.sources.configmgr.byte_lines import LONGEST_LINE, byte_lines, narrowed
 from auditor.sources.configmgr.facts import ServedRequest
 from auditor.sources.configmgr.text_pieces import HEAD, Readable, as_text
+from auditor.sources.files.time_span import TimeSpan
 
 LONGEST_TEXT = 500  # characters of a field that are kept
 MOST_PATHS = 10_000  # that are remembered with their role
@@ -121,8 +122,8 @@ def read_iis_log(raw: Readable) -> IisLog:
         malformed=malformed,
         sample=sample,
         fields=reader.fields,
-        first_ns=reader.first_ns,
-        last_ns=reader.last_ns,
+        first_ns=reader.span.first_ns,
+        last_ns=reader.span.last_ns,
     )
 
 
@@ -186,8 +187,7 @@ class _Rows:
     def __init__(self) -> None:
         self.fields: tuple[str, ...] = ()
         self.ours = self.uncounted = 0
-        self.first_ns: int | None = None
-        self.last_ns: int | None = None
+        self.span = TimeSpan()
         self._columns, self._clock = _Columns(), _Clock()
         self._groups: dict[tuple[bytes, ...], _SameRequests] = {}
         self._paths = tuple(path.encode() for path in web_paths())
@@ -217,7 +217,7 @@ class _Rows:
         if when == _UNREADABLE:
             return False
         if when is not None:
-            self._span(when)
+            self.span.add(when, when)
         row = _RequestRow(line, when, *[fields[place] for place in columns.others])
         if columns.status != NOWHERE and (sign := self._sign(row)):
             self._keep(row, sign)
@@ -229,10 +229,6 @@ class _Rows:
             yield group.first.request()
             if group.last is not None:
                 yield group.last.request(group.rows - 1)
-
-    def _span(self, when: int) -> None:
-        self.first_ns = when if self.first_ns is None else min(self.first_ns, when)
-        self.last_ns = when if self.last_ns is None else max(self.last_ns, when)
 
     def _keep(self, row: _RequestRow, sign: bytes) -> None:
         self.ours += 1

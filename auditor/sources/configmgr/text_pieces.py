@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Protocol
 
 PIECE = 1024 * 1024  # bytes that are read at once
+UTF_8 = "utf-8"  # and whatever is not UTF-16
 HEAD = 64 * 1024  # bytes by which an encoding, and a file, is recognized
 
 
@@ -19,9 +20,9 @@ class Readable(Protocol):
 
 
 def encoding_of(head: bytes) -> str:
-    """Return the encoding of bytes from the beginning of a file; "utf-8" also stands for all that is not UTF-16."""
+    """Return the encoding of bytes from the beginning of a file."""
     for mark, name in (
-        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF8, UTF_8),
         (codecs.BOM_UTF16_LE, "utf-16-le"),
         (codecs.BOM_UTF16_BE, "utf-16-be"),
     ):
@@ -32,7 +33,7 @@ def encoding_of(head: bytes) -> str:
     low, high = sample[0::2].count(0), sample[1::2].count(0)
     if max(low, high) * 2 > len(sample) // 2 and abs(low - high) * 4 > max(low, high):
         return "utf-16-le" if high > low else "utf-16-be"
-    return "utf-8"
+    return UTF_8
 
 
 def without_marks(text: str) -> str:
@@ -63,14 +64,28 @@ def decoded(raw: Readable) -> tuple[str, Iterator[str]]:
     Returns:
         The encoding, and the text piece by piece, with marks and line ends as they are.
     """
+    encoding, pieces = encoded(raw)
+    return encoding, _decoded_lines(pieces) if encoding == UTF_8 else decoded_utf_16(pieces, encoding)
+
+
+def encoded(raw: Readable) -> tuple[str, Iterator[bytes]]:
+    """Return the encoding of a file, and its bytes piece by piece.
+
+    Args:
+        raw: The file from its beginning, not compressed.
+    """
     pieces = _pieces(raw)
     first = next(pieces, b"")
-    encoding = encoding_of(first[:HEAD])
-    pieces = chain((first,), pieces)
-    return encoding, _decoded_lines(pieces) if encoding == "utf-8" else _decoded_whole(pieces, encoding)
+    return encoding_of(first[:HEAD]), chain((first,), pieces)
 
 
-def _decoded_whole(pieces: Iterable[bytes], encoding: str) -> Iterator[str]:
+def decoded_utf_16(pieces: Iterable[bytes], encoding: str) -> Iterator[str]:
+    """Yield the text of each piece; a character that is cut off by its end is in the next one.
+
+    Args:
+        pieces: All bytes of a file.
+        encoding: That of UTF-16.
+    """
     decoder = codecs.getincrementaldecoder(encoding)("replace")
     for piece in pieces:
         yield decoder.decode(piece)
