@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -190,7 +190,10 @@ _END = re.compile(rf"End request: {_ID}(?:,? ?machine name:? \"(?P<name>[^\"]{{0
 _RECEIVED = re.compile(rf'Received request: {_NAMED} on queue: "(?P<queue>[^"]*)"')
 _STORED = re.compile(rf'Stored request {_NAMED}, in queue "(?P<queue>[^"]*)"')
 _FINISHED = re.compile(rf"(?P<verb>Completed|Deleted) request {_NAMED}")
-_QUERY = re.compile(r"Execute query exec \[(?P<procedure>sp_CP_\w+)\] (?P<id>[^\s,]{1,260}), *(?P<value>-?\d{1,10})?")
+# A query of another procedure has none of the groups.
+_QUERY = re.compile(
+    r"Execute query(?: exec \[(?P<procedure>sp_CP_\w+)\] (?P<id>[^\s,]{1,260}), *(?P<value>-?\d{1,10})?)?"
+)
 _ANY_REQUEST = re.compile(rf"(?:request:? ){_NAMED}")
 
 _BEGINNING = re.compile(r"[-=<>~\s]*(?:(?:ERROR|WARNING|Warning|Error):\s*)?(\w+)")
@@ -334,7 +337,8 @@ class PushRequestBuilder:
         if begin is None:
             return
         word, at = begin[1], begin.start(1)
-        if (use := _USES.get(word)) and use(self, record, text, at):
+        if (use := _USES.get(word)) and (match := use.pattern.match(text, at)):
+            use.apply(self, record, match)
             return
         for row, pattern in _ROWS.get(_key(word), ()):
             if match := pattern.match(text, at):
@@ -356,10 +360,7 @@ class PushRequestBuilder:
         requests, seen, dropped = self._kept.result()
         return PushLog(requests, tuple(self._unknown), self._unknown_count, seen, dropped)
 
-    def _begin(self, record: LogRecord, text: str, at: int) -> bool:
-        match = _BEGIN.match(text, at)
-        if match is None:
-            return False
+    def _begin(self, record: LogRecord, match: re.Match[str]) -> None:
         self._close(record.thread)
         opened = self._queued.pop(match["id"], None)
         if opened is None or not opened.is_only_queued:
@@ -370,23 +371,14 @@ class PushRequestBuilder:
         opened.see(record)
         opened.is_request = True
         self._open(record.thread, opened)
-        return True
 
-    def _end(self, record: LogRecord, text: str, at: int) -> bool:
-        match = _END.match(text, at)
-        if match is None:
-            return False
+    def _end(self, record: LogRecord, match: re.Match[str]) -> None:
         opened = self._of(record, match["id"], match["name"] or "")
         opened.see(record)
         opened.ended = True
-        return True
 
-    def _received(self, record: LogRecord, text: str, at: int) -> bool:
-        match = _RECEIVED.match(text, at)
-        if match is None:
-            return False
+    def _received(self, record: LogRecord, match: re.Match[str]) -> None:
         self._queue(record, match)
-        return True
 
     def _queue(self, record: LogRecord, match: re.Match[str]) -> None:
         """Count a request that is in a queue, before a thread takes it."""
@@ -394,47 +386,35 @@ class PushRequestBuilder:
         queued.is_request = True
         queued.add(record, _plain(record, InstallStep.QUEUE, StepOutcome.SUCCEEDED, match["name"]))
 
-    def _stored(self, record: LogRecord, text: str, at: int) -> bool:
-        match = _STORED.match(text, at)
-        if match is None:
-            return False
+    def _stored(self, record: LogRecord, match: re.Match[str]) -> None:
         if match["queue"].lower() == "retry":
             opened = self._of(record, match["id"], match["name"])
             opened.add(record, _plain(record, InstallStep.QUEUE, StepOutcome.NEUTRAL, match["name"]))
         else:
             self._queue(record, match)
-        return True
 
-    def _finished(self, record: LogRecord, text: str, at: int) -> bool:
-        match = _FINISHED.match(text, at)
-        if match is None:
-            return False
+    def _finished(self, record: LogRecord, match: re.Match[str]) -> None:
         outcome = StepOutcome.SUCCEEDED if match["verb"] == "Completed" else StepOutcome.NEUTRAL
         opened = self._of(record, match["id"], match["name"])
         opened.add(record, _plain(record, InstallStep.REQUEST, outcome, match["name"]))
-        return True
 
-    def _query(self, record: LogRecord, text: str, at: int) -> bool:
-        match = _QUERY.match(text, at)
-        if match is None:
-            return text.startswith("Execute query", at)  # of another procedure
+    def _query(self, record: LogRecord, match: re.Match[str]) -> None:
         value, procedure = match["value"], match["procedure"]
-        if procedure == "sp_CP_SetLastErrorCode" and value is not None:
+        if value is None:  # of another procedure, or without what is looked for
+            return
+        if procedure == "sp_CP_SetLastErrorCode":
             opened = self._of(record, match["id"], "")
             code = written_code(value)
             outcome = StepOutcome.FAILED if code else StepOutcome.NEUTRAL
             opened.error_code = code or None
             step = _plain(record, InstallStep.REQUEST, outcome, "")
             opened.add(record, replace(step, code=code, written_code=value) if code else step)
-        elif procedure == "sp_CP_SetPushRequestMachineStatus" and value is not None:
+        elif procedure == "sp_CP_SetPushRequestMachineStatus":
             opened = self._of(record, match["id"], "")
             status = _STATUSES[int(value)] if 0 <= int(value) < len(_STATUSES) else None
             opened.status = status or opened.status
             outcome = _STATUS_OUTCOMES.get(status, StepOutcome.NEUTRAL) if status else StepOutcome.NEUTRAL
             opened.add(record, _plain(record, InstallStep.REQUEST, outcome, ""))
-        else:
-            return True
-        return True
 
     def _add_step(self, record: LogRecord, row: _Words, match: re.Match[str]) -> None:
         """Add a step to the request that it names, else to that of its thread."""
@@ -502,15 +482,22 @@ class PushRequestBuilder:
             self._kept.add(opened.built())
 
 
-# The words with which records begin that name a request.
+class _Use(NamedTuple):
+    """What is done with records that name a request."""
+
+    pattern: re.Pattern[str]
+    apply: Callable[[PushRequestBuilder, LogRecord, re.Match[str]], None]
+
+
+# By the word with which they begin.
 _USES = {
-    "Begin": PushRequestBuilder._begin,
-    "End": PushRequestBuilder._end,
-    "Received": PushRequestBuilder._received,
-    "Stored": PushRequestBuilder._stored,
-    "Completed": PushRequestBuilder._finished,
-    "Deleted": PushRequestBuilder._finished,
-    "Execute": PushRequestBuilder._query,
+    "Begin": _Use(_BEGIN, PushRequestBuilder._begin),
+    "End": _Use(_END, PushRequestBuilder._end),
+    "Received": _Use(_RECEIVED, PushRequestBuilder._received),
+    "Stored": _Use(_STORED, PushRequestBuilder._stored),
+    "Completed": _Use(_FINISHED, PushRequestBuilder._finished),
+    "Deleted": _Use(_FINISHED, PushRequestBuilder._finished),
+    "Execute": _Use(_QUERY, PushRequestBuilder._query),
 }
 
 
