@@ -457,6 +457,28 @@ def test_a_failure_without_url_and_port_is_of_http_or_https(audited):
     assert web(audited(log(*SERVICE, ADDRESSES) + failure)) == ["failed", "failed"]
 
 
+POINTS = (PLAIN_POINT, "Using DP location http://dp.example.com/SMS_DP_SMSPKG$/P")
+NOT_REACHED = (
+    "[CCMHTTP] ERROR: URL=http://{}.example.com/SMS_DP_SMSPKG$/P, Port=80, Options=480, Code=12029, "
+    "Text=ERROR_WINHTTP_CANNOT_CONNECT"
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "verdict", "reason"),
+    [("dp", "not-observed", ""), ("mp", "failed", HTTP), ("other", "failed", HTTP)],
+    ids=["distribution point", "management point", "unknown"],
+)
+def test_a_distribution_point_that_was_not_reached_is_not_the_management_point(audited, host, verdict, reason):
+    (client,) = audited(log(*SERVICE, ADDRESSES, *POINTS, NOT_REACHED.format(host))).clients
+    method = client.method("client-push")
+    assert client.requirement(HTTP).verdict == verdict
+    assert (method.result, [found.requirement for found in method.reasons if found.kind == "step"]) == (
+        "fails",
+        [reason],
+    )
+
+
 # IIS and exports
 
 

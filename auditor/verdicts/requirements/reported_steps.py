@@ -7,7 +7,8 @@ it. The log decides where nothing else was seen, and where it reports of a later
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from typing import NamedTuple
@@ -32,7 +33,7 @@ from auditor.sources.configmgr.facts import (
 from auditor.sources.configmgr.push_requests import deciding_step
 from auditor.sources.source import IIS_LOG, WITHOUT_FLOWS, Source
 from auditor.verdicts.installations.reported import BESIDE_PUSH_NS, FromSource, ReportedComputer
-from auditor.verdicts.installations.reported_pushes import InstallationLogs, host_of
+from auditor.verdicts.installations.reported_pushes import ROLE_FACTS, InstallationLogs, host_of
 from auditor.verdicts.installations.reported_site import stated_scheme
 from auditor.verdicts.requirements.evidence import in_order
 from auditor.verdicts.requirements.iis_coverage import IisCoverage
@@ -204,10 +205,23 @@ class ClientSteps:
             return False
         scheme, separator, _ = step.step.target.lower().partition("://")
         if separator:
-            return requirement.site_port in (None, scheme)
+            return requirement.site_port in (None, scheme) and not self._is_of_other_role(step, requirement)
         if step.step.port is not None:
             return not requirement.ports or step.step.port in requirement.ports
         return not self._is_of_several_ports(step) or self._is_of_stated_port(step, requirement)
+
+    def _is_of_other_role(self, step: ReadStep, requirement: Requirement) -> bool:
+        """Tell whether the client's logs name the server of a step only as a site system of another role."""
+        roles = self._roles_by_host.get(host_of(step.step.target).lower(), set())
+        return bool(roles) and requirement.to_role not in roles
+
+    @cached_property
+    def _roles_by_host(self) -> Mapping[str, set[str]]:
+        roles: dict[str, set[str]] = defaultdict(set)
+        for _, fact in self._computer.facts:
+            if fact.kind in ROLE_FACTS:
+                roles[host_of(fact.value).lower()].add(ROLE_FACTS[fact.kind])
+        return roles
 
     def _is_of_several_ports(self, step: ReadStep) -> bool:
         """Tell whether what a step shows is of HTTP or of HTTPS, by its code alone."""
