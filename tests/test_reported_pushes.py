@@ -174,6 +174,16 @@ def test_a_host_that_calls_itself_otherwise_is_another_computer(audited_with_nam
     assert sorted(results(report)) == ["10.0.0.20", "pc17"]
 
 
+@pytest.mark.parametrize(
+    ("sources", "stated"),
+    [((SMB_SILENT,), True), ((failing("A1") + failing("B1", at=9, number=2),), False)],
+    ids=["a capture without names", "a log of two computers"],
+)
+def test_a_name_that_was_set_is_stated_where_no_source_has_it(audited, sources, stated):
+    texts = audited(*sources, roles={"client": "A1"}).limitation_texts
+    assert any(text.startswith("No source shows the address of A1 (client)") for text in texts) == stated
+
+
 # what stands
 
 
@@ -477,6 +487,24 @@ def test_a_distribution_point_that_was_not_reached_is_not_the_management_point(a
         "fails",
         [reason],
     )
+
+
+@pytest.mark.parametrize(
+    ("points", "addresses"),
+    [
+        (("mp.example.com",), {"10.0.0.80"}),
+        (("mp.example.com", "mp2.example.com"), {"mp.example.com", "mp2.example.com"}),
+        (("mp.example.com", "10.0.0.9"), {"mp.example.com", "10.0.0.9"}),
+        (("10.0.0.9",), {"10.0.0.9"}),
+    ],
+    ids=["one name", "two names", "a name and an address", "an address"],
+)
+def test_the_only_web_server_is_the_management_point_that_logs_know_by_one_name(audited, points, addresses):
+    logs = [log(*SERVICE, ADDRESSES, f"Only one MP {point} is specified. Use it.") for point in points]
+    report = audited(*logs, (*SMB_OPEN, "20 10.0.0.20:50300 > 10.0.0.80:80/tcp SF"))
+    read = [role for role in report.roles if role.role == "management-point"]
+    assert {role.address for role in read} == addresses
+    assert {role.how for role in read} == {"read"}
 
 
 # IIS and exports
