@@ -176,6 +176,10 @@ def test_a_push_lasts_until_its_last_connection_begins(audited):
     assert who(audited(*PUSH, last, fetch(10, 20, 90), fetch(25, 20, 80)))["management-point inferred"] == ["10.0.0.80"]
 
 
+def test_a_web_server_that_is_asked_as_the_last_connection_begins_is_asked_after_the_push(audited):
+    assert who(audited(*PUSH, fetch(1, 20, 80), fetch(5, 20, 90)))["management-point inferred"] == ["10.0.0.80"]
+
+
 def test_each_site_server_has_a_management_point_of_its_own(inferred):
     other = [line.replace("10.0.0.20", "10.0.0.21").replace("10.0.0.5", "10.0.0.6") for line in PUSH]
     cast = inferred(ProtocolFacts(), *other, fetch(9, 21, 90))
