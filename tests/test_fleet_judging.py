@@ -25,6 +25,7 @@ RULES = load_ruleset()
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
 ROLES = {"site-server": SERVER, "management-point": POINT}
 
+SCANNED = (445, 135, 21, 22, 23, 25, 53, 80, 110)
 LOST = "2023-11-14 08:00:40 INFO-EVENTS-LOST - - - - - - - - - - - - 7 - 4"
 
 Judged = Callable[..., HostResult]
@@ -252,6 +253,14 @@ def test_where_none_fails_the_likeliest_push_counts(judged):
     rows = [smb("ALLOW"), mapper.replace("DROP", "ALLOW"), weak]
     host = judged(rows, roles={"management-point": POINT})
     assert (host.outcome("client-push").result, seen(host, "smb").source.address) == ("unproven", SERVER)
+
+
+def test_a_scan_of_a_host_is_no_push_that_fails(judged):
+    push = [f"0 {SERVER}:50000 > {CLIENT}:445/tcp SF", f"1 {SERVER}:50001 > {CLIENT}:135/tcp SF"]
+    scan = [f"{5 + n / 10} 10.0.0.7:{50000 + n} > {CLIENT}:{port}/tcp REJ" for n, port in enumerate(SCANNED)]
+    scanned = judged([*push, *scan, "until 60"], roles={})
+    assert scanned.outcome("client-push").result == "unproven"
+    assert seen(scanned, "smb").source.address == SERVER
 
 
 def test_what_methods_share_is_told_once(judged):

@@ -507,6 +507,17 @@ def test_the_only_web_server_is_the_management_point_that_logs_know_by_one_name(
     assert {role.how for role in read} == {"read"}
 
 
+def test_a_management_point_that_was_set_stands_beside_that_of_a_log(audited):
+    client = log(*SERVICE, ADDRESSES, "Only one MP mp.example.com is specified. Use it.")
+    report = audited(client, SMB_OPEN, roles={"management-point": "10.0.0.9"})
+    points = [(role.address, role.how) for role in report.roles if role.role == "management-point"]
+    assert points == [("10.0.0.9", "given")]
+
+
+def test_a_log_alone_shows_no_address_of_a_site_server(audited):
+    assert [role.role for role in audited(failing()).roles] == ["client"]
+
+
 # IIS and exports
 
 
