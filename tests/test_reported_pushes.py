@@ -138,6 +138,12 @@ def test_the_client_that_was_set_by_its_name_is_chosen_from_the_log(audited):
     assert results(report) == {"a1": "fails"}
 
 
+def test_a_client_that_was_set_by_its_address_is_the_only_one_of_the_log(audited):
+    report = audited(failing("10.0.0.20") + failing("10.0.0.21", at=9, number=2), roles={"client": "10.0.0.20"})
+    assert results(report) == {"10.0.0.20": "fails"}
+    assert [role.address for role in report.roles if role.role == "client"] == ["10.0.0.20"]
+
+
 def test_a_client_that_no_request_is_for_fails_at_the_queue(audited):
     report = audited(failing("A1"), roles={"client": "MISSING"})
     (method,) = (method for method in report.client("missing").methods if method.id == "client-push")
@@ -516,6 +522,13 @@ def test_a_management_point_that_was_set_stands_beside_that_of_a_log(audited):
 
 def test_a_log_alone_shows_no_address_of_a_site_server(audited):
     assert [role.role for role in audited(failing()).roles] == ["client"]
+
+
+def test_what_a_log_does_not_report_of_a_push_needs_the_address_of_its_site_server(audited):
+    quiet = ("0 10.0.0.6:50000 > 10.0.0.7:3389/tcp SF",)
+    row = audited(failing(), quiet).client("pc17").requirement("client-push/rpc-endpoint-mapper")
+    assert (row.verdict, row.source.address) == ("not-observed", None)
+    assert "--role site-server=ADDRESS" in row.explanation
 
 
 # IIS and exports
