@@ -62,7 +62,45 @@ def test_what_fails_is_not_recommended(recommended):
     assert "client-push" not in [one.method for one in recommended(f"{SMB} {FORBIDDEN}").recommendation]
 
 
+def test_what_was_seen_open_comes_before_what_was_not_tried(recommended):
+    assert recommended(f"{SMB} SF").recommendation[0].method == "client-push"
+
+
+def test_of_pushes_of_two_site_servers_that_of_which_less_is_proven_counts(recommended):
+    other = "6 10.0.0.6:50000 > 10.0.0.20:445/tcp SF"
+    roles = {"client": "10.0.0.20", "management-point": "10.0.0.80"}
+    every = [f"{PING} answered", *(f"{line} SF" for line in (SMB, MAPPER, DYNAMIC, HTTP))]
+    assert needs(recommended(*every, roles=roles)) == []
+    assert "TCP 135 to 10.0.0.20" in needs(recommended(*every, other, roles=roles))
+
+
+def test_of_two_pushes_of_which_as_much_is_proven_the_surest_counts(recommended):
+    other = "6 10.0.0.6:50000 > 10.0.0.20:445/tcp SF"
+    client = recommended(f"{SMB} SF", f"{MAPPER} SF", other, roles={"client": "10.0.0.20"})
+    assert "TCP 135 to 10.0.0.20" not in needs(client)
+
+
 # what speaks for a method
+
+
+@pytest.mark.parametrize(
+    ("lines", "rows", "supported_by"),
+    [
+        ([], (), "not-attempted"),
+        ([f"{SMB} S0 once"], (), "not-attempted"),
+        ([f"{SMB} SF"], (), "seen-open"),
+        ([], (let_in(445, 1),), "seen-open"),
+        ([f"{HTTP} {FORBIDDEN}"], (), "contradicted"),
+        ([f"{HTTP} {FORBIDDEN}", f"{SMB} SF"], (), "seen-open"),
+    ],
+)
+def test_a_method_is_supported_by_what_was_seen_of_its_ports(recommended, lines, rows, supported_by):
+    support = {one.method: one.supported_by for one in recommended(*lines, rows=rows).recommendation}
+    assert support["client-push"] == supported_by
+
+
+def test_every_recommendation_has_a_reason(recommended):
+    assert all(one.why for one in recommended().recommendation)
 
 
 @pytest.mark.parametrize(
