@@ -10,6 +10,7 @@ import pytest
 from logs import firewall_log, row
 from packets import pcap
 from scenario import scene
+from setup_logs import SERVICE, log
 
 from auditor.fleet import evaluate as judging
 from auditor.fleet.summaries.question import AuditSettings, methods_of
@@ -69,7 +70,10 @@ def judged(write: Callable[[bytes], Path], tmp_path: Path) -> Judged:
 def _entries(
     lines: list[str], number: int, folder: Path, write: Callable[[bytes], Path], asked: AuditSettings
 ) -> Iterable[Entry]:
-    if "/" in lines[0]:
+    if lines[0].startswith("<![LOG["):
+        path = folder / f"{number}-ccmsetup.log"
+        path.write_text("".join(lines), newline="")
+    elif "/" in lines[0]:
         path = write(pcap(scene(lines)))
     else:
         path = folder / f"{number}.log"
@@ -83,6 +87,24 @@ def smb(action: str, time: str = "08:00:00", *, client: str = CLIENT, server: st
 
 def seen(host: HostResult, name: str) -> RequirementResult:
     return next(one for one in host.seen if one.requirement == f"client-push/{name}")
+
+
+# what logs of ConfigMgr report of a host
+
+CCMSETUP = log(
+    *SERVICE, f'<IPAddress SubnetAddress="10.0.0.0" Address="{CLIENT}"/>', "CcmSetup failed with error code 0x80070643"
+)
+
+
+def test_an_installation_that_its_log_reports_as_failed_fails(judged):
+    assert judged([CCMSETUP], roles={}).outcome("client-push").result == "fails"
+
+
+def test_its_log_counts_beside_the_log_of_its_firewall(judged):
+    rows = [smb("ALLOW"), smb("ALLOW").replace(":445", ":135")]
+    assert judged(rows).outcome("client-push").result == "unproven"
+    host = judged(rows, [CCMSETUP])
+    assert (host.outcome("client-push").result, host.addresses) == ("fails", (CLIENT,))
 
 
 # who plays which role at a site
@@ -253,6 +275,19 @@ def test_where_none_fails_the_likeliest_push_counts(judged):
     rows = [smb("ALLOW"), mapper.replace("DROP", "ALLOW"), weak]
     host = judged(rows, roles={"management-point": POINT})
     assert (host.outcome("client-push").result, seen(host, "smb").source.address) == ("unproven", SERVER)
+
+
+@pytest.mark.parametrize(("time", "result"), [("23:00:00", "fails"), ("21:00:00", "works")])
+def test_what_fails_without_a_push_counts_at_a_later_address_only(judged, time, result):
+    push = [
+        f"0 {SERVER} > {CLIENT}/icmp answered",
+        *(f"1 {SERVER}:{50000 + port} > {CLIENT}:{port}/tcp SF" for port in (445, 135)),
+        f"2 {SERVER}:50001 > {CLIENT}:49700/tcp SF",
+        f"3 {CLIENT}:50000 > {POINT}:80/tcp SF",
+    ]
+    web = [f"{time} DROP 10.0.0.21:50000 > {POINT}:{port} S SEND" for port in (80, 443)]
+    assert judged(push).outcome("client-push").result == "works"
+    assert judged(push, web).outcome("client-push").result == result
 
 
 def test_a_scan_of_a_host_is_no_push_that_fails(judged):
