@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from logs import firewall_log, row
@@ -10,7 +11,9 @@ from packets import pcap
 from scenario import scene
 
 import auditor
-from auditor.report.model import ClientReport
+from auditor.report.model import ClientReport, MethodResult
+from auditor.ruleset.ruleset import SiteFacts, load_ruleset
+from auditor.verdicts.recommend import recommend
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 PING = "0 10.0.0.5 > 10.0.0.20/icmp"
@@ -21,6 +24,7 @@ DYNAMIC = "3 10.0.0.5:50002 > 10.0.0.20:49700/tcp"
 HTTP = "4 10.0.0.20:51000 > 10.0.0.80:80/tcp"
 OTHER = "0 10.0.0.5:50009 > 10.0.0.20:3389/tcp SF"
 FORBIDDEN = "prohibited by 10.0.0.1"
+RULES = load_ruleset().at(SiteFacts())
 
 Recommended = Callable[..., ClientReport]
 
@@ -43,6 +47,13 @@ def why(client: ClientReport, method: str = "client-push") -> str:
 
 def needs(client: ClientReport, method: str = "client-push") -> list[str]:
     return next(list(one.still_needs) for one in client.recommendation if one.method == method)
+
+
+def with_ports_of(client: ClientReport, row: str, ports: tuple[int, ...]) -> MethodResult:
+    """Return client push of a client, one row of it with other ports."""
+    method = client.method("client-push")
+    rows = (replace(one, ports=ports) if one.row == row else one for one in method.requirements)
+    return replace(method, requirements=tuple(rows))
 
 
 def let_in(port: int, second: int) -> str:
@@ -99,6 +110,33 @@ def test_a_method_is_supported_by_what_was_seen_of_its_ports(recommended, lines,
     assert support["client-push"] == supported_by
 
 
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        ([f"{SMB} SF"], "open: TCP 445 to client"),
+        ([f"{PING} answered"], "open: ICMP echo request to client"),
+        ([f"{HTTP} SF"], "open: TCP 80 to management point"),
+        ([f"{HTTP} {FORBIDDEN}"], "TCP 80 to management point is blocked, an alternative is left"),
+        ([f"{MAPPER} SF", f"{DYNAMIC} SF"], "open: TCP 135 to client, TCP 49700 to client"),
+    ],
+)
+def test_the_reason_names_ports_and_roles(recommended, lines, text):
+    assert why(recommended(*lines)) == text
+
+
+def test_what_firewalls_allowed_is_the_reason_where_nothing_is_missing(recommended):
+    allowed = (let_in(445, 1), let_in(135, 2), let_in(49700, 3))
+    client = recommended(f"{PING} answered", f"{HTTP} SF", rows=allowed)
+    assert why(client) == "all required ports were open, or allowed by the client's own firewall"
+
+
+def test_dynamic_ports_that_no_number_is_known_of_are_named_so(recommended):
+    client = recommended(f"{MAPPER} SF", f"{DYNAMIC} SF")
+    assert recommend([with_ports_of(client, "rpc-dynamic", ())], RULES)[0].why == (
+        "open: TCP 135 to client, TCP dynamic ports to client"
+    )
+
+
 def test_every_recommendation_has_a_reason(recommended):
     assert all(one.why for one in recommended().recommendation)
 
@@ -149,6 +187,19 @@ def test_what_was_let_through_is_not_called_open(recommended):
 
 
 # what it still needs
+
+
+def test_of_more_than_two_ports_one_is_needed(recommended):
+    method = with_ports_of(recommended(f"{SMB} SF"), "http-management-point", (80, 8080))
+    assert recommend([method], RULES)[0].still_needs[-1] == "TCP 80, 8080, or 443 to 10.0.0.80"
+
+
+def test_of_ports_of_two_protocols_each_is_named_with_its_own(recommended):
+    method = with_ports_of(recommended(f"{SMB} SF"), "http-management-point", (8080,))
+    push, *others = load_ruleset().methods
+    rows = (replace(one, protocol="udp") if one.row == "http-management-point" else one for one in push.requirements)
+    rules = replace(load_ruleset(), methods=(replace(push, requirements=tuple(rows)), *others)).at(SiteFacts())
+    assert recommend([method], rules)[0].still_needs[-1] == "UDP 8080 or TCP 443 to 10.0.0.80"
 
 
 def test_what_is_needed_names_ports_and_where_they_are(recommended):
