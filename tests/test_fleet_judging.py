@@ -150,6 +150,12 @@ def test_site_servers_that_were_named_are_there_once_whether_they_were_seen_or_n
     assert [(one.address, one.how) for one in network.assignments] == [(SERVER, "given")]
 
 
+def test_who_may_push_is_no_site_server_beside_those_who_do():
+    roles = cast(contact(SERVER, CLIENT), contact("10.0.0.6", "10.0.1.9", ports=frozenset((445,))))
+    assert {push.from_address for push in roles.judged} == {SERVER, "10.0.0.6"}
+    assert [server.address for server in roles.assignments] == [SERVER]
+
+
 def test_site_servers_are_in_order_of_address():
     """Whichever computers they contact."""
     servers = cast(contact("10.0.0.6", "10.0.1.1"), contact("10.0.0.5", "10.0.1.2")).assignments
@@ -288,6 +294,18 @@ def test_what_fails_without_a_push_counts_at_a_later_address_only(judged, time, 
     web = [f"{time} DROP 10.0.0.21:50000 > {POINT}:{port} S SEND" for port in (80, 443)]
     assert judged(push).outcome("client-push").result == "works"
     assert judged(push, web).outcome("client-push").result == result
+
+
+def test_a_host_with_a_log_is_evaluated_although_it_was_only_scanned(judged):
+    scan = [f"08:00:0{n} DROP 10.0.0.7:{50000 + n} > {CLIENT}:{port} S RECEIVE" for n, port in enumerate(SCANNED)]
+    web = [f"08:01:00 DROP {CLIENT}:{51000 + port} > {POINT}:{port} S SEND" for port in (80, 443)]
+    host = judged([*scan, *web], roles={"management-point": POINT})
+    assert host.outcome("group-policy").result == "fails"
+
+
+def test_a_mode_may_decide_only_where_its_port_fails(judged):
+    host = judged([f"08:00:00 DROP {CLIENT}:50000 > {POINT}:80 - SEND"])
+    assert [judging.may_decide(mode, host, RULES) for mode in ("mixed", "native")] == [True, False]
 
 
 def test_a_scan_of_a_host_is_no_push_that_fails(judged):
