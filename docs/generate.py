@@ -213,6 +213,7 @@ def fleet_columns() -> str:
         "hosts": fleet_tables.HOSTS,
         "requirements": fleet_tables.REQUIREMENTS,
         "evidence": fleet_tables.EVIDENCE,
+        "causes": fleet_tables.CAUSES,
         "unreadable": fleet_tables.UNREADABLE,
     }
     return "\n".join(f"### {name}\n\n" + _described(kinds, name) for name, kinds in groups.items())

@@ -63,6 +63,8 @@ def test_a_host_is_a_row():
         "software_distribution": "no-evidence",
         "failed": "client-push/smb",
         "unverified": "",
+        "failed_step": "",
+        "code": "",
         "recommended": "group-policy manual",
         "first_time": "2026-11-23T06:00:00.000000Z",
         "last_time": "2026-11-23T07:00:00.000000Z",

@@ -12,7 +12,15 @@ from typing import NamedTuple
 from auditor.fleet.summaries.reduction import SummaryFlows
 from auditor.fleet.summaries.summary import Entry, SelectionSettings
 from auditor.report import model as r
-from auditor.report.fleet_model import NO_EVIDENCE, HostResult, MethodOutcome, Proof, RequirementResult
+from auditor.report.fleet_model import (
+    NO_EVIDENCE,
+    FailedStep,
+    HostResult,
+    LoggedStep,
+    MethodOutcome,
+    Proof,
+    RequirementResult,
+)
 from auditor.report.joined_names import join_limited
 from auditor.report.model import FILE_SHARING, GIVEN, INFERRED, LIKELY, LOGON, PUSH, SCAN, Push, RoleAssignment
 from auditor.ruleset.addresses import canonical
@@ -31,6 +39,7 @@ from auditor.verdicts.installations.reported import reported_computers
 from auditor.verdicts.installations.reported_pushes import installation_logs
 from auditor.verdicts.installations.roles import RoleMap
 from auditor.verdicts.recommend import rank
+from auditor.verdicts.requirements.reported_steps import ClientSteps
 from auditor.version import Tool
 
 MOST_PROOF = 3  # of each requirement
@@ -290,6 +299,7 @@ def judge(host: str, site: str, entries: Sequence[Entry], context: EvaluationCon
         seen=tuple(_seen(decisive, sources_of=[source.path for source in sources])),
         recommended=tuple(method.id for method, _ in rank([entry.method for entry in decisive], rules)),
         warnings=tuple(_warnings(case.entries))[:MOST_WARNINGS],
+        failed_steps=tuple(_failed_steps(decisive, case, ruleset)),
     )
 
 
@@ -557,13 +567,52 @@ def _seen(decisive: Iterable[_Decisive], sources_of: Sequence[str]) -> Iterable[
                 explanation=row.explanation,
                 remedy=row.remedy_text,
                 problems=row.problems,
-                proof=tuple(
-                    Proof(sources_of[proof.source], proof.lines, proof.frames, proof.display_filter, proof.text)
-                    for proof in row.evidence[:MOST_PROOF]
-                ),
+                proof=tuple(_proof(evidence, sources_of) for evidence in _telling(row)),
                 also_blocked=row.also_blocked,
                 remedy_kind=row.remedy[0].kind if row.remedy else "",
+                failed_step=row.logged.meaning.step if row.logged else "",
+                code=row.logged.meaning.code if row.logged else "",
+                logged=LoggedStep(row.logged.meaning, _proof(row.logged.evidence, sources_of)) if row.logged else None,
             )
+
+
+def _telling(row: r.RequirementVerdict) -> Sequence[r.Evidence]:
+    """Return the first evidence of a verdict, with the line of the log that decides it."""
+    first = row.evidence[:MOST_PROOF]
+    return first if row.logged is None or row.logged.evidence in first else (*first[:-1], row.logged.evidence)
+
+
+def _proof(evidence: r.Evidence, sources_of: Sequence[str]) -> Proof:
+    path = sources_of[evidence.source]
+    return Proof(path, evidence.lines, evidence.frames, evidence.display_filter, evidence.text)
+
+
+def _failed_steps(decisive: Iterable[_Decisive], case: _HostInput, ruleset: Ruleset) -> Iterator[FailedStep]:
+    """Yield the steps of logs at which installations ended where no requirement has them."""
+    sources_of = [source.path for source in case.sources]
+    for entry in decisive:
+        failed = [reason for method in entry.failing for reason in method.reasons if reason.is_step_alone]
+        unproven = entry.method.result == r.UNPROVEN and SITE_SERVER in ruleset.method(entry.method.id).by_partner
+        for reason in failed or (_unproven_steps(entry.method.site_server or "", case) if unproven else ()):
+            if reason.logged:
+                yield FailedStep(
+                    entry.method.id,
+                    fails=bool(failed),
+                    step=reason.logged.meaning.step,
+                    code=reason.logged.meaning.code,
+                    explanation=reason.text,
+                    remedy=" ".join(remedy.text for remedy in reason.remedy),
+                    proof=(_proof(reason.logged.evidence, sources_of),),
+                    meaning=reason.logged.meaning,
+                )
+
+
+def _unproven_steps(site_server: str, case: _HostInput) -> Iterator[r.Reason]:
+    """Yield the step at which the push to a host ended although it does not fail for it."""
+    for client in case.cast.logs.computers:
+        reason = ClientSteps(client, case.cast.logs, case.sources).unproven(site_server)
+        if reason:
+            yield reason
 
 
 def _device(verdict: r.RequirementVerdict) -> str | None:

@@ -14,12 +14,16 @@ from auditor.fleet.prioritize import Needs, Opening, Openings, in_order
 from auditor.report import model as r
 from auditor.report.fleet_model import (
     PROBLEM,
+    STEP,
     Cause,
+    FailedStep,
     FirewallChange,
     HostResult,
+    Proof,
     RequirementResult,
     block_location,
     fails,
+    failure_kind,
     stopped_by_rule,
 )
 from auditor.ruleset.addresses import by_number
@@ -32,8 +36,27 @@ Ports = tuple[int, ...]
 UNREACHED = (r.UNREACHABLE, r.NO_RESPONSE)
 Failing = tuple[HostResult, list[RequirementResult]]  # a host for which the main method fails, and what makes it fail
 GroupKey = tuple[str, str]  # either-or group or requirement, the site server that it is needed from
-CauseKey = tuple[str, str, str, str, Ports]  # verdict, layer and code of a problem, requirement, its ports there
 MOST_SERVERS = 3  # that a change names
+
+
+class CauseKey(NamedTuple):
+    """Why a host fails where no change of a firewall is known to help.
+
+    Attributes:
+        verdict: As of Cause.
+        layer: Protocol of a problem; empty if there is none.
+        code: Of that problem.
+        requirement: Its id; empty if there is none.
+        ports: Of the requirement, at the site of the host.
+        meaning: The step of a log; None if no log reports it.
+    """
+
+    verdict: str
+    layer: str = ""
+    code: str = ""
+    requirement: str = ""
+    ports: Ports = ()
+    meaning: r.StepMeaning | None = None
 
 
 class RequirementPath(NamedTuple):
@@ -55,20 +78,30 @@ def blamed(host: HostResult, method: str) -> list[RequirementResult]:
     return [result for result in host.seen if result.requirement in ids and fails(result)]
 
 
-def plan_changes(failing: Iterable[Failing], ruleset: Ruleset) -> tuple[tuple[FirewallChange, ...], tuple[Cause, ...]]:
-    """Return the changes that help the hosts that fail, and why no change helps the others, each in full order."""
+def plan_changes(
+    failing: Iterable[Failing], ruleset: Ruleset, main: str
+) -> tuple[tuple[FirewallChange, ...], tuple[Cause, ...]]:
+    """Return the changes that help the hosts that fail, and why no change helps the others, each in full order.
+
+    Args:
+        failing: The hosts for which the main method fails.
+        ruleset: That they were evaluated by.
+        main: Id of the main method.
+    """
     need: Counter[Needs] = Counter()
     opens: Opens = defaultdict(lambda: defaultdict(set))
-    causes: Counter[CauseKey] = Counter()
+    causes = Causes(ruleset)
     for host, seen in failing:
         groups = _groups(seen, ruleset)
-        if unhelped := [result for group in groups.values() if not _mendable(group) for result in group]:
-            causes[_cause(unhelped)] += 1
+        if steps := host.steps_of(main):
+            causes.add_step(host, steps[0])
+        elif unhelped := [result for group in groups.values() if not _mendable(group) for result in group]:
+            causes.add(host, *_cause(unhelped))
         elif not groups:
-            causes[(PROBLEM, "", "", "", ())] += 1
+            causes.add(host, CauseKey(PROBLEM))
         else:
             need[_needs(groups, host, opens)] += 1
-    return tuple(_changes(need, opens, causes.total(), ruleset)), _causes(causes, ruleset)
+    return tuple(_changes(need, opens, causes.total, ruleset)), causes.counted()
 
 
 def _groups(seen: Iterable[RequirementResult], ruleset: Ruleset) -> dict[GroupKey, list[RequirementResult]]:
@@ -220,35 +253,102 @@ def _listed(words: list[str]) -> str:
 # what no rule helps
 
 
-def _cause(unhelped: list[RequirementResult]) -> CauseKey:
+def _cause(unhelped: list[RequirementResult]) -> tuple[CauseKey, Proof | None]:
     """Return why a host fails whatever is opened: that it is not reached at all, if so, else the first that failed."""
     for result in unhelped:
         if result.verdict in UNREACHED and result.destination.role == CLIENT:
-            return result.verdict, "", "", "", ()
+            return CauseKey(result.verdict), None
     decisive = next((result for result in unhelped if not stopped_by_rule(result)), unhelped[0])
+    if decisive.logged:
+        meaning, proof = decisive.logged.meaning, decisive.logged.proof
+        return CauseKey(failure_kind(decisive), "", meaning.code, decisive.requirement, meaning=meaning), proof
     if decisive.verdict in r.FAILING:
-        return decisive.verdict, "", "", decisive.requirement, decisive.ports
+        return CauseKey(decisive.verdict, "", "", decisive.requirement, decisive.ports), None
     fatal = next((problem for problem in decisive.problems if problem.fatal), None)
-    return PROBLEM, fatal.layer if fatal else "", fatal.code if fatal else "", decisive.requirement, decisive.ports
+    layer, code = (fatal.layer, fatal.code) if fatal else ("", "")
+    return CauseKey(PROBLEM, layer, code, decisive.requirement, decisive.ports), None
 
 
-def _causes(causes: Counter[CauseKey], ruleset: Ruleset) -> tuple[Cause, ...]:
-    merged: Counter[tuple[str, str, str, str, tuple[tuple[str, object], ...]]] = Counter()
-    for key, count in causes.items():
-        verdict, _, code, requirement, _ = key
-        advice = _advice(key, ruleset)
-        merged[verdict, code, requirement, advice.id, tuple(advice.fields.items())] += count
-    names = attrgetter("verdict", "code", "requirement", "remedy")
-    listed = [
-        Cause(verdict, code, name, count, Statement(template, dict(fields)).text)
-        for (verdict, code, name, template, fields), count in merged.items()
-    ]
-    return tuple(sorted(listed, key=lambda cause: (-cause.hosts, names(cause))))
+class Causes:
+    """How many hosts fail for which cause, and the first of them by name where a line of a log shows it.
+
+    Args:
+        ruleset: That the hosts were evaluated by.
+    """
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
+        self._counts: Counter[CauseKey] = Counter()
+        self._examples: dict[CauseKey, tuple[str, Proof]] = {}
+
+    @property
+    def total(self) -> int:
+        """The number of hosts."""
+        return self._counts.total()
+
+    def add(self, host: HostResult, key: CauseKey, proof: Proof | None = None) -> None:
+        """Count a host. proof: the line of a log that shows it."""
+        self._counts[key] += 1
+        if proof:
+            example = host.host, proof
+            self._examples[key] = min(example, self._examples.get(key, example))
+
+    def add_step(self, host: HostResult, step: FailedStep) -> None:
+        """Count a host that ends at a step of a log."""
+        logged = step.logged
+        key = CauseKey(STEP, "", step.code, "", (), step.meaning)
+        self.add(host, key, logged.proof if logged else None)
+
+    def counted(self) -> tuple[Cause, ...]:
+        """Return the causes, those of most hosts first."""
+        advised: Counter[tuple[str, str, str, str, tuple[tuple[str, object], ...]]] = Counter()
+        causes = [self._of_log(key) for key in self._counts if key.meaning]
+        for key, count in self._counts.items():
+            if not key.meaning:
+                advice = _advice(key, self._ruleset)
+                advised[key.verdict, key.code, key.requirement, advice.id, tuple(advice.fields.items())] += count
+        causes += [
+            Cause(verdict, code, name, count, Statement(template, dict(fields)).text)
+            for (verdict, code, name, template, fields), count in advised.items()
+        ]
+        names = attrgetter("verdict", "code", "requirement", "step", "remedy", "text")
+        return tuple(sorted(causes, key=lambda cause: (-cause.hosts, names(cause))))
+
+    def _of_log(self, key: CauseKey) -> Cause:
+        assert key.meaning
+        host, proof = self._examples[key]
+        return Cause(
+            key.verdict,
+            key.code,
+            key.requirement,
+            self._counts[key],
+            key.meaning.remedy,
+            step=key.meaning.step,
+            text=key.meaning.cause,
+            example_host=host,
+            example=proof,
+        )
+
+
+def unproven_steps(hosts: Iterable[HostResult], ruleset: Ruleset, main: str) -> tuple[Cause, ...]:
+    """Return the steps of logs at which the main method ended for hosts for which it does not fail.
+
+    Args:
+        hosts: All hosts.
+        ruleset: That they were evaluated by.
+        main: Id of the main method.
+    """
+    causes = Causes(ruleset)
+    for host in hosts:
+        steps = [step for step in host.failed_steps if step.method == main and not step.fails and step.meaning]
+        for step in steps[:1]:
+            causes.add_step(host, step)
+    return causes.counted()
 
 
 def _advice(key: CauseKey, ruleset: Ruleset) -> Statement:
     """Return what to do where no rule helps."""
-    verdict, layer, code, requirement, ports = key
+    verdict, layer, code, requirement, ports, _ = key
     if not requirement:
         return statement(_UNREACHED.get(verdict, "cause.untold"))
     needed = ruleset.requirement(requirement)

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TypeVar
 
-from auditor.fleet.remediation import Failing, blamed, plan_changes
+from auditor.fleet.remediation import Failing, blamed, plan_changes, unproven_steps
 from auditor.report import model as r
 from auditor.report.fleet_model import (
     NO_EVIDENCE,
     RESULTS,
+    STEP,
     AlsoBlocked,
     Coverage,
     ExpectedSite,
@@ -108,7 +109,7 @@ def fleet_report(
     proven = sorted((_proven(host, ruleset) for host in hosts), key=_order)
     missing = _without_source(proven, expected, unreadable) - {*servers}
     failing = [(host, blamed(host, main)) for host in proven if host.outcome(main).result == r.FAILS]
-    changes, causes = plan_changes(failing, ruleset)
+    changes, causes = plan_changes(failing, ruleset, main)
     return FleetReport(
         tool=tool,
         ruleset=r.RulesetReference(ruleset.id, ruleset.title, ruleset.reference),
@@ -129,6 +130,7 @@ def fleet_report(
         unreadable=tuple(sorted(unreadable)),
         limitations=tuple(limitations),
         causes=causes,
+        unproven_steps=unproven_steps(proven, ruleset, main),
         also_blocked=_also_blocked(proven, main),
     )
 
@@ -234,7 +236,8 @@ def _grouped(
     for name in missing:
         results[name][NO_EVIDENCE] += 1
     for host, seen in failing:
-        reasons[name_of(host)].update({result.requirement for result in seen})
+        steps = {f"{STEP}/{step.step}" for step in host.steps_of(method.id)}
+        reasons[name_of(host)].update({result.requirement for result in seen} | steps)
     if not any(results):
         return ()
     groups = [
@@ -245,11 +248,18 @@ def _grouped(
             fails=counts[r.FAILS],
             unproven=counts[r.UNPROVEN],
             no_evidence=counts[NO_EVIDENCE],
-            most=min(reasons[name], key=lambda reason: (-reasons[name][reason], order[reason]), default=""),
+            most=min(
+                reasons[name], key=lambda reason: (-reasons[name][reason], order.get(reason, -1), reason), default=""
+            ),
         )
         for name, counts in results.items()
     ]
     return tuple(sorted(groups, key=lambda group: (-group.fails, group.name)))
+
+
+def _most(reasons: Counter[str], order: Mapping[str, int]) -> str:
+    """Return why most hosts of a group fail, empty if none does. order: of the requirements."""
+    return min(reasons, key=lambda reason: (-reasons[reason], order.get(reason, -1), reason), default="")
 
 
 def _stops(

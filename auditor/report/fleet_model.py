@@ -30,6 +30,7 @@ from auditor.report.model import (
     Problem,
     RoleAssignment,
     RulesetReference,
+    StepMeaning,
 )
 from auditor.ruleset.lint import CLIENT
 from auditor.version import Tool
@@ -83,6 +84,44 @@ class Proof(_CompactPickle):
 
 
 @dataclass(frozen=True, slots=True)
+class LoggedStep(_CompactPickle):
+    """A step that a log of ConfigMgr reports, with the line that does; a fleet counts by what it means."""
+
+    meaning: StepMeaning
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
+class FailedStep(_CompactPickle):
+    """A step of a log at which an installation ended, where no requirement has it.
+
+    Attributes:
+        method: Id of the method.
+        fails: Whether the method fails for it. Else the log has no code, or the installation was skipped.
+        step: As of StepMeaning.
+        code: As of StepMeaning.
+        explanation: What the log reports of this host, in sentences.
+        remedy: What to do, in sentences.
+        proof: The line.
+        meaning: What it means on any host; not saved.
+    """
+
+    method: str
+    fails: bool
+    step: str
+    code: str
+    explanation: str
+    remedy: str
+    proof: tuple[Proof, ...]
+    meaning: StepMeaning | None = field(default=None, compare=False)
+
+    @property
+    def logged(self) -> LoggedStep | None:
+        """The step as a fleet counts it; None of a saved one."""
+        return LoggedStep(self.meaning, self.proof[0]) if self.meaning else None
+
+
+@dataclass(frozen=True, slots=True)
 class RequirementResult(_CompactPickle):
     """What one requirement came to for one host, of those of which anything was seen.
 
@@ -106,6 +145,9 @@ class RequirementResult(_CompactPickle):
         proof: At most a handful.
         also_blocked: As in RequirementVerdict.
         remedy_kind: The kind of the first remedy, as in Remedy; empty if there is none.
+        failed_step: The step of a log at which the installation ended, such as "admin-share"; empty if there is none.
+        code: Its code, as of StepMeaning.
+        logged: That step with its line; not saved.
     """
 
     requirement: str
@@ -127,6 +169,9 @@ class RequirementResult(_CompactPickle):
     proof: tuple[Proof, ...]
     also_blocked: tuple[Block, ...] = ()
     remedy_kind: str = ""
+    failed_step: str = ""
+    code: str = ""
+    logged: LoggedStep | None = field(default=None, compare=False)
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -177,6 +222,7 @@ class HostResult(_CompactPickle):
             fails or is a proven block.
         recommended: Ids of methods that the evidence does not contradict, best proven first.
         warnings: What is wrong with its sources.
+        failed_steps: Steps of logs at which an installation ended, where no requirement has them.
     """
 
     host: str
@@ -191,6 +237,18 @@ class HostResult(_CompactPickle):
     seen: tuple[RequirementResult, ...]
     recommended: tuple[str, ...]
     warnings: tuple[str, ...]
+    failed_steps: tuple[FailedStep, ...] = ()
+
+    def steps_of(self, method: str) -> tuple[FailedStep, ...]:
+        """Return the steps of logs that make a method fail, where no requirement has them."""
+        return tuple(step for step in self.failed_steps if step.method == method and step.fails)
+
+    def failed_step(self, method: str) -> tuple[str, str]:
+        """Return the step of a log for which a method fails, and its code; empty if it does not fail for one."""
+        failed = self.outcome(method).failed
+        steps = [(step.step, step.code) for step in self.steps_of(method)]
+        steps += [(row.failed_step, row.code) for row in self.seen if row.requirement in failed and row.failed_step]
+        return steps[0] if steps else ("", "")
 
     def outcome(self, method: str) -> MethodOutcome:
         """Return what a method came to. Raises KeyError if the ruleset has none of this id."""
@@ -286,7 +344,7 @@ class GroupCount:
         fails: Likewise.
         unproven: Likewise.
         no_evidence: Likewise.
-        most: Id of the requirement that most of them fail for; empty if none fails.
+        most: Id of the requirement that most of them fail for, or "step/" and the step of a log; empty if none fails.
     """
 
     name: str
@@ -337,14 +395,20 @@ class FirewallChange:
 
 @dataclass(frozen=True)
 class Cause:
-    """What lets hosts fail whatever is opened in firewalls, those of most hosts first; each host counts once.
+    """What lets hosts fail where no change of a firewall is known to help, most hosts first; each host counts once.
 
     Attributes:
-        verdict: "unreachable", "no-response", "refused", "blocked" (dropped where nothing listens) or "problem".
-        code: Of the problem, such as STATUS_ACCESS_DENIED; else empty.
-        requirement: Its id; empty if the whole computer was not reached.
+        verdict: "unreachable", "no-response", "refused", "blocked" (dropped where nothing listens), "problem", "failed"
+            (a log reports a port that could not be used; a firewall may be the reason) or "step" (a log reports a step
+            that needs no port).
+        code: Of the problem, such as STATUS_ACCESS_DENIED; of the step, as of StepMeaning; else empty.
+        requirement: Its id; empty if the whole computer was not reached, and of a step that needs no port.
         hosts: How many.
         remedy: What to do, in a sentence.
+        step: The step of a log, such as "admin-share"; empty if no log reports it.
+        text: What the code means at this step, in sentences; empty without a step.
+        example_host: The first of the hosts by name; empty without a step.
+        example: The line of its log; None without a step.
     """
 
     verdict: str
@@ -352,6 +416,10 @@ class Cause:
     requirement: str
     hosts: int
     remedy: str
+    step: str = ""
+    text: str = ""
+    example_host: str = ""
+    example: Proof | None = None
 
 
 @dataclass(frozen=True)
@@ -408,7 +476,9 @@ class FleetReport:
         directions: In which direction hosts are stopped.
         devices: What stopped hosts where a rule can be changed, such as an address or "each host's own firewall".
         changes: Firewall changes to ask for.
-        causes: Why hosts fail whatever is opened.
+        causes: Why hosts fail where no change is known to help.
+        unproven_steps: The steps of logs at which the main method ended for hosts for which it does not fail: the
+            installation was skipped, or the log does not show why it ended.
         also_blocked: Proven blocks that do not fail the main method.
         hosts: In the order of their names.
         expected: Hosts of a map file, or named with an unreadable file, of which there is no readable source.
@@ -431,6 +501,7 @@ class FleetReport:
     devices: tuple[StopCount, ...]
     changes: tuple[FirewallChange, ...]
     causes: tuple[Cause, ...] = field(default=(), kw_only=True)
+    unproven_steps: tuple[Cause, ...] = field(default=(), kw_only=True)
     also_blocked: tuple[AlsoBlocked, ...] = field(default=(), kw_only=True)
     hosts: tuple[HostResult, ...]
     expected: tuple[str, ...]
@@ -457,12 +528,23 @@ class FleetReport:
 
     @property
     def unhelped(self) -> int:
-        """How many hosts fail whatever is opened in firewalls."""
+        """How many hosts fail, and no change of a firewall is known to help them."""
         return sum(cause.hosts for cause in self.causes)
+
+    @property
+    def logged_causes(self) -> tuple[Cause, ...]:
+        """The causes that logs of ConfigMgr report, by step and code."""
+        return tuple(cause for cause in self.causes if cause.step)
+
+    @property
+    def other_causes(self) -> tuple[Cause, ...]:
+        """The causes that packets and logs of firewalls show."""
+        return tuple(cause for cause in self.causes if not cause.step)
 
 
 # how a requirement of a host failed, and where
 
+STEP = "step"  # beside the verdicts: a log reports a step that needs no port
 PROBLEM = "problem"  # beside the verdicts: the port is open, and something failed on it for good
 # What to do where nobody listens, and where a firewall is known to let it in, or need not.
 NO_RULE_HELPS = frozenset(

@@ -314,6 +314,31 @@ class Block:
 
 
 @dataclass(frozen=True)
+class StepMeaning:
+    """What a step of a log means on every computer on which it ends in the same way; a fleet counts by it.
+
+    Attributes:
+        step: Value of InstallStep, such as "admin-share".
+        code: Number, official name, and HRESULT, such as "5 ERROR_ACCESS_DENIED (0x80070005)"; empty without a code.
+        cause: The cause in sentences, and the causes that are possible.
+        remedy: What to do, in one paragraph.
+    """
+
+    step: str
+    code: str
+    cause: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class LoggedStep:
+    """A step that a log reports, with the line that does."""
+
+    meaning: StepMeaning
+    evidence: Evidence
+
+
+@dataclass(frozen=True)
 class RequirementVerdict:
     """The outcome of one requirement for one client. No verdict on traffic is made without evidence.
 
@@ -323,6 +348,8 @@ class RequirementVerdict:
         also_blocked: Proven blocks of this requirement besides its verdict, such as one while its condition is off.
         either_or: Name of the group of which one member is enough; None if the requirement stands alone.
         steps: What was said on the open port, as far as the explanation names it.
+        logged: The step of a log that ended the installation at this requirement, None if there is none. It is not
+            saved: a fleet counts by it.
     """
 
     id: str
@@ -347,6 +374,7 @@ class RequirementVerdict:
     remedy: tuple[Remedy, ...]
     either_or: str | None = None
     steps: tuple[PushStep, ...] = ()
+    logged: LoggedStep | None = field(default=None, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if self.verdict not in VERDICTS:
@@ -385,6 +413,7 @@ class Reason:
         text: The reason, in a sentence or two.
         remedy: Of such a step what to do about it; the requirements have their own.
         evidence: Of such a step the lines that report it.
+        logged: Such a step with what it means on any computer; not saved.
     """
 
     kind: str
@@ -392,6 +421,7 @@ class Reason:
     text: str
     remedy: tuple[Remedy, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    logged: LoggedStep | None = field(default=None, compare=False, kw_only=True)
 
     @property
     def is_step_alone(self) -> bool:

@@ -11,11 +11,12 @@ from urllib.parse import quote, urlencode
 
 from auditor.render.clean import clean
 from auditor.render.fleet import html_hosts as fleet_hosts
+from auditor.render.fleet.text import FAILED_STEPS, UNPROVEN_STEPS, example, headline, step_and_code
 from auditor.render.fleet.text import also_blocked as blocked_without_effect
-from auditor.render.fleet.text import headline
 from auditor.render.html import templates as pages
 from auditor.report import model as r
 from auditor.report.fleet_model import PROBLEM, Cause, FirewallChange, FleetReport, GroupCount, MethodCount, stopper
+from auditor.ruleset.statements import say
 
 MOST_SHOWN = 10  # rows of a table that are seen at once; the rest is folded
 MOST_LISTED = 500  # rows of a table at all
@@ -41,6 +42,10 @@ def render_fleet_html(report: FleetReport) -> str:
         where=where,
         stopped_at=stopped_at,
         cause=cause,
+        step_and_code=step_and_code,
+        example=example,
+        failed_steps=FAILED_STEPS,
+        unproven_steps=UNPROVEN_STEPS,
         stopper=stopper,
         results=pages.STATES,
         total=total,
@@ -80,7 +85,9 @@ def why(report: FleetReport) -> list[str]:
     failing = report.method(report.main).fails
     changes = _until_it_helps(report.changes)
     if not changes:
-        return ["No firewall change unblocks any of them."] * bool(failing)
+        undecided = any(cause.step and cause.verdict == r.FAILED for cause in report.causes)
+        template = "fleet.undecided" if undecided else "fleet.no-change"
+        return [say(template)] * bool(failing)
     wanted = "; ".join(f"allow {change.ports} {where(change)}" for change in changes)
     subject = "Most effective change" if len(changes) == 1 else f"Most effective {len(changes)} changes, together"
     best = f"{subject}: {wanted}. Unblocks {changes[-1].helps:,} of {failing:,}."

@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 from markupsafe import Markup
 
 from auditor.render.clean import clean
+from auditor.render.fleet.text import step_and_code
 from auditor.report import model as r
 from auditor.report.fleet_model import (
     NO_EVIDENCE,
+    FailedStep,
     FleetReport,
     HostResult,
     MethodOutcome,
@@ -81,17 +83,18 @@ def without_source(report: FleetReport) -> Iterator[HostResult]:
 
 def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
     subnets, sites, requirements = _Table[str | None](), _Table[str | None](), _Table[str]()
-    outcomes: _Table[tuple[Any, ...]] = _Table()
+    outcomes, steps = _Table[tuple[Any, ...]](), _Table[str]()
     stops, stopped = _Table[tuple[str, ...]](), _Table[tuple[int, ...]]()
     methods = [method.id for method in report.methods]
     missing = len(hosts) - len(report.hosts)  # without a source: of no subnet
 
-    def outcome(method_outcome: MethodOutcome) -> tuple[Any, ...]:
+    def outcome(host: HostResult, method: str) -> tuple[Any, ...]:
+        of_method = host.outcome(method)
         failed, unverified = (
-            tuple(requirements[clean(name)] for name in names)
-            for names in (method_outcome.failed, method_outcome.unverified)
+            tuple(requirements[clean(name)] for name in names) for names in (of_method.failed, of_method.unverified)
         )
-        return RESULTS.index(method_outcome.result), failed, unverified
+        ended = tuple(steps[clean(_step_words(step))] for step in host.failed_steps if step.method == method)
+        return RESULTS.index(of_method.result), failed, unverified, ended
 
     columns = {
         "names": [clean(host.host) for host in hosts],
@@ -99,7 +102,7 @@ def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
         "subnet": [subnets[clean(host.subnet)] for host in report.hosts] + [subnets[None]] * missing,
         "site": [sites[clean(host.site)] for host in report.hosts]
         + [sites[clean(host.site) if host.site else None] for host in hosts[len(report.hosts) :]],
-        "outcome": [outcomes[tuple(outcome(host.outcome(method)) for method in methods)] for host in hosts],
+        "outcome": [outcomes[tuple(outcome(host, method) for method in methods)] for host in hosts],
         "stopped": [stopped[tuple(stops[stop] for stop in dict.fromkeys(_stops(host)))] for host in hosts],
         "files": [len(host.files) for host in hosts],
     }
@@ -112,6 +115,7 @@ def _listed(hosts: Sequence[HostResult], report: FleetReport) -> dict[str, Any]:
         "sites": sites.rows,
         "requirements": requirements.rows,
         "outcomes": outcomes.rows,
+        "steps": steps.rows,
         "stops": stops.rows,
         "stopSets": stopped.rows,
         **columns,
@@ -136,6 +140,10 @@ def _stops(host: HostResult) -> Iterator[tuple[str, ...]]:
                 requirement.device or "",
             )
             yield tuple(map(clean, stop))
+
+
+def _step_words(step: FailedStep) -> str:
+    return step_and_code(step.step, step.code)
 
 
 # one host
@@ -193,7 +201,12 @@ class _Details:
             [methods.index(method) for method in host.recommended],
             list(map(number, host.warnings)),
             [self._requirement(requirement) for requirement in host.seen],
+            [self._step(step, methods) for step in host.failed_steps],
         ]
+
+    def _step(self, step: FailedStep, methods: Sequence[str]) -> list[Any]:
+        words = map(self._number, (_step_words(step), step.explanation, step.remedy))
+        return [methods.index(step.method), int(step.fails), *words, [self._proof(proof) for proof in step.proof]]
 
     def _requirement(self, requirement: RequirementResult) -> list[Any]:
         number = self._number

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from auditor.errors import MissingPackageError
 from auditor.render.clean import clean
 from auditor.render.tables.requirements import MOST, cell
-from auditor.report.fleet_model import NO_EVIDENCE, FleetReport, HostResult, RequirementResult
+from auditor.report.fleet_model import NO_EVIDENCE, STEP, FleetReport, HostResult, RequirementResult
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +31,8 @@ HOSTS = {
     METHODS: TEXT,
     "failed": TEXTS,
     "unverified": TEXTS,
+    "failed_step": TEXT,
+    "code": TEXT,
     "recommended": TEXTS,
     "first_time": TEXT,
     "last_time": TEXT,
@@ -66,6 +68,8 @@ REQUIREMENTS = {
     "problems": TEXTS,
     "also_blocked": TEXTS,
     "remedy_kind": TEXT,
+    "failed_step": TEXT,
+    "code": TEXT,
 }
 EVIDENCE = {
     "host": TEXT,
@@ -76,6 +80,20 @@ EVIDENCE = {
     "frames": NUMBERS,
     "display_filter": TEXT,
     "text": TEXT,
+}
+CAUSES = {
+    "verdict": TEXT,
+    "step": TEXT,
+    "code": TEXT,
+    "requirement": TEXT,
+    "hosts": NUMBER,
+    "fails": FLAG,
+    "text": TEXT,
+    "remedy": TEXT,
+    "example_host": TEXT,
+    "example_path": TEXT,
+    "example_lines": NUMBERS,
+    "example_text": TEXT,
 }
 UNREADABLE = {"path": TEXT, "host": TEXT, "error": TEXT, "action": TEXT}
 SENTENCES = frozenset(("files", "warnings", "problems", "also_blocked"))  # have blanks in them
@@ -147,7 +165,8 @@ def _hosts(report: FleetReport) -> Iterator[Row]:
             yield _host(host, report)
         else:
             results = [NO_EVIDENCE] * len(report.methods)
-            yield name, site or None, (), None, *results, (), (), (), None, None, 0, (), (NO_SOURCE,)
+            nothing = (None, None)
+            yield name, site or None, (), None, *results, (), (), *nothing, (), *nothing, 0, (), (NO_SOURCE,)
 
 
 def _host(host: HostResult, report: FleetReport) -> Row:
@@ -160,6 +179,7 @@ def _host(host: HostResult, report: FleetReport) -> Row:
         *(host.outcome(method.id).result for method in report.methods),
         main.failed,
         main.unverified,
+        *(part or None for part in host.failed_step(report.main)),
         host.recommended,
         host.first_time,
         host.last_time,
@@ -209,6 +229,8 @@ def _requirement_cells(requirement: RequirementResult) -> Row:
         tuple(problem.text for problem in requirement.problems),
         tuple(block.text for block in requirement.also_blocked),
         requirement.remedy_kind,
+        requirement.failed_step or None,
+        requirement.code or None,
     )
 
 
@@ -218,6 +240,20 @@ def _evidence(report: FleetReport) -> Iterator[Row]:
             for proof in requirement.proof:
                 cells = (proof.path, proof.lines, proof.frames, proof.display_filter or None, proof.text)
                 yield host.host, requirement.requirement, requirement.verdict, *cells
+
+        for step in host.failed_steps:
+            for proof in step.proof:
+                cells = (proof.path, proof.lines, proof.frames, proof.display_filter or None, proof.text)
+                yield host.host, None, STEP, *cells
+
+
+def _causes(report: FleetReport) -> Iterator[Row]:
+    of_failing = ((cause, True) for cause in report.causes)
+    for cause, fails in (*of_failing, *((cause, False) for cause in report.unproven_steps)):
+        known = (cause.verdict, cause.step or None, cause.code or None, cause.requirement or None, cause.hosts, fails)
+        line = cause.example
+        of_line = (line.path, line.lines, line.text) if line else (None, (), None)
+        yield *known, cause.text or None, cause.remedy, cause.example_host or None, *of_line
 
 
 def _unreadable(report: FleetReport) -> Iterator[Row]:
@@ -229,6 +265,7 @@ TABLES: dict[str, tuple[dict[str, str], Callable[[FleetReport], Iterable[Row]]]]
     "hosts": (HOSTS, _hosts),
     "requirements": (REQUIREMENTS, _requirements),
     "evidence": (EVIDENCE, _evidence),
+    "causes": (CAUSES, _causes),
     "unreadable": (UNREADABLE, _unreadable),
 }
 

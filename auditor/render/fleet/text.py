@@ -15,7 +15,9 @@ from auditor.render.text import INDENT, Part, indented, plain, print_parts
 from auditor.report import model as r
 from auditor.report.fleet_model import (
     NO_EVIDENCE,
+    PROBLEM,
     AlsoBlocked,
+    Cause,
     FleetReport,
     GroupCount,
     HostResult,
@@ -24,13 +26,17 @@ from auditor.report.fleet_model import (
 )
 from auditor.ruleset.lint import SITE_SERVER
 from auditor.ruleset.ruleset import DEFAULT_RULESET
+from auditor.ruleset.statements import say, templates
 
 MOST_LISTED = 10
 MOST_CHANGES = 5
+MOST_EXPLAINED = 3  # steps of logs, with paragraphs
 UNNAMED = "(unknown)"
 SIMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")  # one word for every shell
 AGAIN = "A push stops at the first blocked port; later ports are untested. Run the audit again after each change."
 COLLECT = "Turn on logging, run a push, collect the logs, then run the same command again."
+FAILED_STEPS = "Failed steps in logs of Configuration Manager"
+UNPROVEN_STEPS = "Skipped, or ended without a code, in logs of Configuration Manager"
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -49,7 +55,11 @@ def _parts(report: FleetReport) -> Iterator[Part]:
     yield Text()
     yield from _also_blocked(report)
     yield from _changes(report)
+    yield from _logged_steps(FAILED_STEPS, report.logged_causes)
     yield from _causes(report)
+    yield from _logged_steps(
+        "Skipped, or ended without a code, by logs of Configuration Manager", report.unproven_steps
+    )
     yield from _without_evidence(report)
     yield from _places(report)
     yield from _failing(report)
@@ -120,14 +130,63 @@ def _export_command(report: FleetReport) -> str:
 
 
 def _causes(report: FleetReport) -> Iterator[Part]:
-    if not report.causes:
+    if not (causes := report.other_causes):
         return
     lines = [
         indented(f"{cause.hosts:,} {_one_cause(cause.verdict, cause.code, cause.requirement)}: {cause.remedy}")
-        for cause in report.causes[:MOST_LISTED]
+        for cause in causes[:MOST_LISTED]
     ]
-    title = f"No firewall change fixes {_computers(report.unhelped)}"
-    yield from _section(title, [*lines, *_more(len(report.causes), MOST_LISTED, "fleet.json")])
+    title = f"No firewall change fixes {_computers(sum(cause.hosts for cause in causes))}"
+    yield from _section(title, [*lines, *_more(len(causes), MOST_LISTED, "causes.csv")])
+
+
+def _logged_steps(title: str, causes: Sequence[Cause]) -> Iterator[Part]:
+    """Yield the steps of logs by code, then for the first of them the meaning, what to do, and a line."""
+    if not causes:
+        return
+    cells = [
+        (step_in_words(cause.step), cause.code or "-", _port_of(cause), cause.hosts) for cause in causes[:MOST_LISTED]
+    ]
+    table = _table(("Step", "Code", "Port", "Computers"), cells, numbers=1)
+    parts = [table, *_more(len(causes), MOST_LISTED, "causes.csv")]
+    parts += [part for cause in causes[:MOST_EXPLAINED] for part in _logged_step(cause)]
+    parts += _more(len(causes), MOST_EXPLAINED, "explained in fleet.html and causes.csv")
+    yield from _section(f"{title}: {_computers(sum(cause.hosts for cause in causes))}", parts)
+
+
+def _port_of(cause: Cause) -> str:
+    states = {r.FAILED: "unclear", PROBLEM: "open"}
+    return f"{_row(cause.requirement)}: {states[cause.verdict]}" if cause.verdict in states else "-"
+
+
+def _logged_step(cause: Cause) -> Iterator[Part]:
+    yield indented(f"{step_and_code(cause.step, cause.code)}:")
+    yield _further(cause.text)
+    yield _further(f"Fix: {cause.remedy}")
+    yield _further(f"Example: {example(cause)}")
+
+
+def step_and_code(step: str, code: str) -> str:
+    """Return a step of a log and its code in words."""
+    return ", ".join(filter(None, (step_in_words(step), code)))
+
+
+def step_in_words(step: str) -> str:
+    """Return a step of a log in words; one of a report of another version as it is."""
+    name = f"reported-step.{step}"
+    return say(name) if name in templates() else step
+
+
+def example(cause: Cause) -> str:
+    """Return the line of a log that shows a cause, with its host and its place; empty without a step."""
+    if cause.example is None:
+        return ""
+    lines = ", ".join(map(str, cause.example.lines))
+    return f"{cause.example_host}, {cause.example.path} line {lines}: {cause.example.text}"
+
+
+def _further(text: str) -> Padding:
+    return Padding(Text(clean(text)), (0, 0, 0, 2 * INDENT))
 
 
 def _one_cause(verdict: str, code: str, requirement: str) -> str:
@@ -140,7 +199,8 @@ def _without_evidence(report: FleetReport) -> Iterator[Part]:
     """Yield the computers without evidence, each with the reason, and the files that could not be read."""
     errors = {file.host: file for file in report.unreadable if file.host}
     none = f"the sources contain no {_method_name(report.method(report.main)).lower()} traffic"
-    reasons = [(_at_site(host), none) for host in report.hosts if host.outcome(report.main).result == NO_EVIDENCE]
+    silent = [host for host in report.hosts if host.outcome(report.main).result == NO_EVIDENCE]
+    reasons = [(_at_site(host), _ended_at(host, report.main) or none) for host in silent]
     sites = report.site_of_expected
     reasons += [
         (_with_site(name, sites.get(name, "")), _unreadable(errors[name]) if name in errors else "no source collected")
@@ -158,6 +218,12 @@ def _without_evidence(report: FleetReport) -> Iterator[Part]:
         shown = [indented(f"{file.path}: {_unreadable(file)}") for file in others[:MOST_LISTED]]
         title = f"Unreadable files ({len(others):,})"
         yield from _section(title, [*shown, *_more(len(others), MOST_LISTED, "unreadable.csv")])
+
+
+def _ended_at(host: HostResult, method: str) -> str:
+    """Return the step of a log at which a method ended although nothing shows that it fails; empty if there is none."""
+    steps = (step for step in host.failed_steps if step.method == method)
+    return next((say("fleet.ended-at", step=step_and_code(step.step, step.code)) for step in steps), "")
 
 
 def _unreadable(file: UnreadableFile) -> str:
@@ -193,10 +259,18 @@ def _failing(report: FleetReport) -> Iterator[Part]:
         (_at_site(host), ", ".join(host.addresses[:1]), ", ".join(map(_row, host.outcome(report.main).failed)))
         for host in failing[:MOST_LISTED]
     ]
+    steps = [_failed_step(host, report.main) for host in failing[:MOST_LISTED]]
+    columns = ("Computer", "Address", "Failed requirements", *["Failed step"] * any(steps))
     if cells:
-        table = _table(("Computer", "Address", "Failed requirements"), cells)
+        rows = [(*cell, step)[: len(columns)] for cell, step in zip(cells, steps, strict=True)]
+        table = _table(columns, rows)
         more = _more(len(failing), MOST_LISTED, "hosts.csv")
         yield from _section(f"Computers that fail ({len(failing):,})", [table, *more])
+
+
+def _failed_step(host: HostResult, method: str) -> str:
+    step, code = host.failed_step(method)
+    return step_and_code(step, code) if step else ""
 
 
 def _at_site(host: HostResult) -> str:

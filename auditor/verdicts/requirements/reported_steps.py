@@ -10,12 +10,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import NamedTuple
 
 from auditor.report import model as r
 from auditor.ruleset.addresses import canonical
-from auditor.ruleset.configmgr_codes import Reading, Shows, reading
+from auditor.ruleset.configmgr_codes import CODES_KEPT, Reading, Shows, reading, written
 from auditor.ruleset.given_roles import is_same_host
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, SITE_SERVER
 from auditor.ruleset.ruleset import Method, Requirement, SiteRules
@@ -176,6 +176,17 @@ class ClientSteps:
         fixes = tuple(r.Remedy(fix.place, fix.action, fix.command, "reported") for fix in meaning.next_steps)
         return r.Reason("step", "", meaning.text(self._computer.name), remedy=fixes)
 
+    def unproven(self, site_server: str) -> r.Reason | None:
+        """Return the step at which the latest push request ended where nothing shows that the push failed.
+
+        It was skipped, or its line does not show why it ended.
+
+        Args:
+            site_server: Whose push it is; empty if it is unknown.
+        """
+        ended = [step for step in self._of_push(site_server) if step.step.outcome is not StepOutcome.SUCCEEDED]
+        return self._reason(ended[-1]) if ended else None
+
     # which steps count
 
     def _push_steps(self, site_server: str) -> Sequence[ReadStep]:
@@ -263,6 +274,7 @@ class ClientSteps:
             evidence=in_order((*verdict.evidence, *self._evidence(steps))),
             problems=(self._problem(last),) if decided == r.OPEN and last.reading.fatal else (),
             remedy=self._remedy(last) if last.stops else (),
+            logged=self._logged(last) if last.stops else None,
         )
 
     def _with_log(self, verdict: r.RequirementVerdict, steps: Sequence[ReadStep]) -> r.RequirementVerdict:
@@ -278,7 +290,8 @@ class ClientSteps:
             verdict = replace(verdict, verdict=r.OPEN, confidence=r.LIKELY, allowed_at=None)
         if not last.stops or any(problem.fatal for problem in verdict.problems):
             return verdict
-        return replace(verdict, problems=(*verdict.problems, self._problem(last)), remedy=self._remedy(last))
+        problems = (*verdict.problems, self._problem(last))
+        return replace(verdict, problems=problems, remedy=self._remedy(last), logged=self._logged(last))
 
     def _with_unarrived(self, verdict: r.RequirementVerdict, steps: Sequence[ReadStep]) -> r.RequirementVerdict:
         """Return a verdict; of a request that failed and is not in the IIS log of the site system, with this."""
@@ -318,7 +331,12 @@ class ClientSteps:
 
     def _reason(self, step: ReadStep) -> r.Reason:
         text = say("reported.skipped" if step.reading.skips else "reported.problem", **self._fields(step))
-        return r.Reason("step", "", text, remedy=self._remedy(step), evidence=tuple(self._evidence([step])))
+        evidence = tuple(self._evidence([step]))
+        return r.Reason("step", "", text, remedy=self._remedy(step), evidence=evidence, logged=self._logged(step))
+
+    def _logged(self, step: ReadStep) -> r.LoggedStep:
+        (evidence,) = self._evidence([step])
+        return r.LoggedStep(meaning_of(step.step.step, step.reading), evidence)
 
     def _remedy(self, step: ReadStep) -> tuple[r.Remedy, ...]:
         fixes = (
@@ -390,6 +408,23 @@ class ClientSteps:
 
 
 # what a step means
+
+
+@lru_cache(maxsize=CODES_KEPT)
+def meaning_of(step: InstallStep, of_code: Reading) -> r.StepMeaning:
+    """Return what a step means on every computer on which it has the same code.
+
+    Args:
+        step: The step.
+        of_code: What its code means.
+    """
+    code = of_code.code.title if of_code.code else written(of_code.number) if of_code.number else ""
+    if of_code.code and of_code.code.also_written:
+        code = say("reported.both-spellings", code=code, hresult=of_code.code.also_written)
+    fixes = [fix.text for fix in of_code.next_steps]
+    if of_code.collect:
+        fixes.append(say("reported.collect", source=of_code.collect))
+    return r.StepMeaning(step.value, code, of_code.text(), " ".join(fixes))
 
 
 def _is_informative(step: ReportedStep) -> bool:

@@ -8,7 +8,7 @@
   const STOP_FACETS = ["requirement", "verdict", "place", "direction", "device"];
   const FACETS = ["subnet", "site"].concat(STOP_FACETS);
   const STATES = { fails: "bad", unproven: "unsure", "no-evidence": "untried", allowed: "good", works: "good" };
-  const BAD = ["blocked", "no-response", "refused", "unreachable"];
+  const BAD = ["blocked", "no-response", "refused", "unreachable", "failed"];
   const ADDRESS = "\ue000", NAME = "\ue001"; // see fleet_hosts.py
   const SORTS = [["result", "result"], ["name", "name"], ["address", "address"], ["subnet", "subnet"], ["site", "site"]];
 
@@ -124,8 +124,11 @@
   }
 
   function reasons(n, method) {
-    const [result, blamed, missing] = all.outcomes[all.outcome[n]][method];
+    const [result, blamed, missing, steps] = all.outcomes[all.outcome[n]][method];
     const kind = all.results[result];
+    if (steps.length) {
+      return steps.map((one) => all.steps[one]).join("; ");
+    }
     if (kind === "fails") {
       const stops = all.stopSets[all.stopped[n]].map((one) => all.stops[one]);
       const rows = new Map(); // those that are stopped alike together
@@ -466,6 +469,7 @@
     const kind = all.results[result], id = all.methods[at][0] + "/", why = reasons(n, at);
     const parts = [why ? make("p", { class: "why" }, why + ".") : ""];
     const names = new Set(blamed.map((one) => all.requirements[one]));
+    parts.push(...(told ? told[7].filter((one) => one[0] === at) : []).map((one) => stepView(one, text)));
     const seen = told ? told[6].map((one) => [text(one[0]), one]).filter((one) => one[0].startsWith(id)) : [];
     seen.sort((a, b) => names.has(b[0]) - names.has(a[0]));
     parts.push(...seen.map(([name, one]) => requirement(name, one, text, names.has(name))));
@@ -499,6 +503,15 @@
       ...problems.map((problem) => make("p", { class: problem[1] ? "problem" : "" }, (problem[1] ? "Problem: " : "Also: ") + text(problem[0]))),
       make("ul", { class: "proof" }, ...proofs.map((proof) => proofView(proof, text))),
       text(remedy) && kind === "bad" ? make("p", { class: "remedy" }, make("strong", {}, "Fix: "), text(remedy)) : "");
+  }
+
+  function stepView(one, text) {
+    const [, fails, name, explanation, remedy, proofs] = one, kind = fails ? "bad" : "unsure";
+    return make("details", { class: "judged " + kind, open: true },
+      make("summary", {}, text(name) + ": ", verdict(fails ? "failed" : "ended", kind)),
+      make("p", {}, text(explanation)),
+      make("ul", { class: "proof" }, ...proofs.map((proof) => proofView(proof, text))),
+      text(remedy) ? make("p", { class: "remedy" }, make("strong", {}, "Fix: "), text(remedy)) : "");
   }
 
   function proofView(proof, text) {
