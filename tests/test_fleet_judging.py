@@ -61,7 +61,10 @@ def judged(write: Callable[[bytes], Path], tmp_path: Path) -> Judged:
         clients = {push.to_address for push in casts["BERLIN"].judged}
         parts = [one.about(sorted(clients)) if one.source.kind == CAPTURE else one for one in entries]
         return judging.judge(
-            host, "BERLIN", parts, judging.EvaluationContext(asked.question, asked.facts, asked.methods, casts)
+            host,
+            "BERLIN",
+            parts,
+            judging.EvaluationContext(asked.question, asked.site, asked.rules, asked.methods, casts),
         )
 
     return judged
@@ -376,7 +379,7 @@ def test_a_server_that_it_did_not_meet_is_still_the_one_that_it_needs(tmp_path):
     asked = asking(ROLES)
     entries = summarize(tmp_path / "fw.log", roles=asked.site.roles).entries
     bench = judging.EvaluationContext(
-        asked.question, asked.facts, asked.methods, judging.casts({"": ()}, asked.question)
+        asked.question, asked.site, asked.rules, asked.methods, judging.casts({"": ()}, asked.question)
     )
     client = judging.report("", entries, bench, ("auditor", "")).client()
     web = client.requirement("client-push/http-management-point")

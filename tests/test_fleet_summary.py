@@ -120,7 +120,7 @@ def test_a_summary_of_a_capture_is_judged_like_the_capture(source):
     entries = summarize(source).entries
     asked = [entry.source.details.asked for entry in entries]
     casts = judging.casts({"": _contacts(entries)}, asking.question, {"": asked})
-    bench = judging.EvaluationContext(asking.question, asking.facts, asking.methods, casts)
+    bench = judging.EvaluationContext(asking.question, asking.site, asking.rules, asking.methods, casts)
 
     told = {}
     for entry in entries:
@@ -271,7 +271,7 @@ def test_a_summary_of_any_log_is_judged_like_the_log(tmp_path_factory, rows):
     roles = {"site-server": (SERVER,), "client": ("10.0.1.1",)}
     asking = AuditSettings(RULES, Site(roles=roles), methods_of(RULES, ()))
     bench = judging.EvaluationContext(
-        asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question)
+        asking.question, asking.site, asking.rules, asking.methods, judging.casts({"": ()}, asking.question)
     )
     entries = summarize(path, roles=roles).entries
 
@@ -286,7 +286,7 @@ def judged_both_ways(source: Path) -> list[list[object]]:
     roles = {"site-server": (SERVER,), "client": ("10.0.1.1",)}
     asking = AuditSettings(RULES, Site(roles=roles), methods_of(RULES, ()))
     bench = judging.EvaluationContext(
-        asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question)
+        asking.question, asking.site, asking.rules, asking.methods, judging.casts({"": ()}, asking.question)
     )
     whole = auditor.audit(source, roles=roles, dissect=False).client().method("client-push")
     entries = summarize(source, roles=roles).entries
@@ -350,7 +350,7 @@ def test_the_kept_flows_between_some_hosts_are_those_of_their_table(tmp_path, ho
 def test_a_fleet_recommends_the_methods_that_the_report_on_the_host_does(tmp_path):
     asking = AuditSettings(RULES, Site(roles={"site-server": (SERVER,)}), methods_of(RULES, ()))
     bench = judging.EvaluationContext(
-        asking.question, asking.facts, asking.methods, judging.casts({"": ()}, asking.question)
+        asking.question, asking.site, asking.rules, asking.methods, judging.casts({"": ()}, asking.question)
     )
     entries = summarize(written(tmp_path, "PC1.log", row("DROP", 445, "10.0.1.1")), roles=asking.site.roles).entries
 

@@ -6,9 +6,11 @@ import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
 
+from auditor.fleet.stated import mode_of, statements_of
 from auditor.fleet.summaries.reduction import SummaryFlows
 from auditor.fleet.summaries.summary import Entry, SelectionSettings
 from auditor.report import model as r
@@ -26,7 +28,8 @@ from auditor.report.model import FILE_SHARING, GIVEN, INFERRED, LIKELY, LOGON, P
 from auditor.ruleset.addresses import canonical
 from auditor.ruleset.given_roles import ConfiguredRoles
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
-from auditor.ruleset.ruleset import Ruleset, SiteFacts
+from auditor.ruleset.ruleset import Ruleset, SiteFacts, with_ports
+from auditor.ruleset.site import Site
 from auditor.ruleset.statements import say, say_count
 from auditor.sources.flows.neighbors import NeighborRequests
 from auditor.sources.source import CAPTURE, Source
@@ -37,6 +40,7 @@ from auditor.verdicts.installations.contacts import Contact, Pair, merge
 from auditor.verdicts.installations.pushes import find_pushes, judged_pushes
 from auditor.verdicts.installations.reported import reported_computers
 from auditor.verdicts.installations.reported_pushes import installation_logs
+from auditor.verdicts.installations.reported_site import custom_ports, stated_ports, with_reported
 from auditor.verdicts.installations.roles import RoleMap
 from auditor.verdicts.recommend import rank
 from auditor.verdicts.requirements.reported_steps import ClientSteps
@@ -54,19 +58,23 @@ class EvaluationContext:
     """All that judging one host needs beside its own sources.
 
     Attributes:
-        facts: What is known of the site.
+        site: What the user set of the site.
+        documented: The ruleset without the ports of the site.
         asked: Ids of the methods that were asked for, the main one first (the others are judged too).
         casts: Who plays which role, by site.
         modes: Those that other hosts show, by site.
         heard: The servers that sent anything in any source, by site.
+        ports: Those on which the logs of all hosts agree, by site.
     """
 
     question: SelectionSettings
-    facts: SiteFacts
+    site: Site
+    documented: Ruleset
     asked: tuple[str, ...]
     casts: Mapping[str, RoleMap]
     modes: Mapping[str, r.SiteMode] = field(default_factory=dict)
     heard: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    ports: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def ruleset(self) -> Ruleset:
@@ -76,6 +84,28 @@ class EvaluationContext:
     def modes_at(self, site: str) -> list[r.SiteMode]:
         """Return the mode of a site, if it is known: that of all of its site servers."""
         return [replace(self.modes[site], site_server="")] if site in self.modes else []
+
+    def rules_of(self, site: str, sources: Sequence[Source]) -> tuple[Ruleset, SiteFacts]:
+        """Return the ruleset with the ports of a host's site, and what is known of the site.
+
+        What the user set has priority, then what the logs of the host state, then those of other hosts of its site.
+
+        Args:
+            site: The site of the host.
+            sources: What its sources say.
+        """
+        known = with_reported(self.site, sources, self.documented)
+        own = stated_ports(fact for source in sources if source.reported for fact in source.reported.all_facts)
+        if not self.site.ports and not own:
+            known = replace(known, ports=custom_ports(self.ports.get(site, {}), self.documented))
+        if known.ports == self.site.ports:
+            return self.ruleset, known.facts()
+        return _with_ports(self.documented, tuple(sorted(known.ports.items()))), known.facts()
+
+
+@lru_cache(maxsize=64)
+def _with_ports(ruleset: Ruleset, ports: tuple[tuple[str, int], ...]) -> Ruleset:
+    return with_ports(ruleset, dict(ports))
 
 
 def casts(
@@ -275,8 +305,10 @@ def judge(host: str, site: str, entries: Sequence[Entry], context: EvaluationCon
         context: What the evaluation needs beside.
     """
     case = _case(site, entries, context)
-    sources, ruleset, modes = case.sources, context.question.ruleset, context.modes_at(site)
-    rules = verdicts.rules_for(case.cast, ruleset, context.facts)
+    sources, stated = case.sources, tuple(statements_of(case.cast.logs, case.sources))
+    modes = mode_of(stated) or context.modes_at(site)
+    ruleset, facts = context.rules_of(site, sources)
+    rules = verdicts.rules_for(case.cast, ruleset, facts)
     traffic = Traffic(sources, case.cast.hosts)
     results = verdicts.judge(traffic, rules, case.cast, modes).methods
     own, decisive = _decisive(results, {push.id: push.kind for push in case.cast.judged}, context.asked[0])
@@ -300,6 +332,7 @@ def judge(host: str, site: str, entries: Sequence[Entry], context: EvaluationCon
         recommended=tuple(method.id for method, _ in rank([entry.method for entry in decisive], rules)),
         warnings=tuple(_warnings(case.entries))[:MOST_WARNINGS],
         failed_steps=tuple(_failed_steps(decisive, case, ruleset)),
+        stated=stated,
     )
 
 
@@ -407,11 +440,17 @@ def modes_of_sites(hosts: Iterable[HostResult], context: EvaluationContext) -> d
     A port that is not the documented one is left out: that of a fleet is assumed.
     """
     ruleset = context.question.ruleset
-    if site_mode.is_set(ruleset, context.facts):
+    if site_mode.is_set(ruleset, context.site.facts()):
         return {}
+    of_hosts = list(hosts)
+    stated = (
+        site_mode.ModeEvidence(host.site, next(iter(host.addresses), host.host), mode.mode, mode.why, mode.how)
+        for host in of_hosts
+        for mode in mode_of(host.stated)
+    )
     shown = (
         evidence
-        for host in hosts
+        for host in of_hosts
         for evidence in site_mode.evidence_of(
             next(iter(host.addresses), ""),
             [host.site],
@@ -419,7 +458,7 @@ def modes_of_sites(hosts: Iterable[HostResult], context: EvaluationContext) -> d
             ruleset,
         )
     )
-    return site_mode.modes_of(shown)
+    return site_mode.modes_of((*stated, *shown))
 
 
 def may_decide(mode: str, host: HostResult, ruleset: Ruleset) -> bool:
@@ -434,9 +473,9 @@ def _rows(host: HostResult) -> list[tuple[str, RequirementResult]]:
 def report(site: str, entries: Sequence[Entry], context: EvaluationContext, tool: Tool) -> r.Report:
     """Return the report on one host, as `auditor analyze` of its sources would give it."""
     case = _case(site, entries, context)
-    modes = context.modes_at(site)
-    rules = context.question.ruleset
-    audited = verdicts.audit(case.sources, rules, case.cast, context.facts, context.asked, tool, modes=modes)
+    modes = mode_of(statements_of(case.cast.logs, case.sources)) or context.modes_at(site)
+    rules, facts = context.rules_of(site, case.sources)
+    audited = verdicts.audit(case.sources, rules, case.cast, facts, context.asked, tool, modes=modes)
     return replace(audited, all_flows=None)  # a summary has too little of each flow for the table of flows
 
 

@@ -21,6 +21,7 @@ from auditor.fleet.inventory.discover import FoundFile
 from auditor.fleet.inventory.grouping import Host, Hosts, IndexEntry, Row, by_host
 from auditor.fleet.inventory.host_names import Names
 from auditor.fleet.pushed import Pushes, Target, pushes_of
+from auditor.fleet.stated import MODE, agreed_ports, notes_of
 from auditor.fleet.summaries import parquet_store as shards
 from auditor.fleet.summaries.parquet_store import Label, SummaryIndex
 from auditor.fleet.summaries.question import AuditSettings, check_same_settings, parse_settings
@@ -37,6 +38,7 @@ from auditor.ruleset.statements import say, say_count
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps, read_together
 from auditor.sources.source import CONFIGMGR_LOG, name_of
+from auditor.verdicts.installations.reported_site import PORT_FACTS, custom_ports
 from auditor.verdicts.installations.roles import RoleMap
 from auditor.version import TOOL, VERSION
 
@@ -209,6 +211,7 @@ class Fleet:
                 *(Limitation("server-in-fleet", text) for text in counted),
                 *sorted(notes, key=lambda limitation: limitation.text),
                 *(Limitation("inferred-mode", text) for text in modes),
+                *(Limitation("stated-by-logs", text) for text in self._stated(hosts)),
                 Limitation("log-misses-entries", say("fleet.log-misses-entries")),
                 Limitation("ports-only", say("fleet.ports-only")),
             ],
@@ -234,12 +237,29 @@ class Fleet:
         (place,) = named_places
         context, site = contexts[place.asking], place.host.site
         (result,) = EvaluateTask({"": (place,)}, contexts)(("",))
-        if any(judging.may_decide(mode, result, self.ruleset) for mode in MODES):
+        may_decide = any(judging.may_decide(mode, result, self.ruleset) for mode in MODES)
+        if may_decide or (not result.stated and self._has_client_logs(site)):
             places, _ = _targets(hosts, pushes)
             at_site = (near for near in places if (near.asking, near.host.site) == (place.asking, site))
             results = EvaluateTask({"": tuple(at_site)}, contexts)(("",))
-            context = replace(context, modes=judging.modes_of_sites(results, context))
+            modes = judging.modes_of_sites(results, context)
+            context = replace(context, modes=modes, ports=agreed_ports(results))
         return judging.report(site, place.entries(_entries([place])), context, TOOL)
+
+    def _stated(self, hosts: Sequence[HostResult]) -> Iterator[str]:
+        """Yield a sentence on what logs state of a site, unless the user set it."""
+        sites = [asking.site for asking in self.askings.values()]
+        settings = {MODE} if not any(site.mode for site in sites) else set()
+        if not any(site.ports for site in sites):
+            settings |= set(PORT_FACTS.values())
+        rows = self._first.rules.requirements
+        documented = {
+            name: frozenset(port for row in rows if row.site_port == name for port in row.ports) for name in settings
+        }
+        yield from notes_of(hosts, documented)
+
+    def _has_client_logs(self, site: str) -> bool:
+        return any(entry.kind == CONFIGMGR_LOG and entry.site == site for entry in self.index)
 
     def _check_read(self, name: str) -> None:
         """Raise ReportError if the only sources of a host could not be read."""
@@ -258,7 +278,9 @@ class Fleet:
         for text, asking in self.askings.items():
             casts = pushes[text].casts
             heard = self._heard(casts, asking.question.configured)
-            contexts[text] = EvaluationContext(asking.question, asking.facts, asking.methods, casts, heard=heard)
+            contexts[text] = EvaluationContext(
+                asking.question, asking.site, asking.rules, asking.methods, casts, heard=heard
+            )
         return contexts
 
     def _heard(self, casts: Mapping[str, RoleMap], configured: ConfiguredRoles) -> dict[str, frozenset[str]]:
@@ -649,20 +671,25 @@ def _in_modes(
     asked = {(place.host.name, place.host.site): place for place in places}
     with_modes = {}
     for text, context in contexts.items():
-        own = (host for name, host in by_host.items() if asked[name].asking == text)
-        with_modes[text] = replace(context, modes=judging.modes_of_sites(own, context))
-    again = [
-        place
-        for name, place in asked.items()
-        if (mode := with_modes[place.asking].modes.get(place.host.site))
-        and judging.may_decide(mode.mode, by_host[name], with_modes[place.asking].ruleset)
-    ]
+        own = [host for name, host in by_host.items() if asked[name].asking == text]
+        with_modes[text] = replace(context, modes=judging.modes_of_sites(own, context), ports=agreed_ports(own))
+    again = [place for name, place in asked.items() if _may_change(by_host[name], with_modes[place.asking])]
     if not again:
         return hosts, []
     later = {(host.host, host.site): host for host in _evaluated(again, with_modes, runner)}
     sites = {(asked[name].asking, name[1]) for name, host in later.items() if host.outcomes != by_host[name].outcomes}
     notes = [_inferred(with_modes[text].modes[site]) for text, site in sorted(sites)]
     return [later.get((host.host, host.site), host) for host in hosts], notes
+
+
+def _may_change(host: HostResult, context: EvaluationContext) -> bool:
+    """Tell whether the mode or the ports of its site, as other hosts show them, may decide the result of a host."""
+    states_ports = any(statement.setting != MODE for statement in host.stated)
+    of_site = {} if states_ports or context.site.ports else context.ports.get(host.site, {})
+    if custom_ports(of_site, context.documented):
+        return True
+    mode = context.modes.get(host.site)
+    return mode is not None and judging.may_decide(mode.mode, host, context.ruleset)
 
 
 def _inferred(mode: SiteMode) -> str:

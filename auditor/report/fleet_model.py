@@ -205,6 +205,21 @@ class MethodOutcome(_CompactPickle):
 
 
 @dataclass(frozen=True, slots=True)
+class SiteStatement(_CompactPickle):
+    """What a log of a host states of its site.
+
+    Attributes:
+        setting: "mode", or the setting of a port, such as "http".
+        value: The mode, or the port.
+        why: The line, in words.
+    """
+
+    setting: str
+    value: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostResult(_CompactPickle):
     """All that is known of one host.
 
@@ -223,6 +238,7 @@ class HostResult(_CompactPickle):
         recommended: Ids of methods that the evidence does not contradict, best proven first.
         warnings: What is wrong with its sources.
         failed_steps: Steps of logs at which an installation ended, where no requirement has them.
+        stated: What its logs state of its site; not saved.
     """
 
     host: str
@@ -238,6 +254,7 @@ class HostResult(_CompactPickle):
     recommended: tuple[str, ...]
     warnings: tuple[str, ...]
     failed_steps: tuple[FailedStep, ...] = ()
+    stated: tuple[SiteStatement, ...] = field(default=(), compare=False)
 
     def steps_of(self, method: str) -> tuple[FailedStep, ...]:
         """Return the steps of logs that make a method fail, where no requirement has them."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from auditor.errors import RulesetError
 from auditor.report.model import READ
 from auditor.ruleset.lint import HTTP, HTTPS, MODES
-from auditor.ruleset.ruleset import Ruleset
+from auditor.ruleset.ruleset import Ruleset, with_ports
 from auditor.ruleset.site import Site
 from auditor.ruleset.statements import say
 from auditor.sources.configmgr.facts import FactKind, ReportedFact
@@ -33,23 +34,30 @@ def with_reported(site: Site, sources: Sequence[Source], ruleset: Ruleset) -> Si
         return site
     ports = dict(site.ports)
     if not ports:
-        ports |= _ports(facts, ruleset)
+        ports |= custom_ports(stated_ports(facts), ruleset)
     return replace(site, ports=ports, properties=site.properties or tuple(_agreed_properties(sources)))
 
 
-def _ports(facts: Iterable[ReportedFact], ruleset: Ruleset) -> dict[str, int]:
-    """Return the ports of the site that differ from the documented ones; those on which logs disagree are left out."""
+def stated_ports(facts: Iterable[ReportedFact]) -> dict[str, int]:
+    """Return the ports of the site that logs state, by setting; those on which they disagree are left out."""
     stated: dict[str, set[int]] = {}
     for fact in facts:
         if fact.kind in PORT_FACTS and fact.value.isdigit():
             stated.setdefault(PORT_FACTS[fact.kind], set()).add(int(fact.value))
+    return {name: next(iter(of_name)) for name, of_name in stated.items() if len(of_name) == 1}
+
+
+def custom_ports(ports: Mapping[str, int], ruleset: Ruleset) -> dict[str, int]:
+    """Return those ports of a site that a ruleset has and that are not the documented ones, if they are possible."""
     documented = {(row.site_port, port) for row in ruleset.requirements for port in row.ports}
-    agreed = {name: next(iter(of_name)) for name, of_name in stated.items() if len(of_name) == 1}
-    return {
-        name: port
-        for name, port in agreed.items()
-        if name in ruleset.site_port_names and (name, port) not in documented
+    custom = {
+        name: port for name, port in ports.items() if name in ruleset.site_port_names and (name, port) not in documented
     }
+    try:
+        with_ports(ruleset, custom)
+    except RulesetError:  # what a log states is no reason to stop
+        return {}
+    return custom
 
 
 def _agreed_properties(sources: Sequence[Source]) -> list[str]:
