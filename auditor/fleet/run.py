@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from auditor.errors import ReportError
@@ -20,6 +21,7 @@ from auditor.fleet.evaluate import EvaluationContext
 from auditor.fleet.inventory.discover import FoundFile
 from auditor.fleet.inventory.grouping import Host, Hosts, IndexEntry, Row, by_host
 from auditor.fleet.inventory.host_names import Names
+from auditor.fleet.inventory.same_names import joined_names
 from auditor.fleet.pushed import Pushes, Target, pushes_of
 from auditor.fleet.stated import MODE, agreed_ports, notes_of
 from auditor.fleet.summaries import parquet_store as shards
@@ -156,6 +158,7 @@ class Fleet:
         notes: What else is to be told at the head of the report.
         files: How many were named or found.
         sites: Those of the expected hosts, as far as a map names them.
+        ambiguous: Sentences on names that may be of several computers.
     """
 
     index: tuple[IndexEntry, ...]
@@ -165,6 +168,23 @@ class Fleet:
     notes: tuple[str, ...] = ()
     files: int = 0
     sites: Mapping[str, str] = field(default_factory=dict)
+    ambiguous: tuple[str, ...] = ()
+
+    @classmethod
+    def joined(
+        cls,
+        entries: Sequence[IndexEntry],
+        unread: Sequence[UnreadableSource],
+        askings: Mapping[str, AuditSettings],
+        *,
+        expected: tuple[str, ...] = (),
+        notes: tuple[str, ...] = (),
+        files: int = 0,
+        sites: Mapping[str, str] = MappingProxyType({}),
+    ) -> Fleet:
+        """Return the fleet of these summaries, in which each computer has one name. Arguments: as the attributes."""
+        index, ambiguous = joined_names(entries, expected, sites)
+        return cls(tuple(index), tuple(unread), askings, expected, notes, files, sites, ambiguous)
 
     @property
     def ruleset(self) -> Ruleset:
@@ -208,6 +228,7 @@ class Fleet:
                 *(Limitation("no-site-server", text) for text in _without_server(contexts.values(), hosts)),
                 *(Limitation("pairs-left-out", text) for text in self._left_out()),
                 *(Limitation("several-contents", text) for text in self.notes),
+                *(Limitation("ambiguous-name", text) for text in self.ambiguous),
                 *(Limitation("server-in-fleet", text) for text in counted),
                 *sorted(notes, key=lambda limitation: limitation.text),
                 *(Limitation("inferred-mode", text) for text in modes),
@@ -392,8 +413,14 @@ def read_new(
             indexes[path] = _renamed(path, shards.outline(path, own=True), asking, names, wanted)
     entries = [entry for path in sorted(indexes) for entry in indexes[path].entries]
     unread = sorted({file for index in indexes.values() for file in index.unread})
-    return Fleet(
-        tuple(entries), tuple(unread), {asking.text: asking}, names.expected, names.notes, len(files), names.sites
+    return Fleet.joined(
+        entries,
+        unread,
+        {asking.text: asking},
+        expected=names.expected,
+        notes=names.notes,
+        files=len(files),
+        sites=names.sites,
     )
 
 
@@ -424,7 +451,7 @@ def merge_summaries(paths: Iterable[str], rules: Ruleset | None = None) -> Fleet
     # What was read in a later run is no longer lost; without its host it may be a file of another site.
     read_ns = {file: read.get((file.site, file.host, file.path), -1) for file in unread}
     left = [file for file in unread if not file.host or read_ns[file] < file.modified_ns]
-    return Fleet(tuple(entries), tuple(sorted(left)), askings, notes=_versions(entries))
+    return Fleet.joined(entries, sorted(left), askings, notes=_versions(entries))
 
 
 def _portions(files: Sequence[str], size: int) -> list[Sequence[str]]:

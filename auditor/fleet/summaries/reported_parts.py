@@ -21,7 +21,7 @@ class ReportedPart:
     """What a log reports of one computer.
 
     Attributes:
-        host: Its short name in capital letters, its address if the log names it by that; empty if it does not name it.
+        host: Its name in capital letters, its address if the log names it by that; empty if it does not name it.
         addresses: Those that CCMSetup reports of its own computer.
         reported: What concerns it.
     """
@@ -57,9 +57,9 @@ def parts_of(reported: ReportedSteps) -> Iterator[ReportedPart]:
     """
     pushed: dict[str, _PartOfComputer] = defaultdict(_PartOfComputer)
     for request in reported.requests:
-        pushed[short_name(request.machine)].requests.append(request)
+        pushed[full_name(request.machine)].requests.append(request)
     for status in reported.machines:
-        pushed[short_name(status.machine)].machines.append(status)
+        pushed[full_name(status.machine)].machines.append(status)
     for host in sorted(pushed):
         of_host = pushed[host]
         yield ReportedPart(host, (), ReportedSteps(requests=tuple(of_host.requests), machines=tuple(of_host.machines)))
@@ -67,12 +67,12 @@ def parts_of(reported: ReportedSteps) -> Iterator[ReportedPart]:
         own = replace(reported, requests=(), machines=(), served=(), unknown_errors=())
         named = _values(reported, FactKind.COMPUTER_NAME)
         addresses = filter(None, map(canonical, _values(reported, FactKind.COMPUTER_ADDRESS)))
-        yield ReportedPart(short_name(named[0]) if named else "", tuple(dict.fromkeys(addresses)), own)
+        yield ReportedPart(full_name(named[0]) if named else "", tuple(dict.fromkeys(addresses)), own)
 
 
-def short_name(name: str) -> str:
-    """Return the first label of a full name in capital letters; an address as it is."""
-    return canonical(name) or name.rstrip(".").partition(".")[0].upper()
+def full_name(name: str) -> str:
+    """Return a name in capital letters; an address as it is."""
+    return canonical(name) or name.rstrip(".").upper()
 
 
 def _values(reported: ReportedSteps, kind: FactKind) -> list[str]:
