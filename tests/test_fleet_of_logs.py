@@ -110,16 +110,6 @@ def test_the_address_that_ccmsetup_reports_joins_a_firewall_log(tmp_path):
     assert host.outcome(METHOD).result == "fails"
 
 
-def test_a_log_of_iis_is_said_not_to_be_used(tmp_path):
-    rows = "#Software: Microsoft Internet Information Services 10.0\r\n#Version: 1.0\r\n#Date: 2023-01-17 11:00:00\r\n"
-    rows += "#Fields: date time s-ip cs-method cs-uri-stem s-port c-ip sc-status\r\n"
-    rows += "2023-01-17 11:00:01 10.0.0.7 GET /SMS_MP/.sms_aut 80 10.0.1.20 200\r\n"
-    write(tmp_path / "logs" / "u_ex230117.log", rows)
-    write(tmp_path / "logs" / "ccm.log", ccm(PC1=NO_RPC))
-    (file,) = fleet(tmp_path / "logs", out=tmp_path / "out").unreadable
-    assert file.error.startswith("not used")
-
-
 def test_an_export_of_the_push_status_has_a_row_for_each_machine(tmp_path):
     text = "Name,Status,LastErrorCode,LatestProcessingAttempt,NumProcessAttempts\r\n"
     text += "PC1,2,-2147023174,2023-01-17 11:00:00,3\r\nPC2,4,0,2023-01-17 11:00:00,1\r\n"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from auditor.fleet.stated import mode_of, statements_of
 from auditor.fleet.summaries.reduction import SummaryFlows
+from auditor.fleet.summaries.reported_parts import joined
 from auditor.fleet.summaries.summary import Entry, SelectionSettings
 from auditor.report import model as r
 from auditor.report.fleet_model import (
@@ -246,9 +247,10 @@ def _with_logs(
     """
     sources = [entry.source for entry in entries]
     names = [computer.name for computer in reported_computers(sources)]
-    if not names:
+    served = {row.client for source in sources if source.reported for row in source.reported.served}
+    if not names and not served:
         return cast
-    own = cast.clients or tuple(addresses[:1])
+    own = tuple(dict.fromkeys((*(cast.clients or addresses[:1]), *(at for at in addresses if at in served))))
     pushed = [push.to_address for push in cast.judged]
     at = next((address for address in own if address in pushed), next(iter(own), ""))
     contacts = merge(contact for entry in entries for contact in _kept(entry).contacts)
@@ -503,8 +505,9 @@ def _once(entries: Sequence[Entry]) -> list[Entry]:
     Of files with one content the first by path counts. What a capture says of several addresses of the host is one.
     """
     of_content: dict[str, dict[tuple[str, ...], Entry]] = defaultdict(dict)
-    for entry in sorted(entries, key=lambda entry: (entry.source.path, entry.addresses)):
-        of_content[entry.digest].setdefault(entry.addresses, entry)
+    for entry in sorted(entries, key=lambda entry: (entry.source.path, entry.addresses, entry.host)):
+        name = entry.host if entry.source.reported else ""
+        of_content[entry.digest].setdefault((name, *entry.addresses), entry)
     once = [_joined(list(parts.values())) for parts in of_content.values()]
     return sorted(once, key=lambda entry: (entry.source.first_ns or 0, entry.source.path))
 
@@ -517,14 +520,15 @@ def _hearing(entries: Sequence[Entry], heard: frozenset[str]) -> list[Entry]:
 
 
 def _joined(parts: Sequence[Entry]) -> Entry:
-    """Return as one entry what one capture says of several addresses."""
+    """Return as one entry what one capture says of several addresses, or a log of several names."""
     whole = parts[0]
     if len(parts) == 1:
         return whole
     addresses = tuple(dict.fromkeys(address for part in parts for address in part.addresses))
     flows = dict.fromkeys(flow for part in parts for flow in _kept(part).flows)
     details = replace(_kept(whole), flows=tuple(sorted(flows, key=lambda flow: (flow.first_frame, flow.stream))))
-    return replace(whole, addresses=addresses, source=replace(whole.source, details=details))
+    reported = joined(part.source.reported for part in parts)
+    return replace(whole, addresses=addresses, source=replace(whole.source, details=details, reported=reported))
 
 
 def _cast(

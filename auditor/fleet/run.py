@@ -39,7 +39,7 @@ from auditor.ruleset.ruleset import Ruleset
 from auditor.ruleset.statements import say, say_count
 from auditor.sources.logs.addresses import LogAddresses
 from auditor.sources.logs.batching import Steps, read_together
-from auditor.sources.source import CONFIGMGR_LOG, name_of
+from auditor.sources.source import CONFIGMGR_LOG, IIS_LOG, name_of
 from auditor.verdicts.installations.reported_site import PORT_FACTS, custom_ports
 from auditor.verdicts.installations.roles import RoleMap
 from auditor.version import TOOL, VERSION
@@ -204,7 +204,8 @@ class Fleet:
         """Judge every host and return the report."""
         pushes = self._pushes()
         contexts = self._contexts(pushes)
-        places, servers = _targets(self._hosts(pushes), pushes)
+        sources = self._hosts(pushes)
+        places, servers = _targets(sources, pushes)
         judged, modes = _in_modes(_evaluated(places, contexts, runner), places, contexts, runner)
         hosts, idle, counted = _counted(judged, places, self._first.methods)
         servers += idle
@@ -229,6 +230,7 @@ class Fleet:
                 *(Limitation("pairs-left-out", text) for text in self._left_out()),
                 *(Limitation("several-contents", text) for text in self.notes),
                 *(Limitation("ambiguous-name", text) for text in self.ambiguous),
+                *(Limitation("served-others", text) for text in self._served_others(sources)),
                 *(Limitation("server-in-fleet", text) for text in counted),
                 *sorted(notes, key=lambda limitation: limitation.text),
                 *(Limitation("inferred-mode", text) for text in modes),
@@ -267,6 +269,14 @@ class Fleet:
             context = replace(context, modes=modes, ports=agreed_ports(results))
         return judging.report(site, place.entries(_entries([place])), context, TOOL)
 
+    def _served_others(self, hosts: Hosts) -> Iterator[str]:
+        """Yield a sentence on each log of IIS with requests of computers that no other source shows."""
+        used = {(entry.shard, entry.row) for of_host in hosts.values() for entry in of_host}
+        rows = (entry for entry in self.index if entry.kind == IIS_LOG and (entry.shard, entry.row) not in used)
+        others = Counter(path for path, _ in {(entry.path, entry.addresses) for entry in rows if entry.addresses})
+        for path, count in sorted(others.items()):
+            yield say_count("fleet.served-others", count, path=path)
+
     def _stated(self, hosts: Sequence[HostResult]) -> Iterator[str]:
         """Yield a sentence on what logs state of a site, unless the user set it."""
         sites = [asking.site for asking in self.askings.values()]
@@ -291,7 +301,8 @@ class Fleet:
 
     def _pushes(self) -> dict[str, Pushes]:
         """Return the pushes in the sources of each question."""
-        return pushes_of(self.index, {text: asking.question for text, asking in self.askings.items()})
+        index = [entry for entry in self.index if entry.kind != IIS_LOG]  # it has no attempt of a push
+        return pushes_of(index, {text: asking.question for text, asking in self.askings.items()})
 
     def _contexts(self, pushes: Mapping[str, Pushes]) -> dict[str, EvaluationContext]:
         """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""
@@ -555,7 +566,7 @@ def named(entries: Sequence[IndexEntry], names: Names) -> list[Label]:
 
     def label(entry: IndexEntry) -> Label:
         of_log = entry.host if entry.kind == CONFIGMGR_LOG else ""  # the log names its computers, not its path
-        shared = rows[entry.path, entry.digest] > 1 or bool(of_log)
+        shared = rows[entry.path, entry.digest] > 1 or bool(of_log) or entry.kind == IIS_LOG
         name, owners = whose(entry.kind, entry.path, entry.addresses, names, shared=shared)
         host = name.host or of_log
         return Label(host, name.site or names.sites.get(host, ""), owners)
@@ -592,7 +603,7 @@ def _versions(index: Iterable[IndexEntry]) -> tuple[str, ...]:
 def _once(index: Iterable[IndexEntry]) -> list[IndexEntry]:
     """Return the rows of a host; of those that say the same of one file, that of the later file, as `merge` does."""
     ordered = sorted(index, key=lambda entry: (entry.modified_ns, entry.asking, entry.shard, entry.row))
-    return list({(entry.path, entry.digest, entry.addresses): entry for entry in ordered}.values())
+    return list({(entry.path, entry.digest, entry.addresses, entry.log_name): entry for entry in ordered}.values())
 
 
 def _entries(places: Sequence[SummaryLocation]) -> dict[Row, Entry]:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from auditor.fleet.inventory.host_names import Owner, before_rotation
-from auditor.sources.source import CAPTURE
+from auditor.sources.source import CAPTURE, IIS_LOG
 
 ANY_SITE = ""  # nobody said which
 Row = tuple[str, int]  # a shard and the number of a row in it
@@ -27,6 +27,7 @@ class IndexEntry(NamedTuple):
         row: Its number.
         asking: What the summary was made for.
         is_part: Whether only what concerns `addresses` is of the host: a capture is of several.
+        log_name: The name in the log, where the host has another one.
     """
 
     host: str
@@ -45,6 +46,7 @@ class IndexEntry(NamedTuple):
     row: int
     asking: str
     is_part: bool = False
+    log_name: str = ""
 
     @property
     def is_capture(self) -> bool:
@@ -118,6 +120,8 @@ def by_host(index: Iterable[IndexEntry], clients: Clients | None = None, pushed:
     over are of one host if they have an address in common, or if one of two has none. Else the path stands for what is
     without an address.
 
+    A log of IIS makes no host: it is of every host that it has a request of.
+
     A capture is of every client in it, and of every host with a log that has an address in it. Its path names a client
     only if no log or map shows whose the folder is, and if the captures in the folder are of one client.
 
@@ -127,6 +131,8 @@ def by_host(index: Iterable[IndexEntry], clients: Clients | None = None, pushed:
         pushed: By row of a log of another computer, the clients to which it shows a push.
     """
     ordered, clients, pushed = sorted(index), clients or {}, pushed or {}
+    served = [entry for entry in ordered if entry.kind == IIS_LOG]
+    ordered = [entry for entry in ordered if entry.kind != IIS_LOG]
     logs, captures = ([entry for entry in ordered if entry.is_capture is kind] for kind in (False, True))
     hosts = _of_names(logs)
     folders = _of_folders(captures, hosts, clients)
@@ -140,7 +146,17 @@ def by_host(index: Iterable[IndexEntry], clients: Clients | None = None, pushed:
     for entry in logs:
         for host, addresses in _computers(entry, pushed.get((entry.shard, entry.row), ()), owners, clients).items():
             hosts[host].append(entry.about(*addresses))
+    for host, entry in _served(served, Owners({**hosts})):
+        hosts[host].append(entry)
     return dict(sorted(hosts.items()))
+
+
+def _served(rows: Iterable[IndexEntry], owners: Owners) -> Iterator[tuple[Host, IndexEntry]]:
+    """Yield what logs of IIS have of each host that other sources show: who else is served need be no client."""
+    for row in rows:
+        for address in row.addresses:
+            if host := owners.of(row.site, address):
+                yield host, row
 
 
 def _of_names(logs: Iterable[IndexEntry]) -> Hosts:

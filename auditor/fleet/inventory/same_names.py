@@ -133,7 +133,8 @@ class _Computers:
             return entry
         site, key = self._place(entry.site, name)
         host = self._shown(site, key)
-        return entry._replace(host=host, site=site or self._sites_of_map.get(host, ANY_SITE))
+        named = entry._replace(host=host, site=site or self._sites_of_map.get(host, ANY_SITE))
+        return named._replace(log_name=entry.host) if _is_reported(entry) else named
 
     def _shown(self, site: str, key: str) -> str:
         label = label_of(key)

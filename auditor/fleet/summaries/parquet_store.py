@@ -260,7 +260,7 @@ def outline(path: Path, *, own: bool = False) -> SummaryIndex:
     values["addresses"] = list(map(tuple, columns["addresses"].to_pylist()))
     values["owners"] = list(map(tuple, _unlisted(columns["owners"], _made(Owner, OWNER_FIELDS))))
     rows = enumerate(zip(*(values[name] for name in names), strict=True))
-    entries = [IndexEntry._make((*of_row, str(path), row, question, False)) for row, of_row in rows]
+    entries = [IndexEntry._make((*of_row, str(path), row, question, False, "")) for row, of_row in rows]
     return SummaryIndex(entries, _unread(file, path), question, _about(file, AUDITOR_KEY))
 
 

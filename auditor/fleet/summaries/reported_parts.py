@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from auditor.ruleset.addresses import canonical
 from auditor.sources.configmgr.facts import (
@@ -13,7 +14,10 @@ from auditor.sources.configmgr.facts import (
     MachineStatus,
     PushRequest,
     ReportedSteps,
+    ServedRequest,
 )
+
+Record = TypeVar("Record", PushRequest, MachineStatus, ServedRequest)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class ReportedPart:
         times = [time for record in records for time in (record.first_ns, record.last_ns)]
         times += [status.last_ns for status in self.reported.machines]
         times += [step.time_ns for step in self.reported.steps]
+        times += [row.time_ns for row in self.reported.served]
         known = [time for time in times if time is not None]
         return min(known, default=None), max(known, default=None)
 
@@ -48,9 +53,7 @@ class _PartOfComputer:
 
 
 def parts_of(reported: ReportedSteps) -> Iterator[ReportedPart]:
-    """Yield what a log reports of each computer: those that are pushed, then the one that wrote it.
-
-    What IIS served is left out: its log is of no computer that a client is installed on.
+    """Yield what a log reports of each computer: those that are pushed, then the one that wrote it, then those served.
 
     Args:
         reported: All that it reports.
@@ -63,11 +66,37 @@ def parts_of(reported: ReportedSteps) -> Iterator[ReportedPart]:
     for host in sorted(pushed):
         of_host = pushed[host]
         yield ReportedPart(host, (), ReportedSteps(requests=tuple(of_host.requests), machines=tuple(of_host.machines)))
+    served: dict[str, list[ServedRequest]] = defaultdict(list)
+    for row in reported.served:
+        served[canonical(row.client)].append(row)
+    for client in sorted(filter(None, served)):
+        yield ReportedPart("", (client,), ReportedSteps(served=tuple(served[client])))
     if reported.installations or reported.steps:
         own = replace(reported, requests=(), machines=(), served=(), unknown_errors=())
         named = _values(reported, FactKind.COMPUTER_NAME)
         addresses = filter(None, map(canonical, _values(reported, FactKind.COMPUTER_ADDRESS)))
         yield ReportedPart(full_name(named[0]) if named else "", tuple(dict.fromkeys(addresses)), own)
+
+
+def joined(parts: Iterable[ReportedSteps | None]) -> ReportedSteps | None:
+    """Return as one what one log reports of a computer under several names or addresses; None if it is no such log."""
+    known = [part for part in parts if part is not None]
+    if not known:
+        return None
+    return replace(
+        known[0],
+        requests=_in_lines(request for part in known for request in part.requests),
+        machines=_in_lines(status for part in known for status in part.machines),
+        served=_in_lines(row for part in known for row in part.served),
+    )
+
+
+def _in_lines(records: Iterable[Record]) -> tuple[Record, ...]:
+    return tuple(sorted(records, key=_line_of))
+
+
+def _line_of(record: PushRequest | MachineStatus | ServedRequest) -> int:
+    return record.first_line if isinstance(record, PushRequest) else record.line
 
 
 def full_name(name: str) -> str:

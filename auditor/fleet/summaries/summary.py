@@ -200,9 +200,6 @@ def summarizing(
         source = yield from reading(
             file, lambda: documented_ports(question.ruleset), tz=question.tz, addresses=addresses
         )
-        if source.kind == IIS_LOG:
-            problem = "not used: a log of IIS is about the clients of a site system, not about one computer"
-            raise SourceError(problem, where=str(file), hint="Use `auditor analyze` with this log and one client.")
         if source.records or source.skipped:
             check(source)
         digest = digest or digest_of(file)
@@ -249,7 +246,8 @@ def _named(entry: Entry, names: Names, *, shared: bool) -> Entry:
     pushed = entry.source.reported is not None and bool(
         entry.source.reported.requests or entry.source.reported.machines
     )
-    name, owners = whose(entry.source.kind, entry.source.path, entry.addresses, names, shared=shared or pushed)
+    of_others = pushed or entry.source.kind == IIS_LOG
+    name, owners = whose(entry.source.kind, entry.source.path, entry.addresses, names, shared=shared or of_others)
     host = name.host or entry.host
     return replace(entry, host=host, site=name.site or names.sites.get(host, ""), owners=owners)
 
