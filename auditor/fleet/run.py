@@ -116,13 +116,18 @@ class SummaryLocation(NamedTuple):
         uncertain = is_shown and all(Target(host.site, address) in pushes[asking].uncertain for address in addresses)
         return cls(host, ordered, parts, asking, addresses, counts=not uncertain)
 
+    @property
+    def numbered_rows(self) -> list[Row]:
+        """Shard and number of each of the rows."""
+        return [(shard, row) for shard, numbers in self.rows for row in numbers]
+
     def entries(self, read: Mapping[Row, Entry]) -> list[Entry]:
         """Return what the summaries say of the host.
 
         Args:
             read: Their rows.
         """
-        rows = [(shard, row) for shard, numbers in self.rows for row in numbers]
+        rows = self.numbered_rows
         return [read[row].about(self.parts[row]) if row in self.parts else read[row] for row in rows]
 
 
@@ -261,10 +266,12 @@ class Fleet:
         context, site = contexts[place.asking], place.host.site
         (result,) = EvaluateTask({"": (place,)}, contexts)(("",))
         may_decide = any(judging.may_decide(mode, result, self.ruleset) for mode in MODES)
-        if may_decide or (not result.stated and self._has_client_logs(site)):
+        stating = self._stating(site)
+        if may_decide or stating:
             places, _ = _targets(hosts, pushes)
             at_site = (near for near in places if (near.asking, near.host.site) == (place.asking, site))
-            results = EvaluateTask({"": tuple(at_site)}, contexts)(("",))
+            showing = [near for near in at_site if may_decide or not stating.isdisjoint(near.numbered_rows)]
+            results = EvaluateTask({"": tuple(showing)}, contexts)(("",)) if showing else []
             modes = judging.modes_of_sites(results, context)
             context = replace(context, modes=modes, ports=agreed_ports(results))
         return judging.report(site, place.entries(_entries([place])), context, TOOL)
@@ -289,8 +296,13 @@ class Fleet:
         }
         yield from notes_of(hosts, documented)
 
-    def _has_client_logs(self, site: str) -> bool:
-        return any(entry.kind == CONFIGMGR_LOG and entry.site == site for entry in self.index)
+    def _stating(self, site: str) -> set[Row]:
+        """Return the rows at a site whose logs may state a port of the site."""
+        rows = {(entry.shard, entry.row) for entry in self.index if (entry.kind, entry.site) == (CONFIGMGR_LOG, site)}
+        found = {
+            (shard, row) for shard in {shard for shard, _ in rows} for row in shards.stating(Path(shard), PORT_FACTS)
+        }
+        return rows & found
 
     def _check_read(self, name: str) -> None:
         """Raise ReportError if the only sources of a host could not be read."""

@@ -26,7 +26,7 @@ from auditor.render import output_file
 from auditor.report.records import from_json, to_json
 from auditor.ruleset.addresses import canonical
 from auditor.sources.capture.packets import IcmpError
-from auditor.sources.configmgr.facts import ReportedSteps
+from auditor.sources.configmgr.facts import FactKind, ReportedSteps
 from auditor.sources.files.skip_counts import Tally
 from auditor.sources.files.warnings import SourceWarning
 from auditor.sources.flows.columns import MISSING
@@ -304,6 +304,26 @@ def heard(path: Path, wanted: Callable[[str], bool]) -> dict[str, list[int]]:
         for code, address in enumerate(codes.dictionary.to_pylist())
         if wanted(address)
     }
+
+
+def stating(path: Path, kinds: Iterable[FactKind]) -> list[int]:
+    """Return the rows of a summary whose logs may state a fact of some kinds.
+
+    Args:
+        path: The summary.
+        kinds: Of facts.
+
+    Raises:
+        ReportError: As `read` does.
+    """
+    import pyarrow.compute as pc
+
+    file = opened(path)
+    if REPORTED not in file.schema_arrow.names:
+        return []
+    texts = _columns_of(file, path, (REPORTED,)).column(REPORTED)
+    rows = (pc.indices_nonzero(pc.match_substring(texts, f'"{kind.value}"')).to_pylist() for kind in kinds)
+    return sorted({row for of_kind in rows for row in of_kind})
 
 
 def _columns_of(file: pyarrow.parquet.ParquetFile, path: Path, names: Sequence[str] | None = None) -> pyarrow.Table:
