@@ -1,10 +1,11 @@
 """Measure how ccm.log is read: beside grep and Python's csv reader, in one run, as ratios, with peak memory.
 
-    python benchmarks/configmgr_logs.py [--megabytes 250] [--runs 3] [--machines 20000] [--folder DIR]
+    python benchmarks/configmgr_logs.py [--megabytes 250] [--runs 3] [--machines 20000] [--fleet] [--folder DIR]
 
 The log is generated: threads of a site server take turns, requests of many computers fail at different steps or
 succeed, and come back from the queue. grep counts lines; the csv reader splits them. Each command is a process of its
-own, in turn, after one round that is not counted. Ratios are of processor time. Linux.
+own, in turn, after one round that is not counted. Ratios are of processor time. With --fleet, the log is also a fleet
+for auditor batch, in one process. Linux.
 """
 
 from __future__ import annotations
@@ -121,14 +122,17 @@ def make(path: Path, size: int, machines: int) -> None:
             file.write(record)
 
 
-def compare(path: Path, runs: int) -> None:
-    """Run all commands in turn and print a table."""
+def compare(path: Path, runs: int, *, fleet: bool) -> None:
+    """Run all commands in turn and print a table. fleet: whether auditor batch is one of them."""
+    again = 'rm -rf "$2"; "$0" -m auditor batch "$1" -o "$2" --workers 0 --quiet; test $? -lt 4'
+    batch = {"auditor batch": ["sh", "-c", again, sys.executable, str(path), f"{path}.fleet"]}
     todo = {
         # Into a pipe: grep stops at the first line if nothing takes what it prints.
         "grep -c, lines": ["sh", "-c", 'grep -c "Begin Processing" "$1" | cat', "sh", str(path)],
         "csv.reader, rows": [sys.executable, "-c", CSV, str(path)],
         "auditor, records": [sys.executable, "-c", RECORDS, str(path)],
         "auditor, push requests": [sys.executable, "-c", REQUESTS, str(path)],
+        **(batch if fleet else {}),
     }
     taken: dict[str, list[Run]] = {name: [] for name in todo}
     for turn in range(runs + 1):
@@ -154,6 +158,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=250)
     parser.add_argument("--machines", type=int, default=20_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--fleet", action="store_true")
     parser.add_argument("--folder", type=Path, default=Path("build"))
     parser.add_argument("--only-make", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -165,7 +170,7 @@ def main() -> None:
     if not path.exists():
         # In a process of its own: what this one has used at most would count as its children's peak memory.
         subprocess.run([sys.executable, *sys.argv, "--only-make"], check=True)
-    compare(path, given.runs)
+    compare(path, given.runs, fleet=given.fleet)
 
 
 if __name__ == "__main__":
