@@ -8,7 +8,10 @@ import pytest
 from chromium import WIDTHS, Opened, faults, wait_until
 from fleet_sample import planted, sample
 from hostile import PAYLOADS
+from test_fleet_of_logs import ccm, write
+from test_fleet_of_steps import NO_TRUST
 
+from auditor.api.batch import batch
 from auditor.render.fleet import html_hosts as fleet_hosts
 from auditor.render.fleet.html import render_fleet_html
 
@@ -305,3 +308,15 @@ def test_no_payload_is_executed(browser, written, payload):
         kinds = "script:not([type]):not(:nth-last-child(-n+2)), img, iframe"
         assert opened.page.query_selector_all(kinds) == []
         assert (opened.requests, opened.complaints) == ([path.as_uri()], [])
+
+
+def test_a_failed_step_of_a_log_is_shown_with_its_line_and_its_fix(browser, tmp_path):
+    report = batch(write(tmp_path / "logs" / "ccm.log", ccm(PC1=NO_TRUST)), out=tmp_path / "out", workers=0).report
+    path = tmp_path / "out" / "fleet.html"
+    with Opened(browser, path, fragment="#host=PC1") as opened:
+        shown = opened.page.inner_text("dialog")
+        listed = opened.page.inner_text(".hosts tbody")
+    assert report.causes[0].code in shown
+    assert "line 2" in shown
+    assert "Fix: " in shown
+    assert report.causes[0].code in listed
