@@ -14,7 +14,7 @@ from auditor.report import model as r
 from auditor.ruleset.ruleset import Requirement, Ruleset
 from auditor.ruleset.statements import say, say_count
 from auditor.sources.dissection.facts import SERVICE_CONTROLLER
-from auditor.sources.dissection.steps import Outcome
+from auditor.sources.dissection.steps import Outcome, StepKind
 from auditor.verdicts.attempts import Attempt, Traffic
 from auditor.verdicts.correlation.clocks import Clocks
 from auditor.verdicts.correlation.match import CLOCKS_DIFFER_NS, match_attempts
@@ -77,18 +77,18 @@ class Assignments(NamedTuple):
 
     Attributes:
         connections: First frame of each connection to the endpoint mapper that carries data, in order.
-        assigned: Frames in which ports were assigned, in order.
+        shown: Frames in which ports were assigned, or which show that there is none, in order.
         first_unread: The first frame with a response that does not show its result, infinite if there is none.
     """
 
     connections: Sequence[int]
-    assigned: Sequence[int]
+    shown: Sequence[int]
     first_unread: float
 
     def are_known_before(self, frame: int) -> bool:
-        """Return whether there are assignments before a frame, and each of their connections shows one."""
+        """Return whether there are assignments before a frame, and each of their connections shows its result."""
         connections = bisect_left(self.connections, frame)
-        return frame <= self.first_unread and bisect_left(self.assigned, frame) >= connections > 0
+        return frame <= self.first_unread and bisect_left(self.shown, frame) >= connections > 0
 
 
 NOTHING_KNOWN = Assignments((), (), 0)
@@ -106,9 +106,10 @@ def _assignments(port: int | None, attempt: Attempt, traffic: Traffic) -> Assign
     ]
     steps = traffic.steps(mapper[0]) if mapper else []
     unread = (step.frame for step in steps if step.outcome is Outcome.ANSWERED)
+    unknown = (step.frame for step in steps if step.action.kind is StepKind.ASK_PORT and step.outcome is Outcome.FAILED)
     connections = sorted(connection.first_frame for connection in mapper)
     assigned = traffic.assigned_to(attempt.source, attempt.src, attempt.dst)
-    return Assignments(connections, assigned, min(unread, default=math.inf))
+    return Assignments(connections, sorted({*assigned, *unknown}), min(unread, default=math.inf))
 
 
 class DynamicPorts:
