@@ -29,6 +29,7 @@ PROBLEMS = {
     "mp-untrusted-certificate": ("https-management-point", "unknown_ca"),
     "no-admin-share": ("smb", "STATUS_BAD_NETWORK_NAME"),
     "proxy-refuses-ccm-post": ("http-management-point", "405 Method Not Allowed"),
+    "service-access-denied": ("smb", "ERROR_ACCESS_DENIED"),
     "winreg-pipe-missing": ("smb", "STATUS_OBJECT_NAME_NOT_FOUND"),
     "wrong-password": ("smb", "STATUS_LOGON_FAILURE"),
 }

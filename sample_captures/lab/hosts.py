@@ -15,6 +15,7 @@ from network import CLIENT, MANAGEMENT_POINT, ROUTER, Host, LabError, Network
 WORKGROUP = "CONTOSO"
 USER = "svc-push"
 OTHER_USER = "svc-push2"
+ADMINISTRATOR, NO_ADMINISTRATOR = "root", "daemon"  # Unix users whose rights the accounts have on the client
 PASSWORD = "Lab-Passw0rd"  # of an account that exists in the lab only
 SAMBA_PROGRAMS = ("smbd", "/usr/libexec/samba/samba-dcerpcd")
 RPC_PROGRAMS = Path("/usr/libexec/samba")
@@ -48,6 +49,7 @@ SMB_CONF = """\
   max log size = 0
 """
 ADMIN_SHARE = "[ADMIN$]\n  path = {directory}/windows\n  read only = no\n"
+ADMIN_SHARE_FOR_ALL = ADMIN_SHARE + f"  force user = {ADMINISTRATOR}\n"
 ADMIN_SHARE_FOR_OTHERS = ADMIN_SHARE + "  valid users = nobody\n"
 NO_ADMIN_SHARE = ""
 
@@ -68,6 +70,7 @@ class Services:
     """The programs that run: the client's share and RPC, and the management point's ports."""
 
     share: str | None = ADMIN_SHARE
+    account: str = ADMINISTRATOR  # the Unix user that the push accounts are
     rpc_without: str = ""  # the RPC program that does not run
     service_port: int | None = None  # where the service controller listens, besides its pipe
     http: int | None = 80
@@ -81,11 +84,13 @@ class Services:
 USUAL_SERVICES = Services()
 
 
-def write_samba_configuration(directory: Path, host: Host, share: str = NO_ADMIN_SHARE) -> Path:
+def write_samba_configuration(
+    directory: Path, host: Host, share: str = NO_ADMIN_SHARE, account: str = ADMINISTRATOR
+) -> Path:
     """Write a smb.conf that keeps all of Samba's state below `directory`."""
     for name in ("private", "lock", "state", "cache", "pid", "ncalrpc", "windows"):
         (directory / name).mkdir(parents=True, exist_ok=True)
-    (directory / "users.map").write_text(f"!root = {USER} {OTHER_USER}\n")
+    (directory / "users.map").write_text(f"!{account} = {USER} {OTHER_USER}\n")
     values = {"hostname": host.hostname.upper(), "workgroup": WORKGROUP, "directory": directory}
     text = SMB_CONF.format(first=DYNAMIC_PORTS[0], last=DYNAMIC_PORTS[-1], **values)
     path = directory / "smb.conf"
@@ -101,8 +106,9 @@ def client_configuration(network: Network) -> Path:
 def start_client(network: Network, services: Services) -> None:
     """Start smbd on 445 (not if there is no `share`) and the RPC services; return when they answer."""
     configuration = str(client_configuration(network))
-    write_samba_configuration(Path(configuration).parent, CLIENT, services.share or NO_ADMIN_SHARE)
-    _add_samba_user(network, configuration)
+    share = services.share or NO_ADMIN_SHARE
+    write_samba_configuration(Path(configuration).parent, CLIENT, share, services.account)
+    _add_samba_user(network, configuration, services.account)
     smbd, rpc_services = SAMBA_PROGRAMS
     quiet = ["-F", "--no-process-group", "-s", configuration]
     if services.share is not None:
@@ -150,9 +156,9 @@ def _rpc_programs(directory: Path, services: Services) -> list[str]:
     return [str(program) for program in programs.values()]
 
 
-def _add_samba_user(network: Network, configuration: str) -> None:
-    """Give the mapped accounts their password (the name map makes them the lab's own root)."""
-    add = network.argv(CLIENT, ["smbpasswd", "-c", configuration, "-s", "-a", "root"])
+def _add_samba_user(network: Network, configuration: str, account: str) -> None:
+    """Give the mapped accounts their password (the name map makes them this Unix user of the lab's own)."""
+    add = network.argv(CLIENT, ["smbpasswd", "-c", configuration, "-s", "-a", account])
     done = subprocess.run(add, input=f"{PASSWORD}\n" * 2, capture_output=True, text=True, timeout=30, check=False)
     if done.returncode != 0:
         raise LabError(f"smbpasswd: {done.stderr.strip()}")

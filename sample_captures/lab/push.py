@@ -100,6 +100,12 @@ def ask_service_controller(network: Network) -> bool:
     return network.try_run(SITE_SERVER, DEBIAN_PYTHON, "-I", SERVICE_CONTROL, TARGET, *options)
 
 
+def create_service(network: Network) -> bool:
+    """Open the client's service controller with the right to create a service, as a push does after its file copy."""
+    options = _samba_options(network, PASSWORD)
+    return network.try_run(SITE_SERVER, DEBIAN_PYTHON, "-I", SERVICE_CONTROL, "--create", TARGET, *options)
+
+
 def run_installer(network: Network, url: str, *, trust: Trust = Trust.ANY) -> bool:
     """Do on the client what ccmsetup does first: fetch the cabinet file, then send a request.
 

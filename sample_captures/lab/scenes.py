@@ -8,9 +8,16 @@ from functools import partial
 
 from captures import Tap
 from firewall_log import ALLOWED_IN, ALLOWED_OUT, DROP
-from hosts import ADMIN_SHARE_FOR_OTHERS, NO_ADMIN_SHARE, USUAL_SERVICES, Services
+from hosts import (
+    ADMIN_SHARE_FOR_ALL,
+    ADMIN_SHARE_FOR_OTHERS,
+    NO_ADMIN_SHARE,
+    NO_ADMINISTRATOR,
+    USUAL_SERVICES,
+    Services,
+)
 from network import CLIENT, MANAGEMENT_POINT, OTHER_HOST, SITE_SERVER, Host, Network
-from push import HTTP, HTTP_8080, HTTPS, Failed, Trust, ask_service_controller, push, read_registry
+from push import HTTP, HTTP_8080, HTTPS, Failed, Trust, ask_service_controller, create_service, push, read_registry
 from stories import (
     WRONG_PASSWORD,
     begin_only,
@@ -532,6 +539,19 @@ SERVICE_PROBLEMS = (
         failed=("registry",),
         services=Services(rpc_without="rpcd_winreg"),
         story=partial(push, more={"registry": read_registry}),
+    ),
+    Scene(
+        name="service-access-denied",
+        title="All ports open, but the push account may not create a service on the client",
+        done="no rules anywhere; the account may write to ADMIN$, but is no administrator of the client; a push that "
+        "opens the service controller (svcctl) with the right to create a service too",
+        because="The network is fine: the service controller refuses the account (access denied).",
+        requirements=NOT_INSTALLED,
+        result="fails",
+        result_without_dissection="unproven",
+        failed=("service",),
+        services=Services(share=ADMIN_SHARE_FOR_ALL, account=NO_ADMINISTRATOR),
+        story=partial(push, more={"service": create_service}),
     ),
     Scene(
         name="service-port-dropped",
