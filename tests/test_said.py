@@ -6,6 +6,8 @@ again has several values.
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from auditor.ruleset.known_problems import (
@@ -77,7 +79,7 @@ def smb_says(frame: int, command: int, message: int, status: str, who: str = SMB
 
 
 FINE, HALF_WAY, DENIED = "0x00000000", "0xc0000016", "0xc0000022"
-NEGOTIATE, LOG_ON, CONNECT, OPEN, CLOSE, WRITE = 0, 1, 3, 5, 6, 9
+NEGOTIATE, LOG_ON, CONNECT, OPEN, CLOSE, READ, WRITE = 0, 1, 3, 5, 6, 8, 9
 ADMIN = r"smb2.tree=\\CLIENT\ADMIN$"
 
 
@@ -442,6 +444,27 @@ def test_two_pipes_on_one_connection_are_told_apart_by_their_files():
     assert [line.endswith("!") for line in told] == [False, True]
 
 
+@pytest.mark.parametrize("named", ["", "smb2.fid=aaaa", "smb2.fid=bbbb"])
+def test_the_response_to_a_read_is_of_the_pipe_that_was_read_whatever_tshark_adds_to_it(named):
+    """The response itself does not name its file; tshark 4.6 adds the name, earlier versions do not."""
+    told = steps(
+        asks_for(SVCCTL, SMB, "smb2.cmd=11 smb2.fid=aaaa"),
+        asks_for(SRVSVC, SMB, "smb2.cmd=11 smb2.fid=bbbb"),
+        smb_asks(5, READ, 7, "smb2.fid=aaaa"),
+        smb_asks(6, READ, 8, "smb2.fid=bbbb"),
+        packet(7, f"<{SMB}", f"{FAULT} smb2.cmd=8 smb2.flags.response=1 smb2.msg_id=7 {named}"),
+        packet(8, f"<{SMB}", f"{FAULT} smb2.cmd=8 smb2.flags.response=1 smb2.msg_id=8 {named}"),
+    )
+    interfaces = [line.partition(":")[0] for line in told]
+    assert interfaces == ["7 call the RPC interface svcctl", "8 call the RPC interface srvsvc"]
+
+
+@pytest.mark.parametrize("name", ["", "smb2.filename=<share>"])
+def test_the_root_of_a_share_has_no_name_whatever_tshark_calls_it(name):
+    told = steps(smb_asks(1, OPEN, 4, f"{ADMIN} {name}"), smb_says(2, OPEN, 4, FINE))
+    assert told == ["2 open a file"]
+
+
 @pytest.mark.parametrize(("interface", "fatal"), [(SVCCTL, True), (SRVSVC, False)])
 def test_an_answer_that_is_read_from_a_pipe_does_not_name_it(interface, fatal):
     """Wireshark shows the pipe of a question, and of an answer that comes with it, but not of one read later."""
@@ -624,10 +647,25 @@ def test_bytes_that_are_not_visible_show_no_result(words, size):
     assert object_returns(words, "00 00 00 00", size=size) == ["5 log on to WMI?"]
 
 
-def test_the_bytes_of_the_segment_count_where_tshark_takes_the_call_apart():
-    segment = ":".join(["00"] * (24 + OBJECT - 4) + ["03", "10", "04", "80"])
-    told = object_returns(f"{WHOLE} tcp.payload={segment} IWbemLevel1Login.werror=0x00000000", "00 00 00 00")
-    assert told == ["5 log on to WMI: WBEM_E_ACCESS_DENIED!"]
+RESPONSE_BYTES = struct.pack("<BBBB4sHHI16x", 5, 0, 2, 3, b"\x10\0\0\0", 24 + OBJECT, 0, 1)
+DENIED_BYTES = b"\x03\x10\x04\x80"
+
+
+@pytest.mark.parametrize(
+    ("segment", "end"),
+    [
+        (RESPONSE_BYTES + DENIED_BYTES, ": WBEM_E_ACCESS_DENIED!"),
+        (b"\0\0\0\x94\xfeSMB" + bytes(60) + RESPONSE_BYTES + DENIED_BYTES, ": WBEM_E_ACCESS_DENIED!"),
+        (RESPONSE_BYTES + DENIED_BYTES + b"more", ""),
+        (RESPONSE_BYTES[4:] + DENIED_BYTES, ""),
+        (bytes(24 + OBJECT - 4) + DENIED_BYTES, ""),
+    ],
+    ids=["alone", "in a message of SMB", "before something else", "the end of it", "without its header"],
+)
+def test_the_bytes_of_a_segment_that_ends_with_the_response_count_where_tshark_takes_the_call_apart(segment, end):
+    payload = segment.hex(":")
+    told = object_returns(f"{WHOLE} tcp.payload={payload} IWbemLevel1Login.werror=0x00000000", "00 00 00 00")
+    assert told == [f"5 log on to WMI{end}"]
 
 
 def test_a_query_that_fails_ends_nothing():

@@ -10,6 +10,8 @@ from auditor.sources.dissection import dcom
 from auditor.sources.dissection.kerberos import KERBEROS, logon_error, logon_failure
 from auditor.sources.dissection.packets import (
     FILE_IDS,
+    YES,
+    Connection,
     Ends,
     answered_side,
     connection_of,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from auditor.sources.dissection.tshark import DissectedPacket
 
 REQUEST, RESPONSE, FAULT, BIND, BIND_ACK, BIND_NAK, ALTER, ALTER_ACK = 0, 2, 3, 11, 12, 13, 14, 15
+READ = 8  # the command of SMB 2
 EPT_MAP = "3"
 ACCEPTED = "0"
 SERVICE_CONTROLLER = "svcctl"
@@ -57,6 +60,26 @@ def rpc_steps(packets: list[DissectedPacket], classes: Mapping[int, str]) -> Ite
             yield _step(packet, answer, interface, ends=ends)
 
 
+class _Files:
+    """Which file, or pipe, a message of SMB is about.
+
+    The response to a Read does not name its file. tshark adds it since 4.6, and where it knows the request.
+    """
+
+    def __init__(self) -> None:
+        self._read: dict[tuple[Connection, str | None], str] = {}
+
+    def file(self, packet: DissectedPacket) -> str:
+        """Return the number of the file, empty if the capture does not show it; to be asked packet by packet."""
+        file, message = last_of(packet, FILE_IDS), (connection_of(packet), packet.first("smb2.msg_id"))
+        if packet.number("smb2.cmd") != READ:
+            return file
+        if packet.first("smb2.flags.response") in YES:
+            return self._read.get(message, "")
+        self._read[message] = file
+        return file
+
+
 LAST = object()  # instead of a pipe: whichever was opened last on a connection
 
 
@@ -68,6 +91,7 @@ class _RpcContexts:
         self._offered: dict[tuple[object, ...], str] = {}
         self._mapped: dict[tuple[object, ...], str] = {}
         self._numbers: dict[tuple[object, ...], str] = {}
+        self._files = _Files()
 
     def hear(self, packet: DissectedPacket, kinds: list[int]) -> None:
         """Keep what a question is about."""
@@ -103,9 +127,8 @@ class _RpcContexts:
             (connection_of(packet), LAST), ""
         )  # read from a pipe, unnamed
 
-    @staticmethod
-    def _talk(packet: DissectedPacket) -> tuple[object, ...]:
-        return connection_of(packet), last_of(packet, FILE_IDS)
+    def _talk(self, packet: DissectedPacket) -> tuple[object, ...]:
+        return connection_of(packet), self._files.file(packet)
 
 
 class _Answer(NamedTuple):

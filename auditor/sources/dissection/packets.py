@@ -14,6 +14,7 @@ FILE_IDS = ("smb2.fid", "smb.fid")
 SMB_COMMANDS = ("smb2.cmd", "smb.cmd")
 
 PRIVACY = "6"  # authentication level at which the data of calls is encrypted
+RPC_VERSION, RESPONSE = 5, 2
 RESPONSE_HEADER, AUTH_HEADER = 24, 8  # bytes
 YES = ("1", "True")
 
@@ -49,17 +50,27 @@ def pdu_types(packet: DissectedPacket) -> list[int]:
 def response_data(packet: DissectedPacket) -> bytes:
     """Return the data in a response over RPC, empty if it is encrypted or not all of it is in this packet.
 
-    It is cut out of the TCP segment where that is one message, so that it does not depend on how much of it a version
-    of tshark takes apart (4.4 takes apart calls of WMI, and reads the results of some at the wrong place).
+    It is cut out of the TCP segment where that ends with the response, so that it does not depend on how much of it a
+    version of tshark takes apart (4.4 takes apart calls of WMI, and reads the results of some at the wrong place).
     """
     whole = all(packet.first(f"dcerpc.cn_flags.{position}_frag") in YES for position in ("first", "last"))
     length, auth = packet.number("dcerpc.cn_frag_len"), packet.number("dcerpc.cn_auth_len")
     if not whole or not length or len(pdu_types(packet)) > 1 or packet.first("dcerpc.auth_level") == PRIVACY:
         return b""
     end = length - (auth + AUTH_HEADER + (packet.number("dcerpc.auth_pad_len") or 0) if auth else 0)
-    segment = _bytes(packet, "tcp.payload")
-    data = segment[RESPONSE_HEADER:end] if len(segment) == length else _bytes(packet, "dcerpc.stub_data")
+    response = _bytes(packet, "tcp.payload")[-length:]
+    data = response[RESPONSE_HEADER:end] if _is_response(response, length) else _bytes(packet, "dcerpc.stub_data")
     return data if len(data) == end - RESPONSE_HEADER else b""
+
+
+def _is_response(data: bytes, length: int) -> bool:
+    """Tell whether data are a whole response over RPC, by its header: alone in a segment, or in a message of SMB."""
+    return (
+        len(data) == length >= RESPONSE_HEADER
+        and data[0] == RPC_VERSION
+        and data[2] == RESPONSE
+        and length in (int.from_bytes(data[8:10], "little"), int.from_bytes(data[8:10], "big"))
+    )
 
 
 def _bytes(packet: DissectedPacket, name: str) -> bytes:

@@ -18,6 +18,7 @@ NEGOTIATE, SESSION_SETUP, TREE_CONNECT, CREATE, CLOSE, WRITE = 0, 1, 3, 5, 6, 9
 OPEN_EXISTING, IS_FOLDER = "1", "1"
 SMB1_STEPS = {0x72: NEGOTIATE, 0x73: SESSION_SETUP, 0x75: TREE_CONNECT, 0xA2: CREATE}
 TREES, NAMES = ("smb2.tree", "smb.path"), ("smb2.filename", "smb.file")
+ROOT = "<share>"  # instead of the empty name of the root of a share, since tshark 4.6
 LOGON_FAILURE = "0xc000006d"
 
 
@@ -38,7 +39,7 @@ def smb_steps(packets: list[DissectedPacket]) -> Iterator[ProtocolStep]:
                 continue
             about = asked.get((connection, command, message)) or _request_target(packet, WRITE)
             if command == CREATE and not about.name:  # tshark 4.6 shows it in the response only
-                about = about._replace(name=last_of(packet, NAMES))
+                about = about._replace(name=_name_in(packet))
             if command == CREATE and about.written and about.name and about.of_push:
                 files[connection, last_of(packet, FILE_IDS)] = about
             if command == WRITE and _failed(status):  # what is closed then is no copy
@@ -61,7 +62,7 @@ def push_files(packets: list[DissectedPacket]) -> Iterator[Ends]:
     """Yield who opened a file on whose share that only a push copies."""
     for packet in packets:
         for command, response, _, _ in _messages(packet):
-            name = last_of(packet, NAMES).lower()  # some versions of tshark have it in the response only
+            name = _name_in(packet).lower()  # some versions of tshark have it in the response only
             if command == CREATE and any(file in name for file in push().files):
                 yield (packet.dst, packet.src) if response else (packet.src, packet.dst)
 
@@ -124,7 +125,13 @@ def _request_target(packet: DissectedPacket, command: int) -> _RequestTarget:
         return _RequestTarget(share, "", False)
     written = packet.first("smb2.create.disposition") not in (None, OPEN_EXISTING)
     folder = packet.first("smb.nt.create_options.directory") in (IS_FOLDER, "True")
-    return _RequestTarget(share, last_of(packet, NAMES), written and not folder)
+    return _RequestTarget(share, _name_in(packet), written and not folder)
+
+
+def _name_in(packet: DissectedPacket) -> str:
+    """Return the name of the file or pipe in a packet, empty if it has none."""
+    name = last_of(packet, NAMES)
+    return "" if name == ROOT else name
 
 
 def _failed(status: str) -> bool:

@@ -26,6 +26,7 @@ SECONDS = 60.0
 TELLING = " or ".join(
     (
         "smb2.cmd in {0, 1, 3, 5, 6}",
+        "(smb2.cmd == 8 and smb2.flags.response == 0 and smb2.read_length < 65536)",  # of a pipe, rather than a file
         "(smb2.nt_status != 0 and smb2.nt_status != 0x103)",
         "smb.cmd in {0x72, 0x73, 0x75, 0xa2}",
         "(smb.nt_status != 0)",
