@@ -14,6 +14,7 @@ from test_logged import ROLES
 from test_scenes import FOLDER
 
 import auditor
+from auditor.api.evidence_records import proof
 from auditor.render.tables.frames import CHANGE_COLUMNS
 
 
@@ -151,6 +152,15 @@ def test_the_packets_of_a_verdict_with_their_frame_numbers_in_the_capture():
     assert [(packet.number, packet.tcp.dstport) for packet in packets] == [
         (number, "445") for number in ("8", "9", "10")
     ]
+
+
+@pytest.mark.usefixtures("tshark", "in_samples")
+def test_the_packets_of_a_verdict_have_their_times():
+    """tshark 4.6 prints a date where pyshark expects a number."""
+    report = of_scene("smb-dropped")
+    times = [packet.sniff_time.timestamp() for packet in report.packets("client-push/smb")]
+    records = proof(report, report.client().requirement("client-push/smb"))
+    assert times == [pytest.approx(record.time_ns / 1e9, abs=1e-5) for record in records]
 
 
 @pytest.mark.usefixtures("tshark", "in_samples")
