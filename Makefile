@@ -2,6 +2,7 @@
 # make check  lint and the fast tests, before each commit
 # make test   run the tests             make lint   ruff, mypy, and the direction of imports
 # make docs   the documentation as a site that can be read offline, in build/docs
+# make platforms  the tests with other versions of tshark, Python, and packages (Debian, as root; about an hour)
 # make lab    make the sample captures again (Linux, as root)      make wheel   build and try the wheel
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ FAST := absence conn_state conversation custom_ports deciding endpoint_mapper fl
 	site_mode tcp_resets vantage
 
 .DELETE_ON_ERROR:
-.PHONY: demo check test lint docs lab wheel format clean
+.PHONY: demo check test platforms lint docs lab wheel format clean
 
 demo: $(VENV)/.installed
 	@# Exit code 3 is the answer here: the capture is of a push that fails.
@@ -25,6 +26,10 @@ demo: $(VENV)/.installed
 test: $(VENV)/.tools $(JUNIT_SCHEMA)
 	@command -v tshark >/dev/null || echo "tshark is not installed: the comparisons with Wireshark will be skipped (Debian: apt install tshark)"
 	AUDITOR_JUNIT_SCHEMA=$(JUNIT_SCHEMA) $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+platforms: $(VENV)/.tools
+	tests/platforms/compare
+	for platform in trixie forky lowest; do tests/platforms/run $$platform || exit 1; done
 
 check: lint
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(FAST:%=tests/test_%.py)
