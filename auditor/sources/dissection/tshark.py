@@ -235,13 +235,27 @@ class _DissectedPackets:
         """Return one packet with its number and time in the capture that was analyzed."""
         frame, fields = layers.pop("frame"), dict[str, list[str]]()
         _flatten(layers, fields)
-        protocols = frame["frame.protocols"].split(":")
-        ip = next((name for name in reversed(protocols) if name in ("ip", "ipv6")), "ip")
-        ports = [int(fields.get(f"tcp.{side}port", ["0"])[-1]) for side in ("src", "dst")]
-        ends = [fields.get(f"{ip}.{side}", [""])[-1] for side in ("src", "dst")]
+        src, dst = _innermost_addresses(frame["frame.protocols"].split(":"), fields)
+        src_port, dst_port = (int(fields.get(f"tcp.{side}port", ["0"])[-1]) for side in ("src", "dst"))
         place = int(frame["frame.number"]) - 1
         time_ns = max(self._times[place], 0)
-        return DissectedPacket(self._frames[place], ends[0], ports[0], ends[1], ports[1], fields, time_ns)
+        return DissectedPacket(self._frames[place], src, src_port, dst, dst_port, fields, time_ns)
+
+
+def _innermost_addresses(protocols: Iterable[str], fields: dict[str, list[str]]) -> tuple[str, str]:
+    """Return source and destination of the innermost IP header, empty if there is none.
+
+    Inside GTP, tshark 4.6 lists IPv6 as "ip" among the protocols: then it has no IPv4 header left.
+    """
+    headers = {
+        name: zip(fields.get(f"{name}.src", ()), fields.get(f"{name}.dst", ()), strict=False) for name in ("ip", "ipv6")
+    }
+    other = {"ip": "ipv6", "ipv6": "ip"}
+    ends = ("", "")
+    for name in protocols:
+        if name in headers:
+            ends = next(headers[name], None) or next(headers[other[name]], ends)
+    return ends
 
 
 def _flatten(value: Any, into: dict[str, list[str]], name: str = "") -> None:
