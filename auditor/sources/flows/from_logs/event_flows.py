@@ -543,7 +543,7 @@ def _no_traffic(path: Path, reader: EventReader, collected: _EventColumns) -> So
         return SourceError(reason, where=where, hint="Export it with all values, or save the log as .evtx.")
     log = collected.logs.most_common(1)[0][0]
     if log and log.lower() != SECURITY_LOG and SECURITY_LOG not in map(str.lower, collected.logs):
-        reason = f"this is the log {log[:80]!r}, which contains no traffic"
+        reason = f"this is the log {log[:100]!r}, which contains no traffic"
         return NotASourceError(reason, where=where, hint="Export the Security log: wevtutil epl Security security.evtx")
     reason = f"none of its {reader.records:,} events is a blocked or allowed connection (5152, 5156, 5157)"
     return SourceError(reason, where=where, hint=AUDIT_HINT)
