@@ -349,6 +349,7 @@ asyncio.run(coroutine()) if sys.argv[2] == "in a loop" else main()
 """
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="pyshark 0.6 itself cannot run tshark on Python 3.14")
 @pytest.mark.parametrize("where", ["in a script", "in a loop"])
 def test_a_caller_who_used_pyshark_itself_gets_the_same_report(where, tmp_path):
     """pyshark leaves a watcher of child processes behind that needs the caller's loop, which waits for us."""

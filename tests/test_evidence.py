@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from packets import pcap
 from scenario import scene
 from test_scenes import FOLDER, SCENES, Scene, each
+from wireshark import ONE_VALUE
 
 import auditor
 from auditor.api.evidence import NoEvidenceError, write_evidence
@@ -39,7 +40,7 @@ class Frame(NamedTuple):
 def wireshark(tshark, tmp_path) -> Callable[[Path | str], list[Frame]]:
     """Return every frame of a capture."""
     columns = ("frame.time_epoch", "frame.len", "frame.md5_hash", "frame.comment")
-    options = ["-o", "frame.generate_md5_hash:TRUE", "-T", "fields", *(word for one in columns for word in ("-e", one))]
+    options = ["-o", "frame.generate_md5_hash:TRUE", *ONE_VALUE, *(word for one in columns for word in ("-e", one))]
 
     def frames(path: Path | str) -> list[Frame]:
         done = subprocess.run(

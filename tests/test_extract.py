@@ -29,6 +29,7 @@ from packets import (
     turned,
     udp,
 )
+from wireshark import ONE_VALUE
 
 from auditor.sources.capture import reader as capture
 from auditor.sources.dissection import selection
@@ -375,7 +376,7 @@ def test_wireshark_shows_times_lengths_and_comments(tshark, write, tmp_path):
     path = write(written(found, COMMENTS))
     columns = ("frame.time_epoch", "frame.cap_len", "frame.len", "frame.comment")
     done = subprocess.run(
-        [tshark, "-n", "-r", str(path), "-T", "fields", *(word for one in columns for word in ("-e", one))],
+        [tshark, "-n", "-r", str(path), *ONE_VALUE, *(word for one in columns for word in ("-e", one))],
         env={**os.environ, "WIRESHARK_CONFIG_DIR": str(tmp_path)},
         capture_output=True,
         text=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 import wireshark
 from packets import icmp_error, pcap, tcp, turned, udp
 
@@ -15,6 +16,8 @@ def test_random_packets_make_the_same_streams(write, read, tshark):
 
     Sequence numbers are few, so that they meet: that is what decides where a stream ends and the next begins.
     """
+    if wireshark.newer_streams(tshark):
+        pytest.skip("tshark 4.4 and later begin another stream with a SYN after a reset; the flow table follows 4.0")
     chance = random.Random(2007)
     talks = []
     for number in range(600):

@@ -7,6 +7,7 @@ are no packets and are left out.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -72,6 +73,15 @@ class Dissection:
     message: str
 
 
+ONE_VALUE = ["-T", "fields", "-E", "occurrence=l"]  # tshark 4.6 shows the lines of a comment, then the whole of it
+
+
+def newer_streams(tshark: str) -> bool:
+    """Tell whether a SYN that is sent again after a reset begins another stream, as it does since 4.4."""
+    printed = subprocess.run([tshark, "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, re.findall(r"\d+", printed)[:2])) >= (4, 4)
+
+
 def dissect(tshark: str, path: Path) -> Dissection:
     """Run tshark once over a capture, with no profile, no names and a time limit."""
     command = [tshark, "-n", "-r", str(path.resolve()), "-T", "fields", "-E", "occurrence=a"]
@@ -96,7 +106,8 @@ def _packets(row: dict[str, str]) -> Iterator[tuple[tuple[str, int], End, End, i
         if layer in ("icmp", "icmpv6"):
             return
         if layer in ("ip", "ipv6"):
-            addresses = (next(values[f"{layer}.src"], ""), next(values[f"{layer}.dst"], ""))
+            src = next(values[f"{layer}.src"], "") or next(values["ipv6.src"], "")  # 4.6 lists both as "ip" inside GTP
+            addresses = (src, next(values[f"{layer}.dst"], "") or next(values["ipv6.dst"], ""))
         if layer in ("tcp", "udp") and (number := next(values[f"{layer}.stream"], "")):
             ports = (int(next(values[f"{layer}.{side}port"])) for side in ("src", "dst"))
             src, dst = ((str(ip_address(address)), port) for address, port in zip(addresses, ports, strict=True))
