@@ -41,6 +41,16 @@ EXCEPTIONS = {
     "zeek/tunnels/gre-aruba-amsdu.pcap": ("tcp", f"802.11 in GRE: {UNREAD}"),
     "zeek/vntag_vlan_sandwich_clean.pcap": ("tcp", f"VN-Tag: {UNREAD}"),
 }
+# Captures in which tshark 4.4 and later number TCP streams otherwise: a SYN after a reset begins another stream.
+NEWER_STREAMS = (
+    "blocked/Malcolm-Test-Artifacts__backscatter.trace",
+    "blocked/mercury__capture2.pcap",
+    "blocked/pcaps__gnutella.pcap",
+    "dcerpc/Pcaps__mimikatz_rpc.pcap.gz",
+    "http_tls/nDPI__tls_multiple_synack_different_seq.pcapng",
+    "large/pcaps__xscan_capture.pcap",
+    "zeek/pop3/pop3.pcap",
+)
 CAPTURES = captures()
 AGREED: Counter[str] = Counter()
 
@@ -68,7 +78,9 @@ def dissections(request: pytest.FixtureRequest, tshark: str) -> Iterator[dict[st
 
 
 @pytest.mark.parametrize("name", each("tcp"))
-def test_tcp_flows_are_wiresharks_streams(name, dissections):
+def test_tcp_flows_are_wiresharks_streams(name, dissections, tshark):
+    if name in NEWER_STREAMS and wireshark.newer_streams(tshark):
+        pytest.skip("tshark 4.4 and later number these streams by another rule; the flow table follows 4.0")
     compare("tcp", name, dissections[name].result())
 
 

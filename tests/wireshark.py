@@ -102,7 +102,9 @@ def _packets(row: dict[str, str]) -> Iterator[tuple[tuple[str, int], End, End, i
     """Yield stream, source, destination and flags of each TCP or UDP header of a frame, outermost first."""
     values = {name: iter(row[name].split(",")) for name in FIELDS}
     addresses: tuple[str, str] = ("", "")
-    for layer in row["frame.protocols"].split(":"):
+    # 4.4 and later do not list IP inside MPLS
+    protocols = re.sub("mpls:(?=tcp|udp)", "mpls:ip:", row["frame.protocols"])
+    for layer in protocols.split(":"):
         if layer in ("icmp", "icmpv6"):
             return
         if layer in ("ip", "ipv6"):

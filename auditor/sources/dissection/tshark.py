@@ -245,17 +245,19 @@ class _DissectedPackets:
 def _innermost_addresses(protocols: Iterable[str], fields: dict[str, list[str]]) -> tuple[str, str]:
     """Return source and destination of the innermost IP header, empty if there is none.
 
-    Inside GTP, tshark 4.6 lists IPv6 as "ip" among the protocols: then it has no IPv4 header left.
+    The protocols of a frame do not always name each header: inside GTP, tshark 4.6 lists IPv6 as "ip", and inside MPLS,
+    4.4 and later list none. A header that they leave over is inside those that they name.
     """
-    headers = {
-        name: zip(fields.get(f"{name}.src", ()), fields.get(f"{name}.dst", ()), strict=False) for name in ("ip", "ipv6")
-    }
-    other = {"ip": "ipv6", "ipv6": "ip"}
+    ipv4, ipv6 = (
+        zip(fields.get(f"{name}.src", ()), fields.get(f"{name}.dst", ()), strict=False) for name in ("ip", "ipv6")
+    )
     ends = ("", "")
     for name in protocols:
-        if name in headers:
-            ends = next(headers[name], None) or next(headers[other[name]], ends)
-    return ends
+        if name in ("ip", "ipv6"):
+            first, second = (ipv4, ipv6) if name == "ip" else (ipv6, ipv4)
+            ends = next(first, None) or next(second, ends)
+    *_, innermost = (ends, *ipv4, *ipv6)
+    return innermost
 
 
 def _flatten(value: Any, into: dict[str, list[str]], name: str = "") -> None:
