@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from packets import TUNNELS, ends, ip, pcap, talk, tcp, turned
+from packets import LINKS, TUNNELS, ends, ip, pcap, talk, tcp, turned
 from waiting import PATIENCE, wait_for
 
 import auditor
@@ -163,6 +163,14 @@ def heard(path: Path, tshark: str) -> Dissection:
 @pytest.mark.parametrize("wrap", TUNNELS.values(), ids=TUNNELS)
 def test_a_packet_in_a_tunnel_is_told_with_the_hosts_inside(wrap, who, write, tshark):
     path = write(pcap([wrap(packet) for packet in talk(who, "S <RA")]))
+    (caller, port), (callee, _) = ends(who)
+    assert [one[:5] for one in heard(path, tshark).packets] == [(2, str(callee), 445, str(caller), port)]
+
+
+@pytest.mark.parametrize("who", ["10.0.0.1:50000 > 10.0.0.5:445", "[fd00::1]:50000 > [fd00::5]:445"])
+def test_a_packet_below_labels_is_told_with_its_hosts(who, write, tshark):
+    """tshark 4.4 and later do not list IP among the protocols of such a packet."""
+    path = write(pcap(talk(who, "S <RA"), LINKS["MPLS"]))
     (caller, port), (callee, _) = ends(who)
     assert [one[:5] for one in heard(path, tshark).packets] == [(2, str(callee), 445, str(caller), port)]
 
