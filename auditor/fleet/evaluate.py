@@ -29,7 +29,7 @@ from auditor.report.model import FILE_SHARING, GIVEN, INFERRED, LIKELY, LOGON, P
 from auditor.ruleset.addresses import canonical
 from auditor.ruleset.given_roles import ConfiguredRoles
 from auditor.ruleset.lint import CLIENT, MANAGEMENT_POINT, ROLES, SITE_SERVER
-from auditor.ruleset.ruleset import Ruleset, SiteFacts, with_ports
+from auditor.ruleset.ruleset import Ruleset, SiteFacts, SiteRules, with_ports
 from auditor.ruleset.site import Site
 from auditor.ruleset.statements import say, say_count
 from auditor.sources.flows.neighbors import NeighborRequests
@@ -333,7 +333,7 @@ def judge(host: str, site: str, entries: Sequence[Entry], context: EvaluationCon
         seen=tuple(_seen(decisive, sources_of=[source.path for source in sources])),
         recommended=tuple(method.id for method, _ in rank([entry.method for entry in decisive], rules)),
         warnings=tuple(_warnings(case.entries))[:MOST_WARNINGS],
-        failed_steps=tuple(_failed_steps(decisive, case, ruleset)),
+        failed_steps=tuple(_failed_steps(decisive, case, rules)),
         stated=stated,
     )
 
@@ -630,13 +630,13 @@ def _proof(evidence: r.Evidence, sources_of: Sequence[str]) -> Proof:
     return Proof(path, evidence.lines, evidence.frames, evidence.display_filter, evidence.text)
 
 
-def _failed_steps(decisive: Iterable[_Decisive], case: _HostInput, ruleset: Ruleset) -> Iterator[FailedStep]:
+def _failed_steps(decisive: Iterable[_Decisive], case: _HostInput, rules: SiteRules) -> Iterator[FailedStep]:
     """Yield the steps of logs at which installations ended where no requirement has them."""
     sources_of = [source.path for source in case.sources]
     for entry in decisive:
         failed = [reason for method in entry.failing for reason in method.reasons if reason.is_step_alone]
-        unproven = entry.method.result == r.UNPROVEN and SITE_SERVER in ruleset.method(entry.method.id).by_partner
-        for reason in failed or (_unproven_steps(entry.method.site_server or "", case) if unproven else ()):
+        unproven = entry.method.result == r.UNPROVEN and SITE_SERVER in rules.ruleset.method(entry.method.id).by_partner
+        for reason in failed or (_unproven_steps(entry.method.site_server or "", case, rules) if unproven else ()):
             if reason.logged:
                 yield FailedStep(
                     entry.method.id,
@@ -650,10 +650,10 @@ def _failed_steps(decisive: Iterable[_Decisive], case: _HostInput, ruleset: Rule
                 )
 
 
-def _unproven_steps(site_server: str, case: _HostInput) -> Iterator[r.Reason]:
+def _unproven_steps(site_server: str, case: _HostInput, rules: SiteRules) -> Iterator[r.Reason]:
     """Yield the step at which the push to a host ended although it does not fail for it."""
     for client in case.cast.logs.computers:
-        reason = ClientSteps(client, case.cast.logs, case.sources).unproven(site_server)
+        reason = ClientSteps(client, case.cast.logs, case.sources, rules).unproven(site_server)
         if reason:
             yield reason
 
