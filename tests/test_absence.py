@@ -54,7 +54,7 @@ def test_what_left_here_and_never_arrived_there_was_blocked_between(both):
     smb = both((SENT,), OWN_LOG)
     assert said(smb) == "blocked likely between"
     assert "allowed outbound by the firewall of 10.0.0.5. The attempt is missing from" in smb.explanation
-    assert smb.remedy_text == "On the firewalls on the path, allow TCP 445 from 10.0.0.5 to 10.0.0.20."
+    assert smb.remedy[0].text == "On the firewalls on the path, allow TCP 445 from 10.0.0.5 to 10.0.0.20."
     assert [one.lines for one in smb.evidence] == [(6,)]
 
 

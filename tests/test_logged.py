@@ -51,7 +51,7 @@ def test_a_dropped_row_is_proof_and_names_the_firewall(audited):
     assert said(smb) == "blocked proven client"
     assert smb.explanation == "TCP 445 from 10.0.0.5 to 10.0.0.20: dropped by the firewall of 10.0.0.20."
     assert [one.lines for one in smb.evidence] == [(6,)]
-    assert '"auditor: client-push/smb"' in smb.remedy_text
+    assert "'auditor: client-push/smb'" in smb.remedy_text
 
 
 def test_the_syns_of_one_attempt_are_one_attempt(audited):
@@ -70,12 +70,12 @@ def test_an_attempt_begins_with_its_earliest_row_wherever_that_stands(audited):
 def test_what_the_site_server_may_not_send_is_blocked_there(audited):
     smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 - SEND"), "smb")
     assert said(smb) == "blocked proven site-server"
-    assert smb.remedy_text == "On 10.0.0.5, allow outbound TCP 445 to 10.0.0.20."
+    assert smb.remedy[0].text == "On 10.0.0.5, allow outbound TCP 445 to 10.0.0.20."
 
 
 def test_the_remedy_of_a_dropped_ping_names_echo_requests(audited):
     ping = verdict(audited("08:00:00 DROP 10.0.0.5 > 10.0.0.20 - SEND"), "icmp-echo")
-    assert ping.remedy_text == "On 10.0.0.5, allow outbound ICMP echo requests to 10.0.0.20."
+    assert ping.remedy[0].text == "On 10.0.0.5, allow outbound ICMP echo requests to 10.0.0.20."
 
 
 def test_an_allowed_row_says_that_it_passed_and_no_more(audited):
@@ -431,7 +431,7 @@ def test_an_answer_that_some_firewall_dropped(audited):
     """Logs of Windows XP do not say which way a packet went."""
     smb = verdict(audited("08:00:00 DROP 10.0.0.20:445 > 10.0.0.5:50000 SA -"), "smb")
     assert said(smb) == "blocked proven unknown"
-    assert smb.remedy_text == "On the computer that wrote the log, allow TCP 445 to 10.0.0.20."
+    assert smb.remedy[0].text == "On the computer that wrote the log, allow TCP 445 to 10.0.0.20."
 
 
 def test_a_computer_that_forwards_a_syn_and_drops_its_answer_blocks_it(audited):
@@ -446,14 +446,14 @@ def test_a_computer_that_forwards_a_syn_and_drops_its_answer_blocks_it(audited):
 def test_a_computer_that_forwards_is_between(audited):
     smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S FORWARD"), "smb")
     assert said(smb) == "blocked proven between"
-    assert smb.remedy_text == "On the computer that wrote the log, allow TCP 445 to 10.0.0.20."
+    assert smb.remedy[0].text == "On the computer that wrote the log, allow TCP 445 to 10.0.0.20."
 
 
 def test_a_firewall_that_nothing_names_dropped_it_at_an_unknown_place(audited):
     smb = verdict(audited("08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S -"), "smb")
     assert said(smb) == "blocked proven unknown"
     assert smb.explanation.endswith(": dropped by the firewall that wrote the log.")
-    assert [one.kind for one in smb.remedy] == ["documented", "export-rules", "documented", "documented"]
+    assert [one.kind for one in smb.remedy] == ["documented", "export-rules", "documented", "documented", "verify"]
     assert "the computer that wrote the log" not in smb.remedy_text
 
 
@@ -468,12 +468,14 @@ def test_a_drop_where_nobody_listens_is_a_matter_of_the_service(tmp_path):
     assert smb.remedy_text.startswith(f"Check that the service runs on {roles['client']}.")
 
 
-def test_the_remedy_of_a_dynamic_port_names_no_port(audited):
+def test_no_rule_for_a_dynamic_port_names_the_port(audited):
     rows = (
         "08:00:02 ALLOW 10.0.0.5:50001 > 10.0.0.20:135 - RECEIVE",
         "08:00:03 DROP 10.0.0.5:50002 > 10.0.0.20:49670 S RECEIVE",
     )
-    assert "49670" not in verdict(audited(*rows), "rpc-dynamic").remedy_text
+    *rules, test = verdict(audited(*rows), "rpc-dynamic").remedy
+    assert [step for step in rules if "49670" in step.text] == []
+    assert test.command == "Test-NetConnection 10.0.0.20 -Port 49670"
 
 
 def test_lines_are_cited_in_order(audited):

@@ -53,27 +53,59 @@ DROPPED = "08:00:00 DROP 10.0.0.5:50000 > 10.0.0.20:445 S RECEIVE"
 
 
 def test_a_block_by_the_own_firewall_is_mended_there_by_a_rule_for_its_peer_alone(audited):
-    allow, export = remedy(audited(DROPPED))
+    allow, export, test = remedy(audited(DROPPED))
+    assert (test.place, test.command) == ("site-server", "Test-NetConnection 10.0.0.20 -Port 445")
     assert allow == r.Remedy("client", "On 10.0.0.20, allow inbound TCP 445 from 10.0.0.5.", NEW_RULE, "allow-inbound")
     assert (export.place, export.command) == ("client", EXPORT)
 
 
 def test_an_echo_request_is_allowed_by_its_type(audited):
-    allow, _ = remedy(audited("08:00:00 DROP 10.0.0.5 > 10.0.0.20 - RECEIVE"), "icmp-echo")
+    allow, *_ = remedy(audited("08:00:00 DROP 10.0.0.5 > 10.0.0.20 - RECEIVE"), "icmp-echo")
     assert "-Protocol ICMPv4 -IcmpType 8 -RemoteAddress 10.0.0.5" in (allow.command or "")
 
 
 def test_a_block_on_the_path_is_mended_between_without_a_command(audited):
-    (one,) = remedy(audited("0 10.0.0.5:50000 > 10.0.0.20:445/tcp prohibited by 10.0.0.1"))
+    one, _ = remedy(audited("0 10.0.0.5:50000 > 10.0.0.20:445/tcp prohibited by 10.0.0.1"))
     assert (one.place, one.command) == ("between", None)
 
 
-def test_a_block_of_which_the_place_is_unknown_begins_at_the_responder(audited):
-    first, export, path, service = remedy(audited("0 10.0.0.5:50000 > 10.0.0.20:445/tcp S0"))
-    assert (first.place, first.command, export.command) == ("client", None, EXPORT)
-    assert (first.kind, path.kind, service.kind) == ("documented", "documented", "documented")
-    assert path.action == "On every firewall on the path, allow TCP 445 from the site server to the client."
-    assert service.action.startswith("Check that the Server service runs on the client.")
+UNPLACED = "0 10.0.0.5:50000 > 10.0.0.20:445/tcp S0"
+OUTCOMES = ("if-none-arrive", "if-no-response-allow", "documented", "if-responses-leave")
+
+
+def test_a_block_of_which_the_place_is_unknown_begins_with_finding_the_place(audited):
+    capture, test, *outcomes, again = remedy(audited(UNPLACED))
+    assert (capture.place, test.place, again.place) == ("client", "site-server", "site-server")
+    assert capture.command == "pktmon filter add -i 10.0.0.5 -t TCP -p 445; pktmon start -c --comp nics -m real-time"
+    assert test.command == "Test-NetConnection 10.0.0.20 -Port 445"
+    assert tuple(one.kind for one in outcomes) == OUTCOMES
+
+
+def test_the_path_is_named_before_the_firewall_of_the_responder(audited):
+    path, allow, *_ = remedy(audited(UNPLACED))[2:]
+    assert (path.place, allow.place, allow.command) == ("between", "client", NEW_RULE)
+    assert path.action.endswith("allow TCP 445 from 10.0.0.5 to 10.0.0.20.")
+
+
+def test_a_closed_port_is_stated_once_in_the_fix_or_in_the_limitations(audited):
+    report = audited(UNPLACED)
+    assert "no-response-ambiguous" in {one.code for one in report.limitations}
+    assert '"No response" can also mean' not in report.to_text()
+
+
+@pytest.mark.parametrize(
+    ("src", "dst", "alive", "protocol"),
+    [
+        ("10.0.0.5", "10.0.0.20", "10.0.0.5:50000 > 10.0.0.20:445", "ICMP"),
+        ("fd00::5", "fd00::20", "[fd00::5]:50000 > [fd00::20]:445", "ICMPv6"),
+    ],
+)
+def test_an_echo_request_is_looked_for_by_its_protocol(src, dst, alive, protocol, write):
+    lines = [f"0 {src} > {dst}/icmp silent", f"1 {alive}/tcp SF"]
+    report = auditor.audit(write(pcap(scene(lines))), roles={"site-server": src, "client": dst}, dissect=False)
+    capture, test, *_, again = remedy(report, "icmp-echo")
+    assert f" -i {src} -t {protocol}; " in (capture.command or "")
+    assert (test.command, "If PingSucceeded is True" in again.action) == (f"Test-NetConnection {dst}", True)
 
 
 def test_what_is_not_blocked_needs_no_remedy(audited):
@@ -88,7 +120,7 @@ def test_a_command_stands_in_one_piece_in_a_ticket_and_a_page(audited):
 
 
 def test_a_command_is_redacted_and_keeps_its_words(audited):
-    allow, export = remedy(redact(audited(DROPPED)))
+    allow, export, _ = remedy(redact(audited(DROPPED)))
     assert allow.command == NEW_RULE.replace("10.0.0.5", "site-server-1")
     assert export.command == EXPORT.replace("10.0.0.5", "site-server-1")
 

@@ -15,6 +15,9 @@ PORTS_ONLY, CLOCK_OFFSET = "ports-only", "clock-offset"
 MOST_CITED = 3  # frames or lines, in a table
 UNCERTAIN_ROLE = "uncertain-role"
 CHECK_FIRST = (UNCERTAIN_ROLE, "roles-swapped")  # limitations that may change the result
+INCOMPLETE_LOG = {"log-misses-entries", "drops-not-logged", "connections-not-logged"}  # a proven failure stands
+CLOSED_PORT = "no-response-ambiguous"
+CHECKS_SERVICE = {"find-place", "then-check-service"}  # kinds of fixes that include it
 VERDICTS = {
     r.OPEN: "open",
     r.ALLOWED: "allowed",
@@ -163,7 +166,27 @@ def limitations_that_matter(report: r.Report, mains: Sequence[wording.Main]) -> 
     unimportant = {*CHECK_FIRST, CLOCK_OFFSET}
     if methods and all(method.result == r.FAILS for method in methods):
         unimportant.add(PORTS_ONLY)
+    if methods and all(map(_is_proven, methods)):
+        unimportant |= INCOMPLETE_LOG
+    if all(_checks_service(row) for method in methods for row in method.requirements if _may_be_closed(row)):
+        unimportant.add(CLOSED_PORT)
     return [limitation.text for limitation in report.limitations if limitation.code not in unimportant]
+
+
+def _is_proven(method: r.MethodResult) -> bool:
+    """Tell whether one of the reasons for which a method fails is proven."""
+    reasons = [row for row in method.requirements if wording.is_reason(method, row)]
+    return method.result == r.FAILS and any(row.confidence == r.PROVEN for row in reasons)
+
+
+def _may_be_closed(row: r.RequirementVerdict) -> bool:
+    """Tell whether a closed port would have looked the same."""
+    return row.verdict in (r.BLOCKED, r.NO_RESPONSE) and row.confidence == r.LIKELY
+
+
+def _checks_service(row: r.RequirementVerdict) -> bool:
+    """Tell whether the fix of a requirement includes that its port may be closed."""
+    return not CHECKS_SERVICE.isdisjoint(step.kind for step in row.remedy)
 
 
 # cause and fix
@@ -332,6 +355,8 @@ def _need(method: r.MethodResult, requirement: r.RequirementVerdict) -> str:
 def _other_methods(client: r.ClientReport, main: r.MethodResult) -> tuple[str, list[tuple[str, str]]]:
     if wording.unreached(main):
         return say("answer.none"), []
+    if any(reason.of_every_method for reason in main.reasons):
+        return say("answer.fail-too"), []
     candidates = [recommendation for recommendation in client.recommendation if recommendation.method != main.id]
     failing = wording.fails_too(client, main)
     if main.result in (r.WORKS, r.ALLOWED) or not (candidates or failing):

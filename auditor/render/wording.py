@@ -192,7 +192,17 @@ def source(summary: SourceSummary) -> str:
     one, many = RECORDS.get(summary.kind, ("packet", "packets"))
     name = one if summary.records == 1 else many
     skipped = f", {summary.skipped:,} skipped" if summary.skipped else ""
-    return f"{summary.format or 'not read'}, {summary.records:,} {name}{skipped}{_period(summary)}"
+    contents = f"{summary.format or 'not read'}, {summary.records:,} {name}{skipped}{_period(summary)}"
+    return f"{contents}, {capture_point(summary)}" if summary.capture_point else contents
+
+
+def capture_point(summary: SourceSummary) -> str:
+    """Return where a capture was taken."""
+    if summary.capture_point == r.BETWEEN:
+        return say("capture-point.between")
+    if summary.capture_point == r.UNKNOWN:
+        return say("capture-point.unknown")
+    return say("capture-point.role", role=words(summary.capture_point))
 
 
 def _period(summary: SourceSummary) -> str:

@@ -413,6 +413,7 @@ class Reason:
         text: The reason, in a sentence or two.
         remedy: Of such a step what to do about it; the requirements have their own.
         evidence: Of such a step the lines that report it.
+        of_every_method: Whether every method ends there: a step of CCMSetup itself.
         logged: Such a step with what it means on any computer; not saved.
     """
 
@@ -421,6 +422,7 @@ class Reason:
     text: str
     remedy: tuple[Remedy, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    of_every_method: bool = False
     logged: LoggedStep | None = field(default=None, compare=False, kw_only=True)
 
     @property

@@ -4,23 +4,50 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
 from auditor.ruleset.package_data import PROBLEMS, rulesets_folder
 
+OTHER_TABLES = ("harmless", "checks")  # of problems.toml, which are no layers
 PLACEHOLDER = "CODE"  # in the name of an entry that stands for several codes
 ANY_CLASS = "xx"  # stands for the last two digits of a web status that has no entry of its own
 HTTP_CODE = re.compile(r"[45]\d\d")
 
 
+class CheckStep(NamedTuple):
+    """A command that checks something, and what its output means.
+
+    Attributes:
+        place: The role of the computer where it is run.
+        action: What to check, and what the outcome means.
+        command: Command line with CLIENT or ACCOUNT in place of an address or account.
+    """
+
+    place: str
+    action: str
+    command: str
+
+
 class StatusMeaning(NamedTuple):
-    """What is known of one answer: its name, meaning, whether it ends a push, and what to do."""
+    """What a status means for an installation.
+
+    Attributes:
+        name: Official name.
+        meaning: Clause without a capital or a period.
+        fatal: Whether it ends a push.
+        action: What to do.
+        before: What to check before that.
+        after: How to verify it.
+    """
 
     name: str
     meaning: str
     fatal: bool
     action: str
+    before: tuple[CheckStep, ...] = ()
+    after: tuple[CheckStep, ...] = ()
 
     def with_code(self, code: str) -> StatusMeaning:
         """Return the entry with a code in its name, where the name has a placeholder for it."""
@@ -60,13 +87,16 @@ def _tables() -> dict[str, dict[str, Any]]:
 def problems() -> dict[str, dict[str, StatusMeaning]]:
     """Return the known answers by layer and code (auditor/ruleset/problems.toml)."""
     return {
-        layer: {
-            code: StatusMeaning(entry["name"], entry["means"], entry["fatal"], entry["do"])
-            for code, entry in table.items()
-        }
+        layer: {code: _status(entry) for code, entry in table.items()}
         for layer, table in _tables().items()
-        if layer != "harmless"
+        if layer not in OTHER_TABLES
     }
+
+
+def _status(entry: Mapping[str, Any]) -> StatusMeaning:
+    checks = _tables()["checks"].get(entry.get("check", ""), {})
+    before, after = (tuple(CheckStep(**step) for step in checks.get(when, ())) for when in ("before", "after"))
+    return StatusMeaning(entry["name"], entry["means"], entry["fatal"], entry["do"], before, after)
 
 
 @cache
@@ -101,6 +131,33 @@ def find_status(code: str) -> list[tuple[str, StatusMeaning]]:
 def interfaces() -> dict[str, str]:
     """Return names of RPC interfaces by UUID (rulesets/well-known/interfaces.toml)."""
     return {str(uuid): str(name) for uuid, name in _well_known("interfaces")["interface"].items()}
+
+
+class RpcListener(NamedTuple):
+    """What listens on the dynamic port of an RPC interface.
+
+    Attributes:
+        program: Path of the program.
+        service: Name of the service in it; empty if the program is no host of several.
+        group: Name of the rule group of Windows Firewall that allows it; empty if there is none.
+        group_id: The same in every language of Windows.
+    """
+
+    program: str
+    service: str = ""
+    group: str = ""
+    group_id: str = ""
+
+    @property
+    def name(self) -> str:
+        """Service, or the file name of the program."""
+        return self.service or self.program.rpartition("\\")[2]
+
+
+@cache
+def rpc_listeners() -> dict[str, RpcListener]:
+    """Return what listens on dynamic ports, by the name of the interface (rulesets/well-known/interfaces.toml)."""
+    return {name: RpcListener(**entry) for name, entry in _well_known("interfaces")["listener"].items()}
 
 
 SETS = (

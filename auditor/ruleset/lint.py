@@ -25,6 +25,7 @@ ROLES = (
     "server-locator-point",
     "source-server",
 )
+ON_PATH = "between"  # the place of a step that is for the firewalls on the path
 PROTOCOLS = ("tcp", "udp", "icmp")
 NECESSITIES = ("required", "conditional", "informational")
 DIRECTIONS = ("documented", "inferred")
@@ -108,6 +109,13 @@ def _is_list(value: Any, accepts: Callable[[Any], bool]) -> bool:
     return isinstance(value, list) and bool(value) and all(map(accepts, value)) and len(_distinct(value)) == len(value)
 
 
+def _is_step(value: Any) -> bool:
+    """Tell whether a value is a step of a fix: a text, or a table with its place and text."""
+    if not isinstance(value, dict):
+        return _is_text(value)
+    return value.keys() == {"place", "action"} and value["place"] in (*ROLES, ON_PATH) and _is_text(value["action"])
+
+
 def _is_pair(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(is_port, value))
 
@@ -119,8 +127,8 @@ def _distinct(values: list[Any]) -> set[str]:
 _PORT_RANGE = f"from 1 to {HIGHEST_PORT}"
 _TEXT = _ValueKind(_is_text, "a text that is not empty")
 _STEPS = _ValueKind(
-    lambda value: _is_text(value) or (isinstance(value, list) and bool(value) and all(map(_is_text, value))),
-    "a text that is not empty, or a list of them",
+    lambda value: _is_text(value) or (isinstance(value, list) and bool(value) and all(map(_is_step, value))),
+    'a text that is not empty, or a list of texts and of tables such as { place = "between", action = "..." }',
 )
 _ID = _ValueKind(_is_id, "small letters, digits and hyphens, such as client-push")
 _IDS = _ValueKind(lambda v: _is_list(v, _is_id), "a list of ids, none twice")
@@ -437,8 +445,9 @@ def _check_either_or(document: Table) -> Iterator[Fault]:
 
 def _check_remedies(document: Table) -> Iterator[Fault]:
     for where, row in _rows(document):
-        steps = row.get("remedy")
-        remedy = "\n".join(step for step in steps if isinstance(step, str)) if isinstance(steps, list) else steps
+        remedy = row.get("remedy")
+        if _STEPS.accepts(remedy) and isinstance(remedy, list):
+            remedy = "\n".join(step if isinstance(step, str) else step["action"] for step in remedy)
         if not isinstance(remedy, str):
             continue
         if re.search(r"[{}]", remedy.replace(PORTS_PLACEHOLDER, "")):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from auditor.errors import RulesetError, ended
 from auditor.ruleset.known_problems import other_services
@@ -42,6 +42,18 @@ __all__ = [
 DEFAULT_RULESET = "configmgr-2007"
 
 
+class DocumentedFix(NamedTuple):
+    """One step of the fix of a requirement.
+
+    Attributes:
+        place: The role of the computer where it is done, or "between" for the firewalls on the path.
+        text: The step in one or two sentences.
+    """
+
+    place: str
+    text: str
+
+
 @dataclass(frozen=True)
 class Requirement:
     """One row of a method's table: who must reach whom, by which protocol, at which port.
@@ -71,7 +83,7 @@ class Requirement:
     necessity: str
     conditions: tuple[str, ...]
     either_or: str | None
-    remedy_texts: tuple[str, ...]
+    fixes: tuple[DocumentedFix, ...]
     reference: str
     see_notes: tuple[str, ...]
     notes: str
@@ -99,14 +111,14 @@ class Requirement:
         return "dynamic" if self.dynamic else " or ".join(map(str, self.ports))
 
     @property
-    def remedy_steps(self) -> tuple[str, ...]:
+    def remedy_steps(self) -> tuple[DocumentedFix, ...]:
         """The steps of the fix, in order, with the port numbers that hold at this site."""
-        return tuple(text.replace(PORTS_PLACEHOLDER, self.ports_text) for text in self.remedy_texts)
+        return tuple(fix._replace(text=fix.text.replace(PORTS_PLACEHOLDER, self.ports_text)) for fix in self.fixes)
 
     @property
     def remedy(self) -> str:
         """The steps of the fix in one paragraph."""
-        return " ".join(self.remedy_steps)
+        return " ".join(fix.text for fix in self.remedy_steps)
 
 
 @dataclass(frozen=True)
@@ -564,6 +576,15 @@ def _build_tie(table: Table) -> TiedPorts:
     return TiedPorts(table["http"], table["https"], pairs, table["otherwise_add"], table["note"])
 
 
+def _build_fixes(remedy: str | list[str | Table], to_role: str) -> tuple[DocumentedFix, ...]:
+    """Return the steps of a fix; a step without a place is for the computer that is reached."""
+    steps = [remedy] if isinstance(remedy, str) else remedy
+    return tuple(
+        DocumentedFix(to_role, step) if isinstance(step, str) else DocumentedFix(step["place"], step["action"])
+        for step in steps
+    )
+
+
 def _build_requirement(row: Table, method: str) -> Requirement:
     return Requirement(
         id=f"{method}/{row['row']}",
@@ -583,7 +604,7 @@ def _build_requirement(row: Table, method: str) -> Requirement:
         necessity=row["necessity"],
         conditions=tuple(row.get("conditions", ())),
         either_or=row.get("either_or"),
-        remedy_texts=(row["remedy"],) if isinstance(row["remedy"], str) else tuple(row["remedy"]),
+        fixes=_build_fixes(row["remedy"], row["to"]),
         reference=row["reference"],
         see_notes=tuple(row.get("see_notes", ())),
         notes=row.get("notes", ""),

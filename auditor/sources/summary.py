@@ -22,6 +22,8 @@ class SourceSummary:
         last_time: Likewise.
         warnings: In the order of their codes.
         quoted: What in the warnings is the source's own text.
+        capture_point: Where a capture was taken: a role, for the network of its computer; "between" for the path;
+            "unknown". Empty if the source is no capture.
     """
 
     path: str
@@ -34,3 +36,4 @@ class SourceSummary:
     last_time: str | None
     warnings: tuple[SourceWarning, ...]
     quoted: tuple[str, ...] = ()
+    capture_point: str = ""

@@ -12,9 +12,10 @@ from auditor.ruleset.lint import SITE_SERVER
 from auditor.ruleset.ruleset import Method, Requirement, Ruleset, SiteFacts, SiteRules
 from auditor.ruleset.statements import say
 from auditor.sources.all_flows import AllFlows
-from auditor.sources.source import Source
+from auditor.sources.source import CAPTURE, Source
 from auditor.sources.summary import SourceSummary
 from auditor.verdicts.attempts import Traffic
+from auditor.verdicts.correlation.capture_points import capture_point
 from auditor.verdicts.correlation.clock_offsets import clock_notes
 from auditor.verdicts.correlation.clocks import Clocks
 from auditor.verdicts.correlation.log_clocks import log_clock_notes
@@ -42,6 +43,7 @@ from auditor.verdicts.requirements.verdict import (
 from auditor.version import Tool
 
 ModeOf = Callable[[str], r.SiteMode | None]  # by site server
+MOST_PAIRS = 20  # of which it is checked whether their packets crossed a capture
 BEST_HOST_FIRST = (r.WORKS, r.ALLOWED, r.FAILS, r.UNPROVEN)  # results; of servers, one that works is enough
 
 
@@ -82,7 +84,7 @@ def audit(
     return r.Report(
         tool=tool,
         ruleset=r.RulesetReference(ruleset.id, ruleset.title, ruleset.reference),
-        sources=tuple(_summary(source) for source in sources),
+        sources=tuple(_summary(number, traffic, role_map) for number in range(len(sources))),
         roles=role_map.assignments,
         clients=clients,
         limitations=(
@@ -144,7 +146,8 @@ def _names(address: str, role_map: RoleMap) -> tuple[str, ...]:
     return tuple(dict.fromkeys(assignment.name for assignment in role_map.of_host(address) if assignment.name))
 
 
-def _summary(source: Source) -> SourceSummary:
+def _summary(number: int, traffic: Traffic, role_map: RoleMap) -> SourceSummary:
+    source = traffic.sources[number]
     return SourceSummary(
         path=source.path,
         kind=source.kind,
@@ -156,6 +159,14 @@ def _summary(source: Source) -> SourceSummary:
         last_time=r.utc_text(source.last_ns, local=source.clock == "local"),
         warnings=tuple(sorted(source.warnings)),
         quoted=tuple(warning.quoted for warning in source.warnings if warning.quoted),
+        capture_point=_capture_point(number, traffic, role_map) if source.kind == CAPTURE else "",
+    )
+
+
+def _capture_point(number: int, traffic: Traffic, role_map: RoleMap) -> str:
+    pairs = ((push.from_address, push.to_address) for push in role_map.judged[:MOST_PAIRS])
+    return capture_point(
+        number, traffic, lambda host: (assignment.role for assignment in role_map.of_host(host)), pairs
     )
 
 

@@ -21,7 +21,6 @@ from auditor.verdicts.log_evidence import passed_text, start_service, verdict_fr
 
 MOST_FRAMES = 8
 MOST_TRIES = 3  # of which are shown beside the ICMP errors about them
-IS_IT_ON = statement("remedy.is-it-on")
 
 
 @dataclass(frozen=True)
@@ -257,7 +256,7 @@ class FindingBuilder:
             text = say("finding.refused", **fields)
             return AttemptVerdict(r.REFUSED, r.PROVEN, text, frames, place, start_service(attempt.dst))
         text = say("finding.unreachable", **fields)
-        return AttemptVerdict(r.UNREACHABLE, r.PROVEN, text, frames, r.UNKNOWN, IS_IT_ON)
+        return AttemptVerdict(r.UNREACHABLE, r.PROVEN, text, frames, r.UNKNOWN, _is_it_on(attempt.dst))
 
     def _from_return_error(self, attempt: Attempt, where: str, errors: list[IcmpError]) -> AttemptVerdict:
         icmp_error = errors[-1]
@@ -285,9 +284,11 @@ class FindingBuilder:
         if vain := self._traffic.unanswered_neighbor_requests(attempt.dst):
             text = say("finding.unresolved", **fields)
             request_frames = next((requests.frames[:2] for number, requests in vain if number == attempt.source), ())
-            return AttemptVerdict(r.UNREACHABLE, r.PROVEN, text, {*frames, *request_frames}, r.UNKNOWN, IS_IT_ON)
+            return AttemptVerdict(
+                r.UNREACHABLE, r.PROVEN, text, {*frames, *request_frames}, r.UNKNOWN, _is_it_on(attempt.dst)
+            )
         text = say("finding.no-response", **fields)
-        return AttemptVerdict(r.NO_RESPONSE, r.LIKELY, text, frames, r.UNKNOWN, IS_IT_ON)
+        return AttemptVerdict(r.NO_RESPONSE, r.LIKELY, text, frames, r.UNKNOWN, _is_it_on(attempt.dst))
 
     def _means_nothing(self, attempt: Attempt, tries: int, last_frame: int) -> str:
         """Return which statement says why the silence after an attempt proves nothing, empty if it does."""
@@ -393,6 +394,10 @@ class FindingBuilder:
         return replace(joined, blocked_at=r.BETWEEN, remedy=remedy)
 
 
+def _is_it_on(host: str) -> Statement:
+    return statement("remedy.is-it-on", host=host)
+
+
 def _unanswered(host: str, source: int, requests: NeighborRequests) -> Finding:
     """Return the finding for a host to which nothing could be sent, from questions for its hardware address."""
     # Of many requests a source keeps the first and the last ones, so their number is a lower bound.
@@ -409,7 +414,7 @@ def _unanswered(host: str, source: int, requests: NeighborRequests) -> Finding:
         attempts=(),
         evidence=(r.Evidence(source, requests.frames[:MOST_FRAMES], (), text, shown, questions),),
         blocked_at=r.UNKNOWN,
-        remedy=IS_IT_ON,
+        remedy=_is_it_on(host),
     )
 
 

@@ -43,7 +43,7 @@ def limitations(
         all_limitations.append(_limitation("no-response-ambiguous"))
     if captured and _one_end(clients):
         all_limitations += _no_management_point(sources, role_map, ruleset)
-    return tuple(dict.fromkeys((*all_limitations, *_of_dissection(verdicts, ruleset, dissection, sources))))
+    return tuple(dict.fromkeys((*all_limitations, *_of_dissection(clients, ruleset, dissection, sources))))
 
 
 def _limitation(code: str, kind: str = "", /, **fields: object) -> r.Limitation:
@@ -52,7 +52,7 @@ def _limitation(code: str, kind: str = "", /, **fields: object) -> r.Limitation:
 
 
 def _of_dissection(
-    verdicts: Sequence[r.RequirementVerdict],
+    clients: Sequence[r.ClientReport],
     ruleset: Ruleset,
     dissection: DissectionResult | None,
     sources: Sequence[Source],
@@ -64,13 +64,20 @@ def _of_dissection(
         yield _limitation("not-dissected", error=dissection.error)
     elif dissection is not None and captured:
         return
-    if any(
-        verdict.attempts and verdict.verdict in r.PASSING | r.FAILING and _is_dynamic(verdict, ruleset)
-        for verdict in verdicts
-    ):
+    if any(_depends_on_interface(method, ruleset) for client in clients for method in client.methods):
         yield _limitation("interfaces-unknown")
     if traffic:
         yield _limitation("ports-only")
+
+
+def _depends_on_interface(method: r.MethodResult, ruleset: Ruleset) -> bool:
+    """Tell whether a method can have another result if a dynamic port belongs to another RPC interface."""
+    reasons = {reason.requirement for reason in method.reasons}
+    return any(
+        verdict.attempts and verdict.verdict in r.PASSING | r.FAILING and _is_dynamic(verdict, ruleset)
+        for verdict in method.requirements
+        if method.result != r.FAILS or verdict.id in reasons
+    )
 
 
 def _nobody(sources: Sequence[Source], role_map: RoleMap) -> Iterator[r.Limitation]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from auditor.report import model as r
+from auditor.ruleset.known_problems import StatusMeaning
 from auditor.ruleset.statements import say
 from auditor.sources.dissection.facts import ANONYMOUS, FAULT, Action, Outcome, ProtocolStep, StepKind
 from auditor.verdicts.attempts import Attempt, Traffic
@@ -18,20 +19,26 @@ Step = tuple[int, ProtocolStep]  # with the source that shows it
 
 
 class ProtocolSummary(NamedTuple):
-    """A sentence on the steps reached, the problems with their proof, and what to do about the fatal ones.
+    """A sentence on the steps reached, the problems with their proof, and what the fatal ones mean.
 
     Attributes:
+        fatal: What the status of each fatal problem means, the gravest first.
         steps: Those that the sentence names.
     """
 
     text: str
     problems: tuple[r.Problem, ...]
     evidence: tuple[r.Evidence, ...]
-    remedy: str
+    fatal: tuple[StatusMeaning, ...]
     steps: tuple[r.PushStep, ...]
 
+    @property
+    def remedy(self) -> str:
+        """What to do about the fatal problems, in sentences."""
+        return " ".join(dict.fromkeys(status.action for status in self.fatal))
 
-EMPTY_SUMMARY = ProtocolSummary("", (), (), "", ())
+
+EMPTY_SUMMARY = ProtocolSummary("", (), (), (), ())
 
 
 def summarize_protocol(attempts: Sequence[Attempt], traffic: Traffic) -> ProtocolSummary:
@@ -47,9 +54,7 @@ def summarize_protocol(attempts: Sequence[Attempt], traffic: Traffic) -> Protoco
             _problem(failure) for failure in sorted(shown, key=lambda failure: (failure.step.frame, failure.step.layer))
         ),
         tuple(_evidence(failure) for failure in shown if failure.step.status and failure.step.status.fatal),
-        " ".join(
-            dict.fromkeys(failure.step.status.action for failure in shown if failure.step.status and failure.fatal)
-        ),
+        tuple(dict.fromkeys(failure.step.status for failure in shown if failure.step.status and failure.fatal)),
         tuple(push_step(source, step) for source, step in reached),
     )
 

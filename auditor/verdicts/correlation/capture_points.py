@@ -1,4 +1,4 @@
-"""The place where an attempt was blocked, from captures: by hop counts and sequence numbers, never by their clocks.
+"""Where a capture was taken and an attempt was blocked: by hop counts and sequence numbers, never by clocks.
 
 A hop count (time to live, hop limit) is fresh if operating systems send packets with it. What places an attempt:
 
@@ -12,7 +12,7 @@ A hop count (time to live, hop limit) is fresh if operating systems send packets
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from auditor.report import model as r
 from auditor.ruleset.statements import say
@@ -43,6 +43,31 @@ def locate_block(attempts: Sequence[Attempt], traffic: Traffic, responder: str) 
     if any(attempt.firewall == attempt.dst for attempt in attempts):  # its own log shows that the attempt arrived
         return None
     return _missing_elsewhere(captured, traffic) or _kept_by_router(captured, traffic)
+
+
+def capture_point(
+    number: int, traffic: Traffic, roles_of: Callable[[str], Iterable[str]], pairs: Iterable[tuple[str, str]]
+) -> str:
+    """Return where a capture was taken: the role on whose network, "between" for the path, or "unknown".
+
+    Args:
+        number: Its index among the sources.
+        traffic: All sources.
+        roles_of: The roles that a host plays.
+        pairs: Hosts that contact each other.
+    """
+    local = traffic.sources[number].details.on_link
+    roles = {role for address in local for role in roles_of(address)}
+    if len(roles) == 1:
+        return roles.pop()
+    crossed = (_have_passed_router(number, *pair, traffic) for pair in pairs)
+    return r.BETWEEN if not roles and any(crossed) else r.UNKNOWN
+
+
+def _have_passed_router(number: int, src: str, dst: str, traffic: Traffic) -> bool:
+    """Tell whether the packets of both hosts have passed a router before they were captured."""
+    ways = (traffic.sent(number, src, dst).hop_counts, traffic.sent(number, dst, src).hop_counts)
+    return all(way - FRESH for way in ways)
 
 
 def arrived_without_response(captured: Sequence[Attempt], traffic: Traffic) -> Attempt | None:

@@ -59,6 +59,7 @@ class Decision(NamedTuple):
         other_blocks: Proven blocks at other ports or of other services.
         note: Why what was open later, or tried in a scan, does not count; empty if there is no such thing.
         unreached: The RPC interfaces whose dynamic ports are not reached, an empty one for those that are unknown.
+        interface: The RPC interface of the dynamic port that decides; empty if it is unknown, or no port is dynamic.
     """
 
     chosen: Finding
@@ -66,6 +67,7 @@ class Decision(NamedTuple):
     other_blocks: list[Finding]
     note: str
     unreached: frozenset[str]
+    interface: str = ""
 
 
 class RequirementEvidence(NamedTuple):
@@ -230,7 +232,7 @@ def decide(requirement: Requirement, selection: SelectedFindings, service_of: Se
     # A push needs each service, so the verdict of a proven block says it all.
     blocks = [] if is_proven_block(chosen) else besides(chosen, services.values())
     note = on_other_services(chosen, services) + on_scan(selection.scanned)
-    return Decision(chosen, changed, blocks, note, not_reached(services))
+    return Decision(chosen, changed, blocks, note, not_reached(services), service_of(chosen).interface)
 
 
 def evidence_of(findings: Iterable[Finding]) -> Iterator[r.Evidence]:

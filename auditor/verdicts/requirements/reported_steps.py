@@ -39,8 +39,8 @@ from auditor.verdicts.requirements.evidence import in_order
 from auditor.verdicts.requirements.iis_coverage import IisCoverage
 
 PUSH_LOG, SETUP_LOG, CLIENT_LOG, IIS = "ccm", "ccmsetup", "client", "iis"  # as rulesets/well-known calls them
-PLACEHOLDER = re.compile(r"\b(?:CLIENT|SERVER|PORT)\b")
-HOST_OR_PORT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:-]{0,253}[A-Za-z0-9])?")  # safe in a command line
+PLACEHOLDER = re.compile(r"\b(?:CLIENT|SERVER|PORT|ACCOUNT)\b")
+SAFE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:\\-]{0,253}[A-Za-z0-9$])?")  # in a command line
 MOST_CITED = 6  # steps beside a verdict
 HTTP_ERROR = 400
 MANUAL = "manual"  # the method of an installation that was not pushed
@@ -330,9 +330,15 @@ class ClientSteps:
         )
 
     def _reason(self, step: ReadStep) -> r.Reason:
-        text = say("reported.skipped" if step.reading.skips else "reported.problem", **self._fields(step))
-        evidence = tuple(self._evidence([step]))
-        return r.Reason("step", "", text, remedy=self._remedy(step), evidence=evidence, logged=self._logged(step))
+        return r.Reason(
+            "step",
+            "",
+            say("reported.skipped" if step.reading.skips else "reported.problem", **self._fields(step)),
+            remedy=self._remedy(step),
+            evidence=tuple(self._evidence([step])),
+            of_every_method=PUSH_LOG not in step.reading.logs,
+            logged=self._logged(step),
+        )
 
     def _logged(self, step: ReadStep) -> r.LoggedStep:
         (evidence,) = self._evidence([step])
@@ -348,13 +354,14 @@ class ClientSteps:
         return (*fixes, *([r.Remedy(r.UNKNOWN, text, None, "collect")] if collect else []))
 
     def _command(self, step: ReadStep, command: str | None) -> str | None:
-        """Return a command line with the names of the installation in place of CLIENT, SERVER, and PORT."""
+        """Return a command line with the names of the installation in place of CLIENT, SERVER, PORT, and ACCOUNT."""
         names = {
             "CLIENT": self._computer.host_name,
             "SERVER": host_of(step.step.target),
             "PORT": str(step.step.port or ""),
+            "ACCOUNT": step.step.account,
         }
-        known = {word: name for word, name in names.items() if HOST_OR_PORT.fullmatch(name)}
+        known = {word: name for word, name in names.items() if SAFE.fullmatch(name)}
         return command and PLACEHOLDER.sub(lambda match: known.get(match[0], match[0]), command)
 
     def _evidence(self, steps: Sequence[ReadStep]) -> Iterator[r.Evidence]:

@@ -14,7 +14,6 @@ from auditor.sources.dissection.facts import SERVICE_CONTROLLER, Action, StepKin
 from auditor.sources.dissection.steps import ProtocolStep
 from auditor.sources.logs.firewall_rows import LET_THROUGH
 from auditor.verdicts.findings import Finding
-from auditor.verdicts.protocol_findings import ProtocolSummary
 from auditor.verdicts.requirements.evidence import (
     Ends,
     RequirementEvidence,
@@ -23,7 +22,7 @@ from auditor.verdicts.requirements.evidence import (
     in_order,
     only_one,
 )
-from auditor.verdicts.requirements.remedies import remedy_of, to_do
+from auditor.verdicts.requirements.remedies import fix_problems, remedy_of, to_do
 from auditor.verdicts.requirements.select import by_port, decide_documented, is_proven_block
 
 SERVICE_PIPE = Action(StepKind.OPEN, SERVICE_CONTROLLER)
@@ -56,7 +55,8 @@ def observed(
         evidence=evidence.evidence,
         problems=summary.problems,
         steps=summary.steps,
-        remedy=remedy_of(requirement, chosen, ruleset) or _of_problems(requirement, summary),
+        remedy=remedy_of(requirement, chosen, ruleset, decision.interface)
+        or fix_problems(requirement, summary, client),
         allowed_at=_allowed_at(requirement, chosen, client) if chosen.verdict == r.ALLOWED else None,
         also_blocked=tuple(map(_block, decision.other_blocks)),
         either_or=requirement.either_or,
@@ -211,11 +211,6 @@ def _allowed_at(requirement: Requirement, finding: Finding, client: str) -> str:
 def _end(role: str, address: str | None) -> r.Endpoint:
     """Return an end of a requirement; most rows of a host name the same ones."""
     return r.Endpoint(role, address)
-
-
-def _of_problems(requirement: Requirement, summary: ProtocolSummary) -> tuple[r.Remedy, ...]:
-    action = statement("remedy.problem", action=summary.remedy)
-    return (to_do(requirement.to_role, action),) if summary.remedy else ()
 
 
 def _change_text(change: r.VerdictChange | None) -> str:
