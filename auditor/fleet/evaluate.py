@@ -482,7 +482,7 @@ def report(site: str, entries: Sequence[Entry], context: EvaluationContext, tool
 
 
 def servers(cast: RoleMap) -> dict[str, str]:
-    """Return who is no target of an installation, with the role; nobody is left out because of a guess."""
+    """Return the computers that are no target of an installation, with their role; an assumed role leaves none out."""
     return {assignment.address: assignment.role for assignment in cast.assignments if assignment.how == GIVEN}
 
 
@@ -536,7 +536,7 @@ def _cast(
 ) -> RoleMap:
     """Return the roles as one host meets them: it is the client, by those of its addresses that deal with others.
 
-    Of those who play another role only who dealt with it counts, if anybody did: other sites have servers of their own.
+    Of computers of another role, only those that contacted it count, if any did: other sites have their own servers.
 
     Args:
         addresses: The host's own.

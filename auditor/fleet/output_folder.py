@@ -1,4 +1,4 @@
-"""The folder of a fleet: its summaries, the report in every form, and what tells whether anything is new."""
+"""The folder of a fleet: its summaries, the report in every form, and what shows whether anything is new."""
 
 from __future__ import annotations
 
@@ -149,8 +149,8 @@ class FleetFolder:
     def locked(self) -> Iterator[None]:
         """Keep other runs from this folder meanwhile, and remove what a run that was killed left incomplete.
 
-        The system lets go of it however this process ends. Where a drive knows no locks, nobody is kept from anything,
-        and nothing is removed.
+        The system lets go of it however this process ends. On a drive without locks, there is no lock, and nothing is
+        removed.
 
         Raises:
             OutputError: If one is at work in it.
@@ -263,7 +263,7 @@ def _is_summary(path: Path) -> bool:
 
 
 def input_digest(parts: Iterable[object]) -> str:
-    """Return what tells one set of parts from another."""
+    """Return what identifies a set of parts."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(repr(part).encode("utf-8", "surrogateescape") + b"\n")

@@ -160,7 +160,7 @@ class Fleet:
     Attributes:
         askings: By their text.
         expected: Names of hosts that should have a source.
-        notes: What else is to be told at the head of the report.
+        notes: What else stands at the head of the report.
         files: How many were named or found.
         sites: Those of the expected hosts, as far as a map names them.
         ambiguous: Sentences on names that may be of several computers.
@@ -317,7 +317,7 @@ class Fleet:
         return pushes_of(index, {text: asking.question for text, asking in self.askings.items()})
 
     def _contexts(self, pushes: Mapping[str, Pushes]) -> dict[str, EvaluationContext]:
-        """Return what judges the hosts of each question: who plays which role is told by all hosts of a site."""
+        """Return what evaluates the hosts of each question: all hosts of a site show the roles."""
         contexts = {}
         for text, asking in self.askings.items():
             casts = pushes[text].casts
@@ -417,7 +417,7 @@ def read_new(
         folder: Of the summaries; it is made if it is not there. What does not answer this question is removed; what
             cannot be read as a summary is set aside under another name.
         runner_of: Gives, for the files that are to be read, what does the work.
-        note: Told what was set aside, in sentences.
+        note: Called with what was set aside, in sentences.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = _Requested({name_of(Path(file.path)): file for file in files})
@@ -517,7 +517,7 @@ def _old(
     """Return what the summaries of earlier runs say of the wanted files, under the names that these have now.
 
     A summary that says nothing of them, or answers something else, is removed; what cannot be read as one (broken, of
-    a newer auditor, or of somebody else) is set aside under another name.
+    a newer auditor, or of another program) is set aside under another name.
     """
     indexes = {}
     for path in summaries_in(folder):

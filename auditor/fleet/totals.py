@@ -136,7 +136,7 @@ def fleet_report(
 
 
 def has_evidence(host: HostResult, method: Method) -> bool:
-    """Tell whether any requirement of a method was seen with a decisive verdict; what methods share is told once."""
+    """Tell whether any requirement of a method was seen with a decisive verdict; what methods share counts once."""
     rows = {requirement.row for requirement in method.requirements}
     return any(result.verdict in DECISIVE and row_of(result.requirement) in rows for result in host.seen)
 

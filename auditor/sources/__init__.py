@@ -1,1 +1,1 @@
-"""One module per kind of input, from bytes to columns; `reading.read` opens a file and tells which it is."""
+"""One module per kind of input, from bytes to columns; `read.read` opens a file and finds its kind."""

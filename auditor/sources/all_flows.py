@@ -30,8 +30,8 @@ class AllFlows:
     def frame(self) -> pd.DataFrame:
         """One table of all flows.
 
-        Beside logs, captures have the columns of logs too, without values. Where some times are local and nobody said
-        of which zone, all times are text: those that are UTC end with Z.
+        Beside logs, captures have the columns of logs too, without values. If some times are local and their zone is
+        unknown, all times are text: those that are UTC end with Z.
         """
         if isinstance(self._held, list):
             clocks = {clock for _, clock in self._held}

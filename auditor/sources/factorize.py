@@ -53,7 +53,7 @@ def _slots(columns: tuple[U64, ...], multipliers: tuple[int, ...], count: int) -
 
 
 def _differ(columns: tuple[U64, ...], rows: I64, other_columns: tuple[U64, ...]) -> NDArray[np.bool_]:
-    """Tell where these rows of the columns are not the same as the others."""
+    """Return where these rows of the columns are not the same as the others."""
     differ: NDArray[np.bool_] = columns[0][rows] != other_columns[0]
     if len(columns) > 1:
         differ |= columns[1][rows] != other_columns[1]

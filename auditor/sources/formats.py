@@ -25,9 +25,9 @@ def firewall_log(
         raw: The file, at its beginning.
         path: Its name.
         clock: Turns local times into UTC.
-        advance: Told how many bytes were read, and how many there are.
+        advance: Called with how many bytes were read, and how many there are.
         addresses: Where those of several logs are numbered: then the sections of the log are yielded, to be read by
-            whoever goes on with this; None reads them here, in threads if there are many.
+            the caller; None reads them here, in threads if there are many.
 
     Raises:
         SourceError: As `recognize` does.

@@ -1,4 +1,4 @@
-"""Open a source, tell what it is by its first bytes, and read it whole."""
+"""Open a source, find its kind by its first bytes, and read it whole."""
 
 from __future__ import annotations
 
@@ -73,15 +73,15 @@ ETL_HINT = "Convert the Windows trace: pktmon etl2pcap FILE.etl -o FILE.pcapng (
 def read(path: str | Path, ports: Ports = frozenset, *, tz: str | None = None, advance: Advance = silent) -> Source:
     """Read a capture, a Windows Firewall log or an event log and return its flows, counts and warnings.
 
-    What can be read of a cut or damaged file is kept and the rest told as a warning.
+    What can be read of a cut or damaged file is kept and the rest is reported as a warning.
 
     Args:
         path: A pcap or pcapng file, a pfirewall.log, plain or gzipped, or a Windows Security event log, as .evtx or
-            exported as JSON; what it is, its content tells.
+            exported as JSON; its content shows its kind.
         ports: Called when there are more connections than fit into memory, returns the ports at which they are wanted
             all the same.
         tz: The time zone of a firewall log's local times, such as +02:00 or Europe/Berlin; without it they stay local.
-        advance: Told how far it is.
+        advance: Called with how far it is.
 
     Raises:
         SourceError: When the file is missing, of another kind, or its header cannot be read.

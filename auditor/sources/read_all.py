@@ -58,7 +58,7 @@ def read_collection(
         collection: What was named; files in it that are no sources are left out of it.
         ruleset: Whose ports come first where a source holds too many connections; all shipped ones if None.
         tz: The time zone of local times in logs.
-        progress: Told how far each source is.
+        progress: Called with how far each source is.
 
     Raises:
         SourceError: When none can be read: the first, with the others as its `further`.

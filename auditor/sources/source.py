@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from auditor.sources.configmgr.facts import ReportedSteps
     from auditor.sources.flows.source_flows import SourceFlows
 
-Advance = Callable[[int, int], None]  # told now and then: bytes read, bytes in all
+Advance = Callable[[int, int], None]  # called now and then: bytes read, bytes in all
 ROLLED_OVER = ".old"  # what Windows adds to the name of a log that has grown to its limit
 UNWRITABLE = re.compile("[\ud800-\udfff\ufffd]")
 CAPTURE, FIREWALL_LOG, EVENT_LOG = "capture", "firewall-log", "event-log"
@@ -47,7 +47,7 @@ class Source:
         warnings: What the administrator must know about it.
         tally: Frames, rows or events that hold nothing to audit, by what they are.
         details: Its flows.
-        clock: "utc", or "local" for the times of a log whose zone nobody said.
+        clock: "utc", or "local" for the times of a log without a known time zone.
         outlasted_frame: The last frame of a capture after which it went on for as long as a response may take, 0 if
             there is none.
         reported: What a log of ConfigMgr or IIS reports; None of other sources.
@@ -104,4 +104,4 @@ def name_of(path: str | Path) -> str:
 
 
 def silent(_done: int, _total: int) -> None:
-    """Tell nobody how far the reading is."""
+    """Report no progress."""

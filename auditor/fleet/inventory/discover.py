@@ -1,7 +1,7 @@
-"""Find the sources of a fleet: files, folders, patterns and lists become one ordered list; what is left out is told.
+"""Find the sources of a fleet: files, folders, patterns, and lists become one list; what is left out is reported.
 
-What a file is, its content tells its reader. Here only names decide, and sparingly: a folder on a share also holds
-programs, thumbnails and archives.
+The reader of a file finds its kind by its content. Here only names decide, and sparingly: a folder on a share
+also holds programs, thumbnails, and archives.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def find_files(paths: Sequence[str], *, output: str | None = None) -> Found:
 
 
 def _add_list(search: _Search, path: str) -> None:
-    """Add what stands in a list; a path of it that is not there any more is told and does not stop the others."""
+    """Add the paths of a list; a path that no longer exists is reported and does not stop the others."""
     folder = os.path.dirname(path)
     named = list(_lines(read_written(path, expected="list of paths", hint=LIST_HINT)))
     if not named:
@@ -179,7 +179,7 @@ class _Search:
         return result
 
     def add(self, path: str, listed: str = "") -> bool:
-        """Add a file, a folder or what matches a pattern; tell whether anything is there.
+        """Add a file, a folder, or what matches a pattern; return whether anything exists.
 
         Args:
             path: What was named.
@@ -375,7 +375,7 @@ def _attributes(entry: os.DirEntry[str]) -> int:
 
 
 def _identity(folder: str) -> Identity | None:
-    """Return what tells a folder from all others, however it is named; None if it is not there."""
+    """Return what identifies a folder, however it is named; None if it does not exist."""
     try:
         status = os.stat(folder)
     except (OSError, ValueError):

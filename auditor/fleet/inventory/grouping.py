@@ -13,7 +13,7 @@ from typing import NamedTuple
 from auditor.fleet.inventory.host_names import Owner, before_rotation
 from auditor.sources.source import CAPTURE, IIS_LOG
 
-ANY_SITE = ""  # nobody said which
+ANY_SITE = ""  # unknown
 Row = tuple[str, int]  # a shard and the number of a row in it
 Clients = Mapping[str, Collection[str]]  # their addresses by site
 Pushed = Mapping[Row, Collection[str]]
@@ -59,7 +59,7 @@ class IndexEntry(NamedTuple):
 
 
 class Host(NamedTuple):
-    """One host: its site ("" if nobody said it) and its name, or what stands for it."""
+    """One host: its site ("" if unknown) and its name, or what stands for it."""
 
     site: str
     name: str
@@ -115,8 +115,8 @@ def owners_of(index: Iterable[IndexEntry]) -> Owners:
 def by_host(index: Iterable[IndexEntry], clients: Clients | None = None, pushed: Pushed | None = None) -> Hosts:
     """Return the sources of every host, in the order of site and name.
 
-    A log without a name is of the named host that has its first address: at its site, at any site if nobody said its
-    own; but only if no second one has it. Else that address stands for its host. The parts of a log that was rolled
+    A log without a name is of the named host that has its first address: at its site, or at any site if its own
+    is unknown; but only if no second one has it. Else that address stands for its host. The parts of a log that rolled
     over are of one host if they have an address in common, or if one of two has none. Else the path stands for what is
     without an address.
 

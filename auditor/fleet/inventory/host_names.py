@@ -1,4 +1,4 @@
-"""Whose a source is: told by its path (--host-from) or by a table (--host-map).
+"""The computer of a source: by its path (--host-from) or by a table (--host-map).
 
 Names of computers are written in capital letters, as Windows writes them, so that PC0001 and pc0001 are one host.
 """
@@ -115,7 +115,7 @@ class _Place:
 
 
 class Names:
-    """Tells whose a file or an address is.
+    """Names the computer of a file or an address.
 
     A path that the map names goes before the pattern, a more exact path of the map (more letters that are not
     wildcards) before a less exact one, and the map's site of a host before one in the path.
@@ -138,15 +138,15 @@ class Names:
         return self._hosts
 
     def of(self, path: str) -> Name | None:
-        """Return whose a file is by its path; None if neither map nor pattern tells."""
+        """Return the computer of a file by its path; None if neither map nor pattern has it."""
         return self._places.of(path) or self._by_pattern(path)
 
     def of_address(self, address: str) -> Name | None:
-        """Return which host of the map has an address; None if it does not tell, or names several."""
+        """Return the host of the map with an address; None if it has none, or several."""
         return self._addresses.get(_address(address) or "")
 
     def whose(self, path: str, addresses: Iterable[str] = (), *, shared: bool = False) -> Name:
-        """Return whose a source is: by its path, else by its addresses; Name("") if nobody knows.
+        """Return the computer of a source: by its path, else by its addresses; Name("") if unknown.
 
         Args:
             path: The file.
@@ -185,7 +185,7 @@ def before_rotation(path: str) -> str:
 
 
 def load_names(host_from: str | None = None, host_map: str | None = None) -> Names:
-    """Return what tells whose a source is.
+    """Return what names the computer of a source.
 
     Args:
         host_from: The end of the paths, with {host} and perhaps {site} in it, either slash, any case, wildcards; each
@@ -309,7 +309,7 @@ def _address(text: str) -> str | None:
 
 
 def _addresses(rows: Sequence[_Row], sites: dict[str, str], where: str) -> tuple[tuple[str, ...], dict[str, Name]]:
-    """Return whose each address is; several hosts with one address are told: leases change hands."""
+    """Return the host of each address; several hosts with one address are reported: leases are reassigned."""
     owners: dict[str, dict[str, int]] = defaultdict(dict)
     for row in rows:
         for address in row.addresses:

@@ -288,7 +288,7 @@ def heard(path: Path, wanted: Callable[[str], bool]) -> dict[str, list[int]]:
 
     Args:
         path: The summary.
-        wanted: Tells of an address whether it is asked for.
+        wanted: Returns for an address whether it is requested.
 
     Raises:
         ReportError: As `read` does.

@@ -219,7 +219,7 @@ class SummaryFlows:
 
 
 class FlowFilter:
-    """Tells which flows can matter to a ruleset.
+    """Finds the flows that can matter to a ruleset.
 
     Args:
         configured: The roles that the administrator named.
@@ -318,7 +318,7 @@ class FlowFilter:
     def _may_serve(
         self, dst_ip: NDArray[Any], dynamic: NDArray[np.bool_], pushed: NDArray[np.bool_]
     ) -> NDArray[np.bool_]:
-        """Tell which flows may be of a push, or to a management point, though nobody named their ends.
+        """Return which flows may be of a push, or to a management point, although no role is set for their ends.
 
         dynamic: those at ports of the dynamic range; pushed: those of them that may be of a push.
         """
@@ -446,7 +446,7 @@ def _pushed_by(own: Collection[str], contacts: Iterable[Contact]) -> set[tuple[s
 
 
 def _is_between(pairs: Collection[tuple[str, str]], src: NDArray[Any], dst: NDArray[Any]) -> NDArray[np.bool_]:
-    """Tell which flows are between one of these pairs of hosts."""
+    """Return which flows are between one of these pairs of hosts."""
     ends = zip(src.tolist(), dst.tolist(), strict=True)
     return np.fromiter((pair in pairs for pair in ends), np.bool_, len(src))
 

@@ -54,13 +54,13 @@ class UnreadableSource:
 
     Attributes:
         path: The file.
-        host: Whose it is, "" if nobody knows.
+        host: Its computer, "" if unknown.
         what: Why it could not be read.
         hint: What to do.
         size: Bytes of it; 0, as modified_ns, if the fault need not be in what it holds (no right to read it, a drive
             that was gone, too little memory, too little time), so that it is worth another try.
         modified_ns: When it was changed, in nanoseconds since 1970.
-        site: Where the host is, "" if nobody knows.
+        site: The site of the host, "" if unknown.
     """
 
     path: str
@@ -151,7 +151,7 @@ def summarize(
 ) -> Summary:
     """Summarize one capture, firewall log or event log: what of it can matter to a verdict, in kilobytes.
 
-    A file that cannot be read is told of in `unread`; this raises for wrong arguments only.
+    A file that cannot be read is listed in `unread`; this raises for wrong arguments only.
 
     Args:
         path: The file.
@@ -174,7 +174,7 @@ def summarized(path: str | Path, question: SelectionSettings, names: Names | Non
     Args:
         path: The file.
         question: What is asked of it.
-        names: Tells whose it is, if anybody said so.
+        names: Names its computer, if that is known.
     """
     return read_single(summarizing(path, question, names or Names()))
 
@@ -273,7 +273,7 @@ def whose(
 
 
 def digest_of(file: Path) -> str:
-    """Return what tells one content from another (SHA-256).
+    """Return what identifies a content (SHA-256).
 
     Raises:
         SourceError: If it cannot be read any more.

@@ -12,7 +12,7 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 def usual_workers() -> int:
-    """Return how many workers there are unless somebody says: one a processor, as far as memory allows."""
+    """Return the default number of workers: one for each processor, as far as memory allows."""
     memory = _free_memory()
     room = MOST if memory is None else memory // BYTES_EACH
     return max(1, min(MOST, usable_processors(), room))
@@ -36,7 +36,7 @@ def _quota(cgroup: Path) -> int | None:
 
 
 def _free_memory(cgroup: Path = CGROUP, meminfo: Path = Path("/proc/meminfo")) -> int | None:
-    """Return the bytes that are free, None where that is not told.
+    """Return the bytes that are free; None where the system does not report it.
 
     Of a container it is the limit: what it uses already is mostly files that it has read, which give way.
     """

@@ -1,4 +1,4 @@
-"""Which file the work is at, and how large it is: told by the work itself, heard by whoever runs it."""
+"""The file that a worker reads, and its size: reported by the work to the process that runs it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _hearing: ContextVar[FileCallback | None] = ContextVar("hearing", default=None) 
 
 
 def begin(path: str) -> None:
-    """Tell that the work begins with a file of its task.
+    """Report that the work begins with a file of its task.
 
-    Then its time limit begins anew, and if the worker process dies, it is this file that is suspected. Where nobody
-    hears it, nothing happens.
+    Then its time limit begins anew, and if the worker process dies, it is this file that is suspected. Without a
+    listener, nothing happens.
     """
     heard = _hearing.get()
     if heard is not None:
@@ -34,7 +34,7 @@ def file_callback(heard: FileCallback) -> Iterator[None]:
 
 
 def size_of(path: str) -> int:
-    """Return the bytes of a file, 0 if nobody can tell: then its work says why."""
+    """Return the bytes of a file; 0 if they are unknown, then its work reports why."""
     try:
         return os.path.getsize(path)
     except (OSError, ValueError):

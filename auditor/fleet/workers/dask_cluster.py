@@ -74,7 +74,7 @@ def run_on_cluster(
         workers: Of the cluster that is started here.
         visible: Further paths that every worker must see; the files of the first task are looked for too.
         progress: As of `pool.run`.
-        note: Told, in sentences, what is not as it should be with the cluster.
+        note: Called with sentences on faults of the cluster.
         limit: As of `pool.run`.
 
     Raises:
@@ -107,7 +107,7 @@ def _check_installed() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Dask from telling what we tell better: that a worker died, and was started again."""
+    """Keep Dask from reporting that a worker ended and was started again: the fleet reports it."""
     import dask
 
     logger = logging.getLogger("distributed")
@@ -146,7 +146,7 @@ def _client(scheduler: str | None, workers: int | None) -> Iterator[Client]:
         return
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # other versions of Dask are told in one line below
+            warnings.simplefilter("ignore")  # other versions of Dask are reported in one line below
             client = Client(scheduler, timeout=CONNECT_S)
     except (OSError, ValueError, TypeError, MemoryError) as error:  # MemoryError: no scheduler, so no length either
         hint = "Check the address, that `dask scheduler` runs there, and that firewalls allow its port."
@@ -260,7 +260,7 @@ class _Run:
                 self._client.cancel(list(self._attempts), force=True)
 
     def _submit(self) -> bool:
-        """Send as many tasks as the workers can take; tell whether any is under way."""
+        """Send as many tasks as the workers can take; return whether any is in progress."""
         most = WAITING_EACH * max(1, sum(self._client.nthreads().values()))
         while len(self._attempts) < most:
             attempt = self._plan.next(len(self._attempts))
@@ -302,7 +302,7 @@ class _Run:
             self._check_alive()
             future.add_done_callback(self._ended.put)
             return
-        except (Exception, CancelledError) as error:  # of Dask itself: ours are told as results
+        except (Exception, CancelledError) as error:  # of Dask itself: ours are results
             self._check_alive()
             if future.cancelled():
                 self._plan.put_back(self._attempts.pop(future))

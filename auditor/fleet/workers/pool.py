@@ -1,6 +1,6 @@
 """Work on many tasks at once in processes of our own; whatever a file does to one of them, all others get done.
 
-Not concurrent.futures: its pool breaks as a whole when one process dies, and nobody knows whose task it was.
+Not concurrent.futures: its pool breaks as a whole when one process dies, and the task of that process is unknown.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ CRASHES = {0xC0000005: "access violation", 0xC00000FD: "stack overflow", 0xC0000
 
 
 def usual_limit(size: int) -> float:
-    """Return the seconds that a file of so many bytes may take unless somebody says: ten minutes and more if large."""
+    """Return the default time limit in seconds for a file of a size: ten minutes, more if it is large."""
     return LIMIT_S + size / SLOWEST_BYTES_PER_S
 
 
 def too_slow(seconds: float, suspect: str) -> Failure:
-    """Return how it is told that a file took longer than it may."""
+    """Return the message that a file took longer than its limit."""
     allowed = f"{seconds / 60:,.0f} minutes" if seconds >= 120 else f"{seconds:,.3g} seconds"
     return Failure(f"took longer than {allowed}", SLOW_HINT, suspect, hung=True)
 
 
 def silent(_path: str, _files: int, _bytes: int) -> None:
-    """Tell nothing."""
+    """Report nothing."""
 
 
 def run(
@@ -75,7 +75,7 @@ def run(
             is raised here.
         workers: Processes; None for as many as there is room for; 0 to work in this process, for comparison: then a
             file that ends its process ends this one.
-        progress: Told which file is begun, and how many files and bytes are done.
+        progress: Called with the file that is begun, and how many files and bytes are done.
         limit: How long a file may take, None for ever; not with 0 workers.
 
     Raises:
@@ -154,7 +154,7 @@ def _in_turn(plan: Plan, work: Work[Result], progress: FileProgress) -> Iterator
 
 
 class _Reading:
-    """How far the work on one task is, told so that files and bytes add up in the end."""
+    """Progress of one task, reported so that files and bytes add up in the end."""
 
     def __init__(self, progress: FileProgress) -> None:
         self._progress = progress
@@ -170,7 +170,7 @@ class _Reading:
         self.begun.add(path)
 
     def hear(self, path: str) -> None:
-        """Note that a file is begun whose size nobody has told."""
+        """Note that a file is begun whose size is unknown."""
         self.begin(path, size_of(path))
 
     def end(self, files: int, size: int) -> None:
@@ -178,7 +178,7 @@ class _Reading:
         self._tell("", files + (1 if self.path else 0), size + self._size)
 
     def undo(self) -> None:
-        """Take back what was told: it has to be done again."""
+        """Take back what was reported: it has to be done again."""
         self._progress("", -self._files, -self._bytes)
 
     def _tell(self, path: str, files: int, size: int) -> None:
@@ -205,7 +205,7 @@ class _Worker:
         assert self._process.stdin is not None
         self._tasks = self._process.stdin
         self.attempt: Attempt | None = None
-        self.ready = False  # whether it has ever told that it is there
+        self.ready = False  # whether it has ever reported that it is ready
         self.started = False  # whether it has begun with the attempt
         self.due = float("inf")
         self.allowed = 0.0
@@ -309,7 +309,7 @@ class _Pool:
                 process.ended()
 
     def _dispatch(self) -> bool:
-        """Give everyone something to do; tell whether anyone is at work."""
+        """Give each worker a task; return whether any is at work."""
         while len(self._busy) < self._workers:
             attempt = self._plan.next(len(self._busy))
             if attempt is None:

@@ -47,7 +47,7 @@ class Failure:
     """How the work on some files ended instead of with a result.
 
     Attributes:
-        suspect: The file that it was at, if it told.
+        suspect: The file that it was at, if it reported it.
         hung: It took too long, which once is enough.
     """
 
@@ -58,7 +58,7 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException, suspect: str) -> Failure:
-        """Return how an error that the work raised is told."""
+        """Return the message for an error that the work raised."""
         if isinstance(error, SourceError):
             return cls(error.what, error.hint or REPORT_IT, suspect)
         hint = NOT_ENOUGH_MEMORY if isinstance(error, MemoryError) else REPORT_IT
@@ -89,7 +89,7 @@ class Attempt:
 
 @dataclass
 class Plan:
-    """What is still to be done: tasks that nobody has asked for yet are not even made."""
+    """What is still to be done: tasks are made only when they are requested."""
 
     tasks: Iterable[Task]
     _again: deque[Attempt] = field(default_factory=deque)

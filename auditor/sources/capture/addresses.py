@@ -110,7 +110,7 @@ class Hosts(Set[str]):
         return self._sorted
 
     def has(self, hosts: U64) -> NDArray[np.bool_]:
-        """Tell which of these hosts are in the set."""
+        """Return which of these hosts are in the set."""
         return among(hosts, self.numbers())
 
     def __contains__(self, text: object) -> bool:
@@ -131,7 +131,7 @@ def unique(numbers: U64) -> U64:
 
 
 def among(wanted: U64, members: U64) -> NDArray[np.bool_]:
-    """Tell which of these numbers are members; members: sorted."""
+    """Return which of these numbers are members; members: sorted."""
     mask: NDArray[np.bool_] = np.searchsorted(members, wanted, side="right") > np.searchsorted(members, wanted)
     return mask
 

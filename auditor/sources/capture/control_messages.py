@@ -70,7 +70,7 @@ class IcmpError(NamedTuple):
 
     @property
     def returned(self) -> bool:
-        """Whether it went to who sent what it quotes. One to a third host tells nothing of anybody."""
+        """Whether it went to the sender of what it quotes. One to a third host shows nothing."""
         return self.receiver == self.src
 
 
@@ -196,7 +196,7 @@ def neighbor_discovery(icmp: Ip, words: Words, records: Records, ip: IpReader) -
     target = hosts(ip.addresses.numbers(words.u64(at + 8), words.u64(at + 16)), icmp.version)
     sender = hosts(icmp.pair >> np.uint64(32), icmp.version)
     answer = words.u8(at) == NEIGHBOR_ADVERTISEMENT
-    # A host that checks whether its own address is free asks nothing of anybody.
+    # A host that checks whether its own address is free requests nothing from another.
     has_sender = sender != (ip.addresses.host("::") or 0)
     messages = NeighborMessages(
         records.frame[row], records.time_ns[row], answer, np.where(answer, target, sender), target

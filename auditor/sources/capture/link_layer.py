@@ -253,7 +253,7 @@ def _cisco_hdlc(layer: Layer, words: Words) -> tuple[Layer, Network]:
 
 
 def _wireless(layer: Layer, words: Words) -> tuple[Layer, Network]:
-    """802.11 data frames; those that are encrypted, or hold several packets, are told apart."""
+    """802.11 data frames; those that are encrypted, or hold several packets, are counted apart."""
     short = layer.at + 24 > layer.end  # an acknowledgement has no more than 10 bytes
     at = np.where(short, 0, layer.at)
     control, flags = words.u8(at), words.u8(at + 1)

@@ -196,7 +196,7 @@ class Pcapng:
     def _times(self, head: Heads, table: _Interfaces, simple: Bools, has_interface: Bools) -> I64:
         """Return the time of each packet; those without one, or with one that cannot be, take that of the one before.
 
-        Of frames without an interface nobody can tell what their time counts in.
+        For frames without an interface, the unit of their time is unknown.
         """
         ticks = (head.u32(12).astype(np.uint64) << np.uint64(32)) | head.column("u4", 16)
         a_second = table.column("ticks_a_second")

@@ -22,7 +22,7 @@ WINDOW = 16 * 1024 * 1024
 
 
 class CaptureReader:
-    """Iterate over the records of one capture; afterwards tell how many were read and what was wrong.
+    """Iterate over the records of one capture; afterwards it has how many were read and what was wrong.
 
     Attributes:
         format: "pcap" or "pcapng".

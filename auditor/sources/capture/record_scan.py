@@ -1,6 +1,6 @@
 """Find where each record of a capture begins, many thousand at a time.
 
-The records of a pcap or pcapng file form a chain: only the length in one header tells where the next begins, so the
+The records of a pcap or pcapng file form a chain: only the length in one header shows where the next begins, so the
 obvious reader takes one Python step a packet. Here several hundred *lanes* walk the chain at once with NumPy: the
 first starts at the true beginning, each other at a guess further on. A lane is believed only if the walk before it
 arrives exactly at its start, so a wrong guess costs time and never changes the result.

@@ -46,13 +46,13 @@ class Account:
     warnings: list[SourceWarning] = field(default_factory=list)
 
     def damaged(self, window: Window) -> None:
-        """Tell that the record at the window's beginning cannot be read."""
+        """Report that the record at the window's beginning cannot be read."""
         self.skipped += 1
         at = window.passed + window.begin
         self.warnings.append(warning("damaged", "damaged-record", packets=self.records, byte=at))
 
     def ended(self, window: Window) -> None:
-        """Tell that bytes are left at the end which are no whole record, if there are any."""
+        """Report bytes at the end that are no whole record, if there are any."""
         left = window.end - window.begin
         if left > 0:
             self.skipped += 1

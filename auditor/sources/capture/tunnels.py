@@ -85,7 +85,7 @@ class Tunnels:
 
 
 def _begins(at: I64, end: I64, words: Words, wanted: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Tell which UDP packets begin with one of these words, or were cut before it."""
+    """Return which UDP packets begin with one of these words, or were cut before it."""
     cut = at + UDP_HEADER + 4 > end
     long_enough = words.u16(at + 4) >= UDP_HEADER + 4
     begins: NDArray[np.bool_] = np.isin(words.u32(at + UDP_HEADER), wanted)

@@ -1,6 +1,6 @@
 """What was said on open ports: from dissected packets to steps that went well or badly, assigned ports and names.
 
-Everything is told of a *side*: the host that began the connection and the host and port that it reached.
+Every fact is about a *side*: the host that began the connection and the host and port that it reached.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ProtocolFacts:
-    """All that the packets of one source told.
+    """All facts that the packets of one source show.
 
     Attributes:
         names: Address and name.
@@ -72,7 +72,7 @@ class ProtocolFacts:
 
 
 def extract_protocol_facts(dissected_packets: Iterable[DissectedPacket]) -> ProtocolFacts:
-    """Return what the dissected packets of one source tell, in order of frames."""
+    """Return what the dissected packets of one source show, in order of frames."""
     packets = sorted(dissected_packets, key=lambda packet: packet.frame)
     classes = classes_by_frame(packets)
     accounts = accounts_by_frame(packets)

@@ -1,4 +1,4 @@
-"""Find Wireshark's command-line program and tell its version."""
+"""Find Wireshark's command-line program and its version."""
 
 from __future__ import annotations
 

@@ -231,7 +231,7 @@ class _SelectedPackets:
         self._drop()
 
     def _aligned(self) -> Bools:
-        """Tell which packets to keep so that each direction goes on with a message where something was left out."""
+        """Return which packets to keep so that each direction goes on with a message where something was left out."""
         rows = self._rows[np.lexsort((self._rows["place"], self._rows["flow"]))]
         self._rows = rows
         keep = np.ones(len(rows), np.bool_)
@@ -256,7 +256,7 @@ def _before(groups: I64, amounts: I64) -> I64:
 
 
 def _is_message(rows: Rows) -> Bools:
-    """Tell which packets are short ones that begin a message, or end the connection."""
+    """Return which packets are short ones that begin a message, or end the connection."""
     message: Bools = rows["short"] & (rows["begins"] | ~rows["data"])
     return message
 

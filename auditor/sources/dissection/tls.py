@@ -90,7 +90,7 @@ def _agreed(packet: DissectedPacket, handshake: _Handshake) -> Iterator[Protocol
 def _certificates(handshake: _Handshake) -> Iterator[ProtocolStep]:
     """Yield whether the certificates of a handshake were valid when it was captured.
 
-    Where the two agreed all the same, whoever got the certificate did not mind.
+    Where the two agreed nevertheless, the certificate was accepted.
     """
     for packet in handshake.certificates:
         validity = _validity(packet)
@@ -113,7 +113,7 @@ def _certificates(handshake: _Handshake) -> Iterator[ProtocolStep]:
 
 
 def _validity(packet: DissectedPacket) -> tuple[datetime, datetime] | None:
-    """Return from when to when the first certificate of a packet, the owner's, is valid; None if it does not tell."""
+    """Return from when to when the first certificate of a packet, the owner's, is valid; None if unknown."""
     written = {
         True: iter(packet.fields.get("x509af.utcTime", [])),
         False: iter(packet.fields.get("x509af.generalizedTime", [])),

@@ -91,10 +91,10 @@ class DissectedPacket(NamedTuple):
 
 
 class Dissection(NamedTuple):
-    """What the dissectors told of one source.
+    """What the dissectors report of one source.
 
     Attributes:
-        obstacle: Why they told nothing or not all, empty if they did.
+        obstacle: Why they reported nothing or not all; empty if they reported all.
         left_out: The long flows of which they only got the beginning and the end.
     """
 
@@ -112,7 +112,7 @@ def dissect(
     seconds: float = SECONDS,
     web_ports: Collection[int] = (),
 ) -> Dissection:
-    """Return what tshark tells of the beginning and the end of these flows; never raises for what tshark does.
+    """Return what tshark reports of the beginning and the end of these flows; never raise for what tshark does.
 
     Args:
         path: The capture.

@@ -41,9 +41,9 @@ COLUMNS: dict[str, Any] = {
     "first_frame": np.int64,
     "syn_side": np.int8,  # who sent the SYN that the segment begins with: 0 A, 1 B, UNSET none
     "syn_number": np.int64,
-    "base_a": np.int64,  # sequence number that Wireshark counts from, each side; UNSET while nothing tells
+    "base_a": np.int64,  # sequence number that Wireshark counts from, each side; UNSET while unknown
     "base_b": np.int64,
-    "override_a": np.int64,  # the same as told by a SYN-ACK, which replaces what was told before
+    "override_a": np.int64,  # the same by a SYN-ACK, which replaces the earlier value
     "override_b": np.int64,
 } | {name: np.int64 if name.startswith(("frames", "bytes", "payload")) else np.int32 for name in SUMS}
 EVENT_COLUMNS: dict[str, Any] = {
@@ -151,7 +151,7 @@ def _without_middle(owner: I64) -> I64:
 
 
 def _begins(segments: Columns, number: I64, order: I64) -> Bools:
-    """Tell which segments, sorted by five-tuple, do not continue the one before: those with a SYN of their own.
+    """Return which segments, sorted by five-tuple, do not continue the one before: those with a SYN of their own.
 
     As in `_boundaries`, a SYN that repeats the last one is no new one, unless a SYN-ACK lies in between.
     """
@@ -241,7 +241,7 @@ def _swapped(values: NDArray[Any], half: int) -> NDArray[Any]:
 
 
 def _exchanged(values: NDArray[Any], replacements: NDArray[Any], mask: Bools) -> NDArray[Any]:
-    """Return others where told, else values: faster than np.where, which cannot guess; the others are used up."""
+    """Return replacements where the mask is set, else values: faster than np.where; replacements are used up."""
     # a ^ (a ^ b) * 1 is b, a ^ (a ^ b) * 0 is a: there is nothing to guess for the processor.
     replacements ^= values
     replacements *= mask
@@ -250,7 +250,7 @@ def _exchanged(values: NDArray[Any], replacements: NDArray[Any], mask: Bools) ->
 
 
 class _Group:
-    """Packets with their five-tuples put in canonical order and numbered; `from_b` tells the direction.
+    """Packets with their five-tuples put in canonical order and numbered; `from_b` is the direction.
 
     Of echo A is the side that asks: two hosts that ping each other with the same identifier are two flows.
     """
@@ -325,7 +325,7 @@ def _segment_columns(group: _Group, segment: I64, begins: I64) -> dict[str, NDAr
     packets, count = group.packets, len(begins)
     last = np.empty(count, np.int64)
     last[segment] = group.index
-    # So one count tells both directions: 0 2 4 ... are what A sent in segment 0 1 2 ..., 1 3 5 ... what B sent.
+    # So one count shows both directions: 0 2 4 ... are what A sent in segment 0 1 2 ..., 1 3 5 ... what B sent.
     sided = segment * 2 + group.from_b
     first_flags = packets.flags[begins]
     is_syn = (first_flags & (SYN | ACK)) == SYN
@@ -431,7 +431,7 @@ def _asked_with(owner: I64, number: NDArray[np.uint32], count: int) -> U64:
 
 
 def _among(owner: I64, members: I64, count: int) -> Bools:
-    """Tell which owners are among the others."""
+    """Return which owners are among the others."""
     is_member = np.zeros(count, np.bool_)
     is_member[members] = True
     return is_member[owner]
@@ -440,7 +440,7 @@ def _among(owner: I64, members: I64, count: int) -> Bools:
 def _bases(events: dict[str, NDArray[Any]], count: int) -> dict[str, I64]:
     """Return what Wireshark would take as each side's first sequence number, from one batch.
 
-    A side's own first packet tells it (one less when that is no SYN), or the first acknowledgement of the other side,
+    A side's own first packet shows it (one less when that is no SYN), or the first acknowledgement of the other side,
     whichever comes first; a SYN-ACK replaces it.
     """
     segment, packet = events["segment"], events["packet"]
@@ -485,7 +485,7 @@ class Streams:
 
 
 def finish(whole: PartialFlows, *, echo: bool = False) -> Streams:
-    """Join segments into flows and tell each flow's state; the partial is used up."""
+    """Join segments into flows, each with its state; the partial is used up."""
     whole.settle()
     segments = whole.segments
     begins = np.flatnonzero(_opens_flow(segments))
@@ -556,7 +556,7 @@ def _behind_router(at: I64, first_events: I64, events: Columns) -> I64:
 
 
 def _opens_flow(segments: Columns) -> Bools:
-    """Tell which of the settled segments begin a flow rather than go on with the one before."""
+    """Return which of the settled segments begin a flow rather than go on with the one before."""
     keys = [segments[name] for name in ("pair", "ports", "version")]
     opens = np.ones(segments.length, np.bool_)
     opens[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)

@@ -127,7 +127,7 @@ def _packet_kind(packet: int, protocol: str) -> str:
 
 
 def _numbers(events: Columns, begin: NDArray[np.int64], identifiers: NDArray[np.int64]) -> FlowNumbers:
-    """Return by what the packets of each flow are told from those of others between the same ends."""
+    """Return what distinguishes the packets of each flow from others between the same ends."""
     owner = np.repeat(np.arange(len(begin) - 1), np.diff(begin))
     first_numbers = np.full((2, len(begin) - 1), MISSING)
     for numbers, mask in zip(first_numbers, (events["from_src"], ~events["from_src"]), strict=True):

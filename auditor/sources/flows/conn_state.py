@@ -1,4 +1,4 @@
-"""Zeek's connection states, told by its own rules and looked up in one table.
+"""Zeek's connection states, by its own rules, looked up in one table.
 
 The rules are those of Zeek's TCP analyzer and `conn_state` (zeek/zeek, packet_analysis/protocol/tcp and
 scripts/base/protocols/conn/main.zeek). `_step` spells them out for one packet; `TRANSITIONS` is `_step` tried on every
@@ -147,7 +147,7 @@ ROUNDS = 64
 
 
 def flipped(state: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Tell for which of these states (indices into STATES) the originator is B."""
+    """Return for which of these states (indices into STATES) the originator is B."""
     return np.equal(ORIGINATOR[state], B_ORIGINATES)
 
 

@@ -90,7 +90,7 @@ def on_link(
     fresh, stale = _fresh_and_stale(events["hop_count"], relevant)
 
     def flows_with(packets: Bools) -> Bools:
-        """Tell which flows hold some of these packets."""
+        """Return which flows hold some of these packets."""
         mask = np.zeros(len(begin) - 1, np.bool_)
         mask[owner[packets]] = True
         return mask

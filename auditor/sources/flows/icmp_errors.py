@@ -1,7 +1,7 @@
 """ICMP errors and the flows that they quote: which flow each is about, what it means, which streams Wireshark makes.
 
 Anybody who knows the ends of a flow can write an error about it. It proves something if it quotes a number of a packet
-that the source holds, or if the source could not hold that packet; one to a third host is nobody's proof.
+that the source holds, or if the source could not hold that packet; one to a third host proves nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SENT_BACK = ("SYN-ACK", "reply")  # what only a responder sends
 FLAGS_QUOTED = 14  # bytes of a quoted TCP header from which it would be seen that it is a SYN
 STREAM_HEADER = {TCP: 20, UDP: 8}  # bytes of a quoted header from which Wireshark makes a stream
 
-# What an ICMP error tells about the flow that it quotes (RFC 792, 1122, 1812, 4443).
+# What an ICMP error shows about the flow that it quotes (RFC 792, 1122, 1812, 4443).
 MEANING = {
     4: dict.fromkeys(((3, 9), (3, 10), (3, 13)), "prohibited")
     | dict.fromkeys(((3, 2), (3, 3)), "refused")
@@ -38,7 +38,7 @@ Errors = dict[int, list[IcmpError]]
 
 
 class FlowNumbers(NamedTuple):
-    """By what a packet is told to be of a flow: columns with one value for each, MISSING where there is none.
+    """What assigns a packet to a flow: columns with one value for each, MISSING where there is none.
 
     Attributes:
         src: The first sequence number that the originator sent.
@@ -54,13 +54,13 @@ class FlowNumbers(NamedTuple):
 def assign_icmp_errors(
     table: Columns, quotes: list[IcmpError], source: str, numbers: FlowNumbers, sending: Sending
 ) -> tuple[Columns, Errors]:
-    """Give each ICMP error to the flow that it quotes, and tell what it means there.
+    """Assign each ICMP error to the flow that it quotes, with its meaning there.
 
     Args:
         table: Columns of TABLE.
         quotes: In order of their frames.
         source: What the table calls the source.
-        numbers: By what the packets of each flow are told from others between the same ends.
+        numbers: What distinguishes the packets of each flow from others between the same ends.
         sending: Whose packets the source holds.
     """
     held = cache(sending.holds_of)
@@ -83,7 +83,7 @@ def assign_icmp_errors(
 
 
 def _answer(otherwise: str, forth: list[IcmpError], back: int) -> str:
-    """Return what the errors say of a flow that was not answered: the last that tells decides.
+    """Return what the errors show of a flow without a response: the last meaningful one decides.
 
     Args:
         otherwise: What the flow says itself.
@@ -173,7 +173,7 @@ def _rows(table: Columns, addresses: set[str]) -> Iterator[tuple[int, Ends]]:
 
 
 def _ends(quote: IcmpError) -> Ends | None:
-    """Return the ends of the flow that is quoted, its originator first if that can be told; None if there is none."""
+    """Return the ends of the flow that is quoted, its originator first if it is known; None if there is none."""
     if quote.protocol in (TCP, UDP):
         ends = (PROTOCOLS[quote.protocol], quote.src, quote.src_port, quote.dst, quote.dst_port)
     elif quote.protocol in (ICMP, ICMPV6) and quote.packet_kind:

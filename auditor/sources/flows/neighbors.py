@@ -19,7 +19,7 @@ Rows = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class NeighborRequests:
-    """Requests on the local network for the hardware address of `target`, and whether anybody answered."""
+    """ARP requests or neighbor solicitations for `target`, and whether there was a reply."""
 
     requester: str
     target: str
@@ -38,7 +38,7 @@ class NeighborRequests:
 
 
 class NeighborTable:
-    """The requests of a capture that are not answered so far, and everybody who spoke; `dropped` counts requests.
+    """The requests of a capture without a reply so far, and all senders; `dropped` counts requests.
 
     A host that asks or answers is there: requests for it are not kept.
     """
@@ -63,7 +63,7 @@ class NeighborTable:
     def asked(self) -> tuple[NeighborRequests, ...]:
         """Return the hosts that were asked for and never answered, in order of requester and target.
 
-        If not everybody who spoke could be remembered, nobody can be said not to have.
+        If not all senders could be kept, no host counts as one that sent nothing.
         """
         rows = self._settle()
         if self.spoke.full or not len(rows["frame"]):

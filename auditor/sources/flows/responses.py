@@ -68,9 +68,9 @@ def classify_tcp(columns: Columns, events: Columns, begin: I64) -> tuple[NDArray
 
 
 def _acknowledges(events: Columns, at: I64, opening: I64, most: I64) -> Bools:
-    """Tell which of these events acknowledge the SYN that opens their flow, with at most so many bytes behind it.
+    """Return which of these events acknowledge the SYN that opens their flow, with at most so many bytes behind it.
 
-    Where that SYN is not in the capture nobody can tell, and they are believed.
+    Where that SYN is not in the capture, this cannot be checked, and they count.
     """
     beyond = events["acknowledged"][at] - events["sequence"][opening] - np.uint32(1)
     has_ack = (events["packet"][at] & HAS_ACK) != 0
@@ -79,7 +79,7 @@ def _acknowledges(events: Columns, at: I64, opening: I64, most: I64) -> Bools:
 
 
 def _taken_up(events: Columns, owner: I64, accepts: I64, alone: Bools) -> Bools:
-    """Tell which of these SYN-ACKs the originator acknowledges afterwards, or has sent nothing beside at all.
+    """Return which of these SYN-ACKs the originator acknowledges afterwards, or has sent nothing beside at all.
 
     alone: flows in which the originator has sent nothing.
     """
@@ -124,7 +124,7 @@ def _judge_with_syn(answer: NDArray[Any], columns: Columns, events: Columns, own
 
 
 def take_back(columns: Columns, events: Columns, begin: I64, sending: Sending) -> None:
-    """Take back the answers to what nobody asked, in flows of all protocols; they become stray.
+    """Take back responses without a request, in flows of all protocols; they become stray.
 
     Alone in its flow an answer says that something was asked only where the source could not hold the question. Where
     it holds what that host sends, a SYN-ACK or an echo reply without the question is forged, or of before the capture;

@@ -16,8 +16,8 @@ Bools = NDArray[np.bool_]
 class Sending:
     """Of which hosts a source holds what they send; it takes a moment to find out, so only when asked.
 
-    Held is what a host sends to another if the source has connections or pings of it to anybody, or anything that it
-    sends to that other. Datagrams to anybody do not count: broadcasts are in captures of one direction too; nor does
+    Held is what a host sends to another if the source has connections or pings of it to any host, or anything that it
+    sends to that other. Datagrams to other hosts do not count: one-way captures have broadcasts too; nor does
     what a host answers others: a capture at a server may hold nothing but answers.
     """
 
@@ -27,13 +27,13 @@ class Sending:
         self._forth, self._back = columns["frames_src"] > 0, columns["frames_dst"] > 0
 
     def holds(self, src: U64, dst: U64) -> Bools:
-        """Tell of some hosts, by number, whether what they send to others is held."""
+        """Return for some hosts, by number, whether what they send to others is kept."""
         began, pairs = self._held
         held: Bools = among(src, began) | among(_pairs(src, dst), pairs)
         return held
 
     def holds_of(self, src: str, dst: str) -> bool:
-        """Tell of one host, by address, whether what it sends to another is held."""
+        """Return for one host, by address, whether what it sends to another is kept."""
         numbers = [self._addresses.host(address) for address in (src, dst)]
         if None in numbers:
             return False

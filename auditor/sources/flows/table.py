@@ -84,7 +84,7 @@ class FlowTable:
 
 
 def is_among(column: NDArray[Any], texts: Collection[str]) -> NDArray[np.bool_]:
-    """Tell which texts of a column are among these."""
+    """Return which texts of a column are among these."""
     return np.fromiter(map(frozenset(texts).__contains__, column.tolist()), np.bool_, len(column))
 
 
@@ -103,7 +103,7 @@ class OrientedFlows(NamedTuple):
 
 
 def oriented(protocol: int, flows: Streams) -> OrientedFlows:
-    """Turn the flows of one protocol so that the originator comes first, and tell how each was answered.
+    """Turn the flows of one protocol so that the originator comes first, with the response of each.
 
     The flows are used up: there may be so many that the same numbers do not fit into memory twice.
     """
@@ -138,7 +138,7 @@ def oriented(protocol: int, flows: Streams) -> OrientedFlows:
 
 
 def _flipped(protocol: int, flows: Streams) -> NDArray[np.bool_]:
-    """Tell of which flows B is the originator.
+    """Return of which flows B is the originator.
 
     Of TCP the SYN decides, of UDP who sent the first packet; of ICMP it is always A that asks.
     """

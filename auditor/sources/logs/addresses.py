@@ -87,7 +87,7 @@ class LogAddresses:
 class _AddressTable:
     """Texts of some words each that were met before, with their numbers.
 
-    What a thread finds here is right also while another one adds: a place is told only after it is filled, it does not
+    What a thread finds here is right also while another one adds: a place is published once it is filled, it does not
     change any more, and arrays that got too small are replaced, all at once.
     """
 
@@ -97,7 +97,7 @@ class _AddressTable:
 
     def _clear(self, slots: int) -> None:
         places = slots // SLOTS_EACH
-        held = [np.zeros(places, np.uint64) for _ in range(self.width)]  # at place 0 is nobody
+        held = [np.zeros(places, np.uint64) for _ in range(self.width)]  # place 0 is empty
         self._arrays = np.zeros(slots, np.int32), held, np.full(places, NOBODY, np.int64)
         self._count = 1
 
@@ -136,7 +136,7 @@ class _AddressTable:
 
 
 def _mixed(words: list[U64]) -> U64:
-    """Return one number for each text, which tells nearly all of them apart."""
+    """Return one number for each text, different for nearly all of them."""
     mixed = words[0] * MIX[0]
     for place, word in enumerate(words[1:], 1):
         mixed = (mixed ^ mixed >> HALF ^ word) * MIX[place % len(MIX)]
@@ -148,7 +148,7 @@ def _slots(mixed: U64, count: int) -> Ints:
 
 
 def _differ(left: list[U64], right: list[U64]) -> Mask:
-    """Tell where texts are not the same."""
+    """Return where texts are not the same."""
     differ: Mask = left[0] != right[0]
     for left_word, right_word in zip(left[1:], right[1:], strict=True):
         differ |= left_word != right_word

@@ -33,14 +33,14 @@ _QUARTER = 15 * 60
 class Event(NamedTuple):
     """One event.
 
-    Of events that nobody asked for, time and values are left out.
+    Of events that are not requested, time and values are left out.
 
     Attributes:
         number: Its record number, or the line it begins in.
         values: By name in small letters.
         time_ns: When, None if it has no time.
         zone: How that was brought to UTC: "" when the event says so itself, "collector" when two times of the collector
-            told the difference, "none" when nothing told and it was taken as UTC.
+            show the difference, "none" when nothing shows it and UTC is assumed.
     """
 
     number: int
@@ -231,7 +231,7 @@ def _nanoseconds(moment: datetime) -> int:
 
 
 def _counted(number: float) -> int | None:
-    """Return seconds, milli-, micro- or nanoseconds since 1970 as nanoseconds: its size tells which."""
+    """Return seconds, milli-, micro- or nanoseconds since 1970 as nanoseconds: its size shows which."""
     for limit, factor in ((1e11, 10**9), (1e14, 10**6), (1e17, 10**3), (LATEST_NS, 1)):
         if 0 <= number < limit:
             return _possible(int(number * factor))

@@ -24,7 +24,7 @@ BEFORE_JSON = re.compile(r"\A[\s\x00]*(?:Record \d+\s+)?")  # evtx_dump numbers 
 
 
 def is_event_log(head: bytes) -> bool:
-    """Tell from a file's first bytes whether it is an .evtx file or a text of JSON objects."""
+    """Return by a file's first bytes whether it is an .evtx file or a text of JSON objects."""
     if head.startswith(EVTX_MAGIC):
         return True
     text = BEFORE_JSON.sub("", head.decode(_encoding(head), "replace"))
@@ -32,7 +32,7 @@ def is_event_log(head: bytes) -> bool:
 
 
 class EventReader:
-    """Iterate over the events of one log; afterwards tell how many were read and what was wrong.
+    """Iterate over the events of one log; afterwards it has how many were read and what was wrong.
 
     Args:
         wanted: Ids of the events whose values are asked for. After reading:.
@@ -118,7 +118,7 @@ class EventReader:
         text = io.TextIOWrapper(stream, encoding=encoding, errors="replace")
         yield text
         if not self.gzipped:
-            text.detach()  # the file is closed by whoever opened it
+            text.detach()  # the caller closes the file
 
 
 class _GzipRaw(io.RawIOBase):

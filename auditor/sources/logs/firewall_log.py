@@ -101,7 +101,7 @@ def read_log(
         take: Called with each batch of rows, in file order; their lines are numbered from the beginning of the log.
         advance: Called now and then with how many bytes were read, and how many there are.
         addresses: Where those of several logs are numbered. Then the sections of the log are yielded, to be read by
-            whoever goes on with this; None reads them here, in threads if there are many.
+            the caller; None reads them here, in threads if there are many.
 
     Returns:
         What the log was, None if the file is nothing like one.
@@ -290,7 +290,7 @@ def _narrowed(piece: Bytes) -> Bytes:
 
 
 def _utf_16(head: bytes) -> str:
-    """Return which UTF-16 a text is in, told by its mark or by where its zeros are; empty if in none."""
+    """Return which UTF-16 a text is in, by its mark or by where its zeros are; empty if in none."""
     for mark, name in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
         if head.startswith(mark):
             return name

@@ -35,7 +35,7 @@ CANONICAL = tuple(USUAL_COLUMNS.split())
 NEEDED = CANONICAL[:8]
 OF_ALL_ROWS = (*NEEDED, "path", "pid")  # all other columns are read of few rows
 ACTIONS = ("DROP", "ALLOW", "OPEN", "OPEN-INBOUND", "CLOSE", "INFO-EVENTS-LOST")
-STEALTH_FILTER = "Stealth"  # Windows' own word for the filter where nobody listens; older versions do not name it
+STEALTH_FILTER = "Stealth"  # Windows' own word for the filter of closed ports; older versions do not name it
 LET_THROUGH = ("ALLOW", "OPEN", "OPEN-INBOUND")  # the last two of Windows XP and Server 2003
 DROP, LOST = ACTIONS.index("DROP"), ACTIONS.index("INFO-EVENTS-LOST")
 PATHS = ("SEND", "RECEIVE", "FORWARD", "UNKNOWN", "-")
@@ -82,7 +82,7 @@ class Schema(NamedTuple):
 
 @dataclass(frozen=True)
 class Rows:
-    """A batch of rows in file order, also those that tell of lost events: arrays of one length.
+    """A batch of rows in file order, also those that report lost events: arrays of one length.
 
     Behind the colon stands what Windows calls the column (#Fields).
 
@@ -224,7 +224,7 @@ def read_sections(sections: Sequence[Section]) -> list[SectionRows]:
 
 
 def _at_once(sections: Sequence[Section]) -> list[SectionRows]:
-    """Read sections that are alike as one, and again by itself each in which anything is odd, as it is told where."""
+    """Read like sections as one, and each in which anything is odd again by itself, to report where."""
     if len(sections) == 1:
         return [read_section(sections[0])]
     data = b"".join([section.data[: -len(PADDING)] for section in sections]) + PADDING
@@ -327,7 +327,7 @@ class _Lines:
         return self._last + 1 - _behind(self._last)
 
     def _ends_line(self) -> Mask:
-        """Tell which bytes are line breaks."""
+        """Return which bytes are line breaks."""
         breaks: Mask = self.bytes == NEW_LINE
         breaks[:-1] |= (self.bytes[:-1] == RETURN) & breaks[1:]
         return breaks
@@ -424,7 +424,7 @@ def _tidied(
 
 
 def _completed(words: list[bytes], names: tuple[str, ...]) -> list[bytes]:
-    """Add the process id to a row that tells of lost events: Windows leaves it out there."""
+    """Add the process id to a row that reports lost events: Windows leaves it out there."""
     if len(words) == len(names) - 1 and names[-1:] == ("pid",) and ACTIONS[LOST].encode() in words[:4]:
         return [*words, b"-"]
     return words
@@ -507,7 +507,7 @@ class _Batch:
         return self._fields.of(rows, self._names.index(name))
 
     def _unless(self, good: Mask, kind: int) -> None:
-        """Tell what is wrong with lines of which nothing is known to be wrong yet."""
+        """Find what is wrong with lines without a known fault."""
         if not good.all():
             self._fault[~good & (self._fault == 0)] = kind
 

@@ -1,6 +1,6 @@
 """Read JSON objects one after the other out of a text of any size: one a line, in an array, or over many lines.
 
-What is broken is counted and told by its line, and reading goes on at the next object.
+What is broken is counted and reported by its line, and reading goes on at the next object.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from auditor.sources.files.text import SURROGATE_ESCAPE, whole_characters
 PIECE = 256 * 1024
 LONGEST = 4 * PIECE  # characters of one object; a Windows event is at most 64 KiB before it is written as JSON
 
-# evtx_dump writes "Record 7" above each event unless told not to.
+# evtx_dump writes "Record 7" above each event by default.
 _BETWEEN = re.compile(r"(?:[\s,\[\]\x00\ufeff]|Record \d+$)*", re.MULTILINE)
 MOST_OPEN = 100  # brackets that open one after the other; more hold no list of events
 _BEHIND = re.compile(r"[\s,\]\x00]|\Z")  # what may follow a value
@@ -50,7 +50,7 @@ class _Objects:
         self._seen = False  # any object yet
         self._key = ""  # how the last object begins, up to its first name
         self._in_array = False  # whether the value that comes next follows a comma or bracket in its line
-        self._only_brackets: list[int] = []  # lines that are not told yet
+        self._only_brackets: list[int] = []  # lines that are not reported yet
 
     def __iter__(self) -> Iterator[JsonRecord]:
         more = True

@@ -97,7 +97,7 @@ class Text:
         return several[begin].view("<u8").reshape(-1, count)
 
     def is_word(self, column: Column, words: U64, word: bytes) -> Mask:
-        """Tell which fields are this word; words: their first eight bytes."""
+        """Return which fields are this word; words: their first eight bytes."""
         same: Mask = words == _number(word[:WORD])
         if len(word) < WORD:
             return same
@@ -158,7 +158,7 @@ class Text:
         return (hours * np.uint64(3600) + minutes * np.uint64(60) + seconds).view(np.int64), good
 
     def is_dash(self, column: Column) -> Mask:
-        """Tell which fields are "-", which stands for what a row does not say."""
+        """Return which fields are "-", which stands for a missing value."""
         is_dash: Mask = self._eights[column.begin] & np.uint64(0xFF) == ord("-")
         is_dash &= column.length == 1
         return is_dash

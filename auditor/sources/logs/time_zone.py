@@ -1,4 +1,4 @@
-"""Turn a log's local times into UTC, if the time zone is known, and tell where summer time makes them doubtful."""
+"""Turn a log's local times into UTC, if the time zone is known, and mark where a clock change makes them doubtful."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def parse_zone(text: str | None) -> tzinfo | None:
 class Clock:
     """The clock that a log was written by.
 
-    Rows must come in file order: where the clock was set back, an hour comes twice, and only the order tells which is
+    Rows must come in file order: where the clock was set back, an hour comes twice, and only the order shows which is
     which.
 
     Attributes:
-        zone: None if nobody said, then local times stay as they are.
+        zone: None if unknown, then local times stay as they are.
         known: Whether all times so far are UTC.
     """
 
@@ -86,7 +86,7 @@ class Clock:
         return time_s - np.where(doubtful & self._second_time(time_s, doubtful), late, early)
 
     def _second_time(self, time_s: NDArray[np.int64], doubtful: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Tell which rows stand behind the place where the clock was set back."""
+        """Return which rows stand behind the place where the clock was set back."""
         previous = self._latest if self._latest is not None else int(time_s[0])
         latest = np.maximum.accumulate(np.append(previous, time_s))[:-1]
         back = doubtful & (latest - time_s >= SET_BACK_S)

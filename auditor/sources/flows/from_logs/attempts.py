@@ -131,7 +131,7 @@ class LogAttempts:
 
     @property
     def sender(self) -> Ints:
-        """Number of the address that the packet came from, whoever tried."""
+        """Number of the address that the packet came from, whichever end began."""
         sender: Ints = np.where(self.turned, self.dst, self.src)
         return sender
 
@@ -172,13 +172,13 @@ class LogAttempts:
 
 
 def local_ends(attempts: LogAttempts, computer: Ints | None = None) -> Iterator[tuple[int, int, int, bool]]:
-    """Yield the addresses of the computers whose firewalls tell, by who sends and who receives.
+    """Yield the addresses of the computers whose firewalls wrote the log, by sender and receiver.
 
     Only the computer itself can send from an address; what is received may be meant for a group or for everybody.
 
     Args:
         attempts: What all of them tell.
-        computer: The number of the computer that tells of each attempt; None if one tells of all, then it is 0.
+        computer: The number of the computer that logged each attempt; None if one logged all, then it is 0.
 
     Yields:
         Number of a computer, number of an address, how many rows show it, and whether it sent anything from there.
@@ -227,7 +227,7 @@ class LogFlows:
         return LOG_COLUMNS
 
     def identifier(self, _flow: int) -> int:
-        """Return 0: a log does not tell pings apart."""
+        """Return 0: a log does not distinguish echo requests."""
         return 0
 
     def events(self, flow: int) -> list[FlowEvent]:

@@ -49,10 +49,10 @@ MEANING = {BLOCKED: "blocked", ALLOWED: "allowed"}
 # What the table of an event log has beside the columns of a capture.
 EVENT_COLUMNS = LOG_COLUMNS | {"computer": "str", "application": "str", "filter_id": "Int64", "filter_origin": "str"}
 # Events that tell of a connection or packet, and what was done with it. Of several about one attempt the one that
-# stands further right here tells more of the program, and is shown.
+# stands further right here shows more of the program, and is shown.
 ACTIONS = {5152: BLOCKED, 5153: BLOCKED, 5157: BLOCKED, 5156: ALLOWED}
 PACKETS = (5152, 5153)  # of these, and what allows or blocks connections, Windows wrote the ends in an order each
-# Where in Windows it was decided: where packets go that nobody waits for, or where connections are let in. An export
+# Where in Windows it was decided: where packets to closed ports go, or where connections are let in. An export
 # gives the layer's number or name.
 DISCARDED, ACCEPTING = 1, 2
 LAYERS = {"%%14597": DISCARDED, "transport": DISCARDED, "%%14610": ACCEPTING, "receive/accept": ACCEPTING}
@@ -92,7 +92,7 @@ AUDIT_HINT = (
 
 @dataclass(frozen=True)
 class ComputerAddress:
-    """An address of a computer whose firewall told of something.
+    """An address of a computer whose firewall logged something.
 
     Attributes:
         computer: Its name as the events have it, in small letters.
@@ -314,14 +314,14 @@ def _shown(value: Any) -> str:
 
 
 def _layer(values: Mapping[str, Any]) -> int:
-    """Return where it was decided, 0 if that is told nowhere or does not matter."""
+    """Return where it was decided; 0 if that is unknown or does not matter."""
     name = values.get("layername")
     named = LAYERS.get(name.strip().lower(), 0) if isinstance(name, str) else 0
     return named or LAYER_NUMBERS.get(_or(whole(values.get("layerrtid")), -1), 0)
 
 
 def _traffic(event: Event) -> _TrafficEvent | None:
-    """Return what an event tells, None where an address, port or protocol is missing or impossible."""
+    """Return what an event shows; None if an address, port, or protocol is missing or impossible."""
     values = event.values
     written = values.get("protocol")
     protocol = NUMBERS.get(written.strip().lower()) if isinstance(written, str) else None
@@ -369,7 +369,7 @@ def _port(value: Any) -> int | None:
 
 
 def _flows(collected: _EventColumns, name: str) -> EventFlows:
-    """Return one flow for each attempt that one computer's firewall told of: the same ends, direction and action."""
+    """Return one flow for each attempt that one computer's firewall logged: the same ends, direction, and action."""
     column = {key: np.frombuffer(values, values.typecode) for key, values in collected.column.items()}
     texts = np.array(list(collected.texts), object)
     place = np.flatnonzero(np.isin(column["protocol"], list(PROTOCOLS)))
@@ -494,7 +494,7 @@ def _grouped(events: LogAttempts, computer: Ints, place: Ints) -> tuple[Ints, In
 
     Args:
         events: In the order of their times.
-        computer: Whose firewall told of each.
+        computer: Whose firewall logged each.
         place: Where each stands in the file.
     """
     same = (computer, events.kind, events.src, events.src_port, events.dst, events.dst_port)
@@ -512,7 +512,7 @@ def _grouped(events: LogAttempts, computer: Ints, place: Ints) -> tuple[Ints, In
 
 
 def _most_telling(event: Ints, begin: Ints) -> Ints:
-    """Return for each attempt the place of the event that tells most of the program, the first of several."""
+    """Return for each attempt the place of the event that shows most of the program, the first of several."""
     rank = np.zeros(max(ACTIONS) + 1, np.int64)
     rank[list(ACTIONS)] = np.arange(len(ACTIONS))
     flow = np.repeat(np.arange(len(begin) - 1), np.diff(begin))
@@ -521,7 +521,7 @@ def _most_telling(event: Ints, begin: Ints) -> Ints:
 
 
 def _discarded(column: Mapping[str, Ints], path: Ints, begin: Ints) -> NDArray[np.bool_]:
-    """Tell which attempts got as far as where nobody listens, while Windows does not say which filter stopped them."""
+    """Return which attempts reached a closed port, where Windows does not report the filter that dropped them."""
     discarded = np.isin(column["event"], PACKETS) & (column["layer"] == DISCARDED)
     discarded &= (column["application"] == 0) & (column["origin"] == 0) & (path != SEND)
     all_of_it: NDArray[np.bool_] = np.logical_and.reduceat(discarded, begin[:-1]) if len(discarded) else discarded

@@ -144,13 +144,13 @@ class FirewallFlows(LogFlows):
 
     @property
     def columns(self) -> dict[str, str]:
-        """As of every log; times have no zone where those of the log are local and nobody said which zone that is."""
+        """As of every log; times have no zone where those of the log are local and no zone is set."""
         local = {} if self.facts.clock == "utc" else dict.fromkeys(("start", "end"), "datetime64[ns]")
         return LOG_COLUMNS | local
 
     @cached_property
     def heard(self) -> frozenset[str]:
-        """Every address that something came from: this computer, and whoever's packets reached its firewall."""
+        """Every address that something came from: this computer, and all senders of packets to its firewall."""
         sent = np.zeros(len(self.addresses), np.bool_)
         sent[self.attempts.sender[self.attempts.path == RECEIVE]] = True
         return frozenset(self.addresses[number] for number in np.flatnonzero(sent).tolist()).union(
@@ -282,7 +282,7 @@ def _unused(attempts: RowAttempts, places: Ints) -> Tally:
 
 
 def _is_flow(attempts: RowAttempts) -> NDArray[np.bool_]:
-    """Tell which belong into the flow table: TCP, UDP and echo requests, as of a capture."""
+    """Return which belong in the flow table: TCP, UDP and echo requests, as of a capture."""
     protocol, icmp = attempts.protocol, attempts.dst_port >> ICMP_TYPE
     echo = (protocol == ICMP) & ((icmp == ECHO_REQUEST[4]) | (icmp == ECHO_REQUEST[6]))
     is_flow: NDArray[np.bool_] = ((protocol == TCP) | (protocol == UDP) | echo) & (attempts.action != LOST)
@@ -402,7 +402,7 @@ def _sorted_as_they_are(first_key: Ints, second_key: Ints) -> tuple[Ints, NDArra
 
 
 def _differ(first_key: Ints, second_key: Ints) -> NDArray[np.bool_]:
-    """Tell which places differ from the one before."""
+    """Return which places differ from the one before."""
     new = np.ones(len(first_key), np.bool_)
     new[1:] = (first_key[1:] != first_key[:-1]) | (second_key[1:] != second_key[:-1])
     return new
@@ -458,7 +458,7 @@ def _changed(column: Ints, place: Ints, values: Ints | int) -> Ints:
 def _without_late(attempts: RowAttempts) -> RowAttempts:
     """Make dropped packets of connections that the same firewall had let through what they are: later ones.
 
-    Where the log tells the flags it is a SYN, which with the same ports may also be a new connection, some time later.
+    Where the log has the flags it is a SYN, which with the same ports may also be a new connection, some time later.
 
     Args:
         attempts: In order of their first lines.

@@ -17,7 +17,7 @@ GIVEN_UP_S = 21  # after this time Windows waits no more for the answer to its S
 
 
 def looks_like_reply(src_port: Ints, dst_port: Ints) -> NDArray[np.bool_]:
-    """Tell by their ports alone which packets are of a service that answers."""
+    """Return by their ports alone which packets are of a service that answers."""
     answer: NDArray[np.bool_] = (src_port < SYSTEM_PORTS) & (dst_port >= SYSTEM_PORTS)
     return answer
 
