@@ -84,6 +84,7 @@ def test_dark_and_paper(browser, written):
         assert opened.page.evaluate(colour) == "rgb(23, 24, 28)"
         opened.page.emulate_media(media="print")
         assert opened.page.evaluate(colour) == "rgb(255, 255, 255)"
+        assert opened.page.evaluate("getComputedStyle(document.body).colorScheme") == "light"
         assert not opened.page.is_visible("button.copy")
         assert opened.page.is_visible("details table")
         assert opened.page.pdf(format="A4").startswith(b"%PDF")

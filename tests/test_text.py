@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from packets import pcap
+from reports import of_scene
 from rich.console import Console
 from scenario import scene
 from test_scenes import FOLDER, SCENES, each
@@ -73,6 +74,18 @@ def test_no_line_is_wider_than_the_terminal(scene, width):
     text = scene.audit(**scene.known).to_text(width=width)
     assert [line for line in text.splitlines() if len(line) > width] == []
     assert [line for line in text.splitlines() if line != line.rstrip()] == []
+
+
+MOST_LINES, LAST_LINE_OF_FIRST_FIX = 45, 12
+
+
+@pytest.mark.parametrize("logs", [False, True], ids=["captures", "captures and logs"])
+@each(SCENES)
+def test_a_report_on_one_client_is_short_and_its_fix_is_near_the_top(scene, logs):
+    lines = of_scene(scene.name, logs=logs).to_text().splitlines()
+    fixes = [number for number, line in enumerate(lines, 1) if line.startswith("  Fix")]
+    assert len(lines) <= MOST_LINES
+    assert fixes[:1] <= [LAST_LINE_OF_FIRST_FIX]
 
 
 # what stands where
