@@ -295,7 +295,8 @@ def test_the_remedies_say_where_which_way_and_how():
         "of them.",
         "On the site server 10.0.0.5, allow TCP 445 (smb) outbound to the clients.",
         "Allow TCP dynamic 49152-65535 (rpc-dynamic) from the site server (10.0.0.5) to the clients. The "
-        "blocking device is unknown: check the client's firewall first, then each device on the path.",
+        "blocking device is unknown: first find where the packets stop, as the report of `auditor analyze` on one "
+        "computer shows.",
     ]
 
 

@@ -34,9 +34,11 @@ MOST_EXPLAINED = 3  # steps of logs, with paragraphs
 UNNAMED = "(unknown)"
 SIMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")  # one word for every shell
 AGAIN = "A push stops at the first blocked port; later ports are untested. Run the audit again after each change."
-COLLECT = "Turn on logging, run a push, collect the logs, then run the same command again."
 FAILED_STEPS = "Failed steps in logs of Configuration Manager"
 UNPROVEN_STEPS = "Skipped, or ended without a code, in logs of Configuration Manager"
+LOGGING = "Set-NetFirewallProfile -All -LogBlocked True -LogAllowed True"
+APPLY = "Into a Group Policy Object: .\\rules.ps1 -On client -PolicyStore 'DOMAIN\\GPO'"
+COLLECT = "Turn on logging, run a push, collect the logs, then run the same command again. On the client:"
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -118,6 +120,7 @@ def _changes(report: FleetReport) -> Iterator[Part]:
     yield _table(("Changes to request, most effective first", "Unblocks", "Still failing"), cells, numbers=2, indent=0)
     yield from _more(len(report.changes), MOST_CHANGES, "fleet.json")
     yield indented(f"Rules for Windows Firewall: {_export_command(report)}")
+    yield indented(APPLY)
     yield indented(AGAIN, style="dim")
     yield Text()
 
@@ -211,7 +214,7 @@ def _without_evidence(report: FleetReport) -> Iterator[Part]:
             _table((), reasons[:MOST_LISTED]),
             *_more(len(reasons), MOST_LISTED, "hosts.csv, fleet.json"),
         ]
-        lines.append(indented(COLLECT, style="dim"))
+        lines += [indented(COLLECT, style="dim"), indented(LOGGING)]
         title = f"No evidence for {_computers(len(reasons))} (do not count them as working)"
         yield from _section(title, lines)
     if others := [file for file in report.unreadable if file.host not in report.expected]:
