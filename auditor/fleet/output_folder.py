@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from auditor.render.fleet.text import render_fleet_text
 from auditor.report.fleet_as_json import KIND, write_fleet_json
 from auditor.report.fleet_load import load_fleet
 from auditor.report.fleet_model import FleetReport
+from auditor.sources.files.file_lock import lock
 from auditor.sources.source import name_of
 from auditor.version import VERSION
 
@@ -162,7 +162,7 @@ class FleetFolder:
             raise OutputError(f"cannot be written ({error.strerror})", where=str(self.path), hint=hint) from error
         with file:
             try:
-                _lock(file.fileno())
+                lock(file.fileno())
             except BlockingIOError as error:
                 hint = "Wait until it has ended, or name another folder."
                 raise OutputError("another run uses this folder", where=str(self.path), hint=hint) from error
@@ -233,21 +233,6 @@ class FleetFolder:
         )
         with output_file.opened(str(self.path / STATE), force=True) as out:
             out.write(json.dumps(asdict(state)).encode())
-
-
-def _lock(number: int) -> None:
-    """Lock an open file until it is closed. Raises BlockingIOError if another process has."""
-    if sys.platform != "win32":
-        import fcntl
-
-        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return
-    import msvcrt
-
-    try:
-        msvcrt.locking(number, msvcrt.LK_NBLCK, 1)
-    except PermissionError as error:
-        raise BlockingIOError from error
 
 
 def _open_no_link(path: str, flags: int) -> int:

@@ -9,9 +9,9 @@ import hashlib
 import os
 import shutil
 import stat
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path, PurePath
 from typing import NamedTuple, Self
@@ -19,6 +19,7 @@ from typing import NamedTuple, Self
 from auditor.errors import NotASourceError, SourceError
 from auditor.sources.files.archive import EXTRACT, MAGICS, Archive, Budget
 from auditor.sources.files.folder import FileBelow, files_below
+from auditor.sources.files.temporary_folder import temporary_folder
 from auditor.sources.progress import ProgressCallback, no_progress
 from auditor.sources.source import name_of
 
@@ -75,14 +76,14 @@ class Collection:
         self._names: dict[str, Counter[str]] = {}
         self._names_shown: set[str] = set()
         self._unpacked_count = 0
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary = ExitStack()
+        self._folder: Path | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._temporary:
-            self._temporary.cleanup()
+        self._temporary.close()
 
     def __iter__(self) -> Generator[CollectedFile | SourceError]:
         """Yield each file, and an error for what cannot be opened or unpacked."""
@@ -232,12 +233,12 @@ class Collection:
 
     def _place(self, name: str) -> Path:
         """Return where a file is unpacked to: a number, and of its name only what hints go by."""
-        if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="auditor-", ignore_cleanup_errors=True)
+        if self._folder is None:
+            self._folder = self._temporary.enter_context(temporary_folder())
         self._unpacked_count += 1
         suffix = PurePath(name).suffix
         harmless = suffix if suffix[1:].isascii() and suffix[1:].isalnum() and len(suffix) <= SUFFIX_BYTES else ""
-        return Path(self._temporary.name) / f"{self._unpacked_count}{harmless}"
+        return self._folder / f"{self._unpacked_count}{harmless}"
 
     def _remove(self, file: Path) -> None:
         try:

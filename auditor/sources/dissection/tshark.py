@@ -6,10 +6,10 @@ tshark reads a small temporary capture. No file of it outlives the call.
 from __future__ import annotations
 
 import json
-import tempfile
+import os
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,8 +19,10 @@ from auditor.sources.capture.tunnels import Tunnels
 from auditor.sources.dissection.process import Layers, TsharkRun
 from auditor.sources.dissection.selection import FlowSelector, Shortened, TruncatedFlow, select
 from auditor.sources.extract import Record, frames_of, write_pcapng
+from auditor.sources.files.temporary_folder import temporary_folder
 
 SECONDS = 60.0
+FOLDER_VARIABLE = "TEMP" if os.name == "nt" else "TMPDIR"  # names the folder of temporary files
 
 # Only packets that can say something are printed, which is slow; Wireshark's display filter chooses them.
 TELLING = " or ".join(
@@ -126,13 +128,16 @@ def dissect(
         return Dissection((), "")
     times: list[int] = []
     selection = select(path, flows, tunnels)
-    with _small_capture(_timed(frames_of(path, selection.frames), times)) as (small, frames):
-        reading = TsharkRun(small, tshark, seconds, len(frames), tuple(sorted(web_ports)))
-        packet_of = _DissectedPackets(frames, times)
-        dissected, obstacle = reading.read(packet_of, TELLING, LAYERS)
-        if not obstacle and _any_request(dissected, selection.left_out):
-            begun, obstacle = reading.read(packet_of, WEB_RESPONSES, LAYERS, WITHOUT_BODIES)
-            dissected = sorted([*dissected, *_unfinished(dissected, begun)], key=lambda packet: packet.frame)
+    try:
+        with _small_capture(_timed(frames_of(path, selection.frames), times)) as (small, frames):
+            reading = TsharkRun(small, tshark, seconds, len(frames), tuple(sorted(web_ports)))
+            packet_of = _DissectedPackets(frames, times)
+            dissected, obstacle = reading.read(packet_of, TELLING, LAYERS)
+            if not obstacle and _any_request(dissected, selection.left_out):
+                begun, obstacle = reading.read(packet_of, WEB_RESPONSES, LAYERS, WITHOUT_BODIES)
+                dissected = sorted([*dissected, *_unfinished(dissected, begun)], key=lambda packet: packet.frame)
+    except TemporaryFileError as error:
+        return Dissection((), str(error), selection.left_out)
     return Dissection(tuple(dissected), obstacle or _shortened(selection.shortened), selection.left_out)
 
 
@@ -198,8 +203,11 @@ def whole_packets(
         packet.sniff_timestamp = _epoch(times[place])  # tshark 4.6 prints a date, which pyshark cannot read
         return packet
 
-    with _small_capture(_timed(frames_of(path, frames), times)) as (small, numbers):
-        return TsharkRun(small, tshark, seconds, len(numbers)).read(packet_of)
+    try:
+        with _small_capture(_timed(frames_of(path, frames), times)) as (small, numbers):
+            return TsharkRun(small, tshark, seconds, len(numbers)).read(packet_of)
+    except TemporaryFileError as error:
+        return [], str(error)
 
 
 def _epoch(time_ns: int) -> str:
@@ -208,14 +216,36 @@ def _epoch(time_ns: int) -> str:
     return f"{seconds}.{nanoseconds:09d}"
 
 
+class TemporaryFileError(Exception):
+    """Why no temporary capture can be written: only what tshark would report is missing then."""
+
+
 @contextmanager
 def _small_capture(records: Iterator[Record]) -> Iterator[tuple[Path, list[int]]]:
-    """Write packets to a temporary capture for tshark; give its path and the frame numbers that the packets had."""
-    with tempfile.TemporaryDirectory(prefix="auditor-", ignore_cleanup_errors=True) as folder:
-        small = Path(folder) / "chosen.pcapng"
-        with small.open("wb") as out:
+    """Write packets to a temporary capture for tshark; yield its path and the frame numbers that the packets had.
+
+    Raises:
+        TemporaryFileError: If it cannot be written.
+    """
+    with ExitStack() as stack:
+        try:
+            small = stack.enter_context(temporary_folder()) / "chosen.pcapng"
+            out = stack.enter_context(small.open("xb"))
+        except OSError as error:
+            raise _no_room(error) from error
+        try:
             frames = write_pcapng(out, records)
+            out.close()
+        except OSError as error:
+            if error.filename is not None:  # the capture itself cannot be read
+                raise
+            raise _no_room(error) from error
         yield small, frames
+
+
+def _no_room(error: OSError) -> TemporaryFileError:
+    text = say("obstacle.temporary-file", reason=error.strerror or error, variable=FOLDER_VARIABLE)
+    return TemporaryFileError(text)
 
 
 def _timed(records: Iterator[Record], times: list[int]) -> Iterator[Record]:
