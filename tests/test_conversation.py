@@ -79,7 +79,7 @@ def test_what_was_said_on_a_port_stands_in_the_verdict_on_it(read):
     assert [one.verdict for one in (smb, mapper)] == ["open", "open"]
     assert ([one.code for one in smb.problems], mapper.problems) == (["STATUS_LOGON_FAILURE"], ())
     assert "agree on a version" in smb.explanation
-    assert smb.remedy_text == "Check the password."
+    assert smb.remedy[0].text == "Check the password."
     assert client.method("client-push").result == "fails"
 
 
@@ -100,7 +100,7 @@ def test_a_port_on_which_a_step_failed_for_good_does_not_stand_in_for_another(st
     assert http.verdict == "refused"
     assert ("No impact: TCP 443 is an alternative and is open." in http.explanation) == spared
     assert (http.remedy_text == "No change is required while the other port works.") == spared
-    assert {one.place for one in http.remedy} == {"management-point"}
+    assert http.remedy[0].place == "management-point"
 
 
 # which failure decides
@@ -239,7 +239,7 @@ def test_what_went_well_once_is_not_told_as_only_answered_too(talked):
 
 def test_what_went_well_is_told_each_step_once(talked):
     told = talked([good(2, "log on"), good(4, "log on"), good(6, "connect to IPC$")])
-    assert told[:4] == ("Completed: log on, connect to IPC$.", (), (), "")
+    assert told[:4] == ("Completed: log on, connect to IPC$.", (), (), ())
 
 
 def test_of_many_steps_the_last_are_told_which_is_how_far_it_came(talked):

@@ -22,7 +22,7 @@ class CheckStep(NamedTuple):
     Attributes:
         place: The role of the computer where it is run.
         action: What to check, and what the outcome means.
-        command: Command line with CLIENT or ACCOUNT in place of an address or account.
+        command: Command line with CLIENT in place of its address; ACCOUNT and NAME are for the reader to replace.
     """
 
     place: str

@@ -39,7 +39,7 @@ from auditor.verdicts.requirements.evidence import in_order
 from auditor.verdicts.requirements.iis_coverage import IisCoverage
 
 PUSH_LOG, SETUP_LOG, CLIENT_LOG, IIS = "ccm", "ccmsetup", "client", "iis"  # as rulesets/well-known calls them
-PLACEHOLDER = re.compile(r"\b(?:CLIENT|SERVER|PORT|ACCOUNT)\b")
+PLACEHOLDER = re.compile(r"\b(?:CLIENT|SERVER|PORT)\b")
 SAFE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:\\-]{0,253}[A-Za-z0-9$])?")  # in a command line
 MOST_CITED = 6  # steps beside a verdict
 HTTP_ERROR = 400
@@ -354,12 +354,11 @@ class ClientSteps:
         return (*fixes, *([r.Remedy(r.UNKNOWN, text, None, "collect")] if collect else []))
 
     def _command(self, step: ReadStep, command: str | None) -> str | None:
-        """Return a command line with the names of the installation in place of CLIENT, SERVER, PORT, and ACCOUNT."""
+        """Return a command line with the names of the installation in place of CLIENT, SERVER, and PORT."""
         names = {
             "CLIENT": self._computer.host_name,
             "SERVER": host_of(step.step.target),
             "PORT": str(step.step.port or ""),
-            "ACCOUNT": step.step.account,
         }
         known = {word: name for word, name in names.items() if SAFE.fullmatch(name)}
         return command and PLACEHOLDER.sub(lambda match: known.get(match[0], match[0]), command)
