@@ -22,7 +22,7 @@ class CheckStep(NamedTuple):
     Attributes:
         place: The role of the computer where it is run.
         action: What to check, and what the outcome means.
-        command: Command line with CLIENT in place of its address; ACCOUNT and NAME are for the reader to replace.
+        command: Command line; the reader replaces CLIENT, ACCOUNT, and NAME.
     """
 
     place: str

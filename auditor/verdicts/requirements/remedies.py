@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from auditor.report import model as r
@@ -16,7 +15,6 @@ from auditor.verdicts.findings import Finding
 from auditor.verdicts.protocol_findings import ProtocolSummary
 
 RULES_FILE = "rules.ps1"
-PLACEHOLDER = re.compile(r"\bCLIENT\b")  # an account stays a word: a redacted report must not show it
 
 
 def remedy_of(
@@ -46,26 +44,24 @@ def to_do(place: str, action: Statement, command: str | None = None) -> r.Remedy
     return r.Remedy(place, action.text, command, action.key)
 
 
-def fix_problems(requirement: Requirement, summary: ProtocolSummary, client: str) -> tuple[r.Remedy, ...]:
+def fix_problems(requirement: Requirement, summary: ProtocolSummary) -> tuple[r.Remedy, ...]:
     """Return what to do about failures on an open port: what to check, the fix, and how to verify it.
 
     Args:
         requirement: The requirement on whose port they are.
         summary: What the protocols show on it.
-        client: Address of the client.
     """
     if not summary.fatal:
         return ()
     before = (step for status in summary.fatal for step in status.before)
     after = [step for status in summary.fatal for step in status.after]
     fix = to_do(requirement.to_role, statement("remedy.problem", action=summary.remedy))
-    verify = [_check(step, client) for step in dict.fromkeys(after)] or [_repeat_installation(requirement)]
-    return (*(_check(step, client) for step in dict.fromkeys(before)), fix, *verify)
+    verify = [_check(step) for step in dict.fromkeys(after)] or [_repeat_installation(requirement)]
+    return (*(_check(step) for step in dict.fromkeys(before)), fix, *verify)
 
 
-def _check(step: CheckStep, client: str) -> r.Remedy:
-    """Return a check with the address of the client in its command."""
-    return to_do(step.place, statement("remedy.check", action=step.action), PLACEHOLDER.sub(client, step.command))
+def _check(step: CheckStep) -> r.Remedy:
+    return to_do(step.place, statement("remedy.check", action=step.action), step.command)
 
 
 def _repeat_installation(requirement: Requirement) -> r.Remedy:

@@ -55,8 +55,7 @@ def observed(
         evidence=evidence.evidence,
         problems=summary.problems,
         steps=summary.steps,
-        remedy=remedy_of(requirement, chosen, ruleset, decision.interface)
-        or fix_problems(requirement, summary, client),
+        remedy=remedy_of(requirement, chosen, ruleset, decision.interface) or fix_problems(requirement, summary),
         allowed_at=_allowed_at(requirement, chosen, client) if chosen.verdict == r.ALLOWED else None,
         also_blocked=tuple(map(_block, decision.other_blocks)),
         either_or=requirement.either_or,
