@@ -83,7 +83,7 @@ def help_texts() -> Iterator[Text]:
 
 
 def pages() -> Iterator[Text]:
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+    for path in [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]:
         prose = re.sub(
             r"```.*?```|<!--.*?-->|^    [^\n]*$", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
         )
