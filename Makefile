@@ -3,6 +3,7 @@
 # make test   run the tests             make lint   ruff, mypy, and the direction of imports
 # make docs   the documentation as a site that can be read offline, in build/docs
 # make platforms  the tests with other versions of tshark, Python, and packages (Debian, as root; about an hour)
+# make fuzz   change bytes of every kind of file that is read (SEED=NUMBER COUNT=NUMBER)
 # make lab    make the sample captures again (Linux, as root)      make wheel   build and try the wheel
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ FAST := absence conn_state conversation custom_ports deciding endpoint_mapper fl
 	site_mode tcp_resets vantage
 
 .DELETE_ON_ERROR:
-.PHONY: demo check test platforms lint docs lab wheel format clean
+.PHONY: demo check test platforms lint docs fuzz lab wheel format clean
 
 demo: $(VENV)/.installed
 	@# Exit code 3 is the answer here: the capture is of a push that fails.
@@ -48,6 +49,9 @@ format: $(VENV)/.tools
 docs: $(VENV)/.tools
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python docs/make.py
+
+fuzz: $(VENV)/.tools
+	$(BIN)/python tests/fuzz/fuzz.py $(SEED:%=--seed %) $(COUNT:%=--count %)
 
 lab:
 	$(PYTHON) sample_captures/lab/make.py all

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import auditor
 from auditor.cli.commands import cli
+from auditor.ruleset.addresses import by_number
 from auditor.sources.source import name_of
 
 HALF = "\ud83d"  # the first half of a character beyond U+FFFF, which NTFS allows alone
@@ -72,6 +73,11 @@ def test_two_names_never_become_one(path: str, other: str):
     assert (name_of(path) == name_of(other)) == (path == other)
     assert name_of(path).encode().decode() == name_of(path)
     assert sum(map(name_of(path).count, "\\/")) == sum(map(path.count, "\\/"))
+
+
+@given(st.lists(st.one_of(st.text(max_size=5), st.sampled_from(["10.0.0.1", "10.\x000.1", "fe80::1", "\0"]))))
+def test_names_and_addresses_of_hosts_can_be_put_in_order(hosts: list[str]):
+    assert sorted(sorted(hosts, key=by_number)) == sorted(hosts)
 
 
 @pytest.mark.parametrize("form", ["text", "json", "html", "markdown", "junit", "sarif"])

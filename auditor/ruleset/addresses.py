@@ -31,7 +31,7 @@ def by_number(address: str) -> tuple[int, int, str]:
     """Return the sort key that puts addresses in numeric order, IPv4 first, and names behind them."""
     try:  # an IPv4 address, as most are
         return 4, int.from_bytes(inet_pton(AF_INET, address)), ""
-    except (OSError, UnicodeEncodeError):
+    except (OSError, ValueError):  # a name, which may hold any character
         if not canonical(address):
             return BEHIND_ADDRESSES, 0, address
         number = parsed(address)
