@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from auditor.cli.explain import explain
 from auditor.render.html.report import render_html
 from auditor.render.markdown import render_markdown
 from auditor.report import model as r
+from auditor.ruleset.ruleset import load_ruleset
 
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 EXPORT = "auditor rulesets export client-push --to powershell --role site-server=10.0.0.5 -o rules.ps1"
@@ -85,6 +87,18 @@ def test_the_path_is_named_before_the_firewall_of_the_responder(audited):
     path, allow, *_ = remedy(audited(UNPLACED))[2:]
     assert (path.place, allow.place, allow.command) == ("between", "client", NEW_RULE)
     assert path.action.endswith("allow TCP 445 from 10.0.0.5 to 10.0.0.20.")
+
+
+def test_a_ruleset_may_have_a_fix_for_the_path_alone(write, tmp_path):
+    text = load_ruleset().path.read_text(encoding="utf-8")
+    on_path = 'remedy = [{ place = "between", action = "On the path, allow it." }]'
+    own = tmp_path / "own.toml"
+    own.write_text(re.sub(r"(?m)^remedy = .*$", on_path, text), encoding="utf-8")
+    mapper, dynamic = "1 10.0.0.5:50001 > 10.0.0.20:135/tcp SF", "2 10.0.0.5:50002 > 10.0.0.20:49155/tcp S0"
+    capture = write(pcap(scene([UNPLACED, mapper, dynamic])))
+    report = auditor.audit(capture, roles=ROLES, ruleset=str(own), dissect=False)
+    assert [one.kind for one in remedy(report)][2:4] == ["if-none-arrive", "if-no-response-allow"]
+    assert [one.kind for one in remedy(report, "rpc-dynamic")][2:4] == ["if-none-arrive", "if-responses-leave"]
 
 
 def test_a_closed_port_is_stated_once_in_the_fix_or_in_the_limitations(audited):

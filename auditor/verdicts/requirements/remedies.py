@@ -127,14 +127,17 @@ def _find_place(requirement: Requirement, tried: Attempt, ruleset: Ruleset, inte
 
 def _if_they_arrive(requirement: Requirement, tried: Attempt, interface: str) -> Iterator[r.Remedy]:
     """Yield what to do if the packets arrive and the computer that they are sent to does not respond."""
-    first, *others = [step for step in _documented(requirement, tried, interface) if step.place != r.BETWEEN]
+    documented = [step for step in _documented(requirement, tried, interface) if step.place != r.BETWEEN]
     if requirement.dynamic:
-        action = statement("remedy.if-no-response", role=_words(requirement.to_role), fix=first.action)
-        yield to_do(first.place, action, first.command)
-        return  # what remains of the documented steps are alternatives
-    allow = {"role": _words(requirement.to_role), "port": tried.port_text, "src": tried.src}
-    yield to_do(first.place, statement("remedy.if-no-response-allow", **allow), _new_rule(requirement, tried))
-    yield from others
+        for first in documented[:1]:  # what remains of the documented steps are alternatives
+            action = statement("remedy.if-no-response", role=_words(requirement.to_role), fix=first.action)
+            yield to_do(first.place, action, first.command)
+        return
+    allow = statement(
+        "remedy.if-no-response-allow", role=_words(requirement.to_role), port=tried.port_text, src=tried.src
+    )
+    yield to_do(requirement.to_role, allow, _new_rule(requirement, tried))
+    yield from documented[1:]
 
 
 def _if_on(requirement: Requirement, tried: Attempt, ruleset: Ruleset) -> Iterator[r.Remedy]:
