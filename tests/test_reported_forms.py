@@ -98,6 +98,11 @@ def leaks(text: str) -> list[str]:
     return [secret for secret in SECRETS if secret.casefold() in text.casefold()]
 
 
+def test_nothing_that_a_log_names_is_left_in_what_is_not_saved(each):
+    assert leaks(repr(each.clients))
+    assert leaks(repr(auditor.redact(each).clients)) == []
+
+
 @pytest.mark.parametrize("code", [5, 53, 67, 1326])
 @pytest.mark.parametrize("account", [r"HUSH\sneaky person", "sneaky@hush.example", "sneaky"])
 def test_no_account_is_left_in_a_page(tmp_path, account, code):

@@ -405,8 +405,12 @@ def _with_quoted_lines(report: r.Report, pseudonyms: Pseudonyms) -> Iterator[r.C
         methods = tuple(
             replace(
                 method,
-                reasons=tuple(replace(reason, evidence=hidden(reason.evidence)) for reason in method.reasons),
-                requirements=tuple(replace(row, evidence=hidden(row.evidence)) for row in method.requirements),
+                reasons=tuple(
+                    replace(reason, evidence=hidden(reason.evidence), logged=None) for reason in method.reasons
+                ),
+                requirements=tuple(
+                    replace(row, evidence=hidden(row.evidence), logged=None) for row in method.requirements
+                ),
             )
             for method in client.methods
         )
