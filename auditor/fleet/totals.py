@@ -248,9 +248,7 @@ def _grouped(
             fails=counts[r.FAILS],
             unproven=counts[r.UNPROVEN],
             no_evidence=counts[NO_EVIDENCE],
-            most=min(
-                reasons[name], key=lambda reason: (-reasons[name][reason], order.get(reason, -1), reason), default=""
-            ),
+            most=_most(reasons[name], order),
         )
         for name, counts in results.items()
     ]
