@@ -59,9 +59,7 @@ def _parts(report: FleetReport) -> Iterator[Part]:
     yield from _changes(report)
     yield from _logged_steps(FAILED_STEPS, report.logged_causes)
     yield from _causes(report)
-    yield from _logged_steps(
-        "Skipped, or ended without a code, by logs of Configuration Manager", report.unproven_steps
-    )
+    yield from _logged_steps(UNPROVEN_STEPS, report.unproven_steps)
     yield from _without_evidence(report)
     yield from _places(report)
     yield from _failing(report)
