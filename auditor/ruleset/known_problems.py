@@ -94,7 +94,7 @@ def problems() -> dict[str, dict[str, StatusMeaning]]:
 
 
 def _status(entry: Mapping[str, Any]) -> StatusMeaning:
-    checks = _tables()["checks"].get(entry.get("check", ""), {})
+    checks = _tables()["checks"][entry["check"]] if "check" in entry else {}
     before, after = (tuple(CheckStep(**step) for step in checks.get(when, ())) for when in ("before", "after"))
     return StatusMeaning(entry["name"], entry["means"], entry["fatal"], entry["do"], before, after)
 
