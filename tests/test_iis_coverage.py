@@ -106,6 +106,12 @@ def test_a_log_of_another_server_shows_nothing(verdict):
     assert "did not reach" not in verdict(other).explanation
 
 
+def test_no_log_shows_that_a_request_to_an_unknown_server_is_missing(verdict):
+    line = FAILED.replace("10.0.0.9", "mp.example.com")
+    packages = tuple(text.replace("CCM_POST /ccm_system/request", "GET /SMS_DP_SMSPKG$/P") for text in AROUND)
+    assert "did not reach" not in verdict(packages, line=line).explanation
+
+
 def test_a_log_of_the_management_point_shows_nothing_of_a_distribution_point(verdict):
     line = FAILED.replace("10.0.0.9/ccm_system/request", "dp.example.com/SMS_DP_SMSPKG$/P")
     point = f"{ADDRESS}\nUsing DP location http://dp.example.com/SMS_DP_SMSPKG$/P"

@@ -74,7 +74,7 @@ class TsharkRun:
         except TimeoutError:
             return reading.packets, say("obstacle.too-long", seconds=self.seconds)
         except OSError as error:
-            return reading.packets, say("obstacle.cannot-run", tshark=self.tshark, error=error.strerror)
+            return reading.packets, say("obstacle.cannot-run", tshark=self.tshark, error=error.strerror or error)
         except _TooLongError:
             return reading.packets, say("obstacle.unreadable")
         return reading.packets, _exit_fault(code) or reading.fault(self.count)

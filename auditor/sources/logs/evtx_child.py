@@ -109,4 +109,6 @@ def _limit_processor_time(seconds: int) -> None:
         import resource
 
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + seconds, hard))
+        soft = int(time.process_time()) + seconds
+        with suppress(ValueError):  # the caller's own limit is lower
+            resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))

@@ -40,7 +40,7 @@ class DnsNames:
         """Return the addresses of a name, each with its first response; a short name is that of any domain."""
         found: dict[str, DnsResponse] = {}
         for response in self._by_label.get(name.lower().partition(".")[0], ()):
-            if is_same_host(name, response.resolved.name):
+            if name and is_same_host(name, response.resolved.name):
                 found.setdefault(response.resolved.address, response)
         return found
 

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from auditor.report.model import utc_text
-from auditor.ruleset.addresses import canonical
 from auditor.ruleset.statements import say
 from auditor.sources.configmgr.facts import ServedRequest
 from auditor.sources.source import Source
@@ -70,10 +69,8 @@ class IisCoverage:
         )
 
     def _is_of(self, log: int, server: str | None) -> bool:
-        """Tell whether a log is that of a site system; of an unknown one if there is no other log."""
-        if server is None or not canonical(server):
-            return len({host for hosts in self._servers.values() for host in hosts}) == 1
-        return server in self._servers[log]
+        """Tell whether a log is that of a site system. Of an unknown one, no log shows that a request is missing."""
+        return server is not None and server in self._servers[log]
 
     def _covers(self, log: int, begin: int, end: int) -> bool:
         """Tell whether a log has rows before and after, and was read whole."""

@@ -40,7 +40,7 @@ from auditor.verdicts.requirements.iis_coverage import IisCoverage
 
 PUSH_LOG, SETUP_LOG, CLIENT_LOG, IIS = "ccm", "ccmsetup", "client", "iis"  # as rulesets/well-known calls them
 PLACEHOLDER = re.compile(r"\b(?:CLIENT|SERVER|PORT)\b")
-SAFE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:\\-]{0,253}[A-Za-z0-9$])?")  # in a command line
+HOST_OR_PORT = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._:-]{0,253}[A-Za-z0-9])?")  # safe in a command line
 MOST_CITED = 6  # steps beside a verdict
 HTTP_ERROR = 400
 MANUAL = "manual"  # the method of an installation that was not pushed
@@ -360,7 +360,7 @@ class ClientSteps:
             "SERVER": host_of(step.step.target),
             "PORT": str(step.step.port or ""),
         }
-        known = {word: name for word, name in names.items() if SAFE.fullmatch(name)}
+        known = {word: name for word, name in names.items() if HOST_OR_PORT.fullmatch(name)}
         return command and PLACEHOLDER.sub(lambda match: known.get(match[0], match[0]), command)
 
     def _evidence(self, steps: Sequence[ReadStep]) -> Iterator[r.Evidence]:
