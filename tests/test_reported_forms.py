@@ -112,6 +112,15 @@ def test_no_account_is_left_in_a_page(tmp_path, account, code):
     assert "person" not in shown.replace("personal", "")
 
 
+@pytest.mark.parametrize("name", ["QUIETPC 01", "<b>quietpc(1)</b>", "$(QUIETPC)"])
+def test_no_name_with_spaces_or_signs_is_left_in_a_text(tmp_path, name):
+    failed = f'---> ERROR: Unable to access target machine for request: "1", machine name: "{name}",  access denied'
+    log_of_push = begun(name) + record(failed, 1) + record("Execute query exec [sp_CP_SetLastErrorCode] 1, 53", 2)
+    whole = auditor.audit(*written(tmp_path, ccm=log_of_push))
+    assert leaks(render(whole, "json"))
+    assert not leaks(render(auditor.redact(whole), "json"))
+
+
 def test_an_unknown_site_server_stays_unknown(tmp_path):
     (push,) = auditor.redact(auditor.audit(*written(tmp_path, ccm=SECRET_PUSH))).pushes
     assert push.from_address == ""

@@ -126,6 +126,7 @@ class Pseudonyms:
         self._numbers: Counter[str] = Counter()
         self._hosts: dict[str, str] = {}
         self._names: dict[str, str] = {}
+        self._phrases: set[str] = set()  # names of several tokens
         self._pseudonyms: dict[tuple[str, str], str] = {}
         self._paths: dict[str, str] = {}
         self._texts: dict[str, str] = {}
@@ -226,20 +227,25 @@ class Pseudonyms:
         for path in self._long_paths:
             text = text.replace(path, self._paths[path])
         return self._pattern.sub(
-            lambda match: self._paths.get(match[0]) or self._token(match[0]),
+            lambda match: self._paths.get(match[0]) or self._phrase(match[0]) or self._token(match[0]),
             text,
         )
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        """What is looked at in a text: the known paths, then one token at a time."""
-        paths = sorted((path for path in self._paths if path and len(path) < LONG), key=len, reverse=True)
-        literals = [rf"(?<!\w){re.escape(path)}(?!\w)" for path in paths]
+        """What is looked at in a text: the known paths and names of several tokens, then one token at a time."""
+        paths = [path for path in self._paths if path and len(path) < LONG]
+        known = sorted((*paths, *self._phrases), key=len, reverse=True)
+        literals = [rf"(?<!\w)(?{'i' if text in self._phrases else ''}:{re.escape(text)})(?!\w)" for text in known]
         return re.compile("|".join((*literals, TOKEN.pattern)))
 
     @cached_property
     def _long_paths(self) -> list[str]:
         return sorted((path for path in self._paths if len(path) >= LONG), key=len, reverse=True)
+
+    def _phrase(self, text: str) -> str | None:
+        """Return the pseudonym of a name of several tokens, such as one with a space, which only logs contain."""
+        return None if TOKEN.fullmatch(text) else self._names.get(_name_key(text))
 
     def _token(self, token: str) -> str:
         if len(token) > LONG:
@@ -274,6 +280,8 @@ class Pseudonyms:
         """Remember a host's name, its first label alone, and its domain."""
         pseudonym = f"{self.host(address)}-name"
         self._names.setdefault(_name_key(name), pseudonym)
+        if _is_phrase(name):
+            self._phrases.add(name)
         label, dot, domain = name.partition(".")
         if len(label) >= SHORTEST_LABEL:
             self._names.setdefault(_name_key(label), pseudonym)
@@ -330,6 +338,12 @@ def _literal(text: str) -> str:
     """Return a pattern of exactly this text; a single word only as a whole one."""
     literal = re.escape(text)
     return rf"(?<!\w){literal}(?!\w)" if re.fullmatch(r"\w+", text) else literal
+
+
+def _is_phrase(name: str) -> bool:
+    """Tell whether a name has several tokens, and other words than the report has itself."""
+    own_words = protected_words().issuperset(name.lower().split())
+    return SHORTEST_LABEL <= len(name) < LONG and not own_words and not TOKEN.fullmatch(name)
 
 
 def _name_key(name: str) -> str:
