@@ -17,6 +17,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from auditor import version
+
 if TYPE_CHECKING:
     from auditor.api.audit import audit
     from auditor.api.batch import Audited, batch, host_report, merge
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from auditor.sources.read import read
     from auditor.sources.source import Source
 
-    __version__: str
+__version__ = version.VERSION
 
 _HOMES = {
     "audit": "auditor.api.audit",
@@ -100,10 +102,6 @@ def __dir__() -> list[str]:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from auditor.version import VERSION
-
-        return VERSION
     if name in _HOMES:
         globals()[name] = attribute = getattr(import_module(_HOMES[name]), name)
         return attribute

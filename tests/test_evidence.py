@@ -91,7 +91,7 @@ def test_the_comment_of_a_problem_names_it(wireshark, tmp_path):
     target = tmp_path / "proof.pcapng"
     collected(target, *BY_NAME["wrong-password"].captures)
     (refused,) = [one.comment for one in wireshark(target) if one.comment.startswith("frame 18\\n")]
-    begin = r"frame 18\n10.20.2.20 client-push/smb: open (proven). log on: STATUS_LOGON_FAILURE. Fix: Check the name, "
+    begin = r"frame 18\n10.20.2.20 client-push/smb: open (proven). log on: STATUS_LOGON_FAILURE. Fix: "
     assert refused.startswith(begin)
 
 

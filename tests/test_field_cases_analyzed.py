@@ -76,7 +76,7 @@ EXPECTED = {
     "C03": Expected("1396", "an old DNS record has the address of another computer"),
     "C05": Expected("53", "TCP 445 is blocked"),
     "C07": Expected("CCM_E_NO_CLIENT_PKI_CERT", "which mode the management point publishes in Active Directory"),
-    "C09": Expected("0x80092004", "may enroll for the certificate template"),
+    "C09": Expected("0x80092004", "the Enroll right on the certificate template"),
     "C13": Expected("CCM_E_NO_CLIENT_PKI_CERT", "no certificate that HTTPS to this site requires"),
     "C15": Expected("0x2f78", "the name leads to an old site system"),
     "C17, ccmsetup.log": Expected("0x80200024", "a firewall, proxy, or VPN gateway changes requests"),

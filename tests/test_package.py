@@ -92,6 +92,7 @@ def test_no_module_has_an_empty_name():
 CHANGEABLE = {
     "Account",
     "ExportAccount",
+    "Faults",
     "LogAccount",
     "Plan",
     "RecordAccount",

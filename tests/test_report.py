@@ -143,11 +143,11 @@ def test_the_keys_are_in_their_published_order(report):
         "format_version tool ruleset asked sources roles modes pushes clients limitations not_used",
         "name version",
         "id title reference",
-        "path kind format bytes records skipped first_time last_time warnings quoted",
+        "path kind format bytes records skipped first_time last_time warnings quoted capture_point",
         "role address name how how_sure why",
         "address names methods recommendation",
         "id title push site_server result went_on reasons requirements",
-        "kind requirement text remedy evidence",
+        "kind requirement text remedy evidence of_every_method",
         "id description necessity from to protocol ports verdict confidence blocked_at allowed_at"
         " also_blocked changed attempts first_time last_time explanation evidence problems remedy either_or steps",
         "role address",

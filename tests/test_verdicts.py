@@ -185,5 +185,5 @@ def test_what_several_methods_ask_for_is_judged_alike_and_each_names_its_own_rem
     client = audited(case, write, tmp_path).client()
     push, policy = (client.requirement(f"{one}/http-management-point") for one in ("client-push", "group-policy"))
     assert (push.verdict, push.explanation, push.evidence) == (policy.verdict, policy.explanation, policy.evidence)
-    assert "auditor rulesets export client-push" in push.remedy_text
-    assert "auditor rulesets export group-policy" in policy.remedy_text
+    assert "'auditor: client-push/http-management-point'" in push.remedy_text
+    assert "'auditor: group-policy/http-management-point'" in policy.remedy_text
