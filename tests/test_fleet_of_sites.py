@@ -10,6 +10,8 @@ from test_fleet_of_logs import write
 
 from auditor.api.batch import batch, host_report
 from auditor.report.fleet_model import FleetReport, HostResult
+from auditor.ruleset.ruleset import load_ruleset
+from auditor.verdicts.installations.reported_site import custom_ports
 
 REFUSED_URL = (
     "[CCMHTTP] ERROR: URL={}://mp.corp.example{}/ccm_system/request, Port={}, Options=480, Code=12029, "
@@ -87,6 +89,11 @@ def test_a_port_that_cannot_be_stops_nothing(tmp_path, port):
     setup(tmp_path / "logs", "PC1", port)
     setup(tmp_path / "logs", "PC2", stated=False)
     assert [host.host for host in fleet(tmp_path).hosts] == ["PC1", "PC2"]
+
+
+def test_a_port_that_cannot_be_drops_no_other():
+    stated = {"http": 99999, "https": 8443}
+    assert custom_ports(stated, load_ruleset("configmgr-2007")) == {"https": 8443}
 
 
 def test_a_mode_that_a_log_states_is_that_of_its_host(tmp_path):

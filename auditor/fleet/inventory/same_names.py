@@ -47,7 +47,9 @@ def joined_names(
 
 
 def label_of(name: str) -> str:
-    """Return the first label of a full name in capital letters; an address as it is."""
+    """Return the first label of a full name in capital letters; an address, and numbers alone, as they are."""
+    if name.replace(".", "").isdecimal():  # no name with a domain: also an address such as 10.0.0.020
+        return name
     return canonical(name) or name.upper().rstrip(".").partition(".")[0]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from auditor.errors import RulesetError
@@ -50,13 +51,13 @@ def stated_ports(facts: Iterable[ReportedFact]) -> dict[str, int]:
 def custom_ports(ports: Mapping[str, int], ruleset: Ruleset) -> dict[str, int]:
     """Return those ports of a site that a ruleset has and that are not the documented ones, if they are possible."""
     documented = {(row.site_port, port) for row in ruleset.requirements for port in row.ports}
-    custom = {
-        name: port for name, port in ports.items() if name in ruleset.site_port_names and (name, port) not in documented
-    }
-    try:
-        with_ports(ruleset, custom)
-    except RulesetError:  # what a log states is no reason to stop
-        return {}
+    custom: dict[str, int] = {}
+    for name, port in ports.items():
+        if name not in ruleset.site_port_names or (name, port) in documented:
+            continue
+        with suppress(RulesetError):  # what a log states is no reason to stop, and one port none to drop another
+            with_ports(ruleset, custom | {name: port})
+            custom[name] = port
     return custom
 
 
