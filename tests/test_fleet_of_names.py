@@ -70,6 +70,11 @@ def test_an_address_with_zeros_in_front_is_a_name_of_its_own(tmp_path):
     assert [host.host for host in fleet(tmp_path).hosts] == ["10.0.1.020", "PC1"]
 
 
+def test_a_blank_name_is_none(tmp_path):
+    path = write(tmp_path / "logs" / "ccm.log", ccm(**{" ": NO_RPC, "PC1": NO_PATH}))
+    assert [host.host for host in fleet(tmp_path).hosts] == [str(path), "PC1"]
+
+
 def test_two_computers_with_one_short_name_stay_two(tmp_path):
     write(tmp_path / "logs" / "ccm.log", ccm(PC1_a_example=NO_RPC, PC1_b_example=NO_PATH))
     report = fleet(tmp_path)
