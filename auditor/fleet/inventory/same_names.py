@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from auditor.fleet.inventory.grouping import ANY_SITE, IndexEntry
+from auditor.report.joined_names import join_limited
 from auditor.ruleset.addresses import canonical
-from auditor.ruleset.statements import say, say_count
+from auditor.ruleset.statements import say_count
 from auditor.sources.source import CONFIGMGR_LOG
 
 MOST_NAMED = 5  # computers, in a sentence
@@ -148,5 +149,4 @@ class _Computers:
 
 def _ambiguous(names: Sequence[str]) -> Iterator[str]:
     if names:
-        more = say("list.more", count=len(names) - MOST_NAMED) if len(names) > MOST_NAMED else ""
-        yield say_count("fleet.ambiguous-names", len(names), names=", ".join(names[:MOST_NAMED]), more=more)
+        yield say_count("fleet.ambiguous-names", len(names), names=join_limited(names, MOST_NAMED))

@@ -60,9 +60,9 @@ def parts_of(reported: ReportedSteps) -> Iterator[ReportedPart]:
     """
     pushed: dict[str, _PartOfComputer] = defaultdict(_PartOfComputer)
     for request in reported.requests:
-        pushed[full_name(request.machine.strip())].requests.append(request)
+        pushed[full_name(request.machine)].requests.append(request)
     for status in reported.machines:
-        pushed[full_name(status.machine.strip())].machines.append(status)
+        pushed[full_name(status.machine)].machines.append(status)
     for host in sorted(pushed):
         of_host = pushed[host]
         yield ReportedPart(host, (), ReportedSteps(requests=tuple(of_host.requests), machines=tuple(of_host.machines)))
@@ -100,8 +100,8 @@ def _line_of(record: PushRequest | MachineStatus | ServedRequest) -> int:
 
 
 def full_name(name: str) -> str:
-    """Return a name in capital letters; an address as it is."""
-    return canonical(name) or name.rstrip(".").upper()
+    """Return a name in capital letters; an address as it is; a blank name is empty."""
+    return canonical(name.strip()) or name.strip().rstrip(".").upper()
 
 
 def _values(reported: ReportedSteps, kind: FactKind) -> list[str]:
