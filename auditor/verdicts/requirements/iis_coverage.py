@@ -49,13 +49,13 @@ class IisCoverage:
         """Return a sentence if a request did not reach IIS, empty if it did or that is unknown.
 
         Args:
-            server: Address of the site system, None if it is unknown.
+            server: Address of the site system; of an unknown one, no log shows that a request is missing.
             time_ns: When the client's log reports the request, UTC.
         """
         if time_ns is None or not self._addresses:
             return ""
         begin, end = time_ns - BESIDE_PUSH_NS, time_ns + BESIDE_PUSH_NS
-        logs = [log for log in self._servers if self._is_of(log, server)]
+        logs = [log for log, addresses in self._servers.items() if server in addresses]
         if not logs or not all(self._covers(log, begin, end) for log in logs):
             return ""
         if any(span.first_ns <= end and begin <= span.last_ns for log in logs for span in self._spans(log)):
@@ -67,10 +67,6 @@ class IisCoverage:
             first=utc_text(begin),
             last=utc_text(end),
         )
-
-    def _is_of(self, log: int, server: str | None) -> bool:
-        """Tell whether a log is that of a site system. Of an unknown one, no log shows that a request is missing."""
-        return server is not None and server in self._servers[log]
 
     def _covers(self, log: int, begin: int, end: int) -> bool:
         """Tell whether a log has rows before and after, and was read whole."""

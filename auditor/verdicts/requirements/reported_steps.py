@@ -297,14 +297,13 @@ class ClientSteps:
         """Return a verdict; of a request that failed and is not in the IIS log of the site system, with this."""
         last = steps[-1]
         log = self._sources[last.source]
-        if not self._logs.iis_servers or log.kind == IIS_LOG or log.clock != "utc" or not last.stops:
+        if log.kind == IIS_LOG or log.clock != "utc" or not last.stops or last.step.step not in WEB_STEPS:
             return verdict
-        server = self._server(last, verdict.destination) if last.step.step in WEB_STEPS else ""
-        missing = self._iis.missing(server, last.step.time_ns) if server != "" else ""
+        missing = self._iis.missing(self._server(last, verdict.destination), last.step.time_ns)
         return replace(verdict, explanation=f"{verdict.explanation} {missing}") if missing else verdict
 
     def _server(self, step: ReadStep, destination: r.Endpoint) -> str | None:
-        """Return the address of the server of a request: None if it is unknown, empty if it is of another role."""
+        """Return the address of the server of a request, None if it is unknown or of another role."""
         host = host_of(step.step.target)
         if address := canonical(host):
             return address
@@ -312,7 +311,7 @@ class ClientSteps:
         if addresses := [address for role in named if (address := canonical(role.address))]:
             return addresses[0]
         is_other = bool(named) and all(role.role != destination.role for role in named)
-        return "" if is_other else destination.address
+        return None if is_other else destination.address
 
     def _problem(self, step: ReadStep) -> r.Problem:
         record = step.step
