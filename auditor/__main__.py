@@ -11,7 +11,7 @@ def _raise_interrupts(is_running: bool) -> None:
     try:
         if signal.getsignal(signal.SIGINT) == handlers[is_running]:  # not what the caller ignores
             signal.signal(signal.SIGINT, handlers[not is_running])
-    except ValueError:  # not the main thread: then signals are somebody else's business
+    except ValueError:  # not the main thread: the caller handles signals
         return
 
 
@@ -181,7 +181,7 @@ def _stoppable() -> Iterator[None]:
     for name in ("SIGTERM", "SIGHUP", "SIGBREAK"):  # each of them is missing somewhere
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            with suppress(ValueError):  # not the main thread: then signals are somebody else's business
+            with suppress(ValueError):  # not the main thread: the caller handles signals
                 previous[number] = signal.signal(number, _stop)
     try:
         yield

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from auditor.sources.files.file_lock import lock
@@ -36,7 +37,9 @@ def temporary_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@cache
 def _remove_abandoned(parent: Path) -> None:
+    """Remove folders that killed processes left; once in a process, which may have many folders of its own."""
     latest = time.time() - ABANDONED_S
     for folder in parent.glob(f"{PREFIX}*"):
         with suppress(OSError):
