@@ -21,7 +21,7 @@ from typing import Any
 
 from auditor.render.fleet.html import render_fleet_html
 
-TESTS = Path(__file__).parent.parent / "tests"
+TESTS = Path(__file__).parent.parent / "tests" / "support"
 TYPED = ("p", "10.1.3.", "10.1.3.77", "berlin", "rpc-dynamic", "smb no-response", "no such computer", "unproven pc00")
 DRAWN = "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
 TYPE = """async text => {

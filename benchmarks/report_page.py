@@ -20,7 +20,7 @@ from typing import Any
 
 from auditor.render.html.report import render_html
 
-TESTS = Path(__file__).parent.parent / "tests"
+TESTS = Path(__file__).parent.parent / "tests" / "support"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 

@@ -4,8 +4,8 @@
     python tests/fuzz/fuzz.py --target event-log --count 50000
 
 Whatever a file holds, reading it ends within a few seconds of processor time, and with a result or an AuditorError of
-one line. What breaks that is kept in tests/fuzz/finds/TARGET/, to be made smaller and committed: tests/test_fuzz.py
-reads all that is there.
+one line. What breaks that is kept in tests/fuzz/finds/TARGET/, to be made smaller and committed: test_fuzz.py beside
+this file reads all that is there.
 """
 
 from __future__ import annotations
