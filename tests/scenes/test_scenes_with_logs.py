@@ -141,6 +141,14 @@ def test_a_management_point_that_a_log_names_is_the_web_server_of_that_name():
     assert points == [("10.20.3.80", "read", "mp01.contoso.example")]
 
 
+@pytest.mark.parametrize("scene", SCENES)
+def test_a_role_that_was_read_is_not_assumed_as_well(scene):
+    report = auditor.audit(capture(scene), *logs(scene), dissect=False)
+    read = {role.address for role in report.roles if role.how == "read"}
+    assumed = [limitation.text for limitation in report.limitations if "assumed to be" in limitation.text]
+    assert not [text for text in assumed if text.split()[0] in read]
+
+
 def test_what_a_log_does_not_report_on_names_the_source_that_shows_it():
     rows = {row.row: row.explanation for row in push(auditor.audit(*logs("smb-dropped"))).requirements}
     assert "A packet capture on the site server shows it." in rows["rpc-endpoint-mapper"]

@@ -183,7 +183,7 @@ def infer_roles(
     assignments += _within_networks(sources, clients, configured)
     assignments += _by_path(protocol_facts, configured)
     points, guesses, notes = _management_points(sources, ruleset, judged, clients, contacts, configured, protocol_facts)
-    assignments, guesses = _with_points(assignments, points, guesses)
+    assignments, guesses, notes = _with_points(assignments, points, guesses, notes)
     of_roles = {(assignment.role, assignment.address): assignment for assignment in reversed(assignments)}
     ordered = sorted(
         (_with_name(assignment, names) for assignment in of_roles.values()),
@@ -212,21 +212,25 @@ def _of_logs(logs: InstallationLogs, configured: ConfiguredRoles) -> list[RoleAs
 
 
 def _with_points(
-    assignments: Sequence[RoleAssignment], points: Sequence[RoleAssignment], guesses: Mapping[str, str]
-) -> tuple[list[RoleAssignment], Mapping[str, str]]:
-    """Return the assignments with the management points of the traffic.
+    assignments: Sequence[RoleAssignment],
+    points: Sequence[RoleAssignment],
+    guesses: Mapping[str, str],
+    notes: Sequence[str],
+) -> tuple[list[RoleAssignment], Mapping[str, str], Sequence[str]]:
+    """Return the assignments with the management points of the traffic, which were guessed, and the notes that hold.
 
     A log names its management point; packets show one web server. If there is but one of each, they are the same.
+    A log outweighs a guess by the port, so what was noted about the guess holds no longer.
     """
     read = [assignment for assignment in assignments if (assignment.role, assignment.how) == (MANAGEMENT_POINT, READ)]
     unknown = [assignment for assignment in read if not canonical(assignment.address)]
-    if not read or any(point.how_sure != WEAK for point in points):
-        return [*assignments, *points], guesses
+    if not read or not points or any(point.how_sure != WEAK for point in points):
+        return [*assignments, *points], guesses, notes
     if len(unknown) != len(read) or len(points) != 1 or len({assignment.address for assignment in unknown}) != 1:
-        return list(assignments), {}
+        return list(assignments), {}, ()
     why = say("role.only-web-server", why=read[0].why)
     located = replace(read[0], address=points[0].address, why=why, how_sure=LIKELY)
-    return [located, *(assignment for assignment in assignments if assignment not in read)], {}
+    return [located, *(assignment for assignment in assignments if assignment not in read)], {}, ()
 
 
 def _of_pushes(
