@@ -226,8 +226,7 @@ class Fleet:
             asked=self._first.methods,
             roles=_servers_of((assignment for cast in casts for assignment in cast.assignments), hosts),
             files=self._files_read(),
-            expected=self.expected,
-            sites={file.host: file.site for file in self.unread} | dict(self.sites),
+            expected=self._without_source(),
             servers=[name for name, _ in servers],
             unreadable=[UnreadableFile(file.path, file.host, file.what, file.hint) for file in self.unread],
             limitations=[
@@ -366,6 +365,11 @@ class Fleet:
     def is_whole(self) -> bool:
         """Tell whether everything that may matter was kept of the sources."""
         return not any(entry.left_out for entry in self.index)
+
+    def _without_source(self) -> dict[str, str]:
+        """Return the sites of the hosts that should have a source, and of those whose source could not be read."""
+        unread = {file.host: file.site for file in self.unread if file.host}
+        return {**dict.fromkeys(self.expected, ""), **unread, **self.sites}
 
     def _files_read(self) -> FilesRead:
         # A capture may be of several hosts.

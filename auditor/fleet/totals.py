@@ -81,8 +81,7 @@ def fleet_report(
     asked: Sequence[str],
     roles: Iterable[r.RoleAssignment] = (),
     files: FilesRead | None = None,
-    expected: Iterable[str] = (),
-    sites: Mapping[str, str] = MappingProxyType({}),
+    expected: Mapping[str, str] = MappingProxyType({}),
     servers: Iterable[str] = (),
     unreadable: Sequence[UnreadableFile] = (),
     limitations: Iterable[r.Limitation] = (),
@@ -97,8 +96,7 @@ def fleet_report(
         asked: Ids of the methods that were asked for.
         roles: Who serves the fleet.
         files: What was read.
-        expected: Names of all hosts that should have a source.
-        sites: Those of hosts without a source, by name, as far as they are known.
+        expected: The hosts that should have a source, by name: their sites, empty if unknown.
         servers: Of those that have one and are no target of an installation.
         unreadable: Files that could not be read.
         limitations: What the sources cannot show, in sentences.
@@ -120,13 +118,13 @@ def fleet_report(
         methods=_methods(proven, ruleset, len(missing)),
         requirements=_requirements(failing, ruleset),
         subnets=_grouped(proven, failing, ruleset.method(main), lambda host: host.subnet, [""] * len(missing)),
-        sites=_by_site(proven, failing, ruleset.method(main), [sites.get(name, "") for name in missing]),
+        sites=_by_site(proven, failing, ruleset.method(main), [expected.get(name, "") for name in missing]),
         directions=_stops(failing, _direction),
         devices=_stops(failing, _device),
         changes=changes,
         hosts=tuple(proven),
         expected=tuple(sorted(missing)),
-        expected_sites=tuple(ExpectedSite(name, sites[name]) for name in sorted(missing) if sites.get(name)),
+        expected_sites=tuple(ExpectedSite(name, expected[name]) for name in sorted(missing) if expected.get(name)),
         unreadable=tuple(sorted(unreadable)),
         limitations=tuple(limitations),
         causes=causes,

@@ -208,9 +208,14 @@ def capture_point(summary: SourceSummary) -> str:
 def _period(summary: SourceSummary) -> str:
     if not summary.first_time or not summary.last_time:
         return ""
-    (day, begin), (last_day, end) = (time[:19].split("T") for time in (summary.first_time, summary.last_time))
-    zone = "UTC" if summary.first_time.endswith("Z") else "local time"
-    return f", {day} {begin} to {'' if day == last_day else last_day + ' '}{end} {zone}"
+    return f", {period(summary.first_time, summary.last_time)}"
+
+
+def period(first_time: str, last_time: str) -> str:
+    """Return a time span of a report, to the second, its day once where it has only one."""
+    (day, begin), (last_day, end) = (time[:19].split("T") for time in (first_time, last_time))
+    zone = "UTC" if first_time.endswith("Z") else "local time"
+    return f"{day} {begin} to {'' if day == last_day else last_day + ' '}{end} {zone}"
 
 
 def certainty(requirement: r.RequirementVerdict) -> str:

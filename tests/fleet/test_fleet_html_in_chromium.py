@@ -245,7 +245,7 @@ def test_a_computer_that_is_not_there(browser, fleet):
 def test_what_is_left_out_is_told_with_where_to_find_it(browser, written, monkeypatch):
     monkeypatch.setattr(fleet_hosts, "MOST_BYTES", 20_000)
     with Opened(browser, written(render_fleet_html(sample(200))), fragment="#host=PC000195") as opened:
-        assert "auditor render DIR --host PC000195" in opened.page.inner_text("dialog")
+        assert "auditor render . --host PC000195" in opened.page.inner_text("dialog")
         assert "limited in size" in opened.page.inner_text("dialog")
 
 

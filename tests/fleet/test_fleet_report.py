@@ -118,7 +118,7 @@ def test_subnets_and_sites_with_most_failures_come_first():
 
 def test_the_counts_by_site_add_up_to_all_computers():
     hosts = [host("A", "smb " + OWN, site="Berlin"), host("B", site="Lyon")]
-    report = fleet(hosts, expected=["A", "C", "D"], sites={"C": "Lyon"})
+    report = fleet(hosts, expected={"A": "", "C": "Lyon", "D": ""})
     assert [(one.name, one.fails, one.no_evidence) for one in report.sites] == [
         ("Berlin", 1, 0),
         ("", 0, 1),
@@ -188,7 +188,7 @@ def test_a_host_without_evidence_is_never_counted_as_working():
 
 
 def test_what_was_tried_and_shows_nothing_is_no_evidence():
-    report = fleet([host("A", "smb inconclusive"), host("B", "smb allowed")], expected=["C"])
+    report = fleet([host("A", "smb inconclusive"), host("B", "smb allowed")], expected={"C": ""})
     push = report.method(MAIN)
     assert (push.unproven, push.no_evidence) == (1, 2)
     cover = report.coverage
@@ -196,7 +196,7 @@ def test_what_was_tried_and_shows_nothing_is_no_evidence():
 
 
 def test_a_server_whose_log_was_read_is_not_without_a_source():
-    report = fleet([host("A", "smb allowed")], expected=["A", "SRV", "B"], servers=["SRV"])
+    report = fleet([host("A", "smb allowed")], expected={"A": "", "SRV": "", "B": ""}, servers=["SRV"])
     assert (report.expected, report.coverage.hosts) == (("B",), 2)
 
 
@@ -212,7 +212,7 @@ def test_all_forms_count_those_without_evidence_alike():
 
 def test_expected_hosts_and_those_whose_only_file_is_unreadable_are_told():
     lost = UnreadableFile("c.log", "C", "its reading ended the worker", "")
-    report = fleet([host("A", "smb allowed")], expected=["A", "B"], unreadable=[lost])
+    report = fleet([host("A", "smb allowed")], expected={"A": "", "B": ""}, unreadable=[lost])
     assert report.expected == ("B", "C")
     assert (report.coverage.hosts, report.coverage.without_source) == (3, 2)
 

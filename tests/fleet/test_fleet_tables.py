@@ -75,7 +75,7 @@ def test_a_host_is_a_row():
 
 
 def test_hosts_without_a_source_have_a_row_too():
-    row = read(fleet([host("B", "smb allowed")], expected=["A"]), "hosts")[0]
+    row = read(fleet([host("B", "smb allowed")], expected={"A": ""}), "hosts")[0]
     assert (row["host"], row["client_push"], row["warnings"]) == (
         "A",
         "no-evidence",
@@ -117,7 +117,7 @@ def test_an_unreadable_file_is_a_row():
 
 @given(fleets)
 def test_there_is_a_row_for_each_host_and_each_requirement_seen(hosts):
-    report = fleet(hosts, expected=["missing"])
+    report = fleet(hosts, expected={"missing": ""})
     assert [row[0] for row in rows(report, "hosts")] == sorted([*(one.host for one in hosts), "missing"])
     assert len(list(rows(report, "requirements"))) == sum(len(one.seen) for one in hosts)
     assert len(list(rows(report, "evidence"))) == sum(len(seen.proof) for one in hosts for seen in one.seen)

@@ -126,7 +126,9 @@ def site() -> FleetReport:
     lost = UnreadableFile("logs/OLD-2/pfirewall.log", "OLD-2", "its reading ended the worker", "read it alone")
     roles = (r.RoleAssignment("site-server", SERVER, "given", "set with --role"),)
     limits = (r.Limitation("log-misses-entries", "A log says nothing of what was never tried."),)
-    return fleet(hosts, files=files, expected=["OLD-3", "HQ-01"], unreadable=[lost], roles=roles, limitations=limits)
+    return fleet(
+        hosts, files=files, expected={"OLD-3": "", "HQ-01": ""}, unreadable=[lost], roles=roles, limitations=limits
+    )
 
 
 def planted(report: FleetReport, change: Callable[[str], str]) -> FleetReport:

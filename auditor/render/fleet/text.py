@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich.console import Console
 from rich.padding import Padding
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from auditor.render.clean import clean
 from auditor.render.text import INDENT, Part, indented, plain, print_parts
+from auditor.render.wording import period
 from auditor.report import model as r
 from auditor.report.fleet_model import (
     NO_EVIDENCE,
@@ -312,22 +313,31 @@ def _sources(report: FleetReport) -> Iterator[Part]:
     parts += [f"{_count(cover.skipped, 'entry', 'entries')} skipped"] * bool(cover.skipped)
     lines = [", ".join(parts)]
     if cover.first_time and cover.last_time:
-        lines.append(f"{cover.first_time} to {cover.last_time}")
-    roles: dict[str, list[str]] = {}
-    for assignment in report.roles:
-        roles.setdefault(assignment.role, []).append(f"{assignment.address} ({assignment.how}: {assignment.why})")
-    for role, players in roles.items():
-        remainder = f" and {len(players) - 1:,} more" if len(players) > 2 else "; ".join(["", *players[1:]])
-        lines.append(f"{role}: {players[0]}{remainder}")
+        lines.append(period(cover.first_time, cover.last_time))
+    for role, servers in _servers(report.roles).items():
+        remainder = f" and {len(servers) - 1:,} more" if len(servers) > 2 else "; ".join(["", *servers[1:]])
+        lines.append(f"{role}: {servers[0]}{remainder}")
     lines.append(f"ruleset {report.ruleset.id}: {report.ruleset.title}")
     yield from _section("Sources", map(indented, lines))
+
+
+def _servers(roles: Iterable[r.RoleAssignment]) -> Mapping[str, Sequence[str]]:
+    """Return by role who plays it and why. A server of several sites has a reason at each and is stated once."""
+    reasons: dict[str, dict[tuple[str, str], list[str]]] = {}
+    for assignment in roles:
+        player = assignment.address, assignment.how
+        reasons.setdefault(assignment.role, {}).setdefault(player, []).append(assignment.why)
+    return {
+        role: [f"{address} ({how}: {'; '.join(dict.fromkeys(whys))})" for (address, how), whys in players.items()]
+        for role, players in reasons.items()
+    }
 
 
 def _next(report: FleetReport) -> Iterator[Part]:
     failing = _that_fail(report)
     name = next((host.host for host in failing or report.hosts if SIMPLE_NAME.fullmatch(host.host)), "NAME")
     if report.hosts:
-        yield Text(f"Details of one computer: auditor render DIR --host {name}")
+        yield Text(f"Details of one computer, in the folder of this report: auditor render . --host {name}")
     elif not report.expected:
         yield Text("To analyze logs or captures, run: auditor batch PATH... -o DIR")
 

@@ -215,8 +215,8 @@ def _with_points(
     assignments: Sequence[RoleAssignment],
     points: Sequence[RoleAssignment],
     guesses: Mapping[str, str],
-    notes: Sequence[str],
-) -> tuple[list[RoleAssignment], Mapping[str, str], Sequence[str]]:
+    notes: list[str],
+) -> tuple[list[RoleAssignment], Mapping[str, str], list[str]]:
     """Return the assignments with the management points of the traffic, which were guessed, and the notes that hold.
 
     A log names its management point; packets show one web server. If there is but one of each, they are the same.
@@ -227,10 +227,10 @@ def _with_points(
     if not read or not points or any(point.how_sure != WEAK for point in points):
         return [*assignments, *points], guesses, notes
     if len(unknown) != len(read) or len(points) != 1 or len({assignment.address for assignment in unknown}) != 1:
-        return list(assignments), {}, ()
+        return list(assignments), {}, []
     why = say("role.only-web-server", why=read[0].why)
     located = replace(read[0], address=points[0].address, why=why, how_sure=LIKELY)
-    return [located, *(assignment for assignment in assignments if assignment not in read)], {}, ()
+    return [located, *(assignment for assignment in assignments if assignment not in read)], {}, []
 
 
 def _of_pushes(

@@ -430,8 +430,8 @@
     if (!told) {
       parts.push(make("p", {}, "The page is limited in size. For the evidence, run:"));
     }
-    parts.push(make("p", {}, told ? "As text: " : "", make("code", { class: "filter" }, "auditor render DIR --host " + quoted(all.names[n])),
-      " (DIR: the folder of this report)"));
+    parts.push(make("p", {}, told ? "As text: " : "", make("code", { class: "filter" }, "auditor render . --host " + quoted(all.names[n])),
+      " (run it in the folder of this report)"));
     return parts;
   }
 
