@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import Ran, Run
 from hypothesis import settings
 from packets import At, pcap
 
+from auditor import __main__ as command
 from auditor.sources.read import read as read_source
 from auditor.sources.source import Source
 
@@ -68,6 +71,20 @@ def corpus() -> Path:
     if not folder:
         pytest.skip("AUDITOR_CORPUS does not name a folder of real captures")
     return Path(folder)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run `auditor` in this process, as the installed command does."""
+    monkeypatch.delenv("AUDITOR_DEBUG", raising=False)
+
+    def run(*words: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["auditor", *map(str, words)])
+        with pytest.raises(SystemExit) as exited:
+            command.main()
+        return Ran(exited.value.code, *capfd.readouterr())
+
+    return run
 
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")

@@ -47,7 +47,7 @@ def audit(
     tz: str | None = None,
     dissect: bool = True,
     tshark: str | Path | None = None,
-    told: ProgressCallback = no_progress,
+    progress: ProgressCallback = no_progress,
 ) -> Report:
     """Audit captures and logs of one installation, or of many, and return the report.
 
@@ -66,7 +66,7 @@ def audit(
             None.
         dissect: Whether tshark reads what the protocols report. Without it, or without tshark, only ports are judged.
         tshark: Path of tshark, if it is not found by itself.
-        told: Called now and then with a source, how many bytes of it are read, and how many it has.
+        progress: Called now and then with a source, how many bytes of it are read, and how many it has.
 
     Returns:
         The report. A source that cannot be read is named in it, and so is a file of a folder that is no source.
@@ -84,8 +84,8 @@ def audit(
     asked = _asked(rules, methods)
     configured = parse_roles(facts.roles, by_name=True)
     _check_conditions(rules, facts)
-    with _collection(paths, told) as collection:
-        sources, unreadable = read_collection(collection, rules, tz=tz, progress=told)
+    with _collection(paths, progress) as collection:
+        sources, unreadable = read_collection(collection, rules, tz=tz, progress=progress)
         set_ports = facts.ports
         facts = with_reported(facts, sources, rules)
         rules = rules if facts.ports == set_ports else with_ports(documented, facts.ports)

@@ -26,14 +26,14 @@ from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.ruleset.site import known_site
 
 Note = Callable[[str], None]
-Telling = Callable[[int, int], FileProgress]  # from the files and bytes to be read to what shows the progress
+BeginProgress = Callable[[int, int], FileProgress]  # from the files and bytes to be read to what shows the progress
 
 
-def _tell_nobody(_: str) -> None:
+def _no_note(_: str) -> None:
     pass
 
 
-def _tell_nothing(_files: int, _bytes: int) -> FileProgress:
+def _no_progress(_files: int, _bytes: int) -> FileProgress:
     return silent
 
 
@@ -79,8 +79,8 @@ def batch(
     scheduler: str | None = None,
     dask: bool = False,
     force: bool = False,
-    telling: Telling = _tell_nothing,
-    note: Note = _tell_nobody,
+    begin_progress: BeginProgress = _no_progress,
+    note: Note = _no_note,
 ) -> Audited:
     """Audit the logs and captures of a fleet and write the report in every form into a folder.
 
@@ -101,7 +101,7 @@ def batch(
         scheduler: Address of a Dask scheduler.
         dask: Whether to use Dask on this computer.
         force: Whether to use a folder that holds other files, or that `merge` wrote.
-        telling: Returns, for the number of files and bytes to read, what is called with the progress.
+        begin_progress: Returns, for the number of files and bytes to read, what is called with the progress.
         note: Called with sentences about what is left out.
 
     Returns:
@@ -121,7 +121,7 @@ def batch(
         rules, facts, methods_of(rules, [methods] if isinstance(methods, str) else methods or ()), tz
     )
     inventory = _inventory(paths, Path(out), host_from, host_map, [site, ruleset], note)
-    return _audited(settings, inventory, _Processing(workers, scheduler, dask, telling, note), force=force)
+    return _audited(settings, inventory, _Processing(workers, scheduler, dask, begin_progress, note), force=force)
 
 
 @dataclass(frozen=True)
@@ -142,14 +142,14 @@ class _Processing:
     workers: int | None
     scheduler: str | None
     dask: bool
-    telling: Telling
+    begin_progress: BeginProgress
     note: Note
 
     def reader(self, processes: Processes, folder: FleetFolder) -> Callable[[Sequence[FoundFile]], Runner]:
         """Return what gives new files to the processes of this computer, or to a cluster."""
 
         def reader(new: Sequence[FoundFile]) -> Runner:
-            progress = self.telling(len(new), sum(file.bytes for file in new))
+            progress = self.begin_progress(len(new), sum(file.bytes for file in new))
             if not self.dask and self.scheduler is None:
                 return partial(processes.run, progress=progress)
             return partial(

@@ -290,7 +290,7 @@ def analyze(
     arguments = _arguments(site)
     _tell_idle_properties(site)
     with _progress(quiet=quiet) as progress, Collection(sources, progress) as collection:
-        audited = audit(collection, dissect=not no_dissect, tshark=tshark, told=progress, **arguments)
+        audited = audit(collection, dissect=not no_dissect, tshark=tshark, progress=progress, **arguments)
     output_file.check(target, force=force, inputs=map(str, collection.read))
     report = _redacted(audited, redact)
     if not quiet or target != output_file.STANDARD:
@@ -345,8 +345,8 @@ def batch(paths: tuple[str, ...], target: str, strict: bool, quiet: bool, site: 
 
     names = ("host_from", "host_map", "workers", "dask", "scheduler", "force")
     arguments = _arguments(options | {"site": site}) | {name: options[name] for name in names}
-    with _fleet_progress(quiet=quiet) as telling:
-        audited = audit_fleet(*paths, out=target, telling=telling, note=_quietly(quiet), **arguments)
+    with _fleet_progress(quiet=quiet) as begin_progress:
+        audited = audit_fleet(*paths, out=target, begin_progress=begin_progress, note=_quietly(quiet), **arguments)
     return _tell_fleet(audited, strict=strict, quiet=quiet)
 
 

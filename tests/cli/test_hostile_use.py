@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_line import CODE, FAILS, WORKS, Run, run
+from command_line import CODE, FAILS, WORKS, Run
 from waiting import PATIENCE
 
 from auditor.cli import explain
@@ -25,8 +25,6 @@ from auditor.ruleset.ruleset import check_ruleset, load_ruleset
 from auditor.ruleset.site import load_site
 from auditor.sources.dissection import program as tshark
 from auditor.sources.flows.icmp_errors import MEANING
-
-__all__ = ["run"]  # the fixture
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such streams, files or signals")
 HOSTILE = "\x1b[31mred\u202e\u009b2J"

@@ -50,7 +50,7 @@ class TsharkRun:
     web_ports: tuple[int, ...] = ()
 
     def read(
-        self, take: Callable[[Layers], Packet], telling: str = "", layers: str = "", preference: str = ""
+        self, take: Callable[[Layers], Packet], display_filter: str = "", layers: str = "", preference: str = ""
     ) -> tuple[list[Packet], str]:
         """Return the packets that tshark prints, and what went wrong.
 
@@ -58,7 +58,7 @@ class TsharkRun:
 
         Args:
             take: Makes a packet of its layers.
-            telling: A display filter; all packets if empty.
+            display_filter: A display filter; all packets if empty.
             layers: Names of protocols; all of them if empty.
             preference: A preference of tshark, as its option -o takes it.
         """
@@ -66,7 +66,7 @@ class TsharkRun:
         if not self.count:
             return [], ""
         try:
-            with _started(self._command(telling, layers, preference), self.path.parent) as process:
+            with _started(self._command(display_filter, layers, preference), self.path.parent) as process:
                 with closing(_printed(process, time.monotonic() + self.seconds)) as chunks:
                     for text in _packet_texts(chunks):
                         reading.add(text)
@@ -79,13 +79,13 @@ class TsharkRun:
             return reading.packets, say("obstacle.unreadable")
         return reading.packets, _exit_fault(code) or reading.fault(self.count)
 
-    def _command(self, telling: str, layers: str, preference: str) -> list[str]:
+    def _command(self, display_filter: str, layers: str, preference: str) -> list[str]:
         """Return the command line; by two passes, every version shows what a response refers to."""
         last = f"frame.number == {self.count}"
         return [
             str(self.tshark),
             *("-2", "-n", "-l", "-r", str(self.path), "-T", "json", "--no-duplicate-keys"),
-            *(["-Y", f"{telling} or {last}"] if telling else []),
+            *(["-Y", f"{display_filter} or {last}"] if display_filter else []),
             *(["-J", layers] if layers else []),
             *(["-o", preference] if preference else []),
             *(word for port in self.web_ports for word in ("-d", f"tcp.port=={port},http")),

@@ -16,7 +16,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from command_line import run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from logs import firewall_log, row
@@ -33,8 +32,6 @@ from auditor.sources.files import archive
 from auditor.sources.files.archive import UTF_8
 from auditor.sources.files.folder import MOST_LEVELS, files_below
 from auditor.sources.read_all import read_all
-
-__all__ = ["run"]  # the fixture
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
 SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
@@ -518,7 +515,7 @@ def test_nothing_unpacked_outlives_an_interruption(tmp_path, temporary, error):
 
     bundle = written(tmp_path / "b.zip", zip_of(FILES))
     with pytest.raises(error):
-        auditor.audit(bundle, told=interrupt)
+        auditor.audit(bundle, progress=interrupt)
     assert seen
     assert not list(temporary.iterdir())
 
