@@ -12,10 +12,8 @@ BIN := $(VENV)/bin
 DEMO := sample_captures/smb-dropped.pcap
 JUNIT_SCHEMA := $(VENV)/junit-10.xsd
 
-# Tests that take seconds and cover the way from a flow to a verdict, and that of a fleet.
-FAST := absence conn_state conversation custom_ports deciding endpoint_mapper fleet_finding fleet_hosts fleet_naming \
-	joining log_attempts logged odd_packets pushes recommend requirement_verdicts results roles ruleset said segments \
-	site_mode tcp_resets vantage
+# Folders with tests of parts; the others run the whole program on samples, real data, and documents.
+PARTS := api cli fleet render report ruleset sources verdicts
 
 .DELETE_ON_ERROR:
 .PHONY: demo check test platforms lint docs fuzz lab wheel format clean
@@ -33,7 +31,7 @@ platforms: $(VENV)/.tools
 	for platform in trixie forky lowest; do tests/platforms/run $$platform || exit 1; done
 
 check: lint
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile $(FAST:%=tests/test_%.py)
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile -m "not slow" $(PARTS:%=tests/%)
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .

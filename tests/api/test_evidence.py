@@ -23,6 +23,8 @@ from auditor.api.evidence import NoEvidenceError, write_evidence
 from auditor.cli.commands import cli
 from auditor.errors import SourceError
 
+pytestmark = pytest.mark.slow
+
 BY_NAME = {one.name: one for one in SCENES}
 ONE_SOURCE = [BY_NAME[name] for name in ("smb-dropped", "wrong-password", "mp-500", "ipv6-smb-prohibited")]
 TWO_SOURCES = BY_NAME["both-ends-dropped-between"]

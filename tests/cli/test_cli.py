@@ -32,6 +32,8 @@ from auditor.ruleset.ruleset import load_ruleset, shipped_rulesets
 from auditor.sources.flows.columns import TABLE
 from auditor.version import VERSION
 
+pytestmark = pytest.mark.slow
+
 WHO = "10.0.0.1:50000 > 10.0.0.5:445"
 
 

@@ -26,6 +26,8 @@ from auditor.ruleset.site import load_site
 from auditor.sources.dissection import program as tshark
 from auditor.sources.flows.icmp_errors import MEANING
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such streams, files or signals")
 HOSTILE = "\x1b[31mred\u202e\u009b2J"
 

@@ -27,6 +27,8 @@ from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema, render_fle
 from auditor.report.fleet_load import load_saved
 from auditor.report.load import checker
 
+pytestmark = pytest.mark.slow
+
 
 def write(path: Path, text: str) -> Path:
     path.write_bytes(text.encode())

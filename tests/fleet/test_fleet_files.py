@@ -22,6 +22,8 @@ from auditor.fleet.summaries import reduction as kept
 from auditor.report.fleet_model import NO_EVIDENCE
 from auditor.report.model import NOT_APPLICABLE, NOT_OBSERVED
 
+pytestmark = pytest.mark.slow
+
 SERVER, PC, OTHER, POINT, CONTROLLER = "10.0.0.5", "10.0.1.20", "10.0.1.21", "10.0.0.80", "10.0.2.6"
 PING = f"0 {SERVER} > {PC}/icmp answered"
 OPENING = [PING, f"1 {SERVER}:50000 > {PC}:445/tcp SF", f"2 {SERVER}:50001 > {PC}:135/tcp SF"]

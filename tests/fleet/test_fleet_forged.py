@@ -21,6 +21,8 @@ from auditor.fleet.inventory.glob_patterns import matcher
 from auditor.fleet.inventory.host_names import load_names
 from auditor.fleet.summaries import parquet_store as shards
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_pattern_of_many_stars_takes_no_time():
     many = "*a" * 12 + "*b"

@@ -22,6 +22,8 @@ from auditor.render.fleet import html_hosts as fleet_hosts
 from auditor.render.fleet.html import cause, headline, render_fleet_html, why
 from auditor.report.fleet_model import Cause, MethodCount
 
+pytestmark = pytest.mark.slow
+
 
 @cache
 def page_of(count: int) -> Element:

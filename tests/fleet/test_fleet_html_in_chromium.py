@@ -15,6 +15,8 @@ from auditor.api.batch import batch
 from auditor.render.fleet import html_hosts as fleet_hosts
 from auditor.render.fleet.html import render_fleet_html
 
+pytestmark = pytest.mark.slow
+
 NAMES = "[...document.querySelectorAll('.hosts tbody th a')].map(one => one.textContent)"
 
 

@@ -16,6 +16,8 @@ from auditor.api.batch import batch, host_report
 from auditor.report import model as r
 from auditor.report.fleet_model import FleetReport
 
+pytestmark = pytest.mark.slow
+
 SERVER, SECOND, POINT = "10.0.0.5", "10.0.0.6", "10.0.0.80"
 CLIENT, OTHER = "10.0.1.20", "10.0.1.21"
 METHOD = "client-push"

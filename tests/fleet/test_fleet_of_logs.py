@@ -15,6 +15,8 @@ from auditor.api.batch import host_report
 from auditor.fleet.summaries import parquet_store
 from auditor.fleet.summaries.summary import Summary, summarize
 
+pytestmark = pytest.mark.slow
+
 
 def test_each_machine_of_the_site_servers_log_has_a_row(tmp_path):
     path = write(tmp_path / "logs" / "ccm.log", ccm(PC1=NO_PATH, PC2_corp_example=NO_RPC, PC3=REFUSED))

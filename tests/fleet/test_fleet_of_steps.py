@@ -17,6 +17,8 @@ from auditor.api.fleet_report import load_fleet
 from auditor.report.fleet_model import Cause, FleetReport
 from auditor.ruleset.configmgr_codes import reading
 
+pytestmark = pytest.mark.slow
+
 NO_TRUST = ("---> Failed to connect to \\\\{}\\admin$ using account LAB\\push (1311)",)
 DENIED = ('---> Unable to connect to WMI on remote machine "{}", error = 0x80070005.',)
 NO_NAMESPACE = ('---> Unable to connect to WMI (root\\cimv2) on remote machine "{}", error = 0x80041013.',)

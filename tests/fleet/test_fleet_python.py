@@ -20,6 +20,8 @@ from auditor.cli.commands import cli
 from auditor.report.fleet_as_json import fleet_as_dict, fleet_schema
 from auditor.report.load import checker
 
+pytestmark = pytest.mark.slow
+
 LOGS = SAMPLES / "fleet" / "logs"
 ROLES = {"site-server": "10.120.10.5", "management-point": "10.120.10.80"}
 FAILING = ["PC00001", "PC00002", "PC00003", "PC00004", "PC00007", "PC00010"]

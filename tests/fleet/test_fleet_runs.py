@@ -37,6 +37,8 @@ from auditor.report.fleet_model import NO_EVIDENCE, Coverage, MethodOutcome, row
 from auditor.ruleset.package_data import rulesets_folder
 from auditor.ruleset.ruleset import load_ruleset
 
+pytestmark = pytest.mark.slow
+
 MAKE = BENCHMARKS / "make_fleet.py"
 HOST_FROM = "{site}/{host}/*.log"
 ASKED = {"host_from": HOST_FROM, "site": "site.toml"}
@@ -182,7 +184,7 @@ def test_a_worker_that_is_killed_in_mid_run_changes_nothing(fleet, shards_of):
         killed.extend(workers_of(os.getpid())[:1])
         os.kill(killed[0], signal.SIGKILL)
 
-    audited("other", workers=2, telling=Watch(9, kill))
+    audited("other", workers=2, begin_progress=Watch(9, kill))
     assert killed
     assert outputs("other") == fleet.outputs
 
@@ -193,7 +195,7 @@ sys.path[:0] = {path!r}
 from auditor.fleet import run
 from test_fleet_runs import Watch, audited
 run.FILES_IN_SHARD = 5
-audited("other", workers={workers}, telling=Watch(30, lambda: os.kill(os.getpid(), signal.SIGKILL)))
+audited("other", workers={workers}, begin_progress=Watch(30, lambda: os.kill(os.getpid(), signal.SIGKILL)))
 """
 
 
@@ -207,7 +209,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(fleet, workers):
     assert 15 <= len(done) < len(every_log())
 
     watch = Watch()
-    audited("other", telling=watch)
+    audited("other", begin_progress=watch)
     assert sorted(watch.begun) == sorted(set(every_log()) - done)
     assert outputs("other") == fleet.outputs
     assert not list(Path("other", SUMMARIES).glob(".*")), "what was left half done is gone"
@@ -299,7 +301,7 @@ def test_a_file_that_kills_whoever_reads_it_is_unreadable_and_nothing_else_is(fl
     assert report.expected == ("POISON",)
 
     watch = Watch()
-    assert audited("out", telling=watch).report.unreadable == ()  # what killed may have been a lack of memory
+    assert audited("out", begin_progress=watch).report.unreadable == ()  # what killed may have been a lack of memory
     assert watch.begun == [str(poison)]
 
 
@@ -360,7 +362,7 @@ def test_nobody_is_said_to_work_without_evidence(fleet, report):
 def test_a_second_run_reads_nothing_and_writes_nothing(fleet):
     before = {name: Path("out", name).stat().st_mtime_ns for name in fleet.outputs}
     watch = Watch()
-    assert not audited("out", telling=watch).new
+    assert not audited("out", begin_progress=watch).new
     assert watch.to_read == 0
     assert {name: Path("out", name).stat().st_mtime_ns for name in before} == before
 
@@ -403,7 +405,7 @@ def _exchange() -> None:
 def test_only_what_changed_is_read_and_the_report_is_as_if_all_had_been(change, begun):
     change()
     watch = Watch()
-    audited("out", telling=watch)
+    audited("out", begin_progress=watch)
     assert sorted(watch.begun) == sorted({*begun, *(f"{one}.old" for one in begun if "NEW" in one)})
     assert outputs("out") == fresh()
 
@@ -414,7 +416,7 @@ def test_only_what_changed_is_read_and_the_report_is_as_if_all_had_been(change, 
 def test_of_a_part_of_the_files_is_told_what_they_say_alone(part, site):
     audited("out", site=site)
     watch = Watch()
-    audited("out", part, site=site, telling=watch)
+    audited("out", part, site=site, begin_progress=watch)
     assert watch.begun == []
     audited("alone", part, site=site)
     assert outputs("out") == outputs("alone")
@@ -423,11 +425,11 @@ def test_of_a_part_of_the_files_is_told_what_they_say_alone(part, site):
 @pytest.mark.parametrize("pattern", ["{host}/*.log", "{host}/*/*.log", None])
 def test_new_names_of_hosts_need_no_reading(fleet, pattern):
     watch = Watch()
-    audited("out", host_from=pattern, telling=watch)
+    audited("out", host_from=pattern, begin_progress=watch)
     assert watch.begun == []
     assert outputs("out") == fresh(host_from=pattern)
     assert merged("out") == merged("fresh")
-    audited("out", telling=watch)
+    audited("out", begin_progress=watch)
     assert watch.begun == []
     assert outputs("out") == fleet.outputs
 
@@ -442,7 +444,7 @@ def test_a_path_of_any_bytes_is_read_once(name):
     assert len(first.hosts) == 2
     Path("strange", STATE).unlink()
     watch = Watch()
-    assert audited("strange", "other", telling=watch).report == first
+    assert audited("strange", "other", begin_progress=watch).report == first
     assert watch.begun == []
 
 
@@ -528,7 +530,7 @@ def test_what_changes_while_it_is_read_is_in_the_report_all_the_same():
         _grow(every_log()[-1])
         Path(every_log()[-2]).unlink()
 
-    cover = audited("other", telling=Watch(3, change)).report.coverage
+    cover = audited("other", begin_progress=Watch(3, change)).report.coverage
     assert (cover.files, cover.read, cover.unreadable) == (58, 52, 6)
     audited("other")
     assert outputs("other") == fresh()
@@ -540,7 +542,7 @@ def test_a_file_that_keeps_its_reader_waiting_is_the_one_that_is_told_of(monkeyp
     whole, told = summary.digest_of, []
     monkeypatch.setattr(summary, "digest_of", lambda path: told.append((begun[-1:], str(path))) or whole(path))
     begun: list[str] = []
-    audited("other", telling=lambda _files, _bytes: lambda path, _done, _size: begun.extend([path] * bool(path)))
+    audited("other", begin_progress=lambda _files, _bytes: lambda path, _done, _size: begun.extend([path] * bool(path)))
     assert len(told) > 50
     assert [path for path, _ in told] == [[path] for _, path in told]
 
@@ -584,7 +586,7 @@ def test_what_could_not_be_reached_is_tried_again(monkeypatch):
         Path(LOG).write_bytes(Path(LOG).read_bytes())
         assert [one.path for one in audited("out").report.unreadable if "denied" in one.error] == [LOG]
     watch = Watch()
-    audited("out", telling=watch)
+    audited("out", begin_progress=watch)
     assert watch.begun == [LOG]
     assert outputs("out") == fresh()
 
@@ -631,7 +633,7 @@ def test_what_an_earlier_version_left_out_is_read_by_this_one(fleet, monkeypatch
     assert merged("other") == merged("out")  # what it tells counts all the same
     Path("other", STATE).unlink()
     watch = Watch()
-    audited("other", telling=watch)
+    audited("other", begin_progress=watch)
     assert watch.to_read == len(every_log())
     assert outputs("other") == fleet.outputs
 
@@ -647,7 +649,7 @@ def test_two_runs_do_not_work_in_one_folder(fleet):
             audited("other", "logs/BERLIN")
         refused.append(True)
 
-    audited("other", telling=Watch(3, second))
+    audited("other", begin_progress=Watch(3, second))
     assert refused
     assert outputs("other") == fleet.outputs
 

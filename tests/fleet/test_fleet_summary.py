@@ -27,6 +27,8 @@ from auditor.ruleset.site import Site
 from auditor.sources.flows.table import FlowTable
 from auditor.verdicts.installations.contacts import Contact
 
+pytestmark = pytest.mark.slow
+
 RULES = load_ruleset()
 SERVER = "10.0.0.5"
 

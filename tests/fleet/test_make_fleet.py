@@ -17,6 +17,8 @@ from places import BENCHMARKS
 
 from auditor.cli.commands import cli
 
+pytestmark = pytest.mark.slow
+
 MAKE = BENCHMARKS / "make_fleet.py"
 SAMPLE = BENCHMARKS.parent / "sample_captures" / "fleet"
 HOSTS = 40

@@ -22,6 +22,8 @@ from auditor.fleet.workers import dask_cluster as cluster
 from auditor.fleet.workers.dask_cluster import run_on_cluster
 from auditor.fleet.workers.retry_plan import FailedFile, Task
 
+pytestmark = pytest.mark.slow
+
 
 def test_without_dask_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)

@@ -23,7 +23,7 @@ from auditor.fleet.workers.current_file import begin
 from auditor.fleet.workers.pool import Processes, run, usual_limit
 from auditor.fleet.workers.retry_plan import Attempt, FailedFile, Failure, Plan, Task
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals as Linux knows them")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name == "nt", reason="signals as Linux knows them")]
 
 
 def done(*tasks: tuple[str, ...], work=pool_work.told_names, workers: int = 2, **options) -> dict[str, str]:
@@ -214,7 +214,8 @@ def test_giving_up_ends_all_processes():
 
 
 COORDINATOR = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 sys.path[:0] = {path!r}
 import pool_work
 from auditor.fleet.workers.retry_plan import Task

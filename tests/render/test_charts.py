@@ -17,6 +17,8 @@ from reports import fleet, of_scene, planted
 import auditor
 from auditor.render.wording import main_method
 
+pytestmark = pytest.mark.slow
+
 altair = pytest.importorskip("altair", reason="Altair is not installed, so there are no charts")
 HOSTILE = "x'\\<script>alert(1)</script>\x1b[31m\u202ehttp://evil.example/"
 

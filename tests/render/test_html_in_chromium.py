@@ -9,6 +9,8 @@ from reports import fleet, of_scene, planted, rich
 
 from auditor.render.html.report import render_html
 
+pytestmark = pytest.mark.slow
+
 SCENES = (
     "smb-dropped",
     "rpc-135-prohibited",

@@ -23,6 +23,8 @@ from auditor.render import comparison
 from auditor.render.formats import FORMS, render
 from auditor.render.tables.requirements import COLUMNS
 
+pytestmark = pytest.mark.slow
+
 each_payload = pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
 each_place = pytest.mark.parametrize(
     "place", [lambda text, old: text + old, lambda text, old: old + text], ids=["before", "after"]

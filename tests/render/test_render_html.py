@@ -25,6 +25,8 @@ from auditor.render.html import diagrams as drawing
 from auditor.render.html import report as html
 from auditor.render.html.report import render_html, render_part
 
+pytestmark = pytest.mark.slow
+
 ADDRESS = re.compile(r"\b10\.20\.\d+\.\d+\b")
 
 

@@ -15,6 +15,8 @@ from scenes import SCENES, each
 from auditor.render.tables.frames import FRAME_COLUMNS
 from auditor.render.tables.requirements import COLUMNS, cell, render_csv, render_jsonl
 
+pytestmark = pytest.mark.slow
+
 PAGE = DOCS / "reference" / "output.md"
 
 

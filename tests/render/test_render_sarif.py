@@ -19,6 +19,8 @@ from scenes import SCENES, each
 import auditor
 from auditor.render.sarif import message, render_sarif, uri
 
+pytestmark = pytest.mark.slow
+
 URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:)?(%[0-9A-F]{2}|[A-Za-z0-9._~/:-])*")
 LINK = re.compile(r"(?<!\\)\[[^\]]*(?<!\\)\]\(")
 LEVELS = {"error", "warning", "note"}

@@ -27,6 +27,8 @@ from auditor.cli.commands import cli
 from auditor.render.clean import MOST, clean
 from auditor.render.text import print_text, render_text
 
+pytestmark = pytest.mark.slow
+
 # whole outputs
 
 

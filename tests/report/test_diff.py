@@ -21,6 +21,8 @@ from auditor.report import model as r
 from auditor.report.compare import BROKEN, FIXED, KINDS, NEW, NO_LONGER_OBSERVED, STILL_BROKEN
 from auditor.version import Tool
 
+pytestmark = pytest.mark.slow
+
 PROBLEM = r.Problem("smb", "STATUS_LOGON_FAILURE", "log on: STATUS_LOGON_FAILURE (frame 9): wrong.", 9, True)
 
 

@@ -26,6 +26,8 @@ from auditor.report.redact import Pseudonyms, redact_all
 from auditor.sources.files.warnings import SourceWarning
 from auditor.version import Tool
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("form", FORMS)
 @each(SCENES)

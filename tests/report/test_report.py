@@ -23,6 +23,8 @@ from auditor.report import model as r
 from auditor.report.as_json import schema
 from auditor.sources.files.warnings import SourceWarning
 
+pytestmark = pytest.mark.slow
+
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 BOTH_ENDS = next(one for one in SCENES if one.name == "return-path-dropped")
 QUIET = next(one for one in SCENES if one.name == "quiet")

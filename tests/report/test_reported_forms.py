@@ -21,6 +21,8 @@ from auditor.render.formats import FORMS, render
 from auditor.report.as_json import schema
 from auditor.report.model import Remedy
 
+pytestmark = pytest.mark.slow
+
 GUID = "6B29FC40-CA47-1067-B31D-00DD010662DA"
 SECRETS = ("QUIETPC", "hush", "sneaky", "XZQ", GUID, "stillmp", "mutefsp", "10.77.66.55")
 COMMAND = f"{PUSH} SMSSITECODE=XZQ FSP=mutefsp.hush.example /mp:https://stillmp.hush.example"

@@ -26,6 +26,8 @@ from auditor.render.formats import FORMS, render
 from auditor.report.as_json import schema
 from auditor.report.load import _parsed, checker
 
+pytestmark = pytest.mark.slow
+
 
 @each(SCENES)
 def test_a_report_is_the_same_when_it_comes_back(scene, tmp_path):

@@ -31,6 +31,8 @@ from auditor.sources.dissection.steps import WITHOUT_OBJECT, StepKind
 from auditor.sources.files.skip_counts import NotUsed
 from auditor.sources.logs.firewall_rows import MALFORMED
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(auditor.__file__).parent
 WORDED = re.compile(r"[a-z-]+\.(?!json|css|html|js)[a-z0-9-]*[a-z0-9]")
 ALWAYS_WHOLE = {*WITHOUT_OBJECT, StepKind.PUSH_CALL, StepKind.CERTIFICATE}

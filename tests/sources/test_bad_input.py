@@ -21,6 +21,8 @@ from auditor.sources.flows.builder import FlowBuilder
 from auditor.sources.read import read as read_path
 from auditor.sources.source import Source
 
+pytestmark = pytest.mark.slow
+
 SAMPLE = (SAMPLES / "client-unreachable.pcap").read_bytes()
 CONVERSATION = talk("10.0.0.1:50000 > 10.0.0.5:445", "S <SA A 60PA <200PA A FA <FA A")
 BLOCKS = [enhanced(ethernet(packet))("<") for packet in CONVERSATION]

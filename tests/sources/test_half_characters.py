@@ -18,6 +18,8 @@ from auditor.cli.commands import cli
 from auditor.ruleset.addresses import by_number
 from auditor.sources.source import name_of
 
+pytestmark = pytest.mark.slow
+
 HALF = "\ud83d"  # the first half of a character beyond U+FFFF, which NTFS allows alone
 ROLES = ("--role", "client=10.0.0.20", "--role", "site-server=10.0.0.5")
 VALUES = {

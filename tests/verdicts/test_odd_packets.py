@@ -14,6 +14,8 @@ import auditor
 from auditor.report.model import BLOCKED, LIKELY, NO_RESPONSE, OPEN, PROVEN
 from auditor.verdicts.attempts import Traffic
 
+pytestmark = pytest.mark.slow
+
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 END = 30
 ALIVE = "0 10.0.0.5 > 10.0.0.20/icmp answered"  # a forged packet too shows that there is somebody

@@ -36,6 +36,8 @@ from auditor.sources.capture.reader import CaptureReader
 from auditor.sources.files import gzip_stream as gzipped
 from auditor.sources.files.window import Window
 
+pytestmark = pytest.mark.slow
+
 WHO = "10.0.0.1:50000 > 10.0.0.5:445"
 SYN = tcp("10.0.0.1:50000 > 10.0.0.5:445")
 FRAME = ethernet(SYN)

@@ -44,6 +44,8 @@ from packets import (
 
 from auditor.sources.read import known_tunnels
 
+pytestmark = pytest.mark.slow
+
 FOUR = "10.0.0.1:50000 > 10.0.0.5:445"
 SIX = "[fd00::1]:50000 > [fd00::5]:445"
 WORDS = "S <SA A 5PA <7PA FA <FA A"

@@ -15,6 +15,8 @@ from auditor.sources.configmgr import client_push_export, text_pieces
 from auditor.sources.configmgr.client_push_export import ExportAccount, looks_like_export, read_export
 from auditor.sources.configmgr.facts import MachineStatus, RequestStatus
 
+pytestmark = pytest.mark.slow
+
 HEADER = (
     "MachineID,Name,PushSiteCode,InitialRequestDate,LatestProcessingAttempt,LastErrorCode,NumProcessAttempts,Status"
 )

@@ -18,6 +18,8 @@ from auditor.sources.configmgr import records, text_pieces
 from auditor.sources.configmgr.facts import LogRecord
 from auditor.sources.configmgr.records import LogForm, MalformedRecord, RecordAccount, looks_like_log, read_records
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(os.environ.get("AUDITOR_CONFIGMGR_LOGS") or "no-logs")
 LOGS = sorted(path for path in FOLDER.glob("*.log") if "iis" not in path.name)
 CLIENT = (

@@ -34,7 +34,7 @@ import auditor
 from auditor import Report
 from auditor.report.model import Problem, RequirementVerdict
 
-pytestmark = pytest.mark.usefixtures("tshark")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tshark")]
 
 SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
 SMB, MAPPER = f"{SERVER}:50001 > {CLIENT}:445", f"{SERVER}:50002 > {CLIENT}:135"

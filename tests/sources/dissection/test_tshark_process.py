@@ -30,6 +30,7 @@ CAPTURE = ROOT / "sample_captures" / "wrong-password.pcap"
 CONFIGURATION = "WIRESHARK_CONFIG_DIR"
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.usefixtures("tshark", "nothing_stays"),
     pytest.mark.skipif(os.name == "nt", reason="the false tsharks here are shell scripts"),
 ]

@@ -33,6 +33,8 @@ from auditor.sources.files.archive import UTF_8
 from auditor.sources.files.folder import MOST_LEVELS, files_below
 from auditor.sources.read_all import read_all
 
+pytestmark = pytest.mark.slow
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
 SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
 
@@ -336,7 +338,7 @@ def test_the_order_of_the_entries_changes_nothing(tmp_path):
     assert len(texts) == 1
 
 
-class Unseekable(io.RawIOBase):
+class _Unseekable(io.RawIOBase):
     """A stream that goes forward only, so that sizes follow the data."""
 
     def __init__(self) -> None:
@@ -351,7 +353,7 @@ class Unseekable(io.RawIOBase):
 
 
 def test_sizes_behind_the_data(tmp_path):
-    stream = Unseekable()
+    stream = _Unseekable()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("push.pcap", push())
     assert stream.content[6] & 8  # data descriptor

@@ -13,6 +13,8 @@ from auditor.sources.logs import addresses as log_addresses
 from auditor.sources.logs.addresses import LONGEST_ADDRESS, NOBODY, LogAddresses
 from auditor.sources.logs.text_columns import PADDING, Column, Text
 
+pytestmark = pytest.mark.slow
+
 LONGEST = "fe80::5:aaaa:bbbb:0%".ljust(LONGEST_ADDRESS, "0")
 ADDRESSES = st.one_of(
     st.ip_addresses(v=4).map(str),

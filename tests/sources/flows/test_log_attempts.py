@@ -15,6 +15,8 @@ from auditor.sources.flows.from_logs import firewall_flows as log_flows
 from auditor.sources.logs import firewall_log as pfirewall
 from auditor.sources.source import Source
 
+pytestmark = pytest.mark.slow
+
 BEGIN = datetime(2024, 6, 5, 10)
 SAME_S = 64  # seconds: after a longer pause it is another attempt
 

@@ -23,6 +23,8 @@ from auditor.sources.files.window import PADDING
 from auditor.sources.flows import assembly as segments
 from auditor.sources.flows.assembly import PartialFlows, Streams
 
+pytestmark = pytest.mark.slow
+
 # A packet: who (one of three five-tuples, either way), flags, sequence number, payload. Few values, so that they meet.
 FIVE_TUPLES = [((1, 50000), (2, 445)), ((1, 500), (2, 500)), ((3, 135), (1, 50001))]
 FLAG_SETS = ["S", "SA", "A", "PA", "FA", "R", "RA", "", "S!", "SA!"]  # "!" is a broken header

@@ -13,6 +13,8 @@ from logs import HEADER, HEADER_PID, log
 
 import auditor
 
+pytestmark = pytest.mark.slow
+
 DROP = "2026-03-01 08:00:00 DROP TCP 10.0.0.5 10.0.0.20 50000 445 52 S 1 0 8192 - - - RECEIVE"
 MOST_MEMORY = 300 * 1024  # KiB
 PEAK = """

@@ -26,6 +26,8 @@ from auditor.sources.logs import evtx
 from auditor.sources.logs.evtx import EVTX_MAGIC
 from auditor.sources.source import Source
 
+pytestmark = pytest.mark.slow
+
 Read = Callable[..., Source]
 
 

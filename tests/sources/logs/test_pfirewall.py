@@ -32,6 +32,8 @@ from auditor.sources.read import reading
 from auditor.sources.read_all import read_all
 from auditor.sources.source import Source
 
+pytestmark = pytest.mark.slow
+
 SYN = "2024-06-05 10:00:{:02} DROP TCP 10.0.0.5 10.0.0.20 50000 445 52 S 2738703890 0 8192 - - - RECEIVE"
 PUSH = [SYN.format(second) for second in (0, 3, 9)]
 WEB = "2024-06-05 10:00:{:02} ALLOW TCP 10.0.0.20 10.0.0.7 {} 443 0 - 0 0 0 - - - SEND"

@@ -27,6 +27,8 @@ from auditor.report import model as r
 from auditor.ruleset.ruleset import SiteFacts, load_ruleset
 from auditor.verdicts.method_result import method_result
 
+pytestmark = pytest.mark.slow
+
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 PUSH = (
     "08:00:00 ALLOW 10.0.0.5 > 10.0.0.20 - RECEIVE",

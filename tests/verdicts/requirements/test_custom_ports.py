@@ -13,6 +13,8 @@ from scenario import scene
 import auditor
 from auditor.report.model import MethodResult, RequirementVerdict
 
+pytestmark = pytest.mark.slow
+
 CLIENT, OTHER, SERVER, MP, WEB = "10.0.0.20", "10.0.0.21", "10.0.0.5", "10.0.0.80", "10.0.0.90"
 NAMED = {"management-point": MP}
 HTTP, HTTPS = "http-management-point", "https-management-point"

@@ -29,6 +29,8 @@ from auditor.verdicts.installations.contacts import contacts_of, merge
 from auditor.verdicts.installations.roles import infer_roles
 from auditor.version import TOOL
 
+pytestmark = pytest.mark.slow
+
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
 ROLES = {"site-server": (SERVER,), "client": (CLIENT,), "management-point": (POINT,)}
 SMB = ServiceEndpoint(SERVER, CLIENT, 445)

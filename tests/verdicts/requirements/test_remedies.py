@@ -21,6 +21,8 @@ from auditor.render.markdown import render_markdown
 from auditor.report import model as r
 from auditor.ruleset.ruleset import load_ruleset
 
+pytestmark = pytest.mark.slow
+
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20", "management-point": "10.0.0.80"}
 EXPORT = "auditor rulesets export client-push --to powershell --role site-server=10.0.0.5 -o rules.ps1"
 NEW_RULE = (

@@ -10,7 +10,7 @@ from packets import At, ip, pcap, talk, tcp, turned
 import auditor
 from auditor.report.model import MethodResult, RequirementVerdict
 
-pytestmark = pytest.mark.usefixtures("tshark")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("tshark")]
 
 CLIENT, SERVER = "10.0.0.20", "10.0.0.80"
 
