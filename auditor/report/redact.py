@@ -12,6 +12,7 @@ account or a path goes.
 from __future__ import annotations
 
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -92,6 +93,7 @@ TOKEN = re.compile(r"""[^\s,;()"'<>|{}=]+""")
 END_OF_TOKEN = ".:!?]"
 NAME = re.compile(r"[\w-]+(?:\.[\w-]+)*\.[^\W\d][\w-]*")
 GUID = re.compile("[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+SAME_EVERYWHERE = ("path", "name")  # kinds of what may be of Windows or of Configuration Manager
 SHORTEST_LABEL = 3
 LONG = 4096  # no word of auditor's own, and no path, is as long as that
 WORD = re.compile("[a-z]{2,}")
@@ -115,8 +117,33 @@ def redact_all(reports: Sequence[r.Report]) -> tuple[r.Report, ...]:
 @cache
 def protected_words() -> frozenset[str]:
     """Return the words of the rulesets and explanations: a host that calls itself "blocked" must not change them."""
+    return frozenset(WORD.findall(" ".join(_shipped_texts()).lower()))
+
+
+@cache
+def public_tokens() -> frozenset[str]:
+    """Return the programs, paths, and options in texts that auditor ships: they are the same for every site."""
+    tokens = {token.rstrip(END_OF_TOKEN) for text in _shipped_texts() for token in TOKEN.findall(text)}
+    return frozenset(tokens | {token.rpartition("\\")[2] for token in tokens})
+
+
+@cache
+def _shipped_texts() -> tuple[str, ...]:
     files = [*rulesets_folder().rglob("*.toml"), EXPLANATIONS, PROBLEMS]
-    return frozenset(WORD.findall(" ".join(file.read_text(encoding="utf-8").lower() for file in files)))
+    return tuple(text for file in files for text in _strings(tomllib.loads(file.read_text(encoding="utf-8"))))
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Yield the texts of a TOML table, its keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from value
+        for below in value.values():
+            yield from _strings(below)
+    elif isinstance(value, list):
+        for below in value:
+            yield from _strings(below)
 
 
 class Pseudonyms:
@@ -258,7 +285,9 @@ class Pseudonyms:
         if redacted != token:
             return redacted
         kind = _kind(core)
-        return self._pseudonym(kind, core) + token[len(core) :] if kind else token
+        if not kind or (kind in SAME_EVERYWHERE and core in public_tokens()):
+            return token
+        return self._pseudonym(kind, core) + token[len(core) :]
 
     def _address(self, match: re.Match[str]) -> str:
         whole = match[0]

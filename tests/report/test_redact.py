@@ -191,6 +191,24 @@ def test_a_program_that_every_computer_has_stays():
     assert Pseudonyms(()).explanation(text) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"New-NetFirewallRule -Program %SystemRoot%\System32\lsass.exe -LocalPort RPC",
+        "On the client, allow inbound RPC to lsass.exe, which serves samr",
+        r"net use \\CLIENT\admin$ /user:ACCOUNT *",
+        "net user NAME /domain",
+    ],
+)
+def test_programs_and_options_of_commands_that_auditor_ships_stay(text):
+    assert Pseudonyms(()).text(text) == text
+
+
+@pytest.mark.parametrize("text", [r"%SystemRoot%\Payroll\agent.exe", "payroll.exe", "/user:jdoe", r"C:\Payroll"])
+def test_others_go(text):
+    assert Pseudonyms(()).text(text) != text
+
+
 def test_lines_that_a_warning_quotes_go():
     text = "1 of 9 lines were not readable: 1 with too few fields, such as line 8. They read: jdoe was here"
     source = dataclasses.replace(rich().sources[0], warnings=(SourceWarning("malformed-lines", text),))
