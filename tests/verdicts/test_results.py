@@ -131,5 +131,69 @@ def test_an_open_dynamic_port_needs_no_excuse(write):
     assert harmless_requirements(method, silent, {name: {SERVICE_CONTROLLER}}) == frozenset()
 
 
+# verdicts alone
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[str, list[tuple[str, str]]]]:
+    """Return how a push ends whose rows are open but for what is changed: its result, kind and row of its reasons."""
+    path = tmp_path_factory.mktemp("result") / "open.pcap"
+    path.write_bytes(pcap(scene([*OPEN, f"{HTTPS} SF"])))
+    rows = auditor.audit(path, roles=ROLES, dissect=False).clients[0].method("client-push").requirements
+    rules = load_ruleset().at(SiteFacts(roles=frozenset(ROLES)))
+
+    def result(guess: str = "", **changes: dict[str, Any]) -> tuple[str, list[tuple[str, str]]]:
+        changed = [replace(row, **changes.get(row.row.replace("-", "_"), {})) for row in rows]
+        ended, reasons = method_result(changed, rules, why_guess=lambda row: "a guess" if row.row == guess else "")
+        assert all(reason.text for reason in reasons)
+        assert [reason.text for reason in reasons] == ["a guess"] or not guess
+        return ended, [(reason.kind, reason.requirement.removeprefix("client-push/")) for reason in reasons]
+
+    return result
+
+
+AT_CLIENT = {"verdict": "allowed", "allowed_at": "client"}
+LET_OUT = {"verdict": "allowed", "allowed_at": "site-server"}
+UNSEEN = {"verdict": "not-observed"}
+
+
+def test_a_port_that_the_firewall_of_the_client_allows_makes_the_method_allowed(result):
+    assert result(smb=AT_CLIENT) == ("allowed", [])
+
+
+def test_a_port_that_was_only_let_out_leaves_the_method_unproven(result):
+    assert result(smb=LET_OUT) == ("unproven", [("missing", "smb")])
+
+
+def test_of_two_ways_one_that_is_allowed_is_enough(result):
+    ways = {"http_management_point": LET_OUT, "https_management_point": AT_CLIENT}
+    assert result(**ways) == ("allowed", [])
+
+
+def test_an_open_port_that_rests_on_a_guess_proves_nothing(result):
+    https = {"https_management_point": UNSEEN}
+    assert result(guess="http-management-point", **https) == ("unproven", [("missing", "http-management-point")])
+
+
+def test_a_row_that_does_not_apply_does_not_count(result):
+    assert result(icmp_echo={"verdict": "not-applicable"}) == ("works", [])
+    assert result(icmp_echo=UNSEEN) == ("unproven", [("missing", "icmp-echo")])
+
+
+def test_of_two_ways_one_that_fails_leaves_the_other_unverified(result):
+    ways = {"http_management_point": {"verdict": "blocked"}, "https_management_point": UNSEEN}
+    reasons = [("network", "http-management-point"), ("missing", "https-management-point")]
+    assert result(**ways) == ("unproven", reasons)
+
+
+def test_what_fails_comes_before_what_is_missing(result):
+    reasons = [("network", "smb"), ("missing", "icmp-echo")]
+    assert result(icmp_echo=UNSEEN, smb={"verdict": "blocked"}) == ("fails", reasons)
+
+
+def test_a_port_that_a_log_reports_as_failed_is_a_failed_step(result):
+    assert result(smb={"verdict": "failed"}) == ("fails", [("step", "smb")])
+
+
 def test_a_method_of_which_nothing_was_judged_is_not_said_to_work():
     assert method_result([], load_ruleset().at(SiteFacts())) == ("unproven", ())

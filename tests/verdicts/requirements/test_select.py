@@ -1,9 +1,11 @@
-"""Which finding decides where two logs have clocks of their own, so that nothing shows which came later."""
+"""Which finding decides: of several attempts, ports, services, and of logs whose clocks cannot be compared."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from logs import log
@@ -11,7 +13,11 @@ from packets import pcap
 from scenario import scene
 
 import auditor
+from auditor.report import model as r
 from auditor.report.model import RequirementVerdict
+from auditor.verdicts.findings import Finding
+from auditor.verdicts.requirements.endpoint_mapper import RpcService
+from auditor.verdicts.requirements.select import besides, by_port, by_service, decide_dynamic, on_other_services
 
 Verdict = Callable[..., RequirementVerdict]
 ROLES = {"site-server": "10.0.0.5", "client": "10.0.0.20"}
@@ -116,3 +122,92 @@ def test_a_port_that_was_let_out_says_more_than_another_of_which_nothing_is_show
     roles = {"client": "10.0.0.5", "software-update-point": "10.0.0.20"}
     client = auditor.audit(path, roles=roles, dissect=False).clients[0]
     assert client.requirement("software-update-point/http-software-update-point").verdict == "allowed"
+
+
+# findings alone: which of them decides
+
+SECOND = 1_000_000_000
+ONE_SYN = (SimpleNamespace(row=None, protocol="tcp", tries=1),)
+
+
+def finding(verdict: str, at: int = 0, *, port: int = 445, confidence: str = r.LIKELY, **more: Any) -> Finding:
+    """Return what an attempt at this second shows."""
+    return Finding(
+        verdict, confidence, verdict, at * SECOND, at * SECOND, more.pop("attempts", ()), (), port=port, **more
+    )
+
+
+def services(**findings: Finding) -> dict[RpcService, tuple[Finding, None]]:
+    return {RpcService(interface): (of, None) for interface, of in findings.items()}
+
+
+def test_each_port_decides_for_itself_in_order_of_ports():
+    decided = by_port([finding(r.OPEN, port=445), finding(r.BLOCKED, 1, port=139), finding(r.BLOCKED, 2, port=139)])
+    assert [(of.port, of.verdict) for of, _ in decided] == [(139, r.BLOCKED), (445, r.OPEN)]
+
+
+def test_each_rpc_service_decides_for_itself_in_order_of_names():
+    port_of = {49154: RpcService("winreg"), 49153: RpcService("svcctl")}
+    findings = [finding(r.OPEN, port=49154), finding(r.BLOCKED, 1, port=49153)]
+    assert list(by_service(findings, lambda of: port_of[of.port])) == [RpcService("svcctl"), RpcService("winreg")]
+
+
+def test_of_several_pushes_the_services_of_the_latest_decide():
+    late, early = finding(r.BLOCKED, 100), finding(r.BLOCKED, 0, confidence=r.PROVEN)
+    assert decide_dynamic(services(samr=late, winreg=early)) == (late, None)
+
+
+def test_a_service_that_was_let_out_says_more_than_a_later_one_of_which_nothing_is_shown():
+    let_out = finding(r.ALLOWED, 0, initiator_firewall_only=True)
+    assert decide_dynamic(services(samr=let_out, winreg=finding(r.INCONCLUSIVE, 100))) == (let_out, None)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "later"),
+    [
+        (finding(r.OPEN), finding(r.OPEN, 9, port=49153)),
+        (finding(r.BLOCKED, confidence=r.PROVEN), finding(r.BLOCKED, 9, port=49153)),
+        (finding(r.BLOCKED, 9), finding(r.OPEN, port=49153)),
+        (finding(r.BLOCKED, clock=1), finding(r.OPEN, 9, port=49153)),
+    ],
+    ids=["an open port", "a port that was not open either", "an earlier port", "a port by another clock"],
+)
+def test_nothing_is_said_of_other_services_beside(chosen, later):
+    assert on_other_services(chosen, services(samr=chosen, winreg=later)) == ""
+
+
+def test_a_port_of_another_service_that_was_open_later_is_named():
+    chosen = finding(r.BLOCKED, port=49152)
+    text = on_other_services(chosen, services(samr=chosen, winreg=finding(r.OPEN, 9, port=49153)))
+    assert "49153" in text
+    assert "winreg" in text
+
+
+def test_proven_blocks_beside_what_was_chosen():
+    chosen = finding(r.BLOCKED, confidence=r.PROVEN)
+    other, likely = finding(r.BLOCKED, 1, confidence=r.PROVEN), finding(r.BLOCKED, 2)
+    assert besides(chosen, [(chosen, None), (other, None), (likely, None)]) == [other]
+
+
+@pytest.mark.parametrize("before", [[], [finding(r.BLOCKED)]])
+def test_one_syn_takes_back_no_port_that_was_open(before):
+    findings = [*before, finding(r.OPEN, 1), finding(r.NO_RESPONSE, 2, attempts=ONE_SYN)]
+    assert [of.verdict for of, _ in by_port(findings)] == [r.OPEN]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        finding(r.REFUSED, 2, attempts=ONE_SYN),
+        finding(r.BLOCKED, 2, attempts=ONE_SYN, confidence=r.PROVEN),
+        finding(r.NO_RESPONSE, 2, attempts=(SimpleNamespace(row=None, protocol="tcp", tries=3),)),
+        finding(r.NO_RESPONSE, 2, attempts=(SimpleNamespace(row=None, protocol="udp", tries=1),)),
+        finding(r.NO_RESPONSE, 2, attempts=(*ONE_SYN, SimpleNamespace(row=object(), protocol="tcp", tries=1))),
+        finding(r.NO_RESPONSE, 2),
+    ],
+    ids=["a refusal", "a proven block", "three SYNs", "another protocol", "a log's row beside it", "no attempt"],
+)
+def test_more_than_one_syn_takes_back_a_port_that_was_open(last):
+    ((decided, change),) = by_port([finding(r.OPEN, 1), last])
+    assert decided is last
+    assert (change.before, change.after) == (r.OPEN, last.verdict)
