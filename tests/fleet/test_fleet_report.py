@@ -20,7 +20,18 @@ from auditor.errors import RulesetError
 from auditor.fleet.prioritize import Opening, in_order
 from auditor.render.fleet.text import headline
 from auditor.report import model as r
-from auditor.report.fleet_model import NO_EVIDENCE, NO_RULE_HELPS, HostResult, MethodOutcome, StopCount, UnreadableFile
+from auditor.report.fleet_model import (
+    NO_EVIDENCE,
+    NO_RULE_HELPS,
+    FailedStep,
+    HostResult,
+    MethodOutcome,
+    Proof,
+    RequirementResult,
+    StepMeaning,
+    StopCount,
+    UnreadableFile,
+)
 from auditor.ruleset.statements import templates
 
 OWN = "blocked at client"
@@ -539,3 +550,79 @@ def test_computers_without_a_route_are_told_from_silent_ones_and_from_what_is_no
         fleet([one]).causes[0].remedy for one in (host("A", "smb unreachable"), host("B", "smb no-response"), untold)
     }
     assert len(remedies) == 3
+
+
+# what is blamed, and what helps
+
+
+def of_server(of: HostResult, address: str, row: int = 0) -> HostResult:
+    """Return the host with one of its rows from another site server."""
+    seen = list(of.seen)
+    seen[row] = dataclasses.replace(seen[row], source=r.Endpoint("site-server", address))
+    return dataclasses.replace(of, seen=tuple(seen))
+
+
+def test_a_requirement_that_another_site_server_meets_is_not_blamed():
+    met = host("A", "smb open").seen
+    of = host("A", "smb " + OWN)
+    of = of_server(dataclasses.replace(of, seen=of.seen + met), "10.0.0.6", row=1)
+    assert [(row.id, row.verdict, row.hosts) for row in fleet([of]).requirements] == [("client-push/smb", "blocked", 1)]
+
+
+def test_a_block_that_stops_nothing_is_not_blamed_for_a_host_that_fails():
+    of = host("A", "smb " + OWN, "http-management-point open", "https-management-point " + OWN)
+    assert [row.id for row in fleet([of]).requirements] == ["client-push/smb"]
+    assert changes(of) == [("client", "", "TCP 445", 1, 0)]
+
+
+def test_what_two_site_servers_need_is_needed_together():
+    of = of_server(host("A", "smb " + OWN, "smb blocked at between by 10.9.0.1"), "10.0.0.6", row=1)
+    assert changes(of) == [("between", "10.9.0.1", "TCP 445", 0, 1), ("client", "", "TCP 445", 1, 0)]
+
+
+def test_of_two_ways_to_one_server_either_helps():
+    ways = ("http-management-point " + OWN, "https-management-point blocked at between by 10.9.0.1")
+    assert len(changes(host("A", *ways))) == 1
+
+
+def test_a_site_server_without_an_address_is_named_by_its_role():
+    of = of_server(host("A", "smb " + OWN), "")
+    (change,) = fleet([dataclasses.replace(of, seen=tuple(_without_address(row) for row in of.seen))]).changes
+    assert "None" not in change.remedy
+    assert "the site server" in change.remedy
+
+
+def _without_address(row: RequirementResult) -> RequirementResult:
+    return dataclasses.replace(row, source=r.Endpoint(row.source.role, None))
+
+
+def test_a_server_that_is_not_reached_is_the_one_that_is_asked():
+    (cause,) = fleet([host("A", "https-management-point unreachable")]).causes
+    assert cause.remedy.startswith("Check that the management point")
+
+
+# steps of logs
+
+
+def stopped(name: str, *steps: FailedStep, result: str = r.FAILS) -> HostResult:
+    """Return a host of which a log reports these steps."""
+    of = host(name, "icmp-echo allowed", failed_steps=steps)
+    push = MethodOutcome(MAIN, result, (), ())
+    return dataclasses.replace(of, outcomes=(push, *(outcome for outcome in of.outcomes if outcome.method != MAIN)))
+
+
+def step(code: str, *, fails: bool = True) -> FailedStep:
+    meaning = StepMeaning("service", code, f"cause of {code}", "correct it")
+    proof = Proof("ccm.log", (7,), (), f"line with {code}", "")
+    return FailedStep(MAIN, fails, "service", code, "", "", (proof,), meaning)
+
+
+def test_a_host_is_counted_at_its_first_failed_step():
+    report = fleet([stopped("A", step("1053"), step("5")), stopped("B", step("1053"))])
+    assert [(cause.code, cause.hosts, cause.example_host) for cause in report.causes] == [("1053", 2, "A")]
+
+
+def test_a_step_that_fails_is_no_unproven_one():
+    report = fleet([stopped("A", step("5")), stopped("B", step("", fails=False), result=r.UNPROVEN)])
+    assert [cause.code for cause in report.causes] == ["5"]
+    assert [cause.code for cause in report.unproven_steps] == [""]
