@@ -580,9 +580,13 @@ def test_what_two_site_servers_need_is_needed_together():
     assert changes(of) == [("between", "10.9.0.1", "TCP 445", 0, 1), ("client", "", "TCP 445", 1, 0)]
 
 
-def test_of_two_ways_to_one_server_either_helps():
+def test_of_two_ways_to_a_management_point_either_helps():
     ways = ("http-management-point " + OWN, "https-management-point blocked at between by 10.9.0.1")
-    assert len(changes(host("A", *ways))) == 1
+    of = host("A", *ways)
+    assert len(changes(of)) == 1
+    http, https = of.seen
+    elsewhere = dataclasses.replace(https, destination=r.Endpoint("management-point", "10.0.0.8"))
+    assert changes(dataclasses.replace(of, seen=(http, elsewhere))) == changes(of)
 
 
 def test_a_site_server_without_an_address_is_named_by_its_role():
