@@ -306,6 +306,15 @@ def test_a_host_with_a_log_is_evaluated_although_it_was_only_scanned(judged):
     assert host.outcome("group-policy").result == "fails"
 
 
+def test_of_another_push_only_what_fails_is_shown_beside(judged):
+    servers = (SERVER, "10.0.0.6")
+    rows = [smb("ALLOW", server=server) for server in servers]
+    rows += [smb("DROP", server=server).replace(":445", ":135").replace(":50000", ":50001") for server in servers]
+    shown = [row.requirement for row in judged(rows, roles={"management-point": POINT}).seen]
+    assert shown.count("client-push/smb") == 1
+    assert shown.count("client-push/rpc-endpoint-mapper") == 2
+
+
 def test_a_mode_may_decide_only_where_its_port_fails(judged):
     host = judged([f"08:00:00 DROP {CLIENT}:50000 > {POINT}:80 - SEND"])
     assert [judging.may_decide(mode, host, RULES) for mode in ("mixed", "native")] == [True, False]
