@@ -135,6 +135,12 @@ def test_each_kind_of_other_traffic_is_told_once():
     ]
 
 
+def test_a_site_server_that_was_named_and_is_nowhere_is_told():
+    push = contact(SERVER, CLIENT)
+    assert any("10.0.0.77" in note for note in cast(push, site_server="10.0.0.77").notes)
+    assert not any(SERVER in note for note in cast(push, site_server=SERVER).notes)
+
+
 def test_that_no_management_point_was_named_is_told():
     assert any(note.startswith("No management point was set, so its ports are not evaluated") for note in cast().notes)
     assert cast(management_point=POINT).notes == ()
@@ -182,6 +188,12 @@ def test_a_subnet_is_cut_as_networks_usually_are(address, subnet):
 
 
 # what all sources of a host say
+
+
+def test_a_row_names_the_computers_at_both_ends(judged):
+    row = seen(judged([smb("DROP")]), "smb")
+    assert (row.source.role, row.source.address) == ("site-server", SERVER)
+    assert (row.destination.role, row.destination.address) == ("client", CLIENT)
 
 
 def test_a_host_is_judged_by_all_of_its_sources(judged):
@@ -278,9 +290,10 @@ def test_of_several_pushes_the_one_that_fails_counts(judged):
     assert judged([smb("ALLOW"), mapper, *both], roles=roles).outcome("client-push").result == "fails"
 
 
-def test_where_none_fails_the_likeliest_push_counts(judged):
+@pytest.mark.parametrize("other", ["10.0.0.4", "10.0.0.6"])
+def test_where_none_fails_the_likeliest_push_counts(judged, other):
     mapper = smb("DROP").replace(":445", ":135")
-    weak = smb("ALLOW", "09:00:00", server="10.0.0.6")
+    weak = smb("ALLOW", "09:00:00", server=other)
     rows = [smb("ALLOW"), mapper.replace("DROP", "ALLOW"), weak]
     host = judged(rows, roles={"management-point": POINT})
     assert (host.outcome("client-push").result, seen(host, "smb").source.address) == ("unproven", SERVER)
