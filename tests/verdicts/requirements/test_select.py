@@ -178,9 +178,11 @@ def test_nothing_is_said_of_other_services_beside(chosen, later):
 
 def test_a_port_of_another_service_that_was_open_later_is_named():
     chosen = finding(r.BLOCKED, port=49152)
-    text = on_other_services(chosen, services(samr=chosen, winreg=finding(r.OPEN, 9, port=49153)))
+    earlier, latest = finding(r.OPEN, 5, port=49154), finding(r.OPEN, 9, port=49153)
+    text = on_other_services(chosen, services(samr=chosen, atsvc=earlier, winreg=latest))
     assert "49153" in text
     assert "winreg" in text
+    assert "49154" not in text
 
 
 def test_proven_blocks_beside_what_was_chosen():
