@@ -44,6 +44,16 @@ def test_a_request_that_arrived_proves_the_port_open(tmp_path):
     assert (len(host.files), report.unreadable, others(report)) == (2, (), [])
 
 
+def test_a_request_from_another_address_of_a_host_is_its_own(tmp_path):
+    addresses = [f'<IPAddress SubnetAddress="10.0.1.0" Address="10.0.1.{number}"/>' for number in (20, 21)]
+    write(tmp_path / "logs" / "PC1" / "ccmsetup.log", log(*SERVICE, "[PC1] Running on 'Windows'", *addresses))
+    write(tmp_path / "logs" / "iis" / "u_ex230117.log", HEADER + row(client="10.0.1.21"))
+    report = fleet(tmp_path)
+    (host,) = report.hosts
+    assert verdicts(host)[HTTP] == "open"
+    assert others(report) == []
+
+
 def test_a_request_proves_as_much_as_in_analyze(tmp_path):
     setup(tmp_path / "logs")
     write(tmp_path / "logs" / "iis" / "u_ex230117.log", HEADER + ARRIVED)
