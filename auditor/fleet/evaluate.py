@@ -250,7 +250,7 @@ def _with_logs(
     served = {row.client for source in sources if source.reported for row in source.reported.served}
     if not names and not served:
         return cast
-    own = tuple(dict.fromkeys((*(cast.clients or addresses[:1]), *(at for at in addresses if at in served))))
+    own = cast.clients or tuple(addresses[:1])
     pushed = [push.to_address for push in cast.judged]
     at = next((address for address in own if address in pushed), next(iter(own), ""))
     contacts = merge(contact for entry in entries for contact in _kept(entry).contacts)
