@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,7 @@ NO_PORTS = {
     ("capture", 135): "ICMPv6 type of a neighbour solicitation, IPv6 mobility header",
     ("capture", 65535): "bytes that an IP packet can hold",
 }
+SCRIPTS = (".ci/run", "Makefile", "CONTRIBUTING.md", "SECURITY.md", "tests/platforms/run", "tests/platforms/compare")
 OFFLINE = ("ConnectionError", "Failed to establish", "Temporary failure", "No matching distribution", "Max retries")
 
 
@@ -237,3 +239,9 @@ def test_the_installed_package_audits_a_capture(installed, tmp_path):
 
 def test_the_installed_command_is_there(installed):
     assert any(path.stem == "auditor" for path in (installed / "bin").glob("*"))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_test_file_that_a_script_names_is_there(name):
+    named = re.findall(r"\btests/[\w/]+\.\w+", (ROOT / name).read_text(encoding="utf-8"))
+    assert [path for path in named if "NAME" not in path and not (ROOT / path).is_file()] == []
