@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import contacting
@@ -21,6 +21,7 @@ from auditor.ruleset.site import Site
 from auditor.sources.source import CAPTURE
 from auditor.verdicts.installations.contacts import Contact
 from auditor.verdicts.installations.roles import RoleMap
+from auditor.version import Tool
 
 RULES = load_ruleset()
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
@@ -51,23 +52,32 @@ def judged(write: Callable[[bytes], Path], tmp_path: Path) -> Judged:
     """Return how to judge one host by logs (lists of rows) and captures (lines of a scene)."""
 
     def judged(*sources: list[str], roles: dict[str, object] = ROLES, host: str = "PC1") -> HostResult:
-        asked = asking(roles)
-        entries = [
-            one for number, lines in enumerate(sources) for one in _entries(lines, number, tmp_path, write, asked)
-        ]
-        own = {address for one in entries for address in one.addresses}
-        contacts = [one for entry in entries for one in entry.source.details.contacts if one.dst in own]
-        casts = judging.casts({"BERLIN": contacts}, asked.question)
-        clients = {push.to_address for push in casts["BERLIN"].judged}
-        parts = [one.about(sorted(clients)) if one.source.kind == CAPTURE else one for one in entries]
-        return judging.judge(
-            host,
-            "BERLIN",
-            parts,
-            judging.EvaluationContext(asked.question, asked.site, asked.rules, asked.methods, casts),
-        )
+        return judging.judge(host, "BERLIN", *_evaluated(sources, asking(roles), tmp_path, write))
 
     return judged
+
+
+@pytest.fixture
+def roles_of(write: Callable[[bytes], Path], tmp_path: Path) -> Callable[..., list[tuple[str, str, str]]]:
+    """Return role, address, and origin of all roles in the report on one host."""
+
+    def roles_of(*sources: list[str], roles: dict[str, object] = ROLES) -> list[tuple[str, str, str]]:
+        report = judging.report("BERLIN", *_evaluated(sources, asking(roles), tmp_path, write), Tool("auditor", "1.0"))
+        return [(role.role, role.address, role.how) for role in report.roles]
+
+    return roles_of
+
+
+def _evaluated(
+    sources: Sequence[list[str]], asked: AuditSettings, folder: Path, write: Callable[[bytes], Path]
+) -> tuple[list[Entry], judging.EvaluationContext]:
+    entries = [entry for number, lines in enumerate(sources) for entry in _entries(lines, number, folder, write, asked)]
+    own = {address for entry in entries for address in entry.addresses}
+    contacts = [contact for entry in entries for contact in entry.source.details.contacts if contact.dst in own]
+    casts = judging.casts({"BERLIN": contacts}, asked.question)
+    clients = sorted({push.to_address for push in casts["BERLIN"].judged})
+    parts = [entry.about(clients) if entry.source.kind == CAPTURE else entry for entry in entries]
+    return parts, judging.EvaluationContext(asked.question, asked.site, asked.rules, asked.methods, casts)
 
 
 def _entries(
@@ -108,6 +118,19 @@ def test_its_log_counts_beside_the_log_of_its_firewall(judged):
     assert judged(rows).outcome("client-push").result == "unproven"
     host = judged(rows, [CCMSETUP])
     assert (host.outcome("client-push").result, host.addresses) == ("fails", (CLIENT,))
+
+
+def test_who_its_log_names_has_a_role_once(roles_of):
+    log_of_client = log(*SERVICE, f"Only one MP http://{POINT} is specified. Use it.")
+    rows = [smb("DROP"), smb("DROP").replace(":445", ":135")]
+    assert roles_of(rows, [log_of_client], roles={}).count(("management-point", POINT, "read")) == 1
+    named = roles_of(rows, [log_of_client], roles={"management-point": POINT})
+    assert [role for role in named if role[1] == POINT] == [("management-point", POINT, "given")]
+
+
+def test_who_may_push_is_inferred_unless_site_servers_were_set(roles_of):
+    rows = [smb("DROP"), smb("DROP").replace(":445", ":135"), smb("DROP", "09:00:00", server="10.0.0.6")]
+    assert ("site-server", "10.0.0.6", "inferred") in roles_of(rows, roles={})
 
 
 # who plays which role at a site
