@@ -133,6 +133,19 @@ def test_who_may_push_is_inferred_unless_site_servers_were_set(roles_of):
     assert ("site-server", "10.0.0.6", "inferred") in roles_of(rows, roles={})
 
 
+def test_a_line_of_a_log_stands_once_among_the_proof(judged):
+    """The last row of the firewall's log is not left out for it."""
+    address = f'<IPAddress SubnetAddress="10.0.0.0" Address="{CLIENT}"/>'
+    request = f"[CCMHTTP] ERROR: URL=http://{POINT}/ccm_system/request, Port=80, Options=224, Code=12029, Text="
+    web = [f"08:00:0{n} DROP {CLIENT}:{51000 + n} > {POINT}:80 S SEND" for n in range(2)]
+    proof = seen(judged([smb("ALLOW"), *web], [log(*SERVICE, address, request)]), "http-management-point").proof
+    assert [(Path(part.path).name, part.lines) for part in proof] == [
+        ("1-ccmsetup.log", (5,)),
+        ("0.log", (7,)),
+        ("0.log", (8,)),
+    ]
+
+
 # who plays which role at a site
 
 
