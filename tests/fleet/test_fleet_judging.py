@@ -23,6 +23,8 @@ from auditor.verdicts.installations.contacts import Contact
 from auditor.verdicts.installations.roles import RoleMap
 from auditor.version import Tool
 
+pytestmark = pytest.mark.slow
+
 RULES = load_ruleset()
 SERVER, CLIENT, POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"
 ROLES = {"site-server": SERVER, "management-point": POINT}

@@ -34,6 +34,8 @@ from auditor.report.fleet_model import (
 )
 from auditor.ruleset.statements import templates
 
+pytestmark = pytest.mark.slow
+
 OWN = "blocked at client"
 ROWS = (
     "icmp-echo allowed",

@@ -26,6 +26,8 @@ from auditor.ruleset.ruleset import (
 )
 from auditor.ruleset.site import known_site
 
+pytestmark = pytest.mark.slow
+
 PAGE = RULESETS.parent / "docs" / "reference" / "rulesets.md"
 
 # A sound ruleset with one of everything; each fault below is made by replacing a piece of it.

@@ -15,6 +15,8 @@ from scenario import scene
 
 import auditor
 
+pytestmark = pytest.mark.slow
+
 PUSH = ["{0} 10.0.0.5 > 10.0.0.20/icmp answered", "{1} 10.0.0.5:50000 > 10.0.0.20:445/tcp SF"]
 UNANSWERED = "{2} 10.0.0.5:50001 > 10.0.0.20:135/tcp S0"
 SITE_SERVER, CLIENT, MANAGEMENT_POINT = "10.0.0.5", "10.0.0.20", "10.0.0.80"

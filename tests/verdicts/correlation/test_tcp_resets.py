@@ -12,6 +12,8 @@ from packets import TUNNELS, At, echo, pcap, talk, turned, with_hops
 
 import auditor
 
+pytestmark = pytest.mark.slow
+
 SITE_SERVER, CLIENT = "10.0.0.5", "10.0.0.20"
 SIX = "[fd00::5]:50000 > [fd00::20]:445"
 OTHER_DEVICE, ITSELF, UNKNOWN = "between", "client", "unknown"
