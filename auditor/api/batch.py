@@ -26,14 +26,14 @@ from auditor.ruleset.ruleset import DEFAULT_RULESET, Ruleset, load_ruleset
 from auditor.ruleset.site import known_site
 
 Note = Callable[[str], None]
-BeginProgress = Callable[[int, int], FileProgress]  # from the files and bytes to be read to what shows the progress
+BeginProgress = Callable[[int, int], FileProgress]  # of how many files and bytes; returns the callback
 
 
 def _no_note(_: str) -> None:
     pass
 
 
-def _no_progress(_files: int, _bytes: int) -> FileProgress:
+def _begin_silently(_files: int, _bytes: int) -> FileProgress:
     return silent
 
 
@@ -79,7 +79,7 @@ def batch(
     scheduler: str | None = None,
     dask: bool = False,
     force: bool = False,
-    begin_progress: BeginProgress = _no_progress,
+    begin_progress: BeginProgress = _begin_silently,
     note: Note = _no_note,
 ) -> Audited:
     """Audit the logs and captures of a fleet and write the report in every form into a folder.

@@ -247,7 +247,7 @@ def _with_logs(
     """
     sources = [entry.source for entry in entries]
     names = [computer.name for computer in reported_computers(sources)]
-    served = {row.client for source in sources if source.reported for row in source.reported.served}
+    served = any(source.reported.served for source in sources if source.reported)
     if not names and not served:
         return cast
     own = cast.clients or tuple(addresses[:1])

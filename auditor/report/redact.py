@@ -25,6 +25,7 @@ from auditor.ruleset.known_problems import web_paths
 from auditor.ruleset.lint import ROLES, SITE_SERVER
 from auditor.ruleset.package_data import EXPLANATIONS, PROBLEMS, rulesets_folder
 from auditor.ruleset.statements import say
+from auditor.ruleset.toml_file import scalars
 from auditor.sources.dissection.steps import ANONYMOUS, StepKind
 from auditor.sources.source import WITHOUT_FLOWS
 from auditor.sources.summary import SourceSummary
@@ -130,20 +131,8 @@ def public_tokens() -> frozenset[str]:
 @cache
 def _shipped_texts() -> tuple[str, ...]:
     files = [*rulesets_folder().rglob("*.toml"), EXPLANATIONS, PROBLEMS]
-    return tuple(text for file in files for text in _strings(tomllib.loads(file.read_text(encoding="utf-8"))))
-
-
-def _strings(value: object) -> Iterator[str]:
-    """Yield the texts of a TOML table, its keys too."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from value
-        for below in value.values():
-            yield from _strings(below)
-    elif isinstance(value, list):
-        for below in value:
-            yield from _strings(below)
+    tables = (tomllib.loads(file.read_text(encoding="utf-8")) for file in files)
+    return tuple(value for table in tables for value in scalars(table) if isinstance(value, str))
 
 
 class Pseudonyms:

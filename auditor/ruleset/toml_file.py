@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import stat
 import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     except ValueError as error:
         message = f"this is not TOML: {error}"
         raise TomlFault(message, "Correct the file there; every text needs quotation marks.") from error
-    if any(abs(number) > LARGEST_NUMBER for number in _numbers(table)):
+    if any(isinstance(value, int) and abs(value) > LARGEST_NUMBER for value in scalars(table)):
         raise TomlFault("a number in it is too large", "Ports are at most five digits long.")
     return table
 
@@ -70,16 +71,15 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _numbers(table: dict[str, Any]) -> list[int]:
-    """Return all whole numbers, however deep."""
-    numbers: list[int] = []
+def scalars(table: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield all keys and values of a TOML table that hold no others, however deep, in no particular order."""
     left: list[Any] = [table]
     while left:
         value = left.pop()
         if isinstance(value, dict):
+            yield from value
             left.extend(value.values())
         elif isinstance(value, list):
             left.extend(value)
-        elif isinstance(value, int):
-            numbers.append(value)
-    return numbers
+        else:
+            yield value
