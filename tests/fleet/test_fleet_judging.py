@@ -133,6 +133,7 @@ def test_who_its_log_names_has_a_role_once(roles_of):
 def test_who_may_push_is_inferred_unless_site_servers_were_set(roles_of):
     rows = [smb("DROP"), smb("DROP").replace(":445", ":135"), smb("DROP", "09:00:00", server="10.0.0.6")]
     assert ("site-server", "10.0.0.6", "inferred") in roles_of(rows, roles={})
+    assert "10.0.0.6" not in [address for _, address, _ in roles_of(rows, roles={"site-server": SERVER})]
 
 
 def test_a_line_of_a_log_stands_once_among_the_proof(judged):

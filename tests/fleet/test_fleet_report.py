@@ -564,7 +564,7 @@ def of_server(of: HostResult, address: str, row: int = 0) -> HostResult:
     return dataclasses.replace(of, seen=tuple(seen))
 
 
-def test_a_requirement_that_another_site_server_meets_is_not_blamed():
+def test_of_a_requirement_that_another_site_server_meets_only_the_row_that_fails_is_blamed():
     met = host("A", "smb open").seen
     of = host("A", "smb " + OWN)
     of = of_server(dataclasses.replace(of, seen=of.seen + met), "10.0.0.6", row=1)
@@ -592,7 +592,7 @@ def test_of_two_ways_to_a_management_point_either_helps():
 
 
 def test_a_site_server_without_an_address_is_named_by_its_role():
-    of = of_server(host("A", "smb " + OWN), "")
+    of = host("A", "smb " + OWN)
     (change,) = fleet([dataclasses.replace(of, seen=tuple(_without_address(row) for row in of.seen))]).changes
     assert "None" not in change.remedy
     assert "the site server" in change.remedy

@@ -204,9 +204,17 @@ def test_programs_and_options_of_commands_that_auditor_ships_stay(text):
     assert Pseudonyms(()).text(text) == text
 
 
-@pytest.mark.parametrize("text", [r"%SystemRoot%\Payroll\agent.exe", "payroll.exe", "/user:jdoe", r"C:\Payroll"])
-def test_others_go(text):
-    assert Pseudonyms(()).text(text) != text
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (r"%SystemRoot%\Payroll\agent.exe", "path"),
+        ("payroll.exe", "name"),
+        ("/user:jdoe", "path"),
+        (r"C:\Payroll", "path"),
+    ],
+)
+def test_programs_and_options_of_a_site_are_replaced_as_a_whole(text, kind):
+    assert Pseudonyms(()).text(text) == f"{kind}-1"
 
 
 def test_lines_that_a_warning_quotes_go():
