@@ -182,15 +182,15 @@ def infer_roles(
     clients = sorted({assignment.address for assignment in assignments if assignment.role == CLIENT}, key=by_number)
     assignments += _within_networks(sources, clients, configured)
     assignments += _by_path(protocol_facts, configured)
-    points, guesses, notes = _management_points(sources, ruleset, judged, clients, contacts, configured, protocol_facts)
-    assignments, guesses, notes = _with_points(assignments, points, guesses, notes)
+    points = _management_points(sources, ruleset, judged, clients, contacts, configured, protocol_facts)
+    assignments, points = _with_logged_point(assignments, points)
     of_roles = {(assignment.role, assignment.address): assignment for assignment in reversed(assignments)}
     ordered = sorted(
         (_with_name(assignment, names) for assignment in of_roles.values()),
         key=lambda assignment: (ROLES.index(assignment.role), by_number(assignment.address)),
     )
-    notes = [*logs.notes, *_unknown_names(configured, logs), *notes]
-    return RoleMap(tuple(ordered), tuple(clients), tuple(notes), pushes, judged, guesses, logs)
+    notes = [*logs.notes, *_unknown_names(configured, logs), *points.notes]
+    return RoleMap(tuple(ordered), tuple(clients), tuple(notes), pushes, judged, points.guesses, logs)
 
 
 def _unknown_names(configured: ConfiguredRoles, logs: InstallationLogs) -> Iterator[str]:
@@ -211,26 +211,24 @@ def _of_logs(logs: InstallationLogs, configured: ConfiguredRoles) -> list[RoleAs
     ]
 
 
-def _with_points(
-    assignments: Sequence[RoleAssignment],
-    points: Sequence[RoleAssignment],
-    guesses: Mapping[str, str],
-    notes: list[str],
-) -> tuple[list[RoleAssignment], Mapping[str, str], list[str]]:
-    """Return the assignments with the management points of the traffic, which were guessed, and the notes that hold.
+def _with_logged_point(
+    assignments: Sequence[RoleAssignment], points: _ManagementPoints
+) -> tuple[list[RoleAssignment], _ManagementPoints]:
+    """Return all assignments, and the management points of the traffic without the guesses that a log outweighs.
 
     A log names its management point; packets show one web server. If there is but one of each, they are the same.
-    A log outweighs a guess by the port, so what was noted about the guess holds no longer.
     """
     read = [assignment for assignment in assignments if (assignment.role, assignment.how) == (MANAGEMENT_POINT, READ)]
-    unknown = [assignment for assignment in read if not canonical(assignment.address)]
-    if not read or not points or any(point.how_sure != WEAK for point in points):
-        return [*assignments, *points], guesses, notes
-    if len(unknown) != len(read) or len(points) != 1 or len({assignment.address for assignment in unknown}) != 1:
-        return list(assignments), {}, []
+    if not read or not points.guesses:
+        return [*assignments, *points.assignments], points
+    servers = set(points.guesses.values())
+    names = {assignment.address for assignment in read}
+    if len(servers) > 1 or len(names) > 1 or any(map(canonical, names)):
+        return list(assignments), points.without_guesses()
     why = say("role.only-web-server", why=read[0].why)
-    located = replace(read[0], address=points[0].address, why=why, how_sure=LIKELY)
-    return [located, *(assignment for assignment in assignments if assignment not in read)], {}, []
+    located = replace(read[0], address=servers.pop(), why=why, how_sure=LIKELY)
+    rest = [assignment for assignment in assignments if assignment not in read]
+    return [located, *rest], points.without_guesses()
 
 
 def _of_pushes(
@@ -344,6 +342,33 @@ class _WebContact:
     first_ns: int
 
 
+@dataclass(frozen=True)
+class _ManagementPoints:
+    """The management points that the traffic shows.
+
+    Attributes:
+        assignments: Those that are known, or else those that are guessed.
+        guesses: By address of a site server (empty for clients without a push) the web server that is taken for the
+            management point of its clients because of its port only.
+        guess_notes: A sentence on each guess.
+        unknown_notes: A sentence on each group of clients whose management point could not be told.
+    """
+
+    assignments: tuple[RoleAssignment, ...] = ()
+    guesses: Mapping[str, str] = field(default_factory=dict)
+    guess_notes: tuple[str, ...] = ()
+    unknown_notes: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All sentences, for the limitations."""
+        return tuple(dict.fromkeys((*self.guess_notes, *self.unknown_notes)))
+
+    def without_guesses(self) -> _ManagementPoints:
+        """Return what holds if a log names the management point: the guesses by a port do not."""
+        return _ManagementPoints(unknown_notes=self.unknown_notes)
+
+
 def _management_points(
     sources: Sequence[Source],
     ruleset: Ruleset,
@@ -352,8 +377,8 @@ def _management_points(
     contacts: Mapping[Pair, Contact],
     configured: ConfiguredRoles,
     protocol_facts: Sequence[ProtocolFacts],
-) -> tuple[list[RoleAssignment], Mapping[str, str], list[str]]:
-    """Return the management points, those guessed by site server, and notes on what could not be told.
+) -> _ManagementPoints:
+    """Return the management points: those that are known, or else those that are guessed.
 
     Where neither the user nor a path says it, a web server is taken that the clients of a site server connect to: of
     several the one of most clients, then the first after the push has begun its last connection, as CCMSetup asks its
@@ -361,19 +386,20 @@ def _management_points(
     """
     shown = {address for facts in protocol_facts for address, role, _ in facts.roles if role == MANAGEMENT_POINT}
     if shown and not configured.names(MANAGEMENT_POINT):
-        return [], {}, []
+        return _ManagementPoints()
     web_contacts = _web_contacts(sources, management_point_ports(ruleset), clients)
     if configured.names(MANAGEMENT_POINT):
         servers = shown | {contact.server for contact in web_contacts}
         chosen = {server for server in servers if configured.covers(MANAGEMENT_POINT, server)}
-        return [_named(MANAGEMENT_POINT, server) for server in sorted(chosen)], {}, []
+        return _ManagementPoints(tuple(_named(MANAGEMENT_POINT, server) for server in sorted(chosen)))
     taken = {host for role in ROLES if role != SITE_SERVER for host in configured.hosts(role)}
     taken |= set(clients) - _maybe_managed(pushes, contacts)
     other_web = {address for facts in protocol_facts for address in facts.other_web}
     plausible = [contact for contact in web_contacts if contact.server not in taken and _is_plausible(contact.server)]
     candidates = [contact for contact in plausible if contact.server not in other_web]
     if not candidates:
-        return [], {}, _other_web_notes(sorted({contact.server for contact in plausible}, key=by_number))
+        others = sorted({contact.server for contact in plausible}, key=by_number)
+        return _ManagementPoints(unknown_notes=tuple(say("role.other-web-server", server=other) for other in others))
     return _guesses(candidates, pushes, contacts)
 
 
@@ -385,7 +411,7 @@ def _maybe_managed(pushes: Sequence[Push], contacts: Mapping[Pair, Contact]) -> 
 
 def _guesses(
     candidates: Sequence[_WebContact], pushes: Sequence[Push], contacts: Mapping[Pair, Contact]
-) -> tuple[list[RoleAssignment], Mapping[str, str], list[str]]:
+) -> _ManagementPoints:
     """Return for the clients of each site server the web server that is taken for their management point."""
     clients: dict[str, set[str]] = defaultdict(set)
     for push in pushes:
@@ -393,15 +419,22 @@ def _guesses(
     pushed = set().union(*clients.values())
     clients[""] = {contact.client for contact in candidates} - pushed
     assignments: dict[str, RoleAssignment] = {}
-    guesses, notes = {}, []
+    guesses: dict[str, str] = {}
+    guess_notes: list[str] = []
+    unknown_notes: list[str] = []
     for site_server, of_server in sorted(clients.items()):
         times = _last_times([push for push in pushes if push.from_address == site_server], contacts)
-        guess, note = _guess([contact for contact in candidates if contact.client in of_server], times)
-        notes += note
-        if guess is not None:
+        web_contacts = [contact for contact in candidates if contact.client in of_server]
+        if not web_contacts:
+            continue
+        guess, note = _guess(web_contacts, times)
+        if guess is None:
+            unknown_notes.append(note)
+        else:
+            guess_notes.append(note)
             guesses[site_server] = guess.address
             assignments.setdefault(guess.address, guess)
-    return list(assignments.values()), guesses, list(dict.fromkeys(notes))
+    return _ManagementPoints(tuple(assignments.values()), guesses, tuple(guess_notes), tuple(unknown_notes))
 
 
 def management_point_ports(ruleset: Ruleset) -> frozenset[int]:
@@ -450,10 +483,8 @@ def _last_times(pushes: Sequence[Push], contacts: Mapping[Pair, Contact]) -> Map
     return times
 
 
-def _guess(web_contacts: Sequence[_WebContact], pushed: Mapping[str, int]) -> tuple[RoleAssignment | None, list[str]]:
-    """Return the web server that is taken for the management point of some clients, and notes."""
-    if not web_contacts:
-        return None, []
+def _guess(web_contacts: Sequence[_WebContact], pushed: Mapping[str, int]) -> tuple[RoleAssignment | None, str]:
+    """Return the web server that is taken for the management point of some clients, none of equal ones, and a note."""
     by_server: dict[str, list[_WebContact]] = defaultdict(list)
     for contact in web_contacts:
         by_server[contact.server].append(contact)
@@ -465,21 +496,17 @@ def _guess(web_contacts: Sequence[_WebContact], pushed: Mapping[str, int]) -> tu
 
     best, *other_servers = sorted(by_server, key=lambda server: (rank(server), by_number(server)))
     if other_servers and rank(other_servers[0]) == rank(best):
-        return None, [say("role.several-web-servers", servers=_some(by_server))]
+        return None, say("role.several-web-servers", servers=_some(by_server))
     ports = _tcp(port for contact in by_server[best] for port in contact.ports)
     why = say_count("role.connected", len(by_server[best]), ports=ports)
     guess = RoleAssignment(MANAGEMENT_POINT, best, INFERRED, why, how_sure=WEAK)
-    return guess, [_only_by_port(best, other_servers)]
+    return guess, _only_by_port(best, other_servers)
 
 
 def _only_by_port(best: str, other_servers: Sequence[str]) -> str:
     """Return that a web server was taken for the management point, and which others were not."""
     others = say("role.rather-than", others=_some(other_servers)) if other_servers else ""
     return say("role.only-by-port", server=best, others=others)
-
-
-def _other_web_notes(servers: Sequence[str]) -> list[str]:
-    return [say("role.other-web-server", server=server) for server in servers]
 
 
 def _some(addresses: Iterable[str]) -> str:
